@@ -1,0 +1,89 @@
+/** The only place that reads time or sets timers. Everything else is handed a Clock. */
+export interface Clock {
+  /** Wall clock, ms since 1970; only for people and for what outlives the process. May jump. */
+  wallMs(): number
+  /** Monotonic ms; every order, lease and limit uses this one. */
+  monoMs(): number
+  /** Calls `fn` once after `ms`. Returns its cancel. A timer does not keep the process alive. */
+  after(ms: number, fn: () => void): () => void
+  /** Calls `fn` every `ms`. Returns its cancel. */
+  every(ms: number, fn: () => void): () => void
+  /** Calls `fn` at the end of this turn of the event loop. */
+  soon(fn: () => void): void
+}
+
+export const systemClock: Clock = {
+  wallMs: () => Date.now(),
+  monoMs: () => performance.now(),
+  after(ms, fn) {
+    const timer = setTimeout(fn, ms)
+    timer.unref()
+    return () => clearTimeout(timer)
+  },
+  every(ms, fn) {
+    const timer = setInterval(fn, ms)
+    timer.unref()
+    return () => clearInterval(timer)
+  },
+  soon: (fn) => void setImmediate(fn),
+}
+
+export const sleep = (clock: Clock, ms: number): Promise<void> => new Promise((done) => clock.after(ms, done))
+
+/**
+ * The wheel of the stream path: one 5 ms beat for all streams. On each beat the log commits what came in,
+ * readers are written to, and upstream sockets whose gathering is over are read again, in this order, so
+ * that a token waits for one tick only. It turns while somebody has work for it.
+ */
+export class Wheel {
+  readonly beatMs: number
+  readonly #clock: Clock
+  #stop: (() => void) | null = null
+  #idleBeats = 0
+  readonly #onBeat: Array<() => boolean> = []
+  /** Slot i holds what is due when `#now % slots === i`. */
+  readonly #slots: Array<Array<() => void>> = Array.from({ length: 64 }, () => [])
+  #now = 0
+  #pending = 0
+
+  constructor(clock: Clock, beatMs = 5) {
+    this.#clock = clock
+    this.beatMs = beatMs
+  }
+
+  /** `fn` runs each beat, in order of registration, and returns whether it had work. */
+  onBeat(fn: () => boolean): void {
+    this.#onBeat.push(fn)
+  }
+
+  /** Runs `fn` after about `ms` (at most 63 beats), behind this beat's commits. Cannot be canceled: check in `fn`. */
+  in(ms: number, fn: () => void): void {
+    const beats = Math.min(63, Math.max(1, Math.round(ms / this.beatMs)))
+    this.#slots[(this.#now + beats) & 63].push(fn)
+    this.#pending++
+    this.turn()
+  }
+
+  /** Somebody has work for the next beat. */
+  turn(): void {
+    this.#idleBeats = 0
+    this.#stop ??= this.#clock.every(this.beatMs, () => this.#beat())
+  }
+
+  #beat(): void {
+    this.#now++
+    let worked = false
+    for (const fn of this.#onBeat) if (fn()) worked = true
+    const slot = this.#slots[this.#now & 63]
+    if (slot.length > 0) {
+      this.#slots[this.#now & 63] = []
+      this.#pending -= slot.length
+      for (const fn of slot) fn()
+    }
+    if (worked || this.#pending > 0) this.#idleBeats = 0
+    else if (++this.#idleBeats > 20) {
+      this.#stop?.()
+      this.#stop = null
+    }
+  }
+}

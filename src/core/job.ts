@@ -1,0 +1,113 @@
+/** A job: one accepted generation, from submit to its one terminal record. Its id also names its log. */
+import type { WireError } from './errors.ts'
+
+/** "job_" + 26 Crockford base32 chars: 55 bits of order (see ids.ts), then 75 random bits; sorts by time. */
+export type JobId = string
+export type TenantId = string
+
+/** See DESIGN: `waiting` is next in its order but has no headroom; `delayed` waits for a retry or a not-before. */
+export type JobState = 'queued' | 'delayed' | 'waiting' | 'leased' | 'done' | 'failed' | 'canceled' | 'expired'
+export const isTerminal = (state: JobState): boolean => state === 'done' || state === 'failed' || state === 'canceled' || state === 'expired'
+
+export type Priority = 'high' | 'normal' | 'low'
+/** What to do when a worker is lost, or an attempt fails, after text was shown. */
+export type WorkerLossPolicy = 'continue' | 'restart' | 'fail'
+/** A plain POST whose reader is gone is canceled after a grace period; other jobs go on. */
+export type DisconnectPolicy = 'cancel' | 'continue'
+
+/** What the scheduler must know of a job; the request body is none of its business. Sent by the gateway. */
+export interface Wishes {
+  /** Jobs of one lane run in order, one at a time. No lane: no order. */
+  readonly lane?: string
+  /** A lane that remembers: the prompt is the conversation so far plus the job's own messages. */
+  readonly conversation?: string
+  /** Workers subscribe to pools. */
+  readonly pool: string
+  readonly priority: Priority
+  /** Not leased before this many ms from submit. */
+  readonly delayMs?: number
+  /** Must be leased within this many ms from submit, or it expires. */
+  readonly deadlineMs: number
+  readonly idempotencyKey?: string
+  /** `reject`: no headroom at submit = 429. `wait`: takes its place in line. */
+  readonly policy: 'reject' | 'wait'
+  readonly onWorkerLoss: WorkerLossPolicy
+  readonly onDisconnect: DisconnectPolicy
+}
+
+export type JobKind = 'chat' | 'embedding'
+
+/** A job as submitted. */
+export interface JobDraft {
+  readonly tenant: TenantId
+  /** Id of the API key that submitted it. */
+  readonly keyId: string
+  /** End user: the dialect's `user` / `safety_identifier`, or `sluice-user`. */
+  readonly user?: string
+  readonly kind: JobKind
+  /** The model's public name, as the client asked. */
+  readonly model: string
+  /** The request in OpenAI's dialect, as the client sent it, without its `sluice` member. UTF-8. */
+  readonly body: Uint8Array
+  /** SHA-256 of what the client sent, base64url: the same body again is the same request. */
+  readonly bodyHash: string
+  readonly wishes: Wishes
+  /** An SDK's own retry of a POST (J4): joins its first job instead of paying twice. */
+  readonly isRetry: boolean
+  /** Did the client ask for a stream, and for the usage chunk in it? */
+  readonly stream: boolean
+  readonly includeUsage: boolean
+  /** Estimate, for fairness; corrected by the provider's usage. */
+  readonly promptTokens: number
+  /** The client's own labels, returned with the job. */
+  readonly metadata?: Readonly<Record<string, string>>
+  /** The job that this one repeats (redrive of a dead letter). */
+  readonly redriveOf?: JobId
+}
+
+/** A job as the store knows it. */
+export interface Job extends Omit<JobDraft, 'isRetry'> {
+  readonly id: JobId
+  readonly state: JobState
+  /** The log's incarnation. */
+  readonly epoch: number
+  /** Attempts begun. */
+  readonly attempts: number
+  readonly acceptedAtMs: number
+  readonly endedAtMs?: number
+  readonly error?: WireError
+  readonly usage?: Usage
+  readonly timing?: Timing
+}
+
+/** Tokens, counted by the provider, or by us where it could not say (`estimated`). */
+export interface Usage {
+  readonly promptTokens: number
+  readonly completionTokens: number
+  readonly cachedTokens?: number
+  readonly reasoningTokens?: number
+  readonly estimated: boolean
+}
+
+/** Where the time went, ms. */
+export interface Timing {
+  /** Accepted to leased (the last lease). */
+  readonly queuedMs: number
+  /** Time to first token: accepted to the first text stored. Absent when there was none. */
+  readonly ttftMs?: number
+  /** Time per output token after the first. */
+  readonly tpotMs?: number
+  /** Accepted to ended. */
+  readonly totalMs: number
+  readonly attempts: number
+}
+
+/** Where a job stands in line. */
+export interface Place {
+  /** 1 = next of its lane or tenant. 0 = running or ended. */
+  readonly position: number
+  /** Tokens of service before it, by the fair order. */
+  readonly tokensAhead: number
+  /** Absent while nothing has been measured yet. */
+  readonly etaMs?: number
+}

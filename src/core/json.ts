@@ -1,0 +1,114 @@
+/**
+ * Top-level members of a JSON object by their byte ranges, so that a request can be passed on byte for byte with
+ * one member changed, and so that hostile nesting is refused before JSON.parse sees it. Not a validator: parse too.
+ */
+import { SluiceError } from './errors.ts'
+
+export interface JsonLimits {
+  readonly maxDepth: number
+  readonly maxKeys: number
+}
+
+interface Member {
+  readonly key: string
+  /** First byte of the key's quote. */
+  readonly at: number
+  readonly valueStart: number
+  readonly valueEnd: number
+}
+
+const [QUOTE, BACKSLASH, COLON, COMMA, OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [0x22, 0x5c, 0x3a, 0x2c, 0x7b, 0x7d, 0x5b, 0x5d]
+const isSpace = (c: number): boolean => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09
+
+/** Index behind the string that begins at `i` (a quote). Long strings are skipped natively. */
+function skipString(json: Uint8Array, i: number): number {
+  for (let end = i + 1; ; end++) {
+    end = json.indexOf(QUOTE, end)
+    if (end < 0) return json.length
+    let slashes = 0
+    while (json[end - 1 - slashes] === BACKSLASH) slashes++
+    if (slashes % 2 === 0) return end + 1
+  }
+}
+
+/** Throws invalid_json or invalid_request (too deep, too many keys, a prototype key). `json` is UTF-8 without BOM. */
+export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Member[] {
+  const members: Member[] = []
+  let depth = 0
+  let keys = 0
+  let key = ''
+  let at = -1
+  let valueStart = -1
+  let afterColon = false
+  const close = (end: number): void => {
+    if (valueStart < 0) return
+    while (end > valueStart && isSpace(json[end - 1])) end--
+    members.push({ key, at, valueStart, valueEnd: end })
+    valueStart = -1
+    afterColon = false
+  }
+  for (let i = 0; i < json.length; i++) {
+    const c = json[i]
+    if (c === QUOTE) {
+      const end = skipString(json, i)
+      let next = end
+      while (next < json.length && isSpace(json[next])) next++
+      if (json[next] === COLON) {
+        if (++keys > limits.maxKeys) throw new SluiceError('invalid_request', { message: `The body has more than ${limits.maxKeys} keys.` })
+        const length = end - i - 2
+        // "__proto__" and "constructor" may be written with escapes, so anything escaped is decoded before it is compared
+        if (depth === 1 || length === 9 || length === 11 || json.subarray(i, end).includes(BACKSLASH)) {
+          const name = decodeKey(json, i, end)
+          if (name === '__proto__' || name === 'constructor') throw new SluiceError('invalid_request', { message: `A key may not be named "${name}".` })
+          if (depth === 1 && !afterColon) {
+            key = name
+            at = i
+            afterColon = true
+            valueStart = -1
+            i = next
+            while (i + 1 < json.length && isSpace(json[i + 1])) i++
+            valueStart = i + 1
+            continue
+          }
+        }
+      }
+      i = end - 1
+    } else if (c === OPEN_OBJECT || c === OPEN_ARRAY) {
+      if (++depth > limits.maxDepth) throw new SluiceError('invalid_request', { message: `The body is nested deeper than ${limits.maxDepth}.` })
+    } else if (c === CLOSE_OBJECT || c === CLOSE_ARRAY) {
+      if (--depth === 0) close(i)
+    } else if (c === COMMA && depth === 1) close(i)
+  }
+  return members
+}
+
+function decodeKey(json: Uint8Array, start: number, end: number): string {
+  const text = Buffer.from(json.buffer, json.byteOffset + start, end - start).toString('utf8')
+  if (!text.includes('\\')) return text.slice(1, -1)
+  try {
+    return JSON.parse(text) as string
+  } catch (cause) {
+    throw new SluiceError('invalid_json', { cause })
+  }
+}
+
+const UNLIMITED: JsonLimits = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
+
+/**
+ * The object with top-level members set (JSON text) or taken out (null); every other byte stays as it was.
+ * A member that occurs more than once is set at its last place and taken out of the others. `json` must be valid.
+ */
+export function editObject(json: Uint8Array, edits: Readonly<Record<string, string | null>>): Uint8Array {
+  const members = scanObject(json, UNLIMITED)
+  const last = new Map<string, number>()
+  members.forEach((m, i) => last.set(m.key, i))
+  const parts: string[] = []
+  const source = Buffer.from(json.buffer, json.byteOffset, json.byteLength)
+  members.forEach((m, i) => {
+    const edit = Object.hasOwn(edits, m.key) ? edits[m.key] : undefined
+    if (edit === undefined) parts.push(source.toString('latin1', m.at, m.valueEnd))
+    else if (edit !== null && last.get(m.key) === i) parts.push(source.toString('latin1', m.at, m.valueStart) + Buffer.from(edit, 'utf8').toString('latin1'))
+  })
+  for (const [key, value] of Object.entries(edits)) if (value !== null && !last.has(key)) parts.push(Buffer.from(`${JSON.stringify(key)}:${value}`, 'utf8').toString('latin1'))
+  return Buffer.from(`{${parts.join(',')}}`, 'latin1')
+}

@@ -1,0 +1,89 @@
+/**
+ * The log record, from which everything a client sees is rendered. See PROTOCOL.md "The record".
+ *
+ * A record is one text: either one event of the canonical dialect (the JSON of an OpenAI
+ * `chat.completion.chunk`, byte for byte as an OpenAI-dialect upstream sent it), or a control record,
+ * which begins with "@" and its kind. `seq` (1, 2, 3 … without gaps, over all attempts) numbers records.
+ *
+ * Texts here are binary strings: one char is one byte (latin1) of the UTF-8 encoding. The stream path
+ * then never decodes or encodes a token; sockets write them with 'latin1'.
+ */
+import type { WireError } from './errors.ts'
+import type { Timing, Usage } from './job.ts'
+
+/** A binary string: every char is one byte, 0-255. */
+export type Bytes = string
+
+/** UTF-16 text to its UTF-8 bytes. */
+export const toBytes = (text: string): Bytes => (isAscii(text) ? text : Buffer.from(text, 'utf8').toString('latin1'))
+/** UTF-8 bytes to text; invalid sequences become U+FFFD. */
+export const toText = (bytes: Bytes): string => (isAscii(bytes) ? bytes : Buffer.from(bytes, 'latin1').toString('utf8'))
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: exactly the ASCII range
+const NON_ASCII = /[^\x00-\x7f]/
+const isAscii = (s: string): boolean => !NON_ASCII.test(s)
+
+export type RecordKind = 'chunk' | 'attempt' | 'reset' | 'usage' | 'end'
+
+/** How an attempt begins: `first` shows new text; `continue` prolongs what is shown; `restart` follows a reset. */
+export interface Attempt {
+  /** 1 for the first attempt. */
+  readonly n: number
+  readonly mode: 'first' | 'continue' | 'restart'
+  /** Name of the deployment that answers. */
+  readonly deployment: string
+}
+
+/** How a job ended. Written once, as the last record. */
+export interface End {
+  readonly state: 'done' | 'failed' | 'canceled' | 'expired'
+  readonly error?: WireError
+  /** HTTP status of the error, where it is not the table's. */
+  readonly status?: number
+  readonly usage?: Usage
+  readonly timing?: Timing
+}
+
+export const attemptRecord = (attempt: Attempt): Bytes => toBytes(`@attempt ${JSON.stringify(attempt)}`)
+/** What was shown so far is withdrawn; the next attempt starts the answer anew. */
+export const resetRecord = (reason: string): Bytes => toBytes(`@reset ${JSON.stringify({ reason })}`)
+/** The upstream's usage chunk (`choices: []`), kept byte for byte; hidden from clients that did not ask. */
+export const usageRecord = (chunk: Bytes): Bytes => `@usage ${chunk}`
+export const endRecord = (end: End): Bytes => toBytes(`@end ${JSON.stringify(end)}`)
+
+export function kindOf(record: Bytes): RecordKind {
+  if (record.charCodeAt(0) !== 64) return 'chunk'
+  switch (record.charCodeAt(1)) {
+    case 97:
+      return 'attempt'
+    case 114:
+      return 'reset'
+    case 117:
+      return 'usage'
+    default:
+      return 'end'
+  }
+}
+
+export const isEnd = (record: Bytes): boolean => record.charCodeAt(0) === 64 && record.charCodeAt(1) === 101
+/** The JSON inside a control record; a chunk is its own payload. */
+export const payloadOf = (record: Bytes): Bytes => (record.charCodeAt(0) === 64 ? record.slice(record.indexOf(' ') + 1) : record)
+export const parseEnd = (record: Bytes): End => JSON.parse(toText(payloadOf(record))) as End
+export const parseAttempt = (record: Bytes): Attempt => JSON.parse(toText(payloadOf(record))) as Attempt
+
+/**
+ * A place in a log: `seq` records are known, of the log's incarnation `epoch`. A log gets a new epoch when
+ * it may have lost records that clients saw (power loss).
+ */
+export interface Cursor {
+  readonly epoch: number
+  readonly seq: number
+}
+
+export const formatCursor = (cursor: Cursor): string => `${cursor.epoch}-${cursor.seq}`
+
+/** "<epoch>-<seq>", or a bare "<seq>" of the current epoch (`epoch` 0); null when it is neither. */
+export function parseCursor(text: string): Cursor | null {
+  const match = /^(?:(\d{1,9})-)?(\d{1,15})$/.exec(text)
+  return match ? { epoch: match[1] === undefined ? 0 : Number(match[1]), seq: Number(match[2]) } : null
+}
