@@ -6,9 +6,10 @@
  * of attempt n is stored any more (J2). "Committed" = survives kill -9 of this process. "Power-safe" =
  * survives power loss where `durability: power`; at lower settings it equals committed (or nothing, at `memory`).
  */
+import type { ServerResponse } from 'node:http'
 import type { SluiceError, WireError } from './errors.ts'
 import type { Job, JobDraft, JobId, JobState, Place, Priority, TenantId, Timing, Usage } from './job.ts'
-import type { Bytes } from './record.ts'
+import type { Bytes, Cursor } from './record.ts'
 
 // ---------------------------------------------------------------- engine
 
@@ -405,6 +406,41 @@ export interface Deployment {
   readonly order: number
   /** Tokens the model can take in; conversations are cut to it. */
   readonly contextTokens: number
+}
+
+// ---------------------------------------------------------------- delivery
+
+export interface ReaderRequest {
+  readonly job: Job
+  readonly dialect: 'chat' | 'native'
+  /** Null: from the start. Already checked to be well formed; whether it fits the log is found out here. */
+  readonly cursor: Cursor | null
+  readonly response: ServerResponse
+  /** Answer with headers at the latest after this; null = at once. */
+  readonly headersAfterMs: number | null
+  /** Nothing that names a cursor is written before this. */
+  readonly ready: Promise<void>
+  /** The reader left, or its stream was closed by us (drain), before the end. */
+  onGone(): void
+  /** The reader has all there is. */
+  onDone(): void
+}
+
+/** From the log to readers: replay, then live. */
+export interface Delivery {
+  /**
+   * Streams the job's events to the response until the end. Writes status and headers itself (with `headers`
+   * added); what fails before the first event is answered as JSON with its own status.
+   */
+  stream(reader: ReaderRequest, headers: Readonly<Record<string, string>>): void
+  /** The whole answer, once the job has ended and its end is power-safe: `chat.completion` or error. `body` is a binary string of UTF-8. */
+  result(job: JobId): Promise<{ readonly status: number; readonly body: Bytes }>
+  /** Calls `fn` once the end may be told; at once (later in this turn) if it ended before. Returns its unwatch. */
+  ended(job: JobId, fn: () => void): () => void
+  /** Open streams of the job. */
+  readers(job: JobId): number
+  /** Ends all streams at a record boundary (drain). */
+  close(): void
 }
 
 export type { Job, JobDraft, JobId, JobState, Place, WireError }
