@@ -434,7 +434,7 @@ export interface Delivery {
    */
   stream(reader: ReaderRequest, headers: Readonly<Record<string, string>>): void
   /** The whole answer, once the job has ended and its end is power-safe: `chat.completion` or error. `body` is a binary string of UTF-8. */
-  result(job: JobId): Promise<{ readonly status: number; readonly body: Bytes }>
+  result(job: Job): Promise<{ readonly status: number; readonly body: Bytes }>
   /** Calls `fn` once the end may be told; at once (later in this turn) if it ended before. Returns its unwatch. */
   ended(job: JobId, fn: () => void): () => void
   /** Open streams of the job. */
