@@ -1,0 +1,36 @@
+/** OpenAI's chat SSE: the chunks as they are, `[DONE]` after a good end, an error event after any other. */
+import { SluiceError, type WireError } from '../../core/errors.ts'
+import { type Bytes, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
+import { block, type Dialect, type DialectState } from './dialect.ts'
+
+const errorJson = (error: WireError): Bytes => toBytes(JSON.stringify({ error }))
+
+function render(record: Bytes, seq: number, epoch: number, state: DialectState, includeUsage: boolean): Bytes {
+  // The common case first, without a call: a token
+  if (record.charCodeAt(0) !== 64) {
+    if (state.over) return ''
+    return record.includes('\n') ? block(`${epoch}-${seq}`, '', record) : `id: ${epoch}-${seq}\ndata: ${record}\n\n`
+  }
+  if (state.over) return ''
+  const id = `${epoch}-${seq}`
+  switch (kindOf(record)) {
+    case 'usage':
+      return includeUsage ? block(id, '', payloadOf(record)) : ''
+    case 'reset':
+      // This dialect can't take text back
+      state.over = true
+      return block(id, '', errorJson(new SluiceError('stream_restarted').wire))
+    case 'end': {
+      state.over = true
+      const end = parseEnd(record)
+      return block(id, '', end.state === 'done' ? '[DONE]' : errorJson(end.error ?? new SluiceError('internal').wire))
+    }
+    default:
+      return ''
+  }
+}
+
+const plain: Dialect = { key: 'chat', render: (record, seq, epoch, state) => render(record, seq, epoch, state, false) }
+const withUsage: Dialect = { key: 'chat+usage', render: (record, seq, epoch, state) => render(record, seq, epoch, state, true) }
+
+export const chatDialect = (includeUsage: boolean): Dialect => (includeUsage ? withUsage : plain)

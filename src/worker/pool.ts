@@ -1,0 +1,105 @@
+/** Leases what there is room for and runs it. One pool a process. */
+import type { Clock } from '../core/clock.ts'
+import type { JobId } from '../core/job.ts'
+import type { Headroom, Worker } from '../core/ports.ts'
+import { Run, type RunDeps } from './run-job.ts'
+
+export interface PoolOptions {
+  readonly id: string
+  /** Pools it serves; empty = all. */
+  readonly pools: readonly string[]
+  /** Jobs at once. */
+  readonly concurrency: number
+  readonly heartbeatMs: number
+  readonly headroom: Headroom
+}
+
+export interface WorkerPool {
+  /** Jobs running now. */
+  active(): number
+  /** Stops leasing, lets what runs finish for up to `ms`, then hands the rest back (their text stays; no attempt is used up). */
+  drain(ms: number): Promise<void>
+}
+
+/** Jobs leased in one call: few enough that none waits long for the others to start. */
+const LEASE_BATCH = 64
+
+export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): WorkerPool {
+  const runs = new Map<JobId, Run>()
+  let leasing = false
+  let again = false
+  let draining = false
+  let reserved = 0
+
+  const worker: Worker = {
+    id: options.id,
+    pools: options.pools,
+    ready() {
+      if (leasing) again = true
+      else void lease()
+    },
+    revoked(job, attempt, reason) {
+      const run = runs.get(job)
+      if (run && run.lease.attempt === attempt) run.stop(reason)
+    },
+  }
+
+  /** One lease call at a time; its commit does not hold up the next, since the queue already counts what it gave. */
+  async function lease(): Promise<void> {
+    leasing = true
+    try {
+      do {
+        again = false
+        const room = options.concurrency - runs.size - reserved
+        if (draining || room <= 0) break
+        const max = Math.min(room, LEASE_BATCH)
+        reserved += max
+        try {
+          const leases = await deps.queue.lease(options.id, max, options.headroom)
+          for (const one of leases) run(new Run(one, deps))
+          if (leases.length === max) again = true
+        } finally {
+          reserved -= max
+        }
+      } while (again)
+    } catch {
+      // The store is down and says so through health: ask again
+      clock.after(250, worker.ready)
+    } finally {
+      leasing = false
+    }
+    if (again && !draining) worker.ready()
+  }
+
+  function run(one: Run): void {
+    runs.set(one.lease.job.id, one)
+    void one.ended.then(() => {
+      const wasFull = runs.size >= options.concurrency
+      if (runs.get(one.lease.job.id) === one) runs.delete(one.lease.job.id)
+      if (wasFull) worker.ready()
+    })
+    if (draining) one.stop('released')
+    void one.start()
+  }
+
+  const leave = deps.queue.attach(worker)
+  const stopHeartbeat = clock.every(options.heartbeatMs, () => {
+    if (runs.size > 0) deps.queue.heartbeat(options.id)
+  })
+  worker.ready()
+
+  return {
+    active: () => runs.size,
+    async drain(ms) {
+      draining = true
+      const all = Promise.allSettled([...runs.values()].map((r) => r.ended))
+      let cancel = (): void => {}
+      await Promise.race([all, new Promise<void>((done) => (cancel = clock.after(ms, done)))])
+      cancel()
+      for (const one of runs.values()) one.stop('released')
+      await Promise.allSettled([...runs.values()].map((r) => r.ended))
+      stopHeartbeat()
+      leave()
+    },
+  }
+}
