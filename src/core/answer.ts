@@ -43,8 +43,8 @@ export function foldAnswer(records: Iterable<Bytes>): Answer {
       if (!isObject(part)) continue
       const { index, delta, finish_reason: finish, ...rest } = part
       const at = typeof index === 'number' ? index : 0
-      let choice = choices.get(at)
-      if (choice === undefined) choices.set(at, (choice = { message: {}, finishReason: null, rest: {} }))
+      const choice = choices.get(at) ?? { message: {}, finishReason: null, rest: {} }
+      choices.set(at, choice)
       if (isObject(delta)) mergeDelta(choice.message, delta)
       if (typeof finish === 'string') choice.finishReason = finish
       mergeDelta(choice.rest, rest)

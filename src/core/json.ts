@@ -101,7 +101,7 @@ const UNLIMITED: JsonLimits = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Numb
 export function editObject(json: Uint8Array, edits: Readonly<Record<string, string | null>>): Uint8Array {
   const members = scanObject(json, UNLIMITED)
   const last = new Map<string, number>()
-  members.forEach((m, i) => last.set(m.key, i))
+  for (const [i, m] of members.entries()) last.set(m.key, i)
   const parts: string[] = []
   const source = Buffer.from(json.buffer, json.byteOffset, json.byteLength)
   members.forEach((m, i) => {

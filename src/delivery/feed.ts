@@ -21,9 +21,15 @@ export class Feed {
   readonly readers = new Set<FeedReader>()
   /** Last seq known to be readable. */
   head = 0
+  epoch: number
+  unfollow: () => void = () => {}
+
+  constructor(epoch: number) {
+    this.epoch = epoch
+  }
 
   /** A run of records from the log, rendered once for all live readers of a dialect: they are at the same place. */
-  push(firstSeq: number, records: readonly Bytes[], epoch: number, ended: boolean): void {
+  push(firstSeq: number, records: readonly Bytes[], ended: boolean): void {
     const last = firstSeq + records.length - 1
     if (last <= this.head) return
     this.head = last
@@ -38,7 +44,7 @@ export class Feed {
       }
       let run = runs.find((r) => r.dialect === reader.dialect)
       if (run === undefined) {
-        run = { dialect: reader.dialect, events: renderRun(reader.dialect, records, firstSeq, reader.seq, epoch, reader.state), state: reader.state }
+        run = { dialect: reader.dialect, events: renderRun(reader.dialect, records, firstSeq, reader.seq, this.epoch, reader.state), state: reader.state }
         runs.push(run)
       } else reader.state = { ...run.state }
       reader.seq = last
