@@ -1,0 +1,93 @@
+import { expect, it } from 'vitest'
+import { manualClock } from '../../test/manual-clock.ts'
+import type { Deployment, ScheduledJob } from '../core/ports.ts'
+import { createRouter, type ModelRoute } from './router.ts'
+
+const deployment = (name: string, more: Partial<Deployment> = {}): Deployment => ({
+  name,
+  provider: {} as never,
+  upstreamModel: null,
+  concurrent: Infinity,
+  order: 0,
+  contextTokens: 8_000,
+  ...more,
+})
+const route = (name: string, ...deployments: Deployment[]): ModelRoute => ({ name, pool: 'text', kinds: ['chat'], deployments })
+const job = (id: string, model = 'chat'): ScheduledJob => ({ id, model }) as ScheduledJob
+
+/** Takes a slot for the job and names where it went. */
+function take(router: ReturnType<typeof createRouter>, id: string): string {
+  expect(router.headroom(job(id))).toBeNull()
+  return router.claimed(id).name
+}
+
+function setUp(...routes: ModelRoute[]) {
+  const clock = manualClock()
+  let woken = 0
+  const router = createRouter(routes, clock, () => woken++)
+  return { clock, router, woken: () => woken }
+}
+
+it('resolves exact names before the longest pattern', () => {
+  const { router } = setUp(route('gpt-*', deployment('a')), route('gpt-4*', deployment('b')), route('gpt-4.1', deployment('c')))
+  expect(['gpt-4.1', 'gpt-4o', 'gpt-3', 'claude'].map((m) => router.resolve(m)?.deployments[0].name)).toEqual(['c', 'b', 'a', undefined])
+})
+
+it('holds a deployment to its slots and wakes the queue when one comes free', () => {
+  const { router, woken } = setUp(route('chat', deployment('a', { concurrent: 2 })))
+  expect([1, 2, 3].map((i) => router.headroom(job(`j${i}`)))).toEqual([null, null, { scope: 'model' }])
+  router.release('j1', { code: null })
+  expect(woken()).toBe(1)
+  router.release('j1', { code: null })
+  expect(router.headroom(job('j3'))).toBeNull()
+  expect(router.headroom(job('j4'))).toEqual({ scope: 'model' })
+})
+
+it('spreads by load inside an order, and goes to the next order when the first is full', () => {
+  const { router } = setUp(route('chat', deployment('a', { concurrent: 1 }), deployment('b', { concurrent: 1 }), deployment('c', { order: 1 })))
+  const names = ['1', '2', '3'].map((id) => take(router, id))
+  expect(names).toEqual(['a', 'b', 'c'])
+})
+
+it('leaves a rate-limited deployment alone for as long as it asked, then wakes the queue', () => {
+  const { clock, router, woken } = setUp(route('chat', deployment('a')))
+  router.headroom(job('1'))
+  router.release('1', { code: 'provider_rate_limited', retryAfterMs: 3_000 })
+  expect(router.headroom(job('2'))).toEqual({ scope: 'model', retryAfterMs: 3_000 })
+  clock.advance(3_001)
+  expect(woken()).toBe(1)
+  expect(router.headroom(job('2'))).toBeNull()
+})
+
+it('takes a job that failed somewhere to another deployment, and back only when there is no other', () => {
+  const { router } = setUp(route('chat', deployment('a'), deployment('b', { order: 1 })))
+  const go = (): string => take(router, '1')
+  expect(go()).toBe('a')
+  router.release('1', { code: 'provider_unreachable' })
+  expect(go()).toBe('b')
+  router.release('1', { code: 'provider_error' })
+  expect(go()).toBe('a')
+  router.release('1', { code: null })
+  router.forget('1')
+  expect(go()).toBe('a')
+})
+
+it('passes by a deployment that fails again and again, while there is another', () => {
+  const { router } = setUp(route('chat', deployment('a'), deployment('b', { order: 1 })))
+  for (let i = 0; i < 5; i++) {
+    router.headroom(job(`f${i}`))
+    router.release(`f${i}`, { code: 'provider_timeout' })
+  }
+  router.headroom(job('next'))
+  expect(router.claimed('next').name).toBe('b')
+})
+
+it('does not blame a deployment for a request it refused', () => {
+  const { router } = setUp(route('chat', deployment('a'), deployment('b', { order: 1 })))
+  for (let i = 0; i < 9; i++) {
+    router.headroom(job(`f${i}`))
+    router.release(`f${i}`, { code: 'provider_rejected' })
+  }
+  router.headroom(job('next'))
+  expect(router.claimed('next').name).toBe('a')
+})
