@@ -1,0 +1,87 @@
+/** A real Sluice in a process of its own, on free ports and a data folder that goes away with the test. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export interface Server {
+  readonly url: string
+  readonly adminUrl: string
+  readonly key: string
+  readonly adminKey: string
+  readonly dir: string
+  readonly pid: number
+  /** All it printed. */
+  output(): string
+  /** Kills it (-9), and starts it again on the same folder and ports. */
+  crash(): Promise<void>
+  stop(): Promise<void>
+}
+
+export const KEY = 'sk-sluice-test-key-seeded-from-the-environment'
+
+export async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((done) => probe.listen(0, '127.0.0.1', done))
+  const { port } = probe.address() as { port: number }
+  await new Promise((done) => probe.close(done))
+  return port
+}
+
+/** `config`: YAML without ports and data_dir. */
+export async function startServer(config: string, env: Record<string, string> = {}): Promise<Server> {
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-e2e-'))
+  const [port, adminPort] = [await freePort(), await freePort()]
+  const file = join(dir, 'sluice.yaml')
+  writeFileSync(file, config)
+  let printed = ''
+  let child: ChildProcess
+  const start = async (): Promise<void> => {
+    child = spawn(process.execPath, [join(import.meta.dirname, '../../src/cli/main.ts'), 'serve', '--config', file], {
+      env: {
+        PATH: process.env['PATH'],
+        SLUICE_PORT: String(port),
+        SLUICE_ADMIN_PORT: String(adminPort),
+        SLUICE_DATA_DIR: join(dir, 'data'),
+        SLUICE_KEY: KEY,
+        SLUICE_ADMIN_KEY: 'admin-key-of-the-tests-0123456789abcdef',
+        ...env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    for (const out of [child.stdout!, child.stderr!]) out.on('data', (d: Buffer) => (printed += d.toString()))
+    const giveUpAt = performance.now() + 15_000
+    for (;;) {
+      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${printed}`)
+      if (await fetch(`http://127.0.0.1:${port}/readyz`).then((r) => r.ok, () => false)) return
+      if (performance.now() > giveUpAt) throw new Error(`the server is not ready:\n${printed}`)
+      await new Promise((done) => setTimeout(done, 20))
+    }
+  }
+  const ended = (): Promise<void> => new Promise((done) => (child.exitCode !== null || child.signalCode !== null ? done() : child.once('exit', () => done())))
+  await start()
+  return {
+    url: `http://127.0.0.1:${port}`,
+    adminUrl: `http://127.0.0.1:${adminPort}`,
+    key: KEY,
+    adminKey: 'admin-key-of-the-tests-0123456789abcdef',
+    dir,
+    get pid() {
+      return child.pid!
+    },
+    output: () => printed,
+    async crash() {
+      child.kill('SIGKILL')
+      await ended()
+      await start()
+    },
+    async stop() {
+      child.kill('SIGTERM')
+      const late = setTimeout(() => child.kill('SIGKILL'), 10_000)
+      await ended()
+      clearTimeout(late)
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
