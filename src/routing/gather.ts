@@ -1,0 +1,24 @@
+/**
+ * How long an upstream socket is left unread after a read, so that the next read brings several tokens. At low load nothing is
+ * held back; when the event loop is busy, fewer and larger reads halve the cost of a token (docs/decisions).
+ */
+import { performance } from 'node:perf_hooks'
+import type { Clock } from '../core/clock.ts'
+
+/** Share of the loop's time above which gathering begins, and below which it ends: gathering itself lowers it. */
+const BUSY = 0.5
+const CALM = 0.2
+const SAMPLE_MS = 200
+
+export function gatherGauge(mode: 'auto' | 'on' | 'off', gatherMs: number, clock: Clock): { readonly gatherMs: () => number; stop(): void } {
+  if (mode !== 'auto') return { gatherMs: () => (mode === 'on' ? gatherMs : 0), stop() {} }
+  let last = performance.eventLoopUtilization()
+  let gathering = false
+  const stop = clock.every(SAMPLE_MS, () => {
+    const now = performance.eventLoopUtilization()
+    const { utilization } = performance.eventLoopUtilization(now, last)
+    last = now
+    gathering = utilization > (gathering ? CALM : BUSY)
+  })
+  return { gatherMs: () => (gathering ? gatherMs : 0), stop }
+}
