@@ -1,0 +1,139 @@
+/** The kinds of values that settings have: counts, durations, sizes, addresses and references to secrets. */
+import { z } from 'zod'
+
+export type FieldKind = 'count' | 'duration' | 'size' | 'secret'
+
+/** What a field is, for flags, docs and printing; looked up by the innermost schema. */
+export const fieldKinds: z.core.$ZodRegistry<{ readonly kind: FieldKind }> = z.registry<{ readonly kind: FieldKind }>()
+
+interface Range {
+  readonly min?: number
+  readonly max?: number
+}
+
+const DURATIONS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const SIZES: Readonly<Record<string, number>> = { b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 }
+
+/** A whole number; digits may be grouped with "_". */
+export const count = (range: Range = {}) => quantity('count', {}, 'a whole number', range)
+/** Milliseconds, or text with a unit: "500ms", "30s", "24h". */
+export const duration = (range: Range = {}) => quantity('duration', DURATIONS, 'a duration: milliseconds, or "500ms", "30s", "10m", "24h", "7d"', range)
+/** Bytes, or text with a unit: "64KiB", "1GiB". */
+export const size = (range: Range = {}) => quantity('size', SIZES, 'a size: bytes, or "64KiB", "4MiB", "1GiB"', range)
+
+function quantity(kind: FieldKind, units: Readonly<Record<string, number>>, wanted: string, { min = 0, max = Number.MAX_SAFE_INTEGER }: Range) {
+  const field = z.union([z.number(), z.string()], { error: `expected ${wanted}` }).transform((value, context) => {
+    const number = typeof value === 'number' ? value : parseQuantity(value, units)
+    const problem = Number.isNaN(number)
+      ? `expected ${wanted}`
+      : !Number.isSafeInteger(number)
+        ? 'expected a whole number'
+        : number < min
+          ? `must be at least ${min}`
+          : number > max
+            ? `must be at most ${max}`
+            : null
+    if (problem === null) return number
+    context.addIssue({ code: 'custom', message: problem })
+    return z.NEVER
+  })
+  fieldKinds.add(field, { kind })
+  return field
+}
+
+function parseQuantity(text: string, units: Readonly<Record<string, number>>): number {
+  const match = /^(\d+(?:_\d+)*(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim())
+  if (!match) return Number.NaN
+  const unit = match[2] === '' ? 1 : (units[match[2].toLowerCase()] ?? Number.NaN)
+  return Math.round(Number(match[1].replaceAll('_', '')) * unit)
+}
+
+/** True or false; from the environment also as text. */
+export const flag = () =>
+  z.union([z.boolean(), z.stringbool({ truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'], error: 'expected true or false' })], {
+    error: 'expected true or false',
+  })
+
+/** A list of texts; from flags and the environment separated by commas. */
+export const list = (item: z.ZodString = z.string().min(1)) =>
+  z.union([z.array(item), z.string()], { error: 'expected a list' }).transform((value) =>
+    typeof value === 'string'
+      ? value
+          .split(',')
+          .map((s) => s.trim())
+          .filter((s) => s !== '')
+      : value,
+  )
+
+/** An absolute http or https address without credentials in it. */
+export const httpUrl = () =>
+  z.string({ error: 'expected an address such as "https://api.example.com/v1"' }).superRefine((text, context) => {
+    const problem = urlProblem(text)
+    if (problem !== null) context.addIssue({ code: 'custom', message: problem })
+  })
+
+function urlProblem(text: string): string | null {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return 'expected an http or https address'
+  if (url.username !== '' || url.password !== '') return 'holds credentials; name them by reference instead'
+  return url.hash === '' ? null : 'must not have a fragment'
+}
+
+// ---------------------------------------------------------------- secrets
+
+export type SecretRef = { readonly env: string } | { readonly file: string }
+
+/** What reads references: the environment and files. Null: there is none. */
+export interface SecretSource {
+  env(name: string): string | null
+  /** Throws the system's error. */
+  file(path: string): string
+}
+
+/** A secret by reference. Its value shows only through `reveal`: not when printed, logged or made JSON. */
+export class Secret {
+  readonly ref: SecretRef
+  #value: string | null = null
+
+  constructor(ref: SecretRef) {
+    this.ref = ref
+  }
+
+  /** Fetches the value; returns what is wrong, or null. Says nothing of the value itself. */
+  resolve(source: SecretSource): string | null {
+    let value: string | null
+    try {
+      value = 'env' in this.ref ? source.env(this.ref.env) : source.file(this.ref.file)
+    } catch (cause) {
+      return `the file ${this} can't be read (${(cause as NodeJS.ErrnoException).code ?? 'error'})`
+    }
+    if (value === null || value.trim() === '') return 'env' in this.ref ? `the environment variable ${this} is not set` : `the file ${this} is empty`
+    this.#value = value.trim()
+    return /\p{Cc}/u.test(this.#value) ? `the value of ${this} has control characters in it` : null
+  }
+
+  reveal(): string {
+    if (this.#value === null) throw new Error(`the secret ${this} was not resolved`)
+    return this.#value
+  }
+
+  /** The name of the variable, or the file's path. */
+  toString(): string {
+    return 'env' in this.ref ? this.ref.env : this.ref.file
+  }
+
+  toJSON(): SecretRef {
+    return this.ref
+  }
+}
+
+/** `{ env: NAME }` or `{ file: PATH }`. A literal is refused, and not repeated in the refusal. */
+export const secret = () => {
+  const field = z
+    .union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })], {
+      error: 'a secret is given by reference, { env: NAME } or { file: PATH }, never as itself: config files are copied, committed and printed',
+    })
+    .transform((ref) => new Secret(ref))
+  fieldKinds.add(field, { kind: 'secret' })
+  return field
+}

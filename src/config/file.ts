@@ -1,0 +1,53 @@
+/** The YAML file, with the line and column of each setting. */
+import { type Document, isMap, isScalar, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
+import { SluiceError } from '../core/errors.ts'
+
+export interface FileText {
+  readonly value: Record<string, unknown>
+  has(path: readonly string[]): boolean
+  /** Where it begins, in chars from the start of the file. */
+  offset(path: readonly string[]): number
+  /** "sluice.yaml:12:3" of the setting, or of the nearest one around it. */
+  place(path: readonly string[]): string
+}
+
+/** Throws config_invalid. Messages tell the place, and nothing of the content: there may be secrets in it. */
+export function parseFile(name: string, text: string): FileText {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true })
+  const at = (offset: number): string => {
+    const { line, col } = lines.linePos(offset)
+    return `${name}:${line}:${col}`
+  }
+  const error = document.errors[0] ?? document.warnings[0]
+  if (error) throw new SluiceError('config_invalid', { message: `${at(error.pos[0])}: not valid YAML (${error.code.toLowerCase().replaceAll('_', ' ')}).` })
+  const value: unknown = toJs(document, name) ?? {}
+  if (typeof value !== 'object' || Array.isArray(value)) throw new SluiceError('config_invalid', { message: `${name}: expected settings, one "name: value" a line.` })
+  const offset = (path: readonly string[]): number => {
+    let found = 0
+    for (let depth = 1; depth <= path.length; depth++) found = offsetOf(document, path.slice(0, depth)) ?? found
+    return found
+  }
+  return {
+    value: value as Record<string, unknown>,
+    has: (path) => document.hasIn(path),
+    offset,
+    place: (path) => at(offset(path)),
+  }
+}
+
+function toJs(document: Document, name: string): unknown {
+  try {
+    return document.toJS()
+  } catch (cause) {
+    throw new SluiceError('config_invalid', { message: `${name}: too many aliases.`, cause })
+  }
+}
+
+/** Where the key of a setting begins (of a list's item: the item). */
+function offsetOf(document: Document, path: readonly string[]): number | undefined {
+  const parent: unknown = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true)
+  const key = path.at(-1)!
+  if (isMap(parent)) return (parent.items.find((pair: Pair) => isScalar(pair.key) && String(pair.key.value) === key)?.key as Node | undefined)?.range?.[0]
+  return (document.getIn(path, true) as Node | undefined)?.range?.[0]
+}

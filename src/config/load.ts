@@ -1,0 +1,136 @@
+/** Defaults < file < environment < flags, into one checked, frozen object. The only reader of the process's environment. */
+import { readFileSync } from 'node:fs'
+import { SluiceError } from '../core/errors.ts'
+import { didYouMean } from '../core/nearest.ts'
+import { Secret, type SecretSource } from './fields.ts'
+import { type FileText, parseFile } from './file.ts'
+import { envName, FLAGS, flagName, type Leaf, VALUES } from './leaves.ts'
+import { describeIssue } from './problems.ts'
+import { type Config, schema } from './schema.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Where a value comes from. */
+export type Origin = { readonly kind: 'default' | 'file' } | { readonly kind: 'environment' | 'flag'; readonly name: string }
+
+export interface Sources {
+  /** Values by flag name, without dashes: { port: "4200" }. */
+  readonly flags?: Readonly<Record<string, string>>
+  /** Path of the YAML file; absent: SLUICE_CONFIG, or none. */
+  readonly file?: string | undefined
+  /** Absent: the process's own. */
+  readonly env?: Environment
+}
+
+export interface Loaded {
+  readonly config: Config
+  readonly file: string | null
+  /** What is odd, but no reason to stop. */
+  readonly warnings: readonly string[]
+  /** Of a setting by its path: "http.max_body_bytes". */
+  originOf(path: string): Origin
+}
+
+/** Names in the environment that are no settings. `SLUICE_TEST_…` belongs to tests. */
+const OTHER_NAMES = ['SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL']
+
+/** Throws config_invalid, with all that is wrong and where it stands. Secrets are never repeated. */
+export function loadConfig(sources: Sources = {}): Loaded {
+  const env = sources.env ?? process.env
+  const path = sources.file ?? (env['SLUICE_CONFIG'] || null)
+  const text = path === null ? null : parseFile(path, readConfigFile(path))
+  const raw = structuredClone(text?.value ?? {})
+
+  const origins = new Map<string, Origin>()
+  for (const leaf of VALUES) {
+    const name = envName(leaf)
+    const value = env[name]
+    if (value === undefined || value === '') continue
+    set(raw, leaf.path, leaf.kind === 'secret' ? { env: name } : value)
+    origins.set(leaf.path.join('.'), { kind: 'environment', name })
+  }
+  for (const leaf of FLAGS) {
+    const value = sources.flags?.[flagName(leaf)]
+    if (value === undefined) continue
+    set(raw, leaf.path, value)
+    origins.set(leaf.path.join('.'), { kind: 'flag', name: `--${flagName(leaf)}` })
+  }
+  if (raw['models'] === undefined || (Array.isArray(raw['models']) && raw['models'].length === 0)) raw['models'] = defaultModels(env)
+
+  const originOf = (setting: string): Origin => origins.get(setting) ?? (text?.has(setting.split('.')) ? { kind: 'file' } : { kind: 'default' })
+  const result = schema.safeParse(raw)
+  const problems = result.success
+    ? unresolved(result.data, { env: (name) => env[name] ?? null, file: (file) => readFileSync(file, 'utf8') }).map((p) => describe(p.path, p.problem, originOf, text))
+    : result.error.issues
+        .flatMap(describeIssue)
+        .toSorted((a, b) => (text?.offset(a.path) ?? 0) - (text?.offset(b.path) ?? 0))
+        .map((p) => describe(p.path, p.problem, originOf, text))
+  if (!result.success || problems.length > 0) {
+    throw new SluiceError('config_invalid', {
+      message: problems.length === 1 ? problems[0] : `${problems.length} settings are not valid:\n${problems.map((p) => `  ${p}`).join('\n')}`,
+    })
+  }
+  return { config: freeze(result.data), file: path, warnings: unknownNames(env), originOf }
+}
+
+/** A variable of the environment, for what is no setting. */
+export const environmentOf = (name: string): string | null => process.env[name] || null
+
+function readConfigFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new SluiceError('config_invalid', { message: `${path} can't be read (${(cause as NodeJS.ErrnoException).code ?? 'error'}).`, cause })
+  }
+}
+
+function defaultModels(env: Environment): unknown[] {
+  const demo = { name: 'demo', provider: 'demo' }
+  if (!env['OPENAI_API_KEY']) return [demo]
+  const openai = (name: string, kind: string): unknown => ({ name, provider: 'openai', api_key: { env: 'OPENAI_API_KEY' }, kinds: [kind] })
+  return [demo, openai('gpt-*', 'chat'), openai('o*', 'chat'), openai('text-embedding-*', 'embedding')]
+}
+
+function set(object: Record<string, unknown>, path: Leaf['path'], value: unknown): void {
+  let at = object
+  for (const key of path.slice(0, -1)) {
+    const next = at[key]
+    // Something else stands where a group should: the schema will say so
+    if (next !== undefined && next !== null && (typeof next !== 'object' || Array.isArray(next))) return
+    at[key] = { ...next }
+    at = at[key] as Record<string, unknown>
+  }
+  at[path.at(-1)!] = value
+}
+
+/** Fetches all secrets; returns those that could not be had. */
+function unresolved(value: unknown, source: SecretSource, path: readonly string[] = []): Array<{ readonly path: readonly string[]; readonly problem: string }> {
+  if (value instanceof Secret) {
+    const problem = value.resolve(source)
+    return problem === null ? [] : [{ path, problem }]
+  }
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, member]) => unresolved(member, source, [...path, key]))
+}
+
+function describe(path: readonly string[], problem: string, originOf: (setting: string) => Origin, text: FileText | null): string {
+  const name = path.reduce((so, key) => (/^\d+$/.test(key) ? `${so}[${key}]` : so === '' ? key : `${so}.${key}`), '')
+  const origin = originOf(path.join('.'))
+  const where = origin.kind === 'environment' || origin.kind === 'flag' ? `${origin.name}: ` : text?.has(path.slice(0, 1)) ? `${text.place(path)}: ` : ''
+  return `${where}${name === '' ? '' : `${name}: `}${problem}`
+}
+
+function unknownNames(env: Environment): string[] {
+  const known = [...VALUES.map(envName), ...OTHER_NAMES]
+  return Object.keys(env)
+    .filter((name) => name.startsWith('SLUICE_') && !name.startsWith('SLUICE_TEST_') && !known.includes(name))
+    .map((name) => `${name} in the environment is no setting.${didYouMean(name, known)}`)
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !(value instanceof Secret)) {
+    for (const member of Object.values(value)) freeze(member)
+    Object.freeze(value)
+  }
+  return value
+}

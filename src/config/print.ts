@@ -1,0 +1,47 @@
+/** The effective configuration as YAML that can be loaded again. Secrets are references; values of headers are left out. */
+import { Document, isMap, isScalar, isSeq, type Scalar, type YAMLMap, type YAMLSeq } from 'yaml'
+import { Secret } from './fields.ts'
+import type { Loaded, Origin } from './load.ts'
+
+/** Each value that is no default says where it comes from. */
+export function printConfig(loaded: Loaded): string {
+  const document = new Document(printable(loaded.config))
+  note(document.contents, loaded.config, [], loaded)
+  return document.toString({ lineWidth: 0, flowCollectionPadding: true })
+}
+
+function printable(value: unknown, key = ''): unknown {
+  if (value instanceof Secret) return { ...value.ref }
+  if (Array.isArray(value)) return value.map((item: unknown) => (typeof item === 'object' && item !== null ? withoutEmpty(printable(item)) : item))
+  if (typeof value !== 'object' || value === null) return value
+  if (key === 'headers') return Object.fromEntries(Object.entries(value).map(([name, v]) => [name, v instanceof Secret ? printable(v) : '(not shown)']))
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, printable(member, name)]))
+}
+
+/** Of a model or tenant only what says something. */
+function withoutEmpty(item: unknown): unknown {
+  const isEmpty = (value: unknown): boolean => value === null || (typeof value === 'object' && Object.values(value as object).every(isEmpty))
+  return Object.fromEntries(Object.entries(item as object).filter(([, value]) => !isEmpty(value)))
+}
+
+/** `values`: the settings that the map was made of. */
+function note(node: unknown, values: object, path: readonly string[], loaded: Loaded): void {
+  if (!isMap(node)) return
+  for (const { key, value: written } of node.items as ReadonlyArray<{ readonly key: Scalar<string>; readonly value: Scalar | YAMLMap | YAMLSeq }>) {
+    const at = [...path, key.value]
+    const value = (values as Record<string, unknown>)[key.value]
+    const origin = loaded.originOf(at.join('.'))
+    if (value instanceof Secret && isMap(written)) written.flow = true
+    else if (isMap(written)) {
+      note(written, value as object, at, loaded)
+      continue
+    }
+    if (isSeq(written) && written.items.every(isScalar)) written.flow = true
+    if (origin.kind === 'default') continue
+    const text = ` ${originText(origin, loaded.file)}`
+    if (isSeq(written) && !written.flow) key.commentBefore = text
+    else written.comment = text
+  }
+}
+
+const originText = (origin: Origin, file: string | null): string => ('name' in origin ? origin.name : (file ?? origin.kind))

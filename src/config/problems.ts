@@ -1,0 +1,51 @@
+/** What the schema refuses, in words that help: the setting, what was expected, and the name that was probably meant. */
+import type { z } from 'zod'
+import { nearest } from '../core/nearest.ts'
+import { LEAVES, type Leaf } from './leaves.ts'
+
+export interface Problem {
+  readonly path: readonly string[]
+  readonly problem: string
+}
+
+export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
+  const path = issue.path.map(String)
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ path: [...path, key], problem: unknownKey(path, key) }))
+  if (issue.code === 'invalid_type')
+    return [{ path, problem: issue.message === 'Invalid input: expected nonoptional, received undefined' || missing(issue) ? 'is needed' : `expected ${article(issue.expected)}` }]
+  if (issue.code === 'invalid_value') return [{ path, problem: `expected ${issue.values.map((v) => `"${String(v)}"`).join(', ')}` }]
+  if (issue.code === 'too_small') return [{ path, problem: issue.origin === 'string' || issue.origin === 'array' ? 'must not be empty' : `must be more than ${issue.minimum}` }]
+  if (issue.code === 'too_big') return [{ path, problem: `must be at most ${issue.maximum}` }]
+  if (issue.code === 'invalid_key') return [{ path, problem: 'is not a valid name' }]
+  return [{ path, problem: issue.message }]
+}
+
+const missing = (issue: z.core.$ZodIssueInvalidType): boolean => issue.message.endsWith('received undefined')
+
+const NAMES: Readonly<Record<string, string>> = {
+  object: 'settings of its own, one "name: value" a line',
+  array: 'a list',
+  string: 'a text',
+  number: 'a number',
+  boolean: 'true or false',
+  record: 'names with values',
+}
+const article = (type: string): string => NAMES[type] ?? type
+
+function unknownKey(path: readonly string[], key: string): string {
+  const within = path.filter((p) => !/^\d+$/.test(p))
+  const siblings = namesIn(LEAVES, within)
+  const near = nearest(key, siblings)
+  if (near !== null) return `there is no such setting. Did you mean "${near}"?`
+  const elsewhere = LEAVES.find((leaf) => leaf.path.at(-1) === key)
+  if (elsewhere) return `there is no such setting here. Did you mean "${elsewhere.path.join('.')}"?`
+  return `there is no such setting. There are: ${siblings.join(', ')}.`
+}
+
+/** The names that may stand inside a group, or in each item of a list. */
+function namesIn(leaves: readonly Leaf[], path: readonly string[]): string[] {
+  const list = leaves.find((leaf) => leaf.kind === 'items' && leaf.path.join('.') === path.slice(0, leaf.path.length).join('.'))
+  if (list) return namesIn(list.members, path.slice(list.path.length))
+  const inside = leaves.filter((leaf) => path.every((key, i) => leaf.path[i] === key) && leaf.path.length > path.length)
+  return [...new Set(inside.map((leaf) => leaf.path[path.length]))]
+}
