@@ -1,0 +1,256 @@
+/**
+ * What the chunks of one answer share is stored once. A template is a prefix, an inner part and a suffix; a record that fits stores
+ * only what stands between them. Templates are learned from consecutive records and stand in the encoded text where they were
+ * learned, so that it describes itself; they are never redefined, so that a reader may start at any piece with all of them.
+ *
+ * Encoded: a sequence of
+ *   0, text                                   a record as it is
+ *   1, id, text prefix, text inner, text suffix   a template
+ *   id (2-255), text[, text]                  a record: what stands between (two texts where the template has an inner part)
+ * with text = length as varint (7 bits a byte, low first), bytes.
+ */
+import type { Bytes } from '../../core/record.ts'
+
+export interface Template {
+  readonly id: number
+  readonly prefix: Bytes
+  readonly inner: Bytes
+  readonly suffix: Bytes
+}
+
+const LITERAL = 0
+const DEFINE = 1
+const FIRST_ID = 2
+const LAST_ID = 255
+/** A template must share more than it costs. */
+const MIN_SHARED = 32
+const MIN_INNER = 12
+/** A better template must spare as much with every record. */
+const MIN_GAIN = 8
+/** Longest middle that is searched for an inner part: the search is quadratic. */
+const MAX_SEARCHED = 512
+/** Uses of a template after which a better one is looked for: the first ones were learned from an opening chunk. */
+const SECOND_LOOK = 2
+const LAST_LOOK = 16
+
+const CHARS: readonly Bytes[] = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code))
+
+/** Length as varint. */
+export function varint(n: number): Bytes {
+  if (n < 128) return CHARS[n]
+  let out = ''
+  while (n >= 128) {
+    out += CHARS[(n & 127) | 128]
+    n = Math.floor(n / 128)
+  }
+  return out + CHARS[n]
+}
+
+const text = (bytes: Bytes): Bytes => varint(bytes.length) + bytes
+/** A copy of its own: a slice would keep alive the socket's whole read. */
+const copy = (bytes: Bytes): Bytes => Buffer.from(bytes, 'latin1').toString('latin1')
+
+/** Encodes one log's records in order; the results, joined, are the encoded log. */
+export class Encoder {
+  readonly templates: Template[] = []
+  #last: Template | null = null
+  #uses = 0
+  /** Kept only where the next record may learn from it. */
+  #previous: Bytes = ''
+
+  encode(record: Bytes): Bytes {
+    const last = this.#last
+    if (last !== null) {
+      const encoded = express(last, record)
+      if (encoded !== '') {
+        const uses = ++this.#uses
+        return uses <= LAST_LOOK ? this.#look(last, record, encoded, uses) : encoded
+      }
+    }
+    return this.#search(record)
+  }
+
+  /** Goes on with the templates of a stored log. */
+  resume(templates: readonly Template[]): void {
+    for (const template of templates) this.templates[template.id - FIRST_ID] = template
+    this.#last = templates.at(-1) ?? null
+    this.#uses = LAST_LOOK
+  }
+
+  /** Forgets its templates: what follows is readable by itself. */
+  reset(): void {
+    this.templates.length = 0
+    this.#last = null
+    this.#previous = ''
+  }
+
+  #look(last: Template, record: Bytes, encoded: Bytes, uses: number): Bytes {
+    if (uses === SECOND_LOOK || uses === LAST_LOOK) {
+      const better = this.#learn(record)
+      this.#previous = ''
+      if (better !== null && shared(better) >= shared(last) + MIN_GAIN) return this.#define(better) + express(better, record)
+    } else if (uses === SECOND_LOOK - 1 || uses === LAST_LOOK - 1) this.#previous = copy(record)
+    return encoded
+  }
+
+  #search(record: Bytes): Bytes {
+    const { templates } = this
+    for (let i = templates.length - 1; i >= 0; i--) {
+      const encoded = express(templates[i], record)
+      if (encoded !== '') {
+        this.#last = templates[i]
+        this.#uses = LAST_LOOK
+        return encoded
+      }
+    }
+    const learned = this.#learn(record)
+    this.#previous = ''
+    if (learned !== null) return this.#define(learned) + express(learned, record)
+    this.#previous = copy(record)
+    return CHARS[LITERAL] + text(record)
+  }
+
+  #learn(record: Bytes): Template | null {
+    const id = FIRST_ID + this.templates.length
+    return this.#previous === '' || id > LAST_ID ? null : learn(id, this.#previous, record)
+  }
+
+  #define(template: Template): Bytes {
+    this.templates.push(template)
+    this.#last = template
+    this.#uses = 0
+    return CHARS[DEFINE] + CHARS[template.id] + text(template.prefix) + text(template.inner) + text(template.suffix)
+  }
+}
+
+const shared = (t: Template): number => t.prefix.length + t.inner.length + t.suffix.length
+
+/** The record by this template; empty when it does not fit. Comparing slices is twice as fast as startsWith and endsWith. */
+function express(t: Template, record: Bytes): Bytes {
+  const start = t.prefix.length
+  const end = record.length - t.suffix.length
+  if (end < start || record.slice(0, start) !== t.prefix || record.slice(end) !== t.suffix) return ''
+  if (t.inner === '') return CHARS[t.id] + varint(end - start) + record.slice(start, end)
+  const at = record.indexOf(t.inner, start)
+  const behind = at + t.inner.length
+  if (at < 0 || behind > end) return ''
+  return CHARS[t.id] + varint(at - start) + record.slice(start, at) + varint(end - behind) + record.slice(behind, end)
+}
+
+/** What two records share, cut at quotes, so that a template does not hold on to letters of one token. Null when it is too little. */
+function learn(id: number, a: Bytes, b: Bytes): Template | null {
+  if (a === b) return null
+  const most = Math.min(a.length, b.length)
+  let p = 0
+  while (p < most && a.charCodeAt(p) === b.charCodeAt(p)) p++
+  let s = 0
+  while (s < most - p && a.charCodeAt(a.length - 1 - s) === b.charCodeAt(b.length - 1 - s)) s++
+  const start = b.lastIndexOf('"', p - 1) + 1
+  const quote = b.indexOf('"', b.length - s)
+  const end = quote < 0 || s === 0 ? b.length : quote
+  const inner = innerOf(a.slice(start, a.length - (b.length - end)), b.slice(start, end))
+  const template = { id, prefix: copy(b.slice(0, start)), inner: copy(inner), suffix: copy(b.slice(end)) }
+  return shared(template) < MIN_SHARED ? null : template
+}
+
+/** The longest text common to both middles, from a quote to a quote. */
+function innerOf(a: Bytes, b: Bytes): Bytes {
+  if (a.length < MIN_INNER || b.length < MIN_INNER || a.length > MAX_SEARCHED || b.length > MAX_SEARCHED) return ''
+  let longest = 0
+  let endOfLongest = 0
+  let above = new Uint16Array(b.length + 1)
+  let row = new Uint16Array(b.length + 1)
+  for (let i = 0; i < a.length; i++) {
+    const c = a.charCodeAt(i)
+    for (let j = 0; j < b.length; j++) {
+      row[j + 1] = b.charCodeAt(j) === c ? above[j] + 1 : 0
+      if (row[j + 1] > longest) {
+        longest = row[j + 1]
+        endOfLongest = j + 1
+      }
+    }
+    ;[above, row] = [row, above]
+  }
+  const common = b.slice(endOfLongest - longest, endOfLongest)
+  const [from, to] = [common.indexOf('"'), common.lastIndexOf('"') + 1]
+  return from < 0 || to - from < MIN_INNER ? '' : common.slice(from, to)
+}
+
+/** What of a log is wanted: records behind `skip` of those to come, until `maxBytes` are reached or `most` records are there. */
+export class Extract {
+  readonly records: Bytes[] = []
+  skip: number
+  most: number
+  readonly #maxBytes: number
+  #bytes = 0
+
+  constructor(skip: number, most: number, maxBytes: number) {
+    this.skip = skip
+    this.most = most
+    this.#maxBytes = maxBytes
+  }
+
+  get full(): boolean {
+    return this.records.length >= this.most || (this.records.length > 0 && this.#bytes >= this.#maxBytes)
+  }
+
+  take(record: Bytes): void {
+    this.records.push(record)
+    this.#bytes += record.length
+  }
+}
+
+/**
+ * Reads encoded text into `into`, until that is full. `templates` are those known from before it, and get those it defines.
+ * Throws when the text is damaged.
+ */
+export function decode(encoded: Bytes, templates: Template[], into: Extract): void {
+  let i = 0
+  const length = (): number => {
+    let n = 0
+    let scale = 1
+    for (;;) {
+      const c = encoded.charCodeAt(i++)
+      n += (c & 127) * scale
+      if (c < 128) break
+      scale *= 128
+    }
+    // NaN behind the end of the text fails here too
+    if (!(i + n <= encoded.length)) throw new Error('a stored log is damaged')
+    return n
+  }
+  const next = (): Bytes => {
+    const n = length()
+    i += n
+    return encoded.slice(i - n, i)
+  }
+  const pass = (): void => {
+    const n = length()
+    i += n
+  }
+  while (i < encoded.length && !into.full) {
+    const id = encoded.charCodeAt(i++)
+    if (id === DEFINE) {
+      const known = encoded.charCodeAt(i++)
+      templates[known - FIRST_ID] = { id: known, prefix: next(), inner: next(), suffix: next() }
+      continue
+    }
+    const template = id === LITERAL ? null : templates[id - FIRST_ID]
+    if (template === undefined) throw new Error('a stored log is damaged')
+    const two = template !== null && template.inner !== ''
+    if (into.skip > 0) {
+      into.skip--
+      pass()
+      if (two) pass()
+    } else if (template === null) into.take(next())
+    else if (two) into.take(template.prefix + next() + template.inner + next() + template.suffix)
+    else into.take(template.prefix + next() + template.suffix)
+  }
+}
+
+/** All templates that a text defines, and how many records it has. */
+export function survey(encoded: Bytes, templates: Template[]): number {
+  const all = new Extract(Number.MAX_SAFE_INTEGER, 1, 1)
+  decode(encoded, templates, all)
+  return Number.MAX_SAFE_INTEGER - all.skip
+}

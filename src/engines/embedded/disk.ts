@@ -1,0 +1,67 @@
+/** The slow side of the store, in a thread of its own: the event loop never waits for a disk. */
+import { Worker } from 'node:worker_threads'
+
+export interface Disk {
+  /** Makes all that the WAL holds now safe from power loss; `synced` follows. One at a time. */
+  sync(): void
+  /** Moves the WAL's pages to the database. */
+  checkpoint(): void
+  /** Answer to `hold`: no commit will start before `release`. */
+  held(): void
+  close(): Promise<void>
+}
+
+export interface DiskEvents {
+  synced(ms: number, walBytes: number): void
+  /** The WAL is long, and nearly all moved: with no commit for a moment all of it can be, and the next commit starts it over. */
+  hold(): void
+  release(): void
+  /** A write or sync failed. Nothing is tried again: after a failed sync the page cache can't be believed. */
+  failed(detail: string): void
+}
+
+export type OpenDisk = (path: string, events: DiskEvents) => Disk
+
+export type ToWorker = 'sync' | 'checkpoint' | 'held' | 'close'
+export type FromWorker =
+  | { readonly type: 'synced'; readonly ms: number; readonly walBytes: number }
+  | { readonly type: 'hold' | 'release' | 'closed' }
+  | { readonly type: 'failed'; readonly detail: string }
+
+export const openDisk: OpenDisk = (path, events) => {
+  const source = import.meta.url.endsWith('.ts') ? './sync-worker.ts' : './sync-worker.js'
+  const worker = new Worker(new URL(source, import.meta.url), { workerData: path, execArgv: [] })
+  const tell = (message: ToWorker): void => worker.postMessage(message)
+  let closing = false
+  let gone = false
+  let closed = (): void => {}
+  worker.unref()
+  worker.on('message', (message: FromWorker) => {
+    if (message.type === 'synced') events.synced(message.ms, message.walBytes)
+    else if (message.type === 'failed') events.failed(message.detail)
+    else if (message.type === 'hold') events.hold()
+    else if (message.type === 'release') events.release()
+    else closed()
+  })
+  worker.on('error', (error) => events.failed(String(error)))
+  worker.on('exit', () => {
+    gone = true
+    if (closing) closed()
+    else events.failed('the sync thread ended')
+  })
+  return {
+    sync: () => tell('sync'),
+    checkpoint: () => tell('checkpoint'),
+    held: () => tell('held'),
+    async close() {
+      closing = true
+      if (gone) return
+      worker.ref()
+      await new Promise<void>((done) => {
+        closed = done
+        tell('close')
+      })
+      await worker.terminate()
+    },
+  }
+}

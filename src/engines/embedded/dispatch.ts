@@ -1,0 +1,140 @@
+/**
+ * The scheduler's events, made true: workers are told, ends and returns are written, and the clock comes back when the
+ * scheduler has something to do. `act` follows each call of the scheduler.
+ */
+import type { Clock } from '../../core/clock.ts'
+import type { SluiceError } from '../../core/errors.ts'
+import type { Emit } from '../../core/facts.ts'
+import type { Job } from '../../core/job.ts'
+import type { Scheduler, Worker } from '../../core/ports.ts'
+import { type End, endRecord } from '../../core/record.ts'
+import type { ConversationStore } from './conversations.ts'
+import type { Jobs } from './jobs.ts'
+import type { LiveJob, LiveJobs } from './live-job.ts'
+import type { LiveLog } from './live-log.ts'
+import type { Logs } from './log.ts'
+import { errorOf } from './scheduled.ts'
+import type { Store } from './store.ts'
+
+export interface Parts {
+  readonly store: Store
+  readonly logs: Logs
+  readonly jobs: Jobs
+  readonly live: LiveJobs
+  readonly scheduler: Scheduler
+  readonly conversations: ConversationStore
+  readonly clock: Clock
+  readonly emit: Emit
+}
+
+/** setTimeout's longest. */
+const MAX_TIMER_MS = 0x7fffffff
+
+export class Dispatch {
+  readonly workers = new Map<string, Worker>()
+  /** Called with each job before its end is told. */
+  onEnded: (job: Job, log: LiveLog) => void = () => {}
+  readonly #parts: Parts
+  #readyPools = new Set<string>()
+  #cancelTick: (() => void) | null = null
+  #tickAt = Infinity
+  #stopped = false
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  act(): void {
+    const { scheduler, clock } = this.#parts
+    for (const event of scheduler.drain()) {
+      if (event.type === 'ready') this.#ready(event.pool)
+      else {
+        const live = this.#parts.live.get(event.id)
+        if (event.type === 'revoked') {
+          if (live?.leasing) live.revoked = event.reason
+          else this.workers.get(event.worker)?.revoked(event.id, event.attempt, event.reason)
+        } else if (live === undefined || live.ended !== null) continue
+        else if (event.type === 'ended') this.#endWithoutWorker(live, event.state, event.error)
+        else {
+          live.crashes = event.crashes
+          live.job = { ...live.job, attempts: event.attempt }
+          void this.comeBack(live, event.notBefore).catch(() => {}) // the store failed, and says so through health
+        }
+      }
+    }
+    const at = scheduler.nextAt()
+    if (at >= this.#tickAt || this.#stopped) return
+    this.#cancelTick?.()
+    this.#tickAt = at
+    this.#cancelTick = clock.after(Math.max(0, Math.min(at - clock.monoMs(), MAX_TIMER_MS)), () => {
+      this.#tickAt = Infinity
+      scheduler.tick(clock.monoMs())
+      this.act()
+    })
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancelTick?.()
+    this.workers.clear()
+  }
+
+  /** Told in this turn, behind the call that made it so: what is leased then shares its commit. */
+  #ready(pool: string): void {
+    if (this.#readyPools.size === 0) queueMicrotask(() => this.#tellReady())
+    this.#readyPools.add(pool)
+  }
+
+  #tellReady(): void {
+    const pools = this.#readyPools
+    this.#readyPools = new Set()
+    for (const worker of [...this.workers.values()]) if (worker.pools.length === 0 || worker.pools.some((pool) => pools.has(pool))) worker.ready()
+  }
+
+  /** The attempt is over and the job goes back in line. Resolves when that is committed. `notBefore`: monotonic ms. */
+  comeBack(live: LiveJob, notBefore: number): Promise<void> {
+    const { clock, store, jobs } = this.#parts
+    const notBeforeMs = clock.wallMs() + Math.max(0, notBefore - clock.monoMs())
+    const { log, crashes } = live
+    const { attempts } = live.job
+    log.attempt = 0
+    live.noted = true
+    return store.run(() => jobs.saveProgress(log.order, attempts, crashes, notBeforeMs), true)
+  }
+
+  #endWithoutWorker(live: LiveJob, state: 'failed' | 'canceled' | 'expired', error: SluiceError): void {
+    const { id, tenant, model, body } = live.job
+    this.end(live, { state, ...errorOf(error) }, undefined, body.length > 0 ? body : null).then(
+      () => this.#parts.emit({ type: 'job-ended', job: id, tenant, model, state, code: error.code }),
+      () => {}, // the store failed, and says so through health
+    )
+  }
+
+  /** The one end of a job: its record, its state and its turn in one commit; told once power-safe. `body` null: it is read when needed. */
+  end(live: LiveJob, end: End, answer: string | undefined, body: Uint8Array | null): Promise<void> {
+    live.ended ??= this.#end(live, end, answer, body)
+    return live.ended
+  }
+
+  async #end(live: LiveJob, end: End, answer: string | undefined, body: Uint8Array | null): Promise<void> {
+    const { store, logs, jobs, clock, conversations } = this.#parts
+    const { log, job } = live
+    const record = endRecord(end)
+    const endedAtMs = Math.floor(clock.wallMs())
+    log.attempt = 0
+    logs.take(log, [record], false)
+    log.ending = true
+    let written = 0
+    await store.run(() => {
+      written = jobs.insertResult(log, live.job.attempts, end, endedAtMs)
+      if (live.noted) jobs.forgetProgress(log.order)
+      if (job.wishes.conversation !== undefined) conversations.addTurn(job, log.order, body ?? jobs.body(log.order), end.state, answer ?? null, endedAtMs)
+    }, true)
+    store.wrote(written)
+    await store.synced()
+    this.#parts.live.delete(live)
+    this.onEnded({ ...live.job, state: end.state, endedAtMs }, log)
+    logs.end(log, record)
+    for (const tell of live.waiting) tell()
+  }
+}

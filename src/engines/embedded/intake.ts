@@ -1,0 +1,111 @@
+/** How a draft becomes a job: the scheduler decides, the store commits, and what can't be stored was never there. */
+import { SluiceError } from '../../core/errors.ts'
+import { type Ids, jobOrder } from '../../core/ids.ts'
+import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
+import type { Submitted } from '../../core/ports.ts'
+import type { Dispatch, Parts } from './dispatch.ts'
+import { LiveJob } from './live-job.ts'
+import { LiveLog } from './live-log.ts'
+import { joinKeyOf, scheduled } from './scheduled.ts'
+
+/** Where a job stands that is not in line. */
+const NOWHERE: Place = { position: 0, tokensAhead: 0 }
+
+export class Intake {
+  readonly #parts: Parts
+  readonly #ids: Ids
+  readonly #dispatch: Dispatch
+  /** The epoch of a job of this order. */
+  readonly #epochOf: (order: number) => number
+  /** Submitted under an idempotency key, and not yet committed. */
+  readonly #keys = new Map<string, LiveJob>()
+  /** Jobs that ended well shortly before a restart, by their join key (J4). */
+  readonly joinable: Map<string, { readonly id: JobId; readonly untilMs: number }>
+
+  constructor(parts: Parts, ids: Ids, dispatch: Dispatch, epochOf: (order: number) => number, joinable: Map<string, { readonly id: JobId; readonly untilMs: number }>) {
+    this.#parts = parts
+    this.#ids = ids
+    this.#dispatch = dispatch
+    this.#epochOf = epochOf
+    this.joinable = joinable
+  }
+
+  /** Resolves when it is committed. */
+  take(draft: JobDraft): Promise<Submitted> {
+    const { store, scheduler, clock, live, jobs } = this.#parts
+    if (store.down !== null) return refused(store.down)
+    const now = clock.monoMs()
+    const acceptedAtMs = clock.wallMs()
+    const id = this.#ids.job(acceptedAtMs)
+    const decision = scheduler.submit(scheduled(id, draft, draft.body.length, now), now, this.#known(draft, now), draft.isRetry)
+    this.#dispatch.act()
+    if (decision.kind === 'accepted') return this.#accept(id, draft, acceptedAtMs)
+    if (decision.kind === 'refused') return refused(decision.error)
+    const running = live.get(decision.id)
+    if (running !== undefined) return this.#join(running)
+    const job = jobs.get(decision.id)
+    if (job !== null) return Promise.resolve({ kind: 'joined', job, place: NOWHERE })
+    // Kept no longer (retention 0, erased): a retry of it is a new job
+    return draft.isRetry ? this.take({ ...draft, isRetry: false }) : refused(new SluiceError('job_gone'))
+  }
+
+  /** What the store has under the draft's idempotency key, or as the job that an SDK's retry repeats. */
+  #known(draft: JobDraft, now: number): { readonly id: JobId; readonly sameBody: boolean } | undefined {
+    const { idempotencyKey } = draft.wishes
+    if (idempotencyKey !== undefined) {
+      const job = this.#keys.get(`${draft.tenant}\n${idempotencyKey}`)?.job ?? this.#parts.jobs.byKey(draft.tenant, idempotencyKey)
+      return job === null ? undefined : { id: job.id, sameBody: job.bodyHash === draft.bodyHash }
+    }
+    if (!draft.isRetry || this.joinable.size === 0) return undefined
+    const ended = this.joinable.get(joinKeyOf(draft))
+    return ended === undefined || now > ended.untilMs ? undefined : { id: ended.id, sameBody: true }
+  }
+
+  async #join(live: LiveJob): Promise<Submitted> {
+    const error = await live.accepted
+    return error === null ? { kind: 'joined', ...this.#shown(live) } : { kind: 'refused', error }
+  }
+
+  #shown(live: LiveJob): { readonly job: Job; readonly place: Place } {
+    return { job: this.#parts.live.show(live), place: this.#parts.scheduler.place(live.job.id, this.#parts.clock.monoMs()) ?? NOWHERE }
+  }
+
+  #accept(id: JobId, draft: JobDraft, acceptedAtMs: number): Promise<Submitted> {
+    const { store, jobs, logs, live: all } = this.#parts
+    const { isRetry: _isRetry, ...kept } = draft
+    const order = jobOrder(id)!
+    const epoch = this.#epochOf(order)
+    const job: Job = { ...kept, id, state: 'queued', epoch, attempts: 0, acceptedAtMs }
+    const live = new LiveJob(job, new LiveLog(id, epoch))
+    all.add(live)
+    logs.live.set(id, live.log)
+    const key = draft.wishes.idempotencyKey === undefined ? null : `${draft.tenant}\n${draft.wishes.idempotencyKey}`
+    if (key !== null) this.#keys.set(key, live)
+    live.accepted = new Promise((resolve) =>
+      store.write({
+        keep: false,
+        apply: () => jobs.insert(order, job),
+        done: (error) => {
+          if (key !== null) this.#keys.delete(key)
+          if (error === null) {
+            store.wrote(job.body.length)
+            all.settle(live)
+          } else this.#withdraw(live)
+          resolve(error)
+        },
+      }),
+    )
+    return live.accepted.then((error) => (error === null ? { kind: 'accepted', ...this.#shown(live) } : { kind: 'refused', error }))
+  }
+
+  #withdraw(live: LiveJob): void {
+    const { id } = live.job
+    live.log.attempt = 0
+    this.#parts.live.delete(live)
+    this.#parts.logs.forget(id)
+    this.#parts.scheduler.withdraw(id)
+    this.#dispatch.act()
+  }
+}
+
+const refused = (error: SluiceError): Promise<Submitted> => Promise.resolve({ kind: 'refused', error })

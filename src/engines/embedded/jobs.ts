@@ -1,0 +1,112 @@
+/** Jobs as rows: written at submit and once at the end, and how they read back. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { jobOrder } from '../../core/ids.ts'
+import type { Job, JobDraft, JobId, JobState, TenantId } from '../../core/job.ts'
+import type { Bytes, End } from '../../core/record.ts'
+import type { LiveLog } from './live-log.ts'
+
+/** What of a submitted job has no column of its own. */
+type JobFacts = Omit<JobDraft, 'tenant' | 'model' | 'body' | 'isRetry'> & { readonly acceptedAtMs: number }
+type ResultFacts = Pick<Job, 'error' | 'usage' | 'timing'>
+
+export interface JobRow {
+  readonly id: string
+  readonly tenant: string
+  readonly model: string
+  readonly facts: string
+  /** Null, as all below: it has not ended. */
+  readonly state: string | null
+  readonly endedAt: number | null
+  readonly epoch: number | null
+  readonly attempts: number | null
+  readonly result: string | null
+}
+
+export const COLUMNS =
+  'j.id AS id, j.tenant AS tenant, j.model AS model, j.facts AS facts, r.state AS state, r.ended_at AS endedAt, r.epoch AS epoch, r.attempts AS attempts, r.facts AS result'
+const SELECT = `SELECT ${COLUMNS} FROM jobs j LEFT JOIN results r ON r.ord = j.ord`
+
+export const NO_BODY = new Uint8Array(0)
+
+/** A job without a result reads as queued, of epoch 1. Its body is left out. */
+export function toJob(row: JobRow): Job {
+  const facts = JSON.parse(row.facts) as JobFacts
+  return {
+    ...facts,
+    ...(row.result === null ? undefined : (JSON.parse(row.result) as ResultFacts)),
+    id: row.id,
+    tenant: row.tenant,
+    model: row.model,
+    body: NO_BODY,
+    state: (row.state ?? 'queued') as JobState,
+    epoch: row.epoch ?? 1,
+    attempts: row.attempts ?? 0,
+    ...(row.endedAt === null ? undefined : { endedAtMs: row.endedAt }),
+  }
+}
+
+export class Jobs {
+  readonly #insert: StatementSync
+  readonly #insertResult: StatementSync
+  readonly #insertProgress: StatementSync
+  readonly #body: StatementSync
+  readonly #get: StatementSync
+  readonly #byKey: StatementSync
+  readonly #removals: readonly StatementSync[]
+  readonly #forgetProgress: StatementSync
+
+  constructor(db: DatabaseSync) {
+    this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#insertResult = db.prepare('INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#insertProgress = db.prepare('INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?)')
+    this.#forgetProgress = db.prepare('DELETE FROM progress WHERE ord = ?')
+    this.#body = db.prepare('SELECT body FROM jobs WHERE ord = ?')
+    this.#get = db.prepare(`${SELECT} WHERE j.ord = ?`)
+    this.#byKey = db.prepare(`${SELECT} WHERE j.tenant = ? AND j.idem = ?`)
+    this.#removals = ['jobs', 'results', 'progress', 'parts'].map((table) => db.prepare(`DELETE FROM ${table} WHERE ord = ?`))
+  }
+
+  insert(order: number, job: Job): void {
+    const { id, tenant, model, wishes, body } = job
+    const { state: _state, epoch: _epoch, attempts: _attempts, id: _id, tenant: _tenant, model: _model, body: _body, ...facts } = job
+    this.#insert.run(order, id, tenant, wishes.idempotencyKey ?? null, model, wishes.lane ?? null, wishes.conversation ?? null, JSON.stringify(facts), body)
+  }
+
+  /** Returns how many bytes it wrote, about. */
+  insertResult(log: LiveLog, attempts: number, end: End, endedAtMs: number): number {
+    const facts: ResultFacts = { ...(end.error && { error: end.error }), ...(end.usage && { usage: end.usage }), ...(end.timing && { timing: end.timing }) }
+    const whole: Bytes = log.whole()
+    this.#insertResult.run(log.order, end.state, Math.floor(endedAtMs), log.epoch, attempts, JSON.stringify(facts), log.taken, log.parts.length, Buffer.from(whole, 'latin1'))
+    return whole.length
+  }
+
+  saveProgress(order: number, attempts: number, crashes: number, notBeforeMs: number): void {
+    this.#insertProgress.run(order, attempts, crashes, Math.ceil(notBeforeMs))
+  }
+
+  forgetProgress(order: number): void {
+    this.#forgetProgress.run(order)
+  }
+
+  /** Empty when there is no such job. */
+  body(order: number): Uint8Array {
+    const row = this.#body.get(order) as { body: Uint8Array } | undefined
+    return row?.body ?? NO_BODY
+  }
+
+  get(id: JobId): Job | null {
+    const order = jobOrder(id)
+    const row = order === null ? undefined : (this.#get.get(order) as JobRow | undefined)
+    return row === undefined || row.id !== id ? null : toJob(row)
+  }
+
+  byKey(tenant: TenantId, key: string): Job | null {
+    const row = this.#byKey.get(tenant, key) as JobRow | undefined
+    return row === undefined ? null : toJob(row)
+  }
+
+  /** Takes the job and its log out. */
+  remove(order: number): void {
+    for (const removal of this.#removals) removal.run(order)
+  }
+}

@@ -1,0 +1,57 @@
+/** API keys, answered from memory. */
+import type { StatementSync } from 'node:sqlite'
+import type { TenantId } from '../../core/job.ts'
+import type { ApiKey, Keys } from '../../core/ports.ts'
+import type { Store } from './store.ts'
+
+export class KeyStore implements Keys {
+  readonly #store: Store
+  readonly #byDigest = new Map<string, ApiKey>()
+  readonly #put: StatementSync
+  readonly #removeTenant: StatementSync
+
+  constructor(store: Store) {
+    this.#store = store
+    this.#put = store.db.prepare('INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)')
+    this.#removeTenant = store.db.prepare('DELETE FROM keys WHERE tenant = ?')
+    for (const { digest, facts } of store.db.prepare('SELECT digest, facts FROM keys').all() as Array<{ digest: string; facts: string }>)
+      this.#byDigest.set(digest, JSON.parse(facts) as ApiKey)
+  }
+
+  find(digest: string): ApiKey | null {
+    return this.#byDigest.get(digest) ?? null
+  }
+
+  async add(key: ApiKey, digest: string): Promise<void> {
+    await this.#save(key, digest, false)
+    this.#byDigest.set(digest, key)
+    await this.#store.synced()
+  }
+
+  /** Valid no more from this turn on, whatever becomes of the disk. */
+  async revoke(id: string, atMs: number): Promise<boolean> {
+    for (const [digest, key] of this.#byDigest) {
+      if (key.id !== id) continue
+      const revoked: ApiKey = { ...key, revokedAtMs: key.revokedAtMs ?? atMs }
+      this.#byDigest.set(digest, revoked)
+      await this.#save(revoked, digest, true)
+      await this.#store.synced()
+      return true
+    }
+    return false
+  }
+
+  list(): readonly ApiKey[] {
+    return [...this.#byDigest.values()].sort((a, b) => a.createdAtMs - b.createdAtMs)
+  }
+
+  /** Takes all of a tenant's keys out; committed when resolved. */
+  async removeTenant(tenant: TenantId): Promise<void> {
+    for (const [digest, key] of this.#byDigest) if (key.tenant === tenant) this.#byDigest.delete(digest)
+    await this.#store.run(() => void this.#removeTenant.run(tenant), true)
+  }
+
+  #save(key: ApiKey, digest: string, keep: boolean): Promise<void> {
+    return this.#store.run(() => void this.#put.run(digest, key.id, key.tenant, JSON.stringify(key)), keep)
+  }
+}

@@ -1,0 +1,134 @@
+/** The embedded engine: one process, one data folder, node:sqlite. */
+import type { Clock, Wheel } from '../../core/clock.ts'
+import type { SluiceError } from '../../core/errors.ts'
+import type { Emit } from '../../core/facts.ts'
+import type { Ids } from '../../core/ids.ts'
+import type { TenantId } from '../../core/job.ts'
+import type { Engine, Scheduler } from '../../core/ports.ts'
+import { ConversationStore } from './conversations.ts'
+import { type OpenDisk, openDisk } from './disk.ts'
+import { Dispatch, type Parts } from './dispatch.ts'
+import { Intake } from './intake.ts'
+import { Jobs } from './jobs.ts'
+import { KeyStore } from './keys.ts'
+import { type LiveJob, LiveJobs } from './live-job.ts'
+import { Logs } from './log.ts'
+import { Pauses } from './pauses.ts'
+import { EmbeddedQueue } from './queue.ts'
+import { countBoots, markClosed, recentlyDone, recover } from './recovery.ts'
+import { Retention, type RetentionOptions, usedBytes } from './retention.ts'
+import { laneNames } from './scheduled.ts'
+import { openFolder } from './schema.ts'
+import { type Durability, Store } from './store.ts'
+
+export interface EmbeddedOptions {
+  /** The data folder; made when absent. Not looked at with `memory`. */
+  readonly dir: string
+  /** `memory`: nothing survives the process. `process`: survives kill -9. `power`: what is acknowledged survives power loss too. */
+  readonly durability: Durability
+  /** An empty one; the engine alone calls it. */
+  readonly scheduler: Scheduler
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly wheel: Wheel
+  readonly retention: RetentionOptions
+  /** How long an SDK's retry joins a job that ended well, over a restart too, ms (J4). */
+  readonly joinAfterEndMs: number
+  /** Changes with each start of the machine. Under another one, logs that had not ended get a new epoch. */
+  readonly bootId: string
+  readonly onFact: Emit
+}
+
+/**
+ * Opens the store and puts unfinished jobs back in line. Throws config_invalid when the folder is another process's, or
+ * written by a newer version; what SQLite throws when it can't be read.
+ * `disk` is for tests: a disk that forgets what was not synced.
+ */
+export function openEmbedded(options: EmbeddedOptions, disk: OpenDisk = openDisk): Engine {
+  const { durability, scheduler, clock, ids, wheel, onFact } = options
+  const { db, path, release } = openFolder(durability === 'memory' ? null : options.dir)
+  try {
+    const store = new Store({ db, durability, clock, wheel, emit: onFact })
+    const epochOf = countBoots(db, options.bootId)
+    const pauses = new Pauses(store)
+    for (const selector of pauses.list()) for (const each of laneNames(selector)) scheduler.pause(each)
+    const recovered = recover(db, scheduler, clock, epochOf)
+    const parts: Parts = {
+      store,
+      logs: new Logs(store),
+      jobs: new Jobs(db),
+      live: new LiveJobs(scheduler),
+      scheduler,
+      conversations: new ConversationStore(store),
+      clock,
+      emit: onFact,
+    }
+    for (const live of recovered) {
+      parts.live.add(live)
+      parts.logs.live.set(live.job.id, live.log)
+    }
+    const dispatch = new Dispatch(parts)
+    const intake = new Intake(parts, ids, dispatch, epochOf, recentlyDone(db, clock, options.joinAfterEndMs))
+    const queue = new EmbeddedQueue(parts, intake, dispatch, pauses)
+    const retention = new Retention(store, parts.logs, parts.jobs, clock, options.retention)
+    const keys = new KeyStore(store)
+    dispatch.onEnded = (job, log) => retention.ended(job, log)
+    store.start(parts.logs, path === null ? null : (events) => disk(path, events))
+    retention.start()
+    clock.after(options.joinAfterEndMs, () => intake.joinable.clear())
+    dispatch.act()
+    return engineOf(parts, queue, keys, retention, () => {
+      dispatch.stop()
+      retention.stop()
+      return store.close(() => markClosed(db)).finally(release)
+    })
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+function engineOf(parts: Parts, queue: EmbeddedQueue, keys: KeyStore, retention: Retention, close: () => Promise<void>): Engine {
+  const { store, logs, live, conversations } = parts
+  let closed: Promise<void> | null = null
+
+  async function eraseTenant(tenant: TenantId): Promise<void> {
+    const running = (): readonly LiveJob[] => [...live.values()].filter(({ job }) => job.tenant === tenant)
+    await keys.removeTenant(tenant)
+    do {
+      await Promise.all(running().map(({ job }) => queue.ended(job.id)))
+      await retention.removeTenant(tenant)
+    } while (running().length > 0)
+    await conversations.removeTenant(tenant)
+    await logs.renewed()
+    await store.synced()
+  }
+
+  return {
+    queue,
+    log: logs,
+    conversations,
+    keys,
+    eraseTenant,
+    health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError } {
+      const error = store.down
+      return error === null ? { ok: true } : { ok: false, error }
+    },
+    stats: () => ({
+      commits: store.commits,
+      commit_p99_ms: store.commitP99(),
+      commit_longest_ms: store.numbers.longestCommitMs,
+      commits_over_5_ms: store.numbers.commitsOver5Ms,
+      syncs: store.numbers.syncs,
+      sync_longest_ms: store.numbers.longestSyncMs,
+      wal_bytes: store.numbers.walBytes,
+      wal_max_bytes: store.numbers.walMaxBytes,
+      used_bytes: usedBytes(store.db),
+      segments: logs.segments.count,
+      live_jobs: live.size,
+      live_log_bytes: logs.liveBytes,
+      removed_jobs: retention.removed,
+    }),
+    close: () => (closed ??= close()),
+  }
+}

@@ -1,0 +1,33 @@
+/** What is paused: a few selectors, kept over restarts. */
+import type { Selector } from '../../core/ports.ts'
+import type { Store } from './store.ts'
+
+export class Pauses {
+  readonly #store: Store
+  readonly #selectors = new Map<string, Selector>()
+
+  constructor(store: Store) {
+    this.#store = store
+    for (const { selector } of store.db.prepare('SELECT selector FROM pauses').all() as Array<{ selector: string }>) this.#selectors.set(selector, JSON.parse(selector) as Selector)
+  }
+
+  list(): readonly Selector[] {
+    return [...this.#selectors.values()]
+  }
+
+  async add(selector: Selector): Promise<void> {
+    const key = canonical(selector)
+    this.#selectors.set(key, JSON.parse(key) as Selector)
+    await this.#store.run(() => void this.#store.db.prepare('INSERT OR IGNORE INTO pauses VALUES (?)').run(key), true)
+    await this.#store.synced()
+  }
+
+  async remove(selector: Selector): Promise<void> {
+    const key = canonical(selector)
+    this.#selectors.delete(key)
+    await this.#store.run(() => void this.#store.db.prepare('DELETE FROM pauses WHERE selector = ?').run(key), true)
+    await this.#store.synced()
+  }
+}
+
+const canonical = ({ tenant, lane, model }: Selector): string => JSON.stringify({ tenant, lane, model })

@@ -1,0 +1,220 @@
+/**
+ * The queue: every decision is the scheduler's, every fact is the store's. This file is the port: it asks the one and waits
+ * for the other.
+ */
+import { SluiceError } from '../../core/errors.ts'
+import { jobOrder } from '../../core/ids.ts'
+import type { Job, JobDraft, JobId, JobState, Place } from '../../core/job.ts'
+import type { Finished, Headroom, JobFilter, Lease, Outcome, Queue, QueueDepth, Selector, Submitted, Worker } from '../../core/ports.ts'
+import type { End } from '../../core/record.ts'
+import type { Dispatch, Parts } from './dispatch.ts'
+import type { Intake } from './intake.ts'
+import { listJobs } from './list.ts'
+import type { Pauses } from './pauses.ts'
+import { errorOf, laneNames } from './scheduled.ts'
+
+const FENCED: Finished = { kind: 'fenced' }
+
+export class EmbeddedQueue implements Queue {
+  readonly #parts: Parts
+  readonly #intake: Intake
+  readonly #dispatch: Dispatch
+  readonly #pauses: Pauses
+
+  constructor(parts: Parts, intake: Intake, dispatch: Dispatch, pauses: Pauses) {
+    this.#parts = parts
+    this.#intake = intake
+    this.#dispatch = dispatch
+    this.#pauses = pauses
+    parts.logs.charge = (id, attempt, tokens) => parts.scheduler.charge(id, attempt, tokens)
+  }
+
+  // ------------------------------------------------------------ submit
+
+  async submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
+    const results = await Promise.all(drafts.map((draft) => this.#intake.take(draft)))
+    if (results.some((result) => result.kind !== 'refused')) await this.#parts.store.synced()
+    return results
+  }
+
+  async begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: Promise<void> }> {
+    const result = await this.#intake.take(draft)
+    return { result, power: result.kind === 'refused' ? Promise.resolve() : this.#parts.store.synced() }
+  }
+
+  async redrive(id: JobId): Promise<Submitted | null> {
+    const job = await this.get(id)
+    if (job === null || (job.state !== 'failed' && job.state !== 'expired')) return null
+    const { id: _id, state: _state, epoch: _epoch, attempts: _attempts, acceptedAtMs: _at, endedAtMs: _ended, error: _error, usage: _usage, timing: _timing, ...draft } = job
+    const { idempotencyKey: _key, delayMs: _delay, ...wishes } = draft.wishes
+    const [submitted] = await this.submit([{ ...draft, wishes, body: this.#parts.jobs.body(jobOrder(id)!), isRetry: false, redriveOf: id }])
+    return submitted
+  }
+
+  // ------------------------------------------------------------ work
+
+  attach(worker: Worker): () => void {
+    const { workers } = this.#dispatch
+    workers.set(worker.id, worker)
+    return () => {
+      if (workers.get(worker.id) !== worker) return
+      workers.delete(worker.id)
+      this.#parts.scheduler.lose(worker.id, this.#parts.clock.monoMs())
+      this.#dispatch.act()
+    }
+  }
+
+  async lease(workerId: string, max: number, headroom: Headroom): Promise<readonly Lease[]> {
+    const { store, scheduler, clock, logs, jobs, live: all } = this.#parts
+    const worker = this.#dispatch.workers.get(workerId)
+    if (worker === undefined || store.down !== null) return []
+    const found = scheduler.lease(workerId, worker.pools, max, headroom, clock.monoMs())
+    this.#dispatch.act()
+    if (found.length === 0) return []
+    const leased = found.map(({ id, attempt, crashes }) => {
+      const live = all.get(id)!
+      live.log.attempt = attempt
+      live.log.lease = attempt
+      live.leasing = true
+      live.crashes = crashes
+      logs.touch(live.log)
+      return { live, attempt, crashes }
+    })
+    await store.run(() => {}, true)
+    return leased.map(({ live, attempt, crashes }): Lease => {
+      const { job, revoked } = live
+      const body = job.body.length > 0 ? job.body : jobs.body(live.log.order)
+      all.dropBody(live)
+      live.job = { ...live.job, attempts: attempt }
+      live.leasing = false
+      live.revoked = null
+      // One that is canceled, lost or refused meanwhile is handed out too: its worker holds a slot, and gives it back when told
+      if (revoked !== null) clock.soon(() => worker.revoked(job.id, attempt, revoked))
+      return { job: { ...live.job, body, state: 'leased' }, attempt, crashes }
+    })
+  }
+
+  heartbeat(workerId: string): void {
+    this.#parts.scheduler.heartbeat(workerId, this.#parts.clock.monoMs())
+    this.#dispatch.act()
+  }
+
+  async finish(lease: Lease, outcome: Outcome): Promise<Finished> {
+    const { scheduler, clock, store } = this.#parts
+    const live = this.#parts.live.get(lease.job.id)
+    if (live === undefined || live.log.attempt !== lease.attempt || live.ended !== null) return FENCED
+    if (store.down?.code === 'storage_failed') throw store.down
+    const finished = scheduler.finish(lease.job.id, lease.attempt, outcome, clock.monoMs())
+    if (finished.kind === 'ended') {
+      const ended = this.#dispatch.end(live, endOf(finished.state, outcome), 'answer' in outcome ? outcome.answer : undefined, lease.job.body)
+      this.#dispatch.act()
+      await ended
+    } else {
+      const back = finished.kind === 'again' ? this.#dispatch.comeBack(live, finished.notBeforeMs) : null
+      this.#dispatch.act()
+      await back
+      await store.synced()
+    }
+    return finished
+  }
+
+  // ------------------------------------------------------------ control
+
+  async cancel(id: JobId): Promise<{ readonly kind: 'canceled' | 'canceling' | 'ended' | 'unknown' }> {
+    const live = this.#parts.live.get(id)
+    if (live === undefined) return { kind: this.#parts.jobs.get(id) === null ? 'unknown' : 'ended' }
+    if (live.ended === null) {
+      const kind = this.#parts.scheduler.cancel(id, this.#parts.clock.monoMs())
+      this.#dispatch.act()
+      if (kind === 'canceling') return { kind }
+      if (kind === 'canceled') {
+        await live.ended
+        return { kind }
+      }
+    }
+    await live.ended
+    return { kind: 'ended' }
+  }
+
+  /** Without its body. */
+  async get(id: JobId): Promise<Job | null> {
+    const live = this.#parts.live.get(id)
+    return live === undefined ? this.#parts.jobs.get(id) : this.#parts.live.show(live)
+  }
+
+  list(filter: JobFilter): Promise<readonly Job[]> {
+    return listJobs(this.#parts.store.db, this.#parts.clock, this.#parts.live, filter)
+  }
+
+  place(id: JobId): Place | null {
+    return this.#parts.live.get(id) === undefined ? null : this.#parts.scheduler.place(id, this.#parts.clock.monoMs())
+  }
+
+  async erase(id: JobId): Promise<boolean> {
+    const { store, jobs, logs, conversations } = this.#parts
+    await this.ended(id)
+    const order = jobOrder(id)
+    const job = jobs.get(id)
+    if (order === null || job === null) return false
+    await store.run(() => {
+      jobs.remove(order)
+      if (job.wishes.conversation !== undefined) conversations.removeTurn(job.tenant, job.wishes.conversation, order)
+    }, true)
+    logs.forget(id)
+    await logs.renewed()
+    await store.synced()
+    return true
+  }
+
+  /** Cancels it if it has not ended; resolves when it has. */
+  async ended(id: JobId): Promise<void> {
+    const live = this.#parts.live.get(id)
+    if (live === undefined) return
+    await live.accepted
+    if (this.#parts.live.get(id) !== live) return
+    const gone = new Promise<void>((done) => void live.waiting.push(done))
+    await this.cancel(id)
+    await gone
+  }
+
+  // ------------------------------------------------------------ the operator's
+
+  pause(selector: Selector): Promise<void> {
+    for (const each of laneNames(selector)) this.#parts.scheduler.pause(each)
+    this.#dispatch.act()
+    return this.#pauses.add(selector)
+  }
+
+  async resume(selector: Selector): Promise<void> {
+    await this.#pauses.remove(selector)
+    for (const each of laneNames(selector)) this.#parts.scheduler.resume(each)
+    this.#dispatch.act()
+  }
+
+  paused(): readonly Selector[] {
+    return this.#pauses.list()
+  }
+
+  async purge(selector: Selector): Promise<number> {
+    const ids = laneNames(selector).flatMap((each) => this.#parts.scheduler.purge(each, this.#parts.clock.monoMs()))
+    this.#dispatch.act()
+    await Promise.all(ids.map((id) => this.#parts.live.get(id)?.ended))
+    return ids.length
+  }
+
+  wake(): void {
+    for (const worker of [...this.#dispatch.workers.values()]) worker.ready()
+  }
+
+  depth(): QueueDepth {
+    return this.#parts.scheduler.depth()
+  }
+}
+
+function endOf(state: JobState, outcome: Outcome): End {
+  const { usage, timing }: Partial<Pick<End, 'usage' | 'timing'>> = outcome.kind === 'released' ? {} : outcome
+  const measured = { ...(usage && { usage }), ...(timing && { timing }) }
+  if (state === 'done') return { state, ...measured }
+  const error = outcome.kind === 'failed' && state !== 'canceled' ? outcome.error : new SluiceError('job_canceled')
+  return { state: state as End['state'], ...errorOf(error), ...measured }
+}

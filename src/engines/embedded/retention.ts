@@ -1,0 +1,180 @@
+/**
+ * What is kept, and for how long. A sweep goes over the tenants, each from its oldest job, a few rows a step, so that no step
+ * holds the event loop. A tenant with retention 0 keeps nothing: its jobs go when their last reader has.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Clock } from '../../core/clock.ts'
+import type { Job, JobId, TenantId } from '../../core/job.ts'
+import type { Jobs } from './jobs.ts'
+import type { LiveLog } from './live-log.ts'
+import type { Logs } from './log.ts'
+import type { Store } from './store.ts'
+
+export interface RetentionOptions {
+  /** How long a job and its log are kept after its end, ms. */
+  readonly logsMs: number
+  /** Bytes that the store may take; above, the oldest jobs that ended go. Bodies of jobs in line count, but are never taken. */
+  readonly bytes: number
+  /** A tenant's own; null = as all. */
+  readonly tenant: (tenant: TenantId) => { readonly logsMs: number } | null
+}
+
+const SWEEP_MS = 10_000
+const STEP_PAUSE_MS = 20
+const ROWS_A_STEP = 32
+/** Large bodies take long to free: a step also ends after so many bytes. */
+const BYTES_A_STEP = 1 << 20
+const LEAVING_MS = 500
+const ORDERS_PER_MS = 2048
+
+interface OldRow {
+  readonly ord: number
+  readonly id: JobId
+  readonly bytes: number
+  readonly endedAt: number | null
+}
+
+export class Retention {
+  readonly #store: Store
+  readonly #logs: Logs
+  readonly #jobs: Jobs
+  readonly #clock: Clock
+  readonly #options: RetentionOptions
+  readonly #nextTenant: StatementSync
+  readonly #oldOfTenant: StatementSync
+  readonly #ofTenant: StatementSync
+  readonly #oldest: StatementSync
+  readonly #cancels: Array<() => void> = []
+  #leavingTimer = false
+  #sweeping = false
+  #closed = false
+  removed = 0
+
+  constructor(store: Store, logs: Logs, jobs: Jobs, clock: Clock, options: RetentionOptions) {
+    this.#store = store
+    this.#logs = logs
+    this.#jobs = jobs
+    this.#clock = clock
+    this.#options = options
+    const { db } = store
+    const row = 'j.ord AS ord, j.id AS id, length(j.body) AS bytes, r.ended_at AS endedAt'
+    this.#nextTenant = db.prepare('SELECT tenant FROM jobs WHERE tenant > ? ORDER BY tenant LIMIT 1')
+    this.#oldOfTenant = db.prepare(
+      `SELECT ${row} FROM jobs j LEFT JOIN results r ON r.ord = j.ord WHERE j.tenant = ? AND j.ord > ? AND j.ord < ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`,
+    )
+    this.#ofTenant = db.prepare(`SELECT ${row} FROM jobs j LEFT JOIN results r ON r.ord = j.ord WHERE j.tenant = ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`)
+    this.#oldest = db.prepare(`SELECT ${row} FROM results r JOIN jobs j ON j.ord = r.ord ORDER BY r.ord LIMIT ${ROWS_A_STEP}`)
+  }
+
+  start(): void {
+    this.#cancels.push(this.#clock.every(SWEEP_MS, () => void this.sweep()))
+  }
+
+  stop(): void {
+    this.#closed = true
+    for (const cancel of this.#cancels) cancel()
+  }
+
+  #keptMs(tenant: TenantId): number {
+    return this.#options.tenant(tenant)?.logsMs ?? this.#options.logsMs
+  }
+
+  // ------------------------------------------------------------ nothing kept
+
+  /** The job's end was just told. */
+  ended(job: Job, log: LiveLog): void {
+    if (this.#keptMs(job.tenant) > 0) return
+    this.#logs.leaving.set(job.id, log)
+    this.#seeOff()
+  }
+
+  #seeOff(): void {
+    if (this.#leavingTimer || this.#closed) return
+    this.#leavingTimer = true
+    const seen = [...this.#logs.leaving.values()]
+    this.#clock.after(LEAVING_MS, () => {
+      this.#leavingTimer = false
+      // Only those that were there half a second ago: who was just told the end may still read
+      const gone = seen.filter((log) => log.listeners.size === 0 && this.#logs.leaving.has(log.job))
+      if (gone.length > 0) void this.#remove(gone.map((log) => ({ ord: log.order, id: log.job, bytes: 0, endedAt: 0 }))).catch(() => {})
+      if (this.#logs.leaving.size > gone.length) this.#seeOff()
+    })
+  }
+
+  // ------------------------------------------------------------ age and size
+
+  /** One pass over all tenants. */
+  async sweep(): Promise<void> {
+    if (this.#sweeping || this.#closed) return
+    this.#sweeping = true
+    try {
+      for (let tenant = ''; ; ) {
+        const next = this.#nextTenant.get(tenant) as { tenant: string } | undefined
+        if (next === undefined) break
+        tenant = next.tenant
+        await this.#sweepTenant(tenant)
+        await this.#pause()
+      }
+      while (!this.#closed && usedBytes(this.#store.db) > this.#options.bytes) {
+        const rows = this.#oldest.all() as unknown as OldRow[]
+        if (rows.length === 0) break
+        await this.#remove(someOf(rows))
+        await this.#pause()
+      }
+    } catch {
+      // The store is down and says so through health; the next sweep goes on
+    } finally {
+      this.#sweeping = false
+    }
+  }
+
+  async #sweepTenant(tenant: TenantId): Promise<void> {
+    const until = this.#clock.wallMs() - this.#keptMs(tenant)
+    // A job accepted later can't have ended before
+    const before = Math.max(0, Math.floor(until)) * ORDERS_PER_MS
+    for (let after = -1; !this.#closed; ) {
+      const rows = this.#oldOfTenant.all(tenant, after, before) as unknown as OldRow[]
+      const old = someOf(rows.filter((row) => row.endedAt !== null && row.endedAt <= until && !this.#logs.live.has(row.id) && !this.#logs.leaving.has(row.id)))
+      if (old.length > 0) await this.#remove(old)
+      if (rows.length < ROWS_A_STEP && old.length === 0) return
+      // What was removed is not found again; what was passed over is not looked at again
+      if (old.length === 0) after = rows[rows.length - 1].ord
+      await this.#pause()
+    }
+  }
+
+  /** Removes all jobs of a tenant that have ended. */
+  async removeTenant(tenant: TenantId): Promise<void> {
+    for (;;) {
+      const rows = (this.#ofTenant.all(tenant) as unknown as OldRow[]).filter((row) => row.endedAt !== null && !this.#logs.live.has(row.id))
+      if (rows.length === 0) return
+      await this.#remove(someOf(rows))
+    }
+  }
+
+  async #remove(rows: readonly OldRow[]): Promise<void> {
+    await this.#store.run(() => {
+      for (const { ord } of rows) this.#jobs.remove(ord)
+    }, true)
+    for (const { id } of rows) this.#logs.forget(id)
+    this.removed += rows.length
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((done) => this.#clock.after(STEP_PAUSE_MS, done))
+  }
+}
+
+/** As many rows as one step may free. */
+function someOf(rows: readonly OldRow[]): readonly OldRow[] {
+  let bytes = 0
+  let n = 0
+  while (n < rows.length && bytes <= BYTES_A_STEP) bytes += rows[n++].bytes
+  return rows.slice(0, n)
+}
+
+/** Bytes of pages in use. The file itself does not shrink: its free pages are written again. */
+export function usedBytes(db: DatabaseSync): number {
+  const read = (pragma: string): number => Object.values(db.prepare(`PRAGMA ${pragma}`).get() as Record<string, number>)[0]
+  return (read('page_count') - read('freelist_count')) * read('page_size')
+}

@@ -1,0 +1,46 @@
+/** How the store's words are said to the scheduler. */
+import { ERRORS, SluiceError } from '../../core/errors.ts'
+import type { Job, JobDraft, JobId } from '../../core/job.ts'
+import type { ScheduledJob, Selector } from '../../core/ports.ts'
+import type { End } from '../../core/record.ts'
+
+const laneName = (tenant: string, kind: 'lane' | 'conversation', name: string): string => `${kind}\n${tenant}\n${name}`
+
+/** J4: an SDK repeats the very same bytes with the same key. */
+export const joinKeyOf = (draft: Pick<JobDraft, 'keyId' | 'bodyHash'>): string => `${draft.keyId}\n${draft.bodyHash}`
+
+/** `acceptedAt`: monotonic ms. */
+export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acceptedAt: number): ScheduledJob {
+  const { tenant, model, promptTokens, wishes } = job
+  return {
+    id,
+    tenant,
+    lane: wishes.conversation !== undefined ? laneName(tenant, 'conversation', wishes.conversation) : wishes.lane !== undefined ? laneName(tenant, 'lane', wishes.lane) : null,
+    pool: wishes.pool,
+    model,
+    priority: wishes.priority,
+    promptTokens,
+    bodyBytes,
+    acceptedAt,
+    notBefore: acceptedAt + (wishes.delayMs ?? 0),
+    deadline: acceptedAt + wishes.deadlineMs,
+    joinKey: joinKeyOf(job),
+  }
+}
+
+/** A selector as the scheduler knows lanes: a lane's name may be a conversation's too. Throws invalid_request for a lane without its tenant. */
+export function laneNames(selector: Selector): readonly Selector[] {
+  const { tenant, lane } = selector
+  if (lane === undefined) return [selector]
+  if (tenant === undefined) throw new SluiceError('invalid_request', { param: 'tenant', message: 'A lane belongs to a tenant: name both.' })
+  return [
+    { ...selector, lane: laneName(tenant, 'lane', lane) },
+    { ...selector, lane: laneName(tenant, 'conversation', lane) },
+  ]
+}
+
+/** The error's part of an end; its status only where it is not the table's. */
+export const errorOf = (error: SluiceError): Pick<End, 'error' | 'status'> => ({
+  error: error.wire,
+  ...(error.status === ERRORS[error.code].status ? {} : { status: error.status }),
+})

@@ -1,0 +1,127 @@
+/**
+ * The data folder: who owns it, and the tables in it. A job is keyed by the order number in its id, so that inserts append to the
+ * B-tree. What is deleted is gone for every reader of this program; its bytes stay in free pages until those are written again
+ * (secure_delete is off: it would double what a delete writes).
+ */
+import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { SluiceError } from '../../core/errors.ts'
+
+const SCHEMA_VERSION = 1
+/** `MIGRATIONS[n]` takes a folder of schema n to n + 1. */
+const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = {}
+
+/** What the WAL file is cut to when it starts over. */
+const WAL_KEPT_BYTES = 64 << 20
+
+const TABLES = `
+CREATE TABLE jobs (
+  ord INTEGER PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, idem TEXT, model TEXT NOT NULL, lane TEXT, conversation TEXT,
+  facts TEXT NOT NULL, -- JSON: what else was submitted
+  body BLOB NOT NULL);
+CREATE UNIQUE INDEX jobs_idem ON jobs (tenant, idem) WHERE idem IS NOT NULL;
+CREATE INDEX jobs_tenant ON jobs (tenant);
+
+-- A job's end, and its whole log (but its first parts, where it has some). No row: not ended.
+CREATE TABLE results (
+  ord INTEGER PRIMARY KEY, state TEXT NOT NULL, ended_at INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  facts TEXT NOT NULL, -- JSON: error, usage, timing
+  records INTEGER NOT NULL, parts INTEGER NOT NULL, log BLOB NOT NULL);
+CREATE INDEX results_bad ON results (ord) WHERE state <> 'done';
+
+-- What later leases must know of a job that came back: a retry, a crash, a release.
+CREATE TABLE progress (ord INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, crashes INTEGER NOT NULL, not_before INTEGER NOT NULL);
+
+-- Token records of live jobs, one row a commit for all of them; gone when no live job needs them.
+CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL);
+-- Beginnings of logs too long for memory, or that would keep old segments alive. Holds what segments before \`segment\` had.
+CREATE TABLE parts (n INTEGER PRIMARY KEY, ord INTEGER NOT NULL, segment INTEGER NOT NULL, records INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE INDEX parts_of ON parts (ord);
+
+CREATE TABLE conversations (tenant TEXT, id TEXT, name TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
+CREATE TABLE turns (
+  tenant TEXT, conversation TEXT, ord INTEGER, job TEXT NOT NULL, state TEXT NOT NULL, messages TEXT NOT NULL, answer TEXT,
+  PRIMARY KEY (tenant, conversation, ord)) WITHOUT ROWID;
+
+CREATE TABLE keys (digest TEXT PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE pauses (selector TEXT PRIMARY KEY) WITHOUT ROWID;
+
+-- Starts that followed a power loss: logs of jobs before \`ord\` that had not ended got a new epoch.
+CREATE TABLE boots (n INTEGER PRIMARY KEY, ord INTEGER NOT NULL);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+`
+
+export interface Folder {
+  readonly db: DatabaseSync
+  /** Null: in memory. */
+  readonly path: string | null
+  release(): void
+}
+
+/** `dir` null: in memory. Throws config_invalid when another process owns the folder, or a newer version wrote it. */
+export function openFolder(dir: string | null): Folder {
+  if (dir === null) {
+    const db = new DatabaseSync(':memory:')
+    migrate(db, ':memory:')
+    return { db, path: null, release: () => db.close() }
+  }
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const lock = own(dir)
+  try {
+    const path = join(dir, 'sluice.db')
+    const db = new DatabaseSync(path)
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = ${WAL_KEPT_BYTES};
+      PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY`)
+    migrate(db, dir)
+    syncFolder(dir)
+    return {
+      db,
+      path,
+      release() {
+        db.close()
+        lock.close()
+      },
+    }
+  } catch (error) {
+    lock.close()
+    throw error
+  }
+}
+
+/** The lock is the kernel's, and dies with its process. */
+function own(dir: string): DatabaseSync {
+  const lock = new DatabaseSync(join(dir, 'owner.lock'))
+  try {
+    lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
+    return lock
+  } catch (cause) {
+    lock.close()
+    throw new SluiceError('config_invalid', { message: `The data folder ${dir} is in use by another Sluice. Stop that one, or choose another data_dir.`, cause })
+  }
+}
+
+function migrate(db: DatabaseSync, dir: string): void {
+  db.exec('BEGIN IMMEDIATE')
+  try {
+    const { user_version: found } = db.prepare('PRAGMA user_version').get() as { user_version: number }
+    if (found > SCHEMA_VERSION)
+      throw new SluiceError('config_invalid', {
+        message: `The data folder ${dir} was written by a newer Sluice (schema ${found}; this one knows ${SCHEMA_VERSION}). Start that version, or choose another data_dir.`,
+      })
+    if (found === 0) db.exec(TABLES)
+    else for (let n = found; n < SCHEMA_VERSION; n++) MIGRATIONS[n](db)
+    db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`)
+  } catch (error) {
+    db.exec('ROLLBACK')
+    db.close()
+    throw error
+  }
+}
+
+/** New files survive a power loss only once their folder was synced. */
+function syncFolder(dir: string): void {
+  const folder = openSync(dir, 'r')
+  fsyncSync(folder)
+  closeSync(folder)
+}
