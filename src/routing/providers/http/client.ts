@@ -1,0 +1,384 @@
+/**
+ * A small HTTP/1.1 client for token streams. What it does that general clients do not: all sockets read into one
+ * buffer, bodies come as binary strings, and a socket can be left unread, so that under load one read brings the
+ * tokens of a whole window (gathering). No object, timer or promise per token. It follows no redirect.
+ */
+import type { Clock, Wheel } from '../../../core/clock.ts'
+import type { Bytes } from '../../../core/record.ts'
+import { type ConnectionEvents, createConnector, type Wire } from './connect.ts'
+import { type Origin, type OutboundProxy, targetOf } from './origin.ts'
+import { type ResponseHead, ResponseReader, type ResponseSink } from './response.ts'
+import { Sweep, type Swept } from './sweep.ts'
+
+export type { ResponseHead } from './response.ts'
+
+export interface HttpClientOptions {
+  readonly origin: Origin
+  readonly proxy: OutboundProxy | null
+  /** PEM text of the authorities to trust instead of the system's. */
+  readonly ca: string | null
+  readonly clock: Clock
+  readonly wheel: Wheel
+  /** How long a socket is left unread after a read; 0 = read what comes. Asked after each read. */
+  readonly gatherMs: () => number
+  readonly connectTimeoutMs: number
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST'
+  /** Below the base URL: "/chat/completions". */
+  readonly route: string
+  /** Header lines, each ended by CRLF; without host, framing and accept-encoding. */
+  readonly headers: string
+  readonly body: Uint8Array | null
+}
+
+export interface HttpFailure {
+  /** No byte of an answer came; it broke off; what came is not HTTP. */
+  readonly kind: 'unreachable' | 'cut' | 'garbage'
+  /** A code or a few words, never text of the upstream. */
+  readonly detail: string
+}
+
+export interface HttpHandler {
+  head(head: ResponseHead): void
+  /** A piece of the body. */
+  body(text: Bytes): void
+  /** All that one read brought was handed over. */
+  readDone(): void
+  /** The body is complete. Exactly one of `end` and `fail`, unless aborted or drained. */
+  end(): void
+  fail(failure: HttpFailure): void
+}
+
+/** A read that brought this much gains nothing from waiting for more. */
+const GATHER_BELOW_BYTES = 16 * 1024
+/** Idle connections are kept this long, or as long as the server says. */
+const IDLE_MS = 55_000
+const MAX_IDLE = 1024
+const DRAIN_MS = 1_000
+const MAX_DRAIN_BYTES = 64 * 1024
+
+const NOTHING: HttpHandler = { head() {}, body() {}, readDone() {}, end() {}, fail() {} }
+
+export class HttpClient {
+  readonly options: HttpClientOptions
+  readonly sweep: Sweep
+  readonly #connect: (events: ConnectionEvents) => Wire
+  readonly #headPrefix: string
+  /** Last in, first out: the warmest is used, the others age. */
+  readonly #idle: Connection[] = []
+  readonly #open = new Set<Connection>()
+  #closed = false
+
+  constructor(options: HttpClientOptions) {
+    this.options = options
+    this.sweep = new Sweep(options.clock)
+    this.#connect = createConnector(options)
+    const { origin, proxy } = options
+    const viaProxy = proxy !== null && !origin.secure
+    const authorization = viaProxy && proxy.authorization !== null ? `proxy-authorization: ${proxy.authorization}\r\n` : ''
+    this.#headPrefix = `host: ${origin.authority}\r\naccept-encoding: identity\r\n${authorization}`
+  }
+
+  request(request: HttpRequest, handler: HttpHandler): Exchange {
+    const { origin, proxy } = this.options
+    const target = `${proxy !== null && !origin.secure ? `http://${origin.authority}` : ''}${targetOf(origin, request.route)}`
+    const length = request.body === null ? '' : `content-length: ${request.body.length}\r\n`
+    const head = Buffer.from(`${request.method} ${target} HTTP/1.1\r\n${this.#headPrefix}${request.headers}${length}\r\n`, 'latin1')
+    // One buffer, so that it is one write
+    const bytes = request.body === null ? head : Buffer.concat([head, request.body])
+    const exchange = new Exchange(this, bytes, handler)
+    exchange.send(this.#takeIdle() ?? this.fresh())
+    return exchange
+  }
+
+  fresh(): Connection {
+    const connection = new Connection(this, this.#connect)
+    this.#open.add(connection)
+    return connection
+  }
+
+  #takeIdle(): Connection | undefined {
+    const now = this.options.clock.monoMs()
+    for (let c = this.#idle.pop(); c !== undefined; c = this.#idle.pop()) {
+      if (now < c.idleUntilMs) return c
+      c.destroy()
+    }
+    return undefined
+  }
+
+  /** The connection can carry another request. */
+  release(connection: Connection, keepMs: number | null) {
+    if (this.#closed || this.#idle.length >= MAX_IDLE) return connection.destroy()
+    const now = this.options.clock.monoMs()
+    connection.idleUntilMs = now + Math.min(keepMs ?? IDLE_MS, IDLE_MS)
+    this.#idle.push(connection)
+    // The oldest lies at the bottom; one look a release is enough to let a past burst go
+    if (this.#idle[0].idleUntilMs <= now) this.#idle.shift()!.destroy()
+  }
+
+  gone(connection: Connection) {
+    this.#open.delete(connection)
+    const at = this.#idle.lastIndexOf(connection)
+    if (at >= 0) this.#idle.splice(at, 1)
+  }
+
+  /** Open connections, and those of them that are idle. */
+  get connections(): { readonly open: number; readonly idle: number } {
+    return { open: this.#open.size, idle: this.#idle.length }
+  }
+
+  /** Closes all connections; calls under way fail. */
+  close() {
+    this.#closed = true
+    for (const connection of [...this.#open]) connection.lose('closed by us')
+  }
+
+  get isClosed(): boolean {
+    return this.#closed
+  }
+}
+
+export class Connection implements ConnectionEvents, Swept {
+  idleUntilMs = 0
+  /** It has carried a request before: the server may have closed it in the meantime. */
+  isReused = false
+  readonly #client: HttpClient
+  readonly #wire: Wire
+  readonly #connectByMs: number
+  #exchange: Exchange | null = null
+  #over = false
+
+  constructor(client: HttpClient, connect: (events: ConnectionEvents) => Wire) {
+    this.#client = client
+    this.#connectByMs = client.options.clock.monoMs() + client.options.connectTimeoutMs
+    this.#wire = connect(this)
+    client.sweep.add(this)
+  }
+
+  get isWriting(): boolean {
+    return this.#wire.isWriting
+  }
+
+  carry(exchange: Exchange, request: Uint8Array) {
+    this.#exchange = exchange
+    this.#wire.write(request)
+  }
+
+  /** The exchange is over and left nothing behind. */
+  free(keepMs: number | null) {
+    this.#exchange = null
+    this.isReused = true
+    this.#client.release(this, keepMs)
+  }
+
+  pause() {
+    this.#wire.pause()
+  }
+
+  resume() {
+    this.#wire.resume()
+  }
+
+  connected() {
+    this.#client.sweep.delete(this)
+  }
+
+  sweep(nowMs: number) {
+    if (nowMs >= this.#connectByMs) this.lose('connect timeout')
+  }
+
+  bytes(text: Bytes, isFull: boolean): boolean {
+    if (this.#exchange !== null) return this.#exchange.bytes(text, isFull)
+    // Nobody asked: what this connection says next can't be trusted
+    this.destroy()
+    return true
+  }
+
+  ended() {
+    if (this.#exchange === null) this.destroy()
+    else this.#exchange.connectionEnded()
+  }
+
+  closed(error: Error | null) {
+    this.lose(error === null ? 'connection closed' : ((error as NodeJS.ErrnoException).code ?? error.message))
+  }
+
+  lose(detail: string) {
+    if (this.#over) return
+    const exchange = this.#exchange
+    this.destroy()
+    exchange?.lost(detail)
+  }
+
+  /** Closes the socket within this turn; the exchange is told nothing. */
+  destroy() {
+    if (this.#over) return
+    this.#over = true
+    this.#exchange = null
+    this.#client.sweep.delete(this)
+    this.#client.gone(this)
+    this.#wire.destroy()
+  }
+}
+
+/** One request and its response. */
+export class Exchange implements ResponseSink, Swept {
+  /** Set once an answer is under way: from then on reads may be gathered. */
+  gathers = false
+  readonly #client: HttpClient
+  readonly #request: Uint8Array
+  readonly #reader: ResponseReader
+  #handler: HttpHandler
+  #connection: Connection | null = null
+  #headCame = false
+  #byteCame = false
+  #retried = false
+  #over = false
+  #reading = false
+  #paused = false
+  #gathering = false
+  #keepMs: number | null = null
+  #drainUntilMs = Infinity
+  #drained = 0
+
+  constructor(client: HttpClient, request: Uint8Array, handler: HttpHandler) {
+    this.#client = client
+    this.#request = request
+    this.#handler = handler
+    this.#reader = new ResponseReader(this)
+  }
+
+  send(connection: Connection) {
+    this.#connection = connection
+    connection.carry(this, this.#request)
+  }
+
+  /** Closes the connection within this turn. The handler hears nothing more. Safe to repeat. */
+  abort() {
+    if (this.#over) return
+    this.#finish()
+    this.#connection?.destroy()
+  }
+
+  /** The handler has all it wanted: what is left of the body is dropped, for the connection's sake, but not for long. */
+  drain() {
+    if (this.#over) return
+    this.#handler = NOTHING
+    this.#drainUntilMs = this.#client.options.clock.monoMs() + DRAIN_MS
+    this.gathers = false
+    this.resume()
+    this.#client.sweep.add(this)
+  }
+
+  /** What comes waits in the kernel until `resume`. */
+  pause() {
+    if (this.#over || this.#paused) return
+    this.#paused = true
+    if (!this.#reading && !this.#gathering) this.#connection?.pause()
+  }
+
+  resume() {
+    if (this.#over || !this.#paused) return
+    this.#paused = false
+    if (!this.#reading && !this.#gathering) this.#connection?.resume()
+  }
+
+  /** The window is over. Not before the wheel has turned: see Wheel. */
+  readonly #gathered = (): void => {
+    this.#gathering = false
+    if (!this.#over && !this.#paused) this.#connection?.resume()
+  }
+
+  sweep(nowMs: number) {
+    if (nowMs >= this.#drainUntilMs) this.abort()
+  }
+
+  // ---- from the connection
+
+  bytes(text: Bytes, isFull: boolean): boolean {
+    this.#byteCame = true
+    this.#reading = true
+    const used = this.#reader.feed(text)
+    if (!this.#over) this.#handler.readDone()
+    this.#reading = false
+    if (this.#over) return true
+    if (this.#reader.fault !== null) {
+      this.#fail({ kind: 'garbage', detail: this.#reader.fault })
+      return true
+    }
+    if (this.#reader.done) {
+      this.#complete(used < text.length)
+      return true
+    }
+    if (this.gathers && !this.#gathering && !isFull && text.length < GATHER_BELOW_BYTES) {
+      const { wheel, gatherMs } = this.#client.options
+      const ms = gatherMs()
+      if (ms > 0) {
+        this.#gathering = true
+        wheel.in(ms, this.#gathered)
+      }
+    }
+    return !this.#gathering && !this.#paused
+  }
+
+  connectionEnded() {
+    if (this.#over) return
+    if (!this.#reader.end()) return this.#connection?.closed(null)
+    this.#handler.readDone()
+    if (!this.#over) this.#complete(true)
+  }
+
+  lost(detail: string) {
+    if (this.#over) return
+    const stale = this.#connection?.isReused === true && !this.#byteCame && !this.#retried && !this.#client.isClosed
+    if (stale) {
+      // It was closed while idle, before it could have read the request
+      this.#retried = true
+      return this.send(this.#client.fresh())
+    }
+    this.#fail({ kind: this.#headCame ? 'cut' : 'unreachable', detail })
+  }
+
+  // ---- from the reader
+
+  head(head: ResponseHead) {
+    this.#headCame = true
+    const seconds = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(head.headers.get('keep-alive') ?? '')?.[1]
+    if (seconds !== undefined) this.#keepMs = Math.max(0, Number(seconds) * 1_000 - 500)
+    const coding = head.headers.get('content-encoding') ?? 'identity'
+    if (coding !== '' && coding.toLowerCase() !== 'identity') this.#fail({ kind: 'garbage', detail: 'a content-encoding nobody asked for' })
+    else this.#handler.head(head)
+  }
+
+  body(text: Bytes) {
+    if (this.#drainUntilMs !== Infinity) this.#drained += text.length
+    if (this.#drained > MAX_DRAIN_BYTES) this.abort()
+    else this.#handler.body(text)
+  }
+
+  // ---- the two ends
+
+  #complete(excess: boolean) {
+    const connection = this.#connection!
+    this.#finish()
+    // TLS may hand over the end while the socket is left unread; unread, an idle connection would never be seen to end
+    if (this.#gathering || this.#paused) connection.resume()
+    if (this.#reader.reusable && !excess && !connection.isWriting) connection.free(this.#keepMs)
+    else connection.destroy()
+    this.#handler.end()
+  }
+
+  #fail(failure: HttpFailure) {
+    this.#finish()
+    this.#connection?.destroy()
+    this.#handler.fail(failure)
+  }
+
+  #finish() {
+    this.#over = true
+    this.#client.sweep.delete(this)
+    if (!this.#reader.done) this.#reader.stop()
+  }
+}
