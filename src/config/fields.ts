@@ -112,6 +112,12 @@ export class Secret {
     return /\p{Cc}/u.test(this.#value) ? `the value of ${this} has control characters in it` : null
   }
 
+  /** Could it be had? */
+  get known(): boolean {
+    return this.#value !== null
+  }
+
+  /** Throws when it is not known. */
   reveal(): string {
     if (this.#value === null) throw new Error(`the secret ${this} was not resolved`)
     return this.#value

@@ -5,7 +5,7 @@ import { didYouMean } from '../core/nearest.ts'
 import { Secret, type SecretSource } from './fields.ts'
 import { type FileText, parseFile } from './file.ts'
 import { envName, FLAGS, flagName, type Leaf, VALUES } from './leaves.ts'
-import { describeIssue } from './problems.ts'
+import { describeIssue, type Problem } from './problems.ts'
 import { type Config, schema } from './schema.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -20,6 +20,8 @@ export interface Sources {
   readonly file?: string | undefined
   /** Absent: the process's own. */
   readonly env?: Environment
+  /** Do without secrets that are not there, as commands can that only need an address; revealing one throws. */
+  readonly withoutSecrets?: boolean
 }
 
 export interface Loaded {
@@ -59,16 +61,12 @@ export function loadConfig(sources: Sources = {}): Loaded {
 
   const originOf = (setting: string): Origin => origins.get(setting) ?? (text?.has(setting.split('.')) ? { kind: 'file' } : { kind: 'default' })
   const result = schema.safeParse(raw)
-  const problems = result.success
-    ? unresolved(result.data, { env: (name) => env[name] ?? null, file: (file) => readFileSync(file, 'utf8') }).map((p) => describe(p.path, p.problem, originOf, text))
-    : result.error.issues
-        .flatMap(describeIssue)
-        .toSorted((a, b) => (text?.offset(a.path) ?? 0) - (text?.offset(b.path) ?? 0))
-        .map((p) => describe(p.path, p.problem, originOf, text))
+  const missing = result.success ? resolveSecrets(result.data, { env: (name) => env[name] ?? null, file: (file) => readFileSync(file, 'utf8') }) : []
+  const problems = result.success ? (sources.withoutSecrets ? [] : missing) : result.error.issues.flatMap(describeIssue)
   if (!result.success || problems.length > 0) {
-    throw new SluiceError('config_invalid', {
-      message: problems.length === 1 ? problems[0] : `${problems.length} settings are not valid:\n${problems.map((p) => `  ${p}`).join('\n')}`,
-    })
+    const place = (problem: Problem): number => text?.offset(problem.path) ?? 0
+    const lines = problems.toSorted((a, b) => place(a) - place(b)).map((problem) => describe(problem, originOf, text))
+    throw new SluiceError('config_invalid', { message: lines.length === 1 ? lines[0] : `${lines.length} settings are not valid:\n${lines.map((line) => `  ${line}`).join('\n')}` })
   }
   return { config: freeze(result.data), file: path, warnings: unknownNames(env), originOf }
 }
@@ -104,16 +102,16 @@ function set(object: Record<string, unknown>, path: Leaf['path'], value: unknown
 }
 
 /** Fetches all secrets; returns those that could not be had. */
-function unresolved(value: unknown, source: SecretSource, path: readonly string[] = []): Array<{ readonly path: readonly string[]; readonly problem: string }> {
+function resolveSecrets(value: unknown, source: SecretSource, path: readonly string[] = []): readonly Problem[] {
   if (value instanceof Secret) {
     const problem = value.resolve(source)
     return problem === null ? [] : [{ path, problem }]
   }
   if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([key, member]) => unresolved(member, source, [...path, key]))
+  return Object.entries(value).flatMap(([key, member]) => resolveSecrets(member, source, [...path, key]))
 }
 
-function describe(path: readonly string[], problem: string, originOf: (setting: string) => Origin, text: FileText | null): string {
+function describe({ path, problem }: Problem, originOf: (setting: string) => Origin, text: FileText | null): string {
   const name = path.reduce((so, key) => (/^\d+$/.test(key) ? `${so}[${key}]` : so === '' ? key : `${so}.${key}`), '')
   const origin = originOf(path.join('.'))
   const where = origin.kind === 'environment' || origin.kind === 'flag' ? `${origin.name}: ` : text?.has(path.slice(0, 1)) ? `${text.place(path)}: ` : ''

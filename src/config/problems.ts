@@ -11,16 +11,13 @@ export interface Problem {
 export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
   const path = issue.path.map(String)
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ path: [...path, key], problem: unknownKey(path, key) }))
-  if (issue.code === 'invalid_type')
-    return [{ path, problem: issue.message === 'Invalid input: expected nonoptional, received undefined' || missing(issue) ? 'is needed' : `expected ${article(issue.expected)}` }]
+  if (issue.code === 'invalid_type') return [{ path, problem: issue.message.endsWith('received undefined') ? 'is needed' : `expected ${NAMES[issue.expected] ?? issue.expected}` }]
   if (issue.code === 'invalid_value') return [{ path, problem: `expected ${issue.values.map((v) => `"${String(v)}"`).join(', ')}` }]
   if (issue.code === 'too_small') return [{ path, problem: issue.origin === 'string' || issue.origin === 'array' ? 'must not be empty' : `must be more than ${issue.minimum}` }]
   if (issue.code === 'too_big') return [{ path, problem: `must be at most ${issue.maximum}` }]
   if (issue.code === 'invalid_key') return [{ path, problem: 'is not a valid name' }]
   return [{ path, problem: issue.message }]
 }
-
-const missing = (issue: z.core.$ZodIssueInvalidType): boolean => issue.message.endsWith('received undefined')
 
 const NAMES: Readonly<Record<string, string>> = {
   object: 'settings of its own, one "name: value" a line',
@@ -30,7 +27,6 @@ const NAMES: Readonly<Record<string, string>> = {
   boolean: 'true or false',
   record: 'names with values',
 }
-const article = (type: string): string => NAMES[type] ?? type
 
 function unknownKey(path: readonly string[], key: string): string {
   const within = path.filter((p) => !/^\d+$/.test(p))

@@ -1,0 +1,139 @@
+/** The checks of `sluice doctor`. Each one says what it found, and what to do. */
+import { X509Certificate } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { dirname, join, resolve } from 'node:path'
+import type { Config } from '../config/schema.ts'
+import { systemClock } from '../core/clock.ts'
+import type { Provider } from '../core/ports.ts'
+import { addressOf } from './client.ts'
+
+export interface Check {
+  readonly name: string
+  readonly verdict: 'ok' | 'note' | 'failed'
+  readonly detail: string
+}
+
+export interface NamedProvider {
+  readonly name: string
+  readonly provider: Pick<Provider, 'check' | 'close'>
+}
+
+/** All checks, none of which waits longer than a few seconds. The providers are closed. */
+export async function checkAll(config: Config, providers: readonly NamedProvider[]): Promise<readonly Check[]> {
+  const [publicPort, adminPort, ...reached] = await Promise.all([
+    checkPort('port', config.host, config.port),
+    checkPort('admin.port', config.admin.host, config.admin.port),
+    ...providers.map(checkProvider),
+  ])
+  return [
+    checkNode(process.versions.node),
+    checkFolder(config.data_dir, config.durability),
+    checkDisk(config),
+    publicPort,
+    adminPort,
+    ...config.models.flatMap(checkCertificates),
+    ...reached,
+  ]
+}
+
+export function checkNode(version: string): Check {
+  const good = Number(version.split('.')[0]) >= 24
+  return { name: 'node', verdict: good ? 'ok' : 'failed', detail: good ? version : `${version}: Sluice needs 24 or newer` }
+}
+
+/** The folder as it is, or the one that it would be made in. */
+function standing(path: string): string {
+  const full = resolve(path)
+  return existsSync(full) || full === dirname(full) ? full : standing(dirname(full))
+}
+
+export function checkFolder(dataDir: string, durability: Config['durability']): Check {
+  const name = 'data_dir'
+  if (durability === 'memory') return { name, verdict: 'note', detail: 'durability is memory: nothing is stored, and all jobs end with the process' }
+  const folder = standing(dataDir)
+  const probe = join(folder, `.sluice-doctor-${process.pid}`)
+  try {
+    if (folder === resolve(dataDir)) {
+      writeFileSync(probe, '')
+      rmSync(probe)
+      return { name, verdict: 'ok', detail: `${dataDir} can be written` }
+    }
+    mkdirSync(probe)
+    rmSync(probe, { recursive: true })
+    return { name, verdict: 'ok', detail: `${dataDir} is made at the first start` }
+  } catch (error) {
+    return {
+      name,
+      verdict: 'failed',
+      detail: `${dataDir} can't be written (${(error as NodeJS.ErrnoException).code}): mend its owner or rights, or choose another with --data-dir`,
+    }
+  }
+}
+
+const NEEDED_BYTES = 64 * 2 ** 20
+
+export function checkDisk(config: Pick<Config, 'data_dir' | 'retention'>): Check {
+  const { bavail, bsize } = statfsSync(standing(config.data_dir))
+  const free = bavail * bsize
+  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+  if (free < NEEDED_BYTES) return { name: 'disk', verdict: 'failed', detail: `only ${gib(free)} free: new work is refused when the disk is full` }
+  const tight = free < config.retention.bytes
+  return { name: 'disk', verdict: tight ? 'note' : 'ok', detail: `${gib(free)} free${tight ? `, less than retention.bytes (${gib(config.retention.bytes)})` : ''}` }
+}
+
+/** Free, or used by a running Sluice. */
+export async function checkPort(name: string, host: string, port: number): Promise<Check> {
+  if (port === 0) return { name, verdict: 'ok', detail: 'any free one' }
+  const error = await new Promise<NodeJS.ErrnoException | null>((done) => {
+    const probe = createServer()
+    probe.once('error', done)
+    probe.listen(port, host, () => probe.close(() => done(null)))
+  })
+  if (error === null) return { name, verdict: 'ok', detail: `${host}:${port} is free` }
+  if (error.code !== 'EADDRINUSE') return { name, verdict: 'failed', detail: `${host}:${port} can't be used (${error.code})` }
+  if (await isSluice(addressOf(host, port))) return { name, verdict: 'ok', detail: `${host}:${port}: Sluice is running there` }
+  return { name, verdict: 'failed', detail: `${host}:${port} is in use by another program` }
+}
+
+/** A route under /v1 without a key is refused in our own words. */
+async function isSluice(url: string): Promise<boolean> {
+  const paths = ['/v1/jobs', '/admin/keys']
+  const answers = await Promise.all(paths.map((path) => withTimeout((signal) => fetch(`${url}${path}`, { signal }).then((r) => r.text()), 2_000).catch(() => '')))
+  return answers.some((text) => text.includes('"missing_api_key"'))
+}
+
+function checkCertificates(model: Config['models'][number]): readonly Check[] {
+  if (model.ca_file === null) return []
+  const name = `${model.name}: ca_file`
+  try {
+    const { subject, validTo } = new X509Certificate(readFileSync(model.ca_file))
+    return [{ name, verdict: 'ok', detail: `${subject.replaceAll('\n', ', ')}, until ${validTo}` }]
+  } catch (error) {
+    return [{ name, verdict: 'failed', detail: `${model.ca_file} can't be read as a certificate (${(error as NodeJS.ErrnoException).code ?? 'not PEM'})` }]
+  }
+}
+
+const PROVIDER_CHECK_MS = 10_000
+
+async function checkProvider({ name, provider }: NamedProvider): Promise<Check> {
+  try {
+    const { ok, detail } = await withTimeout(() => provider.check(), PROVIDER_CHECK_MS)
+    return { name, verdict: ok ? 'ok' : 'failed', detail }
+  } catch (error) {
+    return { name, verdict: 'failed', detail: (error as Error).message }
+  } finally {
+    provider.close()
+  }
+}
+
+function withTimeout<T>(run: (signal: AbortSignal) => Promise<T>, ms: number): Promise<T> {
+  const abort = new AbortController()
+  return new Promise((done, fail) => {
+    const cancel = systemClock.after(ms, () => {
+      abort.abort()
+      fail(new Error(`no answer within ${ms / 1000} s`))
+    })
+    run(abort.signal).then(done, fail).finally(cancel)
+  })
+}

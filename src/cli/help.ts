@@ -1,0 +1,66 @@
+/** Help, made from the commands and the schema. */
+import { envName, FLAGS, flagName, type Leaf, VALUES } from '../config/leaves.ts'
+import { type Command, EXIT, optionsOf } from './command.ts'
+import { columns } from './table.ts'
+import { version } from './version.ts'
+
+const EXITS: Readonly<Record<keyof typeof EXIT, string>> = {
+  ok: 'it worked',
+  failed: 'it failed (doctor: a check failed; jobs follow: the job did not end well)',
+  usage: 'a mistake on the command line or in the configuration',
+  unreachable: 'the server could not be reached',
+  refused: 'the server did not accept the key',
+}
+
+export function overview(commands: Readonly<Record<string, { readonly about: string }>>): string {
+  return [
+    `Sluice ${version}: the delivery layer between an AI product and its language models.`,
+    '',
+    'sluice COMMAND [options]',
+    '',
+    ...indent([
+      ...Object.entries(commands).map(([name, { about }]) => [name, about]),
+      ['help COMMAND', 'its options'],
+      ['help settings', 'every setting, with its flag and environment name'],
+      ['version', 'the version'],
+    ]),
+    '',
+    'Exit codes',
+    ...indent(Object.entries(EXIT).map(([name, code]) => [String(code), EXITS[name as keyof typeof EXIT]])),
+  ].join('\n')
+}
+
+/** What is asked for most, of the settings. */
+const COMMON = ['host', 'port', 'admin-port', 'data-dir', 'durability', 'log-level']
+
+export function forCommand(command: Command): string {
+  const options = Object.entries(optionsOf(command)).map(([name, option]) => [option.value === undefined ? `--${name}` : `--${name} ${option.value}`, option.help])
+  const settings = command.takesSettings
+    ? FLAGS.filter((leaf) => COMMON.includes(flagName(leaf))).map((leaf) => [flagText(leaf), `${leaf.description.split('. ')[0].replace(/\.$/, '')} (${envName(leaf)})`])
+    : []
+  return [
+    command.about,
+    '',
+    ...command.usage,
+    '',
+    ...indent([...options, ...settings]),
+    ...(command.takesSettings ? ['', 'Every other setting is a flag too: "sluice help settings".'] : []),
+  ].join('\n')
+}
+
+export function settings(): string {
+  const rows = VALUES.map((leaf) => [
+    leaf.kind === 'secret' ? '(no flag: a process list shows flags)' : flagText(leaf),
+    envName(leaf),
+    leaf.default === null ? '' : `${defaultText(leaf)}`,
+    leaf.description,
+  ])
+  return rows.map(([flag, env, fallback, about]) => `${flag}  ${env}${fallback === '' ? '' : `  [${fallback}]`}\n    ${about}`).join('\n')
+}
+
+const VALUE_NAMES: Readonly<Partial<Record<Leaf['kind'], string>>> = { count: 'N', duration: 'TIME', size: 'SIZE', list: 'A,B', number: 'N' }
+const flagText = (leaf: Leaf): string =>
+  `--${flagName(leaf)}${leaf.kind === 'flag' ? '' : ` ${leaf.choices.length > 0 ? leaf.choices.join('|') : (VALUE_NAMES[leaf.kind] ?? 'TEXT')}`}`
+const defaultText = (leaf: Leaf): string => (Array.isArray(leaf.default) ? leaf.default.join(',') : String(leaf.default))
+
+const indent = (rows: ReadonlyArray<readonly string[]>): string[] => columns(rows).map((line) => `  ${line}`)
