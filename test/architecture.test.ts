@@ -1,0 +1,104 @@
+/** The dependency rule holds here, and a violation of each of its rules is found where one is planted. */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, expect, it } from 'vitest'
+import { checkArchitecture, type Rule } from '../scripts/architecture.ts'
+
+const root = join(import.meta.dirname, '..')
+const trees: string[] = []
+afterEach(() => {
+  for (const tree of trees.splice(0)) rmSync(tree, { recursive: true, force: true })
+})
+
+/** A small tree that keeps all rules, with some files added or replaced. */
+function plant(files: Readonly<Record<string, string>>) {
+  const tree = mkdtempSync(join(tmpdir(), 'sluice-arch-'))
+  trees.push(tree)
+  const clean = {
+    'package.json': '{"dependencies": {"zod": "1"}, "devDependencies": {"vitest": "1"}}',
+    'src/core/clock.ts': "import { Buffer } from 'node:buffer'\nexport const now = () => Date.now() + Buffer.length\nsetTimeout(now, 1)\n",
+    'src/core/ids.ts': 'export const random = () => Math.random()\n',
+    'src/config/load.ts': "import { z } from 'zod'\nexport const env = process.env\nexport default z\n",
+    'src/queue/scheduler.ts':
+      "import { now } from '../core/clock.ts'\nimport type { Lane } from './lanes.ts'\nexport const at = (date: Date, lane: Lane) => [now(), new Date(0), date, lane]\n",
+    'src/queue/lanes.ts':
+      "import { at } from './scheduler.ts'\nexport interface Lane { setTimeout: number; env: typeof process.env }\nexport const lane = { setTimeout: at, performance: 1 }\n",
+    'src/queue/lanes.test.ts': "import '../gateway/gateway.ts'\nsetTimeout(() => Math.random(), 1)\n",
+    'src/gateway/gateway.ts': "import '../core/ids.ts'\n",
+    'src/routing/router.ts': "import './providers/openai.ts'\n",
+    'src/routing/providers/openai.ts': "import '../../core/clock.ts'\n",
+    'src/mock/server.ts': "import '../core/clock.ts'\n",
+    'src/bench/main.ts': "import '../core/clock.ts'\nperformance.now()\n",
+    'src/app.ts': "import './config/load.ts'\nimport './queue/scheduler.ts'\nimport './gateway/gateway.ts'\nimport './routing/providers/openai.ts'\n",
+    'src/cli/main.ts': "import '../config/load.ts'\nvoid import('../app.ts')\nvoid import('../mock/server.ts')\n",
+    'test/server.ts': '',
+  }
+  for (const [path, text] of Object.entries({ ...clean, ...files })) {
+    mkdirSync(dirname(join(tree, path)), { recursive: true })
+    writeFileSync(join(tree, path), text)
+  }
+  return checkArchitecture(tree)
+}
+
+it('holds in this tree, all of which was read', () => {
+  const { modules, violations, folders } = checkArchitecture(root)
+  expect(violations).toEqual([])
+  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
+  expect(modules).toBe(sources.length)
+  expect(modules).toBeGreaterThan(60)
+  // Imports were seen too, not only files
+  expect([...folders.get('app')!].sort()).toEqual(expect.arrayContaining(['config', 'core', 'delivery', 'engines', 'gateway', 'queue', 'routing', 'worker']))
+})
+
+it('finds nothing in a clean tree', () => {
+  const { modules, violations } = plant({})
+  expect(violations).toEqual([])
+  expect(modules).toBe(12)
+})
+
+const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
+  ['core-imports-nothing', 'src/core/job.ts', "import type { Lane } from '../queue/lanes.ts'"],
+  ['core-imports-nothing', 'src/core/job.ts', "import { z } from 'zod'"],
+  ['folders-meet-in-app', 'src/gateway/gateway.ts', "import { at } from '../queue/scheduler.ts'"],
+  ['folders-meet-in-app', 'src/gateway/gateway.ts', "import type { Lane } from '../queue/lanes.ts'"],
+  ['folders-meet-in-app', 'src/gateway/gateway.ts', "export * from '../gateway/../queue/lanes.ts'"],
+  ['folders-meet-in-app', 'src/gateway/gateway.ts', "export const f = (lane: import('../queue/lanes.ts').Lane) => lane"],
+  ['folders-meet-in-app', 'src/gateway/gateway.ts', "void import('../config/load.ts')"],
+  ['folders-meet-in-app', 'src/cli/jobs.ts', "import '../queue/scheduler.ts'"],
+  ['folders-meet-in-app', 'src/app.ts', "import './mock/server.ts'"],
+  ['only-cli-imports-app', 'src/worker/pool.ts', "import '../app.ts'"],
+  ['only-cli-imports-app', 'src/bench/main.ts', "import '../app.ts'"],
+  ['providers-within-routing', 'src/worker/pool.ts', "import '../routing/providers/openai.ts'"],
+  ['outsiders-see-core', 'src/bench/main.ts', "import '../queue/lanes.ts'"],
+  ['outsiders-see-core', 'src/mock/server.ts', "import '../gateway/gateway.ts'"],
+  ['sources-stand-alone', 'src/worker/pool.ts', "import '../../test/server.ts'"],
+  ['sources-stand-alone', 'src/queue/fairness.ts', "import './lanes.test.ts'"],
+  ['sources-stand-alone', 'src/queue/fairness.ts', "import './missing.ts'"],
+  ['declared-dependencies', 'src/worker/pool.ts', "import 'vitest/config'"],
+  ['declared-dependencies', 'src/worker/pool.ts', "import '@scope/name'"],
+  ['no-cycles', 'src/queue/scheduler.ts', "import './lanes.ts'\nexport const at = 1"],
+  ['environment-in-config', 'src/worker/pool.ts', 'export const home = process.env.HOME'],
+  ['environment-in-config', 'src/bench/main.ts', "export const home = process['env']"],
+  ['environment-in-config', 'src/worker/pool.ts', 'const { env } = process\nexport default env'],
+  ['environment-in-config', 'src/worker/pool.ts', "import { env } from 'node:process'\nexport default env"],
+  ['environment-in-config', 'src/worker/pool.ts', 'export const home = globalThis.process.env.HOME'],
+  ['time-in-clock', 'src/worker/pool.ts', 'export const now = Date.now()'],
+  ['time-in-clock', 'src/worker/pool.ts', 'export const now = new Date()'],
+  ['time-in-clock', 'src/core/ids.ts', 'export const now = performance.now()'],
+  ['time-in-clock', 'src/worker/pool.ts', 'setTimeout(() => {}, 1)'],
+  ['time-in-clock', 'src/worker/pool.ts', 'globalThis.setInterval(() => {}, 1)'],
+  ['time-in-clock', 'src/worker/pool.ts', 'export const timers = { setImmediate }'],
+  ['time-in-clock', 'src/worker/pool.ts', "import { setTimeout as wait } from 'node:timers/promises'\nexport default wait"],
+  ['time-in-clock', 'src/worker/pool.ts', 'export const signal = AbortSignal.timeout(5)'],
+  ['randomness-in-ids', 'src/core/clock.ts', 'export const dice = Math.random()'],
+  ['randomness-in-ids', 'src/worker/pool.ts', 'export const id = crypto.randomUUID()'],
+  ['randomness-in-ids', 'src/worker/pool.ts', "import { randomBytes as bytes } from 'node:crypto'\nexport default bytes"],
+  ['parses', 'src/worker/pool.ts', 'const = 1'],
+]
+
+it.each(PLANTED)('%s: %s: %s', (rule, path, text) => {
+  const { violations } = plant({ [path]: `${text}\n` })
+  expect(new Set(violations.map((v) => v.rule))).toEqual(new Set([rule]))
+  if (rule !== 'no-cycles') expect(violations[0].at.split(':')[0]).toBe(path)
+})
