@@ -1,0 +1,118 @@
+/** Held by every engine: the Conversations port. Its turns are written by Queue.finish. */
+import { expect } from 'vitest'
+import { SluiceError } from '../../src/core/errors.ts'
+import { type Case, DONE, eventually, runJob, submit, TestWorker } from './harness.ts'
+
+const say = (text: string): string => `{ "model": "m", "messages" : [{"role":"user","content":"${text}"}], "n": 1 }`
+const answer = (text: string): string => `{"role":"assistant","content":"${text}"}`
+
+export const conversationCases: readonly Case[] = [
+  {
+    name: 'each job adds its turn when it ends: its messages as they were sent, and its answer',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      expect(await engine.conversations.read('acme', 'c')).toBeNull()
+      const chat = { wishes: { conversation: 'c' } }
+      const a = await runJob(engine, worker, { ...chat, body: say('one é') }, [], { ...DONE, answer: answer('eins') })
+      const b = await runJob(engine, worker, { ...chat, body: say('two') }, [], { kind: 'failed', error: new SluiceError('provider_error'), retry: false, answer: answer('half') })
+      const c = await submit(engine, { ...chat, body: say('three') })
+      await engine.queue.cancel(c.id)
+      const d = await runJob(engine, worker, { ...chat, body: say('four') }, [], { kind: 'canceled' })
+      const { info, turns } = (await engine.conversations.read('acme', 'c'))!
+      expect(turns).toEqual([
+        { job: a.id, state: 'done', messages: '[{"role":"user","content":"one é"}]', answer: answer('eins') },
+        { job: b.id, state: 'failed', messages: '[{"role":"user","content":"two"}]', answer: answer('half') },
+        { job: c.id, state: 'canceled', messages: '[{"role":"user","content":"three"}]', answer: null },
+        { job: d.id, state: 'canceled', messages: '[{"role":"user","content":"four"}]', answer: null },
+      ])
+      expect(info).toMatchObject({ id: 'c', name: null, turns: 4 })
+      expect(info.updatedAtMs).toBeGreaterThanOrEqual(info.createdAtMs)
+    },
+  },
+  {
+    name: 'a turn is there when finish resolves, and not for jobs that go on',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const job = await submit(engine, { wishes: { conversation: 'c' } })
+      const lease = await worker.one(job)
+      await engine.queue.finish(lease, { kind: 'released' })
+      expect(await engine.conversations.read('acme', 'c')).toBeNull()
+      await engine.queue.finish(await worker.one(job), DONE)
+      expect((await engine.conversations.read('acme', 'c'))?.turns.length).toBe(1)
+    },
+  },
+  {
+    name: 'an expired job leaves its turn too',
+    async run(open) {
+      const { engine, clock } = await open()
+      await submit(engine, { body: say('late'), wishes: { conversation: 'c', deadlineMs: 100 } })
+      clock.leap(200)
+      await eventually(async () =>
+        expect((await engine.conversations.read('acme', 'c'))?.turns).toMatchObject([{ state: 'expired', messages: '[{"role":"user","content":"late"}]' }]),
+      )
+    },
+  },
+  {
+    name: 'jobs of a conversation run one at a time, in order (J3)',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const chat = { wishes: { conversation: 'c' } }
+      const [a, b] = [await submit(engine, chat), await submit(engine, chat)]
+      const lease = await worker.one(a)
+      expect(await worker.lease()).toEqual([])
+      await engine.queue.finish(lease, DONE)
+      await worker.one(b)
+    },
+  },
+  {
+    name: 'tenants do not meet: the same id is two conversations (T1)',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      await runJob(engine, worker, { tenant: 'a', wishes: { conversation: 'c' } })
+      await runJob(engine, worker, { tenant: 'b', wishes: { conversation: 'c' } })
+      expect((await engine.conversations.read('a', 'c'))?.turns.length).toBe(1)
+      expect(await engine.conversations.read('c', 'c')).toBeNull()
+      expect(await engine.conversations.delete('c', 'c')).toBe(false)
+      expect(await engine.conversations.rename('c', 'c', 'x')).toBe(false)
+      expect(await engine.conversations.truncate('c', 'c', 0)).toBe(false)
+      expect(await engine.conversations.delete('a', 'c')).toBe(true)
+      expect(await engine.conversations.read('b', 'c')).not.toBeNull()
+    },
+  },
+  {
+    name: 'list, rename, truncate, delete',
+    async run(open) {
+      const { engine, clock } = await open()
+      const worker = new TestWorker(engine)
+      for (const id of ['x', 'y', 'x', 'x', 'z']) {
+        await runJob(engine, worker, { wishes: { conversation: id } })
+        clock.leap(10)
+      }
+      const ids = async (limit: number) => (await engine.conversations.list('acme', limit)).map((c) => [c.id, c.turns])
+      expect(await ids(10)).toEqual([
+        ['z', 1],
+        ['x', 3],
+        ['y', 1],
+      ])
+      expect(await ids(1)).toEqual([['z', 1]])
+      expect(await engine.conversations.rename('acme', 'x', 'My chat')).toBe(true)
+      expect((await engine.conversations.read('acme', 'x'))?.info.name).toBe('My chat')
+      const turns = (await engine.conversations.read('acme', 'x'))!.turns
+      expect(await engine.conversations.truncate('acme', 'x', 5)).toBe(true)
+      expect((await engine.conversations.read('acme', 'x'))!.turns).toEqual(turns)
+      expect(await engine.conversations.truncate('acme', 'x', 1)).toBe(true)
+      expect((await engine.conversations.read('acme', 'x'))!.turns).toEqual(turns.slice(0, 1))
+      expect(await engine.conversations.truncate('acme', 'x', 0)).toBe(true)
+      expect(await engine.conversations.read('acme', 'x')).toMatchObject({ info: { turns: 0, name: 'My chat' }, turns: [] })
+      expect(await engine.conversations.delete('acme', 'x')).toBe(true)
+      expect(await engine.conversations.read('acme', 'x')).toBeNull()
+      expect(await engine.conversations.delete('acme', 'x')).toBe(false)
+      await runJob(engine, worker, { wishes: { conversation: 'x' } })
+      expect((await engine.conversations.read('acme', 'x'))?.info).toMatchObject({ turns: 1, name: null })
+    },
+  },
+]

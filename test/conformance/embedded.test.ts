@@ -1,0 +1,22 @@
+import { conversationCases } from './conversations.ts'
+import { durabilityCases } from './durability.ts'
+import { embedded } from './embedded.ts'
+import { conform } from './harness.ts'
+import { keyCases } from './keys.ts'
+import { logCases } from './log.ts'
+import { queueCases } from './queue.ts'
+
+for (const durability of ['memory', 'process', 'power'] as const) {
+  const open = embedded(durability)
+  const gaps: Record<string, string> =
+    durability === 'memory'
+      ? { kill: 'nothing survives: that is what memory means', power: 'nothing survives: that is what memory means' }
+      : durability === 'process'
+        ? { power: 'not promised' }
+        : {}
+  conform(`${durability}: queue`, queueCases, open, gaps)
+  conform(`${durability}: log`, logCases, open, gaps)
+  conform(`${durability}: conversations`, conversationCases, open, gaps)
+  conform(`${durability}: keys`, keyCases, open, gaps)
+  conform(`${durability}: durability`, durabilityCases, open, gaps)
+}

@@ -1,0 +1,119 @@
+/** Opens the embedded engine for the suites, and lets it die in two ways. */
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Wheel } from '../../src/core/clock.ts'
+import type { Fact } from '../../src/core/facts.ts'
+import { systemIds } from '../../src/core/ids.ts'
+import { type OpenDisk, openDisk } from '../../src/engines/embedded/disk.ts'
+import { openEmbedded } from '../../src/engines/embedded/open.ts'
+import type { Durability } from '../../src/engines/embedded/store.ts'
+import { createScheduler } from '../../src/queue/scheduler.ts'
+import { leapClock, type Open, type Opened, type Settings } from './harness.ts'
+
+const FILES = ['sluice.db', 'sluice.db-wal']
+let boots = 0
+
+/** What is in the folder now, as a kill -9 would leave it: the page cache survives. */
+function copyFolder(from: string, to: string): void {
+  mkdirSync(to, { recursive: true })
+  for (const file of FILES) {
+    rmSync(join(to, file), { force: true })
+    if (existsSync(join(from, file)) && statSync(join(from, file)).size > 0) copyFileSync(join(from, file), join(to, file))
+  }
+}
+
+export interface Planted {
+  /** Replaces the disk thread. */
+  readonly disk?: (real: OpenDisk) => OpenDisk
+  /** Each start says it is of the same boot. */
+  readonly sameBoot?: boolean
+}
+
+export function embedded(durability: Durability, planted: Planted = {}): Open {
+  return async (settings = {}) => {
+    const root = mkdtempSync(join(tmpdir(), 'sluice-conformance-'))
+    let serial = 0
+    let left = 0
+    const clock = leapClock()
+    const facts: Fact[] = []
+    const start = (dir: string, boot: string): Opened => {
+      const synced = join(root, `synced-${++serial}`)
+      left++
+      copyFolder(dir, synced)
+      // What a sync covers is what was there when it began; that, and no more, is left by a power loss
+      const watched: OpenDisk = (path, events) => {
+        let began = ''
+        const real = openDisk(path, {
+          ...events,
+          synced(ms, walBytes) {
+            copyFolder(began, synced)
+            rmSync(began, { recursive: true })
+            events.synced(ms, walBytes)
+          },
+        })
+        return {
+          ...real,
+          sync() {
+            began = join(root, `began-${++serial}`)
+            copyFolder(dir, began)
+            real.sync()
+          },
+        }
+      }
+      const engine = openEmbedded(
+        {
+          dir,
+          durability,
+          scheduler: createScheduler(schedulerOptions(settings)),
+          clock,
+          ids: systemIds(),
+          wheel: new Wheel(clock),
+          retention: { logsMs: settings.retentionMs ?? 86_400_000, bytes: 1 << 30, tenant: (t) => retentionOf(settings, t) },
+          joinAfterEndMs: 60_000,
+          bootId: planted.sameBoot ? 'boot' : boot,
+          onFact: (fact) => facts.push(fact),
+        },
+        planted.disk === undefined ? watched : planted.disk(watched),
+      )
+      return {
+        engine,
+        clock,
+        facts,
+        async reopen(how) {
+          const next = join(root, `data-${++serial}`)
+          copyFolder(how === 'kill' ? dir : synced, next)
+          await engine.close()
+          return start(next, how === 'kill' ? boot : `boot-${++boots}`)
+        },
+        async close() {
+          await engine.close()
+          if (--left === 0) rmSync(root, { recursive: true, force: true })
+        },
+      }
+    }
+    return start(join(root, 'data'), `boot-${++boots}`)
+  }
+}
+
+const retentionOf = (settings: Settings, tenant: string): { readonly logsMs: number } | null => {
+  const logsMs = settings.retentionOf?.(tenant) ?? null
+  return logsMs === null ? null : { logsMs }
+}
+
+const schedulerOptions = (settings: Settings): Parameters<typeof createScheduler>[0] => ({
+  leaseMs: settings.leaseMs ?? 3_600_000,
+  maxAttempts: settings.maxAttempts ?? 3,
+  maxCrashes: settings.maxCrashes ?? 3,
+  retryBaseMs: 100,
+  retryCapMs: 1_000,
+  maxQueuedJobs: 100_000,
+  maxQueuedPerTenant: settings.maxQueuedPerTenant ?? 100_000,
+  maxQueuedPerLane: 1_000,
+  maxQueuedBytesPerTenant: 1 << 30,
+  joinAfterEndMs: 60_000,
+  weight: () => 1,
+  promptWeight: 1,
+  outputWeight: 2,
+  jitter: () => 0.5,
+})

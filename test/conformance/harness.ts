@@ -1,0 +1,238 @@
+/**
+ * What the conformance suites stand on. A suite is a list of cases against the ports of core/ports.ts alone; an engine brings a
+ * way to be opened, killed and opened again. Cases are functions, so that planted bugs can be held against them too.
+ */
+import { expect, test } from 'vitest'
+import type { Clock } from '../../src/core/clock.ts'
+import type { SluiceError } from '../../src/core/errors.ts'
+import type { Fact } from '../../src/core/facts.ts'
+import type { Job, JobDraft, JobId, Wishes } from '../../src/core/job.ts'
+import type { Engine, HeadroomRefusal, Lease, Outcome, ScheduledJob, Submitted, Worker } from '../../src/core/ports.ts'
+import type { Bytes } from '../../src/core/record.ts'
+
+/** What a case may ask of the engine it opens; all have defaults. */
+export interface Settings {
+  readonly leaseMs?: number
+  readonly maxAttempts?: number
+  readonly maxCrashes?: number
+  readonly maxQueuedPerTenant?: number
+  readonly retentionMs?: number
+  readonly retentionOf?: (tenant: string) => number | null
+}
+
+export interface Opened {
+  readonly engine: Engine
+  readonly clock: LeapClock
+  readonly facts: readonly Fact[]
+  /**
+   * The process dies and a new one starts on what is left. `kill`: all that was committed is left. `power`: at least what was
+   * synced is left, and perhaps no more; the machine starts anew.
+   */
+  reopen(how: 'kill' | 'power'): Promise<Opened>
+  close(): Promise<void>
+}
+
+export type Open = (settings?: Settings) => Promise<Opened>
+
+export interface Case {
+  readonly name: string
+  /** What the engine must be able to do; one that can't says why. */
+  readonly needs?: 'kill' | 'power'
+  readonly run: (open: Open) => Promise<void>
+}
+
+/** Registers the cases. `gaps`: what this engine does not do, and why. */
+export function conform(suite: string, cases: readonly Case[], open: Open, gaps: Readonly<Record<string, string>> = {}): void {
+  for (const one of cases) {
+    const gap = gaps[one.needs ?? ''] ?? gaps[one.name]
+    if (gap !== undefined) test.skip(`${suite}: ${one.name} (${gap})`, () => {})
+    else test(`${suite}: ${one.name}`, () => runCase(one, open))
+  }
+}
+
+/** Runs a case and closes all that it opened. */
+export async function runCase(one: Case, open: Open): Promise<void> {
+  const opened: Opened[] = []
+  const remember = (o: Opened): Opened => {
+    opened.push(o)
+    return { ...o, reopen: async (how) => remember(await o.reopen(how)) }
+  }
+  try {
+    await one.run(async (settings) => remember(await open(settings)))
+  } finally {
+    for (const o of opened) await o.close()
+  }
+}
+
+/** A real clock that can also leap ahead: what is due then fires at once. */
+export interface LeapClock extends Clock {
+  leap(ms: number): void
+}
+
+export function leapClock(): LeapClock {
+  let ahead = 0
+  const mono = (): number => performance.now() + ahead
+  const timers = new Set<{ at: number; fn: () => void; every: number; handle: NodeJS.Timeout }>()
+  const add = (ms: number, fn: () => void, every: number): (() => void) => {
+    const timer = { at: mono() + ms, fn, every, handle: undefined as unknown as NodeJS.Timeout }
+    const fire = (): void => {
+      if (every > 0) {
+        timer.at = mono() + every
+        timer.handle = setTimeout(fire, every)
+      } else timers.delete(timer)
+      fn()
+    }
+    timer.handle = setTimeout(fire, ms)
+    timers.add(timer)
+    return () => {
+      clearTimeout(timer.handle)
+      timers.delete(timer)
+    }
+  }
+  return {
+    wallMs: () => Date.now() + ahead,
+    monoMs: mono,
+    after: (ms, fn) => add(ms, fn, 0),
+    every: (ms, fn) => add(ms, fn, ms),
+    soon: (fn) => void setImmediate(fn),
+    leap(ms) {
+      ahead += ms
+      for (const timer of [...timers].sort((a, b) => a.at - b.at)) {
+        if (!timers.has(timer)) continue
+        clearTimeout(timer.handle)
+        const fire = (): void => {
+          if (timer.every > 0) {
+            timer.at = mono() + timer.every
+            timer.handle = setTimeout(fire, timer.every)
+          } else timers.delete(timer)
+          timer.fn()
+        }
+        if (timer.at <= mono()) fire()
+        else timer.handle = setTimeout(fire, timer.at - mono())
+      }
+    },
+  }
+}
+
+// ---------------------------------------------------------------- words for cases
+
+let serial = 0
+type DraftOptions = Omit<Partial<JobDraft>, 'wishes' | 'body'> & { readonly wishes?: Partial<Wishes>; readonly body?: string | Uint8Array }
+
+/** A job that differs from every other one, unless told. */
+export function draft(options: DraftOptions = {}): JobDraft {
+  const { wishes, body = `{"model":"m","messages":[{"role":"user","content":"hello ${++serial}"}]}`, ...others } = options
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body
+  return {
+    tenant: 'acme',
+    keyId: 'key_1',
+    kind: 'chat',
+    model: 'm',
+    body: bytes,
+    bodyHash: `hash of ${bytes.length > 1000 ? bytes.length : Buffer.from(bytes).toString()}`,
+    isRetry: false,
+    stream: true,
+    includeUsage: false,
+    promptTokens: 10,
+    ...others,
+    wishes: { pool: 'text', priority: 'normal', deadlineMs: 3_600_000, policy: 'wait', onWorkerLoss: 'continue', onDisconnect: 'continue', ...wishes },
+  }
+}
+
+export async function submit(engine: Engine, options: DraftOptions = {}): Promise<Job> {
+  const [submitted] = await engine.queue.submit([draft(options)])
+  return accepted(submitted)
+}
+
+export function accepted(submitted: Submitted): Job {
+  if (submitted.kind === 'refused') throw submitted.error
+  expect(submitted.kind).toBe('accepted')
+  return submitted.job
+}
+
+/** What it was refused with. */
+export function refusal(submitted: Submitted): SluiceError {
+  if (submitted.kind !== 'refused') throw new Error(`not refused but ${submitted.kind}`)
+  return submitted.error
+}
+
+const ALWAYS = (): HeadroomRefusal | null => null
+
+/** A worker that leases when told to, and remembers what it is told. */
+export class TestWorker implements Worker {
+  readonly id: string
+  readonly pools: readonly string[]
+  readonly #engine: Engine
+  readonly leave: () => void
+  told = 0
+  readonly revocations: Array<{ readonly job: JobId; readonly attempt: number; readonly reason: string }> = []
+
+  constructor(engine: Engine, id = 'w1', pools: readonly string[] = []) {
+    this.#engine = engine
+    this.id = id
+    this.pools = pools
+    this.leave = engine.queue.attach(this)
+  }
+
+  ready(): void {
+    this.told++
+  }
+
+  revoked(job: JobId, attempt: number, reason: 'canceled' | 'lost'): void {
+    this.revocations.push({ job, attempt, reason })
+  }
+
+  lease(max = 100, headroom: (job: ScheduledJob) => HeadroomRefusal | null = ALWAYS): Promise<readonly Lease[]> {
+    return this.#engine.queue.lease(this.id, max, headroom)
+  }
+
+  /** Leases exactly this job. */
+  async one(job?: Job): Promise<Lease> {
+    const leases = await this.lease(1)
+    expect(leases.length).toBe(1)
+    if (job) expect(leases[0].job.id).toBe(job.id)
+    return leases[0]
+  }
+}
+
+export const DONE: Outcome & { readonly kind: 'done' } = {
+  kind: 'done',
+  usage: { promptTokens: 10, completionTokens: 3, estimated: false },
+  timing: { queuedMs: 1, ttftMs: 2, totalMs: 3, attempts: 1 },
+}
+
+/** Submits, leases, appends and finishes. */
+export async function runJob(engine: Engine, worker: TestWorker, options: DraftOptions = {}, records: readonly Bytes[] = ['{"a":1}'], outcome: Outcome = DONE): Promise<Job> {
+  const job = await submit(engine, options)
+  const lease = await worker.one(job)
+  engine.log.open(lease).append(records, records.length, false)
+  expect((await engine.queue.finish(lease, outcome)).kind).toBe('ended')
+  return job
+}
+
+/** All that may be read, page by page. */
+export async function readAll(engine: Engine, job: JobId, pageBytes = 1 << 20): Promise<{ readonly records: readonly Bytes[]; readonly epoch: number; readonly ended: boolean }> {
+  const records: Bytes[] = []
+  for (;;) {
+    const page = await engine.log.read(job, records.length, pageBytes)
+    if (page === null) throw new Error(`${job} has no log`)
+    expect(page.firstSeq).toBe(records.length + 1)
+    records.push(...page.records)
+    if (records.length >= page.head) return { records, epoch: page.epoch, ended: page.ended }
+    expect(page.records.length).toBeGreaterThan(0)
+  }
+}
+
+/** Waits until `check` passes; its last failure when it does not within `ms`. */
+export async function eventually(check: () => void | Promise<void>, ms = 3_000): Promise<void> {
+  const giveUpAt = performance.now() + ms
+  for (;;) {
+    try {
+      await check()
+      return
+    } catch (error) {
+      if (performance.now() > giveUpAt) throw error
+      await new Promise((done) => setTimeout(done, 5))
+    }
+  }
+}

@@ -1,0 +1,35 @@
+/** Held by every engine: the Keys port. */
+import { expect } from 'vitest'
+import type { ApiKey } from '../../src/core/ports.ts'
+import type { Case } from './harness.ts'
+
+const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({ id, tenant: 'acme', name: `key ${id}`, hint: 'sk-sluice-ab', createdAtMs: 1, ...more })
+
+export const keyCases: readonly Case[] = [
+  {
+    name: 'a key is found by its digest alone, from when add resolved; lists are in order of creation',
+    async run(open) {
+      const { engine } = await open()
+      expect(engine.keys.find('d1')).toBeNull()
+      await engine.keys.add(key('k2', { createdAtMs: 2, expiresAtMs: 99 }), 'd2')
+      await engine.keys.add(key('k1'), 'd1')
+      expect(engine.keys.find('d2')).toEqual(key('k2', { createdAtMs: 2, expiresAtMs: 99 }))
+      expect(engine.keys.find('k1')).toBeNull()
+      expect(engine.keys.list().map((k) => k.id)).toEqual(['k1', 'k2'])
+    },
+  },
+  {
+    name: 'revoking is remembered and told; an unknown key is not revoked; the first time counts',
+    async run(open) {
+      const { engine } = await open()
+      await engine.keys.add(key('k1'), 'd1')
+      expect(await engine.keys.revoke('k9', 5)).toBe(false)
+      const revoking = engine.keys.revoke('k1', 5)
+      expect(engine.keys.find('d1')?.revokedAtMs).toBe(5)
+      expect(await revoking).toBe(true)
+      expect(await engine.keys.revoke('k1', 9)).toBe(true)
+      expect(engine.keys.find('d1')?.revokedAtMs).toBe(5)
+      expect(engine.keys.list()[0].revokedAtMs).toBe(5)
+    },
+  },
+]

@@ -1,0 +1,636 @@
+/** Held by every engine: the Queue port, job by job. What survives a death is in durability.ts. */
+import { expect } from 'vitest'
+import { SluiceError } from '../../src/core/errors.ts'
+import { parseEnd } from '../../src/core/record.ts'
+import { accepted, type Case, DONE, draft, eventually, readAll, refusal, runJob, submit, TestWorker } from './harness.ts'
+
+const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') => ({ kind: 'failed', error: new SluiceError(code), retry }) as const
+const ends = (records: readonly string[]): number => records.filter((r) => r.startsWith('@end')).length
+
+export const queueCases: readonly Case[] = [
+  // ---------------------------------------------------------------- submit
+  {
+    name: 'an accepted job is known, stands in line, and reaches its worker byte for byte',
+    async run(open) {
+      const { engine } = await open()
+      const body = Buffer.from(`{"messages":[],"é":"${'\\u0000'.repeat(3)}${'x'.repeat(320 << 10)}"}`)
+      const metadata = { label: 'ü' }
+      const wishes = { lane: 'l', idempotencyKey: 'k', priority: 'high', pool: 'p' } as const
+      const [submitted] = await engine.queue.submit([draft({ body, metadata, user: 'u', includeUsage: true, wishes })])
+      const job = accepted(submitted)
+      expect(submitted).toMatchObject({ place: { position: 1 } })
+      expect(await engine.queue.get(job.id)).toMatchObject({ id: job.id, tenant: 'acme', state: 'queued', epoch: 1, attempts: 0, metadata, user: 'u', includeUsage: true, wishes })
+      expect(engine.queue.place(job.id)).toMatchObject({ position: 1 })
+      expect(engine.queue.depth()).toMatchObject({ queued: 1, leased: 0 })
+      const lease = await new TestWorker(engine).one(job)
+      expect(Buffer.from(lease.job.body).equals(body)).toBe(true)
+      expect(lease).toMatchObject({ attempt: 1, crashes: 0, job: { state: 'leased', attempts: 1, wishes, metadata } })
+      expect(await engine.queue.get(job.id)).toMatchObject({ state: 'leased', attempts: 1 })
+      expect(engine.queue.depth()).toMatchObject({ queued: 0, leased: 1 })
+    },
+  },
+  {
+    name: 'many are taken together, in input order; one that is refused harms no other',
+    async run(open) {
+      const { engine } = await open()
+      await submit(engine, { body: '{"first":1}', wishes: { idempotencyKey: 'used' } })
+      const results = await engine.queue.submit([draft({ model: 'a' }), draft({ wishes: { idempotencyKey: 'used' } }), draft({ model: 'b' })])
+      expect(results.map((r) => r.kind)).toEqual(['accepted', 'refused', 'accepted'])
+      expect(accepted(results[0]).model).toBe('a')
+      expect(accepted(results[2]).model).toBe('b')
+      expect((await engine.queue.list({ limit: 10 })).length).toBe(3)
+    },
+  },
+  {
+    name: 'unknown ids are unknown, well-formed or not',
+    async run(open) {
+      const { engine } = await open()
+      const job = await submit(engine)
+      const other = job.id.slice(0, -1) + (job.id.endsWith('0') ? '1' : '0')
+      for (const id of [other, 'job_x', '', 'job_00000000000000000000000000']) {
+        expect(await engine.queue.get(id)).toBeNull()
+        expect(await engine.queue.cancel(id)).toEqual({ kind: 'unknown' })
+        expect(await engine.queue.redrive(id)).toBeNull()
+        expect(await engine.queue.erase(id)).toBe(false)
+        expect(engine.queue.place(id)).toBeNull()
+        expect(await engine.log.read(id, 0, 1000)).toBeNull()
+      }
+    },
+  },
+  {
+    name: 'idempotency: same key and body is the same job, also in parallel and when it has ended; another body is refused with 422; tenants do not meet (J4)',
+    async run(open) {
+      const { engine } = await open()
+      const same = { body: '{"same":1}', wishes: { idempotencyKey: 'k' } }
+      const first = await submit(engine, same)
+      const results = await Promise.all(Array.from({ length: 50 }, () => engine.queue.submit([draft(same)])))
+      for (const [r] of results) expect(r).toMatchObject({ kind: 'joined', job: { id: first.id } })
+      const both = await engine.queue.submit([draft({ ...same, wishes: { idempotencyKey: 'twice' } }), draft({ ...same, wishes: { idempotencyKey: 'twice' } })])
+      expect(both[1]).toMatchObject({ kind: 'joined', job: { id: accepted(both[0]).id } })
+      expect(refusal((await engine.queue.submit([draft({ body: '{"other":1}', wishes: { idempotencyKey: 'k' } })]))[0])).toMatchObject({
+        code: 'idempotency_conflict',
+        status: 422,
+      })
+      expect((await submit(engine, { ...same, tenant: 'other' })).id).not.toBe(first.id)
+      const worker = new TestWorker(engine)
+      for (const lease of await worker.lease()) await engine.queue.finish(lease, DONE)
+      const { result, power } = await engine.queue.begin(draft(same))
+      await power
+      expect(result).toMatchObject({ kind: 'joined', job: { id: first.id, state: 'done' } })
+    },
+  },
+  {
+    name: 'J4: an SDK retry joins its first job while that runs and for 60 s after it ended well; nothing else joins',
+    async run(open) {
+      const { engine, clock } = await open()
+      const worker = new TestWorker(engine)
+      const post = { body: '{"post":1}', wishes: { policy: 'reject', onDisconnect: 'cancel' } } as const
+      const kinds = async (options: object) => (await engine.queue.submit([draft({ ...post, ...options })]))[0]
+      const job = await submit(engine, post)
+      expect(await kinds({ isRetry: true })).toMatchObject({ kind: 'joined', job: { id: job.id } })
+      const lease = await worker.one(job)
+      expect(await kinds({ isRetry: true })).toMatchObject({ kind: 'joined', job: { id: job.id } })
+      await engine.queue.finish(lease, DONE)
+      expect(await kinds({ isRetry: true })).toMatchObject({ kind: 'joined', job: { id: job.id, state: 'done' } })
+      expect((await kinds({ isRetry: true, keyId: 'key_2' })).kind).toBe('accepted')
+      expect((await kinds({ isRetry: true, body: '{"post":2}' })).kind).toBe('accepted')
+      clock.leap(61_000)
+      expect((await kinds({ isRetry: true })).kind).toBe('accepted')
+    },
+  },
+  {
+    name: 'J4: a failed job is not joined',
+    async run(open) {
+      const { engine } = await open()
+      const post = { body: '{"post":1}', wishes: { policy: 'reject', onDisconnect: 'cancel' } } as const
+      await runJob(engine, new TestWorker(engine), post, [], failed(false))
+      expect((await engine.queue.submit([draft({ ...post, isRetry: true })]))[0].kind).toBe('accepted')
+    },
+  },
+  {
+    name: 'beyond its caps the queue refuses, and stores nothing',
+    async run(open) {
+      const { engine } = await open({ maxQueuedPerTenant: 3 })
+      const results = await engine.queue.submit(Array.from({ length: 5 }, () => draft()))
+      expect(results.map((r) => r.kind)).toEqual(['accepted', 'accepted', 'accepted', 'refused', 'refused'])
+      expect(refusal(results[3]).code).toBe('queue_full')
+      expect((await engine.queue.list({ limit: 10 })).length).toBe(3)
+      expect((await submit(engine, { tenant: 'other' })).tenant).toBe('other')
+    },
+  },
+  {
+    name: 'begin: resolves when committed, and power when it is power-safe',
+    async run(open) {
+      const { engine } = await open()
+      const { result, power } = await engine.queue.begin(draft())
+      expect((await engine.queue.get(accepted(result).id))?.state).toBe('queued')
+      await power
+    },
+  },
+
+  // ---------------------------------------------------------------- work
+  {
+    name: 'workers are told of work in their pools, and lease only that',
+    async run(open) {
+      const { engine } = await open()
+      const image = new TestWorker(engine, 'image', ['image'])
+      const all = new TestWorker(engine, 'all')
+      const before = [image.told, all.told]
+      const job = await submit(engine, { wishes: { pool: 'text' } })
+      expect(all.told).toBeGreaterThan(before[1])
+      expect(image.told).toBe(before[0])
+      expect(await image.lease()).toEqual([])
+      expect((await all.one(job)).job.id).toBe(job.id)
+      expect(await all.lease()).toEqual([])
+      expect(await engine.queue.lease('unknown', 1, () => null)).toEqual([])
+    },
+  },
+  {
+    name: 'without headroom a job waits; when told to wake, workers are told',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const job = await submit(engine)
+      expect(await worker.lease(10, () => ({ scope: 'model' }))).toEqual([])
+      expect((await engine.queue.get(job.id))?.state).toBe('waiting')
+      expect(engine.queue.depth()).toMatchObject({ waiting: 1 })
+      const told = worker.told
+      engine.queue.wake()
+      expect(worker.told).toBeGreaterThan(told)
+      await worker.one(job)
+    },
+  },
+  {
+    name: 'a lane is strict: in order, one at a time, also through retries; lanes of two tenants are two (J3)',
+    async run(open) {
+      const { engine, clock } = await open()
+      const worker = new TestWorker(engine)
+      const lane = { wishes: { lane: 'chat' } }
+      const [a, b, c] = [await submit(engine, lane), await submit(engine, lane), await submit(engine, lane)]
+      const other = await submit(engine, { ...lane, tenant: 'other' })
+      const leases = await worker.lease()
+      expect(leases.map((l) => l.job.id).sort()).toEqual([a.id, other.id].sort())
+      const first = leases.find((l) => l.job.id === a.id)!
+      const again = await engine.queue.finish(first, failed(true))
+      expect(again.kind).toBe('again')
+      expect((await engine.queue.get(a.id))?.state).toMatch(/delayed|queued/)
+      clock.leap(120_000)
+      worker.leave()
+      const next = new TestWorker(engine, 'w2')
+      await eventually(async () => expect((await engine.queue.get(a.id))?.state).toBe('queued'))
+      const second = (await next.lease()).find((l) => l.job.tenant === 'acme')!
+      expect(second).toMatchObject({ job: { id: a.id }, attempt: 2 })
+      await engine.queue.finish(second, failed(false))
+      await engine.queue.finish(await next.one(b), DONE)
+      await next.one(c)
+    },
+  },
+  {
+    name: 'done: state, usage, timing and times are stored; the end record is the last, and the only one',
+    async run(open) {
+      const { engine, clock } = await open()
+      const worker = new TestWorker(engine)
+      const job = await runJob(engine, worker, {}, ['{"a":1}', '{"a":2}'])
+      const stored = await engine.queue.get(job.id)
+      expect(stored).toMatchObject({ state: 'done', attempts: 1, epoch: 1, usage: { completionTokens: 3 }, timing: { ttftMs: 2 } })
+      expect(stored!.endedAtMs).toBeGreaterThanOrEqual(job.acceptedAtMs - 1)
+      expect(stored!.endedAtMs).toBeLessThanOrEqual(clock.wallMs() + 1)
+      const { records, ended } = await readAll(engine, job.id)
+      expect(ended).toBe(true)
+      expect(records.slice(0, 2)).toEqual(['{"a":1}', '{"a":2}'])
+      expect(parseEnd(records[2])).toMatchObject({ state: 'done', usage: { completionTokens: 3 }, timing: { ttftMs: 2 } })
+      expect(records.length).toBe(3)
+      expect(engine.queue.place(job.id)).toBeNull()
+    },
+  },
+  {
+    name: 'finishing twice is fenced, at the same time or later, with any outcome: one end',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const job = await submit(engine)
+      const lease = await worker.one(job)
+      const results = await Promise.all([engine.queue.finish(lease, DONE), engine.queue.finish(lease, failed(false)), engine.queue.finish(lease, { kind: 'canceled' })])
+      expect(results.map((r) => r.kind)).toEqual(['ended', 'fenced', 'fenced'])
+      expect((await engine.queue.finish(lease, failed(true))).kind).toBe('fenced')
+      const { records } = await readAll(engine, job.id)
+      expect(ends(records)).toBe(1)
+      expect(await engine.queue.get(job.id)).toMatchObject({ state: 'done' })
+    },
+  },
+  {
+    name: 'failed for good: the error and its own status are in the job and in the end record',
+    async run(open) {
+      const { engine } = await open()
+      const error = new SluiceError('provider_rejected', { message: 'no such tool', status: 422, param: 'tools' })
+      const job = await runJob(engine, new TestWorker(engine), {}, ['{"a":1}'], { kind: 'failed', error, retry: false })
+      expect(await engine.queue.get(job.id)).toMatchObject({ state: 'failed', error: { code: 'provider_rejected', message: 'no such tool', param: 'tools' } })
+      const { records } = await readAll(engine, job.id)
+      expect(parseEnd(records[1])).toMatchObject({ state: 'failed', status: 422, error: { code: 'provider_rejected' } })
+    },
+  },
+  {
+    name: 'a retry comes back later as the next attempt, on the same log; attempts are bounded',
+    async run(open) {
+      const { engine, clock } = await open({ maxAttempts: 2 })
+      const worker = new TestWorker(engine)
+      const job = await submit(engine)
+      const first = await worker.one(job)
+      engine.log.open(first).append(['{"a":1}'], 1, false)
+      expect((await engine.queue.finish(first, failed(true))).kind).toBe('again')
+      expect((await engine.queue.finish(first, DONE)).kind).toBe('fenced')
+      clock.leap(120_000)
+      await eventually(async () => expect((await engine.queue.get(job.id))?.state).toBe('queued'))
+      const second = await worker.one(job)
+      expect(second).toMatchObject({ attempt: 2, crashes: 0, job: { attempts: 2 } })
+      expect(second.job.body.length).toBeGreaterThan(0)
+      const writer = engine.log.open(second)
+      expect(writer.head).toBe(1)
+      writer.append(['{"a":2}'], 1, false)
+      expect(await engine.queue.finish(second, failed(true))).toEqual({ kind: 'ended', state: 'failed' })
+      const { records } = await readAll(engine, job.id)
+      expect(records.slice(0, 2)).toEqual(['{"a":1}', '{"a":2}'])
+      expect(await engine.queue.get(job.id)).toMatchObject({ state: 'failed', attempts: 2 })
+    },
+  },
+  {
+    name: 'released: handed back unharmed, at once to be had, under the next attempt number',
+    async run(open) {
+      const { engine } = await open({ maxAttempts: 1 })
+      const worker = new TestWorker(engine)
+      const job = await submit(engine)
+      const first = await worker.one(job)
+      const writer = engine.log.open(first)
+      writer.append(['{"a":1}'], 1, false)
+      expect((await engine.queue.finish(first, { kind: 'released' })).kind).toBe('again')
+      writer.append(['{"late":1}'], 1, false)
+      const second = await worker.one(job)
+      expect(second).toMatchObject({ attempt: 2, crashes: 0 })
+      expect(engine.log.open(second).head).toBe(1)
+      expect(await engine.queue.finish(second, DONE)).toEqual({ kind: 'ended', state: 'done' })
+    },
+  },
+  {
+    name: 'fence: a lease that ran out can write nothing more (J2)',
+    async run(open) {
+      const { engine, clock } = await open({ leaseMs: 1_000 })
+      const [dead, alive] = [new TestWorker(engine, 'dead'), new TestWorker(engine, 'alive')]
+      const job = await submit(engine)
+      const stale = await dead.one(job)
+      const writer = engine.log.open(stale)
+      writer.append(['{"a":1}'], 1, false)
+      await writer.flushed()
+      clock.leap(1_100)
+      await eventually(() => expect(dead.revocations).toEqual([{ job: job.id, attempt: 1, reason: 'lost' }]))
+      const lease = await alive.one(job)
+      expect(lease).toMatchObject({ attempt: 2, crashes: 1 })
+      writer.append(['{"zombie":1}'], 1, true)
+      expect(() => engine.log.open(stale)).toThrow()
+      expect((await engine.queue.finish(stale, DONE)).kind).toBe('fenced')
+      const next = engine.log.open(lease)
+      expect(next.head).toBe(1)
+      next.append(['{"a":2}'], 1, false)
+      writer.append(['{"zombie":2}'], 1, true)
+      expect(await engine.queue.finish(lease, DONE)).toEqual({ kind: 'ended', state: 'done' })
+      writer.append(['{"zombie":3}'], 1, true)
+      const { records } = await readAll(engine, job.id)
+      expect(records.slice(0, -1)).toEqual(['{"a":1}', '{"a":2}'])
+      expect(ends(records)).toBe(1)
+    },
+  },
+  {
+    name: 'a heartbeat prolongs all leases of its worker, and of no other',
+    async run(open) {
+      const { engine, clock } = await open({ leaseMs: 10_000 })
+      const [w1, w2] = [new TestWorker(engine, 'w1'), new TestWorker(engine, 'w2')]
+      await submit(engine)
+      await submit(engine)
+      await submit(engine)
+      const mine = await w1.lease(2)
+      await w2.lease(1)
+      clock.leap(8_000)
+      engine.queue.heartbeat('w1')
+      clock.leap(8_000)
+      await eventually(() => expect(w2.revocations.length).toBe(1))
+      expect(w1.revocations).toEqual([])
+      for (const lease of mine) expect((await engine.queue.finish(lease, DONE)).kind).toBe('ended')
+    },
+  },
+  {
+    name: "a worker's farewell gives up its leases at once",
+    async run(open) {
+      const { engine } = await open()
+      const [w1, w2] = [new TestWorker(engine, 'w1'), new TestWorker(engine, 'w2')]
+      const job = await submit(engine)
+      const lease = await w1.one(job)
+      w1.leave()
+      expect(await w2.one(job)).toMatchObject({ attempt: 2, crashes: 1 })
+      expect((await engine.queue.finish(lease, DONE)).kind).toBe('fenced')
+    },
+  },
+  {
+    name: 'a job that workers die of is given up, and its lane goes on',
+    async run(open) {
+      const { engine } = await open({ maxCrashes: 1 })
+      const lane = { wishes: { lane: 'l' } }
+      const [poison, next] = [await submit(engine, lane), await submit(engine, lane)]
+      for (const id of ['w1', 'w2']) {
+        const worker = new TestWorker(engine, id)
+        await worker.one(poison)
+        worker.leave()
+      }
+      await eventually(async () => expect(await engine.queue.get(poison.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } }))
+      const { records } = await readAll(engine, poison.id)
+      expect(parseEnd(records.at(-1)!)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } })
+      await new TestWorker(engine, 'w3').one(next)
+    },
+  },
+
+  // ---------------------------------------------------------------- cancel, expiry, redrive
+  {
+    name: 'cancel of a job in line ends it at once; again it has ended',
+    async run(open) {
+      const { engine, facts } = await open()
+      const worker = new TestWorker(engine)
+      const lane = { wishes: { lane: 'l' } }
+      const [a, b] = [await submit(engine, lane), await submit(engine, lane)]
+      const delayed = await submit(engine, { wishes: { delayMs: 60_000 } })
+      expect((await engine.queue.get(delayed.id))?.state).toBe('delayed')
+      for (const job of [a, delayed]) {
+        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceled' })
+        expect(await engine.queue.get(job.id)).toMatchObject({ state: 'canceled', error: { code: 'job_canceled' } })
+        const { records, ended } = await readAll(engine, job.id)
+        expect([ended, records.length]).toEqual([true, 1])
+        expect(parseEnd(records[0])).toMatchObject({ state: 'canceled' })
+        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'ended' })
+        expect(facts).toContainEqual(expect.objectContaining({ type: 'job-ended', job: job.id, state: 'canceled', code: 'job_canceled' }))
+      }
+      expect((await worker.lease()).map((l) => l.job.id)).toEqual([b.id])
+    },
+  },
+  {
+    name: 'cancel of a running job revokes it; it ends when its worker answers, as canceled even if it failed; done stays done',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      for (const [outcome, state] of [
+        [{ kind: 'canceled' }, 'canceled'],
+        [failed(true), 'canceled'],
+        [DONE, 'done'],
+      ] as const) {
+        const job = await submit(engine)
+        const lease = await worker.one(job)
+        engine.log.open(lease).append(['{"a":1}'], 1, false)
+        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
+        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
+        expect(worker.revocations.filter((r) => r.job === job.id)).toEqual([{ job: job.id, attempt: 1, reason: 'canceled' }])
+        expect(await engine.queue.finish(lease, outcome)).toEqual({ kind: 'ended', state })
+        const { records } = await readAll(engine, job.id)
+        expect(records[0]).toBe('{"a":1}')
+        expect(ends(records)).toBe(1)
+      }
+    },
+  },
+  {
+    name: 'cancel of a running job whose worker is silent: ends when the lease runs out',
+    async run(open) {
+      const { engine, clock } = await open({ leaseMs: 1_000 })
+      const worker = new TestWorker(engine)
+      const job = await submit(engine)
+      const lease = await worker.one(job)
+      await engine.queue.cancel(job.id)
+      clock.leap(1_100)
+      await eventually(async () => expect((await engine.queue.get(job.id))?.state).toBe('canceled'))
+      expect((await engine.queue.finish(lease, DONE)).kind).toBe('fenced')
+      expect(ends((await readAll(engine, job.id)).records)).toBe(1)
+    },
+  },
+  {
+    name: 'cancel while the lease is being committed reaches the worker behind its lease',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const job = await submit(engine)
+      const leasing = worker.one(job)
+      const canceling = engine.queue.cancel(job.id)
+      const lease = await leasing
+      expect(worker.revocations).toEqual([])
+      await eventually(() => expect(worker.revocations).toEqual([{ job: job.id, attempt: 1, reason: 'canceled' }]))
+      expect(await canceling).toEqual({ kind: 'canceling' })
+      expect(await engine.queue.finish(lease, { kind: 'canceled' })).toEqual({ kind: 'ended', state: 'canceled' })
+    },
+  },
+  {
+    name: 'a job that was not leased before its deadline expires',
+    async run(open) {
+      const { engine, clock } = await open()
+      const job = await submit(engine, { wishes: { deadlineMs: 1_000 } })
+      clock.leap(1_100)
+      await eventually(async () => expect(await engine.queue.get(job.id)).toMatchObject({ state: 'expired', error: { code: 'deadline_exceeded' } }))
+      expect(parseEnd((await readAll(engine, job.id)).records[0])).toMatchObject({ state: 'expired' })
+      expect(await new TestWorker(engine).lease()).toEqual([])
+    },
+  },
+  {
+    name: 'not-before: not leased earlier',
+    async run(open) {
+      const { engine, clock } = await open()
+      const worker = new TestWorker(engine)
+      const job = await submit(engine, { wishes: { delayMs: 5_000 } })
+      expect(await worker.lease()).toEqual([])
+      const told = worker.told
+      clock.leap(5_100)
+      await eventually(() => expect(worker.told).toBeGreaterThan(told))
+      await worker.one(job)
+    },
+  },
+  {
+    name: 'redrive: what failed or expired is submitted anew, and nothing else',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const body = `{"redrive":"${'y'.repeat(100_000)}"}`
+      const bad = await runJob(engine, worker, { body, metadata: { a: 'b' }, wishes: { idempotencyKey: 'k', lane: 'l' } }, [], failed(false))
+      const good = await runJob(engine, worker)
+      expect(await engine.queue.redrive(good.id)).toBeNull()
+      const job = accepted((await engine.queue.redrive(bad.id))!)
+      expect(job).toMatchObject({ redriveOf: bad.id, metadata: { a: 'b' }, wishes: { lane: 'l' } })
+      expect(job.id).not.toBe(bad.id)
+      const lease = await worker.one(job)
+      expect(Buffer.from(lease.job.body).toString()).toBe(body)
+      expect(await engine.queue.redrive(job.id)).toBeNull()
+    },
+  },
+
+  // ---------------------------------------------------------------- look, pause, purge, erase
+  {
+    name: 'list: newest first, by every filter, page by page',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const bad = await runJob(engine, worker, { model: 'b' }, [], failed(false))
+      const done = await runJob(engine, worker, { wishes: { lane: 'l' } })
+      const queued: string[] = []
+      for (let i = 0; i < 25; i++) queued.unshift((await submit(engine, { tenant: i % 2 ? 'acme' : 'other', wishes: { conversation: 'c' } })).id)
+      const ids = async (filter: object) => (await engine.queue.list({ limit: 1000, ...filter })).map((j) => j.id)
+      expect(await ids({})).toEqual([...queued, done.id, bad.id])
+      expect((await ids({ tenant: 'other' })).length).toBe(13)
+      expect(await ids({ states: ['done'] })).toEqual([done.id])
+      expect(await ids({ states: ['failed', 'expired'] })).toEqual([bad.id])
+      expect(await ids({ states: ['failed'], tenant: 'other' })).toEqual([])
+      expect(await ids({ states: ['failed', 'done'] })).toEqual([done.id, bad.id])
+      expect(await ids({ states: ['queued'] })).toEqual(queued)
+      expect((await ids({ states: ['queued', 'done'], limit: 26 })).length).toBe(26)
+      expect(await ids({ lane: 'l' })).toEqual([done.id])
+      expect((await ids({ conversation: 'c', tenant: 'acme' })).length).toBe(12)
+      expect(await ids({ model: 'b' })).toEqual([bad.id])
+      const pages: string[] = []
+      for (let before: string | undefined; ; before = pages.at(-1)) {
+        const page = await ids({ limit: 4, ...(before === undefined ? {} : { before }) })
+        if (page.length === 0) break
+        pages.push(...page)
+      }
+      expect(pages).toEqual(await ids({}))
+    },
+  },
+  {
+    name: 'pause: what matches is not leased until resumed; paused tells',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      await engine.queue.pause({ model: 'slow' })
+      await engine.queue.pause({ tenant: 'acme', lane: 'chat' })
+      expect(engine.queue.paused()).toEqual(expect.arrayContaining([{ model: 'slow' }, { tenant: 'acme', lane: 'chat' }]))
+      const slow = await submit(engine, { model: 'slow' })
+      const lane = await submit(engine, { wishes: { lane: 'chat' } })
+      const conversation = await submit(engine, { wishes: { conversation: 'chat' } })
+      const free = await submit(engine, { tenant: 'other', wishes: { lane: 'chat' } })
+      expect((await worker.lease()).map((l) => l.job.id)).toEqual([free.id])
+      await engine.queue.resume({ model: 'slow' })
+      await worker.one(slow)
+      const told = worker.told
+      await engine.queue.resume({ tenant: 'acme', lane: 'chat' })
+      await eventually(() => expect(worker.told).toBeGreaterThan(told))
+      expect((await worker.lease()).map((l) => l.job.id).sort()).toEqual([lane.id, conversation.id].sort())
+      expect(engine.queue.paused()).toEqual([])
+    },
+  },
+  {
+    name: 'purge cancels what matches and is not running',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const running = await submit(engine, { model: 'x' })
+      await worker.one(running)
+      const [a, b, other] = [await submit(engine, { model: 'x' }), await submit(engine, { model: 'x', wishes: { delayMs: 9_000 } }), await submit(engine)]
+      expect(await engine.queue.purge({ model: 'x' })).toBe(2)
+      for (const job of [a, b]) expect((await engine.queue.get(job.id))?.state).toBe('canceled')
+      expect((await engine.queue.get(running.id))?.state).toBe('leased')
+      expect((await engine.queue.get(other.id))?.state).toBe('queued')
+      expect(await engine.queue.purge({ model: 'x' })).toBe(0)
+    },
+  },
+  {
+    name: 'erase takes a job out whatever its state; its idempotency key is free again',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const done = await runJob(engine, worker, { wishes: { idempotencyKey: 'k' } })
+      const running = await submit(engine)
+      const lease = await worker.one(running)
+      engine.log.open(lease).append(['{"secret":1}'], 1, false)
+      const queued = await submit(engine, { wishes: { idempotencyKey: 'q' } })
+      const erasing = engine.queue.erase(running.id)
+      await eventually(() => expect(worker.revocations.length).toBe(1))
+      await engine.queue.finish(lease, { kind: 'canceled' })
+      expect(await erasing).toBe(true)
+      for (const job of [done, queued]) expect(await engine.queue.erase(job.id)).toBe(true)
+      for (const idempotencyKey of ['k', 'q']) await submit(engine, { wishes: { idempotencyKey } })
+      for (const job of [done, running, queued]) {
+        expect(await engine.queue.get(job.id)).toBeNull()
+        expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
+        expect(await engine.queue.erase(job.id)).toBe(false)
+      }
+    },
+  },
+
+  // ---------------------------------------------------------------- retention, tenants
+  {
+    name: 'retention: what ended longer ago is gone, job and log; what has not ended stays',
+    async run(open) {
+      const { engine, clock } = await open({ retentionMs: 60_000, retentionOf: (tenant) => (tenant === 'long' ? 600_000 : null) })
+      const worker = new TestWorker(engine)
+      const old = await runJob(engine, worker)
+      const long = await runJob(engine, worker, { tenant: 'long' })
+      const queued = await submit(engine)
+      clock.leap(40_000)
+      await new Promise((done) => setTimeout(done, 200))
+      expect(await engine.queue.get(old.id)).not.toBeNull()
+      clock.leap(40_000)
+      await eventually(async () => expect(await engine.queue.get(old.id)).toBeNull())
+      expect(await engine.log.read(old.id, 0, 1000)).toBeNull()
+      expect(await engine.queue.get(long.id)).toMatchObject({ state: 'done' })
+      expect(await engine.queue.get(queued.id)).toMatchObject({ state: 'queued' })
+    },
+  },
+  {
+    name: 'retention 0: kept until the last follower has gone, then removed',
+    async run(open) {
+      const { engine } = await open({ retentionOf: (tenant) => (tenant === 'secret' ? 0 : null) })
+      const worker = new TestWorker(engine)
+      const kept = await runJob(engine, worker)
+      const job = await submit(engine, { tenant: 'secret' })
+      const lease = await worker.one(job)
+      const unfollow = engine.log.follow(job.id, () => {})
+      engine.log.open(lease).append(['{"a":1}'], 1, false)
+      await engine.queue.finish(lease, DONE)
+      expect((await readAll(engine, job.id)).records.length).toBe(2)
+      await new Promise((done) => setTimeout(done, 1_300))
+      expect((await readAll(engine, job.id)).records.length).toBe(2)
+      unfollow()
+      await eventually(async () => expect(await engine.log.read(job.id, 0, 1000)).toBeNull())
+      expect(await engine.queue.get(job.id)).toBeNull()
+      expect((await engine.queue.get(kept.id))?.state).toBe('done')
+    },
+  },
+  {
+    name: 'erasing a tenant takes all of it, and nothing of others',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const chat = { wishes: { conversation: 'c' } }
+      const stays = await runJob(engine, worker, { ...chat, tenant: 'stays' })
+      const done = await runJob(engine, worker, { ...chat, tenant: 'gone' })
+      const running = await submit(engine, { tenant: 'gone' })
+      const lease = await worker.one(running)
+      const queued = await submit(engine, { tenant: 'gone', wishes: { lane: 'l' } })
+      await engine.keys.add({ id: 'key_g', tenant: 'gone', name: 'n', hint: 'sk', createdAtMs: 1 }, 'digest-g')
+      await engine.keys.add({ id: 'key_s', tenant: 'stays', name: 'n', hint: 'sk', createdAtMs: 1 }, 'digest-s')
+      const erasing = engine.eraseTenant('gone')
+      await eventually(() => expect(worker.revocations.length).toBe(1))
+      await engine.queue.finish(lease, { kind: 'canceled' })
+      await erasing
+      for (const job of [done, running, queued]) {
+        expect(await engine.queue.get(job.id)).toBeNull()
+        expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
+      }
+      expect(await engine.queue.list({ tenant: 'gone', limit: 10 })).toEqual([])
+      expect(await engine.conversations.list('gone', 10)).toEqual([])
+      expect(engine.keys.find('digest-g')).toBeNull()
+      expect(await engine.queue.get(stays.id)).toMatchObject({ state: 'done' })
+      expect(engine.keys.find('digest-s')).not.toBeNull()
+      expect((await engine.conversations.list('stays', 10)).length).toBe(1)
+    },
+  },
+  {
+    name: 'closing is safe to repeat; health is good until something is wrong; stats are numbers',
+    async run(open) {
+      const { engine } = await open()
+      await submit(engine)
+      expect(engine.health()).toEqual({ ok: true })
+      for (const value of Object.values(engine.stats())) expect(Number.isFinite(value)).toBe(true)
+      await Promise.all([engine.close(), engine.close()])
+      await engine.close()
+    },
+  },
+]
