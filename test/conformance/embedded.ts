@@ -40,7 +40,6 @@ export function embedded(durability: Durability, planted: Planted = {}): Open {
     const start = (dir: string, boot: string): Opened => {
       const synced = join(root, `synced-${++serial}`)
       left++
-      copyFolder(dir, synced)
       // What a sync covers is what was there when it began; that, and no more, is left by a power loss
       const watched: OpenDisk = (path, events) => {
         let began = ''
@@ -76,6 +75,7 @@ export function embedded(durability: Durability, planted: Planted = {}): Open {
         },
         planted.disk === undefined ? watched : planted.disk(watched),
       )
+      copyFolder(dir, synced) // opening syncs what it writes
       return {
         engine,
         clock,

@@ -139,7 +139,8 @@ function express(t: Template, record: Bytes): Bytes {
 
 /** What two records share, cut at quotes, so that a template does not hold on to letters of one token. Null when it is too little. */
 function learn(id: number, a: Bytes, b: Bytes): Template | null {
-  if (a === b) return null
+  // The search below is not for free: a control record and a chunk share nothing
+  if (a === b || a.charCodeAt(0) !== b.charCodeAt(0)) return null
   const most = Math.min(a.length, b.length)
   let p = 0
   while (p < most && a.charCodeAt(p) === b.charCodeAt(p)) p++
@@ -153,13 +154,15 @@ function learn(id: number, a: Bytes, b: Bytes): Template | null {
   return shared(template) < MIN_SHARED ? null : template
 }
 
+const ROWS = [new Uint16Array(MAX_SEARCHED + 1), new Uint16Array(MAX_SEARCHED + 1)] as const
+
 /** The longest text common to both middles, from a quote to a quote. */
 function innerOf(a: Bytes, b: Bytes): Bytes {
   if (a.length < MIN_INNER || b.length < MIN_INNER || a.length > MAX_SEARCHED || b.length > MAX_SEARCHED) return ''
   let longest = 0
   let endOfLongest = 0
-  let above = new Uint16Array(b.length + 1)
-  let row = new Uint16Array(b.length + 1)
+  let [above, row]: readonly Uint16Array[] = ROWS
+  above.fill(0)
   for (let i = 0; i < a.length; i++) {
     const c = a.charCodeAt(i)
     for (let j = 0; j < b.length; j++) {

@@ -73,6 +73,7 @@ export function openEmbedded(options: EmbeddedOptions, disk: OpenDisk = openDisk
     const retention = new Retention(store, parts.logs, parts.jobs, clock, options.retention)
     const keys = new KeyStore(store)
     dispatch.onEnded = (job, log) => retention.ended(job, log)
+    db.exec('PRAGMA synchronous = NORMAL') // from here on the disk thread syncs
     store.start(parts.logs, path === null ? null : (events) => disk(path, events))
     retention.start()
     clock.after(options.joinAfterEndMs, () => intake.joinable.clear())

@@ -59,7 +59,11 @@ export interface Folder {
   release(): void
 }
 
-/** `dir` null: in memory. Throws config_invalid when another process owns the folder, or a newer version wrote it. */
+/**
+ * `dir` null: in memory. Each commit is synced until `PRAGMA synchronous = NORMAL`: what a start finds and changes (epochs) must
+ * not be lost when the power goes again. Throws config_invalid when another process owns the folder, or a newer
+ * version wrote it.
+ */
 export function openFolder(dir: string | null): Folder {
   if (dir === null) {
     const db = new DatabaseSync(':memory:')
@@ -71,7 +75,7 @@ export function openFolder(dir: string | null): Folder {
   try {
     const path = join(dir, 'sluice.db')
     const db = new DatabaseSync(path)
-    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = ${WAL_KEPT_BYTES};
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = ${WAL_KEPT_BYTES};
       PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY`)
     migrate(db, dir)
     syncFolder(dir)
