@@ -1,0 +1,43 @@
+/** What is refused at submit, and when to come back. */
+import { SluiceError } from '../core/errors.ts'
+import type { ScheduledJob, SchedulerOptions } from '../core/ports.ts'
+import { earliestStartMs } from './estimate.ts'
+import type { Fairness, Tenant } from './fairness.ts'
+import type { Flow } from './flow.ts'
+import type { Lane } from './lanes.ts'
+
+const LEAST_MS = 250
+const MOST_MS = 60_000
+
+/** `inLine`: jobs that wait, of all tenants. Null = welcome. */
+export function refusal(
+  options: SchedulerOptions,
+  fairness: Fairness,
+  job: ScheduledJob,
+  tenant: Tenant,
+  flow: Flow,
+  lane: Lane | undefined,
+  inLine: number,
+  now: number,
+): SluiceError | null {
+  const { rate, meanOutput, meanMs } = flow.meter
+  const jobMs = rate === null ? null : (job.promptTokens + meanOutput) / rate
+  const full = (what: string, cap: number, unit: string, goneMs: number | null): SluiceError =>
+    new SluiceError('queue_full', { message: `${what} in line: ${cap} ${unit} is the limit. Retry later.`, ...(goneMs === null ? {} : { retryAfterMs: soon(goneMs) }) })
+
+  if (inLine >= options.maxQueuedJobs) return full('Too many jobs', options.maxQueuedJobs, 'jobs', jobMs && jobMs * inLine)
+  const tenantMs = jobMs && jobMs * tenant.queued * Math.max(1, flow.tenants)
+  if (tenant.queued >= options.maxQueuedPerTenant) return full('Too many jobs of this tenant', options.maxQueuedPerTenant, 'jobs', tenantMs)
+  if (tenant.bytes + job.bodyBytes > options.maxQueuedBytesPerTenant) return full('Too large requests of this tenant', options.maxQueuedBytesPerTenant, 'bytes', tenantMs)
+  if (lane !== undefined && lane.waiting >= options.maxQueuedPerLane)
+    return full('Too many jobs of this lane', options.maxQueuedPerLane, 'jobs', meanMs === 0 ? null : meanMs * lane.waiting)
+
+  if (job.deadline === Infinity) return null
+  const room = job.deadline - now
+  const startMs = earliestStartMs(fairness, job, tenant, flow, lane, room)
+  return startMs === null || startMs <= room ? null : new SluiceError('deadline_unreachable', { retryAfterMs: within(startMs - room) })
+}
+
+const within = (ms: number): number => Math.ceil(Math.min(MOST_MS, Math.max(LEAST_MS, ms)))
+/** When a tenth of what stands there will be gone. `ms`: all of it. */
+const soon = (ms: number): number => within(ms / 10)

@@ -1,0 +1,61 @@
+/**
+ * J4: which job an SDK's own retry of a POST joins. The newest live job of its key; else one that ended well a short
+ * while ago. Jobs that failed, were canceled or are being canceled are not joined.
+ */
+import type { JobId } from '../core/job.ts'
+
+/** Good ends are remembered in two generations of at most so many each, whatever their age. */
+const GENERATION = 50_000
+
+type Ended = Map<string, { readonly id: JobId; readonly until: number }>
+
+export class Joins {
+  readonly #keptMs: number
+  /** Nearly always one id a key. */
+  readonly #live = new Map<string, JobId | JobId[]>()
+  #ended: Ended = new Map()
+  #endedEarlier: Ended = new Map()
+  #nextGenerationAt = -Infinity
+
+  constructor(keptMs: number) {
+    this.#keptMs = keptMs
+  }
+
+  add(key: string | null, id: JobId): void {
+    if (key === null) return
+    const known = this.#live.get(key)
+    if (known === undefined) this.#live.set(key, id)
+    else if (typeof known === 'string') this.#live.set(key, [known, id])
+    else known.push(id)
+  }
+
+  /** It runs no more, or won't end well. Safe to repeat. */
+  remove(key: string | null, id: JobId): void {
+    if (key === null) return
+    const known = this.#live.get(key)
+    if (known === id) this.#live.delete(key)
+    else if (typeof known === 'object') {
+      const others = known.filter((other) => other !== id)
+      this.#live.set(key, others.length === 1 ? others[0] : others)
+    }
+  }
+
+  endedWell(key: string | null, id: JobId, now: number): void {
+    this.remove(key, id)
+    if (key === null || this.#keptMs <= 0) return
+    if (now >= this.#nextGenerationAt || this.#ended.size >= GENERATION) {
+      this.#endedEarlier = this.#ended
+      this.#ended = new Map()
+      this.#nextGenerationAt = now + this.#keptMs
+    }
+    this.#ended.set(key, { id, until: now + this.#keptMs })
+  }
+
+  find(key: string | null, now: number): JobId | null {
+    if (key === null) return null
+    const live = this.#live.get(key)
+    if (live !== undefined) return typeof live === 'string' ? live : live[live.length - 1]
+    const ended = this.#ended.get(key) ?? this.#endedEarlier.get(key)
+    return ended !== undefined && now < ended.until ? ended.id : null
+  }
+}

@@ -1,0 +1,352 @@
+/**
+ * The scheduler: a pure machine that says who is next, who waits and who holds a lease. No clock, no disk, no randomness
+ * of its own: the same calls give the same answers.
+ *
+ * A job is *ready* when its time has come, it is the head of its lane (or has none) and its lane is not paused. Ready jobs
+ * stand in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A leased job
+ * stays the head of its lane until it ends. Every way out of a lease is in `finish` and `#lost`; every end is in `#end`.
+ */
+import { SluiceError } from '../core/errors.ts'
+import type { JobId, JobState, Place } from '../core/job.ts'
+import type { Finished, Headroom, Outcome, QueueDepth, ScheduledJob, Scheduler, SchedulerEvent, SchedulerOptions, SchedulerSubmit, Selector } from '../core/ports.ts'
+import { refusal } from './caps.ts'
+import { Entry, type Hold, type LiveState } from './entry.ts'
+import { placeOf } from './estimate.ts'
+import { Fairness } from './fairness.ts'
+import { Joins } from './joins.ts'
+import { Lanes } from './lanes.ts'
+import { Leases, WorkerLeases } from './leases.ts'
+import { LineUp } from './line-up.ts'
+import { matches, Pauses } from './pauses.ts'
+import { retryDelayMs } from './retry.ts'
+import { Timers } from './timers.ts'
+
+/** Times are monotonic ms. Throws only on what can't be: a job submitted twice under one id. */
+export const createScheduler = (options: SchedulerOptions): Scheduler => new PureScheduler(options)
+
+const FENCED: Finished = { kind: 'fenced' }
+const ended = (state: JobState): Finished => ({ kind: 'ended', state })
+
+class PureScheduler implements Scheduler {
+  readonly #options: SchedulerOptions
+  readonly #entries = new Map<JobId, Entry>()
+  readonly #lanes = new Lanes()
+  readonly #timers = new Timers<Entry | WorkerLeases>()
+  readonly #leases: Leases
+  readonly #joins: Joins
+  readonly #pauses = new Pauses()
+  readonly #fairness: Fairness
+  readonly #lineUp: LineUp
+  readonly #depth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
+  #events: SchedulerEvent[] = []
+  #accepted = 0
+  /** The last `now`, for the calls that have none. */
+  #now = 0
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options
+    this.#leases = new Leases(options.leaseMs, this.#timers)
+    this.#joins = new Joins(options.joinAfterEndMs)
+    this.#fairness = new Fairness(options)
+    this.#lineUp = new LineUp(this.#fairness, this.#pauses)
+  }
+
+  // ------------------------------------------------------------ in
+
+  submit(job: ScheduledJob, now: number, known?: { readonly id: JobId; readonly sameBody: boolean }, isRetry = false): SchedulerSubmit {
+    this.#now = now
+    if (known !== undefined) return known.sameBody ? { kind: 'joined', id: known.id } : { kind: 'refused', error: new SluiceError('idempotency_conflict') }
+    const twin = isRetry ? this.#joins.find(job.joinKey, now) : null
+    if (twin !== null) return { kind: 'joined', id: twin }
+    const { queued, delayed, waiting } = this.#depth
+    const lane = job.lane === null ? undefined : this.#lanes.find(job.lane)
+    const flow = this.#lineUp.flow(job.pool, job.model)
+    const error = refusal(this.#options, this.#fairness, job, this.#fairness.tenant(job.tenant), flow, lane, queued + delayed + waiting, now)
+    if (error !== null) return { kind: 'refused', error }
+    this.#add(job, now)
+    return { kind: 'accepted' }
+  }
+
+  withdraw(id: JobId): void {
+    const entry = this.#entries.get(id)
+    if (entry !== undefined) this.#end(entry, this.#now)
+  }
+
+  restore(job: ScheduledJob, found: { readonly attempts: number; readonly crashes: number; readonly wasLeased: boolean }, now: number): void {
+    this.#now = now
+    const entry = this.#add(job, now, found.attempts)
+    entry.crashes = found.crashes + (found.wasLeased ? 1 : 0)
+    // What the store does not tell apart (attempts handed back) counts as failed
+    entry.fails = Math.max(0, found.attempts - entry.crashes)
+    if (entry.crashes > this.#options.maxCrashes) this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
+  }
+
+  #add(job: ScheduledJob, now: number, attempts = 0): Entry {
+    if (this.#entries.has(job.id)) throw new Error(`${job.id} is there already`)
+    const tenant = this.#fairness.tenant(job.tenant)
+    const flow = this.#lineUp.flow(job.pool, job.model)
+    const entry = new Entry(job, ++this.#accepted, tenant, flow, job.lane === null ? null : this.#lanes.open(job.lane))
+    entry.attempt = attempts
+    this.#entries.set(job.id, entry)
+    flow.jobs++
+    this.#lanes.append(entry)
+    this.#joins.add(job.joinKey, job.id)
+    this.#depth.queued++
+    tenant.queued++
+    tenant.bytes += job.bodyBytes
+    this.#wait(entry, job.notBefore, false, now)
+    return entry
+  }
+
+  // ------------------------------------------------------------ lease to end
+
+  lease(
+    worker: string,
+    pools: readonly string[],
+    max: number,
+    headroom: Headroom,
+    now: number,
+  ): ReadonlyArray<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> {
+    // What is over by now is not leased, what is due by now is
+    this.tick(now)
+    const leased: Array<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> = []
+    const lease = (entry: Entry): void => {
+      entry.attempt++
+      this.#timers.clear(entry)
+      this.#setState(entry, 'leased')
+      entry.hold = this.#leases.take(entry, worker, now)
+      // At least one token, so that no tenant is served for nothing
+      this.#serve(entry.hold, Math.max(1, entry.job.promptTokens), 0)
+      leased.push({ id: entry.job.id, attempt: entry.attempt, crashes: entry.crashes })
+    }
+    this.#lineUp.take(pools, max, headroom, now, lease, (entry) => this.#setState(entry, 'waiting'))
+    return leased
+  }
+
+  heartbeat(worker: string, now: number): void {
+    this.#now = now
+    this.#leases.heartbeat(worker, now)
+  }
+
+  charge(id: JobId, attempt: number, tokens: number): void {
+    const entry = this.#entries.get(id)
+    if (entry !== undefined && entry.hold !== null && entry.attempt === attempt) this.#serve(entry.hold, 0, tokens)
+  }
+
+  finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished {
+    this.#now = now
+    const entry = this.#entries.get(id)
+    if (entry === undefined || entry.hold === null || entry.attempt !== attempt) return FENCED
+    const { hold, flow } = entry
+    flow.meter.observe(now, flow.waits)
+    const usage = outcome.kind === 'released' ? undefined : outcome.usage
+    if (usage !== undefined) this.#serve(hold, Math.max(1, usage.promptTokens) - hold.promptTokens, usage.completionTokens - hold.outputTokens)
+    if (outcome.kind === 'done') {
+      flow.meter.answered(hold.outputTokens, now - hold.leasedAt)
+      this.#end(entry, now)
+      this.#joins.endedWell(entry.job.joinKey, id, now)
+      return ended('done')
+    }
+    if (hold.canceling || outcome.kind === 'canceled') {
+      this.#end(entry, now)
+      return ended('canceled')
+    }
+    if (outcome.kind === 'released') {
+      this.#giveBack(hold, now, true, now)
+      return { kind: 'again', notBeforeMs: now }
+    }
+    entry.fails++
+    if (!outcome.retry || entry.fails >= this.#options.maxAttempts) {
+      this.#end(entry, now)
+      return ended('failed')
+    }
+    const notBeforeMs = now + retryDelayMs(this.#options, entry.fails, outcome.error.retryAfterMs)
+    this.#giveBack(hold, notBeforeMs, false, now)
+    return { kind: 'again', notBeforeMs }
+  }
+
+  cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown' {
+    this.#now = now
+    const entry = this.#entries.get(id)
+    if (entry === undefined) return 'unknown'
+    const { hold } = entry
+    if (hold === null) {
+      this.#endAlone(entry, 'canceled', new SluiceError('job_canceled'), now)
+      return 'canceled'
+    }
+    if (!hold.canceling) {
+      hold.canceling = true
+      this.#joins.remove(entry.job.joinKey, id)
+      this.#events.push({ type: 'revoked', id, worker: hold.worker.id, attempt: entry.attempt, reason: 'canceled' })
+    }
+    return 'canceling'
+  }
+
+  lose(worker: string, now: number): void {
+    this.#now = now
+    for (const hold of this.#leases.of(worker)) this.#lost(hold, now)
+  }
+
+  #lost(hold: Hold, now: number): void {
+    const { entry } = hold
+    const { id } = entry.job
+    this.#events.push({ type: 'revoked', id, worker: hold.worker.id, attempt: entry.attempt, reason: 'lost' })
+    if (hold.canceling) this.#endAlone(entry, 'canceled', new SluiceError('job_canceled'), now)
+    else if (++entry.crashes > this.#options.maxCrashes) this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
+    else {
+      this.#events.push({ type: 'delayed', id, attempt: entry.attempt, crashes: entry.crashes, notBefore: now })
+      this.#giveBack(hold, now, true, now)
+    }
+  }
+
+  #serve(hold: Hold, promptTokens: number, outputTokens: number): void {
+    this.#fairness.charge(hold, promptTokens, outputTokens)
+    hold.entry.flow.meter.serve(promptTokens + outputTokens)
+  }
+
+  #giveBack(hold: Hold, notBefore: number, inFront: boolean, now: number): void {
+    this.#leases.release(hold)
+    hold.entry.hold = null
+    this.#setState(hold.entry, 'queued')
+    this.#wait(hold.entry, notBefore, inFront, now)
+  }
+
+  // ------------------------------------------------------------ states
+
+  /** In line until `notBefore`, then ready in its turn. */
+  #wait(entry: Entry, notBefore: number, inFront: boolean, now: number): void {
+    entry.notBefore = notBefore
+    if (notBefore > now) this.#setState(entry, 'delayed')
+    else this.#offer(entry, inFront, now)
+    this.#arm(entry)
+  }
+
+  /** It is ready, if it is its lane's turn. */
+  #offer(entry: Entry, inFront: boolean, now: number): void {
+    if (entry.line !== null || entry.hold !== null || entry.state === 'delayed') return
+    if (entry.lane === null || entry.lane.head === entry) this.#lineUp.stand(entry, inFront, now)
+  }
+
+  /** Only its first lease has a deadline. */
+  #arm(entry: Entry): void {
+    this.#timers.set(entry, Math.min(entry.state === 'delayed' ? entry.notBefore : Infinity, entry.attempt === 0 ? entry.job.deadline : Infinity))
+  }
+
+  #setState(entry: Entry, state: LiveState): void {
+    const { tenant, job } = entry
+    const change = (entry.state === 'leased' ? 1 : 0) - (state === 'leased' ? 1 : 0)
+    tenant.queued += change
+    tenant.bytes += change * job.bodyBytes
+    this.#depth[entry.state]--
+    this.#depth[state]++
+    entry.state = state
+  }
+
+  #end(entry: Entry, now: number): void {
+    const { job, tenant, flow, hold } = entry
+    this.#timers.clear(entry)
+    this.#lineUp.stepOut(entry, now)
+    if (hold === null) {
+      tenant.queued--
+      tenant.bytes -= job.bodyBytes
+    } else {
+      this.#leases.release(hold)
+      entry.hold = null
+    }
+    this.#depth[entry.state]--
+    this.#entries.delete(job.id)
+    this.#joins.remove(job.joinKey, job.id)
+    flow.jobs--
+    const next = this.#lanes.remove(entry)
+    if (next !== null) this.#offer(next, false, now)
+  }
+
+  #endAlone(entry: Entry, state: 'failed' | 'canceled' | 'expired', error: SluiceError, now: number): void {
+    this.#end(entry, now)
+    this.#events.push({ type: 'ended', id: entry.job.id, state, error })
+  }
+
+  // ------------------------------------------------------------ time
+
+  tick(now: number): void {
+    this.#now = now
+    for (let due = this.#timers.shift(now); due !== null; due = this.#timers.shift(now)) {
+      if (due instanceof WorkerLeases) {
+        for (const hold of this.#leases.expired(due, now)) this.#lost(hold, now)
+        this.#leases.arm(due)
+      } else if (due.attempt === 0 && due.job.deadline <= now) this.#endAlone(due, 'expired', new SluiceError('deadline_exceeded'), now)
+      else {
+        this.#setState(due, 'queued')
+        this.#offer(due, false, now)
+        this.#arm(due)
+      }
+    }
+  }
+
+  nextAt(): number {
+    return this.#timers.next()
+  }
+
+  // ------------------------------------------------------------ the operator's
+
+  pause(selector: Selector): void {
+    this.#pauses.add(selector)
+    this.#lineUp.reconsider(this.#now)
+    const head = selector.lane === undefined ? null : (this.#lanes.find(selector.lane)?.head ?? null)
+    if (head !== null && this.#pauses.holdsLane(head.job)) this.#lineUp.stepOut(head, this.#now)
+  }
+
+  /** A lane that was paused stands behind its tenant's other work. */
+  resume(selector: Selector): void {
+    this.#pauses.remove(selector)
+    this.#lineUp.reconsider(this.#now)
+    const head = selector.lane === undefined ? null : (this.#lanes.find(selector.lane)?.head ?? null)
+    if (head !== null) this.#offer(head, false, this.#now)
+  }
+
+  paused(): readonly Selector[] {
+    return this.#pauses.list
+  }
+
+  purge(selector: Selector, now: number): readonly JobId[] {
+    this.#now = now
+    const purged: JobId[] = []
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.hold !== null || !matches(selector, entry.job)) continue
+      purged.push(entry.job.id)
+      this.#endAlone(entry, 'canceled', new SluiceError('job_canceled', { message: 'The job was purged by the operator.' }), now)
+    }
+    return purged
+  }
+
+  // ------------------------------------------------------------ looks
+
+  place(id: JobId, now: number): Place | null {
+    const entry = this.#entries.get(id)
+    if (entry === undefined || entry.hold !== null) return null
+    const { job } = entry
+    return placeOf(this.#fairness, entry, this.#pauses.holdsLane(job) || this.#pauses.holdsLine(job.tenant, job.model), now)
+  }
+
+  state(id: JobId): JobState | null {
+    return this.#entries.get(id)?.state ?? null
+  }
+
+  depth(): QueueDepth {
+    return { ...this.#depth }
+  }
+
+  drain(): readonly SchedulerEvent[] {
+    const { readyPools } = this.#lineUp
+    if (readyPools.size > 0) {
+      for (const pool of readyPools) this.#events.push({ type: 'ready', pool })
+      readyPools.clear()
+    }
+    if (this.#events.length === 0) return NOTHING
+    const events = this.#events
+    this.#events = []
+    return events
+  }
+}
+
+const NOTHING: readonly SchedulerEvent[] = []

@@ -1,0 +1,82 @@
+/** A binary heap of what is due when. What it holds knows its place, so that it can be moved and taken out. */
+export interface Timed {
+  /** Breaks ties: the smaller goes first. */
+  readonly seq: number
+  /** Monotonic ms. Changed by the heap only. */
+  due: number
+  /** Place in the heap; -1 = not in it. */
+  timerAt: number
+}
+
+export class Timers<T extends Timed> {
+  readonly #heap: T[] = []
+
+  /** Infinity when nothing is due ever. */
+  next(): number {
+    return this.#heap.length === 0 ? Infinity : this.#heap[0].due
+  }
+
+  /** Puts it in, moves it, or takes it out (Infinity). */
+  set(item: T, due: number): void {
+    if (due === Infinity) {
+      this.clear(item)
+      return
+    }
+    const before = item.due
+    item.due = due
+    if (item.timerAt < 0) {
+      item.timerAt = this.#heap.push(item) - 1
+      this.#up(item)
+    } else if (due < before) this.#up(item)
+    else this.#down(item)
+  }
+
+  clear(item: T): void {
+    const at = item.timerAt
+    if (at < 0) return
+    item.timerAt = -1
+    const last = this.#heap.pop()!
+    if (last === item) return
+    this.#put(last, at)
+    this.#up(last)
+    this.#down(last)
+  }
+
+  /** Takes out the first that is due by `now`; null when none is. */
+  shift(now: number): T | null {
+    const first = this.#heap[0]
+    if (first === undefined || first.due > now) return null
+    this.clear(first)
+    return first
+  }
+
+  #put(item: T, at: number): void {
+    this.#heap[at] = item
+    item.timerAt = at
+  }
+
+  #up(item: T): void {
+    let at = item.timerAt
+    while (at > 0) {
+      const parent = (at - 1) >> 1
+      if (!isBefore(item, this.#heap[parent])) break
+      this.#put(this.#heap[parent], at)
+      at = parent
+    }
+    this.#put(item, at)
+  }
+
+  #down(item: T): void {
+    const heap = this.#heap
+    let at = item.timerAt
+    for (let child = 2 * at + 1; child < heap.length; child = 2 * at + 1) {
+      if (child + 1 < heap.length && isBefore(heap[child + 1], heap[child])) child++
+      if (!isBefore(heap[child], item)) break
+      this.#put(heap[child], at)
+      at = child
+    }
+    this.#put(item, at)
+  }
+}
+
+const isBefore = (a: Timed, b: Timed): boolean => a.due < b.due || (a.due === b.due && a.seq < b.seq)
