@@ -134,7 +134,7 @@ export const logCases: readonly Case[] = [
       next()
       for (const [i, got] of [a, b].entries())
         engine.log.follow(job.id, (firstSeq, records) => {
-          expect(firstSeq).toBe(got.length + 1)
+          if (firstSeq !== got.length + 1) got.push(`gap before ${firstSeq}`)
           got.push(...records)
           turns[i].push(turn)
         })

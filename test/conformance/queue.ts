@@ -576,7 +576,7 @@ export const queueCases: readonly Case[] = [
   {
     name: 'retention 0: kept until the last follower has gone, then removed',
     async run(open) {
-      const { engine } = await open({ retentionOf: (tenant) => (tenant === 'secret' ? 0 : null) })
+      const { engine, clock } = await open({ retentionOf: (tenant) => (tenant === 'secret' ? 0 : null) })
       const worker = new TestWorker(engine)
       const kept = await runJob(engine, worker)
       const job = await submit(engine, { tenant: 'secret' })
@@ -585,10 +585,16 @@ export const queueCases: readonly Case[] = [
       engine.log.open(lease).append(['{"a":1}'], 1, false)
       await engine.queue.finish(lease, DONE)
       expect((await readAll(engine, job.id)).records.length).toBe(2)
-      await new Promise((done) => setTimeout(done, 1_300))
+      for (let i = 0; i < 3; i++) {
+        clock.leap(1_000)
+        await new Promise((done) => setTimeout(done, 20))
+      }
       expect((await readAll(engine, job.id)).records.length).toBe(2)
       unfollow()
-      await eventually(async () => expect(await engine.log.read(job.id, 0, 1000)).toBeNull())
+      await eventually(async () => {
+        clock.leap(500)
+        expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
+      })
       expect(await engine.queue.get(job.id)).toBeNull()
       expect((await engine.queue.get(kept.id))?.state).toBe('done')
     },

@@ -115,7 +115,16 @@ export class LiveLog {
   }
 
   tell(firstSeq: number, records: readonly Bytes[]): void {
-    for (const listener of this.listeners) listener(firstSeq, records)
+    for (const listener of this.listeners) {
+      try {
+        listener(firstSeq, records)
+      } catch (error) {
+        // A reader's bug must not stop the commit that it was told of
+        queueMicrotask(() => {
+          throw error
+        })
+      }
+    }
   }
 
   /** Listeners may come and go while they are told: each change makes a new set. */

@@ -1,0 +1,211 @@
+/** Planted bugs: each must be caught by a case of the suites. What is not caught here would not be caught in an engine. */
+import { expect, test } from 'vitest'
+import type { JobDraft } from '../../src/core/job.ts'
+import type { Engine, Lease, LogWriter } from '../../src/core/ports.ts'
+import { isEnd } from '../../src/core/record.ts'
+import type { OpenDisk } from '../../src/engines/embedded/disk.ts'
+import { conversationCases } from './conversations.ts'
+import { durabilityCases } from './durability.ts'
+import { embedded } from './embedded.ts'
+import { type Case, type Open, type Opened, runCase } from './harness.ts'
+import { keyCases } from './keys.ts'
+import { logCases } from './log.ts'
+import { queueCases } from './queue.ts'
+
+const cases = [...queueCases, ...logCases, ...durabilityCases, ...conversationCases, ...keyCases]
+
+/** The engine with one part replaced. */
+const bent =
+  (open: Open, bend: (engine: Engine, opened: Opened) => Partial<Engine>): Open =>
+  async (settings) => {
+    const wrap = (opened: Opened): Opened => ({ ...opened, engine: { ...opened.engine, ...bend(opened.engine, opened) }, reopen: async (how) => wrap(await opened.reopen(how)) })
+    return wrap(await open(settings))
+  }
+
+/** A port's object with some of its methods replaced. */
+function replaced<T extends object>(port: T, methods: Partial<T>): T {
+  return new Proxy(port, {
+    get(target, name) {
+      const mine = methods[name as keyof T]
+      const value = mine ?? target[name as keyof T]
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
+/** A disk that says it has synced, and has not. */
+const lyingDisk =
+  (real: OpenDisk): OpenDisk =>
+  (path, events) => ({ ...real(path, events), sync: () => void setImmediate(() => events.synced(0, 0)) })
+
+/** Its caller hears before the store has it: a kill at that time finds nothing. */
+const ackBeforeCommit: Open = async (settings) => {
+  const opened = await embedded('process')(settings)
+  const before: { killed: Promise<Opened> | null } = { killed: null }
+  const submit = async (drafts: readonly JobDraft[]) => {
+    before.killed ??= opened.reopen('kill')
+    return embeddedAnswer(settings, drafts)
+  }
+  return { ...opened, engine: { ...opened.engine, queue: replaced(opened.engine.queue, { submit }) }, reopen: async () => (await before.killed) ?? opened.reopen('kill') }
+}
+/** What an engine would say. */
+async function embeddedAnswer(settings: Parameters<Open>[0], drafts: readonly JobDraft[]) {
+  const other = await embedded('memory')(settings)
+  const answer = await other.engine.queue.submit(drafts)
+  await other.close()
+  return answer
+}
+
+const power = embedded('power')
+const memory = embedded('memory')
+
+const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: string }>> = {
+  'acknowledged before the commit': { open: ackBeforeCommit, caughtBy: 'an acknowledged job survives, with its body, and its turn in the lane (kill)' },
+  'acknowledged before the sync': { open: embedded('power', { disk: lyingDisk }), caughtBy: 'an acknowledged job survives, with its body, and its turn in the lane (power)' },
+  'an end is told before the sync': {
+    open: embedded('power', { disk: lyingDisk }),
+    caughtBy: 'an end that was told survives: state, answer, usage, exactly one end record (power)',
+  },
+  'no epoch': {
+    open: embedded('power', { sameBoot: true }),
+    caughtBy: 'a power loss gives logs that had not ended a new epoch, each time; ended ones keep theirs, new ones begin at 1',
+  },
+  'no fence in the log': {
+    open: bent(memory, ({ log }) => {
+      const writers = new Map<string, LogWriter>()
+      return {
+        log: replaced(log, {
+          open(lease: Lease) {
+            try {
+              writers.set(lease.job.id, log.open(lease))
+            } catch (error) {
+              if (!writers.has(lease.job.id)) throw error
+            }
+            return replaced(writers.get(lease.job.id)!, { append: (...args) => writers.get(lease.job.id)!.append(...args) })
+          },
+        }),
+      }
+    }),
+    caughtBy: 'fence: a lease that ran out can write nothing more (J2)',
+  },
+  'no fence in finish': {
+    open: bent(memory, ({ queue }) => {
+      const newest = new Map<string, Lease>()
+      return {
+        queue: replaced(queue, {
+          async lease(...args) {
+            const leases = await queue.lease(...args)
+            for (const lease of leases) newest.set(lease.job.id, lease)
+            return leases
+          },
+          finish: (lease, outcome) => queue.finish(newest.get(lease.job.id) ?? lease, outcome),
+        }),
+      }
+    }),
+    caughtBy: 'fence: a lease that ran out can write nothing more (J2)',
+  },
+  'the terminal record is lost': {
+    open: bent(memory, ({ log }) => ({
+      log: replaced(log, {
+        async read(job, afterSeq, maxBytes) {
+          const page = await log.read(job, afterSeq, maxBytes)
+          return page === null ? null : { ...page, records: page.records.filter((r) => !isEnd(r)), head: page.ended ? page.head - 1 : page.head, ended: false }
+        },
+      }),
+    })),
+    caughtBy: 'done: state, usage, timing and times are stored; the end record is the last, and the only one',
+  },
+  'two terminal records': {
+    open: bent(memory, ({ log }) => ({
+      log: replaced(log, {
+        async read(job, afterSeq, maxBytes) {
+          const page = await log.read(job, afterSeq, maxBytes)
+          const end = page?.records.find(isEnd)
+          return page === null || end === undefined ? page : { ...page, records: [...page.records, end], head: page.head + 1 }
+        },
+      }),
+    })),
+    caughtBy: 'finishing twice is fenced, at the same time or later, with any outcome: one end',
+  },
+  'a follower misses a run': {
+    open: bent(memory, ({ log }) => ({
+      log: replaced(log, {
+        follow(job, listener) {
+          let n = 0
+          return log.follow(job, (firstSeq, records) => void (++n % 3 === 2 || listener(firstSeq, records)))
+        },
+      }),
+    })),
+    caughtBy: 'followers get each run once, in order, what they get is readable, and all of them in the same turn',
+  },
+  'readers are told before the commit': {
+    open: bent(memory, ({ log }) => {
+      const listeners = new Set<(firstSeq: number, records: readonly string[]) => void>()
+      return {
+        log: replaced(log, {
+          follow(_job, listener) {
+            listeners.add(listener)
+            return () => void listeners.delete(listener)
+          },
+          open(lease) {
+            const writer = log.open(lease)
+            let seq = writer.head
+            return replaced(writer, {
+              append(records, tokens, urgent) {
+                for (const listener of listeners) listener(seq + 1, records)
+                seq += records.length
+                writer.append(records, tokens, urgent)
+              },
+            })
+          },
+        }),
+      }
+    }),
+    caughtBy: 'what was taken before finish is stored before the end; nothing is stored behind it',
+  },
+  'idempotency keys are forgotten': {
+    open: bent(memory, ({ queue }) => ({
+      queue: replaced(queue, { submit: (drafts) => queue.submit(drafts.map((d) => ({ ...d, wishes: { ...d.wishes, idempotencyKey: undefined! } }))) }),
+    })),
+    caughtBy: 'idempotency: same key and body is the same job, also in parallel and when it has ended; another body is refused with 422; tenants do not meet (J4)',
+  },
+  'a lost wake-up': {
+    open: bent(memory, ({ queue }) => ({
+      queue: replaced(queue, {
+        attach: (worker) => queue.attach({ ...worker, id: worker.id, pools: worker.pools, ready: () => {}, revoked: (...args) => worker.revoked(...args) }),
+      }),
+    })),
+    caughtBy: 'workers are told of work in their pools, and lease only that',
+  },
+  'a revocation is lost': {
+    open: bent(memory, ({ queue }) => ({
+      queue: replaced(queue, { attach: (worker) => queue.attach({ id: worker.id, pools: worker.pools, ready: () => worker.ready(), revoked: () => {} }) }),
+    })),
+    caughtBy: 'cancel of a running job revokes it; it ends when its worker answers, as canceled even if it failed; done stays done',
+  },
+  'lanes are not kept': {
+    open: bent(memory, ({ queue }) => ({
+      queue: replaced(queue, { submit: (drafts) => queue.submit(drafts.map((d) => ({ ...d, wishes: { ...d.wishes, lane: undefined! } }))) }),
+    })),
+    caughtBy: 'a lane is strict: in order, one at a time, also through retries; lanes of two tenants are two (J3)',
+  },
+  'pauses are forgotten': {
+    open: bent(power, ({ queue }) => ({ queue: replaced(queue, { pause: async () => {} }) })),
+    caughtBy: 'pauses survive, and so do their ends (kill)',
+  },
+  'tenants share conversations': {
+    open: bent(memory, ({ conversations }) => ({ conversations: replaced(conversations, { read: (_tenant, id) => conversations.read('a', id) }) })),
+    caughtBy: 'tenants do not meet: the same id is two conversations (T1)',
+  },
+}
+
+for (const [bug, { open, caughtBy }] of Object.entries(bugs))
+  test(`planted: ${bug}`, async () => {
+    const one = cases.find((c) => c.name === caughtBy) as Case
+    expect(one, caughtBy).toBeDefined()
+    await expect(runCase(one, open)).rejects.toThrow()
+  })
+
+test('the names of cases are unique', () => {
+  expect(new Set(cases.map((c) => c.name)).size).toBe(cases.length)
+})
