@@ -29,11 +29,18 @@ export function parseFile(name: string, text: string): FileText {
     return found
   }
   return {
-    value: value as Record<string, unknown>,
+    value: withoutNull(value) as Record<string, unknown>,
     has: (path) => document.hasIn(path),
     offset,
     place: (path) => at(offset(path)),
   }
+}
+
+/** A name without a value stands for its default. */
+function withoutNull(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNull)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).flatMap(([key, member]) => (member === null ? [] : [[key, withoutNull(member)]])))
 }
 
 function toJs(document: Document, name: string): unknown {

@@ -33,15 +33,15 @@ const model = z
     provider: z
       .enum(['demo', 'openai', 'openai-compatible', 'azure'])
       .describe('`openai-compatible`: vLLM, Ollama, llama.cpp, SGLang, Groq, Mistral and all others that speak the dialect. `demo`: text of our own, at a real pace.'),
-    base_url: httpUrl().nullable().default(null).describe("Where the provider's API begins, usually ending in `/v1`. Null: OpenAI's own, for `openai`; all others need it."),
-    model: z.string().min(1).nullable().default(null).describe("The provider's name of the model. Null: the name that the client asked for."),
-    api_key: secret().nullable().default(null).describe('By reference: `{ env: NAME }` or `{ file: PATH }`. Sent to `base_url` and nowhere else.'),
-    api_version: z.string().min(1).nullable().default(null).describe('Azure: the `api-version` of its query.'),
+    base_url: httpUrl().nullable().prefault(null).describe("Where the provider's API begins, usually ending in `/v1`. Null: OpenAI's own, for `openai`; all others need it."),
+    model: z.string().min(1).nullable().prefault(null).describe("The provider's name of the model. Null: the name that the client asked for."),
+    api_key: secret().nullable().prefault(null).describe('By reference: `{ env: NAME }` or `{ file: PATH }`. Sent to `base_url` and nowhere else.'),
+    api_version: z.string().min(1).nullable().prefault(null).describe('Azure: the `api-version` of its query.'),
     headers: headers.prefault({}).describe('More headers for the provider. What looks like a credential must be a reference.'),
     kinds: z
       .array(z.enum(['chat', 'embedding']))
       .min(1)
-      .default(['chat', 'embedding'])
+      .prefault(['chat', 'embedding'])
       .describe('What it can do.'),
     order: count().prefault(0).describe('Lower orders first; the next order is used when all before it are full or failing.'),
     limits: z
@@ -50,13 +50,13 @@ const model = z
       })
       .prefault({})
       .describe('What this deployment can take.'),
-    pool: name.default('text').describe('Which workers run its jobs.'),
+    pool: name.prefault('text').describe('Which workers run its jobs.'),
     context_tokens: count({ min: 1 }).prefault(128_000).describe('Tokens it takes in; conversations are cut to it from their oldest side.'),
     continuation: z
       .enum(['none', 'prefix', 'vllm'])
-      .default('none')
+      .prefault('none')
       .describe('How it prolongs a given beginning of an answer after a worker died: `prefix` (DeepSeek, Mistral), `vllm`, or not at all. The demo always can.'),
-    ca_file: z.string().min(1).nullable().default(null).describe('Certificates (PEM) to trust besides the well-known ones.'),
+    ca_file: z.string().min(1).nullable().prefault(null).describe('Certificates (PEM) to trust besides the well-known ones.'),
     timeouts: z
       .strictObject({
         ttft_ms: duration({ min: 1 }).nullable().prefault(null).describe('Null: as in `timeouts`.'),
@@ -86,24 +86,24 @@ const OPENAI_URL = 'https://api.openai.com/v1'
 // ---------------------------------------------------------------- all
 
 export const settings = z.strictObject({
-  host: z.string().min(1).default('127.0.0.1').describe('Address of the public listener. 0.0.0.0 or :: answers on all interfaces; put TLS in front.'),
+  host: z.string().min(1).prefault('127.0.0.1').describe('Address of the public listener. 0.0.0.0 or :: answers on all interfaces; put TLS in front.'),
   port: port().prefault(4100).describe('Port of the public listener; 0 takes a free one.'),
-  key: secret().nullable().default(null).describe('A first API key, of the tenant `default`, so that scripts can start it unattended. In the environment: the key itself.'),
+  key: secret().nullable().prefault(null).describe('A first API key, of the tenant `default`, so that scripts can start it unattended. In the environment: the key itself.'),
   admin: z
     .strictObject({
-      host: z.string().min(1).default('127.0.0.1').describe('Address of the admin listener.'),
+      host: z.string().min(1).prefault('127.0.0.1').describe('Address of the admin listener.'),
       port: port().nullable().prefault(null).describe('Port of the admin listener. Null: `port` + 1.'),
       key: secret()
         .nullable()
-        .default(null)
+        .prefault(null)
         .describe('The admin key. Null: one is made at the first start, in the file `admin.key` of the data folder. In the environment: the key itself.'),
     })
     .prefault({})
     .describe('The listener for operators.'),
-  data_dir: z.string().min(1).default('./sluice-data').describe('The folder that holds all state. One server at a time owns it.'),
+  data_dir: z.string().min(1).prefault('./sluice-data').describe('The folder that holds all state. One server at a time owns it.'),
   durability: z
     .enum(['memory', 'process', 'power'])
-    .default('power')
+    .prefault('power')
     .describe('What acknowledged work survives: `power` a power cut, `process` a crash of the process, `memory` nothing.'),
 
   http: z
@@ -168,7 +168,7 @@ export const settings = z.strictObject({
     .strictObject({
       gather: z
         .enum(['auto', 'on', 'off'])
-        .default('auto')
+        .prefault('auto')
         .describe("Read several tokens at once from a provider's socket: always, never, or when the machine is busy. A first token never waits."),
       gather_ms: duration({ min: 5, max: 300 }).prefault(60).describe('How long a socket is left unread while gathering.'),
     })
@@ -177,7 +177,7 @@ export const settings = z.strictObject({
 
   models: z
     .array(model)
-    .default([])
+    .prefault([])
     .describe('The models that clients may ask for. Empty: `demo`; and with `OPENAI_API_KEY` in the environment `gpt-*`, `o*` and `text-embedding-*` at OpenAI.'),
 
   proxy: z
@@ -185,7 +185,7 @@ export const settings = z.strictObject({
       url: z
         .union([httpUrl(), secret()], { error: 'expected an address, { env: NAME } or { file: PATH }' })
         .nullable()
-        .default(null)
+        .prefault(null)
         .describe('HTTP proxy for calls to providers; a reference if it holds credentials.'),
       no_proxy: list().prefault(['localhost', '127.0.0.1', '::1']).describe('Hosts (and their subdomains) that are called directly.'),
     })
@@ -196,18 +196,18 @@ export const settings = z.strictObject({
     .array(
       z.strictObject({
         name: name.describe('As in `sluice keys create --tenant`.'),
-        weight: z.number().positive().max(1_000_000).default(1).describe('Share of the service while others wait too.'),
+        weight: z.number().positive().max(1_000_000).prefault(1).describe('Share of the service while others wait too.'),
         retention: z
           .strictObject({ logs: duration().nullable().prefault(null).describe('How long its ended jobs are kept; 0: until they were read. Null: as in `retention`.') })
           .prefault({})
           .describe('What is kept of its work.'),
       }),
     )
-    .default([])
+    .prefault([])
     .describe('Tenants with settings of their own; others exist as soon as they have a key.'),
 
   conversations: z
-    .strictObject({ keep_failed: flag().default(false).describe('Do failed and canceled turns stay in the prompt?') })
+    .strictObject({ keep_failed: flag().prefault(false).describe('Do failed and canceled turns stay in the prompt?') })
     .prefault({})
     .describe('Lanes that remember.'),
 
@@ -223,7 +223,7 @@ export const settings = z.strictObject({
 
   log: z
     .strictObject({
-      level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('The least that is logged, to stderr, as JSON lines. Never text of users.'),
+      level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).prefault('info').describe('The least that is logged, to stderr, as JSON lines. Never text of users.'),
     })
     .prefault({})
     .describe("The operator's log."),
@@ -232,7 +232,7 @@ export const settings = z.strictObject({
     .string()
     .min(1)
     .nullable()
-    .default(null)
+    .prefault(null)
     .describe("Stands for the machine's boot, after which unfinished logs get a new epoch. Null: the system's own; tests set it to play a power cut."),
 })
 

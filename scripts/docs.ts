@@ -1,0 +1,124 @@
+/**
+ * Writes what can be made from the sources: docs/errors.md, docs/config.md, docs/imports.md, sluice.schema.json. With --check it
+ * writes nothing, and fails when one of them is stale, when a link or anchor leads nowhere, or when a document names an error
+ * code, a setting or an npm script that does not exist.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { jsonSchema } from '../src/config/json-schema.ts'
+import { LEAVES, type Leaf, VALUES } from '../src/config/leaves.ts'
+import { ERRORS } from '../src/core/errors.ts'
+import { checkArchitecture } from './architecture.ts'
+import { checkDocuments } from './documents.ts'
+
+const root = join(import.meta.dirname, '..')
+const MADE = '<!-- Made by "npm run docs"; do not edit. -->'
+
+function errorsPage(): string {
+  const rows = Object.entries(ERRORS).map(([code, row]) => `| \`${code}\` | ${row.status} | \`${row.type}\` | ${row.retryable ? 'yes' : 'no'} | ${row.close} | ${row.message} |`)
+  return `# Errors
+
+${MADE}
+
+Every error has OpenAI's shape, \`{"error": {"message", "type", "param", "code"}}\`; \`code\` is the contract, \`type\` is what SDKs map to
+their classes, the message is for people. *Again*: may the very same request succeed later? Such a refusal carries \`retry-after\`.
+*Close* is the code that ends a WebSocket for the same reason.
+
+| code | HTTP | type | again | close | message |
+| --- | --- | --- | --- | --- | --- |
+${rows.join('\n')}
+`
+}
+
+function configPage(): string {
+  const kinds: Readonly<Record<string, string>> = {
+    count: 'whole number',
+    duration: 'ms, or `30s`, `10m`, `24h`',
+    size: 'bytes, or `4MiB`, `1GiB`',
+    secret: '`{ env: NAME }` or `{ file: PATH }`',
+    list: 'list',
+    flag: 'true, false',
+    number: 'number',
+    map: 'names with values',
+    text: 'text',
+  }
+  const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
+  const kind = (leaf: Leaf): string => (leaf.choices.length > 0 ? leaf.choices.map((c) => `\`${c}\``).join(', ') : kinds[leaf.kind])
+  const fallback = (leaf: Leaf): string =>
+    leaf.default === undefined ? 'needed' : leaf.default === null ? '' : `\`${typeof leaf.default === 'object' ? JSON.stringify(leaf.default) : String(leaf.default)}\``
+  const value = (leaf: Leaf): string => `| \`${leaf.path.join('.')}\` | ${kind(leaf)} | ${fallback(leaf)} | ${cell(leaf.description)} |`
+  const head = '| setting | value | default | meaning |\n| --- | --- | --- | --- |'
+  const items = LEAVES.filter((leaf) => leaf.kind === 'items')
+  return `# Configuration
+
+${MADE}
+
+Defaults, then the YAML file (\`--config\`, \`SLUICE_CONFIG\`), then the environment, then flags: the last word counts. Each setting of the first
+table has a flag and an environment name made from its own: \`http.max_body_bytes\` is \`--http-max-body-bytes\` and
+\`SLUICE_HTTP_MAX_BODY_BYTES\`; lists are separated by commas there. Secrets have no flag (a process list shows flags), and stand in YAML only
+as a reference. Unknown names are errors. \`sluice doctor\` prints what is in force and where it comes from;
+[sluice.schema.json](../sluice.schema.json) tells editors, [sluice.example.yaml](../sluice.example.yaml) is a start.
+
+${head}
+${VALUES.map(value).join('\n')}
+
+${items.map((leaf) => `## \`${leaf.path.join('.')}\`\n\n${leaf.description} Only in YAML: a list, each item with\n\n${head}\n${leaf.members.map(value).join('\n')}`).join('\n\n')}
+
+## Besides settings
+
+| environment | meaning |
+| --- | --- |
+| \`SLUICE_CONFIG\` | the YAML file |
+| \`SLUICE_URL\`, \`SLUICE_ADMIN_URL\` | where \`sluice jobs\` and \`sluice keys\` find a server that runs elsewhere |
+| \`OPENAI_API_KEY\` | without \`models\`, its models are offered too |
+`
+}
+
+function importsPage(): string {
+  const { folders } = checkArchitecture(root)
+  const arrows = [...folders]
+    .sort(([a], [b]) => a.localeCompare(b))
+    .flatMap(([from, tos]) =>
+      [...tos]
+        .filter((to) => to !== 'core')
+        .sort()
+        .map((to) => `  ${from} --> ${to}`),
+    )
+  const onCore = [...folders].filter(([, tos]) => tos.has('core')).map(([from]) => from)
+  return `# Who imports whom
+
+${MADE}
+
+The folders of `src`, as the sources are. All (${onCore.sort().join(', ')}) import \`core\`, which is left out here; \`core\` imports none.
+
+\`\`\`mermaid
+graph LR
+${arrows.join('\n')}
+\`\`\`
+`
+}
+
+const pages: Readonly<Record<string, () => string>> = {
+  'docs/errors.md': errorsPage,
+  'docs/config.md': configPage,
+  'docs/imports.md': importsPage,
+  'sluice.schema.json': () => `${JSON.stringify(jsonSchema(), null, 2)}\n`,
+}
+
+const problems: string[] = []
+for (const [path, make] of Object.entries(pages)) {
+  const file = join(root, path)
+  const text = make()
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) continue
+  if (process.argv.includes('--check')) problems.push(`${path} is stale: run "npm run docs"`)
+  else {
+    writeFileSync(file, text)
+    console.log(`wrote ${path}`)
+  }
+}
+if (process.argv.includes('--check')) {
+  problems.push(...checkDocuments(root))
+  for (const problem of problems) console.error(problem)
+  console.log(problems.length === 0 ? 'The documents say the truth, as far as can be checked.' : `${problems.length} problems in the documents`)
+  if (problems.length > 0) process.exitCode = 1
+}
