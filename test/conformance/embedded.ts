@@ -2,6 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
 import { Wheel } from '../../src/core/clock.ts'
 import type { Fact } from '../../src/core/facts.ts'
 import { systemIds } from '../../src/core/ids.ts'
@@ -9,7 +10,8 @@ import { type OpenDisk, openDisk } from '../../src/engines/embedded/disk.ts'
 import { openEmbedded } from '../../src/engines/embedded/open.ts'
 import type { Durability } from '../../src/engines/embedded/store.ts'
 import { createScheduler } from '../../src/queue/scheduler.ts'
-import { leapClock, type Open, type Opened, type Settings } from './harness.ts'
+import { leapClock, type Opened, type Settings } from './harness.ts'
+import { schedulerOptions } from './settings.ts'
 
 const FILES = ['sluice.db', 'sluice.db-wal']
 let boots = 0
@@ -26,18 +28,23 @@ function copyFolder(from: string, to: string): void {
 export interface Planted {
   /** Replaces the disk thread. */
   readonly disk?: (real: OpenDisk) => OpenDisk
+  /** Gets the engine's own connection. */
+  readonly opened?: (db: DatabaseSync) => void
+  readonly retentionBytes?: number
+  /** A folder that is there. */
+  readonly dir?: string
   /** Each start says it is of the same boot. */
   readonly sameBoot?: boolean
 }
 
-export function embedded(durability: Durability, planted: Planted = {}): Open {
+export function embedded(durability: Durability, planted: Planted = {}): (settings?: Settings) => Promise<Opened & { readonly dir: string }> {
   return async (settings = {}) => {
     const root = mkdtempSync(join(tmpdir(), 'sluice-conformance-'))
     let serial = 0
     let left = 0
     const clock = leapClock()
     const facts: Fact[] = []
-    const start = (dir: string, boot: string): Opened => {
+    const start = (dir: string, boot: string): Opened & { readonly dir: string } => {
       const synced = join(root, `synced-${++serial}`)
       left++
       // What a sync covers is what was there when it began; that, and no more, is left by a power loss
@@ -68,18 +75,19 @@ export function embedded(durability: Durability, planted: Planted = {}): Open {
           clock,
           ids: systemIds(),
           wheel: new Wheel(clock),
-          retention: { logsMs: settings.retentionMs ?? 86_400_000, bytes: 1 << 30, tenant: (t) => retentionOf(settings, t) },
+          retention: { logsMs: settings.retentionMs ?? 86_400_000, bytes: planted.retentionBytes ?? 1 << 30, tenant: (t) => retentionOf(settings, t) },
           joinAfterEndMs: 60_000,
           bootId: planted.sameBoot ? 'boot' : boot,
           onFact: (fact) => facts.push(fact),
         },
-        planted.disk === undefined ? watched : planted.disk(watched),
+        { disk: planted.disk === undefined ? watched : planted.disk(watched), ...(planted.opened && { opened: planted.opened }) },
       )
       copyFolder(dir, synced) // opening syncs what it writes
       return {
         engine,
         clock,
         facts,
+        dir,
         async reopen(how) {
           const next = join(root, `data-${++serial}`)
           copyFolder(how === 'kill' ? dir : synced, next)
@@ -92,7 +100,7 @@ export function embedded(durability: Durability, planted: Planted = {}): Open {
         },
       }
     }
-    return start(join(root, 'data'), `boot-${++boots}`)
+    return start(planted.dir ?? join(root, 'data'), `boot-${++boots}`)
   }
 }
 
@@ -100,20 +108,3 @@ const retentionOf = (settings: Settings, tenant: string): { readonly logsMs: num
   const logsMs = settings.retentionOf?.(tenant) ?? null
   return logsMs === null ? null : { logsMs }
 }
-
-const schedulerOptions = (settings: Settings): Parameters<typeof createScheduler>[0] => ({
-  leaseMs: settings.leaseMs ?? 3_600_000,
-  maxAttempts: settings.maxAttempts ?? 3,
-  maxCrashes: settings.maxCrashes ?? 3,
-  retryBaseMs: 100,
-  retryCapMs: 1_000,
-  maxQueuedJobs: 100_000,
-  maxQueuedPerTenant: settings.maxQueuedPerTenant ?? 100_000,
-  maxQueuedPerLane: 1_000,
-  maxQueuedBytesPerTenant: 1 << 30,
-  joinAfterEndMs: 60_000,
-  weight: () => 1,
-  promptWeight: 1,
-  outputWeight: 2,
-  jitter: () => 0.5,
-})

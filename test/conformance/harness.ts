@@ -6,9 +6,12 @@ import { expect, test } from 'vitest'
 import type { Clock } from '../../src/core/clock.ts'
 import type { SluiceError } from '../../src/core/errors.ts'
 import type { Fact } from '../../src/core/facts.ts'
-import type { Job, JobDraft, JobId, Wishes } from '../../src/core/job.ts'
+import type { Job, JobId } from '../../src/core/job.ts'
 import type { Engine, HeadroomRefusal, Lease, Outcome, ScheduledJob, Submitted, Worker } from '../../src/core/ports.ts'
 import type { Bytes } from '../../src/core/record.ts'
+import { DONE, type DraftOptions, draft } from './words.ts'
+
+export { DONE, draft }
 
 /** What a case may ask of the engine it opens; all have defaults. */
 export interface Settings {
@@ -116,29 +119,6 @@ export function leapClock(): LeapClock {
 
 // ---------------------------------------------------------------- words for cases
 
-let serial = 0
-type DraftOptions = Omit<Partial<JobDraft>, 'wishes' | 'body'> & { readonly wishes?: Partial<Wishes>; readonly body?: string | Uint8Array }
-
-/** A job that differs from every other one, unless told. */
-export function draft(options: DraftOptions = {}): JobDraft {
-  const { wishes, body = `{"model":"m","messages":[{"role":"user","content":"hello ${++serial}"}]}`, ...others } = options
-  const bytes = typeof body === 'string' ? Buffer.from(body) : body
-  return {
-    tenant: 'acme',
-    keyId: 'key_1',
-    kind: 'chat',
-    model: 'm',
-    body: bytes,
-    bodyHash: `hash of ${bytes.length > 1000 ? bytes.length : Buffer.from(bytes).toString()}`,
-    isRetry: false,
-    stream: true,
-    includeUsage: false,
-    promptTokens: 10,
-    ...others,
-    wishes: { pool: 'text', priority: 'normal', deadlineMs: 3_600_000, policy: 'wait', onWorkerLoss: 'continue', onDisconnect: 'continue', ...wishes },
-  }
-}
-
 export async function submit(engine: Engine, options: DraftOptions = {}): Promise<Job> {
   const [submitted] = await engine.queue.submit([draft(options)])
   return accepted(submitted)
@@ -193,12 +173,6 @@ export class TestWorker implements Worker {
     if (job) expect(leases[0].job.id).toBe(job.id)
     return leases[0]
   }
-}
-
-export const DONE: Outcome & { readonly kind: 'done' } = {
-  kind: 'done',
-  usage: { promptTokens: 10, completionTokens: 3, estimated: false },
-  timing: { queuedMs: 1, ttftMs: 2, totalMs: 3, attempts: 1 },
 }
 
 /** Submits, leases, appends and finishes. */

@@ -1,4 +1,5 @@
 /** The embedded engine: one process, one data folder, node:sqlite. */
+import type { DatabaseSync } from 'node:sqlite'
 import type { Clock, Wheel } from '../../core/clock.ts'
 import type { SluiceError } from '../../core/errors.ts'
 import type { Emit } from '../../core/facts.ts'
@@ -39,12 +40,17 @@ export interface EmbeddedOptions {
   readonly onFact: Emit
 }
 
+/** Where tests reach in: a disk that forgets what was not synced, a database that is full. */
+export interface Seams {
+  readonly disk?: OpenDisk
+  readonly opened?: (db: DatabaseSync) => void
+}
+
 /**
  * Opens the store and puts unfinished jobs back in line. Throws config_invalid when the folder is another process's, or
  * written by a newer version; what SQLite throws when it can't be read.
- * `disk` is for tests: a disk that forgets what was not synced.
  */
-export function openEmbedded(options: EmbeddedOptions, disk: OpenDisk = openDisk): Engine {
+export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engine {
   const { durability, scheduler, clock, ids, wheel, onFact } = options
   const { db, path, release } = openFolder(durability === 'memory' ? null : options.dir)
   try {
@@ -74,7 +80,8 @@ export function openEmbedded(options: EmbeddedOptions, disk: OpenDisk = openDisk
     const keys = new KeyStore(store)
     dispatch.onEnded = (job, log) => retention.ended(job, log)
     db.exec('PRAGMA synchronous = NORMAL') // from here on the disk thread syncs
-    store.start(parts.logs, path === null ? null : (events) => disk(path, events))
+    store.start(parts.logs, path === null ? null : (events) => (seams.disk ?? openDisk)(path, events))
+    seams.opened?.(db)
     retention.start()
     clock.after(options.joinAfterEndMs, () => intake.joinable.clear())
     dispatch.act()

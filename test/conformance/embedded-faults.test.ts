@@ -1,0 +1,348 @@
+/** What can go wrong below the embedded engine: a full disk, a failing disk, two owners, other versions, kill -9 of a real process. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, describe, expect, test } from 'vitest'
+import { SluiceError } from '../../src/core/errors.ts'
+import type { DiskEvents, OpenDisk } from '../../src/engines/embedded/disk.ts'
+import { openFolder } from '../../src/engines/embedded/schema.ts'
+import { embedded } from './embedded.ts'
+import { accepted, DONE, draft, eventually, type Opened, readAll, refusal, runJob, submit, TestWorker } from './harness.ts'
+
+const undo: Array<() => unknown> = []
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step()
+})
+async function start<T extends Opened>(opening: Promise<T>): Promise<T> {
+  const opened = await opening
+  undo.push(() => opened.close())
+  return opened
+}
+function folder(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-faults-'))
+  undo.push(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+describe('a full disk', () => {
+  test('refuses new work with 507, keeps what runs, reads on, and recovers by itself', async () => {
+    let db!: DatabaseSync
+    const { engine, facts, clock } = await start(embedded('power', { opened: (d) => (db = d) })())
+    const worker = new TestWorker(engine)
+    const done = await runJob(engine, worker, {}, ['{"old":1}'])
+    const running = await submit(engine)
+    const lease = await worker.one(running)
+    const writer = engine.log.open(lease)
+    const { page_count: pages } = db.prepare('PRAGMA page_count').get() as { page_count: number }
+    db.exec(`PRAGMA max_page_count = ${pages}`)
+
+    const full = refusal((await engine.queue.submit([draft({ body: 'x'.repeat(1 << 20) })]))[0])
+    expect(full).toMatchObject({ code: 'storage_full', status: 507 })
+    expect(engine.health()).toMatchObject({ ok: false, error: { code: 'storage_full' } })
+    expect(facts).toContainEqual(expect.objectContaining({ type: 'store-degraded', code: 'storage_full' }))
+    expect(refusal((await engine.queue.submit([draft()]))[0]).code).toBe('storage_full')
+    expect((await engine.queue.begin(draft())).result.kind).toBe('refused')
+    expect(await worker.lease()).toEqual([])
+    expect(engine.queue.depth()).toMatchObject({ queued: 0, leased: 1 })
+    await expect(engine.conversations.delete('acme', 'c')).rejects.toThrow(SluiceError)
+
+    const large = `{"pending":"${'p'.repeat(1 << 20)}"}`
+    writer.append([large], 1, true)
+    let finished = false
+    const finishing = engine.queue.finish(lease, DONE).then((f) => {
+      finished = true
+      return f
+    })
+    clock.leap(1_000)
+    await new Promise((r) => setTimeout(r, 50))
+    expect(finished).toBe(false)
+    expect(writer.pendingBytes).toBeGreaterThan(0)
+    expect((await readAll(engine, running.id)).records).toEqual([])
+    expect((await readAll(engine, done.id)).records[0]).toBe('{"old":1}')
+    expect((await engine.queue.get(running.id))?.state).toBe('leased')
+
+    db.exec('PRAGMA max_page_count = 1000000')
+    expect(await finishing).toEqual({ kind: 'ended', state: 'done' })
+    expect((await readAll(engine, running.id)).records[0]).toBe(large)
+    expect(engine.health()).toEqual({ ok: true })
+    expect(facts.at(-1)).toEqual({ type: 'store-recovered' })
+    await runJob(engine, worker)
+  })
+
+  test('a job that was leased in the commit that failed is gone, and its slot comes back through its lease', async () => {
+    let db!: DatabaseSync
+    const { engine } = await start(embedded('process', { opened: (d) => (db = d) })())
+    const worker = new TestWorker(engine)
+    const { page_count: pages } = db.prepare('PRAGMA page_count').get() as { page_count: number }
+    db.exec(`PRAGMA max_page_count = ${pages}`)
+    const submitting = engine.queue.submit([draft({ body: 'x'.repeat(1 << 20) })])
+    const leasing = worker.lease()
+    expect(refusal((await submitting)[0]).code).toBe('storage_full')
+    db.exec('PRAGMA max_page_count = 1000000')
+    const [lease] = await leasing
+    expect(() => engine.log.open(lease)).toThrow()
+    expect((await engine.queue.finish(lease, DONE)).kind).toBe('fenced')
+    expect(await engine.queue.get(lease.job.id)).toBeNull()
+    expect(engine.queue.depth()).toEqual({ queued: 0, delayed: 0, waiting: 0, leased: 0 })
+  })
+
+  test('is found out to have room again when nothing waits to be written', async () => {
+    let db!: DatabaseSync
+    const { engine } = await start(embedded('process', { opened: (d) => (db = d) })())
+    db.exec('PRAGMA max_page_count = 1')
+    expect(refusal((await engine.queue.submit([draft({ body: 'x'.repeat(1 << 20) })]))[0]).code).toBe('storage_full')
+    db.exec('PRAGMA max_page_count = 1000000')
+    await eventually(() => expect(engine.health()).toEqual({ ok: true }))
+    await submit(engine)
+  })
+})
+
+describe('a failing disk', () => {
+  test('nothing is acknowledged any more, a failed sync is never repeated, reads go on', async () => {
+    let events!: DiskEvents
+    let syncs = 0
+    let failing = false
+    const disk =
+      (real: OpenDisk): OpenDisk =>
+      (path, e) => {
+        events = e
+        const inner = real(path, e)
+        return {
+          ...inner,
+          sync() {
+            syncs++
+            if (failing) setImmediate(() => events.failed('EIO: i/o error, fdatasync'))
+            else inner.sync()
+          },
+        }
+      }
+    const { engine, facts } = await start(embedded('power', { disk })())
+    const worker = new TestWorker(engine)
+    const done = await runJob(engine, worker)
+    const job = await submit(engine)
+    const lease = await worker.one(job)
+    const heard: string[] = []
+    engine.log.follow(job.id, (_firstSeq, records) => heard.push(...records))
+    failing = true
+    const finishing = engine.queue.finish(lease, DONE)
+    await expect(finishing).rejects.toMatchObject({ code: 'storage_failed' })
+    const after = syncs
+    expect(engine.health()).toMatchObject({ ok: false, error: { code: 'storage_failed' } })
+    expect(facts).toContainEqual(expect.objectContaining({ type: 'store-degraded', code: 'storage_failed' }))
+    failing = false
+    expect(refusal((await engine.queue.submit([draft()]))[0])).toMatchObject({ code: 'storage_failed', status: 503 })
+    expect(await worker.lease()).toEqual([])
+    expect((await engine.queue.get(done.id))?.state).toBe('done')
+    expect((await readAll(engine, done.id)).ended).toBe(true)
+    expect((await readAll(engine, job.id)).ended).toBe(false)
+    expect((await engine.queue.get(job.id))?.state).toBe('leased')
+    await expect(engine.queue.pause({ model: 'm' })).rejects.toMatchObject({ code: 'storage_failed' })
+    await new Promise((r) => setTimeout(r, 100))
+    expect(syncs).toBe(after)
+    expect(heard.some((r) => r.startsWith('@end'))).toBe(false)
+  })
+
+  test('flushed rejects, append goes on without throwing', async () => {
+    let events!: DiskEvents
+    const disk =
+      (real: OpenDisk): OpenDisk =>
+      (path, e) => {
+        events = e
+        return real(path, e)
+      }
+    const { engine } = await start(embedded('power', { disk })())
+    const writer = engine.log.open(await new TestWorker(engine).one(await submit(engine)))
+    writer.append(['{"a":1}'], 1, false)
+    const flushing = writer.flushed()
+    events.failed('EIO')
+    await expect(flushing).rejects.toMatchObject({ code: 'storage_failed' })
+    writer.append(['{"a":2}'], 1, true)
+    await expect(writer.flushed()).rejects.toMatchObject({ code: 'storage_failed' })
+    expect(writer.pendingBytes).toBeGreaterThan(0)
+  })
+})
+
+describe('the data folder', () => {
+  test('has one owner; the lock dies with its process', async () => {
+    const dir = folder()
+    const held = openFolder(dir)
+    expect(() => openFolder(dir)).toThrow(expect.objectContaining({ code: 'config_invalid', message: expect.stringContaining(dir) }))
+    held.release()
+    const child = spawnOwner(dir)
+    await child.ready
+    expect(() => openFolder(dir)).toThrow(expect.objectContaining({ code: 'config_invalid' }))
+    child.process.kill('SIGKILL')
+    await child.gone
+    openFolder(dir).release()
+  })
+
+  test('of a newer version is refused, and left as it is', () => {
+    const dir = folder()
+    openFolder(dir).release()
+    const db = new DatabaseSync(join(dir, 'sluice.db'))
+    db.exec('PRAGMA user_version = 99')
+    db.close()
+    const before = readFileSync(join(dir, 'sluice.db'))
+    expect(() => openFolder(dir)).toThrow(expect.objectContaining({ code: 'config_invalid', message: expect.stringContaining('newer') }))
+    expect(() => openFolder(dir)).toThrow('newer')
+    expect(readFileSync(join(dir, 'sluice.db')).equals(before)).toBe(true)
+  })
+
+  test('closed in good order keeps its epochs when the machine starts anew', async () => {
+    const opened = await start(embedded('power')())
+    const job = await submit(opened.engine)
+    const writer = opened.engine.log.open(await new TestWorker(opened.engine).one(job))
+    writer.append(['{"a":1}'], 1, false)
+    await opened.engine.close()
+    const { engine } = await start(opened.reopen('power'))
+    expect(await readAll(engine, job.id)).toEqual({ records: ['{"a":1}'], epoch: 1, ended: false })
+  })
+})
+
+describe('what was erased', () => {
+  test('can be found in no table, though others stream on beside it', async () => {
+    const { engine, dir } = await start(embedded('power')())
+    const worker = new TestWorker(engine)
+    const other = engine.log.open(await worker.one(await submit(engine)))
+    const job = await submit(engine, { body: '{"messages":["s3cret-prompt"]}', wishes: { conversation: 'c', idempotencyKey: 's3cret-key' } })
+    const lease = await worker.one(job)
+    const writer = engine.log.open(lease)
+    for (let i = 0; i < 20; i++) {
+      other.append([`{"keep":${i}}`], 1, false)
+      writer.append([`{"s3cret-answer":${i}}`], 1, false)
+      await writer.flushed()
+    }
+    expect(secrets(dir)).toBeGreaterThan(0)
+    await engine.queue.finish(lease, { ...DONE, answer: '"s3cret"' })
+    expect(await engine.queue.erase(job.id)).toBe(true)
+    expect(secrets(dir)).toBe(0)
+    other.append(['{"keep":"on"}'], 1, false)
+    await other.flushed()
+    const id = (await engine.queue.list({ limit: 1 }))[0].id
+    expect((await readAll(engine, id)).records.length).toBe(21)
+  })
+})
+
+/** Rows that hold the text, by another connection. */
+function secrets(dir: string): number {
+  const db = new DatabaseSync(join(dir, 'sluice.db'), { readOnly: true })
+  try {
+    const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all() as Array<{ name: string }>
+    let found = 0
+    for (const { name } of tables)
+      for (const row of db.prepare(`SELECT * FROM ${name}`).all())
+        for (const value of Object.values(row)) if (Buffer.from(value instanceof Uint8Array ? value : String(value)).includes('s3cret')) found++
+    return found
+  } finally {
+    db.close()
+  }
+}
+
+describe('memory and disk', () => {
+  test('a long log is mostly on disk, its segments go, and all of it survives a kill', async () => {
+    const opened = await start(embedded('process')())
+    const { engine } = opened
+    const worker = new TestWorker(engine)
+    const job = await submit(engine)
+    const writer = engine.log.open(await worker.one(job))
+    const records = Array.from({ length: 400 }, (_, i) => `{"n":${i},"text":"${String(i).repeat(1_000)}"}`)
+    for (let i = 0; i < records.length; i += 4) {
+      writer.append(records.slice(i, i + 4), 1, true)
+      await writer.flushed()
+    }
+    await eventually(() => expect(engine.stats()['segments']).toBeLessThan(70))
+    expect(engine.stats()['live_log_bytes']).toBeLessThan(400_000)
+    expect((await readAll(engine, job.id)).records).toEqual(records)
+    const killed = await start(opened.reopen('kill'))
+    expect((await readAll(killed.engine, job.id)).records).toEqual(records)
+    expect(killed.engine.stats()['segments']).toBe(0)
+    const lease = await new TestWorker(killed.engine).one(job)
+    killed.engine.log.open(lease).append(['{"last":1}'], 1, false)
+    await killed.engine.queue.finish(lease, DONE)
+    const again = await start(killed.reopen('kill'))
+    expect((await readAll(again.engine, job.id)).records.slice(0, -1)).toEqual([...records, '{"last":1}'])
+  })
+
+  test('segments of jobs that ended are dropped', async () => {
+    const { engine } = await start(embedded('process')())
+    const worker = new TestWorker(engine)
+    for (let i = 0; i < 100; i++) await runJob(engine, worker)
+    await eventually(() => expect(engine.stats()['segments']).toBe(0))
+    expect(engine.stats()).toMatchObject({ live_jobs: 0, live_log_bytes: 0 })
+  })
+
+  test('above its size the store lets go of the oldest jobs that ended', async () => {
+    const { engine, clock } = await start(embedded('process', { retentionBytes: 2 << 20 })())
+    const worker = new TestWorker(engine)
+    const queued = await submit(engine, { body: 'q'.repeat(100_000), wishes: { delayMs: 3_000_000 } })
+    const jobs = []
+    for (let i = 0; i < 30; i++) jobs.push(await runJob(engine, worker, { body: String(i).repeat(100_000) }))
+    clock.leap(11_000)
+    await eventually(() => expect(engine.stats()['used_bytes']).toBeLessThanOrEqual(2 << 20))
+    expect(await engine.queue.get(jobs[0].id)).toBeNull()
+    expect((await engine.queue.get(jobs[29].id))?.state).toBe('done')
+    expect(await engine.queue.get(queued.id)).not.toBeNull()
+  })
+})
+
+// ---------------------------------------------------------------- a real process
+
+interface Owner {
+  readonly process: ChildProcess
+  readonly ready: Promise<void>
+  readonly gone: Promise<void>
+  readonly lines: string[]
+}
+
+/** A process that submits, streams and ends jobs as fast as it can, and prints what it was told. */
+function spawnOwner(dir: string): Owner {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'owner.ts'), dir], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const lines: string[] = []
+  let rest = ''
+  const ready = new Promise<void>((done, failed) => {
+    child.stdout!.on('data', (data: Buffer) => {
+      const parts = (rest + data.toString()).split('\n')
+      rest = parts.pop()!
+      lines.push(...parts)
+      if (lines.length > 0) done()
+    })
+    child.once('exit', () => failed(new Error('the owner ended')))
+  })
+  const gone = new Promise<void>((done) => void child.once('close', () => done()))
+  undo.push(() => child.kill('SIGKILL'))
+  return { process: child, ready, gone, lines }
+}
+
+test('kill -9 of a real process at any time loses nothing it was told (J1), and doubles nothing', async () => {
+  const dir = folder()
+  const told = { accepted: new Set<string>(), ended: new Set<string>(), flushed: new Map<string, number>() }
+  for (let round = 0; round < 6; round++) {
+    const owner = spawnOwner(dir)
+    await owner.ready
+    await new Promise((done) => setTimeout(done, 30 + round * 35))
+    owner.process.kill('SIGKILL')
+    await owner.gone
+    for (const line of owner.lines) {
+      const [what, id, n] = line.split(' ')
+      if (what === 'accepted' || what === 'ended') told[what].add(id)
+      else if (what === 'flushed') told.flushed.set(id, Number(n))
+    }
+  }
+  expect(told.ended.size).toBeGreaterThan(20)
+  const opened = await start(embedded('power', { dir })())
+  for (const id of told.accepted) expect(await opened.engine.queue.get(id), id).not.toBeNull()
+  for (const id of told.ended) {
+    expect((await opened.engine.queue.get(id))?.state).toBe('done')
+    const { records, ended } = await readAll(opened.engine, id)
+    expect(ended).toBe(true)
+    expect(records.filter((r) => r.startsWith('@end')).length).toBe(1)
+  }
+  for (const [id, n] of told.flushed) {
+    const { records } = await readAll(opened.engine, id)
+    expect(records.length).toBeGreaterThanOrEqual(n)
+    expect(records.filter((r) => !r.startsWith('@')).map((r) => Number(JSON.parse(r).i))).toEqual(records.filter((r) => !r.startsWith('@')).map((_, i) => i))
+  }
+  accepted((await opened.engine.queue.submit([draft()]))[0])
+}, 20_000)

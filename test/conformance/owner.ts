@@ -1,0 +1,55 @@
+/** Run as a process of its own, to be killed: goes on with what it finds, submits and streams jobs, and prints what it was told. */
+import { systemClock, Wheel } from '../../src/core/clock.ts'
+import { systemIds } from '../../src/core/ids.ts'
+import type { Lease } from '../../src/core/ports.ts'
+import { attemptRecord } from '../../src/core/record.ts'
+import { openEmbedded } from '../../src/engines/embedded/open.ts'
+import { createScheduler } from '../../src/queue/scheduler.ts'
+import { schedulerOptions } from './settings.ts'
+import { DONE, draft } from './words.ts'
+
+const engine = openEmbedded({
+  dir: process.argv[2],
+  durability: 'power',
+  scheduler: createScheduler(schedulerOptions({ maxCrashes: 1_000 })),
+  clock: systemClock,
+  ids: systemIds(),
+  wheel: new Wheel(systemClock),
+  retention: { logsMs: 86_400_000, bytes: 1 << 30, tenant: () => null },
+  joinAfterEndMs: 60_000,
+  bootId: 'boot',
+  onFact: () => {},
+})
+const say = (line: string): void => void process.stdout.write(`${line}\n`)
+
+async function run(lease: Lease): Promise<void> {
+  const { id } = lease.job
+  const writer = engine.log.open(lease)
+  const page = await engine.log.read(id, 0, 1 << 30)
+  let i = page!.records.filter((r) => !r.startsWith('@')).length
+  writer.append([attemptRecord({ n: lease.attempt, mode: 'continue', deployment: 'd' })], 0, false)
+  let seq = writer.head + 1
+  for (let n = 0; n < 8; n++) {
+    writer.append([`{"i":${i++}}`, `{"i":${i++}}`], 2, n === 0)
+    seq += 2
+    await writer.flushed()
+    say(`flushed ${id} ${seq}`)
+  }
+  if ((await engine.queue.finish(lease, DONE)).kind === 'ended') say(`ended ${id}`)
+}
+
+let leasing = false
+async function lease(): Promise<void> {
+  if (leasing) return
+  leasing = true
+  for (const one of await engine.queue.lease('w', 50, () => null)) void run(one).then(lease)
+  leasing = false
+}
+engine.queue.attach({ id: 'w', pools: [], ready: () => void lease(), revoked: () => {} })
+say('ready - -')
+void lease()
+setInterval(() => {
+  void engine.queue.submit([draft({ wishes: { lane: 'l' } }), draft()]).then((results) => {
+    for (const result of results) if (result.kind === 'accepted') say(`accepted ${result.job.id}`)
+  })
+}, 2)

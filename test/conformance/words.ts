@@ -1,0 +1,32 @@
+/** Words of the suites that need no test runner. */
+import type { JobDraft, Wishes } from '../../src/core/job.ts'
+import type { Outcome } from '../../src/core/ports.ts'
+
+let serial = 0
+export type DraftOptions = Omit<Partial<JobDraft>, 'wishes' | 'body'> & { readonly wishes?: Partial<Wishes>; readonly body?: string | Uint8Array }
+
+/** A job that differs from every other one, unless told. */
+export function draft(options: DraftOptions = {}): JobDraft {
+  const { wishes, body = `{"model":"m","messages":[{"role":"user","content":"hello ${++serial}"}]}`, ...others } = options
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body
+  return {
+    tenant: 'acme',
+    keyId: 'key_1',
+    kind: 'chat',
+    model: 'm',
+    body: bytes,
+    bodyHash: `hash of ${bytes.length > 1000 ? bytes.length : Buffer.from(bytes).toString()}`,
+    isRetry: false,
+    stream: true,
+    includeUsage: false,
+    promptTokens: 10,
+    ...others,
+    wishes: { pool: 'text', priority: 'normal', deadlineMs: 3_600_000, policy: 'wait', onWorkerLoss: 'continue', onDisconnect: 'continue', ...wishes },
+  }
+}
+
+export const DONE: Outcome & { readonly kind: 'done' } = {
+  kind: 'done',
+  usage: { promptTokens: 10, completionTokens: 3, estimated: false },
+  timing: { queuedMs: 1, ttftMs: 2, totalMs: 3, attempts: 1 },
+}
