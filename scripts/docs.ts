@@ -89,7 +89,7 @@ function importsPage(): string {
 
 ${MADE}
 
-The folders of `src`, as the sources are. All (${onCore.sort().join(', ')}) import \`core\`, which is left out here; \`core\` imports none.
+The folders of \`src\`, as the sources are. All (${onCore.sort().join(', ')}) import \`core\`, which is left out here; \`core\` imports none.
 
 \`\`\`mermaid
 graph LR
