@@ -47,7 +47,7 @@ const read = Buffer.from(Array.from({ length: 64 }, () => `${TOKEN_HEAD}000000${
 
 /** Tokens `from` to `to`, as slices of one read. */
 function chunks(from: number, to: number): Bytes[] {
-  for (let i = from; i < to; i++) read.latin1Write(String(i).padStart(6, '0'), (i - from) * TOKEN_BYTES + TOKEN_HEAD.length, 6)
+  for (let i = from; i < to; i++) read.write(String(i).padStart(6, '0'), (i - from) * TOKEN_BYTES + TOKEN_HEAD.length, 'latin1')
   const text = read.toString('latin1', 0, (to - from) * TOKEN_BYTES)
   return Array.from({ length: to - from }, (_, i) => text.slice(i * TOKEN_BYTES, (i + 1) * TOKEN_BYTES))
 }
@@ -103,7 +103,8 @@ async function loadAlone(): Promise<number> {
 }
 
 let submitted = 0
-function draft(length: number, bodyBytes: number): JobDraft {
+/** `stream`: when it ended another one follows it. */
+function draft(length: number, bodyBytes: number, stream: boolean): JobDraft {
   const body = Buffer.alloc(bodyBytes, 'x')
   return {
     tenant: `tenant-${submitted % 50}`,
@@ -117,7 +118,7 @@ function draft(length: number, bodyBytes: number): JobDraft {
     stream: true,
     includeUsage: false,
     promptTokens: 20,
-    metadata: { length: String(length) },
+    metadata: { length: String(length), ...(stream && { stream: 'yes' }) },
   }
 }
 
@@ -180,7 +181,7 @@ function run(lease: Lease): void {
       void engine.queue.finish(lease, outcome(length)).then(() => {
         unfollow()
         ended++
-        if (length === tokens && !stopping) void engine.queue.begin(draft(tokens, 300))
+        if (lease.job.metadata!['stream'] && !stopping) void engine.queue.begin(draft(tokens, 300, true))
       })
     },
   )
@@ -208,20 +209,17 @@ const heart = setInterval(() => engine.queue.heartbeat('load'), 5_000)
 const accepted: number[] = []
 async function submit(length: number, bodyBytes: number): Promise<void> {
   const startedAt = performance.now()
-  await engine.queue.submit([draft(length, bodyBytes)])
+  await engine.queue.submit([draft(length, bodyBytes, false)])
   accepted.push(performance.now() - startedAt)
 }
 
 let bodyBytes = 0
 for (let i = 0; i < streams; i++) {
-  void engine.queue.begin(draft(Math.ceil(Math.random() * tokens), 300))
+  void engine.queue.begin(draft(Math.ceil(Math.random() * tokens), 300, true))
   if (i % 20 === 19) await wait(5)
 }
 const timer = setInterval(() => load.turn(), 5)
-await wait(1000)
-// From here on every stream that ends is followed by another of full length
-for (let i = 0; i < streams; i++) void engine.queue.begin(draft(tokens, 300))
-await wait(2000)
+await wait(3000)
 let owed = { jobs: 0, bodies: 0 }
 const extra = setInterval(() => {
   owed = { jobs: owed.jobs + jobs / 100, bodies: owed.bodies + bodies / 100 }

@@ -2,7 +2,7 @@
  * Prints a job's text as it is made. A cut connection is opened again behind the last event that was shown, until the end record
  * came; then nothing was missed and nothing shown twice (PROTOCOL.md, section 5).
  */
-import { type Clock, waitAwake } from '../core/clock.ts'
+import { type Clock, sleep } from '../core/clock.ts'
 import { ApiError, type Client } from './client.ts'
 import { type Output, UnreachableError } from './command.ts'
 import { type ServerEvent, splitEvents } from './events.ts'
@@ -53,7 +53,7 @@ export async function follow(client: Client, job: string, options: FollowOptions
       const passing = error instanceof UnreachableError ? known : !(error instanceof ApiError) || error.status >= 500
       if (!passing || tries >= MAX_TRIES) throw error
     }
-    await waitAwake(Math.min(2 ** tries, 20) * (options.retryMs ?? 250))
+    await sleep(options.clock, Math.min(2 ** tries, 20) * (options.retryMs ?? 250))
   }
 }
 

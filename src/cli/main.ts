@@ -61,4 +61,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(EXIT.ok)
   throw error
 })
+// The clock's timers don't keep a process alive; a command that is under way does
+const awake = new MessageChannel().port1
+awake.ref()
 process.exitCode = await main(process.argv.slice(2))
+awake.close()

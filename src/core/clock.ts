@@ -34,9 +34,9 @@ export const waitAwake = (ms: number): Promise<void> => new Promise((done) => se
 export const sleep = (clock: Clock, ms: number): Promise<void> => new Promise((done) => clock.after(ms, done))
 
 /**
- * The wheel of the stream path: one 5 ms beat for all streams. On each beat the log commits what came in,
- * readers are written to, and upstream sockets whose gathering is over are read again, in this order, so
- * that a token waits for one tick only. It turns while somebody has work for it.
+ * The wheel of the stream path: one 5 ms beat for all streams. On each beat the upstream sockets whose gathering is over are
+ * read again; at the end of that turn of the event loop, when they have been read, the log commits what came in and readers
+ * are written to. So a gathered token does not wait for another beat. It turns while somebody has work for it.
  */
 export class Wheel {
   readonly beatMs: number
@@ -54,12 +54,12 @@ export class Wheel {
     this.beatMs = beatMs
   }
 
-  /** `fn` runs each beat, in order of registration, and returns whether it had work. */
+  /** `fn` runs at the end of each beat's turn, in order of registration, and returns whether it had work. */
   onBeat(fn: () => boolean): void {
     this.#onBeat.push(fn)
   }
 
-  /** Runs `fn` after about `ms` (at most 63 beats), behind this beat's commits. Cannot be canceled: check in `fn`. */
+  /** Runs `fn` after about `ms` (at most 63 beats). Cannot be canceled: check in `fn`. */
   in(ms: number, fn: () => void): void {
     const beats = Math.min(63, Math.max(1, Math.round(ms / this.beatMs)))
     this.#slots[(this.#now + beats) & 63].push(fn)
@@ -75,14 +75,18 @@ export class Wheel {
 
   #beat(): void {
     this.#now++
-    let worked = false
-    for (const fn of this.#onBeat) if (fn()) worked = true
     const slot = this.#slots[this.#now & 63]
     if (slot.length > 0) {
       this.#slots[this.#now & 63] = []
       this.#pending -= slot.length
       for (const fn of slot) fn()
     }
+    this.#clock.soon(this.#turned)
+  }
+
+  readonly #turned = (): void => {
+    let worked = false
+    for (const fn of this.#onBeat) if (fn()) worked = true
     if (worked || this.#pending > 0) this.#idleBeats = 0
     else if (++this.#idleBeats > 20) {
       this.#stop?.()

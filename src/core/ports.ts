@@ -406,6 +406,7 @@ export interface Deployment {
   readonly order: number
   /** Tokens the model can take in; conversations are cut to it. */
   readonly contextTokens: number
+  readonly timeouts: Timeouts
 }
 
 // ---------------------------------------------------------------- delivery

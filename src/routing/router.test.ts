@@ -3,7 +3,7 @@ import { manualClock } from '../../test/manual-clock.ts'
 import type { Deployment, ScheduledJob } from '../core/ports.ts'
 import { createRouter, type ModelRoute } from './router.ts'
 
-const deployment = (name: string, more: Partial<Deployment> = {}): Deployment => ({
+const deployment = (name: string, more: { readonly concurrent?: number; readonly order?: number } = {}): Deployment => ({
   name,
   provider: {} as never,
   upstreamModel: null,

@@ -26,17 +26,15 @@ const LEASE_BATCH = 64
 
 export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): WorkerPool {
   const runs = new Map<JobId, Run>()
-  let leasing = false
-  let again = false
   let draining = false
+  /** Asked for, by lease calls under way. */
   let reserved = 0
 
   const worker: Worker = {
     id: options.id,
     pools: options.pools,
     ready() {
-      if (leasing) again = true
-      else void lease()
+      void lease()
     },
     revoked(job, attempt, reason) {
       const run = runs.get(job)
@@ -44,32 +42,23 @@ export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): Wo
     },
   }
 
-  /** One lease call at a time; its commit does not hold up the next, since the queue already counts what it gave. */
+  /** Calls may overlap: what one leases the queue no longer offers to the next, and none waits for another's commit. */
   async function lease(): Promise<void> {
-    leasing = true
+    const max = Math.min(options.concurrency - runs.size - reserved, LEASE_BATCH)
+    if (draining || max <= 0) return
+    reserved += max
     try {
-      do {
-        again = false
-        const room = options.concurrency - runs.size - reserved
-        if (draining || room <= 0) break
-        const max = Math.min(room, LEASE_BATCH)
-        reserved += max
-        try {
-          const leases = await deps.queue.lease(options.id, max, options.headroom)
-          for (const one of leases) run(new Run(one, deps))
-          if (leases.length === max) again = true
-        } finally {
-          reserved -= max
-        }
-      } while (again)
+      const leases = await deps.queue.lease(options.id, max, options.headroom)
+      for (const one of leases) run(new Run(one, deps))
+      if (leases.length === max) again()
     } catch {
       // The store is down and says so through health: ask again
-      clock.after(250, worker.ready)
+      clock.after(250, again)
     } finally {
-      leasing = false
+      reserved -= max
     }
-    if (again && !draining) worker.ready()
   }
+  const again = (): void => queueMicrotask(worker.ready)
 
   function run(one: Run): void {
     runs.set(one.lease.job.id, one)

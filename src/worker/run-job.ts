@@ -7,7 +7,7 @@ import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
-import type { Conversations, Deployment, Finished, Lease, LogWriter, Outcome, ProviderEnd, ProviderRun, ProviderSink, Queue, Timeouts, TokenLog, Turn } from '../core/ports.ts'
+import type { Conversations, Deployment, Finished, Lease, LogWriter, Outcome, ProviderEnd, ProviderRun, ProviderSink, Queue, TokenLog, Turn } from '../core/ports.ts'
 import { attemptRecord, type Bytes, resetRecord, toBytes, toText, usageRecord } from '../core/record.ts'
 import { Meter } from './meter.ts'
 import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy, showsText } from './plan.ts'
@@ -29,7 +29,6 @@ export interface RunDeps {
   readonly compose: (turns: readonly Turn[], own: string, budgetTokens: number) => string
   /** The request as the upstream gets it. */
   readonly editBody: (body: Uint8Array, edits: Readonly<Record<string, string | null>>) => Uint8Array
-  readonly timeouts: Timeouts
   readonly maxAnswerBytes: number
   /** Bytes not yet committed above which the upstream is left unread. */
   readonly maxPendingBytes: number
@@ -88,7 +87,7 @@ export class Run implements ProviderSink {
       const body = await this.#body()
       if (this.#stop !== null) return await this.#stopped()
       this.#call = this.#deployment.provider.start(
-        { kind: job.kind, body, requestId: `${job.id}.${attempt}`, timeouts: this.#deps.timeouts, ...(begin.mode === 'continue' ? { prefix: begin.prefix } : {}) },
+        { kind: job.kind, body, requestId: `${job.id}.${attempt}`, timeouts: this.#deployment.timeouts, ...(begin.mode === 'continue' ? { prefix: begin.prefix } : {}) },
         this,
       )
     } catch (thrown) {

@@ -1,0 +1,313 @@
+/**
+ * The wiring, in the order of the picture, and nothing else. The only file that knows every part.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { Config, ModelConfig } from './config/schema.ts'
+import { systemClock as clock, Wheel } from './core/clock.ts'
+import type { Fact } from './core/facts.ts'
+import { systemIds } from './core/ids.ts'
+import { editObject } from './core/json.ts'
+import type { Deployment, Keys, Provider } from './core/ports.ts'
+import { createDelivery } from './delivery/delivery.ts'
+import { openEmbedded } from './engines/embedded/open.ts'
+import { digestOf, hintOf, mintKey } from './gateway/api-key.ts'
+import type { Address } from './gateway/deps.ts'
+import { createGateway } from './gateway/gateway.ts'
+import { composePrompt } from './queue/conversation.ts'
+import { createScheduler } from './queue/scheduler.ts'
+import { gatherGauge } from './routing/gather.ts'
+import { createDemoProvider } from './routing/providers/demo.ts'
+import { createOpenAiProvider } from './routing/providers/openai.ts'
+import { createRouter, type ModelRoute } from './routing/router.ts'
+import { startPool } from './worker/pool.ts'
+
+export interface App {
+  /** Without a path. */
+  readonly publicUrl: string
+  readonly adminUrl: string
+  /** The first API key, when this start made it; shown once. */
+  readonly createdKey: string | null
+  /** Drains, then lets go of everything. Safe to repeat. */
+  stop(): Promise<void>
+}
+
+/** The operator's log. */
+export interface Log {
+  debug(fact: object, message?: string): void
+  info(fact: object, message?: string): void
+  error(fact: object, message?: string): void
+}
+
+export interface StartOptions {
+  readonly log: Log
+  /** A first API key, of the tenant `default`. */
+  readonly keyOnStart?: string
+}
+
+const ids = systemIds()
+/** J4: how long an SDK's retry joins a job that ended well. */
+const JOIN_AFTER_END_MS = 60_000
+const MAX_HEADER_BYTES = 8_192
+const PAGE_BYTES = 256 * 1024
+const MAX_PENDING_BYTES = 1 << 20
+/** For answers that are being written when the server stops. */
+const LAST_WORDS_MS = 1_000
+
+/** Rejects with config_invalid, or with the system's error for a port that is taken. */
+export async function startApp(config: Config, { log, keyOnStart }: StartOptions): Promise<App> {
+  const startedAtMs = clock.wallMs()
+  const emit = (fact: Fact): void => report(log, fact)
+  const wheel = new Wheel(clock)
+  const { http, queue, workers } = config
+
+  // queue: the scheduler, made durable by the engine
+  const tenants = new Map(config.tenants.map((t) => [t.name, t]))
+  const scheduler = createScheduler({
+    leaseMs: workers.lease_ms,
+    maxAttempts: queue.max_attempts,
+    maxCrashes: queue.max_crashes,
+    retryBaseMs: queue.retry_base_ms,
+    retryCapMs: queue.retry_cap_ms,
+    maxQueuedJobs: queue.max_queued_jobs,
+    maxQueuedPerTenant: queue.max_queued_per_tenant,
+    maxQueuedPerLane: queue.max_queued_per_lane,
+    maxQueuedBytesPerTenant: queue.max_queued_bytes_per_tenant,
+    joinAfterEndMs: JOIN_AFTER_END_MS,
+    weight: (tenant) => tenants.get(tenant)?.weight ?? 1,
+    promptWeight: 1,
+    outputWeight: 2,
+    jitter: ids.jitter,
+  })
+  const engine = openEmbedded({
+    dir: config.data_dir,
+    durability: config.durability,
+    scheduler,
+    clock,
+    ids,
+    wheel,
+    retention: {
+      logsMs: config.retention.logs,
+      bytes: config.retention.bytes,
+      tenant(name) {
+        const logsMs = tenants.get(name)?.retention.logs ?? null
+        return logsMs === null ? null : { logsMs }
+      },
+    },
+    joinAfterEndMs: JOIN_AFTER_END_MS,
+    bootId: config.boot_id ?? bootId(),
+    onFact: emit,
+  })
+
+  // router and providers
+  const gather = gatherGauge(config.stream.gather, config.stream.gather_ms, clock)
+  const providers = createProviders(config, wheel, gather.gatherMs)
+  const router = createRouter(toRoutes(config, providers), clock, () => engine.queue.wake())
+
+  // worker
+  const pool = startPool(
+    {
+      queue: engine.queue,
+      log: engine.log,
+      conversations: engine.conversations,
+      clock,
+      emit,
+      router,
+      settled: () => {},
+      compose: (turns, own, budgetTokens) => composePrompt({ turns, own, budgetTokens, keepFailed: config.conversations.keep_failed }).messages,
+      editBody: editObject,
+      maxAnswerBytes: http.max_answer_bytes,
+      maxPendingBytes: MAX_PENDING_BYTES,
+    },
+    clock,
+    { id: `worker-${process.pid}`, pools: workers.pools, concurrency: workers.concurrency, heartbeatMs: workers.heartbeat_ms, headroom: router.headroom },
+  )
+
+  // delivery and gateway
+  const delivery = createDelivery(engine.log, clock, emit, { heartbeatMs: http.heartbeat_ms, maxReaderBufferBytes: http.max_reader_buffer_bytes, pageBytes: PAGE_BYTES })
+  const loop = monitorEventLoopDelay({ resolution: 5 })
+  loop.enable()
+  const gateway = createGateway({
+    queue: engine.queue,
+    log: engine.log,
+    conversations: engine.conversations,
+    keys: engine.keys,
+    health: engine.health,
+    eraseTenant: engine.eraseTenant,
+    stats: () => ({
+      ...engine.stats(),
+      running: pool.active(),
+      gather_ms: gather.gatherMs(),
+      loop_delay_p50_ms: loop.percentile(50) / 1e6,
+      loop_delay_p99_ms: loop.percentile(99) / 1e6,
+      loop_delay_max_ms: loop.max / 1e6,
+      rss_bytes: process.memoryUsage.rss(),
+    }),
+    models: {
+      resolve: router.resolve,
+      list: () => router.models().map((m) => ({ id: m.name, created: Math.floor(startedAtMs / 1000), ownedBy: 'sluice' })),
+    },
+    delivery,
+    clock,
+    ids,
+    emit,
+    onFault: (err, requestId) => log.error({ err, requestId }, 'something unforeseen'),
+    options: {
+      maxBodyBytes: http.max_body_bytes,
+      maxDepth: http.max_depth,
+      maxKeys: http.max_keys,
+      corsOrigins: http.cors_origins,
+      headersTimeoutMs: http.headers_timeout_ms,
+      requestTimeoutMs: http.request_timeout_ms,
+      keepAliveMs: http.keep_alive_ms,
+      connectionCheckMs: 1_000,
+      maxHeaderBytes: MAX_HEADER_BYTES,
+      maxConnections: http.max_connections,
+      maxRequestsPerKey: http.max_requests_per_key,
+      badKeysPerMinute: http.bad_keys_per_minute,
+      disconnectGraceMs: http.disconnect_grace_ms,
+      headersAfterMs: http.headers_after_ms,
+      maxReadersPerJob: http.max_readers_per_job,
+      plainDeadlineMs: queue.plain_deadline_ms,
+      jobDeadlineMs: queue.job_deadline_ms,
+      adminKeyDigest: digestOf(adminKey(config)),
+      keysHaveChecksums: keyOnStart === undefined,
+    },
+  })
+
+  let stopped: Promise<void> | null = null
+  const stop = (): Promise<void> => {
+    stopped ??= (async () => {
+      gateway.drain()
+      await pool.drain(workers.drain_ms)
+      delivery.close()
+      await gateway.close(LAST_WORDS_MS)
+      gather.stop()
+      loop.disable()
+      for (const { provider } of providers) provider.close()
+      await engine.close()
+    })()
+    return stopped
+  }
+  try {
+    const createdKey = await firstKey(engine.keys, keyOnStart ?? null)
+    const open = await gateway.listenPublic(config.host, config.port)
+    const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
+    return { publicUrl: urlOf(open), adminUrl: urlOf(admin), createdKey, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+const urlOf = ({ host, port }: Address): string => `http://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}`
+
+function report(log: Log, fact: Fact): void {
+  switch (fact.type) {
+    case 'store-degraded':
+      return log.error(fact, 'the store is degraded')
+    case 'store-recovered':
+      return log.info(fact, 'the store works again')
+    case 'attempt-ended':
+      return fact.code === null ? log.debug(fact) : log.info(fact, 'an attempt failed')
+    default:
+      return log.debug(fact)
+  }
+}
+
+/** Linux says which boot this is. Elsewhere each start counts as one: readers of unfinished logs then start over, which is safe. */
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    return `start-${clock.wallMs()}`
+  }
+}
+
+/** The key that was given, or one that is made where there is none yet; returns the one made. */
+async function firstKey(keys: Keys, given: string | null): Promise<string | null> {
+  const made = given === null && keys.list().length === 0 ? mintKey(ids).key : null
+  const key = given ?? made
+  if (key === null || keys.find(digestOf(key)) !== null) return null
+  const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
+  await keys.add({ id, tenant: 'default', name: made === null ? 'given at the start' : 'first start', hint: hintOf(key), createdAtMs: clock.wallMs() }, digestOf(key))
+  return made
+}
+
+/** As configured; else made at the first start and kept where only this user can read it, for the command line. */
+function adminKey(config: Config): string {
+  if (config.admin.key !== null) return config.admin.key.reveal()
+  const made = `sluice-admin-${Buffer.from(ids.random(32)).toString('base64url')}`
+  if (config.durability === 'memory') return made
+  const file = join(config.data_dir, 'admin.key')
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    mkdirSync(config.data_dir, { recursive: true, mode: 0o700 })
+    writeFileSync(file, `${made}\n`, { mode: 0o600 })
+    return made
+  }
+}
+
+interface NamedProvider {
+  readonly name: string
+  readonly model: ModelConfig
+  readonly provider: Provider
+}
+
+/** One a configured model, in their order. */
+export function createProviders(config: Config, wheel = new Wheel(clock), gatherMs: () => number = () => 0): readonly NamedProvider[] {
+  return config.models.map((model, i) => {
+    const twin = config.models.filter((m) => m.name === model.name).length > 1
+    const name = `${model.name}@${model.base_url === null ? model.provider : new URL(model.base_url).host}${twin ? `#${i}` : ''}`
+    return { name, model, provider: createProvider(config, model, name, wheel, gatherMs) }
+  })
+}
+
+function createProvider(config: Config, model: ModelConfig, name: string, wheel: Wheel, gatherMs: () => number): Provider {
+  if (model.provider === 'demo') return createDemoProvider({ clock, ids, ttftMs: model.demo.ttft_ms, tokenMs: model.demo.token_ms })
+  const { url, no_proxy: noProxy } = config.proxy
+  const baseUrl = model.api_version === null ? model.base_url! : `${model.base_url}?api-version=${encodeURIComponent(model.api_version)}`
+  return createOpenAiProvider({
+    name,
+    baseUrl,
+    apiKey: model.api_key?.reveal() ?? null,
+    auth: model.provider === 'azure' ? 'api-key' : 'bearer',
+    headers: Object.fromEntries(Object.entries(model.headers).map(([header, value]) => [header, typeof value === 'string' ? value : value.reveal()])),
+    upstreamModel: model.model,
+    continuation: model.continuation,
+    ca: model.ca_file === null ? null : readFileSync(model.ca_file, 'utf8'),
+    proxy: url === null || typeof url === 'string' ? url : url.reveal(),
+    noProxy,
+    clock,
+    wheel,
+    gatherMs,
+    maxAnswerBytes: config.http.max_answer_bytes,
+  })
+}
+
+/** Models of the same name are one group. */
+function toRoutes(config: Config, providers: readonly NamedProvider[]): ModelRoute[] {
+  const groups = Map.groupBy(providers, (p) => p.model.name)
+  return [...groups].map(([name, members]) => ({
+    name,
+    pool: members[0].model.pool,
+    kinds: [...new Set(members.flatMap((m) => m.model.kinds))],
+    deployments: members.map(
+      ({ name, model, provider }): Deployment => ({
+        name,
+        provider,
+        upstreamModel: model.model,
+        concurrent: model.limits.concurrent ?? Infinity,
+        order: model.order,
+        contextTokens: model.context_tokens,
+        timeouts: {
+          ttftMs: model.timeouts.ttft_ms ?? config.timeouts.ttft_ms,
+          interTokenMs: model.timeouts.inter_token_ms ?? config.timeouts.inter_token_ms,
+          totalMs: model.timeouts.total_ms ?? config.timeouts.total_ms,
+        },
+      }),
+    ),
+  }))
+}

@@ -1,0 +1,213 @@
+/** The command line as it is typed: what it says, where, and with which exit code. */
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { loadConfig } from '../config/load.ts'
+import { checkAll, checkDisk, checkFolder, checkNode, checkPort } from './checks.ts'
+import { jobTable } from './jobs.ts'
+import { screen } from './serve.ts'
+import { ago } from './table.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'sluice-cli-'))
+afterAll(() => rmSync(dir, { recursive: true }))
+
+function sluice(args: readonly string[], env: Record<string, string> = {}): Promise<{ code: number | null; out: string; err: string }> {
+  return new Promise((done) => {
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], { env: { PATH: process.env['PATH'], ...env }, cwd: dir })
+    let [out, err] = ['', '']
+    child.stdout.on('data', (d: Buffer) => (out += d.toString()))
+    child.stderr.on('data', (d: Buffer) => (err += d.toString()))
+    child.on('close', (code) => done({ code, out, err }))
+  })
+}
+
+describe('a mistake is named, with what was probably meant: exit code 2', () => {
+  it.each([
+    [['serv'], 'There is no command "serv". Did you mean "serve"?'],
+    [['serve', '--prot', '3'], 'There is no option --prot. Did you mean "--port"?'],
+    [['serve', '--port'], 'The option --port needs a value.'],
+    [['serve', '--json=yes'], 'The option --json takes no value.'],
+    [['serve', 'now'], '"now" is one argument too many.'],
+    [['serve', '--port', 'x'], '--port: port: expected a whole number'],
+    [['serve', '--config', 'none.yaml'], "none.yaml can't be read (ENOENT)."],
+    [['jobs'], 'What about jobs?'],
+    [['jobs', 'show'], 'Which one?'],
+    [['jobs', 'list'], 'Which API key?'],
+    [['keys', 'mint'], 'What about keys?'],
+    [['keys', 'list'], 'There is no sluice-data/admin.key'],
+    [['keys', 'create', '--expires-days', 'x'], '--expires-days needs a number'],
+    [['mock', '--slots', 'x'], '--slots needs a whole number'],
+    [['help', 'nothing'], 'There is no command "nothing".'],
+  ])('%s', async (args, message) => {
+    const { code, out, err } = await sluice(args)
+    expect(err).toContain(message)
+    expect(err).not.toMatch(/\n\s+at /)
+    expect([code, out]).toEqual([2, ''])
+  })
+})
+
+it('helps', async () => {
+  const [overview, serve, settings, version] = await Promise.all([sluice([]), sluice(['serve', '-h']), sluice(['help', 'settings']), sluice(['--version'])])
+  expect([overview.code, serve.code, settings.code, version.code]).toEqual([0, 0, 0, 0])
+  for (const word of ['serve', 'keys', 'jobs', 'doctor', 'mock', 'Exit codes']) expect(overview.out).toContain(word)
+  expect(serve.out).toMatch(/--data-dir.*SLUICE_DATA_DIR/)
+  expect(settings.out).toContain('--http-max-body-bytes SIZE  SLUICE_HTTP_MAX_BODY_BYTES  [4MiB]')
+  expect(settings.out).not.toContain('--admin-key')
+  expect(version.out).toMatch(/^\d+\.\d+\.\d+\n$/)
+})
+
+describe('against a server', () => {
+  const job = {
+    id: 'job_1',
+    state: 'done',
+    model: 'demo',
+    lane: null,
+    conversation: 'c1',
+    created_at: 0,
+    attempts: 1,
+    queue: null,
+    usage: { completion_tokens: 12 },
+    timing: { total_ms: 1234 },
+    error: null,
+  }
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`)
+    const answer = (status: number, body: unknown): void => void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    if (request.headers.authorization !== 'Bearer good') answer(401, { error: { code: 'invalid_api_key', message: 'The API key is not valid here.' } })
+    else if (request.url!.startsWith('/v1/jobs?')) answer(200, { data: [job] })
+    else if (request.url === '/v1/jobs/job_1/cancel') answer(202, { ...job, state: 'canceled' })
+    else if (request.url === '/admin/keys') {
+      const key = { id: 'key_1', tenant: 'default', name: 'ci', hint: 'sk-sluice-abcd…', created_at: 0, expires_at: null, revoked_at: null }
+      if (request.method === 'POST') answer(201, { ...key, key: 'sk-sluice-new' })
+      else answer(200, { data: [key] })
+    } else if (request.method === 'DELETE') response.writeHead(204).end()
+    else answer(404, { error: { code: 'job_not_found', message: 'There is no such job.' } })
+  })
+  const url = new Promise<string>((done) => server.listen(0, '127.0.0.1', () => done(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)))
+  afterAll(() => server.close())
+  const run = async (args: readonly string[], key = 'good') => sluice(args, { SLUICE_URL: await url, SLUICE_ADMIN_URL: await url, SLUICE_KEY: key, SLUICE_ADMIN_KEY: key })
+
+  it('lists jobs in a table, and as JSON', async () => {
+    expect((await run(['jobs', 'list', '--state', 'done', '--limit', '5'])).out).toMatch(/^ID +STATE +MODEL.*\njob_1 +done +demo +c1 +\d+ d ago +12 +1\.2 s\n$/)
+    expect(asked.at(-1)).toBe('GET /v1/jobs?limit=5&state=done')
+    expect(JSON.parse((await run(['jobs', 'list', '--json'])).out)).toEqual([job])
+    expect((await run(['jobs', 'cancel', 'job_1'])).out).toBe('job_1 canceled\n')
+  })
+
+  it('makes, lists and revokes keys', async () => {
+    const made = await run(['keys', 'create', '--name', 'ci'])
+    expect(made).toEqual({ code: 0, out: 'sk-sluice-new\n', err: 'The key key_1 of the tenant default. It is not shown again.\n' })
+    expect((await run(['keys', 'list'])).out).toMatch(/\nkey_1 +default +sk-sluice-abcd… +1970-01-01 +good +ci\n$/)
+    expect(await run(['keys', 'revoke', 'key_1'])).toMatchObject({ code: 0, err: 'The key key_1 is revoked.\n' })
+    expect(asked.at(-1)).toBe('DELETE /admin/keys/key_1')
+  })
+
+  it('tells by its exit code how it failed', async () => {
+    expect(await run(['jobs', 'show', 'job_2'])).toEqual({ code: 1, out: '', err: 'sluice: There is no such job.\n' })
+    expect(await run(['jobs', 'list'], 'bad')).toEqual({ code: 4, out: '', err: 'sluice: The API key is not valid here.\n' })
+    expect(await sluice(['jobs', 'list', '--url', 'http://127.0.0.1:9', '--key', 'x'])).toMatchObject({ code: 3, out: '' })
+  })
+})
+
+it('finds the admin key in the data folder', async () => {
+  writeFileSync(join(dir, 'admin.key'), 'stored\n')
+  const server = createServer((request, response) => response.end(JSON.stringify({ data: [], was: request.headers.authorization })))
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const { port } = server.address() as AddressInfo
+  const seen = new Promise<string | undefined>((done) => server.once('request', (request) => done(request.headers.authorization)))
+  expect((await sluice(['keys', 'list', '--data-dir', '.', '--admin-port', String(port)])).code).toBe(0)
+  expect(await seen).toBe('Bearer stored')
+  server.close()
+})
+
+describe('the first screen', () => {
+  const { config } = loadConfig({ env: {} })
+  const app = { publicUrl: 'http://127.0.0.1:4100', adminUrl: 'http://127.0.0.1:4101', createdKey: 'sk-sluice-made' }
+
+  it('has a curl line that works as it is copied', () => {
+    const lines = screen(app, config, 5)
+    expect(lines.filter((line) => line.includes('sk-sluice-made'))).toHaveLength(2)
+    const curl = lines.find((line) => line.startsWith('curl '))!
+    const body = /-d '(.*)'$/.exec(curl)![1]
+    expect(body).not.toContain("'")
+    expect(JSON.parse(body)).toEqual({ model: 'demo', stream: true, messages: [{ role: 'user', content: 'Hello' }] })
+    expect(curl).toContain('-H "authorization: Bearer sk-sluice-made"')
+  })
+
+  it('says how to get another key when there is one already', () => {
+    const text = screen({ ...app, createdKey: null }, config, 5).join('\n')
+    expect(text).toContain('sluice keys create')
+    expect(text).toContain('Bearer $SLUICE_KEY')
+  })
+})
+
+describe('doctor', () => {
+  const config = (yaml: string) => {
+    const file = join(dir, 'doctor.yaml')
+    writeFileSync(file, yaml)
+    return loadConfig({ file, env: {} }).config
+  }
+
+  it('knows an old Node, a folder that can not be, and a full disk', () => {
+    expect(checkNode('20.1.0').verdict).toBe('failed')
+    expect(checkNode('24.1.0').verdict).toBe('ok')
+    expect(checkFolder(dir, 'power').verdict).toBe('ok')
+    expect(checkFolder(join(dir, 'a/b/c'), 'power').detail).toContain('is made at the first start')
+    expect(checkFolder('/proc/none', 'power').verdict).toBe('failed')
+    expect(checkFolder('/proc/none', 'memory').verdict).toBe('note')
+    expect(checkDisk({ data_dir: dir, retention: { logs: 0, bytes: Number.MAX_SAFE_INTEGER } }).verdict).toBe('note')
+    expect(checkDisk({ data_dir: '/proc', retention: { logs: 0, bytes: 1 } }).verdict).toBe('failed')
+  })
+
+  it('tells its own ports from those of others', async () => {
+    const answers = ['hello', '{"error":{"code":"missing_api_key"}}']
+    for (const [i, text] of answers.entries()) {
+      const server = createServer((_request, response) => response.end(text))
+      await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+      const { port } = server.address() as AddressInfo
+      expect((await checkPort('port', '127.0.0.1', port)).verdict).toBe(i === 0 ? 'failed' : 'ok')
+      server.closeAllConnections()
+      await new Promise((done) => server.close(done))
+      expect((await checkPort('port', '127.0.0.1', port)).detail).toContain('is free')
+    }
+  })
+
+  it('asks every provider, and closes it', async () => {
+    let closed = 0
+    const provider = (check: () => Promise<{ ok: boolean; detail: string }>) => ({ check, close: () => void closed++ })
+    const checks = await checkAll(
+      config(`port: 0\ndata_dir: ${dir}\nmodels: [{ name: a, provider: openai-compatible, base_url: "http://127.0.0.1:1", ca_file: "${dir}/none.pem" }]\n`),
+      [
+        { name: 'good', provider: provider(async () => ({ ok: true, detail: 'fine' })) },
+        { name: 'bad', provider: provider(async () => ({ ok: false, detail: 'refused' })) },
+        { name: 'broken', provider: provider(async () => Promise.reject(new Error('bug'))) },
+      ],
+    )
+    const verdicts = Object.fromEntries(checks.map((check) => [check.name, check.verdict]))
+    expect(verdicts).toMatchObject({ node: 'ok', data_dir: 'ok', port: 'ok', good: 'ok', bad: 'failed', broken: 'failed', 'a: ca_file': 'failed' })
+    expect(closed).toBe(3)
+  })
+})
+
+it('writes times and tables for people', () => {
+  expect([0, 1_000, 119_000, 120_000, 7_200_000, 172_800_000].map(ago)).toEqual(['now', '1 s ago', '119 s ago', '2 min ago', '2 h ago', '2 d ago'])
+  const job = {
+    id: 'job_22',
+    state: 'queued',
+    model: 'm',
+    lane: 'l',
+    conversation: null,
+    created_at: 0,
+    attempts: 0,
+    queue: { position: 3, eta_ms: null },
+    usage: null,
+    timing: null,
+    error: null,
+  }
+  expect(jobTable([job], 5_000)[1]).toBe('job_22  queued  m      l     5 s ago  -       -     3 in line')
+})

@@ -1,0 +1,66 @@
+/** Request bodies: read within the cap, then checked from the cheap to the dear before JSON.parse sees them. */
+import { isUtf8 } from 'node:buffer'
+import { SluiceError } from '../core/errors.ts'
+import { type JsonLimits, scanObject } from '../core/json.ts'
+import type { Call } from './call.ts'
+
+export type JsonRecord = Readonly<Record<string, unknown>>
+export const isRecord = (value: unknown): value is JsonRecord => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+export interface JsonBody {
+  /** As sent, without a BOM. */
+  readonly bytes: Uint8Array
+  readonly value: JsonRecord
+  /** Top-level members by their bytes, in order; of a repeated key the last one counts. */
+  readonly members: ReturnType<typeof scanObject>
+}
+
+/** Who left before the body was there gets no answer. */
+export class Aborted extends Error {}
+
+/** The whole body. Refuses by content-length before a byte is read. */
+export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
+  const { request, response } = call
+  const encoding = request.headers['content-encoding']
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new SluiceError('body_too_large')
+  if (request.headers.expect !== undefined) response.writeContinue()
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    const onData = (chunk: Buffer): void => {
+      bytes += chunk.length
+      if (bytes <= maxBytes) chunks.push(chunk)
+      else {
+        request.off('data', onData)
+        reject(new SluiceError('body_too_large'))
+      }
+    }
+    request.on('data', onData)
+    request.on('end', () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, bytes)))
+    request.on('error', () => reject(new Aborted()))
+  })
+}
+
+/** Throws invalid_json, or invalid_request for what is JSON but too deep, too wide, no object or no Unicode. */
+export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
+  if (raw.length === 0) throw new SluiceError('invalid_json', { message: 'The body is empty; a JSON object is expected.' })
+  if (!isUtf8(raw)) throw new SluiceError('invalid_json', { message: 'The body is not valid UTF-8.' })
+  const bytes = raw[0] === 0xef && raw[1] === 0xbb && raw[2] === 0xbf ? raw.subarray(3) : raw
+  const members = scanObject(bytes, limits)
+  let value: unknown
+  try {
+    value = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    throw new SluiceError('invalid_json') // the cause would quote the body
+  }
+  if (!isRecord(value)) throw new SluiceError('invalid_request', { message: 'The body must be a JSON object.' })
+  if (hasLoneSurrogate(bytes, value)) throw new SluiceError('invalid_json', { message: 'The body has a \\u escape that is half of a surrogate pair.' })
+  return { bytes, value, members }
+}
+
+/** JSON.stringify writes pairs as characters and lone halves as escapes. Only bodies with such escapes pay for it. */
+function hasLoneSurrogate(bytes: Buffer, value: JsonRecord): boolean {
+  if (!bytes.includes('\\ud') && !bytes.includes('\\uD')) return false
+  return /\\ud[89a-f]/.test(JSON.stringify(value).replaceAll('\\\\', ''))
+}

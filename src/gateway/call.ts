@@ -1,0 +1,125 @@
+/** One HTTP request under way, and how it is answered. */
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Clock } from '../core/clock.ts'
+import { SluiceError } from '../core/errors.ts'
+import type { ApiKey } from '../core/ports.ts'
+import { type Bytes, toBytes } from '../core/record.ts'
+
+export type Headers = Readonly<Record<string, string>>
+const NO_HEADERS: Headers = {}
+
+/** Refusals without a time of their own say this. */
+const RETRY_AFTER_MS = 1_000
+/** A body this small, still on its way when its request is refused, is read and dropped; a larger one costs the connection. */
+const DROPPED_BODY_BYTES = 64 * 1024
+/** How long a refused sender may go on sending, so that it can read the answer: a close with unread bytes is a reset. */
+const LINGER_MS = 2_000
+
+export class Call {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly requestId: string
+  readonly cors: Headers
+  readonly clock: Clock
+  key: ApiKey | null = null
+  params: Readonly<Record<string, string>> = NO_HEADERS
+  query: Readonly<Record<string, unknown>> = NO_HEADERS
+
+  constructor(request: IncomingMessage, response: ServerResponse, requestId: string, cors: Headers, clock: Clock) {
+    this.request = request
+    this.response = response
+    this.requestId = requestId
+    this.cors = cors
+    this.clock = clock
+  }
+
+  /** A header's value; of repeated ones the first, or their list as node joins it. */
+  header(name: string): string | undefined {
+    const value = this.request.headers[name]
+    return Array.isArray(value) ? value[0] : value
+  }
+
+  /** A query parameter; undefined when it is absent, an error when it is said twice. */
+  parameter(name: string): string | undefined {
+    const value = this.query[name]
+    if (value === undefined || typeof value === 'string') return value
+    throw new SluiceError('invalid_request', { param: name, message: `The query says "${name}" more than once.` })
+  }
+
+  /** Whole and in range, or undefined when absent. */
+  integer(name: string, min: number, max: number): number | undefined {
+    const text = this.parameter(name)
+    if (text === undefined) return undefined
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+    if (value >= min && value <= max) return value
+    throw new SluiceError('invalid_request', { param: name, message: `"${name}" must be a whole number from ${min} to ${max}.` })
+  }
+
+  /** Headers that every answer carries. */
+  headers(more: Headers = NO_HEADERS): Record<string, string> {
+    return { 'x-request-id': this.requestId, ...this.cors, ...more }
+  }
+
+  json(status: number, value: unknown, more: Headers = NO_HEADERS): void {
+    this.bytes(status, toBytes(JSON.stringify(value)), more)
+  }
+
+  /** `body`: JSON. */
+  bytes(status: number, body: Bytes, more: Headers = NO_HEADERS): void {
+    const { response } = this
+    if (response.headersSent || response.destroyed) return
+    const head = ['content-type', 'application/json; charset=utf-8', 'content-length', String(body.length), 'cache-control', 'no-store', 'x-request-id', this.requestId]
+    for (const name in this.cors) head.push(name, this.cors[name])
+    for (const name in more) head.push(name, more[name])
+    response.writeHead(status, head)
+    response.end(body, 'latin1')
+  }
+
+  empty(status: number, more: Headers = NO_HEADERS): void {
+    const { response } = this
+    if (response.headersSent || response.destroyed) return
+    response.writeHead(status, this.headers(more))
+    response.end()
+  }
+
+  error(error: SluiceError, more: Headers = NO_HEADERS): void {
+    const { request, response } = this
+    if (response.headersSent || response.destroyed) return
+    const body = errorBody(error)
+    const headers = { ...retryHeaders(error), ...more }
+    const { socket } = response
+    if (!hasLargeBodyToCome(request) || socket === null) {
+      this.bytes(error.status, body, headers)
+      return
+    }
+    socket.end(rawAnswer(error.status, body, this.headers(headers)), 'latin1')
+    request.resume()
+    const cut = this.clock.after(LINGER_MS, () => socket.destroy())
+    socket.once('close', cut)
+  }
+}
+
+/** A call whose key is known. */
+export type KeyCall = Call & { readonly key: ApiKey }
+
+export const errorBody = (error: SluiceError): Bytes => toBytes(JSON.stringify({ error: error.wire }))
+
+function retryHeaders(error: SluiceError): Headers {
+  const refused = error.retryable && (error.status === 429 || error.status === 503 || error.status === 507)
+  const afterMs = error.retryAfterMs ?? (refused ? RETRY_AFTER_MS : undefined)
+  if (afterMs === undefined) return NO_HEADERS
+  const ms = Math.max(1, Math.ceil(afterMs))
+  return { 'retry-after': String(Math.ceil(ms / 1000)), 'retry-after-ms': String(ms), ...(error.code === 'draining' ? { connection: 'close' } : {}) }
+}
+
+function hasLargeBodyToCome(request: IncomingMessage): boolean {
+  if (request.complete) return false
+  return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > DROPPED_BODY_BYTES
+}
+
+/** The whole answer as bytes for the socket, for where node's own ServerResponse does not reach. Ends the connection. */
+export function rawAnswer(status: number, body: Bytes, headers: Headers): Bytes {
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${body.length}\r\n`
+  for (const name in headers) if (name !== 'connection') head += `${name}: ${headers[name]}\r\n`
+  return `${head}connection: close\r\n\r\n${body}`
+}

@@ -1,0 +1,87 @@
+/** What the gateway is handed: the ports it calls, and its settings. */
+import type { Clock } from '../core/clock.ts'
+import type { Emit } from '../core/facts.ts'
+import type { Ids } from '../core/ids.ts'
+import type { JobKind } from '../core/job.ts'
+import type { Conversations, Delivery, Engine, Keys, Queue, TokenLog } from '../core/ports.ts'
+
+export interface PublicModel {
+  readonly id: string
+  /** Seconds since 1970. */
+  readonly created: number
+  readonly ownedBy: string
+}
+
+export interface Models {
+  /** By the public name; null when there is none. */
+  resolve(name: string): { readonly pool: string; readonly kinds: readonly JobKind[] } | null
+  list(): readonly PublicModel[]
+}
+
+export interface GatewayOptions {
+  readonly maxBodyBytes: number
+  /** Nesting of a JSON body. */
+  readonly maxDepth: number
+  /** Keys of one request, over all depths. */
+  readonly maxKeys: number
+  /** Origins whose pages may call; "*" = all. */
+  readonly corsOrigins: readonly string[]
+  /** For all headers of a request, from the connection's start or the last request's end. */
+  readonly headersTimeoutMs: number
+  /** For a whole request, its body included. */
+  readonly requestTimeoutMs: number
+  readonly keepAliveMs: number
+  /** How often the two time-outs are looked at. */
+  readonly connectionCheckMs: number
+  readonly maxHeaderBytes: number
+  readonly maxConnections: number
+  /** Requests under way at once by one key, open streams included. */
+  readonly maxRequestsPerKey: number
+  /** Refused keys a minute from one address; beyond them it is told 429. Good keys never count. */
+  readonly badKeysPerMinute: number
+  /** How long a job that nobody reads any more goes on (`on_disconnect: cancel`). */
+  readonly disconnectGraceMs: number
+  /** A stream's headers are sent at the latest after this. */
+  readonly headersAfterMs: number
+  readonly maxReadersPerJob: number
+  /** Default deadlines of a plain POST, and of all other jobs. */
+  readonly plainDeadlineMs: number
+  readonly jobDeadlineMs: number
+  /** SHA-256 of the admin key, base64url; null: nobody is an operator here. */
+  readonly adminKeyDigest: string | null
+  /** True when all keys are minted by us: those with a wrong checksum are refused unseen. False when the operator seeded one of their own making. */
+  readonly keysHaveChecksums: boolean
+}
+
+export interface GatewayDeps {
+  readonly queue: Queue
+  readonly log: TokenLog
+  readonly conversations: Conversations
+  readonly keys: Keys
+  readonly health: Engine['health']
+  readonly eraseTenant: Engine['eraseTenant']
+  readonly stats: Engine['stats']
+  readonly models: Models
+  readonly delivery: Delivery
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly emit: Emit
+  /** Something unforeseen was thrown while a request was answered: for the operator's log. */
+  readonly onFault: (error: unknown, requestId: string) => void
+  readonly options: GatewayOptions
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface Gateway {
+  /** Port 0 = any free one. Rejects with the system's error (EADDRINUSE). */
+  listenPublic(host: string, port: number): Promise<Address>
+  listenAdmin(host: string, port: number): Promise<Address>
+  /** From now on every request is answered 503 with `retry-after`, and connections end with their answers; those under way go on. */
+  drain(): void
+  /** Drains, waits for open answers at most `withinMs`, then cuts the rest. Safe to repeat. */
+  close(withinMs?: number): Promise<void>
+}

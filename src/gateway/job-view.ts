@@ -1,0 +1,46 @@
+/** A job as clients see it. */
+import type { Job, Place } from '../core/job.ts'
+import type { ApiKey, ConversationInfo } from '../core/ports.ts'
+import { wireTiming, wireUsage } from '../core/wire.ts'
+
+export const jobView = (job: Job, place: Place | null, head: number): Record<string, unknown> => ({
+  id: job.id,
+  object: 'job',
+  state: job.state,
+  model: job.model,
+  lane: job.wishes.lane ?? null,
+  conversation: job.wishes.conversation ?? null,
+  pool: job.wishes.pool,
+  priority: job.wishes.priority,
+  created_at: Math.floor(job.acceptedAtMs / 1000),
+  ended_at: job.endedAtMs === undefined ? null : Math.floor(job.endedAtMs / 1000),
+  attempts: job.attempts,
+  metadata: job.metadata ?? {},
+  ...(job.redriveOf === undefined ? {} : { redrive_of: job.redriveOf }),
+  queue: place === null || place.position === 0 ? null : { position: place.position, tokens_ahead: place.tokensAhead, eta_ms: place.etaMs ?? null },
+  usage: job.usage === undefined ? null : wireUsage(job.usage),
+  timing: job.timing === undefined ? null : wireTiming(job.timing),
+  error: job.error ?? null,
+  cursor: `${job.epoch}-${head}`,
+  events: `/v1/jobs/${job.id}/events`,
+})
+
+export const keyView = (key: ApiKey): Record<string, unknown> => ({
+  id: key.id,
+  object: 'key',
+  tenant: key.tenant,
+  name: key.name,
+  hint: key.hint,
+  created_at: Math.floor(key.createdAtMs / 1000),
+  expires_at: key.expiresAtMs === undefined ? null : Math.floor(key.expiresAtMs / 1000),
+  revoked_at: key.revokedAtMs === undefined ? null : Math.floor(key.revokedAtMs / 1000),
+})
+
+export const conversationView = (info: ConversationInfo): Record<string, unknown> => ({
+  id: info.id,
+  object: 'conversation',
+  name: info.name,
+  turns: info.turns,
+  created_at: Math.floor(info.createdAtMs / 1000),
+  updated_at: Math.floor(info.updatedAtMs / 1000),
+})

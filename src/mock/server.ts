@@ -1,0 +1,182 @@
+/**
+ * A stand-alone OpenAI-compatible upstream with scripted latency and faults, for users' tests and ours. It keeps a ledger of its own.
+ * What it does is in the model's name, so that it survives every gateway:
+ *
+ *   mock-n200-d20-f50   200 tokens (10), 20 ms apart (0), the first after 50 ms (0)
+ *   eN answer with status N    kN drop the connection after N tokens    sN fall silent after N    gN garbage after N
+ *   hN an error event after N  x0 no [DONE]    u0 usage only if asked for    bN tokens a write (1)
+ *
+ * Token i reads " tok00000i.TTTTTTTTTTTTT": its index, and the monotonic microsecond of its sending.
+ */
+import { hash } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { type Clock, systemClock } from '../core/clock.ts'
+
+export interface MockOptions {
+  /** 0 = any free one. */
+  readonly port: number
+  readonly host?: string
+  /** 429 above so many calls at once. */
+  readonly slots?: number
+  /** Keep the bodies received, for `bodies()`. */
+  readonly keepBodies?: boolean
+  readonly clock?: Clock
+}
+
+export interface MockStats {
+  readonly requests: number
+  readonly refused: number
+  readonly active: number
+  readonly peak: number
+  readonly aborted: number
+  readonly tokens: number
+  /** Tokens of the calls whose usage was reported: what is to be charged. */
+  readonly reportedTokens: number
+}
+
+export interface MockServer {
+  readonly url: string
+  readonly stats: MockStats
+  /** Of all calls, in order. */
+  bodies(): Promise<readonly string[]>
+  close(): Promise<void>
+}
+
+interface Script {
+  readonly [letter: string]: number | undefined
+}
+
+const PROMPT_TOKENS = 19
+
+export async function startMock(options: MockOptions): Promise<MockServer> {
+  const clock = options.clock ?? systemClock
+  const stats = { requests: 0, refused: 0, active: 0, peak: 0, aborted: 0, tokens: 0, reportedTokens: 0 }
+  const bodies: string[] = []
+
+  const server = createServer((request, response) => {
+    const path = (request.url ?? '/').split('?')[0]
+    if (request.method === 'GET') {
+      if (path === '/stats') return json(response, 200, stats)
+      if (path === '/bodies') return json(response, 200, bodies)
+      if (path.endsWith('/models')) return json(response, 200, { object: 'list', data: [{ id: 'mock-n10', object: 'model', created: 1750000000, owned_by: 'mock' }] })
+      return json(response, 404, { error: { message: 'no such route', type: 'invalid_request_error', param: null, code: null } })
+    }
+    const parts: Buffer[] = []
+    request.on('data', (part: Buffer) => parts.push(part))
+    request.on('end', () => answer(request, response, Buffer.concat(parts).toString('utf8'), path))
+  })
+
+  function answer(_request: IncomingMessage, response: ServerResponse, text: string, path: string): void {
+    let body: { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; input?: unknown }
+    try {
+      body = JSON.parse(text) as typeof body
+    } catch {
+      return json(response, 400, { error: { message: 'not JSON', type: 'invalid_request_error', param: null, code: null } })
+    }
+    if (options.keepBodies === true) bodies.push(text)
+    if (options.slots !== undefined && stats.active >= options.slots) {
+      stats.refused++
+      response.setHeader('retry-after-ms', '200')
+      return json(response, 429, { error: { message: `all ${options.slots} slots are taken`, type: 'rate_limit_error', param: null, code: 'rate_limit_exceeded' } })
+    }
+    stats.requests++
+    stats.active++
+    stats.peak = Math.max(stats.peak, stats.active)
+    let over = false
+    const leave = (): void => {
+      if (over) return
+      over = true
+      stats.active--
+      if (!response.writableFinished) stats.aborted++
+    }
+    response.on('close', leave)
+    response.on('finish', leave)
+    const script = parseScript(body.model ?? '')
+    if (script['e'] !== undefined) {
+      clock.after(script['f'] ?? 0, () => json(response, script['e'] ?? 500, { error: { message: `mock error ${script['e']}`, type: 'mock_error', param: null, code: null } }))
+      return
+    }
+    if (path.endsWith('/embeddings')) return embeddings(response, body)
+    if (body.stream === true) stream(response, body.model ?? 'mock', script, script['u'] !== 0 || body.stream_options?.include_usage === true)
+    else whole(response, body.model ?? 'mock', script)
+  }
+
+  const head = (model: string): string => `{"id":"chatcmpl-mock-${stats.requests}","object":"chat.completion.chunk","created":1750000000,"model":${JSON.stringify(model)},"system_fingerprint":"fp_mock","choices":[`
+  const usage = (n: number): object => ({ prompt_tokens: PROMPT_TOKENS, completion_tokens: n, total_tokens: PROMPT_TOKENS + n, prompt_tokens_details: { cached_tokens: 0 } })
+  const token = (i: number): string => ` tok${String(i).padStart(6, '0')}.${String(Math.floor(clock.monoMs() * 1000)).padStart(13, '0')}`
+
+  function stream(response: ServerResponse, model: string, script: Script, sayUsage: boolean): void {
+    const count = script['n'] ?? 10
+    const start = head(model)
+    const event = (delta: string, finish = 'null'): string => `data: ${start}{"index":0,"delta":${delta},"logprobs":null,"finish_reason":${finish}}]}\n\n`
+    let next = 0
+    const begin = (): void => {
+      response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' })
+      response.write(event('{"role":"assistant","content":"","refusal":null}'))
+      step()
+    }
+    const step = (): void => {
+      if (response.destroyed) return
+      let text = ''
+      for (let b = 0; b < (script['b'] ?? 1) && next < count; b++) {
+        if (next === script['k']) return void (text === '' ? response.destroy() : response.write(text, () => response.destroy()))
+        if (next === script['s']) return void response.write(text)
+        if (next === script['g']) return void response.end(`${text}data: {"half": \n\n`)
+        if (next === script['h']) return void response.end(`${text}data: {"error":{"message":"mock in-band error","type":"server_error","code":503}}\n\n`)
+        text += event(`{"content":"${token(next++)}"}`)
+        stats.tokens++
+      }
+      if (next < count) {
+        response.write(text)
+        clock.after(script['d'] ?? 0, step)
+        return
+      }
+      if (sayUsage) stats.reportedTokens += count
+      response.end(`${text}${event('{}', '"stop"')}${sayUsage ? `data: ${start}],"usage":${JSON.stringify(usage(count))}}\n\n` : ''}${script['x'] === 0 ? '' : 'data: [DONE]\n\n'}`)
+    }
+    clock.after(script['f'] ?? 0, begin)
+  }
+
+  function whole(response: ServerResponse, model: string, script: Script): void {
+    const count = script['n'] ?? 10
+    clock.after((script['f'] ?? 0) + count * (script['d'] ?? 0), () => {
+      let content = ''
+      for (let i = 0; i < count; i++) content += token(i)
+      stats.tokens += count
+      stats.reportedTokens += count
+      const choices = [{ index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' }]
+      json(response, 200, { id: `chatcmpl-mock-${stats.requests}`, object: 'chat.completion', created: 1750000000, model, choices, usage: usage(count) })
+    })
+  }
+
+  function embeddings(response: ServerResponse, body: { model?: string; input?: unknown }): void {
+    const inputs = Array.isArray(body.input) && typeof body.input[0] !== 'number' ? body.input : [body.input]
+    const data = inputs.map((input, index) => ({ object: 'embedding', index, embedding: [...hash('sha256', JSON.stringify(input), 'buffer').subarray(0, 8)].map((b) => (b - 127.5) / 128) }))
+    json(response, 200, { object: 'list', data, model: body.model, usage: { prompt_tokens: inputs.length * 4, total_tokens: inputs.length * 4 } })
+  }
+
+  server.listen(options.port, options.host ?? '127.0.0.1')
+  await new Promise<void>((done, failed) => {
+    server.once('listening', done)
+    server.once('error', failed)
+  })
+  const { port } = server.address() as { port: number }
+  return {
+    url: `http://${options.host ?? '127.0.0.1'}:${port}`,
+    stats,
+    bodies: async () => bodies,
+    async close() {
+      server.closeAllConnections()
+      await new Promise((done) => server.close(done))
+    },
+  }
+}
+
+const parseScript = (model: string): Script => Object.fromEntries([...(/mock((?:-[a-z]\d+)+)/.exec(model)?.[1] ?? '').matchAll(/-([a-z])(\d+)/g)].map(([, letter, value]) => [letter, Number(value)]))
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  if (response.destroyed) return
+  const text = JSON.stringify(body)
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+  response.end(text)
+}
