@@ -159,13 +159,11 @@ it('reads the same events however the bytes are split', async () => {
     fc.asyncProperty(fc.array(fc.nat(bytes.length)), async (cuts) => {
       const at = [0, ...cuts.toSorted((a, b) => a - b), bytes.length]
       const parts = at.slice(1).map((end, i) => bytes.subarray(at[i], end))
-      const events = await Array.fromAsync(
-        splitEvents(
-          (async function* () {
-            yield* parts
-          })(),
-        ),
-      )
+      const bytesOf = async function* () {
+        yield* parts
+      }
+      const events: unknown[] = []
+      for await (const event of splitEvents(bytesOf())) events.push(event)
       expect(events).toEqual(expected)
     }),
     { numRuns: 200 },
