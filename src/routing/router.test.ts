@@ -10,6 +10,7 @@ const deployment = (name: string, more: { readonly concurrent?: number; readonly
   concurrent: Infinity,
   order: 0,
   contextTokens: 8_000,
+  timeouts: { ttftMs: 1, interTokenMs: 1, totalMs: 1 },
   ...more,
 })
 const route = (name: string, ...deployments: Deployment[]): ModelRoute => ({ name, pool: 'text', kinds: ['chat'], deployments })

@@ -25,6 +25,8 @@ const LAST_ID = 255
 /** A template must share more than it costs. */
 const MIN_SHARED = 32
 const MIN_INNER = 12
+/** Middles this short are not worth a search for an inner part. */
+const MIN_SEARCHED = 26
 /** A better template must spare as much with every record. */
 const MIN_GAIN = 8
 /** Longest middle that is searched for an inner part: the search is quadratic. */
@@ -158,7 +160,7 @@ const ROWS = [new Uint16Array(MAX_SEARCHED + 1), new Uint16Array(MAX_SEARCHED + 
 
 /** The longest text common to both middles, from a quote to a quote. */
 function innerOf(a: Bytes, b: Bytes): Bytes {
-  if (a.length < MIN_INNER || b.length < MIN_INNER || a.length > MAX_SEARCHED || b.length > MAX_SEARCHED) return ''
+  if (a.length < MIN_SEARCHED || b.length < MIN_SEARCHED || a.length > MAX_SEARCHED || b.length > MAX_SEARCHED) return ''
   let longest = 0
   let endOfLongest = 0
   let [above, row]: readonly Uint16Array[] = ROWS

@@ -18,6 +18,8 @@ interface RefJob {
   rank: number | null
   worker: string
   leasedAt: number
+  /** Order of leases. */
+  leaseSeq: number
   canceling: boolean
   prompt: number
   output: number
@@ -53,6 +55,7 @@ export class Reference {
   #events: SchedulerEvent[] = []
   #seq = 0
   #turns = 0
+  #leases = 0
   #back = 0
   #front = 0
   #virtual = 0
@@ -98,7 +101,22 @@ export class Reference {
   #add(job: ScheduledJob, now: number, attempt: number): RefJob {
     this.#tenant(job)
     const state = job.notBefore > now ? 'delayed' : 'queued'
-    const added: RefJob = { job, seq: ++this.#seq, state, attempt, fails: 0, crashes: 0, notBefore: job.notBefore, rank: null, worker: '', leasedAt: 0, canceling: false, prompt: 0, output: 0 }
+    const added: RefJob = {
+      job,
+      seq: ++this.#seq,
+      state,
+      attempt,
+      fails: 0,
+      crashes: 0,
+      notBefore: job.notBefore,
+      rank: null,
+      worker: '',
+      leasedAt: 0,
+      leaseSeq: 0,
+      canceling: false,
+      prompt: 0,
+      output: 0,
+    }
     this.#jobs.push(added)
     this.#settle()
     return added
@@ -107,6 +125,7 @@ export class Reference {
   lease(worker: string, pools: readonly string[], max: number, headroom: Headroom, now: number): Array<{ id: string; attempt: number; crashes: number }> {
     this.tick(now)
     const leased: Array<{ id: string; attempt: number; crashes: number }> = []
+    const open = new Map(this.#leasable((j) => pools.length === 0 || pools.includes(j.job.pool)).map(({ job }) => [flowOf(job), job.model]))
     const noModel = new Set<string>()
     const noTenant = new Set<string>()
     const noJob = new Set<string>()
@@ -123,7 +142,7 @@ export class Reference {
         tenant.leases++
         this.#virtual = Math.max(this.#virtual, tenant.counter)
         this.#lineTurns.set(lineOf(job), ++this.#turns)
-        Object.assign(chosen, { state: 'leased', rank: null, worker, leasedAt: now, attempt: chosen.attempt + 1, canceling: false, prompt: 0, output: 0 })
+        Object.assign(chosen, { state: 'leased', rank: null, worker, leasedAt: now, leaseSeq: ++this.#leases, attempt: chosen.attempt + 1, canceling: false, prompt: 0, output: 0 })
         if (!this.#workers.has(worker)) this.#workers.set(worker, { seq: -++this.#workersMade, beatAt: -Infinity })
         this.#charge(chosen, Math.max(1, job.promptTokens), 0)
         leased.push({ id: job.id, attempt: chosen.attempt, crashes: chosen.crashes })
@@ -135,9 +154,7 @@ export class Reference {
           noTenant.add(job.tenant)
           heldBack.push({ lift: () => (tenant.floor = this.#virtual), leasedBefore: leased.length })
         } else {
-          // Every flow of the model that may be leased from now
-          const flows = new Set(this.#leasable((j) => j.job.model === job.model && (pools.length === 0 || pools.includes(j.job.pool))).map((j) => flowOf(j.job)))
-          for (const flow of flows) heldBack.push({ lift: () => this.#flowFloors.set(flow, this.#virtual), leasedBefore: leased.length })
+          for (const [flow, model] of open) if (model === job.model) heldBack.push({ lift: () => this.#flowFloors.set(flow, this.#virtual), leasedBefore: leased.length })
           noModel.add(job.model)
         }
       }
@@ -250,7 +267,11 @@ export class Reference {
 
   #due(): { readonly at: number; readonly seq: number; readonly what: RefJob | string } | undefined {
     const jobs = this.#jobs.map((what) => ({ what, seq: what.seq, at: this.#wakesAt(what) }))
-    const workers = [...this.#workers].map(([what, { seq }]) => ({ what, seq, at: Math.min(...this.#jobs.filter((j) => j.state === 'leased' && j.worker === what).map((j) => this.#leaseEnd(j))) }))
+    const workers = [...this.#workers].map(([what, { seq }]) => ({
+      what,
+      seq,
+      at: Math.min(...this.#jobs.filter((j) => j.state === 'leased' && j.worker === what).map((j) => this.#leaseEnd(j))),
+    }))
     return least(
       [...jobs, ...workers].filter((each) => each.at !== Infinity),
       (each) => each.at,
@@ -269,8 +290,7 @@ export class Reference {
 
   /** The newest lease first. */
   #loseAll(jobs: readonly RefJob[], now: number): void {
-    const order = this.#leaseOrder
-    for (const j of jobs.toSorted((a, b) => order.indexOf(b) - order.indexOf(a))) {
+    for (const j of jobs.toSorted((a, b) => b.leaseSeq - a.leaseSeq)) {
       const { id } = j.job
       this.#events.push({ type: 'revoked', id, worker: j.worker, attempt: j.attempt, reason: 'lost' })
       if (j.canceling) this.#endAlone(j, 'canceled', new SluiceError('job_canceled'))
@@ -280,15 +300,6 @@ export class Reference {
         this.#giveBack(j, now, true, now)
       }
     }
-  }
-
-  /** Leased jobs, by their lease's turn. */
-  get #leaseOrder(): readonly RefJob[] {
-    return this.#jobs.filter((j) => j.state === 'leased').toSorted((a, b) => a.leasedAt - b.leasedAt || this.#leaseTurn(a) - this.#leaseTurn(b))
-  }
-  readonly #leaseTurns = new Map<string, number>()
-  #leaseTurn(j: RefJob): number {
-    return this.#leaseTurns.get(`${j.job.id}#${j.attempt}`) ?? 0
   }
 
   pause(selector: Selector): void {
@@ -349,10 +360,8 @@ export class Reference {
   #charge(j: RefJob, prompt: number, output: number): void {
     j.prompt += prompt
     j.output += output
-    if (prompt > 0 && output === 0 && j.prompt === prompt) this.#leaseTurns.set(`${j.job.id}#${j.attempt}`, ++this.#turnOfLease)
     this.#tenant(j.job).counter += (prompt * this.#options.promptWeight + output * this.#options.outputWeight) / this.#options.weight(j.job.tenant)
   }
-  #turnOfLease = 0
 
   #giveBack(j: RefJob, notBefore: number, inFront: boolean, now: number): void {
     j.state = notBefore > now ? 'delayed' : 'queued'
