@@ -1,11 +1,14 @@
 import { defineConfig } from 'vitest/config'
 import skipped from './test/skipped.ts'
 
+/** A file for the results as JSON; .ci/run sums them. */
+const report = process.env['SLUICE_TEST_REPORT']
+
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,
-    reporters: ['default', skipped],
+    reporters: ['default', skipped, ...(report ? [['json', { outputFile: report }] as const] : [])],
   },
 })

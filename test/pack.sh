@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The package as users get it: packed, installed into an empty folder, started with npx, asked once, stopped. On an old Node it says so.
+set -eu
+repo=$(cd "$(dirname "$0")/.." && pwd)
+node24="$repo/node_modules/node/bin"
+work=$(mktemp -d)
+server=''
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
+export PATH="$node24:$PATH"
+
+cd "$repo"
+tarball=$(npm pack --silent --pack-destination "$work" | tail -n 1)
+mkdir "$work/app" && cd "$work/app"
+npm init -y >/dev/null
+npm install --silent --no-audit --no-fund "$work/$tarball"
+echo "$tarball: $(du -h "$work/$tarball" | cut -f1), $(find node_modules/sluice -type f | wc -l) files, with its dependencies $(du -sh node_modules | cut -f1)"
+
+export SLUICE_PORT SLUICE_KEY=sk-sluice-a-key-for-this-test SLUICE_ADMIN_KEY=an-admin-key-for-this-test-0123456789
+SLUICE_PORT=$(node -e 's = net.createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })')
+export SLUICE_ADMIN_PORT=$((SLUICE_PORT == 65535 ? 4101 : SLUICE_PORT + 1))
+npx --no-install sluice version
+npx --no-install sluice serve >"$work/out" 2>&1 &
+server=$!
+for _ in $(seq 100); do curl -sf "http://127.0.0.1:$SLUICE_PORT/readyz" >/dev/null && break; sleep 0.1; done
+
+answer=$(curl -sN --max-time 20 "http://127.0.0.1:$SLUICE_PORT/v1/chat/completions" -H "authorization: Bearer $SLUICE_KEY" -H 'content-type: application/json' \
+  -d '{"model": "demo", "stream": true, "max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}]}') || true
+case "$answer" in
+  *'data: [DONE]'*) echo "it streams: $(grep -c '^data:' <<<"$answer") events" ;;
+  *) cat "$work/out"; echo "no whole answer: $answer"; exit 1 ;;
+esac
+npx --no-install sluice keys list
+npx --no-install sluice jobs list
+npx --no-install sluice doctor --quiet
+
+kill -TERM "$server"
+wait "$server" && echo 'it stops when it is told to' || { cat "$work/out"; echo "it ended with $?"; exit 1; }
+server=''
+
+for old in /usr/bin/node /usr/local/bin/node; do
+  [ -x "$old" ] && [ "$("$old" -p 'parseInt(process.versions.node)')" -lt 24 ] || continue
+  if message=$("$old" node_modules/sluice/bin/sluice.js version 2>&1); then echo "Node $("$old" -v) was not refused"; exit 1; fi
+  echo "$message"
+  break
+done
