@@ -74,7 +74,7 @@ export class EmbeddedQueue implements Queue {
     const leased = found.map(({ id, attempt, crashes }) => {
       const live = all.get(id)!
       live.log.attempt = attempt
-      live.log.lease = 0
+      live.log.lease = attempt
       live.leasing = true
       live.crashes = crashes
       logs.touch(live.log)
