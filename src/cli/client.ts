@@ -3,14 +3,14 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { environmentOf, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { type Args, RefusedError, UnreachableError, UsageError } from './command.ts'
+import { type Args, FailedError, RefusedError, UnreachableError, UsageError } from './command.ts'
 
 export interface Client {
   /** Resolves with any answer below 400; throws what the server said, or RefusedError, UnreachableError. */
   call(method: string, path: string, more?: { readonly headers?: Record<string, string>; readonly body?: unknown; readonly signal?: AbortSignal }): Promise<Response>
 }
 
-export class ApiError extends Error {
+export class ApiError extends FailedError {
   readonly status: number
   readonly code: string
 

@@ -44,6 +44,8 @@ export interface Output {
 
 /** A mistake on the command line, or in the configuration. */
 export class UsageError extends Error {}
+/** It failed for a reason that is known and said. */
+export class FailedError extends Error {}
 /** The server could not be reached. */
 export class UnreachableError extends Error {}
 /** The server did not accept the key. */

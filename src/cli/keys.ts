@@ -36,13 +36,15 @@ export const command: Command = {
   },
 }
 
+const DAY_MS = 86_400_000
+
 async function create(args: Args, _rest: readonly string[], out: Output): Promise<void> {
   const days = args.option('expires-days')
   if (days !== undefined && !(Number(days) > 0)) throw new UsageError('--expires-days needs a number of days.')
   const body = {
     tenant: args.option('tenant') ?? 'default',
     ...(args.has('name') ? { name: args.option('name') } : {}),
-    ...(days === undefined ? {} : { expires_at: Math.floor(systemClock.wallMs() / 1000 + Number(days) * 86_400) }),
+    ...(days === undefined ? {} : { expires_in_ms: Number(days) * DAY_MS }),
   }
   const key = (await (await adminClient(args).call('POST', '/admin/keys', { body })).json()) as KeyInfo
   if (args.has('json')) out.print(JSON.stringify(key))

@@ -75,8 +75,12 @@ describe('against a server', () => {
     error: null,
   }
   const asked: string[] = []
+  let sent = ''
   const server = createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`)
+    request.on('data', (bytes: Buffer) => {
+      sent = bytes.toString()
+    })
     const answer = (status: number, body: unknown): void => void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (request.headers.authorization !== 'Bearer good') answer(401, { error: { code: 'invalid_api_key', message: 'The API key is not valid here.' } })
     else if (request.url!.startsWith('/v1/jobs?')) answer(200, { data: [job] })
@@ -100,7 +104,8 @@ describe('against a server', () => {
   })
 
   it('makes, lists and revokes keys', async () => {
-    const made = await run(['keys', 'create', '--name', 'ci'])
+    const made = await run(['keys', 'create', '--name', 'ci', '--expires-days', '2'])
+    expect(sent).toBe('{"tenant":"default","name":"ci","expires_in_ms":172800000}')
     expect(made).toEqual({ code: 0, out: 'sk-sluice-new\n', err: 'The key key_1 of the tenant default. It is not shown again.\n' })
     expect((await run(['keys', 'list'])).out).toMatch(/\nkey_1 +default +sk-sluice-abcd… +1970-01-01 +good +ci\n$/)
     expect(await run(['keys', 'revoke', 'key_1'])).toMatchObject({ code: 0, err: 'The key key_1 is revoked.\n' })

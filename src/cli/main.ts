@@ -2,7 +2,7 @@
 /** The command line: finds the command, runs it, and turns what it throws into a line and an exit code. */
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
-import { type Command, EXIT, type Output, RefusedError, readArgs, UnreachableError, UsageError } from './command.ts'
+import { type Command, EXIT, FailedError, type Output, RefusedError, readArgs, UnreachableError, UsageError } from './command.ts'
 
 /** Loaded when used: a start of the server waits for nothing that it does not need. */
 const COMMANDS: Readonly<Record<string, { readonly about: string; load(): Promise<{ readonly command: Command }> }>> = {
@@ -52,7 +52,7 @@ function explain(error: unknown): number {
   if (error instanceof UnreachableError) return EXIT.unreachable
   if (error instanceof RefusedError) return EXIT.refused
   // What nobody foresaw is shown whole
-  if (error instanceof Error && !(error instanceof SluiceError) && (error as NodeJS.ErrnoException).code === undefined) out.note(error.stack ?? '')
+  if (error instanceof Error && !(error instanceof SluiceError) && !(error instanceof FailedError)) out.note(error.stack ?? '')
   return EXIT.failed
 }
 

@@ -3,7 +3,7 @@
 import type { App } from '../app.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { type Args, type Command, EXIT, type Output, UsageError } from './command.ts'
+import { type Args, type Command, EXIT, FailedError, type Output, UsageError } from './command.ts'
 import { columns } from './table.ts'
 import { version } from './version.ts'
 
@@ -75,8 +75,8 @@ function stopOnSignal(app: App, out: Output): Promise<void> {
 function explained(error: unknown, config: Config): unknown {
   const { code, port } = error as NodeJS.ErrnoException & { port?: number }
   const flag = port === config.admin.port ? '--admin-port (SLUICE_ADMIN_PORT)' : '--port (SLUICE_PORT)'
-  if (code === 'EADDRINUSE') return new Error(`port ${port} is in use, perhaps by another Sluice. Choose another one with ${flag}.`, { cause: error })
-  if (code === 'EACCES' && port !== undefined) return new Error(`port ${port} may not be used by this user. Choose another one with ${flag}.`, { cause: error })
-  if (code === 'EADDRNOTAVAIL') return new Error(`this machine has no address ${config.host} (host) or ${config.admin.host} (admin.host).`, { cause: error })
+  if (code === 'EADDRINUSE') return new FailedError(`port ${port} is in use, perhaps by another Sluice. Choose another one with ${flag}.`, { cause: error })
+  if (code === 'EACCES' && port !== undefined) return new FailedError(`port ${port} may not be used by this user. Choose another one with ${flag}.`, { cause: error })
+  if (code === 'EADDRNOTAVAIL') return new FailedError(`this machine has no address ${config.host} (host) or ${config.admin.host} (admin.host).`, { cause: error })
   return error
 }
