@@ -1,0 +1,92 @@
+/** The commands against a real server: keys, jobs, and a follow that outlives a kill. */
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type Server, startServer } from './server.ts'
+
+let server: Server
+beforeAll(async () => {
+  server = await startServer('models:\n  - { name: demo, provider: demo }\n')
+})
+afterAll(() => server?.stop())
+
+interface Ran {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+/** `onText`: called with all that was printed so far. */
+function sluice(args: readonly string[], key = server.key, onText: (out: string) => void = () => {}): Promise<Ran> {
+  return new Promise((done) => {
+    const env = {
+      PATH: process.env['PATH'],
+      SLUICE_URL: server.url,
+      SLUICE_ADMIN_URL: server.adminUrl,
+      SLUICE_KEY: key,
+      SLUICE_ADMIN_KEY: server.adminKey,
+      SLUICE_DATA_DIR: join(server.dir, 'data'),
+    }
+    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/cli/main.ts'), ...args], { env })
+    let [out, err] = ['', '']
+    child.stdout.on('data', (d: Buffer) => {
+      out += d.toString()
+      onText(out)
+    })
+    child.stderr.on('data', (d: Buffer) => {
+      err += d.toString()
+    })
+    child.on('close', (code) => done({ code, out, err }))
+  })
+}
+
+async function submit(prompt: string, more: object = {}): Promise<string> {
+  const body = JSON.stringify({ request: { model: 'demo', messages: [{ role: 'user', content: prompt }] }, ...more })
+  const response = await fetch(`${server.url}/v1/jobs`, { method: 'POST', headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' }, body })
+  return ((await response.json()) as { id: string }).id
+}
+
+it('makes a key that works until it is revoked', async () => {
+  const made = JSON.parse((await sluice(['keys', 'create', '--tenant', 'team', '--name', 'ci', '--expires-days', '1', '--json'])).out) as { id: string; key: string }
+  expect((await sluice(['keys', 'list'])).out).toMatch(new RegExp(`${made.id} +team +sk-sluice-.{4}… +[0-9-]+ +until [0-9-]+ +ci`))
+  expect(await sluice(['jobs', 'list'], made.key)).toMatchObject({ code: 0 })
+  expect(await sluice(['keys', 'revoke', made.id])).toMatchObject({ code: 0 })
+  expect(await sluice(['jobs', 'list'], made.key)).toMatchObject({ code: 4, out: '' })
+  expect((await sluice(['keys', 'list'])).out).toMatch(new RegExp(`${made.id}.* revoked `))
+})
+
+it('follows a job across a kill -9 of the server, and prints its text once', async () => {
+  const id = await submit('A long one. demo: tokens=120 delay=10 ttft=20')
+  let crash: Promise<void> | null = null
+  const followed = await sluice(['jobs', 'follow', id], server.key, (out) => {
+    if (out.length > 60) crash ??= server.crash()
+  })
+  await crash
+  expect(crash).not.toBeNull()
+  const result = (await (await fetch(`${server.url}/v1/jobs/${id}/result`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as {
+    choices: Array<{ message: { content: string } }>
+  }
+  expect(followed).toMatchObject({ code: 0, err: expect.stringMatching(/\(attempt 2, continue, on .*\)\n\(done\)/) })
+  // The note of the second attempt begins a line of its own
+  expect(followed.out.replaceAll('\n', '')).toBe(result.choices[0].message.content.replaceAll('\n', ''))
+}, 30_000)
+
+it('shows, cancels and redrives', async () => {
+  const id = await submit('Never mind. demo: tokens=2000 delay=20')
+  expect((await sluice(['jobs', 'cancel', id])).code).toBe(0)
+  expect(await sluice(['jobs', 'follow', id])).toMatchObject({ code: 1, err: expect.stringContaining('canceled') })
+  expect((await sluice(['jobs', 'list', '--state', 'canceled'])).out).toContain(id)
+  const failing = await submit('Break. demo: fail=400')
+  expect(await sluice(['jobs', 'follow', failing])).toMatchObject({ code: 1, err: expect.stringContaining('provider_rejected') })
+  expect((await sluice(['jobs', 'redrive', failing])).out).toMatch(/^job_\w+ (queued|leased|waiting)\n$/)
+  expect((await sluice(['jobs', 'show', 'job_00000000000000000000000000'])).code).toBe(1)
+})
+
+it('doctor finds the running server well', async () => {
+  const { port } = new URL(server.url)
+  const { code, out } = await sluice(['doctor', '--port', port, '--admin-port', new URL(server.adminUrl).port])
+  expect(out).toContain('Sluice is running there')
+  expect(out).not.toContain(server.key)
+  expect(out).not.toContain(server.adminKey)
+  expect(code).toBe(0)
+})
