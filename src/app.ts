@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Config, ModelConfig } from './config/schema.ts'
 import { systemClock as clock, Wheel } from './core/clock.ts'
+import { armCrash } from './core/crashpoint.ts'
 import type { Fact } from './core/facts.ts'
 import { systemIds } from './core/ids.ts'
 import { editObject } from './core/json.ts'
@@ -57,6 +58,7 @@ const LAST_WORDS_MS = 1_000
 
 /** Rejects with config_invalid, or with the system's error for a port that is taken. */
 export async function startApp(config: Config, { log, keyOnStart }: StartOptions): Promise<App> {
+  armCrash(config.crash_at)
   const startedAtMs = clock.wallMs()
   const emit = (fact: Fact): void => report(log, fact)
   const wheel = new Wheel(clock)

@@ -234,6 +234,12 @@ export const settings = z.strictObject({
     .nullable()
     .prefault(null)
     .describe("Stands for the machine's boot, after which unfinished logs get a new epoch. Null: the system's own; tests set it to play a power cut."),
+  crash_at: z
+    .string()
+    .regex(/^[a-z-]+:\d+$/, 'expected POINT:N')
+    .nullable()
+    .prefault(null)
+    .describe('Die as by kill -9 at a named point, the Nth time it is passed; only for tests of recovery.'),
 })
 
 /** The settings as the parts get them: checked as a whole, and with what follows from others filled in. */

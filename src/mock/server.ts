@@ -20,7 +20,17 @@ export interface MockOptions {
   readonly slots?: number
   /** Keep the bodies received, for `bodies()`. */
   readonly keepBodies?: boolean
+  /** Keep who was answered when, for `GET /calls`. */
+  readonly keepCalls?: boolean
   readonly clock?: Clock
+}
+
+/** One call: the request's `user`, and monotonic ms. */
+export interface MockCall {
+  readonly user: string
+  readonly startMs: number
+  /** Null while it runs. */
+  readonly endMs: number | null
 }
 
 export interface MockStats {
@@ -52,12 +62,14 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
   const clock = options.clock ?? systemClock
   const stats = { requests: 0, refused: 0, active: 0, peak: 0, aborted: 0, tokens: 0, reportedTokens: 0 }
   const bodies: string[] = []
+  const calls: MockCall[] = []
 
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]
     if (request.method === 'GET') {
       if (path === '/stats') return json(response, 200, stats)
       if (path === '/bodies') return json(response, 200, bodies)
+      if (path === '/calls') return json(response, 200, calls)
       if (path.endsWith('/models')) return json(response, 200, { object: 'list', data: [{ id: 'mock-n10', object: 'model', created: 1750000000, owned_by: 'mock' }] })
       return json(response, 404, { error: { message: 'no such route', type: 'invalid_request_error', param: null, code: null } })
     }
@@ -67,7 +79,7 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
   })
 
   function answer(_request: IncomingMessage, response: ServerResponse, text: string, path: string): void {
-    let body: { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; input?: unknown }
+    let body: { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; input?: unknown; user?: string }
     try {
       body = JSON.parse(text) as typeof body
     } catch {
@@ -83,9 +95,12 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     stats.active++
     stats.peak = Math.max(stats.peak, stats.active)
     let over = false
+    const record = { user: body.user ?? '', startMs: clock.monoMs(), endMs: null as number | null }
+    if (options.keepCalls === true) calls.push(record)
     const leave = (): void => {
       if (over) return
       over = true
+      record.endMs = clock.monoMs()
       stats.active--
       if (!response.writableFinished) stats.aborted++
     }

@@ -4,6 +4,7 @@
  */
 import { foldAnswer, toMessage } from '../core/answer.ts'
 import type { Clock } from '../core/clock.ts'
+import { crashpoint } from '../core/crashpoint.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
@@ -69,6 +70,7 @@ export class Run implements ProviderSink {
   async start(): Promise<void> {
     const { job, attempt } = this.lease
     try {
+      crashpoint('after-lease')
       this.#writer = this.#deps.log.open(this.lease)
       if (this.#writer.head > 0) this.#shown = shownBy(await this.#read())
       const begin = beginAttempt(job, this.#shown, this.#deployment.provider.continues)
@@ -134,6 +136,7 @@ export class Run implements ProviderSink {
       this.#firstTokenMono = now
     }
     this.#lastTokenAtMs = now
+    crashpoint('mid-stream')
     if (records.length > 0) this.#writer!.append(records, this.#meter.tokens - before, first)
     if (this.#answerBytes > this.#deps.maxAnswerBytes) {
       this.#overflow = new SluiceError('result_too_large')
@@ -214,7 +217,9 @@ export class Run implements ProviderSink {
     this.#deps.router.release(job.id, { code, ...(end?.retryAfterMs === undefined ? {} : { retryAfterMs: end.retryAfterMs }) })
     let finished: Finished = { kind: 'fenced' }
     try {
+      crashpoint('before-finish')
       finished = await this.#deps.queue.finish(this.lease, await this.#withAnswer(outcome))
+      crashpoint('after-finish')
     } catch {
       // The store failed and says so through health; the lease stays open, and a restart takes the job up again
     }

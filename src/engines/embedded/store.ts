@@ -4,6 +4,7 @@
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock, Wheel } from '../../core/clock.ts'
+import { crashpoint } from '../../core/crashpoint.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Emit } from '../../core/facts.ts'
 import type { Disk, DiskEvents } from './disk.ts'
@@ -158,11 +159,13 @@ export class Store {
       this.#begin.run()
       for (; at < writes.length; at++) writes[at].apply()
       this.#log.write(beat)
+      crashpoint('before-commit')
       this.#commit.run()
     } catch (cause) {
       this.#undo(writes, at, cause)
       return
     }
+    crashpoint('after-commit')
     this.#time(this.#clock.monoMs() - startedAt)
     if (this.#down !== null) {
       this.#down = null
@@ -279,6 +282,7 @@ export class Store {
         numbers.walBytes = walBytes
         numbers.walMaxBytes = Math.max(numbers.walMaxBytes, walBytes)
         numbers.longestSyncMs = Math.max(numbers.longestSyncMs, ms)
+        crashpoint('after-sync')
         this.#synced = this.#syncing
         this.#syncing = 0
         const covered = this.#waiting.filter((w) => w.commit <= this.#synced)

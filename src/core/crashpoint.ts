@@ -1,0 +1,20 @@
+/**
+ * Named places where a test may have the process die, as kill -9 does: without a goodbye. Unarmed, which is always but in
+ * test/chaos, a call costs one comparison.
+ */
+export type CrashPoint = 'before-commit' | 'after-commit' | 'after-sync' | 'after-lease' | 'mid-stream' | 'before-finish' | 'after-finish'
+
+let armed: string | null = null
+let left = 0
+
+/** "after-commit:17": die at the 17th passage. Null: never. */
+export function armCrash(at: string | null): void {
+  const match = at === null ? null : /^([a-z-]+):(\d+)$/.exec(at)
+  armed = match === null ? null : match[1]
+  left = match === null ? 0 : Number(match[2])
+}
+
+export function crashpoint(point: CrashPoint): void {
+  if (armed !== point || --left > 0) return
+  process.kill(process.pid, 'SIGKILL')
+}
