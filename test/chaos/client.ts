@@ -1,0 +1,78 @@
+/** A client as it should be: retries what was not acknowledged, resumes behind the last event it applied. */
+import { Agent, type ClientRequest, request } from 'node:http'
+import type { Seen } from './history.ts'
+
+export class Http {
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: Infinity })
+  readonly url: string
+  readonly #key: string
+
+  constructor(url: string, key: string) {
+    this.url = url
+    this.#key = key
+  }
+
+  /** Rejects when the connection breaks before the answer is whole. */
+  call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<{ status: number; json: any; headers: Record<string, unknown> }> {
+    return new Promise((resolve, reject) => {
+      const sent = this.#request(method, path, headers, (response) => {
+        let text = ''
+        response.setEncoding('utf8')
+        response.on('data', (part: string) => (text += part))
+        response.on('end', () => {
+          try {
+            resolve({ status: response.statusCode!, json: text === '' ? null : JSON.parse(text), headers: response.headers })
+          } catch (error) {
+            reject(error)
+          }
+        })
+        response.on('error', reject)
+      })
+      sent.on('error', reject)
+      sent.end(body === undefined ? undefined : JSON.stringify(body))
+    })
+  }
+
+  #request(method: string, path: string, headers: Record<string, string>, on: Parameters<typeof request>[2]): ClientRequest {
+    return request(`${this.url}${path}`, { method, agent: this.#agent, headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json', ...headers } }, on)
+  }
+
+  /**
+   * Reads events, telling each as it is whole, until the stream ends or breaks. `cutAfterBytes`: destroys the connection by itself.
+   * Resolves with the status, and whether the server ended it.
+   */
+  events(method: string, path: string, body: unknown, headers: Record<string, string>, on: (event: Seen) => void, cutAfterBytes = Infinity): Promise<{ status: number; ended: boolean; headers: Record<string, unknown> }> {
+    return new Promise((resolve) => {
+      let bytes = 0
+      let rest = ''
+      const sent = request(`${this.url}${path}`, { method, agent: false, headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json', ...headers } }, (response) => {
+        const done = (ended: boolean): void => resolve({ status: response.statusCode!, ended, headers: response.headers })
+        response.setEncoding('latin1')
+        response.on('data', (part: string) => {
+          const room = cutAfterBytes - bytes
+          bytes += part.length
+          rest += part.slice(0, Math.max(0, room))
+          for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
+            const block = rest.slice(0, end).replace(/^(?::[^\n]*\n)+/, '')
+            rest = rest.slice(end + 2)
+            const field = (name: string): string => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1] ?? ''
+            if (response.statusCode === 200) on({ id: field('id'), event: field('event'), data: field('data') })
+          }
+          if (bytes >= cutAfterBytes) {
+            sent.destroy()
+            done(false)
+          }
+        })
+        response.on('end', () => done(true))
+        response.on('error', () => done(false))
+        response.on('close', () => done(false))
+      })
+      sent.on('error', () => resolve({ status: 0, ended: false, headers: {} }))
+      sent.end(body === undefined ? undefined : JSON.stringify(body))
+    })
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+}

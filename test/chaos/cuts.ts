@@ -1,0 +1,44 @@
+/** Streams cut at random bytes, five times each, and resumed by cursor: every client ends token-exact. */
+import { tokensOf } from './checker.ts'
+import { Http } from './client.ts'
+import type { Seen } from './history.ts'
+import { freePort, KEY, SluiceProcess, startUpstream } from './server.ts'
+
+export async function runCuts(streams: number, cutsEach: number): Promise<{ readonly exact: number; readonly streams: number; readonly cuts: number; readonly wrong: readonly string[] }> {
+  const upstream = await startUpstream()
+  const server = new SluiceProcess([await freePort(), await freePort()], `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1" }\nlog: { level: silent }\n`)
+  if (!(await server.start())) throw new Error(server.printed)
+  const http = new Http(server.url, KEY)
+  const wrong: string[] = []
+  let cuts = 0
+  const tokens = 60
+  const client = async (i: number): Promise<boolean> => {
+    const dialect = i % 2 === 0 ? 'chat' : 'native'
+    const seen: Seen[] = []
+    const request = { model: `mock-n${tokens}-d50-f100`, user: `s${i}`, messages: [{ role: 'user', content: `stream ${i}` }] }
+    let path: string
+    const cutAt = (): number => 200 + Math.floor(Math.random() * 3_000)
+    if (dialect === 'chat') {
+      const answer = await http.events('POST', '/v1/chat/completions', { ...request, stream: true }, {}, (e) => seen.push(e), cutAt())
+      cuts++
+      path = `${answer.headers['location'] as string}?dialect=chat`
+    } else path = ((await http.call('POST', '/v1/jobs', { request })).json as { events: string }).events
+    for (let n = 0; n < 200; n++) {
+      const at = seen.at(-1)?.id
+      const own = n < cutsEach ? cutAt() : Infinity
+      const { status, ended } = await http.events('GET', path, undefined, at === undefined ? {} : { 'last-event-id': at }, (e) => seen.push(e), own)
+      if (status === 204 || (status === 200 && ended)) break
+      if (own !== Infinity) cuts++
+    }
+    const told = tokensOf(seen.map((e) => ({ ...e, event: e.event === 'chunk' ? 'chunk' : e.event })))
+    const seqs = seen.map((e) => Number(e.id.split('-')[1]))
+    const exact = told.length === tokens && told.every((t, k) => t === k) && seqs.every((s, k) => k === 0 || s > seqs[k - 1]) && (dialect === 'chat' ? seen.at(-1)?.data === '[DONE]' : seen.at(-1)?.event === 'end')
+    if (!exact) wrong.push(`stream ${i} (${dialect}): ${told.length} tokens, last event ${seen.at(-1)?.id} ${seen.at(-1)?.data.slice(0, 60)}`)
+    return exact
+  }
+  const exact = (await Promise.all(Array.from({ length: streams }, (_, i) => client(i)))).filter(Boolean).length
+  http.close()
+  await server.remove()
+  upstream.stop()
+  return { exact, streams, cuts, wrong }
+}

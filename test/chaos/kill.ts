@@ -1,0 +1,195 @@
+/**
+ * The kill oracle: clients submit and follow over HTTP while the server is killed with -9, at random and at named points, and
+ * started again. What they saw is checked offline: 0 lost, 0 doubled, 0 out of order.
+ */
+import { check } from './checker.ts'
+import { Http } from './client.ts'
+import type { Acked, Final, History, Reader, Seen, UpstreamCall } from './history.ts'
+import { freePort, KEY, pause, SluiceProcess, startUpstream } from './server.ts'
+
+const POINTS = ['before-commit', 'after-commit', 'after-sync', 'after-lease', 'mid-stream', 'before-finish', 'after-finish']
+const LANES = 12
+const WRITERS = 4
+const FOLLOWERS = 24
+const STREAMERS = 6
+
+export interface KillReport {
+  readonly kills: number
+  readonly atPoints: number
+  readonly acked: number
+  readonly readers: number
+  readonly events: number
+  readonly resumes: number
+  readonly wrong: readonly string[]
+}
+
+/** Small and repeatable; the seed is printed. */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
+}
+
+export async function runKills(kills: number, jobs: number, seed: number): Promise<KillReport> {
+  const random = randomFrom(seed)
+  const upstream = await startUpstream()
+  const server = new SluiceProcess(
+    [await freePort(), await freePort()],
+    `models:
+  - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1" }
+queue: { max_crashes: 1000, max_queued_per_lane: 100000 }
+log: { level: silent }
+retention: { bytes: 8GiB }
+`,
+  )
+  const http = new Http(server.url, KEY)
+  const acked: Acked[] = []
+  const readers: Reader[] = []
+  const toRead: Acked[] = []
+  const places = new Map<string, number>()
+  let stopping = false
+  let resumes = 0
+  let keys = 0
+
+  const write = async (writer: number): Promise<void> => {
+    while (!stopping) {
+      // A lane belongs to one writer, so that its order of acknowledgement is known
+      const wanted = Array.from({ length: 5 + random(25) }, () => {
+        const tokens = 2 + random(10)
+        const lane = random(3) === 0 ? `lane-${writer * LANES + random(LANES)}` : null
+        return { key: `key-${keys++}`, tokens, lane }
+      })
+      const body = { jobs: wanted.map(({ key, tokens, lane }) => ({ idempotency_key: key, ...(lane === null ? {} : { lane }), request: { model: `mock-n${tokens}-d${1 + random(4)}-f${random(8)}`, user: key, messages: [{ role: 'user', content: key }] } })) }
+      // Not acknowledged: the same again, with the same keys, until it is
+      for (;;) {
+        const answer = await http.call('POST', '/v1/jobs', body).catch(() => null)
+        if (answer !== null && (answer.status === 202 || answer.status === 200)) {
+          ;(answer.json.data as Array<{ id: string }>).forEach(({ id }, i) => {
+            const { key, tokens, lane } = wanted[i]
+            const place = lane === null ? 0 : (places.get(lane) ?? 0)
+            if (lane !== null) places.set(lane, place + 1)
+            const job: Acked = { id, key, tokens, lane, place, canceled: false }
+            acked.push(job)
+            if (toRead.length < 200 && random(4) === 0) toRead.push(job)
+          })
+          break
+        }
+        if (stopping && answer !== null) return
+        await pause(20)
+      }
+      if (acked.length > 0 && random(4) === 0) {
+        const job = acked[acked.length - 1 - random(Math.min(20, acked.length))]
+        job.canceled = true
+        await http.call('POST', `/v1/jobs/${job.id}/cancel`).catch(() => null)
+      }
+      await pause(random(30))
+    }
+  }
+
+  const follow = async (): Promise<void> => {
+    while (!stopping) {
+      const job = toRead.shift()
+      if (job === undefined) {
+        await pause(10)
+        continue
+      }
+      const reader: Reader = { job: job.id, dialect: random(2) === 0 ? 'native' : 'chat', seen: [], complete: false }
+      readers.push(reader)
+      while (!reader.complete) {
+        const last = reader.seen.at(-1)?.id
+        const cut = random(3) === 0 ? 200 + random(3_000) : Infinity
+        const { status, ended } = await http.events('GET', `/v1/jobs/${job.id}/events?dialect=${reader.dialect}`, undefined, last === undefined ? {} : { 'last-event-id': last }, (e) => reader.seen.push(e), cut)
+        if (status === 204 || (status === 200 && ended && isOver(reader.seen.at(-1)))) reader.complete = true
+        // Chat says a restart as an error event; what ended otherwise before it said anything has its own status
+        else if (reader.dialect === 'chat' && status >= 400) break
+        else {
+          resumes++
+          await pause(5 + random(20))
+        }
+        if (stopping && status === 0) return
+      }
+    }
+  }
+
+  /** Plain chat streams: answered on their own connection, resumed by their location, and by the SDKs' retry when that is not known. */
+  const stream = async (): Promise<void> => {
+    while (!stopping) {
+      const key = `chat-${keys++}`
+      const body = { model: `mock-n${5 + random(30)}-d${1 + random(5)}-f5`, stream: true, user: key, messages: [{ role: 'user', content: key }] }
+      const seen: Seen[] = []
+      let path: string | null = null
+      for (let tries = 0; tries < 40; tries++) {
+        const at = seen.at(-1)?.id
+        const answer: { status: number; headers: Record<string, unknown> } =
+          path === null || at === undefined
+            ? await http.events('POST', '/v1/chat/completions', body, tries === 0 ? {} : { 'x-stainless-retry-count': '1' }, (e) => seen.push(e), random(4) === 0 ? 300 + random(5_000) : Infinity)
+            : await http.events('GET', `${path}?dialect=chat`, undefined, { 'last-event-id': at }, (e) => seen.push(e))
+        path ??= (answer.headers['location'] as string | undefined) ?? null
+        if (answer.status === 204 || isOver(seen.at(-1)) || answer.status >= 400) break
+        resumes++
+        await pause(10 + random(30))
+        if (stopping) break
+      }
+      const job = path === null ? null : path.split('/')[3]
+      if (job !== null && seen.length > 0) readers.push({ job, dialect: 'chat', seen, complete: false })
+    }
+  }
+
+  const started = await server.start()
+  if (!started) throw new Error(`the server did not start:\n${server.printed}`)
+  const work = [...Array.from({ length: WRITERS }, (_, i) => write(i)), ...Array.from({ length: FOLLOWERS }, follow), ...Array.from({ length: STREAMERS }, stream)]
+  let killed = 0
+  let atPoints = 0
+  while (killed < kills || acked.length < jobs) {
+    const dies = await Promise.race([died(server), pause(150 + random(900)).then(() => false)])
+    if (dies) atPoints++
+    else if (killed >= kills && acked.length < jobs) continue
+    await server.kill()
+    killed++
+    // Half of the lives end at a named point, the others whenever
+    const env: Record<string, string> = random(2) === 0 ? { SLUICE_CRASH_AT: `${POINTS[random(POINTS.length)]}:${1 + random(60)}` } : {}
+    while (!(await server.start(killed >= kills ? {} : env))) {
+      // It died at its point while it started: that counts as well
+      killed++
+      atPoints++
+    }
+  }
+  stopping = true
+  if (server.dead) await server.start()
+  await Promise.race([Promise.all(work), pause(20_000)])
+
+  const finals = await readFinals(http, [...new Set([...acked.map((j) => j.id), ...readers.map((r) => r.job)])])
+  const calls = (await new Http(upstream.url, '').call('GET', '/calls')).json as UpstreamCall[]
+  http.close()
+  await server.remove()
+  upstream.stop()
+  const history: History = { acked, readers, finals, calls }
+  return { kills: killed, atPoints, acked: acked.length, readers: readers.length, events: readers.reduce((n, r) => n + r.seen.length, 0), resumes, wrong: check(history) }
+}
+
+const isOver = (event: Seen | undefined): boolean => event !== undefined && (event.event === 'end' || event.data === '[DONE]' || event.data.startsWith('{"error"'))
+
+async function died(server: SluiceProcess): Promise<boolean> {
+  while (!server.dead) await pause(5)
+  return true
+}
+
+/** Waits for each to end, at most a minute in all, and reads its whole log. */
+async function readFinals(http: Http, ids: readonly string[]): Promise<Map<string, Final>> {
+  const finals = new Map<string, Final>()
+  const left = [...ids]
+  const giveUpAt = performance.now() + 60_000
+  const one = async (): Promise<void> => {
+    for (let id = left.shift(); id !== undefined; id = left.shift()) {
+      const log: Seen[] = []
+      const job = await http.call('GET', `/v1/jobs/${id}?wait_ms=${Math.max(0, Math.min(30_000, Math.floor(giveUpAt - performance.now())))}`).catch(() => null)
+      if (job?.status !== 200) continue
+      if (['done', 'failed', 'canceled', 'expired'].includes(job.json.state as string)) await http.events('GET', `/v1/jobs/${id}/events`, undefined, {}, (e) => log.push(e))
+      finals.set(id, { id, state: job.json.state as string, log })
+    }
+  }
+  await Promise.all(Array.from({ length: 16 }, one))
+  return finals
+}

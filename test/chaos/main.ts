@@ -1,0 +1,38 @@
+/** npm run test:chaos [-- --kills 100 --jobs 10000 --streams 1000 --only kill,cuts,burst --seed N] */
+import { parseArgs } from 'node:util'
+import { runBurst } from './burst.ts'
+import { runCuts } from './cuts.ts'
+import { runKills } from './kill.ts'
+
+const { values } = parseArgs({
+  options: { kills: { type: 'string', default: '100' }, jobs: { type: 'string', default: '10000' }, streams: { type: 'string', default: '1000' }, only: { type: 'string', default: 'burst,cuts,kill' }, seed: { type: 'string' } },
+})
+const only = values.only.split(',')
+let passed = 0
+let failed = 0
+function verdict(name: string, good: boolean, line: string, wrong: readonly string[] = []): void {
+  if (good) passed++
+  else failed++
+  process.stdout.write(`${good ? 'ok  ' : 'FAIL'} ${name}: ${line}\n`)
+  for (const one of wrong.slice(0, 20)) process.stdout.write(`       ${one}\n`)
+}
+
+if (only.includes('burst')) {
+  const { through, straight, providerRefused } = await runBurst(2_000, 50)
+  verdict(
+    'burst',
+    through.refused === 0 && through.failed === 0 && through.done === 2_000 && providerRefused === 0,
+    `2,000 submits at once on 50 slots: ${through.refused} refused, ${through.failed} failed, ${through.done} done in ${through.seconds.toFixed(1)} s; straight at the provider: ${straight.refused} refused, ${straight.done} done`,
+  )
+}
+if (only.includes('cuts')) {
+  const { exact, streams, cuts, wrong } = await runCuts(Number(values.streams), 5)
+  verdict('cuts', exact === streams, `${streams} streams, ${cuts} cuts: ${exact} token-exact`, wrong)
+}
+if (only.includes('kill')) {
+  const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
+  const { kills, atPoints, acked, readers, events, resumes, wrong } = await runKills(Number(values.kills), Number(values.jobs), seed)
+  verdict('kill -9', wrong.length === 0, `${kills} kills (${atPoints} at named points), ${acked} acknowledged jobs, ${readers} readers, ${events} events, ${resumes} resumes: ${wrong.length} violations (seed ${seed})`, wrong)
+}
+process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)
+process.exit(failed === 0 ? 0 : 1)

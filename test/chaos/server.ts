@@ -1,0 +1,98 @@
+/** The server under test and its upstream, as processes. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const ROOT = join(import.meta.dirname, '../..')
+export const KEY = 'sk-chaos-key'
+export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
+
+export async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((done) => probe.listen(0, '127.0.0.1', done))
+  const { port } = probe.address() as { port: number }
+  await new Promise((done) => probe.close(done))
+  return port
+}
+
+export interface Upstream {
+  readonly url: string
+  stop(): void
+}
+
+export async function startUpstream(slots?: number): Promise<Upstream> {
+  const port = await freePort()
+  const child = spawn(process.execPath, [join(ROOT, 'test/chaos/upstream.ts'), String(port), ...(slots === undefined ? [] : [String(slots)])], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await new Promise((done) => child.stdout!.once('data', done))
+  return { url: `http://127.0.0.1:${port}`, stop: () => void child.kill('SIGKILL') }
+}
+
+export class SluiceProcess {
+  readonly url: string
+  readonly adminUrl: string
+  readonly dir: string
+  readonly #ports: readonly [number, number]
+  readonly #config: string
+  #child: ChildProcess | null = null
+  readonly #env: Record<string, string>
+  printed = ''
+
+  constructor(ports: readonly [number, number], config: string, env: Record<string, string> = {}) {
+    this.#ports = ports
+    this.url = `http://127.0.0.1:${ports[0]}`
+    this.adminUrl = `http://127.0.0.1:${ports[1]}`
+    this.dir = mkdtempSync(join(tmpdir(), 'sluice-chaos-'))
+    this.#config = join(this.dir, 'sluice.yaml')
+    this.#env = env
+    mkdirSync(join(this.dir, 'data'))
+    writeFileSync(this.#config, config)
+  }
+
+  /** Resolves when it is ready, or false when it died before. */
+  async start(env: Record<string, string> = {}): Promise<boolean> {
+    const child = spawn(process.execPath, [join(ROOT, 'src/cli/main.ts'), 'serve', '--config', this.#config], {
+      env: {
+        PATH: process.env['PATH'],
+        NODE_COMPILE_CACHE: join(tmpdir(), 'sluice-chaos-cache'),
+        SLUICE_PORT: String(this.#ports[0]),
+        SLUICE_ADMIN_PORT: String(this.#ports[1]),
+        SLUICE_DATA_DIR: join(this.dir, 'data'),
+        SLUICE_KEY: KEY,
+        SLUICE_ADMIN_KEY: 'chaos-admin-key',
+        ...this.#env,
+        ...env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#child = child
+    let ready = false
+    child.stdout!.on('data', (text: Buffer) => {
+      if (text.includes('is ready')) ready = true
+    })
+    child.stderr!.on('data', (text: Buffer) => {
+      this.printed = (this.printed + text.toString()).slice(-4_000)
+    })
+    while (!ready && !this.dead) await pause(5)
+    return ready
+  }
+
+  get dead(): boolean {
+    return this.#child === null || this.#child.exitCode !== null || this.#child.signalCode !== null
+  }
+
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
+  async kill(): Promise<void> {
+    this.#child?.kill('SIGKILL')
+    while (!this.dead) await pause(2)
+  }
+
+  async remove(): Promise<void> {
+    await this.kill()
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}
