@@ -55,13 +55,16 @@ const OUTSIDERS = ['bench', 'mock']
 /** What the command line starts. */
 const CLI_SEES = ['app', 'cli', 'config', 'core', 'mock', 'bench']
 
-/** Checks `root`/src. Small tests beside the sources may import what they like. */
+/** Small tests beside the sources, and what several of them share: they may import what they like, and no source imports them. */
+const isTest = (path: string): boolean => path.endsWith('.test.ts') || path.includes('/testing/')
+
+/** Checks `root`/src. */
 export function checkArchitecture(root: string): Architecture {
   const violations: Violation[] = []
   const declared = declaredDependencies(root)
   const modules = globSync('src/**/*.ts', { cwd: root })
     .map((path) => path.split(sep).join('/'))
-    .filter((path) => !path.endsWith('.test.ts'))
+    .filter((path) => !isTest(path))
     .sort()
     .map((path) => readModule(root, path, violations))
   const folders = new Map<string, Set<string>>()
@@ -77,7 +80,7 @@ export function checkArchitecture(root: string): Architecture {
         if (!declared.has(name)) add('declared-dependencies', `${name} is not in the dependencies`)
         continue
       }
-      if (!one.target.startsWith('src/') || one.target.endsWith('.test.ts') || !existsSync(join(root, one.target))) {
+      if (!one.target.startsWith('src/') || isTest(one.target) || !existsSync(join(root, one.target))) {
         add('sources-stand-alone', `imports ${one.target}, which is no source`)
         continue
       }

@@ -15,11 +15,12 @@ npm init -y >/dev/null
 npm install --silent --no-audit --no-fund "$work/$tarball"
 echo "$tarball: $(du -h "$work/$tarball" | cut -f1), $(find node_modules/sluice -type f | wc -l) files, with its dependencies $(du -sh node_modules | cut -f1)"
 
-export SLUICE_PORT SLUICE_KEY=sk-sluice-a-key-for-this-test SLUICE_ADMIN_KEY=an-admin-key-for-this-test-0123456789
-SLUICE_PORT=$(node -e 's = net.createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })')
-export SLUICE_ADMIN_PORT=$((SLUICE_PORT == 65535 ? 4101 : SLUICE_PORT + 1))
+free_port() { node -e 's = net.createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'; }
+SLUICE_PORT=$(free_port)
+SLUICE_ADMIN_PORT=$(free_port)
+export SLUICE_PORT SLUICE_ADMIN_PORT SLUICE_KEY=sk-sluice-a-key-for-this-test SLUICE_ADMIN_KEY=an-admin-key-for-this-test-0123456789
 npx --no-install sluice version
-npx --no-install sluice serve >"$work/out" 2>&1 &
+node_modules/.bin/sluice serve >"$work/out" 2>&1 &
 server=$!
 for _ in $(seq 100); do curl -sf "http://127.0.0.1:$SLUICE_PORT/readyz" >/dev/null && break; sleep 0.1; done
 
@@ -34,7 +35,10 @@ npx --no-install sluice jobs list
 npx --no-install sluice doctor --quiet
 
 kill -TERM "$server"
-wait "$server" && echo 'it stops when it is told to' || { cat "$work/out"; echo "it ended with $?"; exit 1; }
+status=0
+wait "$server" || status=$?
+[ "$status" = 0 ] || { cat "$work/out"; echo "it ended with $status"; exit 1; }
+echo 'it stops when it is told to'
 server=''
 
 for old in /usr/bin/node /usr/local/bin/node; do

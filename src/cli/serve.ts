@@ -40,7 +40,14 @@ export function screen(app: Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'>, 
   const body = JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'Hello' }] })
   const adminKey = config.admin.key === null ? `its key: ${config.data_dir}/admin.key` : `its key: as in ${config.admin.key}`
   const about = [
-    ['API key', app.createdKey === null ? 'made before; another: sluice keys create' : `${app.createdKey}   (shown once; more: sluice keys create)`],
+    [
+      'API key',
+      app.createdKey === null
+        ? config.key === null
+          ? 'made before; another: sluice keys create'
+          : `as in ${config.key}`
+        : `${app.createdKey}   (shown once; more: sluice keys create)`,
+    ],
     ['Models', [...new Set(config.models.map((m) => m.name))].join(', ')],
     ['Admin', `${app.adminUrl}   (${adminKey})`],
     ['Data', `${config.data_dir}   (durability: ${config.durability})`],
