@@ -14,7 +14,7 @@ export interface FileText {
 /** Throws config_invalid. Messages tell the place, and nothing of the content: there may be secrets in it. */
 export function parseFile(name: string, text: string): FileText {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true })
+  const document = parseDocument(text, { lineCounter: lines, stringKeys: true })
   const at = (offset: number): string => {
     const { line, col } = lines.linePos(offset)
     return `${name}:${line}:${col}`
