@@ -190,6 +190,15 @@ describe('the data folder', () => {
     expect(readFileSync(join(dir, 'sluice.db')).equals(before)).toBe(true)
   })
 
+  test('is synced with each commit while it is opened, and by the disk thread from then on', async () => {
+    const folderOpened = openFolder(folder())
+    undo.push(() => folderOpened.release())
+    expect(folderOpened.db.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 })
+    let db!: DatabaseSync
+    await start(embedded('power', { opened: (d) => (db = d) })())
+    expect(db.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 1 })
+  })
+
   test('closed in good order keeps its epochs when the machine starts anew', async () => {
     const opened = await start(embedded('power')())
     const job = await submit(opened.engine)
@@ -253,7 +262,7 @@ describe('memory and disk', () => {
       await writer.flushed()
     }
     await eventually(() => expect(engine.stats()['segments']).toBeLessThan(70))
-    expect(engine.stats()['live_log_bytes']).toBeLessThan(400_000)
+    await eventually(() => expect(engine.stats()['live_log_bytes']).toBeLessThan(400_000))
     expect((await readAll(engine, job.id)).records).toEqual(records)
     const killed = await start(opened.reopen('kill'))
     expect((await readAll(killed.engine, job.id)).records).toEqual(records)
