@@ -21,8 +21,8 @@ export interface CallOptions {
 
 const MAX_ERROR_BYTES = 64 * 1024
 const MAX_CHOICES = 1_024
-/** What an opening chunk of an answer looks like: it names the role and says nothing yet. */
-const OPENING = /"content"\s*:\s*(?:""|null)|"choices"\s*:\s*\[\s*\]/
+/** An answer that still comes after this is one that trickles. */
+const TRICKLES_AFTER_MS = 40
 
 type Mode =
   | 'waiting'
@@ -49,6 +49,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #answerBytes = 0
   #seenEvent = false
   #lastEventAtMs = 0
+  #firstEventAtMs = 0
   /** Index of each choice seen: has it a finish reason? */
   readonly #choices = new Map<number, boolean>()
   #paused = false
@@ -158,8 +159,9 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (this.#batch.length === 0) return
     this.#lastEventAtMs = this.#options.clock.monoMs()
     this.#seenEvent = true
-    // The first text is never held back; what only opens the answer does not count
-    if (!this.#exchange!.gathers) this.#exchange!.gathers = this.#batch.length > 1 || !OPENING.test(this.#batch[0])
+    // The first text is never held back, nor is an answer that comes all at once: gathering is for those that trickle
+    if (this.#firstEventAtMs === 0) this.#firstEventAtMs = this.#lastEventAtMs
+    else if (this.#lastEventAtMs - this.#firstEventAtMs >= TRICKLES_AFTER_MS) this.#exchange!.gathers = true
     this.#flush()
   }
 
