@@ -25,6 +25,7 @@ const LAST_ID = 255
 /** A template must share more than it costs. */
 const MIN_SHARED = 32
 const MIN_INNER = 12
+const MIN_PREFIX = 8
 /** Middles this short are not worth a search for an inner part. */
 const MIN_SEARCHED = 26
 /** A better template must spare as much with every record. */
@@ -141,14 +142,15 @@ function express(t: Template, record: Bytes): Bytes {
 
 /** What two records share, cut at quotes, so that a template does not hold on to letters of one token. Null when it is too little. */
 function learn(id: number, a: Bytes, b: Bytes): Template | null {
-  // The search below is not for free: a control record and a chunk share nothing
-  if (a === b || a.charCodeAt(0) !== b.charCodeAt(0)) return null
+  if (a === b) return null
   const most = Math.min(a.length, b.length)
   let p = 0
   while (p < most && a.charCodeAt(p) === b.charCodeAt(p)) p++
   let s = 0
   while (s < most - p && a.charCodeAt(a.length - 1 - s) === b.charCodeAt(b.length - 1 - s)) s++
-  const start = b.lastIndexOf('"', p - 1) + 1
+  const start = p === 0 ? 0 : b.lastIndexOf('"', p - 1) + 1
+  // Chunks of one answer begin alike; what does not is of another kind, and the search below is quadratic
+  if (start < MIN_PREFIX) return null
   const quote = b.indexOf('"', b.length - s)
   const end = quote < 0 || s === 0 ? b.length : quote
   const inner = innerOf(a.slice(start, a.length - (b.length - end)), b.slice(start, end))
