@@ -101,7 +101,8 @@ export interface Queue {
   submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]>
   /**
    * As submit of one, for a plain POST, which was promised nothing yet: resolves when the job is committed;
-   * `power` resolves when it is power-safe. No cursor of it may be shown before.
+   * `power` resolves when it is power-safe: no cursor of a stream may be shown before. A JSON answer waits for its end, which
+   * is synced itself; then `power` resolves at once.
    */
   begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: Promise<void> }>
 

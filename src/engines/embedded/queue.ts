@@ -39,7 +39,8 @@ export class EmbeddedQueue implements Queue {
 
   async begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: Promise<void> }> {
     const result = await this.#intake.take(draft)
-    return { result, power: result.kind === 'refused' ? Promise.resolve() : this.#parts.store.synced() }
+    // What is answered in JSON shows no cursor before its end, which is synced itself
+    return { result, power: result.kind === 'refused' || !draft.stream ? Promise.resolve() : this.#parts.store.synced() }
   }
 
   async redrive(id: JobId): Promise<Submitted | null> {

@@ -41,7 +41,7 @@ export interface StoreOptions {
 }
 
 const FULL_RETRY_MS = 250
-const SYNC_SPACING_MS = 3
+const SYNC_SPACING_MS = 2
 /** Token records of a power-safe store wait at most as long for their sync. */
 const SYNC_EVERY_MS = 50
 const CHECKPOINT_BYTES = 4 << 20
