@@ -9,7 +9,7 @@ export interface JsonLimits {
   readonly maxKeys: number
 }
 
-interface Member {
+export interface Member {
   readonly key: string
   /** First byte of the key's quote. */
   readonly at: number
@@ -80,6 +80,29 @@ export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Membe
     } else if (c === COMMA && depth === 1) close(i)
   }
   return members
+}
+
+/** The items of a JSON array by their byte ranges. `json` must be valid, and an array. */
+export function scanArray(json: Uint8Array): ReadonlyArray<{ readonly start: number; readonly end: number }> {
+  const items: Array<{ start: number; end: number }> = []
+  let depth = 0
+  let start = -1
+  const close = (end: number): void => {
+    if (start < 0) return
+    while (isSpace(json[end - 1])) end--
+    items.push({ start, end })
+    start = -1
+  }
+  for (let i = 0; i < json.length; i++) {
+    const c = json[i]
+    if (depth === 1 && start < 0 && !isSpace(c) && c !== CLOSE_ARRAY && c !== COMMA) start = i
+    if (c === QUOTE) i = skipString(json, i) - 1
+    else if (c === OPEN_OBJECT || c === OPEN_ARRAY) depth++
+    else if (c === CLOSE_OBJECT || c === CLOSE_ARRAY) {
+      if (--depth === 0) close(i)
+    } else if (c === COMMA && depth === 1) close(i)
+  }
+  return items
 }
 
 function decodeKey(json: Uint8Array, start: number, end: number): string {

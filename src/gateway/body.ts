@@ -1,8 +1,8 @@
 /** Request bodies: read within the cap, then checked from the cheap to the dear before JSON.parse sees them. */
 import { isUtf8 } from 'node:buffer'
 import { SluiceError } from '../core/errors.ts'
-import { type JsonLimits, scanObject } from '../core/json.ts'
-import type { Call } from './call.ts'
+import { type JsonLimits, type Member, scanObject } from '../core/json.ts'
+import { Aborted, type Call } from './call.ts'
 
 export type JsonRecord = Readonly<Record<string, unknown>>
 export const isRecord = (value: unknown): value is JsonRecord => typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -12,17 +12,23 @@ export interface JsonBody {
   readonly bytes: Uint8Array
   readonly value: JsonRecord
   /** Top-level members by their bytes, in order; of a repeated key the last one counts. */
-  readonly members: ReturnType<typeof scanObject>
+  readonly members: readonly Member[]
 }
 
-/** Who left before the body was there gets no answer. */
-export class Aborted extends Error {}
+const JSON_TYPE = /^\s*application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
 
-/** The whole body. Refuses by content-length before a byte is read. */
+/** The body as a JSON object. Throws what readBody and parseBody throw, and unsupported_media_type. */
+export async function readJson(call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> {
+  const { 'content-type': type, 'content-encoding': encoding } = call.request.headers
+  if (type !== undefined && !JSON_TYPE.test(type)) throw new SluiceError('unsupported_media_type')
+  // Nothing is ever unpacked, so no bomb can be
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
+  return parseBody(await readBody(call, maxBytes), limits)
+}
+
+/** The whole body. A content-length over the cap is refused before a byte is read. */
 export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
   const { request, response } = call
-  const encoding = request.headers['content-encoding']
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new SluiceError('body_too_large')
   if (request.headers.expect !== undefined) response.writeContinue()
   return new Promise((resolve, reject) => {
@@ -63,4 +69,10 @@ export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
 function hasLoneSurrogate(bytes: Buffer, value: JsonRecord): boolean {
   if (!bytes.includes('\\ud') && !bytes.includes('\\uD')) return false
   return /\\ud[89a-f]/.test(JSON.stringify(value).replaceAll('\\\\', ''))
+}
+
+/** Bytes of a member's value; of a repeated key the last one's. Empty when it is absent. */
+export function memberBytes(body: Pick<JsonBody, 'bytes' | 'members'>, key: string): Uint8Array {
+  const member = body.members.findLast((m) => m.key === key)
+  return member === undefined ? body.bytes.subarray(0, 0) : body.bytes.subarray(member.valueStart, member.valueEnd)
 }

@@ -21,16 +21,21 @@ export class Call {
   readonly requestId: string
   readonly cors: Headers
   readonly clock: Clock
+  /** Monotonic ms. */
+  readonly startedAt: number
+  readonly #onFault: (error: unknown, requestId: string) => void
   key: ApiKey | null = null
   params: Readonly<Record<string, string>> = NO_HEADERS
   query: Readonly<Record<string, unknown>> = NO_HEADERS
 
-  constructor(request: IncomingMessage, response: ServerResponse, requestId: string, cors: Headers, clock: Clock) {
+  constructor(request: IncomingMessage, response: ServerResponse, requestId: string, cors: Headers, clock: Clock, onFault: (error: unknown, requestId: string) => void) {
     this.request = request
     this.response = response
     this.requestId = requestId
     this.cors = cors
     this.clock = clock
+    this.startedAt = clock.monoMs()
+    this.#onFault = onFault
   }
 
   /** A header's value; of repeated ones the first, or their list as node joins it. */
@@ -82,7 +87,11 @@ export class Call {
     response.end()
   }
 
-  error(error: SluiceError, more: Headers = NO_HEADERS): void {
+  /** Answers with what was thrown, whatever it is. What was not foreseen is told to the operator, and to the client only that it happened. */
+  fail(thrown: unknown, more: Headers = NO_HEADERS): void {
+    if (thrown instanceof Aborted) return
+    const error = SluiceError.from(thrown)
+    if (error.code === 'internal') this.#onFault(error.cause ?? error, this.requestId)
     const { request, response } = this
     if (response.headersSent || response.destroyed) return
     const body = errorBody(error)
@@ -98,6 +107,9 @@ export class Call {
     socket.once('close', cut)
   }
 }
+
+/** Who left before its request was whole gets no answer. */
+export class Aborted extends Error {}
 
 /** A call whose key is known. */
 export type KeyCall = Call & { readonly key: ApiKey }

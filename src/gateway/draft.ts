@@ -2,49 +2,87 @@
 import { hash } from 'node:crypto'
 import { SluiceError } from '../core/errors.ts'
 import type { JobDraft, JobKind } from '../core/job.ts'
-import { editObject } from '../core/json.ts'
-import { isRecord, type JsonBody, type JsonRecord } from './body.ts'
+import { editObject, scanObject } from '../core/json.ts'
+import { isRecord, type JsonBody, type JsonRecord, memberBytes } from './body.ts'
 import type { KeyCall } from './call.ts'
-import { checkChat, checkEmbedding, checkModel, estimateTokens } from './chat-request.ts'
+import { checkChat, checkEmbedding, checkModel } from './chat-request.ts'
 import type { GatewayDeps } from './deps.ts'
-import { readWishes } from './wishes.ts'
+import { headerWishes, readWishes } from './wishes.ts'
 
 const NO_WISHES: JsonRecord = {}
+const NO_HEADERS: Readonly<Record<string, string>> = {}
+
+interface Asked {
+  readonly kind: JobKind
+  readonly request: JsonRecord
+  /** What is stored and sent on. */
+  readonly bytes: Uint8Array
+  /** What the client sent for this job, wishes included: the same bytes again are the same job. */
+  readonly sent: Uint8Array
+  readonly wishes: JsonRecord
+  readonly headers: Readonly<Record<string, string>>
+  readonly plain: boolean
+  readonly isRetry: boolean
+}
 
 /** A POST of OpenAI's dialect. `plain`: it is answered on its own connection. */
 export function dialectDraft(deps: GatewayDeps, call: KeyCall, body: JsonBody, kind: JobKind, plain: boolean): JobDraft {
-  const said = body.value['sluice']
-  if (said !== undefined && !isRecord(said)) throw new SluiceError('invalid_request', { param: 'sluice', message: '"sluice" must be an object of wishes.' })
-  const bytes = said === undefined ? body.bytes : editObject(body.bytes, { sluice: null })
-  return draft(deps, call, body.value, bytes, said ?? NO_WISHES, kind, plain, (name) => call.header(name), Number(call.header('x-stainless-retry-count') ?? 0) >= 1)
+  const { headers } = call.request
+  const { sluice } = body.value
+  if (sluice !== undefined && !isRecord(sluice)) throw new SluiceError('invalid_request', { param: 'sluice', message: '"sluice" must be an object of wishes.' })
+  return draft(deps, call, {
+    kind,
+    request: body.value,
+    bytes: sluice === undefined ? body.bytes : editObject(body.bytes, { sluice: null }),
+    sent: body.bytes,
+    wishes: sluice ?? NO_WISHES,
+    headers: headerWishes(headers),
+    plain,
+    isRetry: Number(headers['x-stainless-retry-count'] ?? 0) >= 1,
+  })
 }
 
-/** One of POST /v1/jobs: `{request, endpoint?, …wishes}`. */
-export function jobDraft(deps: GatewayDeps, call: KeyCall, job: unknown, single: boolean): JobDraft {
-  if (!isRecord(job)) throw new SluiceError('invalid_request', { message: 'A job is an object with a "request".' })
-  const { request, endpoint, ...wishes } = job
+/** One of POST /v1/jobs: `{request, endpoint?, …wishes}`. Headers speak for a single job only. */
+export function jobDraft(deps: GatewayDeps, call: KeyCall, job: JsonBody, single: boolean): JobDraft {
+  const { request, endpoint, ...wishes } = job.value
   if (!isRecord(request)) throw new SluiceError('invalid_request', { param: 'request', message: '"request" must be the body of a chat completion (or of an embedding).' })
-  if (endpoint !== undefined && endpoint !== '/v1/chat/completions' && endpoint !== '/v1/embeddings') throw new SluiceError('invalid_request', { param: 'endpoint', message: '"endpoint" must be /v1/chat/completions or /v1/embeddings.' })
-  const kind = endpoint === '/v1/embeddings' ? 'embedding' : 'chat'
-  const { sluice, ...rest } = request
-  if (sluice !== undefined) throw new SluiceError('invalid_request', { param: 'request.sluice', message: 'In a job the wishes stand beside "request".' })
-  // Headers speak for one job only
-  const header = single ? (name: string) => call.header(name) : () => undefined
-  return draft(deps, call, rest, Buffer.from(JSON.stringify(rest)), wishes, kind, false, header, false)
+  if (endpoint !== undefined && endpoint !== '/v1/chat/completions' && endpoint !== '/v1/embeddings') {
+    throw new SluiceError('invalid_request', { param: 'endpoint', message: '"endpoint" must be /v1/chat/completions or /v1/embeddings.' })
+  }
+  if (request['sluice'] !== undefined) throw new SluiceError('invalid_request', { param: 'request.sluice', message: 'In a job the wishes stand beside "request".' })
+  return draft(deps, call, {
+    kind: endpoint === '/v1/embeddings' ? 'embedding' : 'chat',
+    request,
+    bytes: memberBytes(job, 'request'),
+    sent: job.bytes,
+    wishes,
+    headers: single ? headerWishes(call.request.headers) : NO_HEADERS,
+    plain: false,
+    isRetry: false,
+  })
 }
 
-function draft(deps: GatewayDeps, call: KeyCall, request: JsonRecord, bytes: Uint8Array, said: JsonRecord, kind: JobKind, plain: boolean, header: (name: string) => string | undefined, isRetry: boolean): JobDraft {
+/** An item of `jobs` with its own bytes. `value` is what they parse to. */
+export function jobItem(bytes: Uint8Array, value: unknown, maxKeys: number, maxDepth: number): JsonBody {
+  if (!isRecord(value)) throw new SluiceError('invalid_request', { message: 'A job is an object with a "request".' })
+  return { bytes, value, members: scanObject(bytes, { maxKeys, maxDepth }) }
+}
+
+function draft(deps: GatewayDeps, call: KeyCall, asked: Asked): JobDraft {
+  const { kind, request, bytes, headers, plain } = asked
+  const { options } = deps
   const model = checkModel(request)
-  if (kind === 'chat') checkChat(request)
-  else checkEmbedding(request)
+  const textBytes = kind === 'chat' ? checkChat(request) : checkEmbedding(request)
   const route = deps.models.resolve(model)
   if (route === null) throw new SluiceError('model_not_found', { param: 'model', message: `There is no model "${model}"; GET /v1/models lists them.` })
   if (!route.kinds.includes(kind)) throw new SluiceError('invalid_request', { param: 'model', message: `The model "${model}" does not do that.` })
-  const { wishes, metadata } = readWishes(said, header, { pool: route.pool, plain, plainDeadlineMs: deps.options.plainDeadlineMs, jobDeadlineMs: deps.options.jobDeadlineMs })
-  if (kind === 'embedding' && wishes.conversation !== undefined) throw new SluiceError('invalid_request', { param: 'sluice.conversation', message: 'An embedding is no part of a conversation.' })
-  const user = request['safety_identifier'] ?? request['user'] ?? header('sluice-user')
-  const options = request['stream_options']
-  const lane = wishes.lane ?? wishes.conversation
+  const { wishes, metadata } = readWishes(asked.wishes, headers, { pool: route.pool, plain, plainDeadlineMs: options.plainDeadlineMs, jobDeadlineMs: options.jobDeadlineMs })
+  if (kind === 'embedding' && wishes.conversation !== undefined)
+    throw new SluiceError('invalid_request', { param: 'sluice.conversation', message: 'An embedding is no part of a conversation.' })
+  const user = request['safety_identifier'] ?? request['user'] ?? headers['user']
+  if (typeof user === 'string' && user.length > 512)
+    throw new SluiceError('invalid_request', { param: 'sluice-user', message: '"sluice-user" must be a text of at most 512 characters.' })
+  const streamOptions = request['stream_options']
   return {
     tenant: call.key.tenant,
     keyId: call.key.id,
@@ -52,12 +90,22 @@ function draft(deps: GatewayDeps, call: KeyCall, request: JsonRecord, bytes: Uin
     kind,
     model,
     body: bytes,
-    bodyHash: hash('sha256', lane === undefined ? bytes : Buffer.concat([bytes, Buffer.from(`\n${lane}`)]), 'base64url'),
+    bodyHash: bodyHash(kind, asked.sent, headers),
     wishes,
-    isRetry,
-    stream: plain && request['stream'] === true,
-    includeUsage: isRecord(options) && options['include_usage'] === true,
-    promptTokens: estimateTokens(bytes.length),
+    isRetry: asked.isRetry,
+    stream: plain && kind === 'chat' && request['stream'] === true,
+    includeUsage: isRecord(streamOptions) && streamOptions['include_usage'] === true,
+    // About four bytes a token; fairness goes by it until the provider reports
+    promptTokens: Math.max(1, Math.ceil(textBytes / 4)),
     ...(metadata === undefined ? {} : { metadata }),
   }
+}
+
+/** Wishes in headers belong to what was asked, save the key under which it was asked. */
+function bodyHash(kind: JobKind, sent: Uint8Array, headers: Readonly<Record<string, string>>): string {
+  const { idempotency_key: _key, ...others } = headers
+  const names = Object.keys(others)
+  if (names.length === 0 && kind === 'chat') return hash('sha256', sent, 'base64url')
+  const more = JSON.stringify([kind, names.sort().map((name) => [name, others[name]])])
+  return hash('sha256', Buffer.concat([sent, Buffer.from(`\n${more}`)]), 'base64url')
 }

@@ -1,66 +1,93 @@
 /** Finds the route of a path. */
 import { SluiceError } from '../core/errors.ts'
-import type { Route } from './routes.ts'
+import { AUTH_RULES, type Route } from './route.ts'
 
-interface Found {
+export interface Found {
   readonly route: Route
   readonly params: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, unknown>>
 }
 
-const NONE: Readonly<Record<string, string>> = {}
+type Methods = Map<string, Route>
+type Params = Readonly<Record<string, string>>
+const NONE: Params = {}
 
 export class Router {
   /** Paths without parameters, by their text. */
-  readonly #exact = new Map<string, Map<string, Route>>()
-  readonly #patterns: Array<{ readonly segments: readonly string[]; readonly methods: Map<string, Route> }> = []
+  readonly #exact = new Map<string, Methods>()
+  readonly #patterns: Array<{ readonly path: string; readonly segments: readonly string[]; readonly methods: Methods }> = []
 
+  /** Throws for a route that does not say who may. */
   constructor(routes: readonly Route[]) {
     for (const route of routes) {
-      if (!route.path.includes(':')) {
-        const methods = this.#exact.get(route.path) ?? new Map<string, Route>()
-        this.#exact.set(route.path, methods.set(route.method, route))
-        continue
-      }
-      const known = this.#patterns.find((p) => p.segments.join('/') === route.path)
-      if (known) known.methods.set(route.method, route)
-      else this.#patterns.push({ segments: route.path.split('/'), methods: new Map([[route.method, route]]) })
+      const { method, path } = route
+      if (!AUTH_RULES.includes(route.auth)) throw new Error(`${method} ${path} does not say who may.`)
+      this.#methodsOf(path).set(method, route)
     }
+  }
+
+  #methodsOf(path: string): Methods {
+    if (!/[:*]/.test(path)) {
+      const methods = this.#exact.get(path) ?? new Map<string, Route>()
+      this.#exact.set(path, methods)
+      return methods
+    }
+    const known = this.#patterns.find((p) => p.path === path)
+    if (known !== undefined) return known.methods
+    const methods = new Map<string, Route>()
+    this.#patterns.push({ path, segments: path.split('/'), methods })
+    return methods
   }
 
   /** Throws route_not_found, method_not_allowed, invalid_request. HEAD is answered as GET. */
   find(method: string, target: string): Found {
     const mark = target.indexOf('?')
-    const path = mark < 0 ? target : target.slice(0, mark)
-    const match = this.#match(path)
+    const match = this.#match(mark < 0 ? target : target.slice(0, mark))
     if (match === null) throw new SluiceError('route_not_found')
     const route = match.methods.get(method === 'HEAD' ? 'GET' : method)
     if (route === undefined) throw new SluiceError('method_not_allowed')
     return { route, params: match.params, query: mark < 0 ? NONE : parseQuery(target.slice(mark + 1)) }
   }
 
+  /** What `allow` says for a path. */
   methods(target: string): readonly string[] {
-    return [...(this.#match(target.split('?', 1)[0])?.methods.keys() ?? [])]
+    const methods = [...(this.#match(target.split('?', 1)[0])?.methods.keys() ?? [])]
+    return methods.includes('GET') ? ['HEAD', ...methods] : methods
   }
 
-  #match(path: string): { readonly methods: Map<string, Route>; readonly params: Readonly<Record<string, string>> } | null {
+  #match(path: string): { readonly methods: Methods; readonly params: Params } | null {
     const exact = this.#exact.get(path)
     if (exact !== undefined) return { methods: exact, params: NONE }
-    const segments = path.split('/')
-    for (const pattern of this.#patterns) {
-      if (pattern.segments.length !== segments.length) continue
-      if (!pattern.segments.every((p, i) => (p.startsWith(':') ? segments[i] !== '' : p === segments[i]))) continue
-      const params: Record<string, string> = {}
-      for (const [i, p] of pattern.segments.entries()) if (p.startsWith(':')) params[p.slice(1)] = decode(segments[i])
-      return { methods: pattern.methods, params }
+    const said = path.split('/')
+    for (const { segments, methods } of this.#patterns) {
+      const params = matchSegments(segments, said)
+      if (params !== null) return { methods, params }
     }
     return null
   }
 }
 
-function decode(segment: string): string {
+function matchSegments(pattern: readonly string[], said: readonly string[]): Params | null {
+  const rest = pattern[pattern.length - 1].startsWith('*')
+  if (rest ? said.length < pattern.length : said.length !== pattern.length) return null
+  const params: Record<string, string> = {}
+  for (let i = 0; i < pattern.length; i++) {
+    const name = pattern[i]
+    if (name.startsWith(':')) {
+      if (said[i] === '') return null
+      params[name.slice(1)] = decode(said[i])
+    } else if (name.startsWith('*')) {
+      const text = said.slice(i).join('/')
+      if (text === '') return null
+      params[name.slice(1)] = decode(text)
+    } else if (name !== said[i]) return null
+  }
+  return params
+}
+
+function decode(text: string): string {
   try {
-    return decodeURIComponent(segment)
+    return decodeURIComponent(text)
   } catch {
     throw new SluiceError('invalid_request', { message: 'The path has a malformed escape.' })
   }
@@ -68,7 +95,7 @@ function decode(segment: string): string {
 
 /** A name said twice is a list, so that it can be refused. */
 function parseQuery(text: string): Readonly<Record<string, unknown>> {
-  const query: Record<string, unknown> = Object.create(null) as Record<string, unknown>
+  const query = Object.create(null) as Record<string, unknown>
   for (const [name, value] of new URLSearchParams(text)) query[name] = query[name] === undefined ? value : [query[name], value]
   return query
 }

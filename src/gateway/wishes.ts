@@ -1,21 +1,24 @@
 /** What a job wishes for, from the body's `sluice` member and from headers. See PROTOCOL.md section 2. */
+import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../core/errors.ts'
-import type { Wishes } from '../core/job.ts'
+import type { DisconnectPolicy, Priority, Wishes, WorkerLossPolicy } from '../core/job.ts'
 import { didYouMean } from '../core/nearest.ts'
-import { isRecord, type JsonRecord } from './body.ts'
+import type { JsonRecord } from './body.ts'
+import { labels } from './fields.ts'
 
 const NAMES = ['conversation', 'lane', 'pool', 'priority', 'delay_ms', 'deadline_ms', 'idempotency_key', 'policy', 'on_worker_loss', 'on_disconnect', 'metadata'] as const
 type Name = (typeof NAMES)[number]
-export const WISH_NAMES: ReadonlySet<string> = new Set(NAMES)
+const MEMBERS: ReadonlySet<string> = new Set(NAMES)
+/** Header → wish. `metadata` has no header; the end user has only one. */
+const HEADERS: ReadonlyMap<string, string> = new Map([...NAMES.filter((n) => n !== 'metadata'), 'user'].map((n) => [`sluice-${n.replaceAll('_', '-')}`, n]))
+const METADATA = labels(16)
+const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low']
+const POLICIES: readonly Wishes['policy'][] = ['reject', 'wait']
+const WORKER_LOSS: readonly WorkerLossPolicy[] = ['continue', 'restart', 'fail']
+const DISCONNECT: readonly DisconnectPolicy[] = ['cancel', 'continue']
 
 const MAX_NAME_CHARS = 256
 const MAX_DELAY_MS = 30 * 86_400_000
-const CHOICES: Readonly<Partial<Record<Name, readonly string[]>>> = {
-  priority: ['high', 'normal', 'low'],
-  policy: ['reject', 'wait'],
-  on_worker_loss: ['continue', 'restart', 'fail'],
-  on_disconnect: ['cancel', 'continue'],
-}
 
 export interface Defaults {
   readonly pool: string
@@ -30,29 +33,48 @@ export interface Wished {
   readonly metadata: Readonly<Record<string, string>> | undefined
 }
 
-/** `said`: the members; `header`: reads a request header. The body wins over headers. Throws invalid_request. */
-export function readWishes(said: JsonRecord, header: (name: string) => string | undefined, defaults: Defaults): Wished {
-  for (const name of Object.keys(said)) if (!WISH_NAMES.has(name)) throw new SluiceError('invalid_request', { param: `sluice.${name}`, message: `"${name}" is not a wish.${didYouMean(name, NAMES)}` })
-  const value = (name: Name): unknown => said[name] ?? header(`sluice-${name.replaceAll('_', '-')}`) ?? (name === 'idempotency_key' ? header('idempotency-key') : undefined)
+const NONE: Readonly<Record<string, string>> = {}
+
+/** Wishes said in headers, and `user`. Throws invalid_request for a `sluice-` header that is none, so that no slip goes unnoticed. */
+export function headerWishes(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
+  let said: Record<string, string> | null = null
+  for (const header in headers) {
+    const isWish = header.startsWith('sluice-')
+    if (!isWish && header !== 'idempotency-key') continue
+    const name = isWish ? HEADERS.get(header) : 'idempotency_key'
+    if (name === undefined) throw new SluiceError('invalid_request', { param: header, message: `"${header}" is not a header of ours.${didYouMean(header, HEADERS.keys())}` })
+    said ??= {}
+    // `sluice-idempotency-key` and `idempotency-key` are one; ours wins
+    if (isWish || said[name] === undefined) said[name] = String(headers[header])
+  }
+  return said ?? NONE
+}
+
+/** `said`: members of the body, which win over `headers`. Throws invalid_request. */
+export function readWishes(said: JsonRecord, headers: Readonly<Record<string, string>>, defaults: Defaults): Wished {
+  for (const name in said) {
+    if (!MEMBERS.has(name)) throw new SluiceError('invalid_request', { param: `sluice.${name}`, message: `"${name}" is not a wish.${didYouMean(name, NAMES)}` })
+  }
+  const value = (name: Name): unknown => said[name] ?? headers[name]
   const bad = (name: Name, what: string): SluiceError => new SluiceError('invalid_request', { param: `sluice.${name}`, message: `"${name}" must be ${what}.` })
 
   const text = (name: Name): string | undefined => {
     const v = value(name)
-    if (v === undefined || v === null) return undefined
+    if (v === undefined) return undefined
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
     if (typeof v !== 'string' || v === '' || v.length > MAX_NAME_CHARS || /[\x00-\x1f\x7f]/.test(v)) throw bad(name, `a text of 1 to ${MAX_NAME_CHARS} characters`)
     return v
   }
-  const choice = <T extends string>(name: Name, otherwise: T): T => {
-    const v = text(name)
+  const choice = <T extends string>(name: Name, otherwise: T, all: readonly T[]): T => {
+    const v = value(name)
     if (v === undefined) return otherwise
-    if (!CHOICES[name]?.includes(v)) throw bad(name, `one of ${CHOICES[name]?.join(', ')}`)
+    if (!all.includes(v as T)) throw bad(name, `one of ${all.join(', ')}`)
     return v as T
   }
   const ms = (name: Name, min: number): number | undefined => {
     const v = value(name)
-    if (v === undefined || v === null) return undefined
-    const n = typeof v === 'string' && /^\d+$/.test(v) ? Number(v) : v
+    if (v === undefined) return undefined
+    const n = typeof v === 'string' && /^\d{1,15}$/.test(v) ? Number(v) : v
     if (typeof n !== 'number' || !Number.isInteger(n) || n < min || n > MAX_DELAY_MS) throw bad(name, `a whole number of ms from ${min} to ${MAX_DELAY_MS}`)
     return n
   }
@@ -62,25 +84,20 @@ export function readWishes(said: JsonRecord, header: (name: string) => string | 
   if (conversation !== undefined && lane !== undefined) throw bad('lane', 'left out: a conversation is a lane of its own')
   const idempotencyKey = text('idempotency_key')
   const delayMs = ms('delay_ms', 0)
-  const keeps = idempotencyKey !== undefined || conversation !== undefined
+  const plain = defaults.plain && conversation === undefined
   const wishes: Wishes = {
     ...(lane === undefined ? {} : { lane }),
     ...(conversation === undefined ? {} : { conversation }),
     pool: text('pool') ?? defaults.pool,
-    priority: choice('priority', 'normal'),
+    priority: choice('priority', 'normal', PRIORITIES),
     ...(delayMs === undefined ? {} : { delayMs }),
-    deadlineMs: ms('deadline_ms', 1) ?? (defaults.plain && conversation === undefined ? defaults.plainDeadlineMs : defaults.jobDeadlineMs) + (delayMs ?? 0),
+    deadlineMs: ms('deadline_ms', 1) ?? (plain ? defaults.plainDeadlineMs : defaults.jobDeadlineMs) + (delayMs ?? 0),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-    policy: choice('policy', defaults.plain && conversation === undefined ? 'reject' : 'wait'),
-    onWorkerLoss: choice('on_worker_loss', 'continue'),
-    onDisconnect: choice('on_disconnect', defaults.plain && !keeps ? 'cancel' : 'continue'),
+    policy: choice('policy', plain ? 'reject' : 'wait', POLICIES),
+    onWorkerLoss: choice('on_worker_loss', 'continue', WORKER_LOSS),
+    onDisconnect: choice('on_disconnect', plain && idempotencyKey === undefined ? 'cancel' : 'continue', DISCONNECT),
   }
-  return { wishes, metadata: readMetadata(said['metadata']) }
-}
-
-function readMetadata(value: unknown): Readonly<Record<string, string>> | undefined {
-  if (value === undefined || value === null) return undefined
-  const ok = isRecord(value) && Object.keys(value).length <= 16 && Object.entries(value).every(([k, v]) => k.length <= 64 && typeof v === 'string' && v.length <= 512)
-  if (!ok) throw new SluiceError('invalid_request', { param: 'sluice.metadata', message: '"metadata" must be at most 16 pairs of texts (names to 64, values to 512 characters).' })
-  return value as Record<string, string>
+  const metadata = said['metadata'] ?? undefined
+  if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
+  return { wishes, metadata: metadata as Readonly<Record<string, string>> | undefined }
 }

@@ -1,0 +1,135 @@
+/** Jobs and their events: PROTOCOL.md sections 4 and 5. */
+import { SluiceError } from '../core/errors.ts'
+import type { JobDraft } from '../core/job.ts'
+import { scanArray } from '../core/json.ts'
+import type { Submitted } from '../core/ports.ts'
+import { type Cursor, parseCursor } from '../core/record.ts'
+import { STREAM_HEADERS, streamEvents, whenEnded } from './answers.ts'
+import { type JsonBody, memberBytes, readJson } from './body.ts'
+import type { KeyCall } from './call.ts'
+import type { GatewayDeps } from './deps.ts'
+import type { Attendance } from './disconnect.ts'
+import { jobDraft, jobItem } from './draft.ts'
+import type { Jobs } from './jobs.ts'
+import type { Route } from './route.ts'
+
+const MAX_JOBS = 1_000
+const MAX_WAIT_MS = 60_000
+/** A list of jobs may have more keys than one request: it is checked again job by job. */
+const LIST_KEYS = 10
+
+export function jobRoutes(deps: GatewayDeps, jobs: Jobs, attendance: Attendance): readonly Route[] {
+  const { queue, options, delivery } = deps
+
+  async function submit(call: KeyCall): Promise<void> {
+    const body = await readJson(call, options.maxBodyBytes, { maxDepth: options.maxDepth, maxKeys: options.maxKeys * LIST_KEYS })
+    if (body.value['jobs'] !== undefined) return submitMany(call, body)
+    const draft = jobDraft(deps, call, jobItem(body.bytes, body.value, options.maxKeys, options.maxDepth), true)
+    const [result] = await queue.submit([draft])
+    jobs.note(result, draft.model, draft.tenant)
+    if (result.kind === 'refused') throw result.error
+    call.json(result.kind === 'joined' ? 200 : 202, jobs.submitted(result), { location: `/v1/jobs/${result.job.id}/events`, 'sluice-job': result.job.id })
+  }
+
+  /** One bad job does not stop the others: each is answered in its place. */
+  async function submitMany(call: KeyCall, body: JsonBody): Promise<void> {
+    const { jobs: many, ...others } = body.value
+    const [odd] = Object.keys(others)
+    if (odd !== undefined) throw new SluiceError('invalid_request', { param: odd, message: `"${odd}" can't stand beside "jobs": wishes are each job's own.` })
+    if (!Array.isArray(many) || many.length === 0 || many.length > MAX_JOBS)
+      throw new SluiceError('invalid_request', { param: 'jobs', message: `"jobs" must be a list of 1 to ${MAX_JOBS} jobs.` })
+    const bytes = memberBytes(body, 'jobs')
+    const drafts = scanArray(bytes).map(({ start, end }, i) => draftOrRefusal(call, bytes.subarray(start, end), many[i], i))
+    const results = await queue.submit(drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)))
+    const left = results.values()
+    const answers = drafts.map((d): Submitted => (d instanceof SluiceError ? { kind: 'refused', error: d } : left.next().value!))
+    for (const [i, d] of drafts.entries()) if (!(d instanceof SluiceError)) jobs.note(answers[i], d.model, d.tenant)
+    call.json(answers.every((a) => a.kind === 'joined') ? 200 : 202, { object: 'list', data: answers.map(jobs.submitted) })
+  }
+
+  function draftOrRefusal(call: KeyCall, bytes: Uint8Array, value: unknown, i: number): JobDraft | SluiceError {
+    try {
+      return jobDraft(deps, call, jobItem(bytes, value, options.maxKeys, options.maxDepth), false)
+    } catch (thrown) {
+      if (!(thrown instanceof SluiceError)) throw thrown
+      return new SluiceError(thrown.code, { message: thrown.message, param: `jobs[${i}]${thrown.param === null ? '' : `.${thrown.param}`}` })
+    }
+  }
+
+  const waitMs = (call: KeyCall): number => call.integer('wait_ms', 0, MAX_WAIT_MS) ?? 0
+
+  return [
+    { method: 'POST', path: '/v1/jobs', auth: 'tenant', run: submit },
+    { method: 'GET', path: '/v1/jobs', auth: 'tenant', run: (call) => jobs.list(call, call.key.tenant) },
+    {
+      method: 'GET',
+      path: '/v1/jobs/:id',
+      auth: 'tenant',
+      async run(call) {
+        const job = await jobs.own(call)
+        await whenEnded(deps, attendance, call, job, waitMs(call))
+        call.json(200, await jobs.view(job.id))
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/jobs/:id/result',
+      auth: 'tenant',
+      async run(call) {
+        const job = await jobs.own(call)
+        if (await whenEnded(deps, attendance, call, job, waitMs(call))) {
+          const { status, body } = await delivery.result(job)
+          call.bytes(status, body, { 'sluice-job': job.id })
+        } else call.json(202, await jobs.view(job.id))
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/jobs/:id/events',
+      auth: 'tenant',
+      async run(call) {
+        const job = await jobs.own(call)
+        if (!/(?:^|,)\s*(?:text\/event-stream|text\/\*|\*\/\*|)\s*(?:[;,]|$)/i.test(call.header('accept') ?? '')) throw new SluiceError('not_acceptable')
+        const dialect = call.parameter('dialect') ?? 'native'
+        if (dialect !== 'native' && dialect !== 'chat') throw new SluiceError('invalid_request', { param: 'dialect', message: '"dialect" must be native or chat.' })
+        const cursor = cursorOf(call)
+        if (call.request.method === 'HEAD') call.empty(200, { ...STREAM_HEADERS, 'sluice-job': job.id })
+        else streamEvents(deps, attendance, call, job, dialect, cursor)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/jobs/:id/cancel',
+      auth: 'tenant',
+      async run(call) {
+        await jobs.cancel(call, (await jobs.own(call)).id)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/jobs/:id/redrive',
+      auth: 'tenant',
+      async run(call) {
+        await jobs.redrive(call, (await jobs.own(call)).id)
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/jobs/:id',
+      auth: 'tenant',
+      async run(call) {
+        if (!(await queue.erase((await jobs.own(call)).id))) throw new SluiceError('job_not_found')
+        call.empty(204)
+      },
+    },
+  ]
+}
+
+/** Null: from the start. An EventSource's own header wins over the address it was opened with. */
+function cursorOf(call: KeyCall): Cursor | null {
+  const said = call.header('last-event-id') || call.parameter('after') || null
+  if (said === null) return null
+  const cursor = parseCursor(said)
+  if (cursor === null) throw new SluiceError('cursor_invalid')
+  return cursor
+}

@@ -1,0 +1,70 @@
+/** What both listeners say about jobs, and do to them. */
+import { SluiceError } from '../core/errors.ts'
+import type { Job, JobState } from '../core/job.ts'
+import type { JobFilter, Submitted } from '../core/ports.ts'
+import type { Call, KeyCall } from './call.ts'
+import type { GatewayDeps } from './deps.ts'
+import { jobView } from './job-view.ts'
+
+const STATES: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased', 'done', 'failed', 'canceled', 'expired']
+const FILTERS = ['lane', 'conversation', 'model', 'before'] as const
+const MAX_LIST = 1_000
+const LIST = 20
+
+export type Jobs = ReturnType<typeof createJobs>
+
+export function createJobs(deps: GatewayDeps) {
+  const { queue, log, emit } = deps
+
+  /** Throws job_not_found. */
+  async function view(id: string): Promise<Record<string, unknown>> {
+    const job = await queue.get(id)
+    if (job === null) throw new SluiceError('job_not_found')
+    const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
+    return jobView(job, queue.place(id), page?.head ?? 0)
+  }
+
+  return {
+    view,
+    submitted: (result: Submitted): Record<string, unknown> => (result.kind === 'refused' ? { object: 'error', error: result.error.wire } : jobView(result.job, result.place, 0)),
+    /** The caller's own job; another tenant's is not there (T1). */
+    async own(call: KeyCall): Promise<Job> {
+      const job = await queue.get(call.params['id'])
+      if (job === null || job.tenant !== call.key.tenant) throw new SluiceError('job_not_found')
+      return job
+    },
+    async list(call: Call, tenant: string | undefined): Promise<void> {
+      const filter = filterOf(call, tenant)
+      const jobs = await queue.list(filter)
+      call.json(200, { object: 'list', data: jobs.map((job) => jobView(job, queue.place(job.id), 0)), has_more: jobs.length === filter.limit })
+    },
+    async cancel(call: Call, id: string): Promise<void> {
+      await queue.cancel(id)
+      call.json(202, await view(id))
+    },
+    async redrive(call: Call, id: string): Promise<void> {
+      const result = await queue.redrive(id)
+      if (result === null) throw new SluiceError('invalid_request', { message: 'Only a job that failed or expired can be redriven.' })
+      if (result.kind === 'refused') throw result.error
+      call.json(202, jobView(result.job, result.place, 0), { location: `/v1/jobs/${result.job.id}/events` })
+    },
+    /** Tells observability what became of a submit. */
+    note(result: Submitted, model: string, tenant: string): void {
+      if (result.kind === 'refused') emit({ type: 'job-refused', tenant, model, code: result.error.code })
+      else emit({ type: 'job-submitted', job: result.job.id, tenant, model, joined: result.kind === 'joined' })
+    },
+  }
+}
+
+function filterOf(call: Call, tenant: string | undefined): JobFilter {
+  const states = call.parameter('state')?.split(',') as JobState[] | undefined
+  if (states?.some((s) => !STATES.includes(s))) throw new SluiceError('invalid_request', { param: 'state', message: `"state" must be of ${STATES.join(', ')}.` })
+  const filter: Record<string, unknown> = { limit: call.integer('limit', 1, MAX_LIST) ?? LIST }
+  if (tenant !== undefined) filter['tenant'] = tenant
+  if (states !== undefined) filter['states'] = states
+  for (const name of FILTERS) {
+    const value = call.parameter(name)
+    if (value) filter[name] = value
+  }
+  return filter as unknown as JobFilter
+}

@@ -1,0 +1,49 @@
+/** OpenAI's dialect: PROTOCOL.md section 3. */
+import { SluiceError } from '../core/errors.ts'
+import type { JobKind } from '../core/job.ts'
+import { answerPlain } from './answers.ts'
+import { readJson } from './body.ts'
+import type { KeyCall } from './call.ts'
+import type { GatewayDeps, PublicModel } from './deps.ts'
+import type { Attendance } from './disconnect.ts'
+import { dialectDraft } from './draft.ts'
+import type { Jobs } from './jobs.ts'
+import type { Route } from './route.ts'
+
+export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, attendance: Attendance): readonly Route[] {
+  const { queue, options, models } = deps
+
+  const submit = (kind: JobKind) => async (call: KeyCall) => {
+    const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
+    const draft = dialectDraft(deps, call, await readJson(call, options.maxBodyBytes, options), kind, !later)
+    if (later) {
+      const [result] = await queue.submit([draft])
+      jobs.note(result, draft.model, draft.tenant)
+      if (result.kind === 'refused') throw result.error
+      call.json(202, jobs.submitted(result), { location: `/v1/jobs/${result.job.id}/events`, 'sluice-job': result.job.id, 'preference-applied': 'respond-async' })
+      return
+    }
+    const { result, power } = await queue.begin(draft)
+    jobs.note(result, draft.model, draft.tenant)
+    if (result.kind === 'refused') throw result.error
+    answerPlain(deps, attendance, call, draft, result.job, power)
+  }
+
+  return [
+    { method: 'POST', path: '/v1/chat/completions', auth: 'tenant', run: submit('chat') },
+    { method: 'POST', path: '/v1/embeddings', auth: 'tenant', run: submit('embedding') },
+    { method: 'GET', path: '/v1/models', auth: 'tenant', run: (call) => call.json(200, { object: 'list', data: models.list().map(modelView) }) },
+    {
+      method: 'GET',
+      path: '/v1/models/*id',
+      auth: 'tenant',
+      run(call) {
+        const { id } = call.params
+        if (models.resolve(id) === null) throw new SluiceError('model_not_found')
+        call.json(200, modelView(models.list().find((m) => m.id === id) ?? { id, created: 0, ownedBy: 'sluice' }))
+      },
+    },
+  ]
+}
+
+const modelView = ({ id, created, ownedBy }: PublicModel): Record<string, unknown> => ({ id, object: 'model', created, owned_by: ownedBy })

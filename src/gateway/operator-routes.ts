@@ -1,0 +1,99 @@
+/** What only the operator may: PROTOCOL.md section 6. */
+import { SluiceError } from '../core/errors.ts'
+import type { ApiKey, Selector } from '../core/ports.ts'
+import { mintKey } from './api-key.ts'
+import { readJson } from './body.ts'
+import type { Call } from './call.ts'
+import type { GatewayDeps } from './deps.ts'
+import { bad } from './fields.ts'
+import { keyView } from './job-view.ts'
+import type { Jobs } from './jobs.ts'
+import type { Route } from './route.ts'
+
+const TENANT = /^[A-Za-z0-9][\w.-]{0,63}$/
+const MAX_NAME_CHARS = 128
+const MAX_KEY_MS = 100 * 365 * 86_400_000
+const SELECTORS = ['tenant', 'lane', 'model']
+
+export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] {
+  const { queue, keys, ids, clock, options } = deps
+
+  async function addKey(call: Call): Promise<void> {
+    const { tenant = 'default', name = '', expires_in_ms: expires } = (await readJson(call, options.maxBodyBytes, options)).value
+    if (typeof tenant !== 'string' || !TENANT.test(tenant)) throw bad('tenant', '"tenant" must be 1 to 64 letters, digits, ".", "-" or "_".')
+    if (typeof name !== 'string' || name.length > MAX_NAME_CHARS) throw bad('name', `"name" must be a text of at most ${MAX_NAME_CHARS} characters.`)
+    if (expires !== undefined && !(typeof expires === 'number' && expires > 0 && expires <= MAX_KEY_MS))
+      throw bad('expires_in_ms', `"expires_in_ms" must be above 0, and ${MAX_KEY_MS} at most.`)
+    const minted = mintKey(ids)
+    const now = clock.wallMs()
+    const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
+    const key: ApiKey = { id, tenant, name, hint: minted.hint, createdAtMs: now, ...(expires === undefined ? {} : { expiresAtMs: Math.ceil(now + (expires as number)) }) }
+    await keys.add(key, minted.digest)
+    call.json(201, { ...keyView(key), key: minted.key })
+  }
+
+  async function selector(call: Call): Promise<Selector> {
+    const { value } = await readJson(call, options.maxBodyBytes, options)
+    const said = Object.entries(value)
+    for (const [name, v] of said)
+      if (!SELECTORS.includes(name) || typeof v !== 'string' || v === '') throw bad(name, `Say which by ${SELECTORS.join(', ')}, as texts; "${name}" is none of them, or no text.`)
+    if (said.length === 0) throw new SluiceError('invalid_request', { message: `Say at least one of ${SELECTORS.join(', ')}.` })
+    return value
+  }
+
+  const paused = (call: Call): void => call.json(200, { object: 'list', data: queue.paused() })
+
+  return [
+    { method: 'GET', path: '/admin/keys', auth: 'operator', run: (call) => call.json(200, { object: 'list', data: keys.list().map(keyView) }) },
+    { method: 'POST', path: '/admin/keys', auth: 'operator', run: addKey },
+    {
+      method: 'DELETE',
+      path: '/admin/keys/:id',
+      auth: 'operator',
+      async run(call) {
+        if (!(await keys.revoke(call.params['id'], clock.wallMs()))) throw new SluiceError('route_not_found', { message: 'There is no such key.' })
+        call.empty(204)
+      },
+    },
+    { method: 'GET', path: '/admin/jobs', auth: 'operator', run: (call) => jobs.list(call, call.parameter('tenant')) },
+    { method: 'POST', path: '/admin/jobs/:id/cancel', auth: 'operator', run: (call) => jobs.cancel(call, call.params['id']) },
+    { method: 'POST', path: '/admin/jobs/:id/redrive', auth: 'operator', run: (call) => jobs.redrive(call, call.params['id']) },
+    { method: 'GET', path: '/admin/pause', auth: 'operator', run: paused },
+    {
+      method: 'POST',
+      path: '/admin/pause',
+      auth: 'operator',
+      async run(call) {
+        await queue.pause(await selector(call))
+        paused(call)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/admin/resume',
+      auth: 'operator',
+      async run(call) {
+        await queue.resume(await selector(call))
+        paused(call)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/admin/purge',
+      auth: 'operator',
+      async run(call) {
+        call.json(200, { purged: await queue.purge(await selector(call)) })
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/admin/tenants/:id',
+      auth: 'operator',
+      async run(call) {
+        await deps.eraseTenant(call.params['id'])
+        call.empty(204)
+      },
+    },
+    { method: 'GET', path: '/admin/stats', auth: 'operator', run: (call) => call.json(200, { ...deps.stats(), ...queue.depth() }) },
+  ]
+}

@@ -1,0 +1,16 @@
+/** A route: what is asked for, who may, and what is done. Who may must be said; the router takes no route without it. */
+import type { Call, KeyCall } from './call.ts'
+
+/** `none`: anybody. `tenant`: an API key. `operator`: the admin key. */
+export const AUTH_RULES = ['none', 'tenant', 'operator'] as const
+export type AuthRule = (typeof AUTH_RULES)[number]
+
+interface Target {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  /** `:name` stands for one segment; `*name`, at the end, for all that are left. */
+  readonly path: string
+}
+
+export type Route =
+  | (Target & { readonly auth: 'none' | 'operator'; readonly run: (call: Call) => void | Promise<void> })
+  | (Target & { readonly auth: 'tenant'; readonly run: (call: KeyCall) => void | Promise<void> })
