@@ -11,7 +11,9 @@ import { smallLoad } from './small.ts'
 import { freePort, hasNginx, nginx, passthrough, pause, portkey, type Running, sluice, type Target } from './targets.ts'
 import { buildTools, type Measured, pinned, rssMb, runLoad, type Tools } from './tools.ts'
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '5' }, only: { type: 'string' }, json: { type: 'boolean', default: false } } })
+const { values } = parseArgs({
+  options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '5' }, only: { type: 'string' }, json: { type: 'boolean', default: false } },
+})
 const rounds = Number(values.rounds)
 const seconds = Number(values.seconds)
 const note = (text: string): void => void process.stderr.write(`${text}\n`)
@@ -49,7 +51,9 @@ try {
       try {
         const row = await measure(tools, running)
         rows.get(target.name)!.push(row)
-        note(`round ${round} ${target.name}: ${row.streamUsPerToken.toFixed(1)} µs a token, ${Math.round(row.carried)} tok/s, TTFT p99 +${row.ttftP99.toFixed(0)} ms, JSON ${row.jsonUs.toFixed(0)} µs`)
+        note(
+          `round ${round} ${target.name}: ${row.streamUsPerToken.toFixed(1)} µs a token, ${Math.round(row.carried)} tok/s, TTFT p99 +${row.ttftP99.toFixed(0)} ms, JSON ${row.jsonUs.toFixed(0)} µs`,
+        )
         if (running.adminUrl !== undefined) own.push(await measureAlone(running))
       } finally {
         await running.stop()
@@ -106,4 +110,3 @@ async function measureAlone(running: Running): Promise<Record<string, number>> {
     wal_mb: (loop['wal_max_bytes'] ?? 0) / 2 ** 20,
   }
 }
-

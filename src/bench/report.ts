@@ -35,7 +35,10 @@ export function markdown(rows: ReadonlyMap<string, readonly Row[]>, own: Readonl
       `| ${name} | ${m((r) => r.streamUsPerToken).toFixed(1)}${range} | ${(m((r) => r.carried) / 1000).toFixed(1)}k | ${m((r) => r.ttftP50).toFixed(1)} / ${m((r) => r.ttftP99).toFixed(0)} | ${m((r) => r.lagP50).toFixed(1)} / ${m((r) => r.lagP99).toFixed(0)} | ${m((r) => r.rssMb).toFixed(0)} | ${m((r) => r.unpacedUsPerToken).toFixed(1)} | ${m((r) => r.jsonUs).toFixed(0)} | ${m((r) => r.jsonP50).toFixed(2)} |`,
     )
   }
-  lines.push('', `Medians of ${first?.length ?? 0} interleaved rounds (in brackets: least and most); CPU of the server's process, all its threads; errors: ${[...rows.values()].flat().reduce((n, r) => n + r.errors, 0)}.`)
+  lines.push(
+    '',
+    `Medians of ${first?.length ?? 0} interleaved rounds (in brackets: least and most); CPU of the server's process, all its threads; errors: ${[...rows.values()].flat().reduce((n, r) => n + r.errors, 0)}.`,
+  )
   if (own.length > 0) {
     const m = (name: string): number => median(own.map((o) => o[name]))
     lines.push(

@@ -17,7 +17,11 @@ export async function smallLoad(): Promise<void> {
       Array.from({ length: STREAMS }, async () => {
         for (let i = 0; i < 3; i++) {
           const sentAt = performance.now()
-          const response = await fetch(`${running.url}/v1/chat/completions`, { method: 'POST', headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }, body: JSON.stringify({ model: 'mock-n100-d20-f50', stream: true, messages: [{ role: 'user', content: 'x' }] }) })
+          const response = await fetch(`${running.url}/v1/chat/completions`, {
+            method: 'POST',
+            headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+            body: JSON.stringify({ model: 'mock-n100-d20-f50', stream: true, messages: [{ role: 'user', content: 'x' }] }),
+          })
           let first = true
           for await (const part of response.body!.pipeThrough(new TextDecoderStream())) {
             if (first) ttfts.push(performance.now() - sentAt - 50)
@@ -29,7 +33,9 @@ export async function smallLoad(): Promise<void> {
     )
     const seconds = (performance.now() - startedAt) / 1000
     ttfts.sort((a, b) => a - b)
-    process.stdout.write(`${STREAMS} streams × 50 tok/s: ${tokens} tokens, ${Math.round(tokens / seconds)} tok/s, ${(((cpuMs(running.pid) - before) * 1000) / tokens).toFixed(1)} µs CPU a token, added TTFT p50 ${ttfts[ttfts.length >> 1].toFixed(1)} ms\n`)
+    process.stdout.write(
+      `${STREAMS} streams × 50 tok/s: ${tokens} tokens, ${Math.round(tokens / seconds)} tok/s, ${(((cpuMs(running.pid) - before) * 1000) / tokens).toFixed(1)} µs CPU a token, added TTFT p50 ${ttfts[ttfts.length >> 1].toFixed(1)} ms\n`,
+    )
   } finally {
     await running.stop()
     await mock.stop()

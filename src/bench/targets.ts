@@ -35,8 +35,8 @@ export async function freePort(): Promise<number> {
 }
 
 function launch(command: string, args: readonly string[], env: Record<string, string> = {}): ChildProcess {
-  const [run, all] = pinned(0, command, args)
-  return spawn(run, all, { stdio: 'ignore', env: { PATH: process.env['PATH'], ...env } })
+  const [run, all] = pinned(0, 'env', [...Object.entries(env).map(([name, value]) => `${name}=${value}`), command, ...args])
+  return spawn(run, all, { stdio: 'ignore' })
 }
 
 async function ended(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
@@ -49,7 +49,13 @@ async function ended(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): P
 
 async function answers(url: string): Promise<void> {
   for (let i = 0; i < 400; i++) {
-    if (await fetch(url).then(() => true, () => false)) return
+    if (
+      await fetch(url).then(
+        () => true,
+        () => false,
+      )
+    )
+      return
     await pause(10)
   }
   throw new Error(`nothing answers at ${url}`)
@@ -121,7 +127,12 @@ export function portkey(): Target | null {
       const port = await freePort()
       const child = launch(process.execPath, [entry, `--port=${port}`, '--headless'], { NODE_ENV: 'production' })
       await answers(`http://127.0.0.1:${port}/`)
-      return { url: `http://127.0.0.1:${port}`, pid: child.pid!, headers: ['x-portkey-provider: openai', `x-portkey-custom-host: http://127.0.0.1:${upstream}/v1`, 'authorization: Bearer x', 'content-type: application/json'], stop: () => ended(child, 'SIGKILL') }
+      return {
+        url: `http://127.0.0.1:${port}`,
+        pid: child.pid!,
+        headers: ['x-portkey-provider: openai', `x-portkey-custom-host: http://127.0.0.1:${upstream}/v1`, 'authorization: Bearer x', 'content-type: application/json'],
+        stop: () => ended(child, 'SIGKILL'),
+      }
     },
   }
 }

@@ -116,7 +116,8 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     else whole(response, body.model ?? 'mock', script)
   }
 
-  const head = (model: string): string => `{"id":"chatcmpl-mock-${stats.requests}","object":"chat.completion.chunk","created":1750000000,"model":${JSON.stringify(model)},"system_fingerprint":"fp_mock","choices":[`
+  const head = (model: string): string =>
+    `{"id":"chatcmpl-mock-${stats.requests}","object":"chat.completion.chunk","created":1750000000,"model":${JSON.stringify(model)},"system_fingerprint":"fp_mock","choices":[`
   const usage = (n: number): object => ({ prompt_tokens: PROMPT_TOKENS, completion_tokens: n, total_tokens: PROMPT_TOKENS + n, prompt_tokens_details: { cached_tokens: 0 } })
   const token = (i: number): string => ` tok${String(i).padStart(6, '0')}.${String(Math.floor(clock.monoMs() * 1000)).padStart(13, '0')}`
 
@@ -166,7 +167,11 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
 
   function embeddings(response: ServerResponse, body: { model?: string; input?: unknown }): void {
     const inputs = Array.isArray(body.input) && typeof body.input[0] !== 'number' ? body.input : [body.input]
-    const data = inputs.map((input, index) => ({ object: 'embedding', index, embedding: [...hash('sha256', JSON.stringify(input), 'buffer').subarray(0, 8)].map((b) => (b - 127.5) / 128) }))
+    const data = inputs.map((input, index) => ({
+      object: 'embedding',
+      index,
+      embedding: [...hash('sha256', JSON.stringify(input), 'buffer').subarray(0, 8)].map((b) => (b - 127.5) / 128),
+    }))
     json(response, 200, { object: 'list', data, model: body.model, usage: { prompt_tokens: inputs.length * 4, total_tokens: inputs.length * 4 } })
   }
 
@@ -187,7 +192,8 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
   }
 }
 
-const parseScript = (model: string): Script => Object.fromEntries([...(/mock((?:-[a-z]\d+)+)/.exec(model)?.[1] ?? '').matchAll(/-([a-z])(\d+)/g)].map(([, letter, value]) => [letter, Number(value)]))
+const parseScript = (model: string): Script =>
+  Object.fromEntries([...(/mock((?:-[a-z]\d+)+)/.exec(model)?.[1] ?? '').matchAll(/-([a-z])(\d+)/g)].map(([, letter, value]) => [letter, Number(value)]))
 
 function json(response: ServerResponse, status: number, body: unknown): void {
   if (response.destroyed) return

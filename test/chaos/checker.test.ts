@@ -34,7 +34,11 @@ it.each<[string, RegExp, (h: ReturnType<typeof good>) => void]>([
   ['acknowledged before it was committed', /J1 a: acknowledged and lost/, (h) => h.finals.delete('a')],
   ['a lost terminal', /J1 a: 0 ends/, (h) => h.finals.set('a', { id: 'a', state: 'leased', log: log(3).slice(0, -1) })],
   ['two terminals', /J1 a: 2 ends/, (h) => h.finals.set('a', { id: 'a', state: 'done', log: renumber([...log(3), log(3).at(-1)!]) })],
-  ['no fence: two attempts interleaved', /J2 a: its tokens are not in order/, (h) => h.finals.set('a', { id: 'a', state: 'done', log: renumber(log(3).toSpliced(3, 0, { id: '', event: 'chunk', data: chunk(0) })) })],
+  [
+    'no fence: two attempts interleaved',
+    /J2 a: its tokens are not in order/,
+    (h) => h.finals.set('a', { id: 'a', state: 'done', log: renumber(log(3).toSpliced(3, 0, { id: '', event: 'chunk', data: chunk(0) })) }),
+  ],
   ['a token lost', /J2 a: 2 tokens of 3/, (h) => h.finals.set('a', { id: 'a', state: 'done', log: renumber(log(3).toSpliced(3, 1)) })],
   ['two active in a lane', /J3 l: b began while a/, (h) => (h.calls[1].startMs = 30)],
   ['a lane out of order', /J3 l: a was called after b/, (h) => (h.calls[0].startMs = h.calls[0].endMs = 500)],

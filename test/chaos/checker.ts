@@ -56,7 +56,8 @@ function checkReader(reader: Reader, final: Final | undefined): string[] {
     const before = i === 0 ? 0 : seqOf(seen[i - 1])
     if (seqOf(event) <= before) wrong.push(`S1 ${job}: ${event.id} came behind ${before} (${dialect})`)
     if (dialect === 'native' && seqOf(event) > before + 1) wrong.push(`S1 ${job}: a gap before ${event.id}`)
-    if (dialect === 'chat' && [...log.values()].some((e) => e.event === 'chunk' && seqOf(e) > before && seqOf(e) < seqOf(event))) wrong.push(`S1 ${job}: a chunk is missing before ${event.id} (chat)`)
+    if (dialect === 'chat' && [...log.values()].some((e) => e.event === 'chunk' && seqOf(e) > before && seqOf(e) < seqOf(event)))
+      wrong.push(`S1 ${job}: a chunk is missing before ${event.id} (chat)`)
     const stored = log.get(event.id)
     if (stored === undefined) wrong.push(`S1 ${job}: ${event.id} was shown and is not in the log`)
     else if (event.data.startsWith('{"id"') && stored.data !== event.data) wrong.push(`S1 ${job}: ${event.id} was something else when it was shown`)
@@ -70,7 +71,10 @@ function checkReader(reader: Reader, final: Final | undefined): string[] {
 /** J3: calls of one lane never overlap, and go in order; one that a crash cut off may be made again. */
 function checkLanes({ acked, calls }: History): string[] {
   const wrong: string[] = []
-  const lanes = Map.groupBy(acked.filter((j) => j.lane !== null), (j) => j.lane!)
+  const lanes = Map.groupBy(
+    acked.filter((j) => j.lane !== null),
+    (j) => j.lane!,
+  )
   const byUser = Map.groupBy(calls, (c) => c.user)
   for (const [lane, jobs] of lanes) {
     const order = jobs.toSorted((a, b) => a.place - b.place)

@@ -41,32 +41,43 @@ export class Http {
    * Reads events, telling each as it is whole, until the stream ends or breaks. `cutAfterBytes`: destroys the connection by itself.
    * Resolves with the status, and whether the server ended it.
    */
-  events(method: string, path: string, body: unknown, headers: Record<string, string>, on: (event: Seen) => void, cutAfterBytes = Infinity): Promise<{ status: number; ended: boolean; headers: Record<string, unknown> }> {
+  events(
+    method: string,
+    path: string,
+    body: unknown,
+    headers: Record<string, string>,
+    on: (event: Seen) => void,
+    cutAfterBytes = Infinity,
+  ): Promise<{ status: number; ended: boolean; headers: Record<string, unknown> }> {
     return new Promise((resolve) => {
       let bytes = 0
       let rest = ''
-      const sent = request(`${this.url}${path}`, { method, agent: false, headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json', ...headers } }, (response) => {
-        const done = (ended: boolean): void => resolve({ status: response.statusCode!, ended, headers: response.headers })
-        response.setEncoding('latin1')
-        response.on('data', (part: string) => {
-          const room = cutAfterBytes - bytes
-          bytes += part.length
-          rest += part.slice(0, Math.max(0, room))
-          for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
-            const block = rest.slice(0, end).replace(/^(?::[^\n]*\n)+/, '')
-            rest = rest.slice(end + 2)
-            const field = (name: string): string => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1] ?? ''
-            if (response.statusCode === 200) on({ id: field('id'), event: field('event'), data: field('data') })
-          }
-          if (bytes >= cutAfterBytes) {
-            sent.destroy()
-            done(false)
-          }
-        })
-        response.on('end', () => done(true))
-        response.on('error', () => done(false))
-        response.on('close', () => done(false))
-      })
+      const sent = request(
+        `${this.url}${path}`,
+        { method, agent: false, headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json', ...headers } },
+        (response) => {
+          const done = (ended: boolean): void => resolve({ status: response.statusCode!, ended, headers: response.headers })
+          response.setEncoding('latin1')
+          response.on('data', (part: string) => {
+            const room = cutAfterBytes - bytes
+            bytes += part.length
+            rest += part.slice(0, Math.max(0, room))
+            for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
+              const block = rest.slice(0, end).replace(/^(?::[^\n]*\n)+/, '')
+              rest = rest.slice(end + 2)
+              const field = (name: string): string => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1] ?? ''
+              if (response.statusCode === 200) on({ id: field('id'), event: field('event'), data: field('data') })
+            }
+            if (bytes >= cutAfterBytes) {
+              sent.destroy()
+              done(false)
+            }
+          })
+          response.on('end', () => done(true))
+          response.on('error', () => done(false))
+          response.on('close', () => done(false))
+        },
+      )
       sent.on('error', () => resolve({ status: 0, ended: false, headers: {} }))
       sent.end(body === undefined ? undefined : JSON.stringify(body))
     })

@@ -4,9 +4,15 @@ import { Http } from './client.ts'
 import type { Seen } from './history.ts'
 import { freePort, KEY, SluiceProcess, startUpstream } from './server.ts'
 
-export async function runCuts(streams: number, cutsEach: number): Promise<{ readonly exact: number; readonly streams: number; readonly cuts: number; readonly wrong: readonly string[] }> {
+export async function runCuts(
+  streams: number,
+  cutsEach: number,
+): Promise<{ readonly exact: number; readonly streams: number; readonly cuts: number; readonly wrong: readonly string[] }> {
   const upstream = await startUpstream()
-  const server = new SluiceProcess([await freePort(), await freePort()], `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1" }\nlog: { level: silent }\n`)
+  const server = new SluiceProcess(
+    [await freePort(), await freePort()],
+    `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1" }\nlog: { level: silent }\n`,
+  )
   if (!(await server.start())) throw new Error(server.printed)
   const http = new Http(server.url, KEY)
   const wrong: string[] = []
@@ -32,7 +38,11 @@ export async function runCuts(streams: number, cutsEach: number): Promise<{ read
     }
     const told = tokensOf(seen.map((e) => ({ ...e, event: e.event === 'chunk' ? 'chunk' : e.event })))
     const seqs = seen.map((e) => Number(e.id.split('-')[1]))
-    const exact = told.length === tokens && told.every((t, k) => t === k) && seqs.every((s, k) => k === 0 || s > seqs[k - 1]) && (dialect === 'chat' ? seen.at(-1)?.data === '[DONE]' : seen.at(-1)?.event === 'end')
+    const exact =
+      told.length === tokens &&
+      told.every((t, k) => t === k) &&
+      seqs.every((s, k) => k === 0 || s > seqs[k - 1]) &&
+      (dialect === 'chat' ? seen.at(-1)?.data === '[DONE]' : seen.at(-1)?.event === 'end')
     if (!exact) wrong.push(`stream ${i} (${dialect}): ${told.length} tokens, last event ${seen.at(-1)?.id} ${seen.at(-1)?.data.slice(0, 60)}`)
     return exact
   }

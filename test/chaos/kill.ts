@@ -61,7 +61,13 @@ retention: { bytes: 8GiB }
         const lane = random(3) === 0 ? `lane-${writer * LANES + random(LANES)}` : null
         return { key: `key-${keys++}`, tokens, lane }
       })
-      const body = { jobs: wanted.map(({ key, tokens, lane }) => ({ idempotency_key: key, ...(lane === null ? {} : { lane }), request: { model: `mock-n${tokens}-d${1 + random(4)}-f${random(8)}`, user: key, messages: [{ role: 'user', content: key }] } })) }
+      const body = {
+        jobs: wanted.map(({ key, tokens, lane }) => ({
+          idempotency_key: key,
+          ...(lane === null ? {} : { lane }),
+          request: { model: `mock-n${tokens}-d${1 + random(4)}-f${random(8)}`, user: key, messages: [{ role: 'user', content: key }] },
+        })),
+      }
       // Not acknowledged: the same again, with the same keys, until it is
       for (;;) {
         const answer = await http.call('POST', '/v1/jobs', body).catch(() => null)
@@ -100,7 +106,14 @@ retention: { bytes: 8GiB }
       while (!reader.complete) {
         const last = reader.seen.at(-1)?.id
         const cut = random(3) === 0 ? 200 + random(3_000) : Infinity
-        const { status, ended } = await http.events('GET', `/v1/jobs/${job.id}/events?dialect=${reader.dialect}`, undefined, last === undefined ? {} : { 'last-event-id': last }, (e) => reader.seen.push(e), cut)
+        const { status, ended } = await http.events(
+          'GET',
+          `/v1/jobs/${job.id}/events?dialect=${reader.dialect}`,
+          undefined,
+          last === undefined ? {} : { 'last-event-id': last },
+          (e) => reader.seen.push(e),
+          cut,
+        )
         if (status === 204 || (status === 200 && ended && isOver(reader.seen.at(-1)))) reader.complete = true
         // Chat says a restart as an error event; what ended otherwise before it said anything has its own status
         else if (reader.dialect === 'chat' && status >= 400) break
@@ -124,7 +137,14 @@ retention: { bytes: 8GiB }
         const at = seen.at(-1)?.id
         const answer: { status: number; headers: Record<string, unknown> } =
           path === null || at === undefined
-            ? await http.events('POST', '/v1/chat/completions', body, tries === 0 ? {} : { 'x-stainless-retry-count': '1' }, (e) => seen.push(e), random(4) === 0 ? 300 + random(5_000) : Infinity)
+            ? await http.events(
+                'POST',
+                '/v1/chat/completions',
+                body,
+                tries === 0 ? {} : { 'x-stainless-retry-count': '1' },
+                (e) => seen.push(e),
+                random(4) === 0 ? 300 + random(5_000) : Infinity,
+              )
             : await http.events('GET', `${path}?dialect=chat`, undefined, { 'last-event-id': at }, (e) => seen.push(e))
         path ??= (answer.headers['location'] as string | undefined) ?? null
         if (answer.status === 204 || isOver(seen.at(-1)) || answer.status >= 400) break

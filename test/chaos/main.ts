@@ -5,7 +5,13 @@ import { runCuts } from './cuts.ts'
 import { runKills } from './kill.ts'
 
 const { values } = parseArgs({
-  options: { kills: { type: 'string', default: '100' }, jobs: { type: 'string', default: '10000' }, streams: { type: 'string', default: '1000' }, only: { type: 'string', default: 'burst,cuts,kill' }, seed: { type: 'string' } },
+  options: {
+    kills: { type: 'string', default: '100' },
+    jobs: { type: 'string', default: '10000' },
+    streams: { type: 'string', default: '1000' },
+    only: { type: 'string', default: 'burst,cuts,kill' },
+    seed: { type: 'string' },
+  },
 })
 const only = values.only.split(',')
 let passed = 0
@@ -32,7 +38,12 @@ if (only.includes('cuts')) {
 if (only.includes('kill')) {
   const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
   const { kills, atPoints, acked, readers, events, resumes, wrong } = await runKills(Number(values.kills), Number(values.jobs), seed)
-  verdict('kill -9', wrong.length === 0, `${kills} kills (${atPoints} at named points), ${acked} acknowledged jobs, ${readers} readers, ${events} events, ${resumes} resumes: ${wrong.length} violations (seed ${seed})`, wrong)
+  verdict(
+    'kill -9',
+    wrong.length === 0,
+    `${kills} kills (${atPoints} at named points), ${acked} acknowledged jobs, ${readers} readers, ${events} events, ${resumes} resumes: ${wrong.length} violations (seed ${seed})`,
+    wrong,
+  )
 }
 process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)
 process.exit(failed === 0 ? 0 : 1)

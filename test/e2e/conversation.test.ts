@@ -16,19 +16,25 @@ afterAll(async () => {
 })
 
 const post = async (path: string, body: unknown): Promise<any> =>
-  (await fetch(`${server.url}${path}`, { method: 'POST', headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' }, body: JSON.stringify(body) })).json()
+  (
+    await fetch(`${server.url}${path}`, { method: 'POST', headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  ).json()
 const get = async (path: string): Promise<any> => (await fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })).json()
 const say = (conversation: string, content: string) => ({ conversation, request: { model: 'mock-n8-d5-f20', messages: [{ role: 'user', content }] } })
 
 it('answers in order, each prompt with all that was said before', async () => {
   // Five messages at once, none waits for an answer; a second conversation in between
-  const jobs = await Promise.all(['one', 'two', 'three', 'four', 'five'].map((text, i) => new Promise<any>((done) => setTimeout(() => done(post('/v1/jobs', say('chat-a', text))), i * 3))))
+  const jobs = await Promise.all(
+    ['one', 'two', 'three', 'four', 'five'].map((text, i) => new Promise<any>((done) => setTimeout(() => done(post('/v1/jobs', say('chat-a', text))), i * 3))),
+  )
   const other = await post('/v1/jobs', say('chat-b', 'elsewhere'))
   for (const job of [...jobs, other]) expect(job.state).toMatch(/queued|waiting|leased|done/)
   const last = await get(`/v1/jobs/${jobs[4].id}/result?wait_ms=10000`)
   expect(last.choices[0].finish_reason).toBe('stop')
 
-  const prompts = (await mock.bodies()).map((b) => (JSON.parse(b) as { messages: Array<{ role: string; content: string }> }).messages).filter((m) => m.some((x) => x.content === 'one'))
+  const prompts = (await mock.bodies())
+    .map((b) => (JSON.parse(b) as { messages: Array<{ role: string; content: string }> }).messages)
+    .filter((m) => m.some((x) => x.content === 'one'))
   expect(prompts.map((p) => p.length)).toEqual([1, 3, 5, 7, 9])
   for (const prompt of prompts) expect(prompt.map((m) => m.role)).toEqual(prompt.map((_, i) => (i % 2 === 0 ? 'user' : 'assistant')))
   // The answers in the last prompt are the ones that were given

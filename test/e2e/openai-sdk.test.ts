@@ -39,7 +39,12 @@ it('streams, with usage only when asked', async () => {
 })
 
 it('calls tools, in stream and JSON alike', async () => {
-  const tools = [{ type: 'function' as const, function: { name: 'weather', description: 'The weather of a city', parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } } }]
+  const tools = [
+    {
+      type: 'function' as const,
+      function: { name: 'weather', description: 'The weather of a city', parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } },
+    },
+  ]
   const request = ask('Use the tool: what is the weather in Bern? demo: delay=1 ttft=5', { tools, tool_choice: 'required' })
   const whole = await openai.chat.completions.create(request)
   expect(whole.choices[0].finish_reason).toBe('tool_calls')

@@ -31,7 +31,11 @@ function read(path: string, lastId: string | null, stop: (events: Event[]) => bo
         for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
           const lines = rest.slice(0, end).split('\n')
           rest = rest.slice(end + 2)
-          const field = (name: string): string => lines.filter((l) => l.startsWith(`${name}: `)).map((l) => l.slice(name.length + 2)).join('\n')
+          const field = (name: string): string =>
+            lines
+              .filter((l) => l.startsWith(`${name}: `))
+              .map((l) => l.slice(name.length + 2))
+              .join('\n')
           events.push({ id: field('id'), event: field('event'), data: field('data') })
           if (stop(events)) {
             call.destroy()
@@ -48,7 +52,11 @@ function read(path: string, lastId: string | null, stop: (events: Event[]) => bo
 }
 
 async function submit(prompt: string, more: object = {}): Promise<string> {
-  const response = await fetch(`${server.url}/v1/jobs`, { method: 'POST', headers: headers(), body: JSON.stringify({ request: { model: 'demo', messages: [{ role: 'user', content: prompt }] }, ...more }) })
+  const response = await fetch(`${server.url}/v1/jobs`, {
+    method: 'POST',
+    headers: headers(),
+    body: JSON.stringify({ request: { model: 'demo', messages: [{ role: 'user', content: prompt }] }, ...more }),
+  })
   expect(response.status).toBe(202)
   return ((await response.json()) as { id: string }).id
 }

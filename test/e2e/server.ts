@@ -54,7 +54,13 @@ export async function startServer(config: string, env: Record<string, string> = 
     const giveUpAt = performance.now() + 15_000
     for (;;) {
       if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${printed}`)
-      if (await fetch(`http://127.0.0.1:${port}/readyz`).then((r) => r.ok, () => false)) return
+      if (
+        await fetch(`http://127.0.0.1:${port}/readyz`).then(
+          (r) => r.ok,
+          () => false,
+        )
+      )
+        return
       if (performance.now() > giveUpAt) throw new Error(`the server is not ready:\n${printed}`)
       await new Promise((done) => setTimeout(done, 20))
     }

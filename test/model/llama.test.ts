@@ -22,7 +22,11 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('llama.cpp', () => {
   beforeAll(async () => {
     const port = await freePort()
     llama = spawn(python, [join(import.meta.dirname, 'serve.py'), gguf, String(port)], { stdio: 'ignore' })
-    const ready = async (): Promise<boolean> => fetch(`http://127.0.0.1:${port}/health`).then((r) => r.ok, () => false)
+    const ready = async (): Promise<boolean> =>
+      fetch(`http://127.0.0.1:${port}/health`).then(
+        (r) => r.ok,
+        () => false,
+      )
     for (let i = 0; i < 200 && !(await ready()); i++) await new Promise((done) => setTimeout(done, 50))
     server = await startServer(`models:
   - { name: tiny, provider: openai-compatible, base_url: "http://127.0.0.1:${port}/v1", model: tiny-english, limits: { concurrent: ${SLOTS} }, context_tokens: 512 }

@@ -8,6 +8,7 @@
 import { fdatasync, fdatasyncSync, fstatSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
+import { systemClock } from '../../core/clock.ts'
 import type { FromWorker, ToWorker } from './disk.ts'
 
 const RESTART_BYTES = 48 << 20
@@ -59,9 +60,9 @@ port.on('message', (message: ToWorker) =>
   guarded(() => {
     switch (message) {
       case 'sync': {
-        const startedAt = performance.now()
+        const startedAt = systemClock.monoMs()
         fdatasyncSync(wal)
-        tell({ type: 'synced', ms: performance.now() - startedAt, walBytes: fstatSync(wal).size })
+        tell({ type: 'synced', ms: systemClock.monoMs() - startedAt, walBytes: fstatSync(wal).size })
         break
       }
       case 'checkpoint':

@@ -2,7 +2,7 @@
 import { hash, pick, seeded } from './random.ts'
 import { type Script, withoutDirectives } from './script.ts'
 import { proseTokens, tokenize } from './text.ts'
-import { valueOf } from './value.ts'
+import { sampleOf } from './value.ts'
 
 export interface Message {
   readonly role?: unknown
@@ -54,7 +54,7 @@ export function speak(request: ChatRequest, choice: number, script: Script): Spo
   const prompt = withoutDirectives(lastPrompt(request))
   const random = seeded(hash(JSON.stringify([request.messages, request.seed ?? null, choice])))
   const tool = toolFor(request, prompt)
-  if (tool !== null) return { tokens: pieces(JSON.stringify(valueOf(tool.parameters, prompt))), tool: tool.name, finish: 'tool_calls' }
+  if (tool !== null) return { tokens: pieces(JSON.stringify(sampleOf(tool.parameters, prompt))), tool: tool.name, finish: 'tool_calls' }
   let tokens = textTokens(request, prompt, script, random)
   let finish: Spoken['finish'] = 'stop'
   const stopAt = stopIndex(tokens.join(''), request.stop)
@@ -71,7 +71,7 @@ function textTokens(request: ChatRequest, prompt: string, script: Script, random
   const messages = messagesOf(request)
   if (script.echo) return tokenize(JSON.stringify(messages.map((m) => ({ role: m.role, content: textOf(m) }))))
   const format = request.response_format as { type?: unknown; json_schema?: { schema?: unknown } } | null | undefined
-  if (format?.type === 'json_schema') return pieces(JSON.stringify(valueOf(format.json_schema?.schema, prompt)))
+  if (format?.type === 'json_schema') return pieces(JSON.stringify(sampleOf(format.json_schema?.schema, prompt)))
   if (format?.type === 'json_object') return pieces(JSON.stringify({ answer: proseTokens(prompt, random, 12).join('') }))
   if (script.tokens === null) {
     const last = messages.at(-1)

@@ -6,7 +6,7 @@ type Schema = Readonly<Record<string, unknown>>
 const isSchema = (value: unknown): value is Schema => typeof value === 'object' && value !== null && !Array.isArray(value)
 const MAX_DEPTH = 8
 
-export function valueOf(schema: unknown, prompt: string): unknown {
+export function sampleOf(schema: unknown, prompt: string): unknown {
   const names = [...prompt.matchAll(/(?<=[^.?!\s]\s+)\p{Lu}[\p{L}'’-]+/gu)].map((m) => m[0])
   const topics = topicsOf(prompt)
   const number = Number(/-?\d+(?:\.\d+)?/.exec(prompt)?.[0] ?? 1)
