@@ -98,8 +98,7 @@ export class Dispatch {
     const { log, crashes } = live
     const { attempts } = live.job
     log.attempt = 0
-    live.noted = true
-    return store.run(() => jobs.saveProgress(log.order, attempts, crashes, notBeforeMs), true)
+    return store.run(() => jobs.comeBack(log.order, attempts, crashes, notBeforeMs), true)
   }
 
   #endWithoutWorker(live: LiveJob, state: 'failed' | 'canceled' | 'expired', error: SluiceError): void {
@@ -127,7 +126,6 @@ export class Dispatch {
     let written = 0
     await store.run(() => {
       written = jobs.insertResult(log, live.job.attempts, end, endedAtMs)
-      if (live.noted) jobs.forgetProgress(log.order)
       if (job.wishes.conversation !== undefined) conversations.addTurn(job, log.order, body ?? jobs.body(log.order), end.state, answer ?? null, endedAtMs)
     }, true)
     store.wrote(written)

@@ -48,44 +48,45 @@ export function toJob(row: JobRow): Job {
 export class Jobs {
   readonly #insert: StatementSync
   readonly #insertResult: StatementSync
-  readonly #insertProgress: StatementSync
+  readonly #insertUnfinished: StatementSync
+  readonly #updateUnfinished: StatementSync
   readonly #body: StatementSync
   readonly #get: StatementSync
   readonly #byKey: StatementSync
   readonly #removals: readonly StatementSync[]
-  readonly #forgetProgress: StatementSync
+  readonly #deleteUnfinished: StatementSync
 
   constructor(db: DatabaseSync) {
     this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
     this.#insertResult = db.prepare('INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
-    this.#insertProgress = db.prepare('INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?)')
-    this.#forgetProgress = db.prepare('DELETE FROM progress WHERE ord = ?')
+    this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0)')
+    this.#updateUnfinished = db.prepare('UPDATE unfinished SET attempts = ?, crashes = ?, not_before = ? WHERE ord = ?')
+    this.#deleteUnfinished = db.prepare('DELETE FROM unfinished WHERE ord = ?')
     this.#body = db.prepare('SELECT body FROM jobs WHERE ord = ?')
     this.#get = db.prepare(`${SELECT} WHERE j.ord = ?`)
     this.#byKey = db.prepare(`${SELECT} WHERE j.tenant = ? AND j.idem = ?`)
-    this.#removals = ['jobs', 'results', 'progress', 'parts'].map((table) => db.prepare(`DELETE FROM ${table} WHERE ord = ?`))
+    this.#removals = ['jobs', 'results', 'parts'].map((table) => db.prepare(`DELETE FROM ${table} WHERE ord = ?`))
   }
 
   insert(order: number, job: Job): void {
     const { id, tenant, model, wishes, body } = job
     const { state: _state, epoch: _epoch, attempts: _attempts, id: _id, tenant: _tenant, model: _model, body: _body, ...facts } = job
     this.#insert.run(order, id, tenant, wishes.idempotencyKey ?? null, model, wishes.lane ?? null, wishes.conversation ?? null, JSON.stringify(facts), body)
+    this.#insertUnfinished.run(order)
   }
 
   /** Returns how many bytes it wrote, about. */
   insertResult(log: LiveLog, attempts: number, end: End, endedAtMs: number): number {
     const facts: ResultFacts = { ...(end.error && { error: end.error }), ...(end.usage && { usage: end.usage }), ...(end.timing && { timing: end.timing }) }
     const whole: Bytes = log.whole()
+    this.#deleteUnfinished.run(log.order)
     this.#insertResult.run(log.order, end.state, Math.floor(endedAtMs), log.epoch, attempts, JSON.stringify(facts), log.taken, log.parts.length, Buffer.from(whole, 'latin1'))
     return whole.length
   }
 
-  saveProgress(order: number, attempts: number, crashes: number, notBeforeMs: number): void {
-    this.#insertProgress.run(order, attempts, crashes, Math.ceil(notBeforeMs))
-  }
-
-  forgetProgress(order: number): void {
-    this.#forgetProgress.run(order)
+  /** It goes back in line. */
+  comeBack(order: number, attempts: number, crashes: number, notBeforeMs: number): void {
+    this.#updateUnfinished.run(attempts, crashes, Math.ceil(notBeforeMs), order)
   }
 
   /** Empty when there is no such job. */

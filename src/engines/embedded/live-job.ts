@@ -21,8 +21,6 @@ export class LiveJob {
   /** A lease that is not handed out yet, and what its worker must be told then. */
   leasing = false
   revoked: 'canceled' | 'lost' | null = null
-  /** It has a row in `progress`. */
-  noted = false
   /** Called when its end is told. */
   waiting: Array<() => void> = []
 

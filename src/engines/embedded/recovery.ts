@@ -13,9 +13,8 @@ import { LiveLog } from './live-log.ts'
 import { joinKeyOf, scheduled } from './scheduled.ts'
 import { entries, latin1 } from './segments.ts'
 
-/** Jobs accepted longer ago are not looked at for J4: SDKs give up after ten minutes. */
-const JOINABLE_ACCEPTED_MS = 11 * 60_000
-const ORDERS_PER_MS = 2048
+/** As many of the last jobs are looked at for J4: a start must not read all of a day. */
+const JOINABLE_ROWS = 20_000
 
 /** Counts starts after which logs may lack records that clients saw. Returns a job's epoch by its order. */
 export function countBoots(db: DatabaseSync, bootId: string): (order: number) => number {
@@ -30,22 +29,10 @@ export function countBoots(db: DatabaseSync, bootId: string): (order: number) =>
 /** The next start finds a store that was closed. */
 export const markClosed = (db: DatabaseSync): void => void db.prepare("INSERT OR REPLACE INTO meta VALUES ('boot', '')").run()
 
-interface Progress {
-  readonly attempts: number
-  readonly crashes: number
-  readonly notBefore: number
-}
+type UnfinishedRow = JobRow & { readonly ord: number; readonly bodyBytes: number; readonly tried: number; readonly crashes: number; readonly notBefore: number }
 
-type UnfinishedRow = JobRow & {
-  readonly ord: number
-  readonly bodyBytes: number
-  readonly pAttempts: number | null
-  readonly pCrashes: number | null
-  readonly pNotBefore: number | null
-}
-
-const UNFINISHED = `SELECT j.ord AS ord, length(j.body) AS bodyBytes, ${COLUMNS}, p.attempts AS pAttempts, p.crashes AS pCrashes, p.not_before AS pNotBefore
-  FROM jobs j LEFT JOIN results r ON r.ord = j.ord LEFT JOIN progress p ON p.ord = j.ord WHERE r.ord IS NULL ORDER BY j.ord`
+const UNFINISHED = `SELECT u.ord AS ord, length(j.body) AS bodyBytes, ${COLUMNS}, u.attempts AS tried, u.crashes AS crashes, u.not_before AS notBefore
+  FROM unfinished u JOIN jobs j ON j.ord = u.ord LEFT JOIN results r ON r.ord = u.ord ORDER BY u.ord`
 
 /** Restores all unfinished jobs into the scheduler. One transaction; throws what SQLite throws. */
 export function recover(db: DatabaseSync, scheduler: Scheduler, clock: Clock, epochOf: (order: number) => number): readonly LiveJob[] {
@@ -55,24 +42,22 @@ export function recover(db: DatabaseSync, scheduler: Scheduler, clock: Clock, ep
   const rows = db.prepare(UNFINISHED).all() as unknown as UnfinishedRow[]
   const logs = new Map(rows.map((row) => [row.ord, new LiveLog(row.id, epochOf(row.ord))]))
   const leases = moveSegments(db, logs)
-  const note = db.prepare('INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?)')
+  const note = db.prepare('UPDATE unfinished SET attempts = ?, crashes = ?, not_before = 0 WHERE ord = ?')
   for (const row of rows) {
     const log = logs.get(row.ord)!
-    const progress: Progress = { attempts: row.pAttempts ?? 0, crashes: row.pCrashes ?? 0, notBefore: row.pNotBefore ?? 0 }
     const leased = leases.get(row.ord) ?? 0
-    const wasLeased = leased > progress.attempts
-    const attempts = Math.max(leased, progress.attempts)
-    const crashes = progress.crashes + (wasLeased ? 1 : 0)
-    if (wasLeased) note.run(row.ord, attempts, crashes, 0)
+    const wasLeased = leased > row.tried
+    const attempts = Math.max(leased, row.tried)
+    const crashes = row.crashes + (wasLeased ? 1 : 0)
+    if (wasLeased) note.run(attempts, crashes, row.ord)
     const job: Job = { ...toJob(row), epoch: log.epoch, attempts }
     // Of the time that the job had, what passed by the wall clock is over
     const acceptedAt = now - Math.max(0, wallNow - job.acceptedAtMs)
     const what = scheduled(job.id, job, row.bodyBytes, acceptedAt)
-    const notBefore = wasLeased ? now : Math.max(what.notBefore, now + progress.notBefore - wallNow)
-    scheduler.restore({ ...what, notBefore, deadline: attempts > 0 ? Infinity : what.deadline }, { attempts, crashes: progress.crashes, wasLeased }, now)
+    const notBefore = wasLeased ? now : Math.max(what.notBefore, now + row.notBefore - wallNow)
+    scheduler.restore({ ...what, notBefore, deadline: attempts > 0 ? Infinity : what.deadline }, { attempts, crashes: row.crashes, wasLeased }, now)
     const live = new LiveJob(job, log)
     live.crashes = crashes
-    live.noted = attempts > 0
     recovered.push(live)
   }
   db.exec('COMMIT')
@@ -82,7 +67,9 @@ export function recover(db: DatabaseSync, scheduler: Scheduler, clock: Clock, ep
 /** Makes one part of what each unfinished log has in segments, and drops the segments. Returns the last lease noted, by order. */
 function moveSegments(db: DatabaseSync, logs: ReadonlyMap<number, LiveLog>): ReadonlyMap<number, number> {
   const holds = new Map<number, number>()
-  for (const part of db.prepare('SELECT n, ord, segment, records FROM parts ORDER BY n').all() as Array<{ n: number; ord: number; segment: number; records: number }>) {
+  for (const part of db
+    .prepare('SELECT p.n AS n, p.ord AS ord, p.segment AS segment, p.records AS records FROM unfinished u CROSS JOIN parts p ON p.ord = u.ord ORDER BY p.n')
+    .all() as Array<{ n: number; ord: number; segment: number; records: number }>) {
     const log = logs.get(part.ord)
     if (log === undefined) continue
     log.parts.push({ n: part.n, last: log.partsEnd + part.records })
@@ -118,7 +105,9 @@ function moveSegments(db: DatabaseSync, logs: ReadonlyMap<number, LiveLog>): Rea
 export function recentlyDone(db: DatabaseSync, clock: Clock, withinMs: number): Map<string, { readonly id: JobId; readonly untilMs: number }> {
   const wallNow = clock.wallMs()
   const rows = db
-    .prepare(`SELECT ${COLUMNS} FROM results r JOIN jobs j ON j.ord = r.ord WHERE r.ord > ? AND r.state = 'done' AND r.ended_at > ? ORDER BY r.ord`)
-    .all(Math.floor(wallNow - JOINABLE_ACCEPTED_MS) * ORDERS_PER_MS, Math.floor(wallNow - withinMs)) as unknown as JobRow[]
+    .prepare(
+      `SELECT ${COLUMNS} FROM (SELECT * FROM results ORDER BY ord DESC LIMIT ${JOINABLE_ROWS}) r JOIN jobs j ON j.ord = r.ord WHERE r.state = 'done' AND r.ended_at > ? ORDER BY r.ord`,
+    )
+    .all(Math.floor(wallNow - withinMs)) as unknown as JobRow[]
   return new Map(rows.map((row) => [joinKeyOf(toJob(row)), { id: row.id, untilMs: clock.monoMs() + withinMs - Math.max(0, wallNow - row.endedAt!) }]))
 }

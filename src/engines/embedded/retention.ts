@@ -20,8 +20,8 @@ export interface RetentionOptions {
 }
 
 const SWEEP_MS = 10_000
-const STEP_PAUSE_MS = 20
-const ROWS_A_STEP = 32
+const STEP_PAUSE_MS = 10
+const ROWS_A_STEP = 16
 /** Large bodies take long to free: a step also ends after so many bytes. */
 const BYTES_A_STEP = 1 << 20
 const LEAVING_MS = 500
@@ -113,7 +113,7 @@ export class Retention {
         if (next === undefined) break
         tenant = next.tenant
         await this.#sweepTenant(tenant)
-        await this.#pause()
+        await new Promise<void>((next) => this.#clock.soon(next))
       }
       while (!this.#closed && usedBytes(this.#store.db) > this.#options.bytes) {
         const rows = this.#oldest.all() as unknown as OldRow[]
@@ -136,10 +136,10 @@ export class Retention {
       const rows = this.#oldOfTenant.all(tenant, after, before) as unknown as OldRow[]
       const old = someOf(rows.filter((row) => row.endedAt !== null && row.endedAt <= until && !this.#logs.live.has(row.id) && !this.#logs.leaving.has(row.id)))
       if (old.length > 0) await this.#remove(old)
-      if (rows.length < ROWS_A_STEP && old.length === 0) return
+      if (old.length > 0) await this.#pause()
+      else if (rows.length < ROWS_A_STEP) return
       // What was removed is not found again; what was passed over is not looked at again
-      if (old.length === 0) after = rows[rows.length - 1].ord
-      await this.#pause()
+      else after = rows[rows.length - 1].ord
     }
   }
 

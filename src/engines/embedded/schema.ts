@@ -30,8 +30,9 @@ CREATE TABLE results (
   records INTEGER NOT NULL, parts INTEGER NOT NULL, log BLOB NOT NULL);
 CREATE INDEX results_bad ON results (ord) WHERE state <> 'done';
 
--- What later leases must know of a job that came back: a retry, a crash, a release.
-CREATE TABLE progress (ord INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, crashes INTEGER NOT NULL, not_before INTEGER NOT NULL);
+-- Jobs without a result, so that a start need not look at all others; and what their next lease must know when they came back
+-- (a retry, a crash, a release).
+CREATE TABLE unfinished (ord INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, crashes INTEGER NOT NULL, not_before INTEGER NOT NULL);
 
 -- Token records of live jobs, one row a commit for all of them; gone when no live job needs them.
 CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL);

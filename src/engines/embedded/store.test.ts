@@ -140,7 +140,7 @@ describe('power-safe', () => {
     }
     disk.synced(1, 0)
     expect(calls).toEqual(['sync'])
-    clock.advance(2)
+    clock.advance(1)
     expect(calls).toEqual(['sync'])
     clock.advance(1)
     expect(calls).toEqual(['sync', 'sync'])
