@@ -122,6 +122,7 @@ export interface Queue {
   cancel(job: JobId): Promise<{ readonly kind: 'canceled' | 'canceling' | 'ended' | 'unknown' }>
   /** A new job with the request of one that failed or expired, at the end of its lane. */
   redrive(job: JobId): Promise<Submitted | null>
+  /** Without its body (empty), as in `list`: only leases bring it. */
   get(job: JobId): Promise<Job | null>
   list(filter: JobFilter): Promise<readonly Job[]>
   /** Where it stands; null when it is not in line (running, ended, unknown). */
