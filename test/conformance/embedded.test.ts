@@ -1,3 +1,4 @@
+import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
 import { embedded } from './embedded.ts'
@@ -15,6 +16,7 @@ for (const durability of ['memory', 'process', 'power'] as const) {
         ? { power: 'not promised' }
         : {}
   conform(`${durability}: queue`, queueCases, open, gaps)
+  conform(`${durability}: control`, controlCases, open, gaps)
   conform(`${durability}: log`, logCases, open, gaps)
   conform(`${durability}: conversations`, conversationCases, open, gaps)
   conform(`${durability}: keys`, keyCases, open, gaps)

@@ -4,6 +4,7 @@ import type { JobDraft } from '../../src/core/job.ts'
 import type { Engine, Lease, LogWriter } from '../../src/core/ports.ts'
 import { isEnd } from '../../src/core/record.ts'
 import type { OpenDisk } from '../../src/engines/embedded/disk.ts'
+import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
 import { embedded } from './embedded.ts'
@@ -12,7 +13,7 @@ import { keyCases } from './keys.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
 
-const cases = [...queueCases, ...logCases, ...durabilityCases, ...conversationCases, ...keyCases]
+const cases = [...queueCases, ...controlCases, ...logCases, ...durabilityCases, ...conversationCases, ...keyCases]
 
 /** The engine with one part replaced. */
 const bent =

@@ -1,0 +1,304 @@
+/** Held by every engine: the Queue port's verbs over jobs that are there: cancel, list, pause, erase, keep. */
+import { expect } from 'vitest'
+import { SluiceError } from '../../src/core/errors.ts'
+import { parseEnd } from '../../src/core/record.ts'
+import { accepted, type Case, DONE, eventually, readAll, runJob, submit, TestWorker } from './harness.ts'
+
+const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') => ({ kind: 'failed', error: new SluiceError(code), retry }) as const
+const ends = (records: readonly string[]): number => records.filter((r) => r.startsWith('@end')).length
+
+export const controlCases: readonly Case[] = [
+  // ---------------------------------------------------------------- cancel, expiry, redrive
+  {
+    name: 'cancel of a job in line ends it at once; again it has ended',
+    async run(open) {
+      const { engine, facts } = await open()
+      const worker = new TestWorker(engine)
+      const lane = { wishes: { lane: 'l' } }
+      const [a, b] = [await submit(engine, lane), await submit(engine, lane)]
+      const delayed = await submit(engine, { wishes: { delayMs: 60_000 } })
+      expect((await engine.queue.get(delayed.id))?.state).toBe('delayed')
+      for (const job of [a, delayed]) {
+        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceled' })
+        expect(await engine.queue.get(job.id)).toMatchObject({ state: 'canceled', error: { code: 'job_canceled' } })
+        const { records, ended } = await readAll(engine, job.id)
+        expect([ended, records.length]).toEqual([true, 1])
+        expect(parseEnd(records[0])).toMatchObject({ state: 'canceled' })
+        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'ended' })
+        expect(facts).toContainEqual(expect.objectContaining({ type: 'job-ended', job: job.id, state: 'canceled', code: 'job_canceled' }))
+      }
+      expect((await worker.lease()).map((l) => l.job.id)).toEqual([b.id])
+    },
+  },
+  {
+    name: 'cancel of a running job revokes it; it ends when its worker answers, as canceled even if it failed; done stays done',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      for (const [outcome, state] of [
+        [{ kind: 'canceled' }, 'canceled'],
+        [failed(true), 'canceled'],
+        [DONE, 'done'],
+      ] as const) {
+        const job = await submit(engine)
+        const lease = await worker.one(job)
+        engine.log.open(lease).append(['{"a":1}'], 1, false)
+        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
+        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
+        expect(worker.revocations.filter((r) => r.job === job.id)).toEqual([{ job: job.id, attempt: 1, reason: 'canceled' }])
+        expect(await engine.queue.finish(lease, outcome)).toEqual({ kind: 'ended', state })
+        const { records } = await readAll(engine, job.id)
+        expect(records[0]).toBe('{"a":1}')
+        expect(ends(records)).toBe(1)
+      }
+    },
+  },
+  {
+    name: 'cancel of a running job whose worker is silent: ends when the lease runs out',
+    async run(open) {
+      const { engine, clock } = await open({ leaseMs: 1_000 })
+      const worker = new TestWorker(engine)
+      const job = await submit(engine)
+      const lease = await worker.one(job)
+      await engine.queue.cancel(job.id)
+      clock.leap(1_100)
+      await eventually(async () => expect((await engine.queue.get(job.id))?.state).toBe('canceled'))
+      expect((await engine.queue.finish(lease, DONE)).kind).toBe('fenced')
+      expect(ends((await readAll(engine, job.id)).records)).toBe(1)
+    },
+  },
+  {
+    name: 'cancel while the lease is being committed reaches the worker behind its lease',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const job = await submit(engine)
+      const leasing = worker.one(job)
+      const canceling = engine.queue.cancel(job.id)
+      const lease = await leasing
+      expect(worker.revocations).toEqual([])
+      await eventually(() => expect(worker.revocations).toEqual([{ job: job.id, attempt: 1, reason: 'canceled' }]))
+      expect(await canceling).toEqual({ kind: 'canceling' })
+      expect(await engine.queue.finish(lease, { kind: 'canceled' })).toEqual({ kind: 'ended', state: 'canceled' })
+    },
+  },
+  {
+    name: 'a job that was not leased before its deadline expires',
+    async run(open) {
+      const { engine, clock } = await open()
+      const job = await submit(engine, { wishes: { deadlineMs: 1_000 } })
+      clock.leap(1_100)
+      await eventually(async () => expect(await engine.queue.get(job.id)).toMatchObject({ state: 'expired', error: { code: 'deadline_exceeded' } }))
+      expect(parseEnd((await readAll(engine, job.id)).records[0])).toMatchObject({ state: 'expired' })
+      expect(await new TestWorker(engine).lease()).toEqual([])
+    },
+  },
+  {
+    name: 'not-before: not leased earlier',
+    async run(open) {
+      const { engine, clock } = await open()
+      const worker = new TestWorker(engine)
+      const job = await submit(engine, { wishes: { delayMs: 5_000 } })
+      expect(await worker.lease()).toEqual([])
+      const told = worker.told
+      clock.leap(5_100)
+      await eventually(() => expect(worker.told).toBeGreaterThan(told))
+      await worker.one(job)
+    },
+  },
+  {
+    name: 'redrive: what failed or expired is submitted anew, and nothing else',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const body = `{"redrive":"${'y'.repeat(100_000)}"}`
+      const bad = await runJob(engine, worker, { body, metadata: { a: 'b' }, wishes: { idempotencyKey: 'k', lane: 'l' } }, [], failed(false))
+      const good = await runJob(engine, worker)
+      expect(await engine.queue.redrive(good.id)).toBeNull()
+      const job = accepted((await engine.queue.redrive(bad.id))!)
+      expect(job).toMatchObject({ redriveOf: bad.id, metadata: { a: 'b' }, wishes: { lane: 'l' } })
+      expect(job.id).not.toBe(bad.id)
+      const lease = await worker.one(job)
+      expect(Buffer.from(lease.job.body).toString()).toBe(body)
+      expect(await engine.queue.redrive(job.id)).toBeNull()
+    },
+  },
+
+  // ---------------------------------------------------------------- look, pause, purge, erase
+  {
+    name: 'list: newest first, by every filter, page by page',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const bad = await runJob(engine, worker, { model: 'b' }, [], failed(false))
+      const done = await runJob(engine, worker, { wishes: { lane: 'l' } })
+      const queued: string[] = []
+      for (let i = 0; i < 25; i++) queued.unshift((await submit(engine, { tenant: i % 2 ? 'acme' : 'other', wishes: { conversation: 'c' } })).id)
+      const ids = async (filter: object) => (await engine.queue.list({ limit: 1000, ...filter })).map((j) => j.id)
+      expect(await ids({})).toEqual([...queued, done.id, bad.id])
+      expect((await ids({ tenant: 'other' })).length).toBe(13)
+      expect(await ids({ states: ['done'] })).toEqual([done.id])
+      expect(await ids({ states: ['failed', 'expired'] })).toEqual([bad.id])
+      expect(await ids({ states: ['failed'], tenant: 'other' })).toEqual([])
+      expect(await ids({ states: ['failed', 'done'] })).toEqual([done.id, bad.id])
+      expect(await ids({ states: ['queued'] })).toEqual(queued)
+      expect((await ids({ states: ['queued', 'done'], limit: 26 })).length).toBe(26)
+      expect(await ids({ lane: 'l' })).toEqual([done.id])
+      expect((await ids({ conversation: 'c', tenant: 'acme' })).length).toBe(12)
+      expect(await ids({ model: 'b' })).toEqual([bad.id])
+      const pages: string[] = []
+      for (let before: string | undefined; ; before = pages.at(-1)) {
+        const page = await ids({ limit: 4, ...(before === undefined ? {} : { before }) })
+        if (page.length === 0) break
+        pages.push(...page)
+      }
+      expect(pages).toEqual(await ids({}))
+    },
+  },
+  {
+    name: 'pause: what matches is not leased until resumed; paused tells',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      await engine.queue.pause({ model: 'slow' })
+      await engine.queue.pause({ tenant: 'acme', lane: 'chat' })
+      expect(engine.queue.paused()).toEqual(expect.arrayContaining([{ model: 'slow' }, { tenant: 'acme', lane: 'chat' }]))
+      const slow = await submit(engine, { model: 'slow' })
+      const lane = await submit(engine, { wishes: { lane: 'chat' } })
+      const conversation = await submit(engine, { wishes: { conversation: 'chat' } })
+      const free = await submit(engine, { tenant: 'other', wishes: { lane: 'chat' } })
+      expect((await worker.lease()).map((l) => l.job.id)).toEqual([free.id])
+      await engine.queue.resume({ model: 'slow' })
+      await worker.one(slow)
+      const told = worker.told
+      await engine.queue.resume({ tenant: 'acme', lane: 'chat' })
+      await eventually(() => expect(worker.told).toBeGreaterThan(told))
+      expect((await worker.lease()).map((l) => l.job.id).sort()).toEqual([lane.id, conversation.id].sort())
+      expect(engine.queue.paused()).toEqual([])
+    },
+  },
+  {
+    name: 'purge cancels what matches and is not running',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const running = await submit(engine, { model: 'x' })
+      await worker.one(running)
+      const [a, b, other] = [await submit(engine, { model: 'x' }), await submit(engine, { model: 'x', wishes: { delayMs: 9_000 } }), await submit(engine)]
+      expect(await engine.queue.purge({ model: 'x' })).toBe(2)
+      for (const job of [a, b]) expect((await engine.queue.get(job.id))?.state).toBe('canceled')
+      expect((await engine.queue.get(running.id))?.state).toBe('leased')
+      expect((await engine.queue.get(other.id))?.state).toBe('queued')
+      expect(await engine.queue.purge({ model: 'x' })).toBe(0)
+    },
+  },
+  {
+    name: 'erase takes a job out whatever its state; its idempotency key is free again',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const done = await runJob(engine, worker, { wishes: { idempotencyKey: 'k' } })
+      const running = await submit(engine)
+      const lease = await worker.one(running)
+      engine.log.open(lease).append(['{"secret":1}'], 1, false)
+      const queued = await submit(engine, { wishes: { idempotencyKey: 'q' } })
+      const erasing = engine.queue.erase(running.id)
+      await eventually(() => expect(worker.revocations.length).toBe(1))
+      await engine.queue.finish(lease, { kind: 'canceled' })
+      expect(await erasing).toBe(true)
+      for (const job of [done, queued]) expect(await engine.queue.erase(job.id)).toBe(true)
+      for (const idempotencyKey of ['k', 'q']) await submit(engine, { wishes: { idempotencyKey } })
+      for (const job of [done, running, queued]) {
+        expect(await engine.queue.get(job.id)).toBeNull()
+        expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
+        expect(await engine.queue.erase(job.id)).toBe(false)
+      }
+    },
+  },
+
+  // ---------------------------------------------------------------- retention, tenants
+  {
+    name: 'retention: what ended longer ago is gone, job and log; what has not ended stays',
+    async run(open) {
+      const { engine, clock } = await open({ retentionMs: 60_000, retentionOf: (tenant) => (tenant === 'long' ? 600_000 : null) })
+      const worker = new TestWorker(engine)
+      const old = await runJob(engine, worker)
+      const long = await runJob(engine, worker, { tenant: 'long' })
+      const queued = await submit(engine)
+      clock.leap(40_000)
+      await new Promise((done) => setTimeout(done, 200))
+      expect(await engine.queue.get(old.id)).not.toBeNull()
+      clock.leap(40_000)
+      await eventually(async () => expect(await engine.queue.get(old.id)).toBeNull())
+      expect(await engine.log.read(old.id, 0, 1000)).toBeNull()
+      expect(await engine.queue.get(long.id)).toMatchObject({ state: 'done' })
+      expect(await engine.queue.get(queued.id)).toMatchObject({ state: 'queued' })
+    },
+  },
+  {
+    name: 'retention 0: kept until the last follower has gone, then removed',
+    async run(open) {
+      const { engine, clock } = await open({ retentionOf: (tenant) => (tenant === 'secret' ? 0 : null) })
+      const worker = new TestWorker(engine)
+      const kept = await runJob(engine, worker)
+      const job = await submit(engine, { tenant: 'secret' })
+      const lease = await worker.one(job)
+      const unfollow = engine.log.follow(job.id, () => {})
+      engine.log.open(lease).append(['{"a":1}'], 1, false)
+      await engine.queue.finish(lease, DONE)
+      expect((await readAll(engine, job.id)).records.length).toBe(2)
+      for (let i = 0; i < 3; i++) {
+        clock.leap(1_000)
+        await new Promise((done) => setTimeout(done, 20))
+      }
+      expect((await readAll(engine, job.id)).records.length).toBe(2)
+      unfollow()
+      await eventually(async () => {
+        clock.leap(500)
+        expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
+      })
+      expect(await engine.queue.get(job.id)).toBeNull()
+      expect((await engine.queue.get(kept.id))?.state).toBe('done')
+    },
+  },
+  {
+    name: 'erasing a tenant takes all of it, and nothing of others',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const chat = { wishes: { conversation: 'c' } }
+      const stays = await runJob(engine, worker, { ...chat, tenant: 'stays' })
+      const done = await runJob(engine, worker, { ...chat, tenant: 'gone' })
+      const running = await submit(engine, { tenant: 'gone' })
+      const lease = await worker.one(running)
+      const queued = await submit(engine, { tenant: 'gone', wishes: { lane: 'l' } })
+      await engine.keys.add({ id: 'key_g', tenant: 'gone', name: 'n', hint: 'sk', createdAtMs: 1 }, 'digest-g')
+      await engine.keys.add({ id: 'key_s', tenant: 'stays', name: 'n', hint: 'sk', createdAtMs: 1 }, 'digest-s')
+      const erasing = engine.eraseTenant('gone')
+      await eventually(() => expect(worker.revocations.length).toBe(1))
+      await engine.queue.finish(lease, { kind: 'canceled' })
+      await erasing
+      for (const job of [done, running, queued]) {
+        expect(await engine.queue.get(job.id)).toBeNull()
+        expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
+      }
+      expect(await engine.queue.list({ tenant: 'gone', limit: 10 })).toEqual([])
+      expect(await engine.conversations.list('gone', 10)).toEqual([])
+      expect(engine.keys.find('digest-g')).toBeNull()
+      expect(await engine.queue.get(stays.id)).toMatchObject({ state: 'done' })
+      expect(engine.keys.find('digest-s')).not.toBeNull()
+      expect((await engine.conversations.list('stays', 10)).length).toBe(1)
+    },
+  },
+  {
+    name: 'closing is safe to repeat; health is good until something is wrong; stats are numbers',
+    async run(open) {
+      const { engine } = await open()
+      await submit(engine)
+      expect(engine.health()).toEqual({ ok: true })
+      for (const value of Object.values(engine.stats())) expect(Number.isFinite(value)).toBe(true)
+      await Promise.all([engine.close(), engine.close()])
+      await engine.close()
+    },
+  },
+]
