@@ -149,6 +149,7 @@ it('charges nothing to a lease that is over', () => {
 it('serves nobody for nothing: a tenant with empty prompts does not starve the others', () => {
   const s = setUp()
   for (let i = 0; i < 9; i++) s.submit(0, job(`a${i}`, { promptTokens: 0 }), job(`b${i}`, { tenant: 'b', promptTokens: 0 }))
+  expect(s.lease(0, 4).map((id) => id[0])).toEqual(['a', 'b', 'a', 'b'])
   const order: string[] = []
   for (let now = 0; now < 6; now++) {
     const [id] = s.lease(now)

@@ -21,6 +21,11 @@ export class Joins {
     this.#keptMs = keptMs
   }
 
+  /** Good ends that are remembered. */
+  get remembered(): number {
+    return this.#ended.size + this.#endedEarlier.size
+  }
+
   add(key: string | null, id: JobId): void {
     if (key === null) return
     const known = this.#live.get(key)

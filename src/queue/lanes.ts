@@ -43,10 +43,9 @@ export class Lanes {
     lane.size++
   }
 
-  /** Returns the job that became the head by this, if one did. */
-  remove(entry: Entry): Entry | null {
+  remove(entry: Entry): void {
     const lane = entry.lane
-    if (lane === null) return null
+    if (lane === null) return
     const { laneBefore: before, laneAfter: after } = entry
     if (before === null) lane.head = after
     else before.laneAfter = after
@@ -54,6 +53,5 @@ export class Lanes {
     else after.laneBefore = before
     entry.laneBefore = entry.laneAfter = null
     if (--lane.size === 0) this.#lanes.delete(lane.name)
-    return before === null ? after : null
   }
 }

@@ -29,6 +29,6 @@ export class Pauses {
 
   /** Is all that this tenant wants of this model held back? */
   holdsLine(tenant: string, model: string): boolean {
-    return this.#selectors.length > 0 && this.#selectors.some((s) => s.lane === undefined && matches(s, { tenant, lane: null, model }))
+    return this.#selectors.length > 0 && this.#selectors.some((s) => matches(s, { tenant, lane: null, model }))
   }
 }

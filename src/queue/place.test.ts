@@ -38,6 +38,12 @@ it('counts the work before a job: its own tenant first, and what the others are 
   expect(scheduler.place('c2', 0)).toEqual({ position: 3, tokensAhead: 60 })
 })
 
+it('counts the work of a thousand tenants by a sample of them', () => {
+  const { scheduler, submit } = setUp()
+  for (let i = 0; i < 1_000; i++) for (const n of [1, 2]) submit(0, job(`t${i}.${n}`, { tenant: `t${i}` }))
+  expect(scheduler.place('t500.2', 0)!.tokensAhead / 100_000).toBeCloseTo(1, 1)
+})
+
 it('says nothing of time before anything was measured', () => {
   const { scheduler, submit } = setUp()
   submit(0, job('1'))
@@ -141,6 +147,14 @@ it('refuses what could not start before its deadline, once it knows; by the fair
   expect(submit('b', 'b').kind).toBe('accepted')
   expect(submit('urgent', 'a', { priority: 'high' }).kind).toBe('accepted')
   expect(submit('patient', 'a', { deadline: start + 60_000 }).kind).toBe('accepted')
+})
+
+it('refuses what its lane could not begin in time', () => {
+  const scheduler = createScheduler(OPTIONS)
+  const start = measured(scheduler)
+  const kinds = Array.from({ length: 10 }, (_, i) => scheduler.submit(job(`${i}`, { lane: 'l', deadline: start + 9_000 }), start).kind)
+  // Each takes 2 s
+  expect(kinds.filter((kind) => kind === 'accepted').length).toBe(5)
 })
 
 it('at twice the load it can hold, serves what it can hold and refuses the rest at once', () => {

@@ -138,7 +138,6 @@ class PureScheduler implements Scheduler {
     const entry = this.#entries.get(id)
     if (entry === undefined || entry.hold === null || entry.attempt !== attempt) return FENCED
     const { hold, flow } = entry
-    flow.meter.observe(now, flow.waits)
     const usage = outcome.kind === 'released' ? undefined : outcome.usage
     if (usage !== undefined) this.#serve(hold, Math.max(1, usage.promptTokens) - hold.promptTokens, usage.completionTokens - hold.outputTokens)
     if (outcome.kind === 'done') {
@@ -257,8 +256,9 @@ class PureScheduler implements Scheduler {
     this.#entries.delete(job.id)
     this.#joins.remove(job.joinKey, job.id)
     flow.jobs--
-    const next = this.#lanes.remove(entry)
-    if (next !== null) this.#offer(next, false, now)
+    this.#lanes.remove(entry)
+    const head = entry.lane?.head ?? null
+    if (head !== null) this.#offer(head, false, now)
   }
 
   #endAlone(entry: Entry, state: 'failed' | 'canceled' | 'expired', error: SluiceError, now: number): void {
