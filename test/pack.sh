@@ -2,17 +2,18 @@
 # The package as users get it: packed, installed into an empty folder, started with npx, asked once, stopped. On an old Node it says so.
 set -eu
 repo=$(cd "$(dirname "$0")/.." && pwd)
-node24="$repo/node_modules/node/bin"
+# Under "npm run" the Node of node_modules is first on the PATH; npm itself stays with the one it was started with, and with its settings
+npm() { if [ -n "${npm_execpath:-}" ]; then "$npm_node_execpath" "$npm_execpath" "$@"; else command npm "$@"; fi; }
 work=$(mktemp -d)
 server=''
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
-export PATH="$node24:$PATH"
 
 cd "$repo"
 tarball=$(npm pack --silent --pack-destination "$work" | tail -n 1)
 mkdir "$work/app" && cd "$work/app"
 npm init -y >/dev/null
 npm install --silent --no-audit --no-fund "$work/$tarball"
+export PATH="$repo/node_modules/node/bin:$PATH"
 echo "$tarball: $(du -h "$work/$tarball" | cut -f1), $(find node_modules/sluice -type f | wc -l) files, with its dependencies $(du -sh node_modules | cut -f1)"
 
 free_port() { node -e 's = net.createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'; }
