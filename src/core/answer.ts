@@ -27,7 +27,17 @@ export function foldAnswer(records: Iterable<Bytes>): Answer {
   let head: JsonObject = {}
   let usage: JsonObject | null = null
   let choices = new Map<number, OpenChoice>()
+  let token: TokenShape | null = null
   for (const record of records) {
+    // Most chunks differ from the one before in nothing but their text: cut out, not parsed
+    if (token !== null) {
+      const text = tokenText(record, token)
+      if (text !== null) {
+        token.into['content'] += text
+        continue
+      }
+    }
+    token = null
     const kind = kindOf(record)
     if (kind === 'reset') {
       choices = new Map()
@@ -48,6 +58,7 @@ export function foldAnswer(records: Iterable<Bytes>): Answer {
       if (isObject(delta)) mergeDelta(choice.message, delta)
       if (typeof finish === 'string') choice.finishReason = finish
       mergeDelta(choice.rest, rest)
+      if (parts.length === 1 && typeof finish !== 'string' && typeof choice.message['content'] === 'string' && isObject(delta)) token = shapeOf(record, delta, rest, choice.message)
     }
   }
   return {
@@ -55,6 +66,33 @@ export function foldAnswer(records: Iterable<Bytes>): Answer {
     choices: [...choices].sort(([a], [b]) => a - b).map(([index, c]) => ({ index, message: closeIndexed(c.message) as JsonObject, finishReason: c.finishReason, rest: c.rest })),
     usage,
   }
+}
+
+/** A chunk that says nothing but a piece of text: what stands before and behind it. */
+interface TokenShape {
+  readonly prefix: Bytes
+  readonly suffix: Bytes
+  readonly into: JsonObject
+}
+
+const CONTENT = '"content":"'
+
+function shapeOf(record: Bytes, delta: JsonObject, rest: JsonObject, into: JsonObject): TokenShape | null {
+  const at = record.indexOf(CONTENT)
+  if (at < 0 || record.indexOf(CONTENT, at + 1) >= 0 || Object.keys(delta).length !== 1 || Object.values(rest).some((v) => v !== null)) return null
+  const start = at + CONTENT.length
+  let end = record.indexOf('"', start)
+  while (record.charCodeAt(end - 1) === 92) end = record.indexOf('"', end + 1)
+  return end < 0 ? null : { prefix: record.slice(0, start), suffix: record.slice(end), into }
+}
+
+/** The piece of text of a chunk of that shape; null when it is of another. */
+function tokenText(record: Bytes, { prefix, suffix }: TokenShape): string | null {
+  const end = record.length - suffix.length
+  if (end < prefix.length || !record.startsWith(prefix) || !record.endsWith(suffix)) return null
+  const piece = record.slice(prefix.length, end)
+  if (piece.includes('"') || piece.endsWith('\\')) return null
+  return piece.includes('\\') ? (JSON.parse(`"${toText(piece)}"`) as string) : toText(piece)
 }
 
 /** Members whose strings are labels, not pieces. */
