@@ -105,14 +105,8 @@ export const passthrough: Target = {
   },
 }
 
-/** Later versions of its server, and this one on Node 24, answer every stream with 500 ("immutable", its issue 1389): so pinned, and on the machine's own Node. */
+/** With later versions of its HTTP server it answers every stream with 500 ("immutable", its issue 1389): so pinned, also where it nests its own. */
 const PORTKEY = ['@portkey-ai/gateway@1.15.2', 'hono@4.9.7', '@hono/node-server@1.14.1']
-
-/** The Node that is installed here, rather than the one of this project. */
-function machineNode(): string {
-  const all = spawnSync('sh', ['-c', 'which -a node'], { encoding: 'utf8' }).stdout.split('\n')
-  return all.find((path) => path !== '' && !path.includes('node_modules')) ?? process.execPath
-}
 
 /** Installed on demand beside the project; null when that is refused. */
 export function portkey(): Target | null {
@@ -120,7 +114,7 @@ export function portkey(): Target | null {
   const entry = join(dir, 'node_modules/@portkey-ai/gateway/build/start-server.js')
   if (!existsSync(entry)) {
     mkdirSync(dir, { recursive: true })
-    writeFileSync(join(dir, 'package.json'), '{"private":true}')
+    writeFileSync(join(dir, 'package.json'), JSON.stringify({ private: true, overrides: { hono: '4.9.7', '@hono/node-server': '1.14.1' } }))
     try {
       execFileSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--save-exact', ...PORTKEY], { cwd: dir, stdio: 'ignore', timeout: 120_000 })
     } catch {
@@ -131,7 +125,7 @@ export function portkey(): Target | null {
     name: 'Portkey gateway 1.15.2',
     async start(upstream) {
       const port = await freePort()
-      const child = launch(machineNode(), [entry, `--port=${port}`, '--headless'], { NODE_ENV: 'production' })
+      const child = launch(process.execPath, [entry, `--port=${port}`, '--headless'], { NODE_ENV: 'production' })
       await answers(`http://127.0.0.1:${port}/`)
       return {
         url: `http://127.0.0.1:${port}`,
