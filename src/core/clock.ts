@@ -28,9 +28,6 @@ export const systemClock: Clock = {
   soon: (fn) => void setImmediate(fn),
 }
 
-/** Waits for `ms`, and keeps the process alive meanwhile: for command lines, which have nothing else to do. */
-export const waitAwake = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
-
 export const sleep = (clock: Clock, ms: number): Promise<void> => new Promise((done) => clock.after(ms, done))
 
 /**
