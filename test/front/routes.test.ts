@@ -1,0 +1,104 @@
+/** Who may do what: made from the route tables themselves, so that no route can be forgotten (T1). */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { GatewayDeps } from '../../src/gateway/deps.ts'
+import type { Route } from '../../src/gateway/route.ts'
+import { Router } from '../../src/gateway/router.ts'
+import { createRoutes } from '../../src/gateway/routes.ts'
+import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
+import { type Answer, request, send } from './wire.ts'
+
+const tables = createRoutes({} as GatewayDeps, { enter: () => () => {}, readers: () => 0, close: () => {} }, () => false)
+const doors = [...tables.public.map((route) => ({ door: 'public' as const, route })), ...tables.admin.map((route) => ({ door: 'admin' as const, route }))]
+const named = doors.map((d) => [`${d.route.method} ${d.route.path} (${d.door})`, d] as const)
+
+let app: TestApp
+let foreign: string
+let jobId: string
+
+beforeAll(async () => {
+  app = await startTestApp({ bad_keys_per_minute: 1_000 })
+  foreign = (await app.addKey('stranger')).key
+  const chat = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=3 delay=1 ttft=1' }] }
+  jobId = (JSON.parse((await ask('POST', '/v1/jobs', app.key, { request: chat, conversation: 'ours', lane: null })).body) as { id: string }).id
+  expect((await ask('GET', `/v1/jobs/${jobId}/result?wait_ms=5000`, app.key)).status).toBe(200)
+})
+afterAll(() => app?.stop())
+
+const ask = (method: string, path: string, key: string | null, body?: unknown, port = app.port): Promise<Answer> =>
+  send(port, request(method, path, key === null ? {} : { authorization: `Bearer ${key}` }, body === undefined ? '' : JSON.stringify(body)))
+
+const path = ({ path }: Route): string => path.replace('*id', 'demo').replace(':id', path.includes('/jobs/') ? jobId : path.includes('/conversations/') ? 'ours' : 'default')
+
+describe.each(named)('%s', (_name, { door, route }) => {
+  const knock = (key: string | null): Promise<Answer> => ask(route.method, path(route), key, route.method === 'GET' ? undefined : {}, door === 'public' ? app.port : app.adminPort)
+  if (route.auth === 'none') {
+    it('is open to all', async () => {
+      expect((await knock(null)).status).toBe(200)
+      expect((await knock('nonsense')).status).toBe(200)
+    })
+    return
+  }
+  it('wants a key', async () => {
+    const got = await knock(null)
+    expect([got.status, got.code]).toEqual([401, 'missing_api_key'])
+  })
+  it('knows a bad one', async () => {
+    const got = await knock('sk-sluice-nonsense')
+    expect([got.status, got.code]).toEqual([401, 'invalid_api_key'])
+  })
+  if (route.auth === 'operator') {
+    it("refuses a tenant's key", async () => {
+      const got = await knock(app.key)
+      expect([got.status, got.code]).toEqual([403, 'forbidden'])
+    })
+    return
+  }
+  it('refuses the admin key', async () => {
+    const got = await knock(ADMIN_KEY)
+    expect([got.status, got.code]).toEqual([401, 'invalid_api_key'])
+  })
+  if (route.path.includes(':id')) {
+    it("does not show another tenant's", async () => {
+      const key = route.path.includes('/conversations/') ? 'conversation_not_found' : 'job_not_found'
+      // Bodies in good form, so that nothing but ownership can refuse
+      const body = route.method === 'GET' ? undefined : { name: 'mine now', keep_turns: 0 }
+      const got = await ask(route.method, path(route), foreign, body)
+      expect([got.status, got.code], got.body).toEqual([404, key])
+    })
+  }
+})
+
+it("leaves what is ours as it was, after a stranger's tries", async () => {
+  const conversation = JSON.parse((await ask('GET', '/v1/conversations/ours', app.key)).body) as { name: string | null; turns: unknown[] }
+  expect([conversation.name, conversation.turns.length]).toEqual([null, 1])
+  expect((await ask('GET', `/v1/jobs/${jobId}`, app.key)).status).toBe(200)
+})
+
+it("lists no other tenant's jobs or conversations", async () => {
+  for (const list of ['/v1/jobs', '/v1/conversations', '/v1/jobs?conversation=ours', `/v1/jobs?before=${jobId}z`]) {
+    const got = await ask('GET', list, foreign)
+    expect((JSON.parse(got.body) as { data: unknown[] }).data, list).toEqual([])
+  }
+  expect((JSON.parse((await ask('GET', '/v1/jobs', app.key)).body) as { data: Array<{ id: string }> }).data.map((j) => j.id)).toContain(jobId)
+})
+
+it("keeps idempotency keys apart: another tenant's is not joined", async () => {
+  const job = { request: { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=2 delay=1 ttft=1' }] }, idempotency_key: 'shared' }
+  const id = async (key: string): Promise<string> => (JSON.parse((await ask('POST', '/v1/jobs', key, job)).body) as { id: string }).id
+  const [ours, ourAgain, theirs] = [await id(app.key), await id(app.key), await id(foreign)]
+  expect(ourAgain).toBe(ours)
+  expect(theirs).not.toBe(ours)
+})
+
+it('takes no route that does not say who may', () => {
+  const route = { method: 'GET', path: '/open', run: () => {} } as unknown as Route
+  expect(() => new Router([route])).toThrow('GET /open does not say who may.')
+  expect(() => new Router([{ ...route, auth: 'anybody' } as unknown as Route])).toThrow()
+})
+
+it('covers both doors', () => {
+  expect(new Set(doors.map((d) => d.route.auth))).toEqual(new Set(['none', 'tenant', 'operator']))
+  expect(tables.public.some((r) => r.auth === 'operator')).toBe(false)
+  expect(tables.admin.some((r) => r.auth === 'tenant')).toBe(false)
+  expect(doors.length).toBeGreaterThan(30)
+})
