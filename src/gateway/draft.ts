@@ -20,6 +20,8 @@ interface Asked {
   /** What the client sent for this job, wishes included: the same bytes again are the same job. */
   readonly sent: Uint8Array
   readonly wishes: JsonRecord
+  /** Where they stand: "sluice." or nothing. */
+  readonly at: string
   readonly headers: Readonly<Record<string, string>>
   readonly plain: boolean
   readonly isRetry: boolean
@@ -36,6 +38,7 @@ export function dialectDraft(deps: GatewayDeps, call: KeyCall, body: JsonBody, k
     bytes: sluice === undefined ? body.bytes : editObject(body.bytes, { sluice: null }),
     sent: body.bytes,
     wishes: sluice ?? NO_WISHES,
+    at: 'sluice.',
     headers: headerWishes(headers),
     plain,
     isRetry: Number(headers['x-stainless-retry-count'] ?? 0) >= 1,
@@ -56,6 +59,7 @@ export function jobDraft(deps: GatewayDeps, call: KeyCall, job: JsonBody, single
     bytes: memberBytes(job, 'request'),
     sent: job.bytes,
     wishes,
+    at: '',
     headers: single ? headerWishes(call.request.headers) : NO_HEADERS,
     plain: false,
     isRetry: false,
@@ -76,9 +80,15 @@ function draft(deps: GatewayDeps, call: KeyCall, asked: Asked): JobDraft {
   const route = deps.models.resolve(model)
   if (route === null) throw new SluiceError('model_not_found', { param: 'model', message: `There is no model "${model}"; GET /v1/models lists them.` })
   if (!route.kinds.includes(kind)) throw new SluiceError('invalid_request', { param: 'model', message: `The model "${model}" does not do that.` })
-  const { wishes, metadata } = readWishes(asked.wishes, headers, { pool: route.pool, plain, plainDeadlineMs: options.plainDeadlineMs, jobDeadlineMs: options.jobDeadlineMs })
+  const { wishes, metadata } = readWishes(asked.wishes, headers, {
+    at: asked.at,
+    pool: route.pool,
+    plain,
+    plainDeadlineMs: options.plainDeadlineMs,
+    jobDeadlineMs: options.jobDeadlineMs,
+  })
   if (kind === 'embedding' && wishes.conversation !== undefined)
-    throw new SluiceError('invalid_request', { param: 'sluice.conversation', message: 'An embedding is no part of a conversation.' })
+    throw new SluiceError('invalid_request', { param: `${asked.at}conversation`, message: 'An embedding is no part of a conversation.' })
   const user = request['safety_identifier'] ?? request['user'] ?? headers['user']
   if (typeof user === 'string' && user.length > 512)
     throw new SluiceError('invalid_request', { param: 'sluice-user', message: '"sluice-user" must be a text of at most 512 characters.' })

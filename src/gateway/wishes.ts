@@ -21,6 +21,8 @@ const MAX_NAME_CHARS = 256
 const MAX_DELAY_MS = 30 * 86_400_000
 
 export interface Defaults {
+  /** Where the members stand, for `param`: "sluice." or nothing. */
+  readonly at: string
   readonly pool: string
   /** A POST of OpenAI's dialect that is answered on its own connection. */
   readonly plain: boolean
@@ -53,10 +55,10 @@ export function headerWishes(headers: IncomingHttpHeaders): Readonly<Record<stri
 /** `said`: members of the body, which win over `headers`. Throws invalid_request. */
 export function readWishes(said: JsonRecord, headers: Readonly<Record<string, string>>, defaults: Defaults): Wished {
   for (const name in said) {
-    if (!MEMBERS.has(name)) throw new SluiceError('invalid_request', { param: `sluice.${name}`, message: `"${name}" is not a wish.${didYouMean(name, NAMES)}` })
+    if (!MEMBERS.has(name)) throw new SluiceError('invalid_request', { param: `${defaults.at}${name}`, message: `"${name}" is not a wish.${didYouMean(name, NAMES)}` })
   }
   const value = (name: Name): unknown => said[name] ?? headers[name]
-  const bad = (name: Name, what: string): SluiceError => new SluiceError('invalid_request', { param: `sluice.${name}`, message: `"${name}" must be ${what}.` })
+  const bad = (name: Name, what: string): SluiceError => new SluiceError('invalid_request', { param: `${defaults.at}${name}`, message: `"${name}" must be ${what}.` })
 
   const text = (name: Name): string | undefined => {
     const v = value(name)

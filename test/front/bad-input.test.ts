@@ -425,15 +425,15 @@ describe('jobs', () => {
     await refused(job({ idempotency_key: 'once' }, 'something else'), 422, 'idempotency_conflict')
   })
   it.each<[string, object, string]>([
-    ['86 a key of 10 KB', { idempotency_key: 'k'.repeat(10_000) }, 'sluice.idempotency_key'],
-    ['87 delay -1', { delay_ms: -1 }, 'sluice.delay_ms'],
-    ['87 delay 1e15', { delay_ms: 1e15 }, 'sluice.delay_ms'],
-    ['88 priority null in text', { priority: 'NaN' }, 'sluice.priority'],
-    ['88 priority a number', { priority: 5 }, 'sluice.priority'],
-    ['a lane with a line break', { lane: 'a\nb' }, 'sluice.lane'],
-    ['lane and conversation', { lane: 'a', conversation: 'b' }, 'sluice.lane'],
-    ['metadata of numbers', { metadata: { a: 1 } }, 'sluice.metadata'],
-    ['an unknown wish', { dead_line_ms: 5 }, 'sluice.dead_line_ms'],
+    ['86 a key of 10 KB', { idempotency_key: 'k'.repeat(10_000) }, 'idempotency_key'],
+    ['87 delay -1', { delay_ms: -1 }, 'delay_ms'],
+    ['87 delay 1e15', { delay_ms: 1e15 }, 'delay_ms'],
+    ['88 priority null in text', { priority: 'NaN' }, 'priority'],
+    ['88 priority a number', { priority: 5 }, 'priority'],
+    ['a lane with a line break', { lane: 'a\nb' }, 'lane'],
+    ['lane and conversation', { lane: 'a', conversation: 'b' }, 'lane'],
+    ['metadata of numbers', { metadata: { a: 1 } }, 'metadata'],
+    ['an unknown wish', { dead_line_ms: 5 }, 'dead_line_ms'],
     ['another endpoint', { endpoint: '/v1/images' }, 'endpoint'],
     ['no request', { request: null }, 'request'],
     ['wishes inside the request', { request: chat('x', { sluice: { lane: 'a' } }) }, 'request.sluice'],
@@ -454,7 +454,7 @@ describe('jobs', () => {
     const { data } = JSON.parse(got.body) as { data: Array<{ object: string; error?: { code: string; param: string } }> }
     expect(got.status).toBe(202)
     expect(data.map((d) => d.object)).toEqual(['job', 'error', 'error', 'error', 'job'])
-    expect(data.flatMap((d) => (d.object === 'error' ? [d.error!.param] : []))).toEqual(['jobs[1].sluice.priority', 'jobs[2]', 'jobs[3].model'])
+    expect(data.flatMap((d) => (d.object === 'error' ? [d.error!.param] : []))).toEqual(['jobs[1].priority', 'jobs[2]', 'jobs[3].model'])
   })
   it.each(['limit=0', 'limit=1001', 'limit=ten', 'state=sleeping', 'limit=1&limit=2'])('a list asked for with %s', async (query) => {
     await refused(ask('GET', `/v1/jobs?${query}`), 400, 'invalid_request')
