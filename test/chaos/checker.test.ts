@@ -40,7 +40,7 @@ it.each<[string, RegExp, (h: ReturnType<typeof good>) => void]>([
     (h) => h.finals.set('a', { id: 'a', state: 'done', log: renumber(log(3).toSpliced(3, 0, { id: '', event: 'chunk', data: chunk(0) })) }),
   ],
   ['a token lost', /J2 a: 2 tokens of 3/, (h) => h.finals.set('a', { id: 'a', state: 'done', log: renumber(log(3).toSpliced(3, 1)) })],
-  ['two active in a lane', /J3 l: b began while a/, (h) => (h.calls[1].startMs = 30)],
+  ['two active in a lane', /J3 l: b began while a \(done\) was answered, 20.0 ms/, (h) => (h.calls[1].startMs = 30)],
   ['a lane out of order', /J3 l: a was called after b/, (h) => (h.calls[0].startMs = h.calls[0].endMs = 500)],
   ['a token doubled to a reader', /S1 a: 1-3 came behind 3/, (h) => h.readers[0].seen.splice(3, 0, log(3)[2])],
   ['a gap told to nobody', /S1 a: a gap before 1-4/, (h) => h.readers[0].seen.splice(2, 1)],

@@ -68,8 +68,13 @@ function checkReader(reader: Reader, final: Final | undefined): string[] {
   return wrong
 }
 
+/** The upstream writes down when it was told; an answer is over a little before that. */
+const CLOCK_MS = 5
+/** A canceled call is over when we closed its connection; its upstream, busy with others, notices later. */
+const ABORT_NOTICED_MS = 100
+
 /** J3: calls of one lane never overlap, and go in order; one that a crash cut off may be made again. */
-function checkLanes({ acked, calls }: History): string[] {
+function checkLanes({ acked, calls, finals }: History): string[] {
   const wrong: string[] = []
   const lanes = Map.groupBy(
     acked.filter((j) => j.lane !== null),
@@ -82,7 +87,10 @@ function checkLanes({ acked, calls }: History): string[] {
     made.forEach((now, i) => {
       const before = made[i - 1]
       if (before === undefined) return
-      if ((before.call.endMs ?? Infinity) > now.call.startMs + 1) wrong.push(`J3 ${lane}: ${now.id} began while ${before.id} was answered`)
+      const overlapMs = (before.call.endMs ?? Infinity) - now.call.startMs
+      const state = finals.get(before.id)?.state
+      if (overlapMs > (state === 'canceled' ? ABORT_NOTICED_MS : CLOCK_MS))
+        wrong.push(`J3 ${lane}: ${now.id} began while ${before.id} (${state}) was answered, ${overlapMs.toFixed(1)} ms before its end`)
       if (now.place < before.place) wrong.push(`J3 ${lane}: ${now.id} was called after ${before.id}, which comes behind it`)
     })
   }
