@@ -99,7 +99,6 @@ export function createGateway(deps: GatewayDeps): Gateway {
       serve(new Router(routes), origins),
     )
     server.maxConnections = options.maxConnections
-    server.maxHeadersCount = 0 // node would drop what is beyond without a word; checkForm counts
     server.on('clientError', onClientError)
     // "expect: 100-continue" is answered when the body is wanted, any other expectation by checkForm
     for (const event of ['checkContinue', 'checkExpectation']) server.on(event, (request, response) => server.emit('request', request, response))

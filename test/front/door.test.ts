@@ -1,6 +1,7 @@
 /** What the door does besides refusing: pages of other origins, limits, leaving readers, retries, the stop. */
 import { connect, type Socket } from 'node:net'
 import { afterEach, expect, it } from 'vitest'
+import { startServer } from '../e2e/server.ts'
 import { startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, type SendOptions, send } from './wire.ts'
 
@@ -154,4 +155,24 @@ it('20: a stop refuses new work and says when to come back; what runs ends first
   expect((await ask('GET', '/livez')).status).toBe(200)
   await stopped
   await expect.poll(reader.text).toContain('data: [DONE]')
+})
+
+it('S2: after a crash, the plain POST of a reader that never comes back is canceled; a job goes on', async () => {
+  const server = await startServer('models:\n  - { name: demo, provider: demo }\nhttp: { disconnect_grace_ms: 300 }\n')
+  try {
+    const call = async (path: string, body?: object): Promise<Response> =>
+      fetch(`${server.url}${path}`, {
+        headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' },
+        ...(body && { method: 'POST', body: JSON.stringify(body) }),
+      })
+    const state = async (id: string): Promise<string> => ((await (await call(`/v1/jobs/${id}`)).json()) as { state: string }).state
+    const plain = (await call('/v1/chat/completions', chat('demo: tokens=2000 delay=20 ttft=1', { stream: true }))).headers.get('sluice-job')!
+    const { id } = (await (await call('/v1/jobs', { request: chat('demo: tokens=2000 delay=20 ttft=1') })).json()) as { id: string }
+    await server.crash()
+    await expect.poll(() => state(plain), { timeout: 5_000 }).toBe('canceled')
+    expect(['queued', 'delayed', 'leased']).toContain(await state(id))
+    await call(`/v1/jobs/${id}/cancel`, {})
+  } finally {
+    await server.stop()
+  }
 })
