@@ -2,98 +2,107 @@
 import { SluiceError } from '../core/errors.ts'
 import { isTerminal, type Job, type JobDraft } from '../core/job.ts'
 import type { Cursor } from '../core/record.ts'
-import type { Headers, KeyCall } from './call.ts'
+import type { KeyCall } from './call.ts'
 import type { GatewayDeps } from './deps.ts'
 import type { Attendance } from './disconnect.ts'
 
-/**
- * A plain POST: a stream, or JSON once the job has ended. `job` may be the first one of a retry; how it is rendered is said
- * by `draft`. `power`: nothing that names the job may be shown before.
- */
-export function answerPlain(deps: GatewayDeps, attendance: Attendance, call: KeyCall, draft: JobDraft, job: Job, power: Promise<void>): void {
-  const { delivery, options, clock } = deps
-  const leave = enter(deps, attendance, call, job)
-  if (leave === null) return
-  const headers = { location: `/v1/jobs/${job.id}/events`, 'sluice-job': job.id }
-  if (draft.stream) {
-    delivery.stream(
-      {
-        job: { ...job, includeUsage: draft.includeUsage },
-        dialect: 'chat',
-        cursor: null,
-        response: call.response,
-        headersAfterMs: options.headersAfterMs,
-        ready: power,
-        onGone: () => leave(false),
-        onDone: () => leave(true),
-      },
-      call.headers(headers),
-    )
-    return
-  }
-  call.response.once('close', () => leave(false))
-  const fail = (error: unknown): void => {
-    leave(true)
-    call.fail(error)
-  }
-  // The end record is power-safe, so the job is; but a store that failed never gets there
-  power.catch(fail)
-  delivery.result(job).then(({ status, body }) => {
-    leave(true)
-    call.bytes(status, body, { ...headers, 'server-timing': `total;dur=${(clock.monoMs() - call.startedAt).toFixed(1)}` })
-  }, fail)
+export interface Answers {
+  /**
+   * A plain POST: a stream, or JSON once the job has ended. `job` may be the first one of a retry; how it is rendered is said
+   * by `draft`. `power`: nothing that names the job may be shown before.
+   */
+  plain(call: KeyCall, draft: JobDraft, job: Job, power: Promise<void>): void
+  /** A job's events behind `cursor`; null = from the start. */
+  stream(call: KeyCall, job: Job, dialect: 'native' | 'chat', cursor: Cursor | null): void
+  /** Waits for the end at most so long; says whether it has come. */
+  whenEnded(call: KeyCall, job: Job, waitMs: number): Promise<boolean>
+  /** The server stops: nobody waits any longer. Streams are let go by delivery. */
+  letGo(): void
 }
 
 const READY = Promise.resolve()
 
-/** A job's events behind `cursor`; null = from the start. */
-export function streamEvents(deps: GatewayDeps, attendance: Attendance, call: KeyCall, job: Job, dialect: 'native' | 'chat', cursor: Cursor | null): void {
-  const leave = enter(deps, attendance, call, job)
-  if (leave === null) return
-  deps.delivery.stream(
-    {
-      job,
-      dialect,
-      cursor,
-      response: call.response,
-      headersAfterMs: dialect === 'native' ? null : deps.options.headersAfterMs,
-      ready: READY,
-      onGone: () => leave(false),
-      onDone: () => leave(true),
+export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answers {
+  const { delivery, options, clock } = deps
+  const waiting = new Set<() => void>()
+
+  /** The reader's leave; null when it left while its job was looked up: then it came and went. */
+  function enter(call: KeyCall, job: Job): ((complete: boolean) => void) | null {
+    if (attendance.readers(job.id) >= options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
+    const leave = attendance.enter(job)
+    if (!call.response.destroyed) return leave
+    leave(false)
+    return null
+  }
+
+  return {
+    plain(call, draft, job, power) {
+      const leave = enter(call, job)
+      if (leave === null) return
+      const { response } = call
+      const headers = { location: `/v1/jobs/${job.id}/events`, 'sluice-job': job.id }
+      if (draft.stream) {
+        const { headersAfterMs } = options
+        const as = { ...job, includeUsage: draft.includeUsage }
+        delivery.stream(
+          { job: as, dialect: 'chat', cursor: null, response, headersAfterMs, ready: power, onGone: () => leave(false), onDone: () => leave(true) },
+          call.headers(headers),
+        )
+        return
+      }
+      const over = (complete: boolean): void => {
+        waiting.delete(letGo)
+        leave(complete)
+      }
+      const letGo = (): void => fail(new SluiceError('draining'))
+      const fail = (error: unknown): void => {
+        over(true)
+        call.fail(error)
+      }
+      waiting.add(letGo)
+      response.once('close', () => over(false))
+      // The end record is power-safe, so the job is; but a store that failed never gets there
+      power.catch(fail)
+      delivery.result(job).then(({ status, body }) => {
+        over(true)
+        call.bytes(status, body, { ...headers, 'server-timing': `total;dur=${(clock.monoMs() - call.startedAt).toFixed(1)}` })
+      }, fail)
     },
-    call.headers({ 'sluice-job': job.id }),
-  )
-}
 
-/** Waits for the end at most so long; says whether it has come. */
-export async function whenEnded(deps: GatewayDeps, attendance: Attendance, call: KeyCall, job: Job, waitMs: number): Promise<boolean> {
-  if (isTerminal(job.state)) return true
-  if (waitMs === 0) return false
-  const leave = enter(deps, attendance, call, job)
-  if (leave === null) return false
-  return new Promise((resolve) => {
-    const done = (ended: boolean): void => {
-      stopWaiting()
-      unwatch()
-      call.response.off('close', gone)
-      leave(ended)
-      resolve(ended)
-    }
-    const gone = (): void => done(false)
-    const stopWaiting = deps.clock.after(waitMs, () => done(false))
-    const unwatch = deps.delivery.ended(job.id, () => done(true))
-    call.response.once('close', gone)
-  })
-}
+    stream(call, job, dialect, cursor) {
+      const leave = enter(call, job)
+      if (leave === null) return
+      const headersAfterMs = dialect === 'native' ? null : options.headersAfterMs
+      delivery.stream(
+        { job, dialect, cursor, response: call.response, headersAfterMs, ready: READY, onGone: () => leave(false), onDone: () => leave(true) },
+        call.headers({ 'sluice-job': job.id }),
+      )
+    },
 
-/** The reader's leave; null when it left while its job was looked up: then it came and went. */
-function enter(deps: GatewayDeps, attendance: Attendance, call: KeyCall, job: Job): ((complete: boolean) => void) | null {
-  if (attendance.readers(job.id) >= deps.options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
-  const leave = attendance.enter(job)
-  if (!call.response.destroyed) return leave
-  leave(false)
-  return null
-}
+    async whenEnded(call, job, waitMs) {
+      if (isTerminal(job.state)) return true
+      if (waitMs === 0) return false
+      const leave = enter(call, job)
+      if (leave === null) return false
+      return new Promise((resolve) => {
+        const done = (ended: boolean): void => {
+          stopWaiting()
+          unwatch()
+          waiting.delete(giveUp)
+          call.response.off('close', giveUp)
+          leave(ended)
+          resolve(ended)
+        }
+        const giveUp = (): void => done(false)
+        const stopWaiting = clock.after(waitMs, giveUp)
+        const unwatch = delivery.ended(job.id, () => done(true))
+        waiting.add(giveUp)
+        call.response.once('close', giveUp)
+      })
+    },
 
-/** Headers of a stream, for who asks for no more. */
-export const STREAM_HEADERS: Headers = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' }
+    letGo() {
+      for (const go of [...waiting]) go()
+    },
+  }
+}

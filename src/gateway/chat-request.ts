@@ -70,8 +70,9 @@ export function checkChat(body: JsonRecord): number {
   checkMembers(body, CHAT)
   const { tools, response_format: format } = body
   if (!tools && !format) return bytes
-  if (hasReferenceLoop(body)) throw bad(tools ? 'tools' : 'response_format', 'A schema has a $ref that leads back to itself.')
-  return bytes + JSON.stringify([tools, format]).length
+  const json = JSON.stringify([tools, format])
+  if (json.includes('"$ref"') && hasReferenceLoop(body)) throw bad(tools ? 'tools' : 'response_format', 'A schema has a $ref that leads back to itself.')
+  return bytes + json.length
 }
 
 function checkMessage(message: unknown, i: number): number {

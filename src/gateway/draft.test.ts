@@ -1,5 +1,7 @@
 /** From a request to a draft: which bytes are kept, what makes two requests the same, what is wished by default. */
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { SluiceError } from '../core/errors.ts'
 import type { JobDraft } from '../core/job.ts'
 import { parseBody } from './body.ts'
 import type { KeyCall } from './call.ts'
@@ -98,5 +100,85 @@ describe('what else is noted', () => {
   })
   it('labels of a job', () => {
     expect(job(`{"request":${BODY},"metadata":{"a":"b"}}`).metadata).toEqual({ a: 'b' })
+  })
+})
+
+describe('whatever is sent', () => {
+  const names = [
+    'model',
+    'messages',
+    'stream',
+    'stream_options',
+    'max_tokens',
+    'n',
+    'temperature',
+    'stop',
+    'tools',
+    'response_format',
+    'logit_bias',
+    'metadata',
+    'user',
+    'sluice',
+    'role',
+    'content',
+    'tool_calls',
+    'request',
+    'endpoint',
+    'priority',
+    'lane',
+    'idempotency_key',
+    'input',
+    '$ref',
+    'function',
+    'parameters',
+  ]
+  const leaf = fc.oneof(fc.constantFrom<unknown>('demo', 'user', '', 0, -1, 1e300, 0.5, true, null, '#', '#/tools', '\u0000'), fc.string({ maxLength: 8 }))
+  const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+    value: fc.oneof({ maxDepth: 5 }, leaf, fc.array(tie('value'), { maxLength: 4 }), fc.dictionary(fc.constantFrom(...names), tie('value'), { maxKeys: 6 })),
+  }))
+  const request = fc
+    .tuple(fc.dictionary(fc.constantFrom(...names), value, { maxKeys: 8 }), fc.boolean())
+    .map(([more, wellBegun]) => (wellBegun ? { model: 'demo', messages: [{ role: 'user', content: 'x' }], ...more } : more))
+  const headers = fc.dictionary(
+    fc.constantFrom('sluice-lane', 'sluice-priority', 'sluice-user', 'sluice-delay-ms', 'idempotency-key', 'x-stainless-retry-count', 'sluice-x'),
+    fc.string({ maxLength: 6 }),
+    { maxKeys: 3 },
+  )
+
+  it('is a draft, or an error of the table; never a surprise', () => {
+    let drafts = 0
+    fc.assert(
+      fc.property(request, headers, fc.constantFrom('chat' as const, 'embedding' as const), fc.boolean(), (body, said, kind, asJob) => {
+        try {
+          const parsed = parseBody(Buffer.from(JSON.stringify(asJob ? { request: body, ...body } : body)), LIMITS)
+          const made = asJob ? jobDraft(deps, call(said), parsed, true) : dialectDraft(deps, call(said), parsed, kind, true)
+          expect(JSON.parse(text(made))).toMatchObject({ model: 'demo' })
+          expect(JSON.parse(text(made))).not.toHaveProperty('sluice')
+          drafts++
+        } catch (thrown) {
+          if (!(thrown instanceof SluiceError)) throw thrown
+          expect(thrown.code).not.toBe('internal')
+          expect(thrown.status).toBeLessThan(500)
+        }
+      }),
+      { numRuns: 5_000 },
+    )
+    expect(drafts).toBeGreaterThan(50)
+  })
+
+  it('also as bytes that were cut, doubled or garbled', () => {
+    const good = Buffer.from(`{"model":"demo",${MESSAGES},"sluice":{"lane":"a"},"tools":[{"function":{"parameters":{"$ref":"#"}}}]}`)
+    fc.assert(
+      fc.property(fc.nat(good.length), fc.nat(good.length), fc.uint8Array({ maxLength: 4 }), (from, to, bytes) => {
+        try {
+          const raw = Buffer.concat([good.subarray(0, from), bytes, good.subarray(to)])
+          dialectDraft(deps, call(), parseBody(raw, LIMITS), 'chat', true)
+        } catch (thrown) {
+          if (!(thrown instanceof SluiceError)) throw thrown
+          expect(thrown.status).toBeLessThan(500)
+        }
+      }),
+      { numRuns: 10_000 },
+    )
   })
 })

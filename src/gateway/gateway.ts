@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SluiceError } from '../core/errors.ts'
+import { createAnswers } from './answers.ts'
 import { createAuth } from './auth.ts'
 import { Call, errorBody, type KeyCall, rawAnswer } from './call.ts'
 import { answerPreflight, corsOf, isPreflight } from './cors.ts'
@@ -20,7 +21,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const auth = createAuth(deps.keys, clock, options)
   const attendance = createAttendance(clock, options.disconnectGraceMs, (job) => void queue.cancel(job).catch((error: unknown) => onFault(error, job)))
   let draining = false
-  const routes = createRoutes(deps, attendance, () => draining)
+  const answers = createAnswers(deps, attendance)
+  const routes = createRoutes(deps, answers, () => draining)
   const servers: Server[] = []
   /** Requests under way, by key. */
   const underWay = new Map<string, number>()
@@ -128,6 +130,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     close(withinMs = 0) {
       closed ??= (async () => {
         this.drain()
+        answers.letGo()
         const all = servers.map((server) => new Promise((done) => server.close(done)))
         for (const server of servers) server.closeIdleConnections()
         const cut = clock.after(withinMs, () => {

@@ -4,21 +4,22 @@ import type { JobDraft } from '../core/job.ts'
 import { scanArray } from '../core/json.ts'
 import type { Submitted } from '../core/ports.ts'
 import { type Cursor, parseCursor } from '../core/record.ts'
-import { STREAM_HEADERS, streamEvents, whenEnded } from './answers.ts'
+import type { Answers } from './answers.ts'
 import { type JsonBody, memberBytes, readJson } from './body.ts'
-import type { KeyCall } from './call.ts'
+import type { Headers, KeyCall } from './call.ts'
 import type { GatewayDeps } from './deps.ts'
-import type { Attendance } from './disconnect.ts'
 import { jobDraft, jobItem } from './draft.ts'
 import type { Jobs } from './jobs.ts'
 import type { Route } from './route.ts'
 
 const MAX_JOBS = 1_000
 const MAX_WAIT_MS = 60_000
+/** What a stream's headers say, to who asks for no more. */
+const STREAM_HEADERS: Headers = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' }
 /** A list of jobs may have more keys than one request: it is checked again job by job. */
 const LIST_KEYS = 10
 
-export function jobRoutes(deps: GatewayDeps, jobs: Jobs, attendance: Attendance): readonly Route[] {
+export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): readonly Route[] {
   const { queue, options, delivery } = deps
 
   async function submit(call: KeyCall): Promise<void> {
@@ -42,9 +43,9 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, attendance: Attendance)
     const drafts = scanArray(bytes).map(({ start, end }, i) => draftOrRefusal(call, bytes.subarray(start, end), many[i], i))
     const results = await queue.submit(drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)))
     const left = results.values()
-    const answers = drafts.map((d): Submitted => (d instanceof SluiceError ? { kind: 'refused', error: d } : left.next().value!))
-    for (const [i, d] of drafts.entries()) if (!(d instanceof SluiceError)) jobs.note(answers[i], d.model, d.tenant)
-    call.json(answers.every((a) => a.kind === 'joined') ? 200 : 202, { object: 'list', data: answers.map(jobs.submitted) })
+    const outcomes = drafts.map((d): Submitted => (d instanceof SluiceError ? { kind: 'refused', error: d } : left.next().value!))
+    for (const [i, d] of drafts.entries()) if (!(d instanceof SluiceError)) jobs.note(outcomes[i], d.model, d.tenant)
+    call.json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, { object: 'list', data: outcomes.map(jobs.submitted) })
   }
 
   function draftOrRefusal(call: KeyCall, bytes: Uint8Array, value: unknown, i: number): JobDraft | SluiceError {
@@ -67,7 +68,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, attendance: Attendance)
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
-        await whenEnded(deps, attendance, call, job, waitMs(call))
+        await answers.whenEnded(call, job, waitMs(call))
         call.json(200, await jobs.view(job.id))
       },
     },
@@ -77,7 +78,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, attendance: Attendance)
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
-        if (await whenEnded(deps, attendance, call, job, waitMs(call))) {
+        if (await answers.whenEnded(call, job, waitMs(call))) {
           const { status, body } = await delivery.result(job)
           call.bytes(status, body, { 'sluice-job': job.id })
         } else call.json(202, await jobs.view(job.id))
@@ -94,7 +95,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, attendance: Attendance)
         if (dialect !== 'native' && dialect !== 'chat') throw new SluiceError('invalid_request', { param: 'dialect', message: '"dialect" must be native or chat.' })
         const cursor = cursorOf(call)
         if (call.request.method === 'HEAD') call.empty(200, { ...STREAM_HEADERS, 'sluice-job': job.id })
-        else streamEvents(deps, attendance, call, job, dialect, cursor)
+        else answers.stream(call, job, dialect, cursor)
       },
     },
     {

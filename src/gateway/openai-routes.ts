@@ -1,16 +1,15 @@
 /** OpenAI's dialect: PROTOCOL.md section 3. */
 import { SluiceError } from '../core/errors.ts'
 import type { JobKind } from '../core/job.ts'
-import { answerPlain } from './answers.ts'
+import type { Answers } from './answers.ts'
 import { readJson } from './body.ts'
 import type { KeyCall } from './call.ts'
 import type { GatewayDeps, PublicModel } from './deps.ts'
-import type { Attendance } from './disconnect.ts'
 import { dialectDraft } from './draft.ts'
 import type { Jobs } from './jobs.ts'
 import type { Route } from './route.ts'
 
-export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, attendance: Attendance): readonly Route[] {
+export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): readonly Route[] {
   const { queue, options, models } = deps
 
   const submit = (kind: JobKind) => async (call: KeyCall) => {
@@ -26,7 +25,7 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, attendance: Attendan
     const { result, power } = await queue.begin(draft)
     jobs.note(result, draft.model, draft.tenant)
     if (result.kind === 'refused') throw result.error
-    answerPlain(deps, attendance, call, draft, result.job, power)
+    answers.plain(call, draft, result.job, power)
   }
 
   return [

@@ -1,8 +1,8 @@
 /** The route tables of both listeners. Nothing is answered that does not stand here. */
 import { SluiceError } from '../core/errors.ts'
+import type { Answers } from './answers.ts'
 import { conversationRoutes } from './conversation-routes.ts'
 import type { GatewayDeps } from './deps.ts'
-import type { Attendance } from './disconnect.ts'
 import { jobRoutes } from './job-routes.ts'
 import { createJobs } from './jobs.ts'
 import { openaiRoutes } from './openai-routes.ts'
@@ -14,7 +14,7 @@ export interface Routes {
   readonly admin: readonly Route[]
 }
 
-export function createRoutes(deps: GatewayDeps, attendance: Attendance, isDraining: () => boolean): Routes {
+export function createRoutes(deps: GatewayDeps, answers: Answers, isDraining: () => boolean): Routes {
   const jobs = createJobs(deps)
   const probes: readonly Route[] = [
     { method: 'GET', path: '/livez', auth: 'none', run: (call) => call.json(200, { status: 'ok' }) },
@@ -31,7 +31,7 @@ export function createRoutes(deps: GatewayDeps, attendance: Attendance, isDraini
     },
   ]
   return {
-    public: [...openaiRoutes(deps, jobs, attendance), ...jobRoutes(deps, jobs, attendance), ...conversationRoutes(deps), ...probes],
+    public: [...openaiRoutes(deps, jobs, answers), ...jobRoutes(deps, jobs, answers), ...conversationRoutes(deps), ...probes],
     admin: [...operatorRoutes(deps, jobs), ...probes],
   }
 }

@@ -468,6 +468,22 @@ describe('jobs', () => {
   })
 })
 
+it('noise: whatever the bytes, there is an answer of ours or a close', async () => {
+  const good = request('POST', '/v1/chat/completions?x=1', auth(), JSON.stringify(chat('demo: tokens=1 delay=1 ttft=1')))
+  const random = (n: number): number => Math.floor(Math.random() * n)
+  const noise = (): Buffer => {
+    const bytes = Buffer.from(good)
+    for (let i = 0; i < 1 + random(4); i++) bytes[random(bytes.length)] = random(256)
+    const from = random(bytes.length)
+    return random(3) === 0 ? Buffer.concat([bytes.subarray(0, from), bytes.subarray(random(bytes.length))]) : bytes
+  }
+  for (let i = 0; i < 40; i++) {
+    const tries = Array.from({ length: 10 }, noise)
+    const got = await Promise.all(tries.map((bytes) => send(app.port, bytes, { end: true, withinMs: 4_000 })))
+    for (const [t, { status, closed }] of got.entries()) expect(status === 0 ? closed : status < 500, JSON.stringify(tries[t].toString('latin1'))).toBe(true)
+  }
+})
+
 describe('after all that', () => {
   it('the server is well, and its loop was never held', async () => {
     const heldMs = loop.stop()

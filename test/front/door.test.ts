@@ -157,6 +157,18 @@ it('20: a stop refuses new work and says when to come back; what runs ends first
   await expect.poll(reader.text).toContain('data: [DONE]')
 })
 
+it('a stop lets go of who still waits: they are told to come back', async () => {
+  app = await startTestApp({}, { workers: { drain_ms: 100 } })
+  const long = chat('demo: tokens=2000 delay=20 ttft=1')
+  const plain = ask('POST', '/v1/chat/completions', long)
+  const { id } = JSON.parse((await ask('POST', '/v1/jobs', { request: long })).body) as { id: string }
+  const waiting = ask('GET', `/v1/jobs/${id}/result?wait_ms=20000`)
+  await expect.poll(async () => (await job(id))['state']).toBe('leased')
+  await app.stop()
+  expect([(await plain).status, (await plain).code, (await plain).headers['retry-after']]).toEqual([503, 'draining', '1'])
+  expect((await waiting).status).toBe(202)
+})
+
 it('S2: after a crash, the plain POST of a reader that never comes back is canceled; a job goes on', async () => {
   const server = await startServer('models:\n  - { name: demo, provider: demo }\nhttp: { disconnect_grace_ms: 300 }\n')
   try {

@@ -1,5 +1,6 @@
 /** Who may do what: made from the route tables themselves, so that no route can be forgotten (T1). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Answers } from '../../src/gateway/answers.ts'
 import type { GatewayDeps } from '../../src/gateway/deps.ts'
 import type { Route } from '../../src/gateway/route.ts'
 import { Router } from '../../src/gateway/router.ts'
@@ -7,7 +8,7 @@ import { createRoutes } from '../../src/gateway/routes.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, send } from './wire.ts'
 
-const tables = createRoutes({} as GatewayDeps, { enter: () => () => {}, readers: () => 0, close: () => {} }, () => false)
+const tables = createRoutes({} as GatewayDeps, {} as Answers, () => false)
 const doors = [...tables.public.map((route) => ({ door: 'public' as const, route })), ...tables.admin.map((route) => ({ door: 'admin' as const, route }))]
 const named = doors.map((d) => [`${d.route.method} ${d.route.path} (${d.door})`, d] as const)
 
