@@ -1,0 +1,234 @@
+/** Well-formed JSON that asks for what cannot be: chat requests, embeddings, cursors, jobs. As in bad-http.test.ts, nothing gives way. */
+import { connect } from 'node:net'
+import { describe, expect, it } from 'vitest'
+import type { ErrorCode } from '../../src/core/errors.ts'
+import { afterAllThat, app, ask, auth, chat, foreign, jobId, refused, SECRET_TEXT } from './suite.ts'
+import { type Answer, request, send } from './wire.ts'
+
+describe('chat requests', () => {
+  const with_ = (more: object): Record<string, unknown> => chat(`${SECRET_TEXT} demo: tokens=2 delay=1 ttft=1`, more)
+  const schema = (parameters: unknown): object => ({ tools: [{ type: 'function', function: { name: 'f', parameters } }] })
+  const many = (n: number): Record<string, number> => Object.fromEntries(Array.from({ length: n }, (_, i) => [i, 1]))
+  it.each<[string, () => unknown, number, ErrorCode, string | null]>([
+    ['48 no model', () => ({ messages: [{ role: 'user', content: 'x' }] }), 404, 'model_not_found', 'model'],
+    ['48 unknown model', () => with_({ model: 'gpt-9' }), 404, 'model_not_found', 'model'],
+    ['48 a number', () => with_({ model: 7 }), 400, 'invalid_request', 'model'],
+    ['49 messages are text', () => with_({ messages: SECRET_TEXT }), 400, 'invalid_request', 'messages'],
+    ['49 none', () => with_({ messages: [] }), 400, 'invalid_request', 'messages'],
+    ['49 absent', () => ({ model: 'demo' }), 400, 'invalid_request', 'messages'],
+    ['49 100,000', () => with_({ messages: Array.from({ length: 100_000 }, () => 0) }), 400, 'invalid_request', 'messages'],
+    ['49 null inside', () => with_({ messages: [null] }), 400, 'invalid_request', 'messages[0]'],
+    ['50 unknown role', () => with_({ messages: [{ role: 'root', content: 'x' }] }), 400, 'invalid_request', 'messages[0].role'],
+    ['50 role of the prototype', () => with_({ messages: [{ role: 'toString', content: 'x' }] }), 400, 'invalid_request', 'messages[0].role'],
+    ['content is a number', () => with_({ messages: [{ role: 'user', content: 5 }] }), 400, 'invalid_request', 'messages[0].content'],
+    ['a part without type', () => with_({ messages: [{ role: 'user', content: [{ text: 'x' }] }] }), 400, 'invalid_request', 'messages[0].content[0]'],
+    ...[0, -1, 1e12, '10', 1.5].map((v): [string, () => unknown, number, ErrorCode, string] => [
+      `51 max_tokens ${JSON.stringify(v)}`,
+      () => with_({ max_tokens: v }),
+      400,
+      'invalid_request',
+      'max_tokens',
+    ]),
+    ['51 max_completion_tokens', () => with_({ max_completion_tokens: 0 }), 400, 'invalid_request', 'max_completion_tokens'],
+    ['52 n = 1000', () => with_({ n: 1000 }), 400, 'invalid_request', 'n'],
+    ['53 temperature 3', () => with_({ temperature: 3 }), 400, 'invalid_request', 'temperature'],
+    ['54 stream "true"', () => with_({ stream: 'true' }), 400, 'invalid_request', 'stream'],
+    ['54 include_usage "yes"', () => with_({ stream_options: { include_usage: 'yes' } }), 400, 'invalid_request', 'stream_options'],
+    ['55 1,000 stops', () => with_({ stop: Array.from({ length: 1_000 }, () => 'x') }), 400, 'invalid_request', 'stop'],
+    ['57 a deep schema', () => schemaOfDepth(10_000), 400, 'invalid_request', null],
+    ['57 $ref to itself', () => with_(schema({ $defs: { a: { $ref: '#/$defs/a' } }, $ref: '#/$defs/a' })), 400, 'invalid_request', 'tools'],
+    [
+      '57 $ref in a circle',
+      () => with_(schema({ properties: { x: { $ref: '#/$defs/a' } }, $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } } })),
+      400,
+      'invalid_request',
+      'tools',
+    ],
+    ['59 user of 1 MB', () => with_({ user: 'u'.repeat(1_000_000) }), 400, 'invalid_request', 'user'],
+    ['59 metadata of 1 MB', () => with_({ metadata: { a: 'm'.repeat(1_000_000) } }), 400, 'invalid_request', 'metadata'],
+    ...['api_base', 'base_url', 'api_key', 'headers', 'extra_headers'].map((n): [string, () => unknown, number, ErrorCode, string] => [
+      `60 ${n}`,
+      () => with_({ [n]: 'http://evil.test' }),
+      400,
+      'invalid_request',
+      n,
+    ]),
+    ...['../demo', 'a#b', '@evil.test', 'demo\r\nx: y', 'a b', 'a//b', 'é'].map((m): [string, () => unknown, number, ErrorCode, string] => [
+      `61 model ${JSON.stringify(m)}`,
+      () => with_({ model: m }),
+      400,
+      'invalid_request',
+      'model',
+    ]),
+    ['63 logit_bias of 9,000', () => with_({ logit_bias: many(9_000) }), 400, 'invalid_request', 'logit_bias'],
+    ['63 logit_bias 101', () => with_({ logit_bias: { 50256: 101 } }), 400, 'invalid_request', 'logit_bias'],
+    ['sluice is text', () => with_({ sluice: 'x' }), 400, 'invalid_request', 'sluice'],
+    ['an unknown wish', () => with_({ sluice: { prioritty: 'high' } }), 400, 'invalid_request', 'sluice.prioritty'],
+  ])('%s', async (_name, body, status, code, param) => {
+    const value = body()
+    const got = await refused(ask('POST', '/v1/chat/completions', typeof value === 'string' ? value : JSON.stringify(value)), status, code)
+    expect((JSON.parse(got.body) as { error: { param: string | null } }).error.param).toBe(param)
+  })
+
+  it.each<[string, object]>([
+    ['53 temperature null', { temperature: null, max_tokens: null, stop: null, user: null }],
+    [
+      '56 an image that only the provider may fetch',
+      {
+        messages: [
+          {
+            role: 'user',
+            content: [
+              { type: 'image_url', image_url: { url: 'http://169.254.169.254/latest/meta-data' } },
+              { type: 'text', text: 'demo: tokens=2 delay=1 ttft=1' },
+            ],
+          },
+        ],
+      },
+    ],
+    ['57 a schema that refers to itself further down', schema({ type: 'object', properties: { child: { $ref: '#' } }, $defs: { n: { items: { $ref: '#/$defs/n' } } } })],
+    ['58 a pattern that is never compiled', schema({ type: 'string', pattern: '^(a+)+$' })],
+    ['members nobody knows', { top_k: 5, provider_extra: { nested: [1, 2, { three: null }] } }],
+  ])('passes: %s', async (_name, more) => {
+    const got = await ask('POST', '/v1/chat/completions', JSON.stringify(with_(more)))
+    expect(got.status, got.body).toBe(200)
+  })
+
+  const schemaOfDepth = (n: number): string => JSON.stringify(with_({ tools: [] })).replace('[]', `[${'{"a":'.repeat(n)}1${'}'.repeat(n)}]`)
+
+  it.each<[string, unknown, number]>([
+    ['62 no input', undefined, 400],
+    ['62 an empty list', [], 400],
+    ['62 an empty text', '', 400],
+    ['62 10,000 texts', Array.from({ length: 10_000 }, () => 'x'), 400],
+    ['62 a list with an empty text', ['a', ''], 400],
+    ['62 a negative token', [1, -2], 400],
+    ['62 tokens', [1, 2, 3], 200],
+    ['62 lists of tokens', [[1, 2], [3]], 200],
+  ])('%s', async (_name, input, status) => {
+    const got = ask('POST', '/v1/embeddings', JSON.stringify({ model: 'demo', input }))
+    if (status === 200) expect((await got).status).toBe(200)
+    else await refused(got, status, 'invalid_request')
+  })
+  it('a model that does not embed', async () => {
+    await refused(ask('POST', '/v1/embeddings', JSON.stringify({ model: 'talks', input: 'x' })), 400, 'invalid_request')
+  })
+})
+
+describe('events', () => {
+  const events = (query: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Answer> => ask(method, `/v1/jobs/${jobId}/events${query}`, '', headers)
+  it.each<[string, string, Record<string, string>, number, ErrorCode]>([
+    ['64 Last-Event-ID: -1', '', { 'last-event-id': '-1' }, 400, 'cursor_invalid'],
+    ['64 Last-Event-ID: abc', '', { 'last-event-id': 'abc' }, 400, 'cursor_invalid'],
+    ['64 digits without end', '', { 'last-event-id': '9'.repeat(400) }, 400, 'cursor_invalid'],
+    ['64 a cursor of the future', '?after=1-99999', {}, 400, 'cursor_ahead'],
+    ['64 a future epoch', '?after=99-1', {}, 400, 'cursor_ahead'],
+    ['64 8 KiB', '', { 'last-event-id': '1'.repeat(8_192) }, 431, 'headers_too_large'],
+    ['after, twice', '?after=1-1&after=1-2', {}, 400, 'invalid_request'],
+    ['an unknown dialect', '?dialect=klingon', {}, 400, 'invalid_request'],
+    ['68 accept: application/json', '', { accept: 'application/json' }, 406, 'not_acceptable'],
+  ])('%s', async (_name, query, headers, status, code) => {
+    await refused(events(query, headers), status, code)
+  })
+
+  it.each(['*/*', 'text/event-stream', 'application/json, text/*;q=0.5'])('68 accept: %s', async (accept) => {
+    expect((await events('', { accept, connection: 'close' }, 'GET')).status).toBe(200)
+  })
+
+  it("30, 64 another tenant's job, and none", async () => {
+    await refused(events('', auth(foreign.key)), 404, 'job_not_found')
+    await refused(ask('GET', '/v1/jobs/job_0000000000000000000000000a/events'), 404, 'job_not_found')
+    await refused(ask('GET', `/v1/jobs/${encodeURIComponent("' OR 1=1 --")}/events`), 404, 'job_not_found')
+  })
+
+  it('65 an erased job', async () => {
+    const made = JSON.parse((await ask('POST', '/v1/jobs', JSON.stringify({ request: chat('x') }))).body) as { id: string }
+    expect((await ask('DELETE', `/v1/jobs/${made.id}`)).status).toBe(204)
+    await refused(ask('GET', `/v1/jobs/${made.id}/events`), 404, 'job_not_found')
+  })
+
+  it('67 HEAD has the headers of the stream, and the connection goes on', async () => {
+    const two = Buffer.concat([request('HEAD', `/v1/jobs/${jobId}/events`, auth()), request('GET', '/livez')])
+    const socket = connect(app.port, '127.0.0.1')
+    let text = ''
+    socket.on('data', (d) => (text += d.toString()))
+    socket.write(two)
+    await expect.poll(() => text).toContain('{"status":"ok"}')
+    socket.destroy()
+    expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*?content-type: text\/event-stream[\s\S]*?\r\n\r\nHTTP\/1\.1 200 OK\r\n/)
+  })
+
+  it('66 readers up to the cap, then 429', async () => {
+    const made = JSON.parse((await ask('POST', '/v1/jobs', JSON.stringify({ request: chat('demo: tokens=500 delay=20 ttft=1') }))).body) as { id: string }
+    const target = `/v1/jobs/${made.id}/events`
+    const readers = await Promise.all(
+      Array.from({ length: 3 }, async () => {
+        const socket = connect(app.port, '127.0.0.1')
+        socket.write(request('GET', target, auth()))
+        await new Promise((done) => socket.once('data', done))
+        return socket
+      }),
+    )
+    const got = await refused(ask('GET', target), 429, 'too_many_subscribers')
+    expect(Number(got.headers['retry-after'])).toBeGreaterThan(0)
+    readers[0].destroy()
+    await expect.poll(async () => (await ask('GET', `/v1/jobs/${made.id}`)).status).toBe(200)
+    await expect.poll(async () => (await ask('GET', target, '', {}, { withinMs: 100 })).status, { timeout: 3_000 }).toBe(200)
+    // 69: a reader that closes its side is gone
+    const half = await send(app.port, request('GET', target, auth()), { end: true, untilClosed: true, withinMs: 2_000 })
+    expect(half.closed).toBe(true)
+    for (const socket of readers) socket.destroy()
+    await ask('POST', `/v1/jobs/${made.id}/cancel`)
+  })
+})
+
+describe('jobs', () => {
+  const job = (wishes: object, content = 'x'): Promise<Answer> => ask('POST', '/v1/jobs', JSON.stringify({ request: chat(content), ...wishes }))
+  it('85 the same key with another body', async () => {
+    await refused(job({ idempotency_key: 'once' }, 'something else'), 422, 'idempotency_conflict')
+  })
+  it.each<[string, object, string]>([
+    ['86 a key of 10 KB', { idempotency_key: 'k'.repeat(10_000) }, 'idempotency_key'],
+    ['87 delay -1', { delay_ms: -1 }, 'delay_ms'],
+    ['87 delay 1e15', { delay_ms: 1e15 }, 'delay_ms'],
+    ['88 priority null in text', { priority: 'NaN' }, 'priority'],
+    ['88 priority a number', { priority: 5 }, 'priority'],
+    ['a lane with a line break', { lane: 'a\nb' }, 'lane'],
+    ['lane and conversation', { lane: 'a', conversation: 'b' }, 'lane'],
+    ['metadata of numbers', { metadata: { a: 1 } }, 'metadata'],
+    ['an unknown wish', { dead_line_ms: 5 }, 'dead_line_ms'],
+    ['another endpoint', { endpoint: '/v1/images' }, 'endpoint'],
+    ['no request', { request: null }, 'request'],
+    ['wishes inside the request', { request: chat('x', { sluice: { lane: 'a' } }) }, 'request.sluice'],
+  ])('%s', async (_name, wishes, param) => {
+    const got = await refused(job(wishes), 400, 'invalid_request')
+    expect((JSON.parse(got.body) as { error: { param: string } }).error.param).toBe(param)
+  })
+  it.each<[string, unknown]>([
+    ['none', []],
+    ['no list', {}],
+    ['1,001', Array.from({ length: 1_001 }, () => ({}))],
+  ])('a list of jobs: %s', async (_name, jobs) => {
+    await refused(ask('POST', '/v1/jobs', JSON.stringify({ jobs })), 400, 'invalid_request')
+  })
+  it('one bad job of a list does not stop the others', async () => {
+    const request = chat('demo: tokens=2 delay=1 ttft=1')
+    const got = await ask('POST', '/v1/jobs', JSON.stringify({ jobs: [{ request }, { request, priority: 'urgent' }, 7, { request: { ...request, model: 'nope' } }, { request }] }))
+    const { data } = JSON.parse(got.body) as { data: Array<{ object: string; error?: { code: string; param: string } }> }
+    expect(got.status).toBe(202)
+    expect(data.map((d) => d.object)).toEqual(['job', 'error', 'error', 'error', 'job'])
+    expect(data.flatMap((d) => (d.object === 'error' ? [d.error!.param] : []))).toEqual(['jobs[1].priority', 'jobs[2]', 'jobs[3].model'])
+  })
+  it.each(['limit=0', 'limit=1001', 'limit=ten', 'state=sleeping', 'limit=1&limit=2'])('a list asked for with %s', async (query) => {
+    await refused(ask('GET', `/v1/jobs?${query}`), 400, 'invalid_request')
+  })
+  it('a header that is nearly ours', async () => {
+    const got = await refused(ask('POST', '/v1/chat/completions', JSON.stringify(chat('x')), { 'sluice-lanes': 'a' }), 400, 'invalid_request')
+    expect(got.body).toContain('sluice-lane')
+  })
+  it('waits no longer than a minute', async () => {
+    await refused(ask('GET', `/v1/jobs/${jobId}?wait_ms=60001`), 400, 'invalid_request')
+  })
+})
+
+afterAllThat(75)
