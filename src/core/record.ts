@@ -14,14 +14,11 @@ import type { Timing, Usage } from './job.ts'
 /** A binary string: every char is one byte, 0-255. */
 export type Bytes = string
 
+// The native coders have fast paths for ASCII; asking first, by a RegExp, cost 9 % of a JSON call
 /** UTF-16 text to its UTF-8 bytes. */
-export const toBytes = (text: string): Bytes => (isAscii(text) ? text : Buffer.from(text, 'utf8').toString('latin1'))
+export const toBytes = (text: string): Bytes => Buffer.from(text, 'utf8').toString('latin1')
 /** UTF-8 bytes to text; invalid sequences become U+FFFD. */
-export const toText = (bytes: Bytes): string => (isAscii(bytes) ? bytes : Buffer.from(bytes, 'latin1').toString('utf8'))
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: exactly the ASCII range
-const NON_ASCII = /[^\x00-\x7f]/
-const isAscii = (s: string): boolean => !NON_ASCII.test(s)
+export const toText = (bytes: Bytes): string => Buffer.from(bytes, 'latin1').toString('utf8')
 
 export type RecordKind = 'chunk' | 'attempt' | 'reset' | 'usage' | 'end'
 

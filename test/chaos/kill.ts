@@ -32,7 +32,8 @@ function randomFrom(seed: number): (below: number) => number {
   }
 }
 
-export async function runKills(kills: number, jobs: number, seed: number): Promise<KillReport> {
+/** `env`: settings for the server, to plant a fault. */
+export async function runKills(kills: number, jobs: number, seed: number, env: Record<string, string> = {}): Promise<KillReport> {
   const random = randomFrom(seed)
   const upstream = await startUpstream()
   const server = new SluiceProcess(
@@ -43,6 +44,7 @@ queue: { max_crashes: 1000, max_queued_per_lane: 100000 }
 log: { level: silent }
 retention: { bytes: 8GiB }
 `,
+    env,
   )
   const http = new Http(server.url, KEY)
   const acked: Acked[] = []
@@ -169,8 +171,8 @@ retention: { bytes: 8GiB }
     await server.kill()
     killed++
     // Half of the lives end at a named point, the others whenever
-    const env: Record<string, string> = random(2) === 0 ? { SLUICE_CRASH_AT: `${POINTS[random(POINTS.length)]}:${1 + random(60)}` } : {}
-    while (!(await server.start(killed >= kills ? {} : env))) {
+    const crash: Record<string, string> = random(2) === 0 ? { SLUICE_CRASH_AT: `${POINTS[random(POINTS.length)]}:${1 + random(60)}` } : {}
+    while (!(await server.start(killed >= kills ? {} : crash))) {
       // It died at its point while it started: that counts as well
       killed++
       atPoints++

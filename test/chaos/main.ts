@@ -1,4 +1,4 @@
-/** npm run test:chaos [-- --kills 100 --jobs 10000 --streams 1000 --only kill,cuts,burst --seed N] */
+/** npm run test:chaos [-- --kills 100 --jobs 10000 --streams 1000 --only kill,cuts,burst,planted --seed N] */
 import { parseArgs } from 'node:util'
 import { runBurst } from './burst.ts'
 import { runCuts } from './cuts.ts'
@@ -9,7 +9,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '100' },
     jobs: { type: 'string', default: '10000' },
     streams: { type: 'string', default: '1000' },
-    only: { type: 'string', default: 'burst,cuts,kill' },
+    only: { type: 'string', default: 'burst,cuts,kill,planted' },
     seed: { type: 'string' },
   },
 })
@@ -44,6 +44,12 @@ if (only.includes('kill')) {
     `${kills} kills (${atPoints} at named points), ${acked} acknowledged jobs, ${readers} readers, ${events} events, ${resumes} resumes: ${wrong.length} violations (seed ${seed})`,
     wrong,
   )
+}
+if (only.includes('planted')) {
+  // The same oracle over a server that acknowledges what it has not stored: it must see that
+  const { acked, wrong } = await runKills(3, 300, 1, { SLUICE_DURABILITY: 'memory' })
+  const lost = wrong.filter((w) => w.includes('acknowledged and lost')).length
+  verdict('planted: acknowledged before it is stored', lost > 0, `the oracle finds ${lost} of ${acked} acknowledged jobs lost, as it must`)
 }
 process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)
 process.exit(failed === 0 ? 0 : 1)
