@@ -130,7 +130,7 @@ export function portkey(): Target | null {
       return {
         url: `http://127.0.0.1:${port}`,
         pid: child.pid!,
-        headers: ['x-portkey-provider: openai', `x-portkey-custom-host: http://127.0.0.1:${upstream}/v1`, 'authorization: Bearer x', 'content-type: application/json'],
+        headers: ['x-portkey-provider: openai', `x-portkey-custom-host: http://127.0.0.1:${upstream}/v1`, 'authorization: Bearer x'],
         stop: () => ended(child, 'SIGKILL'),
       }
     },
@@ -165,7 +165,7 @@ export const sluice: Target = {
       adminUrl: `http://127.0.0.1:${adminPort}`,
       readyMs: performance.now() - startedAt,
       pid: child.pid!,
-      headers: [`authorization: Bearer ${KEY}`, 'content-type: application/json'],
+      headers: [`authorization: Bearer ${KEY}`],
       async stop() {
         await ended(child)
         rmSync(dir, { recursive: true, force: true })
