@@ -78,6 +78,8 @@ export type Finished = { readonly kind: 'ended'; readonly state: JobState } | { 
 export interface JobFilter {
   /** Absent = all tenants (operator only). */
   readonly tenant?: TenantId
+  /** The end user that the job was submitted for. */
+  readonly user?: string
   readonly states?: readonly JobState[]
   readonly lane?: string
   readonly conversation?: string
@@ -124,6 +126,8 @@ export interface Queue {
   redrive(job: JobId): Promise<Submitted | null>
   /** Without its body (empty), as in `list`: only leases bring it. */
   get(job: JobId): Promise<Job | null>
+  /** The request as it was submitted (`JobDraft.body`); null when there is no such job. */
+  request(job: JobId): Promise<Uint8Array | null>
   list(filter: JobFilter): Promise<readonly Job[]>
   /** Where it stands; null when it is not in line (running, ended, unknown). */
   place(job: JobId): Place | null
@@ -310,7 +314,8 @@ export interface ConversationInfo {
 /** The remembered side of lanes. Turns are added by Queue.finish, in lane order. */
 export interface Conversations {
   read(tenant: TenantId, id: string): Promise<{ readonly info: ConversationInfo; readonly turns: readonly Turn[] } | null>
-  list(tenant: TenantId, limit: number): Promise<readonly ConversationInfo[]>
+  /** Those whose id begins with `prefix`; the last changed first. */
+  list(tenant: TenantId, limit: number, prefix?: string): Promise<readonly ConversationInfo[]>
   rename(tenant: TenantId, id: string, name: string): Promise<boolean>
   /** Keeps the first `keepTurns` turns. */
   truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean>
@@ -334,6 +339,7 @@ export interface ApiKey {
 export interface Keys {
   /** Answers from memory. `digest`: SHA-256 of the key, base64url. */
   find(digest: string): ApiKey | null
+  get(id: string): ApiKey | null
   add(key: ApiKey, digest: string): Promise<void>
   /** False when there is none. */
   revoke(id: string, atMs: number): Promise<boolean>

@@ -1,4 +1,4 @@
-/** What only the operator may: PROTOCOL.md section 6. */
+/** What only the operator may: PROTOCOL.md section 8. */
 import { SluiceError } from '../core/errors.ts'
 import type { ApiKey, Selector } from '../core/ports.ts'
 import { mintKey } from './api-key.ts'

@@ -126,12 +126,25 @@ export const controlCases: readonly Case[] = [
 
   // ---------------------------------------------------------------- look, pause, purge, erase
   {
+    name: 'request: byte for byte as submitted, while it waits and after its end; null when there is none',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const body = `{"messages":[{"role":"user","content":"\u00fc ${'y'.repeat(100_000)}"}] }`
+      const done = await runJob(engine, worker, { body })
+      const waits = await submit(engine, { body: `${body} ` })
+      expect(Buffer.from((await engine.queue.request(done.id))!).toString()).toBe(body)
+      expect(Buffer.from((await engine.queue.request(waits.id))!).toString()).toBe(`${body} `)
+      expect(await engine.queue.request('job_unknown')).toBeNull()
+    },
+  },
+  {
     name: 'list: newest first, by every filter, page by page',
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)
       const bad = await runJob(engine, worker, { model: 'b' }, [], failed(false))
-      const done = await runJob(engine, worker, { wishes: { lane: 'l' } })
+      const done = await runJob(engine, worker, { wishes: { lane: 'l' }, user: 'ann' })
       const queued: string[] = []
       for (let i = 0; i < 25; i++) queued.unshift((await submit(engine, { tenant: i % 2 ? 'acme' : 'other', wishes: { conversation: 'c' } })).id)
       const ids = async (filter: object) => (await engine.queue.list({ limit: 1000, ...filter })).map((j) => j.id)
@@ -146,6 +159,8 @@ export const controlCases: readonly Case[] = [
       expect(await ids({ lane: 'l' })).toEqual([done.id])
       expect((await ids({ conversation: 'c', tenant: 'acme' })).length).toBe(12)
       expect(await ids({ model: 'b' })).toEqual([bad.id])
+      expect(await ids({ user: 'ann' })).toEqual([done.id])
+      expect(await ids({ user: 'ann', states: ['queued'] })).toEqual([])
       const pages: string[] = []
       for (let before: string | undefined; ; before = pages.at(-1)) {
         const page = await ids({ limit: 4, ...(before === undefined ? {} : { before }) })

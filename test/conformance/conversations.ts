@@ -99,6 +99,9 @@ export const conversationCases: readonly Case[] = [
         ['y', 1],
       ])
       expect(await ids(1)).toEqual([['z', 1]])
+      for (const id of ['ann/x', 'ann%/x', 'an_/x']) await runJob(engine, worker, { wishes: { conversation: id } })
+      expect((await engine.conversations.list('acme', 10, 'ann/')).map((c) => c.id)).toEqual(['ann/x'])
+      expect((await engine.conversations.list('acme', 10, 'an_/')).map((c) => c.id)).toEqual(['an_/x'])
       expect(await engine.conversations.rename('acme', 'x', 'My chat')).toBe(true)
       expect((await engine.conversations.read('acme', 'x'))?.info.name).toBe('My chat')
       const turns = (await engine.conversations.read('acme', 'x'))!.turns

@@ -15,6 +15,8 @@ export const keyCases: readonly Case[] = [
       await engine.keys.add(key('k1'), 'd1')
       expect(engine.keys.find('d2')).toEqual(key('k2', { createdAtMs: 2, expiresAtMs: 99 }))
       expect(engine.keys.find('k1')).toBeNull()
+      expect(engine.keys.get('k2')).toEqual(engine.keys.find('d2'))
+      expect(engine.keys.get('d2')).toBeNull()
       expect(engine.keys.list().map((k) => k.id)).toEqual(['k1', 'k2'])
     },
   },
@@ -26,6 +28,7 @@ export const keyCases: readonly Case[] = [
       expect(await engine.keys.revoke('k9', 5)).toBe(false)
       const revoking = engine.keys.revoke('k1', 5)
       expect(engine.keys.find('d1')?.revokedAtMs).toBe(5)
+      expect(engine.keys.get('k1')?.revokedAtMs).toBe(5)
       expect(await revoking).toBe(true)
       expect(await engine.keys.revoke('k1', 9)).toBe(true)
       expect(engine.keys.find('d1')?.revokedAtMs).toBe(5)

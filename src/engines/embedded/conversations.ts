@@ -31,7 +31,7 @@ export class ConversationStore implements Conversations {
     this.#remove = db.prepare('DELETE FROM turns WHERE tenant = ? AND conversation = ? AND ord = ?')
     this.#get = db.prepare(`${INFO} WHERE c.tenant = ? AND c.id = ?`)
     this.#turns = db.prepare('SELECT job, state, messages, answer FROM turns WHERE tenant = ? AND conversation = ? ORDER BY ord')
-    this.#list = db.prepare(`${INFO} WHERE c.tenant = ? ORDER BY c.updated_at DESC, c.id LIMIT ?`)
+    this.#list = db.prepare(`${INFO} WHERE c.tenant = ?1 AND substr(c.id, 1, length(?3)) = ?3 ORDER BY c.updated_at DESC, c.id LIMIT ?2`)
     this.#rename = db.prepare('UPDATE conversations SET name = ?3 WHERE tenant = ?1 AND id = ?2')
     this.#firstCut = db.prepare('SELECT ord FROM turns WHERE tenant = ? AND conversation = ? ORDER BY ord LIMIT 1 OFFSET ?')
     this.#truncate = db.prepare('DELETE FROM turns WHERE tenant = ? AND conversation = ? AND ord >= ?')
@@ -56,8 +56,8 @@ export class ConversationStore implements Conversations {
     return info === undefined ? null : { info: { ...info }, turns: (this.#turns.all(tenant, id) as unknown as Turn[]).map((turn) => ({ ...turn })) }
   }
 
-  async list(tenant: TenantId, limit: number): Promise<readonly ConversationInfo[]> {
-    return (this.#list.all(tenant, limit) as unknown as ConversationInfo[]).map((info) => ({ ...info }))
+  async list(tenant: TenantId, limit: number, prefix = ''): Promise<readonly ConversationInfo[]> {
+    return (this.#list.all(tenant, limit, prefix) as unknown as ConversationInfo[]).map((info) => ({ ...info }))
   }
 
   rename(tenant: TenantId, id: string, name: string): Promise<boolean> {

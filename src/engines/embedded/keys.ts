@@ -7,6 +7,8 @@ import type { Store } from './store.ts'
 export class KeyStore implements Keys {
   readonly #store: Store
   readonly #byDigest = new Map<string, ApiKey>()
+  /** By id. */
+  readonly #digests = new Map<string, string>()
   readonly #put: StatementSync
   readonly #removeTenant: StatementSync
 
@@ -15,30 +17,34 @@ export class KeyStore implements Keys {
     this.#put = store.db.prepare('INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)')
     this.#removeTenant = store.db.prepare('DELETE FROM keys WHERE tenant = ?')
     for (const { digest, facts } of store.db.prepare('SELECT digest, facts FROM keys').all() as Array<{ digest: string; facts: string }>)
-      this.#byDigest.set(digest, JSON.parse(facts) as ApiKey)
+      this.#know(JSON.parse(facts) as ApiKey, digest)
   }
 
   find(digest: string): ApiKey | null {
     return this.#byDigest.get(digest) ?? null
   }
 
+  get(id: string): ApiKey | null {
+    const digest = this.#digests.get(id)
+    return digest === undefined ? null : this.find(digest)
+  }
+
   async add(key: ApiKey, digest: string): Promise<void> {
     await this.#save(key, digest, false)
-    this.#byDigest.set(digest, key)
+    this.#know(key, digest)
     await this.#store.synced()
   }
 
   /** Valid no more from this turn on, whatever becomes of the disk. */
   async revoke(id: string, atMs: number): Promise<boolean> {
-    for (const [digest, key] of this.#byDigest) {
-      if (key.id !== id) continue
-      const revoked: ApiKey = { ...key, revokedAtMs: key.revokedAtMs ?? atMs }
-      this.#byDigest.set(digest, revoked)
-      await this.#save(revoked, digest, true)
-      await this.#store.synced()
-      return true
-    }
-    return false
+    const digest = this.#digests.get(id)
+    const key = this.get(id)
+    if (digest === undefined || key === null) return false
+    const revoked: ApiKey = { ...key, revokedAtMs: key.revokedAtMs ?? atMs }
+    this.#know(revoked, digest)
+    await this.#save(revoked, digest, true)
+    await this.#store.synced()
+    return true
   }
 
   list(): readonly ApiKey[] {
@@ -47,8 +53,17 @@ export class KeyStore implements Keys {
 
   /** Takes all of a tenant's keys out; committed when resolved. */
   async removeTenant(tenant: TenantId): Promise<void> {
-    for (const [digest, key] of this.#byDigest) if (key.tenant === tenant) this.#byDigest.delete(digest)
+    for (const [digest, key] of this.#byDigest) {
+      if (key.tenant !== tenant) continue
+      this.#byDigest.delete(digest)
+      this.#digests.delete(key.id)
+    }
     await this.#store.run(() => void this.#removeTenant.run(tenant), true)
+  }
+
+  #know(key: ApiKey, digest: string): void {
+    this.#byDigest.set(digest, key)
+    this.#digests.set(key.id, digest)
   }
 
   #save(key: ApiKey, digest: string, keep: boolean): Promise<void> {

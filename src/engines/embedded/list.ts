@@ -45,6 +45,7 @@ function liveOnly(all: LiveJobs, filter: JobFilter, before: number, limit: numbe
 
 const fits = (job: Job, filter: JobFilter): boolean =>
   (filter.tenant === undefined || job.tenant === filter.tenant) &&
+  (filter.user === undefined || job.user === filter.user) &&
   (filter.states === undefined || filter.states.includes(job.state)) &&
   (filter.lane === undefined || job.wishes.lane === filter.lane) &&
   (filter.conversation === undefined || job.wishes.conversation === filter.conversation) &&

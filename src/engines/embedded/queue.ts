@@ -143,6 +143,10 @@ export class EmbeddedQueue implements Queue {
     return live === undefined ? this.#parts.jobs.get(id) : this.#parts.live.show(live)
   }
 
+  async request(id: JobId): Promise<Uint8Array | null> {
+    return (await this.get(id)) === null ? null : this.#parts.jobs.body(jobOrder(id)!)
+  }
+
   list(filter: JobFilter): Promise<readonly Job[]> {
     return listJobs(this.#parts.store.db, this.#parts.clock, this.#parts.live, filter)
   }

@@ -1,0 +1,259 @@
+/**
+ * The frames of the WebSocket subprotocol `sluice.v1`: PROTOCOL.md section 6. Types only; @sluice/client shares them.
+ * Members are as on the wire. Clients ignore frames and members that they do not know; the server refuses them.
+ */
+import type { WireError } from './errors.ts'
+import type { DisconnectPolicy, JobState, Priority, WorkerLossPolicy } from './job.ts'
+
+/** Who is there; one of them. A browser has a ticket, then the token of the `welcome`. */
+export type Credential = { readonly key: string } | { readonly ticket: string } | { readonly token: string }
+
+/** What a job is: a member of POST /v1/jobs, and of a submit. */
+export interface JobRequest {
+  /** The body of a chat completion, or of an embedding. */
+  readonly request: Readonly<Record<string, unknown>>
+  readonly endpoint?: '/v1/chat/completions' | '/v1/embeddings'
+  readonly conversation?: string
+  readonly lane?: string
+  readonly pool?: string
+  readonly priority?: Priority
+  readonly delay_ms?: number
+  readonly deadline_ms?: number
+  readonly idempotency_key?: string
+  readonly policy?: 'reject' | 'wait'
+  readonly on_worker_loss?: WorkerLossPolicy
+  readonly on_disconnect?: DisconnectPolicy
+  readonly metadata?: Readonly<Record<string, string>>
+}
+
+export interface Resume {
+  readonly job: string
+  /** What is known already; absent = from the start. */
+  readonly cursor?: string
+}
+
+// ---------------------------------------------------------------- client to server
+
+export interface HelloFrame {
+  readonly t: 'hello'
+  readonly auth?: Credential
+  /** Who is calling, for the operator's log. */
+  readonly client?: { readonly name: string; readonly version: string }
+  /** Credit that each followed job begins with, bytes of `ev` frames; absent = no credit is needed. */
+  readonly window?: number
+  /** To be attached at once. */
+  readonly jobs?: readonly Resume[]
+}
+
+export interface SubmitFrame extends JobRequest {
+  readonly t: 'submit'
+  /** Chosen by the client; the answer carries it. */
+  readonly id: string
+  /** False: no events of it are wanted here. */
+  readonly follow?: boolean
+}
+
+export interface AttachFrame extends Resume {
+  readonly t: 'attach'
+  readonly id?: string
+}
+
+export interface DetachFrame {
+  readonly t: 'detach'
+  readonly id?: string
+  readonly job: string
+}
+
+export interface CancelFrame {
+  readonly t: 'cancel'
+  readonly id?: string
+  readonly job: string
+}
+
+/** So many more bytes of this job's `ev` frames may be sent. */
+export interface CreditFrame {
+  readonly t: 'credit'
+  readonly job: string
+  readonly bytes: number
+}
+
+/** What the user saw, ms from the submit to the first text; for the operator. */
+export interface ReportFrame {
+  readonly t: 'report'
+  readonly job: string
+  readonly ttft_ms: number
+}
+
+export interface PingFrame {
+  readonly t: 'ping'
+}
+
+export type ClientFrame = HelloFrame | SubmitFrame | AttachFrame | DetachFrame | CancelFrame | CreditFrame | ReportFrame | PingFrame
+
+// ---------------------------------------------------------------- server to client
+
+export interface WelcomeFrame {
+  readonly t: 'welcome'
+  /** Names this connection in logs. */
+  readonly conn: string
+  /** A client that heard nothing for as long sends a `ping`; the server does alike. */
+  readonly heartbeat_ms: number
+  /** A larger message closes the connection (1009): submit by POST /v1/jobs, and attach. */
+  readonly max_message_bytes: number
+  /** Jobs that one connection may follow at once. */
+  readonly max_jobs: number
+}
+
+/** Stands for the ticket from now on: for the next hello, or as a Bearer over HTTP. Sent after `welcome` and renewed while the connection lives. */
+export interface TokenFrame {
+  readonly t: 'token'
+  readonly token: string
+  readonly expires_in_ms: number
+}
+
+/** Where a job stands in line. */
+export interface WirePlace {
+  /** 1 = next. */
+  readonly position: number
+  readonly tokens_ahead: number
+  /** Null while nothing has been measured yet. */
+  readonly eta_ms: number | null
+}
+
+/** The job is durable: it will not be lost. */
+export interface AcceptedFrame {
+  readonly t: 'accepted'
+  readonly id: string
+  readonly job: string
+  /** Nothing of it is known yet. */
+  readonly cursor: string
+  readonly state: JobState
+  /** It was there already (same idempotency key, same body). */
+  readonly joined: boolean
+  /** Null when it is not in line. */
+  readonly queue: WirePlace | null
+}
+
+export interface AttachedFrame {
+  readonly t: 'attached'
+  readonly id?: string
+  readonly job: string
+  readonly state: JobState
+  /** The log's head now. */
+  readonly cursor: string
+  readonly queue: WirePlace | null
+}
+
+/** While a followed job waits and its place changes, at most once a second. */
+export interface QueueFrame extends WirePlace {
+  readonly t: 'queue'
+  readonly job: string
+}
+
+export type WireChunk = Readonly<Record<string, unknown>>
+
+/** One record, named by its kind. */
+export type WireEvent =
+  | { readonly chunk: WireChunk }
+  | { readonly attempt: { readonly n: number; readonly mode: 'first' | 'continue' | 'restart'; readonly deployment: string } }
+  | { readonly reset: { readonly reason: string } }
+  | { readonly usage: WireChunk }
+
+/** A run of records. */
+export interface EvFrame {
+  readonly t: 'ev'
+  readonly job: string
+  /** Number of the first. */
+  readonly seq: number
+  /** Where a client that has applied them stands. */
+  readonly cursor: string
+  readonly e: readonly WireEvent[]
+}
+
+/** All there was has been sent; what follows is live. Once after each attach. */
+export interface LiveFrame {
+  readonly t: 'live'
+  readonly job: string
+  readonly cursor: string
+}
+
+/** What was shown is void; everything follows from the start of a new epoch. */
+export interface GapFrame {
+  readonly t: 'gap'
+  readonly job: string
+  readonly reason: 'epoch_changed'
+}
+
+export interface WireUsage {
+  readonly prompt_tokens: number
+  readonly completion_tokens: number
+  readonly total_tokens: number
+  readonly estimated: boolean
+}
+
+export interface WireTiming {
+  readonly queued_ms: number | null
+  readonly ttft_ms: number | null
+  readonly tpot_ms: number | null
+  readonly total_ms: number | null
+  readonly attempts: number
+}
+
+/** The job's last record. Nothing follows. */
+export interface EndFrame {
+  readonly t: 'end'
+  readonly job: string
+  readonly seq: number
+  readonly cursor: string
+  readonly state: 'done' | 'failed' | 'canceled' | 'expired'
+  readonly error?: WireError
+  readonly usage?: WireUsage
+  readonly timing?: WireTiming
+}
+
+/** Answers a detach or a cancel that named an `id`. */
+export interface OkFrame {
+  readonly t: 'ok'
+  readonly id: string
+  readonly job: string
+  /** Of a cancel: what becomes of it. */
+  readonly state?: 'canceled' | 'canceling' | 'ended'
+}
+
+/** A frame was refused, or a followed job can't be followed any longer. The connection goes on. */
+export interface ErrorFrame {
+  readonly t: 'error'
+  readonly id?: string
+  readonly job?: string
+  readonly error: WireError
+  /** The same frame may be sent again, and may succeed. */
+  readonly retryable: boolean
+  readonly retry_after_ms?: number
+}
+
+/** The server stops: it takes nothing new, and closes this connection (1012) within `by_ms`. Come back at a random moment of `reconnect_ms` after the close. */
+export interface GoawayFrame {
+  readonly t: 'goaway'
+  readonly reason: 'draining'
+  readonly by_ms: number
+  readonly reconnect_ms: readonly [number, number]
+}
+
+export interface PongFrame {
+  readonly t: 'pong'
+}
+
+export type ServerFrame =
+  | WelcomeFrame
+  | TokenFrame
+  | AcceptedFrame
+  | AttachedFrame
+  | QueueFrame
+  | EvFrame
+  | LiveFrame
+  | GapFrame
+  | EndFrame
+  | OkFrame
+  | ErrorFrame
+  | GoawayFrame
+  | PongFrame
