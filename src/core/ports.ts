@@ -435,8 +435,42 @@ export interface ReaderRequest {
   onDone(): void
 }
 
+/** A connection that many readers share, as they see it. Whole frames; what is written in one turn leaves in one write. */
+export interface FrameSink {
+  write(frames: Bytes): void
+  /** Bytes that it takes now; 0 or less parks its readers until each is told to `resume`. */
+  room(): number
+}
+
+/** One job's place on a shared connection. */
+export interface SocketReaderRequest {
+  readonly job: Job
+  readonly cursor: Cursor | null
+  readonly sink: FrameSink
+  /** Bytes of `ev` frames that may be written until there is credit for more; Infinity = without end. */
+  readonly window: number
+  /** Is a `live` frame wanted when it has caught up? */
+  readonly tellsLive: boolean
+  /** It can't be read (any longer): cursor_ahead, job_gone, … Nothing follows. */
+  onFail(error: SluiceError): void
+  /** `complete`: it has all there is. Else delivery closed. Nothing follows. */
+  onOver(complete: boolean): void
+}
+
+export interface SocketReader {
+  /** Has any of its records been written? */
+  readonly started: boolean
+  credit(bytes: number): void
+  /** The sink has room again. */
+  resume(): void
+  /** No more of it; nobody is called any more. */
+  leave(): void
+}
+
 /** From the log to readers: replay, then live. */
 export interface Delivery {
+  /** Writes the job's frames behind the cursor to the sink until the end. */
+  follow(reader: SocketReaderRequest): SocketReader
   /**
    * Streams the job's events to the response until the end. Writes status and headers itself (with `headers`
    * added); what fails before the first event is answered as JSON with its own status.

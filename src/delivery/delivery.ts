@@ -1,4 +1,4 @@
-/** From the log to readers over HTTP: replay, then live. */
+/** From the log to readers: replay, then live. */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
@@ -7,28 +7,63 @@ import type { Delivery, TokenLog } from '../core/ports.ts'
 import { type Bytes, isEnd } from '../core/record.ts'
 import { renderCompletion } from './dialects/completion.ts'
 import { Feed } from './feed.ts'
-import { Reader, type ReaderOptions } from './reader.ts'
+import type { Place } from './place.ts'
+import { FollowedJob } from './socket-reader.ts'
+import { type ReaderOptions, SseReader } from './sse-reader.ts'
 
 const SWEEP_MS = 250
+
+interface Reader {
+  readonly place: Place
+  /** Lets go of it where it stands. */
+  stop(): void
+}
 
 export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options: ReaderOptions): Delivery {
   const feeds = new Map<JobId, Feed>()
   const readers = new Set<Reader>()
+  const responses = new Set<SseReader>()
   let stopSweep: (() => void) | null = null
   let closed = false
 
   function feedOf(job: Job): Feed {
     const open = feeds.get(job.id)
     if (open) return open
-    const feed = new Feed(job.epoch)
+    const feed = new Feed(job.id, job.epoch)
     feeds.set(job.id, feed)
-    feed.unfollow = log.follow(job.id, (firstSeq, records) => feed.push(firstSeq, records, isEnd(records[records.length - 1])))
+    feed.unfollow = log.follow(job.id, (firstSeq, records) => feed.push(firstSeq, records))
     return feed
+  }
+
+  /** `make` builds the reader around the feed and the call that tells of its leave. */
+  function read<R extends Reader>(job: Job, dialect: string, make: (feed: Feed, left: (complete: boolean) => void) => R): R {
+    const feed = feedOf(job)
+    const reader = make(feed, (complete) => {
+      readers.delete(reader)
+      feed.readers.delete(reader.place)
+      if (feed.readers.size === 0 && feeds.get(job.id) === feed) {
+        feed.unfollow()
+        feeds.delete(job.id)
+      }
+      emit({ type: 'reader-closed', job: job.id, dialect, complete })
+    })
+    readers.add(reader)
+    feed.readers.add(reader.place)
+    emit({ type: 'reader-opened', job: job.id, dialect })
+    return reader
   }
 
   function sweep(): void {
     const now = clock.monoMs()
-    for (const reader of readers) reader.beat(now)
+    for (const response of responses) response.beat(now)
+  }
+
+  function sweepWhileNeeded(): void {
+    if (responses.size > 0) stopSweep ??= clock.every(SWEEP_MS, sweep)
+    else {
+      stopSweep?.()
+      stopSweep = null
+    }
   }
 
   function ended(job: JobId, fn: () => void): () => void {
@@ -54,25 +89,23 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
   return {
     stream(request, headers) {
       const { job, dialect } = request
-      const feed = feedOf(job)
-      const reader = new Reader(request, headers, feed, log, clock, options, (complete) => {
-        readers.delete(reader)
-        feed.readers.delete(reader)
-        if (feed.readers.size === 0) {
-          feed.unfollow()
-          feeds.delete(job.id)
-        }
-        if (readers.size === 0) {
-          stopSweep?.()
-          stopSweep = null
-        }
-        emit({ type: 'reader-closed', job: job.id, dialect, complete })
+      const reader = read(job, dialect, (feed, left) => {
+        const response: SseReader = new SseReader(request, headers, feed, log, clock, options, (complete) => {
+          responses.delete(response)
+          sweepWhileNeeded()
+          left(complete)
+        })
+        return response
       })
-      readers.add(reader)
-      feed.readers.add(reader)
-      stopSweep ??= clock.every(SWEEP_MS, sweep)
-      emit({ type: 'reader-opened', job: job.id, dialect })
-      if (closed) reader.leave()
+      responses.add(reader)
+      sweepWhileNeeded()
+      if (closed) reader.stop()
+    },
+    follow(request) {
+      const reader = read(request.job, 'socket', (feed, left) => new FollowedJob(request, feed, log, options.pageBytes, left))
+      if (closed) clock.soon(() => reader.stop())
+      else void reader.open()
+      return reader
     },
     ended,
     result: (job) =>
@@ -82,7 +115,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     readers: (job) => feeds.get(job)?.readers.size ?? 0,
     close() {
       closed = true
-      for (const reader of [...readers]) reader.leave()
+      for (const reader of [...readers]) reader.stop()
     },
   }
 }

@@ -4,7 +4,7 @@ import { chatDialect } from '../../src/delivery/dialects/chat.ts'
 import { renderCompletion } from '../../src/delivery/dialects/completion.ts'
 import type { Dialect } from '../../src/delivery/dialects/dialect.ts'
 import { nativeDialect } from '../../src/delivery/dialects/native.ts'
-import { renderRun } from '../../src/delivery/feed.ts'
+import { socketDialect } from '../../src/delivery/dialects/socket.ts'
 import { GOLDEN_LOGS } from './logs.ts'
 
 interface SseEvent {
@@ -28,16 +28,38 @@ function readSse(bytes: Bytes): SseEvent[] {
     })
 }
 
+interface Frame {
+  readonly t: string
+  readonly seq: number
+  readonly cursor: string
+  readonly e?: readonly object[]
+  readonly state?: string
+}
+
+/** As a WebSocket client reads frames: each a whole, unmasked text (RFC 6455, section 5.2). */
+function readFrames(bytes: Bytes): Frame[] {
+  const frames: Frame[] = []
+  for (let at = 0; at < bytes.length; ) {
+    expect(bytes.charCodeAt(at)).toBe(0x81)
+    const buffer = Buffer.from(bytes.slice(at + 1, at + 10), 'latin1')
+    const [length, head] = buffer[0] < 126 ? [buffer[0], 2] : buffer[0] === 126 ? [buffer.readUInt16BE(1), 4] : [Number(buffer.readBigUInt64BE(1)), 10]
+    frames.push(JSON.parse(toText(bytes.slice(at + head, at + head + length))) as Frame)
+    at += head + length
+  }
+  return frames
+}
+
+const JOB = 'job_0'
 const DIALECTS: readonly Dialect[] = [chatDialect(false), chatDialect(true), nativeDialect]
-const whole = (dialect: Dialect, records: readonly Bytes[]): Bytes => renderRun(dialect, records, 1, 0, 1, { over: false })
+const whole = (dialect: Dialect, records: readonly Bytes[]): Bytes => dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records }, 0, { over: false })
 
 describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
   it.each(DIALECTS)('resumes at every record in $key', (dialect) => {
     const all = readSse(whole(dialect, records))
     for (let cursor = 0; cursor <= records.length; cursor++) {
       const state = { over: false }
-      renderRun(dialect, records.slice(0, cursor), 1, 0, 1, state)
-      const rest = readSse(renderRun(dialect, records, 1, cursor, 1, state))
+      dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records: records.slice(0, cursor) }, 0, state)
+      const rest = readSse(dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records }, cursor, state))
       expect(rest).toEqual(all.filter((e) => Number(e.id.split('-')[1]) > cursor))
     }
   })
@@ -63,6 +85,26 @@ describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
     expect(events.map((e) => e.event)).toEqual(records.map(kindOf))
     expect(events.map((e) => e.id)).toEqual(records.map((_, i) => `1-${i + 1}`))
     for (const [i, e] of events.entries()) if (!isEnd(records[i])) expect(e.data).toBe(toText(payloadOf(records[i])))
+  })
+
+  it('is frames: every record once under its number, in runs of any length', () => {
+    const all = readSse(whole(nativeDialect, records)).map((e) => [Number(e.id.split('-')[1]), e.event, JSON.parse(e.data)])
+    for (let first = 0; first < records.length; first++) {
+      for (const length of [1, 3, records.length]) {
+        const state = { over: false }
+        const seen: unknown[] = []
+        for (let at = first; at < records.length; at += length) {
+          const run = { job: JOB, epoch: 1, firstSeq: at + 1, records: records.slice(at, at + length) }
+          for (const { t, job, seq, cursor, e = [], ...end } of readFrames(socketDialect.render(run, at, state)) as Array<Frame & { job: string }>) {
+            expect(job).toBe(JOB)
+            expect(cursor).toBe(`1-${seq + (t === 'ev' ? e.length - 1 : 0)}`)
+            if (t === 'ev') for (const [i, event] of e.entries()) seen.push([seq + i, Object.keys(event)[0], Object.values(event)[0]])
+            else seen.push([seq, t, end])
+          }
+        }
+        expect(seen).toEqual(all.slice(first))
+      }
+    }
   })
 
   it('is one JSON answer', () => {

@@ -1,7 +1,7 @@
 /** OpenAI's chat SSE: the chunks as they are, `[DONE]` after a good end, an error event after any other. */
 import { SluiceError, type WireError } from '../../core/errors.ts'
 import { type Bytes, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
-import { block, type Dialect, type DialectState } from './dialect.ts'
+import { block, type Dialect, type DialectState, recordByRecord } from './dialect.ts'
 
 const errorJson = (error: WireError): Bytes => toBytes(JSON.stringify({ error }))
 
@@ -30,7 +30,7 @@ function render(record: Bytes, seq: number, epoch: number, state: DialectState, 
   }
 }
 
-const plain: Dialect = { key: 'chat', render: (record, seq, epoch, state) => render(record, seq, epoch, state, false) }
-const withUsage: Dialect = { key: 'chat+usage', render: (record, seq, epoch, state) => render(record, seq, epoch, state, true) }
+const plain = recordByRecord('chat', false, (record, seq, epoch, state) => render(record, seq, epoch, state, false))
+const withUsage = recordByRecord('chat+usage', false, (record, seq, epoch, state) => render(record, seq, epoch, state, true))
 
 export const chatDialect = (includeUsage: boolean): Dialect => (includeUsage ? withUsage : plain)

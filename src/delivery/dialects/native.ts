@@ -1,19 +1,17 @@
 /** Sluice's own events: every record, by its kind. */
 import { type Bytes, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
 import { wireTiming, wireUsage } from '../../core/wire.ts'
-import { block, type Dialect } from './dialect.ts'
+import { block, recordByRecord } from './dialect.ts'
 
-export const nativeDialect: Dialect = {
-  key: 'native',
-  render(record, seq, epoch, state) {
-    if (state.over) return ''
-    const kind = kindOf(record)
-    if (kind === 'end') state.over = true
-    return block(`${epoch}-${seq}`, `event: ${kind}\n`, kind === 'end' ? endJson(record) : payloadOf(record))
-  },
-}
+export const nativeDialect = recordByRecord('native', true, (record, seq, epoch, state) => {
+  if (state.over) return ''
+  const kind = kindOf(record)
+  if (kind === 'end') state.over = true
+  return block(`${epoch}-${seq}`, `event: ${kind}\n`, kind === 'end' ? endJson(record) : payloadOf(record))
+})
 
-function endJson(record: Bytes): Bytes {
+/** The end record as clients see it. */
+export function endJson(record: Bytes): Bytes {
   const { state, error, usage, timing } = parseEnd(record)
   return toBytes(JSON.stringify({ state, ...(error && { error }), ...(usage && { usage: wireUsage(usage) }), ...(timing && { timing: wireTiming(timing) }) }))
 }

@@ -1,0 +1,37 @@
+/** The frames of `sluice.v1`: a run of records is one `ev`, the end record one `end`. The bytes go to the socket as they are. */
+import type { JobId } from '../../core/job.ts'
+import { type Bytes, isEnd, kindOf, payloadOf } from '../../core/record.ts'
+import { textFrame } from '../../core/text-frame.ts'
+import type { Dialect } from './dialect.ts'
+import { endJson } from './native.ts'
+
+export const socketDialect: Dialect = {
+  key: 'socket',
+  beginsAnywhere: true,
+  render({ job, epoch, firstSeq, records }, after, state) {
+    if (state.over) return ''
+    const from = Math.max(0, after + 1 - firstSeq)
+    if (from >= records.length) return ''
+    const last = records[records.length - 1]
+    const to = isEnd(last) ? records.length - 1 : records.length
+    const frames = to > from ? textFrame(`{"t":"ev","job":"${job}","seq":${firstSeq + from},"cursor":"${epoch}-${firstSeq + to - 1}","e":[${eventsOf(records, from, to)}]}`) : ''
+    if (to === records.length) return frames
+    state.over = true
+    const seq = firstSeq + to
+    return frames + textFrame(`{"t":"end","job":"${job}","seq":${seq},"cursor":"${epoch}-${seq}",${endJson(last).slice(1)}`)
+  },
+}
+
+function eventsOf(records: readonly Bytes[], from: number, to: number): Bytes {
+  let events = ''
+  for (let i = from; i < to; i++) {
+    const record = records[i]
+    const comma = i === from ? '' : ','
+    // A token first, without a call
+    events += record.charCodeAt(0) === 64 ? `${comma}{"${kindOf(record)}":${payloadOf(record)}}` : `${comma}{"chunk":${record}}`
+  }
+  return events
+}
+
+export const liveFrame = (job: JobId, epoch: number, seq: number): Bytes => textFrame(`{"t":"live","job":"${job}","cursor":"${epoch}-${seq}"}`)
+export const gapFrame = (job: JobId): Bytes => textFrame(`{"t":"gap","job":"${job}","reason":"epoch_changed"}`)

@@ -1,0 +1,131 @@
+/**
+ * A reader's place in a log, whatever it reads through: checks its cursor, catches up at its own pace, then is fed live. What it
+ * holds is a number and the renderer's state.
+ */
+import { SluiceError } from '../core/errors.ts'
+import type { TokenLog } from '../core/ports.ts'
+import type { Bytes, Cursor } from '../core/record.ts'
+import type { Dialect, DialectState } from './dialects/dialect.ts'
+import type { Feed, FeedReader } from './feed.ts'
+
+/** Where a reader's events go. */
+export interface Outlet {
+  /** Bytes that it takes now; 0 or less parks the reader until `resume`. */
+  room(): number
+  write(events: Bytes): void
+  /** The last of it. `end`: the end record, where the log has come to it. */
+  complete(events: Bytes, end: Bytes | null): void
+  /** All there was has been written; what follows is live. */
+  caughtUp(): void
+  fail(thrown: unknown): void
+}
+
+export class Place implements FeedReader {
+  readonly dialect: Dialect
+  readonly #feed: Feed
+  readonly #log: TokenLog
+  readonly #pageBytes: number
+  readonly #outlet: Outlet
+  seq = 0
+  state: DialectState = { over: false }
+  live = false
+  /** The client has everything up to here. */
+  #skip = 0
+  #catchingUp = false
+  #left = false
+
+  /** `pageBytes`: bytes of records read from the log at once. */
+  constructor(dialect: Dialect, feed: Feed, log: TokenLog, pageBytes: number, outlet: Outlet) {
+    this.dialect = dialect
+    this.#feed = feed
+    this.#log = log
+    this.#pageBytes = pageBytes
+    this.#outlet = outlet
+  }
+
+  get epoch(): number {
+    return this.#feed.epoch
+  }
+
+  /**
+   * Stands behind `cursor`; null = at the start. `gap`: the cursor's epoch is over, so it stands at the start. `complete`: nothing comes
+   * behind it. Throws job_gone, cursor_ahead.
+   */
+  async stand(cursor: Cursor | null): Promise<'there' | 'gap' | 'complete'> {
+    if (cursor === null) return 'there'
+    const page = await this.#log.read(this.#feed.job, 0, 0)
+    if (page === null) throw new SluiceError('job_gone')
+    this.#feed.epoch = page.epoch
+    if (cursor.epoch > page.epoch) throw new SluiceError('cursor_ahead')
+    if (cursor.epoch !== 0 && cursor.epoch !== page.epoch) return 'gap'
+    if (cursor.seq > page.head) throw new SluiceError('cursor_ahead')
+    if (page.ended && cursor.seq === page.head) return 'complete'
+    if (this.dialect.beginsAnywhere) this.seq = cursor.seq
+    else this.#skip = cursor.seq
+    return 'there'
+  }
+
+  /** Goes on reading, if it is parked and there is room. */
+  resume(): void {
+    if (this.live || this.#catchingUp || this.#left) return
+    this.#catchUp().catch((error: unknown) => {
+      if (!this.#left) this.#outlet.fail(error)
+    })
+  }
+
+  leave(): void {
+    this.#left = true
+  }
+
+  take(events: Bytes, end: Bytes | null): void {
+    if (this.#left) return
+    if (!this.live) this.resume()
+    else if (end !== null || this.state.over) this.#complete(events, end)
+    else if (events !== '') {
+      this.#outlet.write(events)
+      if (this.#outlet.room() <= 0) this.live = false
+    }
+  }
+
+  /** Reads the log until the feed has nothing that this reader lacks, or its outlet is full. */
+  async #catchUp(): Promise<void> {
+    this.#catchingUp = true
+    try {
+      while (!this.#left && !this.live) {
+        const room = this.#outlet.room()
+        if (room <= 0) return
+        const page = await this.#log.read(this.#feed.job, this.seq, Math.min(this.#pageBytes, room))
+        if (this.#left) return
+        if (page === null) throw new SluiceError('job_gone')
+        this.#feed.epoch = page.epoch
+        const events = this.#render(page.firstSeq, page.records)
+        if (this.state.over || (page.ended && this.seq === page.head)) return this.#complete(events, page.ended ? (page.records.at(-1) ?? null) : null)
+        if (events !== '') this.#outlet.write(events)
+        if (this.seq >= page.head && this.seq >= this.#feed.head) {
+          this.#feed.head = this.seq
+          this.live = true
+          this.#outlet.caughtUp()
+        }
+      }
+    } finally {
+      this.#catchingUp = false
+    }
+  }
+
+  #render(firstSeq: number, records: readonly Bytes[]): Bytes {
+    const last = firstSeq + records.length - 1
+    if (last <= this.seq) return ''
+    const run = { job: this.#feed.job, epoch: this.#feed.epoch, firstSeq, records }
+    // What the client has is rendered too, for the state, and dropped
+    const known = Math.max(0, Math.min(records.length, this.#skip + 1 - firstSeq))
+    if (known > 0) this.dialect.render({ ...run, records: records.slice(0, known) }, this.seq, this.state)
+    const events = this.dialect.render(run, Math.max(this.seq, this.#skip), this.state)
+    this.seq = last
+    return events
+  }
+
+  #complete(events: Bytes, end: Bytes | null): void {
+    this.#left = true
+    this.#outlet.complete(events, end)
+  }
+}

@@ -1,0 +1,93 @@
+/** A reader of one job on a connection that it shares with others. It stands still without credit, or while the connection is full. */
+import { SluiceError } from '../core/errors.ts'
+import type { SocketReader, SocketReaderRequest, TokenLog } from '../core/ports.ts'
+import type { Bytes } from '../core/record.ts'
+import { gapFrame, liveFrame, socketDialect } from './dialects/socket.ts'
+import type { Feed } from './feed.ts'
+import { type Outlet, Place } from './place.ts'
+
+export class FollowedJob implements Outlet, SocketReader {
+  readonly place: Place
+  readonly #request: SocketReaderRequest
+  readonly #left: (complete: boolean) => void
+  #credit: number
+  #tellsLive: boolean
+  #over = false
+  started = false
+
+  /** `left` is called once, when this reader is over: `complete` when it has all there is. */
+  constructor(request: SocketReaderRequest, feed: Feed, log: TokenLog, pageBytes: number, left: (complete: boolean) => void) {
+    this.#request = request
+    this.#left = left
+    this.#credit = request.window
+    this.#tellsLive = request.tellsLive
+    this.place = new Place(socketDialect, feed, log, pageBytes, this)
+  }
+
+  async open(): Promise<void> {
+    try {
+      const stands = await this.place.stand(this.#request.cursor)
+      if (this.#over) return
+      if (stands === 'complete') return this.complete('')
+      if (stands === 'gap') this.#request.sink.write(gapFrame(this.#request.job.id))
+      this.place.resume()
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  room(): number {
+    return Math.min(this.#credit, this.#request.sink.room())
+  }
+
+  write(frames: Bytes): void {
+    this.started = true
+    this.#credit -= frames.length
+    this.#request.sink.write(frames)
+  }
+
+  caughtUp(): void {
+    if (!this.#tellsLive) return
+    this.#tellsLive = false
+    this.#request.sink.write(liveFrame(this.#request.job.id, this.place.epoch, this.place.seq))
+  }
+
+  credit(bytes: number): void {
+    this.#credit += bytes
+    this.place.resume()
+  }
+
+  resume(): void {
+    this.place.resume()
+  }
+
+  complete(frames: Bytes): void {
+    if (this.#over) return
+    if (frames !== '') this.#request.sink.write(frames)
+    this.#finish(true)
+    this.#request.onOver(true)
+  }
+
+  fail(thrown: unknown): void {
+    if (this.#over) return
+    this.#finish(false)
+    this.#request.onFail(SluiceError.from(thrown))
+  }
+
+  leave(): void {
+    if (!this.#over) this.#finish(false)
+  }
+
+  /** Delivery closes: the job goes on without this reader. */
+  stop(): void {
+    if (this.#over) return
+    this.#finish(false)
+    this.#request.onOver(false)
+  }
+
+  #finish(complete: boolean): void {
+    this.#over = true
+    this.place.leave()
+    this.#left(complete)
+  }
+}
