@@ -1,6 +1,7 @@
 /**
  * The wiring, in the order of the picture, and nothing else. The only file that knows every part.
  */
+import { createHmac } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -14,7 +15,7 @@ import type { Deployment, Keys, Provider } from './core/ports.ts'
 import { createDelivery } from './delivery/delivery.ts'
 import { openEmbedded } from './engines/embedded/open.ts'
 import { digestOf, hintOf, mintKey } from './gateway/api-key.ts'
-import type { Address } from './gateway/deps.ts'
+import type { Address, Gateway } from './gateway/deps.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { composePrompt } from './queue/conversation.ts'
 import { createScheduler } from './queue/scheduler.ts'
@@ -62,7 +63,8 @@ export async function startApp(config: Config, { log, keyOnStart }: StartOptions
   const startedAtMs = clock.wallMs()
   const emit = (fact: Fact): void => report(log, fact)
   const wheel = new Wheel(clock)
-  const { http, queue, workers } = config
+  const { http, queue, sessions, websocket, workers } = config
+  const ownKey = adminKey(config)
 
   // queue: the scheduler, made durable by the engine
   const tenants = new Map(config.tenants.map((t) => [t.name, t]))
@@ -130,7 +132,7 @@ export async function startApp(config: Config, { log, keyOnStart }: StartOptions
   const delivery = createDelivery(engine.log, clock, emit, { heartbeatMs: http.heartbeat_ms, maxReaderBufferBytes: http.max_reader_buffer_bytes, pageBytes: PAGE_BYTES })
   const loop = monitorEventLoopDelay({ resolution: 5 })
   loop.enable()
-  const gateway = createGateway({
+  const gateway: Gateway = createGateway({
     queue: engine.queue,
     log: engine.log,
     conversations: engine.conversations,
@@ -139,6 +141,7 @@ export async function startApp(config: Config, { log, keyOnStart }: StartOptions
     eraseTenant: engine.eraseTenant,
     stats: () => ({
       ...engine.stats(),
+      ...gateway.stats(),
       running: pool.active(),
       gather_ms: gather.gatherMs(),
       loop_delay_p50_ms: loop.percentile(50) / 1e6,
@@ -173,7 +176,24 @@ export async function startApp(config: Config, { log, keyOnStart }: StartOptions
       maxReadersPerJob: http.max_readers_per_job,
       plainDeadlineMs: queue.plain_deadline_ms,
       jobDeadlineMs: queue.job_deadline_ms,
-      adminKeyDigest: digestOf(adminKey(config)),
+      adminKeyDigest: digestOf(ownKey),
+      maxReaderBufferBytes: http.max_reader_buffer_bytes,
+      sessions: {
+        // Bound to the admin key: tokens outlive a restart, and are void when the operator changes it
+        secret: createHmac('sha256', ownKey).update('session tokens').digest(),
+        ticketMs: sessions.ticket_ms,
+        tokenMs: sessions.token_ms,
+        sessionMs: sessions.session_ms,
+      },
+      socket: {
+        heartbeatMs: websocket.heartbeat_ms,
+        helloTimeoutMs: websocket.hello_timeout_ms,
+        maxMessageBytes: websocket.max_message_bytes,
+        maxJobs: websocket.max_jobs,
+        maxMessagesPerSecond: websocket.max_messages_per_second,
+        maxPerKey: websocket.max_per_key,
+        drainMs: workers.drain_ms + LAST_WORDS_MS,
+      },
       keysHaveChecksums: keyOnStart === undefined,
     },
   })

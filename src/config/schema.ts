@@ -115,7 +115,7 @@ export const settings = z.strictObject({
       headers_timeout_ms: duration({ min: 100 }).prefault('10s').describe("For all of a request's headers to arrive."),
       request_timeout_ms: duration({ min: 100 }).prefault('30s').describe('For a whole request to arrive, its body included.'),
       keep_alive_ms: duration({ min: 0 }).prefault('75s').describe('How long an idle connection is kept.'),
-      max_connections: count({ min: 1 }).prefault(10_000).describe('Open connections of the public listener.'),
+      max_connections: count({ min: 1 }).prefault(20_000).describe('Open connections of the public listener, WebSockets included.'),
       max_requests_per_key: count({ min: 1 }).prefault(10_000).describe('Requests under way at once by one API key, open streams included.'),
       bad_keys_per_minute: count({ min: 1 }).prefault(60).describe('Wrong API keys from one address, before it is told to wait.'),
       max_readers_per_job: count({ min: 1 }).prefault(100).describe('Open readers of one job.'),
@@ -127,6 +127,27 @@ export const settings = z.strictObject({
     })
     .prefault({})
     .describe('The public listener: what a client may do.'),
+
+  websocket: z
+    .strictObject({
+      heartbeat_ms: duration({ min: 100 }).prefault('20s').describe('A connection that is silent for as long is asked for a sign of life; after half as long again it is closed.'),
+      hello_timeout_ms: duration({ min: 100 }).prefault('5s').describe('For a new connection to say who it is.'),
+      max_message_bytes: size({ min: 1024 }).prefault('256KiB').describe('Largest message; larger requests are submitted by `POST /v1/jobs`.'),
+      max_jobs: count({ min: 1 }).prefault(1_000).describe('Jobs that one connection follows at once.'),
+      max_messages_per_second: count({ min: 1 }).prefault(1_000).describe('Messages of one connection; a burst may be five times as many.'),
+      max_per_key: count({ min: 1 }).prefault(10_000).describe('Connections of one API key, those of its tickets included.'),
+    })
+    .prefault({})
+    .describe('The live connection, `/v1/ws`.'),
+
+  sessions: z
+    .strictObject({
+      ticket_ms: duration({ min: 1_000 }).prefault('30s').describe('How long a ticket is good; it is good once.'),
+      token_ms: duration({ min: 1_000 }).prefault('10m').describe('How long a token stands for its session, before it must be renewed.'),
+      session_ms: duration({ min: 1_000 }).prefault('12h').describe('Longest session of a page; then it needs a new ticket.'),
+    })
+    .prefault({})
+    .describe('Pages, which have no API key.'),
 
   workers: z
     .strictObject({

@@ -30,10 +30,15 @@ export const ERRORS = {
   uri_too_long: row(414, 'invalid_request_error', false, 4400, 'The request target is too long.'),
   headers_too_large: row(431, 'invalid_request_error', false, 4400, 'Too many or too large headers (8 KiB and 100 headers at most).'),
   expectation_failed: row(417, 'invalid_request_error', false, 4400, 'Only "expect: 100-continue" is understood.'),
+  upgrade_required: row(426, 'invalid_request_error', false, 4426, 'This is a WebSocket: upgrade, version 13, with sec-websocket-protocol: sluice.v1.'),
+  message_too_large: row(413, 'invalid_request_error', false, 1009, 'The message is larger than websocket.max_message_bytes; submit it by POST /v1/jobs, and attach.'),
+  message_flood: row(429, 'rate_limit_error', false, 1008, 'Too many messages on this connection (websocket.max_messages_per_second).'),
   request_timeout: row(408, 'invalid_request_error', true, 4408, 'The request did not arrive in time.'),
   // Who asks
   missing_api_key: row(401, 'authentication_error', false, 4401, 'No API key: send "authorization: Bearer sk-sluice-…".'),
   invalid_api_key: row(401, 'authentication_error', false, 4401, 'The API key is not valid here. Create one with "sluice keys create".'),
+  invalid_ticket: row(401, 'authentication_error', false, 4401, 'The ticket is not valid: it is good once, for a short time. Ask for a new one.'),
+  invalid_token: row(401, 'authentication_error', false, 4401, 'The session token is not valid any more. Ask for a new ticket.'),
   forbidden: row(403, 'permission_error', false, 4403, 'This key may not do that.'),
   origin_forbidden: row(403, 'permission_error', false, 4403, 'This origin is not in http.cors_origins.'),
   // What is asked for

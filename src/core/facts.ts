@@ -20,6 +20,11 @@ export type Fact =
     }
   | { readonly type: 'reader-opened'; readonly job: JobId; readonly dialect: string }
   | { readonly type: 'reader-closed'; readonly job: JobId; readonly dialect: string; readonly complete: boolean }
+  | { readonly type: 'session-opened'; readonly tenant: TenantId; readonly transport: 'http' | 'socket' }
+  | { readonly type: 'socket-opened'; readonly conn: string; readonly tenant: TenantId; readonly client: string | null }
+  | { readonly type: 'socket-closed'; readonly conn: string; readonly tenant: TenantId | null; readonly closeCode: number }
+  /** What a user saw: submit to first text. */
+  | { readonly type: 'ttft-seen'; readonly job: JobId; readonly tenant: TenantId; readonly ttftMs: number }
   | { readonly type: 'store-degraded'; readonly code: ErrorCode; readonly detail: string }
   | { readonly type: 'store-recovered' }
 

@@ -2,8 +2,8 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { ApiKey } from '../core/ports.ts'
 import { type Bytes, toBytes } from '../core/record.ts'
+import type { Caller } from './caller.ts'
 
 export type Headers = Readonly<Record<string, string>>
 const NO_HEADERS: Headers = {}
@@ -24,7 +24,7 @@ export class Call {
   /** Monotonic ms. */
   readonly startedAt: number
   readonly #onFault: (error: unknown, requestId: string) => void
-  key: ApiKey | null = null
+  caller: Caller | null = null
   params: Readonly<Record<string, string>> = NO_HEADERS
   query: Readonly<Record<string, unknown>> = NO_HEADERS
 
@@ -111,8 +111,8 @@ export class Call {
 /** Who left before its request was whole gets no answer. */
 export class Aborted extends Error {}
 
-/** A call whose key is known. */
-export type KeyCall = Call & { readonly key: ApiKey }
+/** A call of somebody known. */
+export type KeyCall = Call & { readonly caller: Caller }
 
 export const errorBody = (error: SluiceError): Bytes => toBytes(JSON.stringify({ error: error.wire }))
 

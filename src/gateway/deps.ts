@@ -4,6 +4,7 @@ import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
 import type { JobKind } from '../core/job.ts'
 import type { Conversations, Delivery, Engine, Keys, Queue, TokenLog } from '../core/ports.ts'
+import type { SessionOptions } from './sessions.ts'
 
 export interface PublicModel {
   readonly id: string
@@ -49,8 +50,26 @@ export interface GatewayOptions {
   readonly jobDeadlineMs: number
   /** SHA-256 of the admin key, base64url; null: nobody is an operator here. */
   readonly adminKeyDigest: string | null
+  readonly sessions: SessionOptions
+  readonly socket: SocketOptions
+  /** A connection with more unread bytes than this is not written to until it reads. */
+  readonly maxReaderBufferBytes: number
   /** True when all keys are minted by us: those with a wrong checksum are refused unseen. False when the operator seeded one of their own making. */
   readonly keysHaveChecksums: boolean
+}
+
+export interface SocketOptions {
+  /** Silence after which the server asks for a sign of life; half as long again and the connection is closed. */
+  readonly heartbeatMs: number
+  readonly helloTimeoutMs: number
+  readonly maxMessageBytes: number
+  /** Jobs that one connection follows at once. */
+  readonly maxJobs: number
+  readonly maxMessagesPerSecond: number
+  /** Connections of one API key, those of its sessions included. */
+  readonly maxPerKey: number
+  /** How long a connection stays open at most once the server stops. */
+  readonly drainMs: number
 }
 
 export interface GatewayDeps {
@@ -77,6 +96,8 @@ export interface Address {
 }
 
 export interface Gateway {
+  /** Numbers for people and metrics. */
+  stats(): Readonly<Record<string, number>>
   /** Port 0 = any free one. Rejects with the system's error (EADDRINUSE). */
   listenPublic(host: string, port: number): Promise<Address>
   listenAdmin(host: string, port: number): Promise<Address>

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { SluiceError } from '../core/errors.ts'
 import type { JobDraft } from '../core/job.ts'
 import { parseBody } from './body.ts'
-import type { KeyCall } from './call.ts'
+import type { Caller } from './caller.ts'
 import type { GatewayDeps } from './deps.ts'
 import { dialectDraft, jobDraft } from './draft.ts'
 
@@ -14,10 +14,10 @@ const deps = {
   options: { plainDeadlineMs: 60_000, jobDeadlineMs: 86_400_000 },
 } as unknown as GatewayDeps
 
-const call = (headers: Record<string, string> = {}): KeyCall => ({ key: { id: 'key_1', tenant: 'acme' }, request: { headers } }) as unknown as KeyCall
+const caller = { key: { id: 'key_1', tenant: 'acme' }, session: null } as unknown as Caller
 const plain = (raw: string, headers: Record<string, string> = {}, isPlain = true): JobDraft =>
-  dialectDraft(deps, call(headers), parseBody(Buffer.from(raw), LIMITS), 'chat', isPlain)
-const job = (raw: string, headers: Record<string, string> = {}): JobDraft => jobDraft(deps, call(headers), parseBody(Buffer.from(raw), LIMITS), true)
+  dialectDraft(deps, caller, headers, parseBody(Buffer.from(raw), LIMITS), 'chat', isPlain)
+const job = (raw: string, headers: Record<string, string> = {}): JobDraft => jobDraft(deps, caller, parseBody(Buffer.from(raw), LIMITS), headers)
 const text = (draft: JobDraft): string => Buffer.from(draft.body).toString()
 
 const MESSAGES = '"messages":[{"role":"user","content":"hello"}]'
@@ -151,7 +151,7 @@ describe('whatever is sent', () => {
       fc.property(request, headers, fc.constantFrom('chat' as const, 'embedding' as const), fc.boolean(), (body, said, kind, asJob) => {
         try {
           const parsed = parseBody(Buffer.from(JSON.stringify(asJob ? { request: body, ...body } : body)), LIMITS)
-          const made = asJob ? jobDraft(deps, call(said), parsed, true) : dialectDraft(deps, call(said), parsed, kind, true)
+          const made = asJob ? jobDraft(deps, caller, parsed, said) : dialectDraft(deps, caller, said, parsed, kind, true)
           expect(JSON.parse(text(made))).toMatchObject({ model: 'demo' })
           expect(JSON.parse(text(made))).not.toHaveProperty('sluice')
           drafts++
@@ -172,7 +172,7 @@ describe('whatever is sent', () => {
       fc.property(fc.nat(good.length), fc.nat(good.length), fc.uint8Array({ maxLength: 4 }), (from, to, bytes) => {
         try {
           const raw = Buffer.concat([good.subarray(0, from), bytes, good.subarray(to)])
-          dialectDraft(deps, call(), parseBody(raw, LIMITS), 'chat', true)
+          dialectDraft(deps, caller, {}, parseBody(raw, LIMITS), 'chat', true)
         } catch (thrown) {
           if (!(thrown instanceof SluiceError)) throw thrown
           expect(thrown.status).toBeLessThan(500)

@@ -1,10 +1,11 @@
 /** A checked request as a job to be submitted. */
 import { hash } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../core/errors.ts'
 import type { JobDraft, JobKind } from '../core/job.ts'
 import { editObject, scanObject } from '../core/json.ts'
 import { isRecord, type JsonBody, type JsonRecord, memberBytes } from './body.ts'
-import type { KeyCall } from './call.ts'
+import { type Caller, userOf, withinNames } from './caller.ts'
 import { checkChat, checkEmbedding, checkModel } from './chat-request.ts'
 import type { GatewayDeps } from './deps.ts'
 import { headerWishes, readWishes } from './wishes.ts'
@@ -28,11 +29,10 @@ interface Asked {
 }
 
 /** A POST of OpenAI's dialect. `plain`: it is answered on its own connection. */
-export function dialectDraft(deps: GatewayDeps, call: KeyCall, body: JsonBody, kind: JobKind, plain: boolean): JobDraft {
-  const { headers } = call.request
+export function dialectDraft(deps: GatewayDeps, caller: Caller, headers: IncomingHttpHeaders, body: JsonBody, kind: JobKind, plain: boolean): JobDraft {
   const { sluice } = body.value
   if (sluice !== undefined && !isRecord(sluice)) throw new SluiceError('invalid_request', { param: 'sluice', message: '"sluice" must be an object of wishes.' })
-  return draft(deps, call, {
+  return draft(deps, caller, {
     kind,
     request: body.value,
     bytes: sluice === undefined ? body.bytes : editObject(body.bytes, { sluice: null }),
@@ -45,22 +45,22 @@ export function dialectDraft(deps: GatewayDeps, call: KeyCall, body: JsonBody, k
   })
 }
 
-/** One of POST /v1/jobs: `{request, endpoint?, …wishes}`. Headers speak for a single job only. */
-export function jobDraft(deps: GatewayDeps, call: KeyCall, job: JsonBody, single: boolean): JobDraft {
+/** One of POST /v1/jobs, or a submit: `{request, endpoint?, …wishes}`. Headers speak for a job that has them for itself. */
+export function jobDraft(deps: GatewayDeps, caller: Caller, job: JsonBody, headers: IncomingHttpHeaders | null): JobDraft {
   const { request, endpoint, ...wishes } = job.value
   if (!isRecord(request)) throw new SluiceError('invalid_request', { param: 'request', message: '"request" must be the body of a chat completion (or of an embedding).' })
   if (endpoint !== undefined && endpoint !== '/v1/chat/completions' && endpoint !== '/v1/embeddings') {
     throw new SluiceError('invalid_request', { param: 'endpoint', message: '"endpoint" must be /v1/chat/completions or /v1/embeddings.' })
   }
   if (request['sluice'] !== undefined) throw new SluiceError('invalid_request', { param: 'request.sluice', message: 'In a job the wishes stand beside "request".' })
-  return draft(deps, call, {
+  return draft(deps, caller, {
     kind: endpoint === '/v1/embeddings' ? 'embedding' : 'chat',
     request,
     bytes: memberBytes(job, 'request'),
     sent: job.bytes,
     wishes,
     at: '',
-    headers: single ? headerWishes(call.request.headers) : NO_HEADERS,
+    headers: headers === null ? NO_HEADERS : headerWishes(headers),
     plain: false,
     isRetry: false,
   })
@@ -72,7 +72,7 @@ export function jobItem(bytes: Uint8Array, value: unknown, maxKeys: number, maxD
   return { bytes, value, members: scanObject(bytes, { maxKeys, maxDepth }) }
 }
 
-function draft(deps: GatewayDeps, call: KeyCall, asked: Asked): JobDraft {
+function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
   const { kind, request, bytes, headers, plain } = asked
   const { options } = deps
   const model = checkModel(request)
@@ -89,19 +89,21 @@ function draft(deps: GatewayDeps, call: KeyCall, asked: Asked): JobDraft {
   })
   if (kind === 'embedding' && wishes.conversation !== undefined)
     throw new SluiceError('invalid_request', { param: `${asked.at}conversation`, message: 'An embedding is no part of a conversation.' })
-  const user = request['safety_identifier'] ?? request['user'] ?? headers['user']
+  const said = request['safety_identifier'] ?? request['user'] ?? headers['user']
+  const user = userOf(caller) ?? said
+  if (typeof said === 'string' && said !== '' && said !== user) throw new SluiceError('forbidden', { message: 'This session is of another user.' })
   if (typeof user === 'string' && user.length > 512)
     throw new SluiceError('invalid_request', { param: 'sluice-user', message: '"sluice-user" must be a text of at most 512 characters.' })
   const streamOptions = request['stream_options']
   return {
-    tenant: call.key.tenant,
-    keyId: call.key.id,
+    tenant: caller.key.tenant,
+    keyId: caller.key.id,
     ...(typeof user === 'string' && user !== '' ? { user } : {}),
     kind,
     model,
     body: bytes,
     bodyHash: bodyHash(kind, asked.sent, headers),
-    wishes,
+    wishes: withinNames(caller, wishes),
     isRetry: asked.isRetry,
     stream: plain && kind === 'chat' && request['stream'] === true,
     includeUsage: isRecord(streamOptions) && streamOptions['include_usage'] === true,

@@ -1,5 +1,6 @@
 /** Checks of single members, shared by the dialects' requests. Null counts as absent: SDKs of typed languages send it. */
 import { SluiceError } from '../core/errors.ts'
+import { didYouMean } from '../core/nearest.ts'
 import { isRecord, type JsonRecord } from './body.ts'
 
 export interface Check {
@@ -28,6 +29,12 @@ export const labels = (max: number): Check => ({
   },
   what: `at most ${max} pairs of texts (names to 64, values to 512 characters)`,
 })
+
+/** Throws invalid_request for a member of another name. */
+export function checkNames(value: JsonRecord, names: Iterable<string>): void {
+  const known = [...names]
+  for (const name in value) if (!known.includes(name)) throw bad(name, `"${name}" is not known here.${didYouMean(name, known)}`)
+}
 
 /** Each member that has a check, in the request's own order; all others are none of our business. */
 export function checkMembers(request: JsonRecord, checks: ReadonlyMap<string, Check>): void {

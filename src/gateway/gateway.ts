@@ -9,20 +9,26 @@ import { answerPreflight, corsOf, isPreflight } from './cors.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createAttendance, expectReaders } from './disconnect.ts'
 import { checkForm, refusalOf } from './form.ts'
+import { createJobs } from './jobs.ts'
 import type { Route } from './route.ts'
 import { Router } from './router.ts'
 import { createRoutes } from './routes.ts'
+import { createSessions } from './sessions.ts'
+import { Hub } from './socket/hub.ts'
 
 /** A refused connection is closed after this, whether its peer read the answer or not. */
 const REFUSED_LINGER_MS = 500
 
 export function createGateway(deps: GatewayDeps): Gateway {
   const { options, clock, queue, onFault } = deps
-  const auth = createAuth(deps.keys, clock, options)
+  const sessions = createSessions(deps.keys, clock, deps.ids, options.sessions)
+  const auth = createAuth(deps.keys, sessions, clock, options)
   const attendance = createAttendance(clock, options.disconnectGraceMs, (job) => void queue.cancel(job).catch((error: unknown) => onFault(error, job)))
   let draining = false
   const answers = createAnswers(deps, attendance)
-  const routes = createRoutes(deps, answers, () => draining)
+  const jobs = createJobs(deps)
+  const hub = new Hub(deps, auth, sessions, attendance, jobs)
+  const routes = createRoutes(deps, jobs, answers, { auth, sessions, socket: hub.route }, () => draining)
   const servers: Server[] = []
   /** Requests under way, by key. */
   const underWay = new Map<string, number>()
@@ -30,8 +36,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const serve = (router: Router, origins: readonly string[]) => (request: IncomingMessage, response: ServerResponse) => {
     const call = new Call(request, response, requestId(request, deps), corsOf(request, origins), clock, onFault)
     const fail = (thrown: unknown): void => {
-      const isMethod = thrown instanceof SluiceError && thrown.code === 'method_not_allowed'
-      call.fail(thrown, isMethod ? { allow: router.methods(request.url ?? '').join(', ') } : undefined)
+      const code = thrown instanceof SluiceError ? thrown.code : null
+      if (code === 'method_not_allowed') call.fail(thrown, { allow: router.methods(request.url ?? '').join(', ') })
+      else if (code === 'upgrade_required') call.fail(thrown, { upgrade: 'websocket', connection: 'upgrade', 'sec-websocket-version': '13' })
+      else call.fail(thrown)
     }
     try {
       answer(call, router)?.catch(fail)
@@ -52,12 +60,13 @@ export function createGateway(deps: GatewayDeps): Gateway {
     call.query = query
     if (route.auth === 'none') return route.run(call) ?? undefined
     if (draining) throw new SluiceError('draining', { retryAfterMs: 1_000 })
+    if (route.auth === 'ticket') return route.run(call) ?? undefined
     if (route.auth === 'operator') {
       auth.operator(call.request)
       return route.run(call) ?? undefined
     }
-    call.key = auth.tenant(call.request)
-    countIn(call.key.id, call.response)
+    call.caller = auth.tenant(call.request)
+    countIn(call.caller.key.id, call.response)
     return route.run(call as KeyCall) ?? undefined
   }
 
@@ -87,7 +96,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     )
   }
 
-  async function listen(routes: readonly Route[], host: string, port: number, origins: readonly string[]): Promise<Address> {
+  async function listen(routes: readonly Route[], host: string, port: number, origins: readonly string[], sockets: Hub | null): Promise<Address> {
     const server = createServer(
       {
         headersTimeout: options.headersTimeoutMs,
@@ -97,10 +106,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
         maxHeaderSize: options.maxHeaderBytes,
         requireHostHeader: false, // checkForm answers in JSON
         noDelay: true,
+        shouldUpgradeCallback: sockets?.shouldUpgrade ?? (() => false),
       },
       serve(new Router(routes), origins),
     )
     server.maxConnections = options.maxConnections
+    sockets?.listenOn(server)
     server.on('clientError', onClientError)
     // "expect: 100-continue" is answered when the body is wanted, any other expectation by checkForm
     for (const event of ['checkContinue', 'checkExpectation']) server.on(event, (request, response) => server.emit('request', request, response))
@@ -117,23 +128,27 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
   let closed: Promise<void> | null = null
   return {
+    stats: () => hub.stats(),
     async listenPublic(host, port) {
-      const address = await listen(routes.public, host, port, options.corsOrigins)
+      const address = await listen(routes.public, host, port, options.corsOrigins, hub)
       expectReaders(queue, attendance).catch((error: unknown) => onFault(error, 'start'))
       return address
     },
-    listenAdmin: (host, port) => listen(routes.admin, host, port, []),
+    listenAdmin: (host, port) => listen(routes.admin, host, port, [], null),
     drain() {
       draining = true
+      hub.drain()
       attendance.close() // readers leave because we do
     },
     close(withinMs = 0) {
       closed ??= (async () => {
         this.drain()
         answers.letGo()
+        hub.close()
         const all = servers.map((server) => new Promise((done) => server.close(done)))
         for (const server of servers) server.closeIdleConnections()
         const cut = clock.after(withinMs, () => {
+          hub.cut()
           for (const server of servers) server.closeAllConnections()
         })
         await Promise.all(all)

@@ -25,11 +25,11 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
   async function submit(call: KeyCall): Promise<void> {
     const body = await readJson(call, options.maxBodyBytes, { maxDepth: options.maxDepth, maxKeys: options.maxKeys * LIST_KEYS })
     if (body.value['jobs'] !== undefined) return submitMany(call, body)
-    const draft = jobDraft(deps, call, jobItem(body.bytes, body.value, options.maxKeys, options.maxDepth), true)
+    const draft = jobDraft(deps, call.caller, jobItem(body.bytes, body.value, options.maxKeys, options.maxDepth), call.request.headers)
     const [result] = await queue.submit([draft])
     jobs.note(result, draft.model, draft.tenant)
     if (result.kind === 'refused') throw result.error
-    call.json(result.kind === 'joined' ? 200 : 202, jobs.submitted(result), { location: `/v1/jobs/${result.job.id}/events`, 'sluice-job': result.job.id })
+    call.json(result.kind === 'joined' ? 200 : 202, jobs.submitted(result, call.caller), { location: `/v1/jobs/${result.job.id}/events`, 'sluice-job': result.job.id })
   }
 
   /** One bad job does not stop the others: each is answered in its place. */
@@ -45,12 +45,12 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
     const left = results.values()
     const outcomes = drafts.map((d): Submitted => (d instanceof SluiceError ? { kind: 'refused', error: d } : left.next().value!))
     for (const [i, d] of drafts.entries()) if (!(d instanceof SluiceError)) jobs.note(outcomes[i], d.model, d.tenant)
-    call.json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, { object: 'list', data: outcomes.map(jobs.submitted) })
+    call.json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, { object: 'list', data: outcomes.map((o) => jobs.submitted(o, call.caller)) })
   }
 
   function draftOrRefusal(call: KeyCall, bytes: Uint8Array, value: unknown, i: number): JobDraft | SluiceError {
     try {
-      return jobDraft(deps, call, jobItem(bytes, value, options.maxKeys, options.maxDepth), false)
+      return jobDraft(deps, call.caller, jobItem(bytes, value, options.maxKeys, options.maxDepth), null)
     } catch (thrown) {
       if (!(thrown instanceof SluiceError)) throw thrown
       return new SluiceError(thrown.code, { message: thrown.message, param: `jobs[${i}]${thrown.param === null ? '' : `.${thrown.param}`}` })
@@ -61,7 +61,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
 
   return [
     { method: 'POST', path: '/v1/jobs', auth: 'tenant', run: submit },
-    { method: 'GET', path: '/v1/jobs', auth: 'tenant', run: (call) => jobs.list(call, call.key.tenant) },
+    { method: 'GET', path: '/v1/jobs', auth: 'tenant', run: (call) => jobs.list(call, call.caller) },
     {
       method: 'GET',
       path: '/v1/jobs/:id',
@@ -69,7 +69,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
       async run(call) {
         const job = await jobs.own(call)
         await answers.whenEnded(call, job, waitMs(call))
-        call.json(200, await jobs.view(job.id))
+        call.json(200, await jobs.view(job.id, call.caller))
       },
     },
     {
@@ -81,7 +81,17 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
         if (await answers.whenEnded(call, job, waitMs(call))) {
           const { status, body } = await delivery.result(job)
           call.bytes(status, body, { 'sluice-job': job.id })
-        } else call.json(202, await jobs.view(job.id))
+        } else call.json(202, await jobs.view(job.id, call.caller))
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/jobs/:id/request',
+      auth: 'tenant',
+      async run(call) {
+        const request = await queue.request((await jobs.own(call)).id)
+        if (request === null) throw new SluiceError('job_not_found')
+        call.bytes(200, Buffer.from(request).toString('latin1'))
       },
     },
     {

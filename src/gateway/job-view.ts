@@ -1,15 +1,23 @@
-/** A job as clients see it. */
+/** What clients are shown. */
+import type { WirePlace } from '../core/frames.ts'
 import type { Job, Place } from '../core/job.ts'
 import type { ApiKey, ConversationInfo } from '../core/ports.ts'
 import { wireTiming, wireUsage } from '../core/wire.ts'
 
-export const jobView = (job: Job, place: Place | null, head: number): Record<string, unknown> => ({
+/** Where a job stands in line; null when it does not. */
+export const placeView = (place: Place | null): WirePlace | null =>
+  place === null || place.position === 0 ? null : { position: place.position, tokens_ahead: place.tokensAhead, eta_ms: place.etaMs ?? null }
+
+const without = (prefix: string, name: string | undefined): string | null => (name?.startsWith(prefix) ? name.slice(prefix.length) : name) ?? null
+
+/** `prefix`: what a session does not see of its own names. */
+export const jobView = (job: Job, place: Place | null, head: number, prefix: string): Record<string, unknown> => ({
   id: job.id,
   object: 'job',
   state: job.state,
   model: job.model,
-  lane: job.wishes.lane ?? null,
-  conversation: job.wishes.conversation ?? null,
+  lane: without(prefix, job.wishes.lane),
+  conversation: without(prefix, job.wishes.conversation),
   pool: job.wishes.pool,
   priority: job.wishes.priority,
   created_at: Math.floor(job.acceptedAtMs / 1000),
@@ -17,7 +25,7 @@ export const jobView = (job: Job, place: Place | null, head: number): Record<str
   attempts: job.attempts,
   metadata: job.metadata ?? {},
   ...(job.redriveOf === undefined ? {} : { redrive_of: job.redriveOf }),
-  queue: place === null || place.position === 0 ? null : { position: place.position, tokens_ahead: place.tokensAhead, eta_ms: place.etaMs ?? null },
+  queue: placeView(place),
   usage: job.usage === undefined ? null : wireUsage(job.usage),
   timing: job.timing === undefined ? null : wireTiming(job.timing),
   error: job.error ?? null,
@@ -36,8 +44,8 @@ export const keyView = (key: ApiKey): Record<string, unknown> => ({
   revoked_at: key.revokedAtMs === undefined ? null : Math.floor(key.revokedAtMs / 1000),
 })
 
-export const conversationView = (info: ConversationInfo): Record<string, unknown> => ({
-  id: info.id,
+export const conversationView = (info: ConversationInfo, prefix: string): Record<string, unknown> => ({
+  id: info.id.slice(prefix.length),
   object: 'conversation',
   name: info.name,
   turns: info.turns,

@@ -3,6 +3,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Job, JobState } from '../core/job.ts'
 import type { JobFilter, Submitted } from '../core/ports.ts'
 import type { Call, KeyCall } from './call.ts'
+import { type Caller, owns, prefixOf, userOf } from './caller.ts'
 import type { GatewayDeps } from './deps.ts'
 import { jobView } from './job-view.ts'
 
@@ -17,36 +18,38 @@ export function createJobs(deps: GatewayDeps) {
   const { queue, log, emit } = deps
 
   /** Throws job_not_found. */
-  async function view(id: string): Promise<Record<string, unknown>> {
+  async function view(id: string, caller: Caller | null): Promise<Record<string, unknown>> {
     const job = await queue.get(id)
     if (job === null) throw new SluiceError('job_not_found')
     const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
-    return jobView(job, queue.place(id), page?.head ?? 0)
+    return jobView(job, queue.place(id), page?.head ?? 0, namesOf(caller))
   }
 
   return {
     view,
-    submitted: (result: Submitted): Record<string, unknown> => (result.kind === 'refused' ? { object: 'error', error: result.error.wire } : jobView(result.job, result.place, 0)),
-    /** The caller's own job; another tenant's is not there (T1). */
+    submitted: (result: Submitted, caller: Caller): Record<string, unknown> =>
+      result.kind === 'refused' ? { object: 'error', error: result.error.wire } : jobView(result.job, result.place, 0, namesOf(caller)),
+    /** The caller's own job; another tenant's, or another user's, is not there (T1). */
     async own(call: KeyCall): Promise<Job> {
       const job = await queue.get(call.params['id'])
-      if (job === null || job.tenant !== call.key.tenant) throw new SluiceError('job_not_found')
+      if (job === null || !owns(call.caller, job)) throw new SluiceError('job_not_found')
       return job
     },
-    async list(call: Call, tenant: string | undefined): Promise<void> {
-      const filter = filterOf(call, tenant)
+    /** `caller` null: the operator, who may name a tenant. */
+    async list(call: Call, caller: Caller | null): Promise<void> {
+      const filter = filterOf(call, caller)
       const jobs = await queue.list(filter)
-      call.json(200, { object: 'list', data: jobs.map((job) => jobView(job, queue.place(job.id), 0)), has_more: jobs.length === filter.limit })
+      call.json(200, { object: 'list', data: jobs.map((job) => jobView(job, queue.place(job.id), 0, namesOf(caller))), has_more: jobs.length === filter.limit })
     },
     async cancel(call: Call, id: string): Promise<void> {
       await queue.cancel(id)
-      call.json(202, await view(id))
+      call.json(202, await view(id, call.caller))
     },
     async redrive(call: Call, id: string): Promise<void> {
       const result = await queue.redrive(id)
       if (result === null) throw new SluiceError('invalid_request', { message: 'Only a job that failed or expired can be redriven.' })
       if (result.kind === 'refused') throw result.error
-      call.json(202, jobView(result.job, result.place, 0), { location: `/v1/jobs/${result.job.id}/events` })
+      call.json(202, jobView(result.job, result.place, 0, namesOf(call.caller)), { location: `/v1/jobs/${result.job.id}/events` })
     },
     /** Tells observability what became of a submit. */
     note(result: Submitted, model: string, tenant: string): void {
@@ -56,15 +59,20 @@ export function createJobs(deps: GatewayDeps) {
   }
 }
 
-function filterOf(call: Call, tenant: string | undefined): JobFilter {
+const namesOf = (caller: Caller | null): string => (caller === null ? '' : prefixOf(caller))
+
+function filterOf(call: Call, caller: Caller | null): JobFilter {
   const states = call.parameter('state')?.split(',') as JobState[] | undefined
   if (states?.some((s) => !STATES.includes(s))) throw new SluiceError('invalid_request', { param: 'state', message: `"state" must be of ${STATES.join(', ')}.` })
   const filter: Record<string, unknown> = { limit: call.integer('limit', 1, MAX_LIST) ?? LIST }
+  const tenant = caller === null ? call.parameter('tenant') : caller.key.tenant
+  const user = caller === null ? null : userOf(caller)
   if (tenant !== undefined) filter['tenant'] = tenant
+  if (user !== null) filter['user'] = user
   if (states !== undefined) filter['states'] = states
   for (const name of FILTERS) {
     const value = call.parameter(name)
-    if (value) filter[name] = value
+    if (value) filter[name] = name === 'lane' || name === 'conversation' ? namesOf(caller) + value : value
   }
   return filter as unknown as JobFilter
 }

@@ -14,12 +14,12 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): r
 
   const submit = (kind: JobKind) => async (call: KeyCall) => {
     const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
-    const draft = dialectDraft(deps, call, await readJson(call, options.maxBodyBytes, options), kind, !later)
+    const draft = dialectDraft(deps, call.caller, call.request.headers, await readJson(call, options.maxBodyBytes, options), kind, !later)
     if (later) {
       const [result] = await queue.submit([draft])
       jobs.note(result, draft.model, draft.tenant)
       if (result.kind === 'refused') throw result.error
-      call.json(202, jobs.submitted(result), { location: `/v1/jobs/${result.job.id}/events`, 'sluice-job': result.job.id, 'preference-applied': 'respond-async' })
+      call.json(202, jobs.submitted(result, call.caller), { location: `/v1/jobs/${result.job.id}/events`, 'sluice-job': result.job.id, 'preference-applied': 'respond-async' })
       return
     }
     const { result, power } = await queue.begin(draft)

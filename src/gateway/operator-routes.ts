@@ -55,7 +55,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
         call.empty(204)
       },
     },
-    { method: 'GET', path: '/admin/jobs', auth: 'operator', run: (call) => jobs.list(call, call.parameter('tenant')) },
+    { method: 'GET', path: '/admin/jobs', auth: 'operator', run: (call) => jobs.list(call, null) },
     { method: 'POST', path: '/admin/jobs/:id/cancel', auth: 'operator', run: (call) => jobs.cancel(call, call.params['id']) },
     { method: 'POST', path: '/admin/jobs/:id/redrive', auth: 'operator', run: (call) => jobs.redrive(call, call.params['id']) },
     { method: 'GET', path: '/admin/pause', auth: 'operator', run: paused },

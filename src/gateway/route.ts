@@ -1,8 +1,8 @@
 /** A route: what is asked for, who may, and what is done. Who may must be said; the router takes no route without it. */
 import type { Call, KeyCall } from './call.ts'
 
-/** `none`: anybody. `tenant`: an API key. `operator`: the admin key. */
-export const AUTH_RULES = ['none', 'tenant', 'operator'] as const
+/** `none`: anybody. `tenant`: an API key, or a session of one. `ticket`: it says so itself, in its body or its frames. `operator`: the admin key. */
+export const AUTH_RULES = ['none', 'tenant', 'ticket', 'operator'] as const
 export type AuthRule = (typeof AUTH_RULES)[number]
 
 interface Target {
@@ -12,5 +12,5 @@ interface Target {
 }
 
 export type Route =
-  | (Target & { readonly auth: 'none' | 'operator'; readonly run: (call: Call) => void | Promise<void> })
+  | (Target & { readonly auth: 'none' | 'ticket' | 'operator'; readonly run: (call: Call) => void | Promise<void> })
   | (Target & { readonly auth: 'tenant'; readonly run: (call: KeyCall) => void | Promise<void> })

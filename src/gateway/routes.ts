@@ -1,21 +1,31 @@
 /** The route tables of both listeners. Nothing is answered that does not stand here. */
 import { SluiceError } from '../core/errors.ts'
 import type { Answers } from './answers.ts'
+import type { Auth } from './auth.ts'
 import { conversationRoutes } from './conversation-routes.ts'
 import type { GatewayDeps } from './deps.ts'
 import { jobRoutes } from './job-routes.ts'
-import { createJobs } from './jobs.ts'
+import type { Jobs } from './jobs.ts'
 import { openaiRoutes } from './openai-routes.ts'
 import { operatorRoutes } from './operator-routes.ts'
 import type { Route } from './route.ts'
+import { sessionRoutes } from './session-routes.ts'
+import type { Sessions } from './sessions.ts'
+
+/** How callers come in. */
+export interface Door {
+  readonly auth: Auth
+  readonly sessions: Sessions
+  /** Refuses what could not be upgraded. */
+  readonly socket: Route
+}
 
 export interface Routes {
   readonly public: readonly Route[]
   readonly admin: readonly Route[]
 }
 
-export function createRoutes(deps: GatewayDeps, answers: Answers, isDraining: () => boolean): Routes {
-  const jobs = createJobs(deps)
+export function createRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers, door: Door, isDraining: () => boolean): Routes {
   const probes: readonly Route[] = [
     { method: 'GET', path: '/livez', auth: 'none', run: (call) => call.json(200, { status: 'ok' }) },
     {
@@ -31,7 +41,14 @@ export function createRoutes(deps: GatewayDeps, answers: Answers, isDraining: ()
     },
   ]
   return {
-    public: [...openaiRoutes(deps, jobs, answers), ...jobRoutes(deps, jobs, answers), ...conversationRoutes(deps), ...probes],
+    public: [
+      ...openaiRoutes(deps, jobs, answers),
+      ...jobRoutes(deps, jobs, answers),
+      ...conversationRoutes(deps),
+      ...sessionRoutes(deps, door.auth, door.sessions),
+      door.socket,
+      ...probes,
+    ],
     admin: [...operatorRoutes(deps, jobs), ...probes],
   }
 }

@@ -2,23 +2,29 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Answers } from '../../src/gateway/answers.ts'
 import type { GatewayDeps } from '../../src/gateway/deps.ts'
+import type { Jobs } from '../../src/gateway/jobs.ts'
 import type { Route } from '../../src/gateway/route.ts'
 import { Router } from '../../src/gateway/router.ts'
-import { createRoutes } from '../../src/gateway/routes.ts'
+import { createRoutes, type Door } from '../../src/gateway/routes.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, send } from './wire.ts'
 
-const tables = createRoutes({} as GatewayDeps, {} as Answers, () => false)
+const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => {} }
+const tables = createRoutes({} as GatewayDeps, {} as Jobs, {} as Answers, { socket } as unknown as Door, () => false)
 const doors = [...tables.public.map((route) => ({ door: 'public' as const, route })), ...tables.admin.map((route) => ({ door: 'admin' as const, route }))]
 const named = doors.map((d) => [`${d.route.method} ${d.route.path} (${d.door})`, d] as const)
 
 let app: TestApp
 let foreign: string
+/** Token of a session of the same tenant, for another user. */
+let otherUser: string
 let jobId: string
 
 beforeAll(async () => {
   app = await startTestApp({ bad_keys_per_minute: 1_000 })
   foreign = (await app.addKey('stranger')).key
+  const { ticket } = JSON.parse((await ask('POST', '/v1/tickets', app.key, { user: 'somebody else' })).body) as { ticket: string }
+  otherUser = (JSON.parse((await ask('POST', '/v1/sessions', null, { ticket })).body) as { token: string }).token
   const chat = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=3 delay=1 ttft=1' }] }
   jobId = (JSON.parse((await ask('POST', '/v1/jobs', app.key, { request: chat, conversation: 'ours', lane: null })).body) as { id: string }).id
   expect((await ask('GET', `/v1/jobs/${jobId}/result?wait_ms=5000`, app.key)).status).toBe(200)
@@ -36,6 +42,12 @@ describe.each(named)('%s', (_name, { door, route }) => {
     it('is open to all', async () => {
       expect((await knock(null)).status).toBe(200)
       expect((await knock('nonsense')).status).toBe(200)
+    })
+    return
+  }
+  if (route.auth === 'ticket') {
+    it('lets nobody in who says nothing of who they are', async () => {
+      for (const key of [null, 'nonsense', ADMIN_KEY]) expect((await knock(key)).status).toBe(route.method === 'GET' ? 426 : 401)
     })
     return
   }
@@ -64,6 +76,11 @@ describe.each(named)('%s', (_name, { door, route }) => {
       // Bodies in good form, so that nothing but ownership can refuse
       const body = route.method === 'GET' ? undefined : { name: 'mine now', keep_turns: 0 }
       const got = await ask(route.method, path(route), foreign, body)
+      expect([got.status, got.code], got.body).toEqual([404, key])
+    })
+    it("does not show one user's to another's session", async () => {
+      const key = route.path.includes('/conversations/') ? 'conversation_not_found' : 'job_not_found'
+      const got = await ask(route.method, path(route), otherUser, route.method === 'GET' ? undefined : { name: 'mine now', keep_turns: 0 })
       expect([got.status, got.code], got.body).toEqual([404, key])
     })
   }
@@ -98,7 +115,7 @@ it('takes no route that does not say who may', () => {
 })
 
 it('covers both doors', () => {
-  expect(new Set(doors.map((d) => d.route.auth))).toEqual(new Set(['none', 'tenant', 'operator']))
+  expect(new Set(doors.map((d) => d.route.auth))).toEqual(new Set(['none', 'tenant', 'ticket', 'operator']))
   expect(tables.public.some((r) => r.auth === 'operator')).toBe(false)
   expect(tables.admin.some((r) => r.auth === 'tenant')).toBe(false)
   expect(doors.length).toBeGreaterThan(30)

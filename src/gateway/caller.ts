@@ -1,0 +1,49 @@
+/** Who asks: an API key, or a page's session that an API key let in; and what of the tenant's it may see. */
+import { SluiceError } from '../core/errors.ts'
+import type { Job, Wishes } from '../core/job.ts'
+import type { ApiKey } from '../core/ports.ts'
+
+export interface Session {
+  readonly keyId: string
+  /** The end user whose work it sees, and no other. Null: all of the tenant's. */
+  readonly user: string | null
+  /** The only origin it may be used from. Null: any that may call. */
+  readonly origin: string | null
+  /** Wall clock, ms. No token is given beyond it. */
+  readonly endsAtMs: number
+}
+
+export interface Caller {
+  readonly key: ApiKey
+  /** Null: the key itself asks. */
+  readonly session: Session | null
+}
+
+export const userOf = ({ session }: Caller): string | null => session?.user ?? null
+
+/** May it see this job? */
+export const owns = (caller: Caller, job: Job): boolean => job.tenant === caller.key.tenant && (userOf(caller) === null || job.user === userOf(caller))
+
+/** What stands before the names of a session's conversations, lanes and idempotency keys; '' for all others. A "/" of the user's is escaped, so that no two users meet. */
+export function prefixOf(caller: Caller): string {
+  const user = userOf(caller)
+  return user === null ? '' : `${encodeURIComponent(user)}/`
+}
+
+/** The wishes as they are stored. */
+export function withinNames(caller: Caller, wishes: Wishes): Wishes {
+  const prefix = prefixOf(caller)
+  if (prefix === '') return wishes
+  const { lane, conversation, idempotencyKey } = wishes
+  return {
+    ...wishes,
+    ...(lane === undefined ? {} : { lane: prefix + lane }),
+    ...(conversation === undefined ? {} : { conversation: prefix + conversation }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey: prefix + idempotencyKey }),
+  }
+}
+
+/** Throws forbidden for what only an API key may do. */
+export function requireKey(caller: Caller): void {
+  if (caller.session !== null) throw new SluiceError('forbidden', { message: 'A session may not do that; it needs the API key.' })
+}

@@ -1,0 +1,334 @@
+/** One WebSocket: who it is, what it asks for, which jobs it follows. Holds little while it is idle: there may be ten thousand. */
+import type { Socket } from 'node:net'
+import type { WebSocket } from 'ws'
+import { ERRORS, SluiceError } from '../../core/errors.ts'
+import type { ClientFrame, ErrorFrame, HelloFrame, ServerFrame, SubmitFrame } from '../../core/frames.ts'
+import { isTerminal, type Job, type JobId, type Place } from '../../core/job.ts'
+import { editObject } from '../../core/json.ts'
+import type { FrameSink, SocketReader } from '../../core/ports.ts'
+import { type Bytes, type Cursor, parseCursor, toBytes } from '../../core/record.ts'
+import { textFrame } from '../../core/text-frame.ts'
+import type { From } from '../auth.ts'
+import { isRecord, type JsonBody } from '../body.ts'
+import { type Caller, owns } from '../caller.ts'
+import { jobDraft, jobItem } from '../draft.ts'
+import { placeView } from '../job-view.ts'
+import { checkFrame, credentialOf, parseMessage } from './frames.ts'
+import type { Hub } from './hub.ts'
+
+/** A connection whose peer sends and does not read is not read from beyond so many times its buffer. */
+const DEAF_FACTOR = 4
+/** A burst of messages may be so many seconds' worth. */
+const BURST_SECONDS = 5
+const MAX_REASON_BYTES = 120
+
+/** A job that this connection follows. */
+export interface Following {
+  readonly connection: Connection
+  readonly job: Job
+  readonly reader: SocketReader
+  readonly leave: (complete: boolean) => void
+  /** What was last told of its place in line, and when. */
+  toldPlace: number
+  toldAtMs: number
+}
+
+export class Connection implements FrameSink {
+  readonly id: string
+  readonly #hub: Hub
+  readonly #ws: WebSocket
+  readonly #socket: Socket
+  readonly #from: From
+  readonly following = new Map<JobId, Following>()
+  caller: Caller | null
+  closing = false
+  readonly openedAtMs: number
+  heardAtMs: number
+  pinged = false
+  /** When its session's token is to be renewed; Infinity: it has none. */
+  renewAtMs = Infinity
+  #out: Bytes = ''
+  #greeted = false
+  #window = Infinity
+  #messages: number
+  #countedAtMs: number
+
+  constructor(hub: Hub, ws: WebSocket, socket: Socket, from: From, caller: Caller | null, id: string) {
+    this.#hub = hub
+    this.#ws = ws
+    this.#socket = socket
+    this.#from = from
+    this.caller = caller
+    this.id = id
+    this.openedAtMs = hub.deps.clock.monoMs()
+    this.heardAtMs = this.openedAtMs
+    this.#countedAtMs = this.openedAtMs
+    this.#messages = hub.options.maxMessagesPerSecond * BURST_SECONDS
+    ws.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary))
+    ws.on('ping', () => this.#onControl())
+    ws.on('pong', () => this.#onControl())
+    ws.on('error', () => {}) // ws closes with the code that fits
+    ws.on('close', (code) => this.#onClose(code))
+    socket.on('drain', () => this.#onDrain())
+  }
+
+  // ---------------------------------------------------------------- to the client
+
+  /** Whole frames; all that is written in one turn leaves in one write. */
+  write(frames: Bytes): void {
+    if (this.closing) return
+    if (this.#out === '') this.#hub.flushSoon(this)
+    this.#out += frames
+  }
+
+  flush(): void {
+    if (this.#out === '') return
+    const out = this.#out
+    this.#out = ''
+    this.#socket.write(out, 'latin1')
+  }
+
+  room(): number {
+    return this.#hub.deps.options.maxReaderBufferBytes - this.#socket.writableLength - this.#out.length
+  }
+
+  send(frame: ServerFrame): void {
+    this.write(textFrame(toBytes(JSON.stringify(frame))))
+  }
+
+  ping(): void {
+    this.pinged = true
+    this.#ws.ping()
+  }
+
+  /** Says why, in the close frame; the peer has a moment to answer it. */
+  close(error: SluiceError): void {
+    if (this.closing) return
+    this.flush()
+    this.closing = true
+    this.#ws.close(ERRORS[error.code].close, `${error.code}: ${error.message}`.slice(0, MAX_REASON_BYTES).replace(/[^\x20-\x7e]/g, '?'))
+    this.#letGo()
+  }
+
+  /** At once. */
+  cut(): void {
+    this.#ws.terminate()
+  }
+
+  /** The error of one frame; the connection goes on. */
+  #refuse(thrown: unknown, about: { readonly id?: unknown; readonly job?: unknown }): void {
+    const error = SluiceError.from(thrown)
+    if (error.code === 'internal') this.#hub.deps.onFault(error.cause ?? error, this.id)
+    const frame: ErrorFrame = {
+      t: 'error',
+      ...(typeof about.id === 'string' ? { id: about.id.slice(0, 128) } : {}),
+      ...(typeof about.job === 'string' ? { job: about.job.slice(0, 128) } : {}),
+      error: error.wire,
+      retryable: error.retryable,
+      ...(error.retryAfterMs === undefined ? {} : { retry_after_ms: Math.max(1, Math.ceil(error.retryAfterMs)) }),
+    }
+    this.send(frame)
+  }
+
+  // ---------------------------------------------------------------- from the client
+
+  #onMessage(data: Buffer, isBinary: boolean): void {
+    if (this.closing || !this.#counts()) return
+    const { options } = this.#hub
+    if (data.length > options.maxMessageBytes) return this.close(new SluiceError('message_too_large'))
+    let about: { readonly id?: unknown; readonly job?: unknown } = {}
+    try {
+      if (isBinary) throw new SluiceError('invalid_request', { message: 'Frames are text: one JSON object each.' })
+      const body = parseMessage(data, this.#hub.deps.options)
+      about = body.value
+      this.#handle(checkFrame(body.value), body)
+    } catch (thrown) {
+      this.#refuse(thrown, about)
+    }
+    if (this.#socket.writableLength > this.#hub.deps.options.maxReaderBufferBytes * DEAF_FACTOR) this.#ws.pause()
+  }
+
+  #onControl(): void {
+    if (!this.closing) this.#counts()
+  }
+
+  /** It lives. False: it said too much, and is closed. */
+  #counts(): boolean {
+    const now = this.#hub.deps.clock.monoMs()
+    const { maxMessagesPerSecond } = this.#hub.options
+    this.heardAtMs = now
+    this.pinged = false
+    this.#messages = Math.min(maxMessagesPerSecond * BURST_SECONDS, this.#messages + ((now - this.#countedAtMs) * maxMessagesPerSecond) / 1_000) - 1
+    this.#countedAtMs = now
+    if (this.#messages >= 0) return true
+    this.close(new SluiceError('message_flood'))
+    return false
+  }
+
+  #onDrain(): void {
+    if (this.#ws.isPaused) this.#ws.resume()
+    for (const { reader } of this.following.values()) reader.resume()
+  }
+
+  #handle(frame: ClientFrame, body: JsonBody): void {
+    if (frame.t === 'hello') return this.#hello(frame)
+    const { caller } = this
+    if (caller === null) return this.#refuseEntry(new SluiceError('missing_api_key', { message: 'Say hello first, with a key, a ticket or a token.' }), frame)
+    switch (frame.t) {
+      case 'submit':
+        return this.#attempt(frame, () => this.#submit(frame, body, caller))
+      case 'attach':
+        return this.#attempt(frame, () => this.#attach(frame.job, frame.cursor, frame.id, caller))
+      case 'cancel':
+        return this.#attempt(frame, () => this.#cancel(frame.job, frame.id, caller))
+      case 'detach':
+        this.following.get(frame.job)?.reader.leave()
+        this.#forget(frame.job, false)
+        if (frame.id !== undefined) this.send({ t: 'ok', id: frame.id, job: frame.job })
+        return
+      case 'credit':
+        return this.following.get(frame.job)?.reader.credit(frame.bytes)
+      case 'report': {
+        const followed = this.following.get(frame.job)
+        if (followed !== undefined) this.#hub.noteTtft(followed.job, frame.ttft_ms)
+        return
+      }
+      case 'ping':
+        return this.send({ t: 'pong' })
+    }
+  }
+
+  #attempt(frame: { readonly id?: string; readonly job?: string }, work: () => Promise<void>): void {
+    work().catch((error: unknown) => this.#refuse(error, frame))
+  }
+
+  #refuseEntry(thrown: unknown, about: object): void {
+    this.#refuse(thrown, about)
+    this.close(SluiceError.from(thrown))
+  }
+
+  #hello(frame: HelloFrame): void {
+    const { auth, options } = this.#hub
+    if (this.#greeted) throw new SluiceError('invalid_request', { message: 'Hello was said already.' })
+    if (this.caller !== null && frame.auth !== undefined) throw new SluiceError('invalid_request', { param: 'auth', message: 'The upgrade said already who this is.' })
+    this.#greeted = true
+    try {
+      if (this.caller === null) {
+        const caller = auth.admit(credentialOf(frame.auth), this.#from)
+        this.#hub.enter(this, caller, frame.client ?? null)
+        this.caller = caller
+      }
+      if ((frame.jobs?.length ?? 0) > options.maxJobs) throw tooMany(options.maxJobs)
+    } catch (thrown) {
+      return this.#refuseEntry(thrown, {})
+    }
+    const caller = this.caller
+    this.#window = frame.window ?? Infinity
+    this.send({ t: 'welcome', conn: this.id, heartbeat_ms: options.heartbeatMs, max_message_bytes: options.maxMessageBytes, max_jobs: options.maxJobs })
+    if (caller.session !== null) this.renewToken()
+    for (const { job, cursor } of frame.jobs ?? []) this.#attempt({ job }, () => this.#attach(job, cursor ?? undefined, undefined, caller))
+  }
+
+  /** A token stands for the next hello, however long this connection lives. */
+  renewToken(): void {
+    const session = this.caller?.session
+    if (!session) return
+    const { token, expiresInMs } = this.#hub.sessions.token(session)
+    this.renewAtMs = this.#hub.deps.clock.monoMs() + expiresInMs / 2
+    this.send({ t: 'token', token, expires_in_ms: Math.floor(expiresInMs) })
+  }
+
+  async #submit(frame: SubmitFrame, body: JsonBody, caller: Caller): Promise<void> {
+    const { deps, options, jobs } = this.#hub
+    const follow = frame.follow !== false
+    if (this.#hub.draining) throw new SluiceError('draining', { retryAfterMs: 1_000 })
+    if (follow && this.following.size >= options.maxJobs) throw tooMany(options.maxJobs)
+    const { t: _t, id: _id, follow: _follow, ...value } = body.value
+    const bytes = editObject(body.bytes, { t: null, id: null, follow: null })
+    if (!isRecord(value)) return
+    const draft = jobDraft(deps, caller, jobItem(bytes, value, deps.options.maxKeys, deps.options.maxDepth), null)
+    const [result] = await deps.queue.submit([draft])
+    jobs.note(result, draft.model, draft.tenant)
+    if (result.kind === 'refused') throw result.error
+    const { job, place } = result
+    this.send({ t: 'accepted', id: frame.id, job: job.id, cursor: `${job.epoch}-0`, state: job.state, joined: result.kind === 'joined', queue: placeView(place) })
+    if (follow) this.#follow(job, null, false, place)
+  }
+
+  async #attach(id: string, said: string | undefined, answers: string | undefined, caller: Caller): Promise<void> {
+    const { queue, log } = this.#hub.deps
+    const cursor = said === undefined ? null : parseCursor(said)
+    if (said !== undefined && cursor === null) throw new SluiceError('cursor_invalid')
+    const job = await queue.get(id)
+    if (job === null || !owns(caller, job)) throw new SluiceError('job_not_found')
+    const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
+    if (page === null) throw new SluiceError('job_gone')
+    if (this.closing) return
+    const known = this.following.get(id)
+    if (known === undefined && this.following.size >= this.#hub.options.maxJobs) throw tooMany(this.#hub.options.maxJobs)
+    const place = queue.place(id)
+    this.send({ t: 'attached', ...(answers === undefined ? {} : { id: answers }), job: id, state: job.state, cursor: `${page.epoch}-${page.head}`, queue: placeView(place) })
+    if (known !== undefined && cursor === null) return
+    this.#follow(job, cursor, true, place)
+  }
+
+  async #cancel(id: string, answers: string | undefined, caller: Caller): Promise<void> {
+    const { queue } = this.#hub.deps
+    const job = await queue.get(id)
+    if (job === null || !owns(caller, job)) throw new SluiceError('job_not_found')
+    const { kind } = await queue.cancel(id)
+    if (answers !== undefined && kind !== 'unknown') this.send({ t: 'ok', id: answers, job: id, state: kind })
+  }
+
+  // ---------------------------------------------------------------- followed jobs
+
+  #follow(job: Job, cursor: Cursor | null, tellsLive: boolean, place: Place | null): void {
+    const { deps, attendance } = this.#hub
+    if (this.closing) return
+    this.following.get(job.id)?.reader.leave()
+    this.#forget(job.id, false)
+    if (attendance.readers(job.id) >= deps.options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
+    const leave = attendance.enter(job)
+    const reader = deps.delivery.follow({
+      job,
+      cursor,
+      sink: this,
+      window: this.#window,
+      tellsLive,
+      onFail: (error) => {
+        this.#forget(job.id, false)
+        this.#refuse(error, { job: job.id })
+      },
+      onOver: (complete) => this.#forget(job.id, complete),
+    })
+    const following: Following = { connection: this, job, reader, leave, toldPlace: place?.position ?? 0, toldAtMs: deps.clock.monoMs() }
+    this.following.set(job.id, following)
+    if (!isTerminal(job.state)) this.#hub.inLine.add(following)
+  }
+
+  /** The reader has left already. */
+  #forget(job: JobId, complete: boolean): void {
+    const following = this.following.get(job)
+    if (following === undefined) return
+    this.following.delete(job)
+    this.#hub.inLine.delete(following)
+    following.leave(complete)
+  }
+
+  #letGo(): void {
+    for (const { job, reader } of [...this.following.values()]) {
+      reader.leave()
+      this.#forget(job.id, false)
+    }
+  }
+
+  #onClose(code: number): void {
+    this.closing = true
+    this.#out = ''
+    this.#letGo()
+    this.#hub.leave(this, code)
+  }
+}
+
+const tooMany = (most: number): SluiceError =>
+  new SluiceError('too_many_subscribers', { message: `One connection follows at most ${most} jobs (websocket.max_jobs): detach some, or submit with "follow": false.` })

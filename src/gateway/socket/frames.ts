@@ -1,0 +1,66 @@
+/** Frames from clients, checked: PROTOCOL.md section 6. Unlike clients, the server refuses what it does not know, so that no slip goes unnoticed. */
+import { SluiceError } from '../../core/errors.ts'
+import type { ClientFrame, Credential } from '../../core/frames.ts'
+import type { JsonLimits } from '../../core/json.ts'
+import { didYouMean } from '../../core/nearest.ts'
+import { isRecord, type JsonBody, type JsonRecord, parseBody } from '../body.ts'
+import { bad, boolean, type Check, checkNames, number, text, whole } from '../fields.ts'
+
+const MAX_ID_CHARS = 128
+const MAX_CREDENTIAL_CHARS = 2_048
+const MAX_DAY_MS = 86_400_000
+const MIN_WINDOW = 1_024
+const MAX_CREDIT = 2 ** 31
+
+const id: Check = { ok: (v) => text(MAX_ID_CHARS).ok(v) && v !== '', what: `a text of 1 to ${MAX_ID_CHARS} characters` }
+const cursor: Check = { ok: (v) => text(MAX_ID_CHARS).ok(v), what: 'a cursor, "<epoch>-<seq>"' }
+const CREDENTIALS = ['key', 'ticket', 'token']
+const auth: Check = {
+  ok: (v) => isRecord(v) && Object.keys(v).length === 1 && CREDENTIALS.includes(Object.keys(v)[0]) && text(MAX_CREDENTIAL_CHARS).ok(Object.values(v)[0]),
+  what: 'one of {"key"}, {"ticket"} and {"token"}, with a text',
+}
+const client: Check = {
+  ok: (v) => isRecord(v) && Object.keys(v).every((k) => k === 'name' || k === 'version') && Object.values(v).every((x) => text(64).ok(x)),
+  what: '{"name", "version"}',
+}
+const resumes: Check = {
+  ok: (v) => Array.isArray(v) && v.every((r) => isRecord(r) && id.ok(r['job']) && cursor.ok(r['cursor'] ?? '') && Object.keys(r).every((k) => k === 'job' || k === 'cursor')),
+  what: 'a list of {"job", "cursor"?}',
+}
+
+/** Members of each frame besides `t`; those that must be there are marked. */
+const FRAMES: Readonly<Record<ClientFrame['t'], Readonly<Record<string, Check & { readonly needed?: true }>>>> = {
+  hello: { auth, client, window: whole(MIN_WINDOW, MAX_CREDIT), jobs: resumes },
+  // Its other members are a job's, and checked as those of POST /v1/jobs
+  submit: { id: { ...id, needed: true }, follow: boolean },
+  attach: { id, job: { ...id, needed: true }, cursor },
+  detach: { id, job: { ...id, needed: true } },
+  cancel: { id, job: { ...id, needed: true } },
+  credit: { job: { ...id, needed: true }, bytes: { ...whole(1, MAX_CREDIT), needed: true } },
+  report: { job: { ...id, needed: true }, ttft_ms: { ...number(0, MAX_DAY_MS), needed: true } },
+  ping: {},
+}
+const NAMES = Object.keys(FRAMES)
+
+/** A message as it came, which may be no frame at all. Throws as parseBody does. */
+export const parseMessage = (message: Buffer, limits: JsonLimits): JsonBody => parseBody(message, limits)
+
+/** Throws invalid_request. */
+export function checkFrame(value: JsonRecord): ClientFrame {
+  const { t } = value
+  if (typeof t !== 'string' || !Object.hasOwn(FRAMES, t)) {
+    throw bad('t', `"t" must be one of ${NAMES.join(', ')}.${typeof t === 'string' ? didYouMean(t, NAMES) : ''}`)
+  }
+  const members = FRAMES[t as ClientFrame['t']]
+  if (t !== 'submit') checkNames(value, ['t', ...Object.keys(members)])
+  for (const [name, check] of Object.entries(members)) {
+    const said = value[name] ?? undefined
+    if (said === undefined ? check.needed : !check.ok(said)) throw bad(name, `"${name}" must be ${check.what}.`)
+  }
+  return value as unknown as ClientFrame
+}
+
+export const credentialOf = (said: Credential | undefined): Credential => {
+  if (said === undefined) throw new SluiceError('missing_api_key', { message: 'Say who you are: {"t": "hello", "auth": {"key" or "ticket" or "token": …}}.' })
+  return said
+}

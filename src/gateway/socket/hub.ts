@@ -1,0 +1,241 @@
+/** All WebSockets of this process: their upgrade, their heartbeat, what is told of queues, and their farewell. */
+import type { IncomingMessage, Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { WebSocketServer } from 'ws'
+import { SluiceError } from '../../core/errors.ts'
+import type { Job } from '../../core/job.ts'
+import { type Auth, fromOf } from '../auth.ts'
+import type { Caller } from '../caller.ts'
+import type { GatewayDeps, SocketOptions } from '../deps.ts'
+import type { Attendance } from '../disconnect.ts'
+import { placeView } from '../job-view.ts'
+import type { Jobs } from '../jobs.ts'
+import type { Route } from '../route.ts'
+import type { Sessions } from '../sessions.ts'
+import { Connection, type Following } from './connection.ts'
+import { checkUpgrade, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.ts'
+
+const TICK_MS = 250
+/** Ticks from one look at all connections to the next. */
+const TICKS_A_SWEEP = 4
+/** Sweeps from one look at who is still let in to the next. */
+const SWEEPS_A_CHECK = 5
+/** Places in line that are looked up in one tick: it must not hold the loop. */
+const PLACES_A_TICK = 64
+const PLACE_EVERY_MS = 1_000
+/** How long a peer may take to answer our close. */
+const CLOSE_TIMEOUT_MS = 2_000
+const MAX_FRAGMENTS = 1_000
+/** Reconnects a second that a start should have to take. */
+const RECONNECTS_PER_SECOND = 500
+const RECONNECT_FROM_MS = 200
+const RECONNECT_WITHIN_MS = 1_000
+/** TTFTs as users saw them that are kept for the operator. */
+const SEEN = 1_024
+
+export class Hub {
+  readonly deps: GatewayDeps
+  readonly options: SocketOptions
+  readonly auth: Auth
+  readonly sessions: Sessions
+  readonly attendance: Attendance
+  readonly jobs: Jobs
+  /** Followed jobs that have shown nothing yet, the one that was told of its place longest ago first. */
+  readonly inLine = new Set<Following>()
+  draining = false
+  readonly #wss: WebSocketServer
+  readonly #connections = new Set<Connection>()
+  readonly #perKey = new Map<string, number>()
+  /** Why a request was not upgraded; its route answers with that. */
+  readonly #refused = new WeakMap<IncomingMessage, unknown>()
+  readonly #admitted = new WeakMap<IncomingMessage, { readonly caller: Caller | null }>()
+  #unflushed: Connection[] = []
+  #ticks = 0
+  #stopTicks: (() => void) | null = null
+  readonly #seen: number[] = []
+  #nextSeen = 0
+
+  constructor(deps: GatewayDeps, auth: Auth, sessions: Sessions, attendance: Attendance, jobs: Jobs) {
+    this.deps = deps
+    this.options = deps.options.socket
+    this.auth = auth
+    this.sessions = sessions
+    this.attendance = attendance
+    this.jobs = jobs
+    this.#wss = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      // A little more than allowed can still be told why it is refused
+      maxPayload: this.options.maxMessageBytes * 2,
+      maxFragments: MAX_FRAGMENTS,
+      ...{ closeTimeout: CLOSE_TIMEOUT_MS }, // not in its types yet
+      handleProtocols: () => SUBPROTOCOL,
+    })
+  }
+
+  /** Answers what was not upgraded. */
+  readonly route: Route = {
+    method: 'GET',
+    path: SOCKET_PATH,
+    auth: 'ticket',
+    run: (call) => {
+      throw this.#refused.get(call.request) ?? new SluiceError('upgrade_required')
+    },
+  }
+
+  /** Asked by node for each request that wants another protocol; any other than ours is ignored, as HTTP allows. */
+  readonly shouldUpgrade = (request: IncomingMessage): boolean => {
+    if (!wantsSocket(request)) return false
+    try {
+      if (this.draining) throw new SluiceError('draining', { retryAfterMs: RECONNECT_WITHIN_MS })
+      const caller = checkUpgrade(request, this.auth, this.deps.options.corsOrigins)
+      if (caller !== null) this.#checkCount(caller)
+      this.#admitted.set(request, { caller })
+      return true
+    } catch (error) {
+      this.#refused.set(request, error)
+      return false
+    }
+  }
+
+  listenOn(server: Server): void {
+    server.on('upgrade', (request, socket, head) => {
+      const { caller } = this.#admitted.get(request) ?? { caller: null }
+      const from = fromOf(request)
+      this.#wss.handleUpgrade(request, socket as Socket, head, (ws) => {
+        const id = `conn_${Buffer.from(this.deps.ids.random(8)).toString('hex')}`
+        const connection = new Connection(this, ws, socket as Socket, from, caller, id)
+        this.#connections.add(connection)
+        if (caller !== null) this.enter(connection, caller, null)
+        this.#stopTicks ??= this.deps.clock.every(TICK_MS, () => this.#tick())
+        if (this.draining) connection.close(new SluiceError('draining'))
+      })
+    })
+  }
+
+  /** It is known now. Throws too_many_connections. */
+  enter(connection: Connection, caller: Caller, client: { readonly name: string; readonly version: string } | null): void {
+    this.#checkCount(caller)
+    this.#perKey.set(caller.key.id, (this.#perKey.get(caller.key.id) ?? 0) + 1)
+    this.deps.emit({ type: 'socket-opened', conn: connection.id, tenant: caller.key.tenant, client: client === null ? null : `${client.name} ${client.version}` })
+    if (caller.session !== null) this.deps.emit({ type: 'session-opened', tenant: caller.key.tenant, transport: 'socket' })
+  }
+
+  #checkCount({ key }: Caller): void {
+    if ((this.#perKey.get(key.id) ?? 0) >= this.options.maxPerKey) throw new SluiceError('too_many_connections')
+  }
+
+  leave(connection: Connection, closeCode: number): void {
+    if (!this.#connections.delete(connection)) return
+    const key = connection.caller?.key
+    if (key !== undefined) {
+      const left = (this.#perKey.get(key.id) ?? 1) - 1
+      if (left === 0) this.#perKey.delete(key.id)
+      else this.#perKey.set(key.id, left)
+    }
+    this.deps.emit({ type: 'socket-closed', conn: connection.id, tenant: key?.tenant ?? null, closeCode })
+    if (this.#connections.size === 0) {
+      this.#stopTicks?.()
+      this.#stopTicks = null
+    }
+  }
+
+  /** At the end of this turn, when all that it brought has been written. */
+  flushSoon(connection: Connection): void {
+    if (this.#unflushed.push(connection) === 1) queueMicrotask(this.#flush)
+  }
+
+  readonly #flush = (): void => {
+    const all = this.#unflushed
+    this.#unflushed = []
+    for (const connection of all) connection.flush()
+  }
+
+  // ---------------------------------------------------------------- time
+
+  #tick(): void {
+    const now = this.deps.clock.monoMs()
+    this.#tellPlaces(now)
+    if (++this.#ticks % TICKS_A_SWEEP !== 0) return
+    const checks = (this.#ticks / TICKS_A_SWEEP) % SWEEPS_A_CHECK === 0
+    for (const connection of this.#connections) this.#look(connection, now, checks)
+  }
+
+  #look(connection: Connection, now: number, checks: boolean): void {
+    const { heartbeatMs, helloTimeoutMs } = this.options
+    const { caller } = connection
+    if (connection.closing) return
+    if (caller === null) {
+      if (now - connection.openedAtMs >= helloTimeoutMs) connection.close(new SluiceError('request_timeout', { message: 'No hello came in time.' }))
+      return
+    }
+    const silentMs = now - connection.heardAtMs
+    if (silentMs >= heartbeatMs * 1.5) return connection.close(new SluiceError('request_timeout', { message: 'No sign of life.' }))
+    if (silentMs >= heartbeatMs && !connection.pinged) connection.ping()
+    if (this.draining && connection.following.size === 0) return connection.close(new SluiceError('draining'))
+    if (checks && !this.auth.goesOn(caller)) return connection.close(new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token'))
+    if (now >= connection.renewAtMs) connection.renewToken()
+  }
+
+  #tellPlaces(now: number): void {
+    let looked = 0
+    for (const following of this.inLine) {
+      if (now - following.toldAtMs < PLACE_EVERY_MS || ++looked > PLACES_A_TICK) return
+      const { connection, job, reader } = following
+      this.inLine.delete(following)
+      if (reader.started) continue
+      following.toldAtMs = now
+      this.inLine.add(following)
+      const shown = placeView(this.deps.queue.place(job.id))
+      if (shown === null || shown.position === following.toldPlace) continue
+      following.toldPlace = shown.position
+      connection.send({ t: 'queue', job: job.id, ...shown })
+    }
+  }
+
+  // ---------------------------------------------------------------- for the operator
+
+  noteTtft({ id, tenant }: Job, ttftMs: number): void {
+    this.#seen[this.#nextSeen] = ttftMs
+    this.#nextSeen = (this.#nextSeen + 1) % SEEN
+    this.deps.emit({ type: 'ttft-seen', job: id, tenant, ttftMs })
+  }
+
+  /** TTFT as users saw it: over the last reports of clients. */
+  stats(): Readonly<Record<string, number>> {
+    const sorted = this.#seen.toSorted((a, b) => a - b)
+    const at = (q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]
+    let followed = 0
+    for (const connection of this.#connections) followed += connection.following.size
+    return {
+      sockets: this.#connections.size,
+      followed_jobs: followed,
+      ...(sorted.length === 0 ? {} : { seen_ttft_p50_ms: at(0.5), seen_ttft_p99_ms: at(0.99) }),
+    }
+  }
+
+  // ---------------------------------------------------------------- farewell
+
+  /** Nothing new is taken. Those who follow nothing leave; the others are told until when they may stay, and when to come back: not all at once. */
+  drain(): void {
+    if (this.draining) return
+    this.draining = true
+    const spreadMs = Math.ceil((this.#connections.size / RECONNECTS_PER_SECOND) * 1_000)
+    for (const connection of this.#connections) {
+      connection.send({ t: 'goaway', reason: 'draining', by_ms: this.options.drainMs, reconnect_ms: [RECONNECT_FROM_MS, RECONNECT_WITHIN_MS + spreadMs] })
+    }
+  }
+
+  close(): void {
+    this.drain()
+    for (const connection of this.#connections) connection.close(new SluiceError('draining'))
+  }
+
+  /** Whoever did not answer our close. */
+  cut(): void {
+    for (const connection of this.#connections) connection.cut()
+    this.#stopTicks?.()
+    this.#stopTicks = null
+  }
+}

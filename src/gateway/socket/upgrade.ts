@@ -1,0 +1,43 @@
+/** May this request become a WebSocket? What is wrong is answered by HTTP, with the status of its own. */
+import type { IncomingMessage } from 'node:http'
+import { SluiceError } from '../../core/errors.ts'
+import { type Auth, refuseSecretInUrl } from '../auth.ts'
+import type { Caller } from '../caller.ts'
+import { checkForm } from '../form.ts'
+
+export const SOCKET_PATH = '/v1/ws'
+export const SUBPROTOCOL = 'sluice.v1'
+const VERSION = '13'
+/** 16 bytes, base64: RFC 6455 section 4.1. */
+const KEY = /^[+/0-9A-Za-z]{22}==$/
+
+export const wantsSocket = ({ url, headers }: IncomingMessage): boolean =>
+  headers.upgrade?.toLowerCase() === 'websocket' && (url === SOCKET_PATH || url?.startsWith(`${SOCKET_PATH}?`) === true)
+
+/**
+ * Who asks, if the upgrade says it; null = the first frame will. Throws what checkForm and Auth.tenant throw, and upgrade_required,
+ * invalid_request, origin_forbidden.
+ */
+export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: readonly string[]): Caller | null {
+  checkForm(request)
+  const { headers, method } = request
+  if (method !== 'GET') throw new SluiceError('method_not_allowed')
+  if (headers['sec-websocket-version'] !== VERSION) throw new SluiceError('upgrade_required')
+  if (!KEY.test(headers['sec-websocket-key'] ?? ''))
+    throw new SluiceError('invalid_request', { param: 'sec-websocket-key', message: '"sec-websocket-key" must be 16 bytes in base64.' })
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) throw new SluiceError('invalid_request', { message: 'An upgrade has no body.' })
+  const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
+  if (!offered.includes(SUBPROTOCOL))
+    throw new SluiceError('invalid_request', { param: 'sec-websocket-protocol', message: `Offer the subprotocol: "sec-websocket-protocol: ${SUBPROTOCOL}".` })
+  checkOrigin(request, origins)
+  refuseSecretInUrl(request)
+  return headers.authorization === undefined ? null : auth.tenant(request)
+}
+
+/** Browsers let any page open a WebSocket, and say whose it is. */
+function checkOrigin({ headers }: IncomingMessage, origins: readonly string[]): void {
+  const { origin, host } = headers
+  if (origin === undefined || origins.includes('*') || origins.includes(origin)) return
+  if (URL.canParse(origin) && new URL(origin).host === host) return
+  throw new SluiceError('origin_forbidden', { message: `This origin is not in http.cors_origins: add ${JSON.stringify(origin.slice(0, 128))} there.` })
+}
