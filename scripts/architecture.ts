@@ -14,6 +14,7 @@ export type Rule =
   | 'only-cli-imports-app'
   | 'providers-within-routing'
   | 'outsiders-see-core'
+  | 'client-shares-types'
   | 'sources-stand-alone'
   | 'declared-dependencies'
   | 'no-cycles'
@@ -58,7 +59,10 @@ const CLI_SEES = ['app', 'cli', 'config', 'core', 'mock', 'bench']
 /** Small tests beside the sources, and what several of them share: they may import what they like, and no source imports them. */
 const isTest = (path: string): boolean => path.endsWith('.test.ts') || path.includes('/testing/')
 
-/** Checks `root`/src. */
+/** All that the client library knows of the server: types, erased before it runs. */
+const SHARED_WITH_CLIENT = 'src/core/frames.ts'
+
+/** Checks `root`/src, and what `root`/client/src shares with it. */
 export function checkArchitecture(root: string): Architecture {
   const violations: Violation[] = []
   const declared = declaredDependencies(root)
@@ -90,8 +94,21 @@ export function checkArchitecture(root: string): Architecture {
       if (rule !== null) add(rule, `imports ${one.target}`)
     }
   }
-  violations.push(...cycles(modules))
+  violations.push(...cycles(modules), ...clientViolations(root))
   return { modules: modules.length, violations, folders }
+}
+
+/** The client runs in browsers, with no package and nothing of the server. It has a clock of its own. */
+function clientViolations(root: string): Violation[] {
+  const parsing: Violation[] = []
+  const found = globSync('client/src/**/*.ts', { cwd: root }).flatMap((path) =>
+    readModule(root, path.split(sep).join('/'), parsing).imports.flatMap((one): Violation[] => {
+      const own = one.target?.startsWith('client/src/') && existsSync(join(root, one.target))
+      if (own || (one.target === SHARED_WITH_CLIENT && one.isType)) return []
+      return [{ rule: 'client-shares-types', at: `${path}:${one.line}`, what: `imports ${one.target ?? one.specifier}` }]
+    }),
+  )
+  return [...parsing.filter(({ rule }) => rule === 'parses'), ...found]
 }
 
 /** The rule that an import breaks, or null. */

@@ -33,6 +33,9 @@ function plant(files: Readonly<Record<string, string>>) {
     'src/bench/main.ts': "import '../core/clock.ts'\nperformance.now()\n",
     'src/app.ts': "import './config/load.ts'\nimport './queue/scheduler.ts'\nimport './gateway/gateway.ts'\nimport './routing/providers/openai.ts'\n",
     'src/cli/main.ts': "import '../config/load.ts'\nvoid import('../app.ts')\nvoid import('../mock/server.ts')\n",
+    'src/core/frames.ts': 'export interface Frame { t: string }\n',
+    'client/src/index.ts': "import type { Frame } from '../../src/core/frames.ts'\nimport './job.ts'\nexport const frame: Frame = { t: String(Date.now()) }\n",
+    'client/src/job.ts': 'setTimeout(() => {}, 1)\n',
     'test/server.ts': '',
   }
   for (const [path, text] of Object.entries({ ...clean, ...files })) {
@@ -57,7 +60,7 @@ it('holds in this tree, all of which was read', () => {
 it('finds nothing in a clean tree', () => {
   const { modules, violations } = plant({})
   expect(violations).toEqual([])
-  expect(modules).toBe(12)
+  expect(modules).toBe(13)
 })
 
 const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
@@ -75,6 +78,11 @@ const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
   ['providers-within-routing', 'src/worker/pool.ts', "import '../routing/providers/openai.ts'"],
   ['outsiders-see-core', 'src/bench/main.ts', "import '../queue/lanes.ts'"],
   ['outsiders-see-core', 'src/mock/server.ts', "import '../gateway/gateway.ts'"],
+  ['client-shares-types', 'client/src/job.ts', "import '../../src/core/frames.ts'"],
+  ['client-shares-types', 'client/src/job.ts', "import type { Lane } from '../../src/queue/lanes.ts'"],
+  ['client-shares-types', 'client/src/job.ts', "import { z } from 'zod'"],
+  ['client-shares-types', 'client/src/job.ts', "import { connect } from 'node:net'"],
+  ['parses', 'client/src/job.ts', 'const = 1'],
   ['sources-stand-alone', 'src/worker/pool.ts', "import '../../test/server.ts'"],
   ['sources-stand-alone', 'src/queue/fairness.ts', "import './lanes.test.ts'"],
   ['sources-stand-alone', 'src/queue/fairness.ts', "import './testing/walk.ts'"],
