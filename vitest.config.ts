@@ -5,8 +5,10 @@ import skipped from './test/skipped.ts'
 const report = process.env['SLUICE_TEST_REPORT']
 
 export default defineConfig({
+  resolve: { conditions: ['@sluice/source'] },
+  ssr: { resolve: { conditions: ['@sluice/source'] } },
   test: {
-    include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    include: ['src/**/*.test.ts', 'client/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     reporters: ['default', skipped, ...(report ? [['json', { outputFile: report }] as const] : [])],

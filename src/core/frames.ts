@@ -5,6 +5,8 @@
 import type { WireError } from './errors.ts'
 import type { DisconnectPolicy, JobState, Priority, WorkerLossPolicy } from './job.ts'
 
+export type { WireError }
+
 /** Who is there; one of them. A browser has a ticket, then the token of the `welcome`. */
 export type Credential = { readonly key: string } | { readonly ticket: string } | { readonly token: string }
 

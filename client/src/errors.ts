@@ -1,0 +1,31 @@
+import type { WireError } from '../../src/core/frames.ts'
+
+export interface SluiceErrorDetails {
+  readonly retryable?: boolean
+  /** When to try again, ms. */
+  readonly retryAfterMs?: number | undefined
+  /** HTTP status, where there was one. */
+  readonly status?: number | undefined
+  readonly cause?: unknown
+}
+
+/** What went wrong. `code` is of the server's error table (docs/errors.md), or one of `connection_lost`, `closed`, `detached`. */
+export class SluiceError extends Error {
+  readonly code: string
+  readonly retryable: boolean
+  readonly retryAfterMs: number | undefined
+  readonly status: number | undefined
+
+  constructor(code: string, message: string, details: SluiceErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.name = 'SluiceError'
+    this.code = code
+    this.retryable = details.retryable ?? false
+    this.retryAfterMs = details.retryAfterMs
+    this.status = details.status
+  }
+
+  static of(error: Pick<WireError, 'code' | 'message'>, details: SluiceErrorDetails = {}): SluiceError {
+    return new SluiceError(error.code, error.message, details)
+  }
+}

@@ -1,0 +1,46 @@
+/** What an application sees of a job. */
+import type { EndFrame, WireChunk, WireEvent, WirePlace, WireTiming, WireUsage } from '../../src/core/frames.ts'
+import type { Message } from './fold.ts'
+
+type Attempt = Extract<WireEvent, { attempt: unknown }>['attempt']
+
+export type JobEvent =
+  /** Where it stands in line now. */
+  | ({ readonly type: 'queue' } & WirePlace)
+  | ({ readonly type: 'attempt' } & Attempt)
+  /** One chunk as the provider sent it, and its text. */
+  | { readonly type: 'chunk'; readonly chunk: WireChunk; readonly text: string }
+  /** What was shown is withdrawn; the answer begins anew. */
+  | { readonly type: 'reset'; readonly reason: string }
+  /** What was shown is void, because the log was rewritten; everything follows from the start. */
+  | { readonly type: 'gap'; readonly reason: string }
+  | { readonly type: 'usage'; readonly chunk: WireChunk }
+  /** All there was has been shown; what follows is live. */
+  | { readonly type: 'live' }
+  | EndEvent
+
+export interface EndEvent {
+  readonly type: 'end'
+  readonly state: EndFrame['state']
+  readonly error: EndFrame['error'] | null
+  readonly usage: WireUsage | null
+  readonly timing: WireTiming | null
+  /** What was seen here: submit to first text, ms; null for a job that was attached to, or showed nothing. */
+  readonly seen: { readonly ttftMs: number | null }
+}
+
+export interface Accepted {
+  readonly id: string
+  /** It was there already: the same idempotency key, the same body. */
+  readonly joined: boolean
+  readonly queue: WirePlace | null
+}
+
+export interface Answer {
+  readonly text: string
+  /** The first choice's, tool calls included. */
+  readonly message: Message
+  readonly usage: WireUsage | null
+  readonly timing: WireTiming | null
+  readonly ttftMs: number | null
+}

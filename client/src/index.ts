@@ -1,0 +1,7 @@
+export type { JobRequest, WireChunk, WirePlace, WireTiming, WireUsage } from '../../src/core/frames.ts'
+export { type ConnectOptions, connect, type Sluice } from './connect.ts'
+export { SluiceError } from './errors.ts'
+export type { Accepted, Answer, EndEvent, JobEvent } from './events.ts'
+export type { Message } from './fold.ts'
+export type { Job } from './job.ts'
+export type { State } from './transport.ts'

@@ -1,0 +1,267 @@
+/**
+ * One job, followed: what the server says is applied once and in order, folded into `text`, and handed to whoever iterates. How it
+ * travels is the transport's business.
+ */
+import type { AcceptedFrame, EndFrame, EvFrame, JobRequest, WireEvent, WirePlace } from '../../src/core/frames.ts'
+import { SluiceError } from './errors.ts'
+import type { Accepted, Answer, EndEvent, JobEvent } from './events.ts'
+import { emptyMessage, fold, type Message, showsSomething, textOf } from './fold.ts'
+import { advance, type Place, placeOf, START } from './place.ts'
+
+/** What a job asks of its connection. */
+export interface Wire {
+  credit(job: Job, bytes: number): void
+  cancel(job: Job): Promise<void>
+  detach(job: Job): void
+  /** A record is missing: read again behind the job's cursor. */
+  reattach(job: Job): void
+  report(job: Job, ttftMs: number): void
+}
+
+/** Events that nobody has asked for yet are kept up to so many windows; then the job waits for its reader. */
+const UNREAD_WINDOWS = 4
+
+interface Deferred<T> {
+  readonly promise: Promise<T>
+  readonly resolve: (value: T) => void
+  readonly reject: (error: unknown) => void
+}
+
+function deferred<T>(): Deferred<T> {
+  let resolve!: (value: T) => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<T>((res, rej) => {
+    resolve = res
+    reject = rej
+  })
+  promise.catch(() => {}) // whoever wants to know asks
+  return { promise, resolve, reject }
+}
+
+export class Job implements AsyncIterable<JobEvent> {
+  /** What was submitted; null for a job that was attached to. */
+  readonly request: JobRequest | null
+  readonly #wire: Wire
+  readonly #window: number
+  readonly #submittedAt = performance.now()
+  readonly #accepted = deferred<Accepted>()
+  readonly #ended = deferred<EndEvent>()
+  #id: string | null = null
+  #place: Place = START
+  #text = ''
+  #message: Message = emptyMessage()
+  #queue: WirePlace | null = null
+  #ttftMs: number | null = null
+  #over = false
+  #detached = false
+
+  /** Events that were not taken yet, with their share of the window. */
+  readonly #unread: Array<{ readonly event: JobEvent; readonly bytes: number }> = []
+  #unreadBytes = 0
+  #owed = 0
+  #reader: 'none yet' | 'iterates' | 'folds' = 'none yet'
+  #wake: (() => void) | null = null
+
+  constructor(wire: Wire, window: number, request: JobRequest | null, id: string | null, cursor: string | null) {
+    this.#wire = wire
+    this.#window = window
+    this.request = request
+    this.#id = id
+    if (cursor !== null) {
+      const place = placeOf(cursor)
+      if (place === null) throw new SluiceError('cursor_invalid', `"${cursor}" is not a cursor: expected "<epoch>-<seq>", as job.cursor gives it.`)
+      this.#place = place
+    }
+    if (id !== null) this.#accepted.resolve({ id, joined: true, queue: null })
+  }
+
+  /** Null until it was accepted. */
+  get id(): string | null {
+    return this.#id
+  }
+
+  /** Where this reader stands in the log: keep it to go on later, from anywhere. Null at the start. */
+  get cursor(): string | null {
+    return this.#place.cursor
+  }
+
+  /** The first choice's text so far. */
+  get text(): string {
+    return this.#text
+  }
+
+  /** Where it stands in line; null when it does not. */
+  get queue(): WirePlace | null {
+    return this.#queue
+  }
+
+  /** Has it ended, was it refused, or did we let go of it? */
+  get over(): boolean {
+    return this.#over
+  }
+
+  /** Resolves when the job is durable; rejects with a SluiceError when it was refused. */
+  get accepted(): Promise<Accepted> {
+    return this.#accepted.promise
+  }
+
+  /** The whole answer. Rejects with a SluiceError when the job did not end well. */
+  async answer(): Promise<Answer> {
+    if (this.#reader === 'none yet') {
+      this.#reader = 'folds'
+      for (const { bytes } of this.#unread.splice(0)) this.#consumed(bytes)
+    }
+    const end = await this.#ended.promise
+    if (end.state !== 'done') throw !end.error ? new SluiceError(`job_${end.state}`, `The job ended: ${end.state}.`) : SluiceError.of(end.error)
+    return { text: this.#text, message: this.#message, usage: end.usage, timing: end.timing, ttftMs: end.seen.ttftMs }
+  }
+
+  /** The job ends, wherever it is; resolves when the server has taken that in. */
+  async cancel(): Promise<void> {
+    if (this.#over) return
+    await this.#accepted.promise
+    await this.#wire.cancel(this)
+  }
+
+  /** It goes on without us. Ends the iteration. */
+  detach(): void {
+    if (this.#over) return
+    this.#detached = true
+    this.#wire.detach(this)
+    this.fail(new SluiceError('detached', 'This job was detached; attach to it by its id to read on.'))
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<JobEvent, void, undefined> {
+    if (this.#reader !== 'none yet') throw new SluiceError('already_read', 'A job is read once: its events go to one reader. Attach to it again for another.')
+    this.#reader = 'iterates'
+    try {
+      for (;;) {
+        const next = this.#unread.shift()
+        if (next !== undefined) {
+          this.#consumed(next.bytes)
+          yield next.event
+          if (next.event.type === 'end') return
+        } else if (this.#over) {
+          if (!this.#detached) await this.#ended.promise
+          return
+        } else
+          await new Promise<void>((wake) => {
+            this.#wake = wake
+          })
+      }
+    } finally {
+      // Whoever stops reading does not hold the job up
+      this.#reader = 'folds'
+      for (const { bytes } of this.#unread.splice(0)) this.#consumed(bytes)
+    }
+  }
+
+  // ---------------------------------------------------------------- from the transport
+
+  accept({ job, joined, queue }: Pick<AcceptedFrame, 'job' | 'joined' | 'queue'>): void {
+    this.#id = job
+    this.#queue = queue
+    this.#accepted.resolve({ id: job, joined, queue })
+    if (queue !== null) this.#tell({ type: 'queue', ...queue }, 0)
+  }
+
+  /** `bytes`: what the run cost of the window. */
+  run(frame: Pick<EvFrame, 'seq' | 'cursor' | 'e'>, bytes: number): void {
+    if (this.#over) return
+    const applied = advance(this.#place, frame)
+    if (applied === 'hole') {
+      this.#wire.credit(this, bytes)
+      this.#wire.reattach(this)
+      return
+    }
+    this.#place = applied.place
+    this.#queue = null
+    const { events } = applied
+    if (events.length === 0) return this.#consumed(bytes)
+    const share = bytes / events.length
+    for (const event of events) this.#apply(event, share)
+  }
+
+  #apply(event: WireEvent, bytes: number): void {
+    if ('chunk' in event) {
+      const { chunk } = event
+      const text = textOf(chunk)
+      this.#text += text
+      fold(this.#message, chunk)
+      if (this.#ttftMs === null && this.request !== null && showsSomething(chunk)) {
+        this.#ttftMs = performance.now() - this.#submittedAt
+        this.#wire.report(this, this.#ttftMs)
+      }
+      this.#tell({ type: 'chunk', chunk, text }, bytes)
+    } else if ('attempt' in event) this.#tell({ type: 'attempt', ...event.attempt }, bytes)
+    else if ('reset' in event) {
+      this.#clear()
+      this.#tell({ type: 'reset', ...event.reset }, bytes)
+    } else if ('usage' in event) this.#tell({ type: 'usage', chunk: event.usage }, bytes)
+    else this.#consumed(bytes)
+  }
+
+  gap(reason: string): void {
+    this.#place = START
+    this.#clear()
+    this.#tell({ type: 'gap', reason }, 0)
+  }
+
+  waits(place: WirePlace): void {
+    this.#queue = place
+    this.#tell({ type: 'queue', position: place.position, tokens_ahead: place.tokens_ahead, eta_ms: place.eta_ms }, 0)
+  }
+
+  live(): void {
+    this.#tell({ type: 'live' }, 0)
+  }
+
+  end({ seq, cursor, state, error, usage, timing }: Pick<EndFrame, 'seq' | 'cursor' | 'state' | 'error' | 'usage' | 'timing'>): void {
+    if (this.#over) return
+    if (seq > this.#place.seq + 1) return this.#wire.reattach(this)
+    this.#place = { cursor, seq }
+    this.#over = true
+    const event: EndEvent = { type: 'end', state, error: error ?? null, usage: usage ?? null, timing: timing ?? null, seen: { ttftMs: this.#ttftMs } }
+    this.#ended.resolve(event)
+    this.#tell(event, 0)
+  }
+
+  /** It can't be followed any more, or was never accepted. */
+  fail(error: SluiceError): void {
+    if (this.#over) return
+    this.#over = true
+    this.#accepted.reject(error)
+    this.#ended.reject(error)
+    this.#wake?.()
+  }
+
+  // ---------------------------------------------------------------- to the reader
+
+  #clear(): void {
+    this.#text = ''
+    this.#message = emptyMessage()
+  }
+
+  #tell(event: JobEvent, bytes: number): void {
+    if (this.#reader === 'folds') return this.#consumed(bytes)
+    this.#unread.push({ event, bytes })
+    this.#unreadBytes += bytes
+    // Nobody reads yet, and perhaps nobody will: it goes on, within bounds
+    if (this.#reader === 'none yet' && this.#unreadBytes < UNREAD_WINDOWS * this.#window) this.#owe(bytes)
+    this.#wake?.()
+    this.#wake = null
+  }
+
+  #consumed(bytes: number): void {
+    this.#unreadBytes = Math.max(0, this.#unreadBytes - bytes)
+    this.#owe(bytes)
+  }
+
+  #owe(bytes: number): void {
+    this.#owed += bytes
+    if (this.#owed < this.#window / 4 || this.#over) return
+    const owed = Math.floor(this.#owed)
+    this.#owed -= owed
+    this.#wire.credit(this, owed)
+  }
+}

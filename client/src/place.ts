@@ -1,0 +1,25 @@
+/** Where a client stands in a log, and what a frame adds to that: each record is applied once, in order (PROTOCOL.md section 6). */
+import type { EvFrame, WireEvent } from '../../src/core/frames.ts'
+
+export interface Place {
+  /** Of the log's incarnation; null: not known yet. */
+  readonly cursor: string | null
+  /** Records that were applied. */
+  readonly seq: number
+}
+
+export const START: Place = { cursor: null, seq: 0 }
+
+/** "<epoch>-<seq>", or a bare "<seq>". Null when it is neither. */
+export function placeOf(cursor: string): Place | null {
+  const match = /^(?:\d+-)?(\d+)$/.exec(cursor)
+  return match ? { cursor, seq: Number(match[1]) } : null
+}
+
+/** What is new in a run of records; `hole` when something before it is missing. */
+export function advance(place: Place, frame: Pick<EvFrame, 'seq' | 'cursor' | 'e'>): { readonly place: Place; readonly events: readonly WireEvent[] } | 'hole' {
+  const last = frame.seq + frame.e.length - 1
+  if (last <= place.seq) return { place, events: [] }
+  if (frame.seq > place.seq + 1) return 'hole'
+  return { place: { cursor: frame.cursor, seq: last }, events: frame.e.slice(place.seq + 1 - frame.seq) }
+}

@@ -1,0 +1,106 @@
+/** Who we are: a key, or a ticket that becomes a token which the server renews. Also plain calls over HTTP with the same credentials. */
+import type { Credential, TokenFrame, WireError } from '../../src/core/frames.ts'
+import { SluiceError } from './errors.ts'
+import { isPage } from './page.ts'
+
+/** A token is not used in its last moments: it has to arrive. */
+const SPARE_MS = 5_000
+
+export interface Session {
+  /** For a hello. Asks for a ticket only when there is no token. */
+  credential(): Promise<Credential>
+  /** For an authorization header. */
+  bearer(): Promise<string>
+  renew(frame: Pick<TokenFrame, 'token' | 'expires_in_ms'>): void
+  /** The server did not take it. False: there is nothing else to try. */
+  discard(): boolean
+  /** One call, answered with JSON; null for an empty answer. Throws SluiceError. */
+  http(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<unknown>
+  /** The response itself, where it is a good one. Throws SluiceError. */
+  open(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>, signal?: AbortSignal): Promise<Response>
+}
+
+export function createSession(base: string, key: string | undefined, ticket: (() => Promise<string>) | undefined): Session {
+  let token: { readonly text: string; readonly untilMs: number } | null = null
+
+  const current = (): string | null => (token !== null && token.untilMs > performance.now() ? token.text : null)
+
+  async function freshTicket(): Promise<string> {
+    if (ticket === undefined) throw new SluiceError('missing_api_key', 'connect() needs a key, or a ticket() that asks your backend for one.')
+    try {
+      return await ticket()
+    } catch (cause) {
+      if (cause instanceof SluiceError) throw cause
+      throw new SluiceError('ticket_failed', `ticket() failed: ${cause instanceof Error ? cause.message : String(cause)}`, { retryable: true, cause })
+    }
+  }
+
+  const session: Session = {
+    async credential() {
+      if (key !== undefined) return { key }
+      const known = current()
+      return known === null ? { ticket: await freshTicket() } : { token: known }
+    },
+    async bearer() {
+      if (key !== undefined) return key
+      const known = current()
+      if (known !== null) return known
+      session.renew((await send('POST', '/v1/sessions', { ticket: await freshTicket() }, {}, undefined).then((r) => r.json())) as TokenFrame)
+      return token!.text
+    },
+    renew({ token: text, expires_in_ms: ms }) {
+      token = { text, untilMs: performance.now() + ms - SPARE_MS }
+    },
+    discard() {
+      token = null
+      return key === undefined
+    },
+    async http(method, path, body, headers) {
+      const response = await session.open(method, path, body, headers)
+      const text = await response.text()
+      return text === '' ? null : (JSON.parse(text) as unknown)
+    },
+    async open(method, path, body, headers = {}, signal) {
+      const authorized = async () => send(method, path, body, { ...headers, authorization: `Bearer ${await session.bearer()}` }, signal)
+      try {
+        return await authorized()
+      } catch (error) {
+        // A token that was refused may have been of another life of the server: once more, with a new ticket
+        if (!(error instanceof SluiceError) || error.status !== 401 || token === null || !session.discard()) throw error
+        return authorized()
+      }
+    },
+  }
+
+  async function send(method: string, path: string, body: unknown, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<Response> {
+    let response: Response
+    try {
+      response = await fetch(base + path, {
+        method,
+        headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(signal === undefined ? {} : { signal }),
+        cache: 'no-store',
+      })
+    } catch (cause) {
+      const hint = !isPage ? '' : ' (or the origin of this page is not in its http.cors_origins)'
+      throw new SluiceError('connection_lost', `${base} can't be reached${hint}.`, { retryable: true, cause })
+    }
+    if (response.ok) return response
+    throw await errorOf(response)
+  }
+
+  return session
+}
+
+async function errorOf(response: Response): Promise<SluiceError> {
+  const { status } = response
+  const after = Number(response.headers.get('retry-after-ms') ?? Number.NaN)
+  const details = { status, retryable: status === 408 || status === 429 || status >= 500, retryAfterMs: Number.isFinite(after) ? after : undefined }
+  try {
+    const { error } = (await response.json()) as { error: WireError }
+    return SluiceError.of(error, details)
+  } catch {
+    return new SluiceError('http_error', `The server answered with HTTP ${status}.`, details)
+  }
+}
