@@ -55,9 +55,10 @@ export class Job implements AsyncIterable<JobEvent> {
   #over = false
   #detached = false
 
-  /** Events that were not taken yet, with their share of the window. */
+  /** Events that were not taken yet, with the credit that is given when they are. */
   readonly #unread: Array<{ readonly event: JobEvent; readonly bytes: number }> = []
-  #unreadBytes = 0
+  /** Credit given for events that nobody had asked for. */
+  #advanced = 0
   #owed = 0
   #reader: 'none yet' | 'iterates' | 'folds' = 'none yet'
   #wake: (() => void) | null = null
@@ -109,7 +110,7 @@ export class Job implements AsyncIterable<JobEvent> {
   async answer(): Promise<Answer> {
     if (this.#reader === 'none yet') {
       this.#reader = 'folds'
-      for (const { bytes } of this.#unread.splice(0)) this.#consumed(bytes)
+      for (const { bytes } of this.#unread.splice(0)) this.#owe(bytes)
     }
     const end = await this.#ended.promise
     if (end.state !== 'done') throw !end.error ? new SluiceError(`job_${end.state}`, `The job ended: ${end.state}.`) : SluiceError.of(end.error)
@@ -138,7 +139,7 @@ export class Job implements AsyncIterable<JobEvent> {
       for (;;) {
         const next = this.#unread.shift()
         if (next !== undefined) {
-          this.#consumed(next.bytes)
+          this.#owe(next.bytes)
           yield next.event
           if (next.event.type === 'end') return
         } else if (this.#over) {
@@ -152,7 +153,7 @@ export class Job implements AsyncIterable<JobEvent> {
     } finally {
       // Whoever stops reading does not hold the job up
       this.#reader = 'folds'
-      for (const { bytes } of this.#unread.splice(0)) this.#consumed(bytes)
+      for (const { bytes } of this.#unread.splice(0)) this.#owe(bytes)
     }
   }
 
@@ -177,7 +178,7 @@ export class Job implements AsyncIterable<JobEvent> {
     this.#place = applied.place
     this.#queue = null
     const { events } = applied
-    if (events.length === 0) return this.#consumed(bytes)
+    if (events.length === 0) return this.#owe(bytes)
     const share = bytes / events.length
     for (const event of events) this.#apply(event, share)
   }
@@ -198,7 +199,7 @@ export class Job implements AsyncIterable<JobEvent> {
       this.#clear()
       this.#tell({ type: 'reset', ...event.reset }, bytes)
     } else if ('usage' in event) this.#tell({ type: 'usage', chunk: event.usage }, bytes)
-    else this.#consumed(bytes)
+    else this.#owe(bytes)
   }
 
   gap(reason: string): void {
@@ -243,20 +244,19 @@ export class Job implements AsyncIterable<JobEvent> {
   }
 
   #tell(event: JobEvent, bytes: number): void {
-    if (this.#reader === 'folds') return this.#consumed(bytes)
-    this.#unread.push({ event, bytes })
-    this.#unreadBytes += bytes
+    if (this.#reader === 'folds') return this.#owe(bytes)
     // Nobody reads yet, and perhaps nobody will: it goes on, within bounds
-    if (this.#reader === 'none yet' && this.#unreadBytes < UNREAD_WINDOWS * this.#window) this.#owe(bytes)
+    const inAdvance = this.#reader === 'none yet' && this.#advanced < UNREAD_WINDOWS * this.#window
+    this.#unread.push({ event, bytes: inAdvance ? 0 : bytes })
+    if (inAdvance) {
+      this.#advanced += bytes
+      this.#owe(bytes)
+    }
     this.#wake?.()
     this.#wake = null
   }
 
-  #consumed(bytes: number): void {
-    this.#unreadBytes = Math.max(0, this.#unreadBytes - bytes)
-    this.#owe(bytes)
-  }
-
+  /** So much of the window is free again; told in portions. */
   #owe(bytes: number): void {
     this.#owed += bytes
     if (this.#owed < this.#window / 4 || this.#over) return

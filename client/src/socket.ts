@@ -56,6 +56,8 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
   let heartbeat: ReturnType<typeof setInterval> | undefined
   let opening = false
   let closed = false
+  /** Why no connection is tried any more. */
+  let stopped: SluiceError | null = null
 
   const send = (frame: ClientFrame): boolean => {
     if (socket === null || welcome === null) return false
@@ -177,6 +179,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
 
   function stop(error: SluiceError): void {
     closed = true
+    stopped = error
     events.onState('closed')
     for (const job of [...jobs]) job.fail(error)
     jobs.clear()
@@ -300,6 +303,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
   return {
     name: 'websocket',
     add(job) {
+      if (stopped !== null) return job.fail(stopped)
       jobs.add(job)
       if (job.id === null) submit(job)
       else attach(job)

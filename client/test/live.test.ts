@@ -1,0 +1,221 @@
+/** The client against a real server, through a network in which things happen. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type Server, startServer } from '../../test/e2e/server.ts'
+import { type ConnectOptions, connect, type Job, type JobRequest, type Sluice, type State } from '../src/index.ts'
+import { type Network, network } from './network.ts'
+
+let server: Server
+let net: Network
+const clients: Sluice[] = []
+beforeAll(async () => {
+  server = await startServer('models:\n  - { name: demo, provider: demo, context_tokens: 2_000_000 }\nlog: { level: silent }\n')
+})
+afterAll(() => server?.stop())
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close()
+  net?.close()
+})
+
+async function open(options: Partial<ConnectOptions> = {}): Promise<Sluice> {
+  net = await network(server.url)
+  const client = connect({ url: net.url, ...(options.ticket === undefined ? { key: server.key } : {}), ...options })
+  clients.push(client)
+  return client
+}
+const ask = (content: string, more: Partial<JobRequest> = {}): JobRequest => ({ request: { model: 'demo', messages: [{ role: 'user', content }] }, ...more })
+const result = async (client: Sluice, job: Job): Promise<string> =>
+  ((await client.http('GET', `/v1/jobs/${job.id}/result?wait_ms=5000`)) as { choices: Array<{ message: { content: string } }> }).choices[0].message.content
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
+
+describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
+  it('shows a job from its acceptance to its end', async () => {
+    const client = await open({ transport })
+    const job = client.submit(ask('Tell me. demo: tokens=20 delay=5 ttft=20'))
+    expect(job.id).toBeNull()
+    let text = ''
+    const types = new Set<string>()
+    for await (const event of job) {
+      types.add(event.type)
+      if (event.type === 'chunk') text += event.text
+      if (event.type === 'end') expect(event).toMatchObject({ state: 'done', usage: { completion_tokens: 20 }, timing: { attempts: 1 } })
+    }
+    expect([...types]).toEqual(expect.arrayContaining(['attempt', 'chunk', 'end']))
+    expect(await job.accepted).toMatchObject({ id: job.id, joined: false })
+    expect([text, job.text]).toEqual([await result(client, job), text])
+    const { ttftMs, message } = await job.answer()
+    expect(message).toMatchObject({ role: 'assistant', content: text })
+    expect(ttftMs).toBeGreaterThan(20)
+    expect(ttftMs).toBeLessThan(2_000)
+  })
+
+  it('is exact over cuts', async () => {
+    const client = await open({ transport })
+    const jobs = Array.from({ length: 10 }, (_, i) => client.submit(ask(`Story ${i}. demo: tokens=120 delay=10 ttft=20`)))
+    const seen = jobs.map(async (job) => {
+      let text = ''
+      for await (const event of job) {
+        if (event.type === 'chunk') text += event.text
+        else if (event.type === 'reset' || event.type === 'gap') text = ''
+      }
+      return text
+    })
+    for (const ms of [30, 300, 300, 300]) {
+      await pause(ms)
+      net.cut()
+    }
+    const texts = await Promise.all(seen)
+    for (const [i, job] of jobs.entries()) expect(texts[i]).toBe(await result(client, job))
+  })
+
+  it('goes on behind a cursor that was kept, in another client', async () => {
+    const first = await open({ transport })
+    const job = first.submit(ask('Tell me. demo: tokens=60 delay=10 ttft=20'))
+    let text = ''
+    for await (const event of job) {
+      if (event.type === 'chunk') text += event.text
+      if (text.length > 50) break
+    }
+    const { id, cursor } = job
+    // What came after the break is not ours: the cursor stands behind all that was applied
+    text = job.text
+    first.close()
+    const second = await open({ transport })
+    const rest = second.attach(id!, { cursor })
+    expect(text + (await rest.answer()).text).toBe(await result(second, rest))
+    const whole = second.attach(id!)
+    expect((await whole.answer()).text).toBe(await result(second, rest))
+  })
+
+  it('cancels; the end tells', async () => {
+    const client = await open({ transport })
+    const job = client.submit(ask('Tell me. demo: tokens=2000 delay=10 ttft=20'))
+    await job.accepted
+    await pause(100)
+    await job.cancel()
+    await expect(job.answer()).rejects.toMatchObject({ code: 'job_canceled' })
+    expect(job.text).toBe(
+      await client
+        .attach(job.id!)
+        .answer()
+        .catch(() => job.text),
+    )
+  })
+
+  it('says what is wrong', async () => {
+    const client = await open({ transport })
+    await expect(client.submit({ request: { model: 'demo', messages: [] } }).accepted).rejects.toMatchObject({ code: 'invalid_request', retryable: false })
+    await expect(client.submit({ request: { model: 'nope', messages: [{ role: 'user', content: 'x' }] } }).answer()).rejects.toMatchObject({ code: 'model_not_found' })
+    await expect(client.attach('job_unknown').answer()).rejects.toMatchObject({ code: 'job_not_found' })
+    expect(() => client.attach('job_unknown', { cursor: 'nonsense' })).toThrow('not a cursor')
+    await expect(client.http('GET', '/v1/nothing')).rejects.toMatchObject({ code: 'route_not_found', status: 404 })
+  })
+
+  it('goes on over kill -9 of the server', async () => {
+    const client = await open({ transport })
+    const jobs = Array.from({ length: 5 }, (_, i) => client.submit(ask(`Story ${i}. demo: tokens=80 delay=20 ttft=20`)))
+    await Promise.all(jobs.map((job) => job.accepted))
+    await pause(400)
+    await server.crash()
+    const answers = await Promise.all(jobs.map((job) => job.answer()))
+    for (const [i, job] of jobs.entries()) expect(answers[i].text).toBe(await result(client, job))
+  }, 30_000)
+
+  it('gets in by a ticket, and stays in by its token', async () => {
+    let tickets = 0
+    const client = await open({
+      transport,
+      async ticket() {
+        tickets++
+        const made = await fetch(`${server.url}/v1/tickets`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' },
+          body: JSON.stringify({ user: 'ann' }),
+        })
+        return ((await made.json()) as { ticket: string }).ticket
+      },
+    })
+    const conversation = `c-${transport}`
+    const job = client.submit(ask('Tell me. demo: tokens=50 delay=10 ttft=20', { conversation }))
+    await pause(200)
+    net.cut()
+    await job.answer()
+    net.cut()
+    await client.submit(ask('And? demo: tokens=3 delay=1 ttft=1', { conversation })).answer()
+    expect(await client.http('GET', `/v1/conversations/${conversation}`)).toMatchObject({ id: conversation, turns: [{}, {}] })
+    expect(tickets).toBe(1)
+  })
+})
+
+it('submits fifty at once; nobody waits for another', async () => {
+  const client = await open()
+  const startedAt = performance.now()
+  const jobs = Array.from({ length: 50 }, (_, i) => client.submit(ask(`Contract ${i}. demo: tokens=30 delay=10 ttft=50`)))
+  const answers = await Promise.all(jobs.map((job) => job.answer()))
+  expect(new Set(jobs.map((job) => job.id)).size).toBe(50)
+  expect(answers.every(({ text }) => text.length > 0)).toBe(true)
+  expect(performance.now() - startedAt).toBeLessThan(50 * 350 * 0.3)
+})
+
+it('a lost acceptance does not make two jobs', async () => {
+  const client = await open()
+  await client.submit(ask('demo: tokens=1 delay=1 ttft=1')).answer()
+  const jobs = Array.from({ length: 30 }, () => {
+    const job = client.submit(ask('Tell me. demo: tokens=2 delay=1 ttft=1', { lane: 'twice' }))
+    net.cut()
+    return job
+  })
+  await Promise.all(jobs.map((job) => job.answer()))
+  const { data } = (await client.http('GET', '/v1/jobs?lane=twice&limit=100')) as { data: unknown[] }
+  expect(data.length).toBe(30)
+}, 30_000)
+
+it('what is too large for a message goes by the other door', async () => {
+  const client = await open()
+  const job = client.submit(ask(`${'long '.repeat(120_000)} demo: tokens=5 delay=1 ttft=1`))
+  expect((await job.answer()).text).toBe(await result(client, job))
+  expect(client.transport).toBe('websocket')
+})
+
+it('falls back to server-sent events where WebSockets do not get through', async () => {
+  const states: State[] = []
+  const client = await open({ onState: (state) => states.push(state) })
+  net.blockUpgrades()
+  const job = client.submit(ask('Tell me. demo: tokens=20 delay=5 ttft=20'))
+  expect((await job.answer()).text.length).toBeGreaterThan(0)
+  expect(client.transport).toBe('sse')
+  expect(states.at(-1)).toBe('open')
+}, 30_000)
+
+it('a consumer that takes its time holds up nobody but itself', async () => {
+  const client = await open({ window: 4_096 })
+  const slow = client.submit(ask('Tell me. demo: tokens=400 delay=1 ttft=1'))
+  const fast = client.submit(ask('Tell me. demo: tokens=400 delay=1 ttft=1'))
+  const reader = slow[Symbol.asyncIterator]()
+  await reader.next()
+  const { text } = await fast.answer()
+  const held = slow.text.length
+  await pause(300)
+  expect(held).toBeLessThan(text.length / 2)
+  expect(slow.text.length).toBe(held)
+  for await (const _ of { [Symbol.asyncIterator]: () => reader }) await pause(0)
+  expect(slow.text).toBe(await result(client, slow))
+}, 30_000)
+
+it('a key that is not valid stops it, with the reason', async () => {
+  const states: State[] = []
+  const client = await open({ key: 'sk-sluice-nope', onState: (state) => states.push(state) })
+  await expect(client.submit(ask('x')).answer()).rejects.toMatchObject({ code: 'invalid_api_key' })
+  expect(states.at(-1)).toBe('closed')
+  await expect(client.submit(ask('x')).answer()).rejects.toMatchObject({ code: 'invalid_api_key' })
+})
+
+it('close lets go; the job goes on', async () => {
+  const client = await open()
+  const job = client.submit(ask('Tell me. demo: tokens=30 delay=10 ttft=10'))
+  const { id } = await job.accepted
+  client.close()
+  await expect(job.answer()).rejects.toMatchObject({ code: 'closed' })
+  expect(client.state).toBe('closed')
+  const again = await open()
+  expect((await again.attach(id).answer()).text.length).toBeGreaterThan(0)
+})

@@ -1,0 +1,232 @@
+/** The parts that need no server: what is applied, what is parsed, what is folded, and when to come back. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { EvFrame, WireEvent } from '../../src/core/frames.ts'
+import { backoffMs, verdictOf } from '../src/backoff.ts'
+import { SluiceError } from '../src/errors.ts'
+import { emptyMessage, fold } from '../src/fold.ts'
+import { Job, type Wire } from '../src/job.ts'
+import { advance, placeOf, START } from '../src/place.ts'
+import { type SseEvent, sseParser } from '../src/sse.ts'
+
+const chunk = (content: string): WireEvent => ({ chunk: { choices: [{ index: 0, delta: { content } }] } })
+const ev = (seq: number, e: readonly WireEvent[]): EvFrame => ({ t: 'ev', job: 'j', seq, cursor: `1-${seq + e.length - 1}`, e })
+
+interface Told {
+  credit: number
+  reattached: number
+  reports: number[]
+}
+
+function follow(window = 1_000): { job: Job; told: Told } {
+  const told: Told = { credit: 0, reattached: 0, reports: [] }
+  const wire: Wire = {
+    credit(_job, bytes) {
+      told.credit += bytes
+    },
+    cancel: async () => {},
+    detach: () => {},
+    reattach: () => void told.reattached++,
+    report: (_job, ttftMs) => void told.reports.push(ttftMs),
+  }
+  return { job: new Job(wire, window, { request: {} }, null, null), told }
+}
+const done = (seq: number) => ({ seq, cursor: `1-${seq}`, state: 'done' as const })
+
+describe('what is applied', () => {
+  it('is the log, whatever is cut, doubled, repeated or late', () => {
+    const pieces = fc.array(fc.constantFrom('a', ' the', 'é', '😀', ''), { minLength: 1, maxLength: 40 })
+    const reads = fc.array(fc.record({ from: fc.nat(40), length: fc.integer({ min: 1, max: 12 }) }), { maxLength: 60 })
+    fc.assert(
+      fc.property(pieces, reads, (texts, runs) => {
+        const { job, told } = follow()
+        const log = texts.map(chunk)
+        let holes = 0
+        for (const { from, length } of runs) {
+          const e = log.slice(from, from + length)
+          if (e.length === 0) continue
+          const known = placeOf(job.cursor ?? '1-0')!.seq
+          if (from + 1 > known + 1) holes++
+          job.run(ev(from + 1, e), 10)
+          // Never anything but a beginning of the log
+          expect(job.text).toBe(texts.slice(0, placeOf(job.cursor ?? '1-0')!.seq).join(''))
+        }
+        expect(told.reattached).toBe(holes)
+        job.run(ev(1, log), 10)
+        expect(job.text).toBe(texts.join(''))
+      }),
+    )
+  })
+
+  it('asks again where an end comes too early', () => {
+    const { job, told } = follow()
+    job.run(ev(1, [chunk('a')]), 10)
+    job.end(done(3))
+    expect([job.over, told.reattached]).toEqual([false, 1])
+    job.run(ev(2, [chunk('b')]), 10)
+    job.end(done(3))
+    expect([job.over, job.text]).toEqual([true, 'ab'])
+  })
+
+  it('begins anew after a reset and after a gap', async () => {
+    const { job } = follow()
+    job.run(ev(1, [chunk('old'), { reset: { reason: 'worker_lost' } }, chunk('new')]), 10)
+    expect(job.text).toBe('new')
+    job.gap('epoch_changed')
+    expect([job.text, job.cursor]).toEqual(['', null])
+    job.run({ seq: 1, cursor: '2-1', e: [chunk('again')] }, 10)
+    job.end({ seq: 2, cursor: '2-2', state: 'done' })
+    expect((await job.answer()).text).toBe('again')
+  })
+
+  it('a cursor is a place, or it is refused', () => {
+    expect(placeOf('3-17')).toEqual({ cursor: '3-17', seq: 17 })
+    expect([placeOf('x'), placeOf('1-'), placeOf('1-2-3'), placeOf('-1')]).toEqual([null, null, null, null])
+    expect(advance(START, ev(2, [chunk('b')]))).toBe('hole')
+  })
+})
+
+describe('a reader', () => {
+  const types = async (job: Job): Promise<string[]> => {
+    const seen: string[] = []
+    for await (const event of job) seen.push(event.type)
+    return seen
+  }
+
+  it('sees all events, also those from before it began', async () => {
+    const { job } = follow()
+    job.accept({ job: 'j', joined: false, queue: { position: 2, tokens_ahead: 5, eta_ms: null } })
+    job.run(ev(1, [{ attempt: { n: 1, mode: 'first', deployment: 'd' } }, chunk('a')]), 10)
+    const reading = types(job)
+    job.run(ev(3, [{ usage: {} }]), 10)
+    job.end(done(4))
+    expect(await reading).toEqual(['queue', 'attempt', 'chunk', 'usage', 'end'])
+    await expect(types(job)).rejects.toThrow('once')
+  })
+
+  it('that does not pull gives no credit; one that pulls gives back what it took', async () => {
+    const { job, told } = follow(1_000)
+    const reader = job[Symbol.asyncIterator]()
+    const first = reader.next()
+    job.run(ev(1, [chunk('a'), chunk('b')]), 600)
+    await first
+    const given = told.credit
+    expect(given).toBe(300)
+    job.run(ev(3, [chunk('c')]), 400)
+    expect(told.credit).toBe(given)
+    await reader.next()
+    await reader.next()
+    expect(told.credit).toBe(1_000)
+  })
+
+  it('that stops holds nobody up', async () => {
+    const { job, told } = follow(1_000)
+    job.run(ev(1, [chunk('a'), chunk('b')]), 1_000)
+    for await (const event of job) if (event.type === 'chunk') break
+    job.run(ev(3, [chunk('c')]), 1_000)
+    expect(told.credit).toBe(2_000)
+    job.end(done(4))
+    expect((await job.answer()).text).toBe('abc')
+  })
+
+  it('where there is none, the job goes on within bounds; answer() lifts them', async () => {
+    const { job, told } = follow(1_000)
+    for (let i = 0; i < 20; i++) job.run(ev(i + 1, [chunk('x')]), 1_000)
+    expect(told.credit).toBeLessThan(5_000)
+    const answer = job.answer()
+    expect(told.credit).toBeGreaterThanOrEqual(20_000)
+    job.end(done(21))
+    expect((await answer).text).toBe('x'.repeat(20))
+  })
+
+  it('is told why a job can not be read', async () => {
+    const { job } = follow()
+    const reading = types(job)
+    job.fail(new SluiceError('job_gone', 'gone'))
+    await expect(reading).rejects.toMatchObject({ code: 'job_gone' })
+    await expect(job.accepted).rejects.toMatchObject({ code: 'job_gone' })
+    await expect(job.answer()).rejects.toMatchObject({ code: 'job_gone' })
+  })
+
+  it('ends quietly when the job is detached', async () => {
+    const { job } = follow()
+    const reading = types(job)
+    job.run(ev(1, [chunk('a')]), 10)
+    job.detach()
+    expect(await reading).toEqual(['chunk'])
+  })
+
+  it('reports the first text once', () => {
+    const { job, told } = follow()
+    job.run(ev(1, [{ chunk: { choices: [{ delta: { role: 'assistant', content: '' } }] } }]), 10)
+    expect(told.reports).toEqual([])
+    job.run(ev(2, [chunk('a'), chunk('b')]), 10)
+    expect(told.reports.length).toBe(1)
+  })
+})
+
+describe('server-sent events', () => {
+  const stream =
+    ': hb\nid: 1-1\nevent: attempt\ndata: {"n":1}\n\nid: 1-2\r\nevent: chunk\r\ndata: {"a":\r\ndata: "é😀"}\r\n\r\n: hb\nevent: gap\ndata: {"reason":"x"}\n\nid: 1-3\nevent: end\ndata: {}\n\nid: 1-4\ndata: never whole'
+  const expected: SseEvent[] = [
+    { id: '1-1', event: 'attempt', data: '{"n":1}' },
+    { id: '1-2', event: 'chunk', data: '{"a":\n"é😀"}' },
+    { id: '1-2', event: 'gap', data: '{"reason":"x"}' },
+    { id: '1-3', event: 'end', data: '{}' },
+  ]
+  it('are the same however their bytes are cut', () => {
+    const bytes = new TextEncoder().encode(stream)
+    const read = (cuts: readonly number[]): SseEvent[] => {
+      const events: SseEvent[] = []
+      const feed = sseParser((e) => events.push(e))
+      const decoder = new TextDecoder()
+      let from = 0
+      for (const to of [...cuts, bytes.length]) {
+        feed(decoder.decode(bytes.subarray(from, to), { stream: true }))
+        from = to
+      }
+      return events
+    }
+    for (let cut = 0; cut <= bytes.length; cut++) expect(read([cut])).toEqual(expected)
+    expect(read(Array.from({ length: bytes.length }, (_, i) => i))).toEqual(expected)
+  })
+})
+
+it('folds text, tool calls and fields it does not know', () => {
+  const message = emptyMessage()
+  const pieces = [
+    { role: 'assistant', content: '' },
+    { content: 'Hel' },
+    { content: 'lo', reasoning: 'be' },
+    { reasoning: 'cause' },
+    { tool_calls: [{ index: 0, id: 'c1', type: 'function', function: { name: 'f', arguments: '{"a"' } }] },
+    { tool_calls: [{ index: 0, function: { arguments: ':1}' } }] },
+    { tool_calls: [{ index: 1, id: 'c2', type: 'function', function: { name: 'g', arguments: '' } }] },
+  ]
+  for (const delta of pieces) fold(message, { choices: [{ index: 0, delta }] })
+  fold(message, { choices: [{ index: 1, delta: { content: 'of another choice' } }] })
+  fold(message, { choices: [] })
+  expect(message).toEqual({
+    role: 'assistant',
+    content: 'Hello',
+    reasoning: 'because',
+    tool_calls: [
+      { index: 0, id: 'c1', type: 'function', function: { name: 'f', arguments: '{"a":1}' } },
+      { index: 1, id: 'c2', type: 'function', function: { name: 'g', arguments: '' } },
+    ],
+  })
+})
+
+it('close codes are verdicts', () => {
+  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1015, 4408, 4429, 4500, 4503]) expect(verdictOf(code), String(code)).toBe('come-back')
+  for (const code of [1002, 1003, 1007, 1008, 1009, 4400, 4403, 4404, 4409, 4413, 4426]) expect(verdictOf(code), String(code)).toBe('stop')
+  expect(verdictOf(4401)).toBe('authenticate')
+})
+
+it('comes back at a random moment of a window that doubles to 20 s', () => {
+  for (let failures = 0; failures < 12; failures++) {
+    const waits = Array.from({ length: 200 }, () => backoffMs(failures))
+    expect(Math.max(...waits)).toBeLessThanOrEqual(Math.min(20_000, 500 * 2 ** failures))
+    expect(new Set(waits).size).toBeGreaterThan(100)
+  }
+})
