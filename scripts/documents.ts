@@ -11,8 +11,10 @@ const ELSEWHERE = new Set(['extra_body', 'SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_
 
 export function checkDocuments(root: string): string[] {
   const documents = globSync('**/*.md', { cwd: root, exclude: (path) => path.split('/').some((part) => part === 'node_modules' || part === 'dist') }).sort()
-  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly scripts: Readonly<Record<string, string>> }
-  const sources = globSync('{src,scripts}/**/*.ts', { cwd: root }).map((path) => readFileSync(join(root, path), 'utf8'))
+  const scriptsOf = (path: string): Readonly<Record<string, string>> =>
+    (JSON.parse(readFileSync(join(root, path), 'utf8')) as { readonly scripts: Readonly<Record<string, string>> }).scripts
+  const scripts = { ...scriptsOf('package.json'), ...scriptsOf('client/package.json') }
+  const sources = globSync('{src,scripts,client/src}/**/*.ts', { cwd: root }).map((path) => readFileSync(join(root, path), 'utf8'))
   const words = new Set(sources.flatMap((text) => text.match(/[A-Za-z_][A-Za-z0-9_]*/g) ?? []))
   const flags = new Set([
     ...VALUES.map(flagName),
