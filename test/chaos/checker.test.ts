@@ -14,18 +14,20 @@ function log(tokens: number, more: { state?: string } = {}): Seen[] {
 }
 
 /** Two jobs of one lane, each read by one reader. */
-function good(): { acked: Acked[]; readers: Reader[]; finals: Map<string, Final>; calls: Array<{ user: string; startMs: number; endMs: number }> } {
+function good(dialect: Reader['dialect']): { acked: Acked[]; readers: Reader[]; finals: Map<string, Final>; calls: Array<{ user: string; startMs: number; endMs: number }> } {
   const acked = ['a', 'b'].map((id, place) => ({ id, key: `key-${id}`, tokens: 3, lane: 'l', place, canceled: false }))
   return {
     acked,
-    readers: acked.map(({ id }) => ({ job: id, dialect: 'native', seen: log(3), complete: true })),
+    readers: acked.map(({ id }) => ({ job: id, dialect, seen: log(3), complete: true })),
     finals: new Map(acked.map(({ id }) => [id, { id, state: 'done', log: log(3) }])),
     calls: acked.map(({ key }, i) => ({ user: key, startMs: i * 100, endMs: i * 100 + 50 })),
   }
 }
 
-it('finds nothing in a good history', () => {
-  expect(check(good())).toEqual([])
+const DIALECTS = ['native', 'socket'] as const
+
+it.each(DIALECTS)('finds nothing in a good history (%s)', (dialect) => {
+  expect(check(good(dialect))).toEqual([])
 })
 
 const renumber = (events: readonly Seen[]): Seen[] => events.map((e, i) => ({ ...e, id: `1-${i + 1}` }))
@@ -57,7 +59,9 @@ it.each<[string, RegExp, (h: ReturnType<typeof good>) => void]>([
     },
   ],
 ])('is red on %s', (_name, expected, plant) => {
-  const history = good()
-  plant(history)
-  expect(check(history as History).join('\n')).toMatch(expected)
+  for (const dialect of DIALECTS) {
+    const history = good(dialect)
+    plant(history)
+    expect(check(history as History).join('\n'), dialect).toMatch(expected)
+  }
 })

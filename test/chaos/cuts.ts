@@ -3,6 +3,7 @@ import { tokensOf } from './checker.ts'
 import { Http } from './client.ts'
 import type { Seen } from './history.ts'
 import { freePort, KEY, SluiceProcess, startUpstream } from './server.ts'
+import { type Followed, readOnce, submitAndRead } from './socket.ts'
 
 export async function runCuts(
   streams: number,
@@ -19,11 +20,33 @@ export async function runCuts(
   let cuts = 0
   const tokens = 60
   const client = async (i: number): Promise<boolean> => {
-    const dialect = i % 2 === 0 ? 'chat' : 'native'
+    const dialect = (['chat', 'native', 'socket'] as const)[i % 3]
     const seen: Seen[] = []
     const request = { model: `mock-n${tokens}-d50-f100`, user: `s${i}`, messages: [{ role: 'user', content: `stream ${i}` }] }
-    let path: string
     const cutAt = (): number => 200 + Math.floor(Math.random() * 3_000)
+    const check = (): boolean => {
+      const told = tokensOf(seen)
+      const seqs = seen.map((e) => Number(e.id.split('-')[1]))
+      const exact =
+        told.length === tokens &&
+        told.every((t, k) => t === k) &&
+        seqs.every((s, k) => (k === 0 ? s > 0 : dialect === 'chat' ? s > seqs[k - 1] : s === seqs[k - 1] + 1)) &&
+        (dialect === 'chat' ? seen.at(-1)?.data === '[DONE]' : seen.at(-1)?.event === 'end')
+      if (!exact) wrong.push(`stream ${i} (${dialect}): ${told.length} tokens, last event ${seen.at(-1)?.id} ${seen.at(-1)?.data.slice(0, 60)}`)
+      return exact
+    }
+    if (dialect === 'socket') {
+      let followed: Followed | null = null
+      for (let n = 0; n < 200 && !followed?.complete; n++) {
+        const own = n < cutsEach ? cutAt() : Infinity
+        if (followed === null) followed = await submitAndRead(server.url, KEY, { idempotency_key: `cut-${i}`, request }, own)
+        else await readOnce(server.url, KEY, [followed], own)
+        if (own !== Infinity) cuts++
+      }
+      seen.push(...(followed?.seen ?? []))
+      return check()
+    }
+    let path: string
     if (dialect === 'chat') {
       const answer = await http.events('POST', '/v1/chat/completions', { ...request, stream: true }, {}, (e) => seen.push(e), cutAt())
       cuts++
@@ -36,15 +59,7 @@ export async function runCuts(
       if (status === 204 || (status === 200 && ended)) break
       if (own !== Infinity) cuts++
     }
-    const told = tokensOf(seen.map((e) => ({ ...e, event: e.event === 'chunk' ? 'chunk' : e.event })))
-    const seqs = seen.map((e) => Number(e.id.split('-')[1]))
-    const exact =
-      told.length === tokens &&
-      told.every((t, k) => t === k) &&
-      seqs.every((s, k) => k === 0 || s > seqs[k - 1]) &&
-      (dialect === 'chat' ? seen.at(-1)?.data === '[DONE]' : seen.at(-1)?.event === 'end')
-    if (!exact) wrong.push(`stream ${i} (${dialect}): ${told.length} tokens, last event ${seen.at(-1)?.id} ${seen.at(-1)?.data.slice(0, 60)}`)
-    return exact
+    return check()
   }
   const exact = (await Promise.all(Array.from({ length: streams }, (_, i) => client(i)))).filter(Boolean).length
   http.close()

@@ -21,7 +21,7 @@ export interface Acked {
 
 export interface Reader {
   readonly job: string
-  readonly dialect: 'native' | 'chat'
+  readonly dialect: 'native' | 'chat' | 'socket'
   /** All it applied, over all its connections. */
   readonly seen: Seen[]
   /** It was told that this is the end. */

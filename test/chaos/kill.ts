@@ -1,16 +1,19 @@
 /**
- * The kill oracle: clients submit and follow over HTTP while the server is killed with -9, at random and at named points, and
+ * The kill oracle: clients submit and follow over HTTP and WebSocket while the server is killed with -9, at random and at named points, and
  * started again. What they saw is checked offline: 0 lost, 0 doubled, 0 out of order.
  */
 import { check } from './checker.ts'
 import { Http } from './client.ts'
 import type { Acked, Final, History, Reader, Seen, UpstreamCall } from './history.ts'
 import { freePort, KEY, pause, SluiceProcess, startUpstream } from './server.ts'
+import { readOnce, submitOnce } from './socket.ts'
 
 const POINTS = ['before-commit', 'after-commit', 'after-sync', 'after-lease', 'mid-stream', 'before-finish', 'after-finish']
 const LANES = 12
 const WRITERS = 4
-const FOLLOWERS = 24
+const FOLLOWERS = 16
+const SOCKETS = 4
+const JOBS_PER_SOCKET = 8
 const STREAMERS = 6
 
 export interface KillReport {
@@ -18,6 +21,8 @@ export interface KillReport {
   readonly atPoints: number
   readonly acked: number
   readonly readers: number
+  /** Of the readers, those over WebSocket. */
+  readonly sockets: number
   readonly events: number
   readonly resumes: number
   readonly wrong: readonly string[]
@@ -63,29 +68,33 @@ retention: { bytes: 8GiB }
         const lane = random(3) === 0 ? `lane-${writer * LANES + random(LANES)}` : null
         return { key: `key-${keys++}`, tokens, lane }
       })
-      const body = {
-        jobs: wanted.map(({ key, tokens, lane }) => ({
-          idempotency_key: key,
-          ...(lane === null ? {} : { lane }),
-          request: { model: `mock-n${tokens}-d${1 + random(4)}-f${random(8)}`, user: key, messages: [{ role: 'user', content: key }] },
-        })),
-      }
-      // Not acknowledged: the same again, with the same keys, until it is
-      for (;;) {
-        const answer = await http.call('POST', '/v1/jobs', body).catch(() => null)
-        if (answer !== null && (answer.status === 202 || answer.status === 200)) {
-          ;(answer.json.data as Array<{ id: string }>).forEach(({ id }, i) => {
-            const { key, tokens, lane } = wanted[i]
-            const place = lane === null ? 0 : (places.get(lane) ?? 0)
-            if (lane !== null) places.set(lane, place + 1)
-            const job: Acked = { id, key, tokens, lane, place, canceled: false }
-            acked.push(job)
-            if (toRead.length < 200 && random(4) === 0) toRead.push(job)
-          })
-          break
+      const jobs = wanted.map(({ key, tokens, lane }) => ({
+        idempotency_key: key,
+        ...(lane === null ? {} : { lane }),
+        request: { model: `mock-n${tokens}-d${1 + random(4)}-f${random(8)}`, user: key, messages: [{ role: 'user', content: key }] },
+      }))
+      // Not acknowledged: the same again, with the same keys, until it is; by either door, whichever it was before
+      const ids = new Map<string, string>()
+      while (ids.size < wanted.length) {
+        const before = ids.size
+        if (random(2) === 0) await submitOnce(server.url, KEY, jobs, ids, random(3) === 0 ? 200 + random(3_000) : Infinity)
+        else {
+          const answer = await http.call('POST', '/v1/jobs', { jobs }).catch(() => null)
+          if (answer?.status === 202 || answer?.status === 200) (answer.json.data as Array<{ id: string }>).forEach(({ id }, i) => void ids.set(wanted[i].key, id))
         }
-        if (stopping && answer !== null) return
-        await pause(20)
+        if (ids.size === before) {
+          if (stopping) break
+          await pause(20)
+        }
+      }
+      for (const { key, tokens, lane } of wanted) {
+        const id = ids.get(key)
+        if (id === undefined) break
+        const place = lane === null ? 0 : (places.get(lane) ?? 0)
+        if (lane !== null) places.set(lane, place + 1)
+        const job: Acked = { id, key, tokens, lane, place, canceled: false }
+        acked.push(job)
+        if (toRead.length < 200 && random(4) === 0) toRead.push(job)
       }
       if (acked.length > 0 && random(4) === 0) {
         const job = acked[acked.length - 1 - random(Math.min(20, acked.length))]
@@ -128,6 +137,32 @@ retention: { bytes: 8GiB }
     }
   }
 
+  /** Many jobs on one connection, all resumed in the hello of the next. */
+  const followOverSocket = async (): Promise<void> => {
+    const mine: Reader[] = []
+    const take = (): Reader | null => {
+      const job = toRead.shift()
+      if (job === undefined) return null
+      const reader: Reader = { job: job.id, dialect: 'socket', seen: [], complete: false }
+      readers.push(reader)
+      mine.push(reader)
+      return reader
+    }
+    while (!stopping || mine.some((r) => !r.complete)) {
+      mine.splice(0, mine.length, ...mine.filter((r) => !r.complete))
+      while (mine.length < JOBS_PER_SOCKET && take() !== null);
+      if (mine.length === 0) {
+        await pause(10)
+        continue
+      }
+      const whole = await readOnce(server.url, KEY, mine, random(2) === 0 ? 300 + random(10_000) : Infinity, () => (stopping ? null : take()))
+      if (!whole) {
+        resumes++
+        await pause(5 + random(20))
+      }
+    }
+  }
+
   /** Plain chat streams: answered on their own connection, resumed by their location, and by the SDKs' retry when that is not known. */
   const stream = async (): Promise<void> => {
     while (!stopping) {
@@ -161,7 +196,12 @@ retention: { bytes: 8GiB }
 
   const started = await server.start()
   if (!started) throw new Error(`the server did not start:\n${server.printed}`)
-  const work = [...Array.from({ length: WRITERS }, (_, i) => write(i)), ...Array.from({ length: FOLLOWERS }, follow), ...Array.from({ length: STREAMERS }, stream)]
+  const work = [
+    ...Array.from({ length: WRITERS }, (_, i) => write(i)),
+    ...Array.from({ length: FOLLOWERS }, follow),
+    ...Array.from({ length: SOCKETS }, followOverSocket),
+    ...Array.from({ length: STREAMERS }, stream),
+  ]
   let killed = 0
   let atPoints = 0
   while (killed < kills || acked.length < jobs) {
@@ -188,7 +228,16 @@ retention: { bytes: 8GiB }
   await server.remove()
   upstream.stop()
   const history: History = { acked, readers, finals, calls }
-  return { kills: killed, atPoints, acked: acked.length, readers: readers.length, events: readers.reduce((n, r) => n + r.seen.length, 0), resumes, wrong: check(history) }
+  return {
+    kills: killed,
+    atPoints,
+    acked: acked.length,
+    readers: readers.length,
+    sockets: readers.filter((r) => r.dialect === 'socket').length,
+    events: readers.reduce((n, r) => n + r.seen.length, 0),
+    resumes,
+    wrong: check(history),
+  }
 }
 
 const isOver = (event: Seen | undefined): boolean => event !== undefined && (event.event === 'end' || event.data === '[DONE]' || event.data.startsWith('{"error"'))

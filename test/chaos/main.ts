@@ -33,15 +33,15 @@ if (only.includes('burst')) {
 }
 if (only.includes('cuts')) {
   const { exact, streams, cuts, wrong } = await runCuts(Number(values.streams), 5)
-  verdict('cuts', exact === streams, `${streams} streams, ${cuts} cuts: ${exact} token-exact`, wrong)
+  verdict('cuts', exact === streams, `${streams} streams (chat SSE, native SSE, WebSocket), ${cuts} cuts: ${exact} token-exact`, wrong)
 }
 if (only.includes('kill')) {
   const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
-  const { kills, atPoints, acked, readers, events, resumes, wrong } = await runKills(Number(values.kills), Number(values.jobs), seed)
+  const { kills, atPoints, acked, readers, sockets, events, resumes, wrong } = await runKills(Number(values.kills), Number(values.jobs), seed)
   verdict(
     'kill -9',
     wrong.length === 0,
-    `${kills} kills (${atPoints} at named points), ${acked} acknowledged jobs, ${readers} readers, ${events} events, ${resumes} resumes: ${wrong.length} violations (seed ${seed})`,
+    `${kills} kills (${atPoints} at named points), ${acked} acknowledged jobs, ${readers} readers (${sockets} over WebSocket), ${events} events, ${resumes} resumes: ${wrong.length} violations (seed ${seed})`,
     wrong,
   )
 }

@@ -1,0 +1,127 @@
+/**
+ * A WebSocket client as PROTOCOL.md section 6 describes one, and no more: it writes down each record as it came, so that what came twice, or
+ * not at all, is seen. It shares no code with @sluice/client.
+ */
+import WebSocket from 'ws'
+import type { Seen } from './history.ts'
+
+export interface Followed {
+  readonly job: string
+  /** All it was shown, over all its connections. */
+  readonly seen: Seen[]
+  complete: boolean
+}
+
+export interface Submit {
+  readonly idempotency_key: string
+  readonly [member: string]: unknown
+}
+
+type Frame = { readonly t: string; readonly [member: string]: any }
+
+const cursorOf = ({ seen }: Followed): { cursor?: string } => (seen.length === 0 ? {} : { cursor: seen[seen.length - 1].id })
+
+/** Writes down what a frame says of a job. Nothing is left out: an `ev` that repeats something would be seen in the history. */
+function note(followed: Followed, frame: Frame): void {
+  const epoch = String(frame['cursor']).split('-')[0]
+  if (frame.t === 'ev') {
+    ;(frame['e'] as object[]).forEach((event, i) => {
+      const [kind, value] = Object.entries(event)[0]
+      followed.seen.push({ id: `${epoch}-${frame['seq'] + i}`, event: kind, data: JSON.stringify(value) })
+    })
+  } else if (frame.t === 'end') {
+    const { t: _t, job: _job, seq: _seq, cursor, ...end } = frame
+    followed.seen.push({ id: cursor as string, event: 'end', data: JSON.stringify(end) })
+    followed.complete = true
+  } else if (frame.t === 'gap') followed.seen.push({ id: '0-0', event: 'gap', data: JSON.stringify(frame['reason']) })
+}
+
+/** One connection, until it is lost: by the server, or by itself after so many bytes. */
+class Connection {
+  readonly #ws: WebSocket
+  readonly #lost: Promise<void>
+  #bytes = 0
+  onFrame: (frame: Frame) => void = () => {}
+
+  constructor(url: string, key: string, hello: object, cutAfterBytes: number) {
+    this.#ws = new WebSocket(`${url.replace('http', 'ws')}/v1/ws`, 'sluice.v1')
+    this.#ws.on('open', () => this.send({ t: 'hello', auth: { key }, ...hello }))
+    this.#ws.on('message', (data: Buffer) => {
+      this.#bytes += data.length
+      // What was on its way when the line went dead is lost
+      if (this.#bytes > cutAfterBytes) this.cut()
+      else this.onFrame(JSON.parse(data.toString()) as Frame)
+    })
+    this.#ws.on('error', () => {})
+    this.#lost = new Promise((lost) => this.#ws.once('close', () => lost()))
+  }
+
+  send(frame: object): void {
+    if (this.#ws.readyState === WebSocket.OPEN) this.#ws.send(JSON.stringify(frame))
+  }
+
+  cut(): void {
+    this.onFrame = () => {}
+    this.#ws.terminate()
+  }
+
+  lost(): Promise<void> {
+    return this.#lost
+  }
+}
+
+/**
+ * Reads jobs on one connection until all are complete, it is lost, or `stopped`. All are resumed in its hello; `more` is asked for another
+ * whenever one has ended. Returns whether all are complete.
+ */
+export async function readOnce(url: string, key: string, jobs: readonly Followed[], cutAfterBytes: number, more: () => Followed | null = () => null): Promise<boolean> {
+  const open = new Map(jobs.filter((j) => !j.complete).map((j) => [j.job, j]))
+  if (open.size === 0) return true
+  const connection = new Connection(url, key, { jobs: [...open.values()].map((j) => ({ job: j.job, ...cursorOf(j) })) }, cutAfterBytes)
+  connection.onFrame = (frame) => {
+    const followed = open.get(frame['job'] as string)
+    if (followed === undefined) return
+    if (frame.t === 'error') followed.seen.push({ id: '0-0', event: 'error', data: JSON.stringify(frame['error']) })
+    note(followed, frame)
+    if (!followed.complete) return
+    open.delete(followed.job)
+    const next = more()
+    if (next !== null) {
+      open.set(next.job, next)
+      connection.send({ t: 'attach', job: next.job })
+    }
+    if (open.size === 0) connection.cut()
+  }
+  await connection.lost()
+  return open.size === 0
+}
+
+/** Submits on one connection what has no answer yet, until all are acknowledged or it is lost. `acknowledged` by idempotency key. */
+export async function submitOnce(url: string, key: string, submits: readonly Submit[], acknowledged: Map<string, string>, cutAfterBytes = Infinity): Promise<void> {
+  const left = new Set(submits.map((s) => s.idempotency_key).filter((k) => !acknowledged.has(k)))
+  if (left.size === 0) return
+  const connection = new Connection(url, key, {}, cutAfterBytes)
+  connection.onFrame = (frame) => {
+    if (frame.t === 'welcome')
+      for (const submit of submits) if (left.has(submit.idempotency_key)) connection.send({ t: 'submit', id: submit.idempotency_key, follow: false, ...submit })
+    if (frame.t !== 'accepted' && frame.t !== 'error') return
+    if (frame.t === 'accepted') acknowledged.set(frame['id'] as string, frame['job'] as string)
+    left.delete(frame['id'] as string)
+    if (left.size === 0) connection.cut()
+  }
+  await connection.lost()
+}
+
+/** Submits one job and follows it on the same connection; the cut may come at any moment, also before the acknowledgement. */
+export async function submitAndRead(url: string, key: string, submit: Submit, cutAfterBytes: number): Promise<Followed | null> {
+  let followed: Followed | null = null
+  const connection = new Connection(url, key, {}, cutAfterBytes)
+  connection.onFrame = (frame) => {
+    if (frame.t === 'welcome') connection.send({ t: 'submit', id: 's', ...submit })
+    else if (frame.t === 'accepted') followed = { job: frame['job'] as string, seen: [], complete: false }
+    else if (followed !== null && frame['job'] === followed.job) note(followed, frame)
+    if (followed?.complete) connection.cut()
+  }
+  await connection.lost()
+  return followed
+}
