@@ -1,0 +1,182 @@
+/** S3: a reader that takes 1 KB a second costs a cursor. Beside it 200 fast ones, which must not notice; and in the end it has everything. */
+import { readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import WebSocket from 'ws'
+import { type Server, startServer } from './server.ts'
+
+const SLOW_JOBS = 80
+const FAST_JOBS = 200
+const FAST_SOCKETS = 4
+/** What the kernel holds for a connection, both its ends, at most. */
+const KERNEL_BYTES = 10 << 20
+
+let server: Server
+beforeAll(async () => {
+  server = await startServer('models:\n  - { name: demo, provider: demo }\nlog: { level: silent }\n')
+})
+afterAll(() => server?.stop())
+
+const submit = (id: string, content: string, more: object = {}): string =>
+  JSON.stringify({ t: 'submit', id, ...more, request: { model: 'demo', messages: [{ role: 'user', content }] } })
+/** About 1.2 MB of frames. */
+const LONG = 'Tell me. demo: tokens=4000 delay=1 ttft=1'
+const rssMb = (): number => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))![1]) / 1024
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
+
+const get = async (path: string): Promise<any> => (await fetch(server.url + path, { headers: { authorization: `Bearer ${server.key}` } })).json()
+/** All jobs have ended. */
+const idle = (): Promise<void> => expect.poll(async () => (await get('/v1/jobs?state=queued,leased')).data.length, { timeout: 20_000 }).toBe(0)
+
+/** Runs `start`, and the fast jobs beside what it started, until all is idle. */
+async function beside(start: () => void): Promise<{ readonly mostMb: number; readonly medianMs: number }> {
+  let mostMb = 0
+  const watching = setInterval(() => {
+    mostMb = Math.max(mostMb, rssMb())
+  }, 50)
+  start()
+  await pause(200)
+  const took = await fast()
+  await idle()
+  clearInterval(watching)
+  return { mostMb, medianMs: took[took.length >> 1] }
+}
+
+/** Runs the fast jobs; how long each took, ms, sorted. */
+async function fast(): Promise<number[]> {
+  const took: number[] = []
+  await Promise.all(
+    Array.from({ length: FAST_SOCKETS }, async () => {
+      const ws = new WebSocket(`${server.url.replace('http', 'ws')}/v1/ws`, 'sluice.v1', { headers: { authorization: `Bearer ${server.key}` } })
+      await new Promise((open) => ws.once('open', open))
+      const startedAt = performance.now()
+      let left = FAST_JOBS / FAST_SOCKETS
+      await new Promise<void>((done) => {
+        ws.on('message', (data: Buffer) => {
+          if ((JSON.parse(data.toString()) as { t: string }).t !== 'end') return
+          took.push(performance.now() - startedAt)
+          if (--left === 0) done()
+        })
+        for (let i = 0; i < FAST_JOBS / FAST_SOCKETS; i++) ws.send(submit(`f${i}`, `Hello ${i}. demo: tokens=100 delay=20 ttft=20`))
+      })
+      ws.close()
+    }),
+  )
+  return took.sort((a, b) => a - b)
+}
+
+interface Frame {
+  readonly t: string
+  readonly job: string
+  readonly seq: number
+  readonly e?: ReadonlyArray<{ readonly chunk?: any }>
+}
+
+interface SlowReader {
+  readonly socket: Socket
+  send(text: string): void
+  /** One KB, if there is one. */
+  take(): void
+  bytes(): number
+  /** Reads as fast as it can, until so many jobs have ended. */
+  readToEnd(ends: number): Promise<void>
+  frames(): Frame[]
+}
+
+/** A WebSocket by hand, so that nothing reads ahead of us. */
+async function openSlow(): Promise<SlowReader> {
+  const socket = connect({ port: Number(new URL(server.url).port), host: '127.0.0.1' })
+  socket.on('error', () => {})
+  socket.write(
+    `GET /v1/ws HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${server.key}\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\nsec-websocket-protocol: sluice.v1\r\n\r\n`,
+  )
+  await new Promise((ready) => socket.once('readable', ready))
+  const chunks: Buffer[] = [socket.read() as Buffer]
+  return {
+    socket,
+    send(text) {
+      const payload = Buffer.from(text)
+      const head = payload.length < 126 ? Buffer.from([0x81, 0x80 | payload.length]) : Buffer.from([0x81, 0xfe, payload.length >> 8, payload.length & 255])
+      socket.write(Buffer.concat([head, Buffer.alloc(4), payload])) // a mask of zeros changes nothing
+    },
+    take() {
+      const some = socket.read(1024) as Buffer | null
+      if (some !== null) chunks.push(some)
+    },
+    bytes: () => chunks.reduce((n, c) => n + c.length, 0),
+    readToEnd: (ends) =>
+      new Promise((done) => {
+        let left = ends
+        let tail = ''
+        socket.on('data', (data: Buffer) => {
+          chunks.push(data)
+          const text = tail + data.toString('latin1')
+          left -= text.split('"t":"end"').length - 1
+          tail = text.slice(-8) // shorter than what is looked for
+          if (left <= 0) done()
+        })
+      }),
+    frames() {
+      const all = Buffer.concat(chunks)
+      const found: Frame[] = []
+      let at = all.indexOf('\r\n\r\n') + 4
+      while (at + 2 <= all.length) {
+        const short = all[at + 1]
+        const [length, head] = short < 126 ? [short, 2] : short === 126 ? [all.readUInt16BE(at + 2), 4] : [Number(all.readBigUInt64BE(at + 2)), 10]
+        if (at + head + length > all.length) break
+        if (all[at] === 0x81) found.push(JSON.parse(all.toString('utf8', at + head, at + head + length)) as Frame)
+        at += head + length
+      }
+      return found
+    },
+  }
+}
+
+it('takes 1 KB a second: its memory is bounded, the fast ones are unharmed, and it is exact', async () => {
+  // The same work that nobody reads, beside the same others: what it costs without its reader
+  const unread = await openSlow()
+  const work = (round: number): Promise<{ readonly mostMb: number; readonly medianMs: number }> =>
+    beside(() => {
+      for (let i = 0; i < SLOW_JOBS; i++) unread.send(submit(`u${round}-${i}`, LONG, { follow: false }))
+    })
+  // The heap grows with the first rounds, whoever reads
+  await work(0)
+  await work(1)
+  const alone = await work(2)
+  unread.socket.destroy()
+
+  const slow = await openSlow()
+  const taking = setInterval(() => slow.take(), 1_000)
+  const held = await beside(() => {
+    for (let i = 0; i < SLOW_JOBS; i++) slow.send(submit(`s${i}`, LONG))
+  })
+  clearInterval(taking)
+  const heldBytes = slow.bytes()
+
+  // Then it is let go, and reads on
+  await slow.readToEnd(SLOW_JOBS)
+  const frames = slow.frames()
+  const ends = frames.filter((f) => f.t === 'end')
+  const total = frames.reduce((n, f) => n + JSON.stringify(f).length, 0)
+  slow.socket.destroy()
+  process.stdout.write(
+    `slow reader: ${(total / 2 ** 20).toFixed(0)} MB for it, ${(heldBytes / 1024).toFixed(0)} KB taken while it was slow; RSS at most ${held.mostMb.toFixed(0)} MB (unread: ${alone.mostMb.toFixed(0)} MB); fast ones: median ${held.medianMs.toFixed(0)} ms (unread: ${alone.medianMs.toFixed(0)} ms)\n`,
+  )
+  expect(ends.length).toBe(SLOW_JOBS)
+  // Far more than the kernel and our buffers hold was waiting, and none of it in memory
+  expect(total).toBeGreaterThan(6 * KERNEL_BYTES)
+  expect(held.mostMb - alone.mostMb).toBeLessThan((total / 2 ** 20) * 0.8)
+  expect(held.medianMs).toBeLessThan(alone.medianMs * 1.5)
+  for (const job of new Set(ends.map((f) => f.job))) {
+    const own = frames.filter((f) => f.job === job && (f.t === 'ev' || f.t === 'end'))
+    let seq = 0
+    let text = ''
+    for (const { seq: first, e } of own) {
+      expect(first).toBe(seq + 1)
+      seq += e?.length ?? 1
+      for (const event of e ?? []) text += event.chunk?.choices[0]?.delta.content ?? ''
+    }
+    const answer = await get(`/v1/jobs/${job}/result`)
+    expect(text === answer.choices[0].message.content).toBe(true)
+  }
+}, 60_000)
