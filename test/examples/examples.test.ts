@@ -1,0 +1,131 @@
+/** The examples, as a reader of their README would run them, against a real server with the demo model. */
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Server, startServer } from '../e2e/server.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+let server: Server
+let dir: string
+beforeAll(async () => {
+  server = await startServer('models:\n  - { name: demo, provider: demo }\nlog: { level: silent }\n')
+  dir = mkdtempSync(join(tmpdir(), 'sluice-examples-'))
+})
+afterAll(async () => {
+  await server?.stop()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+interface Ran {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+function run(command: string, args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+  return new Promise((done) => {
+    const child = spawn(command, args, { cwd: ROOT, env: { PATH: process.env['PATH'], SLUICE_URL: server.url, SLUICE_KEY: server.key, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    let [out, err] = ['', '']
+    child.stdout.on('data', (d: Buffer) => (out += d.toString()))
+    child.stderr.on('data', (d: Buffer) => (err += d.toString()))
+    child.on('close', (code) => done({ code, out, err }))
+  })
+}
+const example = (name: string, args: readonly string[] = [], env?: Record<string, string>): Promise<Ran> =>
+  run(process.execPath, ['--conditions=@sluice/source', join('examples', name, 'main.ts'), ...args], env)
+
+describe('contracts', () => {
+  it('reads fifty side by side, and gives them back in input order', async () => {
+    const { code, out, err } = await example('contracts')
+    expect(code, err).toBe(0)
+    const results = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { document: string; job: string; fields: unknown; ms: number })
+    expect(results.map((r) => r.document)).toEqual(readdirSync(join(ROOT, 'examples/contracts/documents')).sort())
+    expect(new Set(results.map((r) => r.job)).size).toBe(50)
+    expect(results.every((r) => r.fields !== null && r.fields !== '')).toBe(true)
+    expect(err).toMatch(/█{40} 50\/50/)
+    const [, seconds, inTurn] = /50 of 50 contracts in ([\d.]+) s, \d+ tokens; one after another: (\d+) s/.exec(err)!
+    expect(Number(seconds)).toBeLessThan(Number(inTurn) / 3)
+  })
+
+  it('keeps its place for one that fails, and goes on', async () => {
+    const documents = mkdtempSync(join(dir, 'documents-'))
+    for (const name of ['a', 'b', 'c']) writeFileSync(join(documents, `${name}.txt`), `Contract ${name}. ${name === 'b' ? 'demo: fail=400' : 'demo: tokens=5 delay=1'}`)
+    const file = join(dir, 'lines.jsonl')
+    const { code, err } = await example('contracts', ['--documents', documents, '--out', file])
+    const lines = readFileSync(file, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { document: string; error?: { code: string } })
+    expect(lines.map((l) => [l.document, l.error?.code])).toEqual([
+      ['a.txt', undefined],
+      ['b.txt', 'provider_rejected'],
+      ['c.txt', undefined],
+    ])
+    expect([code, err.includes('2 of 3 contracts')]).toEqual([1, true])
+  })
+
+  it.each([
+    ['a wrong key', { SLUICE_KEY: 'sk-sluice-nope' }, 'API key is not valid'],
+    ['no key', { SLUICE_KEY: '' }, 'Set SLUICE_KEY'],
+    ['no server', { SLUICE_URL: 'http://127.0.0.1:1' }, "can't be reached"],
+  ])('says in a line what to do: %s', async (_what, env, said) => {
+    const { code, out, err } = await example('contracts', [], env)
+    expect([code, out, err.trim().split('\n').length], err).toEqual([1, '', 1])
+    expect(err).toContain(said)
+  })
+})
+
+it('bulk-content writes twenty articles', async () => {
+  const out = join(dir, 'articles')
+  const ran = await example('bulk-content', ['--out', out])
+  expect(ran.code, ran.err).toBe(0)
+  const files = readdirSync(out).sort()
+  expect(files.length).toBe(20)
+  expect(files[0]).toBe('01-how-rivers-find-the-sea.md')
+  for (const file of files) expect(readFileSync(join(out, file), 'utf8')).toMatch(/^# .+\n\n.{100}/)
+  expect(ran.out).toMatch(/^20 articles, \d{3,} words, in [\d.]+ s/)
+})
+
+it('code-review goes on while ten commits are reviewed', async () => {
+  const repo = mkdtempSync(join(dir, 'repo-'))
+  const git = (...args: string[]): string =>
+    execFileSync('git', ['-C', repo, '-c', 'user.name=A', '-c', 'user.email=a@example.com', '-c', 'commit.gpgsign=false', ...args], { encoding: 'utf8' })
+  git('init', '-q')
+  for (let i = 1; i <= 12; i++) {
+    writeFileSync(join(repo, `file${i}.ts`), `export const n${i} = ${i}\n`.repeat(i * 20))
+    git('add', '.')
+    git('commit', '-q', '-m', `Commit ${i}`)
+  }
+  const { code, out, err } = await example('code-review', ['--repo', repo])
+  expect(code, err).toBe(0)
+  const reviews = [...out.matchAll(/^── [0-9a-f]{7,} Commit (\d+)$/gm)].map((m) => Number(m[1]))
+  expect(reviews.toSorted((a, b) => b - a)).toEqual([12, 11, 10, 9, 8, 7, 6, 5, 4, 3])
+  // What the program did meanwhile was done before the first review
+  expect(out.indexOf('counted after')).toBeGreaterThan(0)
+  expect(out.indexOf('counted after')).toBeLessThan(out.indexOf('── '))
+  expect(out).toMatch(/10 reviews in [\d.]+ s/)
+})
+
+/** An interpreter that has the package: named by SLUICE_TEST_PYTHON, or python3. */
+const python = [process.env['SLUICE_TEST_PYTHON'], 'python3'].find((name) => name && spawnSync(name, ['-c', 'import websockets']).status === 0)
+describe.skipIf(python === undefined)('python', () => {
+  it('speaks the wire in a few lines: two turns of a conversation, over a cut', async () => {
+    const { code, out, err } = await run(python!, [join('examples', 'python', 'chat.py'), 'Tell me of rivers. demo: tokens=40 delay=20 ttft=20', 'And of the sea? demo: tokens=10 delay=5 ttft=5'], {
+      SLUICE_EXAMPLE_CUT: '1',
+    })
+    expect(code, err).toBe(0)
+    const list = (await (await fetch(`${server.url}/v1/jobs?limit=2`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as { data: Array<{ id: string; conversation: string }> }
+    expect(list.data[0].conversation).toBe(list.data[1].conversation)
+    for (const { id } of list.data) {
+      const result = (await (await fetch(`${server.url}/v1/jobs/${id}/result`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as { choices: Array<{ message: { content: string } }> }
+      expect(out).toContain(result.choices[0].message.content)
+    }
+    expect(err).toContain('cut; going on')
+  })
+})
+
