@@ -1,5 +1,5 @@
 /**
- * npm run bench [-- --rounds 3 --seconds 5 --only nginx,sluice --json]
+ * npm run bench [-- --rounds 3 --seconds 5 --only nginx,node,portkey,sluice,websocket --json]
  * Interleaved rounds in random order, each target fresh and warmed; medians; CPU of the server's process, all its threads, over
  * exactly the measured window. Where the C tools are not at hand a small load of our own is used, and said so.
  */
@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { jobsPerSecond, resumeFirstByte, stats, submitLatency } from './alone.ts'
 import { markdown, type Row } from './report.ts'
 import { smallLoad } from './small.ts'
+import { measureSockets, type SocketRow, socketTable } from './sockets.ts'
 import { freePort, hasNginx, nginx, passthrough, pause, portkey, type Running, sluice, type Target } from './targets.ts'
 import { buildTools, type Measured, pinned, rssMb, runLoad, type Tools } from './tools.ts'
 
@@ -44,6 +45,7 @@ await pause(300)
 
 const rows = new Map<string, Row[]>(targets.map((t) => [t.name, []]))
 const own: Array<Record<string, number>> = []
+let sockets: ReadonlyMap<string, readonly SocketRow[]> | null = null
 try {
   for (let round = 1; round <= rounds; round++) {
     for (const target of targets.toSorted(() => Math.random() - 0.5)) {
@@ -60,12 +62,16 @@ try {
       }
     }
   }
+  if (values.only === undefined || values.only.includes('websocket')) sockets = await measureSockets(tools, { port: upstreamPort, pid: upstream.pid! }, rounds, seconds, note)
 } finally {
   upstream.kill('SIGKILL')
 }
 
-if (values.json) process.stdout.write(`${JSON.stringify({ rows: Object.fromEntries(rows), sluice: own })}\n`)
-else process.stdout.write(`${markdown(rows, own)}\n`)
+if (values.json) process.stdout.write(`${JSON.stringify({ rows: Object.fromEntries(rows), sluice: own, websocket: Object.fromEntries(sockets ?? []) })}\n`)
+else {
+  if (targets.length > 0) process.stdout.write(`${markdown(rows, own)}\n`)
+  if (sockets !== null) process.stdout.write(`\n${socketTable(sockets)}\n`)
+}
 
 async function measure(tools: Tools, running: Running): Promise<Row> {
   const chat = `${running.url}/v1/chat/completions`

@@ -105,6 +105,17 @@ export const passthrough: Target = {
   },
 }
 
+/** A WebSocket relay on the `ws` package. */
+export const relay = (frames: 'token' | 'read'): Target => ({
+  name: `\`ws\` relay, a frame a ${frames}`,
+  async start(upstream) {
+    const port = await freePort()
+    const child = launch(process.execPath, [join(import.meta.dirname, 'relay.ts'), String(port), String(upstream), frames])
+    await answers(`http://127.0.0.1:${port}/`)
+    return { url: `http://127.0.0.1:${port}`, pid: child.pid!, headers: [], stop: () => ended(child) }
+  },
+})
+
 /** With later versions of its HTTP server it answers every stream with 500 ("immutable", its issue 1389): so pinned, also where it nests its own. */
 const PORTKEY = ['@portkey-ai/gateway@1.15.2', 'hono@4.9.7', '@hono/node-server@1.14.1']
 

@@ -25,6 +25,8 @@ export interface Measured {
   readonly cpu_us_per_req?: number
   readonly cpu_pct?: number
   readonly rss_kb?: number
+  /** Connections open at the end. */
+  readonly open?: number
 }
 
 export interface Tools {
