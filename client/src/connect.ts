@@ -9,6 +9,10 @@ import { createSse } from './sse.ts'
 import type { State, Transport } from './transport.ts'
 
 const WINDOW_BYTES = 256 * 1024
+/** What the server takes. */
+const SMALLEST_WINDOW = 1_024
+const LARGEST_WINDOW = 2 ** 31
+const PROBE_WITHIN_MS = 5_000
 const CLIENT = { name: '@sluice/client', version: '0.1.0' }
 
 export interface ConnectOptions {
@@ -48,43 +52,67 @@ export function connect(options: ConnectOptions): Sluice {
   if ((options.key === undefined) === (options.ticket === undefined))
     throw new SluiceError('missing_api_key', 'connect() needs either a key, or a ticket() that asks your backend for one.')
   const { transport: wanted = 'auto', window = WINDOW_BYTES } = options
+  if (!Number.isInteger(window) || window < SMALLEST_WINDOW || window > LARGEST_WINDOW)
+    throw new SluiceError('invalid_window', `"window" is a number of bytes, from ${SMALLEST_WINDOW} to ${LARGEST_WINDOW}.`)
   const session = createSession(base, options.key, options.ticket)
   let state: State = 'connecting'
   let closed = false
 
+  /** What an application's callback throws is its own, and must not stop us half-way. */
+  const tell = (fn: () => void): void => {
+    try {
+      fn()
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
   const events = {
     onState(now: State) {
       if (closed || state === now) return
       state = now
-      options.onState?.(now)
+      tell(() => options.onState?.(now))
     },
-    onError: (error: SluiceError) => options.onError?.(error),
+    onError(error: SluiceError) {
+      if (!closed) tell(() => options.onError?.(error))
+    },
   }
-  const overSocket = (): Transport =>
-    createSocket(
-      { url: `${base.replace(/^http/, 'ws')}/v1/ws`, session, window, client: options.client ?? CLIENT, onBlocked: wanted === 'auto' ? () => void fallBack() : null },
-      events,
-    )
-  let transport = wanted === 'sse' ? createSse(session, events) : overSocket()
+  let transport: Transport =
+    wanted === 'sse'
+      ? createSse({ session, window }, events)
+      : createSocket({ url: `${base.replace(/^http/, 'ws')}/v1/ws`, session, window, client: options.client ?? CLIENT, isBlocked: wanted === 'auto' ? fallBack : null }, events)
 
-  /** WebSockets failed. If HTTP gets through, they are blocked somewhere on the way; else the server is away. */
-  async function fallBack(): Promise<void> {
-    const reachable = await fetch(`${base}/readyz`, { cache: 'no-store' }).then(
+  /** Upgrades failed. If HTTP gets through, WebSockets are blocked somewhere on the way; else the server is away. */
+  async function fallBack(): Promise<boolean> {
+    const reachable = await fetch(`${base}/readyz`, { cache: 'no-store', signal: AbortSignal.timeout(PROBE_WITHIN_MS) }).then(
       (r) => r.ok,
       () => false,
     )
-    if (closed) return
-    const jobs = transport.jobs()
-    transport.close()
-    transport = reachable ? createSse(session, events) : overSocket()
-    if (!reachable) events.onState('waiting')
+    if (closed || !reachable) return closed
+    const before = transport
+    transport = createSse({ session, window }, events)
+    const jobs = before.jobs()
+    before.close()
     for (const job of jobs) transport.add(job)
+    return true
+  }
+
+  /** What was asked of a transport that gave up is asked of the next. */
+  async function cancel(job: Job): Promise<void> {
+    const asked = transport
+    try {
+      await asked.cancel(job)
+    } catch (error) {
+      if (asked === transport || closed) throw error
+      await transport.cancel(job)
+    }
   }
 
   // What a job asks of its connection goes to whichever transport there is then
   const wire = {
     credit: (job: Job, bytes: number) => transport.credit(job, bytes),
-    cancel: (job: Job) => transport.cancel(job),
+    cancel,
     detach: (job: Job) => transport.detach(job),
     reattach: (job: Job) => transport.reattach(job),
     report: (job: Job, ttftMs: number) => transport.report(job, ttftMs),
@@ -104,7 +132,7 @@ export function connect(options: ConnectOptions): Sluice {
     get transport() {
       return transport.name
     },
-    submit: (request) => add(new Job(wire, window, { ...request, idempotency_key: request.idempotency_key ?? crypto.randomUUID() }, null, null)),
+    submit: (request) => add(new Job(wire, window, { ...request, idempotency_key: request.idempotency_key ?? mintKey() }, null, null)),
     attach: (id, from) => add(new Job(wire, window, null, id, from?.cursor ?? null)),
     http: (method, path, body) => session.http(method, path, body),
     close() {
@@ -118,3 +146,6 @@ export function connect(options: ConnectOptions): Sluice {
     },
   }
 }
+
+/** Pages without TLS have no crypto.randomUUID. */
+const mintKey = (): string => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')

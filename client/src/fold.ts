@@ -43,6 +43,7 @@ export function fold(message: Message, chunk: WireChunk): void {
 
 function merge(into: Fields, piece: Fields): void {
   for (const [name, value] of Object.entries(piece)) {
+    if (name === '__proto__') continue // of a chunk that means ill
     const old = into[name]
     if (value === null) into[name] ??= null
     else if (typeof value === 'string') into[name] = typeof old === 'string' && !LABELS.has(name) ? old + value : value

@@ -3,6 +3,7 @@
  * travels is the transport's business.
  */
 import type { AcceptedFrame, EndFrame, EvFrame, JobRequest, WireEvent, WirePlace } from '../../src/core/frames.ts'
+import { deferred } from './deferred.ts'
 import { SluiceError } from './errors.ts'
 import type { Accepted, Answer, EndEvent, JobEvent } from './events.ts'
 import { emptyMessage, fold, type Message, showsSomething, textOf } from './fold.ts'
@@ -18,25 +19,8 @@ export interface Wire {
   report(job: Job, ttftMs: number): void
 }
 
-/** Events that nobody has asked for yet are kept up to so many windows; then the job waits for its reader. */
+/** Events that nobody has asked for yet are kept up to so many windows; then their chunks are folded into one. */
 const UNREAD_WINDOWS = 4
-
-interface Deferred<T> {
-  readonly promise: Promise<T>
-  readonly resolve: (value: T) => void
-  readonly reject: (error: unknown) => void
-}
-
-function deferred<T>(): Deferred<T> {
-  let resolve!: (value: T) => void
-  let reject!: (error: unknown) => void
-  const promise = new Promise<T>((res, rej) => {
-    resolve = res
-    reject = rej
-  })
-  promise.catch(() => {}) // whoever wants to know asks
-  return { promise, resolve, reject }
-}
 
 export class Job implements AsyncIterable<JobEvent> {
   /** What was submitted; null for a job that was attached to. */
@@ -56,9 +40,11 @@ export class Job implements AsyncIterable<JobEvent> {
   #detached = false
 
   /** Events that were not taken yet, with the credit that is given when they are. */
-  readonly #unread: Array<{ readonly event: JobEvent; readonly bytes: number }> = []
-  /** Credit given for events that nobody had asked for. */
-  #advanced = 0
+  #unread: Array<{ readonly event: JobEvent; readonly bytes: number }> = []
+  /** Sum of their bytes. */
+  #held = 0
+  /** Bytes of events that were kept for a reader that may come. */
+  #unasked = 0
   #owed = 0
   #reader: 'none yet' | 'iterates' | 'folds' = 'none yet'
   #wake: (() => void) | null = null
@@ -96,6 +82,11 @@ export class Job implements AsyncIterable<JobEvent> {
     return this.#queue
   }
 
+  /** Does its reader have as much as it may hold? A quarter of the window may be taken already, and not be told. */
+  get full(): boolean {
+    return this.#held >= this.#window * 0.75
+  }
+
   /** Has it ended, was it refused, or did we let go of it? */
   get over(): boolean {
     return this.#over
@@ -108,10 +99,7 @@ export class Job implements AsyncIterable<JobEvent> {
 
   /** The whole answer. Rejects with a SluiceError when the job did not end well. */
   async answer(): Promise<Answer> {
-    if (this.#reader === 'none yet') {
-      this.#reader = 'folds'
-      for (const { bytes } of this.#unread.splice(0)) this.#owe(bytes)
-    }
+    if (this.#reader === 'none yet') this.#readNoMore()
     const end = await this.#ended.promise
     if (end.state !== 'done') throw !end.error ? new SluiceError(`job_${end.state}`, `The job ended: ${end.state}.`) : SluiceError.of(end.error)
     return { text: this.#text, message: this.#message, usage: end.usage, timing: end.timing, ttftMs: end.seen.ttftMs }
@@ -124,12 +112,14 @@ export class Job implements AsyncIterable<JobEvent> {
     await this.#wire.cancel(this)
   }
 
-  /** It goes on without us. Ends the iteration. */
+  /** It goes on without us, also when it is not accepted yet. Ends the iteration. */
   detach(): void {
     if (this.#over) return
+    this.#over = true
     this.#detached = true
     this.#wire.detach(this)
-    this.fail(new SluiceError('detached', 'This job was detached; attach to it by its id to read on.'))
+    this.#ended.reject(new SluiceError('detached', 'This job was detached; attach to it by its id to read on.'))
+    this.#wake?.()
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<JobEvent, void, undefined> {
@@ -139,6 +129,7 @@ export class Job implements AsyncIterable<JobEvent> {
       for (;;) {
         const next = this.#unread.shift()
         if (next !== undefined) {
+          this.#held -= next.bytes
           this.#owe(next.bytes)
           yield next.event
           if (next.event.type === 'end') return
@@ -152,8 +143,7 @@ export class Job implements AsyncIterable<JobEvent> {
       }
     } finally {
       // Whoever stops reading does not hold the job up
-      this.#reader = 'folds'
-      for (const { bytes } of this.#unread.splice(0)) this.#owe(bytes)
+      this.#readNoMore()
     }
   }
 
@@ -229,9 +219,9 @@ export class Job implements AsyncIterable<JobEvent> {
 
   /** It can't be followed any more, or was never accepted. */
   fail(error: SluiceError): void {
+    this.#accepted.reject(error) // says nothing where it was accepted
     if (this.#over) return
     this.#over = true
-    this.#accepted.reject(error)
     this.#ended.reject(error)
     this.#wake?.()
   }
@@ -244,16 +234,35 @@ export class Job implements AsyncIterable<JobEvent> {
   }
 
   #tell(event: JobEvent, bytes: number): void {
-    if (this.#reader === 'folds') return this.#owe(bytes)
-    // Nobody reads yet, and perhaps nobody will: it goes on, within bounds
-    const inAdvance = this.#reader === 'none yet' && this.#advanced < UNREAD_WINDOWS * this.#window
-    this.#unread.push({ event, bytes: inAdvance ? 0 : bytes })
-    if (inAdvance) {
-      this.#advanced += bytes
-      this.#owe(bytes)
-    }
+    const unasked = this.#reader === 'none yet'
+    if (this.#reader !== 'iterates') this.#owe(bytes)
+    if (this.#reader === 'folds') return
+    this.#unread.push({ event, bytes: unasked ? 0 : bytes })
+    if (unasked) this.#unasked += bytes
+    else this.#held += bytes
+    if (this.#unasked > UNREAD_WINDOWS * this.#window) this.#compact()
     this.#wake?.()
     this.#wake = null
+  }
+
+  /** Nobody reads, and perhaps nobody will: a reader that comes late gets the first choice so far as one chunk. */
+  #compact(): void {
+    this.#unasked = 0
+    const last = this.#unread.findLast(({ event }) => event.type === 'chunk')?.event
+    const kept = this.#unread.filter(({ event }) => event.type === 'usage' || event.type === 'live')
+    if (last?.type === 'chunk') {
+      const chunk = { ...last.chunk, choices: [{ index: 0, delta: structuredClone(this.#message), finish_reason: null }] }
+      kept.unshift({ event: { type: 'chunk', chunk, text: this.#text }, bytes: 0 })
+    }
+    this.#unread = kept
+  }
+
+  #readNoMore(): void {
+    this.#reader = 'folds'
+    this.#unread = []
+    const held = this.#held
+    this.#held = 0
+    this.#owe(held)
   }
 
   /** So much of the window is free again; told in portions. */

@@ -23,3 +23,24 @@ export function advance(place: Place, frame: Pick<EvFrame, 'seq' | 'cursor' | 'e
   if (frame.seq > place.seq + 1) return 'hole'
   return { place: { cursor: frame.cursor, seq: last }, events: frame.e.slice(place.seq + 1 - frame.seq) }
 }
+
+/** The cursor that is behind all others; of jobs that are the same one. "0" is the start of a log, whatever its epoch. */
+export function firstOf(readers: Iterable<{ readonly cursor: string | null }>): string {
+  let first: string | null = null
+  for (const { cursor } of readers) {
+    if (cursor === null) return '0'
+    if (first === null || isBefore(cursor, first)) first = cursor
+  }
+  return first ?? '0'
+}
+
+function isBefore(a: string, b: string): boolean {
+  const [a1, a2] = parts(a)
+  const [b1, b2] = parts(b)
+  return a1 !== b1 ? a1 < b1 : a2 < b2
+}
+
+const parts = (cursor: string): readonly [number, number] => {
+  const at = cursor.indexOf('-')
+  return [at < 0 ? 0 : Number(cursor.slice(0, at)), Number(cursor.slice(at + 1))]
+}

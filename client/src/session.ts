@@ -5,6 +5,8 @@ import { isPage } from './page.ts'
 
 /** A token is not used in its last moments: it has to arrive. */
 const SPARE_MS = 5_000
+/** Longer than the longest wait that the server knows. */
+const ANSWER_WITHIN_MS = 90_000
 
 export interface Session {
   /** For a hello. Asks for a ticket only when there is no token. */
@@ -21,7 +23,10 @@ export interface Session {
 }
 
 export function createSession(base: string, key: string | undefined, ticket: (() => Promise<string>) | undefined): Session {
-  let token: { readonly text: string; readonly untilMs: number } | null = null
+  let token: { readonly text: string; readonly renewAtMs: number; readonly untilMs: number } | null = null
+  /** One at a time, however many ask. */
+  let entering: Promise<string> | null = null
+  let renewing = false
 
   const current = (): string | null => (token !== null && token.untilMs > performance.now() ? token.text : null)
 
@@ -44,12 +49,18 @@ export function createSession(base: string, key: string | undefined, ticket: (()
     async bearer() {
       if (key !== undefined) return key
       const known = current()
-      if (known !== null) return known
-      session.renew((await send('POST', '/v1/sessions', { ticket: await freshTicket() }, {}, undefined).then((r) => r.json())) as TokenFrame)
-      return token!.text
+      if (known === null) {
+        entering ??= enter().finally(() => {
+          entering = null
+        })
+        return entering
+      }
+      if (performance.now() > token!.renewAtMs && !renewing) void prolong(known)
+      return known
     },
     renew({ token: text, expires_in_ms: ms }) {
-      token = { text, untilMs: performance.now() + ms - SPARE_MS }
+      const now = performance.now()
+      token = { text, renewAtMs: now + ms / 2, untilMs: now + ms - Math.min(SPARE_MS, ms / 4) }
     },
     discard() {
       token = null
@@ -60,16 +71,36 @@ export function createSession(base: string, key: string | undefined, ticket: (()
       const text = await response.text()
       return text === '' ? null : (JSON.parse(text) as unknown)
     },
-    async open(method, path, body, headers = {}, signal) {
-      const authorized = async () => send(method, path, body, { ...headers, authorization: `Bearer ${await session.bearer()}` }, signal)
+    async open(method, path, body, headers = {}, signal = AbortSignal.timeout(ANSWER_WITHIN_MS)) {
+      const bearer = await session.bearer()
+      const authorized = (by: string) => send(method, path, body, { ...headers, authorization: `Bearer ${by}` }, signal)
       try {
-        return await authorized()
+        return await authorized(bearer)
       } catch (error) {
         // A token that was refused may have been of another life of the server: once more, with a new ticket
-        if (!(error instanceof SluiceError) || error.status !== 401 || token === null || !session.discard()) throw error
-        return authorized()
+        if (!(error instanceof SluiceError) || error.status !== 401 || key !== undefined) throw error
+        if (token?.text === bearer) token = null
+        return authorized(await session.bearer())
       }
     },
+  }
+
+  async function enter(): Promise<string> {
+    const response = await send('POST', '/v1/sessions', { ticket: await freshTicket() }, {}, AbortSignal.timeout(ANSWER_WITHIN_MS))
+    session.renew((await response.json()) as TokenFrame)
+    return token!.text
+  }
+
+  /** While it is good for long; where that fails there is still the next ticket. */
+  async function prolong(known: string): Promise<void> {
+    renewing = true
+    try {
+      const response = await send('POST', '/v1/sessions', undefined, { authorization: `Bearer ${known}` }, AbortSignal.timeout(ANSWER_WITHIN_MS))
+      session.renew((await response.json()) as TokenFrame)
+    } catch {
+    } finally {
+      renewing = false
+    }
   }
 
   async function send(method: string, path: string, body: unknown, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<Response> {

@@ -1,303 +1,286 @@
-/** Jobs over one WebSocket: said hello to, resumed, kept alive, and opened again when it is lost (PROTOCOL.md section 6). */
-import type { ClientFrame, ServerFrame, WelcomeFrame } from '../../src/core/frames.ts'
-import { backoffMs, verdictOf } from './backoff.ts'
-import { SluiceError } from './errors.ts'
+/** Jobs over one WebSocket: submitted until they are accepted, followed over any number of connections (PROTOCOL.md section 6). */
+import type { ErrorFrame, HelloFrame, ServerFrame, WelcomeFrame } from '../../src/core/frames.ts'
+import { backoffMs } from './backoff.ts'
+import { bytesOf, type ConnectionOptions, createConnection } from './connection.ts'
+import { type Deferred, deferred } from './deferred.ts'
+import { nothingLeft, SluiceError } from './errors.ts'
 import type { Job } from './job.ts'
-import type { Session } from './session.ts'
+import { createPace } from './pace.ts'
+import { firstOf } from './place.ts'
 import type { Transport, TransportEvents } from './transport.ts'
 
-const SUBPROTOCOL = 'sluice.v1'
-const OPEN_WITHIN_MS = 10_000
-/** A connection that held this long clears the count of failures. */
-const HELD_MS = 5_000
-/** Upgrades that fail one after the other before it is asked whether WebSockets are to blame. */
-const TRIES_BEFORE_FALLBACK = 2
+/** Submits that are on their way at once. */
+const SUBMITS_IN_FLIGHT = 256
+/** Jobs in the first hello, when it is not known yet how many the server takes. */
+const FIRST_RESUMED = 100
+const LONGEST_REPORT_MS = 86_400_000
+const ENDED = ['done', 'failed', 'canceled', 'expired']
 
-export interface SocketOptions {
-  readonly url: string
-  readonly session: Session
+export interface SocketOptions extends ConnectionOptions {
+  /** Bytes. */
   readonly window: number
-  readonly client: { readonly name: string; readonly version: string }
-  /** Null: stays with WebSockets, whatever happens. */
-  readonly onBlocked: (() => void) | null
 }
 
-const bytesOf = (text: string): number => {
-  let bytes = text.length
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if (c > 0x7f) bytes += c > 0x7ff ? (c >= 0xd800 && c <= 0xdfff ? 1 : 2) : 1
-  }
-  return bytes
+/** A job of the server's, read here by one or more. */
+interface Followed {
+  readonly id: string
+  /** Its readers, and the credit that each has given since it was attached to. */
+  readonly readers: Map<Job, number>
+  /** Told to the server since then: what the slowest has given. */
+  credit: number
+  /** An attach is on its way: what is missing comes with it. */
+  settling: boolean
 }
 
 export function createSocket(options: SocketOptions, events: TransportEvents): Transport {
-  const { session, window } = options
-  /** Jobs that are not over; those that have an id, by it. */
+  /** Jobs that are not over, or not accepted. */
   const jobs = new Set<Job>()
-  const byId = new Map<string, Job>()
-  /** Submits on their way, by frame id. */
+  const byId = new Map<string, Followed>()
+  /** Those of them that this connection follows; those that it does not yet; all else waits for its reader. */
+  const active = new Set<Followed>()
+  const inLine = new Set<Followed>()
+  /** To be submitted; and on their way, by frame id. */
+  const unsent = new Set<Job>()
   const submits = new Map<string, { readonly job: Job; readonly follow: boolean }>()
-  const acks = new Map<string, { resolve: () => void; reject: (error: SluiceError) => void }>()
-  /** Jobs beyond what one connection may follow. */
-  const unfollowed: Job[] = []
-  let following = new Set<string>()
-  let socket: WebSocket | null = null
-  let welcome: WelcomeFrame | null = null
+  /** Asked for until they are answered, by frame id. */
+  const cancels = new Map<string, { readonly job: string; readonly answer: Deferred<void> }>()
+  const pace = createPace(() => pump())
   let serial = 0
-  let failures = 0
-  let failedUpgrades = 0
-  let refusedHellos = 0
-  let openedAt = 0
-  let heardAt = 0
-  let pinged = false
-  let slot: readonly [number, number] | null = null
-  let stopWaiting: (() => void) | null = null
-  let heartbeat: ReturnType<typeof setInterval> | undefined
-  let opening = false
-  let closed = false
+  let resumed = FIRST_RESUMED
   /** Why no connection is tried any more. */
   let stopped: SluiceError | null = null
 
-  const send = (frame: ClientFrame): boolean => {
-    if (socket === null || welcome === null) return false
-    socket.send(JSON.stringify(frame))
-    return true
-  }
-  const ask = (frame: (id: string) => ClientFrame): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const id = `a${++serial}`
-      acks.set(id, { resolve, reject })
-      if (!send(frame(id))) {
-        acks.delete(id)
-        reject(new SluiceError('connection_lost', 'There is no connection.', { retryable: true }))
-      }
-    })
+  const connection = createConnection(options, { hello, onWelcome, onFrame, onLost, onStop }, events)
 
-  // ---------------------------------------------------------------- connect
+  // ---------------------------------------------------------------- connections
 
-  async function open(): Promise<void> {
-    if (closed || opening || socket !== null) return
-    opening = true
-    stopWaiting = null
-    slot = null
-    events.onState('connecting')
-    let credential: Awaited<ReturnType<Session['credential']>>
-    try {
-      credential = await session.credential()
-    } catch (thrown) {
-      const error = thrown instanceof SluiceError ? thrown : new SluiceError('ticket_failed', String(thrown), { retryable: true })
-      events.onError(error)
-      return error.retryable ? again(error.retryAfterMs) : stop(error)
-    } finally {
-      opening = false
-    }
-    if (closed) return
-    const ws = new globalThis.WebSocket(options.url, SUBPROTOCOL)
-    socket = ws
-    welcome = null
-    let wasOpen = false
-    const late = setTimeout(() => lost(1006, ''), OPEN_WITHIN_MS)
-    const lost = (code: number, reason: string): void => {
-      clearTimeout(late)
-      if (socket !== ws) return
-      ws.onclose = ws.onmessage = ws.onopen = null
-      ws.onerror = () => {}
-      ws.close()
-      onLost(wasOpen, code, reason)
-    }
-    ws.onopen = () => {
-      wasOpen = true
-      failedUpgrades = 0
-      heardAt = openedAt = performance.now()
-      const known = [...byId.values()].slice(0, 1_000)
-      following = new Set(known.map((job) => job.id!))
-      ws.send(
-        JSON.stringify({
-          t: 'hello',
-          auth: credential,
-          client: options.client,
-          window,
-          ...(known.length === 0 ? {} : { jobs: known.map((job) => ({ job: job.id!, ...(job.cursor === null ? {} : { cursor: job.cursor }) })) }),
-        } satisfies ClientFrame),
-      )
-    }
-    ws.onmessage = ({ data }) => {
-      heardAt = performance.now()
-      pinged = false
-      if (typeof data !== 'string') return
-      const frame = JSON.parse(data) as ServerFrame
-      if (frame.t === 'welcome') {
-        clearTimeout(late)
-        greet(frame)
-      } else handle(frame, data)
-    }
-    ws.onerror = () => {}
-    ws.onclose = ({ code, reason }) => lost(code, reason)
-    heartbeat = setInterval(() => {
-      if (welcome === null) return
-      const silentMs = performance.now() - heardAt
-      if (silentMs > welcome.heartbeat_ms * 1.5) lost(4408, 'no sign of life')
-      else if (silentMs > welcome.heartbeat_ms && !pinged) pinged = send({ t: 'ping' })
-    }, 1_000)
+  function hello(): Pick<HelloFrame, 'window' | 'jobs'> {
+    const first = [...inLine].filter(hasRoom).slice(0, resumed)
+    for (const followed of first) restart(followed, true)
+    const { window } = options
+    return first.length === 0 ? { window } : { window, jobs: first.map(({ id, readers }) => ({ job: id, cursor: firstOf(readers.keys()) })) }
   }
 
-  function greet(frame: WelcomeFrame): void {
-    welcome = frame
-    refusedHellos = 0
-    events.onState('open')
-    for (const job of jobs) if (job.id === null) submit(job)
+  function onWelcome({ max_jobs }: WelcomeFrame): void {
+    resumed = max_jobs
+    for (const [id, { job }] of cancels) connection.send({ t: 'cancel', id, job })
+    pump()
   }
 
-  function onLost(wasOpen: boolean, code: number, reason: string): void {
-    clearInterval(heartbeat)
-    const held = welcome !== null && performance.now() - openedAt >= HELD_MS
-    const greeted = welcome !== null
-    socket = null
-    welcome = null
+  function onLost(code: number): void {
+    if (code === 4429) resumed = 0 // perhaps the hello said too many
+    const again = [...submits.values()].map(({ job }) => job)
     submits.clear()
-    for (const { reject } of acks.values()) reject(new SluiceError('connection_lost', 'The connection was lost before the answer came.', { retryable: true }))
-    acks.clear()
-    if (closed) return
-    failures = held ? 0 : failures + 1
-    const verdict = verdictOf(code)
-    const error = new SluiceError(/^[a-z_]+(?=:)/.exec(reason)?.[0] ?? 'connection_lost', reason.replace(/^[a-z_]+: /, '') || `The connection was lost (${code}).`, {
-      retryable: verdict !== 'stop',
-    })
-    events.onError(error)
-    if (verdict === 'stop') return stop(error)
-    if (verdict === 'authenticate' && ((!greeted && ++refusedHellos >= 2) || !session.discard())) return stop(error)
-    if (!wasOpen && ++failedUpgrades >= TRIES_BEFORE_FALLBACK && options.onBlocked !== null) return options.onBlocked()
-    again(slot === null ? undefined : slot[0] + Math.random() * (slot[1] - slot[0]))
+    const others = [...unsent]
+    unsent.clear()
+    for (const job of [...again, ...others]) unsent.add(job)
+    active.clear()
+    for (const followed of byId.values()) inLine.add(followed)
   }
 
-  function again(afterMs = backoffMs(failures)): void {
-    events.onState('waiting')
-    const timer = setTimeout(() => void open(), afterMs)
-    stopWaiting = () => clearTimeout(timer)
-  }
-
-  function stop(error: SluiceError): void {
-    closed = true
+  function onStop(error: SluiceError): void {
     stopped = error
-    events.onState('closed')
-    for (const job of [...jobs]) job.fail(error)
+    finish(error)
+    for (const job of jobs) job.fail(error)
     jobs.clear()
-    byId.clear()
   }
 
-  // ---------------------------------------------------------------- frames
+  function finish(error: SluiceError): void {
+    pace.stop()
+    for (const { answer } of cancels.values()) answer.reject(error)
+    cancels.clear()
+  }
 
-  function handle(frame: ServerFrame, data: string): void {
-    const job = 'job' in frame && frame.job !== undefined ? byId.get(frame.job) : undefined
-    switch (frame.t) {
-      case 'token':
-        return session.renew(frame)
-      case 'goaway':
-        slot = frame.reconnect_ms
-        return
-      case 'accepted': {
-        const submitted = submits.get(frame.id)
-        submits.delete(frame.id)
-        if (submitted === undefined) return
-        submitted.job.accept(frame)
-        byId.set(frame.job, submitted.job)
-        if (submitted.follow) following.add(frame.job)
-        else unfollowed.push(submitted.job)
-        return
-      }
-      case 'ev':
-        return job?.run(frame, bytesOf(data))
-      case 'end':
-        job?.end(frame)
-        return drop(job)
-      case 'attached':
-        // At the end of the log nothing more is sent
-        if (job !== undefined && job.cursor === frame.cursor && ['done', 'failed', 'canceled', 'expired'].includes(frame.state)) {
-          job.fail(new SluiceError('already_read', 'The cursor stands at the end of this job: there is nothing more to read.'))
-          drop(job)
-        } else if (frame.queue !== null) job?.waits(frame.queue)
-        return
-      case 'queue':
-        return job?.waits(frame)
-      case 'live':
-        return job?.live()
-      case 'gap':
-        return job?.gap(frame.reason)
-      case 'ok':
-        acks.get(frame.id)?.resolve()
-        acks.delete(frame.id)
-        return
-      case 'error':
-        return refused(frame, job)
+  // ---------------------------------------------------------------- what is sent
+
+  /** Sends what can be sent now. */
+  function pump(): void {
+    const { welcome } = connection
+    if (welcome === null) return
+    for (const followed of inLine) {
+      if (active.size + submits.size >= welcome.max_jobs) break
+      inLine.delete(followed)
+      if (hasRoom(followed)) attach(followed)
+    }
+    for (const job of unsent) {
+      if (connection.leaving || submits.size >= SUBMITS_IN_FLIGHT || !pace.take()) return
+      unsent.delete(job)
+      submit(job, welcome)
     }
   }
 
-  function refused(frame: Extract<ServerFrame, { t: 'error' }>, followed: Job | undefined): void {
-    const error = SluiceError.of(frame.error, { retryable: frame.retryable, retryAfterMs: frame.retry_after_ms })
-    const ack = frame.id === undefined ? undefined : acks.get(frame.id)
-    if (ack !== undefined) {
-      acks.delete(frame.id!)
-      return ack.reject(error)
-    }
-    const job = frame.id === undefined ? followed : submits.get(frame.id)?.job
-    if (job === undefined) return events.onError(error)
-    submits.delete(frame.id ?? '')
-    if (frame.error.code === 'draining') return // it is sent again over the next connection
-    if (frame.retryable && frame.retry_after_ms !== undefined) {
-      setTimeout(() => (job.id === null ? submit(job) : attach(job)), frame.retry_after_ms)
-      return
-    }
-    job.fail(error)
-    drop(job)
-  }
-
-  function drop(job: Job | undefined): void {
-    if (job === undefined) return
-    jobs.delete(job)
-    if (job.id === null) return
-    byId.delete(job.id)
-    following.delete(job.id)
-    const next = unfollowed.shift()
-    if (next !== undefined && !next.over) attach(next)
-  }
-
-  function submit(job: Job): void {
-    if (welcome === null || job.over) return
+  function submit(job: Job, welcome: WelcomeFrame): void {
     const id = `s${++serial}`
-    const follow = following.size + submits.size < welcome.max_jobs
-    const text = JSON.stringify({ t: 'submit', id, ...(follow ? {} : { follow: false }), ...job.request! } satisfies ClientFrame)
-    if (bytesOf(text) > welcome.max_message_bytes) return void submitByHttp(job)
+    const follow = !job.over && active.size + submits.size < welcome.max_jobs
+    const frame = { t: 'submit', id, ...(follow ? {} : { follow: false }), ...job.request! } as const
+    if (bytesOf(JSON.stringify(frame)) > welcome.max_message_bytes) return void submitByHttp(job)
     submits.set(id, { job, follow })
-    socket!.send(text)
+    connection.send(frame)
   }
 
   /** Too large for a message here; the same job by the other door. */
   async function submitByHttp(job: Job): Promise<void> {
     try {
-      const made = (await session.http('POST', '/v1/jobs', job.request)) as { id: string; queue: never }
+      const made = (await options.session.http('POST', '/v1/jobs', job.request)) as { id: string; queue: never }
       job.accept({ job: made.id, joined: false, queue: made.queue })
-      byId.set(made.id, job)
-      attach(job)
+      follow(job)
     } catch (thrown) {
-      const error = thrown as SluiceError
-      if (!error.retryable) {
-        job.fail(error)
-        drop(job)
-      } else setTimeout(() => submit(job), error.retryAfterMs ?? backoffMs(1))
+      const error = SluiceError.from(thrown)
+      if (mayRetry(job, error)) later(error, () => unsent.add(job))
+      else give(job, error)
     }
   }
 
-  function attach(job: Job): void {
-    if (job.over || job.id === null) return
-    byId.set(job.id, job)
-    if (welcome === null) return
-    if (following.size >= welcome.max_jobs && !following.has(job.id)) {
-      unfollowed.push(job)
+  const mayRetry = (job: Job, error: SluiceError): boolean => error.retryable && job.request?.policy !== 'reject'
+
+  function later({ retryAfterMs }: SluiceError, add: () => void): void {
+    setTimeout(() => {
+      if (stopped !== null) return
+      add()
+      pump()
+    }, retryAfterMs ?? backoffMs(3))
+  }
+
+  // ---------------------------------------------------------------- what is followed
+
+  const hasRoom = ({ readers }: Followed): boolean => [...readers.keys()].every((job) => !job.full)
+
+  /** Its job has an id. */
+  function follow(job: Job): void {
+    if (job.over) {
+      jobs.delete(job)
       return
     }
-    following.add(job.id)
-    send({ t: 'attach', job: job.id, cursor: job.cursor ?? '0' })
+    const known = byId.get(job.id!)
+    const followed = known ?? { id: job.id!, readers: new Map(), credit: 0, settling: false }
+    followed.readers.set(job, 0)
+    if (known === undefined) byId.set(followed.id, followed)
+    if (active.has(followed)) return attach(followed)
+    inLine.add(followed)
+    pump()
+  }
+
+  function restart(followed: Followed, settling: boolean): void {
+    active.add(followed)
+    inLine.delete(followed)
+    followed.settling = settling
+    followed.credit = 0
+    for (const job of followed.readers.keys()) followed.readers.set(job, 0)
+  }
+
+  function attach(followed: Followed): void {
+    if (connection.send({ t: 'attach', job: followed.id, cursor: firstOf(followed.readers.keys()) })) restart(followed, true)
+  }
+
+  /** Somebody gave credit, or left. */
+  function tellCredit(followed: Followed): void {
+    const given = Math.min(...followed.readers.values())
+    if (active.has(followed)) {
+      const bytes = given - followed.credit
+      if (bytes > 0 && connection.send({ t: 'credit', job: followed.id, bytes })) followed.credit = given
+    } else if (!inLine.has(followed) && hasRoom(followed)) {
+      inLine.add(followed)
+      pump()
+    }
+  }
+
+  function leave(followed: Followed, job: Job): void {
+    jobs.delete(job)
+    followed.readers.delete(job)
+    if (followed.readers.size > 0) return tellCredit(followed)
+    byId.delete(followed.id)
+    active.delete(followed)
+    inLine.delete(followed)
+  }
+
+  /** It can't be had. */
+  function give(job: Job, error: SluiceError): void {
+    jobs.delete(job)
+    job.fail(error)
+  }
+
+  // ---------------------------------------------------------------- what is heard
+
+  function onFrame(frame: ServerFrame, bytes: number): void {
+    if (frame.t === 'accepted') return accepted(frame)
+    if (frame.t === 'ok') {
+      cancels.get(frame.id)?.answer.resolve()
+      cancels.delete(frame.id)
+      return
+    }
+    const followed = 'job' in frame && frame.job !== undefined ? byId.get(frame.job) : undefined
+    if (frame.t === 'error') return refused(frame, followed)
+    if (followed === undefined) return
+    if (frame.t === 'attached') followed.settling = false
+    for (const job of [...followed.readers.keys()]) hand(frame, bytes, job)
+    for (const job of [...followed.readers.keys()]) if (job.over) leave(followed, job)
+    if (!byId.has(followed.id)) pump()
+  }
+
+  function hand(frame: ServerFrame, bytes: number, job: Job): void {
+    switch (frame.t) {
+      case 'ev':
+        return job.run(frame, bytes)
+      case 'end':
+        return job.end(frame)
+      case 'attached':
+        // At the end of the log nothing more is sent
+        if (job.cursor === frame.cursor && ENDED.includes(frame.state)) job.fail(nothingLeft())
+        else if (frame.queue !== null) job.waits(frame.queue)
+        return
+      case 'queue':
+        return job.waits(frame)
+      case 'live':
+        return job.live()
+      case 'gap':
+        return job.gap(frame.reason)
+    }
+  }
+
+  function accepted(frame: Extract<ServerFrame, { t: 'accepted' }>): void {
+    const submitted = submits.get(frame.id)
+    if (submitted === undefined) return
+    submits.delete(frame.id)
+    const { job } = submitted
+    job.accept(frame)
+    if (submitted.follow && !job.over) {
+      // Its events come from the start, also where others here read it already
+      const followed = byId.get(frame.job) ?? { id: frame.job, readers: new Map(), credit: 0, settling: false }
+      byId.set(frame.job, followed)
+      followed.readers.set(job, 0)
+      restart(followed, false)
+    } else {
+      if (submitted.follow && !byId.has(frame.job)) connection.send({ t: 'detach', job: frame.job })
+      follow(job)
+    }
+    pump()
+  }
+
+  function refused(frame: ErrorFrame, followed: Followed | undefined): void {
+    const error = SluiceError.of(frame.error, { retryable: frame.retryable, retryAfterMs: frame.retry_after_ms })
+    const { id = '' } = frame
+    const submitted = submits.get(id)
+    const cancel = cancels.get(id)
+    if (cancel !== undefined) {
+      cancels.delete(id)
+      cancel.answer.reject(error)
+    } else if (submitted !== undefined) {
+      submits.delete(id)
+      const { job } = submitted
+      if (error.code === 'draining') unsent.add(job)
+      else if (mayRetry(job, error)) later(error, () => unsent.add(job))
+      else give(job, error)
+      pump()
+    } else if (followed !== undefined) {
+      active.delete(followed)
+      if (error.retryable) later(error, () => byId.has(followed.id) && !active.has(followed) && inLine.add(followed))
+      else
+        for (const job of [...followed.readers.keys()]) {
+          job.fail(error)
+          leave(followed, job)
+        }
+      pump()
+    } else events.onError(error)
   }
 
   return {
@@ -305,33 +288,44 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
     add(job) {
       if (stopped !== null) return job.fail(stopped)
       jobs.add(job)
-      if (job.id === null) submit(job)
-      else attach(job)
-      if (socket === null && stopWaiting === null) void open()
+      if (job.id !== null) return follow(job)
+      unsent.add(job)
+      pump()
     },
     jobs: () => [...jobs],
-    credit: (job, bytes) => void (job.id !== null && send({ t: 'credit', job: job.id, bytes })),
-    cancel: (job) => ask((id) => ({ t: 'cancel', id, job: job.id! })),
+    credit(job, bytes) {
+      const followed = job.id === null ? undefined : byId.get(job.id)
+      const given = followed?.readers.get(job)
+      if (followed === undefined || given === undefined) return
+      followed.readers.set(job, given + bytes)
+      tellCredit(followed)
+    },
+    cancel(job) {
+      if (stopped !== null) return Promise.reject(stopped)
+      const id = `c${++serial}`
+      const answer = deferred<void>()
+      cancels.set(id, { job: job.id!, answer })
+      connection.send({ t: 'cancel', id, job: job.id! })
+      return answer.promise
+    },
     detach(job) {
-      if (job.id !== null) send({ t: 'detach', job: job.id })
-      drop(job)
+      // One that was not accepted yet is submitted all the same
+      const followed = job.id === null ? undefined : byId.get(job.id)
+      if (followed === undefined) return
+      leave(followed, job)
+      if (!byId.has(followed.id)) connection.send({ t: 'detach', job: followed.id })
+      pump()
     },
-    reattach: attach,
-    report: (job, ttftMs) => void (job.id !== null && send({ t: 'report', job: job.id, ttft_ms: ttftMs })),
-    nudge() {
-      if (stopWaiting === null) return
-      stopWaiting()
-      stopWaiting = null
-      void open()
+    reattach(job) {
+      const followed = job.id === null ? undefined : byId.get(job.id)
+      if (followed !== undefined && !followed.settling) attach(followed)
     },
+    report: (job, ttftMs) => void (job.id !== null && connection.send({ t: 'report', job: job.id, ttft_ms: Math.min(ttftMs, LONGEST_REPORT_MS) })),
+    nudge: () => connection.nudge(),
     close() {
-      closed = true
-      stopWaiting?.()
-      clearInterval(heartbeat)
-      const ws = socket
-      socket = null
-      welcome = null
-      ws?.close(1000)
+      connection.close()
+      stopped = new SluiceError('connection_lost', 'The connection was closed.', { retryable: true })
+      finish(stopped)
     },
   }
 }

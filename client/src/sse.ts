@@ -1,7 +1,7 @@
 /** Jobs over plain HTTP, where WebSockets are blocked: submitted by POST, read as server-sent events (PROTOCOL.md sections 4 and 5). */
 import type { EndFrame, WireEvent } from '../../src/core/frames.ts'
 import { backoffMs } from './backoff.ts'
-import { SluiceError } from './errors.ts'
+import { nothingLeft, SluiceError } from './errors.ts'
 import type { Job } from './job.ts'
 import { isPage } from './page.ts'
 import { placeOf } from './place.ts'
@@ -12,6 +12,9 @@ import type { Transport, TransportEvents } from './transport.ts'
 const SILENT_MS = 45_000
 /** Browsers open six connections to one origin; one is left for all else. */
 const STREAMS_IN_BROWSER = 5
+/** A stream whose reader takes nothing for so long makes room for another; it is read on behind its cursor. */
+const PATIENCE_MS = 2_000
+const SUBMIT_WITHIN_MS = 30_000
 
 export interface SseEvent {
   readonly id: string
@@ -49,128 +52,203 @@ export function sseParser(on: (event: SseEvent) => void): (text: string) => void
   }
 }
 
-export function createSse(session: Session, events: TransportEvents): Transport {
-  const streams = new Map<Job, AbortController>()
-  const most = isPage ? STREAMS_IN_BROWSER : Number.POSITIVE_INFINITY
-  const inLine: Array<() => void> = []
-  const wakes = new Set<() => void>()
-  let open = 0
-  let closed = false
+export interface SseOptions {
+  readonly session: Session
+  /** Bytes. */
+  readonly window: number
+  /** Event streams that are open at once. */
+  readonly streams?: number
+}
 
-  const pause = (ms: number): Promise<void> =>
+/** A job, as it is read here. */
+interface Stream {
+  readonly job: Job
+  /** Bytes that its reader would take now. */
+  room: number
+  /** Of the request that is on its way. */
+  request: AbortController
+  /** What else comes on this response is of no use: it is to be read again. */
+  stale: boolean
+}
+
+export function createSse({ session, window, streams: most = isPage ? STREAMS_IN_BROWSER : Number.POSITIVE_INFINITY }: SseOptions, events: TransportEvents): Transport {
+  const streams = new Map<Job, Stream>()
+  const inLine: Array<() => void> = []
+  /** Those that wait to try again, and those whose reader takes nothing. */
+  const resting = new Set<() => void>()
+  const parked = new Set<() => void>()
+  let open = 0
+  let stopped: SluiceError | null = null
+
+  /** Until somebody wakes all of them, at most so long. */
+  const pause = (among: Set<() => void>, ms?: number): Promise<void> =>
     new Promise((resolve) => {
       const wake = (): void => {
         clearTimeout(timer)
-        wakes.delete(wake)
+        among.delete(wake)
         resolve()
       }
-      const timer = setTimeout(wake, ms)
-      wakes.add(wake)
+      const timer = ms === undefined ? undefined : setTimeout(wake, ms)
+      among.add(wake)
     })
+  const wake = (among: Set<() => void>): void => {
+    for (const one of [...among]) one()
+  }
+  const wakeAll = (): void => {
+    wake(resting)
+    wake(parked)
+  }
 
-  async function turn<T>(work: () => Promise<T>): Promise<T> {
-    if (open >= most) await new Promise<void>((go) => inLine.push(go))
-    open++
+  async function turn(work: () => Promise<void>): Promise<void> {
+    if (open < most) open++
+    else await new Promise<void>((go) => inLine.push(go))
     try {
-      return await work()
+      await work()
     } finally {
-      open--
-      inLine.shift()?.()
+      // The place is handed on, so that nobody slips in between
+      const next = inLine.shift()
+      if (next === undefined) open--
+      else next()
     }
   }
+
+  const goesOn = ({ job }: Stream): boolean => stopped === null && (job.id === null || !job.over)
 
   /** Submits, then reads to the end, over any number of connections. */
-  async function follow(job: Job, controller: AbortController): Promise<void> {
-    for (let failures = 0; !job.over && !closed; ) {
+  async function follow(stream: Stream): Promise<void> {
+    const { job } = stream
+    for (let failures = 0; goesOn(stream); ) {
+      const before = job.cursor
       try {
-        if (job.id === null) {
-          const made = (await session.http('POST', '/v1/jobs', job.request)) as { id: string; queue: never }
-          job.accept({ job: made.id, joined: false, queue: made.queue })
+        if (job.id === null) await submit(job)
+        else {
+          while (stream.room <= 0 && goesOn(stream)) await pause(parked)
+          await turn(async () => {
+            if (goesOn(stream)) await read(stream)
+          })
         }
-        events.onState('open')
-        const before = job.cursor
-        await turn(() => read(job, controller.signal))
-        if (job.over) return
-        failures = job.cursor === before ? failures + 1 : 0
+        failures = 0
       } catch (thrown) {
-        if (job.over || closed) return
-        const error = thrown instanceof SluiceError ? thrown : new SluiceError('connection_lost', String(thrown), { retryable: true })
-        if (!error.retryable) return job.fail(error)
+        if (!goesOn(stream)) return
+        const error = SluiceError.from(thrown)
         events.onError(error)
+        if (error.status === 401) return stop(error)
+        if (!error.retryable || (job.id === null && job.request?.policy === 'reject')) return job.fail(error)
         events.onState('waiting')
-        await pause(error.retryAfterMs ?? backoffMs(failures++))
+        if (job.cursor !== before) failures = 0
+        await pause(resting, error.retryAfterMs ?? backoffMs(failures++))
       }
     }
   }
 
-  async function read(job: Job, signal: AbortSignal): Promise<void> {
-    const silence = new AbortController()
-    let timer = setTimeout(() => silence.abort(), SILENT_MS)
-    const heard = (): void => {
-      clearTimeout(timer)
-      timer = setTimeout(() => silence.abort(), SILENT_MS)
+  async function submit(job: Job): Promise<void> {
+    const response = await session.open('POST', '/v1/jobs', job.request, {}, AbortSignal.timeout(SUBMIT_WITHIN_MS))
+    const made = (await response.json()) as { id: string; queue: never }
+    job.accept({ job: made.id, joined: response.status === 200, queue: made.queue })
+  }
+
+  /** One response. Throws when it was cut. */
+  async function read(stream: Stream): Promise<void> {
+    const { job } = stream
+    const request = new AbortController()
+    stream.request = request
+    stream.stale = false
+    let silence: ReturnType<typeof setTimeout> | undefined
+    const listen = (): void => {
+      clearTimeout(silence)
+      silence = setTimeout(() => request.abort(), SILENT_MS)
     }
     try {
+      listen()
       const headers = { accept: 'text/event-stream', ...(job.cursor === null ? {} : { 'last-event-id': job.cursor }) }
-      const response = await session.open('GET', `/v1/jobs/${job.id}/events`, undefined, headers, AbortSignal.any([signal, silence.signal]))
-      if (response.status === 204 || response.body === null) {
-        job.fail(new SluiceError('already_read', 'The cursor stands at the end of this job: there is nothing more to read.'))
-        return
-      }
-      const feed = sseParser((event) => apply(job, event))
+      const response = await session.open('GET', `/v1/jobs/${job.id}/events`, undefined, headers, request.signal)
+      events.onState('open')
+      if (response.status === 204 || response.body === null) return job.fail(nothingLeft())
+      const feed = sseParser((event) => {
+        if (stream.stale) return
+        apply(stream, event)
+      })
       const decoder = new TextDecoder()
       const reader = response.body.getReader()
       for (;;) {
+        if (stream.room <= 0) {
+          clearTimeout(silence)
+          const until = performance.now() + PATIENCE_MS
+          while (stream.room <= 0 && goesOn(stream)) {
+            const leftMs = until - performance.now()
+            if (leftMs <= 0) return
+            await pause(parked, leftMs)
+          }
+          listen()
+        }
         const { done, value } = await reader.read()
-        if (done) return
-        heard()
+        if (stream.stale || job.over) return
+        if (done) throw new SluiceError('connection_lost', 'The stream ended before its job.', { retryable: true })
+        listen()
         feed(decoder.decode(value, { stream: true }))
+        if (stream.stale || job.over) return
       }
     } catch (cause) {
-      if (cause instanceof SluiceError) throw cause
+      if (stream.stale || cause instanceof SluiceError) throw SluiceError.from(cause)
       throw new SluiceError('connection_lost', 'The stream was cut.', { retryable: true, cause })
     } finally {
-      clearTimeout(timer)
+      clearTimeout(silence)
+      request.abort()
     }
+  }
+
+  function stop(error: SluiceError): void {
+    stopped = error
+    for (const { job, request } of streams.values()) {
+      job.fail(error)
+      request.abort()
+    }
+    wakeAll()
+    events.onState('closed')
   }
 
   return {
     name: 'sse',
     add(job) {
-      const controller = new AbortController()
-      streams.set(job, controller)
-      void follow(job, controller).finally(() => streams.delete(job))
+      if (stopped !== null) return job.fail(stopped)
+      const stream: Stream = { job, room: window, request: new AbortController(), stale: false }
+      streams.set(job, stream)
+      void follow(stream).finally(() => streams.delete(job))
     },
     jobs: () => [...streams.keys()],
-    credit() {}, // the connection's own back-pressure is all there is
+    credit(job, bytes) {
+      const stream = streams.get(job)
+      if (stream === undefined) return
+      const waits = stream.room <= 0
+      stream.room += bytes
+      if (waits && stream.room > 0) wake(parked)
+    },
     cancel: async (job) => void (await session.http('POST', `/v1/jobs/${job.id}/cancel`)),
     detach(job) {
-      streams.get(job)?.abort()
+      streams.get(job)?.request.abort()
+      wakeAll()
     },
     reattach(job) {
-      // The stream is read again behind the cursor
-      streams.get(job)?.abort()
-      const controller = new AbortController()
-      streams.set(job, controller)
-      void follow(job, controller)
+      const stream = streams.get(job)
+      if (stream !== undefined) stream.stale = true
     },
     report() {},
-    nudge() {
-      for (const wake of [...wakes]) wake()
-    },
+    nudge: () => wake(resting),
     close() {
-      closed = true
-      for (const controller of streams.values()) controller.abort()
-      for (const wake of [...wakes]) wake()
+      stopped = new SluiceError('connection_lost', 'The connection was closed.', { retryable: true })
+      for (const { request } of streams.values()) request.abort()
+      wakeAll()
     },
   }
 }
 
-function apply(job: Job, { id, event, data }: SseEvent): void {
+function apply(stream: Stream, { id, event, data }: SseEvent): void {
+  const { job } = stream
   const value = JSON.parse(data) as never
   if (event === 'gap') return job.gap((value as { reason: string }).reason)
   const place = placeOf(id)
   if (place === null) return
-  if (event === 'end') job.end({ ...(value as Omit<EndFrame, 'seq' | 'cursor'>), seq: place.seq, cursor: id })
-  else job.run({ seq: place.seq, cursor: id, e: [{ [event]: value } as unknown as WireEvent] }, 0)
+  if (event === 'end') return job.end({ ...(value as Omit<EndFrame, 'seq' | 'cursor'>), seq: place.seq, cursor: id })
+  stream.room -= data.length
+  job.run({ seq: place.seq, cursor: id, e: [{ [event]: value } as unknown as WireEvent] }, data.length)
 }

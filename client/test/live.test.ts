@@ -1,7 +1,11 @@
 /** The client against a real server, through a network in which things happen. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type Server, startServer } from '../../test/e2e/server.ts'
+import { startTestApp } from '../../test/front/app.ts'
 import { type ConnectOptions, connect, type Job, type JobRequest, type Sluice, type State } from '../src/index.ts'
+import { Job as Reading } from '../src/job.ts'
+import { createSession } from '../src/session.ts'
+import { createSse } from '../src/sse.ts'
 import { type Network, network } from './network.ts'
 
 let server: Server
@@ -146,6 +150,156 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
   })
 })
 
+describe.each(['websocket', 'sse'] as const)('a reader over %s', (transport) => {
+  it('that does not pull holds little, over any number of cuts, and then reads all of it', async () => {
+    const client = await open({ transport, window: 4_096 })
+    const job = client.submit(ask('Tell me. demo: tokens=1500 delay=1 ttft=1'))
+    const reader = job[Symbol.asyncIterator]()
+    await reader.next()
+    const other = client.submit(ask('Tell me. demo: tokens=10 delay=1 ttft=1'))
+    await pause(300)
+    const held = job.text.length
+    for (let i = 0; i < 3; i++) {
+      net.cut()
+      await pause(600)
+    }
+    await other.answer()
+    const whole = await result(client, job)
+    // A window; over SSE also what came with the same read of the network
+    expect(job.text.length).toBeLessThan(whole.length / 3)
+    expect(job.text.length).toBe(held)
+    for await (const _ of { [Symbol.asyncIterator]: () => reader });
+    expect(job.text).toBe(whole)
+  }, 40_000)
+
+  it('whose acceptance was lost does not make two jobs', async () => {
+    const client = await open({ transport })
+    await client.submit(ask('demo: tokens=1 delay=1 ttft=1')).answer()
+    const lane = `once-${transport}`
+    const made = async (): Promise<number> => {
+      const response = await fetch(`${server.url}/v1/jobs?lane=${lane}&limit=100`, { headers: { authorization: `Bearer ${server.key}` } })
+      return ((await response.json()) as { data: unknown[] }).data.length
+    }
+    net.muffle()
+    const jobs = Array.from({ length: 10 }, () => client.submit(ask('Tell me. demo: tokens=2 delay=1 ttft=1', { lane })))
+    for (let i = 0; i < 100 && (await made()) < 10; i++) await pause(20)
+    expect(jobs.map((job) => job.id)).toEqual(jobs.map(() => null))
+    net.cut()
+    expect(new Set((await Promise.all(jobs.map((job) => job.accepted))).map(({ joined }) => joined))).toEqual(new Set([true]))
+    await Promise.all(jobs.map((job) => job.answer()))
+    expect(await made()).toBe(10)
+  })
+
+  it('is one of several of the same job', async () => {
+    const client = await open({ transport })
+    const request = ask('Tell me. demo: tokens=60 delay=10 ttft=20', { idempotency_key: `same-${transport}` })
+    const first = client.submit(request)
+    const second = client.submit(request)
+    const { id } = await first.accepted
+    await pause(200)
+    const third = client.attach(id)
+    net.cut()
+    const fourth = client.attach(id)
+    const gone = client.attach(id)
+    gone.detach()
+    const texts = await Promise.all([first, second, third, fourth].map(async (job) => (await job.answer()).text))
+    const whole = await result(client, first)
+    expect(texts).toEqual([whole, whole, whole, whole])
+    expect((await second.accepted).id).toBe(id)
+  })
+
+  it('that leaves before it was accepted has submitted all the same', async () => {
+    const client = await open({ transport })
+    const job = client.submit(ask('demo: tokens=3 delay=1 ttft=1', { lane: `left-${transport}` }))
+    job.detach()
+    const { id } = await job.accepted
+    expect((await client.attach(id).answer()).text.length).toBeGreaterThan(0)
+  })
+
+  it('cancels over a cut', async () => {
+    const client = await open({ transport: 'websocket' })
+    const job = client.submit(ask('Tell me. demo: tokens=2000 delay=10 ttft=20'))
+    await job.accepted
+    net.cut()
+    await job.cancel()
+    await expect(job.answer()).rejects.toMatchObject({ code: 'job_canceled' })
+  })
+})
+
+it('asks for one ticket, however many jobs there are over server-sent events', async () => {
+  let tickets = 0
+  const client = await open({
+    transport: 'sse',
+    async ticket() {
+      tickets++
+      const made = await fetch(`${server.url}/v1/tickets`, { method: 'POST', headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' }, body: '{}' })
+      return ((await made.json()) as { ticket: string }).ticket
+    },
+  })
+  await Promise.all(Array.from({ length: 20 }, () => client.submit(ask('demo: tokens=2 delay=1 ttft=1')).answer()))
+  expect(tickets).toBe(1)
+})
+
+it('opens no more event streams than a browser lets it; the others wait their turn', async () => {
+  net = await network(server.url)
+  const session = createSession(net.url, server.key, undefined)
+  let open = 0
+  let most = 0
+  const counted = {
+    ...session,
+    async open(method: string, path: string, ...rest: never[]) {
+      if (method === 'GET') most = Math.max(most, ++open)
+      const response = await session.open(method, path, ...rest)
+      if (method === 'GET') void response.clone().text().finally(() => open--).catch(() => {}) // biome-ignore format: one thought
+      return response
+    },
+  }
+  const sse = createSse({ session: counted, window: 262_144, streams: 2 }, { onState() {}, onError() {} })
+  const jobs = Array.from({ length: 8 }, (_, i) => new Reading(sse, 262_144, { ...ask(`Story ${i}. demo: tokens=20 delay=5 ttft=20`), idempotency_key: `turn-${i}` }, null, null))
+  for (const job of jobs) sse.add(job)
+  const texts = await Promise.all(jobs.map(async (job) => (await job.answer()).text))
+  expect(texts.every((text) => text.length > 0)).toBe(true)
+  expect(most).toBeLessThanOrEqual(2 + 1) // the counter hears of an end a moment later
+  sse.close()
+})
+
+it('follows no more jobs at once than the server allows; the others wait their turn, also after a cut', async () => {
+  const app = await startTestApp({}, { websocket: { max_jobs: 3 } })
+  net = await network(`http://127.0.0.1:${app.port}`)
+  const client = connect({ url: net.url, key: app.key, transport: 'websocket' })
+  try {
+    const jobs = Array.from({ length: 12 }, (_, i) => client.submit(ask(`Story ${i}. demo: tokens=30 delay=5 ttft=20`)))
+    await Promise.all(jobs.map((job) => job.accepted))
+    net.cut()
+    for (const job of jobs) expect((await job.answer()).text).toBe(await result(client, job))
+  } finally {
+    client.close()
+    await app.stop()
+  }
+})
+
+it('comes back after the server was stopped and started again', async () => {
+  const states: State[] = []
+  const client = await open({ onState: (state) => states.push(state) })
+  const jobs = Array.from({ length: 5 }, (_, i) => client.submit(ask(`Story ${i}. demo: tokens=100 delay=20 ttft=20`)))
+  await Promise.all(jobs.map((job) => job.accepted))
+  await pause(300)
+  process.kill(server.pid, 'SIGTERM')
+  for (let i = 0; i < 1_000 && isAlive(server.pid); i++) await pause(20)
+  await server.crash() // it has ended; starts it on the same folder
+  const next = client.submit(ask('And now? demo: tokens=3 delay=1 ttft=1'))
+  for (const job of [...jobs, next]) expect((await job.answer()).text).toBe(await result(client, job))
+  expect(states).toEqual(expect.arrayContaining(['waiting', 'open']))
+}, 60_000)
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 it('submits fifty at once; nobody waits for another', async () => {
   const client = await open()
   const startedAt = performance.now()
@@ -155,19 +309,6 @@ it('submits fifty at once; nobody waits for another', async () => {
   expect(answers.every(({ text }) => text.length > 0)).toBe(true)
   expect(performance.now() - startedAt).toBeLessThan(50 * 350 * 0.3)
 })
-
-it('a lost acceptance does not make two jobs', async () => {
-  const client = await open()
-  await client.submit(ask('demo: tokens=1 delay=1 ttft=1')).answer()
-  const jobs = Array.from({ length: 30 }, () => {
-    const job = client.submit(ask('Tell me. demo: tokens=2 delay=1 ttft=1', { lane: 'twice' }))
-    net.cut()
-    return job
-  })
-  await Promise.all(jobs.map((job) => job.answer()))
-  const { data } = (await client.http('GET', '/v1/jobs?lane=twice&limit=100')) as { data: unknown[] }
-  expect(data.length).toBe(30)
-}, 30_000)
 
 it('what is too large for a message goes by the other door', async () => {
   const client = await open()

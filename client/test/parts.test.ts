@@ -6,7 +6,8 @@ import { backoffMs, verdictOf } from '../src/backoff.ts'
 import { SluiceError } from '../src/errors.ts'
 import { emptyMessage, fold } from '../src/fold.ts'
 import { Job, type Wire } from '../src/job.ts'
-import { advance, placeOf, START } from '../src/place.ts'
+import { createPace } from '../src/pace.ts'
+import { advance, firstOf, placeOf, START } from '../src/place.ts'
 import { type SseEvent, sseParser } from '../src/sse.ts'
 
 const chunk = (content: string): WireEvent => ({ chunk: { choices: [{ index: 0, delta: { content } }] } })
@@ -79,6 +80,11 @@ describe('what is applied', () => {
     expect((await job.answer()).text).toBe('again')
   })
 
+  it('of several readers, the one that is furthest behind says where to read from', () => {
+    const first = (...cursors: Array<string | null>): string => firstOf(cursors.map((cursor) => ({ cursor })))
+    expect([first('1-9', '1-10'), first('2-1', '1-30'), first('1-3', null), first('7', '1-2'), first()]).toEqual(['1-9', '1-30', '0', '7', '0'])
+  })
+
   it('a cursor is a place, or it is refused', () => {
     expect(placeOf('3-17')).toEqual({ cursor: '3-17', seq: 17 })
     expect([placeOf('x'), placeOf('1-'), placeOf('1-2-3'), placeOf('-1')]).toEqual([null, null, null, null])
@@ -129,14 +135,41 @@ describe('a reader', () => {
     expect((await job.answer()).text).toBe('abc')
   })
 
-  it('where there is none, the job goes on within bounds; answer() lifts them', async () => {
-    const { job, told } = follow(1_000)
-    for (let i = 0; i < 20; i++) job.run(ev(i + 1, [chunk('x')]), 1_000)
-    expect(told.credit).toBeLessThan(5_000)
-    const answer = job.answer()
-    expect(told.credit).toBeGreaterThanOrEqual(20_000)
-    job.end(done(21))
-    expect((await answer).text).toBe('x'.repeat(20))
+  it('where there is none, the job goes on; one that comes late gets all of it, in fewer events', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.constantFrom('a', ' the', '😀'), { minLength: 1, maxLength: 60 }), fc.nat(60), async (texts, comesAt) => {
+        const { job, told } = follow(1_000)
+        let seen = ''
+        let events = 0
+        const read = async (): Promise<void> => {
+          for await (const event of job) {
+            events++
+            if (event.type === 'chunk') seen += event.text
+          }
+        }
+        let reading = comesAt === 0 ? read() : null
+        for (const [i, text] of texts.entries()) {
+          if (i === comesAt) reading ??= read()
+          job.run(ev(i + 1, [chunk(text)]), 1_000)
+          if (reading === null) expect(told.credit).toBe((i + 1) * 1_000)
+        }
+        job.end(done(texts.length + 1))
+        await (reading ?? read())
+        expect([seen, job.text]).toEqual([texts.join(''), texts.join('')])
+        if (comesAt > texts.length) expect(events).toBeLessThan(8)
+      }),
+    )
+  })
+
+  it('that reads slowly is full at its window, and has room again when it has read', async () => {
+    const { job } = follow(1_000)
+    const reader = job[Symbol.asyncIterator]()
+    const first = reader.next()
+    job.run(ev(1, [chunk('a'), chunk('b'), chunk('c')]), 1_800)
+    await first
+    expect(job.full).toBe(true)
+    await reader.next()
+    expect(job.full).toBe(false)
   })
 
   it('is told why a job can not be read', async () => {
@@ -215,6 +248,30 @@ it('folds text, tool calls and fields it does not know', () => {
       { index: 1, id: 'c2', type: 'function', function: { name: 'g', arguments: '' } },
     ],
   })
+})
+
+it('a chunk that means ill changes nobody but itself', () => {
+  const message = emptyMessage()
+  for (const text of [
+    '{"__proto__":{"polluted":1}}',
+    '{"tool_calls":[{"index":0,"__proto__":{"polluted":1}}]}',
+    '{"tool_calls":[{"index":0,"constructor":{"prototype":{"polluted":1}}}]}',
+  ])
+    fold(message, { choices: [{ index: 0, delta: JSON.parse(text) }] })
+  expect([({} as Record<string, unknown>)['polluted'], message['polluted'], (Object as unknown as Record<string, unknown>)['polluted']]).toEqual([undefined, undefined, undefined])
+})
+
+it('submits are paced', async () => {
+  let ready = 0
+  const pace = createPace(() => void ready++)
+  let taken = 0
+  while (pace.take()) taken++
+  expect(taken).toBeGreaterThanOrEqual(2_000)
+  expect(taken).toBeLessThan(2_200)
+  await new Promise((wait) => setTimeout(wait, 120))
+  expect(ready).toBe(1)
+  expect(pace.take()).toBe(true)
+  pace.stop()
 })
 
 it('close codes are verdicts', () => {

@@ -1,0 +1,217 @@
+/** One WebSocket at a time: said hello to, kept alive, and opened again when it is lost (PROTOCOL.md section 6). What it carries is not its business. */
+import type { ClientFrame, Credential, HelloFrame, ServerFrame, WelcomeFrame } from '../../src/core/frames.ts'
+import { backoffMs, verdictOf } from './backoff.ts'
+import { SluiceError } from './errors.ts'
+import type { Session } from './session.ts'
+import type { TransportEvents } from './transport.ts'
+
+const SUBPROTOCOL = 'sluice.v1'
+/** From the first packet to the welcome. */
+const OPEN_WITHIN_MS = 10_000
+/** A connection that held this long clears the count of failures. */
+const HELD_MS = 5_000
+/** Upgrades that fail one after the other before it is asked whether WebSockets are to blame. */
+const TRIES_BEFORE_FALLBACK = 2
+
+export interface ConnectionOptions {
+  readonly url: string
+  readonly session: Session
+  readonly client: { readonly name: string; readonly version: string }
+  /** Asked each time that upgrades fail: true when somebody else takes over, so that this one is over. Null: stays with WebSockets, whatever happens. */
+  readonly isBlocked: (() => Promise<boolean>) | null
+}
+
+export interface ConnectionEvents {
+  /** What to say in the hello besides who we are. */
+  hello(): Pick<HelloFrame, 'window' | 'jobs'>
+  onWelcome(welcome: WelcomeFrame): void
+  /** `bytes`: the frame's size. */
+  onFrame(frame: ServerFrame, bytes: number): void
+  /** It will be opened again. `code`: of the close. */
+  onLost(code: number): void
+  /** It will not be opened again. */
+  onStop(error: SluiceError): void
+}
+
+export interface Connection {
+  /** Null while there is no connection that was greeted. */
+  readonly welcome: WelcomeFrame | null
+  /** The server is about to stop: it takes nothing new. */
+  readonly leaving: boolean
+  /** False: there is no connection. */
+  send(frame: ClientFrame): boolean
+  /** Something says that the network is back, or has changed. */
+  nudge(): void
+  close(): void
+}
+
+/** Length in UTF-8. */
+export function bytesOf(text: string): number {
+  let bytes = text.length
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (c > 0x7f) bytes += c > 0x7ff ? (c >= 0xd800 && c <= 0xdfff ? 1 : 2) : 1
+  }
+  return bytes
+}
+
+/** Opens at once, and again and again. */
+export function createConnection(options: ConnectionOptions, on: ConnectionEvents, events: TransportEvents): Connection {
+  const { session } = options
+  let socket: WebSocket | null = null
+  let welcome: WelcomeFrame | null = null
+  let failures = 0
+  let failedUpgrades = 0
+  let refusedHellos = 0
+  let heardAt = 0
+  let pingedAt: number | null = null
+  /** Said by a goaway: when to come back. */
+  let slot: readonly [number, number] | null = null
+  let stopWaiting: (() => void) | null = null
+  let heartbeat: ReturnType<typeof setInterval> | undefined
+  let closed = false
+
+  function send(frame: ClientFrame): boolean {
+    if (socket === null || welcome === null) return false
+    socket.send(JSON.stringify(frame))
+    return true
+  }
+
+  function ping(): void {
+    if (pingedAt === null && send({ t: 'ping' })) pingedAt = performance.now()
+  }
+
+  async function open(): Promise<void> {
+    stopWaiting = null
+    slot = null
+    events.onState('connecting')
+    try {
+      const auth = await session.credential()
+      if (!closed) dial(auth)
+    } catch (thrown) {
+      if (closed) return
+      const error = SluiceError.from(thrown)
+      events.onError(error)
+      if (!error.retryable) return stop(error)
+      failures++
+      again(error.retryAfterMs)
+    }
+  }
+
+  function dial(auth: Credential): void {
+    const ws = new globalThis.WebSocket(options.url, SUBPROTOCOL)
+    socket = ws
+    let openedAt: number | null = null
+    const late = setTimeout(() => lost(1006, ''), OPEN_WITHIN_MS)
+    const lost = (code: number, reason: string): void => {
+      clearTimeout(late)
+      if (socket !== ws) return
+      ws.onclose = ws.onmessage = ws.onopen = null
+      ws.close()
+      onLost(openedAt, code, reason)
+    }
+    ws.onopen = () => {
+      failedUpgrades = 0
+      openedAt = performance.now()
+      ws.send(JSON.stringify({ t: 'hello', auth, client: options.client, ...on.hello() } satisfies HelloFrame))
+    }
+    ws.onmessage = ({ data }) => {
+      if (socket !== ws || typeof data !== 'string') return
+      heardAt = performance.now()
+      pingedAt = null
+      const frame = JSON.parse(data) as ServerFrame
+      if (frame.t === 'welcome') {
+        clearTimeout(late)
+        greet(frame, lost)
+      } else if (frame.t === 'token') session.renew(frame)
+      else if (frame.t === 'goaway') slot = frame.reconnect_ms
+      else if (frame.t === 'error' && welcome === null && frame.error.code === 'invalid_request') {
+        // The hello itself was wrong, and would be again
+        const error = SluiceError.of(frame.error)
+        events.onError(error)
+        stop(error)
+      } else on.onFrame(frame, bytesOf(data))
+    }
+    ws.onerror = () => {}
+    ws.onclose = ({ code, reason }) => lost(code, reason)
+  }
+
+  function greet(frame: WelcomeFrame, lost: (code: number, reason: string) => void): void {
+    welcome = frame
+    refusedHellos = 0
+    const silentMs = frame.heartbeat_ms
+    // Timers of a page in the background run late: lost is only what was asked and did not answer
+    heartbeat = setInterval(
+      () => {
+        const now = performance.now()
+        if (pingedAt !== null && now - pingedAt >= silentMs / 2) lost(4408, 'request_timeout: No sign of life.')
+        else if (now - heardAt >= silentMs) ping()
+      },
+      Math.min(1_000, silentMs / 4),
+    )
+    events.onState('open')
+    on.onWelcome(frame)
+  }
+
+  function onLost(openedAt: number | null, code: number, reason: string): void {
+    clearInterval(heartbeat)
+    const greeted = welcome !== null
+    socket = null
+    welcome = null
+    pingedAt = null
+    failures = greeted && performance.now() - openedAt! >= HELD_MS ? 0 : failures + 1
+    const verdict = verdictOf(code)
+    const [, name = 'connection_lost', message = reason || `The connection was lost (${code}).`] = /^([a-z_]+): (.*)$/s.exec(reason) ?? []
+    const error = new SluiceError(name, message, { retryable: verdict !== 'stop' })
+    events.onError(error)
+    const refused = verdict === 'authenticate' && ((!greeted && ++refusedHellos >= 2) || !session.discard())
+    if (verdict === 'stop' || refused) return stop(refused ? new SluiceError(name, message) : error)
+    on.onLost(code)
+    if (openedAt !== null || ++failedUpgrades < TRIES_BEFORE_FALLBACK || options.isBlocked === null) return again()
+    events.onState('waiting')
+    void options.isBlocked().then((blocked) => {
+      if (!blocked) again()
+    })
+  }
+
+  function again(afterMs = slot === null ? backoffMs(failures) : slot[0] + Math.random() * (slot[1] - slot[0])): void {
+    if (closed) return
+    events.onState('waiting')
+    const timer = setTimeout(() => void open(), afterMs)
+    stopWaiting = () => clearTimeout(timer)
+  }
+
+  function stop(error: SluiceError): void {
+    close()
+    events.onState('closed')
+    on.onStop(error)
+  }
+
+  function close(): void {
+    closed = true
+    stopWaiting?.()
+    clearInterval(heartbeat)
+    const ws = socket
+    socket = null
+    welcome = null
+    ws?.close(1000)
+  }
+
+  void open()
+  return {
+    get welcome() {
+      return welcome
+    },
+    get leaving() {
+      return slot !== null
+    },
+    send,
+    nudge() {
+      if (stopWaiting !== null) {
+        stopWaiting()
+        void open()
+      } else ping()
+    },
+    close,
+  }
+}
