@@ -438,8 +438,14 @@ export interface ReaderRequest {
 /** A connection that many readers share, as they see it. Whole frames; what is written in one turn leaves in one write. */
 export interface FrameSink {
   write(frames: Bytes): void
-  /** Bytes that it takes now; 0 or less parks its readers until each is told to `resume`. */
-  room(): number
+  /** It takes nothing more now. */
+  readonly full: boolean
+  /**
+   * Bytes that may be read for this reader now, at most `most`; they count as written until they are released. 0: it is full, and the
+   * reader is told to `resume` when its turn has come: those that waited longest first.
+   */
+  claim(most: number, reader: SocketReader): number
+  release(claimed: number): void
 }
 
 /** One job's place on a shared connection. */

@@ -3,15 +3,18 @@
  * holds is a number and the renderer's state.
  */
 import { SluiceError } from '../core/errors.ts'
-import type { TokenLog } from '../core/ports.ts'
+import type { LogPage, TokenLog } from '../core/ports.ts'
 import type { Bytes, Cursor } from '../core/record.ts'
 import type { Dialect, DialectState } from './dialects/dialect.ts'
 import type { Feed, FeedReader } from './feed.ts'
 
 /** Where a reader's events go. */
 export interface Outlet {
-  /** Bytes that it takes now; 0 or less parks the reader until `resume`. */
-  room(): number
+  /** It takes nothing more now. */
+  readonly full: boolean
+  /** Bytes that may be read for it now, at most `most`; taken back with `release`. 0 parks the reader until `resume`. */
+  claim(most: number): number
+  release(claimed: number): void
   write(events: Bytes): void
   /** The last of it. `end`: the end record, where the log has come to it. */
   complete(events: Bytes, end: Bytes | null): void
@@ -83,7 +86,9 @@ export class Place implements FeedReader {
     else if (end !== null || this.state.over) this.#complete(events, end)
     else if (events !== '') {
       this.#outlet.write(events)
-      if (this.#outlet.room() <= 0) this.live = false
+      if (!this.#outlet.full) return
+      this.live = false
+      this.resume()
     }
   }
 
@@ -92,10 +97,8 @@ export class Place implements FeedReader {
     this.#catchingUp = true
     try {
       while (!this.#left && !this.live) {
-        const room = this.#outlet.room()
-        if (room <= 0) return
-        const page = await this.#log.read(this.#feed.job, this.seq, Math.min(this.#pageBytes, room))
-        if (this.#left) return
+        const page = await this.#nextPage()
+        if (page === 'full' || this.#left) return
         if (page === null) throw new SluiceError('job_gone')
         this.#feed.epoch = page.epoch
         const events = this.#render(page.firstSeq, page.records)
@@ -109,6 +112,16 @@ export class Place implements FeedReader {
       }
     } finally {
       this.#catchingUp = false
+    }
+  }
+
+  async #nextPage(): Promise<LogPage | null | 'full'> {
+    const claimed = this.#outlet.claim(this.#pageBytes)
+    if (claimed <= 0) return 'full'
+    try {
+      return await this.#log.read(this.#feed.job, this.seq, claimed)
+    } finally {
+      this.#outlet.release(claimed)
     }
   }
 

@@ -36,8 +36,16 @@ export class FollowedJob implements Outlet, SocketReader {
     }
   }
 
-  room(): number {
-    return Math.min(this.#credit, this.#request.sink.room())
+  get full(): boolean {
+    return this.#credit <= 0 || this.#request.sink.full
+  }
+
+  claim(most: number): number {
+    return this.#credit <= 0 ? 0 : this.#request.sink.claim(Math.min(most, this.#credit), this)
+  }
+
+  release(claimed: number): void {
+    this.#request.sink.release(claimed)
   }
 
   write(frames: Bytes): void {

@@ -50,10 +50,8 @@ export class SseReader implements Outlet {
     this.#openedAt = clock.monoMs()
     this.#lastWriteAt = this.#openedAt
     this.place = new Place(request.dialect === 'chat' ? chatDialect(request.job.includeUsage) : nativeDialect, feed, log, options.pageBytes, this)
-    this.#sse = new SseResponse(request.response, headers)
+    this.#sse = new SseResponse(request.response, headers, () => this.place.resume())
     request.response.on('close', () => this.#finish(false))
-    // A socket whose reader stalled: when it drains, the reader goes on from its cursor
-    request.response.socket?.on('drain', this.#onDrain)
     request.ready.then(
       () => this.#open(),
       (error) => this.fail(error),
@@ -80,9 +78,15 @@ export class SseReader implements Outlet {
     }
   }
 
-  room(): number {
-    return this.#options.maxReaderBufferBytes - this.#sse.buffered
+  get full(): boolean {
+    return this.#sse.buffered >= this.#options.maxReaderBufferBytes
   }
+
+  claim(most: number): number {
+    return Math.min(most, this.#options.maxReaderBufferBytes - this.#sse.buffered)
+  }
+
+  release(): void {}
 
   write(events: Bytes): void {
     this.#lastWriteAt = this.#clock.monoMs()
@@ -101,8 +105,6 @@ export class SseReader implements Outlet {
     else this.#sse.end(events)
     this.#finish(true)
   }
-
-  readonly #onDrain = (): void => this.place.resume()
 
   /** Each sweep: headers that waited long enough, and a sign of life. */
   beat(now: number): void {
@@ -132,7 +134,6 @@ export class SseReader implements Outlet {
     if (this.#finished) return
     this.#finished = true
     this.place.leave()
-    this.#request.response.socket?.off('drain', this.#onDrain)
     this.#left(complete)
     if (complete) this.#request.onDone()
     else this.#request.onGone()

@@ -12,9 +12,13 @@ export class SseResponse {
   #started = false
   #ended = false
 
-  constructor(response: ServerResponse, headers: Readonly<Record<string, string>>) {
+  readonly #onWritten: () => void
+
+  /** `onWritten` is called whenever the peer has taken a write. (Not the socket's "drain": that comes only where its own mark was passed.) */
+  constructor(response: ServerResponse, headers: Readonly<Record<string, string>>, onWritten: () => void) {
     this.#response = response
     this.#headers = headers
+    this.#onWritten = onWritten
   }
 
   get started(): boolean {
@@ -47,9 +51,9 @@ export class SseResponse {
     this.start()
     const socket = response.socket
     // A pipelined request has no socket before its turn: node queues for it
-    if (socket === null) response.write(events, 'latin1')
-    else if (response.chunkedEncoding) socket.write(`${events.length.toString(16)}\r\n${events}\r\n`, 'latin1')
-    else socket.write(events, 'latin1')
+    if (socket === null) response.write(events, 'latin1', this.#onWritten)
+    else if (response.chunkedEncoding) socket.write(`${events.length.toString(16)}\r\n${events}\r\n`, 'latin1', this.#onWritten)
+    else socket.write(events, 'latin1', this.#onWritten)
     if (first) socket?.uncork()
   }
 

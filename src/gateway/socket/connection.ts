@@ -44,10 +44,15 @@ export class Connection implements FrameSink {
   closing = false
   readonly openedAtMs: number
   heardAtMs: number
-  pinged = false
+  /** When it was asked for a sign of life that has not come yet; Infinity: it was not. */
+  pingedAtMs = Infinity
   /** When its session's token is to be renewed; Infinity: it has none. */
   renewAtMs = Infinity
   #out: Bytes = ''
+  /** Bytes that are being read for its readers. */
+  #claimed = 0
+  /** Readers that wait for room, the one that waited longest first. */
+  #parked: Set<SocketReader> | null = null
   #greeted = false
   #window = Infinity
   #messages: number
@@ -65,11 +70,14 @@ export class Connection implements FrameSink {
     this.#countedAtMs = this.openedAtMs
     this.#messages = hub.options.maxMessagesPerSecond * BURST_SECONDS
     ws.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary))
-    ws.on('ping', () => this.#onControl())
-    ws.on('pong', () => this.#onControl())
+    ws.on('ping', (data) => {
+      if (!this.closing && this.#counts()) ws.pong(data)
+    })
+    ws.on('pong', () => {
+      if (!this.closing) this.#counts()
+    })
     ws.on('error', () => {}) // ws closes with the code that fits
     ws.on('close', (code) => this.#onClose(code))
-    socket.on('drain', () => this.#onDrain())
   }
 
   // ---------------------------------------------------------------- to the client
@@ -85,19 +93,49 @@ export class Connection implements FrameSink {
     if (this.#out === '') return
     const out = this.#out
     this.#out = ''
-    this.#socket.write(out, 'latin1')
+    this.#socket.write(out, 'latin1', this.#onWritten)
   }
 
-  room(): number {
-    return this.#hub.deps.options.maxReaderBufferBytes - this.#socket.writableLength - this.#out.length
+  get #room(): number {
+    return this.#hub.deps.options.maxReaderBufferBytes - this.#socket.writableLength - this.#out.length - this.#claimed
+  }
+
+  get full(): boolean {
+    return this.#room <= 0
+  }
+
+  claim(most: number, reader: SocketReader): number {
+    const claimed = Math.min(most, this.#room)
+    if (claimed > 0) {
+      this.#claimed += claimed
+      return claimed
+    }
+    this.#parked ??= new Set()
+    this.#parked.add(reader)
+    return 0
+  }
+
+  release(claimed: number): void {
+    this.#claimed -= claimed
+  }
+
+  /** Not the socket's "drain": that comes only where its own mark was passed, which is not ours. */
+  readonly #onWritten = (): void => {
+    if (this.#ws.isPaused && !this.full) this.#ws.resume()
+    if (this.#parked === null) return
+    for (const reader of this.#parked) {
+      if (this.full) return
+      this.#parked.delete(reader)
+      reader.resume()
+    }
   }
 
   send(frame: ServerFrame): void {
     this.write(textFrame(toBytes(JSON.stringify(frame))))
   }
 
-  ping(): void {
-    this.pinged = true
+  ping(now: number): void {
+    this.pingedAtMs = now
     this.#ws.ping()
   }
 
@@ -145,11 +183,7 @@ export class Connection implements FrameSink {
     } catch (thrown) {
       this.#refuse(thrown, about)
     }
-    if (this.#socket.writableLength > this.#hub.deps.options.maxReaderBufferBytes * DEAF_FACTOR) this.#ws.pause()
-  }
-
-  #onControl(): void {
-    if (!this.closing) this.#counts()
+    if (this.#socket.writableLength + this.#out.length > this.#hub.deps.options.maxReaderBufferBytes * DEAF_FACTOR) this.#ws.pause()
   }
 
   /** It lives. False: it said too much, and is closed. */
@@ -157,17 +191,12 @@ export class Connection implements FrameSink {
     const now = this.#hub.deps.clock.monoMs()
     const { maxMessagesPerSecond } = this.#hub.options
     this.heardAtMs = now
-    this.pinged = false
+    this.pingedAtMs = Infinity
     this.#messages = Math.min(maxMessagesPerSecond * BURST_SECONDS, this.#messages + ((now - this.#countedAtMs) * maxMessagesPerSecond) / 1_000) - 1
     this.#countedAtMs = now
     if (this.#messages >= 0) return true
     this.close(new SluiceError('message_flood'))
     return false
-  }
-
-  #onDrain(): void {
-    if (this.#ws.isPaused) this.#ws.resume()
-    for (const { reader } of this.following.values()) reader.resume()
   }
 
   #handle(frame: ClientFrame, body: JsonBody): void {
@@ -263,6 +292,7 @@ export class Connection implements FrameSink {
     if (job === null || !owns(caller, job)) throw new SluiceError('job_not_found')
     const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
     if (page === null) throw new SluiceError('job_gone')
+    if (cursor !== null && (cursor.epoch > page.epoch || ((cursor.epoch === 0 || cursor.epoch === page.epoch) && cursor.seq > page.head))) throw new SluiceError('cursor_ahead')
     if (this.closing) return
     const known = this.following.get(id)
     if (known === undefined && this.following.size >= this.#hub.options.maxJobs) throw tooMany(this.#hub.options.maxJobs)
@@ -311,6 +341,7 @@ export class Connection implements FrameSink {
     const following = this.following.get(job)
     if (following === undefined) return
     this.following.delete(job)
+    this.#parked?.delete(following.reader)
     this.#hub.inLine.delete(following)
     following.leave(complete)
   }

@@ -66,6 +66,7 @@ export class Hub {
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
+      autoPong: false, // a ping is a message: it counts
       // A little more than allowed can still be told why it is refused
       maxPayload: this.options.maxMessageBytes * 2,
       maxFragments: MAX_FRAGMENTS,
@@ -170,9 +171,8 @@ export class Hub {
       if (now - connection.openedAtMs >= helloTimeoutMs) connection.close(new SluiceError('request_timeout', { message: 'No hello came in time.' }))
       return
     }
-    const silentMs = now - connection.heardAtMs
-    if (silentMs >= heartbeatMs * 1.5) return connection.close(new SluiceError('request_timeout', { message: 'No sign of life.' }))
-    if (silentMs >= heartbeatMs && !connection.pinged) connection.ping()
+    if (now - connection.pingedAtMs >= heartbeatMs / 2) return connection.close(new SluiceError('request_timeout', { message: 'No sign of life.' }))
+    if (now - connection.heardAtMs >= heartbeatMs && connection.pingedAtMs === Infinity) connection.ping(now)
     if (this.draining && connection.following.size === 0) return connection.close(new SluiceError('draining'))
     if (checks && !this.auth.goesOn(caller)) return connection.close(new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token'))
     if (now >= connection.renewAtMs) connection.renewToken()

@@ -1,0 +1,39 @@
+/** The protocol's suite against a server of our own, in a process of its own; or, by SLUICE_PROTOCOL_URL, against any other. */
+import { afterAll, describe } from 'vitest'
+import { type Server, startServer } from '../e2e/server.ts'
+import { describeProtocol, type Target } from './conformance.ts'
+
+const said = (name: string): string | undefined => process.env[`SLUICE_PROTOCOL_${name}`]
+const url = said('URL')
+
+const CONFIG = `
+models:
+  - { name: demo, provider: demo }
+  - { name: narrow, provider: demo, limits: { concurrent: 1 } }
+sessions: { ticket_ms: 3s }
+`
+let server: Server | undefined
+afterAll(() => server?.stop())
+
+async function reach(): Promise<Target> {
+  if (url !== undefined) {
+    const [otherTenantKey, narrowModel, embeddingModel] = [said('OTHER_KEY'), said('NARROW'), said('EMBEDDING')]
+    return {
+      url,
+      key: said('KEY') ?? '',
+      model: said('MODEL') ?? 'demo',
+      ...(otherTenantKey === undefined ? {} : { otherTenantKey }),
+      ...(narrowModel === undefined ? {} : { narrowModel }),
+      ...(embeddingModel === undefined ? {} : { embeddingModel }),
+    }
+  }
+  server = await startServer(CONFIG)
+  const made = await fetch(`${server.adminUrl}/admin/keys`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${server.adminKey}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ tenant: 'stranger' }),
+  })
+  return { url: server.url, key: server.key, otherTenantKey: ((await made.json()) as { key: string }).key, model: 'demo', narrowModel: 'narrow', embeddingModel: 'demo' }
+}
+
+describe('sluice.v1', () => describeProtocol(reach))

@@ -1,0 +1,250 @@
+/** What the protocol says of a server that stops, dies, loses power, or changes its mind about a key: that takes one of our own. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, describe, expect, it } from 'vitest'
+import { type Server, startServer } from '../e2e/server.ts'
+import { recordsOfFrames, recordsOfSse, seqOf, textOf } from './log.ts'
+import { encode, openPeer, type Peer, type Said } from './peer.ts'
+
+const DEMO = 'models:\n  - { name: demo, provider: demo }\n'
+let server: Server | undefined
+const peers = new Set<Peer>()
+afterEach(async () => {
+  for (const peer of peers) peer.drop()
+  peers.clear()
+  await server?.stop()
+  server = undefined
+})
+
+const start = async (config = ''): Promise<Server> => {
+  server = await startServer(DEMO + config)
+  return server
+}
+async function open({ url }: Server, key: string | null): Promise<Peer> {
+  const peer = await openPeer(url, key === null ? {} : { headers: { authorization: `Bearer ${key}` } })
+  peers.add(peer)
+  return peer
+}
+async function greeted(at: Server, auth: object, hello: object = {}): Promise<Peer> {
+  const peer = await open(at, null)
+  peer.say({ t: 'hello', auth, ...hello })
+  await peer.next('welcome')
+  return peer
+}
+const job = (tokens: number, delayMs: number, more: object = {}): object => ({
+  request: { model: 'demo', messages: [{ role: 'user', content: `Tell me of rivers. demo: tokens=${tokens} delay=${delayMs} ttft=1` }] },
+  ...more,
+})
+async function submit(peer: Peer, what: object): Promise<string> {
+  peer.say({ t: 'submit', id: 's', ...what })
+  return (await peer.next((frame) => frame['id'] === 's' && frame.t === 'accepted'))['job']
+}
+const past =
+  (seq: number) =>
+  (frame: Said): boolean =>
+    frame.t === 'ev' && frame['seq'] > seq
+async function call(url: string, key: string, method = 'GET', body?: object): Promise<any> {
+  const response = await fetch(url, {
+    method,
+    headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  const text = await response.text()
+  return text.startsWith('{') ? JSON.parse(text) : text
+}
+const logOf = async ({ url, key }: Server, id: string): Promise<ReturnType<typeof recordsOfSse>> => recordsOfSse(await call(`${url}/v1/jobs/${id}/events`, key))
+const lastCursor = (peer: Peer, id: string): string => peer.heard.findLast((frame) => frame.t === 'ev' && frame['job'] === id)!['cursor']
+
+describe('a stop', () => {
+  it('goaway; who follows nothing leaves, running jobs end first, nothing new is taken', async () => {
+    const at = await start('workers: { drain_ms: 10s }\n')
+    const [idle, busy] = [await open(at, at.key), await open(at, at.key)]
+    const id = await submit(busy, job(120, 20))
+    await busy.next(past(5))
+    process.kill(at.pid, 'SIGTERM')
+    const goaway = await busy.next('goaway')
+    expect(goaway).toEqual({ t: 'goaway', reason: 'draining', by_ms: expect.any(Number), reconnect_ms: [expect.any(Number), expect.any(Number)] })
+    expect(goaway['by_ms']).toBeGreaterThanOrEqual(10_000)
+    const [from, to] = goaway['reconnect_ms']
+    expect(from).toBeGreaterThanOrEqual(0)
+    expect(to).toBeGreaterThan(from)
+    busy.say({ t: 'submit', id: 'late', ...job(1, 1) })
+    expect(await busy.next((frame) => frame['id'] === 'late')).toMatchObject({ t: 'error', error: { code: 'draining' }, retryable: true })
+    await idle.next('goaway')
+    expect(await idle.closed()).toEqual({ code: 1012, reason: expect.stringContaining('draining') })
+    expect(busy.heard.some((frame) => frame.t === 'end')).toBe(false)
+    expect(await busy.next('end')).toMatchObject({ job: id, state: 'done' })
+    expect((await busy.closed()).code).toBe(1012)
+    expect(textOf(recordsOfFrames(busy.heard, id))).not.toBe('')
+  })
+
+  it('what does not end in time goes on after the start, for a reader that comes back', async () => {
+    const at = await start('workers: { drain_ms: 500ms }\n')
+    const before = await open(at, at.key)
+    const id = await submit(before, job(150, 20))
+    await before.next(past(10))
+    process.kill(at.pid, 'SIGTERM')
+    const { by_ms: byMs } = await before.next('goaway')
+    const from = performance.now()
+    expect((await before.closed()).code).toBe(1012)
+    expect(performance.now() - from).toBeLessThan(byMs + 1_000)
+    await at.crash()
+    const cursor = lastCursor(before, id)
+    const after = await greeted(at, { key: at.key }, { jobs: [{ job: id, cursor }] })
+    await after.next('end', 15_000)
+    expect([...recordsOfFrames(before.heard, id), ...recordsOfFrames(after.heard, id, seqOf(cursor))]).toEqual(await logOf(at, id))
+  })
+})
+
+describe('a death', () => {
+  it('after a kill -9 every job goes on where its reader was; the page comes back with its token', async () => {
+    const at = await start()
+    const { ticket } = await call(`${at.url}/v1/tickets`, at.key, 'POST', { user: 'ann' })
+    const before = await open(at, null)
+    before.say({ t: 'hello', auth: { ticket } })
+    const { token } = await before.next('token')
+    const ids = [await submit(before, job(150, 15)), await submit(before, job(150, 15)), await submit(before, job(150, 15))]
+    for (const id of ids) await before.next((frame) => frame['job'] === id && past(10)(frame))
+    await at.crash()
+    expect((await before.closed()).code).toBe(1006)
+    const jobs = ids.map((id) => ({ job: id, cursor: lastCursor(before, id) }))
+    const after = await greeted(at, { token }, { jobs })
+    for (const id of ids) await after.next((frame) => frame.t === 'end' && frame['job'] === id, 15_000)
+    expect(after.heard.some((frame) => frame.t === 'gap')).toBe(false)
+    for (const { job: id, cursor } of jobs) {
+      const records = [...recordsOfFrames(before.heard, id), ...recordsOfFrames(after.heard, id, seqOf(cursor))]
+      expect(records).toEqual(await logOf(at, id))
+      expect(records.at(-1)!.data).toMatchObject({ state: 'done' })
+      expect(records.filter((record) => record.kind === 'attempt').map((record) => (record.data as { mode: string }).mode)).toEqual(['first', 'continue'])
+    }
+  })
+
+  it('a submit that got no accepted is sent again, and is the same job', async () => {
+    const at = await start()
+    const wanted = job(20, 10, { idempotency_key: 'sent-again' })
+    const before = await open(at, at.key)
+    before.write(encode(JSON.stringify({ t: 'submit', id: 's', ...wanted })))
+    // Its frame arrives, or not; it is stored, or not: whichever, there is one job in the end
+    await sleep(5)
+    await at.crash()
+    const after = await open(at, at.key)
+    const id = await submit(after, wanted)
+    await after.next('end', 15_000)
+    const { data } = await call(`${at.url}/v1/jobs`, at.key)
+    expect(data.map((each: { id: string }) => each.id)).toEqual([id])
+  })
+
+  it('after a power loss an old cursor gets gap, and everything from the start', async () => {
+    const at = await start('boot_id: one\n')
+    const before = await open(at, at.key)
+    const id = await submit(before, job(150, 15))
+    await before.next(past(10))
+    const cursor = lastCursor(before, id)
+    writeFileSync(join(at.dir, 'sluice.yaml'), `${DEMO}boot_id: two\n`)
+    await at.crash()
+    const after = await greeted(at, { key: at.key }, { jobs: [{ job: id, cursor }] })
+    await after.next('end', 15_000)
+    const about = after.heard.filter((frame) => frame['job'] === id && frame.t !== 'queue')
+    expect(about.slice(0, 2)).toEqual([expect.objectContaining({ t: 'attached', job: id }), { t: 'gap', job: id, reason: 'epoch_changed' }])
+    expect(about.filter((frame) => frame.t === 'gap')).toHaveLength(1)
+    const records = recordsOfFrames(after.heard, id)
+    expect(records).toEqual(await logOf(at, id))
+    expect(records[0].cursor).not.toBe('1-1')
+    expect(seqOf(records[0].cursor)).toBe(1)
+  })
+})
+
+describe('who is let in', () => {
+  it('a token is sent again before it expires, and the session is over when its time is', async () => {
+    const at = await start('sessions: { token_ms: 4s }\n')
+    const { ticket } = await call(`${at.url}/v1/tickets`, at.key, 'POST', { session_ms: 9_000 })
+    const from = performance.now()
+    const peer = await open(at, null)
+    peer.say({ t: 'hello', auth: { ticket } })
+    const first = await peer.next('token')
+    expect(first['expires_in_ms']).toBeLessThanOrEqual(4_000)
+    const second = await peer.next('token', 4_000)
+    expect(second['token']).not.toBe(first['token'])
+    await greeted(at, { token: second['token'] })
+    // Looked after every few seconds
+    expect(await peer.closed(16_000)).toEqual({ code: 4401, reason: expect.stringContaining('invalid_token') })
+    expect(performance.now() - from).toBeGreaterThan(8_900)
+  })
+
+  it('a revoked key: its connections and those of its tickets are closed, and no others', async () => {
+    const at = await start()
+    const made = await call(`${at.adminUrl}/admin/keys`, at.adminKey, 'POST', { tenant: 'default' })
+    const { ticket } = await call(`${at.url}/v1/tickets`, made.key, 'POST', {})
+    const [byKey, byTicket, other] = [await open(at, made.key), await greeted(at, { ticket }), await open(at, at.key)]
+    await call(`${at.adminUrl}/admin/keys/${made.id}`, at.adminKey, 'DELETE')
+    expect((await byKey.closed(12_000)).code).toBe(4401)
+    expect((await byTicket.closed(12_000)).code).toBe(4401)
+    await other.settled()
+  })
+})
+
+describe('what a connection leaves behind', () => {
+  it('on_disconnect: cancel: after the grace, unless its reader comes back', async () => {
+    const at = await start('http: { disconnect_grace_ms: 700ms }\n')
+    const peer = await open(at, at.key)
+    const left = await submit(peer, job(2_000, 20, { on_disconnect: 'cancel' }))
+    const kept = await submit(peer, job(100, 20, { on_disconnect: 'cancel' }))
+    const plain = await submit(peer, job(100, 20))
+    await peer.next((frame) => frame['job'] === kept && past(3)(frame))
+    peer.drop()
+    const back = await greeted(at, { key: at.key }, { jobs: [{ job: kept }] })
+    expect(await back.next('end')).toMatchObject({ job: kept, state: 'done' })
+    const states = await Promise.all([left, plain].map(async (id) => (await call(`${at.url}/v1/jobs/${id}?wait_ms=5000`, at.key)).state))
+    expect(states).toEqual(['canceled', 'done'])
+  })
+
+  it('what users saw is in the operator’s numbers', async () => {
+    const at = await start()
+    const peer = await open(at, at.key)
+    const id = await submit(peer, job(50, 10))
+    await peer.next('ev')
+    peer.say({ t: 'report', job: id, ttft_ms: 321 })
+    await peer.settled()
+    expect(await call(`${at.adminUrl}/admin/stats`, at.adminKey)).toMatchObject({ sockets: 1, followed_jobs: 1, seen_ttft_p50_ms: 321, seen_ttft_p99_ms: 321 })
+  })
+
+  it('who sends and never reads is not read from either, and goes on when it reads again', { timeout: 60_000 }, async () => {
+    const [BLOCKS, BLOCK] = [600, 100]
+    const at = await start('http: { max_reader_buffer_bytes: 64KiB }\nwebsocket: { max_messages_per_second: 10_000_000 }\n')
+    const peer = await open(at, at.key)
+    const bad = encode(JSON.stringify({ t: 'attahc', id: 'x'.repeat(128) }).padEnd(500), { mask: new Uint8Array(4) })
+    const block = Buffer.concat(Array.from({ length: BLOCK }, () => bad))
+    peer.socket.pause()
+    for (let i = 0; i < BLOCKS; i++) peer.write(block)
+    await sleep(2_000)
+    const left = peer.socket.writableLength
+    expect(left).toBeGreaterThan(0)
+    await sleep(500)
+    expect(peer.socket.writableLength).toBe(left)
+    // Its server does not wait for it
+    await (await open(at, at.key)).settled()
+    peer.socket.resume()
+    peer.say({ t: 'ping' })
+    await peer.next('pong', 30_000)
+    expect(peer.heard.filter((frame) => frame.t === 'error').length).toBe(BLOCKS * BLOCK)
+  })
+
+  it('who follows and never reads holds up nobody, and has all in the end', { timeout: 60_000 }, async () => {
+    const at = await start('http: { max_reader_buffer_bytes: 64KiB }\n')
+    const writer = await open(at, at.key)
+    const ids: string[] = []
+    for (let i = 0; i < 12; i++) ids.push(await submit(writer, job(4_000, 1, { follow: false })))
+    const deaf = await open(at, at.key)
+    deaf.socket.pause()
+    for (const id of ids) deaf.say({ t: 'attach', job: id })
+    // Some 12 MB, while they are written
+    for (const id of ids) expect((await call(`${at.url}/v1/jobs/${id}?wait_ms=30000`, at.key)).state).toBe('done')
+    const quick = await submit(writer, job(5, 1))
+    await writer.next('end')
+    expect(recordsOfFrames(writer.heard, quick)).toEqual(await logOf(at, quick))
+    deaf.socket.resume()
+    for (let i = 0; i < ids.length; i++) await deaf.next('end', 15_000)
+    for (const id of ids) expect(recordsOfFrames(deaf.heard, id)).toEqual(await logOf(at, id))
+  })
+})
