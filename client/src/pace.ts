@@ -1,6 +1,6 @@
 /** How fast a client submits: well below what a server takes for a flood of messages (PROTOCOL.md section 6, 1008). */
-const BURST = 2_000
-const PER_SECOND = 500
+const BURST_SECONDS = 2
+const SHARE = 0.5
 
 export interface Pace {
   /** False: not now; `onReady` is called when there is room again. */
@@ -8,14 +8,15 @@ export interface Pace {
   stop(): void
 }
 
-export function createPace(onReady: () => void): Pace {
-  let left = BURST
+/** `perSecond`: messages that the server takes. */
+export function createPace(perSecond: () => number, onReady: () => void): Pace {
+  let left = Number.POSITIVE_INFINITY
   let countedAt = performance.now()
   let timer: ReturnType<typeof setTimeout> | undefined
   return {
     take() {
       const now = performance.now()
-      left = Math.min(BURST, left + ((now - countedAt) * PER_SECOND) / 1_000)
+      left = Math.min(BURST_SECONDS * perSecond(), left + ((now - countedAt) * perSecond() * SHARE) / 1_000)
       countedAt = now
       if (left >= 1) {
         left--

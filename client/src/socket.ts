@@ -44,13 +44,16 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
   const submits = new Map<string, { readonly job: Job; readonly follow: boolean }>()
   /** Asked for until they are answered, by frame id. */
   const cancels = new Map<string, { readonly job: string; readonly answer: Deferred<void> }>()
-  const pace = createPace(() => pump())
   let serial = 0
   let resumed = FIRST_RESUMED
   /** Why no connection is tried any more. */
   let stopped: SluiceError | null = null
 
   const connection = createConnection(options, { hello, onWelcome, onFrame, onLost, onStop }, events)
+  const pace = createPace(
+    () => connection.welcome?.max_messages_per_second ?? 0,
+    () => pump(),
+  )
 
   // ---------------------------------------------------------------- connections
 

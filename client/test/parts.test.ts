@@ -263,7 +263,10 @@ it('a chunk that means ill changes nobody but itself', () => {
 
 it('submits are paced', async () => {
   let ready = 0
-  const pace = createPace(() => void ready++)
+  const pace = createPace(
+    () => 1_000,
+    () => void ready++,
+  )
   let taken = 0
   while (pace.take()) taken++
   expect(taken).toBeGreaterThanOrEqual(2_000)

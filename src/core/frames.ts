@@ -104,6 +104,8 @@ export interface WelcomeFrame {
   readonly max_message_bytes: number
   /** Jobs that one connection may follow at once. */
   readonly max_jobs: number
+  /** A client that sends more for long is closed (1008); a burst may be five times as many. */
+  readonly max_messages_per_second: number
 }
 
 /** Stands for the ticket from now on: for the next hello, or as a Bearer over HTTP. Sent after `welcome` and renewed while the connection lives. */

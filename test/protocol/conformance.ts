@@ -205,6 +205,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
         heartbeat_ms: expect.any(Number),
         max_message_bytes: expect.any(Number),
         max_jobs: expect.any(Number),
+        max_messages_per_second: expect.any(Number),
       })
       await isQuiet(peer)
     })

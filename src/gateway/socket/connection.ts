@@ -253,7 +253,8 @@ export class Connection implements FrameSink {
     }
     const caller = this.caller
     this.#window = frame.window ?? Infinity
-    this.send({ t: 'welcome', conn: this.id, heartbeat_ms: options.heartbeatMs, max_message_bytes: options.maxMessageBytes, max_jobs: options.maxJobs })
+    const { heartbeatMs, maxMessageBytes, maxJobs, maxMessagesPerSecond } = options
+    this.send({ t: 'welcome', conn: this.id, heartbeat_ms: heartbeatMs, max_message_bytes: maxMessageBytes, max_jobs: maxJobs, max_messages_per_second: maxMessagesPerSecond })
     if (caller.session !== null) this.renewToken()
     for (const { job, cursor } of frame.jobs ?? []) this.#attempt({ job }, () => this.#attach(job, cursor ?? undefined, undefined, caller))
   }
