@@ -71,7 +71,7 @@ process.stderr.write(
 )
 process.exitCode = good.length === names.length ? 0 : 1
 
-/** The fields, where the model kept to JSON; else what it said. (The demo model never does.) */
+/** The fields, where the model kept to JSON; else what it said. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)

@@ -115,17 +115,24 @@ it('code-review goes on while ten commits are reviewed', async () => {
 const python = [process.env['SLUICE_TEST_PYTHON'], 'python3'].find((name) => name && spawnSync(name, ['-c', 'import websockets']).status === 0)
 describe.skipIf(python === undefined)('python', () => {
   it('speaks the wire in a few lines: two turns of a conversation, over a cut', async () => {
-    const { code, out, err } = await run(python!, [join('examples', 'python', 'chat.py'), 'Tell me of rivers. demo: tokens=40 delay=20 ttft=20', 'And of the sea? demo: tokens=10 delay=5 ttft=5'], {
-      SLUICE_EXAMPLE_CUT: '1',
-    })
+    const { code, out, err } = await run(
+      python!,
+      [join('examples', 'python', 'chat.py'), 'Tell me of rivers. demo: tokens=40 delay=20 ttft=20', 'And of the sea? demo: tokens=10 delay=5 ttft=5'],
+      {
+        SLUICE_EXAMPLE_CUT: '1',
+      },
+    )
     expect(code, err).toBe(0)
-    const list = (await (await fetch(`${server.url}/v1/jobs?limit=2`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as { data: Array<{ id: string; conversation: string }> }
+    const list = (await (await fetch(`${server.url}/v1/jobs?limit=2`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as {
+      data: Array<{ id: string; conversation: string }>
+    }
     expect(list.data[0].conversation).toBe(list.data[1].conversation)
     for (const { id } of list.data) {
-      const result = (await (await fetch(`${server.url}/v1/jobs/${id}/result`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as { choices: Array<{ message: { content: string } }> }
+      const result = (await (await fetch(`${server.url}/v1/jobs/${id}/result`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as {
+        choices: Array<{ message: { content: string } }>
+      }
       expect(out).toContain(result.choices[0].message.content)
     }
     expect(err).toContain('cut; going on')
   })
 })
-
