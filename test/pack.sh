@@ -10,9 +10,11 @@ trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EX
 
 cd "$repo"
 tarball=$(npm pack --silent --pack-destination "$work" | tail -n 1)
+client=$(npm pack --silent --workspace client --pack-destination "$work" | tail -n 1)
 mkdir "$work/app" && cd "$work/app"
 npm init -y >/dev/null
-npm install --silent --no-audit --no-fund "$work/$tarball"
+npm pkg set type=module
+npm install --silent --no-audit --no-fund "$work/$tarball" "$work/$client"
 export PATH="$repo/node_modules/node/bin:$PATH"
 echo "$tarball: $(du -h "$work/$tarball" | cut -f1), $(find node_modules/sluice -type f | wc -l) files, with its dependencies $(du -sh node_modules | cut -f1)"
 
@@ -31,6 +33,23 @@ case "$answer" in
   *'data: [DONE]'*) echo "it streams: $(grep -c '^data:' <<<"$answer") events" ;;
   *) cat "$work/out"; echo "no whole answer: $answer"; exit 1 ;;
 esac
+cat >follow.mjs <<'END'
+import { connect } from '@sluice/client'
+const sluice = connect({ url: `http://127.0.0.1:${process.env.SLUICE_PORT}`, key: process.env.SLUICE_KEY })
+const { text, usage } = await sluice.submit({ request: { model: 'demo', max_tokens: 8, messages: [{ role: 'user', content: 'Hello' }] } }).answer()
+console.log(`the client follows over ${sluice.transport}: ${usage.completion_tokens} tokens, "${text}"`)
+sluice.close()
+END
+node follow.mjs
+cat >follow.ts <<'END'
+import { connect, type JobEvent, SluiceError } from '@sluice/client'
+const seen: JobEvent[] = []
+for await (const event of connect({ url: '', key: '' }).submit({ request: { model: 'demo' } })) seen.push(event)
+export const last: number | null = seen[0]?.type === 'end' ? seen[0].seen.ttftMs : null
+export const refused = (error: unknown): boolean => error instanceof SluiceError && !error.retryable
+END
+"$repo/node_modules/.bin/tsc" --noEmit --strict --target es2024 --module nodenext --types '' --lib esnext follow.ts
+echo 'its types are whole'
 npx --no-install sluice keys list
 npx --no-install sluice jobs list
 npx --no-install sluice doctor --quiet

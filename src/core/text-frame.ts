@@ -10,3 +10,6 @@ export function textFrame(payload: Bytes): Bytes {
   if (n < 65_536) return String.fromCharCode(TEXT, 126, n >> 8, n & 255) + payload
   return String.fromCharCode(TEXT, 127, 0, 0, 0, 0, n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255) + payload
 }
+
+/** Bytes of the text in a frame of that many bytes. */
+export const textBytesOf = (frameBytes: number): number => frameBytes - (frameBytes < 128 ? 2 : frameBytes < 65_540 ? 4 : 10)

@@ -2,6 +2,7 @@
 import { SluiceError } from '../core/errors.ts'
 import type { SocketReader, SocketReaderRequest, TokenLog } from '../core/ports.ts'
 import type { Bytes } from '../core/record.ts'
+import { textBytesOf } from '../core/text-frame.ts'
 import { gapFrame, liveFrame, socketDialect } from './dialects/socket.ts'
 import type { Feed } from './feed.ts'
 import { type Outlet, Place } from './place.ts'
@@ -50,7 +51,8 @@ export class FollowedJob implements Outlet, SocketReader {
 
   write(frames: Bytes): void {
     this.started = true
-    this.#credit -= frames.length
+    // One `ev`: what a client can count is its text
+    this.#credit -= textBytesOf(frames.length)
     this.#request.sink.write(frames)
   }
 

@@ -296,7 +296,10 @@ export class Connection implements FrameSink {
     if (cursor !== null && (cursor.epoch > page.epoch || ((cursor.epoch === 0 || cursor.epoch === page.epoch) && cursor.seq > page.head))) throw new SluiceError('cursor_ahead')
     if (this.closing) return
     const known = this.following.get(id)
-    if (known === undefined && this.following.size >= this.#hub.options.maxJobs) throw tooMany(this.#hub.options.maxJobs)
+    if (known === undefined) {
+      if (this.following.size >= this.#hub.options.maxJobs) throw tooMany(this.#hub.options.maxJobs)
+      if (this.#hub.attendance.readers(id) >= this.#hub.deps.options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
+    }
     const place = queue.place(id)
     this.send({ t: 'attached', ...(answers === undefined ? {} : { id: answers }), job: id, state: job.state, cursor: `${page.epoch}-${page.head}`, queue: placeView(place) })
     if (known !== undefined && cursor === null) return
