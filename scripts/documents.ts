@@ -14,11 +14,13 @@ export function checkDocuments(root: string): string[] {
   const scriptsOf = (path: string): Readonly<Record<string, string>> =>
     (JSON.parse(readFileSync(join(root, path), 'utf8')) as { readonly scripts: Readonly<Record<string, string>> }).scripts
   const scripts = { ...scriptsOf('package.json'), ...scriptsOf('client/package.json') }
-  const sources = globSync('{src,scripts,client/src}/**/*.ts', { cwd: root }).map((path) => readFileSync(join(root, path), 'utf8'))
+  const sources = globSync(['{src,scripts,client/src,examples}/**/*.ts', 'examples/**/*.py'], { cwd: root }).map((path) => readFileSync(join(root, path), 'utf8'))
   const words = new Set(sources.flatMap((text) => text.match(/[A-Za-z_][A-Za-z0-9_]*/g) ?? []))
   const flags = new Set([
     ...VALUES.map(flagName),
-    ...sources.flatMap((text) => [...text.matchAll(/^ {4}'?([a-z-]+)'?: \{(?: value: '[^']*',)? help:|--([a-z-]+)/gm)].flatMap((m) => m[1] ?? m[2] ?? [])),
+    ...sources.flatMap((text) =>
+      [...text.matchAll(/^ {4}'?([a-z-]+)'?: \{(?: value: '[^']*',)? help:|--([a-z-]+)|\b([a-z-]+): \{ type: '/gm)].flatMap((m) => m[1] ?? m[2] ?? m[3] ?? []),
+    ),
   ])
   const paths = new Set(
     LEAVES.flatMap((leaf) => [leaf, ...leaf.members.map((m) => ({ path: [...leaf.path, ...m.path] }))]).flatMap(({ path }) => path.map((_, i) => path.slice(0, i + 1).join('.'))),
