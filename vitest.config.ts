@@ -9,6 +9,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['@sluice/source'] } },
   test: {
     include: ['src/**/*.test.ts', 'client/**/*.test.ts', 'test/**/*.test.ts'],
+    // Most of them wait for something, and not for a core
+    maxWorkers: 4,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     reporters: ['default', skipped, ...(report ? [['json', { outputFile: report }] as const] : [])],

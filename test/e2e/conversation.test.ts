@@ -23,10 +23,9 @@ const get = async (path: string): Promise<any> => (await fetch(`${server.url}${p
 const say = (conversation: string, content: string) => ({ conversation, request: { model: 'mock-n8-d5-f20', messages: [{ role: 'user', content }] } })
 
 it('answers in order, each prompt with all that was said before', async () => {
-  // Five messages at once, none waits for an answer; a second conversation in between
-  const jobs = await Promise.all(
-    ['one', 'two', 'three', 'four', 'five'].map((text, i) => new Promise<any>((done) => setTimeout(() => done(post('/v1/jobs', say('chat-a', text))), i * 3))),
-  )
+  // Five messages, each acknowledged before the next is sent (else their order is the network's), none waits for an answer
+  const jobs: any[] = []
+  for (const text of ['one', 'two', 'three', 'four', 'five']) jobs.push(await post('/v1/jobs', say('chat-a', text)))
   const other = await post('/v1/jobs', say('chat-b', 'elsewhere'))
   for (const job of [...jobs, other]) expect(job.state).toMatch(/queued|waiting|leased|done/)
   const last = await get(`/v1/jobs/${jobs[4].id}/result?wait_ms=10000`)
