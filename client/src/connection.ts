@@ -161,7 +161,8 @@ export function createConnection(options: ConnectionOptions, on: ConnectionEvent
     pingedAt = null
     failures = greeted && performance.now() - openedAt! >= HELD_MS ? 0 : failures + 1
     const verdict = verdictOf(code)
-    const [, name = 'connection_lost', message = reason || `The connection was lost (${code}).`] = /^([a-z_]+): (.*)$/s.exec(reason) ?? []
+    const lost = openedAt === null ? `${options.url} can't be reached.` : `The connection was lost (${code}).`
+    const [, name = 'connection_lost', message = reason || lost] = /^([a-z_]+): (.*)$/s.exec(reason) ?? []
     const error = new SluiceError(name, message, { retryable: verdict !== 'stop' })
     events.onError(error)
     const refused = verdict === 'authenticate' && ((!greeted && ++refusedHellos >= 2) || !session.discard())
