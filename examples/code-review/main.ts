@@ -24,7 +24,8 @@ const sluice = connect({
     wasOpen ||= state === 'open'
   },
   onError(error) {
-    if (!wasOpen) fail(error.message)
+    // Later, a lost connection comes back by itself
+    if (!wasOpen) fail(error.code === 'connection_lost' ? `${SLUICE_URL} can't be reached; is Sluice started there?` : error.message)
   },
 })
 

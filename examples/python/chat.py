@@ -10,51 +10,51 @@ CUT = os.environ.get("SLUICE_EXAMPLE_CUT")  # lose the connection once, to see t
 
 
 async def chat(messages):
-    conversation = f"python-{uuid.uuid4()}"
+    jobs, greeted, cut, conversation = {}, False, bool(CUT), f"python-{uuid.uuid4()}"  # jobs by id, in the order of their messages
     # What is sent again after a cut must be the same: so the keys are made once
-    submits = [{"t": "submit", "id": str(n), "conversation": conversation, "idempotency_key": str(uuid.uuid4()),
-                "request": {"model": os.environ.get("SLUICE_MODEL", "demo"), "messages": [{"role": "user", "content": text}]}}
-               for n, text in enumerate(messages)]
-    jobs, cut = {}, bool(CUT)  # jobs in the order of their messages: id -> what is known of it
+    submits = [{"t": "submit", "id": str(n), "conversation": conversation, "idempotency_key": str(uuid.uuid4()), "request": {
+        "model": os.environ.get("SLUICE_MODEL", "demo"), "messages": [{"role": "user", "content": text}]}} for n, text in enumerate(messages)]
 
-    def show():  # the first that has not been shown whole; frames of several jobs come in any order
+    def show():  # up to the first that has not been shown whole; frames of several jobs come in any order
         for job in jobs.values():
-            print(job["text"][job["shown"]:], end="", flush=True)
-            job["shown"] = len(job["text"])
-            if job["end"] is None:
-                return
+            print(job["text"][job["shown"]:], end="" if job["end"] is None or job["told"] else f"\n-- {job['end']}\n", flush=True)
+            job.update(shown=len(job["text"]), told=job["end"] is not None)
             if not job["told"]:
-                print(f"\n-- {job['end']['state']}, {(job['end'].get('timing') or {}).get('total_ms')} ms")
-                job["told"] = True
+                return
 
-    while len(jobs) < len(submits) or any(job["end"] is None for job in jobs.values()):
+    while len(jobs) < len(submits) or not all(job["end"] for job in jobs.values()):
         try:
             async with websockets.connect(URL, subprotocols=["sluice.v1"], max_size=None) as socket:
-                known = [{"job": i, **({"cursor": job["cursor"]} if job["cursor"] else {})} for i, job in jobs.items() if job["end"] is None]
-                await socket.send(json.dumps({"t": "hello", "auth": {"key": KEY}, "jobs": known}))
-                for submit in submits[len(jobs):]:  # those without an answer; the second waits for the first in its conversation
-                    await socket.send(json.dumps(submit))
+                known = [{"job": id, "cursor": job["cursor"]} if job["cursor"] else {"job": id} for id, job in jobs.items() if not job["end"]]
+                for frame in [{"t": "hello", "auth": {"key": KEY}, "jobs": known}, *submits[len(jobs):]]:
+                    await socket.send(json.dumps(frame))
                 async for text in socket:
                     frame = json.loads(text)
-                    job = jobs.get(frame.get("job"))
-                    if frame["t"] == "accepted":
+                    job, kind = jobs.get(frame.get("job")), frame["t"]
+                    greeted = greeted or kind == "welcome"
+                    if kind == "accepted":
                         jobs[frame["job"]] = {"cursor": None, "text": "", "shown": 0, "end": None, "told": False}
-                    elif frame["t"] == "ev":
-                        for choice in (c for event in frame["e"] for c in event.get("chunk", {}).get("choices", [])):
-                            job["text"] += choice["delta"].get("content") or ""
+                    elif kind == "ev":
                         job["cursor"] = frame["cursor"]
-                    elif frame["t"] == "end":
-                        job["end"] = frame
-                    elif frame["t"] == "error":
+                        for event in frame["e"]:
+                            if "reset" in event:  # what was shown is withdrawn
+                                job.update(text="\n-- anew\n", shown=0)
+                            job["text"] += "".join(c["delta"].get("content") or "" for c in event.get("chunk", {}).get("choices", []))
+                    elif kind == "gap":
+                        job.update(text="\n-- anew\n", shown=0)
+                    elif kind == "end":
+                        job["end"] = frame["state"]
+                    elif kind == "error":
                         sys.exit(frame["error"]["message"])
                     show()
-                    if cut and frame["t"] == "ev" and frame["seq"] > 15:
-                        cut = print("(cut; going on)", file=sys.stderr)
+                    if (cut and kind == "ev" and frame["seq"] > 15) or (len(jobs) == len(submits) and all(job["end"] for job in jobs.values())):
+                        cut = cut and print("(cut; going on)", file=sys.stderr)
                         break
-                    if len(jobs) == len(submits) and all(job["end"] for job in jobs.values()):
-                        return
-        except (OSError, websockets.exceptions.WebSocketException):
-            await asyncio.sleep(random.uniform(0.1, 1))  # and come back, behind the cursors
+        except (OSError, websockets.WebSocketException) as error:
+            closed = getattr(error, "rcvd", None)  # its code says whether to come back
+            if not greeted or (closed and closed.code in (1002, 1007, 1008, 1009, 4400, 4401, 4403, 4404)):
+                sys.exit(closed.reason if closed else f"{URL} can't be reached: {error}")
+            await asyncio.sleep(random.uniform(0.1, 1))
 
 
 asyncio.run(chat(sys.argv[1:] or ["Tell me of rivers.", "And of the sea?"]))

@@ -135,7 +135,7 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
       await page.click('#cut')
       await page.evaluate('window.lost')
       if (cut === 3) {
-        await page.waitForFunction("document.querySelector('#status').textContent === 'Offline'")
+        await page.waitForSelector('#status:text-is("Offline")')
         await say(page, 2, 'And of salt? demo: tokens=20 delay=5')
         await until(page, 2, (shown) => shown[1]?.note === 'Sending…')
         await context.setOffline(false)
@@ -161,6 +161,8 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
       expect(other.map(({ question }) => question.split('?')[0])).toEqual(['Tell me of bread. demo: tokens=150 delay=30 ttft=50', 'And of salt', 'And of honey'])
       expect(other.map(({ answer }) => answer)).toEqual(await kept(tab, 2))
     }
+    await say(second, 1, 'Thank you. demo: tokens=10 delay=5')
+    expect((await until(page, 1, allDone(4))).map(({ answer }) => answer)).toEqual(await kept(page, 1))
   }, 90_000)
 
   it('stops an answer, and one that waits; the next goes on, and a reload shows the same', async () => {
@@ -170,9 +172,9 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await say(page, 1, 'Never mind this one.')
     await say(page, 1, 'Shortly. demo: tokens=10 delay=5')
     await until(page, 1, isTelling(0))
-    await page.locator('#column-1 article:nth-child(2) .stop').click()
+    await page.locator('#column-1 article:nth-child(2) .withdraw').press('Enter')
     await until(page, 1, (shown) => shown[1].state === 'stopped')
-    await page.locator('#column-1 article:nth-child(1) .stop').click()
+    await page.click('#column-1 .halt')
     const shown = await until(page, 1, (all) => all[2].state === 'done')
     expect(shown.map(({ state, note }) => [state, note])).toEqual([
       ['stopped', 'Stopped'],
@@ -196,6 +198,55 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     expect(shown.map(({ answer }) => answer)).toEqual(await kept(page, 1))
   }, 60_000)
 
+  it('keeps what was typed while nothing was accepted over a reload, and says it once', async () => {
+    context = await browser.newContext()
+    const page = await open()
+    await say(page, 1, 'Tell me of glass. demo: tokens=10 delay=5 ttft=20')
+    await until(page, 1, allDone(1))
+    process.kill(sluice.pid, 'SIGSTOP')
+    try {
+      // The first arrives after all, when its page is gone; the second was never sent
+      await say(page, 1, 'And of sand? demo: tokens=10 delay=5 ttft=20')
+      await until(page, 1, (shown) => shown[1]?.note === 'Sending…')
+      await page.click('#cut')
+      await say(page, 1, 'And of fire? demo: tokens=10 delay=5 ttft=20')
+      await until(page, 1, (shown) => shown[2]?.note === 'Sending…')
+      await page.reload()
+    } finally {
+      process.kill(sluice.pid, 'SIGCONT')
+    }
+    const shown = await until(page, 1, allDone(3))
+    expect(shown.map(({ question }) => question.slice(0, 12))).toEqual(['Tell me of g', 'And of sand?', 'And of fire?'])
+    expect(shown.map(({ answer }) => answer)).toEqual(await kept(page, 1))
+  }, 60_000)
+
+  it('knows its own job where it hears of it by another way first', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    // The server's acceptance is late, while its list of jobs is not
+    let release = (): void => {}
+    const released = new Promise<void>((done) => {
+      release = done
+    })
+    await page.routeWebSocket(/v1\/ws/, (socket) => {
+      const upstream = socket.connectToServer()
+      upstream.onMessage(async (message) => {
+        if (String(message).includes('"accepted"')) await released
+        socket.send(message)
+      })
+    })
+    await page.goto(origin)
+    await isOpen(page)
+    const listed = page.waitForResponse(async (response) => response.url().includes('/v1/jobs?') && ((await response.json()) as { data: Job[] }).data.length === 1)
+    await say(page, 1, 'Tell me of wool. demo: tokens=2000 delay=10 ttft=5000')
+    await listed
+    await page.evaluate('new Promise((done) => setTimeout(done, 500))')
+    expect((await turns(page, 1)).map(({ state }) => state)).toEqual(['sending'])
+    release()
+    await until(page, 1, (shown) => shown.length === 1 && shown[0].state === 'answering')
+    await page.click('.halt')
+  }, 60_000)
+
   it('shows markup as text, and a failure where it happened', async () => {
     context = await browser.newContext()
     const page = await open()
@@ -211,6 +262,27 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     expect(await until(page, 1, (all) => all.length === 2)).toEqual(shown)
   }, 60_000)
 
+  it('shows one conversation at a time where there is no room, and the last words of each', async () => {
+    context = await browser.newContext({ viewport: { width: 390, height: 500 } })
+    const page = await open()
+    const end = (column: 1 | 2): Promise<number> =>
+      page.evaluate(`(() => { const log = document.querySelector('#column-${column} [role=log]'); return log.scrollHeight - log.scrollTop - log.clientHeight })()`)
+    const visible = (): Promise<boolean[]> => Promise.all([page.isVisible('#message-1'), page.isVisible('#message-2')])
+    await say(page, 1, 'Tell me of rain. demo: tokens=300 delay=2')
+    expect(await visible()).toEqual([true, false])
+    await page.click('nav button:last-child')
+    expect(await visible()).toEqual([false, true])
+    await say(page, 2, 'Tell me of snow. demo: tokens=300 delay=2')
+    for (const column of [1, 2] as const) await until(page, column, allDone(1))
+    expect(await end(2)).toBeLessThan(2)
+    await page.click('nav button:first-child')
+    await expect.poll(() => end(1)).toBeLessThan(2)
+    // Who reads further up is left there
+    await page.evaluate("document.querySelector('#column-1 [role=log]').scrollTop = 0")
+    await page.fill('#message-1', 'A\nlonger\nmessage')
+    expect(await end(1)).toBeGreaterThan(100)
+  }, 60_000)
+
   it('says how to let it in, where its origin is refused', async () => {
     const port = await freePort()
     const refused = `http://127.0.0.1:${port}`
@@ -220,6 +292,22 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await page.goto(refused)
     await page.waitForSelector('#problem:not([hidden])')
     expect(await page.textContent('#problem')).toBe(`Sluice refuses pages of ${refused}: start it with --http-cors-origins ${refused}`)
+  }, 60_000)
+
+  it('says so where Sluice is away, and goes on when it is back', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    const away = /\/v1\/|readyz/
+    await page.route(away, (route) => route.abort('connectionrefused'))
+    let isAway = true
+    await page.routeWebSocket(/v1\/ws/, (socket) => void (isAway ? socket.close({ code: 1006 }) : socket.connectToServer()))
+    await page.goto(origin)
+    await page.waitForSelector(`#problem:text-is("Sluice can't be reached at ${sluice.url}.")`)
+    await say(page, 1, 'Are you there? demo: tokens=10 delay=5')
+    isAway = false
+    await page.unroute(away)
+    await until(page, 1, allDone(1))
+    expect(await page.isVisible('#problem')).toBe(false)
   }, 60_000)
 
   it('gives no ticket to who is nobody, and no key to anybody', async () => {

@@ -36,6 +36,12 @@ function run(command: string, args: readonly string[], env: Record<string, strin
 const example = (name: string, args: readonly string[] = [], env?: Record<string, string>): Promise<Ran> =>
   run(process.execPath, ['--conditions=@sluice/source', join('examples', name, 'main.ts'), ...args], env)
 
+const KIND = [
+  ['a wrong key', { SLUICE_KEY: 'sk-sluice-nope' }, 'API key is not valid'],
+  ['no key', { SLUICE_KEY: '' }, 'Set SLUICE_KEY'],
+  ['no server', { SLUICE_URL: 'http://127.0.0.1:1' }, "can't be reached"],
+] as const
+
 describe('contracts', () => {
   it('reads fifty side by side, and gives them back in input order', async () => {
     const { code, out, err } = await example('contracts')
@@ -69,11 +75,7 @@ describe('contracts', () => {
     expect([code, err.includes('2 of 3 contracts')]).toEqual([1, true])
   })
 
-  it.each([
-    ['a wrong key', { SLUICE_KEY: 'sk-sluice-nope' }, 'API key is not valid'],
-    ['no key', { SLUICE_KEY: '' }, 'Set SLUICE_KEY'],
-    ['no server', { SLUICE_URL: 'http://127.0.0.1:1' }, "can't be reached"],
-  ])('says in a line what to do: %s', async (_what, env, said) => {
+  it.each(KIND)('says in a line what to do: %s', async (_what, env, said) => {
     const { code, out, err } = await example('contracts', [], env)
     expect([code, out, err.trim().split('\n').length], err).toEqual([1, '', 1])
     expect(err).toContain(said)
@@ -114,25 +116,31 @@ it('code-review goes on while ten commits are reviewed', async () => {
 /** An interpreter that has the package: named by SLUICE_TEST_PYTHON, or python3. */
 const python = [process.env['SLUICE_TEST_PYTHON'], 'python3'].find((name) => name && spawnSync(name, ['-c', 'import websockets']).status === 0)
 describe.skipIf(python === undefined)('python', () => {
+  const CHAT = join('examples', 'python', 'chat.py')
+
   it('speaks the wire in a few lines: two turns of a conversation, over a cut', async () => {
-    const { code, out, err } = await run(
-      python!,
-      [join('examples', 'python', 'chat.py'), 'Tell me of rivers. demo: tokens=40 delay=20 ttft=20', 'And of the sea? demo: tokens=10 delay=5 ttft=5'],
-      {
-        SLUICE_EXAMPLE_CUT: '1',
-      },
-    )
+    const said = ['Tell me of rivers. demo: tokens=40 delay=20 ttft=20', 'And of the sea? demo: tokens=10 delay=5 ttft=5']
+    const { code, out, err } = await run(python!, [CHAT, ...said], { SLUICE_EXAMPLE_CUT: '1' })
     expect(code, err).toBe(0)
     const list = (await (await fetch(`${server.url}/v1/jobs?limit=2`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as {
       data: Array<{ id: string; conversation: string }>
     }
     expect(list.data[0].conversation).toBe(list.data[1].conversation)
-    for (const { id } of list.data) {
+    let at = 0
+    for (const { id } of list.data.reverse()) {
       const result = (await (await fetch(`${server.url}/v1/jobs/${id}/result`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as {
         choices: Array<{ message: { content: string } }>
       }
-      expect(out).toContain(result.choices[0].message.content)
+      const text = `${result.choices[0].message.content}\n-- done\n`
+      expect(out.slice(at, at + text.length)).toBe(text)
+      at += text.length
     }
-    expect(err).toContain('cut; going on')
+    expect([at, err.trim()]).toEqual([out.length, '(cut; going on)'])
+  })
+
+  it.each(KIND)('says in a line what to do: %s', async (_what, env, told) => {
+    const { code, out, err } = await run(python!, [CHAT], env)
+    expect([code, out, err.trim().split('\n').length], err).toEqual([1, '', 1])
+    expect(err).toContain(told)
   })
 })

@@ -1,7 +1,7 @@
 /** Shows a thread. What users and models said goes in as text, never as markup. */
 import type { Thread, Turn } from './thread.ts'
 
-/** So near to its end, a list is kept there. */
+/** Who reads so near to the end is kept there. */
 const NEAR_PX = 80
 
 export interface Column {
@@ -13,16 +13,26 @@ export function createColumn(root: HTMLElement, thread: () => Thread): Column {
   const list = root.querySelector('[role=log]')!
   const form = root.querySelector('form')!
   const input = root.querySelector('textarea')!
+  const halt = root.querySelector<HTMLElement>('.halt')!
   const shown = new Map<Turn, (turn: Turn) => void>()
   let due = false
+  let atEnd = true
+
+  const toEnd = (): void => {
+    list.scrollTop = list.scrollHeight
+  }
+  list.addEventListener('scroll', () => {
+    atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_PX
+  })
+  new ResizeObserver(() => atEnd && toEnd()).observe(list)
 
   form.addEventListener('submit', (event) => {
     event.preventDefault()
     const question = input.value.trim()
     if (question === '') return
     input.value = ''
+    atEnd = true
     thread().send(question)
-    list.scrollTop = list.scrollHeight
   })
   input.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
@@ -30,9 +40,15 @@ export function createColumn(root: HTMLElement, thread: () => Thread): Column {
     form.requestSubmit()
   })
 
+  // Not beside the answer: that would move it away under the pointer
+  const running = (): Turn | undefined => thread().turns.find(({ state }) => state === 'answering')
+  halt.addEventListener('click', () => {
+    const turn = running()
+    if (turn !== undefined) thread().stop(turn)
+  })
+
   function show(): void {
     due = false
-    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_PX
     for (const [i, turn] of thread().turns.entries()) {
       if (!shown.has(turn)) {
         const { item, update } = createItem(turn)
@@ -42,14 +58,15 @@ export function createColumn(root: HTMLElement, thread: () => Thread): Column {
       shown.get(turn)!(turn)
     }
     root.classList.toggle('empty', shown.size === 0)
-    if (atEnd) list.scrollTop = list.scrollHeight
+    halt.hidden = running() === undefined
+    if (atEnd) toEnd()
   }
 
   function createItem(turn: Turn): { readonly item: HTMLElement; update(turn: Turn): void } {
     const item = document.querySelector<HTMLTemplateElement>('#turn')!.content.cloneNode(true) as DocumentFragment
-    const [article, question, answer, note, stop] = ['article', '.question', '.answer', '.note', '.stop'].map((selector) => item.querySelector<HTMLElement>(selector)!)
+    const [article, question, answer, note, withdraw] = ['article', '.question', '.answer', '.note', '.withdraw'].map((selector) => item.querySelector<HTMLElement>(selector)!)
     question.textContent = turn.question
-    stop.addEventListener('click', () => thread().stop(turn))
+    withdraw.addEventListener('click', () => thread().stop(turn))
     let state = ''
     return {
       item: article,
@@ -61,7 +78,7 @@ export function createColumn(root: HTMLElement, thread: () => Thread): Column {
         state = turn.state
         article.dataset['state'] = state
         article.ariaBusy = String(state === 'answering') // readers wait for the whole answer
-        stop.hidden = !(state === 'waiting' || state === 'answering')
+        withdraw.hidden = state !== 'waiting'
       },
     }
   }

@@ -11,5 +11,8 @@ class CuttableWebSocket extends WebSocket {
 globalThis.WebSocket = CuttableWebSocket
 
 export function cutConnection(): void {
-  for (const socket of open) socket.close()
+  for (const socket of open) {
+    socket.close()
+    socket.dispatchEvent(new CloseEvent('close', { code: 1006 })) // a cut wire takes no leave
+  }
 }

@@ -71,7 +71,12 @@ cut.addEventListener('click', cutConnection)
 /** A lost connection comes back, and the state says so; what does not come back by itself is told. */
 async function explain(error: SluiceError): Promise<void> {
   if (error.retryable && wasOpen) return
-  const text = error.code === 'connection_lost' && (await isThere()) ? `Sluice refuses pages of ${origin}: start it with --http-cors-origins ${origin}` : error.message
+  const text =
+    error.code !== 'connection_lost'
+      ? error.message
+      : (await isThere())
+        ? `Sluice refuses pages of ${origin}: start it with --http-cors-origins ${origin}`
+        : `Sluice can't be reached at ${url}.`
   if (error.retryable && sluice.state === 'open') return // it came back meanwhile
   problem.textContent = text
   problem.hidden = false
