@@ -48,7 +48,7 @@ export function markdown(rows: ReadonlyMap<string, readonly Row[]>, own: Readonl
       `| submit → accepted, power-safe, 500/s | p50 ${m('submit_p50_ms').toFixed(1)} ms, p99 ${m('submit_p99_ms').toFixed(1)} ms, ${m('submit_refused')} refused |`,
       `| durable jobs a second, end to end | ${Math.round(m('jobs_per_s'))} |`,
       `| resume with 2,000 records behind, first byte | ${m('resume_first_byte_ms').toFixed(1)} ms |`,
-      `| event loop delay over the whole run | p99 ${m('loop_p99_ms').toFixed(1)} ms, longest ${m('loop_max_ms').toFixed(0)} ms |`,
+      `| event loop held, over the whole run | p99 ${m('loop_p99_ms').toFixed(1)} ms, longest ${m('loop_max_ms').toFixed(0)} ms |`,
       `| commits, p99 · write-ahead log, largest | ${m('commit_p99_ms').toFixed(2)} ms · ${m('wal_mb').toFixed(0)} MB |`,
       `| start to ready · idle RSS | ${m('ready_ms').toFixed(0)} ms · ${median([...rows].find(([n]) => n.includes('Sluice'))![1].map((r) => r.idleMb)).toFixed(0)} MB |`,
     )

@@ -49,6 +49,10 @@ it.each<[string, RegExp, (h: ReturnType<typeof good>) => void]>([
   ['no epoch: another record under the same cursor', /S1 a: 1-2 was something else/, (h) => (h.readers[0].seen[1] = { ...h.readers[0].seen[1], data: chunk(7) })],
   ['shown before it was stored', /S1 a: 1-9 was shown and is not in the log/, (h) => h.readers[0].seen.push({ id: '1-9', event: 'chunk', data: chunk(9) })],
   ['complete without an end', /told complete without an end/, (h) => h.readers[0].seen.pop()],
+  ['another end than the stored one', /S1 a: 1-5 was something else/, (h) => (h.readers[0].seen[4] = { ...h.readers[0].seen[4], data: '{"state":"failed"}' })],
+  ['a record of another kind', /S1 a: 1-1 was something else/, (h) => (h.readers[0].seen[0] = { ...h.readers[0].seen[0], event: 'reset' })],
+  ['a reader left waiting', /S1 a: was never told its end, and stood at 1-4/, (h) => (h.readers[0] = { ...h.readers[0], seen: log(3).slice(0, -1), complete: false })],
+  ['a reader refused', /S1 a: 0-0 was shown and is not in the log/, (h) => h.readers[0].seen.push({ id: '0-0', event: 'error', data: '{}' })],
   ['one key, two jobs', /J4 b: its key was a before/, (h) => (h.acked[1] = { ...h.acked[1], key: 'key-a' })],
   [
     'a made-up [DONE]',

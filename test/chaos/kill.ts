@@ -6,7 +6,7 @@ import { check } from './checker.ts'
 import { Http } from './client.ts'
 import type { Acked, Final, History, Reader, Seen, UpstreamCall } from './history.ts'
 import { freePort, KEY, pause, SluiceProcess, startUpstream } from './server.ts'
-import { readOnce, submitOnce } from './socket.ts'
+import { goesOn, readOnce, submitOnce } from './socket.ts'
 
 const POINTS = ['before-commit', 'after-commit', 'after-sync', 'after-lease', 'mid-stream', 'before-finish', 'after-finish']
 const LANES = 12
@@ -15,6 +15,8 @@ const FOLLOWERS = 16
 const SOCKETS = 4
 const JOBS_PER_SOCKET = 8
 const STREAMERS = 6
+/** After the last restart every reader must reach its end within this. */
+const READ_ON_MS = 60_000
 
 export interface KillReport {
   readonly kills: number
@@ -57,6 +59,7 @@ retention: { bytes: 8GiB }
   const toRead: Acked[] = []
   const places = new Map<string, number>()
   let stopping = false
+  let over = false
   let resumes = 0
   let keys = 0
 
@@ -114,7 +117,7 @@ retention: { bytes: 8GiB }
       }
       const reader: Reader = { job: job.id, dialect: random(2) === 0 ? 'native' : 'chat', seen: [], complete: false }
       readers.push(reader)
-      while (!reader.complete) {
+      while (!reader.complete && !over) {
         const last = reader.seen.at(-1)?.id
         const cut = random(3) === 0 ? 200 + random(3_000) : Infinity
         const { status, ended } = await http.events(
@@ -127,12 +130,11 @@ retention: { bytes: 8GiB }
         )
         if (status === 204 || (status === 200 && ended && isOver(reader.seen.at(-1)))) reader.complete = true
         // Chat says a restart as an error event; what ended otherwise before it said anything has its own status
-        else if (reader.dialect === 'chat' && status >= 400) break
+        else if (reader.dialect === 'chat' ? status >= 400 : status === 404 || status === 410) break
         else {
           resumes++
           await pause(5 + random(20))
         }
-        if (stopping && status === 0) return
       }
     }
   }
@@ -148,9 +150,9 @@ retention: { bytes: 8GiB }
       mine.push(reader)
       return reader
     }
-    while (!stopping || mine.some((r) => !r.complete)) {
-      mine.splice(0, mine.length, ...mine.filter((r) => !r.complete))
-      while (mine.length < JOBS_PER_SOCKET && take() !== null);
+    while (!over && (!stopping || mine.some(goesOn))) {
+      mine.splice(0, mine.length, ...mine.filter(goesOn))
+      while (!stopping && mine.length < JOBS_PER_SOCKET && take() !== null);
       if (mine.length === 0) {
         await pause(10)
         continue
@@ -220,7 +222,8 @@ retention: { bytes: 8GiB }
   }
   stopping = true
   if (server.dead) await server.start()
-  await Promise.race([Promise.all(work), pause(20_000)])
+  await Promise.race([Promise.all(work), pause(READ_ON_MS)])
+  over = true
 
   const finals = await readFinals(http, [...new Set([...acked.map((j) => j.id), ...readers.map((r) => r.job)])])
   const calls = (await new Http(upstream.url, '').call('GET', '/calls')).json as UpstreamCall[]

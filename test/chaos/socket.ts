@@ -19,6 +19,9 @@ export interface Submit {
 
 type Frame = { readonly t: string; readonly [member: string]: any }
 
+/** Not at its end, and not refused for good: what a client resumes. */
+export const goesOn = ({ complete, seen }: Followed): boolean => !complete && seen.at(-1)?.event !== 'error'
+
 const cursorOf = ({ seen }: Followed): { cursor?: string } => (seen.length === 0 ? {} : { cursor: seen[seen.length - 1].id })
 
 /** Writes down what a frame says of a job. Nothing is left out: an `ev` that repeats something would be seen in the history. */
@@ -71,19 +74,20 @@ class Connection {
 }
 
 /**
- * Reads jobs on one connection until all are complete, it is lost, or `stopped`. All are resumed in its hello; `more` is asked for another
- * whenever one has ended. Returns whether all are complete.
+ * Reads jobs on one connection until none goes on, or it is lost. All are resumed in its hello; `more` is asked for another whenever one is
+ * over. Returns whether none goes on; what was refused but may be tried again is left to the next connection.
  */
 export async function readOnce(url: string, key: string, jobs: readonly Followed[], cutAfterBytes: number, more: () => Followed | null = () => null): Promise<boolean> {
-  const open = new Map(jobs.filter((j) => !j.complete).map((j) => [j.job, j]))
+  const open = new Map(jobs.filter(goesOn).map((j) => [j.job, j]))
   if (open.size === 0) return true
   const connection = new Connection(url, key, { jobs: [...open.values()].map((j) => ({ job: j.job, ...cursorOf(j) })) }, cutAfterBytes)
   connection.onFrame = (frame) => {
     const followed = open.get(frame['job'] as string)
     if (followed === undefined) return
+    if (frame.t === 'error' && frame['retryable'] === true) return connection.cut()
     if (frame.t === 'error') followed.seen.push({ id: '0-0', event: 'error', data: JSON.stringify(frame['error']) })
     note(followed, frame)
-    if (!followed.complete) return
+    if (goesOn(followed)) return
     open.delete(followed.job)
     const next = more()
     if (next !== null) {
