@@ -97,8 +97,11 @@ export class Place implements FeedReader {
     this.#catchingUp = true
     try {
       while (!this.#left && !this.live) {
-        const page = await this.#nextPage()
-        if (page === 'full' || this.#left) return
+        // Without an await before the way out: room that comes in between would find this reader busy, and be lost on it
+        const claimed = this.#outlet.claim(this.#pageBytes)
+        if (claimed <= 0) return
+        const page = await this.#read(claimed)
+        if (this.#left) return
         if (page === null) throw new SluiceError('job_gone')
         this.#feed.epoch = page.epoch
         const events = this.#render(page.firstSeq, page.records)
@@ -115,9 +118,7 @@ export class Place implements FeedReader {
     }
   }
 
-  async #nextPage(): Promise<LogPage | null | 'full'> {
-    const claimed = this.#outlet.claim(this.#pageBytes)
-    if (claimed <= 0) return 'full'
+  async #read(claimed: number): Promise<LogPage | null> {
     try {
       return await this.#log.read(this.#feed.job, this.seq, claimed)
     } finally {

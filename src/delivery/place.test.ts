@@ -1,0 +1,79 @@
+/** Room and credit may come at any moment: none of it is lost on a reader that is just being parked. */
+import { expect, it } from 'vitest'
+import type { Clock } from '../core/clock.ts'
+import type { Job } from '../core/job.ts'
+import type { FrameSink, LogPage, SocketReader, TokenLog } from '../core/ports.ts'
+import { createDelivery } from './delivery.ts'
+
+const RECORDS = [...Array.from({ length: 50 }, (_, i) => `{"n":${i}}`), '@end {"state":"done"}']
+const log = {
+  follow: () => () => {},
+  async read(_job: string, after: number, maxBytes: number): Promise<LogPage> {
+    const records: string[] = []
+    for (let bytes = 0, i = after; i < RECORDS.length && (records.length === 0 || bytes + RECORDS[i].length <= maxBytes); i++) {
+      records.push(RECORDS[i])
+      bytes += RECORDS[i].length
+    }
+    return { epoch: 1, firstSeq: after + 1, records, head: RECORDS.length, ended: true }
+  },
+} as unknown as TokenLog
+const clock = { monoMs: () => 0, every: () => () => {}, soon: setImmediate } as unknown as Clock
+const turn = (): Promise<void> => new Promise((next) => setImmediate(next))
+
+function follow(sink: FrameSink, window: number): { reader: SocketReader; isOver: () => boolean } {
+  let over = false
+  const delivery = createDelivery(log, clock, () => {}, { heartbeatMs: 1_000, maxReaderBufferBytes: 1_000, pageBytes: 1_000 })
+  const reader = delivery.follow({
+    job: { id: 'job_1', epoch: 1 } as Job,
+    cursor: null,
+    sink,
+    window,
+    tellsLive: false,
+    onFail(error) {
+      throw error
+    },
+    onOver() {
+      over = true
+    },
+  })
+  return { reader, isOver: () => over }
+}
+
+it('credit that comes in two portions within one turn', async () => {
+  const sink: FrameSink = { write() {}, full: false, claim: (most) => most, release() {} }
+  const { reader, isOver } = follow(sink, 10)
+  await turn()
+  expect(isOver()).toBe(false)
+  // The first is not enough to go on; the second is, and comes before the first was looked at to its end
+  reader.credit(1)
+  reader.credit(1_000_000)
+  for (let i = 0; i < 20; i++) await turn()
+  expect(isOver()).toBe(true)
+})
+
+it('room that comes in the turn in which there was none', async () => {
+  let room = 0
+  const told: SocketReader[] = []
+  const sink: FrameSink = {
+    write(frames) {
+      room -= frames.length
+    },
+    get full() {
+      return room <= 0
+    },
+    claim(most, reader) {
+      if (room > 0) return Math.min(most, room)
+      told.push(reader)
+      return 0
+    },
+    release() {},
+  }
+  const { reader, isOver } = follow(sink, Number.POSITIVE_INFINITY)
+  await turn()
+  expect(isOver()).toBe(false)
+  reader.resume() // too early: it is parked again
+  room = 1_000_000
+  for (const parked of told.splice(0)) parked.resume()
+  for (let i = 0; i < 20; i++) await turn()
+  expect(isOver()).toBe(true)
+})
