@@ -5,6 +5,9 @@ import type { Seen } from './history.ts'
 import { freePort, KEY, SluiceProcess, startUpstream } from './server.ts'
 import { type Followed, readOnce, submitAndRead } from './socket.ts'
 
+/** A stream that is not over by then never will be. */
+const OVER_MS = 60_000
+
 export async function runCuts(
   streams: number,
   cutsEach: number,
@@ -41,7 +44,7 @@ export async function runCuts(
         const own = n < cutsEach ? cutAt() : Infinity
         if (followed === null) followed = await submitAndRead(server.url, KEY, { idempotency_key: `cut-${i}`, request }, own)
         else await readOnce(server.url, KEY, [followed], own)
-        if (own !== Infinity) cuts++
+        if (own !== Infinity && !followed?.complete) cuts++
       }
       seen.push(...(followed?.seen ?? []))
       return check()
@@ -51,7 +54,7 @@ export async function runCuts(
       const answer = await http.events('POST', '/v1/chat/completions', { ...request, stream: true }, {}, (e) => seen.push(e), cutAt())
       cuts++
       path = `${answer.headers['location'] as string}?dialect=chat`
-    } else path = ((await http.call('POST', '/v1/jobs', { request })).json as { events: string }).events
+    } else path = ((await http.call('POST', '/v1/jobs', { request }).catch(() => null))?.json as { events: string } | undefined)?.events ?? ''
     for (let n = 0; n < 200; n++) {
       const at = seen.at(-1)?.id
       const own = n < cutsEach ? cutAt() : Infinity
@@ -61,7 +64,15 @@ export async function runCuts(
     }
     return check()
   }
+  // Without its server every client gives up, and what it has is judged
+  let late = false
+  const bound = setTimeout(() => {
+    late = true
+    void server.kill()
+  }, OVER_MS)
   const exact = (await Promise.all(Array.from({ length: streams }, (_, i) => client(i)))).filter(Boolean).length
+  clearTimeout(bound)
+  if (late) wrong.unshift(`not over after ${OVER_MS / 1_000} s`)
   http.close()
   await server.remove()
   upstream.stop()
