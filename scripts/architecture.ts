@@ -76,7 +76,8 @@ export function checkArchitecture(root: string): Architecture {
   for (const module of modules) {
     const from = folderOf(module.path)
     for (const one of module.imports) {
-      const add = (rule: Rule, what: string): void => void violations.push({ rule, at: `${module.path}:${one.line}`, what })
+      const add = (rule: Rule, what: string): void =>
+        void violations.push({ rule, at: `${module.path}:${one.line}`, what })
       if (one.target === null) {
         const name = packageOf(one.specifier)
         if (isBuiltin(one.specifier)) continue
@@ -105,7 +106,9 @@ function clientViolations(root: string): Violation[] {
     readModule(root, path.split(sep).join('/'), parsing).imports.flatMap((one): Violation[] => {
       const own = one.target?.startsWith('client/src/') && existsSync(join(root, one.target))
       if (own || (one.target === SHARED_WITH_CLIENT && one.isType)) return []
-      return [{ rule: 'client-shares-types', at: `${path}:${one.line}`, what: `imports ${one.target ?? one.specifier}` }]
+      return [
+        { rule: 'client-shares-types', at: `${path}:${one.line}`, what: `imports ${one.target ?? one.specifier}` },
+      ]
     }),
   )
   return [...parsing.filter(({ rule }) => rule === 'parses'), ...found]
@@ -115,7 +118,8 @@ function clientViolations(root: string): Violation[] {
 function forbidden(path: string, target: string): Rule | null {
   const from = folderOf(path)
   const to = folderOf(target)
-  if (target.startsWith('src/routing/providers/') && from !== 'routing' && from !== 'app') return 'providers-within-routing'
+  if (target.startsWith('src/routing/providers/') && from !== 'routing' && from !== 'app')
+    return 'providers-within-routing'
   if (to === from) return null
   if (from === 'core') return 'core-imports-nothing'
   if (to === 'app') return from === 'cli' ? null : 'only-cli-imports-app'
@@ -137,7 +141,9 @@ const packageOf = (specifier: string): string =>
 
 function declaredDependencies(root: string): ReadonlySet<string> {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, object | undefined>
-  return new Set(['dependencies', 'optionalDependencies', 'peerDependencies'].flatMap((kind) => Object.keys(manifest[kind] ?? {})))
+  return new Set(
+    ['dependencies', 'optionalDependencies', 'peerDependencies'].flatMap((kind) => Object.keys(manifest[kind] ?? {})),
+  )
 }
 
 function readModule(root: string, path: string, violations: Violation[]): Module {
@@ -146,28 +152,49 @@ function readModule(root: string, path: string, violations: Violation[]): Module
   const lineOf = (offset: number): number => source.slice(0, offset).split('\n').length
   for (const error of errors) violations.push({ rule: 'parses', at: path, what: error.message })
   const found = globalsUsed(program)
-  const rules: ReadonlyArray<readonly [Rule, ReadonlyArray<{ readonly name: string; readonly start: number }>, boolean]> = [
+  const rules: ReadonlyArray<
+    readonly [Rule, ReadonlyArray<{ readonly name: string; readonly start: number }>, boolean]
+  > = [
     ['environment-in-config', found.environment, path.startsWith('src/config/')],
     ['time-in-clock', found.time, path === 'src/core/clock.ts' || path.startsWith('src/bench/')],
     ['randomness-in-ids', found.randomness, path === 'src/core/ids.ts' || path.startsWith('src/bench/')],
   ]
-  for (const [rule, uses, allowed] of rules) if (!allowed) violations.push(...uses.map((use) => ({ rule, at: `${path}:${lineOf(use.start)}`, what: `uses ${use.name}` })))
+  for (const [rule, uses, allowed] of rules)
+    if (!allowed)
+      violations.push(...uses.map((use) => ({ rule, at: `${path}:${lineOf(use.start)}`, what: `uses ${use.name}` })))
 
   const erased = (start: number): boolean => /^(?:import|export)\s+type\b/.test(source.slice(start, start + 40))
   const text = (start: number, end: number): string => source.slice(start, end).replace(/^['"`]|['"`]$/g, '')
   const requests = [
-    ...module.staticImports.map(({ start, moduleRequest }) => ({ specifier: moduleRequest.value, start, isType: erased(start) })),
+    ...module.staticImports.map(({ start, moduleRequest }) => ({
+      specifier: moduleRequest.value,
+      start,
+      isType: erased(start),
+    })),
     ...module.staticExports.flatMap(({ start, entries }) =>
-      entries.flatMap(({ moduleRequest }) => (moduleRequest ? { specifier: moduleRequest.value, start, isType: erased(start) } : [])),
+      entries.flatMap(({ moduleRequest }) =>
+        moduleRequest ? { specifier: moduleRequest.value, start, isType: erased(start) } : [],
+      ),
     ),
-    ...module.dynamicImports.map(({ start, moduleRequest }) => ({ specifier: text(moduleRequest.start, moduleRequest.end), start, isType: false })),
+    ...module.dynamicImports.map(({ start, moduleRequest }) => ({
+      specifier: text(moduleRequest.start, moduleRequest.end),
+      start,
+      isType: false,
+    })),
     ...found.typeImports.map(({ start, name }) => ({ specifier: name, start, isType: true })),
   ]
   const pathOf = (specifier: string): string =>
     relative(root, join(root, dirname(path), specifier))
       .split(sep)
       .join('/')
-  return { path, imports: requests.map(({ start, ...one }) => ({ ...one, line: lineOf(start), target: one.specifier.startsWith('.') ? pathOf(one.specifier) : null })) }
+  return {
+    path,
+    imports: requests.map(({ start, ...one }) => ({
+      ...one,
+      line: lineOf(start),
+      target: one.specifier.startsWith('.') ? pathOf(one.specifier) : null,
+    })),
+  }
 }
 
 /** One violation for each import that closes a circle at run time. */
@@ -182,7 +209,11 @@ function cycles(modules: readonly Module[]): Violation[] {
       if (next === undefined) continue
       if (state.get(next.path) === 'open') {
         const circle = [...way, module.path]
-        found.push({ rule: 'no-cycles', at: `${module.path}:${line}`, what: [...circle.slice(circle.indexOf(next.path)), next.path].join(' → ') })
+        found.push({
+          rule: 'no-cycles',
+          at: `${module.path}:${line}`,
+          what: [...circle.slice(circle.indexOf(next.path)), next.path].join(' → '),
+        })
       } else if (!state.has(next.path)) visit(next, [...way, module.path])
     }
     state.set(module.path, 'closed')

@@ -15,7 +15,10 @@ const root = join(import.meta.dirname, '..')
 const MADE = '<!-- Made by "npm run docs"; do not edit. -->'
 
 function errorsPage(): string {
-  const rows = Object.entries(ERRORS).map(([code, row]) => `| \`${code}\` | ${row.status} | \`${row.type}\` | ${row.retryable ? 'yes' : 'no'} | ${row.close} | ${row.message} |`)
+  const rows = Object.entries(ERRORS).map(
+    ([code, row]) =>
+      `| \`${code}\` | ${row.status} | \`${row.type}\` | ${row.retryable ? 'yes' : 'no'} | ${row.close} | ${row.message} |`,
+  )
   return `# Errors
 
 ${MADE}
@@ -43,10 +46,16 @@ function configPage(): string {
     text: 'text',
   }
   const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
-  const kind = (leaf: Leaf): string => (leaf.choices.length > 0 ? leaf.choices.map((c) => `\`${c}\``).join(', ') : kinds[leaf.kind])
+  const kind = (leaf: Leaf): string =>
+    leaf.choices.length > 0 ? leaf.choices.map((c) => `\`${c}\``).join(', ') : kinds[leaf.kind]
   const fallback = (leaf: Leaf): string =>
-    leaf.default === undefined ? 'needed' : leaf.default === null ? '' : `\`${typeof leaf.default === 'object' ? JSON.stringify(leaf.default) : String(leaf.default)}\``
-  const value = (leaf: Leaf): string => `| \`${leaf.path.join('.')}\` | ${kind(leaf)} | ${fallback(leaf)} | ${cell(leaf.description)} |`
+    leaf.default === undefined
+      ? 'needed'
+      : leaf.default === null
+        ? ''
+        : `\`${typeof leaf.default === 'object' ? JSON.stringify(leaf.default) : String(leaf.default)}\``
+  const value = (leaf: Leaf): string =>
+    `| \`${leaf.path.join('.')}\` | ${kind(leaf)} | ${fallback(leaf)} | ${cell(leaf.description)} |`
   const head = '| setting | value | default | meaning |\n| --- | --- | --- | --- |'
   const items = LEAVES.filter((leaf) => leaf.kind === 'items')
   return `# Configuration
@@ -119,6 +128,10 @@ for (const [path, make] of Object.entries(pages)) {
 if (process.argv.includes('--check')) {
   problems.push(...checkDocuments(root))
   for (const problem of problems) console.error(problem)
-  console.log(problems.length === 0 ? 'The documents say the truth, as far as can be checked.' : `${problems.length} problems in the documents`)
+  console.log(
+    problems.length === 0
+      ? 'The documents say the truth, as far as can be checked.'
+      : `${problems.length} problems in the documents`,
+  )
   if (problems.length > 0) process.exitCode = 1
 }

@@ -10,22 +10,34 @@ import { envName, flagName, LEAVES, type Leaf, VALUES } from '../src/config/leav
 const ELSEWHERE = new Set(['extra_body', 'SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL', '--save-exact'])
 
 export function checkDocuments(root: string): string[] {
-  const documents = globSync('**/*.md', { cwd: root, exclude: (path) => path.split('/').some((part) => part === 'node_modules' || part === 'dist') }).sort()
+  const documents = globSync('**/*.md', {
+    cwd: root,
+    exclude: (path) => path.split('/').some((part) => part === 'node_modules' || part === 'dist'),
+  }).sort()
   const scriptsOf = (path: string): Readonly<Record<string, string>> =>
-    (JSON.parse(readFileSync(join(root, path), 'utf8')) as { readonly scripts: Readonly<Record<string, string>> }).scripts
+    (JSON.parse(readFileSync(join(root, path), 'utf8')) as { readonly scripts: Readonly<Record<string, string>> })
+      .scripts
   const scripts = { ...scriptsOf('package.json'), ...scriptsOf('client/package.json') }
-  const sources = globSync(['{src,scripts,client/src,examples}/**/*.ts', 'examples/**/*.py'], { cwd: root }).map((path) => readFileSync(join(root, path), 'utf8'))
+  const sources = globSync(['{src,scripts,client/src,examples}/**/*.ts', 'examples/**/*.py'], { cwd: root }).map(
+    (path) => readFileSync(join(root, path), 'utf8'),
+  )
   const words = new Set(sources.flatMap((text) => text.match(/[A-Za-z_][A-Za-z0-9_]*/g) ?? []))
   const flags = new Set([
     ...VALUES.map(flagName),
     ...sources.flatMap((text) =>
-      [...text.matchAll(/^ {4}'?([a-z-]+)'?: \{(?: value: '[^']*',)? help:|--([a-z-]+)|\b([a-z-]+): \{ type: '/gm)].flatMap((m) => m[1] ?? m[2] ?? m[3] ?? []),
+      [
+        ...text.matchAll(/^ {4}'?([a-z-]+)'?: \{(?: value: '[^']*',)? help:|--([a-z-]+)|\b([a-z-]+): \{ type: '/gm),
+      ].flatMap((m) => m[1] ?? m[2] ?? m[3] ?? []),
     ),
   ])
   const paths = new Set(
-    LEAVES.flatMap((leaf) => [leaf, ...leaf.members.map((m) => ({ path: [...leaf.path, ...m.path] }))]).flatMap(({ path }) => path.map((_, i) => path.slice(0, i + 1).join('.'))),
+    LEAVES.flatMap((leaf) => [leaf, ...leaf.members.map((m) => ({ path: [...leaf.path, ...m.path] }))]).flatMap(
+      ({ path }) => path.map((_, i) => path.slice(0, i + 1).join('.')),
+    ),
   )
-  const groups = new Set(LEAVES.filter((leaf: Leaf) => leaf.path.length > 1 || leaf.members.length > 0).map((leaf) => leaf.path[0]))
+  const groups = new Set(
+    LEAVES.filter((leaf: Leaf) => leaf.path.length > 1 || leaf.members.length > 0).map((leaf) => leaf.path[0]),
+  )
   const environment = new Set(VALUES.map(envName))
 
   return documents.flatMap((path) => {
@@ -43,14 +55,18 @@ export function checkDocuments(root: string): string[] {
       if (scripts[run[1] ?? run[2]] === undefined) add(run.index, `there is no npm script "${run[1] ?? run[2]}"`)
     }
     for (const [name] of text.matchAll(/\bSLUICE_[A-Z0-9_]+\b/g)) {
-      if (!environment.has(name) && !ELSEWHERE.has(name) && !words.has(name)) add(text.indexOf(name), `there is no ${name}`)
+      if (!environment.has(name) && !ELSEWHERE.has(name) && !words.has(name))
+        add(text.indexOf(name), `there is no ${name}`)
     }
     for (const code of prose.matchAll(/`([^`\n]+)`/g)) {
       const name = code[1]
       const setting = /^([a-z]+)\.[a-z_.]+$/.exec(name)
-      if (setting && groups.has(setting[1]) && !/\.(ts|md|key|yaml|json)$/.test(name) && !paths.has(name)) add(code.index, `there is no setting ${name}`)
-      if (/^[a-z]+(_[a-z0-9]+)+$/.test(name) && !words.has(name) && !ELSEWHERE.has(name)) add(code.index, `nothing in the sources is named ${name}`)
-      if (/^--[a-z-]+/.test(name) && !ELSEWHERE.has(name) && !flags.has(/^--([a-z-]+)/.exec(name)![1])) add(code.index, `there is no option ${name}`)
+      if (setting && groups.has(setting[1]) && !/\.(ts|md|key|yaml|json)$/.test(name) && !paths.has(name))
+        add(code.index, `there is no setting ${name}`)
+      if (/^[a-z]+(_[a-z0-9]+)+$/.test(name) && !words.has(name) && !ELSEWHERE.has(name))
+        add(code.index, `nothing in the sources is named ${name}`)
+      if (/^--[a-z-]+/.test(name) && !ELSEWHERE.has(name) && !flags.has(/^--([a-z-]+)/.exec(name)![1]))
+        add(code.index, `there is no option ${name}`)
     }
     return problems
   })

@@ -26,10 +26,17 @@ const NAMES: ReadonlyMap<string, Kind> = new Map([
   ['performance.now', 'time'],
   ['AbortSignal.timeout', 'time'],
   ['Math.random', 'randomness'],
-  ...['getRandomValues', 'randomUUID', 'randomBytes', 'randomInt', 'randomFill', 'randomFillSync', 'webcrypto'].map((name): [string, Kind] => [`crypto.${name}`, 'randomness']),
+  ...['getRandomValues', 'randomUUID', 'randomBytes', 'randomInt', 'randomFill', 'randomFillSync', 'webcrypto'].map(
+    (name): [string, Kind] => [`crypto.${name}`, 'randomness'],
+  ),
 ])
 /** Syntax that holds both types and values. */
-const VALUES_IN_TYPES = new Set(['TSAsExpression', 'TSNonNullExpression', 'TSSatisfiesExpression', 'TSInstantiationExpression'])
+const VALUES_IN_TYPES = new Set([
+  'TSAsExpression',
+  'TSNonNullExpression',
+  'TSSatisfiesExpression',
+  'TSInstantiationExpression',
+])
 
 interface Node {
   readonly type: string
@@ -37,8 +44,10 @@ interface Node {
   readonly [key: string]: unknown
 }
 
-const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string'
-const nameOf = (node: unknown): string | null => (isNode(node) && node.type === 'Identifier' ? (node['name'] as string) : null)
+const isNode = (value: unknown): value is Node =>
+  typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string'
+const nameOf = (node: unknown): string | null =>
+  isNode(node) && node.type === 'Identifier' ? (node['name'] as string) : null
 const textOf = (node: unknown): string => (isNode(node) && node.type === 'Literal' ? String(node['value']) : '')
 
 export function globalsUsed(program: unknown): GlobalsUsed {
@@ -52,11 +61,17 @@ export function globalsUsed(program: unknown): GlobalsUsed {
       return
     }
     if (node.type === 'MemberExpression') memberUse(node, add)
-    else if (node.type === 'NewExpression' && nameOf(node['callee']) === 'Date' && (node['arguments'] as unknown[]).length === 0) add('time', 'new Date()', node.start)
+    else if (
+      node.type === 'NewExpression' &&
+      nameOf(node['callee']) === 'Date' &&
+      (node['arguments'] as unknown[]).length === 0
+    )
+      add('time', 'new Date()', node.start)
     else if (node.type === 'CallExpression' && nameOf(node['callee']) === 'Date') add('time', 'Date()', node.start)
     else if (node.type === 'ImportDeclaration') importUse(node, add)
     else if (node.type === 'VariableDeclarator') patternUse(node, add)
-    else if (node.type === 'Identifier' && !isLabel(node, parent)) add(NAMES.get(node['name'] as string), node['name'] as string, node.start)
+    else if (node.type === 'Identifier' && !isLabel(node, parent))
+      add(NAMES.get(node['name'] as string), node['name'] as string, node.start)
     for (const value of Object.values(node)) {
       if (Array.isArray(value)) for (const item of value) isNode(item) && visit(item, node)
       else if (isNode(value)) visit(value, node)
@@ -80,7 +95,11 @@ type Add = (kind: Kind | undefined, name: string, start: number) => void
 function memberUse(node: Node, add: Add): void {
   const property = node['computed'] === true ? textOf(node['property']) : nameOf(node['property'])
   const owner = node['object']
-  const object = nameOf(owner) ?? (isNode(owner) && owner.type === 'MemberExpression' && nameOf(owner['object']) === 'globalThis' ? nameOf(owner['property']) : null)
+  const object =
+    nameOf(owner) ??
+    (isNode(owner) && owner.type === 'MemberExpression' && nameOf(owner['object']) === 'globalThis'
+      ? nameOf(owner['property'])
+      : null)
   if (object === null || property === null) return
   if (object === 'globalThis') add(NAMES.get(property), property, node.start)
   else add(NAMES.get(`${object}.${property}`), `${object}.${property}`, node.start)
@@ -92,7 +111,8 @@ function importUse(node: Node, add: Add): void {
   if (source === 'timers' || source === 'timers/promises') add('time', `node:${source}`, node.start)
   for (const specifier of node['specifiers'] as Node[]) {
     const imported = nameOf(specifier['imported'])
-    if (imported !== null && specifier['importKind'] !== 'type') add(NAMES.get(`${source}.${imported}`), `${imported} of node:${source}`, specifier.start)
+    if (imported !== null && specifier['importKind'] !== 'type')
+      add(NAMES.get(`${source}.${imported}`), `${imported} of node:${source}`, specifier.start)
   }
 }
 

@@ -34,12 +34,23 @@ const { values } = parseArgs({
     dir: { type: 'string', default: tmpdir() },
   },
 })
-const [streams, rate, tokens, seconds, gather, jobs, bodies] = [values.streams, values.rate, values.tokens, values.seconds, values.gather, values.jobs, values.bodies].map(Number)
+const [streams, rate, tokens, seconds, gather, jobs, bodies] = [
+  values.streams,
+  values.rate,
+  values.tokens,
+  values.seconds,
+  values.gather,
+  values.jobs,
+  values.bodies,
+].map(Number)
 const durability = values.durability as 'power' | 'process' | 'memory'
 
 const PREFIX =
   '{"id":"chatcmpl-MOCK000000000000000000000000","object":"chat.completion.chunk","created":1700000000,"model":"mock-model-2025","service_tier":"default","system_fingerprint":"fp_0123456789","choices":['
-const [TOKEN_HEAD, TOKEN_TAIL] = [`${PREFIX}{"index":0,"delta":{"content":" tok`, '.1750000000123"},"logprobs":null,"finish_reason":null}]}']
+const [TOKEN_HEAD, TOKEN_TAIL] = [
+  `${PREFIX}{"index":0,"delta":{"content":" tok`,
+  '.1750000000123"},"logprobs":null,"finish_reason":null}]}',
+]
 const OPENING = `${PREFIX}{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]}`
 const TOKEN_BYTES = TOKEN_HEAD.length + 6 + TOKEN_TAIL.length
 /** Room for one read of a socket. */
@@ -47,7 +58,8 @@ const read = Buffer.from(Array.from({ length: 64 }, () => `${TOKEN_HEAD}000000${
 
 /** Tokens `from` to `to`, as slices of one read. */
 function chunks(from: number, to: number): Bytes[] {
-  for (let i = from; i < to; i++) read.write(String(i).padStart(6, '0'), (i - from) * TOKEN_BYTES + TOKEN_HEAD.length, 'latin1')
+  for (let i = from; i < to; i++)
+    read.write(String(i).padStart(6, '0'), (i - from) * TOKEN_BYTES + TOKEN_HEAD.length, 'latin1')
   const text = read.toString('latin1', 0, (to - from) * TOKEN_BYTES)
   return Array.from({ length: to - from }, (_, i) => text.slice(i * TOKEN_BYTES, (i + 1) * TOKEN_BYTES))
 }
@@ -56,13 +68,27 @@ type Append = (records: readonly Bytes[], outputTokens: number, urgent: boolean)
 
 /** Streams, each with its own beat in the gather window. */
 class Load {
-  readonly #running = new Set<{ readonly append: Append; readonly length: number; readonly done: () => void; readonly startedAt: number; sent: number; next: number }>()
+  readonly #running = new Set<{
+    readonly append: Append
+    readonly length: number
+    readonly done: () => void
+    readonly startedAt: number
+    sent: number
+    next: number
+  }>()
   sent = 0
 
   start(append: Append, length: number, done: () => void): void {
     const now = performance.now()
     append([OPENING], 0, true)
-    this.#running.add({ append, length, done, startedAt: now, sent: 0, next: now + Math.random() * (gather || 1000 / rate) })
+    this.#running.add({
+      append,
+      length,
+      done,
+      startedAt: now,
+      sent: 0,
+      next: now + Math.random() * (gather || 1000 / rate),
+    })
   }
 
   turn(): void {
@@ -113,7 +139,14 @@ function draft(length: number, bodyBytes: number, stream: boolean): JobDraft {
     model: 'mock',
     body,
     bodyHash: `hash-${submitted++}`.padEnd(43, '0'),
-    wishes: { pool: 'text', priority: 'normal', deadlineMs: 86_400_000, policy: 'wait', onWorkerLoss: 'continue', onDisconnect: 'cancel' },
+    wishes: {
+      pool: 'text',
+      priority: 'normal',
+      deadlineMs: 86_400_000,
+      policy: 'wait',
+      onWorkerLoss: 'continue',
+      onDisconnect: 'cancel',
+    },
     isRetry: false,
     stream: true,
     includeUsage: false,
@@ -254,13 +287,27 @@ const perToken = (cpu * 1000) / sent
 const line = (name: string, value: string): void => console.log(`${name.padEnd(34)} ${value}`)
 line('tokens/s', (sent / (ms / 1000)).toFixed(0))
 line('jobs ended/s', ((ended - at.ended) / (ms / 1000)).toFixed(0))
-line('CPU µs/token, all threads, jobs too', `${(perToken - alone).toFixed(2)} (and the load itself ${alone.toFixed(2)})`)
+line(
+  'CPU µs/token, all threads, jobs too',
+  `${(perToken - alone).toFixed(2)} (and the load itself ${alone.toFixed(2)})`,
+)
 line('CPU %', ((cpu / ms) * 100).toFixed(0))
 line('commits/s', ((stats['commits'] - at.commits) / (ms / 1000)).toFixed(0))
-line('commit p99 / longest ms', `${stats['commit_p99_ms'].toFixed(2)} / ${stats['commit_longest_ms'].toFixed(1)}; over 5 ms: ${stats['commits_over_5_ms'] - at.over}`)
+line(
+  'commit p99 / longest ms',
+  `${stats['commit_p99_ms'].toFixed(2)} / ${stats['commit_longest_ms'].toFixed(1)}; over 5 ms: ${stats['commits_over_5_ms'] - at.over}`,
+)
 line('event loop p99 / longest ms', `${(loop.percentile(99) / 1e6).toFixed(1)} / ${(loop.max / 1e6).toFixed(1)}`)
-line('fdatasync/s, longest ms', `${((stats['syncs'] - at.syncs) / (ms / 1000)).toFixed(0)}, ${stats['sync_longest_ms'].toFixed(1)}`)
-line('accepted p50 / p99 ms', sorted.length === 0 ? '-' : `${sorted[Math.floor(sorted.length / 2)].toFixed(1)} / ${sorted[Math.floor(sorted.length * 0.99)].toFixed(1)}`)
+line(
+  'fdatasync/s, longest ms',
+  `${((stats['syncs'] - at.syncs) / (ms / 1000)).toFixed(0)}, ${stats['sync_longest_ms'].toFixed(1)}`,
+)
+line(
+  'accepted p50 / p99 ms',
+  sorted.length === 0
+    ? '-'
+    : `${sorted[Math.floor(sorted.length / 2)].toFixed(1)} / ${sorted[Math.floor(sorted.length * 0.99)].toFixed(1)}`,
+)
 line('WAL max MB', (stats['wal_max_bytes'] / 1e6).toFixed(0))
 line(
   'store now: bytes a token',

@@ -120,17 +120,28 @@ export async function startApp(config: Config, { log, keyOnStart }: StartOptions
       emit,
       router,
       settled: () => {},
-      compose: (turns, own, budgetTokens) => composePrompt({ turns, own, budgetTokens, keepFailed: config.conversations.keep_failed }).messages,
+      compose: (turns, own, budgetTokens) =>
+        composePrompt({ turns, own, budgetTokens, keepFailed: config.conversations.keep_failed }).messages,
       editBody: editObject,
       maxAnswerBytes: http.max_answer_bytes,
       maxPendingBytes: MAX_PENDING_BYTES,
     },
     clock,
-    { id: `worker-${process.pid}`, pools: workers.pools, concurrency: workers.concurrency, heartbeatMs: workers.heartbeat_ms, headroom: router.headroom },
+    {
+      id: `worker-${process.pid}`,
+      pools: workers.pools,
+      concurrency: workers.concurrency,
+      heartbeatMs: workers.heartbeat_ms,
+      headroom: router.headroom,
+    },
   )
 
   // delivery and gateway
-  const delivery = createDelivery(engine.log, clock, emit, { heartbeatMs: http.heartbeat_ms, maxReaderBufferBytes: http.max_reader_buffer_bytes, pageBytes: PAGE_BYTES })
+  const delivery = createDelivery(engine.log, clock, emit, {
+    heartbeatMs: http.heartbeat_ms,
+    maxReaderBufferBytes: http.max_reader_buffer_bytes,
+    pageBytes: PAGE_BYTES,
+  })
   const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS })
   // Its timer's own interval is in what it measures: an idle loop would read 5 ms
   const heldMs = (ns: number): number => Math.max(0, ns / 1e6 - LOOP_RESOLUTION_MS)
@@ -154,7 +165,8 @@ export async function startApp(config: Config, { log, keyOnStart }: StartOptions
     }),
     models: {
       resolve: router.resolve,
-      list: () => router.models().map((m) => ({ id: m.name, created: Math.floor(startedAtMs / 1000), ownedBy: 'sluice' })),
+      list: () =>
+        router.models().map((m) => ({ id: m.name, created: Math.floor(startedAtMs / 1000), ownedBy: 'sluice' })),
     },
     delivery,
     clock,
@@ -226,7 +238,8 @@ export async function startApp(config: Config, { log, keyOnStart }: StartOptions
   }
 }
 
-const urlOf = ({ host, port }: Address): string => `http://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}`
+const urlOf = ({ host, port }: Address): string =>
+  `http://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}`
 
 function report(log: Log, fact: Fact): void {
   switch (fact.type) {
@@ -256,7 +269,16 @@ async function firstKey(keys: Keys, given: string | null): Promise<string | null
   const key = given ?? made
   if (key === null || keys.find(digestOf(key)) !== null) return null
   const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
-  await keys.add({ id, tenant: 'default', name: made === null ? 'given at the start' : 'first start', hint: hintOf(key), createdAtMs: clock.wallMs() }, digestOf(key))
+  await keys.add(
+    {
+      id,
+      tenant: 'default',
+      name: made === null ? 'given at the start' : 'first start',
+      hint: hintOf(key),
+      createdAtMs: clock.wallMs(),
+    },
+    digestOf(key),
+  )
   return made
 }
 
@@ -282,7 +304,11 @@ interface NamedProvider {
 }
 
 /** One a configured model, in their order. */
-export function createProviders(config: Config, wheel = new Wheel(clock), gatherMs: () => number = () => 0): readonly NamedProvider[] {
+export function createProviders(
+  config: Config,
+  wheel = new Wheel(clock),
+  gatherMs: () => number = () => 0,
+): readonly NamedProvider[] {
   return config.models.map((model, i) => {
     const twin = config.models.filter((m) => m.name === model.name).length > 1
     const name = `${model.name}@${model.base_url === null ? model.provider : new URL(model.base_url).host}${twin ? `#${i}` : ''}`
@@ -290,16 +316,31 @@ export function createProviders(config: Config, wheel = new Wheel(clock), gather
   })
 }
 
-function createProvider(config: Config, model: ModelConfig, name: string, wheel: Wheel, gatherMs: () => number): Provider {
-  if (model.provider === 'demo') return createDemoProvider({ clock, ids, ttftMs: model.demo.ttft_ms, tokenMs: model.demo.token_ms })
+function createProvider(
+  config: Config,
+  model: ModelConfig,
+  name: string,
+  wheel: Wheel,
+  gatherMs: () => number,
+): Provider {
+  if (model.provider === 'demo')
+    return createDemoProvider({ clock, ids, ttftMs: model.demo.ttft_ms, tokenMs: model.demo.token_ms })
   const { url, no_proxy: noProxy } = config.proxy
-  const baseUrl = model.api_version === null ? model.base_url! : `${model.base_url}?api-version=${encodeURIComponent(model.api_version)}`
+  const baseUrl =
+    model.api_version === null
+      ? model.base_url!
+      : `${model.base_url}?api-version=${encodeURIComponent(model.api_version)}`
   return createOpenAiProvider({
     name,
     baseUrl,
     apiKey: model.api_key?.reveal() ?? null,
     auth: model.provider === 'azure' ? 'api-key' : 'bearer',
-    headers: Object.fromEntries(Object.entries(model.headers).map(([header, value]) => [header, typeof value === 'string' ? value : value.reveal()])),
+    headers: Object.fromEntries(
+      Object.entries(model.headers).map(([header, value]) => [
+        header,
+        typeof value === 'string' ? value : value.reveal(),
+      ]),
+    ),
     upstreamModel: model.model,
     continuation: model.continuation,
     ca: model.ca_file === null ? null : readFileSync(model.ca_file, 'utf8'),

@@ -17,7 +17,8 @@ function plant(files: Readonly<Record<string, string>>) {
   trees.push(tree)
   const clean = {
     'package.json': '{"dependencies": {"zod": "1"}, "devDependencies": {"vitest": "1"}}',
-    'src/core/clock.ts': "import { Buffer } from 'node:buffer'\nexport const now = () => Date.now() + Buffer.length\nsetTimeout(now, 1)\n",
+    'src/core/clock.ts':
+      "import { Buffer } from 'node:buffer'\nexport const now = () => Date.now() + Buffer.length\nsetTimeout(now, 1)\n",
     'src/core/ids.ts': 'export const random = () => Math.random()\n',
     'src/config/load.ts': "import { z } from 'zod'\nexport const env = process.env\nexport default z\n",
     'src/queue/scheduler.ts':
@@ -31,10 +32,12 @@ function plant(files: Readonly<Record<string, string>>) {
     'src/routing/providers/openai.ts': "import '../../core/clock.ts'\n",
     'src/mock/server.ts': "import '../core/clock.ts'\n",
     'src/bench/main.ts': "import '../core/clock.ts'\nperformance.now()\n",
-    'src/app.ts': "import './config/load.ts'\nimport './queue/scheduler.ts'\nimport './gateway/gateway.ts'\nimport './routing/providers/openai.ts'\n",
+    'src/app.ts':
+      "import './config/load.ts'\nimport './queue/scheduler.ts'\nimport './gateway/gateway.ts'\nimport './routing/providers/openai.ts'\n",
     'src/cli/main.ts': "import '../config/load.ts'\nvoid import('../app.ts')\nvoid import('../mock/server.ts')\n",
     'src/core/frames.ts': 'export interface Frame { t: string }\n',
-    'client/src/index.ts': "import type { Frame } from '../../src/core/frames.ts'\nimport './job.ts'\nexport const frame: Frame = { t: String(Date.now()) }\n",
+    'client/src/index.ts':
+      "import type { Frame } from '../../src/core/frames.ts'\nimport './job.ts'\nexport const frame: Frame = { t: String(Date.now()) }\n",
     'client/src/job.ts': 'setTimeout(() => {}, 1)\n',
     'test/server.ts': '',
   }
@@ -54,7 +57,9 @@ it('holds in this tree, all of which was read', () => {
   expect(modules).toBe(sources.length)
   expect(modules).toBeGreaterThan(60)
   // Imports were seen too, not only files
-  expect([...folders.get('app')!].sort()).toEqual(expect.arrayContaining(['config', 'core', 'delivery', 'engines', 'gateway', 'queue', 'routing', 'worker']))
+  expect([...folders.get('app')!].sort()).toEqual(
+    expect.arrayContaining(['config', 'core', 'delivery', 'engines', 'gateway', 'queue', 'routing', 'worker']),
+  )
 })
 
 it('finds nothing in a clean tree', () => {
@@ -69,7 +74,11 @@ const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
   ['folders-meet-in-app', 'src/gateway/gateway.ts', "import { at } from '../queue/scheduler.ts'"],
   ['folders-meet-in-app', 'src/gateway/gateway.ts', "import type { Lane } from '../queue/lanes.ts'"],
   ['folders-meet-in-app', 'src/gateway/gateway.ts', "export * from '../gateway/../queue/lanes.ts'"],
-  ['folders-meet-in-app', 'src/gateway/gateway.ts', "export const f = (lane: import('../queue/lanes.ts').Lane) => lane"],
+  [
+    'folders-meet-in-app',
+    'src/gateway/gateway.ts',
+    "export const f = (lane: import('../queue/lanes.ts').Lane) => lane",
+  ],
   ['folders-meet-in-app', 'src/gateway/gateway.ts', "void import('../config/load.ts')"],
   ['folders-meet-in-app', 'src/cli/jobs.ts', "import '../queue/scheduler.ts'"],
   ['folders-meet-in-app', 'src/app.ts', "import './mock/server.ts'"],
@@ -101,11 +110,19 @@ const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
   ['time-in-clock', 'src/worker/pool.ts', 'setTimeout(() => {}, 1)'],
   ['time-in-clock', 'src/worker/pool.ts', 'globalThis.setInterval(() => {}, 1)'],
   ['time-in-clock', 'src/worker/pool.ts', 'export const timers = { setImmediate }'],
-  ['time-in-clock', 'src/worker/pool.ts', "import { setTimeout as wait } from 'node:timers/promises'\nexport default wait"],
+  [
+    'time-in-clock',
+    'src/worker/pool.ts',
+    "import { setTimeout as wait } from 'node:timers/promises'\nexport default wait",
+  ],
   ['time-in-clock', 'src/worker/pool.ts', 'export const signal = AbortSignal.timeout(5)'],
   ['randomness-in-ids', 'src/core/clock.ts', 'export const dice = Math.random()'],
   ['randomness-in-ids', 'src/worker/pool.ts', 'export const id = crypto.randomUUID()'],
-  ['randomness-in-ids', 'src/worker/pool.ts', "import { randomBytes as bytes } from 'node:crypto'\nexport default bytes"],
+  [
+    'randomness-in-ids',
+    'src/worker/pool.ts',
+    "import { randomBytes as bytes } from 'node:crypto'\nexport default bytes",
+  ],
   ['parses', 'src/worker/pool.ts', 'const = 1'],
 ]
 

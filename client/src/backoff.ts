@@ -3,7 +3,8 @@ const FIRST_MS = 500
 const LONGEST_MS = 20_000
 
 /** `failures`: tries since the last connection that held. */
-export const backoffMs = (failures: number): number => Math.random() * Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures, 10))
+export const backoffMs = (failures: number): number =>
+  Math.random() * Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures, 10))
 
 export type Verdict = 'come-back' | 'authenticate' | 'stop'
 

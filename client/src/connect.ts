@@ -48,12 +48,19 @@ export interface Sluice {
 
 export function connect(options: ConnectOptions): Sluice {
   const base = options.url.replace(/^ws/, 'http').replace(/\/+$/, '')
-  if (!URL.canParse(base)) throw new SluiceError('invalid_url', `"${options.url}" is no address; expected e.g. "http://127.0.0.1:4100".`)
+  if (!URL.canParse(base))
+    throw new SluiceError('invalid_url', `"${options.url}" is no address; expected e.g. "http://127.0.0.1:4100".`)
   if ((options.key === undefined) === (options.ticket === undefined))
-    throw new SluiceError('missing_api_key', 'connect() needs either a key, or a ticket() that asks your backend for one.')
+    throw new SluiceError(
+      'missing_api_key',
+      'connect() needs either a key, or a ticket() that asks your backend for one.',
+    )
   const { transport: wanted = 'auto', window = WINDOW_BYTES } = options
   if (!Number.isInteger(window) || window < SMALLEST_WINDOW || window > LARGEST_WINDOW)
-    throw new SluiceError('invalid_window', `"window" is a number of bytes, from ${SMALLEST_WINDOW} to ${LARGEST_WINDOW}.`)
+    throw new SluiceError(
+      'invalid_window',
+      `"window" is a number of bytes, from ${SMALLEST_WINDOW} to ${LARGEST_WINDOW}.`,
+    )
   const session = createSession(base, options.key, options.ticket)
   let state: State = 'connecting'
   let closed = false
@@ -81,11 +88,23 @@ export function connect(options: ConnectOptions): Sluice {
   let transport: Transport =
     wanted === 'sse'
       ? createSse({ session, window }, events)
-      : createSocket({ url: `${base.replace(/^http/, 'ws')}/v1/ws`, session, window, client: options.client ?? CLIENT, isBlocked: wanted === 'auto' ? fallBack : null }, events)
+      : createSocket(
+          {
+            url: `${base.replace(/^http/, 'ws')}/v1/ws`,
+            session,
+            window,
+            client: options.client ?? CLIENT,
+            isBlocked: wanted === 'auto' ? fallBack : null,
+          },
+          events,
+        )
 
   /** Upgrades failed. If HTTP gets through, WebSockets are blocked somewhere on the way; else the server is away. */
   async function fallBack(): Promise<boolean> {
-    const reachable = await fetch(`${base}/readyz`, { cache: 'no-store', signal: AbortSignal.timeout(PROBE_WITHIN_MS) }).then(
+    const reachable = await fetch(`${base}/readyz`, {
+      cache: 'no-store',
+      signal: AbortSignal.timeout(PROBE_WITHIN_MS),
+    }).then(
       (r) => r.ok,
       () => false,
     )
@@ -132,7 +151,8 @@ export function connect(options: ConnectOptions): Sluice {
     get transport() {
       return transport.name
     },
-    submit: (request) => add(new Job(wire, window, { ...request, idempotency_key: request.idempotency_key ?? mintKey() }, null, null)),
+    submit: (request) =>
+      add(new Job(wire, window, { ...request, idempotency_key: request.idempotency_key ?? mintKey() }, null, null)),
     attach: (id, from) => add(new Job(wire, window, null, id, from?.cursor ?? null)),
     http: (method, path, body) => session.http(method, path, body),
     close() {
@@ -148,4 +168,5 @@ export function connect(options: ConnectOptions): Sluice {
 }
 
 /** Pages without TLS have no crypto.randomUUID. */
-const mintKey = (): string => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
+const mintKey = (): string =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')

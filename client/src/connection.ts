@@ -56,7 +56,11 @@ export function bytesOf(text: string): number {
 }
 
 /** Opens at once, and again and again. */
-export function createConnection(options: ConnectionOptions, on: ConnectionEvents, events: TransportEvents): Connection {
+export function createConnection(
+  options: ConnectionOptions,
+  on: ConnectionEvents,
+  events: TransportEvents,
+): Connection {
   const { session } = options
   let socket: WebSocket | null = null
   let welcome: WelcomeFrame | null = null

@@ -32,8 +32,12 @@ export class SluiceError extends Error {
   /** Whatever was thrown on the way to the server: what has no name of its own is taken for a lost connection. */
   static from(thrown: unknown): SluiceError {
     if (thrown instanceof SluiceError) return thrown
-    return new SluiceError('connection_lost', thrown instanceof Error ? thrown.message : String(thrown), { retryable: true, cause: thrown })
+    return new SluiceError('connection_lost', thrown instanceof Error ? thrown.message : String(thrown), {
+      retryable: true,
+      cause: thrown,
+    })
   }
 }
 
-export const nothingLeft = (): SluiceError => new SluiceError('already_read', 'The cursor stands at the end of this job: there is nothing more to read.')
+export const nothingLeft = (): SluiceError =>
+  new SluiceError('already_read', 'The cursor stands at the end of this job: there is nothing more to read.')

@@ -11,7 +11,8 @@ type Fields = Record<string, unknown>
 
 /** Members whose strings are labels, not pieces. */
 const LABELS = new Set(['role', 'id', 'type', 'format'])
-const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isFields = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export const emptyMessage = (): Message => ({ role: 'assistant', content: null })
 
@@ -33,7 +34,12 @@ export const textOf = (chunk: WireChunk): string => {
 /** Does it show anything: text, reasoning, a tool call, a refusal? */
 export const showsSomething = (chunk: WireChunk): boolean =>
   Array.isArray(chunk['choices']) &&
-  chunk['choices'].some((choice) => isFields(choice) && isFields(choice['delta']) && Object.entries(choice['delta']).some(([name, v]) => name !== 'role' && v !== null && v !== ''))
+  chunk['choices'].some(
+    (choice) =>
+      isFields(choice) &&
+      isFields(choice['delta']) &&
+      Object.entries(choice['delta']).some(([name, v]) => name !== 'role' && v !== null && v !== ''),
+  )
 
 /** Adds a piece; changes `message`. */
 export function fold(message: Message, chunk: WireChunk): void {

@@ -56,7 +56,11 @@ export class Job implements AsyncIterable<JobEvent> {
     this.#id = id
     if (cursor !== null) {
       const place = placeOf(cursor)
-      if (place === null) throw new SluiceError('cursor_invalid', `"${cursor}" is not a cursor: expected "<epoch>-<seq>", as job.cursor gives it.`)
+      if (place === null)
+        throw new SluiceError(
+          'cursor_invalid',
+          `"${cursor}" is not a cursor: expected "<epoch>-<seq>", as job.cursor gives it.`,
+        )
       this.#place = place
     }
     if (id !== null) this.#accepted.resolve({ id, joined: true, queue: null })
@@ -101,7 +105,8 @@ export class Job implements AsyncIterable<JobEvent> {
   async answer(): Promise<Answer> {
     if (this.#reader === 'none yet') this.#readNoMore()
     const end = await this.#ended.promise
-    if (end.state !== 'done') throw !end.error ? new SluiceError(`job_${end.state}`, `The job ended: ${end.state}.`) : SluiceError.of(end.error)
+    if (end.state !== 'done')
+      throw !end.error ? new SluiceError(`job_${end.state}`, `The job ended: ${end.state}.`) : SluiceError.of(end.error)
     return { text: this.#text, message: this.#message, usage: end.usage, timing: end.timing, ttftMs: end.seen.ttftMs }
   }
 
@@ -123,7 +128,11 @@ export class Job implements AsyncIterable<JobEvent> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<JobEvent, void, undefined> {
-    if (this.#reader !== 'none yet') throw new SluiceError('already_read', 'A job is read once: its events go to one reader. Attach to it again for another.')
+    if (this.#reader !== 'none yet')
+      throw new SluiceError(
+        'already_read',
+        'A job is read once: its events go to one reader. Attach to it again for another.',
+      )
     this.#reader = 'iterates'
     try {
       for (;;) {
@@ -207,12 +216,26 @@ export class Job implements AsyncIterable<JobEvent> {
     this.#tell({ type: 'live' }, 0)
   }
 
-  end({ seq, cursor, state, error, usage, timing }: Pick<EndFrame, 'seq' | 'cursor' | 'state' | 'error' | 'usage' | 'timing'>): void {
+  end({
+    seq,
+    cursor,
+    state,
+    error,
+    usage,
+    timing,
+  }: Pick<EndFrame, 'seq' | 'cursor' | 'state' | 'error' | 'usage' | 'timing'>): void {
     if (this.#over) return
     if (seq > this.#place.seq + 1) return this.#wire.reattach(this)
     this.#place = { cursor, seq }
     this.#over = true
-    const event: EndEvent = { type: 'end', state, error: error ?? null, usage: usage ?? null, timing: timing ?? null, seen: { ttftMs: this.#ttftMs } }
+    const event: EndEvent = {
+      type: 'end',
+      state,
+      error: error ?? null,
+      usage: usage ?? null,
+      timing: timing ?? null,
+      seen: { ttftMs: this.#ttftMs },
+    }
     this.#ended.resolve(event)
     this.#tell(event, 0)
   }
@@ -251,7 +274,10 @@ export class Job implements AsyncIterable<JobEvent> {
     const last = this.#unread.findLast(({ event }) => event.type === 'chunk')?.event
     const kept = this.#unread.filter(({ event }) => event.type === 'usage' || event.type === 'live')
     if (last?.type === 'chunk') {
-      const chunk = { ...last.chunk, choices: [{ index: 0, delta: structuredClone(this.#message), finish_reason: null }] }
+      const chunk = {
+        ...last.chunk,
+        choices: [{ index: 0, delta: structuredClone(this.#message), finish_reason: null }],
+      }
       kept.unshift({ event: { type: 'chunk', chunk, text: this.#text }, bytes: 0 })
     }
     this.#unread = kept

@@ -17,7 +17,10 @@ export function placeOf(cursor: string): Place | null {
 }
 
 /** What is new in a run of records; `hole` when something before it is missing. */
-export function advance(place: Place, frame: Pick<EvFrame, 'seq' | 'cursor' | 'e'>): { readonly place: Place; readonly events: readonly WireEvent[] } | 'hole' {
+export function advance(
+  place: Place,
+  frame: Pick<EvFrame, 'seq' | 'cursor' | 'e'>,
+): { readonly place: Place; readonly events: readonly WireEvent[] } | 'hole' {
   const last = frame.seq + frame.e.length - 1
   if (last <= place.seq) return { place, events: [] }
   if (frame.seq > place.seq + 1) return 'hole'

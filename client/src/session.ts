@@ -19,10 +19,20 @@ export interface Session {
   /** One call, answered with JSON; null for an empty answer. Throws SluiceError. */
   http(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<unknown>
   /** The response itself, where it is a good one. Throws SluiceError. */
-  open(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>, signal?: AbortSignal): Promise<Response>
+  open(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Readonly<Record<string, string>>,
+    signal?: AbortSignal,
+  ): Promise<Response>
 }
 
-export function createSession(base: string, key: string | undefined, ticket: (() => Promise<string>) | undefined): Session {
+export function createSession(
+  base: string,
+  key: string | undefined,
+  ticket: (() => Promise<string>) | undefined,
+): Session {
   let token: { readonly text: string; readonly renewAtMs: number; readonly untilMs: number } | null = null
   /** One at a time, however many ask. */
   let entering: Promise<string> | null = null
@@ -31,12 +41,17 @@ export function createSession(base: string, key: string | undefined, ticket: (()
   const current = (): string | null => (token !== null && token.untilMs > performance.now() ? token.text : null)
 
   async function freshTicket(): Promise<string> {
-    if (ticket === undefined) throw new SluiceError('missing_api_key', 'connect() needs a key, or a ticket() that asks your backend for one.')
+    if (ticket === undefined)
+      throw new SluiceError('missing_api_key', 'connect() needs a key, or a ticket() that asks your backend for one.')
     try {
       return await ticket()
     } catch (cause) {
       if (cause instanceof SluiceError) throw cause
-      throw new SluiceError('ticket_failed', `ticket() failed: ${cause instanceof Error ? cause.message : String(cause)}`, { retryable: true, cause })
+      throw new SluiceError(
+        'ticket_failed',
+        `ticket() failed: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { retryable: true, cause },
+      )
     }
   }
 
@@ -86,7 +101,13 @@ export function createSession(base: string, key: string | undefined, ticket: (()
   }
 
   async function enter(): Promise<string> {
-    const response = await send('POST', '/v1/sessions', { ticket: await freshTicket() }, {}, AbortSignal.timeout(ANSWER_WITHIN_MS))
+    const response = await send(
+      'POST',
+      '/v1/sessions',
+      { ticket: await freshTicket() },
+      {},
+      AbortSignal.timeout(ANSWER_WITHIN_MS),
+    )
     session.renew((await response.json()) as TokenFrame)
     return token!.text
   }
@@ -95,7 +116,13 @@ export function createSession(base: string, key: string | undefined, ticket: (()
   async function prolong(known: string): Promise<void> {
     renewing = true
     try {
-      const response = await send('POST', '/v1/sessions', undefined, { authorization: `Bearer ${known}` }, AbortSignal.timeout(ANSWER_WITHIN_MS))
+      const response = await send(
+        'POST',
+        '/v1/sessions',
+        undefined,
+        { authorization: `Bearer ${known}` },
+        AbortSignal.timeout(ANSWER_WITHIN_MS),
+      )
       session.renew((await response.json()) as TokenFrame)
     } catch {
     } finally {
@@ -103,7 +130,13 @@ export function createSession(base: string, key: string | undefined, ticket: (()
     }
   }
 
-  async function send(method: string, path: string, body: unknown, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<Response> {
+  async function send(
+    method: string,
+    path: string,
+    body: unknown,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal | undefined,
+  ): Promise<Response> {
     let response: Response
     try {
       response = await fetch(base + path, {
@@ -127,7 +160,11 @@ export function createSession(base: string, key: string | undefined, ticket: (()
 async function errorOf(response: Response): Promise<SluiceError> {
   const { status } = response
   const after = Number(response.headers.get('retry-after-ms') ?? Number.NaN)
-  const details = { status, retryable: status === 408 || status === 429 || status >= 500, retryAfterMs: Number.isFinite(after) ? after : undefined }
+  const details = {
+    status,
+    retryable: status === 408 || status === 429 || status >= 500,
+    retryAfterMs: Number.isFinite(after) ? after : undefined,
+  }
   try {
     const { error } = (await response.json()) as { error: WireError }
     return SluiceError.of(error, details)

@@ -61,7 +61,9 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
     const first = [...inLine].filter(hasRoom).slice(0, resumed)
     for (const followed of first) restart(followed, true)
     const { window } = options
-    return first.length === 0 ? { window } : { window, jobs: first.map(({ id, readers }) => ({ job: id, cursor: firstOf(readers.keys()) })) }
+    return first.length === 0
+      ? { window }
+      : { window, jobs: first.map(({ id, readers }) => ({ job: id, cursor: firstOf(readers.keys()) })) }
   }
 
   function onWelcome({ max_jobs }: WelcomeFrame): void {
@@ -172,7 +174,8 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
   }
 
   function attach(followed: Followed): void {
-    if (connection.send({ t: 'attach', job: followed.id, cursor: firstOf(followed.readers.keys()) })) restart(followed, true)
+    if (connection.send({ t: 'attach', job: followed.id, cursor: firstOf(followed.readers.keys()) }))
+      restart(followed, true)
   }
 
   /** Somebody gave credit, or left. */
@@ -323,7 +326,10 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
       const followed = job.id === null ? undefined : byId.get(job.id)
       if (followed !== undefined && !followed.settling) attach(followed)
     },
-    report: (job, ttftMs) => void (job.id !== null && connection.send({ t: 'report', job: job.id, ttft_ms: Math.min(ttftMs, LONGEST_REPORT_MS) })),
+    report: (job, ttftMs) =>
+      void (
+        job.id !== null && connection.send({ t: 'report', job: job.id, ttft_ms: Math.min(ttftMs, LONGEST_REPORT_MS) })
+      ),
     nudge: () => connection.nudge(),
     close() {
       connection.close()

@@ -71,7 +71,10 @@ interface Stream {
   stale: boolean
 }
 
-export function createSse({ session, window, streams: most = isPage ? STREAMS_IN_BROWSER : Number.POSITIVE_INFINITY }: SseOptions, events: TransportEvents): Transport {
+export function createSse(
+  { session, window, streams: most = isPage ? STREAMS_IN_BROWSER : Number.POSITIVE_INFINITY }: SseOptions,
+  events: TransportEvents,
+): Transport {
   const streams = new Map<Job, Stream>()
   const inLine: Array<() => void> = []
   /** Those that wait to try again, and those whose reader takes nothing. */

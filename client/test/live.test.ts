@@ -12,7 +12,9 @@ let server: Server
 let net: Network
 const clients: Sluice[] = []
 beforeAll(async () => {
-  server = await startServer('models:\n  - { name: demo, provider: demo, context_tokens: 2_000_000 }\nlog: { level: silent }\n')
+  server = await startServer(
+    'models:\n  - { name: demo, provider: demo, context_tokens: 2_000_000 }\nlog: { level: silent }\n',
+  )
 })
 afterAll(() => server?.stop())
 afterEach(() => {
@@ -26,9 +28,16 @@ async function open(options: Partial<ConnectOptions> = {}): Promise<Sluice> {
   clients.push(client)
   return client
 }
-const ask = (content: string, more: Partial<JobRequest> = {}): JobRequest => ({ request: { model: 'demo', messages: [{ role: 'user', content }] }, ...more })
+const ask = (content: string, more: Partial<JobRequest> = {}): JobRequest => ({
+  request: { model: 'demo', messages: [{ role: 'user', content }] },
+  ...more,
+})
 const result = async (client: Sluice, job: Job): Promise<string> =>
-  ((await client.http('GET', `/v1/jobs/${job.id}/result?wait_ms=5000`)) as { choices: Array<{ message: { content: string } }> }).choices[0].message.content
+  (
+    (await client.http('GET', `/v1/jobs/${job.id}/result?wait_ms=5000`)) as {
+      choices: Array<{ message: { content: string } }>
+    }
+  ).choices[0].message.content
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
 describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
@@ -41,7 +50,8 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     for await (const event of job) {
       types.add(event.type)
       if (event.type === 'chunk') text += event.text
-      if (event.type === 'end') expect(event).toMatchObject({ state: 'done', usage: { completion_tokens: 20 }, timing: { attempts: 1 } })
+      if (event.type === 'end')
+        expect(event).toMatchObject({ state: 'done', usage: { completion_tokens: 20 }, timing: { attempts: 1 } })
     }
     expect([...types]).toEqual(expect.arrayContaining(['attempt', 'chunk', 'end']))
     expect(await job.accepted).toMatchObject({ id: job.id, joined: false })
@@ -54,7 +64,9 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
 
   it('is exact over cuts', async () => {
     const client = await open({ transport })
-    const jobs = Array.from({ length: 10 }, (_, i) => client.submit(ask(`Story ${i}. demo: tokens=120 delay=10 ttft=20`)))
+    const jobs = Array.from({ length: 10 }, (_, i) =>
+      client.submit(ask(`Story ${i}. demo: tokens=120 delay=10 ttft=20`)),
+    )
     const seen = jobs.map(async (job) => {
       let text = ''
       for await (const event of job) {
@@ -107,8 +119,13 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
 
   it('says what is wrong', async () => {
     const client = await open({ transport })
-    await expect(client.submit({ request: { model: 'demo', messages: [] } }).accepted).rejects.toMatchObject({ code: 'invalid_request', retryable: false })
-    await expect(client.submit({ request: { model: 'nope', messages: [{ role: 'user', content: 'x' }] } }).answer()).rejects.toMatchObject({ code: 'model_not_found' })
+    await expect(client.submit({ request: { model: 'demo', messages: [] } }).accepted).rejects.toMatchObject({
+      code: 'invalid_request',
+      retryable: false,
+    })
+    await expect(
+      client.submit({ request: { model: 'nope', messages: [{ role: 'user', content: 'x' }] } }).answer(),
+    ).rejects.toMatchObject({ code: 'model_not_found' })
     await expect(client.attach('job_unknown').answer()).rejects.toMatchObject({ code: 'job_not_found' })
     expect(() => client.attach('job_unknown', { cursor: 'nonsense' })).toThrow('not a cursor')
     await expect(client.http('GET', '/v1/nothing')).rejects.toMatchObject({ code: 'route_not_found', status: 404 })
@@ -145,7 +162,10 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     await job.answer()
     net.cut()
     await client.submit(ask('And? demo: tokens=3 delay=1 ttft=1', { conversation })).answer()
-    expect(await client.http('GET', `/v1/conversations/${conversation}`)).toMatchObject({ id: conversation, turns: [{}, {}] })
+    expect(await client.http('GET', `/v1/conversations/${conversation}`)).toMatchObject({
+      id: conversation,
+      turns: [{}, {}],
+    })
     expect(tickets).toBe(1)
   })
 })
@@ -177,15 +197,21 @@ describe.each(['websocket', 'sse'] as const)('a reader over %s', (transport) => 
     await client.submit(ask('demo: tokens=1 delay=1 ttft=1')).answer()
     const lane = `once-${transport}`
     const made = async (): Promise<number> => {
-      const response = await fetch(`${server.url}/v1/jobs?lane=${lane}&limit=100`, { headers: { authorization: `Bearer ${server.key}` } })
+      const response = await fetch(`${server.url}/v1/jobs?lane=${lane}&limit=100`, {
+        headers: { authorization: `Bearer ${server.key}` },
+      })
       return ((await response.json()) as { data: unknown[] }).data.length
     }
     net.muffle()
-    const jobs = Array.from({ length: 10 }, () => client.submit(ask('Tell me. demo: tokens=2 delay=1 ttft=1', { lane })))
+    const jobs = Array.from({ length: 10 }, () =>
+      client.submit(ask('Tell me. demo: tokens=2 delay=1 ttft=1', { lane })),
+    )
     for (let i = 0; i < 100 && (await made()) < 10; i++) await pause(20)
     expect(jobs.map((job) => job.id)).toEqual(jobs.map(() => null))
     net.cut()
-    expect(new Set((await Promise.all(jobs.map((job) => job.accepted))).map(({ joined }) => joined))).toEqual(new Set([true]))
+    expect(new Set((await Promise.all(jobs.map((job) => job.accepted))).map(({ joined }) => joined))).toEqual(
+      new Set([true]),
+    )
     await Promise.all(jobs.map((job) => job.answer()))
     expect(await made()).toBe(10)
   })
@@ -232,7 +258,11 @@ it('asks for one ticket, however many jobs there are over server-sent events', a
     transport: 'sse',
     async ticket() {
       tickets++
-      const made = await fetch(`${server.url}/v1/tickets`, { method: 'POST', headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' }, body: '{}' })
+      const made = await fetch(`${server.url}/v1/tickets`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' },
+        body: '{}',
+      })
       return ((await made.json()) as { ticket: string }).ticket
     },
   })
@@ -255,7 +285,17 @@ it('opens no more event streams than a browser lets it; the others wait their tu
     },
   }
   const sse = createSse({ session: counted, window: 262_144, streams: 2 }, { onState() {}, onError() {} })
-  const jobs = Array.from({ length: 8 }, (_, i) => new Reading(sse, 262_144, { ...ask(`Story ${i}. demo: tokens=20 delay=5 ttft=20`), idempotency_key: `turn-${i}` }, null, null))
+  const jobs = Array.from(
+    { length: 8 },
+    (_, i) =>
+      new Reading(
+        sse,
+        262_144,
+        { ...ask(`Story ${i}. demo: tokens=20 delay=5 ttft=20`), idempotency_key: `turn-${i}` },
+        null,
+        null,
+      ),
+  )
   for (const job of jobs) sse.add(job)
   const texts = await Promise.all(jobs.map(async (job) => (await job.answer()).text))
   expect(texts.every((text) => text.length > 0)).toBe(true)
@@ -303,7 +343,9 @@ const isAlive = (pid: number): boolean => {
 it('submits fifty at once; nobody waits for another', async () => {
   const client = await open()
   const startedAt = performance.now()
-  const jobs = Array.from({ length: 50 }, (_, i) => client.submit(ask(`Contract ${i}. demo: tokens=30 delay=10 ttft=50`)))
+  const jobs = Array.from({ length: 50 }, (_, i) =>
+    client.submit(ask(`Contract ${i}. demo: tokens=30 delay=10 ttft=50`)),
+  )
   const answers = await Promise.all(jobs.map((job) => job.answer()))
   expect(new Set(jobs.map((job) => job.id)).size).toBe(50)
   expect(answers.every(({ text }) => text.length > 0)).toBe(true)

@@ -21,7 +21,8 @@ export async function network(to: string): Promise<Network> {
     const upstream = open(target, '127.0.0.1')
     open_.add(client)
     client.on('data', (data) => {
-      if (blocked && /upgrade: websocket/i.test(data.toString('latin1'))) client.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+      if (blocked && /upgrade: websocket/i.test(data.toString('latin1')))
+        client.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
       else upstream.write(data)
     })
     upstream.on('data', (data) => {

@@ -11,7 +11,13 @@ import { advance, firstOf, placeOf, START } from '../src/place.ts'
 import { type SseEvent, sseParser } from '../src/sse.ts'
 
 const chunk = (content: string): WireEvent => ({ chunk: { choices: [{ index: 0, delta: { content } }] } })
-const ev = (seq: number, e: readonly WireEvent[]): EvFrame => ({ t: 'ev', job: 'j', seq, cursor: `1-${seq + e.length - 1}`, e })
+const ev = (seq: number, e: readonly WireEvent[]): EvFrame => ({
+  t: 'ev',
+  job: 'j',
+  seq,
+  cursor: `1-${seq + e.length - 1}`,
+  e,
+})
 
 interface Told {
   credit: number
@@ -82,7 +88,13 @@ describe('what is applied', () => {
 
   it('of several readers, the one that is furthest behind says where to read from', () => {
     const first = (...cursors: Array<string | null>): string => firstOf(cursors.map((cursor) => ({ cursor })))
-    expect([first('1-9', '1-10'), first('2-1', '1-30'), first('1-3', null), first('7', '1-2'), first()]).toEqual(['1-9', '1-30', '0', '7', '0'])
+    expect([first('1-9', '1-10'), first('2-1', '1-30'), first('1-3', null), first('7', '1-2'), first()]).toEqual([
+      '1-9',
+      '1-30',
+      '0',
+      '7',
+      '0',
+    ])
   })
 
   it('a cursor is a place, or it is refused', () => {
@@ -137,27 +149,31 @@ describe('a reader', () => {
 
   it('where there is none, the job goes on; one that comes late gets all of it, in fewer events', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.constantFrom('a', ' the', '😀'), { minLength: 1, maxLength: 60 }), fc.nat(60), async (texts, comesAt) => {
-        const { job, told } = follow(1_000)
-        let seen = ''
-        let events = 0
-        const read = async (): Promise<void> => {
-          for await (const event of job) {
-            events++
-            if (event.type === 'chunk') seen += event.text
+      fc.asyncProperty(
+        fc.array(fc.constantFrom('a', ' the', '😀'), { minLength: 1, maxLength: 60 }),
+        fc.nat(60),
+        async (texts, comesAt) => {
+          const { job, told } = follow(1_000)
+          let seen = ''
+          let events = 0
+          const read = async (): Promise<void> => {
+            for await (const event of job) {
+              events++
+              if (event.type === 'chunk') seen += event.text
+            }
           }
-        }
-        let reading = comesAt === 0 ? read() : null
-        for (const [i, text] of texts.entries()) {
-          if (i === comesAt) reading ??= read()
-          job.run(ev(i + 1, [chunk(text)]), 1_000)
-          if (reading === null) expect(told.credit).toBe((i + 1) * 1_000)
-        }
-        job.end(done(texts.length + 1))
-        await (reading ?? read())
-        expect([seen, job.text]).toEqual([texts.join(''), texts.join('')])
-        if (comesAt > texts.length) expect(events).toBeLessThan(8)
-      }),
+          let reading = comesAt === 0 ? read() : null
+          for (const [i, text] of texts.entries()) {
+            if (i === comesAt) reading ??= read()
+            job.run(ev(i + 1, [chunk(text)]), 1_000)
+            if (reading === null) expect(told.credit).toBe((i + 1) * 1_000)
+          }
+          job.end(done(texts.length + 1))
+          await (reading ?? read())
+          expect([seen, job.text]).toEqual([texts.join(''), texts.join('')])
+          if (comesAt > texts.length) expect(events).toBeLessThan(8)
+        },
+      ),
     )
   })
 
@@ -258,7 +274,11 @@ it('a chunk that means ill changes nobody but itself', () => {
     '{"tool_calls":[{"index":0,"constructor":{"prototype":{"polluted":1}}}]}',
   ])
     fold(message, { choices: [{ index: 0, delta: JSON.parse(text) }] })
-  expect([({} as Record<string, unknown>)['polluted'], message['polluted'], (Object as unknown as Record<string, unknown>)['polluted']]).toEqual([undefined, undefined, undefined])
+  expect([
+    ({} as Record<string, unknown>)['polluted'],
+    message['polluted'],
+    (Object as unknown as Record<string, unknown>)['polluted'],
+  ]).toEqual([undefined, undefined, undefined])
 })
 
 it('submits are paced', async () => {
@@ -278,8 +298,10 @@ it('submits are paced', async () => {
 })
 
 it('close codes are verdicts', () => {
-  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1015, 4408, 4429, 4500, 4503]) expect(verdictOf(code), String(code)).toBe('come-back')
-  for (const code of [1002, 1003, 1007, 1008, 1009, 4400, 4403, 4404, 4409, 4413, 4426]) expect(verdictOf(code), String(code)).toBe('stop')
+  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1015, 4408, 4429, 4500, 4503])
+    expect(verdictOf(code), String(code)).toBe('come-back')
+  for (const code of [1002, 1003, 1007, 1008, 1009, 4400, 4403, 4404, 4409, 4413, 4426])
+    expect(verdictOf(code), String(code)).toBe('stop')
   expect(verdictOf(4401)).toBe('authenticate')
 })
 

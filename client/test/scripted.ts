@@ -19,7 +19,14 @@ export interface Scripted {
   stop(): void
 }
 
-export const welcome: ServerFrame = { t: 'welcome', conn: 'c', heartbeat_ms: 20_000, max_message_bytes: 262_144, max_jobs: 1_000, max_messages_per_second: 1_000 }
+export const welcome: ServerFrame = {
+  t: 'welcome',
+  conn: 'c',
+  heartbeat_ms: 20_000,
+  max_message_bytes: 262_144,
+  max_jobs: 1_000,
+  max_messages_per_second: 1_000,
+}
 
 export async function scripted(script: Script): Promise<Scripted> {
   const heard: ClientFrame[][] = []

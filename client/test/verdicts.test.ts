@@ -34,8 +34,22 @@ const run = (seq: number, ...texts: string[]): EvFrame => ({
   e: texts.map((content) => ({ chunk: { choices: [{ index: 0, delta: { content } }] } })),
 })
 const end = (seq: number): ServerFrame => ({ t: 'end', job: 'job_1', seq, cursor: `1-${seq}`, state: 'done' })
-const attached = (head: number): ServerFrame => ({ t: 'attached', job: 'job_1', state: 'leased', cursor: `1-${head}`, queue: null })
-const accepted = (id: string): ServerFrame => ({ t: 'accepted', id, job: 'job_1', cursor: '1-0', state: 'queued', joined: false, queue: null })
+const attached = (head: number): ServerFrame => ({
+  t: 'attached',
+  job: 'job_1',
+  state: 'leased',
+  cursor: `1-${head}`,
+  queue: null,
+})
+const accepted = (id: string): ServerFrame => ({
+  t: 'accepted',
+  id,
+  job: 'job_1',
+  cursor: '1-0',
+  state: 'queued',
+  joined: false,
+  queue: null,
+})
 const until = async (met: () => boolean): Promise<void> => {
   for (let i = 0; i < 500 && !met(); i++) await new Promise((done) => setTimeout(done, 10))
   expect(met()).toBe(true)
@@ -68,7 +82,13 @@ it('a refusal that may be repeated is, after its time; under the same key', asyn
     if (frame.t !== 'submit') return
     cameAt.push(performance.now())
     if (cameAt.length < 3)
-      peer.say({ t: 'error', id: frame.id, error: { message: 'full', type: 'rate_limit_error', param: null, code: 'queue_full' }, retryable: true, retry_after_ms: 80 })
+      peer.say({
+        t: 'error',
+        id: frame.id,
+        error: { message: 'full', type: 'rate_limit_error', param: null, code: 'queue_full' },
+        retryable: true,
+        retry_after_ms: 80,
+      })
     else peer.say(accepted(frame.id), run(1, 'a'), end(2))
   })
   expect((await client.submit(request).answer()).text).toBe('a')
@@ -76,7 +96,11 @@ it('a refusal that may be repeated is, after its time; under the same key', asyn
   expect(new Set(server.heard[0].map((frame) => (frame.t === 'submit' ? frame.idempotency_key : 'hello'))).size).toBe(2)
   // Who wants to be refused at once is
   cameAt.length = 0
-  await expect(client.submit({ ...request, policy: 'reject' }).answer()).rejects.toMatchObject({ code: 'queue_full', retryable: true, retryAfterMs: 80 })
+  await expect(client.submit({ ...request, policy: 'reject' }).answer()).rejects.toMatchObject({
+    code: 'queue_full',
+    retryable: true,
+    retryAfterMs: 80,
+  })
 })
 
 it('says goodbye: comes back in its slot, with its cursors, and keeps back what is new until then', async () => {
@@ -84,7 +108,12 @@ it('says goodbye: comes back in its slot, with its cursors, and keeps back what 
   await against((frame, peer, connection) => {
     if (frame.t === 'hello') peer.say(welcome)
     if (connection === 1 && frame.t === 'submit') {
-      peer.say(accepted(frame.id), run(1, 'a'), { t: 'goaway', reason: 'draining', by_ms: 1_000, reconnect_ms: [700, 900] })
+      peer.say(accepted(frame.id), run(1, 'a'), {
+        t: 'goaway',
+        reason: 'draining',
+        by_ms: 1_000,
+        reconnect_ms: [700, 900],
+      })
       setTimeout(() => {
         closedAt = performance.now()
         peer.close(1012, 'draining: The server is shutting down; retry.')
@@ -129,7 +158,11 @@ it('a token that is refused is followed by a new ticket; a ticket that is refuse
     { ticket: async () => `ticket ${++tickets}` },
   )
   await expect(client.submit(request).answer()).rejects.toMatchObject({ code: 'invalid_token' })
-  expect(server.heard.map(([hello]) => hello.t === 'hello' && hello.auth)).toEqual([{ ticket: 'ticket 1' }, { token: 'T' }, { ticket: 'ticket 2' }])
+  expect(server.heard.map(([hello]) => hello.t === 'hello' && hello.auth)).toEqual([
+    { ticket: 'ticket 1' },
+    { token: 'T' },
+    { ticket: 'ticket 2' },
+  ])
 })
 
 it('a ticket() that fails is asked again; its error is told', async () => {
@@ -156,7 +189,13 @@ it('a connection that says nothing is asked, and then lost', async () => {
 })
 
 it('a hello that is wrong is not said again', async () => {
-  await against((_frame, peer) => peer.say({ t: 'error', error: { message: 'No.', type: 'invalid_request_error', param: null, code: 'invalid_request' }, retryable: false }))
+  await against((_frame, peer) =>
+    peer.say({
+      t: 'error',
+      error: { message: 'No.', type: 'invalid_request_error', param: null, code: 'invalid_request' },
+      retryable: false,
+    }),
+  )
   await expect(client.submit(request).answer()).rejects.toMatchObject({ code: 'invalid_request' })
   expect(client.state).toBe('closed')
 })

@@ -10,7 +10,10 @@ import { connect, type SluiceError } from '@sluice/client'
 
 const { SLUICE_URL = 'http://127.0.0.1:4100', SLUICE_KEY, SLUICE_MODEL = 'demo' } = process.env
 const { values } = parseArgs({
-  options: { titles: { type: 'string', default: join(import.meta.dirname, 'titles.txt') }, out: { type: 'string', default: 'articles' } },
+  options: {
+    titles: { type: 'string', default: join(import.meta.dirname, 'titles.txt') },
+    out: { type: 'string', default: 'articles' },
+  },
 })
 if (!SLUICE_KEY) fail('Set SLUICE_KEY to an API key; Sluice prints one at its first start.')
 
@@ -28,7 +31,10 @@ const sluice = connect({
   },
   onError(error) {
     // Later, a lost connection comes back by itself
-    if (!wasOpen) fail(error.code === 'connection_lost' ? `${SLUICE_URL} can't be reached; is Sluice started there?` : error.message)
+    if (!wasOpen)
+      fail(
+        error.code === 'connection_lost' ? `${SLUICE_URL} can't be reached; is Sluice started there?` : error.message,
+      )
   },
 })
 
@@ -37,7 +43,10 @@ const startedAt = performance.now()
 const articles = titles.map((title) => ({
   title,
   job: sluice.submit({
-    request: { model: SLUICE_MODEL, messages: [{ role: 'user', content: `Write an article of about 150 words with the title "${title}".` }] },
+    request: {
+      model: SLUICE_MODEL,
+      messages: [{ role: 'user', content: `Write an article of about 150 words with the title "${title}".` }],
+    },
   }),
 }))
 
@@ -59,13 +68,17 @@ clearInterval(ticking)
 sluice.close()
 
 const words = articles.reduce((sum, { job }) => sum + countWords(job.text), 0)
-process.stdout.write(`${titles.length - failed} articles, ${words} words, in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s: ${values.out}/\n`)
+process.stdout.write(
+  `${titles.length - failed} articles, ${words} words, in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s: ${values.out}/\n`,
+)
 process.exitCode = failed === 0 ? 0 : 1
 
 function showCount(): void {
   if (!process.stderr.isTTY) return
   const whole = articles.filter(({ job }) => job.over).length
-  process.stderr.write(`\r${whole} of ${titles.length} written, ${articles.reduce((sum, { job }) => sum + countWords(job.text), 0)} words so far `)
+  process.stderr.write(
+    `\r${whole} of ${titles.length} written, ${articles.reduce((sum, { job }) => sum + countWords(job.text), 0)} words so far `,
+  )
 }
 
 function countWords(text: string): number {

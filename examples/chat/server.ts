@@ -21,7 +21,15 @@ await checkSluice()
 
 const read = (name: string): string => readFileSync(join(PAGE, name), 'utf8')
 const files = new Map([
-  ['/', { type: 'text/html', body: read('index.html').replace('{{url}}', inAttribute(SLUICE_URL)).replace('{{model}}', inAttribute(SLUICE_MODEL)) }],
+  [
+    '/',
+    {
+      type: 'text/html',
+      body: read('index.html')
+        .replace('{{url}}', inAttribute(SLUICE_URL))
+        .replace('{{model}}', inAttribute(SLUICE_MODEL)),
+    },
+  ],
   ['/style.css', { type: 'text/css', body: read('style.css') }],
   ['/main.js', { type: 'text/javascript', body: await bundle(join(PAGE, 'main.ts')) }],
 ])
@@ -36,7 +44,9 @@ const HEADERS = {
 }
 
 createServer(answer)
-  .on('error', (error: NodeJS.ErrnoException) => fail(error.code === 'EADDRINUSE' ? `Port ${values.port} is taken; name another with --port.` : error.message))
+  .on('error', (error: NodeJS.ErrnoException) =>
+    fail(error.code === 'EADDRINUSE' ? `Port ${values.port} is taken; name another with --port.` : error.message),
+  )
   .listen(Number(values.port), '127.0.0.1', () => process.stdout.write(`Chat: ${ORIGIN}\n`))
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
@@ -48,14 +58,18 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   else if (request.headers.host !== new URL(ORIGIN).host) response.writeHead(302, { location: ORIGIN }).end()
   else {
     // Your login stands here; this one makes a user of each browser
-    const cookie = userOf(request) === null ? { 'set-cookie': `user=${randomUUID()}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000` } : {}
+    const cookie =
+      userOf(request) === null
+        ? { 'set-cookie': `user=${randomUUID()}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000` }
+        : {}
     response.writeHead(200, { ...HEADERS, ...cookie, 'content-type': `${file.type}; charset=utf-8` }).end(file.body)
   }
 }
 
 /** Good once, for this user and from this page only. The key stays here. */
 async function giveTicket(user: string | null, response: ServerResponse): Promise<void> {
-  const [status, body] = user === null ? [401, { error: { message: 'Nobody is logged in: load the page again.' } }] : await askSluice(user)
+  const [status, body] =
+    user === null ? [401, { error: { message: 'Nobody is logged in: load the page again.' } }] : await askSluice(user)
   response.writeHead(status, { ...HEADERS, 'content-type': 'application/json' }).end(JSON.stringify(body))
 }
 

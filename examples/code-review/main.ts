@@ -13,7 +13,9 @@ import { connect, type SluiceError } from '@sluice/client'
 const MAX_DIFF_CHARS = 12_000
 
 const { SLUICE_URL = 'http://127.0.0.1:4100', SLUICE_KEY, SLUICE_MODEL = 'demo' } = process.env
-const { values } = parseArgs({ options: { repo: { type: 'string', default: '.' }, commits: { type: 'string', default: '10' } } })
+const { values } = parseArgs({
+  options: { repo: { type: 'string', default: '.' }, commits: { type: 'string', default: '10' } },
+})
 if (!SLUICE_KEY) fail('Set SLUICE_KEY to an API key; Sluice prints one at its first start.')
 
 let wasOpen = false
@@ -25,7 +27,10 @@ const sluice = connect({
   },
   onError(error) {
     // Later, a lost connection comes back by itself
-    if (!wasOpen) fail(error.code === 'connection_lost' ? `${SLUICE_URL} can't be reached; is Sluice started there?` : error.message)
+    if (!wasOpen)
+      fail(
+        error.code === 'connection_lost' ? `${SLUICE_URL} can't be reached; is Sluice started there?` : error.message,
+      )
   },
 })
 
@@ -43,8 +48,18 @@ const reviews = commits.map(({ hash, subject }) => {
     request: {
       model: SLUICE_MODEL,
       messages: [
-        { role: 'system', content: 'You review commits. Name the one thing that matters most, in at most five sentences; say "nothing" if there is none.' },
-        { role: 'user', content: diff.length > MAX_DIFF_CHARS ? `${diff.slice(0, MAX_DIFF_CHARS)}\n… ${diff.length - MAX_DIFF_CHARS} more characters` : diff },
+        {
+          role: 'system',
+          content:
+            'You review commits. Name the one thing that matters most, in at most five sentences; say "nothing" if there is none.',
+        },
+        {
+          role: 'user',
+          content:
+            diff.length > MAX_DIFF_CHARS
+              ? `${diff.slice(0, MAX_DIFF_CHARS)}\n… ${diff.length - MAX_DIFF_CHARS} more characters`
+              : diff,
+        },
       ],
     },
     priority: 'low',
@@ -74,7 +89,10 @@ function countLines(): Array<[string, number]> {
     const language = extname(path)
     if (language === '') continue
     try {
-      lines.set(language, (lines.get(language) ?? 0) + readFileSync(join(values.repo, path), 'utf8').split('\n').length - 1)
+      lines.set(
+        language,
+        (lines.get(language) ?? 0) + readFileSync(join(values.repo, path), 'utf8').split('\n').length - 1,
+      )
     } catch {
       // A link, or a file that is not checked out
     }
@@ -84,9 +102,15 @@ function countLines(): Array<[string, number]> {
 
 function git(...args: string[]): string {
   try {
-    return execFileSync('git', ['-C', values.repo, ...args], { encoding: 'utf8', maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'pipe'] })
+    return execFileSync('git', ['-C', values.repo, ...args], {
+      encoding: 'utf8',
+      maxBuffer: 64 << 20,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
   } catch (error) {
-    return fail(`git ${args[0]} does not work in ${values.repo}: ${(error as { stderr?: string }).stderr?.trim() ?? (error as Error).message}`)
+    return fail(
+      `git ${args[0]} does not work in ${values.repo}: ${(error as { stderr?: string }).stderr?.trim() ?? (error as Error).message}`,
+    )
   }
 }
 

@@ -29,7 +29,10 @@ const sluice = connect({
   },
   onError(error) {
     // Later, a lost connection comes back by itself
-    if (!wasOpen) fail(error.code === 'connection_lost' ? `${SLUICE_URL} can't be reached; is Sluice started there?` : error.message)
+    if (!wasOpen)
+      fail(
+        error.code === 'connection_lost' ? `${SLUICE_URL} can't be reached; is Sluice started there?` : error.message,
+      )
   },
 })
 
@@ -49,10 +52,23 @@ const work = names.map(async (name) => {
   })
   try {
     const { text, usage, timing } = await job.answer()
-    return { document: name, job: job.id, fields: parse(text), tokens: usage?.completion_tokens ?? 0, ms: timing?.total_ms ?? 0, error: undefined }
+    return {
+      document: name,
+      job: job.id,
+      fields: parse(text),
+      tokens: usage?.completion_tokens ?? 0,
+      ms: timing?.total_ms ?? 0,
+      error: undefined,
+    }
   } catch (error) {
     // One that fails does not stop the others
-    return { document: name, job: job.id, tokens: 0, ms: 0, error: { code: (error as SluiceError).code, message: (error as SluiceError).message } }
+    return {
+      document: name,
+      job: job.id,
+      tokens: 0,
+      ms: 0,
+      error: { code: (error as SluiceError).code, message: (error as SluiceError).message },
+    }
   } finally {
     showProgress(++done, names.length)
   }

@@ -13,7 +13,12 @@ import { freePort, hasNginx, nginx, passthrough, pause, portkey, type Running, s
 import { buildTools, type Measured, pinned, rssMb, runLoad, type Tools } from './tools.ts'
 
 const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '5' }, only: { type: 'string' }, json: { type: 'boolean', default: false } },
+  options: {
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '5' },
+    only: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
 })
 const rounds = Number(values.rounds)
 const seconds = Number(values.seconds)
@@ -62,12 +67,16 @@ try {
       }
     }
   }
-  if (values.only === undefined || values.only.includes('websocket')) sockets = await measureSockets(tools, { port: upstreamPort, pid: upstream.pid! }, rounds, seconds, note)
+  if (values.only === undefined || values.only.includes('websocket'))
+    sockets = await measureSockets(tools, { port: upstreamPort, pid: upstream.pid! }, rounds, seconds, note)
 } finally {
   upstream.kill('SIGKILL')
 }
 
-if (values.json) process.stdout.write(`${JSON.stringify({ rows: Object.fromEntries(rows), sluice: own, websocket: Object.fromEntries(sockets ?? []) })}\n`)
+if (values.json)
+  process.stdout.write(
+    `${JSON.stringify({ rows: Object.fromEntries(rows), sluice: own, websocket: Object.fromEntries(sockets ?? []) })}\n`,
+  )
 else {
   if (targets.length > 0) process.stdout.write(`${markdown(rows, own)}\n`)
   if (sockets !== null) process.stdout.write(`\n${socketTable(sockets)}\n`)
@@ -76,7 +85,19 @@ else {
 async function measure(tools: Tools, running: Running): Promise<Row> {
   const chat = `${running.url}/v1/chat/completions`
   const load = (mode: string, model: string, more: readonly string[]): Promise<Measured> =>
-    runLoad(tools, [mode, '-u', chat, '-m', model, '-P', String(running.pid), '-X', String(upstream.pid), ...running.headers.flatMap((h) => ['-H', h]), ...more])
+    runLoad(tools, [
+      mode,
+      '-u',
+      chat,
+      '-m',
+      model,
+      '-P',
+      String(running.pid),
+      '-X',
+      String(upstream.pid),
+      ...running.headers.flatMap((h) => ['-H', h]),
+      ...more,
+    ])
   const idleMb = rssMb(running.pid)
   await load('sse', 'mock-n50-d5-f5', ['-c', '100', '-w', '1', '-s', '2'])
   await load('http', 'mock-n10', ['-c', '64', '-w', '0.5', '-s', '1.5'])

@@ -21,7 +21,10 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
-export function markdown(rows: ReadonlyMap<string, readonly Row[]>, own: ReadonlyArray<Readonly<Record<string, number>>>): string {
+export function markdown(
+  rows: ReadonlyMap<string, readonly Row[]>,
+  own: ReadonlyArray<Readonly<Record<string, number>>>,
+): string {
   const first = [...rows.values()].find((r) => r.length > 0)
   const lines = [
     '| | 1,000 streams × 50 tok/s: CPU µs/token | carried tok/s (of 48.8k) | added TTFT p50 / p99 ms | token lag p50 / p99 ms | RSS MB | unpaced µs/token | JSON call, CPU µs | JSON at 300/s, p50 ms |',
@@ -30,7 +33,10 @@ export function markdown(rows: ReadonlyMap<string, readonly Row[]>, own: Readonl
   for (const [name, all] of rows) {
     if (all.length === 0) continue
     const m = (of: (r: Row) => number): number => median(all.map(of))
-    const range = all.length > 1 ? ` (${Math.min(...all.map((r) => r.streamUsPerToken)).toFixed(1)}-${Math.max(...all.map((r) => r.streamUsPerToken)).toFixed(1)})` : ''
+    const range =
+      all.length > 1
+        ? ` (${Math.min(...all.map((r) => r.streamUsPerToken)).toFixed(1)}-${Math.max(...all.map((r) => r.streamUsPerToken)).toFixed(1)})`
+        : ''
     lines.push(
       `| ${name} | ${m((r) => r.streamUsPerToken).toFixed(1)}${range} | ${(m((r) => r.carried) / 1000).toFixed(1)}k | ${m((r) => r.ttftP50).toFixed(1)} / ${m((r) => r.ttftP99).toFixed(0)} | ${m((r) => r.lagP50).toFixed(1)} / ${m((r) => r.lagP99).toFixed(0)} | ${m((r) => r.rssMb).toFixed(0)} | ${m((r) => r.unpacedUsPerToken).toFixed(1)} | ${m((r) => r.jsonUs).toFixed(0)} | ${m((r) => r.jsonP50).toFixed(2)} |`,
     )

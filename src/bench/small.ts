@@ -20,7 +20,11 @@ export async function smallLoad(): Promise<void> {
           const response = await fetch(`${running.url}/v1/chat/completions`, {
             method: 'POST',
             headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
-            body: JSON.stringify({ model: 'mock-n100-d20-f50', stream: true, messages: [{ role: 'user', content: 'x' }] }),
+            body: JSON.stringify({
+              model: 'mock-n100-d20-f50',
+              stream: true,
+              messages: [{ role: 'user', content: 'x' }],
+            }),
           })
           let first = true
           for await (const part of response.body!.pipeThrough(new TextDecoderStream())) {

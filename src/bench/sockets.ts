@@ -82,8 +82,18 @@ export async function measureSockets(
   return rows
 }
 
-async function measure(tools: Tools, { mode, path }: Candidate, running: Running, upstreamPid: number, body: string, seconds: number): Promise<SocketRow> {
-  const headers = [...running.headers, ...(mode === 'ws' ? ['sec-websocket-protocol: sluice.v1'] : [])].flatMap((h) => ['-H', h])
+async function measure(
+  tools: Tools,
+  { mode, path }: Candidate,
+  running: Running,
+  upstreamPid: number,
+  body: string,
+  seconds: number,
+): Promise<SocketRow> {
+  const headers = [...running.headers, ...(mode === 'ws' ? ['sec-websocket-protocol: sluice.v1'] : [])].flatMap((h) => [
+    '-H',
+    h,
+  ])
   const address = mode === 'ws' ? `${running.url}${path}` : `${running.url}/v1/chat/completions`
   const load = (as: string, model: string, more: readonly string[]): Promise<Measured> =>
     runLoad(tools, [
@@ -110,9 +120,21 @@ async function measure(tools: Tools, { mode, path }: Candidate, running: Running
 }
 
 /** In a fresh process, before anything else: a heap that has grown once hides what comes after. */
-async function idle(load: (as: string, model: string, more: readonly string[]) => Promise<Measured>, running: Running): Promise<number> {
+async function idle(
+  load: (as: string, model: string, more: readonly string[]) => Promise<Measured>,
+  running: Running,
+): Promise<number> {
   const before = rssMb(running.pid)
-  const { rss_kb = Number.NaN, open = 0 } = await load('idle', 'mock-n10', ['-c', String(IDLE), '-R', '4', '-w', '1', '-s', '3'])
+  const { rss_kb = Number.NaN, open = 0 } = await load('idle', 'mock-n10', [
+    '-c',
+    String(IDLE),
+    '-R',
+    '4',
+    '-w',
+    '1',
+    '-s',
+    '3',
+  ])
   return open === IDLE ? (rss_kb - before * 1_024) / IDLE : Number.NaN
 }
 
@@ -124,7 +146,10 @@ export function socketTable(rows: ReadonlyMap<string, readonly SocketRow[]>): st
   for (const [name, all] of rows) {
     if (all.length === 0) continue
     const m = (of: (row: SocketRow) => number): number => median(all.map(of))
-    const range = all.length > 1 ? ` (${Math.min(...all.map((r) => r.usPerToken)).toFixed(1)}-${Math.max(...all.map((r) => r.usPerToken)).toFixed(1)})` : ''
+    const range =
+      all.length > 1
+        ? ` (${Math.min(...all.map((r) => r.usPerToken)).toFixed(1)}-${Math.max(...all.map((r) => r.usPerToken)).toFixed(1)})`
+        : ''
     const idle = all[0].idleKb === null ? '' : m((r) => r.idleKb ?? Number.NaN).toFixed(1)
     lines.push(
       `| ${name} | ${m((r) => r.usPerToken).toFixed(1)}${range} | ${(m((r) => r.carried) / 1000).toFixed(1)}k | ${m((r) => r.ttftP50).toFixed(1)} / ${m((r) => r.ttftP99).toFixed(0)} | ${m((r) => r.lagP50).toFixed(1)} / ${m((r) => r.lagP99).toFixed(0)} | ${m((r) => r.unpacedUsPerToken).toFixed(1)} | ${idle} |`,

@@ -35,7 +35,11 @@ export async function freePort(): Promise<number> {
 }
 
 function launch(command: string, args: readonly string[], env: Record<string, string> = {}): ChildProcess {
-  const [run, all] = pinned(0, 'env', [...Object.entries(env).map(([name, value]) => `${name}=${value}`), command, ...args])
+  const [run, all] = pinned(0, 'env', [
+    ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    command,
+    ...args,
+  ])
   return spawn(run, all, { stdio: 'ignore' })
 }
 
@@ -99,7 +103,11 @@ export const passthrough: Target = {
   name: 'Node, plain pass-through (`http`, piped)',
   async start(upstream) {
     const port = await freePort()
-    const child = launch(process.execPath, [join(import.meta.dirname, 'passthrough.ts'), String(port), String(upstream)])
+    const child = launch(process.execPath, [
+      join(import.meta.dirname, 'passthrough.ts'),
+      String(port),
+      String(upstream),
+    ])
     await answers(`http://127.0.0.1:${port}/stats`)
     return { url: `http://127.0.0.1:${port}`, pid: child.pid!, headers: [], stop: () => ended(child) }
   },
@@ -110,7 +118,12 @@ export const relay = (frames: 'token' | 'read'): Target => ({
   name: `\`ws\` relay, a frame a ${frames}`,
   async start(upstream) {
     const port = await freePort()
-    const child = launch(process.execPath, [join(import.meta.dirname, 'relay.ts'), String(port), String(upstream), frames])
+    const child = launch(process.execPath, [
+      join(import.meta.dirname, 'relay.ts'),
+      String(port),
+      String(upstream),
+      frames,
+    ])
     await answers(`http://127.0.0.1:${port}/`)
     return { url: `http://127.0.0.1:${port}`, pid: child.pid!, headers: [], stop: () => ended(child) }
   },
@@ -125,9 +138,16 @@ export function portkey(): Target | null {
   const entry = join(dir, 'node_modules/@portkey-ai/gateway/build/start-server.js')
   if (!existsSync(entry)) {
     mkdirSync(dir, { recursive: true })
-    writeFileSync(join(dir, 'package.json'), JSON.stringify({ private: true, overrides: { hono: '4.9.7', '@hono/node-server': '1.14.1' } }))
+    writeFileSync(
+      join(dir, 'package.json'),
+      JSON.stringify({ private: true, overrides: { hono: '4.9.7', '@hono/node-server': '1.14.1' } }),
+    )
     try {
-      execFileSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--save-exact', ...PORTKEY], { cwd: dir, stdio: 'ignore', timeout: 120_000 })
+      execFileSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--save-exact', ...PORTKEY], {
+        cwd: dir,
+        stdio: 'ignore',
+        timeout: 120_000,
+      })
     } catch {
       return null
     }
@@ -141,7 +161,11 @@ export function portkey(): Target | null {
       return {
         url: `http://127.0.0.1:${port}`,
         pid: child.pid!,
-        headers: ['x-portkey-provider: openai', `x-portkey-custom-host: http://127.0.0.1:${upstream}/v1`, 'authorization: Bearer x'],
+        headers: [
+          'x-portkey-provider: openai',
+          `x-portkey-custom-host: http://127.0.0.1:${upstream}/v1`,
+          'authorization: Bearer x',
+        ],
         stop: () => ended(child, 'SIGKILL'),
       }
     },
@@ -160,16 +184,23 @@ export const sluice: Target = {
   async start(upstream) {
     const [port, adminPort] = [await freePort(), await freePort()]
     const dir = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
-    writeFileSync(join(dir, 'sluice.yaml'), `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "http://127.0.0.1:${upstream}/v1" }\nlog: { level: warn }\n`)
+    writeFileSync(
+      join(dir, 'sluice.yaml'),
+      `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "http://127.0.0.1:${upstream}/v1" }\nlog: { level: warn }\n`,
+    )
     const startedAt = performance.now()
-    const child = launch(process.execPath, [join(ROOT, 'src/cli/main.ts'), 'serve', '--config', join(dir, 'sluice.yaml')], {
-      NODE_COMPILE_CACHE: join(tmpdir(), 'sluice-bench-cache'),
-      SLUICE_PORT: String(port),
-      SLUICE_ADMIN_PORT: String(adminPort),
-      SLUICE_DATA_DIR: join(dir, 'data'),
-      SLUICE_KEY: KEY,
-      SLUICE_ADMIN_KEY: KEY,
-    })
+    const child = launch(
+      process.execPath,
+      [join(ROOT, 'src/cli/main.ts'), 'serve', '--config', join(dir, 'sluice.yaml')],
+      {
+        NODE_COMPILE_CACHE: join(tmpdir(), 'sluice-bench-cache'),
+        SLUICE_PORT: String(port),
+        SLUICE_ADMIN_PORT: String(adminPort),
+        SLUICE_DATA_DIR: join(dir, 'data'),
+        SLUICE_KEY: KEY,
+        SLUICE_ADMIN_KEY: KEY,
+      },
+    )
     await answers(`http://127.0.0.1:${port}/readyz`)
     return {
       url: `http://127.0.0.1:${port}`,

@@ -49,7 +49,9 @@ const CHRT = TASKSET && spawnSync('chrt', ['-r', '1', 'true']).status === 0
 
 /** Server on one core, tools on the other: a server is then measured by its own CPU alone. */
 export const pinned = (core: 0 | 1, command: string, args: readonly string[]): [string, string[]] =>
-  TASKSET ? ['taskset', ['-c', String(core), ...(CHRT ? ['chrt', '-r', '1'] : []), command, ...args]] : [command, [...args]]
+  TASKSET
+    ? ['taskset', ['-c', String(core), ...(CHRT ? ['chrt', '-r', '1'] : []), command, ...args]]
+    : [command, [...args]]
 
 export function runLoad(tools: Tools, args: readonly string[]): Promise<Measured> {
   const [command, all] = pinned(1, tools.load, args)
@@ -73,4 +75,5 @@ export function cpuMs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10
 }
 
-export const rssMb = (pid: number): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
+export const rssMb = (pid: number): number =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024

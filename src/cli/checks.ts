@@ -39,7 +39,11 @@ export async function checkAll(config: Config, providers: readonly NamedProvider
 
 export function checkNode(version: string): Check {
   const good = Number(version.split('.')[0]) >= 24
-  return { name: 'node', verdict: good ? 'ok' : 'failed', detail: good ? version : `${version}: Sluice needs 24 or newer` }
+  return {
+    name: 'node',
+    verdict: good ? 'ok' : 'failed',
+    detail: good ? version : `${version}: Sluice needs 24 or newer`,
+  }
 }
 
 /** The folder as it is, or the one that it would be made in. */
@@ -50,7 +54,12 @@ function standing(path: string): string {
 
 export function checkFolder(dataDir: string, durability: Config['durability']): Check {
   const name = 'data_dir'
-  if (durability === 'memory') return { name, verdict: 'note', detail: 'durability is memory: nothing is stored, and all jobs end with the process' }
+  if (durability === 'memory')
+    return {
+      name,
+      verdict: 'note',
+      detail: 'durability is memory: nothing is stored, and all jobs end with the process',
+    }
   const folder = standing(dataDir)
   const probe = join(folder, `.sluice-doctor-${process.pid}`)
   try {
@@ -77,9 +86,18 @@ export function checkDisk(config: Pick<Config, 'data_dir' | 'retention'>): Check
   const { bavail, bsize } = statfsSync(standing(config.data_dir))
   const free = bavail * bsize
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
-  if (free < NEEDED_BYTES) return { name: 'disk', verdict: 'failed', detail: `only ${gib(free)} free: new work is refused when the disk is full` }
+  if (free < NEEDED_BYTES)
+    return {
+      name: 'disk',
+      verdict: 'failed',
+      detail: `only ${gib(free)} free: new work is refused when the disk is full`,
+    }
   const tight = free < config.retention.bytes
-  return { name: 'disk', verdict: tight ? 'note' : 'ok', detail: `${gib(free)} free${tight ? `, less than retention.bytes (${gib(config.retention.bytes)})` : ''}` }
+  return {
+    name: 'disk',
+    verdict: tight ? 'note' : 'ok',
+    detail: `${gib(free)} free${tight ? `, less than retention.bytes (${gib(config.retention.bytes)})` : ''}`,
+  }
 }
 
 /** Free, or used by a running Sluice. */
@@ -91,15 +109,21 @@ export async function checkPort(name: string, host: string, port: number): Promi
     probe.listen(port, host, () => probe.close(() => done(null)))
   })
   if (error === null) return { name, verdict: 'ok', detail: `${host}:${port} is free` }
-  if (error.code !== 'EADDRINUSE') return { name, verdict: 'failed', detail: `${host}:${port} can't be used (${error.code})` }
-  if (await isSluice(addressOf(host, port))) return { name, verdict: 'ok', detail: `${host}:${port}: Sluice is running there` }
+  if (error.code !== 'EADDRINUSE')
+    return { name, verdict: 'failed', detail: `${host}:${port} can't be used (${error.code})` }
+  if (await isSluice(addressOf(host, port)))
+    return { name, verdict: 'ok', detail: `${host}:${port}: Sluice is running there` }
   return { name, verdict: 'failed', detail: `${host}:${port} is in use by another program` }
 }
 
 /** A route under /v1 without a key is refused in our own words. */
 async function isSluice(url: string): Promise<boolean> {
   const paths = ['/v1/jobs', '/admin/keys']
-  const answers = await Promise.all(paths.map((path) => withTimeout((signal) => fetch(`${url}${path}`, { signal }).then((r) => r.text()), 2_000).catch(() => '')))
+  const answers = await Promise.all(
+    paths.map((path) =>
+      withTimeout((signal) => fetch(`${url}${path}`, { signal }).then((r) => r.text()), 2_000).catch(() => ''),
+    ),
+  )
   return answers.some((text) => text.includes('"missing_api_key"'))
 }
 
@@ -110,7 +134,13 @@ function checkCertificates(model: Config['models'][number]): readonly Check[] {
     const { subject, validTo } = new X509Certificate(readFileSync(model.ca_file))
     return [{ name, verdict: 'ok', detail: `${subject.replaceAll('\n', ', ')}, until ${validTo}` }]
   } catch (error) {
-    return [{ name, verdict: 'failed', detail: `${model.ca_file} can't be read as a certificate (${(error as NodeJS.ErrnoException).code ?? 'not PEM'})` }]
+    return [
+      {
+        name,
+        verdict: 'failed',
+        detail: `${model.ca_file} can't be read as a certificate (${(error as NodeJS.ErrnoException).code ?? 'not PEM'})`,
+      },
+    ]
   }
 }
 

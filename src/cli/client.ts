@@ -7,7 +7,11 @@ import { type Args, FailedError, RefusedError, UnreachableError, UsageError } fr
 
 export interface Client {
   /** Resolves with any answer below 400; throws what the server said, or RefusedError, UnreachableError. */
-  call(method: string, path: string, more?: { readonly headers?: Record<string, string>; readonly body?: unknown; readonly signal?: AbortSignal }): Promise<Response>
+  call(
+    method: string,
+    path: string,
+    more?: { readonly headers?: Record<string, string>; readonly body?: unknown; readonly signal?: AbortSignal },
+  ): Promise<Response>
 }
 
 export class ApiError extends FailedError {
@@ -27,7 +31,11 @@ export function createClient(url: string, key: string): Client {
     async call(method, path, { headers, body, signal } = {}) {
       const response = await fetch(`${base}${path}`, {
         method,
-        headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+        headers: {
+          authorization: `Bearer ${key}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
         body: body === undefined ? null : JSON.stringify(body),
         ...(signal === undefined ? {} : { signal }),
       }).catch((cause: unknown) => {
@@ -35,7 +43,8 @@ export function createClient(url: string, key: string): Client {
       })
       if (response.status < 400) return response
       const { code, message } = errorOf(await response.text().catch(() => ''))
-      if (response.status === 401 || response.status === 403) throw new RefusedError(message ?? `the server answered ${response.status}`)
+      if (response.status === 401 || response.status === 403)
+        throw new RefusedError(message ?? `the server answered ${response.status}`)
       throw new ApiError(response.status, code ?? '', message ?? `the server answered ${response.status}`)
     },
   }
@@ -97,4 +106,6 @@ export const CLIENT_OPTIONS = {
   key: { value: 'KEY', help: 'an API key (better: SLUICE_KEY, since a process list shows flags)' },
 } as const
 
-export const ADMIN_OPTIONS = { 'admin-url': { value: 'URL', help: 'the admin listener (SLUICE_ADMIN_URL); else as in the configuration' } } as const
+export const ADMIN_OPTIONS = {
+  'admin-url': { value: 'URL', help: 'the admin listener (SLUICE_ADMIN_URL); else as in the configuration' },
+} as const

@@ -51,7 +51,10 @@ export class UnreachableError extends Error {}
 /** The server did not accept the key. */
 export class RefusedError extends Error {}
 
-const EVERYWHERE: Readonly<Record<string, OptionHelp>> = { json: { help: 'write JSON, for machines' }, help: { help: 'show this' } }
+const EVERYWHERE: Readonly<Record<string, OptionHelp>> = {
+  json: { help: 'write JSON, for machines' },
+  help: { help: 'show this' },
+}
 
 export const optionsOf = (command: Command): Readonly<Record<string, OptionHelp>> => ({
   ...command.options,
@@ -70,7 +73,9 @@ export function readArgs(command: Command, argv: readonly string[]): Args {
   const { tokens, positionals } = parseArgs({
     args: [...argv],
     options: {
-      ...Object.fromEntries([...isText].map(([name, text]) => [name, { type: text ? ('string' as const) : ('boolean' as const) }])),
+      ...Object.fromEntries(
+        [...isText].map(([name, text]) => [name, { type: text ? ('string' as const) : ('boolean' as const) }]),
+      ),
       help: { type: 'boolean', short: 'h' },
     },
     allowPositionals: true,
@@ -84,9 +89,13 @@ export function readArgs(command: Command, argv: readonly string[]): Args {
     const no = token.name.startsWith('no-') && isText.get(token.name.slice(3)) === false
     const name = no ? token.name.slice(3) : token.name
     const text = isText.get(name)
-    if (text === undefined) throw new UsageError(`There is no option ${token.rawName}.${didYouMean(name, isText.keys()).replace(/"(.+)"/, '"--$1"')}`)
+    if (text === undefined)
+      throw new UsageError(
+        `There is no option ${token.rawName}.${didYouMean(name, isText.keys()).replace(/"(.+)"/, '"--$1"')}`,
+      )
     if (text && token.value === undefined) throw new UsageError(`The option --${name} needs a value.`)
-    if (!text && token.value !== undefined && !isSetting(name)) throw new UsageError(`The option --${name} takes no value.`)
+    if (!text && token.value !== undefined && !isSetting(name))
+      throw new UsageError(`The option --${name} takes no value.`)
     values[name] = token.value ?? (no ? 'false' : 'true')
   }
   return {

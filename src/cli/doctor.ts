@@ -10,7 +10,8 @@ const MARKS: Readonly<Record<Check['verdict'], string>> = { ok: 'ok', note: 'not
 
 export const command: Command = {
   usage: ['sluice doctor [--config sluice.yaml] [options]'],
-  about: 'Prints the configuration that is in force, secrets as references, and checks what it names: folder, disk, ports, certificates, providers.',
+  about:
+    'Prints the configuration that is in force, secrets as references, and checks what it names: folder, disk, ports, certificates, providers.',
   options: { quiet: { help: 'only the checks' } },
   takesSettings: true,
   async run(args, out) {
@@ -24,7 +25,8 @@ export const command: Command = {
     if (args.has('json')) out.print(JSON.stringify({ config: printConfig(loaded), checks }))
     else {
       if (!args.has('quiet')) out.print(printConfig(loaded))
-      for (const line of columns(checks.map((check) => [MARKS[check.verdict], check.name, check.detail]))) out.print(line)
+      for (const line of columns(checks.map((check) => [MARKS[check.verdict], check.name, check.detail])))
+        out.print(line)
     }
     return checks.some((check) => check.verdict === 'failed') ? EXIT.failed : EXIT.ok
   },

@@ -49,15 +49,21 @@ const LOG: ReadonlyArray<[string, object]> = [
   ['usage', { choices: [], usage: {} }],
   ['end', { state: 'done' }],
 ]
-const WHOLE = LOG.map(([, data]) => (data as { choices?: Array<{ delta?: { content: string } }> }).choices?.[0]?.delta?.content ?? '').join('')
-const wire = (seq: number): string => `id: 1-${seq}\nevent: ${LOG[seq - 1][0]}\ndata: ${JSON.stringify(LOG[seq - 1][1])}\n\n`
-const seqBehind = (request: IncomingMessage): number => Number(/^1-(\d+)$/.exec(String(request.headers['last-event-id'] ?? '1-0'))![1])
+const WHOLE = LOG.map(
+  ([, data]) => (data as { choices?: Array<{ delta?: { content: string } }> }).choices?.[0]?.delta?.content ?? '',
+).join('')
+const wire = (seq: number): string =>
+  `id: 1-${seq}\nevent: ${LOG[seq - 1][0]}\ndata: ${JSON.stringify(LOG[seq - 1][1])}\n\n`
+const seqBehind = (request: IncomingMessage): number =>
+  Number(/^1-(\d+)$/.exec(String(request.headers['last-event-id'] ?? '1-0'))![1])
 
 /** Sends a few events, then half of the next one, and cuts. */
 const cutting =
   (every: number, seen: string[]) =>
   (request: IncomingMessage, response: ServerResponse): void => {
-    seen.push(`${request.method} ${request.url} ${request.headers['last-event-id'] ?? 'start'} ${request.headers.authorization}`)
+    seen.push(
+      `${request.method} ${request.url} ${request.headers['last-event-id'] ?? 'start'} ${request.headers.authorization}`,
+    )
     let seq = seqBehind(request)
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     for (let i = 0; i < every && seq < LOG.length; i++) response.write(wire(++seq))
@@ -74,7 +80,10 @@ it('prints the whole text once, over any number of cuts', async () => {
   expect(out.text.replaceAll('\n', '')).toBe(WHOLE)
   expect(out.notes).toEqual(['(attempt 2, continue, on b)', '(done)'])
   expect(seen.length).toBe(Math.ceil(LOG.length / 4))
-  expect(seen.slice(0, 2)).toEqual(['GET /v1/jobs/job_1/events start Bearer key', 'GET /v1/jobs/job_1/events 1-4 Bearer key'])
+  expect(seen.slice(0, 2)).toEqual([
+    'GET /v1/jobs/job_1/events start Bearer key',
+    'GET /v1/jobs/job_1/events 1-4 Bearer key',
+  ])
 })
 
 it('goes on while the server is away, and starts behind a given cursor', async () => {
@@ -83,10 +92,21 @@ it('goes on while the server is away, and starts behind a given cursor', async (
   const url = await serve((request, response) => {
     if (++calls === 1) return cutting(2, [])(request, response)
     if (calls < 4) return response.destroy()
-    if (calls === 4) return response.writeHead(503, { 'content-type': 'application/json' }).end('{"error":{"code":"draining","message":"later"}}')
+    if (calls === 4)
+      return response
+        .writeHead(503, { 'content-type': 'application/json' })
+        .end('{"error":{"code":"draining","message":"later"}}')
     cutting(99, [])(request, response)
   })
-  expect(await follow(createClient(url, 'key'), 'job_1', { after: '1-19', json: false, out, clock: systemClock, retryMs: 1 })).toBe('done')
+  expect(
+    await follow(createClient(url, 'key'), 'job_1', {
+      after: '1-19',
+      json: false,
+      out,
+      clock: systemClock,
+      retryMs: 1,
+    }),
+  ).toBe('done')
   expect(out.text.startsWith('word18 word19')).toBe(true)
   expect(calls).toBe(5)
 })
@@ -100,11 +120,20 @@ it('says what is withdrawn, and how it failed', async () => {
       chunk('right'),
       ['end', { state: 'failed', error: { code: 'provider_cut', message: 'It broke.' } }],
     ]
-    response.end(events.map(([type, data], i) => `id: 1-${i + 1}\r\nevent:${type}\r\ndata: ${JSON.stringify(data)}\r\n\r\n`).join(''))
+    response.end(
+      events
+        .map(([type, data], i) => `id: 1-${i + 1}\r\nevent:${type}\r\ndata: ${JSON.stringify(data)}\r\n\r\n`)
+        .join(''),
+    )
   })
-  expect(await follow(createClient(url, 'key'), 'job_1', { after: null, json: false, out, clock: systemClock })).toBe('failed')
+  expect(await follow(createClient(url, 'key'), 'job_1', { after: null, json: false, out, clock: systemClock })).toBe(
+    'failed',
+  )
   expect(out.text).toBe('wrong\nright\n')
-  expect(out.notes).toEqual(['(what was shown is withdrawn: worker_lost; from the start:)', 'failed: It broke. (provider_cut)'])
+  expect(out.notes).toEqual([
+    '(what was shown is withdrawn: worker_lost; from the start:)',
+    'failed: It broke. (provider_cut)',
+  ])
 })
 
 it('writes events as JSON lines for machines', async () => {
@@ -123,16 +152,30 @@ it('writes events as JSON lines for machines', async () => {
 })
 
 it('asks for the state when the cursor is at the end already', async () => {
-  const url = await serve((request, response) => (request.url!.endsWith('/events') ? response.writeHead(204).end() : response.end('{"state":"canceled"}')))
-  expect(await follow(createClient(url, 'key'), 'job_1', { after: '1-34', json: false, out: screen(), clock: systemClock })).toBe('canceled')
+  const url = await serve((request, response) =>
+    request.url!.endsWith('/events') ? response.writeHead(204).end() : response.end('{"state":"canceled"}'),
+  )
+  expect(
+    await follow(createClient(url, 'key'), 'job_1', { after: '1-34', json: false, out: screen(), clock: systemClock }),
+  ).toBe('canceled')
 })
 
 it.each([
   [404, 'job_not_found'],
   [410, 'job_gone'],
 ])('ends with what the server says for good: %s', async (status, code) => {
-  const url = await serve((_request, response) => response.writeHead(status).end(JSON.stringify({ error: { code, message: 'Gone.' } })))
-  await expect(follow(createClient(url, 'key'), 'job_1', { after: null, json: false, out: screen(), clock: systemClock, retryMs: 1 })).rejects.toMatchObject({
+  const url = await serve((_request, response) =>
+    response.writeHead(status).end(JSON.stringify({ error: { code, message: 'Gone.' } })),
+  )
+  await expect(
+    follow(createClient(url, 'key'), 'job_1', {
+      after: null,
+      json: false,
+      out: screen(),
+      clock: systemClock,
+      retryMs: 1,
+    }),
+  ).rejects.toMatchObject({
     status,
     code,
     message: 'Gone.',
@@ -142,13 +185,20 @@ it.each([
 it('does not wait for a server that was never there', async () => {
   const url = await serve(() => {})
   await new Promise((done) => servers.pop()!.close(done))
-  await expect(follow(createClient(url, 'key'), 'job_1', { after: null, json: false, out: screen(), clock: systemClock, retryMs: 60_000 })).rejects.toThrow(
-    /no answer from http:\/\/127/,
-  )
+  await expect(
+    follow(createClient(url, 'key'), 'job_1', {
+      after: null,
+      json: false,
+      out: screen(),
+      clock: systemClock,
+      retryMs: 60_000,
+    }),
+  ).rejects.toThrow(/no answer from http:\/\/127/)
 })
 
 it('reads the same events however the bytes are split', async () => {
-  const text = 'event: chunk\nid: 1-1\ndata: {"a":"ä€😀"}\n\n: hb\ndata:x\ndata:  y\n\nid: 1-2\n\nevent: end\r\ndata: last\r\n\r\ndata: cut off'
+  const text =
+    'event: chunk\nid: 1-1\ndata: {"a":"ä€😀"}\n\n: hb\ndata:x\ndata:  y\n\nid: 1-2\n\nevent: end\r\ndata: last\r\n\r\ndata: cut off'
   const expected = [
     { id: '1-1', type: 'chunk', data: '{"a":"ä€😀"}' },
     { id: null, type: 'message', data: 'x\n y' },

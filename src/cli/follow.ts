@@ -40,7 +40,8 @@ export async function follow(client: Client, job: string, options: FollowOptions
     try {
       const response = await connect(client, job, cursor, options.clock)
       // The cursor stands at the end record: nothing more will come
-      if (response === null) return ((await (await client.call('GET', `/v1/jobs/${job}`)).json()) as { state: string }).state
+      if (response === null)
+        return ((await (await client.call('GET', `/v1/jobs/${job}`)).json()) as { state: string }).state
       known = true
       for await (const event of response) {
         tries = 0
@@ -67,7 +68,11 @@ function show(event: ServerEvent, screen: Screen | null): string | null {
   const data = JSON.parse(event.data) as {
     choices?: ReadonlyArray<{
       index?: number
-      delta?: { content?: string | null; refusal?: string | null; tool_calls?: ReadonlyArray<{ function?: { name?: string; arguments?: string } }> }
+      delta?: {
+        content?: string | null
+        refusal?: string | null
+        tool_calls?: ReadonlyArray<{ function?: { name?: string; arguments?: string } }>
+      }
     }>
     n?: number
     mode?: string
@@ -81,7 +86,9 @@ function show(event: ServerEvent, screen: Screen | null): string | null {
       for (const choice of data.choices ?? []) {
         if ((choice.index ?? 0) !== 0 || !choice.delta) continue
         const { content, refusal, tool_calls: calls } = choice.delta
-        screen?.text(`${content ?? ''}${refusal ?? ''}${(calls ?? []).map((c) => `${c.function?.name ? `\n${c.function.name}: ` : ''}${c.function?.arguments ?? ''}`).join('')}`)
+        screen?.text(
+          `${content ?? ''}${refusal ?? ''}${(calls ?? []).map((c) => `${c.function?.name ? `\n${c.function.name}: ` : ''}${c.function?.arguments ?? ''}`).join('')}`,
+        )
       }
       return null
     case 'attempt':
@@ -100,13 +107,20 @@ function show(event: ServerEvent, screen: Screen | null): string | null {
 }
 
 /** Null when there is nothing behind the cursor and never will be. */
-async function connect(client: Client, job: string, cursor: string | null, clock: Clock): Promise<AsyncIterable<ServerEvent> | null> {
+async function connect(
+  client: Client,
+  job: string,
+  cursor: string | null,
+  clock: Clock,
+): Promise<AsyncIterable<ServerEvent> | null> {
   const silence = watchSilence(clock)
   const headers = { accept: 'text/event-stream', ...(cursor === null ? {} : { 'last-event-id': cursor }) }
-  const response = await client.call('GET', `/v1/jobs/${job}/events`, { headers, signal: silence.signal }).catch((error: unknown) => {
-    silence.end()
-    throw error
-  })
+  const response = await client
+    .call('GET', `/v1/jobs/${job}/events`, { headers, signal: silence.signal })
+    .catch((error: unknown) => {
+      silence.end()
+      throw error
+    })
   if (response.status !== 204 && response.body !== null) return splitEvents(silence.over(response.body))
   silence.end()
   return null

@@ -34,9 +34,15 @@ export function overview(commands: Readonly<Record<string, { readonly about: str
 const COMMON = ['host', 'port', 'admin-port', 'data-dir', 'durability', 'log-level']
 
 export function forCommand(command: Command): string {
-  const options = Object.entries(optionsOf(command)).map(([name, option]) => [option.value === undefined ? `--${name}` : `--${name} ${option.value}`, option.help])
+  const options = Object.entries(optionsOf(command)).map(([name, option]) => [
+    option.value === undefined ? `--${name}` : `--${name} ${option.value}`,
+    option.help,
+  ])
   const settings = command.takesSettings
-    ? FLAGS.filter((leaf) => COMMON.includes(flagName(leaf))).map((leaf) => [flagText(leaf), `${leaf.description.split('. ')[0].replace(/\.$/, '')} (${envName(leaf)})`])
+    ? FLAGS.filter((leaf) => COMMON.includes(flagName(leaf))).map((leaf) => [
+        flagText(leaf),
+        `${leaf.description.split('. ')[0].replace(/\.$/, '')} (${envName(leaf)})`,
+      ])
     : []
   return [
     command.about,
@@ -55,12 +61,21 @@ export function settings(): string {
     leaf.default === null ? '' : `${defaultText(leaf)}`,
     leaf.description,
   ])
-  return rows.map(([flag, env, fallback, about]) => `${flag}  ${env}${fallback === '' ? '' : `  [${fallback}]`}\n    ${about}`).join('\n')
+  return rows
+    .map(([flag, env, fallback, about]) => `${flag}  ${env}${fallback === '' ? '' : `  [${fallback}]`}\n    ${about}`)
+    .join('\n')
 }
 
-const VALUE_NAMES: Readonly<Partial<Record<Leaf['kind'], string>>> = { count: 'N', duration: 'TIME', size: 'SIZE', list: 'A,B', number: 'N' }
+const VALUE_NAMES: Readonly<Partial<Record<Leaf['kind'], string>>> = {
+  count: 'N',
+  duration: 'TIME',
+  size: 'SIZE',
+  list: 'A,B',
+  number: 'N',
+}
 const flagText = (leaf: Leaf): string =>
   `--${flagName(leaf)}${leaf.kind === 'flag' ? '' : ` ${leaf.choices.length > 0 ? leaf.choices.join('|') : (VALUE_NAMES[leaf.kind] ?? 'TEXT')}`}`
-const defaultText = (leaf: Leaf): string => (Array.isArray(leaf.default) ? leaf.default.join(',') : String(leaf.default))
+const defaultText = (leaf: Leaf): string =>
+  Array.isArray(leaf.default) ? leaf.default.join(',') : String(leaf.default)
 
 const indent = (rows: ReadonlyArray<readonly string[]>): string[] => columns(rows).map((line) => `  ${line}`)

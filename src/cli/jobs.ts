@@ -44,7 +44,8 @@ export const command: Command = {
   takesSettings: true,
   async run(args, out) {
     const [verb, id] = args.positionals
-    if (verb === undefined || !Object.hasOwn(VERBS, verb)) throw new UsageError(`What about jobs? "sluice jobs ${Object.keys(VERBS).join('", "')}".`)
+    if (verb === undefined || !Object.hasOwn(VERBS, verb))
+      throw new UsageError(`What about jobs? "sluice jobs ${Object.keys(VERBS).join('", "')}".`)
     if (verb !== 'list' && id === undefined) throw new UsageError('Which one? "sluice jobs list" shows their ids.')
     return await VERBS[verb as keyof typeof VERBS](publicClient(args), args, out, encodeURIComponent(id ?? ''))
   },
@@ -52,7 +53,8 @@ export const command: Command = {
 
 async function list(client: Client, args: Args, out: Output): Promise<number> {
   const query = new URLSearchParams({ limit: args.option('limit') ?? '20' })
-  for (const name of ['state', 'model', 'lane', 'conversation', 'before']) if (args.has(name)) query.set(name, args.option(name)!)
+  for (const name of ['state', 'model', 'lane', 'conversation', 'before'])
+    if (args.has(name)) query.set(name, args.option(name)!)
   const { data } = (await (await client.call('GET', `/v1/jobs?${query}`)).json()) as { data: JobInfo[] }
   if (args.has('json')) out.print(JSON.stringify(data))
   else for (const line of jobTable(data, systemClock.wallMs())) out.print(line)
@@ -94,6 +96,11 @@ async function report(response: Response, args: Args, out: Output): Promise<numb
 }
 
 async function followJob(client: Client, args: Args, out: Output, id: string): Promise<number> {
-  const end = await follow(client, id, { after: args.option('after') ?? null, json: args.has('json'), out, clock: systemClock })
+  const end = await follow(client, id, {
+    after: args.option('after') ?? null,
+    json: args.has('json'),
+    out,
+    clock: systemClock,
+  })
   return end === 'done' ? EXIT.ok : EXIT.failed
 }

@@ -18,7 +18,11 @@ interface KeyInfo {
 }
 
 export const command: Command = {
-  usage: ['sluice keys create [--tenant NAME] [--name TEXT] [--expires-days N]', 'sluice keys list', 'sluice keys revoke ID'],
+  usage: [
+    'sluice keys create [--tenant NAME] [--name TEXT] [--expires-days N]',
+    'sluice keys list',
+    'sluice keys revoke ID',
+  ],
   about: 'API keys of the running server. A key is shown once, when it is made; stored is its digest.',
   options: {
     tenant: { value: 'NAME', help: 'whose key (default: default)' },
@@ -60,7 +64,13 @@ async function list(args: Args, _rest: readonly string[], out: Output): Promise<
   const now = systemClock.wallMs() / 1000
   const day = (seconds: number): string => new Date(seconds * 1000).toISOString().slice(0, 10)
   const state = (key: KeyInfo): string =>
-    key.revoked_at !== null ? 'revoked' : key.expires_at === null ? 'good' : key.expires_at <= now ? 'expired' : `until ${day(key.expires_at)}`
+    key.revoked_at !== null
+      ? 'revoked'
+      : key.expires_at === null
+        ? 'good'
+        : key.expires_at <= now
+          ? 'expired'
+          : `until ${day(key.expires_at)}`
   const rows = answer.data.map((key) => [key.id, key.tenant, key.hint, day(key.created_at), state(key), key.name])
   for (const line of columns([['ID', 'TENANT', 'KEY', 'CREATED', 'STATE', 'NAME'], ...rows])) out.print(line)
 }

@@ -15,9 +15,15 @@ import { ago } from './table.ts'
 const dir = mkdtempSync(join(tmpdir(), 'sluice-cli-'))
 afterAll(() => rmSync(dir, { recursive: true }))
 
-function sluice(args: readonly string[], env: Record<string, string> = {}): Promise<{ code: number | null; out: string; err: string }> {
+function sluice(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; out: string; err: string }> {
   return new Promise((done) => {
-    const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], { env: { PATH: process.env['PATH'], ...env }, cwd: dir })
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
+      env: { PATH: process.env['PATH'], ...env },
+      cwd: dir,
+    })
     let [out, err] = ['', '']
     child.stdout.on('data', (d: Buffer) => (out += d.toString()))
     child.stderr.on('data', (d: Buffer) => (err += d.toString()))
@@ -51,7 +57,12 @@ describe('a mistake is named, with what was probably meant: exit code 2', () => 
 })
 
 it('helps', async () => {
-  const [overview, serve, settings, version] = await Promise.all([sluice([]), sluice(['serve', '-h']), sluice(['help', 'settings']), sluice(['--version'])])
+  const [overview, serve, settings, version] = await Promise.all([
+    sluice([]),
+    sluice(['serve', '-h']),
+    sluice(['help', 'settings']),
+    sluice(['--version']),
+  ])
   expect([overview.code, serve.code, settings.code, version.code]).toEqual([0, 0, 0, 0])
   for (const word of ['serve', 'keys', 'jobs', 'doctor', 'mock', 'Exit codes']) expect(overview.out).toContain(word)
   expect(serve.out).toMatch(/--data-dir.*SLUICE_DATA_DIR/)
@@ -81,23 +92,38 @@ describe('against a server', () => {
     request.on('data', (bytes: Buffer) => {
       sent = bytes.toString()
     })
-    const answer = (status: number, body: unknown): void => void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-    if (request.headers.authorization !== 'Bearer good') answer(401, { error: { code: 'invalid_api_key', message: 'The API key is not valid here.' } })
+    const answer = (status: number, body: unknown): void =>
+      void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    if (request.headers.authorization !== 'Bearer good')
+      answer(401, { error: { code: 'invalid_api_key', message: 'The API key is not valid here.' } })
     else if (request.url!.startsWith('/v1/jobs?')) answer(200, { data: [job] })
     else if (request.url === '/v1/jobs/job_1/cancel') answer(202, { ...job, state: 'canceled' })
     else if (request.url === '/admin/keys') {
-      const key = { id: 'key_1', tenant: 'default', name: 'ci', hint: 'sk-sluice-abcd…', created_at: 0, expires_at: null, revoked_at: null }
+      const key = {
+        id: 'key_1',
+        tenant: 'default',
+        name: 'ci',
+        hint: 'sk-sluice-abcd…',
+        created_at: 0,
+        expires_at: null,
+        revoked_at: null,
+      }
       if (request.method === 'POST') answer(201, { ...key, key: 'sk-sluice-new' })
       else answer(200, { data: [key] })
     } else if (request.method === 'DELETE') response.writeHead(204).end()
     else answer(404, { error: { code: 'job_not_found', message: 'There is no such job.' } })
   })
-  const url = new Promise<string>((done) => server.listen(0, '127.0.0.1', () => done(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)))
+  const url = new Promise<string>((done) =>
+    server.listen(0, '127.0.0.1', () => done(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)),
+  )
   afterAll(() => server.close())
-  const run = async (args: readonly string[], key = 'good') => sluice(args, { SLUICE_URL: await url, SLUICE_ADMIN_URL: await url, SLUICE_KEY: key, SLUICE_ADMIN_KEY: key })
+  const run = async (args: readonly string[], key = 'good') =>
+    sluice(args, { SLUICE_URL: await url, SLUICE_ADMIN_URL: await url, SLUICE_KEY: key, SLUICE_ADMIN_KEY: key })
 
   it('lists jobs in a table, and as JSON', async () => {
-    expect((await run(['jobs', 'list', '--state', 'done', '--limit', '5'])).out).toMatch(/^ID +STATE +MODEL.*\njob_1 +done +demo +c1 +\d+ d ago +12 +1\.2 s\n$/)
+    expect((await run(['jobs', 'list', '--state', 'done', '--limit', '5'])).out).toMatch(
+      /^ID +STATE +MODEL.*\njob_1 +done +demo +c1 +\d+ d ago +12 +1\.2 s\n$/,
+    )
     expect(asked.at(-1)).toBe('GET /v1/jobs?limit=5&state=done')
     expect(JSON.parse((await run(['jobs', 'list', '--json'])).out)).toEqual([job])
     expect((await run(['jobs', 'cancel', 'job_1'])).out).toBe('job_1 canceled\n')
@@ -106,7 +132,11 @@ describe('against a server', () => {
   it('makes, lists and revokes keys', async () => {
     const made = await run(['keys', 'create', '--name', 'ci', '--expires-days', '2'])
     expect(sent).toBe('{"tenant":"default","name":"ci","expires_in_ms":172800000}')
-    expect(made).toEqual({ code: 0, out: 'sk-sluice-new\n', err: 'The key key_1 of the tenant default. It is not shown again.\n' })
+    expect(made).toEqual({
+      code: 0,
+      out: 'sk-sluice-new\n',
+      err: 'The key key_1 of the tenant default. It is not shown again.\n',
+    })
     expect((await run(['keys', 'list'])).out).toMatch(/\nkey_1 +default +sk-sluice-abcd… +1970-01-01 +good +ci\n$/)
     expect(await run(['keys', 'revoke', 'key_1'])).toMatchObject({ code: 0, err: 'The key key_1 is revoked.\n' })
     expect(asked.at(-1)).toBe('DELETE /admin/keys/key_1')
@@ -114,17 +144,28 @@ describe('against a server', () => {
 
   it('tells by its exit code how it failed', async () => {
     expect(await run(['jobs', 'show', 'job_2'])).toEqual({ code: 1, out: '', err: 'sluice: There is no such job.\n' })
-    expect(await run(['jobs', 'list'], 'bad')).toEqual({ code: 4, out: '', err: 'sluice: The API key is not valid here.\n' })
-    expect(await sluice(['jobs', 'list', '--url', 'http://127.0.0.1:9', '--key', 'x'])).toMatchObject({ code: 3, out: '' })
+    expect(await run(['jobs', 'list'], 'bad')).toEqual({
+      code: 4,
+      out: '',
+      err: 'sluice: The API key is not valid here.\n',
+    })
+    expect(await sluice(['jobs', 'list', '--url', 'http://127.0.0.1:9', '--key', 'x'])).toMatchObject({
+      code: 3,
+      out: '',
+    })
   })
 })
 
 it('finds the admin key in the data folder', async () => {
   writeFileSync(join(dir, 'admin.key'), 'stored\n')
-  const server = createServer((request, response) => response.end(JSON.stringify({ data: [], was: request.headers.authorization })))
+  const server = createServer((request, response) =>
+    response.end(JSON.stringify({ data: [], was: request.headers.authorization })),
+  )
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const { port } = server.address() as AddressInfo
-  const seen = new Promise<string | undefined>((done) => server.once('request', (request) => done(request.headers.authorization)))
+  const seen = new Promise<string | undefined>((done) =>
+    server.once('request', (request) => done(request.headers.authorization)),
+  )
   expect((await sluice(['keys', 'list', '--data-dir', '.', '--admin-port', String(port)])).code).toBe(0)
   expect(await seen).toBe('Bearer stored')
   server.close()
@@ -186,7 +227,9 @@ describe('doctor', () => {
     let closed = 0
     const provider = (check: () => Promise<{ ok: boolean; detail: string }>) => ({ check, close: () => void closed++ })
     const checks = await checkAll(
-      config(`port: 0\ndata_dir: ${dir}\nmodels: [{ name: a, provider: openai-compatible, base_url: "http://127.0.0.1:1", ca_file: "${dir}/none.pem" }]\n`),
+      config(
+        `port: 0\ndata_dir: ${dir}\nmodels: [{ name: a, provider: openai-compatible, base_url: "http://127.0.0.1:1", ca_file: "${dir}/none.pem" }]\n`,
+      ),
       [
         { name: 'good', provider: provider(async () => ({ ok: true, detail: 'fine' })) },
         { name: 'bad', provider: provider(async () => ({ ok: false, detail: 'refused' })) },
@@ -194,13 +237,28 @@ describe('doctor', () => {
       ],
     )
     const verdicts = Object.fromEntries(checks.map((check) => [check.name, check.verdict]))
-    expect(verdicts).toMatchObject({ node: 'ok', data_dir: 'ok', port: 'ok', good: 'ok', bad: 'failed', broken: 'failed', 'a: ca_file': 'failed' })
+    expect(verdicts).toMatchObject({
+      node: 'ok',
+      data_dir: 'ok',
+      port: 'ok',
+      good: 'ok',
+      bad: 'failed',
+      broken: 'failed',
+      'a: ca_file': 'failed',
+    })
     expect(closed).toBe(3)
   })
 })
 
 it('writes times and tables for people', () => {
-  expect([0, 1_000, 119_000, 120_000, 7_200_000, 172_800_000].map(ago)).toEqual(['now', '1 s ago', '119 s ago', '2 min ago', '2 h ago', '2 d ago'])
+  expect([0, 1_000, 119_000, 120_000, 7_200_000, 172_800_000].map(ago)).toEqual([
+    'now',
+    '1 s ago',
+    '119 s ago',
+    '2 min ago',
+    '2 h ago',
+    '2 d ago',
+  ])
   const job = {
     id: 'job_22',
     state: 'queued',

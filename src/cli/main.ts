@@ -2,14 +2,26 @@
 /** The command line: finds the command, runs it, and turns what it throws into a line and an exit code. */
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
-import { type Command, EXIT, FailedError, type Output, RefusedError, readArgs, UnreachableError, UsageError } from './command.ts'
+import {
+  type Command,
+  EXIT,
+  FailedError,
+  type Output,
+  RefusedError,
+  readArgs,
+  UnreachableError,
+  UsageError,
+} from './command.ts'
 
 /** Loaded when used: a start of the server waits for nothing that it does not need. */
 const COMMANDS: Readonly<Record<string, { readonly about: string; load(): Promise<{ readonly command: Command }> }>> = {
   serve: { about: 'start the server', load: () => import('./serve.ts') },
   keys: { about: 'create, list and revoke API keys', load: () => import('./keys.ts') },
   jobs: { about: 'list, show, follow, cancel and redrive jobs', load: () => import('./jobs.ts') },
-  doctor: { about: 'print the configuration that is in force, and check what it names', load: () => import('./doctor.ts') },
+  doctor: {
+    about: 'print the configuration that is in force, and check what it names',
+    load: () => import('./doctor.ts'),
+  },
   mock: { about: 'an OpenAI-compatible upstream with scripted latency and faults', load: () => import('./mock.ts') },
 }
 
@@ -26,7 +38,13 @@ export async function main(argv: readonly string[]): Promise<number> {
       out.print((await import('./version.ts')).version)
       return EXIT.ok
     }
-    const help = await (name === 'help' || name === '--help' || name === '-h' || rest.includes('--help') || rest.includes('-h') ? import('./help.ts') : null)
+    const help = await (name === 'help' ||
+    name === '--help' ||
+    name === '-h' ||
+    rest.includes('--help') ||
+    rest.includes('-h')
+      ? import('./help.ts')
+      : null)
     if (help !== null) {
       const about = COMMANDS[name] === undefined ? rest.find((word) => !word.startsWith('-')) : name
       if (about === undefined) out.print(help.overview(COMMANDS))
@@ -42,17 +60,21 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 function find(name: string): (typeof COMMANDS)[string] {
   if (!Object.hasOwn(COMMANDS, name))
-    throw new UsageError(`There is no command "${name}".${didYouMean(name, [...Object.keys(COMMANDS), 'help', 'version'])} "sluice help" lists them.`)
+    throw new UsageError(
+      `There is no command "${name}".${didYouMean(name, [...Object.keys(COMMANDS), 'help', 'version'])} "sluice help" lists them.`,
+    )
   return COMMANDS[name]
 }
 
 function explain(error: unknown): number {
   out.note(`sluice: ${error instanceof Error ? error.message : String(error)}`)
-  if (error instanceof UsageError || (error instanceof SluiceError && error.code === 'config_invalid')) return EXIT.usage
+  if (error instanceof UsageError || (error instanceof SluiceError && error.code === 'config_invalid'))
+    return EXIT.usage
   if (error instanceof UnreachableError) return EXIT.unreachable
   if (error instanceof RefusedError) return EXIT.refused
   // What nobody foresaw is shown whole
-  if (error instanceof Error && !(error instanceof SluiceError) && !(error instanceof FailedError)) out.note(error.stack ?? '')
+  if (error instanceof Error && !(error instanceof SluiceError) && !(error instanceof FailedError))
+    out.note(error.stack ?? '')
   return EXIT.failed
 }
 

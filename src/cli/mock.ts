@@ -4,7 +4,8 @@ import { noPositionals } from './serve.ts'
 
 export const command: Command = {
   usage: ['sluice mock [--port N] [--slots N]'],
-  about: 'An OpenAI-compatible upstream. The model name says how it behaves: mock-n200-d20-f50 answers with 200 tokens, 20 ms apart, the first after 50 ms.',
+  about:
+    'An OpenAI-compatible upstream. The model name says how it behaves: mock-n200-d20-f50 answers with 200 tokens, 20 ms apart, the first after 50 ms.',
   options: {
     host: { value: 'HOST', help: 'address (default: 127.0.0.1)' },
     port: { value: 'N', help: 'port (default: 4110; 0 takes a free one)' },
@@ -15,7 +16,11 @@ export const command: Command = {
     noPositionals(args)
     const { startMock } = await import('../mock/server.ts')
     const slots = args.has('slots') ? whole(args.option('slots')!, 'slots') : undefined
-    const mock = await startMock({ host: args.option('host') ?? '127.0.0.1', port: whole(args.option('port') ?? '4110', 'port'), ...(slots === undefined ? {} : { slots }) })
+    const mock = await startMock({
+      host: args.option('host') ?? '127.0.0.1',
+      port: whole(args.option('port') ?? '4110', 'port'),
+      ...(slots === undefined ? {} : { slots }),
+    })
     if (args.has('json')) out.print(JSON.stringify({ event: 'ready', url: mock.url }))
     else {
       out.print(`A mock of OpenAI's API answers on ${mock.url}/v1. In sluice.yaml:\n`)

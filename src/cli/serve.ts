@@ -18,11 +18,24 @@ export const command: Command = {
     for (const warning of loaded.warnings) out.note(`sluice: ${warning}`)
     const [{ startApp }, { openLog }] = await Promise.all([import('../app.ts'), import('./log.ts')])
     const { config } = loaded
-    const app = await startApp(config, { log: openLog(config.log.level), ...(config.key === null ? {} : { keyOnStart: config.key.reveal() }) }).catch((error: unknown) => {
+    const app = await startApp(config, {
+      log: openLog(config.log.level),
+      ...(config.key === null ? {} : { keyOnStart: config.key.reveal() }),
+    }).catch((error: unknown) => {
       throw explained(error, config)
     })
     const stopped = stopOnSignal(app, out)
-    if (args.has('json')) out.print(JSON.stringify({ event: 'ready', version, url: app.publicUrl, admin_url: app.adminUrl, key: app.createdKey, data_dir: config.data_dir }))
+    if (args.has('json'))
+      out.print(
+        JSON.stringify({
+          event: 'ready',
+          version,
+          url: app.publicUrl,
+          admin_url: app.adminUrl,
+          key: app.createdKey,
+          data_dir: config.data_dir,
+        }),
+      )
     else for (const line of screen(app, config, Math.round(process.uptime() * 1000))) out.print(line)
     await stopped
     return EXIT.ok
@@ -34,11 +47,16 @@ export function noPositionals(args: Args): void {
 }
 
 /** What people read at the start. The curl line works as it is copied. */
-export function screen(app: Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'>, config: Config, readyMs: number): string[] {
+export function screen(
+  app: Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'>,
+  config: Config,
+  readyMs: number,
+): string[] {
   const key = app.createdKey ?? '$SLUICE_KEY'
   const model = config.models.find((m) => !m.name.endsWith('*'))?.name ?? config.models[0].name.replace('*', '…')
   const body = JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'Hello' }] })
-  const adminKey = config.admin.key === null ? `its key: ${config.data_dir}/admin.key` : `its key: as in ${config.admin.key}`
+  const adminKey =
+    config.admin.key === null ? `its key: ${config.data_dir}/admin.key` : `its key: as in ${config.admin.key}`
   const about = [
     [
       'API key',
@@ -82,8 +100,17 @@ function stopOnSignal(app: App, out: Output): Promise<void> {
 function explained(error: unknown, config: Config): unknown {
   const { code, port } = error as NodeJS.ErrnoException & { port?: number }
   const flag = port === config.admin.port ? '--admin-port (SLUICE_ADMIN_PORT)' : '--port (SLUICE_PORT)'
-  if (code === 'EADDRINUSE') return new FailedError(`port ${port} is in use, perhaps by another Sluice. Choose another one with ${flag}.`, { cause: error })
-  if (code === 'EACCES' && port !== undefined) return new FailedError(`port ${port} may not be used by this user. Choose another one with ${flag}.`, { cause: error })
-  if (code === 'EADDRNOTAVAIL') return new FailedError(`this machine has no address ${config.host} (host) or ${config.admin.host} (admin.host).`, { cause: error })
+  if (code === 'EADDRINUSE')
+    return new FailedError(`port ${port} is in use, perhaps by another Sluice. Choose another one with ${flag}.`, {
+      cause: error,
+    })
+  if (code === 'EACCES' && port !== undefined)
+    return new FailedError(`port ${port} may not be used by this user. Choose another one with ${flag}.`, {
+      cause: error,
+    })
+  if (code === 'EADDRNOTAVAIL')
+    return new FailedError(`this machine has no address ${config.host} (host) or ${config.admin.host} (admin.host).`, {
+      cause: error,
+    })
   return error
 }

@@ -17,7 +17,8 @@ const write = (text: string, name = 'sluice.yaml'): string => {
   writeFileSync(path, text)
   return path
 }
-const load = (yaml: string | null, env: Environment = {}, flags: Record<string, string> = {}) => loadConfig({ file: yaml === null ? undefined : write(yaml), env, flags })
+const load = (yaml: string | null, env: Environment = {}, flags: Record<string, string> = {}) =>
+  loadConfig({ file: yaml === null ? undefined : write(yaml), env, flags })
 const refusal = (yaml: string | null, env: Environment = {}, flags: Record<string, string> = {}): string => {
   try {
     load(yaml, env, flags)
@@ -31,7 +32,13 @@ const refusal = (yaml: string | null, env: Environment = {}, flags: Record<strin
 describe('defaults < file < environment < flags', () => {
   it('has defaults for all', () => {
     const { config } = load(null)
-    expect(config).toMatchObject({ host: '127.0.0.1', port: 4100, admin: { port: 4101 }, data_dir: './sluice-data', durability: 'power' })
+    expect(config).toMatchObject({
+      host: '127.0.0.1',
+      port: 4100,
+      admin: { port: 4101 },
+      data_dir: './sluice-data',
+      durability: 'power',
+    })
     expect(config.http.max_body_bytes).toBe(4 * 2 ** 20)
     expect(config.retention.logs).toBe(86_400_000)
     expect(config.models.map((m) => m.name)).toEqual(['demo'])
@@ -39,10 +46,24 @@ describe('defaults < file < environment < flags', () => {
 
   it('takes the nearest word', () => {
     const yaml = 'port: 4200\nhttp: { max_depth: 10, max_keys: 99 }\nqueue:\n'
-    expect(load(yaml).config).toMatchObject({ port: 4200, admin: { port: 4201 }, http: { max_depth: 10, max_keys: 99 }, queue: { max_attempts: 3 } })
+    expect(load(yaml).config).toMatchObject({
+      port: 4200,
+      admin: { port: 4201 },
+      http: { max_depth: 10, max_keys: 99 },
+      queue: { max_attempts: 3 },
+    })
     const env = { SLUICE_PORT: '4300', SLUICE_HTTP_MAX_DEPTH: '11', SLUICE_QUEUE_MAX_ATTEMPTS: '5', SLUICE_HOST: '' }
-    expect(load(yaml, env).config).toMatchObject({ host: '127.0.0.1', port: 4300, http: { max_depth: 11, max_keys: 99 }, queue: { max_attempts: 5 } })
-    expect(load(yaml, env, { port: '4400' }).config).toMatchObject({ port: 4400, admin: { port: 4401 }, http: { max_depth: 11 } })
+    expect(load(yaml, env).config).toMatchObject({
+      host: '127.0.0.1',
+      port: 4300,
+      http: { max_depth: 11, max_keys: 99 },
+      queue: { max_attempts: 5 },
+    })
+    expect(load(yaml, env, { port: '4400' }).config).toMatchObject({
+      port: 4400,
+      admin: { port: 4401 },
+      http: { max_depth: 11 },
+    })
     expect(load(yaml, { ...env, SLUICE_ADMIN_PORT: '9' }).config.admin.port).toBe(9)
   })
 
@@ -53,13 +74,22 @@ describe('defaults < file < environment < flags', () => {
   it('has a flag and an environment name for every setting that is one value, and no two share one', () => {
     expect(new Set(VALUES.map(envName)).size).toBe(VALUES.length)
     expect(new Set(FLAGS.map(flagName)).size).toBe(FLAGS.length)
-    expect(LEAVES.filter((leaf) => !VALUES.includes(leaf)).map((leaf) => leaf.path.join('.'))).toEqual(['models', 'tenants'])
+    expect(LEAVES.filter((leaf) => !VALUES.includes(leaf)).map((leaf) => leaf.path.join('.'))).toEqual([
+      'models',
+      'tenants',
+    ])
     expect(VALUES.filter((leaf) => !FLAGS.includes(leaf)).map(envName)).toEqual(['SLUICE_KEY', 'SLUICE_ADMIN_KEY'])
-    for (const leaf of LEAVES.flatMap((l) => [l, ...l.members])) expect(leaf.description, leaf.path.join('.')).not.toBe('')
+    for (const leaf of LEAVES.flatMap((l) => [l, ...l.members]))
+      expect(leaf.description, leaf.path.join('.')).not.toBe('')
   })
 
   it('takes each default again as text, from the environment', () => {
-    const env = Object.fromEntries(FLAGS.filter((l) => l.default !== null && !(Array.isArray(l.default) && l.default.length === 0)).map((l) => [envName(l), String(l.default)]))
+    const env = Object.fromEntries(
+      FLAGS.filter((l) => l.default !== null && !(Array.isArray(l.default) && l.default.length === 0)).map((l) => [
+        envName(l),
+        String(l.default),
+      ]),
+    )
     expect(Object.keys(env).length).toBeGreaterThan(40)
     expect(load(null, env).config).toEqual(load(null).config)
   })
@@ -69,7 +99,9 @@ describe('defaults < file < environment < flags', () => {
     expect(config.models.map((m) => m.name)).toEqual(['demo', 'gpt-*', 'o*', 'text-embedding-*'])
     expect(config.models[1]).toMatchObject({ base_url: 'https://api.openai.com/v1', kinds: ['chat'] })
     expect(config.models[1].api_key!.reveal()).toBe('sk-canary')
-    expect(load('models: [{ name: x, provider: demo }]', { OPENAI_API_KEY: 'k' }).config.models.map((m) => m.name)).toEqual(['x'])
+    expect(
+      load('models: [{ name: x, provider: demo }]', { OPENAI_API_KEY: 'k' }).config.models.map((m) => m.name),
+    ).toEqual(['x'])
   })
 
   it('is frozen', () => {
@@ -108,19 +140,46 @@ describe('units', () => {
 describe('what is wrong, where, and what was probably meant', () => {
   it.each([
     ['prot: 4200', 'sluice.yaml:1:1: prot: there is no such setting. Did you mean "port"?'],
-    ['http:\n  max_bdy_bytes: 3', 'sluice.yaml:2:3: http.max_bdy_bytes: there is no such setting. Did you mean "max_body_bytes"?'],
-    ['max_body_bytes: 3', 'sluice.yaml:1:1: max_body_bytes: there is no such setting here. Did you mean "http.max_body_bytes"?'],
-    ['models:\n  - { name: a, provider: demo, limit: 3 }', 'sluice.yaml:2:32: models[0].limit: there is no such setting. Did you mean "limits"?'],
-    ['models:\n  - { name: a, provider: demo, limits: { concurent: 3 } }', 'sluice.yaml:2:42: models[0].limits.concurent: there is no such setting. Did you mean "concurrent"?'],
-    ['conversations: { zzz: 1 }', 'sluice.yaml:1:18: conversations.zzz: there is no such setting. There are: keep_failed.'],
+    [
+      'http:\n  max_bdy_bytes: 3',
+      'sluice.yaml:2:3: http.max_bdy_bytes: there is no such setting. Did you mean "max_body_bytes"?',
+    ],
+    [
+      'max_body_bytes: 3',
+      'sluice.yaml:1:1: max_body_bytes: there is no such setting here. Did you mean "http.max_body_bytes"?',
+    ],
+    [
+      'models:\n  - { name: a, provider: demo, limit: 3 }',
+      'sluice.yaml:2:32: models[0].limit: there is no such setting. Did you mean "limits"?',
+    ],
+    [
+      'models:\n  - { name: a, provider: demo, limits: { concurent: 3 } }',
+      'sluice.yaml:2:42: models[0].limits.concurent: there is no such setting. Did you mean "concurrent"?',
+    ],
+    [
+      'conversations: { zzz: 1 }',
+      'sluice.yaml:1:18: conversations.zzz: there is no such setting. There are: keep_failed.',
+    ],
     ['durability: disk', 'sluice.yaml:1:1: durability: expected "memory", "process", "power"'],
     ['http: 5', 'sluice.yaml:1:1: http: expected settings of its own, one "name: value" a line'],
     ['models: [{ provider: demo }]', 'sluice.yaml:1:10: models[0].name: is needed'],
     ['models: [{ name: a, provider: azure }]', 'sluice.yaml:1:10: models[0].base_url: is needed by the provider azure'],
-    ['models: [{ name: a, provider: openai }]', 'sluice.yaml:1:10: models[0].api_key: is needed by the provider openai, e.g. { env: OPENAI_API_KEY }'],
-    ['models: [{ name: "a*b", provider: demo }]', 'sluice.yaml:1:12: models[0].name: expected a model name, or the beginning of one with "*" at its end'],
-    ['models: [{ name: a, provider: demo }, { name: a, provider: demo, pool: x }]', 'sluice.yaml:1:66: models[1].pool: "a" is in the pool "text" already; a group has one pool'],
-    ['workers: { lease_ms: 1s, heartbeat_ms: 900ms }', 'sluice.yaml:1:26: workers.heartbeat_ms: must be at most half of workers.lease_ms'],
+    [
+      'models: [{ name: a, provider: openai }]',
+      'sluice.yaml:1:10: models[0].api_key: is needed by the provider openai, e.g. { env: OPENAI_API_KEY }',
+    ],
+    [
+      'models: [{ name: "a*b", provider: demo }]',
+      'sluice.yaml:1:12: models[0].name: expected a model name, or the beginning of one with "*" at its end',
+    ],
+    [
+      'models: [{ name: a, provider: demo }, { name: a, provider: demo, pool: x }]',
+      'sluice.yaml:1:66: models[1].pool: "a" is in the pool "text" already; a group has one pool',
+    ],
+    [
+      'workers: { lease_ms: 1s, heartbeat_ms: 900ms }',
+      'sluice.yaml:1:26: workers.heartbeat_ms: must be at most half of workers.lease_ms',
+    ],
     ['tenants: [{ name: a }, { name: a }]', 'sluice.yaml:1:26: tenants[1].name: "a" is there already'],
     ['admin: { port: 4100 }', 'sluice.yaml:1:10: admin.port: must differ from port'],
     ['a: [', 'sluice.yaml:1:5: not valid YAML (bad indent).'],
@@ -141,11 +200,19 @@ describe('what is wrong, where, and what was probably meant', () => {
   it('names the variable and the flag', () => {
     expect(refusal('host: a', { SLUICE_PORT: 'x' })).toBe('SLUICE_PORT: port: expected a whole number')
     expect(refusal(null, {}, { 'http-max-depth': '1' })).toBe('--http-max-depth: http.max_depth: must be at least 8')
-    expect(refusal(null, { SLUICE_CONVERSATIONS_KEEP_FAILED: 'maybe' })).toBe('SLUICE_CONVERSATIONS_KEEP_FAILED: conversations.keep_failed: expected true or false')
+    expect(refusal(null, { SLUICE_CONVERSATIONS_KEEP_FAILED: 'maybe' })).toBe(
+      'SLUICE_CONVERSATIONS_KEEP_FAILED: conversations.keep_failed: expected true or false',
+    )
   })
 
   it('warns of unknown names in the environment', () => {
-    const { warnings } = load(null, { SLUICE_PRT: '1', SLUICE_TEST_X: '1', SLUICE_CONFIG: '', SLUICE_URL: 'http://x', OTHER: '1' })
+    const { warnings } = load(null, {
+      SLUICE_PRT: '1',
+      SLUICE_TEST_X: '1',
+      SLUICE_CONFIG: '',
+      SLUICE_URL: 'http://x',
+      OTHER: '1',
+    })
     expect(warnings).toEqual(['SLUICE_PRT in the environment is no setting. Did you mean "SLUICE_PORT"?'])
   })
 
@@ -155,18 +222,24 @@ describe('what is wrong, where, and what was probably meant', () => {
 })
 
 describe('secrets', () => {
-  const model = (more: string): string => `models:\n  - { name: a, provider: openai-compatible, base_url: "http://127.0.0.1:1/v1", ${more} }\n`
+  const model = (more: string): string =>
+    `models:\n  - { name: a, provider: openai-compatible, base_url: "http://127.0.0.1:1/v1", ${more} }\n`
 
   it('come from the environment or a file, and show nowhere', () => {
     const file = write('canary-file\n', 'secret')
-    const { config } = load(`${model('api_key: { env: MY_KEY }, headers: { x-team: "7", x-auth: { env: MY_KEY } }')}admin: { key: { file: "${file}" } }\n`, {
-      MY_KEY: ' canary-env ',
-      SLUICE_KEY: 'canary-seed',
-    })
+    const { config } = load(
+      `${model('api_key: { env: MY_KEY }, headers: { x-team: "7", x-auth: { env: MY_KEY } }')}admin: { key: { file: "${file}" } }\n`,
+      {
+        MY_KEY: ' canary-env ',
+        SLUICE_KEY: 'canary-seed',
+      },
+    )
     expect(config.models[0].api_key!.reveal()).toBe('canary-env')
     expect(config.admin.key!.reveal()).toBe('canary-file')
     expect(config.key!.reveal()).toBe('canary-seed')
-    expect(`${JSON.stringify(config)} ${inspect(config, { depth: null, showHidden: true })} ${config.key}`).not.toContain('canary')
+    expect(
+      `${JSON.stringify(config)} ${inspect(config, { depth: null, showHidden: true })} ${config.key}`,
+    ).not.toContain('canary')
   })
 
   it.each([
@@ -186,8 +259,12 @@ describe('secrets', () => {
   })
 
   it('must be there', () => {
-    expect(refusal(model('api_key: { env: NOT_SET }'))).toBe('sluice.yaml:2:80: models[0].api_key: the environment variable NOT_SET is not set')
-    expect(refusal(`admin: { key: { file: "${dir}/none" } }`)).toBe("sluice.yaml:1:10: admin.key: the file none can't be read (ENOENT)")
+    expect(refusal(model('api_key: { env: NOT_SET }'))).toBe(
+      'sluice.yaml:2:80: models[0].api_key: the environment variable NOT_SET is not set',
+    )
+    expect(refusal(`admin: { key: { file: "${dir}/none" } }`)).toBe(
+      "sluice.yaml:1:10: admin.key: the file none can't be read (ENOENT)",
+    )
     const { config } = loadConfig({ file: write(model('api_key: { env: NOT_SET }')), env: {}, withoutSecrets: true })
     expect(config.models[0].api_key!.known).toBe(false)
     expect(() => config.models[0].api_key!.reveal()).toThrow(/NOT_SET/)
@@ -224,15 +301,25 @@ describe('files of the repository', () => {
     const text = readFileSync(join(root, 'sluice.example.yaml'), 'utf8')
     expect(load(text).config.models.map((m) => m.name)).toEqual(['demo'])
     const whole = text.replace(/^ {2}# (?=(- | {2}\w))/gm, '  ').replace('/run/secrets/azure-key', write('k', 'azure'))
-    expect(load(whole, { OPENAI_API_KEY: 'k' }).config.models.map((m) => m.name)).toEqual(['demo', 'chat', 'chat', 'local/*', 'gpt-azure'])
+    expect(load(whole, { OPENAI_API_KEY: 'k' }).config.models.map((m) => m.name)).toEqual([
+      'demo',
+      'chat',
+      'chat',
+      'local/*',
+      'gpt-azure',
+    ])
   })
 
   it('sluice.schema.json is up to date ("npm run docs")', () => {
-    expect(JSON.parse(readFileSync(join(root, 'sluice.schema.json'), 'utf8'))).toEqual(JSON.parse(JSON.stringify(jsonSchema())))
+    expect(JSON.parse(readFileSync(join(root, 'sluice.schema.json'), 'utf8'))).toEqual(
+      JSON.parse(JSON.stringify(jsonSchema())),
+    )
   })
 
   it('every yaml block of README loads', () => {
-    const blocks = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g)].map((m) => m[1])
+    const blocks = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g)].map(
+      (m) => m[1],
+    )
     expect(blocks.length).toBeGreaterThan(0)
     for (const block of blocks) expect(load(block, { OPENAI_API_KEY: 'k' }).config.models.length).toBeGreaterThan(0)
   })

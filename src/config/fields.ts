@@ -12,16 +12,32 @@ interface Range {
 }
 
 const DURATIONS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-const SIZES: Readonly<Record<string, number>> = { b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 }
+const SIZES: Readonly<Record<string, number>> = {
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+}
 
 /** A whole number; digits may be grouped with "_". */
 export const count = (range: Range = {}) => quantity('count', {}, 'a whole number', range)
 /** Milliseconds, or text with a unit: "500ms", "30s", "24h". */
-export const duration = (range: Range = {}) => quantity('duration', DURATIONS, 'a duration: milliseconds, or "500ms", "30s", "10m", "24h", "7d"', range)
+export const duration = (range: Range = {}) =>
+  quantity('duration', DURATIONS, 'a duration: milliseconds, or "500ms", "30s", "10m", "24h", "7d"', range)
 /** Bytes, or text with a unit: "64KiB", "1GiB". */
 export const size = (range: Range = {}) => quantity('size', SIZES, 'a size: bytes, or "64KiB", "4MiB", "1GiB"', range)
 
-function quantity(kind: FieldKind, units: Readonly<Record<string, number>>, wanted: string, { min = 0, max = Number.MAX_SAFE_INTEGER }: Range) {
+function quantity(
+  kind: FieldKind,
+  units: Readonly<Record<string, number>>,
+  wanted: string,
+  { min = 0, max = Number.MAX_SAFE_INTEGER }: Range,
+) {
   const field = z.union([z.number(), z.string()], { error: `expected ${wanted}` }).transform((value, context) => {
     const number = typeof value === 'number' ? value : parseQuantity(value, units)
     const problem = Number.isNaN(number)
@@ -50,9 +66,19 @@ function parseQuantity(text: string, units: Readonly<Record<string, number>>): n
 
 /** True or false; from the environment also as text. */
 export const flag = () =>
-  z.union([z.boolean(), z.stringbool({ truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'], error: 'expected true or false' })], {
-    error: 'expected true or false',
-  })
+  z.union(
+    [
+      z.boolean(),
+      z.stringbool({
+        truthy: ['true', '1', 'yes', 'on'],
+        falsy: ['false', '0', 'no', 'off'],
+        error: 'expected true or false',
+      }),
+    ],
+    {
+      error: 'expected true or false',
+    },
+  )
 
 /** A list of texts; from flags and the environment separated by commas. */
 export const list = (item: z.ZodString = z.string().min(1)) =>
@@ -74,7 +100,8 @@ export const httpUrl = () =>
 
 function urlProblem(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null
-  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return 'expected an http or https address'
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:'))
+    return 'expected an http or https address'
   if (url.username !== '' || url.password !== '') return 'holds credentials; name them by reference instead'
   return url.hash === '' ? null : 'must not have a fragment'
 }
@@ -107,7 +134,8 @@ export class Secret {
     } catch (cause) {
       return `the file ${this} can't be read (${(cause as NodeJS.ErrnoException).code ?? 'error'})`
     }
-    if (value === null || value.trim() === '') return 'env' in this.ref ? `the environment variable ${this} is not set` : `the file ${this} is empty`
+    if (value === null || value.trim() === '')
+      return 'env' in this.ref ? `the environment variable ${this} is not set` : `the file ${this} is empty`
     this.#value = value.trim()
     return /\p{Cc}/u.test(this.#value) ? `the value of ${this} has control characters in it` : null
   }
@@ -137,7 +165,8 @@ export class Secret {
 export const secret = () => {
   const field = z
     .union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })], {
-      error: 'a secret is given by reference, { env: NAME } or { file: PATH }, never as itself: config files are copied, committed and printed',
+      error:
+        'a secret is given by reference, { env: NAME } or { file: PATH }, never as itself: config files are copied, committed and printed',
     })
     .transform((ref) => new Secret(ref))
   fieldKinds.add(field, { kind: 'secret' })

@@ -20,9 +20,13 @@ export function parseFile(name: string, text: string): FileText {
     return `${name}:${line}:${col}`
   }
   const error = document.errors[0] ?? document.warnings[0]
-  if (error) throw new SluiceError('config_invalid', { message: `${at(error.pos[0])}: not valid YAML (${error.code.toLowerCase().replaceAll('_', ' ')}).` })
+  if (error)
+    throw new SluiceError('config_invalid', {
+      message: `${at(error.pos[0])}: not valid YAML (${error.code.toLowerCase().replaceAll('_', ' ')}).`,
+    })
   const value: unknown = toJs(document, name) ?? {}
-  if (typeof value !== 'object' || Array.isArray(value)) throw new SluiceError('config_invalid', { message: `${name}: expected settings, one "name: value" a line.` })
+  if (typeof value !== 'object' || Array.isArray(value))
+    throw new SluiceError('config_invalid', { message: `${name}: expected settings, one "name: value" a line.` })
   const offset = (path: readonly string[]): number => {
     let found = 0
     for (let depth = 1; depth <= path.length; depth++) found = offsetOf(document, path.slice(0, depth)) ?? found
@@ -40,7 +44,9 @@ export function parseFile(name: string, text: string): FileText {
 function withoutNull(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutNull)
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).flatMap(([key, member]) => (member === null ? [] : [[key, withoutNull(member)]])))
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, member]) => (member === null ? [] : [[key, withoutNull(member)]])),
+  )
 }
 
 function toJs(document: Document, name: string): unknown {
@@ -55,6 +61,9 @@ function toJs(document: Document, name: string): unknown {
 function offsetOf(document: Document, path: readonly string[]): number | undefined {
   const parent: unknown = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true)
   const key = path.at(-1)!
-  if (isMap(parent)) return (parent.items.find((pair: Pair) => isScalar(pair.key) && String(pair.key.value) === key)?.key as Node | undefined)?.range?.[0]
+  if (isMap(parent))
+    return (
+      parent.items.find((pair: Pair) => isScalar(pair.key) && String(pair.key.value) === key)?.key as Node | undefined
+    )?.range?.[0]
   return (document.getIn(path, true) as Node | undefined)?.range?.[0]
 }

@@ -2,4 +2,8 @@
 import { z } from 'zod'
 import { settings } from './schema.ts'
 
-export const jsonSchema = (): object => ({ title: 'Sluice', description: 'sluice.yaml', ...z.toJSONSchema(settings, { io: 'input' }) })
+export const jsonSchema = (): object => ({
+  title: 'Sluice',
+  description: 'sluice.yaml',
+  ...z.toJSONSchema(settings, { io: 'input' }),
+})

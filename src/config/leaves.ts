@@ -29,7 +29,10 @@ export function leavesOf(object: Schema, path: readonly string[] = []): readonly
     const { schema: inner, nullable, fallback } = open(field)
     const kind = kindOf(inner)
     if (kind === 'object') return leavesOf(inner, at)
-    const choices = inner._zod.def.type === 'enum' ? Object.keys((inner._zod.def as unknown as { readonly entries: object }).entries) : []
+    const choices =
+      inner._zod.def.type === 'enum'
+        ? Object.keys((inner._zod.def as unknown as { readonly entries: object }).entries)
+        : []
     const members = kind === 'items' ? leavesOf((inner._zod.def as z.core.$ZodArrayDef).element) : []
     return [{ path: at, kind, nullable, default: fallback, description: field.description ?? '', choices, members }]
   })
@@ -41,7 +44,12 @@ function open(field: Schema): { readonly schema: Schema; readonly nullable: bool
   let nullable = false
   let fallback: unknown
   while (!fieldKinds.has(schema)) {
-    const def = schema._zod.def as { readonly type: string; readonly innerType?: Schema; readonly in?: Schema; readonly defaultValue?: unknown }
+    const def = schema._zod.def as {
+      readonly type: string
+      readonly innerType?: Schema
+      readonly in?: Schema
+      readonly defaultValue?: unknown
+    }
     if (def.type === 'nullable') nullable = true
     else if (def.type === 'default' || def.type === 'prefault') fallback = def.defaultValue
     else if (def.type !== 'pipe') break
@@ -53,7 +61,11 @@ function open(field: Schema): { readonly schema: Schema; readonly nullable: bool
 function kindOf(schema: Schema): LeafKind {
   const known = fieldKinds.get(schema)
   if (known) return known.kind
-  const def = schema._zod.def as { readonly type: string; readonly element?: Schema; readonly options?: readonly Schema[] }
+  const def = schema._zod.def as {
+    readonly type: string
+    readonly element?: Schema
+    readonly options?: readonly Schema[]
+  }
   switch (def.type) {
     case 'object':
       return 'object'

@@ -11,7 +11,9 @@ import { type Config, schema } from './schema.ts'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Where a value comes from. */
-export type Origin = { readonly kind: 'default' | 'file' } | { readonly kind: 'environment' | 'flag'; readonly name: string }
+export type Origin =
+  | { readonly kind: 'default' | 'file' }
+  | { readonly kind: 'environment' | 'flag'; readonly name: string }
 
 export interface Sources {
   /** Values by flag name, without dashes: { port: "4200" }. */
@@ -57,16 +59,25 @@ export function loadConfig(sources: Sources = {}): Loaded {
     set(raw, leaf.path, value)
     origins.set(leaf.path.join('.'), { kind: 'flag', name: `--${flagName(leaf)}` })
   }
-  if (raw['models'] === undefined || (Array.isArray(raw['models']) && raw['models'].length === 0)) raw['models'] = defaultModels(env)
+  if (raw['models'] === undefined || (Array.isArray(raw['models']) && raw['models'].length === 0))
+    raw['models'] = defaultModels(env)
 
-  const originOf = (setting: string): Origin => origins.get(setting) ?? (text?.has(setting.split('.')) ? { kind: 'file' } : { kind: 'default' })
+  const originOf = (setting: string): Origin =>
+    origins.get(setting) ?? (text?.has(setting.split('.')) ? { kind: 'file' } : { kind: 'default' })
   const result = schema.safeParse(raw)
-  const missing = result.success ? resolveSecrets(result.data, { env: (name) => env[name] ?? null, file: (file) => readFileSync(file, 'utf8') }) : []
+  const missing = result.success
+    ? resolveSecrets(result.data, { env: (name) => env[name] ?? null, file: (file) => readFileSync(file, 'utf8') })
+    : []
   const problems = result.success ? (sources.withoutSecrets ? [] : missing) : result.error.issues.flatMap(describeIssue)
   if (!result.success || problems.length > 0) {
     const place = (problem: Problem): number => text?.offset(problem.path) ?? 0
     const lines = problems.toSorted((a, b) => place(a) - place(b)).map((problem) => describe(problem, originOf, text))
-    throw new SluiceError('config_invalid', { message: lines.length === 1 ? lines[0] : `${lines.length} settings are not valid:\n${lines.map((line) => `  ${line}`).join('\n')}` })
+    throw new SluiceError('config_invalid', {
+      message:
+        lines.length === 1
+          ? lines[0]
+          : `${lines.length} settings are not valid:\n${lines.map((line) => `  ${line}`).join('\n')}`,
+    })
   }
   return { config: freeze(result.data), file: path, warnings: unknownNames(env), originOf }
 }
@@ -78,14 +89,22 @@ function readConfigFile(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new SluiceError('config_invalid', { message: `${path} can't be read (${(cause as NodeJS.ErrnoException).code ?? 'error'}).`, cause })
+    throw new SluiceError('config_invalid', {
+      message: `${path} can't be read (${(cause as NodeJS.ErrnoException).code ?? 'error'}).`,
+      cause,
+    })
   }
 }
 
 function defaultModels(env: Environment): unknown[] {
   const demo = { name: 'demo', provider: 'demo' }
   if (!env['OPENAI_API_KEY']) return [demo]
-  const openai = (name: string, kind: string): unknown => ({ name, provider: 'openai', api_key: { env: 'OPENAI_API_KEY' }, kinds: [kind] })
+  const openai = (name: string, kind: string): unknown => ({
+    name,
+    provider: 'openai',
+    api_key: { env: 'OPENAI_API_KEY' },
+    kinds: [kind],
+  })
   return [demo, openai('gpt-*', 'chat'), openai('o*', 'chat'), openai('text-embedding-*', 'embedding')]
 }
 
@@ -114,7 +133,12 @@ function resolveSecrets(value: unknown, source: SecretSource, path: readonly str
 function describe({ path, problem }: Problem, originOf: (setting: string) => Origin, text: FileText | null): string {
   const name = path.reduce((so, key) => (/^\d+$/.test(key) ? `${so}[${key}]` : so === '' ? key : `${so}.${key}`), '')
   const origin = originOf(path.join('.'))
-  const where = origin.kind === 'environment' || origin.kind === 'flag' ? `${origin.name}: ` : text?.has(path.slice(0, 1)) ? `${text.place(path)}: ` : ''
+  const where =
+    origin.kind === 'environment' || origin.kind === 'flag'
+      ? `${origin.name}: `
+      : text?.has(path.slice(0, 1))
+        ? `${text.place(path)}: `
+        : ''
   return `${where}${name === '' ? '' : `${name}: `}${problem}`
 }
 

@@ -12,22 +12,32 @@ export function printConfig(loaded: Loaded): string {
 
 function printable(value: unknown, key = ''): unknown {
   if (value instanceof Secret) return { ...value.ref }
-  if (Array.isArray(value)) return value.map((item: unknown) => (typeof item === 'object' && item !== null ? withoutEmpty(printable(item)) : item))
+  if (Array.isArray(value))
+    return value.map((item: unknown) =>
+      typeof item === 'object' && item !== null ? withoutEmpty(printable(item)) : item,
+    )
   if (typeof value !== 'object' || value === null) return value
-  if (key === 'headers') return Object.fromEntries(Object.entries(value).map(([name, v]) => [name, v instanceof Secret ? printable(v) : '(not shown)']))
+  if (key === 'headers')
+    return Object.fromEntries(
+      Object.entries(value).map(([name, v]) => [name, v instanceof Secret ? printable(v) : '(not shown)']),
+    )
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, printable(member, name)]))
 }
 
 /** Of a model or tenant only what says something. */
 function withoutEmpty(item: unknown): unknown {
-  const isEmpty = (value: unknown): boolean => value === null || (typeof value === 'object' && Object.values(value as object).every(isEmpty))
+  const isEmpty = (value: unknown): boolean =>
+    value === null || (typeof value === 'object' && Object.values(value as object).every(isEmpty))
   return Object.fromEntries(Object.entries(item as object).filter(([, value]) => !isEmpty(value)))
 }
 
 /** `values`: the settings that the map was made of. */
 function note(node: unknown, values: object, path: readonly string[], loaded: Loaded): void {
   if (!isMap(node)) return
-  for (const { key, value: written } of node.items as ReadonlyArray<{ readonly key: Scalar<string>; readonly value: Scalar | YAMLMap | YAMLSeq }>) {
+  for (const { key, value: written } of node.items as ReadonlyArray<{
+    readonly key: Scalar<string>
+    readonly value: Scalar | YAMLMap | YAMLSeq
+  }>) {
     const at = [...path, key.value]
     const value = (values as Record<string, unknown>)[key.value]
     const origin = loaded.originOf(at.join('.'))
@@ -44,4 +54,5 @@ function note(node: unknown, values: object, path: readonly string[], loaded: Lo
   }
 }
 
-const originText = (origin: Origin, file: string | null): string => ('name' in origin ? origin.name : (file ?? origin.kind))
+const originText = (origin: Origin, file: string | null): string =>
+  'name' in origin ? origin.name : (file ?? origin.kind)

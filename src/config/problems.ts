@@ -10,10 +10,29 @@ export interface Problem {
 
 export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
   const path = issue.path.map(String)
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ path: [...path, key], problem: unknownKey(path, key) }))
-  if (issue.code === 'invalid_type') return [{ path, problem: issue.message.endsWith('received undefined') ? 'is needed' : `expected ${NAMES[issue.expected] ?? issue.expected}` }]
-  if (issue.code === 'invalid_value') return [{ path, problem: `expected ${issue.values.map((v) => `"${String(v)}"`).join(', ')}` }]
-  if (issue.code === 'too_small') return [{ path, problem: issue.origin === 'string' || issue.origin === 'array' ? 'must not be empty' : `must be more than ${issue.minimum}` }]
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => ({ path: [...path, key], problem: unknownKey(path, key) }))
+  if (issue.code === 'invalid_type')
+    return [
+      {
+        path,
+        problem: issue.message.endsWith('received undefined')
+          ? 'is needed'
+          : `expected ${NAMES[issue.expected] ?? issue.expected}`,
+      },
+    ]
+  if (issue.code === 'invalid_value')
+    return [{ path, problem: `expected ${issue.values.map((v) => `"${String(v)}"`).join(', ')}` }]
+  if (issue.code === 'too_small')
+    return [
+      {
+        path,
+        problem:
+          issue.origin === 'string' || issue.origin === 'array'
+            ? 'must not be empty'
+            : `must be more than ${issue.minimum}`,
+      },
+    ]
   if (issue.code === 'too_big') return [{ path, problem: `must be at most ${issue.maximum}` }]
   if (issue.code === 'invalid_key') return [{ path, problem: 'is not a valid name' }]
   return [{ path, problem: issue.message }]
@@ -40,7 +59,9 @@ function unknownKey(path: readonly string[], key: string): string {
 
 /** The names that may stand inside a group, or in each item of a list. */
 function namesIn(leaves: readonly Leaf[], path: readonly string[]): string[] {
-  const list = leaves.find((leaf) => leaf.kind === 'items' && leaf.path.join('.') === path.slice(0, leaf.path.length).join('.'))
+  const list = leaves.find(
+    (leaf) => leaf.kind === 'items' && leaf.path.join('.') === path.slice(0, leaf.path.length).join('.'),
+  )
   if (list) return namesIn(list.members, path.slice(list.path.length))
   const inside = leaves.filter((leaf) => path.every((key, i) => leaf.path[i] === key) && leaf.path.length > path.length)
   return [...new Set(inside.map((leaf) => leaf.path[path.length]))]

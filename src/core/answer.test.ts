@@ -4,13 +4,24 @@ import { foldAnswer, toCompletion } from './answer.ts'
 import { resetRecord, toBytes } from './record.ts'
 
 const chunk = (delta: object, more: object = {}, index = 0): string =>
-  toBytes(JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [{ index, delta, logprobs: null, finish_reason: null, ...more }] }))
+  toBytes(
+    JSON.stringify({
+      id: 'c',
+      object: 'chat.completion.chunk',
+      created: 1,
+      model: 'm',
+      choices: [{ index, delta, logprobs: null, finish_reason: null, ...more }],
+    }),
+  )
 const contentOf = (records: string[]): unknown => foldAnswer(records).choices[0]?.message['content']
 
 it('joins any pieces of text, whatever is in them', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.oneof(fc.string({ unit: 'grapheme' }), fc.constantFrom('"', '\\', '\\"', '","content":"', '\n', '世', '"}')), { minLength: 1, maxLength: 20 }),
+      fc.array(
+        fc.oneof(fc.string({ unit: 'grapheme' }), fc.constantFrom('"', '\\', '\\"', '","content":"', '\n', '世', '"}')),
+        { minLength: 1, maxLength: 20 },
+      ),
       (pieces) => {
         const records = [chunk({ role: 'assistant', content: '' }), ...pieces.map((content) => chunk({ content }))]
         expect(contentOf(records)).toBe(pieces.join(''))
@@ -21,7 +32,13 @@ it('joins any pieces of text, whatever is in them', () => {
 })
 
 it('takes a chunk that says more than text for what it is', () => {
-  const records = [chunk({ content: 'a' }), chunk({ content: 'b' }), chunk({ content: 'c', x: 1 }), chunk({ content: 'd' }), chunk({ content: 'e' }, { finish_reason: 'stop' })]
+  const records = [
+    chunk({ content: 'a' }),
+    chunk({ content: 'b' }),
+    chunk({ content: 'c', x: 1 }),
+    chunk({ content: 'd' }),
+    chunk({ content: 'e' }, { finish_reason: 'stop' }),
+  ]
   const [choice] = foldAnswer(records).choices
   expect(choice.message).toEqual({ content: 'abcde', x: 1 })
   expect(choice.finishReason).toBe('stop')
@@ -45,6 +62,8 @@ it('does not make room for an absurd tool-call index', () => {
     { index: 1_000_000_000, id: 'z', function: { name: 'f', arguments: '{}' } },
     { index: 0, id: 'a', function: { name: 'g', arguments: '{}' } },
   ]
-  const { choices } = toCompletion(foldAnswer([chunk({ tool_calls: calls })])) as { choices: Array<{ message: { tool_calls: Array<{ id: string }> } }> }
+  const { choices } = toCompletion(foldAnswer([chunk({ tool_calls: calls })])) as {
+    choices: Array<{ message: { tool_calls: Array<{ id: string }> } }>
+  }
   expect(choices[0].message.tool_calls.map((c) => c.id)).toEqual(['a', 'z'])
 })

@@ -9,12 +9,18 @@ export interface Answer {
   /** Members of the first chunk besides `object` and `choices`: id, created, model, … */
   readonly head: JsonObject
   /** By choice index, in order. */
-  readonly choices: ReadonlyArray<{ readonly index: number; readonly message: JsonObject; readonly finishReason: string | null; readonly rest: JsonObject }>
+  readonly choices: ReadonlyArray<{
+    readonly index: number
+    readonly message: JsonObject
+    readonly finishReason: string | null
+    readonly rest: JsonObject
+  }>
   /** The upstream's `usage` object, as it was. */
   readonly usage: JsonObject | null
 }
 
-const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 interface OpenChoice {
   message: JsonObject
@@ -58,12 +64,25 @@ export function foldAnswer(records: Iterable<Bytes>): Answer {
       if (isObject(delta)) mergeDelta(choice.message, delta)
       if (typeof finish === 'string') choice.finishReason = finish
       mergeDelta(choice.rest, rest)
-      if (parts.length === 1 && typeof finish !== 'string' && typeof choice.message['content'] === 'string' && isObject(delta)) token = shapeOf(record, delta, rest, choice.message)
+      if (
+        parts.length === 1 &&
+        typeof finish !== 'string' &&
+        typeof choice.message['content'] === 'string' &&
+        isObject(delta)
+      )
+        token = shapeOf(record, delta, rest, choice.message)
     }
   }
   return {
     head,
-    choices: [...choices].sort(([a], [b]) => a - b).map(([index, c]) => ({ index, message: closeIndexed(c.message) as JsonObject, finishReason: c.finishReason, rest: c.rest })),
+    choices: [...choices]
+      .sort(([a], [b]) => a - b)
+      .map(([index, c]) => ({
+        index,
+        message: closeIndexed(c.message) as JsonObject,
+        finishReason: c.finishReason,
+        rest: c.rest,
+      })),
     usage,
   }
 }
@@ -79,7 +98,13 @@ const CONTENT = '"content":"'
 
 function shapeOf(record: Bytes, delta: JsonObject, rest: JsonObject, into: JsonObject): TokenShape | null {
   const at = record.indexOf(CONTENT)
-  if (at < 0 || record.indexOf(CONTENT, at + 1) >= 0 || Object.keys(delta).length !== 1 || Object.values(rest).some((v) => v !== null)) return null
+  if (
+    at < 0 ||
+    record.indexOf(CONTENT, at + 1) >= 0 ||
+    Object.keys(delta).length !== 1 ||
+    Object.values(rest).some((v) => v !== null)
+  )
+    return null
   const start = at + CONTENT.length
   let end = record.indexOf('"', start)
   while (record.charCodeAt(end - 1) === 92) end = record.indexOf('"', end + 1)
@@ -157,4 +182,5 @@ export function toCompletion(answer: Answer): JsonObject {
 }
 
 /** The first choice's message, JSON, as a conversation remembers it. */
-export const toMessage = (answer: Answer): string => JSON.stringify({ role: 'assistant', content: null, ...answer.choices[0]?.message })
+export const toMessage = (answer: Answer): string =>
+  JSON.stringify({ role: 'assistant', content: null, ...answer.choices[0]?.message })

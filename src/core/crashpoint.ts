@@ -2,7 +2,14 @@
  * Named places where a test may have the process die, as kill -9 does: without a goodbye. Unarmed, which is always but in
  * test/chaos, a call costs one comparison.
  */
-export type CrashPoint = 'before-commit' | 'after-commit' | 'after-sync' | 'after-lease' | 'mid-stream' | 'before-finish' | 'after-finish'
+export type CrashPoint =
+  | 'before-commit'
+  | 'after-commit'
+  | 'after-sync'
+  | 'after-lease'
+  | 'mid-stream'
+  | 'before-finish'
+  | 'after-finish'
 
 let armed: string | null = null
 let left = 0

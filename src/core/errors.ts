@@ -7,7 +7,13 @@ interface ErrorRow {
   /** HTTP status. */
   readonly status: number
   /** OpenAI's `error.type`, which SDKs map to exception classes. */
-  readonly type: 'invalid_request_error' | 'authentication_error' | 'permission_error' | 'not_found_error' | 'rate_limit_error' | 'server_error'
+  readonly type:
+    | 'invalid_request_error'
+    | 'authentication_error'
+    | 'permission_error'
+    | 'not_found_error'
+    | 'rate_limit_error'
+    | 'server_error'
   /** May the very same request be sent again and succeed? */
   readonly retryable: boolean
   /** WebSocket close code when the error ends a connection: 1xxx reconnect, 4xxx as 4000 + status says. */
@@ -16,65 +22,197 @@ interface ErrorRow {
   readonly message: string
 }
 
-const row = (status: number, type: ErrorRow['type'], retryable: boolean, close: number, message: string): ErrorRow => ({ status, type, retryable, close, message })
+const row = (status: number, type: ErrorRow['type'], retryable: boolean, close: number, message: string): ErrorRow => ({
+  status,
+  type,
+  retryable,
+  close,
+  message,
+})
 
 export const ERRORS = {
   // The request itself
   invalid_request: row(400, 'invalid_request_error', false, 4400, 'The request is not valid.'),
   invalid_json: row(400, 'invalid_request_error', false, 4400, 'The body is not valid JSON.'),
-  body_too_large: row(413, 'invalid_request_error', false, 4413, 'The body is larger than this server accepts (http.max_body_bytes).'),
-  unsupported_media_type: row(415, 'invalid_request_error', false, 4400, 'Send the body as content-type: application/json, without a content-encoding.'),
+  body_too_large: row(
+    413,
+    'invalid_request_error',
+    false,
+    4413,
+    'The body is larger than this server accepts (http.max_body_bytes).',
+  ),
+  unsupported_media_type: row(
+    415,
+    'invalid_request_error',
+    false,
+    4400,
+    'Send the body as content-type: application/json, without a content-encoding.',
+  ),
   not_acceptable: row(406, 'invalid_request_error', false, 4400, 'This resource is a text/event-stream; accept it.'),
   method_not_allowed: row(405, 'invalid_request_error', false, 4400, 'This route does not have that method.'),
   route_not_found: row(404, 'not_found_error', false, 4404, 'There is no such route.'),
   uri_too_long: row(414, 'invalid_request_error', false, 4400, 'The request target is too long.'),
-  headers_too_large: row(431, 'invalid_request_error', false, 4400, 'Too many or too large headers (8 KiB and 100 headers at most).'),
+  headers_too_large: row(
+    431,
+    'invalid_request_error',
+    false,
+    4400,
+    'Too many or too large headers (8 KiB and 100 headers at most).',
+  ),
   expectation_failed: row(417, 'invalid_request_error', false, 4400, 'Only "expect: 100-continue" is understood.'),
-  upgrade_required: row(426, 'invalid_request_error', false, 4426, 'This is a WebSocket: upgrade, version 13, with sec-websocket-protocol: sluice.v1.'),
-  message_too_large: row(413, 'invalid_request_error', false, 1009, 'The message is larger than websocket.max_message_bytes; submit it by POST /v1/jobs, and attach.'),
-  message_flood: row(429, 'rate_limit_error', false, 1008, 'Too many messages on this connection (websocket.max_messages_per_second).'),
+  upgrade_required: row(
+    426,
+    'invalid_request_error',
+    false,
+    4426,
+    'This is a WebSocket: upgrade, version 13, with sec-websocket-protocol: sluice.v1.',
+  ),
+  message_too_large: row(
+    413,
+    'invalid_request_error',
+    false,
+    1009,
+    'The message is larger than websocket.max_message_bytes; submit it by POST /v1/jobs, and attach.',
+  ),
+  message_flood: row(
+    429,
+    'rate_limit_error',
+    false,
+    1008,
+    'Too many messages on this connection (websocket.max_messages_per_second).',
+  ),
   request_timeout: row(408, 'invalid_request_error', true, 4408, 'The request did not arrive in time.'),
   // Who asks
-  missing_api_key: row(401, 'authentication_error', false, 4401, 'No API key: send "authorization: Bearer sk-sluice-…".'),
-  invalid_api_key: row(401, 'authentication_error', false, 4401, 'The API key is not valid here. Create one with "sluice keys create".'),
-  invalid_ticket: row(401, 'authentication_error', false, 4401, 'The ticket is not valid: it is good once, for a short time. Ask for a new one.'),
-  invalid_token: row(401, 'authentication_error', false, 4401, 'The session token is not valid any more. Ask for a new ticket.'),
+  missing_api_key: row(
+    401,
+    'authentication_error',
+    false,
+    4401,
+    'No API key: send "authorization: Bearer sk-sluice-…".',
+  ),
+  invalid_api_key: row(
+    401,
+    'authentication_error',
+    false,
+    4401,
+    'The API key is not valid here. Create one with "sluice keys create".',
+  ),
+  invalid_ticket: row(
+    401,
+    'authentication_error',
+    false,
+    4401,
+    'The ticket is not valid: it is good once, for a short time. Ask for a new one.',
+  ),
+  invalid_token: row(
+    401,
+    'authentication_error',
+    false,
+    4401,
+    'The session token is not valid any more. Ask for a new ticket.',
+  ),
   forbidden: row(403, 'permission_error', false, 4403, 'This key may not do that.'),
   origin_forbidden: row(403, 'permission_error', false, 4403, 'This origin is not in http.cors_origins.'),
   // What is asked for
-  model_not_found: row(404, 'not_found_error', false, 4404, 'There is no model of that name; GET /v1/models lists them.'),
+  model_not_found: row(
+    404,
+    'not_found_error',
+    false,
+    4404,
+    'There is no model of that name; GET /v1/models lists them.',
+  ),
   job_not_found: row(404, 'not_found_error', false, 4404, 'There is no such job.'),
-  job_gone: row(410, 'not_found_error', false, 4404, 'The log of this job is no longer kept (retention); it cannot be resumed.'),
+  job_gone: row(
+    410,
+    'not_found_error',
+    false,
+    4404,
+    'The log of this job is no longer kept (retention); it cannot be resumed.',
+  ),
   conversation_not_found: row(404, 'not_found_error', false, 4404, 'There is no such conversation.'),
-  cursor_invalid: row(400, 'invalid_request_error', false, 4400, 'The cursor is not one of this log: expected "<epoch>-<seq>" or a number.'),
+  cursor_invalid: row(
+    400,
+    'invalid_request_error',
+    false,
+    4400,
+    'The cursor is not one of this log: expected "<epoch>-<seq>" or a number.',
+  ),
   cursor_ahead: row(400, 'invalid_request_error', false, 4400, 'The cursor is ahead of the log.'),
-  cursor_stale: row(410, 'invalid_request_error', false, 4409, 'The log was rewritten since (its epoch changed): read it from the start.'),
-  idempotency_conflict: row(422, 'invalid_request_error', false, 4400, 'This idempotency key was used with another body.'),
+  cursor_stale: row(
+    410,
+    'invalid_request_error',
+    false,
+    4409,
+    'The log was rewritten since (its epoch changed): read it from the start.',
+  ),
+  idempotency_conflict: row(
+    422,
+    'invalid_request_error',
+    false,
+    4400,
+    'This idempotency key was used with another body.',
+  ),
   // Refused for now
   queue_full: row(429, 'rate_limit_error', true, 4429, 'The queue is full for this tenant or lane; retry later.'),
   rate_limited: row(429, 'rate_limit_error', true, 4429, 'Rate limit reached; retry later.'),
-  deadline_unreachable: row(429, 'rate_limit_error', true, 4429, 'The job could not start before its deadline; retry later or allow more time.'),
+  deadline_unreachable: row(
+    429,
+    'rate_limit_error',
+    true,
+    4429,
+    'The job could not start before its deadline; retry later or allow more time.',
+  ),
   too_many_subscribers: row(429, 'rate_limit_error', true, 4429, 'Too many readers of this job.'),
   too_many_connections: row(429, 'rate_limit_error', true, 4429, 'Too many connections for this key.'),
   overloaded: row(503, 'server_error', true, 1013, 'The server is overloaded; retry later.'),
   draining: row(503, 'server_error', true, 1012, 'The server is shutting down; retry.'),
   storage_full: row(507, 'server_error', true, 1013, 'The disk is full: new work is refused until there is room.'),
-  storage_failed: row(503, 'server_error', false, 1011, 'The store failed; nothing is acknowledged until an operator restarts the server.'),
+  storage_failed: row(
+    503,
+    'server_error',
+    false,
+    1011,
+    'The store failed; nothing is acknowledged until an operator restarts the server.',
+  ),
   // How a job can end
   deadline_exceeded: row(504, 'server_error', true, 1011, 'The deadline of the job passed before it could run.'),
   job_canceled: row(499, 'invalid_request_error', false, 1011, 'The job was canceled.'),
   provider_rejected: row(400, 'invalid_request_error', false, 1011, 'The model provider refused the request.'),
   provider_rate_limited: row(429, 'rate_limit_error', true, 1011, 'The model provider is rate limiting.'),
-  provider_auth: row(502, 'server_error', false, 1011, 'The model provider refused our credentials; the operator must mend the key.'),
+  provider_auth: row(
+    502,
+    'server_error',
+    false,
+    1011,
+    'The model provider refused our credentials; the operator must mend the key.',
+  ),
   provider_error: row(502, 'server_error', true, 1011, 'The model provider failed.'),
   provider_unreachable: row(502, 'server_error', true, 1011, 'The model provider could not be reached.'),
   provider_cut: row(502, 'server_error', true, 1011, 'The model provider ended the answer before it was complete.'),
   provider_garbage: row(502, 'server_error', true, 1011, 'The model provider sent something that is not an answer.'),
   provider_timeout: row(504, 'server_error', true, 1011, 'The model provider did not answer in time.'),
-  worker_lost: row(502, 'server_error', true, 1011, 'The worker died after part of the answer was shown, and the answer cannot be continued.'),
-  stream_restarted: row(502, 'server_error', true, 1011, 'The answer was begun anew, which this dialect cannot express; request it again or read the job.'),
+  worker_lost: row(
+    502,
+    'server_error',
+    true,
+    1011,
+    'The worker died after part of the answer was shown, and the answer cannot be continued.',
+  ),
+  stream_restarted: row(
+    502,
+    'server_error',
+    true,
+    1011,
+    'The answer was begun anew, which this dialect cannot express; request it again or read the job.',
+  ),
   poison_job: row(500, 'server_error', false, 1011, 'The job was given up: workers died of it again and again.'),
-  result_too_large: row(502, 'server_error', false, 1011, 'The answer is larger than this server keeps (http.max_answer_bytes).'),
+  result_too_large: row(
+    502,
+    'server_error',
+    false,
+    1011,
+    'The answer is larger than this server keeps (http.max_answer_bytes).',
+  ),
   internal: row(500, 'server_error', true, 1011, 'Something went wrong inside Sluice.'),
   config_invalid: row(500, 'server_error', false, 1011, 'The configuration is not valid.'),
 } as const satisfies Record<string, ErrorRow>

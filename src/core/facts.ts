@@ -3,11 +3,30 @@ import type { ErrorCode } from './errors.ts'
 import type { JobId, JobState, TenantId, Timing, Usage } from './job.ts'
 
 export type Fact =
-  | { readonly type: 'job-submitted'; readonly job: JobId; readonly tenant: TenantId; readonly model: string; readonly joined: boolean }
+  | {
+      readonly type: 'job-submitted'
+      readonly job: JobId
+      readonly tenant: TenantId
+      readonly model: string
+      readonly joined: boolean
+    }
   | { readonly type: 'job-refused'; readonly tenant: TenantId; readonly model: string; readonly code: ErrorCode }
-  | { readonly type: 'attempt-started'; readonly job: JobId; readonly attempt: number; readonly deployment: string; readonly mode: 'first' | 'continue' | 'restart' }
+  | {
+      readonly type: 'attempt-started'
+      readonly job: JobId
+      readonly attempt: number
+      readonly deployment: string
+      readonly mode: 'first' | 'continue' | 'restart'
+    }
   | { readonly type: 'first-token'; readonly job: JobId; readonly ttftMs: number }
-  | { readonly type: 'attempt-ended'; readonly job: JobId; readonly attempt: number; readonly deployment: string; readonly code: ErrorCode | null; readonly usage?: Usage }
+  | {
+      readonly type: 'attempt-ended'
+      readonly job: JobId
+      readonly attempt: number
+      readonly deployment: string
+      readonly code: ErrorCode | null
+      readonly usage?: Usage
+    }
   | {
       readonly type: 'job-ended'
       readonly job: JobId
@@ -22,7 +41,12 @@ export type Fact =
   | { readonly type: 'reader-closed'; readonly job: JobId; readonly dialect: string; readonly complete: boolean }
   | { readonly type: 'session-opened'; readonly tenant: TenantId; readonly transport: 'http' | 'socket' }
   | { readonly type: 'socket-opened'; readonly conn: string; readonly tenant: TenantId; readonly client: string | null }
-  | { readonly type: 'socket-closed'; readonly conn: string; readonly tenant: TenantId | null; readonly closeCode: number }
+  | {
+      readonly type: 'socket-closed'
+      readonly conn: string
+      readonly tenant: TenantId | null
+      readonly closeCode: number
+    }
   /** What a user saw: submit to first text. */
   | { readonly type: 'ttft-seen'; readonly job: JobId; readonly tenant: TenantId; readonly ttftMs: number }
   | { readonly type: 'store-degraded'; readonly code: ErrorCode; readonly detail: string }

@@ -90,7 +90,15 @@ export interface PingFrame {
   readonly t: 'ping'
 }
 
-export type ClientFrame = HelloFrame | SubmitFrame | AttachFrame | DetachFrame | CancelFrame | CreditFrame | ReportFrame | PingFrame
+export type ClientFrame =
+  | HelloFrame
+  | SubmitFrame
+  | AttachFrame
+  | DetachFrame
+  | CancelFrame
+  | CreditFrame
+  | ReportFrame
+  | PingFrame
 
 // ---------------------------------------------------------------- server to client
 
@@ -159,7 +167,13 @@ export type WireChunk = Readonly<Record<string, unknown>>
 /** One record, named by its kind. */
 export type WireEvent =
   | { readonly chunk: WireChunk }
-  | { readonly attempt: { readonly n: number; readonly mode: 'first' | 'continue' | 'restart'; readonly deployment: string } }
+  | {
+      readonly attempt: {
+        readonly n: number
+        readonly mode: 'first' | 'continue' | 'restart'
+        readonly deployment: string
+      }
+    }
   | { readonly reset: { readonly reason: string } }
   | { readonly usage: WireChunk }
 

@@ -7,7 +7,8 @@ export type TenantId = string
 
 /** See DESIGN: `waiting` is next in its order but has no headroom; `delayed` waits for a retry or a not-before. */
 export type JobState = 'queued' | 'delayed' | 'waiting' | 'leased' | 'done' | 'failed' | 'canceled' | 'expired'
-export const isTerminal = (state: JobState): boolean => state === 'done' || state === 'failed' || state === 'canceled' || state === 'expired'
+export const isTerminal = (state: JobState): boolean =>
+  state === 'done' || state === 'failed' || state === 'canceled' || state === 'expired'
 
 export type Priority = 'high' | 'normal' | 'low'
 /** What to do when a worker is lost, or an attempt fails, after text was shown. */

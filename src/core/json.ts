@@ -17,7 +17,9 @@ export interface Member {
   readonly valueEnd: number
 }
 
-const [QUOTE, BACKSLASH, COLON, COMMA, OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [0x22, 0x5c, 0x3a, 0x2c, 0x7b, 0x7d, 0x5b, 0x5d]
+const [QUOTE, BACKSLASH, COLON, COMMA, OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [
+  0x22, 0x5c, 0x3a, 0x2c, 0x7b, 0x7d, 0x5b, 0x5d,
+]
 const isSpace = (c: number): boolean => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09
 
 /** Index behind the string that begins at `i` (a quote). Long strings are skipped natively. */
@@ -54,12 +56,14 @@ export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Membe
       let next = end
       while (next < json.length && isSpace(json[next])) next++
       if (json[next] === COLON) {
-        if (++keys > limits.maxKeys) throw new SluiceError('invalid_request', { message: `The body has more than ${limits.maxKeys} keys.` })
+        if (++keys > limits.maxKeys)
+          throw new SluiceError('invalid_request', { message: `The body has more than ${limits.maxKeys} keys.` })
         const length = end - i - 2
         // "__proto__" and "constructor" may be written with escapes, so anything escaped is decoded before it is compared
         if (depth === 1 || length === 9 || length === 11 || json.subarray(i, end).includes(BACKSLASH)) {
           const name = decodeKey(json, i, end)
-          if (name === '__proto__' || name === 'constructor') throw new SluiceError('invalid_request', { message: `A key may not be named "${name}".` })
+          if (name === '__proto__' || name === 'constructor')
+            throw new SluiceError('invalid_request', { message: `A key may not be named "${name}".` })
           if (depth === 1 && !afterColon) {
             key = name
             at = i
@@ -74,7 +78,8 @@ export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Membe
       }
       i = end - 1
     } else if (c === OPEN_OBJECT || c === OPEN_ARRAY) {
-      if (++depth > limits.maxDepth) throw new SluiceError('invalid_request', { message: `The body is nested deeper than ${limits.maxDepth}.` })
+      if (++depth > limits.maxDepth)
+        throw new SluiceError('invalid_request', { message: `The body is nested deeper than ${limits.maxDepth}.` })
     } else if (c === CLOSE_OBJECT || c === CLOSE_ARRAY) {
       if (--depth === 0) close(i)
     } else if (c === COMMA && depth === 1) close(i)
@@ -130,8 +135,11 @@ export function editObject(json: Uint8Array, edits: Readonly<Record<string, stri
   members.forEach((m, i) => {
     const edit = Object.hasOwn(edits, m.key) ? edits[m.key] : undefined
     if (edit === undefined) parts.push(source.toString('latin1', m.at, m.valueEnd))
-    else if (edit !== null && last.get(m.key) === i) parts.push(source.toString('latin1', m.at, m.valueStart) + Buffer.from(edit, 'utf8').toString('latin1'))
+    else if (edit !== null && last.get(m.key) === i)
+      parts.push(source.toString('latin1', m.at, m.valueStart) + Buffer.from(edit, 'utf8').toString('latin1'))
   })
-  for (const [key, value] of Object.entries(edits)) if (value !== null && !last.has(key)) parts.push(Buffer.from(`${JSON.stringify(key)}:${value}`, 'utf8').toString('latin1'))
+  for (const [key, value] of Object.entries(edits))
+    if (value !== null && !last.has(key))
+      parts.push(Buffer.from(`${JSON.stringify(key)}:${value}`, 'utf8').toString('latin1'))
   return Buffer.from(`{${parts.join(',')}}`, 'latin1')
 }

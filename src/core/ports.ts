@@ -65,15 +65,30 @@ export interface Lease {
 }
 
 export type Outcome =
-  | { readonly kind: 'done'; readonly usage: Usage; readonly timing: Timing /** For a conversation: the assistant's message, JSON. */; readonly answer?: string }
+  | {
+      readonly kind: 'done'
+      readonly usage: Usage
+      readonly timing: Timing /** For a conversation: the assistant's message, JSON. */
+      readonly answer?: string
+    }
   /** `retry`: may another attempt be made? The scheduler still decides by attempts and deadline. */
-  | { readonly kind: 'failed'; readonly error: SluiceError; readonly retry: boolean; readonly usage?: Usage; readonly timing?: Timing; readonly answer?: string }
+  | {
+      readonly kind: 'failed'
+      readonly error: SluiceError
+      readonly retry: boolean
+      readonly usage?: Usage
+      readonly timing?: Timing
+      readonly answer?: string
+    }
   | { readonly kind: 'canceled'; readonly usage?: Usage; readonly timing?: Timing; readonly answer?: string }
   /** Handed back unharmed (drain): goes to the head of its lane, no attempt is counted. */
   | { readonly kind: 'released' }
 
 /** What became of the job: its end, or `delayed`/`queued` for another attempt; `fenced`: it was no longer ours, nothing was stored. */
-export type Finished = { readonly kind: 'ended'; readonly state: JobState } | { readonly kind: 'again'; readonly notBeforeMs: number } | { readonly kind: 'fenced' }
+export type Finished =
+  | { readonly kind: 'ended'; readonly state: JobState }
+  | { readonly kind: 'again'; readonly notBeforeMs: number }
+  | { readonly kind: 'fenced' }
 
 export interface JobFilter {
   /** Absent = all tenants (operator only). */
@@ -176,15 +191,35 @@ export interface ScheduledJob {
 
 export type SchedulerEvent =
   /** The job changed its state; the store writes what must survive. */
-  | { readonly type: 'delayed'; readonly id: JobId; readonly attempt: number; readonly crashes: number; readonly notBefore: number }
+  | {
+      readonly type: 'delayed'
+      readonly id: JobId
+      readonly attempt: number
+      readonly crashes: number
+      readonly notBefore: number
+    }
   /** It ended without a worker: expired, canceled while queued, given up after crashes, or its cancel outlived its lease. */
-  | { readonly type: 'ended'; readonly id: JobId; readonly state: 'failed' | 'canceled' | 'expired'; readonly error: SluiceError }
+  | {
+      readonly type: 'ended'
+      readonly id: JobId
+      readonly state: 'failed' | 'canceled' | 'expired'
+      readonly error: SluiceError
+    }
   /** Its worker must stop. */
-  | { readonly type: 'revoked'; readonly id: JobId; readonly worker: string; readonly attempt: number; readonly reason: 'canceled' | 'lost' }
+  | {
+      readonly type: 'revoked'
+      readonly id: JobId
+      readonly worker: string
+      readonly attempt: number
+      readonly reason: 'canceled' | 'lost'
+    }
   /** Something may be leasable for workers of this pool. */
   | { readonly type: 'ready'; readonly pool: string }
 
-export type SchedulerSubmit = { readonly kind: 'accepted' } | { readonly kind: 'joined'; readonly id: JobId } | { readonly kind: 'refused'; readonly error: SluiceError }
+export type SchedulerSubmit =
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'joined'; readonly id: JobId }
+  | { readonly kind: 'refused'; readonly error: SluiceError }
 
 export interface SchedulerOptions {
   readonly leaseMs: number
@@ -215,11 +250,20 @@ export interface SchedulerOptions {
  */
 export interface Scheduler {
   /** `known`: what the store found under the tenant's idempotency key. */
-  submit(job: ScheduledJob, now: number, known?: { readonly id: JobId; readonly sameBody: boolean }, isRetry?: boolean): SchedulerSubmit
+  submit(
+    job: ScheduledJob,
+    now: number,
+    known?: { readonly id: JobId; readonly sameBody: boolean },
+    isRetry?: boolean,
+  ): SchedulerSubmit
   /** Undoes a submit that could not be stored. */
   withdraw(id: JobId): void
   /** Puts back, in order of acceptance, what a restart found: attempts used, crashes (a lease that was open counts as one). */
-  restore(job: ScheduledJob, found: { readonly attempts: number; readonly crashes: number; readonly wasLeased: boolean }, now: number): void
+  restore(
+    job: ScheduledJob,
+    found: { readonly attempts: number; readonly crashes: number; readonly wasLeased: boolean },
+    now: number,
+  ): void
   lease(
     worker: string,
     pools: readonly string[],
@@ -313,7 +357,10 @@ export interface ConversationInfo {
 
 /** The remembered side of lanes. Turns are added by Queue.finish, in lane order. */
 export interface Conversations {
-  read(tenant: TenantId, id: string): Promise<{ readonly info: ConversationInfo; readonly turns: readonly Turn[] } | null>
+  read(
+    tenant: TenantId,
+    id: string,
+  ): Promise<{ readonly info: ConversationInfo; readonly turns: readonly Turn[] } | null>
   /** Those whose id begins with `prefix`; the last changed first. */
   list(tenant: TenantId, limit: number, prefix?: string): Promise<readonly ConversationInfo[]>
   rename(tenant: TenantId, id: string, name: string): Promise<boolean>

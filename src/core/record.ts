@@ -64,7 +64,8 @@ export function kindOf(record: Bytes): RecordKind {
 
 export const isEnd = (record: Bytes): boolean => record.charCodeAt(0) === 64 && record.charCodeAt(1) === 101
 /** The JSON inside a control record; a chunk is its own payload. */
-export const payloadOf = (record: Bytes): Bytes => (record.charCodeAt(0) === 64 ? record.slice(record.indexOf(' ') + 1) : record)
+export const payloadOf = (record: Bytes): Bytes =>
+  record.charCodeAt(0) === 64 ? record.slice(record.indexOf(' ') + 1) : record
 export const parseEnd = (record: Bytes): End => JSON.parse(toText(payloadOf(record))) as End
 export const parseAttempt = (record: Bytes): Attempt => JSON.parse(toText(payloadOf(record))) as Attempt
 

@@ -12,4 +12,5 @@ export function textFrame(payload: Bytes): Bytes {
 }
 
 /** Bytes of the text in a frame of that many bytes. */
-export const textBytesOf = (frameBytes: number): number => frameBytes - (frameBytes < 128 ? 2 : frameBytes < 65_540 ? 4 : 10)
+export const textBytesOf = (frameBytes: number): number =>
+  frameBytes - (frameBytes < 128 ? 2 : frameBytes < 65_540 ? 4 : 10)

@@ -36,7 +36,11 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
   }
 
   /** `make` builds the reader around the feed and the call that tells of its leave. */
-  function read<R extends Reader>(job: Job, dialect: string, make: (feed: Feed, left: (complete: boolean) => void) => R): R {
+  function read<R extends Reader>(
+    job: Job,
+    dialect: string,
+    make: (feed: Feed, left: (complete: boolean) => void) => R,
+  ): R {
     const feed = feedOf(job)
     const reader = make(feed, (complete) => {
       readers.delete(reader)
@@ -102,7 +106,11 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       if (closed) reader.stop()
     },
     follow(request) {
-      const reader = read(request.job, 'socket', (feed, left) => new FollowedJob(request, feed, log, options.pageBytes, left))
+      const reader = read(
+        request.job,
+        'socket',
+        (feed, left) => new FollowedJob(request, feed, log, options.pageBytes, left),
+      )
       if (closed) clock.soon(() => reader.stop())
       else void reader.open()
       return reader
@@ -110,7 +118,14 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     ended,
     result: (job) =>
       new Promise((resolve, reject) => {
-        ended(job.id, () => void wholeLog(log, job.id, options.pageBytes).then((records) => resolve(renderCompletion(job.kind, records)), reject))
+        ended(
+          job.id,
+          () =>
+            void wholeLog(log, job.id, options.pageBytes).then(
+              (records) => resolve(renderCompletion(job.kind, records)),
+              reject,
+            ),
+        )
       }),
     readers: (job) => feeds.get(job)?.readers.size ?? 0,
     close() {

@@ -49,7 +49,11 @@ export class Feed {
       }
       let same = rendered.find((r) => r.dialect === reader.dialect)
       if (same === undefined) {
-        same = { dialect: reader.dialect, events: reader.dialect.render(run, reader.seq, reader.state), state: reader.state }
+        same = {
+          dialect: reader.dialect,
+          events: reader.dialect.render(run, reader.seq, reader.state),
+          state: reader.state,
+        }
         rendered.push(same)
       } else reader.state = { ...same.state }
       reader.seq = last

@@ -10,7 +10,11 @@ const log = {
   follow: () => () => {},
   async read(_job: string, after: number, maxBytes: number): Promise<LogPage> {
     const records: string[] = []
-    for (let bytes = 0, i = after; i < RECORDS.length && (records.length === 0 || bytes + RECORDS[i].length <= maxBytes); i++) {
+    for (
+      let bytes = 0, i = after;
+      i < RECORDS.length && (records.length === 0 || bytes + RECORDS[i].length <= maxBytes);
+      i++
+    ) {
       records.push(RECORDS[i])
       bytes += RECORDS[i].length
     }
@@ -22,7 +26,11 @@ const turn = (): Promise<void> => new Promise((next) => setImmediate(next))
 
 function follow(sink: FrameSink, window: number): { reader: SocketReader; isOver: () => boolean } {
   let over = false
-  const delivery = createDelivery(log, clock, () => {}, { heartbeatMs: 1_000, maxReaderBufferBytes: 1_000, pageBytes: 1_000 })
+  const delivery = createDelivery(log, clock, () => {}, {
+    heartbeatMs: 1_000,
+    maxReaderBufferBytes: 1_000,
+    pageBytes: 1_000,
+  })
   const reader = delivery.follow({
     job: { id: 'job_1', epoch: 1 } as Job,
     cursor: null,

@@ -105,7 +105,8 @@ export class Place implements FeedReader {
         if (page === null) throw new SluiceError('job_gone')
         this.#feed.epoch = page.epoch
         const events = this.#render(page.firstSeq, page.records)
-        if (this.state.over || (page.ended && this.seq === page.head)) return this.#complete(events, page.ended ? (page.records.at(-1) ?? null) : null)
+        if (this.state.over || (page.ended && this.seq === page.head))
+          return this.#complete(events, page.ended ? (page.records.at(-1) ?? null) : null)
         if (events !== '') this.#outlet.write(events)
         if (this.seq >= page.head && this.seq >= this.#feed.head) {
           this.#feed.head = this.seq

@@ -17,7 +17,13 @@ export class FollowedJob implements Outlet, SocketReader {
   started = false
 
   /** `left` is called once, when this reader is over: `complete` when it has all there is. */
-  constructor(request: SocketReaderRequest, feed: Feed, log: TokenLog, pageBytes: number, left: (complete: boolean) => void) {
+  constructor(
+    request: SocketReaderRequest,
+    feed: Feed,
+    log: TokenLog,
+    pageBytes: number,
+    left: (complete: boolean) => void,
+  ) {
     this.#request = request
     this.#left = left
     this.#credit = request.window

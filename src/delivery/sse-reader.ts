@@ -49,7 +49,13 @@ export class SseReader implements Outlet {
     this.#left = left
     this.#openedAt = clock.monoMs()
     this.#lastWriteAt = this.#openedAt
-    this.place = new Place(request.dialect === 'chat' ? chatDialect(request.job.includeUsage) : nativeDialect, feed, log, options.pageBytes, this)
+    this.place = new Place(
+      request.dialect === 'chat' ? chatDialect(request.job.includeUsage) : nativeDialect,
+      feed,
+      log,
+      options.pageBytes,
+      this,
+    )
     this.#sse = new SseResponse(request.response, headers, () => this.place.resume())
     request.response.on('close', () => this.#finish(false))
     request.ready.then(
@@ -98,7 +104,14 @@ export class SseReader implements Outlet {
   complete(events: Bytes, end: Bytes | null): void {
     const ended = end === null ? null : parseEnd(end)
     // Nothing was said yet, and nothing is to be said but the error: it has a status of its own
-    if (!this.#sse.started && this.#request.dialect === 'chat' && this.#request.cursor === null && ended !== null && ended.state !== 'done' && isOneEvent(events)) {
+    if (
+      !this.#sse.started &&
+      this.#request.dialect === 'chat' &&
+      this.#request.cursor === null &&
+      ended !== null &&
+      ended.state !== 'done' &&
+      isOneEvent(events)
+    ) {
       const { status, body } = renderCompletion(this.#request.job.kind, [end!])
       this.#sse.reply(status, body)
     } else if (!this.#sse.started && events === '' && this.#request.cursor !== null) this.#sse.reply(204, '')
@@ -126,7 +139,11 @@ export class SseReader implements Outlet {
   stop(): void {
     if (this.#finished) return
     if (this.#sse.started) this.#sse.end('')
-    else this.#sse.reply(503, toBytes(JSON.stringify({ error: new SluiceError('draining').wire })), { 'retry-after': '1', connection: 'close' })
+    else
+      this.#sse.reply(503, toBytes(JSON.stringify({ error: new SluiceError('draining').wire })), {
+        'retry-after': '1',
+        connection: 'close',
+      })
     this.#finish(false)
   }
 

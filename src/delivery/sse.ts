@@ -52,7 +52,8 @@ export class SseResponse {
     const socket = response.socket
     // A pipelined request has no socket before its turn: node queues for it
     if (socket === null) response.write(events, 'latin1', this.#onWritten)
-    else if (response.chunkedEncoding) socket.write(`${events.length.toString(16)}\r\n${events}\r\n`, 'latin1', this.#onWritten)
+    else if (response.chunkedEncoding)
+      socket.write(`${events.length.toString(16)}\r\n${events}\r\n`, 'latin1', this.#onWritten)
     else socket.write(events, 'latin1', this.#onWritten)
     if (first) socket?.uncork()
   }
@@ -73,7 +74,11 @@ export class SseResponse {
   reply(status: number, body: Bytes, headers: Readonly<Record<string, string>> = {}): void {
     if (this.#started || this.#ended) return
     this.#ended = true
-    this.#response.writeHead(status, { ...this.#headers, ...headers, ...(body === '' ? {} : { 'content-type': 'application/json; charset=utf-8' }) })
+    this.#response.writeHead(status, {
+      ...this.#headers,
+      ...headers,
+      ...(body === '' ? {} : { 'content-type': 'application/json; charset=utf-8' }),
+    })
     this.#response.end(body, 'latin1')
   }
 }

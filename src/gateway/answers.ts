@@ -45,7 +45,16 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
         const { headersAfterMs } = options
         const as = { ...job, includeUsage: draft.includeUsage }
         delivery.stream(
-          { job: as, dialect: 'chat', cursor: null, response, headersAfterMs, ready: power, onGone: () => leave(false), onDone: () => leave(true) },
+          {
+            job: as,
+            dialect: 'chat',
+            cursor: null,
+            response,
+            headersAfterMs,
+            ready: power,
+            onGone: () => leave(false),
+            onDone: () => leave(true),
+          },
           call.headers(headers),
         )
         return
@@ -65,7 +74,10 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
       power.catch(fail)
       delivery.result(job).then(({ status, body }) => {
         over(true)
-        call.bytes(status, body, { ...headers, 'server-timing': `total;dur=${(clock.monoMs() - call.startedAt).toFixed(1)}` })
+        call.bytes(status, body, {
+          ...headers,
+          'server-timing': `total;dur=${(clock.monoMs() - call.startedAt).toFixed(1)}`,
+        })
       }, fail)
     },
 
@@ -74,7 +86,16 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
       if (leave === null) return
       const headersAfterMs = dialect === 'native' ? null : options.headersAfterMs
       delivery.stream(
-        { job, dialect, cursor, response: call.response, headersAfterMs, ready: READY, onGone: () => leave(false), onDone: () => leave(true) },
+        {
+          job,
+          dialect,
+          cursor,
+          response: call.response,
+          headersAfterMs,
+          ready: READY,
+          onGone: () => leave(false),
+          onDone: () => leave(true),
+        },
         call.headers({ 'sluice-job': job.id }),
       )
     },

@@ -20,11 +20,17 @@ it('mints keys that check, and are all different', () => {
 it('knows every slip of one character, and every swap of neighbours', () => {
   const { key } = mintKey(ids)
   for (let i = 10; i < key.length; i++) {
-    expect(isWellFormed(key.slice(0, i) + (key[i] === 'x' ? 'y' : 'x') + key.slice(i + 1)), `character ${i}`).toBe(false)
-    if (i + 1 < key.length && key[i] !== key[i + 1]) expect(isWellFormed(key.slice(0, i) + key[i + 1] + key[i] + key.slice(i + 2)), `swap at ${i}`).toBe(false)
+    expect(isWellFormed(key.slice(0, i) + (key[i] === 'x' ? 'y' : 'x') + key.slice(i + 1)), `character ${i}`).toBe(
+      false,
+    )
+    if (i + 1 < key.length && key[i] !== key[i + 1])
+      expect(isWellFormed(key.slice(0, i) + key[i + 1] + key[i] + key.slice(i + 2)), `swap at ${i}`).toBe(false)
   }
 })
 
-it.each(['', 'sk-sluice-', 'sk-other', `${mintKey(ids).key} `, `${mintKey(ids).key}\n`, mintKey(ids).key.slice(0, -1)])('is not one: %j', (text) => {
-  expect(isWellFormed(text)).toBe(false)
-})
+it.each(['', 'sk-sluice-', 'sk-other', `${mintKey(ids).key} `, `${mintKey(ids).key}\n`, mintKey(ids).key.slice(0, -1)])(
+  'is not one: %j',
+  (text) => {
+    expect(isWellFormed(text)).toBe(false)
+  },
+)

@@ -31,7 +31,8 @@ export function mintKey(ids: Ids): MintedKey {
 }
 
 /** Has it our shape, and is its checksum right? Says nothing about whether the key exists. */
-export const isWellFormed = (key: string): boolean => SHAPE.test(key) && key.endsWith(checksum(key.slice(0, -CHECK_CHARS)))
+export const isWellFormed = (key: string): boolean =>
+  SHAPE.test(key) && key.endsWith(checksum(key.slice(0, -CHECK_CHARS)))
 
 /** SHA-256, base64url: all that is ever stored or looked up. */
 export const digestOf = (key: string): string => hash('sha256', key, 'base64url')

@@ -21,7 +21,10 @@ export interface From {
   readonly origin: string | undefined
 }
 
-export const fromOf = ({ socket, headers }: IncomingMessage): From => ({ address: socket.remoteAddress ?? '', origin: headers.origin })
+export const fromOf = ({ socket, headers }: IncomingMessage): From => ({
+  address: socket.remoteAddress ?? '',
+  origin: headers.origin,
+})
 
 export interface Auth {
   /** Who says who they are in the authorization header; else throws missing_api_key, invalid_api_key, invalid_token, rate_limited, invalid_request. */
@@ -34,11 +37,17 @@ export interface Auth {
   operator(request: IncomingMessage): void
 }
 
-export function createAuth(keys: Keys, sessions: Sessions, clock: Clock, options: Pick<GatewayOptions, 'adminKeyDigest' | 'keysHaveChecksums' | 'badKeysPerMinute'>): Auth {
+export function createAuth(
+  keys: Keys,
+  sessions: Sessions,
+  clock: Clock,
+  options: Pick<GatewayOptions, 'adminKeyDigest' | 'keysHaveChecksums' | 'badKeysPerMinute'>,
+): Auth {
   const strangers = new Strangers(clock, options.badKeysPerMinute)
   const adminDigest = options.adminKeyDigest === null ? null : Buffer.from(options.adminKeyDigest)
 
-  const isGood = (key: ApiKey | null): boolean => key !== null && key.revokedAtMs === undefined && (key.expiresAtMs === undefined || key.expiresAtMs > clock.wallMs())
+  const isGood = (key: ApiKey | null): boolean =>
+    key !== null && key.revokedAtMs === undefined && (key.expiresAtMs === undefined || key.expiresAtMs > clock.wallMs())
   const find = (digest: string): ApiKey | null => {
     const key = keys.find(digest)
     return isGood(key) ? key : null
@@ -56,7 +65,8 @@ export function createAuth(keys: Keys, sessions: Sessions, clock: Clock, options
     try {
       return admit()
     } catch (thrown) {
-      if (thrown instanceof SluiceError && (thrown.code === 'invalid_ticket' || thrown.code === 'invalid_token')) throw strangers.refusal(from.address, thrown.code)
+      if (thrown instanceof SluiceError && (thrown.code === 'invalid_ticket' || thrown.code === 'invalid_token'))
+        throw strangers.refusal(from.address, thrown.code)
       throw thrown
     }
   }
@@ -80,7 +90,10 @@ export function createAuth(keys: Keys, sessions: Sessions, clock: Clock, options
       const digest = digestOf(text)
       const given = Buffer.from(digest)
       if (adminDigest !== null && given.length === adminDigest.length && timingSafeEqual(given, adminDigest)) return
-      if (find(digest) !== null) throw new SluiceError('forbidden', { message: 'This needs the admin key; an API key of a tenant may not do it.' })
+      if (find(digest) !== null)
+        throw new SluiceError('forbidden', {
+          message: 'This needs the admin key; an API key of a tenant may not do it.',
+        })
       throw strangers.refusal(fromOf(request).address, 'invalid_api_key')
     },
   }
@@ -90,7 +103,8 @@ export function createAuth(keys: Keys, sessions: Sessions, clock: Clock, options
 export function refuseSecretInUrl(request: IncomingMessage): void {
   if (SECRETS.some((prefix) => request.url?.includes(prefix))) {
     throw new SluiceError('invalid_api_key', {
-      message: 'A credential stands in the URL, where logs keep it: revoke that key, and send keys in the authorization header, tickets in the first frame.',
+      message:
+        'A credential stands in the URL, where logs keep it: revoke that key, and send keys in the authorization header, tickets in the first frame.',
     })
   }
 }
@@ -102,8 +116,10 @@ function bearer(request: IncomingMessage): string {
   if (value === undefined) throw new SluiceError('missing_api_key')
   let said = 0
   const { rawHeaders } = request
-  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i].length === 13 && rawHeaders[i].toLowerCase() === 'authorization') said++
-  if (said > 1) throw new SluiceError('invalid_request', { message: 'The request has more than one authorization header.' })
+  for (let i = 0; i < rawHeaders.length; i += 2)
+    if (rawHeaders[i].length === 13 && rawHeaders[i].toLowerCase() === 'authorization') said++
+  if (said > 1)
+    throw new SluiceError('invalid_request', { message: 'The request has more than one authorization header.' })
   if (value.slice(0, 7).toLowerCase() !== 'bearer ') throw new SluiceError('missing_api_key')
   const text = value.slice(7).trim()
   if (text === '') throw new SluiceError('missing_api_key')
@@ -132,6 +148,9 @@ class Strangers {
     const refused = (this.#refused.get(address) ?? 0) + 1
     this.#refused.set(address, refused)
     if (refused <= this.#perMinute) return new SluiceError(code)
-    return new SluiceError('rate_limited', { message: 'Too many wrong credentials from this address.', retryAfterMs: this.#minuteEndsAt - now })
+    return new SluiceError('rate_limited', {
+      message: 'Too many wrong credentials from this address.',
+      retryAfterMs: this.#minuteEndsAt - now,
+    })
   }
 }

@@ -14,8 +14,11 @@ const codeOf = (raw: string): string => {
 }
 
 /** Text of any UTF-16 units, halves of pairs included. */
-const units = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 20 }).map((codes) => String.fromCharCode(...codes))
-const escaped = (text: string): string => [...Array(text.length).keys()].map((i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')
+const units = fc
+  .array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 20 })
+  .map((codes) => String.fromCharCode(...codes))
+const escaped = (text: string): string =>
+  [...Array(text.length).keys()].map((i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')
 
 it('takes escaped text exactly if it is well-formed', () => {
   fc.assert(
@@ -30,25 +33,34 @@ it('takes escaped text exactly if it is well-formed', () => {
 
 it('takes all that JSON can say, and gives its value and the bytes of its members', () => {
   fc.assert(
-    fc.property(fc.dictionary(fc.string({ maxLength: 6 }), fc.jsonValue({ maxDepth: 4 }), { maxKeys: 6 }), fc.constantFrom(0, 1, '\t'), (value, indent) => {
-      const json = JSON.stringify(value, null, indent)
-      fc.pre(!/__proto__|constructor/.test(json) && JSON.stringify(JSON.parse(json)).isWellFormed())
-      const body = parseBody(Buffer.from(json), LIMITS)
-      expect(body.value).toEqual(JSON.parse(json))
-      for (const key of Object.keys(body.value)) expect(JSON.parse(Buffer.from(memberBytes(body, key)).toString())).toEqual(body.value[key])
-    }),
+    fc.property(
+      fc.dictionary(fc.string({ maxLength: 6 }), fc.jsonValue({ maxDepth: 4 }), { maxKeys: 6 }),
+      fc.constantFrom(0, 1, '\t'),
+      (value, indent) => {
+        const json = JSON.stringify(value, null, indent)
+        fc.pre(!/__proto__|constructor/.test(json) && JSON.stringify(JSON.parse(json)).isWellFormed())
+        const body = parseBody(Buffer.from(json), LIMITS)
+        expect(body.value).toEqual(JSON.parse(json))
+        for (const key of Object.keys(body.value))
+          expect(JSON.parse(Buffer.from(memberBytes(body, key)).toString())).toEqual(body.value[key])
+      },
+    ),
     { numRuns: 500 },
   )
 })
 
 it('finds the items of a list, whatever is in them', () => {
   fc.assert(
-    fc.property(fc.array(fc.jsonValue({ maxDepth: 3 }), { maxLength: 8 }), fc.constantFrom(0, 2, ' \n'), (list, indent) => {
-      const bytes = Buffer.from(JSON.stringify(list, null, indent))
-      const items = scanArray(bytes).map(({ start, end }) => bytes.subarray(start, end).toString())
-      expect(items.map((item) => item.trim())).toEqual(items)
-      expect(items.map((item) => JSON.parse(item) as unknown)).toEqual(JSON.parse(bytes.toString()))
-    }),
+    fc.property(
+      fc.array(fc.jsonValue({ maxDepth: 3 }), { maxLength: 8 }),
+      fc.constantFrom(0, 2, ' \n'),
+      (list, indent) => {
+        const bytes = Buffer.from(JSON.stringify(list, null, indent))
+        const items = scanArray(bytes).map(({ start, end }) => bytes.subarray(start, end).toString())
+        expect(items.map((item) => item.trim())).toEqual(items)
+        expect(items.map((item) => JSON.parse(item) as unknown)).toEqual(JSON.parse(bytes.toString()))
+      },
+    ),
     { numRuns: 500 },
   )
 })

@@ -5,7 +5,8 @@ import { type JsonLimits, type Member, scanObject } from '../core/json.ts'
 import { Aborted, type Call } from './call.ts'
 
 export type JsonRecord = Readonly<Record<string, unknown>>
-export const isRecord = (value: unknown): value is JsonRecord => typeof value === 'object' && value !== null && !Array.isArray(value)
+export const isRecord = (value: unknown): value is JsonRecord =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export interface JsonBody {
   /** As sent, without a BOM. */
@@ -50,7 +51,8 @@ export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
 
 /** Throws invalid_json, or invalid_request for what is JSON but too deep, too wide, no object or no Unicode. */
 export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
-  if (raw.length === 0) throw new SluiceError('invalid_json', { message: 'The body is empty; a JSON object is expected.' })
+  if (raw.length === 0)
+    throw new SluiceError('invalid_json', { message: 'The body is empty; a JSON object is expected.' })
   if (!isUtf8(raw)) throw new SluiceError('invalid_json', { message: 'The body is not valid UTF-8.' })
   const bytes = raw[0] === 0xef && raw[1] === 0xbb && raw[2] === 0xbf ? raw.subarray(3) : raw
   const members = scanObject(bytes, limits)
@@ -61,7 +63,8 @@ export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
     throw new SluiceError('invalid_json') // the cause would quote the body
   }
   if (!isRecord(value)) throw new SluiceError('invalid_request', { message: 'The body must be a JSON object.' })
-  if (hasLoneSurrogate(bytes, value)) throw new SluiceError('invalid_json', { message: 'The body has a \\u escape that is half of a surrogate pair.' })
+  if (hasLoneSurrogate(bytes, value))
+    throw new SluiceError('invalid_json', { message: 'The body has a \\u escape that is half of a surrogate pair.' })
   return { bytes, value, members }
 }
 

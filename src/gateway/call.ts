@@ -28,7 +28,14 @@ export class Call {
   params: Readonly<Record<string, string>> = NO_HEADERS
   query: Readonly<Record<string, unknown>> = NO_HEADERS
 
-  constructor(request: IncomingMessage, response: ServerResponse, requestId: string, cors: Headers, clock: Clock, onFault: (error: unknown, requestId: string) => void) {
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    requestId: string,
+    cors: Headers,
+    clock: Clock,
+    onFault: (error: unknown, requestId: string) => void,
+  ) {
     this.request = request
     this.response = response
     this.requestId = requestId
@@ -57,7 +64,10 @@ export class Call {
     if (text === undefined) return undefined
     const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
     if (value >= min && value <= max) return value
-    throw new SluiceError('invalid_request', { param: name, message: `"${name}" must be a whole number from ${min} to ${max}.` })
+    throw new SluiceError('invalid_request', {
+      param: name,
+      message: `"${name}" must be a whole number from ${min} to ${max}.`,
+    })
   }
 
   /** Headers that every answer carries. */
@@ -73,7 +83,16 @@ export class Call {
   bytes(status: number, body: Bytes, more: Headers = NO_HEADERS): void {
     const { response } = this
     if (response.headersSent || response.destroyed) return
-    const head = ['content-type', 'application/json; charset=utf-8', 'content-length', String(body.length), 'cache-control', 'no-store', 'x-request-id', this.requestId]
+    const head = [
+      'content-type',
+      'application/json; charset=utf-8',
+      'content-length',
+      String(body.length),
+      'cache-control',
+      'no-store',
+      'x-request-id',
+      this.requestId,
+    ]
     for (const name in this.cors) head.push(name, this.cors[name])
     for (const name in more) head.push(name, more[name])
     response.writeHead(status, head)
@@ -121,12 +140,19 @@ function retryHeaders(error: SluiceError): Headers {
   const afterMs = error.retryAfterMs ?? (refused ? RETRY_AFTER_MS : undefined)
   if (afterMs === undefined) return NO_HEADERS
   const ms = Math.max(1, Math.ceil(afterMs))
-  return { 'retry-after': String(Math.ceil(ms / 1000)), 'retry-after-ms': String(ms), ...(error.code === 'draining' ? { connection: 'close' } : {}) }
+  return {
+    'retry-after': String(Math.ceil(ms / 1000)),
+    'retry-after-ms': String(ms),
+    ...(error.code === 'draining' ? { connection: 'close' } : {}),
+  }
 }
 
 function hasLargeBodyToCome(request: IncomingMessage): boolean {
   if (request.complete) return false
-  return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > DROPPED_BODY_BYTES
+  return (
+    request.headers['transfer-encoding'] !== undefined ||
+    Number(request.headers['content-length'] ?? 0) > DROPPED_BODY_BYTES
+  )
 }
 
 /** The whole answer as bytes for the socket, for where node's own ServerResponse does not reach. Ends the connection. */

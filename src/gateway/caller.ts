@@ -22,7 +22,8 @@ export interface Caller {
 export const userOf = ({ session }: Caller): string | null => session?.user ?? null
 
 /** May it see this job? */
-export const owns = (caller: Caller, job: Job): boolean => job.tenant === caller.key.tenant && (userOf(caller) === null || job.user === userOf(caller))
+export const owns = (caller: Caller, job: Job): boolean =>
+  job.tenant === caller.key.tenant && (userOf(caller) === null || job.user === userOf(caller))
 
 /** What stands before the names of a session's conversations, lanes and idempotency keys; '' for all others. A "/" of the user's is escaped, so that no two users meet. */
 export function prefixOf(caller: Caller): string {
@@ -45,5 +46,6 @@ export function withinNames(caller: Caller, wishes: Wishes): Wishes {
 
 /** Throws forbidden for what only an API key may do. */
 export function requireKey(caller: Caller): void {
-  if (caller.session !== null) throw new SluiceError('forbidden', { message: 'A session may not do that; it needs the API key.' })
+  if (caller.session !== null)
+    throw new SluiceError('forbidden', { message: 'A session may not do that; it needs the API key.' })
 }

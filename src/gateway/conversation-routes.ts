@@ -35,7 +35,10 @@ export function conversationRoutes({ conversations, options }: GatewayDeps): rea
       async run(call) {
         const conversation = await conversations.read(...named(call))
         if (conversation === null) throw new SluiceError('conversation_not_found')
-        call.json(200, { ...conversationView(conversation.info, prefixOf(call.caller)), turns: conversation.turns.map(turnView) })
+        call.json(200, {
+          ...conversationView(conversation.info, prefixOf(call.caller)),
+          turns: conversation.turns.map(turnView),
+        })
       },
     },
     {
@@ -44,7 +47,8 @@ export function conversationRoutes({ conversations, options }: GatewayDeps): rea
       auth: 'tenant',
       async run(call) {
         const { name } = (await readJson(call, options.maxBodyBytes, options)).value
-        if (typeof name !== 'string' || name.length > MAX_NAME_CHARS) throw bad('name', `"name" must be a text of at most ${MAX_NAME_CHARS} characters.`)
+        if (typeof name !== 'string' || name.length > MAX_NAME_CHARS)
+          throw bad('name', `"name" must be a text of at most ${MAX_NAME_CHARS} characters.`)
         found(await conversations.rename(...named(call), name))
         call.empty(204)
       },
@@ -55,7 +59,8 @@ export function conversationRoutes({ conversations, options }: GatewayDeps): rea
       auth: 'tenant',
       async run(call) {
         const { keep_turns: keep } = (await readJson(call, options.maxBodyBytes, options)).value
-        if (!Number.isSafeInteger(keep) || (keep as number) < 0) throw bad('keep_turns', '"keep_turns" must be a whole number of at least 0.')
+        if (!Number.isSafeInteger(keep) || (keep as number) < 0)
+          throw bad('keep_turns', '"keep_turns" must be a whole number of at least 0.')
         found(await conversations.truncate(...named(call), keep as number))
         call.empty(204)
       },
@@ -73,7 +78,10 @@ export function conversationRoutes({ conversations, options }: GatewayDeps): rea
 }
 
 /** Tenant and id, as stored. */
-const named = ({ caller, params }: KeyCall): readonly [string, string] => [caller.key.tenant, prefixOf(caller) + params['id']]
+const named = ({ caller, params }: KeyCall): readonly [string, string] => [
+  caller.key.tenant,
+  prefixOf(caller) + params['id'],
+]
 
 const turnView = ({ job, state, messages, answer }: Turn): Record<string, unknown> => ({
   job,

@@ -23,7 +23,8 @@ export function answerPreflight(call: Call): void {
   if (call.cors['access-control-allow-origin'] === undefined) throw new SluiceError('origin_forbidden')
   call.empty(204, {
     'access-control-allow-methods': METHODS,
-    'access-control-allow-headers': call.header('access-control-request-headers')?.slice(0, 1_024) ?? 'authorization, content-type',
+    'access-control-allow-headers':
+      call.header('access-control-request-headers')?.slice(0, 1_024) ?? 'authorization, content-type',
     'access-control-max-age': MAX_AGE_SECONDS,
   })
 }

@@ -5,7 +5,8 @@ import type { JobFilter } from '../core/ports.ts'
 import { createAttendance, expectReaders } from './disconnect.ts'
 
 const GRACE_MS = 15_000
-const job = (id: string, onDisconnect: DisconnectPolicy = 'cancel'): Job => ({ id, wishes: { onDisconnect } }) as unknown as Job
+const job = (id: string, onDisconnect: DisconnectPolicy = 'cancel'): Job =>
+  ({ id, wishes: { onDisconnect } }) as unknown as Job
 
 function setup() {
   const clock = manualClock()

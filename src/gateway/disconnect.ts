@@ -56,7 +56,11 @@ const PAGE = 100
 export async function expectReaders(queue: Pick<Queue, 'list'>, attendance: Attendance): Promise<void> {
   let before: JobId | undefined
   for (;;) {
-    const jobs = await queue.list({ states: ['queued', 'delayed', 'waiting', 'leased'], limit: PAGE, ...(before === undefined ? {} : { before }) })
+    const jobs = await queue.list({
+      states: ['queued', 'delayed', 'waiting', 'leased'],
+      limit: PAGE,
+      ...(before === undefined ? {} : { before }),
+    })
     for (const job of jobs) if (attendance.readers(job.id) === 0) attendance.enter(job)(false)
     if (jobs.length < PAGE) return
     before = jobs[PAGE - 1].id

@@ -29,9 +29,17 @@ interface Asked {
 }
 
 /** A POST of OpenAI's dialect. `plain`: it is answered on its own connection. */
-export function dialectDraft(deps: GatewayDeps, caller: Caller, headers: IncomingHttpHeaders, body: JsonBody, kind: JobKind, plain: boolean): JobDraft {
+export function dialectDraft(
+  deps: GatewayDeps,
+  caller: Caller,
+  headers: IncomingHttpHeaders,
+  body: JsonBody,
+  kind: JobKind,
+  plain: boolean,
+): JobDraft {
   const { sluice } = body.value
-  if (sluice !== undefined && !isRecord(sluice)) throw new SluiceError('invalid_request', { param: 'sluice', message: '"sluice" must be an object of wishes.' })
+  if (sluice !== undefined && !isRecord(sluice))
+    throw new SluiceError('invalid_request', { param: 'sluice', message: '"sluice" must be an object of wishes.' })
   return draft(deps, caller, {
     kind,
     request: body.value,
@@ -46,13 +54,29 @@ export function dialectDraft(deps: GatewayDeps, caller: Caller, headers: Incomin
 }
 
 /** One of POST /v1/jobs, or a submit: `{request, endpoint?, …wishes}`. Headers speak for a job that has them for itself. */
-export function jobDraft(deps: GatewayDeps, caller: Caller, job: JsonBody, headers: IncomingHttpHeaders | null): JobDraft {
+export function jobDraft(
+  deps: GatewayDeps,
+  caller: Caller,
+  job: JsonBody,
+  headers: IncomingHttpHeaders | null,
+): JobDraft {
   const { request, endpoint, ...wishes } = job.value
-  if (!isRecord(request)) throw new SluiceError('invalid_request', { param: 'request', message: '"request" must be the body of a chat completion (or of an embedding).' })
+  if (!isRecord(request))
+    throw new SluiceError('invalid_request', {
+      param: 'request',
+      message: '"request" must be the body of a chat completion (or of an embedding).',
+    })
   if (endpoint !== undefined && endpoint !== '/v1/chat/completions' && endpoint !== '/v1/embeddings') {
-    throw new SluiceError('invalid_request', { param: 'endpoint', message: '"endpoint" must be /v1/chat/completions or /v1/embeddings.' })
+    throw new SluiceError('invalid_request', {
+      param: 'endpoint',
+      message: '"endpoint" must be /v1/chat/completions or /v1/embeddings.',
+    })
   }
-  if (request['sluice'] !== undefined) throw new SluiceError('invalid_request', { param: 'request.sluice', message: 'In a job the wishes stand beside "request".' })
+  if (request['sluice'] !== undefined)
+    throw new SluiceError('invalid_request', {
+      param: 'request.sluice',
+      message: 'In a job the wishes stand beside "request".',
+    })
   return draft(deps, caller, {
     kind: endpoint === '/v1/embeddings' ? 'embedding' : 'chat',
     request,
@@ -78,8 +102,13 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
   const model = checkModel(request)
   const textBytes = kind === 'chat' ? checkChat(request) : checkEmbedding(request)
   const route = deps.models.resolve(model)
-  if (route === null) throw new SluiceError('model_not_found', { param: 'model', message: `There is no model "${model}"; GET /v1/models lists them.` })
-  if (!route.kinds.includes(kind)) throw new SluiceError('invalid_request', { param: 'model', message: `The model "${model}" does not do that.` })
+  if (route === null)
+    throw new SluiceError('model_not_found', {
+      param: 'model',
+      message: `There is no model "${model}"; GET /v1/models lists them.`,
+    })
+  if (!route.kinds.includes(kind))
+    throw new SluiceError('invalid_request', { param: 'model', message: `The model "${model}" does not do that.` })
   const { wishes, metadata } = readWishes(asked.wishes, headers, {
     at: asked.at,
     pool: route.pool,
@@ -88,12 +117,19 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
     jobDeadlineMs: options.jobDeadlineMs,
   })
   if (kind === 'embedding' && wishes.conversation !== undefined)
-    throw new SluiceError('invalid_request', { param: `${asked.at}conversation`, message: 'An embedding is no part of a conversation.' })
+    throw new SluiceError('invalid_request', {
+      param: `${asked.at}conversation`,
+      message: 'An embedding is no part of a conversation.',
+    })
   const said = request['safety_identifier'] ?? request['user'] ?? headers['user']
   const user = userOf(caller) ?? said
-  if (typeof said === 'string' && said !== '' && said !== user) throw new SluiceError('forbidden', { message: 'This session is of another user.' })
+  if (typeof said === 'string' && said !== '' && said !== user)
+    throw new SluiceError('forbidden', { message: 'This session is of another user.' })
   if (typeof user === 'string' && user.length > 512)
-    throw new SluiceError('invalid_request', { param: 'sluice-user', message: '"sluice-user" must be a text of at most 512 characters.' })
+    throw new SluiceError('invalid_request', {
+      param: 'sluice-user',
+      message: '"sluice-user" must be a text of at most 512 characters.',
+    })
   const streamOptions = request['stream_options']
   return {
     tenant: caller.key.tenant,

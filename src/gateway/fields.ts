@@ -9,16 +9,26 @@ export interface Check {
   readonly what: string
 }
 
-export const bad = (param: string, message: string): SluiceError => new SluiceError('invalid_request', { param, message })
+export const bad = (param: string, message: string): SluiceError =>
+  new SluiceError('invalid_request', { param, message })
 
 export const boolean: Check = { ok: (v) => typeof v === 'boolean', what: 'true or false' }
-export const number = (min: number, max: number): Check => ({ ok: (v) => typeof v === 'number' && v >= min && v <= max, what: `a number from ${min} to ${max}` })
+export const number = (min: number, max: number): Check => ({
+  ok: (v) => typeof v === 'number' && v >= min && v <= max,
+  what: `a number from ${min} to ${max}`,
+})
 export const whole = (min: number, max: number): Check => ({
   ok: (v) => Number.isSafeInteger(v) && (v as number) >= min && (v as number) <= max,
   what: `a whole number from ${min} to ${max}`,
 })
-export const text = (max: number): Check => ({ ok: (v) => typeof v === 'string' && v.length <= max, what: `a text of at most ${max} characters` })
-export const oneOf = (...values: string[]): Check => ({ ok: (v) => values.includes(v as string), what: `one of ${values.join(', ')}` })
+export const text = (max: number): Check => ({
+  ok: (v) => typeof v === 'string' && v.length <= max,
+  what: `a text of at most ${max} characters`,
+})
+export const oneOf = (...values: string[]): Check => ({
+  ok: (v) => values.includes(v as string),
+  what: `one of ${values.join(', ')}`,
+})
 
 /** At most `max` pairs of short texts. */
 export const labels = (max: number): Check => ({
@@ -33,7 +43,8 @@ export const labels = (max: number): Check => ({
 /** Throws invalid_request for a member of another name. */
 export function checkNames(value: JsonRecord, names: Iterable<string>): void {
   const known = [...names]
-  for (const name in value) if (!known.includes(name)) throw bad(name, `"${name}" is not known here.${didYouMean(name, known)}`)
+  for (const name in value)
+    if (!known.includes(name)) throw bad(name, `"${name}" is not known here.${didYouMean(name, known)}`)
 }
 
 /** Each member that has a check, in the request's own order; all others are none of our business. */

@@ -13,11 +13,14 @@ export function checkForm(request: IncomingMessage): void {
   if (url.length > MAX_TARGET_BYTES) throw new SluiceError('uri_too_long')
   if (!url.startsWith('/')) throw new SluiceError('invalid_request', { message: 'The request target must be a path.' })
   const mark = url.indexOf('?')
-  if (ODD_PATH.test(mark < 0 ? url : url.slice(0, mark))) throw new SluiceError('invalid_request', { message: 'The path is not a plain one.' })
+  if (ODD_PATH.test(mark < 0 ? url : url.slice(0, mark)))
+    throw new SluiceError('invalid_request', { message: 'The path is not a plain one.' })
   if (rawHeaders.length > 2 * MAX_HEADERS) throw new SluiceError('headers_too_large')
   let hosts = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i].length === 4 && rawHeaders[i].toLowerCase() === 'host') hosts++
-  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) throw new SluiceError('invalid_request', { message: 'The request must have one host header.' })
+  for (let i = 0; i < rawHeaders.length; i += 2)
+    if (rawHeaders[i].length === 4 && rawHeaders[i].toLowerCase() === 'host') hosts++
+  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1'))
+    throw new SluiceError('invalid_request', { message: 'The request must have one host header.' })
   const { expect } = request.headers
   if (expect !== undefined && expect.toLowerCase() !== '100-continue') throw new SluiceError('expectation_failed')
 }
@@ -27,7 +30,11 @@ export function refusalOf(error: NodeJS.ErrnoException & { readonly rawPacket?: 
   const packet = error.rawPacket?.toString('latin1') ?? ''
   switch (error.code) {
     case 'HPE_HEADER_OVERFLOW':
-      return new SluiceError(packet.split('\r\n', 1)[0].length > MAX_TARGET_BYTES && /^[A-Z]+ \//.test(packet) ? 'uri_too_long' : 'headers_too_large')
+      return new SluiceError(
+        packet.split('\r\n', 1)[0].length > MAX_TARGET_BYTES && /^[A-Z]+ \//.test(packet)
+          ? 'uri_too_long'
+          : 'headers_too_large',
+      )
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new SluiceError('body_too_large')
     case 'ERR_HTTP_REQUEST_TIMEOUT':

@@ -23,7 +23,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const { options, clock, queue, onFault } = deps
   const sessions = createSessions(deps.keys, clock, deps.ids, options.sessions)
   const auth = createAuth(deps.keys, sessions, clock, options)
-  const attendance = createAttendance(clock, options.disconnectGraceMs, (job) => void queue.cancel(job).catch((error: unknown) => onFault(error, job)))
+  const attendance = createAttendance(
+    clock,
+    options.disconnectGraceMs,
+    (job) => void queue.cancel(job).catch((error: unknown) => onFault(error, job)),
+  )
   let draining = false
   const answers = createAnswers(deps, attendance)
   const jobs = createJobs(deps)
@@ -33,20 +37,22 @@ export function createGateway(deps: GatewayDeps): Gateway {
   /** Requests under way, by key. */
   const underWay = new Map<string, number>()
 
-  const serve = (router: Router, origins: readonly string[]) => (request: IncomingMessage, response: ServerResponse) => {
-    const call = new Call(request, response, requestId(request, deps), corsOf(request, origins), clock, onFault)
-    const fail = (thrown: unknown): void => {
-      const code = thrown instanceof SluiceError ? thrown.code : null
-      if (code === 'method_not_allowed') call.fail(thrown, { allow: router.methods(request.url ?? '').join(', ') })
-      else if (code === 'upgrade_required') call.fail(thrown, { upgrade: 'websocket', connection: 'upgrade', 'sec-websocket-version': '13' })
-      else call.fail(thrown)
+  const serve =
+    (router: Router, origins: readonly string[]) => (request: IncomingMessage, response: ServerResponse) => {
+      const call = new Call(request, response, requestId(request, deps), corsOf(request, origins), clock, onFault)
+      const fail = (thrown: unknown): void => {
+        const code = thrown instanceof SluiceError ? thrown.code : null
+        if (code === 'method_not_allowed') call.fail(thrown, { allow: router.methods(request.url ?? '').join(', ') })
+        else if (code === 'upgrade_required')
+          call.fail(thrown, { upgrade: 'websocket', connection: 'upgrade', 'sec-websocket-version': '13' })
+        else call.fail(thrown)
+      }
+      try {
+        answer(call, router)?.catch(fail)
+      } catch (error) {
+        fail(error)
+      }
     }
-    try {
-      answer(call, router)?.catch(fail)
-    } catch (error) {
-      fail(error)
-    }
-  }
 
   /** Form, then route, then key; the body comes last. */
   function answer(call: Call, router: Router): Promise<void> | undefined {
@@ -82,7 +88,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
   }
 
   /** What could not be read as a request at all. */
-  function onClientError(error: NodeJS.ErrnoException, socket: Socket & { readonly _httpMessage?: ServerResponse }): void {
+  function onClientError(
+    error: NodeJS.ErrnoException,
+    socket: Socket & { readonly _httpMessage?: ServerResponse },
+  ): void {
     if (socket.writableEnded) return
     if (!socket.writable || error.code === 'ECONNRESET' || socket._httpMessage?.headersSent) {
       socket.destroy()
@@ -96,7 +105,13 @@ export function createGateway(deps: GatewayDeps): Gateway {
     )
   }
 
-  async function listen(routes: readonly Route[], host: string, port: number, origins: readonly string[], sockets: Hub | null): Promise<Address> {
+  async function listen(
+    routes: readonly Route[],
+    host: string,
+    port: number,
+    origins: readonly string[],
+    sockets: Hub | null,
+  ): Promise<Address> {
     const server = createServer(
       {
         headersTimeout: options.headersTimeoutMs,
@@ -114,7 +129,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     sockets?.listenOn(server)
     server.on('clientError', onClientError)
     // "expect: 100-continue" is answered when the body is wanted, any other expectation by checkForm
-    for (const event of ['checkContinue', 'checkExpectation']) server.on(event, (request, response) => server.emit('request', request, response))
+    for (const event of ['checkContinue', 'checkExpectation'])
+      server.on(event, (request, response) => server.emit('request', request, response))
     await new Promise<void>((done, failed) => {
       server.once('error', failed)
       server.listen(port, host, () => {
@@ -162,5 +178,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
 /** The client's own id, if it is sane; else one of ours. */
 function requestId(request: IncomingMessage, deps: GatewayDeps): string {
   const said = request.headers['x-request-id']
-  return typeof said === 'string' && /^[\w.:/+=-]{1,128}$/.test(said) ? said : `req_${Buffer.from(deps.ids.random(12)).toString('hex')}`
+  return typeof said === 'string' && /^[\w.:/+=-]{1,128}$/.test(said)
+    ? said
+    : `req_${Buffer.from(deps.ids.random(12)).toString('hex')}`
 }

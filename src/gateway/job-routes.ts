@@ -15,7 +15,11 @@ import type { Route } from './route.ts'
 const MAX_JOBS = 1_000
 const MAX_WAIT_MS = 60_000
 /** What a stream's headers say, to who asks for no more. */
-const STREAM_HEADERS: Headers = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' }
+const STREAM_HEADERS: Headers = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+}
 /** A list of jobs may have more keys than one request: it is checked again job by job. */
 const LIST_KEYS = 10
 
@@ -23,29 +27,54 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
   const { queue, options, delivery } = deps
 
   async function submit(call: KeyCall): Promise<void> {
-    const body = await readJson(call, options.maxBodyBytes, { maxDepth: options.maxDepth, maxKeys: options.maxKeys * LIST_KEYS })
+    const body = await readJson(call, options.maxBodyBytes, {
+      maxDepth: options.maxDepth,
+      maxKeys: options.maxKeys * LIST_KEYS,
+    })
     if (body.value['jobs'] !== undefined) return submitMany(call, body)
-    const draft = jobDraft(deps, call.caller, jobItem(body.bytes, body.value, options.maxKeys, options.maxDepth), call.request.headers)
+    const draft = jobDraft(
+      deps,
+      call.caller,
+      jobItem(body.bytes, body.value, options.maxKeys, options.maxDepth),
+      call.request.headers,
+    )
     const [result] = await queue.submit([draft])
     jobs.note(result, draft.model, draft.tenant)
     if (result.kind === 'refused') throw result.error
-    call.json(result.kind === 'joined' ? 200 : 202, jobs.submitted(result, call.caller), { location: `/v1/jobs/${result.job.id}/events`, 'sluice-job': result.job.id })
+    call.json(result.kind === 'joined' ? 200 : 202, jobs.submitted(result, call.caller), {
+      location: `/v1/jobs/${result.job.id}/events`,
+      'sluice-job': result.job.id,
+    })
   }
 
   /** One bad job does not stop the others: each is answered in its place. */
   async function submitMany(call: KeyCall, body: JsonBody): Promise<void> {
     const { jobs: many, ...others } = body.value
     const [odd] = Object.keys(others)
-    if (odd !== undefined) throw new SluiceError('invalid_request', { param: odd, message: `"${odd}" can't stand beside "jobs": wishes are each job's own.` })
+    if (odd !== undefined)
+      throw new SluiceError('invalid_request', {
+        param: odd,
+        message: `"${odd}" can't stand beside "jobs": wishes are each job's own.`,
+      })
     if (!Array.isArray(many) || many.length === 0 || many.length > MAX_JOBS)
-      throw new SluiceError('invalid_request', { param: 'jobs', message: `"jobs" must be a list of 1 to ${MAX_JOBS} jobs.` })
+      throw new SluiceError('invalid_request', {
+        param: 'jobs',
+        message: `"jobs" must be a list of 1 to ${MAX_JOBS} jobs.`,
+      })
     const bytes = memberBytes(body, 'jobs')
-    const drafts = scanArray(bytes).map(({ start, end }, i) => draftOrRefusal(call, bytes.subarray(start, end), many[i], i))
+    const drafts = scanArray(bytes).map(({ start, end }, i) =>
+      draftOrRefusal(call, bytes.subarray(start, end), many[i], i),
+    )
     const results = await queue.submit(drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)))
     const left = results.values()
-    const outcomes = drafts.map((d): Submitted => (d instanceof SluiceError ? { kind: 'refused', error: d } : left.next().value!))
+    const outcomes = drafts.map(
+      (d): Submitted => (d instanceof SluiceError ? { kind: 'refused', error: d } : left.next().value!),
+    )
     for (const [i, d] of drafts.entries()) if (!(d instanceof SluiceError)) jobs.note(outcomes[i], d.model, d.tenant)
-    call.json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, { object: 'list', data: outcomes.map((o) => jobs.submitted(o, call.caller)) })
+    call.json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, {
+      object: 'list',
+      data: outcomes.map((o) => jobs.submitted(o, call.caller)),
+    })
   }
 
   function draftOrRefusal(call: KeyCall, bytes: Uint8Array, value: unknown, i: number): JobDraft | SluiceError {
@@ -53,7 +82,10 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
       return jobDraft(deps, call.caller, jobItem(bytes, value, options.maxKeys, options.maxDepth), null)
     } catch (thrown) {
       if (!(thrown instanceof SluiceError)) throw thrown
-      return new SluiceError(thrown.code, { message: thrown.message, param: `jobs[${i}]${thrown.param === null ? '' : `.${thrown.param}`}` })
+      return new SluiceError(thrown.code, {
+        message: thrown.message,
+        param: `jobs[${i}]${thrown.param === null ? '' : `.${thrown.param}`}`,
+      })
     }
   }
 
@@ -100,9 +132,11 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
-        if (!/(?:^|,)\s*(?:text\/event-stream|text\/\*|\*\/\*|)\s*(?:[;,]|$)/i.test(call.header('accept') ?? '')) throw new SluiceError('not_acceptable')
+        if (!/(?:^|,)\s*(?:text\/event-stream|text\/\*|\*\/\*|)\s*(?:[;,]|$)/i.test(call.header('accept') ?? ''))
+          throw new SluiceError('not_acceptable')
         const dialect = call.parameter('dialect') ?? 'native'
-        if (dialect !== 'native' && dialect !== 'chat') throw new SluiceError('invalid_request', { param: 'dialect', message: '"dialect" must be native or chat.' })
+        if (dialect !== 'native' && dialect !== 'chat')
+          throw new SluiceError('invalid_request', { param: 'dialect', message: '"dialect" must be native or chat.' })
         const cursor = cursorOf(call)
         if (call.request.method === 'HEAD') call.empty(200, { ...STREAM_HEADERS, 'sluice-job': job.id })
         else answers.stream(call, job, dialect, cursor)

@@ -6,9 +6,12 @@ import { wireTiming, wireUsage } from '../core/wire.ts'
 
 /** Where a job stands in line; null when it does not. */
 export const placeView = (place: Place | null): WirePlace | null =>
-  place === null || place.position === 0 ? null : { position: place.position, tokens_ahead: place.tokensAhead, eta_ms: place.etaMs ?? null }
+  place === null || place.position === 0
+    ? null
+    : { position: place.position, tokens_ahead: place.tokensAhead, eta_ms: place.etaMs ?? null }
 
-const without = (prefix: string, name: string | undefined): string | null => (name?.startsWith(prefix) ? name.slice(prefix.length) : name) ?? null
+const without = (prefix: string, name: string | undefined): string | null =>
+  (name?.startsWith(prefix) ? name.slice(prefix.length) : name) ?? null
 
 /** `prefix`: what a session does not see of its own names. */
 export const jobView = (job: Job, place: Place | null, head: number, prefix: string): Record<string, unknown> => ({

@@ -28,7 +28,9 @@ export function createJobs(deps: GatewayDeps) {
   return {
     view,
     submitted: (result: Submitted, caller: Caller): Record<string, unknown> =>
-      result.kind === 'refused' ? { object: 'error', error: result.error.wire } : jobView(result.job, result.place, 0, namesOf(caller)),
+      result.kind === 'refused'
+        ? { object: 'error', error: result.error.wire }
+        : jobView(result.job, result.place, 0, namesOf(caller)),
     /** The caller's own job; another tenant's, or another user's, is not there (T1). */
     async own(call: KeyCall): Promise<Job> {
       const job = await queue.get(call.params['id'])
@@ -39,7 +41,11 @@ export function createJobs(deps: GatewayDeps) {
     async list(call: Call, caller: Caller | null): Promise<void> {
       const filter = filterOf(call, caller)
       const jobs = await queue.list(filter)
-      call.json(200, { object: 'list', data: jobs.map((job) => jobView(job, queue.place(job.id), 0, namesOf(caller))), has_more: jobs.length === filter.limit })
+      call.json(200, {
+        object: 'list',
+        data: jobs.map((job) => jobView(job, queue.place(job.id), 0, namesOf(caller))),
+        has_more: jobs.length === filter.limit,
+      })
     },
     async cancel(call: Call, id: string): Promise<void> {
       await queue.cancel(id)
@@ -47,9 +53,12 @@ export function createJobs(deps: GatewayDeps) {
     },
     async redrive(call: Call, id: string): Promise<void> {
       const result = await queue.redrive(id)
-      if (result === null) throw new SluiceError('invalid_request', { message: 'Only a job that failed or expired can be redriven.' })
+      if (result === null)
+        throw new SluiceError('invalid_request', { message: 'Only a job that failed or expired can be redriven.' })
       if (result.kind === 'refused') throw result.error
-      call.json(202, jobView(result.job, result.place, 0, namesOf(call.caller)), { location: `/v1/jobs/${result.job.id}/events` })
+      call.json(202, jobView(result.job, result.place, 0, namesOf(call.caller)), {
+        location: `/v1/jobs/${result.job.id}/events`,
+      })
     },
     /** Tells observability what became of a submit. */
     note(result: Submitted, model: string, tenant: string): void {
@@ -63,7 +72,8 @@ const namesOf = (caller: Caller | null): string => (caller === null ? '' : prefi
 
 function filterOf(call: Call, caller: Caller | null): JobFilter {
   const states = call.parameter('state')?.split(',') as JobState[] | undefined
-  if (states?.some((s) => !STATES.includes(s))) throw new SluiceError('invalid_request', { param: 'state', message: `"state" must be of ${STATES.join(', ')}.` })
+  if (states?.some((s) => !STATES.includes(s)))
+    throw new SluiceError('invalid_request', { param: 'state', message: `"state" must be of ${STATES.join(', ')}.` })
   const filter: Record<string, unknown> = { limit: call.integer('limit', 1, MAX_LIST) ?? LIST }
   const tenant = caller === null ? call.parameter('tenant') : caller.key.tenant
   const user = caller === null ? null : userOf(caller)

@@ -14,12 +14,23 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): r
 
   const submit = (kind: JobKind) => async (call: KeyCall) => {
     const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
-    const draft = dialectDraft(deps, call.caller, call.request.headers, await readJson(call, options.maxBodyBytes, options), kind, !later)
+    const draft = dialectDraft(
+      deps,
+      call.caller,
+      call.request.headers,
+      await readJson(call, options.maxBodyBytes, options),
+      kind,
+      !later,
+    )
     if (later) {
       const [result] = await queue.submit([draft])
       jobs.note(result, draft.model, draft.tenant)
       if (result.kind === 'refused') throw result.error
-      call.json(202, jobs.submitted(result, call.caller), { location: `/v1/jobs/${result.job.id}/events`, 'sluice-job': result.job.id, 'preference-applied': 'respond-async' })
+      call.json(202, jobs.submitted(result, call.caller), {
+        location: `/v1/jobs/${result.job.id}/events`,
+        'sluice-job': result.job.id,
+        'preference-applied': 'respond-async',
+      })
       return
     }
     const { result, power } = await queue.begin(draft)
@@ -31,7 +42,12 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): r
   return [
     { method: 'POST', path: '/v1/chat/completions', auth: 'tenant', run: submit('chat') },
     { method: 'POST', path: '/v1/embeddings', auth: 'tenant', run: submit('embedding') },
-    { method: 'GET', path: '/v1/models', auth: 'tenant', run: (call) => call.json(200, { object: 'list', data: models.list().map(modelView) }) },
+    {
+      method: 'GET',
+      path: '/v1/models',
+      auth: 'tenant',
+      run: (call) => call.json(200, { object: 'list', data: models.list().map(modelView) }),
+    },
     {
       method: 'GET',
       path: '/v1/models/*id',
@@ -45,4 +61,9 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): r
   ]
 }
 
-const modelView = ({ id, created, ownedBy }: PublicModel): Record<string, unknown> => ({ id, object: 'model', created, owned_by: ownedBy })
+const modelView = ({ id, created, ownedBy }: PublicModel): Record<string, unknown> => ({
+  id,
+  object: 'model',
+  created,
+  owned_by: ownedBy,
+})

@@ -19,15 +19,28 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
   const { queue, keys, ids, clock, options } = deps
 
   async function addKey(call: Call): Promise<void> {
-    const { tenant = 'default', name = '', expires_in_ms: expires } = (await readJson(call, options.maxBodyBytes, options)).value
-    if (typeof tenant !== 'string' || !TENANT.test(tenant)) throw bad('tenant', '"tenant" must be 1 to 64 letters, digits, ".", "-" or "_".')
-    if (typeof name !== 'string' || name.length > MAX_NAME_CHARS) throw bad('name', `"name" must be a text of at most ${MAX_NAME_CHARS} characters.`)
+    const {
+      tenant = 'default',
+      name = '',
+      expires_in_ms: expires,
+    } = (await readJson(call, options.maxBodyBytes, options)).value
+    if (typeof tenant !== 'string' || !TENANT.test(tenant))
+      throw bad('tenant', '"tenant" must be 1 to 64 letters, digits, ".", "-" or "_".')
+    if (typeof name !== 'string' || name.length > MAX_NAME_CHARS)
+      throw bad('name', `"name" must be a text of at most ${MAX_NAME_CHARS} characters.`)
     if (expires !== undefined && !(typeof expires === 'number' && expires > 0 && expires <= MAX_KEY_MS))
       throw bad('expires_in_ms', `"expires_in_ms" must be above 0, and ${MAX_KEY_MS} at most.`)
     const minted = mintKey(ids)
     const now = clock.wallMs()
     const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
-    const key: ApiKey = { id, tenant, name, hint: minted.hint, createdAtMs: now, ...(expires === undefined ? {} : { expiresAtMs: Math.ceil(now + (expires as number)) }) }
+    const key: ApiKey = {
+      id,
+      tenant,
+      name,
+      hint: minted.hint,
+      createdAtMs: now,
+      ...(expires === undefined ? {} : { expiresAtMs: Math.ceil(now + (expires as number)) }),
+    }
     await keys.add(key, minted.digest)
     call.json(201, { ...keyView(key), key: minted.key })
   }
@@ -36,28 +49,46 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
     const { value } = await readJson(call, options.maxBodyBytes, options)
     const said = Object.entries(value)
     for (const [name, v] of said)
-      if (!SELECTORS.includes(name) || typeof v !== 'string' || v === '') throw bad(name, `Say which by ${SELECTORS.join(', ')}, as texts; "${name}" is none of them, or no text.`)
-    if (said.length === 0) throw new SluiceError('invalid_request', { message: `Say at least one of ${SELECTORS.join(', ')}.` })
+      if (!SELECTORS.includes(name) || typeof v !== 'string' || v === '')
+        throw bad(name, `Say which by ${SELECTORS.join(', ')}, as texts; "${name}" is none of them, or no text.`)
+    if (said.length === 0)
+      throw new SluiceError('invalid_request', { message: `Say at least one of ${SELECTORS.join(', ')}.` })
     return value
   }
 
   const paused = (call: Call): void => call.json(200, { object: 'list', data: queue.paused() })
 
   return [
-    { method: 'GET', path: '/admin/keys', auth: 'operator', run: (call) => call.json(200, { object: 'list', data: keys.list().map(keyView) }) },
+    {
+      method: 'GET',
+      path: '/admin/keys',
+      auth: 'operator',
+      run: (call) => call.json(200, { object: 'list', data: keys.list().map(keyView) }),
+    },
     { method: 'POST', path: '/admin/keys', auth: 'operator', run: addKey },
     {
       method: 'DELETE',
       path: '/admin/keys/:id',
       auth: 'operator',
       async run(call) {
-        if (!(await keys.revoke(call.params['id'], clock.wallMs()))) throw new SluiceError('route_not_found', { message: 'There is no such key.' })
+        if (!(await keys.revoke(call.params['id'], clock.wallMs())))
+          throw new SluiceError('route_not_found', { message: 'There is no such key.' })
         call.empty(204)
       },
     },
     { method: 'GET', path: '/admin/jobs', auth: 'operator', run: (call) => jobs.list(call, null) },
-    { method: 'POST', path: '/admin/jobs/:id/cancel', auth: 'operator', run: (call) => jobs.cancel(call, call.params['id']) },
-    { method: 'POST', path: '/admin/jobs/:id/redrive', auth: 'operator', run: (call) => jobs.redrive(call, call.params['id']) },
+    {
+      method: 'POST',
+      path: '/admin/jobs/:id/cancel',
+      auth: 'operator',
+      run: (call) => jobs.cancel(call, call.params['id']),
+    },
+    {
+      method: 'POST',
+      path: '/admin/jobs/:id/redrive',
+      auth: 'operator',
+      run: (call) => jobs.redrive(call, call.params['id']),
+    },
     { method: 'GET', path: '/admin/pause', auth: 'operator', run: paused },
     {
       method: 'POST',
@@ -94,6 +125,11 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
         call.empty(204)
       },
     },
-    { method: 'GET', path: '/admin/stats', auth: 'operator', run: (call) => call.json(200, { ...deps.stats(), ...queue.depth() }) },
+    {
+      method: 'GET',
+      path: '/admin/stats',
+      auth: 'operator',
+      run: (call) => call.json(200, { ...deps.stats(), ...queue.depth() }),
+    },
   ]
 }

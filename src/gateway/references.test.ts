@@ -7,7 +7,11 @@ const format = (schema: unknown): object => ({ response_format: { type: 'json_sc
 it.each<[string, boolean, object]>([
   ['to itself', true, { $ref: '#' }],
   ['in a circle', true, { $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } } }],
-  ['into a circle', true, { items: { $ref: '#/$defs/a' }, $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/b' } } }],
+  [
+    'into a circle',
+    true,
+    { items: { $ref: '#/$defs/a' }, $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/b' } } },
+  ],
   ['through escaped names', true, { 'a/b': { '~': { $ref: '#/a~1b/~0' } } }],
   ['a tree', false, { properties: { left: { $ref: '#' }, right: { $ref: '#' } } }],
   ['a chain that ends', false, { $ref: '#/$defs/a', $defs: { a: { $ref: '#/$defs/b' }, b: { type: 'string' } } }],
@@ -26,6 +30,9 @@ it('takes time in proportion: a chain of 10,000', () => {
   expect((process.cpuUsage().user - before) / 1000).toBeLessThan(500)
 })
 
-it.each([{}, { tools: 'x' }, { tools: [null, 5, { function: 'f' }] }, { response_format: null }])('needs no form: %j', (request) => {
-  expect(hasReferenceLoop(request as never)).toBe(false)
-})
+it.each([{}, { tools: 'x' }, { tools: [null, 5, { function: 'f' }] }, { response_format: null }])(
+  'needs no form: %j',
+  (request) => {
+    expect(hasReferenceLoop(request as never)).toBe(false)
+  },
+)

@@ -7,7 +7,9 @@ import { isRecord, type JsonRecord } from './body.ts'
 /** The schemas in a chat request: of its tools, and of its answer. */
 export function hasReferenceLoop(request: JsonRecord): boolean {
   const { tools, response_format: format } = request
-  const schemas = (Array.isArray(tools) ? tools : []).map((tool: unknown) => member(member(tool, 'function'), 'parameters'))
+  const schemas = (Array.isArray(tools) ? tools : []).map((tool: unknown) =>
+    member(member(tool, 'function'), 'parameters'),
+  )
   schemas.push(member(member(format, 'json_schema'), 'schema'))
   return schemas.some((schema) => loops(schema, schema, new Set()))
 }
@@ -28,8 +30,10 @@ function loops(root: unknown, node: unknown, ends: Set<unknown>): boolean {
 function resolve(root: unknown, reference: unknown): unknown {
   if (typeof reference !== 'string' || !reference.startsWith('#')) return undefined
   let at: unknown = root
-  for (const step of reference.slice(1).split('/').slice(1)) at = member(at, step.replaceAll('~1', '/').replaceAll('~0', '~'))
+  for (const step of reference.slice(1).split('/').slice(1))
+    at = member(at, step.replaceAll('~1', '/').replaceAll('~0', '~'))
   return at
 }
 
-const member = (of: unknown, key: string): unknown => (typeof of === 'object' && of !== null && Object.hasOwn(of, key) ? (of as Record<string, unknown>)[key] : undefined)
+const member = (of: unknown, key: string): unknown =>
+  typeof of === 'object' && of !== null && Object.hasOwn(of, key) ? (of as Record<string, unknown>)[key] : undefined

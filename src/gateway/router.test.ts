@@ -42,5 +42,9 @@ it.each([
 it('says which methods a path has, and reads the query', () => {
   expect(router.methods('/jobs?x')).toEqual(['HEAD', 'GET', 'POST'])
   expect(router.methods('/nowhere')).toEqual([])
-  expect({ ...router.find('GET', '/jobs?a=1&b=x%20y&a=2&__proto__=z').query }).toEqual({ a: ['1', '2'], b: 'x y', ['__proto__']: 'z' })
+  expect({ ...router.find('GET', '/jobs?a=1&b=x%20y&a=2&__proto__=z').query }).toEqual({
+    a: ['1', '2'],
+    b: 'x y',
+    ['__proto__']: 'z',
+  })
 })

@@ -15,7 +15,11 @@ const NONE: Params = {}
 export class Router {
   /** Paths without parameters, by their text. */
   readonly #exact = new Map<string, Methods>()
-  readonly #patterns: Array<{ readonly path: string; readonly segments: readonly string[]; readonly methods: Methods }> = []
+  readonly #patterns: Array<{
+    readonly path: string
+    readonly segments: readonly string[]
+    readonly methods: Methods
+  }> = []
 
   /** Throws for a route that does not say who may. */
   constructor(routes: readonly Route[]) {
@@ -96,6 +100,7 @@ function decode(text: string): string {
 /** A name said twice is a list, so that it can be refused. */
 function parseQuery(text: string): Readonly<Record<string, unknown>> {
   const query = Object.create(null) as Record<string, unknown>
-  for (const [name, value] of new URLSearchParams(text)) query[name] = query[name] === undefined ? value : [query[name], value]
+  for (const [name, value] of new URLSearchParams(text))
+    query[name] = query[name] === undefined ? value : [query[name], value]
   return query
 }

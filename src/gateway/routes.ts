@@ -25,7 +25,13 @@ export interface Routes {
   readonly admin: readonly Route[]
 }
 
-export function createRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers, door: Door, isDraining: () => boolean): Routes {
+export function createRoutes(
+  deps: GatewayDeps,
+  jobs: Jobs,
+  answers: Answers,
+  door: Door,
+  isDraining: () => boolean,
+): Routes {
   const probes: readonly Route[] = [
     { method: 'GET', path: '/livez', auth: 'none', run: (call) => call.json(200, { status: 'ok' }) },
     {

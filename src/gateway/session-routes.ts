@@ -13,7 +13,10 @@ const MAX_BODY_BYTES = 8_192
 const MAX_USER_CHARS = 256
 const LIMITS = { maxDepth: 4, maxKeys: 16 }
 
-const origin: Check = { ok: (v) => typeof v === 'string' && URL.canParse(v) && new URL(v).origin === v, what: 'an origin, e.g. "https://app.example.com"' }
+const origin: Check = {
+  ok: (v) => typeof v === 'string' && URL.canParse(v) && new URL(v).origin === v,
+  what: 'an origin, e.g. "https://app.example.com"',
+}
 const TICKET: ReadonlyMap<string, Check> = new Map([
   ['user', { ok: (v) => text(MAX_USER_CHARS).ok(v) && v !== '', what: `a text of 1 to ${MAX_USER_CHARS} characters` }],
   ['origin', origin],
@@ -31,8 +34,17 @@ export function sessionRoutes(deps: GatewayDeps, auth: Auth, sessions: Sessions)
         const { value } = await readJson(call, MAX_BODY_BYTES, LIMITS)
         checkNames(value, TICKET.keys())
         checkMembers(value, TICKET)
-        const asked = value as { readonly user?: string | null; readonly origin?: string | null; readonly session_ms?: number | null }
-        const { ticket, expiresInMs } = sessions.ticket(call.caller.key, asked.user ?? null, asked.origin ?? null, asked.session_ms ?? null)
+        const asked = value as {
+          readonly user?: string | null
+          readonly origin?: string | null
+          readonly session_ms?: number | null
+        }
+        const { ticket, expiresInMs } = sessions.ticket(
+          call.caller.key,
+          asked.user ?? null,
+          asked.origin ?? null,
+          asked.session_ms ?? null,
+        )
         call.json(201, { ticket, expires_in_ms: expiresInMs })
       },
     },
@@ -42,7 +54,9 @@ export function sessionRoutes(deps: GatewayDeps, auth: Auth, sessions: Sessions)
       auth: 'ticket',
       async run(call) {
         const caller =
-          call.header('authorization') === undefined ? auth.admit(ticketOf((await readJson(call, MAX_BODY_BYTES, LIMITS)).value), fromOf(call.request)) : auth.tenant(call.request)
+          call.header('authorization') === undefined
+            ? auth.admit(ticketOf((await readJson(call, MAX_BODY_BYTES, LIMITS)).value), fromOf(call.request))
+            : auth.tenant(call.request)
         if (caller.session === null) throw bad('ticket', 'A key needs no session: send it in the authorization header.')
         const { token, expiresInMs } = sessions.token(caller.session)
         deps.emit({ type: 'session-opened', tenant: caller.key.tenant, transport: 'http' })
@@ -56,6 +70,9 @@ function ticketOf(value: JsonRecord): Credential {
   checkNames(value, ['ticket'])
   const { ticket } = value
   if (typeof ticket !== 'string' || ticket === '')
-    throw new SluiceError('invalid_ticket', { param: 'ticket', message: 'Send {"ticket": …}, or a token as "authorization: Bearer …".' })
+    throw new SluiceError('invalid_ticket', {
+      param: 'ticket',
+      message: 'Send {"ticket": …}, or a token as "authorization: Bearer …".',
+    })
   return { ticket }
 }

@@ -14,7 +14,8 @@ let key: ApiKey
 const keys = { get: (id: string) => (id === key.id ? key : null) } as unknown as Keys
 let sessions: Sessions
 
-const open = (secret = SECRET): Sessions => createSessions(keys, clock, systemIds(), { secret, ticketMs: 30_000, tokenMs: 600_000, sessionMs: 3_600_000 })
+const open = (secret = SECRET): Sessions =>
+  createSessions(keys, clock, systemIds(), { secret, ticketMs: 30_000, tokenMs: 600_000, sessionMs: 3_600_000 })
 const code = (act: () => unknown): string => {
   try {
     act()
@@ -34,7 +35,10 @@ beforeEach(() => {
 it('a ticket is good once, in time', () => {
   const { ticket, expiresInMs } = sessions.ticket(key, 'ann', null, null)
   expect(expiresInMs).toBe(30_000)
-  expect(sessions.redeem(ticket, undefined)).toEqual({ key, session: { keyId: 'key_1', user: 'ann', origin: null, endsAtMs: now + 3_600_000 } })
+  expect(sessions.redeem(ticket, undefined)).toEqual({
+    key,
+    session: { keyId: 'key_1', user: 'ann', origin: null, endsAtMs: now + 3_600_000 },
+  })
   expect(code(() => sessions.redeem(ticket, undefined))).toBe('invalid_ticket')
   const late = sessions.ticket(key, null, null, null).ticket
   now += 29_999
@@ -67,7 +71,11 @@ it('a token that was touched is none', () => {
   for (let i = 0; i < token.length; i++) {
     const touched = token.slice(0, i) + (token[i] === 'A' ? 'B' : 'A') + token.slice(i + 1)
     // The last character of base64 may hold bits that do not count
-    if (Buffer.from(touched.split('.')[1] ?? '', 'base64url').equals(Buffer.from(token.split('.')[1], 'base64url')) && touched.split('.')[0] === token.split('.')[0]) continue
+    if (
+      Buffer.from(touched.split('.')[1] ?? '', 'base64url').equals(Buffer.from(token.split('.')[1], 'base64url')) &&
+      touched.split('.')[0] === token.split('.')[0]
+    )
+      continue
     expect(
       code(() => sessions.verify(touched, undefined)),
       touched,

@@ -32,7 +32,12 @@ export interface Token {
 
 export interface Sessions {
   /** `sessionMs` null = the longest. */
-  ticket(key: ApiKey, user: string | null, origin: string | null, sessionMs: number | null): { readonly ticket: string; readonly expiresInMs: number }
+  ticket(
+    key: ApiKey,
+    user: string | null,
+    origin: string | null,
+    sessionMs: number | null,
+  ): { readonly ticket: string; readonly expiresInMs: number }
   /** Uses the ticket up. Throws invalid_ticket, origin_forbidden. */
   redeem(ticket: string, origin: string | undefined): Caller
   /** A fresh token of a session that goes on. */
@@ -100,11 +105,20 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
       const expiresAtMs = Math.min(now + tokenMs, endsAtMs)
       const claims: Claims = { k: keyId, u: user, o: origin, s: endsAtMs, e: expiresAtMs }
       const text = Buffer.from(JSON.stringify(claims)).toString('base64url')
-      return { token: `${TOKEN_PREFIX}${text}.${sign(text).toString('base64url')}`, expiresInMs: Math.max(0, expiresAtMs - now) }
+      return {
+        token: `${TOKEN_PREFIX}${text}.${sign(text).toString('base64url')}`,
+        expiresInMs: Math.max(0, expiresAtMs - now),
+      }
     },
     verify(token, origin) {
       const [text, signature, ...rest] = token.slice(TOKEN_PREFIX.length).split('.')
-      if (token.length > MAX_TOKEN_BYTES || !token.startsWith(TOKEN_PREFIX) || signature === undefined || rest.length > 0) throw new SluiceError('invalid_token')
+      if (
+        token.length > MAX_TOKEN_BYTES ||
+        !token.startsWith(TOKEN_PREFIX) ||
+        signature === undefined ||
+        rest.length > 0
+      )
+        throw new SluiceError('invalid_token')
       const given = Buffer.from(signature, 'base64url')
       const right = sign(text)
       if (given.length !== right.length || !timingSafeEqual(given, right)) throw new SluiceError('invalid_token')

@@ -6,11 +6,25 @@ import { didYouMean } from '../core/nearest.ts'
 import type { JsonRecord } from './body.ts'
 import { labels } from './fields.ts'
 
-const NAMES = ['conversation', 'lane', 'pool', 'priority', 'delay_ms', 'deadline_ms', 'idempotency_key', 'policy', 'on_worker_loss', 'on_disconnect', 'metadata'] as const
+const NAMES = [
+  'conversation',
+  'lane',
+  'pool',
+  'priority',
+  'delay_ms',
+  'deadline_ms',
+  'idempotency_key',
+  'policy',
+  'on_worker_loss',
+  'on_disconnect',
+  'metadata',
+] as const
 type Name = (typeof NAMES)[number]
 const MEMBERS: ReadonlySet<string> = new Set(NAMES)
 /** Header → wish. `metadata` has no header; the end user has only one. */
-const HEADERS: ReadonlyMap<string, string> = new Map([...NAMES.filter((n) => n !== 'metadata'), 'user'].map((n) => [`sluice-${n.replaceAll('_', '-')}`, n]))
+const HEADERS: ReadonlyMap<string, string> = new Map(
+  [...NAMES.filter((n) => n !== 'metadata'), 'user'].map((n) => [`sluice-${n.replaceAll('_', '-')}`, n]),
+)
 const METADATA = labels(16)
 const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low']
 const POLICIES: readonly Wishes['policy'][] = ['reject', 'wait']
@@ -44,7 +58,11 @@ export function headerWishes(headers: IncomingHttpHeaders): Readonly<Record<stri
     const isWish = header.startsWith('sluice-')
     if (!isWish && header !== 'idempotency-key') continue
     const name = isWish ? HEADERS.get(header) : 'idempotency_key'
-    if (name === undefined) throw new SluiceError('invalid_request', { param: header, message: `"${header}" is not a header of ours.${didYouMean(header, HEADERS.keys())}` })
+    if (name === undefined)
+      throw new SluiceError('invalid_request', {
+        param: header,
+        message: `"${header}" is not a header of ours.${didYouMean(header, HEADERS.keys())}`,
+      })
     said ??= {}
     // `sluice-idempotency-key` and `idempotency-key` are one; ours wins
     if (isWish || said[name] === undefined) said[name] = String(headers[header])
@@ -55,16 +73,22 @@ export function headerWishes(headers: IncomingHttpHeaders): Readonly<Record<stri
 /** `said`: members of the body, which win over `headers`. Throws invalid_request. */
 export function readWishes(said: JsonRecord, headers: Readonly<Record<string, string>>, defaults: Defaults): Wished {
   for (const name in said) {
-    if (!MEMBERS.has(name)) throw new SluiceError('invalid_request', { param: `${defaults.at}${name}`, message: `"${name}" is not a wish.${didYouMean(name, NAMES)}` })
+    if (!MEMBERS.has(name))
+      throw new SluiceError('invalid_request', {
+        param: `${defaults.at}${name}`,
+        message: `"${name}" is not a wish.${didYouMean(name, NAMES)}`,
+      })
   }
   const value = (name: Name): unknown => said[name] ?? headers[name]
-  const bad = (name: Name, what: string): SluiceError => new SluiceError('invalid_request', { param: `${defaults.at}${name}`, message: `"${name}" must be ${what}.` })
+  const bad = (name: Name, what: string): SluiceError =>
+    new SluiceError('invalid_request', { param: `${defaults.at}${name}`, message: `"${name}" must be ${what}.` })
 
   const text = (name: Name): string | undefined => {
     const v = value(name)
     if (v === undefined) return undefined
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-    if (typeof v !== 'string' || v === '' || v.length > MAX_NAME_CHARS || /[\x00-\x1f\x7f]/.test(v)) throw bad(name, `a text of 1 to ${MAX_NAME_CHARS} characters`)
+    if (typeof v !== 'string' || v === '' || v.length > MAX_NAME_CHARS || /[\x00-\x1f\x7f]/.test(v))
+      throw bad(name, `a text of 1 to ${MAX_NAME_CHARS} characters`)
     return v
   }
   const choice = <T extends string>(name: Name, otherwise: T, all: readonly T[]): T => {
@@ -77,13 +101,15 @@ export function readWishes(said: JsonRecord, headers: Readonly<Record<string, st
     const v = value(name)
     if (v === undefined) return undefined
     const n = typeof v === 'string' && /^\d{1,15}$/.test(v) ? Number(v) : v
-    if (typeof n !== 'number' || !Number.isInteger(n) || n < min || n > MAX_DELAY_MS) throw bad(name, `a whole number of ms from ${min} to ${MAX_DELAY_MS}`)
+    if (typeof n !== 'number' || !Number.isInteger(n) || n < min || n > MAX_DELAY_MS)
+      throw bad(name, `a whole number of ms from ${min} to ${MAX_DELAY_MS}`)
     return n
   }
 
   const conversation = text('conversation')
   const lane = text('lane')
-  if (conversation !== undefined && lane !== undefined) throw bad('lane', 'left out: a conversation is a lane of its own')
+  if (conversation !== undefined && lane !== undefined)
+    throw bad('lane', 'left out: a conversation is a lane of its own')
   const idempotencyKey = text('idempotency_key')
   const delayMs = ms('delay_ms', 0)
   const plain = defaults.plain && conversation === undefined

@@ -70,8 +70,14 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       if (path === '/stats') return json(response, 200, stats)
       if (path === '/bodies') return json(response, 200, bodies)
       if (path === '/calls') return json(response, 200, calls)
-      if (path.endsWith('/models')) return json(response, 200, { object: 'list', data: [{ id: 'mock-n10', object: 'model', created: 1750000000, owned_by: 'mock' }] })
-      return json(response, 404, { error: { message: 'no such route', type: 'invalid_request_error', param: null, code: null } })
+      if (path.endsWith('/models'))
+        return json(response, 200, {
+          object: 'list',
+          data: [{ id: 'mock-n10', object: 'model', created: 1750000000, owned_by: 'mock' }],
+        })
+      return json(response, 404, {
+        error: { message: 'no such route', type: 'invalid_request_error', param: null, code: null },
+      })
     }
     const parts: Buffer[] = []
     request.on('data', (part: Buffer) => parts.push(part))
@@ -79,17 +85,32 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
   })
 
   function answer(_request: IncomingMessage, response: ServerResponse, text: string, path: string): void {
-    let body: { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; input?: unknown; user?: string }
+    let body: {
+      model?: string
+      stream?: boolean
+      stream_options?: { include_usage?: boolean }
+      input?: unknown
+      user?: string
+    }
     try {
       body = JSON.parse(text) as typeof body
     } catch {
-      return json(response, 400, { error: { message: 'not JSON', type: 'invalid_request_error', param: null, code: null } })
+      return json(response, 400, {
+        error: { message: 'not JSON', type: 'invalid_request_error', param: null, code: null },
+      })
     }
     if (options.keepBodies === true) bodies.push(text)
     if (options.slots !== undefined && stats.active >= options.slots) {
       stats.refused++
       response.setHeader('retry-after-ms', '200')
-      return json(response, 429, { error: { message: `all ${options.slots} slots are taken`, type: 'rate_limit_error', param: null, code: 'rate_limit_exceeded' } })
+      return json(response, 429, {
+        error: {
+          message: `all ${options.slots} slots are taken`,
+          type: 'rate_limit_error',
+          param: null,
+          code: 'rate_limit_exceeded',
+        },
+      })
     }
     stats.requests++
     stats.active++
@@ -108,23 +129,35 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     response.on('finish', leave)
     const script = parseScript(body.model ?? '')
     if (script['e'] !== undefined) {
-      clock.after(script['f'] ?? 0, () => json(response, script['e'] ?? 500, { error: { message: `mock error ${script['e']}`, type: 'mock_error', param: null, code: null } }))
+      clock.after(script['f'] ?? 0, () =>
+        json(response, script['e'] ?? 500, {
+          error: { message: `mock error ${script['e']}`, type: 'mock_error', param: null, code: null },
+        }),
+      )
       return
     }
     if (path.endsWith('/embeddings')) return embeddings(response, body)
-    if (body.stream === true) stream(response, body.model ?? 'mock', script, script['u'] !== 0 || body.stream_options?.include_usage === true)
+    if (body.stream === true)
+      stream(response, body.model ?? 'mock', script, script['u'] !== 0 || body.stream_options?.include_usage === true)
     else whole(response, body.model ?? 'mock', script)
   }
 
   const head = (model: string): string =>
     `{"id":"chatcmpl-mock-${stats.requests}","object":"chat.completion.chunk","created":1750000000,"model":${JSON.stringify(model)},"system_fingerprint":"fp_mock","choices":[`
-  const usage = (n: number): object => ({ prompt_tokens: PROMPT_TOKENS, completion_tokens: n, total_tokens: PROMPT_TOKENS + n, prompt_tokens_details: { cached_tokens: 0 } })
-  const token = (i: number): string => ` tok${String(i).padStart(6, '0')}.${String(Math.floor(clock.monoMs() * 1000)).padStart(13, '0')}`
+  const usage = (n: number): object => ({
+    prompt_tokens: PROMPT_TOKENS,
+    completion_tokens: n,
+    total_tokens: PROMPT_TOKENS + n,
+    prompt_tokens_details: { cached_tokens: 0 },
+  })
+  const token = (i: number): string =>
+    ` tok${String(i).padStart(6, '0')}.${String(Math.floor(clock.monoMs() * 1000)).padStart(13, '0')}`
 
   function stream(response: ServerResponse, model: string, script: Script, sayUsage: boolean): void {
     const count = script['n'] ?? 10
     const start = head(model)
-    const event = (delta: string, finish = 'null'): string => `data: ${start}{"index":0,"delta":${delta},"logprobs":null,"finish_reason":${finish}}]}\n\n`
+    const event = (delta: string, finish = 'null'): string =>
+      `data: ${start}{"index":0,"delta":${delta},"logprobs":null,"finish_reason":${finish}}]}\n\n`
     let next = 0
     const begin = (): void => {
       response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' })
@@ -135,10 +168,14 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       if (response.destroyed) return
       let text = ''
       for (let b = 0; b < (script['b'] ?? 1) && next < count; b++) {
-        if (next === script['k']) return void (text === '' ? response.destroy() : response.write(text, () => response.destroy()))
+        if (next === script['k'])
+          return void (text === '' ? response.destroy() : response.write(text, () => response.destroy()))
         if (next === script['s']) return void response.write(text)
         if (next === script['g']) return void response.end(`${text}data: {"half": \n\n`)
-        if (next === script['h']) return void response.end(`${text}data: {"error":{"message":"mock in-band error","type":"server_error","code":503}}\n\n`)
+        if (next === script['h'])
+          return void response.end(
+            `${text}data: {"error":{"message":"mock in-band error","type":"server_error","code":503}}\n\n`,
+          )
         text += event(`{"content":"${token(next++)}"}`)
         stats.tokens++
       }
@@ -148,7 +185,9 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
         return
       }
       if (sayUsage) stats.reportedTokens += count
-      response.end(`${text}${event('{}', '"stop"')}${sayUsage ? `data: ${start}],"usage":${JSON.stringify(usage(count))}}\n\n` : ''}${script['x'] === 0 ? '' : 'data: [DONE]\n\n'}`)
+      response.end(
+        `${text}${event('{}', '"stop"')}${sayUsage ? `data: ${start}],"usage":${JSON.stringify(usage(count))}}\n\n` : ''}${script['x'] === 0 ? '' : 'data: [DONE]\n\n'}`,
+      )
     }
     clock.after(script['f'] ?? 0, begin)
   }
@@ -160,8 +199,17 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       for (let i = 0; i < count; i++) content += token(i)
       stats.tokens += count
       stats.reportedTokens += count
-      const choices = [{ index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' }]
-      json(response, 200, { id: `chatcmpl-mock-${stats.requests}`, object: 'chat.completion', created: 1750000000, model, choices, usage: usage(count) })
+      const choices = [
+        { index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' },
+      ]
+      json(response, 200, {
+        id: `chatcmpl-mock-${stats.requests}`,
+        object: 'chat.completion',
+        created: 1750000000,
+        model,
+        choices,
+        usage: usage(count),
+      })
     })
   }
 
@@ -172,7 +220,12 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       index,
       embedding: [...hash('sha256', JSON.stringify(input), 'buffer').subarray(0, 8)].map((b) => (b - 127.5) / 128),
     }))
-    json(response, 200, { object: 'list', data, model: body.model, usage: { prompt_tokens: inputs.length * 4, total_tokens: inputs.length * 4 } })
+    json(response, 200, {
+      object: 'list',
+      data,
+      model: body.model,
+      usage: { prompt_tokens: inputs.length * 4, total_tokens: inputs.length * 4 },
+    })
   }
 
   server.listen(options.port, options.host ?? '127.0.0.1')
@@ -193,7 +246,12 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
 }
 
 const parseScript = (model: string): Script =>
-  Object.fromEntries([...(/mock((?:-[a-z]\d+)+)/.exec(model)?.[1] ?? '').matchAll(/-([a-z])(\d+)/g)].map(([, letter, value]) => [letter, Number(value)]))
+  Object.fromEntries(
+    [...(/mock((?:-[a-z]\d+)+)/.exec(model)?.[1] ?? '').matchAll(/-([a-z])(\d+)/g)].map(([, letter, value]) => [
+      letter,
+      Number(value),
+    ]),
+  )
 
 function json(response: ServerResponse, status: number, body: unknown): void {
   if (response.destroyed) return

@@ -23,19 +23,32 @@ export function refusal(
   const { rate, meanOutput, meanMs } = flow.meter
   const jobMs = rate === null ? null : (job.promptTokens + meanOutput) / rate
   const full = (what: string, cap: number, unit: string, goneMs: number | null): SluiceError =>
-    new SluiceError('queue_full', { message: `${what} in line: ${cap} ${unit} is the limit. Retry later.`, ...(goneMs === null ? {} : { retryAfterMs: soon(goneMs) }) })
+    new SluiceError('queue_full', {
+      message: `${what} in line: ${cap} ${unit} is the limit. Retry later.`,
+      ...(goneMs === null ? {} : { retryAfterMs: soon(goneMs) }),
+    })
 
-  if (inLine >= options.maxQueuedJobs) return full('Too many jobs', options.maxQueuedJobs, 'jobs', jobMs && jobMs * inLine)
+  if (inLine >= options.maxQueuedJobs)
+    return full('Too many jobs', options.maxQueuedJobs, 'jobs', jobMs && jobMs * inLine)
   const tenantMs = jobMs && jobMs * tenant.queued * Math.max(1, flow.tenants)
-  if (tenant.queued >= options.maxQueuedPerTenant) return full('Too many jobs of this tenant', options.maxQueuedPerTenant, 'jobs', tenantMs)
-  if (tenant.bytes + job.bodyBytes > options.maxQueuedBytesPerTenant) return full('Too large requests of this tenant', options.maxQueuedBytesPerTenant, 'bytes', tenantMs)
+  if (tenant.queued >= options.maxQueuedPerTenant)
+    return full('Too many jobs of this tenant', options.maxQueuedPerTenant, 'jobs', tenantMs)
+  if (tenant.bytes + job.bodyBytes > options.maxQueuedBytesPerTenant)
+    return full('Too large requests of this tenant', options.maxQueuedBytesPerTenant, 'bytes', tenantMs)
   if (lane !== undefined && lane.waiting >= options.maxQueuedPerLane)
-    return full('Too many jobs of this lane', options.maxQueuedPerLane, 'jobs', meanMs === 0 ? null : meanMs * lane.waiting)
+    return full(
+      'Too many jobs of this lane',
+      options.maxQueuedPerLane,
+      'jobs',
+      meanMs === 0 ? null : meanMs * lane.waiting,
+    )
 
   if (job.deadline === Infinity) return null
   const room = job.deadline - now
   const startMs = earliestStartMs(fairness, job, tenant, flow, lane, room)
-  return startMs === null || startMs <= room ? null : new SluiceError('deadline_unreachable', { retryAfterMs: within(startMs - room) })
+  return startMs === null || startMs <= room
+    ? null
+    : new SluiceError('deadline_unreachable', { retryAfterMs: within(startMs - room) })
 }
 
 const within = (ms: number): number => Math.ceil(Math.min(MOST_MS, Math.max(LEAST_MS, ms)))

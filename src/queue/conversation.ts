@@ -27,7 +27,8 @@ export interface Prompt {
 const FRAME_TOKENS = 4
 const BYTES_PER_TOKEN = 4
 
-const tokensOf = (messages: readonly string[]): number => messages.reduce((sum, m) => sum + FRAME_TOKENS + Math.ceil(Buffer.byteLength(m) / BYTES_PER_TOKEN), 0)
+const tokensOf = (messages: readonly string[]): number =>
+  messages.reduce((sum, m) => sum + FRAME_TOKENS + Math.ceil(Buffer.byteLength(m) / BYTES_PER_TOKEN), 0)
 
 /** JSON texts of an array's items; a conversation may hold what a client sent, so anything but an array is one message. */
 function messagesOf(json: string): string[] {
@@ -62,5 +63,10 @@ export function composePrompt({ turns, own, budgetTokens, keepFailed }: PromptRe
     if (tokens > room) break
     room -= tokens
   }
-  return { messages: `[${[...instructions, ...said.slice(from).flat(), ...asked].join(',')}]`, cutTurns: from, failedTurns: turns.length - kept.length, tooLong }
+  return {
+    messages: `[${[...instructions, ...said.slice(from).flat(), ...asked].join(',')}]`,
+    cutTurns: from,
+    failedTurns: turns.length - kept.length,
+    tooLong,
+  }
 }

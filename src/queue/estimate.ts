@@ -48,9 +48,13 @@ export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: 
   const head = entry.lane?.head ?? entry
   const line = tenant.lines.find((known) => known.flow === head.flow)
   const running = head !== entry && head.hold !== null
-  const own = running || line === undefined ? NONE : head.line === line ? line.ahead(head) : line.before(head.job.priority, true)
+  const own =
+    running || line === undefined ? NONE : head.line === line ? line.ahead(head) : line.before(head.job.priority, true)
   const before = running ? 0 : tokensBefore(fairness, head.flow, head.tenant, own)
-  const place = { position: 1 + (entry.lane === null ? own.jobs : lane.jobs), tokensAhead: Math.round(before + tokensOf(flow, lane)) }
+  const place = {
+    position: 1 + (entry.lane === null ? own.jobs : lane.jobs),
+    tokensAhead: Math.round(before + tokensOf(flow, lane)),
+  }
   const { rate, meanMs } = flow.meter
   if (rate === null || paused) return place
   const rest = running ? Math.max(0, meanMs - (now - head.hold!.leasedAt)) : before / rate
@@ -60,12 +64,20 @@ export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: 
 /** Jobs of its lane before it that are not running. */
 function laneAhead(entry: Entry): Work {
   let work = NONE
-  for (let e = entry.laneBefore; e !== null; e = e.laneBefore) if (e.hold === null) work = plus(work, { jobs: 1, promptTokens: e.job.promptTokens })
+  for (let e = entry.laneBefore; e !== null; e = e.laneBefore)
+    if (e.hold === null) work = plus(work, { jobs: 1, promptTokens: e.job.promptTokens })
   return work
 }
 
 /** When a job could start that came now, ms from now; null when nobody knows enough to say so. Never more than is sure. */
-export function earliestStartMs(fairness: Fairness, job: ScheduledJob, tenant: Tenant, flow: Flow, lane: Lane | undefined, room: number): number | null {
+export function earliestStartMs(
+  fairness: Fairness,
+  job: ScheduledJob,
+  tenant: Tenant,
+  flow: Flow,
+  lane: Lane | undefined,
+  room: number,
+): number | null {
   const { sureRate, sureMeanMs } = flow.meter
   if (lane !== undefined) return sureMeanMs === null ? null : lane.waiting * sureMeanMs
   if (sureRate === null || !flow.waits) return null

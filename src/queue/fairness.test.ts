@@ -7,7 +7,10 @@ import { type Source, simulate } from './testing/simulate.ts'
 
 const heavy: Source = { tenant: 'heavy', promptTokens: 500, outputTokens: 1_000, backlog: () => 50 }
 const light: Source = { tenant: 'light', promptTokens: 100, outputTokens: 100, backlog: () => 50 }
-const from = (source: Source, startMs: number, endMs = Infinity): Source => ({ ...source, backlog: (now) => (now >= startMs && now < endMs ? source.backlog(now) : 0) })
+const from = (source: Source, startMs: number, endMs = Infinity): Source => ({
+  ...source,
+  backlog: (now) => (now >= startMs && now < endMs ? source.backlog(now) : 0),
+})
 const within = (actual: number, wanted: number, share: number): void => {
   expect(actual, `wanted ${wanted}`).toBeGreaterThan(wanted * (1 - share))
   expect(actual, `wanted ${wanted}`).toBeLessThan(wanted * (1 + share))
@@ -40,7 +43,12 @@ it('lets no slot idle while work waits', () => {
 })
 
 it('gives no credit to a tenant that was away', () => {
-  const sim = simulate(createScheduler(OPTIONS), [heavy, from(light, 0, 10_000), from({ ...light, tenant: 'light' }, 200_000)], 16, 50)
+  const sim = simulate(
+    createScheduler(OPTIONS),
+    [heavy, from(light, 0, 10_000), from({ ...light, tenant: 'light' }, 200_000)],
+    16,
+    50,
+  )
   sim.run(205_000)
   sim.served()
   sim.run(265_000)
@@ -84,7 +92,15 @@ it('gives no credit to a tenant that was held back by its own limit', () => {
 })
 
 it('shares fairly among a thousand tenants', () => {
-  const sources = Array.from({ length: 1_000 }, (_, i): Source => ({ tenant: `t${i}`, promptTokens: 10 + (i % 7) * 100, outputTokens: 10 + (i % 5) * 50, backlog: () => 2 }))
+  const sources = Array.from(
+    { length: 1_000 },
+    (_, i): Source => ({
+      tenant: `t${i}`,
+      promptTokens: 10 + (i % 7) * 100,
+      outputTokens: 10 + (i % 5) * 50,
+      backlog: () => 2,
+    }),
+  )
   const sim = simulate(createScheduler(OPTIONS), sources, 400, 50)
   sim.run(100_000)
   const served = Object.values(sim.served())
@@ -148,7 +164,8 @@ it('charges nothing to a lease that is over', () => {
 
 it('serves nobody for nothing: a tenant with empty prompts does not starve the others', () => {
   const s = setUp()
-  for (let i = 0; i < 9; i++) s.submit(0, job(`a${i}`, { promptTokens: 0 }), job(`b${i}`, { tenant: 'b', promptTokens: 0 }))
+  for (let i = 0; i < 9; i++)
+    s.submit(0, job(`a${i}`, { promptTokens: 0 }), job(`b${i}`, { tenant: 'b', promptTokens: 0 }))
   expect(s.lease(0, 4).map((id) => id[0])).toEqual(['a', 'b', 'a', 'b'])
   const order: string[] = []
   for (let now = 0; now < 6; now++) {

@@ -39,7 +39,8 @@ export class Tenant {
 }
 
 /** A total order: who is served first. */
-export const isBefore = (a: Tenant, b: Tenant): boolean => a.counter < b.counter || (a.counter === b.counter && a.order < b.order)
+export const isBefore = (a: Tenant, b: Tenant): boolean =>
+  a.counter < b.counter || (a.counter === b.counter && a.order < b.order)
 
 export class Fairness {
   /** Counter of the last one that was served, at that moment; never falls. */

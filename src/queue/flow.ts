@@ -210,4 +210,5 @@ export class Flow {
 const keyIsBefore = (a: Line, b: Line): boolean => a.key < b.key || (a.key === b.key && a.tenant.order < b.tenant.order)
 
 /** Is `a` to be served before `b`, two first lines of different flows? */
-export const lineIsBefore = (a: Line, b: Line): boolean => (a.tenant === b.tenant ? a.goesBefore(b) : isBefore(a.tenant, b.tenant))
+export const lineIsBefore = (a: Line, b: Line): boolean =>
+  a.tenant === b.tenant ? a.goesBefore(b) : isBefore(a.tenant, b.tenant)

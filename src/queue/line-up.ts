@@ -81,7 +81,14 @@ export class LineUp {
    * Gives up to `max` jobs in fair order to `lease`, each with `headroom`'s consent. What is refused keeps its place: a
    * model, a tenant or a job is then passed over for the rest of this call, and asked about anew in the next.
    */
-  take(pools: readonly string[], max: number, headroom: Headroom, now: number, lease: (entry: Entry) => void, wait: (entry: Entry) => void): void {
+  take(
+    pools: readonly string[],
+    max: number,
+    headroom: Headroom,
+    now: number,
+    lease: (entry: Entry) => void,
+    wait: (entry: Entry) => void,
+  ): void {
     const open = this.#flows.filter((flow) => flow.waits && (pools.length === 0 || pools.includes(flow.pool)))
     for (const flow of open) flow.meter.observe(now, true)
     const call = ++this.#calls

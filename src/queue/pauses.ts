@@ -24,7 +24,11 @@ export class Pauses {
 
   /** Is this job's lane held back? */
   holdsLane(job: ScheduledJob): boolean {
-    return job.lane !== null && this.#selectors.length > 0 && this.#selectors.some((s) => s.lane !== undefined && matches(s, job))
+    return (
+      job.lane !== null &&
+      this.#selectors.length > 0 &&
+      this.#selectors.some((s) => s.lane !== undefined && matches(s, job))
+    )
   }
 
   /** Is all that this tenant wants of this model held back? */

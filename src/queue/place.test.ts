@@ -7,7 +7,12 @@ import { simulate } from './testing/simulate.ts'
 
 /** Measured: 4 slots of 50 tokens a second, 100 + 100 tokens a job, so 0.4 tokens a ms. Nothing is left in line or running. */
 function measured(scheduler: Scheduler): number {
-  const sim = simulate(scheduler, [{ tenant: 'warm', promptTokens: 100, outputTokens: 100, backlog: (now) => (now < 30_000 ? 10 : 0) }], 4, 50)
+  const sim = simulate(
+    scheduler,
+    [{ tenant: 'warm', promptTokens: 100, outputTokens: 100, backlog: (now) => (now < 30_000 ? 10 : 0) }],
+    4,
+    50,
+  )
   sim.run(60_000)
   expect(scheduler.depth()).toEqual({ queued: 0, delayed: 0, waiting: 0, leased: 0 })
   return sim.now
@@ -53,7 +58,8 @@ it('says nothing of time before anything was measured', () => {
 it('foresees the start of a job within a quarter', () => {
   const scheduler = createScheduler(OPTIONS)
   const start = measured(scheduler)
-  for (let i = 0; i < 60; i++) for (const tenant of ['a', 'b']) scheduler.submit(job(`${tenant}${i}`, { tenant, promptTokens: 100 }), start)
+  for (let i = 0; i < 60; i++)
+    for (const tenant of ['a', 'b']) scheduler.submit(job(`${tenant}${i}`, { tenant, promptTokens: 100 }), start)
   const foreseen = scheduler.place('a50', start)!.etaMs!
   let leasedAt = 0
   const running: Array<{ readonly id: string; readonly attempt: number; readonly until: number }> = []
@@ -103,7 +109,10 @@ it.each([
 ])('refuses what is over the cap %s; what runs is not in line', (_what, caps, more) => {
   const { scheduler, submit, lease } = setUp(caps)
   expect(submit(0, job('1', { lane: 'l' }), job('2', { lane: 'l' }))).toEqual(['accepted', 'accepted'])
-  expect(scheduler.submit(job('3', { lane: 'l', ...more }), 0)).toMatchObject({ kind: 'refused', error: { code: 'queue_full', retryAfterMs: undefined } })
+  expect(scheduler.submit(job('3', { lane: 'l', ...more }), 0)).toMatchObject({
+    kind: 'refused',
+    error: { code: 'queue_full', retryAfterMs: undefined },
+  })
   expect(scheduler.state('3')).toBeNull()
   expect(lease()).toEqual(['1'])
   expect(submit(0, job('3', { lane: 'l', ...more }))).toEqual(['accepted'])
@@ -111,7 +120,11 @@ it.each([
 
 it('leaves other tenants and lanes alone when one is full', () => {
   const { submit } = setUp({ maxQueuedPerTenant: 2, maxQueuedPerLane: 1 })
-  expect(submit(0, job('1', { lane: 'l' }), job('2', { lane: 'm' }), job('3', { tenant: 'b', lane: 'n' }))).toEqual(['accepted', 'accepted', 'accepted'])
+  expect(submit(0, job('1', { lane: 'l' }), job('2', { lane: 'm' }), job('3', { tenant: 'b', lane: 'n' }))).toEqual([
+    'accepted',
+    'accepted',
+    'accepted',
+  ])
 })
 
 it('says when to come back, by what it has measured', () => {
@@ -136,7 +149,8 @@ it('refuses nothing for its deadline on a guess', () => {
 it('refuses what could not start before its deadline, once it knows; by the fair order, not by the length of the line', () => {
   const scheduler = createScheduler(OPTIONS)
   const start = measured(scheduler)
-  const submit = (id: string, tenant: string, more = {}) => scheduler.submit(job(id, { tenant, deadline: start + 10_000, ...more }), start)
+  const submit = (id: string, tenant: string, more = {}) =>
+    scheduler.submit(job(id, { tenant, deadline: start + 10_000, ...more }), start)
   let taken = 0
   while (submit(`a${taken}`, 'a').kind === 'accepted') taken++
   // 10 s x 0.4 tokens a ms ÷ 200 tokens a job
@@ -152,7 +166,10 @@ it('refuses what could not start before its deadline, once it knows; by the fair
 it('refuses what its lane could not begin in time', () => {
   const scheduler = createScheduler(OPTIONS)
   const start = measured(scheduler)
-  const kinds = Array.from({ length: 10 }, (_, i) => scheduler.submit(job(`${i}`, { lane: 'l', deadline: start + 9_000 }), start).kind)
+  const kinds = Array.from(
+    { length: 10 },
+    (_, i) => scheduler.submit(job(`${i}`, { lane: 'l', deadline: start + 9_000 }), start).kind,
+  )
   // Each takes 2 s
   expect(kinds.filter((kind) => kind === 'accepted').length).toBe(5)
 })
@@ -175,7 +192,8 @@ it('at twice the load it can hold, serves what it can hold and refuses the rest 
       running.splice(i, 1)
       count.served++
     }
-    for (const lease of scheduler.lease('w', [], 4 - running.length, () => null, now)) running.push({ ...lease, until: now + 2_000 })
+    for (const lease of scheduler.lease('w', [], 4 - running.length, () => null, now))
+      running.push({ ...lease, until: now + 2_000 })
     scheduler.heartbeat('w', now)
     count.expired += scheduler.drain().filter((event) => event.type === 'ended').length
   }

@@ -23,7 +23,8 @@ it('does what the plain scheduler does: answers, order of asking, events, states
         // Whatever became leasable was announced
         const ready = events.flatMap((event) => (event.type === 'ready' ? [event.pool] : []))
         expect(new Set(ready).size, where).toBe(ready.length)
-        for (const [i, pool] of ['text', 'image'].entries()) if (plain.leasable(pool).some((id) => !before[i].has(id))) expect(ready, where).toContain(pool)
+        for (const [i, pool] of ['text', 'image'].entries())
+          if (plain.leasable(pool).some((id) => !before[i].has(id))) expect(ready, where).toContain(pool)
         expect(real.depth(), where).toEqual(plain.depth())
         expect(real.nextAt(), where).toBe(plain.nextAt())
         for (const id of a.submitted) expect(real.state(id), `${where}, ${id}`).toBe(plain.state(id))
@@ -33,7 +34,8 @@ it('does what the plain scheduler does: answers, order of asking, events, states
   )
 }, 60_000)
 
-const comparable = (event: object): unknown => ('error' in event ? { ...event, error: (event.error as { code: string }).code } : event)
+const comparable = (event: object): unknown =>
+  'error' in event ? { ...event, error: (event.error as { code: string }).code } : event
 
 /** A walk with workers that sleep until told; what was promised and not kept. */
 function violationsOf(make: () => Scheduler, walk: readonly Command[]): readonly string[] {
@@ -65,7 +67,10 @@ it('keeps its promises', () => {
 type Plant = (scheduler: Scheduler) => Partial<Scheduler>
 
 const PLANTED: Readonly<Record<string, { readonly says: RegExp; readonly bug: Plant }>> = {
-  'two active in a lane': { says: /two active in lane/, bug: (s) => ({ submit: (job, ...rest) => s.submit({ ...job, lane: null }, ...rest) }) },
+  'two active in a lane': {
+    says: /two active in lane/,
+    bug: (s) => ({ submit: (job, ...rest) => s.submit({ ...job, lane: null }, ...rest) }),
+  },
   'no fence': {
     says: /^finish of .*: (ended|again)/m,
     bug: (s) => {
@@ -112,7 +117,11 @@ const PLANTED: Readonly<Record<string, { readonly says: RegExp; readonly bug: Pl
           const again = jobs.get(id)
           if (finished.kind !== 'again' || again === undefined) return finished
           s.withdraw(id)
-          s.restore({ ...again, notBefore: finished.notBeforeMs }, { attempts: attempt, crashes: 0, wasLeased: false }, now)
+          s.restore(
+            { ...again, notBefore: finished.notBeforeMs },
+            { attempts: attempt, crashes: 0, wasLeased: false },
+            now,
+          )
           return finished
         },
       }
@@ -128,15 +137,26 @@ const PLANTED: Readonly<Record<string, { readonly says: RegExp; readonly bug: Pl
       },
     }),
   },
-  'two ends': { says: /ended twice/, bug: (s) => ({ drain: () => s.drain().flatMap((event): SchedulerEvent[] => (event.type === 'ended' ? [event, event] : [event])) }) },
-  'attempts start anew': { says: /attempt 1 after/, bug: (s) => ({ lease: (...args) => s.lease(...args).map((lease) => ({ ...lease, attempt: 1 })) }) },
+  'two ends': {
+    says: /ended twice/,
+    bug: (s) => ({
+      drain: () => s.drain().flatMap((event): SchedulerEvent[] => (event.type === 'ended' ? [event, event] : [event])),
+    }),
+  },
+  'attempts start anew': {
+    says: /attempt 1 after/,
+    bug: (s) => ({ lease: (...args) => s.lease(...args).map((lease) => ({ ...lease, attempt: 1 })) }),
+  },
 }
 
 /** A scheduler that is the given one, but for what is planted. */
 function plant(bug: Plant): Scheduler {
   const sound = createScheduler(WALK_OPTIONS)
   const planted = bug(sound)
-  return new Proxy(sound, { get: (_, name) => Reflect.get(planted, name) ?? (Reflect.get(sound, name) as (...args: unknown[]) => unknown).bind(sound) })
+  return new Proxy(sound, {
+    get: (_, name) =>
+      Reflect.get(planted, name) ?? (Reflect.get(sound, name) as (...args: unknown[]) => unknown).bind(sound),
+  })
 }
 
 it.each(Object.entries(PLANTED))('sees a planted bug: %s', (_name, { says, bug }) => {

@@ -82,7 +82,8 @@ it('serves better classes first, and yet every eighth lease takes the oldest', (
 
 it('buys nothing from another tenant by priority', () => {
   const { submit, lease } = setUp()
-  for (let i = 0; i < 4; i++) submit(0, job(`a${i}`, { priority: 'high' }), job(`b${i}`, { tenant: 'b', priority: 'low' }))
+  for (let i = 0; i < 4; i++)
+    submit(0, job(`a${i}`, { priority: 'high' }), job(`b${i}`, { tenant: 'b', priority: 'low' }))
   expect(lease(0, 4).map((id) => id[0])).toEqual(['a', 'b', 'a', 'b'])
 })
 
@@ -120,7 +121,14 @@ it('passes over a model without headroom after one question, and serves what sta
 
 it('passes over a tenant without headroom, and over a single job', () => {
   const { submit, lease } = setUp()
-  submit(0, job('a1'), job('a2', { model: 'other' }), job('b1', { tenant: 'b' }), job('b2', { tenant: 'b' }), job('b3', { tenant: 'b' }))
+  submit(
+    0,
+    job('a1'),
+    job('a2', { model: 'other' }),
+    job('b1', { tenant: 'b' }),
+    job('b2', { tenant: 'b' }),
+    job('b3', { tenant: 'b' }),
+  )
   const asked: string[] = []
   const got = lease(0, 10, ({ id, tenant }) => {
     asked.push(id)
@@ -275,7 +283,10 @@ it('takes a job back unharmed: no attempt is counted, its number grows', () => {
   submit(0, inLane('1'), inLane('2'))
   for (let attempt = 1; attempt <= 5; attempt++) {
     expect(lease(attempt)).toEqual(['1'])
-    expect(scheduler.finish('1', attempt, { kind: 'released' }, attempt)).toEqual({ kind: 'again', notBeforeMs: attempt })
+    expect(scheduler.finish('1', attempt, { kind: 'released' }, attempt)).toEqual({
+      kind: 'again',
+      notBeforeMs: attempt,
+    })
     expect(scheduler.state('1')).toBe('queued')
   }
   lease(6)
@@ -330,7 +341,10 @@ it('ends one that is being canceled when its worker dies', () => {
 it('answers a known idempotency key with its job, or a conflict', () => {
   const { scheduler } = setUp()
   expect(scheduler.submit(job('2'), 0, { id: '1', sameBody: true })).toEqual({ kind: 'joined', id: '1' })
-  expect(scheduler.submit(job('2'), 0, { id: '1', sameBody: false })).toMatchObject({ kind: 'refused', error: { code: 'idempotency_conflict' } })
+  expect(scheduler.submit(job('2'), 0, { id: '1', sameBody: false })).toMatchObject({
+    kind: 'refused',
+    error: { code: 'idempotency_conflict' },
+  })
   expect(scheduler.state('2')).toBeNull()
 })
 
@@ -385,25 +399,29 @@ it('restores what a restart found, in order, with its numbers', () => {
   expect(scheduler.finish('tried', 3, failed(), 1)).toEqual({ kind: 'ended', state: 'failed' })
 })
 
-it.each([{ tenant: 'a' }, { model: 'chat' }, { lane: 'chat' }, { tenant: 'a', model: 'chat' }, { tenant: 'a', lane: 'chat', model: 'chat' }, {}])(
-  'leases nothing that is paused by %o, and all of it in order afterwards',
-  (selector) => {
-    const { scheduler, submit, lease, events } = setUp()
-    submit(0, inLane('1'), inLane('2'), job('free', { tenant: 'b', model: 'other' }))
-    scheduler.pause(selector)
-    scheduler.pause(selector)
-    expect(scheduler.paused()).toEqual([selector])
-    submit(0, inLane('3'))
-    expect(lease(0, 10)).toEqual(Object.keys(selector).length === 0 ? [] : ['free'])
-    scheduler.drain()
-    scheduler.resume(selector)
-    expect(events()).toEqual([{ type: 'ready', pool: 'text' }])
-    expect(scheduler.paused()).toEqual([])
-    expect(lease(0, 1)).toEqual(['1'])
-    scheduler.finish('1', 1, done(), 1)
-    expect(lease(1, 10).filter((id) => id !== 'free')).toEqual(['2'])
-  },
-)
+it.each([
+  { tenant: 'a' },
+  { model: 'chat' },
+  { lane: 'chat' },
+  { tenant: 'a', model: 'chat' },
+  { tenant: 'a', lane: 'chat', model: 'chat' },
+  {},
+])('leases nothing that is paused by %o, and all of it in order afterwards', (selector) => {
+  const { scheduler, submit, lease, events } = setUp()
+  submit(0, inLane('1'), inLane('2'), job('free', { tenant: 'b', model: 'other' }))
+  scheduler.pause(selector)
+  scheduler.pause(selector)
+  expect(scheduler.paused()).toEqual([selector])
+  submit(0, inLane('3'))
+  expect(lease(0, 10)).toEqual(Object.keys(selector).length === 0 ? [] : ['free'])
+  scheduler.drain()
+  scheduler.resume(selector)
+  expect(events()).toEqual([{ type: 'ready', pool: 'text' }])
+  expect(scheduler.paused()).toEqual([])
+  expect(lease(0, 1)).toEqual(['1'])
+  scheduler.finish('1', 1, done(), 1)
+  expect(lease(1, 10).filter((id) => id !== 'free')).toEqual(['2'])
+})
 
 it('stays paused as long as one selector matches', () => {
   const { scheduler, submit, lease } = setUp()

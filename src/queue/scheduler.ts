@@ -8,7 +8,18 @@
  */
 import { SluiceError } from '../core/errors.ts'
 import type { JobId, JobState, Place } from '../core/job.ts'
-import type { Finished, Headroom, Outcome, QueueDepth, ScheduledJob, Scheduler, SchedulerEvent, SchedulerOptions, SchedulerSubmit, Selector } from '../core/ports.ts'
+import type {
+  Finished,
+  Headroom,
+  Outcome,
+  QueueDepth,
+  ScheduledJob,
+  Scheduler,
+  SchedulerEvent,
+  SchedulerOptions,
+  SchedulerSubmit,
+  Selector,
+} from '../core/ports.ts'
 import { refusal } from './caps.ts'
 import { Entry, type Hold, type LiveState } from './entry.ts'
 import { placeOf } from './estimate.ts'
@@ -53,15 +64,32 @@ class PureScheduler implements Scheduler {
 
   // ------------------------------------------------------------ in
 
-  submit(job: ScheduledJob, now: number, known?: { readonly id: JobId; readonly sameBody: boolean }, isRetry = false): SchedulerSubmit {
+  submit(
+    job: ScheduledJob,
+    now: number,
+    known?: { readonly id: JobId; readonly sameBody: boolean },
+    isRetry = false,
+  ): SchedulerSubmit {
     this.#now = now
-    if (known !== undefined) return known.sameBody ? { kind: 'joined', id: known.id } : { kind: 'refused', error: new SluiceError('idempotency_conflict') }
+    if (known !== undefined)
+      return known.sameBody
+        ? { kind: 'joined', id: known.id }
+        : { kind: 'refused', error: new SluiceError('idempotency_conflict') }
     const twin = isRetry ? this.#joins.find(job.joinKey, now) : null
     if (twin !== null) return { kind: 'joined', id: twin }
     const { queued, delayed, waiting } = this.#depth
     const lane = job.lane === null ? undefined : this.#lanes.find(job.lane)
     const flow = this.#lineUp.flow(job.pool, job.model)
-    const error = refusal(this.#options, this.#fairness, job, this.#fairness.tenant(job.tenant), flow, lane, queued + delayed + waiting, now)
+    const error = refusal(
+      this.#options,
+      this.#fairness,
+      job,
+      this.#fairness.tenant(job.tenant),
+      flow,
+      lane,
+      queued + delayed + waiting,
+      now,
+    )
     if (error !== null) return { kind: 'refused', error }
     this.#add(job, now)
     return { kind: 'accepted' }
@@ -72,7 +100,11 @@ class PureScheduler implements Scheduler {
     if (entry !== undefined) this.#end(entry, this.#now)
   }
 
-  restore(job: ScheduledJob, found: { readonly attempts: number; readonly crashes: number; readonly wasLeased: boolean }, now: number): void {
+  restore(
+    job: ScheduledJob,
+    found: { readonly attempts: number; readonly crashes: number; readonly wasLeased: boolean },
+    now: number,
+  ): void {
     this.#now = now
     const entry = this.#add(job, now, found.attempts)
     entry.crashes = found.crashes + (found.wasLeased ? 1 : 0)
@@ -139,7 +171,8 @@ class PureScheduler implements Scheduler {
     if (entry === undefined || entry.hold === null || entry.attempt !== attempt) return FENCED
     const { hold, flow } = entry
     const usage = outcome.kind === 'released' ? undefined : outcome.usage
-    if (usage !== undefined) this.#serve(hold, Math.max(1, usage.promptTokens) - hold.promptTokens, usage.completionTokens - hold.outputTokens)
+    if (usage !== undefined)
+      this.#serve(hold, Math.max(1, usage.promptTokens) - hold.promptTokens, usage.completionTokens - hold.outputTokens)
     if (outcome.kind === 'done') {
       flow.meter.answered(hold.outputTokens, now - hold.leasedAt)
       this.#end(entry, now)
@@ -191,7 +224,8 @@ class PureScheduler implements Scheduler {
     const { id } = entry.job
     this.#events.push({ type: 'revoked', id, worker: hold.worker.id, attempt: entry.attempt, reason: 'lost' })
     if (hold.canceling) this.#endAlone(entry, 'canceled', new SluiceError('job_canceled'), now)
-    else if (++entry.crashes > this.#options.maxCrashes) this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
+    else if (++entry.crashes > this.#options.maxCrashes)
+      this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
     else {
       this.#events.push({ type: 'delayed', id, attempt: entry.attempt, crashes: entry.crashes, notBefore: now })
       this.#giveBack(hold, now, true, now)
@@ -228,7 +262,13 @@ class PureScheduler implements Scheduler {
 
   /** Only its first lease has a deadline. */
   #arm(entry: Entry): void {
-    this.#timers.set(entry, Math.min(entry.state === 'delayed' ? entry.notBefore : Infinity, entry.attempt === 0 ? entry.job.deadline : Infinity))
+    this.#timers.set(
+      entry,
+      Math.min(
+        entry.state === 'delayed' ? entry.notBefore : Infinity,
+        entry.attempt === 0 ? entry.job.deadline : Infinity,
+      ),
+    )
   }
 
   #setState(entry: Entry, state: LiveState): void {
@@ -274,7 +314,8 @@ class PureScheduler implements Scheduler {
       if (due instanceof WorkerLeases) {
         for (const hold of this.#leases.expired(due, now)) this.#lost(hold, now)
         this.#leases.arm(due)
-      } else if (due.attempt === 0 && due.job.deadline <= now) this.#endAlone(due, 'expired', new SluiceError('deadline_exceeded'), now)
+      } else if (due.attempt === 0 && due.job.deadline <= now)
+        this.#endAlone(due, 'expired', new SluiceError('deadline_exceeded'), now)
       else {
         this.#setState(due, 'queued')
         this.#offer(due, false, now)
@@ -314,7 +355,12 @@ class PureScheduler implements Scheduler {
     for (const entry of [...this.#entries.values()]) {
       if (entry.hold !== null || !matches(selector, entry.job)) continue
       purged.push(entry.job.id)
-      this.#endAlone(entry, 'canceled', new SluiceError('job_canceled', { message: 'The job was purged by the operator.' }), now)
+      this.#endAlone(
+        entry,
+        'canceled',
+        new SluiceError('job_canceled', { message: 'The job was purged by the operator.' }),
+        now,
+      )
     }
     return purged
   }
@@ -325,7 +371,12 @@ class PureScheduler implements Scheduler {
     const entry = this.#entries.get(id)
     if (entry === undefined || entry.hold !== null) return null
     const { job } = entry
-    return placeOf(this.#fairness, entry, this.#pauses.holdsLane(job) || this.#pauses.holdsLine(job.tenant, job.model), now)
+    return placeOf(
+      this.#fairness,
+      entry,
+      this.#pauses.holdsLane(job) || this.#pauses.holdsLine(job.tenant, job.model),
+      now,
+    )
   }
 
   state(id: JobId): JobState | null {

@@ -10,10 +10,14 @@ import { retryDelayMs } from './retry.ts'
 import { job } from './testing/jobs.ts'
 import { type Timed, Timers } from './timers.ts'
 
-const entry = (n: number, promptTokens = n): Entry => new Entry(job(`j${n}`, { promptTokens }), n, new Tenant('a', 0), new Flow('text', 'chat'), null)
+const entry = (n: number, promptTokens = n): Entry =>
+  new Entry(job(`j${n}`, { promptTokens }), n, new Tenant('a', 0), new Flow('text', 'chat'), null)
 
 it('ranks: knows what stands before each, as an array would', () => {
-  const steps = fc.array(fc.tuple(fc.constantFrom('push', 'push', 'push', 'unshift', 'shift', 'remove'), fc.nat()), { maxLength: 900, size: 'max' })
+  const steps = fc.array(fc.tuple(fc.constantFrom('push', 'push', 'push', 'unshift', 'shift', 'remove'), fc.nat()), {
+    maxLength: 900,
+    size: 'max',
+  })
   fc.assert(
     fc.property(steps, (walk) => {
       const ranked = new Ranked()
@@ -30,7 +34,10 @@ it('ranks: knows what stands before each, as an array would', () => {
         expect(ranked.size).toBe(plain.length)
       }
       for (const [jobs, each] of plain.entries()) {
-        expect(ranked.ahead(each)).toEqual({ jobs, promptTokens: plain.slice(0, jobs).reduce((sum, e) => sum + e.job.promptTokens, 0) })
+        expect(ranked.ahead(each)).toEqual({
+          jobs,
+          promptTokens: plain.slice(0, jobs).reduce((sum, e) => sum + e.job.promptTokens, 0),
+        })
       }
     }),
     { numRuns: 60 },
@@ -50,7 +57,9 @@ it('timers: come in order of time, then of number, wherever they were moved', ()
         else plain.set(items[i], due)
         expect(timers.next()).toBe(Math.min(Infinity, ...plain.values()))
       }
-      const order = [...plain].toSorted(([a, dueA], [b, dueB]) => dueA - dueB || a.seq - b.seq).map(([item]) => item.seq)
+      const order = [...plain]
+        .toSorted(([a, dueA], [b, dueB]) => dueA - dueB || a.seq - b.seq)
+        .map(([item]) => item.seq)
       const came: number[] = []
       for (let item = timers.shift(100); item !== null; item = timers.shift(100)) came.push(item.seq)
       expect(came).toEqual(order)

@@ -10,7 +10,11 @@ const BUSY = 0.5
 const CALM = 0.2
 const SAMPLE_MS = 200
 
-export function gatherGauge(mode: 'auto' | 'on' | 'off', gatherMs: number, clock: Clock): { readonly gatherMs: () => number; stop(): void } {
+export function gatherGauge(
+  mode: 'auto' | 'on' | 'off',
+  gatherMs: number,
+  clock: Clock,
+): { readonly gatherMs: () => number; stop(): void } {
   if (mode !== 'auto') return { gatherMs: () => (mode === 'on' ? gatherMs : 0), stop() {} }
   let last = performance.eventLoopUtilization()
   let gathering = false

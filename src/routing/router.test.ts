@@ -3,7 +3,10 @@ import { manualClock } from '../../test/manual-clock.ts'
 import type { Deployment, ScheduledJob } from '../core/ports.ts'
 import { createRouter, type ModelRoute } from './router.ts'
 
-const deployment = (name: string, more: { readonly concurrent?: number; readonly order?: number } = {}): Deployment => ({
+const deployment = (
+  name: string,
+  more: { readonly concurrent?: number; readonly order?: number } = {},
+): Deployment => ({
   name,
   provider: {} as never,
   upstreamModel: null,
@@ -13,7 +16,12 @@ const deployment = (name: string, more: { readonly concurrent?: number; readonly
   timeouts: { ttftMs: 1, interTokenMs: 1, totalMs: 1 },
   ...more,
 })
-const route = (name: string, ...deployments: Deployment[]): ModelRoute => ({ name, pool: 'text', kinds: ['chat'], deployments })
+const route = (name: string, ...deployments: Deployment[]): ModelRoute => ({
+  name,
+  pool: 'text',
+  kinds: ['chat'],
+  deployments,
+})
 const job = (id: string, model = 'chat'): ScheduledJob => ({ id, model }) as ScheduledJob
 
 /** Takes a slot for the job and names where it went. */
@@ -30,8 +38,17 @@ function setUp(...routes: ModelRoute[]) {
 }
 
 it('resolves exact names before the longest pattern', () => {
-  const { router } = setUp(route('gpt-*', deployment('a')), route('gpt-4*', deployment('b')), route('gpt-4.1', deployment('c')))
-  expect(['gpt-4.1', 'gpt-4o', 'gpt-3', 'claude'].map((m) => router.resolve(m)?.deployments[0].name)).toEqual(['c', 'b', 'a', undefined])
+  const { router } = setUp(
+    route('gpt-*', deployment('a')),
+    route('gpt-4*', deployment('b')),
+    route('gpt-4.1', deployment('c')),
+  )
+  expect(['gpt-4.1', 'gpt-4o', 'gpt-3', 'claude'].map((m) => router.resolve(m)?.deployments[0].name)).toEqual([
+    'c',
+    'b',
+    'a',
+    undefined,
+  ])
 })
 
 it('holds a deployment to its slots and wakes the queue when one comes free', () => {
@@ -45,7 +62,14 @@ it('holds a deployment to its slots and wakes the queue when one comes free', ()
 })
 
 it('spreads by load inside an order, and goes to the next order when the first is full', () => {
-  const { router } = setUp(route('chat', deployment('a', { concurrent: 1 }), deployment('b', { concurrent: 1 }), deployment('c', { order: 1 })))
+  const { router } = setUp(
+    route(
+      'chat',
+      deployment('a', { concurrent: 1 }),
+      deployment('b', { concurrent: 1 }),
+      deployment('c', { order: 1 }),
+    ),
+  )
   const names = ['1', '2', '3'].map((id) => take(router, id))
   expect(names).toEqual(['a', 'b', 'c'])
 })

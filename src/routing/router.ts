@@ -47,13 +47,22 @@ interface Slot {
 const RATE_LIMIT_COOL_MS = 1_000
 const EJECT_AFTER_FAILURES = 5
 /** What says something of the deployment, not of the request. */
-const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set(['provider_error', 'provider_unreachable', 'provider_cut', 'provider_garbage', 'provider_timeout', 'provider_auth'])
+const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
+  'provider_error',
+  'provider_unreachable',
+  'provider_cut',
+  'provider_garbage',
+  'provider_timeout',
+  'provider_auth',
+])
 
 export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: () => void): Router {
   const exact = new Map(routes.filter((r) => !r.name.endsWith('*')).map((r) => [r.name, r]))
   const patterns = routes.filter((r) => r.name.endsWith('*')).sort((a, b) => b.name.length - a.name.length)
   const slots = new Map<Deployment, Slot>()
-  for (const route of routes) for (const deployment of route.deployments) slots.set(deployment, { deployment, active: 0, coolUntil: 0, failures: 0 })
+  for (const route of routes)
+    for (const deployment of route.deployments)
+      slots.set(deployment, { deployment, active: 0, coolUntil: 0, failures: 0 })
   const claims = new Map<JobId, Slot>()
   /** Where a job's earlier attempts failed: tried again only when there is nowhere else. */
   const failedAt = new Map<JobId, Set<Slot>>()
@@ -120,7 +129,12 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
       if (wasFull) wake()
     },
     forget: (job) => void failedAt.delete(job),
-    status: () => [...slots.values()].map((s) => ({ name: s.deployment.name, active: s.active, cooling: s.coolUntil > clock.monoMs() })),
+    status: () =>
+      [...slots.values()].map((s) => ({
+        name: s.deployment.name,
+        active: s.active,
+        cooling: s.coolUntil > clock.monoMs(),
+      })),
   }
 }
 
@@ -136,4 +150,5 @@ function better(a: Slot, b: Slot, failed: ReadonlySet<Slot> | undefined): boolea
   return load(a) < load(b)
 }
 
-const load = (slot: Slot): number => (slot.deployment.concurrent === Infinity ? slot.active / 1e6 : slot.active / slot.deployment.concurrent)
+const load = (slot: Slot): number =>
+  slot.deployment.concurrent === Infinity ? slot.active / 1e6 : slot.active / slot.deployment.concurrent

@@ -40,7 +40,8 @@ export class Meter {
   }
 
   #report(usage: UpstreamUsage): void {
-    const count = (n: unknown): number | undefined => (typeof n === 'number' && Number.isSafeInteger(n) && n >= 0 ? n : undefined)
+    const count = (n: unknown): number | undefined =>
+      typeof n === 'number' && Number.isSafeInteger(n) && n >= 0 ? n : undefined
     const promptTokens = count(usage.prompt_tokens)
     const completionTokens = count(usage.completion_tokens)
     // A provider that reports nonsense has not reported

@@ -3,22 +3,38 @@ import { attemptRecord, type Bytes, resetRecord } from '../core/record.ts'
 import { beginAttempt, shownBy, showsText } from './plan.ts'
 
 const first = attemptRecord({ n: 1, mode: 'first', deployment: 'a' })
-const chunk = (delta: string, index = 0): Bytes => `{"id":"c1","created":7,"model":"m","choices":[{"index":${index},"delta":${delta},"finish_reason":null}]}`
+const chunk = (delta: string, index = 0): Bytes =>
+  `{"id":"c1","created":7,"model":"m","choices":[{"index":${index},"delta":${delta},"finish_reason":null}]}`
 const opening = chunk('{"role":"assistant","content":"","refusal":null}')
-const wishes = (onWorkerLoss: 'continue' | 'restart' | 'fail', stream = false) => ({ wishes: { onWorkerLoss } as never, stream })
+const wishes = (onWorkerLoss: 'continue' | 'restart' | 'fail', stream = false) => ({
+  wishes: { onWorkerLoss } as never,
+  stream,
+})
 
 describe('what was shown', () => {
   it('is nothing when only an attempt began, or only its role was said', () => {
     expect(shownBy([first])).toEqual({ text: false, identity: null, prefix: null })
-    expect(shownBy([first, opening])).toEqual({ text: false, identity: { id: 'c1', created: 7, model: 'm' }, prefix: null })
+    expect(shownBy([first, opening])).toEqual({
+      text: false,
+      identity: { id: 'c1', created: 7, model: 'm' },
+      prefix: null,
+    })
   })
 
   it('is a prefix when it is text of one choice', () => {
-    expect(shownBy([first, opening, chunk('{"content":"One "}'), chunk('{"content":"two"}')])).toMatchObject({ text: true, prefix: 'One two' })
+    expect(shownBy([first, opening, chunk('{"content":"One "}'), chunk('{"content":"two"}')])).toMatchObject({
+      text: true,
+      prefix: 'One two',
+    })
   })
 
   it('counts from the last reset on', () => {
-    const shown = shownBy([first, chunk('{"content":"x"}'), resetRecord('worker_lost'), attemptRecord({ n: 2, mode: 'restart', deployment: 'b' })])
+    const shown = shownBy([
+      first,
+      chunk('{"content":"x"}'),
+      resetRecord('worker_lost'),
+      attemptRecord({ n: 2, mode: 'restart', deployment: 'b' }),
+    ])
     expect(shown).toMatchObject({ text: false, identity: { id: 'c1' } })
   })
 
@@ -40,7 +56,13 @@ describe('what was shown', () => {
 describe('the next attempt', () => {
   const shown = { text: true, identity: {}, prefix: 'One' }
   it.each([
-    ['first while nothing was shown', { text: false, identity: null, prefix: null }, wishes('fail', true), false, 'first'],
+    [
+      'first while nothing was shown',
+      { text: false, identity: null, prefix: null },
+      wishes('fail', true),
+      false,
+      'first',
+    ],
     ['continue where it can', shown, wishes('continue', true), true, 'continue'],
     ['restart where it can not', shown, wishes('continue'), false, 'restart'],
     ['fail where a chat stream would have to take text back', shown, wishes('continue', true), false, 'fail'],

@@ -35,12 +35,19 @@ function prefixOf(chunks: readonly Bytes[]): string | null {
   const [choice, ...others] = foldAnswer(chunks).choices
   if (choice === undefined || others.length > 0 || choice.finishReason !== null) return null
   const { role: _role, content, refusal, ...rest } = choice.message
-  const onlyText = typeof content === 'string' && content !== '' && (refusal ?? null) === null && Object.values(rest).every((v) => v === null)
+  const onlyText =
+    typeof content === 'string' &&
+    content !== '' &&
+    (refusal ?? null) === null &&
+    Object.values(rest).every((v) => v === null)
   return onlyText ? content : null
 }
 
 /** The first chunk of most upstreams only says `role: assistant`; it shows nothing. */
-export const showsText = (chunk: Bytes): boolean => !/"delta"\s*:\s*\{\s*"role"\s*:\s*"assistant"\s*(,\s*"(content|refusal|reasoning_content)"\s*:\s*(""|null)\s*)*\}/.test(chunk)
+export const showsText = (chunk: Bytes): boolean =>
+  !/"delta"\s*:\s*\{\s*"role"\s*:\s*"assistant"\s*(,\s*"(content|refusal|reasoning_content)"\s*:\s*(""|null)\s*)*\}/.test(
+    chunk,
+  )
 
 export type Beginning =
   | { readonly mode: 'first' }

@@ -8,7 +8,20 @@ import { crashpoint } from '../core/crashpoint.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
-import type { Conversations, Deployment, Finished, Lease, LogWriter, Outcome, ProviderEnd, ProviderRun, ProviderSink, Queue, TokenLog, Turn } from '../core/ports.ts'
+import type {
+  Conversations,
+  Deployment,
+  Finished,
+  Lease,
+  LogWriter,
+  Outcome,
+  ProviderEnd,
+  ProviderRun,
+  ProviderSink,
+  Queue,
+  TokenLog,
+  Turn,
+} from '../core/ports.ts'
 import { attemptRecord, type Bytes, resetRecord, toBytes, toText, usageRecord } from '../core/record.ts'
 import { Meter } from './meter.ts'
 import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy, showsText } from './plan.ts'
@@ -75,7 +88,8 @@ export class Run implements ProviderSink {
       if (this.#writer.head > 0) this.#shown = shownBy(await this.#read())
       const begin = beginAttempt(job, this.#shown, this.#deployment.provider.continues)
       this.#textShown = this.#shown.text
-      if (begin.mode === 'fail') return await this.#settle({ kind: 'failed', error: new SluiceError('worker_lost'), retry: false })
+      if (begin.mode === 'fail')
+        return await this.#settle({ kind: 'failed', error: new SluiceError('worker_lost'), retry: false })
       this.#identity = this.#shown.identity
       this.#dropOpening = this.#identity !== null
       const opening = [attemptRecord({ n: attempt, mode: begin.mode, deployment: this.#deployment.name })]
@@ -85,11 +99,23 @@ export class Run implements ProviderSink {
         this.#textShown = false
       }
       this.#writer.append(opening, 0, false)
-      this.#deps.emit({ type: 'attempt-started', job: job.id, attempt, deployment: this.#deployment.name, mode: begin.mode })
+      this.#deps.emit({
+        type: 'attempt-started',
+        job: job.id,
+        attempt,
+        deployment: this.#deployment.name,
+        mode: begin.mode,
+      })
       const body = await this.#body()
       if (this.#stop !== null) return await this.#stopped()
       this.#call = this.#deployment.provider.start(
-        { kind: job.kind, body, requestId: `${job.id}.${attempt}`, timeouts: this.#deployment.timeouts, ...(begin.mode === 'continue' ? { prefix: begin.prefix } : {}) },
+        {
+          kind: job.kind,
+          body,
+          requestId: `${job.id}.${attempt}`,
+          timeouts: this.#deployment.timeouts,
+          ...(begin.mode === 'continue' ? { prefix: begin.prefix } : {}),
+        },
         this,
       )
     } catch (thrown) {
@@ -104,9 +130,15 @@ export class Run implements ProviderSink {
     if (conversation === undefined) return job.body
     const known = await this.#deps.conversations.read(job.tenant, conversation)
     if (known === null || known.turns.length === 0) return job.body
-    const request = JSON.parse(Buffer.from(job.body).toString('utf8')) as { messages: unknown; max_tokens?: number; max_completion_tokens?: number }
+    const request = JSON.parse(Buffer.from(job.body).toString('utf8')) as {
+      messages: unknown
+      max_tokens?: number
+      max_completion_tokens?: number
+    }
     const budget = this.#deployment.contextTokens - (request.max_completion_tokens ?? request.max_tokens ?? 0)
-    return this.#deps.editBody(job.body, { messages: this.#deps.compose(known.turns, JSON.stringify(request.messages), budget) })
+    return this.#deps.editBody(job.body, {
+      messages: this.#deps.compose(known.turns, JSON.stringify(request.messages), budget),
+    })
   }
 
   events(payloads: readonly Bytes[]): void {
@@ -132,7 +164,11 @@ export class Run implements ProviderSink {
     const now = this.#deps.clock.monoMs()
     if (first) {
       this.#firstTokenAtMs = this.#deps.clock.wallMs()
-      this.#deps.emit({ type: 'first-token', job: this.lease.job.id, ttftMs: this.#firstTokenAtMs - this.lease.job.acceptedAtMs })
+      this.#deps.emit({
+        type: 'first-token',
+        job: this.lease.job.id,
+        ttftMs: this.#firstTokenAtMs - this.lease.job.acceptedAtMs,
+      })
       this.#firstTokenMono = now
     }
     this.#lastTokenAtMs = now
@@ -175,7 +211,8 @@ export class Run implements ProviderSink {
     const { job } = this.lease
     if (end.error.code === 'provider_rate_limited' && !this.#textShown && end.retry) {
       // The upstream is full, not the job broken: back in line, without an attempt used, until its deadline
-      if (this.#deps.clock.wallMs() - job.acceptedAtMs < job.wishes.deadlineMs) return this.#settle({ kind: 'released' }, end)
+      if (this.#deps.clock.wallMs() - job.acceptedAtMs < job.wishes.deadlineMs)
+        return this.#settle({ kind: 'released' }, end)
     }
     let retry = end.retry
     if (retry && this.#textShown) {
@@ -214,7 +251,10 @@ export class Run implements ProviderSink {
     const { job, attempt } = this.lease
     const code = outcome.kind === 'failed' ? outcome.error.code : (end?.error.code ?? null)
     const usage = 'usage' in outcome ? outcome.usage : undefined
-    this.#deps.router.release(job.id, { code, ...(end?.retryAfterMs === undefined ? {} : { retryAfterMs: end.retryAfterMs }) })
+    this.#deps.router.release(job.id, {
+      code,
+      ...(end?.retryAfterMs === undefined ? {} : { retryAfterMs: end.retryAfterMs }),
+    })
     let finished: Finished = { kind: 'fenced' }
     try {
       crashpoint('before-finish')
@@ -223,7 +263,14 @@ export class Run implements ProviderSink {
     } catch {
       // The store failed and says so through health; the lease stays open, and a restart takes the job up again
     }
-    this.#deps.emit({ type: 'attempt-ended', job: job.id, attempt, deployment: this.#deployment.name, code, ...(usage ? { usage } : {}) })
+    this.#deps.emit({
+      type: 'attempt-ended',
+      job: job.id,
+      attempt,
+      deployment: this.#deployment.name,
+      code,
+      ...(usage ? { usage } : {}),
+    })
     if (finished.kind === 'ended') {
       this.#deps.router.forget(job.id)
       this.#deps.settled(job, usage)
@@ -278,7 +325,9 @@ export class Run implements ProviderSink {
     return {
       queuedMs: Math.max(0, this.#leasedAtMs - job.acceptedAtMs),
       ...(this.#firstTokenAtMs === null ? {} : { ttftMs: Math.max(0, this.#firstTokenAtMs - job.acceptedAtMs) }),
-      ...(this.#firstTokenAtMs === null || tokens < 2 ? {} : { tpotMs: (this.#lastTokenAtMs - this.#firstTokenMono) / (tokens - 1) }),
+      ...(this.#firstTokenAtMs === null || tokens < 2
+        ? {}
+        : { tpotMs: (this.#lastTokenAtMs - this.#firstTokenMono) / (tokens - 1) }),
       totalMs: Math.max(0, this.#deps.clock.wallMs() - job.acceptedAtMs),
       attempts: attempt,
     }

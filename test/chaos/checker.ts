@@ -29,14 +29,16 @@ function checkLog(job: Acked, { id, state, log }: Final): string[] {
     if (seqOf(event) !== i + 1) wrong.push(`S1 ${id}: record ${i + 1} of the log is ${event.id}`)
   })
   const ends = log.filter((e) => e.event === 'end')
-  if (ends.length !== 1 || log.at(-1)?.event !== 'end') wrong.push(`J1 ${id}: ${ends.length} ends, and the last record is ${log.at(-1)?.event}`)
+  if (ends.length !== 1 || log.at(-1)?.event !== 'end')
+    wrong.push(`J1 ${id}: ${ends.length} ends, and the last record is ${log.at(-1)?.event}`)
   const said = log.at(-1)?.event === 'end' ? (JSON.parse(log.at(-1)!.data) as { state: string }).state : null
   if (said !== state) wrong.push(`J1 ${id}: its log says ${said}, its state ${state}`)
   if (state !== 'done' && !(job.canceled && state === 'canceled')) wrong.push(`J1 ${id}: ended ${state}`)
   const attempts = log.filter((e) => e.event === 'attempt').map((e) => (JSON.parse(e.data) as { n: number }).n)
   if (attempts.some((n, i) => i > 0 && n <= attempts[i - 1])) wrong.push(`J2 ${id}: attempts ${attempts.join(', ')}`)
   const tokens = tokensOf(log)
-  if (tokens.some((t, i) => t !== i)) wrong.push(`J2 ${id}: its tokens are not in order: ${tokens.slice(0, 30).join(' ')}`)
+  if (tokens.some((t, i) => t !== i))
+    wrong.push(`J2 ${id}: its tokens are not in order: ${tokens.slice(0, 30).join(' ')}`)
   if (state === 'done' && tokens.length !== job.tokens) wrong.push(`J2 ${id}: ${tokens.length} tokens of ${job.tokens}`)
   return wrong
 }
@@ -44,14 +46,23 @@ function checkLog(job: Acked, { id, state, log }: Final): string[] {
 /** Indices of the tokens that count: those since the last reset. */
 export function tokensOf(log: readonly Seen[]): number[] {
   const reset = log.findLastIndex((e) => e.event === 'reset')
-  return log.slice(reset + 1).flatMap((e) => [...(e.event === 'chunk' || e.event === '' ? e.data : '').matchAll(/"content":" tok(\d{6})\./g)].map((m) => Number(m[1])))
+  return log
+    .slice(reset + 1)
+    .flatMap((e) =>
+      [...(e.event === 'chunk' || e.event === '' ? e.data : '').matchAll(/"content":" tok(\d{6})\./g)].map((m) =>
+        Number(m[1]),
+      ),
+    )
 }
 
 function isSame(dialect: Reader['dialect'], shown: Seen, stored: Seen): boolean {
   // Chat renders all but the chunks in words of its own
   if (dialect === 'chat') return !shown.data.startsWith('{"id"') || shown.data === stored.data
   // A frame holds the record's JSON among its own: its value is what can be compared
-  return shown.event === stored.event && shown.data === (dialect === 'socket' ? JSON.stringify(JSON.parse(stored.data)) : stored.data)
+  return (
+    shown.event === stored.event &&
+    shown.data === (dialect === 'socket' ? JSON.stringify(JSON.parse(stored.data)) : stored.data)
+  )
 }
 
 function checkReader(reader: Reader, final: Final | undefined): string[] {
@@ -63,7 +74,10 @@ function checkReader(reader: Reader, final: Final | undefined): string[] {
     const before = i === 0 ? 0 : seqOf(seen[i - 1])
     if (seqOf(event) <= before) wrong.push(`S1 ${job}: ${event.id} came behind ${before} (${dialect})`)
     if (dialect !== 'chat' && seqOf(event) > before + 1) wrong.push(`S1 ${job}: a gap before ${event.id}`)
-    if (dialect === 'chat' && [...log.values()].some((e) => e.event === 'chunk' && seqOf(e) > before && seqOf(e) < seqOf(event)))
+    if (
+      dialect === 'chat' &&
+      [...log.values()].some((e) => e.event === 'chunk' && seqOf(e) > before && seqOf(e) < seqOf(event))
+    )
       wrong.push(`S1 ${job}: a chunk is missing before ${event.id} (chat)`)
     const stored = log.get(event.id)
     if (stored === undefined) wrong.push(`S1 ${job}: ${event.id} was shown and is not in the log`)
@@ -71,7 +85,8 @@ function checkReader(reader: Reader, final: Final | undefined): string[] {
   })
   const last = seen.at(-1)
   if (complete && dialect !== 'chat' && last?.event !== 'end') wrong.push(`S1 ${job}: told complete without an end`)
-  if (!complete && dialect !== 'chat') wrong.push(`S1 ${job}: was never told its end, and stood at ${last?.id ?? 'nothing'} (${dialect})`)
+  if (!complete && dialect !== 'chat')
+    wrong.push(`S1 ${job}: was never told its end, and stood at ${last?.id ?? 'nothing'} (${dialect})`)
   if (last?.data === '[DONE]' && final.state !== 'done') wrong.push(`S1 ${job}: was told [DONE], and is ${final.state}`)
   return wrong
 }
@@ -91,15 +106,20 @@ function checkLanes({ acked, calls, finals }: History): string[] {
   const byUser = Map.groupBy(calls, (c) => c.user)
   for (const [lane, jobs] of lanes) {
     const order = jobs.toSorted((a, b) => a.place - b.place)
-    const made = order.flatMap((job, place) => (byUser.get(job.key) ?? []).map((call) => ({ call, place, id: job.id }))).toSorted((a, b) => a.call.startMs - b.call.startMs)
+    const made = order
+      .flatMap((job, place) => (byUser.get(job.key) ?? []).map((call) => ({ call, place, id: job.id })))
+      .toSorted((a, b) => a.call.startMs - b.call.startMs)
     made.forEach((now, i) => {
       const before = made[i - 1]
       if (before === undefined) return
       const overlapMs = (before.call.endMs ?? Infinity) - now.call.startMs
       const state = finals.get(before.id)?.state
       if (overlapMs > (state === 'canceled' ? ABORT_NOTICED_MS : CLOCK_MS))
-        wrong.push(`J3 ${lane}: ${now.id} began while ${before.id} (${state}) was answered, ${overlapMs.toFixed(1)} ms before its end`)
-      if (now.place < before.place) wrong.push(`J3 ${lane}: ${now.id} was called after ${before.id}, which comes behind it`)
+        wrong.push(
+          `J3 ${lane}: ${now.id} began while ${before.id} (${state}) was answered, ${overlapMs.toFixed(1)} ms before its end`,
+        )
+      if (now.place < before.place)
+        wrong.push(`J3 ${lane}: ${now.id} was called after ${before.id}, which comes behind it`)
     })
   }
   return wrong

@@ -13,7 +13,12 @@ export class Http {
   }
 
   /** Rejects when the connection breaks before the answer is whole. */
-  call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<{ status: number; json: any; headers: Record<string, unknown> }> {
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<{ status: number; json: any; headers: Record<string, unknown> }> {
     return new Promise((resolve, reject) => {
       const sent = this.#request(method, path, headers, (response) => {
         let text = ''
@@ -21,7 +26,11 @@ export class Http {
         response.on('data', (part: string) => (text += part))
         response.on('end', () => {
           try {
-            resolve({ status: response.statusCode!, json: text === '' ? null : JSON.parse(text), headers: response.headers })
+            resolve({
+              status: response.statusCode!,
+              json: text === '' ? null : JSON.parse(text),
+              headers: response.headers,
+            })
           } catch (error) {
             reject(error)
           }
@@ -33,8 +42,21 @@ export class Http {
     })
   }
 
-  #request(method: string, path: string, headers: Record<string, string>, on: Parameters<typeof request>[2]): ClientRequest {
-    return request(`${this.url}${path}`, { method, agent: this.#agent, headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json', ...headers } }, on)
+  #request(
+    method: string,
+    path: string,
+    headers: Record<string, string>,
+    on: Parameters<typeof request>[2],
+  ): ClientRequest {
+    return request(
+      `${this.url}${path}`,
+      {
+        method,
+        agent: this.#agent,
+        headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json', ...headers },
+      },
+      on,
+    )
   }
 
   /**
@@ -54,9 +76,14 @@ export class Http {
       let rest = ''
       const sent = request(
         `${this.url}${path}`,
-        { method, agent: false, headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json', ...headers } },
+        {
+          method,
+          agent: false,
+          headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json', ...headers },
+        },
         (response) => {
-          const done = (ended: boolean): void => resolve({ status: response.statusCode!, ended, headers: response.headers })
+          const done = (ended: boolean): void =>
+            resolve({ status: response.statusCode!, ended, headers: response.headers })
           response.setEncoding('latin1')
           response.on('data', (part: string) => {
             const room = cutAfterBytes - bytes

@@ -8,7 +8,15 @@ import type { Acked, Final, History, Reader, Seen, UpstreamCall } from './histor
 import { freePort, KEY, pause, SluiceProcess, startUpstream } from './server.ts'
 import { goesOn, readOnce, submitOnce } from './socket.ts'
 
-const POINTS = ['before-commit', 'after-commit', 'after-sync', 'after-lease', 'mid-stream', 'before-finish', 'after-finish']
+const POINTS = [
+  'before-commit',
+  'after-commit',
+  'after-sync',
+  'after-lease',
+  'mid-stream',
+  'before-finish',
+  'after-finish',
+]
 const LANES = 12
 const WRITERS = 4
 const FOLLOWERS = 16
@@ -40,7 +48,12 @@ function randomFrom(seed: number): (below: number) => number {
 }
 
 /** `env`: settings for the server, to plant a fault. */
-export async function runKills(kills: number, jobs: number, seed: number, env: Record<string, string> = {}): Promise<KillReport> {
+export async function runKills(
+  kills: number,
+  jobs: number,
+  seed: number,
+  env: Record<string, string> = {},
+): Promise<KillReport> {
   const random = randomFrom(seed)
   const upstream = await startUpstream()
   const server = new SluiceProcess(
@@ -74,16 +87,22 @@ retention: { bytes: 8GiB }
       const jobs = wanted.map(({ key, tokens, lane }) => ({
         idempotency_key: key,
         ...(lane === null ? {} : { lane }),
-        request: { model: `mock-n${tokens}-d${1 + random(4)}-f${random(8)}`, user: key, messages: [{ role: 'user', content: key }] },
+        request: {
+          model: `mock-n${tokens}-d${1 + random(4)}-f${random(8)}`,
+          user: key,
+          messages: [{ role: 'user', content: key }],
+        },
       }))
       // Not acknowledged: the same again, with the same keys, until it is; by either door, whichever it was before
       const ids = new Map<string, string>()
       while (ids.size < wanted.length) {
         const before = ids.size
-        if (random(2) === 0) await submitOnce(server.url, KEY, jobs, ids, random(3) === 0 ? 200 + random(3_000) : Infinity)
+        if (random(2) === 0)
+          await submitOnce(server.url, KEY, jobs, ids, random(3) === 0 ? 200 + random(3_000) : Infinity)
         else {
           const answer = await http.call('POST', '/v1/jobs', { jobs }).catch(() => null)
-          if (answer?.status === 202 || answer?.status === 200) (answer.json.data as Array<{ id: string }>).forEach(({ id }, i) => void ids.set(wanted[i].key, id))
+          if (answer?.status === 202 || answer?.status === 200)
+            (answer.json.data as Array<{ id: string }>).forEach(({ id }, i) => void ids.set(wanted[i].key, id))
         }
         if (ids.size === before) {
           if (stopping) break
@@ -157,7 +176,9 @@ retention: { bytes: 8GiB }
         await pause(10)
         continue
       }
-      const whole = await readOnce(server.url, KEY, mine, random(2) === 0 ? 300 + random(10_000) : Infinity, () => (stopping ? null : take()))
+      const whole = await readOnce(server.url, KEY, mine, random(2) === 0 ? 300 + random(10_000) : Infinity, () =>
+        stopping ? null : take(),
+      )
       if (!whole) {
         resumes++
         await pause(5 + random(20))
@@ -169,7 +190,12 @@ retention: { bytes: 8GiB }
   const stream = async (): Promise<void> => {
     while (!stopping) {
       const key = `chat-${keys++}`
-      const body = { model: `mock-n${5 + random(30)}-d${1 + random(5)}-f5`, stream: true, user: key, messages: [{ role: 'user', content: key }] }
+      const body = {
+        model: `mock-n${5 + random(30)}-d${1 + random(5)}-f5`,
+        stream: true,
+        user: key,
+        messages: [{ role: 'user', content: key }],
+      }
       const seen: Seen[] = []
       let path: string | null = null
       for (let tries = 0; tries < 40; tries++) {
@@ -213,7 +239,8 @@ retention: { bytes: 8GiB }
     await server.kill()
     killed++
     // Half of the lives end at a named point, the others whenever
-    const crash: Record<string, string> = random(2) === 0 ? { SLUICE_CRASH_AT: `${POINTS[random(POINTS.length)]}:${1 + random(60)}` } : {}
+    const crash: Record<string, string> =
+      random(2) === 0 ? { SLUICE_CRASH_AT: `${POINTS[random(POINTS.length)]}:${1 + random(60)}` } : {}
     while (!(await server.start(killed >= kills ? {} : crash))) {
       // It died at its point while it started: that counts as well
       killed++
@@ -243,7 +270,8 @@ retention: { bytes: 8GiB }
   }
 }
 
-const isOver = (event: Seen | undefined): boolean => event !== undefined && (event.event === 'end' || event.data === '[DONE]' || event.data.startsWith('{"error"'))
+const isOver = (event: Seen | undefined): boolean =>
+  event !== undefined && (event.event === 'end' || event.data === '[DONE]' || event.data.startsWith('{"error"'))
 
 async function died(server: SluiceProcess): Promise<boolean> {
   while (!server.dead) await pause(5)
@@ -258,9 +286,15 @@ async function readFinals(http: Http, ids: readonly string[]): Promise<Map<strin
   const one = async (): Promise<void> => {
     for (let id = left.shift(); id !== undefined; id = left.shift()) {
       const log: Seen[] = []
-      const job = await http.call('GET', `/v1/jobs/${id}?wait_ms=${Math.max(0, Math.min(30_000, Math.floor(giveUpAt - performance.now())))}`).catch(() => null)
+      const job = await http
+        .call(
+          'GET',
+          `/v1/jobs/${id}?wait_ms=${Math.max(0, Math.min(30_000, Math.floor(giveUpAt - performance.now())))}`,
+        )
+        .catch(() => null)
       if (job?.status !== 200) continue
-      if (['done', 'failed', 'canceled', 'expired'].includes(job.json.state as string)) await http.events('GET', `/v1/jobs/${id}/events`, undefined, {}, (e) => log.push(e))
+      if (['done', 'failed', 'canceled', 'expired'].includes(job.json.state as string))
+        await http.events('GET', `/v1/jobs/${id}/events`, undefined, {}, (e) => log.push(e))
       finals.set(id, { id, state: job.json.state as string, log })
     }
   }

@@ -33,11 +33,20 @@ if (only.includes('burst')) {
 }
 if (only.includes('cuts')) {
   const { exact, streams, cuts, wrong } = await runCuts(Number(values.streams), 5)
-  verdict('cuts', exact === streams, `${streams} streams (chat SSE, native SSE, WebSocket), ${cuts} cuts: ${exact} token-exact`, wrong)
+  verdict(
+    'cuts',
+    exact === streams,
+    `${streams} streams (chat SSE, native SSE, WebSocket), ${cuts} cuts: ${exact} token-exact`,
+    wrong,
+  )
 }
 if (only.includes('kill')) {
   const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
-  const { kills, atPoints, acked, readers, sockets, events, resumes, wrong } = await runKills(Number(values.kills), Number(values.jobs), seed)
+  const { kills, atPoints, acked, readers, sockets, events, resumes, wrong } = await runKills(
+    Number(values.kills),
+    Number(values.jobs),
+    seed,
+  )
   verdict(
     'kill -9',
     wrong.length === 0,
@@ -49,7 +58,11 @@ if (only.includes('planted')) {
   // The same oracle over a server that acknowledges what it has not stored: it must see that
   const { acked, wrong } = await runKills(3, 300, 1, { SLUICE_DURABILITY: 'memory' })
   const lost = wrong.filter((w) => w.includes('acknowledged and lost')).length
-  verdict('planted: acknowledged before it is stored', lost > 0, `the oracle finds ${lost} of ${acked} acknowledged jobs lost, as it must`)
+  verdict(
+    'planted: acknowledged before it is stored',
+    lost > 0,
+    `the oracle finds ${lost} of ${acked} acknowledged jobs lost, as it must`,
+  )
 }
 process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)
 process.exit(failed === 0 ? 0 : 1)

@@ -24,9 +24,13 @@ export interface Upstream {
 
 export async function startUpstream(slots?: number): Promise<Upstream> {
   const port = await freePort()
-  const child = spawn(process.execPath, [join(ROOT, 'test/chaos/upstream.ts'), String(port), ...(slots === undefined ? [] : [String(slots)])], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawn(
+    process.execPath,
+    [join(ROOT, 'test/chaos/upstream.ts'), String(port), ...(slots === undefined ? [] : [String(slots)])],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   await new Promise((done) => child.stdout!.once('data', done))
   return { url: `http://127.0.0.1:${port}`, stop: () => void child.kill('SIGKILL') }
 }

@@ -22,7 +22,8 @@ type Frame = { readonly t: string; readonly [member: string]: any }
 /** Not at its end, and not refused for good: what a client resumes. */
 export const goesOn = ({ complete, seen }: Followed): boolean => !complete && seen.at(-1)?.event !== 'error'
 
-const cursorOf = ({ seen }: Followed): { cursor?: string } => (seen.length === 0 ? {} : { cursor: seen[seen.length - 1].id })
+const cursorOf = ({ seen }: Followed): { cursor?: string } =>
+  seen.length === 0 ? {} : { cursor: seen[seen.length - 1].id }
 
 /** Writes down what a frame says of a job. Nothing is left out: an `ev` that repeats something would be seen in the history. */
 function note(followed: Followed, frame: Frame): void {
@@ -77,10 +78,21 @@ class Connection {
  * Reads jobs on one connection until none goes on, or it is lost. All are resumed in its hello; `more` is asked for another whenever one is
  * over. Returns whether none goes on; what was refused but may be tried again is left to the next connection.
  */
-export async function readOnce(url: string, key: string, jobs: readonly Followed[], cutAfterBytes: number, more: () => Followed | null = () => null): Promise<boolean> {
+export async function readOnce(
+  url: string,
+  key: string,
+  jobs: readonly Followed[],
+  cutAfterBytes: number,
+  more: () => Followed | null = () => null,
+): Promise<boolean> {
   const open = new Map(jobs.filter(goesOn).map((j) => [j.job, j]))
   if (open.size === 0) return true
-  const connection = new Connection(url, key, { jobs: [...open.values()].map((j) => ({ job: j.job, ...cursorOf(j) })) }, cutAfterBytes)
+  const connection = new Connection(
+    url,
+    key,
+    { jobs: [...open.values()].map((j) => ({ job: j.job, ...cursorOf(j) })) },
+    cutAfterBytes,
+  )
   connection.onFrame = (frame) => {
     const followed = open.get(frame['job'] as string)
     if (followed === undefined) return
@@ -101,13 +113,21 @@ export async function readOnce(url: string, key: string, jobs: readonly Followed
 }
 
 /** Submits on one connection what has no answer yet, until all are acknowledged or it is lost. `acknowledged` by idempotency key. */
-export async function submitOnce(url: string, key: string, submits: readonly Submit[], acknowledged: Map<string, string>, cutAfterBytes = Infinity): Promise<void> {
+export async function submitOnce(
+  url: string,
+  key: string,
+  submits: readonly Submit[],
+  acknowledged: Map<string, string>,
+  cutAfterBytes = Infinity,
+): Promise<void> {
   const left = new Set(submits.map((s) => s.idempotency_key).filter((k) => !acknowledged.has(k)))
   if (left.size === 0) return
   const connection = new Connection(url, key, {}, cutAfterBytes)
   connection.onFrame = (frame) => {
     if (frame.t === 'welcome')
-      for (const submit of submits) if (left.has(submit.idempotency_key)) connection.send({ t: 'submit', id: submit.idempotency_key, follow: false, ...submit })
+      for (const submit of submits)
+        if (left.has(submit.idempotency_key))
+          connection.send({ t: 'submit', id: submit.idempotency_key, follow: false, ...submit })
     if (frame.t !== 'accepted' && frame.t !== 'error') return
     if (frame.t === 'accepted') acknowledged.set(frame['id'] as string, frame['job'] as string)
     left.delete(frame['id'] as string)
@@ -117,7 +137,12 @@ export async function submitOnce(url: string, key: string, submits: readonly Sub
 }
 
 /** Submits one job and follows it on the same connection; the cut may come at any moment, also before the acknowledgement. */
-export async function submitAndRead(url: string, key: string, submit: Submit, cutAfterBytes: number): Promise<Followed | null> {
+export async function submitAndRead(
+  url: string,
+  key: string,
+  submit: Submit,
+  cutAfterBytes: number,
+): Promise<Followed | null> {
   let followed: Followed | null = null
   const connection = new Connection(url, key, {}, cutAfterBytes)
   connection.onFrame = (frame) => {

@@ -4,7 +4,8 @@ import { SluiceError } from '../../src/core/errors.ts'
 import { parseEnd } from '../../src/core/record.ts'
 import { accepted, type Case, DONE, eventually, readAll, runJob, submit, TestWorker } from './harness.ts'
 
-const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') => ({ kind: 'failed', error: new SluiceError(code), retry }) as const
+const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') =>
+  ({ kind: 'failed', error: new SluiceError(code), retry }) as const
 const ends = (records: readonly string[]): number => records.filter((r) => r.startsWith('@end')).length
 
 export const controlCases: readonly Case[] = [
@@ -25,7 +26,9 @@ export const controlCases: readonly Case[] = [
         expect([ended, records.length]).toEqual([true, 1])
         expect(parseEnd(records[0])).toMatchObject({ state: 'canceled' })
         expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'ended' })
-        expect(facts).toContainEqual(expect.objectContaining({ type: 'job-ended', job: job.id, state: 'canceled', code: 'job_canceled' }))
+        expect(facts).toContainEqual(
+          expect.objectContaining({ type: 'job-ended', job: job.id, state: 'canceled', code: 'job_canceled' }),
+        )
       }
       expect((await worker.lease()).map((l) => l.job.id)).toEqual([b.id])
     },
@@ -45,7 +48,9 @@ export const controlCases: readonly Case[] = [
         engine.log.open(lease).append(['{"a":1}'], 1, false)
         expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
         expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
-        expect(worker.revocations.filter((r) => r.job === job.id)).toEqual([{ job: job.id, attempt: 1, reason: 'canceled' }])
+        expect(worker.revocations.filter((r) => r.job === job.id)).toEqual([
+          { job: job.id, attempt: 1, reason: 'canceled' },
+        ])
         expect(await engine.queue.finish(lease, outcome)).toEqual({ kind: 'ended', state })
         const { records } = await readAll(engine, job.id)
         expect(records[0]).toBe('{"a":1}')
@@ -88,7 +93,12 @@ export const controlCases: readonly Case[] = [
       const { engine, clock } = await open()
       const job = await submit(engine, { wishes: { deadlineMs: 1_000 } })
       clock.leap(1_100)
-      await eventually(async () => expect(await engine.queue.get(job.id)).toMatchObject({ state: 'expired', error: { code: 'deadline_exceeded' } }))
+      await eventually(async () =>
+        expect(await engine.queue.get(job.id)).toMatchObject({
+          state: 'expired',
+          error: { code: 'deadline_exceeded' },
+        }),
+      )
       expect(parseEnd((await readAll(engine, job.id)).records[0])).toMatchObject({ state: 'expired' })
       expect(await new TestWorker(engine).lease()).toEqual([])
     },
@@ -112,7 +122,13 @@ export const controlCases: readonly Case[] = [
       const { engine } = await open()
       const worker = new TestWorker(engine)
       const body = `{"redrive":"${'y'.repeat(100_000)}"}`
-      const bad = await runJob(engine, worker, { body, metadata: { a: 'b' }, wishes: { idempotencyKey: 'k', lane: 'l' } }, [], failed(false))
+      const bad = await runJob(
+        engine,
+        worker,
+        { body, metadata: { a: 'b' }, wishes: { idempotencyKey: 'k', lane: 'l' } },
+        [],
+        failed(false),
+      )
       const good = await runJob(engine, worker)
       expect(await engine.queue.redrive(good.id)).toBeNull()
       const job = accepted((await engine.queue.redrive(bad.id))!)
@@ -146,7 +162,8 @@ export const controlCases: readonly Case[] = [
       const bad = await runJob(engine, worker, { model: 'b' }, [], failed(false))
       const done = await runJob(engine, worker, { wishes: { lane: 'l' }, user: 'ann' })
       const queued: string[] = []
-      for (let i = 0; i < 25; i++) queued.unshift((await submit(engine, { tenant: i % 2 ? 'acme' : 'other', wishes: { conversation: 'c' } })).id)
+      for (let i = 0; i < 25; i++)
+        queued.unshift((await submit(engine, { tenant: i % 2 ? 'acme' : 'other', wishes: { conversation: 'c' } })).id)
       const ids = async (filter: object) => (await engine.queue.list({ limit: 1000, ...filter })).map((j) => j.id)
       expect(await ids({})).toEqual([...queued, done.id, bad.id])
       expect((await ids({ tenant: 'other' })).length).toBe(13)
@@ -177,7 +194,9 @@ export const controlCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       await engine.queue.pause({ model: 'slow' })
       await engine.queue.pause({ tenant: 'acme', lane: 'chat' })
-      expect(engine.queue.paused()).toEqual(expect.arrayContaining([{ model: 'slow' }, { tenant: 'acme', lane: 'chat' }]))
+      expect(engine.queue.paused()).toEqual(
+        expect.arrayContaining([{ model: 'slow' }, { tenant: 'acme', lane: 'chat' }]),
+      )
       const slow = await submit(engine, { model: 'slow' })
       const lane = await submit(engine, { wishes: { lane: 'chat' } })
       const conversation = await submit(engine, { wishes: { conversation: 'chat' } })
@@ -199,7 +218,11 @@ export const controlCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       const running = await submit(engine, { model: 'x' })
       await worker.one(running)
-      const [a, b, other] = [await submit(engine, { model: 'x' }), await submit(engine, { model: 'x', wishes: { delayMs: 9_000 } }), await submit(engine)]
+      const [a, b, other] = [
+        await submit(engine, { model: 'x' }),
+        await submit(engine, { model: 'x', wishes: { delayMs: 9_000 } }),
+        await submit(engine),
+      ]
       expect(await engine.queue.purge({ model: 'x' })).toBe(2)
       for (const job of [a, b]) expect((await engine.queue.get(job.id))?.state).toBe('canceled')
       expect((await engine.queue.get(running.id))?.state).toBe('leased')
@@ -235,7 +258,10 @@ export const controlCases: readonly Case[] = [
   {
     name: 'retention: what ended longer ago is gone, job and log; what has not ended stays',
     async run(open) {
-      const { engine, clock } = await open({ retentionMs: 60_000, retentionOf: (tenant) => (tenant === 'long' ? 600_000 : null) })
+      const { engine, clock } = await open({
+        retentionMs: 60_000,
+        retentionOf: (tenant) => (tenant === 'long' ? 600_000 : null),
+      })
       const worker = new TestWorker(engine)
       const old = await runJob(engine, worker)
       const long = await runJob(engine, worker, { tenant: 'long' })

@@ -15,7 +15,12 @@ export const conversationCases: readonly Case[] = [
       expect(await engine.conversations.read('acme', 'c')).toBeNull()
       const chat = { wishes: { conversation: 'c' } }
       const a = await runJob(engine, worker, { ...chat, body: say('one é') }, [], { ...DONE, answer: answer('eins') })
-      const b = await runJob(engine, worker, { ...chat, body: say('two') }, [], { kind: 'failed', error: new SluiceError('provider_error'), retry: false, answer: answer('half') })
+      const b = await runJob(engine, worker, { ...chat, body: say('two') }, [], {
+        kind: 'failed',
+        error: new SluiceError('provider_error'),
+        retry: false,
+        answer: answer('half'),
+      })
       const c = await submit(engine, { ...chat, body: say('three') })
       await engine.queue.cancel(c.id)
       const d = await runJob(engine, worker, { ...chat, body: say('four') }, [], { kind: 'canceled' })
@@ -50,7 +55,9 @@ export const conversationCases: readonly Case[] = [
       await submit(engine, { body: say('late'), wishes: { conversation: 'c', deadlineMs: 100 } })
       clock.leap(200)
       await eventually(async () =>
-        expect((await engine.conversations.read('acme', 'c'))?.turns).toMatchObject([{ state: 'expired', messages: '[{"role":"user","content":"late"}]' }]),
+        expect((await engine.conversations.read('acme', 'c'))?.turns).toMatchObject([
+          { state: 'expired', messages: '[{"role":"user","content":"late"}]' },
+        ]),
       )
     },
   },
@@ -110,7 +117,10 @@ export const conversationCases: readonly Case[] = [
       expect(await engine.conversations.truncate('acme', 'x', 1)).toBe(true)
       expect((await engine.conversations.read('acme', 'x'))!.turns).toEqual(turns.slice(0, 1))
       expect(await engine.conversations.truncate('acme', 'x', 0)).toBe(true)
-      expect(await engine.conversations.read('acme', 'x')).toMatchObject({ info: { turns: 0, name: 'My chat' }, turns: [] })
+      expect(await engine.conversations.read('acme', 'x')).toMatchObject({
+        info: { turns: 0, name: 'My chat' },
+        turns: [],
+      })
       expect(await engine.conversations.delete('acme', 'x')).toBe(true)
       expect(await engine.conversations.read('acme', 'x')).toBeNull()
       expect(await engine.conversations.delete('acme', 'x')).toBe(false)

@@ -2,7 +2,18 @@
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import { parseEnd } from '../../src/core/record.ts'
-import { accepted, type Case, DONE, draft, eventually, type Opened, readAll, runJob, submit, TestWorker } from './harness.ts'
+import {
+  accepted,
+  type Case,
+  DONE,
+  draft,
+  eventually,
+  type Opened,
+  readAll,
+  runJob,
+  submit,
+  TestWorker,
+} from './harness.ts'
 
 const ways = ['kill', 'power'] as const
 /** The same case for both ways to die. */
@@ -12,9 +23,13 @@ const both = (name: string, run: (opened: Opened, how: 'kill' | 'power') => Prom
 export const durabilityCases: readonly Case[] = [
   ...both('an acknowledged job survives, with its body, and its turn in the lane', async (opened, how) => {
     const body = `{"big":"${'z'.repeat(200_000)}"}`
-    const jobs = (await opened.engine.queue.submit([draft({ body, wishes: { lane: 'l' } }), draft({ wishes: { lane: 'l' } }), draft({ wishes: { delayMs: 60_000 } })])).map(
-      accepted,
-    )
+    const jobs = (
+      await opened.engine.queue.submit([
+        draft({ body, wishes: { lane: 'l' } }),
+        draft({ wishes: { lane: 'l' } }),
+        draft({ wishes: { delayMs: 60_000 } }),
+      ])
+    ).map(accepted)
     const { engine } = await opened.reopen(how)
     const worker = new TestWorker(engine)
     const lease = await worker.one(jobs[0])
@@ -43,11 +58,20 @@ export const durabilityCases: readonly Case[] = [
   ...both('an end that was told survives: state, answer, usage, exactly one end record', async (opened, how) => {
     const worker = new TestWorker(opened.engine)
     const job = await runJob(opened.engine, worker, {}, ['{"a":1}', '{"a":2}'])
-    const bad = await runJob(opened.engine, worker, {}, [], { kind: 'failed', error: new SluiceError('provider_error'), retry: false })
+    const bad = await runJob(opened.engine, worker, {}, [], {
+      kind: 'failed',
+      error: new SluiceError('provider_error'),
+      retry: false,
+    })
     const canceled = await submit(opened.engine)
     await opened.engine.queue.cancel(canceled.id)
     const { engine } = await opened.reopen(how)
-    expect(await engine.queue.get(job.id)).toMatchObject({ state: 'done', epoch: 1, attempts: 1, usage: { completionTokens: 3 } })
+    expect(await engine.queue.get(job.id)).toMatchObject({
+      state: 'done',
+      epoch: 1,
+      attempts: 1,
+      usage: { completionTokens: 3 },
+    })
     const { records, ended, epoch } = await readAll(engine, job.id)
     expect([records.slice(0, 2), records.length, ended, epoch]).toEqual([['{"a":1}', '{"a":2}'], 3, true, 1])
     expect(parseEnd(records[2]).state).toBe('done')
@@ -91,7 +115,9 @@ export const durabilityCases: readonly Case[] = [
         await new TestWorker(opened.engine).one(job)
         opened = await opened.reopen('kill')
       }
-      await eventually(async () => expect(await opened.engine.queue.get(job.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } }))
+      await eventually(async () =>
+        expect(await opened.engine.queue.get(job.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } }),
+      )
     },
   },
   {
@@ -179,7 +205,10 @@ export const durabilityCases: readonly Case[] = [
       await eventually(async () => expect((await engine.queue.get(job.id))?.state).toBe('queued'))
       const next = await worker.one(job)
       expect(next).toMatchObject({ attempt: 2, crashes: 0 })
-      expect(await engine.queue.finish(next, { kind: 'failed', error, retry: true })).toEqual({ kind: 'ended', state: 'failed' })
+      expect(await engine.queue.finish(next, { kind: 'failed', error, retry: true })).toEqual({
+        kind: 'ended',
+        state: 'failed',
+      })
     },
   },
   {
@@ -187,7 +216,10 @@ export const durabilityCases: readonly Case[] = [
     needs: 'kill',
     async run(open) {
       const opened = await open()
-      const [soon, later] = [await submit(opened.engine, { wishes: { deadlineMs: 10_000 } }), await submit(opened.engine, { wishes: { deadlineMs: 100_000 } })]
+      const [soon, later] = [
+        await submit(opened.engine, { wishes: { deadlineMs: 10_000 } }),
+        await submit(opened.engine, { wishes: { deadlineMs: 100_000 } }),
+      ]
       opened.clock.leap(9_000)
       const { engine, clock } = await opened.reopen('kill')
       expect((await engine.queue.get(soon.id))?.state).toBe('queued')
@@ -206,7 +238,10 @@ export const durabilityCases: readonly Case[] = [
     const { engine } = await opened.reopen(how)
     const join = async (options: object) => (await engine.queue.submit([draft(options)]))[0]
     expect(await join(keyed)).toMatchObject({ kind: 'joined', job: { id: first.id } })
-    expect(await join({ ...keyed, body: '{"k":2}' })).toMatchObject({ kind: 'refused', error: { code: 'idempotency_conflict' } })
+    expect(await join({ ...keyed, body: '{"k":2}' })).toMatchObject({
+      kind: 'refused',
+      error: { code: 'idempotency_conflict' },
+    })
     expect(await join({ ...post, isRetry: true })).toMatchObject({ kind: 'joined', job: { id: running.id } })
     expect(await join({ ...ended, isRetry: true })).toMatchObject({ kind: 'joined', job: { id: done.id } })
     expect((await join(ended)).kind).toBe('accepted')
@@ -235,10 +270,16 @@ export const durabilityCases: readonly Case[] = [
   }),
   ...both('conversations and keys survive', async (opened, how) => {
     const worker = new TestWorker(opened.engine)
-    await runJob(opened.engine, worker, { body: '{"messages":[{"role":"user","content":"é"}]}', wishes: { conversation: 'c' } }, [], {
-      ...DONE,
-      answer: '{"role":"assistant","content":"ü"}',
-    })
+    await runJob(
+      opened.engine,
+      worker,
+      { body: '{"messages":[{"role":"user","content":"é"}]}', wishes: { conversation: 'c' } },
+      [],
+      {
+        ...DONE,
+        answer: '{"role":"assistant","content":"ü"}',
+      },
+    )
     await opened.engine.conversations.rename('acme', 'c', 'Name')
     await opened.engine.keys.add({ id: 'key_1', tenant: 'acme', name: 'n', hint: 'sk', createdAtMs: 1 }, 'digest')
     await opened.engine.keys.add({ id: 'key_2', tenant: 'acme', name: 'n', hint: 'sk', createdAtMs: 2 }, 'digest2')
@@ -246,7 +287,9 @@ export const durabilityCases: readonly Case[] = [
     const { engine } = await opened.reopen(how)
     expect(await engine.conversations.read('acme', 'c')).toMatchObject({
       info: { name: 'Name', turns: 1 },
-      turns: [{ state: 'done', messages: '[{"role":"user","content":"é"}]', answer: '{"role":"assistant","content":"ü"}' }],
+      turns: [
+        { state: 'done', messages: '[{"role":"user","content":"é"}]', answer: '{"role":"assistant","content":"ü"}' },
+      ],
     })
     expect(engine.keys.find('digest')).toMatchObject({ id: 'key_1' })
     expect(engine.keys.find('digest2')).toMatchObject({ id: 'key_2', revokedAtMs: 5 })

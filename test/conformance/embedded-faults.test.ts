@@ -9,7 +9,18 @@ import { SluiceError } from '../../src/core/errors.ts'
 import type { DiskEvents, OpenDisk } from '../../src/engines/embedded/disk.ts'
 import { openFolder } from '../../src/engines/embedded/schema.ts'
 import { embedded } from './embedded.ts'
-import { accepted, DONE, draft, eventually, type Opened, readAll, refusal, runJob, submit, TestWorker } from './harness.ts'
+import {
+  accepted,
+  DONE,
+  draft,
+  eventually,
+  type Opened,
+  readAll,
+  refusal,
+  runJob,
+  submit,
+  TestWorker,
+} from './harness.ts'
 
 const undo: Array<() => unknown> = []
 afterEach(async () => {
@@ -168,7 +179,9 @@ describe('the data folder', () => {
   test('has one owner; the lock dies with its process', async () => {
     const dir = folder()
     const held = openFolder(dir)
-    expect(() => openFolder(dir)).toThrow(expect.objectContaining({ code: 'config_invalid', message: expect.stringContaining(dir) }))
+    expect(() => openFolder(dir)).toThrow(
+      expect.objectContaining({ code: 'config_invalid', message: expect.stringContaining(dir) }),
+    )
     held.release()
     const child = spawnOwner(dir)
     await child.ready
@@ -185,7 +198,9 @@ describe('the data folder', () => {
     db.exec('PRAGMA user_version = 99')
     db.close()
     const before = readFileSync(join(dir, 'sluice.db'))
-    expect(() => openFolder(dir)).toThrow(expect.objectContaining({ code: 'config_invalid', message: expect.stringContaining('newer') }))
+    expect(() => openFolder(dir)).toThrow(
+      expect.objectContaining({ code: 'config_invalid', message: expect.stringContaining('newer') }),
+    )
     expect(() => openFolder(dir)).toThrow('newer')
     expect(readFileSync(join(dir, 'sluice.db')).equals(before)).toBe(true)
   })
@@ -215,7 +230,10 @@ describe('what was erased', () => {
     const { engine, dir } = await start(embedded('power')())
     const worker = new TestWorker(engine)
     const other = engine.log.open(await worker.one(await submit(engine)))
-    const job = await submit(engine, { body: '{"messages":["s3cret-prompt"]}', wishes: { conversation: 'c', idempotencyKey: 's3cret-key' } })
+    const job = await submit(engine, {
+      body: '{"messages":["s3cret-prompt"]}',
+      wishes: { conversation: 'c', idempotencyKey: 's3cret-key' },
+    })
     const lease = await worker.one(job)
     const writer = engine.log.open(lease)
     for (let i = 0; i < 20; i++) {
@@ -242,7 +260,8 @@ function secrets(dir: string): number {
     let found = 0
     for (const { name } of tables)
       for (const row of db.prepare(`SELECT * FROM ${name}`).all())
-        for (const value of Object.values(row)) if (Buffer.from(value instanceof Uint8Array ? value : String(value)).includes('s3cret')) found++
+        for (const value of Object.values(row))
+          if (Buffer.from(value instanceof Uint8Array ? value : String(value)).includes('s3cret')) found++
     return found
   } finally {
     db.close()
@@ -307,7 +326,9 @@ interface Owner {
 
 /** A process that submits, streams and ends jobs as fast as it can, and prints what it was told. */
 function spawnOwner(dir: string): Owner {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'owner.ts'), dir], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'owner.ts'), dir], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const lines: string[] = []
   let rest = ''
   const ready = new Promise<void>((done, failed) => {
@@ -351,7 +372,9 @@ test('kill -9 of a real process at any time loses nothing it was told (J1), and 
   for (const [id, n] of told.flushed) {
     const { records } = await readAll(opened.engine, id)
     expect(records.length).toBeGreaterThanOrEqual(n)
-    expect(records.filter((r) => !r.startsWith('@')).map((r) => Number(JSON.parse(r).i))).toEqual(records.filter((r) => !r.startsWith('@')).map((_, i) => i))
+    expect(records.filter((r) => !r.startsWith('@')).map((r) => Number(JSON.parse(r).i))).toEqual(
+      records.filter((r) => !r.startsWith('@')).map((_, i) => i),
+    )
   }
   accepted((await opened.engine.queue.submit([draft()]))[0])
 }, 20_000)

@@ -21,7 +21,8 @@ function copyFolder(from: string, to: string): void {
   mkdirSync(to, { recursive: true })
   for (const file of FILES) {
     rmSync(join(to, file), { force: true })
-    if (existsSync(join(from, file)) && statSync(join(from, file)).size > 0) copyFileSync(join(from, file), join(to, file))
+    if (existsSync(join(from, file)) && statSync(join(from, file)).size > 0)
+      copyFileSync(join(from, file), join(to, file))
   }
 }
 
@@ -37,7 +38,10 @@ export interface Planted {
   readonly sameBoot?: boolean
 }
 
-export function embedded(durability: Durability, planted: Planted = {}): (settings?: Settings) => Promise<Opened & { readonly dir: string }> {
+export function embedded(
+  durability: Durability,
+  planted: Planted = {},
+): (settings?: Settings) => Promise<Opened & { readonly dir: string }> {
   return async (settings = {}) => {
     const root = mkdtempSync(join(tmpdir(), 'sluice-conformance-'))
     let serial = 0
@@ -75,12 +79,19 @@ export function embedded(durability: Durability, planted: Planted = {}): (settin
           clock,
           ids: systemIds(),
           wheel: new Wheel(clock),
-          retention: { logsMs: settings.retentionMs ?? 86_400_000, bytes: planted.retentionBytes ?? 1 << 30, tenant: (t) => retentionOf(settings, t) },
+          retention: {
+            logsMs: settings.retentionMs ?? 86_400_000,
+            bytes: planted.retentionBytes ?? 1 << 30,
+            tenant: (t) => retentionOf(settings, t),
+          },
           joinAfterEndMs: 60_000,
           bootId: planted.sameBoot ? 'boot' : boot,
           onFact: (fact) => facts.push(fact),
         },
-        { disk: planted.disk === undefined ? watched : planted.disk(watched), ...(planted.opened && { opened: planted.opened }) },
+        {
+          disk: planted.disk === undefined ? watched : planted.disk(watched),
+          ...(planted.opened && { opened: planted.opened }),
+        },
       )
       copyFolder(dir, synced) // opening syncs what it writes
       return {

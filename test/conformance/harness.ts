@@ -45,7 +45,12 @@ export interface Case {
 }
 
 /** Registers the cases. `gaps`: what this engine does not do, and why. */
-export function conform(suite: string, cases: readonly Case[], open: Open, gaps: Readonly<Record<string, string>> = {}): void {
+export function conform(
+  suite: string,
+  cases: readonly Case[],
+  open: Open,
+  gaps: Readonly<Record<string, string>> = {},
+): void {
   for (const one of cases) {
     const gap = gaps[one.needs ?? ''] ?? gaps[one.name]
     if (gap !== undefined) test.skip(`${suite}: ${one.name} (${gap})`, () => {})
@@ -176,7 +181,13 @@ export class TestWorker implements Worker {
 }
 
 /** Submits, leases, appends and finishes. */
-export async function runJob(engine: Engine, worker: TestWorker, options: DraftOptions = {}, records: readonly Bytes[] = ['{"a":1}'], outcome: Outcome = DONE): Promise<Job> {
+export async function runJob(
+  engine: Engine,
+  worker: TestWorker,
+  options: DraftOptions = {},
+  records: readonly Bytes[] = ['{"a":1}'],
+  outcome: Outcome = DONE,
+): Promise<Job> {
   const job = await submit(engine, options)
   const lease = await worker.one(job)
   engine.log.open(lease).append(records, records.length, false)
@@ -185,7 +196,11 @@ export async function runJob(engine: Engine, worker: TestWorker, options: DraftO
 }
 
 /** All that may be read, page by page. */
-export async function readAll(engine: Engine, job: JobId, pageBytes = 1 << 20): Promise<{ readonly records: readonly Bytes[]; readonly epoch: number; readonly ended: boolean }> {
+export async function readAll(
+  engine: Engine,
+  job: JobId,
+  pageBytes = 1 << 20,
+): Promise<{ readonly records: readonly Bytes[]; readonly epoch: number; readonly ended: boolean }> {
   const records: Bytes[] = []
   for (;;) {
     const page = await engine.log.read(job, records.length, pageBytes)

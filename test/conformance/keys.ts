@@ -3,7 +3,14 @@ import { expect } from 'vitest'
 import type { ApiKey } from '../../src/core/ports.ts'
 import type { Case } from './harness.ts'
 
-const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({ id, tenant: 'acme', name: `key ${id}`, hint: 'sk-sluice-ab', createdAtMs: 1, ...more })
+const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
+  id,
+  tenant: 'acme',
+  name: `key ${id}`,
+  hint: 'sk-sluice-ab',
+  createdAtMs: 1,
+  ...more,
+})
 
 export const keyCases: readonly Case[] = [
   {

@@ -13,7 +13,13 @@ export const logCases: readonly Case[] = [
     async run(open) {
       const { engine } = await open()
       const job = await submit(engine)
-      expect(await engine.log.read(job.id, 0, 1000)).toEqual({ epoch: 1, firstSeq: 1, records: [], head: 0, ended: false })
+      expect(await engine.log.read(job.id, 0, 1000)).toEqual({
+        epoch: 1,
+        firstSeq: 1,
+        records: [],
+        head: 0,
+        ended: false,
+      })
       expect(await engine.log.read('job_00000000000000000000000000', 0, 1000)).toBeNull()
     },
   },
@@ -29,7 +35,13 @@ export const logCases: readonly Case[] = [
       expect(writer.pendingBytes).toBe(chunk(1).length * 3)
       await writer.flushed()
       expect(writer.pendingBytes).toBe(0)
-      expect(await engine.log.read(lease.job.id, 0, 1 << 20)).toEqual({ epoch: 1, firstSeq: 1, records: [chunk(1), chunk(2), chunk(3)], head: 3, ended: false })
+      expect(await engine.log.read(lease.job.id, 0, 1 << 20)).toEqual({
+        epoch: 1,
+        firstSeq: 1,
+        records: [chunk(1), chunk(2), chunk(3)],
+        head: 3,
+        ended: false,
+      })
       await writer.flushed()
       writer.append([], 0, true)
       await writer.flushed()
@@ -108,7 +120,9 @@ export const logCases: readonly Case[] = [
       }
       const middle = async (): Promise<void> => {
         for (const after of [0, 1, 9_999, 10_000, 30_001, 59_990])
-          expect((await engine.log.read(job.id, after, 1_000))!.records.slice(0, 3)).toEqual(records.slice(after, after + 3))
+          expect((await engine.log.read(job.id, after, 1_000))!.records.slice(0, 3)).toEqual(
+            records.slice(after, after + 3),
+          )
       }
       await middle()
       expect((await readAll(engine, job.id)).records).toEqual(records)
@@ -175,7 +189,9 @@ export const logCases: readonly Case[] = [
               for (const record of run.slice(known)) got.push(record)
               if (got.at(-1)?.startsWith('@end')) resolve(got)
             }
-            engine.log.follow(job.id, (firstSeq, run) => (caughtUp ? take(firstSeq, run) : void early.push([firstSeq, run])))
+            engine.log.follow(job.id, (firstSeq, run) =>
+              caughtUp ? take(firstSeq, run) : void early.push([firstSeq, run]),
+            )
             const catchUp = async (): Promise<void> => {
               for (;;) {
                 const page = (await engine.log.read(job.id, got.length, pageBytes))!

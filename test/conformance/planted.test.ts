@@ -19,7 +19,11 @@ const cases = [...queueCases, ...controlCases, ...logCases, ...durabilityCases, 
 const bent =
   (open: Open, bend: (engine: Engine, opened: Opened) => Partial<Engine>): Open =>
   async (settings) => {
-    const wrap = (opened: Opened): Opened => ({ ...opened, engine: { ...opened.engine, ...bend(opened.engine, opened) }, reopen: async (how) => wrap(await opened.reopen(how)) })
+    const wrap = (opened: Opened): Opened => ({
+      ...opened,
+      engine: { ...opened.engine, ...bend(opened.engine, opened) },
+      reopen: async (how) => wrap(await opened.reopen(how)),
+    })
     return wrap(await open(settings))
   }
 
@@ -47,7 +51,11 @@ const ackBeforeCommit: Open = async (settings) => {
     before.killed ??= opened.reopen('kill')
     return embeddedAnswer(settings, drafts)
   }
-  return { ...opened, engine: { ...opened.engine, queue: replaced(opened.engine.queue, { submit }) }, reopen: async () => (await before.killed) ?? opened.reopen('kill') }
+  return {
+    ...opened,
+    engine: { ...opened.engine, queue: replaced(opened.engine.queue, { submit }) },
+    reopen: async () => (await before.killed) ?? opened.reopen('kill'),
+  }
 }
 /** What an engine would say. */
 async function embeddedAnswer(settings: Parameters<Open>[0], drafts: readonly JobDraft[]) {
@@ -61,15 +69,22 @@ const power = embedded('power')
 const memory = embedded('memory')
 
 const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: string }>> = {
-  'acknowledged before the commit': { open: ackBeforeCommit, caughtBy: 'an acknowledged job survives, with its body, and its turn in the lane (kill)' },
-  'acknowledged before the sync': { open: embedded('power', { disk: lyingDisk }), caughtBy: 'an acknowledged job survives, with its body, and its turn in the lane (power)' },
+  'acknowledged before the commit': {
+    open: ackBeforeCommit,
+    caughtBy: 'an acknowledged job survives, with its body, and its turn in the lane (kill)',
+  },
+  'acknowledged before the sync': {
+    open: embedded('power', { disk: lyingDisk }),
+    caughtBy: 'an acknowledged job survives, with its body, and its turn in the lane (power)',
+  },
   'an end is told before the sync': {
     open: embedded('power', { disk: lyingDisk }),
     caughtBy: 'an end that was told survives: state, answer, usage, exactly one end record (power)',
   },
   'no epoch': {
     open: embedded('power', { sameBoot: true }),
-    caughtBy: 'a power loss gives logs that had not ended a new epoch, each time; ended ones keep theirs, new ones begin at 1',
+    caughtBy:
+      'a power loss gives logs that had not ended a new epoch, each time; ended ones keep theirs, new ones begin at 1',
   },
   'no fence in the log': {
     open: bent(memory, ({ log }) => {
@@ -82,7 +97,9 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
             } catch (error) {
               if (!writers.has(lease.job.id)) throw error
             }
-            return replaced(writers.get(lease.job.id)!, { append: (...args) => writers.get(lease.job.id)!.append(...args) })
+            return replaced(writers.get(lease.job.id)!, {
+              append: (...args) => writers.get(lease.job.id)!.append(...args),
+            })
           },
         }),
       }
@@ -110,7 +127,14 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
       log: replaced(log, {
         async read(job, afterSeq, maxBytes) {
           const page = await log.read(job, afterSeq, maxBytes)
-          return page === null ? null : { ...page, records: page.records.filter((r) => !isEnd(r)), head: page.ended ? page.head - 1 : page.head, ended: false }
+          return page === null
+            ? null
+            : {
+                ...page,
+                records: page.records.filter((r) => !isEnd(r)),
+                head: page.ended ? page.head - 1 : page.head,
+                ended: false,
+              }
         },
       }),
     })),
@@ -122,7 +146,9 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
         async read(job, afterSeq, maxBytes) {
           const page = await log.read(job, afterSeq, maxBytes)
           const end = page?.records.find(isEnd)
-          return page === null || end === undefined ? page : { ...page, records: [...page.records, end], head: page.head + 1 }
+          return page === null || end === undefined
+            ? page
+            : { ...page, records: [...page.records, end], head: page.head + 1 }
         },
       }),
     })),
@@ -166,27 +192,44 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
   },
   'idempotency keys are forgotten': {
     open: bent(memory, ({ queue }) => ({
-      queue: replaced(queue, { submit: (drafts) => queue.submit(drafts.map((d) => ({ ...d, wishes: { ...d.wishes, idempotencyKey: undefined! } }))) }),
+      queue: replaced(queue, {
+        submit: (drafts) =>
+          queue.submit(drafts.map((d) => ({ ...d, wishes: { ...d.wishes, idempotencyKey: undefined! } }))),
+      }),
     })),
-    caughtBy: 'idempotency: same key and body is the same job, also in parallel and when it has ended; another body is refused with 422; tenants do not meet (J4)',
+    caughtBy:
+      'idempotency: same key and body is the same job, also in parallel and when it has ended; another body is refused with 422; tenants do not meet (J4)',
   },
   'a lost wake-up': {
     open: bent(memory, ({ queue }) => ({
       queue: replaced(queue, {
-        attach: (worker) => queue.attach({ ...worker, id: worker.id, pools: worker.pools, ready: () => {}, revoked: (...args) => worker.revoked(...args) }),
+        attach: (worker) =>
+          queue.attach({
+            ...worker,
+            id: worker.id,
+            pools: worker.pools,
+            ready: () => {},
+            revoked: (...args) => worker.revoked(...args),
+          }),
       }),
     })),
     caughtBy: 'workers are told of work in their pools, and lease only that',
   },
   'a revocation is lost': {
     open: bent(memory, ({ queue }) => ({
-      queue: replaced(queue, { attach: (worker) => queue.attach({ id: worker.id, pools: worker.pools, ready: () => worker.ready(), revoked: () => {} }) }),
+      queue: replaced(queue, {
+        attach: (worker) =>
+          queue.attach({ id: worker.id, pools: worker.pools, ready: () => worker.ready(), revoked: () => {} }),
+      }),
     })),
-    caughtBy: 'cancel of a running job revokes it; it ends when its worker answers, as canceled even if it failed; done stays done',
+    caughtBy:
+      'cancel of a running job revokes it; it ends when its worker answers, as canceled even if it failed; done stays done',
   },
   'lanes are not kept': {
     open: bent(memory, ({ queue }) => ({
-      queue: replaced(queue, { submit: (drafts) => queue.submit(drafts.map((d) => ({ ...d, wishes: { ...d.wishes, lane: undefined! } }))) }),
+      queue: replaced(queue, {
+        submit: (drafts) => queue.submit(drafts.map((d) => ({ ...d, wishes: { ...d.wishes, lane: undefined! } }))),
+      }),
     })),
     caughtBy: 'a lane is strict: in order, one at a time, also through retries; lanes of two tenants are two (J3)',
   },
@@ -195,7 +238,9 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
     caughtBy: 'pauses survive, and so do their ends (kill)',
   },
   'tenants share conversations': {
-    open: bent(memory, ({ conversations }) => ({ conversations: replaced(conversations, { read: (_tenant, id) => conversations.read('a', id) }) })),
+    open: bent(memory, ({ conversations }) => ({
+      conversations: replaced(conversations, { read: (_tenant, id) => conversations.read('a', id) }),
+    })),
     caughtBy: 'tenants do not meet: the same id is two conversations (T1)',
   },
 }

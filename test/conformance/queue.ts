@@ -2,9 +2,21 @@
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import { parseEnd } from '../../src/core/record.ts'
-import { accepted, type Case, DONE, draft, eventually, readAll, refusal, runJob, submit, TestWorker } from './harness.ts'
+import {
+  accepted,
+  type Case,
+  DONE,
+  draft,
+  eventually,
+  readAll,
+  refusal,
+  runJob,
+  submit,
+  TestWorker,
+} from './harness.ts'
 
-const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') => ({ kind: 'failed', error: new SluiceError(code), retry }) as const
+const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') =>
+  ({ kind: 'failed', error: new SluiceError(code), retry }) as const
 const ends = (records: readonly string[]): number => records.filter((r) => r.startsWith('@end')).length
 
 export const queueCases: readonly Case[] = [
@@ -19,7 +31,17 @@ export const queueCases: readonly Case[] = [
       const [submitted] = await engine.queue.submit([draft({ body, metadata, user: 'u', includeUsage: true, wishes })])
       const job = accepted(submitted)
       expect(submitted).toMatchObject({ place: { position: 1 } })
-      expect(await engine.queue.get(job.id)).toMatchObject({ id: job.id, tenant: 'acme', state: 'queued', epoch: 1, attempts: 0, metadata, user: 'u', includeUsage: true, wishes })
+      expect(await engine.queue.get(job.id)).toMatchObject({
+        id: job.id,
+        tenant: 'acme',
+        state: 'queued',
+        epoch: 1,
+        attempts: 0,
+        metadata,
+        user: 'u',
+        includeUsage: true,
+        wishes,
+      })
       expect(engine.queue.place(job.id)).toMatchObject({ position: 1 })
       expect(engine.queue.depth()).toMatchObject({ queued: 1, leased: 0 })
       const lease = await new TestWorker(engine).one(job)
@@ -34,7 +56,11 @@ export const queueCases: readonly Case[] = [
     async run(open) {
       const { engine } = await open()
       await submit(engine, { body: '{"first":1}', wishes: { idempotencyKey: 'used' } })
-      const results = await engine.queue.submit([draft({ model: 'a' }), draft({ wishes: { idempotencyKey: 'used' } }), draft({ model: 'b' })])
+      const results = await engine.queue.submit([
+        draft({ model: 'a' }),
+        draft({ wishes: { idempotencyKey: 'used' } }),
+        draft({ model: 'b' }),
+      ])
       expect(results.map((r) => r.kind)).toEqual(['accepted', 'refused', 'accepted'])
       expect(accepted(results[0]).model).toBe('a')
       expect(accepted(results[2]).model).toBe('b')
@@ -65,9 +91,14 @@ export const queueCases: readonly Case[] = [
       const first = await submit(engine, same)
       const results = await Promise.all(Array.from({ length: 50 }, () => engine.queue.submit([draft(same)])))
       for (const [r] of results) expect(r).toMatchObject({ kind: 'joined', job: { id: first.id } })
-      const both = await engine.queue.submit([draft({ ...same, wishes: { idempotencyKey: 'twice' } }), draft({ ...same, wishes: { idempotencyKey: 'twice' } })])
+      const both = await engine.queue.submit([
+        draft({ ...same, wishes: { idempotencyKey: 'twice' } }),
+        draft({ ...same, wishes: { idempotencyKey: 'twice' } }),
+      ])
       expect(both[1]).toMatchObject({ kind: 'joined', job: { id: accepted(both[0]).id } })
-      expect(refusal((await engine.queue.submit([draft({ body: '{"other":1}', wishes: { idempotencyKey: 'k' } })]))[0])).toMatchObject({
+      expect(
+        refusal((await engine.queue.submit([draft({ body: '{"other":1}', wishes: { idempotencyKey: 'k' } })]))[0]),
+      ).toMatchObject({
         code: 'idempotency_conflict',
         status: 422,
       })
@@ -192,13 +223,23 @@ export const queueCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       const job = await runJob(engine, worker, {}, ['{"a":1}', '{"a":2}'])
       const stored = await engine.queue.get(job.id)
-      expect(stored).toMatchObject({ state: 'done', attempts: 1, epoch: 1, usage: { completionTokens: 3 }, timing: { ttftMs: 2 } })
+      expect(stored).toMatchObject({
+        state: 'done',
+        attempts: 1,
+        epoch: 1,
+        usage: { completionTokens: 3 },
+        timing: { ttftMs: 2 },
+      })
       expect(stored!.endedAtMs).toBeGreaterThanOrEqual(job.acceptedAtMs - 1)
       expect(stored!.endedAtMs).toBeLessThanOrEqual(clock.wallMs() + 1)
       const { records, ended } = await readAll(engine, job.id)
       expect(ended).toBe(true)
       expect(records.slice(0, 2)).toEqual(['{"a":1}', '{"a":2}'])
-      expect(parseEnd(records[2])).toMatchObject({ state: 'done', usage: { completionTokens: 3 }, timing: { ttftMs: 2 } })
+      expect(parseEnd(records[2])).toMatchObject({
+        state: 'done',
+        usage: { completionTokens: 3 },
+        timing: { ttftMs: 2 },
+      })
       expect(records.length).toBe(3)
       expect(engine.queue.place(job.id)).toBeNull()
     },
@@ -210,7 +251,11 @@ export const queueCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       const job = await submit(engine)
       const lease = await worker.one(job)
-      const results = await Promise.all([engine.queue.finish(lease, DONE), engine.queue.finish(lease, failed(false)), engine.queue.finish(lease, { kind: 'canceled' })])
+      const results = await Promise.all([
+        engine.queue.finish(lease, DONE),
+        engine.queue.finish(lease, failed(false)),
+        engine.queue.finish(lease, { kind: 'canceled' }),
+      ])
       expect(results.map((r) => r.kind)).toEqual(['ended', 'fenced', 'fenced'])
       expect((await engine.queue.finish(lease, failed(true))).kind).toBe('fenced')
       const { records } = await readAll(engine, job.id)
@@ -224,7 +269,10 @@ export const queueCases: readonly Case[] = [
       const { engine } = await open()
       const error = new SluiceError('provider_rejected', { message: 'no such tool', status: 422, param: 'tools' })
       const job = await runJob(engine, new TestWorker(engine), {}, ['{"a":1}'], { kind: 'failed', error, retry: false })
-      expect(await engine.queue.get(job.id)).toMatchObject({ state: 'failed', error: { code: 'provider_rejected', message: 'no such tool', param: 'tools' } })
+      expect(await engine.queue.get(job.id)).toMatchObject({
+        state: 'failed',
+        error: { code: 'provider_rejected', message: 'no such tool', param: 'tools' },
+      })
       const { records } = await readAll(engine, job.id)
       expect(parseEnd(records[1])).toMatchObject({ state: 'failed', status: 422, error: { code: 'provider_rejected' } })
     },
@@ -339,7 +387,9 @@ export const queueCases: readonly Case[] = [
         await worker.one(poison)
         worker.leave()
       }
-      await eventually(async () => expect(await engine.queue.get(poison.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } }))
+      await eventually(async () =>
+        expect(await engine.queue.get(poison.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } }),
+      )
       const { records } = await readAll(engine, poison.id)
       expect(parseEnd(records.at(-1)!)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } })
       await new TestWorker(engine, 'w3').one(next)

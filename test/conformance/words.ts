@@ -3,11 +3,18 @@ import type { JobDraft, Wishes } from '../../src/core/job.ts'
 import type { Outcome } from '../../src/core/ports.ts'
 
 let serial = 0
-export type DraftOptions = Omit<Partial<JobDraft>, 'wishes' | 'body'> & { readonly wishes?: Partial<Wishes>; readonly body?: string | Uint8Array }
+export type DraftOptions = Omit<Partial<JobDraft>, 'wishes' | 'body'> & {
+  readonly wishes?: Partial<Wishes>
+  readonly body?: string | Uint8Array
+}
 
 /** A job that differs from every other one, unless told. */
 export function draft(options: DraftOptions = {}): JobDraft {
-  const { wishes, body = `{"model":"m","messages":[{"role":"user","content":"hello ${++serial}"}]}`, ...others } = options
+  const {
+    wishes,
+    body = `{"model":"m","messages":[{"role":"user","content":"hello ${++serial}"}]}`,
+    ...others
+  } = options
   const bytes = typeof body === 'string' ? Buffer.from(body) : body
   return {
     tenant: 'acme',
@@ -21,7 +28,15 @@ export function draft(options: DraftOptions = {}): JobDraft {
     includeUsage: false,
     promptTokens: 10,
     ...others,
-    wishes: { pool: 'text', priority: 'normal', deadlineMs: 3_600_000, policy: 'wait', onWorkerLoss: 'continue', onDisconnect: 'continue', ...wishes },
+    wishes: {
+      pool: 'text',
+      priority: 'normal',
+      deadlineMs: 3_600_000,
+      policy: 'wait',
+      onWorkerLoss: 'continue',
+      onDisconnect: 'continue',
+      ...wishes,
+    },
   }
 }
 

@@ -42,13 +42,21 @@ function sluice(args: readonly string[], key = server.key, onText: (out: string)
 
 async function submit(prompt: string, more: object = {}): Promise<string> {
   const body = JSON.stringify({ request: { model: 'demo', messages: [{ role: 'user', content: prompt }] }, ...more })
-  const response = await fetch(`${server.url}/v1/jobs`, { method: 'POST', headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' }, body })
+  const response = await fetch(`${server.url}/v1/jobs`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' },
+    body,
+  })
   return ((await response.json()) as { id: string }).id
 }
 
 it('makes a key that works until it is revoked', async () => {
-  const made = JSON.parse((await sluice(['keys', 'create', '--tenant', 'team', '--name', 'ci', '--expires-days', '1', '--json'])).out) as { id: string; key: string }
-  expect((await sluice(['keys', 'list'])).out).toMatch(new RegExp(`${made.id} +team +sk-sluice-.{4}… +[0-9-]+ +until [0-9-]+ +ci`))
+  const made = JSON.parse(
+    (await sluice(['keys', 'create', '--tenant', 'team', '--name', 'ci', '--expires-days', '1', '--json'])).out,
+  ) as { id: string; key: string }
+  expect((await sluice(['keys', 'list'])).out).toMatch(
+    new RegExp(`${made.id} +team +sk-sluice-.{4}… +[0-9-]+ +until [0-9-]+ +ci`),
+  )
   expect(await sluice(['jobs', 'list'], made.key)).toMatchObject({ code: 0 })
   expect(await sluice(['keys', 'revoke', made.id])).toMatchObject({ code: 0 })
   expect(await sluice(['jobs', 'list'], made.key)).toMatchObject({ code: 4, out: '' })
@@ -63,7 +71,9 @@ it('follows a job across a kill -9 of the server, and prints its text once', asy
   })
   await crash
   expect(crash).not.toBeNull()
-  const result = (await (await fetch(`${server.url}/v1/jobs/${id}/result`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as {
+  const result = (await (
+    await fetch(`${server.url}/v1/jobs/${id}/result`, { headers: { authorization: `Bearer ${server.key}` } })
+  ).json()) as {
     choices: Array<{ message: { content: string } }>
   }
   expect(followed).toMatchObject({ code: 0, err: expect.stringMatching(/\(attempt 2, continue, on .*\)\n\(done\)/) })
@@ -77,7 +87,10 @@ it('shows, cancels and redrives', async () => {
   expect(await sluice(['jobs', 'follow', id])).toMatchObject({ code: 1, err: expect.stringContaining('canceled') })
   expect((await sluice(['jobs', 'list', '--state', 'canceled'])).out).toContain(id)
   const failing = await submit('Break. demo: fail=400')
-  expect(await sluice(['jobs', 'follow', failing])).toMatchObject({ code: 1, err: expect.stringContaining('provider_rejected') })
+  expect(await sluice(['jobs', 'follow', failing])).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('provider_rejected'),
+  })
   expect((await sluice(['jobs', 'redrive', failing])).out).toMatch(/^job_\w+ (queued|leased|waiting)\n$/)
   expect((await sluice(['jobs', 'show', 'job_00000000000000000000000000'])).code).toBe(1)
 })

@@ -8,7 +8,9 @@ let server: Server
 
 beforeAll(async () => {
   mock = await startMock({ port: 0, keepBodies: true })
-  server = await startServer(`models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${mock.url}/v1" }\n`)
+  server = await startServer(
+    `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${mock.url}/v1" }\n`,
+  )
 })
 afterAll(async () => {
   await server?.stop()
@@ -17,10 +19,18 @@ afterAll(async () => {
 
 const post = async (path: string, body: unknown): Promise<any> =>
   (
-    await fetch(`${server.url}${path}`, { method: 'POST', headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' }, body: JSON.stringify(body) })
+    await fetch(`${server.url}${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
   ).json()
-const get = async (path: string): Promise<any> => (await fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })).json()
-const say = (conversation: string, content: string) => ({ conversation, request: { model: 'mock-n8-d5-f20', messages: [{ role: 'user', content }] } })
+const get = async (path: string): Promise<any> =>
+  (await fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })).json()
+const say = (conversation: string, content: string) => ({
+  conversation,
+  request: { model: 'mock-n8-d5-f20', messages: [{ role: 'user', content }] },
+})
 
 it('answers in order, each prompt with all that was said before', async () => {
   // Five messages, each acknowledged before the next is sent (else their order is the network's), none waits for an answer
@@ -35,7 +45,8 @@ it('answers in order, each prompt with all that was said before', async () => {
     .map((b) => (JSON.parse(b) as { messages: Array<{ role: string; content: string }> }).messages)
     .filter((m) => m.some((x) => x.content === 'one'))
   expect(prompts.map((p) => p.length)).toEqual([1, 3, 5, 7, 9])
-  for (const prompt of prompts) expect(prompt.map((m) => m.role)).toEqual(prompt.map((_, i) => (i % 2 === 0 ? 'user' : 'assistant')))
+  for (const prompt of prompts)
+    expect(prompt.map((m) => m.role)).toEqual(prompt.map((_, i) => (i % 2 === 0 ? 'user' : 'assistant')))
   // The answers in the last prompt are the ones that were given
   for (const [i, job] of jobs.slice(0, 4).entries()) {
     const answer = await get(`/v1/jobs/${job.id}/result`)

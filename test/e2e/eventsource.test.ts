@@ -33,9 +33,16 @@ describe.skipIf(!existsSync(CHROMIUM))('EventSource in headless Chromium', () =>
       const cursor = incoming.headers['last-event-id']
       const upstream = request(
         `${server.url}/v1/jobs/${url.searchParams.get('job')}/events`,
-        { headers: { authorization: `Bearer ${server.key}`, ...(cursor === undefined ? {} : { 'last-event-id': cursor }) } },
+        {
+          headers: {
+            authorization: `Bearer ${server.key}`,
+            ...(cursor === undefined ? {} : { 'last-event-id': cursor }),
+          },
+        },
         (answer) => {
-          response.writeHead(answer.statusCode ?? 502, { 'content-type': answer.headers['content-type'] ?? 'text/plain' })
+          response.writeHead(answer.statusCode ?? 502, {
+            'content-type': answer.headers['content-type'] ?? 'text/plain',
+          })
           if (answer.statusCode === 200) response.write('retry: 200\n\n')
           let bytes = 0
           answer.on('data', (part: Buffer) => {
@@ -60,7 +67,15 @@ describe.skipIf(!existsSync(CHROMIUM))('EventSource in headless Chromium', () =>
     port = (backend.address() as { port: number }).port
     browser = await chromium.launch({
       executablePath: CHROMIUM,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      args: [
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
     })
   }, 60_000)
   afterAll(async () => {
@@ -75,14 +90,26 @@ describe.skipIf(!existsSync(CHROMIUM))('EventSource in headless Chromium', () =>
     const submitted = await fetch(`${server.url}/v1/jobs`, {
       method: 'POST',
       headers,
-      body: JSON.stringify({ request: { model: 'demo', messages: [{ role: 'user', content: 'Tell me of rivers. demo: tokens=200 delay=10 ttft=50' }] } }),
+      body: JSON.stringify({
+        request: {
+          model: 'demo',
+          messages: [{ role: 'user', content: 'Tell me of rivers. demo: tokens=200 delay=10 ttft=50' }],
+        },
+      }),
     })
     const { id } = (await submitted.json()) as { id: string }
     const page = await browser.newPage()
     await page.goto(`http://127.0.0.1:${port}/?job=${id}`)
     await page.waitForFunction('window.got.end !== null', null, { timeout: 30_000 })
-    const got = (await page.evaluate('window.got')) as { ids: string[]; text: string; opens: number; end: { state: string } }
-    const answer = (await (await fetch(`${server.url}/v1/jobs/${id}/result`, { headers })).json()) as { choices: Array<{ message: { content: string } }> }
+    const got = (await page.evaluate('window.got')) as {
+      ids: string[]
+      text: string
+      opens: number
+      end: { state: string }
+    }
+    const answer = (await (await fetch(`${server.url}/v1/jobs/${id}/result`, { headers })).json()) as {
+      choices: Array<{ message: { content: string } }>
+    }
     expect(cuts).toBe(2)
     expect(got.opens).toBe(3)
     expect(got.text).toBe(answer.choices[0].message.content)

@@ -12,8 +12,13 @@ beforeAll(async () => {
 })
 afterAll(() => server?.stop())
 
-const ask = (content: string, more: object = {}) => ({ model: 'demo', messages: [{ role: 'user' as const, content }], ...more })
-const job = async (id: string): Promise<Record<string, any>> => (await fetch(`${server.url}/v1/jobs/${id}`, { headers: { authorization: `Bearer ${server.key}` } })).json() as never
+const ask = (content: string, more: object = {}) => ({
+  model: 'demo',
+  messages: [{ role: 'user' as const, content }],
+  ...more,
+})
+const job = async (id: string): Promise<Record<string, any>> =>
+  (await fetch(`${server.url}/v1/jobs/${id}`, { headers: { authorization: `Bearer ${server.key}` } })).json() as never
 
 it('answers in JSON', async () => {
   const answer = await openai.chat.completions.create(ask('Hello there. demo: tokens=12 delay=1 ttft=5'))
@@ -26,7 +31,11 @@ it('answers in JSON', async () => {
 
 it('streams, with usage only when asked', async () => {
   for (const asked of [false, true]) {
-    const stream = await openai.chat.completions.create({ ...ask('demo: tokens=20 delay=2 ttft=5'), stream: true, ...(asked ? { stream_options: { include_usage: true } } : {}) })
+    const stream = await openai.chat.completions.create({
+      ...ask('demo: tokens=20 delay=2 ttft=5'),
+      stream: true,
+      ...(asked ? { stream_options: { include_usage: true } } : {}),
+    })
     let text = ''
     let usage = 0
     for await (const chunk of stream) {
@@ -42,10 +51,17 @@ it('calls tools, in stream and JSON alike', async () => {
   const tools = [
     {
       type: 'function' as const,
-      function: { name: 'weather', description: 'The weather of a city', parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } },
+      function: {
+        name: 'weather',
+        description: 'The weather of a city',
+        parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+      },
     },
   ]
-  const request = ask('Use the tool: what is the weather in Bern? demo: delay=1 ttft=5', { tools, tool_choice: 'required' })
+  const request = ask('Use the tool: what is the weather in Bern? demo: delay=1 ttft=5', {
+    tools,
+    tool_choice: 'required',
+  })
   const whole = await openai.chat.completions.create(request)
   expect(whole.choices[0].finish_reason).toBe('tool_calls')
   const call = whole.choices[0].message.tool_calls![0] as { id: string; function: { name: string; arguments: string } }
@@ -66,9 +82,24 @@ it('lists models', async () => {
 
 describe('errors are the classes that SDKs know', () => {
   it.each([
-    ['an unknown model', () => openai.chat.completions.create({ ...ask('x'), model: 'nope' }), OpenAI.NotFoundError, 'model_not_found'],
-    ['a wrong key', () => new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'sk-sluice-wrong' }).models.list(), OpenAI.AuthenticationError, 'invalid_api_key'],
-    ['a bad request', () => openai.chat.completions.create({ model: 'demo', messages: 'hi' as never }), OpenAI.BadRequestError, 'invalid_request'],
+    [
+      'an unknown model',
+      () => openai.chat.completions.create({ ...ask('x'), model: 'nope' }),
+      OpenAI.NotFoundError,
+      'model_not_found',
+    ],
+    [
+      'a wrong key',
+      () => new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'sk-sluice-wrong' }).models.list(),
+      OpenAI.AuthenticationError,
+      'invalid_api_key',
+    ],
+    [
+      'a bad request',
+      () => openai.chat.completions.create({ model: 'demo', messages: 'hi' as never }),
+      OpenAI.BadRequestError,
+      'invalid_request',
+    ],
   ])('%s', async (_name, call, kind, code) => {
     const error = await (call as () => Promise<unknown>)().catch((e: unknown) => e)
     expect(error).toBeInstanceOf(kind)
@@ -76,7 +107,10 @@ describe('errors are the classes that SDKs know', () => {
   })
 
   it('an answer that breaks off is an error, not an end', async () => {
-    const stream = await openai.chat.completions.create({ ...ask('demo: tokens=30 delay=2 ttft=5 cut=10', { sluice: { on_worker_loss: 'fail' } }), stream: true })
+    const stream = await openai.chat.completions.create({
+      ...ask('demo: tokens=30 delay=2 ttft=5 cut=10', { sluice: { on_worker_loss: 'fail' } }),
+      stream: true,
+    })
     let chunks = 0
     const error = await (async () => {
       for await (const _ of stream) chunks++
@@ -87,7 +121,9 @@ describe('errors are the classes that SDKs know', () => {
 })
 
 it('cancels the job of a client that aborted, after the grace period', async () => {
-  const stream = await openai.chat.completions.create({ ...ask('demo: tokens=2000 delay=20 ttft=5'), stream: true }).withResponse()
+  const stream = await openai.chat.completions
+    .create({ ...ask('demo: tokens=2000 delay=20 ttft=5'), stream: true })
+    .withResponse()
   const id = stream.response.headers.get('sluice-job')!
   let seen = 0
   for await (const _ of stream.data) if (++seen === 5) break

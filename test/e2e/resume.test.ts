@@ -9,7 +9,11 @@ beforeAll(async () => {
 })
 afterAll(() => server?.stop())
 
-const headers = (more: Record<string, string> = {}): Record<string, string> => ({ authorization: `Bearer ${server.key}`, 'content-type': 'application/json', ...more })
+const headers = (more: Record<string, string> = {}): Record<string, string> => ({
+  authorization: `Bearer ${server.key}`,
+  'content-type': 'application/json',
+  ...more,
+})
 
 interface Event {
   id: string
@@ -22,30 +26,34 @@ function read(path: string, lastId: string | null, stop: (events: Event[]) => bo
   return new Promise((resolve, reject) => {
     const events: Event[] = []
     let rest = ''
-    const call = request(`${server.url}${path}`, { headers: headers(lastId ? { 'last-event-id': lastId } : {}) }, (response) => {
-      if (response.statusCode === 204) return resolve([])
-      if (response.statusCode !== 200) return reject(new Error(`status ${response.statusCode}`))
-      response.setEncoding('utf8')
-      response.on('data', (text: string) => {
-        rest += text
-        for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
-          const lines = rest.slice(0, end).split('\n')
-          rest = rest.slice(end + 2)
-          const field = (name: string): string =>
-            lines
-              .filter((l) => l.startsWith(`${name}: `))
-              .map((l) => l.slice(name.length + 2))
-              .join('\n')
-          events.push({ id: field('id'), event: field('event'), data: field('data') })
-          if (stop(events)) {
-            call.destroy()
-            return resolve(events)
+    const call = request(
+      `${server.url}${path}`,
+      { headers: headers(lastId ? { 'last-event-id': lastId } : {}) },
+      (response) => {
+        if (response.statusCode === 204) return resolve([])
+        if (response.statusCode !== 200) return reject(new Error(`status ${response.statusCode}`))
+        response.setEncoding('utf8')
+        response.on('data', (text: string) => {
+          rest += text
+          for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
+            const lines = rest.slice(0, end).split('\n')
+            rest = rest.slice(end + 2)
+            const field = (name: string): string =>
+              lines
+                .filter((l) => l.startsWith(`${name}: `))
+                .map((l) => l.slice(name.length + 2))
+                .join('\n')
+            events.push({ id: field('id'), event: field('event'), data: field('data') })
+            if (stop(events)) {
+              call.destroy()
+              return resolve(events)
+            }
           }
-        }
-      })
-      response.on('end', () => resolve(events))
-      response.on('error', () => resolve(events))
-    })
+        })
+        response.on('end', () => resolve(events))
+        response.on('error', () => resolve(events))
+      },
+    )
     call.on('error', reject)
     call.end()
   })
@@ -92,7 +100,9 @@ it('says what it can not serve', async () => {
   const id = await submit('Short. demo: tokens=5 delay=1 ttft=5')
   await read(`/v1/jobs/${id}/events`, null, () => false)
   const status = async (cursor: string): Promise<[number, string | undefined]> => {
-    const response = await fetch(`${server.url}/v1/jobs/${id}/events?after=${encodeURIComponent(cursor)}`, { headers: headers() })
+    const response = await fetch(`${server.url}/v1/jobs/${id}/events?after=${encodeURIComponent(cursor)}`, {
+      headers: headers(),
+    })
     const text = await response.text()
     return [response.status, response.status >= 400 ? JSON.parse(text).error.code : undefined]
   }

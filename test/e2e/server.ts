@@ -65,7 +65,10 @@ export async function startServer(config: string, env: Record<string, string> = 
       await new Promise((done) => setTimeout(done, 20))
     }
   }
-  const ended = (): Promise<void> => new Promise((done) => (child.exitCode !== null || child.signalCode !== null ? done() : child.once('exit', () => done())))
+  const ended = (): Promise<void> =>
+    new Promise((done) =>
+      child.exitCode !== null || child.signalCode !== null ? done() : child.once('exit', () => done()),
+    )
   await start()
   return {
     url: `http://127.0.0.1:${port}`,

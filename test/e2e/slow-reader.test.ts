@@ -34,12 +34,15 @@ const submit = (id: string, content: string, more: object = {}, model = 'demo'):
   JSON.stringify({ t: 'submit', id, ...more, request: { model, messages: [{ role: 'user', content }] } })
 /** About 1.2 MB of frames. */
 const LONG = 'Tell me. demo: tokens=4000 delay=1 ttft=1'
-const rssMb = (): number => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))![1]) / 1024
+const rssMb = (): number =>
+  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))![1]) / 1024
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
-const get = async (path: string): Promise<any> => (await fetch(server.url + path, { headers: { authorization: `Bearer ${server.key}` } })).json()
+const get = async (path: string): Promise<any> =>
+  (await fetch(server.url + path, { headers: { authorization: `Bearer ${server.key}` } })).json()
 /** All jobs have ended. */
-const idle = (): Promise<void> => expect.poll(async () => (await get('/v1/jobs?state=queued,leased')).data.length, { timeout: 20_000 }).toBe(0)
+const idle = (): Promise<void> =>
+  expect.poll(async () => (await get('/v1/jobs?state=queued,leased')).data.length, { timeout: 20_000 }).toBe(0)
 
 interface Cost {
   /** The server's RSS at most. */
@@ -68,7 +71,9 @@ async function fast(): Promise<number[]> {
   const lags: number[] = []
   await Promise.all(
     Array.from({ length: FAST_SOCKETS }, async () => {
-      const ws = new WebSocket(`${server.url.replace('http', 'ws')}/v1/ws`, 'sluice.v1', { headers: { authorization: `Bearer ${server.key}` } })
+      const ws = new WebSocket(`${server.url.replace('http', 'ws')}/v1/ws`, 'sluice.v1', {
+        headers: { authorization: `Bearer ${server.key}` },
+      })
       await new Promise((open) => ws.once('open', open))
       let left = FAST_JOBS / FAST_SOCKETS
       await new Promise<void>((done) => {
@@ -78,7 +83,8 @@ async function fast(): Promise<number[]> {
           for (const [, us] of text.matchAll(/"content":" tok\d{6}\.(\d{13})"/g)) lags.push(now - Number(us) / 1_000)
           if (text.startsWith('{"t":"end"') && --left === 0) done()
         })
-        for (let i = 0; i < FAST_JOBS / FAST_SOCKETS; i++) ws.send(submit(`f${i}`, `Hello ${i}.`, {}, `mock-n${FAST_TOKENS}-d20-f20`))
+        for (let i = 0; i < FAST_JOBS / FAST_SOCKETS; i++)
+          ws.send(submit(`f${i}`, `Hello ${i}.`, {}, `mock-n${FAST_TOKENS}-d20-f20`))
       })
       ws.close()
     }),
@@ -118,7 +124,10 @@ async function openSlow(): Promise<SlowReader> {
     socket,
     send(text) {
       const payload = Buffer.from(text)
-      const head = payload.length < 126 ? Buffer.from([0x81, 0x80 | payload.length]) : Buffer.from([0x81, 0xfe, payload.length >> 8, payload.length & 255])
+      const head =
+        payload.length < 126
+          ? Buffer.from([0x81, 0x80 | payload.length])
+          : Buffer.from([0x81, 0xfe, payload.length >> 8, payload.length & 255])
       socket.write(Buffer.concat([head, Buffer.alloc(4), payload])) // a mask of zeros changes nothing
     },
     take() {
@@ -144,7 +153,12 @@ async function openSlow(): Promise<SlowReader> {
       let at = all.indexOf('\r\n\r\n') + 4
       while (at + 2 <= all.length) {
         const short = all[at + 1]
-        const [length, head] = short < 126 ? [short, 2] : short === 126 ? [all.readUInt16BE(at + 2), 4] : [Number(all.readBigUInt64BE(at + 2)), 10]
+        const [length, head] =
+          short < 126
+            ? [short, 2]
+            : short === 126
+              ? [all.readUInt16BE(at + 2), 4]
+              : [Number(all.readBigUInt64BE(at + 2)), 10]
         if (at + head + length > all.length) break
         if (all[at] === 0x81) found.push(JSON.parse(all.toString('utf8', at + head, at + head + length)) as Frame)
         at += head + length
@@ -164,7 +178,8 @@ async function besideSlow(slow: SlowReader): Promise<Cost> {
   return cost
 }
 
-const isUnharmed = (held: Cost, alone: Cost): boolean => held.lagP50Ms < alone.lagP50Ms * 1.5 + 10 && held.lagP90Ms < alone.lagP90Ms * 2 + 50
+const isUnharmed = (held: Cost, alone: Cost): boolean =>
+  held.lagP50Ms < alone.lagP50Ms * 1.5 + 10 && held.lagP90Ms < alone.lagP90Ms * 2 + 50
 
 it('takes 1 KB a second: its memory is bounded, the fast ones are unharmed, and it is exact', async () => {
   // The same work that nobody reads, beside the same others: what it costs without its reader
@@ -213,5 +228,8 @@ it('takes 1 KB a second: its memory is bounded, the fast ones are unharmed, and 
   const other = await openSlow()
   const again = await besideSlow(other)
   other.socket.destroy()
-  expect(isUnharmed(again, alone), `token lag of the fast ones again: p50 ${again.lagP50Ms.toFixed(0)}, p90 ${again.lagP90Ms.toFixed(0)} ms`).toBe(true)
+  expect(
+    isUnharmed(again, alone),
+    `token lag of the fast ones again: p50 ${again.lagP50Ms.toFixed(0)}, p90 ${again.lagP90Ms.toFixed(0)} ms`,
+  ).toBe(true)
 }, 60_000)

@@ -31,11 +31,21 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
   beforeAll(async () => {
     const port = await freePort()
     origin = `http://127.0.0.1:${port}`
-    sluice = await startServer(`http: { cors_origins: ["${origin}"] }\nmodels:\n  - { name: demo, provider: demo }\nlog: { level: silent }\n`)
+    sluice = await startServer(
+      `http: { cors_origins: ["${origin}"] }\nmodels:\n  - { name: demo, provider: demo }\nlog: { level: silent }\n`,
+    )
     await startChat(port, sluice)
     browser = await chromium.launch({
       executablePath: CHROMIUM,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      args: [
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
     })
   }, 60_000)
   afterEach(() => context?.close())
@@ -47,11 +57,15 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
 
   /** As its README says. Returns what it wrote to stderr, when it serves. */
   async function startChat(port: number, { url, key }: Server): Promise<string> {
-    const child = spawn(process.execPath, ['--conditions=@sluice/source', 'examples/chat/server.ts', '--port', String(port)], {
-      cwd: ROOT,
-      env: { PATH: process.env['PATH'], SLUICE_URL: url, SLUICE_KEY: key },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const child = spawn(
+      process.execPath,
+      ['--conditions=@sluice/source', 'examples/chat/server.ts', '--port', String(port)],
+      {
+        cwd: ROOT,
+        env: { PATH: process.env['PATH'], SLUICE_URL: url, SLUICE_KEY: key },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
     children.push(child)
     let err = ''
     child.stderr.on('data', (d: Buffer) => (err += d.toString()))
@@ -99,14 +113,21 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     (shown: ShownTurn[]): boolean =>
       shown[turn]?.state === 'answering' && shown[turn].answer.length > chars
 
-  const get = async <T>(path: string): Promise<T> => (await (await fetch(sluice.url + path, { headers: { authorization: `Bearer ${sluice.key}` } })).json()) as T
+  const get = async <T>(path: string): Promise<T> =>
+    (await (await fetch(sluice.url + path, { headers: { authorization: `Bearer ${sluice.key}` } })).json()) as T
 
   /** What the server kept of a column's conversation, in order. */
   async function kept(page: Page, column: 1 | 2): Promise<string[]> {
     const id = ((await page.evaluate("JSON.parse(localStorage.getItem('conversations'))")) as string[])[column - 1]
     const { data } = await get<{ data: Job[] }>('/v1/jobs?limit=100')
     const jobs = data.filter(({ conversation }) => conversation.endsWith(`/${id}`)).reverse()
-    return Promise.all(jobs.map(async (job) => (await get<{ choices: Array<{ message: { content: string } }> }>(`/v1/jobs/${job.id}/result`)).choices[0].message.content))
+    return Promise.all(
+      jobs.map(
+        async (job) =>
+          (await get<{ choices: Array<{ message: { content: string } }> }>(`/v1/jobs/${job.id}/result`)).choices[0]
+            .message.content,
+      ),
+    )
   }
 
   it('keeps every word and the order, through three cuts, a reload and a second tab', async () => {
@@ -130,7 +151,9 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     // Each cut in the middle of an answer; the last one stays away until something was typed
     for (const cut of [1, 2, 3]) {
       const before = (await turns(page, 1))[0].answer.length
-      await page.evaluate("void (window.lost = new Promise((done) => new MutationObserver(() => done()).observe(document.querySelector('#status'), { attributes: true })))")
+      await page.evaluate(
+        "void (window.lost = new Promise((done) => new MutationObserver(() => done()).observe(document.querySelector('#status'), { attributes: true })))",
+      )
       if (cut === 3) await context.setOffline(true)
       await page.click('#cut')
       await page.evaluate('window.lost')
@@ -146,7 +169,9 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
 
     // A second tab sees the same, while it is still being told
     const second = await open()
-    expect((await until(second, 1, (shown) => shown.length === 3)).map(({ question }) => question)).toEqual((await turns(page, 1)).map(({ question }) => question))
+    expect((await until(second, 1, (shown) => shown.length === 3)).map(({ question }) => question)).toEqual(
+      (await turns(page, 1)).map(({ question }) => question),
+    )
     await until(page, 1, isTelling(1))
     await page.reload()
     await isOpen(page)
@@ -158,7 +183,11 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
       expect(first.map(({ answer }) => answer)).toEqual(await kept(tab, 1))
       expect(first[2].answer).toContain('“Tell me of rivers.”, then “And of the sea?”')
       const other = await until(tab, 2, allDone(3))
-      expect(other.map(({ question }) => question.split('?')[0])).toEqual(['Tell me of bread. demo: tokens=150 delay=30 ttft=50', 'And of salt', 'And of honey'])
+      expect(other.map(({ question }) => question.split('?')[0])).toEqual([
+        'Tell me of bread. demo: tokens=150 delay=30 ttft=50',
+        'And of salt',
+        'And of honey',
+      ])
       expect(other.map(({ answer }) => answer)).toEqual(await kept(tab, 2))
     }
     await say(second, 1, 'Thank you. demo: tokens=10 delay=5')
@@ -237,7 +266,10 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     })
     await page.goto(origin)
     await isOpen(page)
-    const listed = page.waitForResponse(async (response) => response.url().includes('/v1/jobs?') && ((await response.json()) as { data: Job[] }).data.length === 1)
+    const listed = page.waitForResponse(
+      async (response) =>
+        response.url().includes('/v1/jobs?') && ((await response.json()) as { data: Job[] }).data.length === 1,
+    )
     await say(page, 1, 'Tell me of wool. demo: tokens=2000 delay=10 ttft=5000')
     await listed
     await page.evaluate('new Promise((done) => setTimeout(done, 500))')
@@ -256,7 +288,9 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     const shown = await until(page, 1, (all) => all[0]?.state === 'done' && all[1]?.state === 'failed')
     expect(shown[0].question).toBe(mischief)
     expect(shown[0].answer).toContain('<b>bold</b>')
-    expect(await page.evaluate("document.querySelectorAll('article img, article b').length + (window.hurt ?? 0)")).toBe(0)
+    expect(await page.evaluate("document.querySelectorAll('article img, article b').length + (window.hurt ?? 0)")).toBe(
+      0,
+    )
     expect(shown[1].note).toContain('The demo was asked to fail')
     await page.reload()
     expect(await until(page, 1, (all) => all.length === 2)).toEqual(shown)
@@ -266,7 +300,9 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     context = await browser.newContext({ viewport: { width: 390, height: 500 } })
     const page = await open()
     const end = (column: 1 | 2): Promise<number> =>
-      page.evaluate(`(() => { const log = document.querySelector('#column-${column} [role=log]'); return log.scrollHeight - log.scrollTop - log.clientHeight })()`)
+      page.evaluate(
+        `(() => { const log = document.querySelector('#column-${column} [role=log]'); return log.scrollHeight - log.scrollTop - log.clientHeight })()`,
+      )
     const visible = (): Promise<boolean[]> => Promise.all([page.isVisible('#message-1'), page.isVisible('#message-2')])
     await say(page, 1, 'Tell me of rain. demo: tokens=300 delay=2')
     expect(await visible()).toEqual([true, false])
@@ -291,7 +327,9 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     const page = await context.newPage()
     await page.goto(refused)
     await page.waitForSelector('#problem:not([hidden])')
-    expect(await page.textContent('#problem')).toBe(`Sluice refuses pages of ${refused}: start it with --http-cors-origins ${refused}`)
+    expect(await page.textContent('#problem')).toBe(
+      `Sluice refuses pages of ${refused}: start it with --http-cors-origins ${refused}`,
+    )
   }, 60_000)
 
   it('says so where Sluice is away, and goes on when it is back', async () => {
@@ -300,7 +338,10 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     const away = /\/v1\/|readyz/
     await page.route(away, (route) => route.abort('connectionrefused'))
     let isAway = true
-    await page.routeWebSocket(/v1\/ws/, (socket) => void (isAway ? socket.close({ code: 1006 }) : socket.connectToServer()))
+    await page.routeWebSocket(
+      /v1\/ws/,
+      (socket) => void (isAway ? socket.close({ code: 1006 }) : socket.connectToServer()),
+    )
     await page.goto(origin)
     await page.waitForSelector(`#problem:text-is("Sluice can't be reached at ${sluice.url}.")`)
     await say(page, 1, 'Are you there? demo: tokens=10 delay=5')

@@ -26,7 +26,11 @@ interface Ran {
 
 function run(command: string, args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
   return new Promise((done) => {
-    const child = spawn(command, args, { cwd: ROOT, env: { PATH: process.env['PATH'], SLUICE_URL: server.url, SLUICE_KEY: server.key, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(command, args, {
+      cwd: ROOT,
+      env: { PATH: process.env['PATH'], SLUICE_URL: server.url, SLUICE_KEY: server.key, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     let [out, err] = ['', '']
     child.stdout.on('data', (d: Buffer) => (out += d.toString()))
     child.stderr.on('data', (d: Buffer) => (err += d.toString()))
@@ -60,7 +64,11 @@ describe('contracts', () => {
 
   it('keeps its place for one that fails, and goes on', async () => {
     const documents = mkdtempSync(join(dir, 'documents-'))
-    for (const name of ['a', 'b', 'c']) writeFileSync(join(documents, `${name}.txt`), `Contract ${name}. ${name === 'b' ? 'demo: fail=400' : 'demo: tokens=5 delay=1'}`)
+    for (const name of ['a', 'b', 'c'])
+      writeFileSync(
+        join(documents, `${name}.txt`),
+        `Contract ${name}. ${name === 'b' ? 'demo: fail=400' : 'demo: tokens=5 delay=1'}`,
+      )
     const file = join(dir, 'lines.jsonl')
     const { code, err } = await example('contracts', ['--documents', documents, '--out', file])
     const lines = readFileSync(file, 'utf8')
@@ -96,7 +104,11 @@ it('bulk-content writes twenty articles', async () => {
 it('code-review goes on while ten commits are reviewed', async () => {
   const repo = mkdtempSync(join(dir, 'repo-'))
   const git = (...args: string[]): string =>
-    execFileSync('git', ['-C', repo, '-c', 'user.name=A', '-c', 'user.email=a@example.com', '-c', 'commit.gpgsign=false', ...args], { encoding: 'utf8' })
+    execFileSync(
+      'git',
+      ['-C', repo, '-c', 'user.name=A', '-c', 'user.email=a@example.com', '-c', 'commit.gpgsign=false', ...args],
+      { encoding: 'utf8' },
+    )
   git('init', '-q')
   for (let i = 1; i <= 12; i++) {
     writeFileSync(join(repo, `file${i}.ts`), `export const n${i} = ${i}\n`.repeat(i * 20))
@@ -114,21 +126,30 @@ it('code-review goes on while ten commits are reviewed', async () => {
 })
 
 /** An interpreter that has the package: named by SLUICE_TEST_PYTHON, or python3. */
-const python = [process.env['SLUICE_TEST_PYTHON'], 'python3'].find((name) => name && spawnSync(name, ['-c', 'import websockets']).status === 0)
+const python = [process.env['SLUICE_TEST_PYTHON'], 'python3'].find(
+  (name) => name && spawnSync(name, ['-c', 'import websockets']).status === 0,
+)
 describe.skipIf(python === undefined)('python', () => {
   const CHAT = join('examples', 'python', 'chat.py')
 
   it('speaks the wire in a few lines: two turns of a conversation, over a cut', async () => {
-    const said = ['Tell me of rivers. demo: tokens=40 delay=20 ttft=20', 'And of the sea? demo: tokens=10 delay=5 ttft=5']
+    const said = [
+      'Tell me of rivers. demo: tokens=40 delay=20 ttft=20',
+      'And of the sea? demo: tokens=10 delay=5 ttft=5',
+    ]
     const { code, out, err } = await run(python!, [CHAT, ...said], { SLUICE_EXAMPLE_CUT: '1' })
     expect(code, err).toBe(0)
-    const list = (await (await fetch(`${server.url}/v1/jobs?limit=2`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as {
+    const list = (await (
+      await fetch(`${server.url}/v1/jobs?limit=2`, { headers: { authorization: `Bearer ${server.key}` } })
+    ).json()) as {
       data: Array<{ id: string; conversation: string }>
     }
     expect(list.data[0].conversation).toBe(list.data[1].conversation)
     let at = 0
     for (const { id } of list.data.reverse()) {
-      const result = (await (await fetch(`${server.url}/v1/jobs/${id}/result`, { headers: { authorization: `Bearer ${server.key}` } })).json()) as {
+      const result = (await (
+        await fetch(`${server.url}/v1/jobs/${id}/result`, { headers: { authorization: `Bearer ${server.key}` } })
+      ).json()) as {
         choices: Array<{ message: { content: string } }>
       }
       const text = `${result.choices[0].message.content}\n-- done\n`

@@ -19,7 +19,10 @@ export interface TestApp {
 }
 
 /** `http`: settings under that name. */
-export async function startTestApp(http: Readonly<Record<string, unknown>> = {}, more: Readonly<Record<string, unknown>> = {}): Promise<TestApp> {
+export async function startTestApp(
+  http: Readonly<Record<string, unknown>> = {},
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<TestApp> {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-front-'))
   const file = join(dir, 'sluice.yaml')
   const models = [
@@ -27,11 +30,25 @@ export async function startTestApp(http: Readonly<Record<string, unknown>> = {},
     { name: 'talks', provider: 'demo', kinds: ['chat'] },
   ]
   // JSON is YAML
-  writeFileSync(file, JSON.stringify({ port: 0, admin: { port: 0 }, data_dir: join(dir, 'data'), durability: 'memory', workers: { drain_ms: 2_000 }, models, http, ...more }))
+  writeFileSync(
+    file,
+    JSON.stringify({
+      port: 0,
+      admin: { port: 0 },
+      data_dir: join(dir, 'data'),
+      durability: 'memory',
+      workers: { drain_ms: 2_000 },
+      models,
+      http,
+      ...more,
+    }),
+  )
   const { config } = loadConfig({ file, env: { SLUICE_ADMIN_KEY: ADMIN_KEY } })
   const log: string[] = []
   const write = (fact: object, message?: string): void =>
-    void log.push(`${message ?? ''} ${JSON.stringify(fact, (_k, v: unknown) => (v instanceof Error ? `${v.stack} ${v.cause}` : v))}`)
+    void log.push(
+      `${message ?? ''} ${JSON.stringify(fact, (_k, v: unknown) => (v instanceof Error ? `${v.stack} ${v.cause}` : v))}`,
+    )
   const app = await startApp(config, { log: { debug: write, info: write, error: write } })
   return {
     port: Number(new URL(app.publicUrl).port),

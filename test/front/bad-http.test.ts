@@ -19,7 +19,12 @@ const BOMBS = { gzip: gzipSync(Buffer.alloc(50_000_000)), br: brotliCompressSync
 describe('HTTP', () => {
   const head = 'POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n'
   it.each<[string, string, number, ErrorCode]>([
-    ['1 content-length and transfer-encoding', `${head}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`, 400, 'invalid_request'],
+    [
+      '1 content-length and transfer-encoding',
+      `${head}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
+      400,
+      'invalid_request',
+    ],
     ['2 two content-lengths', `${head}content-length: 4\r\ncontent-length: 5\r\n\r\nabcde`, 400, 'invalid_request'],
     ['3 obscured transfer-encoding', `${head}transfer-encoding: chunked, identity\r\n\r\n`, 400, 'invalid_request'],
     ['4 space before the colon', `${head}content-length : 4\r\n\r\nabcd`, 400, 'invalid_request'],
@@ -30,7 +35,12 @@ describe('HTTP', () => {
     ['8 two hosts', 'GET /livez HTTP/1.1\r\nhost: a\r\nHost: b\r\n\r\n', 400, 'invalid_request'],
     ['9 absolute target', 'GET http://evil.test/livez HTTP/1.1\r\nhost: a\r\n\r\n', 400, 'invalid_request'],
     ['10 no host', 'GET /livez HTTP/1.1\r\n\r\n', 400, 'invalid_request'],
-    ['11 9 KiB of headers', `GET /livez HTTP/1.1\r\nhost: a\r\nx-a: ${'b'.repeat(9_000)}\r\n\r\n`, 431, 'headers_too_large'],
+    [
+      '11 9 KiB of headers',
+      `GET /livez HTTP/1.1\r\nhost: a\r\nx-a: ${'b'.repeat(9_000)}\r\n\r\n`,
+      431,
+      'headers_too_large',
+    ],
     ['12 101 headers', `GET /livez HTTP/1.1\r\nhost: a\r\n${'x: y\r\n'.repeat(100)}\r\n`, 431, 'headers_too_large'],
     ['16 dots', 'GET /v1/../admin/keys HTTP/1.1\r\nhost: a\r\n\r\n', 400, 'invalid_request'],
     ['16 escaped dots', 'GET /v1/%2e%2E/livez HTTP/1.1\r\nhost: a\r\n\r\n', 400, 'invalid_request'],
@@ -61,38 +71,70 @@ describe('HTTP', () => {
   })
 
   it('13 a flood of chunk extensions', async () => {
-    await refused(send(app.port, `${head}authorization: Bearer ${app.key}\r\ntransfer-encoding: chunked\r\n\r\n1;${'a'.repeat(20_000)}\r\nx\r\n0\r\n\r\n`), 413, 'body_too_large')
+    await refused(
+      send(
+        app.port,
+        `${head}authorization: Bearer ${app.key}\r\ntransfer-encoding: chunked\r\n\r\n1;${'a'.repeat(20_000)}\r\nx\r\n0\r\n\r\n`,
+      ),
+      413,
+      'body_too_large',
+    )
   })
 
   it('14 slow headers are cut', async () => {
-    const got = await refused(send(app.port, 'GET /livez HTTP/1.1\r\nhost: a\r\n', { drip: { bytes: 'x: y\r\n', everyMs: 100 }, untilClosed: true }), 408, 'request_timeout')
+    const got = await refused(
+      send(app.port, 'GET /livez HTTP/1.1\r\nhost: a\r\n', {
+        drip: { bytes: 'x: y\r\n', everyMs: 100 },
+        untilClosed: true,
+      }),
+      408,
+      'request_timeout',
+    )
     expect(got.closed).toBe(true)
     expect(got.tookMs).toBeLessThan(4_000)
   })
 
   it('15 a slow body is cut', async () => {
     const start = request('POST', '/v1/chat/completions', { ...auth(), 'content-length': '1000' })
-    const got = await refused(send(app.port, start, { drip: { bytes: ' ', everyMs: 100 }, untilClosed: true }), 408, 'request_timeout')
+    const got = await refused(
+      send(app.port, start, { drip: { bytes: ' ', everyMs: 100 }, untilClosed: true }),
+      408,
+      'request_timeout',
+    )
     expect(got.closed).toBe(true)
   })
 
   it('17 a method that a route lacks names those it has', async () => {
     const got = await refused(ask('PUT', '/v1/models'), 405, 'method_not_allowed')
     expect(got.headers['allow']).toBe('HEAD, GET')
-    expect((await refused(ask('DELETE', '/v1/chat/completions'), 405, 'method_not_allowed')).headers['allow']).toBe('POST')
+    expect((await refused(ask('DELETE', '/v1/chat/completions'), 405, 'method_not_allowed')).headers['allow']).toBe(
+      'POST',
+    )
     await refused(ask('TRACE', '/v1/models'), 405, 'method_not_allowed')
     await refused(ask('PROPFIND', '/v1/models'), 405, 'method_not_allowed')
     await refused(ask('OPTIONS', '/v1/models'), 405, 'method_not_allowed')
   })
 
   it('19 an upgrade to h2c is ignored', async () => {
-    const got = await send(app.port, request('GET', '/livez', { upgrade: 'h2c', connection: 'upgrade, http2-settings', 'http2-settings': 'AAMAAABkAAQAoAAAAAIAAAAA' }))
+    const got = await send(
+      app.port,
+      request('GET', '/livez', {
+        upgrade: 'h2c',
+        connection: 'upgrade, http2-settings',
+        'http2-settings': 'AAMAAABkAAQAoAAAAAIAAAAA',
+      }),
+    )
     expect([got.status, JSON.parse(got.body)]).toEqual([200, { status: 'ok' }])
   })
 
   it('expect: 100-continue is answered only for a body that is wanted', async () => {
     const body = JSON.stringify(chat('demo: tokens=2 delay=1 ttft=1'))
-    const head = (key: string): Buffer => request('POST', '/v1/chat/completions', { ...auth(key), expect: '100-continue', 'content-length': String(Buffer.byteLength(body)) })
+    const head = (key: string): Buffer =>
+      request('POST', '/v1/chat/completions', {
+        ...auth(key),
+        expect: '100-continue',
+        'content-length': String(Buffer.byteLength(body)),
+      })
     expect((await send(app.port, Buffer.concat([head(app.key), Buffer.from(body)]))).status).toBe(200)
     const socket = connect(app.port, '127.0.0.1')
     socket.write(head('sk-sluice-wrong'))
@@ -103,10 +145,15 @@ describe('HTTP', () => {
 })
 
 describe('who asks', () => {
-  const models = (headers: Record<string, string>, target = '/v1/models'): Promise<Answer> => send(app.port, request('GET', target, headers))
+  const models = (headers: Record<string, string>, target = '/v1/models'): Promise<Answer> =>
+    send(app.port, request('GET', target, headers))
   it.each<[string, () => Record<string, string>, ErrorCode]>([
     ['21 no key', () => ({}), 'missing_api_key'],
-    ['22 another scheme', () => ({ authorization: `Basic ${Buffer.from(app.key).toString('base64')}` }), 'missing_api_key'],
+    [
+      '22 another scheme',
+      () => ({ authorization: `Basic ${Buffer.from(app.key).toString('base64')}` }),
+      'missing_api_key',
+    ],
     ['23 an empty key', () => ({ authorization: 'Bearer ' }), 'missing_api_key'],
     ['24 a key of 5 KB', () => auth(`sk-sluice-${'a'.repeat(5_000)}`), 'invalid_api_key'],
     ['25 a key with quotes', () => auth(`' OR 1=1 --"`), 'invalid_api_key'],
@@ -130,7 +177,14 @@ describe('who asks', () => {
   })
 
   it('28 two authorization headers', async () => {
-    await refused(send(app.port, `GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${app.key}\r\nAuthorization: Bearer x\r\n\r\n`), 400, 'invalid_request')
+    await refused(
+      send(
+        app.port,
+        `GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${app.key}\r\nAuthorization: Bearer x\r\n\r\n`,
+      ),
+      400,
+      'invalid_request',
+    )
   })
 
   it('29 a key in the URL, even beside a good one', async () => {
@@ -145,7 +199,8 @@ describe('who asks', () => {
 })
 
 describe('bodies', () => {
-  const post = (body: string | Buffer, headers: Record<string, string> = {}): Promise<Answer> => ask('POST', '/v1/chat/completions', body, headers)
+  const post = (body: string | Buffer, headers: Record<string, string> = {}): Promise<Answer> =>
+    ask('POST', '/v1/chat/completions', body, headers)
   const good = JSON.stringify(chat(`${SECRET_TEXT} demo: tokens=2 delay=1 ttft=1`))
   it.each<[string, () => string | Buffer, number, ErrorCode]>([
     ['33 empty', () => '', 400, 'invalid_json'],
@@ -155,28 +210,79 @@ describe('bodies', () => {
     ['34 two values', () => '{"a":1}{"b":2}', 400, 'invalid_json'],
     ['37 65 deep', () => `{"a":${'['.repeat(64)}1${']'.repeat(64)}}`, 400, 'invalid_request'],
     ['37 a million deep', () => `{"a":${'['.repeat(1_000_000)}`, 400, 'invalid_request'],
-    ['38 10,001 keys', () => JSON.stringify(chat('x', { many: Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`k${i}`, 0])) })), 400, 'invalid_request'],
-    ['39 __proto__', () => '{"model":"demo","messages":[{"role":"user","content":"x","__proto__":{"isAdmin":true}}]}', 400, 'invalid_request'],
+    [
+      '38 10,001 keys',
+      () =>
+        JSON.stringify(chat('x', { many: Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`k${i}`, 0])) })),
+      400,
+      'invalid_request',
+    ],
+    [
+      '39 __proto__',
+      () => '{"model":"demo","messages":[{"role":"user","content":"x","__proto__":{"isAdmin":true}}]}',
+      400,
+      'invalid_request',
+    ],
     ['39 __proto__, escaped', () => '{"\\u005f_proto__":{"isAdmin":true}}', 400, 'invalid_request'],
     ['39 constructor.prototype', () => '{"constructor":{"prototype":{"isAdmin":true}}}', 400, 'invalid_request'],
-    ['41 invalid UTF-8', () => Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]), 400, 'invalid_json'],
-    ['41 a surrogate as bytes', () => Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xed, 0xa0, 0x80]), Buffer.from('"}')]), 400, 'invalid_json'],
+    [
+      '41 invalid UTF-8',
+      () => Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]),
+      400,
+      'invalid_json',
+    ],
+    [
+      '41 a surrogate as bytes',
+      () => Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xed, 0xa0, 0x80]), Buffer.from('"}')]),
+      400,
+      'invalid_json',
+    ],
     ['41 half a pair', () => JSON.stringify(chat('x')).replace('"x"', '"\\ud83d"'), 400, 'invalid_json'],
     ['41 the other half', () => JSON.stringify(chat('x')).replace('"x"', '"\\uDE00a"'), 400, 'invalid_json'],
-    ['43 1e999', () => '{"model":"demo","messages":[{"role":"user","content":"x"}],"temperature":1e999}', 400, 'invalid_request'],
-    ['43 2^53+1', () => '{"model":"demo","messages":[{"role":"user","content":"x"}],"seed":9007199254740993}', 400, 'invalid_request'],
-    ['43 -0 of tokens', () => '{"model":"demo","messages":[{"role":"user","content":"x"}],"max_tokens":-0}', 400, 'invalid_request'],
-    ['43 NaN', () => '{"model":"demo","messages":[{"role":"user","content":"x"}],"temperature":NaN}', 400, 'invalid_json'],
+    [
+      '43 1e999',
+      () => '{"model":"demo","messages":[{"role":"user","content":"x"}],"temperature":1e999}',
+      400,
+      'invalid_request',
+    ],
+    [
+      '43 2^53+1',
+      () => '{"model":"demo","messages":[{"role":"user","content":"x"}],"seed":9007199254740993}',
+      400,
+      'invalid_request',
+    ],
+    [
+      '43 -0 of tokens',
+      () => '{"model":"demo","messages":[{"role":"user","content":"x"}],"max_tokens":-0}',
+      400,
+      'invalid_request',
+    ],
+    [
+      '43 NaN',
+      () => '{"model":"demo","messages":[{"role":"user","content":"x"}],"temperature":NaN}',
+      400,
+      'invalid_json',
+    ],
   ])('%s', async (_name, body, status, code) => {
     await refused(post(body()), status, code)
   })
 
-  it.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/jsonp', 'json'])('35, 47 content-type %s', async (type) => {
+  it.each([
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/jsonp',
+    'json',
+  ])('35, 47 content-type %s', async (type) => {
     await refused(post(good, { 'content-type': type }), 415, 'unsupported_media_type')
   })
 
   it('36 a body over the cap, refused by its length alone', async () => {
-    const got = await refused(send(app.port, request('POST', '/v1/chat/completions', { ...auth(), 'content-length': String(MAX_BODY + 1) })), 413, 'body_too_large')
+    const got = await refused(
+      send(app.port, request('POST', '/v1/chat/completions', { ...auth(), 'content-length': String(MAX_BODY + 1) })),
+      413,
+      'body_too_large',
+    )
     expect(got.tookMs).toBeLessThan(500)
     expect(got.headers['connection']).toBe('close')
   })
@@ -208,12 +314,23 @@ describe('bodies', () => {
     await refused(post(gzipSync(good), { 'content-encoding': 'gzip, gzip, identity' }), 415, 'unsupported_media_type')
   })
   it('46 a body that breaks off', async () => {
-    await refused(send(app.port, request('POST', '/v1/chat/completions', { ...auth(), 'content-length': '500' }, '{"model"'), { end: true }), 400, 'invalid_request')
+    await refused(
+      send(app.port, request('POST', '/v1/chat/completions', { ...auth(), 'content-length': '500' }, '{"model"'), {
+        end: true,
+      }),
+      400,
+      'invalid_request',
+    )
   })
 })
 
 it('noise: whatever the bytes, there is an answer of ours or a close', async () => {
-  const good = request('POST', '/v1/chat/completions?x=1', auth(), JSON.stringify(chat('demo: tokens=1 delay=1 ttft=1')))
+  const good = request(
+    'POST',
+    '/v1/chat/completions?x=1',
+    auth(),
+    JSON.stringify(chat('demo: tokens=1 delay=1 ttft=1')),
+  )
   const random = (n: number): number => Math.floor(Math.random() * n)
   const noise = (): Buffer => {
     const bytes = Buffer.from(good)
@@ -224,7 +341,8 @@ it('noise: whatever the bytes, there is an answer of ours or a close', async () 
   for (let i = 0; i < 40; i++) {
     const tries = Array.from({ length: 10 }, noise)
     const got = await Promise.all(tries.map((bytes) => send(app.port, bytes, { end: true, withinMs: 4_000 })))
-    for (const [t, { status, closed }] of got.entries()) expect(status === 0 ? closed : status < 500, JSON.stringify(tries[t].toString('latin1'))).toBe(true)
+    for (const [t, { status, closed }] of got.entries())
+      expect(status === 0 ? closed : status < 500, JSON.stringify(tries[t].toString('latin1'))).toBe(true)
   }
 })
 

@@ -7,7 +7,9 @@ import { type Answer, request, send } from './wire.ts'
 
 describe('chat requests', () => {
   const with_ = (more: object): Record<string, unknown> => chat(`${SECRET_TEXT} demo: tokens=2 delay=1 ttft=1`, more)
-  const schema = (parameters: unknown): object => ({ tools: [{ type: 'function', function: { name: 'f', parameters } }] })
+  const schema = (parameters: unknown): object => ({
+    tools: [{ type: 'function', function: { name: 'f', parameters } }],
+  })
   const many = (n: number): Record<string, number> => Object.fromEntries(Array.from({ length: n }, (_, i) => [i, 1]))
   it.each<[string, () => unknown, number, ErrorCode, string | null]>([
     ['48 no model', () => ({ messages: [{ role: 'user', content: 'x' }] }), 404, 'model_not_found', 'model'],
@@ -16,12 +18,42 @@ describe('chat requests', () => {
     ['49 messages are text', () => with_({ messages: SECRET_TEXT }), 400, 'invalid_request', 'messages'],
     ['49 none', () => with_({ messages: [] }), 400, 'invalid_request', 'messages'],
     ['49 absent', () => ({ model: 'demo' }), 400, 'invalid_request', 'messages'],
-    ['49 100,000', () => with_({ messages: Array.from({ length: 100_000 }, () => 0) }), 400, 'invalid_request', 'messages'],
+    [
+      '49 100,000',
+      () => with_({ messages: Array.from({ length: 100_000 }, () => 0) }),
+      400,
+      'invalid_request',
+      'messages',
+    ],
     ['49 null inside', () => with_({ messages: [null] }), 400, 'invalid_request', 'messages[0]'],
-    ['50 unknown role', () => with_({ messages: [{ role: 'root', content: 'x' }] }), 400, 'invalid_request', 'messages[0].role'],
-    ['50 role of the prototype', () => with_({ messages: [{ role: 'toString', content: 'x' }] }), 400, 'invalid_request', 'messages[0].role'],
-    ['content is a number', () => with_({ messages: [{ role: 'user', content: 5 }] }), 400, 'invalid_request', 'messages[0].content'],
-    ['a part without type', () => with_({ messages: [{ role: 'user', content: [{ text: 'x' }] }] }), 400, 'invalid_request', 'messages[0].content[0]'],
+    [
+      '50 unknown role',
+      () => with_({ messages: [{ role: 'root', content: 'x' }] }),
+      400,
+      'invalid_request',
+      'messages[0].role',
+    ],
+    [
+      '50 role of the prototype',
+      () => with_({ messages: [{ role: 'toString', content: 'x' }] }),
+      400,
+      'invalid_request',
+      'messages[0].role',
+    ],
+    [
+      'content is a number',
+      () => with_({ messages: [{ role: 'user', content: 5 }] }),
+      400,
+      'invalid_request',
+      'messages[0].content',
+    ],
+    [
+      'a part without type',
+      () => with_({ messages: [{ role: 'user', content: [{ text: 'x' }] }] }),
+      400,
+      'invalid_request',
+      'messages[0].content[0]',
+    ],
     ...[0, -1, 1e12, '10', 1.5].map((v): [string, () => unknown, number, ErrorCode, string] => [
       `51 max_tokens ${JSON.stringify(v)}`,
       () => with_({ max_tokens: v }),
@@ -29,44 +61,82 @@ describe('chat requests', () => {
       'invalid_request',
       'max_tokens',
     ]),
-    ['51 max_completion_tokens', () => with_({ max_completion_tokens: 0 }), 400, 'invalid_request', 'max_completion_tokens'],
+    [
+      '51 max_completion_tokens',
+      () => with_({ max_completion_tokens: 0 }),
+      400,
+      'invalid_request',
+      'max_completion_tokens',
+    ],
     ['52 n = 1000', () => with_({ n: 1000 }), 400, 'invalid_request', 'n'],
     ['53 temperature 3', () => with_({ temperature: 3 }), 400, 'invalid_request', 'temperature'],
     ['54 stream "true"', () => with_({ stream: 'true' }), 400, 'invalid_request', 'stream'],
-    ['54 include_usage "yes"', () => with_({ stream_options: { include_usage: 'yes' } }), 400, 'invalid_request', 'stream_options'],
+    [
+      '54 include_usage "yes"',
+      () => with_({ stream_options: { include_usage: 'yes' } }),
+      400,
+      'invalid_request',
+      'stream_options',
+    ],
     ['55 1,000 stops', () => with_({ stop: Array.from({ length: 1_000 }, () => 'x') }), 400, 'invalid_request', 'stop'],
     ['57 a deep schema', () => schemaOfDepth(10_000), 400, 'invalid_request', null],
-    ['57 $ref to itself', () => with_(schema({ $defs: { a: { $ref: '#/$defs/a' } }, $ref: '#/$defs/a' })), 400, 'invalid_request', 'tools'],
+    [
+      '57 $ref to itself',
+      () => with_(schema({ $defs: { a: { $ref: '#/$defs/a' } }, $ref: '#/$defs/a' })),
+      400,
+      'invalid_request',
+      'tools',
+    ],
     [
       '57 $ref in a circle',
-      () => with_(schema({ properties: { x: { $ref: '#/$defs/a' } }, $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } } })),
+      () =>
+        with_(
+          schema({
+            properties: { x: { $ref: '#/$defs/a' } },
+            $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } },
+          }),
+        ),
       400,
       'invalid_request',
       'tools',
     ],
     ['59 user of 1 MB', () => with_({ user: 'u'.repeat(1_000_000) }), 400, 'invalid_request', 'user'],
-    ['59 metadata of 1 MB', () => with_({ metadata: { a: 'm'.repeat(1_000_000) } }), 400, 'invalid_request', 'metadata'],
-    ...['api_base', 'base_url', 'api_key', 'headers', 'extra_headers'].map((n): [string, () => unknown, number, ErrorCode, string] => [
-      `60 ${n}`,
-      () => with_({ [n]: 'http://evil.test' }),
+    [
+      '59 metadata of 1 MB',
+      () => with_({ metadata: { a: 'm'.repeat(1_000_000) } }),
       400,
       'invalid_request',
-      n,
-    ]),
-    ...['../demo', 'a#b', '@evil.test', 'demo\r\nx: y', 'a b', 'a//b', 'é'].map((m): [string, () => unknown, number, ErrorCode, string] => [
-      `61 model ${JSON.stringify(m)}`,
-      () => with_({ model: m }),
-      400,
-      'invalid_request',
-      'model',
-    ]),
+      'metadata',
+    ],
+    ...['api_base', 'base_url', 'api_key', 'headers', 'extra_headers'].map(
+      (n): [string, () => unknown, number, ErrorCode, string] => [
+        `60 ${n}`,
+        () => with_({ [n]: 'http://evil.test' }),
+        400,
+        'invalid_request',
+        n,
+      ],
+    ),
+    ...['../demo', 'a#b', '@evil.test', 'demo\r\nx: y', 'a b', 'a//b', 'é'].map(
+      (m): [string, () => unknown, number, ErrorCode, string] => [
+        `61 model ${JSON.stringify(m)}`,
+        () => with_({ model: m }),
+        400,
+        'invalid_request',
+        'model',
+      ],
+    ),
     ['63 logit_bias of 9,000', () => with_({ logit_bias: many(9_000) }), 400, 'invalid_request', 'logit_bias'],
     ['63 logit_bias 101', () => with_({ logit_bias: { 50256: 101 } }), 400, 'invalid_request', 'logit_bias'],
     ['sluice is text', () => with_({ sluice: 'x' }), 400, 'invalid_request', 'sluice'],
     ['an unknown wish', () => with_({ sluice: { prioritty: 'high' } }), 400, 'invalid_request', 'sluice.prioritty'],
   ])('%s', async (_name, body, status, code, param) => {
     const value = body()
-    const got = await refused(ask('POST', '/v1/chat/completions', typeof value === 'string' ? value : JSON.stringify(value)), status, code)
+    const got = await refused(
+      ask('POST', '/v1/chat/completions', typeof value === 'string' ? value : JSON.stringify(value)),
+      status,
+      code,
+    )
     expect((JSON.parse(got.body) as { error: { param: string | null } }).error.param).toBe(param)
   })
 
@@ -86,7 +156,10 @@ describe('chat requests', () => {
         ],
       },
     ],
-    ['57 a schema that refers to itself further down', schema({ type: 'object', properties: { child: { $ref: '#' } }, $defs: { n: { items: { $ref: '#/$defs/n' } } } })],
+    [
+      '57 a schema that refers to itself further down',
+      schema({ type: 'object', properties: { child: { $ref: '#' } }, $defs: { n: { items: { $ref: '#/$defs/n' } } } }),
+    ],
     ['58 a pattern that is never compiled', schema({ type: 'string', pattern: '^(a+)+$' })],
     ['members nobody knows', { top_k: 5, provider_extra: { nested: [1, 2, { three: null }] } }],
   ])('passes: %s', async (_name, more) => {
@@ -94,7 +167,8 @@ describe('chat requests', () => {
     expect(got.status, got.body).toBe(200)
   })
 
-  const schemaOfDepth = (n: number): string => JSON.stringify(with_({ tools: [] })).replace('[]', `[${'{"a":'.repeat(n)}1${'}'.repeat(n)}]`)
+  const schemaOfDepth = (n: number): string =>
+    JSON.stringify(with_({ tools: [] })).replace('[]', `[${'{"a":'.repeat(n)}1${'}'.repeat(n)}]`)
 
   it.each<[string, unknown, number]>([
     ['62 no input', undefined, 400],
@@ -116,7 +190,8 @@ describe('chat requests', () => {
 })
 
 describe('events', () => {
-  const events = (query: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Answer> => ask(method, `/v1/jobs/${jobId}/events${query}`, '', headers)
+  const events = (query: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Answer> =>
+    ask(method, `/v1/jobs/${jobId}/events${query}`, '', headers)
   it.each<[string, string, Record<string, string>, number, ErrorCode]>([
     ['64 Last-Event-ID: -1', '', { 'last-event-id': '-1' }, 400, 'cursor_invalid'],
     ['64 Last-Event-ID: abc', '', { 'last-event-id': 'abc' }, 400, 'cursor_invalid'],
@@ -142,7 +217,9 @@ describe('events', () => {
   })
 
   it('65 an erased job', async () => {
-    const made = JSON.parse((await ask('POST', '/v1/jobs', JSON.stringify({ request: chat('x') }))).body) as { id: string }
+    const made = JSON.parse((await ask('POST', '/v1/jobs', JSON.stringify({ request: chat('x') }))).body) as {
+      id: string
+    }
     expect((await ask('DELETE', `/v1/jobs/${made.id}`)).status).toBe(204)
     await refused(ask('GET', `/v1/jobs/${made.id}/events`), 404, 'job_not_found')
   })
@@ -155,11 +232,15 @@ describe('events', () => {
     socket.write(two)
     await expect.poll(() => text).toContain('{"status":"ok"}')
     socket.destroy()
-    expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*?content-type: text\/event-stream[\s\S]*?\r\n\r\nHTTP\/1\.1 200 OK\r\n/)
+    expect(text).toMatch(
+      /^HTTP\/1\.1 200 OK\r\n[\s\S]*?content-type: text\/event-stream[\s\S]*?\r\n\r\nHTTP\/1\.1 200 OK\r\n/,
+    )
   })
 
   it('66 readers up to the cap, then 429', async () => {
-    const made = JSON.parse((await ask('POST', '/v1/jobs', JSON.stringify({ request: chat('demo: tokens=500 delay=20 ttft=1') }))).body) as { id: string }
+    const made = JSON.parse(
+      (await ask('POST', '/v1/jobs', JSON.stringify({ request: chat('demo: tokens=500 delay=20 ttft=1') }))).body,
+    ) as { id: string }
     const target = `/v1/jobs/${made.id}/events`
     const readers = await Promise.all(
       Array.from({ length: 3 }, async () => {
@@ -173,7 +254,9 @@ describe('events', () => {
     expect(Number(got.headers['retry-after'])).toBeGreaterThan(0)
     readers[0].destroy()
     await expect.poll(async () => (await ask('GET', `/v1/jobs/${made.id}`)).status).toBe(200)
-    await expect.poll(async () => (await ask('GET', target, '', {}, { withinMs: 100 })).status, { timeout: 3_000 }).toBe(200)
+    await expect
+      .poll(async () => (await ask('GET', target, '', {}, { withinMs: 100 })).status, { timeout: 3_000 })
+      .toBe(200)
     // 69: a reader that closes its side is gone
     const half = await send(app.port, request('GET', target, auth()), { end: true, untilClosed: true, withinMs: 2_000 })
     expect(half.closed).toBe(true)
@@ -183,7 +266,8 @@ describe('events', () => {
 })
 
 describe('jobs', () => {
-  const job = (wishes: object, content = 'x'): Promise<Answer> => ask('POST', '/v1/jobs', JSON.stringify({ request: chat(content), ...wishes }))
+  const job = (wishes: object, content = 'x'): Promise<Answer> =>
+    ask('POST', '/v1/jobs', JSON.stringify({ request: chat(content), ...wishes }))
   it('85 the same key with another body', async () => {
     await refused(job({ idempotency_key: 'once' }, 'something else'), 422, 'idempotency_conflict')
   })
@@ -213,17 +297,42 @@ describe('jobs', () => {
   })
   it('one bad job of a list does not stop the others', async () => {
     const request = chat('demo: tokens=2 delay=1 ttft=1')
-    const got = await ask('POST', '/v1/jobs', JSON.stringify({ jobs: [{ request }, { request, priority: 'urgent' }, 7, { request: { ...request, model: 'nope' } }, { request }] }))
-    const { data } = JSON.parse(got.body) as { data: Array<{ object: string; error?: { code: string; param: string } }> }
+    const got = await ask(
+      'POST',
+      '/v1/jobs',
+      JSON.stringify({
+        jobs: [
+          { request },
+          { request, priority: 'urgent' },
+          7,
+          { request: { ...request, model: 'nope' } },
+          { request },
+        ],
+      }),
+    )
+    const { data } = JSON.parse(got.body) as {
+      data: Array<{ object: string; error?: { code: string; param: string } }>
+    }
     expect(got.status).toBe(202)
     expect(data.map((d) => d.object)).toEqual(['job', 'error', 'error', 'error', 'job'])
-    expect(data.flatMap((d) => (d.object === 'error' ? [d.error!.param] : []))).toEqual(['jobs[1].priority', 'jobs[2]', 'jobs[3].model'])
+    expect(data.flatMap((d) => (d.object === 'error' ? [d.error!.param] : []))).toEqual([
+      'jobs[1].priority',
+      'jobs[2]',
+      'jobs[3].model',
+    ])
   })
-  it.each(['limit=0', 'limit=1001', 'limit=ten', 'state=sleeping', 'limit=1&limit=2'])('a list asked for with %s', async (query) => {
-    await refused(ask('GET', `/v1/jobs?${query}`), 400, 'invalid_request')
-  })
+  it.each(['limit=0', 'limit=1001', 'limit=ten', 'state=sleeping', 'limit=1&limit=2'])(
+    'a list asked for with %s',
+    async (query) => {
+      await refused(ask('GET', `/v1/jobs?${query}`), 400, 'invalid_request')
+    },
+  )
   it('a header that is nearly ours', async () => {
-    const got = await refused(ask('POST', '/v1/chat/completions', JSON.stringify(chat('x')), { 'sluice-lanes': 'a' }), 400, 'invalid_request')
+    const got = await refused(
+      ask('POST', '/v1/chat/completions', JSON.stringify(chat('x')), { 'sluice-lanes': 'a' }),
+      400,
+      'invalid_request',
+    )
     expect(got.body).toContain('sluice-lane')
   })
   it('waits no longer than a minute', async () => {

@@ -12,19 +12,51 @@ afterEach(async () => {
   await app?.stop()
 })
 
-const ask = (method: string, target: string, body?: unknown, headers: Record<string, string> = {}, options: SendOptions = {}): Promise<Answer> =>
-  send(app.port, request(method, target, { authorization: `Bearer ${app.key}`, ...headers }, body === undefined ? '' : JSON.stringify(body)), options)
-const chat = (content: string, more: object = {}): object => ({ model: 'demo', messages: [{ role: 'user', content }], ...more })
-const job = async (id: string): Promise<Record<string, unknown>> => JSON.parse((await ask('GET', `/v1/jobs/${id}`)).body) as Record<string, unknown>
+const ask = (
+  method: string,
+  target: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+  options: SendOptions = {},
+): Promise<Answer> =>
+  send(
+    app.port,
+    request(
+      method,
+      target,
+      { authorization: `Bearer ${app.key}`, ...headers },
+      body === undefined ? '' : JSON.stringify(body),
+    ),
+    options,
+  )
+const chat = (content: string, more: object = {}): object => ({
+  model: 'demo',
+  messages: [{ role: 'user', content }],
+  ...more,
+})
+const job = async (id: string): Promise<Record<string, unknown>> =>
+  JSON.parse((await ask('GET', `/v1/jobs/${id}`)).body) as Record<string, unknown>
 
 /** Opens a request and hands over the connection, once the first bytes have come. */
-async function open(method: string, target: string, body?: unknown, headers: Record<string, string> = {}): Promise<{ socket: Socket; text: () => string }> {
+async function open(
+  method: string,
+  target: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<{ socket: Socket; text: () => string }> {
   const socket = connect(app.port, '127.0.0.1')
   sockets.push(socket)
   let text = ''
   socket.on('data', (d) => (text += d.toString()))
   socket.on('error', () => {})
-  socket.write(request(method, target, { authorization: `Bearer ${app.key}`, ...headers }, body === undefined ? '' : JSON.stringify(body)))
+  socket.write(
+    request(
+      method,
+      target,
+      { authorization: `Bearer ${app.key}`, ...headers },
+      body === undefined ? '' : JSON.stringify(body),
+    ),
+  )
   await expect.poll(() => text.length).toBeGreaterThan(0)
   return { socket, text: () => text }
 }
@@ -33,18 +65,35 @@ const idIn = (text: string): string => /sluice-job: (job_\w+)/.exec(text)![1]
 it('lets pages of listed origins call, and no others', async () => {
   app = await startTestApp({ cors_origins: ['https://app.example.com'] })
   const preflight = (origin: string): Promise<Answer> =>
-    ask('OPTIONS', '/v1/jobs', undefined, { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization, sluice-lane', authorization: '' })
+    ask('OPTIONS', '/v1/jobs', undefined, {
+      origin,
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'authorization, sluice-lane',
+      authorization: '',
+    })
   const good = await preflight('https://app.example.com')
   expect(good.status).toBe(204)
-  expect(good.headers).toMatchObject({ 'access-control-allow-origin': 'https://app.example.com', 'access-control-allow-headers': 'authorization, sluice-lane', vary: 'origin' })
+  expect(good.headers).toMatchObject({
+    'access-control-allow-origin': 'https://app.example.com',
+    'access-control-allow-headers': 'authorization, sluice-lane',
+    vary: 'origin',
+  })
   const bad = await preflight('https://evil.example.com')
-  expect([bad.status, bad.code, bad.headers['access-control-allow-origin']]).toEqual([403, 'origin_forbidden', undefined])
+  expect([bad.status, bad.code, bad.headers['access-control-allow-origin']]).toEqual([
+    403,
+    'origin_forbidden',
+    undefined,
+  ])
   const answer = await ask('GET', '/v1/models', undefined, { origin: 'https://app.example.com' })
   expect(answer.headers['access-control-expose-headers']).toContain('sluice-job')
   // Refusals too must be readable by the page
   const refusal = await ask('GET', '/v1/jobs/job_x', undefined, { origin: 'https://app.example.com' })
   expect([refusal.status, refusal.headers['access-control-allow-origin']]).toEqual([404, 'https://app.example.com'])
-  expect((await ask('GET', '/v1/models', undefined, { origin: 'https://evil.example.com' })).headers['access-control-allow-origin']).toBe(undefined)
+  expect(
+    (await ask('GET', '/v1/models', undefined, { origin: 'https://evil.example.com' })).headers[
+      'access-control-allow-origin'
+    ],
+  ).toBe(undefined)
 })
 
 it('tells who guesses keys to wait, and goes on for who has one', async () => {
@@ -61,7 +110,10 @@ it('tells who guesses keys to wait, and goes on for who has one', async () => {
 it('caps the requests that one key has under way', async () => {
   app = await startTestApp({ max_requests_per_key: 2 })
   const slow = chat('demo: tokens=400 delay=20 ttft=1', { stream: true })
-  const readers = [await open('POST', '/v1/chat/completions', slow), await open('POST', '/v1/chat/completions', { ...slow, n: 2 })]
+  const readers = [
+    await open('POST', '/v1/chat/completions', slow),
+    await open('POST', '/v1/chat/completions', { ...slow, n: 2 }),
+  ]
   const got = await ask('GET', '/v1/models')
   expect([got.status, got.code]).toEqual([429, 'too_many_connections'])
   readers[0].socket.destroy()
@@ -70,7 +122,11 @@ it('caps the requests that one key has under way', async () => {
 
 it('S2: cancels a plain POST that nobody reads, after the grace; not before', async () => {
   app = await startTestApp({ disconnect_grace_ms: 400 })
-  const { socket, text } = await open('POST', '/v1/chat/completions', chat('demo: tokens=2000 delay=20 ttft=1', { stream: true }))
+  const { socket, text } = await open(
+    'POST',
+    '/v1/chat/completions',
+    chat('demo: tokens=2000 delay=20 ttft=1', { stream: true }),
+  )
   await expect.poll(text).toContain('sluice-job')
   const id = idIn(text())
   socket.destroy()
@@ -106,10 +162,20 @@ it('S2: a JSON answer nobody waits for is canceled; one with a key, of a convers
     const socket = connect(app.port, '127.0.0.1')
     sockets.push(socket)
     socket.write(
-      request('POST', '/v1/chat/completions', { authorization: `Bearer ${app.key}`, ...headers }, JSON.stringify(chat(`${name}. demo: tokens=2000 delay=20 ttft=1`, more))),
+      request(
+        'POST',
+        '/v1/chat/completions',
+        { authorization: `Bearer ${app.key}`, ...headers },
+        JSON.stringify(chat(`${name}. demo: tokens=2000 delay=20 ttft=1`, more)),
+      ),
     )
     await expect
-      .poll(async () => (JSON.parse((await ask('GET', '/v1/jobs')).body) as { data: Array<{ id: string }> }).data.find((j) => !Object.values(ids).includes(j.id))?.id)
+      .poll(
+        async () =>
+          (JSON.parse((await ask('GET', '/v1/jobs')).body) as { data: Array<{ id: string }> }).data.find(
+            (j) => !Object.values(ids).includes(j.id),
+          )?.id,
+      )
       .toBeTruthy()
     ids[name] = (JSON.parse((await ask('GET', '/v1/jobs')).body) as { data: Array<{ id: string }> }).data[0].id
     socket.destroy()
@@ -124,13 +190,22 @@ it('S2: a JSON answer nobody waits for is canceled; one with a key, of a convers
 
 it('answers at once to who asks for it, and waits no longer than asked', async () => {
   app = await startTestApp()
-  const later = await ask('POST', '/v1/chat/completions', chat('demo: tokens=10 delay=5 ttft=1'), { prefer: 'respond-async' })
+  const later = await ask('POST', '/v1/chat/completions', chat('demo: tokens=10 delay=5 ttft=1'), {
+    prefer: 'respond-async',
+  })
   const { id, events } = JSON.parse(later.body) as { id: string; events: string }
-  expect([later.status, later.headers['location'], later.headers['sluice-job'], later.headers['preference-applied']]).toEqual([202, events, id, 'respond-async'])
+  expect([
+    later.status,
+    later.headers['location'],
+    later.headers['sluice-job'],
+    later.headers['preference-applied'],
+  ]).toEqual([202, events, id, 'respond-async'])
   expect((await ask('GET', `/v1/jobs/${id}/result`)).status).toBe(202)
   const done = await ask('GET', `/v1/jobs/${id}/result?wait_ms=5000`)
   expect([done.status, (JSON.parse(done.body) as { object: string }).object]).toEqual([200, 'chat.completion'])
-  const slow = JSON.parse((await ask('POST', '/v1/jobs', { request: chat('demo: tokens=500 delay=20 ttft=1') })).body) as { id: string }
+  const slow = JSON.parse(
+    (await ask('POST', '/v1/jobs', { request: chat('demo: tokens=500 delay=20 ttft=1') })).body,
+  ) as { id: string }
   const waited = await ask('GET', `/v1/jobs/${slow.id}?wait_ms=150`)
   expect(waited.tookMs).toBeGreaterThan(145)
   expect((JSON.parse(waited.body) as { state: string }).state).toBe('leased')
@@ -165,7 +240,11 @@ it('a stop lets go of who still waits: they are told to come back', async () => 
   const waiting = ask('GET', `/v1/jobs/${id}/result?wait_ms=20000`)
   await expect.poll(async () => (await job(id))['state']).toBe('leased')
   await app.stop()
-  expect([(await plain).status, (await plain).code, (await plain).headers['retry-after']]).toEqual([503, 'draining', '1'])
+  expect([(await plain).status, (await plain).code, (await plain).headers['retry-after']]).toEqual([
+    503,
+    'draining',
+    '1',
+  ])
   expect((await waiting).status).toBe(202)
 })
 
@@ -177,9 +256,14 @@ it('S2: after a crash, the plain POST of a reader that never comes back is cance
         headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' },
         ...(body && { method: 'POST', body: JSON.stringify(body) }),
       })
-    const state = async (id: string): Promise<string> => ((await (await call(`/v1/jobs/${id}`)).json()) as { state: string }).state
-    const plain = (await call('/v1/chat/completions', chat('demo: tokens=2000 delay=20 ttft=1', { stream: true }))).headers.get('sluice-job')!
-    const { id } = (await (await call('/v1/jobs', { request: chat('demo: tokens=2000 delay=20 ttft=1') })).json()) as { id: string }
+    const state = async (id: string): Promise<string> =>
+      ((await (await call(`/v1/jobs/${id}`)).json()) as { state: string }).state
+    const plain = (
+      await call('/v1/chat/completions', chat('demo: tokens=2000 delay=20 ttft=1', { stream: true }))
+    ).headers.get('sluice-job')!
+    const { id } = (await (await call('/v1/jobs', { request: chat('demo: tokens=2000 delay=20 ttft=1') })).json()) as {
+      id: string
+    }
     await server.crash()
     await expect.poll(() => state(plain), { timeout: 5_000 }).toBe('canceled')
     expect(['queued', 'delayed', 'leased']).toContain(await state(id))

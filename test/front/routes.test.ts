@@ -11,7 +11,10 @@ import { type Answer, request, send } from './wire.ts'
 
 const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => {} }
 const tables = createRoutes({} as GatewayDeps, {} as Jobs, {} as Answers, { socket } as unknown as Door, () => false)
-const doors = [...tables.public.map((route) => ({ door: 'public' as const, route })), ...tables.admin.map((route) => ({ door: 'admin' as const, route }))]
+const doors = [
+  ...tables.public.map((route) => ({ door: 'public' as const, route })),
+  ...tables.admin.map((route) => ({ door: 'admin' as const, route })),
+]
 const named = doors.map((d) => [`${d.route.method} ${d.route.path} (${d.door})`, d] as const)
 
 let app: TestApp
@@ -23,21 +26,45 @@ let jobId: string
 beforeAll(async () => {
   app = await startTestApp({ bad_keys_per_minute: 1_000 })
   foreign = (await app.addKey('stranger')).key
-  const { ticket } = JSON.parse((await ask('POST', '/v1/tickets', app.key, { user: 'somebody else' })).body) as { ticket: string }
+  const { ticket } = JSON.parse((await ask('POST', '/v1/tickets', app.key, { user: 'somebody else' })).body) as {
+    ticket: string
+  }
   otherUser = (JSON.parse((await ask('POST', '/v1/sessions', null, { ticket })).body) as { token: string }).token
   const chat = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=3 delay=1 ttft=1' }] }
-  jobId = (JSON.parse((await ask('POST', '/v1/jobs', app.key, { request: chat, conversation: 'ours', lane: null })).body) as { id: string }).id
+  jobId = (
+    JSON.parse((await ask('POST', '/v1/jobs', app.key, { request: chat, conversation: 'ours', lane: null })).body) as {
+      id: string
+    }
+  ).id
   expect((await ask('GET', `/v1/jobs/${jobId}/result?wait_ms=5000`, app.key)).status).toBe(200)
 })
 afterAll(() => app?.stop())
 
 const ask = (method: string, path: string, key: string | null, body?: unknown, port = app.port): Promise<Answer> =>
-  send(port, request(method, path, key === null ? {} : { authorization: `Bearer ${key}` }, body === undefined ? '' : JSON.stringify(body)))
+  send(
+    port,
+    request(
+      method,
+      path,
+      key === null ? {} : { authorization: `Bearer ${key}` },
+      body === undefined ? '' : JSON.stringify(body),
+    ),
+  )
 
-const path = ({ path }: Route): string => path.replace('*id', 'demo').replace(':id', path.includes('/jobs/') ? jobId : path.includes('/conversations/') ? 'ours' : 'default')
+const path = ({ path }: Route): string =>
+  path
+    .replace('*id', 'demo')
+    .replace(':id', path.includes('/jobs/') ? jobId : path.includes('/conversations/') ? 'ours' : 'default')
 
 describe.each(named)('%s', (_name, { door, route }) => {
-  const knock = (key: string | null): Promise<Answer> => ask(route.method, path(route), key, route.method === 'GET' ? undefined : {}, door === 'public' ? app.port : app.adminPort)
+  const knock = (key: string | null): Promise<Answer> =>
+    ask(
+      route.method,
+      path(route),
+      key,
+      route.method === 'GET' ? undefined : {},
+      door === 'public' ? app.port : app.adminPort,
+    )
   if (route.auth === 'none') {
     it('is open to all', async () => {
       expect((await knock(null)).status).toBe(200)
@@ -47,7 +74,8 @@ describe.each(named)('%s', (_name, { door, route }) => {
   }
   if (route.auth === 'ticket') {
     it('lets nobody in who says nothing of who they are', async () => {
-      for (const key of [null, 'nonsense', ADMIN_KEY]) expect((await knock(key)).status).toBe(route.method === 'GET' ? 426 : 401)
+      for (const key of [null, 'nonsense', ADMIN_KEY])
+        expect((await knock(key)).status).toBe(route.method === 'GET' ? 426 : 401)
     })
     return
   }
@@ -80,14 +108,22 @@ describe.each(named)('%s', (_name, { door, route }) => {
     })
     it("does not show one user's to another's session", async () => {
       const key = route.path.includes('/conversations/') ? 'conversation_not_found' : 'job_not_found'
-      const got = await ask(route.method, path(route), otherUser, route.method === 'GET' ? undefined : { name: 'mine now', keep_turns: 0 })
+      const got = await ask(
+        route.method,
+        path(route),
+        otherUser,
+        route.method === 'GET' ? undefined : { name: 'mine now', keep_turns: 0 },
+      )
       expect([got.status, got.code], got.body).toEqual([404, key])
     })
   }
 })
 
 it("leaves what is ours as it was, after a stranger's tries", async () => {
-  const conversation = JSON.parse((await ask('GET', '/v1/conversations/ours', app.key)).body) as { name: string | null; turns: unknown[] }
+  const conversation = JSON.parse((await ask('GET', '/v1/conversations/ours', app.key)).body) as {
+    name: string | null
+    turns: unknown[]
+  }
   expect([conversation.name, conversation.turns.length]).toEqual([null, 1])
   expect((await ask('GET', `/v1/jobs/${jobId}`, app.key)).status).toBe(200)
 })
@@ -97,12 +133,18 @@ it("lists no other tenant's jobs or conversations", async () => {
     const got = await ask('GET', list, foreign)
     expect((JSON.parse(got.body) as { data: unknown[] }).data, list).toEqual([])
   }
-  expect((JSON.parse((await ask('GET', '/v1/jobs', app.key)).body) as { data: Array<{ id: string }> }).data.map((j) => j.id)).toContain(jobId)
+  expect(
+    (JSON.parse((await ask('GET', '/v1/jobs', app.key)).body) as { data: Array<{ id: string }> }).data.map((j) => j.id),
+  ).toContain(jobId)
 })
 
 it("keeps idempotency keys apart: another tenant's is not joined", async () => {
-  const job = { request: { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=2 delay=1 ttft=1' }] }, idempotency_key: 'shared' }
-  const id = async (key: string): Promise<string> => (JSON.parse((await ask('POST', '/v1/jobs', key, job)).body) as { id: string }).id
+  const job = {
+    request: { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=2 delay=1 ttft=1' }] },
+    idempotency_key: 'shared',
+  }
+  const id = async (key: string): Promise<string> =>
+    (JSON.parse((await ask('POST', '/v1/jobs', key, job)).body) as { id: string }).id
   const [ours, ourAgain, theirs] = [await id(app.key), await id(app.key), await id(foreign)]
   expect(ourAgain).toBe(ours)
   expect(theirs).not.toBe(ours)

@@ -16,9 +16,18 @@ const refusals: Answer[] = []
 const loop = watchLoop()
 
 beforeAll(async () => {
-  app = await startTestApp({ headers_timeout_ms: 500, request_timeout_ms: 1_000, bad_keys_per_minute: 1_000, max_readers_per_job: 3 })
+  app = await startTestApp({
+    headers_timeout_ms: 500,
+    request_timeout_ms: 1_000,
+    bad_keys_per_minute: 1_000,
+    max_readers_per_job: 3,
+  })
   foreign = await app.addKey('stranger')
-  const made = await ask('POST', '/v1/jobs', JSON.stringify({ request: chat('demo: tokens=40 delay=2 ttft=2'), idempotency_key: 'once' }))
+  const made = await ask(
+    'POST',
+    '/v1/jobs',
+    JSON.stringify({ request: chat('demo: tokens=40 delay=2 ttft=2'), idempotency_key: 'once' }),
+  )
   jobId = (JSON.parse(made.body) as { id: string }).id
   await ask('GET', `/v1/jobs/${jobId}/result?wait_ms=5000`)
   loop.start()
@@ -26,16 +35,27 @@ beforeAll(async () => {
 afterAll(() => app?.stop())
 
 export const auth = (key = app.key): Record<string, string> => ({ authorization: `Bearer ${key}` })
-export const chat = (content: unknown, more: object = {}): Record<string, unknown> => ({ model: 'demo', messages: [{ role: 'user', content }], ...more })
-export const ask = (method: string, target: string, body: string | Buffer = '', headers: Record<string, string> = {}, options: SendOptions = {}): Promise<Answer> =>
-  send(app.port, request(method, target, { ...auth(), ...headers }, body), options)
+export const chat = (content: unknown, more: object = {}): Record<string, unknown> => ({
+  model: 'demo',
+  messages: [{ role: 'user', content }],
+  ...more,
+})
+export const ask = (
+  method: string,
+  target: string,
+  body: string | Buffer = '',
+  headers: Record<string, string> = {},
+  options: SendOptions = {},
+): Promise<Answer> => send(app.port, request(method, target, { ...auth(), ...headers }, body), options)
 
 /** An error of the table, in JSON, and nothing else. */
 export async function refused(answer: Promise<Answer>, status: number, code: ErrorCode): Promise<Answer> {
   const got = await answer
   refusals.push(got)
   expect([got.status, got.code], got.body).toEqual([status, code])
-  expect(JSON.parse(got.body)).toEqual({ error: { message: expect.any(String), type: ERRORS[code].type, param: JSON.parse(got.body).error.param, code } })
+  expect(JSON.parse(got.body)).toEqual({
+    error: { message: expect.any(String), type: ERRORS[code].type, param: JSON.parse(got.body).error.param, code },
+  })
   return got
 }
 
@@ -50,7 +70,8 @@ export function afterAllThat(atLeast: number): void {
     it('no refusal and no line of the log holds a secret', () => {
       const said = [...refusals.map((r) => JSON.stringify(r)), ...app.log].join('\n')
       expect(refusals.length).toBeGreaterThanOrEqual(atLeast)
-      for (const secret of [app.key, app.key.slice(14), foreign.key, ADMIN_KEY, SECRET_TEXT]) expect(said.includes(secret)).toBe(false)
+      for (const secret of [app.key, app.key.slice(14), foreign.key, ADMIN_KEY, SECRET_TEXT])
+        expect(said.includes(secret)).toBe(false)
     })
     it('nothing was unforeseen', () => {
       expect(refusals.filter((r) => r.code === 'internal')).toEqual([])

@@ -85,7 +85,9 @@ function parse(text: string): Omit<Answer, 'closed' | 'tookMs'> {
   const [first, ...lines] = head.split('\r\n')
   const sent = rest.join('\r\n\r\n')
   const body = Buffer.from(isChunked(head) ? unchunk(sent) : sent, 'latin1').toString('utf8')
-  const headers = Object.fromEntries(lines.map((l) => [l.slice(0, l.indexOf(':')).toLowerCase(), l.slice(l.indexOf(':') + 1).trim()]))
+  const headers = Object.fromEntries(
+    lines.map((l) => [l.slice(0, l.indexOf(':')).toLowerCase(), l.slice(l.indexOf(':') + 1).trim()]),
+  )
   return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(first)?.[1] ?? 0), headers, body, code: codeOf(body) }
 }
 
@@ -98,11 +100,18 @@ function codeOf(body: string): string | null {
 }
 
 /** One request in good form; `headers` and `body` may be anything. */
-export function request(method: string, target: string, headers: Readonly<Record<string, string>> = {}, body: string | Buffer = ''): Buffer {
+export function request(
+  method: string,
+  target: string,
+  headers: Readonly<Record<string, string>> = {},
+  body: string | Buffer = '',
+): Buffer {
   const bytes = typeof body === 'string' ? Buffer.from(body, 'utf8') : body
   const all: Record<string, string> = {
     host: 'sluice.test',
-    ...(bytes.length > 0 || method === 'POST' ? { 'content-length': String(bytes.length), 'content-type': 'application/json' } : {}),
+    ...(bytes.length > 0 || method === 'POST'
+      ? { 'content-length': String(bytes.length), 'content-type': 'application/json' }
+      : {}),
     ...headers,
   }
   const lines = Object.entries(all).map(([k, v]) => `${k}: ${v}\r\n`)

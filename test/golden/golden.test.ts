@@ -42,7 +42,12 @@ function readFrames(bytes: Bytes): Frame[] {
   for (let at = 0; at < bytes.length; ) {
     expect(bytes.charCodeAt(at)).toBe(0x81)
     const buffer = Buffer.from(bytes.slice(at + 1, at + 10), 'latin1')
-    const [length, head] = buffer[0] < 126 ? [buffer[0], 2] : buffer[0] === 126 ? [buffer.readUInt16BE(1), 4] : [Number(buffer.readBigUInt64BE(1)), 10]
+    const [length, head] =
+      buffer[0] < 126
+        ? [buffer[0], 2]
+        : buffer[0] === 126
+          ? [buffer.readUInt16BE(1), 4]
+          : [Number(buffer.readBigUInt64BE(1)), 10]
     frames.push(JSON.parse(toText(bytes.slice(at + head, at + head + length))) as Frame)
     at += head + length
   }
@@ -51,7 +56,8 @@ function readFrames(bytes: Bytes): Frame[] {
 
 const JOB = 'job_0'
 const DIALECTS: readonly Dialect[] = [chatDialect(false), chatDialect(true), nativeDialect]
-const whole = (dialect: Dialect, records: readonly Bytes[]): Bytes => dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records }, 0, { over: false })
+const whole = (dialect: Dialect, records: readonly Bytes[]): Bytes =>
+  dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records }, 0, { over: false })
 
 describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
   it.each(DIALECTS)('resumes at every record in $key', (dialect) => {
@@ -70,7 +76,10 @@ describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
     const events = readSse(whole(chatDialect(false), records)).map((e) => e.data)
     expect(events.slice(0, -1)).toEqual(shown)
     if (message) expect(events.at(-1)).toBe('[DONE]')
-    else expect(JSON.parse(events.at(-1)!)).toMatchObject({ error: { code: reset < 0 ? 'provider_error' : 'stream_restarted' } })
+    else
+      expect(JSON.parse(events.at(-1)!)).toMatchObject({
+        error: { code: reset < 0 ? 'provider_error' : 'stream_restarted' },
+      })
   })
 
   it('shows usage only to those who asked', () => {
@@ -88,17 +97,24 @@ describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
   })
 
   it('is frames: every record once under its number, in runs of any length', () => {
-    const all = readSse(whole(nativeDialect, records)).map((e) => [Number(e.id.split('-')[1]), e.event, JSON.parse(e.data)])
+    const all = readSse(whole(nativeDialect, records)).map((e) => [
+      Number(e.id.split('-')[1]),
+      e.event,
+      JSON.parse(e.data),
+    ])
     for (let first = 0; first < records.length; first++) {
       for (const length of [1, 3, records.length]) {
         const state = { over: false }
         const seen: unknown[] = []
         for (let at = first; at < records.length; at += length) {
           const run = { job: JOB, epoch: 1, firstSeq: at + 1, records: records.slice(at, at + length) }
-          for (const { t, job, seq, cursor, e = [], ...end } of readFrames(socketDialect.render(run, at, state)) as Array<Frame & { job: string }>) {
+          for (const { t, job, seq, cursor, e = [], ...end } of readFrames(
+            socketDialect.render(run, at, state),
+          ) as Array<Frame & { job: string }>) {
             expect(job).toBe(JOB)
             expect(cursor).toBe(`1-${seq + (t === 'ev' ? e.length - 1 : 0)}`)
-            if (t === 'ev') for (const [i, event] of e.entries()) seen.push([seq + i, Object.keys(event)[0], Object.values(event)[0]])
+            if (t === 'ev')
+              for (const [i, event] of e.entries()) seen.push([seq + i, Object.keys(event)[0], Object.values(event)[0]])
             else seen.push([seq, t, end])
           }
         }

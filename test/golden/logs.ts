@@ -3,7 +3,8 @@ import { attemptRecord, type Bytes, endRecord, resetRecord, toBytes, usageRecord
 
 const head = '"id":"chatcmpl-1","object":"chat.completion.chunk","created":1750000000,"model":"m-1"'
 const chunk = (choices: string, more = ''): Bytes => toBytes(`{${head}${more},"choices":[${choices}]}`)
-const delta = (d: string, finish = 'null', index = 0): Bytes => chunk(`{"index":${index},"delta":${d},"finish_reason":${finish}}`)
+const delta = (d: string, finish = 'null', index = 0): Bytes =>
+  chunk(`{"index":${index},"delta":${d},"finish_reason":${finish}}`)
 const done = endRecord({
   state: 'done',
   usage: { promptTokens: 5, completionTokens: 3, estimated: false },
@@ -27,7 +28,10 @@ export const GOLDEN_LOGS: readonly GoldenLog[] = [
       first,
       delta('{"role":"assistant","content":""}'),
       delta('{"content":"Grüße, "}'),
-      chunk('{"index":0,"delta":{"content":"世界 🌍","x_unknown":"kept"},"finish_reason":null}', ',"system_fingerprint":"fp_1","x_vendor":{"a":[1]}'),
+      chunk(
+        '{"index":0,"delta":{"content":"世界 🌍","x_unknown":"kept"},"finish_reason":null}',
+        ',"system_fingerprint":"fp_1","x_vendor":{"a":[1]}',
+      ),
       toBytes(`{${head},\n"choices":[{"index":0,"delta":{"content":"!"},"finish_reason":null}]}`),
       delta('{}', '"stop"'),
       done,
@@ -39,7 +43,9 @@ export const GOLDEN_LOGS: readonly GoldenLog[] = [
     name: 'tool calls, two side by side',
     records: [
       first,
-      delta('{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"weather","arguments":""}}]}'),
+      delta(
+        '{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"weather","arguments":""}}]}',
+      ),
       delta('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"city\\":"}}]}'),
       delta('{"tool_calls":[{"index":1,"id":"call_b","type":"function","function":{"name":"time","arguments":"{}"}}]}'),
       delta('{"tool_calls":[{"index":0,"function":{"arguments":"\\"Bern\\"}"}}]}'),
@@ -62,8 +68,12 @@ export const GOLDEN_LOGS: readonly GoldenLog[] = [
       first,
       delta('{"role":"assistant","reasoning_content":"hm"}'),
       delta('{"reasoning_content":" so"}'),
-      chunk('{"index":0,"delta":{"content":"Yes"},"logprobs":{"content":[{"token":"Yes","logprob":-0.1}]},"finish_reason":null}'),
-      chunk('{"index":0,"delta":{"content":"."},"logprobs":{"content":[{"token":".","logprob":-0.2}]},"finish_reason":"stop"}'),
+      chunk(
+        '{"index":0,"delta":{"content":"Yes"},"logprobs":{"content":[{"token":"Yes","logprob":-0.1}]},"finish_reason":null}',
+      ),
+      chunk(
+        '{"index":0,"delta":{"content":"."},"logprobs":{"content":[{"token":".","logprob":-0.2}]},"finish_reason":"stop"}',
+      ),
       usage,
       done,
     ],
@@ -95,7 +105,10 @@ export const GOLDEN_LOGS: readonly GoldenLog[] = [
       resetRecord('worker_lost'),
       attemptRecord({ n: 2, mode: 'restart', deployment: 'b' }),
       delta('{"role":"assistant","content":"Twice"}'),
-      endRecord({ state: 'failed', error: { message: 'The model provider failed.', type: 'server_error', param: null, code: 'provider_error' } }),
+      endRecord({
+        state: 'failed',
+        error: { message: 'The model provider failed.', type: 'server_error', param: null, code: 'provider_error' },
+      }),
     ],
     message: null,
   },

@@ -38,12 +38,22 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('llama.cpp', () => {
     llama?.kill('SIGKILL')
   })
 
-  const ask = (i: number) => ({ model: 'tiny', max_tokens: 40, temperature: 0, seed: 7, messages: [{ role: 'user' as const, content: `Chapter ${i}. And the king said unto` }] })
+  const ask = (i: number) => ({
+    model: 'tiny',
+    max_tokens: 40,
+    temperature: 0,
+    seed: 7,
+    messages: [{ role: 'user' as const, content: `Chapter ${i}. And the king said unto` }],
+  })
 
   it(`answers ${CHATS} chats at once on ${SLOTS} slots, each stream whole`, async () => {
     const answers = await Promise.all(
       Array.from({ length: CHATS }, async (_, i) => {
-        const stream = await openai.chat.completions.create({ ...ask(i), stream: true, stream_options: { include_usage: true } })
+        const stream = await openai.chat.completions.create({
+          ...ask(i),
+          stream: true,
+          stream_options: { include_usage: true },
+        })
         let text = ''
         let finish: string | null = null
         let tokens = 0
@@ -65,7 +75,8 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('llama.cpp', () => {
   it('gives the same answer in JSON as in a stream', async () => {
     const whole = await openai.chat.completions.create(ask(3))
     let text = ''
-    for await (const chunk of await openai.chat.completions.create({ ...ask(3), stream: true })) text += chunk.choices[0]?.delta.content ?? ''
+    for await (const chunk of await openai.chat.completions.create({ ...ask(3), stream: true }))
+      text += chunk.choices[0]?.delta.content ?? ''
     expect(whole.choices[0].message.content).toBe(text)
     expect(whole.usage!.completion_tokens).toBeGreaterThan(0)
   })

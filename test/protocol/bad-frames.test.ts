@@ -10,7 +10,19 @@ import { ERRORS, type ErrorCode } from '../../src/core/errors.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from '../front/app.ts'
 import { watchLoop } from '../front/loop.ts'
 import { type Answer, send } from '../front/wire.ts'
-import { BINARY, CLOSE, closing, encode, handshake, type OpenOptions, openPeer, type Peer, PING, PONG, TEXT } from './peer.ts'
+import {
+  BINARY,
+  CLOSE,
+  closing,
+  encode,
+  handshake,
+  type OpenOptions,
+  openPeer,
+  type Peer,
+  PING,
+  PONG,
+  TEXT,
+} from './peer.ts'
 
 const SECRET_TEXT = 'canary-prompt-9a1d'
 const MAX_MESSAGE = 256 * 1024
@@ -25,7 +37,18 @@ const loop = watchLoop()
 
 beforeAll(async () => {
   app = await startTestApp({ bad_keys_per_minute: 1_000 })
-  strict = await startTestApp({}, { websocket: { heartbeat_ms: 500, hello_timeout_ms: 500, max_per_key: 3, max_messages_per_second: 100, max_jobs: 5 } })
+  strict = await startTestApp(
+    {},
+    {
+      websocket: {
+        heartbeat_ms: 500,
+        hello_timeout_ms: 500,
+        max_per_key: 3,
+        max_messages_per_second: 100,
+        max_jobs: 5,
+      },
+    },
+  )
   stranger = await app.addKey('stranger')
   loop.start()
 })
@@ -52,18 +75,30 @@ async function lives(peer: Peer): Promise<void> {
   peer.say({ t: 'ping' })
   await peer.next('pong')
 }
-const stats = async (of = app): Promise<Record<string, number>> => (await (await fetch(`http://127.0.0.1:${of.adminPort}/admin/stats`, { headers: auth(ADMIN_KEY) })).json()) as any
+const stats = async (of = app): Promise<Record<string, number>> =>
+  (await (await fetch(`http://127.0.0.1:${of.adminPort}/admin/stats`, { headers: auth(ADMIN_KEY) })).json()) as any
 
 describe('upgrades', () => {
-  const upgrade = (headers: Record<string, string | null>, options: { readonly path?: string; readonly method?: string; readonly body?: string } = {}): Promise<Answer> => {
-    const { bytes } = handshake(at(app), { headers: { ...auth(), ...headers }, ...(options.path === undefined ? {} : { path: options.path }) })
-    return send(app.port, Buffer.from(bytes.toString('latin1').replace(/^GET/, options.method ?? 'GET') + (options.body ?? ''), 'latin1'))
+  const upgrade = (
+    headers: Record<string, string | null>,
+    options: { readonly path?: string; readonly method?: string; readonly body?: string } = {},
+  ): Promise<Answer> => {
+    const { bytes } = handshake(at(app), {
+      headers: { ...auth(), ...headers },
+      ...(options.path === undefined ? {} : { path: options.path }),
+    })
+    return send(
+      app.port,
+      Buffer.from(bytes.toString('latin1').replace(/^GET/, options.method ?? 'GET') + (options.body ?? ''), 'latin1'),
+    )
   }
   async function refused(answer: Promise<Answer>, status: number, code: ErrorCode): Promise<Answer> {
     const got = await answer
     refusals.push(JSON.stringify(got))
     expect([got.status, got.code], got.body).toEqual([status, code])
-    expect(JSON.parse(got.body)).toEqual({ error: { message: expect.any(String), type: ERRORS[code].type, param: JSON.parse(got.body).error.param, code } })
+    expect(JSON.parse(got.body)).toEqual({
+      error: { message: expect.any(String), type: ERRORS[code].type, param: JSON.parse(got.body).error.param, code },
+    })
     return got
   }
   const manyHeaders = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`x-${i}`, '1']))
@@ -92,14 +127,20 @@ describe('upgrades', () => {
     ['another scheme', { authorization: 'Basic YTpi' }, 401, 'missing_api_key'],
     ['a token that is none', { authorization: 'Bearer sluice-token-e30.e30' }, 401, 'invalid_token'],
   ])('%s', async (_name, headers, status, code) => {
-    const got = await refused(upgrade(headers, { body: headers['content-length'] ? 'hello' : headers['transfer-encoding'] ? '0\r\n\r\n' : '' }), status, code)
+    const got = await refused(
+      upgrade(headers, { body: headers['content-length'] ? 'hello' : headers['transfer-encoding'] ? '0\r\n\r\n' : '' }),
+      status,
+      code,
+    )
     if (status === 426) expect(got.headers['sec-websocket-version']).toBe('13')
   })
 
   it('other methods', async () => {
     await refused(upgrade({}, { method: 'POST' }), 405, 'method_not_allowed')
     await refused(upgrade({}, { method: 'PUT' }), 405, 'method_not_allowed')
-    const { bytes } = handshake(at(app), { headers: { ...auth(), connection: 'close', upgrade: null, 'content-length': '0' } })
+    const { bytes } = handshake(at(app), {
+      headers: { ...auth(), connection: 'close', upgrade: null, 'content-length': '0' },
+    })
     await refused(send(app.port, bytes.toString('latin1').replace(/^GET/, 'POST')), 405, 'method_not_allowed')
   })
   it('a key in the URL is refused, even beside a good one', async () => {
@@ -140,7 +181,11 @@ describe('upgrades', () => {
 describe('RFC 6455', () => {
   const utf8 = (...bytes: number[]): Buffer => Buffer.from([0x22, ...bytes, 0x22])
   const fragments = (count: number, bytes: Buffer): Buffer =>
-    Buffer.concat([encode(bytes, { fin: false }), ...Array.from({ length: count - 2 }, () => encode(bytes, { opcode: 0, fin: false })), encode(bytes, { opcode: 0 })])
+    Buffer.concat([
+      encode(bytes, { fin: false }),
+      ...Array.from({ length: count - 2 }, () => encode(bytes, { opcode: 0, fin: false })),
+      encode(bytes, { opcode: 0 }),
+    ])
   const zero = { mask: new Uint8Array(4) }
 
   it.each<[string, () => Buffer, number]>([
@@ -150,7 +195,11 @@ describe('RFC 6455', () => {
     ['74 second reserved bit', () => encode('{"t":"ping"}', { rsv: 2 }), 1002],
     ['74 third reserved bit', () => encode('{"t":"ping"}', { rsv: 1 }), 1002],
     ['74 a reserved bit of a ping', () => encode('', { opcode: PING, rsv: 4 }), 1002],
-    ...[3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map((opcode): [string, () => Buffer, number] => [`74 reserved opcode ${opcode}`, () => encode('x', { opcode }), 1002]),
+    ...[3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map((opcode): [string, () => Buffer, number] => [
+      `74 reserved opcode ${opcode}`,
+      () => encode('x', { opcode }),
+      1002,
+    ]),
     ['74 a ping in fragments', () => encode('x', { opcode: PING, fin: false }), 1002],
     ['74 a close in fragments', () => encode(closing(1000), { opcode: CLOSE, fin: false }), 1002],
     ['74 a ping of 126 bytes', () => encode(Buffer.alloc(126), { opcode: PING }), 1002],
@@ -162,17 +211,37 @@ describe('RFC 6455', () => {
       () => encode(closing(code), { opcode: CLOSE }),
       1002,
     ]),
-    ['75 a close reason that is not UTF-8', () => encode(closing(1000, Buffer.from([0xc3, 0x28])), { opcode: CLOSE }), 1007],
+    [
+      '75 a close reason that is not UTF-8',
+      () => encode(closing(1000, Buffer.from([0xc3, 0x28])), { opcode: CLOSE }),
+      1007,
+    ],
     ['74 a continuation of nothing', () => encode('x', { opcode: 0 }), 1002],
-    ['74 a text amid the fragments of another', () => Buffer.concat([encode('{"t":', { fin: false }), encode('{"t":"ping"}')]), 1002],
+    [
+      '74 a text amid the fragments of another',
+      () => Buffer.concat([encode('{"t":', { fin: false }), encode('{"t":"ping"}')]),
+      1002,
+    ],
     ['75 half a character', () => encode(utf8(0xc3)), 1007],
     ['75 a byte that is none', () => encode(utf8(0xff)), 1007],
     ['75 a wrong continuation', () => encode(utf8(0xc3, 0x28)), 1007],
     ['75 overlong', () => encode(utf8(0xc0, 0xaf)), 1007],
     ['75 a surrogate', () => encode(utf8(0xed, 0xa0, 0x80)), 1007],
     ['75 beyond U+10FFFF', () => encode(utf8(0xf4, 0x90, 0x80, 0x80)), 1007],
-    ['75 wrong in the second fragment', () => Buffer.concat([encode(Buffer.from([0x22, 0xe2]), { fin: false }), encode(Buffer.from([0x28, 0xa1, 0x22]), { opcode: 0 })]), 1007],
-    ['75 cut off by the end of the last fragment', () => Buffer.concat([encode('"a', { fin: false }), encode(Buffer.from([0xe2, 0x82]), { opcode: 0 })]), 1007],
+    [
+      '75 wrong in the second fragment',
+      () =>
+        Buffer.concat([
+          encode(Buffer.from([0x22, 0xe2]), { fin: false }),
+          encode(Buffer.from([0x28, 0xa1, 0x22]), { opcode: 0 }),
+        ]),
+      1007,
+    ],
+    [
+      '75 cut off by the end of the last fragment',
+      () => Buffer.concat([encode('"a', { fin: false }), encode(Buffer.from([0xe2, 0x82]), { opcode: 0 })]),
+      1007,
+    ],
     ['76 a claim of 2^63', () => encode('', { claim: 2n ** 63n }), 1009],
     ['76 a claim of 2^64 - 1', () => encode('', { claim: 2n ** 64n - 1n }), 1009],
     ['76 a claim of 2^53', () => encode('', { claim: 2n ** 53n }), 1009],
@@ -199,7 +268,11 @@ describe('RFC 6455', () => {
   it('byte by byte', async () => {
     const peer = await open()
     const text = `{"t":"attach","id":"ü🌊","job":"job_none"}`
-    for (const byte of Buffer.concat([encode(text.slice(0, 5), { fin: false }), encode('x', { opcode: PING }), encode(text.slice(5), { opcode: 0 })])) {
+    for (const byte of Buffer.concat([
+      encode(text.slice(0, 5), { fin: false }),
+      encode('x', { opcode: PING }),
+      encode(text.slice(5), { opcode: 0 }),
+    ])) {
       peer.write(Buffer.of(byte))
       await sleep(1)
     }
@@ -222,7 +295,9 @@ describe('RFC 6455', () => {
     const peer = await open()
     const bytes = Buffer.from('{"t":"detach","id":"🌊","job":"job_none"}')
     const middle = bytes.indexOf(0xf0) + 2
-    peer.write(Buffer.concat([encode(bytes.subarray(0, middle), { fin: false }), encode(bytes.subarray(middle), { opcode: 0 })]))
+    peer.write(
+      Buffer.concat([encode(bytes.subarray(0, middle), { fin: false }), encode(bytes.subarray(middle), { opcode: 0 })]),
+    )
     expect(await peer.next('ok')).toEqual({ t: 'ok', id: '🌊', job: 'job_none' })
   })
   it('a ping comes back with what it brought, up to 125 bytes; a pong is no harm', async () => {
@@ -244,7 +319,9 @@ describe('RFC 6455', () => {
   })
   it('what comes behind a close is not read', async () => {
     const peer = await open()
-    peer.write(Buffer.concat([encode(closing(1000), { opcode: CLOSE }), encode('{"t":"detach","id":"late","job":"job_none"}')]))
+    peer.write(
+      Buffer.concat([encode(closing(1000), { opcode: CLOSE }), encode('{"t":"detach","id":"late","job":"job_none"}')]),
+    )
     await peer.closed()
     expect(peer.heard).toEqual([])
   })
@@ -256,7 +333,14 @@ describe('RFC 6455', () => {
   })
   it('the server sends whole, unmasked frames without reserved bits', async () => {
     const peer = await open()
-    peer.say({ t: 'submit', id: 's', request: { model: 'demo', messages: [{ role: 'user', content: `${SECRET_TEXT} demo: tokens=200 delay=1 ttft=1` }] } })
+    peer.say({
+      t: 'submit',
+      id: 's',
+      request: {
+        model: 'demo',
+        messages: [{ role: 'user', content: `${SECRET_TEXT} demo: tokens=200 delay=1 ttft=1` }],
+      },
+    })
     await peer.next('end')
     expect(peer.frames.length).toBeGreaterThan(10)
     expect(peer.frames.filter((frame) => frame.opcode !== TEXT || !frame.fin || frame.rsv !== 0)).toEqual([])
@@ -264,7 +348,8 @@ describe('RFC 6455', () => {
 })
 
 describe('messages', () => {
-  const submit = (request: unknown, more = ''): string => `{"t":"submit","id":"x","request":${JSON.stringify(request)}${more}}`
+  const submit = (request: unknown, more = ''): string =>
+    `{"t":"submit","id":"x","request":${JSON.stringify(request)}${more}}`
   const chat = { model: 'demo', messages: [{ role: 'user', content: SECRET_TEXT }] }
   it.each<[string, string, ErrorCode]>([
     ['empty', '', 'invalid_json'],
@@ -277,7 +362,11 @@ describe('messages', () => {
     ['null', 'null', 'invalid_request'],
     ['10,000 deep', `{"t":"ping","x":${'['.repeat(10_000)}${']'.repeat(10_000)}}`, 'invalid_request'],
     ['100,000 deep and never closed', `{"t":${'['.repeat(100_000)}`, 'invalid_request'],
-    ['10,001 keys', submit({ ...chat, many: Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`k${i}`, 0])) }), 'invalid_request'],
+    [
+      '10,001 keys',
+      submit({ ...chat, many: Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`k${i}`, 0])) }),
+      'invalid_request',
+    ],
     ['__proto__', '{"t":"ping","__proto__":{"isAdmin":true}}', 'invalid_request'],
     ['__proto__ within', submit(chat).replace('"role"', '"__proto__":{"isAdmin":true},"role"'), 'invalid_request'],
     ['__proto__, escaped', '{"t":"ping","\\u005f_proto__":{"isAdmin":true}}', 'invalid_request'],
@@ -325,7 +414,12 @@ describe('messages', () => {
     const peer = await open()
     peer.write(encode(text))
     const error = await peer.next('error')
-    expect(error['error']).toEqual({ message: expect.any(String), type: ERRORS[code].type, param: error['error'].param, code })
+    expect(error['error']).toEqual({
+      message: expect.any(String),
+      type: ERRORS[code].type,
+      param: error['error'].param,
+      code,
+    })
     expect(error['retryable']).toBe(ERRORS[code].retryable)
     expect(JSON.stringify(error).length).toBeLessThan(2_000)
     await lives(peer)
@@ -350,7 +444,12 @@ describe('messages', () => {
   })
   it('noise: whatever the bytes, the connection goes on or is closed, and in good order', async () => {
     const random = (n: number): number => Math.floor(Math.random() * n)
-    const good = Buffer.concat([encode('{"t":"ping"}'), encode('abc', { opcode: PING }), encode(submit(chat, ',"follow":false')), encode('{"t":"detach","job":"job_1","id":"d"}')])
+    const good = Buffer.concat([
+      encode('{"t":"ping"}'),
+      encode('abc', { opcode: PING }),
+      encode(submit(chat, ',"follow":false')),
+      encode('{"t":"detach","job":"job_1","id":"d"}'),
+    ])
     const noise = (): Buffer => {
       const bytes = Buffer.from(good)
       for (let i = 0; i < 1 + random(4); i++) bytes[random(bytes.length)] = random(256)
@@ -449,7 +548,11 @@ describe('floods and silence', () => {
     fourth.say({ t: 'hello', auth: { key: strict.key } })
     expect((await fourth.closed()).code).toBe(4429)
     expect(fourth.heard).toMatchObject([{ t: 'error', error: { code: 'too_many_connections' }, retryable: true }])
-    const made = await fetch(`${at(strict)}/v1/tickets`, { method: 'POST', headers: { ...auth(strict.key), 'content-type': 'application/json' }, body: '{}' })
+    const made = await fetch(`${at(strict)}/v1/tickets`, {
+      method: 'POST',
+      headers: { ...auth(strict.key), 'content-type': 'application/json' },
+      body: '{}',
+    })
     const { ticket } = (await made.json()) as { ticket: string }
     const page = await open({ headers: { authorization: null } }, strict)
     page.say({ t: 'hello', auth: { ticket } })
@@ -460,24 +563,35 @@ describe('floods and silence', () => {
   })
   it('jobs of one connection: no more than max_jobs are followed', async () => {
     const peer = await open({}, strict)
-    const slow = { request: { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=100 delay=50 ttft=1' }] } }
+    const slow = {
+      request: { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=100 delay=50 ttft=1' }] },
+    }
     const jobs: string[] = []
     for (let i = 0; i < 5; i++) {
       peer.say({ t: 'submit', id: `s${i}`, ...slow })
       jobs.push((await peer.next('accepted'))['job'])
     }
     peer.say({ t: 'submit', id: 'more', ...slow })
-    expect(await peer.next((frame) => frame['id'] === 'more')).toMatchObject({ t: 'error', error: { code: 'too_many_subscribers' } })
+    expect(await peer.next((frame) => frame['id'] === 'more')).toMatchObject({
+      t: 'error',
+      error: { code: 'too_many_subscribers' },
+    })
     peer.say({ t: 'submit', id: 'aside', ...slow, follow: false })
     const aside = await peer.next((frame) => frame['id'] === 'aside')
     expect(aside.t).toBe('accepted')
     for (const job of [...jobs, aside['job']]) peer.say({ t: 'cancel', job })
     const greedy = await open({ headers: { authorization: null } }, strict)
-    greedy.say({ t: 'hello', auth: { key: strict.key }, jobs: Array.from({ length: 6 }, (_, i) => ({ job: `job_${i}` })) })
+    greedy.say({
+      t: 'hello',
+      auth: { key: strict.key },
+      jobs: Array.from({ length: 6 }, (_, i) => ({ job: `job_${i}` })),
+    })
     expect((await greedy.closed()).code).toBe(4429)
   })
 
-  it('what a connection follows and does not read is not queued for it: 1 MiB, however many jobs', { timeout: 60_000 }, async () => {
+  it('what a connection follows and does not read is not queued for it: 1 MiB, however many jobs', {
+    timeout: 60_000,
+  }, async () => {
     const sockets: Socket[] = []
     const onSocket = (message: unknown): void => void sockets.push((message as { readonly socket: Socket }).socket)
     subscribe('net.server.socket', onSocket)
@@ -486,7 +600,12 @@ describe('floods and silence', () => {
     const served = sockets.find((socket) => socket.remotePort === deaf.socket.localPort)!
     const jobs: string[] = []
     for (let i = 0; i < 40; i++) {
-      writer.say({ t: 'submit', id: `s${i}`, follow: false, request: { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=1000 delay=1 ttft=1' }] } })
+      writer.say({
+        t: 'submit',
+        id: `s${i}`,
+        follow: false,
+        request: { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=1000 delay=1 ttft=1' }] },
+      })
       jobs.push((await writer.next('accepted'))['job'])
     }
     for (const job of jobs) await fetch(`${at(app)}/v1/jobs/${job}?wait_ms=20000`, { headers: auth() })
@@ -506,7 +625,14 @@ describe('floods and silence', () => {
   it('a reset in the middle of everything', async () => {
     const some = await Promise.all(Array.from({ length: 20 }, () => open()))
     for (const [i, peer] of some.entries()) {
-      peer.say({ t: 'submit', id: 's', request: { model: 'demo', messages: [{ role: 'user', content: `${SECRET_TEXT} ${i} demo: tokens=50 delay=5 ttft=1` }] } })
+      peer.say({
+        t: 'submit',
+        id: 's',
+        request: {
+          model: 'demo',
+          messages: [{ role: 'user', content: `${SECRET_TEXT} ${i} demo: tokens=50 delay=5 ttft=1` }],
+        },
+      })
       if (i % 2 === 0) await peer.next('ev')
       peer.socket.resetAndDestroy()
     }
@@ -521,16 +647,19 @@ describe('after all that', () => {
     expect(heldMs).toBeLessThan(100)
   })
   it('no connection is left behind', async () => {
-    for (const each of [app, strict]) await expect.poll(async () => (await stats(each))['sockets'], { timeout: 5_000 }).toBe(0)
+    for (const each of [app, strict])
+      await expect.poll(async () => (await stats(each))['sockets'], { timeout: 5_000 }).toBe(0)
     await expect.poll(async () => (await stats())['followed_jobs'], { timeout: 5_000 }).toBe(0)
   })
   it('no refusal and no line of the log holds a secret', () => {
     const said = [...refusals, ...app.log, ...strict.log].join('\n')
     expect(refusals.length).toBeGreaterThanOrEqual(200)
-    for (const secret of [app.key, app.key.slice(14), strict.key, stranger.key, ADMIN_KEY, SECRET_TEXT]) expect(said.includes(secret)).toBe(false)
+    for (const secret of [app.key, app.key.slice(14), strict.key, stranger.key, ADMIN_KEY, SECRET_TEXT])
+      expect(said.includes(secret)).toBe(false)
   })
   it('nothing was unforeseen', () => {
     expect(refusals.filter((text) => text.includes('"internal"'))).toEqual([])
-    for (const { log } of [app, strict]) expect(log.filter((line) => line.startsWith('something unforeseen'))).toEqual([])
+    for (const { log } of [app, strict])
+      expect(log.filter((line) => line.startsWith('something unforeseen'))).toEqual([])
   })
 })

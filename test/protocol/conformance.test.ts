@@ -33,7 +33,14 @@ async function reach(): Promise<Target> {
     headers: { authorization: `Bearer ${server.adminKey}`, 'content-type': 'application/json' },
     body: JSON.stringify({ tenant: 'stranger' }),
   })
-  return { url: server.url, key: server.key, otherTenantKey: ((await made.json()) as { key: string }).key, model: 'demo', narrowModel: 'narrow', embeddingModel: 'demo' }
+  return {
+    url: server.url,
+    key: server.key,
+    otherTenantKey: ((await made.json()) as { key: string }).key,
+    model: 'demo',
+    narrowModel: 'narrow',
+    embeddingModel: 'demo',
+  }
 }
 
 describe('sluice.v1', () => describeProtocol(reach))

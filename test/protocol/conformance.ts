@@ -24,7 +24,8 @@ export interface Target {
   readonly echo?: string | null
 }
 
-const demoPrompt = (tokens: number, delayMs: number): string => `Tell me of rivers. demo: tokens=${tokens} delay=${delayMs} ttft=${delayMs}`
+const demoPrompt = (tokens: number, delayMs: number): string =>
+  `Tell me of rivers. demo: tokens=${tokens} delay=${delayMs} ttft=${delayMs}`
 const DEMO_ECHO = 'What was said? demo: echo=1 delay=1 ttft=1'
 
 /** Unlike any other of this or an earlier run. */
@@ -34,7 +35,12 @@ const fresh = (name: string): string => `${name}-${Date.now().toString(36)}-${Ma
 const errorOf = (code: string, more: object = {}): object =>
   expect.objectContaining({
     t: 'error',
-    error: { message: expect.any(String), type: expect.any(String), param: expect.toSatisfy((p) => p === null || typeof p === 'string'), code },
+    error: {
+      message: expect.any(String),
+      type: expect.any(String),
+      param: expect.toSatisfy((p) => p === null || typeof p === 'string'),
+      code,
+    },
     ...more,
   })
 
@@ -87,10 +93,20 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     readonly body: any
     readonly text: string
   }
-  async function call(method: string, path: string, body?: object, key = target.key, headers: Record<string, string> = {}): Promise<Reply> {
+  async function call(
+    method: string,
+    path: string,
+    body?: object,
+    key = target.key,
+    headers: Record<string, string> = {},
+  ): Promise<Reply> {
     const response = await fetch(target.url + path, {
       method,
-      headers: { ...(key === '' ? {} : bearer(key)), ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        ...(key === '' ? {} : bearer(key)),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
     const text = await response.text()
@@ -99,9 +115,16 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     return { status: response.status, body: parsed, text }
   }
 
-  const chat = (content: string, more: object = {}): object => ({ model: target.model, messages: [{ role: 'user', content }], ...more })
+  const chat = (content: string, more: object = {}): object => ({
+    model: target.model,
+    messages: [{ role: 'user', content }],
+    ...more,
+  })
   const prompt = (tokens: number, delayMs: number): string => (target.prompt ?? demoPrompt)(tokens, delayMs)
-  const job = (tokens: number, delayMs: number, wishes: object = {}): object => ({ request: chat(prompt(tokens, delayMs)), ...wishes })
+  const job = (tokens: number, delayMs: number, wishes: object = {}): object => ({
+    request: chat(prompt(tokens, delayMs)),
+    ...wishes,
+  })
 
   async function submit(peer: Peer, what: object): Promise<Said> {
     const id = fresh('s')
@@ -122,7 +145,8 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     return body
   }
   /** The log as GET /events tells it, to its end. */
-  const logOf = async (id: string, key = target.key): Promise<Logged[]> => recordsOfSse((await call('GET', `/v1/jobs/${id}/events`, undefined, key)).text)
+  const logOf = async (id: string, key = target.key): Promise<Logged[]> =>
+    recordsOfSse((await call('GET', `/v1/jobs/${id}/events`, undefined, key)).text)
 
   async function ticket(body: object = {}): Promise<{ ticket: string; expires_in_ms: number }> {
     const made = await call('POST', '/v1/tickets', body)
@@ -166,7 +190,10 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
   describe('opening', () => {
     it('W1 the upgrade names the subprotocol and no extension', async () => {
       const peer = await open({ headers: { 'sec-websocket-extensions': 'permessage-deflate; client_max_window_bits' } })
-      expect(peer.headers).toMatchObject({ upgrade: expect.stringMatching(/^websocket$/i), 'sec-websocket-protocol': 'sluice.v1' })
+      expect(peer.headers).toMatchObject({
+        upgrade: expect.stringMatching(/^websocket$/i),
+        'sec-websocket-protocol': 'sluice.v1',
+      })
       expect(peer.headers).not.toHaveProperty('sec-websocket-extensions')
     })
 
@@ -232,7 +259,10 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const second = await open()
       second.say({ t: 'hello', auth: { ticket: once } })
       await refusedEntry(second, 'invalid_ticket', 4401)
-      expect(await call('POST', '/v1/sessions', { ticket: once }, '')).toMatchObject({ status: 401, body: { error: { code: 'invalid_ticket' } } })
+      expect(await call('POST', '/v1/sessions', { ticket: once }, '')).toMatchObject({
+        status: 401,
+        body: { error: { code: 'invalid_ticket' } },
+      })
       await isQuiet(first, [expect.objectContaining({ t: 'token' })])
     })
 
@@ -248,9 +278,15 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     it('W10 POST /v1/sessions makes a token of a ticket, and a new one of a token', async () => {
       const token = await tokenOf()
       const renewed = await call('POST', '/v1/sessions', undefined, token)
-      expect(renewed).toMatchObject({ status: 201, body: { token: expect.any(String), expires_in_ms: expect.any(Number) } })
+      expect(renewed).toMatchObject({
+        status: 201,
+        body: { token: expect.any(String), expires_in_ms: expect.any(Number) },
+      })
       expect((await call('GET', '/v1/models', undefined, renewed.body.token)).status).toBe(200)
-      expect(await call('POST', '/v1/tickets', {}, token)).toMatchObject({ status: 403, body: { error: { code: 'forbidden' } } })
+      expect(await call('POST', '/v1/tickets', {}, token)).toMatchObject({
+        status: 403,
+        body: { error: { code: 'forbidden' } },
+      })
     })
 
     it('W11 a wrong credential: 401 at the upgrade, 4401 in hello', async () => {
@@ -311,7 +347,10 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     it('W17 a session ends when it was said to', async () => {
       const token = await tokenOf({ session_ms: 1_000 })
       await sleep(1_200)
-      expect(await call('GET', '/v1/models', undefined, token)).toMatchObject({ status: 401, body: { error: { code: 'invalid_token' } } })
+      expect(await call('GET', '/v1/models', undefined, token)).toMatchObject({
+        status: 401,
+        body: { error: { code: 'invalid_token' } },
+      })
       const peer = await open()
       peer.say({ t: 'hello', auth: { token } })
       await refusedEntry(peer, 'invalid_token', 4401)
@@ -334,19 +373,34 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
         queue: expect.toSatisfy((q) => q === null || typeof q.position === 'number'),
       })
       const id = accepted['job'] as string
-      expect(rest.filter((frame) => frame.t !== 'queue').map((frame) => [frame.t === 'ev' || frame.t === 'end', frame['job']])).toEqual(
-        rest.filter((frame) => frame.t !== 'queue').map(() => [true, id]),
-      )
+      expect(
+        rest
+          .filter((frame) => frame.t !== 'queue')
+          .map((frame) => [frame.t === 'ev' || frame.t === 'end', frame['job']]),
+      ).toEqual(rest.filter((frame) => frame.t !== 'queue').map(() => [true, id]))
       const records = recordsOfFrames(rest, id)
       expect(records[0].cursor.split('-')[0]).toBe(accepted['cursor'].split('-')[0])
       expect(records.length).toBeGreaterThan(40)
-      expect(records[0]).toMatchObject({ kind: 'attempt', data: { n: 1, mode: 'first', deployment: expect.any(String) } })
+      expect(records[0]).toMatchObject({
+        kind: 'attempt',
+        data: { n: 1, mode: 'first', deployment: expect.any(String) },
+      })
       expect(records.at(-1)).toMatchObject({
         kind: 'end',
         data: {
           state: 'done',
-          usage: { prompt_tokens: expect.any(Number), completion_tokens: expect.any(Number), total_tokens: expect.any(Number), estimated: expect.any(Boolean) },
-          timing: { queued_ms: expect.any(Number), ttft_ms: expect.any(Number), tpot_ms: expect.any(Number), total_ms: expect.any(Number) },
+          usage: {
+            prompt_tokens: expect.any(Number),
+            completion_tokens: expect.any(Number),
+            total_tokens: expect.any(Number),
+            estimated: expect.any(Boolean),
+          },
+          timing: {
+            queued_ms: expect.any(Number),
+            ttft_ms: expect.any(Number),
+            tpot_ms: expect.any(Number),
+            total_ms: expect.any(Number),
+          },
         },
       })
       await isQuiet(peer)
@@ -354,7 +408,9 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
 
     it('W21 the events are those of GET /events, and the text that of GET /result', async () => {
       const peer = await greeted()
-      const { job: id } = await submit(peer, { request: chat(`Ein Fluß, 一条河, 🌊. ${prompt(40, 1)}`, { stream_options: { include_usage: true } }) })
+      const { job: id } = await submit(peer, {
+        request: chat(`Ein Fluß, 一条河, 🌊. ${prompt(40, 1)}`, { stream_options: { include_usage: true } }),
+      })
       const records = recordsOfFrames(await peer.until(of('end', id)), id)
       expect(records).toEqual(await logOf(id))
       const result = await call('GET', `/v1/jobs/${id}/result`)
@@ -374,14 +430,23 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const peer = await greeted()
       const lane = fresh('lane')
       const { job: id } = await submit(peer, { ...job(3, 1), lane, priority: 'high', metadata: { who: 'me' } })
-      expect((await call('GET', `/v1/jobs/${id}`)).body).toMatchObject({ id, lane, priority: 'high', metadata: { who: 'me' }, model: target.model })
+      expect((await call('GET', `/v1/jobs/${id}`)).body).toMatchObject({
+        id,
+        lane,
+        priority: 'high',
+        metadata: { who: 'me' },
+        model: target.model,
+      })
       expect((await call('GET', `/v1/jobs/${id}/request`)).body).toEqual(chat(prompt(3, 1)))
     })
 
     it('W24 an embedding', async (context) => {
       if (target.embeddingModel === undefined) return context.skip()
       const peer = await greeted()
-      const { job: id } = await submit(peer, { request: { model: target.embeddingModel, input: 'rivers' }, endpoint: '/v1/embeddings' })
+      const { job: id } = await submit(peer, {
+        request: { model: target.embeddingModel, input: 'rivers' },
+        endpoint: '/v1/embeddings',
+      })
       const records = recordsOfFrames(await peer.until(of('end', id)), id)
       const answer = records.find((record) => record.kind === 'chunk')
       expect((answer!.data as any).data[0].embedding.length).toBeGreaterThan(0)
@@ -410,36 +475,91 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const peer = await greeted()
       const { job: id } = await submit(peer, { ...job(3, 1), delay_ms: 500, deadline_ms: 100 })
       const records = recordsOfFrames(await peer.until(of('end', id)), id)
-      expect(records.at(-1)!.data).toMatchObject({ state: 'expired', error: { message: expect.any(String), type: expect.any(String), code: 'deadline_exceeded' } })
+      expect(records.at(-1)!.data).toMatchObject({
+        state: 'expired',
+        error: { message: expect.any(String), type: expect.any(String), code: 'deadline_exceeded' },
+      })
       expect(records).toEqual(await logOf(id))
     })
   })
 
   describe('refusals', () => {
     const refusals: ReadonlyArray<readonly [string, string, () => object, string, object]> = [
-      ['W30', 'an unknown type, with the nearest name', () => ({ t: 'submti' }), 'invalid_request', { param: 't', says: 'submit' }],
+      [
+        'W30',
+        'an unknown type, with the nearest name',
+        () => ({ t: 'submti' }),
+        'invalid_request',
+        { param: 't', says: 'submit' },
+      ],
       ['W31', 'no type', () => ({ id: 'x' }), 'invalid_request', { param: 't' }],
-      ['W32', 'an unknown member, with the nearest name', () => ({ t: 'attach', jbo: 'job_1', job: 'job_1' }), 'invalid_request', { param: 'jbo', says: 'job' }],
-      ['W33', 'an unknown wish, with the nearest name', () => ({ t: 'submit', id: 'x', ...job(1, 1), lnae: 'a' }), 'invalid_request', { param: 'lnae', says: 'lane', id: 'x' }],
+      [
+        'W32',
+        'an unknown member, with the nearest name',
+        () => ({ t: 'attach', jbo: 'job_1', job: 'job_1' }),
+        'invalid_request',
+        { param: 'jbo', says: 'job' },
+      ],
+      [
+        'W33',
+        'an unknown wish, with the nearest name',
+        () => ({ t: 'submit', id: 'x', ...job(1, 1), lnae: 'a' }),
+        'invalid_request',
+        { param: 'lnae', says: 'lane', id: 'x' },
+      ],
       [
         'W34',
         'an unknown model',
-        () => ({ t: 'submit', id: 'x', request: { model: 'no-such-model', messages: [{ role: 'user', content: 'x' }] } }),
+        () => ({
+          t: 'submit',
+          id: 'x',
+          request: { model: 'no-such-model', messages: [{ role: 'user', content: 'x' }] },
+        }),
         'model_not_found',
         { id: 'x' },
       ],
       ['W35', 'a submit without an id', () => ({ t: 'submit', ...job(1, 1) }), 'invalid_request', { param: 'id' }],
-      ['W36', 'a submit without a request', () => ({ t: 'submit', id: 'x' }), 'invalid_request', { param: 'request', id: 'x' }],
-      ['W37', 'a request without messages', () => ({ t: 'submit', id: 'x', request: { model: target.model } }), 'invalid_request', { id: 'x' }],
-      ['W38', 'a wish of the wrong kind', () => ({ t: 'submit', id: 'x', ...job(1, 1), priority: 'urgent' }), 'invalid_request', { param: 'priority', id: 'x' }],
-      ['W39', 'credit for nothing', () => ({ t: 'credit', job: 'job_1', bytes: -1 }), 'invalid_request', { param: 'bytes', job: 'job_1' }],
+      [
+        'W36',
+        'a submit without a request',
+        () => ({ t: 'submit', id: 'x' }),
+        'invalid_request',
+        { param: 'request', id: 'x' },
+      ],
+      [
+        'W37',
+        'a request without messages',
+        () => ({ t: 'submit', id: 'x', request: { model: target.model } }),
+        'invalid_request',
+        { id: 'x' },
+      ],
+      [
+        'W38',
+        'a wish of the wrong kind',
+        () => ({ t: 'submit', id: 'x', ...job(1, 1), priority: 'urgent' }),
+        'invalid_request',
+        { param: 'priority', id: 'x' },
+      ],
+      [
+        'W39',
+        'credit for nothing',
+        () => ({ t: 'credit', job: 'job_1', bytes: -1 }),
+        'invalid_request',
+        { param: 'bytes', job: 'job_1' },
+      ],
     ]
     it.each(refusals)('%s %s: an error frame, and the connection goes on', async (_id, _what, frame, code, about) => {
       const { param, says, id, job: named } = about as { param?: string; says?: string; id?: string; job?: string }
       const peer = await greeted()
       peer.say(frame())
       const [told] = await peer.until('error')
-      expect(told).toEqual(errorOf(code, { retryable: false, ...(id === undefined ? {} : { id }), ...(named === undefined ? {} : { job: named }) }))
+      expect(told).toEqual(
+        errorOf(code, {
+          retryable: false,
+          ...(id === undefined ? {} : { id }),
+          ...(named === undefined ? {} : { job: named }),
+        }),
+      )
       if (param !== undefined) expect(told['error'].param).toBe(param)
       if (says !== undefined) expect(told['error'].message).toContain(`"${says}"`)
       await isQuiet(peer)
@@ -455,7 +575,14 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       peer.say({ t: 'attach', id: 'a', job: id })
       const frames = await peer.until(of('end', id))
       const log = await logOf(id)
-      expect(frames[0]).toEqual({ t: 'attached', id: 'a', job: id, state: 'done', cursor: log.at(-1)!.cursor, queue: null })
+      expect(frames[0]).toEqual({
+        t: 'attached',
+        id: 'a',
+        job: id,
+        state: 'done',
+        cursor: log.at(-1)!.cursor,
+        queue: null,
+      })
       expect(recordsOfFrames(frames, id)).toEqual(log)
       await isQuiet(peer)
     })
@@ -477,7 +604,14 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const { cursor } = (await logOf(id)).at(-1)!
       const peer = await greeted()
       peer.say({ t: 'attach', id: 'a', job: id, cursor })
-      expect(await peer.next('attached')).toEqual({ t: 'attached', id: 'a', job: id, state: 'done', cursor, queue: null })
+      expect(await peer.next('attached')).toEqual({
+        t: 'attached',
+        id: 'a',
+        job: id,
+        state: 'done',
+        cursor,
+        queue: null,
+      })
       await sleep(150)
       await isQuiet(peer)
     })
@@ -516,9 +650,21 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     it('W57 what is no cursor is refused', async () => {
       const id = await doneJob(5)
       const peer = await greeted()
-      for (const cursor of ['garbage', '', '1-', '-1', '1-1-1', '1-1e3', '1-1 ', '\u0661-\u0661', `1-${'9'.repeat(40)}`]) {
+      for (const cursor of [
+        'garbage',
+        '',
+        '1-',
+        '-1',
+        '1-1-1',
+        '1-1e3',
+        '1-1 ',
+        '\u0661-\u0661',
+        `1-${'9'.repeat(40)}`,
+      ]) {
         peer.say({ t: 'attach', id: 'a', job: id, cursor })
-        expect(await peer.next('error'), `at "${cursor}"`).toEqual(errorOf('cursor_invalid', { id: 'a', job: id, retryable: false }))
+        expect(await peer.next('error'), `at "${cursor}"`).toEqual(
+          errorOf('cursor_invalid', { id: 'a', job: id, retryable: false }),
+        )
       }
       await isQuiet(peer)
     })
@@ -526,7 +672,9 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     it('W58 a job that never was', async () => {
       const peer = await greeted()
       peer.say({ t: 'attach', id: 'a', job: 'job_00000000000000000000000000' })
-      expect(await peer.next(answerTo('a'))).toEqual(errorOf('job_not_found', { job: 'job_00000000000000000000000000', retryable: false }))
+      expect(await peer.next(answerTo('a'))).toEqual(
+        errorOf('job_not_found', { job: 'job_00000000000000000000000000', retryable: false }),
+      )
       await isQuiet(peer)
     })
 
@@ -578,7 +726,10 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const ids = accepted.map((frame) => frame['job'] as string)
       await before.next((frame) => frame.t === 'ev' && frame['seq'] > 12)
       before.drop()
-      const jobs = ids.map((id) => ({ job: id, cursor: before.heard.findLast((frame) => frame.t === 'ev' && frame['job'] === id)?.['cursor'] ?? '1-0' }))
+      const jobs = ids.map((id) => ({
+        job: id,
+        cursor: before.heard.findLast((frame) => frame.t === 'ev' && frame['job'] === id)?.['cursor'] ?? '1-0',
+      }))
       const after = await greeted({ jobs })
       await Promise.all(ids.map((id) => after.next(of('end', id), 15_000)))
       for (const { job: id, cursor } of jobs) {
@@ -643,7 +794,11 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const { job: id } = await submit(peer, job(400, 50))
       await peer.next((frame) => frame.t === 'ev' && frame['seq'] > 3)
       peer.say({ t: 'cancel', id: 'c', job: id })
-      expect(await peer.next(answerTo('c'))).toMatchObject({ t: 'ok', job: id, state: expect.stringMatching(/^cancel(ing|ed)$/) })
+      expect(await peer.next(answerTo('c'))).toMatchObject({
+        t: 'ok',
+        job: id,
+        state: expect.stringMatching(/^cancel(ing|ed)$/),
+      })
       expect(await peer.next(of('end', id))).toMatchObject({ state: 'canceled' })
       expect(recordsOfFrames(peer.heard, id)).toEqual(await logOf(id))
     })
@@ -700,7 +855,10 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       await submit(peer, job(3, 1, { idempotency_key }))
       peer.say({ t: 'submit', id: 'other', ...job(4, 1, { idempotency_key }) })
       expect(await peer.next(answerTo('other'))).toEqual(errorOf('idempotency_conflict', { retryable: false }))
-      expect(await call('POST', '/v1/jobs', job(4, 1, { idempotency_key }))).toMatchObject({ status: 422, body: { error: { code: 'idempotency_conflict' } } })
+      expect(await call('POST', '/v1/jobs', job(4, 1, { idempotency_key }))).toMatchObject({
+        status: 422,
+        body: { error: { code: 'idempotency_conflict' } },
+      })
     })
 
     it('W63 the members of the frame are none of the body', async () => {
@@ -730,7 +888,9 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
           `user${echo.slice(0, 40)}`,
         ])
       const { body } = await call('GET', `/v1/conversations/${conversation}`)
-      expect(body.turns.map((turn: any) => [turn.job, turn.answer.content ?? turn.answer])).toEqual(ids.map((id, i) => [id, answers[i]]))
+      expect(body.turns.map((turn: any) => [turn.job, turn.answer.content ?? turn.answer])).toEqual(
+        ids.map((id, i) => [id, answers[i]]),
+      )
     })
   })
 
@@ -744,7 +904,10 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const accepted: Said[] = []
       for (let i = 0; i < 8; i++) accepted.push(await submit(peer, narrow))
       const last = accepted[7]
-      expect(last).toMatchObject({ state: expect.stringMatching(/queued|waiting/), queue: { position: expect.any(Number), tokens_ahead: expect.any(Number) } })
+      expect(last).toMatchObject({
+        state: expect.stringMatching(/queued|waiting/),
+        queue: { position: expect.any(Number), tokens_ahead: expect.any(Number) },
+      })
       expect(last['queue'].position).toBeGreaterThanOrEqual(2)
       const at = performance.now()
       await peer.next(of('end', last['job']), 15_000)
@@ -762,7 +925,9 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const positions = [last['queue'].position, ...told.map((frame) => frame['position'])]
       expect(positions).toEqual(positions.toSorted((a, b) => b - a))
       expect(new Set(positions).size).toBe(positions.length)
-      expect(peer.heard.findLastIndex(of('queue', last['job']))).toBeLessThan(peer.heard.findIndex(of('ev', last['job'])))
+      expect(peer.heard.findLastIndex(of('queue', last['job']))).toBeLessThan(
+        peer.heard.findIndex(of('ev', last['job'])),
+      )
     })
 
     it('W81 attached says the place too', async (context) => {
@@ -770,9 +935,14 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       if (model === undefined) return context.skip()
       const peer = await greeted()
       const narrow = { request: { model, messages: [{ role: 'user', content: prompt(30, 20) }] }, follow: false }
-      const ids = [await submit(peer, narrow), await submit(peer, narrow), await submit(peer, narrow)].map((frame) => frame['job'])
+      const ids = [await submit(peer, narrow), await submit(peer, narrow), await submit(peer, narrow)].map(
+        (frame) => frame['job'],
+      )
       peer.say({ t: 'attach', id: 'a', job: ids[2] })
-      expect(await peer.next(answerTo('a'))).toMatchObject({ t: 'attached', queue: { position: expect.any(Number), tokens_ahead: expect.any(Number) } })
+      expect(await peer.next(answerTo('a'))).toMatchObject({
+        t: 'attached',
+        queue: { position: expect.any(Number), tokens_ahead: expect.any(Number) },
+      })
       await peer.next(of('end', ids[2]), 15_000)
     })
   })
@@ -780,7 +950,8 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
   describe('credit', () => {
     const WINDOW = 4_096
     /** Payload bytes of the job's ev frames from the `from`th frame on. */
-    const sizesOf = (peer: Peer, id: string, from = 0): number[] => peer.sizes.filter((_, i) => i >= from && of('ev', id)(peer.heard[i]))
+    const sizesOf = (peer: Peer, id: string, from = 0): number[] =>
+      peer.sizes.filter((_, i) => i >= from && of('ev', id)(peer.heard[i]))
     const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
     /** Used up, and exceeded by no more than the last frame. A server may count the frames' heads too. */
     function expectUsedUp(sizes: readonly number[], window: number): void {
@@ -896,7 +1067,8 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
         bob.peer.say({ t, id: t, job: id })
         expect(await bob.peer.next(answerTo(t))).toEqual(errorOf('job_not_found', { job: id }))
       }
-      for (const path of ['', '/events', '/result', '/request']) expect((await call('GET', `/v1/jobs/${id}${path}`, undefined, bob.token)).status).toBe(404)
+      for (const path of ['', '/events', '/result', '/request'])
+        expect((await call('GET', `/v1/jobs/${id}${path}`, undefined, bob.token)).status).toBe(404)
       expect((await call('POST', `/v1/jobs/${id}/cancel`, undefined, bob.token)).status).toBe(404)
       expect((await call('DELETE', `/v1/jobs/${id}`, undefined, bob.token)).status).toBe(404)
       expect((await call('GET', '/v1/jobs', undefined, bob.token)).body.data).toEqual([])
@@ -918,7 +1090,9 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
         [ann, annUser],
         [bob, bobUser],
       ] as const) {
-        expect((await call('GET', '/v1/conversations', undefined, token)).body.data.map((c: any) => c.id)).toEqual(['c1'])
+        expect((await call('GET', '/v1/conversations', undefined, token)).body.data.map((c: any) => c.id)).toEqual([
+          'c1',
+        ])
         const own = (await call('GET', '/v1/conversations/c1', undefined, token)).body
         expect(own.turns).toHaveLength(1)
         const whole = `${encodeURIComponent(user)}/c1`
@@ -934,7 +1108,9 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const { job: quick } = await submit(bob.peer, job(3, 1, { lane: 'l1' }))
       await bob.peer.next(of('end', quick), 5_000)
       expect((await call('GET', `/v1/jobs/${quick}`, undefined, bob.token)).body.lane).toBe('l1')
-      expect((await call('GET', '/v1/jobs?lane=l1', undefined, bob.token)).body.data.map((j: any) => j.id)).toEqual([quick])
+      expect((await call('GET', '/v1/jobs?lane=l1', undefined, bob.token)).body.data.map((j: any) => j.id)).toEqual([
+        quick,
+      ])
       ann.peer.say({ t: 'cancel', job: slow })
       await ann.peer.next(of('end', slow))
     })

@@ -13,9 +13,20 @@ export interface Logged {
 export function recordsOfSse(body: string): Logged[] {
   return body
     .split('\n\n')
-    .map((block) => new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(': ')), line.slice(line.indexOf(': ') + 2)] as const)))
+    .map(
+      (block) =>
+        new Map(
+          block
+            .split('\n')
+            .map((line) => [line.slice(0, line.indexOf(': ')), line.slice(line.indexOf(': ') + 2)] as const),
+        ),
+    )
     .filter((fields) => fields.has('data'))
-    .map((fields) => ({ cursor: fields.get('id') ?? '', kind: fields.get('event') ?? '', data: JSON.parse(fields.get('data')!) as unknown }))
+    .map((fields) => ({
+      cursor: fields.get('id') ?? '',
+      kind: fields.get('event') ?? '',
+      data: JSON.parse(fields.get('data')!) as unknown,
+    }))
 }
 
 export const seqOf = (cursor: string): number => Number(cursor.slice(cursor.indexOf('-') + 1))
@@ -51,7 +62,8 @@ export function textOf(records: readonly Logged[]): string {
   let text = ''
   for (const { kind, data } of records) {
     if (kind === 'reset') text = ''
-    if (kind === 'chunk') text += (data as { choices?: Array<{ delta?: { content?: string | null } }> }).choices?.[0]?.delta?.content ?? ''
+    if (kind === 'chunk')
+      text += (data as { choices?: Array<{ delta?: { content?: string | null } }> }).choices?.[0]?.delta?.content ?? ''
   }
   return text
 }

@@ -11,20 +11,45 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 const text = { type: 'string' } as const
-const { values } = parseArgs({ options: { url: text, key: text, model: text, narrow: text, embedding: text, 'other-key': text, list: { type: 'boolean' } } })
+const { values } = parseArgs({
+  options: {
+    url: text,
+    key: text,
+    model: text,
+    narrow: text,
+    embedding: text,
+    'other-key': text,
+    list: { type: 'boolean' },
+  },
+})
 if (!values.list && (values.url === undefined || values.key === undefined)) {
-  console.error('usage: node test/protocol/main.ts --url URL --key KEY [--model NAME] [--narrow NAME] [--embedding NAME] [--other-key KEY], or --list')
+  console.error(
+    'usage: node test/protocol/main.ts --url URL --key KEY [--model NAME] [--narrow NAME] [--embedding NAME] [--other-key KEY], or --list',
+  )
   process.exit(2)
 }
 const root = join(import.meta.dirname, '../..')
-const said = { URL: values.url, KEY: values.key, MODEL: values.model, NARROW: values.narrow, EMBEDDING: values.embedding, OTHER_KEY: values['other-key'] }
-const env = Object.fromEntries(Object.entries(said).flatMap(([name, value]) => (value === undefined ? [] : [[`SLUICE_PROTOCOL_${name}`, value]])))
+const said = {
+  URL: values.url,
+  KEY: values.key,
+  MODEL: values.model,
+  NARROW: values.narrow,
+  EMBEDDING: values.embedding,
+  OTHER_KEY: values['other-key'],
+}
+const env = Object.fromEntries(
+  Object.entries(said).flatMap(([name, value]) => (value === undefined ? [] : [[`SLUICE_PROTOCOL_${name}`, value]])),
+)
 const vitest = join(root, 'node_modules/vitest/vitest.mjs')
 // A pattern that no name has: all are named, none is run
 const which = values.list ? ['-t', '(?!)'] : []
-const run = spawn(process.execPath, [vitest, 'run', '--reporter', 'verbose', ...which, 'test/protocol/conformance.test.ts'], {
-  cwd: root,
-  env: { ...process.env, ...env },
-  stdio: 'inherit',
-})
+const run = spawn(
+  process.execPath,
+  [vitest, 'run', '--reporter', 'verbose', ...which, 'test/protocol/conformance.test.ts'],
+  {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: 'inherit',
+  },
+)
 run.on('exit', (code) => process.exit(code ?? 1))

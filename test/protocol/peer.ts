@@ -50,7 +50,8 @@ function headOf(first: number, masked: number, length: bigint): Buffer {
 }
 
 /** A close frame's payload. */
-export const closing = (code: number, reason: string | Uint8Array = ''): Buffer => Buffer.concat([Buffer.from([code >> 8, code & 255]), Buffer.from(reason as string)])
+export const closing = (code: number, reason: string | Uint8Array = ''): Buffer =>
+  Buffer.concat([Buffer.from([code >> 8, code & 255]), Buffer.from(reason as string)])
 
 export interface Frame {
   readonly opcode: number
@@ -71,7 +72,13 @@ function decode(bytes: Buffer): Frame | null {
   if (bytes.length < at) return null
   const length = short < 126 ? short : short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2))
   if (bytes.length < at + length) return null
-  return { opcode: first & 15, fin: (first & 0x80) !== 0, rsv: (first >> 4) & 7, payload: bytes.subarray(at, at + length), wireBytes: at + length }
+  return {
+    opcode: first & 15,
+    fin: (first & 0x80) !== 0,
+    rsv: (first >> 4) & 7,
+    payload: bytes.subarray(at, at + length),
+    wireBytes: at + length,
+  }
 }
 
 /** How it ended. */
@@ -195,7 +202,9 @@ function headOfAnswer(head: string): { readonly status: number; readonly headers
   const [first, ...lines] = head.split('\r\n')
   return {
     status: Number(/^HTTP\/1\.1 (\d{3})/.exec(first)?.[1] ?? 0),
-    headers: Object.fromEntries(lines.map((l) => [l.slice(0, l.indexOf(':')).toLowerCase(), l.slice(l.indexOf(':') + 1).trim()])),
+    headers: Object.fromEntries(
+      lines.map((l) => [l.slice(0, l.indexOf(':')).toLowerCase(), l.slice(l.indexOf(':') + 1).trim()]),
+    ),
   }
 }
 
@@ -205,7 +214,9 @@ function refusalOf(read: Buffer): NotUpgraded | null {
   if (end < 0) return null
   const { status, headers } = headOfAnswer(read.subarray(0, end).toString('latin1'))
   const body = read.subarray(end + 4)
-  return body.length < Number(headers['content-length'] ?? 0) ? null : new NotUpgraded(status, headers, body.toString('utf8'))
+  return body.length < Number(headers['content-length'] ?? 0)
+    ? null
+    : new NotUpgraded(status, headers, body.toString('utf8'))
 }
 
 interface Waiting {
@@ -276,7 +287,12 @@ function talk(socket: Socket, headers: Readonly<Record<string, string>>, alive: 
     const at = heard.length
     return new Promise((resolve, reject) => {
       const fail = (why: string): void =>
-        reject(new Error(`${why} while waiting for ${what}; heard since: ${JSON.stringify(heard.slice(at).slice(-10)).slice(0, 2_000)}`, { cause: broken }))
+        reject(
+          new Error(
+            `${why} while waiting for ${what}; heard since: ${JSON.stringify(heard.slice(at).slice(-10)).slice(0, 2_000)}`,
+            { cause: broken },
+          ),
+        )
       const one: Waiting = {
         look() {
           const found = look()
@@ -296,7 +312,8 @@ function talk(socket: Socket, headers: Readonly<Record<string, string>>, alive: 
     })
   }
 
-  const holds = (wanted: Wanted): ((frame: Said) => boolean) => (typeof wanted === 'string' ? (frame) => frame.t === wanted : wanted)
+  const holds = (wanted: Wanted): ((frame: Said) => boolean) =>
+    typeof wanted === 'string' ? (frame) => frame.t === wanted : wanted
   const until = (wanted: Wanted, withinMs = WITHIN_MS): Promise<Said[]> =>
     wait(String(wanted), withinMs, () => {
       const at = untaken.findIndex(holds(wanted))

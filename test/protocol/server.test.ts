@@ -33,7 +33,10 @@ async function greeted(at: Server, auth: object, hello: object = {}): Promise<Pe
   return peer
 }
 const job = (tokens: number, delayMs: number, more: object = {}): object => ({
-  request: { model: 'demo', messages: [{ role: 'user', content: `Tell me of rivers. demo: tokens=${tokens} delay=${delayMs} ttft=1` }] },
+  request: {
+    model: 'demo',
+    messages: [{ role: 'user', content: `Tell me of rivers. demo: tokens=${tokens} delay=${delayMs} ttft=1` }],
+  },
   ...more,
 })
 async function submit(peer: Peer, what: object): Promise<string> {
@@ -53,8 +56,10 @@ async function call(url: string, key: string, method = 'GET', body?: object): Pr
   const text = await response.text()
   return text.startsWith('{') ? JSON.parse(text) : text
 }
-const logOf = async ({ url, key }: Server, id: string): Promise<ReturnType<typeof recordsOfSse>> => recordsOfSse(await call(`${url}/v1/jobs/${id}/events`, key))
-const lastCursor = (peer: Peer, id: string): string => peer.heard.findLast((frame) => frame.t === 'ev' && frame['job'] === id)!['cursor']
+const logOf = async ({ url, key }: Server, id: string): Promise<ReturnType<typeof recordsOfSse>> =>
+  recordsOfSse(await call(`${url}/v1/jobs/${id}/events`, key))
+const lastCursor = (peer: Peer, id: string): string =>
+  peer.heard.findLast((frame) => frame.t === 'ev' && frame['job'] === id)!['cursor']
 
 describe('a stop', () => {
   it('goaway; who follows nothing leaves, running jobs end first, nothing new is taken', async () => {
@@ -64,13 +69,22 @@ describe('a stop', () => {
     await busy.next(past(5))
     process.kill(at.pid, 'SIGTERM')
     const goaway = await busy.next('goaway')
-    expect(goaway).toEqual({ t: 'goaway', reason: 'draining', by_ms: expect.any(Number), reconnect_ms: [expect.any(Number), expect.any(Number)] })
+    expect(goaway).toEqual({
+      t: 'goaway',
+      reason: 'draining',
+      by_ms: expect.any(Number),
+      reconnect_ms: [expect.any(Number), expect.any(Number)],
+    })
     expect(goaway['by_ms']).toBeGreaterThanOrEqual(10_000)
     const [from, to] = goaway['reconnect_ms']
     expect(from).toBeGreaterThanOrEqual(0)
     expect(to).toBeGreaterThan(from)
     busy.say({ t: 'submit', id: 'late', ...job(1, 1) })
-    expect(await busy.next((frame) => frame['id'] === 'late')).toMatchObject({ t: 'error', error: { code: 'draining' }, retryable: true })
+    expect(await busy.next((frame) => frame['id'] === 'late')).toMatchObject({
+      t: 'error',
+      error: { code: 'draining' },
+      retryable: true,
+    })
     await idle.next('goaway')
     expect(await idle.closed()).toEqual({ code: 1012, reason: expect.stringContaining('draining') })
     expect(busy.heard.some((frame) => frame.t === 'end')).toBe(false)
@@ -93,7 +107,9 @@ describe('a stop', () => {
     const cursor = lastCursor(before, id)
     const after = await greeted(at, { key: at.key }, { jobs: [{ job: id, cursor }] })
     await after.next('end', 15_000)
-    expect([...recordsOfFrames(before.heard, id), ...recordsOfFrames(after.heard, id, seqOf(cursor))]).toEqual(await logOf(at, id))
+    expect([...recordsOfFrames(before.heard, id), ...recordsOfFrames(after.heard, id, seqOf(cursor))]).toEqual(
+      await logOf(at, id),
+    )
   })
 })
 
@@ -104,7 +120,11 @@ describe('a death', () => {
     const before = await open(at, null)
     before.say({ t: 'hello', auth: { ticket } })
     const { token } = await before.next('token')
-    const ids = [await submit(before, job(150, 15)), await submit(before, job(150, 15)), await submit(before, job(150, 15))]
+    const ids = [
+      await submit(before, job(150, 15)),
+      await submit(before, job(150, 15)),
+      await submit(before, job(150, 15)),
+    ]
     for (const id of ids) await before.next((frame) => frame['job'] === id && past(10)(frame))
     await at.crash()
     expect((await before.closed()).code).toBe(1006)
@@ -116,7 +136,9 @@ describe('a death', () => {
       const records = [...recordsOfFrames(before.heard, id), ...recordsOfFrames(after.heard, id, seqOf(cursor))]
       expect(records).toEqual(await logOf(at, id))
       expect(records.at(-1)!.data).toMatchObject({ state: 'done' })
-      expect(records.filter((record) => record.kind === 'attempt').map((record) => (record.data as { mode: string }).mode)).toEqual(['first', 'continue'])
+      expect(
+        records.filter((record) => record.kind === 'attempt').map((record) => (record.data as { mode: string }).mode),
+      ).toEqual(['first', 'continue'])
     }
   })
 
@@ -146,7 +168,10 @@ describe('a death', () => {
     const after = await greeted(at, { key: at.key }, { jobs: [{ job: id, cursor }] })
     await after.next('end', 15_000)
     const about = after.heard.filter((frame) => frame['job'] === id && frame.t !== 'queue')
-    expect(about.slice(0, 2)).toEqual([expect.objectContaining({ t: 'attached', job: id }), { t: 'gap', job: id, reason: 'epoch_changed' }])
+    expect(about.slice(0, 2)).toEqual([
+      expect.objectContaining({ t: 'attached', job: id }),
+      { t: 'gap', job: id, reason: 'epoch_changed' },
+    ])
     expect(about.filter((frame) => frame.t === 'gap')).toHaveLength(1)
     const records = recordsOfFrames(after.heard, id)
     expect(records).toEqual(await logOf(at, id))
@@ -195,7 +220,9 @@ describe('what a connection leaves behind', () => {
     peer.drop()
     const back = await greeted(at, { key: at.key }, { jobs: [{ job: kept }] })
     expect(await back.next('end')).toMatchObject({ job: kept, state: 'done' })
-    const states = await Promise.all([left, plain].map(async (id) => (await call(`${at.url}/v1/jobs/${id}?wait_ms=5000`, at.key)).state))
+    const states = await Promise.all(
+      [left, plain].map(async (id) => (await call(`${at.url}/v1/jobs/${id}?wait_ms=5000`, at.key)).state),
+    )
     expect(states).toEqual(['canceled', 'done'])
   })
 
@@ -206,12 +233,21 @@ describe('what a connection leaves behind', () => {
     await peer.next('ev')
     peer.say({ t: 'report', job: id, ttft_ms: 321 })
     await peer.settled()
-    expect(await call(`${at.adminUrl}/admin/stats`, at.adminKey)).toMatchObject({ sockets: 1, followed_jobs: 1, seen_ttft_p50_ms: 321, seen_ttft_p99_ms: 321 })
+    expect(await call(`${at.adminUrl}/admin/stats`, at.adminKey)).toMatchObject({
+      sockets: 1,
+      followed_jobs: 1,
+      seen_ttft_p50_ms: 321,
+      seen_ttft_p99_ms: 321,
+    })
   })
 
-  it('who sends and never reads is not read from either, and goes on when it reads again', { timeout: 60_000 }, async () => {
+  it('who sends and never reads is not read from either, and goes on when it reads again', {
+    timeout: 60_000,
+  }, async () => {
     const [BLOCKS, BLOCK] = [600, 100]
-    const at = await start('http: { max_reader_buffer_bytes: 64KiB }\nwebsocket: { max_messages_per_second: 10_000_000 }\n')
+    const at = await start(
+      'http: { max_reader_buffer_bytes: 64KiB }\nwebsocket: { max_messages_per_second: 10_000_000 }\n',
+    )
     const peer = await open(at, at.key)
     const bad = encode(JSON.stringify({ t: 'attahc', id: 'x'.repeat(128) }).padEnd(500), { mask: new Uint8Array(4) })
     const block = Buffer.concat(Array.from({ length: BLOCK }, () => bad))

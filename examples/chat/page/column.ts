@@ -64,7 +64,9 @@ export function createColumn(root: HTMLElement, thread: () => Thread): Column {
 
   function createItem(turn: Turn): { readonly item: HTMLElement; update(turn: Turn): void } {
     const item = document.querySelector<HTMLTemplateElement>('#turn')!.content.cloneNode(true) as DocumentFragment
-    const [article, question, answer, note, withdraw] = ['article', '.question', '.answer', '.note', '.withdraw'].map((selector) => item.querySelector<HTMLElement>(selector)!)
+    const [article, question, answer, note, withdraw] = ['article', '.question', '.answer', '.note', '.withdraw'].map(
+      (selector) => item.querySelector<HTMLElement>(selector)!,
+    )
     question.textContent = turn.question
     withdraw.addEventListener('click', () => thread().stop(turn))
     let state = ''

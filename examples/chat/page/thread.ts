@@ -54,7 +54,9 @@ export function createThread(sluice: Sluice, id: string, model: string, onChange
     catching = true
     try {
       // Jobs first: one that ends meanwhile is among the turns, too
-      const { data } = (await sluice.http('GET', `/v1/jobs?conversation=${id}&limit=${began ? 20 : 100}`)) as { data: StoredJob[] }
+      const { data } = (await sluice.http('GET', `/v1/jobs?conversation=${id}&limit=${began ? 20 : 100}`)) as {
+        data: StoredJob[]
+      }
       if (!began) {
         turns.unshift(...(await told()).map(fromStored))
         began = true
@@ -72,7 +74,8 @@ export function createThread(sluice: Sluice, id: string, model: string, onChange
     }
   }
 
-  const find = ({ id: job, metadata }: StoredJob): number => turns.findIndex((turn) => turn.job === job || turn.key === metadata.turn)
+  const find = ({ id: job, metadata }: StoredJob): number =>
+    turns.findIndex((turn) => turn.job === job || turn.key === metadata.turn)
 
   /** All that ended, in order. */
   async function told(): Promise<readonly StoredTurn[]> {
@@ -170,7 +173,16 @@ export function createThread(sluice: Sluice, id: string, model: string, onChange
   }
 }
 
-const newTurn = (key: string, question: string): Turn => ({ key, job: null, question, answer: '', state: 'sending', place: null, error: null, reading: null })
+const newTurn = (key: string, question: string): Turn => ({
+  key,
+  job: null,
+  question,
+  answer: '',
+  state: 'sending',
+  place: null,
+  error: null,
+  reading: null,
+})
 
 const fromStored = ({ job, state, messages, answer }: StoredTurn): Turn => ({
   ...newTurn(job, lastQuestion(messages)),
@@ -185,12 +197,14 @@ function lastQuestion(messages: readonly Message[]): string {
 }
 
 /** Pages without TLS have no crypto.randomUUID. */
-export const newKey = (): string => Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('')
+export const newKey = (): string =>
+  Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('')
 
 /** What was not accepted yet outlives a reload of its tab; sent again under its key, it is the same job. */
 function createOutbox(id: string) {
   const name = `outbox-${id}`
-  const list = (): Array<{ readonly key: string; readonly question: string }> => JSON.parse(sessionStorage.getItem(name) ?? '[]')
+  const list = (): Array<{ readonly key: string; readonly question: string }> =>
+    JSON.parse(sessionStorage.getItem(name) ?? '[]')
   const save = (letters: ReturnType<typeof list>): void => sessionStorage.setItem(name, JSON.stringify(letters))
   return {
     list,

@@ -31,6 +31,8 @@ function render(record: Bytes, seq: number, epoch: number, state: DialectState, 
 }
 
 const plain = recordByRecord('chat', false, (record, seq, epoch, state) => render(record, seq, epoch, state, false))
-const withUsage = recordByRecord('chat+usage', false, (record, seq, epoch, state) => render(record, seq, epoch, state, true))
+const withUsage = recordByRecord('chat+usage', false, (record, seq, epoch, state) =>
+  render(record, seq, epoch, state, true),
+)
 
 export const chatDialect = (includeUsage: boolean): Dialect => (includeUsage ? withUsage : plain)

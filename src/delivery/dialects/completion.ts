@@ -5,14 +5,20 @@ import type { JobKind } from '../../core/job.ts'
 import { type Bytes, type End, isEnd, kindOf, parseEnd, toBytes } from '../../core/record.ts'
 
 /** `records` from the first to the end record. */
-export function renderCompletion(kind: JobKind, records: readonly Bytes[]): { readonly status: number; readonly body: Bytes } {
+export function renderCompletion(
+  kind: JobKind,
+  records: readonly Bytes[],
+): { readonly status: number; readonly body: Bytes } {
   const last = records.at(-1)
-  if (last === undefined || !isEnd(last)) throw new SluiceError('internal', { message: 'A log was rendered before its end.' })
+  if (last === undefined || !isEnd(last))
+    throw new SluiceError('internal', { message: 'A log was rendered before its end.' })
   const end = parseEnd(last)
   if (end.state !== 'done') return renderError(end)
   if (kind === 'embedding') {
     const answer = records.findLast((r) => kindOf(r) === 'chunk')
-    return answer === undefined ? renderError({ state: 'failed', error: new SluiceError('provider_garbage').wire }) : { status: 200, body: answer }
+    return answer === undefined
+      ? renderError({ state: 'failed', error: new SluiceError('provider_garbage').wire })
+      : { status: 200, body: answer }
   }
   return { status: 200, body: toBytes(JSON.stringify(toCompletion(foldAnswer(records)))) }
 }

@@ -29,16 +29,23 @@ export interface Dialect {
 }
 
 /** A dialect in which each record stands for itself. */
-export const recordByRecord = (key: string, beginsAnywhere: boolean, render: (record: Bytes, seq: number, epoch: number, state: DialectState) => Bytes): Dialect => ({
+export const recordByRecord = (
+  key: string,
+  beginsAnywhere: boolean,
+  render: (record: Bytes, seq: number, epoch: number, state: DialectState) => Bytes,
+): Dialect => ({
   key,
   beginsAnywhere,
   render({ epoch, firstSeq, records }, after, state) {
     let events = ''
-    for (let i = Math.max(0, after + 1 - firstSeq); i < records.length; i++) events += render(records[i], firstSeq + i, epoch, state)
+    for (let i = Math.max(0, after + 1 - firstSeq); i < records.length; i++)
+      events += render(records[i], firstSeq + i, epoch, state)
     return events
   },
 })
 
 /** One SSE block. A payload over several lines becomes several data lines (SSE joins them again). */
 export const block = (id: string, event: string, data: Bytes): Bytes =>
-  data.includes('\n') || data.includes('\r') ? `id: ${id}\n${event}${data.replace(/^/gm, 'data: ')}\n\n` : `id: ${id}\n${event}data: ${data}\n\n`
+  data.includes('\n') || data.includes('\r')
+    ? `id: ${id}\n${event}${data.replace(/^/gm, 'data: ')}\n\n`
+    : `id: ${id}\n${event}data: ${data}\n\n`

@@ -13,7 +13,14 @@ export const nativeDialect = recordByRecord('native', true, (record, seq, epoch,
 /** The end record as clients see it. */
 export function endJson(record: Bytes): Bytes {
   const { state, error, usage, timing } = parseEnd(record)
-  return toBytes(JSON.stringify({ state, ...(error && { error }), ...(usage && { usage: wireUsage(usage) }), ...(timing && { timing: wireTiming(timing) }) }))
+  return toBytes(
+    JSON.stringify({
+      state,
+      ...(error && { error }),
+      ...(usage && { usage: wireUsage(usage) }),
+      ...(timing && { timing: wireTiming(timing) }),
+    }),
+  )
 }
 
 /** What was shown is void, because the log was rewritten; everything follows from the start. */

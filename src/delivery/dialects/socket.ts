@@ -14,11 +14,18 @@ export const socketDialect: Dialect = {
     if (from >= records.length) return ''
     const last = records[records.length - 1]
     const to = isEnd(last) ? records.length - 1 : records.length
-    const frames = to > from ? textFrame(`{"t":"ev","job":"${job}","seq":${firstSeq + from},"cursor":"${epoch}-${firstSeq + to - 1}","e":[${eventsOf(records, from, to)}]}`) : ''
+    const frames =
+      to > from
+        ? textFrame(
+            `{"t":"ev","job":"${job}","seq":${firstSeq + from},"cursor":"${epoch}-${firstSeq + to - 1}","e":[${eventsOf(records, from, to)}]}`,
+          )
+        : ''
     if (to === records.length) return frames
     state.over = true
     const seq = firstSeq + to
-    return frames + textFrame(`{"t":"end","job":"${job}","seq":${seq},"cursor":"${epoch}-${seq}",${endJson(last).slice(1)}`)
+    return (
+      frames + textFrame(`{"t":"end","job":"${job}","seq":${seq},"cursor":"${epoch}-${seq}",${endJson(last).slice(1)}`)
+    )
   },
 }
 
@@ -28,10 +35,12 @@ function eventsOf(records: readonly Bytes[], from: number, to: number): Bytes {
     const record = records[i]
     const comma = i === from ? '' : ','
     // A token first, without a call
-    events += record.charCodeAt(0) === 64 ? `${comma}{"${kindOf(record)}":${payloadOf(record)}}` : `${comma}{"chunk":${record}}`
+    events +=
+      record.charCodeAt(0) === 64 ? `${comma}{"${kindOf(record)}":${payloadOf(record)}}` : `${comma}{"chunk":${record}}`
   }
   return events
 }
 
-export const liveFrame = (job: JobId, epoch: number, seq: number): Bytes => textFrame(`{"t":"live","job":"${job}","cursor":"${epoch}-${seq}"}`)
+export const liveFrame = (job: JobId, epoch: number, seq: number): Bytes =>
+  textFrame(`{"t":"live","job":"${job}","cursor":"${epoch}-${seq}"}`)
 export const gapFrame = (job: JobId): Bytes => textFrame(`{"t":"gap","job":"${job}","reason":"epoch_changed"}`)

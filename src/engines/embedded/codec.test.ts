@@ -19,9 +19,16 @@ const opening = chunk('').replace('{"content":""}', '{"role":"assistant","conten
 
 describe('the codec', () => {
   test('gives back any records, in order', () => {
-    const bytes = fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((c) => String.fromCharCode(c)), maxLength: 80 })
+    const bytes = fc.string({
+      unit: fc.integer({ min: 0, max: 255 }).map((c) => String.fromCharCode(c)),
+      maxLength: 80,
+    })
     const shaped = fc
-      .tuple(fc.constantFrom('{"a":"', '{"a":"b","content":"', `{"${'x'.repeat(60)}":"`), bytes, fc.constantFrom('"}', '","finish":null,"more":1}'))
+      .tuple(
+        fc.constantFrom('{"a":"', '{"a":"b","content":"', `{"${'x'.repeat(60)}":"`),
+        bytes,
+        fc.constantFrom('"}', '","finish":null,"more":1}'),
+      )
       .map((x) => x.join(''))
     const obfuscated = fc.tuple(bytes, bytes).map(([a, b]) => chunk(a, `,"obfuscation":"${b}"`))
     fc.assert(
@@ -44,14 +51,22 @@ describe('the codec', () => {
   })
 
   test('stores of a chunk only what is new', () => {
-    const records = [opening, ...Array.from({ length: 500 }, (_, i) => chunk(` tok${String(i).padStart(6, '0')}.1750000000123`))]
+    const records = [
+      opening,
+      ...Array.from({ length: 500 }, (_, i) => chunk(` tok${String(i).padStart(6, '0')}.1750000000123`)),
+    ]
     const { back, encoded } = roundTrip(records)
     expect(back).toEqual(records)
     expect(encoded.length / records.length).toBeLessThan(28)
   })
 
   test('knows chunks with two places that vary', () => {
-    const records = [opening, ...Array.from({ length: 300 }, (_, i) => chunk(` word${i}`, `,"obfuscation":"${'abcdefghijklm'.slice(0, i % 13)}"`))]
+    const records = [
+      opening,
+      ...Array.from({ length: 300 }, (_, i) =>
+        chunk(` word${i}`, `,"obfuscation":"${'abcdefghijklm'.slice(0, i % 13)}"`),
+      ),
+    ]
     const { back, encoded } = roundTrip(records)
     expect(back).toEqual(records)
     expect(encoded.length / records.length).toBeLessThan(25)

@@ -91,7 +91,8 @@ export class Encoder {
     if (uses === SECOND_LOOK || uses === LAST_LOOK) {
       const better = this.#learn(record)
       this.#previous = ''
-      if (better !== null && shared(better) >= shared(last) + MIN_GAIN) return this.#define(better) + express(better, record)
+      if (better !== null && shared(better) >= shared(last) + MIN_GAIN)
+        return this.#define(better) + express(better, record)
     } else if (uses === SECOND_LOOK - 1 || uses === LAST_LOOK - 1) this.#previous = copy(record)
     return encoded
   }
@@ -162,7 +163,8 @@ const ROWS = [new Uint16Array(MAX_SEARCHED + 1), new Uint16Array(MAX_SEARCHED + 
 
 /** The longest text common to both middles, from a quote to a quote. */
 function innerOf(a: Bytes, b: Bytes): Bytes {
-  if (a.length < MIN_SEARCHED || b.length < MIN_SEARCHED || a.length > MAX_SEARCHED || b.length > MAX_SEARCHED) return ''
+  if (a.length < MIN_SEARCHED || b.length < MIN_SEARCHED || a.length > MAX_SEARCHED || b.length > MAX_SEARCHED)
+    return ''
   let longest = 0
   let endOfLongest = 0
   let [above, row]: readonly Uint16Array[] = ROWS

@@ -26,14 +26,22 @@ export class ConversationStore implements Conversations {
   constructor(store: Store) {
     const { db } = store
     this.#store = store
-    this.#touch = db.prepare('INSERT INTO conversations VALUES (?1, ?2, NULL, ?3, ?3) ON CONFLICT (tenant, id) DO UPDATE SET updated_at = excluded.updated_at')
+    this.#touch = db.prepare(
+      'INSERT INTO conversations VALUES (?1, ?2, NULL, ?3, ?3) ON CONFLICT (tenant, id) DO UPDATE SET updated_at = excluded.updated_at',
+    )
     this.#insert = db.prepare('INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)')
     this.#remove = db.prepare('DELETE FROM turns WHERE tenant = ? AND conversation = ? AND ord = ?')
     this.#get = db.prepare(`${INFO} WHERE c.tenant = ? AND c.id = ?`)
-    this.#turns = db.prepare('SELECT job, state, messages, answer FROM turns WHERE tenant = ? AND conversation = ? ORDER BY ord')
-    this.#list = db.prepare(`${INFO} WHERE c.tenant = ?1 AND substr(c.id, 1, length(?3)) = ?3 ORDER BY c.updated_at DESC, c.id LIMIT ?2`)
+    this.#turns = db.prepare(
+      'SELECT job, state, messages, answer FROM turns WHERE tenant = ? AND conversation = ? ORDER BY ord',
+    )
+    this.#list = db.prepare(
+      `${INFO} WHERE c.tenant = ?1 AND substr(c.id, 1, length(?3)) = ?3 ORDER BY c.updated_at DESC, c.id LIMIT ?2`,
+    )
     this.#rename = db.prepare('UPDATE conversations SET name = ?3 WHERE tenant = ?1 AND id = ?2')
-    this.#firstCut = db.prepare('SELECT ord FROM turns WHERE tenant = ? AND conversation = ? ORDER BY ord LIMIT 1 OFFSET ?')
+    this.#firstCut = db.prepare(
+      'SELECT ord FROM turns WHERE tenant = ? AND conversation = ? ORDER BY ord LIMIT 1 OFFSET ?',
+    )
     this.#truncate = db.prepare('DELETE FROM turns WHERE tenant = ? AND conversation = ? AND ord >= ?')
     this.#removeTurns = db.prepare('DELETE FROM turns WHERE tenant = ? AND conversation = ?')
     this.#delete = db.prepare('DELETE FROM conversations WHERE tenant = ? AND id = ?')
@@ -51,9 +59,14 @@ export class ConversationStore implements Conversations {
     this.#remove.run(tenant, conversation, order)
   }
 
-  async read(tenant: TenantId, id: string): Promise<{ readonly info: ConversationInfo; readonly turns: readonly Turn[] } | null> {
+  async read(
+    tenant: TenantId,
+    id: string,
+  ): Promise<{ readonly info: ConversationInfo; readonly turns: readonly Turn[] } | null> {
     const info = this.#get.get(tenant, id) as unknown as ConversationInfo | undefined
-    return info === undefined ? null : { info: { ...info }, turns: (this.#turns.all(tenant, id) as unknown as Turn[]).map((turn) => ({ ...turn })) }
+    return info === undefined
+      ? null
+      : { info: { ...info }, turns: (this.#turns.all(tenant, id) as unknown as Turn[]).map((turn) => ({ ...turn })) }
   }
 
   async list(tenant: TenantId, limit: number, prefix = ''): Promise<readonly ConversationInfo[]> {
@@ -83,7 +96,8 @@ export class ConversationStore implements Conversations {
   /** Takes all of a tenant's out; committed when resolved. */
   removeTenant(tenant: TenantId): Promise<void> {
     return this.#store.run(() => {
-      for (const table of ['turns', 'conversations']) this.#store.db.prepare(`DELETE FROM ${table} WHERE tenant = ?`).run(tenant)
+      for (const table of ['turns', 'conversations'])
+        this.#store.db.prepare(`DELETE FROM ${table} WHERE tenant = ?`).run(tenant)
     }, true)
   }
 
@@ -100,5 +114,9 @@ export class ConversationStore implements Conversations {
 /** The request's `messages` as they were sent, JSON. */
 function messagesOf(body: Uint8Array): string {
   const member = scanObject(body, NO_LIMITS).findLast((m) => m.key === 'messages')
-  return member === undefined ? '[]' : Buffer.from(body.buffer, body.byteOffset + member.valueStart, member.valueEnd - member.valueStart).toString('utf8')
+  return member === undefined
+    ? '[]'
+    : Buffer.from(body.buffer, body.byteOffset + member.valueStart, member.valueEnd - member.valueStart).toString(
+        'utf8',
+      )
 }

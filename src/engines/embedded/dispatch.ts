@@ -88,7 +88,8 @@ export class Dispatch {
   #tellReady(): void {
     const pools = this.#readyPools
     this.#readyPools = new Set()
-    for (const worker of [...this.workers.values()]) if (worker.pools.length === 0 || worker.pools.some((pool) => pools.has(pool))) worker.ready()
+    for (const worker of [...this.workers.values()])
+      if (worker.pools.length === 0 || worker.pools.some((pool) => pools.has(pool))) worker.ready()
   }
 
   /** The attempt is over and the job goes back in line. Resolves when that is committed. `notBefore`: monotonic ms. */
@@ -126,7 +127,8 @@ export class Dispatch {
     let written = 0
     await store.run(() => {
       written = jobs.insertResult(log, live.job.attempts, end, endedAtMs)
-      if (job.wishes.conversation !== undefined) conversations.addTurn(job, log.order, body ?? jobs.body(log.order), end.state, answer ?? null, endedAtMs)
+      if (job.wishes.conversation !== undefined)
+        conversations.addTurn(job, log.order, body ?? jobs.body(log.order), end.state, answer ?? null, endedAtMs)
     }, true)
     store.wrote(written)
     await store.synced()

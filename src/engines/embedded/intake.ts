@@ -22,7 +22,13 @@ export class Intake {
   /** Jobs that ended well shortly before a restart, by their join key (J4). */
   readonly joinable: Map<string, { readonly id: JobId; readonly untilMs: number }>
 
-  constructor(parts: Parts, ids: Ids, dispatch: Dispatch, epochOf: (order: number) => number, joinable: Map<string, { readonly id: JobId; readonly untilMs: number }>) {
+  constructor(
+    parts: Parts,
+    ids: Ids,
+    dispatch: Dispatch,
+    epochOf: (order: number) => number,
+    joinable: Map<string, { readonly id: JobId; readonly untilMs: number }>,
+  ) {
     this.#parts = parts
     this.#ids = ids
     this.#dispatch = dispatch
@@ -37,7 +43,12 @@ export class Intake {
     const now = clock.monoMs()
     const acceptedAtMs = clock.wallMs()
     const id = this.#ids.job(acceptedAtMs)
-    const decision = scheduler.submit(scheduled(id, draft, draft.body.length, now), now, this.#known(draft, now), draft.isRetry)
+    const decision = scheduler.submit(
+      scheduled(id, draft, draft.body.length, now),
+      now,
+      this.#known(draft, now),
+      draft.isRetry,
+    )
     this.#dispatch.act()
     if (decision.kind === 'accepted') return this.#accept(id, draft, acceptedAtMs)
     if (decision.kind === 'refused') return refused(decision.error)
@@ -53,7 +64,9 @@ export class Intake {
   #known(draft: JobDraft, now: number): { readonly id: JobId; readonly sameBody: boolean } | undefined {
     const { idempotencyKey } = draft.wishes
     if (idempotencyKey !== undefined) {
-      const job = this.#keys.get(`${draft.tenant}\n${idempotencyKey}`)?.job ?? this.#parts.jobs.byKey(draft.tenant, idempotencyKey)
+      const job =
+        this.#keys.get(`${draft.tenant}\n${idempotencyKey}`)?.job ??
+        this.#parts.jobs.byKey(draft.tenant, idempotencyKey)
       return job === null ? undefined : { id: job.id, sameBody: job.bodyHash === draft.bodyHash }
     }
     if (!draft.isRetry || this.joinable.size === 0) return undefined
@@ -67,7 +80,10 @@ export class Intake {
   }
 
   #shown(live: LiveJob): { readonly job: Job; readonly place: Place } {
-    return { job: this.#parts.live.show(live), place: this.#parts.scheduler.place(live.job.id, this.#parts.clock.monoMs()) ?? NOWHERE }
+    return {
+      job: this.#parts.live.show(live),
+      place: this.#parts.scheduler.place(live.job.id, this.#parts.clock.monoMs()) ?? NOWHERE,
+    }
   }
 
   #accept(id: JobId, draft: JobDraft, acceptedAtMs: number): Promise<Submitted> {
@@ -95,7 +111,9 @@ export class Intake {
         },
       }),
     )
-    return live.accepted.then((error) => (error === null ? { kind: 'accepted', ...this.#shown(live) } : { kind: 'refused', error }))
+    return live.accepted.then((error) =>
+      error === null ? { kind: 'accepted', ...this.#shown(live) } : { kind: 'refused', error },
+    )
   }
 
   #withdraw(live: LiveJob): void {

@@ -70,17 +70,50 @@ export class Jobs {
 
   insert(order: number, job: Job): void {
     const { id, tenant, model, wishes, body } = job
-    const { state: _state, epoch: _epoch, attempts: _attempts, id: _id, tenant: _tenant, model: _model, body: _body, ...facts } = job
-    this.#insert.run(order, id, tenant, wishes.idempotencyKey ?? null, model, wishes.lane ?? null, wishes.conversation ?? null, JSON.stringify(facts), body)
+    const {
+      state: _state,
+      epoch: _epoch,
+      attempts: _attempts,
+      id: _id,
+      tenant: _tenant,
+      model: _model,
+      body: _body,
+      ...facts
+    } = job
+    this.#insert.run(
+      order,
+      id,
+      tenant,
+      wishes.idempotencyKey ?? null,
+      model,
+      wishes.lane ?? null,
+      wishes.conversation ?? null,
+      JSON.stringify(facts),
+      body,
+    )
     this.#insertUnfinished.run(order)
   }
 
   /** Returns how many bytes it wrote, about. */
   insertResult(log: LiveLog, attempts: number, end: End, endedAtMs: number): number {
-    const facts: ResultFacts = { ...(end.error && { error: end.error }), ...(end.usage && { usage: end.usage }), ...(end.timing && { timing: end.timing }) }
+    const facts: ResultFacts = {
+      ...(end.error && { error: end.error }),
+      ...(end.usage && { usage: end.usage }),
+      ...(end.timing && { timing: end.timing }),
+    }
     const whole: Bytes = log.whole()
     this.#deleteUnfinished.run(log.order)
-    this.#insertResult.run(log.order, end.state, Math.floor(endedAtMs), log.epoch, attempts, JSON.stringify(facts), log.taken, log.parts.length, Buffer.from(whole, 'latin1'))
+    this.#insertResult.run(
+      log.order,
+      end.state,
+      Math.floor(endedAtMs),
+      log.epoch,
+      attempts,
+      JSON.stringify(facts),
+      log.taken,
+      log.parts.length,
+      Buffer.from(whole, 'latin1'),
+    )
     return whole.length
   }
 

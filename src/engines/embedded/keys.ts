@@ -16,7 +16,10 @@ export class KeyStore implements Keys {
     this.#store = store
     this.#put = store.db.prepare('INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)')
     this.#removeTenant = store.db.prepare('DELETE FROM keys WHERE tenant = ?')
-    for (const { digest, facts } of store.db.prepare('SELECT digest, facts FROM keys').all() as Array<{ digest: string; facts: string }>)
+    for (const { digest, facts } of store.db.prepare('SELECT digest, facts FROM keys').all() as Array<{
+      digest: string
+      facts: string
+    }>)
       this.#know(JSON.parse(facts) as ApiKey, digest)
   }
 

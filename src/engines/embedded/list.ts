@@ -11,7 +11,12 @@ import type { LiveJobs } from './live-job.ts'
 const ROWS_AT_ONCE = 1_000
 const EVERYTHING = Number.MAX_SAFE_INTEGER
 
-export async function listJobs(db: DatabaseSync, clock: Clock, all: LiveJobs, filter: JobFilter): Promise<readonly Job[]> {
+export async function listJobs(
+  db: DatabaseSync,
+  clock: Clock,
+  all: LiveJobs,
+  filter: JobFilter,
+): Promise<readonly Job[]> {
   const limit = Math.max(1, Math.min(1_000, filter.limit))
   const before = filter.before === undefined ? EVERYTHING : (jobOrder(filter.before) ?? 0)
   if (filter.states !== undefined && !filter.states.some(isTerminal)) return liveOnly(all, filter, before, limit)
@@ -72,19 +77,33 @@ function prepare(db: DatabaseSync, filter: JobFilter): Scan {
   where('j.model = ?', filter.model)
   const ended = filter.states?.filter(isTerminal)
   const bad = ended !== undefined && ended.length === filter.states?.length && !ended.includes('done')
-  const tables = bad ? 'results r INDEXED BY results_bad CROSS JOIN jobs j ON j.ord = r.ord' : 'jobs j LEFT JOIN results r ON r.ord = j.ord'
-  if (ended !== undefined) wheres.push(`(r.state IN (${ended.map((state) => `'${state}'`).join(', ')})${bad ? '' : ' OR r.state IS NULL'})`)
+  const tables = bad
+    ? 'results r INDEXED BY results_bad CROSS JOIN jobs j ON j.ord = r.ord'
+    : 'jobs j LEFT JOIN results r ON r.ord = j.ord'
+  if (ended !== undefined)
+    wheres.push(`(r.state IN (${ended.map((state) => `'${state}'`).join(', ')})${bad ? '' : ' OR r.state IS NULL'})`)
   if (bad) wheres.push("r.state <> 'done'")
   const key = bad ? 'r.ord' : 'j.ord'
   const and = wheres.length === 0 ? '' : ` AND ${wheres.join(' AND ')}`
-  const rows: StatementSync = db.prepare(`SELECT ${COLUMNS} FROM ${tables} WHERE ${key} >= ? AND ${key} < ?${and} ORDER BY ${key} DESC LIMIT ?`)
+  const rows: StatementSync = db.prepare(
+    `SELECT ${COLUMNS} FROM ${tables} WHERE ${key} >= ? AND ${key} < ?${and} ORDER BY ${key} DESC LIMIT ?`,
+  )
   const boundary: StatementSync = bad
-    ? db.prepare(`SELECT ord FROM results INDEXED BY results_bad WHERE state <> 'done' AND ord < ? ORDER BY ord DESC LIMIT 1 OFFSET ${ROWS_AT_ONCE}`)
+    ? db.prepare(
+        `SELECT ord FROM results INDEXED BY results_bad WHERE state <> 'done' AND ord < ? ORDER BY ord DESC LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
+      )
     : filter.tenant === undefined
       ? db.prepare(`SELECT ord FROM jobs WHERE ord < ? ORDER BY ord DESC LIMIT 1 OFFSET ${ROWS_AT_ONCE}`)
-      : db.prepare(`SELECT ord FROM jobs WHERE tenant = ?2 AND ord < ?1 ORDER BY ord DESC LIMIT 1 OFFSET ${ROWS_AT_ONCE}`)
+      : db.prepare(
+          `SELECT ord FROM jobs WHERE tenant = ?2 AND ord < ?1 ORDER BY ord DESC LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
+        )
   return {
-    boundary: (before) => ((!bad && filter.tenant !== undefined ? boundary.get(before, filter.tenant) : boundary.get(before)) as { ord: number } | undefined)?.ord ?? 0,
+    boundary: (before) =>
+      (
+        (!bad && filter.tenant !== undefined ? boundary.get(before, filter.tenant) : boundary.get(before)) as
+          | { ord: number }
+          | undefined
+      )?.ord ?? 0,
     rows: (from, before, limit) => rows.all(from, before, ...values, limit) as unknown as JobRow[],
   }
 }

@@ -65,7 +65,8 @@ export class Logs implements TokenLog, LogShare {
 
   open(lease: Lease): LogWriter {
     const log = this.live.get(lease.job.id)
-    if (log === undefined || log.attempt !== lease.attempt || log.ending) throw new SluiceError('worker_lost', { message: `Attempt ${lease.attempt} is no longer this job's.` })
+    if (log === undefined || log.attempt !== lease.attempt || log.ending)
+      throw new SluiceError('worker_lost', { message: `Attempt ${lease.attempt} is no longer this job's.` })
     return new Writer(log, lease.attempt, this)
   }
 
@@ -94,7 +95,8 @@ export class Logs implements TokenLog, LogShare {
     this.#oldest = 0
     const durable = this.#store.durability !== 'memory'
     if (beat && durable) {
-      for (const log of this.segments.toMove(this.#large)) if (!this.#moving.has(log)) this.#moving.set(log, this.segments.move(log, this.#moving.size))
+      for (const log of this.segments.toMove(this.#large))
+        if (!this.#moving.has(log)) this.#moving.set(log, this.segments.move(log, this.#moving.size))
       if (this.segments.untidy(this.#dirty.length === 0)) this.#oldest = this.segments.drop()
     }
     let text = ''
@@ -251,7 +253,12 @@ export class Logs implements TokenLog, LogShare {
 
   #readStored(job: JobId, afterSeq: number, maxBytes: number): LogPage | null {
     const order = jobOrder(job)
-    const row = order === null ? undefined : (this.#stored.get(order) as { id: string; epoch: number; records: number; parts: number; log: Uint8Array } | undefined)
+    const row =
+      order === null
+        ? undefined
+        : (this.#stored.get(order) as
+            | { id: string; epoch: number; records: number; parts: number; log: Uint8Array }
+            | undefined)
     if (row === undefined || row.id !== job) return null
     const into = new Extract(0, Math.max(0, row.records - afterSeq), maxBytes)
     let before = 0

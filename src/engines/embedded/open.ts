@@ -96,7 +96,13 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
   }
 }
 
-function engineOf(parts: Parts, queue: EmbeddedQueue, keys: KeyStore, retention: Retention, close: () => Promise<void>): Engine {
+function engineOf(
+  parts: Parts,
+  queue: EmbeddedQueue,
+  keys: KeyStore,
+  retention: Retention,
+  close: () => Promise<void>,
+): Engine {
   const { store, logs, live, conversations } = parts
   let closed: Promise<void> | null = null
 

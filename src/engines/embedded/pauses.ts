@@ -8,7 +8,8 @@ export class Pauses {
 
   constructor(store: Store) {
     this.#store = store
-    for (const { selector } of store.db.prepare('SELECT selector FROM pauses').all() as Array<{ selector: string }>) this.#selectors.set(selector, JSON.parse(selector) as Selector)
+    for (const { selector } of store.db.prepare('SELECT selector FROM pauses').all() as Array<{ selector: string }>)
+      this.#selectors.set(selector, JSON.parse(selector) as Selector)
   }
 
   list(): readonly Selector[] {

@@ -5,7 +5,18 @@
 import { SluiceError } from '../../core/errors.ts'
 import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, JobState, Place } from '../../core/job.ts'
-import type { Finished, Headroom, JobFilter, Lease, Outcome, Queue, QueueDepth, Selector, Submitted, Worker } from '../../core/ports.ts'
+import type {
+  Finished,
+  Headroom,
+  JobFilter,
+  Lease,
+  Outcome,
+  Queue,
+  QueueDepth,
+  Selector,
+  Submitted,
+  Worker,
+} from '../../core/ports.ts'
 import type { End } from '../../core/record.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
 import type { Intake } from './intake.ts'
@@ -40,15 +51,31 @@ export class EmbeddedQueue implements Queue {
   async begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: Promise<void> }> {
     const result = await this.#intake.take(draft)
     // What is answered in JSON shows no cursor before its end, which is synced itself
-    return { result, power: result.kind === 'refused' || !draft.stream ? Promise.resolve() : this.#parts.store.synced() }
+    return {
+      result,
+      power: result.kind === 'refused' || !draft.stream ? Promise.resolve() : this.#parts.store.synced(),
+    }
   }
 
   async redrive(id: JobId): Promise<Submitted | null> {
     const job = await this.get(id)
     if (job === null || (job.state !== 'failed' && job.state !== 'expired')) return null
-    const { id: _id, state: _state, epoch: _epoch, attempts: _attempts, acceptedAtMs: _at, endedAtMs: _ended, error: _error, usage: _usage, timing: _timing, ...draft } = job
+    const {
+      id: _id,
+      state: _state,
+      epoch: _epoch,
+      attempts: _attempts,
+      acceptedAtMs: _at,
+      endedAtMs: _ended,
+      error: _error,
+      usage: _usage,
+      timing: _timing,
+      ...draft
+    } = job
     const { idempotencyKey: _key, delayMs: _delay, ...wishes } = draft.wishes
-    const [submitted] = await this.submit([{ ...draft, wishes, body: this.#parts.jobs.body(jobOrder(id)!), isRetry: false, redriveOf: id }])
+    const [submitted] = await this.submit([
+      { ...draft, wishes, body: this.#parts.jobs.body(jobOrder(id)!), isRetry: false, redriveOf: id },
+    ])
     return submitted
   }
 
@@ -107,7 +134,12 @@ export class EmbeddedQueue implements Queue {
     if (store.down?.code === 'storage_failed') throw store.down
     const finished = scheduler.finish(lease.job.id, lease.attempt, outcome, clock.monoMs())
     if (finished.kind === 'ended') {
-      const ended = this.#dispatch.end(live, endOf(finished.state, outcome), 'answer' in outcome ? outcome.answer : undefined, lease.job.body)
+      const ended = this.#dispatch.end(
+        live,
+        endOf(finished.state, outcome),
+        'answer' in outcome ? outcome.answer : undefined,
+        lease.job.body,
+      )
       this.#dispatch.act()
       await ended
     } else {

@@ -20,22 +20,35 @@ const JOINABLE_ROWS = 20_000
 export function countBoots(db: DatabaseSync, bootId: string): (order: number) => number {
   const known = db.prepare("SELECT value FROM meta WHERE key = 'boot'").get() as { value: string } | undefined
   // Empty: the last process closed the store, all of it synced
-  if (known !== undefined && known.value !== '' && known.value !== bootId) db.exec('INSERT INTO boots (ord) SELECT max(ord) + 1 FROM jobs HAVING max(ord) IS NOT NULL')
+  if (known !== undefined && known.value !== '' && known.value !== bootId)
+    db.exec('INSERT INTO boots (ord) SELECT max(ord) + 1 FROM jobs HAVING max(ord) IS NOT NULL')
   db.prepare("INSERT OR REPLACE INTO meta VALUES ('boot', ?)").run(bootId)
   const boots = (db.prepare('SELECT ord FROM boots').all() as Array<{ ord: number }>).map((boot) => boot.ord)
   return (order) => 1 + boots.filter((boot) => order < boot).length
 }
 
 /** The next start finds a store that was closed. */
-export const markClosed = (db: DatabaseSync): void => void db.prepare("INSERT OR REPLACE INTO meta VALUES ('boot', '')").run()
+export const markClosed = (db: DatabaseSync): void =>
+  void db.prepare("INSERT OR REPLACE INTO meta VALUES ('boot', '')").run()
 
-type UnfinishedRow = JobRow & { readonly ord: number; readonly bodyBytes: number; readonly tried: number; readonly crashes: number; readonly notBefore: number }
+type UnfinishedRow = JobRow & {
+  readonly ord: number
+  readonly bodyBytes: number
+  readonly tried: number
+  readonly crashes: number
+  readonly notBefore: number
+}
 
 const UNFINISHED = `SELECT u.ord AS ord, length(j.body) AS bodyBytes, ${COLUMNS}, u.attempts AS tried, u.crashes AS crashes, u.not_before AS notBefore
   FROM unfinished u JOIN jobs j ON j.ord = u.ord LEFT JOIN results r ON r.ord = u.ord ORDER BY u.ord`
 
 /** Restores all unfinished jobs into the scheduler. One transaction; throws what SQLite throws. */
-export function recover(db: DatabaseSync, scheduler: Scheduler, clock: Clock, epochOf: (order: number) => number): readonly LiveJob[] {
+export function recover(
+  db: DatabaseSync,
+  scheduler: Scheduler,
+  clock: Clock,
+  epochOf: (order: number) => number,
+): readonly LiveJob[] {
   const recovered: LiveJob[] = []
   const [now, wallNow] = [clock.monoMs(), clock.wallMs()]
   db.exec('BEGIN IMMEDIATE')
@@ -55,7 +68,11 @@ export function recover(db: DatabaseSync, scheduler: Scheduler, clock: Clock, ep
     const acceptedAt = now - Math.max(0, wallNow - job.acceptedAtMs)
     const what = scheduled(job.id, job, row.bodyBytes, acceptedAt)
     const notBefore = wasLeased ? now : Math.max(what.notBefore, now + row.notBefore - wallNow)
-    scheduler.restore({ ...what, notBefore, deadline: attempts > 0 ? Infinity : what.deadline }, { attempts, crashes: row.crashes, wasLeased }, now)
+    scheduler.restore(
+      { ...what, notBefore, deadline: attempts > 0 ? Infinity : what.deadline },
+      { attempts, crashes: row.crashes, wasLeased },
+      now,
+    )
     const live = new LiveJob(job, log)
     live.crashes = crashes
     recovered.push(live)
@@ -68,7 +85,9 @@ export function recover(db: DatabaseSync, scheduler: Scheduler, clock: Clock, ep
 function moveSegments(db: DatabaseSync, logs: ReadonlyMap<number, LiveLog>): ReadonlyMap<number, number> {
   const holds = new Map<number, number>()
   for (const part of db
-    .prepare('SELECT p.n AS n, p.ord AS ord, p.segment AS segment, p.records AS records FROM unfinished u CROSS JOIN parts p ON p.ord = u.ord ORDER BY p.n')
+    .prepare(
+      'SELECT p.n AS n, p.ord AS ord, p.segment AS segment, p.records AS records FROM unfinished u CROSS JOIN parts p ON p.ord = u.ord ORDER BY p.n',
+    )
     .all() as Array<{ n: number; ord: number; segment: number; records: number }>) {
     const log = logs.get(part.ord)
     if (log === undefined) continue
@@ -78,7 +97,10 @@ function moveSegments(db: DatabaseSync, logs: ReadonlyMap<number, LiveLog>): Rea
   const leases = new Map<number, number>()
   const found = new Map<number, { pieces: Bytes[]; records: number }>()
   let lastSegment = 0
-  for (const row of db.prepare('SELECT n, data FROM segments ORDER BY n').iterate() as Iterable<{ n: number; data: Uint8Array }>) {
+  for (const row of db.prepare('SELECT n, data FROM segments ORDER BY n').iterate() as Iterable<{
+    n: number
+    data: Uint8Array
+  }>) {
     lastSegment = row.n
     for (const { order, lease, records, data } of entries(latin1(row.data))) {
       if (!logs.has(order)) continue
@@ -102,12 +124,21 @@ function moveSegments(db: DatabaseSync, logs: ReadonlyMap<number, LiveLog>): Rea
 }
 
 /** J4 over a restart: jobs that ended well within the last `withinMs`, by join key. */
-export function recentlyDone(db: DatabaseSync, clock: Clock, withinMs: number): Map<string, { readonly id: JobId; readonly untilMs: number }> {
+export function recentlyDone(
+  db: DatabaseSync,
+  clock: Clock,
+  withinMs: number,
+): Map<string, { readonly id: JobId; readonly untilMs: number }> {
   const wallNow = clock.wallMs()
   const rows = db
     .prepare(
       `SELECT ${COLUMNS} FROM (SELECT * FROM results ORDER BY ord DESC LIMIT ${JOINABLE_ROWS}) r JOIN jobs j ON j.ord = r.ord WHERE r.state = 'done' AND r.ended_at > ? ORDER BY r.ord`,
     )
     .all(Math.floor(wallNow - withinMs)) as unknown as JobRow[]
-  return new Map(rows.map((row) => [joinKeyOf(toJob(row)), { id: row.id, untilMs: clock.monoMs() + withinMs - Math.max(0, wallNow - row.endedAt!) }]))
+  return new Map(
+    rows.map((row) => [
+      joinKeyOf(toJob(row)),
+      { id: row.id, untilMs: clock.monoMs() + withinMs - Math.max(0, wallNow - row.endedAt!) },
+    ]),
+  )
 }

@@ -62,8 +62,12 @@ export class Retention {
     this.#oldOfTenant = db.prepare(
       `SELECT ${row} FROM jobs j LEFT JOIN results r ON r.ord = j.ord WHERE j.tenant = ? AND j.ord > ? AND j.ord < ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`,
     )
-    this.#ofTenant = db.prepare(`SELECT ${row} FROM jobs j LEFT JOIN results r ON r.ord = j.ord WHERE j.tenant = ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`)
-    this.#oldest = db.prepare(`SELECT ${row} FROM results r JOIN jobs j ON j.ord = r.ord ORDER BY r.ord LIMIT ${ROWS_A_STEP}`)
+    this.#ofTenant = db.prepare(
+      `SELECT ${row} FROM jobs j LEFT JOIN results r ON r.ord = j.ord WHERE j.tenant = ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`,
+    )
+    this.#oldest = db.prepare(
+      `SELECT ${row} FROM results r JOIN jobs j ON j.ord = r.ord ORDER BY r.ord LIMIT ${ROWS_A_STEP}`,
+    )
   }
 
   start(): void {
@@ -96,7 +100,8 @@ export class Retention {
       this.#leavingTimer = false
       // Only those that were there half a second ago: who was just told the end may still read
       const gone = seen.filter((log) => log.listeners.size === 0 && this.#logs.leaving.has(log.job))
-      if (gone.length > 0) void this.#remove(gone.map((log) => ({ ord: log.order, id: log.job, bytes: 0, endedAt: 0 }))).catch(() => {})
+      if (gone.length > 0)
+        void this.#remove(gone.map((log) => ({ ord: log.order, id: log.job, bytes: 0, endedAt: 0 }))).catch(() => {})
       if (this.#logs.leaving.size > gone.length) this.#seeOff()
     })
   }
@@ -134,7 +139,15 @@ export class Retention {
     const before = Math.max(0, Math.floor(until)) * ORDERS_PER_MS
     for (let after = -1; !this.#closed; ) {
       const rows = this.#oldOfTenant.all(tenant, after, before) as unknown as OldRow[]
-      const old = someOf(rows.filter((row) => row.endedAt !== null && row.endedAt <= until && !this.#logs.live.has(row.id) && !this.#logs.leaving.has(row.id)))
+      const old = someOf(
+        rows.filter(
+          (row) =>
+            row.endedAt !== null &&
+            row.endedAt <= until &&
+            !this.#logs.live.has(row.id) &&
+            !this.#logs.leaving.has(row.id),
+        ),
+      )
       if (old.length > 0) await this.#remove(old)
       if (old.length > 0) await this.#pause()
       else if (rows.length < ROWS_A_STEP) return
@@ -146,7 +159,9 @@ export class Retention {
   /** Removes all jobs of a tenant that have ended. */
   async removeTenant(tenant: TenantId): Promise<void> {
     for (;;) {
-      const rows = (this.#ofTenant.all(tenant) as unknown as OldRow[]).filter((row) => row.endedAt !== null && !this.#logs.live.has(row.id))
+      const rows = (this.#ofTenant.all(tenant) as unknown as OldRow[]).filter(
+        (row) => row.endedAt !== null && !this.#logs.live.has(row.id),
+      )
       if (rows.length === 0) return
       await this.#remove(someOf(rows))
     }
@@ -175,6 +190,7 @@ function someOf(rows: readonly OldRow[]): readonly OldRow[] {
 
 /** Bytes of pages in use. The file itself does not shrink: its free pages are written again. */
 export function usedBytes(db: DatabaseSync): number {
-  const read = (pragma: string): number => Object.values(db.prepare(`PRAGMA ${pragma}`).get() as Record<string, number>)[0]
+  const read = (pragma: string): number =>
+    Object.values(db.prepare(`PRAGMA ${pragma}`).get() as Record<string, number>)[0]
   return (read('page_count') - read('freelist_count')) * read('page_size')
 }

@@ -15,7 +15,12 @@ export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acc
   return {
     id,
     tenant,
-    lane: wishes.conversation !== undefined ? laneName(tenant, 'conversation', wishes.conversation) : wishes.lane !== undefined ? laneName(tenant, 'lane', wishes.lane) : null,
+    lane:
+      wishes.conversation !== undefined
+        ? laneName(tenant, 'conversation', wishes.conversation)
+        : wishes.lane !== undefined
+          ? laneName(tenant, 'lane', wishes.lane)
+          : null,
     pool: wishes.pool,
     model,
     priority: wishes.priority,
@@ -32,7 +37,8 @@ export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acc
 export function laneNames(selector: Selector): readonly Selector[] {
   const { tenant, lane } = selector
   if (lane === undefined) return [selector]
-  if (tenant === undefined) throw new SluiceError('invalid_request', { param: 'tenant', message: 'A lane belongs to a tenant: name both.' })
+  if (tenant === undefined)
+    throw new SluiceError('invalid_request', { param: 'tenant', message: 'A lane belongs to a tenant: name both.' })
   return [
     { ...selector, lane: laneName(tenant, 'lane', lane) },
     { ...selector, lane: laneName(tenant, 'conversation', lane) },

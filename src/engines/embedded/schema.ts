@@ -102,7 +102,10 @@ function own(dir: string): DatabaseSync {
     return lock
   } catch (cause) {
     lock.close()
-    throw new SluiceError('config_invalid', { message: `The data folder ${dir} is in use by another Sluice. Stop that one, or choose another data_dir.`, cause })
+    throw new SluiceError('config_invalid', {
+      message: `The data folder ${dir} is in use by another Sluice. Stop that one, or choose another data_dir.`,
+      cause,
+    })
   }
 }
 

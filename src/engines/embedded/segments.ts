@@ -28,7 +28,15 @@ export interface Entry {
 
 export function entry(order: number, lease: number, records: number, data: Bytes): Bytes {
   const [high, low] = [Math.floor(order / 0x1000000), order % 0x1000000]
-  const tag = String.fromCharCode(Math.floor(high / 0x1000000), (high >>> 16) & 255, (high >>> 8) & 255, high & 255, low >>> 16, (low >>> 8) & 255, low & 255)
+  const tag = String.fromCharCode(
+    Math.floor(high / 0x1000000),
+    (high >>> 16) & 255,
+    (high >>> 8) & 255,
+    high & 255,
+    low >>> 16,
+    (low >>> 8) & 255,
+    low & 255,
+  )
   return tag + varint(lease) + varint(records) + varint(data.length) + data
 }
 
@@ -77,7 +85,9 @@ export class Segments {
     this.#insertPart = db.prepare('INSERT INTO parts VALUES (?, ?, ?, ?, ?)')
     this.#readPart = db.prepare('SELECT data FROM parts WHERE n = ?')
     const found = db
-      .prepare('SELECT max(n) AS last, min(n) AS oldest, (SELECT max(n) FROM parts) AS part, (SELECT segment FROM parts ORDER BY n DESC LIMIT 1) AS held FROM segments')
+      .prepare(
+        'SELECT max(n) AS last, min(n) AS oldest, (SELECT max(n) FROM parts) AS part, (SELECT segment FROM parts ORDER BY n DESC LIMIT 1) AS held FROM segments',
+      )
       .get() as Record<string, number | null>
     // Numbers never start over while a part refers to them
     this.#last = Math.max(found['last'] ?? 0, found['held'] ?? 0)
@@ -153,7 +163,9 @@ export class Segments {
   /** Is there enough to delete, or time for it? */
   untidy(idle: boolean): boolean {
     const droppable = this.#needed - this.#oldest
-    return droppable >= DROPPED_AT_ONCE || (droppable > 0 && (idle || this.#wanting.length > 0)) || this.#overdue !== null
+    return (
+      droppable >= DROPPED_AT_ONCE || (droppable > 0 && (idle || this.#wanting.length > 0)) || this.#overdue !== null
+    )
   }
 
   /** The log that keeps segments alive which should go. */
@@ -163,7 +175,9 @@ export class Segments {
   }
 
   #isOverdue(log: LiveLog): boolean {
-    return this.squeeze || log.firstSegment < this.#unwantedBefore || this.#writtenBytes - log.writtenBefore > MAX_SPAN_BYTES
+    return (
+      this.squeeze || log.firstSegment < this.#unwantedBefore || this.#writtenBytes - log.writtenBefore > MAX_SPAN_BYTES
+    )
   }
 
   /** Logs to be moved with this commit; `large` ones first. */
@@ -196,4 +210,5 @@ export class Segments {
   }
 }
 
-export const latin1 = (data: Uint8Array): Bytes => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1')
+export const latin1 = (data: Uint8Array): Bytes =>
+  Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1')

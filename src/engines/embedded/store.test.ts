@@ -43,7 +43,12 @@ beforeEach(() => {
   store = new Store({ db, durability: 'power', clock, wheel: new Wheel(clock), emit: (fact) => facts.push(fact) })
   store.start(log, (events) => {
     disk = events
-    return { sync: () => calls.push('sync'), checkpoint: () => calls.push('checkpoint'), held: () => calls.push('held'), close: async () => {} }
+    return {
+      sync: () => calls.push('sync'),
+      checkpoint: () => calls.push('checkpoint'),
+      held: () => calls.push('held'),
+      close: async () => {},
+    }
   })
 })
 
@@ -82,7 +87,11 @@ describe('commits', () => {
   })
 
   test('a write that breaks a rule harms only itself', async () => {
-    const [a, bad, b] = [fate(store.run(insert(1), false)), fate(store.run(insert(1), true)), fate(store.run(insert(2), false))]
+    const [a, bad, b] = [
+      fate(store.run(insert(1), false)),
+      fate(store.run(insert(1), true)),
+      fate(store.run(insert(2), false)),
+    ]
     clock.advance(5)
     await settled()
     expect([a.state, bad.state, b.state, rows()]).toEqual(['done', 'internal', 'done', 2])

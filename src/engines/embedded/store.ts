@@ -73,7 +73,8 @@ export class Store {
   #synced = 0
   #syncStartedAt = -Infinity
   #syncTimer = false
-  #waiting: Array<{ readonly commit: number; readonly done: () => void; readonly fail: (error: SluiceError) => void }> = []
+  #waiting: Array<{ readonly commit: number; readonly done: () => void; readonly fail: (error: SluiceError) => void }> =
+    []
   #sinceCheckpoint = 0
   readonly #took = new Float64Array(TIMED_COMMITS)
   readonly numbers = { longestCommitMs: 0, commitsOver5Ms: 0, syncs: 0, longestSyncMs: 0, walBytes: 0, walMaxBytes: 0 }
@@ -115,7 +116,11 @@ export class Store {
 
   /** Queues a write for the commit at the end of this turn. */
   write(write: Write): void {
-    const refusal = this.#closed ? new SluiceError('draining') : this.#down !== null && (!write.keep || this.#down.code === 'storage_failed') ? this.#down : null
+    const refusal = this.#closed
+      ? new SluiceError('draining')
+      : this.#down !== null && (!write.keep || this.#down.code === 'storage_failed')
+        ? this.#down
+        : null
     if (refusal !== null) write.done(refusal)
     else {
       this.#writes.push(write)
@@ -125,7 +130,9 @@ export class Store {
 
   /** As `write`; resolves when committed. */
   run(apply: () => void, keep: boolean): Promise<void> {
-    return new Promise((resolve, reject) => this.write({ apply, keep, done: (error) => (error === null ? resolve() : reject(error)) }))
+    return new Promise((resolve, reject) =>
+      this.write({ apply, keep, done: (error) => (error === null ? resolve() : reject(error)) }),
+    )
   }
 
   /** Commit with the next beat. */
@@ -210,7 +217,11 @@ export class Store {
 
   /** Is there room again? */
   #probe(): void {
-    this.#writes.push({ apply: () => void this.db.prepare("INSERT OR REPLACE INTO meta VALUES ('probe', ?)").run('x'.repeat(1024)), done: () => {}, keep: true })
+    this.#writes.push({
+      apply: () => void this.db.prepare("INSERT OR REPLACE INTO meta VALUES ('probe', ?)").run('x'.repeat(1024)),
+      done: () => {},
+      keep: true,
+    })
     this.#try(false)
   }
 
@@ -257,7 +268,13 @@ export class Store {
   }
 
   #syncIfDue(): void {
-    if (this.#syncing > 0 || this.durability !== 'power' || this.#commits === this.#synced || this.#down?.code === 'storage_failed') return
+    if (
+      this.#syncing > 0 ||
+      this.durability !== 'power' ||
+      this.#commits === this.#synced ||
+      this.#down?.code === 'storage_failed'
+    )
+      return
     const now = this.#clock.monoMs()
     const since = now - this.#syncStartedAt
     if (this.#waiting.length === 0 && since < SYNC_EVERY_MS) return

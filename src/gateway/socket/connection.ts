@@ -144,7 +144,10 @@ export class Connection implements FrameSink {
     if (this.closing) return
     this.flush()
     this.closing = true
-    this.#ws.close(ERRORS[error.code].close, `${error.code}: ${error.message}`.slice(0, MAX_REASON_BYTES).replace(/[^\x20-\x7e]/g, '?'))
+    this.#ws.close(
+      ERRORS[error.code].close,
+      `${error.code}: ${error.message}`.slice(0, MAX_REASON_BYTES).replace(/[^\x20-\x7e]/g, '?'),
+    )
     this.#letGo()
   }
 
@@ -183,7 +186,8 @@ export class Connection implements FrameSink {
     } catch (thrown) {
       this.#refuse(thrown, about)
     }
-    if (this.#socket.writableLength + this.#out.length > this.#hub.deps.options.maxReaderBufferBytes * DEAF_FACTOR) this.#ws.pause()
+    if (this.#socket.writableLength + this.#out.length > this.#hub.deps.options.maxReaderBufferBytes * DEAF_FACTOR)
+      this.#ws.pause()
   }
 
   /** It lives. False: it said too much, and is closed. */
@@ -192,7 +196,11 @@ export class Connection implements FrameSink {
     const { maxMessagesPerSecond } = this.#hub.options
     this.heardAtMs = now
     this.pingedAtMs = Infinity
-    this.#messages = Math.min(maxMessagesPerSecond * BURST_SECONDS, this.#messages + ((now - this.#countedAtMs) * maxMessagesPerSecond) / 1_000) - 1
+    this.#messages =
+      Math.min(
+        maxMessagesPerSecond * BURST_SECONDS,
+        this.#messages + ((now - this.#countedAtMs) * maxMessagesPerSecond) / 1_000,
+      ) - 1
     this.#countedAtMs = now
     if (this.#messages >= 0) return true
     this.close(new SluiceError('message_flood'))
@@ -202,7 +210,11 @@ export class Connection implements FrameSink {
   #handle(frame: ClientFrame, body: JsonBody): void {
     if (frame.t === 'hello') return this.#hello(frame)
     const { caller } = this
-    if (caller === null) return this.#refuseEntry(new SluiceError('missing_api_key', { message: 'Say hello first, with a key, a ticket or a token.' }), frame)
+    if (caller === null)
+      return this.#refuseEntry(
+        new SluiceError('missing_api_key', { message: 'Say hello first, with a key, a ticket or a token.' }),
+        frame,
+      )
     switch (frame.t) {
       case 'submit':
         return this.#attempt(frame, () => this.#submit(frame, body, caller))
@@ -239,7 +251,8 @@ export class Connection implements FrameSink {
   #hello(frame: HelloFrame): void {
     const { auth, options } = this.#hub
     if (this.#greeted) throw new SluiceError('invalid_request', { message: 'Hello was said already.' })
-    if (this.caller !== null && frame.auth !== undefined) throw new SluiceError('invalid_request', { param: 'auth', message: 'The upgrade said already who this is.' })
+    if (this.caller !== null && frame.auth !== undefined)
+      throw new SluiceError('invalid_request', { param: 'auth', message: 'The upgrade said already who this is.' })
     this.#greeted = true
     try {
       if (this.caller === null) {
@@ -254,9 +267,17 @@ export class Connection implements FrameSink {
     const caller = this.caller
     this.#window = frame.window ?? Infinity
     const { heartbeatMs, maxMessageBytes, maxJobs, maxMessagesPerSecond } = options
-    this.send({ t: 'welcome', conn: this.id, heartbeat_ms: heartbeatMs, max_message_bytes: maxMessageBytes, max_jobs: maxJobs, max_messages_per_second: maxMessagesPerSecond })
+    this.send({
+      t: 'welcome',
+      conn: this.id,
+      heartbeat_ms: heartbeatMs,
+      max_message_bytes: maxMessageBytes,
+      max_jobs: maxJobs,
+      max_messages_per_second: maxMessagesPerSecond,
+    })
     if (caller.session !== null) this.renewToken()
-    for (const { job, cursor } of frame.jobs ?? []) this.#attempt({ job }, () => this.#attach(job, cursor ?? undefined, undefined, caller))
+    for (const { job, cursor } of frame.jobs ?? [])
+      this.#attempt({ job }, () => this.#attach(job, cursor ?? undefined, undefined, caller))
   }
 
   /** A token stands for the next hello, however long this connection lives. */
@@ -281,7 +302,15 @@ export class Connection implements FrameSink {
     jobs.note(result, draft.model, draft.tenant)
     if (result.kind === 'refused') throw result.error
     const { job, place } = result
-    this.send({ t: 'accepted', id: frame.id, job: job.id, cursor: `${job.epoch}-0`, state: job.state, joined: result.kind === 'joined', queue: placeView(place) })
+    this.send({
+      t: 'accepted',
+      id: frame.id,
+      job: job.id,
+      cursor: `${job.epoch}-0`,
+      state: job.state,
+      joined: result.kind === 'joined',
+      queue: placeView(place),
+    })
     if (follow) this.#follow(job, null, false, place)
   }
 
@@ -293,15 +322,27 @@ export class Connection implements FrameSink {
     if (job === null || !owns(caller, job)) throw new SluiceError('job_not_found')
     const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
     if (page === null) throw new SluiceError('job_gone')
-    if (cursor !== null && (cursor.epoch > page.epoch || ((cursor.epoch === 0 || cursor.epoch === page.epoch) && cursor.seq > page.head))) throw new SluiceError('cursor_ahead')
+    if (
+      cursor !== null &&
+      (cursor.epoch > page.epoch || ((cursor.epoch === 0 || cursor.epoch === page.epoch) && cursor.seq > page.head))
+    )
+      throw new SluiceError('cursor_ahead')
     if (this.closing) return
     const known = this.following.get(id)
     if (known === undefined) {
       if (this.following.size >= this.#hub.options.maxJobs) throw tooMany(this.#hub.options.maxJobs)
-      if (this.#hub.attendance.readers(id) >= this.#hub.deps.options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
+      if (this.#hub.attendance.readers(id) >= this.#hub.deps.options.maxReadersPerJob)
+        throw new SluiceError('too_many_subscribers')
     }
     const place = queue.place(id)
-    this.send({ t: 'attached', ...(answers === undefined ? {} : { id: answers }), job: id, state: job.state, cursor: `${page.epoch}-${page.head}`, queue: placeView(place) })
+    this.send({
+      t: 'attached',
+      ...(answers === undefined ? {} : { id: answers }),
+      job: id,
+      state: job.state,
+      cursor: `${page.epoch}-${page.head}`,
+      queue: placeView(place),
+    })
     if (known !== undefined && cursor === null) return
     this.#follow(job, cursor, true, place)
   }
@@ -335,7 +376,14 @@ export class Connection implements FrameSink {
       },
       onOver: (complete) => this.#forget(job.id, complete),
     })
-    const following: Following = { connection: this, job, reader, leave, toldPlace: place?.position ?? 0, toldAtMs: deps.clock.monoMs() }
+    const following: Following = {
+      connection: this,
+      job,
+      reader,
+      leave,
+      toldPlace: place?.position ?? 0,
+      toldAtMs: deps.clock.monoMs(),
+    }
     this.following.set(job.id, following)
     if (!isTerminal(job.state)) this.#hub.inLine.add(following)
   }
@@ -366,4 +414,6 @@ export class Connection implements FrameSink {
 }
 
 const tooMany = (most: number): SluiceError =>
-  new SluiceError('too_many_subscribers', { message: `One connection follows at most ${most} jobs (websocket.max_jobs): detach some, or submit with "follow": false.` })
+  new SluiceError('too_many_subscribers', {
+    message: `One connection follows at most ${most} jobs (websocket.max_jobs): detach some, or submit with "follow": false.`,
+  })

@@ -16,15 +16,30 @@ const id: Check = { ok: (v) => text(MAX_ID_CHARS).ok(v) && v !== '', what: `a te
 const cursor: Check = { ok: (v) => text(MAX_ID_CHARS).ok(v), what: 'a cursor, "<epoch>-<seq>"' }
 const CREDENTIALS = ['key', 'ticket', 'token']
 const auth: Check = {
-  ok: (v) => isRecord(v) && Object.keys(v).length === 1 && CREDENTIALS.includes(Object.keys(v)[0]) && text(MAX_CREDENTIAL_CHARS).ok(Object.values(v)[0]),
+  ok: (v) =>
+    isRecord(v) &&
+    Object.keys(v).length === 1 &&
+    CREDENTIALS.includes(Object.keys(v)[0]) &&
+    text(MAX_CREDENTIAL_CHARS).ok(Object.values(v)[0]),
   what: 'one of {"key"}, {"ticket"} and {"token"}, with a text',
 }
 const client: Check = {
-  ok: (v) => isRecord(v) && Object.keys(v).every((k) => k === 'name' || k === 'version') && Object.values(v).every((x) => text(64).ok(x)),
+  ok: (v) =>
+    isRecord(v) &&
+    Object.keys(v).every((k) => k === 'name' || k === 'version') &&
+    Object.values(v).every((x) => text(64).ok(x)),
   what: '{"name", "version"}',
 }
 const resumes: Check = {
-  ok: (v) => Array.isArray(v) && v.every((r) => isRecord(r) && id.ok(r['job']) && cursor.ok(r['cursor'] ?? '') && Object.keys(r).every((k) => k === 'job' || k === 'cursor')),
+  ok: (v) =>
+    Array.isArray(v) &&
+    v.every(
+      (r) =>
+        isRecord(r) &&
+        id.ok(r['job']) &&
+        cursor.ok(r['cursor'] ?? '') &&
+        Object.keys(r).every((k) => k === 'job' || k === 'cursor'),
+    ),
   what: 'a list of {"job", "cursor"?}',
 }
 
@@ -61,6 +76,9 @@ export function checkFrame(value: JsonRecord): ClientFrame {
 }
 
 export const credentialOf = (said: Credential | undefined): Credential => {
-  if (said === undefined) throw new SluiceError('missing_api_key', { message: 'Say who you are: {"t": "hello", "auth": {"key" or "ticket" or "token": …}}.' })
+  if (said === undefined)
+    throw new SluiceError('missing_api_key', {
+      message: 'Say who you are: {"t": "hello", "auth": {"key" or "ticket" or "token": …}}.',
+    })
   return said
 }

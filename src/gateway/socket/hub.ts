@@ -116,11 +116,21 @@ export class Hub {
   }
 
   /** It is known now. Throws too_many_connections. */
-  enter(connection: Connection, caller: Caller, client: { readonly name: string; readonly version: string } | null): void {
+  enter(
+    connection: Connection,
+    caller: Caller,
+    client: { readonly name: string; readonly version: string } | null,
+  ): void {
     this.#checkCount(caller)
     this.#perKey.set(caller.key.id, (this.#perKey.get(caller.key.id) ?? 0) + 1)
-    this.deps.emit({ type: 'socket-opened', conn: connection.id, tenant: caller.key.tenant, client: client === null ? null : `${client.name} ${client.version}` })
-    if (caller.session !== null) this.deps.emit({ type: 'session-opened', tenant: caller.key.tenant, transport: 'socket' })
+    this.deps.emit({
+      type: 'socket-opened',
+      conn: connection.id,
+      tenant: caller.key.tenant,
+      client: client === null ? null : `${client.name} ${client.version}`,
+    })
+    if (caller.session !== null)
+      this.deps.emit({ type: 'session-opened', tenant: caller.key.tenant, transport: 'socket' })
   }
 
   #checkCount({ key }: Caller): void {
@@ -168,13 +178,16 @@ export class Hub {
     const { caller } = connection
     if (connection.closing) return
     if (caller === null) {
-      if (now - connection.openedAtMs >= helloTimeoutMs) connection.close(new SluiceError('request_timeout', { message: 'No hello came in time.' }))
+      if (now - connection.openedAtMs >= helloTimeoutMs)
+        connection.close(new SluiceError('request_timeout', { message: 'No hello came in time.' }))
       return
     }
-    if (now - connection.pingedAtMs >= heartbeatMs / 2) return connection.close(new SluiceError('request_timeout', { message: 'No sign of life.' }))
+    if (now - connection.pingedAtMs >= heartbeatMs / 2)
+      return connection.close(new SluiceError('request_timeout', { message: 'No sign of life.' }))
     if (now - connection.heardAtMs >= heartbeatMs && connection.pingedAtMs === Infinity) connection.ping(now)
     if (this.draining && connection.following.size === 0) return connection.close(new SluiceError('draining'))
-    if (checks && !this.auth.goesOn(caller)) return connection.close(new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token'))
+    if (checks && !this.auth.goesOn(caller))
+      return connection.close(new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token'))
     if (now >= connection.renewAtMs) connection.renewToken()
   }
 
@@ -223,7 +236,12 @@ export class Hub {
     this.draining = true
     const spreadMs = Math.ceil((this.#connections.size / RECONNECTS_PER_SECOND) * 1_000)
     for (const connection of this.#connections) {
-      connection.send({ t: 'goaway', reason: 'draining', by_ms: this.options.drainMs, reconnect_ms: [RECONNECT_FROM_MS, RECONNECT_WITHIN_MS + spreadMs] })
+      connection.send({
+        t: 'goaway',
+        reason: 'draining',
+        by_ms: this.options.drainMs,
+        reconnect_ms: [RECONNECT_FROM_MS, RECONNECT_WITHIN_MS + spreadMs],
+      })
     }
   }
 

@@ -24,11 +24,18 @@ export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: read
   if (method !== 'GET') throw new SluiceError('method_not_allowed')
   if (headers['sec-websocket-version'] !== VERSION) throw new SluiceError('upgrade_required')
   if (!KEY.test(headers['sec-websocket-key'] ?? ''))
-    throw new SluiceError('invalid_request', { param: 'sec-websocket-key', message: '"sec-websocket-key" must be 16 bytes in base64.' })
-  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) throw new SluiceError('invalid_request', { message: 'An upgrade has no body.' })
+    throw new SluiceError('invalid_request', {
+      param: 'sec-websocket-key',
+      message: '"sec-websocket-key" must be 16 bytes in base64.',
+    })
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0)
+    throw new SluiceError('invalid_request', { message: 'An upgrade has no body.' })
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
   if (!offered.includes(SUBPROTOCOL))
-    throw new SluiceError('invalid_request', { param: 'sec-websocket-protocol', message: `Offer the subprotocol: "sec-websocket-protocol: ${SUBPROTOCOL}".` })
+    throw new SluiceError('invalid_request', {
+      param: 'sec-websocket-protocol',
+      message: `Offer the subprotocol: "sec-websocket-protocol: ${SUBPROTOCOL}".`,
+    })
   checkOrigin(request, origins)
   refuseSecretInUrl(request)
   return headers.authorization === undefined ? null : auth.tenant(request)
@@ -39,5 +46,7 @@ function checkOrigin({ headers }: IncomingMessage, origins: readonly string[]): 
   const { origin, host } = headers
   if (origin === undefined || origins.includes('*') || origins.includes(origin)) return
   if (URL.canParse(origin) && new URL(origin).host === host) return
-  throw new SluiceError('origin_forbidden', { message: `This origin is not in http.cors_origins: add ${JSON.stringify(origin.slice(0, 128))} there.` })
+  throw new SluiceError('origin_forbidden', {
+    message: `This origin is not in http.cors_origins: add ${JSON.stringify(origin.slice(0, 128))} there.`,
+  })
 }

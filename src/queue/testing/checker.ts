@@ -54,11 +54,18 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
     const depth = scheduler.depth()
     const leased = [...live.values()].filter((seen) => seen.lease !== null).length
     if (depth.leased !== leased) complain(`depth says ${depth.leased} leased, ${leased} are`)
-    if (depth.queued + depth.delayed + depth.waiting + depth.leased !== live.size) complain(`depth says ${JSON.stringify(depth)}, ${live.size} are live`)
+    if (depth.queued + depth.delayed + depth.waiting + depth.leased !== live.size)
+      complain(`depth says ${JSON.stringify(depth)}, ${live.size} are live`)
     for (const { job } of live.values()) if (scheduler.state(job.id) === null) complain(`${job.id} is lost`)
   }
 
-  function lease(worker: string, pools: readonly string[], max: number, headroom: Headroom, now: number): ReturnType<Scheduler['lease']> {
+  function lease(
+    worker: string,
+    pools: readonly string[],
+    max: number,
+    headroom: Headroom,
+    now: number,
+  ): ReturnType<Scheduler['lease']> {
     let refused = false
     const consented: JobId[] = []
     const leases = scheduler.lease(
@@ -73,7 +80,8 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       },
       now,
     )
-    if (leases.map(({ id }) => id).join() !== consented.join()) complain(`slots taken for ${consented}, leased ${leases.map(({ id }) => id)}`)
+    if (leases.map(({ id }) => id).join() !== consented.join())
+      complain(`slots taken for ${consented}, leased ${leases.map(({ id }) => id)}`)
     // What the call itself found to be due
     for (const event of scheduler.drain()) {
       pending.push(event)
@@ -93,10 +101,21 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       if (pools.length > 0 && !pools.includes(job.pool)) complain(`${id} of pool ${job.pool} leased for ${pools}`)
       if (job.notBefore > now) complain(`${id} was leased before its time`)
       if (seen.attempt === 0 && job.deadline <= now) complain(`${id} was leased after its deadline`)
-      if (scheduler.paused().some((s) => (s.tenant ?? job.tenant) === job.tenant && (s.lane ?? job.lane) === job.lane && (s.model ?? job.model) === job.model))
+      if (
+        scheduler
+          .paused()
+          .some(
+            (s) =>
+              (s.tenant ?? job.tenant) === job.tenant &&
+              (s.lane ?? job.lane) === job.lane &&
+              (s.model ?? job.model) === job.model,
+          )
+      )
         complain(`${id} is paused and was leased`)
-      if (job.lane !== null && lane(job).some((other) => other.lease !== null)) complain(`two active in lane ${job.lane}: ${id}`)
-      if (job.lane !== null && lane(job).some((other) => other.seq < seen.seq)) complain(`${id} overtook in lane ${job.lane}`)
+      if (job.lane !== null && lane(job).some((other) => other.lease !== null))
+        complain(`two active in lane ${job.lane}: ${id}`)
+      if (job.lane !== null && lane(job).some((other) => other.seq < seen.seq))
+        complain(`${id} overtook in lane ${job.lane}`)
       if (!told.has(job.pool)) complain(`nobody was told of ${id}`)
       seen.attempt = attempt
       seen.lease = { worker, at: now }
@@ -149,13 +168,15 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
     lose(worker, now) {
       scheduler.lose(worker, now)
       settle()
-      for (const seen of live.values()) if (seen.lease?.worker === worker) complain(`${seen.job.id} is held by a worker that is gone`)
+      for (const seen of live.values())
+        if (seen.lease?.worker === worker) complain(`${seen.job.id} is held by a worker that is gone`)
     },
     tick(now) {
       scheduler.tick(now)
       settle()
       for (const { job, lease: held } of live.values()) {
-        if (held !== null && Math.max(held.at, beats.get(held.worker) ?? 0) + leaseMs <= now) complain(`the lease of ${job.id} ran out and was not given back`)
+        if (held !== null && Math.max(held.at, beats.get(held.worker) ?? 0) + leaseMs <= now)
+          complain(`the lease of ${job.id} ran out and was not given back`)
       }
       if (scheduler.nextAt() <= now) complain('tick left something due')
     },

@@ -37,7 +37,11 @@ export const job = (id: string, more: Partial<ScheduledJob> = {}): ScheduledJob 
 })
 
 const TIMING = { queuedMs: 0, totalMs: 0, attempts: 1 }
-export const done = (promptTokens = 100, completionTokens = 10): Outcome => ({ kind: 'done', usage: { promptTokens, completionTokens, estimated: false }, timing: TIMING })
+export const done = (promptTokens = 100, completionTokens = 10): Outcome => ({
+  kind: 'done',
+  usage: { promptTokens, completionTokens, estimated: false },
+  timing: TIMING,
+})
 export const failed = (retry = true, retryAfterMs?: number): Outcome => ({
   kind: 'failed',
   retry,
@@ -53,7 +57,9 @@ export function setUp(more: Partial<SchedulerOptions> = {}) {
     scheduler,
     submit: (now: number, ...jobs: ScheduledJob[]) => jobs.map((each) => scheduler.submit(each, now).kind),
     /** Ids leased, in order. */
-    lease: (now = 0, max = 1, headroom: Headroom = yes, worker = 'w') => scheduler.lease(worker, [], max, headroom, now).map((lease) => lease.id),
-    events: (type?: SchedulerEvent['type']) => scheduler.drain().filter((event) => type === undefined || event.type === type),
+    lease: (now = 0, max = 1, headroom: Headroom = yes, worker = 'w') =>
+      scheduler.lease(worker, [], max, headroom, now).map((lease) => lease.id),
+    events: (type?: SchedulerEvent['type']) =>
+      scheduler.drain().filter((event) => type === undefined || event.type === type),
   }
 }

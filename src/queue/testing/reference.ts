@@ -4,7 +4,17 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { JobState } from '../../core/job.ts'
-import type { Finished, Headroom, Outcome, QueueDepth, ScheduledJob, SchedulerEvent, SchedulerOptions, SchedulerSubmit, Selector } from '../../core/ports.ts'
+import type {
+  Finished,
+  Headroom,
+  Outcome,
+  QueueDepth,
+  ScheduledJob,
+  SchedulerEvent,
+  SchedulerOptions,
+  SchedulerSubmit,
+  Selector,
+} from '../../core/ports.ts'
 
 interface RefJob {
   readonly job: ScheduledJob
@@ -38,7 +48,9 @@ const PRIORITIES = ['high', 'normal', 'low']
 const flowOf = (job: ScheduledJob): string => `${job.pool}\n${job.model}`
 const lineOf = (job: ScheduledJob): string => `${job.tenant}\n${flowOf(job)}`
 const matches = (s: Selector, job: ScheduledJob): boolean =>
-  (s.tenant === undefined || s.tenant === job.tenant) && (s.lane === undefined || s.lane === job.lane) && (s.model === undefined || s.model === job.model)
+  (s.tenant === undefined || s.tenant === job.tenant) &&
+  (s.lane === undefined || s.lane === job.lane) &&
+  (s.model === undefined || s.model === job.model)
 const least = <T>(items: readonly T[], ...by: ReadonlyArray<(item: T) => number>): T | undefined =>
   items.toSorted((a, b) => by.map((key) => key(a) - key(b)).find((difference) => difference !== 0) ?? 0)[0]
 
@@ -65,8 +77,16 @@ export class Reference {
     this.#options = options
   }
 
-  submit(job: ScheduledJob, now: number, known?: { readonly id: string; readonly sameBody: boolean }, isRetry = false): SchedulerSubmit {
-    if (known !== undefined) return known.sameBody ? { kind: 'joined', id: known.id } : { kind: 'refused', error: new SluiceError('idempotency_conflict') }
+  submit(
+    job: ScheduledJob,
+    now: number,
+    known?: { readonly id: string; readonly sameBody: boolean },
+    isRetry = false,
+  ): SchedulerSubmit {
+    if (known !== undefined)
+      return known.sameBody
+        ? { kind: 'joined', id: known.id }
+        : { kind: 'refused', error: new SluiceError('idempotency_conflict') }
     if (isRetry && job.joinKey !== null) {
       const live = this.#jobs.findLast((j) => j.job.joinKey === job.joinKey && !j.canceling)
       if (live !== undefined) return { kind: 'joined', id: live.job.id }
@@ -86,7 +106,11 @@ export class Reference {
     return { kind: 'accepted' }
   }
 
-  restore(job: ScheduledJob, found: { readonly attempts: number; readonly crashes: number; readonly wasLeased: boolean }, now: number): void {
+  restore(
+    job: ScheduledJob,
+    found: { readonly attempts: number; readonly crashes: number; readonly wasLeased: boolean },
+    now: number,
+  ): void {
     const added = this.#add(job, now, found.attempts)
     added.crashes = found.crashes + (found.wasLeased ? 1 : 0)
     added.fails = Math.max(0, found.attempts - added.crashes)
@@ -122,17 +146,34 @@ export class Reference {
     return added
   }
 
-  lease(worker: string, pools: readonly string[], max: number, headroom: Headroom, now: number): Array<{ id: string; attempt: number; crashes: number }> {
+  lease(
+    worker: string,
+    pools: readonly string[],
+    max: number,
+    headroom: Headroom,
+    now: number,
+  ): Array<{ id: string; attempt: number; crashes: number }> {
     this.tick(now)
     const leased: Array<{ id: string; attempt: number; crashes: number }> = []
-    const open = new Map(this.#leasable((j) => pools.length === 0 || pools.includes(j.job.pool)).map(({ job }) => [flowOf(job), job.model]))
+    const open = new Map(
+      this.#leasable((j) => pools.length === 0 || pools.includes(j.job.pool)).map(({ job }) => [
+        flowOf(job),
+        job.model,
+      ]),
+    )
     const noModel = new Set<string>()
     const noTenant = new Set<string>()
     const noJob = new Set<string>()
     const heldBack: Array<{ lift: () => void; leasedBefore: number }> = []
     const left: RefTenant[] = []
     while (leased.length < max) {
-      const chosen = this.#next((j) => (pools.length === 0 || pools.includes(j.job.pool)) && !noModel.has(j.job.model) && !noTenant.has(j.job.tenant) && !noJob.has(j.job.id))
+      const chosen = this.#next(
+        (j) =>
+          (pools.length === 0 || pools.includes(j.job.pool)) &&
+          !noModel.has(j.job.model) &&
+          !noTenant.has(j.job.tenant) &&
+          !noJob.has(j.job.id),
+      )
       if (chosen === undefined) break
       const { job } = chosen
       const tenant = this.#tenant(job)
@@ -142,7 +183,17 @@ export class Reference {
         tenant.leases++
         this.#virtual = Math.max(this.#virtual, tenant.counter)
         this.#lineTurns.set(lineOf(job), ++this.#turns)
-        Object.assign(chosen, { state: 'leased', rank: null, worker, leasedAt: now, leaseSeq: ++this.#leases, attempt: chosen.attempt + 1, canceling: false, prompt: 0, output: 0 })
+        Object.assign(chosen, {
+          state: 'leased',
+          rank: null,
+          worker,
+          leasedAt: now,
+          leaseSeq: ++this.#leases,
+          attempt: chosen.attempt + 1,
+          canceling: false,
+          prompt: 0,
+          output: 0,
+        })
         if (!this.#workers.has(worker)) this.#workers.set(worker, { seq: -++this.#workersMade, beatAt: -Infinity })
         this.#charge(chosen, Math.max(1, job.promptTokens), 0)
         leased.push({ id: job.id, attempt: chosen.attempt, crashes: chosen.crashes })
@@ -154,7 +205,9 @@ export class Reference {
           noTenant.add(job.tenant)
           heldBack.push({ lift: () => (tenant.floor = this.#virtual), leasedBefore: leased.length })
         } else {
-          for (const [flow, model] of open) if (model === job.model) heldBack.push({ lift: () => this.#flowFloors.set(flow, this.#virtual), leasedBefore: leased.length })
+          for (const [flow, model] of open)
+            if (model === job.model)
+              heldBack.push({ lift: () => this.#flowFloors.set(flow, this.#virtual), leasedBefore: leased.length })
           noModel.add(job.model)
         }
       }
@@ -176,7 +229,10 @@ export class Reference {
     )
     if (tenant === undefined) return undefined
     const own = candidates.filter((j) => j.job.tenant === tenant.id)
-    const heads = own.filter((j) => !own.some((k) => lineOf(k.job) === lineOf(j.job) && k.job.priority === j.job.priority && k.rank! < j.rank!))
+    const heads = own.filter(
+      (j) =>
+        !own.some((k) => lineOf(k.job) === lineOf(j.job) && k.job.priority === j.job.priority && k.rank! < j.rank!),
+    )
     if (tenant.leases % 8 === 7) return least(heads, (j) => j.seq)
     return least(
       heads,
@@ -199,7 +255,8 @@ export class Reference {
     const found = this.#find(id)
     if (found?.state !== 'leased' || found.attempt !== attempt) return { kind: 'fenced' }
     const usage = outcome.kind === 'released' ? undefined : outcome.usage
-    if (usage !== undefined) this.#charge(found, Math.max(1, usage.promptTokens) - found.prompt, usage.completionTokens - found.output)
+    if (usage !== undefined)
+      this.#charge(found, Math.max(1, usage.promptTokens) - found.prompt, usage.completionTokens - found.output)
     if (outcome.kind === 'done') {
       if (found.job.joinKey !== null) this.#ended.push({ key: found.job.joinKey, id, at: now })
       this.#end(found)
@@ -219,7 +276,12 @@ export class Reference {
       this.#end(found)
       return { kind: 'ended', state: 'failed' }
     }
-    const notBeforeMs = now + Math.max(jitter() * Math.min(retryCapMs, retryBaseMs * 2 ** (found.fails - 1)), Math.min(300_000, outcome.error.retryAfterMs ?? 0))
+    const notBeforeMs =
+      now +
+      Math.max(
+        jitter() * Math.min(retryCapMs, retryBaseMs * 2 ** (found.fails - 1)),
+        Math.min(300_000, outcome.error.retryAfterMs ?? 0),
+      )
     this.#giveBack(found, notBeforeMs, false, now)
     return { kind: 'again', notBeforeMs }
   }
@@ -231,7 +293,8 @@ export class Reference {
       this.#endAlone(found, 'canceled', new SluiceError('job_canceled'))
       return 'canceled'
     }
-    if (!found.canceling) this.#events.push({ type: 'revoked', id, worker: found.worker, attempt: found.attempt, reason: 'canceled' })
+    if (!found.canceling)
+      this.#events.push({ type: 'revoked', id, worker: found.worker, attempt: found.attempt, reason: 'canceled' })
     found.canceling = true
     return 'canceling'
   }
@@ -253,7 +316,8 @@ export class Reference {
           this.#jobs.filter((j) => j.state === 'leased' && j.worker === what && this.#leaseEnd(j) <= now),
           now,
         )
-      } else if (what.attempt === 0 && what.job.deadline <= now) this.#endAlone(what, 'expired', new SluiceError('deadline_exceeded'))
+      } else if (what.attempt === 0 && what.job.deadline <= now)
+        this.#endAlone(what, 'expired', new SluiceError('deadline_exceeded'))
       else {
         what.state = 'queued'
         this.#settle()
@@ -270,7 +334,9 @@ export class Reference {
     const workers = [...this.#workers].map(([what, { seq }]) => ({
       what,
       seq,
-      at: Math.min(...this.#jobs.filter((j) => j.state === 'leased' && j.worker === what).map((j) => this.#leaseEnd(j))),
+      at: Math.min(
+        ...this.#jobs.filter((j) => j.state === 'leased' && j.worker === what).map((j) => this.#leaseEnd(j)),
+      ),
     }))
     return least(
       [...jobs, ...workers].filter((each) => each.at !== Infinity),
@@ -303,13 +369,16 @@ export class Reference {
   }
 
   pause(selector: Selector): void {
-    const same = (s: Selector): boolean => s.tenant === selector.tenant && s.lane === selector.lane && s.model === selector.model
+    const same = (s: Selector): boolean =>
+      s.tenant === selector.tenant && s.lane === selector.lane && s.model === selector.model
     if (!this.#pauses.some(same)) this.#pauses.push(selector)
     this.#settle()
   }
 
   resume(selector: Selector): void {
-    this.#pauses = this.#pauses.filter((s) => s.tenant !== selector.tenant || s.lane !== selector.lane || s.model !== selector.model)
+    this.#pauses = this.#pauses.filter(
+      (s) => s.tenant !== selector.tenant || s.lane !== selector.lane || s.model !== selector.model,
+    )
     this.#settle()
   }
 
@@ -352,7 +421,14 @@ export class Reference {
   }
 
   #tenant({ tenant: id }: ScheduledJob): RefTenant {
-    const tenant = this.#tenants.get(id) ?? { id, order: this.#tenants.size, counter: 0, floor: 0, leases: 0, active: false }
+    const tenant = this.#tenants.get(id) ?? {
+      id,
+      order: this.#tenants.size,
+      counter: 0,
+      floor: 0,
+      leases: 0,
+      active: false,
+    }
     this.#tenants.set(id, tenant)
     return tenant
   }
@@ -360,7 +436,8 @@ export class Reference {
   #charge(j: RefJob, prompt: number, output: number): void {
     j.prompt += prompt
     j.output += output
-    this.#tenant(j.job).counter += (prompt * this.#options.promptWeight + output * this.#options.outputWeight) / this.#options.weight(j.job.tenant)
+    this.#tenant(j.job).counter +=
+      (prompt * this.#options.promptWeight + output * this.#options.outputWeight) / this.#options.weight(j.job.tenant)
   }
 
   #giveBack(j: RefJob, notBefore: number, inFront: boolean, now: number): void {
@@ -382,7 +459,10 @@ export class Reference {
   #mayRun(j: RefJob): boolean {
     if (j.state === 'leased' || j.state === 'delayed') return false
     if (j.job.lane === null) return true
-    return this.#jobs.find((k) => k.job.lane === j.job.lane) === j && !this.#pauses.some((s) => s.lane !== undefined && matches(s, j.job))
+    return (
+      this.#jobs.find((k) => k.job.lane === j.job.lane) === j &&
+      !this.#pauses.some((s) => s.lane !== undefined && matches(s, j.job))
+    )
   }
 
   #leasable(eligible: (j: RefJob) => boolean): RefJob[] {
@@ -408,7 +488,8 @@ export class Reference {
       tenant.counter = Math.max(tenant.counter, this.#virtual, lowest)
       tenant.active = true
     }
-    for (const worker of this.#workers.keys()) if (!this.#jobs.some((j) => j.state === 'leased' && j.worker === worker)) this.#workers.delete(worker)
+    for (const worker of this.#workers.keys())
+      if (!this.#jobs.some((j) => j.state === 'leased' && j.worker === worker)) this.#workers.delete(worker)
   }
 
   #hasWork(tenant: RefTenant): boolean {

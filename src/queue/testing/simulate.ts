@@ -21,7 +21,13 @@ export interface Simulation {
 }
 
 /** `slots` jobs at once, each `tokensPerSecond`. Prompts take no time. */
-export function simulate(scheduler: Scheduler, sources: readonly Source[], slots: number, tokensPerSecond: number, headroom: Headroom = yes): Simulation {
+export function simulate(
+  scheduler: Scheduler,
+  sources: readonly Source[],
+  slots: number,
+  tokensPerSecond: number,
+  headroom: Headroom = yes,
+): Simulation {
   let now = 0
   let made = 0
   let served: Record<string, number> = {}
@@ -44,7 +50,16 @@ export function simulate(scheduler: Scheduler, sources: readonly Source[], slots
       for (let missing = Math.min(50, source.backlog(now)) - inLine.get(source)!; missing > 0; missing--) {
         const id = `${source.tenant}${++made}`
         sourceOf.set(id, source)
-        scheduler.submit(job(id, { tenant: source.tenant, promptTokens: source.promptTokens, acceptedAt: now, notBefore: now, ...source.more }), now)
+        scheduler.submit(
+          job(id, {
+            tenant: source.tenant,
+            promptTokens: source.promptTokens,
+            acceptedAt: now,
+            notBefore: now,
+            ...source.more,
+          }),
+          now,
+        )
         inLine.set(source, inLine.get(source)! + 1)
       }
     }

@@ -22,7 +22,22 @@ export const WALK_OPTIONS: SchedulerOptions = {
   jitter: () => 0.5,
 }
 
-const DOINGS = ['submit', 'submit', 'submit', 'submit', 'lease', 'lease', 'lease', 'finish', 'finish', 'finish', 'charge', 'time', 'time', 'heartbeat'] as const
+const DOINGS = [
+  'submit',
+  'submit',
+  'submit',
+  'submit',
+  'lease',
+  'lease',
+  'lease',
+  'finish',
+  'finish',
+  'finish',
+  'charge',
+  'time',
+  'time',
+  'heartbeat',
+] as const
 const RARE = ['cancel', 'cancel', 'lose', 'stale', 'pause', 'resume', 'resume', 'purge', 'withdraw', 'restore'] as const
 
 export interface Command {
@@ -33,7 +48,14 @@ export interface Command {
 
 const number = fc.nat({ max: 9_999 })
 export const commands = fc.array(
-  fc.record({ what: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(...DOINGS) }, { weight: 1, arbitrary: fc.constantFrom(...RARE) }), n: number, m: number }),
+  fc.record({
+    what: fc.oneof(
+      { weight: 5, arbitrary: fc.constantFrom(...DOINGS) },
+      { weight: 1, arbitrary: fc.constantFrom(...RARE) },
+    ),
+    n: number,
+    m: number,
+  }),
   { minLength: 30, maxLength: 200, size: 'max' },
 )
 
@@ -47,7 +69,14 @@ const PLACES: ReadonlyArray<Pick<ScheduledJob, 'tenant' | 'lane'>> = [
   { tenant: 'c', lane: null },
   { tenant: 'c', lane: 'c1' },
 ]
-const SELECTORS: readonly Selector[] = [{ tenant: 'a' }, { model: 'm1' }, { tenant: 'b', model: 'm2' }, { lane: 'a1' }, { tenant: 'c', lane: 'c1', model: 'm1' }, {}]
+const SELECTORS: readonly Selector[] = [
+  { tenant: 'a' },
+  { model: 'm1' },
+  { tenant: 'b', model: 'm2' },
+  { lane: 'a1' },
+  { tenant: 'c', lane: 'c1', model: 'm1' },
+  {},
+]
 
 /** What the walker knows; its choices depend on nothing else, so that two schedulers get the same commands. */
 export class Walker {
@@ -77,7 +106,8 @@ export class Walker {
   apply({ what, n, m }: Command, scheduler: Scheduler): unknown {
     switch (what) {
       case 'submit': {
-        const known = m % 23 === 0 && this.submitted.length > 0 ? { id: pick(this.submitted, n), sameBody: n % 2 === 0 } : undefined
+        const known =
+          m % 23 === 0 && this.submitted.length > 0 ? { id: pick(this.submitted, n), sameBody: n % 2 === 0 } : undefined
         const made = this.#job(n, m)
         const result = scheduler.submit(made, this.now, known, m % 2 === 0)
         if (result.kind === 'accepted') this.submitted.push(made.id)
@@ -87,7 +117,11 @@ export class Walker {
         const made = this.#job(n, m)
         this.submitted.push(made.id)
         const attempts = n % 4
-        return scheduler.restore(made, { attempts, crashes: m % 3 === 0 ? Math.min(attempts, 2) : 0, wasLeased: attempts > 0 && m % 2 === 0 }, this.now)
+        return scheduler.restore(
+          made,
+          { attempts, crashes: m % 3 === 0 ? Math.min(attempts, 2) : 0, wasLeased: attempts > 0 && m % 2 === 0 },
+          this.now,
+        )
       }
       case 'lease': {
         const asked: JobId[] = []
@@ -98,19 +132,30 @@ export class Walker {
           if (candidate.tenant === pick(['a', 'b', 'c', '-'], m >> 2)) return { scope: 'tenant' }
           return Number(candidate.id.slice(1)) % 4 === m % 8 ? { scope: 'job' } : null
         }
-        const leases = scheduler.lease(pick(['w1', 'w2', 'w3'], n), pick<readonly string[]>([[], ['text'], ['image'], ['text', 'image']], m >> 4), 1 + (m % 5), headroom, this.now)
+        const leases = scheduler.lease(
+          pick(['w1', 'w2', 'w3'], n),
+          pick<readonly string[]>([[], ['text'], ['image'], ['text', 'image']], m >> 4),
+          1 + (m % 5),
+          headroom,
+          this.now,
+        )
         this.leases.push(...leases)
         return { leases, asked }
       }
       case 'finish':
       case 'stale': {
         if (this.leases.length === 0) return null
-        const held = this.leases.filter(({ id, attempt }) => scheduler.state(id) === 'leased' && this.leases.findLast((l) => l.id === id)!.attempt === attempt)
+        const held = this.leases.filter(
+          ({ id, attempt }) =>
+            scheduler.state(id) === 'leased' && this.leases.findLast((l) => l.id === id)!.attempt === attempt,
+        )
         const lease = what === 'stale' || held.length === 0 ? pick(this.leases, n) : pick(held, n)
         return scheduler.finish(lease.id, lease.attempt, outcome(m), this.now)
       }
       case 'charge':
-        return this.leases.length === 0 ? null : scheduler.charge(pick(this.leases, n).id, pick(this.leases, n).attempt, m % 400)
+        return this.leases.length === 0
+          ? null
+          : scheduler.charge(pick(this.leases, n).id, pick(this.leases, n).attempt, m % 400)
       case 'time':
         this.now += n % 40
         return scheduler.tick(this.now)
@@ -120,7 +165,9 @@ export class Walker {
         return this.submitted.length === 0 ? null : scheduler.cancel(pick(this.submitted, n), this.now)
       case 'withdraw':
         // What could not be stored was submitted last, and is not leased yet
-        return this.submitted.length > 0 && scheduler.state(this.submitted.at(-1)!) !== 'leased' ? scheduler.withdraw(this.submitted.at(-1)!) : null
+        return this.submitted.length > 0 && scheduler.state(this.submitted.at(-1)!) !== 'leased'
+          ? scheduler.withdraw(this.submitted.at(-1)!)
+          : null
       case 'lose':
         return scheduler.lose(pick(['w1', 'w2', 'w3'], n), this.now)
       case 'pause':
@@ -143,7 +190,12 @@ function outcome(m: number): Outcome {
       return { kind: 'done', usage: usage ?? { promptTokens: 0, completionTokens: 0, estimated: true }, timing }
     case 3:
     case 4:
-      return { kind: 'failed', error: new SluiceError('provider_error', m % 16 < 8 ? {} : { retryAfterMs: m % 90 }), retry: true, ...(usage && { usage }) }
+      return {
+        kind: 'failed',
+        error: new SluiceError('provider_error', m % 16 < 8 ? {} : { retryAfterMs: m % 90 }),
+        retry: true,
+        ...(usage && { usage }),
+      }
     case 5:
       return { kind: 'failed', error: new SluiceError('provider_rejected'), retry: false, ...(usage && { usage }) }
     case 6:

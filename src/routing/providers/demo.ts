@@ -7,7 +7,16 @@ import { SluiceError } from '../../core/errors.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { Provider, ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../core/ports.ts'
 import { type Bytes, toBytes } from '../../core/record.ts'
-import { behindPrefix, type ChatRequest, choicesOf, lastPrompt, logprobOf, promptTokens, type Spoken, speak } from './demo/answer.ts'
+import {
+  behindPrefix,
+  type ChatRequest,
+  choicesOf,
+  lastPrompt,
+  logprobOf,
+  promptTokens,
+  type Spoken,
+  speak,
+} from './demo/answer.ts'
 import { embed } from './demo/embedding.ts'
 import { readScript, type Script } from './demo/script.ts'
 import { failed, failedStatus } from './openai/failures.ts'
@@ -98,7 +107,10 @@ class DemoRun implements ProviderRun {
     const request = JSON.parse(Buffer.from(this.#call.body).toString('utf8')) as ChatRequest
     const model = typeof request.model === 'string' ? request.model : 'demo'
     const attempt = Number(/\.(\d+)$/.exec(this.#call.requestId)?.[1] ?? 1)
-    const script = readScript(model, lastPrompt(request), attempt, { delayMs: options.tokenMs ?? 20, ttftMs: options.ttftMs ?? 200 })
+    const script = readScript(model, lastPrompt(request), attempt, {
+      delayMs: options.tokenMs ?? 20,
+      ttftMs: options.ttftMs ?? 200,
+    })
     const firstAt = this.#startedAtMs + script.ttftMs
     if (script.failStatus !== null) {
       this.#at(firstAt, () => this.#finish(asStatus(script, this.#clock)))
@@ -129,13 +141,15 @@ class DemoRun implements ProviderRun {
       const now = this.#clock.monoMs()
       const due = script.delayMs === 0 ? Infinity : Math.floor((now - firstAt) / script.delayMs + 1e-6) + 1
       const until = Math.min(length, faultAt, due, next + MAX_BATCH)
-      for (; next < until; next++) for (const [i, s] of spoken.entries()) if (next < s.tokens.length) batch.push(chunks.token(i, s, next))
+      for (; next < until; next++)
+        for (const [i, s] of spoken.entries()) if (next < s.tokens.length) batch.push(chunks.token(i, s, next))
       if (next < length && next < faultAt) {
         this.#emit(batch)
         batch = []
         return this.#at(script.delayMs === 0 ? now : firstAt + next * script.delayMs, step)
       }
-      if (faultAt > length || faultAt === Infinity) batch.push(...spoken.map((s, i) => chunks.finish(i, s)), chunks.usage(spoken))
+      if (faultAt > length || faultAt === Infinity)
+        batch.push(...spoken.map((s, i) => chunks.finish(i, s)), chunks.usage(spoken))
       if (batch.length > 0) this.#emit(batch)
       if (faultAt > length || faultAt === Infinity) this.#finish({ kind: 'done' })
       else if (cut === faultAt) this.#finish(failed('provider_cut', true))
@@ -156,7 +170,10 @@ class DemoRun implements ProviderRun {
   #at(atMs: number, fn: () => void) {
     if (this.#over) return
     const { ttftMs, interTokenMs, totalMs } = this.#call.timeouts
-    const deadline = Math.min(this.#startedAtMs + totalMs, this.#lastEventAtMs + (this.#seenEvent ? interTokenMs : ttftMs))
+    const deadline = Math.min(
+      this.#startedAtMs + totalMs,
+      this.#lastEventAtMs + (this.#seenEvent ? interTokenMs : ttftMs),
+    )
     const now = this.#clock.monoMs()
     const when = Math.min(atMs, Math.max(now, deadline))
     if (when === Infinity) return
@@ -180,7 +197,12 @@ class DemoRun implements ProviderRun {
 /** The failure that a provider's HTTP status would have been. */
 function asStatus(script: Script, clock: Clock): ProviderEnd {
   const headers = new Map(script.retryAfterMs === null ? [] : [['retry-after-ms', String(script.retryAfterMs)]])
-  return failedStatus({ status: script.failStatus!, headers }, '{"error":{"message":"The demo was asked to fail."}}', null, clock)
+  return failedStatus(
+    { status: script.failStatus!, headers },
+    '{"error":{"message":"The demo was asked to fail."}}',
+    null,
+    clock,
+  )
 }
 
 /** Chunks in OpenAI's words. */
@@ -191,28 +213,46 @@ class Chunks {
   readonly #topLogprobs: number | null
 
   constructor(request: ChatRequest, model: string, ids: Ids, clock: Clock) {
-    const head = { id: `chatcmpl-${hex(ids, 12)}`, object: 'chat.completion.chunk', created: Math.floor(clock.wallMs() / 1_000), model, system_fingerprint: 'fp_demo' }
+    const head = {
+      id: `chatcmpl-${hex(ids, 12)}`,
+      object: 'chat.completion.chunk',
+      created: Math.floor(clock.wallMs() / 1_000),
+      model,
+      system_fingerprint: 'fp_demo',
+    }
     this.#head = `${JSON.stringify(head).slice(0, -1)},"choices":[`
     this.#request = request
     this.#ids = ids
-    this.#topLogprobs = request.logprobs === true ? (typeof request.top_logprobs === 'number' ? request.top_logprobs : 0) : null
+    this.#topLogprobs =
+      request.logprobs === true ? (typeof request.top_logprobs === 'number' ? request.top_logprobs : 0) : null
   }
 
   #chunk(index: number, delta: string, finish: string | null, logprobs = 'null'): Bytes {
-    return toBytes(`${this.#head}{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":${finish === null ? 'null' : `"${finish}"`}}]}`)
+    return toBytes(
+      `${this.#head}{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":${finish === null ? 'null' : `"${finish}"`}}]}`,
+    )
   }
 
   opening(index: number, spoken: Spoken): Bytes {
     if (spoken.tool === null) return this.#chunk(index, '{"role":"assistant","content":"","refusal":null}', null)
-    const call = { index: 0, id: `call_${hex(this.#ids, 12)}`, type: 'function', function: { name: spoken.tool, arguments: '' } }
+    const call = {
+      index: 0,
+      id: `call_${hex(this.#ids, 12)}`,
+      type: 'function',
+      function: { name: spoken.tool, arguments: '' },
+    }
     return this.#chunk(index, JSON.stringify({ role: 'assistant', content: null, tool_calls: [call] }), null)
   }
 
   token(index: number, spoken: Spoken, at: number): Bytes {
     const token = spoken.tokens[at]
     const text = JSON.stringify(token)
-    if (spoken.tool !== null) return this.#chunk(index, `{"tool_calls":[{"index":0,"function":{"arguments":${text}}}]}`, null)
-    const logprobs = this.#topLogprobs === null ? 'null' : JSON.stringify({ content: [logprobOf(token, this.#topLogprobs)], refusal: null })
+    if (spoken.tool !== null)
+      return this.#chunk(index, `{"tool_calls":[{"index":0,"function":{"arguments":${text}}}]}`, null)
+    const logprobs =
+      this.#topLogprobs === null
+        ? 'null'
+        : JSON.stringify({ content: [logprobOf(token, this.#topLogprobs)], refusal: null })
     return this.#chunk(index, `{"content":${text}}`, null, logprobs)
   }
 
@@ -223,7 +263,9 @@ class Chunks {
   usage(spoken: readonly Spoken[]): Bytes {
     const prompt = promptTokens(this.#request)
     const completion = spoken.reduce((sum, s) => sum + s.tokens.length, 0)
-    return toBytes(`${this.#head}],"usage":${JSON.stringify({ prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion })}}`)
+    return toBytes(
+      `${this.#head}],"usage":${JSON.stringify({ prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion })}}`,
+    )
   }
 }
 

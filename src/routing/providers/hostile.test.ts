@@ -15,7 +15,8 @@ const TOKENS = [
   chunk('{"reasoning_content":"hm"}'),
   chunk('{}', '"stop"'),
 ]
-const USAGE = '{"id":"c1","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":-1,"completion_tokens":3}}'
+const USAGE =
+  '{"id":"c1","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":-1,"completion_tokens":3}}'
 const sse = (payloads: readonly string[], end = '\n\n'): string => payloads.map((p) => `data: ${p}${end}`).join('')
 const frame = (text: string, extension = ''): Bytes => {
   const bytes = toBytes(text)
@@ -70,7 +71,10 @@ interface Outcome {
   readonly end: ProviderEnd
 }
 
-function call(body: object = { model: 'm', messages: [] }, timeouts = { ttftMs: 5_000, interTokenMs: 5_000, totalMs: 10_000 }): Promise<Outcome> {
+function call(
+  body: object = { model: 'm', messages: [] },
+  timeouts = { ttftMs: 5_000, interTokenMs: 5_000, totalMs: 10_000 },
+): Promise<Outcome> {
   return new Promise((resolve) => {
     const events: string[] = []
     let ended = false
@@ -121,11 +125,18 @@ describe('an answer arrives unharmed', () => {
 
   it.each([
     ['chunk extensions and trailers', `${HEAD}${frame(sse([...TOKENS, '[DONE]']), ';a="b"')}0\r\nx-trailer: 1\r\n\r\n`],
-    ['100 Continue and 103 Early Hints before it', `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n${HEAD}${frame(sse([...TOKENS, '[DONE]']))}${LAST}`],
+    [
+      '100 Continue and 103 Early Hints before it',
+      `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n${HEAD}${frame(sse([...TOKENS, '[DONE]']))}${LAST}`,
+    ],
     ['CRLF lines', HEAD + frame(sse([...TOKENS, '[DONE]'], '\r\n\r\n')) + LAST],
     [
       'no space behind "data:", comments, ids and retries',
-      HEAD + frame(`: hello\n\nid: 7\nretry: 10\n\n${[...TOKENS, '[DONE]'].map((p) => `event: x\ndata:${p}\n\n`).join('')}`) + LAST,
+      HEAD +
+        frame(
+          `: hello\n\nid: 7\nretry: 10\n\n${[...TOKENS, '[DONE]'].map((p) => `event: x\ndata:${p}\n\n`).join('')}`,
+        ) +
+        LAST,
     ],
     ['no [DONE], but a finish reason and a clean end', HEAD + frame(sse(TOKENS)) + LAST],
     ['two [DONE], and content behind it', HEAD + frame(sse([...TOKENS, '[DONE]', '[DONE]', TOKENS[1]])) + LAST],
@@ -155,7 +166,9 @@ describe('an answer arrives unharmed', () => {
     says(`HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
     const { events, end } = await call()
     expect(end.kind).toBe('done')
-    expect(events.map((e) => (JSON.parse(e) as { object: string }).object)).toEqual(events.map(() => 'chat.completion.chunk'))
+    expect(events.map((e) => (JSON.parse(e) as { object: string }).object)).toEqual(
+      events.map(() => 'chat.completion.chunk'),
+    )
     expect(events.join()).toContain('"Hi"')
     expect(events.at(-1)).toContain('"usage"')
   })
@@ -187,15 +200,30 @@ describe('nothing is papered over', () => {
     ['a connection that ends in the middle', begun, true, 'provider_cut'],
     ['half of a JSON text', begun + frame('data: {"id":"c1","cho\n\n') + LAST, false, 'provider_garbage'],
     ['what is no JSON', HEAD + frame('data: hello\n\n') + LAST, false, 'provider_garbage'],
-    ['an error in the stream', begun + frame('data: {"error":{"message":"overloaded","code":503}}\n\n') + LAST, false, 'provider_error'],
+    [
+      'an error in the stream',
+      begun + frame('data: {"error":{"message":"overloaded","code":503}}\n\n') + LAST,
+      false,
+      'provider_error',
+    ],
     [
       'an error instead of an answer, with 200',
       'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 32\r\n\r\n{"error":{"message":"no luck."}}',
       false,
       'provider_error',
     ],
-    ['an HTML page of a proxy', 'HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<h1>nope</h1>', false, 'provider_error'],
-    ['a redirect', 'HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n', false, 'provider_error'],
+    [
+      'an HTML page of a proxy',
+      'HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<h1>nope</h1>',
+      false,
+      'provider_error',
+    ],
+    [
+      'a redirect',
+      'HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n',
+      false,
+      'provider_error',
+    ],
     [
       'an encoding nobody asked for',
       'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n',
@@ -204,7 +232,12 @@ describe('nothing is papered over', () => {
     ],
     ['what is not HTTP', 'SSH-2.0-OpenSSH_9.2\r\n\r\n\r\n', true, 'provider_garbage'],
     ['a chunk size that is none', `${HEAD}zz\r\n`, false, 'provider_garbage'],
-    ['refused credentials', 'HTTP/1.1 401 Unauthorized\r\ncontent-length: 60\r\n\r\n{"error":{"message":"key sk-upstream-secret-0123456789 bad"}}', false, 'provider_auth'],
+    [
+      'refused credentials',
+      'HTTP/1.1 401 Unauthorized\r\ncontent-length: 60\r\n\r\n{"error":{"message":"key sk-upstream-secret-0123456789 bad"}}',
+      false,
+      'provider_auth',
+    ],
     ['an event without an end', HEAD + frame(`data: {"x":"${'a'.repeat(2 << 20)}`), false, 'provider_garbage'],
   ])('%s', async (_name, bytes, end, code) => {
     says(bytes, end)
@@ -215,7 +248,12 @@ describe('nothing is papered over', () => {
 
   it('asks for as long as the upstream asked for', async () => {
     says('HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}')
-    expect((await call()).end).toMatchObject({ kind: 'failed', retry: true, retryAfterMs: 7_000, error: { code: 'provider_rate_limited' } })
+    expect((await call()).end).toMatchObject({
+      kind: 'failed',
+      retry: true,
+      retryAfterMs: 7_000,
+      error: { code: 'provider_rate_limited' },
+    })
     says('HTTP/1.1 429 Too Many Requests\r\nretry-after: 99999999\r\ncontent-length: 2\r\n\r\n{}')
     const { end } = await call()
     expect(end.kind === 'failed' && end.retryAfterMs).toBeLessThanOrEqual(300_000)
@@ -250,7 +288,12 @@ describe('nothing is papered over', () => {
     })
     const end = await new Promise<ProviderEnd>((done) =>
       nobody.start(
-        { kind: 'chat', body: Buffer.from('{"messages":[]}'), requestId: 'r', timeouts: { ttftMs: 1_000, interTokenMs: 1_000, totalMs: 1_000 } },
+        {
+          kind: 'chat',
+          body: Buffer.from('{"messages":[]}'),
+          requestId: 'r',
+          timeouts: { ttftMs: 1_000, interTokenMs: 1_000, totalMs: 1_000 },
+        },
         { events() {}, end: done },
       ),
     )
@@ -261,7 +304,12 @@ describe('nothing is papered over', () => {
 
 it('sends the request as it came, save what it must say itself', async () => {
   says(HEAD + frame(sse([...TOKENS, '[DONE]'])) + LAST)
-  await call({ model: 'public', messages: [{ role: 'user', content: 'é' }], x_new: { deep: [1e21] }, stream_options: { x_other: 1 } })
+  await call({
+    model: 'public',
+    messages: [{ role: 'user', content: 'é' }],
+    x_new: { deep: [1e21] },
+    stream_options: { x_other: 1 },
+  })
   const [head, body] = asked[0].split('\r\n\r\n')
   expect(head).toMatch(/^POST \/v1\/chat\/completions HTTP\/1\.1/)
   expect(head).toContain('Bearer sk-upstream-secret-0123456789')
@@ -279,7 +327,12 @@ it('closes the upstream connection within 100 ms of an abort', async () => {
   let end: ProviderEnd | null = null
   const run = await new Promise<ReturnType<Provider['start']>>((begun) => {
     const started = provider.start(
-      { kind: 'chat', body: Buffer.from('{"messages":[]}'), requestId: 'r', timeouts: { ttftMs: 5_000, interTokenMs: 5_000, totalMs: 5_000 } },
+      {
+        kind: 'chat',
+        body: Buffer.from('{"messages":[]}'),
+        requestId: 'r',
+        timeouts: { ttftMs: 5_000, interTokenMs: 5_000, totalMs: 5_000 },
+      },
       { events: () => begun(started), end: (e) => (end = e) },
     )
   })
@@ -308,7 +361,12 @@ it('leaves the socket unread while it is paused', async () => {
   }
   let got = 0
   const run = provider.start(
-    { kind: 'chat', body: Buffer.from('{"messages":[]}'), requestId: 'r', timeouts: { ttftMs: 5_000, interTokenMs: 400, totalMs: 60_000 } },
+    {
+      kind: 'chat',
+      body: Buffer.from('{"messages":[]}'),
+      requestId: 'r',
+      timeouts: { ttftMs: 5_000, interTokenMs: 400, totalMs: 60_000 },
+    },
     {
       events(payloads) {
         got += payloads.length

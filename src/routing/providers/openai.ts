@@ -44,16 +44,45 @@ export interface OpenAiOptions {
 
 const CHECK_MS = 10_000
 /** What a header of ours decides: another one would be a second opinion. */
-const OWN_HEADERS = new Set(['host', 'connection', 'content-length', 'transfer-encoding', 'accept-encoding', 'content-type', 'upgrade', 'expect', 'te', 'trailer', 'x-request-id'])
+const OWN_HEADERS = new Set([
+  'host',
+  'connection',
+  'content-length',
+  'transfer-encoding',
+  'accept-encoding',
+  'content-type',
+  'upgrade',
+  'expect',
+  'te',
+  'trailer',
+  'x-request-id',
+])
 
 /** Throws config_invalid; its message names the setting and never its value. */
 export function createOpenAiProvider(options: OpenAiOptions): Provider {
   const origin = parseBaseUrl(options.baseUrl)
-  const proxy = options.proxy === null || options.proxy === undefined || bypassesProxy(origin, options.noProxy ?? []) ? null : parseProxy(options.proxy)
+  const proxy =
+    options.proxy === null || options.proxy === undefined || bypassesProxy(origin, options.noProxy ?? [])
+      ? null
+      : parseProxy(options.proxy)
   const { clock, wheel, gatherMs, apiKey, upstreamModel, continuation = 'none', includeUsage = true } = options
-  const client = new HttpClient({ origin, proxy, ca: options.ca ?? null, clock, wheel, gatherMs, connectTimeoutMs: options.connectTimeoutMs ?? 10_000 })
+  const client = new HttpClient({
+    origin,
+    proxy,
+    ca: options.ca ?? null,
+    clock,
+    wheel,
+    gatherMs,
+    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+  })
   const headers = commonHeaders(options)
-  const call = { client, clock, secret: apiKey, maxAnswerBytes: options.maxAnswerBytes ?? 16 * 1024 * 1024, maxEventBytes: options.maxEventBytes ?? 1024 * 1024 }
+  const call = {
+    client,
+    clock,
+    secret: apiKey,
+    maxAnswerBytes: options.maxAnswerBytes ?? 16 * 1024 * 1024,
+    maxEventBytes: options.maxEventBytes ?? 1024 * 1024,
+  }
 
   const requestOf = (asked: ProviderCall): HttpRequest => {
     const post = (route: string, accept: string, body: Uint8Array): HttpRequest => ({
@@ -62,8 +91,13 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
       headers: `${headers}content-type: application/json\r\naccept: ${accept}\r\n${headerLine('x-request-id', asked.requestId)}`,
       body,
     })
-    if (asked.kind === 'embedding') return post('/embeddings', 'application/json', embeddingBody(asked.body, upstreamModel))
-    return post('/chat/completions', 'text/event-stream', chatBody(asked.body, { upstreamModel, includeUsage, continuation, prefix: asked.prefix }))
+    if (asked.kind === 'embedding')
+      return post('/embeddings', 'application/json', embeddingBody(asked.body, upstreamModel))
+    return post(
+      '/chat/completions',
+      'text/event-stream',
+      chatBody(asked.body, { upstreamModel, includeUsage, continuation, prefix: asked.prefix }),
+    )
   }
 
   return {
@@ -88,20 +122,27 @@ function commonHeaders(options: OpenAiOptions): string {
   let lines = headerLine('user-agent', 'sluice')
   if (apiKey !== null) {
     if (apiKey === '' || !/^[\x21-\x7e]+$/.test(apiKey))
-      throw new SluiceError('config_invalid', { message: `The API key of ${options.name} may hold only visible ASCII characters.` })
+      throw new SluiceError('config_invalid', {
+        message: `The API key of ${options.name} may hold only visible ASCII characters.`,
+      })
     lines += auth === 'bearer' ? headerLine('authorization', `Bearer ${apiKey}`) : headerLine('api-key', apiKey)
   }
   if (organization !== undefined) lines += headerLine('openai-organization', organization)
   for (const [name, value] of Object.entries(options.headers ?? {})) {
-    if (OWN_HEADERS.has(name.toLowerCase())) throw new SluiceError('config_invalid', { message: `The header ${name} of ${options.name} can't be set.` })
+    if (OWN_HEADERS.has(name.toLowerCase()))
+      throw new SluiceError('config_invalid', { message: `The header ${name} of ${options.name} can't be set.` })
     lines += headerLine(name, value)
   }
   return lines
 }
 
 function headerLine(name: string, value: string): string {
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) throw new SluiceError('config_invalid', { message: 'A header name may hold only letters, digits and "-".' })
-  if (!/^[\t\x20-\x7e\xa0-\xff]*$/.test(value)) throw new SluiceError('config_invalid', { message: `The value of the header ${name} holds characters that no header can.` })
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name))
+    throw new SluiceError('config_invalid', { message: 'A header name may hold only letters, digits and "-".' })
+  if (!/^[\t\x20-\x7e\xa0-\xff]*$/.test(value))
+    throw new SluiceError('config_invalid', {
+      message: `The value of the header ${name} holds characters that no header can.`,
+    })
   return `${name}: ${value}\r\n`
 }
 
@@ -116,7 +157,13 @@ function check(client: HttpClient, clock: Clock, headers: string): Promise<{ ok:
           status = head.status
           // Its list may be long; the status says it all
           exchange.drain()
-          answer(status === 200 ? 'reachable' : status === 401 || status === 403 ? `refused our key (HTTP ${status})` : `HTTP ${status}`)
+          answer(
+            status === 200
+              ? 'reachable'
+              : status === 401 || status === 403
+                ? `refused our key (HTTP ${status})`
+                : `HTTP ${status}`,
+          )
         },
         body() {},
         readDone() {},

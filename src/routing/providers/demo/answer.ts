@@ -33,8 +33,10 @@ export interface Spoken {
 
 const MAX_CHOICES = 16
 
-export const messagesOf = (request: ChatRequest): readonly Message[] => (Array.isArray(request.messages) ? (request.messages as Message[]) : [])
-const count = (value: unknown): number | null => (typeof value === 'number' && Number.isInteger(value) && value > 0 ? value : null)
+export const messagesOf = (request: ChatRequest): readonly Message[] =>
+  Array.isArray(request.messages) ? (request.messages as Message[]) : []
+const count = (value: unknown): number | null =>
+  typeof value === 'number' && Number.isInteger(value) && value > 0 ? value : null
 export const choicesOf = (request: ChatRequest): number => Math.min(MAX_CHOICES, count(request.n) ?? 1)
 
 /** Text parts of a message; images and the like are passed over. */
@@ -42,19 +44,26 @@ export function textOf(message: Message | undefined): string {
   const content = message?.content
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) return ''
-  return content.map((part: unknown) => (typeof part === 'object' && part !== null && 'text' in part && typeof part.text === 'string' ? part.text : '')).join(' ')
+  return content
+    .map((part: unknown) =>
+      typeof part === 'object' && part !== null && 'text' in part && typeof part.text === 'string' ? part.text : '',
+    )
+    .join(' ')
 }
 
-export const lastPrompt = (request: ChatRequest): string => textOf(messagesOf(request).findLast((m) => m.role === 'user'))
+export const lastPrompt = (request: ChatRequest): string =>
+  textOf(messagesOf(request).findLast((m) => m.role === 'user'))
 
 /** Counted as our own tokens are: a word or a mark, and four for each message's frame. */
-export const promptTokens = (request: ChatRequest): number => messagesOf(request).reduce((sum, message) => sum + 4 + tokenize(textOf(message)).length, 0)
+export const promptTokens = (request: ChatRequest): number =>
+  messagesOf(request).reduce((sum, message) => sum + 4 + tokenize(textOf(message)).length, 0)
 
 export function speak(request: ChatRequest, choice: number, script: Script): Spoken {
   const prompt = withoutDirectives(lastPrompt(request))
   const random = seeded(hash(JSON.stringify([request.messages, request.seed ?? null, choice])))
   const tool = toolFor(request, prompt)
-  if (tool !== null) return { tokens: pieces(JSON.stringify(sampleOf(tool.parameters, prompt))), tool: tool.name, finish: 'tool_calls' }
+  if (tool !== null)
+    return { tokens: pieces(JSON.stringify(sampleOf(tool.parameters, prompt))), tool: tool.name, finish: 'tool_calls' }
   let tokens = textTokens(request, prompt, script, random)
   let finish: Spoken['finish'] = 'stop'
   const stopAt = stopIndex(tokens.join(''), request.stop)
@@ -72,11 +81,14 @@ function textTokens(request: ChatRequest, prompt: string, script: Script, random
   if (script.echo) return tokenize(JSON.stringify(messages.map((m) => ({ role: m.role, content: textOf(m) }))))
   const format = request.response_format as { type?: unknown; json_schema?: { schema?: unknown } } | null | undefined
   if (format?.type === 'json_schema') return pieces(JSON.stringify(sampleOf(format.json_schema?.schema, prompt)))
-  if (format?.type === 'json_object') return pieces(JSON.stringify({ answer: proseTokens(prompt, random, 12).join('') }))
+  if (format?.type === 'json_object')
+    return pieces(JSON.stringify({ answer: proseTokens(prompt, random, 12).join('') }))
   if (script.tokens === null) {
     const last = messages.at(-1)
-    if (last?.role === 'tool') return tokenize(`The tool answered: ${textOf(last)}. ${proseTokens(prompt, random, null).join('')}`)
-    if (/\b(did I (say|tell|ask)|do you remember|have I said|we talked about)\b/i.test(prompt)) return tokenize(remember(messages))
+    if (last?.role === 'tool')
+      return tokenize(`The tool answered: ${textOf(last)}. ${proseTokens(prompt, random, null).join('')}`)
+    if (/\b(did I (say|tell|ask)|do you remember|have I said|we talked about)\b/i.test(prompt))
+      return tokenize(remember(messages))
   }
   return proseTokens(prompt, random, script.tokens)
 }
@@ -98,7 +110,9 @@ interface Tool {
 function toolFor(request: ChatRequest, prompt: string): Tool | null {
   if (!Array.isArray(request.tools) || messagesOf(request).at(-1)?.role === 'tool') return null
   const tools = request.tools.flatMap((tool: { function?: { name?: unknown; parameters?: unknown } } | null) =>
-    typeof tool?.function?.name === 'string' ? [{ name: tool.function.name, parameters: tool.function.parameters }] : [],
+    typeof tool?.function?.name === 'string'
+      ? [{ name: tool.function.name, parameters: tool.function.parameters }]
+      : [],
   )
   const choice = request.tool_choice
   if (tools.length === 0 || choice === 'none') return null
@@ -141,7 +155,8 @@ export function behindPrefix(spoken: Spoken, prefix: string): { readonly spoken:
   if (!text.startsWith(prefix)) return { spoken, skipped: 0 }
   let at = 0
   let skipped = 0
-  while (skipped < spoken.tokens.length && at + spoken.tokens[skipped].length <= prefix.length) at += spoken.tokens[skipped++].length
+  while (skipped < spoken.tokens.length && at + spoken.tokens[skipped].length <= prefix.length)
+    at += spoken.tokens[skipped++].length
   const rest = spoken.tokens.slice(skipped)
   if (at < prefix.length) rest[0] = rest[0].slice(prefix.length - at)
   return { spoken: { ...spoken, tokens: rest }, skipped }
@@ -150,8 +165,14 @@ export function behindPrefix(spoken: Spoken, prefix: string): { readonly spoken:
 /** Made-up alternatives of a token, in OpenAI's shape. */
 export function logprobOf(token: string, top: number): Record<string, unknown> {
   const random = seeded(hash(token))
-  const entry = (text: string, logprob: number): Record<string, unknown> => ({ token: text, logprob: Math.round(logprob * 1e6) / 1e6, bytes: [...Buffer.from(text, 'utf8')] })
+  const entry = (text: string, logprob: number): Record<string, unknown> => ({
+    token: text,
+    logprob: Math.round(logprob * 1e6) / 1e6,
+    bytes: [...Buffer.from(text, 'utf8')],
+  })
   const own = entry(token, -random())
-  const others = Array.from({ length: Math.max(0, Math.min(20, top) - 1) }, (_, i) => entry(pick(random, [' and', ' the', ' or', ' so', ' yet']), -1 - i - random()))
+  const others = Array.from({ length: Math.max(0, Math.min(20, top) - 1) }, (_, i) =>
+    entry(pick(random, [' and', ' the', ' or', ' so', ' yet']), -1 - i - random()),
+  )
   return { ...own, top_logprobs: top > 0 ? [own, ...others] : [] }
 }

@@ -16,13 +16,20 @@ interface EmbeddingRequest {
 export function embed(request: EmbeddingRequest): Record<string, unknown> {
   const { input, dimensions, encoding_format: encoding } = request
   const texts = Array.isArray(input) && !input.every((item) => typeof item === 'number') ? input : [input]
-  const length = typeof dimensions === 'number' && Number.isInteger(dimensions) && dimensions > 0 ? Math.min(dimensions, MAX_DIMENSIONS) : DEFAULT_DIMENSIONS
+  const length =
+    typeof dimensions === 'number' && Number.isInteger(dimensions) && dimensions > 0
+      ? Math.min(dimensions, MAX_DIMENSIONS)
+      : DEFAULT_DIMENSIONS
   let tokens = 0
   const data = texts.map((text, index) => {
     const words = typeof text === 'string' ? tokenize(text) : Array.isArray(text) ? text.map(String) : [String(text)]
     tokens += words.length
     const vector = vectorOf(words, length)
-    return { object: 'embedding', index, embedding: encoding === 'base64' ? Buffer.from(vector.buffer).toString('base64') : [...vector] }
+    return {
+      object: 'embedding',
+      index,
+      embedding: encoding === 'base64' ? Buffer.from(vector.buffer).toString('base64') : [...vector],
+    }
   })
   return { object: 'list', data, model: request.model, usage: { prompt_tokens: tokens, total_tokens: tokens } }
 }

@@ -24,16 +24,31 @@ export interface Script {
   readonly echo: boolean
 }
 
-const LETTERS: Readonly<Record<string, string>> = { n: 'tokens', d: 'delay', f: 'ttft', e: 'fail', k: 'cut', s: 'stall', g: 'garbage' }
+const LETTERS: Readonly<Record<string, string>> = {
+  n: 'tokens',
+  d: 'delay',
+  f: 'ttft',
+  e: 'fail',
+  k: 'cut',
+  s: 'stall',
+  g: 'garbage',
+}
 const DIRECTIVE = /\bdemo:((?:[ \t]*[a-z_]+=\d+(?:\.\d+)?)+)/g
 const MAX_TOKENS = 1_000_000
 
 export const withoutDirectives = (text: string): string => text.replace(DIRECTIVE, '').trim()
 
-export function readScript(model: string, prompt: string, attempt: number, defaults: { readonly delayMs: number; readonly ttftMs: number }): Script {
+export function readScript(
+  model: string,
+  prompt: string,
+  attempt: number,
+  defaults: { readonly delayMs: number; readonly ttftMs: number },
+): Script {
   const said = new Map<string, number>()
-  for (const [, letter, value] of model.matchAll(/-([ndfeksg])(\d{1,9})(?=-|$)/g)) said.set(LETTERS[letter], Number(value))
-  for (const [, settings] of prompt.matchAll(DIRECTIVE)) for (const [, key, value] of settings.matchAll(/([a-z_]+)=([\d.]+)/g)) said.set(key, Number(value))
+  for (const [, letter, value] of model.matchAll(/-([ndfeksg])(\d{1,9})(?=-|$)/g))
+    said.set(LETTERS[letter], Number(value))
+  for (const [, settings] of prompt.matchAll(DIRECTIVE))
+    for (const [, key, value] of settings.matchAll(/([a-z_]+)=([\d.]+)/g)) said.set(key, Number(value))
   const faulty = attempt <= (said.get('faults') ?? Infinity)
   const fault = (key: string): number | undefined => (faulty ? said.get(key) : undefined)
   const retryAfterS = fault('retry_after')

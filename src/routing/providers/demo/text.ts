@@ -8,7 +8,11 @@ const STOP = new Set(
 )
 
 const OPENINGS = {
-  greeting: ['Hello! Good to hear from you.', 'Hi there, and welcome.', 'Hello! I am the demo model, and I am listening.'],
+  greeting: [
+    'Hello! Good to hear from you.',
+    'Hi there, and welcome.',
+    'Hello! I am the demo model, and I am listening.',
+  ],
   question: [
     'That is a good question.',
     'Let us look at this step by step.',
@@ -53,7 +57,10 @@ const NOUNS =
   'patience,a steady rhythm,clear water,old maps,quiet work,good tools,a river in spring,honest measurement,small steps,careful listening,open windows,a long memory,plain words,shared effort,fresh bread,the evening light,a well-kept garden,simple rules,the turning of the seasons,loose threads'.split(
     ',',
   )
-const ADJECTIVES = 'careful,bright,unexpected,patient,simple,durable,quiet,generous,practical,curious,steady,honest,light,remarkable'.split(',')
+const ADJECTIVES =
+  'careful,bright,unexpected,patient,simple,durable,quiet,generous,practical,curious,steady,honest,light,remarkable'.split(
+    ',',
+  )
 const GERUNDS = 'watching,measuring,following,sharing,mending,sorting,gathering,questioning'.split(',')
 
 /** The words of a prompt that carry its subject, longest first. */
@@ -68,12 +75,18 @@ function* sentences(prompt: string, random: () => number): Generator<string, nev
   const topics = topicsOf(prompt)
   const topic = (): string => (topics.length === 0 ? 'this' : pick(random, topics))
   const fill = (template: string): string =>
-    template.replace(/\{([tnag])\}/g, (_, slot) => (slot === 't' ? topic() : pick(random, slot === 'n' ? NOUNS : slot === 'a' ? ADJECTIVES : GERUNDS)))
+    template.replace(/\{([tnag])\}/g, (_, slot) =>
+      slot === 't' ? topic() : pick(random, slot === 'n' ? NOUNS : slot === 'a' ? ADJECTIVES : GERUNDS),
+    )
   const sentence = (templates: readonly string[]): string => {
     const text = fill(pick(random, templates)).replace(/\b([Aa]) (?=[aeiou])/g, '$1n ')
     return text[0].toUpperCase() + text.slice(1)
   }
-  const opening = /^\s*(hi|hello|hey|good (morning|day|evening))\b/i.test(prompt) ? 'greeting' : prompt.includes('?') ? 'question' : 'request'
+  const opening = /^\s*(hi|hello|hey|good (morning|day|evening))\b/i.test(prompt)
+    ? 'greeting'
+    : prompt.includes('?')
+      ? 'question'
+      : 'request'
   yield pick(random, OPENINGS[opening])
   yield sentence(TOPIC)
   for (let i = 1; ; i++) {

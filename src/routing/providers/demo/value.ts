@@ -3,7 +3,8 @@ import { topicsOf } from './text.ts'
 
 type Schema = Readonly<Record<string, unknown>>
 
-const isSchema = (value: unknown): value is Schema => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isSchema = (value: unknown): value is Schema =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 const MAX_DEPTH = 8
 
 export function sampleOf(schema: unknown, prompt: string): unknown {
@@ -14,7 +15,11 @@ export function sampleOf(schema: unknown, prompt: string): unknown {
   const make = (given: unknown, depth: number): unknown => {
     const node = resolve(root, given)
     if ('const' in node) return node['const']
-    if (Array.isArray(node['enum'])) return node['enum'].find((item) => typeof item === 'string' && prompt.toLowerCase().includes(item.toLowerCase())) ?? node['enum'][0]
+    if (Array.isArray(node['enum']))
+      return (
+        node['enum'].find((item) => typeof item === 'string' && prompt.toLowerCase().includes(item.toLowerCase())) ??
+        node['enum'][0]
+      )
     const either = node['anyOf'] ?? node['oneOf']
     if (Array.isArray(either)) return make(either[0], depth + 1)
     const type = Array.isArray(node['type']) ? node['type'][0] : node['type']
@@ -23,8 +28,9 @@ export function sampleOf(schema: unknown, prompt: string): unknown {
     if (type === 'boolean') return true
     if (type === 'null' || depth > MAX_DEPTH) return null
     if (type === 'array')
-      return Array.from({ length: Math.min(8, typeof node['minItems'] === 'number' ? Math.max(1, node['minItems']) : 1) }, () =>
-        make(node['items'] ?? { type: 'string' }, depth + 1),
+      return Array.from(
+        { length: Math.min(8, typeof node['minItems'] === 'number' ? Math.max(1, node['minItems']) : 1) },
+        () => make(node['items'] ?? { type: 'string' }, depth + 1),
       )
     const properties = isSchema(node['properties']) ? node['properties'] : {}
     return Object.fromEntries(Object.entries(properties).map(([key, property]) => [key, make(property, depth + 1)]))
@@ -37,12 +43,16 @@ function resolve(root: Schema, given: unknown): Schema {
   let node: unknown = given
   for (let hops = 0; hops < MAX_DEPTH && isSchema(node) && typeof node['$ref'] === 'string'; hops++) {
     let target: unknown = root
-    for (const part of node['$ref'].replace(/^#\/?/, '').split('/')) if (part !== '') target = isSchema(target) ? target[part] : undefined
+    for (const part of node['$ref'].replace(/^#\/?/, '').split('/'))
+      if (part !== '') target = isSchema(target) ? target[part] : undefined
     node = target
   }
   return isSchema(node) ? node : {}
 }
 
 function within(value: number, { minimum, maximum }: Schema): number {
-  return Math.max(typeof minimum === 'number' ? minimum : -Infinity, Math.min(typeof maximum === 'number' ? maximum : Infinity, value))
+  return Math.max(
+    typeof minimum === 'number' ? minimum : -Infinity,
+    Math.min(typeof maximum === 'number' ? maximum : Infinity, value),
+  )
 }

@@ -77,7 +77,8 @@ export class HttpClient {
     this.#connect = createConnector(options)
     const { origin, proxy } = options
     const viaProxy = proxy !== null && !origin.secure
-    const authorization = viaProxy && proxy.authorization !== null ? `proxy-authorization: ${proxy.authorization}\r\n` : ''
+    const authorization =
+      viaProxy && proxy.authorization !== null ? `proxy-authorization: ${proxy.authorization}\r\n` : ''
     this.#headPrefix = `host: ${origin.authority}\r\naccept-encoding: identity\r\n${authorization}`
   }
 
@@ -85,7 +86,10 @@ export class HttpClient {
     const { origin, proxy } = this.options
     const target = `${proxy !== null && !origin.secure ? `http://${origin.authority}` : ''}${targetOf(origin, request.route)}`
     const length = request.body === null ? '' : `content-length: ${request.body.length}\r\n`
-    const head = Buffer.from(`${request.method} ${target} HTTP/1.1\r\n${this.#headPrefix}${request.headers}${length}\r\n`, 'latin1')
+    const head = Buffer.from(
+      `${request.method} ${target} HTTP/1.1\r\n${this.#headPrefix}${request.headers}${length}\r\n`,
+      'latin1',
+    )
     // One buffer, so that it is one write
     const bytes = request.body === null ? head : Buffer.concat([head, request.body])
     const exchange = new Exchange(this, bytes, handler)
@@ -348,7 +352,8 @@ export class Exchange implements ResponseSink, Swept {
     const seconds = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(head.headers.get('keep-alive') ?? '')?.[1]
     if (seconds !== undefined) this.#keepMs = Math.max(0, Number(seconds) * 1_000 - 500)
     const coding = head.headers.get('content-encoding') ?? 'identity'
-    if (coding !== '' && coding.toLowerCase() !== 'identity') this.#fail({ kind: 'garbage', detail: 'a content-encoding nobody asked for' })
+    if (coding !== '' && coding.toLowerCase() !== 'identity')
+      this.#fail({ kind: 'garbage', detail: 'a content-encoding nobody asked for' })
     else this.#handler.head(head)
   }
 

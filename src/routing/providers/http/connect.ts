@@ -44,7 +44,10 @@ export function createConnector(route: Route): (events: ConnectionEvents) => Wir
   return (events) => {
     if (proxy === null || !origin.secure) {
       const to = proxy ?? origin
-      return new DirectWire(to.secure ? tlsOptions(to.host, to.port, proxy === null ? secure() : null) : { host: to.host, port: to.port }, events)
+      return new DirectWire(
+        to.secure ? tlsOptions(to.host, to.port, proxy === null ? secure() : null) : { host: to.host, port: to.port },
+        events,
+      )
     }
     return new TunnelWire(origin, proxy, secure, events)
   }
@@ -76,7 +79,8 @@ class DirectWire implements Wire {
   constructor(target: { readonly host: string; readonly port: number } | TlsTarget, events: ConnectionEvents) {
     const onread = {
       buffer: shared,
-      callback: (length: number, buffer: Uint8Array): boolean => events.bytes((buffer as Buffer).toString('latin1', 0, length), length === READ_BYTES),
+      callback: (length: number, buffer: Uint8Array): boolean =>
+        events.bytes((buffer as Buffer).toString('latin1', 0, length), length === READ_BYTES),
     }
     const isTls = 'ALPNProtocols' in target
     // Node hands `onread` of tls.connect to its socket; the types do not know it
@@ -123,7 +127,9 @@ class TunnelWire implements Wire {
 
   constructor(origin: Origin, proxy: OutboundProxy, secure: () => SecureContext, events: ConnectionEvents) {
     this.#events = events
-    const outer = proxy.secure ? connectTls(tlsOptions(proxy.host, proxy.port, null)) : connectTcp({ host: proxy.host, port: proxy.port })
+    const outer = proxy.secure
+      ? connectTls(tlsOptions(proxy.host, proxy.port, null))
+      : connectTcp({ host: proxy.host, port: proxy.port })
     this.#outer = outer
     outer.setNoDelay(true)
     const target = `${origin.host.includes(':') ? `[${origin.host}]` : origin.host}:${origin.port}`
@@ -137,7 +143,8 @@ class TunnelWire implements Wire {
       outer.off('data', onData)
       const status = /^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]
       // Behind its answer the proxy is silent until we speak TLS
-      if (status === undefined || !status.startsWith('2') || end + 4 !== head.length) return this.#fail(new Error(`the proxy refused the tunnel (${status ?? 'not HTTP'})`))
+      if (status === undefined || !status.startsWith('2') || end + 4 !== head.length)
+        return this.#fail(new Error(`the proxy refused the tunnel (${status ?? 'not HTTP'})`))
       this.#secure(origin, secure())
     }
     outer.on('data', onData)
@@ -146,7 +153,11 @@ class TunnelWire implements Wire {
   }
 
   #secure(origin: Origin, context: SecureContext) {
-    const inner = connectTls({ ...tlsOptions(origin.host, origin.port, context), socket: this.#outer, host: origin.host })
+    const inner = connectTls({
+      ...tlsOptions(origin.host, origin.port, context),
+      socket: this.#outer,
+      host: origin.host,
+    })
     this.#inner = inner
     let error: Error | null = null
     inner.once('secureConnect', () => this.#events.connected())

@@ -28,7 +28,8 @@ const invalid = (message: string): SluiceError => new SluiceError('config_invali
 function parseUrl(text: string, what: string): URL {
   const url = /\s/.test(text) ? null : URL.parse(text)
   if (url === null) throw invalid(`${what} is not a URL.`)
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw invalid(`${what} must begin with http:// or https://.`)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    throw invalid(`${what} must begin with http:// or https://.`)
   return url
 }
 
@@ -41,10 +42,18 @@ const portOf = (url: URL): number => (url.port === '' ? (url.protocol === 'https
  */
 export function parseBaseUrl(text: string): Origin {
   const url = parseUrl(text, 'The base URL')
-  if (url.username !== '' || url.password !== '') throw invalid('The base URL may not hold a user or password; use api_key.')
+  if (url.username !== '' || url.password !== '')
+    throw invalid('The base URL may not hold a user or password; use api_key.')
   if (url.hash !== '' || text.includes('#')) throw invalid('The base URL may not hold a fragment.')
   const path = url.pathname.replace(/\/+$/, '').replace(/\/chat\/completions$/, '')
-  return { secure: url.protocol === 'https:', host: hostOf(url), port: portOf(url), authority: url.host, basePath: path === '' ? '/v1' : path, query: url.search }
+  return {
+    secure: url.protocol === 'https:',
+    host: hostOf(url),
+    port: portOf(url),
+    authority: url.host,
+    basePath: path === '' ? '/v1' : path,
+    query: url.search,
+  }
 }
 
 /** The request target of a route below the base URL. */
@@ -53,7 +62,12 @@ export const targetOf = (origin: Origin, route: string): string => `${origin.bas
 export function parseProxy(text: string): OutboundProxy {
   const url = parseUrl(text, 'The proxy')
   const user = url.username === '' ? null : `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
-  return { secure: url.protocol === 'https:', host: hostOf(url), port: portOf(url), authorization: user === null ? null : `Basic ${Buffer.from(user, 'utf8').toString('base64')}` }
+  return {
+    secure: url.protocol === 'https:',
+    host: hostOf(url),
+    port: portOf(url),
+    authorization: user === null ? null : `Basic ${Buffer.from(user, 'utf8').toString('base64')}`,
+  }
 }
 
 /** no_proxy as curl reads it: "*", "host", "host:port", ".domain" or "domain" with all below it. */

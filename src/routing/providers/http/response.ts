@@ -109,7 +109,8 @@ export class ResponseReader {
     const end = text.indexOf('\n', from)
     const till = end < 0 ? text.length : end
     this.#lineBytes += till - from + 1
-    const cap = this.#state === 'head' ? MAX_HEAD_BYTES : this.#state === 'trailers' ? MAX_TRAILER_BYTES : MAX_CHUNK_LINE_BYTES
+    const cap =
+      this.#state === 'head' ? MAX_HEAD_BYTES : this.#state === 'trailers' ? MAX_TRAILER_BYTES : MAX_CHUNK_LINE_BYTES
     if (this.#lineBytes > cap) this.#break(this.#state === 'head' ? 'headers too large' : 'chunk framing too large')
     else if (end < 0) this.#line += text.slice(from)
     else {

@@ -99,7 +99,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (sinceStart >= totalMs) this.#timeOut(`the answer took more than ${totalMs} ms`)
     else if (this.#paused) return
     else if (!this.#seenEvent && sinceStart >= ttftMs) this.#timeOut(`nothing came for ${ttftMs} ms`)
-    else if (this.#seenEvent && nowMs - this.#lastEventAtMs >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`)
+    else if (this.#seenEvent && nowMs - this.#lastEventAtMs >= interTokenMs)
+      this.#timeOut(`nothing more came for ${interTokenMs} ms`)
   }
 
   #timeOut(what: string) {
@@ -203,12 +204,14 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #look(payload: Bytes) {
     const chunk = parseObject(payload)
     if (chunk === null) return this.#garbage('an event that is not a JSON object')
-    if (chunk['error'] !== undefined && chunk['error'] !== null) return this.#finish(failedInBand(parseObject(toText(payload))?.['error'], this.#options.secret))
+    if (chunk['error'] !== undefined && chunk['error'] !== null)
+      return this.#finish(failedInBand(parseObject(toText(payload))?.['error'], this.#options.secret))
     const line = mend(payload)
     const parts = chunk['choices']
     if (!Array.isArray(parts)) {
       // Between chunks an upstream may say what it likes, but it has to begin with one
-      if (this.#choices.size === 0 && this.#batch.length === 0 && !this.#seenEvent) return this.#garbage('its first event is no chat.completion.chunk')
+      if (this.#choices.size === 0 && this.#batch.length === 0 && !this.#seenEvent)
+        return this.#garbage('its first event is no chat.completion.chunk')
     } else if (this.#noteChoices(parts) && (chunk['usage'] ?? null) === null) this.#shapes.learn(line)
     if (this.#choices.size > MAX_CHOICES) return this.#garbage('too many choices')
     this.#batch.push(line)
@@ -247,7 +250,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #endCompletion() {
     const completion = parseObject(this.#text)
     if (completion === null) return this.#garbage('neither a stream nor JSON')
-    if (completion['error'] !== undefined && completion['error'] !== null) return this.#finish(failedInBand(parseObject(toText(this.#text))?.['error'], this.#options.secret))
+    if (completion['error'] !== undefined && completion['error'] !== null)
+      return this.#finish(failedInBand(parseObject(toText(this.#text))?.['error'], this.#options.secret))
     const chunks = chunksOf(completion)
     if (chunks === null) return this.#garbage('JSON that is no chat.completion')
     this.#batch.push(...chunks.map(mend))
@@ -257,7 +261,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #endEmbedding() {
     const answer = parseObject(this.#text)
     if (answer === null) return this.#garbage('it is not JSON')
-    if (answer['error'] !== undefined && answer['error'] !== null) return this.#finish(failedInBand(parseObject(toText(this.#text))?.['error'], this.#options.secret))
+    if (answer['error'] !== undefined && answer['error'] !== null)
+      return this.#finish(failedInBand(parseObject(toText(this.#text))?.['error'], this.#options.secret))
     if (!Array.isArray(answer['data'])) return this.#garbage('JSON that holds no embeddings')
     this.#batch.push(mend(this.#text.trim()))
     this.#finish({ kind: 'done' })
@@ -270,7 +275,11 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   }
 
   #garbage(what: string) {
-    this.#finish(failed('provider_garbage', true, { message: `The model provider sent something that is not an answer: ${what}.` }))
+    this.#finish(
+      failed('provider_garbage', true, {
+        message: `The model provider sent something that is not an answer: ${what}.`,
+      }),
+    )
   }
 
   /** What came before the end is delivered before it. */
@@ -293,7 +302,9 @@ export class Call implements HttpHandler, ProviderRun, Swept {
 function parseObject(text: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(text.startsWith('\xef\xbb\xbf') ? text.slice(3) : text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null
   } catch {
     return null
   }

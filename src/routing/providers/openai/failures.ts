@@ -37,15 +37,34 @@ export function failedStatus(head: ResponseHead, body: Bytes, secret: string | n
   const upstream = parseError(body)
   const retryAfterMs = retryAfter(head.headers, clock)
   const said = sayMessage(upstream.message, secret)
-  if (status < 300) return failed('provider_garbage', true, { message: `The model provider answered with HTTP ${status} and no answer.` })
-  if (status < 400) return failed('provider_error', true, { message: `The model provider redirects (HTTP ${status}), which is not followed: mend its base URL.` })
+  if (status < 300)
+    return failed('provider_garbage', true, {
+      message: `The model provider answered with HTTP ${status} and no answer.`,
+    })
+  if (status < 400)
+    return failed('provider_error', true, {
+      message: `The model provider redirects (HTTP ${status}), which is not followed: mend its base URL.`,
+    })
   // What the provider says of our key is nobody else's business
   if (status === 401 || status === 402 || status === 403) return failed('provider_auth', false)
-  if (status === 429 && isOutOfQuota(upstream)) return failed('provider_auth', false, { message: "The model provider's quota for our key is used up; the operator must mend it." })
-  if (status === 429) return failed('provider_rate_limited', true, { retryAfterMs, ...(said === null ? {} : { message: `The model provider is rate limiting: ${said}` }) })
+  if (status === 429 && isOutOfQuota(upstream))
+    return failed('provider_auth', false, {
+      message: "The model provider's quota for our key is used up; the operator must mend it.",
+    })
+  if (status === 429)
+    return failed('provider_rate_limited', true, {
+      retryAfterMs,
+      ...(said === null ? {} : { message: `The model provider is rate limiting: ${said}` }),
+    })
   if (status === 408 || status === 409 || status === 425 || status >= 500)
-    return failed('provider_error', true, { retryAfterMs, message: `The model provider failed (HTTP ${status})${said === null ? '.' : `: ${said}`}` })
-  return failed('provider_rejected', false, { status, message: said === null ? `The model provider refused the request (HTTP ${status}).` : said })
+    return failed('provider_error', true, {
+      retryAfterMs,
+      message: `The model provider failed (HTTP ${status})${said === null ? '.' : `: ${said}`}`,
+    })
+  return failed('provider_rejected', false, {
+    status,
+    message: said === null ? `The model provider refused the request (HTTP ${status}).` : said,
+  })
 }
 
 /** An error object inside an answer whose status was 200. */
@@ -53,13 +72,24 @@ export function failedInBand(error: unknown, secret: string | null): Failed {
   const upstream = readError(error)
   const said = sayMessage(upstream.message, secret)
   const message = (start: string): { message?: string } => (said === null ? {} : { message: `${start}: ${said}` })
-  if (isOutOfQuota(upstream) || upstream.status === 401 || upstream.status === 403 || /authentication|permission/.test(upstream.labels)) return failed('provider_auth', false)
-  if (upstream.status === 429 || /rate_?limit/.test(upstream.labels)) return failed('provider_rate_limited', true, message('The model provider is rate limiting'))
+  if (
+    isOutOfQuota(upstream) ||
+    upstream.status === 401 ||
+    upstream.status === 403 ||
+    /authentication|permission/.test(upstream.labels)
+  )
+    return failed('provider_auth', false)
+  if (upstream.status === 429 || /rate_?limit/.test(upstream.labels))
+    return failed('provider_rate_limited', true, message('The model provider is rate limiting'))
   const isRefusal =
     upstream.status !== null
       ? upstream.status >= 400 && upstream.status < 500 && upstream.status !== 408 && upstream.status !== 409
       : /invalid_request|context_length|content_filter|bad_request/.test(upstream.labels)
-  if (isRefusal) return failed('provider_rejected', false, { ...(said === null ? {} : { message: said }), ...(upstream.status === null ? {} : { status: upstream.status }) })
+  if (isRefusal)
+    return failed('provider_rejected', false, {
+      ...(said === null ? {} : { message: said }),
+      ...(upstream.status === null ? {} : { status: upstream.status }),
+    })
   return failed('provider_error', true, message('The model provider failed'))
 }
 
@@ -88,7 +118,14 @@ function readError(error: unknown): UpstreamError {
   if (typeof error === 'string') return { ...NO_ERROR, message: error }
   if (typeof error !== 'object' || error === null) return NO_ERROR
   const { message, detail, type, code, status } = error as Record<string, unknown>
-  const text = typeof message === 'string' ? message : typeof detail === 'string' ? detail : detail !== undefined && detail !== null ? JSON.stringify(detail) : null
+  const text =
+    typeof message === 'string'
+      ? message
+      : typeof detail === 'string'
+        ? detail
+        : detail !== undefined && detail !== null
+          ? JSON.stringify(detail)
+          : null
   const number = [status, code].map(Number).find((n) => Number.isInteger(n) && n >= 400 && n < 600)
   return {
     message: text,
@@ -119,6 +156,7 @@ export function retryAfter(headers: ReadonlyMap<string, string>, clock: Clock): 
   const after = headers.get('retry-after')
   let wait = Number.NaN
   if (ms !== undefined && /^\d+(\.\d+)?$/.test(ms)) wait = Number(ms)
-  else if (after !== undefined) wait = /^-?\d+(\.\d+)?$/.test(after) ? Number(after) * 1_000 : Date.parse(after) - clock.wallMs()
+  else if (after !== undefined)
+    wait = /^-?\d+(\.\d+)?$/.test(after) ? Number(after) * 1_000 : Date.parse(after) - clock.wallMs()
   return Number.isNaN(wait) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, Math.ceil(wait)))
 }

@@ -10,7 +10,11 @@ const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_
 /** JSON text of a top-level member; undefined when it is not there. The last one counts. */
 function memberText(body: Uint8Array, key: string): string | undefined {
   const member = scanObject(body, NO_LIMITS).findLast((m) => m.key === key)
-  return member === undefined ? undefined : Buffer.from(body.buffer, body.byteOffset + member.valueStart, member.valueEnd - member.valueStart).toString('utf8')
+  return member === undefined
+    ? undefined
+    : Buffer.from(body.buffer, body.byteOffset + member.valueStart, member.valueEnd - member.valueStart).toString(
+        'utf8',
+      )
 }
 
 export interface ChatEdits {
@@ -26,7 +30,9 @@ export function chatBody(body: Uint8Array, edits: ChatEdits): Uint8Array {
   if (edits.upstreamModel !== null) set['model'] = JSON.stringify(edits.upstreamModel)
   if (edits.includeUsage) {
     const asked = memberText(body, 'stream_options')
-    set['stream_options'] = asked?.startsWith('{') ? Buffer.from(editObject(Buffer.from(asked), { include_usage: 'true' })).toString('utf8') : '{"include_usage":true}'
+    set['stream_options'] = asked?.startsWith('{')
+      ? Buffer.from(editObject(Buffer.from(asked), { include_usage: 'true' })).toString('utf8')
+      : '{"include_usage":true}'
   }
   if (edits.prefix !== undefined && edits.continuation !== 'none') {
     set['messages'] = withPrefix(memberText(body, 'messages'), edits.prefix, edits.continuation)
@@ -40,7 +46,8 @@ export function chatBody(body: Uint8Array, edits: ChatEdits): Uint8Array {
 
 function withPrefix(messages: string | undefined, prefix: string, continuation: Continuation): string {
   const end = messages?.lastIndexOf(']') ?? -1
-  if (messages === undefined || end < 0) throw new SluiceError('invalid_request', { message: 'The request has no messages.', param: 'messages' })
+  if (messages === undefined || end < 0)
+    throw new SluiceError('invalid_request', { message: 'The request has no messages.', param: 'messages' })
   const before = messages.slice(0, end).trimEnd()
   const message = { role: 'assistant', content: prefix, ...(continuation === 'prefix' ? { prefix: true } : {}) }
   return `${before}${before === '[' ? '' : ','}${JSON.stringify(message)}]`

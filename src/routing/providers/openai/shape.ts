@@ -30,7 +30,12 @@ export class Shapes {
     }
     if (literals.length === 0) return
     literals.push(chunk.slice(from))
-    if (this.#shapes.some((shape) => shape.length === literals.length && shape.every((literal, i) => literal === literals[i]))) return
+    if (
+      this.#shapes.some(
+        (shape) => shape.length === literals.length && shape.every((literal, i) => literal === literals[i]),
+      )
+    )
+      return
     this.#shapes[this.#next] = literals
     this.#next = (this.#next + 1) % MAX_SHAPES
   }
@@ -61,4 +66,5 @@ function closingQuote(chunk: Bytes, from: number): number {
   return -1
 }
 
-const isString = (text: Bytes): boolean => PLAIN.test(text) || (STRING.test(text) && isUtf8(Buffer.from(text, 'latin1')))
+const isString = (text: Bytes): boolean =>
+  PLAIN.test(text) || (STRING.test(text) && isUtf8(Buffer.from(text, 'latin1')))

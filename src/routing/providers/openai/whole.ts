@@ -13,12 +13,20 @@ export function chunksOf(completion: Json): readonly Bytes[] | null {
   const { choices, usage, object: _object, ...head } = completion
   if (!Array.isArray(choices) || choices.length === 0) return null
   const chunks: Bytes[] = []
-  const chunk = (parts: unknown[], more: Json = {}): void => void chunks.push(JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: parts, ...more }))
+  const chunk = (parts: unknown[], more: Json = {}): void =>
+    void chunks.push(JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: parts, ...more }))
   for (const [position, choice] of choices.entries()) {
     if (!isObject(choice) || !isObject(choice['message'])) return null
     const { message, finish_reason: finish, index: given, ...rest } = choice as Json & { message: Json }
     const index = typeof given === 'number' ? given : position
-    chunk([{ index, delta: { role: 'assistant', ...message, ...indexed(message['tool_calls']) }, ...rest, finish_reason: null }])
+    chunk([
+      {
+        index,
+        delta: { role: 'assistant', ...message, ...indexed(message['tool_calls']) },
+        ...rest,
+        finish_reason: null,
+      },
+    ])
     chunk([{ index, delta: {}, finish_reason: typeof finish === 'string' ? finish : 'stop' }])
   }
   if (isObject(usage)) chunk([], { usage })
