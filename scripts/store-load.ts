@@ -139,7 +139,7 @@ function draft(length: number, bodyBytes: number, stream: boolean): JobDraft {
     model: 'mock',
     body,
     bodyHash: `hash-${submitted++}`.padEnd(43, '0'),
-    wishes: {
+    options: {
       pool: 'text',
       priority: 'normal',
       deadlineMs: 86_400_000,

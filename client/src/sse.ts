@@ -115,24 +115,24 @@ export function createSse(
     }
   }
 
-  const goesOn = ({ job }: Stream): boolean => stopped === null && (job.id === null || !job.over)
+  const isOpen = ({ job }: Stream): boolean => stopped === null && (job.id === null || !job.over)
 
   /** Submits, then reads to the end, over any number of connections. */
   async function follow(stream: Stream): Promise<void> {
     const { job } = stream
-    for (let failures = 0; goesOn(stream); ) {
+    for (let failures = 0; isOpen(stream); ) {
       const before = job.cursor
       try {
         if (job.id === null) await submit(job)
         else {
-          while (stream.room <= 0 && goesOn(stream)) await pause(parked)
+          while (stream.room <= 0 && isOpen(stream)) await pause(parked)
           await turn(async () => {
-            if (goesOn(stream)) await read(stream)
+            if (isOpen(stream)) await read(stream)
           })
         }
         failures = 0
       } catch (thrown) {
-        if (!goesOn(stream)) return
+        if (!isOpen(stream)) return
         const error = SluiceError.from(thrown)
         events.onError(error)
         if (error.status === 401) return stop(error)
@@ -177,7 +177,7 @@ export function createSse(
         if (stream.room <= 0) {
           clearTimeout(silence)
           const until = performance.now() + PATIENCE_MS
-          while (stream.room <= 0 && goesOn(stream)) {
+          while (stream.room <= 0 && isOpen(stream)) {
             const leftMs = until - performance.now()
             if (leftMs <= 0) return
             await pause(parked, leftMs)

@@ -17,7 +17,7 @@ export type WorkerLossPolicy = 'continue' | 'restart' | 'fail'
 export type DisconnectPolicy = 'cancel' | 'continue'
 
 /** What the scheduler must know of a job; the request body is none of its business. Sent by the gateway. */
-export interface Wishes {
+export interface JobOptions {
   /** Jobs of one lane run in order, one at a time. No lane: no order. */
   readonly lane?: string
   /** A lane that remembers: the prompt is the conversation so far plus the job's own messages. */
@@ -52,7 +52,7 @@ export interface JobDraft {
   readonly body: Uint8Array
   /** SHA-256 of what the client sent, base64url: the same body again is the same request. */
   readonly bodyHash: string
-  readonly wishes: Wishes
+  readonly options: JobOptions
   /** An SDK's own retry of a POST (J4): joins its first job instead of paying twice. */
   readonly isRetry: boolean
   /** Did the client ask for a stream, and for the usage chunk in it? */

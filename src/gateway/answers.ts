@@ -17,7 +17,7 @@ export interface Answers {
   /** Waits for the end at most so long; says whether it has come. */
   whenEnded(call: KeyCall, job: Job, waitMs: number): Promise<boolean>
   /** The server stops: nobody waits any longer. Streams are let go by delivery. */
-  letGo(): void
+  releaseAll(): void
 }
 
 const READY = Promise.resolve()
@@ -60,15 +60,15 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
         return
       }
       const over = (complete: boolean): void => {
-        waiting.delete(letGo)
+        waiting.delete(releaseAll)
         leave(complete)
       }
-      const letGo = (): void => fail(new SluiceError('draining'))
+      const releaseAll = (): void => fail(new SluiceError('draining'))
       const fail = (error: unknown): void => {
         over(true)
         call.fail(error)
       }
-      waiting.add(letGo)
+      waiting.add(releaseAll)
       response.once('close', () => over(false))
       // The end record is power-safe, so the job is; but a store that failed never gets there
       power.catch(fail)
@@ -122,7 +122,7 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
       })
     },
 
-    letGo() {
+    releaseAll() {
       for (const go of [...waiting]) go()
     },
   }

@@ -32,7 +32,7 @@ export interface Auth {
   /** The same, said in a frame or a body. Throws invalid_ticket too. */
   admit(credential: Credential, from: From): Caller
   /** Is this caller still let in? A key may have been revoked, a session over. */
-  goesOn(caller: Caller): boolean
+  isStillValid(caller: Caller): boolean
   /** Returns for the operator; throws as above, and `forbidden` for a tenant's key. */
   operator(request: IncomingMessage): void
 }
@@ -83,7 +83,7 @@ export function createAuth(
       return admit(text.startsWith(TOKEN_PREFIX) ? { token: text } : { key: text }, fromOf(request))
     },
     admit,
-    goesOn: ({ key, session }) => (session === null ? isGood(keys.get(key.id)) : sessions.goesOn(session)),
+    isStillValid: ({ key, session }) => (session === null ? isGood(keys.get(key.id)) : sessions.isStillValid(session)),
     operator(request) {
       const text = bearer(request)
       if (text.length > MAX_KEY_BYTES) throw strangers.refusal(fromOf(request).address, 'invalid_api_key')

@@ -1,6 +1,6 @@
 /** Who asks: an API key, or a page's session that an API key let in; and what of the tenant's it may see. */
 import { SluiceError } from '../core/errors.ts'
-import type { Job, Wishes } from '../core/job.ts'
+import type { Job, JobOptions } from '../core/job.ts'
 import type { ApiKey } from '../core/ports.ts'
 
 export interface Session {
@@ -22,7 +22,7 @@ export interface Caller {
 export const userOf = ({ session }: Caller): string | null => session?.user ?? null
 
 /** May it see this job? */
-export const owns = (caller: Caller, job: Job): boolean =>
+export const canSee = (caller: Caller, job: Job): boolean =>
   job.tenant === caller.key.tenant && (userOf(caller) === null || job.user === userOf(caller))
 
 /** What stands before the names of a session's conversations, lanes and idempotency keys; '' for all others. A "/" of the user's is escaped, so that no two users meet. */
@@ -31,13 +31,13 @@ export function prefixOf(caller: Caller): string {
   return user === null ? '' : `${encodeURIComponent(user)}/`
 }
 
-/** The wishes as they are stored. */
-export function withinNames(caller: Caller, wishes: Wishes): Wishes {
+/** The options as they are stored. */
+export function withinNames(caller: Caller, options: JobOptions): JobOptions {
   const prefix = prefixOf(caller)
-  if (prefix === '') return wishes
-  const { lane, conversation, idempotencyKey } = wishes
+  if (prefix === '') return options
+  const { lane, conversation, idempotencyKey } = options
   return {
-    ...wishes,
+    ...options,
     ...(lane === undefined ? {} : { lane: prefix + lane }),
     ...(conversation === undefined ? {} : { conversation: prefix + conversation }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey: prefix + idempotencyKey }),

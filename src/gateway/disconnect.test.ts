@@ -6,7 +6,7 @@ import { createAttendance, expectReaders } from './disconnect.ts'
 
 const GRACE_MS = 15_000
 const job = (id: string, onDisconnect: DisconnectPolicy = 'cancel'): Job =>
-  ({ id, wishes: { onDisconnect } }) as unknown as Job
+  ({ id, options: { onDisconnect } }) as unknown as Job
 
 function setup() {
   const clock = manualClock()

@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Job, JobId } from '../core/job.ts'
 import type { Queue } from '../core/ports.ts'
 
-type Attended = Pick<Job, 'id' | 'wishes'>
+type Attended = Pick<Job, 'id' | 'options'>
 
 export interface Attendance {
   /** Somebody reads, or waits for, this job. Returns their leave; `complete`: they have it all. */
@@ -19,7 +19,7 @@ export function createAttendance(clock: Clock, graceMs: number, cancel: (job: Jo
   let closed = false
 
   return {
-    enter({ id, wishes }) {
+    enter({ id, options }) {
       present.set(id, (present.get(id) ?? 0) + 1)
       leaving.get(id)?.()
       leaving.delete(id)
@@ -33,7 +33,7 @@ export function createAttendance(clock: Clock, graceMs: number, cancel: (job: Jo
           return
         }
         present.delete(id)
-        if (closed || complete || wishes.onDisconnect !== 'cancel') return
+        if (closed || complete || options.onDisconnect !== 'cancel') return
         const stop = clock.after(graceMs, () => {
           leaving.delete(id)
           cancel(id)

@@ -32,12 +32,12 @@ describe('the bytes that are kept', () => {
     const raw = `{ "model": "demo",\n ${MESSAGES}, "big": 9007199254740993, "e": 1.50, "é": "\\u00e9", "model":"demo" }`
     expect(text(plain(raw))).toBe(raw)
   })
-  it('lack the wishes, and nothing else', () => {
+  it('lack the options, and nothing else', () => {
     const draft = plain(
       `{"sluice":{"lane":"a"},"model":"demo",${MESSAGES},"big":9007199254740993,"sluice":{"lane":"b"}}`,
     )
     expect(text(draft)).toBe(`{"model":"demo",${MESSAGES},"big":9007199254740993}`)
-    expect(draft.wishes.lane).toBe('b')
+    expect(draft.options.lane).toBe('b')
   })
   it('of a job are those of its request', () => {
     const request = `{"model":"demo", ${MESSAGES}, "big":9007199254740993 }`
@@ -46,7 +46,7 @@ describe('the bytes that are kept', () => {
 })
 
 describe('two requests are the same', () => {
-  it('when their bytes and the wishes in their headers are', () => {
+  it('when their bytes and the options in their headers are', () => {
     const { bodyHash } = plain(BODY)
     expect(plain(BODY).bodyHash).toBe(bodyHash)
     expect(plain(BODY, { 'idempotency-key': 'k', 'x-stainless-retry-count': '1', 'user-agent': 'x' }).bodyHash).toBe(
@@ -65,8 +65,8 @@ describe('two requests are the same', () => {
   })
 })
 
-describe('wishes', () => {
-  const { wishes: said } = plain(BODY)
+describe('options', () => {
+  const { options: said } = plain(BODY)
   it('of a plain POST by default', () => {
     expect(said).toEqual({
       pool: 'text',
@@ -77,7 +77,7 @@ describe('wishes', () => {
       onDisconnect: 'cancel',
     })
   })
-  it.each<[string, JobDraft, Partial<JobDraft['wishes']>]>([
+  it.each<[string, JobDraft, Partial<JobDraft['options']>]>([
     [
       'of one that is not waited for',
       plain(BODY, {}, false),
@@ -110,8 +110,8 @@ describe('wishes', () => {
       plain(BODY, { 'sluice-idempotency-key': 'a', 'idempotency-key': 'b' }),
       { idempotencyKey: 'a' },
     ],
-  ])('%s', (_name, draft, wishes) => {
-    expect(draft.wishes).toMatchObject(wishes)
+  ])('%s', (_name, draft, options) => {
+    expect(draft.options).toMatchObject(options)
   })
   it('that are none are named, with the nearest', () => {
     expect(() => plain(BODY, { 'sluice-prioritty': 'high' })).toThrow('Did you mean "sluice-priority"?')

@@ -8,9 +8,9 @@ import { isRecord, type JsonBody, type JsonRecord, memberBytes } from './body.ts
 import { type Caller, userOf, withinNames } from './caller.ts'
 import { checkChat, checkEmbedding, checkModel } from './chat-request.ts'
 import type { GatewayDeps } from './deps.ts'
-import { headerWishes, readWishes } from './wishes.ts'
+import { headerOptions, readJobOptions } from './job-options.ts'
 
-const NO_WISHES: JsonRecord = {}
+const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
 
 interface Asked {
@@ -18,9 +18,9 @@ interface Asked {
   readonly request: JsonRecord
   /** What is stored and sent on. */
   readonly bytes: Uint8Array
-  /** What the client sent for this job, wishes included: the same bytes again are the same job. */
+  /** What the client sent for this job, options included: the same bytes again are the same job. */
   readonly sent: Uint8Array
-  readonly wishes: JsonRecord
+  readonly options: JsonRecord
   /** Where they stand: "sluice." or nothing. */
   readonly at: string
   readonly headers: Readonly<Record<string, string>>
@@ -39,28 +39,28 @@ export function dialectDraft(
 ): JobDraft {
   const { sluice } = body.value
   if (sluice !== undefined && !isRecord(sluice))
-    throw new SluiceError('invalid_request', { param: 'sluice', message: '"sluice" must be an object of wishes.' })
+    throw new SluiceError('invalid_request', { param: 'sluice', message: '"sluice" must be an object of job options.' })
   return draft(deps, caller, {
     kind,
     request: body.value,
     bytes: sluice === undefined ? body.bytes : editObject(body.bytes, { sluice: null }),
     sent: body.bytes,
-    wishes: sluice ?? NO_WISHES,
+    options: sluice ?? NO_OPTIONS,
     at: 'sluice.',
-    headers: headerWishes(headers),
+    headers: headerOptions(headers),
     plain,
     isRetry: Number(headers['x-stainless-retry-count'] ?? 0) >= 1,
   })
 }
 
-/** One of POST /v1/jobs, or a submit: `{request, endpoint?, …wishes}`. Headers speak for a job that has them for itself. */
+/** One of POST /v1/jobs, or a submit: `{request, endpoint?, …options}`. Headers speak for a job that has them for itself. */
 export function jobDraft(
   deps: GatewayDeps,
   caller: Caller,
   job: JsonBody,
   headers: IncomingHttpHeaders | null,
 ): JobDraft {
-  const { request, endpoint, ...wishes } = job.value
+  const { request, endpoint, ...options } = job.value
   if (!isRecord(request))
     throw new SluiceError('invalid_request', {
       param: 'request',
@@ -75,16 +75,16 @@ export function jobDraft(
   if (request['sluice'] !== undefined)
     throw new SluiceError('invalid_request', {
       param: 'request.sluice',
-      message: 'In a job the wishes stand beside "request".',
+      message: 'The options of a job go beside "request".',
     })
   return draft(deps, caller, {
     kind: endpoint === '/v1/embeddings' ? 'embedding' : 'chat',
     request,
     bytes: memberBytes(job, 'request'),
     sent: job.bytes,
-    wishes,
+    options,
     at: '',
-    headers: headers === null ? NO_HEADERS : headerWishes(headers),
+    headers: headers === null ? NO_HEADERS : headerOptions(headers),
     plain: false,
     isRetry: false,
   })
@@ -98,7 +98,6 @@ export function jobItem(bytes: Uint8Array, value: unknown, maxKeys: number, maxD
 
 function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
   const { kind, request, bytes, headers, plain } = asked
-  const { options } = deps
   const model = checkModel(request)
   const textBytes = kind === 'chat' ? checkChat(request) : checkEmbedding(request)
   const route = deps.models.resolve(model)
@@ -109,14 +108,14 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
     })
   if (!route.kinds.includes(kind))
     throw new SluiceError('invalid_request', { param: 'model', message: `The model "${model}" does not do that.` })
-  const { wishes, metadata } = readWishes(asked.wishes, headers, {
+  const { options, metadata } = readJobOptions(asked.options, headers, {
     at: asked.at,
     pool: route.pool,
     plain,
-    plainDeadlineMs: options.plainDeadlineMs,
-    jobDeadlineMs: options.jobDeadlineMs,
+    plainDeadlineMs: deps.options.plainDeadlineMs,
+    jobDeadlineMs: deps.options.jobDeadlineMs,
   })
-  if (kind === 'embedding' && wishes.conversation !== undefined)
+  if (kind === 'embedding' && options.conversation !== undefined)
     throw new SluiceError('invalid_request', {
       param: `${asked.at}conversation`,
       message: 'An embedding is no part of a conversation.',
@@ -139,7 +138,7 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
     model,
     body: bytes,
     bodyHash: bodyHash(kind, asked.sent, headers),
-    wishes: withinNames(caller, wishes),
+    options: withinNames(caller, options),
     isRetry: asked.isRetry,
     stream: plain && kind === 'chat' && request['stream'] === true,
     includeUsage: isRecord(streamOptions) && streamOptions['include_usage'] === true,
@@ -149,7 +148,7 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
   }
 }
 
-/** Wishes in headers belong to what was asked, save the key under which it was asked. */
+/** JobOptions in headers belong to what was asked, save the key under which it was asked. */
 function bodyHash(kind: JobKind, sent: Uint8Array, headers: Readonly<Record<string, string>>): string {
   const { idempotency_key: _key, ...others } = headers
   const names = Object.keys(others)

@@ -159,7 +159,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     close(withinMs = 0) {
       closed ??= (async () => {
         this.drain()
-        answers.letGo()
+        answers.releaseAll()
         hub.close()
         const all = servers.map((server) => new Promise((done) => server.close(done)))
         for (const server of servers) server.closeIdleConnections()

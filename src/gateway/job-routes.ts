@@ -54,7 +54,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
     if (odd !== undefined)
       throw new SluiceError('invalid_request', {
         param: odd,
-        message: `"${odd}" can't stand beside "jobs": wishes are each job's own.`,
+        message: `"${odd}" can't stand beside "jobs": options are each job's own.`,
       })
     if (!Array.isArray(many) || many.length === 0 || many.length > MAX_JOBS)
       throw new SluiceError('invalid_request', {

@@ -3,7 +3,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Job, JobState } from '../core/job.ts'
 import type { JobFilter, Submitted } from '../core/ports.ts'
 import type { Call, KeyCall } from './call.ts'
-import { type Caller, owns, prefixOf, userOf } from './caller.ts'
+import { type Caller, canSee, prefixOf, userOf } from './caller.ts'
 import type { GatewayDeps } from './deps.ts'
 import { jobView } from './job-view.ts'
 
@@ -34,7 +34,7 @@ export function createJobs(deps: GatewayDeps) {
     /** The caller's own job; another tenant's, or another user's, is not there (T1). */
     async own(call: KeyCall): Promise<Job> {
       const job = await queue.get(call.params['id'])
-      if (job === null || !owns(call.caller, job)) throw new SluiceError('job_not_found')
+      if (job === null || !canSee(call.caller, job)) throw new SluiceError('job_not_found')
       return job
     },
     /** `caller` null: the operator, who may name a tenant. */

@@ -92,19 +92,19 @@ it('no token goes beyond its session; none is good when the key is not', () => {
   expect(long.endsAtMs - now).toBe(3_600_000)
   const { token } = sessions.token(long)
   const { ticket } = sessions.ticket(key, null, null, null)
-  expect(sessions.goesOn(long)).toBe(true)
+  expect(sessions.isStillValid(long)).toBe(true)
   key = { ...key, revokedAtMs: now }
-  expect(sessions.goesOn(long)).toBe(false)
+  expect(sessions.isStillValid(long)).toBe(false)
   expect(code(() => sessions.verify(token, undefined))).toBe('invalid_token')
   expect(code(() => sessions.redeem(ticket, undefined))).toBe('invalid_ticket')
   key = { ...key, revokedAtMs: undefined as never, expiresAtMs: now }
-  expect(sessions.goesOn(long)).toBe(false)
+  expect(sessions.isStillValid(long)).toBe(false)
 })
 
 it('a session ends', () => {
   const { session } = sessions.redeem(sessions.ticket(key, null, null, 60_000).ticket, undefined)
   const { token } = sessions.token(session!)
   now += 60_000
-  expect(sessions.goesOn(session!)).toBe(false)
+  expect(sessions.isStillValid(session!)).toBe(false)
   expect(code(() => sessions.verify(token, undefined))).toBe('invalid_token')
 })

@@ -45,7 +45,7 @@ export interface Sessions {
   /** Throws invalid_token, origin_forbidden. */
   verify(token: string, origin: string | undefined): Caller
   /** Is the session not over, and its key still good? */
-  goesOn(session: Session): boolean
+  isStillValid(session: Session): boolean
 }
 
 interface Claims {
@@ -126,6 +126,6 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
       if (e <= clock.wallMs()) throw new SluiceError('invalid_token')
       return admit({ keyId: k, user: u, origin: o, endsAtMs: s }, origin, 'invalid_token')
     },
-    goesOn: (session) => session.endsAtMs > clock.wallMs() && goodKey(session.keyId) !== null,
+    isStillValid: (session) => session.endsAtMs > clock.wallMs() && goodKey(session.keyId) !== null,
   }
 }

@@ -6,8 +6,8 @@ const first = attemptRecord({ n: 1, mode: 'first', deployment: 'a' })
 const chunk = (delta: string, index = 0): Bytes =>
   `{"id":"c1","created":7,"model":"m","choices":[{"index":${index},"delta":${delta},"finish_reason":null}]}`
 const opening = chunk('{"role":"assistant","content":"","refusal":null}')
-const wishes = (onWorkerLoss: 'continue' | 'restart' | 'fail', stream = false) => ({
-  wishes: { onWorkerLoss } as never,
+const options = (onWorkerLoss: 'continue' | 'restart' | 'fail', stream = false) => ({
+  options: { onWorkerLoss } as never,
   stream,
 })
 
@@ -59,16 +59,16 @@ describe('the next attempt', () => {
     [
       'first while nothing was shown',
       { text: false, identity: null, prefix: null },
-      wishes('fail', true),
+      options('fail', true),
       false,
       'first',
     ],
-    ['continue where it can', shown, wishes('continue', true), true, 'continue'],
-    ['restart where it can not', shown, wishes('continue'), false, 'restart'],
-    ['fail where a chat stream would have to take text back', shown, wishes('continue', true), false, 'fail'],
-    ['restart by policy', shown, wishes('restart'), true, 'restart'],
-    ['fail by policy', shown, wishes('fail'), true, 'fail'],
-    ['restart where there is no plain prefix', { ...shown, prefix: null }, wishes('continue'), true, 'restart'],
+    ['continue where it can', shown, options('continue', true), true, 'continue'],
+    ['restart where it can not', shown, options('continue'), false, 'restart'],
+    ['fail where a chat stream would have to take text back', shown, options('continue', true), false, 'fail'],
+    ['restart by policy', shown, options('restart'), true, 'restart'],
+    ['fail by policy', shown, options('fail'), true, 'fail'],
+    ['restart where there is no plain prefix', { ...shown, prefix: null }, options('continue'), true, 'restart'],
   ])('%s', (_name, left, job, continues, mode) => {
     expect(beginAttempt(job, left, continues).mode).toBe(mode)
   })

@@ -126,7 +126,7 @@ export class Run implements ProviderSink {
   /** A conversation's prompt is what was said so far, and the job's own messages. */
   async #body(): Promise<Uint8Array> {
     const { job } = this.lease
-    const { conversation } = job.wishes
+    const { conversation } = job.options
     if (conversation === undefined) return job.body
     const known = await this.#deps.conversations.read(job.tenant, conversation)
     if (known === null || known.turns.length === 0) return job.body
@@ -211,7 +211,7 @@ export class Run implements ProviderSink {
     const { job } = this.lease
     if (end.error.code === 'provider_rate_limited' && !this.#textShown && end.retry) {
       // The upstream is full, not the job broken: back in line, without an attempt used, until its deadline
-      if (this.#deps.clock.wallMs() - job.acceptedAtMs < job.wishes.deadlineMs)
+      if (this.#deps.clock.wallMs() - job.acceptedAtMs < job.options.deadlineMs)
         return this.#settle({ kind: 'released' }, end)
     }
     let retry = end.retry
@@ -298,7 +298,7 @@ export class Run implements ProviderSink {
   }
 
   async #withAnswer(outcome: Outcome): Promise<Outcome> {
-    if (this.lease.job.wishes.conversation === undefined || outcome.kind === 'released') return outcome
+    if (this.lease.job.options.conversation === undefined || outcome.kind === 'released') return outcome
     const answer = foldAnswer(await this.#read())
     return answer.choices.length === 0 ? outcome : { ...outcome, answer: toMessage(answer) }
   }

@@ -6,7 +6,7 @@ import { check } from './checker.ts'
 import { Http } from './client.ts'
 import type { Acked, Final, History, Reader, Seen, UpstreamCall } from './history.ts'
 import { freePort, KEY, pause, SluiceProcess, startUpstream } from './server.ts'
-import { goesOn, readOnce, submitOnce } from './socket.ts'
+import { isOpen, readOnce, submitOnce } from './socket.ts'
 
 const POINTS = [
   'before-commit',
@@ -169,8 +169,8 @@ retention: { bytes: 8GiB }
       mine.push(reader)
       return reader
     }
-    while (!over && (!stopping || mine.some(goesOn))) {
-      mine.splice(0, mine.length, ...mine.filter(goesOn))
+    while (!over && (!stopping || mine.some(isOpen))) {
+      mine.splice(0, mine.length, ...mine.filter(isOpen))
       while (!stopping && mine.length < JOBS_PER_SOCKET && take() !== null);
       if (mine.length === 0) {
         await pause(10)

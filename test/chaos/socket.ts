@@ -20,7 +20,7 @@ export interface Submit {
 type Frame = { readonly t: string; readonly [member: string]: any }
 
 /** Not at its end, and not refused for good: what a client resumes. */
-export const goesOn = ({ complete, seen }: Followed): boolean => !complete && seen.at(-1)?.event !== 'error'
+export const isOpen = ({ complete, seen }: Followed): boolean => !complete && seen.at(-1)?.event !== 'error'
 
 const cursorOf = ({ seen }: Followed): { cursor?: string } =>
   seen.length === 0 ? {} : { cursor: seen[seen.length - 1].id }
@@ -85,7 +85,7 @@ export async function readOnce(
   cutAfterBytes: number,
   more: () => Followed | null = () => null,
 ): Promise<boolean> {
-  const open = new Map(jobs.filter(goesOn).map((j) => [j.job, j]))
+  const open = new Map(jobs.filter(isOpen).map((j) => [j.job, j]))
   if (open.size === 0) return true
   const connection = new Connection(
     url,
@@ -99,7 +99,7 @@ export async function readOnce(
     if (frame.t === 'error' && frame['retryable'] === true) return connection.cut()
     if (frame.t === 'error') followed.seen.push({ id: '0-0', event: 'error', data: JSON.stringify(frame['error']) })
     note(followed, frame)
-    if (goesOn(followed)) return
+    if (isOpen(followed)) return
     open.delete(followed.job)
     const next = more()
     if (next !== null) {

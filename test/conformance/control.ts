@@ -15,9 +15,9 @@ export const controlCases: readonly Case[] = [
     async run(open) {
       const { engine, facts } = await open()
       const worker = new TestWorker(engine)
-      const lane = { wishes: { lane: 'l' } }
+      const lane = { options: { lane: 'l' } }
       const [a, b] = [await submit(engine, lane), await submit(engine, lane)]
-      const delayed = await submit(engine, { wishes: { delayMs: 60_000 } })
+      const delayed = await submit(engine, { options: { delayMs: 60_000 } })
       expect((await engine.queue.get(delayed.id))?.state).toBe('delayed')
       for (const job of [a, delayed]) {
         expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceled' })
@@ -91,7 +91,7 @@ export const controlCases: readonly Case[] = [
     name: 'a job that was not leased before its deadline expires',
     async run(open) {
       const { engine, clock } = await open()
-      const job = await submit(engine, { wishes: { deadlineMs: 1_000 } })
+      const job = await submit(engine, { options: { deadlineMs: 1_000 } })
       clock.leap(1_100)
       await eventually(async () =>
         expect(await engine.queue.get(job.id)).toMatchObject({
@@ -108,7 +108,7 @@ export const controlCases: readonly Case[] = [
     async run(open) {
       const { engine, clock } = await open()
       const worker = new TestWorker(engine)
-      const job = await submit(engine, { wishes: { delayMs: 5_000 } })
+      const job = await submit(engine, { options: { delayMs: 5_000 } })
       expect(await worker.lease()).toEqual([])
       const told = worker.told
       clock.leap(5_100)
@@ -125,14 +125,14 @@ export const controlCases: readonly Case[] = [
       const bad = await runJob(
         engine,
         worker,
-        { body, metadata: { a: 'b' }, wishes: { idempotencyKey: 'k', lane: 'l' } },
+        { body, metadata: { a: 'b' }, options: { idempotencyKey: 'k', lane: 'l' } },
         [],
         failed(false),
       )
       const good = await runJob(engine, worker)
       expect(await engine.queue.redrive(good.id)).toBeNull()
       const job = accepted((await engine.queue.redrive(bad.id))!)
-      expect(job).toMatchObject({ redriveOf: bad.id, metadata: { a: 'b' }, wishes: { lane: 'l' } })
+      expect(job).toMatchObject({ redriveOf: bad.id, metadata: { a: 'b' }, options: { lane: 'l' } })
       expect(job.id).not.toBe(bad.id)
       const lease = await worker.one(job)
       expect(Buffer.from(lease.job.body).toString()).toBe(body)
@@ -160,10 +160,10 @@ export const controlCases: readonly Case[] = [
       const { engine } = await open()
       const worker = new TestWorker(engine)
       const bad = await runJob(engine, worker, { model: 'b' }, [], failed(false))
-      const done = await runJob(engine, worker, { wishes: { lane: 'l' }, user: 'ann' })
+      const done = await runJob(engine, worker, { options: { lane: 'l' }, user: 'ann' })
       const queued: string[] = []
       for (let i = 0; i < 25; i++)
-        queued.unshift((await submit(engine, { tenant: i % 2 ? 'acme' : 'other', wishes: { conversation: 'c' } })).id)
+        queued.unshift((await submit(engine, { tenant: i % 2 ? 'acme' : 'other', options: { conversation: 'c' } })).id)
       const ids = async (filter: object) => (await engine.queue.list({ limit: 1000, ...filter })).map((j) => j.id)
       expect(await ids({})).toEqual([...queued, done.id, bad.id])
       expect((await ids({ tenant: 'other' })).length).toBe(13)
@@ -198,9 +198,9 @@ export const controlCases: readonly Case[] = [
         expect.arrayContaining([{ model: 'slow' }, { tenant: 'acme', lane: 'chat' }]),
       )
       const slow = await submit(engine, { model: 'slow' })
-      const lane = await submit(engine, { wishes: { lane: 'chat' } })
-      const conversation = await submit(engine, { wishes: { conversation: 'chat' } })
-      const free = await submit(engine, { tenant: 'other', wishes: { lane: 'chat' } })
+      const lane = await submit(engine, { options: { lane: 'chat' } })
+      const conversation = await submit(engine, { options: { conversation: 'chat' } })
+      const free = await submit(engine, { tenant: 'other', options: { lane: 'chat' } })
       expect((await worker.lease()).map((l) => l.job.id)).toEqual([free.id])
       await engine.queue.resume({ model: 'slow' })
       await worker.one(slow)
@@ -220,7 +220,7 @@ export const controlCases: readonly Case[] = [
       await worker.one(running)
       const [a, b, other] = [
         await submit(engine, { model: 'x' }),
-        await submit(engine, { model: 'x', wishes: { delayMs: 9_000 } }),
+        await submit(engine, { model: 'x', options: { delayMs: 9_000 } }),
         await submit(engine),
       ]
       expect(await engine.queue.purge({ model: 'x' })).toBe(2)
@@ -235,17 +235,17 @@ export const controlCases: readonly Case[] = [
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)
-      const done = await runJob(engine, worker, { wishes: { idempotencyKey: 'k' } })
+      const done = await runJob(engine, worker, { options: { idempotencyKey: 'k' } })
       const running = await submit(engine)
       const lease = await worker.one(running)
       engine.log.open(lease).append(['{"secret":1}'], 1, false)
-      const queued = await submit(engine, { wishes: { idempotencyKey: 'q' } })
+      const queued = await submit(engine, { options: { idempotencyKey: 'q' } })
       const erasing = engine.queue.erase(running.id)
       await eventually(() => expect(worker.revocations.length).toBe(1))
       await engine.queue.finish(lease, { kind: 'canceled' })
       expect(await erasing).toBe(true)
       for (const job of [done, queued]) expect(await engine.queue.erase(job.id)).toBe(true)
-      for (const idempotencyKey of ['k', 'q']) await submit(engine, { wishes: { idempotencyKey } })
+      for (const idempotencyKey of ['k', 'q']) await submit(engine, { options: { idempotencyKey } })
       for (const job of [done, running, queued]) {
         expect(await engine.queue.get(job.id)).toBeNull()
         expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
@@ -307,12 +307,12 @@ export const controlCases: readonly Case[] = [
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)
-      const chat = { wishes: { conversation: 'c' } }
+      const chat = { options: { conversation: 'c' } }
       const stays = await runJob(engine, worker, { ...chat, tenant: 'stays' })
       const done = await runJob(engine, worker, { ...chat, tenant: 'gone' })
       const running = await submit(engine, { tenant: 'gone' })
       const lease = await worker.one(running)
-      const queued = await submit(engine, { tenant: 'gone', wishes: { lane: 'l' } })
+      const queued = await submit(engine, { tenant: 'gone', options: { lane: 'l' } })
       await engine.keys.add({ id: 'key_g', tenant: 'gone', name: 'n', hint: 'sk', createdAtMs: 1 }, 'digest-g')
       await engine.keys.add({ id: 'key_s', tenant: 'stays', name: 'n', hint: 'sk', createdAtMs: 1 }, 'digest-s')
       const erasing = engine.eraseTenant('gone')

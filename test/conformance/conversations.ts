@@ -13,7 +13,7 @@ export const conversationCases: readonly Case[] = [
       const { engine } = await open()
       const worker = new TestWorker(engine)
       expect(await engine.conversations.read('acme', 'c')).toBeNull()
-      const chat = { wishes: { conversation: 'c' } }
+      const chat = { options: { conversation: 'c' } }
       const a = await runJob(engine, worker, { ...chat, body: say('one é') }, [], { ...DONE, answer: answer('eins') })
       const b = await runJob(engine, worker, { ...chat, body: say('two') }, [], {
         kind: 'failed',
@@ -40,7 +40,7 @@ export const conversationCases: readonly Case[] = [
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)
-      const job = await submit(engine, { wishes: { conversation: 'c' } })
+      const job = await submit(engine, { options: { conversation: 'c' } })
       const lease = await worker.one(job)
       await engine.queue.finish(lease, { kind: 'released' })
       expect(await engine.conversations.read('acme', 'c')).toBeNull()
@@ -52,7 +52,7 @@ export const conversationCases: readonly Case[] = [
     name: 'an expired job leaves its turn too',
     async run(open) {
       const { engine, clock } = await open()
-      await submit(engine, { body: say('late'), wishes: { conversation: 'c', deadlineMs: 100 } })
+      await submit(engine, { body: say('late'), options: { conversation: 'c', deadlineMs: 100 } })
       clock.leap(200)
       await eventually(async () =>
         expect((await engine.conversations.read('acme', 'c'))?.turns).toMatchObject([
@@ -66,7 +66,7 @@ export const conversationCases: readonly Case[] = [
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)
-      const chat = { wishes: { conversation: 'c' } }
+      const chat = { options: { conversation: 'c' } }
       const [a, b] = [await submit(engine, chat), await submit(engine, chat)]
       const lease = await worker.one(a)
       expect(await worker.lease()).toEqual([])
@@ -79,8 +79,8 @@ export const conversationCases: readonly Case[] = [
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)
-      await runJob(engine, worker, { tenant: 'a', wishes: { conversation: 'c' } })
-      await runJob(engine, worker, { tenant: 'b', wishes: { conversation: 'c' } })
+      await runJob(engine, worker, { tenant: 'a', options: { conversation: 'c' } })
+      await runJob(engine, worker, { tenant: 'b', options: { conversation: 'c' } })
       expect((await engine.conversations.read('a', 'c'))?.turns.length).toBe(1)
       expect(await engine.conversations.read('c', 'c')).toBeNull()
       expect(await engine.conversations.delete('c', 'c')).toBe(false)
@@ -96,7 +96,7 @@ export const conversationCases: readonly Case[] = [
       const { engine, clock } = await open()
       const worker = new TestWorker(engine)
       for (const id of ['x', 'y', 'x', 'x', 'z']) {
-        await runJob(engine, worker, { wishes: { conversation: id } })
+        await runJob(engine, worker, { options: { conversation: id } })
         clock.leap(10)
       }
       const ids = async (limit: number) => (await engine.conversations.list('acme', limit)).map((c) => [c.id, c.turns])
@@ -106,7 +106,7 @@ export const conversationCases: readonly Case[] = [
         ['y', 1],
       ])
       expect(await ids(1)).toEqual([['z', 1]])
-      for (const id of ['ann/x', 'ann%/x', 'an_/x']) await runJob(engine, worker, { wishes: { conversation: id } })
+      for (const id of ['ann/x', 'ann%/x', 'an_/x']) await runJob(engine, worker, { options: { conversation: id } })
       expect((await engine.conversations.list('acme', 10, 'ann/')).map((c) => c.id)).toEqual(['ann/x'])
       expect((await engine.conversations.list('acme', 10, 'an_/')).map((c) => c.id)).toEqual(['an_/x'])
       expect(await engine.conversations.rename('acme', 'x', 'My chat')).toBe(true)
@@ -124,7 +124,7 @@ export const conversationCases: readonly Case[] = [
       expect(await engine.conversations.delete('acme', 'x')).toBe(true)
       expect(await engine.conversations.read('acme', 'x')).toBeNull()
       expect(await engine.conversations.delete('acme', 'x')).toBe(false)
-      await runJob(engine, worker, { wishes: { conversation: 'x' } })
+      await runJob(engine, worker, { options: { conversation: 'x' } })
       expect((await engine.conversations.read('acme', 'x'))?.info).toMatchObject({ turns: 1, name: null })
     },
   },

@@ -25,9 +25,9 @@ export const durabilityCases: readonly Case[] = [
     const body = `{"big":"${'z'.repeat(200_000)}"}`
     const jobs = (
       await opened.engine.queue.submit([
-        draft({ body, wishes: { lane: 'l' } }),
-        draft({ wishes: { lane: 'l' } }),
-        draft({ wishes: { delayMs: 60_000 } }),
+        draft({ body, options: { lane: 'l' } }),
+        draft({ options: { lane: 'l' } }),
+        draft({ options: { delayMs: 60_000 } }),
       ])
     ).map(accepted)
     const { engine } = await opened.reopen(how)
@@ -217,8 +217,8 @@ export const durabilityCases: readonly Case[] = [
     async run(open) {
       const opened = await open()
       const [soon, later] = [
-        await submit(opened.engine, { wishes: { deadlineMs: 10_000 } }),
-        await submit(opened.engine, { wishes: { deadlineMs: 100_000 } }),
+        await submit(opened.engine, { options: { deadlineMs: 10_000 } }),
+        await submit(opened.engine, { options: { deadlineMs: 100_000 } }),
       ]
       opened.clock.leap(9_000)
       const { engine, clock } = await opened.reopen('kill')
@@ -230,9 +230,9 @@ export const durabilityCases: readonly Case[] = [
   },
   ...both('idempotency keys and what SDK retries join survive', async (opened, how) => {
     const worker = new TestWorker(opened.engine)
-    const keyed = { body: '{"k":1}', wishes: { idempotencyKey: 'k' } }
-    const post = { body: '{"p":1}', wishes: { policy: 'reject', onDisconnect: 'cancel' } } as const
-    const ended = { body: '{"e":1}', wishes: post.wishes } as const
+    const keyed = { body: '{"k":1}', options: { idempotencyKey: 'k' } }
+    const post = { body: '{"p":1}', options: { policy: 'reject', onDisconnect: 'cancel' } } as const
+    const ended = { body: '{"e":1}', options: post.options } as const
     const done = await runJob(opened.engine, worker, ended)
     const [first, running] = [await submit(opened.engine, keyed), await submit(opened.engine, post)]
     const { engine } = await opened.reopen(how)
@@ -260,8 +260,8 @@ export const durabilityCases: readonly Case[] = [
   }),
   ...both('what was erased stays erased', async (opened, how) => {
     const worker = new TestWorker(opened.engine)
-    const job = await runJob(opened.engine, worker, { wishes: { conversation: 'c' } })
-    const kept = await runJob(opened.engine, worker, { wishes: { conversation: 'c' } })
+    const job = await runJob(opened.engine, worker, { options: { conversation: 'c' } })
+    const kept = await runJob(opened.engine, worker, { options: { conversation: 'c' } })
     expect(await opened.engine.queue.erase(job.id)).toBe(true)
     const { engine } = await opened.reopen(how)
     expect(await engine.queue.get(job.id)).toBeNull()
@@ -273,7 +273,7 @@ export const durabilityCases: readonly Case[] = [
     await runJob(
       opened.engine,
       worker,
-      { body: '{"messages":[{"role":"user","content":"é"}]}', wishes: { conversation: 'c' } },
+      { body: '{"messages":[{"role":"user","content":"é"}]}', options: { conversation: 'c' } },
       [],
       {
         ...DONE,

@@ -232,7 +232,7 @@ describe('what was erased', () => {
     const other = engine.log.open(await worker.one(await submit(engine)))
     const job = await submit(engine, {
       body: '{"messages":["s3cret-prompt"]}',
-      wishes: { conversation: 'c', idempotencyKey: 's3cret-key' },
+      options: { conversation: 'c', idempotencyKey: 's3cret-key' },
     })
     const lease = await worker.one(job)
     const writer = engine.log.open(lease)
@@ -304,7 +304,7 @@ describe('memory and disk', () => {
   test('above its size the store lets go of the oldest jobs that ended', async () => {
     const { engine, clock } = await start(embedded('process', { retentionBytes: 2 << 20 })())
     const worker = new TestWorker(engine)
-    const queued = await submit(engine, { body: 'q'.repeat(100_000), wishes: { delayMs: 3_000_000 } })
+    const queued = await submit(engine, { body: 'q'.repeat(100_000), options: { delayMs: 3_000_000 } })
     const jobs = []
     for (let i = 0; i < 30; i++) jobs.push(await runJob(engine, worker, { body: String(i).repeat(100_000) }))
     clock.leap(11_000)

@@ -49,7 +49,7 @@ engine.queue.attach({ id: 'w', pools: [], ready: () => void lease(), revoked: ()
 say('ready - -')
 void lease()
 setInterval(() => {
-  void engine.queue.submit([draft({ wishes: { lane: 'l' } }), draft()]).then((results) => {
+  void engine.queue.submit([draft({ options: { lane: 'l' } }), draft()]).then((results) => {
     for (const result of results) if (result.kind === 'accepted') say(`accepted ${result.job.id}`)
   })
 }, 2)

@@ -194,7 +194,7 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
     open: bent(memory, ({ queue }) => ({
       queue: replaced(queue, {
         submit: (drafts) =>
-          queue.submit(drafts.map((d) => ({ ...d, wishes: { ...d.wishes, idempotencyKey: undefined! } }))),
+          queue.submit(drafts.map((d) => ({ ...d, options: { ...d.options, idempotencyKey: undefined! } }))),
       }),
     })),
     caughtBy:
@@ -228,7 +228,7 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
   'lanes are not kept': {
     open: bent(memory, ({ queue }) => ({
       queue: replaced(queue, {
-        submit: (drafts) => queue.submit(drafts.map((d) => ({ ...d, wishes: { ...d.wishes, lane: undefined! } }))),
+        submit: (drafts) => queue.submit(drafts.map((d) => ({ ...d, options: { ...d.options, lane: undefined! } }))),
       }),
     })),
     caughtBy: 'a lane is strict: in order, one at a time, also through retries; lanes of two tenants are two (J3)',

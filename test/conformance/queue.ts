@@ -27,8 +27,8 @@ export const queueCases: readonly Case[] = [
       const { engine } = await open()
       const body = Buffer.from(`{"messages":[],"é":"${'\\u0000'.repeat(3)}${'x'.repeat(320 << 10)}"}`)
       const metadata = { label: 'ü' }
-      const wishes = { lane: 'l', idempotencyKey: 'k', priority: 'high', pool: 'p' } as const
-      const [submitted] = await engine.queue.submit([draft({ body, metadata, user: 'u', includeUsage: true, wishes })])
+      const options = { lane: 'l', idempotencyKey: 'k', priority: 'high', pool: 'p' } as const
+      const [submitted] = await engine.queue.submit([draft({ body, metadata, user: 'u', includeUsage: true, options })])
       const job = accepted(submitted)
       expect(submitted).toMatchObject({ place: { position: 1 } })
       expect(await engine.queue.get(job.id)).toMatchObject({
@@ -40,13 +40,13 @@ export const queueCases: readonly Case[] = [
         metadata,
         user: 'u',
         includeUsage: true,
-        wishes,
+        options,
       })
       expect(engine.queue.place(job.id)).toMatchObject({ position: 1 })
       expect(engine.queue.depth()).toMatchObject({ queued: 1, leased: 0 })
       const lease = await new TestWorker(engine).one(job)
       expect(Buffer.from(lease.job.body).equals(body)).toBe(true)
-      expect(lease).toMatchObject({ attempt: 1, crashes: 0, job: { state: 'leased', attempts: 1, wishes, metadata } })
+      expect(lease).toMatchObject({ attempt: 1, crashes: 0, job: { state: 'leased', attempts: 1, options, metadata } })
       expect(await engine.queue.get(job.id)).toMatchObject({ state: 'leased', attempts: 1 })
       expect(engine.queue.depth()).toMatchObject({ queued: 0, leased: 1 })
     },
@@ -55,10 +55,10 @@ export const queueCases: readonly Case[] = [
     name: 'many are taken together, in input order; one that is refused harms no other',
     async run(open) {
       const { engine } = await open()
-      await submit(engine, { body: '{"first":1}', wishes: { idempotencyKey: 'used' } })
+      await submit(engine, { body: '{"first":1}', options: { idempotencyKey: 'used' } })
       const results = await engine.queue.submit([
         draft({ model: 'a' }),
-        draft({ wishes: { idempotencyKey: 'used' } }),
+        draft({ options: { idempotencyKey: 'used' } }),
         draft({ model: 'b' }),
       ])
       expect(results.map((r) => r.kind)).toEqual(['accepted', 'refused', 'accepted'])
@@ -87,17 +87,17 @@ export const queueCases: readonly Case[] = [
     name: 'idempotency: same key and body is the same job, also in parallel and when it has ended; another body is refused with 422; tenants do not meet (J4)',
     async run(open) {
       const { engine } = await open()
-      const same = { body: '{"same":1}', wishes: { idempotencyKey: 'k' } }
+      const same = { body: '{"same":1}', options: { idempotencyKey: 'k' } }
       const first = await submit(engine, same)
       const results = await Promise.all(Array.from({ length: 50 }, () => engine.queue.submit([draft(same)])))
       for (const [r] of results) expect(r).toMatchObject({ kind: 'joined', job: { id: first.id } })
       const both = await engine.queue.submit([
-        draft({ ...same, wishes: { idempotencyKey: 'twice' } }),
-        draft({ ...same, wishes: { idempotencyKey: 'twice' } }),
+        draft({ ...same, options: { idempotencyKey: 'twice' } }),
+        draft({ ...same, options: { idempotencyKey: 'twice' } }),
       ])
       expect(both[1]).toMatchObject({ kind: 'joined', job: { id: accepted(both[0]).id } })
       expect(
-        refusal((await engine.queue.submit([draft({ body: '{"other":1}', wishes: { idempotencyKey: 'k' } })]))[0]),
+        refusal((await engine.queue.submit([draft({ body: '{"other":1}', options: { idempotencyKey: 'k' } })]))[0]),
       ).toMatchObject({
         code: 'idempotency_conflict',
         status: 422,
@@ -115,7 +115,7 @@ export const queueCases: readonly Case[] = [
     async run(open) {
       const { engine, clock } = await open()
       const worker = new TestWorker(engine)
-      const post = { body: '{"post":1}', wishes: { policy: 'reject', onDisconnect: 'cancel' } } as const
+      const post = { body: '{"post":1}', options: { policy: 'reject', onDisconnect: 'cancel' } } as const
       const kinds = async (options: object) => (await engine.queue.submit([draft({ ...post, ...options })]))[0]
       const job = await submit(engine, post)
       expect(await kinds({ isRetry: true })).toMatchObject({ kind: 'joined', job: { id: job.id } })
@@ -133,7 +133,7 @@ export const queueCases: readonly Case[] = [
     name: 'J4: a failed job is not joined',
     async run(open) {
       const { engine } = await open()
-      const post = { body: '{"post":1}', wishes: { policy: 'reject', onDisconnect: 'cancel' } } as const
+      const post = { body: '{"post":1}', options: { policy: 'reject', onDisconnect: 'cancel' } } as const
       await runJob(engine, new TestWorker(engine), post, [], failed(false))
       expect((await engine.queue.submit([draft({ ...post, isRetry: true })]))[0].kind).toBe('accepted')
     },
@@ -167,7 +167,7 @@ export const queueCases: readonly Case[] = [
       const image = new TestWorker(engine, 'image', ['image'])
       const all = new TestWorker(engine, 'all')
       const before = [image.told, all.told]
-      const job = await submit(engine, { wishes: { pool: 'text' } })
+      const job = await submit(engine, { options: { pool: 'text' } })
       expect(all.told).toBeGreaterThan(before[1])
       expect(image.told).toBe(before[0])
       expect(await image.lease()).toEqual([])
@@ -196,7 +196,7 @@ export const queueCases: readonly Case[] = [
     async run(open) {
       const { engine, clock } = await open()
       const worker = new TestWorker(engine)
-      const lane = { wishes: { lane: 'chat' } }
+      const lane = { options: { lane: 'chat' } }
       const [a, b, c] = [await submit(engine, lane), await submit(engine, lane), await submit(engine, lane)]
       const other = await submit(engine, { ...lane, tenant: 'other' })
       const leases = await worker.lease()
@@ -380,7 +380,7 @@ export const queueCases: readonly Case[] = [
     name: 'a job that workers die of is given up, and its lane goes on',
     async run(open) {
       const { engine } = await open({ maxCrashes: 1 })
-      const lane = { wishes: { lane: 'l' } }
+      const lane = { options: { lane: 'l' } }
       const [poison, next] = [await submit(engine, lane), await submit(engine, lane)]
       for (const id of ['w1', 'w2']) {
         const worker = new TestWorker(engine, id)

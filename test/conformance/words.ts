@@ -1,20 +1,20 @@
 /** Words of the suites that need no test runner. */
-import type { JobDraft, Wishes } from '../../src/core/job.ts'
+import type { JobDraft, JobOptions } from '../../src/core/job.ts'
 import type { Outcome } from '../../src/core/ports.ts'
 
 let serial = 0
-export type DraftOptions = Omit<Partial<JobDraft>, 'wishes' | 'body'> & {
-  readonly wishes?: Partial<Wishes>
+export type DraftOptions = Omit<Partial<JobDraft>, 'options' | 'body'> & {
+  readonly options?: Partial<JobOptions>
   readonly body?: string | Uint8Array
 }
 
 /** A job that differs from every other one, unless told. */
-export function draft(options: DraftOptions = {}): JobDraft {
+export function draft(given: DraftOptions = {}): JobDraft {
   const {
-    wishes,
+    options,
     body = `{"model":"m","messages":[{"role":"user","content":"hello ${++serial}"}]}`,
     ...others
-  } = options
+  } = given
   const bytes = typeof body === 'string' ? Buffer.from(body) : body
   return {
     tenant: 'acme',
@@ -28,14 +28,14 @@ export function draft(options: DraftOptions = {}): JobDraft {
     includeUsage: false,
     promptTokens: 10,
     ...others,
-    wishes: {
+    options: {
       pool: 'text',
       priority: 'normal',
       deadlineMs: 3_600_000,
       policy: 'wait',
       onWorkerLoss: 'continue',
       onDisconnect: 'continue',
-      ...wishes,
+      ...options,
     },
   }
 }

@@ -129,7 +129,7 @@ describe('chat requests', () => {
     ['63 logit_bias of 9,000', () => with_({ logit_bias: many(9_000) }), 400, 'invalid_request', 'logit_bias'],
     ['63 logit_bias 101', () => with_({ logit_bias: { 50256: 101 } }), 400, 'invalid_request', 'logit_bias'],
     ['sluice is text', () => with_({ sluice: 'x' }), 400, 'invalid_request', 'sluice'],
-    ['an unknown wish', () => with_({ sluice: { prioritty: 'high' } }), 400, 'invalid_request', 'sluice.prioritty'],
+    ['an unknown option', () => with_({ sluice: { prioritty: 'high' } }), 400, 'invalid_request', 'sluice.prioritty'],
   ])('%s', async (_name, body, status, code, param) => {
     const value = body()
     const got = await refused(
@@ -266,8 +266,8 @@ describe('events', () => {
 })
 
 describe('jobs', () => {
-  const job = (wishes: object, content = 'x'): Promise<Answer> =>
-    ask('POST', '/v1/jobs', JSON.stringify({ request: chat(content), ...wishes }))
+  const job = (options: object, content = 'x'): Promise<Answer> =>
+    ask('POST', '/v1/jobs', JSON.stringify({ request: chat(content), ...options }))
   it('85 the same key with another body', async () => {
     await refused(job({ idempotency_key: 'once' }, 'something else'), 422, 'idempotency_conflict')
   })
@@ -280,12 +280,12 @@ describe('jobs', () => {
     ['a lane with a line break', { lane: 'a\nb' }, 'lane'],
     ['lane and conversation', { lane: 'a', conversation: 'b' }, 'lane'],
     ['metadata of numbers', { metadata: { a: 1 } }, 'metadata'],
-    ['an unknown wish', { dead_line_ms: 5 }, 'dead_line_ms'],
+    ['an unknown option', { dead_line_ms: 5 }, 'dead_line_ms'],
     ['another endpoint', { endpoint: '/v1/images' }, 'endpoint'],
     ['no request', { request: null }, 'request'],
-    ['wishes inside the request', { request: chat('x', { sluice: { lane: 'a' } }) }, 'request.sluice'],
-  ])('%s', async (_name, wishes, param) => {
-    const got = await refused(job(wishes), 400, 'invalid_request')
+    ['options inside the request', { request: chat('x', { sluice: { lane: 'a' } }) }, 'request.sluice'],
+  ])('%s', async (_name, options, param) => {
+    const got = await refused(job(options), 400, 'invalid_request')
     expect((JSON.parse(got.body) as { error: { param: string } }).error.param).toBe(param)
   })
   it.each<[string, unknown]>([

@@ -404,7 +404,7 @@ describe('messages', () => {
     ['jobs that are texts', '{"t":"hello","jobs":["job_1"]}', 'invalid_request'],
     ['follow: "no"', submit(chat, ',"follow":"no"'), 'invalid_request'],
     ['a request that is a text', submit('hello'), 'invalid_request'],
-    ['a request with wishes inside', submit({ ...chat, sluice: { lane: 'a' } }), 'invalid_request'],
+    ['a request with options inside', submit({ ...chat, sluice: { lane: 'a' } }), 'invalid_request'],
     ['an endpoint that is none', submit(chat, ',"endpoint":"/v1/../admin/keys"'), 'invalid_request'],
     ['a lane of 10 KB', submit(chat, `,"lane":"${'x'.repeat(10_000)}"`), 'invalid_request'],
     ['an idempotency key of 10 KB', submit(chat, `,"idempotency_key":"${'x'.repeat(10_000)}"`), 'invalid_request'],

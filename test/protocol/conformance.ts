@@ -121,9 +121,9 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     ...more,
   })
   const prompt = (tokens: number, delayMs: number): string => (target.prompt ?? demoPrompt)(tokens, delayMs)
-  const job = (tokens: number, delayMs: number, wishes: object = {}): object => ({
+  const job = (tokens: number, delayMs: number, options: object = {}): object => ({
     request: chat(prompt(tokens, delayMs)),
-    ...wishes,
+    ...options,
   })
 
   async function submit(peer: Peer, what: object): Promise<Said> {
@@ -134,8 +134,8 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     return answer
   }
   /** A job that is done. */
-  async function doneJob(tokens = 30, wishes: object = {}, key = target.key): Promise<string> {
-    const { body } = await call('POST', '/v1/jobs', job(tokens, 1, wishes), key)
+  async function doneJob(tokens = 30, options: object = {}, key = target.key): Promise<string> {
+    const { body } = await call('POST', '/v1/jobs', job(tokens, 1, options), key)
     await ended(body.id, key)
     return body.id
   }
@@ -426,7 +426,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       await isQuiet(peer)
     })
 
-    it('W23 the wishes are those of POST /v1/jobs', async () => {
+    it('W23 the options are those of POST /v1/jobs', async () => {
       const peer = await greeted()
       const lane = fresh('lane')
       const { job: id } = await submit(peer, { ...job(3, 1), lane, priority: 'high', metadata: { who: 'me' } })
@@ -502,7 +502,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       ],
       [
         'W33',
-        'an unknown wish, with the nearest name',
+        'an unknown option, with the nearest name',
         () => ({ t: 'submit', id: 'x', ...job(1, 1), lnae: 'a' }),
         'invalid_request',
         { param: 'lnae', says: 'lane', id: 'x' },
@@ -535,7 +535,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       ],
       [
         'W38',
-        'a wish of the wrong kind',
+        'a option of the wrong kind',
         () => ({ t: 'submit', id: 'x', ...job(1, 1), priority: 'urgent' }),
         'invalid_request',
         { param: 'priority', id: 'x' },

@@ -49,7 +49,7 @@ export class ConversationStore implements Conversations {
 
   /** Inside the commit that ends the job. */
   addTurn(job: Job, order: number, body: Uint8Array, state: JobState, answer: string | null, atMs: number): void {
-    const conversation = job.wishes.conversation!
+    const conversation = job.options.conversation!
     this.#touch.run(job.tenant, conversation, Math.floor(atMs))
     this.#insert.run(job.tenant, conversation, order, job.id, state, messagesOf(body), answer)
   }

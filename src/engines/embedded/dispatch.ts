@@ -127,7 +127,7 @@ export class Dispatch {
     let written = 0
     await store.run(() => {
       written = jobs.insertResult(log, live.job.attempts, end, endedAtMs)
-      if (job.wishes.conversation !== undefined)
+      if (job.options.conversation !== undefined)
         conversations.addTurn(job, log.order, body ?? jobs.body(log.order), end.state, answer ?? null, endedAtMs)
     }, true)
     store.wrote(written)

@@ -62,7 +62,7 @@ export class Intake {
 
   /** What the store has under the draft's idempotency key, or as the job that an SDK's retry repeats. */
   #known(draft: JobDraft, now: number): { readonly id: JobId; readonly sameBody: boolean } | undefined {
-    const { idempotencyKey } = draft.wishes
+    const { idempotencyKey } = draft.options
     if (idempotencyKey !== undefined) {
       const job =
         this.#keys.get(`${draft.tenant}\n${idempotencyKey}`)?.job ??
@@ -95,7 +95,7 @@ export class Intake {
     const live = new LiveJob(job, new LiveLog(id, epoch))
     all.add(live)
     logs.live.set(id, live.log)
-    const key = draft.wishes.idempotencyKey === undefined ? null : `${draft.tenant}\n${draft.wishes.idempotencyKey}`
+    const key = draft.options.idempotencyKey === undefined ? null : `${draft.tenant}\n${draft.options.idempotencyKey}`
     if (key !== null) this.#keys.set(key, live)
     live.accepted = new Promise((resolve) =>
       store.write({

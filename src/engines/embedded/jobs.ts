@@ -69,7 +69,7 @@ export class Jobs {
   }
 
   insert(order: number, job: Job): void {
-    const { id, tenant, model, wishes, body } = job
+    const { id, tenant, model, options, body } = job
     const {
       state: _state,
       epoch: _epoch,
@@ -84,10 +84,10 @@ export class Jobs {
       order,
       id,
       tenant,
-      wishes.idempotencyKey ?? null,
+      options.idempotencyKey ?? null,
       model,
-      wishes.lane ?? null,
-      wishes.conversation ?? null,
+      options.lane ?? null,
+      options.conversation ?? null,
       JSON.stringify(facts),
       body,
     )

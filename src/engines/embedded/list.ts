@@ -52,8 +52,8 @@ const fits = (job: Job, filter: JobFilter): boolean =>
   (filter.tenant === undefined || job.tenant === filter.tenant) &&
   (filter.user === undefined || job.user === filter.user) &&
   (filter.states === undefined || filter.states.includes(job.state)) &&
-  (filter.lane === undefined || job.wishes.lane === filter.lane) &&
-  (filter.conversation === undefined || job.wishes.conversation === filter.conversation) &&
+  (filter.lane === undefined || job.options.lane === filter.lane) &&
+  (filter.conversation === undefined || job.options.conversation === filter.conversation) &&
   (filter.model === undefined || job.model === filter.model)
 
 interface Scan {

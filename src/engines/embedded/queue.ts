@@ -72,9 +72,9 @@ export class EmbeddedQueue implements Queue {
       timing: _timing,
       ...draft
     } = job
-    const { idempotencyKey: _key, delayMs: _delay, ...wishes } = draft.wishes
+    const { idempotencyKey: _key, delayMs: _delay, ...options } = draft.options
     const [submitted] = await this.submit([
-      { ...draft, wishes, body: this.#parts.jobs.body(jobOrder(id)!), isRetry: false, redriveOf: id },
+      { ...draft, options, body: this.#parts.jobs.body(jobOrder(id)!), isRetry: false, redriveOf: id },
     ])
     return submitted
   }
@@ -195,7 +195,7 @@ export class EmbeddedQueue implements Queue {
     if (order === null || job === null) return false
     await store.run(() => {
       jobs.remove(order)
-      if (job.wishes.conversation !== undefined) conversations.removeTurn(job.tenant, job.wishes.conversation, order)
+      if (job.options.conversation !== undefined) conversations.removeTurn(job.tenant, job.options.conversation, order)
     }, true)
     logs.forget(id)
     await logs.renewed()

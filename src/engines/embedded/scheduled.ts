@@ -11,24 +11,24 @@ export const joinKeyOf = (draft: Pick<JobDraft, 'keyId' | 'bodyHash'>): string =
 
 /** `acceptedAt`: monotonic ms. */
 export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acceptedAt: number): ScheduledJob {
-  const { tenant, model, promptTokens, wishes } = job
+  const { tenant, model, promptTokens, options } = job
   return {
     id,
     tenant,
     lane:
-      wishes.conversation !== undefined
-        ? laneName(tenant, 'conversation', wishes.conversation)
-        : wishes.lane !== undefined
-          ? laneName(tenant, 'lane', wishes.lane)
+      options.conversation !== undefined
+        ? laneName(tenant, 'conversation', options.conversation)
+        : options.lane !== undefined
+          ? laneName(tenant, 'lane', options.lane)
           : null,
-    pool: wishes.pool,
+    pool: options.pool,
     model,
-    priority: wishes.priority,
+    priority: options.priority,
     promptTokens,
     bodyBytes,
     acceptedAt,
-    notBefore: acceptedAt + (wishes.delayMs ?? 0),
-    deadline: acceptedAt + wishes.deadlineMs,
+    notBefore: acceptedAt + (options.delayMs ?? 0),
+    deadline: acceptedAt + options.deadlineMs,
     joinKey: joinKeyOf(job),
   }
 }

@@ -10,7 +10,7 @@ import { type Bytes, type Cursor, parseCursor, toBytes } from '../../core/record
 import { textFrame } from '../../core/text-frame.ts'
 import type { From } from '../auth.ts'
 import { isRecord, type JsonBody } from '../body.ts'
-import { type Caller, owns } from '../caller.ts'
+import { type Caller, canSee } from '../caller.ts'
 import { jobDraft, jobItem } from '../draft.ts'
 import { placeView } from '../job-view.ts'
 import { checkFrame, credentialOf, parseMessage } from './frames.ts'
@@ -148,7 +148,7 @@ export class Connection implements FrameSink {
       ERRORS[error.code].close,
       `${error.code}: ${error.message}`.slice(0, MAX_REASON_BYTES).replace(/[^\x20-\x7e]/g, '?'),
     )
-    this.#letGo()
+    this.#releaseAll()
   }
 
   /** At once. */
@@ -319,7 +319,7 @@ export class Connection implements FrameSink {
     const cursor = said === undefined ? null : parseCursor(said)
     if (said !== undefined && cursor === null) throw new SluiceError('cursor_invalid')
     const job = await queue.get(id)
-    if (job === null || !owns(caller, job)) throw new SluiceError('job_not_found')
+    if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
     const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
     if (page === null) throw new SluiceError('job_gone')
     if (
@@ -350,7 +350,7 @@ export class Connection implements FrameSink {
   async #cancel(id: string, answers: string | undefined, caller: Caller): Promise<void> {
     const { queue } = this.#hub.deps
     const job = await queue.get(id)
-    if (job === null || !owns(caller, job)) throw new SluiceError('job_not_found')
+    if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
     const { kind } = await queue.cancel(id)
     if (answers !== undefined && kind !== 'unknown') this.send({ t: 'ok', id: answers, job: id, state: kind })
   }
@@ -398,7 +398,7 @@ export class Connection implements FrameSink {
     following.leave(complete)
   }
 
-  #letGo(): void {
+  #releaseAll(): void {
     for (const { job, reader } of [...this.following.values()]) {
       reader.leave()
       this.#forget(job.id, false)
@@ -408,7 +408,7 @@ export class Connection implements FrameSink {
   #onClose(code: number): void {
     this.closing = true
     this.#out = ''
-    this.#letGo()
+    this.#releaseAll()
     this.#hub.leave(this, code)
   }
 }

@@ -186,7 +186,7 @@ export class Hub {
       return connection.close(new SluiceError('request_timeout', { message: 'No sign of life.' }))
     if (now - connection.heardAtMs >= heartbeatMs && connection.pingedAtMs === Infinity) connection.ping(now)
     if (this.draining && connection.following.size === 0) return connection.close(new SluiceError('draining'))
-    if (checks && !this.auth.goesOn(caller))
+    if (checks && !this.auth.isStillValid(caller))
       return connection.close(new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token'))
     if (now >= connection.renewAtMs) connection.renewToken()
   }

@@ -1,7 +1,7 @@
-/** What a job wishes for, from the body's `sluice` member and from headers. See PROTOCOL.md section 2. */
+/** A job's options, from the body's `sluice` member and from headers. See PROTOCOL.md section 2. */
 import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../core/errors.ts'
-import type { DisconnectPolicy, Priority, Wishes, WorkerLossPolicy } from '../core/job.ts'
+import type { DisconnectPolicy, JobOptions, Priority, WorkerLossPolicy } from '../core/job.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { JsonRecord } from './body.ts'
 import { labels } from './fields.ts'
@@ -21,13 +21,13 @@ const NAMES = [
 ] as const
 type Name = (typeof NAMES)[number]
 const MEMBERS: ReadonlySet<string> = new Set(NAMES)
-/** Header → wish. `metadata` has no header; the end user has only one. */
+/** Header → option. `metadata` has no header; the end user has only one. */
 const HEADERS: ReadonlyMap<string, string> = new Map(
   [...NAMES.filter((n) => n !== 'metadata'), 'user'].map((n) => [`sluice-${n.replaceAll('_', '-')}`, n]),
 )
 const METADATA = labels(16)
 const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low']
-const POLICIES: readonly Wishes['policy'][] = ['reject', 'wait']
+const POLICIES: readonly JobOptions['policy'][] = ['reject', 'wait']
 const WORKER_LOSS: readonly WorkerLossPolicy[] = ['continue', 'restart', 'fail']
 const DISCONNECT: readonly DisconnectPolicy[] = ['cancel', 'continue']
 
@@ -44,20 +44,20 @@ export interface Defaults {
   readonly jobDeadlineMs: number
 }
 
-export interface Wished {
-  readonly wishes: Wishes
+export interface ReadOptions {
+  readonly options: JobOptions
   readonly metadata: Readonly<Record<string, string>> | undefined
 }
 
 const NONE: Readonly<Record<string, string>> = {}
 
-/** Wishes said in headers, and `user`. Throws invalid_request for a `sluice-` header that is none, so that no slip goes unnoticed. */
-export function headerWishes(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
+/** JobOptions said in headers, and `user`. Throws invalid_request for a `sluice-` header that is none, so that no slip goes unnoticed. */
+export function headerOptions(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
   let said: Record<string, string> | null = null
   for (const header in headers) {
-    const isWish = header.startsWith('sluice-')
-    if (!isWish && header !== 'idempotency-key') continue
-    const name = isWish ? HEADERS.get(header) : 'idempotency_key'
+    const isOurs = header.startsWith('sluice-')
+    if (!isOurs && header !== 'idempotency-key') continue
+    const name = isOurs ? HEADERS.get(header) : 'idempotency_key'
     if (name === undefined)
       throw new SluiceError('invalid_request', {
         param: header,
@@ -65,18 +65,22 @@ export function headerWishes(headers: IncomingHttpHeaders): Readonly<Record<stri
       })
     said ??= {}
     // `sluice-idempotency-key` and `idempotency-key` are one; ours wins
-    if (isWish || said[name] === undefined) said[name] = String(headers[header])
+    if (isOurs || said[name] === undefined) said[name] = String(headers[header])
   }
   return said ?? NONE
 }
 
 /** `said`: members of the body, which win over `headers`. Throws invalid_request. */
-export function readWishes(said: JsonRecord, headers: Readonly<Record<string, string>>, defaults: Defaults): Wished {
+export function readJobOptions(
+  said: JsonRecord,
+  headers: Readonly<Record<string, string>>,
+  defaults: Defaults,
+): ReadOptions {
   for (const name in said) {
     if (!MEMBERS.has(name))
       throw new SluiceError('invalid_request', {
         param: `${defaults.at}${name}`,
-        message: `"${name}" is not a wish.${didYouMean(name, NAMES)}`,
+        message: `"${name}" is not a job option.${didYouMean(name, NAMES)}`,
       })
   }
   const value = (name: Name): unknown => said[name] ?? headers[name]
@@ -113,7 +117,7 @@ export function readWishes(said: JsonRecord, headers: Readonly<Record<string, st
   const idempotencyKey = text('idempotency_key')
   const delayMs = ms('delay_ms', 0)
   const plain = defaults.plain && conversation === undefined
-  const wishes: Wishes = {
+  const options: JobOptions = {
     ...(lane === undefined ? {} : { lane }),
     ...(conversation === undefined ? {} : { conversation }),
     pool: text('pool') ?? defaults.pool,
@@ -127,5 +131,5 @@ export function readWishes(said: JsonRecord, headers: Readonly<Record<string, st
   }
   const metadata = said['metadata'] ?? undefined
   if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
-  return { wishes, metadata: metadata as Readonly<Record<string, string>> | undefined }
+  return { options, metadata: metadata as Readonly<Record<string, string>> | undefined }
 }
