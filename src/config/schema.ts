@@ -175,7 +175,7 @@ export const settings = z.strictObject({
         .describe('Origins whose pages may call, e.g. `https://app.example.com`; `*` = all.'),
       max_body_bytes: size({ min: 1024 }).prefault('4MiB').describe('Largest request body.'),
       max_depth: count({ min: 8 }).prefault(64).describe('Deepest nesting of a JSON body.'),
-      max_keys: count({ min: 16 }).prefault(10_000).describe('Most keys in a JSON body, over all depths.'),
+      max_keys: count({ min: 16 }).prefault(50_000).describe('Most keys in a JSON body, over all depths.'),
       headers_timeout_ms: duration({ min: 100 }).prefault('10s').describe("For all of a request's headers to arrive."),
       request_timeout_ms: duration({ min: 100 })
         .prefault('30s')

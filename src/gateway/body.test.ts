@@ -38,7 +38,7 @@ it('takes all that JSON can say, and gives its value and the bytes of its member
       fc.constantFrom(0, 1, '\t'),
       (value, indent) => {
         const json = JSON.stringify(value, null, indent)
-        fc.pre(!/__proto__|constructor/.test(json) && JSON.stringify(JSON.parse(json)).isWellFormed())
+        fc.pre(JSON.stringify(JSON.parse(json)).isWellFormed())
         const body = parseBody(Buffer.from(json), LIMITS)
         expect(body.value).toEqual(JSON.parse(json))
         for (const key of Object.keys(body.value))

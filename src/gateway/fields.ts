@@ -25,10 +25,6 @@ export const text = (max: number): Check => ({
   ok: (v) => typeof v === 'string' && v.length <= max,
   what: `a text of at most ${max} characters`,
 })
-export const oneOf = (...values: string[]): Check => ({
-  ok: (v) => values.includes(v as string),
-  what: `one of ${values.join(', ')}`,
-})
 
 /** At most `max` pairs of short texts. */
 export const labels = (max: number): Check => ({

@@ -21,7 +21,7 @@ const STREAM_HEADERS: Headers = {
   'x-accel-buffering': 'no',
 }
 /** A list of jobs may have more keys than one request: it is checked again job by job. */
-const LIST_KEYS = 10
+const LIST_KEYS = 2
 
 export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): readonly Route[] {
   const { queue, options, delivery } = deps

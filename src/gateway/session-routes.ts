@@ -11,7 +11,7 @@ import type { Sessions } from './sessions.ts'
 
 const MAX_BODY_BYTES = 8_192
 const MAX_USER_CHARS = 256
-const LIMITS = { maxDepth: 4, maxKeys: 16 }
+const LIMITS = { maxDepth: 4, maxKeys: 16, fixed: true }
 
 const origin: Check = {
   ok: (v) => typeof v === 'string' && URL.canParse(v) && new URL(v).origin === v,

@@ -36,7 +36,7 @@ const refusals: string[] = []
 const loop = watchLoop()
 
 beforeAll(async () => {
-  app = await startTestApp({ bad_keys_per_minute: 1_000 })
+  app = await startTestApp({ bad_keys_per_minute: 1_000, max_keys: 10_000 })
   strict = await startTestApp(
     {},
     {
@@ -368,7 +368,6 @@ describe('messages', () => {
       'invalid_request',
     ],
     ['__proto__', '{"t":"ping","__proto__":{"isAdmin":true}}', 'invalid_request'],
-    ['__proto__ within', submit(chat).replace('"role"', '"__proto__":{"isAdmin":true},"role"'), 'invalid_request'],
     ['__proto__, escaped', '{"t":"ping","\\u005f_proto__":{"isAdmin":true}}', 'invalid_request'],
     ['constructor.prototype', '{"t":"ping","constructor":{"prototype":{"isAdmin":true}}}', 'invalid_request'],
     ['half a pair', submit(chat).replace(SECRET_TEXT, '\\ud83d'), 'invalid_json'],
