@@ -4,36 +4,61 @@ export interface Clock {
   wallMs(): number
   /** Monotonic ms; every order, lease and limit uses this one. */
   monoMs(): number
-  /** Calls `fn` once after `ms`. Returns its cancel. A timer does not keep the process alive. */
+  /**
+   * Calls `fn` once after `ms`, however long; never for Infinity; what is negative or NaN is 0. Returns its cancel.
+   * A timer does not keep the process alive.
+   */
   after(ms: number, fn: () => void): () => void
-  /** Calls `fn` every `ms`. Returns its cancel. */
+  /** Calls `fn` every `ms`, at least 1. Durations as for `after`. Returns its cancel. */
   every(ms: number, fn: () => void): () => void
   /** Calls `fn` at the end of this turn of the event loop. */
   soon(fn: () => void): void
 }
 
+/** The longest that setTimeout waits: it fires at once for more. */
+const MAX_TIMER_MS = 0x7fffffff
+
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monoMs: () => performance.now(),
   after(ms, fn) {
-    const timer = setTimeout(fn, ms)
+    if (ms > MAX_TIMER_MS) return afterLong(ms, fn)
+    const timer = setTimeout(fn, ms > 0 ? ms : 0)
     timer.unref()
     return () => clearTimeout(timer)
   },
   every(ms, fn) {
-    const timer = setInterval(fn, ms)
+    if (ms > MAX_TIMER_MS) return everyLong(ms, fn)
+    const timer = setInterval(fn, ms > 0 ? ms : 0)
     timer.unref()
     return () => clearInterval(timer)
   },
   soon: (fn) => void setImmediate(fn),
 }
 
+/** In steps that setTimeout can wait for. */
+function afterLong(ms: number, fn: () => void): () => void {
+  if (ms === Infinity) return () => {}
+  let cancel = systemClock.after(MAX_TIMER_MS, () => {
+    cancel = systemClock.after(ms - MAX_TIMER_MS, fn)
+  })
+  return () => cancel()
+}
+
+function everyLong(ms: number, fn: () => void): () => void {
+  let cancel = afterLong(ms, function again() {
+    cancel = afterLong(ms, again)
+    fn()
+  })
+  return () => cancel()
+}
+
 export const sleep = (clock: Clock, ms: number): Promise<void> => new Promise((done) => clock.after(ms, done))
 
 /**
- * The wheel of the stream path: one 5 ms beat for all streams. On each beat the upstream sockets whose gathering is over are
- * read again; at the end of that turn of the event loop, when they have been read, the log commits what came in and readers
- * are written to. So a gathered token does not wait for another beat. It turns while somebody has work for it.
+ * The wheel of the stream path: one 5 ms beat for all streams. On each beat the upstream sockets whose gathering is over
+ * are read again; at the end of that turn of the event loop, when they have been read, the log commits what came in and
+ * readers are written to. So a gathered token does not wait for another beat. It turns while somebody has work for it.
  */
 export class Wheel {
   readonly beatMs: number

@@ -51,7 +51,7 @@ export interface ReadOptions {
 
 const NONE: Readonly<Record<string, string>> = {}
 
-/** JobOptions said in headers, and `user`. Throws invalid_request for a `sluice-` header that is none, so that no slip goes unnoticed. */
+/** JobOptions given in headers, and `user`. Throws invalid_request for an unknown `sluice-` header. */
 export function headerOptions(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
   let said: Record<string, string> | null = null
   for (const header in headers) {
@@ -117,13 +117,17 @@ export function readJobOptions(
   const idempotencyKey = text('idempotency_key')
   const delayMs = ms('delay_ms', 0)
   const plain = defaults.plain && conversation === undefined
+  const deadlineMs =
+    ms('deadline_ms', 1) ?? (plain ? defaults.plainDeadlineMs : defaults.jobDeadlineMs) + (delayMs ?? 0)
+  if (delayMs !== undefined && delayMs >= deadlineMs)
+    throw bad('delay_ms', `less than "deadline_ms" (${deadlineMs}): the job could only expire`)
   const options: JobOptions = {
     ...(lane === undefined ? {} : { lane }),
     ...(conversation === undefined ? {} : { conversation }),
     pool: text('pool') ?? defaults.pool,
     priority: choice('priority', 'normal', PRIORITIES),
     ...(delayMs === undefined ? {} : { delayMs }),
-    deadlineMs: ms('deadline_ms', 1) ?? (plain ? defaults.plainDeadlineMs : defaults.jobDeadlineMs) + (delayMs ?? 0),
+    deadlineMs,
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     policy: choice('policy', plain ? 'reject' : 'wait', POLICIES),
     onWorkerLoss: choice('on_worker_loss', 'continue', WORKER_LOSS),

@@ -236,6 +236,8 @@ describe('jobs', () => {
     ['86 a key of 10 KB', { idempotency_key: 'k'.repeat(10_000) }, 'idempotency_key'],
     ['87 delay -1', { delay_ms: -1 }, 'delay_ms'],
     ['87 delay 1e15', { delay_ms: 1e15 }, 'delay_ms'],
+    ['a delay beyond the deadline', { delay_ms: 500, deadline_ms: 100 }, 'delay_ms'],
+    ['a delay of just the deadline', { delay_ms: 500, deadline_ms: 500 }, 'delay_ms'],
     ['88 priority null in text', { priority: 'NaN' }, 'priority'],
     ['88 priority a number', { priority: 5 }, 'priority'],
     ['a lane with a line break', { lane: 'a\nb' }, 'lane'],

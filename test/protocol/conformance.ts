@@ -473,12 +473,16 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
 
     it('W27 a job that fails ends with its error', async () => {
       const peer = await greeted()
-      const { job: id } = await submit(peer, { ...job(3, 1), delay_ms: 500, deadline_ms: 100 })
+      const lane = fresh('lane')
+      const { job: first } = await submit(peer, job(200, 20, { lane }))
+      await peer.next(of('ev', first))
+      const { job: id } = await submit(peer, { ...job(3, 1), lane, deadline_ms: 100 })
       const records = recordsOfFrames(await peer.until(of('end', id)), id)
       expect(records.at(-1)!.data).toMatchObject({
         state: 'expired',
         error: { message: expect.any(String), type: expect.any(String), code: 'deadline_exceeded' },
       })
+      peer.say({ t: 'cancel', job: first })
       expect(records).toEqual(await logOf(id))
     })
   })

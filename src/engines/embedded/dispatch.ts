@@ -27,9 +27,6 @@ export interface Parts {
   readonly emit: Emit
 }
 
-/** setTimeout's longest. */
-const MAX_TIMER_MS = 0x7fffffff
-
 export class Dispatch {
   readonly workers = new Map<string, Worker>()
   /** Called with each job before its end is told. */
@@ -66,7 +63,7 @@ export class Dispatch {
     if (at >= this.#tickAt || this.#stopped) return
     this.#cancelTick?.()
     this.#tickAt = at
-    this.#cancelTick = clock.after(Math.max(0, Math.min(at - clock.monoMs(), MAX_TIMER_MS)), () => {
+    this.#cancelTick = clock.after(at - clock.monoMs(), () => {
       this.#tickAt = Infinity
       scheduler.tick(clock.monoMs())
       this.act()
