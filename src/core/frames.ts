@@ -86,6 +86,19 @@ export interface ReportFrame {
   readonly ttft_ms: number
 }
 
+/** Tells how a conversation stands, and then its news. Watching again tells again how it stands. */
+export interface WatchFrame {
+  readonly t: 'watch'
+  readonly id?: string
+  readonly conversation: string
+}
+
+export interface UnwatchFrame {
+  readonly t: 'unwatch'
+  readonly id?: string
+  readonly conversation: string
+}
+
 export interface PingFrame {
   readonly t: 'ping'
 }
@@ -98,6 +111,8 @@ export type ClientFrame =
   | CancelFrame
   | CreditFrame
   | ReportFrame
+  | WatchFrame
+  | UnwatchFrame
   | PingFrame
 
 // ---------------------------------------------------------------- server to client
@@ -229,11 +244,55 @@ export interface EndFrame {
   readonly timing?: WireTiming
 }
 
-/** Answers a detach or a cancel that named an `id`. */
+/** A job as it is shown over HTTP, PROTOCOL.md section 4; these members and others. */
+export interface WireJob {
+  readonly id: string
+  readonly state: JobState
+  readonly created_at: number
+  readonly metadata: Readonly<Record<string, string>>
+  readonly queue: WirePlace | null
+  readonly error: WireError | null
+}
+
+/** How a watched conversation stands: the first answer to a watch. */
+export interface WatchingFrame {
+  readonly t: 'watching'
+  readonly id?: string
+  readonly conversation: string
+  readonly name: string | null
+  /** Turns that have ended. */
+  readonly turns: number
+  /** The job of the newest of them. A client that does not know it reads the conversation's newest turns. */
+  readonly last_turn: string | null
+  /** Jobs that have not ended, in their order, at most 100. */
+  readonly jobs: readonly WireJob[]
+  /** There are others after them. */
+  readonly more: boolean
+}
+
+export type WireNews =
+  /** Told once, or again where it was among the `jobs`. */
+  | { readonly submitted: WireJob }
+  | { readonly ended: WireJob }
+  | { readonly erased: { readonly job: string } }
+  | { readonly renamed: { readonly name: string } }
+  /** Its last turns are gone. */
+  | { readonly truncated: Readonly<Record<string, never>> }
+  | { readonly deleted: Readonly<Record<string, never>> }
+
+/** One change of a watched conversation, whoever made it. */
+export interface NewsFrame {
+  readonly t: 'news'
+  readonly conversation: string
+  readonly e: WireNews
+}
+
+/** Answers a detach, a cancel or an unwatch that named an `id`. */
 export interface OkFrame {
   readonly t: 'ok'
   readonly id: string
-  readonly job: string
+  readonly job?: string
+  readonly conversation?: string
   /** Of a cancel: what becomes of it. */
   readonly state?: 'canceled' | 'canceling' | 'ended'
 }
@@ -271,6 +330,8 @@ export type ServerFrame =
   | LiveFrame
   | GapFrame
   | EndFrame
+  | WatchingFrame
+  | NewsFrame
   | OkFrame
   | ErrorFrame
   | GoawayFrame

@@ -355,8 +355,32 @@ export interface ConversationInfo {
   readonly updatedAtMs: number
 }
 
+/** What a watcher of a conversation is told. */
+export type ConversationNews =
+  /**
+   * How it stands: always told first. `info` null: no turn has ended yet. `jobs`: those that have not ended, in their order,
+   * at most 100; `more`: there are others after them.
+   */
+  | {
+      readonly type: 'standing'
+      readonly info: ConversationInfo | null
+      readonly lastTurn: JobId | null
+      readonly jobs: readonly Job[]
+      readonly more: boolean
+    }
+  /** Power-safe. Told again where the standing had it already. */
+  | { readonly type: 'submitted'; readonly job: Job }
+  /** Its turn is in the conversation. */
+  | { readonly type: 'ended'; readonly job: Job }
+  | { readonly type: 'erased'; readonly job: JobId }
+  | { readonly type: 'renamed'; readonly name: string }
+  | { readonly type: 'truncated' }
+  | { readonly type: 'deleted' }
+
 /** The remembered side of lanes. Turns are added by Queue.finish, in lane order. */
 export interface Conversations {
+  /** Tells `listener` how the conversation stands, then each change, in order. Returns its stop. */
+  watch(tenant: TenantId, id: string, listener: (news: ConversationNews) => void): () => void
   read(
     tenant: TenantId,
     id: string,

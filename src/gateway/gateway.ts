@@ -15,6 +15,7 @@ import { Router } from './router.ts'
 import { createRoutes } from './routes.ts'
 import { createSessions } from './sessions.ts'
 import { Hub } from './socket/hub.ts'
+import { watchRoutes } from './watch-routes.ts'
 
 /** A refused connection is closed after this, whether its peer read the answer or not. */
 const REFUSED_LINGER_MS = 500
@@ -32,7 +33,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const answers = createAnswers(deps, attendance)
   const jobs = createJobs(deps)
   const hub = new Hub(deps, auth, sessions, attendance, jobs)
-  const routes = createRoutes(deps, jobs, answers, { auth, sessions, socket: hub.route }, () => draining)
+  const watching = watchRoutes(deps, auth)
+  const door = { auth, sessions, socket: hub.route }
+  const routes = createRoutes(deps, jobs, answers, door, watching.routes, () => draining)
   const servers: Server[] = []
   /** Requests under way, by key. */
   const underWay = new Map<string, number>()
@@ -160,6 +163,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       closed ??= (async () => {
         this.drain()
         answers.releaseAll()
+        watching.endAll()
         hub.close()
         const all = servers.map((server) => new Promise((done) => server.close(done)))
         for (const server of servers) server.closeIdleConnections()

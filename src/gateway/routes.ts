@@ -30,6 +30,7 @@ export function createRoutes(
   jobs: Jobs,
   answers: Answers,
   door: Door,
+  watching: readonly Route[],
   isDraining: () => boolean,
 ): Routes {
   const probes: readonly Route[] = [
@@ -51,6 +52,7 @@ export function createRoutes(
       ...openaiRoutes(deps, jobs, answers),
       ...jobRoutes(deps, jobs, answers),
       ...conversationRoutes(deps),
+      ...watching,
       ...sessionRoutes(deps, door.auth, door.sessions),
       door.socket,
       ...probes,

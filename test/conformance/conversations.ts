@@ -1,6 +1,7 @@
 /** Held by every engine: the Conversations port. Its turns are written by Queue.finish. */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
+import type { ConversationNews } from '../../src/core/ports.ts'
 import { type Case, DONE, eventually, runJob, submit, TestWorker } from './harness.ts'
 
 const say = (text: string): string => `{ "model": "m", "messages" : [{"role":"user","content":"${text}"}], "n": 1 }`
@@ -126,6 +127,67 @@ export const conversationCases: readonly Case[] = [
       expect(await engine.conversations.delete('acme', 'x')).toBe(false)
       await runJob(engine, worker, { options: { conversation: 'x' } })
       expect((await engine.conversations.read('acme', 'x'))?.info).toMatchObject({ turns: 1, name: null })
+    },
+  },
+  {
+    name: 'a watcher is told how the conversation stands, then each change in order; and of no other conversation',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const chat = { options: { conversation: 'c' } }
+      const told: string[] = []
+      const hear = (news: ConversationNews): void =>
+        void told.push(
+          news.type === 'standing'
+            ? `standing ${news.info?.turns ?? 'new'} ${news.lastTurn} [${news.jobs.map((job) => `${job.id} ${job.state}`)}]`
+            : `${news.type} ${'job' in news ? (typeof news.job === 'string' ? news.job : `${news.job.id} ${news.job.state}`) : ''}`,
+        )
+      const take = (): string[] => told.splice(0)
+      const stop = engine.conversations.watch('acme', 'c', hear)
+      expect(take()).toEqual(['standing new null []'])
+      for (const [tenant, conversation] of [
+        ['acme', 'd'],
+        ['other', 'c'],
+      ] as const) {
+        await runJob(engine, worker, { tenant, options: { conversation } })
+        await engine.conversations.rename(tenant, conversation, 'x')
+      }
+      expect(take()).toEqual([])
+      const a = await submit(engine, chat)
+      await eventually(async () => expect(told).toHaveLength(1))
+      expect(take()).toEqual([`submitted ${a.id} queued`])
+      const lease = await worker.one(a)
+      const b = await submit(engine, chat)
+      await engine.queue.finish(lease, DONE)
+      await eventually(async () => expect(told).toHaveLength(2))
+      expect(take()).toEqual([`submitted ${b.id} queued`, `ended ${a.id} done`])
+      // What is told is there already
+      engine.conversations.watch('acme', 'c', hear)()
+      expect(take()).toEqual([`standing 1 ${a.id} [${b.id} queued]`])
+      await engine.queue.cancel(b.id)
+      await engine.conversations.rename('acme', 'c', 'name')
+      await engine.queue.erase(b.id)
+      await engine.conversations.truncate('acme', 'c', 0)
+      await engine.conversations.delete('acme', 'c')
+      expect(take()).toEqual([`ended ${b.id} canceled`, 'renamed ', `erased ${b.id}`, 'truncated ', 'deleted '])
+      stop()
+      await runJob(engine, worker, chat)
+      expect(take()).toEqual([])
+    },
+  },
+  {
+    name: 'after a restart a watcher is told of the jobs that had not ended, in their order; an erased tenant is told',
+    needs: 'kill',
+    async run(open) {
+      const before = await open()
+      const chat = { options: { conversation: 'c' } }
+      const ids = [await submit(before.engine, chat), await submit(before.engine, chat)].map((job) => job.id)
+      const { engine } = await before.reopen('kill')
+      const told: ConversationNews[] = []
+      engine.conversations.watch('acme', 'c', (news) => void told.push(news))
+      expect(told).toMatchObject([{ type: 'standing', jobs: ids.map((id) => ({ id })), more: false }])
+      await engine.eraseTenant('acme')
+      expect(told.slice(1).map(({ type }) => type)).toEqual(['ended', 'ended', 'deleted'])
     },
   },
 ]

@@ -1137,4 +1137,200 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       await peer.next(of('end', id))
     })
   })
+
+  describe('watching a conversation', () => {
+    const of =
+      (conversation: string, change?: string) =>
+      (frame: Said): boolean =>
+        frame['conversation'] === conversation &&
+        (change === undefined ? frame.t === 'watching' : frame.t === 'news' && change in frame['e'])
+    async function watch(peer: Peer, conversation: string): Promise<Said> {
+      peer.say({ t: 'watch', id: 'w', conversation })
+      return peer.next((frame) => frame['id'] === 'w')
+    }
+    const rename = (name: string, to: string, key = target.key): Promise<Reply> =>
+      call('PATCH', `/v1/conversations/${name}`, { name: to }, key)
+
+    it('W110 one that does not exist yet stands empty; every job of it is told, whoever submitted it', async () => {
+      const [c, peer, other] = [fresh('c'), await greeted(), await greeted()]
+      expect(await watch(peer, c)).toEqual({
+        t: 'watching',
+        id: 'w',
+        conversation: c,
+        name: null,
+        turns: 0,
+        last_turn: null,
+        jobs: [],
+        more: false,
+      })
+      const socket = await submit(other, job(3, 1, { conversation: c, follow: false, metadata: { from: 'socket' } }))
+      const told = await peer.next(of(c, 'submitted'))
+      expect(told['e'].submitted).toMatchObject({ id: socket['job'], object: 'job', metadata: { from: 'socket' } })
+      const ended = await peer.next(of(c, 'ended'))
+      expect(ended['e'].ended).toMatchObject({ id: socket['job'], state: 'done', error: null })
+      const http = (await call('POST', '/v1/jobs', job(3, 1, { conversation: c }))).body.id
+      expect((await peer.next(of(c, 'submitted')))['e'].submitted.id).toBe(http)
+      expect((await peer.next(of(c, 'ended')))['e'].ended.id).toBe(http)
+      const plain = await call('POST', '/v1/chat/completions', chat(prompt(3, 1)), target.key, {
+        'sluice-conversation': c,
+      })
+      expect(plain.status, plain.text).toBe(200)
+      const { submitted } = (await peer.next(of(c, 'submitted')))['e']
+      expect((await peer.next(of(c, 'ended')))['e'].ended.id).toBe(submitted.id)
+      // What the turns say is what was told
+      const { turns } = (await call('GET', `/v1/conversations/${c}`)).body
+      expect(turns.map((turn: any) => turn.job)).toEqual([socket['job'], http, submitted.id])
+    })
+
+    it('W111 its own submits are told as well, and a job that ends badly with its error', async () => {
+      const [c, peer] = [fresh('c'), await greeted()]
+      await watch(peer, c)
+      const { job: id } = await submit(peer, job(400, 20, { conversation: c }))
+      expect((await peer.next(of(c, 'submitted')))['e'].submitted.id).toBe(id)
+      await peer.next((frame) => frame.t === 'ev' && frame['job'] === id)
+      peer.say({ t: 'cancel', job: id })
+      expect((await peer.next(of(c, 'ended')))['e'].ended).toMatchObject({
+        id,
+        state: 'canceled',
+        error: { code: 'job_canceled' },
+        queue: null,
+      })
+    })
+
+    it('W112 after a cut, watching again tells the last turn and what has not ended, in order', async () => {
+      const [c, before] = [fresh('c'), await greeted()]
+      await watch(before, c)
+      const { job: first } = await submit(before, job(5, 1, { conversation: c }))
+      await before.next(of(c, 'ended'))
+      before.drop()
+      // While nobody is there: one comes and goes, one runs, one waits
+      const post = async (tokens: number, delayMs: number): Promise<string> =>
+        (await call('POST', '/v1/jobs', job(tokens, delayMs, { conversation: c }))).body.id
+      const gone = await post(3, 1)
+      await ended(gone)
+      const [running, waiting] = [await post(400, 20), await post(3, 1)]
+      const after = await greeted()
+      const standing = await watch(after, c)
+      expect(standing).toMatchObject({ turns: 2, last_turn: gone, more: false })
+      expect(standing['jobs'].map((j: any) => j.id)).toEqual([running, waiting])
+      expect((await call('GET', `/v1/conversations/${c}`)).body.turns.map((t: any) => t.job)).toEqual([first, gone])
+      for (const id of [running, waiting]) await call('POST', `/v1/jobs/${id}/cancel`)
+      await after.next((frame) => of(c, 'ended')(frame) && frame['e'].ended.id === waiting)
+    })
+
+    it('W113 a new name, a truncation, an erased turn and a deletion are told', async () => {
+      const [c, peer] = [fresh('c'), await greeted()]
+      const ids = [await doneJob(3, { conversation: c }), await doneJob(3, { conversation: c })]
+      expect(await watch(peer, c)).toMatchObject({ turns: 2, last_turn: ids[1], jobs: [] })
+      await rename(c, 'Rivers')
+      expect((await peer.next(of(c, 'renamed')))['e']).toEqual({ renamed: { name: 'Rivers' } })
+      await call('DELETE', `/v1/jobs/${ids[1]}`)
+      expect((await peer.next(of(c, 'erased')))['e']).toEqual({ erased: { job: ids[1] } })
+      await call('POST', `/v1/conversations/${c}/truncate`, { keep_turns: 0 })
+      expect((await peer.next(of(c, 'truncated')))['e']).toEqual({ truncated: {} })
+      expect(await watch(peer, c)).toMatchObject({ name: 'Rivers', turns: 0, last_turn: null })
+      await call('DELETE', `/v1/conversations/${c}`)
+      expect((await peer.next(of(c, 'deleted')))['e']).toEqual({ deleted: {} })
+      // It may go on
+      const { job: id } = await submit(peer, job(3, 1, { conversation: c }))
+      expect((await peer.next(of(c, 'submitted')))['e'].submitted.id).toBe(id)
+    })
+
+    it('W114 unwatch ends it; other conversations are told as before', async () => {
+      const [c, d, peer] = [fresh('c'), fresh('d'), await greeted()]
+      await watch(peer, c)
+      await watch(peer, d)
+      peer.say({ t: 'unwatch', id: 'u', conversation: c })
+      expect(await peer.next((frame) => frame['id'] === 'u')).toEqual({ t: 'ok', id: 'u', conversation: c })
+      await doneJob(3, { conversation: c })
+      await doneJob(3, { conversation: d })
+      await peer.next(of(d, 'ended'))
+      expect(peer.heard.filter((frame) => frame.t === 'news' && frame['conversation'] === c)).toEqual([])
+    })
+
+    it("W115 users of one tenant, and tenants, never see each other's", async () => {
+      const [annUser, bobUser] = [fresh('ann'), fresh('bob')]
+      const [annToken, bobToken] = [await tokenOf({ user: annUser }), await tokenOf({ user: bobUser })]
+      const [ann, bob, key] = [await greetedByToken(annToken), await greetedByToken(bobToken), await greeted()]
+      const c = fresh('c')
+      const whole = `${encodeURIComponent(annUser)}/${c}`
+      for (const peer of [ann, bob]) expect(await watch(peer, c)).toMatchObject({ turns: 0 })
+      // Not by the whole name, either
+      await watch(bob, whole)
+      await watch(key, whole)
+      const { job: id } = await submit(ann, job(3, 1, { conversation: c }))
+      expect((await ann.next(of(c, 'submitted')))['e'].submitted).toMatchObject({ id, conversation: c })
+      await ann.next(of(c, 'ended'))
+      await rename(c, 'mine', annToken)
+      await ann.next(of(c, 'renamed'))
+      // The key sees all
+      expect((await key.next(of(whole, 'submitted')))['e'].submitted.id).toBe(id)
+      await bob.settled()
+      expect(bob.heard.filter((frame) => frame.t === 'news')).toEqual([])
+      expect(await watch(bob, c)).toMatchObject({ name: null, turns: 0, last_turn: null, jobs: [] })
+      if (target.otherTenantKey === undefined) return
+      const stranger = await greeted({}, target.otherTenantKey)
+      expect(await watch(stranger, whole)).toMatchObject({ name: null, turns: 0, last_turn: null, jobs: [] })
+      await submit(ann, job(3, 1, { conversation: c }))
+      await ann.next(of(c, 'ended'))
+      await stranger.settled()
+      expect(stranger.heard.filter((frame) => frame.t === 'news')).toEqual([])
+    })
+
+    it('W116 a name that no job could have is refused', async () => {
+      const peer = await greeted()
+      for (const conversation of ['', 'x'.repeat(257), 'a\nb', 7, null]) {
+        peer.say({ t: 'watch', id: 'bad', conversation })
+        expect(await peer.next(answerTo('bad')), JSON.stringify(conversation)).toEqual(errorOf('invalid_request'))
+      }
+      peer.say({ t: 'watch', id: 'odd', conversation: 'c', after: 1 })
+      expect(await peer.next(answerTo('odd'))).toEqual(errorOf('invalid_request'))
+      await isQuiet(peer)
+    })
+
+    it('W117 over SSE the same is told: first how it stands, then the news', async () => {
+      const c = fresh('c')
+      const first = await doneJob(3, { conversation: c })
+      const leave = new AbortController()
+      const response = await fetch(`${target.url}/v1/conversations/${c}/events`, {
+        headers: { ...bearer(target.key), accept: 'text/event-stream' },
+        signal: leave.signal,
+      })
+      expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8'])
+      let text = ''
+      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+      const events = async (n: number): Promise<Array<readonly [string, any]>> => {
+        for (;;) {
+          const blocks = text.split('\n\n').slice(0, -1)
+          if (blocks.length >= n)
+            return blocks.map((block) => [
+              /^event: (.*)$/m.exec(block)?.[1] ?? '',
+              JSON.parse(/^data: (.*)$/m.exec(block)![1]),
+            ])
+          const { value, done } = await reader.read()
+          if (done) throw new Error(`the stream ended after ${text}`)
+          text += value
+        }
+      }
+      const [[name, standing]] = await events(1)
+      expect([name, standing]).toEqual([
+        'watching',
+        { conversation: c, name: null, turns: 1, last_turn: first, jobs: [], more: false },
+      ])
+      const second = await doneJob(3, { conversation: c })
+      const [, submitted, end] = await events(3)
+      expect([submitted[0], submitted[1].conversation, submitted[1].e.submitted.id]).toEqual(['news', c, second])
+      expect(end[1].e.ended).toMatchObject({ id: second, state: 'done' })
+      leave.abort()
+      const foreign = await tokenOf({ user: fresh('bob') })
+      const hers = new AbortController()
+      const other = await fetch(`${target.url}/v1/conversations/${c}/events`, {
+        headers: bearer(foreign),
+        signal: hers.signal,
+      })
+      const { value } = await other.body!.pipeThrough(new TextDecoderStream()).getReader().read()
+      expect(value).toContain('"turns":0,"last_turn":null,"jobs":[]')
+      hers.abort()
+    })
+  })
 }

@@ -1,16 +1,22 @@
 /** The remembered side of lanes: one row a turn, written in the commit that ends its job. */
 import type { StatementSync } from 'node:sqlite'
-import type { Job, JobState, TenantId } from '../../core/job.ts'
+import type { Job, JobId, JobState, TenantId } from '../../core/job.ts'
 import { scanObject } from '../../core/json.ts'
-import type { ConversationInfo, Conversations, Turn } from '../../core/ports.ts'
+import type { ConversationInfo, ConversationNews, Conversations, Turn } from '../../core/ports.ts'
+import type { LiveJobs } from './live-job.ts'
+import { News } from './news.ts'
 import type { Store } from './store.ts'
 
 const INFO = `SELECT c.id AS id, c.name AS name, c.created_at AS createdAtMs, c.updated_at AS updatedAtMs,
   (SELECT count(*) FROM turns t WHERE t.tenant = c.tenant AND t.conversation = c.id) AS turns FROM conversations c`
+/** Jobs that a watcher is told of at once. */
+const MAX_STANDING_JOBS = 100
 const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 
 export class ConversationStore implements Conversations {
+  readonly news = new News()
   readonly #store: Store
+  readonly #live: LiveJobs
   readonly #touch: StatementSync
   readonly #insert: StatementSync
   readonly #remove: StatementSync
@@ -22,10 +28,15 @@ export class ConversationStore implements Conversations {
   readonly #truncate: StatementSync
   readonly #removeTurns: StatementSync
   readonly #delete: StatementSync
+  readonly #lastTurn: StatementSync
+  readonly #isStored: StatementSync
 
-  constructor(store: Store) {
+  constructor(store: Store, live: LiveJobs) {
     const { db } = store
     this.#store = store
+    this.#live = live
+    this.#lastTurn = db.prepare('SELECT job FROM turns WHERE tenant = ? AND conversation = ? ORDER BY ord DESC LIMIT 1')
+    this.#isStored = db.prepare('SELECT 1 FROM jobs WHERE ord = ?')
     this.#touch = db.prepare(
       'INSERT INTO conversations VALUES (?1, ?2, NULL, ?3, ?3) ON CONFLICT (tenant, id) DO UPDATE SET updated_at = excluded.updated_at',
     )
@@ -73,32 +84,62 @@ export class ConversationStore implements Conversations {
     return (this.#list.all(tenant, limit, prefix) as unknown as ConversationInfo[]).map((info) => ({ ...info }))
   }
 
-  rename(tenant: TenantId, id: string, name: string): Promise<boolean> {
-    return this.#change(() => Number(this.#rename.run(tenant, id, name).changes) > 0)
+  watch(tenant: TenantId, id: string, listener: (news: ConversationNews) => void): () => void {
+    const jobs: Job[] = []
+    let more = false
+    for (const live of this.#live.ofConversation(tenant, id)) {
+      if (this.#isStored.get(live.log.order) === undefined) continue // not committed yet: it is told when it is
+      if (jobs.length === MAX_STANDING_JOBS) {
+        more = true
+        break
+      }
+      jobs.push(this.#live.show(live))
+    }
+    const info = this.#get.get(tenant, id) as unknown as ConversationInfo | undefined
+    const last = this.#lastTurn.get(tenant, id) as { readonly job: JobId } | undefined
+    listener({
+      type: 'standing',
+      info: info === undefined ? null : { ...info },
+      lastTurn: last?.job ?? null,
+      jobs,
+      more,
+    })
+    return this.news.add(tenant, id, listener)
   }
 
-  truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean> {
-    return this.#change(() => {
+  async rename(tenant: TenantId, id: string, name: string): Promise<boolean> {
+    const done = await this.#change(() => Number(this.#rename.run(tenant, id, name).changes) > 0)
+    if (done) this.news.tell(tenant, id, { type: 'renamed', name })
+    return done
+  }
+
+  async truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean> {
+    const done = await this.#change(() => {
       if (this.#get.get(tenant, id) === undefined) return false
       const cut = this.#firstCut.get(tenant, id, keepTurns) as { ord: number } | undefined
       if (cut !== undefined) this.#truncate.run(tenant, id, cut.ord)
       return true
     })
+    if (done) this.news.tell(tenant, id, { type: 'truncated' })
+    return done
   }
 
-  delete(tenant: TenantId, id: string): Promise<boolean> {
-    return this.#change(() => {
+  async delete(tenant: TenantId, id: string): Promise<boolean> {
+    const done = await this.#change(() => {
       this.#removeTurns.run(tenant, id)
       return Number(this.#delete.run(tenant, id).changes) > 0
     })
+    if (done) this.news.tell(tenant, id, { type: 'deleted' })
+    return done
   }
 
   /** Takes all of a tenant's out; committed when resolved. */
-  removeTenant(tenant: TenantId): Promise<void> {
-    return this.#store.run(() => {
+  async removeTenant(tenant: TenantId): Promise<void> {
+    await this.#store.run(() => {
       for (const table of ['turns', 'conversations'])
         this.#store.db.prepare(`DELETE FROM ${table} WHERE tenant = ?`).run(tenant)
     }, true)
+    this.news.tellAll(tenant, { type: 'deleted' })
   }
 
   async #change(change: () => boolean): Promise<boolean> {

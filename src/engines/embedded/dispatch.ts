@@ -133,5 +133,9 @@ export class Dispatch {
     this.onEnded({ ...live.job, state: end.state, endedAtMs }, log)
     logs.end(log, record)
     for (const tell of live.waiting) tell()
+    conversations.news.tell(job.tenant, job.options.conversation, {
+      type: 'ended',
+      job: { ...live.job, state: end.state, endedAtMs, ...(end.error && { error: end.error }) },
+    })
   }
 }

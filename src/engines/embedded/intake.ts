@@ -106,6 +106,7 @@ export class Intake {
           if (error === null) {
             store.wrote(job.body.length)
             all.settle(live)
+            this.#announce(live)
           } else this.#withdraw(live)
           resolve(error)
         },
@@ -113,6 +114,17 @@ export class Intake {
     )
     return live.accepted.then((error) =>
       error === null ? { kind: 'accepted', ...this.#shown(live) } : { kind: 'refused', error },
+    )
+  }
+
+  /** Its conversation's watchers hear of it once it is power-safe, as its client does. */
+  #announce(live: LiveJob): void {
+    const { store, conversations, live: all } = this.#parts
+    const { tenant, options } = live.job
+    if (!conversations.news.isWatched(tenant, options.conversation)) return
+    store.synced().then(
+      () => conversations.news.tell(tenant, options.conversation, { type: 'submitted', job: all.show(live) }),
+      () => {}, // the store failed, and says so through health
     )
   }
 

@@ -1,6 +1,6 @@
 /** A job that has not ended, or whose end is not told yet. */
 import type { SluiceError } from '../../core/errors.ts'
-import { isTerminal, type Job, type JobId, type JobState } from '../../core/job.ts'
+import { isTerminal, type Job, type JobId, type JobState, type TenantId } from '../../core/job.ts'
 import type { Scheduler } from '../../core/ports.ts'
 import { NO_BODY } from './jobs.ts'
 import type { LiveLog } from './live-log.ts'
@@ -32,6 +32,8 @@ export class LiveJob {
 
 export class LiveJobs {
   readonly #jobs = new Map<JobId, LiveJob>()
+  /** Those of each conversation, in their order. */
+  readonly #byConversation = new Map<string, Set<LiveJob>>()
   readonly #scheduler: Scheduler
   #bodyBytes = 0
 
@@ -53,12 +55,29 @@ export class LiveJobs {
 
   add(live: LiveJob): void {
     this.#jobs.set(live.job.id, live)
+    const { conversation } = live.job.options
+    if (conversation !== undefined) {
+      const key = conversationKey(live.job.tenant, conversation)
+      const beside = this.#byConversation.get(key)
+      if (beside === undefined) this.#byConversation.set(key, new Set([live]))
+      else beside.add(live)
+    }
     this.#bodyBytes += live.job.body.length
   }
 
   delete(live: LiveJob): void {
     this.#jobs.delete(live.job.id)
+    const { conversation } = live.job.options
+    if (conversation !== undefined) {
+      const key = conversationKey(live.job.tenant, conversation)
+      const beside = this.#byConversation.get(key)
+      if (beside?.delete(live) && beside.size === 0) this.#byConversation.delete(key)
+    }
     this.dropBody(live)
+  }
+
+  ofConversation(tenant: TenantId, conversation: string): Iterable<LiveJob> {
+    return this.#byConversation.get(conversationKey(tenant, conversation)) ?? []
   }
 
   /** It is committed: its body may be read back. */
@@ -79,3 +98,5 @@ export class LiveJobs {
     return { ...live.job, body: NO_BODY, state: known }
   }
 }
+
+const conversationKey = (tenant: TenantId, conversation: string): string => `${tenant}\n${conversation}`

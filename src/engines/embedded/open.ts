@@ -59,13 +59,14 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const pauses = new Pauses(store)
     for (const selector of pauses.list()) for (const each of laneNames(selector)) scheduler.pause(each)
     const recovered = recover(db, scheduler, clock, epochOf)
+    const live = new LiveJobs(scheduler)
     const parts: Parts = {
       store,
       logs: new Logs(store),
       jobs: new Jobs(db),
-      live: new LiveJobs(scheduler),
+      live,
       scheduler,
-      conversations: new ConversationStore(store),
+      conversations: new ConversationStore(store, live),
       clock,
       emit: onFact,
     }

@@ -200,6 +200,7 @@ export class EmbeddedQueue implements Queue {
     logs.forget(id)
     await logs.renewed()
     await store.synced()
+    conversations.news.tell(job.tenant, job.options.conversation, { type: 'erased', job: id })
     return true
   }
 

@@ -15,6 +15,7 @@ import { jobDraft, jobItem } from '../draft.ts'
 import { placeView } from '../job-view.ts'
 import { checkFrame, credentialOf, parseMessage } from './frames.ts'
 import type { Hub } from './hub.ts'
+import { Watches } from './watches.ts'
 
 /** A connection whose peer sends and does not read is not read from beyond so many times its buffer. */
 const DEAF_FACTOR = 4
@@ -53,6 +54,7 @@ export class Connection implements FrameSink {
   #claimed = 0
   /** Readers that wait for room, the one that waited longest first. */
   #parked: Set<SocketReader> | null = null
+  #watches: Watches | null = null
   #greeted = false
   #window = Infinity
   #messages: number
@@ -122,6 +124,7 @@ export class Connection implements FrameSink {
   /** Not the socket's "drain": that comes only where its own mark was passed, which is not ours. */
   readonly #onWritten = (): void => {
     if (this.#ws.isPaused && !this.full) this.#ws.resume()
+    this.#watches?.resume()
     if (this.#parked === null) return
     for (const reader of this.#parked) {
       if (this.full) return
@@ -234,6 +237,13 @@ export class Connection implements FrameSink {
         if (followed !== undefined) this.#hub.noteTtft(followed.job, frame.ttft_ms)
         return
       }
+      case 'watch':
+        this.#watches ??= new Watches(this.#hub.deps, caller, this)
+        return this.#watches.watch(frame.conversation, frame.id)
+      case 'unwatch':
+        this.#watches?.unwatch(frame.conversation)
+        if (frame.id !== undefined) this.send({ t: 'ok', id: frame.id, conversation: frame.conversation })
+        return
       case 'ping':
         return this.send({ t: 'pong' })
     }
@@ -399,6 +409,8 @@ export class Connection implements FrameSink {
   }
 
   #releaseAll(): void {
+    this.#watches?.close()
+    this.#watches = null
     for (const { job, reader } of [...this.following.values()]) {
       reader.leave()
       this.#forget(job.id, false)

@@ -7,12 +7,19 @@ import { isRecord, type JsonBody, type JsonRecord, parseBody } from '../body.ts'
 import { bad, boolean, type Check, checkNames, number, text, whole } from '../fields.ts'
 
 const MAX_ID_CHARS = 128
+const MAX_NAME_CHARS = 256
 const MAX_CREDENTIAL_CHARS = 2_048
 const MAX_DAY_MS = 86_400_000
 const MIN_WINDOW = 1_024
 const MAX_CREDIT = 2 ** 31
 
 const id: Check = { ok: (v) => text(MAX_ID_CHARS).ok(v) && v !== '', what: `a text of 1 to ${MAX_ID_CHARS} characters` }
+/** A conversation's, as in a job's options. */
+const name: Check = {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  ok: (v) => text(MAX_NAME_CHARS).ok(v) && v !== '' && !/[\x00-\x1f\x7f]/.test(v as string),
+  what: `a text of 1 to ${MAX_NAME_CHARS} characters`,
+}
 const cursor: Check = { ok: (v) => text(MAX_ID_CHARS).ok(v), what: 'a cursor, "<epoch>-<seq>"' }
 const CREDENTIALS = ['key', 'ticket', 'token']
 const auth: Check = {
@@ -53,6 +60,8 @@ const FRAMES: Readonly<Record<ClientFrame['t'], Readonly<Record<string, Check & 
   cancel: { id, job: { ...id, needed: true } },
   credit: { job: { ...id, needed: true }, bytes: { ...whole(1, MAX_CREDIT), needed: true } },
   report: { job: { ...id, needed: true }, ttft_ms: { ...number(0, MAX_DAY_MS), needed: true } },
+  watch: { id, conversation: { ...name, needed: true } },
+  unwatch: { id, conversation: { ...name, needed: true } },
   ping: {},
 }
 const NAMES = Object.keys(FRAMES)
