@@ -27,6 +27,10 @@ Every error has OpenAI's shape, \`{"error": {"message", "type", "param", "code"}
 their classes, the message is for people. *Again*: may the very same request succeed later? Such a refusal carries \`retry-after\`.
 *Close* is the code that ends a WebSocket for the same reason.
 
+Where the model provider named a code of its own, it is in the error too. If the provider refused the request (\`provider_rejected\`),
+\`code\` and \`param\` are the provider's, such as \`context_length_exceeded\`, because that is where SDKs and agents look, and
+\`sluice_code\` holds the row of this table. In all other failures \`code\` is the row of this table and \`upstream_code\` the provider's.
+
 | code | HTTP | type | again | close | message |
 | --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}

@@ -1,4 +1,5 @@
 /** Folds the canonical chunks of a log into the answer they spell: for JSON replies, conversations and continuations. */
+import { chunkOf, parseDocument } from './document.ts'
 import { type Bytes, kindOf, payloadOf, toText } from './record.ts'
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
@@ -49,8 +50,9 @@ export function foldAnswer(records: Iterable<Bytes>): Answer {
       choices = new Map()
       usage = null
     }
-    if (kind !== 'chunk' && kind !== 'usage') continue
-    const chunk = JSON.parse(toText(payloadOf(record))) as JsonObject
+    if (kind !== 'chunk' && kind !== 'document' && kind !== 'usage') continue
+    const payload = payloadOf(record)
+    const chunk = (kind === 'document' ? chunkOf(parseDocument(payload)) : JSON.parse(toText(payload))) as JsonObject
     const { choices: parts, usage: chunkUsage, object: _object, ...others } = chunk
     head = Object.assign(others, head)
     if (isObject(chunkUsage)) usage = chunkUsage

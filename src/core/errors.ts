@@ -224,8 +224,18 @@ export interface WireError {
   readonly message: string
   readonly type: string
   readonly param: string | null
-  readonly code: ErrorCode
+  /** A row of the table; but a provider's own code where it refused the request and named one. */
+  readonly code: string
+  /** The row of the table, where `code` is the provider's. */
+  readonly sluice_code?: ErrorCode
+  /** The provider's own code, where `code` is ours. */
+  readonly upstream_code?: string
 }
+
+/** The row of the table that an error on the wire belongs to. */
+export const codeOf = (error: WireError): ErrorCode => error.sluice_code ?? (error.code as ErrorCode)
+/** Its HTTP status, unless the error carries one of its own. */
+export const statusOf = (error: WireError): number => (ERRORS[codeOf(error)] ?? ERRORS.internal).status
 
 interface ErrorDetails {
   readonly message?: string
@@ -235,6 +245,8 @@ interface ErrorDetails {
   readonly retryAfterMs?: number
   /** An HTTP status that says more than the table's, e.g. a provider's own 4xx. */
   readonly status?: number
+  /** The provider's own code of the error, such as `context_length_exceeded`. */
+  readonly upstreamCode?: string | null
   readonly cause?: unknown
 }
 
@@ -244,6 +256,7 @@ export class SluiceError extends Error {
   readonly status: number
   readonly param: string | null
   readonly retryAfterMs: number | undefined
+  readonly upstreamCode: string | null
 
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
     super(details.message ?? ERRORS[code].message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -252,6 +265,7 @@ export class SluiceError extends Error {
     this.status = details.status ?? ERRORS[code].status
     this.param = details.param ?? null
     this.retryAfterMs = details.retryAfterMs
+    this.upstreamCode = details.upstreamCode ?? null
   }
 
   get retryable(): boolean {
@@ -259,7 +273,13 @@ export class SluiceError extends Error {
   }
 
   get wire(): WireError {
-    return { message: this.message, type: ERRORS[this.code].type, param: this.param, code: this.code }
+    const { message, param, code, upstreamCode } = this
+    const base = { message, type: ERRORS[code].type, param }
+    if (upstreamCode === null) return { ...base, code }
+    // SDKs and agents act on the provider's code of a refusal (they compact on context_length_exceeded), so it goes first
+    return code === 'provider_rejected'
+      ? { ...base, code: upstreamCode, sluice_code: code }
+      : { ...base, code, upstream_code: upstreamCode }
   }
 
   /** Anything thrown, as an error of the table. What was not foreseen becomes `internal` and tells clients nothing. */

@@ -1,9 +1,9 @@
 /**
  * The log record, from which everything a client sees is rendered. See PROTOCOL.md "The record".
  *
- * A record is one text: either one event of the canonical dialect (the JSON of an OpenAI
- * `chat.completion.chunk`, byte for byte as an OpenAI-dialect upstream sent it), or a control record,
- * which begins with "@" and its kind. `seq` (1, 2, 3 … without gaps, over all attempts) numbers records.
+ * A record is one text: one event of the canonical dialect (the JSON of an OpenAI `chat.completion.chunk`, byte for
+ * byte as an OpenAI-dialect upstream sent it); or "@document" and a whole answer, also byte for byte; or a control
+ * record, which begins with "@" and its kind. `seq` (1, 2, 3 … without gaps, over all attempts) numbers records.
  *
  * Texts here are binary strings: one char is one byte (latin1) of the UTF-8 encoding. The stream path
  * then never decodes or encodes a token; sockets write them with 'latin1'.
@@ -20,7 +20,7 @@ export const toBytes = (text: string): Bytes => Buffer.from(text, 'utf8').toStri
 /** UTF-8 bytes to text; invalid sequences become U+FFFD. */
 export const toText = (bytes: Bytes): string => Buffer.from(bytes, 'latin1').toString('utf8')
 
-export type RecordKind = 'chunk' | 'attempt' | 'reset' | 'usage' | 'end'
+export type RecordKind = 'chunk' | 'document' | 'attempt' | 'reset' | 'usage' | 'end'
 
 /** How an attempt begins: `first` shows new text; `continue` prolongs what is shown; `restart` follows a reset. */
 export interface Attempt {
@@ -46,11 +46,15 @@ export const attemptRecord = (attempt: Attempt): Bytes => toBytes(`@attempt ${JS
 export const resetRecord = (reason: string): Bytes => toBytes(`@reset ${JSON.stringify({ reason })}`)
 /** The upstream's usage chunk (`choices: []`), kept byte for byte; hidden from clients that did not ask. */
 export const usageRecord = (chunk: Bytes): Bytes => `@usage ${chunk}`
+/** The whole answer, byte for byte as the upstream sent it. It is then the only record of the answer. */
+export const documentRecord = (document: Bytes): Bytes => `@document ${document}`
 export const endRecord = (end: End): Bytes => toBytes(`@end ${JSON.stringify(end)}`)
 
 export function kindOf(record: Bytes): RecordKind {
   if (record.charCodeAt(0) !== 64) return 'chunk'
   switch (record.charCodeAt(1)) {
+    case 100:
+      return 'document'
     case 97:
       return 'attempt'
     case 114:

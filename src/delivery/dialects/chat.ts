@@ -1,9 +1,14 @@
 /** OpenAI's chat SSE: the chunks as they are, `[DONE]` after a good end, an error event after any other. */
+import { chunkBytesOf } from '../../core/document.ts'
 import { SluiceError, type WireError } from '../../core/errors.ts'
 import { type Bytes, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
 import { block, type Dialect, type DialectState, recordByRecord } from './dialect.ts'
 
 const errorJson = (error: WireError): Bytes => toBytes(JSON.stringify({ error }))
+
+function withoutUsage({ usage: _usage, ...chunk }: Record<string, unknown>): Record<string, unknown> {
+  return chunk
+}
 
 function render(record: Bytes, seq: number, epoch: number, state: DialectState, includeUsage: boolean): Bytes {
   // The common case first, without a call: a token
@@ -14,6 +19,8 @@ function render(record: Bytes, seq: number, epoch: number, state: DialectState, 
   if (state.over) return ''
   const id = `${epoch}-${seq}`
   switch (kindOf(record)) {
+    case 'document':
+      return block(id, '', chunkBytesOf(payloadOf(record), includeUsage ? undefined : withoutUsage))
     case 'usage':
       return includeUsage ? block(id, '', payloadOf(record)) : ''
     case 'reset':

@@ -1,29 +1,40 @@
 /** The JSON reply: the whole log as one answer, or as the error that the job ended with. */
 import { foldAnswer, toCompletion } from '../../core/answer.ts'
-import { ERRORS, SluiceError } from '../../core/errors.ts'
+import { SluiceError, statusOf } from '../../core/errors.ts'
 import type { JobKind } from '../../core/job.ts'
-import { type Bytes, type End, isEnd, kindOf, parseEnd, toBytes } from '../../core/record.ts'
+import { type Bytes, type End, isEnd, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
+import { wireUsage } from '../../core/wire.ts'
+
+interface Reply {
+  readonly status: number
+  readonly body: Bytes
+}
 
 /** `records` from the first to the end record. */
-export function renderCompletion(
-  kind: JobKind,
-  records: readonly Bytes[],
-): { readonly status: number; readonly body: Bytes } {
+export function renderCompletion(kind: JobKind, records: readonly Bytes[]): Reply {
   const last = records.at(-1)
   if (last === undefined || !isEnd(last))
     throw new SluiceError('internal', { message: 'A log was rendered before its end.' })
   const end = parseEnd(last)
   if (end.state !== 'done') return renderError(end)
-  if (kind === 'embedding') {
-    const answer = records.findLast((r) => kindOf(r) === 'chunk')
-    return answer === undefined
-      ? renderError({ state: 'failed', error: new SluiceError('provider_garbage').wire })
-      : { status: 200, body: answer }
-  }
-  return { status: 200, body: toBytes(JSON.stringify(toCompletion(foldAnswer(records)))) }
+  const document = documentOf(kind, records)
+  if (document !== undefined) return { status: 200, body: payloadOf(document) }
+  if (kind === 'embedding') return renderError({ state: 'failed', error: new SluiceError('provider_garbage').wire })
+  return { status: 200, body: toBytes(JSON.stringify(folded(records, end))) }
 }
 
-function renderError(end: End): { readonly status: number; readonly body: Bytes } {
+/** Until documents had a record of their own, an embedding was stored as a chunk. */
+const documentOf = (kind: JobKind, records: readonly Bytes[]): Bytes | undefined =>
+  records.findLast((r) => kindOf(r) === 'document' || (kind === 'embedding' && kindOf(r) === 'chunk'))
+
+/** The upstream's own `usage`, unless it says less than what the job is charged: several attempts, or no report. */
+function folded(records: readonly Bytes[], { usage }: End): object {
+  const answer = foldAnswer(records)
+  const isWhole = answer.usage !== null && answer.usage['completion_tokens'] === usage?.completionTokens
+  return { ...toCompletion(answer), ...(isWhole || usage === undefined ? {} : { usage: wireUsage(usage) }) }
+}
+
+function renderError(end: End): Reply {
   const error = end.error ?? new SluiceError('internal').wire
-  return { status: end.status ?? ERRORS[error.code].status, body: toBytes(JSON.stringify({ error })) }
+  return { status: end.status ?? statusOf(error), body: toBytes(JSON.stringify({ error })) }
 }

@@ -1,4 +1,5 @@
 /** The frames of `sluice.v1`: a run of records is one `ev`, the end record one `end`. The bytes go to the socket as they are. */
+import { chunkBytesOf } from '../../core/document.ts'
 import type { JobId } from '../../core/job.ts'
 import { type Bytes, isEnd, kindOf, payloadOf } from '../../core/record.ts'
 import { textFrame } from '../../core/text-frame.ts'
@@ -35,10 +36,14 @@ function eventsOf(records: readonly Bytes[], from: number, to: number): Bytes {
     const record = records[i]
     const comma = i === from ? '' : ','
     // A token first, without a call
-    events +=
-      record.charCodeAt(0) === 64 ? `${comma}{"${kindOf(record)}":${payloadOf(record)}}` : `${comma}{"chunk":${record}}`
+    events += record.charCodeAt(0) === 64 ? `${comma}${controlOf(record)}` : `${comma}{"chunk":${record}}`
   }
   return events
+}
+
+function controlOf(record: Bytes): Bytes {
+  const kind = kindOf(record)
+  return kind === 'document' ? `{"chunk":${chunkBytesOf(payloadOf(record))}}` : `{"${kind}":${payloadOf(record)}}`
 }
 
 export const liveFrame = (job: JobId, epoch: number, seq: number): Bytes =>
