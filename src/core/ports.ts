@@ -185,7 +185,7 @@ export interface ScheduledJob {
   readonly notBefore: number
   /** Must be leased before; Infinity = never expires. Only its first lease counts: a retry does not expire. */
   readonly deadline: number
-  /** For J4: the same (API key, body) as another POST; null = never joined. */
+  /** For J4: the same API key, user, conversation or lane, and body as another POST; null = never joined. */
   readonly joinKey: string | null
 }
 

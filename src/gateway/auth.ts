@@ -33,6 +33,8 @@ export interface Auth {
   admit(credential: Credential, from: From): Caller
   /** Is this caller still let in? A key may have been revoked, a session over. */
   isStillValid(caller: Caller): boolean
+  /** Throws invalid_api_key, invalid_token for a caller that is let in no more. */
+  check(caller: Caller): void
   /** Returns for the operator; throws as above, and `forbidden` for a tenant's key. */
   operator(request: IncomingMessage): void
 }
@@ -52,6 +54,9 @@ export function createAuth(
     const key = keys.find(digest)
     return isGood(key) ? key : null
   }
+
+  const isStillValid = ({ key, session }: Caller): boolean =>
+    session === null ? isGood(keys.get(key.id)) : sessions.isStillValid(session)
 
   function byKey(text: string, from: From): Caller {
     const asked = text.length <= MAX_KEY_BYTES && (!options.keysHaveChecksums || isWellFormed(text))
@@ -83,7 +88,10 @@ export function createAuth(
       return admit(text.startsWith(TOKEN_PREFIX) ? { token: text } : { key: text }, fromOf(request))
     },
     admit,
-    isStillValid: ({ key, session }) => (session === null ? isGood(keys.get(key.id)) : sessions.isStillValid(session)),
+    isStillValid,
+    check(caller) {
+      if (!isStillValid(caller)) throw new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token')
+    },
     operator(request) {
       const text = bearer(request)
       if (text.length > MAX_KEY_BYTES) throw strangers.refusal(fromOf(request).address, 'invalid_api_key')

@@ -9,6 +9,7 @@ import { type Caller, userOf, withinNames } from './caller.ts'
 import { checkChat, checkEmbedding, checkModel } from './chat-request.ts'
 import type { GatewayDeps } from './deps.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
+import { namesAnother } from './named-user.ts'
 
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
@@ -120,10 +121,16 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
       param: `${asked.at}conversation`,
       message: 'An embedding is no part of a conversation.',
     })
-  const said = request['safety_identifier'] ?? request['user'] ?? headers['user']
-  const user = userOf(caller) ?? said
-  if (typeof said === 'string' && said !== '' && said !== user)
-    throw new SluiceError('forbidden', { message: 'This session is of another user.' })
+  const own = userOf(caller)
+  if (own !== null) {
+    const named = namesAnother(bytes, own) ?? ((headers['user'] || own) === own ? null : 'sluice-user')
+    if (named !== null)
+      throw new SluiceError('forbidden', {
+        param: named,
+        message: 'This session is of another user than the request names: leave the user out.',
+      })
+  }
+  const user = own ?? request['safety_identifier'] ?? request['user'] ?? headers['user']
   if (typeof user === 'string' && user.length > 512)
     throw new SluiceError('invalid_request', {
       param: 'sluice-user',

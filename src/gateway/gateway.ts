@@ -15,6 +15,7 @@ import { Router } from './router.ts'
 import { createRoutes } from './routes.ts'
 import { createSessions } from './sessions.ts'
 import { Hub } from './socket/hub.ts'
+import { createSubmits } from './submit.ts'
 import { watchRoutes } from './watch-routes.ts'
 
 /** A refused connection is closed after this, whether its peer read the answer or not. */
@@ -31,11 +32,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
   )
   let draining = false
   const answers = createAnswers(deps, attendance)
-  const jobs = createJobs(deps)
-  const hub = new Hub(deps, auth, sessions, attendance, jobs)
+  const submits = createSubmits(deps, auth)
+  const jobs = createJobs(deps, submits)
+  const hub = new Hub(deps, auth, sessions, attendance, submits)
   const watching = watchRoutes(deps, auth)
   const door = { auth, sessions, socket: hub.route }
-  const routes = createRoutes(deps, jobs, answers, door, watching.routes, () => draining)
+  const routes = createRoutes(deps, jobs, submits, answers, door, watching.routes, () => draining)
   const servers: Server[] = []
   /** Requests under way, by key. */
   const underWay = new Map<string, number>()

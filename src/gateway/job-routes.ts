@@ -11,6 +11,7 @@ import type { GatewayDeps } from './deps.ts'
 import { jobDraft, jobItem } from './draft.ts'
 import type { Jobs } from './jobs.ts'
 import type { Route } from './route.ts'
+import type { Submits } from './submit.ts'
 
 const MAX_JOBS = 1_000
 const MAX_WAIT_MS = 60_000
@@ -23,7 +24,7 @@ const STREAM_HEADERS: Headers = {
 /** A list of jobs may have more keys than one request: it is checked again job by job. */
 const LIST_KEYS = 2
 
-export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): readonly Route[] {
+export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answers: Answers): readonly Route[] {
   const { queue, options, delivery } = deps
 
   async function submit(call: KeyCall): Promise<void> {
@@ -38,12 +39,10 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
       jobItem(body.bytes, body.value, options.maxKeys, options.maxDepth),
       call.request.headers,
     )
-    const [result] = await queue.submit([draft])
-    jobs.note(result, draft.model, draft.tenant)
-    if (result.kind === 'refused') throw result.error
-    call.json(result.kind === 'joined' ? 200 : 202, jobs.submitted(result, call.caller), {
-      location: `/v1/jobs/${result.job.id}/events`,
-      'sluice-job': result.job.id,
+    const taken = await submits.one(call.caller, draft)
+    call.json(taken.kind === 'joined' ? 200 : 202, jobs.submitted(taken, call.caller), {
+      location: `/v1/jobs/${taken.job.id}/events`,
+      'sluice-job': taken.job.id,
     })
   }
 
@@ -65,12 +64,15 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): read
     const drafts = scanArray(bytes).map(({ start, end }, i) =>
       draftOrRefusal(call, bytes.subarray(start, end), many[i], i),
     )
-    const results = await queue.submit(drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)))
-    const left = results.values()
+    const left = (
+      await submits.all(
+        call.caller,
+        drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)),
+      )
+    ).values()
     const outcomes = drafts.map(
       (d): Submitted => (d instanceof SluiceError ? { kind: 'refused', error: d } : left.next().value!),
     )
-    for (const [i, d] of drafts.entries()) if (!(d instanceof SluiceError)) jobs.note(outcomes[i], d.model, d.tenant)
     call.json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, {
       object: 'list',
       data: outcomes.map((o) => jobs.submitted(o, call.caller)),

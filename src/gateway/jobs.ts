@@ -6,6 +6,7 @@ import type { Call, KeyCall } from './call.ts'
 import { type Caller, canSee, prefixOf, userOf } from './caller.ts'
 import type { GatewayDeps } from './deps.ts'
 import { jobView } from './job-view.ts'
+import type { Submits } from './submit.ts'
 
 const STATES: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased', 'done', 'failed', 'canceled', 'expired']
 const FILTERS = ['lane', 'conversation', 'model', 'before'] as const
@@ -14,8 +15,8 @@ const LIST = 20
 
 export type Jobs = ReturnType<typeof createJobs>
 
-export function createJobs(deps: GatewayDeps) {
-  const { queue, log, emit } = deps
+export function createJobs(deps: GatewayDeps, submits: Submits) {
+  const { queue, log } = deps
 
   /** Throws job_not_found. */
   async function view(id: string, caller: Caller | null): Promise<Record<string, unknown>> {
@@ -52,18 +53,10 @@ export function createJobs(deps: GatewayDeps) {
       call.json(202, await view(id, call.caller))
     },
     async redrive(call: Call, id: string): Promise<void> {
-      const result = await queue.redrive(id)
-      if (result === null)
-        throw new SluiceError('invalid_request', { message: 'Only a job that failed or expired can be redriven.' })
-      if (result.kind === 'refused') throw result.error
-      call.json(202, jobView(result.job, result.place, 0, namesOf(call.caller)), {
-        location: `/v1/jobs/${result.job.id}/events`,
+      const { job, place } = await submits.again(call.caller, id)
+      call.json(202, jobView(job, place, 0, namesOf(call.caller)), {
+        location: `/v1/jobs/${job.id}/events`,
       })
-    },
-    /** Tells observability what became of a submit. */
-    note(result: Submitted, model: string, tenant: string): void {
-      if (result.kind === 'refused') emit({ type: 'job-refused', tenant, model, code: result.error.code })
-      else emit({ type: 'job-submitted', job: result.job.id, tenant, model, joined: result.kind === 'joined' })
     },
   }
 }

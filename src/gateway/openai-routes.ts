@@ -8,9 +8,10 @@ import type { GatewayDeps, PublicModel } from './deps.ts'
 import { dialectDraft } from './draft.ts'
 import type { Jobs } from './jobs.ts'
 import type { Route } from './route.ts'
+import type { Submits } from './submit.ts'
 
-export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): readonly Route[] {
-  const { queue, options, models } = deps
+export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answers: Answers): readonly Route[] {
+  const { options, models } = deps
 
   const submit = (kind: JobKind) => async (call: KeyCall) => {
     const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
@@ -23,20 +24,16 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, answers: Answers): r
       !later,
     )
     if (later) {
-      const [result] = await queue.submit([draft])
-      jobs.note(result, draft.model, draft.tenant)
-      if (result.kind === 'refused') throw result.error
-      call.json(202, jobs.submitted(result, call.caller), {
-        location: `/v1/jobs/${result.job.id}/events`,
-        'sluice-job': result.job.id,
+      const taken = await submits.one(call.caller, draft)
+      call.json(202, jobs.submitted(taken, call.caller), {
+        location: `/v1/jobs/${taken.job.id}/events`,
+        'sluice-job': taken.job.id,
         'preference-applied': 'respond-async',
       })
       return
     }
-    const { result, power } = await queue.begin(draft)
-    jobs.note(result, draft.model, draft.tenant)
-    if (result.kind === 'refused') throw result.error
-    answers.plain(call, draft, result.job, power)
+    const { taken, power } = await submits.begin(call.caller, draft)
+    answers.plain(call, draft, taken.job, power)
   }
 
   return [

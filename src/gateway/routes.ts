@@ -11,6 +11,7 @@ import { operatorRoutes } from './operator-routes.ts'
 import type { Route } from './route.ts'
 import { sessionRoutes } from './session-routes.ts'
 import type { Sessions } from './sessions.ts'
+import type { Submits } from './submit.ts'
 
 /** How callers come in. */
 export interface Door {
@@ -28,6 +29,7 @@ export interface Routes {
 export function createRoutes(
   deps: GatewayDeps,
   jobs: Jobs,
+  submits: Submits,
   answers: Answers,
   door: Door,
   watching: readonly Route[],
@@ -49,8 +51,8 @@ export function createRoutes(
   ]
   return {
     public: [
-      ...openaiRoutes(deps, jobs, answers),
-      ...jobRoutes(deps, jobs, answers),
+      ...openaiRoutes(deps, jobs, submits, answers),
+      ...jobRoutes(deps, jobs, submits, answers),
       ...conversationRoutes(deps),
       ...watching,
       ...sessionRoutes(deps, door.auth, door.sessions),

@@ -242,6 +242,9 @@ export const durabilityCases: readonly Case[] = [
       kind: 'refused',
       error: { code: 'idempotency_conflict' },
     })
+    for (const options of [post, ended])
+      expect((await join({ ...options, isRetry: true, user: 'bob' })).kind).toBe('accepted')
+    expect(await join({ ...keyed, user: 'bob' })).toMatchObject({ error: { code: 'idempotency_conflict' } })
     expect(await join({ ...post, isRetry: true })).toMatchObject({ kind: 'joined', job: { id: running.id } })
     expect(await join({ ...ended, isRetry: true })).toMatchObject({ kind: 'joined', job: { id: done.id } })
     expect((await join(ended)).kind).toBe('accepted')

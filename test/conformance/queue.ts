@@ -103,6 +103,10 @@ export const queueCases: readonly Case[] = [
         status: 422,
       })
       expect((await submit(engine, { ...same, tenant: 'other' })).id).not.toBe(first.id)
+      expect((await engine.queue.submit([draft({ ...same, user: 'bob' })]))[0]).toMatchObject({
+        kind: 'refused',
+        error: { code: 'idempotency_conflict' },
+      })
       const worker = new TestWorker(engine)
       for (const lease of await worker.lease()) await engine.queue.finish(lease, DONE)
       const { result, power } = await engine.queue.begin(draft(same))
@@ -125,6 +129,13 @@ export const queueCases: readonly Case[] = [
       expect(await kinds({ isRetry: true })).toMatchObject({ kind: 'joined', job: { id: job.id, state: 'done' } })
       expect((await kinds({ isRetry: true, keyId: 'key_2' })).kind).toBe('accepted')
       expect((await kinds({ isRetry: true, body: '{"post":2}' })).kind).toBe('accepted')
+      for (const other of [
+        { user: 'bob' },
+        { options: { ...post.options, conversation: 'c' } },
+        { options: { ...post.options, lane: 'l' } },
+        { options: { ...post.options, idempotencyKey: 'k' } },
+      ])
+        expect((await kinds({ isRetry: true, ...other })).kind).toBe('accepted')
       clock.leap(61_000)
       expect((await kinds({ isRetry: true })).kind).toBe('accepted')
     },

@@ -7,6 +7,7 @@ import type { Jobs } from '../../src/gateway/jobs.ts'
 import type { Route } from '../../src/gateway/route.ts'
 import { Router } from '../../src/gateway/router.ts'
 import { createRoutes, type Door } from '../../src/gateway/routes.ts'
+import type { Submits } from '../../src/gateway/submit.ts'
 import { watchRoutes } from '../../src/gateway/watch-routes.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, send } from './wire.ts'
@@ -14,7 +15,7 @@ import { type Answer, request, send } from './wire.ts'
 const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => {} }
 const { routes: watching } = watchRoutes({} as GatewayDeps, {} as Auth)
 const door = { socket } as unknown as Door
-const tables = createRoutes({} as GatewayDeps, {} as Jobs, {} as Answers, door, watching, () => false)
+const tables = createRoutes({} as GatewayDeps, {} as Jobs, {} as Submits, {} as Answers, door, watching, () => false)
 const doors = [
   ...tables.public.map((route) => ({ door: 'public' as const, route })),
   ...tables.admin.map((route) => ({ door: 'admin' as const, route })),

@@ -67,7 +67,9 @@ export class Intake {
       const job =
         this.#keys.get(`${draft.tenant}\n${idempotencyKey}`)?.job ??
         this.#parts.jobs.byKey(draft.tenant, idempotencyKey)
-      return job === null ? undefined : { id: job.id, sameBody: job.bodyHash === draft.bodyHash }
+      // Another user's request is another request, even where an API key uses names of a user's name space (T1)
+      const isSame = job?.bodyHash === draft.bodyHash && job.user === draft.user
+      return job === null ? undefined : { id: job.id, sameBody: isSame }
     }
     if (!draft.isRetry || this.joinable.size === 0) return undefined
     const ended = this.joinable.get(joinKeyOf(draft))

@@ -6,8 +6,19 @@ import type { End } from '../../core/record.ts'
 
 const laneName = (tenant: string, kind: 'lane' | 'conversation', name: string): string => `${kind}\n${tenant}\n${name}`
 
-/** J4: an SDK repeats the very same bytes with the same key. */
-export const joinKeyOf = (draft: Pick<JobDraft, 'keyId' | 'bodyHash'>): string => `${draft.keyId}\n${draft.bodyHash}`
+/**
+ * J4: an SDK repeats the very same bytes with the same API key, for the same user, in the same conversation or lane, under
+ * the same idempotency key or none. Only the user may hold a line break, so it comes last.
+ */
+export function joinKeyOf({
+  keyId,
+  bodyHash,
+  user,
+  options,
+}: Pick<JobDraft, 'keyId' | 'bodyHash' | 'user' | 'options'>): string {
+  const { conversation = '', lane = '', idempotencyKey = '' } = options
+  return [keyId, bodyHash, conversation, lane, idempotencyKey, user ?? ''].join('\n')
+}
 
 /** `acceptedAt`: monotonic ms. */
 export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acceptedAt: number): ScheduledJob {

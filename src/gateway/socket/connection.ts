@@ -300,7 +300,7 @@ export class Connection implements FrameSink {
   }
 
   async #submit(frame: SubmitFrame, body: JsonBody, caller: Caller): Promise<void> {
-    const { deps, options, jobs } = this.#hub
+    const { deps, options, submits } = this.#hub
     const follow = frame.follow !== false
     if (this.#hub.draining) throw new SluiceError('draining', { retryAfterMs: 1_000 })
     if (follow && this.following.size >= options.maxJobs) throw tooMany(options.maxJobs)
@@ -308,17 +308,14 @@ export class Connection implements FrameSink {
     const bytes = editObject(body.bytes, { t: null, id: null, follow: null })
     if (!isRecord(value)) return
     const draft = jobDraft(deps, caller, jobItem(bytes, value, deps.options.maxKeys, deps.options.maxDepth), null)
-    const [result] = await deps.queue.submit([draft])
-    jobs.note(result, draft.model, draft.tenant)
-    if (result.kind === 'refused') throw result.error
-    const { job, place } = result
+    const { kind, job, place } = await submits.one(caller, draft)
     this.send({
       t: 'accepted',
       id: frame.id,
       job: job.id,
       cursor: `${job.epoch}-0`,
       state: job.state,
-      joined: result.kind === 'joined',
+      joined: kind === 'joined',
       queue: placeView(place),
     })
     if (follow) this.#follow(job, null, false, place)

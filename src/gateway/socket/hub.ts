@@ -9,9 +9,9 @@ import type { Caller } from '../caller.ts'
 import type { GatewayDeps, SocketOptions } from '../deps.ts'
 import type { Attendance } from '../disconnect.ts'
 import { placeView } from '../job-view.ts'
-import type { Jobs } from '../jobs.ts'
 import type { Route } from '../route.ts'
 import type { Sessions } from '../sessions.ts'
+import type { Submits } from '../submit.ts'
 import { Connection, type Following } from './connection.ts'
 import { checkUpgrade, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.ts'
 
@@ -39,7 +39,7 @@ export class Hub {
   readonly auth: Auth
   readonly sessions: Sessions
   readonly attendance: Attendance
-  readonly jobs: Jobs
+  readonly submits: Submits
   /** Followed jobs that have shown nothing yet, the one that was told of its place longest ago first. */
   readonly inLine = new Set<Following>()
   draining = false
@@ -55,13 +55,13 @@ export class Hub {
   readonly #seen: number[] = []
   #nextSeen = 0
 
-  constructor(deps: GatewayDeps, auth: Auth, sessions: Sessions, attendance: Attendance, jobs: Jobs) {
+  constructor(deps: GatewayDeps, auth: Auth, sessions: Sessions, attendance: Attendance, submits: Submits) {
     this.deps = deps
     this.options = deps.options.socket
     this.auth = auth
     this.sessions = sessions
     this.attendance = attendance
-    this.jobs = jobs
+    this.submits = submits
     this.#wss = new WebSocketServer({
       noServer: true,
       clientTracking: false,

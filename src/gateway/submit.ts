@@ -1,0 +1,67 @@
+/**
+ * The one door for submits, whatever they came through. Who asks is checked in the turn in which the queue decides: since
+ * the headers came the key may have been revoked, or the tenant erased. What is joined must be the caller's to see (T1).
+ */
+import { SluiceError } from '../core/errors.ts'
+import type { Job, JobDraft, JobId, Place } from '../core/job.ts'
+import type { Submitted } from '../core/ports.ts'
+import type { Auth } from './auth.ts'
+import { type Caller, canSee } from './caller.ts'
+import type { GatewayDeps } from './deps.ts'
+
+export interface Taken {
+  readonly kind: 'accepted' | 'joined'
+  readonly job: Job
+  readonly place: Place
+}
+
+export interface Submits {
+  /** Resolves when all are durable, in the order of `drafts`. Throws invalid_api_key, invalid_token. */
+  all(caller: Caller, drafts: readonly JobDraft[]): Promise<readonly Submitted[]>
+  /** The same for one. Throws what it was refused for. */
+  one(caller: Caller, draft: JobDraft): Promise<Taken>
+  /** A job whose answer is sent at once; nothing that names it may be shown before `power`. Throws as `one`. */
+  begin(caller: Caller, draft: JobDraft): Promise<{ readonly taken: Taken; readonly power: Promise<void> }>
+  /** The job again; `caller` null: the operator asks. Throws as `one`, and invalid_request for a job that can't be. */
+  again(caller: Caller | null, id: JobId): Promise<Taken>
+}
+
+export function createSubmits({ queue, emit }: Pick<GatewayDeps, 'queue' | 'emit'>, auth: Auth): Submits {
+  function outcome(caller: Caller | null, draft: Pick<JobDraft, 'tenant' | 'model'>, result: Submitted): Submitted {
+    const isForeign = result.kind === 'joined' && caller !== null && !canSee(caller, result.job)
+    const told: Submitted = isForeign ? { kind: 'refused', error: new SluiceError('idempotency_conflict') } : result
+    const { tenant, model } = draft
+    if (told.kind === 'refused') emit({ type: 'job-refused', tenant, model, code: told.error.code })
+    else emit({ type: 'job-submitted', job: told.job.id, tenant, model, joined: told.kind === 'joined' })
+    return told
+  }
+
+  function taken(result: Submitted): Taken {
+    if (result.kind === 'refused') throw result.error
+    return result
+  }
+
+  async function all(caller: Caller, drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
+    auth.check(caller)
+    const results = await queue.submit(drafts)
+    return results.map((result, i) => outcome(caller, drafts[i], result))
+  }
+
+  return {
+    all,
+    one: async (caller, draft) => taken((await all(caller, [draft]))[0]),
+    async begin(caller, draft) {
+      auth.check(caller)
+      const { result, power } = await queue.begin(draft)
+      return { taken: taken(outcome(caller, draft, result)), power }
+    },
+    async again(caller, id) {
+      if (caller !== null) auth.check(caller)
+      const job = await queue.get(id)
+      const result = await queue.redrive(id)
+      if (job === null || result === null)
+        throw new SluiceError('invalid_request', { message: 'Only a job that failed or expired can be redriven.' })
+      return taken(outcome(caller, job, result))
+    },
+  }
+}
