@@ -87,7 +87,7 @@ export type Outcome =
 /** What became of the job: its end, or `delayed`/`queued` for another attempt; `fenced`: it was no longer ours, nothing was stored. */
 export type Finished =
   | { readonly kind: 'ended'; readonly state: JobState }
-  | { readonly kind: 'again'; readonly notBeforeMs: number }
+  | { readonly kind: 'again'; readonly notBeforeMono: number }
   | { readonly kind: 'fenced' }
 
 export interface JobFilter {
@@ -169,7 +169,7 @@ export interface QueueDepth {
 
 // ---------------------------------------------------------------- scheduler (pure)
 
-/** A job as the scheduler holds it. Times are monotonic ms of the scheduler's clock. */
+/** A job as the scheduler holds it. */
 export interface ScheduledJob {
   readonly id: JobId
   readonly tenant: TenantId
@@ -180,11 +180,11 @@ export interface ScheduledJob {
   readonly priority: Priority
   readonly promptTokens: number
   readonly bodyBytes: number
-  readonly acceptedAt: number
+  readonly acceptedMono: number
   /** Not leased before. */
-  readonly notBefore: number
+  readonly notBeforeMono: number
   /** Must be leased before; Infinity = never expires. Only its first lease counts: a retry does not expire. */
-  readonly deadline: number
+  readonly deadlineMono: number
   /** For J4: the same API key, user, conversation or lane, and body as another POST; null = never joined. */
   readonly joinKey: string | null
 }
@@ -196,7 +196,7 @@ export type SchedulerEvent =
       readonly id: JobId
       readonly attempt: number
       readonly crashes: number
-      readonly notBefore: number
+      readonly notBeforeMono: number
     }
   /** It ended without a worker: expired, canceled while queued, given up after crashes, or its cancel outlived its lease. */
   | {

@@ -43,8 +43,8 @@ export function refusal(
       meanMs === 0 ? null : meanMs * lane.waiting,
     )
 
-  if (job.deadline === Infinity) return null
-  const room = job.deadline - now
+  if (job.deadlineMono === Infinity) return null
+  const room = job.deadlineMono - now
   const startMs = earliestStartMs(fairness, job, tenant, flow, lane, room)
   return startMs === null || startMs <= room
     ? null

@@ -22,7 +22,7 @@ export class Entry {
   /** Attempts that ended by failing, and by the death of a worker. */
   fails = 0
   crashes = 0
-  notBefore: number
+  notBeforeMono: number
   hold: Hold | null = null
   /** The line it stands in while it is ready. */
   line: Line | null = null
@@ -35,7 +35,7 @@ export class Entry {
   laneAfter: Entry | null = null
   // Timed
   due = Infinity
-  timerAt = -1
+  heapAt = -1
 
   constructor(job: ScheduledJob, seq: number, tenant: Tenant, flow: Flow, lane: Lane | null) {
     this.job = job
@@ -43,7 +43,7 @@ export class Entry {
     this.tenant = tenant
     this.flow = flow
     this.lane = lane
-    this.notBefore = job.notBefore
+    this.notBeforeMono = job.notBeforeMono
   }
 }
 
@@ -51,7 +51,7 @@ export class Entry {
 export class Hold {
   readonly entry: Entry
   readonly worker: WorkerLeases
-  readonly leasedAt: number
+  readonly leasedMono: number
   canceling = false
   /** Tokens that the tenant was charged for this attempt. */
   promptTokens = 0
@@ -60,9 +60,9 @@ export class Hold {
   before: Hold | null = null
   after: Hold | null = null
 
-  constructor(entry: Entry, worker: WorkerLeases, leasedAt: number) {
+  constructor(entry: Entry, worker: WorkerLeases, leasedMono: number) {
     this.entry = entry
     this.worker = worker
-    this.leasedAt = leasedAt
+    this.leasedMono = leasedMono
   }
 }

@@ -57,8 +57,8 @@ export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: 
   }
   const { rate, meanMs } = flow.meter
   if (rate === null || paused) return place
-  const rest = running ? Math.max(0, meanMs - (now - head.hold!.leasedAt)) : before / rate
-  return { ...place, etaMs: Math.round(Math.max(rest + lane.jobs * meanMs, entry.notBefore - now, 0)) }
+  const rest = running ? Math.max(0, meanMs - (now - head.hold!.leasedMono)) : before / rate
+  return { ...place, etaMs: Math.round(Math.max(rest + lane.jobs * meanMs, entry.notBeforeMono - now, 0)) }
 }
 
 /** Jobs of its lane before it that are not running. */

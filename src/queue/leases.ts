@@ -6,11 +6,11 @@ import type { Timed, Timers } from './timers.ts'
 export class WorkerLeases implements Timed {
   readonly id: string
   readonly seq: number
-  lastBeatAt = -Infinity
+  lastBeatMono = -Infinity
   oldest: Hold | null = null
   newest: Hold | null = null
   due = Infinity
-  timerAt = -1
+  heapAt = -1
 
   constructor(id: string, seq: number) {
     this.id = id
@@ -57,7 +57,7 @@ export class Leases {
   heartbeat(workerId: string, now: number): void {
     const worker = this.#workers.get(workerId)
     if (worker === undefined) return
-    worker.lastBeatAt = now
+    worker.lastBeatMono = now
     this.arm(worker)
   }
 
@@ -84,6 +84,6 @@ export class Leases {
   }
 
   #endOf(hold: Hold): number {
-    return Math.max(hold.leasedAt, hold.worker.lastBeatAt) + this.#leaseMs
+    return Math.max(hold.leasedMono, hold.worker.lastBeatMono) + this.#leaseMs
   }
 }

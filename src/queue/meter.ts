@@ -13,24 +13,24 @@ export class Meter {
   meanOutput = 0
   meanMs = 0
   #ends = 0
-  #seenAt = -Infinity
+  #seenMono = -Infinity
   #tokens = 0
   #busyMs = 0
   #sliceTokens = 0
   #sliceMs = 0
-  /** Served since `#seenAt`. */
+  /** Served since `#seenMono`. */
   #pending = 0
 
   /** Before each change: was there work waiting since the last call? */
   observe(now: number, waited: boolean): void {
-    const elapsed = now - this.#seenAt
+    const elapsed = now - this.#seenMono
     if (waited && elapsed > 0 && elapsed !== Infinity) {
       this.#sliceMs += elapsed
       this.#sliceTokens += this.#pending
       if (this.#sliceMs >= SLICE_MS) this.#fold()
     }
     if (elapsed > 0) {
-      this.#seenAt = now
+      this.#seenMono = now
       this.#pending = 0
     }
   }

@@ -61,9 +61,9 @@ it('foresees the start of a job within a quarter', () => {
   for (let i = 0; i < 60; i++)
     for (const tenant of ['a', 'b']) scheduler.submit(job(`${tenant}${i}`, { tenant, promptTokens: 100 }), start)
   const foreseen = scheduler.place('a50', start)!.etaMs!
-  let leasedAt = 0
+  let leasedMono = 0
   const running: Array<{ readonly id: string; readonly attempt: number; readonly until: number }> = []
-  for (let now = start; leasedAt === 0; now += 100) {
+  for (let now = start; leasedMono === 0; now += 100) {
     for (const [i, run] of [...running.entries()].reverse()) {
       if (run.until > now) continue
       scheduler.finish(run.id, run.attempt, done(100, 100), now)
@@ -71,12 +71,12 @@ it('foresees the start of a job within a quarter', () => {
     }
     for (const lease of scheduler.lease('w', [], 4 - running.length, () => null, now)) {
       running.push({ ...lease, until: now + 2_000 })
-      if (lease.id === 'a50') leasedAt = now
+      if (lease.id === 'a50') leasedMono = now
     }
     scheduler.heartbeat('w', now)
   }
-  expect(foreseen / (leasedAt - start)).toBeGreaterThan(0.75)
-  expect(foreseen / (leasedAt - start)).toBeLessThan(1.25)
+  expect(foreseen / (leasedMono - start)).toBeGreaterThan(0.75)
+  expect(foreseen / (leasedMono - start)).toBeLessThan(1.25)
 })
 
 it('foresees a lane by the time its jobs take', () => {
@@ -93,7 +93,7 @@ it('gives no time to what is paused, and none before its own to what is delayed'
   const scheduler = createScheduler(OPTIONS)
   const start = measured(scheduler)
   scheduler.submit(job('paused', { tenant: 'p' }), start)
-  scheduler.submit(job('later', { notBefore: start + 7_000 }), start)
+  scheduler.submit(job('later', { notBeforeMono: start + 7_000 }), start)
   scheduler.pause({ tenant: 'p' })
   expect(scheduler.place('paused', start)).not.toHaveProperty('etaMs')
   expect(scheduler.place('later', start)!.etaMs).toBe(7_000)
@@ -143,14 +143,14 @@ it('says when to come back, by what it has measured', () => {
 
 it('refuses nothing for its deadline on a guess', () => {
   const { submit } = setUp()
-  for (let i = 0; i < 5_000; i++) expect(submit(0, job(`${i}`, { deadline: 10 }))).toEqual(['accepted'])
+  for (let i = 0; i < 5_000; i++) expect(submit(0, job(`${i}`, { deadlineMono: 10 }))).toEqual(['accepted'])
 })
 
 it('refuses what could not start before its deadline, once it knows; by the fair order, not by the length of the line', () => {
   const scheduler = createScheduler(OPTIONS)
   const start = measured(scheduler)
   const submit = (id: string, tenant: string, more = {}) =>
-    scheduler.submit(job(id, { tenant, deadline: start + 10_000, ...more }), start)
+    scheduler.submit(job(id, { tenant, deadlineMono: start + 10_000, ...more }), start)
   let taken = 0
   while (submit(`a${taken}`, 'a').kind === 'accepted') taken++
   // 10 s x 0.4 tokens a ms ÷ 200 tokens a job
@@ -160,7 +160,7 @@ it('refuses what could not start before its deadline, once it knows; by the fair
   expect((submit('late', 'a') as { error: { retryAfterMs: number } }).error.retryAfterMs).toBeGreaterThanOrEqual(250)
   expect(submit('b', 'b').kind).toBe('accepted')
   expect(submit('urgent', 'a', { priority: 'high' }).kind).toBe('accepted')
-  expect(submit('patient', 'a', { deadline: start + 60_000 }).kind).toBe('accepted')
+  expect(submit('patient', 'a', { deadlineMono: start + 60_000 }).kind).toBe('accepted')
 })
 
 it('refuses what its lane could not begin in time', () => {
@@ -168,7 +168,7 @@ it('refuses what its lane could not begin in time', () => {
   const start = measured(scheduler)
   const kinds = Array.from(
     { length: 10 },
-    (_, i) => scheduler.submit(job(`${i}`, { lane: 'l', deadline: start + 9_000 }), start).kind,
+    (_, i) => scheduler.submit(job(`${i}`, { lane: 'l', deadlineMono: start + 9_000 }), start).kind,
   )
   // Each takes 2 s
   expect(kinds.filter((kind) => kind === 'accepted').length).toBe(5)
@@ -184,7 +184,7 @@ it('at twice the load it can hold, serves what it can hold and refuses the rest 
     // 2 jobs a second is what 4 slots of 2 s hold
     for (let i = 0; i < (now % 1_000 < 400 ? 1 : 0); i++) {
       count.offered++
-      if (scheduler.submit(job(`${now}.${i}`, { deadline: now + 20_000 }), now).kind === 'refused') count.refused++
+      if (scheduler.submit(job(`${now}.${i}`, { deadlineMono: now + 20_000 }), now).kind === 'refused') count.refused++
     }
     for (const [i, run] of [...running.entries()].reverse()) {
       if (run.until > now) continue

@@ -118,7 +118,7 @@ const PLANTED: Readonly<Record<string, { readonly says: RegExp; readonly bug: Pl
           if (finished.kind !== 'again' || again === undefined) return finished
           s.withdraw(id)
           s.restore(
-            { ...again, notBefore: finished.notBeforeMs },
+            { ...again, notBeforeMono: finished.notBeforeMono },
             { attempts: attempt, crashes: 0, wasLeased: false },
             now,
           )

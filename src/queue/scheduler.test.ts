@@ -20,7 +20,7 @@ it('keeps a lane waiting while its head is retried', () => {
   const { scheduler, submit, lease } = setUp()
   submit(0, inLane('1'), inLane('2'))
   expect(lease()).toEqual(['1'])
-  expect(scheduler.finish('1', 1, failed(), 1_000)).toEqual({ kind: 'again', notBeforeMs: 1_100 })
+  expect(scheduler.finish('1', 1, failed(), 1_000)).toEqual({ kind: 'again', notBeforeMono: 1_100 })
   expect(scheduler.state('1')).toBe('delayed')
   expect(lease(1_099, 10)).toEqual([])
   expect(scheduler.nextAt()).toBe(1_100)
@@ -29,14 +29,14 @@ it('keeps a lane waiting while its head is retried', () => {
 
 it('keeps a lane waiting while its head is not due yet', () => {
   const { submit, lease } = setUp()
-  submit(0, inLane('1', { notBefore: 500 }), inLane('2'))
+  submit(0, inLane('1', { notBeforeMono: 500 }), inLane('2'))
   expect(lease(499, 10)).toEqual([])
   expect(lease(500, 10)).toEqual(['1'])
 })
 
 it.each(['done', 'failed', 'canceled', 'expired'])('goes on with a lane whose head is %s', (how) => {
   const { scheduler, submit, lease } = setUp()
-  submit(0, inLane('1', { deadline: 100 }), inLane('2'), inLane('3'))
+  submit(0, inLane('1', { deadlineMono: 100 }), inLane('2'), inLane('3'))
   if (how === 'expired') scheduler.tick(100)
   else if (how === 'canceled') scheduler.cancel('1', 0)
   else {
@@ -151,7 +151,7 @@ it('asks again at the next call: a refusal is not remembered', () => {
 
 it('ends a job that was not leased before its deadline; a retry does not expire', () => {
   const { scheduler, submit, lease, events } = setUp()
-  submit(0, job('1', { deadline: 1_000 }), job('2', { deadline: 1_000 }))
+  submit(0, job('1', { deadlineMono: 1_000 }), job('2', { deadlineMono: 1_000 }))
   expect(lease()).toEqual(['1'])
   expect(scheduler.nextAt()).toBe(1_000)
   expect(lease(1_000, 10)).toEqual([])
@@ -162,13 +162,13 @@ it('ends a job that was not leased before its deadline; a retry does not expire'
 
 it('serves jobs that become due together in the order they came', () => {
   const { submit, lease } = setUp()
-  for (let i = 0; i < 20; i++) submit(0, job(`${i}`, { notBefore: 100 }))
+  for (let i = 0; i < 20; i++) submit(0, job(`${i}`, { notBeforeMono: 100 }))
   expect(lease(100, 20)).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`))
 })
 
 it('announces each pool once a drain, whenever something becomes leasable', () => {
   const { scheduler, submit, lease, events } = setUp()
-  submit(0, inLane('1'), inLane('2'), job('x', { pool: 'image', notBefore: 50 }))
+  submit(0, inLane('1'), inLane('2'), job('x', { pool: 'image', notBeforeMono: 50 }))
   expect(events()).toEqual([{ type: 'ready', pool: 'text' }])
   scheduler.tick(50)
   expect(events()).toEqual([{ type: 'ready', pool: 'image' }])
@@ -192,9 +192,9 @@ it('keeps a lease by heartbeats, and gives the job to the next worker when they 
   scheduler.tick(50_000)
   expect(events()).toEqual([
     { type: 'revoked', id: '2', worker: 'w', attempt: 1, reason: 'lost' },
-    { type: 'delayed', id: '2', attempt: 1, crashes: 1, notBefore: 50_000 },
+    { type: 'delayed', id: '2', attempt: 1, crashes: 1, notBeforeMono: 50_000 },
     { type: 'revoked', id: '1', worker: 'w', attempt: 1, reason: 'lost' },
-    { type: 'delayed', id: '1', attempt: 1, crashes: 1, notBefore: 50_000 },
+    { type: 'delayed', id: '1', attempt: 1, crashes: 1, notBeforeMono: 50_000 },
     { type: 'ready', pool: 'text' },
   ])
   expect(scheduler.lease('v', [], 9, yes, 50_000)).toEqual([
@@ -258,8 +258,8 @@ it('retries what may be retried, as often as allowed', () => {
       expect(finished).toEqual({ kind: 'ended', state: 'failed' })
       break
     }
-    waits.push(finished.notBeforeMs - now)
-    now = finished.notBeforeMs
+    waits.push(finished.notBeforeMono - now)
+    now = finished.notBeforeMono
   }
   expect(waits).toEqual([100, 200])
 })
@@ -268,7 +268,7 @@ it('waits as long as the provider asked for', () => {
   const { scheduler, submit, lease } = setUp()
   submit(0, job('1'))
   lease()
-  expect(scheduler.finish('1', 1, failed(true, 60_000), 5)).toEqual({ kind: 'again', notBeforeMs: 60_005 })
+  expect(scheduler.finish('1', 1, failed(true, 60_000), 5)).toEqual({ kind: 'again', notBeforeMono: 60_005 })
 })
 
 it('does not retry what would fail again', () => {
@@ -285,7 +285,7 @@ it('takes a job back unharmed: no attempt is counted, its number grows', () => {
     expect(lease(attempt)).toEqual(['1'])
     expect(scheduler.finish('1', attempt, { kind: 'released' }, attempt)).toEqual({
       kind: 'again',
-      notBeforeMs: attempt,
+      notBeforeMono: attempt,
     })
     expect(scheduler.state('1')).toBe('queued')
   }
@@ -297,7 +297,7 @@ it('takes a job back unharmed: no attempt is counted, its number grows', () => {
 
 it('ends a job in line at once', () => {
   const { scheduler, submit, events } = setUp()
-  submit(0, job('1'), job('2', { notBefore: 100 }))
+  submit(0, job('1'), job('2', { notBeforeMono: 100 }))
   expect(scheduler.cancel('1', 0)).toBe('canceled')
   expect(scheduler.cancel('2', 0)).toBe('canceled')
   expect(scheduler.cancel('2', 0)).toBe('unknown')

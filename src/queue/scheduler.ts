@@ -126,7 +126,7 @@ class PureScheduler implements Scheduler {
     this.#depth.queued++
     tenant.queued++
     tenant.bytes += job.bodyBytes
-    this.#wait(entry, job.notBefore, false, now)
+    this.#wait(entry, job.notBeforeMono, false, now)
     return entry
   }
 
@@ -174,7 +174,7 @@ class PureScheduler implements Scheduler {
     if (usage !== undefined)
       this.#serve(hold, Math.max(1, usage.promptTokens) - hold.promptTokens, usage.completionTokens - hold.outputTokens)
     if (outcome.kind === 'done') {
-      flow.meter.answered(hold.outputTokens, now - hold.leasedAt)
+      flow.meter.answered(hold.outputTokens, now - hold.leasedMono)
       this.#end(entry, now)
       this.#joins.endedWell(entry.job.joinKey, id, now)
       return ended('done')
@@ -185,16 +185,16 @@ class PureScheduler implements Scheduler {
     }
     if (outcome.kind === 'released') {
       this.#giveBack(hold, now, true, now)
-      return { kind: 'again', notBeforeMs: now }
+      return { kind: 'again', notBeforeMono: now }
     }
     entry.fails++
     if (!outcome.retry || entry.fails >= this.#options.maxAttempts) {
       this.#end(entry, now)
       return ended('failed')
     }
-    const notBeforeMs = now + retryDelayMs(this.#options, entry.fails, outcome.error.retryAfterMs)
-    this.#giveBack(hold, notBeforeMs, false, now)
-    return { kind: 'again', notBeforeMs }
+    const notBeforeMono = now + retryDelayMs(this.#options, entry.fails, outcome.error.retryAfterMs)
+    this.#giveBack(hold, notBeforeMono, false, now)
+    return { kind: 'again', notBeforeMono }
   }
 
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown' {
@@ -227,7 +227,7 @@ class PureScheduler implements Scheduler {
     else if (++entry.crashes > this.#options.maxCrashes)
       this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
     else {
-      this.#events.push({ type: 'delayed', id, attempt: entry.attempt, crashes: entry.crashes, notBefore: now })
+      this.#events.push({ type: 'delayed', id, attempt: entry.attempt, crashes: entry.crashes, notBeforeMono: now })
       this.#giveBack(hold, now, true, now)
     }
   }
@@ -237,19 +237,19 @@ class PureScheduler implements Scheduler {
     hold.entry.flow.meter.serve(promptTokens + outputTokens)
   }
 
-  #giveBack(hold: Hold, notBefore: number, inFront: boolean, now: number): void {
+  #giveBack(hold: Hold, notBeforeMono: number, inFront: boolean, now: number): void {
     this.#leases.release(hold)
     hold.entry.hold = null
     this.#setState(hold.entry, 'queued')
-    this.#wait(hold.entry, notBefore, inFront, now)
+    this.#wait(hold.entry, notBeforeMono, inFront, now)
   }
 
   // ------------------------------------------------------------ states
 
-  /** In line until `notBefore`, then ready in its turn. */
-  #wait(entry: Entry, notBefore: number, inFront: boolean, now: number): void {
-    entry.notBefore = notBefore
-    if (notBefore > now) this.#setState(entry, 'delayed')
+  /** In line until `notBeforeMono`, then ready in its turn. */
+  #wait(entry: Entry, notBeforeMono: number, inFront: boolean, now: number): void {
+    entry.notBeforeMono = notBeforeMono
+    if (notBeforeMono > now) this.#setState(entry, 'delayed')
     else this.#offer(entry, inFront, now)
     this.#arm(entry)
   }
@@ -265,8 +265,8 @@ class PureScheduler implements Scheduler {
     this.#timers.set(
       entry,
       Math.min(
-        entry.state === 'delayed' ? entry.notBefore : Infinity,
-        entry.attempt === 0 ? entry.job.deadline : Infinity,
+        entry.state === 'delayed' ? entry.notBeforeMono : Infinity,
+        entry.attempt === 0 ? entry.job.deadlineMono : Infinity,
       ),
     )
   }
@@ -314,7 +314,7 @@ class PureScheduler implements Scheduler {
       if (due instanceof WorkerLeases) {
         for (const hold of this.#leases.expired(due, now)) this.#lost(hold, now)
         this.#leases.arm(due)
-      } else if (due.attempt === 0 && due.job.deadline <= now)
+      } else if (due.attempt === 0 && due.job.deadlineMono <= now)
         this.#endAlone(due, 'expired', new SluiceError('deadline_exceeded'), now)
       else {
         this.#setState(due, 'queued')

@@ -49,7 +49,7 @@ it('timers: come in order of time, then of number, wherever they were moved', ()
   fc.assert(
     fc.property(steps, (walk) => {
       const timers = new Timers<Timed>()
-      const items: Timed[] = Array.from({ length: 31 }, (_, seq) => ({ seq, due: Infinity, timerAt: -1 }))
+      const items: Timed[] = Array.from({ length: 31 }, (_, seq) => ({ seq, due: Infinity, heapAt: -1 }))
       const plain = new Map<Timed, number>()
       for (const [i, due] of walk) {
         timers.set(items[i], due ?? Infinity)

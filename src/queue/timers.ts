@@ -5,7 +5,7 @@ export interface Timed {
   /** Monotonic ms. Changed by the heap only. */
   due: number
   /** Place in the heap; -1 = not in it. */
-  timerAt: number
+  heapAt: number
 }
 
 export class Timers<T extends Timed> {
@@ -24,17 +24,17 @@ export class Timers<T extends Timed> {
     }
     const before = item.due
     item.due = due
-    if (item.timerAt < 0) {
-      item.timerAt = this.#heap.push(item) - 1
+    if (item.heapAt < 0) {
+      item.heapAt = this.#heap.push(item) - 1
       this.#up(item)
     } else if (due < before) this.#up(item)
     else this.#down(item)
   }
 
   clear(item: T): void {
-    const at = item.timerAt
+    const at = item.heapAt
     if (at < 0) return
-    item.timerAt = -1
+    item.heapAt = -1
     const last = this.#heap.pop()!
     if (last === item) return
     this.#put(last, at)
@@ -52,11 +52,11 @@ export class Timers<T extends Timed> {
 
   #put(item: T, at: number): void {
     this.#heap[at] = item
-    item.timerAt = at
+    item.heapAt = at
   }
 
   #up(item: T): void {
-    let at = item.timerAt
+    let at = item.heapAt
     while (at > 0) {
       const parent = (at - 1) >> 1
       if (!isBefore(item, this.#heap[parent])) break
@@ -68,7 +68,7 @@ export class Timers<T extends Timed> {
 
   #down(item: T): void {
     const heap = this.#heap
-    let at = item.timerAt
+    let at = item.heapAt
     for (let child = 2 * at + 1; child < heap.length; child = 2 * at + 1) {
       if (child + 1 < heap.length && isBefore(heap[child + 1], heap[child])) child++
       if (!isBefore(heap[child], item)) break

@@ -55,7 +55,7 @@ export class Dispatch {
         else {
           live.crashes = event.crashes
           live.job = { ...live.job, attempts: event.attempt }
-          void this.comeBack(live, event.notBefore).catch(() => {}) // the store failed, and says so through health
+          void this.comeBack(live, event.notBeforeMono).catch(() => {}) // the store failed, and says so through health
         }
       }
     }
@@ -89,10 +89,10 @@ export class Dispatch {
       if (worker.pools.length === 0 || worker.pools.some((pool) => pools.has(pool))) worker.ready()
   }
 
-  /** The attempt is over and the job goes back in line. Resolves when that is committed. `notBefore`: monotonic ms. */
-  comeBack(live: LiveJob, notBefore: number): Promise<void> {
+  /** The attempt is over and the job goes back in line. Resolves when that is committed. */
+  comeBack(live: LiveJob, notBeforeMono: number): Promise<void> {
     const { clock, store, jobs } = this.#parts
-    const notBeforeMs = clock.wallMs() + Math.max(0, notBefore - clock.monoMs())
+    const notBeforeMs = clock.wallMs() + Math.max(0, notBeforeMono - clock.monoMs())
     const { log, crashes } = live
     const { attempts } = live.job
     log.attempt = 0

@@ -143,7 +143,7 @@ export class EmbeddedQueue implements Queue {
       this.#dispatch.act()
       await ended
     } else {
-      const back = finished.kind === 'again' ? this.#dispatch.comeBack(live, finished.notBeforeMs) : null
+      const back = finished.kind === 'again' ? this.#dispatch.comeBack(live, finished.notBeforeMono) : null
       this.#dispatch.act()
       await back
       await store.synced()

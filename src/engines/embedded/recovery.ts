@@ -36,10 +36,10 @@ type UnfinishedRow = JobRow & {
   readonly bodyBytes: number
   readonly tried: number
   readonly crashes: number
-  readonly notBefore: number
+  readonly notBeforeMono: number
 }
 
-const UNFINISHED = `SELECT u.ord AS ord, length(j.body) AS bodyBytes, ${COLUMNS}, u.attempts AS tried, u.crashes AS crashes, u.not_before AS notBefore
+const UNFINISHED = `SELECT u.ord AS ord, length(j.body) AS bodyBytes, ${COLUMNS}, u.attempts AS tried, u.crashes AS crashes, u.not_before AS notBeforeMono
   FROM unfinished u JOIN jobs j ON j.ord = u.ord LEFT JOIN results r ON r.ord = u.ord ORDER BY u.ord`
 
 /** Restores all unfinished jobs into the scheduler. One transaction; throws what SQLite throws. */
@@ -65,11 +65,11 @@ export function recover(
     if (wasLeased) note.run(attempts, crashes, row.ord)
     const job: Job = { ...toJob(row), epoch: log.epoch, attempts }
     // Of the time that the job had, what passed by the wall clock is over
-    const acceptedAt = now - Math.max(0, wallNow - job.acceptedAtMs)
-    const what = scheduled(job.id, job, row.bodyBytes, acceptedAt)
-    const notBefore = wasLeased ? now : Math.max(what.notBefore, now + row.notBefore - wallNow)
+    const acceptedMono = now - Math.max(0, wallNow - job.acceptedAtMs)
+    const what = scheduled(job.id, job, row.bodyBytes, acceptedMono)
+    const notBeforeMono = wasLeased ? now : Math.max(what.notBeforeMono, now + row.notBeforeMono - wallNow)
     scheduler.restore(
-      { ...what, notBefore, deadline: attempts > 0 ? Infinity : what.deadline },
+      { ...what, notBeforeMono, deadlineMono: attempts > 0 ? Infinity : what.deadlineMono },
       { attempts, crashes: row.crashes, wasLeased },
       now,
     )

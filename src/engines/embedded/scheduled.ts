@@ -20,8 +20,8 @@ export function joinKeyOf({
   return [keyId, bodyHash, conversation, lane, idempotencyKey, user ?? ''].join('\n')
 }
 
-/** `acceptedAt`: monotonic ms. */
-export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acceptedAt: number): ScheduledJob {
+/** `acceptedMono`: monotonic ms. */
+export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acceptedMono: number): ScheduledJob {
   const { tenant, model, promptTokens, options } = job
   return {
     id,
@@ -37,9 +37,9 @@ export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acc
     priority: options.priority,
     promptTokens,
     bodyBytes,
-    acceptedAt,
-    notBefore: acceptedAt + (options.delayMs ?? 0),
-    deadline: acceptedAt + options.deadlineMs,
+    acceptedMono,
+    notBeforeMono: acceptedMono + (options.delayMs ?? 0),
+    deadlineMono: acceptedMono + options.deadlineMs,
     joinKey: joinKeyOf(job),
   }
 }

@@ -99,8 +99,8 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       if (seen.lease !== null) complain(`${id} was leased twice`)
       if (attempt <= seen.attempt) complain(`${id}: attempt ${attempt} after ${seen.attempt}`)
       if (pools.length > 0 && !pools.includes(job.pool)) complain(`${id} of pool ${job.pool} leased for ${pools}`)
-      if (job.notBefore > now) complain(`${id} was leased before its time`)
-      if (seen.attempt === 0 && job.deadline <= now) complain(`${id} was leased after its deadline`)
+      if (job.notBeforeMono > now) complain(`${id} was leased before its time`)
+      if (seen.attempt === 0 && job.deadlineMono <= now) complain(`${id} was leased after its deadline`)
       if (
         scheduler
           .paused()

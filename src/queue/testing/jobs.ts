@@ -29,9 +29,9 @@ export const job = (id: string, more: Partial<ScheduledJob> = {}): ScheduledJob 
   priority: 'normal',
   promptTokens: 100,
   bodyBytes: 400,
-  acceptedAt: 0,
-  notBefore: 0,
-  deadline: Infinity,
+  acceptedMono: 0,
+  notBeforeMono: 0,
+  deadlineMono: Infinity,
   joinKey: null,
   ...more,
 })

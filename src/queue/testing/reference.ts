@@ -23,11 +23,11 @@ interface RefJob {
   attempt: number
   fails: number
   crashes: number
-  notBefore: number
+  notBeforeMono: number
   /** Place among ready jobs; null = not ready. */
   rank: number | null
   worker: string
-  leasedAt: number
+  leasedMono: number
   /** Order of leases. */
   leaseSeq: number
   canceling: boolean
@@ -60,7 +60,7 @@ export class Reference {
   readonly #tenants = new Map<string, RefTenant>()
   readonly #lineTurns = new Map<string, number>()
   readonly #flowFloors = new Map<string, number>()
-  readonly #workers = new Map<string, { seq: number; beatAt: number }>()
+  readonly #workers = new Map<string, { seq: number; beatMono: number }>()
   #workersMade = 0
   #ended: Array<{ readonly key: string; readonly id: string; readonly at: number }> = []
   #pauses: Selector[] = []
@@ -124,7 +124,7 @@ export class Reference {
 
   #add(job: ScheduledJob, now: number, attempt: number): RefJob {
     this.#tenant(job)
-    const state = job.notBefore > now ? 'delayed' : 'queued'
+    const state = job.notBeforeMono > now ? 'delayed' : 'queued'
     const added: RefJob = {
       job,
       seq: ++this.#seq,
@@ -132,10 +132,10 @@ export class Reference {
       attempt,
       fails: 0,
       crashes: 0,
-      notBefore: job.notBefore,
+      notBeforeMono: job.notBeforeMono,
       rank: null,
       worker: '',
-      leasedAt: 0,
+      leasedMono: 0,
       leaseSeq: 0,
       canceling: false,
       prompt: 0,
@@ -187,14 +187,14 @@ export class Reference {
           state: 'leased',
           rank: null,
           worker,
-          leasedAt: now,
+          leasedMono: now,
           leaseSeq: ++this.#leases,
           attempt: chosen.attempt + 1,
           canceling: false,
           prompt: 0,
           output: 0,
         })
-        if (!this.#workers.has(worker)) this.#workers.set(worker, { seq: -++this.#workersMade, beatAt: -Infinity })
+        if (!this.#workers.has(worker)) this.#workers.set(worker, { seq: -++this.#workersMade, beatMono: -Infinity })
         this.#charge(chosen, Math.max(1, job.promptTokens), 0)
         leased.push({ id: job.id, attempt: chosen.attempt, crashes: chosen.crashes })
         left.push(tenant)
@@ -243,7 +243,7 @@ export class Reference {
 
   heartbeat(worker: string, now: number): void {
     const found = this.#workers.get(worker)
-    if (found !== undefined) found.beatAt = now
+    if (found !== undefined) found.beatMono = now
   }
 
   charge(id: string, attempt: number, tokens: number): void {
@@ -268,7 +268,7 @@ export class Reference {
     }
     if (outcome.kind === 'released') {
       this.#giveBack(found, now, true, now)
-      return { kind: 'again', notBeforeMs: now }
+      return { kind: 'again', notBeforeMono: now }
     }
     found.fails++
     const { maxAttempts, retryBaseMs, retryCapMs, jitter } = this.#options
@@ -276,14 +276,14 @@ export class Reference {
       this.#end(found)
       return { kind: 'ended', state: 'failed' }
     }
-    const notBeforeMs =
+    const notBeforeMono =
       now +
       Math.max(
         jitter() * Math.min(retryCapMs, retryBaseMs * 2 ** (found.fails - 1)),
         Math.min(300_000, outcome.error.retryAfterMs ?? 0),
       )
-    this.#giveBack(found, notBeforeMs, false, now)
-    return { kind: 'again', notBeforeMs }
+    this.#giveBack(found, notBeforeMono, false, now)
+    return { kind: 'again', notBeforeMono }
   }
 
   cancel(id: string): 'canceled' | 'canceling' | 'unknown' {
@@ -316,7 +316,7 @@ export class Reference {
           this.#jobs.filter((j) => j.state === 'leased' && j.worker === what && this.#leaseEnd(j) <= now),
           now,
         )
-      } else if (what.attempt === 0 && what.job.deadline <= now)
+      } else if (what.attempt === 0 && what.job.deadlineMono <= now)
         this.#endAlone(what, 'expired', new SluiceError('deadline_exceeded'))
       else {
         what.state = 'queued'
@@ -347,11 +347,11 @@ export class Reference {
 
   #wakesAt(j: RefJob): number {
     if (j.state === 'leased') return Infinity
-    return Math.min(j.state === 'delayed' ? j.notBefore : Infinity, j.attempt === 0 ? j.job.deadline : Infinity)
+    return Math.min(j.state === 'delayed' ? j.notBeforeMono : Infinity, j.attempt === 0 ? j.job.deadlineMono : Infinity)
   }
 
   #leaseEnd(j: RefJob): number {
-    return Math.max(j.leasedAt, this.#workers.get(j.worker)!.beatAt) + this.#options.leaseMs
+    return Math.max(j.leasedMono, this.#workers.get(j.worker)!.beatMono) + this.#options.leaseMs
   }
 
   /** The newest lease first. */
@@ -362,7 +362,7 @@ export class Reference {
       if (j.canceling) this.#endAlone(j, 'canceled', new SluiceError('job_canceled'))
       else if (++j.crashes > this.#options.maxCrashes) this.#endAlone(j, 'failed', new SluiceError('poison_job'))
       else {
-        this.#events.push({ type: 'delayed', id, attempt: j.attempt, crashes: j.crashes, notBefore: now })
+        this.#events.push({ type: 'delayed', id, attempt: j.attempt, crashes: j.crashes, notBeforeMono: now })
         this.#giveBack(j, now, true, now)
       }
     }
@@ -440,9 +440,9 @@ export class Reference {
       (prompt * this.#options.promptWeight + output * this.#options.outputWeight) / this.#options.weight(j.job.tenant)
   }
 
-  #giveBack(j: RefJob, notBefore: number, inFront: boolean, now: number): void {
-    j.state = notBefore > now ? 'delayed' : 'queued'
-    j.notBefore = notBefore
+  #giveBack(j: RefJob, notBeforeMono: number, inFront: boolean, now: number): void {
+    j.state = notBeforeMono > now ? 'delayed' : 'queued'
+    j.notBeforeMono = notBeforeMono
     this.#settle(inFront)
   }
 

@@ -54,8 +54,8 @@ export function simulate(
           job(id, {
             tenant: source.tenant,
             promptTokens: source.promptTokens,
-            acceptedAt: now,
-            notBefore: now,
+            acceptedMono: now,
+            notBeforeMono: now,
             ...source.more,
           }),
           now,

@@ -95,9 +95,9 @@ export class Walker {
       priority: pick(['normal', 'high', 'low'] as const, m >> 2),
       promptTokens: (n * 7) % 300,
       bodyBytes: 100 + (m % 500),
-      acceptedAt: now,
-      notBefore: m % 5 === 0 ? now + (n % 60) : now,
-      deadline: m % 7 === 0 ? now + (n % 90) : Infinity,
+      acceptedMono: now,
+      notBeforeMono: m % 5 === 0 ? now + (n % 60) : now,
+      deadlineMono: m % 7 === 0 ? now + (n % 90) : Infinity,
       joinKey: m % 3 === 0 ? pick(['k1', 'k2', 'k3'], n) : null,
     })
   }
