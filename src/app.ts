@@ -2,19 +2,21 @@
  * The wiring, in the order of the picture, and nothing else. The only file that knows every part.
  */
 import { createHmac } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { bootId } from './app/boot.ts'
+import { adminKey, firstKey } from './app/keys.ts'
+import { environmentOf } from './config/load.ts'
 import type { Config, ModelConfig } from './config/schema.ts'
 import { systemClock as clock, Wheel } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
 import type { Fact } from './core/facts.ts'
 import { systemIds } from './core/ids.ts'
 import { editObject } from './core/json.ts'
-import type { Deployment, Keys, Provider } from './core/ports.ts'
+import type { Deployment, Provider } from './core/ports.ts'
 import { createDelivery } from './delivery/delivery.ts'
 import { openEmbedded } from './engines/embedded/open.ts'
-import { digestOf, hintOf, mintKey } from './gateway/api-key.ts'
+import { digestOf } from './gateway/api-key.ts'
 import type { Address, Gateway } from './gateway/deps.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { composePrompt } from './queue/conversation.ts'
@@ -39,6 +41,7 @@ export interface App {
 export interface Log {
   debug(fact: object, message?: string): void
   info(fact: object, message?: string): void
+  warn(fact: object, message?: string): void
   error(fact: object, message?: string): void
 }
 
@@ -46,6 +49,8 @@ export interface StartOptions {
   readonly log: Log
   /** A first API key, of the tenant `default`. */
   readonly keyOnStart?: string
+  /** Keeps the first API key, if this start makes one, in this file before it is valid. */
+  readonly keyFile?: string
 }
 
 const ids = systemIds()
@@ -59,13 +64,13 @@ const MAX_PENDING_BYTES = 1 << 20
 const LAST_WORDS_MS = 1_000
 
 /** Rejects with config_invalid, or with the system's error for a port that is taken. */
-export async function startApp(config: Config, { log, keyOnStart }: StartOptions): Promise<App> {
-  armCrash(config.crash_at)
+export async function startApp(config: Config, { log, keyOnStart, keyFile }: StartOptions): Promise<App> {
+  armCrash(environmentOf('SLUICE_TEST_CRASH_AT'))
   const startedAtMs = clock.wallMs()
   const emit = (fact: Fact): void => report(log, fact)
   const wheel = new Wheel(clock)
   const { http, queue, sessions, websocket, workers } = config
-  const ownKey = adminKey(config)
+  const ownKey = adminKey(config, ids)
 
   // queue: the scheduler, made durable by the engine
   const tenants = new Map(config.tenants.map((t) => [t.name, t]))
@@ -101,7 +106,7 @@ export async function startApp(config: Config, { log, keyOnStart }: StartOptions
       },
     },
     joinAfterEndMs: JOIN_AFTER_END_MS,
-    bootId: config.boot_id ?? bootId(),
+    bootId: bootId(clock),
     onFact: emit,
   })
 
@@ -228,7 +233,9 @@ export async function startApp(config: Config, { log, keyOnStart }: StartOptions
     return stopped
   }
   try {
-    const createdKey = await firstKey(engine.keys, keyOnStart ?? null)
+    const given = keyOnStart ?? null
+    const { created: createdKey, notes } = await firstKey(engine.keys, { given, file: keyFile ?? null }, clock, ids)
+    for (const note of notes) log.warn({}, note)
     const open = await gateway.listenPublic(config.host, config.port)
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
     return { publicUrl: urlOf(open), adminUrl: urlOf(admin), createdKey, stop }
@@ -251,49 +258,6 @@ function report(log: Log, fact: Fact): void {
       return fact.code === null ? log.debug(fact) : log.info(fact, 'an attempt failed')
     default:
       return log.debug(fact)
-  }
-}
-
-/** Linux says which boot this is. Elsewhere each start counts as one: readers of unfinished logs then start over, which is safe. */
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  } catch {
-    return `start-${clock.wallMs()}`
-  }
-}
-
-/** The key that was given, or one that is made where there is none yet; returns the one made. */
-async function firstKey(keys: Keys, given: string | null): Promise<string | null> {
-  const made = given === null && keys.list().length === 0 ? mintKey(ids).key : null
-  const key = given ?? made
-  if (key === null || keys.find(digestOf(key)) !== null) return null
-  const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
-  await keys.add(
-    {
-      id,
-      tenant: 'default',
-      name: made === null ? 'given at the start' : 'first start',
-      hint: hintOf(key),
-      createdAtMs: clock.wallMs(),
-    },
-    digestOf(key),
-  )
-  return made
-}
-
-/** As configured; else made at the first start and kept where only this user can read it, for the command line. */
-function adminKey(config: Config): string {
-  if (config.admin.key !== null) return config.admin.key.reveal()
-  const made = `sluice-admin-${Buffer.from(ids.random(32)).toString('base64url')}`
-  if (config.durability === 'memory') return made
-  const file = join(config.data_dir, 'admin.key')
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    mkdirSync(config.data_dir, { recursive: true, mode: 0o700 })
-    writeFileSync(file, `${made}\n`, { mode: 0o600 })
-    return made
   }
 }
 

@@ -1,8 +1,8 @@
 /** Speaks HTTP to a running server, for the commands. */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { environmentOf, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
 import { type Args, FailedError, RefusedError, UnreachableError, UsageError } from './command.ts'
 
 export interface Client {
@@ -82,17 +82,12 @@ export function adminClient(args: Args): Client {
 
 function storedAdminKey(config: Config): string {
   const path = join(config.data_dir, 'admin.key')
-  try {
-    return readFileSync(path, 'utf8').trim()
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code
-    throw new UsageError(
-      code === 'ENOENT'
-        ? `There is no ${path}: the server writes it at its first start. Name its folder with --data-dir, or give the key with SLUICE_ADMIN_KEY.`
-        : `${path} can't be read (${code}).`,
-      { cause },
-    )
-  }
+  const key = readSecret(path, ADMIN_KEY)
+  if (key !== null) return key
+  throw new UsageError(
+    `There is no ${path}: the server writes it at its first start. ` +
+      'Name its folder with --data-dir, or give the key with SLUICE_ADMIN_KEY.',
+  )
 }
 
 /** A listener on all interfaces is reached on this machine. */

@@ -1,5 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -216,8 +216,95 @@ describe('what is wrong, where, and what was probably meant', () => {
     expect(warnings).toEqual(['SLUICE_PRT in the environment is no setting. Did you mean "SLUICE_PORT"?'])
   })
 
+  it('ignores the service links of Kubernetes and Docker, with one note', () => {
+    const links = {
+      SLUICE_PORT: 'tcp://10.0.0.1:4100',
+      SLUICE_SERVICE_HOST: '10.0.0.1',
+      SLUICE_SERVICE_PORT: '4100',
+      SLUICE_SERVICE_PORT_HTTP: '4100',
+      SLUICE_PORT_4100_TCP: 'tcp://10.0.0.1:4100',
+      SLUICE_PORT_4100_TCP_PROTO: 'tcp',
+      SLUICE_PORT_4100_TCP_PORT: '4100',
+      SLUICE_PORT_4100_TCP_ADDR: '10.0.0.1',
+      SLUICE_ADMIN_PORT: 'tcp://[fd00::1]:4101',
+      SLUICE_ADMIN_SERVICE_HOST: 'fd00::1',
+      SLUICE_ADMIN_PORT_4101_TCP_ADDR: 'fd00::1',
+      SLUICE_HTTP_PORT: 'udp://10.0.0.2:80',
+      SLUICE_DATA_DIR_PORT: 'sctp://10.0.0.3:9',
+    }
+    const { config, warnings } = load('port: 4200\n', links)
+    expect(config).toMatchObject({ port: 4200, admin: { port: 4201 } })
+    expect(warnings).toEqual([expect.stringMatching(/^SLUICE_PORT and 12 more .*service links.*enableServiceLinks/)])
+    expect(load(null, { SLUICE_PORT: '4300', SLUICE_SERVICE_HOST: 'x' }).config.port).toBe(4300)
+    expect(refusal(null, { SLUICE_PORT: 'http://10.0.0.1:4100' })).toContain('expected a whole number')
+    expect(load(null, links, { port: '4400' }).config.port).toBe(4400)
+  })
+
   it('says when the file is not there', () => {
     expect(() => loadConfig({ file: join(dir, 'none.yaml'), env: {} })).toThrow(/none\.yaml can't be read \(ENOENT\)/)
+  })
+})
+
+describe('values as env files, shells and editors leave them', () => {
+  const home = homedir()
+
+  it.each([
+    ['/srv/sluice\r', '/srv/sluice'],
+    ['"/srv/sluice"', '/srv/sluice'],
+    [` '/srv/sluice' \r\n`, '/srv/sluice'],
+    ['/srv/my data', '/srv/my data'],
+    ['~', home],
+    ['~/data', `${home}/data`],
+    ['"~/data"\r', `${home}/data`],
+    ['./~', './~'],
+    ["it's", "it's"],
+  ])('a path of %j', (text, path) => {
+    expect(load(null, { SLUICE_DATA_DIR: text }).config.data_dir).toBe(path)
+    expect(load(null, {}, { 'data-dir': text }).config.data_dir).toBe(path)
+    expect(load(`data_dir: ${JSON.stringify(text)}\n`).config.data_dir).toBe(path)
+    const models = `models: [{ name: a, provider: demo, ca_file: ${JSON.stringify(text)} }]`
+    expect(load(models).config.models[0].ca_file).toBe(path)
+  })
+
+  it.each([
+    ['~root/data', 'begins with "~root", which is not expanded here'],
+    ['$HOME/data', 'begins with "$HOME", which is not expanded here'],
+    [`\${HOME}/data`, 'which is not expanded here'],
+    ['/srv/a\rb', 'control characters'],
+    ['/srv/a\0b', 'control characters'],
+    ['""', 'must not be empty'],
+  ])('refuses a path of %j', (text, problem) => {
+    expect(refusal(`data_dir: ${JSON.stringify(text)}\n`)).toContain(problem)
+    if (text !== '""') expect(refusal(null, { SLUICE_DATA_DIR: text })).toContain(`SLUICE_DATA_DIR: data_dir: `)
+    expect(refusal(null, {}, { 'data-dir': text })).toContain(problem)
+  })
+
+  it('every other value', () => {
+    const env = {
+      SLUICE_PORT: ' 4300\r',
+      SLUICE_HOST: '"127.0.0.2"\r\n',
+      SLUICE_DURABILITY: "'process'",
+      SLUICE_RETENTION_LOGS: '"12h"\r',
+      SLUICE_CONVERSATIONS_KEEP_FAILED: 'true\r',
+      SLUICE_HTTP_CORS_ORIGINS: '"https://a.example, https://b.example"\r',
+      SLUICE_KEY: '"a-key-in-an-env-file-42"\r',
+      SLUICE_ADMIN_PORT: '\r',
+      SLUICE_CONFIG: `"${write('queue: { max_attempts: 5 }\r\nlog: { level: warn }\r\n')}"\r`,
+    }
+    const { config } = loadConfig({ env })
+    expect(config).toMatchObject({
+      port: 4300,
+      host: '127.0.0.2',
+      durability: 'process',
+      retention: { logs: 43_200_000 },
+      conversations: { keep_failed: true },
+      http: { cors_origins: ['https://a.example', 'https://b.example'] },
+      queue: { max_attempts: 5 },
+      log: { level: 'warn' },
+      admin: { port: 4301 },
+    })
+    expect(config.key!.reveal()).toBe('a-key-in-an-env-file-42')
+    expect(() => loadConfig({ file: '~nobody/x.yaml', env: {} })).toThrow(/^--config: begins with "~nobody"/)
   })
 })
 
@@ -226,17 +313,17 @@ describe('secrets', () => {
     `models:\n  - { name: a, provider: openai-compatible, base_url: "http://127.0.0.1:1/v1", ${more} }\n`
 
   it('come from the environment or a file, and show nowhere', () => {
-    const file = write('canary-file\n', 'secret')
+    const file = write('canary-file-of-the-tests\n', 'secret')
     const { config } = load(
       `${model('api_key: { env: MY_KEY }, headers: { x-team: "7", x-auth: { env: MY_KEY } }')}admin: { key: { file: "${file}" } }\n`,
       {
         MY_KEY: ' canary-env ',
-        SLUICE_KEY: 'canary-seed',
+        SLUICE_KEY: 'canary-seed-of-the-tests',
       },
     )
     expect(config.models[0].api_key!.reveal()).toBe('canary-env')
-    expect(config.admin.key!.reveal()).toBe('canary-file')
-    expect(config.key!.reveal()).toBe('canary-seed')
+    expect(config.admin.key!.reveal()).toBe('canary-file-of-the-tests')
+    expect(config.key!.reveal()).toBe('canary-seed-of-the-tests')
     expect(
       `${JSON.stringify(config)} ${inspect(config, { depth: null, showHidden: true })} ${config.key}`,
     ).not.toContain('canary')
@@ -256,6 +343,27 @@ describe('secrets', () => {
     const message = refusal(yaml, { BROKEN: 'sk-canary\r\nx' })
     expect(message).not.toContain('sk-canary')
     expect(message).not.toBe('it was taken')
+  })
+
+  it.each(['a', 'short', '123456789012345', 'aaaaaaaaaaaaaaaaaaaaaaaa', 'a key with spaces in it'])(
+    'are refused when they are too weak: %s',
+    (weak) => {
+      const remedy = /openssl rand -hex 24|visible ASCII/
+      expect(refusal(null, { SLUICE_KEY: weak })).toMatch(remedy)
+      expect(refusal(null, { SLUICE_ADMIN_KEY: weak })).toMatch(remedy)
+      const inFile = write(`${weak}\n`, 'weak')
+      expect(refusal(`admin: { key: { file: "${inFile}" } }`)).toMatch(remedy)
+      expect(refusal(null, { SLUICE_ADMIN_KEY: weak })).toMatch(/^SLUICE_ADMIN_KEY: admin\.key: the value of/)
+      expect(refusal(null, { SLUICE_KEY: weak })).not.toContain(weak.length > 5 ? weak : 'the value of a')
+      expect(loadConfig({ env: { SLUICE_KEY: weak }, withoutSecrets: true }).config.key!.known).toBe(true)
+    },
+  )
+
+  it('warns of one key for clients and operators', () => {
+    const key = 'one-key-for-all-of-them'
+    expect(load(null, { SLUICE_KEY: key, SLUICE_ADMIN_KEY: key }).warnings).toEqual([
+      'key and admin.key are the same: every client that knows it is an operator.',
+    ])
   })
 
   it('must be there', () => {

@@ -1,4 +1,6 @@
 /** The kinds of values that settings have: counts, durations, sizes, addresses and references to secrets. */
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { z } from 'zod'
 
 export type FieldKind = 'count' | 'duration' | 'size' | 'secret'
@@ -91,6 +93,37 @@ export const list = (item: z.ZodString = z.string().min(1)) =>
       : value,
   )
 
+/**
+ * A value as it was meant: env files and shells leave quotes, surrounding white space or the "\r" of a Windows line ending on it.
+ */
+export function bareText(text: string): string {
+  const bare = text.trim()
+  const quoted = /^(["'])(.*)\1$/s.exec(bare)
+  return quoted === null ? bare : quoted[2].trim()
+}
+
+/** A path as it is used, or what is wrong with it. Only shells expand "~" and "$HOME"; env files and YAML do not. */
+export function readPath(text: string): { readonly path: string } | { readonly problem: string } {
+  const path = bareText(text)
+  if (path === '') return { problem: 'must not be empty' }
+  if (/\p{Cc}/u.test(path)) return { problem: 'is a path with control characters in it' }
+  if (path === '~' || path.startsWith('~/')) return { path: join(homedir(), path.slice(1)) }
+  if (/^~|^\$\{?\w/.test(path))
+    return {
+      problem: `begins with ${JSON.stringify(path.split('/')[0])}, which is not expanded here: write the whole path`,
+    }
+  return { path }
+}
+
+/** Of a file or folder. */
+export const filePath = () =>
+  z.string({ error: 'expected a path' }).transform((text, context) => {
+    const read = readPath(text)
+    if ('path' in read) return read.path
+    context.addIssue({ code: 'custom', message: read.problem })
+    return z.NEVER
+  })
+
 /** An absolute http or https address without credentials in it. */
 export const httpUrl = () =>
   z.string({ error: 'expected an address such as "https://api.example.com/v1"' }).superRefine((text, context) => {
@@ -134,9 +167,9 @@ export class Secret {
     } catch (cause) {
       return `the file ${this} can't be read (${(cause as NodeJS.ErrnoException).code ?? 'error'})`
     }
-    if (value === null || value.trim() === '')
+    if (value === null || bareText(value) === '')
       return 'env' in this.ref ? `the environment variable ${this} is not set` : `the file ${this} is empty`
-    this.#value = value.trim()
+    this.#value = 'env' in this.ref ? bareText(value) : value.trim()
     return /\p{Cc}/u.test(this.#value) ? `the value of ${this} has control characters in it` : null
   }
 
@@ -164,7 +197,7 @@ export class Secret {
 /** `{ env: NAME }` or `{ file: PATH }`. A literal is refused, and not repeated in the refusal. */
 export const secret = () => {
   const field = z
-    .union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })], {
+    .union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: filePath() })], {
       error:
         'a secret is given by reference, { env: NAME } or { file: PATH }, never as itself: config files are copied, committed and printed',
     })

@@ -2,11 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
-import { Secret, type SecretSource } from './fields.ts'
+import { bareText, readPath, Secret, type SecretSource } from './fields.ts'
 import { type FileText, parseFile } from './file.ts'
 import { envName, FLAGS, flagName, type Leaf, VALUES } from './leaves.ts'
 import { describeIssue, type Problem } from './problems.ts'
 import { type Config, schema } from './schema.ts'
+import { weaknessOf } from './secret-file.ts'
+import { isServiceLink } from './service-links.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -36,27 +38,27 @@ export interface Loaded {
 }
 
 /** Names in the environment that are no settings. `SLUICE_TEST_…` belongs to tests. */
-const OTHER_NAMES = ['SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL']
+const OTHER_NAMES = ['SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL', 'SLUICE_API_KEY', 'SLUICE_MODEL']
 
-/** Throws config_invalid, with all that is wrong and where it stands. Secrets are never repeated. */
+/** Throws config_invalid, with everything that is wrong and where it is. Secrets are never repeated. */
 export function loadConfig(sources: Sources = {}): Loaded {
-  const env = sources.env ?? process.env
-  const path = sources.file ?? (env['SLUICE_CONFIG'] || null)
+  const { env, links } = withoutLinks(sources.env ?? process.env)
+  const path = configPath(sources.file, env)
   const text = path === null ? null : parseFile(path, readConfigFile(path))
   const raw = structuredClone(text?.value ?? {})
 
   const origins = new Map<string, Origin>()
   for (const leaf of VALUES) {
     const name = envName(leaf)
-    const value = env[name]
-    if (value === undefined || value === '') continue
+    const value = bareText(env[name] ?? '')
+    if (value === '') continue
     set(raw, leaf.path, leaf.kind === 'secret' ? { env: name } : value)
     origins.set(leaf.path.join('.'), { kind: 'environment', name })
   }
   for (const leaf of FLAGS) {
     const value = sources.flags?.[flagName(leaf)]
     if (value === undefined) continue
-    set(raw, leaf.path, value)
+    set(raw, leaf.path, bareText(value))
     origins.set(leaf.path.join('.'), { kind: 'flag', name: `--${flagName(leaf)}` })
   }
   if (raw['models'] === undefined || (Array.isArray(raw['models']) && raw['models'].length === 0))
@@ -66,7 +68,13 @@ export function loadConfig(sources: Sources = {}): Loaded {
     origins.get(setting) ?? (text?.has(setting.split('.')) ? { kind: 'file' } : { kind: 'default' })
   const result = schema.safeParse(raw)
   const missing = result.success
-    ? resolveSecrets(result.data, { env: (name) => env[name] ?? null, file: (file) => readFileSync(file, 'utf8') })
+    ? [
+        ...resolveSecrets(result.data, {
+          env: (name) => env[name] ?? null,
+          file: (file) => readFileSync(file, 'utf8'),
+        }),
+        ...weakKeys(result.data),
+      ]
     : []
   const problems = result.success ? (sources.withoutSecrets ? [] : missing) : result.error.issues.flatMap(describeIssue)
   if (!result.success || problems.length > 0) {
@@ -79,11 +87,52 @@ export function loadConfig(sources: Sources = {}): Loaded {
           : `${lines.length} settings are not valid:\n${lines.map((line) => `  ${line}`).join('\n')}`,
     })
   }
-  return { config: freeze(result.data), file: path, warnings: unknownNames(env), originOf }
+  const warnings = [...linkNote(links), ...unknownNames(env)]
+  if (isSameSecret(result.data.key, result.data.admin.key))
+    warnings.push('key and admin.key are the same: every client that knows it is an operator.')
+  return { config: freeze(result.data), file: path, warnings, originOf }
 }
 
-/** A variable of the environment, for what is no setting. */
-export const environmentOf = (name: string): string | null => process.env[name] || null
+/** The keys that people choose. */
+function weakKeys({ key, admin }: Config): readonly Problem[] {
+  return [
+    { path: ['key'], secret: key },
+    { path: ['admin', 'key'], secret: admin.key },
+  ].flatMap(({ path, secret }) => {
+    const weakness = secret?.known ? weaknessOf(secret.reveal()) : null
+    return weakness === null ? [] : [{ path, problem: `the value of ${secret} ${weakness}` }]
+  })
+}
+
+const isSameSecret = (a: Secret | null, b: Secret | null): boolean =>
+  a?.known === true && b?.known === true && a.reveal() === b.reveal()
+
+function configPath(flag: string | undefined, env: Environment): string | null {
+  const text = flag ?? (bareText(env['SLUICE_CONFIG'] ?? '') || null)
+  if (text === null) return null
+  const read = readPath(text)
+  if ('path' in read) return read.path
+  const origin = flag === undefined ? 'SLUICE_CONFIG' : '--config'
+  throw new SluiceError('config_invalid', { message: `${origin}: ${read.problem}` })
+}
+
+function withoutLinks(env: Environment): { readonly env: Environment; readonly links: readonly string[] } {
+  const links = Object.keys(env).filter((name) => isServiceLink(name, env[name] ?? ''))
+  if (links.length === 0) return { env, links }
+  return { env: Object.fromEntries(Object.entries(env).filter(([name]) => !links.includes(name))), links }
+}
+
+function linkNote(links: readonly string[]): string[] {
+  if (links.length === 0) return []
+  const more = links.length === 1 ? '' : ` and ${links.length - 1} more`
+  return [
+    `${links[0]}${more} in the environment: service links of Kubernetes or Docker, ignored as settings ` +
+      '("enableServiceLinks: false" in the pod\'s spec turns them off).',
+  ]
+}
+
+/** A variable of the environment that is no setting. */
+export const environmentOf = (name: string): string | null => bareText(process.env[name] ?? '') || null
 
 function readConfigFile(path: string): string {
   try {
@@ -98,7 +147,7 @@ function readConfigFile(path: string): string {
 
 function defaultModels(env: Environment): unknown[] {
   const demo = { name: 'demo', provider: 'demo' }
-  if (!env['OPENAI_API_KEY']) return [demo]
+  if (bareText(env['OPENAI_API_KEY'] ?? '') === '') return [demo]
   const openai = (name: string, kind: string): unknown => ({
     name,
     provider: 'openai',

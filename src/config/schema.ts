@@ -1,9 +1,9 @@
 /**
- * Every setting, its meaning, its default and its limits. Defaults stand on the field; docs/config.md, sluice.schema.json, the
- * flags and the environment names are all made from here. Names are as in YAML, with their units.
+ * Every setting, its meaning, its default and its limits. docs/config.md, sluice.schema.json, the flags and the names in
+ * the environment are all generated from here. Names are those of the YAML file, with their units.
  */
 import { z } from 'zod'
-import { count, duration, flag, httpUrl, list, type Secret, secret, size } from './fields.ts'
+import { count, duration, filePath, flag, httpUrl, list, type Secret, secret, size } from './fields.ts'
 
 const port = () => count({ max: 65_535 })
 const name = z
@@ -40,81 +40,80 @@ const headers = z
 const model = z
   .strictObject({
     name: modelName.describe(
-      'What clients ask for; a "*" at the end stands for any ending. The same name again makes one group, tried by `order`.',
+      'The name clients use; a trailing "*" matches any ending. Entries with the same name form one group, tried by `order`.',
     ),
     provider: z
       .enum(['demo', 'openai', 'openai-compatible', 'azure'])
       .describe(
-        '`openai-compatible`: vLLM, Ollama, llama.cpp, SGLang, Groq, Mistral and all others that speak the dialect. `demo`: text of our own, at a real pace.',
+        '`openai-compatible`: vLLM, Ollama, llama.cpp, SGLang, Groq, Mistral and everything else with an OpenAI-compatible ' +
+          'API. `demo`: built-in text at a realistic pace.',
       ),
     base_url: httpUrl()
       .nullable()
       .prefault(null)
       .describe(
-        "Where the provider's API begins, usually ending in `/v1`. Null: OpenAI's own, for `openai`; all others need it.",
+        "Base URL of the provider's API, usually ending in `/v1`. Null: OpenAI's own (`openai` only; all others need one).",
       ),
     model: z
       .string()
       .min(1)
       .nullable()
       .prefault(null)
-      .describe("The provider's name of the model. Null: the name that the client asked for."),
+      .describe("The provider's name for the model. Null: the name that the client used."),
     api_key: secret()
       .nullable()
       .prefault(null)
-      .describe('By reference: `{ env: NAME }` or `{ file: PATH }`. Sent to `base_url` and nowhere else.'),
-    api_version: z.string().min(1).nullable().prefault(null).describe('Azure: the `api-version` of its query.'),
+      .describe(
+        'The API key, by reference: `{ env: NAME }` or `{ file: PATH }`. It is sent to `base_url` and nowhere else.',
+      ),
+    api_version: z.string().min(1).nullable().prefault(null).describe('Azure only: the `api-version` query parameter.'),
     headers: headers
       .prefault({})
-      .describe('More headers for the provider. What looks like a credential must be a reference.'),
+      .describe('Additional request headers. Anything that looks like a credential must be a reference.'),
     kinds: z
       .array(z.enum(['chat', 'embedding']))
       .min(1)
       .prefault(['chat', 'embedding'])
-      .describe('What it can do.'),
+      .describe('Kinds of request it accepts.'),
     order: count()
       .prefault(0)
-      .describe('Lower orders first; the next order is used when all before it are full or failing.'),
+      .describe('Lower values are tried first; higher ones are used when those are full or failing.'),
     limits: z
       .strictObject({
         concurrent: count({ min: 1 })
           .nullable()
           .prefault(null)
-          .describe('Calls at once; more wait in line. Null: no limit.'),
+          .describe('Concurrent calls; more wait in the queue. Null: no limit.'),
       })
       .prefault({})
-      .describe('What this deployment can take.'),
-    pool: name.prefault('text').describe('Which workers run its jobs.'),
+      .describe('Limits of this deployment.'),
+    pool: name.prefault('text').describe('The pool of workers that runs its jobs.'),
     context_tokens: count({ min: 1 })
       .prefault(128_000)
-      .describe('Tokens it takes in; conversations are cut to it from their oldest side.'),
+      .describe('Size of its context window. Conversations are trimmed to it, oldest turns first.'),
     continuation: z
       .enum(['none', 'prefix', 'vllm'])
       .prefault('none')
       .describe(
-        'How it prolongs a given beginning of an answer after a worker died: `prefix` (DeepSeek, Mistral), `vllm`, or not at all. The demo always can.',
+        'How it continues a partial answer after a worker crash: `prefix` (DeepSeek, Mistral), `vllm`, or `none`. The demo ' +
+          'model always can.',
       ),
-    ca_file: z
-      .string()
-      .min(1)
-      .nullable()
-      .prefault(null)
-      .describe('Certificates (PEM) to trust besides the well-known ones.'),
+    ca_file: filePath().nullable().prefault(null).describe('Additional CA certificates to trust (PEM).'),
     timeouts: z
       .strictObject({
-        ttft_ms: duration({ min: 1 }).nullable().prefault(null).describe('Null: as in `timeouts`.'),
-        inter_token_ms: duration({ min: 1 }).nullable().prefault(null).describe('Null: as in `timeouts`.'),
-        total_ms: duration({ min: 1 }).nullable().prefault(null).describe('Null: as in `timeouts`.'),
+        ttft_ms: duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `timeouts`.'),
+        inter_token_ms: duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `timeouts`.'),
+        total_ms: duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `timeouts`.'),
       })
       .prefault({})
-      .describe('Other time limits than all the rest.'),
+      .describe('Timeouts of this model.'),
     demo: z
       .strictObject({
-        ttft_ms: duration().prefault(200).describe('Time to the first token.'),
+        ttft_ms: duration().prefault(200).describe('Time to first token.'),
         token_ms: duration().prefault(20).describe('Time between tokens.'),
       })
       .prefault({})
-      .describe('Pace of the demo model.'),
+      .describe('Speed of the demo model.'),
   })
   .superRefine((m, context) => {
     const refuse = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message })
@@ -135,13 +134,14 @@ export const settings = z.strictObject({
     .string()
     .min(1)
     .prefault('127.0.0.1')
-    .describe('Address of the public listener. 0.0.0.0 or :: answers on all interfaces; put TLS in front.'),
-  port: port().prefault(4100).describe('Port of the public listener; 0 takes a free one.'),
+    .describe('Address of the public listener. `0.0.0.0` or `::` listens on all interfaces; put TLS in front.'),
+  port: port().prefault(4100).describe('Port of the public listener. 0: any free port.'),
   key: secret()
     .nullable()
     .prefault(null)
     .describe(
-      'A first API key, of the tenant `default`, so that scripts can start it unattended. In the environment: the key itself.',
+      'An API key for the tenant `default`, for unattended starts; at least 16 random characters. A changed key replaces ' +
+        'the one of earlier starts. In the environment: the key itself.',
     ),
   admin: z
     .strictObject({
@@ -151,138 +151,144 @@ export const settings = z.strictObject({
         .nullable()
         .prefault(null)
         .describe(
-          'The admin key. Null: one is made at the first start, in the file `admin.key` of the data folder. In the environment: the key itself.',
+          'The admin key, at least 16 random characters. Null: the first start creates one, in the file `admin.key` in the ' +
+            'data folder. In the environment: the key itself.',
         ),
     })
     .prefault({})
     .describe('The listener for operators.'),
-  data_dir: z
-    .string()
-    .min(1)
+  data_dir: filePath()
     .prefault('./sluice-data')
-    .describe('The folder that holds all state. One server at a time owns it.'),
+    .describe('The folder that holds all state. Only one server at a time can use it.'),
   durability: z
     .enum(['memory', 'process', 'power'])
     .prefault('power')
     .describe(
-      'What acknowledged work survives: `power` a power cut, `process` a crash of the process, `memory` nothing.',
+      'What acknowledged work survives. `power`: a power failure. `process`: a crash of the process. `memory`: nothing.',
     ),
 
   http: z
     .strictObject({
       cors_origins: list()
         .prefault([])
-        .describe('Origins whose pages may call, e.g. `https://app.example.com`; `*` = all.'),
+        .describe('Origins of web pages that may call the API, e.g. `https://app.example.com`. `*`: all.'),
       max_body_bytes: size({ min: 1024 }).prefault('4MiB').describe('Largest request body.'),
       max_depth: count({ min: 8 }).prefault(64).describe('Deepest nesting of a JSON body.'),
-      max_keys: count({ min: 16 }).prefault(50_000).describe('Most keys in a JSON body, over all depths.'),
-      headers_timeout_ms: duration({ min: 100 }).prefault('10s').describe("For all of a request's headers to arrive."),
+      max_keys: count({ min: 16 }).prefault(50_000).describe('Most keys in a JSON body, at all depths together.'),
+      headers_timeout_ms: duration({ min: 100 })
+        .prefault('10s')
+        .describe("Time for all of a request's headers to arrive."),
       request_timeout_ms: duration({ min: 100 })
         .prefault('30s')
-        .describe('For a whole request to arrive, its body included.'),
-      keep_alive_ms: duration({ min: 0 }).prefault('75s').describe('How long an idle connection is kept.'),
+        .describe('Time for a whole request to arrive, body included.'),
+      keep_alive_ms: duration({ min: 0 }).prefault('75s').describe('How long an idle connection is kept open.'),
       max_connections: count({ min: 1 })
         .prefault(20_000)
-        .describe('Open connections of the public listener, WebSockets included.'),
+        .describe('Open connections to the public listener, WebSockets included.'),
       max_requests_per_key: count({ min: 1 })
         .prefault(10_000)
-        .describe('Requests under way at once by one API key, open streams included.'),
+        .describe('Concurrent requests per API key, open streams included.'),
       bad_keys_per_minute: count({ min: 1 })
         .prefault(60)
-        .describe('Wrong API keys from one address, before it is told to wait.'),
-      max_readers_per_job: count({ min: 1 }).prefault(100).describe('Open readers of one job.'),
-      heartbeat_ms: duration({ min: 100 }).prefault('15s').describe('A silent stream gets a comment as often.'),
+        .describe('Invalid API keys accepted from one address per minute before it gets 429.'),
+      max_readers_per_job: count({ min: 1 }).prefault(100).describe('Concurrent readers of one job.'),
+      heartbeat_ms: duration({ min: 100 })
+        .prefault('15s')
+        .describe('Interval of keep-alive comments on a silent stream.'),
       headers_after_ms: duration({ min: 0 })
         .prefault('5s')
-        .describe("A stream's response headers are sent at the latest after this, even if there is no token yet."),
+        .describe("A stream's response headers are sent after this time at the latest, even before the first token."),
       disconnect_grace_ms: duration({ min: 0 })
         .prefault('15s')
-        .describe('How long a plain POST whose reader is gone goes on, before it is canceled.'),
+        .describe('How long a plain POST keeps running after its client disconnects, before it is canceled.'),
       max_reader_buffer_bytes: size({ min: 4096 })
         .prefault('1MiB')
-        .describe('Unsent bytes of one slow reader; beyond them it is caught up from the log when it reads again.'),
-      max_answer_bytes: size({ min: 1024 }).prefault('4MiB').describe('Largest answer that is kept.'),
+        .describe('Unsent bytes per reader; a slower reader is caught up from the log when it reads again.'),
+      max_answer_bytes: size({ min: 1024 }).prefault('4MiB').describe('Largest answer that is stored.'),
     })
     .prefault({})
-    .describe('The public listener: what a client may do.'),
+    .describe('The public HTTP listener.'),
 
   websocket: z
     .strictObject({
       heartbeat_ms: duration({ min: 100 })
         .prefault('20s')
         .describe(
-          'A connection that is silent for as long is asked for a sign of life; after half as long again it is closed.',
+          'A connection that has been silent for this long is pinged, and closed if it stays silent for half as long again.',
         ),
-      hello_timeout_ms: duration({ min: 100 }).prefault('5s').describe('For a new connection to say who it is.'),
+      hello_timeout_ms: duration({ min: 100 }).prefault('5s').describe('Time for a new connection to send `hello`.'),
       max_message_bytes: size({ min: 1024 })
         .prefault('256KiB')
-        .describe('Largest message; larger requests are submitted by `POST /v1/jobs`.'),
-      max_jobs: count({ min: 1 }).prefault(1_000).describe('Jobs that one connection follows at once.'),
+        .describe('Largest message. Submit larger requests with `POST /v1/jobs`.'),
+      max_jobs: count({ min: 1 }).prefault(1_000).describe('Jobs that one connection can follow at a time.'),
       max_messages_per_second: count({ min: 1 })
         .prefault(1_000)
-        .describe('Messages of one connection; a burst may be five times as many.'),
+        .describe('Messages per connection; bursts may be five times as large.'),
       max_per_key: count({ min: 1 })
         .prefault(10_000)
-        .describe('Connections of one API key, those of its tickets included.'),
+        .describe('Connections per API key, those opened with its tickets included.'),
     })
     .prefault({})
-    .describe('The live connection, `/v1/ws`.'),
+    .describe('WebSocket connections (`/v1/ws`).'),
 
   sessions: z
     .strictObject({
-      ticket_ms: duration({ min: 1_000 }).prefault('30s').describe('How long a ticket is good; it is good once.'),
+      ticket_ms: duration({ min: 1_000 }).prefault('30s').describe('Validity of a ticket. A ticket works once.'),
       token_ms: duration({ min: 1_000 })
         .prefault('10m')
-        .describe('How long a token stands for its session, before it must be renewed.'),
+        .describe('Validity of a session token before it must be renewed.'),
       session_ms: duration({ min: 1_000 })
         .prefault('12h')
-        .describe('Longest session of a page; then it needs a new ticket.'),
+        .describe('Longest session of a page; after that it needs a new ticket.'),
     })
     .prefault({})
-    .describe('Pages, which have no API key.'),
+    .describe('Sessions of web pages, which have no API key.'),
 
   workers: z
     .strictObject({
-      concurrency: count({ min: 1 }).prefault(4096).describe('Jobs that run at once.'),
-      pools: list(name).prefault([]).describe('Pools whose jobs are run here. Empty: all.'),
+      concurrency: count({ min: 1 }).prefault(4096).describe('Jobs that run concurrently.'),
+      pools: list(name).prefault([]).describe('Pools whose jobs run here. Empty: all.'),
       lease_ms: duration({ min: 100 })
         .prefault('30s')
-        .describe('A worker that is silent for as long has lost its job.'),
+        .describe('A worker that has been silent for this long loses its jobs.'),
       heartbeat_ms: duration({ min: 50 })
         .prefault('10s')
-        .describe('How often leases are prolonged; below a half of `lease_ms`.'),
+        .describe('How often leases are renewed; at most half of `lease_ms`.'),
       drain_ms: duration({ min: 0 })
-        .prefault('25s')
-        .describe('How long a stop waits for running jobs; the rest go on at the next start.'),
+        .prefault('6s')
+        .describe(
+          'How long a stop waits for running jobs; the others continue at the next start. The default fits the 10 s that ' +
+            '`docker stop` allows. Raise it together with that limit, leaving 3 s for the rest of the stop.',
+        ),
     })
     .prefault({})
-    .describe('Who runs jobs.'),
+    .describe('How jobs are run.'),
 
   queue: z
     .strictObject({
-      max_attempts: count({ min: 1 }).prefault(3).describe('Attempts that a job may use up by failing.'),
-      max_crashes: count({ min: 0 }).prefault(2).describe('Workers that may die of a job before it is given up.'),
+      max_attempts: count({ min: 1 }).prefault(3).describe('Failed attempts after which a job fails.'),
+      max_crashes: count({ min: 0 }).prefault(2).describe('Worker crashes that a job may cause before it fails.'),
       retry_base_ms: duration({ min: 1 })
         .prefault(200)
-        .describe('The first retry waits up to this; each further one twice as long.'),
+        .describe('Longest delay before the first retry; it doubles with each further one.'),
       retry_cap_ms: duration({ min: 1 })
         .prefault('5s')
-        .describe('No retry waits longer, unless the provider asks for it.'),
-      max_queued_jobs: count({ min: 1 }).prefault(1_000_000).describe('Jobs in line, of all tenants.'),
-      max_queued_per_tenant: count({ min: 1 }).prefault(100_000).describe('Jobs in line, of one tenant.'),
-      max_queued_per_lane: count({ min: 1 }).prefault(1_000).describe('Jobs in line, of one lane or conversation.'),
+        .describe('Longest delay before any retry, unless the provider asks for more.'),
+      max_queued_jobs: count({ min: 1 }).prefault(1_000_000).describe('Queued jobs of all tenants.'),
+      max_queued_per_tenant: count({ min: 1 }).prefault(100_000).describe('Queued jobs per tenant.'),
+      max_queued_per_lane: count({ min: 1 }).prefault(1_000).describe('Queued jobs per lane or conversation.'),
       max_queued_bytes_per_tenant: size({ min: 1024 })
         .prefault('256MiB')
-        .describe('Bytes of the requests in line, of one tenant.'),
+        .describe('Bytes of queued requests per tenant.'),
       plain_deadline_ms: duration({ min: 1 })
         .prefault('60s')
-        .describe('A plain POST must start within this, unless it says otherwise.'),
+        .describe('Time within which a plain POST must start, unless it sets its own deadline.'),
       job_deadline_ms: duration({ min: 1 })
         .prefault('24h')
-        .describe('Every other job must start within this, unless it says otherwise.'),
+        .describe('Time within which any other job must start, unless it sets its own deadline.'),
     })
     .prefault({})
-    .describe('How work waits.'),
+    .describe('The queue.'),
 
   timeouts: z
     .strictObject({
@@ -291,7 +297,7 @@ export const settings = z.strictObject({
       total_ms: duration({ min: 1 }).prefault('10m').describe('The whole call.'),
     })
     .prefault({})
-    .describe('How long a provider may take. A model can have its own.'),
+    .describe('How long a provider may take. A model can override them.'),
 
   stream: z
     .strictObject({
@@ -299,20 +305,22 @@ export const settings = z.strictObject({
         .enum(['auto', 'on', 'off'])
         .prefault('auto')
         .describe(
-          "Read several tokens at once from a provider's socket: always, never, or when the machine is busy. A first token never waits.",
+          "Read several tokens at a time from a provider's socket: always (`on`), never (`off`), or when the machine is busy " +
+            '(`auto`). A first token never waits.',
         ),
       gather_ms: duration({ min: 5, max: 300 })
         .prefault(60)
         .describe('How long a socket is left unread while gathering.'),
     })
     .prefault({})
-    .describe('How tokens travel.'),
+    .describe('How tokens are read from providers.'),
 
   models: z
     .array(model)
     .prefault([])
     .describe(
-      'The models that clients may ask for. Empty: `demo`; and with `OPENAI_API_KEY` in the environment `gpt-*`, `o*` and `text-embedding-*` at OpenAI.',
+      'The models that clients can use. Empty: `demo`, and with `OPENAI_API_KEY` in the environment also OpenAI as `gpt-*`, ' +
+        '`o*` and `text-embedding-*`.',
     ),
 
   proxy: z
@@ -321,49 +329,49 @@ export const settings = z.strictObject({
         .union([httpUrl(), secret()], { error: 'expected an address, { env: NAME } or { file: PATH }' })
         .nullable()
         .prefault(null)
-        .describe('HTTP proxy for calls to providers; a reference if it holds credentials.'),
+        .describe('HTTP proxy for calls to providers. A reference, if it contains credentials.'),
       no_proxy: list()
         .prefault(['localhost', '127.0.0.1', '::1'])
-        .describe('Hosts (and their subdomains) that are called directly.'),
+        .describe('Hosts that are called directly, their subdomains included.'),
     })
     .prefault({})
-    .describe('The way to the providers.'),
+    .describe('Proxy for calls to providers.'),
 
   tenants: z
     .array(
       z.strictObject({
-        name: name.describe('As in `sluice keys create --tenant`.'),
+        name: name.describe('The name given to `sluice keys create --tenant`.'),
         weight: z
           .number()
           .positive()
           .max(1_000_000)
           .prefault(1)
-          .describe('Share of the service while others wait too.'),
+          .describe('Share of the service relative to other tenants that are waiting.'),
         retention: z
           .strictObject({
             logs: duration()
               .nullable()
               .prefault(null)
-              .describe('How long its ended jobs are kept; 0: until they were read. Null: as in `retention`.'),
+              .describe('How long ended jobs are kept. 0: until they have been read. Null: the value in `retention`.'),
           })
           .prefault({})
-          .describe('What is kept of its work.'),
+          .describe('Retention for this tenant.'),
       }),
     )
     .prefault([])
-    .describe('Tenants with settings of their own; others exist as soon as they have a key.'),
+    .describe('Tenants with their own settings. Any other tenant exists as soon as it has a key.'),
 
   conversations: z
-    .strictObject({ keep_failed: flag().prefault(false).describe('Do failed and canceled turns stay in the prompt?') })
+    .strictObject({ keep_failed: flag().prefault(false).describe('Keep failed and canceled turns in the prompt.') })
     .prefault({})
-    .describe('Lanes that remember.'),
+    .describe('Conversations.'),
 
   retention: z
     .strictObject({
       logs: duration().prefault('24h').describe('How long ended jobs and their logs are kept.'),
       bytes: size({ min: 2 ** 20 })
         .prefault('1GiB')
-        .describe('Bytes of ended jobs that are kept; the oldest go first.'),
+        .describe('Bytes of ended jobs that are kept; the oldest are erased first.'),
     })
     .prefault({})
     .describe('What is kept, and for how long.'),
@@ -373,25 +381,10 @@ export const settings = z.strictObject({
       level: z
         .enum(['debug', 'info', 'warn', 'error', 'silent'])
         .prefault('info')
-        .describe('The least that is logged, to stderr, as JSON lines. Never text of users.'),
+        .describe('Lowest level that is logged. The log goes to stderr: JSON lines, or text for people on a terminal.'),
     })
     .prefault({})
     .describe("The operator's log."),
-
-  boot_id: z
-    .string()
-    .min(1)
-    .nullable()
-    .prefault(null)
-    .describe(
-      "Stands for the machine's boot, after which unfinished logs get a new epoch. Null: the system's own; tests set it to play a power cut.",
-    ),
-  crash_at: z
-    .string()
-    .regex(/^[a-z-]+:\d+$/, 'expected POINT:N')
-    .nullable()
-    .prefault(null)
-    .describe('Die as by kill -9 at a named point, the Nth time it is passed; only for tests of recovery.'),
 })
 
 /** The settings as the parts get them: checked as a whole, and with what follows from others filled in. */

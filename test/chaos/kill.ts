@@ -240,7 +240,7 @@ retention: { bytes: 8GiB }
     killed++
     // Half of the lives end at a named point, the others whenever
     const crash: Record<string, string> =
-      random(2) === 0 ? { SLUICE_CRASH_AT: `${POINTS[random(POINTS.length)]}:${1 + random(60)}` } : {}
+      random(2) === 0 ? { SLUICE_TEST_CRASH_AT: `${POINTS[random(POINTS.length)]}:${1 + random(60)}` } : {}
     while (!(await server.start(killed >= kills ? {} : crash))) {
       // It died at its point while it started: that counts as well
       killed++

@@ -66,7 +66,7 @@ export class SluiceProcess {
         SLUICE_ADMIN_PORT: String(this.#ports[1]),
         SLUICE_DATA_DIR: join(this.dir, 'data'),
         SLUICE_KEY: KEY,
-        SLUICE_ADMIN_KEY: 'chaos-admin-key',
+        SLUICE_ADMIN_KEY: 'chaos-admin-key-0123456789',
         ...this.#env,
         ...env,
       },

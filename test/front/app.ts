@@ -49,7 +49,7 @@ export async function startTestApp(
     void log.push(
       `${message ?? ''} ${JSON.stringify(fact, (_k, v: unknown) => (v instanceof Error ? `${v.stack} ${v.cause}` : v))}`,
     )
-  const app = await startApp(config, { log: { debug: write, info: write, error: write } })
+  const app = await startApp(config, { log: { debug: write, info: write, warn: write, error: write } })
   return {
     port: Number(new URL(app.publicUrl).port),
     adminPort: Number(new URL(app.adminUrl).port),

@@ -1,6 +1,3 @@
-/** What the protocol says of a server that stops, dies, loses power, or changes its mind about a key: that takes one of our own. */
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Server, startServer } from '../e2e/server.ts'
@@ -17,8 +14,8 @@ afterEach(async () => {
   server = undefined
 })
 
-const start = async (config = ''): Promise<Server> => {
-  server = await startServer(DEMO + config)
+const start = async (config = '', env: Record<string, string> = {}): Promise<Server> => {
+  server = await startServer(DEMO + config, env)
   return server
 }
 async function open({ url }: Server, key: string | null): Promise<Peer> {
@@ -158,12 +155,13 @@ describe('a death', () => {
   })
 
   it('after a power loss an old cursor gets gap, and everything from the start', async () => {
-    const at = await start('boot_id: one\n')
+    const boot = { SLUICE_TEST_BOOT_ID: 'one' }
+    const at = await start('', boot)
     const before = await open(at, at.key)
     const id = await submit(before, job(150, 15))
     await before.next(past(10))
     const cursor = lastCursor(before, id)
-    writeFileSync(join(at.dir, 'sluice.yaml'), `${DEMO}boot_id: two\n`)
+    boot.SLUICE_TEST_BOOT_ID = 'two'
     await at.crash()
     const after = await greeted(at, { key: at.key }, { jobs: [{ job: id, cursor }] })
     await after.next('end', 15_000)

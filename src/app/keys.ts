@@ -1,0 +1,60 @@
+/** The keys that a start needs: the operator's, and the first one for clients. */
+import { join } from 'node:path'
+import type { Config } from '../config/schema.ts'
+import { ADMIN_KEY, API_KEY, keepSecret } from '../config/secret-file.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Ids } from '../core/ids.ts'
+import type { Keys } from '../core/ports.ts'
+import { digestOf, hintOf, mintKey } from '../gateway/api-key.ts'
+
+/** As configured; else made at the first start and kept where only this user can read it, for the command line. */
+export function adminKey(config: Config, ids: Ids): string {
+  if (config.admin.key !== null) return config.admin.key.reveal()
+  const make = (): string => `sluice-admin-${Buffer.from(ids.random(32)).toString('base64url')}`
+  return config.durability === 'memory' ? make() : keepSecret(join(config.data_dir, 'admin.key'), ADMIN_KEY, make)
+}
+
+export interface FirstKey {
+  /** A key of the operator's own making (SLUICE_KEY), or null. */
+  readonly given: string | null
+  /** Where a made key is kept before it is valid, so that no crash loses it; null: it is shown, and kept nowhere. */
+  readonly file: string | null
+}
+
+/** The name of keys that a start was given. */
+const SEEDED = 'given at the start'
+
+/** What became of the keys, for people to read. */
+export interface KeyNews {
+  /** The one made by this start. */
+  readonly created: string | null
+  readonly notes: readonly string[]
+}
+
+/**
+ * Adds the given key, or makes one where there is none yet. A given key replaces those that earlier starts were given: who
+ * changes SLUICE_KEY wants the old one to stop working.
+ */
+export async function firstKey(keys: Keys, { given, file }: FirstKey, clock: Clock, ids: Ids): Promise<KeyNews> {
+  const known = keys.list()
+  if (given === null && known.length > 0) return { created: null, notes: [] }
+  const make = (): string => mintKey(ids).key
+  const key = given ?? (file === null ? make() : keepSecret(file, API_KEY, make))
+  const digest = digestOf(key)
+  const found = keys.find(digest)
+  const notes: string[] = []
+  if (found?.revokedAtMs !== undefined)
+    notes.push(`SLUICE_KEY is a key that was revoked (${found.id}), and stays so: choose another one.`)
+  if (found === null) {
+    const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
+    const name = given === null ? 'first start' : SEEDED
+    await keys.add({ id, tenant: 'default', name, hint: hintOf(key), createdAtMs: clock.wallMs() }, digest)
+  }
+  if (given !== null)
+    for (const old of known) {
+      if (old.name !== SEEDED || old.revokedAtMs !== undefined || old.id === found?.id) continue
+      await keys.revoke(old.id, clock.wallMs())
+      notes.push(`SLUICE_KEY has changed: the key of earlier starts (${old.hint}, ${old.id}) is revoked.`)
+    }
+  return { created: given === null ? key : null, notes }
+}
