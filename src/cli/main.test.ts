@@ -157,7 +157,7 @@ describe('against a server', () => {
 })
 
 it('finds the admin key in the data folder', async () => {
-  writeFileSync(join(dir, 'admin.key'), 'stored\n')
+  writeFileSync(join(dir, 'admin.key'), 'stored-by-the-tests-42\n')
   const server = createServer((request, response) =>
     response.end(JSON.stringify({ data: [], was: request.headers.authorization })),
   )
@@ -167,7 +167,7 @@ it('finds the admin key in the data folder', async () => {
     server.once('request', (request) => done(request.headers.authorization)),
   )
   expect((await sluice(['keys', 'list', '--data-dir', '.', '--admin-port', String(port)])).code).toBe(0)
-  expect(await seen).toBe('Bearer stored')
+  expect(await seen).toBe('Bearer stored-by-the-tests-42')
   server.close()
 })
 

@@ -391,7 +391,7 @@ describe('printing', () => {
       'port: 4200 # sluice.yaml',
       '  max_depth: 33 # SLUICE_HTTP_MAX_DEPTH',
       '  url: { env: PROXY } # sluice.yaml',
-      '  max_keys: 10000',
+      '  max_keys: 50000',
     ])
       expect(printed.split('\n')).toContain(line)
   })
