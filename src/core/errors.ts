@@ -287,3 +287,21 @@ export class SluiceError extends Error {
     return thrown instanceof SluiceError ? thrown : new SluiceError('internal', { cause: thrown })
   }
 }
+
+/** For errors that come without a time of their own. */
+const RETRY_AFTER_MS = 1_000
+
+/**
+ * Headers by which a client learns whether, and when, the same request is worth sending again; the official SDKs obey
+ * them. `spent`: a job ended so. Its attempts are used up, and a client's retries must not multiply them: only where it
+ * found no room, or its turn did not come in time, may it come back.
+ */
+export function retryHeaders(
+  { code, status, retryAfterMs }: Pick<SluiceError, 'code' | 'status' | 'retryAfterMs'>,
+  spent = false,
+): Readonly<Record<string, string>> {
+  const foundNoRoom = status === 429 || status === 503 || status === 507 || code === 'deadline_exceeded'
+  if (!ERRORS[code].retryable || (spent && !foundNoRoom)) return { 'x-should-retry': 'false' }
+  const ms = Math.max(1, Math.ceil(retryAfterMs ?? RETRY_AFTER_MS))
+  return { 'retry-after': String(Math.ceil(ms / 1000)), 'retry-after-ms': String(ms), 'x-should-retry': 'true' }
+}

@@ -490,6 +490,14 @@ export interface Deployment {
 
 // ---------------------------------------------------------------- delivery
 
+/** A whole JSON answer over HTTP. */
+export interface Reply {
+  readonly status: number
+  /** Those of an error: is it worth another try, and when? */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Bytes
+}
+
 export interface ReaderRequest {
   readonly job: Job
   readonly dialect: 'chat' | 'native'
@@ -553,8 +561,8 @@ export interface Delivery {
    * added); what fails before the first event is answered as JSON with its own status.
    */
   stream(reader: ReaderRequest, headers: Readonly<Record<string, string>>): void
-  /** The whole answer, once the job has ended and its end is power-safe: `chat.completion` or error. `body` is a binary string of UTF-8. */
-  result(job: Job): Promise<{ readonly status: number; readonly body: Bytes }>
+  /** The whole answer, once the job has ended and its end is power-safe: `chat.completion` or error. */
+  result(job: Job): Promise<Reply>
   /** Calls `fn` once the end may be told; at once (later in this turn) if it ended before. Returns its unwatch. */
   ended(job: JobId, fn: () => void): () => void
   /** Open streams of the job. */

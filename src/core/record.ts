@@ -37,6 +37,8 @@ export interface End {
   readonly error?: WireError
   /** HTTP status of the error, where it is not the table's. */
   readonly status?: number
+  /** When to come back, ms, where the error says so. */
+  readonly retryAfterMs?: number
   readonly usage?: Usage
   readonly timing?: Timing
 }

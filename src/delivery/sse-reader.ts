@@ -1,6 +1,6 @@
 /** A reader over its own HTTP response: SSE, with the status held back until there is something to say. */
 import type { Clock } from '../core/clock.ts'
-import { SluiceError } from '../core/errors.ts'
+import { retryHeaders, SluiceError } from '../core/errors.ts'
 import type { ReaderRequest, TokenLog } from '../core/ports.ts'
 import { type Bytes, parseEnd, toBytes } from '../core/record.ts'
 import { chatDialect } from './dialects/chat.ts'
@@ -112,8 +112,8 @@ export class SseReader implements Outlet {
       ended.state !== 'done' &&
       isOneEvent(events)
     ) {
-      const { status, body } = renderCompletion(this.#request.job.kind, [end!])
-      this.#sse.reply(status, body)
+      const { status, headers, body } = renderCompletion(this.#request.job.kind, [end!])
+      this.#sse.reply(status, body, headers)
     } else if (!this.#sse.started && events === '' && this.#request.cursor !== null) this.#sse.reply(204, '')
     else this.#sse.end(events)
     this.#finish(true)
@@ -131,7 +131,7 @@ export class SseReader implements Outlet {
     if (this.#finished) return
     const error = SluiceError.from(thrown)
     if (this.#sse.started) this.#request.response.destroy()
-    else this.#sse.reply(error.status, toBytes(JSON.stringify({ error: error.wire })))
+    else this.#sse.reply(error.status, toBytes(JSON.stringify({ error: error.wire })), retryHeaders(error))
     this.#finish(false)
   }
 
@@ -139,11 +139,11 @@ export class SseReader implements Outlet {
   stop(): void {
     if (this.#finished) return
     if (this.#sse.started) this.#sse.end('')
-    else
-      this.#sse.reply(503, toBytes(JSON.stringify({ error: new SluiceError('draining').wire })), {
-        'retry-after': '1',
-        connection: 'close',
-      })
+    else {
+      const error = new SluiceError('draining')
+      const headers = { ...retryHeaders(error), connection: 'close' }
+      this.#sse.reply(error.status, toBytes(JSON.stringify({ error: error.wire })), headers)
+    }
     this.#finish(false)
   }
 

@@ -72,10 +72,11 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
       response.once('close', () => over(false))
       // The end record is power-safe, so the job is; but a store that failed never gets there
       power.catch(fail)
-      delivery.result(job).then(({ status, body }) => {
+      delivery.result(job).then(({ status, headers: more, body }) => {
         over(true)
         call.bytes(status, body, {
           ...headers,
+          ...more,
           'server-timing': `total;dur=${(clock.monoMs() - call.startedAt).toFixed(1)}`,
         })
       }, fail)

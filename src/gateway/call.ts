@@ -1,15 +1,13 @@
 /** One HTTP request under way, and how it is answered. */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Clock } from '../core/clock.ts'
-import { SluiceError } from '../core/errors.ts'
+import { retryHeaders, SluiceError } from '../core/errors.ts'
 import { type Bytes, toBytes } from '../core/record.ts'
 import type { Caller } from './caller.ts'
 
 export type Headers = Readonly<Record<string, string>>
 const NO_HEADERS: Headers = {}
 
-/** Refusals without a time of their own say this. */
-const RETRY_AFTER_MS = 1_000
 /** A body this small, still on its way when its request is refused, is read and dropped; a larger one costs the connection. */
 const DROPPED_BODY_BYTES = 64 * 1024
 /** How long a refused sender may go on sending, so that it can read the answer: a close with unread bytes is a reset. */
@@ -114,7 +112,7 @@ export class Call {
     const { request, response } = this
     if (response.headersSent || response.destroyed) return
     const body = errorBody(error)
-    const headers = { ...retryHeaders(error), ...more }
+    const headers = { ...errorHeaders(error), ...more }
     const { socket } = response
     if (!hasLargeBodyToCome(request) || socket === null) {
       this.bytes(error.status, body, headers)
@@ -135,17 +133,11 @@ export type KeyCall = Call & { readonly caller: Caller }
 
 export const errorBody = (error: SluiceError): Bytes => toBytes(JSON.stringify({ error: error.wire }))
 
-function retryHeaders(error: SluiceError): Headers {
-  const refused = error.retryable && (error.status === 429 || error.status === 503 || error.status === 507)
-  const afterMs = error.retryAfterMs ?? (refused ? RETRY_AFTER_MS : undefined)
-  if (afterMs === undefined) return NO_HEADERS
-  const ms = Math.max(1, Math.ceil(afterMs))
-  return {
-    'retry-after': String(Math.ceil(ms / 1000)),
-    'retry-after-ms': String(ms),
-    ...(error.code === 'draining' ? { connection: 'close' } : {}),
-  }
-}
+/** Headers of an error: may it be tried again, and on this connection? */
+export const errorHeaders = (error: SluiceError): Headers => ({
+  ...retryHeaders(error),
+  ...(error.code === 'draining' ? { connection: 'close' } : {}),
+})
 
 function hasLargeBodyToCome(request: IncomingMessage): boolean {
   if (request.complete) return false

@@ -4,7 +4,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Call, Headers } from './call.ts'
 
 const METHODS = 'GET, POST, PATCH, DELETE, OPTIONS'
-const EXPOSED = 'x-request-id, location, sluice-job, retry-after, retry-after-ms, server-timing'
+const EXPOSED = 'x-request-id, location, sluice-job, retry-after, retry-after-ms, x-should-retry, server-timing'
 const MAX_AGE_SECONDS = '600'
 const NONE: Headers = {}
 

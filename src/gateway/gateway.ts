@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { SluiceError } from '../core/errors.ts'
 import { createAnswers } from './answers.ts'
 import { createAuth } from './auth.ts'
-import { Call, errorBody, type KeyCall, rawAnswer } from './call.ts'
+import { Call, errorBody, errorHeaders, type KeyCall, rawAnswer } from './call.ts'
 import { answerPreflight, corsOf, isPreflight } from './cors.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createAttendance, expectReaders } from './disconnect.ts'
@@ -103,7 +103,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       return
     }
     const refusal = refusalOf(error)
-    socket.end(rawAnswer(refusal.status, errorBody(refusal), {}), 'latin1')
+    socket.end(rawAnswer(refusal.status, errorBody(refusal), errorHeaders(refusal)), 'latin1')
     socket.once(
       'close',
       clock.after(REFUSED_LINGER_MS, () => socket.destroy()),

@@ -114,7 +114,8 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
         const job = await jobs.own(call)
         if (await answers.whenEnded(call, job, waitMs(call))) {
           const { status, body } = await delivery.result(job)
-          call.bytes(status, body, { 'sluice-job': job.id })
+          // However it ended, asking for it again changes nothing
+          call.bytes(status, body, { 'sluice-job': job.id, ...(status < 400 ? {} : { 'x-should-retry': 'false' }) })
         } else call.json(202, await jobs.view(job.id, call.caller))
       },
     },

@@ -1,14 +1,12 @@
 /** The JSON reply: the whole log as one answer, or as the error that the job ended with. */
 import { foldAnswer, toCompletion } from '../../core/answer.ts'
-import { SluiceError, statusOf } from '../../core/errors.ts'
+import { codeOf, retryHeaders, SluiceError, statusOf } from '../../core/errors.ts'
 import type { JobKind } from '../../core/job.ts'
+import type { Reply } from '../../core/ports.ts'
 import { type Bytes, type End, isEnd, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
 import { wireUsage } from '../../core/wire.ts'
 
-interface Reply {
-  readonly status: number
-  readonly body: Bytes
-}
+const NONE: Reply['headers'] = {}
 
 /** `records` from the first to the end record. */
 export function renderCompletion(kind: JobKind, records: readonly Bytes[]): Reply {
@@ -18,9 +16,9 @@ export function renderCompletion(kind: JobKind, records: readonly Bytes[]): Repl
   const end = parseEnd(last)
   if (end.state !== 'done') return renderError(end)
   const document = documentOf(kind, records)
-  if (document !== undefined) return { status: 200, body: payloadOf(document) }
+  if (document !== undefined) return { status: 200, headers: NONE, body: payloadOf(document) }
   if (kind === 'embedding') return renderError({ state: 'failed', error: new SluiceError('provider_garbage').wire })
-  return { status: 200, body: toBytes(JSON.stringify(folded(records, end))) }
+  return { status: 200, headers: NONE, body: toBytes(JSON.stringify(folded(records, end))) }
 }
 
 /** Until documents had a record of their own, an embedding was stored as a chunk. */
@@ -36,5 +34,7 @@ function folded(records: readonly Bytes[], { usage }: End): object {
 
 function renderError(end: End): Reply {
   const error = end.error ?? new SluiceError('internal').wire
-  return { status: end.status ?? statusOf(error), body: toBytes(JSON.stringify({ error })) }
+  const status = end.status ?? statusOf(error)
+  const headers = retryHeaders({ code: codeOf(error), status, retryAfterMs: end.retryAfterMs }, true)
+  return { status, headers, body: toBytes(JSON.stringify({ error })) }
 }

@@ -57,7 +57,8 @@ export function laneNames(selector: Selector): readonly Selector[] {
 }
 
 /** The error's part of an end; its status only where it is not the table's. */
-export const errorOf = (error: SluiceError): Pick<End, 'error' | 'status'> => ({
+export const errorOf = (error: SluiceError): Pick<End, 'error' | 'status' | 'retryAfterMs'> => ({
   error: error.wire,
   ...(error.status === ERRORS[error.code].status ? {} : { status: error.status }),
+  ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
 })
