@@ -59,8 +59,10 @@ const CLI_SEES = ['app', 'cli', 'config', 'core', 'mock', 'bench']
 /** Small tests beside the sources, and what several of them share: they may import what they like, and no source imports them. */
 const isTest = (path: string): boolean => path.endsWith('.test.ts') || path.includes('/testing/')
 
-/** All that the client library knows of the server: types, erased before it runs. */
-const SHARED_WITH_CLIENT = 'src/core/frames.ts'
+/** All that the client library knows of the server: the types of the frames, erased before it runs… */
+const TYPES_FOR_CLIENT = 'src/core/frames.ts'
+/** …and the one fold (decision 0013), which imports nothing. */
+const CODE_FOR_CLIENT = 'src/core/fold.ts'
 
 /** Checks `root`/src, and what `root`/client/src shares with it. */
 export function checkArchitecture(root: string): Architecture {
@@ -80,6 +82,10 @@ export function checkArchitecture(root: string): Architecture {
         void violations.push({ rule, at: `${module.path}:${one.line}`, what })
       if (one.target === null) {
         const name = packageOf(one.specifier)
+        if (module.path === CODE_FOR_CLIENT) {
+          add('client-shares-types', `imports ${one.specifier}`)
+          continue
+        }
         if (isBuiltin(one.specifier)) continue
         if (from === 'core') add('core-imports-nothing', `imports ${one.specifier}`)
         if (!declared.has(name)) add('declared-dependencies', `${name} is not in the dependencies`)
@@ -91,7 +97,7 @@ export function checkArchitecture(root: string): Architecture {
       }
       const to = folderOf(one.target)
       if (to !== from) folders.set(from, (folders.get(from) ?? new Set()).add(to))
-      const rule = forbidden(module.path, one.target)
+      const rule = module.path === CODE_FOR_CLIENT ? 'client-shares-types' : forbidden(module.path, one.target)
       if (rule !== null) add(rule, `imports ${one.target}`)
     }
   }
@@ -105,7 +111,7 @@ function clientViolations(root: string): Violation[] {
   const found = globSync('client/src/**/*.ts', { cwd: root }).flatMap((path) =>
     readModule(root, path.split(sep).join('/'), parsing).imports.flatMap((one): Violation[] => {
       const own = one.target?.startsWith('client/src/') && existsSync(join(root, one.target))
-      if (own || (one.target === SHARED_WITH_CLIENT && one.isType)) return []
+      if (own || (one.target === TYPES_FOR_CLIENT && one.isType) || one.target === CODE_FOR_CLIENT) return []
       return [
         { rule: 'client-shares-types', at: `${path}:${one.line}`, what: `imports ${one.target ?? one.specifier}` },
       ]

@@ -36,8 +36,9 @@ function plant(files: Readonly<Record<string, string>>) {
       "import './config/load.ts'\nimport './queue/scheduler.ts'\nimport './gateway/gateway.ts'\nimport './routing/providers/openai.ts'\n",
     'src/cli/main.ts': "import '../config/load.ts'\nvoid import('../app.ts')\nvoid import('../mock/server.ts')\n",
     'src/core/frames.ts': 'export interface Frame { t: string }\n',
+    'src/core/fold.ts': 'export const fold = 1\n',
     'client/src/index.ts':
-      "import type { Frame } from '../../src/core/frames.ts'\nimport './job.ts'\nexport const frame: Frame = { t: String(Date.now()) }\n",
+      "import type { Frame } from '../../src/core/frames.ts'\nimport '../../src/core/fold.ts'\nimport './job.ts'\nexport const frame: Frame = { t: String(Date.now()) }\n",
     'client/src/job.ts': 'setTimeout(() => {}, 1)\n',
     'test/server.ts': '',
   }
@@ -65,7 +66,7 @@ it('holds in this tree, all of which was read', () => {
 it('finds nothing in a clean tree', () => {
   const { modules, violations } = plant({})
   expect(violations).toEqual([])
-  expect(modules).toBe(13)
+  expect(modules).toBe(14)
 })
 
 const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
@@ -91,6 +92,10 @@ const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
   ['client-shares-types', 'client/src/job.ts', "import type { Lane } from '../../src/queue/lanes.ts'"],
   ['client-shares-types', 'client/src/job.ts', "import { z } from 'zod'"],
   ['client-shares-types', 'client/src/job.ts', "import { connect } from 'node:net'"],
+  ['client-shares-types', 'client/src/job.ts', "import '../../src/core/clock.ts'"],
+  ['client-shares-types', 'src/core/fold.ts', "import { now } from './clock.ts'"],
+  ['client-shares-types', 'src/core/fold.ts', "import type { Frame } from './frames.ts'"],
+  ['client-shares-types', 'src/core/fold.ts', "import { Buffer } from 'node:buffer'"],
   ['parses', 'client/src/job.ts', 'const = 1'],
   ['sources-stand-alone', 'src/worker/pool.ts', "import '../../test/server.ts'"],
   ['sources-stand-alone', 'src/queue/fairness.ts', "import './lanes.test.ts'"],

@@ -1,4 +1,5 @@
-/** Chunks folded into the message that they are pieces of: the first choice's, as OpenAI's SDKs accumulate it. */
+/** Chunks folded into the message that they are pieces of: the first choice's, by the same fold as the server's. */
+import { isObject, type JsonObject, MessageFold, showsSomething as shows } from '../../src/core/fold.ts'
 import type { WireChunk } from '../../src/core/frames.ts'
 
 export interface Message {
@@ -7,65 +8,48 @@ export interface Message {
   [member: string]: unknown
 }
 
-type Fields = Record<string, unknown>
-
-/** Members whose strings are labels, not pieces. */
-const LABELS = new Set(['role', 'id', 'type', 'format'])
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
+const folds = new WeakMap<Message, MessageFold>()
 
 export const emptyMessage = (): Message => ({ role: 'assistant', content: null })
 
-/** The first choice's piece of a chunk; null when it has none. */
-export function deltaOf(chunk: WireChunk): Fields | null {
-  const { choices } = chunk
-  if (!Array.isArray(choices)) return null
-  const choice: unknown = choices.find((c) => isFields(c) && (c['index'] ?? 0) === 0)
-  const delta = isFields(choice) ? choice['delta'] : null
-  return isFields(delta) ? delta : null
-}
+const choicesOf = ({ choices }: WireChunk): readonly JsonObject[] =>
+  Array.isArray(choices) ? choices.filter(isObject) : []
+
+const first = (chunk: WireChunk): JsonObject | undefined =>
+  choicesOf(chunk).find(({ index }) => (index ?? 0) === 0 || index === '0')
 
 /** Its text; '' when it has none. */
-export const textOf = (chunk: WireChunk): string => {
-  const content = deltaOf(chunk)?.['content']
-  return typeof content === 'string' ? content : ''
+export function textOf(chunk: WireChunk): string {
+  const { delta, message } = first(chunk) ?? {}
+  const piece = isObject(delta) ? delta : isObject(message) ? message : {}
+  const { content } = piece
+  if (typeof content === 'string') return content
+  if (!Array.isArray(content)) return ''
+  return content
+    .map((part) => (isObject(part) && part['type'] === 'text' && typeof part['text'] === 'string' ? part['text'] : ''))
+    .join('')
 }
 
 /** Does it show anything: text, reasoning, a tool call, a refusal? */
 export const showsSomething = (chunk: WireChunk): boolean =>
-  Array.isArray(chunk['choices']) &&
-  chunk['choices'].some(
-    (choice) =>
-      isFields(choice) &&
-      isFields(choice['delta']) &&
-      Object.entries(choice['delta']).some(([name, v]) => name !== 'role' && v !== null && v !== ''),
-  )
+  choicesOf(chunk).some(({ delta, message }) => shows(isObject(delta) ? delta : isObject(message) ? message : {}))
 
-/** Adds a piece; changes `message`. */
+/** Adds a piece, or a whole answer; changes `message`. */
 export function fold(message: Message, chunk: WireChunk): void {
-  const delta = deltaOf(chunk)
-  if (delta !== null) merge(message, delta)
+  const choice = first(chunk)
+  if (choice === undefined) return
+  const { delta, message: whole } = choice
+  const into = folds.get(message) ?? new MessageFold(message as JsonObject)
+  folds.set(message, into)
+  if (isObject(delta)) into.delta(delta)
+  else if (isObject(whole)) into.whole(whole)
 }
 
-function merge(into: Fields, piece: Fields): void {
-  for (const [name, value] of Object.entries(piece)) {
-    if (name === '__proto__') continue // of a chunk that means ill
-    const old = into[name]
-    if (value === null) into[name] ??= null
-    else if (typeof value === 'string') into[name] = typeof old === 'string' && !LABELS.has(name) ? old + value : value
-    else if (Array.isArray(value)) into[name] = mergeItems(Array.isArray(old) ? old : [], value)
-    else if (isFields(value) && isFields(old)) merge(old, value)
-    else into[name] = isFields(value) ? structuredClone(value) : value
-  }
-}
-
-/** Items with an `index` are pieces of the item of that index; others are appended. */
-function mergeItems(into: unknown[], items: readonly unknown[]): unknown[] {
-  for (const item of items) {
-    const index = isFields(item) ? item['index'] : undefined
-    const known = typeof index === 'number' ? into.find((x) => isFields(x) && x['index'] === index) : undefined
-    if (isFields(known)) merge(known, item as Fields)
-    else into.push(structuredClone(item))
-  }
-  return into
+/** The message so far as one piece, from which whoever folds gets the same message. */
+export function asDelta(message: Message): JsonObject {
+  const delta = structuredClone(message) as JsonObject
+  const calls = delta['tool_calls']
+  if (Array.isArray(calls))
+    delta['tool_calls'] = calls.map((call, index) => (isObject(call) ? { index, ...call } : call))
+  return delta
 }

@@ -6,7 +6,7 @@ import type { AcceptedFrame, EndFrame, EvFrame, JobRequest, WireEvent, WirePlace
 import { deferred } from './deferred.ts'
 import { SluiceError } from './errors.ts'
 import type { Accepted, Answer, EndEvent, JobEvent } from './events.ts'
-import { emptyMessage, fold, type Message, showsSomething, textOf } from './fold.ts'
+import { asDelta, emptyMessage, fold, type Message, showsSomething, textOf } from './fold.ts'
 import { advance, type Place, placeOf, START } from './place.ts'
 
 /** What a job asks of its connection. */
@@ -276,7 +276,7 @@ export class Job implements AsyncIterable<JobEvent> {
     if (last?.type === 'chunk') {
       const chunk = {
         ...last.chunk,
-        choices: [{ index: 0, delta: structuredClone(this.#message), finish_reason: null }],
+        choices: [{ index: 0, delta: asDelta(this.#message), finish_reason: null }],
       }
       kept.unshift({ event: { type: 'chunk', chunk, text: this.#text }, bytes: 0 })
     }

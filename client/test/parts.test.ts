@@ -260,8 +260,8 @@ it('folds text, tool calls and fields it does not know', () => {
     content: 'Hello',
     reasoning: 'because',
     tool_calls: [
-      { index: 0, id: 'c1', type: 'function', function: { name: 'f', arguments: '{"a":1}' } },
-      { index: 1, id: 'c2', type: 'function', function: { name: 'g', arguments: '' } },
+      { id: 'c1', type: 'function', function: { name: 'f', arguments: '{"a":1}' } },
+      { id: 'c2', type: 'function', function: { name: 'g', arguments: '' } },
     ],
   })
 })

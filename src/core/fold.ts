@@ -1,0 +1,341 @@
+/**
+ * Folds chunks of a streamed answer into the message that they are pieces of: one chunk at a time, readable at any time, linear
+ * in what it is given. The server and the client library share this file, so it imports nothing.
+ *
+ * | In a delta | What a later value does |
+ * | --- | --- |
+ * | `content`, `refusal`, `arguments`, `transcript`, `text`, `thinking`, `summary`, `reasoning*`; `data` of `audio`; `input` of `custom` | a piece: appended |
+ * | `tool_calls` | see `#callOf`: by id, then by index, else the last call |
+ * | `name` of a function | a repetition changes nothing; what differs is appended |
+ * | `role` | always `assistant` |
+ * | other strings, numbers, booleans | set; an empty string and `null` never overwrite |
+ * | objects | member by member, by this table |
+ * | arrays | an item with an `index` continues the item of that index; neighboring text parts of `content` are joined; others are appended |
+ *
+ * Beside `delta`, nothing is a piece: values are set, objects merged; only `logprobs` and `token_ids` are lists that grow.
+ * At the top level `id`, `model` and `created` are the first that say something, all others the last; our own members win.
+ */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+export type JsonObject = { [key: string]: Json }
+
+/** Beyond these a peer wastes our memory: what exceeds them is left out, and `overflow` is set. */
+export const MAX_TOOL_CALLS = 1_024
+export const MAX_CHOICES = 128
+const MAX_DEPTH = 64
+
+const PIECES = new Set(['content', 'refusal', 'arguments', 'transcript', 'text', 'thinking', 'summary'])
+const NAMED = new Set(['function', 'custom', 'function_call'])
+/** Lists of parts, in which neighbors of one type are one text. */
+const PART_LISTS = new Set(['content', 'thinking'])
+const GROWING = new Set(['logprobs', 'token_ids'])
+const IDENTITY = new Set(['id', 'model', 'created'])
+
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const isPiece = (key: string, owner: string): boolean =>
+  PIECES.has(key) ||
+  key.startsWith('reasoning') ||
+  (key === 'data' && owner === 'audio') ||
+  (key === 'input' && owner === 'custom')
+
+/** Some upstreams write indexes as text. */
+function indexOf(value: Json | undefined): number | null {
+  const index = typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value
+  return typeof index === 'number' && Number.isSafeInteger(index) ? index : null
+}
+
+const own = (object: JsonObject, key: string): Json | undefined =>
+  Object.hasOwn(object, key) ? object[key] : undefined
+
+const saysNothing = (value: Json | undefined): boolean => value === undefined || value === null || value === ''
+
+/** Does it show anything to a reader: text, reasoning, a call, an image, a sound? A role or a label alone does not. */
+export function showsSomething(delta: JsonObject, owner = '', depth = 0): boolean {
+  for (const key of Object.keys(delta)) {
+    const value = delta[key]
+    if (typeof value === 'string' ? value !== '' && isPiece(key, owner) : Array.isArray(value) && value.length > 0)
+      return true
+    if (isObject(value) && depth < MAX_DEPTH && showsSomething(value, key, depth + 1)) return true
+  }
+  return false
+}
+
+interface Call {
+  readonly index: number
+  readonly value: JsonObject
+  readonly input: Input
+}
+
+/** One choice's message. */
+export class MessageFold {
+  /** Grows in place. Its tool calls stand in order and carry no `index`, as in a whole message. */
+  readonly message: JsonObject
+  overflow = false
+  readonly #calls: Call[] = []
+  readonly #callById = new Map<string, Call>()
+  readonly #callByIndex = new Map<number, Call>()
+  #lastCall: Call | null = null
+  readonly #itemByIndex = new WeakMap<Json[], Map<number, JsonObject>>()
+
+  constructor(message: JsonObject = {}) {
+    this.message = message
+  }
+
+  /** Adds a piece. */
+  delta(delta: JsonObject): void {
+    this.#add(delta, false)
+  }
+
+  /** Takes the message of a whole answer, unless pieces were shown: its calls are all there, one an item. */
+  whole(message: JsonObject): void {
+    if (!showsSomething(this.message)) this.#add(message, true)
+  }
+
+  #add(piece: JsonObject, whole: boolean): void {
+    for (const key of Object.keys(piece)) {
+      const value = piece[key]
+      if (key === 'role') {
+        if (!saysNothing(value)) this.message['role'] = 'assistant'
+      } else if (key !== 'tool_calls') this.#join(this.message, key, value, '', 0)
+      else for (const item of Array.isArray(value) ? value : [value]) if (isObject(item)) this.#addCall(item, whole)
+    }
+  }
+
+  // ------------------------------------------------------------ tool calls
+
+  #addCall(item: JsonObject, whole: boolean): void {
+    const { id } = item
+    const callId = (typeof id === 'string' && id !== '') || typeof id === 'number' ? String(id) : null
+    const index = indexOf(item['index'])
+    const call = (whole ? null : this.#callOf(callId, index, item)) ?? this.#begin(index)
+    if (call === null) {
+      this.overflow = true
+      return
+    }
+    this.#lastCall = call
+    if (callId !== null) {
+      call.value['id'] = callId
+      this.#callById.set(callId, call)
+    } else if (id === '') call.value['id'] ??= '' // so that the member is there
+    for (const key of Object.keys(item))
+      if (key !== 'id' && key !== 'index') this.#join(call.value, key, item[key], 'tool_calls', 1)
+    call.input.add(inputOf(item))
+  }
+
+  /** The call that a piece goes on; null: it begins another. An id is surer than an index, an index surer than nothing. */
+  #callOf(id: string | null, index: number | null, item: JsonObject): Call | null {
+    const known = id === null ? undefined : this.#callById.get(id)
+    if (known !== undefined) return index !== null && index !== known.index && beginsAnother(known, item) ? null : known
+    const call = index === null ? this.#lastCall : (this.#callByIndex.get(index) ?? null)
+    if (call === null || (id !== null && !saysNothing(call.value['id'])) || beginsAnother(call, item)) return null
+    return call
+  }
+
+  #begin(index: number | null): Call | null {
+    const calls = this.#calls
+    if (calls.length >= MAX_TOOL_CALLS) return null
+    const call = { index: index ?? (calls.at(-1)?.index ?? -1) + 1, value: {}, input: new Input() }
+    let at = calls.length
+    while (at > 0 && calls[at - 1].index > call.index) at--
+    calls.splice(at, 0, call)
+    if (calls.length === 1) this.message['tool_calls'] = []
+    ;(this.message['tool_calls'] as Json[]).splice(at, 0, call.value)
+    this.#callByIndex.set(call.index, call)
+    return call
+  }
+
+  // ------------------------------------------------------------ members
+
+  #join(into: JsonObject, key: string, value: Json, owner: string, depth: number): void {
+    if (key === '__proto__') return // would set the prototype
+    if (depth > MAX_DEPTH) {
+      this.overflow = true
+      return
+    }
+    const old = own(into, key)
+    if (value === null) {
+      if (old === undefined) into[key] = null
+    } else if (typeof value === 'string') {
+      if (key === 'name' && NAMED.has(owner)) into[key] = joinName(typeof old === 'string' ? old : '', value)
+      else if (!isPiece(key, owner)) {
+        if (value !== '' || saysNothing(old)) into[key] = value
+      } else if (Array.isArray(old)) {
+        if (value !== '') this.#joinItem(old, { type: 'text', text: value }, key, depth + 1)
+      } else into[key] = typeof old === 'string' ? old + value : value
+    } else if (Array.isArray(value)) {
+      const list = Array.isArray(old) ? old : []
+      if (typeof old === 'string' && old !== '') list.push({ type: 'text', text: old })
+      into[key] = list
+      for (const item of value) this.#joinItem(list, item, key, depth + 1)
+    } else if (isObject(value)) {
+      const object = isObject(old) ? old : {}
+      into[key] = object
+      for (const name of Object.keys(value)) this.#join(object, name, value[name], key, depth + 1)
+    } else into[key] = value
+  }
+
+  #joinItem(list: Json[], item: Json, owner: string, depth: number): void {
+    const known = isObject(item) ? this.#itemOf(list, item, owner) : undefined
+    if (known === undefined) {
+      const holder: JsonObject = {}
+      this.#join(holder, 'item', item, owner, depth) // a copy, bounded in depth
+      list.push(own(holder, 'item') ?? null)
+      if (isObject(item)) this.#remember(list, item)
+    } else
+      for (const key of Object.keys(item as JsonObject)) this.#join(known, key, (item as JsonObject)[key], owner, depth)
+  }
+
+  #itemOf(list: Json[], item: JsonObject, owner: string): JsonObject | undefined {
+    const index = indexOf(item['index'])
+    if (index !== null) return this.#itemByIndex.get(list)?.get(index)
+    const last = list.at(-1)
+    const isText = item['type'] === 'text' || item['type'] === 'thinking'
+    return PART_LISTS.has(owner) && isText && isObject(last) && last['type'] === item['type'] ? last : undefined
+  }
+
+  #remember(list: Json[], item: JsonObject): void {
+    const index = indexOf(item['index'])
+    const added = list.at(-1)
+    if (index === null || !isObject(added)) return
+    const items = this.#itemByIndex.get(list) ?? new Map<number, JsonObject>()
+    this.#itemByIndex.set(list, items)
+    items.set(index, added)
+  }
+}
+
+/** A name comes before its arguments. One that comes later is of another call, or a repetition while these are unfinished. */
+function beginsAnother(call: Call, item: JsonObject): boolean {
+  const name = nameOf(item)
+  if (name === '' || !call.input.begun) return false
+  return name !== nameOf(call.value) || (call.input.whole && inputOf(item).trim() !== '')
+}
+
+function memberOf(call: JsonObject, functionKey: string, customKey: string): string {
+  const [made, custom] = [call['function'], call['custom']]
+  const value = isObject(made) ? made[functionKey] : isObject(custom) ? custom[customKey] : ''
+  return typeof value === 'string' ? value : ''
+}
+const nameOf = (call: JsonObject): string => memberOf(call, 'name', 'name')
+const inputOf = (call: JsonObject): string => memberOf(call, 'arguments', 'input')
+
+/** In pieces, whole again in each chunk, or longer with each chunk. */
+const joinName = (name: string, piece: string): string =>
+  piece === '' ? name : piece.startsWith(name) ? piece : name + piece
+
+/** Follows a call's arguments to the end of their JSON object, each char once. */
+class Input {
+  begun = false
+  whole = false
+  #depth = 0
+  #inString = false
+  #escaped = false
+
+  add(piece: string): void {
+    for (let i = 0; i < piece.length; i++) {
+      const c = piece[i]
+      if (this.#escaped) this.#escaped = false
+      else if (this.#inString) {
+        if (c === '\\') this.#escaped = true
+        else if (c === '"') this.#inString = false
+      } else if (c === '"') this.#inString = true
+      else if (c === '{' || c === '[') this.#depth++
+      else if ((c === '}' || c === ']') && --this.#depth === 0) this.whole = true
+    }
+    if (piece.length > 0) this.begun = true
+  }
+}
+
+// ---------------------------------------------------------------- the whole answer
+
+interface OpenChoice {
+  readonly fold: MessageFold
+  finishReason: string | null
+  readonly rest: JsonObject
+}
+
+export interface Choice {
+  readonly index: number
+  readonly message: JsonObject
+  readonly finishReason: string | null
+  /** What stood beside `delta`: logprobs, content_filter_results, … */
+  readonly rest: JsonObject
+}
+
+/** All choices, and what stands around them. Takes chunks and whole answers alike. */
+export class AnswerFold {
+  head: JsonObject = {}
+  /** The upstream's last `usage` object. */
+  usage: JsonObject | null = null
+  #choices = new Map<number, OpenChoice>()
+  #overflow = false
+
+  push(chunk: JsonObject): void {
+    for (const key of Object.keys(chunk)) {
+      const value = chunk[key]
+      if (key === 'choices' || key === 'object' || key === '__proto__') continue
+      if (key === 'usage') {
+        if (isObject(value)) this.usage = value
+      } else if (saysNothing(value) || (key === 'created' && value === 0)) this.head[key] ??= value
+      else if (!IDENTITY.has(key) || saysNothing(own(this.head, key)) || this.head[key] === 0) this.head[key] = value
+    }
+    const { choices } = chunk
+    if (Array.isArray(choices)) for (const choice of choices) if (isObject(choice)) this.#addChoice(choice)
+  }
+
+  #addChoice(piece: JsonObject): void {
+    const index = indexOf(piece['index']) ?? 0
+    const choice = this.#choices.get(index) ?? { fold: new MessageFold(), finishReason: null, rest: {} }
+    if (this.#choices.size >= MAX_CHOICES && !this.#choices.has(index)) {
+      this.#overflow = true
+      return
+    }
+    this.#choices.set(index, choice)
+    const { delta, message, finish_reason: finish } = piece
+    if (isObject(delta)) choice.fold.delta(delta)
+    else if (isObject(message)) choice.fold.whole(message)
+    if (typeof finish === 'string' && finish !== '') choice.finishReason = finish
+    for (const key of Object.keys(piece))
+      if (!OWN_IN_CHOICE.has(key)) set(choice.rest, key, piece[key], GROWING.has(key), 0)
+  }
+
+  /** Appends text to the content of a choice that has some. */
+  addText(index: number, text: string): void {
+    const { message } = this.#choices.get(index)!.fold
+    message['content'] += text
+  }
+
+  /** Takes back all but the answer's identity. */
+  reset(): void {
+    this.#choices = new Map()
+    this.usage = null
+    this.head = Object.fromEntries(Object.entries(this.head).filter(([key]) => IDENTITY.has(key)))
+  }
+
+  message(index: number): JsonObject | undefined {
+    return this.#choices.get(index)?.fold.message
+  }
+
+  /** By index, in order. */
+  choices(): Choice[] {
+    return [...this.#choices]
+      .sort(([a], [b]) => a - b)
+      .map(([index, { fold, finishReason, rest }]) => ({ index, message: fold.message, finishReason, rest }))
+  }
+
+  /** Was anything left out, because it was too much? */
+  get overflow(): boolean {
+    return this.#overflow || [...this.#choices.values()].some(({ fold }) => fold.overflow)
+  }
+}
+
+const OWN_IN_CHOICE = new Set(['index', 'delta', 'message', 'finish_reason', '__proto__'])
+
+function set(into: JsonObject, key: string, value: Json, grows: boolean, depth: number): void {
+  const old = own(into, key)
+  if (saysNothing(value)) into[key] = old ?? value
+  else if (isObject(value) && isObject(old) && depth < MAX_DEPTH) {
+    for (const name of Object.keys(value)) if (name !== '__proto__') set(old, name, value[name], grows, depth + 1)
+  } else if (grows && Array.isArray(value) && Array.isArray(old)) for (const item of value) old.push(item)
+  else into[key] = value
+}
