@@ -1,6 +1,7 @@
 /**
- * The dependency rule (ARCHITECTURE.md), checked on the parsed sources: who imports whom, and who reads time, randomness and the
- * environment. `npm run arch` checks this tree; test/architecture.test.ts plants a violation of each rule.
+ * The dependency rule (ARCHITECTURE.md), checked on the parsed sources: who imports whom, and who reads time,
+ * randomness and the environment. `npm run arch` checks this tree; test/architecture.test.ts plants a violation of each
+ * rule.
  */
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
@@ -56,7 +57,10 @@ const OUTSIDERS = ['bench', 'mock']
 /** What the command line starts. */
 const CLI_SEES = ['app', 'cli', 'config', 'core', 'mock', 'bench']
 
-/** Small tests beside the sources, and what several of them share: they may import what they like, and no source imports them. */
+/**
+ * Small tests beside the sources, and what several of them share: they may import what they like, and no source imports
+ * them.
+ */
 const isTest = (path: string): boolean => path.endsWith('.test.ts') || path.includes('/testing/')
 
 /** All that the client library knows of the server: the types of the frames, erased before it runs… */

@@ -1,7 +1,7 @@
 /**
- * Writes what can be made from the sources: docs/errors.md, docs/config.md, docs/imports.md, sluice.schema.json. With --check it
- * writes nothing, and fails when one of them is stale, when a link or anchor leads nowhere, or when a document names an error
- * code, a setting or an npm script that does not exist.
+ * Writes what can be made from the sources: docs/errors.md, docs/config.md, docs/imports.md, sluice.schema.json. With
+ * --check it writes nothing, and fails when one of them is stale, when a link or anchor leads nowhere, or when a
+ * document names an error code, a setting or an npm script that does not exist.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,7 +17,8 @@ const MADE = '<!-- Made by "npm run docs"; do not edit. -->'
 function errorsPage(): string {
   const rows = Object.entries(ERRORS).map(
     ([code, row]) =>
-      `| \`${code}\` | ${row.status} | \`${row.type}\` | ${row.retryable ? 'yes' : 'no'} | ${row.close} | ${row.message} |`,
+      `| \`${code}\` | ${row.status} | \`${row.type}\` | ${row.retryable ? 'yes' : 'no'} | ${row.close} | ` +
+      `${row.message} |`,
   )
   return `# Errors
 
@@ -31,9 +32,10 @@ client's retries would only multiply them. A job that found no room (429, 503, 5
 (\`deadline_exceeded\`) says when to come back.
 *Close* is the code that ends a WebSocket for the same reason.
 
-Where the model provider named a code of its own, it is in the error too. If the provider refused the request (\`provider_rejected\`),
-\`code\` and \`param\` are the provider's, such as \`context_length_exceeded\`, because that is where SDKs and agents look, and
-\`sluice_code\` holds the row of this table. In all other failures \`code\` is the row of this table and \`upstream_code\` the provider's.
+Where the model provider named a code of its own, it is in the error too. If the provider refused the request
+(\`provider_rejected\`), \`code\` and \`param\` are the provider's, such as \`context_length_exceeded\`, because that is
+where SDKs and agents look, and \`sluice_code\` holds the row of this table. In all other failures \`code\` is the row of
+this table and \`upstream_code\` the provider's.
 
 | code | HTTP | type | again | close | message |
 | --- | --- | --- | --- | --- | --- |
@@ -66,20 +68,27 @@ function configPage(): string {
     `| \`${leaf.path.join('.')}\` | ${kind(leaf)} | ${fallback(leaf)} | ${cell(leaf.description)} |`
   const head = '| setting | value | default | meaning |\n| --- | --- | --- | --- |'
   const items = LEAVES.filter((leaf) => leaf.kind === 'items')
+  const section = (leaf: Leaf): string =>
+    [
+      `## \`${leaf.path.join('.')}\``,
+      `${leaf.description} Only in YAML: a list, each item with`,
+      [head, ...leaf.members.map(value)].join('\n'),
+    ].join('\n\n')
   return `# Configuration
 
 ${MADE}
 
-Defaults, then the YAML file (\`--config\`, \`SLUICE_CONFIG\`), then the environment, then flags: the last word counts. Each setting of the first
-table has a flag and an environment name made from its own: \`http.max_body_bytes\` is \`--http-max-body-bytes\` and
-\`SLUICE_HTTP_MAX_BODY_BYTES\`; lists are separated by commas there. Secrets have no flag (a process list shows flags), and stand in YAML only
-as a reference. Unknown names are errors. \`sluice doctor\` prints what is in force and where it comes from;
-[sluice.schema.json](../sluice.schema.json) tells editors, [sluice.example.yaml](../sluice.example.yaml) is a start.
+Defaults, then the YAML file (\`--config\`, \`SLUICE_CONFIG\`), then the environment, then flags: later ones win. Each
+setting of the first table has a flag and an environment variable named after it: \`http.max_body_bytes\` is
+\`--http-max-body-bytes\` and \`SLUICE_HTTP_MAX_BODY_BYTES\`, where lists are separated by commas. Secrets have no flag (a
+process list shows flags) and are in YAML only as a reference. Unknown names are errors. \`sluice doctor\` prints the
+settings in force and where each comes from; [sluice.schema.json](../sluice.schema.json) is for editors,
+[sluice.example.yaml](../sluice.example.yaml) is a start.
 
 ${head}
 ${VALUES.map(value).join('\n')}
 
-${items.map((leaf) => `## \`${leaf.path.join('.')}\`\n\n${leaf.description} Only in YAML: a list, each item with\n\n${head}\n${leaf.members.map(value).join('\n')}`).join('\n\n')}
+${items.map(section).join('\n\n')}
 
 ## Besides settings
 
@@ -106,7 +115,8 @@ function importsPage(): string {
 
 ${MADE}
 
-The folders of \`src\`, as the sources are. All (${onCore.sort().join(', ')}) import \`core\`, which is left out here; \`core\` imports none.
+The folders of \`src\`, from the sources. \`core\` imports none of them and is left out here, as all
+(${onCore.sort().join(', ')}) import it.
 
 \`\`\`mermaid
 graph LR

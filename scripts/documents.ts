@@ -1,6 +1,7 @@
 /**
- * Do the documents name what exists? Relative links and their anchors, npm scripts, settings ("queue.max_attempts"), environment
- * names, flags, and every `snake_case` name: an error code, a member of the wire, a setting; it must occur in the sources.
+ * Do the documents name what exists? Relative links and their anchors, npm scripts, settings ("queue.max_attempts"),
+ * environment names, flags, and every `snake_case` name: an error code, a member of the wire, a setting; it must occur
+ * in the sources.
  */
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'

@@ -1,12 +1,15 @@
 /**
- * Load on the embedded engine alone: streams that append through the real engine, while jobs start and end and large bodies are
- * submitted. Prints what a token and a job cost, how long commits held the event loop, and what lies on disk.
+ * Load on the embedded engine alone: streams that append through the real engine, while jobs start and end and large
+ * bodies are submitted. Prints what a token and a job cost, how long commits held the event loop, and what lies on
+ * disk.
  *
- *   node scripts/store-load.ts [--streams 1000] [--rate 50] [--tokens 500] [--seconds 10] [--gather 60] [--jobs 0] [--bodies 10]
+ *   node scripts/store-load.ts [--streams 1000] [--rate 50] [--tokens 500] [--seconds 10] [--gather 60] [--jobs 0]
+ * [--bodies 10]
  *
- * --rate: tokens a second of each stream; --tokens: length of an answer; --gather: ms between appends of a stream (0 = each token
- * by itself); --jobs: short jobs a second besides; --bodies: submits of 320 KB a second besides; --durability power|process|memory.
- * CPU is of the whole process, all threads, less what the load alone costs (measured first, with a log that forgets).
+ * --rate: tokens a second of each stream; --tokens: length of an answer; --gather: ms between appends of a stream (0 =
+ * each token by itself); --jobs: short jobs a second besides; --bodies: submits of 320 KB a second besides;
+ * --durability power|process|memory. CPU is of the whole process, all threads, less what the load alone costs (measured
+ * first, with a log that forgets).
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -46,12 +49,15 @@ const [streams, rate, tokens, seconds, gather, jobs, bodies] = [
 const durability = values.durability as 'power' | 'process' | 'memory'
 
 const PREFIX =
-  '{"id":"chatcmpl-MOCK000000000000000000000000","object":"chat.completion.chunk","created":1700000000,"model":"mock-model-2025","service_tier":"default","system_fingerprint":"fp_0123456789","choices":['
+  '{"id":"chatcmpl-MOCK000000000000000000000000","object":"chat.completion.chunk","created":1700000000,' +
+  '"model":"mock-model-2025","service_tier":"default","system_fingerprint":"fp_0123456789","choices":['
 const [TOKEN_HEAD, TOKEN_TAIL] = [
   `${PREFIX}{"index":0,"delta":{"content":" tok`,
   '.1750000000123"},"logprobs":null,"finish_reason":null}]}',
 ]
-const OPENING = `${PREFIX}{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]}`
+const OPENING =
+  `${PREFIX}{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,` +
+  '"finish_reason":null}]}'
 const TOKEN_BYTES = TOKEN_HEAD.length + 6 + TOKEN_TAIL.length
 /** Room for one read of a socket. */
 const read = Buffer.from(Array.from({ length: 64 }, () => `${TOKEN_HEAD}000000${TOKEN_TAIL}`).join(''), 'latin1')
@@ -295,7 +301,8 @@ line('CPU %', ((cpu / ms) * 100).toFixed(0))
 line('commits/s', ((stats['commits'] - at.commits) / (ms / 1000)).toFixed(0))
 line(
   'commit p99 / longest ms',
-  `${stats['commit_p99_ms'].toFixed(2)} / ${stats['commit_longest_ms'].toFixed(1)}; over 5 ms: ${stats['commits_over_5_ms'] - at.over}`,
+  `${stats['commit_p99_ms'].toFixed(2)} / ${stats['commit_longest_ms'].toFixed(1)}; over 5 ms: ` +
+    `${stats['commits_over_5_ms'] - at.over}`,
 )
 line('event loop p99 / longest ms', `${(loop.percentile(99) / 1e6).toFixed(1)} / ${(loop.max / 1e6).toFixed(1)}`)
 line(
@@ -311,7 +318,9 @@ line(
 line('WAL max MB', (stats['wal_max_bytes'] / 1e6).toFixed(0))
 line(
   'store now: bytes a token',
-  `${((stats['used_bytes'] - bodyBytes) / load.sent).toFixed(0)} in use, ${durability === 'memory' ? 0 : ((statSync(join(dir, 'sluice.db')).size - bodyBytes) / load.sent).toFixed(0)} of file`,
+  `${((stats['used_bytes'] - bodyBytes) / load.sent).toFixed(0)} in use, ` +
+    `${durability === 'memory' ? 0 : ((statSync(join(dir, 'sluice.db')).size - bodyBytes) / load.sent).toFixed(0)} ` +
+    'of file',
 )
 line('segments, live log MB', `${stats['segments']}, ${(stats['live_log_bytes'] / 1e6).toFixed(1)}`)
 line('RSS MB', (process.memoryUsage.rss() / 1e6).toFixed(0))

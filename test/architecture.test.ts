@@ -22,9 +22,12 @@ function plant(files: Readonly<Record<string, string>>) {
     'src/core/ids.ts': 'export const random = () => Math.random()\n',
     'src/config/load.ts': "import { z } from 'zod'\nexport const env = process.env\nexport default z\n",
     'src/queue/scheduler.ts':
-      "import { now } from '../core/clock.ts'\nimport type { Lane } from './lanes.ts'\nexport const at = (date: Date, lane: Lane) => [now(), new Date(0), date, lane]\n",
+      "import { now } from '../core/clock.ts'\nimport type { Lane } from './lanes.ts'\n" +
+      'export const at = (date: Date, lane: Lane) => [now(), new Date(0), date, lane]\n',
     'src/queue/lanes.ts':
-      "import { at } from './scheduler.ts'\nexport interface Lane { setTimeout: number; env: typeof process.env }\nexport const lane = { setTimeout: at, performance: 1 }\n",
+      "import { at } from './scheduler.ts'\n" +
+      'export interface Lane { setTimeout: number; env: typeof process.env }\n' +
+      'export const lane = { setTimeout: at, performance: 1 }\n',
     'src/queue/lanes.test.ts': "import '../gateway/gateway.ts'\nsetTimeout(() => Math.random(), 1)\n",
     'src/queue/testing/walk.ts': "import 'vitest'\nDate.now()\n",
     'src/gateway/gateway.ts': "import '../core/ids.ts'\n",
@@ -33,12 +36,14 @@ function plant(files: Readonly<Record<string, string>>) {
     'src/mock/server.ts': "import '../core/clock.ts'\n",
     'src/bench/main.ts': "import '../core/clock.ts'\nperformance.now()\n",
     'src/app.ts':
-      "import './config/load.ts'\nimport './queue/scheduler.ts'\nimport './gateway/gateway.ts'\nimport './routing/providers/openai.ts'\n",
+      "import './config/load.ts'\nimport './queue/scheduler.ts'\nimport './gateway/gateway.ts'\n" +
+      "import './routing/providers/openai.ts'\n",
     'src/cli/main.ts': "import '../config/load.ts'\nvoid import('../app.ts')\nvoid import('../mock/server.ts')\n",
     'src/core/frames.ts': 'export interface Frame { t: string }\n',
     'src/core/fold.ts': 'export const fold = 1\n',
     'client/src/index.ts':
-      "import type { Frame } from '../../src/core/frames.ts'\nimport '../../src/core/fold.ts'\nimport './job.ts'\nexport const frame: Frame = { t: String(Date.now()) }\n",
+      "import type { Frame } from '../../src/core/frames.ts'\nimport '../../src/core/fold.ts'\n" +
+      "import './job.ts'\nexport const frame: Frame = { t: String(Date.now()) }\n",
     'client/src/job.ts': 'setTimeout(() => {}, 1)\n',
     'test/server.ts': '',
   }

@@ -1,4 +1,7 @@
-/** What only Sluice does: acknowledging jobs, resuming, holding its loop free. An open-loop client in a process of its own would be better still; this one runs on the tools' core. */
+/**
+ * What only Sluice does: acknowledging jobs, resuming, holding its loop free. An open-loop client in a process of its
+ * own would be better still; this one runs on the tools' core.
+ */
 import { Agent, request } from 'node:http'
 import { KEY, pause, type Running } from './targets.ts'
 

@@ -1,7 +1,8 @@
 /**
  * npm run bench [-- --rounds 3 --seconds 5 --only nginx,node,portkey,sluice,websocket --json]
- * Interleaved rounds in random order, each target fresh and warmed; medians; CPU of the server's process, all its threads, over
- * exactly the measured window. Where the C tools are not at hand a small load of our own is used, and said so.
+ * Interleaved rounds in random order, each target fresh and warmed; medians; CPU of the server's process, all its
+ * threads, over exactly the measured window. Where the C tools are not at hand a small load of our own is used, and
+ * said so.
  */
 import { spawn } from 'node:child_process'
 import { parseArgs } from 'node:util'
@@ -59,7 +60,9 @@ try {
         const row = await measure(tools, running)
         rows.get(target.name)!.push(row)
         note(
-          `round ${round} ${target.name}: ${row.streamUsPerToken.toFixed(1)} µs a token, ${Math.round(row.carried)} tok/s, TTFT p99 +${row.ttftP99.toFixed(0)} ms, JSON ${row.jsonUs.toFixed(0)} µs`,
+          `round ${round} ${target.name}: ${row.streamUsPerToken.toFixed(1)} µs a token, ` +
+            `${Math.round(row.carried)} tok/s, TTFT p99 +${row.ttftP99.toFixed(0)} ms, JSON ` +
+            `${row.jsonUs.toFixed(0)} µs`,
         )
         if (running.adminUrl !== undefined) own.push(await measureAlone(running))
       } finally {
@@ -73,11 +76,10 @@ try {
   upstream.kill('SIGKILL')
 }
 
-if (values.json)
-  process.stdout.write(
-    `${JSON.stringify({ rows: Object.fromEntries(rows), sluice: own, websocket: Object.fromEntries(sockets ?? []) })}\n`,
-  )
-else {
+if (values.json) {
+  const all = { rows: Object.fromEntries(rows), sluice: own, websocket: Object.fromEntries(sockets ?? []) }
+  process.stdout.write(`${JSON.stringify(all)}\n`)
+} else {
   if (targets.length > 0) process.stdout.write(`${markdown(rows, own)}\n`)
   if (sockets !== null) process.stdout.write(`\n${socketTable(sockets)}\n`)
 }

@@ -1,4 +1,7 @@
-/** A load of our own for where there is no compiler: 50 streams against the demo model. Client and server share the machine, so take it for orientation. */
+/**
+ * A load of our own for where there is no compiler: 50 streams against the demo model. Client and server share the
+ * machine, so take it for orientation.
+ */
 import { freePort, KEY, mockUpstream, sluice } from './targets.ts'
 import { cpuMs } from './tools.ts'
 
@@ -38,7 +41,9 @@ export async function smallLoad(): Promise<void> {
     const seconds = (performance.now() - startedAt) / 1000
     ttfts.sort((a, b) => a - b)
     process.stdout.write(
-      `${STREAMS} streams × 50 tok/s: ${tokens} tokens, ${Math.round(tokens / seconds)} tok/s, ${(((cpuMs(running.pid) - before) * 1000) / tokens).toFixed(1)} µs CPU a token, added TTFT p50 ${ttfts[ttfts.length >> 1].toFixed(1)} ms\n`,
+      `${STREAMS} streams × 50 tok/s: ${tokens} tokens, ${Math.round(tokens / seconds)} tok/s, ` +
+        `${(((cpuMs(running.pid) - before) * 1000) / tokens).toFixed(1)} µs CPU a token, added TTFT p50 ` +
+        `${ttfts[ttfts.length >> 1].toFixed(1)} ms\n`,
     )
   } finally {
     await running.stop()

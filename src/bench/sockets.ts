@@ -1,8 +1,11 @@
-/** WebSockets: the same 1,000 streams beside plain relays on `ws` and beside SSE, and what a connection costs that does nothing. */
+/**
+ * WebSockets: the same 1,000 streams beside plain relays on `ws` and beside SSE, and what a connection costs that does
+ * nothing.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { median } from './report.ts'
+import { median, spread } from './report.ts'
 import { hasNginx, nginx, type Running, relay, sluice, type Target } from './targets.ts'
 import { type Measured, rssMb, runLoad, type Tools } from './tools.ts'
 
@@ -69,7 +72,8 @@ export async function measureSockets(
           const row = await measure(tools, candidate, running, upstream.pid, body, seconds)
           rows.get(candidate.name)!.push(row)
           note(
-            `round ${round} ${candidate.name}: ${row.usPerToken.toFixed(1)} µs a token, ${Math.round(row.carried)} tok/s, TTFT p99 +${row.ttftP99.toFixed(0)} ms, ${row.errors} errors`,
+            `round ${round} ${candidate.name}: ${row.usPerToken.toFixed(1)} µs a token, ` +
+              `${Math.round(row.carried)} tok/s, TTFT p99 +${row.ttftP99.toFixed(0)} ms, ${row.errors} errors`,
           )
         } finally {
           await running.stop()
@@ -140,24 +144,26 @@ async function idle(
 
 export function socketTable(rows: ReadonlyMap<string, readonly SocketRow[]>): string {
   const lines = [
-    '| | 1,000 streams × 50 tok/s: CPU µs/token | carried tok/s (of 48.8k) | added TTFT p50 / p99 ms | token lag p50 / p99 ms | unpaced µs/token | idle connection, KB |',
+    '| | 1,000 streams × 50 tok/s: CPU µs/token | carried tok/s (of 48.8k) | added TTFT p50 / p99 ms | token ' +
+      'lag p50 / p99 ms | unpaced µs/token | idle connection, KB |',
     '| --- | --- | --- | --- | --- | --- | --- |',
   ]
   for (const [name, all] of rows) {
     if (all.length === 0) continue
     const m = (of: (row: SocketRow) => number): number => median(all.map(of))
-    const range =
-      all.length > 1
-        ? ` (${Math.min(...all.map((r) => r.usPerToken)).toFixed(1)}-${Math.max(...all.map((r) => r.usPerToken)).toFixed(1)})`
-        : ''
+    const range = all.length > 1 ? spread(all.map((r) => r.usPerToken)) : ''
     const idle = all[0].idleKb === null ? '' : m((r) => r.idleKb ?? Number.NaN).toFixed(1)
     lines.push(
-      `| ${name} | ${m((r) => r.usPerToken).toFixed(1)}${range} | ${(m((r) => r.carried) / 1000).toFixed(1)}k | ${m((r) => r.ttftP50).toFixed(1)} / ${m((r) => r.ttftP99).toFixed(0)} | ${m((r) => r.lagP50).toFixed(1)} / ${m((r) => r.lagP99).toFixed(0)} | ${m((r) => r.unpacedUsPerToken).toFixed(1)} | ${idle} |`,
+      `| ${name} | ${m((r) => r.usPerToken).toFixed(1)}${range} | ${(m((r) => r.carried) / 1000).toFixed(1)}k ` +
+        `| ${m((r) => r.ttftP50).toFixed(1)} / ${m((r) => r.ttftP99).toFixed(0)} | ` +
+        `${m((r) => r.lagP50).toFixed(1)} / ${m((r) => r.lagP99).toFixed(0)} | ` +
+        `${m((r) => r.unpacedUsPerToken).toFixed(1)} | ${idle} |`,
     )
   }
   lines.push(
     '',
-    `Errors: ${[...rows.values()].flat().reduce((n, r) => n + r.errors, 0)}. Idle: RSS for each of ${IDLE.toLocaleString('en')} connections, opened in a fresh process.`,
+    `Errors: ${[...rows.values()].flat().reduce((n, r) => n + r.errors, 0)}. Idle: RSS for each of ` +
+      `${IDLE.toLocaleString('en')} connections, opened in a fresh process.`,
   )
   return lines.join('\n')
 }

@@ -76,10 +76,12 @@ export const nginx: Target = {
       join(dir, 'nginx.conf'),
       `worker_processes 1; daemon off; pid nginx.pid; error_log stderr crit; worker_rlimit_nofile 20000;
 events { worker_connections 9000; multi_accept on; }
-http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
+http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp;
+  scgi_temp_path tmp;
   keepalive_requests 1000000; keepalive_timeout 300;
   upstream llm { server 127.0.0.1:${upstream}; keepalive 4096; keepalive_requests 1000000; }
-  server { listen 127.0.0.1:${port} backlog=4096; location / { proxy_pass http://llm; proxy_http_version 1.1; proxy_set_header connection ""; proxy_buffering off; proxy_request_buffering off; proxy_read_timeout 300; } } }
+  server { listen 127.0.0.1:${port} backlog=4096; location / { proxy_pass http://llm; proxy_http_version 1.1;
+    proxy_set_header connection ""; proxy_buffering off; proxy_request_buffering off; proxy_read_timeout 300; } } }
 `,
     )
     const child = launch('nginx', ['-p', dir, '-c', 'nginx.conf'])
@@ -129,7 +131,10 @@ export const relay = (frames: 'token' | 'read'): Target => ({
   },
 })
 
-/** With later versions of its HTTP server it answers every stream with 500 ("immutable", its issue 1389): so pinned, also where it nests its own. */
+/**
+ * With later versions of its HTTP server it answers every stream with 500 ("immutable", its issue 1389): so pinned,
+ * also where it nests its own.
+ */
 const PORTKEY = ['@portkey-ai/gateway@1.15.2', 'hono@4.9.7', '@hono/node-server@1.14.1']
 
 /** Installed on demand beside the project; null when that is refused. */
@@ -186,7 +191,8 @@ export const sluice: Target = {
     const dir = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
     writeFileSync(
       join(dir, 'sluice.yaml'),
-      `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "http://127.0.0.1:${upstream}/v1" }\nlog: { level: warn }\n`,
+      `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "http://127.0.0.1:${upstream}/v1" ` +
+        '}\nlog: { level: warn }\n',
     )
     const startedAt = performance.now()
     const child = launch(

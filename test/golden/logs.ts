@@ -44,7 +44,8 @@ export const GOLDEN_LOGS: readonly GoldenLog[] = [
     records: [
       first,
       delta(
-        '{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"weather","arguments":""}}]}',
+        '{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_a","type":"function",' +
+          '"function":{"name":"weather","arguments":""}}]}',
       ),
       delta('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"city\\":"}}]}'),
       delta('{"tool_calls":[{"index":1,"id":"call_b","type":"function","function":{"name":"time","arguments":"{}"}}]}'),
@@ -69,10 +70,12 @@ export const GOLDEN_LOGS: readonly GoldenLog[] = [
       delta('{"role":"assistant","reasoning_content":"hm"}'),
       delta('{"reasoning_content":" so"}'),
       chunk(
-        '{"index":0,"delta":{"content":"Yes"},"logprobs":{"content":[{"token":"Yes","logprob":-0.1}]},"finish_reason":null}',
+        '{"index":0,"delta":{"content":"Yes"},"logprobs":{"content":[{"token":"Yes","logprob":-0.1}]},' +
+          '"finish_reason":null}',
       ),
       chunk(
-        '{"index":0,"delta":{"content":"."},"logprobs":{"content":[{"token":".","logprob":-0.2}]},"finish_reason":"stop"}',
+        '{"index":0,"delta":{"content":"."},"logprobs":{"content":[{"token":".","logprob":-0.2}]},' +
+          '"finish_reason":"stop"}',
       ),
       usage,
       done,

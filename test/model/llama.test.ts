@@ -29,7 +29,12 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('llama.cpp', () => {
       )
     for (let i = 0; i < 200 && !(await ready()); i++) await new Promise((done) => setTimeout(done, 50))
     server = await startServer(`models:
-  - { name: tiny, provider: openai-compatible, base_url: "http://127.0.0.1:${port}/v1", model: tiny-english, limits: { concurrent: ${SLOTS} }, context_tokens: 512 }
+  - name: tiny
+    provider: openai-compatible
+    base_url: "http://127.0.0.1:${port}/v1"
+    model: tiny-english
+    limits: { concurrent: ${SLOTS} }
+    context_tokens: 512
 `)
     openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: server.key, maxRetries: 0 })
   }, 30_000)
