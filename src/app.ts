@@ -56,7 +56,6 @@ export interface StartOptions {
 const ids = systemIds()
 /** J4: how long an SDK's retry joins a job that ended well. */
 const JOIN_AFTER_END_MS = 60_000
-const MAX_HEADER_BYTES = 8_192
 const LOOP_RESOLUTION_MS = 5
 const PAGE_BYTES = 256 * 1024
 const MAX_PENDING_BYTES = 1 << 20
@@ -187,13 +186,14 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile }: Sta
       requestTimeoutMs: http.request_timeout_ms,
       keepAliveMs: http.keep_alive_ms,
       connectionCheckMs: 1_000,
-      maxHeaderBytes: MAX_HEADER_BYTES,
+      maxHeaderBytes: http.max_header_bytes,
       maxConnections: http.max_connections,
       maxRequestsPerKey: http.max_requests_per_key,
       badKeysPerMinute: http.bad_keys_per_minute,
       disconnectGraceMs: http.disconnect_grace_ms,
       headersAfterMs: http.headers_after_ms,
       maxReadersPerJob: http.max_readers_per_job,
+      maxWaitMs: http.max_wait_ms,
       plainDeadlineMs: queue.plain_deadline_ms,
       jobDeadlineMs: queue.job_deadline_ms,
       adminKeyDigest: digestOf(ownKey),

@@ -182,6 +182,12 @@ export const settings = z.strictObject({
         .prefault('30s')
         .describe('Time for a whole request to arrive, body included.'),
       keep_alive_ms: duration({ min: 0 }).prefault('75s').describe('How long an idle connection is kept open.'),
+      max_header_bytes: size({ min: 1024, max: 2 ** 20 })
+        .prefault('16KiB')
+        .describe('Largest request headers, all of them together; what a proxy adds counts.'),
+      max_wait_ms: duration({ min: 0 })
+        .prefault('50s')
+        .describe('Longest wait of a request with `wait_ms`; below the time-out of proxies, often 60 s.'),
       max_connections: count({ min: 1 })
         .prefault(20_000)
         .describe('Open connections to the public listener, WebSockets included.'),

@@ -307,6 +307,9 @@ export interface LogPage {
   readonly ended: boolean
 }
 
+/** How far a log goes. */
+export type LogHead = Pick<LogPage, 'epoch' | 'head' | 'ended'>
+
 export interface LogWriter {
   readonly epoch: number
   /** Last seq of the log when this attempt opened it. */
@@ -326,6 +329,8 @@ export interface LogWriter {
 export interface TokenLog {
   /** Opens the log for the lease's attempt. Throws what fences it. */
   open(lease: Lease): LogWriter
+  /** Without reading any record; null as in `read`. */
+  head(job: JobId): Promise<LogHead | null>
   /** Records after `afterSeq`, at most about `maxBytes` of them; null when there is no such log (unknown, erased, retention). */
   read(job: JobId, afterSeq: number, maxBytes: number): Promise<LogPage | null>
   /**

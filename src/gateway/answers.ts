@@ -5,16 +5,17 @@ import type { Cursor } from '../core/record.ts'
 import type { KeyCall } from './call.ts'
 import type { GatewayDeps } from './deps.ts'
 import type { Attendance } from './disconnect.ts'
+import { locationOf } from './location.ts'
 
 export interface Answers {
   /**
-   * A plain POST: a stream, or JSON once the job has ended. `job` may be the first one of a retry; how it is rendered is said
-   * by `draft`. `power`: nothing that names the job may be shown before.
+   * A plain POST: a stream, or JSON once the job has ended. `job` may be the first one of a retry; how it is rendered is
+   * up to `draft`. `power`: nothing that names the job may be shown before.
    */
   plain(call: KeyCall, draft: JobDraft, job: Job, power: Promise<void>): void
   /** A job's events behind `cursor`; null = from the start. */
   stream(call: KeyCall, job: Job, dialect: 'native' | 'chat', cursor: Cursor | null): void
-  /** Waits for the end at most so long; says whether it has come. */
+  /** Waits for the end, `waitMs` at most; tells whether it has come. */
   whenEnded(call: KeyCall, job: Job, waitMs: number): Promise<boolean>
   /** The server stops: nobody waits any longer. Streams are let go by delivery. */
   releaseAll(): void
@@ -40,7 +41,7 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
       const leave = enter(call, job)
       if (leave === null) return
       const { response } = call
-      const headers = { location: `/v1/jobs/${job.id}/events`, 'sluice-job': job.id }
+      const headers = { location: locationOf(job.id, draft.stream ? 'chat' : 'json'), 'sluice-job': job.id }
       if (draft.stream) {
         const { headersAfterMs } = options
         const as = { ...job, includeUsage: draft.includeUsage }
@@ -97,7 +98,7 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
           onGone: () => leave(false),
           onDone: () => leave(true),
         },
-        call.headers({ 'sluice-job': job.id }),
+        call.headers({ location: locationOf(job.id, dialect), 'sluice-job': job.id }),
       )
     },
 

@@ -2,7 +2,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../core/clock.ts'
-import { SluiceError } from '../core/errors.ts'
+import { ERRORS, SluiceError } from '../core/errors.ts'
 import type { Credential } from '../core/frames.ts'
 import type { ApiKey, Keys } from '../core/ports.ts'
 import { digestOf, isWellFormed, KEY_PREFIX, MAX_KEY_BYTES } from './api-key.ts'
@@ -27,7 +27,10 @@ export const fromOf = ({ socket, headers }: IncomingMessage): From => ({
 })
 
 export interface Auth {
-  /** Who says who they are in the authorization header; else throws missing_api_key, invalid_api_key, invalid_token, rate_limited, invalid_request. */
+  /**
+   * Who says who they are in a header; else throws missing_api_key, invalid_api_key, invalid_token,
+   * too_many_auth_failures, invalid_request.
+   */
   tenant(request: IncomingMessage): Caller
   /** The same, said in a frame or a body. Throws invalid_ticket too. */
   admit(credential: Credential, from: From): Caller
@@ -84,7 +87,7 @@ export function createAuth(
 
   return {
     tenant(request) {
-      const text = bearer(request)
+      const text = credentialOf(request)
       return admit(text.startsWith(TOKEN_PREFIX) ? { token: text } : { key: text }, fromOf(request))
     },
     admit,
@@ -93,7 +96,7 @@ export function createAuth(
       if (!isStillValid(caller)) throw new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token')
     },
     operator(request) {
-      const text = bearer(request)
+      const text = credentialOf(request)
       if (text.length > MAX_KEY_BYTES) throw strangers.refusal(fromOf(request).address, 'invalid_api_key')
       const digest = digestOf(text)
       const given = Buffer.from(digest)
@@ -117,21 +120,50 @@ export function refuseSecretInUrl(request: IncomingMessage): void {
   }
 }
 
-/** The text behind "Bearer ". */
-function bearer(request: IncomingMessage): string {
+/** The key's place in clients of other APIs, which have no other. */
+const KEY_HEADERS = ['x-api-key', 'api-key']
+/** Where else a key was meant to be; named, and not read. */
+const MISPLACED = ['x-goog-api-key', 'ocp-apim-subscription-key', 'x-auth-token', 'x-sluice-key', 'apikey', 'token']
+const MISPLACED_IN_URL = /[?&](?:key|api[-_]?key|access_token|token|auth)=/i
+
+/** Does the request say at all who asks? */
+export const hasCredential = ({ headers }: IncomingMessage): boolean =>
+  headers.authorization !== undefined || KEY_HEADERS.some((name) => headers[name] !== undefined)
+
+/** The text after "Bearer ", or that of a key header. Two that differ are refused: a proxy may have judged by the other. */
+function credentialOf(request: IncomingMessage): string {
   refuseSecretInUrl(request)
-  const value = request.headers.authorization
-  if (value === undefined) throw new SluiceError('missing_api_key')
+  const { headers, rawHeaders } = request
   let said = 0
-  const { rawHeaders } = request
   for (let i = 0; i < rawHeaders.length; i += 2)
     if (rawHeaders[i].length === 13 && rawHeaders[i].toLowerCase() === 'authorization') said++
   if (said > 1)
     throw new SluiceError('invalid_request', { message: 'The request has more than one authorization header.' })
-  if (value.slice(0, 7).toLowerCase() !== 'bearer ') throw new SluiceError('missing_api_key')
-  const text = value.slice(7).trim()
-  if (text === '') throw new SluiceError('missing_api_key')
+  const value = headers.authorization ?? ''
+  const texts = new Set(KEY_HEADERS.map((name) => String(headers[name] ?? '').trim()))
+  if (value.slice(0, 7).toLowerCase() === 'bearer ') texts.add(value.slice(7).trim())
+  texts.delete('')
+  if (texts.size > 1)
+    throw new SluiceError('invalid_request', {
+      message: `The request has two different credentials: send one, as "authorization: Bearer …".`,
+    })
+  const [text] = texts
+  if (text === undefined) throw noKey(request)
   return text
+}
+
+/** Names what was seen, never what it holds. */
+function noKey({ headers, url }: IncomingMessage): SluiceError {
+  const { message } = ERRORS.missing_api_key
+  const seen =
+    headers.authorization === undefined ? MISPLACED.find((name) => headers[name] !== undefined) : 'authorization'
+  if (seen === 'authorization')
+    return new SluiceError('missing_api_key', { message: `${message} There is an authorization header, without that.` })
+  if (seen !== undefined)
+    return new SluiceError('missing_api_key', { message: `${message} The header "${seen}" was seen; it is not read.` })
+  if (MISPLACED_IN_URL.test(url ?? ''))
+    return new SluiceError('missing_api_key', { message: `${message} A key in the URL is never read: logs keep it.` })
+  return new SluiceError('missing_api_key')
 }
 
 /** Counts refused keys by address, a minute at a time. */
@@ -156,9 +188,6 @@ class Strangers {
     const refused = (this.#refused.get(address) ?? 0) + 1
     this.#refused.set(address, refused)
     if (refused <= this.#perMinute) return new SluiceError(code)
-    return new SluiceError('rate_limited', {
-      message: 'Too many wrong credentials from this address.',
-      retryAfterMs: this.#minuteEndsAt - now,
-    })
+    return new SluiceError('too_many_auth_failures', { retryAfterMs: this.#minuteEndsAt - now })
   }
 }

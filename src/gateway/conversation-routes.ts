@@ -21,6 +21,7 @@ export function conversationRoutes({ conversations, options }: GatewayDeps): rea
     {
       method: 'GET',
       path: '/v1/conversations',
+      query: ['limit'],
       auth: 'tenant',
       async run(call) {
         const prefix = prefixOf(call.caller)

@@ -45,6 +45,8 @@ export interface GatewayOptions {
   /** A stream's headers are sent at the latest after this. */
   readonly headersAfterMs: number
   readonly maxReadersPerJob: number
+  /** The longest that `wait_ms` waits. */
+  readonly maxWaitMs: number
   /** Default deadlines of a plain POST, and of all other jobs. */
   readonly plainDeadlineMs: number
   readonly jobDeadlineMs: number

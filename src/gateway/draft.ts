@@ -11,6 +11,7 @@ import type { GatewayDeps } from './deps.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 import { namesAnother } from './named-user.ts'
 
+const MAX_SHOWN_CHARS = 200
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
 
@@ -97,16 +98,20 @@ export function jobItem(bytes: Uint8Array, value: unknown, maxKeys: number, maxD
   return { bytes, value, members: scanObject(bytes, { maxKeys, maxDepth }) }
 }
 
+export const noModel = (name: string): SluiceError =>
+  new SluiceError('model_not_found', {
+    param: 'model',
+    message:
+      `There is no model ${JSON.stringify(name.slice(0, MAX_SHOWN_CHARS))}; GET /v1/models lists them. ` +
+      'In the settings, a model with the name "*" takes every name.',
+  })
+
 function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
   const { kind, request, bytes, headers, plain } = asked
   const model = checkModel(request)
   const textBytes = kind === 'chat' ? checkChat(request) : checkEmbedding(request)
   const route = deps.models.resolve(model)
-  if (route === null)
-    throw new SluiceError('model_not_found', {
-      param: 'model',
-      message: `There is no model "${model}"; GET /v1/models lists them.`,
-    })
+  if (route === null) throw noModel(model)
   if (!route.kinds.includes(kind))
     throw new SluiceError('invalid_request', { param: 'model', message: `The model "${model}" does not do that.` })
   const { options, metadata } = readJobOptions(asked.options, headers, {

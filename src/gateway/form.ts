@@ -14,7 +14,9 @@ export function checkForm(request: IncomingMessage): void {
   if (!url.startsWith('/')) throw new SluiceError('invalid_request', { message: 'The request target must be a path.' })
   const mark = url.indexOf('?')
   if (ODD_PATH.test(mark < 0 ? url : url.slice(0, mark)))
-    throw new SluiceError('invalid_request', { message: 'The path is not a plain one.' })
+    throw new SluiceError('invalid_request', {
+      message: 'The path has an empty segment, "." or "..": see whether the base URL ends in a slash.',
+    })
   if (rawHeaders.length > 2 * MAX_HEADERS) throw new SluiceError('headers_too_large')
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2)

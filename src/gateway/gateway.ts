@@ -10,8 +10,9 @@ import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createAttendance, expectReaders } from './disconnect.ts'
 import { checkForm, refusalOf } from './form.ts'
 import { createJobs } from './jobs.ts'
+import { normalOrigins } from './origin.ts'
 import type { Route } from './route.ts'
-import { Router } from './router.ts'
+import { checkQuery, Router } from './router.ts'
 import { createRoutes } from './routes.ts'
 import { createSessions } from './sessions.ts'
 import { Hub } from './socket/hub.ts'
@@ -43,7 +44,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const underWay = new Map<string, number>()
 
   const serve =
-    (router: Router, origins: readonly string[]) => (request: IncomingMessage, response: ServerResponse) => {
+    (router: Router, origins: ReadonlySet<string>) => (request: IncomingMessage, response: ServerResponse) => {
       const call = new Call(request, response, requestId(request, deps), corsOf(request, origins), clock, onFault)
       const fail = (thrown: unknown): void => {
         const code = thrown instanceof SluiceError ? thrown.code : null
@@ -59,7 +60,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       }
     }
 
-  /** Form, then route, then key; the body comes last. */
+  /** Form, then route, then key, then query; the body comes last. */
   function answer(call: Call, router: Router): Promise<void> | undefined {
     checkForm(call.request)
     if (isPreflight(call.request)) {
@@ -69,15 +70,13 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const { route, params, query } = router.find(call.request.method ?? '', call.request.url ?? '')
     call.params = params
     call.query = query
-    if (route.auth === 'none') return route.run(call) ?? undefined
-    if (draining) throw new SluiceError('draining', { retryAfterMs: 1_000 })
-    if (route.auth === 'ticket') return route.run(call) ?? undefined
-    if (route.auth === 'operator') {
-      auth.operator(call.request)
-      return route.run(call) ?? undefined
+    if (draining && route.auth !== 'none') throw new SluiceError('draining', { retryAfterMs: 1_000 })
+    if (route.auth === 'operator') auth.operator(call.request)
+    if (route.auth === 'tenant') {
+      call.caller = auth.tenant(call.request)
+      countIn(call.caller.key.id, call.response)
     }
-    call.caller = auth.tenant(call.request)
-    countIn(call.caller.key.id, call.response)
+    checkQuery(route, query)
     return route.run(call as KeyCall) ?? undefined
   }
 
@@ -128,7 +127,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         noDelay: true,
         shouldUpgradeCallback: sockets?.shouldUpgrade ?? (() => false),
       },
-      serve(new Router(routes), origins),
+      serve(new Router(routes), normalOrigins(origins)),
     )
     server.maxConnections = options.maxConnections
     sockets?.listenOn(server)

@@ -9,12 +9,15 @@ import { type JsonBody, memberBytes, readJson } from './body.ts'
 import type { Headers, KeyCall } from './call.ts'
 import type { GatewayDeps } from './deps.ts'
 import { jobDraft, jobItem } from './draft.ts'
-import type { Jobs } from './jobs.ts'
+import { JOB_FILTERS, type Jobs } from './jobs.ts'
+import { locationOf } from './location.ts'
 import type { Route } from './route.ts'
 import type { Submits } from './submit.ts'
 
 const MAX_JOBS = 1_000
-const MAX_WAIT_MS = 60_000
+const MAX_INTEGER = 999_999_999_999_999
+/** SDKs of OpenAI's API send `application/json` whatever they read, also for the streams that they ask for. */
+const ACCEPTS_EVENTS = /(?:^|,)\s*(?:text\/event-stream|text\/\*|\*\/\*|application\/(?:json|\*)|)\s*(?:[;,]|$)/i
 /** What a stream's headers say, to who asks for no more. */
 const STREAM_HEADERS: Headers = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -40,8 +43,8 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       call.request.headers,
     )
     const taken = await submits.one(call.caller, draft)
-    call.json(taken.kind === 'joined' ? 200 : 202, jobs.submitted(taken, call.caller), {
-      location: `/v1/jobs/${taken.job.id}/events`,
+    call.json(taken.kind === 'joined' ? 200 : 202, await jobs.submitted(taken, call.caller), {
+      location: locationOf(taken.job.id, 'native'),
       'sluice-job': taken.job.id,
     })
   }
@@ -75,7 +78,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     )
     call.json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, {
       object: 'list',
-      data: outcomes.map((o) => jobs.submitted(o, call.caller)),
+      data: await Promise.all(outcomes.map((o) => jobs.submitted(o, call.caller))),
     })
   }
 
@@ -91,14 +94,22 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     }
   }
 
-  const waitMs = (call: KeyCall): number => call.integer('wait_ms', 0, MAX_WAIT_MS) ?? 0
+  /** Whatever is asked for, the answer comes before proxies give up on it. */
+  const waitMs = (call: KeyCall): number => Math.min(call.integer('wait_ms', 0, MAX_INTEGER) ?? 0, options.maxWaitMs)
 
   return [
     { method: 'POST', path: '/v1/jobs', auth: 'tenant', run: submit },
-    { method: 'GET', path: '/v1/jobs', auth: 'tenant', run: (call) => jobs.list(call, call.caller) },
+    {
+      method: 'GET',
+      path: '/v1/jobs',
+      query: [...JOB_FILTERS, 'user'],
+      auth: 'tenant',
+      run: (call) => jobs.list(call, call.caller),
+    },
     {
       method: 'GET',
       path: '/v1/jobs/:id',
+      query: ['wait_ms'],
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
@@ -109,6 +120,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     {
       method: 'GET',
       path: '/v1/jobs/:id/result',
+      query: ['wait_ms'],
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
@@ -132,11 +144,11 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     {
       method: 'GET',
       path: '/v1/jobs/:id/events',
+      query: ['dialect', 'after'],
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
-        if (!/(?:^|,)\s*(?:text\/event-stream|text\/\*|\*\/\*|)\s*(?:[;,]|$)/i.test(call.header('accept') ?? ''))
-          throw new SluiceError('not_acceptable')
+        if (!ACCEPTS_EVENTS.test(call.header('accept') ?? '')) throw new SluiceError('not_acceptable')
         const dialect = call.parameter('dialect') ?? 'native'
         if (dialect !== 'native' && dialect !== 'chat')
           throw new SluiceError('invalid_request', { param: 'dialect', message: '"dialect" must be native or chat.' })

@@ -3,6 +3,7 @@ import type { WirePlace } from '../core/frames.ts'
 import type { Job, Place } from '../core/job.ts'
 import type { ApiKey, ConversationInfo } from '../core/ports.ts'
 import { wireTiming, wireUsage } from '../core/wire.ts'
+import { locationOf } from './location.ts'
 
 /** Where a job stands in line; null when it does not. */
 export const placeView = (place: Place | null): WirePlace | null =>
@@ -19,6 +20,7 @@ export const jobView = (job: Job, place: Place | null, head: number, prefix: str
   object: 'job',
   state: job.state,
   model: job.model,
+  user: job.user ?? null,
   lane: without(prefix, job.options.lane),
   conversation: without(prefix, job.options.conversation),
   pool: job.options.pool,
@@ -33,7 +35,7 @@ export const jobView = (job: Job, place: Place | null, head: number, prefix: str
   timing: job.timing === undefined ? null : wireTiming(job.timing),
   error: job.error ?? null,
   cursor: `${job.epoch}-${head}`,
-  events: `/v1/jobs/${job.id}/events`,
+  events: locationOf(job.id, 'native'),
 })
 
 export const keyView = (key: ApiKey): Record<string, unknown> => ({

@@ -1,32 +1,31 @@
 /** OpenAI's dialect: PROTOCOL.md section 3. */
-import { SluiceError } from '../core/errors.ts'
 import type { JobKind } from '../core/job.ts'
 import type { Answers } from './answers.ts'
 import { readJson } from './body.ts'
 import type { KeyCall } from './call.ts'
 import type { GatewayDeps, PublicModel } from './deps.ts'
-import { dialectDraft } from './draft.ts'
+import { dialectDraft, noModel } from './draft.ts'
 import type { Jobs } from './jobs.ts'
+import { locationOf } from './location.ts'
 import type { Route } from './route.ts'
 import type { Submits } from './submit.ts'
+
+/** What clients of OpenAI's API add on their own; it changes nothing here. */
+const IGNORED = ['api-version', 'beta', 'client_version']
 
 export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answers: Answers): readonly Route[] {
   const { options, models } = deps
 
   const submit = (kind: JobKind) => async (call: KeyCall) => {
     const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
-    const draft = dialectDraft(
-      deps,
-      call.caller,
-      call.request.headers,
-      await readJson(call, options.maxBodyBytes, options),
-      kind,
-      !later,
-    )
+    const body = await readJson(call, options.maxBodyBytes, options)
+    const draft = dialectDraft(deps, call.caller, call.request.headers, body, kind, !later)
     if (later) {
       const taken = await submits.one(call.caller, draft)
-      call.json(202, jobs.submitted(taken, call.caller), {
-        location: `/v1/jobs/${taken.job.id}/events`,
+      // The answer is the job, which its events continue; as chunks where chunks were asked for
+      const rendering = kind === 'chat' && body.value['stream'] === true ? 'chat' : 'native'
+      call.json(202, await jobs.submitted(taken, call.caller), {
+        location: locationOf(taken.job.id, rendering),
         'sluice-job': taken.job.id,
         'preference-applied': 'respond-async',
       })
@@ -37,21 +36,23 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, an
   }
 
   return [
-    { method: 'POST', path: '/v1/chat/completions', auth: 'tenant', run: submit('chat') },
-    { method: 'POST', path: '/v1/embeddings', auth: 'tenant', run: submit('embedding') },
+    { method: 'POST', path: '/v1/chat/completions', query: IGNORED, auth: 'tenant', run: submit('chat') },
+    { method: 'POST', path: '/v1/embeddings', query: IGNORED, auth: 'tenant', run: submit('embedding') },
     {
       method: 'GET',
       path: '/v1/models',
+      query: IGNORED,
       auth: 'tenant',
       run: (call) => call.json(200, { object: 'list', data: models.list().map(modelView) }),
     },
     {
       method: 'GET',
       path: '/v1/models/*id',
+      query: IGNORED,
       auth: 'tenant',
       run(call) {
         const { id } = call.params
-        if (models.resolve(id) === null) throw new SluiceError('model_not_found')
+        if (models.resolve(id) === null) throw noModel(id)
         call.json(200, modelView(models.list().find((m) => m.id === id) ?? { id, created: 0, ownedBy: 'sluice' }))
       },
     },

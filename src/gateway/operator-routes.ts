@@ -7,7 +7,7 @@ import type { Call } from './call.ts'
 import type { GatewayDeps } from './deps.ts'
 import { bad } from './fields.ts'
 import { keyView } from './job-view.ts'
-import type { Jobs } from './jobs.ts'
+import { JOB_FILTERS, type Jobs } from './jobs.ts'
 import type { Route } from './route.ts'
 
 const TENANT = /^[A-Za-z0-9][\w.-]{0,63}$/
@@ -71,12 +71,17 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
       path: '/admin/keys/:id',
       auth: 'operator',
       async run(call) {
-        if (!(await keys.revoke(call.params['id'], clock.wallMs())))
-          throw new SluiceError('route_not_found', { message: 'There is no such key.' })
+        if (!(await keys.revoke(call.params['id'], clock.wallMs()))) throw new SluiceError('key_not_found')
         call.empty(204)
       },
     },
-    { method: 'GET', path: '/admin/jobs', auth: 'operator', run: (call) => jobs.list(call, null) },
+    {
+      method: 'GET',
+      path: '/admin/jobs',
+      query: [...JOB_FILTERS, 'tenant', 'user'],
+      auth: 'operator',
+      run: (call) => jobs.list(call, null),
+    },
     {
       method: 'POST',
       path: '/admin/jobs/:id/cancel',

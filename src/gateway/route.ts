@@ -1,7 +1,10 @@
 /** A route: what is asked for, who may, and what is done. Who may must be said; the router takes no route without it. */
 import type { Call, KeyCall } from './call.ts'
 
-/** `none`: anybody. `tenant`: an API key, or a session of one. `ticket`: it says so itself, in its body or its frames. `operator`: the admin key. */
+/**
+ * `none`: anybody. `tenant`: an API key, or a session of one. `ticket`: it says so itself, in its body or its frames.
+ * `operator`: the admin key.
+ */
 export const AUTH_RULES = ['none', 'tenant', 'ticket', 'operator'] as const
 export type AuthRule = (typeof AUTH_RULES)[number]
 
@@ -9,6 +12,8 @@ interface Target {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
   /** `:name` stands for one segment; `*name`, at the end, for all that are left. */
   readonly path: string
+  /** Query parameters that it knows; others are refused. `any`: they are none of its business. */
+  readonly query?: readonly string[] | 'any'
 }
 
 export type Route =

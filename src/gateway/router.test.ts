@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import type { Route } from './route.ts'
-import { Router } from './router.ts'
+import { checkQuery, Router } from './router.ts'
 
 const route = (method: Route['method'], path: string): Route => ({ method, path, auth: 'none', run: () => {} })
 const router = new Router([
@@ -10,6 +10,8 @@ const router = new Router([
   route('DELETE', '/jobs/:id'),
   route('POST', '/jobs/:id/cancel'),
   route('GET', '/models/*id'),
+  route('GET', '/v1/things'),
+  route('GET', '/v1/things/:id'),
 ])
 
 it.each<[string, string, string, Record<string, string>]>([
@@ -20,6 +22,17 @@ it.each<[string, string, string, Record<string, string>]>([
   ['POST', '/jobs/a/cancel', '/jobs/:id/cancel', { id: 'a' }],
   ['GET', '/models/openai/gpt', '/models/*id', { id: 'openai/gpt' }],
   ['GET', '/models/openai%2Fgpt', '/models/*id', { id: 'openai/gpt' }],
+  // As SDKs make them of a base URL without its "/v1", with it twice, or with a slash at the end
+  ['GET', '/things', '/v1/things', {}],
+  ['GET', '/things/a', '/v1/things/:id', { id: 'a' }],
+  ['GET', '/v1/v1/things', '/v1/things', {}],
+  ['GET', '/v1/v1/v1/things/a/', '/v1/things/:id', { id: 'a' }],
+  ['GET', '/v1/things/', '/v1/things', {}],
+  ['GET', '/things/?x=1', '/v1/things', {}],
+  ['GET', '/jobs/', '/jobs', {}],
+  ['GET', '/models/demo/', '/models/*id', { id: 'demo' }],
+  // A name may be one of the words
+  ['GET', '/v1/things/v1', '/v1/things/:id', { id: 'v1' }],
 ])('%s %s', (method, target, path, params) => {
   const found = router.find(method, target)
   expect([found.route.path, found.params]).toEqual([path, params])
@@ -27,7 +40,10 @@ it.each<[string, string, string, Record<string, string>]>([
 
 it.each([
   ['GET', '/', 'route_not_found'],
-  ['GET', '/jobs/', 'route_not_found'],
+  ['GET', '/v1', 'route_not_found'],
+  ['GET', '/v1/v1', 'route_not_found'],
+  ['GET', '/v1/', 'route_not_found'],
+  ['DELETE', '/jobs/', 'method_not_allowed'],
   ['GET', '/Jobs', 'route_not_found'],
   ['GET', '/jobs/a/b', 'route_not_found'],
   ['GET', '/models/', 'route_not_found'],
@@ -47,4 +63,37 @@ it('says which methods a path has, and reads the query', () => {
     b: 'x y',
     ['__proto__']: 'z',
   })
+  // Twice the same is no contradiction: SDKs add their own query to that of a `location`
+  expect({ ...router.find('GET', '/jobs?a=1&a=1').query }).toEqual({ a: '1' })
+})
+
+it.each([
+  ['/v1/responses', 'set_default_openai_api("chat_completions")'],
+  ['/responses', 'openai.chat("model")'],
+  ['/v1/v1/responses/resp_1', 'openai.chat("model")'],
+  ['/v1/completions', '/v1/chat/completions'],
+  ['/v1/messages', '/v1/chat/completions'],
+  ['/v1/images/generations', 'of the OpenAI API'],
+  ['/v1/audio/speech', 'of the OpenAI API'],
+  ['/v1/batches', 'POST /v1/jobs'],
+  ['/v1beta/models/gemini:generateContent', 'Google'],
+  ['/openai/deployments/gpt/chat/completions', 'Azure'],
+  ['/api/chat', 'Ollama'],
+  ['/admin/keys', 'listener of its own'],
+  ['/v1/thngs', 'Did you mean "/v1/things"?'],
+  [`/${'a'.repeat(4_000)}`, '…. The API begins with /v1.'],
+])('%s: the 404 names the way out', (path, text) => {
+  expect(() => router.find('POST', path)).toThrow(
+    expect.objectContaining({ code: 'route_not_found', message: expect.stringContaining(text) }),
+  )
+})
+
+it('refuses a query parameter that the route does not know, and names the nearest', () => {
+  const known = { ...route('GET', '/list'), query: ['state', 'limit'] }
+  expect(() => checkQuery(known, { state: 'done', limit: '1' })).not.toThrow()
+  expect(() => checkQuery(known, { stat: 'done' })).toThrow(
+    '"stat" is not a query parameter of this route; it takes state, limit. Did you mean "state"?',
+  )
+  expect(() => checkQuery(route('GET', '/list'), { foo: '1' })).toThrow('it takes none')
+  expect(() => checkQuery({ ...known, query: 'any' }, { foo: '1' })).not.toThrow()
 })

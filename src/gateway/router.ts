@@ -1,5 +1,7 @@
 /** Finds the route of a path. */
 import { SluiceError } from '../core/errors.ts'
+import { didYouMean } from '../core/nearest.ts'
+import { noRoute } from './no-route.ts'
 import { AUTH_RULES, type Route } from './route.ts'
 
 export interface Found {
@@ -10,7 +12,12 @@ export interface Found {
 
 type Methods = Map<string, Route>
 type Params = Readonly<Record<string, string>>
+interface Match {
+  readonly methods: Methods
+  readonly params: Params
+}
 const NONE: Params = {}
+const MAX_NAME_CHARS = 64
 
 export class Router {
   /** Paths without parameters, by their text. */
@@ -46,8 +53,9 @@ export class Router {
   /** Throws route_not_found, method_not_allowed, invalid_request. HEAD is answered as GET. */
   find(method: string, target: string): Found {
     const mark = target.indexOf('?')
-    const match = this.#match(mark < 0 ? target : target.slice(0, mark))
-    if (match === null) throw new SluiceError('route_not_found')
+    const path = mark < 0 ? target : target.slice(0, mark)
+    const match = this.#match(path)
+    if (match === null) throw noRoute(method, path, this.#paths())
     const route = match.methods.get(method === 'HEAD' ? 'GET' : method)
     if (route === undefined) throw new SluiceError('method_not_allowed')
     return { route, params: match.params, query: mark < 0 ? NONE : parseQuery(target.slice(mark + 1)) }
@@ -59,7 +67,23 @@ export class Router {
     return methods.includes('GET') ? ['HEAD', ...methods] : methods
   }
 
-  #match(path: string): { readonly methods: Methods; readonly params: Params } | null {
+  *#paths(): Iterable<string> {
+    yield* this.#exact.keys()
+    for (const { path } of this.#patterns) yield path
+  }
+
+  /**
+   * The path as it stands, else as it was meant. SDKs put their paths behind a base URL, which may lack the "/v1" or
+   * have a slash at its end; and a `location` of ours, put behind a base URL that has it, says it twice.
+   */
+  #match(path: string): Match | null {
+    const once = this.#matchPath(path)
+    if (once !== null) return once
+    const meant = path.replace(/(?<=.)\/$/, '').replace(/^(?:\/v1)+(?=\/)/, '/v1')
+    return this.#matchPath(meant) ?? (meant.startsWith('/v1/') ? null : this.#matchPath(`/v1${meant}`))
+  }
+
+  #matchPath(path: string): Match | null {
     const exact = this.#exact.get(path)
     if (exact !== undefined) return { methods: exact, params: NONE }
     const said = path.split('/')
@@ -81,7 +105,10 @@ function matchSegments(pattern: readonly string[], said: readonly string[]): Par
       if (said[i] === '') return null
       params[name.slice(1)] = decode(said[i])
     } else if (name.startsWith('*')) {
-      const text = said.slice(i).join('/')
+      const text = said
+        .slice(i)
+        .join('/')
+        .replace(/(?<=.)\/$/, '')
       if (text === '') return null
       params[name.slice(1)] = decode(text)
     } else if (name !== said[i]) return null
@@ -97,10 +124,25 @@ function decode(text: string): string {
   }
 }
 
-/** A name said twice is a list, so that it can be refused. */
+/** A name that is there twice with two values is a list, so that it can be refused. */
 function parseQuery(text: string): Readonly<Record<string, unknown>> {
   const query = Object.create(null) as Record<string, unknown>
   for (const [name, value] of new URLSearchParams(text))
-    query[name] = query[name] === undefined ? value : [query[name], value]
+    if (query[name] !== value) query[name] = query[name] === undefined ? value : [query[name], value]
   return query
+}
+
+/** Throws invalid_request for a parameter that the route does not know, so that no slip goes unnoticed. */
+export function checkQuery(route: Route, query: Readonly<Record<string, unknown>>): void {
+  const known = route.query ?? []
+  if (known === 'any') return
+  for (const name in query) {
+    if (known.includes(name)) continue
+    const shown = name.slice(0, MAX_NAME_CHARS)
+    const takes = known.length === 0 ? 'it takes none' : `it takes ${known.join(', ')}`
+    throw new SluiceError('invalid_request', {
+      param: shown,
+      message: `"${shown}" is not a query parameter of this route; ${takes}.${didYouMean(shown, known)}`,
+    })
+  }
 }

@@ -36,10 +36,12 @@ export function createRoutes(
   isDraining: () => boolean,
 ): Routes {
   const probes: readonly Route[] = [
-    { method: 'GET', path: '/livez', auth: 'none', run: (call) => call.json(200, { status: 'ok' }) },
+    // Probes add what they like to get past caches
+    { method: 'GET', path: '/livez', query: 'any', auth: 'none', run: (call) => call.json(200, { status: 'ok' }) },
     {
       method: 'GET',
       path: '/readyz',
+      query: 'any',
       auth: 'none',
       run(call) {
         if (isDraining()) throw new SluiceError('draining')

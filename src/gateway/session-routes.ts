@@ -1,11 +1,12 @@
 /** How a page gets in: PROTOCOL.md section 7. */
 import { SluiceError } from '../core/errors.ts'
 import type { Credential } from '../core/frames.ts'
-import { type Auth, fromOf } from './auth.ts'
+import { type Auth, fromOf, hasCredential } from './auth.ts'
 import { type JsonRecord, readJson } from './body.ts'
 import { requireKey } from './caller.ts'
 import type { GatewayDeps } from './deps.ts'
 import { bad, type Check, checkMembers, checkNames, text, whole } from './fields.ts'
+import { isOrigin } from './origin.ts'
 import type { Route } from './route.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -14,7 +15,7 @@ const MAX_USER_CHARS = 256
 const LIMITS = { maxDepth: 4, maxKeys: 16, fixed: true }
 
 const origin: Check = {
-  ok: (v) => typeof v === 'string' && URL.canParse(v) && new URL(v).origin === v,
+  ok: (v) => typeof v === 'string' && isOrigin(v),
   what: 'an origin, e.g. "https://app.example.com"',
 }
 const TICKET: ReadonlyMap<string, Check> = new Map([
@@ -53,10 +54,9 @@ export function sessionRoutes(deps: GatewayDeps, auth: Auth, sessions: Sessions)
       path: '/v1/sessions',
       auth: 'ticket',
       async run(call) {
-        const caller =
-          call.header('authorization') === undefined
-            ? auth.admit(ticketOf((await readJson(call, MAX_BODY_BYTES, LIMITS)).value), fromOf(call.request))
-            : auth.tenant(call.request)
+        const caller = hasCredential(call.request)
+          ? auth.tenant(call.request)
+          : auth.admit(ticketOf((await readJson(call, MAX_BODY_BYTES, LIMITS)).value), fromOf(call.request))
         if (caller.session === null) throw bad('ticket', 'A key needs no session: send it in the authorization header.')
         const { token, expiresInMs } = sessions.token(caller.session)
         deps.emit({ type: 'session-opened', tenant: caller.key.tenant, transport: 'http' })

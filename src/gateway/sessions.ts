@@ -8,6 +8,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Ids } from '../core/ids.ts'
 import type { ApiKey, Keys } from '../core/ports.ts'
 import type { Caller, Session } from './caller.ts'
+import { normalOrigin } from './origin.ts'
 
 export const TOKEN_PREFIX = 'sluice-token-'
 export const TICKET_PREFIX = 'sluice-ticket-'
@@ -73,7 +74,7 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
     const key = goodKey(session.keyId)
     if (key === null || session.endsAtMs <= clock.wallMs()) throw new SluiceError(code)
     // A page's requests to its own origin may come without; those of all other pages say theirs
-    if (session.origin !== null && origin !== undefined && session.origin !== origin)
+    if (session.origin !== null && origin !== undefined && normalOrigin(session.origin) !== normalOrigin(origin))
       throw new SluiceError('origin_forbidden', { message: 'This ticket or token is for pages of another origin.' })
     return { key, session }
   }

@@ -24,6 +24,23 @@ export const logCases: readonly Case[] = [
     },
   },
   {
+    name: 'the head is told without the records: of a log that grows, that has ended, and of none',
+    async run(open) {
+      const { engine } = await open()
+      const job = await submit(engine)
+      expect(await engine.log.head(job.id)).toEqual({ epoch: 1, head: 0, ended: false })
+      const worker = new TestWorker(engine)
+      const lease = await worker.one(job)
+      const writer = engine.log.open(lease)
+      writer.append([chunk(1), chunk(2)], 2, true)
+      await writer.flushed()
+      expect(await engine.log.head(job.id)).toEqual({ epoch: 1, head: 2, ended: false })
+      await engine.queue.finish(lease, DONE)
+      expect(await engine.log.head(job.id)).toEqual({ epoch: 1, head: 3, ended: true })
+      expect(await engine.log.head('job_00000000000000000000000000')).toBeNull()
+    },
+  },
+  {
     name: 'records are readable once flushed, in order, numbered from 1; pendingBytes falls back to 0',
     async run(open) {
       const { engine } = await open()

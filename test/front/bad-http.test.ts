@@ -13,7 +13,8 @@ import { afterAllThat, app, ask, auth, chat, refused, SECRET_TEXT } from './suit
 import { type Answer, request, send } from './wire.ts'
 
 const MAX_BODY = 4 * 1024 * 1024
-/** Made before the loop is watched: packing holds it too. */
+/** Made before the loop is watched: making them holds it too. */
+const MANY_KEYS = JSON.stringify(Object.fromEntries(Array.from({ length: 50_001 }, (_, i) => [`k${i}`, 0])))
 const BOMBS = { gzip: gzipSync(Buffer.alloc(50_000_000)), br: brotliCompressSync(Buffer.alloc(1_000_000)) }
 
 describe('HTTP', () => {
@@ -36,8 +37,8 @@ describe('HTTP', () => {
     ['9 absolute target', 'GET http://evil.test/livez HTTP/1.1\r\nhost: a\r\n\r\n', 400, 'invalid_request'],
     ['10 no host', 'GET /livez HTTP/1.1\r\n\r\n', 400, 'invalid_request'],
     [
-      '11 9 KiB of headers',
-      `GET /livez HTTP/1.1\r\nhost: a\r\nx-a: ${'b'.repeat(9_000)}\r\n\r\n`,
+      '11 17 KiB of headers',
+      `GET /livez HTTP/1.1\r\nhost: a\r\nx-a: ${'b'.repeat(17_000)}\r\n\r\n`,
       431,
       'headers_too_large',
     ],
@@ -210,13 +211,7 @@ describe('bodies', () => {
     ['34 two values', () => '{"a":1}{"b":2}', 400, 'invalid_json'],
     ['37 65 deep', () => `{"a":${'['.repeat(64)}1${']'.repeat(64)}}`, 400, 'invalid_request'],
     ['37 a million deep', () => `{"a":${'['.repeat(1_000_000)}`, 400, 'invalid_request'],
-    [
-      '38 50,001 keys',
-      () =>
-        JSON.stringify(chat('x', { many: Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`k${i}`, 0])) })),
-      400,
-      'invalid_request',
-    ],
+    ['38 50,001 keys', () => MANY_KEYS, 400, 'invalid_request'],
     [
       '41 invalid UTF-8',
       () => Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]),

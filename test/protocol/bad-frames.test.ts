@@ -159,7 +159,7 @@ describe('upgrades', () => {
   })
   it('there are no others to upgrade to', async () => {
     await refused(upgrade({ authorization: null }, { path: '/v1/models' }), 401, 'missing_api_key')
-    await refused(upgrade({}, { path: '/v1/ws/' }), 404, 'route_not_found')
+    await refused(upgrade({}, { path: '/v1/ws/' }), 426, 'upgrade_required')
     const { bytes } = handshake(at(app), { headers: auth() })
     await refused(send(app.adminPort, bytes), 404, 'route_not_found')
   })
@@ -573,7 +573,7 @@ describe('floods and silence', () => {
     peer.say({ t: 'submit', id: 'more', ...slow })
     expect(await peer.next((frame) => frame['id'] === 'more')).toMatchObject({
       t: 'error',
-      error: { code: 'too_many_subscribers' },
+      error: { code: 'too_many_jobs' },
     })
     peer.say({ t: 'submit', id: 'aside', ...slow, follow: false })
     const aside = await peer.next((frame) => frame['id'] === 'aside')

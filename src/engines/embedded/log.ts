@@ -6,7 +6,7 @@ import type { StatementSync } from 'node:sqlite'
 import { SluiceError } from '../../core/errors.ts'
 import { jobOrder } from '../../core/ids.ts'
 import type { JobId } from '../../core/job.ts'
-import type { Lease, LogPage, LogWriter, TokenLog } from '../../core/ports.ts'
+import type { Lease, LogHead, LogPage, LogWriter, TokenLog } from '../../core/ports.ts'
 import type { Bytes } from '../../core/record.ts'
 import { decode, Extract, type Template } from './codec.ts'
 import type { Listener, LiveLog } from './live-log.ts'
@@ -36,6 +36,7 @@ export class Logs implements TokenLog, LogShare {
   /** Ended, to be removed when their last reader has gone. */
   readonly leaving = new Map<JobId, LiveLog>()
   readonly #stored: StatementSync
+  readonly #storedHead: StatementSync
   readonly #storedParts: StatementSync
   #dirty: LiveLog[] = []
   #liveBytes = 0
@@ -53,6 +54,9 @@ export class Logs implements TokenLog, LogShare {
     this.segments = new Segments(store.db)
     this.#stored = store.db.prepare(
       'SELECT j.id AS id, r.epoch AS epoch, r.records AS records, r.parts AS parts, r.log AS log FROM results r JOIN jobs j ON j.ord = r.ord WHERE r.ord = ?',
+    )
+    this.#storedHead = store.db.prepare(
+      'SELECT j.id AS id, r.epoch AS epoch, r.records AS head FROM results r JOIN jobs j ON j.ord = r.ord WHERE r.ord = ?',
     )
     this.#storedParts = store.db.prepare('SELECT records, data FROM parts WHERE ord = ? ORDER BY n')
   }
@@ -219,6 +223,17 @@ export class Logs implements TokenLog, LogShare {
   follow(job: JobId, listener: Listener): () => void {
     const log = this.live.get(job) ?? this.leaving.get(job)
     return log === undefined ? () => {} : log.follow(listener)
+  }
+
+  async head(job: JobId): Promise<LogHead | null> {
+    const log = this.live.get(job) ?? this.#recent.get(job) ?? this.leaving.get(job)
+    if (log !== undefined) return { epoch: log.epoch, head: log.head, ended: log.ended }
+    const order = jobOrder(job)
+    const row =
+      order === null
+        ? undefined
+        : (this.#storedHead.get(order) as { id: string; epoch: number; head: number } | undefined)
+    return row === undefined || row.id !== job ? null : { epoch: row.epoch, head: row.head, ended: true }
   }
 
   async read(job: JobId, afterSeq: number, maxBytes: number): Promise<LogPage | null> {

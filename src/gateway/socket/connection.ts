@@ -423,6 +423,6 @@ export class Connection implements FrameSink {
 }
 
 const tooMany = (most: number): SluiceError =>
-  new SluiceError('too_many_subscribers', {
+  new SluiceError('too_many_jobs', {
     message: `One connection follows at most ${most} jobs (websocket.max_jobs): detach some, or submit with "follow": false.`,
   })

@@ -9,6 +9,7 @@ import type { Caller } from '../caller.ts'
 import type { GatewayDeps, SocketOptions } from '../deps.ts'
 import type { Attendance } from '../disconnect.ts'
 import { placeView } from '../job-view.ts'
+import { normalOrigins } from '../origin.ts'
 import type { Route } from '../route.ts'
 import type { Sessions } from '../sessions.ts'
 import type { Submits } from '../submit.ts'
@@ -55,8 +56,11 @@ export class Hub {
   readonly #seen: number[] = []
   #nextSeen = 0
 
+  readonly #origins: ReadonlySet<string>
+
   constructor(deps: GatewayDeps, auth: Auth, sessions: Sessions, attendance: Attendance, submits: Submits) {
     this.deps = deps
+    this.#origins = normalOrigins(deps.options.corsOrigins)
     this.options = deps.options.socket
     this.auth = auth
     this.sessions = sessions
@@ -79,6 +83,7 @@ export class Hub {
   readonly route: Route = {
     method: 'GET',
     path: SOCKET_PATH,
+    query: 'any',
     auth: 'ticket',
     run: (call) => {
       throw this.#refused.get(call.request) ?? new SluiceError('upgrade_required')
@@ -90,7 +95,7 @@ export class Hub {
     if (!wantsSocket(request)) return false
     try {
       if (this.draining) throw new SluiceError('draining', { retryAfterMs: RECONNECT_WITHIN_MS })
-      const caller = checkUpgrade(request, this.auth, this.deps.options.corsOrigins)
+      const caller = checkUpgrade(request, this.auth, this.#origins)
       if (caller !== null) this.#checkCount(caller)
       this.#admitted.set(request, { caller })
       return true

@@ -1,9 +1,11 @@
 /** May this request become a WebSocket? What is wrong is answered by HTTP, with the status of its own. */
 import type { IncomingMessage } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
-import { type Auth, refuseSecretInUrl } from '../auth.ts'
+import { type Auth, hasCredential, refuseSecretInUrl } from '../auth.ts'
 import type { Caller } from '../caller.ts'
+import { foreignOrigin } from '../cors.ts'
 import { checkForm } from '../form.ts'
+import { isListed, isOwnOrigin } from '../origin.ts'
 
 export const SOCKET_PATH = '/v1/ws'
 export const SUBPROTOCOL = 'sluice.v1'
@@ -18,7 +20,7 @@ export const wantsSocket = ({ url, headers }: IncomingMessage): boolean =>
  * Who asks, if the upgrade says it; null = the first frame will. Throws what checkForm and Auth.tenant throw, and upgrade_required,
  * invalid_request, origin_forbidden.
  */
-export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: readonly string[]): Caller | null {
+export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: ReadonlySet<string>): Caller | null {
   checkForm(request)
   const { headers, method } = request
   if (method !== 'GET') throw new SluiceError('method_not_allowed')
@@ -38,15 +40,12 @@ export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: read
     })
   checkOrigin(request, origins)
   refuseSecretInUrl(request)
-  return headers.authorization === undefined ? null : auth.tenant(request)
+  return hasCredential(request) ? auth.tenant(request) : null
 }
 
 /** Browsers let any page open a WebSocket, and say whose it is. */
-function checkOrigin({ headers }: IncomingMessage, origins: readonly string[]): void {
+function checkOrigin({ headers }: IncomingMessage, origins: ReadonlySet<string>): void {
   const { origin, host } = headers
-  if (origin === undefined || origins.includes('*') || origins.includes(origin)) return
-  if (URL.canParse(origin) && new URL(origin).host === host) return
-  throw new SluiceError('origin_forbidden', {
-    message: `This origin is not in http.cors_origins: add ${JSON.stringify(origin.slice(0, 128))} there.`,
-  })
+  if (origin === undefined || isListed(origin, origins) || isOwnOrigin(origin, host)) return
+  throw foreignOrigin(origin)
 }
