@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { bootId } from './app/boot.ts'
 import { adminKey, firstKey } from './app/keys.ts'
+import { type Log, report } from './app/report.ts'
+import { within } from './app/within.ts'
 import { environmentOf } from './config/load.ts'
 import type { Config, ModelConfig } from './config/schema.ts'
 import { systemClock as clock, Wheel } from './core/clock.ts'
@@ -33,16 +35,10 @@ export interface App {
   readonly adminUrl: string
   /** The first API key, when this start made it; shown once. */
   readonly createdKey: string | null
-  /** Drains, then lets go of everything. Safe to repeat. */
+  /** Drains, then lets go of everything, in bounded time. Safe to repeat. */
   stop(): Promise<void>
-}
-
-/** The operator's log. */
-export interface Log {
-  debug(fact: object, message?: string): void
-  info(fact: object, message?: string): void
-  warn(fact: object, message?: string): void
-  error(fact: object, message?: string): void
+  /** A stop that waits for running jobs hands them back now. */
+  hurry(): void
 }
 
 export interface StartOptions {
@@ -51,6 +47,8 @@ export interface StartOptions {
   readonly keyOnStart?: string
   /** Keeps the first API key, if this start makes one, in this file before it is valid. */
   readonly keyFile?: string
+  /** Aborted: whoever asked for the start doesn't want it any more. */
+  readonly signal?: AbortSignal
 }
 
 const ids = systemIds()
@@ -61,9 +59,12 @@ const PAGE_BYTES = 256 * 1024
 const MAX_PENDING_BYTES = 1 << 20
 /** For answers that are being written when the server stops. */
 const LAST_WORDS_MS = 1_000
+/** For jobs to be handed back, and for the store to be closed: together with the rest less than 4 s after the drain. */
+const HAND_BACK_MS = 1_000
+const CLOSE_MS = 1_500
 
 /** Rejects with config_invalid, or with the system's error for a port that is taken. */
-export async function startApp(config: Config, { log, keyOnStart, keyFile }: StartOptions): Promise<App> {
+export async function startApp(config: Config, { log, keyOnStart, keyFile, signal }: StartOptions): Promise<App> {
   armCrash(environmentOf('SLUICE_TEST_CRASH_AT'))
   const startedAtMs = clock.wallMs()
   const emit = (fact: Fact): void => report(log, fact)
@@ -218,17 +219,19 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile }: Sta
     },
   })
 
+  const soon = <T>(what: string, ms: number, step: Promise<T>): Promise<void> => within(clock, log, what, ms, step)
   let stopped: Promise<void> | null = null
   const stop = (): Promise<void> => {
     stopped ??= (async () => {
+      engine.draining()
       gateway.drain()
-      await pool.drain(workers.drain_ms)
+      await soon('running jobs', workers.drain_ms + HAND_BACK_MS, pool.drain(workers.drain_ms))
       delivery.close()
-      await gateway.close(LAST_WORDS_MS)
+      await soon('open answers', 2 * LAST_WORDS_MS, gateway.close(LAST_WORDS_MS))
       gather.stop()
       loop.disable()
       for (const { provider } of providers) provider.close()
-      await engine.close()
+      await soon('the store', CLOSE_MS, engine.close())
     })()
     return stopped
   }
@@ -236,9 +239,11 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile }: Sta
     const given = keyOnStart ?? null
     const { created: createdKey, notes } = await firstKey(engine.keys, { given, file: keyFile ?? null }, clock, ids)
     for (const note of notes) log.warn({}, note)
+    signal?.throwIfAborted()
     const open = await gateway.listenPublic(config.host, config.port)
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
-    return { publicUrl: urlOf(open), adminUrl: urlOf(admin), createdKey, stop }
+    const hurry = (): void => void pool.drain(0)
+    return { publicUrl: urlOf(open), adminUrl: urlOf(admin), createdKey, stop, hurry }
   } catch (error) {
     await stop()
     throw error
@@ -247,19 +252,6 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile }: Sta
 
 const urlOf = ({ host, port }: Address): string =>
   `http://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}`
-
-function report(log: Log, fact: Fact): void {
-  switch (fact.type) {
-    case 'store-degraded':
-      return log.error(fact, 'the store is degraded')
-    case 'store-recovered':
-      return log.info(fact, 'the store works again')
-    case 'attempt-ended':
-      return fact.code === null ? log.debug(fact) : log.info(fact, 'an attempt failed')
-    default:
-      return log.debug(fact)
-  }
-}
 
 interface NamedProvider {
   readonly name: string

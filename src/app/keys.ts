@@ -44,7 +44,10 @@ export async function firstKey(keys: Keys, { given, file }: FirstKey, clock: Clo
   const found = keys.find(digest)
   const notes: string[] = []
   if (found?.revokedAtMs !== undefined)
-    notes.push(`SLUICE_KEY is a key that was revoked (${found.id}), and stays so: choose another one.`)
+    return {
+      created: null,
+      notes: [`SLUICE_KEY is a key that was revoked (${found.id}), and stays so: choose another one.`],
+    }
   if (found === null) {
     const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
     const name = given === null ? 'first start' : SEEDED

@@ -1,6 +1,7 @@
 /** What a command is, and how its arguments are read. */
 import { parseArgs } from 'node:util'
 import { FLAGS, flagName } from '../config/leaves.ts'
+import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 
 /** Exit codes; `sluice help` lists them. */
@@ -50,6 +51,18 @@ export class FailedError extends Error {}
 export class UnreachableError extends Error {}
 /** The server did not accept the key. */
 export class RefusedError extends Error {}
+
+/** Null: nobody foresaw it. */
+export function exitCodeOf(error: unknown): number | null {
+  if (error instanceof UsageError || (error instanceof SluiceError && error.code === 'config_invalid'))
+    return EXIT.usage
+  if (error instanceof UnreachableError) return EXIT.unreachable
+  if (error instanceof RefusedError) return EXIT.refused
+  return error instanceof SluiceError || error instanceof FailedError ? EXIT.failed : null
+}
+
+/** How the command line is called: in a clone there is no "sluice" on the PATH, but npm knows it. */
+export const invocation: string = import.meta.filename.endsWith('.ts') ? 'npx sluice' : 'sluice'
 
 const EVERYWHERE: Readonly<Record<string, OptionHelp>> = {
   json: { help: 'write JSON, for machines' },

@@ -9,7 +9,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { loadConfig } from '../config/load.ts'
 import { checkAll, checkDisk, checkFolder, checkNode, checkPort } from './checks.ts'
 import { jobTable } from './jobs.ts'
-import { screen } from './serve.ts'
+import { screen } from './screen.ts'
 import { ago } from './table.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'sluice-cli-'))
@@ -187,8 +187,8 @@ describe('the first screen', () => {
 
   it('says how to get another key when there is one already', () => {
     const text = screen({ ...app, createdKey: null }, config, 5).join('\n')
-    expect(text).toContain('sluice keys create')
-    expect(text).toContain('Bearer $SLUICE_KEY')
+    expect(text).toContain('npx sluice keys create')
+    expect(text).toContain('Bearer $SLUICE_API_KEY')
   })
 })
 

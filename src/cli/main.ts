@@ -1,17 +1,8 @@
 #!/usr/bin/env node
 /** The command line: finds the command, runs it, and turns what it throws into a line and an exit code. */
-import { SluiceError } from '../core/errors.ts'
+import './signals.ts'
 import { didYouMean } from '../core/nearest.ts'
-import {
-  type Command,
-  EXIT,
-  FailedError,
-  type Output,
-  RefusedError,
-  readArgs,
-  UnreachableError,
-  UsageError,
-} from './command.ts'
+import { type Command, EXIT, exitCodeOf, type Output, readArgs, UsageError } from './command.ts'
 
 /** Loaded when used: a start of the server waits for nothing that it does not need. */
 const COMMANDS: Readonly<Record<string, { readonly about: string; load(): Promise<{ readonly command: Command }> }>> = {
@@ -68,21 +59,18 @@ function find(name: string): (typeof COMMANDS)[string] {
 
 function explain(error: unknown): number {
   out.note(`sluice: ${error instanceof Error ? error.message : String(error)}`)
-  if (error instanceof UsageError || (error instanceof SluiceError && error.code === 'config_invalid'))
-    return EXIT.usage
-  if (error instanceof UnreachableError) return EXIT.unreachable
-  if (error instanceof RefusedError) return EXIT.refused
+  const code = exitCodeOf(error)
   // What nobody foresaw is shown whole
-  if (error instanceof Error && !(error instanceof SluiceError) && !(error instanceof FailedError))
-    out.note(error.stack ?? '')
-  return EXIT.failed
+  if (code === null && error instanceof Error) out.note(error.stack ?? '')
+  return code ?? EXIT.failed
 }
 
-// A reader that has enough (`| head`) is no error
+// A reader that has enough (`| head`) is no error. A server does not write here: sink.ts
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(EXIT.ok)
   throw error
 })
+process.stderr.on('error', () => {})
 // The clock's timers don't keep a process alive; a command that is under way does
 const awake = new MessageChannel().port1
 awake.ref()

@@ -1,6 +1,7 @@
 /** `sluice mock`: an upstream with scripted behaviour, for tests of applications and of Sluice itself. */
 import { type Command, EXIT, UsageError } from './command.ts'
 import { noPositionals } from './serve.ts'
+import { onSignal } from './signals.ts'
 
 export const command: Command = {
   usage: ['sluice mock [--port N] [--slots N]'],
@@ -26,10 +27,7 @@ export const command: Command = {
       out.print(`A mock of OpenAI's API answers on ${mock.url}/v1. In sluice.yaml:\n`)
       out.print(`models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${mock.url}/v1" }\n`)
     }
-    await new Promise<void>((done) => {
-      process.once('SIGTERM', () => done())
-      process.once('SIGINT', () => done())
-    })
+    await new Promise<unknown>(onSignal)
     await mock.close()
     return EXIT.ok
   },

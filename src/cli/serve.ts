@@ -1,100 +1,108 @@
-/** `sluice serve`: one calm screen, then the log; stops on SIGTERM and SIGINT. */
-
+/** `sluice serve`: one calm screen, then the log. Signals: lifecycle.ts. */
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { isatty } from 'node:tty'
 import type { App } from '../app.ts'
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, type Sources } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { type Args, type Command, EXIT, FailedError, type Output, UsageError } from './command.ts'
-import { columns } from './table.ts'
-import { version } from './version.ts'
+import { systemClock as clock } from '../core/clock.ts'
+import type { SluiceError } from '../core/errors.ts'
+import { type Args, type Command, EXIT, exitCodeOf, FailedError, UsageError } from './command.ts'
+import { Lifecycle } from './lifecycle.ts'
+import type { ServerLog } from './log.ts'
+import { readyLine, screen } from './screen.ts'
+import { onSignal } from './signals.ts'
+import { Sink } from './sink.ts'
 
 export const command: Command = {
   usage: ['sluice serve [--config sluice.yaml] [options]'],
-  about: 'Starts the server. The first start makes an API key and shows it once.',
+  about:
+    'Starts the server. The first start makes an API key: shown once at a terminal, else kept in a file.\n' +
+    'SIGTERM, SIGINT and SIGQUIT stop it in good order; SIGHUP reloads models, tenants and the log level.',
   options: {},
   takesSettings: true,
-  async run(args, out) {
+  async run(args) {
     noPositionals(args)
-    const loaded = loadConfig({ file: args.option('config'), flags: args.settings })
-    for (const warning of loaded.warnings) out.note(`sluice: ${warning}`)
-    const [{ startApp }, { openLog }] = await Promise.all([import('../app.ts'), import('./log.ts')])
-    const { config } = loaded
-    const app = await startApp(config, {
-      log: openLog(config.log.level),
-      ...(config.key === null ? {} : { keyOnStart: config.key.reveal() }),
-    }).catch((error: unknown) => {
-      throw explained(error, config)
-    })
-    const stopped = stopOnSignal(app, out)
-    if (args.has('json'))
-      out.print(
-        JSON.stringify({
-          event: 'ready',
-          version,
-          url: app.publicUrl,
-          admin_url: app.adminUrl,
-          key: app.createdKey,
-          data_dir: config.data_dir,
-        }),
-      )
-    else for (const line of screen(app, config, Math.round(process.uptime() * 1000))) out.print(line)
-    await stopped
-    return EXIT.ok
+    const [app, { openLog }] = await Promise.all([import('../app.ts'), import('./log.ts')])
+    const log = openLog('info', args.has('json'))
+    const lifecycle = new Lifecycle(log, clock)
+    onSignal(lifecycle.signal)
+    endOnUnforeseen(log)
+    try {
+      return await serve(args, app, log, lifecycle)
+    } catch (error) {
+      if (lifecycle.stopAsked.aborted) return EXIT.ok
+      // At a terminal the command line shows it
+      if (isatty(2) && !args.has('json')) throw error
+      const { message, code } = error as SluiceError
+      if (exitCodeOf(error) === null) log.fatal({ err: error }, 'the start failed')
+      else log.fatal({ code }, message)
+      return exitCodeOf(error) ?? EXIT.failed
+    }
   },
+}
+
+async function serve(
+  args: Args,
+  { startApp }: typeof import('../app.ts'),
+  log: ServerLog,
+  lifecycle: Lifecycle,
+): Promise<number> {
+  const sources: Sources = { file: args.option('config'), flags: args.settings }
+  const { config, warnings } = loadConfig(sources)
+  log.level = config.log.level
+  for (const warning of warnings) log.warn({}, warning)
+  const atTerminal = isatty(1) && !args.has('json')
+  const keyFile = atTerminal ? null : firstKeyFile(config)
+  const app = await startApp(config, {
+    log,
+    signal: lifecycle.stopAsked,
+    ...(config.key === null ? {} : { keyOnStart: config.key.reveal() }),
+    ...(keyFile === null ? {} : { keyFile }),
+  }).catch((error: unknown) => {
+    throw explained(error, config)
+  })
+  lifecycle.started({ ...app, reload: () => Promise.resolve() }, config.workers.drain_ms)
+  show(app, config, keyFile, atTerminal)
+  await lifecycle.stopped
+  // Whatever still holds the loop is not worth waiting for
+  clock.after(LINGER_MS, () => process.exit(EXIT.ok))
+  return EXIT.ok
+}
+
+const LINGER_MS = 300
+
+function show(app: App, config: Config, keyFile: string | null, atTerminal: boolean): void {
+  const out = new Sink(1, { onLost: () => '' })
+  if (!atTerminal) out.write(`${readyLine(app, config, keyFile, new Date(clock.wallMs()).toISOString())}\n`)
+  else for (const line of screen(app, config, Math.round(process.uptime() * 1000))) out.write(`${line}\n`)
+}
+
+/** Where the first API key is kept, if this start makes one. With durability memory there is no data folder. */
+const firstKeyFile = (config: Config): string =>
+  config.durability === 'memory'
+    ? join(mkdtempSync(join(tmpdir(), 'sluice-')), 'api.key')
+    : join(config.data_dir, 'first-api.key')
+
+/** What nobody foresaw ends the process, once, with its reason in the log: no state can be trusted after it. */
+function endOnUnforeseen(log: ServerLog): void {
+  process.on('uncaughtException', (err) => {
+    try {
+      log.fatal({ err }, 'unforeseen: the process ends')
+    } finally {
+      process.exit(EXIT.failed)
+    }
+  })
+  process.removeAllListeners('warning')
+  process.on('warning', ({ name, message }) => {
+    if (name === 'ExperimentalWarning') log.debug({ name }, message)
+    else log.warn({ name }, message)
+  })
 }
 
 export function noPositionals(args: Args): void {
   if (args.positionals.length > 0) throw new UsageError(`"${args.positionals[0]}" is one argument too many.`)
-}
-
-/** What people read at the start. The curl line works as it is copied. */
-export function screen(
-  app: Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'>,
-  config: Config,
-  readyMs: number,
-): string[] {
-  const key = app.createdKey ?? '$SLUICE_KEY'
-  const model = config.models.find((m) => !m.name.endsWith('*'))?.name ?? config.models[0].name.replace('*', '…')
-  const body = JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'Hello' }] })
-  const adminKey =
-    config.admin.key === null ? `its key: ${config.data_dir}/admin.key` : `its key: as in ${config.admin.key}`
-  const about = [
-    [
-      'API key',
-      app.createdKey === null
-        ? config.key === null
-          ? 'made before; another: sluice keys create'
-          : `as in ${config.key}`
-        : `${app.createdKey}   (shown once; more: sluice keys create)`,
-    ],
-    ['Models', [...new Set(config.models.map((m) => m.name))].join(', ')],
-    ['Admin', `${app.adminUrl}   (${adminKey})`],
-    ['Data', `${config.data_dir}   (durability: ${config.durability})`],
-  ]
-  return [
-    `Sluice ${version} is ready on ${app.publicUrl}   (${readyMs} ms)`,
-    '',
-    ...columns(about).map((line) => `  ${line}`),
-    '',
-    '  Try it:',
-    '',
-    `curl -N ${app.publicUrl}/v1/chat/completions -H "authorization: Bearer ${key}" -H 'content-type: application/json' -d '${body}'`,
-    '',
-  ]
-}
-
-/** Resolves when the app has stopped. A second signal ends the process at once. */
-function stopOnSignal(app: App, out: Output): Promise<void> {
-  return new Promise((done, fail) => {
-    let asked = false
-    const stop = (signal: NodeJS.Signals): void => {
-      if (asked) process.exit(EXIT.failed)
-      asked = true
-      out.note(`${signal}: finishing what runs; once more to stop at once.`)
-      app.stop().then(done, fail)
-    }
-    process.on('SIGTERM', stop)
-    process.on('SIGINT', stop)
-  })
 }
 
 function explained(error: unknown, config: Config): unknown {
@@ -105,7 +113,7 @@ function explained(error: unknown, config: Config): unknown {
       cause: error,
     })
   if (code === 'EACCES' && port !== undefined)
-    return new FailedError(`port ${port} may not be used by this user. Choose another one with ${flag}.`, {
+    return new FailedError(`this user may not listen on port ${port}. Choose another one with ${flag}.`, {
       cause: error,
     })
   if (code === 'EADDRNOTAVAIL')

@@ -24,6 +24,11 @@ export interface Engine {
   eraseTenant(tenant: TenantId): Promise<void>
   /** Numbers for people and metrics: bytes on disk, commits, longest commit, … */
   stats(): Readonly<Record<string, number>>
+  /**
+   * A stop began. What still runs will be handed back; if the process is killed before that, it is no job's crash. Does not
+   * wait, never throws.
+   */
+  draining(): void
   /** Commits what is pending and lets go of the data folder. Safe to repeat. */
   close(): Promise<void>
 }

@@ -16,7 +16,7 @@ import { type LiveJob, LiveJobs } from './live-job.ts'
 import { Logs } from './log.ts'
 import { Pauses } from './pauses.ts'
 import { EmbeddedQueue } from './queue.ts'
-import { countBoots, markClosed, recentlyDone, recover } from './recovery.ts'
+import { countBoots, markClosed, markDraining, recentlyDone, recover } from './recovery.ts'
 import { Retention, type RetentionOptions, usedBytes } from './retention.ts'
 import { laneNames } from './scheduled.ts'
 import { openFolder } from './schema.ts'
@@ -144,6 +144,7 @@ function engineOf(
       live_log_bytes: logs.liveBytes,
       removed_jobs: retention.removed,
     }),
+    draining: () => store.write({ apply: () => markDraining(store.db), keep: false, done: () => {} }),
     close: () => (closed ??= close()),
   }
 }

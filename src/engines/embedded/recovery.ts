@@ -31,6 +31,14 @@ export function countBoots(db: DatabaseSync, bootId: string): (order: number) =>
 export const markClosed = (db: DatabaseSync): void =>
   void db.prepare("INSERT OR REPLACE INTO meta VALUES ('boot', '')").run()
 
+/** The next start finds that this process was about to stop: what it cut off is no job's crash. */
+export const markDraining = (db: DatabaseSync): void =>
+  void db.prepare("INSERT OR REPLACE INTO meta VALUES ('draining', '')").run()
+
+/** Was the last process told to stop? Asked once. */
+const wasDraining = (db: DatabaseSync): boolean =>
+  db.prepare("DELETE FROM meta WHERE key = 'draining'").run().changes > 0
+
 type UnfinishedRow = JobRow & {
   readonly ord: number
   readonly bodyBytes: number
@@ -52,6 +60,7 @@ export function recover(
   const recovered: LiveJob[] = []
   const [now, wallNow] = [clock.monoMs(), clock.wallMs()]
   db.exec('BEGIN IMMEDIATE')
+  const cutOff = wasDraining(db)
   const rows = db.prepare(UNFINISHED).all() as unknown as UnfinishedRow[]
   const logs = new Map(rows.map((row) => [row.ord, new LiveLog(row.id, epochOf(row.ord))]))
   const leases = moveSegments(db, logs)
@@ -61,7 +70,8 @@ export function recover(
     const leased = leases.get(row.ord) ?? 0
     const wasLeased = leased > row.tried
     const attempts = Math.max(leased, row.tried)
-    const crashes = row.crashes + (wasLeased ? 1 : 0)
+    const crashed = wasLeased && !cutOff
+    const crashes = row.crashes + (crashed ? 1 : 0)
     if (wasLeased) note.run(attempts, crashes, row.ord)
     const job: Job = { ...toJob(row), epoch: log.epoch, attempts }
     // Of the time that the job had, what passed by the wall clock is over
@@ -70,7 +80,7 @@ export function recover(
     const notBeforeMono = wasLeased ? now : Math.max(what.notBeforeMono, now + row.notBeforeMono - wallNow)
     scheduler.restore(
       { ...what, notBeforeMono, deadlineMono: attempts > 0 ? Infinity : what.deadlineMono },
-      { attempts, crashes: row.crashes, wasLeased },
+      { attempts, crashes: row.crashes, wasLeased: crashed },
       now,
     )
     const live = new LiveJob(job, log)

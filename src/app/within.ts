@@ -1,0 +1,19 @@
+/** Steps of a stop, each with an end. */
+import type { Clock } from '../core/clock.ts'
+import type { Log } from './report.ts'
+
+/** Resolves when the step is over, or after `ms`: a stop goes on whatever becomes of its steps. */
+export function within(clock: Clock, log: Log, what: string, ms: number, step: Promise<unknown>): Promise<void> {
+  return new Promise((done) => {
+    const cancel = clock.after(ms, () => {
+      log.warn({ what, ms }, 'the stop does not wait for this any longer')
+      done()
+    })
+    step
+      .catch((err: unknown) => log.error({ err, what }, 'a step of the stop failed'))
+      .finally(() => {
+        cancel()
+        done()
+      })
+  })
+}

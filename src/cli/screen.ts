@@ -1,0 +1,58 @@
+/** What `sluice serve` shows at its start. */
+import type { App } from '../app.ts'
+import type { Config } from '../config/schema.ts'
+import { invocation } from './command.ts'
+import { columns } from './table.ts'
+import { version } from './version.ts'
+
+type Started = Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'>
+
+/** For machines: one JSON line. The key itself goes to a terminal or into a file, never into a journal. */
+export function readyLine(app: Started, config: Config, keyFile: string | null, time: string): string {
+  return JSON.stringify({
+    level: 'info',
+    time,
+    event: 'ready',
+    version,
+    url: app.publicUrl,
+    admin_url: app.adminUrl,
+    key_file: app.createdKey === null ? null : keyFile,
+    data_dir: config.data_dir,
+    msg: `Sluice is ready on ${app.publicUrl}`,
+  })
+}
+
+/** For people. The curl line works as it is copied. */
+export function screen(app: Started, config: Config, readyMs: number): string[] {
+  const key = app.createdKey ?? '$SLUICE_API_KEY'
+  const model = config.models.find((m) => !m.name.endsWith('*'))?.name ?? config.models[0].name.replace('*', '…')
+  const body = JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'Hello' }] })
+  const about = [
+    ['API key', apiKey(app, config)],
+    ['Models', [...new Set(config.models.map((m) => m.name))].join(', ')],
+    ['Admin', `${app.adminUrl}   (its key: ${adminKey(config)})`],
+    ['Data', `${config.data_dir}   (durability: ${config.durability})`],
+  ]
+  return [
+    `Sluice ${version} is ready on ${app.publicUrl}   (${readyMs} ms)`,
+    '',
+    ...columns(about).map((line) => `  ${line}`),
+    '',
+    '  Try it:',
+    '',
+    `curl -N ${app.publicUrl}/v1/chat/completions -H "authorization: Bearer ${key}" ` +
+      `-H 'content-type: application/json' -d '${body}'`,
+    '',
+  ]
+}
+
+function apiKey(app: Started, config: Config): string {
+  if (app.createdKey !== null) return `${app.createdKey}   (shown once; to make more: ${invocation} keys create)`
+  if (config.key !== null) return `the value of ${config.key}   (clients read it from SLUICE_API_KEY)`
+  return `created earlier   (to make another: ${invocation} keys create)`
+}
+
+function adminKey(config: Config): string {
+  if (config.admin.key !== null) return `the value of ${config.admin.key}`
+  return config.durability === 'memory' ? 'set SLUICE_ADMIN_KEY to have one' : `${config.data_dir}/admin.key`
+}

@@ -1,0 +1,326 @@
+/** `sluice serve` as a process: its signals, its log, its keys, and what becomes of it when the world around it is broken. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, afterEach, describe, expect, it } from 'vitest'
+
+const bin = join(import.meta.dirname, '../../bin/sluice.js')
+const dir = mkdtempSync(join(tmpdir(), 'sluice-serve-'))
+const children: ChildProcess[] = []
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+})
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+interface Ready {
+  readonly url: string
+  readonly admin_url: string
+  readonly key_file: string | null
+}
+interface Started {
+  readonly child: ChildProcess
+  readonly out: () => string
+  readonly err: () => string
+  readonly ready: () => Promise<Ready>
+  /** Exit code, or the signal that ended it. */
+  readonly ended: Promise<number | string>
+}
+
+let folders = 0
+const freshFolder = (): string => join(dir, `data-${++folders}`)
+
+interface How {
+  readonly folder?: string
+  readonly args?: readonly string[]
+  readonly env?: Record<string, string>
+  readonly stdout?: 'pipe' | number
+  readonly stderr?: 'pipe' | 'unread' | number
+  readonly prefix?: readonly string[]
+}
+
+function serve({
+  folder = freshFolder(),
+  args = [],
+  env = {},
+  stdout = 'pipe',
+  stderr = 'pipe',
+  prefix = [],
+}: How = {}): Started {
+  const flags = ['--port', '0', '--data-dir', folder, ...args]
+  const [command, ...rest] = [...prefix, process.execPath, bin, 'serve', ...flags]
+  const child = spawn(command, rest, {
+    env: { PATH: process.env['PATH'], SLUICE_DURABILITY: 'process', ...env },
+    stdio: ['ignore', stdout, stderr === 'unread' ? 'pipe' : stderr],
+  })
+  children.push(child)
+  let [out, err] = ['', '']
+  child.stdout?.on('data', (d: Buffer) => (out += d.toString()))
+  if (stderr === 'pipe') child.stderr?.on('data', (d: Buffer) => (err += d.toString()))
+  const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string)
+  return {
+    child,
+    out: () => out,
+    err: () => err,
+    ended,
+    async ready() {
+      while (!out.includes('\n')) {
+        if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}: ${err}`)
+        await sleep(10)
+      }
+      return JSON.parse(out.split('\n')[0]) as Ready
+    },
+  }
+}
+
+const exited = (child: ChildProcess): Promise<unknown> =>
+  child.exitCode === null ? once(child, 'exit') : Promise.resolve()
+const lines = (text: string): Array<Record<string, unknown>> =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+const isAlive = async (url: string): Promise<boolean> => (await fetch(`${url}/livez`)).status === 200
+
+describe('a log that can not be written', () => {
+  /** Each makes a line at debug. */
+  async function makeNoise({ url, key_file: keyFile }: Ready, times: number): Promise<void> {
+    const headers = {
+      authorization: `Bearer ${readFileSync(keyFile!, 'utf8').trim()}`,
+      'content-type': 'application/json',
+    }
+    const body = JSON.stringify({
+      model: 'demo',
+      messages: [{ role: 'user', content: 'Hi. demo: tokens=1 ttft=0 delay=0' }],
+    })
+    for (let i = 0; i < times; i += 20)
+      await Promise.all(
+        Array.from({ length: 20 }, async () =>
+          (await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers, body })).text(),
+        ),
+      )
+  }
+
+  it('its reader is gone: the server goes on, and stops in good order', async () => {
+    const server = serve({ args: ['--log-level', 'debug'], stderr: 'unread' })
+    const ready = await server.ready()
+    server.child.stderr!.destroy()
+    server.child.stdout!.destroy()
+    await makeNoise(ready, 40)
+    expect(await isAlive(ready.url)).toBe(true)
+    server.child.kill('SIGTERM')
+    expect(await server.ended).toBe(0)
+  })
+
+  it('its disk is full: the same', async () => {
+    const full = openSync('/dev/full', 'w')
+    const server = serve({ args: ['--log-level', 'debug'], stderr: full })
+    const ready = await server.ready()
+    await makeNoise(ready, 40)
+    expect(await isAlive(ready.url)).toBe(true)
+    server.child.kill('SIGTERM')
+    expect(await server.ended).toBe(0)
+  })
+
+  it('nobody can read either stream from the start', async () => {
+    const full = openSync('/dev/full', 'w')
+    const server = serve({ stdout: full, stderr: full, args: ['--port', '0'] })
+    await sleep(1_500)
+    expect(server.child.exitCode).toBe(null)
+    server.child.kill('SIGTERM')
+    expect(await server.ended).toBe(0)
+  })
+
+  it.each(['socket', 'pipe'])(
+    'nobody reads it (%s): lines are dropped, counted, and the count told later',
+    async (kind) => {
+      // A child's stderr is a socket pair; a shell makes it a pipe
+      const prefix = kind === 'pipe' ? ['bash', '-c', 'exec "$0" "$@" 2> >(read -r -t 60 go < "$GO"; cat >&2)'] : []
+      const go = join(dir, 'go')
+      if (kind === 'pipe') execFileSync('bash', ['-c', `rm -f ${go}; mkfifo ${go}`])
+      const server = serve({
+        args: ['--log-level', 'debug'],
+        stderr: kind === 'pipe' ? 'pipe' : 'unread',
+        prefix,
+        env: { GO: go },
+      })
+      const ready = await server.ready()
+      await makeNoise(ready, 3_000)
+      expect(await isAlive(ready.url)).toBe(true)
+      let err = ''
+      server.child.stderr!.on('data', (d: Buffer) => (err += d.toString()))
+      if (kind === 'pipe') writeFileSync(go, 'go\n')
+      while (!err.includes('were dropped')) await sleep(20)
+      expect(
+        lines(err.slice(0, err.lastIndexOf('\n'))).find(({ msg }) => String(msg).includes('were dropped')),
+      ).toMatchObject({
+        level: 'warn',
+        lines: expect.any(Number),
+      })
+      server.child.kill('SIGTERM')
+      await exited(server.child)
+      expect(server.child.exitCode).toBe(0)
+    },
+    60_000,
+  )
+})
+
+describe('signals', () => {
+  it.each(['SIGTERM', 'SIGINT', 'SIGQUIT'] as const)('%s stops it in good order', async (signal) => {
+    const server = serve()
+    await server.ready()
+    server.child.kill(signal)
+    expect(await server.ended).toBe(0)
+  })
+
+  it.each([1, 2, 10])('SIGTERM, %i times at once', async (times) => {
+    const server = serve()
+    await server.ready()
+    for (let i = 0; i < times; i++) server.child.kill('SIGTERM')
+    expect(await server.ended).toBe(0)
+  })
+
+  it('SIGHUP and SIGUSR2 do not end it, at any moment', async () => {
+    const server = serve()
+    const at = setInterval(() => {
+      if (server.err() !== '' || server.out() !== '') return clearInterval(at)
+    }, 5)
+    const { url } = await server.ready()
+    for (let i = 0; i < 3; i++) {
+      server.child.kill('SIGHUP')
+      server.child.kill('SIGUSR2')
+      await sleep(20)
+    }
+    expect(await isAlive(url)).toBe(true)
+    server.child.kill('SIGTERM')
+    server.child.kill('SIGHUP')
+    expect(await server.ended).toBe(0)
+  })
+
+  it('a running job is handed back at the second SIGTERM, and goes on at the next start', async () => {
+    const folder = freshFolder()
+    const server = serve({ folder, args: ['--workers-drain-ms', '60s'] })
+    const { url, key_file: keyFile } = await server.ready()
+    const authorization = `Bearer ${readFileSync(keyFile!, 'utf8').trim()}`
+    const request = { model: 'demo', messages: [{ role: 'user', content: 'Long. demo: tokens=100 delay=60 ttft=0' }] }
+    const headers = { authorization, 'content-type': 'application/json' }
+    const made = await fetch(`${url}/v1/jobs`, { method: 'POST', headers, body: JSON.stringify({ request }) })
+    const { id } = (await made.json()) as { id: string }
+    const state = async (at: string): Promise<{ state: string }> =>
+      (await (await fetch(`${at}/v1/jobs/${id}`, { headers })).json()) as { state: string }
+    while ((await state(url)).state !== 'leased') await sleep(20)
+    server.child.kill('SIGTERM')
+    await sleep(1_200)
+    expect(server.child.exitCode).toBe(null)
+    server.child.kill('SIGTERM')
+    expect(await server.ended).toBe(0)
+    const again = serve({ folder })
+    const { url: next } = await again.ready()
+    while ((await state(next)).state !== 'done') await sleep(50)
+  }, 30_000)
+
+  it('SIGTERM at any moment of the start ends it soon, and not as a failure', async () => {
+    const ends = await Promise.all(
+      [0, 40, 80, 120, 160, 200, 250, 300, 350, 400, 500, 600].map(async (ms) => {
+        const server = serve()
+        await sleep(ms)
+        server.child.kill('SIGTERM')
+        return await server.ended
+      }),
+    )
+    // Before Node itself has begun, the system ends it
+    for (const end of ends) expect([0, 'SIGTERM']).toContain(end)
+    expect(ends).toContain(0)
+  }, 30_000)
+
+  const canUnshare = ((): boolean => {
+    try {
+      execFileSync('unshare', ['-Urpf', '--mount-proc', 'true'], { stdio: 'ignore' })
+      return true
+    } catch {
+      return false
+    }
+  })()
+  it.skipIf(!canUnshare)(
+    'as the first process of a container: SIGTERM while it starts, and once it runs',
+    async () => {
+      for (const after of ['start', 'ready']) {
+        const server = serve({ prefix: ['unshare', '-Urpf', '--mount-proc'] })
+        if (after === 'ready') await server.ready()
+        else await sleep(200)
+        const pid = execFileSync('pgrep', ['-P', String(server.child.pid)])
+          .toString()
+          .trim()
+        process.kill(Number(pid), 'SIGTERM')
+        expect(await server.ended, after).toBe(0)
+      }
+    },
+    30_000,
+  )
+})
+
+describe('what it says, without a terminal', () => {
+  it('is all JSON, and the key is in a file of its own', async () => {
+    const folder = freshFolder()
+    const server = serve({ folder, env: { SLUICE_PRT: '1', SLUICE_SERVICE_HOST: '10.0.0.1' } })
+    const ready = await server.ready()
+    expect(ready).toMatchObject({ level: 'info', event: 'ready', key_file: join(folder, 'first-api.key') })
+    expect(statSync(ready.key_file!).mode & 0o777).toBe(0o600)
+    const key = readFileSync(ready.key_file!, 'utf8').trim()
+    const { status } = await fetch(`${ready.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } })
+    expect(status).toBe(200)
+    server.child.kill('SIGTERM')
+    expect(await server.ended).toBe(0)
+    const said = lines(server.err())
+    expect(said.map(({ level, msg }) => [level, String(msg).split(' ')[0]])).toEqual([
+      ['warn', 'SLUICE_SERVICE_HOST'],
+      ['warn', 'SLUICE_PRT'],
+      ['info', 'stopping:'],
+    ])
+    expect(server.out() + server.err()).not.toContain(key)
+    expect(lines(server.out())).toHaveLength(1)
+    const again = serve({ folder })
+    expect((await again.ready()).key_file).toBe(null)
+  })
+
+  it.each([
+    ['an empty admin.key', '', /admin\.key is empty/],
+    ['half an admin.key', 'sluice-admin-abcdefghijkl', /admin\.key is damaged/],
+  ])('%s: refused, with what to do', async (_name, content, message) => {
+    const folder = freshFolder()
+    execFileSync('mkdir', ['-p', folder])
+    writeFileSync(join(folder, 'admin.key'), content)
+    const server = serve({ folder })
+    expect(await server.ended).toBe(2)
+    expect(lines(server.err())).toEqual([
+      expect.objectContaining({ level: 'fatal', msg: expect.stringMatching(message) }),
+    ])
+    expect(server.out()).toBe('')
+  })
+
+  it('a changed SLUICE_KEY takes the place of the one before, and says so', async () => {
+    const folder = freshFolder()
+    const keys = ['first-seeded-key-0001', 'second-seeded-key-0002']
+    const said: string[] = []
+    const answers = async (key: string): Promise<number[]> => {
+      const server = serve({ folder, env: { SLUICE_KEY: key } })
+      const { url } = await server.ready()
+      const status = async (one: string): Promise<number> =>
+        (await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${one}` } })).status
+      const found = [await status(keys[0]), await status(keys[1])]
+      server.child.kill('SIGTERM')
+      await server.ended
+      said.push(server.err())
+      return found
+    }
+    expect(await answers(keys[0])).toEqual([200, 401])
+    expect(await answers(keys[0])).toEqual([200, 401])
+    expect(await answers(keys[1])).toEqual([401, 200])
+    expect(await answers(keys[0])).toEqual([401, 200])
+    expect(said[1]).not.toContain('revoked')
+    expect(said[2]).toContain('SLUICE_KEY has changed: the key of earlier starts')
+    expect(said[3]).toContain('stays so: choose another one')
+  }, 30_000)
+})
