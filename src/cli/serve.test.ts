@@ -1,11 +1,14 @@
 /** `sluice serve` as a process: its signals, its log, its keys, and what becomes of it when the world around it is broken. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
+
+// Dozens of processes start here, one after the other
+vi.setConfig({ testTimeout: 60_000 })
 
 const bin = join(import.meta.dirname, '../../bin/sluice.js')
 const dir = mkdtempSync(join(tmpdir(), 'sluice-serve-'))
@@ -126,8 +129,11 @@ describe('a log that can not be written', () => {
 
   it('nobody can read either stream from the start', async () => {
     const full = openSync('/dev/full', 'w')
-    const server = serve({ stdout: full, stderr: full, args: ['--port', '0'] })
-    await sleep(1_500)
+    const folder = freshFolder()
+    const server = serve({ folder, stdout: full, stderr: full })
+    // Nothing it says can be read: its key is the sign that it runs
+    while (!existsSync(join(folder, 'first-api.key'))) await sleep(20)
+    await sleep(500)
     expect(server.child.exitCode).toBe(null)
     server.child.kill('SIGTERM')
     expect(await server.ended).toBe(0)
@@ -147,7 +153,7 @@ describe('a log that can not be written', () => {
         env: { GO: go },
       })
       const ready = await server.ready()
-      await makeNoise(ready, 3_000)
+      await makeNoise(ready, 1_800)
       expect(await isAlive(ready.url)).toBe(true)
       let err = ''
       server.child.stderr!.on('data', (d: Buffer) => (err += d.toString()))
@@ -219,7 +225,7 @@ describe('signals', () => {
     const again = serve({ folder })
     const { url: next } = await again.ready()
     while ((await state(next)).state !== 'done') await sleep(50)
-  }, 30_000)
+  })
 
   it('SIGTERM at any moment of the start ends it soon, and not as a failure', async () => {
     const ends = await Promise.all(
@@ -233,7 +239,7 @@ describe('signals', () => {
     // Before Node itself has begun, the system ends it
     for (const end of ends) expect([0, 'SIGTERM']).toContain(end)
     expect(ends).toContain(0)
-  }, 30_000)
+  })
 
   const canUnshare = ((): boolean => {
     try {
@@ -248,11 +254,14 @@ describe('signals', () => {
     async () => {
       for (const after of ['start', 'ready']) {
         const server = serve({ prefix: ['unshare', '-Urpf', '--mount-proc'] })
+        const { pid: parent } = server.child
+        const child = (): string => readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim()
+        /** Our handlers are there: Node has none for SIGQUIT (bit 2 of SigCgt). */
+        const isReadyForSignals = (): boolean =>
+          child() !== '' && /SigCgt:\t[0-9a-f]*[4-7c-f]\n/.test(readFileSync(`/proc/${child()}/status`, 'utf8'))
+        while (!isReadyForSignals()) await sleep(1)
         if (after === 'ready') await server.ready()
-        else await sleep(200)
-        const pid = execFileSync('pgrep', ['-P', String(server.child.pid)])
-          .toString()
-          .trim()
+        const pid = child()
         process.kill(Number(pid), 'SIGTERM')
         expect(await server.ended, after).toBe(0)
       }
@@ -322,5 +331,5 @@ describe('what it says, without a terminal', () => {
     expect(said[1]).not.toContain('revoked')
     expect(said[2]).toContain('SLUICE_KEY has changed: the key of earlier starts')
     expect(said[3]).toContain('stays so: choose another one')
-  }, 30_000)
+  })
 })

@@ -64,7 +64,7 @@ it('makes a key that works until it is revoked', async () => {
 })
 
 it('follows a job across a kill -9 of the server, and prints its text once', async () => {
-  const id = await submit('A long one. demo: tokens=120 delay=10 ttft=20')
+  const id = await submit('A long one. demo: tokens=150 delay=40 ttft=20')
   let crash: Promise<void> | null = null
   const followed = await sluice(['jobs', 'follow', id], server.key, (out) => {
     if (out.length > 60) crash ??= server.crash()
@@ -93,7 +93,7 @@ it('shows, cancels and redrives', async () => {
   })
   expect((await sluice(['jobs', 'redrive', failing])).out).toMatch(/^job_\w+ (queued|leased|waiting)\n$/)
   expect((await sluice(['jobs', 'show', 'job_00000000000000000000000000'])).code).toBe(1)
-})
+}, 60_000)
 
 it('doctor finds the running server well', async () => {
   const { port } = new URL(server.url)
