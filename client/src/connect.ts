@@ -1,18 +1,22 @@
 /** A client: its credentials, its transport, its jobs. */
 import type { JobRequest } from '../../src/core/frames.ts'
+import { type Conversation, type ConversationOptions, createConversation } from './conversation.ts'
 import { SluiceError } from './errors.ts'
 import { Job } from './job.ts'
-import { onReturn } from './page.ts'
+import { mintKey } from './mint-key.ts'
+import { watchNetwork } from './page.ts'
 import { createSession } from './session.ts'
 import { createSocket } from './socket.ts'
 import { createSse } from './sse.ts'
-import type { State, Transport } from './transport.ts'
+import type { State, Transport, Watcher } from './transport.ts'
 
 const WINDOW_BYTES = 256 * 1024
 /** What the server takes. */
 const SMALLEST_WINDOW = 1_024
 const LARGEST_WINDOW = 2 ** 31
 const PROBE_WITHIN_MS = 5_000
+/** Inside /v1: some proxies pass nothing else on. */
+const PROBE = '/v1/models'
 const CLIENT = { name: '@sluice/client', version: '0.1.0' }
 
 export interface ConnectOptions {
@@ -40,6 +44,10 @@ export interface Sluice {
   submit(request: JobRequest): Job
   /** Any job that is ours. Without a cursor from the start. */
   attach(id: string, from?: { readonly cursor?: string | null }): Job
+  /** A conversation's turns, as they were and as they come: what a chat shows. Close it when it is not shown any more. */
+  conversation(id: string, options: ConversationOptions): Conversation
+  /** How a conversation stands, then what happens to it, from wherever. Returns its stop. */
+  watch(conversation: string, watcher: Watcher): () => void
   /** A call over HTTP with the same credentials, e.g. http('GET', '/v1/conversations/c1'). Throws SluiceError. */
   http(method: string, path: string, body?: unknown): Promise<unknown>
   /** Lets go of all jobs; they go on. */
@@ -61,6 +69,7 @@ export function connect(options: ConnectOptions): Sluice {
       'invalid_window',
       `"window" is a number of bytes, from ${SMALLEST_WINDOW} to ${LARGEST_WINDOW}.`,
     )
+  const watches = new Map<Watcher, string>()
   const session = createSession(base, options.key, options.ticket)
   let state: State = 'connecting'
   let closed = false
@@ -85,6 +94,13 @@ export function connect(options: ConnectOptions): Sluice {
       if (!closed) tell(() => options.onError?.(error))
     },
   }
+  /** Any answer of a server proves the way, also one that refuses us; a proxy whose server is away answers 502 to 504. */
+  const reachable = (): Promise<boolean> =>
+    session.open('GET', PROBE, undefined, {}, AbortSignal.timeout(PROBE_WITHIN_MS)).then(
+      () => true,
+      ({ status = 500 }: SluiceError) => status < 500,
+    )
+
   let transport: Transport =
     wanted === 'sse'
       ? createSse({ session, window }, events)
@@ -94,27 +110,19 @@ export function connect(options: ConnectOptions): Sluice {
             session,
             window,
             client: options.client ?? CLIENT,
-            isBlocked: wanted === 'auto' ? fallBack : null,
+            fallback: wanted === 'auto' ? { reachable, take: fallBack } : null,
           },
           events,
         )
 
-  /** Upgrades failed. If HTTP gets through, WebSockets are blocked somewhere on the way; else the server is away. */
-  async function fallBack(): Promise<boolean> {
-    const reachable = await fetch(`${base}/readyz`, {
-      cache: 'no-store',
-      signal: AbortSignal.timeout(PROBE_WITHIN_MS),
-    }).then(
-      (r) => r.ok,
-      () => false,
-    )
-    if (closed || !reachable) return closed
+  function fallBack(): void {
+    if (closed) return
     const before = transport
     transport = createSse({ session, window }, events)
     const jobs = before.jobs()
     before.close()
     for (const job of jobs) transport.add(job)
-    return true
+    for (const [watcher, conversation] of watches) transport.watch(conversation, watcher)
   }
 
   /** What was asked of a transport that gave up is asked of the next. */
@@ -142,9 +150,12 @@ export function connect(options: ConnectOptions): Sluice {
     return job
   }
 
-  const stopListening = onReturn(() => transport.nudge())
+  const stopListening = watchNetwork(
+    () => transport.nudge(),
+    () => transport.doubt(),
+  )
 
-  return {
+  const sluice: Sluice = {
     get state() {
       return state
     },
@@ -154,6 +165,15 @@ export function connect(options: ConnectOptions): Sluice {
     submit: (request) =>
       add(new Job(wire, window, { ...request, idempotency_key: request.idempotency_key ?? mintKey() }, null, null)),
     attach: (id, from) => add(new Job(wire, window, null, id, from?.cursor ?? null)),
+    conversation: (id, options) => createConversation(sluice, id, options),
+    watch(conversation, on) {
+      const watcher: Watcher = (frame) => tell(() => on(frame)) // one of its own, so that it can be told from others
+      watches.set(watcher, conversation)
+      if (!closed) transport.watch(conversation, watcher)
+      return () => {
+        if (watches.delete(watcher)) transport.unwatch(conversation, watcher)
+      }
+    },
     http: (method, path, body) => session.http(method, path, body),
     close() {
       if (closed) return
@@ -165,8 +185,5 @@ export function connect(options: ConnectOptions): Sluice {
       stopListening()
     },
   }
+  return sluice
 }
-
-/** Pages without TLS have no crypto.randomUUID. */
-const mintKey = (): string =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')

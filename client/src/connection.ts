@@ -1,4 +1,7 @@
-/** One WebSocket at a time: said hello to, kept alive, and opened again when it is lost (PROTOCOL.md section 6). What it carries is not its business. */
+/**
+ * One WebSocket at a time: greeted, kept alive, and opened again when it is lost (PROTOCOL.md section 6). What it carries
+ * is not its business.
+ */
 import type { ClientFrame, Credential, HelloFrame, ServerFrame, WelcomeFrame } from '../../src/core/frames.ts'
 import { backoffMs, verdictOf } from './backoff.ts'
 import { SluiceError } from './errors.ts'
@@ -8,17 +11,29 @@ import type { TransportEvents } from './transport.ts'
 const SUBPROTOCOL = 'sluice.v1'
 /** From the first packet to the welcome. */
 const OPEN_WITHIN_MS = 10_000
+/** The first of all: some proxies swallow upgrades, and nobody should stare at an empty page for long. */
+const FIRST_OPEN_WITHIN_MS = 3_000
+/** Right after HTTP got through. */
+const PROVEN_OPEN_WITHIN_MS = 1_500
+/** When something says that the network is gone, or back. */
+const PROVE_WITHIN_MS = 3_000
 /** A connection that held this long clears the count of failures. */
 const HELD_MS = 5_000
-/** Upgrades that fail one after the other before it is asked whether WebSockets are to blame. */
-const TRIES_BEFORE_FALLBACK = 2
 
 export interface ConnectionOptions {
   readonly url: string
   readonly session: Session
   readonly client: { readonly name: string; readonly version: string }
-  /** Asked each time that upgrades fail: true when somebody else takes over, so that this one is over. Null: stays with WebSockets, whatever happens. */
-  readonly isBlocked: (() => Promise<boolean>) | null
+  /** Null: stays with WebSockets, whatever happens. */
+  readonly fallback: Fallback | null
+}
+
+/** Where WebSockets may be blocked. An upgrade that fails although HTTP got through the moment before is blocked. */
+export interface Fallback {
+  /** Does HTTP get through? */
+  reachable(): Promise<boolean>
+  /** Somebody else takes over; this connection is over. */
+  take(): void
 }
 
 export interface ConnectionEvents {
@@ -42,6 +57,8 @@ export interface Connection {
   send(frame: ClientFrame): boolean
   /** Something says that the network is back, or has changed. */
   nudge(): void
+  /** Something says that the network is gone: is it? */
+  doubt(): void
   close(): void
 }
 
@@ -65,10 +82,13 @@ export function createConnection(
   let socket: WebSocket | null = null
   let welcome: WelcomeFrame | null = null
   let failures = 0
-  let failedUpgrades = 0
+  let everOpen = false
+  /** HTTP got through since the last upgrade that failed. */
+  let httpWorks = false
   let refusedHellos = 0
   let heardAt = 0
-  let pingedAt: number | null = null
+  /** When the answer to a ping must have come, performance.now(); Infinity: none is due. */
+  let pongDue = Number.POSITIVE_INFINITY
   /** Said by a goaway: when to come back. */
   let slot: readonly [number, number] | null = null
   let stopWaiting: (() => void) | null = null
@@ -81,8 +101,9 @@ export function createConnection(
     return true
   }
 
-  function ping(): void {
-    if (pingedAt === null && send({ t: 'ping' })) pingedAt = performance.now()
+  function ping(withinMs: number): void {
+    const due = performance.now() + withinMs
+    if (due < pongDue && send({ t: 'ping' })) pongDue = due
   }
 
   async function open(): Promise<void> {
@@ -106,7 +127,9 @@ export function createConnection(
     const ws = new globalThis.WebSocket(options.url, SUBPROTOCOL)
     socket = ws
     let openedAt: number | null = null
-    const late = setTimeout(() => lost(1006, ''), OPEN_WITHIN_MS)
+    const withinMs =
+      everOpen || options.fallback === null ? OPEN_WITHIN_MS : httpWorks ? PROVEN_OPEN_WITHIN_MS : FIRST_OPEN_WITHIN_MS
+    const late = setTimeout(() => lost(1006, ''), withinMs)
     const lost = (code: number, reason: string): void => {
       clearTimeout(late)
       if (socket !== ws) return
@@ -115,14 +138,15 @@ export function createConnection(
       onLost(openedAt, code, reason)
     }
     ws.onopen = () => {
-      failedUpgrades = 0
+      everOpen = true
+      httpWorks = false
       openedAt = performance.now()
       ws.send(JSON.stringify({ t: 'hello', auth, client: options.client, ...on.hello() } satisfies HelloFrame))
     }
     ws.onmessage = ({ data }) => {
       if (socket !== ws || typeof data !== 'string') return
       heardAt = performance.now()
-      pingedAt = null
+      pongDue = Number.POSITIVE_INFINITY
       const frame = JSON.parse(data) as ServerFrame
       if (frame.t === 'welcome') {
         clearTimeout(late)
@@ -148,8 +172,8 @@ export function createConnection(
     heartbeat = setInterval(
       () => {
         const now = performance.now()
-        if (pingedAt !== null && now - pingedAt >= silentMs / 2) lost(4408, 'request_timeout: No sign of life.')
-        else if (now - heardAt >= silentMs) ping()
+        if (now >= pongDue) lost(4408, 'request_timeout: No sign of life.')
+        else if (now - heardAt >= silentMs) ping(silentMs / 2)
       },
       Math.min(1_000, silentMs / 4),
     )
@@ -162,7 +186,7 @@ export function createConnection(
     const greeted = welcome !== null
     socket = null
     welcome = null
-    pingedAt = null
+    pongDue = Number.POSITIVE_INFINITY
     failures = greeted && performance.now() - openedAt! >= HELD_MS ? 0 : failures + 1
     const verdict = verdictOf(code)
     const lost = openedAt === null ? `${options.url} can't be reached.` : `The connection was lost (${code}).`
@@ -172,10 +196,15 @@ export function createConnection(
     const refused = verdict === 'authenticate' && ((!greeted && ++refusedHellos >= 2) || !session.discard())
     if (verdict === 'stop' || refused) return stop(refused ? new SluiceError(name, message) : error)
     on.onLost(code)
-    if (openedAt !== null || ++failedUpgrades < TRIES_BEFORE_FALLBACK || options.isBlocked === null) return again()
+    const { fallback } = options
+    if (openedAt !== null || fallback === null) return again()
+    if (httpWorks) return fallback.take()
     events.onState('waiting')
-    void options.isBlocked().then((blocked) => {
-      if (!blocked) again()
+    void fallback.reachable().then((reachable) => {
+      if (closed) return
+      httpWorks = reachable
+      if (reachable) void open()
+      else again()
     })
   }
 
@@ -215,8 +244,9 @@ export function createConnection(
       if (stopWaiting !== null) {
         stopWaiting()
         void open()
-      } else ping()
+      } else ping(PROVE_WITHIN_MS)
     },
+    doubt: () => ping(PROVE_WITHIN_MS),
     close,
   }
 }

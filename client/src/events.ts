@@ -15,6 +15,10 @@ export type JobEvent =
   /** What was shown is void, because the log was rewritten; everything follows from the start. */
   | { readonly type: 'gap'; readonly reason: string }
   | { readonly type: 'usage'; readonly chunk: WireChunk }
+  /** The connection was lost; the job runs on. `tokens` and `chars` of the first choice were shown until then. */
+  | { readonly type: 'cut'; readonly tokens: number; readonly chars: number }
+  /** It is read on where it was cut, after so long; nothing is lost. */
+  | { readonly type: 'resumed'; readonly tokens: number; readonly chars: number; readonly awayMs: number }
   /** All there was has been shown; what follows is live. */
   | { readonly type: 'live' }
   | EndEvent

@@ -33,6 +33,9 @@ export class Job implements AsyncIterable<JobEvent> {
   #id: string | null = null
   #place: Place = START
   #text = ''
+  /** Chunks with text of the first choice. */
+  #tokens = 0
+  #cutAt: number | null = null
   #message: Message = emptyMessage()
   #queue: WirePlace | null = null
   #ttftMs: number | null = null
@@ -79,6 +82,11 @@ export class Job implements AsyncIterable<JobEvent> {
   /** The first choice's text so far. */
   get text(): string {
     return this.#text
+  }
+
+  /** The first choice so far, tool calls included. */
+  get message(): Readonly<Message> {
+    return this.#message
   }
 
   /** Where it stands in line; null when it does not. */
@@ -187,6 +195,7 @@ export class Job implements AsyncIterable<JobEvent> {
       const { chunk } = event
       const text = textOf(chunk)
       this.#text += text
+      if (text !== '') this.#tokens++
       fold(this.#message, chunk)
       if (this.#ttftMs === null && this.request !== null && showsSomething(chunk)) {
         this.#ttftMs = performance.now() - this.#submittedAt
@@ -214,6 +223,21 @@ export class Job implements AsyncIterable<JobEvent> {
 
   live(): void {
     this.#tell({ type: 'live' }, 0)
+  }
+
+  /** Its connection was lost. */
+  cut(): void {
+    if (this.#over || this.#id === null || this.#cutAt !== null) return
+    this.#cutAt = performance.now()
+    this.#tell({ type: 'cut', tokens: this.#tokens, chars: this.#text.length }, 0)
+  }
+
+  /** It is read again. */
+  resumed(): void {
+    if (this.#cutAt === null) return
+    const awayMs = performance.now() - this.#cutAt
+    this.#cutAt = null
+    this.#tell({ type: 'resumed', tokens: this.#tokens, chars: this.#text.length, awayMs }, 0)
   }
 
   end({
@@ -253,6 +277,7 @@ export class Job implements AsyncIterable<JobEvent> {
 
   #clear(): void {
     this.#text = ''
+    this.#tokens = 0
     this.#message = emptyMessage()
   }
 

@@ -1,4 +1,4 @@
-/** The page around us, in a browser; null in Node. Said in few types of our own, so that servers need no DOM's. */
+/** The page around us, in a browser; null in Node. Few types of our own, so that servers need no DOM's. */
 interface Page {
   readonly visibilityState: 'visible' | 'hidden'
   addEventListener(type: 'visibilitychange', fn: () => void): void
@@ -7,24 +7,26 @@ interface Page {
 
 interface Browser {
   readonly document?: Page
-  addEventListener?(type: 'online', fn: () => void): void
-  removeEventListener?(type: 'online', fn: () => void): void
+  addEventListener?(type: 'online' | 'offline', fn: () => void): void
+  removeEventListener?(type: 'online' | 'offline', fn: () => void): void
 }
 
 const browser = globalThis as unknown as Browser
 export const isPage = browser.document !== undefined
 
-/** Calls `fn` when the network is back, or the page is looked at again. Returns its stop. */
-export function onReturn(fn: () => void): () => void {
+/** `onBack`: the network is back, or the page is looked at again. `onGone`: the browser says that there is none. */
+export function watchNetwork(onBack: () => void, onGone: () => void): () => void {
   const { document } = browser
   if (document === undefined) return () => {}
   const shown = (): void => {
-    if (document.visibilityState === 'visible') fn()
+    if (document.visibilityState === 'visible') onBack()
   }
-  browser.addEventListener?.('online', fn)
+  browser.addEventListener?.('online', onBack)
+  browser.addEventListener?.('offline', onGone)
   document.addEventListener('visibilitychange', shown)
   return () => {
-    browser.removeEventListener?.('online', fn)
+    browser.removeEventListener?.('online', onBack)
+    browser.removeEventListener?.('offline', onGone)
     document.removeEventListener('visibilitychange', shown)
   }
 }

@@ -7,7 +7,7 @@ import { nothingLeft, SluiceError } from './errors.ts'
 import type { Job } from './job.ts'
 import { createPace } from './pace.ts'
 import { firstOf } from './place.ts'
-import type { Transport, TransportEvents } from './transport.ts'
+import type { Transport, TransportEvents, Watcher } from './transport.ts'
 
 /** Submits that are on their way at once. */
 const SUBMITS_IN_FLIGHT = 256
@@ -42,6 +42,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
   /** To be submitted; and on their way, by frame id. */
   const unsent = new Set<Job>()
   const submits = new Map<string, { readonly job: Job; readonly follow: boolean }>()
+  const watchers = new Map<string, Set<Watcher>>()
   /** Asked for until they are answered, by frame id. */
   const cancels = new Map<string, { readonly job: string; readonly answer: Deferred<void> }>()
   let serial = 0
@@ -69,6 +70,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
   function onWelcome({ max_jobs }: WelcomeFrame): void {
     resumed = max_jobs
     for (const [id, { job }] of cancels) connection.send({ t: 'cancel', id, job })
+    for (const conversation of watchers.keys()) connection.send({ t: 'watch', conversation })
     pump()
   }
 
@@ -79,6 +81,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
     const others = [...unsent]
     unsent.clear()
     for (const job of [...again, ...others]) unsent.add(job)
+    for (const { readers } of active) for (const job of readers.keys()) job.cut()
     active.clear()
     for (const followed of byId.values()) inLine.add(followed)
   }
@@ -214,6 +217,10 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
       cancels.delete(frame.id)
       return
     }
+    if (frame.t === 'watching' || frame.t === 'news') {
+      for (const watcher of [...(watchers.get(frame.conversation) ?? [])]) watcher(frame)
+      return
+    }
     const followed = 'job' in frame && frame.job !== undefined ? byId.get(frame.job) : undefined
     if (frame.t === 'error') return refused(frame, followed)
     if (followed === undefined) return
@@ -230,6 +237,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
       case 'end':
         return job.end(frame)
       case 'attached':
+        job.resumed()
         // At the end of the log nothing more is sent
         if (job.cursor === frame.cursor && ENDED.includes(frame.state)) job.fail(nothingLeft())
         else if (frame.queue !== null) job.waits(frame.queue)
@@ -330,7 +338,20 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
       void (
         job.id !== null && connection.send({ t: 'report', job: job.id, ttft_ms: Math.min(ttftMs, LONGEST_REPORT_MS) })
       ),
+    watch(conversation, watcher) {
+      const beside = watchers.get(conversation)
+      if (beside === undefined) watchers.set(conversation, new Set([watcher]))
+      else beside.add(watcher)
+      connection.send({ t: 'watch', conversation })
+    },
+    unwatch(conversation, watcher) {
+      const beside = watchers.get(conversation)
+      if (!beside?.delete(watcher) || beside.size > 0) return
+      watchers.delete(conversation)
+      connection.send({ t: 'unwatch', conversation })
+    },
     nudge: () => connection.nudge(),
+    doubt: () => connection.doubt(),
     close() {
       connection.close()
       stopped = new SluiceError('connection_lost', 'The connection was closed.', { retryable: true })

@@ -5,52 +5,20 @@ import { nothingLeft, SluiceError } from './errors.ts'
 import type { Job } from './job.ts'
 import { isPage } from './page.ts'
 import { placeOf } from './place.ts'
+import { createPlaces } from './places.ts'
 import type { Session } from './session.ts'
+import { readEvents, type SseEvent } from './sse-read.ts'
+import { createSseWatches } from './sse-watch.ts'
 import type { Transport, TransportEvents } from './transport.ts'
 
-/** A server says something every 15 s; nothing for as long as this, and the connection is lost. */
-const SILENT_MS = 45_000
-/** Browsers open six connections to one origin; one is left for all else. */
-const STREAMS_IN_BROWSER = 5
-/** A stream whose reader takes nothing for so long makes room for another; it is read on behind its cursor. */
+/** Browsers open six connections to one origin: four read jobs, one watches, and one is left for all else. */
+const STREAMS_IN_BROWSER = 4
+const WATCHES_IN_BROWSER = 1
+/** A stream whose reader takes nothing for so long makes room for another; it is read on after its cursor. */
 const PATIENCE_MS = 2_000
 const SUBMIT_WITHIN_MS = 30_000
-
-export interface SseEvent {
-  readonly id: string
-  readonly event: string
-  readonly data: string
-}
-
-/** Events of a text/event-stream, however its bytes were cut (WHATWG HTML, section 9.2.6). */
-export function sseParser(on: (event: SseEvent) => void): (text: string) => void {
-  let rest = ''
-  let id = ''
-  let event = ''
-  let data: string[] = []
-  return (text) => {
-    rest += text
-    for (;;) {
-      const end = rest.search(/\r\n|\n|\r/)
-      // A CR at the very end may be half of a CRLF
-      if (end < 0 || (rest[end] === '\r' && end === rest.length - 1)) return
-      const line = rest.slice(0, end)
-      rest = rest.slice(end + (rest[end] === '\r' && rest[end + 1] === '\n' ? 2 : 1))
-      if (line === '') {
-        if (data.length > 0) on({ id, event: event || 'message', data: data.join('\n') })
-        event = ''
-        data = []
-        continue
-      }
-      const colon = line.indexOf(':')
-      const name = colon < 0 ? line : line.slice(0, colon)
-      const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '')
-      if (name === 'id') id = value
-      else if (name === 'event') event = value
-      else if (name === 'data') data.push(value)
-    }
-  }
-}
+/** For a small answer that shows whether there is a way to the server. */
+const PROVE_WITHIN_MS = 3_000
 
 export interface SseOptions {
   readonly session: Session
@@ -76,11 +44,10 @@ export function createSse(
   events: TransportEvents,
 ): Transport {
   const streams = new Map<Job, Stream>()
-  const inLine: Array<() => void> = []
+  const places = createPlaces(most)
   /** Those that wait to try again, and those whose reader takes nothing. */
   const resting = new Set<() => void>()
   const parked = new Set<() => void>()
-  let open = 0
   let stopped: SluiceError | null = null
 
   /** Until somebody wakes all of them, at most so long. */
@@ -102,18 +69,11 @@ export function createSse(
     wake(parked)
   }
 
-  async function turn(work: () => Promise<void>): Promise<void> {
-    if (open < most) open++
-    else await new Promise<void>((go) => inLine.push(go))
-    try {
-      await work()
-    } finally {
-      // The place is handed on, so that nobody slips in between
-      const next = inLine.shift()
-      if (next === undefined) open--
-      else next()
-    }
-  }
+  const watches = createSseWatches(session, isPage ? WATCHES_IN_BROWSER : Number.POSITIVE_INFINITY, {
+    isOver: () => stopped !== null,
+    onOpen: () => events.onState('open'),
+    onFailed: hopeless,
+  })
 
   const isOpen = ({ job }: Stream): boolean => stopped === null && (job.id === null || !job.over)
 
@@ -126,13 +86,14 @@ export function createSse(
         if (job.id === null) await submit(job)
         else {
           while (stream.room <= 0 && isOpen(stream)) await pause(parked)
-          await turn(async () => {
+          await places.take(async () => {
             if (isOpen(stream)) await read(stream)
           })
         }
         failures = 0
       } catch (thrown) {
         if (!isOpen(stream)) return
+        job.cut()
         const error = SluiceError.from(thrown)
         events.onError(error)
         if (error.status === 401) return stop(error)
@@ -156,48 +117,29 @@ export function createSse(
     const request = new AbortController()
     stream.request = request
     stream.stale = false
-    let silence: ReturnType<typeof setTimeout> | undefined
-    const listen = (): void => {
-      clearTimeout(silence)
-      silence = setTimeout(() => request.abort(), SILENT_MS)
+    const read = await readEvents(session, {
+      path: `/v1/jobs/${job.id}/events`,
+      headers: job.cursor === null ? {} : { 'last-event-id': job.cursor },
+      request,
+      onOpen() {
+        job.resumed()
+        events.onState('open')
+      },
+      onEvent: (event) => apply(stream, event),
+      wantsMore: () => stream.room > 0 || roomWithin(stream, PATIENCE_MS),
+      isOver: () => stream.stale || job.over,
+    })
+    if (read === 'empty') job.fail(nothingLeft())
+  }
+
+  async function roomWithin(stream: Stream, ms: number): Promise<boolean> {
+    const until = performance.now() + ms
+    while (stream.room <= 0 && isOpen(stream)) {
+      const leftMs = until - performance.now()
+      if (leftMs <= 0) return false
+      await pause(parked, leftMs)
     }
-    try {
-      listen()
-      const headers = { accept: 'text/event-stream', ...(job.cursor === null ? {} : { 'last-event-id': job.cursor }) }
-      const response = await session.open('GET', `/v1/jobs/${job.id}/events`, undefined, headers, request.signal)
-      events.onState('open')
-      if (response.status === 204 || response.body === null) return job.fail(nothingLeft())
-      const feed = sseParser((event) => {
-        if (stream.stale) return
-        apply(stream, event)
-      })
-      const decoder = new TextDecoder()
-      const reader = response.body.getReader()
-      for (;;) {
-        if (stream.room <= 0) {
-          clearTimeout(silence)
-          const until = performance.now() + PATIENCE_MS
-          while (stream.room <= 0 && isOpen(stream)) {
-            const leftMs = until - performance.now()
-            if (leftMs <= 0) return
-            await pause(parked, leftMs)
-          }
-          listen()
-        }
-        const { done, value } = await reader.read()
-        if (stream.stale || job.over) return
-        if (done) throw new SluiceError('connection_lost', 'The stream ended before its job.', { retryable: true })
-        listen()
-        feed(decoder.decode(value, { stream: true }))
-        if (stream.stale || job.over) return
-      }
-    } catch (cause) {
-      if (stream.stale || cause instanceof SluiceError) throw SluiceError.from(cause)
-      throw new SluiceError('connection_lost', 'The stream was cut.', { retryable: true, cause })
-    } finally {
-      clearTimeout(silence)
-      request.abort()
-    }
+    return true
   }
 
   function stop(error: SluiceError): void {
@@ -206,10 +148,36 @@ export function createSse(
       job.fail(error)
       request.abort()
     }
+    watches.abort()
     wakeAll()
     events.onState('closed')
   }
 
+  /** Is there a way to the server? Asked until there is, so that it is known before anything is read. */
+  async function greet(): Promise<void> {
+    for (let failures = 0; stopped === null; ) {
+      try {
+        await session.http('GET', '/v1/models')
+        events.onState('open')
+        return
+      } catch (thrown) {
+        const error = SluiceError.from(thrown)
+        if (stopped !== null || (await hopeless(error, failures++))) return
+      }
+    }
+  }
+
+  /** A failed try of what is tried until it works: true when it never will. */
+  async function hopeless(error: SluiceError, failures: number): Promise<boolean> {
+    events.onError(error)
+    if (error.status === 401) stop(error)
+    if (!error.retryable) return true
+    events.onState('waiting')
+    await pause(resting, error.retryAfterMs ?? backoffMs(failures))
+    return false
+  }
+
+  void greet()
   return {
     name: 'sse',
     add(job) {
@@ -236,10 +204,23 @@ export function createSse(
       if (stream !== undefined) stream.stale = true
     },
     report() {},
+    watch: watches.add,
+    unwatch: watches.remove,
     nudge: () => wake(resting),
+    doubt() {
+      session.open('GET', '/v1/models', undefined, {}, AbortSignal.timeout(PROVE_WITHIN_MS)).catch(() => {
+        for (const { request } of streams.values()) request.abort()
+        watches.abort()
+        if (stopped === null) {
+          events.onState('waiting')
+          void greet()
+        }
+      })
+    },
     close() {
       stopped = new SluiceError('connection_lost', 'The connection was closed.', { retryable: true })
       for (const { request } of streams.values()) request.abort()
+      watches.abort()
       wakeAll()
     },
   }

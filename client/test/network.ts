@@ -7,22 +7,29 @@ export interface Network {
   cut(): void
   /** What the server says is lost, until the next cut. */
   muffle(): void
-  /** From now on WebSockets do not get through, as with some proxies. */
-  blockUpgrades(): void
+  /** From now on WebSockets do not get through, as with some proxies: refused, or never answered. */
+  blockUpgrades(how?: 'refused' | 'swallowed'): void
+  /** From now on nothing but /v1 gets through. */
+  onlyV1(): void
   close(): void
 }
 
 export async function network(to: string): Promise<Network> {
   const target = Number(new URL(to).port)
   const open_ = new Set<Socket>()
-  let blocked = false
+  let blocked: 'refused' | 'swallowed' | null = null
+  let onlyV1 = false
   let muffled = false
   const server = createServer((client) => {
     const upstream = open(target, '127.0.0.1')
     open_.add(client)
     client.on('data', (data) => {
-      if (blocked && /upgrade: websocket/i.test(data.toString('latin1')))
-        client.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+      const text = data.toString('latin1')
+      if (blocked !== null && /upgrade: websocket/i.test(text)) {
+        if (blocked === 'refused')
+          client.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+      } else if (onlyV1 && /^[A-Z]+ \/(?!v1\/)/.test(text))
+        client.end('HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
       else upstream.write(data)
     })
     upstream.on('data', (data) => {
@@ -51,8 +58,11 @@ export async function network(to: string): Promise<Network> {
     muffle() {
       muffled = true
     },
-    blockUpgrades() {
-      blocked = true
+    blockUpgrades(how = 'refused') {
+      blocked = how
+    },
+    onlyV1() {
+      onlyV1 = true
     },
     close() {
       server.close()

@@ -8,7 +8,7 @@ import { emptyMessage, fold } from '../src/fold.ts'
 import { Job, type Wire } from '../src/job.ts'
 import { createPace } from '../src/pace.ts'
 import { advance, firstOf, placeOf, START } from '../src/place.ts'
-import { type SseEvent, sseParser } from '../src/sse.ts'
+import { type SseEvent, sseParser } from '../src/sse-read.ts'
 
 const chunk = (content: string): WireEvent => ({ chunk: { choices: [{ index: 0, delta: { content } }] } })
 const ev = (seq: number, e: readonly WireEvent[]): EvFrame => ({
