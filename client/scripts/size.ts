@@ -2,11 +2,16 @@
 import { gzipSync } from 'node:zlib'
 import { build } from 'rolldown'
 
-const { output } = await build({
-  input: new URL('../src/index.ts', import.meta.url).pathname,
-  write: false,
-  output: { minify: true, format: 'esm' },
-})
-const bytes = Buffer.from(output[0].code)
 const kb = (n: number): string => `${(n / 1000).toFixed(1)} kB`
-process.stdout.write(`@sluice/client: ${kb(bytes.length)} minified, ${kb(gzipSync(bytes).length)} gzipped\n`)
+for (const [name, entry] of [
+  ['@sluice/client', 'index'],
+  ['@sluice/client/ai-sdk, besides it', 'ai-sdk'],
+]) {
+  const { output } = await build({
+    input: new URL(`../src/${entry}.ts`, import.meta.url).pathname,
+    write: false,
+    output: { minify: true, format: 'esm' },
+  })
+  const bytes = Buffer.from(output[0].code)
+  process.stdout.write(`${name}: ${kb(bytes.length)} minified, ${kb(gzipSync(bytes).length)} gzipped\n`)
+}

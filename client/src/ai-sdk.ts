@@ -211,7 +211,7 @@ function createWriter(job: Job): (event: JobEvent) => readonly Chunk[] {
     if (event.type === 'chunk') {
       const choice = firstChoice(event.chunk)
       if (choice?.finish_reason) finish = FINISH[choice.finish_reason] ?? 'other'
-      const { delta = {} } = choice ?? {}
+      const delta = choice?.delta ?? choice?.message ?? {} // a whole answer is one chunk
       return [
         ...say('reasoning', delta['reasoning_content'] ?? delta['reasoning']),
         ...say('text', delta['content'] ?? delta['refusal']),
@@ -253,6 +253,7 @@ function inputOf(toolCallId: string, toolName: string, text: string): Chunk {
 interface Choice {
   readonly index?: number
   readonly delta?: Readonly<Record<string, unknown>>
+  readonly message?: Readonly<Record<string, unknown>>
   readonly finish_reason?: string | null
 }
 const firstChoice = (chunk: Readonly<Record<string, unknown>>): Choice | undefined =>
