@@ -72,13 +72,21 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
   const turnsOf = async (id: string): Promise<any[]> =>
     ((await sluice.http('GET', `/v1/conversations/${id}`)) as { turns: any[] }).turns
   const fresh = (): string => `chat-${Math.random().toString(36).slice(2)}`
+  /** Its last answer has begun. */
+  async function begun(it: Chat, messages: number): Promise<void> {
+    for (let tries = 0; tries < 1_000; tries++) {
+      if (it.messages.length === messages && textOf(it.messages[messages - 1]).length > 20) return
+      await pause(10)
+    }
+    throw new Error(`no answer began: ${JSON.stringify(it.messages)}`)
+  }
   const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
   it('tells an answer through cuts, and sends only what is new', async () => {
     const id = fresh()
     const it = await chat(id)
     const answered = it.sendMessage({ text: 'Tell me of rivers. demo: tokens=80 delay=10 ttft=10' })
-    await pause(200)
+    await begun(it, 2)
     net.cut()
     await answered
     await it.sendMessage({ text: 'Do you remember what I said?' })
@@ -97,7 +105,7 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
     const id = fresh()
     const before = await chat(id)
     void before.sendMessage({ text: 'Tell me of rivers. demo: tokens=120 delay=10 ttft=10' })
-    await pause(400)
+    await begun(before, 2)
     const messages = structuredClone(before.messages)
     sluice.close()
     const after = await chat(id, { messages })
@@ -120,10 +128,10 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
     expect(turns.map(({ messages }) => messages[0].content.slice(0, 3))).toEqual(['One', 'Two'])
     expect(it.messages[3].id).toBe(turns[1].job)
     const stopped = it.sendMessage({ text: 'Three. demo: tokens=5000 delay=10' })
-    await pause(300)
+    await begun(it, 6)
     await it.stop()
     await stopped
-    for (let tries = 0; turns.length < 3 && tries < 100; tries++) {
+    for (let tries = 0; turns.length < 3 && tries < 1_000; tries++) {
       await pause(20)
       turns = await turnsOf(id)
     }
@@ -148,7 +156,7 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
       { tools: [{ type: 'function', function: { name: 'weather', parameters } }] },
     )
     await it.sendMessage({ text: 'What is the weather?' })
-    for (let tries = 0; tries < 200 && !textOf(it.messages.at(-1)!).includes('sunny'); tries++) await pause(25)
+    for (let tries = 0; tries < 1_000 && !textOf(it.messages.at(-1)!).includes('sunny'); tries++) await pause(25)
     expect(calls).toMatchObject([{ toolName: 'weather', input: { city: expect.any(String) } }])
     expect(textOf(it.messages.at(-1)!)).toContain('sunny')
     const turns = await turnsOf(id)
