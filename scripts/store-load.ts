@@ -173,6 +173,8 @@ const scheduler = createScheduler({
   maxQueuedPerTenant: 1_000_000,
   maxQueuedPerLane: 1_000,
   maxQueuedBytesPerTenant: 1 << 30,
+  maxQueuedPerSession: 100_000,
+  maxQueuedBytesPerSession: 1 << 30,
   joinAfterEndMs: 60_000,
   weight: () => 1,
   promptWeight: 1,

@@ -194,6 +194,12 @@ export const settings = z.strictObject({
       max_requests_per_key: count({ min: 1 })
         .prefault(10_000)
         .describe('Concurrent requests per API key, open streams included.'),
+      max_unfinished_bytes: size({ min: 2 ** 20 })
+        .prefault('256MiB')
+        .describe('Bytes of request bodies and WebSocket messages that are still arriving, of all peers.'),
+      max_unfinished_bytes_per_key: size({ min: 1024 })
+        .prefault('64MiB')
+        .describe('The same for one API key and its sessions; one body always fits.'),
       bad_keys_per_minute: count({ min: 1 })
         .prefault(60)
         .describe('Invalid API keys accepted from one address per minute before it gets 429.'),
@@ -246,6 +252,20 @@ export const settings = z.strictObject({
       session_ms: duration({ min: 1_000 })
         .prefault('12h')
         .describe('Longest session of a page; after that it needs a new ticket.'),
+      max_queued_jobs: count({ min: 1 })
+        .prefault(1_000)
+        .describe('Queued jobs of one user, over all of its sessions. A session without a user counts for itself.'),
+      max_queued_bytes: size({ min: 1024 }).prefault('32MiB').describe('Bytes of those requests.'),
+      max_delay_ms: duration({ min: 0 })
+        .prefault('1h')
+        .describe('Longest `delay_ms` of a session; its `deadline_ms` may be longer by `queue.job_deadline_ms`.'),
+      max_requests: count({ min: 1 })
+        .prefault(200)
+        .describe('Requests of one user in progress at once, including open streams.'),
+      max_sockets: count({ min: 1 }).prefault(50).describe('Open WebSockets of one user.'),
+      max_unfinished_bytes: size({ min: 1024 })
+        .prefault('16MiB')
+        .describe('Bytes of one user in bodies and messages that are still arriving; one body always fits.'),
     })
     .prefault({})
     .describe('Sessions of web pages, which have no API key.'),

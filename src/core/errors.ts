@@ -191,6 +191,13 @@ export const ERRORS = {
     4429,
     'Too many connections or requests of this key at once.',
   ),
+  too_many_unfinished: row(
+    429,
+    'rate_limit_error',
+    true,
+    4429,
+    'Too many bytes of unfinished requests at once; finish some, then retry.',
+  ),
   overloaded: row(503, 'server_error', true, 1013, 'The server is overloaded; retry later.'),
   draining: row(503, 'server_error', true, 1012, 'The server is shutting down; retry.'),
   storage_full: row(507, 'server_error', true, 1013, 'The disk is full: new work is refused until there is room.'),

@@ -45,6 +45,8 @@ export interface JobDraft {
   readonly keyId: string
   /** End user: the dialect's `user` / `safety_identifier`, or `sluice-user`. */
   readonly user?: string
+  /** Of a page's session: whose share of the tenant's caps it uses (all sessions of a user together). */
+  readonly session?: string
   readonly kind: JobKind
   /** The model's public name, as the client asked. */
   readonly model: string

@@ -180,6 +180,8 @@ export interface ScheduledJob {
   readonly tenant: TenantId
   /** Already unique over tenants and kinds: conversations and lanes of all tenants share this name space. */
   readonly lane: string | null
+  /** Whose share of the tenant's caps it uses; null: no session's. */
+  readonly session: string | null
   readonly pool: string
   readonly model: string
   readonly priority: Priority
@@ -238,6 +240,8 @@ export interface SchedulerOptions {
   readonly maxQueuedPerTenant: number
   readonly maxQueuedPerLane: number
   readonly maxQueuedBytesPerTenant: number
+  readonly maxQueuedPerSession: number
+  readonly maxQueuedBytesPerSession: number
   /** How long after a good end an SDK's retry still joins, ms (J4). */
   readonly joinAfterEndMs: number
   /** Share of each tenant, 1 unless said. */

@@ -32,6 +32,11 @@ export class SseResponse {
 
   start(): void {
     if (this.#started || this.#ended) return
+    // Its caller was sent away meanwhile, with an answer of the gateway's
+    if (this.#response.headersSent) {
+      this.#ended = true
+      return
+    }
     this.#started = true
     this.#response.writeHead(200, {
       ...this.#headers,
@@ -49,6 +54,7 @@ export class SseResponse {
     const response = this.#response
     if (first) response.socket?.cork()
     this.start()
+    if (this.#ended) return
     const socket = response.socket
     // A pipelined request has no socket before its turn: node queues for it
     if (socket === null) response.write(events, 'latin1', this.#onWritten)
@@ -65,14 +71,14 @@ export class SseResponse {
     socket?.cork()
     if (events !== '') this.write(events)
     else this.start()
+    if (!this.#ended) this.#response.end()
     this.#ended = true
-    this.#response.end()
     socket?.uncork()
   }
 
   /** Instead of a stream: a whole answer. Only before `started`. */
   reply(status: number, body: Bytes, headers: Readonly<Record<string, string>> = {}): void {
-    if (this.#started || this.#ended) return
+    if (this.#started || this.#ended || this.#response.headersSent) return
     this.#ended = true
     this.#response.writeHead(status, {
       ...this.#headers,

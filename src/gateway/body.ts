@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { SluiceError } from '../core/errors.ts'
 import { type JsonLimits, type Member, scanObject } from '../core/json.ts'
 import { Aborted, type Call } from './call.ts'
+import type { Holding } from './inflow.ts'
 
 export type JsonRecord = Readonly<Record<string, unknown>>
 export const isRecord = (value: unknown): value is JsonRecord =>
@@ -24,29 +25,71 @@ export async function readJson(call: Call, maxBytes: number, limits: JsonLimits)
   if (type !== undefined && !JSON_TYPE.test(type)) throw new SluiceError('unsupported_media_type')
   // Nothing is ever unpacked, so no bomb can be
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
-  return parseBody(await readBody(call, maxBytes), limits)
+  const raw = await readBody(call, maxBytes)
+  call.check()
+  return parseBody(raw, limits)
 }
 
-/** The whole body. A content-length over the cap is refused before a byte is read. */
+/**
+ * The whole body. A content-length over the cap is refused before a byte is read. Throws body_too_large; overloaded and
+ * too_many_unfinished while it is on its way.
+ */
 export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
   const { request, response } = call
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new SluiceError('body_too_large')
+  const length = Number(request.headers['content-length'] ?? Number.NaN)
+  if (length > maxBytes) throw new SluiceError('body_too_large')
   if (request.headers.expect !== undefined) response.writeContinue()
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let bytes = 0
+    const body = new Gathered()
+    let holding: Holding | undefined
+    const fail = (error: Error): void => {
+      holding?.hold(0)
+      request.off('data', onData)
+      reject(error)
+    }
     const onData = (chunk: Buffer): void => {
-      bytes += chunk.length
-      if (bytes <= maxBytes) chunks.push(chunk)
-      else {
-        request.off('data', onData)
-        reject(new SluiceError('body_too_large'))
+      if (body.length + chunk.length > maxBytes) return fail(new SluiceError('body_too_large'))
+      body.add(chunk)
+      // What came whole is no burden
+      if (body.length === length || call.inflow === null) return
+      try {
+        holding ??= call.inflow.open(call.caller)
+        holding.hold(body.length)
+      } catch (thrown) {
+        fail(SluiceError.from(thrown))
       }
     }
     request.on('data', onData)
-    request.on('end', () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, bytes)))
-    request.on('error', () => reject(new Aborted()))
+    request.on('end', () => {
+      holding?.hold(0)
+      resolve(body.bytes)
+    })
+    request.on('error', () => fail(new Aborted()))
   })
+}
+
+/** Chunks as one: a body may come byte by byte, and each chunk by itself would cost more than what it holds. */
+class Gathered {
+  #buffer: Buffer = Buffer.alloc(0)
+  length = 0
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.length)
+  }
+
+  add(chunk: Buffer): void {
+    const before = this.length
+    this.length += chunk.length
+    if (before === 0) this.#buffer = chunk
+    else {
+      if (this.length > this.#buffer.length) {
+        const grown = Buffer.allocUnsafeSlow(2 * this.length)
+        this.#buffer.copy(grown, 0, 0, before)
+        this.#buffer = grown
+      }
+      chunk.copy(this.#buffer, before)
+    }
+  }
 }
 
 /** Throws invalid_json, or invalid_request for what is JSON but too deep, too wide, no object or no Unicode. */

@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import { retryHeaders, SluiceError } from '../core/errors.ts'
 import { type Bytes, toBytes } from '../core/record.ts'
 import type { Caller } from './caller.ts'
+import type { Inflow } from './inflow.ts'
 
 export type Headers = Readonly<Record<string, string>>
 const NO_HEADERS: Headers = {}
@@ -23,6 +24,10 @@ export class Call {
   readonly startedAt: number
   readonly #onFault: (error: unknown, requestId: string) => void
   caller: Caller | null = null
+  /** Throws when its caller is let in no more. */
+  check: () => void = () => {}
+  /** Counts the bytes of its body while it comes; null: nobody counts them. */
+  inflow: Inflow | null = null
   params: Readonly<Record<string, string>> = NO_HEADERS
   query: Readonly<Record<string, unknown>> = NO_HEADERS
 
@@ -102,6 +107,12 @@ export class Call {
     if (response.headersSent || response.destroyed) return
     response.writeHead(status, this.headers(more))
     response.end()
+  }
+
+  /** Its caller is let in no more: told so where nothing has been sent, else cut off. */
+  sendAway(error: SluiceError): void {
+    if (this.response.headersSent) this.response.destroy()
+    else this.fail(error)
   }
 
   /** Answers with what was thrown, whatever it is. What was not foreseen is told to the operator, and to the client only that it happened. */

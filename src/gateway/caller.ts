@@ -4,6 +4,8 @@ import type { Job, JobOptions } from '../core/job.ts'
 import type { ApiKey } from '../core/ports.ts'
 
 export interface Session {
+  /** Tells sessions without a user apart. */
+  readonly id: string
   readonly keyId: string
   /** The end user whose work it sees, and no other. Null: all of the tenant's. */
   readonly user: string | null
@@ -20,6 +22,12 @@ export interface Caller {
 }
 
 export const userOf = ({ session }: Caller): string | null => session?.user ?? null
+
+/** Whose share of the tenant's quotas it uses, all tabs and sessions of a user together; null: no session's. */
+export function shareOf({ session }: Caller): string | null {
+  if (session === null) return null
+  return session.user === null ? `session\n${session.id}` : `user\n${session.user}`
+}
 
 /** May it see this job? */
 export const canSee = (caller: Caller, job: Job): boolean =>

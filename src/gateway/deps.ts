@@ -38,6 +38,9 @@ export interface GatewayOptions {
   readonly maxConnections: number
   /** Requests under way at once by one key, open streams included. */
   readonly maxRequestsPerKey: number
+  /** Bytes of bodies and messages that are not whole yet: of all peers, and of one API key. */
+  readonly maxUnfinishedBytes: number
+  readonly maxUnfinishedBytesPerKey: number
   /** Refused keys a minute from one address; beyond them it is told 429. Good keys never count. */
   readonly badKeysPerMinute: number
   /** How long a job that nobody reads any more goes on (`on_disconnect: cancel`). */
@@ -52,12 +55,22 @@ export interface GatewayOptions {
   readonly jobDeadlineMs: number
   /** SHA-256 of the admin key, base64url; null: nobody is an operator here. */
   readonly adminKeyDigest: string | null
-  readonly sessions: SessionOptions
+  readonly sessions: SessionOptions & SessionQuotas
   readonly socket: SocketOptions
   /** A connection with more unread bytes than this is not written to until it reads. */
   readonly maxReaderBufferBytes: number
   /** True when all keys are minted by us: those with a wrong checksum are refused unseen. False when the operator seeded one of their own making. */
   readonly keysHaveChecksums: boolean
+}
+
+/** What one session may use, or all sessions of one user together. */
+export interface SessionQuotas {
+  /** Requests under way at once, and WebSockets. */
+  readonly maxRequests: number
+  readonly maxSockets: number
+  /** Of its bodies and messages that are not whole yet. */
+  readonly maxUnfinishedBytes: number
+  readonly maxDelayMs: number
 }
 
 export interface SocketOptions {

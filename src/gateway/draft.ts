@@ -2,12 +2,13 @@
 import { hash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../core/errors.ts'
-import type { JobDraft, JobKind } from '../core/job.ts'
+import type { JobDraft, JobKind, JobOptions } from '../core/job.ts'
 import { editObject, scanObject } from '../core/json.ts'
 import { isRecord, type JsonBody, type JsonRecord, memberBytes } from './body.ts'
-import { type Caller, userOf, withinNames } from './caller.ts'
+import { type Caller, shareOf, userOf, withinNames } from './caller.ts'
 import { checkChat, checkEmbedding, checkModel } from './chat-request.ts'
-import type { GatewayDeps } from './deps.ts'
+import type { GatewayDeps, GatewayOptions } from './deps.ts'
+import { bad } from './fields.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 import { namesAnother } from './named-user.ts'
 
@@ -126,6 +127,7 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
       param: `${asked.at}conversation`,
       message: 'An embedding is no part of a conversation.',
     })
+  if (caller.session !== null) checkTimes(options, deps.options, asked.at)
   const own = userOf(caller)
   if (own !== null) {
     const named = namesAnother(bytes, own) ?? ((headers['user'] || own) === own ? null : 'sluice-user')
@@ -141,11 +143,13 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
       param: 'sluice-user',
       message: '"sluice-user" must be a text of at most 512 characters.',
     })
+  const session = shareOf(caller)
   const streamOptions = request['stream_options']
   return {
     tenant: caller.key.tenant,
     keyId: caller.key.id,
     ...(typeof user === 'string' && user !== '' ? { user } : {}),
+    ...(session === null ? {} : { session }),
     kind,
     model,
     body: bytes,
@@ -158,6 +162,19 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
     promptTokens: Math.max(1, Math.ceil(textBytes / 4)),
     ...(metadata === undefined ? {} : { metadata }),
   }
+}
+
+/** A page may not fill its tenant's line for weeks. Throws invalid_request. */
+function checkTimes({ delayMs = 0, deadlineMs }: JobOptions, options: GatewayOptions, at: string): void {
+  const { maxDelayMs } = options.sessions
+  if (delayMs > maxDelayMs)
+    throw bad(`${at}delay_ms`, `"delay_ms" of a session must be at most ${maxDelayMs} (sessions.max_delay_ms).`)
+  const most = maxDelayMs + options.jobDeadlineMs
+  if (deadlineMs > most)
+    throw bad(
+      `${at}deadline_ms`,
+      `"deadline_ms" of a session must be at most ${most} (sessions.max_delay_ms + queue.job_deadline_ms).`,
+    )
 }
 
 /** JobOptions in headers belong to what was asked, save the key under which it was asked. */

@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SluiceError } from '../core/errors.ts'
+import { Admitted } from './admitted.ts'
 import { createAnswers } from './answers.ts'
 import { createAuth } from './auth.ts'
 import { Call, errorBody, errorHeaders, type KeyCall, rawAnswer } from './call.ts'
@@ -9,6 +10,7 @@ import { answerPreflight, corsOf, isPreflight } from './cors.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createAttendance, expectReaders } from './disconnect.ts'
 import { checkForm, refusalOf } from './form.ts'
+import { Inflow } from './inflow.ts'
 import { createJobs } from './jobs.ts'
 import { normalOrigins } from './origin.ts'
 import type { Route } from './route.ts'
@@ -26,6 +28,17 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const { options, clock, queue, onFault } = deps
   const sessions = createSessions(deps.keys, clock, deps.ids, options.sessions)
   const auth = createAuth(deps.keys, sessions, clock, options)
+  const { sessions: quotas, socket } = options
+  const admitted = new Admitted(auth, clock, {
+    request: { perKey: options.maxRequestsPerKey, perSession: quotas.maxRequests },
+    socket: { perKey: socket.maxPerKey, perSession: quotas.maxSockets },
+  })
+  // One body of any allowed size must fit
+  const inflow = new Inflow({
+    total: options.maxUnfinishedBytes,
+    perKey: Math.max(options.maxUnfinishedBytesPerKey, options.maxBodyBytes),
+    perSession: Math.max(quotas.maxUnfinishedBytes, options.maxBodyBytes),
+  })
   const attendance = createAttendance(
     clock,
     options.disconnectGraceMs,
@@ -35,13 +48,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const answers = createAnswers(deps, attendance)
   const submits = createSubmits(deps, auth)
   const jobs = createJobs(deps, submits)
-  const hub = new Hub(deps, auth, sessions, attendance, submits)
-  const watching = watchRoutes(deps, auth)
-  const door = { auth, sessions, socket: hub.route }
+  const hub = new Hub(deps, { auth, sessions, attendance, submits, admitted, inflow })
+  const watching = watchRoutes(deps)
+  const door = { auth, sessions, socket: hub.route, admitted }
   const routes = createRoutes(deps, jobs, submits, answers, door, watching.routes, () => draining)
   const servers: Server[] = []
-  /** Requests under way, by key. */
-  const underWay = new Map<string, number>()
 
   const serve =
     (router: Router, origins: ReadonlySet<string>) => (request: IncomingMessage, response: ServerResponse) => {
@@ -72,23 +83,19 @@ export function createGateway(deps: GatewayDeps): Gateway {
     call.query = query
     if (draining && route.auth !== 'none') throw new SluiceError('draining', { retryAfterMs: 1_000 })
     if (route.auth === 'operator') auth.operator(call.request)
-    if (route.auth === 'tenant') {
-      call.caller = auth.tenant(call.request)
-      countIn(call.caller.key.id, call.response)
-    }
+    else call.inflow = inflow
+    if (route.auth === 'tenant') admit(call)
     checkQuery(route, query)
     return route.run(call as KeyCall) ?? undefined
   }
 
-  function countIn(key: string, response: ServerResponse): void {
-    const open = (underWay.get(key) ?? 0) + 1
-    if (open > options.maxRequestsPerKey) throw new SluiceError('too_many_connections')
-    underWay.set(key, open)
-    response.once('close', () => {
-      const left = (underWay.get(key) ?? 1) - 1
-      if (left === 0) underWay.delete(key)
-      else underWay.set(key, left)
-    })
+  /** Its caller stays in as long as it is valid. */
+  function admit(call: Call): void {
+    const caller = auth.tenant(call.request)
+    const leave = admitted.enter(caller, 'request', (error) => call.sendAway(error))
+    call.response.once('close', leave)
+    call.caller = caller
+    call.check = () => auth.check(caller)
   }
 
   /** What could not be read as a request at all. */
@@ -173,6 +180,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
           for (const server of servers) server.closeAllConnections()
         })
         await Promise.all(all)
+        admitted.close()
         cut()
       })()
       return closed

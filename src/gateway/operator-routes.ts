@@ -1,6 +1,7 @@
 /** What only the operator may: PROTOCOL.md section 8. */
 import { SluiceError } from '../core/errors.ts'
 import type { ApiKey, Selector } from '../core/ports.ts'
+import type { Admitted } from './admitted.ts'
 import { mintKey } from './api-key.ts'
 import { readJson } from './body.ts'
 import type { Call } from './call.ts'
@@ -15,7 +16,7 @@ const MAX_NAME_CHARS = 128
 const MAX_KEY_MS = 100 * 365 * 86_400_000
 const SELECTORS = ['tenant', 'lane', 'model']
 
-export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] {
+export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted): readonly Route[] {
   const { queue, keys, ids, clock, options } = deps
 
   async function addKey(call: Call): Promise<void> {
@@ -71,7 +72,9 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
       path: '/admin/keys/:id',
       auth: 'operator',
       async run(call) {
-        if (!(await keys.revoke(call.params['id'], clock.wallMs()))) throw new SluiceError('key_not_found')
+        const revoked = keys.revoke(call.params['id'], clock.wallMs())
+        admitted.check()
+        if (!(await revoked)) throw new SluiceError('key_not_found')
         call.empty(204)
       },
     },
@@ -126,7 +129,9 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
       path: '/admin/tenants/:id',
       auth: 'operator',
       async run(call) {
-        await deps.eraseTenant(call.params['id'])
+        const erased = deps.eraseTenant(call.params['id'])
+        admitted.check()
+        await erased
         call.empty(204)
       },
     },

@@ -1,5 +1,6 @@
 /** The route tables of both listeners. Nothing is answered that does not stand here. */
 import { SluiceError } from '../core/errors.ts'
+import type { Admitted } from './admitted.ts'
 import type { Answers } from './answers.ts'
 import type { Auth } from './auth.ts'
 import { conversationRoutes } from './conversation-routes.ts'
@@ -17,6 +18,7 @@ import type { Submits } from './submit.ts'
 export interface Door {
   readonly auth: Auth
   readonly sessions: Sessions
+  readonly admitted: Admitted
   /** Refuses what could not be upgraded. */
   readonly socket: Route
 }
@@ -61,6 +63,6 @@ export function createRoutes(
       door.socket,
       ...probes,
     ],
-    admin: [...operatorRoutes(deps, jobs), ...probes],
+    admin: [...operatorRoutes(deps, jobs, door.admitted), ...probes],
   }
 }

@@ -37,7 +37,7 @@ it('a ticket is good once, in time', () => {
   expect(expiresInMs).toBe(30_000)
   expect(sessions.redeem(ticket, undefined)).toEqual({
     key,
-    session: { keyId: 'key_1', user: 'ann', origin: null, endsAtMs: now + 3_600_000 },
+    session: { id: expect.any(String), keyId: 'key_1', user: 'ann', origin: null, endsAtMs: now + 3_600_000 },
   })
   expect(code(() => sessions.redeem(ticket, undefined))).toBe('invalid_ticket')
   const late = sessions.ticket(key, null, null, null).ticket
@@ -67,7 +67,7 @@ it('a token stands for its session, also after a restart, from its own origin', 
 })
 
 it('a token that was touched is none', () => {
-  const { token } = sessions.token({ keyId: 'key_1', user: 'ann', origin: null, endsAtMs: now + 1_000_000 })
+  const { token } = sessions.token({ id: 's', keyId: 'key_1', user: 'ann', origin: null, endsAtMs: now + 1_000_000 })
   for (let i = 0; i < token.length; i++) {
     const touched = token.slice(0, i) + (token[i] === 'A' ? 'B' : 'A') + token.slice(i + 1)
     // The last character of base64 may hold bits that do not count

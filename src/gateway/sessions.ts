@@ -50,7 +50,8 @@ export interface Sessions {
 }
 
 interface Claims {
-  /** Key id, user, origin, ms of the session's end and of the token's. */
+  /** Id of the session (tokens of older servers have none), key id, user, origin, ms of the session's end and of the token's. */
+  readonly i?: string
   readonly k: string
   readonly u: string | null
   readonly o: string | null
@@ -92,7 +93,11 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
       dropOld()
       const ticket = TICKET_PREFIX + Buffer.from(ids.random(32)).toString('base64url')
       const endsAtMs = clock.wallMs() + Math.min(sessionMs ?? options.sessionMs, options.sessionMs)
-      tickets.set(ticket, { session: { keyId: key.id, user, origin, endsAtMs }, untilMs: clock.monoMs() + ticketMs })
+      const id = Buffer.from(ids.random(8)).toString('base64url')
+      tickets.set(ticket, {
+        session: { id, keyId: key.id, user, origin, endsAtMs },
+        untilMs: clock.monoMs() + ticketMs,
+      })
       return { ticket, expiresInMs: ticketMs }
     },
     redeem(ticket, origin) {
@@ -101,10 +106,10 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
       if (found === undefined || found.untilMs <= clock.monoMs()) throw new SluiceError('invalid_ticket')
       return admit(found.session, origin, 'invalid_ticket')
     },
-    token({ keyId, user, origin, endsAtMs }) {
+    token({ id, keyId, user, origin, endsAtMs }) {
       const now = clock.wallMs()
       const expiresAtMs = Math.min(now + tokenMs, endsAtMs)
-      const claims: Claims = { k: keyId, u: user, o: origin, s: endsAtMs, e: expiresAtMs }
+      const claims: Claims = { i: id, k: keyId, u: user, o: origin, s: endsAtMs, e: expiresAtMs }
       const text = Buffer.from(JSON.stringify(claims)).toString('base64url')
       return {
         token: `${TOKEN_PREFIX}${text}.${sign(text).toString('base64url')}`,
@@ -123,9 +128,9 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
       const given = Buffer.from(signature, 'base64url')
       const right = sign(text)
       if (given.length !== right.length || !timingSafeEqual(given, right)) throw new SluiceError('invalid_token')
-      const { k, u, o, s, e } = JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as Claims
+      const { i = '', k, u, o, s, e } = JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as Claims
       if (e <= clock.wallMs()) throw new SluiceError('invalid_token')
-      return admit({ keyId: k, user: u, origin: o, endsAtMs: s }, origin, 'invalid_token')
+      return admit({ id: i, keyId: k, user: u, origin: o, endsAtMs: s }, origin, 'invalid_token')
     },
     isStillValid: (session) => session.endsAtMs > clock.wallMs() && goodKey(session.keyId) !== null,
   }

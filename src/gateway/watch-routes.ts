@@ -1,17 +1,14 @@
 /** A conversation's news as server-sent events, where WebSockets are blocked: PROTOCOL.md section 5. */
 import type { ConversationNews } from '../core/ports.ts'
 import { toBytes } from '../core/record.ts'
-import type { Auth } from './auth.ts'
 import type { KeyCall } from './call.ts'
 import { prefixOf } from './caller.ts'
 import type { GatewayDeps } from './deps.ts'
 import { newsView, standingView } from './news.ts'
 import type { Route } from './route.ts'
 
-/** How often it is checked whether the caller is still let in. */
-const CHECK_EVERY_MS = 5_000
-/** Checks from one comment on a silent stream to the next. */
-const CHECKS_A_HEARTBEAT = 3
+/** Silence after which a comment is sent. */
+const HEARTBEAT_MS = 15_000
 const HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache, no-transform',
@@ -24,7 +21,7 @@ export interface WatchRoutes {
   endAll(): void
 }
 
-export function watchRoutes({ conversations, queue, clock, options }: GatewayDeps, auth: Auth): WatchRoutes {
+export function watchRoutes({ conversations, queue, clock, options }: GatewayDeps): WatchRoutes {
   const open = new Set<() => void>()
 
   function stream(call: KeyCall): void {
@@ -42,15 +39,11 @@ export function watchRoutes({ conversations, queue, clock, options }: GatewayDep
       const e = newsView(news, queue, caller)
       if (e !== null) tell('news', { conversation, e })
     }
-    let checks = 0
-    const stopChecks = clock.every(CHECK_EVERY_MS, () => {
-      if (!auth.isStillValid(caller)) end()
-      else if (++checks % CHECKS_A_HEARTBEAT === 0) response.write(': hb\n')
-    })
+    const stopBeats = clock.every(HEARTBEAT_MS, () => void response.write(': hb\n'))
     let unwatch = (): void => {}
     const end = (): void => {
       if (!open.delete(end)) return
-      stopChecks()
+      stopBeats()
       unwatch()
       response.end()
     }

@@ -5,6 +5,7 @@ import { earliestStartMs } from './estimate.ts'
 import type { Fairness, Tenant } from './fairness.ts'
 import type { Flow } from './flow.ts'
 import type { Lane } from './lanes.ts'
+import type { Share } from './shares.ts'
 
 const LEAST_MS = 250
 const MOST_MS = 60_000
@@ -15,6 +16,7 @@ export function refusal(
   fairness: Fairness,
   job: ScheduledJob,
   tenant: Tenant,
+  share: Share | null,
   flow: Flow,
   lane: Lane | undefined,
   inLine: number,
@@ -35,6 +37,11 @@ export function refusal(
     return full('Too many jobs of this tenant', options.maxQueuedPerTenant, 'jobs', tenantMs)
   if (tenant.bytes + job.bodyBytes > options.maxQueuedBytesPerTenant)
     return full('Too large requests of this tenant', options.maxQueuedBytesPerTenant, 'bytes', tenantMs)
+  const shareMs = share && jobMs && jobMs * share.queued
+  if (share !== null && share.queued >= options.maxQueuedPerSession)
+    return full('Too many jobs of this session', options.maxQueuedPerSession, 'jobs', shareMs)
+  if (share !== null && share.bytes + job.bodyBytes > options.maxQueuedBytesPerSession)
+    return full('Too large requests of this session', options.maxQueuedBytesPerSession, 'bytes', shareMs)
   if (lane !== undefined && lane.waiting >= options.maxQueuedPerLane)
     return full(
       'Too many jobs of this lane',

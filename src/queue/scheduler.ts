@@ -30,6 +30,7 @@ import { Leases, WorkerLeases } from './leases.ts'
 import { LineUp } from './line-up.ts'
 import { matches, Pauses } from './pauses.ts'
 import { retryDelayMs } from './retry.ts'
+import { Shares } from './shares.ts'
 import { Timers } from './timers.ts'
 
 /** Times are monotonic ms. Throws only on what can't be: a job submitted twice under one id. */
@@ -48,6 +49,7 @@ class PureScheduler implements Scheduler {
   readonly #pauses = new Pauses()
   readonly #fairness: Fairness
   readonly #lineUp: LineUp
+  readonly #shares = new Shares()
   readonly #depth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
   #events: SchedulerEvent[] = []
   #accepted = 0
@@ -85,6 +87,7 @@ class PureScheduler implements Scheduler {
       this.#fairness,
       job,
       this.#fairness.tenant(job.tenant),
+      this.#shares.of(job),
       flow,
       lane,
       queued + delayed + waiting,
@@ -124,8 +127,7 @@ class PureScheduler implements Scheduler {
     this.#lanes.append(entry)
     this.#joins.add(job.joinKey, job.id)
     this.#depth.queued++
-    tenant.queued++
-    tenant.bytes += job.bodyBytes
+    this.#countInLine(entry, 1)
     this.#wait(entry, job.notBeforeMono, false, now)
     return entry
   }
@@ -272,23 +274,25 @@ class PureScheduler implements Scheduler {
   }
 
   #setState(entry: Entry, state: LiveState): void {
-    const { tenant, job } = entry
-    const change = (entry.state === 'leased' ? 1 : 0) - (state === 'leased' ? 1 : 0)
-    tenant.queued += change
-    tenant.bytes += change * job.bodyBytes
+    this.#countInLine(entry, (entry.state === 'leased' ? 1 : 0) - (state === 'leased' ? 1 : 0))
     this.#depth[entry.state]--
     this.#depth[state]++
     entry.state = state
   }
 
+  #countInLine(entry: Entry, change: number): void {
+    const { tenant, job } = entry
+    tenant.queued += change
+    tenant.bytes += change * job.bodyBytes
+    this.#shares.count(job, change)
+  }
+
   #end(entry: Entry, now: number): void {
-    const { job, tenant, flow, hold } = entry
+    const { job, flow, hold } = entry
     this.#timers.clear(entry)
     this.#lineUp.stepOut(entry, now)
-    if (hold === null) {
-      tenant.queued--
-      tenant.bytes -= job.bodyBytes
-    } else {
+    if (hold === null) this.#countInLine(entry, -1)
+    else {
       this.#leases.release(hold)
       entry.hold = null
     }

@@ -2,7 +2,7 @@
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import { parseEnd } from '../../src/core/record.ts'
-import { accepted, type Case, DONE, eventually, readAll, runJob, submit, TestWorker } from './harness.ts'
+import { accepted, type Case, DONE, draft, eventually, readAll, runJob, submit, TestWorker } from './harness.ts'
 
 const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') =>
   ({ kind: 'failed', error: new SluiceError(code), retry }) as const
@@ -316,9 +316,12 @@ export const controlCases: readonly Case[] = [
       await engine.keys.add({ id: 'key_g', tenant: 'gone', name: 'n', hint: 'sk', createdAtMs: 1 }, 'digest-g')
       await engine.keys.add({ id: 'key_s', tenant: 'stays', name: 'n', hint: 'sk', createdAtMs: 1 }, 'digest-s')
       const erasing = engine.eraseTenant('gone')
+      const again = engine.eraseTenant('gone')
       await eventually(() => expect(worker.revocations.length).toBe(1))
+      const late = async (): Promise<unknown> => (await engine.queue.submit([draft({ tenant: 'gone' })]))[0]
+      expect(await late()).toMatchObject({ kind: 'refused', error: { code: 'overloaded', retryable: true } })
       await engine.queue.finish(lease, { kind: 'canceled' })
-      await erasing
+      await Promise.all([erasing, again])
       for (const job of [done, running, queued]) {
         expect(await engine.queue.get(job.id)).toBeNull()
         expect(await engine.log.read(job.id, 0, 1000)).toBeNull()

@@ -1,7 +1,6 @@
 /** Who may do what: made from the route tables themselves, so that no route can be forgotten (T1). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Answers } from '../../src/gateway/answers.ts'
-import type { Auth } from '../../src/gateway/auth.ts'
 import type { GatewayDeps } from '../../src/gateway/deps.ts'
 import type { Jobs } from '../../src/gateway/jobs.ts'
 import type { Route } from '../../src/gateway/route.ts'
@@ -13,7 +12,7 @@ import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, send } from './wire.ts'
 
 const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => {} }
-const { routes: watching } = watchRoutes({} as GatewayDeps, {} as Auth)
+const { routes: watching } = watchRoutes({} as GatewayDeps)
 const door = { socket } as unknown as Door
 const tables = createRoutes({} as GatewayDeps, {} as Jobs, {} as Submits, {} as Answers, door, watching, () => false)
 const doors = [

@@ -461,10 +461,10 @@ describe('messages', () => {
           const bytes = noise()
           const peer = await open()
           peer.write(bytes)
-          await sleep(20)
+          const early = await Promise.race([peer.closed(), sleep(100).then(() => null)])
           // Whatever it still waits for comes to an end: 600 KB of blanks are a message too large, wherever they fall
-          peer.write(encode(Buffer.alloc(600_000, 0x20), { mask: new Uint8Array(4) }))
-          return { bytes, closed: await peer.closed() }
+          if (early === null) peer.write(encode(Buffer.alloc(600_000, 0x20), { mask: new Uint8Array(4) }))
+          return { bytes, closed: early ?? (await peer.closed()) }
         }),
       )
       for (const { bytes, closed } of tries) {
@@ -586,6 +586,24 @@ describe('floods and silence', () => {
       jobs: Array.from({ length: 6 }, (_, i) => ({ job: `job_${i}` })),
     })
     expect((await greedy.closed()).code).toBe(4429)
+  })
+
+  const later = { request: { model: 'demo', messages: [{ role: 'user', content: 'x' }] }, delay_ms: 600_000 }
+  it.each([
+    ['submits', (i: number) => ({ t: 'submit', id: `f${i}`, ...later })],
+    ['attaches', (i: number, jobs: readonly string[]) => ({ t: 'attach', id: `f${i}`, job: jobs[i % jobs.length] })],
+  ])('400 %s in one write: max_jobs are followed, the others are refused', async (_name, frame) => {
+    const maker = await open({}, strict)
+    for (let i = 0; i < 50; i++) maker.say({ t: 'submit', id: `m${i}`, ...later, follow: false })
+    await expect.poll(() => maker.heard.filter(({ t }) => t === 'accepted').length).toBe(50)
+    const jobs = maker.heard.filter(({ t }) => t === 'accepted').map((accepted) => accepted['job'] as string)
+    const peer = await open({}, strict)
+    peer.write(Buffer.concat(Array.from({ length: 400 }, (_, i) => encode(JSON.stringify(frame(i, jobs))))))
+    const answers = (): readonly string[] =>
+      peer.heard.filter((said) => String(said['id']).startsWith('f')).map((said) => said['error']?.code ?? 'followed')
+    await expect.poll(() => answers().length, { timeout: 5_000 }).toBe(400)
+    expect(answers().filter((answer) => answer === 'followed').length).toBe(5)
+    expect(new Set(answers())).toEqual(new Set(['followed', 'too_many_jobs']))
   })
 
   it('what a connection follows and does not read is not queued for it: 1 MiB, however many jobs', {

@@ -1,7 +1,7 @@
 /** How a draft becomes a job: the scheduler decides, the store commits, and what can't be stored was never there. */
 import { SluiceError } from '../../core/errors.ts'
 import { type Ids, jobOrder } from '../../core/ids.ts'
-import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
+import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
 import type { Submitted } from '../../core/ports.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
 import { LiveJob } from './live-job.ts'
@@ -19,6 +19,8 @@ export class Intake {
   readonly #epochOf: (order: number) => number
   /** Submitted under an idempotency key, and not yet committed. */
   readonly #keys = new Map<string, LiveJob>()
+  /** Tenants of which nothing may be added until they are erased. */
+  readonly erasing = new Map<TenantId, Promise<void>>()
   /** Jobs that ended well shortly before a restart, by their join key (J4). */
   readonly joinable: Map<string, { readonly id: JobId; readonly untilMs: number }>
 
@@ -40,6 +42,7 @@ export class Intake {
   take(draft: JobDraft): Promise<Submitted> {
     const { store, scheduler, clock, live, jobs } = this.#parts
     if (store.down !== null) return refused(store.down)
+    if (this.erasing.has(draft.tenant)) return refused(ERASING)
     const now = clock.monoMs()
     const acceptedAtMs = clock.wallMs()
     const id = this.#ids.job(acceptedAtMs)
@@ -140,4 +143,5 @@ export class Intake {
   }
 }
 
+const ERASING = new SluiceError('overloaded', { message: 'This tenant is being erased; retry later.' })
 const refused = (error: SluiceError): Promise<Submitted> => Promise.resolve({ kind: 'refused', error })

@@ -86,7 +86,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     retention.start()
     clock.after(options.joinAfterEndMs, () => intake.joinable.clear())
     dispatch.act()
-    return engineOf(parts, queue, keys, retention, () => {
+    return engineOf(parts, queue, intake, keys, retention, () => {
       dispatch.stop()
       retention.stop()
       return store.close(() => markClosed(db)).finally(release)
@@ -100,6 +100,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
 function engineOf(
   parts: Parts,
   queue: EmbeddedQueue,
+  { erasing }: Intake,
   keys: KeyStore,
   retention: Retention,
   close: () => Promise<void>,
@@ -107,7 +108,13 @@ function engineOf(
   const { store, logs, live, conversations } = parts
   let closed: Promise<void> | null = null
 
-  async function eraseTenant(tenant: TenantId): Promise<void> {
+  function eraseTenant(tenant: TenantId): Promise<void> {
+    const erased = erasing.get(tenant) ?? erase(tenant).finally(() => erasing.delete(tenant))
+    erasing.set(tenant, erased)
+    return erased
+  }
+
+  async function erase(tenant: TenantId): Promise<void> {
     const running = (): readonly LiveJob[] => [...live.values()].filter(({ job }) => job.tenant === tenant)
     await keys.removeTenant(tenant)
     do {

@@ -32,6 +32,7 @@ export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acc
         : options.lane !== undefined
           ? laneName(tenant, 'lane', options.lane)
           : null,
+    session: job.session ?? null,
     pool: options.pool,
     model,
     priority: options.priority,

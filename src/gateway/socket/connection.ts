@@ -12,6 +12,7 @@ import type { From } from '../auth.ts'
 import { isRecord, type JsonBody } from '../body.ts'
 import { type Caller, canSee } from '../caller.ts'
 import { jobDraft, jobItem } from '../draft.ts'
+import type { Holding } from '../inflow.ts'
 import { placeView } from '../job-view.ts'
 import { checkFrame, credentialOf, parseMessage } from './frames.ts'
 import type { Hub } from './hub.ts'
@@ -22,6 +23,9 @@ const DEAF_FACTOR = 4
 /** A burst of messages may be so many seconds' worth. */
 const BURST_SECONDS = 5
 const MAX_REASON_BYTES = 120
+/** What a peer may send before it has said who it is: messages, and bytes of one that is not whole. */
+const STRANGERS_MESSAGES = 16
+const STRANGERS_BYTES = 128 * 1024
 
 /** A job that this connection follows. */
 export interface Following {
@@ -41,7 +45,10 @@ export class Connection implements FrameSink {
   readonly #socket: Socket
   readonly #from: From
   readonly following = new Map<JobId, Following>()
-  caller: Caller | null
+  /** Frames under way that will follow a job. */
+  #toFollow = 0
+  /** Null until it is known. */
+  caller: Caller | null = null
   closing = false
   readonly openedAtMs: number
   heardAtMs: number
@@ -58,19 +65,25 @@ export class Connection implements FrameSink {
   #greeted = false
   #window = Infinity
   #messages: number
+  /** Messages that were read before it had said who it is. */
+  #strange = 0
+  /** What it holds of messages that are not whole. */
+  #holding: Holding
+  #unfinished = 0
+  #leave = (): void => {}
   #countedAtMs: number
 
-  constructor(hub: Hub, ws: WebSocket, socket: Socket, from: From, caller: Caller | null, id: string) {
+  constructor(hub: Hub, ws: WebSocket, socket: Socket, from: From, id: string) {
     this.#hub = hub
     this.#ws = ws
     this.#socket = socket
     this.#from = from
-    this.caller = caller
     this.id = id
     this.openedAtMs = hub.deps.clock.monoMs()
     this.heardAtMs = this.openedAtMs
     this.#countedAtMs = this.openedAtMs
     this.#messages = hub.options.maxMessagesPerSecond * BURST_SECONDS
+    this.#holding = hub.inflow.open(null)
     ws.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary))
     ws.on('ping', (data) => {
       if (!this.closing && this.#counts()) ws.pong(data)
@@ -78,6 +91,7 @@ export class Connection implements FrameSink {
     ws.on('pong', () => {
       if (!this.closing) this.#counts()
     })
+    socket.on('data', this.#onBytes)
     ws.on('error', () => {}) // ws closes with the code that fits
     ws.on('close', (code) => this.#onClose(code))
   }
@@ -176,9 +190,25 @@ export class Connection implements FrameSink {
 
   // ---------------------------------------------------------------- from the client
 
+  /** After ws has read them: what it keeps is of a message that is not whole. */
+  readonly #onBytes = (): void => {
+    const unfinished = unfinishedBytesOf(this.#ws)
+    if (unfinished === this.#unfinished) return
+    this.#unfinished = unfinished
+    try {
+      if (this.caller === null && unfinished > STRANGERS_BYTES) throw new SluiceError('message_too_large')
+      this.#holding.hold(unfinished)
+    } catch (thrown) {
+      this.close(SluiceError.from(thrown))
+      this.#ws.pause() // no more of it is read; ws cuts the connection in a moment
+    }
+  }
+
   #onMessage(data: Buffer, isBinary: boolean): void {
     if (this.closing || !this.#counts()) return
     const { options } = this.#hub
+    if (this.caller === null && ++this.#strange > STRANGERS_MESSAGES)
+      return this.close(new SluiceError('message_flood', { message: 'Too many messages before hello.' }))
     if (data.length > options.maxMessageBytes) return this.close(new SluiceError('message_too_large'))
     let about: { readonly id?: unknown; readonly job?: unknown } = {}
     try {
@@ -199,11 +229,8 @@ export class Connection implements FrameSink {
     const { maxMessagesPerSecond } = this.#hub.options
     this.heardAtMs = now
     this.pingedAtMs = Infinity
-    this.#messages =
-      Math.min(
-        maxMessagesPerSecond * BURST_SECONDS,
-        this.#messages + ((now - this.#countedAtMs) * maxMessagesPerSecond) / 1_000,
-      ) - 1
+    const most = maxMessagesPerSecond * BURST_SECONDS
+    this.#messages = Math.min(most, this.#messages + ((now - this.#countedAtMs) * maxMessagesPerSecond) / 1_000) - 1
     this.#countedAtMs = now
     if (this.#messages >= 0) return true
     this.close(new SluiceError('message_flood'))
@@ -218,9 +245,14 @@ export class Connection implements FrameSink {
         new SluiceError('missing_api_key', { message: 'Say hello first, with a key, a ticket or a token.' }),
         frame,
       )
+    this.#hub.auth.check(caller)
     switch (frame.t) {
       case 'submit':
-        return this.#attempt(frame, () => this.#submit(frame, body, caller))
+        return this.#attempt(frame, () =>
+          frame.follow === false
+            ? this.#submit(frame, body, caller)
+            : this.#withPlace(() => this.#submit(frame, body, caller)),
+        )
       case 'attach':
         return this.#attempt(frame, () => this.#attach(frame.job, frame.cursor, frame.id, caller))
       case 'cancel':
@@ -267,14 +299,14 @@ export class Connection implements FrameSink {
     try {
       if (this.caller === null) {
         const caller = auth.admit(credentialOf(frame.auth), this.#from)
-        this.#hub.enter(this, caller, frame.client ?? null)
-        this.caller = caller
+        this.enter(caller, frame.client ?? null)
       }
       if ((frame.jobs?.length ?? 0) > options.maxJobs) throw tooMany(options.maxJobs)
     } catch (thrown) {
       return this.#refuseEntry(thrown, {})
     }
-    const caller = this.caller
+    const { caller } = this
+    if (caller === null) return
     this.#window = frame.window ?? Infinity
     const { heartbeatMs, maxMessageBytes, maxJobs, maxMessagesPerSecond } = options
     this.send({
@@ -290,6 +322,23 @@ export class Connection implements FrameSink {
       this.#attempt({ job }, () => this.#attach(job, cursor ?? undefined, undefined, caller))
   }
 
+  /** It is known now whose it is. Throws too_many_connections. */
+  enter(caller: Caller, client: HelloFrame['client'] | null): void {
+    const { admitted, deps, inflow } = this.#hub
+    this.#leave = admitted.enter(caller, 'socket', (error) => this.close(error))
+    this.caller = caller
+    this.#holding.hold(0)
+    this.#holding = inflow.open(caller)
+    const { tenant } = caller.key
+    deps.emit({
+      type: 'socket-opened',
+      conn: this.id,
+      tenant,
+      client: client ? `${client.name} ${client.version}` : null,
+    })
+    if (caller.session !== null) deps.emit({ type: 'session-opened', tenant, transport: 'socket' })
+  }
+
   /** A token stands for the next hello, however long this connection lives. */
   renewToken(): void {
     const session = this.caller?.session
@@ -300,10 +349,8 @@ export class Connection implements FrameSink {
   }
 
   async #submit(frame: SubmitFrame, body: JsonBody, caller: Caller): Promise<void> {
-    const { deps, options, submits } = this.#hub
-    const follow = frame.follow !== false
+    const { deps, submits } = this.#hub
     if (this.#hub.draining) throw new SluiceError('draining', { retryAfterMs: 1_000 })
-    if (follow && this.following.size >= options.maxJobs) throw tooMany(options.maxJobs)
     const { t: _t, id: _id, follow: _follow, ...value } = body.value
     const bytes = editObject(body.bytes, { t: null, id: null, follow: null })
     if (!isRecord(value)) return
@@ -318,13 +365,35 @@ export class Connection implements FrameSink {
       joined: kind === 'joined',
       queue: placeView(place),
     })
-    if (follow) this.#follow(job, null, false, place)
+    if (frame.follow !== false) this.#follow(job, null, false, place)
   }
 
-  async #attach(id: string, said: string | undefined, answers: string | undefined, caller: Caller): Promise<void> {
+  /** Takes a place among the followed jobs before anything is waited for: a burst of frames comes in one turn. */
+  async #withPlace(work: () => Promise<void>): Promise<void> {
+    const { maxJobs } = this.#hub.options
+    if (this.following.size + this.#toFollow >= maxJobs) throw tooMany(maxJobs)
+    this.#toFollow++
+    try {
+      await work()
+    } finally {
+      this.#toFollow--
+    }
+  }
+
+  #attach(id: string, cursorText: string | undefined, replyTo: string | undefined, caller: Caller): Promise<void> {
+    const attach = (): Promise<void> => this.#attachTo(id, cursorText, replyTo, caller)
+    return this.following.has(id) ? attach() : this.#withPlace(attach)
+  }
+
+  async #attachTo(
+    id: string,
+    cursorText: string | undefined,
+    replyTo: string | undefined,
+    caller: Caller,
+  ): Promise<void> {
     const { queue, log } = this.#hub.deps
-    const cursor = said === undefined ? null : parseCursor(said)
-    if (said !== undefined && cursor === null) throw new SluiceError('cursor_invalid')
+    const cursor = cursorText === undefined ? null : parseCursor(cursorText)
+    if (cursorText !== undefined && cursor === null) throw new SluiceError('cursor_invalid')
     const job = await queue.get(id)
     if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
     const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
@@ -336,15 +405,12 @@ export class Connection implements FrameSink {
       throw new SluiceError('cursor_ahead')
     if (this.closing) return
     const known = this.following.get(id)
-    if (known === undefined) {
-      if (this.following.size >= this.#hub.options.maxJobs) throw tooMany(this.#hub.options.maxJobs)
-      if (this.#hub.attendance.readers(id) >= this.#hub.deps.options.maxReadersPerJob)
-        throw new SluiceError('too_many_subscribers')
-    }
+    if (known === undefined && this.#hub.attendance.readers(id) >= this.#hub.deps.options.maxReadersPerJob)
+      throw new SluiceError('too_many_subscribers')
     const place = queue.place(id)
     this.send({
       t: 'attached',
-      ...(answers === undefined ? {} : { id: answers }),
+      ...(replyTo === undefined ? {} : { id: replyTo }),
       job: id,
       state: job.state,
       cursor: `${page.epoch}-${page.head}`,
@@ -354,12 +420,12 @@ export class Connection implements FrameSink {
     this.#follow(job, cursor, true, place)
   }
 
-  async #cancel(id: string, answers: string | undefined, caller: Caller): Promise<void> {
+  async #cancel(id: string, replyTo: string | undefined, caller: Caller): Promise<void> {
     const { queue } = this.#hub.deps
     const job = await queue.get(id)
     if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
     const { kind } = await queue.cancel(id)
-    if (answers !== undefined && kind !== 'unknown') this.send({ t: 'ok', id: answers, job: id, state: kind })
+    if (replyTo !== undefined && kind !== 'unknown') this.send({ t: 'ok', id: replyTo, job: id, state: kind })
   }
 
   // ---------------------------------------------------------------- followed jobs
@@ -418,8 +484,20 @@ export class Connection implements FrameSink {
     this.closing = true
     this.#out = ''
     this.#releaseAll()
+    this.#holding.hold(0)
+    this.#leave()
     this.#hub.leave(this, code)
   }
+}
+
+/** ws tells nobody what it keeps of a message; its receiver knows. */
+function unfinishedBytesOf(ws: WebSocket): number {
+  const { _bufferedBytes, _messageLength } = (ws as unknown as Receiving)._receiver
+  return _bufferedBytes + _messageLength
+}
+
+interface Receiving {
+  readonly _receiver: { readonly _bufferedBytes: number; readonly _messageLength: number }
 }
 
 const tooMany = (most: number): SluiceError =>

@@ -4,10 +4,12 @@ import type { Socket } from 'node:net'
 import { WebSocketServer } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
 import type { Job } from '../../core/job.ts'
+import type { Admitted } from '../admitted.ts'
 import { type Auth, fromOf } from '../auth.ts'
 import type { Caller } from '../caller.ts'
 import type { GatewayDeps, SocketOptions } from '../deps.ts'
 import type { Attendance } from '../disconnect.ts'
+import type { Inflow } from '../inflow.ts'
 import { placeView } from '../job-view.ts'
 import { normalOrigins } from '../origin.ts'
 import type { Route } from '../route.ts'
@@ -19,20 +21,30 @@ import { checkUpgrade, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.t
 const TICK_MS = 250
 /** Ticks from one look at all connections to the next. */
 const TICKS_A_SWEEP = 4
-/** Sweeps from one look at who is still let in to the next. */
-const SWEEPS_A_CHECK = 5
 /** Places in line that are looked up in one tick: it must not hold the loop. */
 const PLACES_A_TICK = 64
 const PLACE_EVERY_MS = 1_000
 /** How long a peer may take to answer our close. */
 const CLOSE_TIMEOUT_MS = 2_000
+/** Of a message, and pieces in which one frame may come: each costs more than its bytes. */
 const MAX_FRAGMENTS = 1_000
+const MAX_PIECES = 2_048
 /** Reconnects a second that a start should have to take. */
 const RECONNECTS_PER_SECOND = 500
 const RECONNECT_FROM_MS = 200
 const RECONNECT_WITHIN_MS = 1_000
 /** TTFTs as users saw them that are kept for the operator. */
 const SEEN = 1_024
+
+/** What the gateway's doors share. */
+export interface HubParts {
+  readonly auth: Auth
+  readonly sessions: Sessions
+  readonly attendance: Attendance
+  readonly submits: Submits
+  readonly admitted: Admitted
+  readonly inflow: Inflow
+}
 
 export class Hub {
   readonly deps: GatewayDeps
@@ -41,15 +53,16 @@ export class Hub {
   readonly sessions: Sessions
   readonly attendance: Attendance
   readonly submits: Submits
+  readonly admitted: Admitted
+  readonly inflow: Inflow
   /** Followed jobs that have shown nothing yet, the one that was told of its place longest ago first. */
   readonly inLine = new Set<Following>()
   draining = false
   readonly #wss: WebSocketServer
   readonly #connections = new Set<Connection>()
-  readonly #perKey = new Map<string, number>()
   /** Why a request was not upgraded; its route answers with that. */
   readonly #refused = new WeakMap<IncomingMessage, unknown>()
-  readonly #admitted = new WeakMap<IncomingMessage, { readonly caller: Caller | null }>()
+  readonly #upgrades = new WeakMap<IncomingMessage, { readonly caller: Caller | null }>()
   #unflushed: Connection[] = []
   #ticks = 0
   #stopTicks: (() => void) | null = null
@@ -58,14 +71,16 @@ export class Hub {
 
   readonly #origins: ReadonlySet<string>
 
-  constructor(deps: GatewayDeps, auth: Auth, sessions: Sessions, attendance: Attendance, submits: Submits) {
+  constructor(deps: GatewayDeps, parts: HubParts) {
     this.deps = deps
     this.#origins = normalOrigins(deps.options.corsOrigins)
     this.options = deps.options.socket
-    this.auth = auth
-    this.sessions = sessions
-    this.attendance = attendance
-    this.submits = submits
+    this.auth = parts.auth
+    this.sessions = parts.sessions
+    this.attendance = parts.attendance
+    this.submits = parts.submits
+    this.admitted = parts.admitted
+    this.inflow = parts.inflow
     this.#wss = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -74,6 +89,7 @@ export class Hub {
       // A little more than allowed can still be told why it is refused
       maxPayload: this.options.maxMessageBytes * 2,
       maxFragments: MAX_FRAGMENTS,
+      maxBufferedChunks: MAX_PIECES,
       ...{ closeTimeout: CLOSE_TIMEOUT_MS }, // not in its types yet
       handleProtocols: () => SUBPROTOCOL,
     })
@@ -96,8 +112,8 @@ export class Hub {
     try {
       if (this.draining) throw new SluiceError('draining', { retryAfterMs: RECONNECT_WITHIN_MS })
       const caller = checkUpgrade(request, this.auth, this.#origins)
-      if (caller !== null) this.#checkCount(caller)
-      this.#admitted.set(request, { caller })
+      if (caller !== null) this.admitted.checkRoom(caller, 'socket')
+      this.#upgrades.set(request, { caller })
       return true
     } catch (error) {
       this.#refused.set(request, error)
@@ -107,50 +123,23 @@ export class Hub {
 
   listenOn(server: Server): void {
     server.on('upgrade', (request, socket, head) => {
-      const { caller } = this.#admitted.get(request) ?? { caller: null }
+      const { caller } = this.#upgrades.get(request) ?? { caller: null }
       const from = fromOf(request)
       this.#wss.handleUpgrade(request, socket as Socket, head, (ws) => {
         const id = `conn_${Buffer.from(this.deps.ids.random(8)).toString('hex')}`
-        const connection = new Connection(this, ws, socket as Socket, from, caller, id)
+        const connection = new Connection(this, ws, socket as Socket, from, id)
         this.#connections.add(connection)
-        if (caller !== null) this.enter(connection, caller, null)
+        if (caller !== null) connection.enter(caller, null)
         this.#stopTicks ??= this.deps.clock.every(TICK_MS, () => this.#tick())
         if (this.draining) connection.close(new SluiceError('draining'))
       })
     })
   }
 
-  /** It is known now. Throws too_many_connections. */
-  enter(
-    connection: Connection,
-    caller: Caller,
-    client: { readonly name: string; readonly version: string } | null,
-  ): void {
-    this.#checkCount(caller)
-    this.#perKey.set(caller.key.id, (this.#perKey.get(caller.key.id) ?? 0) + 1)
-    this.deps.emit({
-      type: 'socket-opened',
-      conn: connection.id,
-      tenant: caller.key.tenant,
-      client: client === null ? null : `${client.name} ${client.version}`,
-    })
-    if (caller.session !== null)
-      this.deps.emit({ type: 'session-opened', tenant: caller.key.tenant, transport: 'socket' })
-  }
-
-  #checkCount({ key }: Caller): void {
-    if ((this.#perKey.get(key.id) ?? 0) >= this.options.maxPerKey) throw new SluiceError('too_many_connections')
-  }
-
   leave(connection: Connection, closeCode: number): void {
     if (!this.#connections.delete(connection)) return
-    const key = connection.caller?.key
-    if (key !== undefined) {
-      const left = (this.#perKey.get(key.id) ?? 1) - 1
-      if (left === 0) this.#perKey.delete(key.id)
-      else this.#perKey.set(key.id, left)
-    }
-    this.deps.emit({ type: 'socket-closed', conn: connection.id, tenant: key?.tenant ?? null, closeCode })
+    const tenant = connection.caller?.key.tenant ?? null
+    this.deps.emit({ type: 'socket-closed', conn: connection.id, tenant, closeCode })
     if (this.#connections.size === 0) {
       this.#stopTicks?.()
       this.#stopTicks = null
@@ -174,11 +163,10 @@ export class Hub {
     const now = this.deps.clock.monoMs()
     this.#tellPlaces(now)
     if (++this.#ticks % TICKS_A_SWEEP !== 0) return
-    const checks = (this.#ticks / TICKS_A_SWEEP) % SWEEPS_A_CHECK === 0
-    for (const connection of this.#connections) this.#look(connection, now, checks)
+    for (const connection of this.#connections) this.#look(connection, now)
   }
 
-  #look(connection: Connection, now: number, checks: boolean): void {
+  #look(connection: Connection, now: number): void {
     const { heartbeatMs, helloTimeoutMs } = this.options
     const { caller } = connection
     if (connection.closing) return
@@ -191,8 +179,6 @@ export class Hub {
       return connection.close(new SluiceError('request_timeout', { message: 'No sign of life.' }))
     if (now - connection.heardAtMs >= heartbeatMs && connection.pingedAtMs === Infinity) connection.ping(now)
     if (this.draining && connection.following.size === 0) return connection.close(new SluiceError('draining'))
-    if (checks && !this.auth.isStillValid(caller))
-      return connection.close(new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token'))
     if (now >= connection.renewAtMs) connection.renewToken()
   }
 

@@ -96,10 +96,15 @@ export class Reference {
     const inLine = this.#jobs.filter((j) => j.state !== 'leased')
     const own = inLine.filter((j) => j.job.tenant === job.tenant)
     const { maxQueuedJobs, maxQueuedPerTenant, maxQueuedPerLane, maxQueuedBytesPerTenant } = this.#options
+    const { maxQueuedPerSession, maxQueuedBytesPerSession } = this.#options
+    const session = job.session === null ? [] : own.filter((j) => j.job.session === job.session)
     const full =
       inLine.length >= maxQueuedJobs ||
       own.length >= maxQueuedPerTenant ||
       own.reduce((sum, j) => sum + j.job.bodyBytes, job.bodyBytes) > maxQueuedBytesPerTenant ||
+      (job.session !== null &&
+        (session.length >= maxQueuedPerSession ||
+          session.reduce((sum, j) => sum + j.job.bodyBytes, job.bodyBytes) > maxQueuedBytesPerSession)) ||
       (job.lane !== null && inLine.filter((j) => j.job.lane === job.lane).length >= maxQueuedPerLane)
     if (full) return { kind: 'refused', error: new SluiceError('queue_full') }
     this.#add(job, now, 0)

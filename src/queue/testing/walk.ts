@@ -15,6 +15,8 @@ export const WALK_OPTIONS: SchedulerOptions = {
   maxQueuedPerTenant: 9,
   maxQueuedPerLane: 4,
   maxQueuedBytesPerTenant: 3_000,
+  maxQueuedPerSession: 4,
+  maxQueuedBytesPerSession: 1_200,
   joinAfterEndMs: 60,
   weight: (tenant) => (tenant === 'c' ? 3 : 1),
   promptWeight: 1,
@@ -90,6 +92,7 @@ export class Walker {
     const { now } = this
     return job(`j${++this.#made}`, {
       ...pick(PLACES, n),
+      session: pick([null, 's1', 's2'], m >> 4),
       pool: pick(['text', 'text', 'image'], m),
       model: pick(['m1', 'm2'], n >> 3),
       priority: pick(['normal', 'high', 'low'] as const, m >> 2),

@@ -1,0 +1,82 @@
+/**
+ * Bytes of requests and messages that have begun and are not whole: memory held for peers who may never finish. Counted
+ * as they come, by who sends them, so that no sender can hold what the others need.
+ */
+import { SluiceError } from '../core/errors.ts'
+import { type Caller, shareOf } from './caller.ts'
+
+export interface InflowOptions {
+  readonly total: number
+  readonly perKey: number
+  readonly perSession: number
+}
+
+/** Of the total, what senders may hold who have not said who they are. */
+const STRANGERS_SHARE = 16
+
+/** What one sender holds. */
+export interface Holding {
+  /** So many bytes from now on. Throws overloaded, too_many_unfinished; then it holds what it held. */
+  hold(bytes: number): void
+}
+
+export class Inflow {
+  readonly #options: InflowOptions
+  readonly #held = new Map<string, number>()
+
+  constructor(options: InflowOptions) {
+    this.#options = options
+  }
+
+  /** Bytes held by all, for tests and the operator. */
+  get bytes(): number {
+    return this.#held.get(ALL) ?? 0
+  }
+
+  /** `caller` null: a stranger. */
+  open(caller: Caller | null): Holding {
+    const pots = this.#potsOf(caller)
+    let held = 0
+    return {
+      hold: (bytes) => {
+        const change = bytes - held
+        if (change > 0)
+          for (const { name, most, setting } of pots)
+            if ((this.#held.get(name) ?? 0) + change > most) throw full(setting)
+        held = bytes
+        for (const { name } of pots) {
+          const now = (this.#held.get(name) ?? 0) + change
+          if (now === 0) this.#held.delete(name)
+          else this.#held.set(name, now)
+        }
+      },
+    }
+  }
+
+  #potsOf(caller: Caller | null): readonly Pot[] {
+    const { total, perKey, perSession } = this.#options
+    const all: Pot = { name: ALL, most: total, setting: null }
+    if (caller === null) return [{ name: 'strangers', most: total / STRANGERS_SHARE, setting: null }, all]
+    const key: Pot = { name: `key\n${caller.key.id}`, most: perKey, setting: 'http.max_unfinished_bytes_per_key' }
+    const share = shareOf(caller)
+    if (share === null) return [key, all]
+    const session = `session\n${caller.key.tenant}\n${share}`
+    return [{ name: session, most: perSession, setting: 'sessions.max_unfinished_bytes' }, key, all]
+  }
+}
+
+const ALL = 'all'
+
+interface Pot {
+  readonly name: string
+  readonly most: number
+  /** Null: it is everybody's, and nobody's fault. */
+  readonly setting: string | null
+}
+
+const full = (setting: string | null): SluiceError =>
+  setting === null
+    ? new SluiceError('overloaded')
+    : new SluiceError('too_many_unfinished', {
+        message: `Too many bytes of unfinished requests at once (${setting}): finish some, then send this again.`,
+      })
