@@ -157,3 +157,22 @@ it("joins an SDK's own retry to its first job, instead of paying twice", async (
   expect(ids[0]).toMatch(/^job_/)
   expect(ids[1]).toBe(ids[0])
 })
+
+it.each([
+  ['/v1', { dialect: 'chat' }],
+  ['/v1', undefined],
+  ['', undefined],
+])('comes back to a stream by its location (base URL ending in "%s", query %o)', async (base, query) => {
+  const client = new OpenAI({ baseURL: server.url + base, apiKey: server.key, maxRetries: 0 })
+  const { data: stream, response } = await client.chat.completions
+    .create({ ...ask('demo: tokens=60 delay=5 ttft=5'), stream: true, stream_options: { include_usage: true } })
+    .withResponse()
+  const seen: string[] = []
+  for await (const chunk of stream) if (seen.push(JSON.stringify(chunk)) === 10) break
+  const location = response.headers.get('location')!
+  const rest: string[] = []
+  const again = await client.get<typeof stream>(location, { ...(query && { query }), stream: true })
+  for await (const chunk of again as typeof stream) rest.push(JSON.stringify(chunk))
+  expect(rest.slice(0, 10)).toEqual(seen)
+  expect(JSON.parse(rest.at(-1)!).usage.completion_tokens).toBe(60)
+})

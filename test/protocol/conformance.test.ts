@@ -2,6 +2,7 @@
 import { afterAll, describe } from 'vitest'
 import { type Server, startServer } from '../e2e/server.ts'
 import { describeProtocol, type Target } from './conformance.ts'
+import { describeHttp } from './http-cases.ts'
 
 const said = (name: string): string | undefined => process.env[`SLUICE_PROTOCOL_${name}`]
 const url = said('URL')
@@ -15,7 +16,11 @@ sessions: { ticket_ms: 3s }
 let server: Server | undefined
 afterAll(() => server?.stop())
 
-async function reach(): Promise<Target> {
+/** One server for both suites. */
+let target: Promise<Target> | undefined
+const reach = (): Promise<Target> => (target ??= start())
+
+async function start(): Promise<Target> {
   if (url !== undefined) {
     const [otherTenantKey, narrowModel, embeddingModel] = [said('OTHER_KEY'), said('NARROW'), said('EMBEDDING')]
     return {
@@ -43,4 +48,5 @@ async function reach(): Promise<Target> {
   }
 }
 
+describe('HTTP', () => describeHttp(reach))
 describe('sluice.v1', () => describeProtocol(reach))

@@ -1,0 +1,205 @@
+/** PROTOCOL.md sections 2, 3 and 5 as cases of the suite: where an answer goes on, and whether to ask again. */
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { Target } from './conformance.ts'
+
+/** One `data:` of chat SSE, under its cursor. */
+interface Event {
+  readonly id: string
+  readonly data: string
+}
+
+/** Chat SSE: blocks of `id` and `data`, and comments. A block that was cut off is none. */
+function eventsOf(text: string): Event[] {
+  return text
+    .split('\n\n')
+    .slice(0, -1)
+    .map((block) => block.replace(/^(?::.*\n)+/, ''))
+    .filter((block) => block !== '')
+    .map((block) => {
+      const [, id, data] = /^id: (.+)\ndata: ([\s\S]*)$/.exec(block) ?? []
+      expect(data, `a block of chat SSE: ${block}`).toBeDefined()
+      return { id, data }
+    })
+}
+
+export function describeHttp(reach: () => Promise<Target> | Target): void {
+  let target: Target
+  beforeAll(async () => {
+    target = await reach()
+  })
+
+  const prompt = (tokens: number, delayMs: number): string =>
+    target.prompt?.(tokens, delayMs) ?? `Tell me of rivers. demo: tokens=${tokens} delay=${delayMs} ttft=${delayMs}`
+  const failing = (): string | null => (target.failing === undefined ? 'demo: fail=500 delay=1 ttft=1' : target.failing)
+  const headers = (more: Record<string, string> = {}): Record<string, string> => ({
+    authorization: `Bearer ${target.key}`,
+    ...more,
+  })
+  const post = (path: string, body: object, more: Record<string, string> = {}): Promise<Response> =>
+    fetch(target.url + path, {
+      method: 'POST',
+      headers: headers({ 'content-type': 'application/json', ...more }),
+      body: JSON.stringify(body),
+    })
+  const get = (path: string, more: Record<string, string> = {}): Promise<Response> =>
+    fetch(target.url + path, { headers: headers(more) })
+  const chat = (content: string, more: object = {}): object => ({
+    model: target.model,
+    messages: [{ role: 'user', content }],
+    ...more,
+  })
+
+  /** Reads until it has `count` events, and breaks off. */
+  async function some(response: Response, count: number): Promise<Event[]> {
+    let text = ''
+    const decoder = new TextDecoder()
+    const reader = response.body!.getReader()
+    for (;;) {
+      const { value, done } = await reader.read()
+      if (done) return eventsOf(text)
+      text += decoder.decode(value, { stream: true })
+      const events = eventsOf(text)
+      if (events.length < count) continue
+      await reader.cancel()
+      return events.slice(0, count)
+    }
+  }
+  const verdict = (response: Response): readonly unknown[] =>
+    ['x-should-retry', 'retry-after', 'retry-after-ms'].map((name) => response.headers.get(name))
+  const NEVER = ['false', null, null]
+
+  describe('where an answer goes on', () => {
+    it.each([false, true])(
+      'H1 location of a chat stream: GET it with Last-Event-ID and nothing else (usage asked: %s)',
+      async (usage) => {
+        const body = chat(prompt(60, 10), {
+          stream: true,
+          ...(usage ? { stream_options: { include_usage: true } } : {}),
+        })
+        const first = await post('/v1/chat/completions', body)
+        const location = first.headers.get('location')!
+        expect(location).toMatch(/^\/v1\/jobs\/[^/]+\/events\?dialect=chat$/)
+        const got = await some(first, 5)
+        for (const many of [7, 9, Infinity]) {
+          const more = await get(location, { 'last-event-id': got.at(-1)!.id })
+          expect([more.status, more.headers.get('location')]).toEqual([200, location])
+          got.push(...(many === Infinity ? eventsOf(await more.text()) : await some(more, many)))
+        }
+        const whole = eventsOf(await (await get(location)).text())
+        expect(got).toEqual(whole)
+        expect(got.at(-1)!.data).toBe('[DONE]')
+        expect(got.filter(({ data }) => data.includes('"choices":[]')).length).toBe(usage ? 1 : 0)
+        expect((await get(location, { 'last-event-id': got.at(-1)!.id })).status).toBe(204)
+      },
+    )
+
+    it('H2 location of a JSON answer gives the same bytes again', async () => {
+      const first = await post('/v1/chat/completions', chat(prompt(5, 1)))
+      const again = await get(first.headers.get('location')!)
+      expect([again.status, await again.text()]).toEqual([200, await first.text()])
+    })
+
+    it('H3 location of a job names its native events; of one asked for as a stream, its chunks', async () => {
+      const { id } = (await (await post('/v1/jobs', { request: chat(prompt(3, 1)) })).json()) as { id: string }
+      for (const [response, dialect] of [
+        [await post('/v1/jobs', { request: chat(prompt(3, 1)) }), 'native'],
+        [await post('/v1/chat/completions', chat(prompt(3, 1)), { prefer: 'respond-async' }), 'native'],
+        [await post('/v1/chat/completions', chat(prompt(3, 1), { stream: true }), { prefer: 'respond-async' }), 'chat'],
+      ] as const) {
+        expect(response.status).toBe(202)
+        const text = await (await get(response.headers.get('location')!)).text()
+        expect(text.includes('event: end')).toBe(dialect === 'native')
+        expect(text.includes('data: [DONE]')).toBe(dialect === 'chat')
+      }
+      expect((await get(`/v1/jobs/${id}?wait_ms=15000`)).status).toBe(200)
+    })
+
+    it.each(['application/json', '*/*', 'text/event-stream'])(
+      'H4 events are sent to who accepts %s',
+      async (accept) => {
+        const { events } = (await (await post('/v1/jobs', { request: chat(prompt(3, 1)) })).json()) as {
+          events: string
+        }
+        for (const path of [events, `${events}?dialect=chat`, `/v1${events}`]) {
+          const response = await get(path, { accept })
+          expect([response.status, response.headers.get('content-type')]).toEqual([
+            200,
+            expect.stringContaining('text/event-stream'),
+          ])
+          await response.text()
+        }
+      },
+    )
+
+    it('H5 chat events resume after any cursor, and say what cannot be resumed', async () => {
+      const first = await post('/v1/chat/completions', chat(prompt(8, 1), { stream: true }))
+      const location = first.headers.get('location')!
+      const all = eventsOf(await first.text())
+      for (const [i, { id }] of all.slice(0, -1).entries()) {
+        expect(eventsOf(await (await get(location, { 'last-event-id': id })).text())).toEqual(all.slice(i + 1))
+        expect(eventsOf(await (await get(`${location}&after=${id}`)).text())).toEqual(all.slice(i + 1))
+      }
+      for (const [cursor, status, code] of [
+        ['x', 400, 'cursor_invalid'],
+        ['1-9999', 400, 'cursor_ahead'],
+      ] as const) {
+        const response = await get(location, { 'last-event-id': cursor })
+        const { error } = (await response.json()) as { error: { code: string } }
+        expect([response.status, error.code, ...verdict(response)]).toEqual([status, code, ...NEVER])
+      }
+    })
+  })
+
+  describe('whether to ask again', () => {
+    it('H6 never, for what is wrong with the request', async () => {
+      for (const response of [
+        await post('/v1/chat/completions', { model: target.model }),
+        await post('/v1/chat/completions', chat('x', { model: 'no-such-model' })),
+        await get('/v1/jobs/job_00000000000000000000000000'),
+        await get('/v1/nothing'),
+        await get('/v1/jobs?foo=1'),
+        await fetch(`${target.url}/v1/models`),
+        await fetch(`${target.url}/v1/models`, { headers: { authorization: 'Bearer sk-sluice-wrong' } }),
+      ]) {
+        expect(response.status).toBeGreaterThanOrEqual(400)
+        expect(verdict(response), await response.text()).toEqual(NEVER)
+      }
+    })
+
+    it.each([false, true])('H7 never, for a job whose attempts are used up (stream: %s)', async (stream) => {
+      const content = failing()
+      if (content === null) return
+      const response = await post('/v1/chat/completions', chat(content, { stream }))
+      expect(response.status).toBeGreaterThanOrEqual(500)
+      expect(verdict(response), await response.text()).toEqual(NEVER)
+    })
+
+    it('H8 at a given time, where there was no time for it', async () => {
+      const response = await post(
+        '/v1/chat/completions',
+        chat('demo: fail=429 retry_after=1', {
+          sluice: { deadline_ms: 100 },
+        }),
+      )
+      if (response.ok) return // a model that does not know these words
+      expect([429, 504]).toContain(response.status)
+      const [again, seconds, ms] = verdict(response)
+      expect([again, Number(seconds) > 0, Number(seconds) === Math.ceil(Number(ms) / 1_000)]).toEqual([
+        'true',
+        true,
+        true,
+      ])
+    })
+  })
+
+  describe('who asks', () => {
+    it.each(['x-api-key', 'api-key'])('H9 the key in %s is as good; two that differ are none', async (name) => {
+      expect((await fetch(`${target.url}/v1/models`, { headers: { [name]: target.key } })).status).toBe(200)
+      expect((await get('/v1/models', { [name]: `${target.key}x` })).status).toBe(400)
+    })
+
+    it('H10 a path as SDKs make it of a base URL', async () => {
+      for (const path of ['/models', '/v1/v1/models', '/v1/models/']) expect((await get(path)).status, path).toBe(200)
+    })
+  })
+}
