@@ -201,6 +201,13 @@ export const ERRORS = {
   overloaded: row(503, 'server_error', true, 1013, 'The server is overloaded; retry later.'),
   draining: row(503, 'server_error', true, 1012, 'The server is shutting down; retry.'),
   storage_full: row(507, 'server_error', true, 1013, 'The disk is full: new work is refused until there is room.'),
+  storage_locked: row(
+    503,
+    'server_error',
+    true,
+    1013,
+    'Another program holds a lock on the database: new work is refused until it lets go.',
+  ),
   storage_failed: row(
     503,
     'server_error',

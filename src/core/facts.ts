@@ -51,6 +51,12 @@ export type Fact =
   | { readonly type: 'ttft-seen'; readonly job: JobId; readonly tenant: TenantId; readonly ttftMs: number }
   | { readonly type: 'store-degraded'; readonly code: ErrorCode; readonly detail: string }
   | { readonly type: 'store-recovered' }
+  /** The store works, and an operator should do something: `detail` tells what. */
+  | {
+      readonly type: 'store-warning'
+      readonly code: 'folder_exposed' | 'wal_held' | 'commits_missing' | 'job_damaged'
+      readonly detail: string
+    }
 
 /** Never throws, never waits. */
 export type Emit = (fact: Fact) => void

@@ -16,6 +16,8 @@ export interface DiskEvents {
   /** The WAL is long, and nearly all moved: with no commit for a moment all of it can be, and the next commit starts it over. */
   hold(): void
   release(): void
+  /** Bytes of the WAL in use after a checkpoint. */
+  checkpointed(walBytes: number): void
   /** A write or sync failed. Nothing is tried again: after a failed sync the page cache can't be believed. */
   failed(detail: string): void
 }
@@ -26,6 +28,7 @@ export type ToWorker = 'sync' | 'checkpoint' | 'held' | 'close'
 export type FromWorker =
   | { readonly type: 'synced'; readonly ms: number; readonly walBytes: number }
   | { readonly type: 'hold' | 'release' | 'closed' }
+  | { readonly type: 'checkpointed'; readonly walBytes: number }
   | { readonly type: 'failed'; readonly detail: string }
 
 export const openDisk: OpenDisk = (path, events) => {
@@ -39,6 +42,7 @@ export const openDisk: OpenDisk = (path, events) => {
   worker.on('message', (message: FromWorker) => {
     if (message.type === 'synced') events.synced(message.ms, message.walBytes)
     else if (message.type === 'failed') events.failed(message.detail)
+    else if (message.type === 'checkpointed') events.checkpointed(message.walBytes)
     else if (message.type === 'hold') events.hold()
     else if (message.type === 'release') events.release()
     else closed()

@@ -45,8 +45,7 @@ export class KeyStore implements Keys {
     if (digest === undefined || key === null) return false
     const revoked: ApiKey = { ...key, revokedAtMs: key.revokedAtMs ?? atMs }
     this.#know(revoked, digest)
-    await this.#save(revoked, digest, true)
-    await this.#store.synced()
+    await this.#store.whileUp(this.#save(revoked, digest, true).then(() => this.#store.synced()))
     return true
   }
 

@@ -9,11 +9,14 @@ import type { Engine, Scheduler } from '../../core/ports.ts'
 import { ConversationStore } from './conversations.ts'
 import { type OpenDisk, openDisk } from './disk.ts'
 import { Dispatch, type Parts } from './dispatch.ts'
+import { whyRefused } from './faults.ts'
+import { walOf } from './folder.ts'
 import { Intake } from './intake.ts'
 import { Jobs } from './jobs.ts'
 import { KeyStore } from './keys.ts'
 import { type LiveJob, LiveJobs } from './live-job.ts'
 import { Logs } from './log.ts'
+import type { Loss } from './mark.ts'
 import { Pauses } from './pauses.ts'
 import { EmbeddedQueue } from './queue.ts'
 import { countBoots, markClosed, markDraining, recentlyDone, recover } from './recovery.ts'
@@ -44,6 +47,7 @@ export interface EmbeddedOptions {
 export interface Seams {
   readonly disk?: OpenDisk
   readonly opened?: (db: DatabaseSync) => void
+  readonly walWarnBytes?: number
 }
 
 /**
@@ -52,9 +56,19 @@ export interface Seams {
  */
 export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engine {
   const { durability, scheduler, clock, ids, wheel, onFact } = options
-  const { db, path, release } = openFolder(durability === 'memory' ? null : options.dir)
+  const { db, path, warnings, loss, release } = openFolder(durability === 'memory' ? null : options.dir)
   try {
-    const store = new Store({ db, durability, clock, wheel, emit: onFact })
+    const store = new Store({
+      db,
+      durability,
+      clock,
+      wheel,
+      emit: onFact,
+      ...(path !== null && { whyRefused: (bytes: number) => whyRefused(walOf(path), bytes) }),
+      ...(seams.walWarnBytes !== undefined && { walWarnBytes: seams.walWarnBytes }),
+    })
+    for (const detail of warnings) onFact({ type: 'store-warning', code: 'folder_exposed', detail })
+    if (loss !== null) onFact({ type: 'store-warning', code: 'commits_missing', detail: told(loss) })
     const epochOf = countBoots(db, options.bootId)
     const pauses = new Pauses(store)
     for (const selector of pauses.list()) for (const each of laneNames(selector)) scheduler.pause(each)
@@ -97,6 +111,12 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
   }
 }
 
+const told = ({ commits, copy }: Loss): string =>
+  `The WAL is damaged: ${commits === 0 ? 'all commits since the last checkpoint' : `${commits} commits`} of the last run ` +
+  'are missing, acknowledged jobs and ends among them. Clients find out by their job ids (404) and idempotency keys. ' +
+  (copy === null ? '' : `The damaged WAL is kept as ${copy}: delete it when it is no longer needed. `) +
+  'Check the disk.'
+
 function engineOf(
   parts: Parts,
   queue: EmbeddedQueue,
@@ -131,7 +151,7 @@ function engineOf(
     log: logs,
     conversations,
     keys,
-    eraseTenant,
+    eraseTenant: (tenant) => (store.down === null ? store.whileUp(eraseTenant(tenant)) : Promise.reject(store.down)),
     health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError } {
       const error = store.down
       return error === null ? { ok: true } : { ok: false, error }

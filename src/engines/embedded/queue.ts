@@ -21,6 +21,7 @@ import type { End } from '../../core/record.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
 import type { Intake } from './intake.ts'
 import { listJobs } from './list.ts'
+import type { LiveJob } from './live-job.ts'
 import type { Pauses } from './pauses.ts'
 import { errorOf, laneNames } from './scheduled.ts'
 
@@ -161,12 +162,17 @@ export class EmbeddedQueue implements Queue {
       this.#dispatch.act()
       if (kind === 'canceling') return { kind }
       if (kind === 'canceled') {
-        await live.ended
+        await this.#told(live)
         return { kind }
       }
     }
-    await live.ended
+    await this.#told(live)
     return { kind: 'ended' }
+  }
+
+  /** A full disk keeps the end for later; who asked is told at once. */
+  #told(live: LiveJob): Promise<void> {
+    return live.ended === null ? Promise.resolve() : this.#parts.store.whileUp(live.ended)
   }
 
   /** Without its body. */
@@ -188,6 +194,11 @@ export class EmbeddedQueue implements Queue {
   }
 
   async erase(id: JobId): Promise<boolean> {
+    this.#expectUp()
+    return this.#parts.store.whileUp(this.#erase(id))
+  }
+
+  async #erase(id: JobId): Promise<boolean> {
     const { store, jobs, logs, conversations } = this.#parts
     await this.ended(id)
     const order = jobOrder(id)
@@ -212,21 +223,28 @@ export class EmbeddedQueue implements Queue {
     if (this.#parts.live.get(id) !== live) return
     const gone = new Promise<void>((done) => void live.waiting.push(done))
     await this.cancel(id)
-    await gone
+    await this.#parts.store.whileUp(gone)
   }
 
   // ------------------------------------------------------------ the operator's
 
-  pause(selector: Selector): Promise<void> {
+  async pause(selector: Selector): Promise<void> {
+    this.#expectUp()
     for (const each of laneNames(selector)) this.#parts.scheduler.pause(each)
     this.#dispatch.act()
-    return this.#pauses.add(selector)
+    await this.#parts.store.whileUp(this.#pauses.add(selector))
   }
 
   async resume(selector: Selector): Promise<void> {
-    await this.#pauses.remove(selector)
+    this.#expectUp()
+    await this.#parts.store.whileUp(this.#pauses.remove(selector))
     for (const each of laneNames(selector)) this.#parts.scheduler.resume(each)
     this.#dispatch.act()
+  }
+
+  #expectUp(): void {
+    const { down } = this.#parts.store
+    if (down !== null) throw down
   }
 
   paused(): readonly Selector[] {
@@ -234,9 +252,10 @@ export class EmbeddedQueue implements Queue {
   }
 
   async purge(selector: Selector): Promise<number> {
+    this.#expectUp()
     const ids = laneNames(selector).flatMap((each) => this.#parts.scheduler.purge(each, this.#parts.clock.monoMs()))
     this.#dispatch.act()
-    await Promise.all(ids.map((id) => this.#parts.live.get(id)?.ended))
+    await this.#parts.store.whileUp(Promise.all(ids.map((id) => this.#parts.live.get(id)?.ended)))
     return ids.length
   }
 

@@ -1,12 +1,14 @@
 /**
- * The data folder: who owns it, and the tables in it. A job is keyed by the order number in its id, so that inserts append to the
+ * The database in the data folder, and the tables in it. A job is keyed by the order number in its id, so that inserts append to the
  * B-tree. What is deleted is gone for every reader of this program; its bytes stay in free pages until those are written again
  * (secure_delete is off: it would double what a delete writes).
  */
-import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { SluiceError } from '../../core/errors.ts'
+import { CORRUPT } from './faults.ts'
+import { closeToOthers, explained, inspect, locate, makePrivate, own, shmOf, syncFolder } from './folder.ts'
+import { findLoss, type Loss, writeMark } from './mark.ts'
 
 const SCHEMA_VERSION = 1
 /** `MIGRATIONS[n]` takes a folder of schema n to n + 1. */
@@ -55,58 +57,77 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 export interface Folder {
   readonly db: DatabaseSync
-  /** Null: in memory. */
+  /** The database file, without symbolic links; null: in memory. */
   readonly path: string | null
+  /** What an operator should know: each a sentence that says what to do. */
+  readonly warnings: readonly string[]
+  /** Commits of the last run that are not there any more. */
+  readonly loss: Loss | null
   release(): void
 }
 
+/** How long a start waits for another program's lock on the database. */
+const LOCK_WAIT_MS = 5_000
+
 /**
  * `dir` null: in memory. Each commit is synced until `PRAGMA synchronous = NORMAL`: what a start finds and changes (epochs) must
- * not be lost when the power goes again. Throws config_invalid when another process owns the folder, or a newer
- * version wrote it.
+ * not be lost when the power goes again. Throws config_invalid, storage_full or storage_failed with the path and what to do.
  */
-export function openFolder(dir: string | null): Folder {
+export function openFolder(dir: string | null, lockWaitMs = LOCK_WAIT_MS): Folder {
   if (dir === null) {
     const db = new DatabaseSync(':memory:')
     migrate(db, ':memory:')
-    return { db, path: null, release: () => db.close() }
+    return { db, path: null, warnings: [], loss: null, release: () => db.close() }
   }
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const lock = own(dir)
+  const location = locate(dir)
+  let lock: DatabaseSync | null = null
+  let db: DatabaseSync | null = null
+  let shm: number | null = null
+  const close = (): void => {
+    if (db?.isOpen) db.close()
+    if (shm !== null) closeSync(shm)
+    lock?.close()
+  }
   try {
-    const path = join(dir, 'sluice.db')
-    const db = new DatabaseSync(path)
-    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = ${WAL_KEPT_BYTES};
-      PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY`)
+    lock = own(location)
+    inspect(location)
+    makePrivate(location.file)
+    db = new DatabaseSync(location.file, { timeout: lockWaitMs })
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+      PRAGMA journal_size_limit = ${WAL_KEPT_BYTES}; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY`)
+    db.prepare('PRAGMA user_version').get() // reads the WAL
+    shm = openSync(shmOf(location.file), 'r')
+    const loss = findLoss(location.file, shm)
+    if (loss !== null) expectWhole(db)
     migrate(db, dir)
-    syncFolder(dir)
+    db.exec('PRAGMA busy_timeout = 0') // from here on a lock must not hold the event loop: the store tries again
+    const warnings = closeToOthers(location)
+    syncFolder(location.dir)
     return {
       db,
-      path,
+      path: location.file,
+      warnings,
+      loss,
       release() {
-        db.close()
-        lock.close()
+        // Closing takes the WAL away, and what the mark claims with it
+        writeMark(location.file, null)
+        close()
       },
     }
   } catch (error) {
-    lock.close()
-    throw error
+    close()
+    throw explained(dir, error)
   }
 }
 
-/** The lock is the kernel's, and dies with its process. */
-function own(dir: string): DatabaseSync {
-  const lock = new DatabaseSync(join(dir, 'owner.lock'))
-  try {
-    lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
-    return lock
-  } catch (cause) {
-    lock.close()
-    throw new SluiceError('config_invalid', {
-      message: `The data folder ${dir} is in use by another Sluice. Stop that one, or choose another data_dir.`,
-      cause,
-    })
-  }
+/**
+ * The WAL's pages up to the damage lie over those of the database, some of which may be newer: then it does not fit together, and
+ * must not be written to. Throws what `explained` takes for damage.
+ */
+function expectWhole(db: DatabaseSync): void {
+  const [first] = db.prepare('PRAGMA integrity_check(1)').all() as Array<{ integrity_check: string }>
+  if (first.integrity_check !== 'ok')
+    throw Object.assign(new Error(`its WAL is damaged; ${first.integrity_check}`), { errcode: CORRUPT })
 }
 
 function migrate(db: DatabaseSync, dir: string): void {
@@ -115,21 +136,19 @@ function migrate(db: DatabaseSync, dir: string): void {
     const { user_version: found } = db.prepare('PRAGMA user_version').get() as { user_version: number }
     if (found > SCHEMA_VERSION)
       throw new SluiceError('config_invalid', {
-        message: `The data folder ${dir} was written by a newer Sluice (schema ${found}; this one knows ${SCHEMA_VERSION}). Start that version, or choose another data_dir.`,
+        message:
+          `The data folder ${dir} was written by a newer Sluice (schema ${found}; this one knows ${SCHEMA_VERSION}). ` +
+          'Start that version, or choose another data_dir.',
       })
-    if (found === 0) db.exec(TABLES)
-    else for (let n = found; n < SCHEMA_VERSION; n++) MIGRATIONS[n](db)
+    if (found > 0) for (let n = found; n < SCHEMA_VERSION; n++) MIGRATIONS[n](db)
+    else if (db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined) db.exec(TABLES)
+    else
+      throw new SluiceError('config_invalid', {
+        message: `The database sluice.db in ${dir} is another program's. Move it, or choose another data_dir.`,
+      })
     db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`)
   } catch (error) {
-    db.exec('ROLLBACK')
-    db.close()
+    if (db.isTransaction) db.exec('ROLLBACK')
     throw error
   }
-}
-
-/** New files survive a power loss only once their folder was synced. */
-function syncFolder(dir: string): void {
-  const folder = openSync(dir, 'r')
-  fsyncSync(folder)
-  closeSync(folder)
 }

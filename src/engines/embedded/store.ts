@@ -8,6 +8,7 @@ import { crashpoint } from '../../core/crashpoint.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Emit } from '../../core/facts.ts'
 import type { Disk, DiskEvents } from './disk.ts'
+import { kindOf } from './faults.ts'
 
 export type Durability = 'memory' | 'process' | 'power'
 
@@ -16,7 +17,7 @@ export interface Write {
   apply(): void
   /** Committed (null), or never to be. */
   done(error: SluiceError | null): void
-  /** Kept and tried again while the disk is full; else refused. */
+  /** Kept and tried again while nothing can be written for now (full, locked); else refused. */
   readonly keep: boolean
 }
 
@@ -38,9 +39,19 @@ export interface StoreOptions {
   readonly clock: Clock
   readonly wheel: Wheel
   readonly emit: Emit
+  /** Why the system refused a write of about so many bytes, where SQLite does not tell. */
+  readonly whyRefused?: (bytes: number) => 'full' | 'failed'
+  /** The WAL's length above which an operator is warned: something keeps it from starting over. */
+  readonly walWarnBytes?: number
 }
 
-const FULL_RETRY_MS = 250
+/** While nothing can be written: time between two tries. */
+const RETRY_MS = 250
+/** A foreign lock as long as this is told; shorter ones only delay a commit. */
+const LOCK_PATIENCE_MS = 1_000
+/** An orderly end waits at most this long for the last commit and its sync, and then for the disk thread. */
+const CLOSE_MS = 2_000
+const WAL_WARN_BYTES = 256 << 20
 const SYNC_SPACING_MS = 2
 /** Token records of a power-safe store wait at most as long for their sync. */
 const SYNC_EVERY_MS = 50
@@ -66,6 +77,11 @@ export class Store {
   #urgent = false
   #held = false
   #down: SluiceError | null = null
+  /** Since when commits find the database locked by somebody else. */
+  #lockedSinceMono: number | null = null
+  #retrying = false
+  /** Rejections of those who wait only while the store takes work. */
+  readonly #impatient = new Set<(error: SluiceError) => void>()
   #closed = false
   /** Commits so far, those a running sync covers, and those synced. */
   #commits = 0
@@ -76,6 +92,9 @@ export class Store {
   #waiting: Array<{ readonly commit: number; readonly done: () => void; readonly fail: (error: SluiceError) => void }> =
     []
   #sinceCheckpoint = 0
+  readonly #whyRefused: (bytes: number) => 'full' | 'failed'
+  readonly #walWarnBytes: number
+  #walWarnedBytes = 0
   readonly #took = new Float64Array(TIMED_COMMITS)
   readonly numbers = { longestCommitMs: 0, commitsOver5Ms: 0, syncs: 0, longestSyncMs: 0, walBytes: 0, walMaxBytes: 0 }
 
@@ -85,6 +104,8 @@ export class Store {
     this.#clock = options.clock
     this.#wheel = options.wheel
     this.#emit = options.emit
+    this.#whyRefused = options.whyRefused ?? (() => 'failed')
+    this.#walWarnBytes = options.walWarnBytes ?? WAL_WARN_BYTES
     this.#begin = this.db.prepare('BEGIN IMMEDIATE')
     this.#commit = this.db.prepare('COMMIT')
     this.#rollback = this.db.prepare('ROLLBACK')
@@ -135,6 +156,18 @@ export class Store {
     )
   }
 
+  /**
+   * As `promise`, but only while the store takes work: rejects as soon as it is down, so that nobody waits for a disk to get
+   * room. What is kept is written later all the same.
+   */
+  whileUp<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#down !== null) reject(this.#down)
+      this.#impatient.add(reject)
+      promise.then(resolve, reject).finally(() => this.#impatient.delete(reject))
+    })
+  }
+
   /** Commit with the next beat. */
   turn(): void {
     this.#wheel.turn()
@@ -161,6 +194,7 @@ export class Store {
     if (writes.length === 0 && !this.#log.dirty(beat)) return
     this.#writes = []
     const startedAt = this.#clock.monoMs()
+    const bytesBefore = this.#sinceCheckpoint
     let at = 0
     try {
       this.#begin.run()
@@ -169,11 +203,12 @@ export class Store {
       crashpoint('before-commit')
       this.#commit.run()
     } catch (cause) {
-      this.#undo(writes, at, cause)
+      this.#undo(writes, at, cause, COMMIT_BYTES + this.#sinceCheckpoint - bytesBefore)
       return
     }
     crashpoint('after-commit')
     this.#time(this.#clock.monoMs() - startedAt)
+    this.#lockedSinceMono = null
     if (this.#down !== null) {
       this.#down = null
       this.#emit({ type: 'store-recovered' })
@@ -190,29 +225,43 @@ export class Store {
     if (ms > this.numbers.longestCommitMs) this.numbers.longestCommitMs = ms
   }
 
-  #undo(writes: Write[], at: number, cause: unknown): void {
+  #undo(writes: Write[], at: number, cause: unknown, bytes: number): void {
     if (this.db.isTransaction) this.#rollback.run()
-    const kind = kindOf(cause)
-    if (kind === 'busy') {
-      // Somebody else looks at the file: with the next beat
-      this.#writes = [...writes, ...this.#writes]
-      this.#wheel.turn()
-    } else if (kind === 'full') {
-      const error = new SluiceError('storage_full', { cause })
-      this.#writes = [...writes.filter((w) => w.keep), ...this.#writes.filter((w) => w.keep)]
-      this.#degrade(error)
-      for (const write of writes) if (!write.keep) write.done(error)
-      this.#clock.after(FULL_RETRY_MS, () => {
-        if (this.#down?.code !== 'storage_full' || this.#closed) return
-        if (this.#writes.length > 0 || this.#log.dirty(false)) this.#try(false)
-        else this.#probe()
-      })
-    } else if (kind === 'other' && at < writes.length) {
+    let kind = kindOf(cause)
+    if (kind === 'write') kind = this.#whyRefused(bytes)
+    if (kind === 'full') {
+      this.#hold(writes, new SluiceError('storage_full', { cause }))
+      this.#disk?.checkpoint() // a WAL that starts over needs no room
+    } else if (kind === 'busy') {
+      this.#lockedSinceMono ??= this.#clock.monoMs()
+      if (this.#clock.monoMs() - this.#lockedSinceMono >= LOCK_PATIENCE_MS)
+        this.#hold(writes, new SluiceError('storage_locked', { cause }))
+      else {
+        this.#writes = [...writes, ...this.#writes]
+        this.#wheel.turn()
+      }
+    } else if ((kind === 'statement' || kind === 'other') && at < writes.length) {
       // One write is not like the others: without it
       this.#writes = [...writes.filter((_, i) => i !== at), ...this.#writes]
       if (this.#writes.length > 0) this.urgent()
       writes[at].done(new SluiceError('internal', { cause }))
     } else this.fail(cause, writes)
+  }
+
+  /** Nothing can be written for now: what may be refused is, the rest is tried again until it can. */
+  #hold(writes: readonly Write[], error: SluiceError): void {
+    const all = [...writes, ...this.#writes]
+    this.#writes = all.filter((write) => write.keep)
+    this.#degrade(error)
+    for (const write of all) if (!write.keep) write.done(error)
+    if (this.#retrying) return
+    this.#retrying = true
+    this.#clock.after(RETRY_MS, () => {
+      this.#retrying = false
+      if (this.#down === null || this.#down.code === 'storage_failed' || this.#closed) return
+      if (this.#writes.length > 0 || this.#log.dirty(false)) this.#try(false)
+      else this.#probe()
+    })
   }
 
   /** Is there room again? */
@@ -229,6 +278,7 @@ export class Store {
     if (this.#down?.code === error.code) return
     this.#down = error
     this.#emit({ type: 'store-degraded', code: error.code, detail: String(error.cause) })
+    for (const reject of this.#impatient) reject(error)
   }
 
   /** The store can't be believed any more: nothing is acknowledged from now on. */
@@ -313,6 +363,18 @@ export class Store {
         this.#clock.after(HOLD_MS, () => this.#release())
       },
       release: () => this.#release(),
+      checkpointed: (walBytes) => {
+        if (walBytes < this.#walWarnBytes) this.#walWarnedBytes = 0
+        if (walBytes < Math.max(this.#walWarnBytes, 2 * this.#walWarnedBytes)) return
+        this.#walWarnedBytes = walBytes
+        this.#emit({
+          type: 'store-warning',
+          code: 'wal_held',
+          detail:
+            `The WAL has grown to ${Math.round(walBytes / 2 ** 20)} MiB: another program keeps a read transaction open ` +
+            'on sluice.db. End it (lsof or fuser names it).',
+        })
+      },
       failed: (detail) => {
         if (!this.#closed) this.fail(new Error(detail))
       },
@@ -333,46 +395,34 @@ export class Store {
     return took.length === 0 ? 0 : took[Math.floor(took.length * 0.99)]
   }
 
-  /** Commits and syncs what is pending, then `last`, whose write tells the next start that nothing was lost. */
+  /**
+   * Commits and syncs what is pending, then `last`, whose write tells the next start that nothing was lost. Each step has a
+   * bound: a lock or a disk that hangs must not keep the process from ending.
+   */
   async close(last: () => void): Promise<void> {
     if (this.#closed) return
     this.#held = false
     if (this.#down === null) this.commit(false)
-    try {
-      if (this.#down === null) {
-        await this.synced()
-        await this.run(last, false)
-        await this.synced()
-      }
-    } catch {
-      // The store failed meanwhile: the next start finds what was committed
-    }
+    // A store that is down: the next start finds what was committed
+    await this.#atMost(CLOSE_MS, this.whileUp(this.#finish(last)))
     this.#closed = true
-    for (const write of this.#writes.splice(0)) write.done(new SluiceError('draining'))
-    await this.#disk?.close()
+    const error = new SluiceError('draining')
+    for (const write of this.#writes.splice(0)) write.done(error)
+    for (const waiter of this.#waiting.splice(0)) waiter.fail(error)
+    this.#log.failed(error)
+    if (this.#disk !== null) await this.#atMost(CLOSE_MS, this.#disk.close())
   }
-}
 
-/** What SQLite's result codes mean here (https://sqlite.org/rescode.html). */
-function kindOf(cause: unknown): 'full' | 'busy' | 'failed' | 'other' {
-  const code = (cause as { errcode?: number }).errcode
-  if (code === undefined) return 'other'
-  if (code === IOERR_SHMSIZE) return 'full'
-  switch (code & 0xff) {
-    case 13:
-      return 'full'
-    case 5:
-    case 6:
-      return 'busy'
-    case 1:
-    case 18:
-    case 19:
-    case 20:
-    case 25:
-      return 'other'
-    default:
-      return 'failed'
+  async #finish(last: () => void): Promise<void> {
+    await this.synced()
+    await this.run(last, false)
+    await this.synced()
+  }
+
+  async #atMost(ms: number, work: Promise<unknown>): Promise<void> {
+    let cancel = (): void => {}
+    const late = new Promise<void>((done) => (cancel = this.#clock.after(ms, done)))
+    await Promise.race([work.catch(() => {}), late])
+    cancel()
   }
 }
-/** The shared index of the WAL could not grow. */
-const IOERR_SHMSIZE = 4874

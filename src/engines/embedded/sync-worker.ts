@@ -5,36 +5,67 @@
  * when it is long: flush the database file (while commits and syncs go on), checkpoint the rest, then ask for a moment without
  * commits and do the last few pages.
  */
-import { fdatasync, fdatasyncSync, fstatSync, openSync } from 'node:fs'
+import { fdatasync, fdatasyncSync, fstatSync, openSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../../core/clock.ts'
 import type { FromWorker, ToWorker } from './disk.ts'
+import { kindOf, whyRefused } from './faults.ts'
+import { shmOf, walOf } from './folder.ts'
+import { type WalState, walState, writeMark } from './mark.ts'
 
 const RESTART_BYTES = 48 << 20
 const PAGE_BYTES = 4096 + 24
-const SQLITE_FULL = 13
+/** How long a folder that was deleted or moved away can go unnoticed where nothing is synced. */
+const WATCH_MS = 1_000
 
 const path = workerData as string
 // Never closed before the process's own connections: that would drop their locks (POSIX)
-const wal = openSync(`${path}-wal`, 'r+')
+const wal = openSync(walOf(path), 'r+')
 const file = openSync(path, 'r+')
+const shm = openSync(shmOf(path), 'r')
 const db = new DatabaseSync(path)
 db.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0')
 const passive = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
 const port = parentPort!
 const tell = (message: FromWorker): void => port.postMessage(message)
 let restarting = false
+let marked = ''
+/** Power-safe: then the mark claims only what is synced. */
+let syncs = false
 
 /** Bytes of the WAL that are in use. */
 function checkpoint(): number {
   try {
-    return (passive.get() as { log: number }).log * PAGE_BYTES
+    const walBytes = (passive.get() as { log: number }).log * PAGE_BYTES
+    tell({ type: 'checkpointed', walBytes })
+    return walBytes
   } catch (error) {
-    // The database can't grow now; the WAL keeps what it has, and the next commit says so itself
-    if (((error as { errcode?: number }).errcode ?? 0) % 256 === SQLITE_FULL) return 0
+    // The database can't grow now; the WAL keeps what it has, and the next commit tells so itself
+    const kind = kindOf(error)
+    if (kind === 'full' || (kind === 'write' && whyRefused(path, RESTART_BYTES) === 'full')) return 0
     throw error
   }
+}
+
+/** What is written to files that nobody will find again must not be acknowledged. */
+function expectFiles(): void {
+  for (const [fd, name] of [
+    [file, path],
+    [wal, walOf(path)],
+  ] as const) {
+    const there = statSync(name, { throwIfNoEntry: false })
+    const { dev, ino } = fstatSync(fd)
+    if (there?.ino !== ino || there.dev !== dev)
+      throw new Error(`${name} was deleted, moved or replaced while the server ran`)
+  }
+}
+
+function mark(state: WalState | null): void {
+  if (state === null) return
+  const next = `${state.salts} ${state.frames}`
+  if (next !== marked) writeMark(path, state)
+  marked = next
 }
 
 function guarded(work: () => void): void {
@@ -60,9 +91,13 @@ port.on('message', (message: ToWorker) =>
   guarded(() => {
     switch (message) {
       case 'sync': {
-        const startedAt = systemClock.monoMs()
+        const startedMono = systemClock.monoMs()
+        syncs = true
+        const state = walState(shm)
         fdatasyncSync(wal)
-        tell({ type: 'synced', ms: systemClock.monoMs() - startedAt, walBytes: fstatSync(wal).size })
+        expectFiles()
+        mark(state)
+        tell({ type: 'synced', ms: systemClock.monoMs() - startedMono, walBytes: fstatSync(wal).size })
         break
       }
       case 'checkpoint':
@@ -74,8 +109,16 @@ port.on('message', (message: ToWorker) =>
         tell({ type: 'release' })
         break
       case 'close':
+        stopWatching()
         db.close()
         tell({ type: 'closed' })
     }
+  }),
+)
+
+const stopWatching = systemClock.every(WATCH_MS, () =>
+  guarded(() => {
+    expectFiles()
+    if (!syncs) mark(walState(shm))
   }),
 )
