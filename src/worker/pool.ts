@@ -23,6 +23,8 @@ export interface WorkerPool {
 
 /** Jobs leased in one call: few enough that none waits long for the others to start. */
 const LEASE_BATCH = 64
+/** Handing a job back is one commit. */
+const RELEASE_MS = 2_000
 
 export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): WorkerPool {
   const runs = new Map<JobId, Run>()
@@ -71,6 +73,14 @@ export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): Wo
     void one.start()
   }
 
+  /** For `ms` at most. */
+  async function allEnded(ms: number): Promise<void> {
+    const all = Promise.allSettled([...runs.values()].map((r) => r.ended))
+    let cancel = (): void => {}
+    await Promise.race([all, new Promise<void>((done) => (cancel = clock.after(ms, done)))])
+    cancel()
+  }
+
   const leave = deps.queue.attach(worker)
   const stopHeartbeat = clock.every(options.heartbeatMs, () => {
     if (runs.size > 0) deps.queue.heartbeat(options.id)
@@ -81,12 +91,10 @@ export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): Wo
     active: () => runs.size,
     async drain(ms) {
       draining = true
-      const all = Promise.allSettled([...runs.values()].map((r) => r.ended))
-      let cancel = (): void => {}
-      await Promise.race([all, new Promise<void>((done) => (cancel = clock.after(ms, done)))])
-      cancel()
+      await allEnded(ms)
       for (const one of runs.values()) one.stop('released')
-      await Promise.allSettled([...runs.values()].map((r) => r.ended))
+      // A store that can't write keeps none of them waiting for longer: the next start finds them as leased
+      await allEnded(RELEASE_MS)
       stopHeartbeat()
       leave()
     },

@@ -119,8 +119,13 @@ export class Run implements ProviderSink {
         this,
       )
     } catch (thrown) {
-      await this.#settle({ kind: 'failed', error: SluiceError.from(thrown), retry: true })
+      await this.#settleThrown(thrown)
     }
+  }
+
+  #settleThrown(thrown: unknown): Promise<void> {
+    const error = SluiceError.from(thrown)
+    return this.#settle({ kind: 'failed', error, retry: error.retryable })
   }
 
   /** A conversation's prompt is what was said so far, and the job's own messages. */
@@ -181,16 +186,19 @@ export class Run implements ProviderSink {
       // The store is slower than the upstream: leave the upstream unread
       this.#waiting = true
       this.#call?.pause()
-      void this.#writer!.flushed().then(() => {
-        this.#waiting = false
-        this.#call?.resume()
-      })
+      this.#writer!.flushed().then(
+        () => {
+          this.#waiting = false
+          this.#call?.resume()
+        },
+        () => this.#call?.abort(), // the store failed: what follows could not be kept
+      )
     }
   }
   #firstTokenMono = 0
 
   end(end: ProviderEnd): void {
-    void this.#settleEnd(end)
+    this.#settleEnd(end).catch((thrown: unknown) => this.#settleThrown(thrown))
   }
 
   async #settleEnd(end: ProviderEnd): Promise<void> {

@@ -32,6 +32,7 @@ export interface Planted {
   /** Gets the engine's own connection. */
   readonly opened?: (db: DatabaseSync) => void
   readonly retentionBytes?: number
+  readonly walWarnBytes?: number
   /** A folder that is there. */
   readonly dir?: string
   /** Each start says it is of the same boot. */
@@ -91,6 +92,7 @@ export function embedded(
         {
           disk: planted.disk === undefined ? watched : planted.disk(watched),
           ...(planted.opened && { opened: planted.opened }),
+          ...(planted.walWarnBytes !== undefined && { walWarnBytes: planted.walWarnBytes }),
         },
       )
       copyFolder(dir, synced) // opening syncs what it writes

@@ -1,5 +1,6 @@
 /** Run as a process of its own, to be killed: goes on with what it finds, submits and streams jobs, and prints what it was told. */
 import { systemClock, Wheel } from '../../src/core/clock.ts'
+import { SluiceError } from '../../src/core/errors.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import type { Lease } from '../../src/core/ports.ts'
 import { attemptRecord } from '../../src/core/record.ts'
@@ -38,11 +39,16 @@ async function run(lease: Lease): Promise<void> {
   if ((await engine.queue.finish(lease, DONE)).kind === 'ended') say(`ended ${id}`)
 }
 
+/** Its submit was refused in the commit that leased it (a full disk). */
+function lost(error: unknown): void {
+  if (!(error instanceof SluiceError)) throw error
+}
+
 let leasing = false
 async function lease(): Promise<void> {
   if (leasing) return
   leasing = true
-  for (const one of await engine.queue.lease('w', 50, () => null)) void run(one).then(lease)
+  for (const one of await engine.queue.lease('w', 50, () => null)) void run(one).catch(lost).then(lease)
   leasing = false
 }
 engine.queue.attach({ id: 'w', pools: [], ready: () => void lease(), revoked: () => {} })
@@ -50,6 +56,8 @@ say('ready - -')
 void lease()
 setInterval(() => {
   void engine.queue.submit([draft({ options: { lane: 'l' } }), draft()]).then((results) => {
-    for (const result of results) if (result.kind === 'accepted') say(`accepted ${result.job.id}`)
+    for (const result of results)
+      if (result.kind === 'accepted') say(`accepted ${result.job.id}`)
+      else if (result.kind === 'refused') say(`refused ${result.error.code}`)
   })
 }, 2)

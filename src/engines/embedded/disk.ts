@@ -1,5 +1,6 @@
 /** The slow side of the store, in a thread of its own: the event loop never waits for a disk. */
 import { Worker } from 'node:worker_threads'
+import type { Files } from './schema.ts'
 
 export interface Disk {
   /** Makes all that the WAL holds now safe from power loss; `synced` follows. One at a time. */
@@ -22,7 +23,7 @@ export interface DiskEvents {
   failed(detail: string): void
 }
 
-export type OpenDisk = (path: string, events: DiskEvents) => Disk
+export type OpenDisk = (files: Files, events: DiskEvents) => Disk
 
 export type ToWorker = 'sync' | 'checkpoint' | 'held' | 'close'
 export type FromWorker =
@@ -31,9 +32,9 @@ export type FromWorker =
   | { readonly type: 'checkpointed'; readonly walBytes: number }
   | { readonly type: 'failed'; readonly detail: string }
 
-export const openDisk: OpenDisk = (path, events) => {
+export const openDisk: OpenDisk = (files, events) => {
   const source = import.meta.url.endsWith('.ts') ? './sync-worker.ts' : './sync-worker.js'
-  const worker = new Worker(new URL(source, import.meta.url), { workerData: path, execArgv: [] })
+  const worker = new Worker(new URL(source, import.meta.url), { workerData: files, execArgv: [] })
   const tell = (message: ToWorker): void => worker.postMessage(message)
   let closing = false
   let gone = false

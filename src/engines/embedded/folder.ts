@@ -48,9 +48,9 @@ export function locate(given: string): Location {
   try {
     const made = makeFolder(resolve(given))
     const dir = realpathSync(given)
-    if (!statSync(dir).isDirectory()) throw unusable(given, 'it is not a folder')
+    if (!statSync(dir).isDirectory()) throw unusable(given, given, 'it is not a folder')
     accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK)
-    const file = realFile(join(dir, DATABASE))
+    const file = realFile(given, join(dir, DATABASE))
     accessSync(dirname(file), constants.R_OK | constants.W_OK | constants.X_OK)
     return { given, dir: dirname(file), file, made }
   } catch (error) {
@@ -83,19 +83,23 @@ function found(path: string): Stats | null {
 }
 
 /** A linked database is opened by its real name: SQLite puts the WAL beside that, and every thread must sync the same one. */
-function realFile(path: string): string {
+function realFile(given: string, path: string): string {
   if (found(path) === null) return path
   const file = realpathSync(path)
-  const { nlink } = regular(file)!
+  const { nlink } = regular(given, file)!
   if (nlink > 1)
-    throw unusable(path, 'it has a second name (hard link), and each name would have a WAL of its own: copy it instead')
+    throw unusable(
+      given,
+      path,
+      'it has a second name (hard link), and each name would have a WAL of its own: copy it instead',
+    )
   accessSync(file, constants.R_OK | constants.W_OK)
   return file
 }
 
-function regular(path: string): Stats | null {
+function regular(given: string, path: string): Stats | null {
   const stats = found(path)
-  if (stats !== null && !stats.isFile()) throw unusable(path, 'it is not a regular file')
+  if (stats !== null && !stats.isFile()) throw unusable(given, path, 'it is not a regular file')
   return stats
 }
 
@@ -105,9 +109,9 @@ function regular(path: string): Stats | null {
  */
 export function inspect({ given, file }: Location): void {
   try {
-    const size = regular(file)?.size ?? 0
-    const walBytes = regular(walOf(file))?.size ?? 0
-    regular(shmOf(file))
+    const size = regular(given, file)?.size ?? 0
+    const walBytes = regular(given, walOf(file))?.size ?? 0
+    regular(given, shmOf(file))
     if (size === 0) {
       if (walBytes === 0 && found(markOf(file)) === null) return
       throw new SluiceError('config_invalid', {
@@ -156,30 +160,34 @@ export function own({ given, file }: Location): DatabaseSync {
   }
 }
 
-/** A new file that only this user can read, whatever the umask; SQLite gives the WAL the mode of its database. */
+/** Only this user may read it, whatever the umask; made where it is missing. SQLite gives a WAL the mode of its database. */
 export function makePrivate(path: string): void {
   try {
     closeSync(openSync(path, 'ax', 0o600))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    closeFile(path)
+  }
+}
+
+/** Returns why it can't be. */
+function closeFile(path: string): string | null {
+  const stats = found(path)
+  if (stats === null || !isExposed(stats.mode)) return null
+  try {
+    chmodSync(path, 0o600)
+    return null
+  } catch (error) {
+    return `${path} can be read by other users, and its mode can't be changed (${codeOf(error)}): chmod 600 it.`
   }
 }
 
 /** Prompts and answers are for the server's user alone. Returns what could not be made so. */
 export function closeToOthers({ dir, file }: Location): string[] {
-  const open: string[] = []
-  for (const path of [file, walOf(file), shmOf(file), markOf(file), lockOf(file)]) {
-    const stats = found(path)
-    if (stats === null || (stats.mode & OTHERS) === 0) continue
-    try {
-      chmodSync(path, 0o600)
-    } catch (error) {
-      open.push(`${path} can be read by other users, and its mode can't be changed (${codeOf(error)}): chmod 600 it.`)
-    }
-  }
+  const files = [file, walOf(file), shmOf(file), markOf(file), lockOf(file)]
   const { mode } = statSync(dir)
-  if ((mode & OTHERS) !== 0) open.push(exposed(dir, mode))
-  return open
+  const open = [...files.map(closeFile), isExposed(mode) ? exposed(dir, mode) : null]
+  return open.filter((warning) => warning !== null)
 }
 
 export const isExposed = (mode: number): boolean => (mode & OTHERS) !== 0
@@ -197,8 +205,12 @@ export function syncFolder(dir: string): void {
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error)
 
-const unusable = (path: string, reason: string, cause?: unknown): SluiceError =>
-  new SluiceError('config_invalid', { message: `The data folder can't be used: ${path}: ${reason}.`, cause })
+/** `path`: what of it is at fault. */
+const unusable = (given: string, path: string, reason: string, cause?: unknown): SluiceError =>
+  new SluiceError('config_invalid', {
+    message: `The data folder ${given} can't be used: ${path === given ? '' : `${path}: `}${reason}.`,
+    cause,
+  })
 
 const CHOOSE = 'choose another data_dir'
 const REASONS: Readonly<Record<string, string>> = {
@@ -233,10 +245,10 @@ export function explained(given: string, error: unknown): SluiceError {
         'Sluice must be the only writer.',
       cause: error,
     })
-  if (kind === 'readonly') return unusable(given, REASONS['EROFS'], error)
+  if (kind === 'readonly') return unusable(given, given, REASONS['EROFS'], error)
   const link = code === 'ENOENT' ? danglingLink(path) : null
-  if (link !== null) return unusable(path, `it is a symbolic link to ${link}, which does not exist`, error)
-  if (REASONS[code] !== undefined) return unusable(path, REASONS[code], error)
+  if (link !== null) return unusable(given, path, `it is a symbolic link to ${link}, which does not exist`, error)
+  if (REASONS[code] !== undefined) return unusable(given, path, REASONS[code], error)
   if (kind === 'damaged')
     return new SluiceError('storage_failed', {
       message:

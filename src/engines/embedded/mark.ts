@@ -64,6 +64,13 @@ export function writeMark(file: string, state: WalState | null): void {
   }
 }
 
+/** Nothing is claimed any more. A folder that is gone has nothing to claim. */
+export function forget(file: string): void {
+  try {
+    writeMark(file, null)
+  } catch {}
+}
+
 export interface Loss {
   /** Commits that can still be told apart in the damaged part; 0: the WAL itself is gone or unreadable. */
   readonly commits: number

@@ -56,7 +56,7 @@ export interface Seams {
  */
 export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engine {
   const { durability, scheduler, clock, ids, wheel, onFact } = options
-  const { db, path, warnings, loss, release } = openFolder(durability === 'memory' ? null : options.dir)
+  const { db, files, warnings, loss, release } = openFolder(durability === 'memory' ? null : options.dir)
   try {
     const store = new Store({
       db,
@@ -64,7 +64,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       clock,
       wheel,
       emit: onFact,
-      ...(path !== null && { whyRefused: (bytes: number) => whyRefused(walOf(path), bytes) }),
+      ...(files !== null && { whyRefused: (bytes: number) => whyRefused(walOf(files.path), bytes) }),
       ...(seams.walWarnBytes !== undefined && { walWarnBytes: seams.walWarnBytes }),
     })
     for (const detail of warnings) onFact({ type: 'store-warning', code: 'folder_exposed', detail })
@@ -95,7 +95,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const keys = new KeyStore(store)
     dispatch.onEnded = (job, log) => retention.ended(job, log)
     db.exec('PRAGMA synchronous = NORMAL') // from here on the disk thread syncs
-    store.start(parts.logs, path === null ? null : (events) => (seams.disk ?? openDisk)(path, events))
+    store.start(parts.logs, files === null ? null : (events) => (seams.disk ?? openDisk)(files, events))
     seams.opened?.(db)
     retention.start()
     clock.after(options.joinAfterEndMs, () => intake.joinable.clear())

@@ -7,8 +7,8 @@ import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { SluiceError } from '../../core/errors.ts'
 import { CORRUPT } from './faults.ts'
-import { closeToOthers, explained, inspect, locate, makePrivate, own, shmOf, syncFolder } from './folder.ts'
-import { findLoss, type Loss, writeMark } from './mark.ts'
+import { closeToOthers, explained, inspect, locate, makePrivate, own, shmOf, syncFolder, walOf } from './folder.ts'
+import { findLoss, forget, type Loss } from './mark.ts'
 
 const SCHEMA_VERSION = 1
 /** `MIGRATIONS[n]` takes a folder of schema n to n + 1. */
@@ -55,10 +55,19 @@ CREATE TABLE boots (n INTEGER PRIMARY KEY, ord INTEGER NOT NULL);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 `
 
+/** Open in this process for as long as its connections are: a closed one would drop their locks (POSIX). */
+export interface Files {
+  /** The database, without symbolic links. */
+  readonly path: string
+  readonly database: number
+  readonly wal: number
+  readonly shm: number
+}
+
 export interface Folder {
   readonly db: DatabaseSync
-  /** The database file, without symbolic links; null: in memory. */
-  readonly path: string | null
+  /** Null: in memory. */
+  readonly files: Files | null
   /** What an operator should know: each a sentence that says what to do. */
   readonly warnings: readonly string[]
   /** Commits of the last run that are not there any more. */
@@ -77,15 +86,15 @@ export function openFolder(dir: string | null, lockWaitMs = LOCK_WAIT_MS): Folde
   if (dir === null) {
     const db = new DatabaseSync(':memory:')
     migrate(db, ':memory:')
-    return { db, path: null, warnings: [], loss: null, release: () => db.close() }
+    return { db, files: null, warnings: [], loss: null, release: () => db.close() }
   }
   const location = locate(dir)
   let lock: DatabaseSync | null = null
   let db: DatabaseSync | null = null
-  let shm: number | null = null
+  let fds: number[] = []
   const close = (): void => {
     if (db?.isOpen) db.close()
-    if (shm !== null) closeSync(shm)
+    for (const fd of fds) closeSync(fd)
     lock?.close()
   }
   try {
@@ -96,8 +105,10 @@ export function openFolder(dir: string | null, lockWaitMs = LOCK_WAIT_MS): Folde
     db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
       PRAGMA journal_size_limit = ${WAL_KEPT_BYTES}; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY`)
     db.prepare('PRAGMA user_version').get() // reads the WAL
-    shm = openSync(shmOf(location.file), 'r')
-    const loss = findLoss(location.file, shm)
+    const path = location.file
+    fds = [openSync(path, 'r+'), openSync(walOf(path), 'r+'), openSync(shmOf(path), 'r')]
+    const files = { path, database: fds[0], wal: fds[1], shm: fds[2] }
+    const loss = findLoss(path, files.shm)
     if (loss !== null) expectWhole(db)
     migrate(db, dir)
     db.exec('PRAGMA busy_timeout = 0') // from here on a lock must not hold the event loop: the store tries again
@@ -105,12 +116,12 @@ export function openFolder(dir: string | null, lockWaitMs = LOCK_WAIT_MS): Folde
     syncFolder(location.dir)
     return {
       db,
-      path: location.file,
+      files,
       warnings,
       loss,
       release() {
         // Closing takes the WAL away, and what the mark claims with it
-        writeMark(location.file, null)
+        forget(path)
         close()
       },
     }

@@ -5,34 +5,41 @@
  * when it is long: flush the database file (while commits and syncs go on), checkpoint the rest, then ask for a moment without
  * commits and do the last few pages.
  */
-import { fdatasync, fdatasyncSync, fstatSync, openSync, statSync } from 'node:fs'
+import { fdatasync, fdatasyncSync, fstatSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../../core/clock.ts'
 import type { FromWorker, ToWorker } from './disk.ts'
 import { kindOf, whyRefused } from './faults.ts'
-import { shmOf, walOf } from './folder.ts'
+import { walOf } from './folder.ts'
 import { type WalState, walState, writeMark } from './mark.ts'
+import type { Files } from './schema.ts'
 
 const RESTART_BYTES = 48 << 20
 const PAGE_BYTES = 4096 + 24
 /** How long a folder that was deleted or moved away can go unnoticed where nothing is synced. */
 const WATCH_MS = 1_000
 
-const path = workerData as string
-// Never closed before the process's own connections: that would drop their locks (POSIX)
-const wal = openSync(walOf(path), 'r+')
-const file = openSync(path, 'r+')
-const shm = openSync(shmOf(path), 'r')
-const db = new DatabaseSync(path)
-db.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0')
-const passive = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+const { path, database, wal, shm } = workerData as Files
 const port = parentPort!
 const tell = (message: FromWorker): void => port.postMessage(message)
+const db = open()
+const passive = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
 let restarting = false
 let marked = ''
 /** Power-safe: then the mark claims only what is synced. */
 let syncs = false
+
+function open(): DatabaseSync {
+  try {
+    expectFiles()
+    const db = new DatabaseSync(path)
+    db.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0')
+    return db
+  } catch (error) {
+    throw reason(error)
+  }
+}
 
 /** Bytes of the WAL that are in use. */
 function checkpoint(): number {
@@ -51,13 +58,23 @@ function checkpoint(): number {
 /** What is written to files that nobody will find again must not be acknowledged. */
 function expectFiles(): void {
   for (const [fd, name] of [
-    [file, path],
+    [database, path],
     [wal, walOf(path)],
   ] as const) {
     const there = statSync(name, { throwIfNoEntry: false })
     const { dev, ino } = fstatSync(fd)
     if (there?.ino !== ino || there.dev !== dev)
       throw new Error(`${name} was deleted, moved or replaced while the server ran`)
+  }
+}
+
+/** Whatever went wrong, files that are gone are why. */
+function reason(error: unknown): unknown {
+  try {
+    expectFiles()
+    return error
+  } catch (missing) {
+    return missing
   }
 }
 
@@ -72,13 +89,13 @@ function guarded(work: () => void): void {
   try {
     work()
   } catch (error) {
-    tell({ type: 'failed', detail: String(error) })
+    tell({ type: 'failed', detail: String(reason(error)) })
   }
 }
 
 function restart(): void {
   restarting = true
-  fdatasync(file, (error) =>
+  fdatasync(database, (error) =>
     guarded(() => {
       if (error) throw error
       checkpoint()
