@@ -13,7 +13,7 @@ export function report(log: Log, fact: Fact): void {
     case 'store-degraded':
       return log.error(fact, 'the store is degraded')
     case 'store-warning':
-      return log.error(fact, 'the store needs an operator')
+      return log.warn(fact, 'the store needs an operator')
     case 'store-recovered':
       return log.info(fact, 'the store works again')
     case 'attempt-ended':

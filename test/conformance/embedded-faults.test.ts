@@ -166,6 +166,7 @@ describe('while the disk is full', () => {
     expect(f.engine.keys.get('k')?.revokedAtMs).toBe(5)
     f.heal()
     await eventually(() => expect(f.engine.health()).toEqual({ ok: true }))
+    await submit(f.engine) // its sync covers what was kept
     const { engine } = await start(f.reopen('power'))
     expect(engine.keys.get('k')?.revokedAtMs).toBe(5)
     expect((await engine.queue.get(f.queued.id))?.state).toBe('canceled')
