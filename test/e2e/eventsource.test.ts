@@ -23,6 +23,7 @@ describe.skipIf(!existsSync(CHROMIUM))('EventSource in headless Chromium', () =>
   let backend: HttpServer
   let browser: Browser
   let cuts = 0
+  let streams = 0
   let port = 0
 
   beforeAll(async () => {
@@ -43,7 +44,10 @@ describe.skipIf(!existsSync(CHROMIUM))('EventSource in headless Chromium', () =>
           response.writeHead(answer.statusCode ?? 502, {
             'content-type': answer.headers['content-type'] ?? 'text/plain',
           })
-          if (answer.statusCode === 200) response.write('retry: 200\n\n')
+          if (answer.statusCode === 200) {
+            streams++
+            response.write('retry: 200\n\n')
+          }
           let bytes = 0
           answer.on('data', (part: Buffer) => {
             bytes += part.length
@@ -111,7 +115,7 @@ describe.skipIf(!existsSync(CHROMIUM))('EventSource in headless Chromium', () =>
       choices: Array<{ message: { content: string } }>
     }
     expect(cuts).toBe(2)
-    expect(got.opens).toBe(3)
+    expect(streams).toBe(3) // the page may not have noticed the opening of one that was cut at once
     expect(got.text).toBe(answer.choices[0].message.content)
     expect(got.ids).toEqual([...new Set(got.ids)])
     expect(got.end.state).toBe('done')

@@ -1,4 +1,6 @@
-/** English that reads well enough for a demonstration, and takes up the words of the prompt. */
+/** What the demo says: what Sluice did to bring its words here. True of the default settings. */
+
+import { PARAGRAPHS } from './paragraphs.ts'
 import { pick } from './random.ts'
 
 const STOP = new Set(
@@ -7,61 +9,21 @@ const STOP = new Set(
   ),
 )
 
-const OPENINGS = {
-  greeting: [
-    'Hello! Good to hear from you.',
-    'Hi there, and welcome.',
-    'Hello! I am the demo model, and I am listening.',
-  ],
-  question: [
-    'That is a good question.',
-    'Let us look at this step by step.',
-    'There is a short answer and a long one; here is a bit of both.',
-    'The honest answer is: it depends, and here is on what.',
-  ],
-  request: ['Gladly.', 'Here is a first draft.', 'Of course; this is how I would begin.', 'Happy to help with that.'],
-} as const
+/** Of so many paragraphs that were not told for the longest time, one is next. */
+const CHOICE = 3
+/** A prompt longer than this is not quoted back. */
+const QUOTED_CHARS = 80
 
-const TOPIC = [
-  'When people speak of {t}, they often mean {a} {n}.',
-  'The first thing to know about {t} is how much depends on {n}.',
-  'Think of {t} as {n} that never stands still.',
-  'What makes {t} {a} is the way it brings {n} and {n} together.',
-  'Most of what we know of {t} was learned by {g} {n}.',
-  'Without {n}, {t} would be a much smaller subject.',
-  'You asked about {t}, so let me begin with {n}.',
+const GREETINGS = [
+  'Hello! I am the demo model: I run inside Sluice, cost nothing, and know little of the world.',
+  'Hello, and welcome. I am the demo model that comes with Sluice, so that you can try it without a key.',
 ] as const
 
-const BODY = [
-  'In practice {n} matters more than {n}.',
-  'It helps to start small, with {a} {n}, and to grow from there.',
-  'A {a} example says more than a rule, so consider {n} in the early morning.',
-  'Some would call this {a}; others see only {n}.',
-  'There are two sides to it: {n}, which is {a}, and {n}, which is not.',
-  'By {g} {n} one learns what {n} can bear.',
-  'Each step rests on the one before it, much like {n}.',
-  'The {a} part is to keep {n} apart from {n}.',
-  'Given enough time, even {a} {n} finds its shape.',
-  'That is why {g} {n} comes first and everything else later.',
-  'Nothing here is {a} for its own sake.',
-  'If one thing goes wrong, {n} carries on, and so does the rest.',
+const OPENINGS = [
+  'I am only the demo model, so I know next to nothing about {it}. I can tell you how these words reach you, though.',
+  'A real model would tell you about {it}. I am the demo, and what I know is what Sluice does while I speak.',
+  'For {it} you will want a real model. Until you connect one, let me tell you what happens to this answer.',
 ] as const
-
-const CLOSINGS = [
-  'I hope this helps with {t}.',
-  'Ask me again, and I will say more about {t}.',
-  'In short: {t} rewards {a} {n}.',
-  'That is the heart of {t}, as far as I can see.',
-] as const
-const NOUNS =
-  'patience,a steady rhythm,clear water,old maps,quiet work,good tools,a river in spring,honest measurement,small steps,careful listening,open windows,a long memory,plain words,shared effort,fresh bread,the evening light,a well-kept garden,simple rules,the turning of the seasons,loose threads'.split(
-    ',',
-  )
-const ADJECTIVES =
-  'careful,bright,unexpected,patient,simple,durable,quiet,generous,practical,curious,steady,honest,light,remarkable'.split(
-    ',',
-  )
-const GERUNDS = 'watching,measuring,following,sharing,mending,sorting,gathering,questioning'.split(',')
 
 /** The words of a prompt that carry its subject, longest first. */
 export function topicsOf(prompt: string): readonly string[] {
@@ -70,29 +32,23 @@ export function topicsOf(prompt: string): readonly string[] {
   return found.sort((a, b) => b.length - a.length).slice(0, 4)
 }
 
-/** Sentences without end. */
+const opening = (prompt: string, random: () => number): string => {
+  if (/^\s*(hi|hello|hey|good (morning|day|evening))\b/i.test(prompt)) return pick(random, GREETINGS)
+  const said = prompt.trim()
+  const it = said === '' || said.length > QUOTED_CHARS || /[\n“”]/.test(said) ? 'that' : `“${said.replace(/\.$/, '')}”`
+  return pick(random, OPENINGS).replace('{it}', it)
+}
+
+/** Sentences without end, in an order of the prompt's own; a paragraph comes again only after nearly all others. */
 function* sentences(prompt: string, random: () => number): Generator<string, never> {
-  const topics = topicsOf(prompt)
-  const topic = (): string => (topics.length === 0 ? 'this' : pick(random, topics))
-  const fill = (template: string): string =>
-    template.replace(/\{([tnag])\}/g, (_, slot) =>
-      slot === 't' ? topic() : pick(random, slot === 'n' ? NOUNS : slot === 'a' ? ADJECTIVES : GERUNDS),
-    )
-  const sentence = (templates: readonly string[]): string => {
-    const text = fill(pick(random, templates)).replace(/\b([Aa]) (?=[aeiou])/g, '$1n ')
-    return text[0].toUpperCase() + text.slice(1)
-  }
-  const opening = /^\s*(hi|hello|hey|good (morning|day|evening))\b/i.test(prompt)
-    ? 'greeting'
-    : prompt.includes('?')
-      ? 'question'
-      : 'request'
-  yield pick(random, OPENINGS[opening])
-  yield sentence(TOPIC)
-  for (let i = 1; ; i++) {
-    yield i % 4 === 0 ? sentence(TOPIC) : sentence(BODY)
-    if (i % 5 === 0) yield `\n\n${sentence(BODY)}`
-    if (i % 9 === 0) yield sentence(CLOSINGS)
+  yield opening(prompt, random)
+  let left = PARAGRAPHS.map((paragraph) => [random(), paragraph] as const)
+    .sort(([a], [b]) => a - b)
+    .map(([, paragraph]) => paragraph)
+  for (;;) {
+    const next = pick(random, left.slice(0, CHOICE))
+    left = [...left.filter((paragraph) => paragraph !== next), next]
+    for (const [i, sentence] of next.entries()) yield i === 0 ? `\n\n${sentence}` : sentence
   }
 }
 

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest'
+import { PARAGRAPHS } from './paragraphs.ts'
+import { seeded } from './random.ts'
+import { proseTokens, tokenize } from './text.ts'
+
+const say = (prompt: string, tokens: number | null, seed = 1): string =>
+  proseTokens(prompt, seeded(seed), tokens).join('')
+
+describe("the demo's prose", () => {
+  it('has exactly the tokens that are asked for, at any length, and says the same to the same prompt', () => {
+    for (const tokens of [0, 1, 2, 60, 700, 5_000]) {
+      expect(proseTokens('Tell me of rivers.', seeded(7), tokens)).toHaveLength(tokens)
+      expect(say('Tell me of rivers.', tokens)).toBe(say('Tell me of rivers.', tokens))
+    }
+    expect(say('Hi', 5_000).startsWith(say('Hi', 700))).toBe(true)
+    expect(say('x', 300, 1)).not.toBe(say('x', 300, 2))
+  })
+
+  it('repeats no sentence within 600 tokens, wherever they begin', () => {
+    for (const seed of [1, 2, 3]) {
+      const sentences = say('Tell me of rivers.', 3_000, seed).split(/(?<=[.!]) |\n\n/)
+      const last = new Map<string, number>()
+      let at = 0
+      let repeatedWithin = Infinity
+      for (const sentence of sentences) {
+        const before = last.get(sentence)
+        if (before !== undefined) repeatedWithin = Math.min(repeatedWithin, at - before)
+        last.set(sentence, at)
+        at += tokenize(sentence).length
+      }
+      expect(repeatedWithin).toBeGreaterThan(600)
+    }
+  })
+
+  it('ends with a whole sentence where no length is asked for, and quotes a short prompt only', () => {
+    for (let seed = 0; seed < 20; seed++) expect(say('What is a lane?', null, seed)).toMatch(/[.!]$/)
+    expect(say('What is a lane?', 60)).toContain('“What is a lane?”')
+    expect(say('x'.repeat(81), 60)).not.toContain('xx')
+    expect(say('Good morning', 60)).toMatch(/^Hello/)
+  })
+
+  it('is made of whole sentences', () => {
+    for (const sentence of PARAGRAPHS.flat()) expect(sentence).toMatch(/^[A-Z][^\n]*[.]$/)
+  })
+})
