@@ -60,6 +60,8 @@ export interface JobDraft {
   /** Did the client ask for a stream, and for the usage chunk in it? */
   readonly stream: boolean
   readonly includeUsage: boolean
+  /** Is the upstream asked for the answer in one piece? Nobody follows the job live, or its request says `stream: false`. */
+  readonly document?: boolean
   /** Estimate, for fairness; corrected by the provider's usage. */
   readonly promptTokens: number
   /** The client's own labels, returned with the job. */

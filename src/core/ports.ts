@@ -437,6 +437,8 @@ export interface ProviderCall {
   readonly kind: 'chat' | 'embedding'
   /** The request to send: OpenAI dialect, UTF-8. */
   readonly body: Uint8Array
+  /** Ask for events, or for the answer in one piece? A provider that can do only one of them does that one. */
+  readonly stream: boolean
   /** For the upstream's correlation. */
   readonly requestId: string
   readonly timeouts: Timeouts
@@ -445,9 +447,9 @@ export interface ProviderCall {
 }
 
 export interface Timeouts {
-  /** To the first event. */
+  /** To the first text, where the answer comes as a stream. */
   readonly ttftMs: number
-  /** Between events. */
+  /** Between events, from the first text on. */
   readonly interTokenMs: number
   /** The whole attempt. */
   readonly totalMs: number
@@ -456,14 +458,19 @@ export interface Timeouts {
 export type ProviderEnd =
   /** The answer is complete: the upstream said so ([DONE], or a finish reason for every choice and a clean end). */
   | { readonly kind: 'done' }
-  /** `retryAfterMs`: what the upstream asked for. `retry`: could the same call succeed elsewhere or later? */
-  | { readonly kind: 'failed'; readonly error: SluiceError; readonly retry: boolean; readonly retryAfterMs?: number }
+  /**
+   * `retry`: could the same call succeed later, or on another deployment only? The error's `retryAfterMs` is there if the
+   * upstream is too busy: no call starts there before.
+   */
+  | { readonly kind: 'failed'; readonly error: SluiceError; readonly retry: boolean | 'elsewhere' }
   /** `abort` was called. */
   | { readonly kind: 'aborted' }
 
 export interface ProviderSink {
   /** Events of the canonical dialect, each the bytes of one JSON text, in order, as many as one read brought. */
   events(payloads: readonly Bytes[]): void
+  /** The whole answer in one piece, instead of events: the upstream's bytes. `usage`: its member of that name, parsed. */
+  document(document: Bytes, usage: unknown): void
   /** Exactly once; nothing follows. */
   end(end: ProviderEnd): void
 }
@@ -480,7 +487,7 @@ export interface ProviderRun {
 export interface Provider {
   /** Can it prolong a given prefix of an answer? */
   readonly continues: boolean
-  /** Starts a call; never throws. Chat calls always stream; an embedding answers with one event. */
+  /** Starts a call; never throws. An embedding answers with a document. */
   start(call: ProviderCall, sink: ProviderSink): ProviderRun
   /** Reachable, and does it accept our key? For doctor. */
   check(): Promise<{ readonly ok: boolean; readonly detail: string }>
@@ -499,6 +506,8 @@ export interface Deployment {
   readonly order: number
   /** Tokens the model can take in; conversations are cut to it. */
   readonly contextTokens: number
+  /** Is it asked for streams as the client asks for them, always, or never? */
+  readonly stream: 'as_asked' | 'always' | 'never'
   readonly timeouts: Timeouts
 }
 

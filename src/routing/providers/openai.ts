@@ -7,9 +7,16 @@ import { SluiceError } from '../../core/errors.ts'
 import type { Provider, ProviderCall, ProviderSink } from '../../core/ports.ts'
 import { HttpClient, type HttpRequest } from './http/client.ts'
 import { bypassesProxy, parseBaseUrl, parseProxy } from './http/origin.ts'
-import { Call } from './openai/call.ts'
+import { type Asked, Call } from './openai/call.ts'
 import { failed } from './openai/failures.ts'
-import { type Continuation, chatBody, embeddingBody } from './openai/request.ts'
+import {
+  type ChatEdits,
+  type Continuation,
+  chatBody,
+  choicesAsked,
+  embeddingBody,
+  hasStreamOptions,
+} from './openai/request.ts'
 
 export interface OpenAiOptions {
   /** For messages to the operator. */
@@ -26,8 +33,8 @@ export interface OpenAiOptions {
   /** The upstream's name of the model; null = what the client asked for. */
   readonly upstreamModel: string | null
   readonly continuation?: Continuation
-  /** False for upstreams that refuse `stream_options`; their answers are counted by us. */
-  readonly includeUsage?: boolean
+  /** False for upstreams that refuse `stream_options`; the tokens of their streams are counted by us. */
+  readonly streamUsage?: boolean
   /** PEM text: the authorities to trust instead of the system's. */
   readonly ca?: string | null
   /** "http://user:password@proxy:3128". */
@@ -38,8 +45,6 @@ export interface OpenAiOptions {
   readonly gatherMs: () => number
   readonly connectTimeoutMs?: number
   readonly maxAnswerBytes?: number
-  /** One event of a stream. */
-  readonly maxEventBytes?: number
 }
 
 const CHECK_MS = 10_000
@@ -65,7 +70,7 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     options.proxy === null || options.proxy === undefined || bypassesProxy(origin, options.noProxy ?? [])
       ? null
       : parseProxy(options.proxy)
-  const { clock, wheel, gatherMs, apiKey, upstreamModel, continuation = 'none', includeUsage = true } = options
+  const { clock, wheel, gatherMs, apiKey, upstreamModel, continuation = 'none', streamUsage = true } = options
   const client = new HttpClient({
     origin,
     proxy,
@@ -80,24 +85,34 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     client,
     clock,
     secret: apiKey,
-    maxAnswerBytes: options.maxAnswerBytes ?? 16 * 1024 * 1024,
-    maxEventBytes: options.maxEventBytes ?? 1024 * 1024,
+    maxAnswerBytes: options.maxAnswerBytes ?? 128 * 1024 * 1024,
   }
 
-  const requestOf = (asked: ProviderCall): HttpRequest => {
-    const post = (route: string, accept: string, body: Uint8Array): HttpRequest => ({
-      method: 'POST',
-      route,
-      headers: `${headers}content-type: application/json\r\naccept: ${accept}\r\n${headerLine('x-request-id', asked.requestId)}`,
-      body,
-    })
-    if (asked.kind === 'embedding')
-      return post('/embeddings', 'application/json', embeddingBody(asked.body, upstreamModel))
-    return post(
-      '/chat/completions',
-      'text/event-stream',
-      chatBody(asked.body, { upstreamModel, includeUsage, continuation, prefix: asked.prefix }),
-    )
+  const post = (call: ProviderCall, route: string, accept: string, body: Uint8Array): HttpRequest => ({
+    method: 'POST',
+    route,
+    headers: `${headers}content-type: application/json\r\naccept: ${accept}\r\n${headerLine('x-request-id', call.requestId)}`,
+    body,
+  })
+
+  const askEmbedding = (call: ProviderCall): Asked => ({
+    request: post(call, '/embeddings', 'application/json', embeddingBody(call.body, upstreamModel)),
+    stream: false,
+    choices: 1,
+    without: () => null,
+  })
+
+  const askChat = (call: ProviderCall, stream: boolean, streamOptions: ChatEdits['streamOptions']): Asked => {
+    const body = chatBody(call.body, { upstreamModel, stream, streamOptions, continuation, prefix: call.prefix })
+    return {
+      request: post(call, '/chat/completions', stream ? 'text/event-stream' : 'application/json', body),
+      stream,
+      choices: choicesAsked(call.body),
+      without: (what) => {
+        if (what === 'stream_options' && hasStreamOptions(body)) return askChat(call, stream, 'none')
+        return what === 'stream' ? askChat(call, !stream, stream ? 'as-sent' : streamOptions) : null
+      },
+    }
   }
 
   return {
@@ -105,7 +120,8 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     start(asked: ProviderCall, sink: ProviderSink) {
       const run = new Call(call, asked, sink)
       try {
-        run.send(requestOf(asked))
+        const isChat = asked.kind === 'chat'
+        run.send(isChat ? askChat(asked, asked.stream, streamUsage ? 'usage' : 'as-sent') : askEmbedding(asked))
       } catch (thrown) {
         const error = SluiceError.from(thrown)
         run.refuse(failed(error.code, false, { message: error.message, status: error.status }))

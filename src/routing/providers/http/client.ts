@@ -34,8 +34,8 @@ export interface HttpRequest {
 }
 
 export interface HttpFailure {
-  /** No byte of an answer came; it broke off; what came is not HTTP. */
-  readonly kind: 'unreachable' | 'cut' | 'garbage'
+  /** No byte of an answer came; it broke off; what came is not HTTP; this machine has no descriptor or port left. */
+  readonly kind: 'unreachable' | 'cut' | 'garbage' | 'local'
   /** A code or a few words, never text of the upstream. */
   readonly detail: string
 }
@@ -58,6 +58,11 @@ const IDLE_MS = 55_000
 const MAX_IDLE = 1024
 const DRAIN_MS = 1_000
 const MAX_DRAIN_BYTES = 64 * 1024
+
+/** Encodings that change the bytes. Others that are named (`utf-8`, `none`) are mistakes that change nothing. */
+const CODINGS = new Set(['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'compress', 'x-compress', 'dcb', 'dcz', 'exi'])
+/** What keeps this machine from opening a connection, whoever is called. */
+const LOCAL_FAULTS = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM'])
 
 const NOTHING: HttpHandler = { head() {}, body() {}, readDone() {}, end() {}, fail() {} }
 
@@ -276,6 +281,11 @@ export class Exchange implements ResponseSink, Swept {
     this.#client.sweep.add(this)
   }
 
+  /** Is the rest of the body being dropped? */
+  get drains(): boolean {
+    return this.#drainUntilMs !== Infinity
+  }
+
   /** What comes waits in the kernel until `resume`. */
   pause() {
     if (this.#over || this.#paused) return
@@ -342,7 +352,7 @@ export class Exchange implements ResponseSink, Swept {
       this.#retried = true
       return this.send(this.#client.fresh())
     }
-    this.#fail({ kind: this.#headCame ? 'cut' : 'unreachable', detail })
+    this.#fail({ kind: this.#headCame ? 'cut' : LOCAL_FAULTS.has(detail) ? 'local' : 'unreachable', detail })
   }
 
   // ---- from the reader
@@ -351,8 +361,8 @@ export class Exchange implements ResponseSink, Swept {
     this.#headCame = true
     const seconds = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(head.headers.get('keep-alive') ?? '')?.[1]
     if (seconds !== undefined) this.#keepMs = Math.max(0, Number(seconds) * 1_000 - 500)
-    const coding = head.headers.get('content-encoding') ?? 'identity'
-    if (coding !== '' && coding.toLowerCase() !== 'identity')
+    const codings = (head.headers.get('content-encoding') ?? '').toLowerCase().split(',')
+    if (codings.some((coding) => CODINGS.has(coding.trim())))
       this.#fail({ kind: 'garbage', detail: 'a content-encoding nobody asked for' })
     else this.#handler.head(head)
   }

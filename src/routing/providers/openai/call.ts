@@ -1,14 +1,19 @@
-/** One call of an OpenAI-dialect upstream: from its response to events and exactly one end. */
+/**
+ * One call of an OpenAI-dialect upstream: from its response to events or a document, and exactly one end. How far the answer
+ * is, and whether it ended well, is answer-state.ts's to say; ordinary tokens pass by it (shape.ts).
+ */
 import { isUtf8 } from 'node:buffer'
 import type { Clock } from '../../../core/clock.ts'
+import { chunkBytesOf, chunkOf } from '../../../core/document.ts'
 import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports.ts'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
 import type { Exchange, HttpClient, HttpFailure, HttpHandler, HttpRequest, ResponseHead } from '../http/client.ts'
 import type { Swept } from '../http/sweep.ts'
-import { failed, failedInBand, failedStatus, failedTransport } from './failures.ts'
+import { AnswerState, type Ending, errorIn } from './answer-state.ts'
+import { blames, type Failed, failed, failedInBand, failedStatus, failedTransport } from './failures.ts'
+import { isObject, type Json, parseJson, parseObject } from './json.ts'
 import { Shapes } from './shape.ts'
 import { SseReader } from './sse.ts'
-import { chunksOf } from './whole.ts'
 
 export interface CallOptions {
   readonly client: HttpClient
@@ -16,17 +21,32 @@ export interface CallOptions {
   /** To be kept out of messages. */
   readonly secret: string | null
   readonly maxAnswerBytes: number
-  readonly maxEventBytes: number
+}
+
+/** How the upstream is asked. */
+export interface Asked {
+  readonly request: HttpRequest
+  readonly stream: boolean
+  /** The request's `n`. */
+  readonly choices: number
+  /** The same without what a refusal blames; null: there is nothing to leave out. */
+  readonly without: (what: 'stream_options' | 'stream') => Asked | null
 }
 
 const MAX_ERROR_BYTES = 64 * 1024
-const MAX_CHOICES = 1_024
+/** What an upstream may send to keep a connection alive until it has a document. */
+const MAX_WHITE_SPACE = 1024 * 1024
 /** An answer that still comes after this is one that trickles. */
 const TRICKLES_AFTER_MS = 40
+/**
+ * How long a finished answer waits for usage and [DONE]. Both follow the last reason within a round trip of the upstream's
+ * own (measured at providers: below 300 ms); a reader sees the end of its stream that much later, and only if they never come.
+ */
+const FINISH_GRACE_MS = 2_000
 
 type Mode =
   | 'waiting'
-  /** The status is 200; the first byte tells a stream from a document. */
+  /** The status is good; the first byte tells a stream from a document. */
   | 'sniffing'
   | 'stream'
   | 'document'
@@ -38,7 +58,10 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   readonly #sink: ProviderSink
   readonly #sse: SseReader
   readonly #shapes = new Shapes()
-  readonly #startedAtMs: number
+  readonly #startedMono: number
+  #asked: Asked | null = null
+  #hasRepeated = false
+  #state = new AnswerState()
   #exchange: Exchange | null = null
   #mode: Mode = 'waiting'
   #head: ResponseHead | null = null
@@ -47,11 +70,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   /** What one read brought. */
   #batch: Bytes[] = []
   #answerBytes = 0
-  #seenEvent = false
-  #lastEventAtMs = 0
-  #firstEventAtMs = 0
-  /** Index of each choice seen: has it a finish reason? */
-  readonly #choices = new Map<number, boolean>()
+  #firstEventMono = 0
+  #lastEventMono = 0
   #paused = false
   #over = false
 
@@ -59,13 +79,23 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#options = options
     this.#call = call
     this.#sink = sink
-    this.#startedAtMs = options.clock.monoMs()
-    this.#sse = new SseReader(options.maxEventBytes, (payload) => this.#payload(payload))
+    this.#startedMono = options.clock.monoMs()
+    // An event may be as large as an answer: an image is one
+    this.#sse = new SseReader(options.maxAnswerBytes, (payload, isError) => this.#payload(payload, isError))
   }
 
-  send(request: HttpRequest) {
+  send(asked: Asked) {
     this.#options.client.sweep.add(this)
-    this.#exchange = this.#options.client.request(request, this)
+    this.#ask(asked)
+  }
+
+  #ask(asked: Asked) {
+    this.#asked = asked
+    this.#state = new AnswerState(asked.choices)
+    this.#mode = 'waiting'
+    this.#text = ''
+    this.#exchange = this.#options.client.request(asked.request, this)
+    if (this.#paused) this.#exchange.pause()
   }
 
   /** It could not even be sent. Told later in this turn, as `start` must return first. */
@@ -89,29 +119,40 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   resume() {
     this.#paused = false
     // The wait was ours
-    this.#lastEventAtMs = this.#options.clock.monoMs()
+    this.#lastEventMono = this.#options.clock.monoMs()
     this.#exchange?.resume()
   }
 
-  sweep(nowMs: number) {
+  sweep(nowMono: number) {
     const { ttftMs, interTokenMs, totalMs } = this.#call.timeouts
-    const sinceStart = nowMs - this.#startedAtMs
-    if (sinceStart >= totalMs) this.#timeOut(`the answer took more than ${totalMs} ms`)
-    else if (this.#paused) return
-    else if (!this.#seenEvent && sinceStart >= ttftMs) this.#timeOut(`nothing came for ${ttftMs} ms`)
-    else if (this.#seenEvent && nowMs - this.#lastEventAtMs >= interTokenMs)
-      this.#timeOut(`nothing more came for ${interTokenMs} ms`)
+    const sinceStart = nowMono - this.#startedMono
+    const sinceEvent = nowMono - this.#lastEventMono
+    const { phase } = this.#state
+    // What was too slow once is not asked again where it was
+    if (sinceStart >= totalMs) return this.#timeOut(`the answer took more than ${totalMs} ms`, 'elsewhere')
+    if (this.#paused) return
+    if (phase === 'finished') {
+      if (sinceEvent >= Math.min(FINISH_GRACE_MS, interTokenMs)) this.#endStream('silence')
+    } else if (phase === 'shown') {
+      if (sinceEvent >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`, true)
+    } else if (this.#isStream && sinceStart >= ttftMs) this.#timeOut(`nothing came for ${ttftMs} ms`, 'elsewhere')
   }
 
-  #timeOut(what: string) {
-    this.#finish(failed('provider_timeout', true, { message: `The model provider did not answer in time: ${what}.` }))
+  /** A document is bounded by the total alone: nothing is heard of it before it is complete. */
+  get #isStream(): boolean {
+    return this.#mode === 'stream' || (this.#asked?.stream === true && this.#mode !== 'document')
+  }
+
+  #timeOut(what: string, retry: Failed['retry']) {
+    this.#finish(failed('provider_timeout', retry, { message: `The model provider did not answer in time: ${what}.` }))
   }
 
   // ---- from the upstream
 
   head(head: ResponseHead) {
     this.#head = head
-    this.#mode = head.status === 200 ? (this.#call.kind === 'chat' ? 'sniffing' : 'document') : 'error'
+    const isGood = head.status >= 200 && head.status < 300
+    this.#mode = !isGood ? 'error' : this.#call.kind === 'chat' ? 'sniffing' : 'document'
   }
 
   body(text: Bytes) {
@@ -135,13 +176,14 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   /** A stream never begins with "{", a document always does; what content-type says is not reliable. */
   #sniff(text: Bytes) {
     this.#text += text
-    const first = /[^\s\xef\xbb\xbf]/.exec(this.#text)?.[0]
+    // All before is white space
+    const first = /[^\s\xef\xbb\xbf]/.exec(text)?.[0]
     if (first === undefined) {
-      if (this.#text.length > MAX_ERROR_BYTES) this.#garbage('nothing but white space')
+      if (this.#text.length > MAX_WHITE_SPACE) this.#garbage('nothing but white space')
       return
     }
     if (first === '<') return this.#garbage('it is a web page')
-    if (first === '{') {
+    if (first === '{' || first === '[') {
       this.#mode = 'document'
       return
     }
@@ -153,16 +195,15 @@ export class Call implements HttpHandler, ProviderRun, Swept {
 
   #feed(text: Bytes) {
     this.#sse.feed(text)
-    if (this.#sse.overflow) this.#garbage(`an event of more than ${this.#options.maxEventBytes} bytes`)
+    if (this.#sse.overflow) this.#finish(failed('result_too_large', false))
   }
 
   readDone() {
     if (this.#batch.length === 0) return
-    this.#lastEventAtMs = this.#options.clock.monoMs()
-    this.#seenEvent = true
+    this.#lastEventMono = this.#options.clock.monoMs()
     // The first text is never held back, nor is an answer that comes all at once: gathering is for those that trickle
-    if (this.#firstEventAtMs === 0) this.#firstEventAtMs = this.#lastEventAtMs
-    else if (this.#lastEventAtMs - this.#firstEventAtMs >= TRICKLES_AFTER_MS) this.#exchange!.gathers = true
+    if (this.#firstEventMono === 0) this.#firstEventMono = this.#lastEventMono
+    else if (this.#lastEventMono - this.#firstEventMono >= TRICKLES_AFTER_MS) this.#exchange!.gathers = true
     this.#flush()
   }
 
@@ -176,105 +217,119 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   end() {
     switch (this.#mode) {
       case 'error':
-        return this.#finish(this.#failedStatus())
+        return this.#refused(this.#failedStatus(), this.#text)
       case 'document':
-        return this.#call.kind === 'chat' ? this.#endCompletion() : this.#endEmbedding()
+        return this.#endDocument()
       default:
         this.#sse.end()
-        return this.#endStream()
+        return this.#endStream('end')
     }
   }
 
   fail(failure: HttpFailure) {
-    this.#finish(this.#mode === 'error' ? this.#failedStatus() : failedTransport(failure))
+    if (this.#mode === 'error') return this.#finish(this.#failedStatus())
+    // What the last, broken line of a finished answer says is of no interest any more
+    if (this.#mode === 'stream' && this.#state.end('break') === 'well') return this.#finish({ kind: 'done' })
+    this.#finish(failedTransport(failure))
   }
 
   // ---- a stream
 
-  #payload(payload: Bytes) {
+  #payload(payload: Bytes, isError: boolean) {
     if (this.#over) return
-    if (payload.charCodeAt(0) === 91 && payload.trim() === '[DONE]') return this.#done()
     this.#answerBytes += payload.length
     if (this.#answerBytes > this.#options.maxAnswerBytes) return this.#finish(failed('result_too_large', false))
-    if (this.#shapes.matches(payload)) this.#batch.push(payload)
+    if (isError) return this.#finishInBand(parseJson(toText(payload)) ?? toText(payload), payload)
+    if (this.#state.isPlain && this.#shapes.matches(payload)) this.#batch.push(payload)
     else this.#look(payload)
   }
 
   /** A payload unlike those before it. */
   #look(payload: Bytes) {
+    if (isDone(payload)) return this.#done()
     const chunk = parseObject(payload)
     if (chunk === null) return this.#garbage('an event that is not a JSON object')
-    if (chunk['error'] !== undefined && chunk['error'] !== null)
-      return this.#finish(failedInBand(parseObject(toText(payload))?.['error'], this.#options.secret))
-    const line = mend(payload)
-    const parts = chunk['choices']
-    if (!Array.isArray(parts)) {
-      // Between chunks an upstream may say what it likes, but it has to begin with one
-      if (this.#choices.size === 0 && this.#batch.length === 0 && !this.#seenEvent)
-        return this.#garbage('its first event is no chat.completion.chunk')
-    } else if (this.#noteChoices(parts) && (chunk['usage'] ?? null) === null) this.#shapes.learn(line)
-    if (this.#choices.size > MAX_CHOICES) return this.#garbage('too many choices')
+    const seen = this.#state.see(chunk)
+    if (seen.kind === 'error') return this.#finishInBand(this.#readable(payload, seen.error), payload)
+    if (seen.kind === 'garbage') return this.#garbage(seen.what)
+    const line = isWhole(chunk) ? chunkBytesOf(payload) : mend(payload)
+    if (seen.kind === 'ordinary') this.#shapes.learn(line)
     this.#batch.push(line)
   }
 
-  /** Whether these parts say nothing of an end. */
-  #noteChoices(parts: readonly unknown[]): boolean {
-    let isOrdinary = true
-    for (const part of parts) {
-      if (typeof part !== 'object' || part === null) continue
-      const { index, finish_reason: finish } = part as { index?: unknown; finish_reason?: unknown }
-      const at = typeof index === 'number' ? index : 0
-      const finished = finish !== undefined && finish !== null
-      if (finished) isOrdinary = false
-      this.#choices.set(at, finished || this.#choices.get(at) === true)
-    }
-    return isOrdinary
+  /** The machine saw bytes; people read the error as text. */
+  #readable(payload: Bytes, error: unknown): unknown {
+    const text = parseJson(toText(payload))
+    return (isObject(text) ? errorIn(text) : null) ?? error
   }
 
   #done() {
-    if (!this.#seenEvent && this.#batch.length === 0) return this.#garbage('an empty answer')
+    if (this.#state.end('told') !== 'well') return this.#endStream('told')
     // What follows is dropped, but read, so that the connection can serve the next call
     this.#exchange!.drain()
     this.#finish({ kind: 'done' })
   }
 
-  /** The body ended in good order, without [DONE]: some upstreams never say it. */
-  #endStream() {
+  #endStream(ending: Ending) {
     if (this.#over) return
-    const finished = this.#choices.size > 0 && ![...this.#choices.values()].includes(false)
-    this.#finish(finished ? { kind: 'done' } : failed('provider_cut', true))
+    const verdict = this.#state.end(ending)
+    if (verdict === 'well') this.#finish({ kind: 'done' })
+    else if (verdict === 'empty') this.#garbage('an empty answer')
+    else this.#finish(failed('provider_cut', true))
   }
 
   // ---- a document
 
-  #endCompletion() {
-    const completion = parseObject(this.#text)
-    if (completion === null) return this.#garbage('neither a stream nor JSON')
-    if (completion['error'] !== undefined && completion['error'] !== null)
-      return this.#finish(failedInBand(parseObject(toText(this.#text))?.['error'], this.#options.secret))
-    const chunks = chunksOf(completion)
-    if (chunks === null) return this.#garbage('JSON that is no chat.completion')
-    this.#batch.push(...chunks.map(mend))
+  #endDocument() {
+    const { kind } = this.#call
+    const value = parseJson(this.#text)
+    const document = Array.isArray(value) && value.length > 0 ? value[0] : value
+    if (!isObject(document)) return this.#garbage(kind === 'chat' ? 'neither a stream nor JSON' : 'it is not JSON')
+    const error = errorIn(document, kind === 'chat' ? 'choices' : 'data')
+    if (error !== null) return this.#finishInBand(parseJson(toText(this.#text)), this.#text)
+    const answer = kind === 'chat' ? this.#judge(document) : Array.isArray(document['data'])
+    if (answer === false)
+      return this.#garbage(kind === 'chat' ? 'JSON that is no chat.completion' : 'JSON that holds no embeddings')
+    if (answer !== true) return this.#finish(answer)
+    const bytes = isUtf8(Buffer.from(this.#text, 'latin1')) ? this.#text : toBytes(toText(this.#text))
+    this.#sink.document(bytes, document['usage'])
     this.#finish({ kind: 'done' })
   }
 
-  #endEmbedding() {
-    const answer = parseObject(this.#text)
-    if (answer === null) return this.#garbage('it is not JSON')
-    if (answer['error'] !== undefined && answer['error'] !== null)
-      return this.#finish(failedInBand(parseObject(toText(this.#text))?.['error'], this.#options.secret))
-    if (!Array.isArray(answer['data'])) return this.#garbage('JSON that holds no embeddings')
-    this.#batch.push(mend(this.#text.trim()))
-    this.#finish({ kind: 'done' })
+  /** By the rules of a stream, as the one chunk that it amounts to. */
+  #judge(document: Json): boolean | Failed {
+    const chunk = chunkOf(document)
+    if (chunk === document) return false
+    const seen = this.#state.see(chunk)
+    if (seen.kind === 'error') return failedInBand(this.#readable(this.#text, seen.error), this.#options.secret)
+    if (seen.kind === 'garbage') return false
+    return this.#state.end('told') === 'well' ? true : failed('provider_cut', true)
   }
 
   // ---- the end
 
-  #failedStatus(): ProviderEnd {
+  #failedStatus(): Failed {
     return failedStatus(this.#head!, this.#text, this.#options.secret, this.#options.clock)
   }
 
+  #finishInBand(error: unknown, text: Bytes) {
+    this.#refused(failedInBand(error, this.#options.secret), text)
+  }
+
+  /** A refusal that blames the way we asked is no answer yet: it is asked once more, the other way. */
+  #refused(end: Failed, text: Bytes) {
+    const blamed = this.#hasRepeated || this.#state.phase === 'shown' || !isRefusal(end) ? null : blames(text)
+    const other = blamed === null ? null : (this.#asked?.without(blamed) ?? null)
+    if (other === null || this.#over) return this.#finish(end)
+    this.#hasRepeated = true
+    this.#batch = []
+    this.#exchange?.drain()
+    this.#ask(other)
+  }
+
   #garbage(what: string) {
+    // It had said all it had to say
+    if (this.#mode === 'stream' && this.#state.end('break') === 'well') return this.#finish({ kind: 'done' })
     this.#finish(
       failed('provider_garbage', true, {
         message: `The model provider sent something that is not an answer: ${what}.`,
@@ -288,27 +343,27 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#flush()
     // The sink may have aborted
     if (this.#over) return
-    this.#close(end.kind === 'done')
+    this.#close()
     this.#sink.end(end)
   }
 
-  #close(isDone = false) {
+  #close() {
     this.#over = true
     this.#options.client.sweep.delete(this)
-    if (!isDone) this.#exchange?.abort()
+    if (this.#exchange?.drains === false) this.#exchange.abort()
   }
 }
 
-function parseObject(text: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(text.startsWith('\xef\xbb\xbf') ? text.slice(3) : text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null
-  } catch {
-    return null
-  }
-}
+/** Refused for good, or for our credentials: OpenAI refuses streams to organisations that it has not verified. */
+const isRefusal = ({ error }: Failed): boolean => error.code === 'provider_rejected' || error.code === 'provider_auth'
+
+/** `[DONE]`, as it is or in quotes, with white space anywhere. */
+const isDone = (payload: Bytes): boolean => payload.length < 64 && /^\s*["']?\s*\[\s*DONE\s*\]\s*["']?\s*$/i.test(payload)
+
+/** A whole message where a delta should be: an upstream that streams its document as one event. */
+const isWhole = (chunk: Json): boolean =>
+  Array.isArray(chunk['choices']) &&
+  chunk['choices'].some((choice) => isObject(choice) && isObject(choice['message']) && !isObject(choice['delta']))
 
 /**
  * A record is one line of valid UTF-8. Line ends in valid JSON are white space; bytes that are no UTF-8, which some

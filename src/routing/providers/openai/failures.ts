@@ -4,145 +4,190 @@ import { type ErrorCode, SluiceError } from '../../../core/errors.ts'
 import type { ProviderEnd } from '../../../core/ports.ts'
 import { type Bytes, toText } from '../../../core/record.ts'
 import type { HttpFailure, ResponseHead } from '../http/client.ts'
+import { isObject, parseJson } from './json.ts'
 
-type Failed = Extract<ProviderEnd, { kind: 'failed' }>
+export type Failed = Extract<ProviderEnd, { kind: 'failed' }>
 
 const MAX_MESSAGE_CHARS = 2_048
 const MAX_RETRY_AFTER_MS = 5 * 60_000
+/** An upstream that refuses is never called again at once, whatever its retry-after says. */
+const MIN_RETRY_AFTER_MS = 1_000
+/** Statuses by which an upstream says that it is too busy. */
+const BUSY = new Set([429, 503, 529])
 
 interface Reason {
   readonly message?: string
+  readonly param?: string | null
   readonly retryAfterMs?: number | undefined
   /** Only where the request itself is refused is the upstream's status ours. */
   readonly status?: number
+  readonly upstreamCode?: string | null
 }
 
-export function failed(code: ErrorCode, retry: boolean, reason: Reason = {}): Failed {
+export function failed(code: ErrorCode, retry: Failed['retry'], reason: Reason = {}): Failed {
   const { retryAfterMs, ...details } = reason
   const error = new SluiceError(code, retryAfterMs === undefined ? details : { ...details, retryAfterMs })
-  return { kind: 'failed', error, retry, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
+  return { kind: 'failed', error, retry }
 }
 
-const FAILURE_CODES = { unreachable: 'provider_unreachable', cut: 'provider_cut', garbage: 'provider_garbage' } as const
+const FAILURE_CODES = {
+  unreachable: 'provider_unreachable',
+  cut: 'provider_cut',
+  garbage: 'provider_garbage',
+  local: 'overloaded',
+} as const
 
 /** A failure below the answer: connection or HTTP. */
 export function failedTransport(failure: HttpFailure): Failed {
   const code = FAILURE_CODES[failure.kind]
+  if (failure.kind === 'local')
+    return failed(code, true, {
+      retryAfterMs: MIN_RETRY_AFTER_MS,
+      message: `This server has no file descriptor, port or buffer left for a call (${failure.detail}).`,
+    })
   return failed(code, true, { message: `${new SluiceError(code).message.slice(0, -1)} (${failure.detail}).` })
 }
 
-/** An HTTP status that is not 200. `body` is what came of it. */
+/** An HTTP status that is no success. `body` is what came of it. */
 export function failedStatus(head: ResponseHead, body: Bytes, secret: string | null, clock: Clock): Failed {
   const { status } = head
-  const upstream = parseError(body)
-  const retryAfterMs = retryAfter(head.headers, clock)
-  const said = sayMessage(upstream.message, secret)
-  if (status < 300)
-    return failed('provider_garbage', true, {
-      message: `The model provider answered with HTTP ${status} and no answer.`,
-    })
+  const text = toText(body)
+  const upstream = readError(parseJson(text) ?? plainText(text), secret)
+  const { message, param, upstreamCode } = upstream
+  const retryAfterMs = BUSY.has(status)
+    ? Math.max(MIN_RETRY_AFTER_MS, retryAfter(head.headers, clock) ?? upstream.retryAfterMs ?? 0)
+    : undefined
   if (status < 400)
     return failed('provider_error', true, {
-      message: `The model provider redirects (HTTP ${status}), which is not followed: mend its base URL.`,
+      message: `The model provider redirects (HTTP ${status}), which is not followed: correct its base URL.`,
     })
   // What the provider says of our key is nobody else's business
   if (status === 401 || status === 402 || status === 403) return failed('provider_auth', false)
   if (status === 429 && isOutOfQuota(upstream))
     return failed('provider_auth', false, {
-      message: "The model provider's quota for our key is used up; the operator must mend it.",
+      message: "The model provider's quota for our key is used up; the operator must raise it.",
     })
   if (status === 429)
     return failed('provider_rate_limited', true, {
       retryAfterMs,
-      ...(said === null ? {} : { message: `The model provider is rate limiting: ${said}` }),
+      upstreamCode,
+      ...(message === null ? {} : { message: `The model provider is rate limiting: ${message}` }),
     })
   if (status === 408 || status === 409 || status === 425 || status >= 500)
     return failed('provider_error', true, {
       retryAfterMs,
-      message: `The model provider failed (HTTP ${status})${said === null ? '.' : `: ${said}`}`,
+      upstreamCode,
+      message: `The model provider failed (HTTP ${status})${message === null ? '.' : `: ${message}`}`,
     })
   return failed('provider_rejected', false, {
     status,
-    message: said === null ? `The model provider refused the request (HTTP ${status}).` : said,
+    param,
+    upstreamCode,
+    message: message ?? `The model provider refused the request (HTTP ${status}).`,
   })
 }
 
-/** An error object inside an answer whose status was 200. */
+/** An error inside an answer whose status was 200. */
 export function failedInBand(error: unknown, secret: string | null): Failed {
-  const upstream = readError(error)
-  const said = sayMessage(upstream.message, secret)
-  const message = (start: string): { message?: string } => (said === null ? {} : { message: `${start}: ${said}` })
-  if (
-    isOutOfQuota(upstream) ||
-    upstream.status === 401 ||
-    upstream.status === 403 ||
-    /authentication|permission/.test(upstream.labels)
-  )
+  const upstream = readError(error, secret)
+  const { status, labels, message, param, upstreamCode } = upstream
+  const told = (start: string): { message?: string } => (message === null ? {} : { message: `${start}: ${message}` })
+  if (isOutOfQuota(upstream) || status === 401 || status === 403 || /authentication|permission/.test(labels))
     return failed('provider_auth', false)
-  if (upstream.status === 429 || /rate_?limit/.test(upstream.labels))
-    return failed('provider_rate_limited', true, message('The model provider is rate limiting'))
+  if (status === 429 || /rate_?limit|resource_exhausted/.test(labels))
+    return failed('provider_rate_limited', true, {
+      retryAfterMs: Math.max(MIN_RETRY_AFTER_MS, upstream.retryAfterMs ?? 0),
+      upstreamCode,
+      ...told('The model provider is rate limiting'),
+    })
   const isRefusal =
-    upstream.status !== null
-      ? upstream.status >= 400 && upstream.status < 500 && upstream.status !== 408 && upstream.status !== 409
-      : /invalid_request|context_length|content_filter|bad_request/.test(upstream.labels)
+    status !== null
+      ? status >= 400 && status < 500 && status !== 408 && status !== 409
+      : /invalid_?(request|argument)|context_length|content_filter|bad_?request/.test(labels)
   if (isRefusal)
     return failed('provider_rejected', false, {
-      ...(said === null ? {} : { message: said }),
-      ...(upstream.status === null ? {} : { status: upstream.status }),
+      param,
+      upstreamCode,
+      ...(message === null ? {} : { message }),
+      ...(status === null ? {} : { status }),
     })
-  return failed('provider_error', true, message('The model provider failed'))
+  return failed('provider_error', true, {
+    upstreamCode,
+    ...told('The model provider failed'),
+    ...(status !== null && BUSY.has(status) ? { retryAfterMs: Math.max(MIN_RETRY_AFTER_MS, upstream.retryAfterMs ?? 0) } : {}),
+  })
+}
+
+/** Does a refusal blame the way we asked: `stream_options`, or streaming at all? Any spelling: it is looked for in all of it. */
+export function blames(body: Bytes): 'stream_options' | 'stream' | null {
+  if (/stream_?options|include_?usage/i.test(body)) return 'stream_options'
+  // Not "upstream"
+  return /(?<![a-z])stream(?:s|ed|ing)?(?![a-z])/i.test(body) ? 'stream' : null
 }
 
 interface UpstreamError {
   readonly message: string | null
+  readonly param: string | null
+  /** Its own code, where that is more than a number. */
+  readonly upstreamCode: string | null
   readonly status: number | null
-  /** `type` and `code`, in lower case. */
+  /** `type`, `code` and `status`, in lower case. */
   readonly labels: string
+  readonly retryAfterMs: number | undefined
 }
 
-const NO_ERROR: UpstreamError = { message: null, status: null, labels: '' }
-
-function parseError(body: Bytes): UpstreamError {
-  try {
-    const parsed: unknown = JSON.parse(toText(body))
-    const first: unknown = Array.isArray(parsed) ? parsed[0] : parsed
-    if (typeof first !== 'object' || first === null) return NO_ERROR
-    return readError('error' in first && first.error ? first.error : first)
-  } catch {
-    return NO_ERROR
+/** OpenAI's {message, type, param, code}, a bare text, FastAPI's {detail}, Google's {message, code, status, details}, or one of these under `error`. */
+function readError(value: unknown, secret: string | null): UpstreamError {
+  const first: unknown = Array.isArray(value) ? value[0] : value
+  if (isObject(first)) {
+    for (const name of ['error', 'errors']) {
+      const inner = first[name]
+      if (typeof inner === 'string' || (typeof inner === 'object' && inner !== null))
+        if (textOf(inner) !== '') return readError(inner, secret)
+    }
   }
-}
-
-/** OpenAI's {message, type, code}, a bare text, FastAPI's {detail}, or Google's {message, code, status}. */
-function readError(error: unknown): UpstreamError {
-  if (typeof error === 'string') return { ...NO_ERROR, message: error }
-  if (typeof error !== 'object' || error === null) return NO_ERROR
-  const { message, detail, type, code, status } = error as Record<string, unknown>
-  const text =
-    typeof message === 'string'
-      ? message
-      : typeof detail === 'string'
-        ? detail
-        : detail !== undefined && detail !== null
-          ? JSON.stringify(detail)
-          : null
-  const number = [status, code].map(Number).find((n) => Number.isInteger(n) && n >= 400 && n < 600)
+  const { type, code, status, status_code: statusCode, statusCode: statusCode2, param, details } = isObject(first) ? first : {}
+  const text = textOf(first)
+  const number = [status, code, statusCode, statusCode2].map(Number).find((n) => Number.isInteger(n) && n >= 400 && n < 600)
   return {
-    message: text,
+    message: sayMessage(text === '' ? null : text, secret),
+    param: labelOf(param, secret),
+    upstreamCode: [code, status].map((label) => labelOf(label, secret)).find((label) => label !== null && !/^\d+$/.test(label)) ?? null,
     status: number ?? null,
     labels: [type, code, status]
       .filter((label) => typeof label === 'string')
       .join(' ')
       .toLowerCase(),
+    retryAfterMs: retryInfo(details),
   }
+}
+
+/** An error body that is no JSON is told as it is, unless it is a page. */
+const plainText = (body: string): string => (/^\s*</.test(body) ? '' : body)
+
+const TEXT_MEMBERS = ['message', 'msg', 'detail', 'error_message', 'error_msg', 'error', 'errors', 'description', 'title']
+
+/** Whatever a message is: a text, FastAPI's list of {loc, msg}, or an object around it. Its depth is bounded by the parser. */
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value.trim()
+  if (Array.isArray(value)) return value.slice(0, 16).map(textOf).filter(Boolean).join('; ')
+  if (!isObject(value)) return ''
+  const text = TEXT_MEMBERS.map((name) => textOf(value[name])).find((found) => found !== '') ?? ''
+  const { loc } = value
+  return text !== '' && Array.isArray(loc) ? `${loc.map(String).join('.')}: ${text}` : text
 }
 
 const isOutOfQuota = (error: UpstreamError): boolean => /insufficient_(quota|balance)|billing_/.test(error.labels)
 
+/** A code or a parameter for clients' eyes; null where it is none. */
+const labelOf = (value: unknown, secret: string | null): string | null =>
+  typeof value === 'string' && /^[\w.:/[\]$-]{1,128}$/.test(value) && value !== secret ? value : null
+
 /** For clients' eyes: without our key, without control characters, and not too long. */
 function sayMessage(message: string | null, secret: string | null): string | null {
   if (message === null) return null
-  let text = secret === null ? message : message.replaceAll(secret, '[redacted]')
+  let text = message.slice(0, 4 * MAX_MESSAGE_CHARS)
+  if (secret !== null) text = text.replaceAll(secret, '[redacted]')
   text = text.replace(/\b(?:sk|pk|rk|gsk|xai)[-_][\w-]{8,}|\bAIza[\w-]{20,}|\bBearer\s+\S+/gi, '[redacted]')
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it takes out
   text = text.replace(/[\x00-\x1f\x7f]+/g, ' ').trim()
@@ -150,13 +195,28 @@ function sayMessage(message: string | null, secret: string | null): string | nul
   return text.length > MAX_MESSAGE_CHARS ? `${text.slice(0, MAX_MESSAGE_CHARS - 1)}…` : text
 }
 
-/** `retry-after-ms`, or `retry-after` in seconds or as a date; at most five minutes, undefined when it is not there. */
+const within = (ms: number): number | undefined => (ms > 0 ? Math.min(MAX_RETRY_AFTER_MS, Math.ceil(ms)) : undefined)
+
+/** Google's RetryInfo among the details: "13s", "0.5s", or {seconds, nanos}. */
+function retryInfo(details: unknown): number | undefined {
+  if (!Array.isArray(details)) return undefined
+  const info: unknown = details.find((d) => isObject(d) && String(d['@type']).endsWith('RetryInfo'))
+  const delay = isObject(info) ? info['retryDelay'] : undefined
+  if (typeof delay === 'string' && /^\d{1,9}(\.\d+)?s$/.test(delay)) return within(Number(delay.slice(0, -1)) * 1_000)
+  if (isObject(delay)) return within(Number(delay['seconds'] ?? 0) * 1_000 + Number(delay['nanos'] ?? 0) / 1e6)
+  return undefined
+}
+
+/**
+ * `retry-after-ms`, or `retry-after` in seconds or as a date; at most five minutes. Undefined when it is not there, or asks
+ * for nothing: zero, a negative number, a date gone by. A date is read beside the upstream's own clock, where it tells that.
+ */
 export function retryAfter(headers: ReadonlyMap<string, string>, clock: Clock): number | undefined {
   const ms = headers.get('retry-after-ms')
+  if (ms !== undefined && /^\d+(\.\d+)?$/.test(ms) && Number(ms) > 0) return within(Number(ms))
   const after = headers.get('retry-after')
-  let wait = Number.NaN
-  if (ms !== undefined && /^\d+(\.\d+)?$/.test(ms)) wait = Number(ms)
-  else if (after !== undefined)
-    wait = /^-?\d+(\.\d+)?$/.test(after) ? Number(after) * 1_000 : Date.parse(after) - clock.wallMs()
-  return Number.isNaN(wait) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, Math.ceil(wait)))
+  if (after === undefined) return undefined
+  if (/^-?\d+(\.\d+)?$/.test(after)) return within(Number(after) * 1_000)
+  const now = Date.parse(headers.get('date') ?? '')
+  return within(Date.parse(after) - (Number.isNaN(now) ? clock.wallMs() : now))
 }

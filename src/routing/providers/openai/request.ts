@@ -8,32 +8,41 @@ export type Continuation = 'none' | 'prefix' | 'vllm'
 const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 
 /** JSON text of a top-level member; undefined when it is not there. The last one counts. */
-function memberText(body: Uint8Array, key: string): string | undefined {
+function memberText(body: Buffer, key: string): string | undefined {
+  // Most members are asked for and not there: a plain search is cheaper than a scan
+  if (!body.includes(`"${key}"`)) return undefined
   const member = scanObject(body, NO_LIMITS).findLast((m) => m.key === key)
-  return member === undefined
-    ? undefined
-    : Buffer.from(body.buffer, body.byteOffset + member.valueStart, member.valueEnd - member.valueStart).toString(
-        'utf8',
-      )
+  return member === undefined ? undefined : body.toString('utf8', member.valueStart, member.valueEnd)
 }
 
 export interface ChatEdits {
   /** Null: what the client asked for. */
   readonly upstreamModel: string | null
-  readonly includeUsage: boolean
+  /** Ask for a stream, or for the answer in one piece? */
+  readonly stream: boolean
+  /** What becomes of `stream_options`: with `include_usage` in a stream, as the client sent it, or taken out. */
+  readonly streamOptions: 'usage' | 'as-sent' | 'none'
   readonly continuation: Continuation
   readonly prefix: string | undefined
 }
 
-export function chatBody(body: Uint8Array, edits: ChatEdits): Uint8Array {
-  const set: Record<string, string> = { stream: 'true' }
+const viewOf = (body: Uint8Array): Buffer => Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+
+export function chatBody(bytes: Uint8Array, edits: ChatEdits): Uint8Array {
+  const body = viewOf(bytes)
+  const set: Record<string, string | null> = {}
+  const asked = memberText(body, 'stream')
+  const options = memberText(body, 'stream_options')
   if (edits.upstreamModel !== null) set['model'] = JSON.stringify(edits.upstreamModel)
-  if (edits.includeUsage) {
-    const asked = memberText(body, 'stream_options')
-    set['stream_options'] = asked?.startsWith('{')
-      ? Buffer.from(editObject(Buffer.from(asked), { include_usage: 'true' })).toString('utf8')
+  if (edits.stream) set['stream'] = 'true'
+  // "stream": false stays as it was sent
+  else if (asked === 'true') set['stream'] = null
+  if (edits.streamOptions === 'none' || (!edits.stream && asked === 'true')) {
+    if (options !== undefined) set['stream_options'] = null
+  } else if (edits.stream && edits.streamOptions === 'usage')
+    set['stream_options'] = options?.startsWith('{')
+      ? viewOf(editObject(Buffer.from(options), { include_usage: 'true' })).toString('utf8')
       : '{"include_usage":true}'
-  }
   if (edits.prefix !== undefined && edits.continuation !== 'none') {
     set['messages'] = withPrefix(memberText(body, 'messages'), edits.prefix, edits.continuation)
     if (edits.continuation === 'vllm') {
@@ -41,8 +50,16 @@ export function chatBody(body: Uint8Array, edits: ChatEdits): Uint8Array {
       set['add_generation_prompt'] = 'false'
     }
   }
-  return editObject(body, set)
+  return Object.keys(set).length === 0 ? bytes : editObject(bytes, set)
 }
+
+/** How many choices the request asks for. */
+export function choicesAsked(bytes: Uint8Array): number {
+  const n = Number(memberText(viewOf(bytes), 'n') ?? 1)
+  return Number.isSafeInteger(n) && n > 0 ? n : 1
+}
+
+export const hasStreamOptions = (bytes: Uint8Array): boolean => viewOf(bytes).includes('"stream_options"')
 
 function withPrefix(messages: string | undefined, prefix: string, continuation: Continuation): string {
   const end = messages?.lastIndexOf(']') ?? -1

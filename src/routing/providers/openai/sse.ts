@@ -1,26 +1,30 @@
 /**
  * Cuts a stream of server-sent events, as binary strings cut anywhere, into the payloads of their `data` lines.
- * Other fields and comments are dropped. Lines end with LF, CRLF or CR (WHATWG HTML, "Server-sent events").
+ * Of the other fields only `event: error` matters; they and comments are dropped. Lines end with LF, CRLF or CR (WHATWG HTML, "Server-sent events").
  */
 import type { Bytes } from '../../../core/record.ts'
 
 const BOM = '\xef\xbb\xbf'
 const DATA = 'data:'
+const EVENT = 'event:'
+const OPEN_OBJECT = 0x7b
 
 export class SseReader {
   /** A line, or an event of several lines, grew over the cap. */
   overflow = false
-  readonly #emit: (payload: Bytes) => void
+  readonly #emit: (payload: Bytes, isError: boolean) => void
   readonly #maxEventBytes: number
   /** The line that has not ended. */
   #line = ''
   /** Of the event that has not ended; null when it has no data line yet. */
   #data: Bytes | null = null
+  #isError = false
   #start: string | null = ''
   /** The last line ended with CR: an LF that follows belongs to it. */
   #afterCr = false
 
-  constructor(maxEventBytes: number, emit: (payload: Bytes) => void) {
+  /** `isError`: the event is named so, or is JSON where a field should be, as some engines write an error. */
+  constructor(maxEventBytes: number, emit: (payload: Bytes, isError: boolean) => void) {
     this.#maxEventBytes = maxEventBytes
     this.#emit = emit
   }
@@ -67,17 +71,24 @@ export class SseReader {
 
   #takeLine(text: Bytes, from: number, to: number) {
     if (from === to) return this.#dispatch()
-    if (!text.startsWith(DATA, from)) return
+    if (!text.startsWith(DATA, from)) return this.#takeOther(text, from, to)
     const start = from + DATA.length
     const value = text.slice(text.charCodeAt(start) === 32 && start < to ? start + 1 : start, to)
     this.#data = this.#data === null ? value : `${this.#data}\n${value}`
     if (this.#data.length > this.#maxEventBytes) this.overflow = true
   }
 
+  #takeOther(text: Bytes, from: number, to: number) {
+    if (text.charCodeAt(from) === OPEN_OBJECT) this.#emit(text.slice(from, to), true)
+    else if (text.startsWith(EVENT, from)) this.#isError = text.slice(from + EVENT.length, to).trim() === 'error'
+  }
+
   #dispatch() {
     const data = this.#data
-    if (data === null) return
+    const isError = this.#isError
     this.#data = null
-    if (data !== '') this.#emit(data)
+    this.#isError = false
+    if (isError) this.#emit(data ?? '', true)
+    else if (data !== null && data !== '') this.#emit(data, false)
   }
 }
