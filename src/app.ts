@@ -27,6 +27,7 @@ import { gatherGauge } from './routing/gather.ts'
 import { createDemoProvider } from './routing/providers/demo.ts'
 import { createOpenAiProvider } from './routing/providers/openai.ts'
 import { createRouter, type ModelRoute } from './routing/router.ts'
+import { FirstTokens } from './worker/first-tokens.ts'
 import { startPool } from './worker/pool.ts'
 
 export interface App {
@@ -126,6 +127,7 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile, signa
       clock,
       emit,
       router,
+      firstTokens: new FirstTokens(),
       settled: () => {},
       compose: (turns, own, budgetTokens) =>
         composePrompt({ turns, own, budgetTokens, keepFailed: config.conversations.keep_failed }).messages,
@@ -307,6 +309,7 @@ function createProvider(
     ),
     upstreamModel: model.model,
     continuation: model.continuation,
+    streamUsage: model.stream_usage,
     ca: model.ca_file === null ? null : readFileSync(model.ca_file, 'utf8'),
     proxy: url === null || typeof url === 'string' ? url : url.reveal(),
     noProxy,
@@ -332,6 +335,7 @@ function toRoutes(config: Config, providers: readonly NamedProvider[]): ModelRou
         concurrent: model.limits.concurrent ?? Infinity,
         order: model.order,
         contextTokens: model.context_tokens,
+        stream: model.stream,
         timeouts: {
           ttftMs: model.timeouts.ttft_ms ?? config.timeouts.ttft_ms,
           interTokenMs: model.timeouts.inter_token_ms ?? config.timeouts.inter_token_ms,

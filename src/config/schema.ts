@@ -98,6 +98,15 @@ const model = z
         'How it continues a partial answer after a worker crash: `prefix` (DeepSeek, Mistral), `vllm`, or `none`. The demo ' +
           'model always can.',
       ),
+    stream: z
+      .enum(['as_asked', 'always', 'never'])
+      .prefault('as_asked')
+      .describe(
+        "Is the provider asked for a stream? `as_asked`: a client that wants one JSON answer gets the provider's own, byte for byte. `always` and `never`: for providers that can do only one.",
+      ),
+    stream_usage: flag()
+      .prefault(true)
+      .describe('Are streams asked for with `stream_options.include_usage`? False: their tokens are counted here.'),
     ca_file: filePath().nullable().prefault(null).describe('Additional CA certificates to trust (PEM).'),
     timeouts: z
       .strictObject({
@@ -216,7 +225,9 @@ export const settings = z.strictObject({
       max_reader_buffer_bytes: size({ min: 4096 })
         .prefault('1MiB')
         .describe('Unsent bytes per reader; a slower reader is caught up from the log when it reads again.'),
-      max_answer_bytes: size({ min: 1024 }).prefault('4MiB').describe('Largest answer that is stored.'),
+      max_answer_bytes: size({ min: 1024 })
+        .prefault('128MiB')
+        .describe('Largest answer that is stored; 2,048 embeddings of 1,536 numbers fit.'),
     })
     .prefault({})
     .describe('The public HTTP listener.'),
@@ -318,9 +329,13 @@ export const settings = z.strictObject({
 
   timeouts: z
     .strictObject({
-      ttft_ms: duration({ min: 1 }).prefault('30s').describe('From the call to its first event.'),
-      inter_token_ms: duration({ min: 1 }).prefault('20s').describe('Between two events.'),
-      total_ms: duration({ min: 1 }).prefault('10m').describe('The whole call.'),
+      ttft_ms: duration({ min: 1 })
+        .prefault('10m')
+        .describe('From the call to the first text of a stream; reasoning models are silent for minutes.'),
+      inter_token_ms: duration({ min: 1 }).prefault('2m').describe('Between two events, from the first text on.'),
+      total_ms: duration({ min: 1 })
+        .prefault('30m')
+        .describe('The whole call; the only limit for an answer that is not streamed.'),
     })
     .prefault({})
     .describe('How long a provider may take. A model can override them.'),

@@ -309,6 +309,13 @@ export class SluiceError extends Error {
     this.upstreamCode = details.upstreamCode ?? null
   }
 
+  /** The same, with another time to come back. */
+  with({ retryAfterMs }: { readonly retryAfterMs: number | undefined }): SluiceError {
+    const { message, param, status, upstreamCode, cause } = this
+    const details = { message, param, status, upstreamCode, cause }
+    return new SluiceError(this.code, retryAfterMs === undefined ? details : { ...details, retryAfterMs })
+  }
+
   get retryable(): boolean {
     return ERRORS[this.code].retryable
   }

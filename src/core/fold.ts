@@ -25,6 +25,8 @@ const MAX_DEPTH = 64
 
 const PIECES = new Set(['content', 'refusal', 'arguments', 'transcript', 'text', 'thinking', 'summary'])
 const NAMED = new Set(['function', 'custom', 'function_call'])
+/** An `id` is none: a call that was begun anew would go by another. */
+const LABELS = new Set(['type', 'format', 'role'])
 /** Lists of parts, in which neighbors of one type are one text. */
 const PART_LISTS = new Set(['content', 'thinking'])
 const GROWING = new Set(['logprobs', 'token_ids'])
@@ -54,11 +56,22 @@ const saysNothing = (value: Json | undefined): boolean => value === undefined ||
 export function showsSomething(delta: JsonObject, owner = '', depth = 0): boolean {
   for (const key of Object.keys(delta)) {
     const value = delta[key]
-    if (typeof value === 'string' ? value !== '' && isPiece(key, owner) : Array.isArray(value) && value.length > 0)
-      return true
-    if (isObject(value) && depth < MAX_DEPTH && showsSomething(value, key, depth + 1)) return true
+    if (typeof value === 'string') {
+      if (value !== '' && (isPiece(key, owner) || NAMED.has(owner))) return true
+    } else if (depth >= MAX_DEPTH) return true
+    else if (Array.isArray(value)) {
+      if (value.some((item) => itemShows(item, depth + 1))) return true
+    } else if (isObject(value) && showsSomething(value, key, depth + 1)) return true
   }
   return false
+}
+
+/** Of a list (calls, images, parts) any text counts that is no label; an empty call or part, as some openings hold, shows nothing. */
+function itemShows(item: Json, depth: number): boolean {
+  if (typeof item === 'string') return item !== ''
+  if (depth >= MAX_DEPTH) return true
+  if (Array.isArray(item)) return item.some((part) => itemShows(part, depth + 1))
+  return isObject(item) && Object.keys(item).some((key) => !LABELS.has(key) && itemShows(item[key], depth + 1))
 }
 
 interface Call {

@@ -72,8 +72,12 @@ export interface Lease {
 export type Outcome =
   | {
       readonly kind: 'done'
+      /** Of the whole job, over its attempts. */
       readonly usage: Usage
-      readonly timing: Timing /** For a conversation: the assistant's message, JSON. */
+      /** Of this attempt; absent = the same. */
+      readonly attemptUsage?: Usage
+      readonly timing: Timing
+      /** For a conversation: the assistant's message, JSON. */
       readonly answer?: string
     }
   /** `retry`: may another attempt be made? The scheduler still decides by attempts and deadline. */
@@ -82,10 +86,17 @@ export type Outcome =
       readonly error: SluiceError
       readonly retry: boolean
       readonly usage?: Usage
+      readonly attemptUsage?: Usage
       readonly timing?: Timing
       readonly answer?: string
     }
-  | { readonly kind: 'canceled'; readonly usage?: Usage; readonly timing?: Timing; readonly answer?: string }
+  | {
+      readonly kind: 'canceled'
+      readonly usage?: Usage
+      readonly attemptUsage?: Usage
+      readonly timing?: Timing
+      readonly answer?: string
+    }
   /** Handed back unharmed (drain): goes to the head of its lane, no attempt is counted. */
   | { readonly kind: 'released' }
 

@@ -158,7 +158,9 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
     isRetry: asked.isRetry,
     stream: plain && kind === 'chat' && request['stream'] === true,
     // Asked as we were asked: a plain POST streams only if it says so, a job unless it says otherwise
-    ...(kind === 'chat' && (plain ? request['stream'] !== true : request['stream'] === false) ? { document: true } : {}),
+    ...(kind === 'chat' && (plain ? request['stream'] !== true : request['stream'] === false)
+      ? { document: true }
+      : {}),
     includeUsage: isRecord(streamOptions) && streamOptions['include_usage'] === true,
     // About four bytes a token; fairness goes by it until the provider reports
     promptTokens: Math.max(1, Math.ceil(textBytes / 4)),

@@ -172,7 +172,7 @@ class PureScheduler implements Scheduler {
     const entry = this.#entries.get(id)
     if (entry === undefined || entry.hold === null || entry.attempt !== attempt) return FENCED
     const { hold, flow } = entry
-    const usage = outcome.kind === 'released' ? undefined : outcome.usage
+    const usage = outcome.kind === 'released' ? undefined : (outcome.attemptUsage ?? outcome.usage)
     if (usage !== undefined)
       this.#serve(hold, Math.max(1, usage.promptTokens) - hold.promptTokens, usage.completionTokens - hold.outputTokens)
     if (outcome.kind === 'done') {

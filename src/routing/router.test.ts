@@ -13,6 +13,7 @@ const deployment = (
   concurrent: Infinity,
   order: 0,
   contextTokens: 8_000,
+  stream: 'as_asked',
   timeouts: { ttftMs: 1, interTokenMs: 1, totalMs: 1 },
   ...more,
 })
@@ -112,6 +113,60 @@ it('does not blame a deployment for a request it refused', () => {
   for (let i = 0; i < 9; i++) {
     router.headroom(job(`f${i}`))
     router.release(`f${i}`, { code: 'provider_rejected' })
+  }
+  router.headroom(job('next'))
+  expect(router.claimed('next').name).toBe('a')
+})
+
+it('makes the wait longer while a deployment goes on refusing, once for calls that were under way together', () => {
+  const { clock, router } = setUp(route('chat', deployment('a')))
+  const refuse = (...ids: string[]): number => {
+    for (const id of ids) expect(router.headroom(job(id))).toBeNull()
+    return Math.max(...ids.map((id) => router.release(id, { code: 'provider_rate_limited', retryAfterMs: 0 })))
+  }
+  const waits = [refuse('1', '2', '3')]
+  for (let i = 0; i < 7; i++) {
+    clock.advance(waits.at(-1)! + 1)
+    waits.push(refuse(`again${i}`))
+  }
+  expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
+  clock.advance(60_001)
+  take(router, 'good')
+  router.release('good', { code: null })
+  expect(refuse('after')).toBe(1_000)
+})
+
+it('is not told by a stop of ours that a deployment is well', () => {
+  const { clock, router } = setUp(route('chat', deployment('a')))
+  take(router, '1')
+  router.release('1', { code: 'provider_rate_limited' })
+  clock.advance(1_001)
+  take(router, '2')
+  router.release('2', { code: null, stopped: true })
+  take(router, '3')
+  expect(router.release('3', { code: 'provider_rate_limited' })).toBe(2_000)
+})
+
+it('never tries a job again where it was too slow, while there is another place', () => {
+  const { router } = setUp(route('chat', deployment('a'), deployment('b', { concurrent: 1, order: 1 })))
+  expect(take(router, '1')).toBe('a')
+  expect(router.hasElsewhere('1', 'chat')).toBe(true)
+  router.release('1', { code: 'provider_timeout', elsewhere: true })
+  expect(take(router, 'other')).toBe('a')
+  router.release('other', { code: null })
+  // The other place is taken: this job waits for it, and no other job of the model with it
+  router.headroom(job('blocker'))
+  router.release('blocker', { code: 'provider_timeout' })
+  expect(take(router, '1')).toBe('b')
+  expect(router.hasElsewhere('1', 'chat')).toBe(false)
+})
+
+it('waits for local faults without blaming the deployment', () => {
+  const { clock, router } = setUp(route('chat', deployment('a'), deployment('b', { order: 1 })))
+  for (let i = 0; i < 9; i++) {
+    router.headroom(job(`f${i}`))
+    router.release(`f${i}`, { code: 'overloaded', retryAfterMs: 1_000 })
+    clock.advance(60_001)
   }
   router.headroom(job('next'))
   expect(router.claimed('next').name).toBe('a')

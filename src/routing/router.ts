@@ -16,9 +16,13 @@ export interface ModelRoute {
 }
 
 export interface ReleaseReport {
-  /** Null: the attempt ended well, or was canceled. */
+  /** Null: the attempt ended well, or was stopped by us. */
   readonly code: ErrorCode | null
-  readonly retryAfterMs?: number
+  readonly stopped?: boolean
+  /** The upstream is too busy: no call starts there before. */
+  readonly retryAfterMs?: number | undefined
+  /** This job is not to be tried there again. */
+  readonly elsewhere?: boolean
 }
 
 export interface Router {
@@ -27,8 +31,12 @@ export interface Router {
   readonly headroom: Headroom
   /** The deployment whose slot `headroom` took for this job. */
   claimed(job: JobId): Deployment
-  /** Gives the slot back and learns from how it went. Safe to repeat. */
-  release(job: JobId, report: ReleaseReport): void
+  /** When the job was accepted, by the monotonic clock; of a job that has a slot. */
+  acceptedMono(job: JobId): number
+  /** Of a job that has a slot: is there another deployment that it may be tried on? */
+  hasElsewhere(job: JobId, model: string): boolean
+  /** Gives the slot back and learns from how it went. Returns how long no call starts there. Safe to repeat. */
+  release(job: JobId, report: ReleaseReport): number
   /** The job is over: forgets where it failed. */
   forget(job: JobId): void
   /** Deployments with their active calls, for people. */
@@ -38,13 +46,19 @@ export interface Router {
 interface Slot {
   readonly deployment: Deployment
   active: number
-  /** Monotonic ms; no call starts before. */
-  coolUntil: number
+  /** No call starts before. */
+  coolUntilMono: number
+  /** Times in a row that it was found too busy. */
+  refusals: number
   /** Failures in a row; a deployment that fails again and again is used only where there is no other. */
   failures: number
 }
 
-const RATE_LIMIT_COOL_MS = 1_000
+/** A deployment that is too busy is left alone for this, doubled each time that it still is; its own retry-after may be longer. */
+const MIN_COOL_MS = 1_000
+const MAX_COOL_MS = 60_000
+/** Jobs whose failed places are remembered: those that are canceled between two attempts are never forgotten by name. */
+const MAX_REMEMBERED = 10_000
 const EJECT_AFTER_FAILURES = 5
 /** What says something of the deployment, not of the request. */
 const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
@@ -62,10 +76,11 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
   const slots = new Map<Deployment, Slot>()
   for (const route of routes)
     for (const deployment of route.deployments)
-      slots.set(deployment, { deployment, active: 0, coolUntil: 0, failures: 0 })
+      slots.set(deployment, { deployment, active: 0, coolUntilMono: 0, refusals: 0, failures: 0 })
   const claims = new Map<JobId, Slot>()
-  /** Where a job's earlier attempts failed: tried again only when there is nowhere else. */
-  const failedAt = new Map<JobId, Set<Slot>>()
+  const accepted = new Map<JobId, number>()
+  /** Where a job's earlier attempts failed: tried again only when there is nowhere else; `true`: not even then. */
+  const failedAt = new Map<JobId, Map<Slot, boolean>>()
   const resolved = new Map<string, ModelRoute | null>()
 
   function resolve(model: string): ModelRoute | null {
@@ -83,19 +98,51 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
     const failed = failedAt.get(job.id)
     let best: Slot | null = null
     let freeAt = Infinity
+    let isBarred = false
+    const barred = failed === undefined ? null : barredFrom(route, failed)
     for (const deployment of route.deployments) {
       const slot = slots.get(deployment)!
-      if (slot.coolUntil > now) {
-        freeAt = Math.min(freeAt, slot.coolUntil)
+      if (barred?.has(slot) === true) {
+        isBarred = true
+        continue
+      }
+      if (slot.coolUntilMono > now) {
+        freeAt = Math.min(freeAt, slot.coolUntilMono)
         continue
       }
       if (slot.active >= deployment.concurrent) continue
       if (best === null || better(slot, best, failed)) best = slot
     }
-    if (best === null) return freeAt === Infinity ? { scope: 'model' } : { scope: 'model', retryAfterMs: freeAt - now }
+    if (best === null) {
+      const scope = isBarred ? 'job' : 'model'
+      return freeAt === Infinity ? { scope } : { scope, retryAfterMs: freeAt - now }
+    }
     best.active++
     claims.set(job.id, best)
+    accepted.set(job.id, job.acceptedMono)
     return null
+  }
+
+  /** The configuration may have left nothing else. */
+  function barredFrom(route: ModelRoute, failed: ReadonlyMap<Slot, boolean>): ReadonlySet<Slot> | null {
+    const barred = route.deployments.map((d) => slots.get(d)!).filter((slot) => failed.get(slot) === true)
+    return barred.length > 0 && barred.length < route.deployments.length ? new Set(barred) : null
+  }
+
+  function remember(job: JobId, slot: Slot, never: boolean): void {
+    const failed = failedAt.get(job) ?? new Map<Slot, boolean>()
+    failedAt.delete(job)
+    failedAt.set(job, failed.set(slot, never || failed.get(slot) === true))
+    if (failedAt.size > MAX_REMEMBERED) for (const oldest of failedAt.keys()) return void failedAt.delete(oldest)
+  }
+
+  /** Calls that were under way together find out together: only the first of them makes the wait longer. */
+  function cool(slot: Slot, askedMs: number): void {
+    const now = clock.monoMs()
+    if (slot.coolUntilMono <= now) slot.refusals++
+    const ms = Math.max(askedMs, Math.min(MAX_COOL_MS, MIN_COOL_MS * 2 ** Math.min(slot.refusals - 1, 30)))
+    slot.coolUntilMono = Math.max(slot.coolUntilMono, now + ms)
+    clock.after(ms + 1, wake)
   }
 
   return {
@@ -107,39 +154,46 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
       if (!slot) throw new Error(`no deployment was claimed for ${job}`)
       return slot.deployment
     },
+    acceptedMono: (job) => accepted.get(job) ?? clock.monoMs(),
+    hasElsewhere(job, model) {
+      const here = claims.get(job)
+      const failed = failedAt.get(job)
+      const others = (resolve(model)?.deployments ?? []).map((d) => slots.get(d)!)
+      return others.some((slot) => slot !== here && failed?.get(slot) !== true)
+    },
     release(job, report) {
       const slot = claims.get(job)
-      if (!slot) return
+      if (!slot) return 0
       claims.delete(job)
+      accepted.delete(job)
       const wasFull = slot.active >= slot.deployment.concurrent
       slot.active--
-      if (report.code === null) slot.failures = 0
-      else {
-        const cool = report.retryAfterMs ?? (report.code === 'provider_rate_limited' ? RATE_LIMIT_COOL_MS : 0)
-        if (cool > 0) {
-          slot.coolUntil = Math.max(slot.coolUntil, clock.monoMs() + cool)
-          clock.after(cool + 1, wake)
-        }
+      if (report.code === null && report.stopped !== true) {
+        slot.failures = 0
+        slot.refusals = 0
+      } else if (report.code !== null) {
+        if (report.code === 'provider_rate_limited' || report.retryAfterMs !== undefined)
+          cool(slot, report.retryAfterMs ?? 0)
         if (BLAMES_DEPLOYMENT.has(report.code)) {
           slot.failures++
-          const failed = failedAt.get(job) ?? new Set()
-          failedAt.set(job, failed.add(slot))
+          remember(job, slot, report.elsewhere === true)
         }
       }
       if (wasFull) wake()
+      return Math.max(0, slot.coolUntilMono - clock.monoMs())
     },
     forget: (job) => void failedAt.delete(job),
     status: () =>
       [...slots.values()].map((s) => ({
         name: s.deployment.name,
         active: s.active,
-        cooling: s.coolUntil > clock.monoMs(),
+        cooling: s.coolUntilMono > clock.monoMs(),
       })),
   }
 }
 
 /** Where this job has not failed, then what works, then the lower order, then the less loaded. */
-function better(a: Slot, b: Slot, failed: ReadonlySet<Slot> | undefined): boolean {
+function better(a: Slot, b: Slot, failed: ReadonlyMap<Slot, boolean> | undefined): boolean {
   const failedA = failed?.has(a) ?? false
   const failedB = failed?.has(b) ?? false
   if (failedA !== failedB) return failedB

@@ -4,31 +4,90 @@ import { Meter } from './meter.ts'
 const token = '{"choices":[{"index":0,"delta":{"content":" \\"usage\\":{"},"finish_reason":null}],"usage":null}'
 
 it('takes chunks for tokens until the provider reports', () => {
-  const meter = new Meter()
+  const meter = new Meter(7, 1_000)
   for (let i = 0; i < 3; i++) expect(meter.see(token)).toBe('chunk')
-  expect(meter.usage(7)).toEqual({ promptTokens: 7, completionTokens: 3, estimated: true })
+  expect(meter.usage()).toEqual({ promptTokens: 7, completionTokens: 3, estimated: true })
   expect(
     meter.see(
       '{"choices":[],"usage" : {"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":2}}}',
     ),
   ).toBe('usage')
-  expect(meter.usage(7)).toEqual({ promptTokens: 9, completionTokens: 4, cachedTokens: 2, estimated: false })
+  expect(meter.usage()).toEqual({ promptTokens: 9, completionTokens: 4, cachedTokens: 2, estimated: false })
 })
 
 it('shows a chunk that carries text and usage, and learns from it', () => {
-  const meter = new Meter()
+  const meter = new Meter(7, 1_000)
   expect(
     meter.see('{"choices":[{"index":0,"delta":{"content":"x"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}'),
   ).toBe('chunk')
-  expect(meter.usage(0)).toEqual({ promptTokens: 1, completionTokens: 1, estimated: false })
+  expect(meter.usage()).toEqual({ promptTokens: 1, completionTokens: 1, estimated: false })
 })
 
 it.each(['{"choices":[],"usage":{"prompt_tokens":-5,"completion_tokens":1e99}}', '{"choices":[],"usage":{}}'])(
   'does not believe %s',
   (chunk) => {
-    const meter = new Meter()
+    const meter = new Meter(7, 1_000)
     meter.see(token)
     meter.see(chunk)
-    expect(meter.usage(3)).toEqual({ promptTokens: 3, completionTokens: 1, estimated: true })
+    expect(meter.usage()).toEqual({ promptTokens: 7, completionTokens: 1, estimated: true })
   },
 )
+
+const report = (prompt: number, completion: number, more = ''): string =>
+  `{"choices":[],"usage":{"prompt_tokens":${prompt},"completion_tokens":${completion}${more}}}`
+
+it.each([
+  ['more completion tokens than the bytes received', report(1, 2 ** 53 - 1)],
+  ['a million of them', report(1, 1_000_000)],
+  ['more prompt tokens than the request has bytes', report(10_000_000, 1)],
+  ['more reasoning than any model does', report(1, 1e15, ',"completion_tokens_details":{"reasoning_tokens":1e15}')],
+])('does not believe %s', (_name, chunk) => {
+  const meter = new Meter(7, 1_000)
+  meter.see(token)
+  expect(meter.see(chunk)).toBe('usage')
+  expect(meter.usage()).toEqual({ promptTokens: 7, completionTokens: 1, estimated: true })
+})
+
+it('believes reasoning that is not shown', () => {
+  const meter = new Meter(7, 1_000)
+  meter.see(report(9, 200_001, ',"completion_tokens_details":{"reasoning_tokens":200000}'))
+  expect(meter.usage()).toMatchObject({ completionTokens: 200_001, reasoningTokens: 200_000, estimated: false })
+})
+
+it.each([
+  '{"choices":null,"usage":{"prompt_tokens":9,"completion_tokens":1}}',
+  report(9, 1).replace('"choices":[],', ''),
+])('takes %s for usage alone', (chunk) => expect(new Meter(7, 1_000).see(chunk)).toBe('usage'))
+
+it('does not count chunks that only open the answer', () => {
+  const meter = new Meter(7, 1_000)
+  expect(meter.see('{"choices":[],"prompt_filter_results":[{"prompt_index":0}]}')).toBe('opening')
+  expect(meter.see('{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}')).toBe('opening')
+  expect(meter.shown).toBe(false)
+  meter.see(token)
+  expect([meter.shown, meter.tokens]).toEqual([true, 1])
+})
+
+it('sums what the log holds of earlier attempts, as it was counted or reported', () => {
+  const attempt = (n: number): string => `@attempt {"n":${n},"mode":"first","deployment":"d"}`
+  const meter = new Meter(7, 1_000)
+  meter.replay([attempt(1), token, token, attempt(2), attempt(3), token, `@usage ${report(9, 4)}`])
+  expect(meter.usage()).toEqual({ promptTokens: 16, completionTokens: 6, estimated: true })
+  meter.see(token)
+  meter.see(report(11, 5))
+  expect(meter.usage()).toEqual({ promptTokens: 27, completionTokens: 11, estimated: true })
+  expect(meter.attemptUsage()).toEqual({ promptTokens: 11, completionTokens: 5, estimated: false })
+  expect(meter.tokens).toBe(4)
+})
+
+it('counts a document by its own usage, else by its length; an embedding has no output', () => {
+  const reported = new Meter(7, 1_000)
+  reported.seeDocument('x'.repeat(400), { prompt_tokens: 3, completion_tokens: 4 }, true)
+  expect(reported.usage()).toEqual({ promptTokens: 3, completionTokens: 4, estimated: false })
+  const silent = new Meter(7, 1_000)
+  silent.seeDocument('x'.repeat(400), undefined, true)
+  expect(silent.usage()).toEqual({ promptTokens: 7, completionTokens: 100, estimated: true })
+  const embedding = new Meter(7, 1_000)
+  embedding.seeDocument('x'.repeat(400), { prompt_tokens: 3 }, false)
+  expect(embedding.usage()).toEqual({ promptTokens: 3, completionTokens: 0, estimated: false })
+})

@@ -2,6 +2,8 @@
  * Counts a job's tokens as they pass, by scanning: no token is parsed. What earlier attempts left in the log is counted the
  * same way, so a job's usage is the sum over its attempts, whichever process made them (M1).
  */
+import { chunkShows, isOpening } from '../core/delta.ts'
+import { isObject, type JsonObject } from '../core/fold.ts'
 import type { Usage } from '../core/job.ts'
 import { type Bytes, kindOf, payloadOf, toText } from '../core/record.ts'
 
@@ -26,14 +28,14 @@ const HIDDEN_PROMPT_TOKENS = 256 * 1024
 /** About so many bytes of a document's JSON are one token. */
 const BYTES_PER_TOKEN = 4
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
-
 const count = (n: unknown): number | undefined =>
   typeof n === 'number' && Number.isSafeInteger(n) && n >= 0 ? n : undefined
 
 export class Meter {
   /** Chunks of all attempts that carried text, taken as tokens until the provider reports. */
   tokens = 0
+  /** Has this attempt shown anything? */
+  shown = false
   readonly #promptTokens: number
   readonly #requestBytes: number
   #earlier: Usage | null = null
@@ -64,29 +66,38 @@ export class Meter {
     this.#seen = 0
     this.#bytes = 0
     this.#reported = null
+    this.shown = false
   }
 
-  /** Looks at one chunk: `usage` when it is nothing but the upstream's usage. */
-  see(chunk: Bytes): 'usage' | 'chunk' {
+  /** Looks at one chunk: `usage` is nothing but the upstream's usage, `opening` comes before anything is shown. */
+  see(chunk: Bytes): 'usage' | 'opening' | 'chunk' {
     this.#bytes += chunk.length
-    if (!hasUsage(chunk)) {
+    const reports = hasUsage(chunk)
+    if (this.shown && !reports) {
       this.#token()
       return 'chunk'
     }
-    const { choices, usage } = JSON.parse(toText(chunk)) as { choices?: unknown; usage?: unknown }
-    const isBare = !Array.isArray(choices) || choices.length === 0
-    if (!isBare) this.#token()
-    this.#report(usage)
-    return isBare ? 'usage' : 'chunk'
+    const parsed = JSON.parse(toText(chunk)) as JsonObject
+    const { choices, usage } = parsed
+    if (reports) this.#report(usage)
+    if (isObject(usage) && (!Array.isArray(choices) || choices.length === 0)) return 'usage'
+    if (!this.shown) {
+      if (isOpening(parsed)) return 'opening'
+      this.shown = chunkShows(parsed)
+    }
+    if (this.shown) this.#token()
+    return 'chunk'
   }
 
-  /** The whole answer, with the `usage` that it names. */
-  seeDocument(document: Bytes, usage: unknown): void {
+  /** The whole answer, with the `usage` that it names. `isText`: an embedding has no output tokens. */
+  seeDocument(document: Bytes, usage: unknown, isText: boolean): void {
     this.#bytes += document.length
     this.#report(usage)
-    const tokens = this.#reported?.completionTokens ?? Math.ceil(document.length / BYTES_PER_TOKEN)
+    const guess = isText ? Math.ceil(document.length / BYTES_PER_TOKEN) : 0
+    const tokens = this.#reported?.completionTokens ?? guess
     this.tokens += tokens
     this.#seen += tokens
+    this.shown = true
   }
 
   #token(): void {
@@ -115,32 +126,27 @@ export class Meter {
     }
   }
 
-  /** What the provider reported, else what was seen, summed over the attempts (M1). */
+  /** Of this attempt: what the provider reported, else what was seen. */
+  attemptUsage(): Usage {
+    return this.#reported ?? { promptTokens: this.#promptTokens, completionTokens: this.#seen, estimated: true }
+  }
+
+  /** Of the job so far: the sum over its attempts, estimated where any of them is. */
   usage(): Usage {
-    const { promptTokens, completionTokens, cachedTokens, reasoningTokens, estimated }: Usage = this.#reported ?? {
-      promptTokens: this.#promptTokens,
-      completionTokens: this.#seen,
-      estimated: true,
-    }
-    const before = this.#earlier
-    if (before === null) return { promptTokens, completionTokens, ...optional(cachedTokens, reasoningTokens), estimated }
-    if (this.#bytes === 0) return before
-    return {
-      promptTokens: before.promptTokens + promptTokens,
-      completionTokens: before.completionTokens + completionTokens,
-      ...optional(sum(before.cachedTokens, cachedTokens), sum(before.reasoningTokens, reasoningTokens)),
-      estimated: before.estimated || estimated,
-    }
+    const earlier = this.#earlier
+    if (earlier === null) return this.attemptUsage()
+    return this.#bytes === 0 ? earlier : sum(earlier, this.attemptUsage())
   }
 }
 
-const sum = (a: number | undefined, b: number | undefined): number | undefined =>
-  a === undefined && b === undefined ? undefined : (a ?? 0) + (b ?? 0)
-
-const optional = (
-  cachedTokens: number | undefined,
-  reasoningTokens: number | undefined,
-): Pick<Usage, 'cachedTokens' | 'reasoningTokens'> => ({
-  ...(cachedTokens === undefined ? {} : { cachedTokens }),
-  ...(reasoningTokens === undefined ? {} : { reasoningTokens }),
-})
+function sum(a: Usage, b: Usage): Usage {
+  const optional = (name: 'cachedTokens' | 'reasoningTokens'): Partial<Usage> =>
+    a[name] === undefined && b[name] === undefined ? {} : { [name]: (a[name] ?? 0) + (b[name] ?? 0) }
+  return {
+    promptTokens: a.promptTokens + b.promptTokens,
+    completionTokens: a.completionTokens + b.completionTokens,
+    ...optional('cachedTokens'),
+    ...optional('reasoningTokens'),
+    estimated: a.estimated || b.estimated,
+  }
+}

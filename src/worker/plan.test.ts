@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { attemptRecord, type Bytes, resetRecord } from '../core/record.ts'
-import { beginAttempt, shownBy, showsText } from './plan.ts'
+import { beginAttempt, shownBy } from './plan.ts'
 
 const first = attemptRecord({ n: 1, mode: 'first', deployment: 'a' })
 const chunk = (delta: string, index = 0): Bytes =>
@@ -46,10 +46,38 @@ describe('what was shown', () => {
     expect(shownBy(records)).toMatchObject({ text: true, prefix: null })
   })
 
-  it('takes a role with text for text', () => {
-    expect(showsText(chunk('{"role":"assistant","content":"x"}'))).toBe(true)
-    expect(showsText(opening)).toBe(false)
-    expect(showsText(chunk('{"role": "assistant", "content": null}'))).toBe(false)
+  it.each([
+    [
+      "Azure's placeholder",
+      '{"id":"","created":0,"model":"","choices":[],"prompt_filter_results":[{"prompt_index":0}]}',
+    ],
+    ['empty members', chunk('{"role":"assistant","content":"","tool_calls":[],"reasoning_content":"","audio":null}')],
+    ['an empty call', chunk('{"tool_calls":[{"index":0,"id":"","function":{"name":"","arguments":""}}]}')],
+    ['an empty part', chunk('{"content":[{"type":"text","text":""}]}')],
+    ['the id of a sound', chunk('{"audio":{"id":"audio_1","transcript":""}}')],
+  ])('is nothing after %s', (_name, record) => {
+    expect(shownBy([first, record]).text).toBe(false)
+  })
+
+  it.each([
+    ['a role with text', chunk('{"role":"assistant","content":"x"}')],
+    [
+      'the second of two choices',
+      '{"choices":[{"index":0,"delta":{"role":"assistant","content":""}},{"index":1,"delta":{"content":"x"}}]}',
+    ],
+    ['reasoning', chunk('{"reasoning":"hm"}')],
+    ['a call', chunk('{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":""}}]}')],
+    ['a call as it was', chunk('{"function_call":{"name":"f","arguments":""}}')],
+    ['a sound', chunk('{"audio":{"id":"audio_1","data":"AAAA"}}')],
+    ['an image', chunk('{"images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}}]}')],
+  ])('is something after %s', (_name, record) => {
+    expect(shownBy([first, record]).text).toBe(true)
+  })
+
+  it('takes its identity from the first chunk that has one', () => {
+    const placeholder = '{"id":"","created":0,"model":"","choices":[]}'
+    expect(shownBy([first, placeholder]).identity).toEqual({})
+    expect(shownBy([first, placeholder, opening]).identity).toEqual({ id: 'c1', created: 7, model: 'm' })
   })
 })
 

@@ -1,53 +1,46 @@
 /** How an attempt begins, given what earlier attempts left in the log. Pure. */
-import { foldAnswer } from '../core/answer.ts'
+import { type Answer, foldAnswer } from '../core/answer.ts'
+import { type Json, showsSomething } from '../core/fold.ts'
 import type { Job } from '../core/job.ts'
-import { type Bytes, kindOf, toText } from '../core/record.ts'
+import { type Bytes, kindOf } from '../core/record.ts'
 
 /** What readers have been shown, since the last reset. */
 export interface Shown {
   /** Some text, or a tool call, was shown: it can't be taken back unseen. */
   readonly text: boolean
-  /** The chunks' identity, once any chunk is in the log: later attempts' chunks are rewritten to it. */
+  /** What the chunks in the log tell of themselves, once any is there: later attempts' chunks are rewritten to it. */
   readonly identity: Identity | null
   /** The text to prolong, where the answer so far is nothing but text of one choice. */
   readonly prefix: string | null
 }
 
 export interface Identity {
-  readonly id?: unknown
-  readonly created?: unknown
-  readonly model?: unknown
+  readonly id?: Json
+  readonly created?: Json
+  readonly model?: Json
 }
 
 export const NOTHING_SHOWN: Shown = { text: false, identity: null, prefix: null }
 
 export function shownBy(records: readonly Bytes[]): Shown {
-  const chunks = records.filter((r) => kindOf(r) === 'chunk')
-  if (chunks.length === 0) return NOTHING_SHOWN
-  const { id, created, model } = JSON.parse(toText(chunks[0])) as Identity
-  const lastReset = records.findLastIndex((r) => kindOf(r) === 'reset')
-  const since = records.slice(lastReset + 1).filter((r) => kindOf(r) === 'chunk')
-  const text = since.some(showsText)
-  return { text, identity: { id, created, model }, prefix: text ? prefixOf(since) : null }
+  if (!records.some((r) => kindOf(r) === 'chunk')) return NOTHING_SHOWN
+  const answer = foldAnswer(records)
+  const text = answer.choices.some(({ message }) => showsSomething(message))
+  return { text, identity: identityOf(answer), prefix: text ? prefixOf(answer) : null }
 }
 
-function prefixOf(chunks: readonly Bytes[]): string | null {
-  const [choice, ...others] = foldAnswer(chunks).choices
+/** Only what says something: some upstreams open with a placeholder. */
+function identityOf({ head }: Answer): Identity {
+  const said = Object.entries({ id: head['id'], created: head['created'], model: head['model'] })
+  return Object.fromEntries(said.filter(([, value]) => Boolean(value)))
+}
+
+function prefixOf({ choices: [choice, ...others] }: Answer): string | null {
   if (choice === undefined || others.length > 0 || choice.finishReason !== null) return null
   const { role: _role, content, refusal, ...rest } = choice.message
-  const onlyText =
-    typeof content === 'string' &&
-    content !== '' &&
-    (refusal ?? null) === null &&
-    Object.values(rest).every((v) => v === null)
+  const onlyText = typeof content === 'string' && content !== '' && (refusal ?? null) === null && !showsSomething(rest)
   return onlyText ? content : null
 }
-
-/** The first chunk of most upstreams only says `role: assistant`; it shows nothing. */
-export const showsText = (chunk: Bytes): boolean =>
-  !/"delta"\s*:\s*\{\s*"role"\s*:\s*"assistant"\s*(,\s*"(content|refusal|reasoning_content)"\s*:\s*(""|null)\s*)*\}/.test(
-    chunk,
-  )
 
 export type Beginning =
   | { readonly mode: 'first' }

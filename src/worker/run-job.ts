@@ -5,6 +5,7 @@
 import { foldAnswer, toMessage } from '../core/answer.ts'
 import type { Clock } from '../core/clock.ts'
 import { crashpoint } from '../core/crashpoint.ts'
+import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
@@ -22,9 +23,10 @@ import type {
   TokenLog,
   Turn,
 } from '../core/ports.ts'
-import { attemptRecord, type Bytes, resetRecord, toBytes, toText, usageRecord } from '../core/record.ts'
+import { attemptRecord, type Bytes, documentRecord, resetRecord, toBytes, toText, usageRecord } from '../core/record.ts'
+import type { FirstTokens } from './first-tokens.ts'
 import { Meter } from './meter.ts'
-import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy, showsText } from './plan.ts'
+import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
 
 export interface RunDeps {
   readonly queue: Queue
@@ -34,9 +36,12 @@ export interface RunDeps {
   readonly emit: Emit
   readonly router: {
     claimed(job: string): Deployment
-    release(job: string, report: { code: SluiceError['code'] | null; retryAfterMs?: number }): void
+    acceptedMono(job: string): number
+    hasElsewhere(job: string, model: string): boolean
+    release(job: string, report: SlotReport): number
     forget(job: string): void
   }
+  readonly firstTokens: FirstTokens
   /** Called once a job has ended, with what it used: the settle hook. */
   readonly settled: (job: Job, usage: Usage | undefined) => void
   /** The messages of a conversation's next prompt, JSON. `budgetTokens`: what the model can take in. */
@@ -48,35 +53,52 @@ export interface RunDeps {
   readonly maxPendingBytes: number
 }
 
+export interface SlotReport {
+  readonly code: SluiceError['code'] | null
+  readonly stopped?: boolean
+  readonly retryAfterMs?: number | undefined
+  readonly elsewhere?: boolean
+}
+
+type Failed = Extract<ProviderEnd, { kind: 'failed' }>
+
 export class Run implements ProviderSink {
   readonly lease: Lease
   readonly ended: Promise<void>
   readonly #deps: RunDeps
   readonly #deployment: Deployment
-  readonly #meter = new Meter()
-  readonly #leasedAtMs: number
+  readonly #meter: Meter
+  readonly #acceptedMono: number
+  readonly #leasedMono: number
   #resolveEnded!: () => void
   #writer: LogWriter | null = null
   #call: ProviderRun | null = null
-  #shown: Shown = NOTHING_SHOWN
   /** Later attempts' chunks take the first one's identity. */
   #identity: Identity | null = null
-  /** Continuing: the upstream's opening chunk says nothing new. */
+  /** The log has chunks already: the upstream's opening chunk says nothing new. */
   #dropOpening = false
   #textShown = false
-  #firstTokenAtMs: number | null = null
-  #lastTokenAtMs = 0
+  #firstTokenMono: number | null
+  #lastTokenMono = 0
+  /** Where the pace is measured from: the first token, or this attempt's where the first was another process's. */
+  #paceMono = 0
+  #paceTokens = 0
   #answerBytes = 0
   #waiting = false
-  #overflow: SluiceError | null = null
+  /** What makes an answer of the upstream no answer of ours. */
+  #fault: SluiceError | null = null
   #stop: 'canceled' | 'lost' | 'released' | null = null
   #settled = false
 
   constructor(lease: Lease, deps: RunDeps) {
+    const { job } = lease
     this.lease = lease
     this.#deps = deps
-    this.#deployment = deps.router.claimed(lease.job.id)
-    this.#leasedAtMs = deps.clock.wallMs()
+    this.#deployment = deps.router.claimed(job.id)
+    this.#meter = new Meter(job.promptTokens, job.body.length)
+    this.#leasedMono = deps.clock.monoMs()
+    this.#acceptedMono = Math.min(deps.router.acceptedMono(job.id), this.#leasedMono)
+    this.#firstTokenMono = deps.firstTokens.of(job.id)
     this.ended = new Promise((resolve) => (this.#resolveEnded = resolve))
   }
 
@@ -85,13 +107,10 @@ export class Run implements ProviderSink {
     try {
       crashpoint('after-lease')
       this.#writer = this.#deps.log.open(this.lease)
-      if (this.#writer.head > 0) this.#shown = shownBy(await this.#read())
-      const begin = beginAttempt(job, this.#shown, this.#deployment.provider.continues)
-      this.#textShown = this.#shown.text
+      const shown = this.#writer.head > 0 ? this.#resume(await this.#read()) : NOTHING_SHOWN
+      const begin = beginAttempt(job, shown, this.#deployment.provider.continues)
       if (begin.mode === 'fail')
         return await this.#settle({ kind: 'failed', error: new SluiceError('worker_lost'), retry: false })
-      this.#identity = this.#shown.identity
-      this.#dropOpening = this.#identity !== null
       const opening = [attemptRecord({ n: attempt, mode: begin.mode, deployment: this.#deployment.name })]
       if (begin.mode === 'restart') {
         opening.unshift(resetRecord('worker_lost'))
@@ -112,6 +131,7 @@ export class Run implements ProviderSink {
         {
           kind: job.kind,
           body,
+          stream: this.#asksForStream,
           requestId: `${job.id}.${attempt}`,
           timeouts: this.#deployment.timeouts,
           ...(begin.mode === 'continue' ? { prefix: begin.prefix } : {}),
@@ -126,6 +146,22 @@ export class Run implements ProviderSink {
   #settleThrown(thrown: unknown): Promise<void> {
     const error = SluiceError.from(thrown)
     return this.#settle({ kind: 'failed', error, retry: error.retryable })
+  }
+
+  /** Takes up what earlier attempts left. */
+  #resume(records: readonly Bytes[]): Shown {
+    const shown = shownBy(records)
+    this.#meter.replay(records)
+    this.#paceTokens = this.#firstTokenMono === null ? this.#meter.tokens : 0
+    this.#textShown = shown.text
+    this.#identity = shown.identity
+    this.#dropOpening = shown.identity !== null
+    return shown
+  }
+
+  get #asksForStream(): boolean {
+    const { stream } = this.#deployment
+    return stream === 'always' || (stream === 'as_asked' && this.lease.job.document !== true)
   }
 
   /** A conversation's prompt is what was said so far, and the job's own messages. */
@@ -147,46 +183,66 @@ export class Run implements ProviderSink {
   }
 
   events(payloads: readonly Bytes[]): void {
-    if (this.#stop !== null || this.#settled) return
+    if (this.#stop !== null || this.#settled || this.#fault !== null) return
+    try {
+      this.#take(payloads)
+    } catch (thrown) {
+      this.#giveUp(SluiceError.from(thrown))
+    }
+  }
+
+  #take(payloads: readonly Bytes[]): void {
     const before = this.#meter.tokens
     const records: Bytes[] = []
-    let first = false
     for (let payload of payloads) {
       this.#answerBytes += payload.length
-      if (this.#meter.see(payload) === 'usage') {
+      const kind = this.#meter.see(payload)
+      if (kind === 'usage') {
         records.push(usageRecord(payload))
         continue
       }
-      if (!this.#textShown) {
-        if (showsText(payload)) {
-          this.#textShown = true
-          first = true
-        } else if (this.#dropOpening) continue
-      } else if (this.#dropOpening && !showsText(payload)) continue
+      if (kind === 'opening' && this.#dropOpening) continue
       if (this.#identity !== null) payload = rewrite(payload, this.#identity)
       records.push(payload)
     }
-    const now = this.#deps.clock.monoMs()
-    if (first) {
-      this.#firstTokenAtMs = this.#deps.clock.wallMs()
-      this.#deps.emit({
-        type: 'first-token',
-        job: this.lease.job.id,
-        ttftMs: this.#firstTokenAtMs - this.lease.job.acceptedAtMs,
-      })
-      this.#firstTokenMono = now
+    this.#append(records, this.#meter.tokens - before)
+  }
+
+  document(document: Bytes, usage: unknown): void {
+    if (this.#stop !== null || this.#settled || this.#fault !== null) return
+    try {
+      const before = this.#meter.tokens
+      this.#answerBytes += document.length
+      this.#meter.seeDocument(document, usage, this.lease.job.kind === 'chat')
+      // A document is all there is of an answer: where chunks came before it, it is one more of them
+      const identity = this.#identity
+      const record =
+        identity === null ? documentRecord(document) : chunkBytesOf(document, (chunk) => ({ ...chunk, ...identity }))
+      this.#append([record], this.#meter.tokens - before)
+    } catch (thrown) {
+      this.#giveUp(SluiceError.from(thrown))
     }
-    this.#lastTokenAtMs = now
+  }
+
+  #append(records: readonly Bytes[], tokens: number): void {
+    const { clock, emit, maxAnswerBytes, maxPendingBytes } = this.#deps
+    const writer = this.#writer!
+    const isFirst = !this.#textShown && this.#meter.shown
+    this.#lastTokenMono = clock.monoMs()
+    if (this.#paceMono === 0 && this.#meter.shown) this.#paceMono = this.#lastTokenMono
+    if (isFirst) {
+      this.#textShown = true
+      this.#firstTokenMono = this.#lastTokenMono
+      emit({ type: 'first-token', job: this.lease.job.id, ttftMs: this.#firstTokenMono - this.#acceptedMono })
+    }
     crashpoint('mid-stream')
-    if (records.length > 0) this.#writer!.append(records, this.#meter.tokens - before, first)
-    if (this.#answerBytes > this.#deps.maxAnswerBytes) {
-      this.#overflow = new SluiceError('result_too_large')
-      this.#call?.abort()
-    } else if (this.#writer!.pendingBytes > this.#deps.maxPendingBytes && !this.#waiting) {
+    if (records.length > 0) writer.append(records, tokens, isFirst)
+    if (this.#answerBytes > maxAnswerBytes) this.#giveUp(new SluiceError('result_too_large'))
+    else if (writer.pendingBytes > maxPendingBytes && !this.#waiting) {
       // The store is slower than the upstream: leave the upstream unread
       this.#waiting = true
       this.#call?.pause()
-      this.#writer!.flushed().then(
+      writer.flushed().then(
         () => {
           this.#waiting = false
           this.#call?.resume()
@@ -195,7 +251,12 @@ export class Run implements ProviderSink {
       )
     }
   }
-  #firstTokenMono = 0
+
+  /** The upstream's answer can't be ours: its call ends, and with it the attempt, for good. */
+  #giveUp(error: SluiceError): void {
+    this.#fault = error
+    this.#call?.abort()
+  }
 
   end(end: ProviderEnd): void {
     this.#settleEnd(end).catch((thrown: unknown) => this.#settleThrown(thrown))
@@ -203,10 +264,11 @@ export class Run implements ProviderSink {
 
   async #settleEnd(end: ProviderEnd): Promise<void> {
     if (this.#stop !== null) return this.#stopped()
-    if (this.#overflow !== null) return this.#settle({ kind: 'failed', error: this.#overflow, retry: false })
+    if (this.#fault !== null)
+      return this.#settle({ kind: 'failed', error: this.#fault, retry: false, ...this.#spent() })
     switch (end.kind) {
       case 'done':
-        return this.#settle({ kind: 'done', usage: this.#usage(), timing: this.#timing() })
+        return this.#settle({ kind: 'done', ...this.#spent() })
       case 'aborted':
         return this.#settle({ kind: 'failed', error: new SluiceError('internal'), retry: true })
       case 'failed':
@@ -215,23 +277,25 @@ export class Run implements ProviderSink {
   }
 
   /** May this answer go on elsewhere? After text was shown only as the job's policy says. */
-  async #failed(end: ProviderEnd & { kind: 'failed' }): Promise<void> {
+  async #failed(end: Failed): Promise<void> {
     const { job } = this.lease
-    if (end.error.code === 'provider_rate_limited' && !this.#textShown && end.retry) {
-      // The upstream is full, not the job broken: back in line, without an attempt used, until its deadline
-      if (this.#deps.clock.wallMs() - job.acceptedAtMs < job.options.deadlineMs)
-        return this.#settle({ kind: 'released' }, end)
+    const hasElsewhere = this.#deps.router.hasElsewhere(job.id, job.model)
+    const isBusy = end.error.code === 'provider_rate_limited' || end.error.code === 'overloaded'
+    // The upstream (or this machine) is full, not the job broken: back in line, without an attempt used, until its deadline
+    if (isBusy && end.retry !== false && !this.#textShown) {
+      const waitMs = hasElsewhere ? 0 : this.#release(end)
+      if (this.#sinceAcceptedMs() + waitMs < job.options.deadlineMs) return this.#settle({ kind: 'released' }, end)
+      const error = end.error.with({ retryAfterMs: Math.max(end.error.retryAfterMs ?? 0, waitMs) })
+      return this.#settle({ kind: 'failed', error, retry: false, ...this.#spent() }, end)
     }
-    let retry = end.retry
+    let retry = end.retry === 'elsewhere' ? hasElsewhere : end.retry
     if (retry && this.#textShown) {
       const shown = shownBy(await this.#read())
       retry = beginAttempt(job, shown, this.#deployment.provider.continues).mode !== 'fail'
     }
-    const error =
-      end.retryAfterMs === undefined || end.error.retryAfterMs !== undefined
-        ? end.error
-        : new SluiceError(end.error.code, { ...end.error, message: end.error.message, retryAfterMs: end.retryAfterMs })
-    return this.#settle({ kind: 'failed', error, retry, usage: this.#usage(), timing: this.#timing() }, end)
+    // Another deployment need not wait until this one is free again
+    const error = retry && hasElsewhere ? end.error.with({ retryAfterMs: undefined }) : end.error
+    return this.#settle({ kind: 'failed', error, retry, ...this.#spent() }, end)
   }
 
   /** Stop at once: canceled, no longer ours, or handed back. */
@@ -245,45 +309,39 @@ export class Run implements ProviderSink {
   #stopped(): Promise<void> {
     switch (this.#stop) {
       case 'canceled':
-        return this.#settle({ kind: 'canceled', usage: this.#usage(), timing: this.#timing() })
+        return this.#settle({ kind: 'canceled', ...this.#spent() })
       case 'released':
         return this.#settle({ kind: 'released' })
       default:
-        return this.#leave(null)
+        return this.#leave()
     }
   }
 
-  async #settle(outcome: Outcome, end?: ProviderEnd & { kind: 'failed' }): Promise<void> {
+  async #settle(outcome: Outcome, end?: Failed): Promise<void> {
     if (this.#settled) return
     this.#settled = true
     const { job, attempt } = this.lease
-    const code = outcome.kind === 'failed' ? outcome.error.code : (end?.error.code ?? null)
-    const usage = 'usage' in outcome ? outcome.usage : undefined
-    this.#deps.router.release(job.id, {
-      code,
-      ...(end?.retryAfterMs === undefined ? {} : { retryAfterMs: end.retryAfterMs }),
-    })
-    let finished: Finished = { kind: 'fenced' }
+    const { router, firstTokens, emit } = this.#deps
     try {
-      crashpoint('before-finish')
-      finished = await this.#deps.queue.finish(this.lease, await this.#withAnswer(outcome))
-      crashpoint('after-finish')
-    } catch {
-      // The store failed and says so through health; the lease stays open, and a restart takes the job up again
-    }
-    this.#deps.emit({
-      type: 'attempt-ended',
-      job: job.id,
-      attempt,
-      deployment: this.#deployment.name,
-      code,
-      ...(usage ? { usage } : {}),
-    })
-    if (finished.kind === 'ended') {
-      this.#deps.router.forget(job.id)
+      const code = outcome.kind === 'failed' ? outcome.error.code : (end?.error.code ?? null)
+      const usage = 'usage' in outcome ? outcome.usage : undefined
+      this.#release(end, code)
+      if (this.#firstTokenMono !== null) firstTokens.keep(job.id, this.#firstTokenMono)
+      const finished = await this.#finish(outcome)
+      emit({
+        type: 'attempt-ended',
+        job: job.id,
+        attempt,
+        deployment: this.#deployment.name,
+        code,
+        ...(usage ? { usage: this.#meter.attemptUsage() } : {}),
+      })
+      if (finished.kind !== 'ended') return
+      router.forget(job.id)
+      firstTokens.forget(job.id)
       this.#deps.settled(job, usage)
       const timing = 'timing' in outcome ? outcome.timing : undefined
-      this.#deps.emit({
+      emit({
         type: 'job-ended',
         job: job.id,
         tenant: job.tenant,
@@ -293,22 +351,54 @@ export class Run implements ProviderSink {
         ...(usage ? { usage } : {}),
         ...(timing ? { timing } : {}),
       })
+    } finally {
+      this.#resolveEnded()
     }
-    this.#resolveEnded()
+  }
+
+  /** Returns how long this deployment can't be called. */
+  #release(end: Failed | undefined, code = end?.error.code ?? null): number {
+    return this.#deps.router.release(this.lease.job.id, {
+      code,
+      stopped: this.#stop !== null,
+      retryAfterMs: end?.error.retryAfterMs,
+      elsewhere: end?.retry === 'elsewhere',
+    })
+  }
+
+  async #finish(outcome: Outcome): Promise<Finished> {
+    const { queue } = this.#deps
+    try {
+      crashpoint('before-finish')
+      const finished = await queue.finish(this.lease, await this.#withAnswer(outcome))
+      crashpoint('after-finish')
+      return finished
+    } catch {
+      // The store failed and says so through health; the lease stays open, and a restart takes the job up again
+      return { kind: 'fenced' }
+    }
   }
 
   /** The attempt is no longer ours: nothing is stored, the slot comes free. */
-  async #leave(code: SluiceError['code'] | null): Promise<void> {
+  async #leave(): Promise<void> {
     if (this.#settled) return
     this.#settled = true
-    this.#deps.router.release(this.lease.job.id, { code })
+    this.#deps.router.release(this.lease.job.id, { code: null, stopped: true })
     this.#resolveEnded()
   }
 
+  /** An answer that can't be put together ends the job: it would end every later reader the same way. */
   async #withAnswer(outcome: Outcome): Promise<Outcome> {
     if (this.lease.job.options.conversation === undefined || outcome.kind === 'released') return outcome
-    const answer = foldAnswer(await this.#read())
-    return answer.choices.length === 0 ? outcome : { ...outcome, answer: toMessage(answer) }
+    const records = await this.#read()
+    try {
+      const answer = foldAnswer(records)
+      return answer.choices.length === 0 ? outcome : { ...outcome, answer: toMessage(answer) }
+    } catch (cause) {
+      if (outcome.kind !== 'done') return outcome
+      const error = new SluiceError('provider_garbage', { cause })
+      return { kind: 'failed', error, retry: false, ...this.#spent() }
+    }
   }
 
   /** The log so far, all committed. */
@@ -323,21 +413,25 @@ export class Run implements ProviderSink {
     }
   }
 
-  #usage(): Usage {
-    return this.#meter.usage(this.lease.job.promptTokens)
+  #sinceAcceptedMs(): number {
+    return this.#deps.clock.monoMs() - this.#acceptedMono
+  }
+
+  #spent(): { readonly usage: Usage; readonly attemptUsage: Usage; readonly timing: Timing } {
+    return { usage: this.#meter.usage(), attemptUsage: this.#meter.attemptUsage(), timing: this.#timing() }
   }
 
   #timing(): Timing {
-    const { job, attempt } = this.lease
-    const tokens = this.#meter.tokens
+    const tokens = this.#meter.tokens - this.#paceTokens
+    const from = this.#paceTokens === 0 ? (this.#firstTokenMono ?? 0) : this.#paceMono
     return {
-      queuedMs: Math.max(0, this.#leasedAtMs - job.acceptedAtMs),
-      ...(this.#firstTokenAtMs === null ? {} : { ttftMs: Math.max(0, this.#firstTokenAtMs - job.acceptedAtMs) }),
-      ...(this.#firstTokenAtMs === null || tokens < 2
+      queuedMs: this.#leasedMono - this.#acceptedMono,
+      ...(this.#firstTokenMono === null ? {} : { ttftMs: this.#firstTokenMono - this.#acceptedMono }),
+      ...(from === 0 || tokens < 2 || this.#lastTokenMono <= from
         ? {}
-        : { tpotMs: (this.#lastTokenAtMs - this.#firstTokenMono) / (tokens - 1) }),
-      totalMs: Math.max(0, this.#deps.clock.wallMs() - job.acceptedAtMs),
-      attempts: attempt,
+        : { tpotMs: (this.#lastTokenMono - from) / (tokens - 1) }),
+      totalMs: this.#sinceAcceptedMs(),
+      attempts: this.lease.attempt,
     }
   }
 }

@@ -1,12 +1,13 @@
 /** OpenAI's chat SSE: the chunks as they are, `[DONE]` after a good end, an error event after any other. */
 import { chunkBytesOf } from '../../core/document.ts'
 import { SluiceError, type WireError } from '../../core/errors.ts'
+import type { JsonObject } from '../../core/fold.ts'
 import { type Bytes, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
 import { block, type Dialect, type DialectState, recordByRecord } from './dialect.ts'
 
 const errorJson = (error: WireError): Bytes => toBytes(JSON.stringify({ error }))
 
-function withoutUsage({ usage: _usage, ...chunk }: Record<string, unknown>): Record<string, unknown> {
+function withoutUsage({ usage: _usage, ...chunk }: JsonObject): JsonObject {
   return chunk
 }
 

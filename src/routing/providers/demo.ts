@@ -40,6 +40,7 @@ export function createDemoProvider(options: DemoOptions): Provider {
     start(call, sink) {
       const run = new DemoRun(options, call, {
         events: (payloads) => sink.events(payloads),
+        document: (document, usage) => sink.document(document, usage),
         end(end) {
           live.delete(run)
           sink.end(end)
@@ -116,7 +117,8 @@ class DemoRun implements ProviderRun {
       this.#at(firstAt, () => this.#finish(asStatus(script, this.#clock)))
     } else if (this.#call.kind === 'embedding') {
       this.#at(this.#startedAtMs, () => {
-        this.#emit([JSON.stringify(embed(request))])
+        const answer = embed(request)
+        this.#sink.document(JSON.stringify(answer), answer.usage)
         this.#finish({ kind: 'done' })
       })
     } else this.#stream(request, model, script, options.ids, firstAt)

@@ -1,14 +1,11 @@
 /** Upstreams as they are, and as they should not be: raw bytes over real sockets. */
-import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { systemClock, Wheel } from '../../core/clock.ts'
 import type { Provider, ProviderEnd } from '../../core/ports.ts'
 import { type Bytes, toBytes, toText } from '../../core/record.ts'
 import { createOpenAiProvider } from './openai.ts'
+import { chunk, codeOf, frame, HEAD, LAST, RawUpstream, response, sse } from './testing/upstream.ts'
 
-const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n'
-const chunk = (delta: string, finish = 'null', more = ''): string =>
-  `{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m"${more},"choices":[{"index":0,"delta":${delta},"finish_reason":${finish}}]}`
 const TOKENS = [
   chunk('{"role":"assistant","content":""}'),
   chunk('{"content":"Grüße 世界 🌍","x_unknown":[1,{"a":null}]}', 'null', ',"x_vendor":"kept"'),
@@ -17,102 +14,28 @@ const TOKENS = [
 ]
 const USAGE =
   '{"id":"c1","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":-1,"completion_tokens":3}}'
-const sse = (payloads: readonly string[], end = '\n\n'): string => payloads.map((p) => `data: ${p}${end}`).join('')
-const frame = (text: string, extension = ''): Bytes => {
-  const bytes = toBytes(text)
-  return `${bytes.length.toString(16)}${extension}\r\n${bytes}\r\n`
-}
-const LAST = '0\r\n\r\n'
 
-let server: Server
-let provider: Provider
-let sockets: Socket[]
-let asked: string[]
-let answer: (socket: Socket) => void
-
+let upstream: RawUpstream
 beforeEach(async () => {
-  sockets = []
-  asked = []
-  server = createServer((socket) => {
-    sockets.push(socket)
-    socket.on('error', () => {})
-    let text = ''
-    socket.on('data', (part) => {
-      text += part.toString('latin1')
-      const head = text.indexOf('\r\n\r\n')
-      if (head < 0) return
-      const length = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0)
-      if (text.length < head + 4 + length) return
-      asked.push(text)
-      text = ''
-      answer(socket)
-    })
-  })
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
-  const { port } = server.address() as { port: number }
-  provider = createOpenAiProvider({
-    name: 'test',
-    baseUrl: `http://127.0.0.1:${port}/v1`,
-    apiKey: 'sk-upstream-secret-0123456789',
-    upstreamModel: 'real-name',
-    clock: systemClock,
-    wheel: new Wheel(systemClock),
-    gatherMs: () => 0,
-  })
+  upstream = new RawUpstream()
+  await upstream.start()
 })
-afterEach(() => {
-  provider.close()
-  for (const socket of sockets) socket.destroy()
-  server.close()
-})
-
-interface Outcome {
-  readonly events: string[]
-  readonly end: ProviderEnd
-}
-
-function call(
-  body: object = { model: 'm', messages: [] },
-  timeouts = { ttftMs: 5_000, interTokenMs: 5_000, totalMs: 10_000 },
-): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const events: string[] = []
-    let ended = false
-    provider.start(
-      { kind: 'chat', body: Buffer.from(JSON.stringify(body)), requestId: 'r', timeouts },
-      {
-        events: (payloads) => events.push(...payloads.map(toText)),
-        end(end) {
-          expect(ended).toBe(false)
-          ended = true
-          resolve({ events, end })
-        },
-      },
-    )
-  })
-}
-const says = (bytes: Bytes, end = false): void => {
-  answer = (socket) => {
-    socket.write(bytes, 'latin1')
-    if (end) socket.end()
-  }
-}
-const codeOf = ({ end }: Outcome): string => (end.kind === 'failed' ? end.error.code : end.kind)
+afterEach(() => upstream.stop())
 
 describe('an answer arrives unharmed', () => {
   const whole = HEAD + frame(sse([...TOKENS, USAGE])) + frame(sse(['[DONE]'])) + LAST
 
   it('cut anywhere, and byte by byte', async () => {
     for (let cut = HEAD.length; cut < whole.length; cut += 13) {
-      answer = (socket) => {
+      upstream.answer = (socket) => {
         socket.write(whole.slice(0, cut), 'latin1')
         setImmediate(() => socket.write(whole.slice(cut), 'latin1'))
       }
-      const { events, end } = await call()
+      const { events, end } = await upstream.call()
       expect(events).toEqual([...TOKENS, USAGE])
       expect(end.kind).toBe('done')
     }
-    answer = (socket) => {
+    upstream.answer = (socket) => {
       socket.setNoDelay(true)
       let i = 0
       const one = (): void => {
@@ -120,7 +43,7 @@ describe('an answer arrives unharmed', () => {
       }
       one()
     }
-    expect((await call()).events).toEqual([...TOKENS, USAGE])
+    expect((await upstream.call()).events).toEqual([...TOKENS, USAGE])
   })
 
   it.each([
@@ -141,55 +64,52 @@ describe('an answer arrives unharmed', () => {
     ['no [DONE], but a finish reason and a clean end', HEAD + frame(sse(TOKENS)) + LAST],
     ['two [DONE], and content behind it', HEAD + frame(sse([...TOKENS, '[DONE]', '[DONE]', TOKENS[1]])) + LAST],
   ])('with %s', async (_name, bytes) => {
-    says(bytes)
-    const { events, end } = await call()
+    upstream.says(bytes)
+    const { events, end } = await upstream.call()
     expect(events).toEqual(TOKENS)
     expect(end.kind).toBe('done')
   })
 
   it('until the connection closes, where no length was said', async () => {
-    says(`HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n${toBytes(sse([...TOKENS, '[DONE]']))}`, true)
-    expect((await call()).events).toEqual(TOKENS)
+    upstream.saysAndEnds(
+      `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n${toBytes(sse([...TOKENS, '[DONE]']))}`,
+    )
+    expect((await upstream.call()).events).toEqual(TOKENS)
   })
 
   it('as a whole, from an upstream that does not stream', async () => {
-    const body = toBytes(
-      JSON.stringify({
-        id: 'c1',
-        object: 'chat.completion',
-        created: 1,
-        model: 'm',
-        choices: [{ index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop' }],
-        usage: { prompt_tokens: 1, completion_tokens: 1 },
-      }),
-    )
-    says(`HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
-    const { events, end } = await call()
-    expect(end.kind).toBe('done')
-    expect(events.map((e) => (JSON.parse(e) as { object: string }).object)).toEqual(
-      events.map(() => 'chat.completion.chunk'),
-    )
-    expect(events.join()).toContain('"Hi"')
-    expect(events.at(-1)).toContain('"usage"')
+    const body = JSON.stringify({
+      id: 'c1',
+      object: 'chat.completion',
+      choices: [{ index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop' }],
+      usage: { prompt_tokens: 1, completion_tokens: 1 },
+    })
+    upstream.says(response('200 OK', body))
+    expect(await upstream.call()).toMatchObject({
+      events: [],
+      document: body,
+      usage: { completion_tokens: 1 },
+      end: { kind: 'done' },
+    })
   })
 
   it('over one kept connection, call after call', async () => {
-    says(whole)
-    for (let i = 0; i < 5; i++) expect((await call()).end.kind).toBe('done')
-    expect(sockets).toHaveLength(1)
+    upstream.says(whole)
+    for (let i = 0; i < 5; i++) expect((await upstream.call()).end.kind).toBe('done')
+    expect(upstream.sockets).toHaveLength(1)
   })
 
   it('on a fresh connection, when the kept one had been closed', async () => {
-    says(whole)
-    await call()
-    const [first] = sockets
+    upstream.says(whole)
+    await upstream.call()
+    const [first] = upstream.sockets
     await new Promise<void>((done) => {
       first.once('close', () => done())
       first.end()
       first.destroy()
     })
-    expect((await call()).end.kind).toBe('done')
-    expect(sockets).toHaveLength(2)
+    expect((await upstream.call()).end.kind).toBe('done')
+    expect(upstream.sockets).toHaveLength(2)
   })
 })
 
@@ -238,31 +158,29 @@ describe('nothing is papered over', () => {
       false,
       'provider_auth',
     ],
-    ['an event without an end', HEAD + frame(`data: {"x":"${'a'.repeat(2 << 20)}`), false, 'provider_garbage'],
   ])('%s', async (_name, bytes, end, code) => {
-    says(bytes, end)
-    const outcome = await call()
+    end ? upstream.saysAndEnds(bytes) : upstream.says(bytes)
+    const outcome = await upstream.call()
     expect(codeOf(outcome)).toBe(code)
     expect(JSON.stringify(outcome.end)).not.toContain('sk-upstream-secret')
   })
 
   it('asks for as long as the upstream asked for', async () => {
-    says('HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}')
-    expect((await call()).end).toMatchObject({
+    upstream.says('HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}')
+    expect((await upstream.call()).end).toMatchObject({
       kind: 'failed',
       retry: true,
-      retryAfterMs: 7_000,
-      error: { code: 'provider_rate_limited' },
+      error: { code: 'provider_rate_limited', retryAfterMs: 7_000 },
     })
-    says('HTTP/1.1 429 Too Many Requests\r\nretry-after: 99999999\r\ncontent-length: 2\r\n\r\n{}')
-    const { end } = await call()
-    expect(end.kind === 'failed' && end.retryAfterMs).toBeLessThanOrEqual(300_000)
+    upstream.says('HTTP/1.1 429 Too Many Requests\r\nretry-after: 99999999\r\ncontent-length: 2\r\n\r\n{}')
+    const { end } = await upstream.call()
+    expect(end.kind === 'failed' && end.error.retryAfterMs).toBeLessThanOrEqual(300_000)
   })
 
   it('says what the upstream had against the request, and does not repeat it', async () => {
     const body = '{"error":{"message":"max_tokens is too large"}}'
-    says(`HTTP/1.1 400 Bad Request\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
-    const { end } = await call()
+    upstream.says(`HTTP/1.1 400 Bad Request\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
+    const { end } = await upstream.call()
     expect(end).toMatchObject({ kind: 'failed', retry: false, error: { code: 'provider_rejected', status: 400 } })
     expect(end.kind === 'failed' && end.error.message).toContain('max_tokens is too large')
   })
@@ -272,8 +190,8 @@ describe('nothing is papered over', () => {
     ['between events', begun, { ttftMs: 9_000, interTokenMs: 300, totalMs: 9_000 }],
     ['in all', begun, { ttftMs: 9_000, interTokenMs: 9_000, totalMs: 400 }],
   ])('waits so long %s, and no longer', async (_name, bytes, timeouts) => {
-    says(bytes || HEAD)
-    expect(codeOf(await call(undefined, timeouts))).toBe('provider_timeout')
+    upstream.says(bytes || HEAD)
+    expect(codeOf(await upstream.call(undefined, { timeouts }))).toBe('provider_timeout')
   })
 
   it('is unreachable where nobody listens', async () => {
@@ -291,10 +209,11 @@ describe('nothing is papered over', () => {
         {
           kind: 'chat',
           body: Buffer.from('{"messages":[]}'),
+          stream: true,
           requestId: 'r',
           timeouts: { ttftMs: 1_000, interTokenMs: 1_000, totalMs: 1_000 },
         },
-        { events() {}, end: done },
+        { events() {}, document() {}, end: done },
       ),
     )
     expect(end).toMatchObject({ kind: 'failed', retry: true, error: { code: 'provider_unreachable' } })
@@ -303,14 +222,14 @@ describe('nothing is papered over', () => {
 })
 
 it('sends the request as it came, save what it must say itself', async () => {
-  says(HEAD + frame(sse([...TOKENS, '[DONE]'])) + LAST)
-  await call({
+  upstream.says(HEAD + frame(sse([...TOKENS, '[DONE]'])) + LAST)
+  await upstream.call({
     model: 'public',
     messages: [{ role: 'user', content: 'é' }],
     x_new: { deep: [1e21] },
     stream_options: { x_other: 1 },
   })
-  const [head, body] = asked[0].split('\r\n\r\n')
+  const [head, body] = upstream.asked[0].split('\r\n\r\n')
   expect(head).toMatch(/^POST \/v1\/chat\/completions HTTP\/1\.1/)
   expect(head).toContain('Bearer sk-upstream-secret-0123456789')
   expect(JSON.parse(toText(body))).toEqual({
@@ -323,22 +242,23 @@ it('sends the request as it came, save what it must say itself', async () => {
 })
 
 it('closes the upstream connection within 100 ms of an abort', async () => {
-  answer = (socket) => void socket.write(HEAD + frame(sse(TOKENS.slice(0, 2))), 'latin1')
+  upstream.answer = (socket) => void socket.write(HEAD + frame(sse(TOKENS.slice(0, 2))), 'latin1')
   let end: ProviderEnd | null = null
   const run = await new Promise<ReturnType<Provider['start']>>((begun) => {
-    const started = provider.start(
+    const started = upstream.provider.start(
       {
         kind: 'chat',
         body: Buffer.from('{"messages":[]}'),
+        stream: true,
         requestId: 'r',
         timeouts: { ttftMs: 5_000, interTokenMs: 5_000, totalMs: 5_000 },
       },
-      { events: () => begun(started), end: (e) => (end = e) },
+      { events: () => begun(started), document() {}, end: (e) => (end = e) },
     )
   })
   const closed = new Promise<number>((done) => {
     const at = performance.now()
-    sockets[0].once('close', () => done(performance.now() - at))
+    upstream.sockets[0].once('close', () => done(performance.now() - at))
   })
   run.abort()
   run.abort()
@@ -348,7 +268,7 @@ it('closes the upstream connection within 100 ms of an abort', async () => {
 
 it('leaves the socket unread while it is paused', async () => {
   let sent = 0
-  answer = (socket) => {
+  upstream.answer = (socket) => {
     socket.write(HEAD + frame(sse(TOKENS.slice(0, 2))), 'latin1')
     const more = (): void => {
       if (socket.destroyed || sent > 64 << 20) return
@@ -360,10 +280,11 @@ it('leaves the socket unread while it is paused', async () => {
     more()
   }
   let got = 0
-  const run = provider.start(
+  const run = upstream.provider.start(
     {
       kind: 'chat',
       body: Buffer.from('{"messages":[]}'),
+      stream: true,
       requestId: 'r',
       timeouts: { ttftMs: 5_000, interTokenMs: 400, totalMs: 60_000 },
     },
@@ -372,6 +293,7 @@ it('leaves the socket unread while it is paused', async () => {
         got += payloads.length
         if (got < 5) run.pause()
       },
+      document() {},
       end() {},
     },
   )

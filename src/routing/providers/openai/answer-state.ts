@@ -15,7 +15,7 @@
  * that began are enough: many engines answer `n: 2` with one choice.
  */
 import { deltaShows, reasonOf } from '../../../core/delta.ts'
-import { isObject, type Json } from './json.ts'
+import { isObject, type JsonObject } from '../../../core/fold.ts'
 
 export type Phase = 'nothing' | 'opening' | 'shown' | 'finished'
 
@@ -60,7 +60,7 @@ export class AnswerState {
     return this.#unfinished === this.#choices.size
   }
 
-  see(event: Json): Seen {
+  see(event: JsonObject): Seen {
     this.#began = true
     const error = errorIn(event)
     if (error !== null) return { kind: 'error', error }
@@ -74,8 +74,12 @@ export class AnswerState {
       if (isSomething(choice['error'])) return { kind: 'error', error: choice['error'] }
       if (reason !== null && ILL_REASONS.has(reason.toLowerCase()))
         return { kind: 'error', error: { message: `The answer ended with the finish reason "${reason}".` } }
-      const shows = deltaShows(choice['delta'])
-      this.#note(typeof choice['index'] === 'number' ? choice['index'] : choices.length > 1 ? position : 0, reason, shows)
+      const shows = deltaShows(choice)
+      this.#note(
+        typeof choice['index'] === 'number' ? choice['index'] : choices.length > 1 ? position : 0,
+        reason,
+        shows,
+      )
       if (reason !== null || !shows) isOrdinary = false
     }
     if (this.#choices.size > MAX_CHOICES) return { kind: 'garbage', what: 'too many choices' }
@@ -121,7 +125,7 @@ function isSomething(value: unknown): boolean {
  * The error that an event or a document is, as the object that describes it; null when it is none. `answer`: the member
  * that an answer of this kind has, and an error has not.
  */
-export function errorIn(event: Json, answer: 'choices' | 'data' = 'choices'): unknown {
+export function errorIn(event: JsonObject, answer: 'choices' | 'data' = 'choices'): unknown {
   for (const name of ['error', 'errors']) {
     const value = event[name]
     if (isSomething(value)) return typeof value === 'object' || typeof value === 'string' ? value : event

@@ -5,13 +5,14 @@
 import { isUtf8 } from 'node:buffer'
 import type { Clock } from '../../../core/clock.ts'
 import { chunkBytesOf, chunkOf } from '../../../core/document.ts'
+import { isObject, type JsonObject } from '../../../core/fold.ts'
 import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports.ts'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
 import type { Exchange, HttpClient, HttpFailure, HttpHandler, HttpRequest, ResponseHead } from '../http/client.ts'
 import type { Swept } from '../http/sweep.ts'
 import { AnswerState, type Ending, errorIn } from './answer-state.ts'
 import { blames, type Failed, failed, failedInBand, failedStatus, failedTransport } from './failures.ts'
-import { isObject, type Json, parseJson, parseObject } from './json.ts'
+import { parseJson, parseObject } from './json.ts'
 import { Shapes } from './shape.ts'
 import { SseReader } from './sse.ts'
 
@@ -297,7 +298,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   }
 
   /** By the rules of a stream, as the one chunk that it amounts to. */
-  #judge(document: Json): boolean | Failed {
+  #judge(document: JsonObject): boolean | Failed {
     const chunk = chunkOf(document)
     if (chunk === document) return false
     const seen = this.#state.see(chunk)
@@ -358,10 +359,11 @@ export class Call implements HttpHandler, ProviderRun, Swept {
 const isRefusal = ({ error }: Failed): boolean => error.code === 'provider_rejected' || error.code === 'provider_auth'
 
 /** `[DONE]`, as it is or in quotes, with white space anywhere. */
-const isDone = (payload: Bytes): boolean => payload.length < 64 && /^\s*["']?\s*\[\s*DONE\s*\]\s*["']?\s*$/i.test(payload)
+const isDone = (payload: Bytes): boolean =>
+  payload.length < 64 && /^\s*["']?\s*\[\s*DONE\s*\]\s*["']?\s*$/i.test(payload)
 
 /** A whole message where a delta should be: an upstream that streams its document as one event. */
-const isWhole = (chunk: Json): boolean =>
+const isWhole = (chunk: JsonObject): boolean =>
   Array.isArray(chunk['choices']) &&
   chunk['choices'].some((choice) => isObject(choice) && isObject(choice['message']) && !isObject(choice['delta']))
 

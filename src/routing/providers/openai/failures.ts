@@ -1,10 +1,11 @@
 /** What an upstream says when it does not answer, as rows of the error table. */
 import type { Clock } from '../../../core/clock.ts'
 import { type ErrorCode, SluiceError } from '../../../core/errors.ts'
+import { isObject } from '../../../core/fold.ts'
 import type { ProviderEnd } from '../../../core/ports.ts'
 import { type Bytes, toText } from '../../../core/record.ts'
 import type { HttpFailure, ResponseHead } from '../http/client.ts'
-import { isObject, parseJson } from './json.ts'
+import { parseJson } from './json.ts'
 
 export type Failed = Extract<ProviderEnd, { kind: 'failed' }>
 
@@ -114,7 +115,9 @@ export function failedInBand(error: unknown, secret: string | null): Failed {
   return failed('provider_error', true, {
     upstreamCode,
     ...told('The model provider failed'),
-    ...(status !== null && BUSY.has(status) ? { retryAfterMs: Math.max(MIN_RETRY_AFTER_MS, upstream.retryAfterMs ?? 0) } : {}),
+    ...(status !== null && BUSY.has(status)
+      ? { retryAfterMs: Math.max(MIN_RETRY_AFTER_MS, upstream.retryAfterMs ?? 0) }
+      : {}),
   })
 }
 
@@ -139,20 +142,28 @@ interface UpstreamError {
 /** OpenAI's {message, type, param, code}, a bare text, FastAPI's {detail}, Google's {message, code, status, details}, or one of these under `error`. */
 function readError(value: unknown, secret: string | null): UpstreamError {
   const first: unknown = Array.isArray(value) ? value[0] : value
-  if (isObject(first)) {
-    for (const name of ['error', 'errors']) {
-      const inner = first[name]
-      if (typeof inner === 'string' || (typeof inner === 'object' && inner !== null))
-        if (textOf(inner) !== '') return readError(inner, secret)
-    }
-  }
-  const { type, code, status, status_code: statusCode, statusCode: statusCode2, param, details } = isObject(first) ? first : {}
+  const inner = isObject(first) ? (first['error'] ?? first['errors']) : undefined
+  if (typeof inner === 'string' ? inner !== '' : isObject(inner) || (Array.isArray(inner) && inner.length > 0))
+    return readError(inner, secret)
+  const {
+    type,
+    code,
+    status,
+    status_code: statusCode,
+    statusCode: statusCode2,
+    param,
+    details,
+  } = isObject(first) ? first : {}
   const text = textOf(first)
-  const number = [status, code, statusCode, statusCode2].map(Number).find((n) => Number.isInteger(n) && n >= 400 && n < 600)
+  const number = [status, code, statusCode, statusCode2]
+    .map(Number)
+    .find((n) => Number.isInteger(n) && n >= 400 && n < 600)
   return {
     message: sayMessage(text === '' ? null : text, secret),
     param: labelOf(param, secret),
-    upstreamCode: [code, status].map((label) => labelOf(label, secret)).find((label) => label !== null && !/^\d+$/.test(label)) ?? null,
+    upstreamCode:
+      [code, status].map((label) => labelOf(label, secret)).find((label) => label !== null && !/^\d+$/.test(label)) ??
+      null,
     status: number ?? null,
     labels: [type, code, status]
       .filter((label) => typeof label === 'string')
@@ -165,7 +176,17 @@ function readError(value: unknown, secret: string | null): UpstreamError {
 /** An error body that is no JSON is told as it is, unless it is a page. */
 const plainText = (body: string): string => (/^\s*</.test(body) ? '' : body)
 
-const TEXT_MEMBERS = ['message', 'msg', 'detail', 'error_message', 'error_msg', 'error', 'errors', 'description', 'title']
+const TEXT_MEMBERS = [
+  'message',
+  'msg',
+  'detail',
+  'error_message',
+  'error_msg',
+  'error',
+  'errors',
+  'description',
+  'title',
+]
 
 /** Whatever a message is: a text, FastAPI's list of {loc, msg}, or an object around it. Its depth is bounded by the parser. */
 function textOf(value: unknown): string {

@@ -2,29 +2,25 @@
  * The one place where an upstream's JSON is first parsed: events, documents, error bodies. What is nested too deep is no
  * JSON to us, because JSON.parse takes any depth, and everything after it (stringify, clone, our own walks) is recursive.
  */
+import { isObject, type Json, type JsonObject } from '../../../core/fold.ts'
 import type { Bytes } from '../../../core/record.ts'
-
-export type Json = Record<string, unknown>
 
 /** Far above any answer's nesting, far below what a stack takes. */
 export const MAX_DEPTH = 128
 
 const [QUOTE, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d]
 
-export const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
 /** Undefined when it is no JSON, or nested too deep. Of a binary string only structure and ASCII may be used. */
-export function parseJson(text: Bytes | string): unknown {
+export function parseJson(text: Bytes | string): Json | undefined {
   if (isTooDeep(text)) return undefined
   try {
-    return JSON.parse(text.replace(/^(?:\xef\xbb\xbf|\ufeff)/, ''))
+    return JSON.parse(text.replace(/^(?:\xef\xbb\xbf|\ufeff)/, '')) as Json
   } catch {
     return undefined
   }
 }
 
-export function parseObject(text: Bytes): Json | null {
+export function parseObject(text: Bytes): JsonObject | null {
   const value = parseJson(text)
   return isObject(value) ? value : null
 }
