@@ -6,13 +6,12 @@ import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { bootId } from './app/boot.ts'
 import { adminKey, firstKey } from './app/keys.ts'
-import { type Log, report } from './app/report.ts'
+import { createReporter, type Log } from './app/report.ts'
 import { within } from './app/within.ts'
 import { environmentOf } from './config/load.ts'
 import type { Config, ModelConfig } from './config/schema.ts'
 import { systemClock as clock, Wheel } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
-import type { Fact } from './core/facts.ts'
 import { systemIds } from './core/ids.ts'
 import { editObject } from './core/json.ts'
 import type { Deployment, Provider } from './core/ports.ts'
@@ -68,7 +67,7 @@ const CLOSE_MS = 1_500
 export async function startApp(config: Config, { log, keyOnStart, keyFile, signal }: StartOptions): Promise<App> {
   armCrash(environmentOf('SLUICE_TEST_CRASH_AT'))
   const startedAtMs = clock.wallMs()
-  const emit = (fact: Fact): void => report(log, fact)
+  const emit = createReporter(log, clock)
   const wheel = new Wheel(clock)
   const { http, queue, sessions, websocket, workers } = config
   const ownKey = adminKey(config, ids)
@@ -181,7 +180,7 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile, signa
     clock,
     ids,
     emit,
-    onFault: (err, requestId) => log.error({ err, requestId }, 'something unforeseen'),
+    onFault: (err, requestId) => log.error({ err, request_id: requestId }, 'unforeseen error'),
     options: {
       maxBodyBytes: http.max_body_bytes,
       maxDepth: http.max_depth,

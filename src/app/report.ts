@@ -1,5 +1,9 @@
-/** Facts as lines of the operator's log. */
-import type { Fact } from '../core/facts.ts'
+/**
+ * Facts as lines of the operator's log: a line a job, a warning for each failure, and what was refused. Ids, names of models
+ * and numbers; never a key or a text of users.
+ */
+import type { Clock } from '../core/clock.ts'
+import type { Emit, Fact } from '../core/facts.ts'
 
 export interface Log {
   debug(fact: object, message?: string): void
@@ -8,17 +12,120 @@ export interface Log {
   error(fact: object, message?: string): void
 }
 
-export function report(log: Log, fact: Fact): void {
-  switch (fact.type) {
-    case 'store-degraded':
-      return log.error(fact, 'the store is degraded')
-    case 'store-warning':
-      return log.warn(fact, 'the store needs an operator')
-    case 'store-recovered':
-      return log.info(fact, 'the store works again')
-    case 'attempt-ended':
-      return fact.code === null ? log.debug(fact) : log.info(fact, 'an attempt failed')
-    default:
-      return log.debug(fact)
+type JobEnded = Extract<Fact, { type: 'job-ended' }>
+type AttemptEnded = Extract<Fact, { type: 'attempt-ended' }>
+
+export function createReporter(log: Log, clock: Clock): Emit {
+  const attempts = new Throttle(clock)
+  const refusals = new Throttle(clock)
+
+  function jobEnded(fact: JobEnded): void {
+    const { state, deployment, usage, timing } = fact
+    const line = {
+      ...about(fact),
+      deployment,
+      state,
+      ...why(fact),
+      ...(timing && { attempts: timing.attempts }),
+      ...(usage && {
+        prompt_tokens: usage.promptTokens,
+        completion_tokens: usage.completionTokens,
+        estimated: usage.estimated,
+      }),
+      ...(timing && {
+        queued_ms: Math.round(timing.queuedMs),
+        ttft_ms: timing.ttftMs === undefined ? null : Math.round(timing.ttftMs),
+        total_ms: Math.round(timing.totalMs),
+      }),
+    }
+    if (state === 'failed' || state === 'expired') log.warn(line, `job ${state}`)
+    else log.info(line, `job ${state}`)
+  }
+
+  function attemptEnded(fact: AttemptEnded): void {
+    const line = { ...about(fact), attempt: fact.attempt, deployment: fact.deployment, ...why(fact) }
+    if (fact.code === null) return log.debug(line, 'attempt ended')
+    const left = attempts.pass()
+    if (left !== null) log.warn({ ...line, ...left }, 'attempt failed')
+  }
+
+  return (fact) => {
+    switch (fact.type) {
+      case 'job-ended':
+        return jobEnded(fact)
+      case 'attempt-ended':
+        return attemptEnded(fact)
+      case 'request-refused': {
+        const { requestId, keyId, type: _type, ...rest } = fact
+        const left = refusals.pass()
+        return left === null
+          ? undefined
+          : log.info({ ...rest, key: keyId, request_id: requestId, ...left }, 'request refused')
+      }
+      case 'store-degraded':
+        return log.error(fact, 'the store is degraded')
+      case 'store-warning':
+        return log.warn(fact, 'the store needs an operator')
+      case 'store-recovered':
+        return log.info(fact, 'the store works again')
+      default:
+        return log.debug(fact)
+    }
+  }
+}
+
+const about = ({ job, tenant, keyId, model, requestId }: JobEnded | AttemptEnded): object => ({
+  job,
+  tenant,
+  key: keyId,
+  model,
+  request_id: requestId,
+})
+
+const why = ({ code, status, message }: JobEnded | AttemptEnded): object =>
+  code === null ? {} : { code, status, message: message === undefined ? null : discreet(message) }
+
+const MAX_MESSAGE_CHARS = 200
+const MAX_READ_CHARS = 1_000
+
+/** Providers quote the request, and some of them the key, in what they say of an error. */
+export const discreet = (message: string): string => {
+  const bare = message
+    .slice(0, MAX_READ_CHARS)
+    .replaceAll(/"[^"]{25,}("|$)|'[^']{25,}('|$)|`[^`]{25,}(`|$)/g, '"…"')
+    .replaceAll(/\b(sk|pk)[-_][\w*.-]{6,}/gi, '$1-…')
+    .replaceAll(/\bBearer \S+/gi, 'Bearer …')
+    .replaceAll(/[\w-]{40,}/g, '…')
+  return bare.length > MAX_MESSAGE_CHARS ? `${bare.slice(0, MAX_MESSAGE_CHARS)}…` : bare
+}
+
+const BURST = 50
+const PER_SECOND = 10
+
+/** Keeps an outage, or a client in a loop, from filling the disk: a line for some, and how many were left out. */
+class Throttle {
+  readonly #clock: Clock
+  #tokens = BURST
+  #atMono: number
+  #leftOut = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#atMono = clock.monoMs()
+  }
+
+  /** Null: leave this one out. */
+  pass(): object | null {
+    const now = this.#clock.monoMs()
+    this.#tokens = Math.min(BURST, this.#tokens + ((now - this.#atMono) / 1_000) * PER_SECOND)
+    this.#atMono = now
+    if (this.#tokens < 1) {
+      this.#leftOut++
+      return null
+    }
+    this.#tokens--
+    const leftOut = this.#leftOut
+    this.#leftOut = 0
+    return leftOut === 0 ? {} : { left_out: leftOut }
   }
 }

@@ -294,6 +294,48 @@ describe('what it says, without a terminal', () => {
     expect((await again.ready()).key_file).toBe(null)
   })
 
+  it('a line a job, a warning a failure, a line a refusal; no text of users, no key', async () => {
+    const server = serve()
+    const { url, key_file: keyFile } = await server.ready()
+    const key = readFileSync(keyFile!, 'utf8').trim()
+    const chat = async (content: string, authorization = `Bearer ${key}`): Promise<string> => {
+      const body = JSON.stringify({ model: 'demo', messages: [{ role: 'user', content: `canary-text ${content}` }] })
+      const headers = { authorization, 'content-type': 'application/json', 'x-request-id': `req-${content.length}` }
+      return await (await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers, body })).text()
+    }
+    await chat('demo: tokens=3 ttft=0 delay=0')
+    await chat('demo: fail=400')
+    await chat('refused', 'Bearer canary-key-that-is-wrong')
+    server.child.kill('SIGTERM')
+    expect(await server.ended).toBe(0)
+    const said = lines(server.err()).filter(({ msg }) => !String(msg).startsWith('stopping'))
+    expect(said).toEqual([
+      expect.objectContaining({
+        level: 'info',
+        msg: 'job done',
+        tenant: 'default',
+        key: expect.stringMatching(/^key_/),
+        model: 'demo',
+        deployment: expect.stringContaining('demo'),
+        state: 'done',
+        completion_tokens: 3,
+        ttft_ms: expect.any(Number),
+        request_id: 'req-29',
+      }),
+      expect.objectContaining({ level: 'warn', msg: 'attempt failed', code: 'provider_rejected', status: 400 }),
+      expect.objectContaining({ level: 'warn', msg: 'job failed', model: 'demo', status: 400, request_id: 'req-14' }),
+      expect.objectContaining({
+        level: 'info',
+        msg: 'request refused',
+        code: 'invalid_api_key',
+        status: 401,
+        route: '/v1/chat/completions',
+        request_id: 'req-7',
+      }),
+    ])
+    expect(server.err()).not.toMatch(/canary|sk-sluice-/)
+  })
+
   it.each([
     ['an empty admin.key', '', /admin\.key is empty/],
     ['half an admin.key', 'sluice-admin-abcdefghijkl', /admin\.key is damaged/],

@@ -1,6 +1,34 @@
 /** What happened, as one union: all that observability may know. Facts carry ids and numbers, never text of users. */
-import type { ErrorCode } from './errors.ts'
-import type { JobId, JobState, TenantId, Timing, Usage } from './job.ts'
+import type { ErrorCode, SluiceError } from './errors.ts'
+import type { Job, JobId, JobState, TenantId, Timing, Usage } from './job.ts'
+
+/** Whose job it is, and what it came with. */
+interface AboutJob {
+  readonly job: JobId
+  readonly tenant: TenantId
+  readonly keyId: string
+  readonly model: string
+  /** Of the request that submitted it. */
+  readonly requestId: string | null
+}
+
+export const aboutJob = ({ id, tenant, keyId, model, requestId }: Job): AboutJob => ({
+  job: id,
+  tenant,
+  keyId,
+  model,
+  requestId: requestId ?? null,
+})
+
+/** Why something failed. A provider's message may quote the request: it is not for logs as it stands. */
+interface Failure {
+  readonly code: ErrorCode | null
+  readonly status?: number
+  readonly message?: string
+}
+
+export const failureOf = (error: Pick<SluiceError, 'code' | 'status' | 'message'> | null): Failure =>
+  error === null ? { code: null } : { code: error.code, status: error.status, message: error.message }
 
 export type Fact =
   | {
@@ -11,6 +39,18 @@ export type Fact =
       readonly joined: boolean
     }
   | { readonly type: 'job-refused'; readonly tenant: TenantId; readonly model: string; readonly code: ErrorCode }
+  /** A request that was answered with an error before there was a job, or about none. */
+  | {
+      readonly type: 'request-refused'
+      readonly requestId: string | null
+      readonly tenant: TenantId | null
+      readonly keyId: string | null
+      readonly method: string | null
+      /** As in the route table, without the ids in the path; null: there is no such route. */
+      readonly route: string | null
+      readonly code: ErrorCode
+      readonly status: number
+    }
   | {
       readonly type: 'attempt-started'
       readonly job: JobId
@@ -19,24 +59,22 @@ export type Fact =
       readonly mode: 'first' | 'continue' | 'restart'
     }
   | { readonly type: 'first-token'; readonly job: JobId; readonly ttftMs: number }
-  | {
-      readonly type: 'attempt-ended'
-      readonly job: JobId
-      readonly attempt: number
-      readonly deployment: string
-      readonly code: ErrorCode | null
-      readonly usage?: Usage
-    }
-  | {
-      readonly type: 'job-ended'
-      readonly job: JobId
-      readonly tenant: TenantId
-      readonly model: string
-      readonly state: JobState
-      readonly code: ErrorCode | null
-      readonly usage?: Usage
-      readonly timing?: Timing
-    }
+  | (AboutJob &
+      Failure & {
+        readonly type: 'attempt-ended'
+        readonly attempt: number
+        readonly deployment: string
+        readonly usage?: Usage
+      })
+  | (AboutJob &
+      Failure & {
+        readonly type: 'job-ended'
+        readonly state: JobState
+        /** Of the last attempt; null: there was none in this process. */
+        readonly deployment: string | null
+        readonly usage?: Usage
+        readonly timing?: Timing
+      })
   | { readonly type: 'reader-opened'; readonly job: JobId; readonly dialect: string }
   | { readonly type: 'reader-closed'; readonly job: JobId; readonly dialect: string; readonly complete: boolean }
   | { readonly type: 'session-opened'; readonly tenant: TenantId; readonly transport: 'http' | 'socket' }

@@ -66,6 +66,8 @@ export interface JobDraft {
   readonly promptTokens: number
   /** The client's own labels, returned with the job. */
   readonly metadata?: Readonly<Record<string, string>>
+  /** Of the HTTP request, or the WebSocket connection, that submitted it: leads from a log line to its client. */
+  readonly requestId?: string
   /** The job that this one repeats (redrive of a dead letter). */
   readonly redriveOf?: JobId
 }

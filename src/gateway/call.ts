@@ -24,6 +24,8 @@ export class Call {
   readonly startedAt: number
   readonly #onFault: (error: unknown, requestId: string) => void
   caller: Caller | null = null
+  /** Its path in the route table, once it is found. */
+  route: string | null = null
   /** Throws when its caller is let in no more. */
   check: () => void = () => {}
   /** Counts the bytes of its body while it comes; null: nobody counts them. */

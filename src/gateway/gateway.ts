@@ -5,7 +5,7 @@ import { SluiceError } from '../core/errors.ts'
 import { Admitted } from './admitted.ts'
 import { createAnswers } from './answers.ts'
 import { createAuth } from './auth.ts'
-import { Call, errorBody, errorHeaders, type KeyCall, rawAnswer } from './call.ts'
+import { Aborted, Call, errorBody, errorHeaders, type KeyCall, rawAnswer } from './call.ts'
 import { answerPreflight, corsOf, isPreflight } from './cors.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createAttendance, expectReaders } from './disconnect.ts'
@@ -25,7 +25,7 @@ import { watchRoutes } from './watch-routes.ts'
 const REFUSED_LINGER_MS = 500
 
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { options, clock, queue, onFault } = deps
+  const { options, clock, queue, emit, onFault } = deps
   const sessions = createSessions(deps.keys, clock, deps.ids, options.sessions)
   const auth = createAuth(deps.keys, sessions, clock, options)
   const { sessions: quotas, socket } = options
@@ -58,6 +58,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     (router: Router, origins: ReadonlySet<string>) => (request: IncomingMessage, response: ServerResponse) => {
       const call = new Call(request, response, requestId(request, deps), corsOf(request, origins), clock, onFault)
       const fail = (thrown: unknown): void => {
+        if (!(thrown instanceof Aborted)) refused(SluiceError.from(thrown), call)
         const code = thrown instanceof SluiceError ? thrown.code : null
         if (code === 'method_not_allowed') call.fail(thrown, { allow: router.methods(request.url ?? '').join(', ') })
         else if (code === 'upgrade_required')
@@ -71,6 +72,18 @@ export function createGateway(deps: GatewayDeps): Gateway {
       }
     }
 
+  const refused = ({ code, status }: SluiceError, call: Call | null): void =>
+    emit({
+      type: 'request-refused',
+      requestId: call?.requestId ?? null,
+      tenant: call?.caller?.key.tenant ?? null,
+      keyId: call?.caller?.key.id ?? null,
+      method: call?.request.method ?? null,
+      route: call?.route ?? null,
+      code,
+      status,
+    })
+
   /** Form, then route, then key, then query; the body comes last. */
   function answer(call: Call, router: Router): Promise<void> | undefined {
     checkForm(call.request)
@@ -79,6 +92,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       return undefined
     }
     const { route, params, query } = router.find(call.request.method ?? '', call.request.url ?? '')
+    call.route = route.path
     call.params = params
     call.query = query
     if (draining && route.auth !== 'none') throw new SluiceError('draining', { retryAfterMs: 1_000 })
@@ -109,6 +123,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       return
     }
     const refusal = refusalOf(error)
+    refused(refusal, null)
     socket.end(rawAnswer(refusal.status, errorBody(refusal), errorHeaders(refusal)), 'latin1')
     socket.once(
       'close',

@@ -42,7 +42,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       jobItem(body.bytes, body.value, options.maxKeys, options.maxDepth),
       call.request.headers,
     )
-    const taken = await submits.one(call.caller, draft)
+    const taken = await submits.one(call.caller, draft, call.requestId)
     call.json(taken.kind === 'joined' ? 200 : 202, await jobs.submitted(taken, call.caller), {
       location: locationOf(taken.job.id, 'native'),
       'sluice-job': taken.job.id,
@@ -71,6 +71,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       await submits.all(
         call.caller,
         drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)),
+        call.requestId,
       )
     ).values()
     const outcomes = drafts.map(

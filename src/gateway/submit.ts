@@ -16,12 +16,16 @@ export interface Taken {
 }
 
 export interface Submits {
-  /** Resolves when all are durable, in the order of `drafts`. Throws invalid_api_key, invalid_token. */
-  all(caller: Caller, drafts: readonly JobDraft[]): Promise<readonly Submitted[]>
+  /** Resolves when all are durable, in the order of `drafts`. `requestId`: what submits them. Throws invalid_api_key, invalid_token. */
+  all(caller: Caller, drafts: readonly JobDraft[], requestId: string): Promise<readonly Submitted[]>
   /** The same for one. Throws what it was refused for. */
-  one(caller: Caller, draft: JobDraft): Promise<Taken>
+  one(caller: Caller, draft: JobDraft, requestId: string): Promise<Taken>
   /** A job whose answer is sent at once; nothing that names it may be shown before `power`. Throws as `one`. */
-  begin(caller: Caller, draft: JobDraft): Promise<{ readonly taken: Taken; readonly power: Promise<void> }>
+  begin(
+    caller: Caller,
+    draft: JobDraft,
+    requestId: string,
+  ): Promise<{ readonly taken: Taken; readonly power: Promise<void> }>
   /** The job again; `caller` null: the operator asks. Throws as `one`, and invalid_request for a job that can't be. */
   again(caller: Caller | null, id: JobId): Promise<Taken>
 }
@@ -41,18 +45,18 @@ export function createSubmits({ queue, emit }: Pick<GatewayDeps, 'queue' | 'emit
     return result
   }
 
-  async function all(caller: Caller, drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
+  async function all(caller: Caller, drafts: readonly JobDraft[], requestId: string): Promise<readonly Submitted[]> {
     auth.check(caller)
-    const results = await queue.submit(drafts)
+    const results = await queue.submit(drafts.map((draft) => ({ ...draft, requestId })))
     return results.map((result, i) => outcome(caller, drafts[i], result))
   }
 
   return {
     all,
-    one: async (caller, draft) => taken((await all(caller, [draft]))[0]),
-    async begin(caller, draft) {
+    one: async (caller, draft, requestId) => taken((await all(caller, [draft], requestId))[0]),
+    async begin(caller, draft, requestId) {
       auth.check(caller)
-      const { result, power } = await queue.begin(draft)
+      const { result, power } = await queue.begin({ ...draft, requestId })
       return { taken: taken(outcome(caller, draft, result)), power }
     },
     async again(caller, id) {

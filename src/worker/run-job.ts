@@ -7,7 +7,7 @@ import type { Clock } from '../core/clock.ts'
 import { crashpoint } from '../core/crashpoint.ts'
 import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { Emit } from '../core/facts.ts'
+import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
 import type {
   Conversations,
@@ -323,17 +323,17 @@ export class Run implements ProviderSink {
     const { job, attempt } = this.lease
     const { router, firstTokens, emit } = this.#deps
     try {
-      const code = outcome.kind === 'failed' ? outcome.error.code : (end?.error.code ?? null)
+      const error = outcome.kind === 'failed' ? outcome.error : (end?.error ?? null)
       const usage = 'usage' in outcome ? outcome.usage : undefined
-      this.#release(end, code)
+      this.#release(end, error?.code ?? null)
       if (this.#firstTokenMono !== null) firstTokens.keep(job.id, this.#firstTokenMono)
       const finished = await this.#finish(outcome)
       emit({
         type: 'attempt-ended',
-        job: job.id,
+        ...aboutJob(job),
         attempt,
         deployment: this.#deployment.name,
-        code,
+        ...failureOf(error),
         ...(usage ? { usage: this.#meter.attemptUsage() } : {}),
       })
       if (finished.kind !== 'ended') return
@@ -343,11 +343,10 @@ export class Run implements ProviderSink {
       const timing = 'timing' in outcome ? outcome.timing : undefined
       emit({
         type: 'job-ended',
-        job: job.id,
-        tenant: job.tenant,
-        model: job.model,
+        ...aboutJob(job),
+        deployment: this.#deployment.name,
         state: finished.state,
-        code,
+        ...failureOf(error),
         ...(usage ? { usage } : {}),
         ...(timing ? { timing } : {}),
       })

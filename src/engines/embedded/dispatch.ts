@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../core/clock.ts'
 import type { SluiceError } from '../../core/errors.ts'
-import type { Emit } from '../../core/facts.ts'
+import { aboutJob, type Emit, failureOf } from '../../core/facts.ts'
 import type { Job } from '../../core/job.ts'
 import type { Scheduler, Worker } from '../../core/ports.ts'
 import { type End, endRecord } from '../../core/record.ts'
@@ -100,9 +100,10 @@ export class Dispatch {
   }
 
   #endWithoutWorker(live: LiveJob, state: 'failed' | 'canceled' | 'expired', error: SluiceError): void {
-    const { id, tenant, model, body } = live.job
+    const { emit } = this.#parts
+    const { body } = live.job
     this.end(live, { state, ...errorOf(error) }, undefined, body.length > 0 ? body : null).then(
-      () => this.#parts.emit({ type: 'job-ended', job: id, tenant, model, state, code: error.code }),
+      () => emit({ type: 'job-ended', ...aboutJob(live.job), deployment: null, state, ...failureOf(error) }),
       () => {}, // the store failed, and says so through health
     )
   }

@@ -1,0 +1,96 @@
+import { expect, it } from 'vitest'
+import { manualClock } from '../../test/manual-clock.ts'
+import { createReporter, discreet } from './report.ts'
+
+const about = { job: 'job_1', tenant: 't', keyId: 'key_1', model: 'chat', requestId: 'req_1' }
+const told: Array<[string, string | undefined, Record<string, unknown>]> = []
+const log = Object.fromEntries(
+  (['debug', 'info', 'warn', 'error'] as const).map((level) => [
+    level,
+    (fact: object, message?: string) => void told.push([level, message, fact as Record<string, unknown>]),
+  ]),
+) as unknown as Parameters<typeof createReporter>[0]
+
+it('a line a job, with whose it was, where it ran, and what it took', () => {
+  const report = createReporter(log, manualClock())
+  report({
+    type: 'job-ended',
+    ...about,
+    deployment: 'chat@demo',
+    state: 'done',
+    code: null,
+    usage: { promptTokens: 3, completionTokens: 5, estimated: false },
+    timing: { queuedMs: 1.4, ttftMs: 20.6, totalMs: 100, attempts: 2 },
+  })
+  const line = {
+    job: 'job_1',
+    tenant: 't',
+    key: 'key_1',
+    model: 'chat',
+    request_id: 'req_1',
+    deployment: 'chat@demo',
+    state: 'done',
+    attempts: 2,
+    prompt_tokens: 3,
+    completion_tokens: 5,
+    estimated: false,
+    queued_ms: 1,
+    ttft_ms: 21,
+    total_ms: 100,
+  }
+  expect(told.splice(0)).toEqual([['info', 'job done', line]])
+})
+
+it('a warning for each failure, with its status and reason', () => {
+  const report = createReporter(log, manualClock())
+  const failure = {
+    code: 'provider_error',
+    status: 502,
+    message: 'The model provider failed (HTTP 500): overloaded',
+  } as const
+  report({ type: 'attempt-ended', ...about, deployment: 'chat@demo', attempt: 1, ...failure })
+  report({ type: 'job-ended', ...about, deployment: 'chat@demo', state: 'failed', ...failure })
+  report({ type: 'job-ended', ...about, deployment: null, state: 'expired', code: 'deadline_exceeded', status: 504 })
+  report({ type: 'job-ended', ...about, deployment: null, state: 'canceled', code: 'job_canceled' })
+  expect(told.map(([level, message]) => [level, message])).toEqual([
+    ['warn', 'attempt failed'],
+    ['warn', 'job failed'],
+    ['warn', 'job expired'],
+    ['info', 'job canceled'],
+  ])
+  expect(told.splice(0)[0][2]).toMatchObject({ ...failure, model: 'chat', request_id: 'req_1' })
+})
+
+it('a flood of failures or refusals leaves some lines, and how many were left out', () => {
+  const clock = manualClock()
+  const report = createReporter(log, clock)
+  const refuse = (): void =>
+    report({
+      type: 'request-refused',
+      requestId: 'req_1',
+      tenant: null,
+      keyId: null,
+      method: 'POST',
+      route: '/v1/jobs',
+      code: 'invalid_api_key',
+      status: 401,
+    })
+  for (let i = 0; i < 10_000; i++) refuse()
+  expect(told.splice(0)).toHaveLength(50)
+  clock.advance(1_000)
+  refuse()
+  expect(told.splice(0)).toEqual([
+    ['info', 'request refused', expect.objectContaining({ left_out: 9_950, status: 401 })],
+  ])
+})
+
+it('says what a provider said, without what it quotes', () => {
+  expect(discreet('Incorrect API key provided: sk-proj-abcdef123456')).toBe('Incorrect API key provided: sk-…')
+  expect(discreet("Invalid 'messages[0].role'")).toBe("Invalid 'messages[0].role'")
+  expect(discreet('Bad content: "my secret diary, dear reader, of that year"')).toBe('Bad content: "…"')
+  expect(discreet('Bad content: "my secret diary, cut off in the mid')).toBe('Bad content: "…"')
+  expect(discreet(`x${' y'.repeat(5_000)}`).length).toBeLessThan(250)
+  const began = performance.now()
+  for (const hostile of ['"', "'", 'sk-', 'a', ' ', '`"\'']) discreet(hostile.repeat(1e6))
+  expect(performance.now() - began).toBeLessThan(500)
+})
