@@ -8,6 +8,7 @@ import type { Inflow } from './inflow.ts'
 
 export type Headers = Readonly<Record<string, string>>
 const NO_HEADERS: Headers = {}
+const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** A body this small, still on its way when its request is refused, is read and dropped; a larger one costs the connection. */
 const DROPPED_BODY_BYTES = 64 * 1024
@@ -84,13 +85,12 @@ export class Call {
     this.bytes(status, toBytes(JSON.stringify(value)), more)
   }
 
-  /** `body`: JSON. */
-  bytes(status: number, body: Bytes, more: Headers = NO_HEADERS): void {
+  bytes(status: number, body: Bytes, more: Headers = NO_HEADERS, type = JSON_TYPE): void {
     const { response } = this
     if (response.headersSent || response.destroyed) return
     const head = [
       'content-type',
-      'application/json; charset=utf-8',
+      type,
       'content-length',
       String(body.length),
       'cache-control',
@@ -162,7 +162,7 @@ function hasLargeBodyToCome(request: IncomingMessage): boolean {
 
 /** The whole answer as bytes for the socket, for where node's own ServerResponse does not reach. Ends the connection. */
 export function rawAnswer(status: number, body: Bytes, headers: Headers): Bytes {
-  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${body.length}\r\n`
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\ncontent-type: ${JSON_TYPE}\r\ncontent-length: ${body.length}\r\n`
   for (const name in headers) if (name !== 'connection') head += `${name}: ${headers[name]}\r\n`
   return `${head}connection: close\r\n\r\n${body}`
 }

@@ -7,6 +7,7 @@ const MAX_COMPARED_CHARS = 64
 
 const CHAT = 'POST /v1/chat/completions'
 const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
+  [/^(?:\/v1)+\/?$/, 'This is the base URL of the API: try GET /v1/models.'],
   [
     /^\/(?:v1\/)*responses(?:\/|$)/,
     `The Responses API is not served; ${CHAT} is. AI SDK: openai.chat("model"). Agents SDK: ` +

@@ -13,6 +13,7 @@ import type { Route } from './route.ts'
 import { sessionRoutes } from './session-routes.ts'
 import type { Sessions } from './sessions.ts'
 import type { Submits } from './submit.ts'
+import { welcomeRoutes } from './welcome-routes.ts'
 
 /** How callers come in. */
 export interface Door {
@@ -61,6 +62,7 @@ export function createRoutes(
       ...watching,
       ...sessionRoutes(deps, door.auth, door.sessions),
       door.socket,
+      ...welcomeRoutes(deps.models),
       ...probes,
     ],
     admin: [...operatorRoutes(deps, jobs, door.admitted), ...probes],
