@@ -13,14 +13,12 @@ import type { Config, ModelConfig } from './config/schema.ts'
 import { systemClock as clock, Wheel } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
 import { systemIds } from './core/ids.ts'
-import { editObject } from './core/json.ts'
 import type { Deployment, Provider } from './core/ports.ts'
 import { createDelivery } from './delivery/delivery.ts'
 import { openEmbedded } from './engines/embedded/open.ts'
 import { digestOf } from './gateway/api-key.ts'
 import type { Address, Gateway } from './gateway/deps.ts'
 import { createGateway } from './gateway/gateway.ts'
-import { composePrompt } from './queue/conversation.ts'
 import { createScheduler } from './queue/scheduler.ts'
 import { gatherGauge } from './routing/gather.ts'
 import { createDemoProvider } from './routing/providers/demo.ts'
@@ -28,6 +26,7 @@ import { createOpenAiProvider } from './routing/providers/openai.ts'
 import { createRouter, type ModelRoute } from './routing/router.ts'
 import { FirstTokens } from './worker/first-tokens.ts'
 import { startPool } from './worker/pool.ts'
+import { createPrompts } from './worker/prompt.ts'
 
 export interface App {
   /** Without a path. */
@@ -122,15 +121,17 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile, signa
     {
       queue: engine.queue,
       log: engine.log,
-      conversations: engine.conversations,
       clock,
       emit,
       router,
       firstTokens: new FirstTokens(),
       settled: () => {},
-      compose: (turns, own, budgetTokens) =>
-        composePrompt({ turns, own, budgetTokens, keepFailed: config.conversations.keep_failed }).messages,
-      editBody: editObject,
+      prompt: createPrompts({
+        conversations: engine.conversations,
+        clock,
+        keepFailed: config.conversations.keep_failed,
+        maxBytes: config.conversations.max_prompt_bytes,
+      }),
       maxAnswerBytes: http.max_answer_bytes,
       maxPendingBytes: MAX_PENDING_BYTES,
     },
@@ -335,6 +336,7 @@ function toRoutes(config: Config, providers: readonly NamedProvider[]): ModelRou
         order: model.order,
         contextTokens: model.context_tokens,
         stream: model.stream,
+        conversationMembers: model.conversation_members,
         timeouts: {
           ttftMs: model.timeouts.ttft_ms ?? config.timeouts.ttft_ms,
           interTokenMs: model.timeouts.inter_token_ms ?? config.timeouts.inter_token_ms,

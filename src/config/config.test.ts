@@ -158,7 +158,7 @@ describe('what is wrong, where, and what was probably meant', () => {
     ],
     [
       'conversations: { zzz: 1 }',
-      'sluice.yaml:1:18: conversations.zzz: there is no such setting. There are: keep_failed.',
+      'sluice.yaml:1:18: conversations.zzz: there is no such setting. There are: keep_failed, max_prompt_bytes.',
     ],
     ['durability: disk', 'sluice.yaml:1:1: durability: expected "memory", "process", "power"'],
     ['http: 5', 'sluice.yaml:1:1: http: expected settings of its own, one "name: value" a line'],

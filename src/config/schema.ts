@@ -91,6 +91,12 @@ const model = z
     context_tokens: count({ min: 1 })
       .prefault(128_000)
       .describe('Size of its context window. Conversations are trimmed to it, oldest turns first.'),
+    conversation_members: list()
+      .prefault([])
+      .describe(
+        'Members of an answer that are sent back with the next prompt of a conversation, e.g. `reasoning_content`. Always ' +
+          'sent: content, refusal, tool calls and the id of an audio.',
+      ),
     continuation: z
       .enum(['none', 'prefix', 'vllm'])
       .prefault('none')
@@ -403,7 +409,12 @@ export const settings = z.strictObject({
     .describe('Tenants with their own settings. Any other tenant exists as soon as it has a key.'),
 
   conversations: z
-    .strictObject({ keep_failed: flag().prefault(false).describe('Keep failed and canceled turns in the prompt.') })
+    .strictObject({
+      keep_failed: flag().prefault(false).describe('Keep failed and canceled turns in the prompt.'),
+      max_prompt_bytes: size({ min: 1024 })
+        .prefault('16MiB')
+        .describe('Largest prompt that is made of a conversation, images included; older turns are left out.'),
+    })
     .prefault({})
     .describe('Conversations.'),
 

@@ -380,6 +380,33 @@ export interface ConversationInfo {
   readonly updatedAtMs: number
 }
 
+export interface TurnRange {
+  readonly from: 'newest' | 'oldest'
+  /** Those after this job's turn, in the order of `from`; it need not be there any more. */
+  readonly beyond?: JobId
+  /** At most this many (1-1,000). */
+  readonly limit: number
+  /** A page ends before the turn that would exceed this. */
+  readonly maxBytes: number
+}
+
+export interface TurnPage {
+  readonly turns: readonly Turn[]
+  /** There are others beyond the last one. */
+  readonly more: boolean
+}
+
+export interface ConversationRange {
+  readonly limit: number
+  readonly scope?: string
+  readonly after?: string
+}
+
+export interface ConversationPage {
+  readonly conversations: readonly ConversationInfo[]
+  readonly next: string | null
+}
+
 /** What a watcher of a conversation is told. */
 export type ConversationNews =
   /**
@@ -406,12 +433,19 @@ export type ConversationNews =
 export interface Conversations {
   /** Tells `listener` how the conversation stands, then each change, in order. Returns its stop. */
   watch(tenant: TenantId, id: string, listener: (news: ConversationNews) => void): () => void
-  read(
-    tenant: TenantId,
-    id: string,
-  ): Promise<{ readonly info: ConversationInfo; readonly turns: readonly Turn[] } | null>
-  /** Those whose id begins with `prefix`; the last changed first. */
-  list(tenant: TenantId, limit: number, prefix?: string): Promise<readonly ConversationInfo[]>
+  get(tenant: TenantId, id: string): Promise<ConversationInfo | null>
+  /**
+   * Turns in the order of `from`; at least one where there is one, whatever it weighs. Null when there is no such
+   * conversation.
+   */
+  turns(tenant: TenantId, id: string, range: TurnRange): Promise<TurnPage | null>
+  /** The instructions (system, developer) that it began with: JSON array; null when it began with none. */
+  instructions(tenant: TenantId, id: string): Promise<string | null>
+  /**
+   * The one with the newest turn first. `scope`: '' for all of the tenant's, or a name space: a text up to and including
+   * the first "/" of an id. `after`: the `next` of the page before; null at the end. Throws cursor_invalid.
+   */
+  list(tenant: TenantId, page: ConversationRange): Promise<ConversationPage>
   rename(tenant: TenantId, id: string, name: string): Promise<boolean>
   /** Keeps the first `keepTurns` turns. */
   truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean>
@@ -519,6 +553,8 @@ export interface Deployment {
   readonly contextTokens: number
   /** Is it asked for streams as the client asks for them, always, or never? */
   readonly stream: 'as_asked' | 'always' | 'never'
+  /** Members of an answer that a conversation sends back to it, beside those that any provider takes. */
+  readonly conversationMembers: readonly string[]
   readonly timeouts: Timeouts
 }
 

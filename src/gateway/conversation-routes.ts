@@ -1,6 +1,8 @@
 /** Conversations: PROTOCOL.md section 4. */
 import { SluiceError } from '../core/errors.ts'
-import type { Turn } from '../core/ports.ts'
+import { jobOrder } from '../core/ids.ts'
+import type { Turn, TurnRange } from '../core/ports.ts'
+import { toBytes } from '../core/record.ts'
 import { readJson } from './body.ts'
 import type { KeyCall } from './call.ts'
 import { prefixOf } from './caller.ts'
@@ -9,84 +11,131 @@ import { bad } from './fields.ts'
 import { conversationView } from './job-view.ts'
 import type { Route } from './route.ts'
 
-const LIST = 100
-const MAX_LIST = 1_000
+const PAGE = 100
+const MAX_PAGE = 1_000
 const MAX_NAME_CHARS = 256
+/** Of turns in one answer; a turn that is larger comes alone. */
+const PAGE_BYTES = 4 << 20
+const PAGING = ['limit', 'order', 'after'] as const
+/** Both name one conversation; without either, a call is about all of them. */
+const NAMES = ['id', 'conversation'] as const
 
-export function conversationRoutes({ conversations, options }: GatewayDeps): readonly Route[] {
+/** A conversation's id from the path, or from the query where a path can't carry it; undefined when there is neither. */
+export function conversationOf(call: KeyCall): string | undefined {
+  const id = call.params['id'] ?? NAMES.map((name) => call.parameter(name)).find((value) => value !== undefined)
+  if (id === '') throw bad('id', '"id" must not be empty.')
+  return id
+}
+
+/** `watch`: streams the news of the conversation that the call names. */
+export function conversationRoutes(
+  { conversations, options }: GatewayDeps,
+  watch: (call: KeyCall) => void,
+): readonly Route[] {
   const found = (there: boolean): void => {
     if (!there) throw new SluiceError('conversation_not_found')
   }
+
+  async function list(call: KeyCall): Promise<void> {
+    const scope = prefixOf(call.caller)
+    const after = call.parameter('after')
+    const page = await conversations.list(call.caller.key.tenant, {
+      limit: call.integer('limit', 1, MAX_PAGE) ?? PAGE,
+      scope,
+      ...(after === undefined ? {} : { after }),
+    })
+    const data = page.conversations.map((info) => conversationView(info, scope))
+    call.json(200, { object: 'list', data, has_more: page.next !== null, next: page.next })
+  }
+
+  async function show(call: KeyCall): Promise<void> {
+    const range = rangeOf(call)
+    const [info, page] = [await conversations.get(...named(call)), await conversations.turns(...named(call), range)]
+    if (info === null || page === null) throw new SluiceError('conversation_not_found')
+    const view = {
+      ...conversationView(info, prefixOf(call.caller)),
+      turn_count: info.turns,
+      has_more: page.more,
+      next: page.more ? page.turns.at(-1)!.job : null,
+    }
+    const turns = range.from === 'newest' ? page.turns.toReversed() : page.turns
+    // The texts are JSON already
+    const text = JSON.stringify({ ...view, turns: undefined })
+    call.bytes(200, toBytes(`${text.slice(0, -1)},"turns":[${turns.map(turnText).join(',')}]}`))
+  }
+
+  async function change(call: KeyCall): Promise<void> {
+    const { name, keep_turns: keep } = (await readJson(call, options.maxBodyBytes, options)).value
+    if (name === undefined && keep === undefined) throw bad('name', 'Give "name", "keep_turns", or both.')
+    if (name !== undefined && (typeof name !== 'string' || name.length > MAX_NAME_CHARS))
+      throw bad('name', `"name" must be a text of at most ${MAX_NAME_CHARS} characters.`)
+    if (keep !== undefined) found(await conversations.truncate(...named(call), turnsToKeep(keep)))
+    if (name !== undefined) found(await conversations.rename(...named(call), name))
+    call.empty(204)
+  }
+
+  async function truncate(call: KeyCall): Promise<void> {
+    const { keep_turns: keep } = (await readJson(call, options.maxBodyBytes, options)).value
+    found(await conversations.truncate(...named(call), turnsToKeep(keep)))
+    call.empty(204)
+  }
+
+  async function remove(call: KeyCall): Promise<void> {
+    found(await conversations.delete(...named(call)))
+    call.empty(204)
+  }
+
+  const all = '/v1/conversations'
+  const one = '/v1/conversations/:id'
   return [
     {
       method: 'GET',
-      path: '/v1/conversations',
-      query: ['limit'],
+      path: all,
+      query: [...PAGING, ...NAMES],
       auth: 'tenant',
-      async run(call) {
-        const prefix = prefixOf(call.caller)
-        const all = await conversations.list(call.caller.key.tenant, call.integer('limit', 1, MAX_LIST) ?? LIST, prefix)
-        call.json(200, { object: 'list', data: all.map((info) => conversationView(info, prefix)) })
-      },
+      run: (call) =>
+        conversationOf(call) === undefined
+          ? list(call)
+          : call.header('accept')?.includes('text/event-stream')
+            ? watch(call)
+            : show(call),
     },
-    {
-      method: 'GET',
-      path: '/v1/conversations/:id',
-      auth: 'tenant',
-      async run(call) {
-        const conversation = await conversations.read(...named(call))
-        if (conversation === null) throw new SluiceError('conversation_not_found')
-        call.json(200, {
-          ...conversationView(conversation.info, prefixOf(call.caller)),
-          turns: conversation.turns.map(turnView),
-        })
-      },
-    },
-    {
-      method: 'PATCH',
-      path: '/v1/conversations/:id',
-      auth: 'tenant',
-      async run(call) {
-        const { name } = (await readJson(call, options.maxBodyBytes, options)).value
-        if (typeof name !== 'string' || name.length > MAX_NAME_CHARS)
-          throw bad('name', `"name" must be a text of at most ${MAX_NAME_CHARS} characters.`)
-        found(await conversations.rename(...named(call), name))
-        call.empty(204)
-      },
-    },
-    {
-      method: 'POST',
-      path: '/v1/conversations/:id/truncate',
-      auth: 'tenant',
-      async run(call) {
-        const { keep_turns: keep } = (await readJson(call, options.maxBodyBytes, options)).value
-        if (!Number.isSafeInteger(keep) || (keep as number) < 0)
-          throw bad('keep_turns', '"keep_turns" must be a whole number of at least 0.')
-        found(await conversations.truncate(...named(call), keep as number))
-        call.empty(204)
-      },
-    },
-    {
-      method: 'DELETE',
-      path: '/v1/conversations/:id',
-      auth: 'tenant',
-      async run(call) {
-        found(await conversations.delete(...named(call)))
-        call.empty(204)
-      },
-    },
+    { method: 'PATCH', path: all, query: NAMES, auth: 'tenant', run: change },
+    { method: 'DELETE', path: all, query: NAMES, auth: 'tenant', run: remove },
+    { method: 'GET', path: one, query: PAGING, auth: 'tenant', run: show },
+    { method: 'PATCH', path: one, auth: 'tenant', run: change },
+    { method: 'POST', path: `${one}/truncate`, auth: 'tenant', run: truncate },
+    { method: 'DELETE', path: one, auth: 'tenant', run: remove },
+    { method: 'GET', path: `${one}/events`, auth: 'tenant', run: watch },
   ]
 }
 
 /** Tenant and id, as stored. */
-const named = ({ caller, params }: KeyCall): readonly [string, string] => [
-  caller.key.tenant,
-  prefixOf(caller) + params['id'],
-]
+function named(call: KeyCall): readonly [string, string] {
+  const id = conversationOf(call)
+  if (id === undefined) throw bad('id', 'Name the conversation: "?id=".')
+  return [call.caller.key.tenant, prefixOf(call.caller) + id]
+}
 
-const turnView = ({ job, state, messages, answer }: Turn): Record<string, unknown> => ({
-  job,
-  state,
-  messages: JSON.parse(messages) as unknown,
-  answer: answer === null ? null : (JSON.parse(answer) as unknown),
-})
+function rangeOf(call: KeyCall): TurnRange {
+  const from = call.parameter('order') ?? 'newest'
+  if (from !== 'newest' && from !== 'oldest') throw bad('order', '"order" must be "newest" or "oldest".')
+  const beyond = call.parameter('after')
+  if (beyond !== undefined && jobOrder(beyond) === null)
+    throw bad('after', '"after" must be the id of a job, as "next" gives it.')
+  return {
+    from,
+    limit: call.integer('limit', 1, MAX_PAGE) ?? PAGE,
+    maxBytes: PAGE_BYTES,
+    ...(beyond === undefined ? {} : { beyond }),
+  }
+}
+
+function turnsToKeep(keep: unknown): number {
+  if (!Number.isSafeInteger(keep) || (keep as number) < 0)
+    throw bad('keep_turns', '"keep_turns" must be a whole number of at least 0.')
+  return keep as number
+}
+
+const turnText = ({ job, state, messages, answer }: Turn): string =>
+  `{"job":${JSON.stringify(job)},"state":"${state}","messages":${messages},"answer":${answer ?? 'null'}}`

@@ -19,7 +19,7 @@ import { createRoutes } from './routes.ts'
 import { createSessions } from './sessions.ts'
 import { Hub } from './socket/hub.ts'
 import { createSubmits } from './submit.ts'
-import { watchRoutes } from './watch-routes.ts'
+import { createWatching } from './watching.ts'
 
 /** A refused connection is closed after this, whether its peer read the answer or not. */
 const REFUSED_LINGER_MS = 500
@@ -49,9 +49,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const submits = createSubmits(deps, auth)
   const jobs = createJobs(deps, submits)
   const hub = new Hub(deps, { auth, sessions, attendance, submits, admitted, inflow })
-  const watching = watchRoutes(deps)
+  const watching = createWatching(deps)
   const door = { auth, sessions, socket: hub.route, admitted }
-  const routes = createRoutes(deps, jobs, submits, answers, door, watching.routes, () => draining)
+  const routes = createRoutes(deps, jobs, submits, answers, door, watching, () => draining)
   const servers: Server[] = []
 
   const serve =

@@ -13,6 +13,7 @@ import type { Route } from './route.ts'
 import { sessionRoutes } from './session-routes.ts'
 import type { Sessions } from './sessions.ts'
 import type { Submits } from './submit.ts'
+import type { Watching } from './watching.ts'
 import { welcomeRoutes } from './welcome-routes.ts'
 
 /** How callers come in. */
@@ -35,7 +36,7 @@ export function createRoutes(
   submits: Submits,
   answers: Answers,
   door: Door,
-  watching: readonly Route[],
+  watching: Watching,
   isDraining: () => boolean,
 ): Routes {
   const probes: readonly Route[] = [
@@ -58,8 +59,7 @@ export function createRoutes(
     public: [
       ...openaiRoutes(deps, jobs, submits, answers),
       ...jobRoutes(deps, jobs, submits, answers),
-      ...conversationRoutes(deps),
-      ...watching,
+      ...conversationRoutes(deps, watching.stream),
       ...sessionRoutes(deps, door.auth, door.sessions),
       door.socket,
       ...welcomeRoutes(deps.models),

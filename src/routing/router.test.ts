@@ -14,6 +14,7 @@ const deployment = (
   order: 0,
   contextTokens: 8_000,
   stream: 'as_asked',
+  conversationMembers: [],
   timeouts: { ttftMs: 1, interTokenMs: 1, totalMs: 1 },
   ...more,
 })

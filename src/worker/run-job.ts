@@ -10,7 +10,6 @@ import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
 import type {
-  Conversations,
   Deployment,
   Finished,
   Lease,
@@ -21,7 +20,6 @@ import type {
   ProviderSink,
   Queue,
   TokenLog,
-  Turn,
 } from '../core/ports.ts'
 import { attemptRecord, type Bytes, documentRecord, resetRecord, toBytes, toText, usageRecord } from '../core/record.ts'
 import type { FirstTokens } from './first-tokens.ts'
@@ -31,7 +29,6 @@ import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy } from 
 export interface RunDeps {
   readonly queue: Queue
   readonly log: TokenLog
-  readonly conversations: Conversations
   readonly clock: Clock
   readonly emit: Emit
   readonly router: {
@@ -44,10 +41,8 @@ export interface RunDeps {
   readonly firstTokens: FirstTokens
   /** Called once a job has ended, with what it used: the settle hook. */
   readonly settled: (job: Job, usage: Usage | undefined) => void
-  /** The messages of a conversation's next prompt, JSON. `budgetTokens`: what the model can take in. */
-  readonly compose: (turns: readonly Turn[], own: string, budgetTokens: number) => string
-  /** The request as the upstream gets it. */
-  readonly editBody: (body: Uint8Array, edits: Readonly<Record<string, string | null>>) => Uint8Array
+  /** The request as the upstream gets it: a conversation's with all that was said before. */
+  readonly prompt: (job: Job, deployment: Deployment) => Promise<Uint8Array>
   readonly maxAnswerBytes: number
   /** Bytes not yet committed above which the upstream is left unread. */
   readonly maxPendingBytes: number
@@ -125,7 +120,7 @@ export class Run implements ProviderSink {
         deployment: this.#deployment.name,
         mode: begin.mode,
       })
-      const body = await this.#body()
+      const body = await this.#deps.prompt(job, this.#deployment)
       if (this.#stop !== null) return await this.#stopped()
       this.#call = this.#deployment.provider.start(
         {
@@ -162,24 +157,6 @@ export class Run implements ProviderSink {
   get #asksForStream(): boolean {
     const { stream } = this.#deployment
     return stream === 'always' || (stream === 'as_asked' && this.lease.job.document !== true)
-  }
-
-  /** A conversation's prompt is what was said so far, and the job's own messages. */
-  async #body(): Promise<Uint8Array> {
-    const { job } = this.lease
-    const { conversation } = job.options
-    if (conversation === undefined) return job.body
-    const known = await this.#deps.conversations.read(job.tenant, conversation)
-    if (known === null || known.turns.length === 0) return job.body
-    const request = JSON.parse(Buffer.from(job.body).toString('utf8')) as {
-      messages: unknown
-      max_tokens?: number
-      max_completion_tokens?: number
-    }
-    const budget = this.#deployment.contextTokens - (request.max_completion_tokens ?? request.max_tokens ?? 0)
-    return this.#deps.editBody(job.body, {
-      messages: this.#deps.compose(known.turns, JSON.stringify(request.messages), budget),
-    })
   }
 
   events(payloads: readonly Bytes[]): void {

@@ -327,11 +327,11 @@ export const controlCases: readonly Case[] = [
         expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
       }
       expect(await engine.queue.list({ tenant: 'gone', limit: 10 })).toEqual([])
-      expect(await engine.conversations.list('gone', 10)).toEqual([])
+      expect((await engine.conversations.list('gone', { limit: 10 })).conversations).toEqual([])
       expect(engine.keys.find('digest-g')).toBeNull()
       expect(await engine.queue.get(stays.id)).toMatchObject({ state: 'done' })
       expect(engine.keys.find('digest-s')).not.toBeNull()
-      expect((await engine.conversations.list('stays', 10)).length).toBe(1)
+      expect((await engine.conversations.list('stays', { limit: 10 })).conversations.length).toBe(1)
     },
   },
   {

@@ -2,7 +2,7 @@
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { ConversationNews } from '../../src/core/ports.ts'
-import { type Case, DONE, eventually, runJob, submit, TestWorker } from './harness.ts'
+import { type Case, DONE, eventually, readConversation, runJob, submit, TestWorker } from './harness.ts'
 
 const say = (text: string): string => `{ "model": "m", "messages" : [{"role":"user","content":"${text}"}], "n": 1 }`
 const answer = (text: string): string => `{"role":"assistant","content":"${text}"}`
@@ -13,7 +13,7 @@ export const conversationCases: readonly Case[] = [
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)
-      expect(await engine.conversations.read('acme', 'c')).toBeNull()
+      expect(await readConversation(engine, 'acme', 'c')).toBeNull()
       const chat = { options: { conversation: 'c' } }
       const a = await runJob(engine, worker, { ...chat, body: say('one é') }, [], { ...DONE, answer: answer('eins') })
       const b = await runJob(engine, worker, { ...chat, body: say('two') }, [], {
@@ -25,7 +25,7 @@ export const conversationCases: readonly Case[] = [
       const c = await submit(engine, { ...chat, body: say('three') })
       await engine.queue.cancel(c.id)
       const d = await runJob(engine, worker, { ...chat, body: say('four') }, [], { kind: 'canceled' })
-      const { info, turns } = (await engine.conversations.read('acme', 'c'))!
+      const { info, turns } = (await readConversation(engine, 'acme', 'c'))!
       expect(turns).toEqual([
         { job: a.id, state: 'done', messages: '[{"role":"user","content":"one é"}]', answer: answer('eins') },
         { job: b.id, state: 'failed', messages: '[{"role":"user","content":"two"}]', answer: answer('half') },
@@ -44,9 +44,9 @@ export const conversationCases: readonly Case[] = [
       const job = await submit(engine, { options: { conversation: 'c' } })
       const lease = await worker.one(job)
       await engine.queue.finish(lease, { kind: 'released' })
-      expect(await engine.conversations.read('acme', 'c')).toBeNull()
+      expect(await readConversation(engine, 'acme', 'c')).toBeNull()
       await engine.queue.finish(await worker.one(job), DONE)
-      expect((await engine.conversations.read('acme', 'c'))?.turns.length).toBe(1)
+      expect((await readConversation(engine, 'acme', 'c'))?.turns.length).toBe(1)
     },
   },
   {
@@ -56,7 +56,7 @@ export const conversationCases: readonly Case[] = [
       await submit(engine, { body: say('late'), options: { conversation: 'c', deadlineMs: 100 } })
       clock.leap(200)
       await eventually(async () =>
-        expect((await engine.conversations.read('acme', 'c'))?.turns).toMatchObject([
+        expect((await readConversation(engine, 'acme', 'c'))?.turns).toMatchObject([
           { state: 'expired', messages: '[{"role":"user","content":"late"}]' },
         ]),
       )
@@ -82,13 +82,100 @@ export const conversationCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       await runJob(engine, worker, { tenant: 'a', options: { conversation: 'c' } })
       await runJob(engine, worker, { tenant: 'b', options: { conversation: 'c' } })
-      expect((await engine.conversations.read('a', 'c'))?.turns.length).toBe(1)
-      expect(await engine.conversations.read('c', 'c')).toBeNull()
+      expect((await readConversation(engine, 'a', 'c'))?.turns.length).toBe(1)
+      expect(await readConversation(engine, 'c', 'c')).toBeNull()
       expect(await engine.conversations.delete('c', 'c')).toBe(false)
       expect(await engine.conversations.rename('c', 'c', 'x')).toBe(false)
       expect(await engine.conversations.truncate('c', 'c', 0)).toBe(false)
       expect(await engine.conversations.delete('a', 'c')).toBe(true)
-      expect(await engine.conversations.read('b', 'c')).not.toBeNull()
+      expect(await readConversation(engine, 'b', 'c')).not.toBeNull()
+    },
+  },
+  {
+    name: 'turns come in pages, from either end, by count and by bytes',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const { conversations } = engine
+      const all: string[] = []
+      for (const n of [1, 2, 3, 4, 5]) {
+        const body = say(n === 3 ? 'x'.repeat(5_000) : `${n}`)
+        all.push((await runJob(engine, worker, { options: { conversation: 'c' }, body })).id)
+      }
+      const [a, b, c, d, e] = all
+      const page = async (from: 'newest' | 'oldest', limit: number, maxBytes: number, beyond?: string) => {
+        const range = { from, limit, maxBytes, ...(beyond === undefined ? {} : { beyond }) }
+        const { turns, more } = (await conversations.turns('acme', 'c', range))!
+        return [turns.map(({ job }) => job), more]
+      }
+      expect(await page('newest', 2, 1 << 20)).toEqual([[e, d], true])
+      expect(await page('newest', 2, 1 << 20, d)).toEqual([[c, b], true])
+      expect(await page('newest', 2, 1 << 20, b)).toEqual([[a], false])
+      expect(await page('newest', 2, 1 << 20, a)).toEqual([[], false])
+      expect(await page('oldest', 3, 1 << 20)).toEqual([[a, b, c], true])
+      expect(await page('oldest', 3, 1 << 20, c)).toEqual([[d, e], false])
+      // The large one ends a page, and comes alone
+      expect(await page('newest', 9, 2_000)).toEqual([[e, d], true])
+      expect(await page('newest', 9, 2_000, d)).toEqual([[c], true])
+      expect(await page('oldest', 9, 2_000, b)).toEqual([[c], true])
+      expect(await conversations.turns('acme', 'none', { from: 'newest', limit: 9, maxBytes: 1 })).toBeNull()
+      // A place stays one when its turn is gone
+      await engine.queue.erase(d)
+      expect(await page('newest', 2, 1 << 20, d)).toEqual([[c, b], true])
+      expect((await conversations.get('acme', 'c'))?.turns).toBe(4)
+    },
+  },
+  {
+    name: 'the list comes in pages, the newest turn first',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      for (const id of ['x', 'ann/y', 'z', 'ann/é', 'x', 'v'])
+        await runJob(engine, worker, { options: { conversation: id } })
+      const pages = async (limit: number, scope?: string): Promise<string[][]> => {
+        const found: string[][] = []
+        for (let after: string | null | undefined; after !== null; ) {
+          const range = { limit, ...(scope === undefined ? {} : { scope }), ...(after === undefined ? {} : { after }) }
+          const page = await engine.conversations.list('acme', range)
+          found.push(page.conversations.map(({ id }) => id))
+          after = page.next
+        }
+        return found
+      }
+      expect(await pages(2)).toEqual([['v', 'x'], ['ann/é', 'z'], ['ann/y']])
+      expect(await pages(5)).toEqual([['v', 'x', 'ann/é', 'z', 'ann/y']])
+      expect(await pages(1, 'ann/')).toEqual([['ann/é'], ['ann/y']])
+      expect(await pages(9, 'an/')).toEqual([[]])
+      await expect(engine.conversations.list('acme', { limit: 1, after: 'x' })).rejects.toMatchObject({
+        code: 'cursor_invalid',
+      })
+    },
+  },
+  {
+    name: 'the instructions that a conversation began with are kept apart, as long as their turn is not erased',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const { conversations } = engine
+      const asked = async (messages: object[]) =>
+        (
+          await runJob(engine, worker, {
+            options: { conversation: 'c' },
+            body: JSON.stringify({ model: 'm', messages }),
+          })
+        ).id
+      const told = async (): Promise<unknown> => JSON.parse((await conversations.instructions('acme', 'c')) ?? 'null')
+      const brief = { role: 'system', content: 'brief' }
+      const user = { role: 'user', content: 'hello' }
+      expect(await told()).toBeNull()
+      const first = await asked([brief, { role: 'developer', content: 'no jokes' }, user, brief])
+      await asked([user])
+      expect(await told()).toEqual([brief, { role: 'developer', content: 'no jokes' }])
+      await engine.queue.erase(first)
+      expect(await told()).toBeNull()
+      await conversations.truncate('acme', 'c', 0)
+      await asked([{ ...brief, content: 'long' }, user])
+      expect(await told()).toEqual([{ role: 'system', content: 'long' }])
     },
   },
   {
@@ -100,7 +187,8 @@ export const conversationCases: readonly Case[] = [
         await runJob(engine, worker, { options: { conversation: id } })
         clock.leap(10)
       }
-      const ids = async (limit: number) => (await engine.conversations.list('acme', limit)).map((c) => [c.id, c.turns])
+      const ids = async (limit: number) =>
+        (await engine.conversations.list('acme', { limit })).conversations.map((c) => [c.id, c.turns])
       expect(await ids(10)).toEqual([
         ['z', 1],
         ['x', 3],
@@ -108,25 +196,29 @@ export const conversationCases: readonly Case[] = [
       ])
       expect(await ids(1)).toEqual([['z', 1]])
       for (const id of ['ann/x', 'ann%/x', 'an_/x']) await runJob(engine, worker, { options: { conversation: id } })
-      expect((await engine.conversations.list('acme', 10, 'ann/')).map((c) => c.id)).toEqual(['ann/x'])
-      expect((await engine.conversations.list('acme', 10, 'an_/')).map((c) => c.id)).toEqual(['an_/x'])
+      expect(
+        (await engine.conversations.list('acme', { limit: 10, scope: 'ann/' })).conversations.map((c) => c.id),
+      ).toEqual(['ann/x'])
+      expect(
+        (await engine.conversations.list('acme', { limit: 10, scope: 'an_/' })).conversations.map((c) => c.id),
+      ).toEqual(['an_/x'])
       expect(await engine.conversations.rename('acme', 'x', 'My chat')).toBe(true)
-      expect((await engine.conversations.read('acme', 'x'))?.info.name).toBe('My chat')
-      const turns = (await engine.conversations.read('acme', 'x'))!.turns
+      expect((await readConversation(engine, 'acme', 'x'))?.info.name).toBe('My chat')
+      const turns = (await readConversation(engine, 'acme', 'x'))!.turns
       expect(await engine.conversations.truncate('acme', 'x', 5)).toBe(true)
-      expect((await engine.conversations.read('acme', 'x'))!.turns).toEqual(turns)
+      expect((await readConversation(engine, 'acme', 'x'))!.turns).toEqual(turns)
       expect(await engine.conversations.truncate('acme', 'x', 1)).toBe(true)
-      expect((await engine.conversations.read('acme', 'x'))!.turns).toEqual(turns.slice(0, 1))
+      expect((await readConversation(engine, 'acme', 'x'))!.turns).toEqual(turns.slice(0, 1))
       expect(await engine.conversations.truncate('acme', 'x', 0)).toBe(true)
-      expect(await engine.conversations.read('acme', 'x')).toMatchObject({
+      expect(await readConversation(engine, 'acme', 'x')).toMatchObject({
         info: { turns: 0, name: 'My chat' },
         turns: [],
       })
       expect(await engine.conversations.delete('acme', 'x')).toBe(true)
-      expect(await engine.conversations.read('acme', 'x')).toBeNull()
+      expect(await readConversation(engine, 'acme', 'x')).toBeNull()
       expect(await engine.conversations.delete('acme', 'x')).toBe(false)
       await runJob(engine, worker, { options: { conversation: 'x' } })
-      expect((await engine.conversations.read('acme', 'x'))?.info).toMatchObject({ turns: 1, name: null })
+      expect((await readConversation(engine, 'acme', 'x'))?.info).toMatchObject({ turns: 1, name: null })
     },
   },
   {

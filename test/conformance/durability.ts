@@ -10,6 +10,7 @@ import {
   eventually,
   type Opened,
   readAll,
+  readConversation,
   runJob,
   submit,
   TestWorker,
@@ -269,7 +270,7 @@ export const durabilityCases: readonly Case[] = [
     const { engine } = await opened.reopen(how)
     expect(await engine.queue.get(job.id)).toBeNull()
     expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
-    expect((await engine.conversations.read('acme', 'c'))?.turns.map((t) => t.job)).toEqual([kept.id])
+    expect((await readConversation(engine, 'acme', 'c'))?.turns.map((t) => t.job)).toEqual([kept.id])
   }),
   ...both('conversations and keys survive', async (opened, how) => {
     const worker = new TestWorker(opened.engine)
@@ -288,7 +289,7 @@ export const durabilityCases: readonly Case[] = [
     await opened.engine.keys.add({ id: 'key_2', tenant: 'acme', name: 'n', hint: 'sk', createdAtMs: 2 }, 'digest2')
     await opened.engine.keys.revoke('key_2', 5)
     const { engine } = await opened.reopen(how)
-    expect(await engine.conversations.read('acme', 'c')).toMatchObject({
+    expect(await readConversation(engine, 'acme', 'c')).toMatchObject({
       info: { name: 'Name', turns: 1 },
       turns: [
         { state: 'done', messages: '[{"role":"user","content":"é"}]', answer: '{"role":"assistant","content":"ü"}' },

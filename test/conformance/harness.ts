@@ -7,7 +7,17 @@ import type { Clock } from '../../src/core/clock.ts'
 import type { SluiceError } from '../../src/core/errors.ts'
 import type { Fact } from '../../src/core/facts.ts'
 import type { Job, JobId } from '../../src/core/job.ts'
-import type { Engine, HeadroomRefusal, Lease, Outcome, ScheduledJob, Submitted, Worker } from '../../src/core/ports.ts'
+import type {
+  ConversationInfo,
+  Engine,
+  HeadroomRefusal,
+  Lease,
+  Outcome,
+  ScheduledJob,
+  Submitted,
+  Turn,
+  Worker,
+} from '../../src/core/ports.ts'
 import type { Bytes } from '../../src/core/record.ts'
 import { DONE, type DraftOptions, draft } from './words.ts'
 
@@ -224,4 +234,16 @@ export async function eventually(check: () => void | Promise<void>, ms = 3_000):
       await new Promise((done) => setTimeout(done, 5))
     }
   }
+}
+
+/** A conversation with its first turns, oldest first; null when there is none. */
+export async function readConversation(
+  { conversations }: Engine,
+  tenant: string,
+  id: string,
+): Promise<{ readonly info: ConversationInfo; readonly turns: readonly Turn[] } | null> {
+  const info = await conversations.get(tenant, id)
+  const page = await conversations.turns(tenant, id, { from: 'oldest', limit: 1_000, maxBytes: 1 << 30 })
+  expect(page === null).toBe(info === null)
+  return info === null ? null : { info, turns: page!.turns }
 }

@@ -239,7 +239,7 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
   },
   'tenants share conversations': {
     open: bent(memory, ({ conversations }) => ({
-      conversations: replaced(conversations, { read: (_tenant, id) => conversations.read('a', id) }),
+      conversations: replaced(conversations, { get: (_tenant, id) => conversations.get('a', id) }),
     })),
     caughtBy: 'tenants do not meet: the same id is two conversations (T1)',
   },

@@ -7,12 +7,12 @@ import type { Route } from '../../src/gateway/route.ts'
 import { Router } from '../../src/gateway/router.ts'
 import { createRoutes, type Door } from '../../src/gateway/routes.ts'
 import type { Submits } from '../../src/gateway/submit.ts'
-import { watchRoutes } from '../../src/gateway/watch-routes.ts'
+import { createWatching } from '../../src/gateway/watching.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, send } from './wire.ts'
 
 const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => {} }
-const { routes: watching } = watchRoutes({} as GatewayDeps)
+const watching = createWatching({} as GatewayDeps)
 const door = { socket } as unknown as Door
 const tables = createRoutes({} as GatewayDeps, {} as Jobs, {} as Submits, {} as Answers, door, watching, () => false)
 const doors = [

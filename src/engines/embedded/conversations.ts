@@ -1,102 +1,149 @@
 /** The remembered side of lanes: one row a turn, written in the commit that ends its job. */
-import type { StatementSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Clock } from '../../core/clock.ts'
+import { SluiceError } from '../../core/errors.ts'
+import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobId, JobState, TenantId } from '../../core/job.ts'
 import { scanObject } from '../../core/json.ts'
-import type { ConversationInfo, ConversationNews, Conversations, Turn } from '../../core/ports.ts'
+import type {
+  ConversationInfo,
+  ConversationNews,
+  ConversationPage,
+  ConversationRange,
+  Conversations,
+  Turn,
+  TurnPage,
+  TurnRange,
+} from '../../core/ports.ts'
+import { leadingInstructions } from './instructions.ts'
 import type { LiveJobs } from './live-job.ts'
 import { News } from './news.ts'
 import type { Store } from './store.ts'
 
-const INFO = `SELECT c.id AS id, c.name AS name, c.created_at AS createdAtMs, c.updated_at AS updatedAtMs,
-  (SELECT count(*) FROM turns t WHERE t.tenant = c.tenant AND t.conversation = c.id) AS turns FROM conversations c`
+/** What a turn counts beside its texts. */
+const TURN_BYTES = 256
+/** A name up to its first "/"; as in the index. */
+const SCOPE = "substr(id, 1, instr(id, '/'))"
+const INFO = 'SELECT id, name, created_at AS createdAtMs, updated_at AS updatedAtMs, turns'
+const SIZE = `octet_length(messages) + coalesce(octet_length(answer), 0) + ${TURN_BYTES}`
+const OF = 'WHERE tenant = ?1 AND conversation = ?2'
 /** Jobs that a watcher is told of at once. */
 const MAX_STANDING_JOBS = 100
 const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
+/** What one commit takes out: large turns take long to free. */
+const TURNS_A_STEP = 64
+const BYTES_A_STEP = 4 << 20
+const NEWEST = Number.MAX_SAFE_INTEGER
+
+interface Size {
+  readonly ord: number
+  readonly bytes: number
+}
 
 export class ConversationStore implements Conversations {
   readonly news = new News()
+  /** Called in the commit that adds a turn. */
+  onTurn: (tenant: TenantId, conversation: string) => void = () => {}
   readonly #store: Store
   readonly #live: LiveJobs
-  readonly #touch: StatementSync
-  readonly #insert: StatementSync
-  readonly #remove: StatementSync
-  readonly #get: StatementSync
-  readonly #turns: StatementSync
-  readonly #list: StatementSync
-  readonly #rename: StatementSync
-  readonly #firstCut: StatementSync
-  readonly #truncate: StatementSync
-  readonly #removeTurns: StatementSync
-  readonly #delete: StatementSync
-  readonly #lastTurn: StatementSync
-  readonly #isStored: StatementSync
+  readonly #clock: Clock
+  readonly #sql: ReturnType<typeof statements>
 
-  constructor(store: Store, live: LiveJobs) {
-    const { db } = store
+  constructor(store: Store, live: LiveJobs, clock: Clock) {
     this.#store = store
     this.#live = live
-    this.#lastTurn = db.prepare('SELECT job FROM turns WHERE tenant = ? AND conversation = ? ORDER BY ord DESC LIMIT 1')
-    this.#isStored = db.prepare('SELECT 1 FROM jobs WHERE ord = ?')
-    this.#touch = db.prepare(
-      'INSERT INTO conversations VALUES (?1, ?2, NULL, ?3, ?3) ON CONFLICT (tenant, id) DO UPDATE SET updated_at = excluded.updated_at',
-    )
-    this.#insert = db.prepare('INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)')
-    this.#remove = db.prepare('DELETE FROM turns WHERE tenant = ? AND conversation = ? AND ord = ?')
-    this.#get = db.prepare(`${INFO} WHERE c.tenant = ? AND c.id = ?`)
-    this.#turns = db.prepare(
-      'SELECT job, state, messages, answer FROM turns WHERE tenant = ? AND conversation = ? ORDER BY ord',
-    )
-    this.#list = db.prepare(
-      `${INFO} WHERE c.tenant = ?1 AND substr(c.id, 1, length(?3)) = ?3 ORDER BY c.updated_at DESC, c.id LIMIT ?2`,
-    )
-    this.#rename = db.prepare('UPDATE conversations SET name = ?3 WHERE tenant = ?1 AND id = ?2')
-    this.#firstCut = db.prepare(
-      'SELECT ord FROM turns WHERE tenant = ? AND conversation = ? ORDER BY ord LIMIT 1 OFFSET ?',
-    )
-    this.#truncate = db.prepare('DELETE FROM turns WHERE tenant = ? AND conversation = ? AND ord >= ?')
-    this.#removeTurns = db.prepare('DELETE FROM turns WHERE tenant = ? AND conversation = ?')
-    this.#delete = db.prepare('DELETE FROM conversations WHERE tenant = ? AND id = ?')
+    this.#clock = clock
+    this.#sql = statements(store.db)
   }
 
   /** Inside the commit that ends the job. */
   addTurn(job: Job, order: number, body: Uint8Array, state: JobState, answer: string | null, atMs: number): void {
+    const { tenant } = job
     const conversation = job.options.conversation!
-    this.#touch.run(job.tenant, conversation, Math.floor(atMs))
-    this.#insert.run(job.tenant, conversation, order, job.id, state, messagesOf(body), answer)
+    const messages = messagesOf(body)
+    const known = this.#sql.get.get(tenant, conversation) as unknown as ConversationInfo | undefined
+    this.#sql.touch.run(tenant, conversation, Math.floor(atMs), order)
+    if (known === undefined || known.turns === 0)
+      this.#sql.begin.run(tenant, conversation, leadingInstructions(messages), order)
+    this.#sql.insert.run(tenant, conversation, order, job.id, state, messages, answer)
+    const bytes = Buffer.byteLength(messages) + (answer === null ? 0 : Buffer.byteLength(answer)) + TURN_BYTES
+    this.#count(tenant, conversation, 1, bytes)
+    this.onTurn(tenant, conversation)
   }
 
   /** Inside a commit. */
   removeTurn(tenant: TenantId, conversation: string, order: number): void {
-    this.#remove.run(tenant, conversation, order)
+    const turn = this.#sql.size.get(tenant, conversation, order) as unknown as Size | undefined
+    if (turn === undefined) return
+    this.#remove(tenant, conversation, turn)
+    // What was erased speaks no longer, as instructions either
+    const { first_ord: first } = this.#sql.first.get(tenant, conversation) as { first_ord: number | null }
+    if (first === order) this.#beginAnew(tenant, conversation)
   }
 
-  async read(
-    tenant: TenantId,
-    id: string,
-  ): Promise<{ readonly info: ConversationInfo; readonly turns: readonly Turn[] } | null> {
-    const info = this.#get.get(tenant, id) as unknown as ConversationInfo | undefined
-    return info === undefined
-      ? null
-      : { info: { ...info }, turns: (this.#turns.all(tenant, id) as unknown as Turn[]).map((turn) => ({ ...turn })) }
+  #beginAnew(tenant: TenantId, conversation: string): void {
+    const next = this.#sql.oldest.get(tenant, conversation) as { ord: number; messages: string } | undefined
+    const instructions = next === undefined ? null : leadingInstructions(next.messages)
+    this.#sql.begin.run(tenant, conversation, instructions, next?.ord ?? null)
   }
 
-  async list(tenant: TenantId, limit: number, prefix = ''): Promise<readonly ConversationInfo[]> {
-    return (this.#list.all(tenant, limit, prefix) as unknown as ConversationInfo[]).map((info) => ({ ...info }))
+  #remove(tenant: TenantId, conversation: string, { ord, bytes }: Size): void {
+    if (this.#sql.remove.run(tenant, conversation, ord).changes !== 0) this.#count(tenant, conversation, -1, -bytes)
+  }
+
+  #count(tenant: TenantId, conversation: string, turns: number, bytes: number): void {
+    this.#sql.count.run(tenant, conversation, turns, bytes)
+    this.#sql.countTenant.run(tenant, bytes)
+  }
+
+  // ------------------------------------------------------------ reading
+
+  async get(tenant: TenantId, id: string): Promise<ConversationInfo | null> {
+    const info = this.#sql.get.get(tenant, id) as unknown as ConversationInfo | undefined
+    return info === undefined ? null : { ...info }
+  }
+
+  async instructions(tenant: TenantId, id: string): Promise<string | null> {
+    return (this.#sql.first.get(tenant, id) as { instructions: string | null } | undefined)?.instructions ?? null
+  }
+
+  async turns(tenant: TenantId, id: string, { from, beyond, limit, maxBytes }: TurnRange): Promise<TurnPage | null> {
+    if (this.#sql.get.get(tenant, id) === undefined) return null
+    const isBack = from === 'newest'
+    const edge = beyond === undefined ? (isBack ? NEWEST : -1) : (jobOrder(beyond) ?? -1)
+    const sizes = this.#sql[isBack ? 'sizesBack' : 'sizes'].all(tenant, id, edge, limit + 1) as unknown as Size[]
+    const taken = within(sizes, limit, maxBytes)
+    const turns = taken.map(({ ord }) => ({ ...(this.#sql.turn.get(tenant, id, ord) as unknown as Turn) }))
+    return { turns, more: sizes.length > taken.length }
+  }
+
+  async list(tenant: TenantId, { limit, scope = '', after }: ConversationRange): Promise<ConversationPage> {
+    const [lastOrd, lastId] = after === undefined ? [NEWEST, ''] : placeOf(after)
+    const rows = (scope === ''
+      ? this.#sql.list.all(tenant, lastOrd, lastId, limit + 1)
+      : this.#sql.listScoped.all(tenant, lastOrd, lastId, limit + 1, scope)) as unknown as Array<
+      ConversationInfo & { readonly lastOrd: number }
+    >
+    const last = rows.length > limit ? rows[limit - 1] : undefined
+    return {
+      conversations: rows.slice(0, limit).map(({ lastOrd: _ord, ...info }) => info),
+      next: last === undefined ? null : `${last.lastOrd}-${Buffer.from(last.id, 'utf8').toString('base64url')}`,
+    }
   }
 
   watch(tenant: TenantId, id: string, listener: (news: ConversationNews) => void): () => void {
     const jobs: Job[] = []
     let more = false
     for (const live of this.#live.ofConversation(tenant, id)) {
-      if (this.#isStored.get(live.log.order) === undefined) continue // not committed yet: it is told when it is
+      if (this.#sql.isStored.get(live.log.order) === undefined) continue // not committed yet: it is told when it is
       if (jobs.length === MAX_STANDING_JOBS) {
         more = true
         break
       }
       jobs.push(this.#live.show(live))
     }
-    const info = this.#get.get(tenant, id) as unknown as ConversationInfo | undefined
-    const last = this.#lastTurn.get(tenant, id) as { readonly job: JobId } | undefined
+    const info = this.#sql.get.get(tenant, id) as unknown as ConversationInfo | undefined
+    const last = this.#sql.lastTurn.get(tenant, id) as { readonly job: JobId } | undefined
     listener({
       type: 'standing',
       info: info === undefined ? null : { ...info },
@@ -108,38 +155,77 @@ export class ConversationStore implements Conversations {
   }
 
   async rename(tenant: TenantId, id: string, name: string): Promise<boolean> {
-    const done = await this.#change(() => Number(this.#rename.run(tenant, id, name).changes) > 0)
+    const done = await this.#change(() => Number(this.#sql.rename.run(tenant, id, name).changes) > 0)
     if (done) this.news.tell(tenant, id, { type: 'renamed', name })
     return done
   }
 
+  /** A few turns a commit, the newest first: on the way it is a conversation that ended earlier. */
   async truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean> {
-    const done = await this.#change(() => {
-      if (this.#get.get(tenant, id) === undefined) return false
-      const cut = this.#firstCut.get(tenant, id, keepTurns) as { ord: number } | undefined
-      if (cut !== undefined) this.#truncate.run(tenant, id, cut.ord)
-      return true
-    })
+    if (this.#sql.get.get(tenant, id) === undefined) return false
+    const cut = this.#sql.nth.get(tenant, id, keepTurns) as Size | undefined
+    if (cut !== undefined) await this.#cut(tenant, id, cut.ord)
+    const done = await this.#change(() => this.#sql.get.get(tenant, id) !== undefined)
     if (done) this.news.tell(tenant, id, { type: 'truncated' })
     return done
   }
 
   async delete(tenant: TenantId, id: string): Promise<boolean> {
-    const done = await this.#change(() => {
-      this.#removeTurns.run(tenant, id)
-      return Number(this.#delete.run(tenant, id).changes) > 0
-    })
+    const done = await this.erase(tenant, id)
     if (done) this.news.tell(tenant, id, { type: 'deleted' })
     return done
   }
 
+  async erase(tenant: TenantId, id: string): Promise<boolean> {
+    await this.#cut(tenant, id, -1)
+    return this.#change(() => {
+      // What was added since
+      for (const turn of this.#sql.sizesBack.all(tenant, id, NEWEST, TURNS_A_STEP) as unknown as Size[])
+        this.#remove(tenant, id, turn)
+      return Number(this.#sql.delete.run(tenant, id).changes) > 0
+    })
+  }
+
   /** Takes all of a tenant's out; committed when resolved. */
   async removeTenant(tenant: TenantId): Promise<void> {
-    await this.#store.run(() => {
-      for (const table of ['turns', 'conversations'])
-        this.#store.db.prepare(`DELETE FROM ${table} WHERE tenant = ?`).run(tenant)
-    }, true)
+    for (;;) {
+      const { conversations } = await this.list(tenant, { limit: TURNS_A_STEP })
+      if (conversations.length === 0) break
+      for (const { id } of conversations) await this.erase(tenant, id)
+    }
+    await this.#store.run(() => void this.#sql.forgetTenant.run(tenant), true)
     this.news.tellAll(tenant, { type: 'deleted' })
+  }
+
+  /** Takes out the turns from this order on. */
+  async #cut(tenant: TenantId, id: string, from: number): Promise<void> {
+    for (;;) {
+      const sizes = this.#sql.sizesBack.all(tenant, id, NEWEST, TURNS_A_STEP) as unknown as Size[]
+      if (
+        !(await this.#removeSome(
+          tenant,
+          id,
+          sizes.filter(({ ord }) => ord >= from),
+        ))
+      )
+        return
+    }
+  }
+
+  /** Takes out as many of the oldest turns as one commit may, at most `limit`. False: there was none. */
+  dropOldest(tenant: TenantId, id: string, limit: number): Promise<boolean> {
+    const sizes = this.#sql.sizes.all(tenant, id, -1, Math.min(limit, TURNS_A_STEP)) as unknown as Size[]
+    return this.#removeSome(tenant, id, sizes)
+  }
+
+  async #removeSome(tenant: TenantId, id: string, sizes: readonly Size[]): Promise<boolean> {
+    const some = within(sizes, TURNS_A_STEP, BYTES_A_STEP)
+    if (some.length === 0) return false
+    await this.#store.run(() => {
+      for (const turn of some) this.#remove(tenant, id, turn)
+    }, true)
+    await new Promise<void>((next) => this.#clock.soon(next))
+    return true
   }
 
   async #change(change: () => boolean): Promise<boolean> {
@@ -149,6 +235,60 @@ export class ConversationStore implements Conversations {
     }, false)
     await this.#store.synced()
     return changed
+  }
+}
+
+/** As many as fit, at least one. */
+function within(sizes: readonly Size[], limit: number, maxBytes: number): readonly Size[] {
+  let n = 0
+  for (let bytes = 0; n < sizes.length && n < limit; n++) {
+    bytes += sizes[n].bytes
+    if (n > 0 && bytes > maxBytes) break
+  }
+  return sizes.slice(0, n)
+}
+
+/** A place in the list: the last conversation before it. */
+function placeOf(cursor: string): readonly [number, string] {
+  const match = /^(\d{1,16})-([\w-]*)$/.exec(cursor)
+  if (match === null)
+    throw new SluiceError('cursor_invalid', {
+      param: 'after',
+      message: '"after" is not a place in this list: pass the "next" of the page before.',
+    })
+  return [Number(match[1]), Buffer.from(match[2], 'base64url').toString('utf8')]
+}
+
+function statements(db: DatabaseSync) {
+  const prepare = (sql: string): StatementSync => db.prepare(sql)
+  const list = (scope: string): StatementSync =>
+    prepare(`${INFO}, last_ord AS lastOrd FROM conversations
+      WHERE tenant = ?1 ${scope} AND (last_ord, id) < (?2, ?3) ORDER BY last_ord DESC, id DESC LIMIT ?4`)
+  return {
+    touch: prepare(`INSERT INTO conversations VALUES (?1, ?2, NULL, ?3, ?3, ?4, 0, 0, NULL, NULL)
+      ON CONFLICT (tenant, id) DO UPDATE
+      SET updated_at = excluded.updated_at, last_ord = max(last_ord, excluded.last_ord)`),
+    begin: prepare('UPDATE conversations SET instructions = ?3, first_ord = ?4 WHERE tenant = ?1 AND id = ?2'),
+    insert: prepare('INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)'),
+    count: prepare('UPDATE conversations SET turns = turns + ?3, bytes = bytes + ?4 WHERE tenant = ?1 AND id = ?2'),
+    countTenant: prepare(`INSERT INTO conversation_bytes VALUES (?1, ?2)
+      ON CONFLICT (tenant) DO UPDATE SET bytes = bytes + excluded.bytes`),
+    remove: prepare(`DELETE FROM turns ${OF} AND ord = ?3`),
+    get: prepare(`${INFO} FROM conversations WHERE tenant = ? AND id = ?`),
+    first: prepare('SELECT instructions, first_ord FROM conversations WHERE tenant = ? AND id = ?'),
+    oldest: prepare(`SELECT ord, messages FROM turns ${OF} ORDER BY ord LIMIT 1`),
+    lastTurn: prepare(`SELECT job FROM turns ${OF} ORDER BY ord DESC LIMIT 1`),
+    nth: prepare(`SELECT ord, 0 AS bytes FROM turns ${OF} ORDER BY ord LIMIT 1 OFFSET ?3`),
+    size: prepare(`SELECT ord, ${SIZE} AS bytes FROM turns ${OF} AND ord = ?3`),
+    sizes: prepare(`SELECT ord, ${SIZE} AS bytes FROM turns ${OF} AND ord > ?3 ORDER BY ord LIMIT ?4`),
+    sizesBack: prepare(`SELECT ord, ${SIZE} AS bytes FROM turns ${OF} AND ord < ?3 ORDER BY ord DESC LIMIT ?4`),
+    turn: prepare(`SELECT job, state, messages, answer FROM turns ${OF} AND ord = ?3`),
+    list: list(''),
+    listScoped: list(`AND instr(id, '/') > 0 AND ${SCOPE} = ?5`),
+    rename: prepare('UPDATE conversations SET name = ?3 WHERE tenant = ?1 AND id = ?2'),
+    delete: prepare('DELETE FROM conversations WHERE tenant = ? AND id = ?'),
+    forgetTenant: prepare('DELETE FROM conversation_bytes WHERE tenant = ?'),
+    isStored: prepare('SELECT 1 FROM jobs WHERE ord = ?'),
   }
 }
 

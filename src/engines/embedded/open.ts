@@ -80,7 +80,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       jobs: new Jobs(db),
       live,
       scheduler,
-      conversations: new ConversationStore(store, live),
+      conversations: new ConversationStore(store, live, clock),
       clock,
       emit: onFact,
     }

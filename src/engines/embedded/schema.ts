@@ -9,10 +9,9 @@ import { SluiceError } from '../../core/errors.ts'
 import { CORRUPT } from './faults.ts'
 import { closeToOthers, explained, inspect, locate, makePrivate, own, shmOf, syncFolder, walOf } from './folder.ts'
 import { findLoss, forget, type Loss } from './mark.ts'
+import { MIGRATIONS } from './migrations.ts'
 
-const SCHEMA_VERSION = 1
-/** `MIGRATIONS[n]` takes a folder of schema n to n + 1. */
-const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = {}
+const SCHEMA_VERSION = 2
 
 /** What the WAL file is cut to when it starts over. */
 const WAL_KEPT_BYTES = 64 << 20
@@ -42,7 +41,18 @@ CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE parts (n INTEGER PRIMARY KEY, ord INTEGER NOT NULL, segment INTEGER NOT NULL, records INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE INDEX parts_of ON parts (ord);
 
-CREATE TABLE conversations (tenant TEXT, id TEXT, name TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
+CREATE TABLE conversations (
+  tenant TEXT, id TEXT, name TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+  last_ord INTEGER NOT NULL, -- order of its newest turn, also when that is gone
+  turns INTEGER NOT NULL, bytes INTEGER NOT NULL, -- of its turns
+  instructions TEXT, -- that it began with: JSON array
+  first_ord INTEGER, -- the turn that they are from, which need not be there any more
+  PRIMARY KEY (tenant, id)) WITHOUT ROWID;
+CREATE INDEX conversations_newest ON conversations (tenant, last_ord, id);
+-- Names up to the first "/" are a name space of a session's user.
+CREATE INDEX conversations_scoped ON conversations (tenant, substr(id, 1, instr(id, '/')), last_ord, id)
+  WHERE instr(id, '/') > 0;
+CREATE TABLE conversation_bytes (tenant TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE turns (
   tenant TEXT, conversation TEXT, ord INTEGER, job TEXT NOT NULL, state TEXT NOT NULL, messages TEXT NOT NULL, answer TEXT,
   PRIMARY KEY (tenant, conversation, ord)) WITHOUT ROWID;

@@ -3,9 +3,9 @@ import type { ConversationNews } from '../core/ports.ts'
 import { toBytes } from '../core/record.ts'
 import type { KeyCall } from './call.ts'
 import { prefixOf } from './caller.ts'
+import { conversationOf } from './conversation-routes.ts'
 import type { GatewayDeps } from './deps.ts'
 import { newsView, standingView } from './news.ts'
-import type { Route } from './route.ts'
 
 /** Silence after which a comment is sent. */
 const HEARTBEAT_MS = 15_000
@@ -15,18 +15,19 @@ const HEADERS = {
   'x-accel-buffering': 'no',
 }
 
-export interface WatchRoutes {
-  readonly routes: readonly Route[]
+export interface Watching {
+  /** Streams the news of the conversation that the call names. */
+  stream(call: KeyCall): void
   /** The server stops: all streams end; their readers come back. */
   endAll(): void
 }
 
-export function watchRoutes({ conversations, queue, clock, options }: GatewayDeps): WatchRoutes {
+export function createWatching({ conversations, queue, clock, options }: GatewayDeps): Watching {
   const open = new Set<() => void>()
 
   function stream(call: KeyCall): void {
     const { response, caller } = call
-    const conversation = call.params['id']
+    const conversation = conversationOf(call)!
     response.writeHead(200, call.headers(HEADERS))
     if (call.request.method === 'HEAD') return void response.end()
     const tell = (event: string, value: object): void => {
@@ -54,7 +55,7 @@ export function watchRoutes({ conversations, queue, clock, options }: GatewayDep
   }
 
   return {
-    routes: [{ method: 'GET', path: '/v1/conversations/:id/events', auth: 'tenant', run: stream }],
+    stream,
     endAll() {
       for (const end of [...open]) end()
     },

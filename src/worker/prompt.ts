@@ -1,0 +1,191 @@
+/**
+ * How a conversation becomes a prompt: what was said so far, newest turn first and only as far as there is room, then the
+ * job's own messages. It is cut before a user's message, never between a call and its result.
+ */
+import type { Clock } from '../core/clock.ts'
+import { SluiceError } from '../core/errors.ts'
+import type { Job } from '../core/job.ts'
+import { editObject } from '../core/json.ts'
+import type { Conversations, Deployment, Turn } from '../core/ports.ts'
+import { answerMessage, isInstruction, type Message, pairCalls, parseMessages } from './messages.ts'
+
+export interface PromptRequest {
+  /** The job's own messages: JSON array. */
+  readonly own: string
+  /** The instructions (system, developer) that the conversation began with: JSON array. Never cut. */
+  readonly instructions: string
+  /** What the model can take in, without what is kept for its answer. */
+  readonly budgetTokens: number
+  /** Images cost few tokens and many bytes. */
+  readonly maxBytes: number
+  /** Does a turn that failed or was canceled stay in the conversation? */
+  readonly keepFailed: boolean
+  /** Members of an answer that are sent back beside those that any provider takes. */
+  readonly answerMembers: readonly string[]
+}
+
+/** Pure. Throws SyntaxError on what is not JSON. */
+export class Prompt {
+  readonly #request: PromptRequest
+  readonly #instructions: readonly Message[]
+  readonly #known: ReadonlySet<string>
+  readonly #own: readonly Message[]
+  /** What is sent of the conversation, newest first. */
+  readonly #kept: Message[] = []
+  /** Messages since the last cut that is allowed, newest first. */
+  #pending: Message[] = []
+  #pendingTokens = 0
+  #pendingBytes = 0
+  #tokens: number
+  #bytes: number
+  /** Results whose calls are further back. */
+  readonly #results = new Set<string>()
+  /** Those of them that are the job's own: the conversation can't be cut before their calls. */
+  readonly #ownResults = new Set<string>()
+  /** The pending messages are needed, whatever room there is. */
+  #needed: boolean
+  #full = false
+
+  constructor(request: PromptRequest) {
+    this.#request = request
+    this.#instructions = parseMessages(request.instructions)
+    this.#known = new Set(this.#instructions.map(({ text }) => text))
+    this.#own = this.#withoutInstructions(parseMessages(request.own))
+    const fixed = [...this.#instructions, ...this.#own]
+    this.#tokens = request.budgetTokens - sum(fixed, ({ tokens }) => tokens)
+    this.#bytes = request.maxBytes - sum(fixed, ({ bytes }) => bytes)
+    for (const message of this.#own.toReversed()) this.#follow(message, true)
+    // An exchange that began in an earlier turn
+    const first = this.#own.find((message) => !isInstruction(message))
+    this.#needed = first !== undefined && first.role !== 'user'
+  }
+
+  /** Takes the next older turn. False: it needs no more of them. */
+  add(turn: Turn): boolean {
+    const messages = this.#messagesOf(turn)
+    for (let i = messages.length - 1; i >= 0 && !this.#full; i--) {
+      this.#push(messages[i])
+      if (messages[i].role !== 'user') continue
+      for (; i > 0 && isInstruction(messages[i - 1]); i--) this.#push(messages[i - 1])
+      this.#cut()
+    }
+    if (this.#bytes < this.#pendingBytes) this.#full = true
+    else if (this.#tokens < this.#pendingTokens && !this.#needed && this.#ownResults.size === 0) this.#full = true
+    return !this.#full
+  }
+
+  /** JSON array. Throws invalid_request when none of the job's own messages can be sent. */
+  messages(): string {
+    // At its beginning a conversation needs no user's message
+    if (!this.#full || this.#needed) this.#cut()
+    const sent = pairCalls([...this.#instructions, ...this.#kept.toReversed(), ...this.#own])
+    const results = new Set(this.#own.filter(({ resultOf }) => resultOf !== null))
+    if (results.size > 0 && results.size === this.#own.length && !sent.some((message) => results.has(message)))
+      throw new SluiceError('invalid_request', { param: 'messages', message: UNPAIRED })
+    return `[${sent.map(({ text }) => text).join(',')}]`
+  }
+
+  /** A turn as far as it stays in the conversation: a tool's result is the client's word, and stays with its call. */
+  #messagesOf(turn: Turn): readonly Message[] {
+    const said = this.#withoutInstructions(parseMessages(turn.messages))
+    const answer = turn.answer === null ? null : answerMessage(turn.answer, this.#request.answerMembers)
+    const all = answer === null ? said : [...said, answer]
+    const isAnswered = ({ calls }: Message): boolean => calls.some((id) => this.#results.has(id))
+    const stays = turn.state === 'done' || this.#request.keepFailed || all.some(isAnswered)
+    return stays ? all : said.filter(({ resultOf }) => resultOf !== null)
+  }
+
+  /** Clients repeat their instructions with each turn; once is enough. */
+  #withoutInstructions(messages: readonly Message[]): readonly Message[] {
+    let from = 0
+    while (from < messages.length && this.#known.has(messages[from].text)) from++
+    return messages.slice(from)
+  }
+
+  #push(message: Message): void {
+    this.#pending.push(message)
+    this.#pendingTokens += message.tokens
+    this.#pendingBytes += message.bytes
+    if (message.calls.some((id) => this.#ownResults.has(id))) this.#needed = true
+    this.#follow(message, false)
+  }
+
+  #follow({ resultOf, calls }: Message, isOwn: boolean): void {
+    for (const id of calls) {
+      this.#results.delete(id)
+      this.#ownResults.delete(id)
+    }
+    if (resultOf === null) return
+    this.#results.add(resultOf)
+    if (isOwn) this.#ownResults.add(resultOf)
+  }
+
+  /** Here the prompt may begin: are the pending messages part of it? */
+  #cut(): void {
+    const fits = this.#pendingTokens <= this.#tokens && this.#pendingBytes <= this.#bytes
+    if (!fits && !this.#needed) {
+      // The call of an own result may stand further back
+      if (this.#ownResults.size === 0) this.#full = true
+      return
+    }
+    for (const message of this.#pending) this.#kept.push(message)
+    this.#tokens -= this.#pendingTokens
+    this.#bytes -= this.#pendingBytes
+    this.#pending = []
+    this.#pendingTokens = this.#pendingBytes = 0
+    this.#needed = false
+  }
+}
+
+const UNPAIRED =
+  'The tool results of this request answer no call of the conversation. Send them with the id of a call ' +
+  'that the conversation’s last answer made.'
+
+const sum = (messages: readonly Message[], of: (message: Message) => number): number =>
+  messages.reduce((total, message) => total + of(message), 0)
+
+// ---------------------------------------------------------------- from the store
+
+export interface PromptOptions {
+  readonly conversations: Conversations
+  readonly clock: Clock
+  readonly keepFailed: boolean
+  readonly maxBytes: number
+}
+
+const TURNS_A_PAGE = 32
+const BYTES_A_PAGE = 1 << 20
+
+/** The request of a job as its upstream gets it. */
+export function createPrompts({ conversations, clock, ...options }: PromptOptions) {
+  return async ({ tenant, options: { conversation }, body }: Job, deployment: Deployment): Promise<Uint8Array> => {
+    if (conversation === undefined) return body
+    const known = await conversations.get(tenant, conversation)
+    if (known === null || known.turns === 0) return body
+    const request = JSON.parse(Buffer.from(body).toString('utf8')) as Record<string, unknown>
+    const prompt = new Prompt({
+      ...options,
+      own: JSON.stringify(request['messages']),
+      instructions: (await conversations.instructions(tenant, conversation)) ?? '[]',
+      budgetTokens: deployment.contextTokens - answerTokens(request, deployment.contextTokens),
+      answerMembers: deployment.conversationMembers,
+    })
+    const range = { from: 'newest', limit: TURNS_A_PAGE, maxBytes: BYTES_A_PAGE } as const
+    let page = await conversations.turns(tenant, conversation, range)
+    while (page !== null) {
+      let goesOn = page.more
+      for (const turn of page.turns) goesOn = prompt.add(turn) && goesOn
+      const last = page.turns.at(-1)
+      if (!goesOn || last === undefined) break
+      await new Promise<void>((next) => clock.soon(next))
+      page = await conversations.turns(tenant, conversation, { ...range, beyond: last.job })
+    }
+    return editObject(body, { messages: prompt.messages() })
+  }
+}
+
+/** What is kept for the answer: what the client asks for, at most half. */
+function answerTokens(request: Record<string, unknown>, contextTokens: number): number {
+  const asked = request['max_completion_tokens'] ?? request['max_tokens']
+  return typeof asked === 'number' && asked > 0 ? Math.min(asked, contextTokens / 2) : 0
+}
