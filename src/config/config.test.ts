@@ -181,6 +181,10 @@ describe('what is wrong, where, and what was probably meant', () => {
       'sluice.yaml:1:26: workers.heartbeat_ms: must be at most half of workers.lease_ms',
     ],
     ['tenants: [{ name: a }, { name: a }]', 'sluice.yaml:1:26: tenants[1].name: "a" is there already'],
+    [
+      'http: { cors_origins: [app.example.com] }',
+      'sluice.yaml:1:24: http.cors_origins[0]: expected an origin, e.g. https://app.example.com, or *',
+    ],
     ['admin: { port: 4100 }', 'sluice.yaml:1:10: admin.port: must differ from port'],
     ['a: [', 'sluice.yaml:1:5: not valid YAML (bad indent).'],
     ['port: 1\nport: 2', 'sluice.yaml:2:1: not valid YAML (duplicate key).'],

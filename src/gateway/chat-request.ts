@@ -4,7 +4,7 @@
  */
 import { SluiceError } from '../core/errors.ts'
 import { isRecord, type JsonRecord } from './body.ts'
-import { bad, boolean, type Check, checkMembers, text } from './fields.ts'
+import { bad, boolean, type Check, checkMembers } from './fields.ts'
 import { hasReferenceLoop } from './references.ts'
 
 const MAX_MESSAGES = 10_000
@@ -15,7 +15,11 @@ const MODEL = /^(?:@[\w-]+\/)?[A-Za-z0-9_][\w./:@+-]{0,199}$/
 /** A caller never says where a request goes, nor with whose key. */
 const REFUSED = ['api_base', 'base_url', 'api_key', 'headers', 'extra_headers', 'api_version', 'organization']
 
-const user: Check = text(MAX_LABEL_CHARS)
+/** Kept beside the job where it is a text. */
+const user: Check = {
+  ok: (v) => typeof v !== 'string' || v.length <= MAX_LABEL_CHARS,
+  what: `a text of at most ${MAX_LABEL_CHARS} characters`,
+}
 
 /** Members that Sluice itself acts on, or keeps beside the job. */
 const CHAT: ReadonlyMap<string, Check> = new Map([

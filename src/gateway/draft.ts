@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../core/errors.ts'
 import type { JobDraft, JobKind, JobOptions } from '../core/job.ts'
 import { editObject, scanObject } from '../core/json.ts'
+import { didYouMean } from '../core/nearest.ts'
 import { isRecord, type JsonBody, type JsonRecord, memberBytes } from './body.ts'
 import { type Caller, shareOf, userOf, withinNames } from './caller.ts'
 import { checkChat, checkEmbedding, checkModel } from './chat-request.ts'
@@ -13,6 +14,9 @@ import { headerOptions, readJobOptions } from './job-options.ts'
 import { namesAnother } from './named-user.ts'
 
 const MAX_SHOWN_CHARS = 200
+/** Longer names, and more models than this, are not compared. */
+const MAX_COMPARED_CHARS = 64
+const MAX_COMPARED_MODELS = 100
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
 
@@ -56,7 +60,7 @@ export function dialectDraft(
   })
 }
 
-/** One of POST /v1/jobs, or a submit: `{request, endpoint?, …options}`. Headers speak for a job that has them for itself. */
+/** One of POST /v1/jobs, or a submit: `{request, endpoint?, …options}`. Headers apply only to a request that carries a single job. */
 export function jobDraft(
   deps: GatewayDeps,
   caller: Caller,
@@ -99,20 +103,28 @@ export function jobItem(bytes: Uint8Array, value: unknown, maxKeys: number, maxD
   return { bytes, value, members: scanObject(bytes, { maxKeys, maxDepth }) }
 }
 
-export const noModel = (name: string): SluiceError =>
+/** `names`: of the models that there are. */
+export const noModel = (name: string, names: Iterable<string>): SluiceError =>
   new SluiceError('model_not_found', {
     param: 'model',
     message:
-      `There is no model ${JSON.stringify(name.slice(0, MAX_SHOWN_CHARS))}; GET /v1/models lists them. ` +
+      `There is no model ${JSON.stringify(name.slice(0, MAX_SHOWN_CHARS))}; GET /v1/models lists them.` +
+      `${name.length > MAX_COMPARED_CHARS ? '' : didYouMean(name, names)} ` +
       'In the settings, a model with the name "*" takes every name.',
   })
+
+export const namesOf = (models: GatewayDeps['models']): readonly string[] =>
+  models
+    .list()
+    .slice(0, MAX_COMPARED_MODELS)
+    .map(({ id }) => id)
 
 function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
   const { kind, request, bytes, headers, plain } = asked
   const model = checkModel(request)
   const textBytes = kind === 'chat' ? checkChat(request) : checkEmbedding(request)
   const route = deps.models.resolve(model)
-  if (route === null) throw noModel(model)
+  if (route === null) throw noModel(model, namesOf(deps.models))
   if (!route.kinds.includes(kind))
     throw new SluiceError('invalid_request', { param: 'model', message: `The model "${model}" does not do that.` })
   const { options, metadata } = readJobOptions(asked.options, headers, {

@@ -1,5 +1,6 @@
 /** What both listeners say about jobs, and do to them. */
 import { SluiceError } from '../core/errors.ts'
+import { jobOrder } from '../core/ids.ts'
 import type { Job, JobState, Place } from '../core/job.ts'
 import type { JobFilter, Submitted } from '../core/ports.ts'
 import type { Call, KeyCall } from './call.ts'
@@ -83,6 +84,9 @@ function filterOf(call: Call, caller: Caller | null): JobFilter {
   if (tenant !== undefined) filter['tenant'] = tenant
   if (user !== undefined) filter['user'] = user
   if (states !== undefined) filter['states'] = states
+  const before = call.parameter('before')
+  if (before !== undefined && jobOrder(before) === null)
+    throw new SluiceError('invalid_request', { param: 'before', message: '"before" must be the id of a job.' })
   for (const name of FILTERS) {
     const value = call.parameter(name)
     if (value) filter[name] = name === 'lane' || name === 'conversation' ? namesOf(caller) + value : value

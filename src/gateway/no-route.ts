@@ -38,6 +38,10 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
     'The admin API has a listener of its own: the public port + 1, unless admin.port says otherwise.',
   ],
   [/^\/metrics$/, 'Figures are on the admin listener: GET /admin/stats.'],
+  [
+    /.\/(?:chat\/completions|embeddings|models)\/?$/,
+    'The base URL of an SDK ends in /v1, with nothing before or after that path: see what this one adds.',
+  ],
 ]
 
 /** `routes`: the paths of this listener. */

@@ -4,7 +4,7 @@ import type { Answers } from './answers.ts'
 import { readJson } from './body.ts'
 import type { KeyCall } from './call.ts'
 import type { GatewayDeps, PublicModel } from './deps.ts'
-import { dialectDraft, noModel } from './draft.ts'
+import { dialectDraft, namesOf, noModel } from './draft.ts'
 import type { Jobs } from './jobs.ts'
 import { locationOf } from './location.ts'
 import type { Route } from './route.ts'
@@ -52,7 +52,7 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, an
       auth: 'tenant',
       run(call) {
         const { id } = call.params
-        if (models.resolve(id) === null) throw noModel(id)
+        if (models.resolve(id) === null) throw noModel(id, namesOf(models))
         call.json(200, modelView(models.list().find((m) => m.id === id) ?? { id, created: 0, ownedBy: 'sluice' }))
       },
     },

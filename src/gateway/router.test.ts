@@ -55,6 +55,10 @@ it.each([
   expect(() => router.find(method, target)).toThrow(expect.objectContaining({ code }))
 })
 
+it('a method that a route lacks: those it has', () => {
+  expect(() => router.find('PUT', '/jobs')).toThrow('This route takes GET and POST, not PUT.')
+})
+
 it('says which methods a path has, and reads the query', () => {
   expect(router.methods('/jobs?x')).toEqual(['HEAD', 'GET', 'POST'])
   expect(router.methods('/nowhere')).toEqual([])
@@ -79,6 +83,9 @@ it.each([
   ['/v1beta/models/gemini:generateContent', 'Google'],
   ['/openai/deployments/gpt/chat/completions', 'Azure'],
   ['/api/chat', 'Ollama'],
+  ['/v1/chat/completions/chat/completions', 'base URL'],
+  ['/openai/v1/models', 'Azure'],
+  ['/api/v1/chat/completions', 'base URL'],
   ['/admin/keys', 'listener of its own'],
   ['/v1/thngs', 'Did you mean "/v1/things"?'],
   [`/${'a'.repeat(4_000)}`, '…. The API begins with /v1.'],

@@ -57,7 +57,10 @@ export class Router {
     const match = this.#match(path)
     if (match === null) throw noRoute(method, path, this.#paths())
     const route = match.methods.get(method === 'HEAD' ? 'GET' : method)
-    if (route === undefined) throw new SluiceError('method_not_allowed')
+    if (route === undefined)
+      throw new SluiceError('method_not_allowed', {
+        message: `This route takes ${[...match.methods.keys()].join(' and ')}, not ${method}.`,
+      })
     return { route, params: match.params, query: mark < 0 ? NONE : parseQuery(target.slice(mark + 1)) }
   }
 

@@ -62,8 +62,9 @@ export function createSubmits({ queue, emit }: Pick<GatewayDeps, 'queue' | 'emit
     async again(caller, id) {
       if (caller !== null) auth.check(caller)
       const job = await queue.get(id)
+      if (job === null) throw new SluiceError('job_not_found')
       const result = await queue.redrive(id)
-      if (job === null || result === null)
+      if (result === null)
         throw new SluiceError('invalid_request', { message: 'Only a job that failed or expired can be redriven.' })
       return taken(outcome(caller, job, result))
     },

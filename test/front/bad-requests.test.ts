@@ -288,7 +288,7 @@ describe('jobs', () => {
       'jobs[3].model',
     ])
   })
-  it.each(['limit=0', 'limit=1001', 'limit=ten', 'state=sleeping', 'limit=1&limit=2'])(
+  it.each(['before=x', 'limit=0', 'limit=1001', 'limit=ten', 'state=sleeping', 'limit=1&limit=2'])(
     'a list asked for with %s',
     async (query) => {
       await refused(ask('GET', `/v1/jobs?${query}`), 400, 'invalid_request')

@@ -45,6 +45,8 @@ describe('the base URL', () => {
     expect([got.status, message(got)]).toEqual([400, expect.stringContaining('base URL')])
   })
   it('another model than there is: the 404 tells of "*"', async () => {
+    const near = await ask('POST', '/v1/chat/completions', { ...hello, model: 'dmeo' })
+    expect(message(near)).toContain('Did you mean "demo"?')
     for (const got of [
       await ask('POST', '/v1/chat/completions', { ...hello, model: 'gpt-9' }),
       await ask('GET', '/v1/models/gpt-9'),
@@ -176,6 +178,17 @@ describe('codes name the thing', () => {
       app.adminPort,
     )
     expect([got.status, got.code]).toEqual([404, 'key_not_found'])
+  })
+  it('a job that is not there, again', async () => {
+    const admin = { authorization: `Bearer ${ADMIN_KEY}` }
+    for (const [path, headers, port] of [
+      ['/v1/jobs/job_x/redrive', { authorization: `Bearer ${app.key}` }, app.port],
+      ['/admin/jobs/job_x/redrive', admin, app.adminPort],
+      ['/admin/jobs/job_x/cancel', admin, app.adminPort],
+    ] as const) {
+      const got = await ask('POST', path, {}, headers, port)
+      expect([got.status, got.code], path).toEqual([404, 'job_not_found'])
+    }
   })
   it('too many wrong keys', async () => {
     let got: Answer
