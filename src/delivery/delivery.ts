@@ -70,7 +70,8 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     }
   }
 
-  function ended(job: JobId, fn: () => void): () => void {
+  /** `failed`: whether it ended can't be read. Who has another way to give up need not know. */
+  function ended(job: JobId, fn: () => void, failed: (thrown: unknown) => void = () => {}): () => void {
     let told = false
     const tell = (): void => {
       if (told) return
@@ -81,9 +82,12 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     const unfollow = log.follow(job, (_firstSeq, records) => {
       if (isEnd(records[records.length - 1])) tell()
     })
-    void log.read(job, 0, 0).then((page) => {
-      if (page === null || page.ended) tell()
-    })
+    log
+      .read(job, 0, 0)
+      .then((page) => {
+        if (page === null || page.ended) tell()
+      })
+      .catch(failed)
     return () => {
       told = true
       unfollow()
@@ -116,17 +120,10 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       return reader
     },
     ended,
-    result: (job) =>
-      new Promise((resolve, reject) => {
-        ended(
-          job.id,
-          () =>
-            void wholeLog(log, job.id, options.pageBytes).then(
-              (records) => resolve(renderCompletion(job.kind, records)),
-              reject,
-            ),
-        )
-      }),
+    async result(job) {
+      await new Promise<void>((done, failed) => void ended(job.id, done, failed))
+      return renderCompletion(job.kind, await wholeLog(log, job.id, options.pageBytes))
+    },
     readers: (job) => feeds.get(job)?.readers.size ?? 0,
     close() {
       closed = true

@@ -16,6 +16,8 @@ export interface FeedReader {
   live: boolean
   /** What a run of records became; `end` is the end record, when it was among them. May set `live` to false. */
   take(events: Bytes, end: Bytes | null): void
+  /** A record could not be rendered for it: that ends this reader, and harms nobody else. */
+  fail(thrown: unknown): void
 }
 
 export class Feed {
@@ -47,17 +49,21 @@ export class Feed {
         reader.take('', end)
         continue
       }
-      let same = rendered.find((r) => r.dialect === reader.dialect)
-      if (same === undefined) {
-        same = {
-          dialect: reader.dialect,
-          events: reader.dialect.render(run, reader.seq, reader.state),
-          state: reader.state,
-        }
-        rendered.push(same)
-      } else reader.state = { ...same.state }
-      reader.seq = last
-      reader.take(same.events, end)
+      try {
+        let same = rendered.find((r) => r.dialect === reader.dialect)
+        if (same === undefined) {
+          same = {
+            dialect: reader.dialect,
+            events: reader.dialect.render(run, reader.seq, reader.state),
+            state: reader.state,
+          }
+          rendered.push(same)
+        } else reader.state = { ...same.state }
+        reader.seq = last
+        reader.take(same.events, end)
+      } catch (thrown) {
+        reader.fail(thrown)
+      }
     }
   }
 }

@@ -71,13 +71,17 @@ export class Place implements FeedReader {
   /** Goes on reading, if it is parked and there is room. */
   resume(): void {
     if (this.live || this.#catchingUp || this.#left) return
-    this.#catchUp().catch((error: unknown) => {
-      if (!this.#left) this.#outlet.fail(error)
-    })
+    this.#catchUp().catch((error: unknown) => this.fail(error))
   }
 
   leave(): void {
     this.#left = true
+  }
+
+  fail(thrown: unknown): void {
+    if (this.#left) return
+    this.#left = true
+    this.#outlet.fail(thrown)
   }
 
   take(events: Bytes, end: Bytes | null): void {

@@ -130,7 +130,10 @@ export class SseReader implements Outlet {
   fail(thrown: unknown): void {
     if (this.#finished) return
     const error = SluiceError.from(thrown)
-    if (this.#sse.started) this.#request.response.destroy()
+    // Without an id: it is no record. Native clients know a cut, and where to come back
+    if (this.#sse.started && this.#request.dialect === 'chat')
+      this.#sse.end(`data: ${toBytes(JSON.stringify({ error: error.wire }))}\n\n`)
+    else if (this.#sse.started) this.#request.response.destroy()
     else this.#sse.reply(error.status, toBytes(JSON.stringify({ error: error.wire })), retryHeaders(error))
     this.#finish(false)
   }
