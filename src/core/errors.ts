@@ -300,11 +300,14 @@ export class SluiceError extends Error {
   readonly upstreamCode: string | null
 
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
-    super(details.message ?? ERRORS[code].message, details.cause === undefined ? undefined : { cause: details.cause })
+    super(
+      shortened(details.message ?? ERRORS[code].message, MAX_MESSAGE_CHARS),
+      details.cause === undefined ? undefined : { cause: details.cause },
+    )
     this.name = 'SluiceError'
     this.code = code
     this.status = details.status ?? ERRORS[code].status
-    this.param = details.param ?? null
+    this.param = details.param == null ? null : shortened(details.param, MAX_PARAM_CHARS)
     this.retryAfterMs = details.retryAfterMs
     this.upstreamCode = details.upstreamCode ?? null
   }
@@ -335,6 +338,11 @@ export class SluiceError extends Error {
     return thrown instanceof SluiceError ? thrown : new SluiceError('internal', { cause: thrown })
   }
 }
+
+/** They may quote what a peer sent: a key of 4 MiB must not come back, nor get into a log. */
+const MAX_MESSAGE_CHARS = 2_000
+const MAX_PARAM_CHARS = 256
+const shortened = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most)}…` : text)
 
 /** For errors that come without a time of their own. */
 const RETRY_AFTER_MS = 1_000

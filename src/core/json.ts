@@ -7,6 +7,9 @@ import { SluiceError } from './errors.ts'
 export interface JsonLimits {
   readonly maxDepth: number
   readonly maxKeys: number
+  /** Texts, lists and objects, which cost more than their bytes once they are parsed; and items, of all lists and objects. */
+  readonly maxValues?: number
+  readonly maxItems?: number
   /** They do not come from the settings, so a refusal names none. */
   readonly fixed?: boolean
 }
@@ -43,6 +46,9 @@ export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Membe
   const members: Member[] = []
   let depth = 0
   let keys = 0
+  let values = 0
+  let items = 0
+  const { maxValues = Infinity, maxItems = Infinity } = limits
   let key = ''
   let at = -1
   let valueStart = -1
@@ -57,6 +63,7 @@ export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Membe
   for (let i = 0; i < json.length; i++) {
     const c = json[i]
     if (c === QUOTE) {
+      values++
       const end = skipString(json, i)
       let next = end
       while (next < json.length && isSpace(json[next])) next++
@@ -74,14 +81,20 @@ export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Membe
       }
       i = end - 1
     } else if (c === OPEN_OBJECT || c === OPEN_ARRAY) {
+      values++
       if (++depth > limits.maxDepth)
         throw tooMuch('is nested deeper than', limits.maxDepth, limits.fixed === true ? '' : 'http.max_depth')
     } else if (c === CLOSE_OBJECT || c === CLOSE_ARRAY) {
       if (--depth === 0) close(i)
-    } else if (c === COMMA && depth === 1) close(i)
+    } else if (c === COMMA) {
+      items++
+      if (depth === 1) close(i)
+    }
   }
   if (keys > limits.maxKeys)
     throw tooMuch(`has ${keys} keys, more than`, limits.maxKeys, limits.fixed === true ? '' : 'http.max_keys')
+  if (values > maxValues) throw tooMuch(`has ${values} texts, lists and objects, more than`, maxValues, '')
+  if (items > maxItems) throw tooMuch(`has ${items} items, more than`, maxItems, '')
   return members
 }
 

@@ -1,10 +1,18 @@
 /** The name that was probably meant: for unknown settings, flags, commands and members. */
 
+/** No name of ours is longer, and what is compared costs the product of both lengths: it may be a stranger's text. */
+const MAX_CHARS = 64
+const MAX_NAMES = 1_000
+
 /** Null when nothing is near: more than a third of the letters would have to change. */
 export function nearest(word: string, names: Iterable<string>): string | null {
+  if (word.length > MAX_CHARS) return null
   let best: string | null = null
   let least = Infinity
+  let compared = 0
   for (const name of names) {
+    if (++compared > MAX_NAMES) break
+    if (name.length > MAX_CHARS) continue
     const cost = distance(word.toLowerCase(), name.toLowerCase())
     if (cost < least) {
       least = cost

@@ -17,7 +17,7 @@ import type { Submits } from './submit.ts'
 const MAX_JOBS = 1_000
 const MAX_INTEGER = 999_999_999_999_999
 /** SDKs of OpenAI's API send `application/json` whatever they read, also for the streams that they ask for. */
-const ACCEPTS_EVENTS = /(?:^|,)\s*(?:text\/event-stream|text\/\*|\*\/\*|application\/(?:json|\*)|)\s*(?:[;,]|$)/i
+const EVENTS = new Set(['text/event-stream', 'text/*', '*/*', 'application/json', 'application/*', ''])
 /** What a stream's headers say, to who asks for no more. */
 const STREAM_HEADERS: Headers = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -149,7 +149,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
-        if (!ACCEPTS_EVENTS.test(call.header('accept') ?? '')) throw new SluiceError('not_acceptable')
+        if (!acceptsEvents(call.header('accept') ?? '')) throw new SluiceError('not_acceptable')
         const dialect = call.parameter('dialect') ?? 'native'
         if (dialect !== 'native' && dialect !== 'chat')
           throw new SluiceError('invalid_request', { param: 'dialect', message: '"dialect" must be native or chat.' })
@@ -194,3 +194,7 @@ function cursorOf(call: KeyCall): Cursor | null {
   if (cursor === null) throw new SluiceError('cursor_invalid')
   return cursor
 }
+
+/** By hand: white space and commas in a pattern take time that grows with their square. */
+const acceptsEvents = (accept: string): boolean =>
+  accept.split(',').some((range) => EVENTS.has(range.split(';', 1)[0].trim().toLowerCase()))

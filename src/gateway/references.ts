@@ -30,8 +30,10 @@ function loops(root: unknown, node: unknown, ends: Set<unknown>): boolean {
 function resolve(root: unknown, reference: unknown): unknown {
   if (typeof reference !== 'string' || !reference.startsWith('#')) return undefined
   let at: unknown = root
-  for (const step of reference.slice(1).split('/').slice(1))
+  for (const step of reference.slice(1).split('/').slice(1)) {
+    if (at === undefined) return undefined
     at = member(at, step.replaceAll('~1', '/').replaceAll('~0', '~'))
+  }
   return at
 }
 

@@ -4,6 +4,8 @@ import { tokenize } from './text.ts'
 
 const DEFAULT_DIMENSIONS = 256
 const MAX_DIMENSIONS = 4_096
+/** Additions for one request, about: of longer texts only the beginning is looked at, or a body of 4 MiB takes seconds. */
+const MAX_WORK = 4_000_000
 
 interface EmbeddingRequest {
   readonly model?: unknown
@@ -20,11 +22,12 @@ export function embed(request: EmbeddingRequest): Record<string, unknown> {
     typeof dimensions === 'number' && Number.isInteger(dimensions) && dimensions > 0
       ? Math.min(dimensions, MAX_DIMENSIONS)
       : DEFAULT_DIMENSIONS
+  const most = Math.max(1, Math.floor(MAX_WORK / (length * texts.length)))
   let tokens = 0
   const data = texts.map((text, index) => {
     const words = typeof text === 'string' ? tokenize(text) : Array.isArray(text) ? text.map(String) : [String(text)]
     tokens += words.length
-    const vector = vectorOf(words, length)
+    const vector = vectorOf(words.slice(0, most), length)
     return {
       object: 'embedding',
       index,
