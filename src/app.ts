@@ -2,18 +2,18 @@
  * The wiring, in the order of the picture, and nothing else. The only file that knows every part.
  */
 import { createHmac } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { bootId } from './app/boot.ts'
 import { adminKey, firstKey } from './app/keys.ts'
+import { type Reloaded, Settings } from './app/reload.ts'
 import { createReporter, type Log } from './app/report.ts'
 import { within } from './app/within.ts'
 import { environmentOf } from './config/load.ts'
-import type { Config, ModelConfig } from './config/schema.ts'
+import type { Config } from './config/schema.ts'
 import { systemClock as clock, Wheel } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
+import { SluiceError } from './core/errors.ts'
 import { systemIds } from './core/ids.ts'
-import type { Deployment, Provider } from './core/ports.ts'
 import { createDelivery } from './delivery/delivery.ts'
 import { openEmbedded } from './engines/embedded/open.ts'
 import { digestOf } from './gateway/api-key.ts'
@@ -21,9 +21,7 @@ import type { Address, Gateway } from './gateway/deps.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { createScheduler } from './queue/scheduler.ts'
 import { gatherGauge } from './routing/gather.ts'
-import { createDemoProvider } from './routing/providers/demo.ts'
-import { createOpenAiProvider } from './routing/providers/openai.ts'
-import { createRouter, type ModelRoute } from './routing/router.ts'
+import { createRouter } from './routing/router.ts'
 import { FirstTokens } from './worker/first-tokens.ts'
 import { startPool } from './worker/pool.ts'
 import { createPrompts } from './worker/prompt.ts'
@@ -38,6 +36,8 @@ export interface App {
   stop(): Promise<void>
   /** A stop that waits for running jobs hands them back now. */
   hurry(): void
+  /** Takes over what may change in a running server, or nothing: the log tells. Never rejects. */
+  reload(): Promise<void>
 }
 
 export interface StartOptions {
@@ -48,6 +48,10 @@ export interface StartOptions {
   readonly keyFile?: string
   /** Aborted: whoever asked for the start doesn't want it any more. */
   readonly signal?: AbortSignal
+  /** Reads the configuration again, for a reload. Throws config_invalid. */
+  readonly configAgain?: () => Config
+  /** A reload has put this one in force. */
+  readonly onReload?: (config: Config) => void
 }
 
 const ids = systemIds()
@@ -63,7 +67,8 @@ const HAND_BACK_MS = 1_000
 const CLOSE_MS = 1_500
 
 /** Rejects with config_invalid, or with the system's error for a port that is taken. */
-export async function startApp(config: Config, { log, keyOnStart, keyFile, signal }: StartOptions): Promise<App> {
+export async function startApp(config: Config, options: StartOptions): Promise<App> {
+  const { log, keyOnStart, keyFile, signal } = options
   armCrash(environmentOf('SLUICE_TEST_CRASH_AT'))
   const startedAtMs = clock.wallMs()
   const emit = createReporter(log, clock)
@@ -72,7 +77,8 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile, signa
   const ownKey = adminKey(config, ids)
 
   // queue: the scheduler, made durable by the engine
-  const tenants = new Map(config.tenants.map((t) => [t.name, t]))
+  const gather = gatherGauge(config.stream.gather, config.stream.gather_ms, clock)
+  const settings = new Settings(config, { clock, ids, wheel, gatherMs: gather.gatherMs })
   const scheduler = createScheduler({
     leaseMs: workers.lease_ms,
     maxAttempts: queue.max_attempts,
@@ -86,7 +92,7 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile, signa
     maxQueuedPerSession: sessions.max_queued_jobs,
     maxQueuedBytesPerSession: sessions.max_queued_bytes,
     joinAfterEndMs: JOIN_AFTER_END_MS,
-    weight: (tenant) => tenants.get(tenant)?.weight ?? 1,
+    weight: (tenant) => settings.tenant(tenant)?.weight ?? 1,
     promptWeight: 1,
     outputWeight: 2,
     jitter: ids.jitter,
@@ -99,10 +105,12 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile, signa
     ids,
     wheel,
     retention: {
-      logsMs: config.retention.logs,
+      get logsMs() {
+        return settings.config.retention.logs
+      },
       bytes: config.retention.bytes,
       tenant(name) {
-        const logsMs = tenants.get(name)?.retention.logs ?? null
+        const logsMs = settings.tenant(name)?.retention.logs ?? null
         return logsMs === null ? null : { logsMs }
       },
     },
@@ -111,10 +119,26 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile, signa
     onFact: emit,
   })
 
-  // router and providers
-  const gather = gatherGauge(config.stream.gather, config.stream.gather_ms, clock)
-  const providers = createProviders(config, wheel, gather.gatherMs)
-  const router = createRouter(toRoutes(config, providers), clock, () => engine.queue.wake())
+  // router
+  const router = createRouter(settings.routes(), clock, () => engine.queue.wake())
+  const reload = async (): Promise<Reloaded> => {
+    if (options.configAgain === undefined)
+      throw new SluiceError('invalid_request', {
+        message: 'This server was not started with a configuration to reload.',
+      })
+    try {
+      const reloaded = settings.reload(options.configAgain(), router)
+      options.onReload?.(settings.config)
+      log.info(reloaded, 'the configuration was reloaded')
+      return reloaded
+    } catch (error) {
+      log.error(
+        { reason: (error as Error).message },
+        'the configuration was not reloaded; the one before stays in force',
+      )
+      throw error
+    }
+  }
 
   // worker
   const pool = startPool(
@@ -162,6 +186,7 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile, signa
     keys: engine.keys,
     health: engine.health,
     eraseTenant: engine.eraseTenant,
+    reload,
     stats: () => ({
       ...engine.stats(),
       ...gateway.stats(),
@@ -240,7 +265,7 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile, signa
       await soon('open answers', 2 * LAST_WORDS_MS, gateway.close(LAST_WORDS_MS))
       gather.stop()
       loop.disable()
-      for (const { provider } of providers) provider.close()
+      settings.close()
       await soon('the store', CLOSE_MS, engine.close())
     })()
     return stopped
@@ -253,96 +278,15 @@ export async function startApp(config: Config, { log, keyOnStart, keyFile, signa
     const open = await gateway.listenPublic(config.host, config.port)
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
     const hurry = (): void => void pool.drain(0)
-    return { publicUrl: urlOf(open), adminUrl: urlOf(admin), createdKey, stop, hurry }
+    const reloadSafely = (): Promise<void> => reload().then(nothing, nothing)
+    return { publicUrl: urlOf(open), adminUrl: urlOf(admin), createdKey, stop, hurry, reload: reloadSafely }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
+const nothing = (): void => {}
+
 const urlOf = ({ host, port }: Address): string =>
   `http://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}`
-
-interface NamedProvider {
-  readonly name: string
-  readonly model: ModelConfig
-  readonly provider: Provider
-}
-
-/** One a configured model, in their order. */
-export function createProviders(
-  config: Config,
-  wheel = new Wheel(clock),
-  gatherMs: () => number = () => 0,
-): readonly NamedProvider[] {
-  return config.models.map((model, i) => {
-    const twin = config.models.filter((m) => m.name === model.name).length > 1
-    const name = `${model.name}@${model.base_url === null ? model.provider : new URL(model.base_url).host}${twin ? `#${i}` : ''}`
-    return { name, model, provider: createProvider(config, model, name, wheel, gatherMs) }
-  })
-}
-
-function createProvider(
-  config: Config,
-  model: ModelConfig,
-  name: string,
-  wheel: Wheel,
-  gatherMs: () => number,
-): Provider {
-  if (model.provider === 'demo')
-    return createDemoProvider({ clock, ids, ttftMs: model.demo.ttft_ms, tokenMs: model.demo.token_ms })
-  const { url, no_proxy: noProxy } = config.proxy
-  const baseUrl =
-    model.api_version === null
-      ? model.base_url!
-      : `${model.base_url}?api-version=${encodeURIComponent(model.api_version)}`
-  return createOpenAiProvider({
-    name,
-    baseUrl,
-    apiKey: model.api_key?.reveal() ?? null,
-    auth: model.provider === 'azure' ? 'api-key' : 'bearer',
-    headers: Object.fromEntries(
-      Object.entries(model.headers).map(([header, value]) => [
-        header,
-        typeof value === 'string' ? value : value.reveal(),
-      ]),
-    ),
-    upstreamModel: model.model,
-    continuation: model.continuation,
-    streamUsage: model.stream_usage,
-    ca: model.ca_file === null ? null : readFileSync(model.ca_file, 'utf8'),
-    proxy: url === null || typeof url === 'string' ? url : url.reveal(),
-    noProxy,
-    clock,
-    wheel,
-    gatherMs,
-    maxAnswerBytes: config.http.max_answer_bytes,
-  })
-}
-
-/** Models of the same name are one group. */
-function toRoutes(config: Config, providers: readonly NamedProvider[]): ModelRoute[] {
-  const groups = Map.groupBy(providers, (p) => p.model.name)
-  return [...groups].map(([name, members]) => ({
-    name,
-    pool: members[0].model.pool,
-    kinds: [...new Set(members.flatMap((m) => m.model.kinds))],
-    deployments: members.map(
-      ({ name, model, provider }): Deployment => ({
-        name,
-        provider,
-        upstreamModel: model.model,
-        concurrent: model.limits.concurrent ?? Infinity,
-        order: model.order,
-        contextTokens: model.context_tokens,
-        stream: model.stream,
-        conversationMembers: model.conversation_members,
-        timeouts: {
-          ttftMs: model.timeouts.ttft_ms ?? config.timeouts.ttft_ms,
-          interTokenMs: model.timeouts.inter_token_ms ?? config.timeouts.inter_token_ms,
-          totalMs: model.timeouts.total_ms ?? config.timeouts.total_ms,
-        },
-      }),
-    ),
-  }))
-}

@@ -17,10 +17,12 @@ export const command: Command = {
   async run(args, out) {
     noPositionals(args)
     const loaded = loadConfig({ file: args.option('config'), flags: args.settings })
-    const { createProviders } = await import('../app.ts')
+    const { openForCheck } = await import('../app/models.ts')
+    const { providers, problem } = openForCheck(loaded.config)
     const checks = [
       ...loaded.warnings.map((detail): Check => ({ name: 'environment', verdict: 'note', detail })),
-      ...(await checkAll(loaded.config, createProviders(loaded.config))),
+      ...(await checkAll(loaded.config, providers)),
+      ...(problem === null ? [] : [{ name: 'models', verdict: 'failed', detail: problem } as const]),
     ]
     if (args.has('json')) out.print(JSON.stringify({ config: printConfig(loaded), checks }))
     else {

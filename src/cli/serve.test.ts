@@ -375,3 +375,118 @@ describe('what it says, without a terminal', () => {
     expect(said[3]).toContain('stays so: choose another one')
   })
 })
+
+describe('a reload', () => {
+  interface Reload extends Started {
+    readonly at: Ready
+    write(yaml: string): void
+    /** Resolves with what the log said of it. */
+    hangUp(): Promise<Record<string, unknown>>
+    post(path: string, body: object): Promise<{ status: number; json: Record<string, unknown> }>
+    get(path: string): Promise<Record<string, unknown>>
+  }
+
+  async function start(yaml: string): Promise<Reload> {
+    const folder = freshFolder()
+    const file = `${folder}.yaml`
+    writeFileSync(file, yaml)
+    const env = { SLUICE_ADMIN_KEY: 'admin-key-of-the-tests-42' }
+    const server = serve({ folder, args: ['--config', file], env })
+    const at = await server.ready()
+    const key = readFileSync(at.key_file!, 'utf8').trim()
+    const headers = (path: string): Record<string, string> => ({
+      authorization: `Bearer ${path.startsWith('/admin') ? env.SLUICE_ADMIN_KEY : key}`,
+      'content-type': 'application/json',
+    })
+    const url = (path: string): string => (path.startsWith('/admin') ? at.admin_url : at.url) + path
+    const reloads = (): Array<Record<string, unknown>> =>
+      lines(server.err().slice(0, server.err().lastIndexOf('\n') + 1)).filter(({ msg }) =>
+        String(msg).includes('reloaded'),
+      )
+    let asked = 0
+    return {
+      ...server,
+      at,
+      write: (text) => writeFileSync(file, text),
+      async hangUp() {
+        const nth = asked++
+        server.child.kill('SIGHUP')
+        while (reloads()[nth] === undefined) await sleep(10)
+        return reloads()[nth]
+      },
+      async post(path, body) {
+        if (path === '/admin/reload') asked++
+        const response = await fetch(url(path), { method: 'POST', headers: headers(path), body: JSON.stringify(body) })
+        return { status: response.status, json: (await response.json()) as Record<string, unknown> }
+      },
+      get: async (path) =>
+        (await (await fetch(url(path), { headers: headers(path) })).json()) as Record<string, unknown>,
+    }
+  }
+
+  const demo = (name: string, more = ''): string => `  - { name: ${name}, provider: demo${more} }\n`
+  const modelsOf = async (server: Reload): Promise<string[]> =>
+    ((await server.get('/v1/models'))['data'] as Array<{ id: string }>).map(({ id }) => id)
+  const request = (model: string, prompt: string) => ({
+    request: { model, messages: [{ role: 'user', content: prompt }] },
+  })
+
+  it('takes models, tenants and the log level over; what runs keeps its deployment', async () => {
+    const server = await start(`models:\n${demo('a')}${demo('old')}`)
+    const running = (await server.post('/v1/jobs', request('old', 'demo: tokens=30 delay=40 ttft=0'))).json['id']
+    const state = async (id: unknown): Promise<unknown> => (await server.get(`/v1/jobs/${id}`))['state']
+    while ((await state(running)) !== 'leased') await sleep(10)
+    server.write(
+      `log: { level: warn }\nhttp: { max_depth: 99 }\nmodels:\n${demo('b')}${demo('a')}tenants:\n  - { name: team }\n`,
+    )
+    server.child.kill('SIGHUP')
+    while ((await modelsOf(server)).includes('old')) await sleep(10)
+    expect(await modelsOf(server)).toEqual(['b', 'a'])
+    expect((await server.post('/v1/jobs', request('b', 'demo: tokens=1'))).status).toBe(202)
+    expect((await server.post('/v1/jobs', request('old', 'demo: tokens=1'))).status).toBe(404)
+    while ((await state(running)) === 'leased') await sleep(20)
+    expect(await state(running)).toBe('done')
+    const { status, json } = await server.post('/admin/reload', {})
+    expect([status, json]).toEqual([
+      200,
+      { object: 'reload', models: ['b', 'a'], tenants: ['team'], needs_restart: [] },
+    ])
+    expect(server.err()).not.toContain('was reloaded')
+  })
+
+  it('is refused whole, and says why: the configuration before stays in force', async () => {
+    const server = await start(`models:\n${demo('a')}`)
+    for (const broken of [
+      `models:\n${demo('b')}prot: 1\n`,
+      'models: [',
+      `models:\n${demo('b')}  - { name: c, provider: openai-compatible, base_url: "http://127.0.0.1:1/v1", ca_file: none.pem }\n`,
+      `models:\n${demo('b')}  - { name: c, provider: openai, api_key: { env: NOT_SET } }\n`,
+    ]) {
+      server.write(broken)
+      expect(await server.hangUp()).toMatchObject({ level: 'error', reason: expect.any(String) })
+      expect(await modelsOf(server)).toEqual(['a'])
+      expect(await server.post('/admin/reload', {})).toMatchObject({
+        status: 422,
+        json: { error: { code: 'config_invalid' } },
+      })
+    }
+    server.write(`port: 9999\nmodels:\n${demo('b')}queue: { max_attempts: 7 }\n`)
+    expect(await server.hangUp()).toMatchObject({ level: 'info', models: ['b'], needsRestart: ['queue.max_attempts'] })
+    expect(await modelsOf(server)).toEqual(['b'])
+  })
+
+  it('jobs in line for a model that is gone fail with model_not_found', async () => {
+    const server = await start(`models:\n${demo('a', ', limits: { concurrent: 1 }')}${demo('b')}`)
+    await server.post('/v1/jobs', request('a', 'demo: tokens=60 delay=40 ttft=0'))
+    const jobs = Array.from({ length: 150 }, () => request('a', 'demo: tokens=1'))
+    const { json } = await server.post('/v1/jobs', { jobs })
+    const ids = (json['data'] as Array<{ id: string }>).map(({ id }) => id)
+    server.write(`models:\n${demo('b')}`)
+    await server.hangUp()
+    for (const id of [ids[0], ids[149]]) {
+      const job = async () => (await server.get(`/v1/jobs/${id}`)) as { state: string; error: { code: string } }
+      while ((await job()).state !== 'failed') await sleep(20)
+      expect((await job()).error.code).toBe('model_not_found')
+    }
+  })
+})

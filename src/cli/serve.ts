@@ -55,15 +55,24 @@ async function serve(
   for (const warning of warnings) log.warn({}, warning)
   const atTerminal = isatty(1) && !args.has('json')
   const keyFile = atTerminal ? null : firstKeyFile(config)
+  const configAgain = (): Config => {
+    const { config, warnings } = loadConfig(sources)
+    for (const warning of warnings) log.warn({}, warning)
+    return config
+  }
   const app = await startApp(config, {
     log,
+    configAgain,
+    onReload(next) {
+      log.level = next.log.level
+    },
     signal: lifecycle.stopAsked,
     ...(config.key === null ? {} : { keyOnStart: config.key.reveal() }),
     ...(keyFile === null ? {} : { keyFile }),
   }).catch((error: unknown) => {
     throw explained(error, config)
   })
-  lifecycle.started({ ...app, reload: () => Promise.resolve() }, config.workers.drain_ms)
+  lifecycle.started(app, config.workers.drain_ms)
   show(app, config, keyFile, atTerminal)
   await lifecycle.stopped
   // Whatever still holds the loop is not worth waiting for

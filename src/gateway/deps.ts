@@ -95,6 +95,12 @@ export interface GatewayDeps {
   readonly health: Engine['health']
   readonly eraseTenant: Engine['eraseTenant']
   readonly stats: Engine['stats']
+  /** Reads the configuration again. Throws config_invalid, and nothing has changed. */
+  readonly reload: () => Promise<{
+    readonly models: readonly string[]
+    readonly tenants: readonly string[]
+    readonly needsRestart: readonly string[]
+  }>
   readonly models: Models
   readonly delivery: Delivery
   readonly clock: Clock

@@ -57,6 +57,16 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
     return value
   }
 
+  async function reload(call: Call): Promise<void> {
+    try {
+      const { models, tenants, needsRestart } = await deps.reload()
+      call.json(200, { object: 'reload', models, tenants, needs_restart: needsRestart })
+    } catch (error) {
+      if (!(error instanceof SluiceError) || error.code !== 'config_invalid') throw error
+      throw new SluiceError('config_invalid', { status: 422, message: error.message })
+    }
+  }
+
   const paused = (call: Call): void => call.json(200, { object: 'list', data: queue.paused() })
 
   return [
@@ -135,6 +145,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
         call.empty(204)
       },
     },
+    { method: 'POST', path: '/admin/reload', auth: 'operator', run: reload },
     {
       method: 'GET',
       path: '/admin/stats',

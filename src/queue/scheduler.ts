@@ -153,7 +153,15 @@ class PureScheduler implements Scheduler {
       this.#serve(entry.hold, Math.max(1, entry.job.promptTokens), 0)
       leased.push({ id: entry.job.id, attempt: entry.attempt, crashes: entry.crashes })
     }
-    this.#lineUp.take(pools, max, headroom, now, lease, (entry) => this.#setState(entry, 'waiting'))
+    this.#lineUp.take(
+      pools,
+      max,
+      headroom,
+      now,
+      lease,
+      (entry) => this.#setState(entry, 'waiting'),
+      (entry, error) => this.#endAlone(entry, 'failed', error, now),
+    )
     return leased
   }
 

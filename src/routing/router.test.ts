@@ -172,3 +172,47 @@ it('waits for local faults without blaming the deployment', () => {
   router.headroom(job('next'))
   expect(router.claimed('next').name).toBe('a')
 })
+
+it('takes other models over: what runs keeps its deployment, whose slot still counts', () => {
+  const old = deployment('a', { concurrent: 1 })
+  const { router, woken } = setUp(route('chat', old), route('gone', deployment('g')))
+  expect(take(router, '1')).toBe('a')
+  const next = deployment('a', { concurrent: 1 })
+  const before = woken()
+  router.replace([route('chat', next, deployment('b', { order: 1 }))])
+  expect(woken()).toBe(before + 1)
+  expect(router.claimed('1')).toBe(old)
+  expect([router.isInUse(old.provider), router.isInUse(next.provider)]).toEqual([true, false])
+  // Its one slot is taken by a call that began before
+  expect(take(router, '2')).toBe('b')
+  router.release('1', { code: null })
+  expect(router.isInUse(old.provider)).toBe(false)
+  expect(take(router, '3')).toBe('a')
+  expect(router.claimed('3')).toBe(next)
+  expect(router.resolve('gone')).toBeNull()
+})
+
+it('a deployment keeps its health over a reload, unless its provider is another', () => {
+  const provider = {} as never
+  const { router } = setUp(route('chat', { ...deployment('a'), provider }, deployment('b', { order: 1 })))
+  take(router, '1')
+  router.release('1', { code: 'provider_rate_limited', retryAfterMs: 5_000 })
+  router.replace([route('chat', { ...deployment('a'), provider }, deployment('b', { order: 1 }))])
+  expect(take(router, '2')).toBe('b')
+  router.replace([route('chat', deployment('a'), deployment('b', { order: 1 }))])
+  expect(take(router, '3')).toBe('a')
+})
+
+it('jobs of a model that is gone fail, some at a time', () => {
+  const { router, clock, woken } = setUp(route('chat', deployment('a')))
+  router.replace([])
+  const answers = Array.from({ length: 250 }, (_, i) => router.headroom(job(String(i))))
+  const failed = answers.filter((answer) => answer?.error !== undefined)
+  expect(failed).toHaveLength(100)
+  expect(failed[0]).toMatchObject({ scope: 'job', error: { code: 'model_not_found' } })
+  expect(answers.at(-1)).toEqual({ scope: 'model' })
+  const before = woken()
+  clock.advance(10)
+  expect(woken()).toBe(before + 1)
+  expect(router.headroom(job('x'))?.error).toBeDefined()
+})

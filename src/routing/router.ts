@@ -3,9 +3,9 @@
  * line and is not failed with somebody's 429; they come free with `release`, which wakes the queue.
  */
 import type { Clock } from '../core/clock.ts'
-import type { ErrorCode } from '../core/errors.ts'
+import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { JobId, JobKind } from '../core/job.ts'
-import type { Deployment, Headroom, HeadroomRefusal, ScheduledJob } from '../core/ports.ts'
+import type { Deployment, Headroom, HeadroomRefusal, Provider, ScheduledJob } from '../core/ports.ts'
 
 export interface ModelRoute {
   /** What clients ask for; a trailing "*" stands for any ending. */
@@ -28,6 +28,13 @@ export interface ReleaseReport {
 export interface Router {
   resolve(model: string): ModelRoute | null
   models(): readonly ModelRoute[]
+  /**
+   * Other models from now on. What has a slot keeps its deployment to its end; a deployment of the same name keeps its count
+   * of calls, and its health too if its provider is the same. Jobs whose model is gone fail with model_not_found.
+   */
+  replace(routes: readonly ModelRoute[]): void
+  /** Does a job run on it? */
+  isInUse(provider: Provider): boolean
   readonly headroom: Headroom
   /** The deployment whose slot `headroom` took for this job. */
   claimed(job: JobId): Deployment
@@ -44,7 +51,7 @@ export interface Router {
 }
 
 interface Slot {
-  readonly deployment: Deployment
+  deployment: Deployment
   active: number
   /** No call starts before. */
   coolUntilMono: number
@@ -57,6 +64,9 @@ interface Slot {
 /** A deployment that is too busy is left alone for this, doubled each time that it still is; its own retry-after may be longer. */
 const MIN_COOL_MS = 1_000
 const MAX_COOL_MS = 60_000
+/** Jobs of a model that is gone fail so many at a time, with a pause between: there may be a hundred thousand of them. */
+const GONE_AT_ONCE = 100
+const GONE_PAUSE_MS = 5
 /** Jobs whose failed places are remembered: those that are canceled between two attempts are never forgotten by name. */
 const MAX_REMEMBERED = 10_000
 const EJECT_AFTER_FAILURES = 5
@@ -71,17 +81,31 @@ const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
 ])
 
 export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: () => void): Router {
-  const exact = new Map(routes.filter((r) => !r.name.endsWith('*')).map((r) => [r.name, r]))
-  const patterns = routes.filter((r) => r.name.endsWith('*')).sort((a, b) => b.name.length - a.name.length)
-  const slots = new Map<Deployment, Slot>()
-  for (const route of routes)
-    for (const deployment of route.deployments)
-      slots.set(deployment, { deployment, active: 0, coolUntilMono: 0, refusals: 0, failures: 0 })
-  const claims = new Map<JobId, Slot>()
+  let models: readonly ModelRoute[] = []
+  let exact = new Map<string, ModelRoute>()
+  let patterns: readonly ModelRoute[] = []
+  let slots = new Map<Deployment, Slot>()
+  const claims = new Map<JobId, { readonly slot: Slot; readonly deployment: Deployment }>()
   const accepted = new Map<JobId, number>()
   /** Where a job's earlier attempts failed: tried again only when there is nowhere else; `true`: not even then. */
   const failedAt = new Map<JobId, Map<Slot, boolean>>()
   const resolved = new Map<string, ModelRoute | null>()
+
+  let goneNow = 0
+  replace(routes)
+
+  function replace(routes: readonly ModelRoute[]): void {
+    const before = new Map([...slots.values()].map((slot) => [slot.deployment.name, slot]))
+    models = routes
+    exact = new Map(routes.filter((r) => !r.name.endsWith('*')).map((r) => [r.name, r]))
+    patterns = routes.filter((r) => r.name.endsWith('*')).sort((a, b) => b.name.length - a.name.length)
+    resolved.clear()
+    slots = new Map(
+      routes
+        .flatMap((r) => r.deployments)
+        .map((deployment) => [deployment, slotOf(deployment, before.get(deployment.name))]),
+    )
+  }
 
   function resolve(model: string): ModelRoute | null {
     const route = exact.get(model) ?? patterns.find((p) => model.startsWith(p.name.slice(0, -1))) ?? null
@@ -92,8 +116,7 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
 
   const headroom: Headroom = (job: ScheduledJob) => {
     const route = resolved.get(job.model) ?? resolve(job.model)
-    // The model was taken out of the configuration while the job waited
-    if (!route) return { scope: 'model', retryAfterMs: 60_000 } satisfies HeadroomRefusal
+    if (!route) return gone(job.model)
     const now = clock.monoMs()
     const failed = failedAt.get(job.id)
     let best: Slot | null = null
@@ -118,9 +141,21 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
       return freeAt === Infinity ? { scope } : { scope, retryAfterMs: freeAt - now }
     }
     best.active++
-    claims.set(job.id, best)
+    claims.set(job.id, { slot: best, deployment: best.deployment })
     accepted.set(job.id, job.acceptedMono)
     return null
+  }
+
+  /** The model was taken out of the configuration while the job waited. */
+  function gone(model: string): HeadroomRefusal {
+    if (goneNow++ === 0)
+      clock.after(GONE_PAUSE_MS, () => {
+        goneNow = 0
+        wake()
+      })
+    if (goneNow > GONE_AT_ONCE) return { scope: 'model' }
+    const message = `There is no model "${model}" any more; GET /v1/models lists them.`
+    return { scope: 'job', error: new SluiceError('model_not_found', { param: 'model', message }) }
   }
 
   /** The configuration may have left nothing else. */
@@ -147,22 +182,30 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
 
   return {
     resolve,
-    models: () => routes,
+    models: () => models,
+    replace(routes) {
+      replace(routes)
+      wake()
+    },
+    isInUse(provider) {
+      for (const { deployment } of claims.values()) if (deployment.provider === provider) return true
+      return false
+    },
     headroom,
     claimed(job) {
-      const slot = claims.get(job)
-      if (!slot) throw new Error(`no deployment was claimed for ${job}`)
-      return slot.deployment
+      const claim = claims.get(job)
+      if (!claim) throw new Error(`no deployment was claimed for ${job}`)
+      return claim.deployment
     },
     acceptedMono: (job) => accepted.get(job) ?? clock.monoMs(),
     hasElsewhere(job, model) {
-      const here = claims.get(job)
+      const here = claims.get(job)?.slot
       const failed = failedAt.get(job)
       const others = (resolve(model)?.deployments ?? []).map((d) => slots.get(d)!)
       return others.some((slot) => slot !== here && failed?.get(slot) !== true)
     },
     release(job, report) {
-      const slot = claims.get(job)
+      const slot = claims.get(job)?.slot
       if (!slot) return 0
       claims.delete(job)
       accepted.delete(job)
@@ -190,6 +233,15 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
         cooling: s.coolUntilMono > clock.monoMs(),
       })),
   }
+}
+
+/** A new deployment in the place of another of its name, whose calls still count. */
+function slotOf(deployment: Deployment, before: Slot | undefined): Slot {
+  if (before === undefined) return { deployment, active: 0, coolUntilMono: 0, refusals: 0, failures: 0 }
+  if (before.deployment.provider !== deployment.provider)
+    Object.assign(before, { coolUntilMono: 0, refusals: 0, failures: 0 })
+  before.deployment = deployment
+  return before
 }
 
 /** Where this job has not failed, then what works, then the lower order, then the less loaded. */

@@ -1,0 +1,100 @@
+/**
+ * A new configuration for a running server, all of it or nothing: models, tenants and what goes with them are replaced in
+ * one turn of the event loop; what else has changed takes a restart, and is named.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import { Secret } from '../config/fields.ts'
+import { LEAVES } from '../config/leaves.ts'
+import type { Config } from '../config/schema.ts'
+import type { Provider } from '../core/ports.ts'
+import type { Router } from '../routing/router.ts'
+import { createProviders, type NamedProvider, type ProviderDeps, toRoutes } from './models.ts'
+
+export interface Reloaded {
+  /** Names of the models that clients can use now. */
+  readonly models: readonly string[]
+  readonly tenants: readonly string[]
+  /** Settings that have changed, and are in force after a restart. */
+  readonly needsRestart: readonly string[]
+}
+
+/** What a running server takes over: whole groups, or single settings. */
+const TAKEN_OVER = ['models', 'tenants', 'timeouts', 'proxy', 'log', 'retention.logs']
+
+const RETIRED_CHECK_MS = 1_000
+
+/** The settings in force that may change, and the providers made of them. */
+export class Settings {
+  config: Config
+  providers: readonly NamedProvider[]
+  readonly #deps: ProviderDeps
+  #tenants: ReadonlyMap<string, Config['tenants'][number]>
+  #retired: Provider[] = []
+  #cancelCheck: (() => void) | null = null
+
+  constructor(config: Config, deps: ProviderDeps) {
+    this.config = config
+    this.#deps = deps
+    this.#tenants = byName(config)
+    this.providers = createProviders(config, deps)
+  }
+
+  tenant(name: string): Config['tenants'][number] | undefined {
+    return this.#tenants.get(name)
+  }
+
+  routes() {
+    return toRoutes(this.config, this.providers)
+  }
+
+  /** Throws config_invalid; then nothing has changed. */
+  reload(next: Config, router: Pick<Router, 'replace' | 'isInUse'>): Reloaded {
+    const before = this.config
+    const providers = createProviders(next, this.#deps, this.providers)
+    const kept = new Set(providers.map(({ provider }) => provider))
+    this.#retired.push(...this.providers.map(({ provider }) => provider).filter((provider) => !kept.has(provider)))
+    this.config = next
+    this.providers = providers
+    this.#tenants = byName(next)
+    router.replace(this.routes())
+    this.#closeRetired(router)
+    return {
+      models: [...new Set(next.models.map(({ name }) => name))],
+      tenants: [...this.#tenants.keys()],
+      needsRestart: changes(before, next),
+    }
+  }
+
+  close(): void {
+    this.#cancelCheck?.()
+    for (const { provider } of this.providers) provider.close()
+    for (const provider of this.#retired) provider.close()
+  }
+
+  /** Each when its last job has ended. */
+  #closeRetired(router: Pick<Router, 'isInUse'>): void {
+    this.#cancelCheck?.()
+    this.#retired = this.#retired.filter((provider) => {
+      if (router.isInUse(provider)) return true
+      provider.close()
+      return false
+    })
+    this.#cancelCheck =
+      this.#retired.length === 0 ? null : this.#deps.clock.after(RETIRED_CHECK_MS, () => this.#closeRetired(router))
+  }
+}
+
+const byName = (config: Config): ReadonlyMap<string, Config['tenants'][number]> =>
+  new Map(config.tenants.map((tenant) => [tenant.name, tenant]))
+
+/** The settings that differ and are not taken over. */
+function changes(before: Config, after: Config): readonly string[] {
+  return LEAVES.filter(({ path }) => !TAKEN_OVER.includes(path[0]) && !TAKEN_OVER.includes(path.join('.')))
+    .filter(({ path }) => !isDeepStrictEqual(valueAt(before, path), valueAt(after, path)))
+    .map(({ path }) => path.join('.'))
+}
+
+function valueAt(config: Config, path: readonly string[]): unknown {
+  const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
+  return value instanceof Secret ? [value.ref, value.known ? value.reveal() : null] : value
+}
