@@ -123,6 +123,7 @@ const cpuMs = (): number => {
 
 /** What the load costs by itself, µs a token. */
 async function loadAlone(): Promise<number> {
+  await engine.restore(() => {})
   const load = new Load()
   const begin = (): void => load.start(() => {}, tokens, begin)
   for (let i = 0; i < streams; i++) begin()
@@ -191,7 +192,7 @@ const engine: Engine = openEmbedded({
   wheel,
   retention: { logsMs: 86_400_000, bytes: 1 << 30, tenant: () => null },
   joinAfterEndMs: 60_000,
-  bootId: 'load',
+  boot: { id: 'load', ms: () => null },
   onFact: (fact) => fact.type.startsWith('store') && console.error(fact),
 })
 const load = new Load()

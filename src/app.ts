@@ -3,7 +3,7 @@
  */
 import { createHmac } from 'node:crypto'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { bootId } from './app/boot.ts'
+import { thisBoot } from './app/boot.ts'
 import { adminKey, firstKey } from './app/keys.ts'
 import { type Reloaded, Settings } from './app/reload.ts'
 import { createReporter, type Log } from './app/report.ts'
@@ -115,7 +115,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
       },
     },
     joinAfterEndMs: JOIN_AFTER_END_MS,
-    bootId: bootId(clock),
+    boot: thisBoot(ids),
     onFact: emit,
   })
 
@@ -277,6 +277,8 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     signal?.throwIfAborted()
     const open = await gateway.listenPublic(config.host, config.port)
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
+    await engine.restore(gateway.expectReader)
+    gateway.ready()
     const hurry = (): void => void pool.drain(0)
     const reloadSafely = (): Promise<void> => reload().then(nothing, nothing)
     return { publicUrl: urlOf(open), adminUrl: urlOf(admin), createdKey, stop, hurry, reload: reloadSafely }

@@ -18,18 +18,20 @@ export interface Clock {
 /** The longest that setTimeout waits: it fires at once for more. */
 const MAX_TIMER_MS = 0x7fffffff
 
+const atLeast0 = (ms: number): number => Math.max(0, ms || 0)
+
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monoMs: () => performance.now(),
   after(ms, fn) {
     if (ms > MAX_TIMER_MS) return afterLong(ms, fn)
-    const timer = setTimeout(fn, ms > 0 ? ms : 0)
+    const timer = setTimeout(fn, atLeast0(ms))
     timer.unref()
     return () => clearTimeout(timer)
   },
   every(ms, fn) {
     if (ms > MAX_TIMER_MS) return everyLong(ms, fn)
-    const timer = setInterval(fn, ms > 0 ? ms : 0)
+    const timer = setInterval(fn, atLeast0(ms))
     timer.unref()
     return () => clearInterval(timer)
   },

@@ -199,6 +199,7 @@ export const ERRORS = {
     'Too many bytes of unfinished requests at once; finish some, then retry.',
   ),
   overloaded: row(503, 'server_error', true, 1013, 'The server is overloaded; retry later.'),
+  starting: row(503, 'server_error', true, 1013, 'The server is starting: it reads what is stored. Retry.'),
   draining: row(503, 'server_error', true, 1012, 'The server is shutting down; retry.'),
   storage_full: row(507, 'server_error', true, 1013, 'The disk is full: new work is refused until there is room.'),
   storage_locked: row(

@@ -2,8 +2,8 @@
 import type { JobId } from './job.ts'
 
 export interface Ids {
-  /** A new job id; sorts after every id before it from this source. `wallMs` as from Clock. */
-  job(wallMs: number): JobId
+  /** The id of the job with this order number; ids sort by it. */
+  job(order: number): JobId
   /** `bytes` random bytes. */
   random(bytes: number): Uint8Array
   /** Uniform in [0, 1): jitter. */
@@ -14,11 +14,10 @@ const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz'
 const ORDER_CHARS = 11
 const SECRET_CHARS = 15
 
-/** From cryptographic randomness. Ids stay increasing when the wall clock jumps back. */
+/** From cryptographic randomness. */
 export function systemIds(): Ids {
   const pool = new Uint8Array(4096)
   let used = pool.length
-  let last = 0
   const random = (n: number): Uint8Array => {
     if (n > 256) return crypto.getRandomValues(new Uint8Array(n))
     if (used + n > pool.length) {
@@ -33,21 +32,16 @@ export function systemIds(): Ids {
   return {
     random,
     jitter: () => Math.random(),
-    job(wallMs) {
-      last = Math.max(last + 1, Math.floor(wallMs) * 2048)
-      let order = ''
-      for (let n = last, i = 0; i < ORDER_CHARS; i++, n = Math.floor(n / 32)) order = CROCKFORD[n % 32] + order
-      let secret = ''
-      for (const byte of random(SECRET_CHARS)) secret += CROCKFORD[byte & 31]
-      return `job_${order}${secret}`
+    job(order) {
+      let text = ''
+      for (let n = order, i = 0; i < ORDER_CHARS; i++, n = Math.floor(n / 32)) text = CROCKFORD[n % 32] + text
+      for (const byte of random(SECRET_CHARS)) text += CROCKFORD[byte & 31]
+      return `job_${text}`
     },
   }
 }
 
-/**
- * The order number inside a job id: ms since 1970 × 2048 + a counter; a safe integer until the year 2109.
- * Stores use it as the row's key. Null when the text is no job id.
- */
+/** The order number inside a job id, a safe integer; stores use it as the row's key. Null when the text is no job id. */
 export function jobOrder(id: string): number | null {
   if (!/^job_[0-9a-hjkmnp-tv-z]{26}$/.test(id)) return null
   let n = 0

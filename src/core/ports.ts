@@ -20,6 +20,11 @@ export interface Engine {
   readonly keys: Keys
   /** Is it able to take work? `degraded` tells why not (disk full, I/O error); shown by /readyz. */
   health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError }
+  /**
+   * Puts unfinished jobs back in line, in steps that let the event loop turn; `each` sees every one of them. Called once,
+   * when the ports are open; until it resolved, submits are refused with `starting`, and nothing is leased.
+   */
+  restore(each: (job: Job) => void): Promise<void>
   /** Erases all that is stored of a tenant: jobs (running ones are canceled first), logs, conversations, keys. Power-safe when resolved. */
   eraseTenant(tenant: TenantId): Promise<void>
   /** Numbers for people and metrics: bytes on disk, commits, longest commit, … */
@@ -31,6 +36,14 @@ export interface Engine {
   draining(): void
   /** Commits what is pending and lets go of the data folder. Safe to repeat. */
   close(): Promise<void>
+}
+
+/** The machine's start. */
+export interface Boot {
+  /** Another one with each start of the machine. */
+  readonly id: string
+  /** Ms since then: goes on while no process runs, and while the machine sleeps. Null where nobody knows. */
+  ms(): number | null
 }
 
 // ---------------------------------------------------------------- queue
@@ -67,7 +80,7 @@ export interface Lease {
   readonly job: Job
   /** Fence: 1 for the first attempt; strictly grows with every lease of the job, also over restarts. */
   readonly attempt: number
-  /** Attempts before this one that ended by the death of a worker. */
+  /** Crashes that were this job's own: see Tally. */
   readonly crashes: number
 }
 
@@ -200,6 +213,7 @@ export interface ScheduledJob {
   readonly priority: Priority
   readonly promptTokens: number
   readonly bodyBytes: number
+  /** Negative where that was before this process. */
   readonly acceptedMono: number
   /** Not leased before. */
   readonly notBeforeMono: number
@@ -210,14 +224,8 @@ export interface ScheduledJob {
 }
 
 export type SchedulerEvent =
-  /** The job changed its state; the store writes what must survive. */
-  | {
-      readonly type: 'delayed'
-      readonly id: JobId
-      readonly attempt: number
-      readonly crashes: number
-      readonly notBeforeMono: number
-    }
+  /** It went back in line without its worker's word: the store writes its tally. */
+  | { readonly type: 'delayed'; readonly id: JobId; readonly notBeforeMono: number }
   /** It ended without a worker: expired, canceled while queued, given up after crashes, or its cancel outlived its lease. */
   | {
       readonly type: 'ended'
@@ -245,7 +253,10 @@ export interface SchedulerOptions {
   readonly leaseMs: number
   /** Attempts that a job may use up by failing. */
   readonly maxAttempts: number
-  /** Workers that may die of a job before it is given up (poison). */
+  /**
+   * Crashes after which a job is given up (poison) at the next one. Once that many workers died while it ran (at least
+   * one), the job is a suspect: suspects run one at a time.
+   */
   readonly maxCrashes: number
   readonly retryBaseMs: number
   readonly retryCapMs: number
@@ -266,6 +277,18 @@ export interface SchedulerOptions {
   readonly jitter: () => number
 }
 
+/** What became of a job's attempts; stored whenever it goes back in line. */
+export interface Tally {
+  /** Leases so far: the number of the last one, the fence. */
+  readonly attempts: number
+  /** Attempts that failed. */
+  readonly fails: number
+  /** Attempts during which the worker died, whoever was to blame. */
+  readonly deaths: number
+  /** Deaths for which this job alone may be blamed. */
+  readonly crashes: number
+}
+
 /**
  * The pure machine: no clock, no disk, no randomness of its own; the same calls with the same `now` give the
  * same answers. `now` is monotonic ms. Each call may add events, to be taken with `drain` right after it.
@@ -280,12 +303,10 @@ export interface Scheduler {
   ): SchedulerSubmit
   /** Undoes a submit that could not be stored. */
   withdraw(id: JobId): void
-  /** Puts back, in order of acceptance, what a restart found: attempts used, crashes (a lease that was open counts as one). */
-  restore(
-    job: ScheduledJob,
-    found: { readonly attempts: number; readonly crashes: number; readonly wasLeased: boolean },
-    now: number,
-  ): void
+  /** Puts back, in order of acceptance, what a restart found. */
+  restore(job: ScheduledJob, tally: Tally, now: number): void
+  /** These, all restored, were running when their worker's process died. Restarts alone call this: see `lose`. */
+  died(ids: readonly JobId[], now: number): void
   lease(
     worker: string,
     pools: readonly string[],
@@ -300,6 +321,8 @@ export interface Scheduler {
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
   /** Worker gone: its leases are lost now. */
   lose(worker: string, now: number): void
+  /** This process did not run for a while (stopped, suspended): no lease has run out for that. */
+  woke(now: number): void
   /** Expiries, lost leases, delays that ended. Call at `nextAt()` or later. */
   tick(now: number): void
   /** When `tick` has something to do; Infinity = never. */
@@ -310,6 +333,7 @@ export interface Scheduler {
   purge(selector: Selector, now: number): readonly JobId[]
   place(id: JobId, now: number): Place | null
   state(id: JobId): JobState | null
+  tally(id: JobId): Tally | null
   depth(): QueueDepth
   /** Events since the last drain, in order. */
   drain(): readonly SchedulerEvent[]

@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
-import type { JobKind } from '../core/job.ts'
+import type { Job, JobKind } from '../core/job.ts'
 import type { Conversations, Delivery, Engine, Keys, Queue, TokenLog } from '../core/ports.ts'
 import type { SessionOptions } from './sessions.ts'
 
@@ -122,6 +122,10 @@ export interface Gateway {
   /** Port 0 = any free one. Rejects with the system's error (EADDRINUSE). */
   listenPublic(host: string, port: number): Promise<Address>
   listenAdmin(host: string, port: number): Promise<Address>
+  /** After a restart: a job's readers are gone, and have the grace to come back. */
+  expectReader(job: Job): void
+  /** What is stored is back in line: requests other than probes are answered from now on. */
+  ready(): void
   /** From now on every request is answered 503 with `retry-after`, and connections end with their answers; those under way go on. */
   drain(): void
   /** Drains, waits for open answers at most `withinMs`, then cuts the rest. Safe to repeat. */

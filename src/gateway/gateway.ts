@@ -8,7 +8,7 @@ import { createAuth } from './auth.ts'
 import { Aborted, Call, errorBody, errorHeaders, type KeyCall, rawAnswer } from './call.ts'
 import { answerPreflight, corsOf, isPreflight } from './cors.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
-import { createAttendance, expectReaders } from './disconnect.ts'
+import { createAttendance } from './disconnect.ts'
 import { checkForm, refusalOf } from './form.ts'
 import { Inflow } from './inflow.ts'
 import { createJobs } from './jobs.ts'
@@ -23,6 +23,8 @@ import { createWatching } from './watching.ts'
 
 /** A refused connection is closed after this, whether its peer read the answer or not. */
 const REFUSED_LINGER_MS = 500
+/** When to come back to a server that starts or stops. */
+const RETRY_AFTER_MS = 1_000
 
 export function createGateway(deps: GatewayDeps): Gateway {
   const { options, clock, queue, emit, onFault } = deps
@@ -44,14 +46,22 @@ export function createGateway(deps: GatewayDeps): Gateway {
     options.disconnectGraceMs,
     (job) => void queue.cancel(job).catch((error: unknown) => onFault(error, job)),
   )
+  let starting = true
   let draining = false
+  /** What refuses all but probes; null when open. */
+  const closedFor = (): SluiceError | null =>
+    draining
+      ? new SluiceError('draining', { retryAfterMs: RETRY_AFTER_MS })
+      : starting
+        ? new SluiceError('starting', { retryAfterMs: RETRY_AFTER_MS })
+        : null
   const answers = createAnswers(deps, attendance)
   const submits = createSubmits(deps, auth)
   const jobs = createJobs(deps, submits)
   const hub = new Hub(deps, { auth, sessions, attendance, submits, admitted, inflow })
   const watching = createWatching(deps)
   const door = { auth, sessions, socket: hub.route, admitted }
-  const routes = createRoutes(deps, jobs, submits, answers, door, watching, () => draining)
+  const routes = createRoutes(deps, jobs, submits, answers, door, watching, closedFor)
   const servers: Server[] = []
 
   const serve =
@@ -95,7 +105,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     call.route = route.path
     call.params = params
     call.query = query
-    if (draining && route.auth !== 'none') throw new SluiceError('draining', { retryAfterMs: 1_000 })
+    const refusal = route.auth === 'none' ? null : closedFor()
+    if (refusal !== null) throw refusal
     if (route.auth === 'operator') auth.operator(call.request)
     else call.inflow = inflow
     if (route.auth === 'tenant') admit(call)
@@ -173,8 +184,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
     stats: () => hub.stats(),
     async listenPublic(host, port) {
       const address = await listen(routes.public, host, port, options.corsOrigins, hub)
-      expectReaders(queue, attendance).catch((error: unknown) => onFault(error, 'start'))
       return address
+    },
+    expectReader: (job) => attendance.expect(job),
+    ready() {
+      starting = false
+      hub.starting = false
     },
     listenAdmin: (host, port) => listen(routes.admin, host, port, [], null),
     drain() {

@@ -1,5 +1,5 @@
 /** The route tables of both listeners. Nothing is answered that does not stand here. */
-import { SluiceError } from '../core/errors.ts'
+import type { SluiceError } from '../core/errors.ts'
 import type { Admitted } from './admitted.ts'
 import type { Answers } from './answers.ts'
 import type { Auth } from './auth.ts'
@@ -37,7 +37,7 @@ export function createRoutes(
   answers: Answers,
   door: Door,
   watching: Watching,
-  isDraining: () => boolean,
+  closedFor: () => SluiceError | null,
 ): Routes {
   const probes: readonly Route[] = [
     // Probes add what they like to get past caches
@@ -48,7 +48,8 @@ export function createRoutes(
       query: 'any',
       auth: 'none',
       run(call) {
-        if (isDraining()) throw new SluiceError('draining')
+        const refusal = closedFor()
+        if (refusal !== null) throw refusal
         const health = deps.health()
         if (!health.ok) throw health.error
         call.json(200, { status: 'ok' })

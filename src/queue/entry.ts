@@ -19,8 +19,9 @@ export class Entry {
   state: LiveState = 'queued'
   /** Number of the last lease; the fence. */
   attempt = 0
-  /** Attempts that ended by failing, and by the death of a worker. */
+  /** See Tally. */
   fails = 0
+  deaths = 0
   crashes = 0
   notBeforeMono: number
   hold: Hold | null = null
@@ -47,12 +48,14 @@ export class Entry {
   }
 }
 
-/** A lease as it is held. */
+/** A lease that is held. */
 export class Hold {
   readonly entry: Entry
   readonly worker: WorkerLeases
   readonly leasedMono: number
   canceling = false
+  /** Of a suspect: no other one is leased meanwhile. */
+  readonly isSuspect: boolean
   /** Tokens that the tenant was charged for this attempt. */
   promptTokens = 0
   outputTokens = 0
@@ -60,9 +63,10 @@ export class Hold {
   before: Hold | null = null
   after: Hold | null = null
 
-  constructor(entry: Entry, worker: WorkerLeases, leasedMono: number) {
+  constructor(entry: Entry, worker: WorkerLeases, leasedMono: number, isSuspect: boolean) {
     this.entry = entry
     this.worker = worker
     this.leasedMono = leasedMono
+    this.isSuspect = isSuspect
   }
 }

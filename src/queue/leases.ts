@@ -29,10 +29,10 @@ export class Leases {
     this.#timers = timers
   }
 
-  take(entry: Entry, workerId: string, now: number): Hold {
+  take(entry: Entry, workerId: string, now: number, isSuspect: boolean): Hold {
     const worker = this.#workers.get(workerId) ?? new WorkerLeases(workerId, -++this.#made)
     this.#workers.set(workerId, worker)
-    const hold = new Hold(entry, worker, now)
+    const hold = new Hold(entry, worker, now, isSuspect)
     hold.before = worker.newest
     if (worker.newest === null) worker.oldest = hold
     else worker.newest.after = hold
@@ -59,6 +59,11 @@ export class Leases {
     if (worker === undefined) return
     worker.lastBeatMono = now
     this.arm(worker)
+  }
+
+  /** As if each worker had given a sign of life now. */
+  woke(now: number): void {
+    for (const id of [...this.#workers.keys()]) this.heartbeat(id, now)
   }
 
   /** All of a worker's leases, newest first: put back in front one after the other, they keep their order. */

@@ -61,6 +61,16 @@ export class LineUp {
     if (line.size === 0) this.#retire(line)
   }
 
+  /** Jobs that were passed over may be leasable again. */
+  rouse(): void {
+    for (const flow of this.#flows) if (flow.waits) this.readyPools.add(flow.pool)
+  }
+
+  /** No time was measured while nothing ran. */
+  woke(now: number): void {
+    for (const flow of this.#flows) flow.meter.observe(now, false)
+  }
+
   /** The pauses changed: each line is looked at anew. */
   reconsider(now: number): void {
     for (const tenant of this.#fairness.tenants()) {

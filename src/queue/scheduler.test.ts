@@ -192,15 +192,16 @@ it('keeps a lease by heartbeats, and gives the job to the next worker when they 
   scheduler.tick(50_000)
   expect(events()).toEqual([
     { type: 'revoked', id: '2', worker: 'w', attempt: 1, reason: 'lost' },
-    { type: 'delayed', id: '2', attempt: 1, crashes: 1, notBeforeMono: 50_000 },
+    { type: 'delayed', id: '2', notBeforeMono: 50_000 },
     { type: 'revoked', id: '1', worker: 'w', attempt: 1, reason: 'lost' },
-    { type: 'delayed', id: '1', attempt: 1, crashes: 1, notBeforeMono: 50_000 },
+    { type: 'delayed', id: '1', notBeforeMono: 50_000 },
     { type: 'ready', pool: 'text' },
   ])
   expect(scheduler.lease('v', [], 9, yes, 50_000)).toEqual([
-    { id: '1', attempt: 2, crashes: 1 },
-    { id: '2', attempt: 2, crashes: 1 },
+    { id: '1', attempt: 2, crashes: 0 },
+    { id: '2', attempt: 2, crashes: 0 },
   ])
+  expect(scheduler.tally('1')).toEqual({ attempts: 2, fails: 0, deaths: 1, crashes: 0 })
 })
 
 it('does not prolong a lease by taking another', () => {
@@ -230,6 +231,79 @@ it('gives a job up when workers die of it again and again', () => {
   }
   expect(events('ended')).toMatchObject([{ id: '1', state: 'failed', error: { code: 'poison_job' } }])
   expect(scheduler.state('1')).toBeNull()
+})
+
+/** Runs all that may run until the process dies, again and again; `killer` kills it whenever it runs. Returns who was given up. */
+function deaths(innocents: number, killer: string, maxCrashes: number, rounds: number) {
+  const { scheduler, submit, lease, events } = setUp({ maxCrashes })
+  let made = 0
+  const poisoned: string[] = []
+  const finished: string[] = []
+  submit(0, ...Array.from({ length: innocents }, () => job(`innocent ${made++}`)), job(killer))
+  let died = 0
+  for (let now = 0; now < rounds; now++) {
+    const running = lease(now, 1_000)
+    if (running.includes(killer)) {
+      died++
+      scheduler.lose('w', now)
+    } else
+      for (const id of running) {
+        scheduler.finish(id, scheduler.tally(id)!.attempts, done(), now)
+        finished.push(id)
+      }
+    // There are always others that run beside it
+    submit(now, ...Array.from({ length: innocents }, () => job(`innocent ${made++}`)))
+    for (const event of events('ended')) poisoned.push((event as { id: string }).id)
+  }
+  return { died, poisoned, finished }
+}
+
+it.each([0, 1, 2, 5])('finds the one that kills its worker among 50 that run beside it (max_crashes %i)', (max) => {
+  const { died, poisoned, finished } = deaths(50, 'killer', max, 200)
+  expect(poisoned).toEqual(['killer'])
+  expect(died).toBe(Math.max(2, 2 * max + 1))
+  expect(finished.length).toBeGreaterThan(1_000)
+})
+
+it('blames no one for a death that many shared, however often; suspects then run one at a time, beside the others', () => {
+  const { scheduler, submit, lease, events } = setUp({ maxCrashes: 2 })
+  submit(0, job('1'), job('2'), job('3'))
+  for (const now of [1, 2]) {
+    expect(lease(now, 9)).toEqual(['1', '2', '3'])
+    scheduler.lose('w', now)
+  }
+  expect(events('ended')).toEqual([])
+  submit(3, job('new'))
+  expect(lease(3, 9)).toEqual(['1', 'new'])
+  expect(scheduler.state('2')).toBe('waiting')
+  expect(lease(3, 9)).toEqual([])
+  scheduler.drain()
+  scheduler.finish('1', 3, done(), 4)
+  expect(events('ready')).toEqual([{ type: 'ready', pool: 'text' }])
+  expect(lease(4, 9)).toEqual(['2'])
+})
+
+it('blames no lease that ran out alone, while others of its worker had not', () => {
+  const { scheduler, submit, lease } = setUp({ maxCrashes: 0 })
+  submit(0, job('1'), job('2'))
+  lease(0)
+  lease(20_000)
+  scheduler.tick(30_000)
+  expect(scheduler.tally('1')).toMatchObject({ deaths: 1, crashes: 0 })
+})
+
+it('lets no lease run out for time in which the process did not run', () => {
+  const { scheduler, submit, lease, events } = setUp()
+  submit(0, job('1'), job('2', { deadlineMono: 100_000 }))
+  lease(0)
+  scheduler.drain()
+  scheduler.woke(400_000)
+  scheduler.tick(400_000)
+  expect(events('revoked')).toEqual([])
+  expect(scheduler.state('1')).toBe('leased')
+  expect(scheduler.state('2')).toBeNull()
+  scheduler.tick(430_000)
+  expect(events('revoked')).toMatchObject([{ id: '1', reason: 'lost' }])
 })
 
 it('fences whoever lost its lease', () => {
@@ -387,16 +461,18 @@ it('withdraws what could not be stored, without a word', () => {
 
 it('restores what a restart found, in order, with its numbers', () => {
   const { scheduler, events } = setUp({ maxCrashes: 2, maxAttempts: 3 })
-  scheduler.restore(inLane('1'), { attempts: 2, crashes: 1, wasLeased: true }, 0)
-  scheduler.restore(inLane('2'), { attempts: 0, crashes: 0, wasLeased: false }, 0)
-  scheduler.restore(job('poison'), { attempts: 3, crashes: 2, wasLeased: true }, 0)
-  scheduler.restore(job('tried'), { attempts: 2, crashes: 0, wasLeased: false }, 0)
+  scheduler.restore(inLane('1'), { attempts: 2, fails: 0, deaths: 1, crashes: 1 }, 0)
+  scheduler.restore(inLane('2'), { attempts: 0, fails: 0, deaths: 0, crashes: 0 }, 0)
+  scheduler.restore(job('poison'), { attempts: 3, fails: 0, deaths: 2, crashes: 2 }, 0)
+  scheduler.restore(job('tried'), { attempts: 9, fails: 2, deaths: 0, crashes: 0 }, 0)
+  scheduler.died(['1', 'poison', 'gone'], 0)
   expect(events('ended')).toMatchObject([{ id: 'poison', error: { code: 'poison_job' } }])
   expect(scheduler.lease('w', [], 9, yes, 0)).toEqual([
-    { id: '1', attempt: 3, crashes: 2 },
-    { id: 'tried', attempt: 3, crashes: 0 },
+    { id: '1', attempt: 3, crashes: 1 },
+    { id: 'tried', attempt: 10, crashes: 0 },
   ])
-  expect(scheduler.finish('tried', 3, failed(), 1)).toEqual({ kind: 'ended', state: 'failed' })
+  expect(scheduler.tally('1')).toEqual({ attempts: 3, fails: 0, deaths: 2, crashes: 1 })
+  expect(scheduler.finish('tried', 10, failed(), 1)).toEqual({ kind: 'ended', state: 'failed' })
 })
 
 it.each([

@@ -4,13 +4,14 @@
  *
  * A job is *ready* when its time has come, it is the head of its lane (or has none) and its lane is not paused. Ready jobs
  * stand in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A leased job
- * stays the head of its lane until it ends. Every way out of a lease is in `finish` and `#lost`; every end is in `#end`.
+ * stays the head of its lane until it ends. Every way out of a lease is in `finish` and `#lose`; every end is in `#end`.
  */
 import { SluiceError } from '../core/errors.ts'
 import type { JobId, JobState, Place } from '../core/job.ts'
 import type {
   Finished,
   Headroom,
+  HeadroomRefusal,
   Outcome,
   QueueDepth,
   ScheduledJob,
@@ -19,6 +20,7 @@ import type {
   SchedulerOptions,
   SchedulerSubmit,
   Selector,
+  Tally,
 } from '../core/ports.ts'
 import { refusal } from './caps.ts'
 import { Entry, type Hold, type LiveState } from './entry.ts'
@@ -37,6 +39,8 @@ import { Timers } from './timers.ts'
 export const createScheduler = (options: SchedulerOptions): Scheduler => new PureScheduler(options)
 
 const FENCED: Finished = { kind: 'fenced' }
+/** A suspect that waits for another one to end. */
+const ONE_AT_A_TIME: HeadroomRefusal = { scope: 'job' }
 const ended = (state: JobState): Finished => ({ kind: 'ended', state })
 
 class PureScheduler implements Scheduler {
@@ -53,6 +57,8 @@ class PureScheduler implements Scheduler {
   readonly #depth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
   #events: SchedulerEvent[] = []
   #accepted = 0
+  /** The suspect that runs: at most one does. */
+  #suspectHold: Hold | null = null
   /** The last `now`, for the calls that have none. */
   #now = 0
 
@@ -103,17 +109,22 @@ class PureScheduler implements Scheduler {
     if (entry !== undefined) this.#end(entry, this.#now)
   }
 
-  restore(
-    job: ScheduledJob,
-    found: { readonly attempts: number; readonly crashes: number; readonly wasLeased: boolean },
-    now: number,
-  ): void {
+  restore(job: ScheduledJob, tally: Tally, now: number): void {
     this.#now = now
-    const entry = this.#add(job, now, found.attempts)
-    entry.crashes = found.crashes + (found.wasLeased ? 1 : 0)
-    // What the store does not tell apart (attempts handed back) counts as failed
-    entry.fails = Math.max(0, found.attempts - entry.crashes)
-    if (entry.crashes > this.#options.maxCrashes) this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
+    const entry = this.#add(job, now, tally.attempts)
+    entry.fails = tally.fails
+    entry.deaths = tally.deaths
+    entry.crashes = tally.crashes
+  }
+
+  died(ids: readonly JobId[], now: number): void {
+    this.#now = now
+    const entries = ids.map((id) => this.#entries.get(id)).filter((entry) => entry !== undefined)
+    const poison = this.#blame(entries, entries.length)
+    for (const entry of entries) {
+      if (entry === poison) this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
+      else this.#events.push({ type: 'delayed', id: entry.job.id, notBeforeMono: entry.notBeforeMono })
+    }
   }
 
   #add(job: ScheduledJob, now: number, attempts = 0): Entry {
@@ -143,12 +154,15 @@ class PureScheduler implements Scheduler {
   ): ReadonlyArray<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> {
     // What is over by now is not leased, what is due by now is
     this.tick(now)
+    const mayRun: Headroom = (job) =>
+      this.#suspectHold !== null && this.#isSuspect(this.#entries.get(job.id)!) ? ONE_AT_A_TIME : headroom(job)
     const leased: Array<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> = []
     const lease = (entry: Entry): void => {
       entry.attempt++
       this.#timers.clear(entry)
       this.#setState(entry, 'leased')
-      entry.hold = this.#leases.take(entry, worker, now)
+      entry.hold = this.#leases.take(entry, worker, now, this.#isSuspect(entry))
+      if (entry.hold.isSuspect) this.#suspectHold = entry.hold
       // At least one token, so that no tenant is served for nothing
       this.#serve(entry.hold, Math.max(1, entry.job.promptTokens), 0)
       leased.push({ id: entry.job.id, attempt: entry.attempt, crashes: entry.crashes })
@@ -156,7 +170,7 @@ class PureScheduler implements Scheduler {
     this.#lineUp.take(
       pools,
       max,
-      headroom,
+      mayRun,
       now,
       lease,
       (entry) => this.#setState(entry, 'waiting'),
@@ -226,20 +240,58 @@ class PureScheduler implements Scheduler {
 
   lose(worker: string, now: number): void {
     this.#now = now
-    for (const hold of this.#leases.of(worker)) this.#lost(hold, now)
+    const holds = this.#leases.of(worker)
+    this.#lose(holds, holds.length, now)
   }
 
-  #lost(hold: Hold, now: number): void {
-    const { entry } = hold
-    const { id } = entry.job
-    this.#events.push({ type: 'revoked', id, worker: hold.worker.id, attempt: entry.attempt, reason: 'lost' })
-    if (hold.canceling) this.#endAlone(entry, 'canceled', new SluiceError('job_canceled'), now)
-    else if (++entry.crashes > this.#options.maxCrashes)
-      this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
-    else {
-      this.#events.push({ type: 'delayed', id, attempt: entry.attempt, crashes: entry.crashes, notBeforeMono: now })
-      this.#giveBack(hold, now, true, now)
+  woke(now: number): void {
+    this.#now = now
+    this.#leases.woke(now)
+    this.#lineUp.woke(now)
+  }
+
+  /** Leases that a worker lost, of the `running` that it had. */
+  #lose(holds: readonly Hold[], running: number, now: number): void {
+    const poison = this.#blame(
+      holds.map((hold) => hold.entry),
+      running,
+    )
+    for (const hold of holds) {
+      const { entry } = hold
+      const { id } = entry.job
+      this.#events.push({ type: 'revoked', id, worker: hold.worker.id, attempt: entry.attempt, reason: 'lost' })
+      if (hold.canceling) this.#endAlone(entry, 'canceled', new SluiceError('job_canceled'), now)
+      else if (entry === poison) this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
+      else {
+        this.#events.push({ type: 'delayed', id, notBeforeMono: now })
+        this.#giveBack(hold, now, true, now)
+      }
     }
+  }
+
+  /**
+   * A death counts as a crash of a job only where that job ran alone, or was the one suspect that ran: of many at most one
+   * killed the worker. Who has been there at enough deaths is a suspect, and suspects run one at a time, so that a job that
+   * kills its worker each time is found after 2 × maxCrashes + 1 deaths (2 for 0), however many run beside it.
+   * Returns the job whose crashes are too many.
+   */
+  #blame(entries: readonly Entry[], running: number): Entry | null {
+    const suspects = entries.filter((entry) => this.#isSuspect(entry))
+    const blamed = running === 1 ? entries[0] : suspects.length === 1 ? suspects[0] : null
+    for (const entry of entries) entry.deaths++
+    return blamed != null && ++blamed.crashes > this.#options.maxCrashes ? blamed : null
+  }
+
+  #isSuspect(entry: Entry): boolean {
+    return entry.deaths >= Math.max(1, this.#options.maxCrashes)
+  }
+
+  #release(hold: Hold): void {
+    this.#leases.release(hold)
+    hold.entry.hold = null
+    if (hold !== this.#suspectHold) return
+    this.#suspectHold = null
+    this.#lineUp.rouse()
   }
 
   #serve(hold: Hold, promptTokens: number, outputTokens: number): void {
@@ -248,8 +300,7 @@ class PureScheduler implements Scheduler {
   }
 
   #giveBack(hold: Hold, notBeforeMono: number, inFront: boolean, now: number): void {
-    this.#leases.release(hold)
-    hold.entry.hold = null
+    this.#release(hold)
     this.#setState(hold.entry, 'queued')
     this.#wait(hold.entry, notBeforeMono, inFront, now)
   }
@@ -300,10 +351,7 @@ class PureScheduler implements Scheduler {
     this.#timers.clear(entry)
     this.#lineUp.stepOut(entry, now)
     if (hold === null) this.#countInLine(entry, -1)
-    else {
-      this.#leases.release(hold)
-      entry.hold = null
-    }
+    else this.#release(hold)
     this.#depth[entry.state]--
     this.#entries.delete(job.id)
     this.#joins.remove(job.joinKey, job.id)
@@ -324,7 +372,7 @@ class PureScheduler implements Scheduler {
     this.#now = now
     for (let due = this.#timers.shift(now); due !== null; due = this.#timers.shift(now)) {
       if (due instanceof WorkerLeases) {
-        for (const hold of this.#leases.expired(due, now)) this.#lost(hold, now)
+        this.#lose(this.#leases.expired(due, now), this.#leases.of(due.id).length, now)
         this.#leases.arm(due)
       } else if (due.attempt === 0 && due.job.deadlineMono <= now)
         this.#endAlone(due, 'expired', new SluiceError('deadline_exceeded'), now)
@@ -393,6 +441,13 @@ class PureScheduler implements Scheduler {
 
   state(id: JobId): JobState | null {
     return this.#entries.get(id)?.state ?? null
+  }
+
+  tally(id: JobId): Tally | null {
+    const entry = this.#entries.get(id)
+    if (entry === undefined) return null
+    const { attempt: attempts, fails, deaths, crashes } = entry
+    return { attempts, fails, deaths, crashes }
   }
 
   depth(): QueueDepth {

@@ -6,6 +6,7 @@ import { conform } from './harness.ts'
 import { keyCases } from './keys.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
+import { timeCases } from './time.ts'
 
 for (const durability of ['memory', 'process', 'power'] as const) {
   const open = embedded(durability)
@@ -21,4 +22,5 @@ for (const durability of ['memory', 'process', 'power'] as const) {
   conform(`${durability}: conversations`, conversationCases, open, gaps)
   conform(`${durability}: keys`, keyCases, open, gaps)
   conform(`${durability}: durability`, durabilityCases, open, gaps)
+  conform(`${durability}: time`, timeCases, open, gaps)
 }

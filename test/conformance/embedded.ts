@@ -3,9 +3,10 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { Wheel } from '../../src/core/clock.ts'
+import { type Clock, Wheel } from '../../src/core/clock.ts'
 import type { Fact } from '../../src/core/facts.ts'
 import { systemIds } from '../../src/core/ids.ts'
+import type { Boot } from '../../src/core/ports.ts'
 import { type OpenDisk, openDisk } from '../../src/engines/embedded/disk.ts'
 import { openEmbedded } from '../../src/engines/embedded/open.ts'
 import type { Durability } from '../../src/engines/embedded/store.ts'
@@ -15,6 +16,12 @@ import { schedulerOptions } from './settings.ts'
 
 const FILES = ['sluice.db', 'sluice.db-wal']
 let boots = 0
+const SAME_BOOT: Boot = { id: 'boot', ms: () => null }
+/** The machine starts now. */
+const bootOf = (clock: Clock): Boot => {
+  const startedMono = clock.monoMs()
+  return { id: `boot-${++boots}`, ms: () => clock.monoMs() - startedMono }
+}
 
 /** What is in the folder now, as a kill -9 would leave it: the page cache survives. */
 function copyFolder(from: string, to: string): void {
@@ -49,7 +56,7 @@ export function embedded(
     let left = 0
     const clock = leapClock()
     const facts: Fact[] = []
-    const start = (dir: string, boot: string): Opened & { readonly dir: string } => {
+    const start = async (dir: string, boot: Boot): Promise<Opened & { readonly dir: string }> => {
       const synced = join(root, `synced-${++serial}`)
       left++
       // What a sync covers is what was there when it began; that, and no more, is left by a power loss
@@ -86,7 +93,7 @@ export function embedded(
             tenant: (t) => retentionOf(settings, t),
           },
           joinAfterEndMs: 60_000,
-          bootId: planted.sameBoot ? 'boot' : boot,
+          boot: planted.sameBoot ? SAME_BOOT : boot,
           onFact: (fact) => facts.push(fact),
         },
         {
@@ -95,17 +102,19 @@ export function embedded(
           ...(planted.walWarnBytes !== undefined && { walWarnBytes: planted.walWarnBytes }),
         },
       )
+      await engine.restore(() => {})
       copyFolder(dir, synced) // opening syncs what it writes
       return {
         engine,
         clock,
         facts,
         dir,
-        async reopen(how) {
+        async reopen(how, meanwhile) {
           const next = join(root, `data-${++serial}`)
           copyFolder(how === 'kill' ? dir : synced, next)
           await engine.close()
-          return start(next, how === 'kill' ? boot : `boot-${++boots}`)
+          meanwhile?.()
+          return start(next, how === 'kill' ? boot : bootOf(clock))
         },
         async close() {
           await engine.close()
@@ -113,7 +122,7 @@ export function embedded(
         },
       }
     }
-    return start(planted.dir ?? join(root, 'data'), `boot-${++boots}`)
+    return start(planted.dir ?? join(root, 'data'), bootOf(clock))
   }
 }
 

@@ -39,9 +39,9 @@ export interface Opened {
   readonly facts: readonly Fact[]
   /**
    * The process dies and a new one starts on what is left. `kill`: all that was committed is left. `power`: at least what was
-   * synced is left, and perhaps no more; the machine starts anew.
+   * synced is left, and perhaps no more; the machine starts anew. `meanwhile` runs in between.
    */
-  reopen(how: 'kill' | 'power'): Promise<Opened>
+  reopen(how: 'kill' | 'power', meanwhile?: () => void): Promise<Opened>
   close(): Promise<void>
 }
 
@@ -73,7 +73,7 @@ export async function runCase(one: Case, open: Open): Promise<void> {
   const opened: Opened[] = []
   const remember = (o: Opened): Opened => {
     opened.push(o)
-    return { ...o, reopen: async (how) => remember(await o.reopen(how)) }
+    return { ...o, reopen: async (...how) => remember(await o.reopen(...how)) }
   }
   try {
     await one.run(async (settings) => remember(await open(settings)))
@@ -84,11 +84,19 @@ export async function runCase(one: Case, open: Open): Promise<void> {
 
 /** A real clock that can also leap ahead: what is due then fires at once. */
 export interface LeapClock extends Clock {
+  /** As time passes for a process that runs: what beats each second is not late. */
   leap(ms: number): void
+  /** At once, as after a SIGSTOP or a pause of the machine. */
+  sleep(ms: number): void
+  /** The wall clock alone: it was set. */
+  jumpWall(ms: number): void
 }
+
+const BEAT_MS = 1_000
 
 export function leapClock(): LeapClock {
   let ahead = 0
+  let wrong = 0
   const mono = (): number => performance.now() + ahead
   const timers = new Set<{ at: number; fn: () => void; every: number; handle: NodeJS.Timeout }>()
   const add = (ms: number, fn: () => void, every: number): (() => void) => {
@@ -107,27 +115,42 @@ export function leapClock(): LeapClock {
       timers.delete(timer)
     }
   }
+  /** Fires what is due, and sets the other timers anew. */
+  const fireDue = (is: (timer: { readonly every: number }) => boolean): void => {
+    for (const timer of [...timers].sort((a, b) => a.at - b.at)) {
+      if (!timers.has(timer) || !is(timer)) continue
+      clearTimeout(timer.handle)
+      const fire = (): void => {
+        if (timer.every > 0) {
+          timer.at = mono() + timer.every
+          timer.handle = setTimeout(fire, timer.every)
+        } else timers.delete(timer)
+        timer.fn()
+      }
+      if (timer.at <= mono()) fire()
+      else timer.handle = setTimeout(fire, timer.at - mono())
+    }
+  }
   return {
-    wallMs: () => Date.now() + ahead,
+    wallMs: () => Date.now() + ahead + wrong,
     monoMs: mono,
     after: (ms, fn) => add(ms, fn, 0),
     every: (ms, fn) => add(ms, fn, ms),
     soon: (fn) => void setImmediate(fn),
+    jumpWall(ms) {
+      wrong += ms
+    },
     leap(ms) {
-      ahead += ms
-      for (const timer of [...timers].sort((a, b) => a.at - b.at)) {
-        if (!timers.has(timer)) continue
-        clearTimeout(timer.handle)
-        const fire = (): void => {
-          if (timer.every > 0) {
-            timer.at = mono() + timer.every
-            timer.handle = setTimeout(fire, timer.every)
-          } else timers.delete(timer)
-          timer.fn()
-        }
-        if (timer.at <= mono()) fire()
-        else timer.handle = setTimeout(fire, timer.at - mono())
+      let left = ms
+      for (; left > BEAT_MS; left -= BEAT_MS) {
+        ahead += BEAT_MS
+        fireDue((timer) => timer.every > 0 && timer.every <= BEAT_MS)
       }
+      this.sleep(left)
+    },
+    sleep(ms) {
+      ahead += ms
+      fireDue(() => true)
     },
   }
 }

@@ -18,9 +18,10 @@ const engine = openEmbedded({
   wheel: new Wheel(systemClock),
   retention: { logsMs: 86_400_000, bytes: 1 << 30, tenant: () => null },
   joinAfterEndMs: 60_000,
-  bootId: 'boot',
+  boot: { id: 'boot', ms: () => null },
   onFact: () => {},
 })
+await engine.restore(() => {})
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function run(lease: Lease): Promise<void> {

@@ -14,7 +14,7 @@ import { type Answer, request, send } from './wire.ts'
 const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => {} }
 const watching = createWatching({} as GatewayDeps)
 const door = { socket } as unknown as Door
-const tables = createRoutes({} as GatewayDeps, {} as Jobs, {} as Submits, {} as Answers, door, watching, () => false)
+const tables = createRoutes({} as GatewayDeps, {} as Jobs, {} as Submits, {} as Answers, door, watching, () => null)
 const doors = [
   ...tables.public.map((route) => ({ door: 'public' as const, route })),
   ...tables.admin.map((route) => ({ door: 'admin' as const, route })),

@@ -8,6 +8,7 @@ import { aboutJob, type Emit, failureOf } from '../../core/facts.ts'
 import type { Job } from '../../core/job.ts'
 import type { Scheduler, Worker } from '../../core/ports.ts'
 import { type End, endRecord } from '../../core/record.ts'
+import type { Age } from './age.ts'
 import type { ConversationStore } from './conversations.ts'
 import type { Jobs } from './jobs.ts'
 import type { LiveJob, LiveJobs } from './live-job.ts'
@@ -24,8 +25,14 @@ export interface Parts {
   readonly scheduler: Scheduler
   readonly conversations: ConversationStore
   readonly clock: Clock
+  readonly age: Age
   readonly emit: Emit
 }
+
+/** While the process runs, it looks at the clock at least this often; */
+const BEAT_MS = 1_000
+/** and after so long a silence it did not run: stopped, suspended, its machine paused, or its event loop held. */
+const SLEPT_MS = 3_000
 
 export class Dispatch {
   readonly workers = new Map<string, Worker>()
@@ -36,9 +43,21 @@ export class Dispatch {
   #cancelTick: (() => void) | null = null
   #tickAt = Infinity
   #stopped = false
+  #seenMono: number
+  readonly #stopBeat: () => void
 
   constructor(parts: Parts) {
     this.#parts = parts
+    this.#seenMono = parts.clock.monoMs()
+    this.#stopBeat = parts.clock.every(BEAT_MS, () => void this.now())
+  }
+
+  /** Monotonic ms, for each call of the scheduler: it hears first of time in which nothing ran. */
+  now(): number {
+    const now = this.#parts.clock.monoMs()
+    if (now - this.#seenMono > SLEPT_MS) this.#parts.scheduler.woke(now)
+    this.#seenMono = now
+    return now
   }
 
   act(): void {
@@ -53,8 +72,6 @@ export class Dispatch {
         } else if (live === undefined || live.ended !== null) continue
         else if (event.type === 'ended') this.#endWithoutWorker(live, event.state, event.error)
         else {
-          live.crashes = event.crashes
-          live.job = { ...live.job, attempts: event.attempt }
           void this.comeBack(live, event.notBeforeMono).catch(() => {}) // the store failed, and says so through health
         }
       }
@@ -65,18 +82,19 @@ export class Dispatch {
     this.#tickAt = at
     this.#cancelTick = clock.after(at - clock.monoMs(), () => {
       this.#tickAt = Infinity
-      scheduler.tick(clock.monoMs())
+      scheduler.tick(this.now())
       this.act()
     })
   }
 
   stop(): void {
     this.#stopped = true
+    this.#stopBeat()
     this.#cancelTick?.()
     this.workers.clear()
   }
 
-  /** Told in this turn, behind the call that made it so: what is leased then shares its commit. */
+  /** Told at the end of the call that made it so: what is leased then shares its commit. */
   #ready(pool: string): void {
     if (this.#readyPools.size === 0) queueMicrotask(() => this.#tellReady())
     this.#readyPools.add(pool)
@@ -91,12 +109,13 @@ export class Dispatch {
 
   /** The attempt is over and the job goes back in line. Resolves when that is committed. */
   comeBack(live: LiveJob, notBeforeMono: number): Promise<void> {
-    const { clock, store, jobs } = this.#parts
-    const notBeforeMs = clock.wallMs() + Math.max(0, notBeforeMono - clock.monoMs())
-    const { log, crashes } = live
-    const { attempts } = live.job
+    const { scheduler, age, store, jobs } = this.#parts
+    const { log } = live
     log.attempt = 0
-    return store.run(() => jobs.comeBack(log.order, attempts, crashes, notBeforeMs), true)
+    const tally = scheduler.tally(live.job.id)
+    if (tally === null) return Promise.resolve()
+    live.job = { ...live.job, attempts: tally.attempts }
+    return store.run(() => jobs.comeBack(log.order, tally, age.of(notBeforeMono)), true)
   }
 
   #endWithoutWorker(live: LiveJob, state: 'failed' | 'canceled' | 'expired', error: SluiceError): void {
@@ -115,16 +134,17 @@ export class Dispatch {
   }
 
   async #end(live: LiveJob, end: End, answer: string | undefined, body: Uint8Array | null): Promise<void> {
-    const { store, logs, jobs, clock, conversations } = this.#parts
+    const { store, logs, jobs, clock, age, conversations } = this.#parts
     const { log, job } = live
     const record = endRecord(end)
     const endedAtMs = Math.floor(clock.wallMs())
+    const endedAge = age.now()
     log.attempt = 0
     logs.take(log, [record], false)
     log.ending = true
     let written = 0
     await store.run(() => {
-      written = jobs.insertResult(log, live.job.attempts, end, endedAtMs)
+      written = jobs.insertResult(log, live.job.attempts, end, endedAtMs, endedAge)
       if (job.options.conversation !== undefined)
         conversations.addTurn(job, log.order, body ?? jobs.body(log.order), end.state, answer ?? null, endedAtMs)
     }, true)

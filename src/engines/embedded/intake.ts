@@ -6,14 +6,18 @@ import type { Submitted } from '../../core/ports.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
 import { LiveJob } from './live-job.ts'
 import { LiveLog } from './live-log.ts'
+import type { Orders } from './orders.ts'
 import { joinKeyOf, scheduled } from './scheduled.ts'
 
+/** When to come back during the start. */
+const STARTING_MS = 1_000
 /** Where a job stands that is not in line. */
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
 
 export class Intake {
   readonly #parts: Parts
   readonly #ids: Ids
+  readonly #orders: Orders
   readonly #dispatch: Dispatch
   /** The epoch of a job of this order. */
   readonly #epochOf: (order: number) => number
@@ -22,17 +26,21 @@ export class Intake {
   /** Tenants of which nothing may be added until they are erased. */
   readonly erasing = new Map<TenantId, Promise<void>>()
   /** Jobs that ended well shortly before a restart, by their join key (J4). */
-  readonly joinable: Map<string, { readonly id: JobId; readonly untilMs: number }>
+  readonly joinable: Map<string, { readonly id: JobId; readonly untilMono: number }>
+  /** All that was there at the start is in line again. */
+  open = false
 
   constructor(
     parts: Parts,
     ids: Ids,
+    orders: Orders,
     dispatch: Dispatch,
     epochOf: (order: number) => number,
-    joinable: Map<string, { readonly id: JobId; readonly untilMs: number }>,
+    joinable: Map<string, { readonly id: JobId; readonly untilMono: number }>,
   ) {
     this.#parts = parts
     this.#ids = ids
+    this.#orders = orders
     this.#dispatch = dispatch
     this.#epochOf = epochOf
     this.joinable = joinable
@@ -40,12 +48,12 @@ export class Intake {
 
   /** Resolves when it is committed. */
   take(draft: JobDraft): Promise<Submitted> {
-    const { store, scheduler, clock, live, jobs } = this.#parts
+    const { store, scheduler, live, jobs } = this.#parts
     if (store.down !== null) return refused(store.down)
+    if (!this.open) return refused(new SluiceError('starting', { retryAfterMs: STARTING_MS }))
     if (this.erasing.has(draft.tenant)) return refused(ERASING)
-    const now = clock.monoMs()
-    const acceptedAtMs = clock.wallMs()
-    const id = this.#ids.job(acceptedAtMs)
+    const now = this.#dispatch.now()
+    const id = this.#ids.job(this.#orders.next(store))
     const decision = scheduler.submit(
       scheduled(id, draft, draft.body.length, now),
       now,
@@ -53,7 +61,7 @@ export class Intake {
       draft.isRetry,
     )
     this.#dispatch.act()
-    if (decision.kind === 'accepted') return this.#accept(id, draft, acceptedAtMs)
+    if (decision.kind === 'accepted') return this.#accept(id, draft, now)
     if (decision.kind === 'refused') return refused(decision.error)
     const running = live.get(decision.id)
     if (running !== undefined) return this.#join(running)
@@ -76,7 +84,7 @@ export class Intake {
     }
     if (!draft.isRetry || this.joinable.size === 0) return undefined
     const ended = this.joinable.get(joinKeyOf(draft))
-    return ended === undefined || now > ended.untilMs ? undefined : { id: ended.id, sameBody: true }
+    return ended === undefined || now > ended.untilMono ? undefined : { id: ended.id, sameBody: true }
   }
 
   async #join(live: LiveJob): Promise<Submitted> {
@@ -87,17 +95,18 @@ export class Intake {
   #shown(live: LiveJob): { readonly job: Job; readonly place: Place } {
     return {
       job: this.#parts.live.show(live),
-      place: this.#parts.scheduler.place(live.job.id, this.#parts.clock.monoMs()) ?? NOWHERE,
+      place: this.#parts.scheduler.place(live.job.id, this.#dispatch.now()) ?? NOWHERE,
     }
   }
 
-  #accept(id: JobId, draft: JobDraft, acceptedAtMs: number): Promise<Submitted> {
-    const { store, jobs, logs, live: all } = this.#parts
+  #accept(id: JobId, draft: JobDraft, now: number): Promise<Submitted> {
+    const { store, jobs, logs, live: all, clock, age } = this.#parts
     const { isRetry: _isRetry, ...kept } = draft
     const order = jobOrder(id)!
     const epoch = this.#epochOf(order)
-    const job: Job = { ...kept, id, state: 'queued', epoch, attempts: 0, acceptedAtMs }
+    const job: Job = { ...kept, id, state: 'queued', epoch, attempts: 0, acceptedAtMs: clock.wallMs() }
     const live = new LiveJob(job, new LiveLog(id, epoch))
+    const acceptedAge = age.of(now)
     all.add(live)
     logs.live.set(id, live.log)
     const key = draft.options.idempotencyKey === undefined ? null : `${draft.tenant}\n${draft.options.idempotencyKey}`
@@ -105,7 +114,7 @@ export class Intake {
     live.accepted = new Promise((resolve) =>
       store.write({
         keep: false,
-        apply: () => jobs.insert(order, job),
+        apply: () => jobs.insert(order, job, acceptedAge),
         done: (error) => {
           if (key !== null) this.#keys.delete(key)
           if (error === null) {

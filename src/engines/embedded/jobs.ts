@@ -2,6 +2,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, JobState, TenantId } from '../../core/job.ts'
+import type { Tally } from '../../core/ports.ts'
 import type { Bytes, End } from '../../core/record.ts'
 import type { LiveLog } from './live-log.ts'
 
@@ -50,6 +51,8 @@ export class Jobs {
   readonly #insertResult: StatementSync
   readonly #insertUnfinished: StatementSync
   readonly #updateUnfinished: StatementSync
+  readonly #acceptedFrom: StatementSync
+  readonly #range: StatementSync
   readonly #body: StatementSync
   readonly #get: StatementSync
   readonly #byKey: StatementSync
@@ -57,10 +60,17 @@ export class Jobs {
   readonly #deleteUnfinished: StatementSync
 
   constructor(db: DatabaseSync) {
-    this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
-    this.#insertResult = db.prepare('INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
-    this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0)')
-    this.#updateUnfinished = db.prepare('UPDATE unfinished SET attempts = ?, crashes = ?, not_before = ? WHERE ord = ?')
+    this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#insertResult = db.prepare(
+      `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0, 0, 0)')
+    this.#updateUnfinished = db.prepare(
+      'UPDATE unfinished SET attempts = ?, fails = ?, deaths = ?, crashes = ?, not_before_age = ? WHERE ord = ?',
+    )
+    this.#acceptedFrom = db.prepare('SELECT ord, accepted_age AS age FROM jobs WHERE ord >= ? ORDER BY ord LIMIT 1')
+    this.#range = db.prepare('SELECT (SELECT min(ord) FROM jobs) AS first, (SELECT max(ord) FROM jobs) AS last')
     this.#deleteUnfinished = db.prepare('DELETE FROM unfinished WHERE ord = ?')
     this.#body = db.prepare('SELECT body FROM jobs WHERE ord = ?')
     this.#get = db.prepare(`${SELECT} WHERE j.ord = ?`)
@@ -68,7 +78,7 @@ export class Jobs {
     this.#removals = ['jobs', 'results', 'parts'].map((table) => db.prepare(`DELETE FROM ${table} WHERE ord = ?`))
   }
 
-  insert(order: number, job: Job): void {
+  insert(order: number, job: Job, acceptedAge: number): void {
     const { id, tenant, model, options, body } = job
     const {
       state: _state,
@@ -88,6 +98,7 @@ export class Jobs {
       model,
       options.lane ?? null,
       options.conversation ?? null,
+      acceptedAge,
       JSON.stringify(facts),
       body,
     )
@@ -95,7 +106,7 @@ export class Jobs {
   }
 
   /** Returns how many bytes it wrote, about. */
-  insertResult(log: LiveLog, attempts: number, end: End, endedAtMs: number): number {
+  insertResult(log: LiveLog, attempts: number, end: End, endedAtMs: number, endedAge: number): number {
     const facts: ResultFacts = {
       ...(end.error && { error: end.error }),
       ...(end.usage && { usage: end.usage }),
@@ -107,6 +118,7 @@ export class Jobs {
       log.order,
       end.state,
       Math.floor(endedAtMs),
+      endedAge,
       log.epoch,
       attempts,
       JSON.stringify(facts),
@@ -118,8 +130,21 @@ export class Jobs {
   }
 
   /** It goes back in line. */
-  comeBack(order: number, attempts: number, crashes: number, notBeforeMs: number): void {
-    this.#updateUnfinished.run(attempts, crashes, Math.ceil(notBeforeMs), order)
+  comeBack(order: number, { attempts, fails, deaths, crashes }: Tally, notBeforeAge: number): void {
+    this.#updateUnfinished.run(attempts, fails, deaths, crashes, notBeforeAge, order)
+  }
+
+  /** The first order that was accepted after this age, or more than all: jobs are in order of acceptance. */
+  acceptedAfter(age: number): number {
+    const range = this.#range.get() as { first: number | null; last: number | null }
+    let [low, high] = [range.first ?? 0, (range.last ?? 0) + 1]
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      const row = this.#acceptedFrom.get(middle) as { ord: number; age: number } | undefined
+      if (row === undefined || row.age > age) high = middle
+      else low = row.ord + 1
+    }
+    return low
   }
 
   /** Empty when there is no such job. */

@@ -13,7 +13,6 @@ export class LiveJob {
   /** As stored, but its attempts. */
   job: Job
   readonly log: LiveLog
-  crashes = 0
   /** Resolves when it is committed: null, or what refused it. Null: it was there at the start. */
   accepted: Promise<SluiceError | null> | null = null
   /** Resolves when its end is told. Null: it is not being ended. */

@@ -5,8 +5,53 @@ import { leadingInstructions } from './instructions.ts'
 /** `MIGRATIONS[n]` takes a folder of schema n to n + 1. */
 export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = { 1: toSchema2 }
 
-/** 2: conversations know their size, their newest turn and the instructions that they began with. */
+/** 2: two changes of one release. */
 function toSchema2(db: DatabaseSync): void {
+  orderAndAges(db)
+  sizesOfConversations(db)
+}
+
+/**
+ * Order numbers come from a counter, and times are ages (age.ts) instead of the wall clock's; job options are called
+ * options; failed attempts are told from lost ones. The age begins at 0, so that what was there has negative ones. The wall
+ * clock is believed this once, but not for deadlines: a job in line has all of its time again, less the delay that it sat out.
+ */
+function orderAndAges(db: DatabaseSync): void {
+  const now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+  db.exec(`
+CREATE TABLE jobs_2 (
+  ord INTEGER PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, idem TEXT, model TEXT NOT NULL, lane TEXT,
+  conversation TEXT, accepted_age INTEGER NOT NULL, facts TEXT NOT NULL, body BLOB NOT NULL);
+INSERT INTO jobs_2 SELECT j.ord, j.id, j.tenant, j.idem, j.model, j.lane, j.conversation,
+    -max(0, CASE WHEN u.ord IS NULL THEN ${now} - json_extract(j.facts, '$.acceptedAtMs')
+      ELSE min(${now} - json_extract(j.facts, '$.acceptedAtMs'), ifnull(json_extract(j.facts, '$.wishes.delayMs'), 0)) END),
+    CASE WHEN json_type(j.facts, '$.wishes') IS NULL THEN j.facts
+      ELSE json_remove(json_set(j.facts, '$.options', json_extract(j.facts, '$.wishes')), '$.wishes') END,
+    j.body
+  FROM jobs j LEFT JOIN unfinished u ON u.ord = j.ord ORDER BY j.ord;
+DROP TABLE jobs;
+ALTER TABLE jobs_2 RENAME TO jobs;
+CREATE UNIQUE INDEX jobs_idem ON jobs (tenant, idem) WHERE idem IS NOT NULL;
+CREATE INDEX jobs_tenant ON jobs (tenant);
+
+ALTER TABLE results ADD COLUMN ended_age INTEGER NOT NULL DEFAULT 0;
+UPDATE results SET ended_age = -max(0, ${now} - ended_at);
+
+CREATE TABLE unfinished_2 (
+  ord INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, fails INTEGER NOT NULL, deaths INTEGER NOT NULL,
+  crashes INTEGER NOT NULL, not_before_age INTEGER NOT NULL);
+INSERT INTO unfinished_2 SELECT ord, attempts, max(0, attempts - crashes), crashes, crashes, 0 FROM unfinished;
+DROP TABLE unfinished;
+ALTER TABLE unfinished_2 RENAME TO unfinished;
+
+INSERT OR REPLACE INTO meta SELECT 'orders', CAST(max(ord) AS TEXT) FROM (
+  SELECT max(ord) AS ord FROM jobs UNION ALL SELECT max(ord) FROM results UNION ALL SELECT max(ord) FROM turns
+  UNION ALL SELECT max(ord) FROM boots) WHERE ord IS NOT NULL HAVING max(ord) IS NOT NULL;
+`)
+}
+
+/** Conversations know their size, their newest turn and the instructions that they began with. */
+function sizesOfConversations(db: DatabaseSync): void {
   db.function('leading_instructions', (messages) => leadingInstructions(String(messages)))
   db.exec(`
 CREATE TABLE conversations_2 (

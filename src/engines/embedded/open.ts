@@ -5,7 +5,8 @@ import type { SluiceError } from '../../core/errors.ts'
 import type { Emit } from '../../core/facts.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { TenantId } from '../../core/job.ts'
-import type { Engine, Scheduler } from '../../core/ports.ts'
+import type { Boot, Engine, Scheduler } from '../../core/ports.ts'
+import { Age } from './age.ts'
 import { ConversationStore } from './conversations.ts'
 import { type OpenDisk, openDisk } from './disk.ts'
 import { Dispatch, type Parts } from './dispatch.ts'
@@ -17,9 +18,10 @@ import { KeyStore } from './keys.ts'
 import { type LiveJob, LiveJobs } from './live-job.ts'
 import { Logs } from './log.ts'
 import type { Loss } from './mark.ts'
+import { Orders } from './orders.ts'
 import { Pauses } from './pauses.ts'
 import { EmbeddedQueue } from './queue.ts'
-import { countBoots, markClosed, markDraining, recentlyDone, recover } from './recovery.ts'
+import { countBoots, markClosed, markDraining, moveSegments, recentlyDone, restoreJobs } from './recovery.ts'
 import { Retention, type RetentionOptions, usedBytes } from './retention.ts'
 import { laneNames } from './scheduled.ts'
 import { openFolder } from './schema.ts'
@@ -38,8 +40,8 @@ export interface EmbeddedOptions {
   readonly retention: RetentionOptions
   /** How long an SDK's retry joins a job that ended well, over a restart too, ms (J4). */
   readonly joinAfterEndMs: number
-  /** Changes with each start of the machine. Under another one, logs that had not ended get a new epoch. */
-  readonly bootId: string
+  /** Under another boot, logs that had not ended get a new epoch. */
+  readonly boot: Boot
   readonly onFact: Emit
 }
 
@@ -51,7 +53,7 @@ export interface Seams {
 }
 
 /**
- * Opens the store and puts unfinished jobs back in line. Throws config_invalid when the folder is another process's, or
+ * Opens the store; `restore` then puts unfinished jobs back in line. Throws config_invalid when the folder is another process's, or
  * written by a newer version; what SQLite throws when it can't be read.
  */
 export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engine {
@@ -69,10 +71,12 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     })
     for (const detail of warnings) onFact({ type: 'store-warning', code: 'folder_exposed', detail })
     if (loss !== null) onFact({ type: 'store-warning', code: 'commits_missing', detail: told(loss) })
-    const epochOf = countBoots(db, options.bootId)
+    const epochOf = countBoots(db, options.boot.id)
+    const age = new Age(db, clock, options.boot)
+    const orders = new Orders(db, ids)
     const pauses = new Pauses(store)
     for (const selector of pauses.list()) for (const each of laneNames(selector)) scheduler.pause(each)
-    const recovered = recover(db, scheduler, clock, epochOf)
+    const interrupted = moveSegments(db)
     const live = new LiveJobs(scheduler)
     const parts: Parts = {
       store,
@@ -82,16 +86,13 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       scheduler,
       conversations: new ConversationStore(store, live, clock),
       clock,
+      age,
       emit: onFact,
     }
-    for (const live of recovered) {
-      parts.live.add(live)
-      parts.logs.live.set(live.job.id, live.log)
-    }
     const dispatch = new Dispatch(parts)
-    const intake = new Intake(parts, ids, dispatch, epochOf, recentlyDone(db, clock, options.joinAfterEndMs))
+    const intake = new Intake(parts, ids, orders, dispatch, epochOf, recentlyDone(db, age, options.joinAfterEndMs))
     const queue = new EmbeddedQueue(parts, intake, dispatch, pauses)
-    const retention = new Retention(store, parts.logs, parts.jobs, clock, options.retention)
+    const retention = new Retention(store, parts.logs, parts.jobs, clock, age, options.retention)
     const keys = new KeyStore(store)
     dispatch.onEnded = (job, log) => retention.ended(job, log)
     db.exec('PRAGMA synchronous = NORMAL') // from here on the disk thread syncs
@@ -99,12 +100,28 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     seams.opened?.(db)
     retention.start()
     clock.after(options.joinAfterEndMs, () => intake.joinable.clear())
-    dispatch.act()
-    return engineOf(parts, queue, intake, keys, retention, () => {
-      dispatch.stop()
-      retention.stop()
-      return store.close(() => markClosed(db)).finally(release)
-    })
+    const stopAge = age.keep(store)
+    let closed = false
+    return {
+      ...engineOf(parts, queue, intake, keys, retention, () => {
+        closed = true
+        dispatch.stop()
+        retention.stop()
+        stopAge()
+        return store
+          .close(() => {
+            age.note()
+            markClosed(db)
+          })
+          .finally(release)
+      }),
+      async restore(each) {
+        await restoreJobs(parts, age, epochOf, interrupted, () => closed, each)
+        if (closed) return
+        intake.open = true
+        dispatch.act()
+      },
+    }
   } catch (error) {
     release()
     throw error
@@ -124,7 +141,7 @@ function engineOf(
   keys: KeyStore,
   retention: Retention,
   close: () => Promise<void>,
-): Engine {
+): Omit<Engine, 'restore'> {
   const { store, logs, live, conversations } = parts
   let closed: Promise<void> | null = null
 

@@ -88,7 +88,7 @@ export class EmbeddedQueue implements Queue {
     return () => {
       if (workers.get(worker.id) !== worker) return
       workers.delete(worker.id)
-      this.#parts.scheduler.lose(worker.id, this.#parts.clock.monoMs())
+      this.#parts.scheduler.lose(worker.id, this.#dispatch.now())
       this.#dispatch.act()
     }
   }
@@ -96,8 +96,8 @@ export class EmbeddedQueue implements Queue {
   async lease(workerId: string, max: number, headroom: Headroom): Promise<readonly Lease[]> {
     const { store, scheduler, clock, logs, jobs, live: all } = this.#parts
     const worker = this.#dispatch.workers.get(workerId)
-    if (worker === undefined || store.down !== null) return []
-    const found = scheduler.lease(workerId, worker.pools, max, headroom, clock.monoMs())
+    if (worker === undefined || store.down !== null || !this.#intake.open) return []
+    const found = scheduler.lease(workerId, worker.pools, max, headroom, this.#dispatch.now())
     this.#dispatch.act()
     if (found.length === 0) return []
     const leased = found.map(({ id, attempt, crashes }) => {
@@ -105,7 +105,6 @@ export class EmbeddedQueue implements Queue {
       live.log.attempt = attempt
       live.log.lease = attempt
       live.leasing = true
-      live.crashes = crashes
       logs.touch(live.log)
       return { live, attempt, crashes }
     })
@@ -124,16 +123,16 @@ export class EmbeddedQueue implements Queue {
   }
 
   heartbeat(workerId: string): void {
-    this.#parts.scheduler.heartbeat(workerId, this.#parts.clock.monoMs())
+    this.#parts.scheduler.heartbeat(workerId, this.#dispatch.now())
     this.#dispatch.act()
   }
 
   async finish(lease: Lease, outcome: Outcome): Promise<Finished> {
-    const { scheduler, clock, store } = this.#parts
+    const { scheduler, store } = this.#parts
     const live = this.#parts.live.get(lease.job.id)
     if (live === undefined || live.log.attempt !== lease.attempt || live.ended !== null) return FENCED
     if (store.down?.code === 'storage_failed') throw store.down
-    const finished = scheduler.finish(lease.job.id, lease.attempt, outcome, clock.monoMs())
+    const finished = scheduler.finish(lease.job.id, lease.attempt, outcome, this.#dispatch.now())
     if (finished.kind === 'ended') {
       const ended = this.#dispatch.end(
         live,
@@ -158,7 +157,7 @@ export class EmbeddedQueue implements Queue {
     const live = this.#parts.live.get(id)
     if (live === undefined) return { kind: this.#parts.jobs.get(id) === null ? 'unknown' : 'ended' }
     if (live.ended === null) {
-      const kind = this.#parts.scheduler.cancel(id, this.#parts.clock.monoMs())
+      const kind = this.#parts.scheduler.cancel(id, this.#dispatch.now())
       this.#dispatch.act()
       if (kind === 'canceling') return { kind }
       if (kind === 'canceled') {
@@ -190,7 +189,7 @@ export class EmbeddedQueue implements Queue {
   }
 
   place(id: JobId): Place | null {
-    return this.#parts.live.get(id) === undefined ? null : this.#parts.scheduler.place(id, this.#parts.clock.monoMs())
+    return this.#parts.live.get(id) === undefined ? null : this.#parts.scheduler.place(id, this.#dispatch.now())
   }
 
   async erase(id: JobId): Promise<boolean> {
@@ -253,7 +252,7 @@ export class EmbeddedQueue implements Queue {
 
   async purge(selector: Selector): Promise<number> {
     this.#expectUp()
-    const ids = laneNames(selector).flatMap((each) => this.#parts.scheduler.purge(each, this.#parts.clock.monoMs()))
+    const ids = laneNames(selector).flatMap((each) => this.#parts.scheduler.purge(each, this.#dispatch.now()))
     this.#dispatch.act()
     await this.#parts.store.whileUp(Promise.all(ids.map((id) => this.#parts.live.get(id)?.ended)))
     return ids.length

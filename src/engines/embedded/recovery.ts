@@ -1,12 +1,13 @@
 /**
- * What a start finds: jobs without a result go back in line, in the order they were accepted; their logs go from segments into
- * parts, so that no old segment is left; an attempt without its end was running when the process died.
+ * What a start finds. First, in one transaction, the logs of unfinished jobs go from segments into parts, so that no old
+ * segment is left, and attempts without an end are noted. Then, once the ports are open, unfinished jobs go back in line,
+ * in the order in which they were accepted and in steps that let the event loop turn.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import type { Clock } from '../../core/clock.ts'
 import type { Job, JobId } from '../../core/job.ts'
-import type { Scheduler } from '../../core/ports.ts'
 import type { Bytes } from '../../core/record.ts'
+import type { Age } from './age.ts'
+import type { Parts } from './dispatch.ts'
 import { COLUMNS, type JobRow, toJob } from './jobs.ts'
 import { LiveJob } from './live-job.ts'
 import { LiveLog } from './live-log.ts'
@@ -15,6 +16,8 @@ import { entries, latin1 } from './segments.ts'
 
 /** As many of the last jobs are looked at for J4: a start must not read all of a day. */
 const JOINABLE_ROWS = 20_000
+/** Jobs that go back in line in one turn of the event loop: a few ms. */
+const ROWS_AT_ONCE = 250
 
 /** Counts starts after which logs may lack records that clients saw. Returns a job's epoch by its order. */
 export function countBoots(db: DatabaseSync, bootId: string): (order: number) => number {
@@ -31,81 +34,42 @@ export function countBoots(db: DatabaseSync, bootId: string): (order: number) =>
 export const markClosed = (db: DatabaseSync): void =>
   void db.prepare("INSERT OR REPLACE INTO meta VALUES ('boot', '')").run()
 
-/** The next start finds that this process was about to stop: what it cut off is no job's crash. */
+/** The next start blames nobody for the attempts that it finds open. */
 export const markDraining = (db: DatabaseSync): void =>
   void db.prepare("INSERT OR REPLACE INTO meta VALUES ('draining', '')").run()
 
-/** Was the last process told to stop? Asked once. */
-const wasDraining = (db: DatabaseSync): boolean =>
-  db.prepare("DELETE FROM meta WHERE key = 'draining'").run().changes > 0
+// ---------------------------------------------------------------- before the ports open
 
-type UnfinishedRow = JobRow & {
-  readonly ord: number
-  readonly bodyBytes: number
+/** Orders of the jobs whose attempts were running when the process died of itself; none after a stop that was cut short. */
+export type Interrupted = ReadonlySet<number>
+
+interface Found {
+  /** Attempts noted when the job last went back in line. */
   readonly tried: number
-  readonly crashes: number
-  readonly notBeforeMono: number
+  /** The last lease that a segment notes; 0 = none. */
+  lease: number
+  /** Segments before this are in parts already. */
+  readonly held: number
+  readonly pieces: Bytes[]
+  records: number
 }
 
-const UNFINISHED = `SELECT u.ord AS ord, length(j.body) AS bodyBytes, ${COLUMNS}, u.attempts AS tried, u.crashes AS crashes, u.not_before AS notBeforeMono
-  FROM unfinished u JOIN jobs j ON j.ord = u.ord LEFT JOIN results r ON r.ord = u.ord ORDER BY u.ord`
-
-/** Restores all unfinished jobs into the scheduler. One transaction; throws what SQLite throws. */
-export function recover(
-  db: DatabaseSync,
-  scheduler: Scheduler,
-  clock: Clock,
-  epochOf: (order: number) => number,
-): readonly LiveJob[] {
-  const recovered: LiveJob[] = []
-  const [now, wallNow] = [clock.monoMs(), clock.wallMs()]
+/** Costs what is in segments, not what is stored. Throws what SQLite throws. */
+export function moveSegments(db: DatabaseSync): Interrupted {
   db.exec('BEGIN IMMEDIATE')
-  const cutOff = wasDraining(db)
-  const rows = db.prepare(UNFINISHED).all() as unknown as UnfinishedRow[]
-  const logs = new Map(rows.map((row) => [row.ord, new LiveLog(row.id, epochOf(row.ord))]))
-  const leases = moveSegments(db, logs)
-  const note = db.prepare('UPDATE unfinished SET attempts = ?, crashes = ?, not_before = 0 WHERE ord = ?')
-  for (const row of rows) {
-    const log = logs.get(row.ord)!
-    const leased = leases.get(row.ord) ?? 0
-    const wasLeased = leased > row.tried
-    const attempts = Math.max(leased, row.tried)
-    const crashed = wasLeased && !cutOff
-    const crashes = row.crashes + (crashed ? 1 : 0)
-    if (wasLeased) note.run(attempts, crashes, row.ord)
-    const job: Job = { ...toJob(row), epoch: log.epoch, attempts }
-    // Of the time that the job had, what passed by the wall clock is over
-    const acceptedMono = now - Math.max(0, wallNow - job.acceptedAtMs)
-    const what = scheduled(job.id, job, row.bodyBytes, acceptedMono)
-    const notBeforeMono = wasLeased ? now : Math.max(what.notBeforeMono, now + row.notBeforeMono - wallNow)
-    scheduler.restore(
-      { ...what, notBeforeMono, deadlineMono: attempts > 0 ? Infinity : what.deadlineMono },
-      { attempts, crashes: row.crashes, wasLeased: crashed },
-      now,
-    )
-    const live = new LiveJob(job, log)
-    live.crashes = crashes
-    recovered.push(live)
+  const drained = Number(db.prepare("DELETE FROM meta WHERE key = 'draining'").run().changes) > 0
+  const unfinished = db.prepare(
+    'SELECT attempts AS tried, (SELECT segment FROM parts WHERE ord = u.ord ORDER BY n DESC LIMIT 1) AS held FROM unfinished u WHERE ord = ?',
+  )
+  const found = new Map<number, Found | null>()
+  const find = (order: number): Found | null => {
+    const known = found.get(order)
+    if (known !== undefined) return known
+    const row = unfinished.get(order) as { tried: number; held: number | null } | undefined
+    const log = row === undefined ? null : { tried: row.tried, held: row.held ?? 0, lease: 0, pieces: [], records: 0 }
+    found.set(order, log)
+    return log
   }
-  db.exec('COMMIT')
-  return recovered
-}
-
-/** Makes one part of what each unfinished log has in segments, and drops the segments. Returns the last lease noted, by order. */
-function moveSegments(db: DatabaseSync, logs: ReadonlyMap<number, LiveLog>): ReadonlyMap<number, number> {
-  const holds = new Map<number, number>()
-  for (const part of db
-    .prepare(
-      'SELECT p.n AS n, p.ord AS ord, p.segment AS segment, p.records AS records FROM unfinished u CROSS JOIN parts p ON p.ord = u.ord ORDER BY p.n',
-    )
-    .all() as Array<{ n: number; ord: number; segment: number; records: number }>) {
-    const log = logs.get(part.ord)
-    if (log === undefined) continue
-    log.parts.push({ n: part.n, last: log.partsEnd + part.records })
-    holds.set(part.ord, part.segment)
-  }
-  const leases = new Map<number, number>()
-  const found = new Map<number, { pieces: Bytes[]; records: number }>()
   let lastSegment = 0
   for (const row of db.prepare('SELECT n, data FROM segments ORDER BY n').iterate() as Iterable<{
     n: number
@@ -113,42 +77,101 @@ function moveSegments(db: DatabaseSync, logs: ReadonlyMap<number, LiveLog>): Rea
   }>) {
     lastSegment = row.n
     for (const { order, lease, records, data } of entries(latin1(row.data))) {
-      if (!logs.has(order)) continue
-      if (lease > 0) leases.set(order, lease)
-      if (records === 0 || row.n < (holds.get(order) ?? 0)) continue
-      const log = found.get(order) ?? { pieces: [], records: 0 }
-      found.set(order, log)
+      const log = find(order)
+      if (log === null) continue
+      if (lease > 0) log.lease = lease
+      if (records === 0 || row.n < log.held) continue
       log.pieces.push(data)
       log.records += records
     }
   }
   const insert = db.prepare('INSERT INTO parts (ord, segment, records, data) VALUES (?, ?, ?, ?)')
-  for (const [order, { pieces, records }] of found) {
-    const log = logs.get(order)!
-    const { lastInsertRowid } = insert.run(order, lastSegment + 1, records, Buffer.from(pieces.join(''), 'latin1'))
-    log.parts.push({ n: Number(lastInsertRowid), last: log.partsEnd + records })
+  const note = db.prepare('UPDATE unfinished SET attempts = ?, not_before_age = 0 WHERE ord = ?')
+  const interrupted = new Set<number>()
+  for (const [order, log] of found) {
+    if (log === null) continue
+    if (log.records > 0) insert.run(order, lastSegment + 1, log.records, Buffer.from(log.pieces.join(''), 'latin1'))
+    if (log.lease <= log.tried) continue
+    note.run(log.lease, order)
+    if (!drained) interrupted.add(order)
   }
-  for (const log of logs.values()) log.taken = log.head = log.partsEnd
   if (lastSegment > 0) db.exec('DELETE FROM segments')
-  return leases
+  db.exec('COMMIT')
+  return interrupted
+}
+
+// ---------------------------------------------------------------- after it
+
+type UnfinishedRow = JobRow & {
+  readonly ord: number
+  readonly bodyBytes: number
+  readonly acceptedAge: number
+  readonly tried: number
+  readonly fails: number
+  readonly deaths: number
+  readonly crashes: number
+  readonly notBeforeAge: number
+}
+
+const UNFINISHED = `SELECT u.ord AS ord, length(j.body) AS bodyBytes, j.accepted_age AS acceptedAge, ${COLUMNS},
+    u.attempts AS tried, u.fails AS fails, u.deaths AS deaths, u.crashes AS crashes, u.not_before_age AS notBeforeAge
+  FROM unfinished u JOIN jobs j ON j.ord = u.ord LEFT JOIN results r ON r.ord = u.ord
+  WHERE u.ord > ? ORDER BY u.ord LIMIT ${ROWS_AT_ONCE}`
+
+/** One pass over all unfinished jobs. Stops where `isStopped`. */
+export async function restoreJobs(
+  parts: Parts,
+  age: Age,
+  epochOf: (order: number) => number,
+  interrupted: Interrupted,
+  isStopped: () => boolean,
+  each: (job: Job) => void,
+): Promise<void> {
+  const { store, scheduler, clock, live: all, logs } = parts
+  const next = store.db.prepare(UNFINISHED)
+  const storedParts = store.db.prepare('SELECT n, records FROM parts WHERE ord = ? ORDER BY n')
+  const died: JobId[] = []
+  for (let after = -1; ; ) {
+    const rows = next.all(after) as unknown as UnfinishedRow[]
+    const now = clock.monoMs()
+    for (const row of rows) {
+      const { id, ord, tried: attempts, fails, deaths, crashes } = row
+      const log = new LiveLog(id, epochOf(ord))
+      // What was never leased has no log
+      if (attempts > 0)
+        for (const { n, records } of storedParts.all(ord) as unknown as Array<{ n: number; records: number }>)
+          log.parts.push({ n, last: log.partsEnd + records })
+      log.taken = log.head = log.partsEnd
+      const live = new LiveJob({ ...toJob(row), epoch: log.epoch, attempts }, log)
+      all.add(live)
+      logs.live.set(id, log)
+      const what = scheduled(id, live.job, row.bodyBytes, age.mono(row.acceptedAge))
+      const notBeforeMono = Math.max(what.notBeforeMono, age.mono(row.notBeforeAge))
+      scheduler.restore({ ...what, notBeforeMono }, { attempts, fails, deaths, crashes }, now)
+      if (interrupted.has(ord)) died.push(id)
+      each(all.show(live))
+    }
+    if (rows.length < ROWS_AT_ONCE) break
+    after = rows[rows.length - 1].ord
+    await new Promise<void>((turned) => clock.soon(turned))
+    if (isStopped()) return
+  }
+  scheduler.died(died, clock.monoMs())
 }
 
 /** J4 over a restart: jobs that ended well within the last `withinMs`, by join key. */
 export function recentlyDone(
   db: DatabaseSync,
-  clock: Clock,
+  age: Age,
   withinMs: number,
-): Map<string, { readonly id: JobId; readonly untilMs: number }> {
-  const wallNow = clock.wallMs()
+): Map<string, { readonly id: JobId; readonly untilMono: number }> {
   const rows = db
     .prepare(
-      `SELECT ${COLUMNS} FROM (SELECT * FROM results ORDER BY ord DESC LIMIT ${JOINABLE_ROWS}) r JOIN jobs j ON j.ord = r.ord WHERE r.state = 'done' AND r.ended_at > ? ORDER BY r.ord`,
+      `SELECT ${COLUMNS}, r.ended_age AS endedAge FROM (SELECT * FROM results ORDER BY ord DESC LIMIT ${JOINABLE_ROWS}) r
+        JOIN jobs j ON j.ord = r.ord WHERE r.state = 'done' AND r.ended_age > ? ORDER BY r.ord`,
     )
-    .all(Math.floor(wallNow - withinMs)) as unknown as JobRow[]
+    .all(age.now() - withinMs) as unknown as Array<JobRow & { readonly endedAge: number }>
   return new Map(
-    rows.map((row) => [
-      joinKeyOf(toJob(row)),
-      { id: row.id, untilMs: clock.monoMs() + withinMs - Math.max(0, wallNow - row.endedAt!) },
-    ]),
+    rows.map((row) => [joinKeyOf(toJob(row)), { id: row.id, untilMono: age.mono(row.endedAge) + withinMs }]),
   )
 }

@@ -5,6 +5,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import type { Job, JobId, TenantId } from '../../core/job.ts'
+import type { Age } from './age.ts'
 import type { Jobs } from './jobs.ts'
 import type { LiveLog } from './live-log.ts'
 import type { Logs } from './log.ts'
@@ -25,13 +26,12 @@ const ROWS_A_STEP = 16
 /** Large bodies take long to free: a step also ends after so many bytes. */
 const BYTES_A_STEP = 1 << 20
 const LEAVING_MS = 500
-const ORDERS_PER_MS = 2048
 
 interface OldRow {
   readonly ord: number
   readonly id: JobId
   readonly bytes: number
-  readonly endedAt: number | null
+  readonly endedAge: number | null
 }
 
 export class Retention {
@@ -39,6 +39,7 @@ export class Retention {
   readonly #logs: Logs
   readonly #jobs: Jobs
   readonly #clock: Clock
+  readonly #age: Age
   readonly #options: RetentionOptions
   readonly #nextTenant: StatementSync
   readonly #oldOfTenant: StatementSync
@@ -50,14 +51,15 @@ export class Retention {
   #closed = false
   removed = 0
 
-  constructor(store: Store, logs: Logs, jobs: Jobs, clock: Clock, options: RetentionOptions) {
+  constructor(store: Store, logs: Logs, jobs: Jobs, clock: Clock, age: Age, options: RetentionOptions) {
     this.#store = store
     this.#logs = logs
     this.#jobs = jobs
     this.#clock = clock
+    this.#age = age
     this.#options = options
     const { db } = store
-    const row = 'j.ord AS ord, j.id AS id, length(j.body) AS bytes, r.ended_at AS endedAt'
+    const row = 'j.ord AS ord, j.id AS id, length(j.body) AS bytes, r.ended_age AS endedAge'
     this.#nextTenant = db.prepare('SELECT tenant FROM jobs WHERE tenant > ? ORDER BY tenant LIMIT 1')
     this.#oldOfTenant = db.prepare(
       `SELECT ${row} FROM jobs j LEFT JOIN results r ON r.ord = j.ord WHERE j.tenant = ? AND j.ord > ? AND j.ord < ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`,
@@ -101,7 +103,7 @@ export class Retention {
       // Only those that were there half a second ago: who was just told the end may still read
       const gone = seen.filter((log) => log.listeners.size === 0 && this.#logs.leaving.has(log.job))
       if (gone.length > 0)
-        void this.#remove(gone.map((log) => ({ ord: log.order, id: log.job, bytes: 0, endedAt: 0 }))).catch(() => {})
+        void this.#remove(gone.map((log) => ({ ord: log.order, id: log.job, bytes: 0, endedAge: 0 }))).catch(() => {})
       if (this.#logs.leaving.size > gone.length) this.#seeOff()
     })
   }
@@ -134,16 +136,16 @@ export class Retention {
   }
 
   async #sweepTenant(tenant: TenantId): Promise<void> {
-    const until = this.#clock.wallMs() - this.#keptMs(tenant)
+    const until = this.#age.now() - this.#keptMs(tenant)
     // A job accepted later can't have ended before
-    const before = Math.max(0, Math.floor(until)) * ORDERS_PER_MS
+    const before = this.#jobs.acceptedAfter(until)
     for (let after = -1; !this.#closed; ) {
       const rows = this.#oldOfTenant.all(tenant, after, before) as unknown as OldRow[]
       const old = someOf(
         rows.filter(
           (row) =>
-            row.endedAt !== null &&
-            row.endedAt <= until &&
+            row.endedAge !== null &&
+            row.endedAge <= until &&
             !this.#logs.live.has(row.id) &&
             !this.#logs.leaving.has(row.id),
         ),
@@ -160,7 +162,7 @@ export class Retention {
   async removeTenant(tenant: TenantId): Promise<void> {
     for (;;) {
       const rows = (this.#ofTenant.all(tenant) as unknown as OldRow[]).filter(
-        (row) => row.endedAt !== null && !this.#logs.live.has(row.id),
+        (row) => row.endedAge !== null && !this.#logs.live.has(row.id),
       )
       if (rows.length === 0) return
       await this.#remove(someOf(rows))

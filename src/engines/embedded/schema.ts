@@ -18,7 +18,9 @@ const WAL_KEPT_BYTES = 64 << 20
 
 const TABLES = `
 CREATE TABLE jobs (
-  ord INTEGER PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, idem TEXT, model TEXT NOT NULL, lane TEXT, conversation TEXT,
+  ord INTEGER PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, idem TEXT, model TEXT NOT NULL, lane TEXT,
+  conversation TEXT,
+  accepted_age INTEGER NOT NULL, -- ages: see age.ts
   facts TEXT NOT NULL, -- JSON: what else was submitted
   body BLOB NOT NULL);
 CREATE UNIQUE INDEX jobs_idem ON jobs (tenant, idem) WHERE idem IS NOT NULL;
@@ -26,14 +28,18 @@ CREATE INDEX jobs_tenant ON jobs (tenant);
 
 -- A job's end, and its whole log (but its first parts, where it has some). No row: not ended.
 CREATE TABLE results (
-  ord INTEGER PRIMARY KEY, state TEXT NOT NULL, ended_at INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  ord INTEGER PRIMARY KEY, state TEXT NOT NULL,
+  ended_at INTEGER NOT NULL, -- wall clock, for people
+  ended_age INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL,
   facts TEXT NOT NULL, -- JSON: error, usage, timing
   records INTEGER NOT NULL, parts INTEGER NOT NULL, log BLOB NOT NULL);
 CREATE INDEX results_bad ON results (ord) WHERE state <> 'done';
 
--- Jobs without a result, so that a start need not look at all others; and what their next lease must know when they came back
--- (a retry, a crash, a release).
-CREATE TABLE unfinished (ord INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, crashes INTEGER NOT NULL, not_before INTEGER NOT NULL);
+-- Jobs without a result, so that a start need not look at all others; and what their next lease must know when they
+-- came back (a retry, a crash, a release): see Tally in core/ports.ts.
+CREATE TABLE unfinished (
+  ord INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, fails INTEGER NOT NULL, deaths INTEGER NOT NULL,
+  crashes INTEGER NOT NULL, not_before_age INTEGER NOT NULL);
 
 -- Token records of live jobs, one row a commit for all of them; gone when no live job needs them.
 CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL);

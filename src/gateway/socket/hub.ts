@@ -57,6 +57,7 @@ export class Hub {
   readonly inflow: Inflow
   /** Followed jobs that have shown nothing yet, the one that was told of its place longest ago first. */
   readonly inLine = new Set<Following>()
+  starting = true
   draining = false
   readonly #wss: WebSocketServer
   readonly #connections = new Set<Connection>()
@@ -111,6 +112,7 @@ export class Hub {
     if (!wantsSocket(request)) return false
     try {
       if (this.draining) throw new SluiceError('draining', { retryAfterMs: RECONNECT_WITHIN_MS })
+      if (this.starting) throw new SluiceError('starting', { retryAfterMs: RECONNECT_WITHIN_MS })
       const caller = checkUpgrade(request, this.auth, this.#origins)
       if (caller !== null) this.admitted.checkRoom(caller, 'socket')
       this.#upgrades.set(request, { caller })

@@ -145,10 +145,11 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       live.delete(id)
       settle()
     },
-    restore(job, found, now) {
-      add(job, found.attempts)
-      then(scheduler.restore(job, found, now))
+    restore(job, tally, now) {
+      add(job, tally.attempts)
+      then(scheduler.restore(job, tally, now))
     },
+    died: (ids, now) => then(scheduler.died(ids, now)),
     lease,
     heartbeat(worker, now) {
       beats.set(worker, now)
@@ -171,6 +172,10 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       for (const seen of live.values())
         if (seen.lease?.worker === worker) complain(`${seen.job.id} is held by a worker that is gone`)
     },
+    woke(now) {
+      for (const seen of live.values()) if (seen.lease !== null) beats.set(seen.lease.worker, now)
+      then(scheduler.woke(now))
+    },
     tick(now) {
       scheduler.tick(now)
       settle()
@@ -187,6 +192,7 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
     purge: (selector, now) => then(scheduler.purge(selector, now)),
     place: (id, now) => scheduler.place(id, now),
     state: (id) => scheduler.state(id),
+    tally: (id) => scheduler.tally(id),
     depth: () => scheduler.depth(),
     drain: () => pending.splice(0),
   }

@@ -14,6 +14,7 @@ import type {
   SchedulerOptions,
   SchedulerSubmit,
   Selector,
+  Tally,
 } from '../../core/ports.ts'
 
 interface RefJob {
@@ -22,6 +23,7 @@ interface RefJob {
   state: 'queued' | 'delayed' | 'waiting' | 'leased'
   attempt: number
   fails: number
+  deaths: number
   crashes: number
   notBeforeMono: number
   /** Place among ready jobs; null = not ready. */
@@ -31,6 +33,7 @@ interface RefJob {
   /** Order of leases. */
   leaseSeq: number
   canceling: boolean
+  wasSuspect: boolean
   prompt: number
   output: number
 }
@@ -111,15 +114,31 @@ export class Reference {
     return { kind: 'accepted' }
   }
 
-  restore(
-    job: ScheduledJob,
-    found: { readonly attempts: number; readonly crashes: number; readonly wasLeased: boolean },
-    now: number,
-  ): void {
-    const added = this.#add(job, now, found.attempts)
-    added.crashes = found.crashes + (found.wasLeased ? 1 : 0)
-    added.fails = Math.max(0, found.attempts - added.crashes)
-    if (added.crashes > this.#options.maxCrashes) this.#endAlone(added, 'failed', new SluiceError('poison_job'))
+  restore(job: ScheduledJob, { attempts, ...tally }: Tally, now: number): void {
+    Object.assign(this.#add(job, now, attempts), tally)
+  }
+
+  died(ids: readonly string[]): void {
+    const found = ids.map((id) => this.#find(id)).filter((j) => j !== undefined)
+    const poison = this.#blame(found, found.length)
+    for (const j of found) {
+      if (j === poison) this.#endAlone(j, 'failed', new SluiceError('poison_job'))
+      else this.#events.push({ type: 'delayed', id: j.job.id, notBeforeMono: j.notBeforeMono })
+    }
+  }
+
+  /** Of many that died together, the one suspect is to blame; one that was alone is. */
+  #blame(died: readonly RefJob[], running: number): RefJob | undefined {
+    const suspects = died.filter((j) => this.#isSuspect(j))
+    const blamed = running === 1 ? died[0] : suspects.length === 1 ? suspects[0] : undefined
+    for (const j of died) j.deaths++
+    if (blamed === undefined) return undefined
+    blamed.crashes++
+    return blamed.crashes > this.#options.maxCrashes ? blamed : undefined
+  }
+
+  #isSuspect(j: RefJob): boolean {
+    return j.deaths >= Math.max(1, this.#options.maxCrashes)
   }
 
   withdraw(id: string): void {
@@ -136,6 +155,7 @@ export class Reference {
       state,
       attempt,
       fails: 0,
+      deaths: 0,
       crashes: 0,
       notBeforeMono: job.notBeforeMono,
       rank: null,
@@ -143,6 +163,7 @@ export class Reference {
       leasedMono: 0,
       leaseSeq: 0,
       canceling: false,
+      wasSuspect: false,
       prompt: 0,
       output: 0,
     }
@@ -182,7 +203,8 @@ export class Reference {
       if (chosen === undefined) break
       const { job } = chosen
       const tenant = this.#tenant(job)
-      const refusal = headroom(job)
+      const isBusy = this.#jobs.some((j) => j.state === 'leased' && j.wasSuspect)
+      const refusal = isBusy && this.#isSuspect(chosen) ? ({ scope: 'job' } as const) : headroom(job)
       if (refusal === null) {
         tenant.counter = Math.max(tenant.counter, tenant.floor, this.#flowFloors.get(flowOf(job)) ?? 0)
         tenant.leases++
@@ -196,6 +218,7 @@ export class Reference {
           leaseSeq: ++this.#leases,
           attempt: chosen.attempt + 1,
           canceling: false,
+          wasSuspect: this.#isSuspect(chosen),
           prompt: 0,
           output: 0,
         })
@@ -361,13 +384,15 @@ export class Reference {
 
   /** The newest lease first. */
   #loseAll(jobs: readonly RefJob[], now: number): void {
+    const running = this.#jobs.filter((j) => j.state === 'leased' && j.worker === jobs[0]?.worker)
+    const poison = this.#blame(jobs, running.length)
     for (const j of jobs.toSorted((a, b) => b.leaseSeq - a.leaseSeq)) {
       const { id } = j.job
       this.#events.push({ type: 'revoked', id, worker: j.worker, attempt: j.attempt, reason: 'lost' })
       if (j.canceling) this.#endAlone(j, 'canceled', new SluiceError('job_canceled'))
-      else if (++j.crashes > this.#options.maxCrashes) this.#endAlone(j, 'failed', new SluiceError('poison_job'))
+      else if (j === poison) this.#endAlone(j, 'failed', new SluiceError('poison_job'))
       else {
-        this.#events.push({ type: 'delayed', id, attempt: j.attempt, crashes: j.crashes, notBeforeMono: now })
+        this.#events.push({ type: 'delayed', id, notBeforeMono: now })
         this.#giveBack(j, now, true, now)
       }
     }
@@ -395,6 +420,17 @@ export class Reference {
     const gone = this.#jobs.filter((j) => j.state !== 'leased' && matches(selector, j.job))
     for (const j of gone) this.#endAlone(j, 'canceled', new SluiceError('job_canceled'))
     return gone.map((j) => j.job.id)
+  }
+
+  woke(now: number): void {
+    for (const worker of this.#workers.values()) worker.beatMono = now
+  }
+
+  tally(id: string): Tally | null {
+    const found = this.#find(id)
+    return found === undefined
+      ? null
+      : { attempts: found.attempt, fails: found.fails, deaths: found.deaths, crashes: found.crashes }
   }
 
   state(id: string): JobState | null {

@@ -40,7 +40,10 @@ const DOINGS = [
   'time',
   'heartbeat',
 ] as const
-const RARE = ['cancel', 'cancel', 'lose', 'stale', 'pause', 'resume', 'resume', 'purge', 'withdraw', 'restore'] as const
+const RARE = [
+  ...['cancel', 'cancel', 'lose', 'lose', 'stale', 'pause', 'resume', 'resume', 'purge', 'withdraw'],
+  ...['restore', 'restore', 'restart', 'woke'],
+] as const
 
 export interface Command {
   readonly what: (typeof DOINGS)[number] | (typeof RARE)[number]
@@ -86,6 +89,8 @@ export class Walker {
   /** The last lease of each job, ended or not. */
   readonly leases: Array<{ readonly id: JobId; readonly attempt: number }> = []
   readonly submitted: JobId[] = []
+  /** Restored, and running when the process died. */
+  readonly open: JobId[] = []
   #made = 0
 
   #job(n: number, m: number): ScheduledJob {
@@ -119,13 +124,21 @@ export class Walker {
       case 'restore': {
         const made = this.#job(n, m)
         this.submitted.push(made.id)
-        const attempts = n % 4
-        return scheduler.restore(
-          made,
-          { attempts, crashes: m % 3 === 0 ? Math.min(attempts, 2) : 0, wasLeased: attempts > 0 && m % 2 === 0 },
+        const attempts = n % 5
+        const deaths = m % 3 === 0 ? Math.min(attempts, 3) : 0
+        const crashes = Math.min(deaths, m % 2)
+        scheduler.restore(made, { attempts, fails: Math.min(2, attempts - deaths), deaths, crashes }, this.now)
+        if (attempts > 0 && m % 2 === 0) this.open.push(made.id)
+        return null
+      }
+      case 'restart':
+        return scheduler.died(
+          this.open.splice(0, m % 4).filter((id) => scheduler.state(id) !== 'leased'),
           this.now,
         )
-      }
+      case 'woke':
+        this.now += n % 200
+        return scheduler.woke(this.now)
       case 'lease': {
         const asked: JobId[] = []
         const headroom: Headroom = (candidate) => {
