@@ -205,6 +205,13 @@ describe('its end is told truly', () => {
   })
 })
 
+it('takes an empty error out of a chunk, at which an SDK would throw, and nothing else', async () => {
+  upstream.says(stream(chunk('{"content":"é"}', 'null', ',"error":{},"x":1.50'), STOP, DONE))
+  const { events, end } = await upstream.call(REQUEST)
+  expect(end.kind).toBe('done')
+  expect(events[0]).toBe(chunk('{"content":"é"}', 'null', ',"x":1.50'))
+})
+
 describe('what it says of its error reaches the client', () => {
   it('code, param and message of a refusal', async () => {
     upstream.says(

@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Clock } from '../../../core/clock.ts'
 import { chunkBytesOf, chunkOf } from '../../../core/document.ts'
 import { isObject, type JsonObject } from '../../../core/fold.ts'
+import { editObject } from '../../../core/json.ts'
 import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports.ts'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
 import type { Exchange, HttpClient, HttpFailure, HttpHandler, HttpRequest, ResponseHead } from '../http/client.ts'
@@ -253,7 +254,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     const seen = this.#state.see(chunk)
     if (seen.kind === 'error') return this.#finishInBand(this.#readable(payload, seen.error), payload)
     if (seen.kind === 'garbage') return this.#garbage(seen.what)
-    const line = isWhole(chunk) ? chunkBytesOf(payload) : mend(payload)
+    const line = isWhole(chunk) ? chunkBytesOf(payload) : mend(hasEmptyError(chunk) ? withoutError(payload) : payload)
     if (seen.kind === 'ordinary') this.#shapes.learn(line)
     this.#batch.push(line)
   }
@@ -366,6 +367,12 @@ const isDone = (payload: Bytes): boolean =>
 const isWhole = (chunk: JsonObject): boolean =>
   Array.isArray(chunk['choices']) &&
   chunk['choices'].some((choice) => isObject(choice) && isObject(choice['message']) && !isObject(choice['delta']))
+
+/** OpenAI's SDK for JavaScript throws at any `error` that is truthy, and `{}` is. */
+const hasEmptyError = ({ error }: JsonObject): boolean => typeof error === 'object' && error !== null
+
+const withoutError = (payload: Bytes): Bytes =>
+  Buffer.from(editObject(Buffer.from(payload, 'latin1'), { error: null })).toString('latin1')
 
 /**
  * A record is one line of valid UTF-8. Line ends in valid JSON are white space; bytes that are no UTF-8, which some
