@@ -28,7 +28,7 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
   const waiting = new Set<() => void>()
 
   /** The reader's leave; null when it left while its job was looked up: then it came and went. */
-  function enter(call: KeyCall, job: Job): ((complete: boolean) => void) | null {
+  function enter(call: KeyCall, job: Job): ((complete: boolean, goneMs?: number) => void) | null {
     if (attendance.readers(job.id) >= options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
     const leave = attendance.enter(job)
     if (!call.response.destroyed) return leave
@@ -53,7 +53,7 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
             response,
             headersAfterMs,
             ready: power,
-            onGone: () => leave(false),
+            onGone: () => leave(false, call.peerGoneMs),
             onDone: () => leave(true),
           },
           call.headers(headers),
@@ -62,7 +62,7 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
       }
       const over = (complete: boolean): void => {
         waiting.delete(releaseAll)
-        leave(complete)
+        leave(complete, call.peerGoneMs)
       }
       const releaseAll = (): void => fail(new SluiceError('draining'))
       const fail = (error: unknown): void => {
@@ -95,7 +95,7 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
           response: call.response,
           headersAfterMs,
           ready: READY,
-          onGone: () => leave(false),
+          onGone: () => leave(false, call.peerGoneMs),
           onDone: () => leave(true),
         },
         call.headers({ location: locationOf(job.id, dialect), 'sluice-job': job.id }),
@@ -113,7 +113,7 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
           unwatch()
           waiting.delete(giveUp)
           call.response.off('close', giveUp)
-          leave(ended)
+          leave(ended, call.peerGoneMs)
           resolve(ended)
         }
         const giveUp = (): void => done(false)

@@ -25,6 +25,8 @@ export class Call {
   readonly startedAt: number
   readonly #onFault: (error: unknown, requestId: string) => void
   caller: Caller | null = null
+  /** When the client closed its side; Infinity: it has not. */
+  peerEndedMono = Infinity
   /** Its path in the route table, once it is found. */
   route: string | null = null
   /** Throws when its caller is let in no more. */
@@ -49,6 +51,11 @@ export class Call {
     this.clock = clock
     this.startedAt = clock.monoMs()
     this.#onFault = onFault
+  }
+
+  /** How long ago the client closed its side, ms. */
+  get peerGoneMs(): number {
+    return Math.max(0, this.clock.monoMs() - this.peerEndedMono)
   }
 
   /** A header's value; of repeated ones the first, or their list as node joins it. */

@@ -5,8 +5,11 @@ import type { Job, JobId } from '../core/job.ts'
 type Attended = Pick<Job, 'id' | 'options'>
 
 export interface Attendance {
-  /** Somebody reads, or waits for, this job. Returns their leave; `complete`: they have it all. */
-  enter(job: Attended): (complete: boolean) => void
+  /**
+   * Somebody reads, or waits for, this job. Returns their leave; `complete`: they have it all; `goneMs`: how long ago they
+   * may have left already.
+   */
+  enter(job: Attended): (complete: boolean, goneMs?: number) => void
   /** After a restart: its readers are gone, and have the grace to come back. */
   expect(job: Attended): void
   readers(job: JobId): number
@@ -19,9 +22,9 @@ export function createAttendance(clock: Clock, graceMs: number, cancel: (job: Jo
   const leaving = new Map<JobId, () => void>()
   let closed = false
 
-  function left({ id, options }: Attended): void {
+  function left({ id, options }: Attended, goneMs = 0): void {
     if (closed || options.onDisconnect !== 'cancel') return
-    const stop = clock.after(graceMs, () => {
+    const stop = clock.after(Math.max(0, graceMs - goneMs), () => {
       leaving.delete(id)
       cancel(id)
     })
@@ -35,7 +38,7 @@ export function createAttendance(clock: Clock, graceMs: number, cancel: (job: Jo
       leaving.get(id)?.()
       leaving.delete(id)
       let here = true
-      return (complete) => {
+      return (complete, goneMs = 0) => {
         if (!here) return
         here = false
         const others = (present.get(id) ?? 1) - 1
@@ -44,7 +47,7 @@ export function createAttendance(clock: Clock, graceMs: number, cancel: (job: Jo
           return
         }
         present.delete(id)
-        if (!complete) left(job)
+        if (!complete) left(job, goneMs)
       }
     },
     expect(job) {

@@ -28,8 +28,8 @@ export function checkForm(request: IncomingMessage): void {
 }
 
 /** What node's parser, or its clock, refused. */
-export function refusalOf(error: NodeJS.ErrnoException & { readonly rawPacket?: Buffer }): SluiceError {
-  const packet = error.rawPacket?.toString('latin1') ?? ''
+export function refusalOf(error: ParserError): SluiceError {
+  const packet = lastRequest(error)
   switch (error.code) {
     case 'HPE_HEADER_OVERFLOW':
       return new SluiceError(
@@ -46,4 +46,15 @@ export function refusalOf(error: NodeJS.ErrnoException & { readonly rawPacket?: 
     default:
       return new SluiceError('invalid_request', { message: 'That is not HTTP/1.1.' })
   }
+}
+
+type ParserError = NodeJS.ErrnoException & { readonly rawPacket?: Buffer; readonly bytesParsed?: number }
+
+/** The packet from the request on in which the parser stopped: there may be good ones before it. */
+function lastRequest({ rawPacket, bytesParsed = 0, code }: ParserError): string {
+  const packet = rawPacket?.toString('latin1') ?? ''
+  if (code !== 'HPE_INVALID_METHOD') return packet
+  let from = bytesParsed
+  while (from > 0 && /[A-Za-z-]/.test(packet[from - 1])) from--
+  return packet.slice(from)
 }

@@ -13,6 +13,7 @@ import { checkForm, refusalOf } from './form.ts'
 import { Inflow } from './inflow.ts'
 import { createJobs } from './jobs.ts'
 import { normalOrigins } from './origin.ts'
+import { Owed } from './owed.ts'
 import type { Route } from './route.ts'
 import { checkQuery, Router } from './router.ts'
 import { createRoutes } from './routes.ts'
@@ -21,8 +22,6 @@ import { Hub } from './socket/hub.ts'
 import { createSubmits } from './submit.ts'
 import { createWatching } from './watching.ts'
 
-/** A refused connection is closed after this, whether its peer read the answer or not. */
-const REFUSED_LINGER_MS = 500
 /** When to come back to a server that starts or stops. */
 const RETRY_AFTER_MS = 1_000
 
@@ -46,6 +45,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     options.disconnectGraceMs,
     (job) => void queue.cancel(job).catch((error: unknown) => onFault(error, job)),
   )
+  const owed = new Owed(clock, options.disconnectGraceMs)
   let starting = true
   let draining = false
   /** What refuses all but probes; null when open. */
@@ -76,6 +76,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         else call.fail(thrown)
       }
       try {
+        owed.add(call)
         answer(call, router)?.catch(fail)
       } catch (error) {
         fail(error)
@@ -129,17 +130,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
     socket: Socket & { readonly _httpMessage?: ServerResponse },
   ): void {
     if (socket.writableEnded) return
-    if (!socket.writable || error.code === 'ECONNRESET' || socket._httpMessage?.headersSent) {
+    const answering = socket._httpMessage
+    const isTorn = answering?.headersSent === true && !answering.req.complete
+    if (!socket.writable || error.code === 'ECONNRESET' || isTorn) {
       socket.destroy()
       return
     }
     const refusal = refusalOf(error)
     refused(refusal, null)
-    socket.end(rawAnswer(refusal.status, errorBody(refusal), errorHeaders(refusal)), 'latin1')
-    socket.once(
-      'close',
-      clock.after(REFUSED_LINGER_MS, () => socket.destroy()),
-    )
+    owed.refuse(socket, rawAnswer(refusal.status, errorBody(refusal), errorHeaders(refusal)))
   }
 
   async function listen(
@@ -163,6 +162,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
       serve(new Router(routes), normalOrigins(origins)),
     )
     server.maxConnections = options.maxConnections
+    // A client that closed its side may still wait for its answer
+    Object.assign(server, { httpAllowHalfOpen: true })
     sockets?.listenOn(server)
     server.on('clientError', onClientError)
     // "expect: 100-continue" is answered when the body is wanted, any other expectation by checkForm
