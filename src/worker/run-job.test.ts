@@ -1,0 +1,305 @@
+/** One attempt against a queue, a log and a provider that the test plays; the clock moves only when told. */
+import { expect, it } from 'vitest'
+import { type ManualClock, manualClock } from '../../test/manual-clock.ts'
+import { SluiceError } from '../core/errors.ts'
+import type { Job } from '../core/job.ts'
+import type {
+  Deployment,
+  Finished,
+  Lease,
+  LogPage,
+  Outcome,
+  ProviderCall,
+  ProviderSink,
+  ScheduledJob,
+} from '../core/ports.ts'
+import type { Bytes } from '../core/record.ts'
+import { createRouter } from '../routing/router.ts'
+import { FirstTokens } from './first-tokens.ts'
+import { Run } from './run-job.ts'
+
+const CHUNK =
+  '{"id":"c1","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}'
+const OPENING = CHUNK.replace('"Hi"', '""')
+const DOCUMENT = '{"id":"d1","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}'
+const BUSY = new SluiceError('provider_rate_limited', { retryAfterMs: 1_000 })
+
+interface Stage {
+  readonly clock: ManualClock
+  readonly stored: Bytes[]
+  readonly outcomes: Outcome[]
+  readonly calls: ProviderCall[]
+  /** Begins the next attempt. */
+  attempt(more?: Partial<Job>): Promise<{ readonly run: Run; readonly sink: ProviderSink }>
+}
+
+function setUp(
+  deployments: readonly Partial<Deployment>[] = [{}],
+  broken: { read?: boolean; finish?: boolean } = {},
+): Stage {
+  const clock = manualClock()
+  const [stored, outcomes, calls]: [Bytes[], Outcome[], ProviderCall[]] = [[], [], []]
+  let sink!: ProviderSink
+  const provider = {
+    continues: true,
+    start(call: ProviderCall, to: ProviderSink) {
+      calls.push(call)
+      sink = to
+      return { abort: () => queueMicrotask(() => to.end({ kind: 'aborted' })), pause() {}, resume() {} }
+    },
+  }
+  const timeouts = { ttftMs: 1, interTokenMs: 1, totalMs: 1 }
+  const router = createRouter(
+    [
+      {
+        name: 'm',
+        pool: 'text',
+        kinds: ['chat'],
+        deployments: deployments.map((more, i) => ({
+          name: `d${i}`,
+          provider: provider as never,
+          upstreamModel: null,
+          concurrent: Infinity,
+          order: i,
+          contextTokens: 1_000,
+          conversationMembers: [],
+          stream: 'as_asked',
+          timeouts,
+          ...more,
+        })),
+      },
+    ],
+    clock,
+    () => {},
+  )
+  const job = {
+    id: 'job_1',
+    kind: 'chat',
+    model: 'm',
+    stream: false,
+    body: Buffer.from('{"messages":[]}'),
+    promptTokens: 3,
+    acceptedAtMs: clock.wallMs(),
+    options: { deadlineMs: 60_000, onWorkerLoss: 'continue' },
+  } as unknown as Job
+  const firstTokens = new FirstTokens()
+  let n = 0
+  return {
+    clock,
+    stored,
+    outcomes,
+    calls,
+    async attempt(more = {}) {
+      const asked = { ...job, ...more }
+      expect(router.headroom({ id: job.id, model: 'm', acceptedMono: 0 } as ScheduledJob)).toBeNull()
+      const run = new Run(
+        { job: asked, attempt: ++n, crashes: 0 } as Lease,
+        {
+          queue: {
+            async finish(_lease: Lease, outcome: Outcome): Promise<Finished> {
+              outcomes.push(outcome)
+              if (broken.finish === true) throw new SluiceError('storage_failed')
+              return outcome.kind === 'released' || (outcome.kind === 'failed' && outcome.retry)
+                ? { kind: 'again', notBeforeMono: 0 }
+                : { kind: 'ended', state: 'done' }
+            },
+          } as never,
+          log: {
+            open: () => ({
+              epoch: 1,
+              head: stored.length,
+              pendingBytes: 0,
+              append: (records: readonly Bytes[]) => void stored.push(...records),
+              flushed: () => Promise.resolve(),
+            }),
+            async read(_job: string, after: number): Promise<LogPage> {
+              if (broken.read === true) throw new Error('EIO')
+              return { epoch: 1, firstSeq: after + 1, records: stored.slice(after), head: stored.length, ended: false }
+            },
+          } as never,
+          clock,
+          emit() {},
+          router,
+          firstTokens,
+          settled() {},
+          prompt: async (job: Job) => job.body,
+          maxAnswerBytes: 1_000,
+          maxPendingBytes: 1_000_000,
+        } as never,
+      )
+      await run.start()
+      return { run, sink }
+    },
+  }
+}
+
+it('asks for a document where the job wants one, stores it as it is, and counts it', async () => {
+  const { stored, outcomes, calls, attempt } = setUp()
+  const { run, sink } = await attempt({ document: true })
+  expect(calls[0].stream).toBe(false)
+  sink.document(DOCUMENT, { prompt_tokens: 5, completion_tokens: 2 })
+  sink.end({ kind: 'done' })
+  await run.ended
+  expect(stored.at(-1)).toBe(`@document ${DOCUMENT}`)
+  expect(outcomes).toMatchObject([{ kind: 'done', usage: { promptTokens: 5, completionTokens: 2, estimated: false } }])
+})
+
+it.each([
+  ['always', true],
+  ['never', false],
+] as const)('asks by the deployment where that is set: %s', async (stream, asks) => {
+  const { calls, attempt } = setUp([{ stream }])
+  await attempt({ document: asks })
+  expect(calls[0].stream).toBe(asks)
+})
+
+it('a document after the chunks of an earlier attempt is one more chunk, under their name', async () => {
+  const { stored, attempt } = setUp([{}, {}])
+  const first = await attempt()
+  first.sink.events([OPENING])
+  first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
+  await first.run.ended
+  const second = await attempt()
+  second.sink.document(DOCUMENT, undefined)
+  second.sink.end({ kind: 'done' })
+  await second.run.ended
+  expect(JSON.parse(stored.at(-1)!)).toMatchObject({ id: 'c1', choices: [{ delta: { content: 'Hi' } }] })
+})
+
+it('measures by the monotonic clock, whatever the wall clock does', async () => {
+  const { clock, outcomes, attempt } = setUp()
+  clock.advance(100)
+  clock.jumpWall(-3_600_000)
+  const { run, sink } = await attempt()
+  clock.advance(50)
+  clock.jumpWall(10 * 365 * 86_400_000)
+  sink.events([CHUNK])
+  clock.advance(40)
+  sink.events([CHUNK, CHUNK])
+  sink.end({ kind: 'done' })
+  await run.ended
+  expect(outcomes).toMatchObject([{ timing: { queuedMs: 100, ttftMs: 150, tpotMs: 20, totalMs: 190 } }])
+})
+
+it('a 429 uses up no attempt until the deadline, whatever the wall clock does', async () => {
+  const { clock, outcomes, attempt } = setUp()
+  const refuse = async (): Promise<void> => {
+    const { run, sink } = await attempt()
+    sink.end({ kind: 'failed', error: BUSY, retry: true })
+    await run.ended
+  }
+  clock.jumpWall(10 * 365 * 86_400_000)
+  await refuse()
+  expect(outcomes.at(-1)).toEqual({ kind: 'released' })
+  clock.advance(40_000)
+  await refuse()
+  expect(outcomes.at(-1)).toEqual({ kind: 'released' })
+  clock.jumpWall(-20 * 365 * 86_400_000)
+  // The wait would end after the deadline: it is told now, with the time
+  clock.advance(18_000)
+  await refuse()
+  expect(outcomes.at(-1)).toMatchObject({ kind: 'failed', retry: false, error: { code: 'provider_rate_limited' } })
+})
+
+it('keeps the time of the first token over a continued answer, and sums its tokens', async () => {
+  const { clock, outcomes, calls, attempt } = setUp([{}, {}])
+  const first = await attempt()
+  clock.advance(30)
+  first.sink.events([OPENING, CHUNK, CHUNK])
+  first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
+  await first.run.ended
+  expect(outcomes).toMatchObject([{ kind: 'failed', retry: true, usage: { completionTokens: 2, estimated: true } }])
+  const second = await attempt()
+  expect(calls[1].prefix).toBe('HiHi')
+  clock.advance(20)
+  second.sink.events([CHUNK, '{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":1}}'])
+  second.sink.end({ kind: 'done' })
+  await second.run.ended
+  expect(outcomes[1]).toMatchObject({
+    kind: 'done',
+    usage: { promptTokens: 8, completionTokens: 3, estimated: true },
+    attemptUsage: { promptTokens: 5, completionTokens: 1, estimated: false },
+    timing: { ttftMs: 30, tpotMs: 10 },
+  })
+})
+
+it('local faults wait, without an attempt used', async () => {
+  const { outcomes, attempt } = setUp()
+  const { run, sink } = await attempt()
+  sink.end({ kind: 'failed', error: new SluiceError('overloaded', { retryAfterMs: 1_000 }), retry: true })
+  await run.ended
+  expect(outcomes).toEqual([{ kind: 'released' }])
+})
+
+it('a time-out is repeated elsewhere, or not at all', async () => {
+  const error = new SluiceError('provider_timeout')
+  for (const [deployments, retry] of [
+    [[{}], false],
+    [[{}, {}], true],
+  ] as const) {
+    const { outcomes, attempt } = setUp(deployments)
+    const { run, sink } = await attempt()
+    sink.end({ kind: 'failed', error, retry: 'elsewhere' })
+    await run.ended
+    expect(outcomes).toMatchObject([{ kind: 'failed', retry }])
+  }
+})
+
+it('another deployment does not wait until the first is free', async () => {
+  const { outcomes, attempt } = setUp([{}, {}])
+  const { run, sink } = await attempt()
+  sink.end({ kind: 'failed', error: new SluiceError('provider_error', { retryAfterMs: 9_000 }), retry: true })
+  await run.ended
+  expect((outcomes[0] as { error: SluiceError }).error.retryAfterMs).toBeUndefined()
+})
+
+it('an answer above the cap ends the job, and is not asked for again', async () => {
+  const { outcomes, attempt } = setUp()
+  const { run, sink } = await attempt()
+  sink.events([CHUNK.replace('Hi', 'x'.repeat(2_000))])
+  await run.ended
+  expect(outcomes).toMatchObject([{ kind: 'failed', retry: false, error: { code: 'result_too_large' } }])
+})
+
+it.each<[string, (sink: ProviderSink) => void, Partial<Job>]>([
+  ['an event that can not be read', (sink) => sink.events(['{"choices":']), {}],
+  ['a document that can not be read', (sink) => sink.document('{"choices":', undefined), {}],
+])('%s ends the job, not the process', async (_name, feed, more) => {
+  const { outcomes, attempt, stored } = setUp()
+  stored.push(OPENING)
+  const { run, sink } = await attempt(more)
+  feed(sink)
+  sink.end({ kind: 'done' })
+  await run.ended
+  expect(outcomes).toMatchObject([{ kind: 'failed' }])
+})
+
+it('a store that can not be read, then an upstream that breaks off, ends the attempt', async () => {
+  const broken = { read: false }
+  const { outcomes, attempt } = setUp([{}], broken)
+  const { run, sink } = await attempt()
+  sink.events([CHUNK])
+  broken.read = true
+  sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
+  await run.ended
+  expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' } }])
+})
+
+it('a store that can not be written leaves the lease to a restart, and gives the slot back', async () => {
+  const { attempt } = setUp([{ concurrent: 1 }], { finish: true })
+  for (let i = 0; i < 2; i++) {
+    const { run, sink } = await attempt()
+    sink.end({ kind: 'done' })
+    await run.ended
+  }
+})
+
+it('a conversation whose answer can not be put together fails, and its lane goes on', async () => {
+  const { outcomes, attempt, stored } = setUp()
+  const { run, sink } = await attempt({ options: { deadlineMs: 60_000, conversation: 'c' } as never })
+  sink.events([CHUNK])
+  stored.push('{"half":')
+  sink.end({ kind: 'done' })
+  await run.ended
+  expect(outcomes).toMatchObject([{ kind: 'failed', retry: false, error: { code: 'provider_garbage' } }])
+})
