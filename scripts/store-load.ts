@@ -21,6 +21,7 @@ import { systemIds } from '../src/core/ids.ts'
 import type { JobDraft } from '../src/core/job.ts'
 import type { Engine, Lease, Outcome } from '../src/core/ports.ts'
 import { attemptRecord, type Bytes } from '../src/core/record.ts'
+import { UNLIMITED } from '../src/engines/embedded/conversation-limits.ts'
 import { openEmbedded } from '../src/engines/embedded/open.ts'
 import { createScheduler } from '../src/queue/scheduler.ts'
 
@@ -190,7 +191,7 @@ const engine: Engine = openEmbedded({
   clock: systemClock,
   ids: systemIds(),
   wheel,
-  retention: { logsMs: 86_400_000, bytes: 1 << 30, tenant: () => null },
+  retention: { logsMs: 86_400_000, bytes: 1 << 30, atLeastMs: 0, tenant: () => null, conversations: UNLIMITED },
   joinAfterEndMs: 60_000,
   boot: { id: 'load', ms: () => null },
   onFact: (fact) => fact.type.startsWith('store') && console.error(fact),

@@ -109,6 +109,13 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
         return settings.config.retention.logs
       },
       bytes: config.retention.bytes,
+      atLeastMs: config.retention.at_least,
+      conversations: {
+        turns: config.retention.conversations.turns,
+        bytes: config.retention.conversations.bytes,
+        tenantBytes: config.retention.conversations.tenant_bytes,
+        maxAgeMs: config.retention.conversations.max_age,
+      },
       tenant(name) {
         const logsMs = settings.tenant(name)?.retention.logs ?? null
         return logsMs === null ? null : { logsMs }

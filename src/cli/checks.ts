@@ -82,7 +82,10 @@ export function checkFolder(dataDir: string, durability: Config['durability']): 
 
 const NEEDED_BYTES = 64 * 2 ** 20
 
-export function checkDisk(config: Pick<Config, 'data_dir' | 'retention'>): Check {
+export function checkDisk(config: {
+  readonly data_dir: string
+  readonly retention: Pick<Config['retention'], 'bytes'>
+}): Check {
   const { bavail, bsize } = statfsSync(standing(config.data_dir))
   const free = bavail * bsize
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`

@@ -206,8 +206,8 @@ describe('doctor', () => {
     expect(checkFolder(join(dir, 'a/b/c'), 'power').detail).toContain('is made at the first start')
     expect(checkFolder('/proc/none', 'power').verdict).toBe('failed')
     expect(checkFolder('/proc/none', 'memory').verdict).toBe('note')
-    expect(checkDisk({ data_dir: dir, retention: { logs: 0, bytes: Number.MAX_SAFE_INTEGER } }).verdict).toBe('note')
-    expect(checkDisk({ data_dir: '/proc', retention: { logs: 0, bytes: 1 } }).verdict).toBe('failed')
+    expect(checkDisk({ data_dir: dir, retention: { bytes: Number.MAX_SAFE_INTEGER } }).verdict).toBe('note')
+    expect(checkDisk({ data_dir: '/proc', retention: { bytes: 1 } }).verdict).toBe('failed')
   })
 
   it('tells its own ports from those of others', async () => {

@@ -423,7 +423,30 @@ export const settings = z.strictObject({
       logs: duration().prefault('24h').describe('How long ended jobs and their logs are kept.'),
       bytes: size({ min: 2 ** 20 })
         .prefault('1GiB')
-        .describe('Bytes of ended jobs that are kept; the oldest are erased first.'),
+        .describe(
+          'Bytes of ended jobs that are kept, of all tenants. Above it the tenant that takes most loses its oldest first.',
+        ),
+      at_least: duration()
+        .prefault('10m')
+        .describe(
+          'Ended jobs, and with them their idempotency keys, are kept this long even when `retention.bytes` is exceeded.',
+        ),
+      conversations: z
+        .strictObject({
+          max_age: duration()
+            .nullable()
+            .prefault(null)
+            .describe('How long a conversation without a new turn is kept. Null: until it is deleted.'),
+          turns: count({ min: 1 }).prefault(10_000).describe('Turns of one conversation; the oldest are erased.'),
+          bytes: size({ min: 1024 })
+            .prefault('256MiB')
+            .describe('Bytes of one conversation; its oldest turns are erased.'),
+          tenant_bytes: size({ min: 1024 })
+            .prefault('1GiB')
+            .describe('Bytes of all conversations of a tenant; those that rested longest are erased.'),
+        })
+        .prefault({})
+        .describe('What is kept of conversations, apart from the results of their jobs.'),
     })
     .prefault({})
     .describe('What is kept, and for how long.'),

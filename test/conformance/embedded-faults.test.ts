@@ -426,19 +426,6 @@ describe('memory and disk', () => {
     await eventually(() => expect(engine.stats()['segments']).toBe(0))
     expect(engine.stats()).toMatchObject({ live_jobs: 0, live_log_bytes: 0 })
   })
-
-  test('above its size the store lets go of the oldest jobs that ended', async () => {
-    const { engine, clock } = await start(embedded('process', { retentionBytes: 2 << 20 })())
-    const worker = new TestWorker(engine)
-    const queued = await submit(engine, { body: 'q'.repeat(100_000), options: { delayMs: 3_000_000 } })
-    const jobs = []
-    for (let i = 0; i < 30; i++) jobs.push(await runJob(engine, worker, { body: String(i).repeat(100_000) }))
-    clock.leap(11_000)
-    await eventually(() => expect(engine.stats()['used_bytes']).toBeLessThanOrEqual(2 << 20))
-    expect(await engine.queue.get(jobs[0].id)).toBeNull()
-    expect((await engine.queue.get(jobs[29].id))?.state).toBe('done')
-    expect(await engine.queue.get(queued.id)).not.toBeNull()
-  })
 })
 
 // ---------------------------------------------------------------- a real process

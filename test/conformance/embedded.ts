@@ -7,8 +7,10 @@ import { type Clock, Wheel } from '../../src/core/clock.ts'
 import type { Fact } from '../../src/core/facts.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import type { Boot } from '../../src/core/ports.ts'
+import { UNLIMITED } from '../../src/engines/embedded/conversation-limits.ts'
 import { type OpenDisk, openDisk } from '../../src/engines/embedded/disk.ts'
 import { openEmbedded } from '../../src/engines/embedded/open.ts'
+import type { RetentionOptions } from '../../src/engines/embedded/retention.ts'
 import type { Durability } from '../../src/engines/embedded/store.ts'
 import { createScheduler } from '../../src/queue/scheduler.ts'
 import { leapClock, type Opened, type Settings } from './harness.ts'
@@ -38,7 +40,7 @@ export interface Planted {
   readonly disk?: (real: OpenDisk) => OpenDisk
   /** Gets the engine's own connection. */
   readonly opened?: (db: DatabaseSync) => void
-  readonly retentionBytes?: number
+  readonly retention?: Partial<RetentionOptions>
   readonly walWarnBytes?: number
   /** A folder that is there. */
   readonly dir?: string
@@ -89,7 +91,10 @@ export function embedded(
           wheel: new Wheel(clock),
           retention: {
             logsMs: settings.retentionMs ?? 86_400_000,
-            bytes: planted.retentionBytes ?? 1 << 30,
+            bytes: 1 << 30,
+            atLeastMs: 0,
+            conversations: UNLIMITED,
+            ...planted.retention,
             tenant: (t) => retentionOf(settings, t),
           },
           joinAfterEndMs: 60_000,

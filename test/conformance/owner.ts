@@ -4,6 +4,7 @@ import { SluiceError } from '../../src/core/errors.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import type { Lease } from '../../src/core/ports.ts'
 import { attemptRecord } from '../../src/core/record.ts'
+import { UNLIMITED } from '../../src/engines/embedded/conversation-limits.ts'
 import { openEmbedded } from '../../src/engines/embedded/open.ts'
 import { createScheduler } from '../../src/queue/scheduler.ts'
 import { schedulerOptions } from './settings.ts'
@@ -16,7 +17,7 @@ const engine = openEmbedded({
   clock: systemClock,
   ids: systemIds(),
   wheel: new Wheel(systemClock),
-  retention: { logsMs: 86_400_000, bytes: 1 << 30, tenant: () => null },
+  retention: { logsMs: 86_400_000, bytes: 1 << 30, atLeastMs: 0, tenant: () => null, conversations: UNLIMITED },
   joinAfterEndMs: 60_000,
   boot: { id: 'boot', ms: () => null },
   onFact: () => {},

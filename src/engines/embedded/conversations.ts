@@ -15,6 +15,7 @@ import type {
   TurnPage,
   TurnRange,
 } from '../../core/ports.ts'
+import type { Age } from './age.ts'
 import { leadingInstructions } from './instructions.ts'
 import type { LiveJobs } from './live-job.ts'
 import { News } from './news.ts'
@@ -25,7 +26,6 @@ const TURN_BYTES = 256
 /** A name up to its first "/"; as in the index. */
 const SCOPE = "substr(id, 1, instr(id, '/'))"
 const INFO = 'SELECT id, name, created_at AS createdAtMs, updated_at AS updatedAtMs, turns'
-const SIZE = `octet_length(messages) + coalesce(octet_length(answer), 0) + ${TURN_BYTES}`
 const OF = 'WHERE tenant = ?1 AND conversation = ?2'
 /** Jobs that a watcher is told of at once. */
 const MAX_STANDING_JOBS = 100
@@ -40,6 +40,14 @@ interface Size {
   readonly bytes: number
 }
 
+/** What of a conversation is too much. */
+export interface Excess {
+  readonly turns: number
+  readonly bytes: number
+  /** At most this many turns go. */
+  readonly keep: number
+}
+
 export class ConversationStore implements Conversations {
   readonly news = new News()
   /** Called in the commit that adds a turn. */
@@ -47,12 +55,14 @@ export class ConversationStore implements Conversations {
   readonly #store: Store
   readonly #live: LiveJobs
   readonly #clock: Clock
+  readonly #age: Age
   readonly #sql: ReturnType<typeof statements>
 
-  constructor(store: Store, live: LiveJobs, clock: Clock) {
+  constructor(store: Store, live: LiveJobs, clock: Clock, age: Age) {
     this.#store = store
     this.#live = live
     this.#clock = clock
+    this.#age = age
     this.#sql = statements(store.db)
   }
 
@@ -62,11 +72,11 @@ export class ConversationStore implements Conversations {
     const conversation = job.options.conversation!
     const messages = messagesOf(body)
     const known = this.#sql.get.get(tenant, conversation) as unknown as ConversationInfo | undefined
-    this.#sql.touch.run(tenant, conversation, Math.floor(atMs), order)
+    this.#sql.touch.run(tenant, conversation, Math.floor(atMs), order, this.#age.now())
     if (known === undefined || known.turns === 0)
       this.#sql.begin.run(tenant, conversation, leadingInstructions(messages), order)
-    this.#sql.insert.run(tenant, conversation, order, job.id, state, messages, answer)
     const bytes = Buffer.byteLength(messages) + (answer === null ? 0 : Buffer.byteLength(answer)) + TURN_BYTES
+    this.#sql.insert.run(order, tenant, conversation, job.id, state, bytes, messages, answer)
     this.#count(tenant, conversation, 1, bytes)
     this.onTurn(tenant, conversation)
   }
@@ -88,7 +98,7 @@ export class ConversationStore implements Conversations {
   }
 
   #remove(tenant: TenantId, conversation: string, { ord, bytes }: Size): void {
-    if (this.#sql.remove.run(tenant, conversation, ord).changes !== 0) this.#count(tenant, conversation, -1, -bytes)
+    if (this.#sql.remove.run(ord).changes !== 0) this.#count(tenant, conversation, -1, -bytes)
   }
 
   #count(tenant: TenantId, conversation: string, turns: number, bytes: number): void {
@@ -113,7 +123,7 @@ export class ConversationStore implements Conversations {
     const edge = beyond === undefined ? (isBack ? NEWEST : -1) : (jobOrder(beyond) ?? -1)
     const sizes = this.#sql[isBack ? 'sizesBack' : 'sizes'].all(tenant, id, edge, limit + 1) as unknown as Size[]
     const taken = within(sizes, limit, maxBytes)
-    const turns = taken.map(({ ord }) => ({ ...(this.#sql.turn.get(tenant, id, ord) as unknown as Turn) }))
+    const turns = taken.map(({ ord }) => ({ ...(this.#sql.turn.get(ord) as unknown as Turn) }))
     return { turns, more: sizes.length > taken.length }
   }
 
@@ -212,10 +222,17 @@ export class ConversationStore implements Conversations {
     }
   }
 
-  /** Takes out as many of the oldest turns as one commit may, at most `limit`. False: there was none. */
-  dropOldest(tenant: TenantId, id: string, limit: number): Promise<boolean> {
-    const sizes = this.#sql.sizes.all(tenant, id, -1, Math.min(limit, TURNS_A_STEP)) as unknown as Size[]
-    return this.#removeSome(tenant, id, sizes)
+  /**
+   * Takes out the oldest turns, until so many turns and bytes less are there, at most `keep` turns and no more than one
+   * commit may. False: there was none.
+   */
+  async dropOldest(tenant: TenantId, id: string, { turns, bytes, keep }: Excess): Promise<boolean> {
+    const sizes = this.#sql.sizes.all(tenant, id, -1, Math.min(keep, TURNS_A_STEP)) as unknown as Size[]
+    let n = 0
+    for (let freed = 0; n < sizes.length && (n < turns || freed < bytes); n++) freed += sizes[n].bytes
+    const done = await this.#removeSome(tenant, id, sizes.slice(0, n))
+    if (done) this.news.tell(tenant, id, { type: 'truncated' })
+    return done
   }
 
   async #removeSome(tenant: TenantId, id: string, sizes: readonly Size[]): Promise<boolean> {
@@ -265,24 +282,25 @@ function statements(db: DatabaseSync) {
     prepare(`${INFO}, last_ord AS lastOrd FROM conversations
       WHERE tenant = ?1 ${scope} AND (last_ord, id) < (?2, ?3) ORDER BY last_ord DESC, id DESC LIMIT ?4`)
   return {
-    touch: prepare(`INSERT INTO conversations VALUES (?1, ?2, NULL, ?3, ?3, ?4, 0, 0, NULL, NULL)
+    touch: prepare(`INSERT INTO conversations VALUES (?1, ?2, NULL, ?3, ?3, ?4, ?5, 0, 0, NULL, NULL)
       ON CONFLICT (tenant, id) DO UPDATE
-      SET updated_at = excluded.updated_at, last_ord = max(last_ord, excluded.last_ord)`),
+      SET updated_at = excluded.updated_at, updated_age = excluded.updated_age,
+        last_ord = max(last_ord, excluded.last_ord)`),
     begin: prepare('UPDATE conversations SET instructions = ?3, first_ord = ?4 WHERE tenant = ?1 AND id = ?2'),
-    insert: prepare('INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)'),
+    insert: prepare('INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
     count: prepare('UPDATE conversations SET turns = turns + ?3, bytes = bytes + ?4 WHERE tenant = ?1 AND id = ?2'),
     countTenant: prepare(`INSERT INTO conversation_bytes VALUES (?1, ?2)
       ON CONFLICT (tenant) DO UPDATE SET bytes = bytes + excluded.bytes`),
-    remove: prepare(`DELETE FROM turns ${OF} AND ord = ?3`),
+    remove: prepare('DELETE FROM turns WHERE ord = ?'),
     get: prepare(`${INFO} FROM conversations WHERE tenant = ? AND id = ?`),
     first: prepare('SELECT instructions, first_ord FROM conversations WHERE tenant = ? AND id = ?'),
     oldest: prepare(`SELECT ord, messages FROM turns ${OF} ORDER BY ord LIMIT 1`),
     lastTurn: prepare(`SELECT job FROM turns ${OF} ORDER BY ord DESC LIMIT 1`),
     nth: prepare(`SELECT ord, 0 AS bytes FROM turns ${OF} ORDER BY ord LIMIT 1 OFFSET ?3`),
-    size: prepare(`SELECT ord, ${SIZE} AS bytes FROM turns ${OF} AND ord = ?3`),
-    sizes: prepare(`SELECT ord, ${SIZE} AS bytes FROM turns ${OF} AND ord > ?3 ORDER BY ord LIMIT ?4`),
-    sizesBack: prepare(`SELECT ord, ${SIZE} AS bytes FROM turns ${OF} AND ord < ?3 ORDER BY ord DESC LIMIT ?4`),
-    turn: prepare(`SELECT job, state, messages, answer FROM turns ${OF} AND ord = ?3`),
+    size: prepare(`SELECT ord, bytes FROM turns ${OF} AND ord = ?3`),
+    sizes: prepare(`SELECT ord, bytes FROM turns ${OF} AND ord > ?3 ORDER BY ord LIMIT ?4`),
+    sizesBack: prepare(`SELECT ord, bytes FROM turns ${OF} AND ord < ?3 ORDER BY ord DESC LIMIT ?4`),
+    turn: prepare('SELECT job, state, messages, answer FROM turns WHERE ord = ?'),
     list: list(''),
     listScoped: list(`AND instr(id, '/') > 0 AND ${SCOPE} = ?5`),
     rename: prepare('UPDATE conversations SET name = ?3 WHERE tenant = ?1 AND id = ?2'),

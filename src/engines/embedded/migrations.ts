@@ -2,6 +2,8 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { leadingInstructions } from './instructions.ts'
 
+const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+
 /** `MIGRATIONS[n]` takes a folder of schema n to n + 1. */
 export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = { 1: toSchema2 }
 
@@ -17,14 +19,13 @@ function toSchema2(db: DatabaseSync): void {
  * clock is believed this once, but not for deadlines: a job in line has all of its time again, less the delay that it sat out.
  */
 function orderAndAges(db: DatabaseSync): void {
-  const now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
   db.exec(`
 CREATE TABLE jobs_2 (
   ord INTEGER PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, idem TEXT, model TEXT NOT NULL, lane TEXT,
   conversation TEXT, accepted_age INTEGER NOT NULL, facts TEXT NOT NULL, body BLOB NOT NULL);
 INSERT INTO jobs_2 SELECT j.ord, j.id, j.tenant, j.idem, j.model, j.lane, j.conversation,
-    -max(0, CASE WHEN u.ord IS NULL THEN ${now} - json_extract(j.facts, '$.acceptedAtMs')
-      ELSE min(${now} - json_extract(j.facts, '$.acceptedAtMs'), ifnull(json_extract(j.facts, '$.wishes.delayMs'), 0)) END),
+    -max(0, CASE WHEN u.ord IS NULL THEN ${NOW} - json_extract(j.facts, '$.acceptedAtMs')
+      ELSE min(${NOW} - json_extract(j.facts, '$.acceptedAtMs'), ifnull(json_extract(j.facts, '$.wishes.delayMs'), 0)) END),
     CASE WHEN json_type(j.facts, '$.wishes') IS NULL THEN j.facts
       ELSE json_remove(json_set(j.facts, '$.options', json_extract(j.facts, '$.wishes')), '$.wishes') END,
     j.body
@@ -35,7 +36,7 @@ CREATE UNIQUE INDEX jobs_idem ON jobs (tenant, idem) WHERE idem IS NOT NULL;
 CREATE INDEX jobs_tenant ON jobs (tenant);
 
 ALTER TABLE results ADD COLUMN ended_age INTEGER NOT NULL DEFAULT 0;
-UPDATE results SET ended_age = -max(0, ${now} - ended_at);
+UPDATE results SET ended_age = -max(0, ${NOW} - ended_at);
 
 CREATE TABLE unfinished_2 (
   ord INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, fails INTEGER NOT NULL, deaths INTEGER NOT NULL,
@@ -50,17 +51,29 @@ INSERT OR REPLACE INTO meta SELECT 'orders', CAST(max(ord) AS TEXT) FROM (
 `)
 }
 
-/** Conversations know their size, their newest turn and the instructions that they began with. */
+/**
+ * Turns are found without reading others; conversations know their size, their newest turn, their age and the instructions
+ * that they began with.
+ */
 function sizesOfConversations(db: DatabaseSync): void {
   db.function('leading_instructions', (messages) => leadingInstructions(String(messages)))
   db.exec(`
+CREATE TABLE turns_2 (
+  ord INTEGER PRIMARY KEY, tenant TEXT NOT NULL, conversation TEXT NOT NULL, job TEXT NOT NULL, state TEXT NOT NULL,
+  bytes INTEGER NOT NULL, messages TEXT NOT NULL, answer TEXT);
+INSERT INTO turns_2 SELECT ord, tenant, conversation, job, state,
+  octet_length(messages) + ifnull(octet_length(answer), 0) + 256, messages, answer FROM turns;
+DROP TABLE turns;
+ALTER TABLE turns_2 RENAME TO turns;
+CREATE INDEX turns_of ON turns (tenant, conversation, ord, bytes);
 CREATE TABLE conversations_2 (
   tenant TEXT, id TEXT, name TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, last_ord INTEGER NOT NULL,
-  turns INTEGER NOT NULL, bytes INTEGER NOT NULL, instructions TEXT, first_ord INTEGER,
+  updated_age INTEGER NOT NULL, turns INTEGER NOT NULL, bytes INTEGER NOT NULL, instructions TEXT, first_ord INTEGER,
   PRIMARY KEY (tenant, id)) WITHOUT ROWID;
 INSERT INTO conversations_2
-  SELECT c.tenant, c.id, c.name, c.created_at, c.updated_at, ifnull(max(t.ord), 0), count(t.ord),
-    ifnull(sum(octet_length(t.messages) + ifnull(octet_length(t.answer), 0) + 256), 0),
+  SELECT c.tenant, c.id, c.name, c.created_at, c.updated_at, ifnull(max(t.ord), 0),
+    -max(0, ${NOW} - c.updated_at), count(t.ord),
+    ifnull(sum(t.bytes), 0),
     (SELECT leading_instructions(messages) FROM turns f
       WHERE f.tenant = c.tenant AND f.conversation = c.id ORDER BY f.ord LIMIT 1),
     min(t.ord)

@@ -7,6 +7,7 @@ import type { Ids } from '../../core/ids.ts'
 import type { TenantId } from '../../core/job.ts'
 import type { Boot, Engine, Scheduler } from '../../core/ports.ts'
 import { Age } from './age.ts'
+import { ConversationLimits } from './conversation-limits.ts'
 import { ConversationStore } from './conversations.ts'
 import { type OpenDisk, openDisk } from './disk.ts'
 import { Dispatch, type Parts } from './dispatch.ts'
@@ -84,7 +85,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       jobs: new Jobs(db),
       live,
       scheduler,
-      conversations: new ConversationStore(store, live, clock),
+      conversations: new ConversationStore(store, live, clock, age),
       clock,
       age,
       emit: onFact,
@@ -92,7 +93,9 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const dispatch = new Dispatch(parts)
     const intake = new Intake(parts, ids, orders, dispatch, epochOf, recentlyDone(db, age, options.joinAfterEndMs))
     const queue = new EmbeddedQueue(parts, intake, dispatch, pauses)
-    const retention = new Retention(store, parts.logs, parts.jobs, clock, age, options.retention)
+    const { conversations: limits } = options.retention
+    const sweeps = new ConversationLimits(store, parts.conversations, parts.live, clock, age, limits)
+    const retention = new Retention(store, parts.logs, parts.jobs, sweeps, clock, age, options.retention)
     const keys = new KeyStore(store)
     dispatch.onEnded = (job, log) => retention.ended(job, log)
     db.exec('PRAGMA synchronous = NORMAL') // from here on the disk thread syncs

@@ -6,6 +6,8 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import type { Job, JobId, TenantId } from '../../core/job.ts'
 import type { Age } from './age.ts'
+import type { ConversationLimitOptions, ConversationLimits } from './conversation-limits.ts'
+import { ENDED_SIZE, EndedBytes } from './ended-bytes.ts'
 import type { Jobs } from './jobs.ts'
 import type { LiveLog } from './live-log.ts'
 import type { Logs } from './log.ts'
@@ -14,10 +16,13 @@ import type { Store } from './store.ts'
 export interface RetentionOptions {
   /** How long a job and its log are kept after its end, ms. */
   readonly logsMs: number
-  /** Bytes that the store may take; above, the oldest jobs that ended go. Bodies of jobs in line count, but are never taken. */
+  /** Bytes that jobs which ended may take; above, the oldest of the tenant that takes most go first. */
   readonly bytes: number
+  /** How long an ended job is kept whatever `bytes` says, ms: its result can be fetched, its idempotency key holds. */
+  readonly atLeastMs: number
   /** A tenant's own; null = as all. */
   readonly tenant: (tenant: TenantId) => { readonly logsMs: number } | null
+  readonly conversations: ConversationLimitOptions
 }
 
 const SWEEP_MS = 10_000
@@ -26,6 +31,7 @@ const ROWS_A_STEP = 16
 /** Large bodies take long to free: a step also ends after so many bytes. */
 const BYTES_A_STEP = 1 << 20
 const LEAVING_MS = 500
+const NEWEST = Number.MAX_SAFE_INTEGER
 
 interface OldRow {
   readonly ord: number
@@ -44,31 +50,39 @@ export class Retention {
   readonly #nextTenant: StatementSync
   readonly #oldOfTenant: StatementSync
   readonly #ofTenant: StatementSync
-  readonly #oldest: StatementSync
+  readonly #ended: EndedBytes
+  readonly #limits: ConversationLimits
   readonly #cancels: Array<() => void> = []
   #leavingTimer = false
   #sweeping = false
   #closed = false
   removed = 0
 
-  constructor(store: Store, logs: Logs, jobs: Jobs, clock: Clock, age: Age, options: RetentionOptions) {
+  constructor(
+    store: Store,
+    logs: Logs,
+    jobs: Jobs,
+    limits: ConversationLimits,
+    clock: Clock,
+    age: Age,
+    options: RetentionOptions,
+  ) {
     this.#store = store
     this.#logs = logs
     this.#jobs = jobs
     this.#clock = clock
     this.#age = age
     this.#options = options
+    this.#limits = limits
     const { db } = store
-    const row = 'j.ord AS ord, j.id AS id, length(j.body) AS bytes, r.ended_age AS endedAge'
+    this.#ended = new EndedBytes(db, clock)
+    const row = `j.ord AS ord, j.id AS id, ${ENDED_SIZE} AS bytes, r.ended_age AS endedAge`
     this.#nextTenant = db.prepare('SELECT tenant FROM jobs WHERE tenant > ? ORDER BY tenant LIMIT 1')
     this.#oldOfTenant = db.prepare(
       `SELECT ${row} FROM jobs j LEFT JOIN results r ON r.ord = j.ord WHERE j.tenant = ? AND j.ord > ? AND j.ord < ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`,
     )
     this.#ofTenant = db.prepare(
       `SELECT ${row} FROM jobs j LEFT JOIN results r ON r.ord = j.ord WHERE j.tenant = ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`,
-    )
-    this.#oldest = db.prepare(
-      `SELECT ${row} FROM results r JOIN jobs j ON j.ord = r.ord ORDER BY r.ord LIMIT ${ROWS_A_STEP}`,
     )
   }
 
@@ -122,12 +136,8 @@ export class Retention {
         await this.#sweepTenant(tenant)
         await new Promise<void>((next) => this.#clock.soon(next))
       }
-      while (!this.#closed && usedBytes(this.#store.db) > this.#options.bytes) {
-        const rows = this.#oldest.all() as unknown as OldRow[]
-        if (rows.length === 0) break
-        await this.#remove(someOf(rows))
-        await this.#pause()
-      }
+      if (usedBytes(this.#store.db) > this.#options.bytes) await this.#sweepBytes()
+      await this.#limits.sweep(() => this.#closed)
     } catch {
       // The store is down and says so through health; the next sweep goes on
     } finally {
@@ -141,21 +151,47 @@ export class Retention {
     const before = this.#jobs.acceptedAfter(until)
     for (let after = -1; !this.#closed; ) {
       const rows = this.#oldOfTenant.all(tenant, after, before) as unknown as OldRow[]
-      const old = someOf(
-        rows.filter(
-          (row) =>
-            row.endedAge !== null &&
-            row.endedAge <= until &&
-            !this.#logs.live.has(row.id) &&
-            !this.#logs.leaving.has(row.id),
-        ),
-      )
+      const old = someOf(rows.filter((row) => this.#mayGo(row, until)))
       if (old.length > 0) await this.#remove(old)
       if (old.length > 0) await this.#pause()
       else if (rows.length < ROWS_A_STEP) return
       // What was removed is not found again; what was passed over is not looked at again
       else after = rows[rows.length - 1].ord
     }
+  }
+
+  /** From the tenant that takes most, and from none that takes less than its share: nobody's work drives out another's. */
+  async #sweepBytes(): Promise<void> {
+    const totals = await this.#ended.count(() => this.#closed)
+    if (totals === null) return
+    let excess = -this.#options.bytes
+    for (const bytes of totals.values()) excess += bytes
+    const share = this.#options.bytes / totals.size
+    const places = new Map([...totals.keys()].map((tenant) => [tenant, -1]))
+    while (excess > 0 && places.size > 0 && !this.#closed) {
+      const tenant = largest(places.keys(), totals)
+      if (totals.get(tenant)! <= share) return
+      const rows = this.#oldOfTenant.all(tenant, places.get(tenant)!, NEWEST) as unknown as OldRow[]
+      const until = this.#age.now() - this.#options.atLeastMs
+      const taken: OldRow[] = []
+      for (const row of someOf(rows)) {
+        if (excess <= 0) break
+        places.set(tenant, row.ord)
+        if (!this.#mayGo(row, until)) continue
+        taken.push(row)
+        excess -= row.bytes
+        totals.set(tenant, totals.get(tenant)! - row.bytes)
+      }
+      if (rows.length === 0) places.delete(tenant)
+      if (taken.length > 0) {
+        await this.#remove(taken)
+        await this.#pause()
+      } else await new Promise<void>((next) => this.#clock.soon(next))
+    }
+  }
+
+  #mayGo({ id, endedAge }: OldRow, until: number): boolean {
+    return endedAge !== null && endedAge <= until && !this.#logs.live.has(id) && !this.#logs.leaving.has(id)
   }
 
   /** Removes all jobs of a tenant that have ended. */
@@ -181,6 +217,9 @@ export class Retention {
     return new Promise((done) => this.#clock.after(STEP_PAUSE_MS, done))
   }
 }
+
+const largest = (tenants: Iterable<TenantId>, totals: ReadonlyMap<TenantId, number>): TenantId =>
+  [...tenants].reduce((most, tenant) => (totals.get(tenant)! > totals.get(most)! ? tenant : most))
 
 /** As many rows as one step may free. */
 function someOf(rows: readonly OldRow[]): readonly OldRow[] {

@@ -50,6 +50,7 @@ CREATE INDEX parts_of ON parts (ord);
 CREATE TABLE conversations (
   tenant TEXT, id TEXT, name TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
   last_ord INTEGER NOT NULL, -- order of its newest turn, also when that is gone
+  updated_age INTEGER NOT NULL,
   turns INTEGER NOT NULL, bytes INTEGER NOT NULL, -- of its turns
   instructions TEXT, -- that it began with: JSON array
   first_ord INTEGER, -- the turn that they are from, which need not be there any more
@@ -59,9 +60,11 @@ CREATE INDEX conversations_newest ON conversations (tenant, last_ord, id);
 CREATE INDEX conversations_scoped ON conversations (tenant, substr(id, 1, instr(id, '/')), last_ord, id)
   WHERE instr(id, '/') > 0;
 CREATE TABLE conversation_bytes (tenant TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+-- By order, as jobs: in a table WITHOUT ROWID each look at a key would read whole turns.
 CREATE TABLE turns (
-  tenant TEXT, conversation TEXT, ord INTEGER, job TEXT NOT NULL, state TEXT NOT NULL, messages TEXT NOT NULL, answer TEXT,
-  PRIMARY KEY (tenant, conversation, ord)) WITHOUT ROWID;
+  ord INTEGER PRIMARY KEY, tenant TEXT NOT NULL, conversation TEXT NOT NULL, job TEXT NOT NULL, state TEXT NOT NULL,
+  bytes INTEGER NOT NULL, messages TEXT NOT NULL, answer TEXT);
+CREATE INDEX turns_of ON turns (tenant, conversation, ord, bytes);
 
 CREATE TABLE keys (digest TEXT PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pauses (selector TEXT PRIMARY KEY) WITHOUT ROWID;

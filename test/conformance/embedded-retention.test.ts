@@ -1,0 +1,185 @@
+/** What the embedded engine keeps when it has a budget: of ended jobs, and of conversations. */
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, expect, test } from 'vitest'
+import type { Job } from '../../src/core/job.ts'
+import type { Engine } from '../../src/core/ports.ts'
+import { type ConversationLimitOptions, UNLIMITED } from '../../src/engines/embedded/conversation-limits.ts'
+import { openDisk } from '../../src/engines/embedded/disk.ts'
+import { embedded, type Planted } from './embedded.ts'
+import { DONE, draft, eventually, type Opened, readConversation, runJob, submit, TestWorker } from './harness.ts'
+
+const opened: Opened[] = []
+afterEach(async () => {
+  for (const one of opened.splice(0)) await one.close()
+})
+
+const MIB = 1 << 20
+const SWEEP_MS = 11_000
+
+async function start(retention: Planted['retention'], planted: Omit<Planted, 'retention'> = {}) {
+  const one = await embedded('process', { ...planted, retention: retention ?? {} })()
+  opened.push(one)
+  return { ...one, worker: new TestWorker(one.engine) }
+}
+const limited = (limits: Partial<ConversationLimitOptions>) => start({ conversations: { ...UNLIMITED, ...limits } })
+
+const large = (text: string, bytes = 100_000): string =>
+  JSON.stringify({ model: 'm', messages: [{ role: 'user', content: text.repeat(bytes).slice(0, bytes) }] })
+const isThere = async (engine: Engine, id: string): Promise<boolean> => (await engine.queue.get(id)) !== null
+
+test('above its budget the oldest jobs that ended go, and none that waits', async () => {
+  const { engine, clock, worker } = await start({ bytes: MIB })
+  const queued = await submit(engine, { body: large('q'), options: { delayMs: 3_000_000 } })
+  const jobs: Job[] = []
+  for (let i = 0; i < 30; i++) jobs.push(await runJob(engine, worker, { body: large(`${i}`) }))
+  clock.leap(SWEEP_MS)
+  await eventually(async () => expect(await isThere(engine, jobs[19].id)).toBe(false))
+  expect(await Promise.all([jobs[0], jobs[21], jobs[29]].map(({ id }) => isThere(engine, id)))).toEqual([
+    false,
+    true,
+    true,
+  ])
+  expect((await engine.queue.get(queued.id))?.state).toBe('delayed')
+})
+
+test('conversations and jobs in line take nothing of the budget of ended jobs', async () => {
+  const { engine, clock, worker } = await start({ bytes: MIB })
+  const kept = await runJob(engine, worker, { tenant: 'small', body: large('k') })
+  for (let i = 0; i < 30; i++)
+    await submit(engine, { tenant: 'heavy', body: large('q'), options: { delayMs: 3_000_000 } })
+  for (let i = 0; i < 30; i++) {
+    const { id } = await runJob(engine, worker, { tenant: 'talks', body: large('c'), options: { conversation: 'c' } })
+    if (i < 28) await engine.queue.get(id)
+  }
+  for (let i = 0; i < 3; i++) {
+    clock.leap(SWEEP_MS)
+    await new Promise((done) => setTimeout(done, 100))
+  }
+  expect(await isThere(engine, kept.id)).toBe(true)
+  expect((await readConversation(engine, 'talks', 'c'))?.turns.length).toBe(30)
+})
+
+test('a tenant that takes no more than its share loses nothing to another', async () => {
+  const { engine, clock, worker } = await start({ bytes: MIB })
+  const small: Job[] = []
+  for (let i = 0; i < 4; i++) small.push(await runJob(engine, worker, { tenant: 'small', body: large('s') }))
+  const heavy: Job[] = []
+  for (let i = 0; i < 40; i++) heavy.push(await runJob(engine, worker, { tenant: 'heavy', body: large('h') }))
+  clock.leap(SWEEP_MS)
+  await eventually(async () => expect(await isThere(engine, heavy[33].id)).toBe(false))
+  expect(await Promise.all(small.map(({ id }) => isThere(engine, id)))).toEqual([true, true, true, true])
+  expect(await isThere(engine, heavy[39].id)).toBe(true)
+})
+
+test('what ended lately stays whatever it takes, and its idempotency key holds', async () => {
+  const { engine, clock, worker } = await start({ bytes: MIB, atLeastMs: 600_000 })
+  const jobs: Job[] = []
+  for (let i = 0; i < 30; i++)
+    jobs.push(await runJob(engine, worker, { body: large('b'), options: { idempotencyKey: `k${i}` } }))
+  for (let i = 0; i < 3; i++) {
+    clock.leap(SWEEP_MS)
+    await new Promise((done) => setTimeout(done, 100))
+  }
+  expect(await isThere(engine, jobs[0].id)).toBe(true)
+  const [again] = await engine.queue.submit([draft({ body: large('b'), options: { idempotencyKey: 'k0' } })])
+  expect(again).toMatchObject({ kind: 'joined', job: { id: jobs[0].id } })
+  clock.leap(600_000)
+  await eventually(async () => expect(await isThere(engine, jobs[0].id)).toBe(false))
+})
+
+test('a conversation keeps its newest turns, and the instructions that it began with', async () => {
+  const { engine, clock, worker } = await limited({ turns: 3 })
+  const rules = [{ role: 'system', content: 'brief' }]
+  for (let i = 1; i <= 8; i++) {
+    const messages = [...(i === 1 ? rules : []), { role: 'user', content: `${i}` }]
+    await runJob(engine, worker, { options: { conversation: 'c' }, body: JSON.stringify({ model: 'm', messages }) })
+  }
+  await runJob(engine, worker, { options: { conversation: 'other' } })
+  clock.leap(SWEEP_MS)
+  await eventually(async () => expect((await engine.conversations.get('acme', 'c'))?.turns).toBe(3))
+  const { turns } = (await readConversation(engine, 'acme', 'c'))!
+  expect(turns.map(({ messages }) => JSON.parse(messages)[0].content)).toEqual(['6', '7', '8'])
+  expect(await engine.conversations.instructions('acme', 'c')).toBe(JSON.stringify(rules))
+  expect((await engine.conversations.get('acme', 'other'))?.turns).toBe(1)
+})
+
+test('a conversation is bounded in bytes; its newest turn stays', async () => {
+  const { engine, clock, worker } = await limited({ bytes: 250_000 })
+  for (let i = 0; i < 4; i++) await runJob(engine, worker, { options: { conversation: 'c' }, body: large('x') })
+  await runJob(engine, worker, { options: { conversation: 'huge' }, body: large('x', 300_000) })
+  clock.leap(SWEEP_MS)
+  await eventually(async () => expect((await engine.conversations.get('acme', 'c'))?.turns).toBe(2))
+  expect((await engine.conversations.get('acme', 'huge'))?.turns).toBe(1)
+})
+
+test('a tenant’s conversations are bounded: those that rested longest go, none of another tenant, none at work', async () => {
+  const { engine, clock, worker } = await limited({ tenantBytes: 250_000 })
+  for (const id of ['waits', 'a', 'b', 'c'])
+    await runJob(engine, worker, { options: { conversation: id }, body: large('x') })
+  await runJob(engine, worker, { tenant: 'other', options: { conversation: 'a' }, body: large('x') })
+  await submit(engine, { options: { conversation: 'waits', delayMs: 3_000_000 } })
+  clock.leap(SWEEP_MS)
+  const left = async (tenant: string) =>
+    (await engine.conversations.list(tenant, { limit: 9 })).conversations.map(({ id }) => id)
+  await eventually(async () => expect(await left('acme')).toEqual(['c', 'waits']))
+  expect(await left('other')).toEqual(['a'])
+})
+
+test('a conversation that rests is deleted after its time, where there is one', async () => {
+  const { engine, clock, worker } = await limited({ maxAgeMs: 60_000 })
+  await runJob(engine, worker, { options: { conversation: 'old' } })
+  clock.leap(50_000)
+  await runJob(engine, worker, { options: { conversation: 'new' } })
+  clock.leap(20_000)
+  await eventually(async () => expect(await engine.conversations.get('acme', 'old')).toBeNull())
+  expect(await engine.conversations.get('acme', 'new')).not.toBeNull()
+})
+
+test('limits that were lowered hold after a restart', async () => {
+  const first = await start({})
+  for (let i = 0; i < 5; i++)
+    await runJob(first.engine, first.worker, { options: { conversation: 'c' }, body: large('x') })
+  await first.engine.close()
+  const next = await start({ conversations: { ...UNLIMITED, turns: 2 } }, { dir: first.dir })
+  next.clock.leap(SWEEP_MS)
+  await eventually(async () => expect((await next.engine.conversations.get('acme', 'c'))?.turns).toBe(2))
+})
+
+test('150 turns of 4 MiB hold the event loop for no longer than 50 ms at a time', { timeout: 120_000 }, async () => {
+  // The harness's own disk copies the folder with each sync
+  const { engine, clock, dir, worker } = await start({}, { disk: () => openDisk })
+  await runJob(engine, worker, { options: { conversation: 'c' } })
+  const db = new DatabaseSync(`${dir}/sluice.db`)
+  const text = JSON.stringify([{ role: 'user', content: 'é'.repeat(2 << 20) }])
+  const insert = db.prepare("INSERT INTO turns VALUES (?, 'acme', 'c', ?, 'done', 4194304, ?, '{\"content\":\"ok\"}')")
+  for (let i = 1; i <= 150; i++) insert.run(i, `j${i}`, text)
+  db.prepare("UPDATE conversations SET turns = 151, bytes = 151 * 4194304 WHERE id = 'c'").run()
+  db.close()
+  const held = await watchLoop()
+  const page = await engine.conversations.turns('acme', 'c', { from: 'newest', limit: 1_000, maxBytes: 4 << 20 })
+  await held.pause()
+  expect([page!.turns.length, page!.more]).toEqual([1, true])
+  await engine.conversations.truncate('acme', 'c', 100)
+  await held.pause()
+  await runJob(engine, worker, { options: { conversation: 'c' } }, [], DONE)
+  await held.pause()
+  await engine.conversations.delete('acme', 'c')
+  expect(await engine.conversations.get('acme', 'c')).toBeNull()
+  clock.leap(SWEEP_MS)
+  await held.pause()
+  expect(held.longestCpuMs()).toBeLessThan(50)
+})
+
+/** How long turns of the event loop take, in CPU time of this thread, so that a busy machine changes nothing. */
+async function watchLoop() {
+  let longest = 0
+  let last = process.threadCpuUsage()
+  const cpuMs = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1e3
+  const timer = setInterval(() => {
+    const now = process.threadCpuUsage()
+    longest = Math.max(longest, cpuMs(now) - cpuMs(last))
+    last = now
+  }, 1)
+  timer.unref()
+  return { longestCpuMs: () => longest, pause: () => new Promise((done) => setTimeout(done, 5)) }
+}
