@@ -241,8 +241,9 @@ export function createConversation(sluice: Server, id: string, options: Conversa
       for await (const event of job) {
         if (event.type === 'queue') turn.place = event.position
         else if (event.type === 'attempt' || event.type === 'chunk') turn.state = 'answering'
-        else if (event.type === 'cut') turn.cuts.push({ tokens: event.tokens, chars: event.chars, awayMs: null })
-        else if (event.type === 'resumed')
+        else if (event.type === 'cut') {
+          if (event.chars > 0) turn.cuts.push({ tokens: event.tokens, chars: event.chars, awayMs: null })
+        } else if (event.type === 'resumed')
           turn.cuts = turn.cuts.map((cut) => (cut.awayMs === null ? { ...cut, awayMs: event.awayMs } : cut))
         else if (event.type === 'reset' || event.type === 'gap') turn.cuts = []
         else if (event.type === 'end') {

@@ -8,7 +8,7 @@ export interface ChatMessage {
   readonly content: unknown
 }
 
-/** A place in an answer where the connection was lost; `awayMs` is null until it was back. */
+/** A place in the text of an answer where the connection was lost; `awayMs` is null until it was back. */
 export interface Cut {
   readonly tokens: number
   readonly chars: number

@@ -38,7 +38,10 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
 
   beforeAll(async () => {
     server = await startServer('models:\n  - { name: demo, provider: demo }\nlog: { level: silent }\n')
-    const ai = (await import(AI)) as any
+    const ai = (await import(AI)) as {
+      readonly AbstractChat: new (options: object) => object
+      readonly lastAssistantMessageIsCompleteWithToolCalls: unknown
+    }
     sendsTools = ai.lastAssistantMessageIsCompleteWithToolCalls
     // What React's useChat is made of, with a state that is plain
     ChatOver = class extends ai.AbstractChat {
@@ -49,7 +52,9 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
           messages: [] as UiMessage[],
           pushMessage: (message: UiMessage) => void state.messages.push(message),
           popMessage: () => void state.messages.pop(),
-          replaceMessage: (i: number, message: UiMessage) => void (state.messages[i] = structuredClone(message)),
+          replaceMessage(i: number, message: UiMessage) {
+            state.messages[i] = structuredClone(message)
+          },
           snapshot: <T>(thing: T): T => structuredClone(thing),
         }
         super({ ...options, state })
@@ -69,8 +74,14 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
     return new ChatOver({ id, transport, ...options })
   }
   const textOf = ({ parts }: UiMessage): string => parts.map(({ text = '' }) => text).join('')
-  const turnsOf = async (id: string): Promise<any[]> =>
-    ((await sluice.http('GET', `/v1/conversations/${id}`)) as { turns: any[] }).turns
+  interface StoredTurn {
+    readonly job: string
+    readonly state: string
+    readonly messages: ReadonlyArray<{ readonly content: string }>
+    readonly answer: { readonly content: string }
+  }
+  const turnsOf = async (id: string): Promise<readonly StoredTurn[]> =>
+    ((await sluice.http('GET', `/v1/conversations/${id}`)) as { turns: StoredTurn[] }).turns
   const fresh = (): string => `chat-${Math.random().toString(36).slice(2)}`
   /** Its last answer has begun. */
   async function begun(it: Chat, messages: number): Promise<void> {
@@ -143,12 +154,16 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
   it('calls a tool, sends what it said, and answers', async () => {
     const id = fresh()
     const parameters = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] }
-    const calls: any[] = []
+    interface ToolCall {
+      readonly toolName: string
+      readonly toolCallId: string
+    }
+    const calls: ToolCall[] = []
     const it: Chat = await chat(
       id,
       {
         sendAutomaticallyWhen: sendsTools,
-        onToolCall({ toolCall }: any) {
+        onToolCall({ toolCall }: { readonly toolCall: ToolCall }) {
           calls.push(toolCall)
           void it.addToolOutput({ tool: toolCall.toolName, toolCallId: toolCall.toolCallId, output: 'sunny' })
         },

@@ -1,21 +1,21 @@
 /**
  * Twenty titles become twenty articles, all written at once.
  *
- *   SLUICE_KEY=sk-sluice-… node examples/bulk-content/main.ts [--titles FILE] [--out DIR]
+ *   SLUICE_API_KEY=sk-sluice-… node examples/bulk-content/main.ts [--titles FILE] [--out DIR]
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { connect, type SluiceError } from '@sluice/client'
 
-const { SLUICE_URL = 'http://127.0.0.1:4100', SLUICE_KEY, SLUICE_MODEL = 'demo' } = process.env
+const { SLUICE_URL = 'http://127.0.0.1:4100', SLUICE_API_KEY, SLUICE_MODEL = 'demo' } = process.env
 const { values } = parseArgs({
   options: {
     titles: { type: 'string', default: join(import.meta.dirname, 'titles.txt') },
     out: { type: 'string', default: 'articles' },
   },
 })
-if (!SLUICE_KEY) fail('Set SLUICE_KEY to an API key; Sluice prints one at its first start.')
+if (!SLUICE_API_KEY) fail('Set SLUICE_API_KEY to an API key; Sluice prints one at its first start.')
 
 const titles = readFileSync(values.titles, 'utf8')
   .split('\n')
@@ -25,7 +25,7 @@ const titles = readFileSync(values.titles, 'utf8')
 let wasOpen = false
 const sluice = connect({
   url: SLUICE_URL,
-  key: SLUICE_KEY,
+  key: SLUICE_API_KEY,
   onState(state) {
     wasOpen ||= state === 'open'
   },

@@ -1,7 +1,7 @@
 /**
  * The last ten commits are reviewed in the background, while the program goes on with something else.
  *
- *   SLUICE_KEY=sk-sluice-… node examples/code-review/main.ts [--repo DIR] [--commits 10]
+ *   SLUICE_API_KEY=sk-sluice-… node examples/code-review/main.ts [--repo DIR] [--commits 10]
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -12,16 +12,16 @@ import { connect, type SluiceError } from '@sluice/client'
 /** Of a diff, the model sees no more than this. */
 const MAX_DIFF_CHARS = 12_000
 
-const { SLUICE_URL = 'http://127.0.0.1:4100', SLUICE_KEY, SLUICE_MODEL = 'demo' } = process.env
+const { SLUICE_URL = 'http://127.0.0.1:4100', SLUICE_API_KEY, SLUICE_MODEL = 'demo' } = process.env
 const { values } = parseArgs({
   options: { repo: { type: 'string', default: '.' }, commits: { type: 'string', default: '10' } },
 })
-if (!SLUICE_KEY) fail('Set SLUICE_KEY to an API key; Sluice prints one at its first start.')
+if (!SLUICE_API_KEY) fail('Set SLUICE_API_KEY to an API key; Sluice prints one at its first start.')
 
 let wasOpen = false
 const sluice = connect({
   url: SLUICE_URL,
-  key: SLUICE_KEY,
+  key: SLUICE_API_KEY,
   onState(state) {
     wasOpen ||= state === 'open'
   },

@@ -1,18 +1,18 @@
 /**
  * Fifty contracts, read side by side: all are submitted at once, wait in line together, and come back in input order.
  *
- *   SLUICE_KEY=sk-sluice-… node examples/contracts/main.ts [--documents DIR] [--out FILE]
+ *   SLUICE_API_KEY=sk-sluice-… node examples/contracts/main.ts [--documents DIR] [--out FILE]
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { connect, type SluiceError } from '@sluice/client'
 
-const { SLUICE_URL = 'http://127.0.0.1:4100', SLUICE_KEY, SLUICE_MODEL = 'demo' } = process.env
+const { SLUICE_URL = 'http://127.0.0.1:4100', SLUICE_API_KEY, SLUICE_MODEL = 'demo' } = process.env
 const { values } = parseArgs({
   options: { documents: { type: 'string', default: join(import.meta.dirname, 'documents') }, out: { type: 'string' } },
 })
-if (!SLUICE_KEY) fail('Set SLUICE_KEY to an API key; Sluice prints one at its first start.')
+if (!SLUICE_API_KEY) fail('Set SLUICE_API_KEY to an API key; Sluice prints one at its first start.')
 
 const WANTED =
   'Answer with one JSON object: {"kind", "parties": [], "date", "amount", "currency", "term_months", "notice_days", "law"}. Use null for what the contract does not say.'
@@ -23,7 +23,7 @@ const names = readdirSync(values.documents)
 let wasOpen = false
 const sluice = connect({
   url: SLUICE_URL,
-  key: SLUICE_KEY,
+  key: SLUICE_API_KEY,
   onState(state) {
     wasOpen ||= state === 'open'
   },

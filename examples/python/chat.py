@@ -1,11 +1,11 @@
 """Two messages of one conversation over a WebSocket, without a library of ours: PROTOCOL.md section 6 in sixty lines.
 
-    SLUICE_KEY=sk-sluice-... python3 chat.py "Tell me of rivers." "And of the sea?"
+    SLUICE_API_KEY=sk-sluice-... python3 chat.py "Tell me of rivers." "And of the sea?"
 """
 import asyncio, json, os, random, sys, uuid, websockets
 
 URL = os.environ.get("SLUICE_URL", "http://127.0.0.1:4100").replace("http", "ws", 1) + "/v1/ws"
-KEY = os.environ.get("SLUICE_KEY") or sys.exit("Set SLUICE_KEY to an API key; Sluice prints one at its first start.")
+KEY = os.environ.get("SLUICE_API_KEY") or sys.exit("Set SLUICE_API_KEY to an API key; Sluice prints one at its first start.")
 CUT = os.environ.get("SLUICE_EXAMPLE_CUT")  # lose the connection once, to see that nothing is lost
 
 

@@ -1,4 +1,4 @@
-/** The chat's page in a real browser: through cuts, a reload in mid-answer, a second tab and a server that is killed. */
+/** The chat's page in a real browser: through cuts, a reload in mid-answer, a second tab, and a server that is killed. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,6 +7,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { freePort, type Server, startServer } from '../e2e/server.ts'
 
 const CHROMIUM = '/usr/bin/chromium'
+/** For what happens when it happens: as long as a busy machine may take. */
+const WITHIN_MS = 45_000
 const ROOT = join(import.meta.dirname, '../..')
 
 interface ShownTurn {
@@ -14,6 +16,8 @@ interface ShownTurn {
   readonly answer: string
   readonly state: string
   readonly note: string
+  /** What is told of each cut. */
+  readonly seams: readonly string[]
 }
 interface Job {
   readonly id: string
@@ -55,53 +59,70 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await sluice?.stop()
   })
 
-  /** As its README says. Returns what it wrote to stderr, when it serves. */
-  async function startChat(port: number, { url, key }: Server): Promise<string> {
-    const child = spawn(
-      process.execPath,
-      ['--conditions=@sluice/source', 'examples/chat/server.ts', '--port', String(port)],
-      {
-        cwd: ROOT,
-        env: { PATH: process.env['PATH'], SLUICE_URL: url, SLUICE_KEY: key },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    )
-    children.push(child)
-    let err = ''
-    child.stderr.on('data', (d: Buffer) => (err += d.toString()))
-    await new Promise<void>((done, fail) => {
-      child.stdout.once('data', () => done())
-      child.once('exit', (code) => fail(new Error(`the chat's server ended with ${code}:\n${err}`)))
+  /** A script of the example. Returns what it has printed when `ready` is in it. */
+  async function run(
+    script: string,
+    args: readonly string[],
+    env: object,
+    ready: string,
+  ): Promise<[ChildProcess, string]> {
+    const child = spawn(process.execPath, ['--conditions=@sluice/source', `examples/chat/${script}`, ...args], {
+      cwd: ROOT,
+      env: { PATH: process.env['PATH'], ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
     })
-    return err
+    children.push(child)
+    let printed = ''
+    await new Promise<void>((done, fail) => {
+      const read = (data: Buffer): void => {
+        printed += data.toString()
+        if (printed.includes(ready)) done()
+      }
+      child.stdout.on('data', read)
+      child.stderr.on('data', read)
+      child.once('exit', (code) => fail(new Error(`${script} ended with ${code}:\n${printed}`)))
+    })
+    return [child, printed]
   }
+  const startChat = async (port: number, { url, key }: Server): Promise<string> =>
+    (await run('server.ts', ['--port', String(port)], { SLUICE_URL: url, SLUICE_API_KEY: key }, 'Chat: '))[1]
 
-  async function open(): Promise<Page> {
+  async function open(at = origin): Promise<Page> {
     const page = await context.newPage()
-    await page.goto(origin)
+    await page.goto(at)
     await isOpen(page)
     return page
   }
-  const isOpen = (page: Page): Promise<unknown> => page.waitForSelector('#status[data-state=open]', { timeout: 20_000 })
-
-  async function say(page: Page, column: 1 | 2, text: string): Promise<void> {
-    await page.fill(`#message-${column}`, text)
-    await page.press(`#message-${column}`, 'Enter')
+  /** Polls by `evaluate`: the page's CSP forbids what waitForFunction does. */
+  async function eventually(what: string, isSo: () => Promise<boolean>, withinMs = WITHIN_MS): Promise<void> {
+    for (const giveUpAt = performance.now() + withinMs; !(await isSo()); ) {
+      if (performance.now() > giveUpAt) throw new Error(`never: ${what}`)
+      await new Promise((done) => setTimeout(done, 30))
+    }
   }
+  const isOpen = (page: Page): Promise<unknown> =>
+    page.waitForSelector('#status[data-state=open]', { timeout: WITHIN_MS, state: 'attached' })
 
-  const turns = (page: Page, column: 1 | 2): Promise<ShownTurn[]> =>
-    page.evaluate(`[...document.querySelectorAll('#column-${column} article')].map((a) => ({
-      question: a.querySelector('.question').textContent, answer: a.querySelector('.answer').textContent,
-      state: a.dataset.state, note: a.querySelector('.note').textContent }))`)
+  async function say(page: Page, text: string): Promise<void> {
+    await page.fill('#message', text)
+    await page.press('#message', 'Enter')
+  }
+  const turns = (page: Page): Promise<ShownTurn[]> =>
+    page.evaluate(`[...document.querySelectorAll('#log article:not([hidden])')].map((a) => {
+      const answer = a.querySelector('.answer').cloneNode(true)
+      const seams = [...answer.querySelectorAll('.seam')].map((s) => s.remove() ?? s.textContent)
+      return {
+        question: a.querySelector('.question').textContent,
+        answer: [...answer.children].map((block) => block.textContent).join('\\n\\n'),
+        state: a.dataset.state, note: a.querySelector('.note').textContent, seams } })`)
 
-  /** Waits until a column shows what is asked. */
-  async function until(page: Page, column: 1 | 2, what: (shown: ShownTurn[]) => boolean): Promise<ShownTurn[]> {
-    const giveUpAt = performance.now() + 30_000
-    for (;;) {
-      const shown = await turns(page, column)
+  /** Waits until the page shows what is asked. */
+  async function until(page: Page, what: (shown: ShownTurn[]) => boolean): Promise<ShownTurn[]> {
+    for (const giveUpAt = performance.now() + WITHIN_MS; ; ) {
+      const shown = await turns(page)
       if (what(shown)) return shown
       if (performance.now() > giveUpAt) throw new Error(`the page shows ${JSON.stringify(shown, null, 1)}`)
-      await new Promise((done) => setTimeout(done, 50))
+      await new Promise((done) => setTimeout(done, 30))
     }
   }
   const allDone =
@@ -116,9 +137,9 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
   const get = async <T>(path: string): Promise<T> =>
     (await (await fetch(sluice.url + path, { headers: { authorization: `Bearer ${sluice.key}` } })).json()) as T
 
-  /** What the server kept of a column's conversation, in order. */
-  async function kept(page: Page, column: 1 | 2): Promise<string[]> {
-    const id = ((await page.evaluate("JSON.parse(localStorage.getItem('conversations'))")) as string[])[column - 1]
+  /** What the server kept of the conversation that a page shows, in order. */
+  async function kept(page: Page): Promise<string[]> {
+    const id = new URLSearchParams(new URL(page.url()).hash.slice(1)).get('c')
     const { data } = await get<{ data: Job[] }>('/v1/jobs?limit=100')
     const jobs = data.filter(({ conversation }) => conversation.endsWith(`/${id}`)).reverse()
     return Promise.all(
@@ -133,190 +154,332 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
   it('keeps every word and the order, through three cuts, a reload and a second tab', async () => {
     context = await browser.newContext()
     const page = await open()
-    await say(page, 1, 'Tell me of rivers. demo: tokens=150 delay=30 ttft=50')
-    await say(page, 2, 'Tell me of bread. demo: tokens=150 delay=30 ttft=50')
-    // Side by side: both tell at once
-    await until(page, 1, isTelling(0))
-    await until(page, 2, isTelling(0))
-    // While the first is being answered
-    await say(page, 1, 'And of the sea? demo: tokens=120 delay=20 ttft=50')
-    await say(page, 1, 'Do you remember what I said?')
-    const waiting = await until(page, 1, (shown) => shown.length === 3 && shown[2].note === '2nd in line')
+    await say(page, 'Tell me of rivers. demo: tokens=200 delay=30 ttft=50')
+    await until(page, isTelling(0))
+    // While it is being answered
+    await say(page, 'And of the sea? demo: tokens=150 delay=20 ttft=50')
+    await say(page, 'Do you remember what I said?')
+    const waiting = await until(page, (shown) => shown.length === 3 && shown[2].note === '2nd in line')
     expect(waiting.map(({ state, note }) => [state, note])).toEqual([
       ['answering', ''],
       ['waiting', 'Next in line'],
       ['waiting', '2nd in line'],
     ])
 
-    // Each cut in the middle of an answer; the last one stays away until something was typed
+    // Each cut in the middle of the answer; the last one stays away until something was typed
     for (const cut of [1, 2, 3]) {
-      const before = (await turns(page, 1))[0].answer.length
-      await page.evaluate(
-        "void (window.lost = new Promise((done) => new MutationObserver(() => done()).observe(document.querySelector('#status'), { attributes: true })))",
-      )
+      const before = (await turns(page))[0].answer.length
       if (cut === 3) await context.setOffline(true)
       await page.click('#cut')
-      await page.evaluate('window.lost')
       if (cut === 3) {
-        await page.waitForSelector('#status:text-is("Offline")')
-        await say(page, 2, 'And of salt? demo: tokens=20 delay=5')
-        await until(page, 2, (shown) => shown[1]?.note === 'Sending…')
+        await eventually('offline', async () => (await page.textContent('#status'))!.startsWith('Offline'))
+        await say(page, 'And of salt? demo: tokens=20 delay=5')
+        await until(page, (shown) => shown[3]?.note === 'Sending…')
         await context.setOffline(false)
       }
-      await isOpen(page)
-      await until(page, 1, ([first]) => first.answer.length > before)
+      await until(page, ([first]) => first.seams.filter((seam) => seam.endsWith('none lost')).length === cut)
+      await until(page, ([first]) => first.state === 'done' || first.answer.length > before)
     }
+    expect((await turns(page))[0].seams[0]).toMatch(/^cut at token \d+, back after [\d.]+ m?s, none lost$/)
 
     // A second tab sees the same, while it is still being told
-    const second = await open()
-    expect((await until(second, 1, (shown) => shown.length === 3)).map(({ question }) => question)).toEqual(
-      (await turns(page, 1)).map(({ question }) => question),
+    const second = await open(page.url())
+    expect((await until(second, (shown) => shown.length === 4)).map(({ question }) => question)).toEqual(
+      (await turns(page)).map(({ question }) => question),
     )
-    await until(page, 1, isTelling(1))
     await page.reload()
     await isOpen(page)
     // The first tab follows what the second one says
-    await say(second, 2, 'And of honey? demo: tokens=20 delay=5')
-
+    await say(second, 'And of honey? demo: tokens=20 delay=5')
     for (const tab of [page, second]) {
-      const first = await until(tab, 1, allDone(3))
-      expect(first.map(({ answer }) => answer)).toEqual(await kept(tab, 1))
-      expect(first[2].answer).toContain('“Tell me of rivers.”, then “And of the sea?”')
-      const other = await until(tab, 2, allDone(3))
-      expect(other.map(({ question }) => question.split('?')[0])).toEqual([
-        'Tell me of bread. demo: tokens=150 delay=30 ttft=50',
-        'And of salt',
-        'And of honey',
-      ])
-      expect(other.map(({ answer }) => answer)).toEqual(await kept(tab, 2))
+      const shown = await until(tab, allDone(5))
+      expect(shown.map(({ answer }) => answer)).toEqual(await kept(tab))
+      expect(shown[2].answer).toContain('“Tell me of rivers.”, then “And of the sea?”')
     }
-    await say(second, 1, 'Thank you. demo: tokens=10 delay=5')
-    expect((await until(page, 1, allDone(4))).map(({ answer }) => answer)).toEqual(await kept(page, 1))
-  }, 90_000)
+    // It has a name by now, which the server keeps
+    await eventually('named', async () => (await page.textContent('#list button')) === 'Tell me of rivers.')
+    const elsewhere = await open()
+    await eventually('named', async () => (await elsewhere.textContent('#title')) === 'Tell me of rivers.')
+  }, 120_000)
 
-  it('stops an answer, and one that waits; the next goes on, and a reload shows the same', async () => {
+  it('stops an answer by Esc or in place of Send, takes back one that waits; a reload shows the same', async () => {
     context = await browser.newContext()
     const page = await open()
-    await say(page, 1, 'Tell me all. demo: tokens=5000 delay=10 ttft=20')
-    await say(page, 1, 'Never mind this one.')
-    await say(page, 1, 'Shortly. demo: tokens=10 delay=5')
-    await until(page, 1, isTelling(0))
-    await page.locator('#column-1 article:nth-child(2) .withdraw').press('Enter')
-    await until(page, 1, (shown) => shown[1].state === 'stopped')
-    await page.click('#column-1 .halt')
-    const shown = await until(page, 1, (all) => all[2].state === 'done')
+    await say(page, 'Tell me all. demo: tokens=5000 delay=10 ttft=20')
+    await say(page, 'Never mind this one.')
+    await say(page, 'Tell me more. demo: tokens=5000 delay=10 ttft=20')
+    await say(page, 'Shortly. demo: tokens=10 delay=5')
+    await until(page, isTelling(0))
+    await page.locator('article:nth-child(2) .withdraw').press('Enter')
+    await until(page, (shown) => shown[1].state === 'stopped')
+    expect([await page.isVisible('#stop'), await page.isVisible('#send')]).toEqual([true, false])
+    await page.fill('#message', 'x')
+    await eventually('Send', () => page.isVisible('#send'))
+    await page.fill('#message', '')
+    await page.click('#stop')
+    await until(page, isTelling(2))
+    await page.press('#message', 'Escape')
+    const shown = await until(page, (all) => all[3].state === 'done')
     expect(shown.map(({ state, note }) => [state, note])).toEqual([
+      ['stopped', 'Stopped'],
       ['stopped', 'Stopped'],
       ['stopped', 'Stopped'],
       ['done', ''],
     ])
-    expect(shown[0].answer.length).toBeGreaterThan(30)
     await page.reload()
     await isOpen(page)
-    expect(await until(page, 1, (all) => all.length === 3)).toEqual(shown)
-  }, 60_000)
+    expect(await until(page, (all) => all.length === 4)).toEqual(shown)
+  }, 90_000)
 
   it('goes on over kill -9 of the server', async () => {
     context = await browser.newContext()
     const page = await open()
-    await say(page, 1, 'Tell me of clocks. demo: tokens=100 delay=30 ttft=20')
-    await say(page, 1, 'And then? demo: tokens=10 delay=5')
-    await until(page, 1, isTelling(0))
+    await say(page, 'Tell me of clocks. demo: tokens=100 delay=30 ttft=20')
+    await say(page, 'And then? demo: tokens=10 delay=5')
+    await until(page, isTelling(0))
     await sluice.crash()
-    const shown = await until(page, 1, allDone(2))
-    expect(shown.map(({ answer }) => answer)).toEqual(await kept(page, 1))
-  }, 60_000)
+    const shown = await until(page, allDone(2))
+    expect(shown.map(({ answer }) => answer)).toEqual(await kept(page))
+  }, 90_000)
+
+  it('npm run demo: its button kills the server before your eyes, and the text goes on', async () => {
+    const port = await freePort()
+    const [demo, printed] = await run('demo.ts', ['--port', String(port)], {}, 'Open http://')
+    expect(printed).toContain(`Open http://127.0.0.1:${port}`)
+    context = await browser.newContext()
+    const page = await open(`http://127.0.0.1:${port}`)
+    await page.click('#chips button')
+    await until(page, isTelling(0, 100))
+    await page.click('#kill')
+    await until(page, ([{ seams }]) => seams.some((seam) => seam.endsWith('none lost')))
+    await eventually('told', async () => /^(A new server is up|Back after)/.test((await page.textContent('#story'))!))
+    const [{ answer }] = await until(page, allDone(1))
+    // The whole of it, once: an answer of so many tokens of prose that says nothing twice
+    const again = await open(page.url())
+    expect((await until(again, allDone(1)))[0].answer).toBe(answer)
+    expect(answer.split('\n\n').length).toBe(new Set(answer.split('\n\n')).size)
+    // Nobody else can use it
+    for (const headers of [{}, { origin: 'http://evil.example' }])
+      expect((await fetch(`http://127.0.0.1:${port}/kill`, { method: 'POST', headers })).status).toBe(404)
+    demo.kill('SIGTERM')
+    await new Promise((done) => demo.once('exit', done))
+    expect(existsSync(/removes (\S+)\./.exec(printed)![1])).toBe(false)
+  }, 120_000)
 
   it('keeps what was typed while nothing was accepted over a reload, and says it once', async () => {
     context = await browser.newContext()
     const page = await open()
-    await say(page, 1, 'Tell me of glass. demo: tokens=10 delay=5 ttft=20')
-    await until(page, 1, allDone(1))
+    await say(page, 'Tell me of glass. demo: tokens=10 delay=5 ttft=20')
+    await until(page, allDone(1))
     process.kill(sluice.pid, 'SIGSTOP')
     try {
       // The first arrives after all, when its page is gone; the second was never sent
-      await say(page, 1, 'And of sand? demo: tokens=10 delay=5 ttft=20')
-      await until(page, 1, (shown) => shown[1]?.note === 'Sending…')
+      await say(page, 'And of sand? demo: tokens=10 delay=5 ttft=20')
+      await until(page, (shown) => shown[1]?.note === 'Sending…')
       await page.click('#cut')
-      await say(page, 1, 'And of fire? demo: tokens=10 delay=5 ttft=20')
-      await until(page, 1, (shown) => shown[2]?.note === 'Sending…')
+      await say(page, 'And of fire? demo: tokens=10 delay=5 ttft=20')
+      await until(page, (shown) => shown[2]?.note === 'Sending…')
       await page.reload()
     } finally {
       process.kill(sluice.pid, 'SIGCONT')
     }
-    const shown = await until(page, 1, allDone(3))
+    const shown = await until(page, allDone(3))
     expect(shown.map(({ question }) => question.slice(0, 12))).toEqual(['Tell me of g', 'And of sand?', 'And of fire?'])
-    expect(shown.map(({ answer }) => answer)).toEqual(await kept(page, 1))
-  }, 60_000)
+    expect(shown.map(({ answer }) => answer)).toEqual(await kept(page))
+  }, 90_000)
 
   it('knows its own job where it hears of it by another way first', async () => {
     context = await browser.newContext()
     const page = await context.newPage()
-    // The server's acceptance is late, while its list of jobs is not
+    // The server's acceptance is late, while its news is not
     let release = (): void => {}
     const released = new Promise<void>((done) => {
       release = done
+    })
+    let news = (): void => {}
+    const told = new Promise<void>((done) => {
+      news = done
     })
     await page.routeWebSocket(/v1\/ws/, (socket) => {
       const upstream = socket.connectToServer()
       upstream.onMessage(async (message) => {
         if (String(message).includes('"accepted"')) await released
         socket.send(message)
+        if (String(message).includes('"submitted"')) news()
       })
     })
     await page.goto(origin)
     await isOpen(page)
-    const listed = page.waitForResponse(
-      async (response) =>
-        response.url().includes('/v1/jobs?') && ((await response.json()) as { data: Job[] }).data.length === 1,
-    )
-    await say(page, 1, 'Tell me of wool. demo: tokens=2000 delay=10 ttft=5000')
-    await listed
-    await page.evaluate('new Promise((done) => setTimeout(done, 500))')
-    expect((await turns(page, 1)).map(({ state }) => state)).toEqual(['sending'])
+    await say(page, 'Tell me of wool. demo: tokens=2000 delay=10 ttft=5000')
+    await told
+    await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))')
+    expect((await turns(page)).map(({ state }) => state)).toEqual(['sending'])
     release()
-    await until(page, 1, (shown) => shown.length === 1 && shown[0].state === 'answering')
-    await page.click('.halt')
+    await until(page, (shown) => shown.length === 1 && shown[0].state === 'answering')
+    await page.click('#stop')
   }, 60_000)
 
-  it('shows markup as text, and a failure where it happened', async () => {
+  it('renders Markdown, and nothing in it can be more than text', async () => {
     context = await browser.newContext()
     const page = await open()
-    const mischief = '<img src=x onerror="window.hurt=1"><b>bold</b> demo: echo=1'
-    await say(page, 1, mischief)
-    await say(page, 1, 'Fail, please. demo: fail=400')
-    const shown = await until(page, 1, (all) => all[0]?.state === 'done' && all[1]?.state === 'failed')
-    expect(shown[0].question).toBe(mischief)
-    expect(shown[0].answer).toContain('<b>bold</b>')
-    expect(await page.evaluate("document.querySelectorAll('article img, article b').length + (window.hurt ?? 0)")).toBe(
-      0,
-    )
-    expect(shown[1].note).toContain('The demo was asked to fail')
-    await page.reload()
-    expect(await until(page, 1, (all) => all.length === 2)).toEqual(shown)
+    const errors: string[] = []
+    page.on('pageerror', (error) => errors.push(String(error)))
+    const mischief =
+      '<img src=x onerror="window.hurt=1"><b>no</b> **bold** *em* `code <i>` [good](https://example.com/?a=1) ' +
+      '[bad](javascript:window.hurt=1) [worse](data:text/html,x) [odd](https://a"onclick="window.hurt=1) ![i](https://x/y.png)'
+    await say(page, `${mischief} demo: echo=1`)
+    const [shown] = await until(page, allDone(1))
+    expect(shown.question).toContain('<b>no</b> **bold**')
+    const made = (await page.evaluate(`(() => {
+      const all = [...document.querySelectorAll('article *')]
+      return { tags: [...new Set(all.map((e) => e.localName))].sort(), hurt: window.hurt ?? null,
+        links: [...document.querySelectorAll('article a')].map((a) => a.href),
+        attributes: [...new Set(document.querySelector('.answer').querySelectorAll('*'))].flatMap((e) => [...e.attributes].map((a) => a.name)).sort() } })()`)) as {
+      tags: string[]
+      hurt: unknown
+      links: string[]
+      attributes: string[]
+    }
+    expect(made.hurt).toBeNull()
+    expect(made.links).toEqual(['https://example.com/?a=1', 'https://x/y.png'])
+    expect(new Set(made.attributes)).toEqual(new Set(['href', 'rel', 'target']))
+    expect(made.tags).toEqual(['a', 'button', 'code', 'div', 'em', 'p', 'span', 'strong'])
+    expect(shown.answer).toContain('[bad](javascript:window.hurt=1)')
+    expect(errors).toEqual([])
   }, 60_000)
 
-  it('shows one conversation at a time where there is no room, and the last words of each', async () => {
-    context = await browser.newContext({ viewport: { width: 390, height: 500 } })
+  it('shows a failure where it happened, and tries again in its place', async () => {
+    context = await browser.newContext()
     const page = await open()
-    const end = (column: 1 | 2): Promise<number> =>
+    await say(page, 'Fail, please. demo: fail=400')
+    const shown = await until(page, (all) => all[0]?.state === 'failed')
+    expect(shown[0].note).toContain('The demo was asked to fail')
+    await page.reload()
+    await isOpen(page)
+    expect(await until(page, (all) => all.length === 1 && all[0].note !== '')).toEqual(shown)
+    await page.click('.again')
+    await eventually('a second try', async () => (await page.locator('#log article').count()) === 2)
+    await until(page, (all) => all.length === 1 && all[0].state === 'failed')
+  }, 60_000)
+
+  it('on a phone: the list is a menu, targets are large, who reads further up stays there', async () => {
+    context = await browser.newContext({ viewport: { width: 390, height: 600 }, hasTouch: true, isMobile: true })
+    const page = await open()
+    await say(page, 'Tell me of rain. demo: tokens=400 delay=2')
+    await until(page, allDone(1))
+    const end = (): Promise<number> =>
       page.evaluate(
-        `(() => { const log = document.querySelector('#column-${column} [role=log]'); return log.scrollHeight - log.scrollTop - log.clientHeight })()`,
+        "(() => { const s = document.querySelector('#scroll'); return s.scrollHeight - s.scrollTop - s.clientHeight })()",
       )
-    const visible = (): Promise<boolean[]> => Promise.all([page.isVisible('#message-1'), page.isVisible('#message-2')])
-    await say(page, 1, 'Tell me of rain. demo: tokens=300 delay=2')
-    expect(await visible()).toEqual([true, false])
-    await page.click('nav button:last-child')
-    expect(await visible()).toEqual([false, true])
-    await say(page, 2, 'Tell me of snow. demo: tokens=300 delay=2')
-    for (const column of [1, 2] as const) await until(page, column, allDone(1))
-    expect(await end(2)).toBeLessThan(2)
-    await page.click('nav button:first-child')
-    await expect.poll(() => end(1)).toBeLessThan(2)
-    // Who reads further up is left there
-    await page.evaluate("document.querySelector('#column-1 [role=log]').scrollTop = 0")
-    await page.fill('#message-1', 'A\nlonger\nmessage')
-    expect(await end(1)).toBeGreaterThan(100)
+    await eventually('at the end', async () => (await end()) < 2)
+    expect(await page.isVisible('#newest')).toBe(false)
+    await page.evaluate("document.querySelector('#scroll').scrollTop = 0")
+    await page.waitForSelector('#newest', { state: 'visible' })
+    await page.fill('#message', 'A\nlonger\nmessage')
+    expect(await end()).toBeGreaterThan(100)
+    await page.click('#newest')
+    await eventually('at the end again', async () => (await end()) < 2)
+    expect(await page.isVisible('#new')).toBe(false)
+    await page.click('#menu')
+    await page.waitForSelector('#new', { state: 'visible' })
+    const small = await page.evaluate(
+      "[...document.querySelectorAll('button')].filter((b) => b.checkVisibility({ visibilityProperty: true })).filter((b) => b.getBoundingClientRect().height < 44).map((b) => b.textContent)",
+    )
+    expect(small).toEqual([])
+    await page.click('#new')
+    await page.waitForSelector('#empty', { state: 'visible' })
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
+  }, 60_000)
+
+  it('asks for nothing that is not there, and for nothing while nothing happens', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    const [problems, calls]: [string[], string[]] = [[], []]
+    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
+    page.on('pageerror', (error) => problems.push(String(error)))
+    page.on(
+      'response',
+      (response) => response.status() >= 400 && problems.push(`${response.status()} ${response.url()}`),
+    )
+    await page.goto(origin)
+    await isOpen(page)
+    await page.waitForSelector('#empty', { state: 'visible' })
+    expect(await page.evaluate('document.activeElement.id')).toBe('message')
+    await say(page, 'Hello. demo: tokens=5 delay=1')
+    await until(page, allDone(1))
+    await eventually('named', async () => (await page.textContent('#list button')) === 'Hello.')
+    await page.waitForLoadState('networkidle')
+    page.on('request', (request) => calls.push(request.url()))
+    await page.evaluate('new Promise((done) => setTimeout(done, 3_000))')
+    expect([problems, calls]).toEqual([[], []])
+  }, 60_000)
+
+  it('without WebSockets: connected at once at load, nothing is blamed, and cuts are told as well', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    let blamed = false
+    await page.exposeFunction('blame', () => {
+      blamed = true
+    })
+    await page.routeWebSocket(/v1\/ws/, (socket) => void socket.close({ code: 1006 }))
+    await page.goto(origin)
+    await page.evaluate(
+      "void new MutationObserver(() => document.querySelector('#problem').hidden || blame()).observe(document.querySelector('#problem'), { attributes: true })",
+    )
+    await isOpen(page)
+    expect(await page.textContent('#status')).toBe('Connected, without WebSockets')
+    await page.waitForSelector('#empty', { state: 'visible' })
+    await say(page, 'Tell me of wood. demo: tokens=150 delay=20')
+    await until(page, isTelling(0))
+    await page.click('#cut')
+    await until(page, ([{ seams }]) => seams.some((seam) => seam.endsWith('none lost')))
+    const shown = await until(page, allDone(1))
+    expect(shown.map(({ answer }) => answer)).toEqual(await kept(page))
+    expect(blamed).toBe(false)
+  }, 60_000)
+
+  it('tells within seconds that it is offline, also over a connection that seems open', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    let muffled = false
+    await page.routeWebSocket(/v1\/ws/, (socket) => {
+      const upstream = socket.connectToServer()
+      upstream.onMessage((message) => {
+        if (!muffled) socket.send(message)
+      })
+    })
+    await page.goto(origin)
+    await isOpen(page)
+    muffled = true
+    const from = performance.now()
+    await context.setOffline(true)
+    await eventually('offline', async () => (await page.textContent('#status'))!.startsWith('Offline'))
+    expect(performance.now() - from).toBeLessThan(12_000) // the heartbeat alone would take 30 s
+    muffled = false
+    await context.setOffline(false)
+    await isOpen(page)
+  }, 60_000)
+
+  it('on a slow network a reload says that it loads, and shows no empty conversation', async () => {
+    context = await browser.newContext()
+    const page = await open()
+    await say(page, 'Tell me of peat. demo: tokens=10 delay=1')
+    await until(page, allDone(1))
+    let release = (): void => {}
+    const released = new Promise<void>((done) => {
+      release = done
+    })
+    await page.route(/\/v1\/conversations/, async (route) => {
+      await released
+      await route.continue()
+    })
+    await page.reload()
+    await isOpen(page)
+    await page.waitForSelector('#loading', { state: 'visible' })
+    expect([await page.isVisible('#empty'), await page.textContent('#title')]).toEqual([false, 'Loading…'])
+    release()
+    await until(page, allDone(1))
+    expect(await page.isVisible('#loading')).toBe(false)
   }, 60_000)
 
   it('says how to let it in, where its origin is refused', async () => {
@@ -335,7 +498,7 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
   it('says so where Sluice is away, and goes on when it is back', async () => {
     context = await browser.newContext()
     const page = await context.newPage()
-    const away = /\/v1\/|readyz/
+    const away = /\/v1\//
     await page.route(away, (route) => route.abort('connectionrefused'))
     let isAway = true
     await page.routeWebSocket(
@@ -343,21 +506,23 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
       (socket) => void (isAway ? socket.close({ code: 1006 }) : socket.connectToServer()),
     )
     await page.goto(origin)
-    await page.waitForSelector(`#problem:text-is("Sluice can't be reached at ${sluice.url}.")`)
-    await say(page, 1, 'Are you there? demo: tokens=10 delay=5')
+    await page.waitForSelector(`#problem:text-is("Sluice can't be reached at ${sluice.url}. Trying again.")`)
+    await say(page, 'Are you there? demo: tokens=10 delay=5')
     isAway = false
     await page.unroute(away)
-    await until(page, 1, allDone(1))
+    await until(page, allDone(1))
     expect(await page.isVisible('#problem')).toBe(false)
   }, 60_000)
 
-  it('gives no ticket to who is nobody, and no key to anybody', async () => {
+  it('gives no ticket to who is nobody, no key to anybody, and has no button to kill', async () => {
     const asked = await fetch(`${origin}/ticket`, { method: 'POST' })
     expect(asked.status).toBe(401)
+    expect((await fetch(`${origin}/kill`, { method: 'POST', headers: { origin } })).status).toBe(404)
     const page = await fetch(origin)
     expect(page.headers.get('content-security-policy')).toContain("default-src 'none'; script-src 'self'")
     const [html, script] = [await page.text(), await (await fetch(`${origin}/main.js`)).text()]
     expect(script.length).toBeGreaterThan(10_000)
     expect((html + script).includes(sluice.key)).toBe(false)
+    expect(html).toContain('<meta name="can-kill" content="false">')
   })
 })

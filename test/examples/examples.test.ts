@@ -28,7 +28,7 @@ function run(command: string, args: readonly string[], env: Record<string, strin
   return new Promise((done) => {
     const child = spawn(command, args, {
       cwd: ROOT,
-      env: { PATH: process.env['PATH'], SLUICE_URL: server.url, SLUICE_KEY: server.key, ...env },
+      env: { PATH: process.env['PATH'], SLUICE_URL: server.url, SLUICE_API_KEY: server.key, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let [out, err] = ['', '']
@@ -41,8 +41,8 @@ const example = (name: string, args: readonly string[] = [], env?: Record<string
   run(process.execPath, ['--conditions=@sluice/source', join('examples', name, 'main.ts'), ...args], env)
 
 const KIND = [
-  ['a wrong key', { SLUICE_KEY: 'sk-sluice-nope' }, 'API key is not valid'],
-  ['no key', { SLUICE_KEY: '' }, 'Set SLUICE_KEY'],
+  ['a wrong key', { SLUICE_API_KEY: 'sk-sluice-nope' }, 'API key is not valid'],
+  ['no key', { SLUICE_API_KEY: '' }, 'Set SLUICE_API_KEY'],
   ['no server', { SLUICE_URL: 'http://127.0.0.1:1' }, "can't be reached"],
 ] as const
 

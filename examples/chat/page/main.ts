@@ -1,20 +1,18 @@
-/** The page: one connection, two conversations. */
-
-import { connect, type SluiceError, type State } from '@sluice/client'
-import { createColumn } from './column.ts'
-import { cutConnection } from './cut.ts' // before the client opens its socket
-import { createThread, newKey, type Thread } from './thread.ts'
-
-const CATCH_UP_MS = 2_000
-const IDS = 'conversations'
+/** The page: one connection, a list of conversations, and the one that is shown. */
+import './cut.ts' // before the client opens its socket
+import { type Conversation, connect, type Sluice } from '@sluice/client'
+import { createList } from './list.ts'
+import { createStatus } from './status.ts'
+import { createStory } from './story.ts'
+import { createThread } from './thread.ts'
+import { nameOf } from './words.ts'
 
 const setting = (name: string): string => document.querySelector<HTMLMetaElement>(`meta[name="${name}"]`)!.content
 const url = setting('sluice-url')
-const status = document.querySelector<HTMLElement>('#status')!
-const problem = document.querySelector<HTMLElement>('#problem')!
-const cut = document.querySelector<HTMLButtonElement>('#cut')!
+const isDemo = setting('sluice-model') === 'demo'
 
-let wasOpen = false
+let client: Sluice | null = null
+const status = createStatus(url, () => client)
 const sluice = connect({
   url,
   async ticket() {
@@ -23,85 +21,120 @@ const sluice = connect({
     if (!response.ok) throw new Error(error.message)
     return ticket
   },
-  onState: showState,
-  onError: (error) => void explain(error),
+  onState(state) {
+    status.onState(state)
+    story.look()
+    if (state === 'open') list.refresh()
+  },
+  onError: status.onError,
 })
+client = sluice
 
-const threads = conversationIds().map((id, i): Thread => {
-  const column = createColumn(document.querySelector<HTMLElement>(`#column-${i + 1}`)!, () => thread)
-  const thread = createThread(sluice, id, setting('sluice-model'), () => column.refresh())
-  return thread
-})
+const thread = createThread((error) => status.onError(error as never))
+let shown: Conversation | null = null
+const story = createStory(sluice, () => shown, setting('can-kill') === 'true')
+const list = createList(sluice, open)
 
-/** What another tab said, or this one before it was loaded again. */
-async function catchUp(): Promise<void> {
-  try {
-    await Promise.all(threads.map((thread) => thread.catchUp()))
-  } catch (error) {
-    void explain(error as SluiceError)
-  }
-}
-void catchUp()
-setInterval(() => {
-  if (document.visibilityState === 'visible') void catchUp()
-}, CATCH_UP_MS)
-addEventListener('focus', () => void catchUp())
+// ---------------------------------------------------------------- which conversation
 
-// ---------------------------------------------------------------- what is seen of the connection
+/** It stands in the address, so that a reload and a bookmark show the same. */
+const idInAddress = (): string | null => new URLSearchParams(location.hash.slice(1)).get('c')
+const newId = (): string =>
+  Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) => byte.toString(36).padStart(2, '0')).join('')
 
-function showState(state: State): void {
-  wasOpen ||= state === 'open'
-  if (state === 'open') problem.hidden = true
-  const [name, text] =
-    state === 'open'
-      ? ['open', sluice.transport === 'sse' ? 'Connected, without WebSockets' : 'Connected']
-      : state === 'closed'
-        ? ['closed', 'Disconnected']
-        : !navigator.onLine
-          ? ['closed', 'Offline']
-          : ['waiting', wasOpen ? 'Reconnecting…' : 'Connecting…']
-  status.dataset['state'] = name
-  status.textContent = text
-  cut.disabled = state !== 'open' || sluice.transport === 'sse'
-}
-addEventListener('online', () => showState(sluice.state))
-addEventListener('offline', () => showState(sluice.state))
-cut.addEventListener('click', cutConnection)
-
-/** A lost connection comes back, and the state says so; what does not come back by itself is told. */
-async function explain(error: SluiceError): Promise<void> {
-  if (error.retryable && wasOpen) return
-  const text =
-    error.code !== 'connection_lost'
-      ? error.message
-      : (await isThere())
-        ? `Sluice refuses pages of ${origin}: start it with --http-cors-origins ${origin}`
-        : `Sluice can't be reached at ${url}.`
-  if (error.retryable && sluice.state === 'open') return // it came back meanwhile
-  problem.textContent = text
-  problem.hidden = false
-}
-
-/** A refused origin looks like no server at all; but one that is away does not answer this either. */
-const isThere = (): Promise<boolean> =>
-  fetch(`${url}/readyz`, { mode: 'no-cors', cache: 'no-store' }).then(
-    () => true,
-    () => false,
-  )
-
-// ---------------------------------------------------------------- side by side, or one at a time
-
-for (const [i, tab] of document.querySelectorAll<HTMLButtonElement>('nav button').entries())
-  tab.addEventListener('click', () => {
-    document.body.dataset['shown'] = String(i + 1)
-    for (const [j, other] of document.querySelectorAll('nav button').entries()) other.ariaPressed = String(i === j)
+function open(id: string): void {
+  closeMenu()
+  if (shown?.id === id) return
+  shown?.close()
+  if (idInAddress() !== id) history.pushState(null, '', `#c=${encodeURIComponent(id)}`)
+  shown = sluice.conversation(id, {
+    request: { model: setting('sluice-model') },
+    onChange,
+    onError: status.onError,
   })
-
-/** The same in every tab of this browser. */
-function conversationIds(): readonly string[] {
-  const known = localStorage.getItem(IDS)
-  if (known !== null) return JSON.parse(known) as string[]
-  const ids = [newKey(), newKey()]
-  localStorage.setItem(IDS, JSON.stringify(ids))
-  return ids
+  thread.show(shown)
+  onChange()
 }
+
+let ended = 0
+function onChange(): void {
+  if (shown === null) return
+  const { turns, name, id } = shown
+  const first = turns.find(({ question }) => question !== '')
+  const called = name ?? nameOf(first?.question ?? '')
+  document.querySelector('#title')!.textContent = called || (shown.loaded ? 'New chat' : 'Loading…')
+  document.title = called === '' ? 'Sluice chat' : `${called} · Sluice chat`
+  list.mark(id, called || (shown.loaded ? 'New chat' : 'Loading…'))
+  // A name of its own, once it is one of the server's conversations
+  const over = turns.filter(({ state }) => state === 'done' || state === 'stopped' || state === 'failed').length
+  if (over !== ended) {
+    ended = over
+    if (name === null && over > 0 && called !== '' && shown.loaded) shown.rename(called).catch(() => {})
+    list.refresh()
+  }
+  thread.refresh()
+  story.look()
+}
+
+addEventListener('popstate', () => open(idInAddress() ?? newId()))
+document.querySelector('#new')!.addEventListener('click', () => open(newId()))
+document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && list.refresh())
+
+// ---------------------------------------------------------------- a first question
+
+const CHIPS = isDemo
+  ? [
+      ['A long answer, to cut', 'What happens to this answer when my connection is cut? demo: tokens=400 delay=40'],
+      ['A short one', 'What is Sluice?'],
+      ['One that fails, then works', 'Fail once, so that I see a retry. demo: fail=500 faults=1'],
+      ['One that fails', 'Refuse to answer. demo: fail=400'],
+    ]
+  : [
+      ['A long answer, to cut', 'Tell me the history of canal locks, in about 600 words.'],
+      ['A list', 'List ten things that can go wrong in a network, each with one remedy.'],
+      ['Some code', 'Write a small function in TypeScript that retries a promise with full jitter.'],
+    ]
+document.querySelector('#chips')!.append(
+  ...CHIPS.map(([label, text]) => {
+    const chip = document.createElement('button')
+    chip.type = 'button'
+    chip.textContent = label
+    chip.title = text
+    chip.addEventListener('click', () => thread.send(text))
+    return chip
+  }),
+)
+
+// ---------------------------------------------------------------- the list, where there is no room for it
+
+const menu = document.querySelector<HTMLButtonElement>('#menu')!
+function closeMenu(): void {
+  document.body.classList.remove('menu')
+  menu.ariaExpanded = 'false'
+}
+menu.addEventListener('click', () => {
+  menu.ariaExpanded = String(document.body.classList.toggle('menu'))
+})
+document.querySelector('main')!.addEventListener('click', (event) => {
+  if (event.target !== menu) closeMenu()
+})
+document.addEventListener(
+  'keydown',
+  (event) => {
+    if (event.key !== 'Escape' || !document.body.classList.contains('menu')) return
+    event.preventDefault()
+    closeMenu()
+    menu.focus()
+  },
+  { capture: true },
+)
+
+// ---------------------------------------------------------------- the beginning
+
+const asked = idInAddress()
+if (asked !== null) open(asked)
+else
+  list.read().then(
+    ([newest]) => shown === null && open(newest?.id ?? newId()),
+    () => shown === null && open(newId()),
+  )

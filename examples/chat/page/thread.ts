@@ -1,214 +1,127 @@
-/** One conversation: what was said, what is being said, and what stands in line. Knows nothing of how it is shown. */
-import { type Job, type Sluice, SluiceError } from '@sluice/client'
+/** The conversation that is shown: its turns, the place to write, and what is in sight. */
+import type { Conversation, Turn } from '@sluice/client'
+import { createTurnView, isOver, type TurnView } from './turn-view.ts'
 
-export interface Turn {
-  /** Ours: idempotency key of its job, and in its metadata, so that every tab knows whose it is. */
-  readonly key: string
-  /** Null until it was accepted. */
-  job: string | null
-  readonly question: string
-  answer: string
-  state: 'sending' | 'waiting' | 'answering' | 'done' | 'stopped' | 'failed'
-  /** Where its job stands among all that wait; 1 = next. */
-  place: number | null
-  error: string | null
-  /** While it is followed. */
-  reading: Job | null
-}
+/** Who reads this near to the end is kept there. */
+const NEAR_PX = 80
+
+const find = <E extends HTMLElement>(selector: string): E => document.querySelector<E>(selector)!
 
 export interface Thread {
-  readonly turns: readonly Turn[]
-  /** Takes in what was said before, or elsewhere since. Throws SluiceError. */
-  catchUp(): Promise<void>
-  /** Never waits: what is said while an answer runs stands in line. */
-  send(question: string): void
-  stop(turn: Turn): void
-  /** Turns that are answered before this one. */
-  ahead(turn: Turn): number
+  /** Shows another conversation. */
+  show(conversation: Conversation): void
+  /** Shows what has changed, with the next frame. */
+  refresh(): void
+  send(text: string): void
 }
 
-interface StoredJob {
-  readonly id: string
-  readonly metadata: { readonly turn?: string }
-  readonly error: { readonly message: string } | null
-}
-type Message = { readonly role: string; readonly content: unknown }
-interface StoredTurn {
-  readonly job: string
-  readonly state: 'done' | 'failed' | 'canceled' | 'expired'
-  readonly messages: readonly Message[]
-  readonly answer: Message | null
-}
+export function createThread(onProblem: (error: unknown) => void): Thread {
+  const [scroll, log, loading, empty] = [find('#scroll'), find('#log'), find('#loading'), find('#empty')]
+  const [form, input] = [find<HTMLFormElement>('form'), find<HTMLTextAreaElement>('#message')]
+  const [sendButton, stopButton, newest] = [find('#send'), find('#stop'), find('#newest')]
+  const done = find('#done')
+  let conversation: Conversation | null = null
+  let views = new Map<Turn, TurnView>()
+  let due = false
+  let atEnd = true
+  let announced = 0
 
-const ENDS = { done: 'done', canceled: 'stopped', failed: 'failed', expired: 'failed' } as const
-const isOver = ({ state }: Turn): boolean => state === 'done' || state === 'stopped' || state === 'failed'
+  const running = (): Turn | undefined => conversation?.turns.find(({ state }) => state === 'answering')
+  const toEnd = (): void => {
+    scroll.scrollTop = scroll.scrollHeight
+  }
+  const look = (): void => {
+    atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_PX
+    newest.hidden = atEnd
+  }
+  scroll.addEventListener('scroll', look, { passive: true })
+  new ResizeObserver(() => atEnd && toEnd()).observe(scroll)
+  newest.addEventListener('click', () => {
+    atEnd = true
+    toEnd()
+    input.focus()
+  })
 
-export function createThread(sluice: Sluice, id: string, model: string, onChange: () => void): Thread {
-  const turns: Turn[] = []
-  const outbox = createOutbox(id)
-  let began = false
-  let catching = false
+  function send(text: string): void {
+    if (conversation === null || text === '') return
+    atEnd = true
+    conversation.send(text)
+  }
+  form.addEventListener('submit', (event) => {
+    event.preventDefault()
+    const text = input.value.trim()
+    if (text === '') return
+    input.value = ''
+    send(text)
+  })
+  input.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
+    event.preventDefault()
+    form.requestSubmit()
+  })
+  input.addEventListener('input', () => refresh())
+  const stop = (): void => void conversation?.stop().catch(onProblem)
+  stopButton.addEventListener('click', () => {
+    stop()
+    input.focus()
+  })
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || event.defaultPrevented || running() === undefined) return
+    event.preventDefault()
+    stop()
+  })
 
-  async function catchUp(): Promise<void> {
-    if (catching) return
-    catching = true
-    try {
-      // Jobs first: one that ends meanwhile is among the turns, too
-      const { data } = (await sluice.http('GET', `/v1/jobs?conversation=${id}&limit=${began ? 20 : 100}`)) as {
-        data: StoredJob[]
+  function show(): void {
+    due = false
+    if (conversation === null) return
+    const { turns, loaded } = conversation
+    for (const [turn, { item }] of views)
+      if (!turns.includes(turn)) {
+        item.remove()
+        views.delete(turn)
       }
-      if (!began) {
-        turns.unshift(...(await told()).map(fromStored))
-        began = true
-      }
-      const unknown = data.filter((job) => find(job) < 0)
-      const questions = new Map(await Promise.all(unknown.map(async (job) => [job.id, await questionOf(job)] as const)))
-      takeIn(data, questions)
-      for (const { key, question } of outbox.list()) {
-        if (data.some(({ metadata }) => metadata.turn === key)) outbox.remove(key)
-        else if (!turns.some((turn) => turn.key === key)) submit(key, question)
-      }
-      onChange()
-    } finally {
-      catching = false
+    for (const [i, turn] of turns.entries()) {
+      const view = views.get(turn) ?? createTurnView(turn, conversation, onProblem)
+      views.set(turn, view)
+      if (log.children[i] !== view.item) log.insertBefore(view.item, log.children[i] ?? null)
+      view.update()
     }
+    loading.hidden = loaded || turns.length > 0
+    empty.hidden = !loaded || turns.length > 0
+    // Stop stands where Send does, unless there is something to send
+    const stops = running() !== undefined && input.value.trim() === ''
+    stopButton.hidden = !stops
+    sendButton.hidden = stops
+    announce(turns)
+    if (atEnd) toEnd()
+    look()
   }
 
-  const find = ({ id: job, metadata }: StoredJob): number =>
-    turns.findIndex((turn) => turn.job === job || turn.key === metadata.turn)
-
-  /** All that ended, in order. */
-  async function told(): Promise<readonly StoredTurn[]> {
-    try {
-      return ((await sluice.http('GET', `/v1/conversations/${id}`)) as { turns: StoredTurn[] }).turns
-    } catch (error) {
-      if (error instanceof SluiceError && error.code === 'conversation_not_found') return [] // nothing was said yet
-      throw error
-    }
+  /** The end of an answer, for who can't see it; not its every token. */
+  function announce(turns: readonly Turn[]): void {
+    const over = turns.filter(isOver).length
+    if (over > announced && announced >= 0) done.textContent = `Answered: ${turns.filter(isOver).at(-1)?.answer ?? ''}`
+    announced = over
   }
 
-  async function questionOf(job: StoredJob): Promise<string> {
-    return lastQuestion(((await sluice.http('GET', `/v1/jobs/${job.id}/request`)) as { messages: Message[] }).messages)
-  }
-
-  /** Jobs that this tab did not know, each at its place. `jobs`: the newest first. */
-  function takeIn(jobs: readonly StoredJob[], questions: ReadonlyMap<string, string>): void {
-    const unsent = turns.findIndex((turn) => turn.job === null)
-    let at = unsent < 0 ? turns.length : unsent
-    for (const job of jobs) {
-      const known = find(job)
-      if (known >= 0) {
-        at = known
-        turns[known].error ??= job.error?.message ?? null
-        continue
-      }
-      const turn = newTurn(job.metadata.turn ?? job.id, questions.get(job.id) ?? '')
-      turn.job = job.id
-      turn.state = 'waiting'
-      turns.splice(at, 0, turn)
-      void follow(turn, sluice.attach(job.id))
-    }
-  }
-
-  function submit(key: string, question: string): void {
-    const turn = newTurn(key, question)
-    turns.push(turn)
-    const job = sluice.submit({
-      request: { model, messages: [{ role: 'user', content: question }] },
-      conversation: id,
-      idempotency_key: key,
-      metadata: { turn: key },
-    })
-    const settled = (): void => outbox.remove(key)
-    job.accepted.then(settled, settled)
-    void follow(turn, job)
-  }
-
-  async function follow(turn: Turn, job: Job): Promise<void> {
-    turn.reading = job
-    job.accepted.then(
-      ({ id, queue }) => {
-        turn.job = id
-        if (turn.state === 'sending') turn.state = 'waiting'
-        turn.place = queue?.position ?? turn.place
-        onChange()
-      },
-      () => {}, // the loop below throws the same
-    )
-    try {
-      for await (const event of job) {
-        if (event.type === 'queue') turn.place = event.position
-        else if (event.type === 'attempt') turn.state = 'answering'
-        else if (event.type === 'end') {
-          turn.state = ENDS[event.state]
-          turn.error = event.error?.message ?? null
-        }
-        turn.answer = job.text // follows resets and gaps
-        onChange()
-      }
-    } catch (error) {
-      turn.state = 'failed'
-      turn.error = (error as Error).message
-    }
-    turn.reading = null
-    onChange()
+  function refresh(): void {
+    if (due) return
+    due = true
+    requestAnimationFrame(show)
   }
 
   return {
-    turns,
-    catchUp,
-    send(question) {
-      const key = newKey()
-      outbox.add(key, question)
-      submit(key, question)
-      onChange()
+    show(next) {
+      conversation = next
+      views = new Map()
+      log.replaceChildren()
+      announced = Number.NEGATIVE_INFINITY
+      atEnd = true
+      done.textContent = ''
+      if (matchMedia('(pointer: fine)').matches) input.focus()
+      refresh()
     },
-    stop(turn) {
-      turn.reading?.cancel().catch((error: unknown) => {
-        turn.error = (error as Error).message
-        onChange()
-      })
-    },
-    ahead: (turn) => turns.slice(0, turns.indexOf(turn)).filter((other) => !isOver(other)).length,
-  }
-}
-
-const newTurn = (key: string, question: string): Turn => ({
-  key,
-  job: null,
-  question,
-  answer: '',
-  state: 'sending',
-  place: null,
-  error: null,
-  reading: null,
-})
-
-const fromStored = ({ job, state, messages, answer }: StoredTurn): Turn => ({
-  ...newTurn(job, lastQuestion(messages)),
-  job,
-  answer: typeof answer?.content === 'string' ? answer.content : '',
-  state: ENDS[state],
-})
-
-function lastQuestion(messages: readonly Message[]): string {
-  const content = messages.findLast(({ role }) => role === 'user')?.content
-  return typeof content === 'string' ? content : ''
-}
-
-/** Pages without TLS have no crypto.randomUUID. */
-export const newKey = (): string =>
-  Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('')
-
-/** What was not accepted yet outlives a reload of its tab; sent again under its key, it is the same job. */
-function createOutbox(id: string) {
-  const name = `outbox-${id}`
-  const list = (): Array<{ readonly key: string; readonly question: string }> =>
-    JSON.parse(sessionStorage.getItem(name) ?? '[]')
-  const save = (letters: ReturnType<typeof list>): void => sessionStorage.setItem(name, JSON.stringify(letters))
-  return {
-    list,
-    add: (key: string, question: string) => save([...list(), { key, question }]),
-    remove: (key: string) => save(list().filter((letter) => letter.key !== key)),
+    refresh,
+    send,
   }
 }

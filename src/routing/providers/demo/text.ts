@@ -20,9 +20,9 @@ const GREETINGS = [
 ] as const
 
 const OPENINGS = [
-  'I am only the demo model, so I know next to nothing about {it}. I can tell you how these words reach you, though.',
-  'A real model would tell you about {it}. I am the demo, and what I know is what Sluice does while I speak.',
-  'For {it} you will want a real model. Until you connect one, let me tell you what happens to this answer.',
+  'I am only the demo model and have little to say to {it}, but I can tell you how these words reach you.',
+  'A real model would have an answer to {it}. I am the demo, and what I know is what Sluice does while I speak.',
+  'Something like {it} is for a real model. Until you connect one, let me tell you what happens to this answer.',
 ] as const
 
 /** The words of a prompt that carry its subject, longest first. */
