@@ -24,8 +24,8 @@ function errorsPage(): string {
 
 ${MADE}
 
-Every error has OpenAI's shape, \`{"error": {"message", "type", "param", "code"}}\`; \`code\` is the contract, \`type\` is
-what SDKs map to their classes, the message is for people. *Again*: may the very same request succeed later? Such a
+Every error has OpenAI's shape, \`{"error": {"message", "type", "param", "code"}}\`; \`code\` is the contract,
+\`type\` is what SDKs map to their classes, the message is for people. *Again*: may the very same request succeed later? Such a
 refusal carries \`x-should-retry: true\`, \`retry-after\` and \`retry-after-ms\`; every other one carries
 \`x-should-retry: false\`, which the official SDKs obey. So does a job that failed after its attempts were used up: a
 client's retries would only multiply them. A job that found no room (429, 503, 507) or no time

@@ -14,7 +14,7 @@ export class SseResponse {
 
   readonly #onWritten: () => void
 
-  /** `onWritten` is called whenever the peer has taken a write. (Not the socket's "drain": that comes only where its own mark was passed.) */
+  /** `onWritten` is called whenever the peer has taken a write (the socket's "drain" comes only above its own mark). */
   constructor(response: ServerResponse, headers: Readonly<Record<string, string>>, onWritten: () => void) {
     this.#response = response
     this.#headers = headers

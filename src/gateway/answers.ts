@@ -9,11 +9,11 @@ import { locationOf } from './location.ts'
 
 export interface Answers {
   /**
-   * A plain POST: a stream, or JSON once the job has ended. `job` may be the first one of a retry; how it is rendered is
-   * up to `draft`. `power`: nothing that names the job may be shown before.
+   * A plain POST: a stream, or JSON once the job has ended. `job` may be the first one of a retry; `draft` decides how it
+   * is rendered. `power`: nothing that names the job may be shown before.
    */
   plain(call: KeyCall, draft: JobDraft, job: Job, power: Promise<void>): void
-  /** A job's events behind `cursor`; null = from the start. */
+  /** A job's events after `cursor`; null = from the start. */
   stream(call: KeyCall, job: Job, dialect: 'native' | 'chat', cursor: Cursor | null): void
   /** Waits for the end, `waitMs` at most; tells whether it has come. */
   whenEnded(call: KeyCall, job: Job, waitMs: number): Promise<boolean>

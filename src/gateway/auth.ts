@@ -15,7 +15,7 @@ const MAX_ADDRESSES = 10_000
 const MINUTE_MS = 60_000
 const SECRETS = [KEY_PREFIX, TOKEN_PREFIX, TICKET_PREFIX]
 
-/** Where it was said. */
+/** Where a credential came from. */
 export interface From {
   readonly address: string
   readonly origin: string | undefined
@@ -28,11 +28,11 @@ export const fromOf = ({ socket, headers }: IncomingMessage): From => ({
 
 export interface Auth {
   /**
-   * Who says who they are in a header; else throws missing_api_key, invalid_api_key, invalid_token,
+   * Who the headers authenticate; else throws missing_api_key, invalid_api_key, invalid_token,
    * too_many_auth_failures, invalid_request.
    */
   tenant(request: IncomingMessage): Caller
-  /** The same, said in a frame or a body. Throws invalid_ticket too. */
+  /** The same for a credential in a frame or a body. Throws invalid_ticket too. */
   admit(credential: Credential, from: From): Caller
   /** Is this caller still let in? A key may have been revoked, a session over. */
   isStillValid(caller: Caller): boolean
@@ -110,12 +110,13 @@ export function createAuth(
   }
 }
 
-/** Keys in URLs end up in logs and histories. It is refused even when a good key stands in the header: it must be given up. */
+/** Keys in URLs end up in logs and histories. Refused even beside a good key in a header, so that it is given up. */
 export function refuseSecretInUrl(request: IncomingMessage): void {
   if (SECRETS.some((prefix) => request.url?.includes(prefix))) {
     throw new SluiceError('invalid_api_key', {
       message:
-        'A credential stands in the URL, where logs keep it: revoke that key, and send keys in the authorization header, tickets in the first frame.',
+        'There is a credential in the URL, where logs keep it: revoke it, and send keys in the authorization header, ' +
+        'tickets in the first frame.',
     })
   }
 }
@@ -126,18 +127,18 @@ const KEY_HEADERS = ['x-api-key', 'api-key']
 const MISPLACED = ['x-goog-api-key', 'ocp-apim-subscription-key', 'x-auth-token', 'x-sluice-key', 'apikey', 'token']
 const MISPLACED_IN_URL = /[?&](?:key|api[-_]?key|access_token|token|auth)=/i
 
-/** Does the request say at all who asks? */
+/** Is there any credential in the headers? */
 export const hasCredential = ({ headers }: IncomingMessage): boolean =>
   headers.authorization !== undefined || KEY_HEADERS.some((name) => headers[name] !== undefined)
 
-/** The text after "Bearer ", or that of a key header. Two that differ are refused: a proxy may have judged by the other. */
+/** The text after "Bearer ", or that of a key header. Two that differ are refused: a proxy may go by the other. */
 function credentialOf(request: IncomingMessage): string {
   refuseSecretInUrl(request)
   const { headers, rawHeaders } = request
-  let said = 0
+  let headersSeen = 0
   for (let i = 0; i < rawHeaders.length; i += 2)
-    if (rawHeaders[i].length === 13 && rawHeaders[i].toLowerCase() === 'authorization') said++
-  if (said > 1)
+    if (rawHeaders[i].length === 13 && rawHeaders[i].toLowerCase() === 'authorization') headersSeen++
+  if (headersSeen > 1)
     throw new SluiceError('invalid_request', { message: 'The request has more than one authorization header.' })
   const value = headers.authorization ?? ''
   const texts = new Set(KEY_HEADERS.map((name) => String(headers[name] ?? '').trim()))

@@ -10,9 +10,12 @@ export type Headers = Readonly<Record<string, string>>
 const NO_HEADERS: Headers = {}
 const JSON_TYPE = 'application/json; charset=utf-8'
 
-/** A body this small, still on its way when its request is refused, is read and dropped; a larger one costs the connection. */
+/**
+ * A body this small that is still arriving when its request is refused is read and dropped; a larger one costs the
+ * connection.
+ */
 const DROPPED_BODY_BYTES = 64 * 1024
-/** How long a refused sender may go on sending, so that it can read the answer: a close with unread bytes is a reset. */
+/** How long a refused sender may keep sending, so that it can read the answer: a close with unread bytes is a reset. */
 const LINGER_MS = 2_000
 
 export class Call {
@@ -64,11 +67,11 @@ export class Call {
     return Array.isArray(value) ? value[0] : value
   }
 
-  /** A query parameter; undefined when it is absent, an error when it is said twice. */
+  /** A query parameter; undefined when it is absent, an error when it has two values. */
   parameter(name: string): string | undefined {
     const value = this.query[name]
     if (value === undefined || typeof value === 'string') return value
-    throw new SluiceError('invalid_request', { param: name, message: `The query says "${name}" more than once.` })
+    throw new SluiceError('invalid_request', { param: name, message: `The query has two values of "${name}".` })
   }
 
   /** Whole and in range, or undefined when absent. */
@@ -124,7 +127,7 @@ export class Call {
     else this.fail(error)
   }
 
-  /** Answers with what was thrown, whatever it is. What was not foreseen is told to the operator, and to the client only that it happened. */
+  /** Answers with whatever was thrown. The details of what was not foreseen go to the operator, not to the client. */
   fail(thrown: unknown, more: Headers = NO_HEADERS): void {
     if (thrown instanceof Aborted) return
     const error = SluiceError.from(thrown)
@@ -167,9 +170,10 @@ function hasLargeBodyToCome(request: IncomingMessage): boolean {
   )
 }
 
-/** The whole answer as bytes for the socket, for where node's own ServerResponse does not reach. Ends the connection. */
+/** The whole answer as bytes for the socket, where node's own ServerResponse does not reach. Ends the connection. */
 export function rawAnswer(status: number, body: Bytes, headers: Headers): Bytes {
-  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\ncontent-type: ${JSON_TYPE}\r\ncontent-length: ${body.length}\r\n`
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n`
+  head += `content-type: ${JSON_TYPE}\r\ncontent-length: ${body.length}\r\n`
   for (const name in headers) if (name !== 'connection') head += `${name}: ${headers[name]}\r\n`
   return `${head}connection: close\r\n\r\n${body}`
 }

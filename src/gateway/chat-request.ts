@@ -1,6 +1,6 @@
 /**
- * Is this a request that we can take? Refused is what would harm us or what we must read ourselves; whether the values make sense
- * is for the model's provider to judge. Checked by value; what is stored and sent on are the client's own bytes.
+ * Is this a request that we can take? Only what would harm us, and what we must read ourselves, is checked; whether the
+ * values make sense is for the model's provider to judge. What is stored and sent on are the client's own bytes.
  */
 import { SluiceError } from '../core/errors.ts'
 import { isRecord, type JsonRecord } from './body.ts'
@@ -12,7 +12,7 @@ const MAX_LABEL_CHARS = 512
 /** What the largest answer that is kept (http.max_answer_bytes) can hold vectors for. */
 const MAX_INPUTS = 2_048
 const MODEL = /^(?:@[\w-]+\/)?[A-Za-z0-9_][\w./:@+-]{0,199}$/
-/** A caller never says where a request goes, nor with whose key. */
+/** A caller never chooses where a request goes, nor with whose key. */
 const REFUSED = ['api_base', 'base_url', 'api_key', 'headers', 'extra_headers', 'api_version', 'organization']
 
 /** Kept beside the job where it is a text. */
@@ -37,7 +37,7 @@ const CHAT: ReadonlyMap<string, Check> = new Map([
 
 const EMBEDDING: ReadonlyMap<string, Check> = new Map([['user', user]])
 
-/** The model's name; throws model_not_found where none is said, invalid_request where it can't be one. */
+/** The model's name; throws model_not_found where there is none, invalid_request where it can't be one. */
 export function checkModel(body: JsonRecord): string {
   const { model } = body
   if (model === undefined || model === null || model === '')
@@ -79,8 +79,8 @@ function checkMessage(message: unknown, i: number): number {
   if (isText(content)) bytes = Buffer.byteLength(content)
   else if (Array.isArray(content)) {
     for (const part of content as readonly unknown[]) {
-      const said = isRecord(part) ? part['text'] : part
-      if (isText(said)) bytes += Buffer.byteLength(said)
+      const text = isRecord(part) ? part['text'] : part
+      if (isText(text)) bytes += Buffer.byteLength(text)
     }
   } else if (content !== undefined && content !== null)
     throw bad(`messages[${i}].content`, `messages[${i}].content must be text, a list of parts, or null.`)

@@ -41,9 +41,9 @@ export interface GatewayOptions {
   /** Bytes of bodies and messages that are not whole yet: of all peers, and of one API key. */
   readonly maxUnfinishedBytes: number
   readonly maxUnfinishedBytesPerKey: number
-  /** Refused keys a minute from one address; beyond them it is told 429. Good keys never count. */
+  /** Refused keys a minute from one address; beyond them it gets 429. Good keys never count. */
   readonly badKeysPerMinute: number
-  /** How long a job that nobody reads any more goes on (`on_disconnect: cancel`). */
+  /** How long a job that nobody reads any more runs on (`on_disconnect: cancel`). */
   readonly disconnectGraceMs: number
   /** A stream's headers are sent at the latest after this. */
   readonly headersAfterMs: number
@@ -59,7 +59,7 @@ export interface GatewayOptions {
   readonly socket: SocketOptions
   /** A connection with more unread bytes than this is not written to until it reads. */
   readonly maxReaderBufferBytes: number
-  /** True when all keys are minted by us: those with a wrong checksum are refused unseen. False when the operator seeded one of their own making. */
+  /** All keys are minted by us: a wrong checksum is refused unseen. False where the operator seeded one of their own. */
   readonly keysHaveChecksums: boolean
 }
 
@@ -126,7 +126,7 @@ export interface Gateway {
   expectReader(job: Job): void
   /** What is stored is back in line: requests other than probes are answered from now on. */
   ready(): void
-  /** From now on every request is answered 503 with `retry-after`, and connections end with their answers; those under way go on. */
+  /** From now on requests get 503 with `retry-after`, and connections end with their answers. Open ones go on. */
   drain(): void
   /** Drains, waits for open answers at most `withinMs`, then cuts the rest. Safe to repeat. */
   close(withinMs?: number): Promise<void>

@@ -60,7 +60,10 @@ export function dialectDraft(
   })
 }
 
-/** One of POST /v1/jobs, or a submit: `{request, endpoint?, …options}`. Headers apply only to a request that carries a single job. */
+/**
+ * One of POST /v1/jobs, or a submit: `{request, endpoint?, …options}`. Headers apply only to a request that carries a
+ * single job.
+ */
 export function jobDraft(
   deps: GatewayDeps,
   caller: Caller,

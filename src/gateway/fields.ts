@@ -1,4 +1,4 @@
-/** Checks of single members, shared by the dialects' requests. Null counts as absent: SDKs of typed languages send it. */
+/** Checks of single members, shared by the dialects' requests. Null counts as absent: typed SDKs send it. */
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { isRecord, type JsonRecord } from './body.ts'

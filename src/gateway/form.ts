@@ -4,7 +4,7 @@ import { SluiceError } from '../core/errors.ts'
 
 const MAX_TARGET_BYTES = 4_096
 const MAX_HEADERS = 100
-/** Segments that are "." or "..", also escaped; empty segments; NUL and backslash. No route needs them, and proxies disagree about them. */
+/** "." and ".." as segments, also escaped; empty ones; NUL, backslash: no route needs them, and proxies disagree. */
 const ODD_PATH = /\/(?:\.|%2e){1,2}(?:\/|$)|\/\/|%00|\\|%5c/i
 
 /** Throws uri_too_long, headers_too_large, expectation_failed, invalid_request. */

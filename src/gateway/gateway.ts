@@ -221,8 +221,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
 /** The client's own id, if it is sane; else one of ours. */
 function requestId(request: IncomingMessage, deps: GatewayDeps): string {
-  const said = request.headers['x-request-id']
-  return typeof said === 'string' && /^[\w.:/+=-]{1,128}$/.test(said)
-    ? said
+  const given = request.headers['x-request-id']
+  return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given)
+    ? given
     : `req_${Buffer.from(deps.ids.random(12)).toString('hex')}`
 }

@@ -53,7 +53,7 @@ const NONE: Readonly<Record<string, string>> = {}
 
 /** JobOptions given in headers, and `user`. Throws invalid_request for an unknown `sluice-` header. */
 export function headerOptions(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
-  let said: Record<string, string> | null = null
+  let options: Record<string, string> | null = null
   for (const header in headers) {
     const isOurs = header.startsWith('sluice-')
     if (!isOurs && header !== 'idempotency-key') continue
@@ -63,27 +63,27 @@ export function headerOptions(headers: IncomingHttpHeaders): Readonly<Record<str
         param: header,
         message: `"${header}" is not a header of ours.${didYouMean(header, HEADERS.keys())}`,
       })
-    said ??= {}
+    options ??= {}
     // `sluice-idempotency-key` and `idempotency-key` are one; ours wins
-    if (isOurs || said[name] === undefined) said[name] = String(headers[header])
+    if (isOurs || options[name] === undefined) options[name] = String(headers[header])
   }
-  return said ?? NONE
+  return options ?? NONE
 }
 
-/** `said`: members of the body, which win over `headers`. Throws invalid_request. */
+/** `members`: of the body; they win over `headers`. Throws invalid_request. */
 export function readJobOptions(
-  said: JsonRecord,
+  members: JsonRecord,
   headers: Readonly<Record<string, string>>,
   defaults: Defaults,
 ): ReadOptions {
-  for (const name in said) {
+  for (const name in members) {
     if (!MEMBERS.has(name))
       throw new SluiceError('invalid_request', {
         param: `${defaults.at}${name}`,
         message: `"${name}" is not a job option.${didYouMean(name, NAMES)}`,
       })
   }
-  const value = (name: Name): unknown => said[name] ?? headers[name]
+  const value = (name: Name): unknown => members[name] ?? headers[name]
   const bad = (name: Name, what: string): SluiceError =>
     new SluiceError('invalid_request', { param: `${defaults.at}${name}`, message: `"${name}" must be ${what}.` })
 
@@ -133,7 +133,7 @@ export function readJobOptions(
     onWorkerLoss: choice('on_worker_loss', 'continue', WORKER_LOSS),
     onDisconnect: choice('on_disconnect', plain && idempotencyKey === undefined ? 'cancel' : 'continue', DISCONNECT),
   }
-  const metadata = said['metadata'] ?? undefined
+  const metadata = members['metadata'] ?? undefined
   if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
   return { options, metadata: metadata as Readonly<Record<string, string>> | undefined }
 }

@@ -18,7 +18,7 @@ const MAX_JOBS = 1_000
 const MAX_INTEGER = 999_999_999_999_999
 /** SDKs of OpenAI's API send `application/json` whatever they read, also for the streams that they ask for. */
 const EVENTS = new Set(['text/event-stream', 'text/*', '*/*', 'application/json', 'application/*', ''])
-/** What a stream's headers say, to who asks for no more. */
+/** A stream's headers, for HEAD. */
 const STREAM_HEADERS: Headers = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache, no-transform',
@@ -188,9 +188,9 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
 
 /** Null: from the start. An EventSource's own header wins over the address it was opened with. */
 function cursorOf(call: KeyCall): Cursor | null {
-  const said = call.header('last-event-id') || call.parameter('after') || null
-  if (said === null) return null
-  const cursor = parseCursor(said)
+  const text = call.header('last-event-id') || call.parameter('after') || null
+  if (text === null) return null
+  const cursor = parseCursor(text)
   if (cursor === null) throw new SluiceError('cursor_invalid')
   return cursor
 }

@@ -5,7 +5,7 @@ import type { ApiKey, ConversationInfo } from '../core/ports.ts'
 import { wireTiming, wireUsage } from '../core/wire.ts'
 import { locationOf } from './location.ts'
 
-/** Where a job stands in line; null when it does not. */
+/** A job's place in line; null when it is not in line. */
 export const placeView = (place: Place | null): WirePlace | null =>
   place === null || place.position === 0
     ? null

@@ -1,4 +1,4 @@
-/** What both listeners say about jobs, and do to them. */
+/** What both listeners show of jobs, and do to them. */
 import { SluiceError } from '../core/errors.ts'
 import { jobOrder } from '../core/ids.ts'
 import type { Job, JobState, Place } from '../core/job.ts'

@@ -1,4 +1,4 @@
-/** Where an answer goes on: GET it, with Last-Event-ID where it is a stream, and nothing else. PROTOCOL.md section 5. */
+/** Where an answer continues: GET it, with Last-Event-ID for a stream, and nothing else. PROTOCOL.md section 3. */
 import type { JobId } from '../core/job.ts'
 
 /** `json`: the whole answer, once there is one. */

@@ -30,8 +30,8 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
     'Batches are not served: POST /v1/jobs takes up to 1,000 requests at once.',
   ],
   [
-    /^\/(?:v1\/)*(?:audio|images|videos|moderations|realtime|assistants|threads|vector_stores|fine_tuning|uploads)(?:\/|$)/,
-    'Only chat completions, embeddings and the list of models are served of the OpenAI API: call the provider for the rest.',
+    /^\/(?:v1\/)*(?:audio|images|videos|moderations|realtime|assistants|threads|vector_stores|fine_tuning)(?:\/|$)/,
+    'Of the OpenAI API, chat completions, embeddings and models are served: call the provider for the rest.',
   ],
   [
     /^\/admin(?:\/|$)/,

@@ -48,12 +48,12 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
 
   async function selector(call: Call): Promise<Selector> {
     const { value } = await readJson(call, options.maxBodyBytes, options)
-    const said = Object.entries(value)
-    for (const [name, v] of said)
+    const members = Object.entries(value)
+    for (const [name, v] of members)
       if (!SELECTORS.includes(name) || typeof v !== 'string' || v === '')
-        throw bad(name, `Say which by ${SELECTORS.join(', ')}, as texts; "${name}" is none of them, or no text.`)
-    if (said.length === 0)
-      throw new SluiceError('invalid_request', { message: `Say at least one of ${SELECTORS.join(', ')}.` })
+        throw bad(name, `"${name}" must be one of ${SELECTORS.join(', ')}, and its value a text.`)
+    if (members.length === 0)
+      throw new SluiceError('invalid_request', { message: `Give at least one of ${SELECTORS.join(', ')}.` })
     return value
   }
 

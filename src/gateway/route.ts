@@ -1,8 +1,8 @@
-/** A route: what is asked for, who may, and what is done. Who may must be said; the router takes no route without it. */
+/** A route: what is asked for, who may, and what is done. The router takes no route that does not name who may. */
 import type { Call, KeyCall } from './call.ts'
 
 /**
- * `none`: anybody. `tenant`: an API key, or a session of one. `ticket`: it says so itself, in its body or its frames.
+ * `none`: anybody. `tenant`: an API key, or a session of one. `ticket`: its body or frames tell.
  * `operator`: the admin key.
  */
 export const AUTH_RULES = ['none', 'tenant', 'ticket', 'operator'] as const

@@ -28,11 +28,11 @@ export class Router {
     readonly methods: Methods
   }> = []
 
-  /** Throws for a route that does not say who may. */
+  /** Throws for a route that does not name who may. */
   constructor(routes: readonly Route[]) {
     for (const route of routes) {
       const { method, path } = route
-      if (!AUTH_RULES.includes(route.auth)) throw new Error(`${method} ${path} does not say who may.`)
+      if (!AUTH_RULES.includes(route.auth)) throw new Error(`${method} ${path} does not name who may.`)
       this.#methodsOf(path).set(method, route)
     }
   }
@@ -64,7 +64,7 @@ export class Router {
     return { route, params: match.params, query: mark < 0 ? NONE : parseQuery(target.slice(mark + 1)) }
   }
 
-  /** What `allow` says for a path. */
+  /** The value of `allow` for a path. */
   methods(target: string): readonly string[] {
     const methods = [...(this.#match(target.split('?', 1)[0])?.methods.keys() ?? [])]
     return methods.includes('GET') ? ['HEAD', ...methods] : methods
@@ -76,8 +76,8 @@ export class Router {
   }
 
   /**
-   * The path as it stands, else as it was meant. SDKs put their paths behind a base URL, which may lack the "/v1" or
-   * have a slash at its end; and a `location` of ours, put behind a base URL that has it, says it twice.
+   * The path as it is, else as it was meant. SDKs append their paths to a base URL, which may lack the "/v1" or end in
+   * a slash; and a `location` of ours, appended to a base URL that has the "/v1", has it twice.
    */
   #match(path: string): Match | null {
     const once = this.#matchPath(path)
@@ -89,32 +89,32 @@ export class Router {
   #matchPath(path: string): Match | null {
     const exact = this.#exact.get(path)
     if (exact !== undefined) return { methods: exact, params: NONE }
-    const said = path.split('/')
+    const asked = path.split('/')
     for (const { segments, methods } of this.#patterns) {
-      const params = matchSegments(segments, said)
+      const params = matchSegments(segments, asked)
       if (params !== null) return { methods, params }
     }
     return null
   }
 }
 
-function matchSegments(pattern: readonly string[], said: readonly string[]): Params | null {
+function matchSegments(pattern: readonly string[], asked: readonly string[]): Params | null {
   const rest = pattern[pattern.length - 1].startsWith('*')
-  if (rest ? said.length < pattern.length : said.length !== pattern.length) return null
+  if (rest ? asked.length < pattern.length : asked.length !== pattern.length) return null
   const params: Record<string, string> = {}
   for (let i = 0; i < pattern.length; i++) {
     const name = pattern[i]
     if (name.startsWith(':')) {
-      if (said[i] === '') return null
-      params[name.slice(1)] = decode(said[i])
+      if (asked[i] === '') return null
+      params[name.slice(1)] = decode(asked[i])
     } else if (name.startsWith('*')) {
-      const text = said
+      const text = asked
         .slice(i)
         .join('/')
         .replace(/(?<=.)\/$/, '')
       if (text === '') return null
       params[name.slice(1)] = decode(text)
-    } else if (name !== said[i]) return null
+    } else if (name !== asked[i]) return null
   }
   return params
 }

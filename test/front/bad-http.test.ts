@@ -1,5 +1,5 @@
 /**
- * What a hostile or careless client may send before there is a request: broken HTTP, no or a wrong key, bodies that are none.
+ * What a hostile or careless client may send before there is a request: broken HTTP, no or a wrong key, no real body.
  * Nothing crashes, nothing hangs, the loop is never held, and no secret comes back or is logged.
  */
 import { connect } from 'node:net'

@@ -1,4 +1,4 @@
-/** Well-formed JSON that asks for what cannot be: chat requests, embeddings, cursors, jobs. As in bad-http.test.ts, nothing gives way. */
+/** Well-formed JSON that asks for what cannot be: chat requests, embeddings, cursors, jobs. See bad-http.test.ts. */
 import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import type { ErrorCode } from '../../src/core/errors.ts'

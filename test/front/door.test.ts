@@ -248,7 +248,8 @@ it('a stop lets go of who still waits: they are told to come back', async () => 
   expect((await waiting).status).toBe(202)
 })
 
-it('S2: after a crash, the plain POST of a reader that never comes back is canceled; a job goes on', async () => {
+// Two starts of a process: the time is for a busy machine
+it('S2: after a crash, the plain POST of a reader that never comes back is canceled', { timeout: 60_000 }, async () => {
   const server = await startServer('models:\n  - { name: demo, provider: demo }\nhttp: { disconnect_grace_ms: 300 }\n')
   try {
     const call = async (path: string, body?: object): Promise<Response> =>
@@ -265,7 +266,7 @@ it('S2: after a crash, the plain POST of a reader that never comes back is cance
       id: string
     }
     await server.crash()
-    await expect.poll(() => state(plain), { timeout: 5_000 }).toBe('canceled')
+    await expect.poll(() => state(plain), { timeout: 20_000 }).toBe('canceled')
     expect(['queued', 'delayed', 'leased']).toContain(await state(id))
     await call(`/v1/jobs/${id}/cancel`, {})
   } finally {

@@ -1,4 +1,4 @@
-/** What only the provider can judge is passed on, byte for byte; what would harm us is refused, with the setting that allows more. */
+/** What only the provider can judge is passed on, byte for byte; what would harm us is refused, naming the setting. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'

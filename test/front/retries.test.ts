@@ -1,4 +1,4 @@
-/** Who repeats a request, and when: a client's SDK obeys what the answer says, so that its retries do not multiply ours. */
+/** Who repeats a request, and when: an SDK obeys the answer's headers, so that its retries do not multiply ours. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import OpenAI, { APIError } from 'openai'

@@ -155,9 +155,9 @@ it("keeps idempotency keys apart: another tenant's is not joined", async () => {
   expect(theirs).not.toBe(ours)
 })
 
-it('takes no route that does not say who may', () => {
+it('takes no route that does not name who may', () => {
   const route = { method: 'GET', path: '/open', run: () => {} } as unknown as Route
-  expect(() => new Router([route])).toThrow('GET /open does not say who may.')
+  expect(() => new Router([route])).toThrow('GET /open does not name who may.')
   expect(() => new Router([{ ...route, auth: 'anybody' } as unknown as Route])).toThrow()
 })
 

@@ -1,4 +1,4 @@
-/** What both suites of bad input stand on: a server to be hurt, the form of a refusal, and what must hold after it all. */
+/** What the suites of bad input share: a server to be hurt, the form of a refusal, and what must hold afterwards. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ERRORS, type ErrorCode } from '../../src/core/errors.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'

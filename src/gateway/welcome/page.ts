@@ -3,7 +3,8 @@ import { hash } from 'node:crypto'
 import { STYLE } from './style.ts'
 
 const LOGO =
-  '<svg width="26" height="20" viewBox="0 0 26 20" fill="none" stroke-width="2" stroke-linecap="round" aria-hidden="true">' +
+  '<svg width="26" height="20" viewBox="0 0 26 20" fill="none" stroke-width="2" stroke-linecap="round" ' +
+  'aria-hidden="true">' +
   '<g stroke="#a67a00"><path d="M2 4h6"/><path d="M4 10h4"/><path d="M2 16h6"/></g>' +
   '<path d="M13 1v18" stroke="currentColor"/><path d="M18 10h6" stroke="#1f9c82"/></svg>'
 const ICON = `data:image/svg+xml,${encodeURIComponent(
@@ -22,16 +23,19 @@ function picture(): string {
   )
   const tokens = Array.from({ length: TOKENS }, (_, i) => {
     const kept = i >= CUT_AT && i < BACK_AT
-    return `<rect class="${kept ? 'kept' : 'made'}" x="${x(i)}" y="${kept ? 24.5 : 24}" width="10" height="${kept ? 19 : 20}" rx="2"/>`
+    const size = kept ? 'y="24.5" width="10" height="19"' : 'y="24" width="10" height="20"'
+    return `<rect class="${kept ? 'kept' : 'made'}" x="${x(i)}" ${size} rx="2"/>`
   })
   return (
-    '<svg viewBox="40 0 898 112" role="img" aria-label="Jobs wait in line, pass the gate, and their tokens are stored; ' +
-    'a reader that is cut off comes back at the next token.">' +
+    '<svg viewBox="40 0 898 112" role="img" aria-label="Jobs wait in line, pass the gate, and their tokens are ' +
+    'stored; a reader that is cut off comes back at the next token.">' +
     `<text x="40" y="14">waiting in line</text>${jobs.join('')}` +
-    '<rect class="gate" x="264" y="8" width="2.5" height="52"/><rect class="gate" x="270" y="8" width="2.5" height="52"/>' +
+    '<rect class="gate" x="264" y="8" width="2.5" height="52"/>' +
+    '<rect class="gate" x="270" y="8" width="2.5" height="52"/>' +
     `<text x="${x(0)}" y="14">tokens, stored and then sent</text>${tokens.join('')}` +
     `<text x="40" y="86">your reader</text>` +
-    `<path class="read" d="M${x(0)} 82H${x(CUT_AT) - 6}"/><path class="cut" d="M${x(CUT_AT) + 4} 82H${x(BACK_AT) - 10}"/>` +
+    `<path class="read" d="M${x(0)} 82H${x(CUT_AT) - 6}"/>` +
+    `<path class="cut" d="M${x(CUT_AT) + 4} 82H${x(BACK_AT) - 10}"/>` +
     `<path class="read" d="M${x(BACK_AT)} 82H${x(TOKENS) - 4}"/>` +
     `<text class="warn" x="${x(CUT_AT)}" y="106">✂ cut</text>` +
     `<text class="strong" x="${x(BACK_AT)}" y="106">back, nothing lost</text></svg>`
@@ -70,7 +74,7 @@ connection that breaks loses nothing: the job goes on, and the reader comes back
 </div>
 </section>
 <figure>
-<figcaption><strong>How an answer travels</strong> It is stored before it is sent, so it can always be sent again.</figcaption>
+<figcaption><strong>How an answer travels</strong> It is stored before it is sent, so it can be sent again.</figcaption>
 ${picture()}
 </figure>
 <section class="cols">
