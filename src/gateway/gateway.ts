@@ -182,7 +182,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
   let closed: Promise<void> | null = null
   return {
-    stats: () => hub.stats(),
+    stats: () => ({ ...hub.stats(), unfinished_bytes: inflow.bytes }),
     async listenPublic(host, port) {
       const address = await listen(routes.public, host, port, options.corsOrigins, hub)
       return address

@@ -26,6 +26,8 @@ const MAX_REASON_BYTES = 120
 /** What a peer may send before it has said who it is: messages, and bytes of one that is not whole. */
 const STRANGERS_MESSAGES = 16
 const STRANGERS_BYTES = 128 * 1024
+/** For a close frame to arrive. */
+const TOLD_MS = 250
 
 /** A job that this connection follows. */
 export interface Following {
@@ -200,7 +202,9 @@ export class Connection implements FrameSink {
       this.#holding.hold(unfinished)
     } catch (thrown) {
       this.close(SluiceError.from(thrown))
-      this.#ws.pause() // no more of it is read; ws cuts the connection in a moment
+      // No more of it is read, and what is held is let go as soon as the peer can know why
+      this.#ws.pause()
+      this.#hub.deps.clock.after(TOLD_MS, () => this.cut())
     }
   }
 
