@@ -255,6 +255,13 @@ export const ERRORS = {
     1011,
     'The answer is larger than this server keeps (http.max_answer_bytes).',
   ),
+  job_damaged: row(
+    500,
+    'server_error',
+    false,
+    1011,
+    'What is stored of this job is damaged on disk and is not served; other jobs are not affected. Submit it again.',
+  ),
   internal: row(500, 'server_error', true, 1011, 'Something went wrong inside Sluice.'),
   config_invalid: row(500, 'server_error', false, 1011, 'The configuration is not valid.'),
 } as const satisfies Record<string, ErrorRow>

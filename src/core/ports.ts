@@ -342,6 +342,7 @@ export interface Scheduler {
 // ---------------------------------------------------------------- token log
 
 export interface LogPage {
+  /** Under which these records were written: a record keeps its cursor for ever, and no page holds those of two epochs. */
   readonly epoch: number
   /** seq of records[0]. */
   readonly firstSeq: number
@@ -377,6 +378,11 @@ export interface TokenLog {
   open(lease: Lease): LogWriter
   /** Without reading any record; null as in `read`. */
   head(job: JobId): Promise<LogHead | null>
+  /**
+   * How far the log is the one that a cursor of an older `epoch` saw: up to this seq its records are the same. 0: not at
+   * all, or nothing is known of that epoch.
+   */
+  commonWith(job: JobId, epoch: number): Promise<number>
   /** Records after `afterSeq`, at most about `maxBytes` of them; null when there is no such log (unknown, erased, retention). */
   read(job: JobId, afterSeq: number, maxBytes: number): Promise<LogPage | null>
   /**

@@ -76,8 +76,8 @@ export const parseEnd = (record: Bytes): End => JSON.parse(toText(payloadOf(reco
 export const parseAttempt = (record: Bytes): Attempt => JSON.parse(toText(payloadOf(record))) as Attempt
 
 /**
- * A place in a log: `seq` records are known, of the log's incarnation `epoch`. A log gets a new epoch when
- * it may have lost records that clients saw (power loss).
+ * A place in a log: `seq` records are known, of the log's incarnation `epoch`. Each start of the server gives logs that had not
+ * ended a new epoch; cursors of older ones hold as far as the log is still the one that they saw.
  */
 export interface Cursor {
   readonly epoch: number
@@ -88,6 +88,6 @@ export const formatCursor = (cursor: Cursor): string => `${cursor.epoch}-${curso
 
 /** "<epoch>-<seq>", or a bare "<seq>" of the current epoch (`epoch` 0); null when it is neither. */
 export function parseCursor(text: string): Cursor | null {
-  const match = /^(?:(\d{1,9})-)?(\d{1,15})$/.exec(text)
+  const match = /^(?:(\d{1,15})-)?(\d{1,15})$/.exec(text)
   return match ? { epoch: match[1] === undefined ? 0 : Number(match[1]), seq: Number(match[2]) } : null
 }

@@ -58,10 +58,9 @@ export class Place implements FeedReader {
     if (cursor === null) return 'there'
     const page = await this.#log.read(this.#feed.job, 0, 0)
     if (page === null) throw new SluiceError('job_gone')
-    this.#feed.epoch = page.epoch
-    if (cursor.epoch > page.epoch) throw new SluiceError('cursor_ahead')
-    if (cursor.epoch !== 0 && cursor.epoch !== page.epoch) return 'gap'
-    if (cursor.seq > page.head) throw new SluiceError('cursor_ahead')
+    if (cursor.epoch !== 0 && cursor.epoch !== this.#feed.epoch) {
+      if (cursor.seq > (await this.#log.commonWith(this.#feed.job, cursor.epoch))) return 'gap'
+    } else if (cursor.seq > page.head) throw new SluiceError('cursor_ahead')
     if (page.ended && cursor.seq === page.head) return 'complete'
     if (this.dialect.beginsAnywhere) this.seq = cursor.seq
     else this.#skip = cursor.seq
@@ -107,8 +106,7 @@ export class Place implements FeedReader {
         const page = await this.#read(claimed)
         if (this.#left) return
         if (page === null) throw new SluiceError('job_gone')
-        this.#feed.epoch = page.epoch
-        const events = this.#render(page.firstSeq, page.records)
+        const events = this.#render(page)
         if (this.state.over || (page.ended && this.seq === page.head))
           return this.#complete(events, page.ended ? (page.records.at(-1) ?? null) : null)
         if (events !== '') this.#outlet.write(events)
@@ -131,10 +129,10 @@ export class Place implements FeedReader {
     }
   }
 
-  #render(firstSeq: number, records: readonly Bytes[]): Bytes {
+  #render({ epoch, firstSeq, records }: LogPage): Bytes {
     const last = firstSeq + records.length - 1
     if (last <= this.seq) return ''
-    const run = { job: this.#feed.job, epoch: this.#feed.epoch, firstSeq, records }
+    const run = { job: this.#feed.job, epoch, firstSeq, records }
     // What the client has is rendered too, for the state, and dropped
     const known = Math.max(0, Math.min(records.length, this.#skip + 1 - firstSeq))
     if (known > 0) this.dialect.render({ ...run, records: records.slice(0, known) }, this.seq, this.state)

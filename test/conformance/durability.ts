@@ -122,12 +122,13 @@ export const durabilityCases: readonly Case[] = [
     },
   },
   {
-    name: 'a kill loses no record that was flushed, and keeps the epoch; the log goes on where it was',
+    name: 'a kill loses no record that was flushed; the log goes on where it was, and cursors of all starts hold',
     needs: 'kill',
     async run(open) {
       let opened = await open()
       const job = await submit(opened.engine)
       const records: string[] = []
+      const seen: Array<{ epoch: number; head: number }> = []
       for (let round = 0; round < 3; round++) {
         const writer = opened.engine.log.open(await new TestWorker(opened.engine).one(job))
         expect(writer.head).toBe(records.length)
@@ -137,19 +138,35 @@ export const durabilityCases: readonly Case[] = [
           writer.append([record], 1, false)
           if (i % 10 === 9) await writer.flushed()
         }
+        seen.push({ epoch: writer.epoch, head: records.length })
         opened = await opened.reopen('kill')
-        expect(await readAll(opened.engine, job.id)).toEqual({ records, epoch: 1, ended: false })
+        const log = await readAll(opened.engine, job.id)
+        expect([log.records, log.ended]).toEqual([records, false])
+        expect(seen.map(({ epoch }) => epoch)).not.toContain((await opened.engine.queue.get(job.id))!.epoch)
+        for (const { epoch, head } of seen) expect(await opened.engine.log.commonWith(job.id, epoch)).toBe(head)
       }
+      // A start in which nothing was written: who came back then has its epoch
+      const idle = (await opened.engine.queue.get(job.id))!.epoch
+      opened = await opened.reopen('kill')
+      expect(await opened.engine.log.commonWith(job.id, idle)).toBe(records.length)
       const lease = await new TestWorker(opened.engine).one(job)
       opened.engine.log.open(lease).append(['{"last":1}'], 1, false)
       await opened.engine.queue.finish(lease, DONE)
       opened = await opened.reopen('kill')
       const { records: all, ended } = await readAll(opened.engine, job.id)
       expect([all.slice(0, -1), ended]).toEqual([[...records, '{"last":1}'], true])
+      for (const { epoch, head } of seen) {
+        expect(await opened.engine.log.commonWith(job.id, epoch)).toBe(head)
+        // A record keeps the cursor that it was first told under
+        expect((await opened.engine.log.read(job.id, head - 1, 0))!.epoch).toBe(epoch)
+        const page = (await opened.engine.log.read(job.id, head - 50, 1 << 20))!
+        expect([page.epoch, page.records.length]).toEqual([epoch, 50])
+      }
+      expect(await opened.engine.log.commonWith(job.id, 999)).toBe(0)
     },
   },
   {
-    name: 'a power loss gives logs that had not ended a new epoch, each time; ended ones keep theirs, new ones begin at 1',
+    name: 'each start is a new epoch for logs that had not ended; ended ones keep theirs, new ones begin at 1',
     needs: 'power',
     async run(open) {
       let opened = await open()
@@ -157,19 +174,45 @@ export const durabilityCases: readonly Case[] = [
       const ended = await runJob(opened.engine, worker)
       const running = await submit(opened.engine)
       opened.engine.log.open(await worker.one(running)).append(['{"a":1}'], 1, true)
-      for (const epoch of [2, 3]) {
-        opened = await opened.reopen('power')
-        expect((await readAll(opened.engine, running.id)).epoch).toBe(epoch)
-        expect((await opened.engine.queue.get(running.id))?.epoch).toBe(epoch)
+      let last = 1
+      for (const how of ['power', 'kill', 'power'] as const) {
+        opened = await opened.reopen(how)
+        const { epoch } = (await opened.engine.queue.get(running.id))!
+        expect(epoch).toBeGreaterThan(last)
+        last = epoch
         expect((await readAll(opened.engine, ended.id)).epoch).toBe(1)
       }
       const lease = await new TestWorker(opened.engine).one(running)
-      expect(opened.engine.log.open(lease).epoch).toBe(3)
+      expect(opened.engine.log.open(lease).epoch).toBe(last)
       await opened.engine.queue.finish(lease, DONE)
       expect((await submit(opened.engine)).epoch).toBe(1)
       opened = await opened.reopen('power')
-      expect((await readAll(opened.engine, running.id)).epoch).toBe(3)
-      expect(await opened.engine.queue.get(running.id)).toMatchObject({ epoch: 3, state: 'done' })
+      expect((await readAll(opened.engine, running.id)).epoch).toBe(last)
+      expect(await opened.engine.queue.get(running.id)).toMatchObject({ epoch: last, state: 'done' })
+    },
+  },
+  {
+    name: 'a cursor of before a power loss holds as far as the log was kept, whatever is written there later',
+    needs: 'power',
+    async run(open) {
+      const opened = await open()
+      const job = await submit(opened.engine)
+      const writer = opened.engine.log.open(await new TestWorker(opened.engine).one(job))
+      for (let i = 0; i < 60; i++) {
+        writer.append([`{"before":${i}}`], 1, false)
+        await writer.flushed()
+      }
+      const { engine } = await opened.reopen('power')
+      const kept = (await readAll(engine, job.id)).records.length
+      const other = engine.log.open(await new TestWorker(engine).one(job))
+      other.append(
+        Array.from({ length: 60 }, (_, i) => `{"after":${i}}`),
+        1,
+        true,
+      )
+      await other.flushed()
+      expect((await readAll(engine, job.id)).records.length).toBe(kept + 60)
+      expect(await engine.log.commonWith(job.id, 1)).toBe(kept)
     },
   },
   {

@@ -1,6 +1,6 @@
 /** What can go wrong below the embedded engine: a full disk, a failing disk, two owners, other versions, kill -9 of a real process. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -340,14 +340,52 @@ describe('the data folder', () => {
     expect(db.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 1 })
   })
 
-  test('closed in good order keeps its epochs when the machine starts anew', async () => {
+  test('closed in good order keeps all cursors when the machine starts anew', async () => {
     const opened = await start(embedded('power')())
     const job = await submit(opened.engine)
     const writer = opened.engine.log.open(await new TestWorker(opened.engine).one(job))
     writer.append(['{"a":1}'], 1, false)
     await opened.engine.close()
     const { engine } = await start(opened.reopen('power'))
-    expect(await readAll(engine, job.id)).toEqual({ records: ['{"a":1}'], epoch: 1, ended: false })
+    expect(await readAll(engine, job.id)).toMatchObject({ records: ['{"a":1}'], ended: false })
+    expect(await engine.log.commonWith(job.id, 1)).toBe(1)
+  })
+})
+
+describe('a copy of the data folder', () => {
+  /** As a hot backup takes it. */
+  function copied(from: string): string {
+    const to = folder()
+    for (const name of readdirSync(from)) cpSync(join(from, name), join(to, name), { preserveTimestamps: true })
+    return to
+  }
+  test.each([
+    ['while it ran', false],
+    ['while it was stopped', true],
+  ])('taken %s serves its own text to no cursor of the original', async (_when, stopped) => {
+    let original = await start(embedded('power')())
+    const job = await submit(original.engine)
+    let writer = original.engine.log.open(await new TestWorker(original.engine).one(job))
+    const say = async (who: string): Promise<void> => {
+      writer.append([`{"${who}":1}`, `{"${who}":2}`], 1, false)
+      await writer.flushed()
+    }
+    await say('both')
+    if (stopped) await original.engine.close()
+    const backup = copied(original.dir)
+    if (stopped) {
+      original = await start(embedded('power', { dir: original.dir })())
+      writer = original.engine.log.open(await new TestWorker(original.engine).one(job))
+    }
+    await say('original')
+    const epochs = [1, writer.epoch]
+    const restored = await start(embedded('power', { dir: backup })())
+    writer = restored.engine.log.open(await new TestWorker(restored.engine).one(job))
+    await say('restored')
+    expect(epochs).not.toContain(writer.epoch)
+    expect(await restored.engine.log.commonWith(job.id, 1)).toBe(2)
+    expect(await restored.engine.log.commonWith(job.id, epochs[1])).toBe(stopped ? 0 : 2)
+    expect(await original.engine.log.commonWith(job.id, writer.epoch)).toBe(0)
   })
 })
 

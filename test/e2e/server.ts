@@ -14,8 +14,8 @@ export interface Server {
   readonly pid: number
   /** All it printed. */
   output(): string
-  /** Kills it (-9), and starts it again on the same folder and ports. */
-  crash(): Promise<void>
+  /** Kills it (-9), and starts it again on the same folder and ports; `meanwhile` runs in between. */
+  crash(meanwhile?: () => void): Promise<void>
   stop(): Promise<void>
 }
 
@@ -80,9 +80,10 @@ export async function startServer(config: string, env: Record<string, string> = 
       return child.pid!
     },
     output: () => printed,
-    async crash() {
+    async crash(meanwhile = () => {}) {
       child.kill('SIGKILL')
       await ended()
+      meanwhile()
       await start()
     },
     async stop() {

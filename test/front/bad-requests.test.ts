@@ -158,7 +158,6 @@ describe('events', () => {
     ['64 Last-Event-ID: abc', '', { 'last-event-id': 'abc' }, 400, 'cursor_invalid'],
     ['64 digits without end', '', { 'last-event-id': '9'.repeat(400) }, 400, 'cursor_invalid'],
     ['64 a cursor of the future', '?after=1-99999', {}, 400, 'cursor_ahead'],
-    ['64 a future epoch', '?after=99-1', {}, 400, 'cursor_ahead'],
     ['64 8 KiB', '', { 'last-event-id': '1'.repeat(8_192) }, 400, 'cursor_invalid'],
     ['64 17 KiB', '', { 'last-event-id': '1'.repeat(17_000) }, 431, 'headers_too_large'],
     ['after, twice', '?after=1-1&after=1-2', {}, 400, 'invalid_request'],

@@ -642,7 +642,6 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     it.each([
       ['one ahead', (epoch: number, head: number) => `${epoch}-${head + 1}`],
       ['far ahead', (epoch: number) => `${epoch}-999999`],
-      ['of an epoch to come', (epoch: number) => `${epoch + 1}-1`],
     ])('W44 a cursor ahead of the log (%s) is refused, and the job not followed', async (_what, cursorOf) => {
       const id = await doneJob(5)
       const { cursor: head } = (await logOf(id)).at(-1)!
@@ -651,6 +650,20 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       peer.say({ t: 'attach', id: 'a', job: id, cursor })
       await sleep(100)
       await isQuiet(peer, [errorOf('cursor_ahead', { id: 'a', job: id, retryable: false })])
+    })
+
+    it.each([
+      ['to come', 1],
+      ['of another copy of the data', 123_456_789_012],
+    ])('W76 a cursor of an epoch %s is told by a gap, and everything follows', async (_what, later) => {
+      const id = await doneJob(5)
+      const records = await logOf(id)
+      const peer = await greeted()
+      const cursor = `${Number(records[0].cursor.split('-')[0]) + later}-2`
+      peer.say({ t: 'attach', id: 'a', job: id, cursor })
+      const frames = await peer.until((frame) => frame.t === 'end')
+      expect(frames).toContainEqual({ t: 'gap', job: id, reason: 'epoch_changed' })
+      expect(recordsOfFrames(frames, id)).toEqual(records)
     })
 
     it('W57 what is no cursor is refused', async () => {

@@ -4,6 +4,7 @@ import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, JobState, TenantId } from '../../core/job.ts'
 import type { Tally } from '../../core/ports.ts'
 import type { Bytes, End } from '../../core/record.ts'
+import { checksumOf } from './checksum.ts'
 import type { LiveLog } from './live-log.ts'
 
 /** What of a submitted job has no column of its own. */
@@ -62,8 +63,8 @@ export class Jobs {
   constructor(db: DatabaseSync) {
     this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
     this.#insertResult = db.prepare(
-      `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log, checksum)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
     this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0, 0, 0)')
     this.#updateUnfinished = db.prepare(
@@ -113,6 +114,7 @@ export class Jobs {
       ...(end.timing && { timing: end.timing }),
     }
     const whole: Bytes = log.whole()
+    const data = Buffer.from(whole, 'latin1')
     this.#deleteUnfinished.run(log.order)
     this.#insertResult.run(
       log.order,
@@ -124,7 +126,8 @@ export class Jobs {
       JSON.stringify(facts),
       log.taken,
       log.parts.length,
-      Buffer.from(whole, 'latin1'),
+      data,
+      checksumOf(data, log.taken),
     )
     return whole.length
   }

@@ -11,6 +11,7 @@ export interface Part {
   readonly n: number
   /** Its last seq. */
   readonly last: number
+  readonly epoch: number
 }
 
 const NOTHING: readonly Bytes[] = []
@@ -96,7 +97,7 @@ export class LiveLog {
 
   /** All that was taken is on disk, the last of it as this part; the next piece is readable by itself. */
   moved(part: number): void {
-    this.parts.push({ n: part, last: this.taken })
+    this.parts.push({ n: part, last: this.taken, epoch: this.epoch })
     this.pieces = []
     this.seqs = []
     this.#joined = 0

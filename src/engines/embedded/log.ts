@@ -8,7 +8,10 @@ import { jobOrder } from '../../core/ids.ts'
 import type { JobId } from '../../core/job.ts'
 import type { Lease, LogHead, LogPage, LogWriter, TokenLog } from '../../core/ports.ts'
 import type { Bytes } from '../../core/record.ts'
-import { decode, Extract, type Template } from './codec.ts'
+import { expectIntact } from './checksum.ts'
+import { decode, Extract } from './codec.ts'
+import type { Epochs } from './epochs.ts'
+import { kindOf } from './faults.ts'
 import type { Listener, LiveLog } from './live-log.ts'
 import { entry, latin1, Segments } from './segments.ts'
 import type { LogShare, Store } from './store.ts'
@@ -38,6 +41,8 @@ export class Logs implements TokenLog, LogShare {
   readonly #stored: StatementSync
   readonly #storedHead: StatementSync
   readonly #storedParts: StatementSync
+  readonly #storedEpochs: StatementSync
+  readonly #epochs: Epochs
   #dirty: LiveLog[] = []
   #liveBytes = 0
   readonly #large = new Set<LiveLog>()
@@ -49,16 +54,20 @@ export class Logs implements TokenLog, LogShare {
   /** Charges output tokens to a job's tenant. */
   charge: (job: JobId, attempt: number, tokens: number) => void = () => {}
 
-  constructor(store: Store) {
+  constructor(store: Store, epochs: Epochs) {
     this.#store = store
+    this.#epochs = epochs
     this.segments = new Segments(store.db)
     this.#stored = store.db.prepare(
-      'SELECT j.id AS id, r.epoch AS epoch, r.records AS records, r.parts AS parts, r.log AS log FROM results r JOIN jobs j ON j.ord = r.ord WHERE r.ord = ?',
+      'SELECT j.id AS id, r.epoch AS epoch, r.records AS records, r.parts AS parts, r.log AS log, r.checksum AS checksum FROM results r JOIN jobs j ON j.ord = r.ord WHERE r.ord = ?',
     )
     this.#storedHead = store.db.prepare(
       'SELECT j.id AS id, r.epoch AS epoch, r.records AS head FROM results r JOIN jobs j ON j.ord = r.ord WHERE r.ord = ?',
     )
-    this.#storedParts = store.db.prepare('SELECT records, data FROM parts WHERE ord = ? ORDER BY n')
+    this.#storedEpochs = store.db.prepare(
+      'SELECT epoch, sum(records) OVER (ORDER BY n) AS last FROM parts WHERE ord = ? ORDER BY n',
+    )
+    this.#storedParts = store.db.prepare('SELECT records, data, epoch, checksum FROM parts WHERE ord = ? ORDER BY n')
   }
 
   get liveBytes(): number {
@@ -236,12 +245,21 @@ export class Logs implements TokenLog, LogShare {
     return row === undefined || row.id !== job ? null : { epoch: row.epoch, head: row.head, ended: true }
   }
 
+  async commonWith(job: JobId, epoch: number): Promise<number> {
+    const order = jobOrder(job)
+    if (order === null || !this.#epochs.isKnown(order, epoch)) return 0
+    const parts = this.live.get(job)?.parts ?? (this.#storedEpochs.all(order) as Array<{ last: number; epoch: number }>)
+    return parts.findLast((part) => part.epoch <= epoch)?.last ?? 0
+  }
+
   async read(job: JobId, afterSeq: number, maxBytes: number): Promise<LogPage | null> {
     const log = this.live.get(job) ?? this.#recent.get(job) ?? this.leaving.get(job)
     try {
       return log === undefined ? this.#readStored(job, afterSeq, maxBytes) : this.#readLive(log, afterSeq, maxBytes)
     } catch (cause) {
-      throw new SluiceError('storage_failed', { message: `The log of ${job} can't be read: ${cause}`, cause })
+      const error = unreadable(job, cause)
+      this.#store.warn('job_damaged', error.message)
+      throw error
     }
   }
 
@@ -249,21 +267,24 @@ export class Logs implements TokenLog, LogShare {
     const { epoch, head, ended } = log
     const into = new Extract(0, Math.max(0, head - afterSeq), maxBytes)
     let before = 0
+    let of: number | null = null
     for (const part of log.parts) {
+      if (of !== null && part.epoch !== of) break
       if (part.last > afterSeq && !into.full) {
+        of = part.epoch
         into.skip = Math.max(0, afterSeq - before)
         decode(this.segments.part(part.n), [], into)
       }
       before = part.last
     }
-    for (let i = 0; i < log.pieces.length && !into.full; i++) {
+    for (let i = 0; i < log.pieces.length && !into.full && (of === null || of === epoch); i++) {
       if (log.seqs[i] > afterSeq) {
         into.skip = Math.max(0, afterSeq - before)
         decode(log.pieces[i], log.encoder.templates, into)
       }
       before = log.seqs[i]
     }
-    return { epoch, firstSeq: afterSeq + 1, records: into.records, head, ended }
+    return { epoch: of ?? epoch, firstSeq: afterSeq + 1, records: into.records, head, ended }
   }
 
   #readStored(job: JobId, afterSeq: number, maxBytes: number): LogPage | null {
@@ -272,25 +293,46 @@ export class Logs implements TokenLog, LogShare {
       order === null
         ? undefined
         : (this.#stored.get(order) as
-            | { id: string; epoch: number; records: number; parts: number; log: Uint8Array }
+            | { id: string; epoch: number; records: number; parts: number; log: Uint8Array; checksum: number | null }
             | undefined)
     if (row === undefined || row.id !== job) return null
+    const what = `The log of ${job}`
+    expectIntact(what, row.log, row.records, row.checksum)
     const into = new Extract(0, Math.max(0, row.records - afterSeq), maxBytes)
     let before = 0
-    const templates: Template[] = []
+    let of: number | null = null
     if (row.parts > 0) {
-      for (const part of this.#storedParts.iterate(order) as Iterable<{ records: number; data: Uint8Array }>) {
+      for (const part of this.#storedParts.iterate(order) as Iterable<{
+        records: number
+        data: Uint8Array
+        epoch: number
+        checksum: number | null
+      }>) {
+        if (of !== null && part.epoch !== of) break
         if (before + part.records > afterSeq && !into.full) {
+          of = part.epoch
+          expectIntact(what, part.data, part.records, part.checksum)
           into.skip = Math.max(0, afterSeq - before)
           decode(latin1(part.data), [], into)
         }
         before += part.records
       }
     }
-    into.skip = Math.max(0, afterSeq - before)
-    decode(latin1(row.log), templates, into)
-    return { epoch: row.epoch, firstSeq: afterSeq + 1, records: into.records, head: row.records, ended: true }
+    if (of === null || of === row.epoch) {
+      into.skip = Math.max(0, afterSeq - before)
+      decode(latin1(row.log), [], into)
+    }
+    return { epoch: of ?? row.epoch, firstSeq: afterSeq + 1, records: into.records, head: row.records, ended: true }
   }
+}
+
+function unreadable(job: JobId, cause: unknown): SluiceError {
+  if (cause instanceof SluiceError) return cause
+  const kind = kindOf(cause)
+  return new SluiceError(kind === 'damaged' || kind === 'other' ? 'job_damaged' : 'storage_failed', {
+    message: `The log of ${job} can't be read: ${cause}`,
+    cause,
+  })
 }
 
 /** One attempt's way into its log. */

@@ -7,10 +7,11 @@ const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 /** `MIGRATIONS[n]` takes a folder of schema n to n + 1. */
 export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = { 1: toSchema2 }
 
-/** 2: two changes of one release. */
+/** 2: three changes of one release. */
 function toSchema2(db: DatabaseSync): void {
   orderAndAges(db)
   sizesOfConversations(db)
+  checksumsAndEpochs(db) // last: it drops the table of boots
 }
 
 /**
@@ -85,5 +86,19 @@ CREATE INDEX conversations_scoped ON conversations (tenant, substr(id, 1, instr(
   WHERE instr(id, '/') > 0;
 CREATE TABLE conversation_bytes (tenant TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO conversation_bytes SELECT tenant, sum(bytes) FROM conversations GROUP BY tenant;
+`)
+}
+
+/** Blobs get checksums, those that are there none; each start is an epoch, instead of each power loss. */
+function checksumsAndEpochs(db: DatabaseSync): void {
+  db.exec(`
+ALTER TABLE segments ADD COLUMN checksum INTEGER;
+ALTER TABLE parts ADD COLUMN epoch INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE parts ADD COLUMN checksum INTEGER;
+ALTER TABLE results ADD COLUMN checksum INTEGER;
+CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, before INTEGER NOT NULL);
+UPDATE parts SET epoch = 1 + (SELECT count(*) FROM boots b WHERE b.ord > parts.ord);
+INSERT INTO epochs SELECT 1 + row_number() OVER (ORDER BY n), (SELECT max(ord) FROM boots) FROM boots;
+DROP TABLE boots;
 `)
 }

@@ -11,6 +11,7 @@ import { ConversationLimits } from './conversation-limits.ts'
 import { ConversationStore } from './conversations.ts'
 import { type OpenDisk, openDisk } from './disk.ts'
 import { Dispatch, type Parts } from './dispatch.ts'
+import { Epochs } from './epochs.ts'
 import { whyRefused } from './faults.ts'
 import { walOf } from './folder.ts'
 import { Intake } from './intake.ts'
@@ -22,7 +23,7 @@ import type { Loss } from './mark.ts'
 import { Orders } from './orders.ts'
 import { Pauses } from './pauses.ts'
 import { EmbeddedQueue } from './queue.ts'
-import { countBoots, markClosed, markDraining, moveSegments, recentlyDone, restoreJobs } from './recovery.ts'
+import { markDraining, moveSegments, recentlyDone, restoreJobs } from './recovery.ts'
 import { Retention, type RetentionOptions, usedBytes } from './retention.ts'
 import { laneNames } from './scheduled.ts'
 import { openFolder } from './schema.ts'
@@ -70,18 +71,19 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       ...(files !== null && { whyRefused: (bytes: number) => whyRefused(walOf(files.path), bytes) }),
       ...(seams.walWarnBytes !== undefined && { walWarnBytes: seams.walWarnBytes }),
     })
-    for (const detail of warnings) onFact({ type: 'store-warning', code: 'folder_exposed', detail })
-    if (loss !== null) onFact({ type: 'store-warning', code: 'commits_missing', detail: told(loss) })
-    const epochOf = countBoots(db, options.boot.id)
+    for (const detail of warnings) store.warn('folder_exposed', detail)
+    if (loss !== null) store.warn('commits_missing', told(loss))
+    const epochs = new Epochs(db, ids)
+    const epochOf = (order: number): number => epochs.of(order)
     const age = new Age(db, clock, options.boot)
     const orders = new Orders(db, ids)
     const pauses = new Pauses(store)
     for (const selector of pauses.list()) for (const each of laneNames(selector)) scheduler.pause(each)
-    const interrupted = moveSegments(db)
+    const interrupted = moveSegments(db, epochs, (n) => store.warn('commits_missing', damagedSegment(n)))
     const live = new LiveJobs(scheduler)
     const parts: Parts = {
       store,
-      logs: new Logs(store),
+      logs: new Logs(store, epochs),
       jobs: new Jobs(db),
       live,
       scheduler,
@@ -111,12 +113,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
         dispatch.stop()
         retention.stop()
         stopAge()
-        return store
-          .close(() => {
-            age.note()
-            markClosed(db)
-          })
-          .finally(release)
+        return store.close(() => age.note()).finally(release)
       }),
       async restore(each) {
         await restoreJobs(parts, age, epochOf, interrupted, () => closed, each)
@@ -136,6 +133,10 @@ const told = ({ commits, copy }: Loss): string =>
   'are missing, acknowledged jobs and ends among them. Clients find out by their job ids (404) and idempotency keys. ' +
   (copy === null ? '' : `The damaged WAL is kept as ${copy}: delete it when it is no longer needed. `) +
   'Check the disk.'
+
+const damagedSegment = (n: number): string =>
+  `Segment ${n} of the token logs is damaged: jobs that had not ended lose what they streamed from there on, and run again. ` +
+  'Clients that saw more of it are told to begin anew. Check the disk.'
 
 function engineOf(
   parts: Parts,

@@ -8,31 +8,17 @@ import type { Job, JobId } from '../../core/job.ts'
 import type { Bytes } from '../../core/record.ts'
 import type { Age } from './age.ts'
 import type { Parts } from './dispatch.ts'
+import type { Epochs } from './epochs.ts'
 import { COLUMNS, type JobRow, toJob } from './jobs.ts'
 import { LiveJob } from './live-job.ts'
 import { LiveLog } from './live-log.ts'
 import { joinKeyOf, scheduled } from './scheduled.ts'
-import { entries, latin1 } from './segments.ts'
+import { partsWriter, storedSegments } from './segments.ts'
 
 /** As many of the last jobs are looked at for J4: a start must not read all of a day. */
 const JOINABLE_ROWS = 20_000
 /** Jobs that go back in line in one turn of the event loop: a few ms. */
 const ROWS_AT_ONCE = 250
-
-/** Counts starts after which logs may lack records that clients saw. Returns a job's epoch by its order. */
-export function countBoots(db: DatabaseSync, bootId: string): (order: number) => number {
-  const known = db.prepare("SELECT value FROM meta WHERE key = 'boot'").get() as { value: string } | undefined
-  // Empty: the last process closed the store, all of it synced
-  if (known !== undefined && known.value !== '' && known.value !== bootId)
-    db.exec('INSERT INTO boots (ord) SELECT max(ord) + 1 FROM jobs HAVING max(ord) IS NOT NULL')
-  db.prepare("INSERT OR REPLACE INTO meta VALUES ('boot', ?)").run(bootId)
-  const boots = (db.prepare('SELECT ord FROM boots').all() as Array<{ ord: number }>).map((boot) => boot.ord)
-  return (order) => 1 + boots.filter((boot) => order < boot).length
-}
-
-/** The next start finds a store that was closed. */
-export const markClosed = (db: DatabaseSync): void =>
-  void db.prepare("INSERT OR REPLACE INTO meta VALUES ('boot', '')").run()
 
 /** The next start blames nobody for the attempts that it finds open. */
 export const markDraining = (db: DatabaseSync): void =>
@@ -55,8 +41,9 @@ interface Found {
 }
 
 /** Costs what is in segments, not what is stored. Throws what SQLite throws. */
-export function moveSegments(db: DatabaseSync): Interrupted {
+export function moveSegments(db: DatabaseSync, epochs: Epochs, damaged: (segment: number) => void): Interrupted {
   db.exec('BEGIN IMMEDIATE')
+  epochs.begin(db)
   const drained = Number(db.prepare("DELETE FROM meta WHERE key = 'draining'").run().changes) > 0
   const unfinished = db.prepare(
     'SELECT attempts AS tried, (SELECT segment FROM parts WHERE ord = u.ord ORDER BY n DESC LIMIT 1) AS held FROM unfinished u WHERE ord = ?',
@@ -71,26 +58,25 @@ export function moveSegments(db: DatabaseSync): Interrupted {
     return log
   }
   let lastSegment = 0
-  for (const row of db.prepare('SELECT n, data FROM segments ORDER BY n').iterate() as Iterable<{
-    n: number
-    data: Uint8Array
-  }>) {
-    lastSegment = row.n
-    for (const { order, lease, records, data } of entries(latin1(row.data))) {
+  for (const { n, entries } of storedSegments(db, damaged)) {
+    lastSegment = n
+    for (const { order, lease, records, data } of entries) {
       const log = find(order)
       if (log === null) continue
       if (lease > 0) log.lease = lease
-      if (records === 0 || row.n < log.held) continue
+      if (records === 0 || n < log.held) continue
       log.pieces.push(data)
       log.records += records
     }
   }
-  const insert = db.prepare('INSERT INTO parts (ord, segment, records, data) VALUES (?, ?, ?, ?)')
+  const write = partsWriter(db)
   const note = db.prepare('UPDATE unfinished SET attempts = ?, not_before_age = 0 WHERE ord = ?')
   const interrupted = new Set<number>()
   for (const [order, log] of found) {
     if (log === null) continue
-    if (log.records > 0) insert.run(order, lastSegment + 1, log.records, Buffer.from(log.pieces.join(''), 'latin1'))
+    const { records, pieces } = log
+    const data = Buffer.from(pieces.join(''), 'latin1')
+    if (records > 0) write(null, { order, segment: lastSegment + 1, records, epoch: epochs.before(order), data })
     if (log.lease <= log.tried) continue
     note.run(log.lease, order)
     if (!drained) interrupted.add(order)
@@ -101,6 +87,12 @@ export function moveSegments(db: DatabaseSync): Interrupted {
 }
 
 // ---------------------------------------------------------------- after it
+
+interface StoredRange {
+  readonly n: number
+  readonly records: number
+  readonly epoch: number
+}
 
 type UnfinishedRow = JobRow & {
   readonly ord: number
@@ -129,7 +121,7 @@ export async function restoreJobs(
 ): Promise<void> {
   const { store, scheduler, clock, live: all, logs } = parts
   const next = store.db.prepare(UNFINISHED)
-  const storedParts = store.db.prepare('SELECT n, records FROM parts WHERE ord = ? ORDER BY n')
+  const storedParts = store.db.prepare('SELECT n, records, epoch FROM parts WHERE ord = ? ORDER BY n')
   const died: JobId[] = []
   for (let after = -1; ; ) {
     const rows = next.all(after) as unknown as UnfinishedRow[]
@@ -139,8 +131,8 @@ export async function restoreJobs(
       const log = new LiveLog(id, epochOf(ord))
       // What was never leased has no log
       if (attempts > 0)
-        for (const { n, records } of storedParts.all(ord) as unknown as Array<{ n: number; records: number }>)
-          log.parts.push({ n, last: log.partsEnd + records })
+        for (const { n, records, epoch } of storedParts.all(ord) as unknown as StoredRange[])
+          log.parts.push({ n, last: log.partsEnd + records, epoch })
       log.taken = log.head = log.partsEnd
       const live = new LiveJob({ ...toJob(row), epoch: log.epoch, attempts }, log)
       all.add(live)

@@ -32,7 +32,7 @@ CREATE TABLE results (
   ended_at INTEGER NOT NULL, -- wall clock, for people
   ended_age INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL,
   facts TEXT NOT NULL, -- JSON: error, usage, timing
-  records INTEGER NOT NULL, parts INTEGER NOT NULL, log BLOB NOT NULL);
+  records INTEGER NOT NULL, parts INTEGER NOT NULL, log BLOB NOT NULL, checksum INTEGER);
 CREATE INDEX results_bad ON results (ord) WHERE state <> 'done';
 
 -- Jobs without a result, so that a start need not look at all others; and what their next lease must know when they
@@ -42,9 +42,11 @@ CREATE TABLE unfinished (
   crashes INTEGER NOT NULL, not_before_age INTEGER NOT NULL);
 
 -- Token records of live jobs, one row a commit for all of them; gone when no live job needs them.
-CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER);
 -- Beginnings of logs too long for memory, or that would keep old segments alive. Holds what segments before \`segment\` had.
-CREATE TABLE parts (n INTEGER PRIMARY KEY, ord INTEGER NOT NULL, segment INTEGER NOT NULL, records INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE parts (
+  n INTEGER PRIMARY KEY, ord INTEGER NOT NULL, segment INTEGER NOT NULL, records INTEGER NOT NULL, data BLOB NOT NULL,
+  epoch INTEGER NOT NULL, checksum INTEGER);
 CREATE INDEX parts_of ON parts (ord);
 
 CREATE TABLE conversations (
@@ -69,8 +71,8 @@ CREATE INDEX turns_of ON turns (tenant, conversation, ord, bytes);
 CREATE TABLE keys (digest TEXT PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pauses (selector TEXT PRIMARY KEY) WITHOUT ROWID;
 
--- Starts that followed a power loss: logs of jobs before \`ord\` that had not ended got a new epoch.
-CREATE TABLE boots (n INTEGER PRIMARY KEY, ord INTEGER NOT NULL);
+-- Starts: logs of jobs before \`before\` that had not ended went on under a new epoch.
+CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, before INTEGER NOT NULL);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 `
 

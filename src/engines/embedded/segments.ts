@@ -7,6 +7,7 @@
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Bytes } from '../../core/record.ts'
+import { checksumOf, expectIntact, isIntact } from './checksum.ts'
 import { varint } from './codec.ts'
 import type { LiveLog } from './live-log.ts'
 
@@ -61,10 +62,49 @@ export function* entries(segment: Bytes): Generator<Entry> {
   }
 }
 
+/**
+ * The stored segments in order, with what they hold. From a damaged one on they hold nothing: the logs end where it begins, as
+ * after a power loss, for nobody knows whose records it had.
+ */
+export function* storedSegments(
+  db: DatabaseSync,
+  damaged: (n: number) => void,
+): Generator<{ readonly n: number; readonly entries: Iterable<Entry> }> {
+  let intact = true
+  for (const { n, data, checksum } of db
+    .prepare('SELECT n, data, checksum FROM segments ORDER BY n')
+    .iterate() as Iterable<{ n: number; data: Uint8Array; checksum: number | null }>) {
+    if (intact && !isIntact(data, n, checksum)) {
+      intact = false
+      damaged(n)
+    }
+    yield { n, entries: intact ? entries(latin1(data)) : [] }
+  }
+}
+
+/** A part of a log as it is stored. */
+export interface StoredPart {
+  readonly order: number
+  /** Holds what segments before this had. */
+  readonly segment: number
+  readonly records: number
+  readonly epoch: number
+  readonly data: Uint8Array
+}
+
+const INSERT_PART = 'INSERT INTO parts (n, ord, segment, records, data, epoch, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)'
+
+/** `n` null: the next number. Returns the part's. */
+export function partsWriter(db: DatabaseSync): (n: number | null, part: StoredPart) => number {
+  const insert = db.prepare(INSERT_PART)
+  return (n, { order, segment, records, data, epoch }) =>
+    Number(insert.run(n, order, segment, records, data, epoch, checksumOf(data, records)).lastInsertRowid)
+}
+
 export class Segments {
   readonly #insert: StatementSync
   readonly #drop: StatementSync
-  readonly #insertPart: StatementSync
+  readonly #writePart: (n: number, part: StoredPart) => number
   readonly #readPart: StatementSync
   /** Logs with something in a segment, the one with the oldest first. */
   readonly #open = new Set<LiveLog>()
@@ -80,10 +120,10 @@ export class Segments {
   #wanting: Array<{ readonly before: number; readonly done: () => void }> = []
 
   constructor(db: DatabaseSync) {
-    this.#insert = db.prepare('INSERT INTO segments VALUES (?, ?)')
+    this.#insert = db.prepare('INSERT INTO segments VALUES (?, ?, ?)')
     this.#drop = db.prepare('DELETE FROM segments WHERE n >= ? AND n < ?')
-    this.#insertPart = db.prepare('INSERT INTO parts VALUES (?, ?, ?, ?, ?)')
-    this.#readPart = db.prepare('SELECT data FROM parts WHERE n = ?')
+    this.#writePart = partsWriter(db)
+    this.#readPart = db.prepare('SELECT records, data, checksum FROM parts WHERE n = ?')
     const found = db
       .prepare(
         'SELECT max(n) AS last, min(n) AS oldest, (SELECT max(n) FROM parts) AS part, (SELECT segment FROM parts ORDER BY n DESC LIMIT 1) AS held FROM segments',
@@ -102,14 +142,20 @@ export class Segments {
   // ------------------------------------------------------------ inside the transaction
 
   append(data: Uint8Array): void {
-    this.#insert.run(this.#last + 1, data)
+    this.#insert.run(this.#last + 1, data, checksumOf(data, this.#last + 1))
   }
 
   /** Stores all of the log, its unsaved records included, as a part; returns the part's number. `i`: which one of this commit. */
   move(log: LiveLog, i: number): number {
     const part = this.#lastPart + 1 + i
     if (log.taken === log.partsEnd) return part
-    this.#insertPart.run(part, log.order, this.#last + 1, log.taken - log.partsEnd, Buffer.from(log.whole(), 'latin1'))
+    this.#writePart(part, {
+      order: log.order,
+      segment: this.#last + 1,
+      records: log.taken - log.partsEnd,
+      epoch: log.epoch,
+      data: Buffer.from(log.whole(), 'latin1'),
+    })
     return part
   }
 
@@ -205,8 +251,10 @@ export class Segments {
   }
 
   part(n: number): Bytes {
-    const row = this.#readPart.get(n) as { data: Uint8Array } | undefined
-    return row === undefined ? '' : latin1(row.data)
+    const row = this.#readPart.get(n) as { records: number; data: Uint8Array; checksum: number | null } | undefined
+    if (row === undefined) return ''
+    expectIntact('The log of this job', row.data, row.records, row.checksum)
+    return latin1(row.data)
   }
 }
 

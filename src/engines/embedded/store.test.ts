@@ -210,7 +210,7 @@ describe('a long WAL', () => {
   })
 })
 
-test('closing commits and syncs what is pending, and says so last', async () => {
+test('closing commits and syncs what is pending', async () => {
   const pending = fate(store.run(insert(1), true))
   const closing = store.close(insert(9))
   for (let i = 0; i < 5; i++) {

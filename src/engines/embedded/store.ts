@@ -6,7 +6,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock, Wheel } from '../../core/clock.ts'
 import { crashpoint } from '../../core/crashpoint.ts'
 import { SluiceError } from '../../core/errors.ts'
-import type { Emit } from '../../core/facts.ts'
+import type { Emit, Fact } from '../../core/facts.ts'
 import type { Disk, DiskEvents } from './disk.ts'
 import { kindOf } from './faults.ts'
 
@@ -122,6 +122,10 @@ export class Store {
       this.#syncIfDue()
       return work || (this.durability === 'power' && this.#commits > this.#synced && this.#down === null)
     })
+  }
+
+  warn(code: Extract<Fact, { type: 'store-warning' }>['code'], detail: string): void {
+    this.#emit({ type: 'store-warning', code, detail })
   }
 
   /** Why no work can be taken; null when it can. */
@@ -396,15 +400,15 @@ export class Store {
   }
 
   /**
-   * Commits and syncs what is pending, then `last`, whose write tells the next start that nothing was lost. Each step has a
-   * bound: a lock or a disk that hangs must not keep the process from ending.
+   * Commits and syncs what is pending, and `last`. Each step has a bound: a lock or a disk that hangs must not keep the process
+   * alive.
    */
   async close(last: () => void): Promise<void> {
     if (this.#closed) return
     this.#held = false
     if (this.#down === null) this.commit(false)
     // A store that is down: the next start finds what was committed
-    await this.#atMost(CLOSE_MS, this.whileUp(this.#finish(last)))
+    await this.#atMost(CLOSE_MS, this.whileUp(this.#commitAndSync(last)))
     this.#closed = true
     const error = new SluiceError('draining')
     for (const write of this.#writes.splice(0)) write.done(error)
@@ -413,8 +417,7 @@ export class Store {
     if (this.#disk !== null) await this.#atMost(CLOSE_MS, this.#disk.close())
   }
 
-  async #finish(last: () => void): Promise<void> {
-    await this.synced()
+  async #commitAndSync(last: () => void): Promise<void> {
     await this.run(last, false)
     await this.synced()
   }
