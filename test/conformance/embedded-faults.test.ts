@@ -127,11 +127,18 @@ describe('while the disk is full', () => {
     await engine.keys.add({ id: 'k', tenant: 'acme', name: 'n', hint: 'h', createdAtMs: 1 }, 'digest')
     const { page_count: pages } = db.prepare('PRAGMA page_count').get() as { page_count: number }
     db.exec(`PRAGMA max_page_count = ${pages}`)
+    // Around the key of the store's own probe no page has room
     const filler = db.prepare('INSERT INTO meta VALUES (?, ?)')
-    // No page has room for the store's own probe
-    expect(() => {
-      for (let i = 0; ; i++) filler.run(`filler-${i}`, 'x'.repeat(200))
-    }).toThrow('full')
+    for (const [size, prefix] of [200, 20, 1].flatMap((size) =>
+      ['prob', 'probe', 'probz'].map((p) => [size, p] as const),
+    ))
+      for (let i = 0, refused = 0; refused < 3; i++) {
+        try {
+          filler.run(`${prefix}${size}-${i}`, 'x'.repeat(size))
+        } catch {
+          refused++
+        }
+      }
     const filling = engine.queue.submit([draft({ body: 'x'.repeat(1 << 20) })])
     expect(refusal((await filling)[0]).code).toBe('storage_full')
     return { ...opened, worker, ended, running, queued, lease, heal: () => db.exec('PRAGMA max_page_count = 1000000') }

@@ -171,7 +171,11 @@ export class ConversationStore implements Conversations {
   }
 
   /** A few turns a commit, the newest first: on the way it is a conversation that ended earlier. */
-  async truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean> {
+  truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean> {
+    return this.#store.ifUp(() => this.#truncate(tenant, id, keepTurns))
+  }
+
+  async #truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean> {
     if (this.#sql.get.get(tenant, id) === undefined) return false
     const cut = this.#sql.nth.get(tenant, id, keepTurns) as Size | undefined
     if (cut !== undefined) await this.#cut(tenant, id, cut.ord)
@@ -181,7 +185,7 @@ export class ConversationStore implements Conversations {
   }
 
   async delete(tenant: TenantId, id: string): Promise<boolean> {
-    const done = await this.erase(tenant, id)
+    const done = await this.#store.ifUp(() => this.erase(tenant, id))
     if (done) this.news.tell(tenant, id, { type: 'deleted' })
     return done
   }

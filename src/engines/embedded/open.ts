@@ -172,7 +172,7 @@ function engineOf(
     log: logs,
     conversations,
     keys,
-    eraseTenant: (tenant) => (store.down === null ? store.whileUp(eraseTenant(tenant)) : Promise.reject(store.down)),
+    eraseTenant: (tenant) => store.ifUp(() => eraseTenant(tenant)),
     health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError } {
       const error = store.down
       return error === null ? { ok: true } : { ok: false, error }

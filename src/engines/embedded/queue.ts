@@ -192,9 +192,8 @@ export class EmbeddedQueue implements Queue {
     return this.#parts.live.get(id) === undefined ? null : this.#parts.scheduler.place(id, this.#dispatch.now())
   }
 
-  async erase(id: JobId): Promise<boolean> {
-    this.#expectUp()
-    return this.#parts.store.whileUp(this.#erase(id))
+  erase(id: JobId): Promise<boolean> {
+    return this.#parts.store.ifUp(() => this.#erase(id))
   }
 
   async #erase(id: JobId): Promise<boolean> {
@@ -227,35 +226,33 @@ export class EmbeddedQueue implements Queue {
 
   // ------------------------------------------------------------ the operator's
 
-  async pause(selector: Selector): Promise<void> {
-    this.#expectUp()
-    for (const each of laneNames(selector)) this.#parts.scheduler.pause(each)
-    this.#dispatch.act()
-    await this.#parts.store.whileUp(this.#pauses.add(selector))
+  pause(selector: Selector): Promise<void> {
+    return this.#parts.store.ifUp(() => {
+      for (const each of laneNames(selector)) this.#parts.scheduler.pause(each)
+      this.#dispatch.act()
+      return this.#pauses.add(selector)
+    })
   }
 
-  async resume(selector: Selector): Promise<void> {
-    this.#expectUp()
-    await this.#parts.store.whileUp(this.#pauses.remove(selector))
-    for (const each of laneNames(selector)) this.#parts.scheduler.resume(each)
-    this.#dispatch.act()
-  }
-
-  #expectUp(): void {
-    const { down } = this.#parts.store
-    if (down !== null) throw down
+  resume(selector: Selector): Promise<void> {
+    return this.#parts.store.ifUp(async () => {
+      await this.#pauses.remove(selector)
+      for (const each of laneNames(selector)) this.#parts.scheduler.resume(each)
+      this.#dispatch.act()
+    })
   }
 
   paused(): readonly Selector[] {
     return this.#pauses.list()
   }
 
-  async purge(selector: Selector): Promise<number> {
-    this.#expectUp()
-    const ids = laneNames(selector).flatMap((each) => this.#parts.scheduler.purge(each, this.#dispatch.now()))
-    this.#dispatch.act()
-    await this.#parts.store.whileUp(Promise.all(ids.map((id) => this.#parts.live.get(id)?.ended)))
-    return ids.length
+  purge(selector: Selector): Promise<number> {
+    return this.#parts.store.ifUp(async () => {
+      const ids = laneNames(selector).flatMap((each) => this.#parts.scheduler.purge(each, this.#dispatch.now()))
+      this.#dispatch.act()
+      await Promise.all(ids.map((id) => this.#parts.live.get(id)?.ended))
+      return ids.length
+    })
   }
 
   wake(): void {

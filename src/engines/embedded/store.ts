@@ -160,6 +160,12 @@ export class Store {
     )
   }
 
+  /** Does `work` unless nothing can be written, and waits for it only while something can. */
+  async ifUp<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#down !== null) throw this.#down
+    return this.whileUp(work())
+  }
+
   /**
    * As `promise`, but only while the store takes work: rejects as soon as it is down, so that nobody waits for a disk to get
    * room. What is kept is written later all the same.
