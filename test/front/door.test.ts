@@ -206,6 +206,7 @@ it('answers at once to who asks for it, and waits no longer than asked', async (
   const slow = JSON.parse(
     (await ask('POST', '/v1/jobs', { request: chat('demo: tokens=500 delay=20 ttft=1') })).body,
   ) as { id: string }
+  await expect.poll(async () => (await job(slow.id))['state']).toBe('leased')
   const waited = await ask('GET', `/v1/jobs/${slow.id}?wait_ms=150`)
   expect(waited.tookMs).toBeGreaterThan(145)
   expect((JSON.parse(waited.body) as { state: string }).state).toBe('leased')

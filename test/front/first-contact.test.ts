@@ -207,6 +207,7 @@ describe('waiting', () => {
         })
       ).body,
     ) as { id: string }
+    await expect.poll(async () => JSON.parse((await ask('GET', `/v1/jobs/${id}`)).body).state).toBe('leased')
     for (const [target, status] of [
       [`/v1/jobs/${id}?wait_ms=60000`, 200],
       [`/v1/jobs/${id}/result?wait_ms=86400000`, 202],
