@@ -22,8 +22,6 @@ export interface Target {
   readonly prompt?: (tokens: number, delayMs: number) => string
   /** A prompt that makes the model answer with all messages it got. Absent: as above; null: it can't, and W70 looks at the turns only. */
   readonly echo?: string | null
-  /** A prompt that the model always fails at. Absent: in the words of our demo model; null: there is none. */
-  readonly failing?: string | null
 }
 
 const demoPrompt = (tokens: number, delayMs: number): string =>
