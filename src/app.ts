@@ -14,6 +14,7 @@ import { systemClock as clock, Wheel } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
 import { SluiceError } from './core/errors.ts'
 import { systemIds } from './core/ids.ts'
+import type { Engine } from './core/ports.ts'
 import { createDelivery } from './delivery/delivery.ts'
 import { openEmbedded } from './engines/embedded/open.ts'
 import { digestOf } from './gateway/api-key.ts'
@@ -74,7 +75,6 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const emit = createReporter(log, clock)
   const wheel = new Wheel(clock)
   const { http, queue, sessions, websocket, workers } = config
-  const ownKey = adminKey(config, ids)
 
   // queue: the scheduler, made durable by the engine
   const gather = gatherGauge(config.stream.gather, config.stream.gather_ms, clock)
@@ -125,6 +125,9 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     boot: thisBoot(ids),
     onFact: emit,
   })
+
+  // The engine has made the folder that it is kept in
+  const ownKey = await closingOnError(engine, () => adminKey(config, ids))
 
   // router
   const router = createRouter(settings.routes(), clock, () => engine.queue.wake())
@@ -296,6 +299,15 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
 }
 
 const nothing = (): void => {}
+
+async function closingOnError<T>(engine: Engine, step: () => T): Promise<T> {
+  try {
+    return step()
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+}
 
 const urlOf = ({ host, port }: Address): string =>
   `http://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}`

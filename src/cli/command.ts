@@ -13,11 +13,18 @@ export interface OptionHelp {
   readonly help: string
 }
 
+export interface HelpTable {
+  readonly title: string
+  readonly rows: ReadonlyArray<readonly string[]>
+}
+
 export interface Command {
   /** "sluice jobs list [options]" and the like, one a line. */
   readonly usage: readonly string[]
   readonly about: string
   readonly options: Readonly<Record<string, OptionHelp>>
+  /** More to know, shown below the options: a title, and rows. */
+  readonly tables?: readonly HelpTable[]
   /** Takes every setting as a flag too, and --config. */
   readonly takesSettings: boolean
   /** Returns the exit code. */

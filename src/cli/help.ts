@@ -51,6 +51,7 @@ export function forCommand(command: Command): string {
     '',
     ...indent([...options, ...settings]),
     ...(command.takesSettings ? ['', 'Every other setting is a flag too: "sluice help settings".'] : []),
+    ...(command.tables ?? []).flatMap(({ title, rows }) => ['', title, '', ...indent(rows)]),
   ].join('\n')
 }
 

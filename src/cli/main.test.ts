@@ -66,6 +66,20 @@ it('helps', async () => {
   expect([overview.code, serve.code, settings.code, version.code]).toEqual([0, 0, 0, 0])
   for (const word of ['serve', 'keys', 'jobs', 'doctor', 'mock', 'Exit codes']) expect(overview.out).toContain(word)
   expect(serve.out).toMatch(/--data-dir.*SLUICE_DATA_DIR/)
+  for (const word of [
+    'SIGHUP',
+    'tokens=N',
+    'delay=MS',
+    'fail=STATUS',
+    'cut=N',
+    'stall=N',
+    'garbage=N',
+    'faults=N',
+    'echo=1',
+  ])
+    expect(serve.out).toContain(word)
+  const mock = (await sluice(['mock', '--help'])).out
+  for (const letter of 'ndfbeksghxu') expect(mock).toMatch(new RegExp(`^ +-${letter}\\w+ `, 'm'))
   expect(settings.out).toContain('--http-max-body-bytes SIZE  SLUICE_HTTP_MAX_BODY_BYTES  [4MiB]')
   expect(settings.out).not.toContain('--admin-key')
   expect(version.out).toMatch(/^\d+\.\d+\.\d+\n$/)
@@ -118,7 +132,7 @@ describe('against a server', () => {
   )
   afterAll(() => server.close())
   const run = async (args: readonly string[], key = 'good') =>
-    sluice(args, { SLUICE_URL: await url, SLUICE_ADMIN_URL: await url, SLUICE_KEY: key, SLUICE_ADMIN_KEY: key })
+    sluice(args, { SLUICE_URL: await url, SLUICE_ADMIN_URL: await url, SLUICE_API_KEY: key, SLUICE_ADMIN_KEY: key })
 
   it('lists jobs in a table, and as JSON', async () => {
     expect((await run(['jobs', 'list', '--state', 'done', '--limit', '5'])).out).toMatch(
@@ -153,6 +167,40 @@ describe('against a server', () => {
       code: 3,
       out: '',
     })
+  })
+
+  it('takes the address as it is copied from an SDK, and its key from SLUICE_KEY too', async () => {
+    const env = { SLUICE_KEY: 'good' }
+    expect((await sluice(['jobs', 'cancel', 'job_1', '--url', `${await url}/v1/`], env)).out).toBe('job_1 canceled\n')
+  })
+
+  it('tells who is to blame for an address that does not work', async () => {
+    const http = await url
+    const says = async (address: string): Promise<[number | null, string]> => {
+      const { code, err } = await sluice(['jobs', 'list', '--url', address], { SLUICE_API_KEY: 'good' })
+      return [code, err]
+    }
+    expect(await says('foo')).toEqual([
+      2,
+      'sluice: --url: "foo" is not an http or https address. Did you mean "http://foo"?\n',
+    ])
+    expect(await says('localhost:4100')).toEqual([2, expect.stringContaining('Did you mean "http://localhost:4100"?')])
+    expect(await says('http://key@localhost')).toEqual([2, expect.stringContaining('leave the credentials out')])
+    expect(await says(http.replace('http:', 'https:'))).toEqual([3, expect.stringContaining('does not speak TLS')])
+    expect(await says('http://no-such-host.invalid')).toEqual([3, expect.stringContaining('there is no host')])
+    const env = { SLUICE_API_KEY: 'good', SLUICE_URL: '"foo"\r' }
+    expect((await sluice(['jobs', 'list'], env)).err).toContain('SLUICE_URL: "foo" is not')
+    const odd = await sluice(['jobs', 'list', '--url', http], { SLUICE_API_KEY: 'canary-kéy' })
+    expect([odd.code, odd.err.includes('canary')]).toEqual([2, false])
+  })
+
+  it('is not fooled by a server that is no Sluice', async () => {
+    const other = createServer((_request, response) => response.writeHead(404).end('<h1>nginx</h1>'))
+    await new Promise<void>((done) => other.listen(0, '127.0.0.1', done))
+    const address = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
+    const { code, err } = await sluice(['jobs', 'list', '--url', address], { SLUICE_API_KEY: 'good' })
+    expect([code, err]).toEqual([1, expect.stringContaining('answered HTTP 404, but not as Sluice does')])
+    other.close()
   })
 })
 

@@ -12,6 +12,24 @@ export const command: Command = {
     port: { value: 'N', help: 'port (default: 4110; 0 takes a free one)' },
     slots: { value: 'N', help: 'calls at once; more are answered 429 (default: no limit)' },
   },
+  tables: [
+    {
+      title: 'In the name of the model, as in mock-n200-d20-f50-k120:',
+      rows: [
+        ['-nN', 'answer with N tokens (default: 10)'],
+        ['-dMS', 'time between tokens (default: 0)'],
+        ['-fMS', 'time to the first token (default: 0)'],
+        ['-bN', 'tokens a write (default: 1)'],
+        ['-eSTATUS', 'answer with this HTTP status'],
+        ['-kN', 'drop the connection after N tokens'],
+        ['-sN', 'fall silent after N tokens'],
+        ['-gN', 'send broken JSON after N tokens'],
+        ['-hN', 'send an error event after N tokens'],
+        ['-x0', 'end without [DONE]'],
+        ['-u0', 'report usage only when it is asked for'],
+      ],
+    },
+  ],
   takesSettings: false,
   async run(args, out) {
     noPositionals(args)

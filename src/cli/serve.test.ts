@@ -243,7 +243,7 @@ describe('signals', () => {
 
   const canUnshare = ((): boolean => {
     try {
-      execFileSync('unshare', ['-Urpf', '--mount-proc', 'true'], { stdio: 'ignore' })
+      execFileSync('unshare', ['-Urpf', '--mount-proc', '--kill-child', 'true'], { stdio: 'ignore' })
       return true
     } catch {
       return false
@@ -253,7 +253,7 @@ describe('signals', () => {
     'as the first process of a container: SIGTERM while it starts, and once it runs',
     async () => {
       for (const after of ['start', 'ready']) {
-        const server = serve({ prefix: ['unshare', '-Urpf', '--mount-proc'] })
+        const server = serve({ prefix: ['unshare', '-Urpf', '--mount-proc', '--kill-child'] })
         const { pid: parent } = server.child
         const child = (): string => readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim()
         /** Our handlers are there: Node has none for SIGQUIT (bit 2 of SigCgt). */
@@ -268,6 +268,23 @@ describe('signals', () => {
     },
     30_000,
   )
+})
+
+it('SIGTERM to npm start reaches the server', async () => {
+  const folder = freshFolder()
+  const npm = spawn('npm', ['start', '--silent', '--', '--port', '0', '--data-dir', folder], {
+    cwd: join(import.meta.dirname, '../..'),
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  children.push(npm)
+  let out = ''
+  npm.stdout.on('data', (d: Buffer) => (out += d.toString()))
+  while (!out.includes('\n')) await sleep(20)
+  const { url } = JSON.parse(out) as Ready
+  expect(await isAlive(url)).toBe(true)
+  npm.kill('SIGTERM')
+  await once(npm, 'close')
+  await expect(fetch(`${url}/livez`)).rejects.toThrow()
 })
 
 describe('what it says, without a terminal', () => {

@@ -21,6 +21,30 @@ export const command: Command = {
     'Starts the server. The first start makes an API key: shown once at a terminal, else kept in a file.\n' +
     'SIGTERM, SIGINT and SIGQUIT stop it in good order; SIGHUP reloads models, tenants and the log level.',
   options: {},
+  tables: [
+    {
+      title: 'Signals',
+      rows: [
+        ['SIGTERM, SIGINT, SIGQUIT', 'stop: finish running jobs (workers.drain_ms), hand back the others'],
+        ['again', 'hand running jobs back now; they continue at the next start'],
+        ['SIGHUP', 'reload models, tenants and the log level; when its terminal was closed: stop'],
+      ],
+    },
+    {
+      title: 'The model "demo" does as a user message says, as in "Hi. demo: tokens=200 delay=5 cut=30 faults=1":',
+      rows: [
+        ['tokens=N', 'answer with exactly N tokens'],
+        ['delay=MS', 'time between tokens'],
+        ['ttft=MS', 'time to the first token'],
+        ['fail=STATUS', 'fail as a provider does (429, 500, 401 …); with retry_after=SECONDS'],
+        ['cut=N', 'break off after N tokens'],
+        ['stall=N', 'fall silent after N tokens'],
+        ['garbage=N', 'send nonsense after N tokens'],
+        ['faults=N', "only a job's first N attempts go wrong"],
+        ['echo=1', 'answer with the messages that it got, as JSON'],
+      ],
+    },
+  ],
   takesSettings: true,
   async run(args) {
     noPositionals(args)

@@ -32,6 +32,7 @@ const file = (content: string, mode = 0o600): string => {
 
 it('is made once, private, and found again', () => {
   const path = join(dir, 'made/here/admin.key')
+  mkdirSync(join(dir, 'made/here'), { recursive: true })
   expect(keepSecret(path, ADMIN_KEY, () => OURS)).toBe(OURS)
   expect(readFileSync(path, 'utf8')).toBe(`${OURS}\n`)
   expect(statSync(path).mode & 0o777).toBe(0o600)
@@ -94,6 +95,7 @@ it('takes the access of others away', () => {
 
 it('leaves nothing where it can not be written whole', () => {
   // A limit of 0 bytes a file, as a full disk: the name is there before the content is
+  mkdirSync(join(dir, 'full'))
   const script = `
     import { keepSecret, ADMIN_KEY } from ${JSON.stringify(join(import.meta.dirname, 'secret-file.ts'))}
     process.on('SIGXFSZ', () => {})

@@ -9,7 +9,6 @@ import {
   fstatSync,
   fsyncSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readSync,
   renameSync,
@@ -87,12 +86,14 @@ const RESTORE =
   'Restore it from a backup, or delete it: the next start makes a new key, and sessions made with the old one end'
 const REMOVE = 'Remove it: the next start makes a file with a new key'
 
-/** All or nothing: written aside, synced, renamed, and the folder synced. Throws config_invalid with what to do. */
+/**
+ * All or nothing: written aside, synced, renamed, and the folder (which must be there) synced. Throws config_invalid with
+ * what to do.
+ */
 function storeSecret(path: string, secret: string): string {
   const folder = dirname(path)
   const aside = `${path}.${process.pid}.tmp`
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
     rmSync(aside, { force: true })
     const file = openSync(aside, 'wx', 0o600)
     try {
