@@ -5,7 +5,7 @@
  */
 import type { JobId } from '../core/job.ts'
 import { type Bytes, isEnd } from '../core/record.ts'
-import type { Dialect, DialectState, Run } from './dialects/dialect.ts'
+import type { Dialect, DialectState, Rendered, Run } from './dialects/dialect.ts'
 
 export interface FeedReader {
   readonly dialect: Dialect
@@ -40,7 +40,7 @@ export class Feed {
     this.head = last
     const end = isEnd(records[records.length - 1]) ? records[records.length - 1] : null
     const run: Run = { job: this.job, epoch: this.epoch, firstSeq, records }
-    const rendered: Array<{ readonly dialect: Dialect; readonly events: Bytes; readonly state: DialectState }> = []
+    const byDialect = new Map<Dialect, Rendered>()
     for (const reader of this.readers) {
       if (!reader.live) continue
       if (reader.seq < firstSeq - 1) {
@@ -50,17 +50,14 @@ export class Feed {
         continue
       }
       try {
-        let same = rendered.find((r) => r.dialect === reader.dialect)
-        if (same === undefined) {
-          same = {
-            dialect: reader.dialect,
-            events: reader.dialect.render(run, reader.seq, reader.state),
-            state: reader.state,
-          }
-          rendered.push(same)
-        } else reader.state = { ...same.state }
+        let rendered = byDialect.get(reader.dialect)
+        if (rendered === undefined) {
+          rendered = reader.dialect.render(run, reader.seq, reader.state)
+          byDialect.set(reader.dialect, rendered)
+        }
+        reader.state = rendered.state
         reader.seq = last
-        reader.take(same.events, end)
+        reader.take(rendered.events, end)
       } catch (thrown) {
         reader.fail(thrown)
       }

@@ -30,7 +30,7 @@ export class Place implements FeedReader {
   readonly #pageBytes: number
   readonly #outlet: Outlet
   seq = 0
-  state: DialectState = { over: false }
+  state: DialectState
   live = false
   /** The client has everything up to here. */
   #skip = 0
@@ -40,6 +40,7 @@ export class Place implements FeedReader {
   /** `pageBytes`: bytes of records read from the log at once. */
   constructor(dialect: Dialect, feed: Feed, log: TokenLog, pageBytes: number, outlet: Outlet) {
     this.dialect = dialect
+    this.state = dialect.begin
     this.#feed = feed
     this.#log = log
     this.#pageBytes = pageBytes
@@ -135,8 +136,10 @@ export class Place implements FeedReader {
     const run = { job: this.#feed.job, epoch, firstSeq, records }
     // What the client has is rendered too, for the state, and dropped
     const known = Math.max(0, Math.min(records.length, this.#skip + 1 - firstSeq))
-    if (known > 0) this.dialect.render({ ...run, records: records.slice(0, known) }, this.seq, this.state)
-    const events = this.dialect.render(run, Math.max(this.seq, this.#skip), this.state)
+    if (known > 0)
+      this.state = this.dialect.render({ ...run, records: records.slice(0, known) }, this.seq, this.state).state
+    const { events, state } = this.dialect.render(run, Math.max(this.seq, this.#skip), this.state)
+    this.state = state
     this.seq = last
     return events
   }

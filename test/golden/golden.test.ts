@@ -57,15 +57,15 @@ function readFrames(bytes: Bytes): Frame[] {
 const JOB = 'job_0'
 const DIALECTS: readonly Dialect[] = [chatDialect(false), chatDialect(true), nativeDialect]
 const whole = (dialect: Dialect, records: readonly Bytes[]): Bytes =>
-  dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records }, 0, { over: false })
+  dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records }, 0, dialect.begin).events
 
 describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
   it.each(DIALECTS)('resumes at every record in $key', (dialect) => {
     const all = readSse(whole(dialect, records))
     for (let cursor = 0; cursor <= records.length; cursor++) {
-      const state = { over: false }
-      dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records: records.slice(0, cursor) }, 0, state)
-      const rest = readSse(dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records }, cursor, state))
+      const known = { job: JOB, epoch: 1, firstSeq: 1, records: records.slice(0, cursor) }
+      const { state } = dialect.render(known, 0, dialect.begin)
+      const rest = readSse(dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records }, cursor, state).events)
       expect(rest).toEqual(all.filter((e) => Number(e.id.split('-')[1]) > cursor))
     }
   })
@@ -104,13 +104,15 @@ describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
     ])
     for (let first = 0; first < records.length; first++) {
       for (const length of [1, 3, records.length]) {
-        const state = { over: false }
+        let state = socketDialect.begin
         const seen: unknown[] = []
         for (let at = first; at < records.length; at += length) {
           const run = { job: JOB, epoch: 1, firstSeq: at + 1, records: records.slice(at, at + length) }
-          for (const { t, job, seq, cursor, e = [], ...end } of readFrames(
-            socketDialect.render(run, at, state),
-          ) as Array<Frame & { job: string }>) {
+          const rendered = socketDialect.render(run, at, state)
+          state = rendered.state
+          for (const { t, job, seq, cursor, e = [], ...end } of readFrames(rendered.events) as Array<
+            Frame & { job: string }
+          >) {
             expect(job).toBe(JOB)
             expect(cursor).toBe(`1-${seq + (t === 'ev' ? e.length - 1 : 0)}`)
             if (t === 'ev')

@@ -2,8 +2,8 @@
 import { chunkBytesOf } from '../../core/document.ts'
 import { SluiceError, type WireError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/fold.ts'
-import { type Bytes, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
-import { block, type Dialect, type DialectState, recordByRecord } from './dialect.ts'
+import { type Bytes, isEnd, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
+import { block, type Dialect, recordByRecord } from './dialect.ts'
 
 const errorJson = (error: WireError): Bytes => toBytes(JSON.stringify({ error }))
 
@@ -11,13 +11,10 @@ function withoutUsage({ usage: _usage, ...chunk }: JsonObject): JsonObject {
   return chunk
 }
 
-function render(record: Bytes, seq: number, epoch: number, state: DialectState, includeUsage: boolean): Bytes {
+function render(record: Bytes, seq: number, epoch: number, includeUsage: boolean): Bytes {
   // The common case first, without a call: a token
-  if (record.charCodeAt(0) !== 64) {
-    if (state.over) return ''
+  if (record.charCodeAt(0) !== 64)
     return record.includes('\n') ? block(`${epoch}-${seq}`, '', record) : `id: ${epoch}-${seq}\ndata: ${record}\n\n`
-  }
-  if (state.over) return ''
   const id = `${epoch}-${seq}`
   switch (kindOf(record)) {
     case 'document':
@@ -26,10 +23,8 @@ function render(record: Bytes, seq: number, epoch: number, state: DialectState, 
       return includeUsage ? block(id, '', payloadOf(record)) : ''
     case 'reset':
       // This dialect can't take text back
-      state.over = true
       return block(id, '', errorJson(new SluiceError('stream_restarted').wire))
     case 'end': {
-      state.over = true
       const end = parseEnd(record)
       return block(id, '', end.state === 'done' ? '[DONE]' : errorJson(end.error ?? new SluiceError('internal').wire))
     }
@@ -38,9 +33,9 @@ function render(record: Bytes, seq: number, epoch: number, state: DialectState, 
   }
 }
 
-const plain = recordByRecord('chat', false, (record, seq, epoch, state) => render(record, seq, epoch, state, false))
-const withUsage = recordByRecord('chat+usage', false, (record, seq, epoch, state) =>
-  render(record, seq, epoch, state, true),
-)
+const isLast = (record: Bytes): boolean => kindOf(record) === 'reset' || isEnd(record)
+
+const plain = recordByRecord('chat', false, (record, seq, epoch) => render(record, seq, epoch, false), isLast)
+const withUsage = recordByRecord('chat+usage', false, (record, seq, epoch) => render(record, seq, epoch, true), isLast)
 
 export const chatDialect = (includeUsage: boolean): Dialect => (includeUsage ? withUsage : plain)

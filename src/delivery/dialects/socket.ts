@@ -3,16 +3,17 @@ import { chunkBytesOf } from '../../core/document.ts'
 import type { JobId } from '../../core/job.ts'
 import { type Bytes, isEnd, kindOf, payloadOf } from '../../core/record.ts'
 import { textFrame } from '../../core/text-frame.ts'
-import type { Dialect } from './dialect.ts'
+import { BEGIN, type Dialect, OVER } from './dialect.ts'
 import { endJson } from './native.ts'
 
 export const socketDialect: Dialect = {
   key: 'socket',
   beginsAnywhere: true,
+  begin: BEGIN,
   render({ job, epoch, firstSeq, records }, after, state) {
-    if (state.over) return ''
+    if (state.over) return { events: '', state }
     const from = Math.max(0, after + 1 - firstSeq)
-    if (from >= records.length) return ''
+    if (from >= records.length) return { events: '', state }
     const last = records[records.length - 1]
     const to = isEnd(last) ? records.length - 1 : records.length
     const frames =
@@ -21,12 +22,10 @@ export const socketDialect: Dialect = {
             `{"t":"ev","job":"${job}","seq":${firstSeq + from},"cursor":"${epoch}-${firstSeq + to - 1}","e":[${eventsOf(records, from, to)}]}`,
           )
         : ''
-    if (to === records.length) return frames
-    state.over = true
+    if (to === records.length) return { events: frames, state }
     const seq = firstSeq + to
-    return (
-      frames + textFrame(`{"t":"end","job":"${job}","seq":${seq},"cursor":"${epoch}-${seq}",${endJson(last).slice(1)}`)
-    )
+    const end = `{"t":"end","job":"${job}","seq":${seq},"cursor":"${epoch}-${seq}",${endJson(last).slice(1)}`
+    return { events: frames + textFrame(end), state: OVER }
   },
 }
 
