@@ -165,7 +165,7 @@ export function describeHttp(reach: () => Promise<Target> | Target): void {
       }
     })
 
-    it.each([false, true])('H7 never, for a job whose attempts are used up (stream: %s)', async (stream, context) => {
+    it.for([false, true])('H7 never, for a job whose attempts are used up (stream: %s)', async (stream, context) => {
       if (target.prompt !== undefined) return context.skip()
       const response = await post('/v1/chat/completions', chat('demo: fail=500 delay=1 ttft=1', { stream }))
       expect(response.status).toBeGreaterThanOrEqual(500)
