@@ -119,21 +119,42 @@ function contentOf(parts: readonly UiPart[]): string | readonly object[] {
   ]
 }
 
-/** The conversation forgets what follows the last answer that is left. An answer's id is that of its first job; each step is a job. */
+/**
+ * The conversation forgets what follows the last answer that is left. An answer's id is that of its first job; each of its
+ * steps is a job, and so a turn.
+ */
 async function truncate(sluice: Sluice, chatId: string, left: readonly UiMessage[]): Promise<void> {
-  const path = `/v1/conversations/${encodeURIComponent(chatId)}`
+  const path = `/v1/conversations?id=${encodeURIComponent(chatId)}`
   const answers = left.filter(({ role }) => role === 'assistant')
   const steps = ({ parts }: UiMessage): number => Math.max(1, parts.filter(({ type }) => type === 'step-start').length)
+  const last = answers.at(-1)
   try {
-    const { turns } = (await sluice.http('GET', path)) as { readonly turns: ReadonlyArray<{ readonly job: string }> }
-    const last = answers.at(-1)
-    const at = last === undefined ? -1 : turns.findIndex(({ job }) => job === last.id)
-    const keep = at >= 0 ? at + steps(last!) : answers.reduce((sum, answer) => sum + steps(answer), 0)
-    await sluice.http('POST', `${path}/truncate`, { keep_turns: keep })
+    // Without one that we know, the steps are all there is to count by
+    const at = last === undefined ? null : await turnOf(sluice, path, last.id)
+    const keep = at === null ? answers.reduce((sum, answer) => sum + steps(answer), 0) : at + steps(last!)
+    await sluice.http('PATCH', path, { keep_turns: keep })
   } catch (error) {
     // Nothing was said yet: the first answer failed before it was a turn
     if (!(error instanceof SluiceError) || error.code !== 'conversation_not_found') throw error
   }
+}
+
+/** The number of the turn of this job, from 0; null: there is none. Read from the newest on. */
+async function turnOf(sluice: Sluice, path: string, job: string): Promise<number | null> {
+  let after: string | null = null
+  let before: number | null = null
+  do {
+    const page = (await sluice.http('GET', after === null ? path : `${path}&after=${encodeURIComponent(after)}`)) as {
+      readonly turn_count: number
+      readonly turns: ReadonlyArray<{ readonly job: string }>
+      readonly next: string | null
+    }
+    before = (before ?? page.turn_count) - page.turns.length
+    const at = page.turns.findIndex((turn) => turn.job === job)
+    if (at >= 0) return before + at
+    after = page.next
+  } while (after !== null)
+  return null
 }
 
 // ---------------------------------------------------------------- from Sluice

@@ -17,6 +17,7 @@ import {
   type StoredTurn,
   storedTurn,
   type Turn,
+  type TurnPage,
 } from './turn.ts'
 
 export interface ConversationOptions {
@@ -38,6 +39,9 @@ export interface Conversation {
   readonly version: number
   /** False until it is known what was said before. */
   readonly loaded: boolean
+  /** There are earlier turns: `older()` reads the next page of them. */
+  readonly hasOlder: boolean
+  older(): Promise<void>
   /**
    * Never waits: what is said while an answer runs stands in line. A text is a user message; a list of messages is sent as it
    * is (tool results, images). `options` are those of a job.
@@ -63,7 +67,8 @@ interface Server {
 }
 
 export function createConversation(sluice: Server, id: string, options: ConversationOptions): Conversation {
-  const path = `/v1/conversations/${encodeURIComponent(id)}`
+  // By query: not every proxy lets any name through in a path
+  const path = `/v1/conversations?id=${encodeURIComponent(id)}`
   const turns: OwnTurn[] = []
   const outbox = createOutbox(id)
   const listeners = new Set<() => void>(options.onChange === undefined ? [] : [options.onChange])
@@ -71,6 +76,8 @@ export function createConversation(sluice: Server, id: string, options: Conversa
   let version = 0
   let loaded = false
   let closed = false
+  /** Where the page before the first turn begins; null: there is none. */
+  let earlier: string | null = null
 
   const changed = (): void => {
     if (closed) return
@@ -110,6 +117,7 @@ export function createConversation(sluice: Server, id: string, options: Conversa
     else if ('renamed' in e) name = e.renamed.name
     else {
       drop(isOver)
+      earlier = null
       if ('deleted' in e) name = null
       else await readTurns()
     }
@@ -120,18 +128,45 @@ export function createConversation(sluice: Server, id: string, options: Conversa
     turns.splice(0, turns.length, ...turns.filter((turn) => !which(turn)))
   }
 
-  /** Turns that have ended, each at its place; those that failed, with the reason. */
+  /** Turns that have ended, each at its place; those that failed, with the reason. Back to one that is known, or one page. */
   async function readTurns(): Promise<void> {
-    let stored: readonly StoredTurn[]
+    const known = new Set(turns.filter(isOver).map(({ job }) => job))
+    const stored: StoredTurn[] = []
+    let next: string | null = null
+    do {
+      const page: TurnPage | null = await pageOf(next)
+      if (page === null) return // deleted meanwhile
+      stored.unshift(...page.turns)
+      next = page.next
+    } while (next !== null && known.size > 0 && !stored.some(({ job }) => known.has(job)))
+    if (known.size === 0) earlier = next
+    place(stored.map((turn) => ({ job: turn.job, make: () => storedTurn(turn) })))
+    await readErrors()
+  }
+
+  async function older(): Promise<void> {
+    const page = earlier === null ? null : await pageOf(earlier)
+    if (page === null) return
+    earlier = page.next
+    turns.unshift(...page.turns.filter(({ job }) => !turns.some((turn) => turn.job === job)).map(storedTurn))
+    await readErrors()
+    changed()
+  }
+
+  async function pageOf(after: string | null): Promise<TurnPage | null> {
     try {
-      stored = ((await sluice.http('GET', path)) as { turns: StoredTurn[] }).turns
+      return (await sluice.http(
+        'GET',
+        after === null ? path : `${path}&after=${encodeURIComponent(after)}`,
+      )) as TurnPage
     } catch (error) {
-      if (error instanceof SluiceError && error.code === 'conversation_not_found') return // deleted meanwhile
+      if (error instanceof SluiceError && error.code === 'conversation_not_found') return null
       throw error
     }
-    place(stored.map((turn) => ({ job: turn.job, make: () => storedTurn(turn) })))
-    await Promise.all(turns.filter((turn) => turn.state === 'failed' && turn.error === null).map(readError))
   }
+
+  const readErrors = async (): Promise<void> =>
+    void (await Promise.all(turns.filter((turn) => turn.state === 'failed' && turn.error === null).map(readError)))
 
   async function readError(turn: OwnTurn): Promise<void> {
     try {
@@ -275,6 +310,10 @@ export function createConversation(sluice: Server, id: string, options: Conversa
     get loaded() {
       return loaded
     },
+    get hasOlder() {
+      return earlier !== null
+    },
+    older,
     send: (said, more) => say(typeof said === 'string' ? [{ role: 'user', content: said }] : said, more),
     async stop(turn) {
       const open = turns.filter((one) => one.reading !== null)

@@ -62,7 +62,7 @@ export function createSseWatches(
     }, TURN_MS)
     try {
       await readEvents(session, {
-        path: `/v1/conversations/${encodeURIComponent(conversation)}/events`,
+        path: `/v1/conversations?id=${encodeURIComponent(conversation)}`,
         request: watch.request,
         onOpen() {
           opened()

@@ -57,12 +57,18 @@ export interface OwnTurn extends Turn {
   reading: Job | null
 }
 
-/** A turn that has ended, as GET /v1/conversations/{id} gives it. */
+/** A turn that has ended, as GET /v1/conversations?id= gives it. */
 export interface StoredTurn {
   readonly job: string
   readonly state: WireJob['state']
   readonly messages: readonly ChatMessage[]
   readonly answer: Message | null
+}
+
+/** In the conversation's order; `next`: of the page before it. */
+export interface TurnPage {
+  readonly turns: readonly StoredTurn[]
+  readonly next: string | null
 }
 
 export const isOver = ({ state }: Turn): boolean => state === 'done' || state === 'stopped' || state === 'failed'

@@ -148,6 +148,19 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     await until(conversation, () => conversation.turns.length === 4)
   }, 60_000)
 
+  it('has any name, and pages of what was said long ago', async () => {
+    const id = `${fresh()}/../a b\\ü?&#%2F`
+    const { sluice } = await tab(transport)
+    const conversation = chat(sluice, id)
+    for (let i = 0; i < 120; i++) conversation.send(`${i}. demo: tokens=1 delay=0 ttft=0`)
+    await until(conversation, areDone(conversation, 120))
+    const again = chat((await tab(transport)).sluice, id)
+    await until(again, () => again.loaded)
+    expect([again.turns.length, again.hasOlder]).toEqual([100, true])
+    await again.older()
+    expect([shown(again), again.hasOlder]).toEqual([shown(conversation), false])
+  }, 60_000)
+
   it('forgets what is erased, truncated and deleted elsewhere', async () => {
     const id = fresh()
     const { sluice } = await tab(transport)

@@ -17,6 +17,7 @@ export interface Thread {
 
 export function createThread(onProblem: (error: unknown) => void): Thread {
   const [scroll, log, loading, empty] = [find('#scroll'), find('#log'), find('#loading'), find('#empty')]
+  const older = find('#older')
   const [form, input] = [find<HTMLFormElement>('form'), find<HTMLTextAreaElement>('#message')]
   const [sendButton, stopButton, newest] = [find('#send'), find('#stop'), find('#newest')]
   const done = find('#done')
@@ -40,6 +41,13 @@ export function createThread(onProblem: (error: unknown) => void): Thread {
     atEnd = true
     toEnd()
     input.focus()
+  })
+
+  older.addEventListener('click', async () => {
+    const below = scroll.scrollHeight - scroll.scrollTop
+    await conversation?.older().catch(onProblem)
+    // What is being read stays where it is
+    requestAnimationFrame(() => requestAnimationFrame(() => scroll.scrollTo({ top: scroll.scrollHeight - below })))
   })
 
   function send(text: string): void {
@@ -86,6 +94,7 @@ export function createThread(onProblem: (error: unknown) => void): Thread {
       if (log.children[i] !== view.item) log.insertBefore(view.item, log.children[i] ?? null)
       view.update()
     }
+    older.hidden = !conversation.hasOlder
     loading.hidden = loaded || turns.length > 0
     empty.hidden = !loaded || turns.length > 0
     // Stop stands where Send does, unless there is something to send
