@@ -32,8 +32,8 @@ export interface KeyNews {
 }
 
 /**
- * Adds the given key, or makes one where there is none yet. A given key replaces those that earlier starts were given: who
- * changes SLUICE_KEY wants the old one to stop working.
+ * Adds the given key, or makes one where there is none yet. A given key replaces those that earlier starts were given:
+ * who changes SLUICE_KEY wants the old one to stop working.
  */
 export async function firstKey(keys: Keys, { given, file }: FirstKey, clock: Clock, ids: Ids): Promise<KeyNews> {
   const known = keys.list()

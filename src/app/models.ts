@@ -29,8 +29,8 @@ export interface ProviderDeps {
 }
 
 /**
- * One a configured model, in their order; those of `before` that are made of the same are taken over. Throws config_invalid,
- * and leaves none open.
+ * One a configured model, in their order; those of `before` that are made of the same are taken over. Throws
+ * config_invalid, and leaves none open.
  */
 export function createProviders(
   config: Config,

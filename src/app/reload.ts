@@ -1,6 +1,6 @@
 /**
- * A new configuration for a running server, all of it or nothing: models, tenants and what goes with them are replaced in
- * one turn of the event loop; what else has changed takes a restart, and is named.
+ * A new configuration for a running server, all of it or nothing: models, tenants and what goes with them are replaced
+ * in one turn of the event loop; what else has changed takes a restart, and is named.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { Secret } from '../config/fields.ts'

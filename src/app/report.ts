@@ -1,6 +1,6 @@
 /**
- * Facts as lines of the operator's log: a line a job, a warning for each failure, and what was refused. Ids, names of models
- * and numbers; never a key or a text of users.
+ * Facts as lines of the operator's log: a line a job, a warning for each failure, and what was refused. Ids, names of
+ * models and numbers; never a key or a text of users.
  */
 import type { Clock } from '../core/clock.ts'
 import type { Emit, Fact } from '../core/facts.ts'

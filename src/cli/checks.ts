@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync 
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import type { Config } from '../config/schema.ts'
+import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Provider } from '../core/ports.ts'
 import { addressOf } from './client.ts'
@@ -30,6 +31,7 @@ export async function checkAll(config: Config, providers: readonly NamedProvider
     checkNode(process.versions.node),
     checkFolder(config.data_dir, config.durability),
     checkDisk(config),
+    ...checkAdminKey(config),
     publicPort,
     adminPort,
     ...config.models.flatMap(checkCertificates),
@@ -75,8 +77,22 @@ export function checkFolder(dataDir: string, durability: Config['durability']): 
     return {
       name,
       verdict: 'failed',
-      detail: `${dataDir} can't be written (${(error as NodeJS.ErrnoException).code}): mend its owner or rights, or choose another with --data-dir`,
+      detail:
+        `${dataDir} can't be written (${(error as NodeJS.ErrnoException).code}): ` +
+        'fix its owner or permissions, or choose another folder with --data-dir',
     }
+  }
+}
+
+/** What the next start would refuse. */
+export function checkAdminKey({ admin, data_dir: dataDir }: Pick<Config, 'admin' | 'data_dir'>): readonly Check[] {
+  if (admin.key !== null) return []
+  const name = 'admin.key'
+  try {
+    const isThere = readSecret(join(dataDir, 'admin.key'), ADMIN_KEY) !== null
+    return [{ name, verdict: 'ok', detail: isThere ? `${dataDir}/admin.key` : 'is made at the first start' }]
+  } catch (error) {
+    return [{ name, verdict: 'failed', detail: (error as Error).message }]
   }
 }
 

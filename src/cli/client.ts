@@ -104,7 +104,9 @@ export function publicClient(args: Args): Client {
   return createClient(addressed(args, 'url', 'SLUICE_URL') ?? addressOf(config.host, config.port), sendable(key))
 }
 
-/** The admin listener. Its key: SLUICE_ADMIN_KEY (admin.key), or the file that the server wrote into its data folder. */
+/**
+ * The admin listener. Its key: SLUICE_ADMIN_KEY (admin.key), or the file that the server wrote into its data folder.
+ */
 export function adminClient(args: Args): Client {
   const { config } = loadConfig({ file: args.option('config'), flags: args.settings, withoutSecrets: true })
   return createClient(

@@ -11,7 +11,8 @@ const MARKS: Readonly<Record<Check['verdict'], string>> = { ok: 'ok', note: 'not
 export const command: Command = {
   usage: ['sluice doctor [--config sluice.yaml] [options]'],
   about:
-    'Prints the configuration that is in force, secrets as references, and checks what it names: folder, disk, ports, certificates, providers.',
+    'Prints the configuration that is in force, secrets as references, and checks what it names: folder, disk, ' +
+    'ports, certificates, providers.',
   options: { quiet: { help: 'only the checks' } },
   takesSettings: true,
   async run(args, out) {

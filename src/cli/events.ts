@@ -1,4 +1,7 @@
-/** Server-sent events from the bytes of a response, as the HTML standard reads them. An event that is cut off is dropped. */
+/**
+ * Server-sent events from the bytes of a response, as the HTML standard reads them. An event that is cut off is
+ * dropped.
+ */
 export interface ServerEvent {
   readonly id: string | null
   readonly type: string

@@ -1,6 +1,6 @@
 /**
- * Prints a job's text as it is made. A cut connection is opened again behind the last event that was shown, until the end record
- * came; then nothing was missed and nothing shown twice (PROTOCOL.md, section 5).
+ * Prints a job's text as it is made. A cut connection is opened again behind the last event that was shown, until the
+ * end record came; then nothing was missed and nothing shown twice (PROTOCOL.md, section 5).
  */
 import { type Clock, sleep } from '../core/clock.ts'
 import { ApiError, type Client } from './client.ts'
@@ -22,7 +22,10 @@ export interface FollowOptions {
 const SILENCE_MS = 45_000
 const MAX_TRIES = 60
 
-/** The state the job ended in. Throws what the server says for good, and UnreachableError after many tries without any event. */
+/**
+ * The state the job ended in. Throws what the server says for good, and UnreachableError after many tries without any
+ * event.
+ */
 export async function follow(client: Client, job: string, options: FollowOptions): Promise<string> {
   const { out, json } = options
   let cursor = options.after

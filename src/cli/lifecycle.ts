@@ -2,7 +2,7 @@
  * What signals do to a server:
  *
  *   SIGTERM, SIGINT, SIGQUIT   stop: drain, hand back what still runs, close; again (after a second): hand back at once
- *   SIGHUP                     reload the configuration; but stop, if the terminal is gone that the server was started at
+ *   SIGHUP                     reload the configuration; or stop, if the server's terminal is gone
  *   SIGUSR2                    nothing
  *
  * At any moment, while it starts too, and as often as they come.

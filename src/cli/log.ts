@@ -25,5 +25,6 @@ export function openLog(level: string, json: boolean): ServerLog {
 
 function lossLine(lines: number): string {
   const time = new Date(systemClock.wallMs()).toISOString()
-  return `${JSON.stringify({ level: 'warn', time, lines, msg: 'log lines were dropped: nobody read them, or the disk was full' })}\n`
+  const msg = 'log lines were dropped: nobody read them, or the disk was full'
+  return `${JSON.stringify({ level: 'warn', time, lines, msg })}\n`
 }

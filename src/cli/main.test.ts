@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { loadConfig } from '../config/load.ts'
-import { checkAll, checkDisk, checkFolder, checkNode, checkPort } from './checks.ts'
+import { checkAdminKey, checkAll, checkDisk, checkFolder, checkNode, checkPort } from './checks.ts'
 import { jobTable } from './jobs.ts'
 import { screen } from './screen.ts'
 import { ago } from './table.ts'
@@ -248,6 +248,13 @@ describe('doctor', () => {
   }
 
   it('knows an old Node, a folder that can not be, and a full disk', () => {
+    writeFileSync(join(dir, 'admin.key'), '')
+    const admin = loadConfig({ env: {} }).config.admin
+    expect(checkAdminKey({ admin, data_dir: dir })[0]).toMatchObject({
+      verdict: 'failed',
+      detail: expect.stringContaining('is empty'),
+    })
+    expect(checkAdminKey({ admin, data_dir: join(dir, 'none') })[0].verdict).toBe('ok')
     expect(checkNode('20.1.0').verdict).toBe('failed')
     expect(checkNode('24.1.0').verdict).toBe('ok')
     expect(checkFolder(dir, 'power').verdict).toBe('ok')

@@ -50,10 +50,10 @@ export async function main(argv: readonly string[]): Promise<number> {
 }
 
 function find(name: string): (typeof COMMANDS)[string] {
-  if (!Object.hasOwn(COMMANDS, name))
-    throw new UsageError(
-      `There is no command "${name}".${didYouMean(name, [...Object.keys(COMMANDS), 'help', 'version'])} "sluice help" lists them.`,
-    )
+  if (!Object.hasOwn(COMMANDS, name)) {
+    const near = didYouMean(name, [...Object.keys(COMMANDS), 'help', 'version'])
+    throw new UsageError(`There is no command "${name}".${near} "sluice help" lists them.`)
+  }
   return COMMANDS[name]
 }
 

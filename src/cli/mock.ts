@@ -6,7 +6,8 @@ import { onSignal } from './signals.ts'
 export const command: Command = {
   usage: ['sluice mock [--port N] [--slots N]'],
   about:
-    'An OpenAI-compatible upstream. The model name says how it behaves: mock-n200-d20-f50 answers with 200 tokens, 20 ms apart, the first after 50 ms.',
+    'An OpenAI-compatible upstream. The model name says how it behaves: mock-n200-d20-f50 answers with 200 tokens, ' +
+    '20 ms apart, the first after 50 ms.',
   options: {
     host: { value: 'HOST', help: 'address (default: 127.0.0.1)' },
     port: { value: 'N', help: 'port (default: 4110; 0 takes a free one)' },

@@ -1,4 +1,7 @@
-/** `sluice serve` as a process: its signals, its log, its keys, and what becomes of it when the world around it is broken. */
+/**
+ * `sluice serve` as a process: its signals, its log, its keys, and what becomes of it when the world around it is
+ * broken.
+ */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * Signals, from the process's first moment. Loaded before everything else: the first process of a container (PID 1) does not
- * even notice a signal that it has no handler for.
+ * Signals, from the process's first moment. Loaded before everything else: the first process of a container (PID 1)
+ * does not even notice a signal that it has no handler for.
  */
 import { isatty } from 'node:tty'
 
@@ -25,5 +25,7 @@ export function onSignal(next: Handler): void {
 
 const terminals = [0, 1, 2].filter((fd) => isatty(fd))
 
-/** Is the terminal gone that the process was started at? Then SIGHUP means what it is named after: the line was hung up. */
+/**
+ * Is the terminal gone that the process was started at? Then SIGHUP means what it is named after: the line was hung up.
+ */
 export const hasLostTerminal = (): boolean => terminals.some((fd) => !isatty(fd))

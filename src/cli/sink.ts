@@ -1,7 +1,7 @@
 /**
- * Where a server writes its log. A log must never stop or end a server: a write that would block (a pipe that nobody reads,
- * a stopped terminal) or that fails (a full disk, a reader that is gone) leaves its lines in a bounded buffer and is tried
- * again; what finds no room there is dropped, counted, and the count written once there is room.
+ * Where a server writes its log. A log must never stop or end a server: a write that would block (a pipe that nobody
+ * reads, a stopped terminal) or that fails (a full disk, a reader that is gone) leaves its lines in a bounded buffer
+ * and is tried again; what finds no room there is dropped, counted, and the count written once there is room.
  */
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'

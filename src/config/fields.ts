@@ -94,7 +94,8 @@ export const list = (item: z.ZodString = z.string().min(1)) =>
   )
 
 /**
- * A value as it was meant: env files and shells leave quotes, surrounding white space or the "\r" of a Windows line ending on it.
+ * A value as it was meant: env files and shells leave quotes, surrounding white space or the "\r" of a Windows line
+ * ending on it.
  */
 export function bareText(text: string): string {
   const bare = text.trim()
@@ -199,7 +200,8 @@ export const secret = () => {
   const field = z
     .union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: filePath() })], {
       error:
-        'a secret is given by reference, { env: NAME } or { file: PATH }, never as itself: config files are copied, committed and printed',
+        'a secret is given by reference, { env: NAME } or { file: PATH }, never as itself: config files are copied, ' +
+        'committed and printed',
     })
     .transform((ref) => new Secret(ref))
   fieldKinds.add(field, { kind: 'secret' })

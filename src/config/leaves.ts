@@ -1,4 +1,6 @@
-/** The schema, read as a list of settings: from it come flags, environment names, docs and the printed configuration. */
+/**
+ * The schema, read as a list of settings: from it come flags, environment names, docs and the printed configuration.
+ */
 import type { z } from 'zod'
 import { type FieldKind, fieldKinds } from './fields.ts'
 import { settings } from './schema.ts'
@@ -92,7 +94,10 @@ function kindOfUnion(options: readonly Schema[]): LeafKind {
 /** All settings, models and tenants each as one leaf. */
 export const LEAVES: readonly Leaf[] = leavesOf(settings)
 
-/** Settings that are one value: they have an environment name; those that are no secret also a flag (a process list shows flags to all). */
+/**
+ * Settings that are one value: they have an environment name; those that are no secret also a flag (a process list
+ * shows flags to all).
+ */
 export const VALUES: readonly Leaf[] = LEAVES.filter((leaf) => leaf.kind !== 'items' && leaf.kind !== 'map')
 export const FLAGS: readonly Leaf[] = VALUES.filter((leaf) => leaf.kind !== 'secret')
 

@@ -1,4 +1,6 @@
-/** Defaults < file < environment < flags, into one checked, frozen object. The only reader of the process's environment. */
+/**
+ * Defaults < file < environment < flags, into one checked, frozen object. The only reader of the process's environment.
+ */
 import { readFileSync } from 'node:fs'
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'

@@ -1,4 +1,6 @@
-/** What the schema refuses, in words that help: the setting, what was expected, and the name that was probably meant. */
+/**
+ * What the schema refuses, in words that help: the setting, what was expected, and the name that was probably meant.
+ */
 import type { z } from 'zod'
 import { nearest } from '../core/nearest.ts'
 import { LEAVES, type Leaf } from './leaves.ts'

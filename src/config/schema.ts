@@ -1,6 +1,6 @@
 /**
- * Every setting, its meaning, its default and its limits. docs/config.md, sluice.schema.json, the flags and the names in
- * the environment are all generated from here. Names are those of the YAML file, with their units.
+ * Every setting, its meaning, its default and its limits. docs/config.md, sluice.schema.json, the flags and the names
+ * in the environment are all generated from here. Names are those of the YAML file, with their units.
  */
 import { z } from 'zod'
 import { count, duration, filePath, flag, httpUrl, list, type Secret, secret, size } from './fields.ts'
@@ -40,19 +40,22 @@ const headers = z
 const model = z
   .strictObject({
     name: modelName.describe(
-      'The name clients use; a trailing "*" matches any ending. Entries with the same name form one group, tried by `order`.',
+      'The name clients use; a trailing "*" matches any ending. Entries with the same name form one group, tried by ' +
+        '`order`.',
     ),
     provider: z
       .enum(['demo', 'openai', 'openai-compatible', 'azure'])
       .describe(
-        '`openai-compatible`: vLLM, Ollama, llama.cpp, SGLang, Groq, Mistral and everything else with an OpenAI-compatible ' +
+        '`openai-compatible`: vLLM, Ollama, llama.cpp, SGLang, Groq, Mistral and everything else with an ' +
+          'OpenAI-compatible ' +
           'API. `demo`: built-in text at a realistic pace.',
       ),
     base_url: httpUrl()
       .nullable()
       .prefault(null)
       .describe(
-        "Base URL of the provider's API, usually ending in `/v1`. Null: OpenAI's own (`openai` only; all others need one).",
+        "Base URL of the provider's API, usually ending in `/v1`. Null: OpenAI's own (`openai` only; all others " +
+          'need one).',
       ),
     model: z
       .string()
@@ -94,21 +97,24 @@ const model = z
     conversation_members: list()
       .prefault([])
       .describe(
-        'Members of an answer that are sent back with the next prompt of a conversation, e.g. `reasoning_content`. Always ' +
+        'Members of an answer that are sent back with the next prompt of a conversation, e.g. `reasoning_content`. ' +
+          'Always ' +
           'sent: content, refusal, tool calls and the id of an audio.',
       ),
     continuation: z
       .enum(['none', 'prefix', 'vllm'])
       .prefault('none')
       .describe(
-        'How it continues a partial answer after a worker crash: `prefix` (DeepSeek, Mistral), `vllm`, or `none`. The demo ' +
+        'How it continues a partial answer after a worker crash: `prefix` (DeepSeek, Mistral), `vllm`, or `none`. ' +
+          'The demo ' +
           'model always can.',
       ),
     stream: z
       .enum(['as_asked', 'always', 'never'])
       .prefault('as_asked')
       .describe(
-        "Is the provider asked for a stream? `as_asked`: a client that wants one JSON answer gets the provider's own, byte for byte. `always` and `never`: for providers that can do only one.",
+        "Is the provider asked for a stream? `as_asked`: a client that wants one JSON answer gets the provider's " +
+          'own, byte for byte. `always` and `never`: for providers that can do only one.',
       ),
     stream_usage: flag()
       .prefault(true)
@@ -155,7 +161,8 @@ export const settings = z.strictObject({
     .nullable()
     .prefault(null)
     .describe(
-      'An API key for the tenant `default`, for unattended starts; at least 16 random characters. A changed key replaces ' +
+      'An API key for the tenant `default`, for unattended starts; at least 16 random characters. A changed key ' +
+        'replaces ' +
         'the one of earlier starts. In the environment: the key itself.',
     ),
   admin: z
@@ -166,7 +173,8 @@ export const settings = z.strictObject({
         .nullable()
         .prefault(null)
         .describe(
-          'The admin key, at least 16 random characters. Null: the first start creates one, in the file `admin.key` in the ' +
+          'The admin key, at least 16 random characters. Null: the first start creates one, in the file `admin.key` ' +
+            'in the ' +
             'data folder. In the environment: the key itself.',
         ),
     })
@@ -179,7 +187,8 @@ export const settings = z.strictObject({
     .enum(['memory', 'process', 'power'])
     .prefault('power')
     .describe(
-      'What acknowledged work survives. `power`: a power failure. `process`: a crash of the process. `memory`: nothing.',
+      'What acknowledged work survives. `power`: a power failure. `process`: a crash of the process. `memory`: ' +
+        'nothing.',
     ),
 
   http: z
@@ -243,7 +252,8 @@ export const settings = z.strictObject({
       heartbeat_ms: duration({ min: 100 })
         .prefault('20s')
         .describe(
-          'A connection that has been silent for this long is pinged, and closed if it stays silent for half as long again.',
+          'A connection that has been silent for this long is pinged, and closed if it stays silent for half as ' +
+            'long again.',
         ),
       hello_timeout_ms: duration({ min: 100 }).prefault('5s').describe('Time for a new connection to send `hello`.'),
       max_message_bytes: size({ min: 1024 })
@@ -300,7 +310,8 @@ export const settings = z.strictObject({
       drain_ms: duration({ min: 0 })
         .prefault('6s')
         .describe(
-          'How long a stop waits for running jobs; the others continue at the next start. The default fits the 10 s that ' +
+          'How long a stop waits for running jobs; the others continue at the next start. The default fits the 10 s ' +
+            'that ' +
             '`docker stop` allows. Raise it together with that limit, leaving 3 s for the rest of the stop.',
         ),
     })
@@ -352,7 +363,8 @@ export const settings = z.strictObject({
         .enum(['auto', 'on', 'off'])
         .prefault('auto')
         .describe(
-          "Read several tokens at a time from a provider's socket: always (`on`), never (`off`), or when the machine is busy " +
+          "Read several tokens at a time from a provider's socket: always (`on`), never (`off`), or when the " +
+            'machine is busy ' +
             '(`auto`). A first token never waits.',
         ),
       gather_ms: duration({ min: 5, max: 300 })
@@ -366,7 +378,8 @@ export const settings = z.strictObject({
     .array(model)
     .prefault([])
     .describe(
-      'The models that clients can use. Empty: `demo`, and with `OPENAI_API_KEY` in the environment also OpenAI as `gpt-*`, ' +
+      'The models that clients can use. Empty: `demo`, and with `OPENAI_API_KEY` in the environment also OpenAI as ' +
+        '`gpt-*`, ' +
         '`o*` and `text-embedding-*`.',
     ),
 
@@ -424,12 +437,14 @@ export const settings = z.strictObject({
       bytes: size({ min: 2 ** 20 })
         .prefault('1GiB')
         .describe(
-          'Bytes of ended jobs that are kept, of all tenants. Above it the tenant that takes most loses its oldest first.',
+          'Bytes of ended jobs that are kept, of all tenants. Above it the tenant that takes most loses its oldest ' +
+            'first.',
         ),
       at_least: duration()
         .prefault('10m')
         .describe(
-          'Ended jobs, and with them their idempotency keys, are kept this long even when `retention.bytes` is exceeded.',
+          'Ended jobs, and with them their idempotency keys, are kept this long even when `retention.bytes` is ' +
+            'exceeded.',
         ),
       conversations: z
         .strictObject({

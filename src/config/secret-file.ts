@@ -1,6 +1,6 @@
 /**
- * Files that hold one secret of ours: the admin key, the first API key. Written so that a crash or a full disk leaves the
- * whole secret or no file; read so that an empty or damaged one is refused instead of being taken for a key.
+ * Files that hold one secret of ours: the admin key, the first API key. Written so that a crash or a full disk leaves
+ * the whole secret or no file; read so that an empty or damaged one is refused instead of being taken for a key.
  */
 import {
   closeSync,
@@ -27,7 +27,8 @@ export function weaknessOf(secret: string): string | null {
   if (secret.length > MAX_SECRET_CHARS) return `is longer than ${MAX_SECRET_CHARS} characters`
   if (!/^[\x21-\x7e]*$/.test(secret)) return 'may hold only visible ASCII characters, without spaces'
   if (secret.length >= MIN_SECRET_CHARS && new Set(secret).size >= MIN_DISTINCT_CHARS) return null
-  return `is too easy to guess: use at least ${MIN_SECRET_CHARS} random characters, for example from "openssl rand -hex 24"`
+  const enough = `at least ${MIN_SECRET_CHARS} random characters`
+  return `is too easy to guess: use ${enough}, for example from "openssl rand -hex 24"`
 }
 /** "aaaaaaaaaaaaaaaa" is long, and no secret. */
 const MIN_DISTINCT_CHARS = 5
@@ -45,8 +46,8 @@ export const keepSecret = (path: string, kind: SecretKind, make: () => string): 
   readSecret(path, kind) ?? storeSecret(path, make())
 
 /**
- * Null: there is no such file. Throws config_invalid for anything that isn't a whole secret. It is never replaced silently:
- * sessions and scripts depend on it.
+ * Null: there is no such file. Throws config_invalid for anything that isn't a whole secret. It is never replaced
+ * silently: sessions and scripts depend on it.
  */
 export function readSecret(path: string, kind: SecretKind): string | null {
   const refuse = (what: string, remedy = RESTORE, cause?: unknown): never => {
@@ -87,8 +88,8 @@ const RESTORE =
 const REMOVE = 'Remove it: the next start makes a file with a new key'
 
 /**
- * All or nothing: written aside, synced, renamed, and the folder (which must be there) synced. Throws config_invalid with
- * what to do.
+ * All or nothing: written aside, synced, renamed, and the folder (which must be there) synced. Throws config_invalid
+ * with what to do.
  */
 function storeSecret(path: string, secret: string): string {
   const folder = dirname(path)

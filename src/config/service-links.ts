@@ -1,6 +1,6 @@
 /**
- * Kubernetes puts the address of every service into the environment of each pod, and Docker's links do the same. A service
- * named "sluice" yields SLUICE_PORT=tcp://10.0.0.1:4100, which is an address and not the setting of that name.
+ * Kubernetes puts the address of every service into the environment of each pod, and Docker's links do the same. A
+ * service named "sluice" yields SLUICE_PORT=tcp://10.0.0.1:4100, which is an address and not the setting of that name.
  */
 
 /** Has a variable been set for a service called "sluice", "sluice-admin" and the like? */
