@@ -15,8 +15,15 @@ const HEADER = 15_000
 const MESSAGE = 256 * 1024 - 200
 
 let app: TestApp
+/** A job that is there: what comes after its look-up is swept too. */
+let jobId: string
 beforeAll(async () => {
   app = await startTestApp({ bad_keys_per_minute: 10_000 })
+  const made = await send(
+    app.port,
+    request('POST', '/v1/jobs', { authorization: `Bearer ${app.key}` }, `{"request":${chat()}}}`),
+  )
+  jobId = (JSON.parse(made.body) as { id: string }).id
 })
 afterAll(() => app?.stop())
 
@@ -169,7 +176,7 @@ describe('headers', () => {
     for (const [shape, value] of shapes)
       for (const [method, path] of [
         ['POST', '/v1/chat/completions'],
-        ['GET', '/v1/jobs/job_x/events'],
+        ['GET', `/v1/jobs/${jobId}/events`],
         ['OPTIONS', '/v1/models'],
       ]) {
         const bytes = request(
