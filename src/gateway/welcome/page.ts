@@ -94,7 +94,7 @@ ${picture()}
 </div>
 </section>
 <ul>
-<li><b>A chat to try it on</b> <code>npm run example:chat</code> in the project’s folder</li>
+<li><b>See it survive</b> <code>npm run demo</code> is a chat with a button that kills its server</li>
 <li><b>Documentation</b> README.md, PROTOCOL.md and docs/, beside the code</li>
 <li><b>Keys, jobs, figures</b> <code>npx sluice --help</code>, or the admin listener</li>
 <li><b>Health</b> <a href="/livez">/livez</a>, <a href="/readyz">/readyz</a></li>
