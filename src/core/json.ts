@@ -136,6 +136,7 @@ function decodeKey(json: Uint8Array, start: number, end: number): string {
   }
 }
 
+const [OPEN, SEPARATOR, CLOSE] = ['{', ',', '}'].map((text) => Buffer.from(text))
 const UNLIMITED: JsonLimits = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 
 /**
@@ -146,16 +147,17 @@ export function editObject(json: Uint8Array, edits: Readonly<Record<string, stri
   const members = scanObject(json, UNLIMITED)
   const last = new Map<string, number>()
   for (const [i, m] of members.entries()) last.set(m.key, i)
-  const parts: string[] = []
-  const source = Buffer.from(json.buffer, json.byteOffset, json.byteLength)
+  const parts: Uint8Array[] = []
+  const add = (...bytes: readonly Uint8Array[]): void =>
+    void parts.push(parts.length === 0 ? OPEN : SEPARATOR, ...bytes)
   members.forEach((m, i) => {
     const edit = Object.hasOwn(edits, m.key) ? edits[m.key] : undefined
-    if (edit === undefined) parts.push(source.toString('latin1', m.at, m.valueEnd))
-    else if (edit !== null && last.get(m.key) === i)
-      parts.push(source.toString('latin1', m.at, m.valueStart) + Buffer.from(edit, 'utf8').toString('latin1'))
+    if (edit === undefined) add(json.subarray(m.at, m.valueEnd))
+    else if (edit !== null && last.get(m.key) === i) add(json.subarray(m.at, m.valueStart), Buffer.from(edit, 'utf8'))
   })
   for (const [key, value] of Object.entries(edits))
-    if (value !== null && !last.has(key))
-      parts.push(Buffer.from(`${JSON.stringify(key)}:${value}`, 'utf8').toString('latin1'))
-  return Buffer.from(`{${parts.join(',')}}`, 'latin1')
+    if (value !== null && !last.has(key)) add(Buffer.from(`${JSON.stringify(key)}:${value}`, 'utf8'))
+  if (parts.length === 0) parts.push(OPEN)
+  parts.push(CLOSE)
+  return Buffer.concat(parts)
 }

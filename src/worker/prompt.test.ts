@@ -36,7 +36,7 @@ function compose(turns: readonly Turn[], own: readonly Said[], more: Partial<Pro
     read++
     if (!prompt.add(one)) break
   }
-  const messages = JSON.parse(prompt.messages()) as Said[]
+  const messages = prompt.messages().map((text) => JSON.parse(text) as Said)
   return { messages, read, said: messages.map((m) => m['tool_call_id'] ?? m['content'] ?? m['role']) }
 }
 const now = [user('and now?')]

@@ -5,7 +5,7 @@
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
-import { editObject } from '../core/json.ts'
+import { editObject, scanObject } from '../core/json.ts'
 import type { Conversations, Deployment, Turn } from '../core/ports.ts'
 import { answerMessage, isInstruction, type Message, pairCalls, parseMessages } from './messages.ts'
 
@@ -74,15 +74,15 @@ export class Prompt {
     return !this.#full
   }
 
-  /** JSON array. Throws invalid_request when none of the job's own messages can be sent. */
-  messages(): string {
+  /** JSON texts. Throws invalid_request when none of the job's own messages can be sent. */
+  messages(): readonly string[] {
     // At its beginning a conversation needs no user's message
     if (!this.#full || this.#needed) this.#cut()
     const sent = pairCalls([...this.#instructions, ...this.#kept.toReversed(), ...this.#own])
     const results = new Set(this.#own.filter(({ resultOf }) => resultOf !== null))
     if (results.size > 0 && results.size === this.#own.length && !sent.some((message) => results.has(message)))
       throw new SluiceError('invalid_request', { param: 'messages', message: UNPAIRED })
-    return `[${sent.map(({ text }) => text).join(',')}]`
+    return sent.map(({ text }) => text)
   }
 
   /** A turn as far as it stays in the conversation: a tool's result is the client's word, and stays with its call. */
@@ -153,6 +153,7 @@ export interface PromptOptions {
   readonly maxBytes: number
 }
 
+const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 const TURNS_A_PAGE = 32
 const BYTES_A_PAGE = 1 << 20
 
@@ -180,8 +181,25 @@ export function createPrompts({ conversations, clock, ...options }: PromptOption
       await new Promise<void>((next) => clock.soon(next))
       page = await conversations.turns(tenant, conversation, { ...range, beyond: last.job })
     }
-    return editObject(body, { messages: prompt.messages() })
+    return withMessages(body, prompt.messages(), clock)
   }
+}
+
+/** The request with other messages. Images make them large: encoded one by one, so that the loop is never held for long. */
+async function withMessages(body: Uint8Array, messages: readonly string[], clock: Clock): Promise<Uint8Array> {
+  const frame = editObject(body, { messages: '[]' })
+  const at = scanObject(frame, NO_LIMITS).find(({ key }) => key === 'messages')!.valueStart + 1
+  const parts: Uint8Array[] = [frame.subarray(0, at)]
+  let encoded = 0
+  for (const [i, text] of messages.entries()) {
+    parts.push(Buffer.from(i === 0 ? text : `,${text}`, 'utf8'))
+    encoded += text.length
+    if (encoded < BYTES_A_PAGE) continue
+    encoded = 0
+    await new Promise<void>((next) => clock.soon(next))
+  }
+  parts.push(frame.subarray(at))
+  return Buffer.concat(parts)
 }
 
 /** What is kept for the answer: what the client asks for, at most half. */
