@@ -1,6 +1,7 @@
 /** The answer that a log spells: for JSON replies, conversations and continuations. */
+import { AnswerFold, type Choice } from './answer-fold.ts'
 import { parseDocument } from './document.ts'
-import { AnswerFold, type Choice, isObject, type JsonObject } from './fold.ts'
+import { isObject, type JsonObject } from './fold.ts'
 import { type Bytes, kindOf, payloadOf, toText } from './record.ts'
 
 /** What a JSON reply is made of. Texts are UTF-16 here. */

@@ -1,27 +1,26 @@
 /**
- * Folds chunks of a streamed answer into the message that they are pieces of: one chunk at a time, readable at any time, linear
- * in what it is given. The server and the client library share this file, so it imports nothing.
+ * Folds chunks of a streamed answer into the message that they are pieces of: one chunk at a time, readable at any time,
+ * linear in what it is given. The server and the client library share this file, so it imports nothing.
  *
  * | In a delta | What a later value does |
  * | --- | --- |
- * | `content`, `refusal`, `arguments`, `transcript`, `text`, `thinking`, `summary`, `reasoning*`; `data` of `audio`; `input` of `custom` | a piece: appended |
+ * | `content`, `refusal`, `arguments`, `transcript`, `text`, `thinking`, `summary`, `reasoning*` | a piece: appended |
+ * | `data` of `audio`, `input` of `custom` | a piece: appended |
  * | `tool_calls` | see `#callOf`: by id, then by index, else the last call |
  * | `name` of a function | a repetition changes nothing; what differs is appended |
  * | `role` | always `assistant` |
  * | other strings, numbers, booleans | set; an empty string and `null` never overwrite |
  * | objects | member by member, by this table |
- * | arrays | an item with an `index` continues the item of that index; neighboring text parts of `content` are joined; others are appended |
- *
- * Beside `delta`, nothing is a piece: values are set, objects merged; only `logprobs` and `token_ids` are lists that grow.
- * At the top level `id`, `model` and `created` are the first that say something, all others the last; our own members win.
+ * | arrays: an item with an `index` | continues the item of that index |
+ * | arrays: a text part of `content` | continues a text part before it |
+ * | arrays: other items | appended |
  */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 export type JsonObject = { [key: string]: Json }
 
-/** Beyond these a peer wastes our memory: what exceeds them is left out, and `overflow` is set. */
+/** More than these only wastes memory: what exceeds them is left out, and `overflow` is set. */
 export const MAX_TOOL_CALLS = 1_024
-export const MAX_CHOICES = 128
-const MAX_DEPTH = 64
+export const MAX_DEPTH = 64
 
 const PIECES = new Set(['content', 'refusal', 'arguments', 'transcript', 'text', 'thinking', 'summary'])
 const NAMED = new Set(['function', 'custom', 'function_call'])
@@ -29,8 +28,6 @@ const NAMED = new Set(['function', 'custom', 'function_call'])
 const LABELS = new Set(['type', 'format', 'role'])
 /** Lists of parts, in which neighbors of one type are one text. */
 const PART_LISTS = new Set(['content', 'thinking'])
-const GROWING = new Set(['logprobs', 'token_ids'])
-const IDENTITY = new Set(['id', 'model', 'created'])
 
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -42,15 +39,15 @@ const isPiece = (key: string, owner: string): boolean =>
   (key === 'input' && owner === 'custom')
 
 /** Some upstreams write indexes as text. */
-function indexOf(value: Json | undefined): number | null {
+export function indexOf(value: Json | undefined): number | null {
   const index = typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value
   return typeof index === 'number' && Number.isSafeInteger(index) ? index : null
 }
 
-const own = (object: JsonObject, key: string): Json | undefined =>
+export const own = (object: JsonObject, key: string): Json | undefined =>
   Object.hasOwn(object, key) ? object[key] : undefined
 
-const saysNothing = (value: Json | undefined): boolean => value === undefined || value === null || value === ''
+export const saysNothing = (value: Json | undefined): boolean => value === undefined || value === null || value === ''
 
 /** Does it show anything to a reader: text, reasoning, a call, an image, a sound? A role or a label alone does not. */
 export function showsSomething(delta: JsonObject, owner = '', depth = 0): boolean {
@@ -66,7 +63,10 @@ export function showsSomething(delta: JsonObject, owner = '', depth = 0): boolea
   return false
 }
 
-/** Of a list (calls, images, parts) any text counts that is no label; an empty call or part, as some openings hold, shows nothing. */
+/**
+ * Of a list (calls, images, parts) any text counts that is no label; an empty call or part, as some openings hold, shows
+ * nothing.
+ */
 function itemShows(item: Json, depth: number): boolean {
   if (typeof item === 'string') return item !== ''
   if (depth >= MAX_DEPTH) return true
@@ -257,98 +257,4 @@ class Input {
     }
     if (piece.length > 0) this.begun = true
   }
-}
-
-// ---------------------------------------------------------------- the whole answer
-
-interface OpenChoice {
-  readonly fold: MessageFold
-  finishReason: string | null
-  readonly rest: JsonObject
-}
-
-export interface Choice {
-  readonly index: number
-  readonly message: JsonObject
-  readonly finishReason: string | null
-  /** What stood beside `delta`: logprobs, content_filter_results, … */
-  readonly rest: JsonObject
-}
-
-/** All choices, and what stands around them. Takes chunks and whole answers alike. */
-export class AnswerFold {
-  head: JsonObject = {}
-  /** The upstream's last `usage` object. */
-  usage: JsonObject | null = null
-  #choices = new Map<number, OpenChoice>()
-  #overflow = false
-
-  push(chunk: JsonObject): void {
-    for (const key of Object.keys(chunk)) {
-      const value = chunk[key]
-      if (key === 'choices' || key === 'object' || key === '__proto__') continue
-      if (key === 'usage') {
-        if (isObject(value)) this.usage = value
-      } else if (saysNothing(value) || (key === 'created' && value === 0)) this.head[key] ??= value
-      else if (!IDENTITY.has(key) || saysNothing(own(this.head, key)) || this.head[key] === 0) this.head[key] = value
-    }
-    const { choices } = chunk
-    if (Array.isArray(choices)) for (const choice of choices) if (isObject(choice)) this.#addChoice(choice)
-  }
-
-  #addChoice(piece: JsonObject): void {
-    const index = indexOf(piece['index']) ?? 0
-    const choice = this.#choices.get(index) ?? { fold: new MessageFold(), finishReason: null, rest: {} }
-    if (this.#choices.size >= MAX_CHOICES && !this.#choices.has(index)) {
-      this.#overflow = true
-      return
-    }
-    this.#choices.set(index, choice)
-    const { delta, message, finish_reason: finish } = piece
-    if (isObject(delta)) choice.fold.delta(delta)
-    else if (isObject(message)) choice.fold.whole(message)
-    if (typeof finish === 'string' && finish !== '') choice.finishReason = finish
-    for (const key of Object.keys(piece))
-      if (!OWN_IN_CHOICE.has(key)) set(choice.rest, key, piece[key], GROWING.has(key), 0)
-  }
-
-  /** Appends text to the content of a choice that has some. */
-  addText(index: number, text: string): void {
-    const { message } = this.#choices.get(index)!.fold
-    message['content'] += text
-  }
-
-  /** Takes back all but the answer's identity. */
-  reset(): void {
-    this.#choices = new Map()
-    this.usage = null
-    this.head = Object.fromEntries(Object.entries(this.head).filter(([key]) => IDENTITY.has(key)))
-  }
-
-  message(index: number): JsonObject | undefined {
-    return this.#choices.get(index)?.fold.message
-  }
-
-  /** By index, in order. */
-  choices(): Choice[] {
-    return [...this.#choices]
-      .sort(([a], [b]) => a - b)
-      .map(([index, { fold, finishReason, rest }]) => ({ index, message: fold.message, finishReason, rest }))
-  }
-
-  /** Was anything left out, because it was too much? */
-  get overflow(): boolean {
-    return this.#overflow || [...this.#choices.values()].some(({ fold }) => fold.overflow)
-  }
-}
-
-const OWN_IN_CHOICE = new Set(['index', 'delta', 'message', 'finish_reason', '__proto__'])
-
-function set(into: JsonObject, key: string, value: Json, grows: boolean, depth: number): void {
-  const old = own(into, key)
-  if (saysNothing(value)) into[key] = old ?? value
-  else if (isObject(value) && isObject(old) && depth < MAX_DEPTH) {
-    for (const name of Object.keys(value)) if (name !== '__proto__') set(old, name, value[name], grows, depth + 1)
-  } else if (grows && Array.isArray(value) && Array.isArray(old)) for (const item of value) old.push(item)
-  else into[key] = value
 }

@@ -1,7 +1,9 @@
 /** The JSON reply: the whole log as one answer, or as the error that the job ended with. */
+
 import { type Answer, foldAnswer, toCompletion } from '../../core/answer.ts'
+import { MAX_CHOICES } from '../../core/answer-fold.ts'
 import { codeOf, retryHeaders, SluiceError, statusOf } from '../../core/errors.ts'
-import { MAX_CHOICES, MAX_TOOL_CALLS } from '../../core/fold.ts'
+import { MAX_TOOL_CALLS } from '../../core/fold.ts'
 import type { JobKind } from '../../core/job.ts'
 import type { Reply } from '../../core/ports.ts'
 import { type Bytes, type End, isEnd, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'

@@ -123,7 +123,7 @@ export class ConversationLimits {
       if (row === undefined) return
       const excess = { turns: row.turns - this.#options.turns, bytes: row.bytes - this.#options.bytes }
       if ((excess.turns <= 0 && excess.bytes <= 0) || row.turns <= 1) return
-      if (!(await this.#conversations.dropOldest(tenant, id, { ...excess, keep: row.turns - 1 }))) return
+      if (!(await this.#conversations.dropOldest(tenant, id, { ...excess, atMost: row.turns - 1 }))) return
     }
   }
 

@@ -1,5 +1,4 @@
 /** The remembered side of lanes: one row a turn, written in the commit that ends its job. */
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { jobOrder } from '../../core/ids.ts'
@@ -16,6 +15,7 @@ import type {
   TurnRange,
 } from '../../core/ports.ts'
 import type { Age } from './age.ts'
+import { conversationSql } from './conversation-sql.ts'
 import { leadingInstructions } from './instructions.ts'
 import type { LiveJobs } from './live-job.ts'
 import { News } from './news.ts'
@@ -23,10 +23,6 @@ import type { Store } from './store.ts'
 
 /** What a turn counts beside its texts. */
 const TURN_BYTES = 256
-/** A name up to its first "/"; as in the index. */
-const SCOPE = "substr(id, 1, instr(id, '/'))"
-const INFO = 'SELECT id, name, created_at AS createdAtMs, updated_at AS updatedAtMs, turns'
-const OF = 'WHERE tenant = ?1 AND conversation = ?2'
 /** Jobs that a watcher is told of at once. */
 const MAX_STANDING_JOBS = 100
 const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
@@ -45,7 +41,7 @@ export interface Excess {
   readonly turns: number
   readonly bytes: number
   /** At most this many turns go. */
-  readonly keep: number
+  readonly atMost: number
 }
 
 export class ConversationStore implements Conversations {
@@ -56,14 +52,14 @@ export class ConversationStore implements Conversations {
   readonly #live: LiveJobs
   readonly #clock: Clock
   readonly #age: Age
-  readonly #sql: ReturnType<typeof statements>
+  readonly #sql: ReturnType<typeof conversationSql>
 
   constructor(store: Store, live: LiveJobs, clock: Clock, age: Age) {
     this.#store = store
     this.#live = live
     this.#clock = clock
     this.#age = age
-    this.#sql = statements(store.db)
+    this.#sql = conversationSql(store.db)
   }
 
   /** Inside the commit that ends the job. */
@@ -227,11 +223,11 @@ export class ConversationStore implements Conversations {
   }
 
   /**
-   * Takes out the oldest turns, until so many turns and bytes less are there, at most `keep` turns and no more than one
+   * Takes out the oldest turns, until so many turns and bytes less are there, at most `atMost` turns and no more than one
    * commit may. False: there was none.
    */
-  async dropOldest(tenant: TenantId, id: string, { turns, bytes, keep }: Excess): Promise<boolean> {
-    const sizes = this.#sql.sizes.all(tenant, id, -1, Math.min(keep, TURNS_A_STEP)) as unknown as Size[]
+  async dropOldest(tenant: TenantId, id: string, { turns, bytes, atMost }: Excess): Promise<boolean> {
+    const sizes = this.#sql.sizes.all(tenant, id, -1, Math.min(atMost, TURNS_A_STEP)) as unknown as Size[]
     let n = 0
     for (let freed = 0; n < sizes.length && (n < turns || freed < bytes); n++) freed += sizes[n].bytes
     const done = await this.#removeSome(tenant, id, sizes.slice(0, n))
@@ -278,40 +274,6 @@ function placeOf(cursor: string): readonly [number, string] {
       message: '"after" is not a place in this list: pass the "next" of the page before.',
     })
   return [Number(match[1]), Buffer.from(match[2], 'base64url').toString('utf8')]
-}
-
-function statements(db: DatabaseSync) {
-  const prepare = (sql: string): StatementSync => db.prepare(sql)
-  const list = (scope: string): StatementSync =>
-    prepare(`${INFO}, last_ord AS lastOrd FROM conversations
-      WHERE tenant = ?1 ${scope} AND (last_ord, id) < (?2, ?3) ORDER BY last_ord DESC, id DESC LIMIT ?4`)
-  return {
-    touch: prepare(`INSERT INTO conversations VALUES (?1, ?2, NULL, ?3, ?3, ?4, ?5, 0, 0, NULL, NULL)
-      ON CONFLICT (tenant, id) DO UPDATE
-      SET updated_at = excluded.updated_at, updated_age = excluded.updated_age,
-        last_ord = max(last_ord, excluded.last_ord)`),
-    begin: prepare('UPDATE conversations SET instructions = ?3, first_ord = ?4 WHERE tenant = ?1 AND id = ?2'),
-    insert: prepare('INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
-    count: prepare('UPDATE conversations SET turns = turns + ?3, bytes = bytes + ?4 WHERE tenant = ?1 AND id = ?2'),
-    countTenant: prepare(`INSERT INTO conversation_bytes VALUES (?1, ?2)
-      ON CONFLICT (tenant) DO UPDATE SET bytes = bytes + excluded.bytes`),
-    remove: prepare('DELETE FROM turns WHERE ord = ?'),
-    get: prepare(`${INFO} FROM conversations WHERE tenant = ? AND id = ?`),
-    first: prepare('SELECT instructions, first_ord FROM conversations WHERE tenant = ? AND id = ?'),
-    oldest: prepare(`SELECT ord, messages FROM turns ${OF} ORDER BY ord LIMIT 1`),
-    lastTurn: prepare(`SELECT job FROM turns ${OF} ORDER BY ord DESC LIMIT 1`),
-    nth: prepare(`SELECT ord, 0 AS bytes FROM turns ${OF} ORDER BY ord LIMIT 1 OFFSET ?3`),
-    size: prepare(`SELECT ord, bytes FROM turns ${OF} AND ord = ?3`),
-    sizes: prepare(`SELECT ord, bytes FROM turns ${OF} AND ord > ?3 ORDER BY ord LIMIT ?4`),
-    sizesBack: prepare(`SELECT ord, bytes FROM turns ${OF} AND ord < ?3 ORDER BY ord DESC LIMIT ?4`),
-    turn: prepare('SELECT job, state, messages, answer FROM turns WHERE ord = ?'),
-    list: list(''),
-    listScoped: list(`AND instr(id, '/') > 0 AND ${SCOPE} = ?5`),
-    rename: prepare('UPDATE conversations SET name = ?3 WHERE tenant = ?1 AND id = ?2'),
-    delete: prepare('DELETE FROM conversations WHERE tenant = ? AND id = ?'),
-    forgetTenant: prepare('DELETE FROM conversation_bytes WHERE tenant = ?'),
-    isStored: prepare('SELECT 1 FROM jobs WHERE ord = ?'),
-  }
 }
 
 /** The request's `messages` as they were sent, JSON. */

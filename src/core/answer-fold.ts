@@ -1,0 +1,102 @@
+/**
+ * Folds chunks, or a whole answer among them, into all choices of an answer and what stands around them. Within a choice's
+ * `delta` by fold.ts; beside it nothing is a piece: values are set, objects merged, and only `logprobs` and `token_ids`
+ * are lists that grow. At the top level `id`, `model` and `created` are the first that say something, all others the last;
+ * our own members win.
+ */
+import { indexOf, isObject, type Json, type JsonObject, MAX_DEPTH, MessageFold, own, saysNothing } from './fold.ts'
+
+export const MAX_CHOICES = 128
+const GROWING = new Set(['logprobs', 'token_ids'])
+const IDENTITY = new Set(['id', 'model', 'created'])
+const OWN_IN_CHOICE = new Set(['index', 'delta', 'message', 'finish_reason', '__proto__'])
+
+interface OpenChoice {
+  readonly fold: MessageFold
+  finishReason: string | null
+  readonly rest: JsonObject
+}
+
+export interface Choice {
+  readonly index: number
+  readonly message: JsonObject
+  readonly finishReason: string | null
+  /** What stood beside `delta`: logprobs, content_filter_results, … */
+  readonly rest: JsonObject
+}
+
+/** All choices, and what stands around them. Takes chunks and whole answers alike. */
+export class AnswerFold {
+  head: JsonObject = {}
+  /** The upstream's last `usage` object. */
+  usage: JsonObject | null = null
+  #choices = new Map<number, OpenChoice>()
+  #overflow = false
+
+  push(chunk: JsonObject): void {
+    for (const key of Object.keys(chunk)) {
+      const value = chunk[key]
+      if (key === 'choices' || key === 'object' || key === '__proto__') continue
+      if (key === 'usage') {
+        if (isObject(value)) this.usage = value
+      } else if (saysNothing(value) || (key === 'created' && value === 0)) this.head[key] ??= value
+      else if (!IDENTITY.has(key) || saysNothing(own(this.head, key)) || this.head[key] === 0) this.head[key] = value
+    }
+    const { choices } = chunk
+    if (Array.isArray(choices)) for (const choice of choices) if (isObject(choice)) this.#addChoice(choice)
+  }
+
+  #addChoice(piece: JsonObject): void {
+    const index = indexOf(piece['index']) ?? 0
+    const choice = this.#choices.get(index) ?? { fold: new MessageFold(), finishReason: null, rest: {} }
+    if (this.#choices.size >= MAX_CHOICES && !this.#choices.has(index)) {
+      this.#overflow = true
+      return
+    }
+    this.#choices.set(index, choice)
+    const { delta, message, finish_reason: finish } = piece
+    if (isObject(delta)) choice.fold.delta(delta)
+    else if (isObject(message)) choice.fold.whole(message)
+    if (typeof finish === 'string' && finish !== '') choice.finishReason = finish
+    for (const key of Object.keys(piece))
+      if (!OWN_IN_CHOICE.has(key)) set(choice.rest, key, piece[key], GROWING.has(key), 0)
+  }
+
+  /** Appends text to the content of a choice that has some. */
+  addText(index: number, text: string): void {
+    const { message } = this.#choices.get(index)!.fold
+    message['content'] += text
+  }
+
+  /** Takes back all but the answer's identity. */
+  reset(): void {
+    this.#choices = new Map()
+    this.usage = null
+    this.head = Object.fromEntries(Object.entries(this.head).filter(([key]) => IDENTITY.has(key)))
+  }
+
+  message(index: number): JsonObject | undefined {
+    return this.#choices.get(index)?.fold.message
+  }
+
+  /** By index, in order. */
+  choices(): Choice[] {
+    return [...this.#choices]
+      .sort(([a], [b]) => a - b)
+      .map(([index, { fold, finishReason, rest }]) => ({ index, message: fold.message, finishReason, rest }))
+  }
+
+  /** Was anything left out, because it was too much? */
+  get overflow(): boolean {
+    return this.#overflow || [...this.#choices.values()].some(({ fold }) => fold.overflow)
+  }
+}
+
+function set(into: JsonObject, key: string, value: Json, grows: boolean, depth: number): void {
+  const old = own(into, key)
+  if (saysNothing(value)) into[key] = old ?? value
+  else if (isObject(value) && isObject(old) && depth < MAX_DEPTH) {
+    for (const name of Object.keys(value)) if (name !== '__proto__') set(old, name, value[name], grows, depth + 1)
+  } else if (grows && Array.isArray(value) && Array.isArray(old)) for (const item of value) old.push(item)
+  else into[key] = value
+}
