@@ -1143,6 +1143,45 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       expect((await call('POST', '/v1/jobs', body, bob.token)).body.id).toBe(second['job'])
     })
 
+    it('W105 the same bytes of two users are two jobs, also as an SDK repeats them', async () => {
+      const users = [await tokenOf({ user: fresh('ann') }), await tokenOf({ user: fresh('bob') })]
+      const post = async (token: string, retries: number): Promise<string> => {
+        const { status, body } = await call('POST', '/v1/chat/completions', chat(prompt(200, 20)), token, {
+          prefer: 'respond-async',
+          'x-stainless-retry-count': String(retries),
+        })
+        expect(status).toBe(202)
+        return body.id
+      }
+      const ann = await post(users[0], 0)
+      expect(await post(users[0], 1)).toBe(ann)
+      const bob = await post(users[1], 1)
+      expect(bob).not.toBe(ann)
+      for (const [id, token] of [
+        [ann, users[0]],
+        [bob, users[1]],
+      ] as const)
+        expect((await call('POST', `/v1/jobs/${id}/cancel`, undefined, token)).status).toBe(202)
+    })
+
+    it('W106 it names no other user to the provider', async () => {
+      const user = fresh('ann')
+      const { peer, token } = await page(user)
+      for (const names of [{ user: 'bob' }, { user, safety_identifier: 'bob' }, { metadata: { user_id: 'bob' } }]) {
+        const request = chat(prompt(1, 1), names)
+        for (const [path, body] of [
+          ['/v1/chat/completions', request],
+          ['/v1/jobs', { request }],
+        ] as const)
+          expect(await call('POST', path, body, token)).toMatchObject({
+            status: 403,
+            body: { error: { code: 'forbidden' } },
+          })
+        peer.say({ t: 'submit', id: 'n', request })
+        expect(await peer.next(answerTo('n'))).toMatchObject({ t: 'error', error: { code: 'forbidden' } })
+      }
+    })
+
     it('W104 a session without a user sees what the key sees', async () => {
       const id = await doneJob(3)
       const peer = await greetedByToken(await tokenOf())
