@@ -230,6 +230,35 @@ describe('signals', () => {
     while ((await state(next)).state !== 'done') await sleep(50)
   })
 
+  it('a stop that SIGKILL cuts short is no crash of what ran, however often', async () => {
+    const folder = freshFolder()
+    const env = { SLUICE_KEY: 'a-key-of-the-tests-4711' }
+    const headers = { authorization: `Bearer ${env.SLUICE_KEY}`, 'content-type': 'application/json' }
+    const request = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=250 delay=40 ttft=0' }] }
+    let id = ''
+    const state = async (url: string): Promise<{ state: string; attempts: number }> =>
+      (await (await fetch(`${url}/v1/jobs/${id}`, { headers })).json()) as { state: string; attempts: number }
+    for (let life = 1; life <= 5; life++) {
+      const server = serve({ folder, env, args: ['--workers-drain-ms', '60s'] })
+      const { url } = await server.ready()
+      if (id === '') {
+        const made = await fetch(`${url}/v1/jobs`, { method: 'POST', headers, body: JSON.stringify({ request }) })
+        id = ((await made.json()) as { id: string }).id
+      }
+      while ((await state(url)).state !== 'leased') await sleep(20)
+      server.child.kill('SIGTERM')
+      // The line is written by the handler: the stop has begun
+      while (!server.err().includes('stopping')) await sleep(5)
+      await sleep(100)
+      server.child.kill('SIGKILL')
+      await server.ended
+    }
+    const server = serve({ folder, env })
+    const { url } = await server.ready()
+    while (!['done', 'failed'].includes((await state(url)).state)) await sleep(100)
+    expect((await state(url)).state).toBe('done')
+  })
+
   it('SIGTERM at any moment of the start ends it soon, and not as a failure', async () => {
     const ends = await Promise.all(
       [0, 40, 80, 120, 160, 200, 250, 300, 350, 400, 500, 600].map(async (ms) => {
@@ -271,6 +300,27 @@ describe('signals', () => {
     },
     30_000,
   )
+})
+
+const hasScript = existsSync('/usr/bin/script')
+it.skipIf(!hasScript)('at a terminal: text for people, SIGHUP reloads, and closing the terminal stops it', async () => {
+  const folder = freshFolder()
+  const command = `exec "${process.execPath}" "${bin}" serve --port 0 --data-dir "${folder}"`
+  const terminal = spawn('script', ['-qfc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'ignore'] })
+  children.push(terminal)
+  let out = ''
+  terminal.stdout.on('data', (d: Buffer) => (out += d.toString()))
+  while (!out.includes('curl -N')) await sleep(20)
+  const [, url] = /ready on (\S+)/.exec(out)!
+  expect(out).toMatch(/API key +sk-sluice-/)
+  expect(existsSync(join(folder, 'first-api.key'))).toBe(false)
+  const pid = Number(readFileSync(`/proc/${terminal.pid}/task/${terminal.pid}/children`, 'utf8').trim())
+  process.kill(pid, 'SIGHUP')
+  while (!out.includes('was reloaded')) await sleep(20)
+  expect(await isAlive(url)).toBe(true)
+  terminal.kill('SIGKILL')
+  while (existsSync(`/proc/${pid}`) && !/\bZ\b/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))) await sleep(20)
+  await expect(fetch(`${url}/livez`)).rejects.toThrow()
 })
 
 it('SIGTERM to npm start reaches the server', async () => {
