@@ -58,7 +58,7 @@ const failure: fc.Arbitrary<Piece> = fc
     event('{"object":"error","message":"no"}'),
     event(chunk(0, {}, 'error')),
     event(chunk(0, { content: '' }, null, { error: { message: 'no' } })),
-    '{"error":{"message":"no"}}\n\n',
+    '{"error":{"message":"no"}}\n',
   )
   .map((text) => ({ text, fails: true }))
 
@@ -157,10 +157,10 @@ export const hostileStream: fc.Arbitrary<HostileStream> = fc
     const length = all.reduce((sum, text) => sum + text.length, 0)
     const end = cut === null ? length : Math.floor(cut * length)
     let at = 0
-    // An event counts once its blank line is there
+    // An event counts once its blank line is there; of CRLF the CR is enough
     const whole = pieces.filter((_, i) => {
       at += all[i].length
-      return at <= end
+      return at - (all[i].endsWith('\r\n') ? 1 : 0) <= end
     })
     return {
       bytes: all.join('').slice(0, end),
