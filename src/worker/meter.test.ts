@@ -91,3 +91,12 @@ it('counts a document by its own usage, else by its length; an embedding has no 
   embedding.seeDocument('x'.repeat(400), { prompt_tokens: 3 }, false)
   expect(embedding.usage()).toEqual({ promptTokens: 3, completionTokens: 0, estimated: false })
 })
+
+it.each([
+  '{"choices":[{"index":0,"delta":{"content":""},"finish_reason":null}],"usage":{"prompt_tokens":9}}',
+  '{"choices":[{"index":0,"delta":{}}],"usage":{"prompt_tokens":9}}',
+])('takes %s, after text, for usage alone', (chunk) => {
+  const meter = new Meter(7, 1_000)
+  meter.see(token)
+  expect(meter.see(chunk)).toBe('usage')
+})

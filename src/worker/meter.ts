@@ -80,7 +80,8 @@ export class Meter {
     const parsed = JSON.parse(toText(chunk)) as JsonObject
     const { choices, usage } = parsed
     if (reports) this.#report(usage)
-    if (isObject(usage) && (!Array.isArray(choices) || choices.length === 0)) return 'usage'
+    const isBare = !Array.isArray(choices) || choices.length === 0 || (this.shown && isOpening(parsed))
+    if (isObject(usage) && isBare) return 'usage'
     if (!this.shown) {
       if (isOpening(parsed)) return 'opening'
       this.shown = chunkShows(parsed)

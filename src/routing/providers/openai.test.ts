@@ -179,6 +179,16 @@ describe('its end is told truly', () => {
     expect(silent.end.kind).toBe('done')
   })
 
+  it('pings after the last reason do not keep a complete answer open', async () => {
+    upstream.answer = (socket) => {
+      socket.write(HEAD + frame(sse([TEXT, STOP])), 'latin1')
+      const pinging = setInterval(() => socket.write(frame(sse(['{"type":"ping"}'])), 'latin1'), 50)
+      socket.on('close', () => clearInterval(pinging))
+    }
+    const { end } = await upstream.call(REQUEST, { timeouts: { ttftMs: 9_000, interTokenMs: 300, totalMs: 4_000 } })
+    expect(end.kind).toBe('done')
+  })
+
   it('waits for the usage that comes after the last reason', async () => {
     const usage = '{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}'
     upstream.answer = (socket) => {
@@ -280,6 +290,8 @@ describe('it is never called again at once', () => {
     ['429', 'retry-after-ms: 2500\r\n', '{}', 2_500],
     ['503', '', '{}', 1_000],
     ['503', 'retry-after: 2\r\n', '{}', 2_000],
+    ['529', '', '{}', 1_000],
+    ['500', 'retry-after: 2\r\n', '{}', 2_000],
     [
       '429',
       '',

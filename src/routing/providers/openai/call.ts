@@ -74,6 +74,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #answerBytes = 0
   #firstEventMono = 0
   #lastEventMono = 0
+  /** When every choice had its reason; 0 = not yet. What comes after it does not prolong the grace. */
+  #finishedMono = 0
   #paused = false
   #over = false
 
@@ -122,6 +124,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#paused = false
     // The wait was ours
     this.#lastEventMono = this.#options.clock.monoMs()
+    if (this.#finishedMono > 0) this.#finishedMono = this.#lastEventMono
     this.#exchange?.resume()
   }
 
@@ -134,7 +137,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (sinceStart >= totalMs) return this.#timeOut(`the answer took more than ${totalMs} ms`, 'elsewhere')
     if (this.#paused) return
     if (phase === 'finished') {
-      if (sinceEvent >= Math.min(FINISH_GRACE_MS, interTokenMs)) this.#endStream('silence')
+      if (nowMono - this.#finishedMono >= Math.min(FINISH_GRACE_MS, interTokenMs)) this.#endStream('silence')
     } else if (phase === 'shown') {
       if (sinceEvent >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`, true)
     } else if (this.#isStream && sinceStart >= ttftMs) this.#timeOut(`nothing came for ${ttftMs} ms`, 'elsewhere')
@@ -203,6 +206,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   readDone() {
     if (this.#batch.length === 0) return
     this.#lastEventMono = this.#options.clock.monoMs()
+    if (this.#finishedMono === 0 && this.#state.phase === 'finished') this.#finishedMono = this.#lastEventMono
     // The first text is never held back, nor is an answer that comes all at once: gathering is for those that trickle
     if (this.#firstEventMono === 0) this.#firstEventMono = this.#lastEventMono
     else if (this.#lastEventMono - this.#firstEventMono >= TRICKLES_AFTER_MS) this.#exchange!.gathers = true

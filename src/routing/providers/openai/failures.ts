@@ -55,9 +55,9 @@ export function failedStatus(head: ResponseHead, body: Bytes, secret: string | n
   const text = toText(body)
   const upstream = readError(parseJson(text) ?? plainText(text), secret)
   const { message, param, upstreamCode } = upstream
-  const retryAfterMs = BUSY.has(status)
-    ? Math.max(MIN_RETRY_AFTER_MS, retryAfter(head.headers, clock) ?? upstream.retryAfterMs ?? 0)
-    : undefined
+  const askedMs = retryAfter(head.headers, clock) ?? upstream.retryAfterMs
+  const retryAfterMs =
+    BUSY.has(status) || askedMs !== undefined ? Math.max(MIN_RETRY_AFTER_MS, askedMs ?? 0) : undefined
   if (status < 400)
     return failed('provider_error', true, {
       message: `The model provider redirects (HTTP ${status}), which is not followed: correct its base URL.`,
