@@ -1,6 +1,6 @@
 /**
  * A `ChatTransport` for the AI SDK's `useChat`: each chat is a conversation on Sluice, each message a durable job.
- * `resume: true` goes on after a reload. The interface and the chunks are those of the `ai` package, 5 and later, written
+ * With `resume: true` it continues after a reload. The interface and the chunks are those of the `ai` package, declared
  * here as far as they are used, so that nothing depends on it.
  */
 import type { JobRequest } from '../../src/core/frames.ts'
@@ -84,7 +84,7 @@ export function createChatTransport(sluice: Sluice, options: ChatTransportOption
 
 // ---------------------------------------------------------------- to Sluice
 
-/** What the conversation does not know yet: the last user message, or what the tools said to the last answer. */
+/** What the conversation does not have yet: the last user message, or the tools' outputs for the last answer. */
 function newMessages(messages: readonly UiMessage[]): readonly ChatMessage[] {
   const last = messages.at(-1)
   if (last === undefined) throw new SluiceError('invalid_request', 'There is no message to send.')
@@ -134,7 +134,7 @@ async function truncate(sluice: Sluice, chatId: string, left: readonly UiMessage
     const keep = at === null ? answers.reduce((sum, answer) => sum + steps(answer), 0) : at + steps(last!)
     await sluice.http('PATCH', path, { keep_turns: keep })
   } catch (error) {
-    // Nothing was said yet: the first answer failed before it was a turn
+    // There is no turn yet: the first answer failed before it became one
     if (!(error instanceof SluiceError) || error.code !== 'conversation_not_found') throw error
   }
 }

@@ -44,7 +44,7 @@ export interface Sluice {
   submit(request: JobRequest): Job
   /** Any job that is ours. Without a cursor from the start. */
   attach(id: string, from?: { readonly cursor?: string | null }): Job
-  /** A conversation's turns, as they were and as they come: what a chat shows. Close it when it is not shown any more. */
+  /** A conversation's turns, past and present: what a chat shows. Close it when it is no longer shown. */
   conversation(id: string, options: ConversationOptions): Conversation
   /** How a conversation stands, then what happens to it, from wherever. Returns its stop. */
   watch(conversation: string, watcher: Watcher): () => void
@@ -94,7 +94,7 @@ export function connect(options: ConnectOptions): Sluice {
       if (!closed) tell(() => options.onError?.(error))
     },
   }
-  /** Any answer of a server proves the way, also one that refuses us; a proxy whose server is away answers 502 to 504. */
+  /** Any answer of the server proves the way, even a refusal; a proxy whose server is away answers 502 to 504. */
   const reachable = (): Promise<boolean> =>
     session.open('GET', PROBE, undefined, {}, AbortSignal.timeout(PROBE_WITHIN_MS)).then(
       () => true,

@@ -1,6 +1,6 @@
 /**
- * One WebSocket at a time: greeted, kept alive, and opened again when it is lost (PROTOCOL.md section 6). What it carries
- * is not its business.
+ * One WebSocket at a time: greeted, kept alive, and opened again when it is lost (PROTOCOL.md section 6). It knows
+ * nothing of jobs.
  */
 import type { ClientFrame, Credential, HelloFrame, ServerFrame, WelcomeFrame } from '../../src/core/frames.ts'
 import { backoffMs, verdictOf } from './backoff.ts'

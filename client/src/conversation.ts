@@ -1,6 +1,6 @@
 /**
- * One conversation as a chat shows it: what was said, what is being said, what stands in line, and what was typed and not
- * accepted yet; the same in every tab. Knows nothing of how it is shown.
+ * One conversation as a chat shows it: its history, the answer being written, the messages that wait in line, and those
+ * that are not accepted yet; the same in every tab. Knows nothing of how it is shown.
  */
 import type { JobRequest, NewsFrame, WatchingFrame, WireJob } from '../../src/core/frames.ts'
 import { SluiceError } from './errors.ts'
@@ -37,19 +37,19 @@ export interface Conversation {
   readonly turns: readonly Turn[]
   /** Grows with each change: `useSyncExternalStore(c.subscribe, () => c.version)`. */
   readonly version: number
-  /** False until it is known what was said before. */
+  /** False until the history is known. */
   readonly loaded: boolean
   /** There are earlier turns: `older()` reads the next page of them. */
   readonly hasOlder: boolean
   older(): Promise<void>
   /**
-   * Never waits: what is said while an answer runs stands in line. A text is a user message; a list of messages is sent as it
-   * is (tool results, images). `options` are those of a job.
+   * Never waits: a message that is sent during an answer waits in line. A text becomes a user message; a list of
+   * messages is sent as it is (tool results, images). `options` are those of a job.
    */
-  send(said: string | readonly ChatMessage[], options?: Partial<JobRequest>): Turn
-  /** Stops an answer, or takes back what waits. Without a turn: the one that is being answered, or is next. */
+  send(content: string | readonly ChatMessage[], options?: Partial<JobRequest>): Turn
+  /** Stops an answer, or withdraws a message that waits. Without a turn: the one being answered, or the next. */
   stop(turn?: Turn): Promise<void>
-  /** Says the same again, as a new turn. */
+  /** Sends the same messages again, as a new turn. */
   retry(turn: Turn): Turn
   rename(name: string): Promise<void>
   /** Calls `fn` after each change. Returns its stop. */
@@ -128,7 +128,7 @@ export function createConversation(sluice: Server, id: string, options: Conversa
     turns.splice(0, turns.length, ...turns.filter((turn) => !which(turn)))
   }
 
-  /** Turns that have ended, each at its place; those that failed, with the reason. Back to one that is known, or one page. */
+  /** Reads turns that have ended, from the newest back to one that is known (or one page); failed ones with their reason. */
   async function readTurns(): Promise<void> {
     const known = new Set(turns.filter(isOver).map(({ job }) => job))
     const stored: StoredTurn[] = []
@@ -187,12 +187,12 @@ export function createConversation(sluice: Server, id: string, options: Conversa
       if (own !== undefined) own.job = job.id
     }
     const unknown = jobs.filter((job) => !turns.some((turn) => turn.job === job.id))
-    const said = new Map(await Promise.all(unknown.map(async (job) => [job.id, await messagesOf(job.id)] as const)))
+    const requests = new Map(await Promise.all(unknown.map(async (job) => [job.id, await messagesOf(job.id)] as const)))
     place(
       jobs.map((job) => ({
         job: job.id,
         make() {
-          const turn = newTurn(job.metadata['turn'] ?? job.id, said.get(job.id) ?? [])
+          const turn = newTurn(job.metadata['turn'] ?? job.id, requests.get(job.id) ?? [])
           turn.job = job.id
           turn.state = 'waiting'
           turn.place = job.queue?.position ?? null
@@ -212,7 +212,7 @@ export function createConversation(sluice: Server, id: string, options: Conversa
     }
   }
 
-  /** Puts those that are not there yet where they belong: after the one before them; never after what was not accepted. */
+  /** Puts the turns that are missing where they belong: after the one before them, and before what is not accepted. */
   function place(found: ReadonlyArray<{ readonly job: string; make(): OwnTurn }>): void {
     const indexOf = (job: string): number => turns.findIndex((turn) => turn.job === job)
     const firstKnown = found.map(({ job }) => indexOf(job)).find((i) => i >= 0)
@@ -226,9 +226,9 @@ export function createConversation(sluice: Server, id: string, options: Conversa
     }
   }
 
-  // ---------------------------------------------------------------- what is said here
+  // ---------------------------------------------------------------- what is sent from here
 
-  function say(messages: readonly ChatMessage[], more: Partial<JobRequest> = {}): Turn {
+  function send(messages: readonly ChatMessage[], more: Partial<JobRequest> = {}): Turn {
     const key = more.idempotency_key ?? mintKey()
     const request: JobRequest = {
       ...more,
@@ -314,13 +314,13 @@ export function createConversation(sluice: Server, id: string, options: Conversa
       return earlier !== null
     },
     older,
-    send: (said, more) => say(typeof said === 'string' ? [{ role: 'user', content: said }] : said, more),
+    send: (content, more) => send(typeof content === 'string' ? [{ role: 'user', content }] : content, more),
     async stop(turn) {
       const open = turns.filter((one) => one.reading !== null)
       const one = turn === undefined ? (open.find(({ state }) => state === 'answering') ?? open[0]) : turn
       await turns.find(({ key }) => key === one?.key)?.reading?.cancel()
     },
-    retry: (turn) => say(turn.messages),
+    retry: (turn) => send(turn.messages),
     async rename(to) {
       await sluice.http('PATCH', path, { name: to })
     },

@@ -9,7 +9,7 @@ export interface SluiceErrorDetails {
   readonly cause?: unknown
 }
 
-/** What went wrong. `code` is of the server's error table (docs/errors.md), or one of `connection_lost`, `closed`, `detached`. */
+/** `code`: of the server's error table (docs/errors.md), or one of `connection_lost`, `closed`, `detached` … */
 export class SluiceError extends Error {
   readonly code: string
   readonly retryable: boolean

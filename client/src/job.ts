@@ -1,6 +1,6 @@
 /**
- * One job, followed: what the server says is applied once and in order, folded into `text`, and handed to whoever iterates. How it
- * travels is the transport's business.
+ * One job, followed: what the server sends is applied once and in order, folded into `text`, and handed to whoever
+ * iterates. How it travels is the transport's business.
  */
 import type { AcceptedFrame, EndFrame, EvFrame, JobRequest, WireEvent, WirePlace } from '../../src/core/frames.ts'
 import { deferred } from './deferred.ts'
@@ -14,7 +14,7 @@ export interface Wire {
   credit(job: Job, bytes: number): void
   cancel(job: Job): Promise<void>
   detach(job: Job): void
-  /** A record is missing: read again behind the job's cursor. */
+  /** A record is missing: read again from the job's cursor. */
   reattach(job: Job): void
   report(job: Job, ttftMs: number): void
 }

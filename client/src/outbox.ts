@@ -1,4 +1,4 @@
-/** What was said and not accepted yet outlives a reload of its tab: said again under its key, it is the same job. */
+/** Messages that are not accepted yet outlive a reload of their tab: sent again under its key, each is the same job. */
 import type { JobRequest } from '../../src/core/frames.ts'
 
 export interface Letter {

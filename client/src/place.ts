@@ -1,4 +1,4 @@
-/** Where a client stands in a log, and what a frame adds to that: each record is applied once, in order (PROTOCOL.md section 6). */
+/** Where a client stands in a log, and what a frame adds: each record once, in order (PROTOCOL.md section 6). */
 import type { EvFrame, WireEvent } from '../../src/core/frames.ts'
 
 export interface Place {
@@ -27,7 +27,7 @@ export function advance(
   return { place: { cursor: frame.cursor, seq: last }, events: frame.e.slice(place.seq + 1 - frame.seq) }
 }
 
-/** The cursor that is behind all others; of jobs that are the same one. "0" is the start of a log, whatever its epoch. */
+/** The earliest cursor of several readers of one job. "0" is the start of a log, whatever its epoch. */
 export function firstOf(readers: Iterable<{ readonly cursor: string | null }>): string {
   let first: string | null = null
   for (const { cursor } of readers) {

@@ -1,4 +1,4 @@
-/** Who we are: a key, or a ticket that becomes a token which the server renews. Also plain calls over HTTP with the same credentials. */
+/** Our credentials: a key, or a ticket that becomes a token, which the server renews. And HTTP calls with them. */
 import type { Credential, TokenFrame, WireError } from '../../src/core/frames.ts'
 import { SluiceError } from './errors.ts'
 import { isPage } from './page.ts'

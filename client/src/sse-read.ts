@@ -2,7 +2,7 @@
 import { SluiceError } from './errors.ts'
 import type { Session } from './session.ts'
 
-/** A server says something every 15 s; nothing for as long as this, and the connection is lost. */
+/** The server sends a comment every 15 s; after this much silence the connection is lost. */
 const SILENT_MS = 45_000
 
 export interface SseEvent {

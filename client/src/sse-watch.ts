@@ -21,7 +21,7 @@ interface Watch {
   request: AbortController
 }
 
-/** `most`: streams at once. `retry`: waits before the next try, after so many that failed; `onOpen`: a stream is open. */
+/** `most`: streams at once. */
 export function createSseWatches(
   session: Session,
   most: number,

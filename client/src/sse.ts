@@ -1,4 +1,4 @@
-/** Jobs over plain HTTP, where WebSockets are blocked: submitted by POST, read as server-sent events (PROTOCOL.md sections 4 and 5). */
+/** Jobs over plain HTTP: submitted by POST, read as server-sent events (PROTOCOL.md sections 4 and 5). */
 import type { EndFrame, WireEvent } from '../../src/core/frames.ts'
 import { backoffMs } from './backoff.ts'
 import { nothingLeft, SluiceError } from './errors.ts'

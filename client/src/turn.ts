@@ -1,4 +1,4 @@
-/** What was said once in a conversation, and what was answered. */
+/** A turn of a conversation: the messages that were sent, and the answer. */
 import type { WireError, WireJob } from '../../src/core/frames.ts'
 import type { Message } from './fold.ts'
 import type { Job } from './job.ts'
@@ -16,13 +16,13 @@ export interface Cut {
 }
 
 /**
- * `sending`: not accepted yet. `waiting`: accepted, and not begun. `answering`: the model is at it. `stopped`: canceled.
- * `failed`: it has an `error`.
+ * `sending`: not accepted yet. `waiting`: accepted, not begun. `answering`: the model has it. `stopped`: canceled.
+ * `failed`: see `error`.
  */
 export type TurnState = 'sending' | 'waiting' | 'answering' | 'done' | 'stopped' | 'failed'
 
 export interface Turn {
-  /** Stays the same for as long as this page shows it. */
+  /** Stays the same while this page shows the turn. */
   readonly key: string
   /** Its job; null until that was accepted. */
   readonly job: string | null

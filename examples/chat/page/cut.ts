@@ -1,4 +1,4 @@
-/** This page's connections can be cut by a button, as a tunnel or a sleeping laptop would. The client knows nothing of it. */
+/** A button can cut this page's connections, as a tunnel or a sleeping laptop would. The client knows nothing of it. */
 const sockets = new Set<WebSocket>()
 const streams = new Set<AbortController>()
 
