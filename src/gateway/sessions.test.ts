@@ -49,6 +49,18 @@ it('a ticket is good once, in time', () => {
   expect(code(() => sessions.redeem('sluice-ticket-made-up', undefined))).toBe('invalid_ticket')
 })
 
+it('one key has so many unused tickets, and drives out none of the others', () => {
+  const others = sessions.ticket({ ...key, id: 'key_2' }, null, null, null)
+  const [first] = Array.from({ length: 10_000 }, () => sessions.ticket(key, 'ann', null, null))
+  expect(code(() => sessions.ticket(key, 'ann', null, null))).toBe('rate_limited')
+  expect(sessions.ticket({ ...key, id: 'key_2' }, null, null, null).ticket).not.toBe(others.ticket)
+  sessions.redeem(first.ticket, undefined)
+  sessions.ticket(key, 'ann', null, null)
+  expect(code(() => sessions.ticket(key, 'ann', null, null))).toBe('rate_limited')
+  now += 30_000
+  sessions.ticket(key, 'ann', null, null)
+})
+
 it('a ticket tried from another origin is used up', () => {
   const { ticket } = sessions.ticket(key, null, ORIGIN, null)
   expect(code(() => sessions.redeem(ticket, 'https://evil.test'))).toBe('origin_forbidden')

@@ -14,8 +14,9 @@ export const TOKEN_PREFIX = 'sluice-token-'
 export const TICKET_PREFIX = 'sluice-ticket-'
 /** Longer texts are refused before anything is computed over them. */
 export const MAX_TOKEN_BYTES = 2_048
-/** Open tickets; the oldest go first, as they would in seconds anyway. */
+/** Open tickets; the oldest go first, as they would in seconds anyway. One key can't drive out the others'. */
 const MAX_TICKETS = 100_000
+const MAX_TICKETS_PER_KEY = 10_000
 
 export interface SessionOptions {
   /** Signs tokens. */
@@ -32,7 +33,7 @@ export interface Token {
 }
 
 export interface Sessions {
-  /** `sessionMs` null = the longest. */
+  /** `sessionMs` null = the longest. Throws rate_limited. */
   ticket(
     key: ApiKey,
     user: string | null,
@@ -80,17 +81,35 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
     return { key, session }
   }
 
+  const openOf = new Map<string, number>()
+
+  function drop(ticket: string): void {
+    const keyId = tickets.get(ticket)?.session.keyId
+    if (keyId === undefined) return
+    tickets.delete(ticket)
+    const left = (openOf.get(keyId) ?? 1) - 1
+    if (left === 0) openOf.delete(keyId)
+    else openOf.set(keyId, left)
+  }
+
   /** Tickets leave in the order in which they came: all live equally long. */
   function dropOld(): void {
     for (const [ticket, { untilMs }] of tickets) {
       if (untilMs > clock.monoMs() && tickets.size < MAX_TICKETS) return
-      tickets.delete(ticket)
+      drop(ticket)
     }
   }
 
   return {
     ticket(key, user, origin, sessionMs) {
       dropOld()
+      const open = openOf.get(key.id) ?? 0
+      if (open >= MAX_TICKETS_PER_KEY)
+        throw new SluiceError('rate_limited', {
+          message: `This key has ${open} unused tickets: use some, or wait until they expire.`,
+          retryAfterMs: ticketMs,
+        })
+      openOf.set(key.id, open + 1)
       const ticket = TICKET_PREFIX + Buffer.from(ids.random(32)).toString('base64url')
       const endsAtMs = clock.wallMs() + Math.min(sessionMs ?? options.sessionMs, options.sessionMs)
       const id = Buffer.from(ids.random(8)).toString('base64url')
@@ -102,7 +121,7 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
     },
     redeem(ticket, origin) {
       const found = tickets.get(ticket)
-      tickets.delete(ticket)
+      drop(ticket)
       if (found === undefined || found.untilMs <= clock.monoMs()) throw new SluiceError('invalid_ticket')
       return admit(found.session, origin, 'invalid_ticket')
     },

@@ -12,7 +12,7 @@ type Ended = Map<string, { readonly id: JobId; readonly until: number }>
 export class Joins {
   readonly #keptMs: number
   /** Nearly always one id a key. */
-  readonly #live = new Map<string, JobId | JobId[]>()
+  readonly #live = new Map<string, JobId | Twins>()
   #ended: Ended = new Map()
   #endedEarlier: Ended = new Map()
   #nextGenerationAt = -Infinity
@@ -30,19 +30,15 @@ export class Joins {
     if (key === null) return
     const known = this.#live.get(key)
     if (known === undefined) this.#live.set(key, id)
-    else if (typeof known === 'string') this.#live.set(key, [known, id])
-    else known.push(id)
+    else if (typeof known === 'string') this.#live.set(key, new Twins(known, id))
+    else known.add(id)
   }
 
   /** It runs no more, or won't end well. Safe to repeat. */
   remove(key: string | null, id: JobId): void {
     if (key === null) return
     const known = this.#live.get(key)
-    if (known === id) this.#live.delete(key)
-    else if (typeof known === 'object') {
-      const others = known.filter((other) => other !== id)
-      this.#live.set(key, others.length === 1 ? others[0] : others)
-    }
+    if (known === id || (typeof known === 'object' && known.remove(id))) this.#live.delete(key)
   }
 
   endedWell(key: string | null, id: JobId, now: number): void {
@@ -59,8 +55,37 @@ export class Joins {
   find(key: string | null, now: number): JobId | null {
     if (key === null) return null
     const live = this.#live.get(key)
-    if (live !== undefined) return typeof live === 'string' ? live : live[live.length - 1]
+    if (live !== undefined) return typeof live === 'string' ? live : live.newest()
     const ended = this.#ended.get(key) ?? this.#endedEarlier.get(key)
     return ended !== undefined && now < ended.until ? ended.id : null
+  }
+}
+
+/** Live jobs of one key. A caller may send the same bytes many thousand times: nothing here looks at all of them. */
+class Twins {
+  readonly #ids: Set<JobId>
+  /** In the order they came; some have ended. */
+  #order: JobId[]
+
+  constructor(...ids: JobId[]) {
+    this.#order = ids
+    this.#ids = new Set(ids)
+  }
+
+  add(id: JobId): void {
+    this.#ids.add(id)
+    this.#order.push(id)
+  }
+
+  /** True: none is left. */
+  remove(id: JobId): boolean {
+    this.#ids.delete(id)
+    if (this.#order.length > 2 * this.#ids.size + 8) this.#order = this.#order.filter((other) => this.#ids.has(other))
+    return this.#ids.size === 0
+  }
+
+  newest(): JobId {
+    while (!this.#ids.has(this.#order[this.#order.length - 1])) this.#order.pop()
+    return this.#order[this.#order.length - 1]
   }
 }
