@@ -6,9 +6,11 @@ import { isDeepStrictEqual } from 'node:util'
 import { Secret } from '../config/fields.ts'
 import { LEAVES } from '../config/leaves.ts'
 import type { Config } from '../config/schema.ts'
+import { SluiceError } from '../core/errors.ts'
 import type { Provider } from '../core/ports.ts'
 import type { Router } from '../routing/router.ts'
 import { createProviders, type NamedProvider, type ProviderDeps, toRoutes } from './models.ts'
+import type { Log } from './report.ts'
 
 export interface Reloaded {
   /** Names of the models that clients can use now. */
@@ -81,6 +83,37 @@ export class Settings {
     })
     this.#cancelCheck =
       this.#retired.length === 0 ? null : this.#deps.clock.after(RETIRED_CHECK_MS, () => this.#closeRetired(router))
+  }
+}
+
+export interface ReloadOptions {
+  readonly log: Log
+  /** Reads the configuration again. Throws config_invalid. */
+  readonly configAgain?: () => Config
+  /** A reload has put this one in force. */
+  readonly onReload?: (config: Config) => void
+}
+
+/** A reload, told to the log. Rejects with config_invalid; then nothing has changed. */
+export function reloader(
+  settings: Settings,
+  router: Pick<Router, 'replace' | 'isInUse'>,
+  { log, configAgain, onReload }: ReloadOptions,
+): () => Promise<Reloaded> {
+  return async () => {
+    if (configAgain === undefined)
+      throw new SluiceError('invalid_request', { message: 'This server has no configuration to reload.' })
+    try {
+      const reloaded = settings.reload(configAgain(), router)
+      onReload?.(settings.config)
+      const { models, tenants, needsRestart } = reloaded
+      log.info({ models, tenants, needs_restart: needsRestart }, 'the configuration was reloaded')
+      return reloaded
+    } catch (error) {
+      const reason = (error as Error).message
+      log.error({ reason }, 'the configuration was not reloaded; the one before stays in force')
+      throw error
+    }
   }
 }
 

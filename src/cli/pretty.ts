@@ -13,14 +13,14 @@ export function pretty(line: string): string {
   const stack = err?.stack === undefined ? '' : `\n${err.stack.replaceAll(/^/gm, '    ')}`
   const label = `\x1b[${COLOURS[level] ?? '0'}m${level.padEnd(5)}\x1b[0m`
   const text = [
-    time.slice(11, 19),
+    new Date(time).toTimeString().slice(0, 8),
     label,
-    msg ?? '',
-    ...(facts.length === 0 ? [] : [`\x1b[2m${facts.join(' ')}\x1b[0m`]),
+    withoutControls(msg ?? ''),
+    ...(facts.length === 0 ? [] : [`\x1b[2m${withoutControls(facts.join(' '))}\x1b[0m`]),
   ]
   return `${text.filter((part) => part !== '').join(' ')}${withoutControls(stack)}\n`
 }
 
 const quoted = (text: string): string => (/^[\w.:/@*+-]+$/.test(text) ? text : JSON.stringify(text))
-/** What an upstream or a client sends must not steer the terminal. (JSON strings have theirs escaped.) */
+/** What an upstream or a client sends must not steer the terminal. */
 const withoutControls = (text: string): string => text.replaceAll(/[^\P{Cc}\n]/gu, '')

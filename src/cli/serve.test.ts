@@ -541,7 +541,7 @@ describe('a reload', () => {
       })
     }
     server.write(`port: 9999\nmodels:\n${demo('b')}queue: { max_attempts: 7 }\n`)
-    expect(await server.hangUp()).toMatchObject({ level: 'info', models: ['b'], needsRestart: ['queue.max_attempts'] })
+    expect(await server.hangUp()).toMatchObject({ level: 'info', models: ['b'], needs_restart: ['queue.max_attempts'] })
     expect(await modelsOf(server)).toEqual(['b'])
   })
 
