@@ -50,6 +50,8 @@ export interface Sluice {
   watch(conversation: string, watcher: Watcher): () => void
   /** A call over HTTP with the same credentials, e.g. http('GET', '/v1/conversations/c1'). Throws SluiceError. */
   http(method: string, path: string, body?: unknown): Promise<unknown>
+  /** Tries at once where it waits for its next try: somebody asks for it, or knows that the server is back. */
+  reconnect(): void
   /** Lets go of all jobs; they go on. */
   close(): void
 }
@@ -175,6 +177,7 @@ export function connect(options: ConnectOptions): Sluice {
       }
     },
     http: (method, path, body) => session.http(method, path, body),
+    reconnect: () => transport.nudge(),
     close() {
       if (closed) return
       const jobs = transport.jobs()

@@ -226,6 +226,25 @@ it('a server that is away is asked ever more rarely', async () => {
   expect(client.transport).toBe('websocket')
 })
 
+it('reconnect() does not wait for the next try', async () => {
+  const { random } = Math
+  Math.random = () => 0.999 // the longest pauses: 1, 2, 4 s …
+  try {
+    await against(() => {})
+    client.close()
+    server.stop()
+    let asked = 0
+    client = connect({ url: server.url, key: 'k', transport: 'websocket', onError: () => void asked++ })
+    await until(() => asked === 2)
+    client.reconnect()
+    const from = performance.now()
+    await until(() => asked === 3)
+    expect(performance.now() - from).toBeLessThan(1_500) // it would have been 2 s
+  } finally {
+    Math.random = random
+  }
+})
+
 it('a callback that throws stops nothing', async () => {
   const thrown: unknown[] = []
   const listeners = process.listeners('uncaughtException')

@@ -55,6 +55,7 @@ export function createStory(sluice: Sluice, shown: () => Conversation | null, ca
       const response = await fetch('/kill', { method: 'POST' })
       const { downMs, error } = (await response.json()) as { downMs?: number; error?: { message: string } }
       if (downMs === undefined) throw new Error(error?.message)
+      sluice.reconnect() // it would come back by itself, after a random pause
       tell(
         `A new server is up after ${duration(downMs)}. It found the unfinished answer in its log and goes on with it.`,
       )
