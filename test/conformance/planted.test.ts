@@ -238,6 +238,41 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
     open: bent(power, ({ queue }) => ({ queue: replaced(queue, { pause: async () => {} }) })),
     caughtBy: 'pauses survive, and so do their ends (kill)',
   },
+  'a page of turns begins anew each time': {
+    open: bent(memory, ({ conversations }) => ({
+      conversations: replaced(conversations, {
+        turns: (tenant, id, { beyond: _beyond, ...range }) => conversations.turns(tenant, id, range),
+      }),
+    })),
+    caughtBy: 'turns come in pages, from either end, by count and by bytes',
+  },
+  'pages of turns know no bytes': {
+    open: bent(memory, ({ conversations }) => ({
+      conversations: replaced(conversations, {
+        turns: (tenant, id, range) => conversations.turns(tenant, id, { ...range, maxBytes: 1 << 30 }),
+      }),
+    })),
+    caughtBy: 'turns come in pages, from either end, by count and by bytes',
+  },
+  'lists show other name spaces': {
+    open: bent(memory, ({ conversations }) => ({
+      conversations: replaced(conversations, {
+        list: (tenant, { scope: _scope, ...range }) => conversations.list(tenant, range),
+      }),
+    })),
+    caughtBy: 'the list comes in pages, the newest turn first',
+  },
+  'instructions outlive their erasure': {
+    open: bent(memory, ({ conversations }) => {
+      let first: string | null = null
+      return {
+        conversations: replaced(conversations, {
+          instructions: async (tenant, id) => (first ??= await conversations.instructions(tenant, id)),
+        }),
+      }
+    }),
+    caughtBy: 'the instructions that a conversation began with are kept apart, as long as their turn is not erased',
+  },
   'tenants share conversations': {
     open: bent(memory, ({ conversations }) => ({
       conversations: replaced(conversations, { get: (_tenant, id) => conversations.get('a', id) }),

@@ -200,4 +200,65 @@ export function describeHttp(reach: () => Promise<Target> | Target): void {
       for (const path of ['/models', '/v1/v1/models', '/v1/models/']) expect((await get(path)).status, path).toBe(200)
     })
   })
+  describe('conversations', () => {
+    let names = 0
+    const fresh = (name: string): string => `${name}-${Date.now().toString(36)}-${names++}`
+    const json = async (path: string): Promise<any> => (await get(path)).json()
+    async function turn(conversation: string): Promise<string> {
+      const made = await post('/v1/jobs', { conversation, request: chat(prompt(1, 1)) })
+      const { id } = (await made.json()) as { id: string }
+      expect((await get(`/v1/jobs/${id}/result?wait_ms=20000`)).status).toBe(200)
+      return id
+    }
+
+    it.for(['.', '..', 'a\\b', 'a/b', 'a%2Fb'])('H11 the query names what a path cannot carry: %s', async (name) => {
+      const query = `?id=${encodeURIComponent(name)}`
+      await fetch(`${target.url}/v1/conversations${query}`, { method: 'DELETE', headers: headers() })
+      const id = await turn(name)
+      expect(await json(`/v1/conversations${query}`)).toMatchObject({ id: name, turns: [{ job: id }] })
+      expect(await json(`/v1/conversations?conversation=${encodeURIComponent(name)}`)).toMatchObject({ id: name })
+      const change = await fetch(`${target.url}/v1/conversations${query}`, {
+        method: 'PATCH',
+        headers: headers({ 'content-type': 'application/json' }),
+        body: JSON.stringify({ name: 'Rivers', keep_turns: 0 }),
+      })
+      expect(change.status).toBe(204)
+      expect(await json(`/v1/conversations${query}`)).toMatchObject({ name: 'Rivers', turn_count: 0, turns: [] })
+      const gone = await fetch(`${target.url}/v1/conversations${query}`, { method: 'DELETE', headers: headers() })
+      expect([gone.status, (await get(`/v1/conversations${query}`)).status]).toEqual([204, 404])
+    })
+
+    it('H12 turns come in pages from either end, each page in order', async () => {
+      const name = fresh('pages')
+      const jobs: string[] = []
+      for (let i = 0; i < 3; i++) jobs.push(await turn(name))
+      const page = async (query: string): Promise<[string[], string | null]> => {
+        const { turns, next, has_more: more } = await json(`/v1/conversations/${name}${query}`)
+        expect(more).toBe(next !== null)
+        return [turns.map(({ job }: { job: string }) => job), next]
+      }
+      expect(await page('')).toEqual([jobs, null])
+      const [newest, older] = await page('?limit=2')
+      expect(newest).toEqual(jobs.slice(1))
+      expect(await page(`?limit=2&after=${older}`)).toEqual([jobs.slice(0, 1), null])
+      const [oldest, newer] = await page('?limit=2&order=oldest')
+      expect(oldest).toEqual(jobs.slice(0, 2))
+      expect(await page(`?limit=2&order=oldest&after=${newer}`)).toEqual([jobs.slice(2), null])
+      expect((await get(`/v1/conversations/${name}?after=x`)).status).toBe(400)
+    })
+
+    it('H13 the list comes in pages, the newest message first', async () => {
+      const made = [fresh('a'), fresh('b'), fresh('c')]
+      for (const name of [made[0], made[1], made[2], made[0]]) await turn(name)
+      const seen: string[] = []
+      for (let after = ''; seen.length < 3; ) {
+        const { data, next } = await json(`/v1/conversations?limit=2${after}`)
+        seen.push(...data.map(({ id }: { id: string }) => id))
+        if (next === null) break
+        after = `&after=${encodeURIComponent(next)}`
+      }
+      expect(seen.filter((id) => made.includes(id))).toEqual([made[0], made[2], made[1]])
+      expect((await get('/v1/conversations?after=x')).status).toBe(400)
+    })
+  })
 }
