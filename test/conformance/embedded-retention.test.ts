@@ -6,7 +6,17 @@ import type { Engine } from '../../src/core/ports.ts'
 import { type ConversationLimitOptions, UNLIMITED } from '../../src/engines/embedded/conversation-limits.ts'
 import { openDisk } from '../../src/engines/embedded/disk.ts'
 import { embedded, type Planted } from './embedded.ts'
-import { DONE, draft, eventually, type Opened, readConversation, runJob, submit, TestWorker } from './harness.ts'
+import {
+  DONE,
+  draft,
+  eventually,
+  type Opened,
+  readConversation,
+  runJob,
+  type Settings,
+  submit,
+  TestWorker,
+} from './harness.ts'
 
 const opened: Opened[] = []
 afterEach(async () => {
@@ -16,8 +26,12 @@ afterEach(async () => {
 const MIB = 1 << 20
 const SWEEP_MS = 11_000
 
-async function start(retention: Planted['retention'], planted: Omit<Planted, 'retention'> = {}) {
-  const one = await embedded('process', { ...planted, retention: retention ?? {} })()
+async function start(
+  retention: Planted['retention'],
+  planted: Omit<Planted, 'retention'> = {},
+  settings: Settings = {},
+) {
+  const one = await embedded('process', { ...planted, retention: retention ?? {} })(settings)
   opened.push(one)
   return { ...one, worker: new TestWorker(one.engine) }
 }
@@ -43,19 +57,19 @@ test('above its budget the oldest jobs that ended go, and none that waits', asyn
 })
 
 test('conversations and jobs in line take nothing of the budget of ended jobs', async () => {
-  const { engine, clock, worker } = await start({ bytes: MIB })
-  const kept = await runJob(engine, worker, { tenant: 'small', body: large('k') })
+  const retentionOf = (tenant: string): number | null => (tenant === 'talks' ? 0 : null) // its conversation stays
+  const { engine, clock, worker } = await start({ bytes: MIB }, {}, { retentionOf })
+  const kept = [await runJob(engine, worker, { tenant: 'small', body: large('k') })]
+  for (let i = 0; i < 8; i++) kept.push(await runJob(engine, worker, { tenant: 'large', body: large('k') }))
   for (let i = 0; i < 30; i++)
-    await submit(engine, { tenant: 'heavy', body: large('q'), options: { delayMs: 3_000_000 } })
-  for (let i = 0; i < 30; i++) {
-    const { id } = await runJob(engine, worker, { tenant: 'talks', body: large('c'), options: { conversation: 'c' } })
-    if (i < 28) await engine.queue.get(id)
-  }
+    await submit(engine, { tenant: 'waits', body: large('q'), options: { delayMs: 3_000_000 } })
+  for (let i = 0; i < 30; i++)
+    await runJob(engine, worker, { tenant: 'talks', body: large('c'), options: { conversation: 'c' } })
   for (let i = 0; i < 3; i++) {
     clock.leap(SWEEP_MS)
     await new Promise((done) => setTimeout(done, 100))
   }
-  expect(await isThere(engine, kept.id)).toBe(true)
+  for (const { id } of kept) expect(await isThere(engine, id)).toBe(true)
   expect((await readConversation(engine, 'talks', 'c'))?.turns.length).toBe(30)
 })
 
