@@ -65,6 +65,10 @@ test('conversations and jobs in line take nothing of the budget of ended jobs', 
     await submit(engine, { tenant: 'waits', body: large('q'), options: { delayMs: 3_000_000 } })
   for (let i = 0; i < 30; i++)
     await runJob(engine, worker, { tenant: 'talks', body: large('c'), options: { conversation: 'c' } })
+  await eventually(async () => {
+    clock.leap(500)
+    expect(await engine.queue.list({ tenant: 'talks', limit: 1 })).toEqual([])
+  })
   for (let i = 0; i < 3; i++) {
     clock.leap(SWEEP_MS)
     await new Promise((done) => setTimeout(done, 100))
