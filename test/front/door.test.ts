@@ -200,13 +200,13 @@ it('answers at once to who asks for it, and waits no longer than asked', async (
     later.headers['sluice-job'],
     later.headers['preference-applied'],
   ]).toEqual([202, events, id, 'respond-async'])
-  expect((await ask('GET', `/v1/jobs/${id}/result`)).status).toBe(202)
   const done = await ask('GET', `/v1/jobs/${id}/result?wait_ms=5000`)
   expect([done.status, (JSON.parse(done.body) as { object: string }).object]).toEqual([200, 'chat.completion'])
   const slow = JSON.parse(
     (await ask('POST', '/v1/jobs', { request: chat('demo: tokens=500 delay=20 ttft=1') })).body,
   ) as { id: string }
   await expect.poll(async () => (await job(slow.id))['state']).toBe('leased')
+  expect((await ask('GET', `/v1/jobs/${slow.id}/result`)).status).toBe(202)
   const waited = await ask('GET', `/v1/jobs/${slow.id}?wait_ms=150`)
   expect(waited.tookMs).toBeGreaterThan(145)
   expect((JSON.parse(waited.body) as { state: string }).state).toBe('leased')
