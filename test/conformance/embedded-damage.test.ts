@@ -1,0 +1,201 @@
+/** Flipped bits and lost ends: what is missing is told, what is wrong is not served, all else goes on. */
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { Fact } from '../../src/core/facts.ts'
+import { embedded } from './embedded.ts'
+import { DONE, type Opened, readAll, runJob, submit, TestWorker } from './harness.ts'
+
+const undo: Array<() => unknown> = []
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step()
+})
+function temporary(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-damage-'))
+  undo.push(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+async function start(dir: string): Promise<Opened> {
+  const opened = await embedded('power', { dir, disk: (real) => real })()
+  undo.push(() => opened.close())
+  return opened
+}
+/** What a kill -9 leaves of the folder. */
+function killed(dir: string): string {
+  const to = temporary()
+  for (const name of readdirSync(dir).filter((name) => name.startsWith('sluice.db') && !name.endsWith('-shm')))
+    cpSync(join(dir, name), join(to, name), { preserveTimestamps: true })
+  return to
+}
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path)
+  bytes[at < 0 ? bytes.length + at : at] ^= 1
+  writeFileSync(path, bytes)
+}
+const missing = (facts: readonly Fact[]): string[] =>
+  facts.flatMap((fact) => (fact.type === 'store-warning' && fact.code === 'commits_missing' ? [fact.detail] : []))
+
+describe('a damaged WAL', () => {
+  async function forty() {
+    const dir = join(temporary(), 'data')
+    const { engine } = await start(dir)
+    const jobs = []
+    for (let i = 0; i < 40; i++) jobs.push(await submit(engine))
+    return { dir: killed(dir), jobs }
+  }
+  const wal = (dir: string): string => join(dir, 'sluice.db-wal')
+
+  test('whole: nothing is told, nothing is missing', async () => {
+    const { dir, jobs } = await forty()
+    const { engine, facts } = await start(dir)
+    expect(missing(facts)).toEqual([])
+    for (const job of jobs) expect(await engine.queue.get(job.id)).not.toBeNull()
+  })
+
+  test.each<[string, (path: string) => void]>([
+    ['one bit in a frame', (path) => flip(path, Math.floor(readFileSync(path).length * 0.6))],
+    ['one bit in its header', (path) => flip(path, 17)],
+    ['one bit in the salt of a frame', (path) => flip(path, 32 + 20 * 4120 + 9)],
+    ['its end cut off', (path) => truncateSync(path, Math.floor(readFileSync(path).length * 0.6))],
+    ['all of it but the header', (path) => truncateSync(path, 32)],
+    ['all of it', (path) => rmSync(path)],
+  ])('%s: told at the start, kept for inspection, and the rest goes on', async (what, harm) => {
+    const { dir, jobs } = await forty()
+    harm(wal(dir))
+    const { engine, facts } = await start(dir)
+    const [told, ...more] = missing(facts)
+    expect(told).toMatch(/are missing/)
+    expect(more).toEqual([])
+    const left = await Promise.all(jobs.map((job) => engine.queue.get(job.id)))
+    expect(left.filter((job) => job === null).length).toBeGreaterThan(10)
+    if (what === 'one bit in a frame') expect(Number(/(\d+) commits/.exec(told)![1])).toBeGreaterThan(10)
+    if (what !== 'all of it') expect(existsSync(`${wal(dir)}.damaged-1`)).toBe(true)
+    await submit(engine)
+  })
+
+  test('that another program moved into the database is not missing', async () => {
+    const { dir, jobs } = await forty()
+    const other = new DatabaseSync(join(dir, 'sluice.db'))
+    other.prepare('SELECT count(*) FROM jobs').get()
+    other.close()
+    expect(existsSync(wal(dir))).toBe(false)
+    const { engine, facts } = await start(dir)
+    expect(missing(facts)).toEqual([])
+    expect(await engine.queue.get(jobs[39].id)).not.toBeNull()
+  })
+
+  test('after an orderly end there is nothing to miss', async () => {
+    const dir = join(temporary(), 'data')
+    const opened = await start(dir)
+    for (let i = 0; i < 5; i++) await submit(opened.engine)
+    await opened.engine.close()
+    expect(missing((await start(dir)).facts)).toEqual([])
+  })
+})
+
+/** Changes one byte of a stored blob, and nothing else. */
+function harmBlob(dir: string, table: string, column: string, where: string): void {
+  const db = new DatabaseSync(join(dir, 'sluice.db'))
+  const row = db.prepare(`SELECT rowid AS id, ${column} AS data FROM ${table} WHERE ${where}`).get() as {
+    id: number
+    data: Uint8Array
+  }
+  const at = Buffer.from(row.data).indexOf('tok')
+  row.data[at] = 'T'.charCodeAt(0)
+  db.prepare(`UPDATE ${table} SET ${column} = ? WHERE rowid = ?`).run(row.data, row.id)
+  db.close()
+}
+const orderOf = (dir: string, id: string): number => {
+  const db = new DatabaseSync(join(dir, 'sluice.db'), { readOnly: true })
+  try {
+    return (db.prepare('SELECT ord FROM jobs WHERE id = ?').get(id) as { ord: number }).ord
+  } finally {
+    db.close()
+  }
+}
+
+describe('wrong bytes', () => {
+  test('in the log of a job that ended are not served; other jobs are', async () => {
+    const dir = join(temporary(), 'data')
+    const first = await start(dir)
+    const worker = new TestWorker(first.engine)
+    const [bad, good] = [
+      await runJob(first.engine, worker, {}, ['{"tok":1}']),
+      await runJob(first.engine, worker, {}, ['{"tok":2}']),
+    ]
+    await first.engine.close()
+    harmBlob(dir, 'results', 'log', `ord = ${orderOf(dir, bad.id)}`)
+    const { engine, facts } = await start(dir)
+    await expect(readAll(engine, bad.id)).rejects.toMatchObject({ code: 'job_damaged', status: 500 })
+    expect(facts).toContainEqual({
+      type: 'store-warning',
+      code: 'job_damaged',
+      detail: expect.stringContaining(bad.id),
+    })
+    expect((await engine.queue.get(bad.id))?.state).toBe('done')
+    expect((await readAll(engine, good.id)).records[0]).toBe('{"tok":2}')
+    expect(engine.health()).toEqual({ ok: true })
+    await runJob(engine, new TestWorker(engine))
+    expect(await engine.queue.erase(bad.id)).toBe(true)
+  })
+
+  test('in the segments of running jobs end their logs there; cursors beyond are void, the jobs run again', async () => {
+    const dir = join(temporary(), 'data')
+    const { engine } = await start(dir)
+    const worker = new TestWorker(engine)
+    const jobs = [await submit(engine), await submit(engine)]
+    for (const job of jobs) {
+      const writer = engine.log.open(await worker.one(job))
+      for (let i = 0; i < 5; i++) {
+        writer.append([`{"tok":${i}}`], 1, true)
+        await writer.flushed()
+      }
+    }
+    await submit(engine) // its sync covers them
+    const left = killed(dir)
+    const db = new DatabaseSync(join(left, 'sluice.db'))
+    const { n } = db
+      .prepare("SELECT n FROM segments WHERE instr(data, 'tok') > 0 ORDER BY n LIMIT 1 OFFSET 3")
+      .get() as {
+      n: number
+    }
+    db.close()
+    harmBlob(left, 'segments', 'data', `n = ${n}`)
+    const again = await start(left)
+    expect(missing(again.facts)).toEqual([expect.stringContaining(`Segment ${n}`)])
+    expect((await readAll(again.engine, jobs[0].id)).records).toEqual(['{"tok":0}', '{"tok":1}', '{"tok":2}'])
+    expect(await again.engine.log.commonWith(jobs[0].id, 1)).toBe(3)
+    expect(await again.engine.log.commonWith(jobs[1].id, 1)).toBe(0)
+    const next = new TestWorker(again.engine)
+    for (const lease of [await next.one(jobs[0])])
+      expect((await again.engine.queue.finish(lease, DONE)).kind).toBe('ended')
+  })
+
+  test('in a part of a running log fail that job, once it is read, and no other', async () => {
+    const dir = join(temporary(), 'data')
+    const { engine } = await start(dir)
+    const job = await submit(engine)
+    const writer = engine.log.open(await new TestWorker(engine).one(job))
+    writer.append(['{"tok":1}'], 1, true)
+    await writer.flushed()
+    await submit(engine)
+    const left = killed(dir)
+    const second = await start(left) // moves it into a part
+    await second.engine.close()
+    harmBlob(left, 'parts', 'data', 'true')
+    const again = await start(left)
+    await expect(readAll(again.engine, job.id)).rejects.toMatchObject({ code: 'job_damaged' })
+    expect(again.engine.health()).toEqual({ ok: true })
+  })
+})
