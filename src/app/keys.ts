@@ -5,13 +5,16 @@ import { ADMIN_KEY, API_KEY, keepSecret } from '../config/secret-file.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Ids } from '../core/ids.ts'
 import type { Keys } from '../core/ports.ts'
+import { locate } from '../engines/embedded/folder.ts'
 import { digestOf, hintOf, mintKey } from '../gateway/api-key.ts'
 
 /** As configured; else made at the first start and kept where only this user can read it, for the command line. */
 export function adminKey(config: Config, ids: Ids): string {
   if (config.admin.key !== null) return config.admin.key.reveal()
   const make = (): string => `sluice-admin-${Buffer.from(ids.random(32)).toString('base64url')}`
-  return config.durability === 'memory' ? make() : keepSecret(join(config.data_dir, 'admin.key'), ADMIN_KEY, make)
+  if (config.durability === 'memory') return make()
+  locate(config.data_dir)
+  return keepSecret(join(config.data_dir, 'admin.key'), ADMIN_KEY, make)
 }
 
 export interface FirstKey {

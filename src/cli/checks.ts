@@ -1,8 +1,9 @@
 /** The checks of `sluice doctor`. Each one says what it found, and what to do. */
 import { X509Certificate } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
+import { examine } from '../app/data-folder.ts'
 import type { Config } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
 import { systemClock } from '../core/clock.ts'
@@ -62,25 +63,12 @@ export function checkFolder(dataDir: string, durability: Config['durability']): 
       verdict: 'note',
       detail: 'durability is memory: nothing is stored, and all jobs end with the process',
     }
-  const folder = standing(dataDir)
-  const probe = join(folder, `.sluice-doctor-${process.pid}`)
   try {
-    if (folder === resolve(dataDir)) {
-      writeFileSync(probe, '')
-      rmSync(probe)
-      return { name, verdict: 'ok', detail: `${dataDir} can be written` }
-    }
-    mkdirSync(probe)
-    rmSync(probe, { recursive: true })
-    return { name, verdict: 'ok', detail: `${dataDir} is made at the first start` }
+    const { made, warnings } = examine(dataDir)
+    if (warnings.length > 0) return { name, verdict: 'note', detail: warnings.join(' ') }
+    return { name, verdict: 'ok', detail: made ? `${dataDir} is made at the first start` : `${dataDir} can be written` }
   } catch (error) {
-    return {
-      name,
-      verdict: 'failed',
-      detail:
-        `${dataDir} can't be written (${(error as NodeJS.ErrnoException).code}): ` +
-        'fix its owner or permissions, or choose another folder with --data-dir',
-    }
+    return { name, verdict: 'failed', detail: (error as Error).message }
   }
 }
 

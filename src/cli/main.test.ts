@@ -1,6 +1,6 @@
 /** The command line as it is typed: what it says, where, and with which exit code. */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -259,7 +259,20 @@ describe('doctor', () => {
     expect(checkNode('24.1.0').verdict).toBe('ok')
     expect(checkFolder(dir, 'power').verdict).toBe('ok')
     expect(checkFolder(join(dir, 'a/b/c'), 'power').detail).toContain('is made at the first start')
-    expect(checkFolder('/proc/none', 'power').verdict).toBe('failed')
+    expect(checkFolder('/proc/none', 'power')).toMatchObject({ verdict: 'failed', detail: /\/proc\/none.*\/proc: / })
+    writeFileSync(join(dir, 'file'), 'x')
+    symlinkSync(join(dir, 'nowhere'), join(dir, 'link'))
+    for (const [name, why] of [
+      ['file', /not a folder/],
+      ['file/data', /not a folder/],
+      ['link', /link to .*nowhere/],
+      ['x'.repeat(300), /too long/],
+    ] as const)
+      expect(checkFolder(join(dir, name), 'power')).toMatchObject({ verdict: 'failed', detail: why })
+    mkdirSync(join(dir, 'open'), { mode: 0o755 })
+    expect(checkFolder(join(dir, 'open'), 'power')).toMatchObject({ verdict: 'note', detail: /chmod 700/ })
+    writeFileSync(join(dir, 'open', 'sluice.db'), 'not a database at all')
+    expect(checkFolder(join(dir, 'open'), 'power')).toMatchObject({ verdict: 'failed', detail: /not an SQLite/ })
     expect(checkFolder('/proc/none', 'memory').verdict).toBe('note')
     expect(checkDisk({ data_dir: dir, retention: { bytes: Number.MAX_SAFE_INTEGER } }).verdict).toBe('note')
     expect(checkDisk({ data_dir: '/proc', retention: { bytes: 1 } }).verdict).toBe('failed')

@@ -14,6 +14,7 @@ import {
   readlinkSync,
   readSync,
   realpathSync,
+  rmdirSync,
   type Stats,
   statSync,
 } from 'node:fs'
@@ -28,8 +29,6 @@ export interface Location {
   /** Without symbolic links: what every thread opens. The WAL, the lock and the mark lie beside the file. */
   readonly dir: string
   readonly file: string
-  /** We made the folder. */
-  readonly made: boolean
 }
 
 const DATABASE = 'sluice.db'
@@ -46,20 +45,49 @@ const lockOf = (file: string): string =>
 /** Finds the folder, and makes it where it is missing. Throws config_invalid, storage_full. */
 export function locate(given: string): Location {
   try {
-    const made = makeFolder(resolve(given))
+    makeFolder(resolve(given))
     const dir = realpathSync(given)
     if (!statSync(dir).isDirectory()) throw unusable(given, given, 'it is not a folder')
     accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK)
     const file = realFile(given, join(dir, DATABASE))
     accessSync(dirname(file), constants.R_OK | constants.W_OK | constants.X_OK)
-    return { given, dir: dirname(file), file, made }
+    return { given, dir: dirname(file), file }
   } catch (error) {
     throw explained(given, error)
   }
 }
 
+/** As a start would find it; nothing that is made stays. Throws what a start would. `made`: it is still to be made. */
+export function examine(given: string): { readonly made: boolean; readonly warnings: readonly string[] } {
+  const full = resolve(given)
+  try {
+    if (found(full) === null) {
+      let above = dirname(full)
+      while (found(above) === null) above = dirname(above)
+      tryToMakeOne(above)
+      return { made: true, warnings: [] }
+    }
+    const location = locate(given)
+    inspect(location)
+    const { mode } = statSync(location.dir)
+    return { made: false, warnings: isExposed(mode) ? [exposed(location.dir, mode)] : [] }
+  } catch (error) {
+    throw explained(given, error)
+  }
+}
+
+function tryToMakeOne(above: string): void {
+  const probe = join(above, `.sluice-probe-${process.pid}`)
+  try {
+    mkdirSync(probe)
+    rmdirSync(probe)
+  } catch (error) {
+    throw Object.assign(error as Error, { path: above })
+  }
+}
+
 /** Each level by itself: Node's recursive mkdir never returns where the kernel makes no folders (/proc). */
-export function makeFolder(dir: string): boolean {
+function makeFolder(dir: string): void {
   const missing: string[] = []
   for (let at = dir; found(at) === null; at = dirname(at)) missing.push(at)
   for (const each of missing.reverse()) {
@@ -69,7 +97,6 @@ export function makeFolder(dir: string): boolean {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
   }
-  return missing.length > 0
 }
 
 /** Null: there is nothing of that name. A symbolic link is something, wherever it leads. */
@@ -190,8 +217,8 @@ export function closeToOthers({ dir, file }: Location): string[] {
   return open.filter((warning) => warning !== null)
 }
 
-export const isExposed = (mode: number): boolean => (mode & OTHERS) !== 0
-export const exposed = (dir: string, mode: number): string =>
+const isExposed = (mode: number): boolean => (mode & OTHERS) !== 0
+const exposed = (dir: string, mode: number): string =>
   `The data folder ${dir} is open to other users (mode ${(mode & 0o777).toString(8)}): chmod 700 it.`
 
 /** New files survive a power loss only once their folder was synced. */
