@@ -121,7 +121,7 @@ export class Meter {
     this.#reported = {
       promptTokens: promptTokens ?? 0,
       completionTokens: completionTokens ?? 0,
-      ...(cachedTokens === undefined ? {} : { cachedTokens }),
+      ...(cachedTokens === undefined || cachedTokens > (promptTokens ?? 0) ? {} : { cachedTokens }),
       ...(reasoningTokens === undefined ? {} : { reasoningTokens }),
       estimated: false,
     }
