@@ -8,7 +8,9 @@ import type { Bytes } from '../../../core/record.ts'
 /** Far above any answer's nesting, far below what a stack takes. */
 export const MAX_DEPTH = 128
 
-const [QUOTE, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d]
+const MARKS = ['"', '{', '[', '}', ']'] as const
+const [QUOTE, LAST_OPENING] = [0, 2]
+const BACKSLASH = 0x5c
 
 /** Undefined when it is no JSON, or nested too deep. Of a binary string only structure and ASCII may be used. */
 export function parseJson(text: Bytes | string): Json | undefined {
@@ -25,22 +27,34 @@ export function parseObject(text: Bytes): JsonObject | null {
   return isObject(value) ? value : null
 }
 
-/** Linear, and nothing at all for the short texts that most events are. */
-function isTooDeep(text: Bytes): boolean {
+/**
+ * Linear, and nothing at all for the short texts that most events are. Goes from mark to mark by native searches: 70 MB of
+ * numbers have few of them.
+ */
+function isTooDeep(text: string): boolean {
   if (text.length <= 2 * MAX_DEPTH) return false
-  let depth = 0
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if (c === QUOTE) i = endOfString(text, i)
-    else if (c === OPEN_OBJECT || c === OPEN_ARRAY) {
+  const at = MARKS.map((mark) => find(text, mark, 0))
+  for (let depth = 0; ; ) {
+    let first = 0
+    for (let i = 1; i < MARKS.length; i++) if (at[i] < at[first]) first = i
+    let end = at[first]
+    if (end === Infinity) return false
+    if (first === QUOTE) end = endOfString(text, end)
+    else if (first <= LAST_OPENING) {
       if (++depth > MAX_DEPTH) return true
-    } else if (c === CLOSE_OBJECT || c === CLOSE_ARRAY) depth--
+    } else depth--
+    // What stands within a string is no mark
+    for (let i = 0; i < MARKS.length; i++) if (at[i] <= end) at[i] = find(text, MARKS[i], end + 1)
   }
-  return false
+}
+
+function find(text: string, mark: string, from: number): number {
+  const at = text.indexOf(mark, from)
+  return at < 0 ? Infinity : at
 }
 
 /** Index of the quote that ends the string which begins at `start`. */
-function endOfString(text: Bytes, start: number): number {
+function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
     let slashes = 0
     while (text.charCodeAt(end - 1 - slashes) === BACKSLASH) slashes++

@@ -1,0 +1,46 @@
+import fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { MAX_DEPTH, parseJson } from './json.ts'
+
+const nested = (depth: number, open: string, close: string): string => `${open.repeat(depth)}1${close.repeat(depth)}`
+const PAD = `"pad":"${'x'.repeat(300)}"`
+
+it.each([
+  ['[', ']'],
+  ['{"a":', '}'],
+  ['[{"a":', '}]'],
+])('takes what is nested %s up to the limit, and no deeper', (open, close) => {
+  const levels = MAX_DEPTH / open.replace(/[^[{]/g, '').length - 1
+  expect(parseJson(`{${PAD},"x":${nested(levels, open, close)}}`)).toBeDefined()
+  expect(parseJson(`{${PAD},"x":${nested(levels + 1, open, close)}}`)).toBeUndefined()
+})
+
+it('does not count what stands within strings', () => {
+  const text = JSON.stringify({ a: '[{"'.repeat(1_000), b: '\\'.repeat(999), c: ['"]}'.repeat(500)] })
+  expect(parseJson(text)).toEqual(JSON.parse(text))
+})
+
+it('says of any JSON what JSON.parse says', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 6 }), (value) => {
+      const text = JSON.stringify([value, 'x'.repeat(300)])
+      expect(parseJson(text)).toEqual(JSON.parse(text))
+    }),
+  )
+})
+
+it('takes a BOM, as bytes or as a character, and nothing that is no JSON', () => {
+  expect(['\xef\xbb\xbf{"a":1}', '\ufeff{"a":1}'].map(parseJson)).toEqual([{ a: 1 }, { a: 1 }])
+  expect(['', '{', 'hello', `${'['.repeat(100_000)}`].map(parseJson)).toEqual([
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ])
+})
+
+it('is linear in strings full of brackets and backslashes', () => {
+  const startMono = performance.now()
+  parseJson(`["${'\\\\'.repeat(1_000_000)}","${'{['.repeat(1_000_000)}",${'"",'.repeat(300_000)}1]`)
+  expect(performance.now() - startMono).toBeLessThan(2_000)
+})
