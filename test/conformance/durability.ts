@@ -41,6 +41,21 @@ export const durabilityCases: readonly Case[] = [
     await engine.queue.finish(lease, DONE)
     await worker.one(jobs[1])
   }),
+  ...ways.map(
+    (how): Case => ({
+      name: `what a session has in line counts after a restart, and is given back (${how})`,
+      needs: how,
+      async run(open) {
+        const opened = await open({ maxQueuedPerSession: 2 })
+        const jobs = [await submit(opened.engine, { session: 'ann' }), await submit(opened.engine, { session: 'ann' })]
+        const { engine } = await opened.reopen(how)
+        const kind = async (): Promise<string> => (await engine.queue.submit([draft({ session: 'ann' })]))[0].kind
+        expect(await kind()).toBe('refused')
+        await engine.queue.cancel(jobs[0].id)
+        expect([await kind(), await kind()]).toEqual(['accepted', 'refused'])
+      },
+    }),
+  ),
   {
     name: 'a plain POST that was begun survives a kill; once power resolved, a power loss too',
     needs: 'power',

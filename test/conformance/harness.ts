@@ -29,6 +29,7 @@ export interface Settings {
   readonly maxAttempts?: number
   readonly maxCrashes?: number
   readonly maxQueuedPerTenant?: number
+  readonly maxQueuedPerSession?: number
   readonly retentionMs?: number
   readonly retentionOf?: (tenant: string) => number | null
 }

@@ -161,6 +161,19 @@ export const queueCases: readonly Case[] = [
     },
   },
   {
+    name: "a session has a share of its tenant's caps, and no other's; it comes back as its jobs leave the line",
+    async run(open) {
+      const { engine } = await open({ maxQueuedPerSession: 2 })
+      const kinds = async (more: object): Promise<string> => (await engine.queue.submit([draft(more)]))[0].kind
+      const [first] = [await submit(engine, { session: 'ann' }), await submit(engine, { session: 'ann' })]
+      expect(refusal((await engine.queue.submit([draft({ session: 'ann' })]))[0]).code).toBe('queue_full')
+      for (const other of [{ session: 'bob' }, { session: 'ann', tenant: 'other' }, {}])
+        expect(await kinds(other)).toBe('accepted')
+      await engine.queue.cancel(first.id)
+      expect([await kinds({ session: 'ann' }), await kinds({ session: 'ann' })]).toEqual(['accepted', 'refused'])
+    },
+  },
+  {
     name: 'begin: resolves when committed, and power when it is power-safe',
     async run(open) {
       const { engine } = await open()

@@ -12,7 +12,7 @@ export const schedulerOptions = (settings: Settings): SchedulerOptions => ({
   maxQueuedPerTenant: settings.maxQueuedPerTenant ?? 100_000,
   maxQueuedPerLane: 1_000,
   maxQueuedBytesPerTenant: 1 << 30,
-  maxQueuedPerSession: 100_000,
+  maxQueuedPerSession: settings.maxQueuedPerSession ?? 100_000,
   maxQueuedBytesPerSession: 1 << 30,
   joinAfterEndMs: 60_000,
   weight: () => 1,
