@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import type { Turn } from '../core/ports.ts'
 import { Prompt, type PromptRequest } from './prompt.ts'
 
+// biome-ignore lint/suspicious/noExplicitAny: members of any message
 type Said = Record<string, any>
 
 const user = (content: unknown): Said => ({ role: 'user', content })
