@@ -16,7 +16,7 @@ export interface NamedProvider {
   readonly name: string
   readonly model: ModelConfig
   readonly provider: Provider
-  /** Digest of all that the provider was made of: one with the same is as good. */
+  /** Digest of everything the provider was made of: two with the same digest are interchangeable. */
   readonly madeOf: string
 }
 

@@ -88,7 +88,7 @@ const why = ({ code, status, message }: JobEnded | AttemptEnded): object =>
 const MAX_MESSAGE_CHARS = 200
 const MAX_READ_CHARS = 1_000
 
-/** Providers quote the request, and some of them the key, in what they say of an error. */
+/** Error messages of providers quote the request, and some of them the key. */
 export const discreet = (message: string): string => {
   const bare = message
     .slice(0, MAX_READ_CHARS)

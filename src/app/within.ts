@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Log } from './report.ts'
 
-/** Resolves when the step is over, or after `ms`: a stop goes on whatever becomes of its steps. */
+/** Resolves when the step is over, or after `ms`: a stop continues whatever becomes of its steps. */
 export function within(clock: Clock, log: Log, what: string, ms: number, step: Promise<unknown>): Promise<void> {
   return new Promise((done) => {
     const cancel = clock.after(ms, () => {

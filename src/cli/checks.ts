@@ -1,4 +1,4 @@
-/** The checks of `sluice doctor`. Each one says what it found, and what to do. */
+/** The checks of `sluice doctor`. Each reports what it found, and what to do about it. */
 import { X509Certificate } from 'node:crypto'
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'

@@ -8,7 +8,7 @@ import { systemClock } from '../core/clock.ts'
 import { type Args, FailedError, RefusedError, UnreachableError, UsageError } from './command.ts'
 
 export interface Client {
-  /** Resolves with any answer below 400; throws what the server said, or RefusedError, UnreachableError. */
+  /** Resolves with any answer below 400; throws ApiError, RefusedError or UnreachableError. */
   call(
     method: string,
     path: string,
@@ -123,7 +123,7 @@ function addressed(args: Args, option: string, variable: string): string | null 
   return fromEnvironment === null ? null : readUrl(fromEnvironment, variable)
 }
 
-/** A header takes no other characters, and what fetch says of them repeats the key. */
+/** A header takes no other characters, and fetch's own error would repeat the key. */
 function sendable(key: string): string {
   const bare = bareText(key)
   if (!/^[\x21-\x7e]+$/.test(bare))

@@ -52,14 +52,14 @@ export interface Output {
 
 /** A mistake on the command line, or in the configuration. */
 export class UsageError extends Error {}
-/** It failed for a reason that is known and said. */
+/** It failed for a known reason, which the message names. */
 export class FailedError extends Error {}
 /** The server could not be reached. */
 export class UnreachableError extends Error {}
 /** The server did not accept the key. */
 export class RefusedError extends Error {}
 
-/** Null: nobody foresaw it. */
+/** Null: an error that nobody foresaw. */
 export function exitCodeOf(error: unknown): number | null {
   if (error instanceof UsageError || (error instanceof SluiceError && error.code === 'config_invalid'))
     return EXIT.usage

@@ -1,5 +1,5 @@
 /**
- * Prints a job's text as it is made. A cut connection is opened again behind the last event that was shown, until the
+ * Prints a job's text as it is made. A cut connection is reopened after the last event that was shown, until the
  * end record came; then nothing was missed and nothing shown twice (PROTOCOL.md, section 5).
  */
 import { type Clock, sleep } from '../core/clock.ts'
@@ -8,7 +8,7 @@ import { type Output, UnreachableError } from './command.ts'
 import { type ServerEvent, splitEvents } from './events.ts'
 
 export interface FollowOptions {
-  /** Continue behind this cursor. */
+  /** Continue after this cursor. */
   readonly after: string | null
   /** Print events as JSON lines instead of text. */
   readonly json: boolean
@@ -23,7 +23,7 @@ const SILENCE_MS = 45_000
 const MAX_TRIES = 60
 
 /**
- * The state the job ended in. Throws what the server says for good, and UnreachableError after many tries without any
+ * The state the job ended in. Throws the server's final errors, and UnreachableError after many tries without any
  * event.
  */
 export async function follow(client: Client, job: string, options: FollowOptions): Promise<string> {
@@ -42,7 +42,7 @@ export async function follow(client: Client, job: string, options: FollowOptions
   for (let tries = 0; ; tries++) {
     try {
       const response = await connect(client, job, cursor, options.clock)
-      // The cursor stands at the end record: nothing more will come
+      // The cursor is at the end record: nothing more will come
       if (response === null)
         return ((await (await client.call('GET', `/v1/jobs/${job}`)).json()) as { state: string }).state
       known = true
@@ -109,7 +109,7 @@ function show(event: ServerEvent, screen: Screen | null): string | null {
   }
 }
 
-/** Null when there is nothing behind the cursor and never will be. */
+/** Null when there is nothing after the cursor and never will be. */
 async function connect(
   client: Client,
   job: string,

@@ -27,7 +27,7 @@ export const command: Command = {
   options: {
     tenant: { value: 'NAME', help: 'whose key (default: default)' },
     name: { value: 'TEXT', help: 'what it is for' },
-    'expires-days': { value: 'N', help: 'how long it is good for; absent: until it is revoked' },
+    'expires-days': { value: 'N', help: 'days until it expires (default: never)' },
     ...ADMIN_OPTIONS,
   },
   takesSettings: true,
@@ -67,7 +67,7 @@ async function list(args: Args, _rest: readonly string[], out: Output): Promise<
     key.revoked_at !== null
       ? 'revoked'
       : key.expires_at === null
-        ? 'good'
+        ? 'valid'
         : key.expires_at <= now
           ? 'expired'
           : `until ${day(key.expires_at)}`

@@ -5,7 +5,7 @@
  *   SIGHUP                     reload the configuration; or stop, if the server's terminal is gone
  *   SIGUSR2                    nothing
  *
- * At any moment, while it starts too, and as often as they come.
+ * They may come at any moment, also while it starts, and any number of times.
  */
 import type { Clock } from '../core/clock.ts'
 import { EXIT } from './command.ts'

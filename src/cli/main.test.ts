@@ -151,7 +151,7 @@ describe('against a server', () => {
       out: 'sk-sluice-new\n',
       err: 'The key key_1 of the tenant default. It is not shown again.\n',
     })
-    expect((await run(['keys', 'list'])).out).toMatch(/\nkey_1 +default +sk-sluice-abcd… +1970-01-01 +good +ci\n$/)
+    expect((await run(['keys', 'list'])).out).toMatch(/\nkey_1 +default +sk-sluice-abcd… +1970-01-01 +valid +ci\n$/)
     expect(await run(['keys', 'revoke', 'key_1'])).toMatchObject({ code: 0, err: 'The key key_1 is revoked.\n' })
     expect(asked.at(-1)).toBe('DELETE /admin/keys/key_1')
   })

@@ -19,7 +19,7 @@ export const command: Command = {
   usage: ['sluice serve [--config sluice.yaml] [options]'],
   about:
     'Starts the server. The first start makes an API key: shown once at a terminal, else kept in a file.\n' +
-    'SIGTERM, SIGINT and SIGQUIT stop it in good order; SIGHUP reloads models, tenants and the log level.',
+    'SIGTERM, SIGINT and SIGQUIT stop it gracefully; SIGHUP reloads models, tenants and the log level.',
   options: {},
   tables: [
     {
@@ -31,7 +31,7 @@ export const command: Command = {
       ],
     },
     {
-      title: 'The model "demo" does as a user message says, as in "Hi. demo: tokens=200 delay=5 cut=30 faults=1":',
+      title: 'Switches of the model "demo", in a user message such as "Hi. demo: tokens=200 delay=5 cut=30 faults=1":',
       rows: [
         ['tokens=N', 'answer with exactly N tokens'],
         ['delay=MS', 'time between tokens'],

@@ -1,6 +1,6 @@
 /** Text in columns, and times for people. */
 
-/** Lines with aligned columns; the last one is as long as it is. */
+/** Lines with aligned columns; the last column is not padded. */
 export function columns(rows: ReadonlyArray<readonly string[]>): string[] {
   const widths = rows.reduce<number[]>((w, row) => row.map((cell, i) => Math.max(w[i] ?? 0, cell.length)), [])
   return rows.map((row) =>

@@ -40,7 +40,7 @@ export function parseFile(name: string, text: string): FileText {
   }
 }
 
-/** A name without a value stands for its default. */
+/** A name without a value means its default. */
 function withoutNull(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutNull)
   if (typeof value !== 'object' || value === null) return value

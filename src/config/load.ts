@@ -163,7 +163,7 @@ function set(object: Record<string, unknown>, path: Leaf['path'], value: unknown
   let at = object
   for (const key of path.slice(0, -1)) {
     const next = at[key]
-    // Something else stands where a group should: the schema will say so
+    // Not a group: the schema reports it
     if (next !== undefined && next !== null && (typeof next !== 'object' || Array.isArray(next))) return
     at[key] = { ...next }
     at = at[key] as Record<string, unknown>
@@ -171,7 +171,7 @@ function set(object: Record<string, unknown>, path: Leaf['path'], value: unknown
   at[path.at(-1)!] = value
 }
 
-/** Fetches all secrets; returns those that could not be had. */
+/** Fetches all secrets; returns the ones that could not be read. */
 function resolveSecrets(value: unknown, source: SecretSource, path: readonly string[] = []): readonly Problem[] {
   if (value instanceof Secret) {
     const problem = value.resolve(source)

@@ -5,7 +5,7 @@ import { Document, isMap, isScalar, isSeq, type Scalar, type YAMLMap, type YAMLS
 import { Secret } from './fields.ts'
 import type { Loaded, Origin } from './load.ts'
 
-/** Each value that is no default says where it comes from. */
+/** Each value that is not a default carries a comment with its origin. */
 export function printConfig(loaded: Loaded): string {
   const document = new Document(printable(loaded.config))
   note(document.contents, loaded.config, [], loaded)
@@ -26,7 +26,7 @@ function printable(value: unknown, key = ''): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, printable(member, name)]))
 }
 
-/** Of a model or tenant only what says something. */
+/** A model or tenant without its empty members. */
 function withoutEmpty(item: unknown): unknown {
   const isEmpty = (value: unknown): boolean =>
     value === null || (typeof value === 'object' && Object.values(value as object).every(isEmpty))
