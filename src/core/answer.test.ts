@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { foldAnswer, toCompletion } from './answer.ts'
+import { foldAnswer, foldInSteps, toCompletion } from './answer.ts'
 import { resetRecord, toBytes } from './record.ts'
 
 const chunk = (delta: object, more: object = {}, index = 0): string =>
@@ -66,4 +66,12 @@ it('does not make room for an absurd tool-call index', () => {
     choices: Array<{ message: { tool_calls: Array<{ id: string }> } }>
   }
   expect(choices[0].message.tool_calls.map((c) => c.id)).toEqual(['a', 'z'])
+})
+
+it('is the same in steps, and lets others run', async () => {
+  const records = Array.from({ length: 50_000 }, (_, i) => chunk({ content: ` word${i}` }))
+  let turns = 0
+  const clock = { soon: (fn: () => void) => void (turns++, setImmediate(fn)) }
+  expect(await foldInSteps(records, clock)).toEqual(foldAnswer(records))
+  expect(turns).toBeGreaterThan(4)
 })

@@ -1,5 +1,6 @@
 /** The answer that a log spells: for JSON replies, conversations and continuations. */
 import { AnswerFold, type Choice } from './answer-fold.ts'
+import type { Clock } from './clock.ts'
 import { parseDocument } from './document.ts'
 import { isObject, type JsonObject } from './fold.ts'
 import { type Bytes, kindOf, payloadOf, toText } from './record.ts'
@@ -55,6 +56,23 @@ export class LogFold {
 export function foldAnswer(records: Iterable<Bytes>): Answer {
   const fold = new LogFold()
   for (const record of records) fold.push(record)
+  return fold.answer()
+}
+
+/** About 10 ms of folding. */
+const BYTES_A_STEP = 1 << 20
+
+/** The same for long logs, a step a turn of the event loop. */
+export async function foldInSteps(records: Iterable<Bytes>, clock: Pick<Clock, 'soon'>): Promise<Answer> {
+  const fold = new LogFold()
+  let bytes = 0
+  for (const record of records) {
+    fold.push(record)
+    bytes += record.length
+    if (bytes < BYTES_A_STEP) continue
+    bytes = 0
+    await new Promise<void>((next) => clock.soon(next))
+  }
   return fold.answer()
 }
 

@@ -2,7 +2,7 @@
  * One job, from its lease to its settlement: open the log (fence), call the provider, append what comes, finish.
  * Every exit (done, failed, canceled, lost, drained) goes through `#settle`, once.
  */
-import { foldAnswer, toMessage } from '../core/answer.ts'
+import { foldInSteps, toMessage } from '../core/answer.ts'
 import type { Clock } from '../core/clock.ts'
 import { crashpoint } from '../core/crashpoint.ts'
 import { chunkBytesOf } from '../core/document.ts'
@@ -368,7 +368,8 @@ export class Run implements ProviderSink {
     if (this.lease.job.options.conversation === undefined || outcome.kind === 'released') return outcome
     const records = await this.#read()
     try {
-      const answer = foldAnswer(records)
+      const answer = await foldInSteps(records, this.#deps.clock)
+      if (answer.overflow) throw new Error('The answer has more calls, choices or levels than are kept.')
       return answer.choices.length === 0 ? outcome : { ...outcome, answer: toMessage(answer) }
     } catch (cause) {
       if (outcome.kind !== 'done') return outcome
