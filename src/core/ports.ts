@@ -82,6 +82,8 @@ export interface Lease {
   readonly attempt: number
   /** Crashes that were this job's own: see Tally. */
   readonly crashes: number
+  /** Its request can't be read: the job is to be failed with this. */
+  readonly damaged?: SluiceError
 }
 
 export type Outcome =

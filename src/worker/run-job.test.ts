@@ -35,7 +35,7 @@ interface Stage {
 
 function setUp(
   deployments: readonly Partial<Deployment>[] = [{}],
-  broken: { read?: boolean; finish?: boolean } = {},
+  broken: { read?: boolean; finish?: boolean; flush?: boolean } = {},
 ): Stage {
   const clock = manualClock()
   const [stored, outcomes, calls]: [Bytes[], Outcome[], ProviderCall[]] = [[], [], []]
@@ -108,9 +108,10 @@ function setUp(
             open: () => ({
               epoch: 1,
               head: stored.length,
-              pendingBytes: 0,
+              pendingBytes: broken.flush === true ? 2_000_000 : 0,
               append: (records: readonly Bytes[]) => void stored.push(...records),
-              flushed: () => Promise.resolve(),
+              flushed: () =>
+                broken.flush === true ? Promise.reject(new SluiceError('storage_failed')) : Promise.resolve(),
             }),
             async read(_job: string, after: number): Promise<LogPage> {
               if (broken.read === true) throw new Error('EIO')
@@ -302,4 +303,21 @@ it('a conversation whose answer can not be put together fails, and its lane goes
   sink.end({ kind: 'done' })
   await run.ended
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: false, error: { code: 'provider_garbage' } }])
+})
+
+it.each([
+  ['is slower than the upstream', (sink: ProviderSink) => sink.events([CHUNK])],
+  [
+    'fails before the upstream breaks off',
+    (sink: ProviderSink) => {
+      sink.events([CHUNK])
+      sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
+    },
+  ],
+])('a store that fails and %s ends the attempt, not the process', async (_how, play) => {
+  const { outcomes, attempt } = setUp([{}], { flush: true, finish: true })
+  const { run, sink } = await attempt()
+  play(sink)
+  await run.ended
+  expect(outcomes).toHaveLength(1)
 })

@@ -102,6 +102,7 @@ export class Run implements ProviderSink {
     try {
       crashpoint('after-lease')
       this.#writer = this.#deps.log.open(this.lease)
+      if (this.lease.damaged !== undefined) throw this.lease.damaged
       const shown = this.#writer.head > 0 ? this.#resume(await this.#read()) : NOTHING_SHOWN
       const begin = beginAttempt(job, shown, this.#deployment.provider.continues)
       if (begin.mode === 'fail')

@@ -150,6 +150,26 @@ describe('wrong bytes', () => {
     expect(await engine.queue.erase(bad.id)).toBe(true)
   })
 
+  test('in a stored request fail that job when it is leased, and leave the others of the same lease alone', async () => {
+    const dir = join(temporary(), 'data')
+    const first = await start(dir)
+    const jobs = []
+    for (const conversation of ['a', 'b'])
+      jobs.push(await submit(first.engine, { body: '{"messages":["tok"]}', options: { conversation } }))
+    await first.engine.close()
+    harmBlob(dir, 'jobs', 'body', `ord = ${orderOf(dir, jobs[0].id)}`)
+    const { engine } = await start(dir)
+    const leases = await new TestWorker(engine).lease(2)
+    expect(leases.map(({ job, damaged }) => [job.id, damaged?.code])).toEqual([
+      [jobs[0].id, 'job_damaged'],
+      [jobs[1].id, undefined],
+    ])
+    await engine.queue.finish(leases[0], { kind: 'failed', error: leases[0].damaged!, retry: false })
+    expect(await engine.queue.get(jobs[0].id)).toMatchObject({ state: 'failed', error: { code: 'job_damaged' } })
+    await expect(engine.queue.request(jobs[0].id)).rejects.toMatchObject({ code: 'job_damaged' })
+    expect(engine.health()).toEqual({ ok: true })
+  })
+
   test('in the segments of running jobs end their logs there; cursors beyond are void, the jobs run again', async () => {
     const dir = join(temporary(), 'data')
     const { engine } = await start(dir)

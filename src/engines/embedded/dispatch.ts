@@ -146,7 +146,7 @@ export class Dispatch {
     await store.run(() => {
       written = jobs.insertResult(log, live.job.attempts, end, endedAtMs, endedAge)
       if (job.options.conversation !== undefined)
-        conversations.addTurn(job, log.order, body ?? jobs.body(log.order), end.state, answer ?? null, endedAtMs)
+        conversations.addTurn(job, log.order, body ?? bodyOrNone(jobs, log.order), end.state, answer ?? null, endedAtMs)
     }, true)
     store.wrote(written)
     await store.synced()
@@ -158,5 +158,14 @@ export class Dispatch {
       type: 'ended',
       job: { ...live.job, state: end.state, endedAtMs, ...(end.error && { error: end.error }) },
     })
+  }
+}
+
+/** A damaged request has no messages to remember, and ends all the same. */
+function bodyOrNone(jobs: Jobs, order: number): Uint8Array {
+  try {
+    return jobs.body(order)
+  } catch {
+    return Buffer.from('{}')
   }
 }

@@ -4,7 +4,7 @@ import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, JobState, TenantId } from '../../core/job.ts'
 import type { Tally } from '../../core/ports.ts'
 import type { Bytes, End } from '../../core/record.ts'
-import { checksumOf } from './checksum.ts'
+import { checksumOf, expectIntact } from './checksum.ts'
 import type { LiveLog } from './live-log.ts'
 
 /** What of a submitted job has no column of its own. */
@@ -61,7 +61,7 @@ export class Jobs {
   readonly #deleteUnfinished: StatementSync
 
   constructor(db: DatabaseSync) {
-    this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
     this.#insertResult = db.prepare(
       `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log, checksum)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -73,7 +73,7 @@ export class Jobs {
     this.#acceptedFrom = db.prepare('SELECT ord, accepted_age AS age FROM jobs WHERE ord >= ? ORDER BY ord LIMIT 1')
     this.#range = db.prepare('SELECT (SELECT min(ord) FROM jobs) AS first, (SELECT max(ord) FROM jobs) AS last')
     this.#deleteUnfinished = db.prepare('DELETE FROM unfinished WHERE ord = ?')
-    this.#body = db.prepare('SELECT body FROM jobs WHERE ord = ?')
+    this.#body = db.prepare('SELECT id, body, checksum FROM jobs WHERE ord = ?')
     this.#get = db.prepare(`${SELECT} WHERE j.ord = ?`)
     this.#byKey = db.prepare(`${SELECT} WHERE j.tenant = ? AND j.idem = ?`)
     this.#removals = ['jobs', 'results', 'parts'].map((table) => db.prepare(`DELETE FROM ${table} WHERE ord = ?`))
@@ -102,6 +102,7 @@ export class Jobs {
       acceptedAge,
       JSON.stringify(facts),
       body,
+      checksumOf(body, body.length),
     )
     this.#insertUnfinished.run(order)
   }
@@ -150,10 +151,12 @@ export class Jobs {
     return low
   }
 
-  /** Empty when there is no such job. */
+  /** Empty when there is no such job. Throws job_damaged. */
   body(order: number): Uint8Array {
-    const row = this.#body.get(order) as { body: Uint8Array } | undefined
-    return row?.body ?? NO_BODY
+    const row = this.#body.get(order) as { id: JobId; body: Uint8Array; checksum: number | null } | undefined
+    if (row === undefined) return NO_BODY
+    expectIntact(`The request of ${row.id}`, row.body, row.body.length, row.checksum)
+    return row.body
   }
 
   get(id: JobId): Job | null {

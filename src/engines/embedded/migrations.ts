@@ -96,6 +96,7 @@ ALTER TABLE segments ADD COLUMN checksum INTEGER;
 ALTER TABLE parts ADD COLUMN epoch INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE parts ADD COLUMN checksum INTEGER;
 ALTER TABLE results ADD COLUMN checksum INTEGER;
+ALTER TABLE jobs ADD COLUMN checksum INTEGER;
 CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, before INTEGER NOT NULL);
 UPDATE parts SET epoch = 1 + (SELECT count(*) FROM boots b WHERE b.ord > parts.ord);
 INSERT INTO epochs SELECT 1 + row_number() OVER (ORDER BY n), (SELECT max(ord) FROM boots) FROM boots;

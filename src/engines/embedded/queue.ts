@@ -20,6 +20,7 @@ import type {
 import type { End } from '../../core/record.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
 import type { Intake } from './intake.ts'
+import { type Jobs, NO_BODY } from './jobs.ts'
 import { listJobs } from './list.ts'
 import type { LiveJob } from './live-job.ts'
 import type { Pauses } from './pauses.ts'
@@ -111,14 +112,14 @@ export class EmbeddedQueue implements Queue {
     await store.run(() => {}, true)
     return leased.map(({ live, attempt, crashes }): Lease => {
       const { job, revoked } = live
-      const body = job.body.length > 0 ? job.body : jobs.body(live.log.order)
+      const { body, damaged } = job.body.length > 0 ? { body: job.body, damaged: undefined } : bodyOf(jobs, live)
       all.dropBody(live)
       live.job = { ...live.job, attempts: attempt }
       live.leasing = false
       live.revoked = null
       // One that is canceled, lost or refused meanwhile is handed out too: its worker holds a slot, and gives it back when told
       if (revoked !== null) clock.soon(() => worker.revoked(job.id, attempt, revoked))
-      return { job: { ...live.job, body, state: 'leased' }, attempt, crashes }
+      return { job: { ...live.job, body, state: 'leased' }, attempt, crashes, ...(damaged && { damaged }) }
     })
   }
 
@@ -138,7 +139,7 @@ export class EmbeddedQueue implements Queue {
         live,
         endOf(finished.state, outcome),
         'answer' in outcome ? outcome.answer : undefined,
-        lease.job.body,
+        lease.job.body.length > 0 ? lease.job.body : null,
       )
       this.#dispatch.act()
       await ended
@@ -261,6 +262,15 @@ export class EmbeddedQueue implements Queue {
 
   depth(): QueueDepth {
     return this.#parts.scheduler.depth()
+  }
+}
+
+/** Its worker ends a damaged one: the others of the same call are not to suffer for it. */
+function bodyOf(jobs: Jobs, live: LiveJob): { readonly body: Uint8Array; readonly damaged?: SluiceError } {
+  try {
+    return { body: jobs.body(live.log.order) }
+  } catch (thrown) {
+    return { body: NO_BODY, damaged: SluiceError.from(thrown) }
   }
 }
 

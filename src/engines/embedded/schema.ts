@@ -22,7 +22,7 @@ CREATE TABLE jobs (
   conversation TEXT,
   accepted_age INTEGER NOT NULL, -- ages: see age.ts
   facts TEXT NOT NULL, -- JSON: what else was submitted
-  body BLOB NOT NULL);
+  body BLOB NOT NULL, checksum INTEGER);
 CREATE UNIQUE INDEX jobs_idem ON jobs (tenant, idem) WHERE idem IS NOT NULL;
 CREATE INDEX jobs_tenant ON jobs (tenant);
 
