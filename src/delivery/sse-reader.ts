@@ -113,7 +113,9 @@ export class SseReader implements Outlet {
       isOneEvent(events)
     ) {
       const { status, headers, body } = renderCompletion(this.#request.job.kind, [end!])
-      this.#sse.reply(status, body, headers)
+      // To read an ended job again changes nothing; to submit it again may
+      const isSubmit = this.#request.response.req.method === 'POST'
+      this.#sse.reply(status, body, isSubmit ? headers : { 'x-should-retry': 'false' })
     } else if (!this.#sse.started && events === '' && this.#request.cursor !== null) this.#sse.reply(204, '')
     else this.#sse.end(events)
     this.#finish(true)

@@ -97,6 +97,12 @@ const post = (body: object, headers: Record<string, string> = {}): Promise<Answe
     app.port,
     request('POST', '/v1/chat/completions', { authorization: `Bearer ${app.key}`, ...headers }, JSON.stringify(body)),
   )
+/** Of the job that was made. */
+const read = (made: Answer, what: string): Promise<Answer> =>
+  send(
+    app.port,
+    request('GET', `/v1/jobs/${made.headers['sluice-job']}/${what}`, { authorization: `Bearer ${app.key}` }),
+  )
 const hello = { model: 'up', messages: [{ role: 'user', content: 'hello' }] }
 const retry = ({ headers }: Answer): readonly unknown[] => [
   headers['x-should-retry'],
@@ -119,16 +125,21 @@ describe('a job of its own', () => {
     },
   )
 
-  it('asking again for the result of a failed job changes nothing', async () => {
+  it('to read a failed job again changes nothing', async () => {
     script = answer(500, { message: 'boom' })
     const made = await post(hello, { prefer: 'respond-async' })
-    const got = await send(
-      app.port,
-      request('GET', `/v1/jobs/${made.headers['sluice-job']}/result?wait_ms=5000`, {
-        authorization: `Bearer ${app.key}`,
-      }),
-    )
+    const got = await read(made, 'result?wait_ms=5000')
     expect([got.status, ...retry(got)]).toEqual([502, ...NEVER])
+  })
+
+  it('to read an expired job again changes nothing, though to submit it again may', async () => {
+    script = answer(429, { message: 'slow down' }, { 'retry-after': '1' })
+    const made = await post({ ...hello, sluice: { deadline_ms: 100 } }, { prefer: 'respond-async' })
+    for (const what of ['result?wait_ms=5000', 'events?dialect=chat']) {
+      const got = await read(made, what)
+      expect([429, 504]).toContain(got.status)
+      expect(retry(got), what).toEqual(NEVER)
+    }
   })
 })
 
