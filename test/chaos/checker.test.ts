@@ -20,6 +20,7 @@ function good(dialect: Reader['dialect']): {
   readers: Reader[]
   finals: Map<string, Final>
   calls: Array<{ user: string; startMs: number; endMs: number }>
+  turns: Map<string, string[]>
 } {
   const acked = ['a', 'b'].map((id, place) => ({ id, key: `key-${id}`, tokens: 3, lane: 'l', place, canceled: false }))
   return {
@@ -27,6 +28,7 @@ function good(dialect: Reader['dialect']): {
     readers: acked.map(({ id }) => ({ job: id, dialect, seen: log(3), complete: true })),
     finals: new Map(acked.map(({ id }) => [id, { id, state: 'done', log: log(3) }])),
     calls: acked.map(({ key }, i) => ({ user: key, startMs: i * 100, endMs: i * 100 + 50 })),
+    turns: new Map([['l', ['a', 'b']]]),
   }
 }
 
@@ -63,7 +65,7 @@ it.each<[string, RegExp, (h: ReturnType<typeof good>) => void]>([
   ],
   ['two active in a lane', /J3 l: b began while a \(done\) was answered, 20.0 ms/, (h) => (h.calls[1].startMs = 30)],
   ['a lane out of order', /J3 l: a was called after b/, (h) => (h.calls[0].startMs = h.calls[0].endMs = 500)],
-  ['a token doubled to a reader', /S1 a: 1-3 came behind 3/, (h) => h.readers[0].seen.splice(3, 0, log(3)[2])],
+  ['a token doubled to a reader', /S1 a: 1-3 came after 3/, (h) => h.readers[0].seen.splice(3, 0, log(3)[2])],
   ['a gap told to nobody', /S1 a: a gap before 1-4/, (h) => h.readers[0].seen.splice(2, 1)],
   [
     'no epoch: another record under the same cursor',

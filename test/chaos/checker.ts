@@ -33,7 +33,8 @@ function checkLog(job: Acked, { id, state, log }: Final): string[] {
     wrong.push(`J1 ${id}: ${ends.length} ends, and the last record is ${log.at(-1)?.event}`)
   const said = log.at(-1)?.event === 'end' ? (JSON.parse(log.at(-1)!.data) as { state: string }).state : null
   if (said !== state) wrong.push(`J1 ${id}: its log says ${said}, its state ${state}`)
-  if (state !== 'done' && !(job.canceled && state === 'canceled')) wrong.push(`J1 ${id}: ended ${state}`)
+  if (state !== 'done' && !(job.canceled && state === 'canceled'))
+    wrong.push(`J1 ${id}: ended ${state}: ${log.at(-1)?.data}`)
   const attempts = log.filter((e) => e.event === 'attempt').map((e) => (JSON.parse(e.data) as { n: number }).n)
   if (attempts.some((n, i) => i > 0 && n <= attempts[i - 1])) wrong.push(`J2 ${id}: attempts ${attempts.join(', ')}`)
   const tokens = tokensOf(log)
@@ -72,7 +73,7 @@ function checkReader(reader: Reader, final: Final | undefined): string[] {
   const log = new Map(final.log.map((e) => [e.id, e]))
   seen.forEach((event, i) => {
     const before = i === 0 ? 0 : seqOf(seen[i - 1])
-    if (seqOf(event) <= before) wrong.push(`S1 ${job}: ${event.id} came behind ${before} (${dialect})`)
+    if (seqOf(event) <= before) wrong.push(`S1 ${job}: ${event.id} came after ${before} (${dialect})`)
     if (dialect !== 'chat' && seqOf(event) > before + 1) wrong.push(`S1 ${job}: a gap before ${event.id}`)
     if (
       dialect === 'chat' &&
@@ -96,8 +97,22 @@ const CLOCK_MS = 5
 /** A canceled call is over when we closed its connection; its upstream, busy with others, notices later. */
 const ABORT_NOTICED_MS = 100
 
+/** P1: ids sort by acceptance, and so do a conversation's turns, whatever the clock said. */
+function checkOrder(lane: string, order: readonly Acked[], turns: readonly string[] | undefined): string[] {
+  const wrong: string[] = []
+  order.forEach((job, i) => {
+    if (i > 0 && job.id <= order[i - 1].id) wrong.push(`P1 ${lane}: ${job.id} sorts before ${order[i - 1].id}`)
+  })
+  if (turns === undefined) return wrong
+  const places = new Map(order.map(({ id }, place) => [id, place]))
+  const seen = turns.flatMap((id) => places.get(id) ?? [])
+  if (seen.some((place, i) => i > 0 && place <= seen[i - 1])) wrong.push(`P1 ${lane}: its turns are not in order`)
+  if (seen.length !== order.length) wrong.push(`J1 ${lane}: ${seen.length} turns of ${order.length} jobs`)
+  return wrong
+}
+
 /** J3: calls of one lane never overlap, and go in order; one that a crash cut off may be made again. */
-function checkLanes({ acked, calls, finals }: History): string[] {
+function checkLanes({ acked, calls, finals, turns }: History): string[] {
   const wrong: string[] = []
   const lanes = Map.groupBy(
     acked.filter((j) => j.lane !== null),
@@ -106,6 +121,7 @@ function checkLanes({ acked, calls, finals }: History): string[] {
   const byUser = Map.groupBy(calls, (c) => c.user)
   for (const [lane, jobs] of lanes) {
     const order = jobs.toSorted((a, b) => a.place - b.place)
+    wrong.push(...checkOrder(lane, order, turns.get(lane)))
     const made = order
       .flatMap((job, place) => (byUser.get(job.key) ?? []).map((call) => ({ call, place, id: job.id })))
       .toSorted((a, b) => a.call.startMs - b.call.startMs)

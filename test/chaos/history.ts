@@ -47,4 +47,6 @@ export interface History {
   readonly readers: Reader[]
   readonly finals: ReadonlyMap<string, Final>
   readonly calls: readonly UpstreamCall[]
+  /** Jobs of each conversation's turns, in its order. */
+  readonly turns: ReadonlyMap<string, readonly string[]>
 }

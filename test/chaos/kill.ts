@@ -4,6 +4,7 @@
  */
 import { check } from './checker.ts'
 import { Http } from './client.ts'
+import { clockOf } from './clocks.ts'
 import type { Acked, Final, History, Reader, Seen, UpstreamCall } from './history.ts'
 import { freePort, KEY, pause, SluiceProcess, startUpstream } from './server.ts'
 import { isOpen, readOnce, submitOnce } from './socket.ts'
@@ -18,6 +19,7 @@ const POINTS = [
   'after-finish',
 ]
 const LANES = 12
+const CONVERSATION = 'conversation'
 const WRITERS = 4
 const FOLLOWERS = 16
 const SOCKETS = 4
@@ -35,6 +37,8 @@ export interface KillReport {
   readonly sockets: number
   readonly events: number
   readonly resumes: number
+  /** Stops that were cut short. */
+  readonly stops: number
   readonly wrong: readonly string[]
 }
 
@@ -47,11 +51,15 @@ function randomFrom(seed: number): (below: number) => number {
   }
 }
 
-/** `env`: settings for the server, to plant a fault. */
+/**
+ * `deaths`: by kill -9 at any time or point; or by stops that are cut short, which blame nobody: there one crash would be too
+ * many. Each life has another clock, where one can be faked. `env`: settings for the server, to plant a fault.
+ */
 export async function runKills(
   kills: number,
   jobs: number,
   seed: number,
+  deaths: 'kill' | 'stop' = 'kill',
   env: Record<string, string> = {},
 ): Promise<KillReport> {
   const random = randomFrom(seed)
@@ -60,7 +68,8 @@ export async function runKills(
     [await freePort(), await freePort()],
     `models:
   - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1" }
-queue: { max_crashes: 1000, max_queued_per_lane: 100000 }
+queue: { max_crashes: ${deaths === 'stop' ? 0 : 1000}, max_queued_per_lane: 100000 }
+workers: { drain_ms: 5s }
 log: { level: silent }
 retention: { bytes: 8GiB }
 `,
@@ -77,16 +86,17 @@ retention: { bytes: 8GiB }
   let keys = 0
 
   const write = async (writer: number): Promise<void> => {
+    const pickLane = (): string => (random(2) === 0 ? CONVERSATION : 'lane')
     while (!stopping) {
       // A lane belongs to one writer, so that its order of acknowledgement is known
       const wanted = Array.from({ length: 5 + random(25) }, () => {
         const tokens = 2 + random(10)
-        const lane = random(3) === 0 ? `lane-${writer * LANES + random(LANES)}` : null
+        const lane = random(3) === 0 ? `${pickLane()}-${writer * LANES + random(LANES)}` : null
         return { key: `key-${keys++}`, tokens, lane }
       })
       const jobs = wanted.map(({ key, tokens, lane }) => ({
         idempotency_key: key,
-        ...(lane === null ? {} : { lane }),
+        ...(lane === null ? {} : lane.startsWith(CONVERSATION) ? { conversation: lane } : { lane }),
         request: {
           model: `mock-n${tokens}-d${1 + random(4)}-f${random(8)}`,
           user: key,
@@ -232,16 +242,23 @@ retention: { bytes: 8GiB }
   ]
   let killed = 0
   let atPoints = 0
+  let stops = 0
   while (killed < kills || acked.length < jobs) {
     const dies = await Promise.race([died(server), pause(150 + random(900)).then(() => false)])
     if (dies) atPoints++
     else if (killed >= kills && acked.length < jobs) continue
-    await server.kill()
+    if (deaths === 'kill') await server.kill()
+    else {
+      await server.cutStop(random(400))
+      stops++
+    }
     killed++
     // Half of the lives end at a named point, the others whenever
     const crash: Record<string, string> =
-      random(2) === 0 ? { SLUICE_TEST_CRASH_AT: `${POINTS[random(POINTS.length)]}:${1 + random(60)}` } : {}
-    while (!(await server.start(killed >= kills ? {} : crash))) {
+      deaths === 'kill' && random(2) === 0
+        ? { SLUICE_TEST_CRASH_AT: `${POINTS[random(POINTS.length)]}:${1 + random(60)}` }
+        : {}
+    while (!(await server.start({ ...clockOf(killed), ...(killed >= kills ? {} : crash) }))) {
       // It died at its point while it started: that counts as well
       killed++
       atPoints++
@@ -253,14 +270,19 @@ retention: { bytes: 8GiB }
   over = true
 
   const finals = await readFinals(http, [...new Set([...acked.map((j) => j.id), ...readers.map((r) => r.job)])])
+  const turns = await readTurns(
+    http,
+    [...places.keys()].filter((lane) => lane.startsWith(CONVERSATION)),
+  )
   const calls = (await new Http(upstream.url, '').call('GET', '/calls')).json as UpstreamCall[]
   http.close()
   await server.remove()
   upstream.stop()
-  const history: History = { acked, readers, finals, calls }
+  const history: History = { acked, readers, finals, calls, turns }
   return {
     kills: killed,
     atPoints,
+    stops,
     acked: acked.length,
     readers: readers.length,
     sockets: readers.filter((r) => r.dialect === 'socket').length,
@@ -276,6 +298,22 @@ const isOver = (event: Seen | undefined): boolean =>
 async function died(server: SluiceProcess): Promise<boolean> {
   while (!server.dead) await pause(5)
   return true
+}
+
+/** Jobs of each conversation's turns, oldest first. */
+async function readTurns(http: Http, conversations: readonly string[]): Promise<Map<string, string[]>> {
+  const turns = new Map<string, string[]>()
+  for (const id of conversations) {
+    const jobs: string[] = []
+    for (let after: string | null = ''; after !== null; ) {
+      const from: string = after === '' ? '' : `&after=${encodeURIComponent(after)}`
+      const page = await http.call('GET', `/v1/conversations/${id}?order=oldest&limit=1000${from}`)
+      for (const turn of (page.json.turns ?? []) as Array<{ job: string }>) jobs.push(turn.job)
+      after = (page.json.next as string | null | undefined) ?? null
+    }
+    turns.set(id, jobs)
+  }
+  return turns
 }
 
 /** Waits for each to end, at most a minute in all, and reads its whole log. */

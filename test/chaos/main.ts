@@ -1,6 +1,10 @@
-/** npm run test:chaos [-- --kills 100 --jobs 10000 --streams 1000 --only kill,cuts,burst,planted --seed N] */
+/** npm run test:chaos [-- --kills 100 --jobs 10000 --streams 1000 --backlog 50000 --only kill,stop,… --seed N] */
+
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { runBacklog } from './backlog.ts'
 import { runBurst } from './burst.ts'
+import { canFake } from './clocks.ts'
 import { runCuts } from './cuts.ts'
 import { runKills } from './kill.ts'
 
@@ -9,11 +13,13 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '100' },
     jobs: { type: 'string', default: '10000' },
     streams: { type: 'string', default: '1000' },
-    only: { type: 'string', default: 'burst,cuts,kill,planted' },
+    backlog: { type: 'string', default: '50000' },
+    only: { type: 'string', default: 'burst,cuts,backlog,stop,kill,planted' },
     seed: { type: 'string' },
   },
 })
 const only = values.only.split(',')
+const clocks = canFake ? 'each life with another clock' : 'honest clocks: no libfaketime here'
 let passed = 0
 let failed = 0
 function verdict(name: string, good: boolean, line: string, wrong: readonly string[] = []): void {
@@ -40,6 +46,24 @@ if (only.includes('cuts')) {
     wrong,
   )
 }
+if (only.includes('backlog')) {
+  const { jobs, restarts, slowestProbeMs, slowestStartMs, wrong } = await runBacklog(Number(values.backlog), 3)
+  verdict(
+    'backlog',
+    wrong.length === 0,
+    `${restarts} restarts with ${jobs} jobs in line, ${clocks}: probes answered within ${Math.round(slowestProbeMs)} ms, ready after ${Math.round(slowestStartMs)} ms at most`,
+    wrong,
+  )
+}
+if (only.includes('stop')) {
+  const { stops, acked, wrong } = await runKills(15, 1_000, 1, 'stop')
+  verdict(
+    'stops cut short',
+    wrong.length === 0,
+    `${stops} stops killed while they drained, ${acked} acknowledged jobs, no crash forgiven, ${clocks}: ${wrong.length} violations`,
+    wrong,
+  )
+}
 if (only.includes('kill')) {
   const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
   const { kills, atPoints, acked, readers, sockets, events, resumes, wrong } = await runKills(
@@ -50,18 +74,28 @@ if (only.includes('kill')) {
   verdict(
     'kill -9',
     wrong.length === 0,
-    `${kills} kills (${atPoints} at named points), ${acked} acknowledged jobs, ${readers} readers (${sockets} over WebSocket), ${events} events, ${resumes} resumes: ${wrong.length} violations (seed ${seed})`,
+    `${kills} kills (${atPoints} at named points), ${acked} acknowledged jobs, ${readers} readers (${sockets} over WebSocket), ${events} events, ${resumes} resumes, ${clocks}: ${wrong.length} violations (seed ${seed})`,
     wrong,
   )
 }
 if (only.includes('planted')) {
   // The same oracle over a server that acknowledges what it has not stored: it must see that
-  const { acked, wrong } = await runKills(3, 300, 1, { SLUICE_DURABILITY: 'memory' })
+  const { acked, wrong } = await runKills(3, 300, 1, 'kill', { SLUICE_DURABILITY: 'memory' })
   const lost = wrong.filter((w) => w.includes('acknowledged and lost')).length
   verdict(
     'planted: acknowledged before it is stored',
     lost > 0,
     `the oracle finds ${lost} of ${acked} acknowledged jobs lost, as it must`,
+  )
+}
+if (only.includes('planted') && canFake) {
+  const plant = `--import ${join(import.meta.dirname, 'plant-clock-order.ts')}`
+  const { wrong } = await runKills(6, 600, 1, 'kill', { NODE_OPTIONS: plant })
+  const disorder = wrong.filter((w) => w.startsWith('P1')).length
+  verdict(
+    'planted: order from the wall clock',
+    disorder > 0,
+    `the oracle finds ${disorder} in the wrong order, as it must`,
   )
 }
 process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '../..')
-export const KEY = 'sk-chaos-key'
+export const KEY = 'sk-chaos-key-0123456789'
 export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
 export async function freePort(): Promise<number> {
@@ -95,6 +95,20 @@ export class SluiceProcess {
   async kill(): Promise<void> {
     this.#child?.kill('SIGKILL')
     while (!this.dead) await pause(2)
+  }
+
+  /** A stop that is cut short, as by `docker stop`: killed `afterMs` after it began to drain, if it is still there. */
+  async cutStop(afterMs: number): Promise<void> {
+    this.#child?.kill('SIGTERM')
+    const isDraining = async (): Promise<boolean> =>
+      fetch(`${this.url}/readyz`).then(
+        ({ status }) => status === 503,
+        () => this.dead,
+      )
+    while (!(await isDraining())) await pause(2)
+    const giveUpAt = performance.now() + afterMs
+    while (!this.dead && performance.now() < giveUpAt) await pause(2)
+    await this.kill()
   }
 
   async remove(): Promise<void> {

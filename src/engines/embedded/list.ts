@@ -1,4 +1,4 @@
-/** Jobs newest first, by a filter. */
+/** Jobs newest first, by a filter: in the order of acceptance, which no clock changes. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import { jobOrder } from '../../core/ids.ts'
@@ -19,7 +19,7 @@ export async function listJobs(
 ): Promise<readonly Job[]> {
   const limit = Math.max(1, Math.min(1_000, filter.limit))
   const before = filter.before === undefined ? EVERYTHING : (jobOrder(filter.before) ?? 0)
-  if (filter.states !== undefined && !filter.states.some(isTerminal)) return liveOnly(all, filter, before, limit)
+  if (filter.states !== undefined && !filter.states.some(isTerminal)) return liveOnly(clock, all, filter, before, limit)
   const scan = prepare(db, filter)
   const found: Job[] = []
   for (let from = before; ; ) {
@@ -30,7 +30,7 @@ export async function listJobs(
     for (const row of rows) {
       const live = all.get(row.id)
       const job = live === undefined ? toJob(row) : all.show(live)
-      if (fits(job, filter)) found.push(job)
+      if (fits(job, filter) && isIn(job, filter)) found.push(job)
     }
     if (found.length >= limit || (until === 0 && rows.length < wanted)) return found
     from = rows.length < wanted ? until : jobOrder(rows[rows.length - 1].id)!
@@ -38,20 +38,30 @@ export async function listJobs(
   }
 }
 
-function liveOnly(all: LiveJobs, filter: JobFilter, before: number, limit: number): readonly Job[] {
+/** Live jobs are kept in the order in which they were accepted. */
+async function liveOnly(
+  clock: Clock,
+  all: LiveJobs,
+  filter: JobFilter,
+  before: number,
+  limit: number,
+): Promise<readonly Job[]> {
   const found: Job[] = []
-  for (const live of [...all.values()].sort((a, b) => b.log.order - a.log.order)) {
-    if (live.log.order >= before) continue
-    const job = all.show(live)
-    if (fits(job, filter) && found.push(job) >= limit) break
+  const jobs = [...all.values()]
+  for (let i = jobs.length - 1, looked = 0; i >= 0; i--) {
+    if (jobs[i].log.order >= before || !fits(jobs[i].job, filter)) continue
+    const job = all.show(jobs[i])
+    if (isIn(job, filter) && found.push(job) >= limit) break
+    if (++looked % ROWS_AT_ONCE === 0) await new Promise<void>((next) => clock.soon(next))
   }
   return found
 }
 
+const isIn = (job: Job, filter: JobFilter): boolean => filter.states === undefined || filter.states.includes(job.state)
+
 const fits = (job: Job, filter: JobFilter): boolean =>
   (filter.tenant === undefined || job.tenant === filter.tenant) &&
   (filter.user === undefined || job.user === filter.user) &&
-  (filter.states === undefined || filter.states.includes(job.state)) &&
   (filter.lane === undefined || job.options.lane === filter.lane) &&
   (filter.conversation === undefined || job.options.conversation === filter.conversation) &&
   (filter.model === undefined || job.model === filter.model)
