@@ -1,7 +1,7 @@
 /** A job: one accepted generation, from submit to its one terminal record. Its id also names its log. */
 import type { WireError } from './errors.ts'
 
-/** "job_" + 26 Crockford base32 chars: 55 bits of order (see ids.ts), then 75 random bits; sorts by time. */
+/** "job_" + 26 Crockford base32 chars: 55 bits of order (see ids.ts), then 75 random bits; sorts by order of acceptance. */
 export type JobId = string
 export type TenantId = string
 
