@@ -138,8 +138,8 @@ export class Prompt {
 }
 
 const UNPAIRED =
-  'The tool results of this request answer no call of the conversation. Send them with the id of a call ' +
-  'that the conversation’s last answer made.'
+  'The tool results of this request answer no call of the conversation. Send each with the "tool_call_id" of a call ' +
+  'that an answer of this conversation made.'
 
 const sum = (messages: readonly Message[], of: (message: Message) => number): number =>
   messages.reduce((total, message) => total + of(message), 0)
@@ -159,8 +159,10 @@ const BYTES_A_PAGE = 1 << 20
 
 /** The request of a job as its upstream gets it. */
 export function createPrompts({ conversations, clock, ...options }: PromptOptions) {
-  return async ({ tenant, options: { conversation }, body }: Job, deployment: Deployment): Promise<Uint8Array> => {
-    if (conversation === undefined) return body
+  return async (job: Job, deployment: Deployment): Promise<Uint8Array> => {
+    const { tenant, kind, body } = job
+    const { conversation } = job.options
+    if (conversation === undefined || kind !== 'chat') return body
     const known = await conversations.get(tenant, conversation)
     if (known === null || known.turns === 0) return body
     const request = JSON.parse(Buffer.from(body).toString('utf8')) as Record<string, unknown>

@@ -108,9 +108,11 @@ test('what ended lately stays whatever it takes, and its idempotency key holds',
 test('a conversation keeps its newest turns, and the instructions that it began with', async () => {
   const { engine, clock, worker } = await limited({ turns: 3 })
   const rules = [{ role: 'system', content: 'brief' }]
+  const jobs: Job[] = []
   for (let i = 1; i <= 8; i++) {
     const messages = [...(i === 1 ? rules : []), { role: 'user', content: `${i}` }]
-    await runJob(engine, worker, { options: { conversation: 'c' }, body: JSON.stringify({ model: 'm', messages }) })
+    const body = JSON.stringify({ model: 'm', messages })
+    jobs.push(await runJob(engine, worker, { options: { conversation: 'c' }, body }))
   }
   await runJob(engine, worker, { options: { conversation: 'other' } })
   clock.leap(SWEEP_MS)
@@ -119,6 +121,9 @@ test('a conversation keeps its newest turns, and the instructions that it began 
   expect(turns.map(({ messages }) => JSON.parse(messages)[0].content)).toEqual(['6', '7', '8'])
   expect(await engine.conversations.instructions('acme', 'c')).toBe(JSON.stringify(rules))
   expect((await engine.conversations.get('acme', 'other'))?.turns).toBe(1)
+  // Who erases the job that they came with erases them, too
+  await engine.queue.erase(jobs[0].id)
+  expect(await engine.conversations.instructions('acme', 'c')).toBeNull()
 })
 
 test('a conversation is bounded in bytes; its newest turn stays', async () => {

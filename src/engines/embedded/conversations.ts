@@ -31,6 +31,12 @@ const TURNS_A_STEP = 64
 const BYTES_A_STEP = 4 << 20
 const NEWEST = Number.MAX_SAFE_INTEGER
 
+/** The turn that a conversation begins with. */
+interface First {
+  readonly ord: number
+  readonly messages: string
+}
+
 interface Size {
   readonly ord: number
   readonly bytes: number
@@ -69,8 +75,7 @@ export class ConversationStore implements Conversations {
     const messages = messagesOf(body)
     const known = this.#sql.get.get(tenant, conversation) as unknown as ConversationInfo | undefined
     this.#sql.touch.run(tenant, conversation, Math.floor(atMs), order, this.#age.now())
-    if (known === undefined || known.turns === 0)
-      this.#sql.begin.run(tenant, conversation, leadingInstructions(messages), order)
+    if (known === undefined || known.turns === 0) this.#begin(tenant, conversation, { ord: order, messages })
     const bytes = Buffer.byteLength(messages) + (answer === null ? 0 : Buffer.byteLength(answer)) + TURN_BYTES
     this.#sql.insert.run(order, tenant, conversation, job.id, state, bytes, messages, answer)
     this.#count(tenant, conversation, 1, bytes)
@@ -80,17 +85,18 @@ export class ConversationStore implements Conversations {
   /** Inside a commit. */
   removeTurn(tenant: TenantId, conversation: string, order: number): void {
     const turn = this.#sql.size.get(tenant, conversation, order) as unknown as Size | undefined
-    if (turn === undefined) return
-    this.#remove(tenant, conversation, turn)
+    if (turn !== undefined) this.#remove(tenant, conversation, turn)
     // What was erased speaks no longer, as instructions either
-    const { first_ord: first } = this.#sql.first.get(tenant, conversation) as { first_ord: number | null }
-    if (first === order) this.#beginAnew(tenant, conversation)
+    const first = (this.#sql.first.get(tenant, conversation) as { first_ord: number | null } | undefined)?.first_ord
+    if (first === order)
+      this.#begin(tenant, conversation, this.#sql.oldest.get(tenant, conversation) as First | undefined)
   }
 
-  #beginAnew(tenant: TenantId, conversation: string): void {
-    const next = this.#sql.oldest.get(tenant, conversation) as { ord: number; messages: string } | undefined
-    const instructions = next === undefined ? null : leadingInstructions(next.messages)
-    this.#sql.begin.run(tenant, conversation, instructions, next?.ord ?? null)
+  #begin(tenant: TenantId, conversation: string, first: First | undefined): void {
+    const instructions = first === undefined ? null : leadingInstructions(first.messages)
+    this.#sql.forget.run(tenant, conversation)
+    this.#sql.begin.run(tenant, conversation, first?.ord ?? null)
+    if (first !== undefined && instructions !== null) this.#sql.instruct.run(first.ord, instructions)
   }
 
   #remove(tenant: TenantId, conversation: string, { ord, bytes }: Size): void {
@@ -110,7 +116,7 @@ export class ConversationStore implements Conversations {
   }
 
   async instructions(tenant: TenantId, id: string): Promise<string | null> {
-    return (this.#sql.first.get(tenant, id) as { instructions: string | null } | undefined)?.instructions ?? null
+    return (this.#sql.instructions.get(tenant, id) as { messages: string } | undefined)?.messages ?? null
   }
 
   async turns(tenant: TenantId, id: string, { from, beyond, limit, maxBytes }: TurnRange): Promise<TurnPage | null> {
@@ -192,6 +198,7 @@ export class ConversationStore implements Conversations {
       // What was added since
       for (const turn of this.#sql.sizesBack.all(tenant, id, NEWEST, TURNS_A_STEP) as unknown as Size[])
         this.#remove(tenant, id, turn)
+      this.#sql.forget.run(tenant, id)
       return Number(this.#sql.delete.run(tenant, id).changes) > 0
     })
   }

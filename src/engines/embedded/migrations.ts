@@ -69,21 +69,21 @@ ALTER TABLE turns_2 RENAME TO turns;
 CREATE INDEX turns_of ON turns (tenant, conversation, ord, bytes);
 CREATE TABLE conversations_2 (
   tenant TEXT, id TEXT, name TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, last_ord INTEGER NOT NULL,
-  updated_age INTEGER NOT NULL, turns INTEGER NOT NULL, bytes INTEGER NOT NULL, instructions TEXT, first_ord INTEGER,
+  updated_age INTEGER NOT NULL, turns INTEGER NOT NULL, bytes INTEGER NOT NULL, first_ord INTEGER,
   PRIMARY KEY (tenant, id)) WITHOUT ROWID;
 INSERT INTO conversations_2
   SELECT c.tenant, c.id, c.name, c.created_at, c.updated_at, ifnull(max(t.ord), 0),
     -max(0, ${NOW} - c.updated_at), count(t.ord),
-    ifnull(sum(t.bytes), 0),
-    (SELECT leading_instructions(messages) FROM turns f
-      WHERE f.tenant = c.tenant AND f.conversation = c.id ORDER BY f.ord LIMIT 1),
-    min(t.ord)
+    ifnull(sum(t.bytes), 0), min(t.ord)
   FROM conversations c LEFT JOIN turns t ON t.tenant = c.tenant AND t.conversation = c.id GROUP BY c.tenant, c.id;
 DROP TABLE conversations;
 ALTER TABLE conversations_2 RENAME TO conversations;
 CREATE INDEX conversations_newest ON conversations (tenant, last_ord, id);
 CREATE INDEX conversations_scoped ON conversations (tenant, substr(id, 1, instr(id, '/')), last_ord, id)
   WHERE instr(id, '/') > 0;
+CREATE TABLE instructions (ord INTEGER PRIMARY KEY, messages TEXT NOT NULL);
+INSERT INTO instructions SELECT t.ord, leading_instructions(t.messages)
+  FROM conversations c JOIN turns t ON t.ord = c.first_ord WHERE leading_instructions(t.messages) IS NOT NULL;
 CREATE TABLE conversation_bytes (tenant TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO conversation_bytes SELECT tenant, sum(bytes) FROM conversations GROUP BY tenant;
 `)

@@ -30,19 +30,19 @@ it('a folder of schema 1 is brought to the tables of today', () => {
         .prepare(sql)
         .all()
         .map((row) => ({ ...row }))
-    expect(rows('SELECT tenant, id, last_ord, turns, bytes, instructions, first_ord FROM conversations')).toEqual([
+    expect(rows('SELECT tenant, id, last_ord, turns, bytes, first_ord FROM conversations')).toEqual([
       {
         tenant: 'acme',
         id: 'c',
         last_ord: 9,
         turns: 2,
         bytes: 64 + 2 + 2 + 2 * 256,
-        instructions: '[{"role":"system","content":"é"}]',
         first_ord: 7,
       },
-      { tenant: 'acme', id: 'empty', last_ord: 0, turns: 0, bytes: 0, instructions: null, first_ord: null },
-      { tenant: 'other', id: 'ann/c', last_ord: 8, turns: 1, bytes: 258, instructions: null, first_ord: 8 },
+      { tenant: 'acme', id: 'empty', last_ord: 0, turns: 0, bytes: 0, first_ord: null },
+      { tenant: 'other', id: 'ann/c', last_ord: 8, turns: 1, bytes: 258, first_ord: 8 },
     ])
+    expect(rows('SELECT * FROM instructions')).toEqual([{ ord: 7, messages: '[{"role":"system","content":"é"}]' }])
     expect(rows('SELECT * FROM conversation_bytes')).toEqual([
       { tenant: 'acme', bytes: 580 },
       { tenant: 'other', bytes: 258 },

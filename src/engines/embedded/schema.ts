@@ -54,13 +54,14 @@ CREATE TABLE conversations (
   last_ord INTEGER NOT NULL, -- order of its newest turn, also when that is gone
   updated_age INTEGER NOT NULL,
   turns INTEGER NOT NULL, bytes INTEGER NOT NULL, -- of its turns
-  instructions TEXT, -- that it began with: JSON array
-  first_ord INTEGER, -- the turn that they are from, which need not be there any more
+  first_ord INTEGER, -- the turn that it began with, which need not be there any more
   PRIMARY KEY (tenant, id)) WITHOUT ROWID;
 CREATE INDEX conversations_newest ON conversations (tenant, last_ord, id);
 -- Names up to the first "/" are a name space of a session's user.
 CREATE INDEX conversations_scoped ON conversations (tenant, substr(id, 1, instr(id, '/')), last_ord, id)
   WHERE instr(id, '/') > 0;
+-- That conversations began with, by first_ord: JSON arrays. Apart, so that no look at a key reads them.
+CREATE TABLE instructions (ord INTEGER PRIMARY KEY, messages TEXT NOT NULL);
 CREATE TABLE conversation_bytes (tenant TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 -- By order, as jobs: in a table WITHOUT ROWID each look at a key would read whole turns.
 CREATE TABLE turns (
