@@ -65,7 +65,7 @@ export const logCases: readonly Case[] = [
     },
   },
   {
-    name: 'any bytes come back as they were: binary, empty, large, control records',
+    name: 'any bytes come back as they were: binary, empty, large, whole answers, control records',
     async run(open) {
       const { engine } = await open()
       const job = await submit(engine)
@@ -83,6 +83,7 @@ export const logCases: readonly Case[] = [
         '\x00',
         '\x01\x02',
         Buffer.from('{"é":"日本"}').toString('latin1'),
+        '@document {\n  "choices": [{"message": {"content": "x"}}], "n": 1.50\n}\n',
         chunk(4),
       ]
       for (const record of records) writer.append([record], 0, false)

@@ -98,6 +98,31 @@ export function describeHttp(reach: () => Promise<Target> | Target): void {
       expect([again.status, await again.text()]).toEqual([200, await first.text()])
     })
 
+    it('H14 the events of a job spell its JSON answer, whether it was asked to stream or not', async () => {
+      for (const stream of [true, false, undefined]) {
+        const request = chat(prompt(5, 1), stream === undefined ? {} : { stream })
+        const { id } = (await (await post('/v1/jobs', { request })).json()) as { id: string }
+        const result = (await (await get(`/v1/jobs/${id}/result?wait_ms=15000`)).json()) as {
+          choices: Array<{ message: { content: string }; finish_reason: string }>
+        }
+        const events = await (await get(`/v1/jobs/${id}/events?dialect=chat`)).text()
+        const chunks = eventsOf(events).map(({ data }) => data)
+        expect(chunks.pop()).toBe('[DONE]')
+        let content = ''
+        let reason: string | null = null
+        for (const chunk of chunks) {
+          const { object, choices } = JSON.parse(chunk) as {
+            object: string
+            choices: Array<{ delta: { content?: string | null }; finish_reason: string | null }>
+          }
+          expect(object).toBe('chat.completion.chunk')
+          content += choices[0]?.delta.content ?? ''
+          reason = choices[0]?.finish_reason ?? reason
+        }
+        expect([content, reason]).toEqual([result.choices[0].message.content, result.choices[0].finish_reason])
+      }
+    })
+
     it('H3 location of a job names its native events; of one asked for as a stream, its chunks', async () => {
       const { id } = (await (await post('/v1/jobs', { request: chat(prompt(3, 1)) })).json()) as { id: string }
       for (const [response, dialect] of [
