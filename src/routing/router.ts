@@ -46,8 +46,6 @@ export interface Router {
   release(job: JobId, report: ReleaseReport): number
   /** The job is over: forgets where it failed. */
   forget(job: JobId): void
-  /** Deployments with their active calls, for people. */
-  status(): ReadonlyArray<{ readonly name: string; readonly active: number; readonly cooling: boolean }>
 }
 
 interface Slot {
@@ -61,7 +59,7 @@ interface Slot {
   failures: number
 }
 
-/** A deployment that is too busy is left alone for this, doubled each time that it still is; its own retry-after may be longer. */
+/** A deployment that is too busy is left alone for this, doubled while it still is; its retry-after may be longer. */
 const MIN_COOL_MS = 1_000
 const MAX_COOL_MS = 60_000
 /** Jobs of a model that is gone fail so many at a time, with a pause between: there may be a hundred thousand of them. */
@@ -70,7 +68,7 @@ const GONE_PAUSE_MS = 5
 /** Jobs whose failed places are remembered: those that are canceled between two attempts are never forgotten by name. */
 const MAX_REMEMBERED = 10_000
 const EJECT_AFTER_FAILURES = 5
-/** What says something of the deployment, not of the request. */
+/** Failures that tell something about the deployment, not about the request. */
 const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
   'provider_error',
   'provider_unreachable',
@@ -226,12 +224,6 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
       return Math.max(0, slot.coolUntilMono - clock.monoMs())
     },
     forget: (job) => void failedAt.delete(job),
-    status: () =>
-      [...slots.values()].map((s) => ({
-        name: s.deployment.name,
-        active: s.active,
-        cooling: s.coolUntilMono > clock.monoMs(),
-      })),
   }
 }
 

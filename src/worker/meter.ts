@@ -19,7 +19,7 @@ function hasUsage(chunk: Bytes): boolean {
   return chunk.charCodeAt(at) === 123
 }
 
-/** A token has a byte at least; reasoning that an upstream does not show may be so many tokens more than the bytes it sent. */
+/** A token has a byte at least; reasoning that is not shown may be this many tokens more than the bytes received. */
 const HIDDEN_TOKENS = 64 * 1024
 /** The same where the upstream tells how many tokens of reasoning there were. */
 const MAX_REASONING_TOKENS = 1024 * 1024

@@ -1,4 +1,4 @@
-/** The frames of `sluice.v1`: a run of records is one `ev`, the end record one `end`. The bytes go to the socket as they are. */
+/** The frames of `sluice.v1`: a run of records is one `ev`, the end record one `end`. The socket gets the bytes as they are. */
 import { chunkBytesOf } from '../../core/document.ts'
 import type { JobId } from '../../core/job.ts'
 import { type Bytes, isEnd, kindOf, payloadOf } from '../../core/record.ts'

@@ -182,7 +182,7 @@ class DemoRun implements ProviderRun {
     const isLate = atMs > when
     this.#cancelTimer = this.#clock.after(Math.min(MAX_TIMER_MS, Math.max(0, when - now)), () => {
       if (this.#over) return
-      if (isLate) this.#finish(failed('provider_timeout', true))
+      if (isLate) this.#finish(failed('provider_timeout', this.#seenEvent ? true : 'elsewhere'))
       else if (this.#paused) this.#missed = fn
       else fn()
     })

@@ -27,7 +27,6 @@ export interface OpenAiOptions {
   readonly apiKey: string | null
   /** `bearer` (default), or Azure's `api-key`. */
   readonly auth?: 'bearer' | 'api-key'
-  readonly organization?: string
   /** Further headers of each call. */
   readonly headers?: Readonly<Record<string, string>>
   /** The upstream's name of the model; null = what the client asked for. */
@@ -134,7 +133,7 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
 }
 
 function commonHeaders(options: OpenAiOptions): string {
-  const { apiKey, auth = 'bearer', organization } = options
+  const { apiKey, auth = 'bearer' } = options
   let lines = headerLine('user-agent', 'sluice')
   if (apiKey !== null) {
     if (apiKey === '' || !/^[\x21-\x7e]+$/.test(apiKey))
@@ -143,7 +142,6 @@ function commonHeaders(options: OpenAiOptions): string {
       })
     lines += auth === 'bearer' ? headerLine('authorization', `Bearer ${apiKey}`) : headerLine('api-key', apiKey)
   }
-  if (organization !== undefined) lines += headerLine('openai-organization', organization)
   for (const [name, value] of Object.entries(options.headers ?? {})) {
     if (OWN_HEADERS.has(name.toLowerCase()))
       throw new SluiceError('config_invalid', { message: `The header ${name} of ${options.name} can't be set.` })
@@ -171,7 +169,7 @@ function check(client: HttpClient, clock: Clock, headers: string): Promise<{ ok:
       {
         head(head) {
           status = head.status
-          // Its list may be long; the status says it all
+          // The list may be long, and only the status counts
           exchange.drain()
           answer(
             status === 200

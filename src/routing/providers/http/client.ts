@@ -133,11 +133,6 @@ export class HttpClient {
     if (at >= 0) this.#idle.splice(at, 1)
   }
 
-  /** Open connections, and those of them that are idle. */
-  get connections(): { readonly open: number; readonly idle: number } {
-    return { open: this.#open.size, idle: this.#idle.length }
-  }
-
   /** Closes all connections; calls under way fail. */
   close() {
     this.#closed = true

@@ -32,7 +32,7 @@ type State =
   | 'length'
   | 'chunk-size'
   | 'chunk'
-  /** The line end behind a chunk. */
+  /** The line end after a chunk. */
   | 'chunk-end'
   | 'trailers'
   /** A body that lasts until the connection ends. */
@@ -76,7 +76,7 @@ export class ResponseReader {
     this.#state = 'broken'
   }
 
-  /** Index behind the last byte that belongs to this response. Look at `fault` and `done` then. */
+  /** Index after the last byte of this response. Look at `fault` and `done` then. */
   feed(text: Bytes): number {
     let i = 0
     while (i < text.length) {
@@ -217,7 +217,7 @@ function trimmed(line: string, from: number): string {
 const isBlank = (c: number): boolean => c === 32 || c === 9
 const items = (list = ''): string[] => list.split(',').map((item) => trimmed(item, 0))
 
-/** Hexadecimal, then perhaps an extension, which says nothing to us; -1 when it is neither. */
+/** Hexadecimal, then perhaps an extension, which is ignored; -1 when it is neither. */
 function chunkSize(line: string): number {
   let size = 0
   let i = 0

@@ -11,7 +11,7 @@
  *   the connection breaks, garbage comes    well, if finished; else ill
  *   nothing more comes for a while          well, if finished; else the call's own time-outs decide
  *
- * `finished` means: every choice that was asked for, or began, has its reason. Where the upstream itself says [DONE], those
+ * `finished` means: every choice that was asked for, or began, has its reason. Where the upstream itself sends [DONE], those
  * that began are enough: many engines answer `n: 2` with one choice.
  */
 import { deltaShows, reasonOf } from '../../../core/delta.ts'
@@ -32,7 +32,7 @@ export type Ending = 'told' | 'end' | 'break' | 'silence'
 const ORDINARY: Seen = { kind: 'ordinary' }
 const NOTABLE: Seen = { kind: 'notable' }
 const MAX_CHOICES = 1_024
-/** Reasons by which an upstream says that the answer is not complete. */
+/** Reasons of an answer that is not complete. */
 const ILL_REASONS = new Set(['error', 'abort', 'aborted', 'cancelled', 'canceled', 'failed'])
 
 export class AnswerState {

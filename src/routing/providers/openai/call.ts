@@ -1,6 +1,6 @@
 /**
- * One call of an OpenAI-dialect upstream: from its response to events or a document, and exactly one end. How far the answer
- * is, and whether it ended well, is answer-state.ts's to say; ordinary tokens pass by it (shape.ts).
+ * One call of an OpenAI-dialect upstream: from its response to events or a document, and exactly one end. How far the
+ * answer is, and whether it ended well, is judged by answer-state.ts; ordinary tokens pass by it (shape.ts).
  */
 import { isUtf8 } from 'node:buffer'
 import type { Clock } from '../../../core/clock.ts'
@@ -41,8 +41,8 @@ const MAX_WHITE_SPACE = 1024 * 1024
 /** An answer that still comes after this is one that trickles. */
 const TRICKLES_AFTER_MS = 40
 /**
- * How long a finished answer waits for usage and [DONE]. Both follow the last reason within a round trip of the upstream's
- * own (measured at providers: below 300 ms); a reader sees the end of its stream that much later, and only if they never come.
+ * How long a finished answer waits for usage and [DONE]. An upstream writes both right after the last reason; the rest is
+ * room for a slow network. A reader sees the end of its stream that much later only if they never come.
  */
 const FINISH_GRACE_MS = 2_000
 
@@ -169,7 +169,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
         return this.#sniff(text)
       case 'error':
         this.#text += text
-        // Enough to say what is wrong
+        // Enough to tell what is wrong
         if (this.#text.length > MAX_ERROR_BYTES) this.#finish(this.#failedStatus())
         return
       default:
@@ -178,7 +178,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     }
   }
 
-  /** A stream never begins with "{", a document always does; what content-type says is not reliable. */
+  /** A stream never begins with "{", a document always does; its content-type is not reliable. */
   #sniff(text: Bytes) {
     this.#text += text
     // All before is white space
@@ -234,7 +234,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
 
   fail(failure: HttpFailure) {
     if (this.#mode === 'error') return this.#finish(this.#failedStatus())
-    // What the last, broken line of a finished answer says is of no interest any more
+    // A finished answer needs nothing more
     if (this.#mode === 'stream' && this.#state.end('break') === 'well') return this.#finish({ kind: 'done' })
     this.#finish(failedTransport(failure))
   }
@@ -258,7 +258,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     const seen = this.#state.see(chunk)
     if (seen.kind === 'error') return this.#finishInBand(this.#readable(payload, seen.error), payload)
     if (seen.kind === 'garbage') return this.#garbage(seen.what)
-    const line = isWhole(chunk) ? chunkBytesOf(payload) : mend(hasEmptyError(chunk) ? withoutError(payload) : payload)
+    const line = isWhole(chunk) ? chunkBytesOf(payload) : toLine(hasEmptyError(chunk) ? withoutError(payload) : payload)
     if (seen.kind === 'ordinary') this.#shapes.learn(line)
     this.#batch.push(line)
   }
@@ -334,7 +334,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   }
 
   #garbage(what: string) {
-    // It had said all it had to say
+    // A finished answer needs nothing more
     if (this.#mode === 'stream' && this.#state.end('break') === 'well') return this.#finish({ kind: 'done' })
     this.#finish(
       failed('provider_garbage', true, {
@@ -382,7 +382,7 @@ const withoutError = (payload: Bytes): Bytes =>
  * A record is one line of valid UTF-8. Line ends in valid JSON are white space; bytes that are no UTF-8, which some
  * engines send for half a character, become U+FFFD.
  */
-function mend(payload: Bytes): Bytes {
+function toLine(payload: Bytes): Bytes {
   const line = /[\r\n]/.test(payload) ? payload.replace(/[\r\n]+/g, ' ') : payload
   return isUtf8(Buffer.from(line, 'latin1')) ? line : toBytes(toText(line))
 }

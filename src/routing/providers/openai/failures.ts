@@ -1,4 +1,4 @@
-/** What an upstream says when it does not answer, as rows of the error table. */
+/** Failures of an upstream, in any of the spellings that they have, as rows of the error table. */
 import type { Clock } from '../../../core/clock.ts'
 import { type ErrorCode, SluiceError } from '../../../core/errors.ts'
 import { isObject } from '../../../core/fold.ts'
@@ -13,7 +13,7 @@ const MAX_MESSAGE_CHARS = 2_048
 const MAX_RETRY_AFTER_MS = 5 * 60_000
 /** An upstream that refuses is never called again at once, whatever its retry-after says. */
 const MIN_RETRY_AFTER_MS = 1_000
-/** Statuses by which an upstream says that it is too busy. */
+/** Statuses of an upstream that is too busy. */
 const BUSY = new Set([429, 503, 529])
 
 interface Reason {
@@ -62,7 +62,7 @@ export function failedStatus(head: ResponseHead, body: Bytes, secret: string | n
     return failed('provider_error', true, {
       message: `The model provider redirects (HTTP ${status}), which is not followed: correct its base URL.`,
     })
-  // What the provider says of our key is nobody else's business
+  // Details about our key are for the operator only
   if (status === 401 || status === 402 || status === 403) return failed('provider_auth', false)
   if (status === 429 && isOutOfQuota(upstream))
     return failed('provider_auth', false, {
@@ -121,7 +121,7 @@ export function failedInBand(error: unknown, secret: string | null): Failed {
   })
 }
 
-/** Does a refusal blame the way we asked: `stream_options`, or streaming at all? Any spelling: it is looked for in all of it. */
+/** Does a refusal blame the way we asked: `stream_options`, or streaming at all? Its whole text is searched. */
 export function blames(body: Bytes): 'stream_options' | 'stream' | null {
   if (/stream_?options|include_?usage/i.test(body)) return 'stream_options'
   // Not "upstream"
@@ -139,7 +139,10 @@ interface UpstreamError {
   readonly retryAfterMs: number | undefined
 }
 
-/** OpenAI's {message, type, param, code}, a bare text, FastAPI's {detail}, Google's {message, code, status, details}, or one of these under `error`. */
+/**
+ * OpenAI's {message, type, param, code}, a bare text, FastAPI's {detail}, Google's {message, code, status, details}, or one of
+ * these under `error`.
+ */
 function readError(value: unknown, secret: string | null): UpstreamError {
   const first: unknown = Array.isArray(value) ? value[0] : value
   const inner = isObject(first) ? (first['error'] ?? first['errors']) : undefined
