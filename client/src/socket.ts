@@ -43,6 +43,8 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
   const unsent = new Set<Job>()
   const submits = new Map<string, { readonly job: Job; readonly follow: boolean }>()
   const watchers = new Map<string, Set<Watcher>>()
+  /** Of those, not asked for on this connection yet. */
+  const unwatched = new Set<string>()
   /** Asked for until they are answered, by frame id. */
   const cancels = new Map<string, { readonly job: string; readonly answer: Deferred<void> }>()
   let serial = 0
@@ -70,7 +72,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
   function onWelcome({ max_jobs }: WelcomeFrame): void {
     resumed = max_jobs
     for (const [id, { job }] of cancels) connection.send({ t: 'cancel', id, job })
-    for (const conversation of watchers.keys()) connection.send({ t: 'watch', conversation })
+    for (const conversation of watchers.keys()) unwatched.add(conversation)
     pump()
   }
 
@@ -109,6 +111,11 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
       if (active.size + submits.size >= welcome.max_jobs) break
       inLine.delete(followed)
       if (hasRoom(followed)) attach(followed)
+    }
+    for (const conversation of unwatched) {
+      if (!pace.take()) return
+      unwatched.delete(conversation)
+      connection.send({ t: 'watch', conversation })
     }
     for (const job of unsent) {
       if (connection.leaving || submits.size >= SUBMITS_IN_FLIGHT || !pace.take()) return
@@ -342,13 +349,14 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
       const beside = watchers.get(conversation)
       if (beside === undefined) watchers.set(conversation, new Set([watcher]))
       else beside.add(watcher)
-      connection.send({ t: 'watch', conversation })
+      unwatched.add(conversation)
+      pump()
     },
     unwatch(conversation, watcher) {
       const beside = watchers.get(conversation)
       if (!beside?.delete(watcher) || beside.size > 0) return
       watchers.delete(conversation)
-      connection.send({ t: 'unwatch', conversation })
+      if (!unwatched.delete(conversation)) connection.send({ t: 'unwatch', conversation })
     },
     nudge: () => connection.nudge(),
     doubt: () => connection.doubt(),

@@ -214,6 +214,24 @@ describe('where WebSockets are blocked', () => {
   }, 30_000)
 })
 
+it('watches more conversations than a burst of messages may be', async () => {
+  const strict = await startServer(
+    'models: [{ name: demo, provider: demo }]\nwebsocket: { max_messages_per_second: 20 }\n',
+  )
+  const lost: string[] = []
+  const sluice = connect({ url: strict.url, key: strict.key, onError: ({ code }) => lost.push(code) })
+  try {
+    const told = new Set<string>()
+    for (let i = 0; i < 130; i++) sluice.watch(`many-${i}`, (frame) => told.add(frame.conversation))
+    for (let tries = 0; told.size < 130 && lost.length === 0 && tries < 2_000; tries++)
+      await new Promise((done) => setTimeout(done, 20))
+    expect([told.size, lost]).toEqual([130, []])
+  } finally {
+    sluice.close()
+    await strict.stop()
+  }
+}, 60_000)
+
 it('what was typed and not accepted outlives a reload of its tab, once and in its place', async () => {
   const kept = new Map<string, string>()
   const storage = {

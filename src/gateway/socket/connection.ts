@@ -274,8 +274,10 @@ export class Connection implements FrameSink {
         return
       }
       case 'watch':
-        this.#watches ??= new Watches(this.#hub.deps, caller, this)
-        return this.#watches.watch(frame.conversation, frame.id)
+        return this.#attempt(frame, () => {
+          this.#watches ??= new Watches(this.#hub.deps, caller, this)
+          return this.#watches.watch(frame.conversation, frame.id)
+        })
       case 'unwatch':
         this.#watches?.unwatch(frame.conversation)
         if (frame.id !== undefined) this.send({ t: 'ok', id: frame.id, conversation: frame.conversation })

@@ -18,6 +18,9 @@ export class Watches {
   readonly #watcher: Watcher
   /** By the name that the client uses; the value stops it. */
   readonly #stops = new Map<string, () => void>()
+  /** Asked for, and not given up since. */
+  readonly #wanted = new Set<string>()
+  #line: Promise<void> = Promise.resolve()
   /** News of these was left out: they begin again. */
   readonly #missed = new Set<string>()
 
@@ -27,14 +30,31 @@ export class Watches {
     this.#watcher = watcher
   }
 
-  /** Watching again tells again how it stands. Throws too_many_subscribers. */
-  watch(name: string, id: string | undefined): void {
+  /**
+   * Watching again tells again how it stands. Each is told in a turn of the loop of its own, since a conversation may have
+   * a hundred jobs to tell of. Rejects with too_many_subscribers.
+   */
+  watch(name: string, id: string | undefined): Promise<void> {
+    this.#wanted.add(name)
+    const told = this.#line
+      .then(() => new Promise<void>((turn) => this.#deps.clock.soon(turn)))
+      .then(() => {
+        if (this.#wanted.has(name)) this.#begin(name, id)
+      })
+    this.#line = told.catch(() => {})
+    return told
+  }
+
+  #begin(name: string, id: string | undefined): void {
     const { maxJobs } = this.#deps.options.socket
-    if (!this.#stops.has(name) && this.#stops.size >= maxJobs)
+    if (!this.#stops.has(name) && this.#stops.size >= maxJobs) {
+      this.#wanted.delete(name)
       throw new SluiceError('too_many_subscribers', {
         message: `One connection watches at most ${maxJobs} conversations (websocket.max_jobs): unwatch some.`,
       })
-    this.unwatch(name)
+    }
+    this.#stops.get(name)?.()
+    this.#missed.delete(name)
     const stored = prefixOf(this.#caller) + name
     this.#stops.set(
       name,
@@ -43,20 +63,23 @@ export class Watches {
   }
 
   unwatch(name: string): void {
+    this.#wanted.delete(name)
+    this.#missed.delete(name)
     this.#stops.get(name)?.()
     this.#stops.delete(name)
-    this.#missed.delete(name)
   }
 
   /** There is room again. */
   resume(): void {
     for (const name of this.#missed) {
       if (this.#watcher.full) return
-      this.watch(name, undefined)
+      this.#missed.delete(name)
+      this.watch(name, undefined).catch(() => {}) // it is watched already: there is room for it
     }
   }
 
   close(): void {
+    this.#wanted.clear()
     for (const stop of this.#stops.values()) stop()
     this.#stops.clear()
     this.#missed.clear()
