@@ -160,6 +160,10 @@ describe('what is wrong, where, and what was probably meant', () => {
       'conversations: { zzz: 1 }',
       'sluice.yaml:1:18: conversations.zzz: there is no such setting. There are: keep_failed, max_prompt_bytes.',
     ],
+    [
+      'retention:\n  conversations: { bytes: 2GiB }',
+      'sluice.yaml:2:20: retention.conversations.bytes: must be at most retention.conversations.tenant_bytes',
+    ],
     ['durability: disk', 'sluice.yaml:1:1: durability: expected "memory", "process", "power"'],
     ['http: 5', 'sluice.yaml:1:1: http: expected settings of its own, one "name: value" a line'],
     ['models: [{ provider: demo }]', 'sluice.yaml:1:10: models[0].name: is needed'],

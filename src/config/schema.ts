@@ -483,6 +483,8 @@ export const schema = settings
     const refuse = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message })
     if (c.workers.heartbeat_ms * 2 > c.workers.lease_ms)
       refuse(['workers', 'heartbeat_ms'], 'must be at most half of workers.lease_ms')
+    if (c.retention.conversations.bytes > c.retention.conversations.tenant_bytes)
+      refuse(['retention', 'conversations', 'bytes'], 'must be at most retention.conversations.tenant_bytes')
     if (c.queue.retry_base_ms > c.queue.retry_cap_ms)
       refuse(['queue', 'retry_base_ms'], 'must be at most queue.retry_cap_ms')
     if (c.http.headers_timeout_ms > c.http.request_timeout_ms)

@@ -132,8 +132,7 @@ export class ConversationLimits {
       const { bytes } = (this.#tenantBytes.get(tenant) as { bytes: number } | undefined) ?? { bytes: 0 }
       const excess = bytes - this.#options.tenantBytes
       if (excess <= 0 || isClosed()) return
-      if (row.bytes === 0 || this.#isBusy(row)) continue
-      await this.#conversations.delete(tenant, row.id)
+      if (!this.#isBusy(row)) await this.#conversations.delete(tenant, row.id)
     }
   }
 
