@@ -309,7 +309,7 @@ export class SluiceError extends Error {
 
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
     super(
-      shortened(details.message ?? ERRORS[code].message, MAX_MESSAGE_CHARS),
+      shortened(details.message ?? ERRORS[code].message, code === 'config_invalid' ? Infinity : MAX_MESSAGE_CHARS),
       details.cause === undefined ? undefined : { cause: details.cause },
     )
     this.name = 'SluiceError'

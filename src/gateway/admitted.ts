@@ -17,6 +17,7 @@ export type Caps = Readonly<Record<Way, { readonly perKey: number; readonly perS
 interface Visit {
   readonly caller: Caller
   readonly end: (error: SluiceError) => void
+  isEnding: boolean
 }
 
 export class Admitted {
@@ -38,7 +39,7 @@ export class Admitted {
     this.checkRoom(caller, way)
     const names = namesOf(caller, way)
     for (const name of names) this.#counts.set(name, this.#count(name) + 1)
-    const visit = { caller, end }
+    const visit: Visit = { caller, end, isEnding: false }
     this.#visits.add(visit)
     this.#stopChecks ??= this.#clock.every(CHECK_EVERY_MS, () => this.check())
     return () => {
@@ -63,9 +64,11 @@ export class Admitted {
   /** Sends away whoever is let in no more. */
   check(): void {
     for (const visit of [...this.#visits]) {
+      if (visit.isEnding) continue
       try {
         this.#auth.check(visit.caller)
       } catch (thrown) {
+        visit.isEnding = true
         visit.end(SluiceError.from(thrown))
       }
     }
