@@ -7,7 +7,10 @@ import { SluiceError } from './errors.ts'
 export interface JsonLimits {
   readonly maxDepth: number
   readonly maxKeys: number
-  /** Texts, lists and objects, which cost more than their bytes once they are parsed; and items, of all lists and objects. */
+  /**
+   * Texts, lists and objects, which cost more than their bytes once they are parsed; and items, of all lists and
+   * objects.
+   */
   readonly maxValues?: number
   readonly maxItems?: number
   /** They do not come from the settings, so a refusal names none. */
@@ -27,7 +30,7 @@ const [QUOTE, BACKSLASH, COLON, COMMA, OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CL
 ]
 const isSpace = (c: number): boolean => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09
 
-/** Index behind the string that begins at `i` (a quote). Long strings are skipped natively. */
+/** Index after the string that begins at `i` (a quote). Long strings are skipped natively. */
 function skipString(json: Uint8Array, i: number): number {
   for (let end = i + 1; ; end++) {
     end = json.indexOf(QUOTE, end)
@@ -39,8 +42,8 @@ function skipString(json: Uint8Array, i: number): number {
 }
 
 /**
- * Throws invalid_json or invalid_request (too deep, too many keys). `json` is UTF-8 without BOM. Keys such as "__proto__" pass:
- * bytes are passed on, and what is parsed is read, never merged.
+ * Throws invalid_json or invalid_request (too deep, too many keys). `json` is UTF-8 without BOM. Keys such as
+ * "__proto__" pass: bytes are passed on, and what is parsed is read, never merged.
  */
 export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Member[] {
   const members: Member[] = []

@@ -1,4 +1,7 @@
-/** Readers of one dialect share what was rendered, and never what they remember (S3): a slow one costs a fast one nothing. */
+/**
+ * Readers of one dialect share what was rendered, and never what they remember (S3): a slow one costs a fast one
+ * nothing.
+ */
 import { expect, it } from 'vitest'
 import type { Bytes } from '../core/record.ts'
 import type { Dialect, DialectState } from './dialects/dialect.ts'

@@ -1,6 +1,6 @@
 /**
  * One live job's readers. The log is followed once; each run of records is rendered once per dialect and written to all
- * readers of it. A reader that is behind (new, or too slow) is not fed: it reads from the log at its own pace and joins
+ * readers of it. A reader that lags (new, or too slow) is not fed: it reads from the log at its own pace and joins
  * when it has caught up. So a slow reader costs a cursor, not a queue (S3).
  */
 import type { JobId } from '../core/job.ts'

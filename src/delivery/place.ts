@@ -12,7 +12,9 @@ import type { Feed, FeedReader } from './feed.ts'
 export interface Outlet {
   /** It takes nothing more now. */
   readonly full: boolean
-  /** Bytes that may be read for it now, at most `most`; taken back with `release`. 0 parks the reader until `resume`. */
+  /**
+   * Bytes that may be read for it now, at most `most`; taken back with `release`. 0 parks the reader until `resume`.
+   */
   claim(most: number): number
   release(claimed: number): void
   write(events: Bytes): void
@@ -52,20 +54,20 @@ export class Place implements FeedReader {
   }
 
   /**
-   * Stands behind `cursor`; null = at the start. `gap`: the cursor's epoch is over, so it stands at the start. `complete`: nothing comes
-   * behind it. Throws job_gone, cursor_ahead.
+   * Goes to just after `cursor`; null = the start. `gap`: the cursor's epoch is over, so it is at the start. `ended`:
+   * there is nothing after it. Throws job_gone, cursor_ahead.
    */
-  async stand(cursor: Cursor | null): Promise<'there' | 'gap' | 'complete'> {
-    if (cursor === null) return 'there'
+  async seek(cursor: Cursor | null): Promise<'ok' | 'gap' | 'ended'> {
+    if (cursor === null) return 'ok'
     const page = await this.#log.read(this.#feed.job, 0, 0)
     if (page === null) throw new SluiceError('job_gone')
     if (cursor.epoch !== 0 && cursor.epoch !== this.#feed.epoch) {
       if (cursor.seq > (await this.#log.commonWith(this.#feed.job, cursor.epoch))) return 'gap'
     } else if (cursor.seq > page.head) throw new SluiceError('cursor_ahead')
-    if (page.ended && cursor.seq === page.head) return 'complete'
+    if (page.ended && cursor.seq === page.head) return 'ended'
     if (this.dialect.beginsAnywhere) this.seq = cursor.seq
     else this.#skip = cursor.seq
-    return 'there'
+    return 'ok'
   }
 
   /** Goes on reading, if it is parked and there is room. */
@@ -101,7 +103,7 @@ export class Place implements FeedReader {
     this.#catchingUp = true
     try {
       while (!this.#left && !this.live) {
-        // Without an await before the way out: room that comes in between would find this reader busy, and be lost on it
+        // No await before the way out: room that comes in between would find this reader busy, and be lost on it
         const claimed = this.#outlet.claim(this.#pageBytes)
         if (claimed <= 0) return
         const page = await this.#read(claimed)

@@ -33,10 +33,10 @@ export class FollowedJob implements Outlet, SocketReader {
 
   async open(): Promise<void> {
     try {
-      const stands = await this.place.stand(this.#request.cursor)
+      const found = await this.place.seek(this.#request.cursor)
       if (this.#over) return
-      if (stands === 'complete') return this.complete('')
-      if (stands === 'gap') this.#request.sink.write(gapFrame(this.#request.job.id))
+      if (found === 'ended') return this.complete('')
+      if (found === 'gap') this.#request.sink.write(gapFrame(this.#request.job.id))
       this.place.resume()
     } catch (error) {
       this.fail(error)
@@ -94,7 +94,7 @@ export class FollowedJob implements Outlet, SocketReader {
     if (!this.#over) this.#finish(false)
   }
 
-  /** Delivery closes: the job goes on without this reader. */
+  /** Delivery closes: the job runs on without this reader. */
   stop(): void {
     if (this.#over) return
     this.#finish(false)

@@ -67,14 +67,14 @@ export class SseReader implements Outlet {
   async #open(): Promise<void> {
     try {
       const { cursor, dialect, headersAfterMs } = this.#request
-      const stands = await this.place.stand(cursor)
+      const found = await this.place.seek(cursor)
       if (this.#finished) return
-      if (stands === 'complete') {
+      if (found === 'ended') {
         this.#sse.reply(204, '')
         this.#finish(true)
         return
       }
-      if (stands === 'gap') {
+      if (found === 'gap') {
         if (dialect === 'chat') throw new SluiceError('cursor_stale')
         this.write(gapEvent('epoch_changed'))
       } else if (headersAfterMs === null) this.#sse.start()
@@ -103,7 +103,7 @@ export class SseReader implements Outlet {
 
   complete(events: Bytes, end: Bytes | null): void {
     const ended = end === null ? null : parseEnd(end)
-    // Nothing was said yet, and nothing is to be said but the error: it has a status of its own
+    // Nothing was sent yet, and the error is all there is to send: it has a status of its own
     if (
       !this.#sse.started &&
       this.#request.dialect === 'chat' &&

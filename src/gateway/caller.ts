@@ -1,4 +1,4 @@
-/** Who asks: an API key, or a page's session that an API key let in; and what of the tenant's it may see. */
+/** Who asks: an API key, or a page's session that was opened for an API key; and what it may see of its tenant's. */
 import { SluiceError } from '../core/errors.ts'
 import type { Job, JobOptions } from '../core/job.ts'
 import type { ApiKey } from '../core/ports.ts'
@@ -11,7 +11,7 @@ export interface Session {
   readonly user: string | null
   /** The only origin it may be used from. Null: any that may call. */
   readonly origin: string | null
-  /** Wall clock, ms. No token is given beyond it. */
+  /** No token is valid after it. */
   readonly endsAtMs: number
 }
 
@@ -33,7 +33,10 @@ export function shareOf({ session }: Caller): string | null {
 export const canSee = (caller: Caller, job: Job): boolean =>
   job.tenant === caller.key.tenant && (userOf(caller) === null || job.user === userOf(caller))
 
-/** What stands before the names of a session's conversations, lanes and idempotency keys; '' for all others. A "/" of the user's is escaped, so that no two users meet. */
+/**
+ * Prefix of the names of a session's conversations, lanes and idempotency keys; '' for all other callers. A "/" in the
+ * user's name is escaped, so that the names of two users never meet.
+ */
 export function prefixOf(caller: Caller): string {
   const user = userOf(caller)
   return user === null ? '' : `${encodeURIComponent(user)}/`

@@ -11,7 +11,7 @@ export interface InflowOptions {
   readonly perSession: number
 }
 
-/** Of the total, what senders may hold who have not said who they are. */
+/** The total divided by this is what all senders together may hold who have not authenticated. */
 const STRANGERS_SHARE = 16
 
 /** What one sender holds. */

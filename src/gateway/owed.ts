@@ -1,7 +1,7 @@
 /**
- * The answers that each connection is owed, in the order of its requests. What follows them and is no request is refused
- * after them, not in their place. A client may close its side once its request is out (HTTP/1.1 allows it) and still reads
- * the answer; one that has left looks the same until something is written to it.
+ * The answers that each connection is owed, in the order of its requests. What follows them and is no request is
+ * refused after them, not in their place. A client may close its side once its request is out (HTTP/1.1 allows it) and
+ * still reads the answer; one that has left looks the same until something is written to it.
  */
 import type { Socket } from 'node:net'
 import type { Clock } from '../core/clock.ts'
@@ -80,8 +80,8 @@ export class Owed {
   #peerEnded(socket: Socket, { calls }: Connection): void {
     const now = this.#clock.monoMs()
     for (const call of calls) call.peerEndedMono = now
-    // By then a reader is given up: is it still there? The first write to one that has left is answered by a reset, which
-    // the second one meets.
+    // By then a reader is given up: is it still there? The first write to one that has left is answered by a reset,
+    // which the second one meets.
     let stop = this.#clock.after(this.#graceMs, () => {
       probe(calls)
       stop = this.#clock.after(RESET_MS, () => probe(calls))

@@ -1,6 +1,6 @@
 /**
- * How a page gets in without a key: PROTOCOL.md section 7. A ticket is a secret of this process, good once. A token carries its session,
- * signed, so that a storm of reconnects needs no store, also after a restart.
+ * How a page gets in without a key: PROTOCOL.md section 7. A ticket is a secret of this process, good once. A token
+ * carries its session, signed, so that a storm of reconnects needs no store, also after a restart.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
@@ -42,16 +42,19 @@ export interface Sessions {
   ): { readonly ticket: string; readonly expiresInMs: number }
   /** Uses the ticket up. Throws invalid_ticket, origin_forbidden. */
   redeem(ticket: string, origin: string | undefined): Caller
-  /** A fresh token of a session that goes on. */
+  /** A new token for an open session. */
   token(session: Session): Token
   /** Throws invalid_token, origin_forbidden. */
   verify(token: string, origin: string | undefined): Caller
-  /** Is the session not over, and its key still good? */
+  /** The session is not over, and its key is valid. */
   isStillValid(session: Session): boolean
 }
 
 interface Claims {
-  /** Id of the session (tokens of older servers have none), key id, user, origin, ms of the session's end and of the token's. */
+  /**
+   * Id of the session (tokens of older servers have none), key id, user, origin, ms of the session's end and of the
+   * token's.
+   */
   readonly i?: string
   readonly k: string
   readonly u: string | null

@@ -1,6 +1,7 @@
 /**
- * The one door for submits, whatever they came through. Who asks is checked in the turn in which the queue decides: since
- * the headers came the key may have been revoked, or the tenant erased. What is joined must be the caller's to see (T1).
+ * The one door for submits, whatever they came through. Who asks is checked in the turn in which the queue decides:
+ * since the headers came the key may have been revoked, or the tenant erased. What is joined must be the caller's to
+ * see (T1).
  */
 import { SluiceError } from '../core/errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../core/job.ts'
@@ -16,7 +17,10 @@ export interface Taken {
 }
 
 export interface Submits {
-  /** Resolves when all are durable, in the order of `drafts`. `requestId`: what submits them. Throws invalid_api_key, invalid_token. */
+  /**
+   * Resolves when all are durable, in the order of `drafts`. `requestId`: what submits them. Throws invalid_api_key,
+   * invalid_token.
+   */
   all(caller: Caller, drafts: readonly JobDraft[], requestId: string): Promise<readonly Submitted[]>
   /** The same for one. Throws what it was refused for. */
   one(caller: Caller, draft: JobDraft, requestId: string): Promise<Taken>

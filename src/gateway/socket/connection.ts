@@ -1,4 +1,7 @@
-/** One WebSocket: who it is, what it asks for, which jobs it follows. Holds little while it is idle: there may be ten thousand. */
+/**
+ * One WebSocket: who it is, what it asks for, which jobs it follows. Holds little while it is idle: there may be ten
+ * thousand.
+ */
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import { ERRORS, SluiceError } from '../../core/errors.ts'
@@ -23,7 +26,7 @@ const DEAF_FACTOR = 4
 /** A burst of messages may be so many seconds' worth. */
 const BURST_SECONDS = 5
 const MAX_REASON_BYTES = 120
-/** What a peer may send before it has said who it is: messages, and bytes of one that is not whole. */
+/** What a peer may send before it has authenticated: messages, and bytes of an unfinished one. */
 const STRANGERS_MESSAGES = 16
 const STRANGERS_BYTES = 128 * 1024
 /** For a close frame to arrive. */
@@ -67,7 +70,7 @@ export class Connection implements FrameSink {
   #greeted = false
   #window = Infinity
   #messages: number
-  /** Messages that were read before it had said who it is. */
+  /** Messages that were read before it had authenticated. */
   #strange = 0
   /** What it holds of messages that are not whole. */
   #holding: Holding
@@ -175,7 +178,7 @@ export class Connection implements FrameSink {
     this.#ws.terminate()
   }
 
-  /** The error of one frame; the connection goes on. */
+  /** The error of one frame; the connection stays open. */
   #refuse(thrown: unknown, about: { readonly id?: unknown; readonly job?: unknown }): void {
     const error = SluiceError.from(thrown)
     if (error.code === 'internal') this.#hub.deps.onFault(error.cause ?? error, this.id)
@@ -227,7 +230,7 @@ export class Connection implements FrameSink {
       this.#ws.pause()
   }
 
-  /** It lives. False: it said too much, and is closed. */
+  /** Notes a sign of life. False: it sent too many messages, and is closed. */
   #counts(): boolean {
     const now = this.#hub.deps.clock.monoMs()
     const { maxMessagesPerSecond } = this.#hub.options
@@ -298,9 +301,12 @@ export class Connection implements FrameSink {
 
   #hello(frame: HelloFrame): void {
     const { auth, options } = this.#hub
-    if (this.#greeted) throw new SluiceError('invalid_request', { message: 'Hello was said already.' })
+    if (this.#greeted) throw new SluiceError('invalid_request', { message: 'Only one hello per connection.' })
     if (this.caller !== null && frame.auth !== undefined)
-      throw new SluiceError('invalid_request', { param: 'auth', message: 'The upgrade said already who this is.' })
+      throw new SluiceError('invalid_request', {
+        param: 'auth',
+        message: 'This connection authenticated at its upgrade; leave "auth" out.',
+      })
     this.#greeted = true
     try {
       if (this.caller === null) {
@@ -505,5 +511,7 @@ interface Receiving {
 
 const tooMany = (most: number): SluiceError =>
   new SluiceError('too_many_jobs', {
-    message: `One connection follows at most ${most} jobs (websocket.max_jobs): detach some, or submit with "follow": false.`,
+    message:
+      `One connection follows at most ${most} jobs (websocket.max_jobs): ` +
+      'detach some, or submit with "follow": false.',
   })

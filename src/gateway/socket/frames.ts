@@ -1,4 +1,7 @@
-/** Frames from clients, checked: PROTOCOL.md section 6. Unlike clients, the server refuses what it does not know, so that no slip goes unnoticed. */
+/**
+ * Frames from clients, checked: PROTOCOL.md section 6. Unlike clients, the server refuses what it does not know, so
+ * that no slip goes unnoticed.
+ */
 import { SluiceError } from '../../core/errors.ts'
 import type { ClientFrame, Credential } from '../../core/frames.ts'
 import type { JsonLimits } from '../../core/json.ts'
@@ -78,16 +81,16 @@ export function checkFrame(value: JsonRecord): ClientFrame {
   const members = FRAMES[t as ClientFrame['t']]
   if (t !== 'submit') checkNames(value, ['t', ...Object.keys(members)])
   for (const [name, check] of Object.entries(members)) {
-    const said = value[name] ?? undefined
-    if (said === undefined ? check.needed : !check.ok(said)) throw bad(name, `"${name}" must be ${check.what}.`)
+    const given = value[name] ?? undefined
+    if (given === undefined ? check.needed : !check.ok(given)) throw bad(name, `"${name}" must be ${check.what}.`)
   }
   return value as unknown as ClientFrame
 }
 
-export const credentialOf = (said: Credential | undefined): Credential => {
-  if (said === undefined)
+export const credentialOf = (given: Credential | undefined): Credential => {
+  if (given === undefined)
     throw new SluiceError('missing_api_key', {
-      message: 'Say who you are: {"t": "hello", "auth": {"key" or "ticket" or "token": …}}.',
+      message: 'Authenticate: send {"t": "hello", "auth": {"key" or "ticket" or "token": …}}.',
     })
-  return said
+  return given
 }

@@ -223,7 +223,10 @@ export class Hub {
 
   // ---------------------------------------------------------------- farewell
 
-  /** Nothing new is taken. Those who follow nothing leave; the others are told until when they may stay, and when to come back: not all at once. */
+  /**
+   * Nothing new is taken. Those who follow nothing leave; the others are told until when they may stay, and when to
+   * come back: not all at once.
+   */
   drain(): void {
     if (this.draining) return
     this.draining = true

@@ -17,8 +17,8 @@ export const wantsSocket = ({ url, headers }: IncomingMessage): boolean =>
   headers.upgrade?.toLowerCase() === 'websocket' && (url === SOCKET_PATH || url?.startsWith(`${SOCKET_PATH}?`) === true)
 
 /**
- * Who asks, if the upgrade says it; null = the first frame will. Throws what checkForm and Auth.tenant throw, and upgrade_required,
- * invalid_request, origin_forbidden.
+ * Who asks, if the upgrade says it; null = the first frame will. Throws what checkForm and Auth.tenant throw, and
+ * upgrade_required, invalid_request, origin_forbidden.
  */
 export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: ReadonlySet<string>): Caller | null {
   checkForm(request)
