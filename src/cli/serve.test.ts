@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -411,7 +411,7 @@ describe('what it says, without a terminal', () => {
     ['half an admin.key', 'sluice-admin-abcdefghijkl', /admin\.key is damaged/],
   ])('%s: refused, with what to do', async (_name, content, message) => {
     const folder = freshFolder()
-    execFileSync('mkdir', ['-p', folder])
+    mkdirSync(folder, { mode: 0o700 })
     writeFileSync(join(folder, 'admin.key'), content)
     const server = serve({ folder })
     expect(await server.ended).toBe(2)
