@@ -124,7 +124,6 @@ const cpuMs = (): number => {
 
 /** What the load costs by itself, µs a token. */
 async function loadAlone(): Promise<number> {
-  await engine.restore(() => {})
   const load = new Load()
   const begin = (): void => load.start(() => {}, tokens, begin)
   for (let i = 0; i < streams; i++) begin()
@@ -246,6 +245,7 @@ async function lease(): Promise<void> {
   } while (again)
   leasing = false
 }
+await engine.restore(() => {})
 engine.queue.attach({ id: 'load', pools: [], ready: () => void lease(), revoked: () => {} })
 const heart = setInterval(() => engine.queue.heartbeat('load'), 5_000)
 
