@@ -29,8 +29,8 @@ export class SseReader implements Outlet {
   readonly #clock: Clock
   readonly #options: ReaderOptions
   readonly #left: (complete: boolean) => void
-  readonly #openedAt: number
-  #lastWriteAt: number
+  readonly #openedMono: number
+  #lastWriteMono: number
   #finished = false
 
   /** `left` is called once, when this reader is over: `complete` when it has all there is. */
@@ -47,8 +47,8 @@ export class SseReader implements Outlet {
     this.#clock = clock
     this.#options = options
     this.#left = left
-    this.#openedAt = clock.monoMs()
-    this.#lastWriteAt = this.#openedAt
+    this.#openedMono = clock.monoMs()
+    this.#lastWriteMono = this.#openedMono
     this.place = new Place(
       request.dialect === 'chat' ? chatDialect(request.job.includeUsage) : nativeDialect,
       feed,
@@ -95,7 +95,7 @@ export class SseReader implements Outlet {
   release(): void {}
 
   write(events: Bytes): void {
-    this.#lastWriteAt = this.#clock.monoMs()
+    this.#lastWriteMono = this.#clock.monoMs()
     this.#sse.write(events)
   }
 
@@ -125,8 +125,8 @@ export class SseReader implements Outlet {
   beat(now: number): void {
     if (!this.#sse.started) {
       const after = this.#request.headersAfterMs
-      if (after !== null && now - this.#openedAt >= after) this.write(HEARTBEAT)
-    } else if (now - this.#lastWriteAt >= this.#options.heartbeatMs && this.#sse.buffered === 0) this.write(HEARTBEAT)
+      if (after !== null && now - this.#openedMono >= after) this.write(HEARTBEAT)
+    } else if (now - this.#lastWriteMono >= this.#options.heartbeatMs && this.#sse.buffered === 0) this.write(HEARTBEAT)
   }
 
   fail(thrown: unknown): void {

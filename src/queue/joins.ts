@@ -7,7 +7,7 @@ import type { JobId } from '../core/job.ts'
 /** Good ends are remembered in two generations of at most so many each, whatever their age. */
 const GENERATION = 50_000
 
-type Ended = Map<string, { readonly id: JobId; readonly until: number }>
+type Ended = Map<string, { readonly id: JobId; readonly untilMono: number }>
 
 export class Joins {
   readonly #keptMs: number
@@ -15,7 +15,7 @@ export class Joins {
   readonly #live = new Map<string, JobId | Twins>()
   #ended: Ended = new Map()
   #endedEarlier: Ended = new Map()
-  #nextGenerationAt = -Infinity
+  #nextGenerationMono = -Infinity
 
   constructor(keptMs: number) {
     this.#keptMs = keptMs
@@ -44,12 +44,12 @@ export class Joins {
   endedWell(key: string | null, id: JobId, now: number): void {
     this.remove(key, id)
     if (key === null || this.#keptMs <= 0) return
-    if (now >= this.#nextGenerationAt || this.#ended.size >= GENERATION) {
+    if (now >= this.#nextGenerationMono || this.#ended.size >= GENERATION) {
       this.#endedEarlier = this.#ended
       this.#ended = new Map()
-      this.#nextGenerationAt = now + this.#keptMs
+      this.#nextGenerationMono = now + this.#keptMs
     }
-    this.#ended.set(key, { id, until: now + this.#keptMs })
+    this.#ended.set(key, { id, untilMono: now + this.#keptMs })
   }
 
   find(key: string | null, now: number): JobId | null {
@@ -57,7 +57,7 @@ export class Joins {
     const live = this.#live.get(key)
     if (live !== undefined) return typeof live === 'string' ? live : live.newest()
     const ended = this.#ended.get(key) ?? this.#endedEarlier.get(key)
-    return ended !== undefined && now < ended.until ? ended.id : null
+    return ended !== undefined && now < ended.untilMono ? ended.id : null
   }
 }
 

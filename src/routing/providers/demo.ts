@@ -61,7 +61,7 @@ class DemoRun implements ProviderRun {
   readonly #call: ProviderCall
   readonly #sink: ProviderSink
   readonly #startedAtMs: number
-  #lastEventAtMs: number
+  #lastEventMono: number
   #cancelTimer: () => void = () => {}
   #paused = false
   /** What came due while paused. */
@@ -73,7 +73,7 @@ class DemoRun implements ProviderRun {
     this.#clock = options.clock
     this.#call = call
     this.#sink = sink
-    this.#startedAtMs = this.#lastEventAtMs = options.clock.monoMs()
+    this.#startedAtMs = this.#lastEventMono = options.clock.monoMs()
     // Nothing is told before `start` has returned, and nothing is thrown by it
     queueMicrotask(() => {
       if (this.#over) return
@@ -164,7 +164,7 @@ class DemoRun implements ProviderRun {
   #emit(batch: readonly Bytes[]) {
     if (this.#over) return
     this.#seenEvent = true
-    this.#lastEventAtMs = this.#clock.monoMs()
+    this.#lastEventMono = this.#clock.monoMs()
     this.#sink.events(batch)
   }
 
@@ -174,7 +174,7 @@ class DemoRun implements ProviderRun {
     const { ttftMs, interTokenMs, totalMs } = this.#call.timeouts
     const deadline = Math.min(
       this.#startedAtMs + totalMs,
-      this.#lastEventAtMs + (this.#seenEvent ? interTokenMs : ttftMs),
+      this.#lastEventMono + (this.#seenEvent ? interTokenMs : ttftMs),
     )
     const now = this.#clock.monoMs()
     const when = Math.min(atMs, Math.max(now, deadline))
