@@ -1,8 +1,8 @@
 /**
- * Folds chunks, or a whole answer among them, into all choices of an answer and what stands around them. Within a choice's
- * `delta` by fold.ts; beside it nothing is a piece: values are set, objects merged, and only `logprobs` and `token_ids`
- * are lists that grow. At the top level `id`, `model` and `created` are the first that say something, all others the last;
- * our own members win.
+ * Folds chunks, or a whole answer among them, into all choices of an answer and what stands around them. Within a
+ * choice's `delta` by fold.ts; beside it nothing is a piece: values are set, objects merged, and only `logprobs` and
+ * `token_ids` are lists that grow. At the top level `id`, `model` and `created` are the first that say something, all
+ * others the last; our own members win.
  */
 import { indexOf, isObject, type Json, type JsonObject, MAX_DEPTH, MessageFold, own, saysNothing } from './fold.ts'
 

@@ -1,6 +1,6 @@
 /**
- * Folds chunks of a streamed answer into the message that they are pieces of: one chunk at a time, readable at any time,
- * linear in what it is given. The server and the client library share this file, so it imports nothing.
+ * Folds chunks of a streamed answer into the message that they are pieces of: one chunk at a time, readable at any
+ * time, linear in what it is given. The server and the client library share this file, so it imports nothing.
  *
  * | In a delta | What a later value does |
  * | --- | --- |
@@ -64,8 +64,8 @@ export function showsSomething(delta: JsonObject, owner = '', depth = 0): boolea
 }
 
 /**
- * Of a list (calls, images, parts) any text counts that is no label; an empty call or part, as some openings hold, shows
- * nothing.
+ * Of a list (calls, images, parts) any text counts that is no label; an empty call or part, as some openings hold,
+ * shows nothing.
  */
 function itemShows(item: Json, depth: number): boolean {
   if (typeof item === 'string') return item !== ''
@@ -136,7 +136,10 @@ export class MessageFold {
     call.input.add(inputOf(item))
   }
 
-  /** The call that a piece goes on; null: it begins another. An id is surer than an index, an index surer than nothing. */
+  /**
+   * The call that a piece goes on; null: it begins another. An id is surer than an index, an index surer than
+   * nothing.
+   */
   #callOf(id: string | null, index: number | null, item: JsonObject): Call | null {
     const known = id === null ? undefined : this.#callById.get(id)
     if (known !== undefined) return index !== null && index !== known.index && beginsAnother(known, item) ? null : known
@@ -217,7 +220,7 @@ export class MessageFold {
   }
 }
 
-/** A name comes before its arguments. One that comes later is of another call, or a repetition while these are unfinished. */
+/** A name comes before its arguments. A later one is another call's, or a repetition while these are unfinished. */
 function beginsAnother(call: Call, item: JsonObject): boolean {
   const name = nameOf(item)
   if (name === '' || !call.input.begun) return false

@@ -20,7 +20,9 @@ const PAGING = ['limit', 'order', 'after'] as const
 /** Both name one conversation; without either, a call is about all of them. */
 const NAMES = ['id', 'conversation'] as const
 
-/** A conversation's id from the path, or from the query where a path can't carry it; undefined when there is neither. */
+/**
+ * A conversation's id from the path, or from the query where a path can't carry it; undefined when there is neither.
+ */
 export function conversationOf(call: KeyCall): string | undefined {
   const id = call.params['id'] ?? NAMES.map((name) => call.parameter(name)).find((value) => value !== undefined)
   if (id === '') throw bad('id', '"id" must not be empty.')

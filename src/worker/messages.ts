@@ -29,7 +29,9 @@ const isBlank = (value: unknown): boolean =>
 
 export const isInstruction = ({ role }: Message): boolean => role === 'system' || role === 'developer'
 
-/** The messages of a JSON array. A conversation may hold what a client sent, so anything but an array is one message. */
+/**
+ * The messages of a JSON array. A conversation may hold what a client sent, so anything but an array is one message.
+ */
 export function parseMessages(json: string): readonly Message[] {
   const parsed: unknown = JSON.parse(json)
   return (Array.isArray(parsed) ? parsed : [parsed]).map(messageOf)

@@ -1,6 +1,6 @@
 /**
- * How a conversation becomes a prompt: what was said so far, newest turn first and only as far as there is room, then the
- * job's own messages. It is cut before a user's message, never between a call and its result.
+ * How a conversation becomes a prompt: what was said so far, newest turn first and only as far as there is room, then
+ * the job's own messages. It is cut before a user's message, never between a call and its result.
  */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
@@ -187,7 +187,10 @@ export function createPrompts({ conversations, clock, ...options }: PromptOption
   }
 }
 
-/** The request with other messages. Images make them large: encoded one by one, so that the loop is never held for long. */
+/**
+ * The request with other messages. Images make them large: encoded one by one, so that the loop is never held for
+ * long.
+ */
 async function withMessages(body: Uint8Array, messages: readonly string[], clock: Clock): Promise<Uint8Array> {
   const frame = editObject(body, { messages: '[]' })
   const at = scanObject(frame, NO_LIMITS).find(({ key }) => key === 'messages')!.valueStart + 1

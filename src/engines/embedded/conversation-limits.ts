@@ -37,7 +37,10 @@ interface Row {
 }
 
 const ROWS_A_STEP = 200
-/** Conversations in which a job waits or runs are passed over; beyond so many of them the sweep waits for its next turn. */
+/**
+ * Conversations in which a job waits or runs are passed over; beyond so many of them the sweep waits for its next
+ * turn.
+ */
 const RESTING_ROWS = 100
 
 export class ConversationLimits {

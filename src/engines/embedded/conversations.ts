@@ -230,8 +230,8 @@ export class ConversationStore implements Conversations {
   }
 
   /**
-   * Takes out the oldest turns, until so many turns and bytes less are there, at most `atMost` turns and no more than one
-   * commit may. False: there was none.
+   * Takes out the oldest turns, until so many turns and bytes less are there, at most `atMost` turns and no more
+   * than one commit may. False: there was none.
    */
   async dropOldest(tenant: TenantId, id: string, { turns, bytes, atMost }: Excess): Promise<boolean> {
     const sizes = this.#sql.sizes.all(tenant, id, -1, Math.min(atMost, TURNS_A_STEP)) as unknown as Size[]

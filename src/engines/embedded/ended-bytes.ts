@@ -1,6 +1,6 @@
 /**
- * How much the jobs that ended take, by tenant. It is counted only where the whole file exceeds the budget, a few rows a
- * step, and as rarely as counting is slow.
+ * How much the jobs that ended take, by tenant. It is counted only where the whole file exceeds the budget, a few
+ * rows a step, and as rarely as counting is slow.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'

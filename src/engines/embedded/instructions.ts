@@ -1,4 +1,7 @@
-/** The instructions that a conversation begins with; kept apart from its turns, which may be gone when a prompt needs them. */
+/**
+ * The instructions that a conversation begins with; kept apart from its turns, which may be gone when a prompt needs
+ * them.
+ */
 import { scanArray } from '../../core/json.ts'
 
 /** The system and developer messages at the start of a JSON array, as one; null when there are none. */

@@ -16,8 +16,9 @@ function toSchema2(db: DatabaseSync): void {
 
 /**
  * Order numbers come from a counter, and times are ages (age.ts) instead of the wall clock's; job options are called
- * options; failed attempts are told from lost ones. The age begins at 0, so that what was there has negative ones. The wall
- * clock is believed this once, but not for deadlines: a job in line has all of its time again, less the delay that it sat out.
+ * options; failed attempts are told from lost ones. The age begins at 0, so that what was there has negative ones.
+ * The wall clock is believed this once, but not for deadlines: a job in line has all of its time again, less the
+ * delay that it sat out.
  */
 function orderAndAges(db: DatabaseSync): void {
   db.exec(`
@@ -53,8 +54,8 @@ INSERT OR REPLACE INTO meta SELECT 'orders', CAST(max(ord) AS TEXT) FROM (
 }
 
 /**
- * Turns are found without reading others; conversations know their size, their newest turn, their age and the instructions
- * that they began with.
+ * Turns are found without reading others; conversations know their size, their newest turn, their age and the
+ * instructions that they began with.
  */
 function sizesOfConversations(db: DatabaseSync): void {
   db.function('leading_instructions', (messages) => leadingInstructions(String(messages)))

@@ -1,6 +1,6 @@
 /**
- * What is kept, and for how long. A sweep goes over the tenants, each from its oldest job, a few rows a step, so that no step
- * holds the event loop. A tenant with retention 0 keeps nothing: its jobs go when their last reader has.
+ * What is kept, and for how long. A sweep visits the tenants, each from its oldest job, a few rows a step, so that no
+ * step holds the event loop. A tenant with retention 0 keeps nothing: its jobs go when their last reader has.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
@@ -76,14 +76,13 @@ export class Retention {
     this.#limits = limits
     const { db } = store
     this.#ended = new EndedBytes(db, clock)
-    const row = `j.ord AS ord, j.id AS id, ${ENDED_SIZE} AS bytes, r.ended_age AS endedAge`
+    const rows = `SELECT j.ord AS ord, j.id AS id, ${ENDED_SIZE} AS bytes, r.ended_age AS endedAge
+      FROM jobs j LEFT JOIN results r ON r.ord = j.ord`
     this.#nextTenant = db.prepare('SELECT tenant FROM jobs WHERE tenant > ? ORDER BY tenant LIMIT 1')
     this.#oldOfTenant = db.prepare(
-      `SELECT ${row} FROM jobs j LEFT JOIN results r ON r.ord = j.ord WHERE j.tenant = ? AND j.ord > ? AND j.ord < ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`,
+      `${rows} WHERE j.tenant = ? AND j.ord > ? AND j.ord < ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`,
     )
-    this.#ofTenant = db.prepare(
-      `SELECT ${row} FROM jobs j LEFT JOIN results r ON r.ord = j.ord WHERE j.tenant = ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`,
-    )
+    this.#ofTenant = db.prepare(`${rows} WHERE j.tenant = ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`)
   }
 
   start(): void {
@@ -160,7 +159,10 @@ export class Retention {
     }
   }
 
-  /** From the tenant that takes most, and from none that takes less than its share: nobody's work drives out another's. */
+  /**
+   * From the tenant that takes most, and from none that takes less than its share: nobody's work drives out
+   * another's.
+   */
   async #sweepBytes(): Promise<void> {
     const totals = await this.#ended.count(() => this.#closed)
     if (totals === null) return
