@@ -1,7 +1,7 @@
 /** What can go wrong below the embedded engine: a full disk, a failing disk, two owners, other versions, kill -9 of a real process. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -9,6 +9,7 @@ import { Wheel } from '../../src/core/clock.ts'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Fact } from '../../src/core/facts.ts'
 import type { DiskEvents, OpenDisk } from '../../src/engines/embedded/disk.ts'
+import { isNoRoom } from '../../src/engines/embedded/faults.ts'
 import { openFolder } from '../../src/engines/embedded/schema.ts'
 import { Store } from '../../src/engines/embedded/store.ts'
 import { embedded } from './embedded.ts'
@@ -230,6 +231,18 @@ describe('a write that the system refuses', () => {
     mend()
     await expect(write()).rejects.toMatchObject({ code: 'storage_failed' })
     expect(store.down?.code).toBe('storage_failed')
+  })
+
+  test('a used-up quota is known, though Node has no name for it', () => {
+    const of = (code: string, errno: number): boolean =>
+      isNoRoom(Object.assign(new Error(code), { code, errno: -errno }))
+    const { ENOSPC, EFBIG, EDQUOT, EIO } = constants.errno
+    expect([of('ENOSPC', ENOSPC), of('EFBIG', EFBIG), of('UNKNOWN', EDQUOT), of('EIO', EIO)]).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ])
   })
 
   test('a limit of file size (EFBIG) refuses with 507, keeps what runs, and heals when it is raised', async () => {

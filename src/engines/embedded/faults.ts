@@ -1,5 +1,6 @@
 /** What a failed call of SQLite or of the system means for the store. */
 import { closeSync, openSync, rmSync, statSync, writeSync } from 'node:fs'
+import { constants } from 'node:os'
 
 export type SqliteFault = 'full' | 'busy' | 'damaged' | 'readonly' | 'write' | 'failed' | 'statement' | 'other'
 
@@ -29,8 +30,9 @@ export function kindOf(error: unknown): SqliteFault {
 
 /** A full disk, a used-up quota, or a file as large as its limit: it heals when there is room again. */
 export function isNoRoom(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
+  const { code, errno } = error as NodeJS.ErrnoException
+  // Node has no name for a used-up quota: its code is UNKNOWN
+  return code === 'ENOSPC' || code === 'EFBIG' || errno === -constants.errno.EDQUOT
 }
 
 const MAX_PROBE_BYTES = 8 << 20

@@ -81,8 +81,13 @@ function reason(error: unknown): unknown {
 function mark(state: WalState | null): void {
   if (state === null) return
   const next = `${state.salts} ${state.frames}`
-  if (next !== marked) writeMark(path, state)
-  marked = next
+  if (next === marked) return
+  try {
+    writeMark(path, state)
+    marked = next
+  } catch {
+    // It only claims less; the store has its own writes to judge the disk by
+  }
 }
 
 function guarded(work: () => void): void {
