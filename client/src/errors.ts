@@ -21,7 +21,7 @@ export class SluiceError extends Error {
     this.name = 'SluiceError'
     this.code = code
     this.retryable = details.retryable ?? false
-    this.retryAfterMs = details.retryAfterMs
+    this.retryAfterMs = wait(details.retryAfterMs)
     this.status = details.status
   }
 
@@ -38,6 +38,12 @@ export class SluiceError extends Error {
     })
   }
 }
+
+const LONGEST_WAIT_MS = 86_400_000
+
+/** What a server or a proxy asked for, as a timer can wait: setTimeout fires at once beyond 24.8 days. */
+const wait = (ms: unknown): number | undefined =>
+  typeof ms !== 'number' || Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_WAIT_MS)
 
 export const nothingLeft = (): SluiceError =>
   new SluiceError('already_read', 'The cursor stands at the end of this job: there is nothing more to read.')

@@ -312,3 +312,17 @@ it('comes back at a random moment of a window that doubles to 20 s', () => {
     expect(new Set(waits).size).toBeGreaterThan(100)
   }
 })
+
+it.each([
+  [Number.MAX_SAFE_INTEGER, 86_400_000],
+  [Infinity, 86_400_000],
+  [30 * 86_400_000, 86_400_000],
+  [-5, 0],
+  [Number.NaN, undefined],
+  ['soon', undefined],
+  [null, undefined],
+  [1_500, 1_500],
+])('a wait that a timer would take for none is bounded: %s', (asked, waits) => {
+  // setTimeout fires at once after more than 24.8 days, and after what is no number
+  expect(new SluiceError('overloaded', '', { retryAfterMs: asked as number }).retryAfterMs).toBe(waits)
+})
