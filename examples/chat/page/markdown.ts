@@ -140,11 +140,13 @@ function* linesOf(source: string): Generator<readonly [number, string]> {
 
 /** Emphasis, code and links in a line; `base`: where it stands in the source. */
 function inline(into: Node, line: string, base: number, marks: Mark[], depth = 0): void {
-  /** Ends that are not there are looked for once. */
-  const missing = new Set<string>()
+  /** Where each sign stands next; looked for again only once that is passed, so that a line costs its length. */
+  const next = new Map<string, number>()
   const find = (what: string, from: number): number => {
-    const found = missing.has(what) ? -1 : line.indexOf(what, from)
-    if (found < 0) missing.add(what)
+    const known = next.get(what)
+    if (known !== undefined && (known < 0 || known >= from)) return known
+    const found = line.indexOf(what, from)
+    next.set(what, found)
     return found
   }
   const wrap = (tag: string, from: number, to: number): HTMLElement => {
@@ -183,7 +185,7 @@ function inline(into: Node, line: string, base: number, marks: Mark[], depth = 0
       at = begin
       continue
     } else if (c === '[') {
-      const inner = line.indexOf('[', at + 1)
+      const inner = find('[', at + 1)
       const nearest = find('](', at + 1)
       const middle = inner >= 0 && inner < nearest ? -1 : nearest
       const end = middle < 0 ? -1 : find(')', middle + 2)
