@@ -1,5 +1,5 @@
 /** The dependency rule holds here, and a violation of each of its rules is found where one is planted. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
@@ -140,4 +140,22 @@ it.each(PLANTED)('%s: %s: %s', (rule, path, text) => {
   const { violations } = plant({ [path]: `${text}\n` })
   expect(new Set(violations.map((v) => v.rule))).toEqual(new Set([rule]))
   if (rule !== 'no-cycles') expect(violations[0].at.split(':')[0]).toBe(path)
+})
+
+/** A name's end tells its clock: `...AtMs` is wall-clock time, `...Mono` monotonic ms. */
+const mixesClocks = (line: string): boolean =>
+  /\b#?\w*AtMs\b\s*(?::[^=]*)?=?[^=>]*\bmonoMs\(\)/.test(line) || /\b#?\w*Mono\b\s*(?::|=)[^=>]*\bwallMs\(\)/.test(line)
+
+it('no name says one clock and holds the other', () => {
+  expect(mixesClocks('this.#openedAtMs = clock.monoMs()')).toBe(true)
+  expect(mixesClocks('  untilMono: clock.wallMs() + 5,')).toBe(true)
+  expect(mixesClocks('const [endedAtMs, nowMono] = [clock.wallMs(), 0]')).toBe(false)
+  const found = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .flatMap((path) =>
+      readFileSync(join(root, 'src', path), 'utf8')
+        .split('\n')
+        .flatMap((line, i) => (mixesClocks(line) ? [`${path}:${i + 1} ${line.trim()}`] : [])),
+    )
+  expect(found).toEqual([])
 })

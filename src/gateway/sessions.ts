@@ -65,7 +65,7 @@ interface Claims {
 
 export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: SessionOptions): Sessions {
   const { secret, ticketMs, tokenMs } = options
-  const tickets = new Map<string, { readonly session: Session; readonly untilMs: number }>()
+  const tickets = new Map<string, { readonly session: Session; readonly untilMono: number }>()
 
   const sign = (text: string): Buffer => createHmac('sha256', secret).update(text).digest()
 
@@ -97,8 +97,8 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
 
   /** Tickets leave in the order in which they came: all live equally long. */
   function dropOld(): void {
-    for (const [ticket, { untilMs }] of tickets) {
-      if (untilMs > clock.monoMs() && tickets.size < MAX_TICKETS) return
+    for (const [ticket, { untilMono }] of tickets) {
+      if (untilMono > clock.monoMs() && tickets.size < MAX_TICKETS) return
       drop(ticket)
     }
   }
@@ -118,14 +118,14 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
       const id = Buffer.from(ids.random(8)).toString('base64url')
       tickets.set(ticket, {
         session: { id, keyId: key.id, user, origin, endsAtMs },
-        untilMs: clock.monoMs() + ticketMs,
+        untilMono: clock.monoMs() + ticketMs,
       })
       return { ticket, expiresInMs: ticketMs }
     },
     redeem(ticket, origin) {
       const found = tickets.get(ticket)
       drop(ticket)
-      if (found === undefined || found.untilMs <= clock.monoMs()) throw new SluiceError('invalid_ticket')
+      if (found === undefined || found.untilMono <= clock.monoMs()) throw new SluiceError('invalid_ticket')
       return admit(found.session, origin, 'invalid_ticket')
     },
     token({ id, keyId, user, origin, endsAtMs }) {

@@ -40,7 +40,7 @@ export interface Following {
   readonly leave: (complete: boolean) => void
   /** What was last told of its place in line, and when. */
   toldPlace: number
-  toldAtMs: number
+  toldMono: number
 }
 
 export class Connection implements FrameSink {
@@ -55,12 +55,12 @@ export class Connection implements FrameSink {
   /** Null until it is known. */
   caller: Caller | null = null
   closing = false
-  readonly openedAtMs: number
-  heardAtMs: number
+  readonly openedMono: number
+  heardMono: number
   /** When it was asked for a sign of life that has not come yet; Infinity: it was not. */
-  pingedAtMs = Infinity
+  pingedMono = Infinity
   /** When its session's token is to be renewed; Infinity: it has none. */
-  renewAtMs = Infinity
+  renewMono = Infinity
   #out: Bytes = ''
   /** Bytes that are being read for its readers. */
   #claimed = 0
@@ -76,7 +76,7 @@ export class Connection implements FrameSink {
   #holding: Holding
   #unfinished = 0
   #leave = (): void => {}
-  #countedAtMs: number
+  #countedMono: number
 
   constructor(hub: Hub, ws: WebSocket, socket: Socket, from: From, id: string) {
     this.#hub = hub
@@ -84,9 +84,9 @@ export class Connection implements FrameSink {
     this.#socket = socket
     this.#from = from
     this.id = id
-    this.openedAtMs = hub.deps.clock.monoMs()
-    this.heardAtMs = this.openedAtMs
-    this.#countedAtMs = this.openedAtMs
+    this.openedMono = hub.deps.clock.monoMs()
+    this.heardMono = this.openedMono
+    this.#countedMono = this.openedMono
     this.#messages = hub.options.maxMessagesPerSecond * BURST_SECONDS
     this.#holding = hub.inflow.open(null)
     ws.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary))
@@ -157,7 +157,7 @@ export class Connection implements FrameSink {
   }
 
   ping(now: number): void {
-    this.pingedAtMs = now
+    this.pingedMono = now
     this.#ws.ping()
   }
 
@@ -234,11 +234,11 @@ export class Connection implements FrameSink {
   #counts(): boolean {
     const now = this.#hub.deps.clock.monoMs()
     const { maxMessagesPerSecond } = this.#hub.options
-    this.heardAtMs = now
-    this.pingedAtMs = Infinity
+    this.heardMono = now
+    this.pingedMono = Infinity
     const most = maxMessagesPerSecond * BURST_SECONDS
-    this.#messages = Math.min(most, this.#messages + ((now - this.#countedAtMs) * maxMessagesPerSecond) / 1_000) - 1
-    this.#countedAtMs = now
+    this.#messages = Math.min(most, this.#messages + ((now - this.#countedMono) * maxMessagesPerSecond) / 1_000) - 1
+    this.#countedMono = now
     if (this.#messages >= 0) return true
     this.close(new SluiceError('message_flood'))
     return false
@@ -356,7 +356,7 @@ export class Connection implements FrameSink {
     const session = this.caller?.session
     if (!session) return
     const { token, expiresInMs } = this.#hub.sessions.token(session)
-    this.renewAtMs = this.#hub.deps.clock.monoMs() + expiresInMs / 2
+    this.renewMono = this.#hub.deps.clock.monoMs() + expiresInMs / 2
     this.send({ t: 'token', token, expires_in_ms: Math.floor(expiresInMs) })
   }
 
@@ -464,7 +464,7 @@ export class Connection implements FrameSink {
       reader,
       leave,
       toldPlace: place?.position ?? 0,
-      toldAtMs: deps.clock.monoMs(),
+      toldMono: deps.clock.monoMs(),
     }
     this.following.set(job.id, following)
     if (!isTerminal(job.state)) this.#hub.inLine.add(following)

@@ -173,25 +173,25 @@ export class Hub {
     const { caller } = connection
     if (connection.closing) return
     if (caller === null) {
-      if (now - connection.openedAtMs >= helloTimeoutMs)
+      if (now - connection.openedMono >= helloTimeoutMs)
         connection.close(new SluiceError('request_timeout', { message: 'No hello came in time.' }))
       return
     }
-    if (now - connection.pingedAtMs >= heartbeatMs / 2)
+    if (now - connection.pingedMono >= heartbeatMs / 2)
       return connection.close(new SluiceError('request_timeout', { message: 'No sign of life.' }))
-    if (now - connection.heardAtMs >= heartbeatMs && connection.pingedAtMs === Infinity) connection.ping(now)
+    if (now - connection.heardMono >= heartbeatMs && connection.pingedMono === Infinity) connection.ping(now)
     if (this.draining && connection.following.size === 0) return connection.close(new SluiceError('draining'))
-    if (now >= connection.renewAtMs) connection.renewToken()
+    if (now >= connection.renewMono) connection.renewToken()
   }
 
   #tellPlaces(now: number): void {
     let looked = 0
     for (const following of this.inLine) {
-      if (now - following.toldAtMs < PLACE_EVERY_MS || ++looked > PLACES_A_TICK) return
+      if (now - following.toldMono < PLACE_EVERY_MS || ++looked > PLACES_A_TICK) return
       const { connection, job, reader } = following
       this.inLine.delete(following)
       if (reader.started) continue
-      following.toldAtMs = now
+      following.toldMono = now
       this.inLine.add(following)
       const shown = placeView(this.deps.queue.place(job.id))
       if (shown === null || shown.position === following.toldPlace) continue
