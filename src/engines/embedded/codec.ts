@@ -1,7 +1,8 @@
 /**
- * What the chunks of one answer share is stored once. A template is a prefix, an inner part and a suffix; a record that fits stores
- * only what stands between them. Templates are learned from consecutive records and stand in the encoded text where they were
- * learned, so that it describes itself; they are never redefined, so that a reader may start at any piece with all of them.
+ * What the chunks of one answer share is stored once. A template is a prefix, an inner part and a suffix; a record
+ * that fits stores only what stands between them. Templates are learned from consecutive records and stand in the
+ * encoded text where they were learned, so that it describes itself; they are never redefined, so that a reader may
+ * start at any piece with all of them.
  *
  * Encoded: a sequence of
  *   0, text                                   a record as it is
@@ -129,7 +130,10 @@ export class Encoder {
 
 const shared = (t: Template): number => t.prefix.length + t.inner.length + t.suffix.length
 
-/** The record by this template; empty when it does not fit. Comparing slices is twice as fast as startsWith and endsWith. */
+/**
+ * The record by this template; empty when it does not fit. Comparing slices is twice as fast as startsWith and
+ * endsWith.
+ */
 function express(t: Template, record: Bytes): Bytes {
   const start = t.prefix.length
   const end = record.length - t.suffix.length
@@ -141,7 +145,10 @@ function express(t: Template, record: Bytes): Bytes {
   return CHARS[t.id] + varint(at - start) + record.slice(start, at) + varint(end - behind) + record.slice(behind, end)
 }
 
-/** What two records share, cut at quotes, so that a template does not hold on to letters of one token. Null when it is too little. */
+/**
+ * What two records share, cut at quotes, so that a template does not hold on to letters of one token. Null when it is
+ * too little.
+ */
 function learn(id: number, a: Bytes, b: Bytes): Template | null {
   if (a === b) return null
   const most = Math.min(a.length, b.length)
@@ -185,7 +192,10 @@ function innerOf(a: Bytes, b: Bytes): Bytes {
   return from < 0 || to - from < MIN_INNER ? '' : common.slice(from, to)
 }
 
-/** What of a log is wanted: records behind `skip` of those to come, until `maxBytes` are reached or `most` records are there. */
+/**
+ * What of a log is wanted: records behind `skip` of those to come, until `maxBytes` are reached or `most` records are
+ * there.
+ */
 export class Extract {
   readonly records: Bytes[] = []
   skip: number
@@ -210,8 +220,8 @@ export class Extract {
 }
 
 /**
- * Reads encoded text into `into`, until that is full. `templates` are those known from before it, and get those it defines.
- * Throws when the text is damaged.
+ * Reads encoded text into `into`, until that is full. `templates` are those known from before it, and get those it
+ * defines. Throws when the text is damaged.
  */
 export function decode(encoded: Bytes, templates: Template[], into: Extract): void {
   let i = 0

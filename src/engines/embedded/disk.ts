@@ -14,7 +14,10 @@ export interface Disk {
 
 export interface DiskEvents {
   synced(ms: number, walBytes: number): void
-  /** The WAL is long, and nearly all moved: with no commit for a moment all of it can be, and the next commit starts it over. */
+  /**
+   * The WAL is long, and nearly all moved: with no commit for a moment all of it can be, and the next commit starts it
+   * over.
+   */
   hold(): void
   release(): void
   /** Bytes of the WAL in use after a checkpoint. */

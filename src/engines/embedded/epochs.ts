@@ -1,7 +1,8 @@
 /**
- * Epochs: which records two cursors of one job mean the same by. A log begins at epoch 1, and each start gives those that had
- * not ended a new one, drawn so that no copy of the folder draws it too. A cursor of an older epoch holds as far as this
- * folder's log had come when that epoch ended; what follows there was written by another run, or is another copy's.
+ * Epochs: which records two cursors of one job mean the same by. A log begins at epoch 1, and each start gives those
+ * that had not ended a new one, drawn so that no copy of the folder draws it too. A cursor of an older epoch holds as
+ * far as this folder's log had come when that epoch ended; what follows there was written by another run, or is
+ * another copy's.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Ids } from '../../core/ids.ts'

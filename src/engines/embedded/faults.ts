@@ -38,8 +38,8 @@ export function isNoRoom(error: unknown): boolean {
 const MAX_PROBE_BYTES = 8 << 20
 
 /**
- * Why was a write refused? SQLite keeps the system's error to itself, so a write of our own is tried beside the file: as far
- * out as the file is long (limits of file size) and of about as many bytes (quotas).
+ * Why was a write refused? SQLite keeps the system's error to itself, so a write of our own is tried beside the file:
+ * as far out as the file is long (limits of file size) and of about as many bytes (quotas).
  */
 export function whyRefused(file: string, bytes: number): 'full' | 'failed' {
   const probe = `${file}-probe`

@@ -1,6 +1,6 @@
 /**
- * The data folder before it is opened: where it really lies, who owns it, and whether what lies in it may be opened. All that
- * can be wrong with it ends here in one typed error: the path, the reason, and what to do.
+ * The data folder before it is opened: where it really lies, who owns it, and whether what lies in it may be opened.
+ * All that can be wrong with it ends here in one typed error: the path, the reason, and what to do.
  */
 import {
   accessSync,
@@ -109,7 +109,10 @@ function found(path: string): Stats | null {
   }
 }
 
-/** A linked database is opened by its real name: SQLite puts the WAL beside that, and every thread must sync the same one. */
+/**
+ * A linked database is opened by its real name: SQLite puts the WAL beside that, and every thread must sync the same
+ * one.
+ */
 function realFile(given: string, path: string): string {
   if (found(path) === null) return path
   const file = realpathSync(path)
@@ -131,8 +134,8 @@ function regular(given: string, path: string): Stats | null {
 }
 
 /**
- * Is it a database, or the place for a new one? SQLite takes an empty file for a new database and deletes the WAL beside it:
- * where there was one, that would lose it without a word.
+ * Is it a database, or the place for a new one? SQLite takes an empty file for a new database and deletes the WAL
+ * beside it: where there was one, that would lose it without a word.
  */
 export function inspect({ given, file }: Location): void {
   try {
@@ -187,7 +190,10 @@ export function own({ given, file }: Location): DatabaseSync {
   }
 }
 
-/** Only this user may read it, whatever the umask; made where it is missing. SQLite gives a WAL the mode of its database. */
+/**
+ * Only this user may read it, whatever the umask; made where it is missing. SQLite gives a WAL the mode of its
+ * database.
+ */
 export function makePrivate(path: string): void {
   try {
     closeSync(openSync(path, 'ax', 0o600))

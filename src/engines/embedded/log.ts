@@ -1,6 +1,6 @@
 /**
- * Token logs. A live one is in memory, encoded, and in segments; one that ended is one row. Records may be read once they are
- * committed, the end record once it is power-safe; listeners are called in the very turn.
+ * Token logs. A live one is in memory, encoded, and in segments; one that ended is one row. Records may be read once
+ * they are committed, the end record once it is power-safe; listeners are called in the very turn.
  */
 import type { StatementSync } from 'node:sqlite'
 import { SluiceError } from '../../core/errors.ts'

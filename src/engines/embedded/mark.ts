@@ -1,7 +1,8 @@
 /**
- * The mark beside the WAL: how far it was known to be written. SQLite reads a WAL up to the first frame that does not fit its
- * checksum and takes the rest for never written; so one flipped bit drops every commit after it without a word. The mark is
- * written after each sync and not synced itself: it may lag behind the WAL, and never claims what is not there.
+ * The mark beside the WAL: how far it was known to be written. SQLite reads a WAL up to the first frame that does not
+ * fit its checksum and takes the rest for never written; so one flipped bit drops every commit after it without a
+ * word. The mark is written after each sync and not synced itself: it may lag behind the WAL, and never claims what is
+ * not there.
  */
 import { closeSync, constants, copyFileSync, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { endianness } from 'node:os'
@@ -19,7 +20,10 @@ const MAGIC = 0x534c4d31
 const MARK_BYTES = 20
 const WAL_HEADER_BYTES = 32
 const FRAME_HEADER_BYTES = 24
-/** Two copies of the header of the WAL's index (https://sqlite.org/walformat.html), which only differ while it is written. */
+/**
+ * Two copies of the header of the WAL's index (https://sqlite.org/walformat.html), which only differ while it is
+ * written.
+ */
 const INDEX_COPY_BYTES = 48
 
 /** `null`: nothing is claimed, as before an orderly close. */
@@ -42,8 +46,8 @@ export function decodeMark(mark: Buffer): WalState | null {
 const index = Buffer.alloc(2 * INDEX_COPY_BYTES)
 
 /**
- * From the WAL's index, open as `shm`; null while a commit is changing it. Its numbers are of this machine's byte order. That
- * file is never closed before the process's own connections: it would drop their locks (POSIX).
+ * From the WAL's index, open as `shm`; null while a commit is changing it. Its numbers are of this machine's byte
+ * order. That file is never closed before the process's own connections: it would drop their locks (POSIX).
  */
 export function walState(shm: number): WalState | null {
   if (readSync(shm, index, 0, index.length, 0) < index.length) return null
@@ -79,8 +83,8 @@ export interface Loss {
 }
 
 /**
- * Compares what SQLite found in the WAL, by its index, with the mark. To be called before the first write, which would go over
- * what is damaged.
+ * Compares what SQLite found in the WAL, by its index, with the mark. To be called before the first write, which would
+ * go over what is damaged.
  */
 export function findLoss(file: string, shm: number): Loss | null {
   const mark = read(markOf(file), (fd) => decodeMark(bytesAt(fd, 0, MARK_BYTES)))

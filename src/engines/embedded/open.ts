@@ -32,7 +32,10 @@ import { type Durability, Store } from './store.ts'
 export interface EmbeddedOptions {
   /** The data folder; made when absent. Not looked at with `memory`. */
   readonly dir: string
-  /** `memory`: nothing survives the process. `process`: survives kill -9. `power`: what is acknowledged survives power loss too. */
+  /**
+   * `memory`: nothing survives the process. `process`: survives kill -9. `power`: what is acknowledged survives power
+   * loss too.
+   */
   readonly durability: Durability
   /** An empty one; the engine alone calls it. */
   readonly scheduler: Scheduler
@@ -55,8 +58,8 @@ export interface Seams {
 }
 
 /**
- * Opens the store; `restore` then puts unfinished jobs back in line. Throws config_invalid when the folder is another process's, or
- * written by a newer version; what SQLite throws when it can't be read.
+ * Opens the store; `restore` then puts unfinished jobs back in line. Throws config_invalid when the folder is another
+ * process's, or written by a newer version; what SQLite throws when it can't be read.
  */
 export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engine {
   const { durability, scheduler, clock, ids, wheel, onFact } = options

@@ -1,7 +1,7 @@
 /**
- * The database in the data folder, and the tables in it. A job is keyed by the order number in its id, so that inserts append to the
- * B-tree. What is deleted is gone for every reader of this program; its bytes stay in free pages until those are written again
- * (secure_delete is off: it would double what a delete writes).
+ * The database in the data folder, and the tables in it. A job is keyed by the order number in its id, so that inserts
+ * append to the B-tree. What is deleted is gone for every reader of this program; its bytes stay in free pages until
+ * those are written again (secure_delete is off: it would double what a delete writes).
  */
 import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
@@ -101,8 +101,9 @@ export interface Folder {
 const LOCK_WAIT_MS = 5_000
 
 /**
- * `dir` null: in memory. Each commit is synced until `PRAGMA synchronous = NORMAL`: what a start finds and changes (epochs) must
- * not be lost when the power goes again. Throws config_invalid, storage_full or storage_failed with the path and what to do.
+ * `dir` null: in memory. Each commit is synced until `PRAGMA synchronous = NORMAL`: what a start finds and changes
+ * (epochs) must not be lost when the power goes again. Throws config_invalid, storage_full or storage_failed with the
+ * path and what to do.
  */
 export function openFolder(dir: string | null, lockWaitMs = LOCK_WAIT_MS): Folder {
   if (dir === null) {
@@ -154,8 +155,8 @@ export function openFolder(dir: string | null, lockWaitMs = LOCK_WAIT_MS): Folde
 }
 
 /**
- * The WAL's pages up to the damage lie over those of the database, some of which may be newer: then it does not fit together, and
- * must not be written to. Throws what `explained` takes for damage.
+ * The WAL's pages up to the damage lie over those of the database, some of which may be newer: then it does not fit
+ * together, and must not be written to. Throws what `explained` takes for damage.
  */
 function expectWhole(db: DatabaseSync): void {
   const [first] = db.prepare('PRAGMA integrity_check(1)').all() as Array<{ integrity_check: string }>

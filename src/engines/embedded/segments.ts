@@ -1,9 +1,10 @@
 /**
- * How token records lie on disk while their jobs live: one row a commit (a segment) for all logs, in order of commit. A table
- * clustered by job would touch a page of its own for each job and commit, and SQLite logs whole pages.
+ * How token records lie on disk while their jobs live: one row a commit (a segment) for all logs, in order of commit.
+ * A table clustered by job would touch a page of its own for each job and commit, and SQLite logs whole pages.
  *
- * A segment is a sequence of entries: order number of the job (7 bytes, high first), varint of the attempt that was leased
- * with this commit (0 = none), varint of the number of records, varint of the length, encoded records (codec.ts).
+ * A segment is a sequence of entries: order number of the job (7 bytes, high first), varint of the attempt that was
+ * leased with this commit (0 = none), varint of the number of records, varint of the length, encoded records
+ * (codec.ts).
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Bytes } from '../../core/record.ts'
@@ -63,8 +64,8 @@ export function* entries(segment: Bytes): Generator<Entry> {
 }
 
 /**
- * The stored segments in order, with what they hold. From a damaged one on they hold nothing: the logs end where it begins, as
- * after a power loss, for nobody knows whose records it had.
+ * The stored segments in order, with what they hold. From a damaged one on they hold nothing: the logs end where it
+ * begins, as after a power loss, for nobody knows whose records it had.
  */
 export function* storedSegments(
   db: DatabaseSync,
@@ -145,7 +146,10 @@ export class Segments {
     this.#insert.run(this.#last + 1, data, checksumOf(data, this.#last + 1))
   }
 
-  /** Stores all of the log, its unsaved records included, as a part; returns the part's number. `i`: which one of this commit. */
+  /**
+   * Stores all of the log, its unsaved records included, as a part; returns the part's number. `i`: which one of this
+   * commit.
+   */
   move(log: LiveLog, i: number): number {
     const part = this.#lastPart + 1 + i
     if (log.taken === log.partsEnd) return part

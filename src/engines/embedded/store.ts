@@ -1,6 +1,7 @@
 /**
- * The rhythm of the store: writes are queued and committed together, in one transaction, by the wheel's beat or at the end of this
- * turn of the event loop. A commit is a write into the page cache; syncs and checkpoints are the disk thread's.
+ * The rhythm of the store: writes are queued and committed together, in one transaction, by the wheel's beat or at the
+ * end of this turn of the event loop. A commit is a write into the page cache; syncs and checkpoints are the disk
+ * thread's.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock, Wheel } from '../../core/clock.ts'
@@ -167,8 +168,8 @@ export class Store {
   }
 
   /**
-   * As `promise`, but only while the store takes work: rejects as soon as it is down, so that nobody waits for a disk to get
-   * room. What is kept is written later all the same.
+   * As `promise`, but only while the store takes work: rejects as soon as it is down, so that nobody waits for a disk
+   * to get room. What is kept is written later all the same.
    */
   whileUp<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -406,8 +407,8 @@ export class Store {
   }
 
   /**
-   * Commits and syncs what is pending, and `last`. Each step has a bound: a lock or a disk that hangs must not keep the process
-   * alive.
+   * Commits and syncs what is pending, and `last`. Each step has a bound: a lock or a disk that hangs must not keep
+   * the process alive.
    */
   async close(last: () => void): Promise<void> {
     if (this.#closed) return

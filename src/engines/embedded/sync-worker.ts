@@ -1,9 +1,9 @@
 /**
  * Beside the event loop: syncs the WAL when asked, and checkpoints it when enough was written.
  *
- * The WAL starts over only when a commit finds all of it checkpointed, which under steady load never happens by itself. So
- * when it is long: flush the database file (while commits and syncs go on), checkpoint the rest, then ask for a moment without
- * commits and do the last few pages.
+ * The WAL starts over only when a commit finds all of it checkpointed, which under steady load never happens by
+ * itself. So when it is long: flush the database file (while commits and syncs go on), checkpoint the rest, then ask
+ * for a moment without commits and do the last few pages.
  */
 import { fdatasync, fdatasyncSync, fstatSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
