@@ -1,7 +1,7 @@
 /**
  * Writes what can be made from the sources: docs/errors.md, docs/config.md, docs/imports.md, sluice.schema.json. With
- * --check it writes nothing, and fails when one of them is stale, when a link or anchor leads nowhere, or when a
- * document names an error code, a setting or an npm script that does not exist.
+ * --check it writes nothing, and fails when one of them is stale, when a line is too long, when a link or anchor
+ * leads nowhere, or when a document names an error code, a setting or an npm script that does not exist.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { LEAVES, type Leaf, VALUES } from '../src/config/leaves.ts'
 import { ERRORS } from '../src/core/errors.ts'
 import { checkArchitecture } from './architecture.ts'
 import { checkDocuments } from './documents.ts'
+import { longLines } from './lines.ts'
 
 const root = join(import.meta.dirname, '..')
 const MADE = '<!-- Made by "npm run docs"; do not edit. -->'
@@ -25,8 +26,8 @@ function errorsPage(): string {
 ${MADE}
 
 Every error has OpenAI's shape, \`{"error": {"message", "type", "param", "code"}}\`; \`code\` is the contract,
-\`type\` is what SDKs map to their classes, the message is for people. *Again*: may the very same request succeed later? Such a
-refusal carries \`x-should-retry: true\`, \`retry-after\` and \`retry-after-ms\`; every other one carries
+\`type\` is what SDKs map to their classes, the message is for people. *Again*: may the very same request succeed
+later? Such a refusal carries \`x-should-retry: true\`, \`retry-after\` and \`retry-after-ms\`; every other one carries
 \`x-should-retry: false\`, which the official SDKs obey. So does a job that failed after its attempts were used up: a
 client's retries would only multiply them. A job that found no room (429, 503, 507) or no time
 (\`deadline_exceeded\`) says when to come back.
@@ -34,8 +35,8 @@ client's retries would only multiply them. A job that found no room (429, 503, 5
 
 Where the model provider named a code of its own, it is in the error too. If the provider refused the request
 (\`provider_rejected\`), \`code\` and \`param\` are the provider's, such as \`context_length_exceeded\`, because that is
-where SDKs and agents look, and \`sluice_code\` holds the row of this table. In all other failures \`code\` is the row of
-this table and \`upstream_code\` the provider's.
+where SDKs and agents look, and \`sluice_code\` holds the row of this table. In all other failures \`code\` is the row
+of this table and \`upstream_code\` the provider's.
 
 | code | HTTP | type | again | close | message |
 | --- | --- | --- | --- | --- | --- |
@@ -80,8 +81,8 @@ ${MADE}
 
 Defaults, then the YAML file (\`--config\`, \`SLUICE_CONFIG\`), then the environment, then flags: later ones win. Each
 setting of the first table has a flag and an environment variable named after it: \`http.max_body_bytes\` is
-\`--http-max-body-bytes\` and \`SLUICE_HTTP_MAX_BODY_BYTES\`, where lists are separated by commas. Secrets have no flag (a
-process list shows flags) and are in YAML only as a reference. Unknown names are errors. \`sluice doctor\` prints the
+\`--http-max-body-bytes\` and \`SLUICE_HTTP_MAX_BODY_BYTES\`, where lists are separated by commas. Secrets have no flag
+(a process list shows flags) and are in YAML only as a reference. Unknown names are errors. \`sluice doctor\` prints the
 settings in force and where each comes from; [sluice.schema.json](../sluice.schema.json) is for editors,
 [sluice.example.yaml](../sluice.example.yaml) is a start.
 
@@ -144,7 +145,7 @@ for (const [path, make] of Object.entries(pages)) {
   }
 }
 if (process.argv.includes('--check')) {
-  problems.push(...checkDocuments(root))
+  problems.push(...checkDocuments(root), ...longLines(root))
   for (const problem of problems) console.error(problem)
   console.log(
     problems.length === 0

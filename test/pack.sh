@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# The package as users get it: packed, installed into an empty folder, started with npx, asked once, stopped. On an old Node it says so.
+# The package as users get it: packed, installed into an empty folder, started with npx, asked once, stopped. On an old
+# Node it says so.
 set -eu
 repo=$(cd "$(dirname "$0")/.." && pwd)
-# Under "npm run" the Node of node_modules is first on the PATH; npm itself stays with the one it was started with, and with its settings
+# Under "npm run" the Node of node_modules is first on the PATH; npm itself stays with the one it was started with, and
+# with its settings
 npm() { if [ -n "${npm_execpath:-}" ]; then "$npm_node_execpath" "$npm_execpath" "$@"; else command npm "$@"; fi; }
 work=$(mktemp -d)
 server=''
@@ -16,18 +18,23 @@ npm init -y >/dev/null
 npm pkg set type=module
 npm install --silent --no-audit --no-fund "$work/$tarball" "$work/$client"
 export PATH="$repo/node_modules/node/bin:$PATH"
-echo "$tarball: $(du -h "$work/$tarball" | cut -f1), $(find node_modules/sluice -type f | wc -l) files, with its dependencies $(du -sh node_modules | cut -f1)"
+files=$(find node_modules/sluice -type f | wc -l)
+echo "$tarball: $(du -h "$work/$tarball" | cut -f1), $files files, all installed $(du -sh node_modules | cut -f1)"
 
-free_port() { node -e 's = net.createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'; }
+free_port() {
+  node -e 's = net.createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'
+}
 SLUICE_PORT=$(free_port)
 SLUICE_ADMIN_PORT=$(free_port)
-export SLUICE_PORT SLUICE_ADMIN_PORT SLUICE_KEY=sk-sluice-a-key-for-this-test SLUICE_ADMIN_KEY=an-admin-key-for-this-test-0123456789
+export SLUICE_PORT SLUICE_ADMIN_PORT SLUICE_KEY=sk-sluice-a-key-for-this-test
+export SLUICE_ADMIN_KEY=an-admin-key-for-this-test-0123456789
 npx --no-install sluice version
 node_modules/.bin/sluice serve >"$work/out" 2>&1 &
 server=$!
 for _ in $(seq 100); do curl -sf "http://127.0.0.1:$SLUICE_PORT/readyz" >/dev/null && break; sleep 0.1; done
 
-answer=$(curl -sN --max-time 20 "http://127.0.0.1:$SLUICE_PORT/v1/chat/completions" -H "authorization: Bearer $SLUICE_KEY" -H 'content-type: application/json' \
+answer=$(curl -sN --max-time 20 "http://127.0.0.1:$SLUICE_PORT/v1/chat/completions" \
+  -H "authorization: Bearer $SLUICE_KEY" -H 'content-type: application/json' \
   -d '{"model": "demo", "stream": true, "max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}]}') || true
 case "$answer" in
   *'data: [DONE]'*) echo "it streams: $(grep -c '^data:' <<<"$answer") events" ;;
@@ -36,7 +43,8 @@ esac
 cat >follow.mjs <<'END'
 import { connect } from '@sluice/client'
 const sluice = connect({ url: `http://127.0.0.1:${process.env.SLUICE_PORT}`, key: process.env.SLUICE_KEY })
-const { text, usage } = await sluice.submit({ request: { model: 'demo', max_tokens: 8, messages: [{ role: 'user', content: 'Hello' }] } }).answer()
+const request = { model: 'demo', max_tokens: 8, messages: [{ role: 'user', content: 'Hello' }] }
+const { text, usage } = await sluice.submit({ request }).answer()
 console.log(`the client follows over ${sluice.transport}: ${usage.completion_tokens} tokens, "${text}"`)
 sluice.close()
 END
@@ -63,7 +71,10 @@ server=''
 
 for old in /usr/bin/node /usr/local/bin/node; do
   [ -x "$old" ] && [ "$("$old" -p 'parseInt(process.versions.node)')" -lt 24 ] || continue
-  if message=$("$old" node_modules/sluice/bin/sluice.js version 2>&1); then echo "Node $("$old" -v) was not refused"; exit 1; fi
+  if message=$("$old" node_modules/sluice/bin/sluice.js version 2>&1); then
+    echo "Node $("$old" -v) was not refused"
+    exit 1
+  fi
   echo "$message"
   break
 done

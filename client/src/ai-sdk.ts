@@ -120,8 +120,8 @@ function contentOf(parts: readonly UiPart[]): string | readonly object[] {
 }
 
 /**
- * The conversation forgets what follows the last answer that is left. An answer's id is that of its first job; each of its
- * steps is a job, and so a turn.
+ * The conversation forgets what follows the last answer that is left. An answer's id is that of its first job; each of
+ * its steps is a job, and so a turn.
  */
 async function truncate(sluice: Sluice, chatId: string, left: readonly UiMessage[]): Promise<void> {
   const path = `/v1/conversations?id=${encodeURIComponent(chatId)}`

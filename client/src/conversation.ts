@@ -128,7 +128,10 @@ export function createConversation(sluice: Server, id: string, options: Conversa
     turns.splice(0, turns.length, ...turns.filter((turn) => !which(turn)))
   }
 
-  /** Reads turns that have ended, from the newest back to one that is known (or one page); failed ones with their reason. */
+  /**
+   * Reads turns that have ended, from the newest back to one that is known (or one page); failed ones with their
+   * reason.
+   */
   async function readTurns(): Promise<void> {
     const known = new Set(turns.filter(isOver).map(({ job }) => job))
     const stored: StoredTurn[] = []

@@ -1,4 +1,6 @@
-/** Jobs over one WebSocket: submitted until accepted, followed over any number of connections (PROTOCOL.md section 6). */
+/**
+ * Jobs over one WebSocket: submitted until accepted, followed over any number of connections (PROTOCOL.md section 6).
+ */
 import type { ErrorFrame, HelloFrame, ServerFrame, WelcomeFrame } from '../../src/core/frames.ts'
 import { backoffMs } from './backoff.ts'
 import { bytesOf, type ConnectionOptions, createConnection } from './connection.ts'

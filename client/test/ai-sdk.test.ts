@@ -1,6 +1,6 @@
 /**
- * The ChatTransport against the AI SDK's own Chat, and its types. `ai` is loaded only where it is installed: it is a dev
- * dependency of this repository alone.
+ * The ChatTransport against the AI SDK's own Chat, and its types. `ai` is loaded only where it is installed: it is a
+ * dev dependency of this repository alone.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -193,7 +193,8 @@ export const fits: ChatTransport<UIMessage> = createChatTransport(sluice, { requ
       )
       writeFileSync(
         join(folder, 'tsconfig.json'),
-        '{ "extends": "../../../tsconfig.json", "compilerOptions": { "noEmit": true, "skipLibCheck": true, "lib": ["esnext", "dom", "dom.iterable"] }, "include": ["fits.ts"], "exclude": [] }',
+        '{ "extends": "../../../tsconfig.json", "compilerOptions": { "noEmit": true, "skipLibCheck": true, ' +
+          '"lib": ["esnext", "dom", "dom.iterable"] }, "include": ["fits.ts"], "exclude": [] }',
       )
       const tsc = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })
       expect([tsc.status, tsc.stdout]).toEqual([0, ''])

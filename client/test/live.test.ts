@@ -280,7 +280,8 @@ it('opens no more event streams than a browser lets it; the others wait their tu
     async open(method: string, path: string, ...rest: never[]) {
       if (method === 'GET') most = Math.max(most, ++open)
       const response = await session.open(method, path, ...rest)
-      if (method === 'GET') void response.clone().text().finally(() => open--).catch(() => {}) // biome-ignore format: one thought
+      // biome-ignore format: one thought
+      if (method === 'GET') void response.clone().text().finally(() => open--).catch(() => {})
       return response
     },
   }

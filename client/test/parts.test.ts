@@ -216,7 +216,8 @@ describe('a reader', () => {
 
 describe('server-sent events', () => {
   const stream =
-    ': hb\nid: 1-1\nevent: attempt\ndata: {"n":1}\n\nid: 1-2\r\nevent: chunk\r\ndata: {"a":\r\ndata: "é😀"}\r\n\r\n: hb\nevent: gap\ndata: {"reason":"x"}\n\nid: 1-3\nevent: end\ndata: {}\n\nid: 1-4\ndata: never whole'
+    ': hb\nid: 1-1\nevent: attempt\ndata: {"n":1}\n\nid: 1-2\r\nevent: chunk\r\ndata: {"a":\r\ndata: "é😀"}\r\n' +
+    '\r\n: hb\nevent: gap\ndata: {"reason":"x"}\n\nid: 1-3\nevent: end\ndata: {}\n\nid: 1-4\ndata: never whole'
   const expected: SseEvent[] = [
     { id: '1-1', event: 'attempt', data: '{"n":1}' },
     { id: '1-2', event: 'chunk', data: '{"a":\n"é😀"}' },

@@ -1,4 +1,6 @@
-/** A server that says what it is told to, for what a real one does not do when asked: lose frames, refuse, fall silent. */
+/**
+ * A server that says what it is told to, for what a real one does not do when asked: lose frames, refuse, fall silent.
+ */
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { ClientFrame, ServerFrame } from '../../src/core/frames.ts'

@@ -69,7 +69,8 @@ sluice.close()
 
 const words = articles.reduce((sum, { job }) => sum + countWords(job.text), 0)
 process.stdout.write(
-  `${titles.length - failed} articles, ${words} words, in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s: ${values.out}/\n`,
+  `${titles.length - failed} articles, ${words} words, in ` +
+    `${((performance.now() - startedAt) / 1_000).toFixed(1)} s: ${values.out}/\n`,
 )
 process.exitCode = failed === 0 ? 0 : 1
 
@@ -77,7 +78,8 @@ function showCount(): void {
   if (!process.stderr.isTTY) return
   const whole = articles.filter(({ job }) => job.over).length
   process.stderr.write(
-    `\r${whole} of ${titles.length} written, ${articles.reduce((sum, { job }) => sum + countWords(job.text), 0)} words so far `,
+    `\r${whole} of ${titles.length} written, ` +
+      `${articles.reduce((sum, { job }) => sum + countWords(job.text), 0)} words so far `,
   )
 }
 

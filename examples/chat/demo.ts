@@ -42,7 +42,8 @@ say(`
 
   Ask for a long answer. While it is being written, press
     "Cut my connection": the answer goes on without you, and you get the rest when you are back;
-    "kill -9 the server": process ${server!.pid} dies on the spot, another starts, and the text goes on after the next token.
+    "kill -9 the server": process ${server!.pid} dies on the spot, another starts, and the text resumes after the last
+    token that you saw.
   Ctrl-C ends both and removes ${folder}.
 `)
 

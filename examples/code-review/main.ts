@@ -51,7 +51,8 @@ const reviews = commits.map(({ hash, subject }) => {
         {
           role: 'system',
           content:
-            'You review commits. Name the one thing that matters most, in at most five sentences; say "nothing" if there is none.',
+            'You review commits. Name the one thing that matters most, in at most five sentences; say ' +
+            '"nothing" if there is none.',
         },
         {
           role: 'user',
@@ -109,7 +110,8 @@ function git(...args: string[]): string {
     })
   } catch (error) {
     return fail(
-      `git ${args[0]} does not work in ${values.repo}: ${(error as { stderr?: string }).stderr?.trim() ?? (error as Error).message}`,
+      `git ${args[0]} does not work in ${values.repo}: ` +
+        `${(error as { stderr?: string }).stderr?.trim() ?? (error as Error).message}`,
     )
   }
 }

@@ -15,7 +15,8 @@ const { values } = parseArgs({
 if (!SLUICE_API_KEY) fail('Set SLUICE_API_KEY to an API key; Sluice prints one at its first start.')
 
 const WANTED =
-  'Answer with one JSON object: {"kind", "parties": [], "date", "amount", "currency", "term_months", "notice_days", "law"}. Use null for what the contract does not say.'
+  'Answer with one JSON object: {"kind", "parties": [], "date", "amount", "currency", "term_months", ' +
+  '"notice_days", "law"}. Use null for what the contract does not say.'
 const names = readdirSync(values.documents)
   .filter((name) => name.endsWith('.txt'))
   .sort()
@@ -84,7 +85,8 @@ const good = results.filter((r) => r.error === undefined)
 const seconds = (performance.now() - startedAt) / 1_000
 const inTurn = good.reduce((sum, r) => sum + r.ms, 0) / 1_000
 process.stderr.write(
-  `${good.length} of ${names.length} contracts in ${seconds.toFixed(1)} s, ${good.reduce((sum, r) => sum + r.tokens, 0)} tokens; one after another: ${inTurn.toFixed(0)} s\n`,
+  `${good.length} of ${names.length} contracts in ${seconds.toFixed(1)} s, ` +
+    `${good.reduce((sum, r) => sum + r.tokens, 0)} tokens; one after another: ${inTurn.toFixed(0)} s\n`,
 )
 process.exitCode = good.length === names.length ? 0 : 1
 

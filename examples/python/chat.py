@@ -5,19 +5,23 @@
 import asyncio, json, os, random, sys, uuid, websockets
 
 URL = os.environ.get("SLUICE_URL", "http://127.0.0.1:4100").replace("http", "ws", 1) + "/v1/ws"
-KEY = os.environ.get("SLUICE_API_KEY") or sys.exit("Set SLUICE_API_KEY to an API key; Sluice prints one at its first start.")
+KEY = os.environ.get("SLUICE_API_KEY") or sys.exit("Set SLUICE_API_KEY; Sluice prints an API key at its first start.")
 CUT = os.environ.get("SLUICE_EXAMPLE_CUT")  # lose the connection once, to see that nothing is lost
 
 
 async def chat(messages):
-    jobs, greeted, cut, conversation = {}, False, bool(CUT), f"python-{uuid.uuid4()}"  # jobs by id, in the order of their messages
+    jobs = {}  # by id, in the order of their messages
+    greeted, cut, conversation = False, bool(CUT), f"python-{uuid.uuid4()}"
     # What is sent again after a cut must be the same: so the keys are made once
-    submits = [{"t": "submit", "id": str(n), "conversation": conversation, "idempotency_key": str(uuid.uuid4()), "request": {
-        "model": os.environ.get("SLUICE_MODEL", "demo"), "messages": [{"role": "user", "content": text}]}} for n, text in enumerate(messages)]
+    model = os.environ.get("SLUICE_MODEL", "demo")
+    submits = [{"t": "submit", "id": str(n), "conversation": conversation, "idempotency_key": str(uuid.uuid4()),
+                "request": {"model": model, "messages": [{"role": "user", "content": text}]}}
+               for n, text in enumerate(messages)]
 
     def show():  # up to the first that has not been shown whole; frames of several jobs come in any order
         for job in jobs.values():
-            print(job["text"][job["shown"]:], end="" if job["end"] is None or job["told"] else f"\n-- {job['end']}\n", flush=True)
+            end = "" if job["end"] is None or job["told"] else f"\n-- {job['end']}\n"
+            print(job["text"][job["shown"]:], end=end, flush=True)
             job.update(shown=len(job["text"]), told=job["end"] is not None)
             if not job["told"]:
                 return
@@ -25,7 +29,8 @@ async def chat(messages):
     while len(jobs) < len(submits) or not all(job["end"] for job in jobs.values()):
         try:
             async with websockets.connect(URL, subprotocols=["sluice.v1"], max_size=None) as socket:
-                known = [{"job": id, "cursor": job["cursor"]} if job["cursor"] else {"job": id} for id, job in jobs.items() if not job["end"]]
+                known = [{"job": id, **({"cursor": job["cursor"]} if job["cursor"] else {})}
+                         for id, job in jobs.items() if not job["end"]]
                 for frame in [{"t": "hello", "auth": {"key": KEY}, "jobs": known}, *submits[len(jobs):]]:
                     await socket.send(json.dumps(frame))
                 async for text in socket:
@@ -39,7 +44,8 @@ async def chat(messages):
                         for event in frame["e"]:
                             if "reset" in event:  # what was shown is withdrawn
                                 job.update(text="\n-- anew\n", shown=0)
-                            job["text"] += "".join(c["delta"].get("content") or "" for c in event.get("chunk", {}).get("choices", []))
+                            for choice in event.get("chunk", {}).get("choices", []):
+                                job["text"] += choice["delta"].get("content") or ""
                     elif kind == "gap":
                         job.update(text="\n-- anew\n", shown=0)
                     elif kind == "end":
@@ -47,8 +53,9 @@ async def chat(messages):
                     elif kind == "error":
                         sys.exit(frame["error"]["message"])
                     show()
-                    if (cut and kind == "ev" and frame["seq"] > 15) or (len(jobs) == len(submits) and all(job["end"] for job in jobs.values())):
-                        cut = cut and print("(cut; going on)", file=sys.stderr)
+                    over = len(jobs) == len(submits) and all(job["end"] for job in jobs.values())
+                    if over or (cut and kind == "ev" and frame["seq"] > 15):
+                        cut = cut and print("(cut; coming back)", file=sys.stderr)
                         break
         except (OSError, websockets.WebSocketException) as error:
             closed = getattr(error, "rcvd", None)  # its code says whether to come back

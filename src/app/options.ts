@@ -54,7 +54,9 @@ export function retentionOptions(settings: Settings): EmbeddedOptions['retention
   }
 }
 
-/** `isSeeded`: the operator has given a key of their own making. `drainMs`: how long sockets stay open during a stop. */
+/**
+ * `isSeeded`: the operator has given a key of their own making. `drainMs`: how long sockets stay open during a stop.
+ */
 export function gatewayOptions(config: Config, adminKey: string, isSeeded: boolean, drainMs: number): GatewayOptions {
   const { http, queue, sessions, websocket } = config
   return {

@@ -145,7 +145,9 @@ function checkCertificates(model: Config['models'][number]): readonly Check[] {
       {
         name,
         verdict: 'failed',
-        detail: `${model.ca_file} can't be read as a certificate (${(error as NodeJS.ErrnoException).code ?? 'not PEM'})`,
+        detail:
+          `${model.ca_file} can't be read as a certificate ` +
+          `(${(error as NodeJS.ErrnoException).code ?? 'not PEM'})`,
       },
     ]
   }

@@ -62,7 +62,8 @@ const cutting =
   (every: number, seen: string[]) =>
   (request: IncomingMessage, response: ServerResponse): void => {
     seen.push(
-      `${request.method} ${request.url} ${request.headers['last-event-id'] ?? 'start'} ${request.headers.authorization}`,
+      `${request.method} ${request.url} ${request.headers['last-event-id'] ?? 'start'} ` +
+        `${request.headers.authorization}`,
     )
     let seq = seqBehind(request)
     response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -198,7 +199,8 @@ it('does not wait for a server that was never there', async () => {
 
 it('reads the same events however the bytes are split', async () => {
   const text =
-    'event: chunk\nid: 1-1\ndata: {"a":"ä€😀"}\n\n: hb\ndata:x\ndata:  y\n\nid: 1-2\n\nevent: end\r\ndata: last\r\n\r\ndata: cut off'
+    'event: chunk\nid: 1-1\ndata: {"a":"ä€😀"}\n\n: hb\ndata:x\ndata:  y\n\nid: 1-2\n\nevent: end\r\n' +
+    'data: last\r\n\r\ndata: cut off'
   const expected = [
     { id: '1-1', type: 'chunk', data: '{"a":"ä€😀"}' },
     { id: null, type: 'message', data: 'x\n y' },

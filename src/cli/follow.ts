@@ -89,9 +89,8 @@ function show(event: ServerEvent, screen: Screen | null): string | null {
       for (const choice of data.choices ?? []) {
         if ((choice.index ?? 0) !== 0 || !choice.delta) continue
         const { content, refusal, tool_calls: calls } = choice.delta
-        screen?.text(
-          `${content ?? ''}${refusal ?? ''}${(calls ?? []).map((c) => `${c.function?.name ? `\n${c.function.name}: ` : ''}${c.function?.arguments ?? ''}`).join('')}`,
-        )
+        const called = (calls ?? []).map(({ function: f }) => `${f?.name ? `\n${f.name}: ` : ''}${f?.arguments ?? ''}`)
+        screen?.text(`${content ?? ''}${refusal ?? ''}${called.join('')}`)
       }
       return null
     case 'attempt':

@@ -74,8 +74,9 @@ const VALUE_NAMES: Readonly<Partial<Record<Leaf['kind'], string>>> = {
   list: 'A,B',
   number: 'N',
 }
-const flagText = (leaf: Leaf): string =>
-  `--${flagName(leaf)}${leaf.kind === 'flag' ? '' : ` ${leaf.choices.length > 0 ? leaf.choices.join('|') : (VALUE_NAMES[leaf.kind] ?? 'TEXT')}`}`
+const valueText = ({ choices, kind }: Leaf): string =>
+  choices.length > 0 ? choices.join('|') : (VALUE_NAMES[kind] ?? 'TEXT')
+const flagText = (leaf: Leaf): string => `--${flagName(leaf)}${leaf.kind === 'flag' ? '' : ` ${valueText(leaf)}`}`
 const defaultText = (leaf: Leaf): string =>
   Array.isArray(leaf.default) ? leaf.default.join(',') : String(leaf.default)
 

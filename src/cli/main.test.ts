@@ -296,7 +296,8 @@ describe('doctor', () => {
     const provider = (check: () => Promise<{ ok: boolean; detail: string }>) => ({ check, close: () => void closed++ })
     const checks = await checkAll(
       config(
-        `port: 0\ndata_dir: ${dir}\nmodels: [{ name: a, provider: openai-compatible, base_url: "http://127.0.0.1:1", ca_file: "${dir}/none.pem" }]\n`,
+        `port: 0\ndata_dir: ${dir}\nmodels: [{ name: a, provider: openai-compatible, base_url: ` +
+          `"http://127.0.0.1:1", ca_file: "${dir}/none.pem" }]\n`,
       ),
       [
         { name: 'good', provider: provider(async () => ({ ok: true, detail: 'fine' })) },

@@ -527,7 +527,8 @@ describe('a reload', () => {
     for (const broken of [
       `models:\n${demo('b')}prot: 1\n`,
       'models: [',
-      `models:\n${demo('b')}  - { name: c, provider: openai-compatible, base_url: "http://127.0.0.1:1/v1", ca_file: none.pem }\n`,
+      `models:\n${demo('b')}  - { name: c, provider: openai-compatible, base_url: "http://127.0.0.1:1/v1", ` +
+        'ca_file: none.pem }\n',
       `models:\n${demo('b')}  - { name: c, provider: openai, api_key: { env: NOT_SET } }\n`,
     ]) {
       server.write(broken)

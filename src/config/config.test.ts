@@ -323,7 +323,8 @@ describe('secrets', () => {
   it('come from the environment or a file, and show nowhere', () => {
     const file = write('canary-file-of-the-tests\n', 'secret')
     const { config } = load(
-      `${model('api_key: { env: MY_KEY }, headers: { x-team: "7", x-auth: { env: MY_KEY } }')}admin: { key: { file: "${file}" } }\n`,
+      `${model('api_key: { env: MY_KEY }, headers: { x-team: "7", x-auth: { env: MY_KEY } }')}admin: { key: { ` +
+        `file: "${file}" } }\n`,
       {
         MY_KEY: ' canary-env ',
         SLUICE_KEY: 'canary-seed-of-the-tests',
@@ -388,7 +389,10 @@ describe('secrets', () => {
 })
 
 describe('printing', () => {
-  const yaml = `port: 4200\nhttp: { cors_origins: ["https://a.example"] }\nproxy: { url: { env: PROXY } }\nmodels:\n  - { name: a, provider: openai-compatible, base_url: "http://127.0.0.1:1/v1", api_key: { env: K }, headers: { x-team: canary } }\n`
+  const yaml =
+    'port: 4200\nhttp: { cors_origins: ["https://a.example"] }\nproxy: { url: { env: PROXY } }\nmodels:\n' +
+    '  - { name: a, provider: openai-compatible, base_url: "http://127.0.0.1:1/v1", api_key: { env: K }, ' +
+    'headers: { x-team: canary } }\n'
   const env = { K: 'canary-key', PROXY: 'http://u:canary@p:1', SLUICE_HTTP_MAX_DEPTH: '33' }
 
   it('tells what is in force and where it comes from, without secrets', () => {

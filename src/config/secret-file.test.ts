@@ -99,7 +99,8 @@ it('leaves nothing where it can not be written whole', () => {
   const script = `
     import { keepSecret, ADMIN_KEY } from ${JSON.stringify(join(import.meta.dirname, 'secret-file.ts'))}
     process.on('SIGXFSZ', () => {})
-    try { keepSecret('${dir}/full/admin.key', ADMIN_KEY, () => '${OURS}') } catch (e) { console.log(e.code, e.message) }`
+    try { keepSecret('${dir}/full/admin.key', ADMIN_KEY, () => '${OURS}') }
+    catch (e) { console.log(e.code, e.message) }`
   const { stdout } = spawnSync('bash', [
     '-c',
     `ulimit -f 0; exec "${process.execPath}" --input-type=module -e "$0" | cat`,

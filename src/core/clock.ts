@@ -58,9 +58,10 @@ function everyLong(ms: number, fn: () => void): () => void {
 export const sleep = (clock: Clock, ms: number): Promise<void> => new Promise((done) => clock.after(ms, done))
 
 /**
- * The wheel of the stream path: one 5 ms beat for all streams. On each beat the upstream sockets whose gathering is over
- * are read again; at the end of that turn of the event loop, when they have been read, the log commits what came in and
- * readers are written to. So a gathered token does not wait for another beat. It turns while somebody has work for it.
+ * The wheel of the stream path: one 5 ms beat for all streams. On each beat the upstream sockets whose gathering is
+ * over are read again; at the end of that turn of the event loop, when they have been read, the log commits what came
+ * in and readers are written to. So a gathered token does not wait for another beat. It turns while somebody has work
+ * for it.
  */
 export class Wheel {
   readonly beatMs: number

@@ -335,7 +335,8 @@ export class SluiceError extends Error {
     const { message, param, code, upstreamCode } = this
     const base = { message, type: ERRORS[code].type, param }
     if (upstreamCode === null) return { ...base, code }
-    // SDKs and agents act on the provider's code of a refusal (they compact on context_length_exceeded), so it goes first
+    // SDKs and agents act on the provider's code of a refusal (they compact on context_length_exceeded), so it goes
+    // first
     return code === 'provider_rejected'
       ? { ...base, code: upstreamCode, sluice_code: code }
       : { ...base, code, upstream_code: upstreamCode }

@@ -131,7 +131,10 @@ export interface WelcomeFrame {
   readonly max_messages_per_second: number
 }
 
-/** Stands for the ticket from now on: for the next hello, or as a Bearer over HTTP. Sent after `welcome` and renewed while the connection lives. */
+/**
+ * Stands for the ticket from now on: for the next hello, or as a Bearer over HTTP. Sent after `welcome` and renewed
+ * while the connection lives.
+ */
 export interface TokenFrame {
   readonly t: 'token'
   readonly token: string
@@ -308,7 +311,10 @@ export interface ErrorFrame {
   readonly retry_after_ms?: number
 }
 
-/** The server stops: it takes nothing new, and closes this connection (1012) within `by_ms`. Come back at a random moment of `reconnect_ms` after the close. */
+/**
+ * The server stops: it takes nothing new, and closes this connection (1012) within `by_ms`. Come back at a random
+ * moment of `reconnect_ms` after the close.
+ */
 export interface GoawayFrame {
   readonly t: 'goaway'
   readonly reason: 'draining'

@@ -41,7 +41,9 @@ export function systemIds(): Ids {
   }
 }
 
-/** The order number inside a job id, a safe integer; stores use it as the row's key. Null when the text is no job id. */
+/**
+ * The order number inside a job id, a safe integer; stores use it as the row's key. Null when the text is no job id.
+ */
 export function jobOrder(id: string): number | null {
   if (!/^job_[0-9a-hjkmnp-tv-z]{26}$/.test(id)) return null
   let n = 0

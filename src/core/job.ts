@@ -1,7 +1,9 @@
 /** A job: one accepted generation, from submit to its one terminal record. Its id also names its log. */
 import type { WireError } from './errors.ts'
 
-/** "job_" + 26 Crockford base32 chars: 55 bits of order (see ids.ts), then 75 random bits; sorts by order of acceptance. */
+/**
+ * "job_" + 26 Crockford base32 chars: 55 bits of order (see ids.ts), then 75 random bits; sorts by order of acceptance.
+ */
 export type JobId = string
 export type TenantId = string
 
@@ -60,7 +62,10 @@ export interface JobDraft {
   /** Did the client ask for a stream, and for the usage chunk in it? */
   readonly stream: boolean
   readonly includeUsage: boolean
-  /** Is the upstream asked for the answer in one piece? Nobody follows the job live, or its request says `stream: false`. */
+  /**
+   * Is the upstream asked for the answer in one piece? Nobody follows the job live, or its request says `stream:
+   * false`.
+   */
   readonly document?: boolean
   /** Estimate, for fairness; corrected by the provider's usage. */
   readonly promptTokens: number

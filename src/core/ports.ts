@@ -21,17 +21,20 @@ export interface Engine {
   /** Is it able to take work? `degraded` tells why not (disk full, I/O error); shown by /readyz. */
   health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError }
   /**
-   * Puts unfinished jobs back in line, in steps that let the event loop turn; `each` sees every one of them. Called once,
-   * when the ports are open; until it resolved, submits are refused with `starting`, and nothing is leased.
+   * Puts unfinished jobs back in line, in steps that let the event loop turn; `each` sees every one of them. Called
+   * once, when the ports are open; until it resolved, submits are refused with `starting`, and nothing is leased.
    */
   restore(each: (job: Job) => void): Promise<void>
-  /** Erases all that is stored of a tenant: jobs (running ones are canceled first), logs, conversations, keys. Power-safe when resolved. */
+  /**
+   * Erases all that is stored of a tenant: jobs (running ones are canceled first), logs, conversations, keys.
+   * Power-safe when resolved.
+   */
   eraseTenant(tenant: TenantId): Promise<void>
   /** Numbers for people and metrics: bytes on disk, commits, longest commit, … */
   stats(): Readonly<Record<string, number>>
   /**
-   * A stop began. What still runs will be handed back; if the process is killed before that, it is no job's crash. Does not
-   * wait, never throws.
+   * A stop began. What still runs will be handed back; if the process is killed before that, it is no job's crash. Does
+   * not wait, never throws.
    */
   draining(): void
   /** Commits what is pending and lets go of the data folder. Safe to repeat. */
@@ -117,7 +120,10 @@ export type Outcome =
   /** Handed back unharmed (drain): goes to the head of its lane, no attempt is counted. */
   | { readonly kind: 'released' }
 
-/** What became of the job: its end, or `delayed`/`queued` for another attempt; `fenced`: it was no longer ours, nothing was stored. */
+/**
+ * What became of the job: its end, or `delayed`/`queued` for another attempt; `fenced`: it was no longer ours, nothing
+ * was stored.
+ */
 export type Finished =
   | { readonly kind: 'ended'; readonly state: JobState }
   | { readonly kind: 'again'; readonly notBeforeMono: number }
@@ -145,20 +151,27 @@ export interface Selector {
   readonly model?: string
 }
 
-/** Durable jobs in the fair order of the scheduler. Every promise that reports a change resolves when it is power-safe. */
+/**
+ * Durable jobs in the fair order of the scheduler. Every promise that reports a change resolves when it is power-safe.
+ */
 export interface Queue {
   /** All or some may be refused; results in input order. One atomic commit for all that are taken. */
   submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]>
   /**
    * As submit of one, for a plain POST, which was promised nothing yet: resolves when the job is committed;
-   * `power` resolves when it is power-safe: no cursor of a stream may be shown before. A JSON answer waits for its end, which
-   * is synced itself; then `power` resolves at once.
+   * `power` resolves when it is power-safe: no cursor of a stream may be shown before. A JSON answer waits for its end,
+   * which is synced itself; then `power` resolves at once.
    */
   begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: Promise<void> }>
 
-  /** Announces a worker of this process. Returns its farewell: its leases are then lost (as crashed) unless finished. */
+  /**
+   * Announces a worker of this process. Returns its farewell: its leases are then lost (as crashed) unless finished.
+   */
   attach(worker: Worker): () => void
-  /** Leases up to `max` jobs in fair order, each with `headroom`'s consent. The attempt number is committed before this resolves. */
+  /**
+   * Leases up to `max` jobs in fair order, each with `headroom`'s consent. The attempt number is committed before this
+   * resolves.
+   */
   lease(workerId: string, max: number, headroom: Headroom): Promise<readonly Lease[]>
   /** Prolongs all leases of this worker. Memory only. Lost ones are told through `revoked`. */
   heartbeat(workerId: string): void
@@ -168,7 +181,10 @@ export interface Queue {
    */
   finish(lease: Lease, outcome: Outcome): Promise<Finished>
 
-  /** Idempotent. A queued job ends at once; a leased one is revoked from its worker and ends when that answers, or its lease runs out. */
+  /**
+   * Idempotent. A queued job ends at once; a leased one is revoked from its worker and ends when that answers, or its
+   * lease runs out.
+   */
   cancel(job: JobId): Promise<{ readonly kind: 'canceled' | 'canceling' | 'ended' | 'unknown' }>
   /** A new job with the request of one that failed or expired, at the end of its lane. */
   redrive(job: JobId): Promise<Submitted | null>
@@ -228,7 +244,10 @@ export interface ScheduledJob {
 export type SchedulerEvent =
   /** It went back in line without its worker's word: the store writes its tally. */
   | { readonly type: 'delayed'; readonly id: JobId; readonly notBeforeMono: number }
-  /** It ended without a worker: expired, canceled while queued, given up after crashes, or its cancel outlived its lease. */
+  /**
+   * It ended without a worker: expired, canceled while queued, given up after crashes, or its cancel outlived its
+   * lease.
+   */
   | {
       readonly type: 'ended'
       readonly id: JobId
@@ -344,7 +363,9 @@ export interface Scheduler {
 // ---------------------------------------------------------------- token log
 
 export interface LogPage {
-  /** Under which these records were written: a record keeps its cursor for ever, and no page holds those of two epochs. */
+  /**
+   * Under which these records were written: a record keeps its cursor for ever, and no page holds those of two epochs.
+   */
   readonly epoch: number
   /** seq of records[0]. */
   readonly firstSeq: number
@@ -381,11 +402,14 @@ export interface TokenLog {
   /** Without reading any record; null as in `read`. */
   head(job: JobId): Promise<LogHead | null>
   /**
-   * How far the log is the one that a cursor of an older `epoch` saw: up to this seq its records are the same. 0: not at
-   * all, or nothing is known of that epoch.
+   * How far the log is the one that a cursor of an older `epoch` saw: up to this seq its records are the same. 0: not
+   * at all, or nothing is known of that epoch.
    */
   commonWith(job: JobId, epoch: number): Promise<number>
-  /** Records after `afterSeq`, at most about `maxBytes` of them; null when there is no such log (unknown, erased, retention). */
+  /**
+   * Records after `afterSeq`, at most about `maxBytes` of them; null when there is no such log (unknown, erased,
+   * retention).
+   */
   read(job: JobId, afterSeq: number, maxBytes: number): Promise<LogPage | null>
   /**
    * Calls `listener` with each run of records once it may be read (stored; the end record: power-safe), in
@@ -444,8 +468,8 @@ export interface ConversationPage {
 /** What a watcher of a conversation is told. */
 export type ConversationNews =
   /**
-   * How it stands: always told first. `info` null: no turn has ended yet. `jobs`: those that have not ended, in their order,
-   * at most 100; `more`: there are others after them.
+   * How it stands: always told first. `info` null: no turn has ended yet. `jobs`: those that have not ended, in their
+   * order, at most 100; `more`: there are others after them.
    */
   | {
       readonly type: 'standing'
@@ -476,8 +500,8 @@ export interface Conversations {
   /** The instructions (system, developer) that it began with: JSON array; null when it began with none. */
   instructions(tenant: TenantId, id: string): Promise<string | null>
   /**
-   * The one with the newest turn first. `scope`: '' for all of the tenant's, or a name space: a text up to and including
-   * the first "/" of an id. `after`: the `next` of the page before; null at the end. Throws cursor_invalid.
+   * The one with the newest turn first. `scope`: '' for all of the tenant's, or a name space: a text up to and
+   * including the first "/" of an id. `after`: the `next` of the page before; null at the end. Throws cursor_invalid.
    */
   list(tenant: TenantId, page: ConversationRange): Promise<ConversationPage>
   rename(tenant: TenantId, id: string, name: string): Promise<boolean>
@@ -538,8 +562,8 @@ export type ProviderEnd =
   /** The answer is complete: the upstream said so ([DONE], or a finish reason for every choice and a clean end). */
   | { readonly kind: 'done' }
   /**
-   * `retry`: could the same call succeed later, or on another deployment only? The error's `retryAfterMs` is there if the
-   * upstream is too busy: no call starts there before.
+   * `retry`: could the same call succeed later, or on another deployment only? The error's `retryAfterMs` is there if
+   * the upstream is too busy: no call starts there before.
    */
   | { readonly kind: 'failed'; readonly error: SluiceError; readonly retry: boolean | 'elsewhere' }
   /** `abort` was called. */
@@ -548,7 +572,9 @@ export type ProviderEnd =
 export interface ProviderSink {
   /** Events of the canonical dialect, each the bytes of one JSON text, in order, as many as one read brought. */
   events(payloads: readonly Bytes[]): void
-  /** The whole answer in one piece, instead of events: the upstream's bytes. `usage`: its member of that name, parsed. */
+  /**
+   * The whole answer in one piece, instead of events: the upstream's bytes. `usage`: its member of that name, parsed.
+   */
   document(document: Bytes, usage: unknown): void
   /** Exactly once; nothing follows. */
   end(end: ProviderEnd): void
@@ -618,14 +644,16 @@ export interface ReaderRequest {
   onDone(): void
 }
 
-/** A connection that many readers share, as they see it. Whole frames; what is written in one turn leaves in one write. */
+/**
+ * A connection that many readers share, as they see it. Whole frames; what is written in one turn leaves in one write.
+ */
 export interface FrameSink {
   write(frames: Bytes): void
   /** It takes nothing more now. */
   readonly full: boolean
   /**
-   * Bytes that may be read for this reader now, at most `most`; they count as written until they are released. 0: it is full, and the
-   * reader is told to `resume` when its turn has come: those that waited longest first.
+   * Bytes that may be read for this reader now, at most `most`; they count as written until they are released. 0: it is
+   * full, and the reader is told to `resume` when its turn has come: those that waited longest first.
    */
   claim(most: number, reader: SocketReader): number
   release(claimed: number): void

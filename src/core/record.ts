@@ -76,8 +76,8 @@ export const parseEnd = (record: Bytes): End => JSON.parse(toText(payloadOf(reco
 export const parseAttempt = (record: Bytes): Attempt => JSON.parse(toText(payloadOf(record))) as Attempt
 
 /**
- * A place in a log: `seq` records are known, of the log's incarnation `epoch`. Each start of the server gives logs that had not
- * ended a new epoch; cursors of older ones hold as far as the log is still the one that they saw.
+ * A place in a log: `seq` records are known, of the log's incarnation `epoch`. Each start of the server gives logs that
+ * had not ended a new epoch; cursors of older ones hold as far as the log is still the one that they saw.
  */
 export interface Cursor {
   readonly epoch: number

@@ -1,6 +1,6 @@
 /**
- * A reader's place in a log, whatever it reads through: checks its cursor, catches up at its own pace, then is fed live.
- * What it holds is a number and the renderer's state.
+ * A reader's place in a log, whatever it reads through: checks its cursor, catches up at its own pace, then is fed
+ * live. What it holds is a number and the renderer's state.
  */
 import { SluiceError } from '../core/errors.ts'
 import type { LogPage, TokenLog } from '../core/ports.ts'

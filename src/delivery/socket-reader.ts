@@ -1,4 +1,6 @@
-/** A reader of one job on a connection shared with others. It waits without credit, and while the connection is full. */
+/**
+ * A reader of one job on a connection shared with others. It waits without credit, and while the connection is full.
+ */
 import { SluiceError } from '../core/errors.ts'
 import type { SocketReader, SocketReaderRequest, TokenLog } from '../core/ports.ts'
 import type { Bytes } from '../core/record.ts'

@@ -9,8 +9,8 @@ import { locationOf } from './location.ts'
 
 export interface Answers {
   /**
-   * A plain POST: a stream, or JSON once the job has ended. `job` may be the first one of a retry; `draft` decides how it
-   * is rendered. `power`: nothing that names the job may be shown before.
+   * A plain POST: a stream, or JSON once the job has ended. `job` may be the first one of a retry; `draft` decides how
+   * it is rendered. `power`: nothing that names the job may be shown before.
    */
   plain(call: KeyCall, draft: JobDraft, job: Job, power: Promise<void>): void
   /** A job's events after `cursor`; null = from the start. */

@@ -59,7 +59,9 @@ export interface GatewayOptions {
   readonly socket: SocketOptions
   /** A connection with more unread bytes than this is not written to until it reads. */
   readonly maxReaderBufferBytes: number
-  /** All keys are minted by us: a wrong checksum is refused unseen. False where the operator seeded one of their own. */
+  /**
+   * All keys are minted by us: a wrong checksum is refused unseen. False where the operator seeded one of their own.
+   */
   readonly keysHaveChecksums: boolean
 }
 

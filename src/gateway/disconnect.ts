@@ -6,8 +6,8 @@ type Attended = Pick<Job, 'id' | 'options'>
 
 export interface Attendance {
   /**
-   * Somebody reads, or waits for, this job. Returns their leave; `complete`: they have it all; `goneMs`: how long ago they
-   * may have left already.
+   * Somebody reads, or waits for, this job. Returns their leave; `complete`: they have it all; `goneMs`: how long ago
+   * they may have left already.
    */
   enter(job: Attended): (complete: boolean, goneMs?: number) => void
   /** After a restart: its readers are gone, and have the grace to come back. */

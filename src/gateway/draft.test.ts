@@ -132,7 +132,8 @@ describe('what else is noted', () => {
     const image = `{"type":"image_url","image_url":{"url":"data:image/png;base64,${'A'.repeat(100_000)}"}}`
     expect(
       plain(
-        `{"model":"demo","messages":[{"role":"user","content":[${image},{"type":"text","text":"${'x'.repeat(400)}"}]}]}`,
+        `{"model":"demo","messages":[{"role":"user","content":[${image},{"type":"text",` +
+          `"text":"${'x'.repeat(400)}"}]}]}`,
       ).promptTokens,
     ).toBe(100)
     expect(plain(BODY.replace('hello', 'é'.repeat(200))).promptTokens).toBe(100)

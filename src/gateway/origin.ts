@@ -1,6 +1,6 @@
 /**
- * Origins, compared. Browsers, operators and proxies spell the same one in several ways: capitals, a default port, a dot
- * or a slash at the end, IPv6 in its long form. RFC 6454, section 6.
+ * Origins, compared. Browsers, operators and proxies spell the same one in several ways: capitals, a default port, a
+ * dot or a slash at the end, IPv6 in its long form. RFC 6454, section 6.
  */
 
 /** Longer ones are none. */

@@ -1,6 +1,6 @@
 /**
- * JSON Schema references that stand for nothing but each other: resolving one never ends. A schema that refers to itself
- * further down (a tree) is fine. Only "#…" pointers are looked at, and nothing is fetched.
+ * JSON Schema references that stand for nothing but each other: resolving one never ends. A schema that refers to
+ * itself further down (a tree) is fine. Only "#…" pointers are looked at, and nothing is fetched.
  */
 import { isRecord, type JsonRecord } from './body.ts'
 

@@ -1,6 +1,6 @@
 /**
- * A stand-alone OpenAI-compatible upstream with scripted latency and faults, for users' tests and ours. It keeps a ledger of its own.
- * What it does is in the model's name, so that it survives every gateway:
+ * A stand-alone OpenAI-compatible upstream with scripted latency and faults, for users' tests and ours. It keeps a
+ * ledger of its own. What it does is in the model's name, so that it survives every gateway:
  *
  *   mock-n200-d20-f50   200 tokens (10), 20 ms apart (0), the first after 50 ms (0)
  *   eN answer with status N    kN drop the connection after N tokens    sN fall silent after N    gN garbage after N
@@ -143,7 +143,8 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
   }
 
   const head = (model: string): string =>
-    `{"id":"chatcmpl-mock-${stats.requests}","object":"chat.completion.chunk","created":1750000000,"model":${JSON.stringify(model)},"system_fingerprint":"fp_mock","choices":[`
+    `{"id":"chatcmpl-mock-${stats.requests}","object":"chat.completion.chunk","created":1750000000,` +
+    `"model":${JSON.stringify(model)},"system_fingerprint":"fp_mock","choices":[`
   const usage = (n: number): object => ({
     prompt_tokens: PROMPT_TOKENS,
     completion_tokens: n,
@@ -185,9 +186,8 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
         return
       }
       if (sayUsage) stats.reportedTokens += count
-      response.end(
-        `${text}${event('{}', '"stop"')}${sayUsage ? `data: ${start}],"usage":${JSON.stringify(usage(count))}}\n\n` : ''}${script['x'] === 0 ? '' : 'data: [DONE]\n\n'}`,
-      )
+      const last = sayUsage ? `data: ${start}],"usage":${JSON.stringify(usage(count))}}\n\n` : ''
+      response.end(`${text}${event('{}', '"stop"')}${last}${script['x'] === 0 ? '' : 'data: [DONE]\n\n'}`)
     }
     clock.after(script['f'] ?? 0, begin)
   }

@@ -1,8 +1,9 @@
 /**
- * Where a job stands, and when it may start. The position is exact; the work before it is an estimate: the tenant's own jobs
- * before it by their prompt tokens and the mean output of this flow's jobs; and of every other tenant what the fair order
- * gives it until then, its counter's lead included. Not foreseen: later arrivals, jobs that are not ready yet (lanes, delays),
- * other flows. Of more than 256 tenants a sample speaks for all. Times come from what this flow achieved lately.
+ * Where a job stands, and when it may start. The position is exact; the work before it is an estimate: the tenant's own
+ * jobs before it by their prompt tokens and the mean output of this flow's jobs; and of every other tenant what the
+ * fair order gives it until then, its counter's lead included. Not foreseen: later arrivals, jobs that are not ready
+ * yet (lanes, delays), other flows. Of more than 256 tenants a sample speaks for all. Times come from what this flow
+ * achieved lately.
  */
 import type { Place } from '../core/job.ts'
 import type { ScheduledJob } from '../core/ports.ts'
@@ -69,7 +70,9 @@ function laneAhead(entry: Entry): Work {
   return work
 }
 
-/** When a job could start that came now, ms from now; null when nobody knows enough to say so. Never more than is sure. */
+/**
+ * When a job could start that came now, ms from now; null when nobody knows enough to say so. Never more than is sure.
+ */
 export function earliestStartMs(
   fairness: Fairness,
   job: ScheduledJob,

@@ -1,11 +1,11 @@
 /**
- * Fairness over tenants: the Virtual Token Counter (Sheng et al., "Fairness in Serving Large Language Models", OSDI'24).
- * A tenant's counter grows by the weighted tokens it is served, divided by its weight; of those with ready work the one
- * with the smallest counter is next. The prompt is charged at the lease, output as it streams, and the difference to what
- * the provider reports at the end; what a failed or lost attempt was served stays charged.
+ * Fairness over tenants: the Virtual Token Counter (Sheng et al., "Fairness in Serving Large Language Models",
+ * OSDI'24). A tenant's counter grows by the weighted tokens it is served, divided by its weight; of those with ready
+ * work the one with the smallest counter is next. The prompt is charged at the lease, output as it streams, and the
+ * difference to what the provider reports at the end; what a failed or lost attempt was served stays charged.
  *
- * No credit for having been away: a tenant whose first job becomes ready is lifted to the smallest counter of those that
- * have ready work (or of the one that left last). And none for having been held back: see `Flow.floor`.
+ * No credit for having been away: a tenant whose first job becomes ready is lifted to the smallest counter of those
+ * that have ready work (or of the one that left last). And none for having been held back: see `Flow.floor`.
  */
 import type { TenantId } from '../core/job.ts'
 import type { SchedulerOptions } from '../core/ports.ts'

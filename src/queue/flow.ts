@@ -1,6 +1,6 @@
 /**
- * A flow holds the ready jobs of one pool and model, so that a model without headroom is passed over at once, however many
- * jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
+ * A flow holds the ready jobs of one pool and model, so that a model without headroom is passed over at once, however
+ * many jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
  */
 import type { Priority } from '../core/job.ts'
 import type { Entry } from './entry.ts'
@@ -8,11 +8,17 @@ import { isBefore, type Tenant } from './fairness.ts'
 import { Meter } from './meter.ts'
 import { Ranked } from './ranked.ts'
 
-/** Each so many leases of a tenant take its oldest ready job of any class, so that a stream of `high` does not starve `low`. */
+/**
+ * Each so many leases of a tenant take its oldest ready job of any class, so that a stream of `high` does not starve
+ * `low`.
+ */
 const AGING = 8
 const CLASS: Readonly<Record<Priority, 0 | 1 | 2>> = { high: 0, normal: 1, low: 2 }
 
-/** One tenant's ready jobs in one flow: three classes, each in the order in which they became ready (lanes so take turns). */
+/**
+ * One tenant's ready jobs in one flow: three classes, each in the order in which they became ready (lanes so take
+ * turns).
+ */
 export class Line {
   readonly flow: Flow
   readonly tenant: Tenant
@@ -70,7 +76,10 @@ export class Line {
     return { jobs: ahead.jobs + own.jobs, promptTokens: ahead.promptTokens + own.promptTokens }
   }
 
-  /** All of the better classes; with `alike` also those of the class itself: what a job would find before it that came now. */
+  /**
+   * All of the better classes; with `alike` also those of the class itself: what a job would find before it that came
+   * now.
+   */
   before(priority: Priority, alike: boolean): { jobs: number; promptTokens: number } {
     const sum = { jobs: 0, promptTokens: 0 }
     for (let i = 0; i < CLASS[priority] + (alike ? 1 : 0); i++) {
@@ -117,11 +126,14 @@ export class Flow {
   ready = 0
   promptTokens = 0
   /**
-   * Whoever is leased from here is lifted to this first: the counter up to which others were served while this model had no
-   * headroom. Without it the tenants that wait for it would have the whole server to themselves when it is back.
+   * Whoever is leased from here is lifted to this first: the counter up to which others were served while this model
+   * had no headroom. Without it the tenants that wait for it would have the whole server to themselves when it is back.
    */
   floor = 0
-  /** By (key, tenant): those that are not paused. Keys of all but the first may lag behind the counters, which mostly grow. */
+  /**
+   * By (key, tenant): those that are not paused. Keys of all but the first may lag behind the counters, which mostly
+   * grow.
+   */
   readonly #heap: Line[] = []
 
   constructor(pool: string, model: string) {

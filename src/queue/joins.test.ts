@@ -1,4 +1,7 @@
-/** The same bytes again and again, by one caller: what retries join stays right, and costs no time that grows with its square. */
+/**
+ * The same bytes again and again, by one caller: what retries join stays right, and costs no time that grows with its
+ * square.
+ */
 import { expect, it } from 'vitest'
 import { Joins } from './joins.ts'
 

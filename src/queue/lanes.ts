@@ -1,4 +1,7 @@
-/** Lanes: strict first in, first out. The head is the one job of its lane that may run; while it is delayed, retried or leased, the lane waits. */
+/**
+ * Lanes: strict first in, first out. The head is the one job of its lane that may run; while it is delayed, retried or
+ * leased, the lane waits.
+ */
 import type { Entry } from './entry.ts'
 
 export class Lane {

@@ -1,4 +1,7 @@
-/** Leases by worker: a sign of life prolongs all of a worker's leases at once, and one timer a worker finds those that ran out. */
+/**
+ * Leases by worker: a sign of life prolongs all of a worker's leases at once, and one timer a worker finds those that
+ * ran out.
+ */
 import type { Entry } from './entry.ts'
 import { Hold } from './entry.ts'
 import type { Timed, Timers } from './timers.ts'

@@ -90,8 +90,8 @@ export class LineUp {
 
   /**
    * Gives up to `max` jobs in fair order to `lease`, each with `headroom`'s consent. What is refused keeps its place: a
-   * model, a tenant or a job is then passed over for the rest of this call, and asked about anew in the next. What is refused
-   * for good leaves the line, and is given to `fail` at the end.
+   * model, a tenant or a job is then passed over for the rest of this call, and asked about anew in the next. What is
+   * refused for good leaves the line, and is given to `fail` at the end.
    */
   take(
     pools: readonly string[],

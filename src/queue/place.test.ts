@@ -5,7 +5,10 @@ import { createScheduler } from './scheduler.ts'
 import { done, job, OPTIONS, setUp } from './testing/jobs.ts'
 import { simulate } from './testing/simulate.ts'
 
-/** Measured: 4 slots of 50 tokens a second, 100 + 100 tokens a job, so 0.4 tokens a ms. Nothing is left in line or running. */
+/**
+ * Measured: 4 slots of 50 tokens a second, 100 + 100 tokens a job, so 0.4 tokens a ms. Nothing is left in line or
+ * running.
+ */
 function measured(scheduler: Scheduler): number {
   const sim = simulate(
     scheduler,
@@ -146,22 +149,26 @@ it('refuses nothing for its deadline on a guess', () => {
   for (let i = 0; i < 5_000; i++) expect(submit(0, job(`${i}`, { deadlineMono: 10 }))).toEqual(['accepted'])
 })
 
-it('refuses what could not start before its deadline, once it knows; by the fair order, not by the length of the line', () => {
-  const scheduler = createScheduler(OPTIONS)
-  const start = measured(scheduler)
-  const submit = (id: string, tenant: string, more = {}) =>
-    scheduler.submit(job(id, { tenant, deadlineMono: start + 10_000, ...more }), start)
-  let taken = 0
-  while (submit(`a${taken}`, 'a').kind === 'accepted') taken++
-  // 10 s x 0.4 tokens a ms ÷ 200 tokens a job
-  expect(taken).toBeGreaterThan(15)
-  expect(taken).toBeLessThan(25)
-  expect(submit('late', 'a')).toMatchObject({ error: { code: 'deadline_unreachable' } })
-  expect((submit('late', 'a') as { error: { retryAfterMs: number } }).error.retryAfterMs).toBeGreaterThanOrEqual(250)
-  expect(submit('b', 'b').kind).toBe('accepted')
-  expect(submit('urgent', 'a', { priority: 'high' }).kind).toBe('accepted')
-  expect(submit('patient', 'a', { deadlineMono: start + 60_000 }).kind).toBe('accepted')
-})
+it(
+  'refuses what could not start before its deadline, once it knows; by the fair order, not by the length of the ' +
+    'line',
+  () => {
+    const scheduler = createScheduler(OPTIONS)
+    const start = measured(scheduler)
+    const submit = (id: string, tenant: string, more = {}) =>
+      scheduler.submit(job(id, { tenant, deadlineMono: start + 10_000, ...more }), start)
+    let taken = 0
+    while (submit(`a${taken}`, 'a').kind === 'accepted') taken++
+    // 10 s x 0.4 tokens a ms ÷ 200 tokens a job
+    expect(taken).toBeGreaterThan(15)
+    expect(taken).toBeLessThan(25)
+    expect(submit('late', 'a')).toMatchObject({ error: { code: 'deadline_unreachable' } })
+    expect((submit('late', 'a') as { error: { retryAfterMs: number } }).error.retryAfterMs).toBeGreaterThanOrEqual(250)
+    expect(submit('b', 'b').kind).toBe('accepted')
+    expect(submit('urgent', 'a', { priority: 'high' }).kind).toBe('accepted')
+    expect(submit('patient', 'a', { deadlineMono: start + 60_000 }).kind).toBe('accepted')
+  },
+)
 
 it('refuses what its lane could not begin in time', () => {
   const scheduler = createScheduler(OPTIONS)

@@ -1,4 +1,7 @@
-/** One example a rule. Order over tenants: fairness.test.ts; places and refusals: place.test.ts; all together: reference.test.ts. */
+/**
+ * One example a rule. Order over tenants: fairness.test.ts; places and refusals: place.test.ts; all together:
+ * reference.test.ts.
+ */
 import { expect, it } from 'vitest'
 import type { ScheduledJob } from '../core/ports.ts'
 import { done, failed, job, OPTIONS, setUp, yes } from './testing/jobs.ts'
@@ -233,7 +236,10 @@ it('gives a job up when workers die of it again and again', () => {
   expect(scheduler.state('1')).toBeNull()
 })
 
-/** Runs all that may run until the process dies, again and again; `killer` kills it whenever it runs. Returns who was given up. */
+/**
+ * Runs all that may run until the process dies, again and again; `killer` kills it whenever it runs. Returns who was
+ * given up.
+ */
 function deaths(innocents: number, killer: string, maxCrashes: number, rounds: number) {
   const { scheduler, submit, lease, events } = setUp({ maxCrashes })
   let made = 0
@@ -265,7 +271,7 @@ it.each([0, 1, 2, 5])('finds the one that kills its worker among 50 that run bes
   expect(finished.length).toBeGreaterThan(1_000)
 })
 
-it('blames no one for a death that many shared, however often; suspects then run one at a time, beside the others', () => {
+it('blames no one for a death that many shared; suspects then run one at a time, beside the others', () => {
   const { scheduler, submit, lease, events } = setUp({ maxCrashes: 2 })
   submit(0, job('1'), job('2'), job('3'))
   for (const now of [1, 2]) {

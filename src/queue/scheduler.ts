@@ -1,10 +1,11 @@
 /**
- * The scheduler: a pure machine that says who is next, who waits and who holds a lease. No clock, no disk, no randomness
- * of its own: the same calls give the same answers.
+ * The scheduler: a pure machine that says who is next, who waits and who holds a lease. No clock, no disk, no
+ * randomness of its own: the same calls give the same answers.
  *
- * A job is *ready* when its time has come, it is the head of its lane (or has none) and its lane is not paused. Ready jobs
- * stand in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A leased job
- * stays the head of its lane until it ends. Every way out of a lease is in `finish` and `#lose`; every end is in `#end`.
+ * A job is *ready* when its time has come, it is the head of its lane (or has none) and its lane is not paused. Ready
+ * jobs stand in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A
+ * leased job stays the head of its lane until it ends. Every way out of a lease is in `finish` and `#lose`; every end
+ * is in `#end`.
  */
 import { SluiceError } from '../core/errors.ts'
 import type { JobId, JobState, Place } from '../core/job.ts'
@@ -270,9 +271,9 @@ class PureScheduler implements Scheduler {
   }
 
   /**
-   * A death counts as a crash of a job only where that job ran alone, or was the one suspect that ran: of many at most one
-   * killed the worker. Who has been there at enough deaths is a suspect, and suspects run one at a time, so that a job that
-   * kills its worker each time is found after 2 × maxCrashes + 1 deaths (2 for 0), however many run beside it.
+   * A death counts as a crash of a job only where that job ran alone, or was the one suspect that ran: of many at most
+   * one killed the worker. Who has been there at enough deaths is a suspect, and suspects run one at a time, so that a
+   * job that kills its worker each time is found after 2 × maxCrashes + 1 deaths (2 for 0), however many run beside it.
    * Returns the job whose crashes are too many.
    */
   #blame(entries: readonly Entry[], running: number): Entry | null {

@@ -1,6 +1,6 @@
 /**
- * How long an upstream socket is left unread after a read, so that the next read brings several tokens. At low load nothing
- * is held back; when the event loop is busy, fewer and larger reads halve the cost of a token (docs/decisions).
+ * How long an upstream socket is left unread after a read, so that the next read brings several tokens. At low load
+ * nothing is held back; when the event loop is busy, fewer and larger reads halve the cost of a token (docs/decisions).
  */
 import { performance } from 'node:perf_hooks'
 import type { Clock } from '../core/clock.ts'

@@ -29,8 +29,8 @@ export interface Router {
   resolve(model: string): ModelRoute | null
   models(): readonly ModelRoute[]
   /**
-   * Other models from now on. What has a slot keeps its deployment to its end; a deployment of the same name keeps its count
-   * of calls, and its health too if its provider is the same. Jobs whose model is gone fail with model_not_found.
+   * Other models from now on. What has a slot keeps its deployment to its end; a deployment of the same name keeps its
+   * count of calls, and its health too if its provider is the same. Jobs whose model is gone fail with model_not_found.
    */
   replace(routes: readonly ModelRoute[]): void
   /** Does a job run on it? */
@@ -62,10 +62,14 @@ interface Slot {
 /** A deployment that is too busy is left alone for this, doubled while it still is; its retry-after may be longer. */
 const MIN_COOL_MS = 1_000
 const MAX_COOL_MS = 60_000
-/** Jobs of a model that is gone fail so many at a time, with a pause between: there may be a hundred thousand of them. */
+/**
+ * Jobs of a model that is gone fail so many at a time, with a pause between: there may be a hundred thousand of them.
+ */
 const GONE_AT_ONCE = 100
 const GONE_PAUSE_MS = 5
-/** Jobs whose failed places are remembered: those that are canceled between two attempts are never forgotten by name. */
+/**
+ * Jobs whose failed places are remembered: those that are canceled between two attempts are never forgotten by name.
+ */
 const MAX_REMEMBERED = 10_000
 const EJECT_AFTER_FAILURES = 5
 /** Failures that tell something about the deployment, not about the request. */

@@ -1,6 +1,6 @@
 /**
- * When each job showed its first token, from one of its attempts to the next: the log tells what was shown, but not when.
- * Of this process only; after a crash the time to the first token is not known any more, and not made up.
+ * When each job showed its first token, from one of its attempts to the next: the log tells what was shown, but not
+ * when. Of this process only; after a crash the time to the first token is not known any more, and not made up.
  */
 import type { JobId } from '../core/job.ts'
 

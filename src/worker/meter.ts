@@ -1,6 +1,6 @@
 /**
- * Counts a job's tokens as they pass, by scanning: no token is parsed. What earlier attempts left in the log is counted the
- * same way, so a job's usage is the sum over its attempts, whichever process made them (M1).
+ * Counts a job's tokens as they pass, by scanning: no token is parsed. What earlier attempts left in the log is counted
+ * the same way, so a job's usage is the sum over its attempts, whichever process made them (M1).
  */
 import { chunkShows, isOpening } from '../core/delta.ts'
 import { isObject, type JsonObject } from '../core/fold.ts'

@@ -17,7 +17,9 @@ export interface PoolOptions {
 export interface WorkerPool {
   /** Jobs running now. */
   active(): number
-  /** Stops leasing, gives running jobs up to `ms`, then hands the rest back (their text stays; no attempt is used up). */
+  /**
+   * Stops leasing, gives running jobs up to `ms`, then hands the rest back (their text stays; no attempt is used up).
+   */
   drain(ms: number): Promise<void>
 }
 

@@ -259,7 +259,8 @@ export class Run implements ProviderSink {
     const { job } = this.lease
     const hasElsewhere = this.#deps.router.hasElsewhere(job.id, job.model)
     const isBusy = end.error.code === 'provider_rate_limited' || end.error.code === 'overloaded'
-    // The upstream (or this machine) is full, not the job broken: back in line, without an attempt used, until its deadline
+    // The upstream (or this machine) is full, not the job broken: back in line, without an attempt used, until its
+    // deadline
     if (isBusy && end.retry !== false && !this.#textShown) {
       const waitMs = hasElsewhere ? 0 : this.#release(end)
       if (this.#sinceAcceptedMs() + waitMs < job.options.deadlineMs) return this.#settle({ kind: 'released' }, end)

@@ -1,6 +1,6 @@
 /**
- * A restart with a backlog: jobs in line are stored, the process is killed and started again with another clock. Probes must
- * be answered within a second of the port's opening, submits accepted or told to come back, and no job lost.
+ * A restart with a backlog: jobs in line are stored, the process is killed and started again with another clock. Probes
+ * must be answered within a second of the port's opening, submits accepted or told to come back, and no job lost.
  */
 import { connect } from 'node:net'
 import { Http } from './client.ts'

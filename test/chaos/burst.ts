@@ -1,4 +1,7 @@
-/** A burst on a provider with few slots: through Sluice all wait in line and are done; straight at the provider most are refused. */
+/**
+ * A burst on a provider with few slots: through Sluice all wait in line and are done; straight at the provider most are
+ * refused.
+ */
 import { Http } from './client.ts'
 import { freePort, KEY, SluiceProcess, startUpstream } from './server.ts'
 
@@ -17,7 +20,8 @@ export async function runBurst(jobs: number, slots: number): Promise<BurstReport
   const upstream = await startUpstream(slots)
   const server = new SluiceProcess(
     [await freePort(), await freePort()],
-    `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1", limits: { concurrent: ${slots} } }\nlog: { level: silent }\n`,
+    `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1", limits: { ` +
+      `concurrent: ${slots} } }\nlog: { level: silent }\n`,
   )
   if (!(await server.start())) throw new Error(server.printed)
   const http = new Http(server.url, KEY)

@@ -1,6 +1,6 @@
 /**
- * The offline checker: does a history keep the promises? A pure function; it says what is wrong, and is shown histories with planted
- * bugs (checker.test.ts) to prove that it would.
+ * The offline checker: does a history keep the promises? A pure function; it says what is wrong, and is shown histories
+ * with planted bugs (checker.test.ts) to prove that it would.
  */
 import type { Acked, Final, History, Reader, Seen } from './history.ts'
 
@@ -132,7 +132,8 @@ function checkLanes({ acked, calls, finals, turns }: History): string[] {
       const state = finals.get(before.id)?.state
       if (overlapMs > (state === 'canceled' ? ABORT_NOTICED_MS : CLOCK_MS))
         wrong.push(
-          `J3 ${lane}: ${now.id} began while ${before.id} (${state}) was answered, ${overlapMs.toFixed(1)} ms before its end`,
+          `J3 ${lane}: ${now.id} began while ${before.id} (${state}) was answered, ${overlapMs.toFixed(1)} ms ` +
+            'before its end',
         )
       if (now.place < before.place)
         wrong.push(`J3 ${lane}: ${now.id} was called after ${before.id}, which comes behind it`)

@@ -60,8 +60,8 @@ export class Http {
   }
 
   /**
-   * Reads events, telling each as it is whole, until the stream ends or breaks. `cutAfterBytes`: destroys the connection by itself.
-   * Resolves with the status, and whether the server ended it.
+   * Reads events, telling each as it is whole, until the stream ends or breaks. `cutAfterBytes`: destroys the
+   * connection by itself. Resolves with the status, and whether the server ended it.
    */
   events(
     method: string,

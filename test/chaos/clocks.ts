@@ -1,4 +1,7 @@
-/** Wall clocks that are wrong, for a process of its own (libfaketime). The monotonic clock stays right, as it does on a machine. */
+/**
+ * Wall clocks that are wrong, for a process of its own (libfaketime). The monotonic clock stays right, as it does on a
+ * machine.
+ */
 import { globSync } from 'node:fs'
 
 const LIBRARY = globSync([
@@ -9,7 +12,10 @@ const LIBRARY = globSync([
 
 export const canFake = LIBRARY !== undefined
 
-/** An hour behind, ten years ahead, right, a second lived twice, before the epoch of most things, and one that stands still. */
+/**
+ * An hour behind, ten years ahead, right, a second lived twice, before the epoch of most things, and one that stands
+ * still.
+ */
 const CLOCKS = ['-1h', '+10y', '+0', '-1', '-40y', '2020-01-01 00:00:00']
 
 /** The environment of a process whose clock is the `n`-th of them; the honest one where nothing can be faked. */

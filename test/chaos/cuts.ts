@@ -20,7 +20,8 @@ export async function runCuts(
   const upstream = await startUpstream()
   const server = new SluiceProcess(
     [await freePort(), await freePort()],
-    `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1" }\nlog: { level: silent }\n`,
+    `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1" }\n` +
+      'log: { level: silent }\n',
   )
   if (!(await server.start())) throw new Error(server.printed)
   const http = new Http(server.url, KEY)
@@ -46,7 +47,8 @@ export async function runCuts(
         (dialect === 'chat' ? seen.at(-1)?.data === '[DONE]' : seen.at(-1)?.event === 'end')
       if (!exact)
         wrong.push(
-          `stream ${i} (${dialect}): ${told.length} tokens, last event ${seen.at(-1)?.id} ${seen.at(-1)?.data.slice(0, 60)}`,
+          `stream ${i} (${dialect}): ${told.length} tokens, last event ${seen.at(-1)?.id} ` +
+            `${seen.at(-1)?.data.slice(0, 60)}`,
         )
       return exact
     }

@@ -1,6 +1,6 @@
 /**
- * The kill oracle: clients submit and follow over HTTP and WebSocket while the server is killed with -9, at random and at named points, and
- * started again. What they saw is checked offline: 0 lost, 0 doubled, 0 out of order.
+ * The kill oracle: clients submit and follow over HTTP and WebSocket while the server is killed with -9, at random and
+ * at named points, and started again. What they saw is checked offline: 0 lost, 0 doubled, 0 out of order.
  */
 import { check } from './checker.ts'
 import { Http } from './client.ts'
@@ -52,8 +52,8 @@ function randomFrom(seed: number): (below: number) => number {
 }
 
 /**
- * `deaths`: by kill -9 at any time or point; or by stops that are cut short, which blame nobody: there one crash would be too
- * many. Each life has another clock, where one can be faked. `env`: settings for the server, to plant a fault.
+ * `deaths`: by kill -9 at any time or point; or by stops that are cut short, which blame nobody: there one crash would
+ * be too many. Each life has another clock, where one can be faked. `env`: settings for the server, to plant a fault.
  */
 export async function runKills(
   kills: number,
@@ -196,7 +196,10 @@ retention: { bytes: 8GiB }
     }
   }
 
-  /** Plain chat streams: answered on their own connection, resumed by their location, and by the SDKs' retry when that is not known. */
+  /**
+   * Plain chat streams: answered on their own connection, resumed by their location, and by the SDKs' retry when that
+   * is not known.
+   */
   const stream = async (): Promise<void> => {
     while (!stopping) {
       const key = `chat-${keys++}`

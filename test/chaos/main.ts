@@ -34,7 +34,9 @@ if (only.includes('burst')) {
   verdict(
     'burst',
     through.refused === 0 && through.failed === 0 && through.done === 2_000 && providerRefused === 0,
-    `2,000 submits at once on 50 slots: ${through.refused} refused, ${through.failed} failed, ${through.done} done in ${through.seconds.toFixed(1)} s; straight at the provider: ${straight.refused} refused, ${straight.done} done`,
+    `2,000 submits at once on 50 slots: ${through.refused} refused, ${through.failed} failed, ${through.done} ` +
+      `done in ${through.seconds.toFixed(1)} s; straight at the provider: ${straight.refused} refused, ` +
+      `${straight.done} done`,
   )
 }
 if (only.includes('cuts')) {
@@ -51,7 +53,8 @@ if (only.includes('backlog')) {
   verdict(
     'backlog',
     wrong.length === 0,
-    `${restarts} restarts with ${jobs} jobs in line, ${clocks}: probes answered within ${Math.round(slowestProbeMs)} ms, ready after ${Math.round(slowestStartMs)} ms at most`,
+    `${restarts} restarts with ${jobs} jobs in line, ${clocks}: probes answered within ` +
+      `${Math.round(slowestProbeMs)} ms, ready after ${Math.round(slowestStartMs)} ms at most`,
     wrong,
   )
 }
@@ -60,7 +63,8 @@ if (only.includes('stop')) {
   verdict(
     'stops cut short',
     wrong.length === 0,
-    `${stops} stops killed while they drained, ${acked} acknowledged jobs, no crash forgiven, ${clocks}: ${wrong.length} violations`,
+    `${stops} stops killed while they drained, ${acked} acknowledged jobs, no crash forgiven, ${clocks}: ` +
+      `${wrong.length} violations`,
     wrong,
   )
 }
@@ -74,7 +78,9 @@ if (only.includes('kill')) {
   verdict(
     'kill -9',
     wrong.length === 0,
-    `${kills} kills (${atPoints} at named points), ${acked} acknowledged jobs, ${readers} readers (${sockets} over WebSocket), ${events} events, ${resumes} resumes, ${clocks}: ${wrong.length} violations (seed ${seed})`,
+    `${kills} kills (${atPoints} at named points), ${acked} acknowledged jobs, ${readers} readers (${sockets} ` +
+      `over WebSocket), ${events} events, ${resumes} resumes, ${clocks}: ${wrong.length} violations (seed ` +
+      `${seed})`,
     wrong,
   )
 }

@@ -1,6 +1,6 @@
 /**
- * A WebSocket client as PROTOCOL.md section 6 describes one, and no more: it writes down each record as it came, so that what came twice, or
- * not at all, is seen. It shares no code with @sluice/client.
+ * A WebSocket client as PROTOCOL.md section 6 describes one, and no more: it writes down each record as it came, so
+ * that what came twice, or not at all, is seen. It shares no code with @sluice/client.
  */
 import WebSocket from 'ws'
 import type { Seen } from './history.ts'
@@ -25,7 +25,10 @@ export const isOpen = ({ complete, seen }: Followed): boolean => !complete && se
 const cursorOf = ({ seen }: Followed): { cursor?: string } =>
   seen.length === 0 ? {} : { cursor: seen[seen.length - 1].id }
 
-/** Writes down what a frame says of a job. Nothing is left out: an `ev` that repeats something would be seen in the history. */
+/**
+ * Writes down what a frame says of a job. Nothing is left out: an `ev` that repeats something would be seen in the
+ * history.
+ */
 function note(followed: Followed, frame: Frame): void {
   const epoch = String(frame['cursor']).split('-')[0]
   if (frame.t === 'ev') {
@@ -75,8 +78,9 @@ class Connection {
 }
 
 /**
- * Reads jobs on one connection until none goes on, or it is lost. All are resumed in its hello; `more` is asked for another whenever one is
- * over. Returns whether none goes on; what was refused but may be tried again is left to the next connection.
+ * Reads jobs on one connection until none goes on, or it is lost. All are resumed in its hello; `more` is asked for
+ * another whenever one is over. Returns whether none goes on; what was refused but may be tried again is left to the
+ * next connection.
  */
 export async function readOnce(
   url: string,
@@ -112,7 +116,10 @@ export async function readOnce(
   return open.size === 0
 }
 
-/** Submits on one connection what has no answer yet, until all are acknowledged or it is lost. `acknowledged` by idempotency key. */
+/**
+ * Submits on one connection what has no answer yet, until all are acknowledged or it is lost. `acknowledged` by
+ * idempotency key.
+ */
 export async function submitOnce(
   url: string,
   key: string,
@@ -136,7 +143,10 @@ export async function submitOnce(
   await connection.lost()
 }
 
-/** Submits one job and follows it on the same connection; the cut may come at any moment, also before the acknowledgement. */
+/**
+ * Submits one job and follows it on the same connection; the cut may come at any moment, also before the
+ * acknowledgement.
+ */
 export async function submitAndRead(
   url: string,
   key: string,

@@ -34,7 +34,9 @@ export const controlCases: readonly Case[] = [
     },
   },
   {
-    name: 'cancel of a running job revokes it; it ends when its worker answers, as canceled even if it failed; done stays done',
+    name:
+      'cancel of a running job revokes it; it ends when its worker answers, as canceled even if it failed; done ' +
+      'stays done',
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)

@@ -1,6 +1,7 @@
 /** Held by every engine: the Conversations port. Its turns are written by Queue.finish. */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
+import type { Job } from '../../src/core/job.ts'
 import type { ConversationNews } from '../../src/core/ports.ts'
 import { type Case, DONE, eventually, readConversation, runJob, submit, TestWorker } from './harness.ts'
 
@@ -231,9 +232,11 @@ export const conversationCases: readonly Case[] = [
       const hear = (news: ConversationNews): void =>
         void told.push(
           news.type === 'standing'
-            ? `standing ${news.info?.turns ?? 'new'} ${news.lastTurn} [${news.jobs.map((job) => `${job.id} ${job.state}`)}]`
-            : `${news.type} ${'job' in news ? (typeof news.job === 'string' ? news.job : `${news.job.id} ${news.job.state}`) : ''}`,
+            ? `standing ${news.info?.turns ?? 'new'} ${news.lastTurn} ` +
+                `[${news.jobs.map((job) => `${job.id} ${job.state}`)}]`
+            : `${news.type} ${'job' in news ? shown(news.job) : ''}`,
         )
+      const shown = (job: string | Job): string => (typeof job === 'string' ? job : `${job.id} ${job.state}`)
       const take = (): string[] => told.splice(0)
       const stop = engine.conversations.watch('acme', 'c', hear)
       expect(take()).toEqual(['standing new null []'])

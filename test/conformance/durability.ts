@@ -148,7 +148,9 @@ export const durabilityCases: readonly Case[] = [
         const writer = opened.engine.log.open(await new TestWorker(opened.engine).one(job))
         expect(writer.head).toBe(records.length)
         for (let i = 0; i < 50; i++) {
-          const record = `{"id":"chatcmpl-1","object":"chat.completion.chunk","round":${round},"choices":[{"delta":{"content":"tok ${i}"}}]}`
+          const record =
+            `{"id":"chatcmpl-1","object":"chat.completion.chunk","round":${round},` +
+            `"choices":[{"delta":{"content":"tok ${i}"}}]}`
           records.push(record)
           writer.append([record], 1, false)
           if (i % 10 === 9) await writer.flushed()

@@ -150,7 +150,7 @@ describe('wrong bytes', () => {
     expect(await engine.queue.erase(bad.id)).toBe(true)
   })
 
-  test('in a stored request fail that job when it is leased, and leave the others of the same lease alone', async () => {
+  test('in a stored request fail that job when it is leased, and leave the others alone', async () => {
     const dir = join(temporary(), 'data')
     const first = await start(dir)
     const jobs = []
@@ -170,7 +170,7 @@ describe('wrong bytes', () => {
     expect(engine.health()).toEqual({ ok: true })
   })
 
-  test('in the segments of running jobs end their logs there; cursors beyond are void, the jobs run again', async () => {
+  test('in the segments of running jobs end their logs there; later cursors are void, the jobs run again', async () => {
     const dir = join(temporary(), 'data')
     const { engine } = await start(dir)
     const worker = new TestWorker(engine)

@@ -1,4 +1,7 @@
-/** What can go wrong below the embedded engine: a full disk, a failing disk, two owners, other versions, kill -9 of a real process. */
+/**
+ * What can go wrong below the embedded engine: a full disk, a failing disk, two owners, other versions, kill -9 of a
+ * real process.
+ */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
@@ -87,7 +90,7 @@ describe('a full disk', () => {
     await runJob(engine, worker)
   })
 
-  test('a job that was leased in the commit that failed is gone, and its slot comes back through its lease', async () => {
+  test('a job that was leased in the commit that failed is gone; its slot comes back through its lease', async () => {
     let db!: DatabaseSync
     const { engine } = await start(embedded('process', { opened: (d) => (db = d) })())
     const worker = new TestWorker(engine)

@@ -1,4 +1,7 @@
-/** The data folder: links, modes, folders that can't be used, and what others do to it, before and while the engine runs. */
+/**
+ * The data folder: links, modes, folders that can't be used, and what others do to it, before and while the engine
+ * runs.
+ */
 import {
   chmodSync,
   linkSync,

@@ -135,7 +135,7 @@ test('a conversation is bounded in bytes; its newest turn stays', async () => {
   expect((await engine.conversations.get('acme', 'huge'))?.turns).toBe(1)
 })
 
-test('a tenant’s conversations are bounded: those that rested longest go, none of another tenant, none at work', async () => {
+test('a tenant’s conversations are bounded: the least recent go, none of another tenant, none at work', async () => {
   const { engine, clock, worker } = await limited({ tenantBytes: 250_000 })
   for (const id of ['waits', 'a', 'b', 'c'])
     await runJob(engine, worker, { options: { conversation: id }, body: large('x') })

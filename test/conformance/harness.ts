@@ -1,6 +1,7 @@
 /**
- * What the conformance suites stand on. A suite is a list of cases against the ports of core/ports.ts alone; an engine brings a
- * way to be opened, killed and opened again. Cases are functions, so that planted bugs can be held against them too.
+ * What the conformance suites stand on. A suite is a list of cases against the ports of core/ports.ts alone; an engine
+ * brings a way to be opened, killed and opened again. Cases are functions, so that planted bugs can be held against
+ * them too.
  */
 import { expect, test } from 'vitest'
 import type { Clock } from '../../src/core/clock.ts'
@@ -39,8 +40,8 @@ export interface Opened {
   readonly clock: LeapClock
   readonly facts: readonly Fact[]
   /**
-   * The process dies and a new one starts on what is left. `kill`: all that was committed is left. `power`: at least what was
-   * synced is left, and perhaps no more; the machine starts anew. `meanwhile` runs in between.
+   * The process dies and a new one starts on what is left. `kill`: all that was committed is left. `power`: at least
+   * what was synced is left, and perhaps no more; the machine starts anew. `meanwhile` runs in between.
    */
   reopen(how: 'kill' | 'power', meanwhile?: () => void): Promise<Opened>
   close(): Promise<void>

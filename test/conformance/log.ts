@@ -4,7 +4,8 @@ import type { Bytes } from '../../src/core/record.ts'
 import { type Case, DONE, eventually, readAll, submit, TestWorker } from './harness.ts'
 
 const chunk = (i: number): Bytes =>
-  `{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":" tok${i}"},"finish_reason":null}]}`
+  '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,' +
+  `"delta":{"content":" tok${i}"},"finish_reason":null}]}`
 const noEnd = (records: readonly Bytes[]): readonly Bytes[] => records.filter((r) => !r.startsWith('@end'))
 
 export const logCases: readonly Case[] = [

@@ -7,33 +7,10 @@ import { afterEach, expect, test } from 'vitest'
 import { endRecord } from '../../src/core/record.ts'
 import { Encoder } from '../../src/engines/embedded/codec.ts'
 import { openFolder } from '../../src/engines/embedded/schema.ts'
+import { SCHEMA_1 } from '../../src/engines/embedded/testing/schema-1.ts'
 import { embedded } from './embedded.ts'
 import { DONE, eventually, type Opened, readAll, runJob, submit, TestWorker } from './harness.ts'
 
-const SCHEMA_1 = `
-CREATE TABLE jobs (
-  ord INTEGER PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, idem TEXT, model TEXT NOT NULL, lane TEXT, conversation TEXT,
-  facts TEXT NOT NULL, body BLOB NOT NULL);
-CREATE UNIQUE INDEX jobs_idem ON jobs (tenant, idem) WHERE idem IS NOT NULL;
-CREATE INDEX jobs_tenant ON jobs (tenant);
-CREATE TABLE results (
-  ord INTEGER PRIMARY KEY, state TEXT NOT NULL, ended_at INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL,
-  facts TEXT NOT NULL, records INTEGER NOT NULL, parts INTEGER NOT NULL, log BLOB NOT NULL);
-CREATE INDEX results_bad ON results (ord) WHERE state <> 'done';
-CREATE TABLE unfinished (ord INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, crashes INTEGER NOT NULL, not_before INTEGER NOT NULL);
-CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE parts (n INTEGER PRIMARY KEY, ord INTEGER NOT NULL, segment INTEGER NOT NULL, records INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE INDEX parts_of ON parts (ord);
-CREATE TABLE conversations (tenant TEXT, id TEXT, name TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
-CREATE TABLE turns (
-  tenant TEXT, conversation TEXT, ord INTEGER, job TEXT NOT NULL, state TEXT NOT NULL, messages TEXT NOT NULL, answer TEXT,
-  PRIMARY KEY (tenant, conversation, ord)) WITHOUT ROWID;
-CREATE TABLE keys (digest TEXT PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE pauses (selector TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE boots (n INTEGER PRIMARY KEY, ord INTEGER NOT NULL);
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-PRAGMA user_version = 1;
-`
 const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz'
 const HOUR_MS = 3_600_000
 
@@ -118,7 +95,7 @@ async function open(dir: string): Promise<Opened> {
   return opened
 }
 
-test('jobs in line run with their options, in order, and new ones come after them, though their clock was ahead', async () => {
+test('jobs in line run with their options, in order, before new ones, though their clock was ahead', async () => {
   const now = Date.now()
   const ahead = now + 10 * 365 * 24 * HOUR_MS
   const { dir, ids } = oldFolder([

@@ -1,4 +1,7 @@
-/** Run as a process of its own, to be killed: goes on with what it finds, submits and streams jobs, and prints what it was told. */
+/**
+ * Run as a process of its own, to be killed: goes on with what it finds, submits and streams jobs, and prints what it
+ * was told.
+ */
 import { systemClock, Wheel } from '../../src/core/clock.ts'
 import { SluiceError } from '../../src/core/errors.ts'
 import { systemIds } from '../../src/core/ids.ts'

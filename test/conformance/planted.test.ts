@@ -1,4 +1,6 @@
-/** Planted bugs: each must be caught by a case of the suites. What is not caught here would not be caught in an engine. */
+/**
+ * Planted bugs: each must be caught by a case of the suites. What is not caught here would not be caught in an engine.
+ */
 import { expect, test } from 'vitest'
 import type { JobDraft } from '../../src/core/job.ts'
 import type { Engine, Lease, LogWriter } from '../../src/core/ports.ts'
@@ -199,7 +201,8 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
       }),
     })),
     caughtBy:
-      'idempotency: same key and body is the same job, also in parallel and when it has ended; another body is refused with 422; tenants do not meet (J4)',
+      'idempotency: same key and body is the same job, also in parallel and when it has ended; another body is ' +
+      'refused with 422; tenants do not meet (J4)',
   },
   'a lost wake-up': {
     open: bent(memory, ({ queue }) => ({
@@ -224,7 +227,8 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
       }),
     })),
     caughtBy:
-      'cancel of a running job revokes it; it ends when its worker answers, as canceled even if it failed; done stays done',
+      'cancel of a running job revokes it; it ends when its worker answers, as canceled even if it failed; ' +
+      'done stays done',
   },
   'lanes are not kept': {
     open: bent(memory, ({ queue }) => ({

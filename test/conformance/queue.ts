@@ -1,4 +1,7 @@
-/** Held by every engine: the Queue port from submit to end. Control is in control.ts, what survives a death in durability.ts. */
+/**
+ * Held by every engine: the Queue port from submit to end. Control is in control.ts, what survives a death in
+ * durability.ts.
+ */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import { parseEnd } from '../../src/core/record.ts'
@@ -84,7 +87,9 @@ export const queueCases: readonly Case[] = [
     },
   },
   {
-    name: 'idempotency: same key and body is the same job, also in parallel and when it has ended; another body is refused with 422; tenants do not meet (J4)',
+    name:
+      'idempotency: same key and body is the same job, also in parallel and when it has ended; another body is ' +
+      'refused with 422; tenants do not meet (J4)',
     async run(open) {
       const { engine } = await open()
       const same = { body: '{"same":1}', options: { idempotencyKey: 'k' } }

@@ -1,6 +1,6 @@
 /**
- * Held by every engine: what the wall clock says changes no order, identity, delay, deadline or retention (P1), and what
- * kills a worker is found without blaming those that ran beside it.
+ * Held by every engine: what the wall clock says changes no order, identity, delay, deadline or retention (P1), and
+ * what kills a worker is found without blaming those that ran beside it.
  */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'

@@ -33,7 +33,8 @@ const say = (conversation: string, content: string) => ({
 })
 
 it('answers in order, each prompt with all that was said before', async () => {
-  // Five messages, each acknowledged before the next is sent (else their order is the network's), none waits for an answer
+  // Five messages, each acknowledged before the next is sent (else their order is the network's), none waits for an
+  // answer
   const jobs: any[] = []
   for (const text of ['one', 'two', 'three', 'four', 'five']) jobs.push(await post('/v1/jobs', say('chat-a', text)))
   const other = await post('/v1/jobs', say('chat-b', 'elsewhere'))

@@ -17,7 +17,8 @@ beforeAll(async () => {
   await upstream.start()
   upstream.says(stream(chunk('{"content":"Hi"}'), chunk('{}', '"stop"'), '[DONE]'))
   server = await startServer(
-    `durability: memory\nmodels: [{ name: m, provider: openai-compatible, base_url: "${upstream.url}/v1" }]\nhttp: { keep_alive_ms: 60s }\n`,
+    `durability: memory\nmodels: [{ name: m, provider: openai-compatible, base_url: "${upstream.url}/v1" }]\n` +
+      'http: { keep_alive_ms: 60s }\n',
   )
 })
 afterAll(async () => {

@@ -1,4 +1,7 @@
-/** S3: a reader that takes 1 KB a second costs a cursor. Beside it 200 fast ones, which must not notice; and in the end it has everything. */
+/**
+ * S3: a reader that takes 1 KB a second costs a cursor. Beside it 200 fast ones, which must not notice; and in the end
+ * it has everything.
+ */
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -20,7 +23,9 @@ beforeAll(async () => {
   upstream = await startMock({ port: 0 })
   // Gathering comes and goes with the load; it would be most of what we measure
   server = await startServer(
-    `models:\n  - { name: demo, provider: demo }\n  - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1" }\nstream: { gather: "off" }\nlog: { level: silent }\n`,
+    'models:\n  - { name: demo, provider: demo }\n' +
+      `  - { name: "mock-*", provider: openai-compatible, base_url: "${upstream.url}/v1" }\n` +
+      'stream: { gather: "off" }\nlog: { level: silent }\n',
     // A small heap is cleaned up often: its RSS is what is alive, and not what V8 had no reason to collect
     { NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=256' },
   )
@@ -116,7 +121,9 @@ async function openSlow(): Promise<SlowReader> {
   const socket = connect({ port: Number(new URL(server.url).port), host: '127.0.0.1' })
   socket.on('error', () => {})
   socket.write(
-    `GET /v1/ws HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${server.key}\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\nsec-websocket-protocol: sluice.v1\r\n\r\n`,
+    `GET /v1/ws HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${server.key}\r\nupgrade: websocket\r\n` +
+      'connection: Upgrade\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n' +
+      'sec-websocket-protocol: sluice.v1\r\n\r\n',
   )
   await new Promise((ready) => socket.once('readable', ready))
   const chunks: Buffer[] = [socket.read() as Buffer]
@@ -205,7 +212,10 @@ it('takes 1 KB a second: its memory is bounded, the fast ones are unharmed, and 
   const total = frames.reduce((n, f) => n + JSON.stringify(f).length, 0)
   slow.socket.destroy()
   process.stdout.write(
-    `slow reader: ${(total / 2 ** 20).toFixed(0)} MB for it, ${(heldBytes / 1024).toFixed(0)} KB taken while it was slow; RSS at most ${held.mostMb.toFixed(0)} MB (unread: ${alone.mostMb.toFixed(0)} MB); token lag of the fast ones: p50 ${held.lagP50Ms.toFixed(0)}, p90 ${held.lagP90Ms.toFixed(0)} ms (unread: ${alone.lagP50Ms.toFixed(0)}, ${alone.lagP90Ms.toFixed(0)} ms)\n`,
+    `slow reader: ${(total / 2 ** 20).toFixed(0)} MB for it, ${(heldBytes / 1024).toFixed(0)} KB taken while ` +
+      `it was slow; RSS at most ${held.mostMb.toFixed(0)} MB (unread: ${alone.mostMb.toFixed(0)} MB); token lag ` +
+      `of the fast ones: p50 ${held.lagP50Ms.toFixed(0)}, p90 ${held.lagP90Ms.toFixed(0)} ms (unread: ` +
+      `${alone.lagP50Ms.toFixed(0)}, ${alone.lagP90Ms.toFixed(0)} ms)\n`,
   )
   expect(ends.length).toBe(SLOW_JOBS)
   // Far more than the kernel and our buffers hold was waiting, and none of it in memory

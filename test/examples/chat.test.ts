@@ -1,4 +1,6 @@
-/** The chat's page in a real browser: through cuts, a reload in mid-answer, a second tab, and a server that is killed. */
+/**
+ * The chat's page in a real browser: through cuts, a reload in mid-answer, a second tab, and a server that is killed.
+ */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -326,7 +328,8 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     page.on('pageerror', (error) => errors.push(String(error)))
     const mischief =
       '<img src=x onerror="window.hurt=1"><b>no</b> **bold** *em* `code <i>` [good](https://example.com/?a=1) ' +
-      '[bad](javascript:window.hurt=1) [worse](data:text/html,x) [odd](https://a"onclick="window.hurt=1) ![i](https://x/y.png)'
+      '[bad](javascript:window.hurt=1) [worse](data:text/html,x) [odd](https://a"onclick="window.hurt=1) ' +
+      '![i](https://x/y.png)'
     await say(page, `${mischief} demo: echo=1`)
     const [shown] = await until(page, allDone(1))
     expect(shown.question).toContain('<b>no</b> **bold**')
@@ -334,7 +337,8 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
       const all = [...document.querySelectorAll('article *')]
       return { tags: [...new Set(all.map((e) => e.localName))].sort(), hurt: window.hurt ?? null,
         links: [...document.querySelectorAll('article a')].map((a) => a.href),
-        attributes: [...new Set(document.querySelector('.answer').querySelectorAll('*'))].flatMap((e) => [...e.attributes].map((a) => a.name)).sort() } })()`)) as {
+        attributes: [...new Set(document.querySelector('.answer').querySelectorAll('*'))]
+          .flatMap((e) => [...e.attributes].map((a) => a.name)).sort() } })()`)) as {
       tags: string[]
       hurt: unknown
       links: string[]
@@ -369,7 +373,8 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await until(page, allDone(1))
     const end = (): Promise<number> =>
       page.evaluate(
-        "(() => { const s = document.querySelector('#scroll'); return s.scrollHeight - s.scrollTop - s.clientHeight })()",
+        "(() => { const s = document.querySelector('#scroll'); return s.scrollHeight - s.scrollTop - " +
+          's.clientHeight })()',
       )
     await eventually('at the end', async () => (await end()) < 2)
     expect(await page.isVisible('#newest')).toBe(false)
@@ -383,7 +388,8 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await page.click('#menu')
     await page.waitForSelector('#new', { state: 'visible' })
     const small = await page.evaluate(
-      "[...document.querySelectorAll('button')].filter((b) => b.checkVisibility({ visibilityProperty: true })).filter((b) => b.getBoundingClientRect().height < 44).map((b) => b.textContent)",
+      "[...document.querySelectorAll('button')].filter((b) => b.checkVisibility({ visibilityProperty: true " +
+        '})).filter((b) => b.getBoundingClientRect().height < 44).map((b) => b.textContent)',
     )
     expect(small).toEqual([])
     await page.click('#new')
@@ -424,7 +430,8 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await page.routeWebSocket(/v1\/ws/, (socket) => void socket.close({ code: 1006 }))
     await page.goto(origin)
     await page.evaluate(
-      "void new MutationObserver(() => document.querySelector('#problem').hidden || blame()).observe(document.querySelector('#problem'), { attributes: true })",
+      "void new MutationObserver(() => document.querySelector('#problem').hidden || " +
+        "blame()).observe(document.querySelector('#problem'), { attributes: true })",
     )
     await isOpen(page)
     expect(await page.textContent('#status')).toBe('Connected, without WebSockets')

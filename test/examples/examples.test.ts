@@ -156,7 +156,7 @@ describe.skipIf(python === undefined)('python', () => {
       expect(out.slice(at, at + text.length)).toBe(text)
       at += text.length
     }
-    expect([at, err.trim()]).toEqual([out.length, '(cut; going on)'])
+    expect([at, err.trim()]).toEqual([out.length, '(cut; coming back)'])
   })
 
   it.each(KIND)('says in a line what to do: %s', async (_what, env, told) => {

@@ -1,4 +1,7 @@
-/** The README's recipes for coming back, word for word, with the real SDKs, over a network that cuts each stream three times. */
+/**
+ * The README's recipes for coming back, word for word, with the real SDKs, over a network that cuts each stream three
+ * times.
+ */
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server as HttpServer, type IncomingMessage, request } from 'node:http'
@@ -109,7 +112,8 @@ const node = (question: string): [string, string, string] => [
 const openai = new OpenAI({ baseURL: process.env.SLUICE_URL, apiKey: process.env.SLUICE_API_KEY })
 ${recipe('ts', 'function* resumed')}
 try {
-  const body = { model: 'demo', stream_options: { include_usage: true }, messages: [{ role: 'user', content: ${JSON.stringify(question)} }] }
+  const messages = [{ role: 'user', content: ${JSON.stringify(question)} }]
+  const body = { model: 'demo', stream_options: { include_usage: true }, messages }
   for await (const chunk of resumed(openai, body)) console.log(JSON.stringify(chunk))
 } catch (error) {
   console.log('error', error.code)
@@ -128,7 +132,8 @@ from openai import OpenAI
 client = OpenAI(base_url=os.environ["SLUICE_URL"], api_key=os.environ["SLUICE_API_KEY"])
 ${recipe('python', 'def resumed')}
 try:
-    body = {"model": "demo", "stream_options": {"include_usage": True}, "messages": [{"role": "user", "content": ${JSON.stringify(question)}}]}
+    messages = [{"role": "user", "content": ${JSON.stringify(question)}}]
+    body = {"model": "demo", "stream_options": {"include_usage": True}, "messages": messages}
     for chunk in resumed(client, **body):
         print(chunk.model_dump_json())
 except Exception as error:

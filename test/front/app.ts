@@ -47,7 +47,8 @@ export async function startTestApp(
   const log: string[] = []
   const write = (fact: object, message?: string): void =>
     void log.push(
-      `${message ?? ''} ${JSON.stringify(fact, (_k, v: unknown) => (v instanceof Error ? `${v.stack} ${v.cause}` : v))}`,
+      `${message ?? ''} ` +
+        `${JSON.stringify(fact, (_k, v: unknown) => (v instanceof Error ? `${v.stack} ${v.cause}` : v))}`,
     )
   const app = await startApp(config, { log: { debug: write, info: write, warn: write, error: write } })
   return {

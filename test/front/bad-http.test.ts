@@ -75,7 +75,8 @@ describe('HTTP', () => {
     await refused(
       send(
         app.port,
-        `${head}authorization: Bearer ${app.key}\r\ntransfer-encoding: chunked\r\n\r\n1;${'a'.repeat(20_000)}\r\nx\r\n0\r\n\r\n`,
+        `${head}authorization: Bearer ${app.key}\r\ntransfer-encoding: chunked\r\n\r\n` +
+          `1;${'a'.repeat(20_000)}\r\nx\r\n0\r\n\r\n`,
       ),
       413,
       'body_too_large',

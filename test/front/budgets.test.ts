@@ -1,4 +1,7 @@
-/** D14, D21: what one page, one key or nobody may hold: memory of what is not whole, jobs in line, requests, connections. */
+/**
+ * D14, D21: what one page, one key or nobody may hold: memory of what is not whole, jobs in line, requests,
+ * connections.
+ */
 import { connect, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { CLOSE, encode, openPeer, type Peer } from '../protocol/peer.ts'
@@ -106,7 +109,8 @@ describe('bodies that do not end', () => {
     const socket = connect({ port: app.port, host: '127.0.0.1' })
     sockets.push(socket)
     socket.write(
-      `POST /v1/jobs HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${app.key}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n`,
+      `POST /v1/jobs HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${app.key}\r\n` +
+        'content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n',
     )
     const before = process.memoryUsage()
     const piece = Buffer.from('1\r\n \r\n'.repeat(100_000))

@@ -83,7 +83,8 @@ it('streams, read as streams and as one answer', async () => {
 
 it('documents, cut anywhere: the very bytes, or an error', async () => {
   const document =
-    '{\n"id":"c1","x":[1.50,{"y":null}],"choices":[{"index":0,"message":{"role":"assistant","content":"\\u4e16"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n'
+    '{\n"id":"c1","x":[1.50,{"y":null}],"choices":[{"index":0,"message":{"role":"assistant",' +
+    '"content":"\\u4e16"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n'
   const bytes = response('200 OK', document)
   await fc.assert(
     fc.asyncProperty(fc.option(fc.nat(bytes.length - 1), { freq: 2, nil: null }), async (cut) => {

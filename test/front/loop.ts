@@ -1,6 +1,6 @@
 /**
- * How long was the event loop held at a stretch? Counted in the thread's own CPU time: on a machine that is busy with other
- * things, time on the wall says nothing about us.
+ * How long was the event loop held at a stretch? Counted in the thread's own CPU time: on a machine that is busy with
+ * other things, time on the wall says nothing about us.
  */
 export function watchLoop(): { start(): void; stop(): number } {
   let timer: NodeJS.Timeout | undefined

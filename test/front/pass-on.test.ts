@@ -14,8 +14,10 @@ const ANSWER = JSON.stringify({
   usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
 })
 const STREAM = [
-  '{"id":"c","object":"chat.completion.chunk","created":1,"model":"x","choices":[{"index":0,"delta":{"role":"assistant","content":"ok"},"finish_reason":null}]}',
-  '{"id":"c","object":"chat.completion.chunk","created":1,"model":"x","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}',
+  '{"id":"c","object":"chat.completion.chunk","created":1,"model":"x","choices":[{"index":0,' +
+    '"delta":{"role":"assistant","content":"ok"},"finish_reason":null}]}',
+  '{"id":"c","object":"chat.completion.chunk","created":1,"model":"x","choices":[{"index":0,"delta":{},' +
+    '"finish_reason":"stop"}]}',
   '[DONE]',
 ]
   .map((data) => `data: ${data}\n\n`)
@@ -80,7 +82,9 @@ it.each<[string, string]>([
   ['members nobody knows', '"reasoning":{"effort":"max"},"top_k":-5'],
   [
     'schema properties named as members of an object',
-    '"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"constructor":{"type":"string"},"prototype":{"type":"string"},"__proto__":{"type":"string"},"toString":{},"hasOwnProperty":{},"\\u005f_proto__":{}}}}}]',
+    '"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object",' +
+      '"properties":{"constructor":{"type":"string"},"prototype":{"type":"string"},"__proto__":{"type":"string"},' +
+      '"toString":{},"hasOwnProperty":{},"\\u005f_proto__":{}}}}}]',
   ],
   ['constructor at the top', '"constructor":{"prototype":{"isAdmin":true}}'],
   ['__proto__ at the top', '"__proto__":{"stream":"no","sluice":{"lane":"x"},"isAdmin":true}'],

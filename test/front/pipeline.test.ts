@@ -1,4 +1,7 @@
-/** What one connection asks for in one go, and clients that close their side before the answer: each answer, in its place. */
+/**
+ * What one connection asks for in one go, and clients that close their side before the answer: each answer, in its
+ * place.
+ */
 import { connect } from 'node:net'
 import { afterEach, expect, it } from 'vitest'
 import { startTestApp, type TestApp } from './app.ts'
@@ -54,7 +57,7 @@ it('also when the answer takes longer than the grace of readers', async () => {
   expect(statuses(text)).toEqual([200])
 })
 
-it('a client that is gone for good is noticed by the end of the grace, also where nothing is written to it', async () => {
+it('a client that is gone is noticed by the end of the grace, also where nothing is written to it', async () => {
   app = await startTestApp({ disconnect_grace_ms: 400 })
   const socket = connect({ port: app.port, host: '127.0.0.1' })
   socket.write(post('demo: tokens=2000 delay=20 ttft=1'))

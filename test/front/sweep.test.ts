@@ -1,6 +1,6 @@
 /**
- * D6: whatever one peer sends, in the sizes and shapes that hurt (deep, many, long, white space, near names), it holds the
- * loop for less than 200 ms. Measured in the server's own process: what a client must compute is made before.
+ * D6: whatever one peer sends, in the sizes and shapes that hurt (deep, many, long, white space, near names), it holds
+ * the loop for less than 200 ms. Measured in the server's own process: what a client must compute is made before.
  */
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -27,7 +27,10 @@ beforeAll(async () => {
 })
 afterAll(() => app?.stop())
 
-/** Runs `work`, and says how long the loop was held at a stretch. What is slow is slow each time: the least of three tries. */
+/**
+ * Runs `work`, and says how long the loop was held at a stretch. What is slow is slow each time: the least of three
+ * tries.
+ */
 async function heldMs(work: () => Promise<unknown>): Promise<number> {
   let least = Infinity
   for (let tries = 0; tries < 3 && least >= HELD_MS; tries++) {
@@ -49,6 +52,12 @@ const many = (before: string, piece: string, after: string, length = BODY): stri
 }
 const keys = (count: number, value = '0'): string =>
   Array.from({ length: count }, (_, i) => `"k${i}":${value}`).join(',')
+
+/** A request with a tool of so many schema definitions, each a reference. */
+function definitions(count: number, target: (i: number) => string): string {
+  const all = Array.from({ length: count }, (_, i) => `"d${i}":{"$ref":"${target(i)}"}`).join(',')
+  return `${chat(`,"tools":[{"function":{"parameters":{"$defs":{${all}}}}}]`)}}`
+}
 
 const bodies: ReadonlyArray<readonly [string, () => string]> = [
   ['a long option that is near a name', () => `${chat(`,"sluice":{"${fill('idempotency_ke', BODY - 200)}":1}`)}}`],
@@ -86,16 +95,8 @@ const bodies: ReadonlyArray<readonly [string, () => string]> = [
     () => many('{"model":"demo","messages":[{"role":"assistant","tool_calls":[', '{"index":0},', '{}]}]}'),
   ],
   ['many tools', () => many(`${chat()},"tools":[`, '{"type":"function"},', '0]}', 1_000_000)],
-  [
-    'references one to the next',
-    () =>
-      `${chat(`,"tools":[{"function":{"parameters":{"$defs":{${Array.from({ length: 20_000 }, (_, i) => `"d${i}":{"$ref":"#/$defs/d${i + 1}"}`).join(',')}}}}}]`)}}`,
-  ],
-  [
-    'long references',
-    () =>
-      `${chat(`,"tools":[{"function":{"parameters":{"$defs":{${Array.from({ length: 1_000 }, (_, i) => `"d${i}":{"$ref":"#/${fill('~1/', 4_000)}"}`).join(',')}}}}}]`)}}`,
-  ],
+  ['references one to the next', () => definitions(20_000, (i) => `#/$defs/d${i + 1}`)],
+  ['long references', () => definitions(1_000, () => `#/${fill('~1/', 4_000)}`)],
   ['many stops', () => many(`${chat()},"stop":[`, '"x",', '"x"]}')],
   ['many labels', () => `${chat(`,"metadata":{${keys(49_000, '"x"')}}`)}}`],
   ['many labels of the job', () => `${chat(`,"sluice":{"metadata":{${keys(49_000, '"x"')}}}`)}}`],
@@ -125,8 +126,10 @@ describe('bodies', () => {
     ['many', () => `{"jobs":[${Array.from({ length: 1_000 }, () => `{"request":${chat()}}}`).join(',')}]}`],
     [
       'many with near names',
-      () =>
-        `{"jobs":[${Array.from({ length: 1_000 }, () => `{"request":${chat()}},"${fill('idempotency_ke', 4_000)}":1}`).join(',')}]}`,
+      () => {
+        const job = `{"request":${chat()}},"${fill('idempotency_ke', 4_000)}":1}`
+        return `{"jobs":[${Array.from({ length: 1_000 }, () => job).join(',')}]}`
+      },
     ],
     ['too many', () => many('{"jobs":[', '{},', '{}]}')],
     ['one with a long name', () => `{"request":${chat()}},"${fill('conversatio', BODY - 200)}":1}`],
@@ -194,7 +197,9 @@ describe('headers', () => {
   })
   it('a long name that is near one of ours, and many of them', async () => {
     for (const head of [`sluice-${fill('idempotency-ke', HEADER)}: 1\r\n`, fill('sluice-lan: 1\r\n', 1_300)]) {
-      const bytes = `POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${app.key}\r\n${head}content-length: 2\r\n\r\n{}`
+      const bytes =
+        `POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${app.key}\r\n` +
+        `${head}content-length: 2\r\n\r\n{}`
       expect(await heldMs(() => send(app.port, bytes))).toBeLessThan(HELD_MS)
     }
   })

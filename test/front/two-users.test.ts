@@ -1,4 +1,7 @@
-/** T1: two users of one tenant are as far apart as two tenants, wherever something is joined, found by its name, or listed. */
+/**
+ * T1: two users of one tenant are as far apart as two tenants, wherever something is joined, found by its name, or
+ * listed.
+ */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { app, ask } from './suite.ts'
 import { HELLO, type User, userOf } from './two-users.ts'

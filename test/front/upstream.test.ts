@@ -1,4 +1,7 @@
-/** A provider's answer on its whole way to the client: raw bytes at one end, official SDK, HTTP and WebSocket at the other. */
+/**
+ * A provider's answer on its whole way to the client: raw bytes at one end, official SDK, HTTP and WebSocket at the
+ * other.
+ */
 import OpenAI from 'openai'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
@@ -20,7 +23,9 @@ const STOP = chunk('{}', '"stop"')
 const DONE = '[DONE]'
 const USAGE = '{"id":"c1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}'
 const DOCUMENT =
-  '{\n  "id": "c1", "object":"chat.completion", "x_vendor": {"n": 1.50},\n  "choices":[{"index":0,"message":{"role":"assistant","content":"Gr\\u00fc\\u00dfe","x":1},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}\n'
+  '{\n  "id": "c1", "object":"chat.completion", "x_vendor": {"n": 1.50},\n' +
+  '  "choices":[{"index":0,"message":{"role":"assistant","content":"Gr\\u00fc\\u00dfe","x":1},' +
+  '"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}\n'
 const GOOD = stream(OPENING, TEXT, STOP, USAGE, DONE)
 
 let app: TestApp
@@ -157,7 +162,8 @@ describe('ask as you were asked', () => {
 })
 
 describe('ends are told truly', () => {
-  const failedStream = `${HEAD}${frame(sse([OPENING, TEXT]))}${frame('event: error\ndata: {"message":"boom","code":500}\n\n')}${frame(sse([DONE]))}${LAST}`
+  const BOOM = 'event: error\ndata: {"message":"boom","code":500}\n\n'
+  const failedStream = `${HEAD}${frame(sse([OPENING, TEXT]))}${frame(BOOM)}${frame(sse([DONE]))}${LAST}`
   it.each<[string, string]>([
     ['an error event, then [DONE]', failedStream],
     ['[DONE] without a reason', stream(OPENING, TEXT, DONE)],
@@ -188,7 +194,8 @@ describe('ends are told truly', () => {
 
   it('text of the second of two choices in one chunk counts as shown', async () => {
     const both =
-      '{"id":"c1","choices":[{"index":0,"delta":{"role":"assistant","content":""}},{"index":1,"delta":{"content":"shown"}}]}'
+      '{"id":"c1","choices":[{"index":0,"delta":{"role":"assistant","content":""}},{"index":1,' +
+      '"delta":{"content":"shown"}}]}'
     upstream.saysAndEnds(HEAD + frame(sse([both])))
     second.says(GOOD)
     const text = await (await chat(hello('two', { stream: true, n: 2 }))).text()
@@ -206,7 +213,8 @@ describe('ends are told truly', () => {
 
 describe("the provider's error", () => {
   const body =
-    '{"error":{"message":"too long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}'
+    '{"error":{"message":"too long","type":"invalid_request_error","param":"messages",' +
+    '"code":"context_length_exceeded"}}'
   const error = {
     message: 'too long',
     type: 'invalid_request_error',

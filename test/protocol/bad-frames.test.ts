@@ -1,6 +1,7 @@
 /**
- * What a hostile or careless client may do with a WebSocket: upgrades that are none, frames against RFC 6455, messages that are no
- * frames of ours, floods, silence. Nothing crashes, nothing hangs, the loop is never held, and no secret comes back or is logged.
+ * What a hostile or careless client may do with a WebSocket: upgrades that are none, frames against RFC 6455, messages
+ * that are no frames of ours, floods, silence. Nothing crashes, nothing hangs, the loop is never held, and no secret
+ * comes back or is logged.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { connect, type Socket } from 'node:net'

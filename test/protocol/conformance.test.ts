@@ -1,4 +1,7 @@
-/** The protocol's suite against a server of our own, in a process of its own; or, by SLUICE_PROTOCOL_URL, against any other. */
+/**
+ * The protocol's suite against a server of our own, in a process of its own; or, by SLUICE_PROTOCOL_URL, against any
+ * other.
+ */
 import { afterAll, describe } from 'vitest'
 import { type Server, startServer } from '../e2e/server.ts'
 import { describeProtocol, type Target } from './conformance.ts'

@@ -1,6 +1,6 @@
 /**
- * PROTOCOL.md as a suite: it knows an address, a key and a model, and nothing of who answers. Each case has an id, so that another
- * implementation can say which it passes.
+ * PROTOCOL.md as a suite: it knows an address, a key and a model, and nothing of who answers. Each case has an id, so
+ * that another implementation can say which it passes.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -18,9 +18,15 @@ export interface Target {
   readonly narrowModel?: string
   /** A model for embeddings; without it W24 is left out. */
   readonly embeddingModel?: string
-  /** A prompt that makes the model answer with about so many tokens, at that pace. Absent: in the words of our demo model. */
+  /**
+   * A prompt that makes the model answer with about so many tokens, at that pace. Absent: in the words of our demo
+   * model.
+   */
   readonly prompt?: (tokens: number, delayMs: number) => string
-  /** A prompt that makes the model answer with all messages it got. Absent: as above; null: it can't, and W70 looks at the turns only. */
+  /**
+   * A prompt that makes the model answer with all messages it got. Absent: as above; null: it can't, and W70 looks at
+   * the turns only.
+   */
   readonly echo?: string | null
 }
 
@@ -237,7 +243,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       await isQuiet(peer)
     })
 
-    it('W7 hello with a ticket: a token comes with the welcome, which opens the next connection, and HTTP', async () => {
+    it('W7 hello with a ticket: the welcome brings a token for the next connection, and for HTTP', async () => {
       const peer = await open()
       peer.say({ t: 'hello', auth: { ticket: (await ticket()).ticket } })
       const [welcome, token] = await peer.until('token')

@@ -24,7 +24,8 @@ const { values } = parseArgs({
 })
 if (!values.list && (values.url === undefined || values.key === undefined)) {
   console.error(
-    'usage: node test/protocol/main.ts --url URL --key KEY [--model NAME] [--narrow NAME] [--embedding NAME] [--other-key KEY], or --list',
+    'usage: node test/protocol/main.ts --url URL --key KEY [--model NAME] [--narrow NAME] [--embedding NAME] ' +
+      '[--other-key KEY], or --list',
   )
   process.exit(2)
 }

@@ -1,4 +1,7 @@
-/** RFC 6455 by hand, over a plain socket: it can be wrong in every way that it is told to be, and hides nothing of what comes back. */
+/**
+ * RFC 6455 by hand, over a plain socket: it can be wrong in every way that it is told to be, and hides nothing of what
+ * comes back.
+ */
 import { createHash, randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 
@@ -289,7 +292,8 @@ function talk(socket: Socket, headers: Readonly<Record<string, string>>, alive: 
       const fail = (why: string): void =>
         reject(
           new Error(
-            `${why} while waiting for ${what}; heard since: ${JSON.stringify(heard.slice(at).slice(-10)).slice(0, 2_000)}`,
+            `${why} while waiting for ${what}; heard since: ` +
+              `${JSON.stringify(heard.slice(at).slice(-10)).slice(0, 2_000)}`,
             { cause: broken },
           ),
         )

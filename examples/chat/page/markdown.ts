@@ -1,7 +1,7 @@
 /**
- * The Markdown that models write, as DOM nodes: never as HTML, so that nothing in it can be more than text. Headings, lists,
- * quotes, code, emphasis, links to http(s) and mailto; all else stays as it was written. Linear in its input; while an answer
- * grows, only its last block is made anew.
+ * The Markdown that models write, as DOM nodes: never as HTML, so that nothing in it can be more than text. Headings,
+ * lists, quotes, code, emphasis, links to http(s) and mailto; all else stays as it was written. Linear in its input;
+ * while an answer grows, only its last block is made anew.
  */
 export interface Mark {
   /** Before this character of the source. */

@@ -39,7 +39,10 @@ export function createStatus(url: string, sluice: () => Sluice | null): Status {
     problem.hidden = text === ''
   }
 
-  /** A refused page, a server that is away and a network that is slow look the same to a script; some calls tell them apart. */
+  /**
+   * A refused page, a server that is away and a network that is slow look the same to a script; some calls tell them
+   * apart.
+   */
   async function lookInto(): Promise<void> {
     if (looking) return
     looking = true

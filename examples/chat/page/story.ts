@@ -36,7 +36,8 @@ export function createStory(sluice: Sluice, shown: () => Conversation | null, ca
         if (one.awayMs === null || told.has(one)) continue
         told.add(one)
         tell(
-          `Back after ${duration(one.awayMs)}. The text goes on after token ${one.tokens}: nothing is lost, nothing comes twice.`,
+          `Back after ${duration(one.awayMs)}. The text goes on after token ${one.tokens}: nothing is lost, ` +
+            'nothing comes twice.',
         )
       }
   }

@@ -18,7 +18,10 @@ const message = {
   ],
 }
 // Escaped as Python's servers write it, with a space and a line end that a parser would lose
-const sent = `{ "id":"c1",\n"object":"chat.completion","created":1,"model":"m","x_vendor":{"n":1.0},"choices":[{"index":0,"message":${JSON.stringify(message).replace('世', '\\u4e16')},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":3,"completion_tokens":4}}`
+const sent =
+  '{ "id":"c1",\n"object":"chat.completion","created":1,"model":"m","x_vendor":{"n":1.0},"choices":[{"index":0,' +
+  `"message":${JSON.stringify(message).replace('世', '\\u4e16')},"finish_reason":"tool_calls"}],` +
+  '"usage":{"prompt_tokens":3,"completion_tokens":4}}'
 const records = [documentRecord(toBytes(sent)), endRecord({ state: 'done' })]
 const run = { job: 'job_0', epoch: 1, firstSeq: 1, records }
 const render = (dialect: typeof nativeDialect): Bytes => dialect.render(run, 0, dialect.begin).events

@@ -1,4 +1,7 @@
-/** The frames of `sluice.v1`: a run of records is one `ev`, the end record one `end`. The socket gets the bytes as they are. */
+/**
+ * The frames of `sluice.v1`: a run of records is one `ev`, the end record one `end`. The socket gets the bytes as they
+ * are.
+ */
 import { chunkBytesOf } from '../../core/document.ts'
 import type { JobId } from '../../core/job.ts'
 import { type Bytes, isEnd, kindOf, payloadOf } from '../../core/record.ts'
@@ -19,7 +22,8 @@ export const socketDialect: Dialect = {
     const frames =
       to > from
         ? textFrame(
-            `{"t":"ev","job":"${job}","seq":${firstSeq + from},"cursor":"${epoch}-${firstSeq + to - 1}","e":[${eventsOf(records, from, to)}]}`,
+            `{"t":"ev","job":"${job}","seq":${firstSeq + from},"cursor":"${epoch}-${firstSeq + to - 1}",` +
+              `"e":[${eventsOf(records, from, to)}]}`,
           )
         : ''
     if (to === records.length) return { events: frames, state }

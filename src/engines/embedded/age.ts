@@ -1,8 +1,9 @@
 /**
- * The store's own time. Its age, in ms, is what delays, deadlines, retries and retention are stored in. It never goes back,
- * and counts only time that is known to have passed: while the process runs, by the monotonic clock; between two processes
- * of one boot, by the machine's boot clock. Time in which the machine was off is not counted, since only the wall clock
- * could tell it, and that may be an hour behind or ten years ahead: then a deadline is as far away as before.
+ * The store's own time. Its age, in ms, is what delays, deadlines, retries and retention are stored in. It never goes
+ * back, and counts only time that is known to have passed: while the process runs, by the monotonic clock; between two
+ * processes of one boot, by the machine's boot clock. Time in which the machine was off is not counted, since only the
+ * wall clock could tell it, and that may be an hour behind or ten years ahead: then a deadline is as far away as
+ * before.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'

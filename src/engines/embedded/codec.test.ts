@@ -14,7 +14,9 @@ function roundTrip(records: readonly Bytes[]): { readonly back: readonly Bytes[]
 }
 
 const chunk = (content: string, more = ''): Bytes =>
-  `{"id":"chatcmpl-9f8e7d6c5b4a39281706f5e4d3c2b1a0","object":"chat.completion.chunk","created":1750000000,"model":"mock-model-2025-01-01","service_tier":"default","system_fingerprint":"fp_0123456789","choices":[{"index":0,"delta":{"content":"${content}"},"logprobs":null,"finish_reason":null}]${more}}`
+  '{"id":"chatcmpl-9f8e7d6c5b4a39281706f5e4d3c2b1a0","object":"chat.completion.chunk","created":1750000000,' +
+  '"model":"mock-model-2025-01-01","service_tier":"default","system_fingerprint":"fp_0123456789",' +
+  `"choices":[{"index":0,"delta":{"content":"${content}"},"logprobs":null,"finish_reason":null}]${more}}`
 const opening = chunk('').replace('{"content":""}', '{"role":"assistant","content":"","refusal":null}')
 
 describe('the codec', () => {

@@ -7,7 +7,7 @@
  * Encoded: a sequence of
  *   0, text                                   a record as it is
  *   1, id, text prefix, text inner, text suffix   a template
- *   id (2-255), text[, text]                  a record: what stands between (two texts where the template has an inner part)
+ *   id (2-255), text[, text]                  a record: what stands between (two texts where there is an inner part)
  * with text = length as varint (7 bits a byte, low first), bytes.
  */
 import type { Bytes } from '../../core/record.ts'

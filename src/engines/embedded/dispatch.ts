@@ -127,7 +127,10 @@ export class Dispatch {
     )
   }
 
-  /** The one end of a job: its record, its state and its turn in one commit; told once power-safe. `body` null: it is read when needed. */
+  /**
+   * The one end of a job: its record, its state and its turn in one commit; told once power-safe. `body` null: it is
+   * read when needed.
+   */
   end(live: LiveJob, end: End, answer: string | undefined, body: Uint8Array | null): Promise<void> {
     live.ended ??= this.#end(live, end, answer, body)
     return live.ended

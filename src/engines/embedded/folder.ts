@@ -146,15 +146,15 @@ export function inspect({ given, file }: Location): void {
       if (walBytes === 0 && found(markOf(file)) === null) return
       throw new SluiceError('config_invalid', {
         message:
-          `${file} is ${found(file) === null ? 'missing' : 'empty'}, but this folder held a store. Restore the file from ` +
-          `a backup; or, to begin anew without its jobs, move ${walOf(file)} and ${markOf(file)} away too.`,
+          `${file} is ${found(file) === null ? 'missing' : 'empty'}, but this folder held a store. Restore the file ` +
+          `from a backup; or, to begin anew without its jobs, move ${walOf(file)} and ${markOf(file)} away too.`,
       })
     }
     if (firstBytes(file) !== HEADER)
       throw new SluiceError('config_invalid', {
         message:
-          `${file} is not an SQLite database, or its beginning is damaged. Restore it from a backup, or choose another ` +
-          'data_dir.',
+          `${file} is not an SQLite database, or its beginning is damaged. Restore it from a backup, or choose ` +
+          'another data_dir.',
       })
   } catch (error) {
     throw explained(given, error)

@@ -25,7 +25,8 @@ export interface JobRow {
 }
 
 export const COLUMNS =
-  'j.id AS id, j.tenant AS tenant, j.model AS model, j.facts AS facts, r.state AS state, r.ended_at AS endedAt, r.epoch AS epoch, r.attempts AS attempts, r.facts AS result'
+  'j.id AS id, j.tenant AS tenant, j.model AS model, j.facts AS facts, r.state AS state, r.ended_at AS endedAt,' +
+  ' r.epoch AS epoch, r.attempts AS attempts, r.facts AS result'
 const SELECT = `SELECT ${COLUMNS} FROM jobs j LEFT JOIN results r ON r.ord = j.ord`
 
 export const NO_BODY = new Uint8Array(0)

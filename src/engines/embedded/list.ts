@@ -100,7 +100,8 @@ function prepare(db: DatabaseSync, filter: JobFilter): Scan {
   )
   const boundary: StatementSync = bad
     ? db.prepare(
-        `SELECT ord FROM results INDEXED BY results_bad WHERE state <> 'done' AND ord < ? ORDER BY ord DESC LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
+        `SELECT ord FROM results INDEXED BY results_bad WHERE state <> 'done' AND ord < ? ORDER BY ord DESC ` +
+          `LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
       )
     : filter.tenant === undefined
       ? db.prepare(`SELECT ord FROM jobs WHERE ord < ? ORDER BY ord DESC LIMIT 1 OFFSET ${ROWS_AT_ONCE}`)

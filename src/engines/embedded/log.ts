@@ -59,10 +59,12 @@ export class Logs implements TokenLog, LogShare {
     this.#epochs = epochs
     this.segments = new Segments(store.db)
     this.#stored = store.db.prepare(
-      'SELECT j.id AS id, r.epoch AS epoch, r.records AS records, r.parts AS parts, r.log AS log, r.checksum AS checksum FROM results r JOIN jobs j ON j.ord = r.ord WHERE r.ord = ?',
+      'SELECT j.id AS id, r.epoch AS epoch, r.records AS records, r.parts AS parts, r.log AS log, r.checksum ' +
+        'AS checksum FROM results r JOIN jobs j ON j.ord = r.ord WHERE r.ord = ?',
     )
     this.#storedHead = store.db.prepare(
-      'SELECT j.id AS id, r.epoch AS epoch, r.records AS head FROM results r JOIN jobs j ON j.ord = r.ord WHERE r.ord = ?',
+      'SELECT j.id AS id, r.epoch AS epoch, r.records AS head FROM results r JOIN jobs j ON j.ord = r.ord ' +
+        'WHERE r.ord = ?',
     )
     this.#storedEpochs = store.db.prepare(
       'SELECT epoch, sum(records) OVER (ORDER BY n) AS last FROM parts WHERE ord = ? ORDER BY n',

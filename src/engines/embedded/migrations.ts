@@ -27,7 +27,8 @@ CREATE TABLE jobs_2 (
   conversation TEXT, accepted_age INTEGER NOT NULL, facts TEXT NOT NULL, body BLOB NOT NULL);
 INSERT INTO jobs_2 SELECT j.ord, j.id, j.tenant, j.idem, j.model, j.lane, j.conversation,
     -max(0, CASE WHEN u.ord IS NULL THEN ${NOW} - json_extract(j.facts, '$.acceptedAtMs')
-      ELSE min(${NOW} - json_extract(j.facts, '$.acceptedAtMs'), ifnull(json_extract(j.facts, '$.wishes.delayMs'), 0)) END),
+      ELSE min(${NOW} - json_extract(j.facts, '$.acceptedAtMs'),
+        ifnull(json_extract(j.facts, '$.wishes.delayMs'), 0)) END),
     CASE WHEN json_type(j.facts, '$.wishes') IS NULL THEN j.facts
       ELSE json_remove(json_set(j.facts, '$.options', json_extract(j.facts, '$.wishes')), '$.wishes') END,
     j.body

@@ -132,14 +132,15 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
 }
 
 const told = ({ commits, copy }: Loss): string =>
-  `The WAL is damaged: ${commits === 0 ? 'all commits since the last checkpoint' : `${commits} commits`} of the last run ` +
-  'are missing, acknowledged jobs and ends among them. Clients find out by their job ids (404) and idempotency keys. ' +
+  `The WAL is damaged: ${commits === 0 ? 'all commits since the last checkpoint' : `${commits} commits`} of ` +
+  'the last run are missing, acknowledged jobs and ends among them. Clients find out by their job ids (404) and ' +
+  'idempotency keys. ' +
   (copy === null ? '' : `The damaged WAL is kept as ${copy}: delete it when it is no longer needed. `) +
   'Check the disk.'
 
 const damagedSegment = (n: number): string =>
-  `Segment ${n} of the token logs is damaged: jobs that had not ended lose what they streamed from there on, and run again. ` +
-  'Clients that saw more of it are told to begin anew. Check the disk.'
+  `Segment ${n} of the token logs is damaged: jobs that had not ended lose what they streamed from there on, ` +
+  'and run again. Clients that saw more of it are told to begin anew. Check the disk.'
 
 function engineOf(
   parts: Parts,

@@ -1,7 +1,8 @@
 /**
- * Order numbers of jobs. They come from a counter, never from a clock: no number is given twice and none is below an earlier
- * one, whatever the wall clock does, and also where the jobs of earlier numbers are gone. Numbers are reserved in blocks;
- * a start goes on after the last block, so that a number that was given and not stored is not given again either.
+ * Order numbers of jobs. They come from a counter, never from a clock: no number is given twice and none is below an
+ * earlier one, whatever the wall clock does, and also where the jobs of earlier numbers are gone. Numbers are reserved
+ * in blocks; a start goes on after the last block, so that a number that was given and not stored is not given again
+ * either.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Ids } from '../../core/ids.ts'
@@ -35,7 +36,8 @@ export class Orders {
 
   /** Half a block ahead of need the next one is reserved, in a commit before the one that stores the job. */
   next(store: Store): number {
-    if (this.#last + BLOCK / 2 > this.#reserved) void this.#save(store).catch(() => {}) // the store says so through health
+    // the store says so through health
+    if (this.#last + BLOCK / 2 > this.#reserved) void this.#save(store).catch(() => {})
     return ++this.#last
   }
 }

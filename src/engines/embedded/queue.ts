@@ -1,6 +1,6 @@
 /**
- * The queue: every decision is the scheduler's, every fact is the store's. This file is the port: it asks the one and waits
- * for the other.
+ * The queue: every decision is the scheduler's, every fact is the store's. This file is the port: it asks the one and
+ * waits for the other.
  */
 import { SluiceError } from '../../core/errors.ts'
 import { jobOrder } from '../../core/ids.ts'
@@ -117,7 +117,8 @@ export class EmbeddedQueue implements Queue {
       live.job = { ...live.job, attempts: attempt }
       live.leasing = false
       live.revoked = null
-      // One that is canceled, lost or refused meanwhile is handed out too: its worker holds a slot, and gives it back when told
+      // One that is canceled, lost or refused meanwhile is handed out too: its worker holds a slot, and gives it back
+      // when told
       if (revoked !== null) clock.soon(() => worker.revoked(job.id, attempt, revoked))
       return { job: { ...live.job, body, state: 'leased' }, attempt, crashes, ...(damaged && { damaged }) }
     })

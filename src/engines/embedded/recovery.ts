@@ -1,7 +1,7 @@
 /**
- * What a start finds. First, in one transaction, the logs of unfinished jobs go from segments into parts, so that no old
- * segment is left, and attempts without an end are noted. Then, once the ports are open, unfinished jobs go back in line,
- * in the order in which they were accepted and in steps that let the event loop turn.
+ * What a start finds. First, in one transaction, the logs of unfinished jobs go from segments into parts, so that no
+ * old segment is left, and attempts without an end are noted. Then, once the ports are open, unfinished jobs go back in
+ * line, in the order in which they were accepted and in steps that let the event loop turn.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Job, JobId } from '../../core/job.ts'
@@ -26,7 +26,9 @@ export const markDraining = (db: DatabaseSync): void =>
 
 // ---------------------------------------------------------------- before the ports open
 
-/** Orders of the jobs whose attempts were running when the process died of itself; none after a stop that was cut short. */
+/**
+ * Orders of the jobs whose attempts were running when the process died of itself; none after a stop that was cut short.
+ */
 export type Interrupted = ReadonlySet<number>
 
 interface Found {
@@ -46,7 +48,8 @@ export function moveSegments(db: DatabaseSync, epochs: Epochs, damaged: (segment
   epochs.begin(db)
   const drained = Number(db.prepare("DELETE FROM meta WHERE key = 'draining'").run().changes) > 0
   const unfinished = db.prepare(
-    'SELECT attempts AS tried, (SELECT segment FROM parts WHERE ord = u.ord ORDER BY n DESC LIMIT 1) AS held FROM unfinished u WHERE ord = ?',
+    'SELECT attempts AS tried, (SELECT segment FROM parts WHERE ord = u.ord ORDER BY n DESC LIMIT 1) AS held ' +
+      'FROM unfinished u WHERE ord = ?',
   )
   const found = new Map<number, Found | null>()
   const find = (order: number): Found | null => {
@@ -159,8 +162,10 @@ export function recentlyDone(
 ): Map<string, { readonly id: JobId; readonly untilMono: number }> {
   const rows = db
     .prepare(
-      `SELECT ${COLUMNS}, r.ended_age AS endedAge FROM (SELECT * FROM results ORDER BY ord DESC LIMIT ${JOINABLE_ROWS}) r
-        JOIN jobs j ON j.ord = r.ord WHERE r.state = 'done' AND r.ended_age > ? ORDER BY r.ord`,
+      `SELECT ${COLUMNS}, r.ended_age AS endedAge
+        FROM (SELECT * FROM results ORDER BY ord DESC LIMIT ${JOINABLE_ROWS}) r
+        JOIN jobs j ON j.ord = r.ord
+        WHERE r.state = 'done' AND r.ended_age > ? ORDER BY r.ord`,
     )
     .all(age.now() - withinMs) as unknown as Array<JobRow & { readonly endedAge: number }>
   return new Map(

@@ -7,8 +7,8 @@ import type { End } from '../../core/record.ts'
 const laneName = (tenant: string, kind: 'lane' | 'conversation', name: string): string => `${kind}\n${tenant}\n${name}`
 
 /**
- * J4: an SDK repeats the very same bytes with the same API key, for the same user, in the same conversation or lane, under
- * the same idempotency key or none. Only the user may hold a line break, so it comes last.
+ * J4: an SDK repeats the very same bytes with the same API key, for the same user, in the same conversation or lane,
+ * under the same idempotency key or none. Only the user may hold a line break, so it comes last.
  */
 export function joinKeyOf({
   keyId,
@@ -45,7 +45,10 @@ export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acc
   }
 }
 
-/** A selector as the scheduler knows lanes: a lane's name may be a conversation's too. Throws invalid_request for a lane without its tenant. */
+/**
+ * A selector as the scheduler knows lanes: a lane's name may be a conversation's too. Throws invalid_request for a lane
+ * without its tenant.
+ */
 export function laneNames(selector: Selector): readonly Selector[] {
   const { tenant, lane } = selector
   if (lane === undefined) return [selector]

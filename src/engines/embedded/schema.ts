@@ -43,7 +43,8 @@ CREATE TABLE unfinished (
 
 -- Token records of live jobs, one row a commit for all of them; gone when no live job needs them.
 CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER);
--- Beginnings of logs too long for memory, or that would keep old segments alive. Holds what segments before \`segment\` had.
+-- Beginnings of logs too long for memory, or that would keep old segments alive. Holds what segments before
+-- \`segment\` had.
 CREATE TABLE parts (
   n INTEGER PRIMARY KEY, ord INTEGER NOT NULL, segment INTEGER NOT NULL, records INTEGER NOT NULL, data BLOB NOT NULL,
   epoch INTEGER NOT NULL, checksum INTEGER);

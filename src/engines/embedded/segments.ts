@@ -127,7 +127,8 @@ export class Segments {
     this.#readPart = db.prepare('SELECT records, data, checksum FROM parts WHERE n = ?')
     const found = db
       .prepare(
-        'SELECT max(n) AS last, min(n) AS oldest, (SELECT max(n) FROM parts) AS part, (SELECT segment FROM parts ORDER BY n DESC LIMIT 1) AS held FROM segments',
+        'SELECT max(n) AS last, min(n) AS oldest, (SELECT max(n) FROM parts) AS part, (SELECT segment FROM ' +
+          'parts ORDER BY n DESC LIMIT 1) AS held FROM segments',
       )
       .get() as Record<string, number | null>
     // Numbers never start over while a part refers to them

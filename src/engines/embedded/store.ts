@@ -382,8 +382,8 @@ export class Store {
           type: 'store-warning',
           code: 'wal_held',
           detail:
-            `The WAL has grown to ${Math.round(walBytes / 2 ** 20)} MiB: another program keeps a read transaction open ` +
-            'on sluice.db. End it (lsof or fuser names it).',
+            `The WAL has grown to ${Math.round(walBytes / 2 ** 20)} MiB: another program keeps a read ` +
+            'transaction open on sluice.db. End it (lsof or fuser names it).',
         })
       },
       failed: (detail) => {

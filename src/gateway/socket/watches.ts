@@ -31,8 +31,8 @@ export class Watches {
   }
 
   /**
-   * Watching again tells again how it stands. Each is told in a turn of the loop of its own, since a conversation may have
-   * a hundred jobs to tell of. Rejects with too_many_subscribers.
+   * Watching again tells again how it stands. Each is told in a turn of the loop of its own, since a conversation may
+   * have a hundred jobs to tell of. Rejects with too_many_subscribers.
    */
   watch(name: string, id: string | undefined): Promise<void> {
     this.#wanted.add(name)

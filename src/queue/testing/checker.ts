@@ -16,7 +16,10 @@ interface Seen {
 export interface Watched {
   readonly scheduler: Scheduler
   readonly violations: readonly string[]
-  /** The worker sleeps until it is told `ready`: leases all it may, and complains of what it was not told about. Headroom for all. */
+  /**
+   * The worker sleeps until it is told `ready`: leases all it may, and complains of what it was not told about.
+   * Headroom for all.
+   */
   drainPool(pool: string, now: number): void
 }
 

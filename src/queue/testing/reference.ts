@@ -1,6 +1,6 @@
 /**
- * The scheduler once more, slowly and plainly: one array of jobs, everything found by looking at all of it. Held against the
- * real one, call by call. Without places and times: what is estimated is tested by itself.
+ * The scheduler once more, slowly and plainly: one array of jobs, everything found by looking at all of it. Held
+ * against the real one, call by call. Without places and times: what is estimated is tested by itself.
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { JobState } from '../../core/job.ts'

@@ -1,4 +1,7 @@
-/** Random commands, and what each does to a scheduler. A command names its jobs by number, so that any mix of commands makes sense. */
+/**
+ * Random commands, and what each does to a scheduler. A command names its jobs by number, so that any mix of commands
+ * makes sense.
+ */
 import fc from 'fast-check'
 import { SluiceError } from '../../core/errors.ts'
 import type { JobId } from '../../core/job.ts'

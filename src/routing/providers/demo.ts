@@ -231,7 +231,8 @@ class Chunks {
 
   #chunk(index: number, delta: string, finish: string | null, logprobs = 'null'): Bytes {
     return toBytes(
-      `${this.#head}{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":${finish === null ? 'null' : `"${finish}"`}}]}`,
+      `${this.#head}{"index":${index},"delta":${delta},"logprobs":${logprobs},` +
+        `"finish_reason":${finish === null ? 'null' : `"${finish}"`}}]}`,
     )
   }
 
@@ -266,7 +267,9 @@ class Chunks {
     const prompt = promptTokens(this.#request)
     const completion = spoken.reduce((sum, s) => sum + s.tokens.length, 0)
     return toBytes(
-      `${this.#head}],"usage":${JSON.stringify({ prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion })}}`,
+      `${this.#head}],` +
+        `"usage":{"prompt_tokens":${prompt},"completion_tokens":${completion},` +
+        `"total_tokens":${prompt + completion}}}`,
     )
   }
 }

@@ -50,7 +50,8 @@ describe('an answer arrives unharmed', () => {
     ['chunk extensions and trailers', `${HEAD}${frame(sse([...TOKENS, '[DONE]']), ';a="b"')}0\r\nx-trailer: 1\r\n\r\n`],
     [
       '100 Continue and 103 Early Hints before it',
-      `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n${HEAD}${frame(sse([...TOKENS, '[DONE]']))}${LAST}`,
+      'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n' +
+        `${HEAD}${frame(sse([...TOKENS, '[DONE]']))}${LAST}`,
     ],
     ['CRLF lines', HEAD + frame(sse([...TOKENS, '[DONE]'], '\r\n\r\n')) + LAST],
     [
@@ -146,7 +147,8 @@ describe('nothing is papered over', () => {
     ],
     [
       'an encoding nobody asked for',
-      'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n',
+      'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n' +
+        'transfer-encoding: chunked\r\n\r\n',
       false,
       'provider_garbage',
     ],
@@ -154,7 +156,8 @@ describe('nothing is papered over', () => {
     ['a chunk size that is none', `${HEAD}zz\r\n`, false, 'provider_garbage'],
     [
       'refused credentials',
-      'HTTP/1.1 401 Unauthorized\r\ncontent-length: 60\r\n\r\n{"error":{"message":"key sk-upstream-secret-0123456789 bad"}}',
+      'HTTP/1.1 401 Unauthorized\r\ncontent-length: 60\r\n\r\n' +
+        '{"error":{"message":"key sk-upstream-secret-0123456789 bad"}}',
       false,
       'provider_auth',
     ],

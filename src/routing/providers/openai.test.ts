@@ -20,7 +20,9 @@ const STOP = chunk('{}', '"stop"')
 const DONE = '[DONE]'
 // Members that nobody knows, an escape, a number that JavaScript would write otherwise, white space
 const DOCUMENT =
-  '{\n  "id": "c1", "object":"chat.completion", "x_vendor": {"n": 1.50, "e": "\\u00e9"},\n  "choices":[{"index":0,"message":{"role":"assistant","content":"Grüße"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n'
+  '{\n  "id": "c1", "object":"chat.completion", "x_vendor": {"n": 1.50, "e": "\\u00e9"},\n' +
+  '  "choices":[{"index":0,"message":{"role":"assistant","content":"Grüße"},"finish_reason":"stop"}],' +
+  '"usage":{"prompt_tokens":1,"completion_tokens":2}}\n'
 const STREAM = stream(OPENING, TEXT, STOP, DONE)
 const REQUEST = { model: 'm', messages: [{ role: 'user', content: 'é' }] }
 const refusal = (body: string, status = '400 Bad Request'): string => response(status, body)
@@ -82,7 +84,8 @@ describe('a refusal that blames the way we asked is repeated once the other way'
   it.each([
     [
       "Mistral's",
-      '{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]},"type":"invalid_request_error"}',
+      '{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],' +
+        '"msg":"Extra inputs are not permitted"}]},"type":"invalid_request_error"}',
       '422 Unprocessable Entity',
     ],
     [
@@ -104,7 +107,8 @@ describe('a refusal that blames the way we asked is repeated once the other way'
   it.each([
     [
       "OpenAI's to an unverified organisation",
-      '{"error":{"message":"Your organization must be verified to stream this model.","param":"stream","code":"unsupported_value"}}',
+      '{"error":{"message":"Your organization must be verified to stream this model.","param":"stream",' +
+        '"code":"unsupported_value"}}',
       '400 Bad Request',
     ],
     ["Groq's in JSON mode", '{"error":{"message":"json mode does not support streaming"}}', '400 Bad Request'],
@@ -134,7 +138,8 @@ describe('a refusal that blames the way we asked is repeated once the other way'
 })
 
 describe('its end is told truly', () => {
-  const failedEvent = `${HEAD}${frame(sse([OPENING, TEXT]))}${frame('event: error\ndata: {"message":"boom","code":500}\n\n')}${frame(sse([DONE]))}${LAST}`
+  const BOOM = 'event: error\ndata: {"message":"boom","code":500}\n\n'
+  const failedEvent = `${HEAD}${frame(sse([OPENING, TEXT]))}${frame(BOOM)}${frame(sse([DONE]))}${LAST}`
   it.each<[string, string, string]>([
     ['[DONE] without a finish reason', stream(OPENING, TEXT, DONE), 'provider_cut'],
     ['[DONE] after an empty finish reason', stream(OPENING, TEXT, chunk('{}', '""'), DONE), 'provider_cut'],
@@ -226,7 +231,8 @@ describe('what it says of its error reaches the client', () => {
   it('code, param and message of a refusal', async () => {
     upstream.says(
       refusal(
-        '{"error":{"message":"too long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}',
+        '{"error":{"message":"too long","type":"invalid_request_error","param":"messages",' +
+          '"code":"context_length_exceeded"}}',
       ),
     )
     expect(errorOf(await upstream.call(REQUEST))?.wire).toEqual({
@@ -295,7 +301,8 @@ describe('it is never called again at once', () => {
     [
       '429',
       '',
-      '{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"13.5s"}]}}',
+      '{"error":{"code":429,"status":"RESOURCE_EXHAUSTED",' +
+        '"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"13.5s"}]}}',
       13_500,
     ],
   ])('HTTP %s, %j %s: %i ms', async (status, headers, body, ms) => {

@@ -21,7 +21,9 @@ import {
 export interface OpenAiOptions {
   /** For messages to the operator. */
   readonly name: string
-  /** "https://api.openai.com/v1"; without a path, "/v1" is meant. Its query (Azure's api-version) goes with each call. */
+  /**
+   * "https://api.openai.com/v1"; without a path, "/v1" is meant. Its query (Azure's api-version) goes with each call.
+   */
   readonly baseUrl: string
   /** Sent to this origin and nowhere else. */
   readonly apiKey: string | null
@@ -90,7 +92,9 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
   const post = (call: ProviderCall, route: string, accept: string, body: Uint8Array): HttpRequest => ({
     method: 'POST',
     route,
-    headers: `${headers}content-type: application/json\r\naccept: ${accept}\r\n${headerLine('x-request-id', call.requestId)}`,
+    headers:
+      `${headers}content-type: application/json\r\naccept: ${accept}\r\n` +
+      `${headerLine('x-request-id', call.requestId)}`,
     body,
   })
 

@@ -8,7 +8,8 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX jobs_idem ON jobs (tenant, idem) WHERE idem IS NOT NULL;
 CREATE INDEX jobs_tenant ON jobs (tenant);
 CREATE TABLE results (
-  ord INTEGER PRIMARY KEY, state TEXT NOT NULL, ended_at INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  ord INTEGER PRIMARY KEY, state TEXT NOT NULL, ended_at INTEGER NOT NULL, epoch INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
   facts TEXT NOT NULL,
   records INTEGER NOT NULL, parts INTEGER NOT NULL, log BLOB NOT NULL);
 CREATE INDEX results_bad ON results (ord) WHERE state <> 'done';

@@ -98,7 +98,10 @@ function remember(messages: readonly Message[]): string {
   const before = messages.slice(0, -1).filter((m) => m.role === 'user')
   if (before.length === 0) return 'This is the first thing you have said to me.'
   const said = before.map((m) => `“${withoutDirectives(textOf(m))}”`)
-  return `So far you have said ${said.length === 1 ? 'one thing' : `${said.length} things`}: ${said.join(', then ')}. Together with my answers I see ${messages.length} messages.`
+  return (
+    `So far you have said ${said.length === 1 ? 'one thing' : `${said.length} things`}: ${said.join(', then ')}. ` +
+    `Together with my answers I see ${messages.length} messages.`
+  )
 }
 
 interface Tool {

@@ -4,7 +4,9 @@ import { tokenize } from './text.ts'
 
 const DEFAULT_DIMENSIONS = 256
 const MAX_DIMENSIONS = 4_096
-/** Additions for one request, about: of longer texts only the beginning is looked at, or a body of 4 MiB takes seconds. */
+/**
+ * Additions for one request, about: of longer texts only the beginning is looked at, or a body of 4 MiB takes seconds.
+ */
 const MAX_WORK = 4_000_000
 
 interface EmbeddingRequest {

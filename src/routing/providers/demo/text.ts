@@ -4,9 +4,14 @@ import { PARAGRAPHS } from './paragraphs.ts'
 import { pick } from './random.ts'
 
 const STOP = new Set(
-  'about above after again against also and another answer any are because been before being below between both but can could did does doing down during each explain few for from further give had has have having here how into its itself just let like make many may me mine more most much must need nor not now off once one only other our out over own please really same say should show some such summarize tell than that the their them then there these they thing things this those through too under until use using very want was were what when where which while who whom why will with would write you your'.split(
-    ' ',
-  ),
+  (
+    'about above after again against also and another answer any are because been before being below between ' +
+    'both but can could did does doing down during each explain few for from further give had has have having ' +
+    'here how into its itself just let like make many may me mine more most much must need nor not now off once ' +
+    'one only other our out over own please really same say should show some such summarize tell than that the ' +
+    'their them then there these they thing things this those through too under until use using very want was ' +
+    'were what when where which while who whom why will with would write you your'
+  ).split(' '),
 )
 
 /** Of so many paragraphs that were not told for the longest time, one is next. */

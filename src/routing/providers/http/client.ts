@@ -89,7 +89,8 @@ export class HttpClient {
 
   request(request: HttpRequest, handler: HttpHandler): Exchange {
     const { origin, proxy } = this.options
-    const target = `${proxy !== null && !origin.secure ? `http://${origin.authority}` : ''}${targetOf(origin, request.route)}`
+    const path = targetOf(origin, request.route)
+    const target = proxy !== null && !origin.secure ? `http://${origin.authority}${path}` : path
     const length = request.body === null ? '' : `content-length: ${request.body.length}\r\n`
     const head = Buffer.from(
       `${request.method} ${target} HTTP/1.1\r\n${this.#headPrefix}${request.headers}${length}\r\n`,
@@ -266,7 +267,9 @@ export class Exchange implements ResponseSink, Swept {
     this.#connection?.destroy()
   }
 
-  /** The handler has all it wanted: what is left of the body is dropped, for the connection's sake, but not for long. */
+  /**
+   * The handler has all it wanted: what is left of the body is dropped, for the connection's sake, but not for long.
+   */
   drain() {
     if (this.#over) return
     this.#handler = NOTHING

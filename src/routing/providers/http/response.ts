@@ -206,7 +206,9 @@ export class ResponseReader {
   }
 }
 
-/** A header's value without the white space around it. By hand: a RegExp that does this tries each start of a long run. */
+/**
+ * A header's value without the white space around it. By hand: a RegExp that does this tries each start of a long run.
+ */
 function trimmed(line: string, from: number): string {
   let to = line.length
   while (from < to && isBlank(line.charCodeAt(from))) from++

@@ -1,5 +1,6 @@
 /**
- * How far an answer has come, and whether it ended well. Pure: it is told what came, parsed, and knows no clock or socket.
+ * How far an answer has come, and whether it ended well. Pure: it is told what came, parsed, and knows no clock or
+ * socket.
  *
  *               a chunk that            text, call,             a reason for
  *               shows nothing           audio, image            every choice
@@ -11,8 +12,8 @@
  *   the connection breaks, garbage comes    well, if finished; else ill
  *   nothing more comes for a while          well, if finished; else the call's own time-outs decide
  *
- * `finished` means: every choice that was asked for, or began, has its reason. Where the upstream itself sends [DONE], those
- * that began are enough: many engines answer `n: 2` with one choice.
+ * `finished` means: every choice that was asked for, or began, has its reason. Where the upstream itself sends [DONE],
+ * those that began are enough: many engines answer `n: 2` with one choice.
  */
 import { deltaShows, reasonOf } from '../../../core/delta.ts'
 import { isObject, type JsonObject } from '../../../core/fold.ts'

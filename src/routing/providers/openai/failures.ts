@@ -140,8 +140,8 @@ interface UpstreamError {
 }
 
 /**
- * OpenAI's {message, type, param, code}, a bare text, FastAPI's {detail}, Google's {message, code, status, details}, or one of
- * these under `error`.
+ * OpenAI's {message, type, param, code}, a bare text, FastAPI's {detail}, Google's {message, code, status, details}, or
+ * one of these under `error`.
  */
 function readError(value: unknown, secret: string | null): UpstreamError {
   const first: unknown = Array.isArray(value) ? value[0] : value
@@ -191,7 +191,10 @@ const TEXT_MEMBERS = [
   'title',
 ]
 
-/** Whatever a message is: a text, FastAPI's list of {loc, msg}, or an object around it. Its depth is bounded by the parser. */
+/**
+ * Whatever a message is: a text, FastAPI's list of {loc, msg}, or an object around it. Its depth is bounded by the
+ * parser.
+ */
 function textOf(value: unknown): string {
   if (typeof value === 'string') return value.trim()
   if (Array.isArray(value)) return value.slice(0, 16).map(textOf).filter(Boolean).join('; ')
@@ -232,8 +235,9 @@ function retryInfo(details: unknown): number | undefined {
 }
 
 /**
- * `retry-after-ms`, or `retry-after` in seconds or as a date; at most five minutes. Undefined when it is not there, or asks
- * for nothing: zero, a negative number, a date gone by. A date is read beside the upstream's own clock, where it tells that.
+ * `retry-after-ms`, or `retry-after` in seconds or as a date; at most five minutes. Undefined when it is not there, or
+ * asks for nothing: zero, a negative number, a date gone by. A date is read beside the upstream's own clock, where it
+ * tells that.
  */
 export function retryAfter(headers: ReadonlyMap<string, string>, clock: Clock): number | undefined {
   const ms = headers.get('retry-after-ms')

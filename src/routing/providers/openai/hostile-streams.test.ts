@@ -127,7 +127,8 @@ it('a stream that falls silent is done after a grace if it was complete, and a t
 
 it('documents, cut at each byte: whole and byte for byte, or failed', () => {
   const document =
-    '{"id":"c1","x":[1.50],"choices":[{"index":0,"message":{"role":"assistant","content":"\\u4e16 {}"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}'
+    '{"id":"c1","x":[1.50],"choices":[{"index":0,"message":{"role":"assistant","content":"\\u4e16 {}"},' +
+    '"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}'
   for (let cut = 0; cut <= document.length; cut++) {
     for (const isWhole of [true, false]) {
       const told = callOf((handler) => {

@@ -1,6 +1,7 @@
 /**
- * The one place where an upstream's JSON is first parsed: events, documents, error bodies. What is nested too deep is no
- * JSON to us, because JSON.parse takes any depth, and everything after it (stringify, clone, our own walks) is recursive.
+ * The one place where an upstream's JSON is first parsed: events, documents, error bodies. What is nested too deep is
+ * no JSON to us, because JSON.parse takes any depth, and everything after it (stringify, clone, our own walks) is
+ * recursive.
  */
 import { isObject, type Json, type JsonObject } from '../../../core/fold.ts'
 import type { Bytes } from '../../../core/record.ts'
@@ -28,8 +29,8 @@ export function parseObject(text: Bytes): JsonObject | null {
 }
 
 /**
- * Linear, and nothing at all for the short texts that most events are. Goes from mark to mark by native searches: 70 MB of
- * numbers have few of them.
+ * Linear, and nothing at all for the short texts that most events are. Goes from mark to mark by native searches: 70 MB
+ * of numbers have few of them.
  */
 function isTooDeep(text: string): boolean {
   if (text.length <= 2 * MAX_DEPTH) return false

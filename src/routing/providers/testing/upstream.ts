@@ -10,7 +10,8 @@ export const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntrans
 export const LAST = '0\r\n\r\n'
 
 export const chunk = (delta: string, finish = 'null', more = '', index = 0): string =>
-  `{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m"${more},"choices":[{"index":${index},"delta":${delta},"finish_reason":${finish}}]}`
+  `{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m"${more},"choices":[{"index":${index},` +
+  `"delta":${delta},"finish_reason":${finish}}]}`
 export const sse = (payloads: readonly string[], end = '\n\n'): string =>
   payloads.map((p) => `data: ${p}${end}`).join('')
 export const frame = (text: string, extension = ''): Bytes => {
@@ -20,7 +21,10 @@ export const frame = (text: string, extension = ''): Bytes => {
 /** A response with its length. */
 export function response(status: string, body: string, headers = ''): Bytes {
   const bytes = toBytes(body)
-  return `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\n${headers}content-length: ${bytes.length}\r\n\r\n${bytes}`
+  return (
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\n${headers}content-length: ${bytes.length}\r\n\r\n` +
+    `${bytes}`
+  )
 }
 /** A stream with one chunk of HTTP for each payload. */
 export const stream = (...payloads: string[]): Bytes => `${HEAD}${payloads.map((p) => frame(sse([p]))).join('')}${LAST}`
