@@ -26,19 +26,19 @@ function errorsPage(): string {
 ${MADE}
 
 Every error has OpenAI's shape, \`{"error": {"message", "type", "param", "code"}}\`; \`code\` is the contract,
-\`type\` is what SDKs map to their classes, the message is for people. *Again*: may the very same request succeed
-later? Such a refusal carries \`x-should-retry: true\`, \`retry-after\` and \`retry-after-ms\`; every other one carries
+\`type\` is what SDKs map to their classes, the message is for people. *Retry*: the very same request may succeed
+later. Such a refusal carries \`x-should-retry: true\`, \`retry-after\` and \`retry-after-ms\`; every other one carries
 \`x-should-retry: false\`, which the official SDKs obey. So does a job that failed after its attempts were used up: a
 client's retries would only multiply them. A job that found no room (429, 503, 507) or no time
 (\`deadline_exceeded\`) says when to come back.
-*Close* is the code that ends a WebSocket for the same reason.
+*Close* is the code with which a WebSocket is closed for the same reason.
 
 Where the model provider named a code of its own, it is in the error too. If the provider refused the request
 (\`provider_rejected\`), \`code\` and \`param\` are the provider's, such as \`context_length_exceeded\`, because that is
 where SDKs and agents look, and \`sluice_code\` holds the row of this table. In all other failures \`code\` is the row
 of this table and \`upstream_code\` the provider's.
 
-| code | HTTP | type | again | close | message |
+| code | HTTP | type | retry | close | message |
 | --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
 `

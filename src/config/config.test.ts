@@ -41,6 +41,8 @@ describe('defaults < file < environment < flags', () => {
     })
     expect(config.http.max_body_bytes).toBe(4 * 2 ** 20)
     expect(config.retention.logs).toBe(86_400_000)
+    // Whoever tries kill -9 five times in a row still gets the answer
+    expect(config.queue.max_crashes).toBeGreaterThanOrEqual(5)
     expect(config.models.map((m) => m.name)).toEqual(['demo'])
   })
 

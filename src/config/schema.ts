@@ -321,7 +321,9 @@ export const settings = z.strictObject({
   queue: z
     .strictObject({
       max_attempts: count({ min: 1 }).prefault(3).describe('Failed attempts after which a job fails.'),
-      max_crashes: count({ min: 0 }).prefault(2).describe('Worker crashes that a job may cause before it fails.'),
+      max_crashes: count({ min: 0 })
+        .prefault(5)
+        .describe('Crashes of the server that a job may be blamed for; one more, and it fails with `poison_job`.'),
       retry_base_ms: duration({ min: 1 })
         .prefault(200)
         .describe('Longest delay before the first retry; it doubles with each further one.'),

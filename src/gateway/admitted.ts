@@ -86,8 +86,8 @@ export class Admitted {
 }
 
 const TOO_MANY: Readonly<Record<Way, string>> = {
-  request: 'Too many requests under way in this session (sessions.max_requests).',
-  socket: 'Too many connections of this session (sessions.max_sockets).',
+  request: 'Too many concurrent requests in this session (sessions.max_requests).',
+  socket: 'Too many connections in this session (sessions.max_sockets).',
 }
 
 /** The counts that a visit is part of: its key's, and its session's. */

@@ -103,7 +103,7 @@ export function createAuth(
       if (adminDigest !== null && given.length === adminDigest.length && timingSafeEqual(given, adminDigest)) return
       if (find(digest) !== null)
         throw new SluiceError('forbidden', {
-          message: 'This needs the admin key; an API key of a tenant may not do it.',
+          message: 'This needs the admin key: the API key of a tenant is not enough.',
         })
       throw strangers.refusal(fromOf(request).address, 'invalid_api_key')
     },
@@ -115,7 +115,7 @@ export function refuseSecretInUrl(request: IncomingMessage): void {
   if (SECRETS.some((prefix) => request.url?.includes(prefix))) {
     throw new SluiceError('invalid_api_key', {
       message:
-        'There is a credential in the URL, where logs keep it: revoke it, and send keys in the authorization header, ' +
+        'There is a credential in the URL, which logs keep: revoke it. Send keys in the authorization header, and ' +
         'tickets in the first frame.',
     })
   }
@@ -159,11 +159,15 @@ function noKey({ headers, url }: IncomingMessage): SluiceError {
   const seen =
     headers.authorization === undefined ? MISPLACED.find((name) => headers[name] !== undefined) : 'authorization'
   if (seen === 'authorization')
-    return new SluiceError('missing_api_key', { message: `${message} There is an authorization header, without that.` })
+    return new SluiceError('missing_api_key', {
+      message: `${message} The authorization header has no "Bearer " prefix.`,
+    })
   if (seen !== undefined)
-    return new SluiceError('missing_api_key', { message: `${message} The header "${seen}" was seen; it is not read.` })
+    return new SluiceError('missing_api_key', { message: `${message} The header "${seen}" is not read.` })
   if (MISPLACED_IN_URL.test(url ?? ''))
-    return new SluiceError('missing_api_key', { message: `${message} A key in the URL is never read: logs keep it.` })
+    return new SluiceError('missing_api_key', {
+      message: `${message} A key in the URL is never read, because logs keep URLs.`,
+    })
   return new SluiceError('missing_api_key')
 }
 

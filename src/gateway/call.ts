@@ -71,7 +71,7 @@ export class Call {
   parameter(name: string): string | undefined {
     const value = this.query[name]
     if (value === undefined || typeof value === 'string') return value
-    throw new SluiceError('invalid_request', { param: name, message: `The query has two values of "${name}".` })
+    throw new SluiceError('invalid_request', { param: name, message: `The query has two values for "${name}".` })
   }
 
   /** Whole and in range, or undefined when absent. */

@@ -58,5 +58,5 @@ export function withinNames(caller: Caller, options: JobOptions): JobOptions {
 /** Throws forbidden for what only an API key may do. */
 export function requireKey(caller: Caller): void {
   if (caller.session !== null)
-    throw new SluiceError('forbidden', { message: 'A session may not do that; it needs the API key.' })
+    throw new SluiceError('forbidden', { message: 'A session is not allowed to do that: it needs an API key.' })
 }

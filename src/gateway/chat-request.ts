@@ -18,7 +18,7 @@ const REFUSED = ['api_base', 'base_url', 'api_key', 'headers', 'extra_headers', 
 /** Kept beside the job where it is a text. */
 const user: Check = {
   ok: (v) => typeof v !== 'string' || v.length <= MAX_LABEL_CHARS,
-  what: `a text of at most ${MAX_LABEL_CHARS} characters`,
+  what: `a string of at most ${MAX_LABEL_CHARS} characters`,
 }
 
 /** Members that Sluice itself acts on, or keeps beside the job. */
@@ -43,13 +43,13 @@ export function checkModel(body: JsonRecord): string {
   if (model === undefined || model === null || model === '')
     throw new SluiceError('model_not_found', {
       param: 'model',
-      message: 'The request names no "model"; GET /v1/models lists them.',
+      message: 'The request has no "model"; GET /v1/models lists the models.',
     })
   if (typeof model !== 'string' || !MODEL.test(model) || model.includes('..') || model.includes('//'))
-    throw bad('model', '"model" is not the name of a model; GET /v1/models lists them.')
+    throw bad('model', '"model" is not a valid model name; GET /v1/models lists the models.')
   for (const name of REFUSED)
     if (body[name] !== undefined)
-      throw bad(name, `"${name}" can't be set by a caller: where a request goes is the operator's choice.`)
+      throw bad(name, `"${name}" can't be set in a request: the operator decides where requests are sent.`)
   return model
 }
 
@@ -59,7 +59,7 @@ export function checkChat(body: JsonRecord): number {
   if (!Array.isArray(messages) || messages.length === 0)
     throw bad('messages', '"messages" must be a list of at least one message.')
   if (messages.length > MAX_MESSAGES)
-    throw bad('messages', `"messages" has ${messages.length} messages; ${MAX_MESSAGES} at most.`)
+    throw bad('messages', `"messages" has ${messages.length} messages; the maximum is ${MAX_MESSAGES}.`)
   let bytes = 0
   for (let i = 0; i < messages.length; i++) bytes += checkMessage(messages[i], i)
   checkMembers(body, CHAT)
@@ -74,7 +74,7 @@ export function checkChat(body: JsonRecord): number {
 function checkMessage(message: unknown, i: number): number {
   if (!isRecord(message)) throw bad(`messages[${i}]`, `messages[${i}] must be an object.`)
   const { role, content, tool_calls: calls } = message
-  if (!isText(role)) throw bad(`messages[${i}].role`, `messages[${i}].role must be a text.`)
+  if (!isText(role)) throw bad(`messages[${i}].role`, `messages[${i}].role must be a string.`)
   let bytes = 0
   if (isText(content)) bytes = Buffer.byteLength(content)
   else if (Array.isArray(content)) {
@@ -97,7 +97,7 @@ export function checkEmbedding(body: JsonRecord): number {
   const { input } = body
   checkMembers(body, EMBEDDING)
   if (Array.isArray(input) && input.length > MAX_INPUTS && !input.every((token) => typeof token === 'number'))
-    throw bad('input', `"input" has ${input.length} texts; ${MAX_INPUTS} at most.`)
+    throw bad('input', `"input" has ${input.length} texts; the maximum is ${MAX_INPUTS}.`)
   if ((isText(input) && input !== '') || (Array.isArray(input) && input.length > 0)) return inputBytes(input)
   throw bad('input', '"input" must be a text, or a list of texts or tokens.')
 }

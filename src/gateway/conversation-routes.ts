@@ -70,7 +70,7 @@ export function conversationRoutes(
     const { name, keep_turns: keep } = (await readJson(call, options.maxBodyBytes, options)).value
     if (name === undefined && keep === undefined) throw bad('name', 'Give "name", "keep_turns", or both.')
     if (name !== undefined && (typeof name !== 'string' || name.length > MAX_NAME_CHARS))
-      throw bad('name', `"name" must be a text of at most ${MAX_NAME_CHARS} characters.`)
+      throw bad('name', `"name" must be a string of at most ${MAX_NAME_CHARS} characters.`)
     if (keep !== undefined) found(await conversations.truncate(...named(call), turnsToKeep(keep)))
     if (name !== undefined) found(await conversations.rename(...named(call), name))
     call.empty(204)

@@ -22,7 +22,9 @@ export const isPreflight = ({ method, headers }: IncomingMessage): boolean =>
 
 export const foreignOrigin = (origin: string): SluiceError =>
   new SluiceError('origin_forbidden', {
-    message: `This origin is not in http.cors_origins: add ${JSON.stringify(origin.slice(0, MAX_SHOWN_CHARS))} there.`,
+    message:
+      'This origin is not listed in http.cors_origins: add ' +
+      `${JSON.stringify(origin.slice(0, MAX_SHOWN_CHARS))} there.`,
   })
 
 /** Throws origin_forbidden. */

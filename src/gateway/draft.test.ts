@@ -116,7 +116,7 @@ describe('options', () => {
   it('that are none are named, with the nearest', () => {
     expect(() => plain(BODY, { 'sluice-prioritty': 'high' })).toThrow('Did you mean "sluice-priority"?')
     expect(() => job(`{"request":${BODY},"delayms":5}`)).toThrow('Did you mean "delay_ms"?')
-    expect(() => plain(BODY, { 'sluice-metadata': 'x' })).toThrow('not a header of ours')
+    expect(() => plain(BODY, { 'sluice-metadata': 'x' })).toThrow('is not a Sluice header')
   })
 })
 

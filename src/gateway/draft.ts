@@ -74,7 +74,7 @@ export function jobDraft(
   if (!isRecord(request))
     throw new SluiceError('invalid_request', {
       param: 'request',
-      message: '"request" must be the body of a chat completion (or of an embedding).',
+      message: '"request" must be the body of a chat completion or an embedding.',
     })
   if (endpoint !== undefined && endpoint !== '/v1/chat/completions' && endpoint !== '/v1/embeddings') {
     throw new SluiceError('invalid_request', {
@@ -85,7 +85,7 @@ export function jobDraft(
   if (request['sluice'] !== undefined)
     throw new SluiceError('invalid_request', {
       param: 'request.sluice',
-      message: 'The options of a job go beside "request".',
+      message: 'Job options go beside "request", not inside it.',
     })
   return draft(deps, caller, {
     kind: endpoint === '/v1/embeddings' ? 'embedding' : 'chat',
@@ -102,7 +102,8 @@ export function jobDraft(
 
 /** An item of `jobs` with its own bytes. `value` is what they parse to. */
 export function jobItem(bytes: Uint8Array, value: unknown, maxKeys: number, maxDepth: number): JsonBody {
-  if (!isRecord(value)) throw new SluiceError('invalid_request', { message: 'A job is an object with a "request".' })
+  if (!isRecord(value))
+    throw new SluiceError('invalid_request', { message: 'A job must be an object with a "request".' })
   return { bytes, value, members: scanObject(bytes, { maxKeys, maxDepth }) }
 }
 
@@ -113,7 +114,7 @@ export const noModel = (name: string, names: Iterable<string>): SluiceError =>
     message:
       `There is no model ${JSON.stringify(name.slice(0, MAX_SHOWN_CHARS))}; GET /v1/models lists them.` +
       `${name.length > MAX_COMPARED_CHARS ? '' : didYouMean(name, names)} ` +
-      'In the settings, a model with the name "*" takes every name.',
+      'A model named "*" in the settings matches any name.',
   })
 
 export const namesOf = (models: GatewayDeps['models']): readonly string[] =>
@@ -129,7 +130,10 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
   const route = deps.models.resolve(model)
   if (route === null) throw noModel(model, namesOf(deps.models))
   if (!route.kinds.includes(kind))
-    throw new SluiceError('invalid_request', { param: 'model', message: `The model "${model}" does not do that.` })
+    throw new SluiceError('invalid_request', {
+      param: 'model',
+      message: `The model "${model}" does not support ${kind === 'chat' ? 'chat completions' : 'embeddings'}.`,
+    })
   const { options, metadata } = readJobOptions(asked.options, headers, {
     at: asked.at,
     pool: route.pool,
@@ -140,7 +144,7 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
   if (kind === 'embedding' && options.conversation !== undefined)
     throw new SluiceError('invalid_request', {
       param: `${asked.at}conversation`,
-      message: 'An embedding is no part of a conversation.',
+      message: 'An embedding cannot be part of a conversation.',
     })
   if (caller.session !== null) checkTimes(options, deps.options, asked.at)
   const own = userOf(caller)
@@ -149,14 +153,14 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
     if (named !== null)
       throw new SluiceError('forbidden', {
         param: named,
-        message: 'This session is of another user than the request names: leave the user out.',
+        message: 'The request names a different user than this session has: leave the user out.',
       })
   }
   const user = own ?? request['safety_identifier'] ?? request['user'] ?? headers['user']
   if (typeof user === 'string' && user.length > 512)
     throw new SluiceError('invalid_request', {
       param: 'sluice-user',
-      message: '"sluice-user" must be a text of at most 512 characters.',
+      message: '"sluice-user" must be a string of at most 512 characters.',
     })
   const session = shareOf(caller)
   const streamOptions = request['stream_options']

@@ -23,7 +23,7 @@ export const whole = (min: number, max: number): Check => ({
 })
 export const text = (max: number): Check => ({
   ok: (v) => typeof v === 'string' && v.length <= max,
-  what: `a text of at most ${max} characters`,
+  what: `a string of at most ${max} characters`,
 })
 
 /** At most `max` pairs of short texts. */
@@ -40,7 +40,7 @@ export const labels = (max: number): Check => ({
 export function checkNames(value: JsonRecord, names: Iterable<string>): void {
   const known = [...names]
   for (const name in value)
-    if (!known.includes(name)) throw bad(name, `"${name}" is not known here.${didYouMean(name, known)}`)
+    if (!known.includes(name)) throw bad(name, `"${name}" is not a known member.${didYouMean(name, known)}`)
 }
 
 /** Each member that has a check, in the request's own order; all others are none of our business. */

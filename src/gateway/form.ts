@@ -15,14 +15,14 @@ export function checkForm(request: IncomingMessage): void {
   const mark = url.indexOf('?')
   if (ODD_PATH.test(mark < 0 ? url : url.slice(0, mark)))
     throw new SluiceError('invalid_request', {
-      message: 'The path has an empty segment, "." or "..": see whether the base URL ends in a slash.',
+      message: 'The path has an empty segment, "." or "..": check whether the base URL ends in a slash.',
     })
   if (rawHeaders.length > 2 * MAX_HEADERS) throw new SluiceError('headers_too_large')
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2)
     if (rawHeaders[i].length === 4 && rawHeaders[i].toLowerCase() === 'host') hosts++
   if (hosts > 1 || (hosts === 0 && httpVersion === '1.1'))
-    throw new SluiceError('invalid_request', { message: 'The request must have one host header.' })
+    throw new SluiceError('invalid_request', { message: 'The request must have exactly one host header.' })
   const { expect } = request.headers
   if (expect !== undefined && expect.toLowerCase() !== '100-continue') throw new SluiceError('expectation_failed')
 }
@@ -44,7 +44,7 @@ export function refusalOf(error: ParserError): SluiceError {
     case 'HPE_INVALID_METHOD':
       return new SluiceError(/^[A-Za-z-]+ \S+ HTTP\/1\.[01]\r/.test(packet) ? 'method_not_allowed' : 'invalid_request')
     default:
-      return new SluiceError('invalid_request', { message: 'That is not HTTP/1.1.' })
+      return new SluiceError('invalid_request', { message: 'This is not valid HTTP/1.1.' })
   }
 }
 

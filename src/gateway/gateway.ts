@@ -12,9 +12,9 @@ import { createAttendance } from './disconnect.ts'
 import { checkForm, refusalOf } from './form.ts'
 import { Inflow } from './inflow.ts'
 import { createJobs } from './jobs.ts'
+import { adminAdvice } from './no-route.ts'
 import { normalOrigins } from './origin.ts'
 import { Owed } from './owed.ts'
-import type { Route } from './route.ts'
 import { checkQuery, Router } from './router.ts'
 import { createRoutes } from './routes.ts'
 import { createSessions } from './sessions.ts'
@@ -63,6 +63,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const door = { auth, sessions, socket: hub.route, admitted }
   const routes = createRoutes(deps, jobs, submits, answers, door, watching, closedFor)
   const servers: Server[] = []
+  let publicPort = 0
+  const api = new Router(routes.public)
+  const operators = new Router(
+    routes.admin,
+    adminAdvice(
+      (path) => api.methods(path).length > 0,
+      () => publicPort,
+    ),
+  )
 
   const serve =
     (router: Router, origins: ReadonlySet<string>) => (request: IncomingMessage, response: ServerResponse) => {
@@ -142,7 +151,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   }
 
   async function listen(
-    routes: readonly Route[],
+    router: Router,
     host: string,
     port: number,
     origins: readonly string[],
@@ -159,7 +168,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         noDelay: true,
         shouldUpgradeCallback: sockets?.shouldUpgrade ?? (() => false),
       },
-      serve(new Router(routes), normalOrigins(origins)),
+      serve(router, normalOrigins(origins)),
     )
     server.maxConnections = options.maxConnections
     // A client that closed its side may still wait for its answer
@@ -184,7 +193,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
   return {
     stats: () => ({ ...hub.stats(), unfinished_bytes: inflow.bytes }),
     async listenPublic(host, port) {
-      const address = await listen(routes.public, host, port, options.corsOrigins, hub)
+      const address = await listen(api, host, port, options.corsOrigins, hub)
+      publicPort = address.port
       return address
     },
     expectReader: (job) => attendance.expect(job),
@@ -192,7 +202,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       starting = false
       hub.starting = false
     },
-    listenAdmin: (host, port) => listen(routes.admin, host, port, [], null),
+    listenAdmin: (host, port) => listen(operators, host, port, [], null),
     drain() {
       draining = true
       hub.drain()

@@ -78,5 +78,5 @@ const full = (setting: string | null): SluiceError =>
   setting === null
     ? new SluiceError('overloaded')
     : new SluiceError('too_many_unfinished', {
-        message: `Too many bytes of unfinished requests at once (${setting}): finish some, then send this again.`,
+        message: `Too many bytes in unfinished requests (${setting}): finish some of them, then send this again.`,
       })

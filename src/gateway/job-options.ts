@@ -61,7 +61,7 @@ export function headerOptions(headers: IncomingHttpHeaders): Readonly<Record<str
     if (name === undefined)
       throw new SluiceError('invalid_request', {
         param: header,
-        message: `"${header}" is not a header of ours.${didYouMean(header, HEADERS.keys())}`,
+        message: `"${header}" is not a Sluice header.${didYouMean(header, HEADERS.keys())}`,
       })
     options ??= {}
     // `sluice-idempotency-key` and `idempotency-key` are one; ours wins
@@ -92,7 +92,7 @@ export function readJobOptions(
     if (v === undefined) return undefined
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
     if (typeof v !== 'string' || v === '' || v.length > MAX_NAME_CHARS || /[\x00-\x1f\x7f]/.test(v))
-      throw bad(name, `a text of 1 to ${MAX_NAME_CHARS} characters`)
+      throw bad(name, `a string of 1 to ${MAX_NAME_CHARS} characters`)
     return v
   }
   const choice = <T extends string>(name: Name, otherwise: T, all: readonly T[]): T => {

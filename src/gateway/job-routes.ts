@@ -56,7 +56,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     if (odd !== undefined)
       throw new SluiceError('invalid_request', {
         param: odd,
-        message: `"${odd}" can't stand beside "jobs": options are each job's own.`,
+        message: `"${odd}" is not allowed beside "jobs": each job has its own options.`,
       })
     if (!Array.isArray(many) || many.length === 0 || many.length > MAX_JOBS)
       throw new SluiceError('invalid_request', {
@@ -152,7 +152,10 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
         if (!acceptsEvents(call.header('accept') ?? '')) throw new SluiceError('not_acceptable')
         const dialect = call.parameter('dialect') ?? 'native'
         if (dialect !== 'native' && dialect !== 'chat')
-          throw new SluiceError('invalid_request', { param: 'dialect', message: '"dialect" must be native or chat.' })
+          throw new SluiceError('invalid_request', {
+            param: 'dialect',
+            message: '"dialect" must be "native" or "chat".',
+          })
         const cursor = cursorOf(call)
         if (call.request.method === 'HEAD') call.empty(200, { ...STREAM_HEADERS, 'sluice-job': job.id })
         else answers.stream(call, job, dialect, cursor)

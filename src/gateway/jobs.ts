@@ -76,7 +76,10 @@ const namesOf = (caller: Caller | null): string => (caller === null ? '' : prefi
 function filterOf(call: Call, caller: Caller | null): JobFilter {
   const states = call.parameter('state')?.split(',') as JobState[] | undefined
   if (states?.some((s) => !STATES.includes(s)))
-    throw new SluiceError('invalid_request', { param: 'state', message: `"state" must be of ${STATES.join(', ')}.` })
+    throw new SluiceError('invalid_request', {
+      param: 'state',
+      message: `"state" must be one of ${STATES.join(', ')}, or several separated by commas.`,
+    })
   const filter: Record<string, unknown> = { limit: call.integer('limit', 1, MAX_LIST) ?? LIST }
   const tenant = caller === null ? call.parameter('tenant') : caller.key.tenant
   // A session sees its own user's, whatever it asks for
@@ -86,7 +89,7 @@ function filterOf(call: Call, caller: Caller | null): JobFilter {
   if (states !== undefined) filter['states'] = states
   const before = call.parameter('before')
   if (before !== undefined && jobOrder(before) === null)
-    throw new SluiceError('invalid_request', { param: 'before', message: '"before" must be the id of a job.' })
+    throw new SluiceError('invalid_request', { param: 'before', message: '"before" must be a job id.' })
   for (const name of FILTERS) {
     const value = call.parameter(name)
     if (value) filter[name] = name === 'lane' || name === 'conversation' ? namesOf(caller) + value : value

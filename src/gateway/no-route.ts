@@ -1,4 +1,4 @@
-/** What to tell whoever asks for a route that is not here: the way out, where we know it. */
+/** What a request for an unknown route is told: the way out, where we know it. */
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 
@@ -23,34 +23,56 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
     /^\/v1(?:alpha|beta)\d*\/|:(?:stream)?generateContent$/i,
     `Google's API is not served: use a client of OpenAI's API with ${CHAT}.`,
   ],
-  [/^\/openai\//, 'Azure paths are not served: use the plain OpenAI client, its base URL ending in /v1.'],
+  [
+    /^\/openai\/deployments\//,
+    "Azure's paths are not served: use the plain OpenAI client with a base URL that ends in /v1.",
+  ],
   [/^\/api\/(?:chat|generate|tags|embed)/, `Ollama's API is not served: use ${CHAT}, POST /v1/embeddings.`],
   [
     /^\/(?:v1\/)*(?:batches|files)(?:\/|$)/,
-    'Batches are not served: POST /v1/jobs takes up to 1,000 requests at once.',
+    'The Batch and Files APIs are not served: POST /v1/jobs takes up to 1,000 requests at once.',
   ],
   [
     /^\/(?:v1\/)*(?:audio|images|videos|moderations|realtime|assistants|threads|vector_stores|fine_tuning)(?:\/|$)/,
-    'Of the OpenAI API, chat completions, embeddings and models are served: call the provider for the rest.',
+    "Only chat completions, embeddings and models of OpenAI's API are served: call the provider for the rest.",
   ],
+  [/^\/admin(?:\/|$)/, 'The admin API has its own listener: at the public port + 1, unless admin.port is set.'],
+  [/^\/metrics$/, 'Statistics are on the admin listener: GET /admin/stats.'],
   [
-    /^\/admin(?:\/|$)/,
-    'The admin API has a listener of its own: the public port + 1, unless admin.port says otherwise.',
-  ],
-  [/^\/metrics$/, 'Figures are on the admin listener: GET /admin/stats.'],
-  [
-    /.\/(?:chat\/completions|embeddings|models)\/?$/,
-    'The base URL of an SDK ends in /v1, with nothing before or after that path: see what this one adds.',
+    /.\/v1(?:\/|$)|.\/(?:chat\/completions|embeddings|models)\/?$/,
+    "The SDK's base URL must be this server's address followed by /v1, with no other path before or after it.",
   ],
 ]
 
+/** What a listener knows of routes that it does not have. */
+export interface Advice {
+  /** Takes the place of the whole message. */
+  hint(path: string): string | undefined
+  /** Ends the message where there is no hint. */
+  readonly ending: string
+}
+
+export const API_ADVICE: Advice = {
+  hint: (path) => HINTS.find(([pattern]) => pattern.test(path))?.[1],
+  ending: ' The API begins with /v1.',
+}
+
+/** `isOfApi`: does the public listener, at `port`, have such a route? */
+export const adminAdvice = (isOfApi: (path: string) => boolean, port: () => number): Advice => ({
+  hint: (path) =>
+    isOfApi(path) || /^\/v1(?:\/|$)/.test(path)
+      ? `This is the admin listener; the API is at port ${port()}.`
+      : undefined,
+  ending: '',
+})
+
 /** `routes`: the paths of this listener. */
-export function noRoute(method: string, path: string, routes: Iterable<string>): SluiceError {
-  const hint = HINTS.find(([pattern]) => pattern.test(path))?.[1]
+export function noRoute(method: string, path: string, routes: Iterable<string>, advice: Advice): SluiceError {
+  const hint = advice.hint(path)
   if (hint !== undefined) return new SluiceError('route_not_found', { message: hint })
   const shown = path.length > MAX_COMPARED_CHARS ? `${path.slice(0, MAX_COMPARED_CHARS)}…` : path
   const near = path.length > MAX_COMPARED_CHARS ? '' : didYouMean(path, routes)
   return new SluiceError('route_not_found', {
-    message: `There is no such route: ${method} ${shown}.${near} The API begins with /v1.`,
+    message: `There is no such route: ${method} ${shown}.${near}${advice.ending}`,
   })
 }

@@ -28,7 +28,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
     if (typeof tenant !== 'string' || !TENANT.test(tenant))
       throw bad('tenant', '"tenant" must be 1 to 64 letters, digits, ".", "-" or "_".')
     if (typeof name !== 'string' || name.length > MAX_NAME_CHARS)
-      throw bad('name', `"name" must be a text of at most ${MAX_NAME_CHARS} characters.`)
+      throw bad('name', `"name" must be a string of at most ${MAX_NAME_CHARS} characters.`)
     if (expires !== undefined && !(typeof expires === 'number' && expires > 0 && expires <= MAX_KEY_MS))
       throw bad('expires_in_ms', `"expires_in_ms" must be above 0, and ${MAX_KEY_MS} at most.`)
     const minted = mintKey(ids)
@@ -51,7 +51,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
     const members = Object.entries(value)
     for (const [name, v] of members)
       if (!SELECTORS.includes(name) || typeof v !== 'string' || v === '')
-        throw bad(name, `"${name}" must be one of ${SELECTORS.join(', ')}, and its value a text.`)
+        throw bad(name, `"${name}" must be one of ${SELECTORS.join(', ')}, and its value a string.`)
     if (members.length === 0)
       throw new SluiceError('invalid_request', { message: `Give at least one of ${SELECTORS.join(', ')}.` })
     return value

@@ -45,7 +45,7 @@ export class Owed {
     })
     if (isFull)
       throw new SluiceError('too_many_connections', {
-        message: `One connection may wait for ${MAX_OWED} answers at once: read some first.`,
+        message: `A connection may have at most ${MAX_OWED} pending answers: read some first.`,
       })
   }
 

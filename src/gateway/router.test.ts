@@ -56,7 +56,7 @@ it.each([
 })
 
 it('a method that a route lacks: those it has', () => {
-  expect(() => router.find('PUT', '/jobs')).toThrow('This route takes GET and POST, not PUT.')
+  expect(() => router.find('PUT', '/jobs')).toThrow('This route supports GET and POST, not PUT.')
 })
 
 it('says which methods a path has, and reads the query', () => {
@@ -77,16 +77,16 @@ it.each([
   ['/v1/v1/responses/resp_1', 'openai.chat("model")'],
   ['/v1/completions', '/v1/chat/completions'],
   ['/v1/messages', '/v1/chat/completions'],
-  ['/v1/images/generations', 'Of the OpenAI API'],
-  ['/v1/audio/speech', 'Of the OpenAI API'],
+  ['/v1/images/generations', "Only chat completions, embeddings and models of OpenAI's API"],
+  ['/v1/audio/speech', "of OpenAI's API are served"],
   ['/v1/batches', 'POST /v1/jobs'],
   ['/v1beta/models/gemini:generateContent', 'Google'],
   ['/openai/deployments/gpt/chat/completions', 'Azure'],
   ['/api/chat', 'Ollama'],
   ['/v1/chat/completions/chat/completions', 'base URL'],
-  ['/openai/v1/models', 'Azure'],
+  ['/openai/v1/models', 'base URL'],
   ['/api/v1/chat/completions', 'base URL'],
-  ['/admin/keys', 'listener of its own'],
+  ['/admin/keys', 'its own listener'],
   ['/v1/thngs', 'Did you mean "/v1/things"?'],
   [`/${'a'.repeat(4_000)}`, '…. The API begins with /v1.'],
 ])('%s: the 404 names the way out', (path, text) => {

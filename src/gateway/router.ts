@@ -1,7 +1,7 @@
 /** Finds the route of a path. */
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
-import { noRoute } from './no-route.ts'
+import { type Advice, API_ADVICE, noRoute } from './no-route.ts'
 import { AUTH_RULES, type Route } from './route.ts'
 
 export interface Found {
@@ -28,11 +28,14 @@ export class Router {
     readonly methods: Methods
   }> = []
 
-  /** Throws for a route that does not name who may. */
-  constructor(routes: readonly Route[]) {
+  readonly #advice: Advice
+
+  /** Throws for a route that does not name who may use it. */
+  constructor(routes: readonly Route[], advice = API_ADVICE) {
+    this.#advice = advice
     for (const route of routes) {
       const { method, path } = route
-      if (!AUTH_RULES.includes(route.auth)) throw new Error(`${method} ${path} does not name who may.`)
+      if (!AUTH_RULES.includes(route.auth)) throw new Error(`${method} ${path} does not name who may use it.`)
       this.#methodsOf(path).set(method, route)
     }
   }
@@ -55,11 +58,11 @@ export class Router {
     const mark = target.indexOf('?')
     const path = mark < 0 ? target : target.slice(0, mark)
     const match = this.#match(path)
-    if (match === null) throw noRoute(method, path, this.#paths())
+    if (match === null) throw noRoute(method, path, this.#paths(), this.#advice)
     const route = match.methods.get(method === 'HEAD' ? 'GET' : method)
     if (route === undefined)
       throw new SluiceError('method_not_allowed', {
-        message: `This route takes ${[...match.methods.keys()].join(' and ')}, not ${method}.`,
+        message: `This route supports ${[...match.methods.keys()].join(' and ')}, not ${method}.`,
       })
     return { route, params: match.params, query: mark < 0 ? NONE : parseQuery(target.slice(mark + 1)) }
   }

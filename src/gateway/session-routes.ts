@@ -19,7 +19,10 @@ const origin: Check = {
   what: 'an origin, e.g. "https://app.example.com"',
 }
 const TICKET: ReadonlyMap<string, Check> = new Map([
-  ['user', { ok: (v) => text(MAX_USER_CHARS).ok(v) && v !== '', what: `a text of 1 to ${MAX_USER_CHARS} characters` }],
+  [
+    'user',
+    { ok: (v) => text(MAX_USER_CHARS).ok(v) && v !== '', what: `a string of 1 to ${MAX_USER_CHARS} characters` },
+  ],
   ['origin', origin],
   ['session_ms', whole(1_000, Number.MAX_SAFE_INTEGER)],
 ])
@@ -57,7 +60,8 @@ export function sessionRoutes(deps: GatewayDeps, auth: Auth, sessions: Sessions)
         const caller = hasCredential(call.request)
           ? auth.tenant(call.request)
           : auth.admit(ticketOf((await readJson(call, MAX_BODY_BYTES, LIMITS)).value), fromOf(call.request))
-        if (caller.session === null) throw bad('ticket', 'A key needs no session: send it in the authorization header.')
+        if (caller.session === null)
+          throw bad('ticket', 'An API key needs no session: send the key itself in the authorization header.')
         const { token, expiresInMs } = sessions.token(caller.session)
         deps.emit({ type: 'session-opened', tenant: caller.key.tenant, transport: 'http' })
         call.json(201, { token, expires_in_ms: expiresInMs })

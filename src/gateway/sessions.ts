@@ -80,7 +80,7 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
     if (key === null || session.endsAtMs <= clock.wallMs()) throw new SluiceError(code)
     // A page's requests to its own origin may come without; those of all other pages say theirs
     if (session.origin !== null && origin !== undefined && normalOrigin(session.origin) !== normalOrigin(origin))
-      throw new SluiceError('origin_forbidden', { message: 'This ticket or token is for pages of another origin.' })
+      throw new SluiceError('origin_forbidden', { message: 'This ticket or token is bound to a different origin.' })
     return { key, session }
   }
 

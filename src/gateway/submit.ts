@@ -69,7 +69,7 @@ export function createSubmits({ queue, emit }: Pick<GatewayDeps, 'queue' | 'emit
       if (job === null) throw new SluiceError('job_not_found')
       const result = await queue.redrive(id)
       if (result === null)
-        throw new SluiceError('invalid_request', { message: 'Only a job that failed or expired can be redriven.' })
+        throw new SluiceError('invalid_request', { message: 'Only a failed or expired job can be redriven.' })
       return taken(outcome(caller, job, result))
     },
   }

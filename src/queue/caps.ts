@@ -26,7 +26,7 @@ export function refusal(
   const jobMs = rate === null ? null : (job.promptTokens + meanOutput) / rate
   const full = (what: string, cap: number, unit: string, goneMs: number | null): SluiceError =>
     new SluiceError('queue_full', {
-      message: `${what} in line: ${cap} ${unit} is the limit. Retry later.`,
+      message: `${what} in the queue: the limit is ${cap} ${unit}. Retry later.`,
       ...(goneMs === null ? {} : { retryAfterMs: soon(goneMs) }),
     })
 
@@ -36,12 +36,12 @@ export function refusal(
   if (tenant.queued >= options.maxQueuedPerTenant)
     return full('Too many jobs of this tenant', options.maxQueuedPerTenant, 'jobs', tenantMs)
   if (tenant.bytes + job.bodyBytes > options.maxQueuedBytesPerTenant)
-    return full('Too large requests of this tenant', options.maxQueuedBytesPerTenant, 'bytes', tenantMs)
+    return full('Too many bytes of this tenant', options.maxQueuedBytesPerTenant, 'bytes', tenantMs)
   const shareMs = share && jobMs && jobMs * share.queued
   if (share !== null && share.queued >= options.maxQueuedPerSession)
     return full('Too many jobs of this session', options.maxQueuedPerSession, 'jobs', shareMs)
   if (share !== null && share.bytes + job.bodyBytes > options.maxQueuedBytesPerSession)
-    return full('Too large requests of this session', options.maxQueuedBytesPerSession, 'bytes', shareMs)
+    return full('Too many bytes of this session', options.maxQueuedBytesPerSession, 'bytes', shareMs)
   if (lane !== undefined && lane.waiting >= options.maxQueuedPerLane)
     return full(
       'Too many jobs of this lane',

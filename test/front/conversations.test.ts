@@ -103,7 +103,7 @@ it('says what is wrong', async () => {
     (await call(method, path, body)).body.error.message
   expect(await wrong('PATCH', '/v1/conversations', { name: 'x' })).toBe('Name the conversation: "?id=".')
   expect(await wrong('DELETE', '/v1/conversations?id=')).toBe('"id" must not be empty.')
-  expect(await wrong('GET', '/v1/conversations?id=x&id=y')).toBe('The query has two values of "id".')
+  expect(await wrong('GET', '/v1/conversations?id=x&id=y')).toBe('The query has two values for "id".')
   expect(await wrong('GET', '/v1/conversations/x?order=up')).toBe('"order" must be "newest" or "oldest".')
   expect(await wrong('GET', '/v1/conversations/x?after=7')).toContain('the id of a job')
   expect(await wrong('GET', '/v1/conversations?after=7')).toContain('pass the "next" of the page before')

@@ -44,6 +44,29 @@ describe('the base URL', () => {
     const got = await ask('POST', '/v1//chat/completions', hello)
     expect([got.status, message(got)]).toEqual([400, expect.stringContaining('base URL')])
   })
+  it.each(['/openai/v1/chat/completions', '/openai/v1/responses', '/api/v1/jobs', '/proxy/chat/completions'])(
+    '%s has a prefix too many: nothing is assumed of the client',
+    async (path) => {
+      const got = await ask('POST', path, hello)
+      expect([got.status, message(got)]).toEqual([404, expect.stringMatching(/base URL.*\/v1/)])
+      expect(message(got)).not.toContain('Azure')
+    },
+  )
+  it("Azure's own paths are named as such", async () => {
+    const got = await ask('POST', '/openai/deployments/m/chat/completions?api-version=1', hello)
+    expect(message(got)).toMatch(/Azure/)
+  })
+  it.each(['/v1/chat/completions', '/v1/models', '/chat/completions', '/v1', '/v1/nothing', '/', '/v1/jobs/job_1'])(
+    '%s at the admin listener: the 404 names the right port',
+    async (path) => {
+      const got = await ask('GET', path, undefined, {}, app.adminPort)
+      expect([got.status, message(got)]).toEqual([404, `This is the admin listener; the API is at port ${app.port}.`])
+    },
+  )
+  it('what neither listener has is told as such', async () => {
+    const got = await ask('GET', '/admin/kyes', undefined, {}, app.adminPort)
+    expect(message(got)).toBe('There is no such route: GET /admin/kyes. Did you mean "/admin/keys"?')
+  })
   it('another model than there is: the 404 tells of "*"', async () => {
     const near = await ask('POST', '/v1/chat/completions', { ...hello, model: 'dmeo' })
     expect(message(near)).toContain('Did you mean "demo"?')
@@ -71,8 +94,13 @@ describe('the key', () => {
     expect(got.status).toBe(200)
   })
   it.each<[string, Record<string, string>, string, string]>([
-    ['in a header of another API', { 'x-goog-api-key': 'abc' }, '/v1/models', '"x-goog-api-key" was seen'],
-    ['without "Bearer"', { authorization: 'abc' }, '/v1/models', 'authorization header, without that'],
+    [
+      'in a header of another API',
+      { 'x-goog-api-key': 'abc' },
+      '/v1/models',
+      'The header "x-goog-api-key" is not read',
+    ],
+    ['without "Bearer"', { authorization: 'abc' }, '/v1/models', 'The authorization header has no "Bearer " prefix.'],
     ['in the URL', {}, '/v1/models?key=abc', 'in the URL is never read'],
     ['in the URL, by another name', {}, '/v1/models?api-key=abc', 'in the URL is never read'],
     ['nowhere', {}, '/v1/models', 'No API key'],

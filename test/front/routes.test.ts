@@ -157,7 +157,7 @@ it("keeps idempotency keys apart: another tenant's is not joined", async () => {
 
 it('takes no route that does not name who may', () => {
   const route = { method: 'GET', path: '/open', run: () => {} } as unknown as Route
-  expect(() => new Router([route])).toThrow('GET /open does not name who may.')
+  expect(() => new Router([route])).toThrow('GET /open does not name who may use it.')
   expect(() => new Router([{ ...route, auth: 'anybody' } as unknown as Route])).toThrow()
 })
 

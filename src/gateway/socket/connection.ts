@@ -219,7 +219,7 @@ export class Connection implements FrameSink {
     if (data.length > options.maxMessageBytes) return this.close(new SluiceError('message_too_large'))
     let about: { readonly id?: unknown; readonly job?: unknown } = {}
     try {
-      if (isBinary) throw new SluiceError('invalid_request', { message: 'Frames are text: one JSON object each.' })
+      if (isBinary) throw new SluiceError('invalid_request', { message: 'Frames must be text: one JSON object each.' })
       const body = parseMessage(data, this.#hub.deps.options)
       about = body.value
       this.#handle(checkFrame(body.value), body)
@@ -249,7 +249,7 @@ export class Connection implements FrameSink {
     const { caller } = this
     if (caller === null)
       return this.#refuseEntry(
-        new SluiceError('missing_api_key', { message: 'Say hello first, with a key, a ticket or a token.' }),
+        new SluiceError('missing_api_key', { message: 'Send hello first, with a key, a ticket or a token.' }),
         frame,
       )
     this.#hub.auth.check(caller)
@@ -301,11 +301,11 @@ export class Connection implements FrameSink {
 
   #hello(frame: HelloFrame): void {
     const { auth, options } = this.#hub
-    if (this.#greeted) throw new SluiceError('invalid_request', { message: 'Only one hello per connection.' })
+    if (this.#greeted) throw new SluiceError('invalid_request', { message: 'A connection takes only one hello.' })
     if (this.caller !== null && frame.auth !== undefined)
       throw new SluiceError('invalid_request', {
         param: 'auth',
-        message: 'This connection authenticated at its upgrade; leave "auth" out.',
+        message: 'This connection was authenticated by its upgrade request: leave "auth" out.',
       })
     this.#greeted = true
     try {
@@ -512,6 +512,6 @@ interface Receiving {
 const tooMany = (most: number): SluiceError =>
   new SluiceError('too_many_jobs', {
     message:
-      `One connection follows at most ${most} jobs (websocket.max_jobs): ` +
-      'detach some, or submit with "follow": false.',
+      `A connection follows at most ${most} jobs (websocket.max_jobs): ` +
+      'detach from some, or submit with "follow": false.',
   })

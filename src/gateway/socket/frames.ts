@@ -16,12 +16,15 @@ const MAX_DAY_MS = 86_400_000
 const MIN_WINDOW = 1_024
 const MAX_CREDIT = 2 ** 31
 
-const id: Check = { ok: (v) => text(MAX_ID_CHARS).ok(v) && v !== '', what: `a text of 1 to ${MAX_ID_CHARS} characters` }
+const id: Check = {
+  ok: (v) => text(MAX_ID_CHARS).ok(v) && v !== '',
+  what: `a string of 1 to ${MAX_ID_CHARS} characters`,
+}
 /** A conversation's, as in a job's options. */
 const name: Check = {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
   ok: (v) => text(MAX_NAME_CHARS).ok(v) && v !== '' && !/[\x00-\x1f\x7f]/.test(v as string),
-  what: `a text of 1 to ${MAX_NAME_CHARS} characters`,
+  what: `a string of 1 to ${MAX_NAME_CHARS} characters`,
 }
 const cursor: Check = { ok: (v) => text(MAX_ID_CHARS).ok(v), what: 'a cursor, "<epoch>-<seq>"' }
 const CREDENTIALS = ['key', 'ticket', 'token']
@@ -31,7 +34,7 @@ const auth: Check = {
     Object.keys(v).length === 1 &&
     CREDENTIALS.includes(Object.keys(v)[0]) &&
     text(MAX_CREDENTIAL_CHARS).ok(Object.values(v)[0]),
-  what: 'one of {"key"}, {"ticket"} and {"token"}, with a text',
+  what: '{"key": …}, {"ticket": …} or {"token": …}, with a string',
 }
 const client: Check = {
   ok: (v) =>
@@ -90,7 +93,7 @@ export function checkFrame(value: JsonRecord): ClientFrame {
 export const credentialOf = (given: Credential | undefined): Credential => {
   if (given === undefined)
     throw new SluiceError('missing_api_key', {
-      message: 'Authenticate: send {"t": "hello", "auth": {"key" or "ticket" or "token": …}}.',
+      message: 'Authenticate first: send {"t": "hello", "auth": {…}} with a "key", "ticket" or "token".',
     })
   return given
 }

@@ -174,11 +174,13 @@ export class Hub {
     if (connection.closing) return
     if (caller === null) {
       if (now - connection.openedMono >= helloTimeoutMs)
-        connection.close(new SluiceError('request_timeout', { message: 'No hello came in time.' }))
+        connection.close(new SluiceError('request_timeout', { message: 'No hello arrived in time.' }))
       return
     }
     if (now - connection.pingedMono >= heartbeatMs / 2)
-      return connection.close(new SluiceError('request_timeout', { message: 'No sign of life.' }))
+      return connection.close(
+        new SluiceError('request_timeout', { message: 'The connection did not answer a ping in time.' }),
+      )
     if (now - connection.heardMono >= heartbeatMs && connection.pingedMono === Infinity) connection.ping(now)
     if (this.draining && connection.following.size === 0) return connection.close(new SluiceError('draining'))
     if (now >= connection.renewMono) connection.renewToken()

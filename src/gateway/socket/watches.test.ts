@@ -55,7 +55,7 @@ it('holds one listener for each conversation, at most so many, and none when it 
   const { all, listeners } = watches(2)
   await Promise.all(['a', 'a', 'b'].map((name) => all.watch(name, undefined)))
   expect([...listeners.keys()]).toEqual(['a', 'b'])
-  await expect(all.watch('c', undefined)).rejects.toThrow('One connection watches at most 2 conversations')
+  await expect(all.watch('c', undefined)).rejects.toThrow('A connection watches at most 2 conversations')
   await all.watch('a', undefined) // one that it watches already is no other
   all.unwatch('a')
   await all.watch('c', undefined)

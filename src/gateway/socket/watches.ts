@@ -50,7 +50,7 @@ export class Watches {
     if (!this.#stops.has(name) && this.#stops.size >= maxJobs) {
       this.#wanted.delete(name)
       throw new SluiceError('too_many_subscribers', {
-        message: `One connection watches at most ${maxJobs} conversations (websocket.max_jobs): unwatch some.`,
+        message: `A connection watches at most ${maxJobs} conversations (websocket.max_jobs): unwatch some.`,
       })
     }
     this.#stops.get(name)?.()
