@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { bareEnvironment } from '../../test/environment.ts'
 import { loadConfig } from '../config/load.ts'
 import { checkAdminKey, checkAll, checkDisk, checkFolder, checkNode, checkPort } from './checks.ts'
 import { jobTable } from './jobs.ts'
@@ -21,7 +22,7 @@ function sluice(
 ): Promise<{ code: number | null; out: string; err: string }> {
   return new Promise((done) => {
     const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
-      env: { PATH: process.env['PATH'], ...env },
+      env: { ...bareEnvironment(), ...env },
       cwd: dir,
     })
     let [out, err] = ['', '']

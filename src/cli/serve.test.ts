@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
+import { bareEnvironment } from '../../test/environment.ts'
 
 // Dozens of processes start here, one after the other
 vi.setConfig({ testTimeout: 60_000 })
@@ -58,7 +59,7 @@ function serve({
   const flags = ['--port', '0', '--data-dir', folder, ...args]
   const [command, ...rest] = [...prefix, process.execPath, bin, 'serve', ...flags]
   const child = spawn(command, rest, {
-    env: { PATH: process.env['PATH'], SLUICE_DURABILITY: 'process', ...env },
+    env: { ...bareEnvironment(), SLUICE_DURABILITY: 'process', ...env },
     stdio: ['ignore', stdout, stderr === 'unread' ? 'pipe' : stderr],
   })
   children.push(child)

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { bareEnvironment } from '../environment.ts'
 import { type Server, startServer } from './server.ts'
 
 let server: Server
@@ -20,7 +21,7 @@ interface Ran {
 function sluice(args: readonly string[], key = server.key, onText: (out: string) => void = () => {}): Promise<Ran> {
   return new Promise((done) => {
     const env = {
-      PATH: process.env['PATH'],
+      ...bareEnvironment(),
       SLUICE_URL: server.url,
       SLUICE_ADMIN_URL: server.adminUrl,
       SLUICE_KEY: key,

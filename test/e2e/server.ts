@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { bareEnvironment } from '../environment.ts'
 
 export interface Server {
   readonly url: string
@@ -40,7 +41,7 @@ export async function startServer(config: string, env: Record<string, string> = 
   const start = async (): Promise<void> => {
     child = spawn(process.execPath, [join(import.meta.dirname, '../../src/cli/main.ts'), 'serve', '--config', file], {
       env: {
-        PATH: process.env['PATH'],
+        ...bareEnvironment(),
         SLUICE_PORT: String(port),
         SLUICE_ADMIN_PORT: String(adminPort),
         SLUICE_DATA_DIR: join(dir, 'data'),

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { freePort, type Server, startServer } from '../e2e/server.ts'
+import { bareEnvironment } from '../environment.ts'
 
 const CHROMIUM = '/usr/bin/chromium'
 /** For what happens when it happens: as long as a busy machine may take. */
@@ -70,7 +71,7 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
   ): Promise<[ChildProcess, string]> {
     const child = spawn(process.execPath, ['--conditions=@sluice/source', `examples/chat/${script}`, ...args], {
       cwd: ROOT,
-      env: { PATH: process.env['PATH'], ...env },
+      env: { ...bareEnvironment(), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     children.push(child)

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Server, startServer } from '../e2e/server.ts'
+import { bareEnvironment } from '../environment.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 let server: Server
@@ -28,7 +29,7 @@ function run(command: string, args: readonly string[], env: Record<string, strin
   return new Promise((done) => {
     const child = spawn(command, args, {
       cwd: ROOT,
-      env: { PATH: process.env['PATH'], SLUICE_URL: server.url, SLUICE_API_KEY: server.key, ...env },
+      env: { ...bareEnvironment(), SLUICE_URL: server.url, SLUICE_API_KEY: server.key, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let [out, err] = ['', '']
