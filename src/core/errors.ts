@@ -196,6 +196,13 @@ export const ERRORS = {
     4429,
     'Too many readers of this job (http.max_readers_per_job).',
   ),
+  too_many_watches: row(
+    429,
+    'rate_limit_error',
+    true,
+    4429,
+    'This connection watches too many conversations (websocket.max_jobs): unwatch some first.',
+  ),
   too_many_connections: row(
     429,
     'rate_limit_error',

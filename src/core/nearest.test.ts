@@ -29,3 +29,8 @@ it('a text that no name is as long as costs nothing, nor do names without end', 
   ).toBeNull()
   expect(process.cpuUsage(from).user / 1_000).toBeLessThan(200)
 })
+
+it('to a single letter nothing is near, however short', () => {
+  expect(nearest('x', ['t', 'id'])).toBeNull()
+  expect(nearest('di', ['t', 'id'])).toBe('id')
+})

@@ -19,7 +19,9 @@ export function nearest(word: string, names: Iterable<string>): string | null {
       best = name
     }
   }
-  return best !== null && least <= Math.max(1, Math.floor(Math.max(word.length, best.length) / 3)) ? best : null
+  // Of a single letter everything short is near
+  const most = Math.min(word.length - 1, Math.max(1, Math.floor(Math.max(word.length, best?.length ?? 0) / 3)))
+  return least <= most ? best : null
 }
 
 /** " Did you mean …?", or nothing. */

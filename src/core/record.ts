@@ -80,14 +80,15 @@ export const parseAttempt = (record: Bytes): Attempt => JSON.parse(toText(payloa
  * had not ended a new epoch; cursors of older ones hold as far as the log is still the one that they saw.
  */
 export interface Cursor {
-  readonly epoch: number
+  /** Null: the current one. */
+  readonly epoch: number | null
   readonly seq: number
 }
 
 export const formatCursor = (cursor: Cursor): string => `${cursor.epoch}-${cursor.seq}`
 
-/** "<epoch>-<seq>", or a bare "<seq>" of the current epoch (`epoch` 0); null when it is neither. */
+/** "<epoch>-<seq>", or a bare "<seq>" of the current epoch; null when it is neither. */
 export function parseCursor(text: string): Cursor | null {
   const match = /^(?:(\d{1,15})-)?(\d{1,15})$/.exec(text)
-  return match ? { epoch: match[1] === undefined ? 0 : Number(match[1]), seq: Number(match[2]) } : null
+  return match ? { epoch: match[1] === undefined ? null : Number(match[1]), seq: Number(match[2]) } : null
 }

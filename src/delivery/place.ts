@@ -61,7 +61,7 @@ export class Place implements FeedReader {
     if (cursor === null) return 'ok'
     const page = await this.#log.read(this.#feed.job, 0, 0)
     if (page === null) throw new SluiceError('job_gone')
-    if (cursor.epoch !== 0 && cursor.epoch !== this.#feed.epoch) {
+    if (cursor.epoch !== null && cursor.epoch !== this.#feed.epoch) {
       if (cursor.seq > (await this.#log.commonWith(this.#feed.job, cursor.epoch))) return 'gap'
     } else if (cursor.seq > page.head) throw new SluiceError('cursor_ahead')
     if (page.ended && cursor.seq === page.head) return 'ended'

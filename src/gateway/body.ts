@@ -22,12 +22,27 @@ const VALUES_A_KEY = 4
 const MAX_VALUES = 400_000
 const MAX_ITEMS = 1_000_000
 
+/** A body of more chunks than this must have so many bytes in each, on the average: every one costs a call. */
+const MAX_SMALL_CHUNKS = 16_384
+const MEAN_CHUNK_BYTES = 16
+const inPieces = (): SluiceError =>
+  new SluiceError('invalid_request', { message: 'The body comes in chunks of a few bytes each: send larger ones.' })
+
 const JSON_TYPE = /^\s*application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
+
+/** JSON is UTF-8. By hand: the value is a stranger's. */
+const isUtf8Type = (type: string): boolean =>
+  type
+    .toLowerCase()
+    .split(';')
+    .map((parameter) => parameter.trim())
+    .every((parameter) => !parameter.startsWith('charset') || /^charset ?= ?"?(?:utf-?8|us-ascii)"?$/.test(parameter))
 
 /** The body as a JSON object. Throws what readBody and parseBody throw, and unsupported_media_type. */
 export async function readJson(call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> {
   const { 'content-type': type, 'content-encoding': encoding } = call.request.headers
-  if (type !== undefined && !JSON_TYPE.test(type)) throw new SluiceError('unsupported_media_type')
+  if (type !== undefined && (!JSON_TYPE.test(type) || !isUtf8Type(type)))
+    throw new SluiceError('unsupported_media_type')
   // Nothing is ever unpacked, so no bomb can be
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
   const raw = await readBody(call, maxBytes)
@@ -52,7 +67,9 @@ export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
       request.off('data', onData)
       reject(error)
     }
+    let chunks = 0
     const onData = (chunk: Buffer): void => {
+      if (++chunks > MAX_SMALL_CHUNKS && chunks * MEAN_CHUNK_BYTES > body.length) return fail(inPieces())
       if (body.length + chunk.length > maxBytes) return fail(new SluiceError('body_too_large'))
       body.add(chunk)
       // What came whole is no burden

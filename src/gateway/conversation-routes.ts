@@ -7,7 +7,7 @@ import { readJson } from './body.ts'
 import type { KeyCall } from './call.ts'
 import { prefixOf } from './caller.ts'
 import type { GatewayDeps } from './deps.ts'
-import { bad } from './fields.ts'
+import { bad, checkNames } from './fields.ts'
 import { conversationView } from './job-view.ts'
 import type { Route } from './route.ts'
 
@@ -24,7 +24,8 @@ const NAMES = ['id', 'conversation'] as const
  * A conversation's id from the path, or from the query where a path can't carry it; undefined when there is neither.
  */
 export function conversationOf(call: KeyCall): string | undefined {
-  const id = call.params['id'] ?? NAMES.map((name) => call.parameter(name)).find((value) => value !== undefined)
+  const [id = call.params['id'], other = id] = NAMES.map((name) => call.parameter(name)).filter((v) => v !== undefined)
+  if (other !== id) throw bad('conversation', '"id" and "conversation" name two conversations: leave one out.')
   if (id === '') throw bad('id', '"id" must not be empty.')
   return id
 }
@@ -67,7 +68,9 @@ export function conversationRoutes(
   }
 
   async function change(call: KeyCall): Promise<void> {
-    const { name, keep_turns: keep } = (await readJson(call, options.maxBodyBytes, options)).value
+    const { value } = await readJson(call, options.maxBodyBytes, options)
+    checkNames(value, ['name', 'keep_turns'])
+    const { name, keep_turns: keep } = value
     if (name === undefined && keep === undefined) throw bad('name', 'Give "name", "keep_turns", or both.')
     if (name !== undefined && (typeof name !== 'string' || name.length > MAX_NAME_CHARS))
       throw bad('name', `"name" must be a string of at most ${MAX_NAME_CHARS} characters.`)

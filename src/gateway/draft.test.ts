@@ -49,12 +49,18 @@ describe('two requests are the same', () => {
   it('when their bytes and the options in their headers are', () => {
     const { bodyHash } = plain(BODY)
     expect(plain(BODY).bodyHash).toBe(bodyHash)
-    expect(plain(BODY, { 'idempotency-key': 'k', 'x-stainless-retry-count': '1', 'user-agent': 'x' }).bodyHash).toBe(
-      bodyHash,
-    )
+    expect(plain(BODY, { 'x-stainless-retry-count': '1', 'user-agent': 'x' }).bodyHash).toBe(bodyHash)
     for (const other of [plain(`${BODY} `), plain(BODY, { 'sluice-lane': 'a' }), plain(BODY, { 'sluice-user': 'u' })])
       expect(other.bodyHash).not.toBe(bodyHash)
     expect(plain(BODY, { 'sluice-lane': 'a' }).bodyHash).not.toBe(plain(BODY, { 'sluice-pool': 'a' }).bodyHash)
+  })
+  it('under an idempotency key, when they mean the same', () => {
+    const key = { 'idempotency-key': 'k' }
+    const { bodyHash } = plain(BODY, key)
+    expect(plain(BODY.replaceAll(',', ' ,\n'), { ...key, 'user-agent': 'x' }).bodyHash).toBe(bodyHash)
+    expect(job(`{"request":${BODY},"idempotency_key":"k"}`).bodyHash).toBe(bodyHash)
+    for (const other of [plain(`${BODY.slice(0, -1)},"n":1}`, key), plain(BODY, { ...key, 'sluice-lane': 'a' })])
+      expect(other.bodyHash).not.toBe(bodyHash)
   })
   it('and are joined only by who says that it repeats', () => {
     expect(

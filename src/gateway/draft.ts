@@ -10,6 +10,7 @@ import { type Caller, shareOf, userOf, withinNames } from './caller.ts'
 import { checkChat, checkEmbedding, checkModel } from './chat-request.ts'
 import type { GatewayDeps, GatewayOptions } from './deps.ts'
 import { bad } from './fields.ts'
+import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 import { namesAnother } from './named-user.ts'
 
@@ -25,7 +26,7 @@ interface Asked {
   readonly request: JsonRecord
   /** What is stored and sent on. */
   readonly bytes: Uint8Array
-  /** What the client sent for this job, options included: the same bytes again are the same job. */
+  /** What the client sent for this job, options included: an SDK's retry sends the same bytes again. */
   readonly sent: Uint8Array
   readonly options: JsonRecord
   /** Where they stand: "sluice." or nothing. */
@@ -134,7 +135,7 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
       param: 'model',
       message: `The model "${model}" does not support ${kind === 'chat' ? 'chat completions' : 'embeddings'}.`,
     })
-  const { options, metadata } = readJobOptions(asked.options, headers, {
+  const { options, given, metadata } = readJobOptions(asked.options, headers, {
     at: asked.at,
     pool: route.pool,
     plain,
@@ -172,7 +173,8 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
     kind,
     model,
     body: bytes,
-    bodyHash: bodyHash(kind, asked.sent, headers),
+    bodyHash:
+      options.idempotencyKey === undefined ? bodyHash(kind, asked.sent, headers) : fingerprint(kind, bytes, given),
     options: withinNames(caller, options),
     isRetry: asked.isRetry,
     stream: plain && kind === 'chat' && request['stream'] === true,
@@ -200,11 +202,10 @@ function checkTimes({ delayMs = 0, deadlineMs }: JobOptions, options: GatewayOpt
     )
 }
 
-/** JobOptions in headers belong to what was asked, save the key under which it was asked. */
+/** Of what has no idempotency key. Options in headers belong to what was asked. */
 function bodyHash(kind: JobKind, sent: Uint8Array, headers: Readonly<Record<string, string>>): string {
-  const { idempotency_key: _key, ...others } = headers
-  const names = Object.keys(others)
+  const names = Object.keys(headers)
   if (names.length === 0 && kind === 'chat') return hash('sha256', sent, 'base64url')
-  const more = JSON.stringify([kind, names.sort().map((name) => [name, others[name]])])
+  const more = JSON.stringify([kind, names.sort().map((name) => [name, headers[name]])])
   return hash('sha256', Buffer.concat([sent, Buffer.from(`\n${more}`)]), 'base64url')
 }

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../core/errors.ts'
 import type { DisconnectPolicy, JobOptions, Priority, WorkerLossPolicy } from '../core/job.ts'
 import { didYouMean } from '../core/nearest.ts'
-import type { JsonRecord } from './body.ts'
+import { isRecord, type JsonRecord } from './body.ts'
 import { labels } from './fields.ts'
 
 const NAMES = [
@@ -46,6 +46,8 @@ export interface Defaults {
 
 export interface ReadOptions {
   readonly options: JobOptions
+  /** Those that the client gave, but the idempotency key, in one spelling wherever they stood. */
+  readonly given: Readonly<Record<string, unknown>>
   readonly metadata: Readonly<Record<string, string>> | undefined
 }
 
@@ -64,7 +66,7 @@ export function headerOptions(headers: IncomingHttpHeaders): Readonly<Record<str
         message: `"${header}" is not a Sluice header.${didYouMean(header, HEADERS.keys())}`,
       })
     options ??= {}
-    // `sluice-idempotency-key` and `idempotency-key` are one; ours wins
+    // `sluice-idempotency-key` and `idempotency-key` are one; ours wins: SDKs send the other by themselves
     if (isOurs || options[name] === undefined) options[name] = String(headers[header])
   }
   return options ?? NONE
@@ -115,6 +117,11 @@ export function readJobOptions(
   if (conversation !== undefined && lane !== undefined)
     throw bad('lane', 'left out: a conversation is a lane of its own')
   const idempotencyKey = text('idempotency_key')
+  if (idempotencyKey !== undefined && (headers['idempotency_key'] ?? idempotencyKey) !== idempotencyKey)
+    throw new SluiceError('invalid_request', {
+      param: `${defaults.at}idempotency_key`,
+      message: 'The body has one idempotency key and a header another: leave one out.',
+    })
   const delayMs = ms('delay_ms', 0)
   const plain = defaults.plain && conversation === undefined
   const deadlineMs =
@@ -135,5 +142,22 @@ export function readJobOptions(
   }
   const metadata = members['metadata'] ?? undefined
   if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
-  return { options, metadata: metadata as Readonly<Record<string, string>> | undefined }
+  const given: Record<string, unknown> = {}
+  if (idempotencyKey !== undefined)
+    for (const name of NAMES) if (name !== 'idempotency_key' && value(name) !== undefined) given[name] = value(name)
+  if (given['delay_ms'] !== undefined) given['delay_ms'] = delayMs
+  if (given['deadline_ms'] !== undefined) given['deadline_ms'] = deadlineMs
+  if (isRecord(metadata)) given['metadata'] = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))
+  return { options, given, metadata: metadata as Readonly<Record<string, string>> | undefined }
+}
+
+/** A list of jobs has no options of its own. Throws invalid_request. */
+export function checkNoOptions(headers: IncomingHttpHeaders): void {
+  headerOptions(headers)
+  for (const header in headers)
+    if (header.startsWith('sluice-') || header === 'idempotency-key')
+      throw new SluiceError('invalid_request', {
+        param: header,
+        message: `"${header}" can't stand beside "jobs": give each job its own.`,
+      })
 }

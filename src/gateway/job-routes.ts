@@ -9,6 +9,7 @@ import { type JsonBody, memberBytes, readJson } from './body.ts'
 import type { Headers, KeyCall } from './call.ts'
 import type { GatewayDeps } from './deps.ts'
 import { jobDraft, jobItem } from './draft.ts'
+import { checkNoOptions } from './job-options.ts'
 import { JOB_FILTERS, type Jobs } from './jobs.ts'
 import { locationOf } from './location.ts'
 import type { Route } from './route.ts'
@@ -51,6 +52,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
 
   /** One bad job does not stop the others: each is answered in its place. */
   async function submitMany(call: KeyCall, body: JsonBody): Promise<void> {
+    checkNoOptions(call.request.headers)
     const { jobs: many, ...others } = body.value
     const [odd] = Object.keys(others)
     if (odd !== undefined)
@@ -200,4 +202,10 @@ function cursorOf(call: KeyCall): Cursor | null {
 
 /** By hand: white space and commas in a pattern take time that grows with their square. */
 const acceptsEvents = (accept: string): boolean =>
-  accept.split(',').some((range) => EVENTS.has(range.split(';', 1)[0].trim().toLowerCase()))
+  accept.split(',').some((range) => {
+    const [type, ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())
+    return EVENTS.has(type) && !parameters.some(isNever)
+  })
+
+/** A weight of 0: what the client does not take. */
+const isNever = (parameter: string): boolean => /^q ?= ?0(?:\.0{0,3})?$/.test(parameter)

@@ -32,6 +32,14 @@ beforeEach(() => {
   sessions = open()
 })
 
+it('a token has one spelling', () => {
+  const session = { id: 's', keyId: 'key_1', user: 'ann', origin: null, endsAtMs: now + 60_000 }
+  const { token } = sessions.token(session)
+  expect(code(() => sessions.verify(token, undefined))).toBe('fine')
+  for (const other of [`${token}=`, `${token} `, `${token}.`, `${token}\n`])
+    expect(code(() => sessions.verify(other, undefined))).toBe('invalid_token')
+})
+
 it('a ticket is good once, in time', () => {
   const { ticket, expiresInMs } = sessions.ticket(key, 'ann', null, null)
   expect(expiresInMs).toBe(30_000)

@@ -144,7 +144,8 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
         token.length > MAX_TOKEN_BYTES ||
         !token.startsWith(TOKEN_PREFIX) ||
         signature === undefined ||
-        rest.length > 0
+        rest.length > 0 ||
+        !/^[\w-]+$/.test(signature)
       )
         throw new SluiceError('invalid_token')
       const given = Buffer.from(signature, 'base64url')

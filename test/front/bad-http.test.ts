@@ -243,6 +243,8 @@ describe('bodies', () => {
     'multipart/form-data; boundary=x',
     'application/jsonp',
     'json',
+    'application/json; charset=utf-16',
+    'application/json;charset="iso-8859-1"',
   ])('35, 47 content-type %s', async (type) => {
     await refused(post(good, { 'content-type': type }), 415, 'unsupported_media_type')
   })
@@ -267,6 +269,17 @@ describe('bodies', () => {
       .toString('latin1')
       .replace('content-length: 0\r\n', '')
     await refused(send(app.port, head + chunk.repeat(MAX_BODY / 65_536 + 1)), 413, 'body_too_large')
+  })
+
+  it('a body in chunks of a byte is refused before it costs much; one of small chunks is read', async () => {
+    const head = request('POST', '/v1/chat/completions', { ...auth(), 'transfer-encoding': 'chunked' })
+      .toString('latin1')
+      .replace('content-length: 0\r\n', '')
+    const inChunks = (size: number): string =>
+      good.padEnd(60_000).replace(new RegExp(`[^]{${size}}`, 'g'), (c) => `${size.toString(16)}\r\n${c}\r\n`)
+    const got = await refused(send(app.port, `${head}${inChunks(1)}0\r\n\r\n`), 400, 'invalid_request')
+    expect(got.body).toContain('larger ones')
+    expect((await send(app.port, `${head}${inChunks(20)}0\r\n\r\n`)).status).toBe(200)
   })
 
   it('40 of a repeated key the last one counts', async () => {

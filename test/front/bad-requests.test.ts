@@ -163,6 +163,8 @@ describe('events', () => {
     ['after, twice', '?after=1-1&after=1-2', {}, 400, 'invalid_request'],
     ['an unknown dialect', '?dialect=klingon', {}, 400, 'invalid_request'],
     ['68 accept: text/html', '', { accept: 'text/html' }, 406, 'not_acceptable'],
+    ['68 accept: never events', '', { accept: 'text/event-stream; q=0.0, text/html' }, 406, 'not_acceptable'],
+    ['an epoch that never was', '?dialect=chat&after=0-5', {}, 410, 'cursor_stale'],
   ])('%s', async (_name, query, headers, status, code) => {
     await refused(events(query, headers), status, code)
   })
@@ -254,6 +256,19 @@ describe('jobs', () => {
     const got = await refused(job(options), 400, 'invalid_request')
     expect((JSON.parse(got.body) as { error: { param: string } }).error.param).toBe(param)
   })
+  it('two keys, in a header and in the body', async () => {
+    const body = JSON.stringify({ request: chat('x'), idempotency_key: 'a' })
+    const got = await refused(ask('POST', '/v1/jobs', body, { 'idempotency-key': 'b' }), 400, 'invalid_request')
+    expect(got.body).toContain('"param":"idempotency_key"')
+  })
+  it.each(['idempotency-key', 'sluice-idempotency-key', 'sluice-conversation', 'sluice-user', 'sluice-priority'])(
+    'a list of jobs with the header %s',
+    async (header) => {
+      const body = JSON.stringify({ jobs: [{ request: chat('x') }] })
+      const got = await refused(ask('POST', '/v1/jobs', body, { [header]: 'high' }), 400, 'invalid_request')
+      expect(got.body).toContain(`"param":"${header}"`)
+    },
+  )
   it.each<[string, unknown]>([
     ['none', []],
     ['no list', {}],

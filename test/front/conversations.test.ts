@@ -108,4 +108,8 @@ it('says what is wrong', async () => {
   expect(await wrong('GET', '/v1/conversations/x?after=7')).toContain('the id of a job')
   expect(await wrong('GET', '/v1/conversations?after=7')).toContain('pass the "next" of the page before')
   expect(await wrong('PATCH', '/v1/conversations/x', {})).toBe('Give "name", "keep_turns", or both.')
+  expect(await wrong('GET', '/v1/conversations?id=x&conversation=y')).toContain('name two conversations')
+  expect(await wrong('PATCH', '/v1/conversations/x', { nme: 'x' })).toContain('Did you mean "name"?')
+  expect(await wrong('PATCH', '/v1/conversations/x', { name: 'x', keep: 1 })).toContain('"keep" is not a known member')
+  expect(await wrong('PATCH', '/v1/conversations/x', { n: 1 })).toBe('"n" is not a known member.')
 })

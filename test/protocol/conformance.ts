@@ -847,6 +847,12 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
   })
 
   describe('idempotency', () => {
+    const post = async (path: string, body: string, more: Record<string, string> = {}): Promise<unknown[]> => {
+      const headers = { authorization: `Bearer ${target.key}`, 'content-type': 'application/json', ...more }
+      const response = await fetch(target.url + path, { method: 'POST', headers, body })
+      return [response.status, ((await response.json()) as { id?: string }).id]
+    }
+
     it('W60 a submit again, by either door, is the same job', async () => {
       const body = job(20, 2, { idempotency_key: fresh('key') })
       const peer = await greeted()
@@ -882,6 +888,26 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
         status: 422,
         body: { error: { code: 'idempotency_conflict' } },
       })
+    })
+
+    it('W64 white space, the spelling of texts and the place of options do not make another body', async () => {
+      const idempotency_key = fresh('key')
+      const conversation = fresh('talk')
+      const request = chat(prompt(3, 1), { stream: true, user: 'zoë' })
+      const body = { idempotency_key, conversation, delay_ms: 1, request }
+      const peer = await greeted()
+      const first = await submit(peer, body)
+      const spaced = JSON.stringify(body, null, 2).replace('zoë', '\\u007ao\\u00eb')
+      expect(await post('/v1/jobs', spaced)).toEqual([200, first['job']])
+      const options = {
+        'idempotency-key': idempotency_key,
+        'sluice-conversation': conversation,
+        'sluice-delay-ms': '1',
+      }
+      expect(await post('/v1/jobs', JSON.stringify({ request }), options)).toEqual([200, first['job']])
+      const later = { ...options, prefer: 'respond-async' }
+      expect(await post('/v1/chat/completions', JSON.stringify(request), later)).toEqual([202, first['job']])
+      expect(await post('/v1/jobs', JSON.stringify({ ...body, delay_ms: 2 }))).toEqual([422, undefined])
     })
 
     it('W63 the members of the frame are none of the body', async () => {

@@ -410,7 +410,7 @@ export class Connection implements FrameSink {
     if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
     const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
     if (page === null) throw new SluiceError('job_gone')
-    if (cursor !== null && (cursor.epoch === 0 || cursor.epoch === job.epoch) && cursor.seq > page.head)
+    if (cursor !== null && (cursor.epoch === null || cursor.epoch === job.epoch) && cursor.seq > page.head)
       throw new SluiceError('cursor_ahead')
     if (this.closing) return
     const known = this.following.get(id)
