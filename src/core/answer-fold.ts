@@ -4,9 +4,8 @@
  * `token_ids` are lists that grow. At the top level `id`, `model` and `created` are the first that say something, all
  * others the last; our own members win.
  */
-import { indexOf, isObject, type Json, type JsonObject, MAX_DEPTH, MessageFold, own, saysNothing } from './fold.ts'
+import { choiceIndex, isObject, type Json, type JsonObject, MessageFold, own, saysNothing } from './fold.ts'
 
-export const MAX_CHOICES = 128
 const GROWING = new Set(['logprobs', 'token_ids'])
 const IDENTITY = new Set(['id', 'model', 'created'])
 const OWN_IN_CHOICE = new Set(['index', 'delta', 'message', 'finish_reason', '__proto__'])
@@ -31,7 +30,6 @@ export class AnswerFold {
   /** The upstream's last `usage` object. */
   usage: JsonObject | null = null
   #choices = new Map<number, OpenChoice>()
-  #overflow = false
 
   push(chunk: JsonObject): void {
     for (const key of Object.keys(chunk)) {
@@ -43,23 +41,20 @@ export class AnswerFold {
       else if (!IDENTITY.has(key) || saysNothing(own(this.head, key)) || this.head[key] === 0) this.head[key] = value
     }
     const { choices } = chunk
-    if (Array.isArray(choices)) for (const choice of choices) if (isObject(choice)) this.#addChoice(choice)
+    if (!Array.isArray(choices)) return
+    for (const [position, choice] of choices.entries())
+      if (isObject(choice)) this.#addChoice(choice, choiceIndex(choice, position, choices.length))
   }
 
-  #addChoice(piece: JsonObject): void {
-    const index = indexOf(piece['index']) ?? 0
+  #addChoice(piece: JsonObject, index: number): void {
     const choice = this.#choices.get(index) ?? { fold: new MessageFold(), finishReason: null, rest: {} }
-    if (this.#choices.size >= MAX_CHOICES && !this.#choices.has(index)) {
-      this.#overflow = true
-      return
-    }
     this.#choices.set(index, choice)
     const { delta, message, finish_reason: finish } = piece
     if (isObject(delta)) choice.fold.delta(delta)
     else if (isObject(message)) choice.fold.whole(message)
     if (typeof finish === 'string' && finish !== '') choice.finishReason = finish
     for (const key of Object.keys(piece))
-      if (!OWN_IN_CHOICE.has(key)) set(choice.rest, key, piece[key], GROWING.has(key), 0)
+      if (!OWN_IN_CHOICE.has(key)) set(choice.rest, key, piece[key], GROWING.has(key))
   }
 
   /** Appends text to the content of a choice that has some. */
@@ -85,18 +80,13 @@ export class AnswerFold {
       .sort(([a], [b]) => a - b)
       .map(([index, { fold, finishReason, rest }]) => ({ index, message: fold.message, finishReason, rest }))
   }
-
-  /** Was anything left out, because it was too much? */
-  get overflow(): boolean {
-    return this.#overflow || [...this.#choices.values()].some(({ fold }) => fold.overflow)
-  }
 }
 
-function set(into: JsonObject, key: string, value: Json, grows: boolean, depth: number): void {
+function set(into: JsonObject, key: string, value: Json, grows: boolean): void {
   const old = own(into, key)
   if (saysNothing(value)) into[key] = old ?? value
-  else if (isObject(value) && isObject(old) && depth < MAX_DEPTH) {
-    for (const name of Object.keys(value)) if (name !== '__proto__') set(old, name, value[name], grows, depth + 1)
+  else if (isObject(value) && isObject(old)) {
+    for (const name of Object.keys(value)) if (name !== '__proto__') set(old, name, value[name], grows)
   } else if (grows && Array.isArray(value) && Array.isArray(old)) for (const item of value) old.push(item)
   else into[key] = value
 }

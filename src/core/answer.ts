@@ -12,8 +12,6 @@ export interface Answer {
   readonly choices: readonly Choice[]
   /** The upstream's `usage` object, as it was. */
   readonly usage: JsonObject | null
-  /** Something was left out, because it was too much: more calls, choices or depth than any answer has. */
-  readonly overflow: boolean
 }
 
 /** A log's records, one at a time. A reset takes back all before it but the answer's identity. */
@@ -39,8 +37,8 @@ export class LogFold {
   }
 
   answer(): Answer {
-    const { head, usage, overflow } = this.#fold
-    return { head, choices: this.#fold.choices(), usage, overflow }
+    const { head, usage } = this.#fold
+    return { head, choices: this.#fold.choices(), usage }
   }
 
   #shapeOf(record: Bytes, { choices, usage }: JsonObject): TokenShape | null {

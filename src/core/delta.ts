@@ -19,9 +19,17 @@ export function isOpening(chunk: JsonObject): boolean {
   return !ends && !chunkShows(chunk)
 }
 
+/** Words for no reason yet. */
+const NO_REASON = /^(?:|null|none|not_finished|unfinished|in_progress)$/i
+
 /** A choice's finish reason; null where it has none, however an upstream spells that. */
 export function reasonOf({ finish_reason: reason }: JsonObject): string | null {
-  if (typeof reason !== 'string') return null
-  const text = reason.trim()
-  return text === '' || text.toLowerCase() === 'null' ? null : text
+  const text = typeof reason === 'string' ? reason.trim() : ''
+  return NO_REASON.test(text) ? null : text
+}
+
+/** The upstream's own count of tokens: `usage`, or where Groq has it. */
+export function usageOf({ usage, x_groq: groq }: JsonObject): JsonObject | null {
+  if (isObject(usage)) return usage
+  return isObject(groq) && isObject(groq['usage']) ? groq['usage'] : null
 }

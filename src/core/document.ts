@@ -1,20 +1,24 @@
 /** A whole answer in one piece (a `chat.completion`), as the one chunk that it amounts to in dialects that stream. */
-import { isObject, type Json, type JsonObject } from './fold.ts'
+import { choiceIndex, isObject, type Json, type JsonObject, showsSomething } from './fold.ts'
 import { type Bytes, toBytes, toText } from './record.ts'
 
-/** Whatever is not a `chat.completion` (an embedding) stays as it is. */
-export function chunkOf(document: JsonObject): JsonObject {
+/**
+ * Whatever is not a `chat.completion` (an embedding) stays as it is. `isTold`: of which choices deltas told the answer
+ * already, so that the message only repeats it.
+ */
+export function chunkOf(document: JsonObject, isTold: (index: number) => boolean = () => false): JsonObject {
   const { choices } = document
   if (!Array.isArray(choices) || !choices.some((choice) => isObject(choice) && isObject(choice['message'])))
     return document
+  const choiceOf = (choice: Json, position: number): Json => {
+    if (!isObject(choice)) return choice
+    const { message, delta, ...rest } = choice
+    const index = choiceIndex(choice, position, choices.length)
+    const own = isObject(delta) ? delta : {}
+    const isNew = isObject(message) && !showsSomething(own) && !isTold(index)
+    return { ...rest, index, delta: isNew ? { role: 'assistant', ...message, ...indexed(message['tool_calls']) } : own }
+  }
   return { ...document, object: 'chat.completion.chunk', choices: choices.map(choiceOf) }
-}
-
-function choiceOf(choice: Json, position: number): Json {
-  if (!isObject(choice)) return choice
-  const { message, ...rest } = choice
-  const delta = isObject(message) ? { role: 'assistant', ...message, ...indexed(message['tool_calls']) } : {}
-  return { index: position, ...rest, delta }
 }
 
 /** In a delta each tool call says which one it is. */

@@ -18,9 +18,8 @@
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 export type JsonObject = { [key: string]: Json }
 
-/** More than these only wastes memory: what exceeds them is left out, and `overflow` is set. */
-export const MAX_TOOL_CALLS = 1_024
-export const MAX_DEPTH = 64
+/** A call is put before so many others at most: more than any answer has, and a bound for what is sent backwards. */
+const MAX_SHIFT = 1_024
 
 const PIECES = new Set(['content', 'refusal', 'arguments', 'transcript', 'text', 'thinking', 'summary'])
 const NAMED = new Set(['function', 'custom', 'function_call'])
@@ -44,21 +43,24 @@ export function indexOf(value: Json | undefined): number | null {
   return typeof index === 'number' && Number.isSafeInteger(index) ? index : null
 }
 
+/** Which choice of an answer this is. Some upstreams leave the index out. */
+export const choiceIndex = (choice: JsonObject, position: number, count: number): number =>
+  indexOf(choice['index']) ?? (count > 1 ? position : 0)
+
 export const own = (object: JsonObject, key: string): Json | undefined =>
   Object.hasOwn(object, key) ? object[key] : undefined
 
 export const saysNothing = (value: Json | undefined): boolean => value === undefined || value === null || value === ''
 
 /** Does it show anything to a reader: text, reasoning, a call, an image, a sound? A role or a label alone does not. */
-export function showsSomething(delta: JsonObject, owner = '', depth = 0): boolean {
+export function showsSomething(delta: JsonObject, owner = ''): boolean {
   for (const key of Object.keys(delta)) {
     const value = delta[key]
     if (typeof value === 'string') {
       if (value !== '' && (isPiece(key, owner) || NAMED.has(owner))) return true
-    } else if (depth >= MAX_DEPTH) return true
-    else if (Array.isArray(value)) {
-      if (value.some((item) => itemShows(item, depth + 1))) return true
-    } else if (isObject(value) && showsSomething(value, key, depth + 1)) return true
+    } else if (Array.isArray(value)) {
+      if (value.some(itemShows)) return true
+    } else if (isObject(value) && showsSomething(value, key)) return true
   }
   return false
 }
@@ -67,11 +69,10 @@ export function showsSomething(delta: JsonObject, owner = '', depth = 0): boolea
  * Of a list (calls, images, parts) any text counts that is no label; an empty call or part, as some openings hold,
  * shows nothing.
  */
-function itemShows(item: Json, depth: number): boolean {
+function itemShows(item: Json): boolean {
   if (typeof item === 'string') return item !== ''
-  if (depth >= MAX_DEPTH) return true
-  if (Array.isArray(item)) return item.some((part) => itemShows(part, depth + 1))
-  return isObject(item) && Object.keys(item).some((key) => !LABELS.has(key) && itemShows(item[key], depth + 1))
+  if (Array.isArray(item)) return item.some(itemShows)
+  return isObject(item) && Object.keys(item).some((key) => !LABELS.has(key) && itemShows(item[key]))
 }
 
 interface Call {
@@ -84,7 +85,6 @@ interface Call {
 export class MessageFold {
   /** Grows in place. Its tool calls stand in order and carry no `index`, as in a whole message. */
   readonly message: JsonObject
-  overflow = false
   readonly #calls: Call[] = []
   readonly #callById = new Map<string, Call>()
   readonly #callByIndex = new Map<number, Call>()
@@ -110,7 +110,7 @@ export class MessageFold {
       const value = piece[key]
       if (key === 'role') {
         if (!saysNothing(value)) this.message['role'] = 'assistant'
-      } else if (key !== 'tool_calls') this.#join(this.message, key, value, '', 0)
+      } else if (key !== 'tool_calls') this.#join(this.message, key, value, '')
       else for (const item of Array.isArray(value) ? value : [value]) if (isObject(item)) this.#addCall(item, whole)
     }
   }
@@ -122,17 +122,13 @@ export class MessageFold {
     const callId = (typeof id === 'string' && id !== '') || typeof id === 'number' ? String(id) : null
     const index = indexOf(item['index'])
     const call = (whole ? null : this.#callOf(callId, index, item)) ?? this.#begin(index)
-    if (call === null) {
-      this.overflow = true
-      return
-    }
     this.#lastCall = call
     if (callId !== null) {
       call.value['id'] = callId
       this.#callById.set(callId, call)
     } else if (id === '') call.value['id'] ??= '' // so that the member is there
     for (const key of Object.keys(item))
-      if (key !== 'id' && key !== 'index') this.#join(call.value, key, item[key], 'tool_calls', 1)
+      if (key !== 'id' && key !== 'index') this.#join(call.value, key, item[key], 'tool_calls')
     call.input.add(inputOf(item))
   }
 
@@ -148,12 +144,12 @@ export class MessageFold {
     return call
   }
 
-  #begin(index: number | null): Call | null {
+  #begin(index: number | null): Call {
     const calls = this.#calls
-    if (calls.length >= MAX_TOOL_CALLS) return null
     const call = { index: index ?? (calls.at(-1)?.index ?? -1) + 1, value: {}, input: new Input() }
     let at = calls.length
-    while (at > 0 && calls[at - 1].index > call.index) at--
+    const from = Math.max(0, at - MAX_SHIFT)
+    while (at > from && calls[at - 1].index > call.index) at--
     calls.splice(at, 0, call)
     if (calls.length === 1) this.message['tool_calls'] = []
     ;(this.message['tool_calls'] as Json[]).splice(at, 0, call.value)
@@ -163,12 +159,8 @@ export class MessageFold {
 
   // ------------------------------------------------------------ members
 
-  #join(into: JsonObject, key: string, value: Json, owner: string, depth: number): void {
+  #join(into: JsonObject, key: string, value: Json, owner: string): void {
     if (key === '__proto__') return // would set the prototype
-    if (depth > MAX_DEPTH) {
-      this.overflow = true
-      return
-    }
     const old = own(into, key)
     if (value === null) {
       if (old === undefined) into[key] = null
@@ -177,29 +169,28 @@ export class MessageFold {
       else if (!isPiece(key, owner)) {
         if (value !== '' || saysNothing(old)) into[key] = value
       } else if (Array.isArray(old)) {
-        if (value !== '') this.#joinItem(old, { type: 'text', text: value }, key, depth + 1)
+        if (value !== '') this.#joinItem(old, { type: 'text', text: value }, key)
       } else into[key] = typeof old === 'string' ? old + value : value
     } else if (Array.isArray(value)) {
       const list = Array.isArray(old) ? old : []
       if (typeof old === 'string' && old !== '') list.push({ type: 'text', text: old })
       into[key] = list
-      for (const item of value) this.#joinItem(list, item, key, depth + 1)
+      for (const item of value) this.#joinItem(list, item, key)
     } else if (isObject(value)) {
       const object = isObject(old) ? old : {}
       into[key] = object
-      for (const name of Object.keys(value)) this.#join(object, name, value[name], key, depth + 1)
+      for (const name of Object.keys(value)) this.#join(object, name, value[name], key)
     } else into[key] = value
   }
 
-  #joinItem(list: Json[], item: Json, owner: string, depth: number): void {
+  #joinItem(list: Json[], item: Json, owner: string): void {
     const known = isObject(item) ? this.#itemOf(list, item, owner) : undefined
     if (known === undefined) {
       const holder: JsonObject = {}
-      this.#join(holder, 'item', item, owner, depth) // a copy, bounded in depth
+      this.#join(holder, 'item', item, owner) // a copy
       list.push(own(holder, 'item') ?? null)
       if (isObject(item)) this.#remember(list, item)
-    } else
-      for (const key of Object.keys(item as JsonObject)) this.#join(known, key, (item as JsonObject)[key], owner, depth)
+    } else for (const key of Object.keys(item as JsonObject)) this.#join(known, key, (item as JsonObject)[key], owner)
   }
 
   #itemOf(list: Json[], item: JsonObject, owner: string): JsonObject | undefined {

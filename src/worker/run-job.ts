@@ -371,7 +371,6 @@ export class Run implements ProviderSink {
     const records = await this.#read()
     try {
       const answer = await foldInSteps(records, this.#deps.clock)
-      if (answer.overflow) throw new Error('The answer has more calls, choices or levels than are kept.')
       return answer.choices.length === 0 ? outcome : { ...outcome, answer: toMessage(answer) }
     } catch (cause) {
       if (outcome.kind !== 'done') return outcome

@@ -1,18 +1,13 @@
 /** The JSON reply: the whole log as one answer, or as the error that the job ended with. */
 
 import { type Answer, foldAnswer, toCompletion } from '../../core/answer.ts'
-import { MAX_CHOICES } from '../../core/answer-fold.ts'
 import { codeOf, retryHeaders, SluiceError, statusOf } from '../../core/errors.ts'
-import { MAX_TOOL_CALLS } from '../../core/fold.ts'
 import type { JobKind } from '../../core/job.ts'
 import type { Reply } from '../../core/ports.ts'
 import { type Bytes, type End, isEnd, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
 import { wireUsage } from '../../core/wire.ts'
 
 const NONE: Reply['headers'] = {}
-const TOO_MUCH = new SluiceError('provider_garbage', {
-  message: `The provider sent more than ${MAX_TOOL_CALLS} tool calls, ${MAX_CHOICES} choices, or nested them too deep.`,
-})
 
 /** `records` from the first to the end record. */
 export function renderCompletion(kind: JobKind, records: readonly Bytes[]): Reply {
@@ -24,9 +19,7 @@ export function renderCompletion(kind: JobKind, records: readonly Bytes[]): Repl
   const document = documentOf(kind, records)
   if (document !== undefined) return { status: 200, headers: NONE, body: payloadOf(document) }
   if (kind === 'embedding') return renderError({ state: 'failed', error: new SluiceError('provider_garbage').wire })
-  const answer = foldAnswer(records)
-  if (answer.overflow) return renderError({ state: 'failed', error: TOO_MUCH.wire })
-  return { status: 200, headers: NONE, body: toBytes(JSON.stringify(completed(answer, end))) }
+  return { status: 200, headers: NONE, body: toBytes(JSON.stringify(completed(foldAnswer(records), end))) }
 }
 
 /** Until documents had a record of their own, an embedding was stored as a chunk. */

@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../../core/fold.ts'
-import { AnswerState, type Ending, errorIn, type Phase, type Seen } from './answer-state.ts'
+import { AnswerState, type Ending, type Phase, type Seen } from './answer-state.ts'
+import { errorIn } from './error-in.ts'
 
 const chunk = (delta: object, finish: unknown = null, more: object = {}, index: number | undefined = 0): JsonObject =>
   ({ choices: [{ ...(index === undefined ? {} : { index }), delta, finish_reason: finish }], ...more }) as JsonObject
@@ -84,7 +85,8 @@ describe('how it ends', () => {
       [chunk({ content: 'x' }, 'stop'), chunk({ content: 'y' }, 'stop')],
       'well',
     ],
-    ['told', 'a choice that went on without another', [STOP, TEXT], 'cut'],
+    ['told', 'a choice that went on without another', [STOP, TEXT], 'well'],
+    ['break', 'a choice that went on without another', [STOP, TEXT], 'cut'],
   ])('%s, after %s', (ending, _name, events, verdict) => {
     expect(having(events).end(ending)).toBe(verdict)
   })
@@ -140,7 +142,7 @@ it('learns only from what shows something and ends nothing', () => {
 
 it('refuses more choices than any answer has', () => {
   const choices = Array.from({ length: 2_000 }, (_, index) => ({ index, delta: { content: 'x' } }))
-  expect(last([{ choices } as JsonObject]).kind).toBe('garbage')
+  expect(last([{ choices } as JsonObject]).kind).toBe('excess')
 })
 
 it('never takes an answer for complete while a choice that began lacks its reason, in any order', () => {
@@ -155,8 +157,7 @@ it('never takes an answer for complete while a choice that began lacks its reaso
       const open = new Map<number, boolean>()
       for (const { index, delta, finish } of events) {
         state.see(chunk(delta, finish, {}, index))
-        const text = 'content' in delta && delta.content !== ''
-        open.set(index, !finish && (text || open.get(index) !== false))
+        open.set(index, !finish && open.get(index) !== false)
       }
       const isComplete = open.size > 0 && ![...open.values()].includes(true)
       expect(state.end('told')).toBe(events.length === 0 ? 'empty' : isComplete ? 'well' : 'cut')

@@ -13,10 +13,13 @@
  *   nothing more comes for a while          well, if finished; else the call's own time-outs decide
  *
  * `finished` means: every choice that was asked for, or began, has its reason. Where the upstream itself sends [DONE],
- * those that began are enough: many engines answer `n: 2` with one choice.
+ * those that began are enough: many engines answer `n: 2` with one choice. A reason in the chunk of a text is uncertain
+ * until something confirms it: some upstreams give one with every chunk.
  */
-import { deltaShows, reasonOf } from '../../../core/delta.ts'
-import { isObject, type JsonObject } from '../../../core/fold.ts'
+import { MAX_CHOICES, MAX_TOOL_CALLS } from '../../../core/answer-limits.ts'
+import { deltaShows, reasonOf, usageOf } from '../../../core/delta.ts'
+import { choiceIndex, isObject, type Json, type JsonObject } from '../../../core/fold.ts'
+import { errorIn, isSomething } from './error-in.ts'
 
 export type Phase = 'nothing' | 'opening' | 'shown' | 'finished'
 
@@ -26,25 +29,36 @@ export type Seen =
   | { readonly kind: 'ordinary' }
   | { readonly kind: 'notable' }
   | { readonly kind: 'error'; readonly error: unknown }
-  | { readonly kind: 'garbage'; readonly what: string }
+  /** More than any answer holds. */
+  | { readonly kind: 'excess'; readonly what: string }
 
 export type Ending = 'told' | 'end' | 'break' | 'silence'
 
 const ORDINARY: Seen = { kind: 'ordinary' }
 const NOTABLE: Seen = { kind: 'notable' }
-const MAX_CHOICES = 1_024
-/** Reasons of an answer that is not complete. */
-const ILL_REASONS = new Set(['error', 'abort', 'aborted', 'cancelled', 'canceled', 'failed'])
+/** Reasons of an answer that is not complete. There is no list of them: each engine names its failures itself. */
+const ILL_REASON = new RegExp(
+  'error|abort|cancel|fail|exception|interrupt|time_?d?[-_ ]?out|time_?limit|unavailable|overload|insufficient|' +
+    'network|connection|disconnect|unspecified|preempt|evict|crash|kill',
+  'i',
+)
+
+interface Choice {
+  hasReason: boolean
+  /** Did a delta show something? */
+  shown: boolean
+  readonly calls: { readonly ids: Set<Json>; readonly indexes: Set<Json> }
+}
 
 export class AnswerState {
   readonly #asked: number
-  /** Index of each choice that began: has it a finish reason? */
-  readonly #choices = new Map<number, boolean>()
+  readonly #choices = new Map<number, Choice>()
   #unfinished = 0
   #began = false
   #shown = false
   /** A choice went on after its reason (some upstreams give one with every chunk): then reasons alone end nothing. */
   #reasonsMeanNothing = false
+  #isCertain = false
 
   /** `asked`: the request's `n`. */
   constructor(asked = 1) {
@@ -56,46 +70,71 @@ export class AnswerState {
     return this.#shown ? 'shown' : this.#began ? 'opening' : 'nothing'
   }
 
+  /** Once finished: did the last reason, or the usage, come without a text beside it? */
+  get isCertain(): boolean {
+    return this.#isCertain
+  }
+
   /** Has no choice a reason yet? As soon as one has, every event is looked at. */
   get isPlain(): boolean {
     return this.#unfinished === this.#choices.size
   }
 
-  see(event: JsonObject): Seen {
+  /** Is a whole message nothing new of this choice: did deltas show it, or did it end? */
+  isTold(index: number): boolean {
+    const choice = this.#choices.get(index)
+    return choice !== undefined && (choice.shown || choice.hasReason)
+  }
+
+  /** `isWhole`: its deltas are whole messages, whose reasons are certain. */
+  see(event: JsonObject, isWhole = false): Seen {
     this.#began = true
     const error = errorIn(event)
     if (error !== null) return { kind: 'error', error }
-    const { choices, usage } = event
+    const { choices } = event
+    const hasUsage = usageOf(event) !== null
     // Between chunks an upstream may tell what it likes
-    if (!Array.isArray(choices)) return NOTABLE
-    let isOrdinary = !isObject(usage)
+    if (!Array.isArray(choices)) {
+      if (hasUsage) this.#isCertain = true
+      return NOTABLE
+    }
+    let isOrdinary = !hasUsage
+    let [showsAny, endsAny] = [false, false]
     for (const [position, choice] of choices.entries()) {
       if (!isObject(choice)) continue
       const reason = reasonOf(choice)
       if (isSomething(choice['error'])) return { kind: 'error', error: choice['error'] }
-      if (reason !== null && ILL_REASONS.has(reason.toLowerCase()))
+      if (reason !== null && ILL_REASON.test(reason))
         return { kind: 'error', error: { message: `The answer ended with the finish reason "${reason}".` } }
       const shows = deltaShows(choice)
-      this.#note(
-        typeof choice['index'] === 'number' ? choice['index'] : choices.length > 1 ? position : 0,
-        reason,
-        shows,
-      )
-      if (reason !== null || !shows) isOrdinary = false
+      const known = this.#note(choiceIndex(choice, position, choices.length), reason, shows, isWhole)
+      if (known === null) return { kind: 'excess', what: `${MAX_CHOICES} choices` }
+      if (countCalls(choice, known) > MAX_TOOL_CALLS) return { kind: 'excess', what: `${MAX_TOOL_CALLS} tool calls` }
+      showsAny ||= shows
+      endsAny ||= reason !== null
     }
-    if (this.#choices.size > MAX_CHOICES) return { kind: 'garbage', what: 'too many choices' }
+    if (showsAny && endsAny) this.#isCertain = isWhole
+    else if (!showsAny && (endsAny || hasUsage)) this.#isCertain = true
+    if (endsAny || !showsAny) isOrdinary = false
     return isOrdinary && this.#shown ? ORDINARY : NOTABLE
   }
 
-  #note(index: number, reason: string | null, shows: boolean): void {
-    const known = this.#choices.get(index)
+  #note(index: number, reason: string | null, shows: boolean, isWhole: boolean): Choice | null {
+    let choice = this.#choices.get(index)
+    if (choice === undefined) {
+      if (this.#choices.size >= MAX_CHOICES) return null
+      choice = { hasReason: false, shown: false, calls: { ids: new Set(), indexes: new Set() } }
+      this.#choices.set(index, choice)
+      this.#unfinished++
+    }
     if (shows) this.#shown = true
-    if (known === true && shows) this.#reasonsMeanNothing = true
-    const finished = reason !== null || (known === true && !shows)
-    if (known === finished) return
-    this.#choices.set(index, finished)
-    if (finished) this.#unfinished -= known === false ? 1 : 0
-    else this.#unfinished++
+    if (shows && !isWhole) choice.shown = true
+    if (choice.hasReason && shows) this.#reasonsMeanNothing = true
+    if (reason !== null && !choice.hasReason) {
+      choice.hasReason = true
+      this.#unfinished--
+    }
+    return choice
   }
 
   end(ending: Ending): 'well' | 'cut' | 'empty' {
@@ -114,27 +153,17 @@ export class AnswerState {
   }
 }
 
-/** Not null, false, 0, nor empty in any other way: many upstreams send an empty `error` along with each chunk. */
-function isSomething(value: unknown): boolean {
-  if (typeof value === 'string') return value.trim() !== ''
-  if (Array.isArray(value)) return value.some(isSomething)
-  if (isObject(value)) return Object.values(value).some(isSomething)
-  return value !== null && value !== undefined && value !== false && value !== 0
-}
-
-/**
- * The error that an event or a document is, as the object that describes it; null when it is none. `answer`: the member
- * that an answer of this kind has, and an error has not.
- */
-export function errorIn(event: JsonObject, answer: 'choices' | 'data' = 'choices'): unknown {
-  for (const name of ['error', 'errors']) {
-    const value = event[name]
-    if (isSomething(value)) return typeof value === 'object' || typeof value === 'string' ? value : event
+/** How many calls a choice has at least, after this chunk of it. */
+function countCalls({ delta }: JsonObject, { calls: { ids, indexes } }: Choice): number {
+  const calls = isObject(delta) ? delta['tool_calls'] : undefined
+  if (!Array.isArray(calls)) return 0
+  let unnamed = 0
+  for (const call of calls) {
+    if (!isObject(call)) continue
+    const { id, index } = call
+    if (isSomething(id)) ids.add(id)
+    if (index !== undefined && index !== null) indexes.add(index)
+    else if (!isSomething(id)) unnamed++
   }
-  if (event['type'] === 'error' || event['object'] === 'error') return event
-  if (Array.isArray(event[answer])) return null
-  if (isSomething(event['detail'])) return event
-  const hasText = ['message', 'msg', 'error_msg', 'error_message'].some((name) => isSomething(event[name]))
-  const hasCode = ['code', 'status', 'status_code', 'statusCode', 'error_code'].some((name) => isSomething(event[name]))
-  return hasText && hasCode ? event : null
+  return Math.max(ids.size, indexes.size, unnamed)
 }

@@ -4,16 +4,18 @@
  */
 import { isUtf8 } from 'node:buffer'
 import type { Clock } from '../../../core/clock.ts'
-import { chunkBytesOf, chunkOf } from '../../../core/document.ts'
+import { usageOf } from '../../../core/delta.ts'
+import { chunkOf, parseDocument } from '../../../core/document.ts'
 import { isObject, type JsonObject } from '../../../core/fold.ts'
 import { editObject } from '../../../core/json.ts'
 import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports.ts'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
 import type { Exchange, HttpClient, HttpFailure, HttpHandler, HttpRequest, ResponseHead } from '../http/client.ts'
 import type { Swept } from '../http/sweep.ts'
-import { AnswerState, type Ending, errorIn } from './answer-state.ts'
+import { AnswerState, type Ending } from './answer-state.ts'
+import { errorIn } from './error-in.ts'
 import { blames, type Failed, failed, failedInBand, failedStatus, failedTransport } from './failures.ts'
-import { parseJson, parseObject } from './json.ts'
+import { excessOf, JsonScan, objectIn, parseJson } from './json.ts'
 import { Shapes } from './shape.ts'
 import { SseReader } from './sse.ts'
 
@@ -41,7 +43,7 @@ const MAX_WHITE_SPACE = 1024 * 1024
 /** An answer that still comes after this is one that trickles. */
 const TRICKLES_AFTER_MS = 40
 /**
- * How long a finished answer waits for usage and [DONE]. An upstream writes both right after the last reason; the rest
+ * How long a finished answer waits for usage and [DONE], or a document that is closed for the end of its body. An upstream writes both right after the last reason; the rest
  * is room for a slow network. A reader sees the end of its stream that much later only if they never come.
  */
 const FINISH_GRACE_MS = 2_000
@@ -69,13 +71,15 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #head: ResponseHead | null = null
   /** A document's or an error's body. */
   #text = ''
+  /** Of a document. */
+  #scan = new JsonScan()
   /** What one read brought. */
   #batch: Bytes[] = []
   #answerBytes = 0
   #firstEventMono = 0
   #lastEventMono = 0
-  /** When every choice had its reason; 0 = not yet. What comes after it does not prolong the grace. */
-  #finishedMono = 0
+  /** When every choice had its reason, or the document was closed; null = not yet. What follows prolongs no grace. */
+  #finishedMono: number | null = null
   #paused = false
   #over = false
 
@@ -98,6 +102,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#state = new AnswerState(asked.choices)
     this.#mode = 'waiting'
     this.#text = ''
+    this.#scan = new JsonScan()
+    this.#finishedMono = null
     this.#exchange = this.#options.client.request(asked.request, this)
     if (this.#paused) this.#exchange.pause()
   }
@@ -124,7 +130,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#paused = false
     // The wait was ours
     this.#lastEventMono = this.#options.clock.monoMs()
-    if (this.#finishedMono > 0) this.#finishedMono = this.#lastEventMono
+    if (this.#finishedMono !== null) this.#finishedMono = this.#lastEventMono
     this.#exchange?.resume()
   }
 
@@ -133,14 +139,30 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     const sinceStart = nowMono - this.#startedMono
     const sinceEvent = nowMono - this.#lastEventMono
     const { phase } = this.#state
-    // What was too slow once is not asked again where it was
-    if (sinceStart >= totalMs) return this.#timeOut(`the answer took more than ${totalMs} ms`, 'elsewhere')
-    if (this.#paused) return
-    if (phase === 'finished') {
-      if (nowMono - this.#finishedMono >= Math.min(FINISH_GRACE_MS, interTokenMs)) this.#endStream('silence')
+    const graceMs = this.#graceMs
+    const isTime = sinceStart >= totalMs
+    if (!isTime && this.#paused) return
+    // What is whole needs no good end
+    if (graceMs !== null) {
+      if (isTime || nowMono - this.#finishedMono! >= graceMs) this.#endQuietly()
+    } else if (isTime) {
+      // What was too slow once is not asked again where it was
+      this.#timeOut(`the answer took more than ${totalMs} ms`, 'elsewhere')
     } else if (phase === 'shown') {
       if (sinceEvent >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`, true)
     } else if (this.#isStream && sinceStart >= ttftMs) this.#timeOut(`nothing came for ${ttftMs} ms`, 'elsewhere')
+  }
+
+  /** How long what is whole (an answer, a document, an error's status) waits for its end; null: it is not whole. */
+  get #graceMs(): number | null {
+    if (this.#finishedMono === null) return null
+    const { interTokenMs } = this.#call.timeouts
+    return this.#mode === 'stream' && !this.#state.isCertain ? interTokenMs : Math.min(FINISH_GRACE_MS, interTokenMs)
+  }
+
+  #endQuietly() {
+    if (this.#mode === 'stream') this.#endStream('silence')
+    else this.end()
   }
 
   /** A document is bounded by the total alone: nothing is heard of it before it is complete. */
@@ -158,6 +180,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#head = head
     const isGood = head.status >= 200 && head.status < 300
     this.#mode = !isGood ? 'error' : this.#call.kind === 'chat' ? 'sniffing' : 'document'
+    if (!isGood) this.#finishedMono = this.#options.clock.monoMs()
   }
 
   body(text: Bytes) {
@@ -173,9 +196,17 @@ export class Call implements HttpHandler, ProviderRun, Swept {
         if (this.#text.length > MAX_ERROR_BYTES) this.#finish(this.#failedStatus())
         return
       default:
-        this.#text += text
-        if (this.#text.length > this.#options.maxAnswerBytes) this.#finish(failed('result_too_large', false))
+        this.#document(text)
     }
+  }
+
+  #document(text: Bytes) {
+    this.#text += text
+    if (this.#text.length > this.#options.maxAnswerBytes) return this.#finish(failed('result_too_large', false))
+    const { excess, closed } = this.#scan.feed(text)
+    if (excess !== null) return this.#finish(tooMuch(excess))
+    if (!closed) this.#finishedMono = null
+    else if (this.#finishedMono === null) this.#finishedMono = this.#options.clock.monoMs()
   }
 
   /** A stream never begins with "{", a document always does; its content-type is not reliable. */
@@ -190,7 +221,9 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (first === '<') return this.#garbage('it is a web page')
     if (first === '{' || first === '[') {
       this.#mode = 'document'
-      return
+      const begun = this.#text
+      this.#text = ''
+      return this.#document(begun)
     }
     this.#mode = 'stream'
     const all = this.#text
@@ -206,7 +239,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   readDone() {
     if (this.#batch.length === 0) return
     this.#lastEventMono = this.#options.clock.monoMs()
-    if (this.#finishedMono === 0 && this.#state.phase === 'finished') this.#finishedMono = this.#lastEventMono
+    if (this.#state.phase !== 'finished') this.#finishedMono = null
+    else if (this.#finishedMono === null) this.#finishedMono = this.#lastEventMono
     // The first text is never held back, nor is an answer that comes all at once: gathering is for those that trickle
     if (this.#firstEventMono === 0) this.#firstEventMono = this.#lastEventMono
     else if (this.#lastEventMono - this.#firstEventMono >= TRICKLES_AFTER_MS) this.#exchange!.gathers = true
@@ -235,6 +269,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   fail(failure: HttpFailure) {
     if (this.#mode === 'error') return this.#finish(this.#failedStatus())
     // A finished answer needs nothing more
+    if (this.#mode === 'document' && this.#scan.closed) return this.#endDocument()
     if (this.#mode === 'stream' && this.#state.end('break') === 'well') return this.#finish({ kind: 'done' })
     this.#finish(failedTransport(failure))
   }
@@ -253,20 +288,30 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   /** A payload unlike those before it. */
   #look(payload: Bytes) {
     if (isDone(payload)) return this.#done()
-    const chunk = parseObject(payload)
-    if (chunk === null) return this.#garbage('an event that is not a JSON object')
-    const seen = this.#state.see(chunk)
+    const parsed = parseJson(payload)
+    const chunk = objectIn(parsed)
+    if (chunk === null) return this.#noObject(payload)
+    const whole = hasMessage(chunk) ? chunkOf(parseDocument(payload), (index) => this.#state.isTold(index)) : null
+    const seen = this.#state.see(whole ?? chunk, whole !== null)
     if (seen.kind === 'error') return this.#finishInBand(this.#readable(payload, seen.error), payload)
-    if (seen.kind === 'garbage') return this.#garbage(seen.what)
-    const line = isWhole(chunk) ? chunkBytesOf(payload) : toLine(hasEmptyError(chunk) ? withoutError(payload) : payload)
+    if (seen.kind === 'excess') return this.#finish(tooMuch(`it has more than ${seen.what}`))
+    if (parsed !== chunk) return this.#garbage('a list of events')
+    const line =
+      whole !== null ? toBytes(JSON.stringify(whole)) : toLine(hasEmptyError(chunk) ? withoutError(payload) : payload)
     if (seen.kind === 'ordinary') this.#shapes.learn(line)
     this.#batch.push(line)
   }
 
+  #noObject(payload: Bytes) {
+    const excess = excessOf(payload)
+    if (excess === null) this.#garbage('an event that is not a JSON object')
+    else this.#finish(tooMuch(excess))
+  }
+
   /** The machine saw bytes; people read the error as text. */
   #readable(payload: Bytes, error: unknown): unknown {
-    const text = parseJson(toText(payload))
-    return (isObject(text) ? errorIn(text) : null) ?? error
+    const text = objectIn(parseJson(toText(payload)))
+    return (text === null ? null : errorIn(text, this.#answerMember)) ?? error
   }
 
   #done() {
@@ -288,27 +333,31 @@ export class Call implements HttpHandler, ProviderRun, Swept {
 
   #endDocument() {
     const { kind } = this.#call
-    const value = parseJson(this.#text)
-    const document = Array.isArray(value) && value.length > 0 ? value[0] : value
-    if (!isObject(document)) return this.#garbage(kind === 'chat' ? 'neither a stream nor JSON' : 'it is not JSON')
-    const error = errorIn(document, kind === 'chat' ? 'choices' : 'data')
-    if (error !== null) return this.#finishInBand(parseJson(toText(this.#text)), this.#text)
+    const document = objectIn(parseJson(this.#text))
+    if (document === null) return this.#garbage(kind === 'chat' ? 'neither a stream nor JSON' : 'it is not JSON')
+    const error = errorIn(document, this.#answerMember)
+    if (error !== null) return this.#finishInBand(this.#readable(this.#text, error), this.#text)
     const answer = kind === 'chat' ? this.#judge(document) : Array.isArray(document['data'])
     if (answer === false)
       return this.#garbage(kind === 'chat' ? 'JSON that is no chat.completion' : 'JSON that holds no embeddings')
     if (answer !== true) return this.#finish(answer)
     const bytes = isUtf8(Buffer.from(this.#text, 'latin1')) ? this.#text : toBytes(toText(this.#text))
-    this.#sink.document(bytes, document['usage'])
+    this.#sink.document(bytes, usageOf(document))
     this.#finish({ kind: 'done' })
+  }
+
+  /** What an answer has, and an error has not. */
+  get #answerMember(): 'choices' | 'data' {
+    return this.#call.kind === 'chat' ? 'choices' : 'data'
   }
 
   /** By the rules of a stream, as the one chunk that it amounts to. */
   #judge(document: JsonObject): boolean | Failed {
     const chunk = chunkOf(document)
     if (chunk === document) return false
-    const seen = this.#state.see(chunk)
+    const seen = this.#state.see(chunk, true)
     if (seen.kind === 'error') return failedInBand(this.#readable(this.#text, seen.error), this.#options.secret)
-    if (seen.kind === 'garbage') return false
+    if (seen.kind === 'excess') return tooMuch(`it has more than ${seen.what}`)
     return this.#state.end('told') === 'well' ? true : failed('provider_cut', true)
   }
 
@@ -367,10 +416,13 @@ const isRefusal = ({ error }: Failed): boolean => error.code === 'provider_rejec
 const isDone = (payload: Bytes): boolean =>
   payload.length < 64 && /^\s*["']?\s*\[\s*DONE\s*\]\s*["']?\s*$/i.test(payload)
 
-/** A whole message where a delta should be: an upstream that streams its document as one event. */
-const isWhole = (chunk: JsonObject): boolean =>
-  Array.isArray(chunk['choices']) &&
-  chunk['choices'].some((choice) => isObject(choice) && isObject(choice['message']) && !isObject(choice['delta']))
+/** A whole message beside a delta, or where one should be: an upstream's document as an event, or its last one. */
+const hasMessage = ({ choices }: JsonObject): boolean =>
+  Array.isArray(choices) && choices.some((choice) => isObject(choice) && isObject(choice['message']))
+
+/** It would be the same again. */
+const tooMuch = (what: string): Failed =>
+  failed('provider_garbage', false, { message: `The model provider sent more than an answer can be: ${what}.` })
 
 /** OpenAI's SDK for JavaScript throws at any `error` that is truthy, and `{}` is. */
 const hasEmptyError = ({ error }: JsonObject): boolean => typeof error === 'object' && error !== null

@@ -5,6 +5,7 @@ import { isObject } from '../../../core/fold.ts'
 import type { ProviderEnd } from '../../../core/ports.ts'
 import { type Bytes, toText } from '../../../core/record.ts'
 import type { HttpFailure, ResponseHead } from '../http/client.ts'
+import { isSomething, plainMembers } from './error-in.ts'
 import { parseJson } from './json.ts'
 
 export type Failed = Extract<ProviderEnd, { kind: 'failed' }>
@@ -63,9 +64,9 @@ export function failedStatus(head: ResponseHead, body: Bytes, secret: string | n
       message: `The model provider redirects (HTTP ${status}), which is not followed: correct its base URL.`,
     })
   // Details about our key are for the operator only
-  if (status === 401 || status === 402 || status === 403) return failed('provider_auth', false)
+  if (status === 401 || status === 402 || status === 403) return failed('provider_auth', 'elsewhere')
   if (status === 429 && isOutOfQuota(upstream))
-    return failed('provider_auth', false, {
+    return failed('provider_auth', 'elsewhere', {
       message: "The model provider's quota for our key is used up; the operator must raise it.",
     })
   if (status === 429)
@@ -94,8 +95,8 @@ export function failedInBand(error: unknown, secret: string | null): Failed {
   const { status, labels, message, param, upstreamCode } = upstream
   const told = (start: string): { message?: string } => (message === null ? {} : { message: `${start}: ${message}` })
   if (isOutOfQuota(upstream) || status === 401 || status === 403 || /authentication|permission/.test(labels))
-    return failed('provider_auth', false)
-  if (status === 429 || /rate_?limit|resource_exhausted/.test(labels))
+    return failed('provider_auth', 'elsewhere')
+  if (status === 429 || /rate[-_ ]?limit|resource_exhausted|too many requests/.test(labels))
     return failed('provider_rate_limited', true, {
       retryAfterMs: Math.max(MIN_RETRY_AFTER_MS, upstream.retryAfterMs ?? 0),
       upstreamCode,
@@ -134,7 +135,7 @@ interface UpstreamError {
   /** Its own code, where that is more than a number. */
   readonly upstreamCode: string | null
   readonly status: number | null
-  /** `type`, `code` and `status`, in lower case. */
+  /** `type`, `code` and `status`, else the message; in lower case. */
   readonly labels: string
   readonly retryAfterMs: number | undefined
 }
@@ -145,48 +146,49 @@ interface UpstreamError {
  */
 function readError(value: unknown, secret: string | null): UpstreamError {
   const first: unknown = Array.isArray(value) ? value[0] : value
-  const inner = isObject(first) ? (first['error'] ?? first['errors']) : undefined
-  if (typeof inner === 'string' ? inner !== '' : isObject(inner) || (Array.isArray(inner) && inner.length > 0))
-    return readError(inner, secret)
-  const {
-    type,
-    code,
-    status,
-    status_code: statusCode,
-    statusCode: statusCode2,
-    param,
-    details,
-  } = isObject(first) ? first : {}
+  const members = isObject(first) ? plainMembers(first) : NONE
+  const inner = INNER.map((name) => members.get(name)).find((each) => isSomething(each))
+  if (typeof inner === 'string' || (typeof inner === 'object' && inner !== null)) return readError(inner, secret)
+  const [type, code, status, errorCode, statusCode] = LABELS.map((name) => members.get(name))
   const text = textOf(first)
-  const number = [status, code, statusCode, statusCode2]
+  const number = [status, code, statusCode, errorCode]
     .map(Number)
     .find((n) => Number.isInteger(n) && n >= 400 && n < 600)
+  const labels = [type, code, status, errorCode].filter((label) => typeof label === 'string').join(' ')
   return {
     message: sayMessage(text === '' ? null : text, secret),
-    param: labelOf(param, secret),
+    param: labelOf(members.get('param'), secret),
     upstreamCode:
-      [code, status].map((label) => labelOf(label, secret)).find((label) => label !== null && !/^\d+$/.test(label)) ??
-      null,
+      [code, status, errorCode]
+        .map((label) => labelOf(label, secret))
+        .find((label) => label !== null && !/^\d+$/.test(label)) ?? null,
     status: number ?? null,
-    labels: [type, code, status]
-      .filter((label) => typeof label === 'string')
-      .join(' ')
-      .toLowerCase(),
-    retryAfterMs: retryInfo(details),
+    // Where there is nothing but a text, that is all there is to go by
+    labels: (labels === '' && number === undefined ? text.slice(0, MAX_MESSAGE_CHARS) : labels).toLowerCase(),
+    retryAfterMs: retryInfo(members.get('details')),
   }
 }
 
-/** An error body that is no JSON is told as it is, unless it is a page. */
-const plainText = (body: string): string => (/^\s*</.test(body) ? '' : body)
+const NONE: ReadonlyMap<string, unknown> = new Map()
+/** Members that hold the error itself, and those that label it, by their plain names. */
+const INNER = ['error', 'errors', 'fault', 'baseresp']
+const LABELS = ['type', 'code', 'status', 'errorcode', 'statuscode']
+
+/** An error body that is no JSON is told as it is, unless it is a page, or JSON that is too long or too deep. */
+const plainText = (body: string): string => (/^\s*[<{[]/.test(body) ? '' : body)
 
 const TEXT_MEMBERS = [
   'message',
   'msg',
   'detail',
-  'error_message',
-  'error_msg',
+  'errormessage',
+  'errormsg',
+  'errmsg',
+  'statusmsg',
+  'faultstring',
   'error',
   'errors',
+  'exception',
   'description',
   'title',
 ]
@@ -199,12 +201,13 @@ function textOf(value: unknown): string {
   if (typeof value === 'string') return value.trim()
   if (Array.isArray(value)) return value.slice(0, 16).map(textOf).filter(Boolean).join('; ')
   if (!isObject(value)) return ''
-  const text = TEXT_MEMBERS.map((name) => textOf(value[name])).find((found) => found !== '') ?? ''
+  const members = plainMembers(value)
+  const text = TEXT_MEMBERS.map((name) => textOf(members.get(name))).find((found) => found !== '') ?? ''
   const { loc } = value
   return text !== '' && Array.isArray(loc) ? `${loc.map(String).join('.')}: ${text}` : text
 }
 
-const isOutOfQuota = (error: UpstreamError): boolean => /insufficient_(quota|balance)|billing_/.test(error.labels)
+const isOutOfQuota = (error: UpstreamError): boolean => /insufficient[-_ ](quota|balance)|billing_/.test(error.labels)
 
 /** A code or a parameter for clients' eyes; null where it is none. */
 const labelOf = (value: unknown, secret: string | null): string | null =>

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { MAX_DEPTH, parseJson } from './json.ts'
+import { MAX_DEPTH } from '../../../core/answer-limits.ts'
+import { JsonScan, parseJson } from './json.ts'
 
 const nested = (depth: number, open: string, close: string): string => `${open.repeat(depth)}1${close.repeat(depth)}`
 const PAD = `"pad":"${'x'.repeat(300)}"`
@@ -43,4 +44,30 @@ it('is linear in strings full of brackets and backslashes', () => {
   const startMono = performance.now()
   parseJson(`["${'\\\\'.repeat(1_000_000)}","${'{['.repeat(1_000_000)}",${'"",'.repeat(300_000)}1]`)
   expect(performance.now() - startMono).toBeLessThan(2_000)
+})
+
+it('follows JSON to its end, in whatever pieces it comes', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 4 }), fc.array(fc.nat(9), { minLength: 1, maxLength: 9 }), (value, sizes) => {
+      const text = JSON.stringify({ a: value, b: '\\"}]' }, null, 1)
+      const scan = new JsonScan()
+      for (let from = 0, i = 0; from < text.length; i++) {
+        expect(scan.closed).toBe(false)
+        const to = from + 1 + sizes[i % sizes.length]
+        scan.feed(text.slice(from, to))
+        from = to
+      }
+      expect([scan.closed, scan.feed('\n').closed, scan.feed('x').closed]).toEqual([true, true, false])
+    }),
+  )
+})
+
+it.each([
+  ['lists', '[],'],
+  ['objects', '{"a":1},'],
+  ['texts', '"",'],
+  ['numbers', '1,'],
+])('is not parsed when it holds too many %s', (_name, unit) => {
+  const text = `[${unit.repeat(8_000_001)}1]`
+  expect(new JsonScan().feed(text).excess).toMatch(/more than [28]000000/)
 })

@@ -1,21 +1,77 @@
 /**
- * The one place where an upstream's JSON is first parsed: events, documents, error bodies. What is nested too deep is
- * no JSON to us, because JSON.parse takes any depth, and everything after it (stringify, clone, our own walks) is
- * recursive.
+ * The one place where an upstream's JSON is first parsed: events, documents, error bodies. What is nested too deep, or
+ * holds too many values, is never parsed: JSON.parse takes any depth and holds the loop for seconds, and everything
+ * after it (stringify, clone, our own walks) is recursive.
  */
+import { MAX_DEPTH, MAX_ITEMS, MAX_VALUES } from '../../../core/answer-limits.ts'
 import { isObject, type Json, type JsonObject } from '../../../core/fold.ts'
 import type { Bytes } from '../../../core/record.ts'
 
-/** Far above any answer's nesting, far below what a stack takes. */
-export const MAX_DEPTH = 128
+const [QUOTE, BACKSLASH, COMMA] = [0x22, 0x5c, 0x2c]
+const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST] = [0x7b, 0x7d, 0x5b, 0x5d]
 
-const MARKS = ['"', '{', '[', '}', ']'] as const
-const [QUOTE, LAST_OPENING] = [0, 2]
-const BACKSLASH = 0x5c
+/** Follows the structure of one JSON text, which may come in pieces; each character once, strings natively. */
+export class JsonScan {
+  /** Why it is not to be parsed; null while it is. */
+  excess: string | null = null
+  /** Its outermost object or list is closed, and nothing but white space came after it. */
+  closed = false
+  #depth = 0
+  #values = 0
+  #items = 0
+  #inString = false
+  /** Backslashes at the end of the last piece, within a string. */
+  #slashes = 0
 
-/** Undefined when it is no JSON, or nested too deep. Of a binary string only structure and ASCII may be used. */
+  feed(text: string): this {
+    let i = this.#inString ? this.#skipString(text, 0) : 0
+    for (; i < text.length && this.excess === null; i++) {
+      const c = text.charCodeAt(i)
+      if (c === QUOTE) {
+        this.#values++
+        i = this.#skipString(text, i + 1) - 1
+      } else if (c === OPEN_OBJECT || c === OPEN_LIST) {
+        this.#values++
+        if (++this.#depth > MAX_DEPTH) this.excess = `it is nested deeper than ${MAX_DEPTH}`
+      } else if (c === CLOSE_OBJECT || c === CLOSE_LIST) {
+        this.closed = --this.#depth === 0
+        continue
+      } else if (c === COMMA) this.#items++
+      else if (c <= 0x20) continue
+      this.closed = false
+    }
+    if (this.#values > MAX_VALUES) this.excess ??= `it holds more than ${MAX_VALUES} texts, lists and objects`
+    if (this.#items > MAX_ITEMS) this.excess ??= `its lists and objects hold more than ${MAX_ITEMS} items`
+    return this
+  }
+
+  /** Index after the string's end, or the length of the piece. */
+  #skipString(text: string, from: number): number {
+    for (let at = text.indexOf('"', from); ; at = text.indexOf('"', at + 1)) {
+      const end = at < 0 ? text.length : at
+      let slashes = 0
+      while (end - slashes > from && text.charCodeAt(end - 1 - slashes) === BACKSLASH) slashes++
+      if (end - slashes === from && this.#inString) slashes += this.#slashes
+      if (at < 0) {
+        this.#inString = true
+        this.#slashes = slashes
+        return end
+      }
+      if (slashes % 2 === 1) continue
+      this.#inString = false
+      this.#slashes = 0
+      return at + 1
+    }
+  }
+}
+
+/** Why this JSON text is not to be parsed. Costs nothing for the short texts that most events are. */
+export const excessOf = (text: string): string | null =>
+  text.length <= 2 * MAX_DEPTH ? null : new JsonScan().feed(text).excess
+
+/** Undefined when it is no JSON, or too much. Of a binary string only structure and ASCII may be used. */
 export function parseJson(text: Bytes | string): Json | undefined {
-  if (isTooDeep(text)) return undefined
+  if (excessOf(text) !== null) return undefined
   try {
     return JSON.parse(text.replace(/^(?:\xef\xbb\xbf|\ufeff)/, '')) as Json
   } catch {
@@ -23,43 +79,8 @@ export function parseJson(text: Bytes | string): Json | undefined {
   }
 }
 
-export function parseObject(text: Bytes): JsonObject | null {
-  const value = parseJson(text)
-  return isObject(value) ? value : null
-}
-
-/**
- * Linear, and nothing at all for the short texts that most events are. Goes from mark to mark by native searches: 70 MB
- * of numbers have few of them.
- */
-function isTooDeep(text: string): boolean {
-  if (text.length <= 2 * MAX_DEPTH) return false
-  const at = MARKS.map((mark) => find(text, mark, 0))
-  for (let depth = 0; ; ) {
-    let first = 0
-    for (let i = 1; i < MARKS.length; i++) if (at[i] < at[first]) first = i
-    let end = at[first]
-    if (end === Infinity) return false
-    if (first === QUOTE) end = endOfString(text, end)
-    else if (first <= LAST_OPENING) {
-      if (++depth > MAX_DEPTH) return true
-    } else depth--
-    // What stands within a string is no mark
-    for (let i = 0; i < MARKS.length; i++) if (at[i] <= end) at[i] = find(text, MARKS[i], end + 1)
-  }
-}
-
-function find(text: string, mark: string, from: number): number {
-  const at = text.indexOf(mark, from)
-  return at < 0 ? Infinity : at
-}
-
-/** Index of the quote that ends the string which begins at `start`. */
-function endOfString(text: string, start: number): number {
-  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
-    let slashes = 0
-    while (text.charCodeAt(end - 1 - slashes) === BACKSLASH) slashes++
-    if (slashes % 2 === 0) return end
-  }
-  return text.length
+/** The object, or the first one of a list: Google's errors, and some documents, come in one. */
+export function objectIn(value: Json | undefined): JsonObject | null {
+  const first = Array.isArray(value) ? value[0] : value
+  return isObject(first) ? first : null
 }

@@ -1,6 +1,6 @@
 /**
  * Cuts a stream of server-sent events, as binary strings cut anywhere, into the payloads of their `data` lines.
- * Of the other fields only `event: error` matters; they and comments are dropped. Lines end with LF, CRLF or CR (WHATWG
+ * Of the other fields only an `event` that names an error matters; they and comments are dropped. Lines end with LF, CRLF or CR (WHATWG
  * HTML, "Server-sent events").
  */
 import type { Bytes } from '../../../core/record.ts'
@@ -8,7 +8,10 @@ import type { Bytes } from '../../../core/record.ts'
 const BOM = '\xef\xbb\xbf'
 const DATA = 'data:'
 const EVENT = 'event:'
-const OPEN_OBJECT = 0x7b
+const MAX_NAME = 128
+/** A bare line of JSON, as some engines write an error; of a list only one of objects, as `[DONE]` begins alike. */
+const BARE_JSON = ['{', '[{']
+const ERROR_NAME = /error|exception|fail|^fault$/i
 
 export class SseReader {
   /** A line, or an event of several lines, grew over the cap. */
@@ -24,7 +27,7 @@ export class SseReader {
   /** The last line ended with CR: an LF that follows belongs to it. */
   #afterCr = false
 
-  /** `isError`: the event is named so, or is JSON where a field should be, as some engines write an error. */
+  /** `isError`: the event is named so, or is JSON where a field should be. */
   constructor(maxEventBytes: number, emit: (payload: Bytes, isError: boolean) => void) {
     this.#maxEventBytes = maxEventBytes
     this.#emit = emit
@@ -80,8 +83,9 @@ export class SseReader {
   }
 
   #takeOther(text: Bytes, from: number, to: number) {
-    if (text.charCodeAt(from) === OPEN_OBJECT) this.#emit(text.slice(from, to), true)
-    else if (text.startsWith(EVENT, from)) this.#isError = text.slice(from + EVENT.length, to).trim() === 'error'
+    if (BARE_JSON.some((start) => text.startsWith(start, from))) this.#emit(text.slice(from, to), true)
+    else if (text.startsWith(EVENT, from))
+      this.#isError = ERROR_NAME.test(text.slice(from + EVENT.length, Math.min(to, from + MAX_NAME)).trim())
   }
 
   #dispatch() {

@@ -130,7 +130,7 @@ function truthOf(pieces: readonly Piece[]): Truth {
     if (piece.adds !== '' && texts.has(piece.choice) && !open.has(piece.choice)) goesOn = true
     texts.set(piece.choice, (texts.get(piece.choice) ?? '') + (piece.adds ?? ''))
     if (piece.finishes === true) open.delete(piece.choice)
-    else if (piece.adds !== '' || !closed.has(piece.choice)) open.add(piece.choice)
+    else if (!closed.has(piece.choice)) open.add(piece.choice)
     if (piece.finishes === true) closed.add(piece.choice)
   }
   // Without [DONE] the reasons decide
