@@ -43,8 +43,9 @@ const MAX_WHITE_SPACE = 1024 * 1024
 /** An answer that still comes after this is one that trickles. */
 const TRICKLES_AFTER_MS = 40
 /**
- * How long a finished answer waits for usage and [DONE], or a document that is closed for the end of its body. An upstream writes both right after the last reason; the rest
- * is room for a slow network. A reader sees the end of its stream that much later only if they never come.
+ * How long a finished answer waits for usage and [DONE], or a closed document for the end of its body. An upstream
+ * writes both right after the last reason; the rest is room for a slow network. A reader sees the end of its stream
+ * that much later only if they never come.
  */
 const FINISH_GRACE_MS = 2_000
 

@@ -1,7 +1,7 @@
 /**
  * Cuts a stream of server-sent events, as binary strings cut anywhere, into the payloads of their `data` lines.
- * Of the other fields only an `event` that names an error matters; they and comments are dropped. Lines end with LF, CRLF or CR (WHATWG
- * HTML, "Server-sent events").
+ * Of the other fields only an `event` that names an error matters; they and comments are dropped. Lines end with LF,
+ * CRLF or CR (WHATWG HTML, "Server-sent events").
  */
 import type { Bytes } from '../../../core/record.ts'
 
