@@ -153,6 +153,7 @@ describe('while the disk is full', () => {
     ['submit', async (f) => Promise.reject(refusal((await f.engine.queue.submit([draft()]))[0]))],
     ['cancel of a job in line', (f) => f.engine.queue.cancel(f.queued.id)],
     ['cancel of it, twice', (f) => f.engine.queue.cancel(f.queued.id).catch(() => f.engine.queue.cancel(f.queued.id))],
+    ['cancel of a job that runs', (f) => f.engine.queue.cancel(f.running.id)],
     ['erasing a job that ended', (f) => f.engine.queue.erase(f.ended.id)],
     ['erasing a job that runs', (f) => f.engine.queue.erase(f.running.id)],
     ['purge', (f) => f.engine.queue.purge({ lane: 'l', tenant: 'acme' })],

@@ -148,6 +148,7 @@ export class Dispatch {
     let written = 0
     await store.run(() => {
       written = jobs.insertResult(log, live.job.attempts, end, endedAtMs, endedAge)
+      if (live.canceling !== null) jobs.forgetCancel(log.order)
       if (job.options.conversation !== undefined)
         conversations.addTurn(job, log.order, body ?? bodyOrNone(jobs, log.order), end.state, answer ?? null, endedAtMs)
     }, true)

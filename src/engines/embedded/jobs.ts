@@ -29,6 +29,9 @@ export const COLUMNS =
   ' r.epoch AS epoch, r.attempts AS attempts, r.facts AS result'
 const SELECT = `SELECT ${COLUMNS} FROM jobs j LEFT JOIN results r ON r.ord = j.ord`
 
+/** Begins the keys in `meta` of jobs to be canceled. */
+const CANCEL = 'cancel '
+
 export const NO_BODY = new Uint8Array(0)
 
 /** A job without a result reads as queued, of epoch 1. Its body is left out. */
@@ -60,6 +63,9 @@ export class Jobs {
   readonly #byKey: StatementSync
   readonly #removals: readonly StatementSync[]
   readonly #deleteUnfinished: StatementSync
+  readonly #noteCancel: StatementSync
+  readonly #forgetCancel: StatementSync
+  readonly #canceled: StatementSync
 
   constructor(db: DatabaseSync) {
     this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
@@ -74,6 +80,10 @@ export class Jobs {
     this.#acceptedFrom = db.prepare('SELECT ord, accepted_age AS age FROM jobs WHERE ord >= ? ORDER BY ord LIMIT 1')
     this.#range = db.prepare('SELECT (SELECT min(ord) FROM jobs) AS first, (SELECT max(ord) FROM jobs) AS last')
     this.#deleteUnfinished = db.prepare('DELETE FROM unfinished WHERE ord = ?')
+    // Where it ended meanwhile there is nothing to note
+    this.#noteCancel = db.prepare("INSERT OR REPLACE INTO meta SELECT ?, '' FROM unfinished WHERE ord = ?")
+    this.#forgetCancel = db.prepare('DELETE FROM meta WHERE key = ?')
+    this.#canceled = db.prepare(`SELECT key FROM meta WHERE key > '${CANCEL}' AND key < '${CANCEL}:'`)
     this.#body = db.prepare('SELECT id, body, checksum FROM jobs WHERE ord = ?')
     this.#get = db.prepare(`${SELECT} WHERE j.ord = ?`)
     this.#byKey = db.prepare(`${SELECT} WHERE j.tenant = ? AND j.idem = ?`)
@@ -169,6 +179,22 @@ export class Jobs {
   byKey(tenant: TenantId, key: string): Job | null {
     const row = this.#byKey.get(tenant, key) as JobRow | undefined
     return row === undefined ? null : toJob(row)
+  }
+
+  /** It is to be canceled, also if the process dies before its worker has stopped. */
+  noteCancel(order: number): void {
+    this.#noteCancel.run(CANCEL + order, order)
+  }
+
+  /** Inside the transaction of its end. */
+  forgetCancel(order: number): void {
+    this.#forgetCancel.run(CANCEL + order)
+  }
+
+  /** Orders of jobs that were to be canceled when the process died. */
+  canceled(): ReadonlySet<number> {
+    const rows = this.#canceled.all() as Array<{ key: string }>
+    return new Set(rows.map(({ key }) => Number(key.slice(CANCEL.length))))
   }
 
   /** Takes the job and its log out. */

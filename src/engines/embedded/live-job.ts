@@ -17,6 +17,8 @@ export class LiveJob {
   accepted: Promise<SluiceError | null> | null = null
   /** Resolves when its end is told. Null: it is not being ended. */
   ended: Promise<void> | null = null
+  /** Resolves when it is stored that it is to be canceled. Null: it is not. */
+  canceling: Promise<void> | null = null
   /** A lease that is not handed out yet, and what its worker must be told then. */
   leasing = false
   revoked: 'canceled' | 'lost' | null = null

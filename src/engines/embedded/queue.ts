@@ -161,7 +161,10 @@ export class EmbeddedQueue implements Queue {
     if (live.ended === null) {
       const kind = this.#parts.scheduler.cancel(id, this.#dispatch.now())
       this.#dispatch.act()
-      if (kind === 'canceling') return { kind }
+      if (kind === 'canceling') {
+        await this.#noted(live)
+        return { kind }
+      }
       if (kind === 'canceled') {
         await this.#told(live)
         return { kind }
@@ -169,6 +172,13 @@ export class EmbeddedQueue implements Queue {
     }
     await this.#told(live)
     return { kind: 'ended' }
+  }
+
+  /** Its worker is told already. Noted, so that a cancel that was acknowledged is not undone by a restart. */
+  #noted(live: LiveJob): Promise<void> {
+    const { store, jobs } = this.#parts
+    live.canceling ??= store.run(() => jobs.noteCancel(live.log.order), true)
+    return store.whileUp(live.canceling.then(() => store.synced()))
   }
 
   /** A full disk keeps the end for later; who asked is told at once. */

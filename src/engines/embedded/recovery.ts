@@ -126,6 +126,8 @@ export async function restoreJobs(
   const next = store.db.prepare(UNFINISHED)
   const storedParts = store.db.prepare('SELECT n, records, epoch FROM parts WHERE ord = ? ORDER BY n')
   const died: JobId[] = []
+  const canceled = parts.jobs.canceled()
+  const toCancel: JobId[] = []
   for (let after = -1; ; ) {
     const rows = next.all(after) as unknown as UnfinishedRow[]
     const now = clock.monoMs()
@@ -144,6 +146,10 @@ export async function restoreJobs(
       const notBeforeMono = Math.max(what.notBeforeMono, age.mono(row.notBeforeAge))
       scheduler.restore({ ...what, notBeforeMono }, { attempts, fails, deaths, crashes }, now)
       if (interrupted.has(ord)) died.push(id)
+      if (canceled.has(ord)) {
+        live.canceling = Promise.resolve()
+        toCancel.push(id)
+      }
       each(live.job)
     }
     if (rows.length < ROWS_AT_ONCE) break
@@ -152,6 +158,7 @@ export async function restoreJobs(
     if (isStopped()) return
   }
   scheduler.died(died, clock.monoMs())
+  for (const id of toCancel) scheduler.cancel(id, clock.monoMs())
 }
 
 /** J4 over a restart: jobs that ended well within the last `withinMs`, by join key. */
