@@ -92,7 +92,7 @@ export type Fact =
   /** The store works, and an operator should do something: `detail` tells what. */
   | {
       readonly type: 'store-warning'
-      readonly code: 'folder_exposed' | 'wal_held' | 'commits_missing' | 'job_damaged'
+      readonly code: 'folder_exposed' | 'wal_held' | 'commits_missing' | 'job_damaged' | 'row_damaged'
       readonly detail: string
     }
 

@@ -41,17 +41,20 @@ export const durabilityCases: readonly Case[] = [
     await engine.queue.finish(lease, DONE)
     await worker.one(jobs[1])
   }),
-  ...both('a cancel of a running job that was acknowledged is not undone, before its worker stopped', async (o, how) => {
-    const [job, other] = [await submit(o.engine), await submit(o.engine)]
-    const worker = new TestWorker(o.engine)
-    await worker.one(job)
-    expect(await o.engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
-    const again = await o.reopen(how)
-    await eventually(async () => expect((await again.engine.queue.get(job.id))?.state).toBe('canceled'))
-    await new TestWorker(again.engine).one(other)
-    const { engine } = await again.reopen(how)
-    expect((await engine.queue.get(job.id))?.state).toBe('canceled')
-  }),
+  ...both(
+    'a cancel of a running job that was acknowledged is not undone, before its worker stopped',
+    async (o, how) => {
+      const [job, other] = [await submit(o.engine), await submit(o.engine)]
+      const worker = new TestWorker(o.engine)
+      await worker.one(job)
+      expect(await o.engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
+      const again = await o.reopen(how)
+      await eventually(async () => expect((await again.engine.queue.get(job.id))?.state).toBe('canceled'))
+      await new TestWorker(again.engine).one(other)
+      const { engine } = await again.reopen(how)
+      expect((await engine.queue.get(job.id))?.state).toBe('canceled')
+    },
+  ),
   ...ways.map(
     (how): Case => ({
       name: `what a session has in line counts after a restart, and is given back (${how})`,

@@ -15,7 +15,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Fact } from '../../src/core/facts.ts'
 import { embedded } from './embedded.ts'
-import { DONE, type Opened, readAll, runJob, submit, TestWorker } from './harness.ts'
+import { DONE, draft, type Opened, readAll, runJob, submit, TestWorker } from './harness.ts'
 
 const undo: Array<() => unknown> = []
 afterEach(async () => {
@@ -95,6 +95,19 @@ describe('a damaged WAL', () => {
     expect(await engine.queue.get(jobs[39].id)).not.toBeNull()
   })
 
+  test.each([true, false])(
+    'of which only sluice.db was copied is told (the server was killed: %s)',
+    async (isKilled) => {
+      const dir = join(temporary(), 'data')
+      const { engine } = await start(dir)
+      await submit(engine)
+      const copy = temporary()
+      cpSync(join(isKilled ? killed(dir) : dir, 'sluice.db'), join(copy, 'sluice.db'))
+      const { facts } = await start(copy)
+      expect(missing(facts)).toEqual([expect.stringMatching(/sluice\.db alone/)])
+    },
+  )
+
   test('after an orderly end there is nothing to miss', async () => {
     const dir = join(temporary(), 'data')
     const opened = await start(dir)
@@ -126,6 +139,36 @@ const orderOf = (dir: string, id: string): number => {
 }
 
 describe('wrong bytes', () => {
+  test('in the facts of one job leave it out of lists, and everything else as it is', async () => {
+    const dir = join(temporary(), 'data')
+    const first = await start(dir)
+    const ended = await runJob(first.engine, new TestWorker(first.engine))
+    const [bad, key, good] = [
+      await submit(first.engine),
+      await submit(first.engine, { options: { idempotencyKey: 'k' } }),
+      await submit(first.engine),
+    ]
+    await first.engine.keys.add({ id: 'k', tenant: 'acme', name: 'n', hint: 'h', createdAtMs: 1 }, 'digest')
+    await first.engine.queue.pause({ model: 'paused' })
+    await first.engine.close()
+    const db = new DatabaseSync(join(dir, 'sluice.db'))
+    const cut = db.prepare('UPDATE jobs SET facts = ? WHERE id = ?')
+    cut.run('{"acceptedAtMs":', bad.id)
+    cut.run('{}', key.id)
+    db.exec("UPDATE results SET facts = '{'; UPDATE keys SET facts = '{'; UPDATE pauses SET selector = '{'")
+    db.close()
+    const { engine, facts } = await start(dir)
+    expect((await engine.queue.list({ limit: 10 })).map((job) => job.id)).toEqual([good.id])
+    await expect(engine.queue.get(ended.id)).rejects.toMatchObject({ code: 'job_damaged' })
+    const [resubmitted] = await engine.queue.submit([draft({ options: { idempotencyKey: 'k' } })])
+    expect(resubmitted).toMatchObject({ kind: 'refused', error: { code: 'job_damaged' } })
+    expect([engine.keys.list(), engine.queue.paused()]).toEqual([[], []])
+    const codes = facts.flatMap((fact) => (fact.type === 'store-warning' ? [fact.code] : []))
+    expect(new Set(codes)).toEqual(new Set(['job_damaged', 'row_damaged']))
+    await new TestWorker(engine).one(good)
+    for (const job of [bad, ended]) expect(await engine.queue.erase(job.id)).toBe(true)
+  })
+
   test('in the log of a job that ended are not served; other jobs are', async () => {
     const dir = join(temporary(), 'data')
     const first = await start(dir)

@@ -2,6 +2,7 @@
  * The data folder: links, modes, folders that can't be used, and what others do to it, before and while the engine
  * runs.
  */
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   linkSync,
@@ -20,11 +21,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
+import { readMark } from '../../src/engines/embedded/mark.ts'
 import { openFolder } from '../../src/engines/embedded/schema.ts'
 import type { Durability } from '../../src/engines/embedded/store.ts'
 import { embedded, type Planted } from './embedded.ts'
 import { draft, eventually, type Opened, refusal, runJob, submit, TestWorker } from './harness.ts'
 
+const SCHEMA = new URL('../../src/engines/embedded/schema.ts', import.meta.url).href
 const undo: Array<() => unknown> = []
 afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step()
@@ -188,6 +191,38 @@ describe('a folder that can not be used', () => {
     expect(error.message).toContain(dir)
   })
 
+  test('leaves too few file descriptors: that is told, and not the disk blamed', () => {
+    const open = `import { openFolder } from ${JSON.stringify(SCHEMA)}
+      try { openFolder(process.argv[1]) } catch (error) { console.log(error.message) }`
+    const node = [process.execPath, '--input-type=module', '-e', open, folder()]
+    expect(execFileSync('prlimit', ['--nofile=40:40', ...node], { encoding: 'utf8' })).toMatch(/ulimit -n/)
+  })
+
+  test.each(['jobs', 'segments', 'parts', 'meta', 'epochs', 'keys', 'unfinished', 'results'])(
+    'is damaged in its table %s: one error with a remedy, at whatever step it is found',
+    async (table) => {
+      const dir = folder()
+      const { engine } = await start(dir)
+      await submit(engine)
+      await engine.close()
+      const path = join(dir, 'sluice.db')
+      const db = new DatabaseSync(path)
+      const { page } = db.prepare('SELECT rootpage AS page FROM sqlite_schema WHERE name = ?').get(table) as {
+        page: number
+      }
+      db.close()
+      const bytes = readFileSync(path)
+      bytes.fill(0xff, (page - 1) * 4096, page * 4096)
+      writeFileSync(path, bytes)
+      const opening = await start(dir).then(
+        () => null,
+        (error: unknown) => error,
+      )
+      if (opening !== null || table !== 'results')
+        expect(opening).toMatchObject({ code: 'storage_failed', message: expect.stringMatching(/damaged.*backup/) })
+    },
+  )
+
   test('is damaged: where the backup goes, not a phrase of SQLite alone', async () => {
     const dir = folder()
     const { engine } = await start(dir)
@@ -320,6 +355,61 @@ describe('while it runs', () => {
       },
     ],
   ]
+  const changes: ReadonlyArray<readonly [string, (dir: string, backup: string) => void]> = [
+    ['with a backup copied over it', (dir, backup) => copyOver(backup, dir, ['sluice.db', 'sluice.db-wal'])],
+    ['with a backup of the WAL copied over it', (dir, backup) => copyOver(backup, dir, ['sluice.db-wal'])],
+    ['with a backup of the mark copied over it', (dir, backup) => copyOver(backup, dir, ['sluice.db-mark'])],
+    ['with its WAL cut to nothing', (dir) => truncateSync(join(dir, 'sluice.db-wal'), 0)],
+    ['with its database cut in half', (dir) => truncateSync(join(dir, 'sluice.db'), 4096)],
+    ['without its lock', (dir) => rmSync(join(dir, 'owner.lock'))],
+  ]
+  function copyOver(from: string, to: string, names: readonly string[]): void {
+    for (const name of names) writeFileSync(join(to, name), readFileSync(join(from, name)))
+  }
+  test.each(changes)('power: a folder %s acknowledges nothing more, and the next start tells', async (name, harm) => {
+    const [dir, backup] = [folder(), temporary()]
+    const { engine, close } = await start(dir, 'power', { disk: (real) => real })
+    await submit(engine)
+    await eventually(() => expect(readMark(join(dir, 'sluice.db'))?.frames).toBeGreaterThan(0))
+    copyOver(dir, backup, ['sluice.db', 'sluice.db-wal', 'sluice.db-mark'])
+    for (let i = 0; i < 5; i++) await submit(engine)
+    harm(dir, backup)
+    await expect(engine.queue.submit([draft()]).then(([result]) => refusal(result))).rejects.toMatchObject({
+      code: 'storage_failed',
+    })
+    await close()
+    if (name === 'without its lock') return
+    const again = await start(dir).catch((error: unknown) => error)
+    if (again instanceof Error) expect(again).toMatchObject({ code: 'storage_failed', message: /damaged.*backup/ })
+    else
+      expect((again as Opened).facts).toContainEqual(
+        expect.objectContaining({ code: 'commits_missing', detail: expect.stringMatching(/changed.*empty folder/) }),
+      )
+  })
+
+  test('without its lock it is not given to a second server', async () => {
+    const dir = folder()
+    await start(dir, 'process')
+    rmSync(join(dir, 'owner.lock'))
+    for (const _twice of [1, 2])
+      expect(thrown(() => openFolder(dir, 100))).toMatchObject({ code: 'config_invalid', message: /in use by another/ })
+  })
+
+  test("another program's writes, checkpoints and VACUUM are no harm", async () => {
+    const dir = folder()
+    const { engine } = await start(dir, 'power', { disk: (real) => real })
+    for (let i = 0; i < 20; i++) await submit(engine)
+    const other = new DatabaseSync(join(dir, 'sluice.db'), { timeout: 5_000 })
+    undo.push(() => other.close())
+    for (const sql of ["INSERT INTO meta VALUES ('x', '')", 'PRAGMA wal_checkpoint(PASSIVE)', 'VACUUM']) {
+      other.exec(sql)
+      for (let i = 0; i < 5; i++) await submit(engine)
+      other.exec('PRAGMA wal_checkpoint(RESTART)')
+      for (let i = 0; i < 5; i++) await submit(engine)
+    }
+    expect(engine.health()).toEqual({ ok: true })
+  })
+
   test.each(ways)('power: a folder %s acknowledges nothing more', async (_name, harm) => {
     const dir = folder()
     const { engine } = await start(dir, 'power', { disk: (real) => real })

@@ -8,6 +8,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import type { Boot } from '../../core/ports.ts'
+import { damage } from './faults.ts'
 import type { Store } from './store.ts'
 
 /** After a power loss at most this much of the age is lost. */
@@ -34,7 +35,7 @@ export class Age {
     const newest = db.prepare('SELECT accepted_age AS age FROM jobs ORDER BY ord DESC LIMIT 1').get() as
       | { age: number }
       | undefined
-    const noted: Note = row === undefined ? { age: 0, boot: '', bootMs: null } : JSON.parse(row.value)
+    const noted = row === undefined ? NOTHING : read(row.value)
     const age = Math.max(noted.age + passedSince(noted, boot), newest?.age ?? 0)
     this.#base = age - clock.monoMs()
     this.#save = db.prepare("INSERT OR REPLACE INTO meta VALUES ('age', ?)")
@@ -73,6 +74,16 @@ export class Age {
           () => {}, // the store failed, and says so through health
         )
     })
+  }
+}
+
+const NOTHING: Note = { age: 0, boot: '', bootMs: null }
+
+function read(text: string): Note {
+  try {
+    return JSON.parse(text) as Note
+  } catch {
+    throw damage('the note of its age is not readable')
   }
 }
 

@@ -35,6 +35,22 @@ export function isNoRoom(error: unknown): boolean {
   return code === 'ENOSPC' || code === 'EFBIG' || errno === -constants.errno.EDQUOT
 }
 
+/** As SQLite would tell it: what is stored does not fit together. */
+export const damage = (what: string): Error => Object.assign(new Error(what), { errcode: CORRUPT })
+
+/** A server needs more, but not before this is told: the database, its thread, two ports. */
+const SPARE_DESCRIPTORS = 32
+
+/** Throws EMFILE or ENFILE, which SQLite would only call "unable to open". */
+export function expectDescriptors(): void {
+  const open: number[] = []
+  try {
+    while (open.length < SPARE_DESCRIPTORS) open.push(openSync(process.execPath, 'r'))
+  } finally {
+    for (const fd of open) closeSync(fd)
+  }
+}
+
 const MAX_PROBE_BYTES = 8 << 20
 
 /**

@@ -39,7 +39,7 @@ const OTHERS = 0o077
 export const walOf = (file: string): string => `${file}-wal`
 export const shmOf = (file: string): string => `${file}-shm`
 export const markOf = (file: string): string => `${file}-mark`
-const lockOf = (file: string): string =>
+export const lockOf = (file: string): string =>
   join(dirname(file), basename(file) === DATABASE ? 'owner.lock' : `${basename(file)}.lock`)
 
 /** Finds the folder, and makes it where it is missing. Throws config_invalid, storage_full. */
@@ -191,6 +191,27 @@ export function own({ given, file }: Location): DatabaseSync {
 }
 
 /**
+ * Nobody else has the database open? Asked where the lock is not the one of the last start: it may have been deleted
+ * under a running server. To be called without a connection of our own. Throws config_invalid.
+ */
+export function expectAlone({ given, file }: Location, waitMs: number): void {
+  const probe = new DatabaseSync(file, { timeout: waitMs })
+  try {
+    probe.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; ROLLBACK')
+  } catch (cause) {
+    if (kindOf(cause) !== 'busy') throw cause
+    throw new SluiceError('config_invalid', {
+      message:
+        `The data folder ${given} is in use by another Sluice whose ${lockOf(file)} was deleted or replaced, or by ` +
+        'another program that has sluice.db open. End it (lsof or fuser names it), then start again.',
+      cause,
+    })
+  } finally {
+    probe.close()
+  }
+}
+
+/**
  * Only this user may read it, whatever the umask; made where it is missing. SQLite gives a WAL the mode of its
  * database.
  */
@@ -261,9 +282,13 @@ const REASONS: Readonly<Record<string, string>> = {
   ENFILE: 'too many open files in the system: raise fs.file-max',
 }
 
-/** What was thrown while the folder was opened, as an error that says what to do. */
-export function explained(given: string, error: unknown): SluiceError {
+/**
+ * What was thrown while the folder was opened, as an error that says what to do. What is neither SQLite's nor the
+ * system's is a fault of ours, and stays as it is.
+ */
+export function explained(given: string, error: unknown): unknown {
   if (error instanceof SluiceError) return error
+  if ((error as NodeJS.ErrnoException).code === undefined && kindOf(error) === 'other') return error
   const { code = '', path = given } = error as NodeJS.ErrnoException
   const kind = isNoRoom(error) ? 'full' : kindOf(error)
   if (kind === 'full')

@@ -14,6 +14,11 @@ const STARTING_MS = 1_000
 /** Where a job stands that is not in line. */
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
 
+interface Known {
+  readonly id: JobId
+  readonly sameBody: boolean
+}
+
 export class Intake {
   readonly #parts: Parts
   readonly #ids: Ids
@@ -53,13 +58,14 @@ export class Intake {
     if (!this.open) return refused(new SluiceError('starting', { retryAfterMs: STARTING_MS }))
     if (this.erasing.has(draft.tenant)) return refused(ERASING)
     const now = this.#dispatch.now()
+    let known: Known | undefined
+    try {
+      known = this.#known(draft, now)
+    } catch (error) {
+      return refused(SluiceError.from(error))
+    }
     const id = this.#ids.job(this.#orders.next(store))
-    const decision = scheduler.submit(
-      scheduled(id, draft, draft.body.length, now),
-      now,
-      this.#known(draft, now),
-      draft.isRetry,
-    )
+    const decision = scheduler.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
     this.#dispatch.act()
     if (decision.kind === 'accepted') return this.#accept(id, draft, now)
     if (decision.kind === 'refused') return refused(decision.error)
@@ -71,8 +77,8 @@ export class Intake {
     return draft.isRetry ? this.take({ ...draft, isRetry: false }) : refused(new SluiceError('job_gone'))
   }
 
-  /** What the store has under the draft's idempotency key, or as the job that an SDK's retry repeats. */
-  #known(draft: JobDraft, now: number): { readonly id: JobId; readonly sameBody: boolean } | undefined {
+  /** Throws job_damaged. What the store has under the draft's idempotency key, or as the job that an SDK's retry repeats. */
+  #known(draft: JobDraft, now: number): Known | undefined {
     const { idempotencyKey } = draft.options
     if (idempotencyKey !== undefined) {
       const job =

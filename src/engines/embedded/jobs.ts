@@ -4,7 +4,7 @@ import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, JobState, TenantId } from '../../core/job.ts'
 import type { Tally } from '../../core/ports.ts'
 import type { Bytes, End } from '../../core/record.ts'
-import { checksumOf, expectIntact } from './checksum.ts'
+import { checksumOf, damagedJob, expectIntact, parseIntact } from './checksum.ts'
 import type { LiveLog } from './live-log.ts'
 
 /** What of a submitted job has no column of its own. */
@@ -34,12 +34,14 @@ const CANCEL = 'cancel '
 
 export const NO_BODY = new Uint8Array(0)
 
-/** A job without a result reads as queued, of epoch 1. Its body is left out. */
+/** A job without a result reads as queued, of epoch 1. Its body is left out. Throws job_damaged. */
 export function toJob(row: JobRow): Job {
-  const facts = JSON.parse(row.facts) as JobFacts
+  const what = `What is stored of ${row.id}`
+  const facts = parseIntact<JobFacts>(what, row.facts)
+  if (typeof facts?.options !== 'object') throw damagedJob(what)
   return {
     ...facts,
-    ...(row.result === null ? undefined : (JSON.parse(row.result) as ResultFacts)),
+    ...(row.result === null ? undefined : parseIntact<ResultFacts>(what, row.result)),
     id: row.id,
     tenant: row.tenant,
     model: row.model,
@@ -48,6 +50,16 @@ export function toJob(row: JobRow): Job {
     epoch: row.epoch ?? 1,
     attempts: row.attempts ?? 0,
     ...(row.endedAt === null ? undefined : { endedAtMs: row.endedAt }),
+  }
+}
+
+/** As `toJob`; null where it is damaged, which is told. */
+export function toJobOrSkip(row: JobRow, warn: (detail: string) => void): Job | null {
+  try {
+    return toJob(row)
+  } catch (error) {
+    warn((error as Error).message)
+    return null
   }
 }
 
@@ -66,6 +78,7 @@ export class Jobs {
   readonly #noteCancel: StatementSync
   readonly #forgetCancel: StatementSync
   readonly #canceled: StatementSync
+  readonly #owner: StatementSync
 
   constructor(db: DatabaseSync) {
     this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
@@ -84,6 +97,7 @@ export class Jobs {
     this.#noteCancel = db.prepare("INSERT OR REPLACE INTO meta SELECT ?, '' FROM unfinished WHERE ord = ?")
     this.#forgetCancel = db.prepare('DELETE FROM meta WHERE key = ?')
     this.#canceled = db.prepare(`SELECT key FROM meta WHERE key > '${CANCEL}' AND key < '${CANCEL}:'`)
+    this.#owner = db.prepare('SELECT id, tenant, conversation FROM jobs WHERE ord = ?')
     this.#body = db.prepare('SELECT id, body, checksum FROM jobs WHERE ord = ?')
     this.#get = db.prepare(`${SELECT} WHERE j.ord = ?`)
     this.#byKey = db.prepare(`${SELECT} WHERE j.tenant = ? AND j.idem = ?`)
@@ -174,6 +188,12 @@ export class Jobs {
     const order = jobOrder(id)
     const row = order === null ? undefined : (this.#get.get(order) as JobRow | undefined)
     return row === undefined || row.id !== id ? null : toJob(row)
+  }
+
+  /** What an erase must know; also of a job whose facts are damaged. */
+  ownerOf(id: JobId): { readonly tenant: TenantId; readonly conversation: string | null } | null {
+    const row = this.#owner.get(jobOrder(id)) as { id: string; tenant: string; conversation: string | null } | undefined
+    return row === undefined || row.id !== id ? null : row
   }
 
   byKey(tenant: TenantId, key: string): Job | null {

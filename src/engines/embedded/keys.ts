@@ -20,7 +20,11 @@ export class KeyStore implements Keys {
       digest: string
       facts: string
     }>)
-      this.#know(JSON.parse(facts) as ApiKey, digest)
+      try {
+        this.#know(JSON.parse(facts) as ApiKey, digest)
+      } catch {
+        store.warn('row_damaged', 'An API key is damaged on disk, and is not accepted any more: make a new one.')
+      }
   }
 
   find(digest: string): ApiKey | null {

@@ -1,10 +1,10 @@
-/** Jobs newest first, by a filter: in the order of acceptance, which no clock changes. */
+/** Jobs newest first, by a filter: in the order of acceptance, which no clock changes. A damaged one is left out. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import { jobOrder } from '../../core/ids.ts'
 import { isTerminal, type Job } from '../../core/job.ts'
 import type { JobFilter } from '../../core/ports.ts'
-import { COLUMNS, type JobRow, toJob } from './jobs.ts'
+import { COLUMNS, type JobRow, toJobOrSkip } from './jobs.ts'
 import type { LiveJobs } from './live-job.ts'
 
 /** Rows looked at in one turn of the event loop: a filter that fits little must not hold it. */
@@ -16,6 +16,7 @@ export async function listJobs(
   clock: Clock,
   all: LiveJobs,
   filter: JobFilter,
+  warn: (detail: string) => void,
 ): Promise<readonly Job[]> {
   const limit = Math.max(1, Math.min(1_000, filter.limit))
   const before = filter.before === undefined ? EVERYTHING : (jobOrder(filter.before) ?? 0)
@@ -29,8 +30,8 @@ export async function listJobs(
     const rows = scan.rows(until, from, wanted)
     for (const row of rows) {
       const live = all.get(row.id)
-      const job = live === undefined ? toJob(row) : all.show(live)
-      if (fits(job, filter) && isIn(job, filter)) found.push(job)
+      const job = live === undefined ? toJobOrSkip(row, warn) : all.show(live)
+      if (job !== null && fits(job, filter) && isIn(job, filter)) found.push(job)
     }
     if (found.length >= limit || (until === 0 && rows.length < wanted)) return found
     from = rows.length < wanted ? until : jobOrder(rows[rows.length - 1].id)!

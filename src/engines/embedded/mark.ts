@@ -18,13 +18,17 @@ export interface WalState {
 
 const MAGIC = 0x534c4d31
 const MARK_BYTES = 20
-const WAL_HEADER_BYTES = 32
-const FRAME_HEADER_BYTES = 24
+export const WAL_HEADER_BYTES = 32
+export const FRAME_HEADER_BYTES = 24
 /**
  * Two copies of the header of the WAL's index (https://sqlite.org/walformat.html), which only differ while it is
  * written.
  */
 const INDEX_COPY_BYTES = 48
+
+/** In place of the frames: the files were changed under the server that used them. */
+const CHANGED = 0xffffffff
+export const CHANGED_FILES: WalState = { salts: '0'.repeat(16), frames: CHANGED }
 
 /** `null`: nothing is claimed, as before an orderly close. */
 export function encodeMark(state: WalState | null): Buffer {
@@ -76,30 +80,38 @@ export function forget(file: string): void {
 }
 
 export interface Loss {
+  /** `changed`: by another program, under the running server. */
+  readonly what: 'damaged' | 'gone' | 'changed'
   /** Commits that can still be told apart in the damaged part; 0: the WAL itself is gone or unreadable. */
   readonly commits: number
   /** Where the damaged WAL was copied to, before the next commit writes over it; null: it could not be. */
   readonly copy: string | null
 }
 
+export const GONE: Loss = { what: 'gone', commits: 0, copy: null }
+
+/** Null: nothing is claimed. */
+export const readMark = (file: string): WalState | null =>
+  read(markOf(file), (fd) => decodeMark(bytesAt(fd, 0, MARK_BYTES)))
+
 /**
  * Compares what SQLite found in the WAL, by its index, with the mark. To be called before the first write, which would
  * go over what is damaged.
  */
 export function findLoss(file: string, shm: number): Loss | null {
-  const mark = read(markOf(file), (fd) => decodeMark(bytesAt(fd, 0, MARK_BYTES)))
+  const mark = readMark(file)
   if (mark === null || mark.frames === 0) return null
+  if (mark.frames === CHANGED) return { what: 'changed', commits: 0, copy: keep(walOf(file)) }
   const found = walState(shm)
   return read(walOf(file), (fd) => {
     const header = bytesAt(fd, 0, WAL_HEADER_BYTES)
     // Gone, and the database is newer: another program has moved its pages there
-    if (header.length < WAL_HEADER_BYTES)
-      return statSync(file).mtimeMs > statSync(markOf(file)).mtimeMs ? null : { commits: 0, copy: null }
+    if (header.length < WAL_HEADER_BYTES) return statSync(file).mtimeMs > statSync(markOf(file)).mtimeMs ? null : GONE
     const salts = header.toString('hex', 16, 24)
     if (salts !== mark.salts && fits(header)) return null // it has started over since
     const frames = found?.salts === mark.salts ? found.frames : 0
     if (salts === mark.salts && frames >= mark.frames) return null
-    return { commits: commitsIn(fd, header, frames, mark), copy: keep(walOf(file)) }
+    return { what: 'damaged', commits: commitsIn(fd, header, frames, mark), copy: keep(walOf(file)) }
   })
 }
 
@@ -140,7 +152,7 @@ function fits(header: Buffer): boolean {
   return header.readUInt32BE(24) === a && header.readUInt32BE(28) === b
 }
 
-function bytesAt(fd: number, at: number, length: number): Buffer {
+export function bytesAt(fd: number, at: number, length: number): Buffer {
   const bytes = Buffer.alloc(length)
   return bytes.subarray(0, readSync(fd, bytes, 0, length, at))
 }

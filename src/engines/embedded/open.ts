@@ -13,7 +13,7 @@ import { type OpenDisk, openDisk } from './disk.ts'
 import { Dispatch, type Parts } from './dispatch.ts'
 import { Epochs } from './epochs.ts'
 import { whyRefused } from './faults.ts'
-import { walOf } from './folder.ts'
+import { explained, walOf } from './folder.ts'
 import { Intake } from './intake.ts'
 import { Jobs } from './jobs.ts'
 import { KeyStore } from './keys.ts'
@@ -116,10 +116,12 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
         dispatch.stop()
         retention.stop()
         stopAge()
-        return store.close(() => age.note()).finally(release)
+        return store.close(() => age.note()).finally(() => release(store.down?.code !== 'storage_failed'))
       }),
       async restore(each) {
-        await restoreJobs(parts, age, epochOf, interrupted, () => closed, each)
+        await restoreJobs(parts, age, epochOf, interrupted, () => closed, each).catch((error: unknown) => {
+          throw explained(options.dir, error)
+        })
         if (closed) return
         intake.open = true
         dispatch.act()
@@ -127,16 +129,22 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     }
   } catch (error) {
     release()
-    throw error
+    throw explained(options.dir, error)
   }
 }
 
-const told = ({ commits, copy }: Loss): string =>
-  `The WAL is damaged: ${commits === 0 ? 'all commits since the last checkpoint' : `${commits} commits`} of ` +
+const LOSSES: Readonly<Record<Loss['what'], string>> = {
+  damaged: 'The WAL is damaged',
+  gone: 'The WAL is gone, as after a copy of sluice.db alone was taken from a running server',
+  changed: 'The database or its WAL was changed under the last run, as by a backup copied over it',
+}
+
+const told = ({ what, commits, copy }: Loss): string =>
+  `${LOSSES[what]}: ${commits === 0 ? 'commits since the last checkpoint' : `${commits} commits`} of ` +
   'the last run are missing, acknowledged jobs and ends among them. Clients find out by their job ids (404) and ' +
   'idempotency keys. ' +
   (copy === null ? '' : `The damaged WAL is kept as ${copy}: delete it when it is no longer needed. `) +
-  'Check the disk.'
+  (what === 'damaged' ? 'Check the disk.' : 'Restore backups with the server stopped, into an empty folder.')
 
 const damagedSegment = (n: number): string =>
   `Segment ${n} of the token logs is damaged: jobs that had not ended lose what they streamed from there on, ` +

@@ -6,6 +6,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Ids } from '../../core/ids.ts'
+import { damage } from './faults.ts'
 import type { Store } from './store.ts'
 
 /** At one block a start, and 5,000 jobs/s in between, the safe integers last for 50,000 years. */
@@ -24,6 +25,7 @@ export class Orders {
     const known = db.prepare("SELECT value FROM meta WHERE key = 'orders'").get() as { value: string } | undefined
     this.#last =
       known === undefined ? ids.random(FIRST_BYTES).reduce((n, byte) => n * 256 + byte, 0) : Number(known.value)
+    if (!Number.isSafeInteger(this.#last)) throw damage('its counter of jobs is not readable')
     this.#reserved = this.#last + BLOCK
     const save = db.prepare("INSERT OR REPLACE INTO meta VALUES ('orders', ?)")
     save.run(String(this.#reserved))

@@ -9,7 +9,11 @@ export class Pauses {
   constructor(store: Store) {
     this.#store = store
     for (const { selector } of store.db.prepare('SELECT selector FROM pauses').all() as Array<{ selector: string }>)
-      this.#selectors.set(selector, JSON.parse(selector) as Selector)
+      try {
+        this.#selectors.set(selector, JSON.parse(selector) as Selector)
+      } catch {
+        store.warn('row_damaged', 'What is paused is damaged on disk in one row, which is ignored: pause it again.')
+      }
   }
 
   list(): readonly Selector[] {

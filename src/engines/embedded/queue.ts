@@ -197,7 +197,8 @@ export class EmbeddedQueue implements Queue {
   }
 
   list(filter: JobFilter): Promise<readonly Job[]> {
-    return listJobs(this.#parts.store.db, this.#parts.clock, this.#parts.live, filter)
+    const { store, clock, live } = this.#parts
+    return listJobs(store.db, clock, live, filter, (detail) => store.warn('job_damaged', detail))
   }
 
   place(id: JobId): Place | null {
@@ -212,16 +213,17 @@ export class EmbeddedQueue implements Queue {
     const { store, jobs, logs, conversations } = this.#parts
     await this.ended(id)
     const order = jobOrder(id)
-    const job = jobs.get(id)
-    if (order === null || job === null) return false
+    const owner = jobs.ownerOf(id)
+    if (order === null || owner === null) return false
+    const { tenant, conversation } = owner
     await store.run(() => {
       jobs.remove(order)
-      if (job.options.conversation !== undefined) conversations.removeTurn(job.tenant, job.options.conversation, order)
+      if (conversation !== null) conversations.removeTurn(tenant, conversation, order)
     }, true)
     logs.forget(id)
     await logs.renewed()
     await store.synced()
-    conversations.news.tell(job.tenant, job.options.conversation, { type: 'erased', job: id })
+    conversations.news.tell(tenant, conversation ?? undefined, { type: 'erased', job: id })
     return true
   }
 

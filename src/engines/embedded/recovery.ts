@@ -9,7 +9,7 @@ import type { Bytes } from '../../core/record.ts'
 import type { Age } from './age.ts'
 import type { Parts } from './dispatch.ts'
 import type { Epochs } from './epochs.ts'
-import { COLUMNS, type JobRow, toJob } from './jobs.ts'
+import { COLUMNS, type JobRow, toJobOrSkip } from './jobs.ts'
 import { LiveJob } from './live-job.ts'
 import { LiveLog } from './live-log.ts'
 import { joinKeyOf, scheduled } from './scheduled.ts'
@@ -133,13 +133,15 @@ export async function restoreJobs(
     const now = clock.monoMs()
     for (const row of rows) {
       const { id, ord, tried: attempts, fails, deaths, crashes } = row
+      const job = toJobOrSkip(row, (detail) => store.warn('job_damaged', detail))
+      if (job === null) continue
       const log = new LiveLog(id, epochOf(ord))
       // What was never leased has no log
       if (attempts > 0)
         for (const { n, records, epoch } of storedParts.all(ord) as unknown as StoredRange[])
           log.parts.push({ n, last: log.partsEnd + records, epoch })
       log.taken = log.head = log.partsEnd
-      const live = new LiveJob({ ...toJob(row), epoch: log.epoch, attempts }, log)
+      const live = new LiveJob({ ...job, epoch: log.epoch, attempts }, log)
       all.add(live)
       logs.live.set(id, log)
       const what = scheduled(id, live.job, row.bodyBytes, age.mono(row.acceptedAge))
@@ -176,6 +178,9 @@ export function recentlyDone(
     )
     .all(age.now() - withinMs) as unknown as Array<JobRow & { readonly endedAge: number }>
   return new Map(
-    rows.map((row) => [joinKeyOf(toJob(row)), { id: row.id, untilMono: age.mono(row.endedAge) + withinMs }]),
+    rows.flatMap((row) => {
+      const job = toJobOrSkip(row, () => {})
+      return job === null ? [] : [[joinKeyOf(job), { id: row.id, untilMono: age.mono(row.endedAge) + withinMs }]]
+    }),
   )
 }

@@ -3,12 +3,25 @@
  * append to the B-tree. What is deleted is gone for every reader of this program; its bytes stay in free pages until
  * those are written again (secure_delete is off: it would double what a delete writes).
  */
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, statSync, writeSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { SluiceError } from '../../core/errors.ts'
-import { CORRUPT } from './faults.ts'
-import { closeToOthers, explained, inspect, locate, makePrivate, own, shmOf, syncFolder, walOf } from './folder.ts'
-import { findLoss, forget, type Loss } from './mark.ts'
+import { damage, expectDescriptors, isNoRoom, kindOf } from './faults.ts'
+import {
+  closeToOthers,
+  expectAlone,
+  explained,
+  inspect,
+  type Location,
+  locate,
+  lockOf,
+  makePrivate,
+  own,
+  shmOf,
+  syncFolder,
+  walOf,
+} from './folder.ts'
+import { findLoss, forget, GONE, type Loss, readMark } from './mark.ts'
 import { MIGRATIONS } from './migrations.ts'
 
 const SCHEMA_VERSION = 2
@@ -85,6 +98,8 @@ export interface Files {
   readonly database: number
   readonly wal: number
   readonly shm: number
+  /** The owner's lock as it was taken. */
+  readonly lock: { readonly path: string; readonly dev: number; readonly ino: number }
 }
 
 export interface Folder {
@@ -95,7 +110,11 @@ export interface Folder {
   readonly warnings: readonly string[]
   /** Commits of the last run that are not there any more. */
   readonly loss: Loss | null
-  release(): void
+  /**
+   * `isWhole` false: the store failed, and what the mark claims holds. Then nothing but what fits the checksums of the
+   * WAL goes to the database.
+   */
+  release(isWhole?: boolean): void
 }
 
 /** How long a start waits for another program's lock on the database. */
@@ -112,40 +131,45 @@ export function openFolder(dir: string | null, lockWaitMs = LOCK_WAIT_MS): Folde
     migrate(db, ':memory:')
     return { db, files: null, warnings: [], loss: null, release: () => db.close() }
   }
-  const location = locate(dir)
+  let opened: Opened | null = null
   let lock: DatabaseSync | null = null
-  let db: DatabaseSync | null = null
-  let fds: number[] = []
   const close = (): void => {
-    if (db?.isOpen) db.close()
-    for (const fd of fds) closeSync(fd)
+    opened?.close()
     lock?.close()
   }
   try {
-    lock = own(location)
-    inspect(location)
-    makePrivate(location.file)
-    db = new DatabaseSync(location.file, { timeout: lockWaitMs })
-    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
-      PRAGMA journal_size_limit = ${WAL_KEPT_BYTES}; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY`)
-    db.prepare('PRAGMA user_version').get() // reads the WAL
+    expectDescriptors()
+    const location = locate(dir)
     const path = location.file
-    fds = [openSync(path, 'r+'), openSync(walOf(path), 'r+'), openSync(shmOf(path), 'r')]
-    const files = { path, database: fds[0], wal: fds[1], shm: fds[2] }
-    const loss = findLoss(path, files.shm)
-    if (loss !== null) expectWhole(db)
+    lock = own(location)
+    const { dev, ino } = statSync(lockOf(path))
+    inspect(location)
+    makePrivate(path)
+    const walBytes = statSync(walOf(path), { throwIfNoEntry: false })?.size ?? 0
+    opened = connect(location, lockWaitMs)
+    const loss = findLoss(path, opened.shm) ?? (walBytes === 0 && wasRunning(opened.db, path) ? GONE : null)
+    if (loss !== null) expectWhole(opened.db)
+    if (isNotTheLockOf(opened.db, ino)) {
+      opened.close()
+      expectAlone(location, Math.min(lockWaitMs, ALONE_WAIT_MS))
+      opened = connect(location, lockWaitMs)
+    }
+    const { db, shm } = opened
     migrate(db, dir)
+    noteStart(db, ino)
     db.exec('PRAGMA busy_timeout = 0') // from here on a lock must not hold the event loop: the store tries again
     const warnings = closeToOthers(location)
     syncFolder(location.dir)
     return {
       db,
-      files,
+      files: { path, database: opened.database, wal: opened.wal, shm, lock: { path: lockOf(path), dev, ino } },
       warnings,
       loss,
-      release() {
-        // Closing takes the WAL away, and what the mark claims with it
-        forget(path)
+      release(isWhole = true) {
+        if (isWhole) {
+          noteEnd(db)
+          forget(path) // Closing takes the WAL away, and what the mark claims with it
+        } else writeSync(shm, NO_INDEX, 0, NO_INDEX.length, 0)
         close()
       },
     }
@@ -155,14 +179,88 @@ export function openFolder(dir: string | null, lockWaitMs = LOCK_WAIT_MS): Folde
   }
 }
 
+/** How long a start whose lock is new waits for readers of the database. */
+const ALONE_WAIT_MS = 1_000
+/** In place of the header of the WAL's index: whoever reads it next makes it anew, from the frames that fit. */
+const NO_INDEX = Buffer.alloc(96)
+
+interface Opened {
+  readonly db: DatabaseSync
+  readonly database: number
+  readonly wal: number
+  readonly shm: number
+  close(): void
+}
+
+/** The descriptors are closed after the connection: each would drop its locks (POSIX). */
+function connect({ file }: Location, lockWaitMs: number): Opened {
+  const db = new DatabaseSync(file, { timeout: lockWaitMs })
+  const fds: number[] = []
+  const close = (): void => {
+    if (db.isOpen) db.close()
+    for (const fd of fds.splice(0)) closeSync(fd)
+  }
+  try {
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+      PRAGMA journal_size_limit = ${WAL_KEPT_BYTES}; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY`)
+    db.prepare('PRAGMA user_version').get() // reads the WAL
+    for (const path of [file, walOf(file), shmOf(file)]) fds.push(openSync(path, 'r+'))
+    return { db, database: fds[0], wal: fds[1], shm: fds[2], close }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+// ---------------------------------------------------------------- what the last run noted
+
+/** Null: there is no such note, or no store yet. */
+function noted(db: DatabaseSync, key: 'running' | 'lock'): string | null {
+  if (db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").get() === undefined) return null
+  const row = db.prepare('SELECT value FROM meta WHERE key = ?').get(key) as { value: string } | undefined
+  return row?.value ?? null
+}
+
+/**
+ * The database was copied from a running server, or out of the remains of one, without its WAL. Where the mark claims
+ * a WAL, `findLoss` knows better.
+ */
+const wasRunning = (db: DatabaseSync, path: string): boolean =>
+  noted(db, 'running') !== null && (readMark(path)?.frames ?? 0) === 0
+
+/** No file takes the number of one that a process still holds. A new store has had no lock before this one. */
+function isNotTheLockOf(db: DatabaseSync, ino: number): boolean {
+  const { user_version: schema } = db.prepare('PRAGMA user_version').get() as { user_version: number }
+  return schema > 0 && schema <= SCHEMA_VERSION && noted(db, 'lock') !== String(ino)
+}
+
+/** In the database file itself, so that a copy of nothing else knows it. */
+function noteStart(db: DatabaseSync, ino: number): void {
+  db.prepare("INSERT OR REPLACE INTO meta VALUES ('running', ''), ('lock', ?)").run(String(ino))
+  try {
+    db.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()
+  } catch (error) {
+    const kind = kindOf(error)
+    if (kind !== 'full' && kind !== 'write' && !isNoRoom(error)) throw error
+  }
+}
+
+/** With the last connection closed, the WAL goes into the database. */
+function noteEnd(db: DatabaseSync): void {
+  try {
+    db.exec("DELETE FROM meta WHERE key = 'running'")
+  } catch {
+    // Full or locked: then the WAL stays too
+  }
+}
+
 /**
  * The WAL's pages up to the damage lie over those of the database, some of which may be newer: then it does not fit
  * together, and must not be written to. Throws what `explained` takes for damage.
  */
 function expectWhole(db: DatabaseSync): void {
   const [first] = db.prepare('PRAGMA integrity_check(1)').all() as Array<{ integrity_check: string }>
-  if (first.integrity_check !== 'ok')
-    throw Object.assign(new Error(`its WAL is damaged; ${first.integrity_check}`), { errcode: CORRUPT })
+  if (first.integrity_check !== 'ok') throw damage(`its WAL is damaged or missing; ${first.integrity_check}`)
 }
 
 function migrate(db: DatabaseSync, dir: string): void {

@@ -9,10 +9,11 @@ import { fdatasync, fdatasyncSync, fstatSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../../core/clock.ts'
+import { ChangedFiles, Changes } from './changes.ts'
 import type { FromWorker, ToWorker } from './disk.ts'
 import { kindOf, whyRefused } from './faults.ts'
 import { walOf } from './folder.ts'
-import { type WalState, walState, writeMark } from './mark.ts'
+import { CHANGED_FILES, type WalState, walState, writeMark } from './mark.ts'
 import type { Files } from './schema.ts'
 
 const RESTART_BYTES = 48 << 20
@@ -20,13 +21,15 @@ const PAGE_BYTES = 4096 + 24
 /** How long a folder that was deleted or moved away can go unnoticed where nothing is synced. */
 const WATCH_MS = 1_000
 
-const { path, database, wal, shm } = workerData as Files
+const files = workerData as Files
+const { path, database, wal, shm, lock } = files
 const port = parentPort!
 const tell = (message: FromWorker): void => port.postMessage(message)
 const db = open()
 const passive = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
 let restarting = false
 let marked = ''
+const changes = new Changes(files)
 /** Power-safe: then the mark claims only what is synced. */
 let syncs = false
 
@@ -43,6 +46,7 @@ function open(): DatabaseSync {
 
 /** Bytes of the WAL that are in use. */
 function checkpoint(): number {
+  changes.expectNone() // what is wrong in the WAL must not get into the database
   try {
     const walBytes = (passive.get() as { log: number }).log * PAGE_BYTES
     tell({ type: 'checkpointed', walBytes })
@@ -66,6 +70,9 @@ function expectFiles(): void {
     if (there?.ino !== ino || there.dev !== dev)
       throw new Error(`${name} was deleted, moved or replaced while the server ran`)
   }
+  const there = statSync(lock.path, { throwIfNoEntry: false })
+  if (there?.ino !== lock.ino || there.dev !== lock.dev)
+    throw new Error(`${lock.path} was deleted, moved or replaced while the server ran: another server may have started`)
 }
 
 /** Whatever went wrong, files that are gone are why. */
@@ -85,6 +92,7 @@ function mark(state: WalState | null): void {
   try {
     writeMark(path, state)
     marked = next
+    changes.marked(state)
   } catch {
     // It only claims less; the store has its own writes to judge the disk by
   }
@@ -94,7 +102,18 @@ function guarded(work: () => void): void {
   try {
     work()
   } catch (error) {
+    stopWatching()
+    if (error instanceof ChangedFiles) tellNextStart()
     tell({ type: 'failed', detail: String(reason(error)) })
+  }
+}
+
+/** Also where a mark that is older came with the backup. */
+function tellNextStart(): void {
+  try {
+    writeMark(path, CHANGED_FILES)
+  } catch {
+    // The failure itself is told all the same
   }
 }
 
@@ -118,6 +137,7 @@ port.on('message', (message: ToWorker) =>
         const state = walState(shm)
         fdatasyncSync(wal)
         expectFiles()
+        changes.expectNone()
         mark(state)
         tell({ type: 'synced', ms: systemClock.monoMs() - startedMono, walBytes: fstatSync(wal).size })
         break
@@ -141,6 +161,7 @@ port.on('message', (message: ToWorker) =>
 const stopWatching = systemClock.every(WATCH_MS, () =>
   guarded(() => {
     expectFiles()
+    changes.expectNone()
     if (!syncs) mark(walState(shm))
   }),
 )
