@@ -8,7 +8,7 @@ import { bytesAt, FRAME_HEADER_BYTES, readMark, WAL_HEADER_BYTES, type WalState,
 import type { Files } from './schema.ts'
 
 const DATABASE_HEADER_BYTES = 100
-/** Grows with the database, and with each change of its schema (https://sqlite.org/fileformat2.html#database_header). */
+/** Grows with the database (https://sqlite.org/fileformat2.html#database_header). */
 const CHANGE_COUNTER_AT = 24
 
 interface LastFrame extends WalState {

@@ -77,7 +77,10 @@ export class Intake {
     return draft.isRetry ? this.take({ ...draft, isRetry: false }) : refused(new SluiceError('job_gone'))
   }
 
-  /** Throws job_damaged. What the store has under the draft's idempotency key, or as the job that an SDK's retry repeats. */
+  /**
+   * What the store has under the draft's idempotency key, or as the job that an SDK's retry repeats. Throws
+   * job_damaged.
+   */
   #known(draft: JobDraft, now: number): Known | undefined {
     const { idempotencyKey } = draft.options
     if (idempotencyKey !== undefined) {
