@@ -18,6 +18,11 @@ const DROPPED_BODY_BYTES = 64 * 1024
 /** How long a refused sender may keep sending, so that it can read the answer: a close with unread bytes is a reset. */
 const LINGER_MS = 2_000
 
+/** An answer beyond this is counted until its reader has it. */
+const LARGE_ANSWER_BYTES = 64 * 1024
+/** A reader of a large answer that takes nothing for so long is gone. */
+const STALLED_MS = 30_000
+
 export class Call {
   readonly request: IncomingMessage
   readonly response: ServerResponse
@@ -36,6 +41,8 @@ export class Call {
   check: () => void = () => {}
   /** Counts the bytes of its body while it comes; null: nobody counts them. */
   inflow: Inflow | null = null
+  /** Counts the bytes of large answers until they are read; null: nobody counts them. */
+  outflow: Inflow | null = null
   params: Readonly<Record<string, string>> = NO_HEADERS
   query: Readonly<Record<string, unknown>> = NO_HEADERS
 
@@ -98,6 +105,7 @@ export class Call {
   bytes(status: number, body: Bytes, more: Headers = NO_HEADERS, type = JSON_TYPE): void {
     const { response } = this
     if (response.headersSent || response.destroyed) return
+    if (body.length > LARGE_ANSWER_BYTES && !this.#holds(body.length)) return
     const head = [
       'content-type',
       type,
@@ -112,6 +120,26 @@ export class Call {
     for (const name in more) head.push(name, more[name])
     response.writeHead(status, head)
     response.end(body, 'latin1')
+  }
+
+  /** Counts a large answer. False: its caller leaves too many unread, and was told so instead. */
+  #holds(bytes: number): boolean {
+    const { outflow, caller, response } = this
+    if (outflow === null || caller === null) return true
+    const holding = outflow.open(caller)
+    const counted = Math.min(bytes, outflow.most(caller))
+    // What a key's own backend has had made is not refused: it would be made, and paid, twice
+    if (this.request.method === 'POST' && caller.session === null) holding.take(counted)
+    else
+      try {
+        holding.hold(counted)
+      } catch (thrown) {
+        this.fail(thrown)
+        return false
+      }
+    response.once('close', () => holding.hold(0))
+    response.setTimeout(STALLED_MS, () => void response.destroy())
+    return true
   }
 
   empty(status: number, more: Headers = NO_HEADERS): void {

@@ -35,11 +35,13 @@ export function createGateway(deps: GatewayDeps): Gateway {
     socket: { perKey: socket.maxPerKey, perSession: quotas.maxSockets },
   })
   // One body of any allowed size must fit
-  const inflow = new Inflow({
+  const unfinished = {
     total: options.maxUnfinishedBytes,
     perKey: Math.max(options.maxUnfinishedBytesPerKey, options.maxBodyBytes),
     perSession: Math.max(quotas.maxUnfinishedBytes, options.maxBodyBytes),
-  })
+  }
+  const inflow = new Inflow(unfinished, 'unfinished requests')
+  const outflow = new Inflow(unfinished, 'unread answers')
   const attendance = createAttendance(
     clock,
     options.disconnectGraceMs,
@@ -84,9 +86,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
           call.fail(thrown, { upgrade: 'websocket', connection: 'upgrade', 'sec-websocket-version': '13' })
         else call.fail(thrown)
       }
+      const begin = (): void => {
+        try {
+          answer(call, router)?.catch(fail)
+        } catch (error) {
+          fail(error)
+        }
+      }
       try {
-        owed.add(call)
-        answer(call, router)?.catch(fail)
+        owed.add(call, begin)
       } catch (error) {
         fail(error)
       }
@@ -118,7 +126,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const refusal = route.auth === 'none' ? null : closedFor()
     if (refusal !== null) throw refusal
     if (route.auth === 'operator') auth.operator(call.request)
-    else call.inflow = inflow
+    else {
+      call.inflow = inflow
+      call.outflow = outflow
+    }
     if (route.auth === 'tenant') admit(call)
     checkQuery(route, query)
     return route.run(call as KeyCall) ?? undefined
@@ -191,7 +202,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
   let closed: Promise<void> | null = null
   return {
-    stats: () => ({ ...hub.stats(), unfinished_bytes: inflow.bytes }),
+    stats: () => ({ ...hub.stats(), unfinished_bytes: inflow.bytes, unread_bytes: outflow.bytes }),
     async listenPublic(host, port) {
       const address = await listen(api, host, port, options.corsOrigins, hub)
       publicPort = address.port

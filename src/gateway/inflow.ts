@@ -1,6 +1,6 @@
 /**
- * Bytes of requests and messages that have begun and are not whole: memory held for peers who may never finish. Counted
- * as they come, by who sends them, so that no sender can hold what the others need.
+ * Bytes held for peers who may never finish: of requests and messages that have begun and are not whole, and of large
+ * answers that are not read yet. Counted by whose they are, so that no peer can hold what the others need.
  */
 import { SluiceError } from '../core/errors.ts'
 import { type Caller, shareOf } from './caller.ts'
@@ -18,14 +18,19 @@ const STRANGERS_SHARE = 16
 export interface Holding {
   /** So many bytes from now on. Throws overloaded, too_many_unfinished; then it holds what it held. */
   hold(bytes: number): void
+  /** So many, whatever it is refused. */
+  take(bytes: number): void
 }
 
 export class Inflow {
   readonly #options: InflowOptions
+  readonly #what: string
   readonly #held = new Map<string, number>()
 
-  constructor(options: InflowOptions) {
+  /** `what`: of which there is too much, for the refusal. */
+  constructor(options: InflowOptions, what: string) {
     this.#options = options
+    this.#what = what
   }
 
   /** Bytes held by all, for tests and the operator. */
@@ -37,20 +42,26 @@ export class Inflow {
   open(caller: Caller | null): Holding {
     const pots = this.#potsOf(caller)
     let held = 0
-    return {
-      hold: (bytes) => {
-        const change = bytes - held
-        if (change > 0)
-          for (const { name, most, setting } of pots)
-            if ((this.#held.get(name) ?? 0) + change > most) throw full(setting)
-        held = bytes
-        for (const { name } of pots) {
-          const now = (this.#held.get(name) ?? 0) + change
-          if (now === 0) this.#held.delete(name)
-          else this.#held.set(name, now)
-        }
-      },
+    const take = (bytes: number): void => {
+      for (const { name } of pots) {
+        const now = (this.#held.get(name) ?? 0) + bytes - held
+        if (now === 0) this.#held.delete(name)
+        else this.#held.set(name, now)
+      }
+      held = bytes
     }
+    const hold = (bytes: number): void => {
+      if (bytes > held)
+        for (const { name, most, setting } of pots)
+          if ((this.#held.get(name) ?? 0) + bytes - held > most) throw full(setting, this.#what)
+      take(bytes)
+    }
+    return { hold, take }
+  }
+
+  /** The most that one holding of the caller's can have. */
+  most(caller: Caller): number {
+    return Math.min(...this.#potsOf(caller).map(({ most }) => most))
   }
 
   #potsOf(caller: Caller | null): readonly Pot[] {
@@ -74,9 +85,9 @@ interface Pot {
   readonly setting: string | null
 }
 
-const full = (setting: string | null): SluiceError =>
+const full = (setting: string | null, what: string): SluiceError =>
   setting === null
     ? new SluiceError('overloaded')
     : new SluiceError('too_many_unfinished', {
-        message: `Too many bytes in unfinished requests (${setting}): finish some of them, then send this again.`,
+        message: `Too many bytes in ${what} (${setting}): finish some of them, then send this again.`,
       })

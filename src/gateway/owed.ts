@@ -1,7 +1,9 @@
 /**
- * The answers that each connection is owed, in the order of its requests. What follows them and is no request is
- * refused after them, not in their place. A client may close its side once its request is out (HTTP/1.1 allows it) and
- * still reads the answer; one that has left looks the same until something is written to it.
+ * The answers that each connection is owed, in the order of its requests. A request is begun once those before it are
+ * answered, and read: whoever asks for much at once holds one answer, and the event loop for one answer at a time. What
+ * follows them and is no request is refused after them, not in their place. A client may close its side once its
+ * request is out (HTTP/1.1 allows it) and still reads the answer; one that has left looks the same until something is
+ * written to it.
  */
 import type { Socket } from 'node:net'
 import type { Clock } from '../core/clock.ts'
@@ -9,7 +11,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Bytes } from '../core/record.ts'
 import type { Call } from './call.ts'
 
-/** Requests of one connection that may wait for their answers at once (pipelining): each holds what it has to say. */
+/** Requests of one connection that may wait for their answers at once (pipelining). */
 const MAX_OWED = 64
 /** A refused connection is closed after this, whether its peer read the answer or not. */
 const REFUSED_LINGER_MS = 500
@@ -18,6 +20,8 @@ const RESET_MS = 200
 
 interface Connection {
   readonly calls: Set<Call>
+  /** Those that are not begun. */
+  readonly waiting: Map<Call, () => void>
   /** Written once nothing else is owed. */
   refusal: Bytes | null
 }
@@ -33,20 +37,35 @@ export class Owed {
     this.#graceMs = graceMs
   }
 
-  /** Throws too_many_connections. */
-  add(call: Call): void {
+  /** `begin` is called when it is its turn, and must not throw. Throws too_many_connections. */
+  add(call: Call, begin: () => void): void {
     const { socket } = call.request
-    const { calls } = this.#of(socket)
+    const connection = this.#of(socket)
+    const { calls, waiting } = connection
     const isFull = calls.size >= MAX_OWED
     calls.add(call)
     call.response.once('close', () => {
       calls.delete(call)
+      waiting.delete(call)
+      this.#beginNext(socket, connection)
       this.#refuseLast(socket)
     })
     if (isFull)
       throw new SluiceError('too_many_connections', {
         message: `A connection may have at most ${MAX_OWED} pending answers: read some first.`,
       })
+    if (calls.size === 1) begin()
+    else waiting.set(call, begin)
+  }
+
+  #beginNext(socket: Socket, { calls, waiting }: Connection): void {
+    const [next] = calls
+    const begin = next === undefined ? undefined : waiting.get(next)
+    if (begin === undefined) return
+    waiting.delete(next)
+    this.#clock.soon(() => {
+      if (!socket.destroyed) begin()
+    })
   }
 
   /** What came last on this connection is no request. `answer` ends the connection. */
@@ -54,7 +73,11 @@ export class Owed {
     const connection = this.#of(socket)
     connection.refusal ??= answer
     // A request that is not whole is what is refused
-    for (const call of connection.calls) if (!call.request.complete) connection.calls.delete(call)
+    for (const call of connection.calls)
+      if (!call.request.complete) {
+        connection.calls.delete(call)
+        connection.waiting.delete(call)
+      }
     this.#refuseLast(socket)
   }
 
@@ -71,7 +94,7 @@ export class Owed {
   #of(socket: Socket): Connection {
     const known = this.#connections.get(socket)
     if (known !== undefined) return known
-    const connection: Connection = { calls: new Set(), refusal: null }
+    const connection: Connection = { calls: new Set(), waiting: new Map(), refusal: null }
     this.#connections.set(socket, connection)
     socket.once('end', () => this.#peerEnded(socket, connection))
     return connection

@@ -284,3 +284,64 @@ describe('a session has a share of its own', () => {
     await open(bob.token)
   })
 })
+
+describe('what a peer asks for and does not read', () => {
+  const BODY = JSON.stringify({ request: chat('x'.repeat(8 * MIB)), delay_ms: 60_000 })
+  const stored = async (token: string): Promise<string> => {
+    const made = await send(app.port, request('POST', '/v1/jobs', { authorization: `Bearer ${token}` }, BODY))
+    return `/v1/jobs/${(JSON.parse(made.body) as { id: string }).id}/request`
+  }
+  /** Asks, and takes nothing of the answers. */
+  function deaf(credential: string, targets: readonly string[]): Socket {
+    const socket = connect({ port: app.port, host: '127.0.0.1' })
+    sockets.push(socket)
+    socket.on('error', () => {})
+    socket.pause()
+    const authorization = `Bearer ${credential}`
+    socket.write(Buffer.concat(targets.map((target) => request('GET', target, { authorization }))))
+    return socket
+  }
+  const unreadBytes = async (): Promise<number> => {
+    const headers = { authorization: `Bearer ${ADMIN_KEY}` }
+    const stats = await send(app.adminPort, request('GET', '/admin/stats', headers))
+    return (JSON.parse(stats.body) as { unread_bytes: number }).unread_bytes
+  }
+
+  it('is one answer a connection, and no more than its session may hold; others get theirs', async () => {
+    await start({ max_unfinished_bytes: '10MiB' }, { max_body_bytes: '9MiB' })
+    const target = await stored(ann.token)
+    const first = deaf(
+      ann.token,
+      Array.from({ length: 8 }, () => target),
+    )
+    await expect.poll(unreadBytes).toBeGreaterThan(8 * MIB)
+    const got = async (token: string, path: string): Promise<[number, string]> => {
+      const headers = { authorization: `Bearer ${token}` }
+      const response = await fetch(`http://127.0.0.1:${app.port}${path}`, { headers })
+      return [response.status, (await response.text()).slice(0, 200)]
+    }
+    const [status, text] = await got(ann.token, target)
+    expect([status, codeOf(text)]).toEqual([429, 'too_many_unfinished'])
+    expect(text).toContain('unread answers (sessions.max_unfinished_bytes)')
+    expect(await unreadBytes()).toBeLessThan(9 * MIB)
+    expect((await got(bob.token, await stored(bob.token)))[0]).toBe(200)
+    first.destroy()
+    await expect.poll(unreadBytes).toBe(0)
+    expect((await got(ann.token, target))[0]).toBe(200)
+  })
+
+  it('a request is begun once the one before it is answered', async () => {
+    await start()
+    const socket = connect({ port: app.port, host: '127.0.0.1' })
+    sockets.push(socket)
+    let text = ''
+    socket.on('data', (data) => (text += data.toString('latin1')))
+    const headers = { authorization: `Bearer ${app.key}` }
+    const slow = JSON.stringify(chat('demo: tokens=3 delay=50 ttft=300'))
+    const list = request('GET', '/v1/jobs', headers)
+    socket.write(Buffer.concat([list, request('POST', '/v1/chat/completions', headers, slow), list]))
+    await expect.poll(() => text.split('"object":"list"').length).toBe(3)
+    const [before, after] = text.split('"chat.completion"')
+    expect([before.includes('"object":"job"'), after.includes('"state":"done"')]).toEqual([false, true])
+  })
+})

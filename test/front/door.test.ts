@@ -222,7 +222,7 @@ it('a JSON answer names its job, and says how long it took', async () => {
 
 it('20: a stop refuses new work and says when to come back; what runs ends first', async () => {
   app = await startTestApp()
-  const reader = await open('POST', '/v1/chat/completions', chat('demo: tokens=20 delay=20 ttft=1', { stream: true }))
+  const reader = await open('POST', '/v1/chat/completions', chat('demo: tokens=60 delay=20 ttft=1', { stream: true }))
   const stopped = app.stop()
   const got = await ask('POST', '/v1/chat/completions', chat('x'))
   expect([got.status, got.code, got.headers['connection']]).toEqual([503, 'draining', 'close'])
