@@ -1,5 +1,5 @@
-/** What a chunk says of an answer's course: does it show anything, does it end a choice? */
-import { isObject, type JsonObject, showsSomething } from './fold.ts'
+/** What a chunk tells of an answer's course: does it show anything, does it end a choice, what does it cost? */
+import { isObject, isPiece, type Json, type JsonObject, showsSomething } from './fold.ts'
 
 /** Has any of its deltas a text, reasoning, call, sound or image that is not empty? */
 export function chunkShows(chunk: JsonObject): boolean {
@@ -32,4 +32,15 @@ export function reasonOf({ finish_reason: reason }: JsonObject): string | null {
 export function usageOf({ usage, x_groq: groq }: JsonObject): JsonObject | null {
   if (isObject(usage)) return usage
   return isObject(groq) && isObject(groq['usage']) ? groq['usage'] : null
+}
+
+/** Bytes of a message's texts: content, reasoning, arguments, …; of images and sounds none, however they are sent. */
+export function textBytes(value: Json, key = '', owner = ''): number {
+  if (typeof value === 'string')
+    return key !== 'data' && isPiece(key, owner) && !value.startsWith('data:') ? Buffer.byteLength(value) : 0
+  if (typeof value !== 'object' || value === null) return 0
+  let bytes = 0
+  if (Array.isArray(value)) for (const item of value) bytes += textBytes(item, key, owner)
+  else for (const name of Object.keys(value)) bytes += textBytes(value[name], name, key)
+  return bytes
 }

@@ -31,7 +31,7 @@ const PART_LISTS = new Set(['content', 'thinking'])
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-const isPiece = (key: string, owner: string): boolean =>
+export const isPiece = (key: string, owner: string): boolean =>
   PIECES.has(key) ||
   key.startsWith('reasoning') ||
   (key === 'data' && owner === 'audio') ||

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { manualClock } from '../../test/manual-clock.ts'
 import type { Deployment, ScheduledJob } from '../core/ports.ts'
 import { createRouter, type ModelRoute } from './router.ts'
@@ -215,4 +215,48 @@ it('jobs of a model that is gone fail, some at a time', () => {
   clock.advance(10)
   expect(woken()).toBe(before + 1)
   expect(router.headroom(job('x'))?.error).toBeDefined()
+})
+
+describe('models behind one pattern', () => {
+  const ask = (router: ReturnType<typeof createRouter>, id: string, model: string) => router.headroom(job(id, model))
+  const busy = { code: 'provider_rate_limited', retryAfterMs: 20_000 } as const
+
+  it('wait and fail each for themselves', () => {
+    const { router } = setUp(route('*', deployment('a'), deployment('b', { order: 1 })))
+    ask(router, '1', 'bad')
+    router.release('1', busy)
+    for (let i = 0; i < 5; i++) {
+      ask(router, `f${i}`, 'worse')
+      router.release(`f${i}`, { code: 'provider_error' })
+    }
+    const places = ['bad', 'worse', 'good'].map((model) => {
+      expect(ask(router, model, model)).toBeNull()
+      return router.claimed(model).name
+    })
+    expect(places).toEqual(['b', 'b', 'a'])
+  })
+
+  it('wait together where the deployment calls them all by one name', () => {
+    const { router } = setUp(route('*', { ...deployment('a'), upstreamModel: 'm' }))
+    ask(router, '1', 'x')
+    router.release('1', busy)
+    expect(ask(router, '2', 'y')).toEqual({ scope: 'model', retryAfterMs: 20_000 })
+  })
+
+  it('are remembered in bounded memory', () => {
+    const { router } = setUp(route('*', deployment('a')))
+    for (let i = 0; i < 3_000; i++) {
+      expect(ask(router, `${i}`, `m${i}`)).toBeNull()
+      expect(router.release(`${i}`, busy)).toBe(20_000)
+    }
+    expect(ask(router, 'old', 'm0')).toBeNull()
+    expect(ask(router, 'new', 'm2999')).toMatchObject({ scope: 'model' })
+  })
+})
+
+it('does not try again where a job was told to go elsewhere, whatever the failure', () => {
+  const { router } = setUp(route('chat', deployment('a'), deployment('b', { order: 1 })))
+  expect(take(router, '1')).toBe('a')
+  router.release('1', { code: 'provider_rejected', elsewhere: true })
+  expect(take(router, '1')).toBe('b')
 })

@@ -51,6 +51,11 @@ export interface Router {
 interface Slot {
   deployment: Deployment
   active: number
+  /** By the upstream's name of the model: one deployment may serve many. Of those without a failure none is kept. */
+  readonly health: Map<string, Health>
+}
+
+interface Health {
   /** No call starts before. */
   coolUntilMono: number
   /** Times in a row that it was found too busy. */
@@ -71,6 +76,8 @@ const GONE_PAUSE_MS = 5
  * Jobs whose failed places are remembered: those that are canceled between two attempts are never forgotten by name.
  */
 const MAX_REMEMBERED = 10_000
+/** Models of one deployment whose waits and failures are remembered. */
+const MAX_UNWELL = 1_000
 const EJECT_AFTER_FAILURES = 5
 /** Failures that tell something about the deployment, not about the request. */
 const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
@@ -87,7 +94,7 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
   let exact = new Map<string, ModelRoute>()
   let patterns: readonly ModelRoute[] = []
   let slots = new Map<Deployment, Slot>()
-  const claims = new Map<JobId, { readonly slot: Slot; readonly deployment: Deployment }>()
+  const claims = new Map<JobId, { readonly slot: Slot; readonly deployment: Deployment; readonly model: string }>()
   const accepted = new Map<JobId, number>()
   /** Where a job's earlier attempts failed: tried again only when there is nowhere else; `true`: not even then. */
   const failedAt = new Map<JobId, Map<Slot, boolean>>()
@@ -131,19 +138,20 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
         isBarred = true
         continue
       }
-      if (slot.coolUntilMono > now) {
-        freeAt = Math.min(freeAt, slot.coolUntilMono)
+      const { coolUntilMono } = healthOf(slot, job.model)
+      if (coolUntilMono > now) {
+        freeAt = Math.min(freeAt, coolUntilMono)
         continue
       }
       if (slot.active >= deployment.concurrent) continue
-      if (best === null || better(slot, best, failed)) best = slot
+      if (best === null || better(slot, best, job.model, failed)) best = slot
     }
     if (best === null) {
       const scope = isBarred ? 'job' : 'model'
       return freeAt === Infinity ? { scope } : { scope, retryAfterMs: freeAt - now }
     }
     best.active++
-    claims.set(job.id, { slot: best, deployment: best.deployment })
+    claims.set(job.id, { slot: best, deployment: best.deployment, model: job.model })
     accepted.set(job.id, job.acceptedMono)
     return null
   }
@@ -174,11 +182,11 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
   }
 
   /** Calls that were under way together find out together: only the first of them makes the wait longer. */
-  function cool(slot: Slot, askedMs: number): void {
+  function cool(health: Health, askedMs: number): void {
     const now = clock.monoMs()
-    if (slot.coolUntilMono <= now) slot.refusals++
-    const ms = Math.max(askedMs, Math.min(MAX_COOL_MS, MIN_COOL_MS * 2 ** Math.min(slot.refusals - 1, 30)))
-    slot.coolUntilMono = Math.max(slot.coolUntilMono, now + ms)
+    if (health.coolUntilMono <= now) health.refusals++
+    const ms = Math.max(askedMs, Math.min(MAX_COOL_MS, MIN_COOL_MS * 2 ** Math.min(health.refusals - 1, 30)))
+    health.coolUntilMono = Math.max(health.coolUntilMono, now + ms)
     clock.after(ms + 1, wake)
   }
 
@@ -207,25 +215,23 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
       return others.some((slot) => slot !== here && failed?.get(slot) !== true)
     },
     release(job, report) {
-      const slot = claims.get(job)?.slot
-      if (!slot) return 0
+      const claim = claims.get(job)
+      if (!claim) return 0
+      const { slot, model } = claim
       claims.delete(job)
       accepted.delete(job)
       const wasFull = slot.active >= slot.deployment.concurrent
       slot.active--
-      if (report.code === null && report.stopped !== true) {
-        slot.failures = 0
-        slot.refusals = 0
-      } else if (report.code !== null) {
+      if (report.code === null && report.stopped !== true) slot.health.delete(healthKey(slot, model))
+      else if (report.code !== null) {
         if (report.code === 'provider_rate_limited' || report.retryAfterMs !== undefined)
-          cool(slot, report.retryAfterMs ?? 0)
-        if (BLAMES_DEPLOYMENT.has(report.code)) {
-          slot.failures++
-          remember(job, slot, report.elsewhere === true)
-        }
+          cool(ownHealth(slot, model), report.retryAfterMs ?? 0)
+        const isBlamed = BLAMES_DEPLOYMENT.has(report.code)
+        if (isBlamed) ownHealth(slot, model).failures++
+        if (isBlamed || report.elsewhere === true) remember(job, slot, report.elsewhere === true)
       }
       if (wasFull) wake()
-      return Math.max(0, slot.coolUntilMono - clock.monoMs())
+      return Math.max(0, healthOf(slot, model).coolUntilMono - clock.monoMs())
     },
     forget: (job) => void failedAt.delete(job),
   }
@@ -233,20 +239,38 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
 
 /** A new deployment in the place of another of its name, whose calls still count. */
 function slotOf(deployment: Deployment, before: Slot | undefined): Slot {
-  if (before === undefined) return { deployment, active: 0, coolUntilMono: 0, refusals: 0, failures: 0 }
-  if (before.deployment.provider !== deployment.provider)
-    Object.assign(before, { coolUntilMono: 0, refusals: 0, failures: 0 })
+  if (before === undefined) return { deployment, active: 0, health: new Map() }
+  if (before.deployment.provider !== deployment.provider) before.health.clear()
   before.deployment = deployment
   return before
 }
 
+const WELL: Readonly<Health> = { coolUntilMono: 0, refusals: 0, failures: 0 }
+
+const healthKey = (slot: Slot, model: string): string => slot.deployment.upstreamModel ?? model
+
+const healthOf = (slot: Slot, model: string): Readonly<Health> =>
+  slot.health.size === 0 ? WELL : (slot.health.get(healthKey(slot, model)) ?? WELL)
+
+/** To be changed. Clients choose the names behind a pattern, so the oldest is forgotten. */
+function ownHealth(slot: Slot, model: string): Health {
+  const { health } = slot
+  const key = healthKey(slot, model)
+  const own = health.get(key) ?? { ...WELL }
+  health.delete(key)
+  health.set(key, own)
+  const [oldest] = health.keys()
+  if (health.size > MAX_UNWELL && oldest !== undefined) health.delete(oldest)
+  return own
+}
+
 /** Where this job has not failed, then what works, then the lower order, then the less loaded. */
-function better(a: Slot, b: Slot, failed: ReadonlyMap<Slot, boolean> | undefined): boolean {
+function better(a: Slot, b: Slot, model: string, failed: ReadonlyMap<Slot, boolean> | undefined): boolean {
   const failedA = failed?.has(a) ?? false
   const failedB = failed?.has(b) ?? false
   if (failedA !== failedB) return failedB
-  const sickA = a.failures >= EJECT_AFTER_FAILURES
-  const sickB = b.failures >= EJECT_AFTER_FAILURES
+  const sickA = healthOf(a, model).failures >= EJECT_AFTER_FAILURES
+  const sickB = healthOf(b, model).failures >= EJECT_AFTER_FAILURES
   if (sickA !== sickB) return sickB
   if (a.deployment.order !== b.deployment.order) return a.deployment.order < b.deployment.order
   return load(a) < load(b)

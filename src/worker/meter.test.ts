@@ -80,16 +80,44 @@ it('sums what the log holds of earlier attempts, as it was counted or reported',
   expect(meter.tokens).toBe(4)
 })
 
-it('counts a document by its own usage, else by its length; an embedding has no output', () => {
+const documentOf = (message: object): string =>
+  JSON.stringify({ id: 'x'.repeat(400), choices: [{ index: 0, message, finish_reason: 'stop' }] })
+const TEXT = 'x'.repeat(400)
+const IMAGE = `data:image/png;base64,${'Q'.repeat(40_000)}`
+
+it('counts a document by its own usage; an embedding has no output', () => {
   const reported = new Meter(7, 1_000)
-  reported.seeDocument('x'.repeat(400), { prompt_tokens: 3, completion_tokens: 4 }, true)
+  reported.seeDocument(documentOf({ content: TEXT }), { prompt_tokens: 3, completion_tokens: 4 }, true)
   expect(reported.usage()).toEqual({ promptTokens: 3, completionTokens: 4, estimated: false })
-  const silent = new Meter(7, 1_000)
-  silent.seeDocument('x'.repeat(400), undefined, true)
-  expect(silent.usage()).toEqual({ promptTokens: 7, completionTokens: 100, estimated: true })
   const embedding = new Meter(7, 1_000)
   embedding.seeDocument('x'.repeat(400), { prompt_tokens: 3 }, false)
   expect(embedding.usage()).toEqual({ promptTokens: 3, completionTokens: 0, estimated: false })
+})
+
+it.each<[string, object, number]>([
+  ['its text', { content: TEXT }, 100],
+  ['its reasoning and its refusal', { reasoning_content: TEXT, refusal: TEXT }, 200],
+  ['its parts', { content: [{ type: 'text', text: TEXT }] }, 100],
+  ['its calls', { tool_calls: [{ id: TEXT, function: { name: 'f', arguments: TEXT } }] }, 100],
+  ['not its images', { content: 'A', images: [IMAGE, 'Q'.repeat(40_000), { image_url: { url: IMAGE } }] }, 1],
+  ['not the images in its content', { content: [{ type: 'image_url', image_url: { url: IMAGE } }] }, 0],
+  ['of a sound what it says', { audio: { data: 'Q'.repeat(40_000), transcript: TEXT } }, 100],
+])('counts of a document without usage %s', (_name, message, completionTokens) => {
+  for (const usage of [undefined, { completion_tokens: 10 ** 12 }]) {
+    const meter = new Meter(7, 1_000)
+    meter.seeDocument(documentOf(message), usage, true)
+    expect(meter.usage()).toEqual({ promptTokens: 7, completionTokens, estimated: true })
+  }
+})
+
+it.each([
+  ['numbers as texts', '{"choices":[],"usage":{"prompt_tokens":"9","completion_tokens":"4"}}'],
+  ["Groq's", '{"choices":[{"index":0,"delta":{}}],"x_groq":{"usage":{"prompt_tokens":9,"completion_tokens":4}}}'],
+])('reads %s', (_name, chunk) => {
+  const meter = new Meter(7, 1_000)
+  meter.see(token)
+  meter.see(chunk)
+  expect(meter.usage()).toEqual({ promptTokens: 9, completionTokens: 4, estimated: false })
 })
 
 it.each([

@@ -2,7 +2,8 @@
  * Counts a job's tokens as they pass, by scanning: no token is parsed. What earlier attempts left in the log is counted
  * the same way, so a job's usage is the sum over its attempts, whichever process made them (M1).
  */
-import { chunkShows, isOpening } from '../core/delta.ts'
+import { chunkShows, isOpening, textBytes, usageOf } from '../core/delta.ts'
+import { parseDocument } from '../core/document.ts'
 import { isObject, type JsonObject } from '../core/fold.ts'
 import type { Usage } from '../core/job.ts'
 import { type Bytes, kindOf, payloadOf, toText } from '../core/record.ts'
@@ -25,11 +26,16 @@ const HIDDEN_TOKENS = 64 * 1024
 const MAX_REASONING_TOKENS = 1024 * 1024
 /** Images, files and tools are more tokens than the bytes that name them. */
 const HIDDEN_PROMPT_TOKENS = 256 * 1024
-/** About so many bytes of a document's JSON are one token. */
+/** About so many bytes of text are one token. */
 const BYTES_PER_TOKEN = 4
 
-const count = (n: unknown): number | undefined =>
-  typeof n === 'number' && Number.isSafeInteger(n) && n >= 0 ? n : undefined
+/** Some upstreams write numbers as texts. */
+function count(value: unknown): number | undefined {
+  const n = typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value
+  return typeof n === 'number' && Number.isSafeInteger(n) && n >= 0 ? n : undefined
+}
+
+const NOTHING: Usage = { promptTokens: 0, completionTokens: 0, estimated: false }
 
 export class Meter {
   /** Chunks of all attempts that carried text, taken as tokens until the provider reports. */
@@ -43,6 +49,7 @@ export class Meter {
   #seen = 0
   #bytes = 0
   #reported: Usage | null = null
+  #isFree = false
 
   /** `promptTokens`: the estimate. */
   constructor(promptTokens: number, requestBytes: number) {
@@ -78,10 +85,11 @@ export class Meter {
       return 'chunk'
     }
     const parsed = JSON.parse(toText(chunk)) as JsonObject
-    const { choices, usage } = parsed
+    const { choices } = parsed
+    const usage = usageOf(parsed)
     if (reports) this.#report(usage)
     const isBare = !Array.isArray(choices) || choices.length === 0 || (this.shown && isOpening(parsed))
-    if (isObject(usage) && isBare) return 'usage'
+    if (usage !== null && isBare) return 'usage'
     if (!this.shown) {
       if (isOpening(parsed)) return 'opening'
       this.shown = chunkShows(parsed)
@@ -94,8 +102,7 @@ export class Meter {
   seeDocument(document: Bytes, usage: unknown, isText: boolean): void {
     this.#bytes += document.length
     this.#report(usage)
-    const guess = isText ? Math.ceil(document.length / BYTES_PER_TOKEN) : 0
-    const tokens = this.#reported?.completionTokens ?? guess
+    const tokens = this.#reported?.completionTokens ?? (isText ? tokensIn(document) : 0)
     this.tokens += tokens
     this.#seen += tokens
     this.shown = true
@@ -127,8 +134,14 @@ export class Meter {
     }
   }
 
+  /** The upstream refused, or was never reached: if nothing came of it, it costs nothing. */
+  refused(): void {
+    this.#isFree = this.#bytes === 0
+  }
+
   /** Of this attempt: what the provider reported, else what was seen. */
   attemptUsage(): Usage {
+    if (this.#isFree) return NOTHING
     return this.#reported ?? { promptTokens: this.#promptTokens, completionTokens: this.#seen, estimated: true }
   }
 
@@ -138,6 +151,12 @@ export class Meter {
     if (earlier === null) return this.attemptUsage()
     return this.#bytes === 0 ? earlier : sum(earlier, this.attemptUsage())
   }
+}
+
+function tokensIn(document: Bytes): number {
+  const { choices } = parseDocument(document)
+  const messages = Array.isArray(choices) ? choices.map((choice) => (isObject(choice) ? choice['message'] : null)) : []
+  return Math.ceil(textBytes(messages) / BYTES_PER_TOKEN)
 }
 
 function sum(a: Usage, b: Usage): Usage {

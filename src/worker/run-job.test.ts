@@ -321,3 +321,40 @@ it.each([
   await run.ended
   expect(outcomes).toHaveLength(1)
 })
+
+it.each([
+  ['provider_unreachable', 0],
+  ['provider_rejected', 0],
+  ['provider_auth', 0],
+  ['provider_error', 0],
+  ['provider_timeout', 3],
+] as const)('an attempt of which nothing came, and that ended with %s, costs %i tokens', async (code, promptTokens) => {
+  const { outcomes, attempt } = setUp()
+  const { run, sink } = await attempt()
+  sink.end({ kind: 'failed', error: new SluiceError(code), retry: false })
+  await run.ended
+  expect(outcomes).toMatchObject([{ usage: { promptTokens, completionTokens: 0 } }])
+})
+
+it('a refusal after text costs what was shown', async () => {
+  const { outcomes, attempt } = setUp()
+  const { run, sink } = await attempt()
+  sink.events([CHUNK])
+  sink.end({ kind: 'failed', error: new SluiceError('provider_rejected'), retry: false })
+  await run.ended
+  expect(outcomes).toMatchObject([{ usage: { promptTokens: 3, completionTokens: 1 } }])
+})
+
+it('a failure whose wait ends after the deadline is told at once, with the time; also of a later attempt', async () => {
+  const { clock, outcomes, attempt } = setUp()
+  const fail = async (retryAfterMs: number): Promise<void> => {
+    const { run, sink } = await attempt()
+    sink.end({ kind: 'failed', error: new SluiceError('provider_error', { retryAfterMs }), retry: true })
+    await run.ended
+  }
+  await fail(40_000)
+  expect(outcomes.at(-1)).toMatchObject({ retry: true })
+  clock.advance(40_001)
+  await fail(40_000)
+  expect(outcomes.at(-1)).toMatchObject({ kind: 'failed', retry: false, error: { retryAfterMs: 40_000 } })
+})

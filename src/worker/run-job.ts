@@ -57,6 +57,16 @@ export interface SlotReport {
 
 type Failed = Extract<ProviderEnd, { kind: 'failed' }>
 
+/** Failures by which the upstream did no work, unless something came before. */
+const FREE: ReadonlySet<SluiceError['code']> = new Set([
+  'provider_unreachable',
+  'provider_rejected',
+  'provider_auth',
+  'provider_rate_limited',
+  'provider_error',
+  'overloaded',
+])
+
 export class Run implements ProviderSink {
   readonly lease: Lease
   readonly ended: Promise<void>
@@ -257,6 +267,7 @@ export class Run implements ProviderSink {
   /** May this answer go on elsewhere? After text was shown only as the job's policy says. */
   async #failed(end: Failed): Promise<void> {
     const { job } = this.lease
+    if (FREE.has(end.error.code)) this.#meter.refused()
     const hasElsewhere = this.#deps.router.hasElsewhere(job.id, job.model)
     const isBusy = end.error.code === 'provider_rate_limited' || end.error.code === 'overloaded'
     // The upstream (or this machine) is full, not the job broken: back in line, without an attempt used, until its
@@ -273,7 +284,15 @@ export class Run implements ProviderSink {
       retry = beginAttempt(job, shown, this.#deployment.provider.continues).mode !== 'fail'
     }
     // Another deployment need not wait until this one is free again
-    const error = retry && hasElsewhere ? end.error.with({ retryAfterMs: undefined }) : end.error
+    if (retry && hasElsewhere)
+      return this.#settle(
+        { kind: 'failed', error: end.error.with({ retryAfterMs: undefined }), retry, ...this.#spent() },
+        end,
+      )
+    const waitMs = retry ? Math.max(end.error.retryAfterMs ?? 0, this.#release(end)) : 0
+    const isTooLong = waitMs > 0 && this.#sinceAcceptedMs() + waitMs >= job.options.deadlineMs
+    const error = isTooLong ? end.error.with({ retryAfterMs: waitMs }) : end.error
+    if (isTooLong) retry = false
     return this.#settle({ kind: 'failed', error, retry, ...this.#spent() }, end)
   }
 

@@ -15,6 +15,7 @@ import {
   chatBody,
   choicesAsked,
   embeddingBody,
+  embeddingsAsked,
   hasStreamOptions,
 } from './openai/request.ts'
 
@@ -101,7 +102,7 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
   const askEmbedding = (call: ProviderCall): Asked => ({
     request: post(call, '/embeddings', 'application/json', embeddingBody(call.body, upstreamModel)),
     stream: false,
-    choices: 1,
+    choices: embeddingsAsked(call.body),
     without: () => null,
   })
 

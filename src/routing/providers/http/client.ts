@@ -360,9 +360,8 @@ export class Exchange implements ResponseSink, Swept {
     const seconds = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(head.headers.get('keep-alive') ?? '')?.[1]
     if (seconds !== undefined) this.#keepMs = Math.max(0, Number(seconds) * 1_000 - 500)
     const codings = (head.headers.get('content-encoding') ?? '').toLowerCase().split(',')
-    if (codings.some((coding) => CODINGS.has(coding.trim())))
-      this.#fail({ kind: 'garbage', detail: 'a content-encoding nobody asked for' })
-    else this.#handler.head(head)
+    const coding = codings.map((each) => each.trim()).find((each) => CODINGS.has(each))
+    this.#handler.head(coding === undefined ? head : { ...head, coding })
   }
 
   body(text: Bytes) {

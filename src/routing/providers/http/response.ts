@@ -8,6 +8,8 @@ export interface ResponseHead {
   readonly status: number
   /** Names in lower case; repeated headers joined by ", ". */
   readonly headers: ReadonlyMap<string, string>
+  /** How the body is compressed, though nobody asked for it: it can't be read. */
+  readonly coding?: string
 }
 
 export interface ResponseSink {

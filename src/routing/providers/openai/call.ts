@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Clock } from '../../../core/clock.ts'
 import { usageOf } from '../../../core/delta.ts'
 import { chunkOf, parseDocument } from '../../../core/document.ts'
-import { isObject, type JsonObject } from '../../../core/fold.ts'
+import { isObject, type Json, type JsonObject } from '../../../core/fold.ts'
 import { editObject } from '../../../core/json.ts'
 import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports.ts'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
@@ -31,7 +31,7 @@ export interface CallOptions {
 export interface Asked {
   readonly request: HttpRequest
   readonly stream: boolean
-  /** The request's `n`. */
+  /** The request's `n`, or the number of its inputs. */
   readonly choices: number
   /** The same without what a refusal blames; null: there is nothing to leave out. */
   readonly without: (what: 'stream_options' | 'stream') => Asked | null
@@ -181,6 +181,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#head = head
     const isGood = head.status >= 200 && head.status < 300
     this.#mode = !isGood ? 'error' : this.#call.kind === 'chat' ? 'sniffing' : 'document'
+    if (head.coding !== undefined) return this.#finish(isGood ? unreadable(head.coding) : this.#failedStatus())
     if (!isGood) this.#finishedMono = this.#options.clock.monoMs()
   }
 
@@ -338,9 +339,11 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (document === null) return this.#garbage(kind === 'chat' ? 'neither a stream nor JSON' : 'it is not JSON')
     const error = errorIn(document, this.#answerMember)
     if (error !== null) return this.#finishInBand(this.#readable(this.#text, error), this.#text)
-    const answer = kind === 'chat' ? this.#judge(document) : Array.isArray(document['data'])
+    const answer = kind === 'chat' ? this.#judge(document) : hasEmbeddings(document, this.#asked!.choices)
     if (answer === false)
-      return this.#garbage(kind === 'chat' ? 'JSON that is no chat.completion' : 'JSON that holds no embeddings')
+      return this.#garbage(
+        kind === 'chat' ? 'JSON that is no chat.completion' : 'JSON without the embeddings asked for',
+      )
     if (answer !== true) return this.#finish(answer)
     const bytes = isUtf8(Buffer.from(this.#text, 'latin1')) ? this.#text : toBytes(toText(this.#text))
     this.#sink.document(bytes, usageOf(document))
@@ -420,6 +423,21 @@ const isDone = (payload: Bytes): boolean =>
 /** A whole message beside a delta, or where one should be: an upstream's document as an event, or its last one. */
 const hasMessage = ({ choices }: JsonObject): boolean =>
   Array.isArray(choices) && choices.some((choice) => isObject(choice) && isObject(choice['message']))
+
+/** Every item has a vector (a list, or base64), and there is one of each input. */
+function hasEmbeddings({ data }: JsonObject, inputs: number): boolean {
+  if (!Array.isArray(data) || data.length < inputs) return false
+  return data.every((item) => isObject(item) && (hasItems(item['embedding']) || hasItems(item['embeddings'])))
+}
+
+const hasItems = (vector: Json | undefined): boolean =>
+  isObject(vector) || ((typeof vector === 'string' || Array.isArray(vector)) && vector.length > 0)
+
+/** It would be the same again, here. */
+const unreadable = (coding: string): Failed =>
+  failed('provider_garbage', 'elsewhere', {
+    message: `The model provider compresses its answer (content-encoding: ${coding}), which it was asked not to do.`,
+  })
 
 /** It would be the same again. */
 const tooMuch = (what: string): Failed =>

@@ -224,3 +224,87 @@ describe('an error', () => {
     expect(codeOf(await upstream.call(REQUEST))).toBe('done')
   })
 })
+
+describe('embeddings', () => {
+  const embed = async (input: unknown, data: unknown): Promise<string> => {
+    upstream.says(response('200 OK', JSON.stringify({ object: 'list', data, usage: { prompt_tokens: 1 } })))
+    return codeOf(await upstream.call({ model: 'm', input }, { kind: 'embedding' }))
+  }
+  const one = { index: 0, embedding: [0, 0] }
+  const tokens = [1, 2, 3]
+
+  it.each<[unknown, unknown]>([
+    ['x', [one]],
+    ['x', [{ embedding: 'AAAA' }]],
+    [
+      ['x', 'y'],
+      [one, one],
+    ],
+    [tokens, [one]],
+    [
+      [tokens, tokens],
+      [one, one],
+    ],
+    [['x'], [one, one]],
+  ])('of %j are done with %j', async (input, data) => {
+    expect(await embed(input, data)).toBe('done')
+  })
+
+  it.each<[unknown, unknown]>([
+    ['x', []],
+    ['x', [{ index: 0, embedding: null }]],
+    ['x', [{ index: 0 }]],
+    ['x', [{ index: 0, embedding: [] }]],
+    ['x', [null]],
+    [['x', 'y'], [one]],
+    [[tokens, tokens], [one]],
+  ])('of %j are not done with %j', async (input, data) => {
+    expect(await embed(input, data)).toBe('provider_garbage')
+  })
+})
+
+describe('what is compressed though nobody asked for it', () => {
+  const coded = (status: string): string => response(status, '\x1f\x8b\x08', 'content-encoding: gzip\r\n')
+
+  it.each([
+    ['200 OK', 'elsewhere', 'provider_garbage'],
+    ['400 Bad Request', false, 'provider_rejected'],
+    ['503 Busy', true, 'provider_error'],
+  ])('is judged by its status: %s', async (status, retry, code) => {
+    upstream.says(coded(status))
+    const { end } = await upstream.call(REQUEST)
+    expect(end).toMatchObject({ kind: 'failed', retry, error: { code } })
+    if (code === 'provider_garbage') expect(end).toMatchObject({ error: { message: expect.stringContaining('gzip') } })
+  })
+})
+
+describe('a refusal', () => {
+  it.each([
+    ['401 Unauthorized', '{}', 'provider_auth'],
+    ['402 Payment Required', '{}', 'provider_auth'],
+    ['403 Forbidden', '{}', 'provider_auth'],
+    ['404 Not Found', '{"error":{"message":"no such model","code":"model_not_found"}}', 'provider_rejected'],
+    ['429 Busy', '{"error":{"message":"quota","code":"insufficient_quota"}}', 'provider_auth'],
+    ['200 OK', '{"error":{"message":"bad key","type":"authentication_error"}}', 'provider_auth'],
+  ])('of this deployment, %s, is one for another: %s', async (status, body, code) => {
+    upstream.says(response(status, body))
+    const { end } = await upstream.call(REQUEST)
+    expect(end).toMatchObject({ kind: 'failed', retry: 'elsewhere', error: { code } })
+  })
+
+  it.each([
+    `{"error":{"message":"too long: ${'x'.repeat(70_000)}`,
+    `{"error":${'['.repeat(200)}"deep"${']'.repeat(200)}}`,
+    '[{"half":',
+  ])('that can not be read shows no JSON', async (body) => {
+    upstream.says(response('400 Bad Request', body))
+    const { end } = await upstream.call(REQUEST)
+    expect(end.kind === 'failed' && end.error.message).toBe('The model provider refused the request (HTTP 400).')
+  })
+
+  it('whose body never ends is told by its status', async () => {
+    upstream.says(`HTTP/1.1 400 Bad Request\r\ncontent-length: 99\r\n\r\n{"error":{"message":"no"}}`)
+    const { end } = await upstream.call(REQUEST, { stream: false })
+    expect(end).toMatchObject({ error: { code: 'provider_rejected', message: 'no' } })
+  })
+})

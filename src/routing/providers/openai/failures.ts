@@ -81,7 +81,8 @@ export function failedStatus(head: ResponseHead, body: Bytes, secret: string | n
       upstreamCode,
       message: `The model provider failed (HTTP ${status})${message === null ? '.' : `: ${message}`}`,
     })
-  return failed('provider_rejected', false, {
+  // This deployment may lack the model, and another have it
+  return failed('provider_rejected', status === 404 || status === 410 ? 'elsewhere' : false, {
     status,
     param,
     upstreamCode,

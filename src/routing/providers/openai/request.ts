@@ -1,6 +1,6 @@
 /** The body as the upstream gets it: what the client sent, byte for byte, but for the members that are ours to set. */
 import { SluiceError } from '../../../core/errors.ts'
-import { editObject, scanObject } from '../../../core/json.ts'
+import { editObject, scanArray, scanObject } from '../../../core/json.ts'
 
 /** How an upstream prolongs a given beginning: a last message with `prefix: true` (DeepSeek), or vLLM's two flags. */
 export type Continuation = 'none' | 'prefix' | 'vllm'
@@ -57,6 +57,16 @@ export function chatBody(bytes: Uint8Array, edits: ChatEdits): Uint8Array {
 export function choicesAsked(bytes: Uint8Array): number {
   const n = Number(memberText(viewOf(bytes), 'n') ?? 1)
   return Number.isSafeInteger(n) && n > 0 ? n : 1
+}
+
+/** How many embeddings the request asks for: one of a text or of a list of tokens, else one of each item. */
+export function embeddingsAsked(bytes: Uint8Array): number {
+  const input = memberText(viewOf(bytes), 'input')
+  if (input?.startsWith('[') !== true) return 1
+  const json = Buffer.from(input)
+  const items = scanArray(json)
+  const isTokens = items.length > 0 && /[-\d]/.test(String.fromCharCode(json[items[0].start]))
+  return isTokens ? 1 : Math.max(1, items.length)
 }
 
 export const hasStreamOptions = (bytes: Uint8Array): boolean => viewOf(bytes).includes('"stream_options"')
