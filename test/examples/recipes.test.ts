@@ -2,12 +2,12 @@
  * The README's recipes for coming back, word for word, with the real SDKs, over a network that cuts each stream three
  * times.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server as HttpServer, type IncomingMessage, request } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type Server, startServer } from '../e2e/server.ts'
+import { freePort, type Server, startServer } from '../e2e/server.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
@@ -27,6 +27,16 @@ let proxy: HttpServer
 let url: string
 /** Streams that were cut, and how: `torn` in mid-flight, or `ended` as if nothing were wrong. */
 let cuts: string[] = []
+/** How the proxy answers the next requests itself, before it passes them on again. */
+let answers: Answer[] = []
+interface Answer {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body: string
+  /** Every request, from the first on; otherwise one, after the first cut. */
+  readonly always?: boolean
+}
+let requests = 0
 /** How many jobs the server has. */
 const jobs = async (): Promise<number> =>
   (
@@ -38,6 +48,14 @@ const jobs = async (): Promise<number> =>
 beforeAll(async () => {
   server = await startServer('models:\n  - { name: demo, provider: demo }\nlog: { level: silent }\n')
   proxy = createServer((incoming, response) => {
+    requests++
+    const [first] = answers
+    if (first !== undefined && (cuts.length > 0 || first.always)) {
+      if (!first.always) answers.shift()
+      incoming.resume()
+      response.writeHead(first.status, first.headers).end(first.body)
+      return
+    }
     const upstream = request(
       server.url + incoming.url,
       { method: incoming.method!, headers: incoming.headers },
@@ -70,20 +88,30 @@ afterAll(async () => {
   await server?.stop()
 })
 const folders: string[] = []
+const children: ChildProcess[] = []
 afterEach(() => {
   cuts = []
+  answers = []
+  requests = 0
+  for (const child of children.splice(0)) child.kill('SIGKILL') // what a failed test left
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true })
 })
 
 /** Runs a program made of a recipe; it prints all chunks as JSON, then "error" and a code if it fails. */
-async function run(command: string, name: string, program: string): Promise<{ chunks: any[]; error: string | null }> {
+async function run(
+  command: string,
+  name: string,
+  program: string,
+  to = url,
+): Promise<{ chunks: any[]; error: string | null }> {
   const folder = mkdtempSync(join(import.meta.dirname, '.recipe-')) // here, so that packages are found
   folders.push(folder)
   writeFileSync(join(folder, name), program)
   const child = spawn(command, [join(folder, name)], {
-    env: { ...process.env, SLUICE_API_KEY: server.key, SLUICE_URL: url },
+    env: { ...process.env, SLUICE_API_KEY: server.key, SLUICE_URL: to },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  children.push(child)
   let [out, err] = ['', '']
   child.stdout.on('data', (data) => (out += data))
   child.stderr.on('data', (data) => (err += data))
@@ -105,18 +133,22 @@ async function whole(question: string): Promise<string> {
 }
 const textOf = (chunks: any[]): string => chunks.map(({ choices: [choice] }) => choice?.delta.content ?? '').join('')
 
-const node = (question: string): [string, string, string] => [
+/** A program, with `extra` members in its request. `pauses`: shorter ones than the recipe's, where it gives up. */
+type Program = (question: string, extra?: string, pauses?: 'short') => [string, string, string]
+
+const node: Program = (question, extra = '', pauses) => [
   process.execPath,
   'recipe.ts',
   `import OpenAI from 'openai'
-const openai = new OpenAI({ baseURL: process.env.SLUICE_URL, apiKey: process.env.SLUICE_API_KEY })
-${recipe('ts', 'function* resumed')}
+const { SLUICE_URL: baseURL, SLUICE_API_KEY: apiKey } = process.env
+const openai = new OpenAI({ baseURL, apiKey, ...${pauses ? '{ maxRetries: 0 }' : '{}'} })
+${recipe('ts', 'function* resumed').replace('250 *', pauses ? '2 *' : '250 *')}
 try {
   const messages = [{ role: 'user', content: ${JSON.stringify(question)} }]
-  const body = { model: 'demo', stream_options: { include_usage: true }, messages }
+  const body = { model: 'demo', stream_options: { include_usage: true }, messages ${extra} }
   for await (const chunk of resumed(openai, body)) console.log(JSON.stringify(chunk))
 } catch (error) {
-  console.log('error', error.code)
+  console.log('error', error.status ?? error.constructor.name, error.code)
 }
 `,
 ]
@@ -124,27 +156,41 @@ try {
 const interpreter = [process.env['SLUICE_TEST_PYTHON'], 'python3'].find(
   (name) => name && spawnSync(name, ['-c', 'import openai']).status === 0,
 )
-const python = (question: string): [string, string, string] => [
+const python: Program = (question, extra = '', pauses) => [
   interpreter!,
   'recipe.py',
   `import os, time, uuid
 from openai import OpenAI
-client = OpenAI(base_url=os.environ["SLUICE_URL"], api_key=os.environ["SLUICE_API_KEY"])
-${recipe('python', 'def resumed')}
+more = ${pauses ? '{"max_retries": 0}' : '{}'}
+client = OpenAI(base_url=os.environ["SLUICE_URL"], api_key=os.environ["SLUICE_API_KEY"], **more)
+${recipe('python', 'def resumed').replace('0.25 *', pauses ? '0.002 *' : '0.25 *')}
 try:
     messages = [{"role": "user", "content": ${JSON.stringify(question)}}]
-    body = {"model": "demo", "stream_options": {"include_usage": True}, "messages": messages}
+    body = {"model": "demo", "stream_options": {"include_usage": True}, "messages": messages ${extra}}
     for chunk in resumed(client, **body):
         print(chunk.model_dump_json())
 except Exception as error:
-    print("error", error.code)
+    print("error", getattr(error, "status_code", type(error).__name__), getattr(error, "code", None))
 `,
 ]
 
+/** What Sluice answers while it can't: worth another try. */
+const busy = (status: number, code: string): Answer => ({
+  status,
+  headers: { 'content-type': 'application/json', 'x-should-retry': 'true', 'retry-after-ms': '20' },
+  body: JSON.stringify({ error: { message: code, type: 'server_error', param: null, code } }),
+})
+const html = (status: number, always = true): Answer => ({
+  status,
+  headers: { 'content-type': 'text/html' },
+  body: '<html><h1>a proxy</h1></html>',
+  always,
+})
+
 describe.each([
-  ['node', node, false],
-  ['python', python, interpreter === undefined],
-] as const)('the recipe for %s', (_language, program, isMissing) => {
+  ['node', node, 'bad: 1n', 'TypeError', false],
+  ['python', python, '"tempersture": 1', 'TypeError', interpreter === undefined],
+] as const)('the recipe for %s', (_language, program, mistake, mistaken, isMissing) => {
   it.skipIf(isMissing)(
     'gives each chunk once over three cuts, from one job',
     async () => {
@@ -159,6 +205,46 @@ describe.each([
   )
 
   it.skipIf(isMissing)(
+    'waits for a server that is starting, busy or away behind its proxy',
+    async () => {
+      answers = [
+        ...['starting', 'draining', 'overloaded', 'storage_locked'].map((code) => busy(503, code)),
+        html(502, false),
+        busy(429, 'queue_full'),
+      ]
+      cuts = ['torn', 'torn'] // two of the three
+      const { chunks, error } = await run(...program(QUESTION, '', 'short'))
+      expect([error, answers, cuts.length]).toEqual([null, [], 3])
+      expect(textOf(chunks)).toBe(await whole(QUESTION))
+    },
+    60_000,
+  )
+
+  it.skipIf(isMissing)(
+    'raises what no other try can change: a mistake in the program, a wrong address, nobody there',
+    async () => {
+      expect(await run(...program('Hi.', `, ${mistake}`))).toMatchObject({
+        chunks: [],
+        error: expect.stringContaining(mistaken),
+      })
+      expect(requests).toBe(0)
+      answers = [html(404)]
+      expect((await run(...program('Hi.'))).error).toMatch(/^404/)
+      expect(requests).toBe(1)
+      // Not at once, but soon
+      requests = 0
+      answers = [html(200)] // no stream at all
+      expect((await run(...program('Hi.', '', 'short'))).error).toMatch(/Connection/)
+      answers = [html(502)]
+      expect((await run(...program('Hi.', '', 'short'))).error).toMatch(/^502/)
+      expect(requests).toBe(14)
+      const nobody = `http://127.0.0.1:${await freePort()}/v1`
+      expect((await run(...program('Hi.', '', 'short'), nobody)).error).toMatch(/Connection/)
+    },
+    60_000,
+  )
+
+  it.skipIf(isMissing)(
     'tells what is refused, and what failed, instead of asking for ever',
     async () => {
       expect(await run(...program('Fail. demo: fail=400'))).toMatchObject({ chunks: [], error: expect.any(String) })
@@ -168,3 +254,21 @@ describe.each([
     60_000,
   )
 })
+
+it('every TypeScript block of the README type-checks, strictly', () => {
+  const folder = mkdtempSync(join(import.meta.dirname, '.recipe-'))
+  folders.push(folder)
+  const blocks = [...README.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code]) => code)
+  for (const [i, code] of blocks.entries())
+    writeFileSync(
+      join(folder, `${i}.ts`),
+      `${code.includes("from 'openai'") ? '' : "import OpenAI from 'openai'\n"}${code}\nexport {}\n`,
+    )
+  const compilerOptions = { noUnusedLocals: false, noUnusedParameters: false }
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ extends: '../../../tsconfig.json', compilerOptions, include: ['*.ts'] }),
+  )
+  const { stdout, status } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })
+  expect([status, stdout]).toEqual([0, ''])
+}, 60_000)
