@@ -56,23 +56,56 @@ export interface Sluice {
   close(): void
 }
 
-export function connect(options: ConnectOptions): Sluice {
-  const base = options.url.replace(/^ws/, 'http').replace(/\/+$/, '')
-  if (!URL.canParse(base))
-    throw new SluiceError('invalid_url', `"${options.url}" is no address; expected e.g. "http://127.0.0.1:4100".`)
-  if ((options.key === undefined) === (options.ticket === undefined))
+/** Without a `/v1` at the end, which base URLs of SDKs have. */
+function baseOf(url: unknown): string {
+  const text = String(url ?? '').trim()
+  const expected = 'expected the address of Sluice, such as "http://127.0.0.1:4100".'
+  if (text === '') throw new SluiceError('invalid_url', `connect() needs a "url": ${expected}`)
+  // "localhost:4100" is a URL, too, with the scheme "localhost"
+  if (!/^(?:http|ws)s?:\/\//i.test(text) || !URL.canParse(text))
+    throw new SluiceError('invalid_url', `"${text}" is not an absolute http(s) URL; ${expected}`)
+  const { protocol, host, pathname, search, hash, username, password } = new URL(text)
+  if (search + hash + username + password !== '')
+    throw new SluiceError('invalid_url', `"url" may have no query, fragment or user; ${expected}`)
+  return `${protocol.replace('ws', 'http')}//${host}${pathname.replace(/\/+$/, '').replace(/\/v1$/, '')}`
+}
+
+/** Trimmed: it was read from a file, perhaps. */
+function keyOf({ key, ticket }: ConnectOptions): string | undefined {
+  if ((key !== undefined) === (ticket !== undefined) || (ticket !== undefined && typeof ticket !== 'function'))
     throw new SluiceError(
       'missing_api_key',
-      'connect() needs either a key, or a ticket() that asks your backend for one.',
+      'connect() needs either a "key" (is its environment variable set?), or a "ticket" function that asks your ' +
+        'backend for a ticket.',
     )
-  const { transport: wanted = 'auto', window = WINDOW_BYTES } = options
+  if (key === undefined) return undefined
+  const trimmed = String(key).trim()
+  if (!/^[\x21-\x7e]+$/.test(trimmed))
+    throw new SluiceError('invalid_api_key', 'The "key" is empty, or has characters that no API key has.')
+  return trimmed
+}
+
+/** Is it there? Node 18 and 20, and some edge runtimes, have no WebSocket of their own. */
+const has = (name: 'WebSocket' | 'fetch'): boolean => typeof globalThis[name] === 'function'
+
+export function connect(options: ConnectOptions): Sluice {
+  const base = baseOf(options?.url)
+  const key = keyOf(options)
+  const { transport: asked = 'auto', window = WINDOW_BYTES } = options
+  if (!has('fetch') || (asked === 'websocket' && !has('WebSocket')))
+    throw new SluiceError(
+      'unsupported_runtime',
+      `There is no ${has('fetch') ? 'WebSocket' : 'fetch'} here; Node has it from version 22 on. ` +
+        'Without a WebSocket, the transports "auto" and "sse" work.',
+    )
+  const wanted = has('WebSocket') ? asked : 'sse'
   if (!Number.isInteger(window) || window < SMALLEST_WINDOW || window > LARGEST_WINDOW)
     throw new SluiceError(
       'invalid_window',
       `"window" is a number of bytes, from ${SMALLEST_WINDOW} to ${LARGEST_WINDOW}.`,
     )
   const watches = new Map<Watcher, string>()
-  const session = createSession(base, options.key, options.ticket)
+  const session = createSession(base, key, options.ticket)
   let state: State = 'connecting'
   let closed = false
 

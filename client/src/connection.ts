@@ -124,7 +124,16 @@ export function createConnection(
   }
 
   function dial(auth: Credential): void {
-    const ws = new globalThis.WebSocket(options.url, SUBPROTOCOL)
+    let ws: WebSocket
+    try {
+      ws = new globalThis.WebSocket(options.url, SUBPROTOCOL)
+    } catch (cause) {
+      // Forbidden here, as ws: is to a page of https:; it would be again
+      if (options.fallback !== null) return options.fallback.take()
+      const error = new SluiceError('unsupported_runtime', `No WebSocket can be opened here: ${cause}`, { cause })
+      events.onError(error)
+      return stop(error)
+    }
     socket = ws
     let openedAt: number | null = null
     const withinMs =

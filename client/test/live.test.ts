@@ -1,5 +1,5 @@
 /** The client against a real server, through a network in which things happen. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Server, startServer } from '../../test/e2e/server.ts'
 import { startTestApp } from '../../test/front/app.ts'
 import { type ConnectOptions, connect, type Job, type JobRequest, type Sluice, type State } from '../src/index.ts'
@@ -18,6 +18,7 @@ beforeAll(async () => {
 })
 afterAll(() => server?.stop())
 afterEach(() => {
+  vi.unstubAllGlobals()
   for (const client of clients.splice(0)) client.close()
   net?.close()
 })
@@ -370,6 +371,38 @@ it('falls back to server-sent events where WebSockets do not get through', async
   expect(states.at(-1)).toBe('open')
 }, 30_000)
 
+it.each([
+  ['is none, as in Node 20', undefined],
+  [
+    'may be none, as in a page of https: that calls http:',
+    class {
+      constructor() {
+        throw new Error('SecurityError')
+      }
+    },
+  ],
+])(
+  'reads server-sent events where there %s WebSocket',
+  async (_what, webSocket) => {
+    vi.stubGlobal('WebSocket', webSocket)
+    const states: State[] = []
+    const client = await open({ onState: (state) => states.push(state) })
+    const job = client.submit(ask('Tell me. demo: tokens=5 delay=1 ttft=1'))
+    expect((await job.answer()).text).toBe(await result(client, job))
+    expect([client.transport, states.at(-1), states.includes('waiting')]).toEqual(['sse', 'open', false])
+    // Who wants nothing else learns why there is none
+    const error = expect.objectContaining({ code: 'unsupported_runtime', retryable: false })
+    if (webSocket === undefined)
+      expect(() => connect({ url: net.url, key: 'k', transport: 'websocket' })).toThrow(error)
+    else {
+      const strict = await open({ transport: 'websocket' })
+      await expect(strict.submit(ask('Tell me.')).answer()).rejects.toEqual(error)
+      expect(strict.state).toBe('closed')
+    }
+  },
+  30_000,
+)
+
 it('a consumer that takes its time holds up nobody but itself', async () => {
   const client = await open({ window: 4_096 })
   const slow = client.submit(ask('Tell me. demo: tokens=400 delay=1 ttft=1'))
@@ -384,6 +417,14 @@ it('a consumer that takes its time holds up nobody but itself', async () => {
   for await (const _ of { [Symbol.asyncIterator]: () => reader }) await pause(0)
   expect(slow.text).toBe(await result(client, slow))
 }, 30_000)
+
+it('a key is used as it was meant: without the line end of its file; a base URL without its /v1', async () => {
+  const client = await open({ key: `${server.key}\n` })
+  expect((await client.submit(ask('Hello. demo: tokens=2')).answer()).text).not.toBe('')
+  const sse = connect({ url: `${net.url}/v1/`, key: `${server.key}\n`, transport: 'sse' })
+  clients.push(sse)
+  expect((await sse.submit(ask('Hello. demo: tokens=2')).answer()).text).not.toBe('')
+})
 
 it('a key that is not valid stops it, with the reason', async () => {
   const states: State[] = []

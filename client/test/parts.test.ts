@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { EvFrame, WireEvent } from '../../src/core/frames.ts'
 import { backoffMs, verdictOf } from '../src/backoff.ts'
+import { type ConnectOptions, connect } from '../src/connect.ts'
 import { SluiceError } from '../src/errors.ts'
 import { emptyMessage, fold } from '../src/fold.ts'
 import { Job, type Wire } from '../src/job.ts'
@@ -326,4 +327,51 @@ it.each([
 ])('a wait that a timer would take for none is bounded: %s', (asked, waits) => {
   // setTimeout fires at once after more than 24.8 days, and after what is no number
   expect(new SluiceError('overloaded', '', { retryAfterMs: asked as number }).retryAfterMs).toBe(waits)
+})
+
+describe('what connect() is given', () => {
+  it.each([
+    undefined,
+    null,
+    '',
+    '/sluice',
+    'sluice',
+    '127.0.0.1:4100',
+    'localhost:4100',
+    '//localhost:4100',
+    'ftp://localhost',
+    'http://',
+    'http://a b',
+    'http://localhost:4100?key=1',
+    'http://localhost:4100/#a',
+    'http://user:secret@localhost:4100',
+    'https://sluice:99999',
+  ])('is refused at once where its url is %j', (url) => {
+    expect(() => connect({ url, key: 'k' } as ConnectOptions)).toThrow(
+      expect.objectContaining({
+        name: 'SluiceError',
+        code: 'invalid_url',
+        message: expect.stringMatching(/^(?!.*secret).*"http:\/\/127\.0\.0\.1:4100"/),
+      }),
+    )
+  })
+
+  it.each([
+    [{}, 'missing_api_key'],
+    [{ key: undefined }, 'missing_api_key'],
+    [{ key: 'k', ticket: async () => 't' }, 'missing_api_key'],
+    [{ ticket: 'a ticket' }, 'missing_api_key'],
+    [{ key: '' }, 'invalid_api_key'],
+    [{ key: ' \n' }, 'invalid_api_key'],
+    [{ key: 'sk-sluice-…' }, 'invalid_api_key'],
+    [{ key: 'k', window: 1 }, 'invalid_window'],
+  ])('is refused at once where its credentials are %j', (options, code) => {
+    expect(() => connect({ url: 'http://127.0.0.1:9', ...options } as unknown as ConnectOptions)).toThrow(
+      expect.objectContaining({ name: 'SluiceError', code }),
+    )
+  })
+
+  it('is refused without any options', () => {
+    expect(() => connect(undefined as never)).toThrow(expect.objectContaining({ code: 'invalid_url' }))
+  })
 })
