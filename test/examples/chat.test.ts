@@ -175,6 +175,7 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
       if (cut === 3) await context.setOffline(true)
       await page.click('#cut')
       if (cut === 3) {
+        await until(page, ([first]) => /^cut at token \d+, reconnecting…$/.test(first.seams[2] ?? ''))
         await eventually('offline', async () => (await page.textContent('#status'))!.startsWith('Offline'))
         await say(page, 'And of salt? demo: tokens=20 delay=5')
         await until(page, (shown) => shown[3]?.note === 'Sending…')
@@ -253,13 +254,21 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     const page = await open(`http://127.0.0.1:${port}`)
     await page.click('#chips button')
     await until(page, isTelling(0, 100))
+    expect(await page.locator('#list button').allTextContents()).toHaveLength(1)
     await page.click('#kill')
+    await until(page, ([{ seams }]) => seams.some((seam) => /^cut at token \d+, it continues when/.test(seam)))
     await until(page, ([{ seams }]) => seams.some((seam) => seam.endsWith('none lost')))
     await eventually('told', async () => /^(A new server is up|Back after)/.test((await page.textContent('#story'))!))
     const [{ answer }] = await until(page, allDone(1))
+    // The next question is about something else
+    await page.click('#cut')
+    await eventually('told', async () => (await page.textContent('#story')) !== '')
+    await say(page, 'What is Sluice?')
+    expect(await page.textContent('#story')).toBe('')
+    await until(page, allDone(2))
     // The whole of it, once: an answer of so many tokens of prose that says nothing twice
     const again = await open(page.url())
-    expect((await until(again, allDone(1)))[0].answer).toBe(answer)
+    expect((await until(again, allDone(2)))[0].answer).toBe(answer)
     expect(answer.split('\n\n').length).toBe(new Set(answer.split('\n\n')).size)
     // Nobody else can use it
     for (const headers of [{}, { origin: 'http://evil.example' }])
@@ -388,6 +397,11 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     expect(await page.isVisible('#new')).toBe(false)
     await page.click('#menu')
     await page.waitForSelector('#new', { state: 'visible' })
+    // The focus is seen: nothing cuts its outline off
+    await page.press('#new', 'Tab')
+    const focused = `(() => { const e = document.activeElement, { outlineStyle, outlineWidth, outlineOffset } =
+      getComputedStyle(e); return [e.localName, outlineStyle, outlineWidth, outlineOffset].join(' ') })()`
+    expect(await page.evaluate(focused)).toBe('button solid 2px -2px')
     const small = await page.evaluate(
       "[...document.querySelectorAll('button')].filter((b) => b.checkVisibility({ visibilityProperty: true " +
         '})).filter((b) => b.getBoundingClientRect().height < 44).map((b) => b.textContent)',
@@ -396,6 +410,18 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await page.click('#new')
     await page.waitForSelector('#empty', { state: 'visible' })
     expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
+    await page.focus('#message')
+    expect(await page.evaluate(focused)).toBe('textarea solid 2px 0px')
+    // What is told of the connection leaves the thread its place
+    await say(page, 'Tell me of ice. demo: tokens=300 delay=10')
+    await until(page, isTelling(0))
+    await page.click('#cut')
+    await eventually('told', async () => (await page.textContent('#story'))!.startsWith('Back after'))
+    const [story, scroll] = (await page.evaluate(
+      "['#story', '#scroll'].map((id) => document.querySelector(id).getBoundingClientRect().toJSON())",
+    )) as Array<{ height: number; top: number; bottom: number }>
+    expect([story.height <= 60, story.bottom <= scroll.top]).toEqual([true, true])
+    expect(await end()).toBeLessThan(2)
   }, 60_000)
 
   it('asks for nothing that is not there, and for nothing while nothing happens', async () => {
@@ -412,6 +438,8 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await isOpen(page)
     await page.waitForSelector('#empty', { state: 'visible' })
     expect(await page.evaluate('document.activeElement.id')).toBe('message')
+    const called = await page.locator('button').allTextContents()
+    expect(called.filter((name) => name === 'New chat')).toHaveLength(1)
     await say(page, 'Hello. demo: tokens=5 delay=1')
     await until(page, allDone(1))
     await eventually('named', async () => (await page.textContent('#list button')) === 'Hello.')

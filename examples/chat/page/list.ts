@@ -9,7 +9,7 @@ export interface Listed {
 export interface List {
   /** Reads it anew. */
   refresh(): void
-  /** Marks the one that is shown; `name`: what it is called here until the server has a name for it. */
+  /** Marks the one that is shown. `name`: its name here until the server has one; empty: it has no message yet. */
   mark(id: string, name: string): void
 }
 
@@ -35,13 +35,14 @@ export function createList(
   }
 
   function show(): void {
-    const isNew = current.id !== '' && !known.some(({ id }) => id === current.id)
+    // One without a message is not a chat yet
+    const isNew = current.name !== '' && !known.some(({ id }) => id === current.id)
     const all = isNew ? [{ id: current.id, name: null }, ...known] : known
     root.replaceChildren(
       ...all.map(({ id, name }) => {
         const button = document.createElement('button')
         button.type = 'button'
-        button.textContent = name ?? (id === current.id ? current.name : 'New chat')
+        button.textContent = name ?? ((id === current.id && current.name) || 'Untitled chat')
         if (id === current.id) button.ariaCurrent = 'page'
         button.addEventListener('click', () => onChosen(id))
         return button
@@ -56,7 +57,7 @@ export function createList(
       if (reading) return
       reading = true
       read()
-        .catch(() => {}) // the connection says what is wrong
+        .catch(() => {}) // the connection's status shows what is wrong
         .finally(() => {
           reading = false
           if (again) this.refresh()

@@ -30,14 +30,18 @@ const sluice = connect({
 })
 client = sluice
 
-const thread = createThread((error) => status.onError(error as never))
+const thread = createThread({
+  onProblem: (error) => status.onError(error as never),
+  onSend: () => story.clear(),
+  isServerDead: () => story.isServerDead(),
+})
 let shown: Conversation | null = null
 const story = createStory(sluice, () => shown, setting('can-kill') === 'true')
 const list = createList(sluice, open)
 
 // ---------------------------------------------------------------- which conversation
 
-/** It stands in the address, so that a reload and a bookmark show the same. */
+/** It is in the address, so that a reload and a bookmark show the same. */
 const idInAddress = (): string | null => new URLSearchParams(location.hash.slice(1)).get('c')
 const newId = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) => byte.toString(36).padStart(2, '0')).join('')
@@ -46,6 +50,7 @@ function open(id: string): void {
   closeMenu()
   if (shown?.id === id) return
   shown?.close()
+  story.clear()
   if (idInAddress() !== id) history.pushState(null, '', `#c=${encodeURIComponent(id)}`)
   shown = sluice.conversation(id, {
     request: { model: setting('sluice-model') },
@@ -64,7 +69,7 @@ function onChange(): void {
   const called = name ?? nameOf(first?.question ?? '')
   document.querySelector('#title')!.textContent = called || (shown.loaded ? 'New chat' : 'Loading…')
   document.title = called === '' ? 'Sluice chat' : `${called} · Sluice chat`
-  list.mark(id, called || (shown.loaded ? 'New chat' : 'Loading…'))
+  list.mark(id, called)
   // A name of its own, once it is one of the server's conversations
   const over = turns.filter(({ state }) => state === 'done' || state === 'stopped' || state === 'failed').length
   if (over !== ended) {

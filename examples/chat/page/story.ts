@@ -1,4 +1,4 @@
-/** What happens to this page's connection and to the server, told in one line while it happens. */
+/** One line about what is happening to this page's connection and to the server. */
 import type { Conversation, Sluice } from '@sluice/client'
 import { cutConnection } from './cut.ts'
 import { duration } from './words.ts'
@@ -10,21 +10,27 @@ const find = <E extends HTMLElement>(selector: string): E => document.querySelec
 export interface Story {
   /** The connection or the conversation has changed. */
   look(): void
+  /** What happened is over: the user has moved on. */
+  clear(): void
+  /** This page has killed it, and it is not back yet. */
+  isServerDead(): boolean
 }
 
 export function createStory(sluice: Sluice, shown: () => Conversation | null, canKill: boolean): Story {
   const [line, cut, kill] = [find('#story'), find<HTMLButtonElement>('#cut'), find<HTMLButtonElement>('#kill')]
   let fade: ReturnType<typeof setTimeout> | undefined
   let killing = false
-  /** Cuts of this conversation that were told already. */
-  const told = new WeakSet<object>()
+  /** Cuts that were reported already. */
+  const reported = new WeakSet<object>()
 
-  function tell(text: string): void {
+  function clear(): void {
+    clearTimeout(fade)
+    line.textContent = ''
+  }
+  function report(text: string): void {
     clearTimeout(fade)
     line.textContent = text
-    fade = setTimeout(() => {
-      line.textContent = ''
-    }, STAYS_MS)
+    fade = setTimeout(clear, STAYS_MS)
   }
 
   function look(): void {
@@ -33,17 +39,14 @@ export function createStory(sluice: Sluice, shown: () => Conversation | null, ca
     kill.disabled = !isOpen || killing
     for (const turn of shown()?.turns ?? [])
       for (const one of turn.cuts) {
-        if (one.awayMs === null || told.has(one)) continue
-        told.add(one)
-        tell(
-          `Back after ${duration(one.awayMs)}. The text goes on after token ${one.tokens}: nothing is lost, ` +
-            'nothing comes twice.',
-        )
+        if (one.awayMs === null || reported.has(one)) continue
+        reported.add(one)
+        report(`Back after ${duration(one.awayMs)}, at token ${one.tokens}: nothing lost, nothing repeated.`)
       }
   }
 
   cut.addEventListener('click', () => {
-    tell('Your connection is cut. The answer goes on, and every token is stored.')
+    report('Your connection is cut. The server keeps writing, and stores every token.')
     cutConnection()
   })
 
@@ -51,20 +54,18 @@ export function createStory(sluice: Sluice, shown: () => Conversation | null, ca
   kill.addEventListener('click', async () => {
     killing = true
     look()
-    tell('kill -9: the server is dead. What it had accepted and sent is on disk.')
+    report('kill -9: the server is dead. What it had accepted and sent is on disk.')
     try {
       const response = await fetch('/kill', { method: 'POST' })
       const { downMs, error } = (await response.json()) as { downMs?: number; error?: { message: string } }
       if (downMs === undefined) throw new Error(error?.message)
       sluice.reconnect() // it would come back by itself, after a random pause
-      tell(
-        `A new server is up after ${duration(downMs)}. It found the unfinished answer in its log and goes on with it.`,
-      )
+      report(`A new server is up after ${duration(downMs)}, and continues the unfinished answer from its log.`)
     } catch (error) {
-      tell(`The server could not be started again: ${(error as Error).message}`)
+      report(`The server could not be started again: ${(error as Error).message}`)
     }
     killing = false
     look()
   })
-  return { look }
+  return { look, clear, isServerDead: () => killing }
 }

@@ -1,8 +1,8 @@
 /** The conversation that is shown: its turns, the place to write, and what is in sight. */
 import type { Conversation, Turn } from '@sluice/client'
-import { createTurnView, isOver, type TurnView } from './turn-view.ts'
+import { createTurnView, isOver, type TurnEvents, type TurnView } from './turn-view.ts'
 
-/** Who reads this near to the end is kept there. */
+/** A reader this close to the end is kept there. */
 const NEAR_PX = 80
 
 const find = <E extends HTMLElement>(selector: string): E => document.querySelector<E>(selector)!
@@ -15,7 +15,12 @@ export interface Thread {
   send(text: string): void
 }
 
-export function createThread(onProblem: (error: unknown) => void): Thread {
+export interface ThreadEvents extends TurnEvents {
+  /** The user has asked something. */
+  onSend(): void
+}
+
+export function createThread(on: ThreadEvents): Thread {
   const [scroll, log, loading, empty] = [find('#scroll'), find('#log'), find('#loading'), find('#empty')]
   const older = find('#older')
   const [form, input] = [find<HTMLFormElement>('form'), find<HTMLTextAreaElement>('#message')]
@@ -45,7 +50,7 @@ export function createThread(onProblem: (error: unknown) => void): Thread {
 
   older.addEventListener('click', async () => {
     const below = scroll.scrollHeight - scroll.scrollTop
-    await conversation?.older().catch(onProblem)
+    await conversation?.older().catch(on.onProblem)
     // What is being read stays where it is
     requestAnimationFrame(() => requestAnimationFrame(() => scroll.scrollTo({ top: scroll.scrollHeight - below })))
   })
@@ -53,6 +58,7 @@ export function createThread(onProblem: (error: unknown) => void): Thread {
   function send(text: string): void {
     if (conversation === null || text === '') return
     atEnd = true
+    on.onSend()
     conversation.send(text)
   }
   form.addEventListener('submit', (event) => {
@@ -68,7 +74,7 @@ export function createThread(onProblem: (error: unknown) => void): Thread {
     form.requestSubmit()
   })
   input.addEventListener('input', () => refresh())
-  const stop = (): void => void conversation?.stop().catch(onProblem)
+  const stop = (): void => void conversation?.stop().catch(on.onProblem)
   stopButton.addEventListener('click', () => {
     stop()
     input.focus()
@@ -89,7 +95,7 @@ export function createThread(onProblem: (error: unknown) => void): Thread {
         views.delete(turn)
       }
     for (const [i, turn] of turns.entries()) {
-      const view = views.get(turn) ?? createTurnView(turn, conversation, onProblem)
+      const view = views.get(turn) ?? createTurnView(turn, conversation, on)
       views.set(turn, view)
       if (log.children[i] !== view.item) log.insertBefore(view.item, log.children[i] ?? null)
       view.update()
@@ -97,7 +103,7 @@ export function createThread(onProblem: (error: unknown) => void): Thread {
     older.hidden = !conversation.hasOlder
     loading.hidden = loaded || turns.length > 0
     empty.hidden = !loaded || turns.length > 0
-    // Stop stands where Send does, unless there is something to send
+    // Stop takes the place of Send, unless there is something to send
     const stops = running() !== undefined && input.value.trim() === ''
     stopButton.hidden = !stops
     sendButton.hidden = stops
@@ -106,7 +112,7 @@ export function createThread(onProblem: (error: unknown) => void): Thread {
     look()
   }
 
-  /** The end of an answer, for who can't see it; not its every token. */
+  /** The end of an answer, for those who can't see it; not its every token. */
   function announce(turns: readonly Turn[]): void {
     const over = turns.filter(isOver).length
     if (over > announced && announced >= 0) done.textContent = `Answered: ${turns.filter(isOver).at(-1)?.answer ?? ''}`

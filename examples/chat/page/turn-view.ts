@@ -1,4 +1,4 @@
-/** One turn on the page. What users and models said goes in as text, never as markup. */
+/** One turn on the page. What users and models wrote goes in as text, never as markup. */
 import type { Conversation, Turn } from '@sluice/client'
 import { createRendering, type Mark } from './markdown.ts'
 import { cutText, noteOf, switchesOf, withoutSwitches } from './words.ts'
@@ -8,7 +8,12 @@ export interface TurnView {
   update(): void
 }
 
-export function createTurnView(turn: Turn, conversation: Conversation, onProblem: (error: unknown) => void): TurnView {
+export interface TurnEvents {
+  onProblem(error: unknown): void
+  isServerDead(): boolean
+}
+
+export function createTurnView(turn: Turn, conversation: Conversation, on: TurnEvents): TurnView {
   const copy = document.querySelector<HTMLTemplateElement>('#turn')!.content.cloneNode(true) as DocumentFragment
   const part = (selector: string): HTMLElement => copy.querySelector<HTMLElement>(selector)!
   const [item, question, answer, note, withdraw, again] = [
@@ -28,7 +33,7 @@ export function createTurnView(turn: Turn, conversation: Conversation, onProblem
   let showsCaret = false
   let state = ''
 
-  withdraw.addEventListener('click', () => void conversation.stop(turn).catch(onProblem))
+  withdraw.addEventListener('click', () => void conversation.stop(turn).catch(on.onProblem))
   again.addEventListener('click', () => void conversation.retry(turn))
 
   function showQuestion(): void {
@@ -44,9 +49,9 @@ export function createTurnView(turn: Turn, conversation: Conversation, onProblem
     while (seams.length > turn.cuts.length) seams.pop()!.remove()
     for (const [i, cut] of turn.cuts.entries()) {
       seams[i] ??= Object.assign(document.createElement('span'), { className: 'seam' })
-      const said = cutText(cut)
+      const text = cutText(cut, on.isServerDead())
       seams[i].dataset['away'] = String(cut.awayMs === null)
-      if (seams[i].textContent !== said) seams[i].textContent = said
+      if (seams[i].textContent !== text) seams[i].textContent = text
     }
     const writes = turn.state === 'answering' && turn.answer !== ''
     if (shown === turn.answer && showsCaret === writes && seams.every((seam) => answer.contains(seam))) return
@@ -64,8 +69,8 @@ export function createTurnView(turn: Turn, conversation: Conversation, onProblem
       showQuestion()
       showAnswer()
       const before = turns.slice(0, turns.indexOf(turn)).filter((other) => !isOver(other)).length
-      const said = noteOf(turn, before)
-      if (note.textContent !== said) note.textContent = said
+      const text = noteOf(turn, before)
+      if (note.textContent !== text) note.textContent = text
       item.hidden = turn.state === 'failed' && isRepeated(turn, turns)
       if (state === turn.state) return
       state = turn.state
@@ -79,8 +84,8 @@ export function createTurnView(turn: Turn, conversation: Conversation, onProblem
 
 export const isOver = ({ state }: Turn): boolean => state === 'done' || state === 'stopped' || state === 'failed'
 
-/** The same was said again later: what failed is of no interest any more. */
+/** The same messages were sent again later: this failure is of no interest any more. */
 function isRepeated(turn: Turn, turns: readonly Turn[]): boolean {
-  const said = JSON.stringify(turn.messages)
-  return turns.slice(turns.indexOf(turn) + 1).some(({ messages }) => JSON.stringify(messages) === said)
+  const sent = JSON.stringify(turn.messages)
+  return turns.slice(turns.indexOf(turn) + 1).some(({ messages }) => JSON.stringify(messages) === sent)
 }

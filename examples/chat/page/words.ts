@@ -1,12 +1,15 @@
-/** What is said of a turn and of a connection, in words. */
+/** The words for a turn and its cuts. */
 import type { Cut, Turn } from '@sluice/client'
 
 export const duration = (ms: number): string => (ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`)
 
-export const cutText = ({ tokens, awayMs }: Cut): string =>
-  awayMs === null
-    ? `cut at token ${tokens}, the answer goes on without you`
-    : `cut at token ${tokens}, back after ${duration(awayMs)}, none lost`
+/** A page can't tell a lost connection from a dead server, unless it killed that server. */
+export const cutText = ({ tokens, awayMs }: Cut, isServerDead: boolean): string =>
+  awayMs !== null
+    ? `cut at token ${tokens}, back after ${duration(awayMs)}, none lost`
+    : isServerDead
+      ? `cut at token ${tokens}, it continues when the server is back`
+      : `cut at token ${tokens}, reconnecting…`
 
 /** `ahead`: turns of this conversation that are answered before it. */
 export function noteOf({ state, answer, place, error }: Turn, ahead: number): string {
