@@ -214,8 +214,11 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await say(page, 'Tell me more. demo: tokens=5000 delay=10 ttft=20')
     await say(page, 'Shortly. demo: tokens=10 delay=5')
     await until(page, isTelling(0))
-    await page.locator('article:nth-child(2) .withdraw').press('Enter')
-    await until(page, (shown) => shown[1].state === 'stopped')
+    // The message box may take the focus once more, when the new conversation gets its name
+    await eventually('withdrawn', async () => {
+      await page.locator('article:nth-child(2) .withdraw').press('Enter', { timeout: 1_000 }).catch(() => {})
+      return (await turns(page))[1].state === 'stopped'
+    })
     expect([await page.isVisible('#stop'), await page.isVisible('#send')]).toEqual([true, false])
     await page.fill('#message', 'x')
     await eventually('Send', () => page.isVisible('#send'))
