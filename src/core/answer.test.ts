@@ -71,7 +71,12 @@ it('does not make room for an absurd tool-call index', () => {
 it('is the same in steps, and lets others run', async () => {
   const records = Array.from({ length: 50_000 }, (_, i) => chunk({ content: ` word${i}` }))
   let turns = 0
-  const clock = { soon: (fn: () => void) => void (turns++, setImmediate(fn)) }
+  const clock = {
+    soon(fn: () => void) {
+      turns++
+      setImmediate(fn)
+    },
+  }
   expect(await foldInSteps(records, clock)).toEqual(foldAnswer(records))
   expect(turns).toBeGreaterThan(4)
 })

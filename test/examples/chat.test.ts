@@ -216,7 +216,10 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await until(page, isTelling(0))
     // The message box may take the focus once more, when the new conversation gets its name
     await eventually('withdrawn', async () => {
-      await page.locator('article:nth-child(2) .withdraw').press('Enter', { timeout: 1_000 }).catch(() => {})
+      await page
+        .locator('article:nth-child(2) .withdraw')
+        .press('Enter', { timeout: 1_000 })
+        .catch(() => {})
       return (await turns(page))[1].state === 'stopped'
     })
     expect([await page.isVisible('#stop'), await page.isVisible('#send')]).toEqual([true, false])
