@@ -5,6 +5,8 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { EXIT } from '../src/cli/command.ts'
+import { EXITS } from '../src/cli/help.ts'
 import { jsonSchema } from '../src/config/json-schema.ts'
 import { LEAVES, type Leaf, VALUES } from '../src/config/leaves.ts'
 import { ERRORS } from '../src/core/errors.ts'
@@ -98,6 +100,20 @@ ${items.map(section).join('\n\n')}
 | \`SLUICE_CONFIG\` | the YAML file |
 | \`SLUICE_URL\`, \`SLUICE_ADMIN_URL\` | where \`sluice jobs\` and \`sluice keys\` find a server that runs elsewhere |
 | \`OPENAI_API_KEY\` | without \`models\`, its models are offered too |
+
+## What the server prints
+
+Without a terminal (or with \`--json\`) all lines are JSON. Stdout gets one, \`"event": "ready"\`, with the addresses.
+The log goes to stderr, its last line being \`stopped\` (\`jobs_finished\`, \`jobs_handed_back\`, \`took_ms\`) after a
+stop, or one of the level \`fatal\`, whose \`code\` tells why the server could not start.
+
+## Exit codes
+
+| code | meaning |
+| --- | --- |
+${Object.entries(EXIT)
+  .map(([name, code]) => `| ${code} | ${EXITS[name as keyof typeof EXIT]} |`)
+  .join('\n')}
 `
 }
 

@@ -22,7 +22,7 @@ import { createScheduler } from './queue/scheduler.ts'
 import { gatherGauge } from './routing/gather.ts'
 import { createRouter } from './routing/router.ts'
 import { FirstTokens } from './worker/first-tokens.ts'
-import { startPool } from './worker/pool.ts'
+import { type Drained, startPool } from './worker/pool.ts'
 import { createPrompts } from './worker/prompt.ts'
 
 export interface App {
@@ -31,8 +31,8 @@ export interface App {
   readonly adminUrl: string
   /** The first API key, when this start made it; shown once. */
   readonly createdKey: string | null
-  /** Drains, then lets go of everything, in bounded time. Safe to repeat. */
-  stop(): Promise<void>
+  /** Drains, then closes everything, in bounded time. Safe to repeat. Resolves with what became of running jobs. */
+  stop(): Promise<Drained>
   /** A stop that waits for running jobs hands them back now. */
   hurry(): void
   /** Takes over what may change in a running server, or nothing: the log tells. Never rejects. */
@@ -156,8 +156,8 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   })
 
   const soon = <T>(what: string, ms: number, step: Promise<T>): Promise<void> => within(clock, log, what, ms, step)
-  let stopped: Promise<void> | null = null
-  const stop = (): Promise<void> => {
+  let stopped: Promise<Drained> | null = null
+  const stop = (): Promise<Drained> => {
     stopped ??= (async () => {
       engine.draining()
       gateway.drain()
@@ -168,6 +168,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
       loop.stop()
       settings.close()
       await soon('the store', CLOSE_MS, engine.close())
+      return pool.drained()
     })()
     return stopped
   }

@@ -5,7 +5,7 @@ import { environmentOf, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
 import { systemClock } from '../core/clock.ts'
-import { type Args, FailedError, RefusedError, UnreachableError, UsageError } from './command.ts'
+import { type Args, EXIT, FailedError, invocation, RefusedError, UnreachableError, UsageError } from './command.ts'
 
 export interface Client {
   /** Resolves with any answer below 400; throws ApiError, RefusedError or UnreachableError. */
@@ -17,15 +17,36 @@ export interface Client {
 }
 
 export class ApiError extends FailedError {
+  override readonly exitCode: number
   readonly status: number
   readonly code: string
 
-  constructor(status: number, code: string, message: string) {
+  constructor(status: number, { code = '', param = null }: ErrorBody, message: string) {
     super(message)
     this.status = status
     this.code = code
+    // What is wrong with the request was on the command line
+    this.exitCode = status === 400 && (param !== null || code.startsWith('cursor_')) ? EXIT.usage : EXIT.failed
   }
 }
+
+/** What can be read of an error. */
+interface ErrorBody {
+  readonly code?: string
+  readonly message?: string
+  readonly param?: string | null
+}
+
+/** The API names routes; who types a command wants a command. */
+const MESSAGES: ReadonlyMap<string, string> = new Map([
+  ['key_not_found', `There is no such API key. "${invocation} keys list" shows their ids.`],
+  ['job_not_found', `There is no such job. "${invocation} jobs list" shows their ids.`],
+  ['invalid_api_key', `The API key is not valid on this server. "${invocation} keys create" creates one.`],
+])
+const ADMIN_MESSAGES: ReadonlyMap<string, string> = new Map([
+  ...MESSAGES,
+  ['invalid_api_key', 'The admin key is not valid on this server: use the one in the admin.key of its data folder.'],
+])
 
 /** Throws UsageError for what is no address: the server is not to blame. */
 export function readUrl(text: string, from: string): string {
@@ -35,8 +56,9 @@ export function readUrl(text: string, from: string): string {
     throw new UsageError(`${from}: "${text}" is not an http or https address.${meant}`)
   }
   if (url.username !== '' || url.password !== '')
-    throw new UsageError(`${from}: leave the credentials out of the address; the API key goes into SLUICE_API_KEY.`)
-  if (url.search !== '' || url.hash !== '') throw new UsageError(`${from}: leave out what follows "?" or "#".`)
+    throw new UsageError(`${from}: leave the credentials out of the address; set SLUICE_API_KEY to the API key.`)
+  if (url.search !== '' || url.hash !== '')
+    throw new UsageError(`${from}: leave out the "?" or "#" and everything after it.`)
   // SDKs want "/v1" in their base_url; here it is added
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '').replace(/\/v1$/, '')
 }
@@ -44,7 +66,7 @@ export function readUrl(text: string, from: string): string {
 /** No answer of an API takes longer; streams have begun by then. */
 const ANSWER_MS = 30_000
 
-export function createClient(base: string, key: string): Client {
+export function createClient(base: string, key: string, messages = MESSAGES): Client {
   return {
     async call(method, path, { headers, body, signal } = {}) {
       const late = new AbortController()
@@ -64,17 +86,20 @@ export function createClient(base: string, key: string): Client {
         })
         .finally(answered)
       if (response.status < 400) return response
-      const { code, message } = errorOf(await response.text().catch(() => ''))
-      const told = message ?? `${base} answered HTTP ${response.status}, but not as Sluice does: check the address`
-      if (response.status === 401 || response.status === 403) throw new RefusedError(told)
-      throw new ApiError(response.status, code ?? '', told)
+      const error = errorOf(await response.text().catch(() => ''))
+      const message =
+        messages.get(error.code ?? '') ??
+        error.message ??
+        `${base} answered HTTP ${response.status}, but is not Sluice: check the address`
+      if (response.status === 401 || response.status === 403) throw new RefusedError(message)
+      throw new ApiError(response.status, error, message)
     },
   }
 }
 
-function errorOf(text: string): { readonly code?: string; readonly message?: string } {
+function errorOf(text: string): ErrorBody {
   try {
-    return (JSON.parse(text) as { error?: { code?: string; message?: string } }).error ?? {}
+    return (JSON.parse(text) as { error?: ErrorBody }).error ?? {}
   } catch {
     return {}
   }
@@ -88,10 +113,10 @@ function unreachable(base: string, error: unknown): string {
   if (base.startsWith('https:') && /SSL|EPROTO|TLS/.test(reason))
     return `${base} does not speak TLS (${reason}). Did you mean "${base.replace('https:', 'http:')}"?`
   if (/HPE_|SOCKET|ECONNRESET/.test(reason))
-    return `${base} does not speak plain HTTP (${reason}). Does it want https, or is it another service?`
+    return `${base} does not speak plain HTTP (${reason}). Is it an https address, or another service?`
   if (/CERT|SELF_SIGNED|ALTNAME/.test(reason))
-    return `the certificate of ${base} is not trusted (${reason}). NODE_EXTRA_CA_CERTS names a file with your own CA.`
-  if (reason === 'ENOTFOUND' || reason === 'EAI_AGAIN') return `there is no host of the name in ${base} (${reason}).`
+    return `the certificate of ${base} is not trusted (${reason}). Set NODE_EXTRA_CA_CERTS to a file with your own CA.`
+  if (reason === 'ENOTFOUND' || reason === 'EAI_AGAIN') return `the host in ${base} was not found (${reason}).`
   return `no answer from ${base} (${reason}). Is the server running?`
 }
 
@@ -100,7 +125,7 @@ export function publicClient(args: Args): Client {
   const { config } = loadConfig({ file: args.option('config'), flags: args.settings, withoutSecrets: true })
   const seed = config.key?.known ? config.key.reveal() : undefined
   const key = args.option('key') ?? environmentOf('SLUICE_API_KEY') ?? seed
-  if (key === undefined) throw new UsageError('Which API key? Give it with SLUICE_API_KEY, or --key.')
+  if (key === undefined) throw new UsageError('Missing API key: set SLUICE_API_KEY, or give it with --key.')
   return createClient(addressed(args, 'url', 'SLUICE_URL') ?? addressOf(config.host, config.port), sendable(key))
 }
 
@@ -112,6 +137,7 @@ export function adminClient(args: Args): Client {
   return createClient(
     addressed(args, 'admin-url', 'SLUICE_ADMIN_URL') ?? addressOf(config.admin.host, config.admin.port),
     sendable(config.admin.key?.known ? config.admin.key.reveal() : storedAdminKey(config)),
+    ADMIN_MESSAGES,
   )
 }
 
@@ -127,7 +153,7 @@ function addressed(args: Args, option: string, variable: string): string | null 
 function sendable(key: string): string {
   const bare = bareText(key)
   if (!/^[\x21-\x7e]+$/.test(bare))
-    throw new UsageError('The key has characters in it that no key has: check how it was copied.')
+    throw new UsageError('The key contains characters that keys never contain: check how it was copied.')
   return bare
 }
 
@@ -137,7 +163,7 @@ function storedAdminKey(config: Config): string {
   if (key !== null) return key
   throw new UsageError(
     `There is no ${path}: the server writes it at its first start. ` +
-      'Name its folder with --data-dir, or give the key with SLUICE_ADMIN_KEY.',
+      'Point --data-dir to its folder, or set SLUICE_ADMIN_KEY.',
   )
 }
 
@@ -148,10 +174,10 @@ export const addressOf = (host: string, port: number): string => {
 }
 
 export const CLIENT_OPTIONS = {
-  url: { value: 'URL', help: 'the server (SLUICE_URL); else as in the configuration' },
-  key: { value: 'KEY', help: 'an API key (better: SLUICE_API_KEY, since a process list shows flags)' },
+  url: { value: 'URL', help: 'the server (SLUICE_URL; default: as configured)' },
+  key: { value: 'KEY', help: 'an API key (SLUICE_API_KEY is better: process lists show flags)' },
 } as const
 
 export const ADMIN_OPTIONS = {
-  'admin-url': { value: 'URL', help: 'the admin listener (SLUICE_ADMIN_URL); else as in the configuration' },
+  'admin-url': { value: 'URL', help: 'the admin listener (SLUICE_ADMIN_URL; default: as configured)' },
 } as const

@@ -1,14 +1,14 @@
-/** What a command is, and how its arguments are read. */
+/** What a command is, how its arguments are read, and how it fails. */
 import { parseArgs } from 'node:util'
 import { FLAGS, flagName } from '../config/leaves.ts'
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 
 /** Exit codes; `sluice help` lists them. */
-export const EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3, refused: 4 } as const
+export const EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3, refused: 4, inUse: 5 } as const
 
 export interface OptionHelp {
-  /** "N", "PATH": it takes a value. Absent: it is there or not. */
+  /** "N", "PATH": it takes a value. Absent: it is a switch. */
   readonly value?: string
   readonly help: string
 }
@@ -19,16 +19,24 @@ export interface HelpTable {
 }
 
 export interface Command {
-  /** "sluice jobs list [options]" and the like, one a line. */
-  readonly usage: readonly string[]
+  /** "jobs list [options]": how it is called, without the name of the program. */
+  readonly usage: string
   readonly about: string
   readonly options: Readonly<Record<string, OptionHelp>>
+  /** The one argument that it needs: "job id", and the command that lists them. Absent: it takes none. */
+  readonly operand?: { readonly name: string; readonly listedBy: string }
   /** More to know, shown below the options: a title, and rows. */
   readonly tables?: readonly HelpTable[]
-  /** Takes every setting as a flag too, and --config. */
-  readonly takesSettings: boolean
+  /** Takes every setting as a flag too, and --config. `quietly`: its help does not list them. */
+  readonly takesSettings: boolean | 'quietly'
   /** Returns the exit code. */
   run(args: Args, out: Output): Promise<number>
+}
+
+/** "jobs": a command with subcommands, by name. */
+export interface Group {
+  readonly about: string
+  readonly commands: Readonly<Record<string, Command>>
 }
 
 export interface Args {
@@ -50,22 +58,28 @@ export interface Output {
   note(line: string): void
 }
 
-/** A mistake on the command line, or in the configuration. */
-export class UsageError extends Error {}
 /** It failed for a known reason, which the message names. */
-export class FailedError extends Error {}
+export class FailedError extends Error {
+  readonly exitCode: number = EXIT.failed
+}
+/** A mistake on the command line. */
+export class UsageError extends FailedError {
+  override readonly exitCode = EXIT.usage
+}
 /** The server could not be reached. */
-export class UnreachableError extends Error {}
+export class UnreachableError extends FailedError {
+  override readonly exitCode = EXIT.unreachable
+}
 /** The server did not accept the key. */
-export class RefusedError extends Error {}
+export class RefusedError extends FailedError {
+  override readonly exitCode = EXIT.refused
+}
 
-/** Null: an error that nobody foresaw. */
+/** Null: an unforeseen error. */
 export function exitCodeOf(error: unknown): number | null {
-  if (error instanceof UsageError || (error instanceof SluiceError && error.code === 'config_invalid'))
-    return EXIT.usage
-  if (error instanceof UnreachableError) return EXIT.unreachable
-  if (error instanceof RefusedError) return EXIT.refused
-  return error instanceof SluiceError || error instanceof FailedError ? EXIT.failed : null
+  if (error instanceof FailedError) return error.exitCode
+  if (!(error instanceof SluiceError)) return null
+  return error.code === 'config_invalid' ? EXIT.usage : error.code === 'in_use' ? EXIT.inUse : EXIT.failed
 }
 
 /** How the command line is called: in a clone there is no "sluice" on the PATH, but npm knows it. */
@@ -76,14 +90,20 @@ const EVERYWHERE: Readonly<Record<string, OptionHelp>> = {
   help: { help: 'show this' },
 }
 
-export const optionsOf = (command: Command): Readonly<Record<string, OptionHelp>> => ({
+export const optionsOf = (
+  command: Pick<Command, 'options' | 'takesSettings'>,
+): Readonly<Record<string, OptionHelp>> => ({
   ...command.options,
   ...(command.takesSettings ? { config: { value: 'PATH', help: 'the YAML file (SLUICE_CONFIG)' } } : {}),
   ...EVERYWHERE,
 })
 
-/** Throws UsageError, which names the option that was probably meant. */
-export function readArgs(command: Command, argv: readonly string[]): Args {
+/** Throws UsageError, which names the option that was probably meant. `within`: the subcommand, for the message. */
+export function readArgs(
+  command: Pick<Command, 'options' | 'takesSettings'>,
+  argv: readonly string[],
+  within = '',
+): Args {
   const own = optionsOf(command)
   const settings = command.takesSettings ? FLAGS : []
   const isText = new Map<string, boolean>([
@@ -111,7 +131,7 @@ export function readArgs(command: Command, argv: readonly string[]): Args {
     const text = isText.get(name)
     if (text === undefined)
       throw new UsageError(
-        `There is no option ${token.rawName}.${didYouMean(name, isText.keys()).replace(/"(.+)"/, '"--$1"')}`,
+        `There is no option ${token.rawName}${within}.${didYouMean(name, isText.keys()).replace(/"(.+)"/, '"--$1"')}`,
       )
     if (text && token.value === undefined) throw new UsageError(`The option --${name} needs a value.`)
     if (!text && token.value !== undefined && !isSetting(name))
@@ -124,6 +144,20 @@ export function readArgs(command: Command, argv: readonly string[]): Args {
     has: (name) => values[name] !== undefined,
     settings: Object.fromEntries(Object.entries(values).filter(([name]) => own[name] === undefined)),
   }
+}
+
+/** Throws UsageError. */
+export function checkOperands({ operand }: Command, [first, ...more]: readonly string[]): void {
+  if (operand === undefined && first !== undefined) throw new UsageError(`Unexpected argument: "${first}".`)
+  if (operand !== undefined && !first)
+    throw new UsageError(`Missing ${operand.name}: "${invocation} ${operand.listedBy}" shows them.`)
+  if (more.length > 0) throw new UsageError(`Unexpected argument: "${more[0]}".`)
+}
+
+/** The value of an option that is a whole number. Throws UsageError. */
+export function wholeNumber(text: string, option: string, max: number): number {
+  if (/^\d{1,15}$/.test(text) && Number(text) <= max) return Number(text)
+  throw new UsageError(`--${option} needs a whole number, at most ${max}.`)
 }
 
 const isSetting = (name: string): boolean => FLAGS.some((leaf) => flagName(leaf) === name)

@@ -1,22 +1,20 @@
-/** `sluice doctor`: what is in force, and whether what it names is there. */
+/** `sluice doctor`: what is in force, and whether what it refers to is there. */
 import { loadConfig } from '../config/load.ts'
 import { printConfig } from '../config/print.ts'
 import { type Check, checkAll } from './checks.ts'
 import { type Command, EXIT } from './command.ts'
-import { noPositionals } from './serve.ts'
 import { columns } from './table.ts'
 
 const MARKS: Readonly<Record<Check['verdict'], string>> = { ok: 'ok', note: 'note', failed: 'FAILED' }
 
 export const command: Command = {
-  usage: ['sluice doctor [--config sluice.yaml] [options]'],
+  usage: 'doctor [--config sluice.yaml] [options]',
   about:
-    'Prints the configuration that is in force, secrets as references, and checks what it names: folder, disk, ' +
+    'Prints the configuration in force, with secrets as references, and checks what it refers to: folder, disk, ' +
     'ports, certificates, providers.',
-  options: { quiet: { help: 'only the checks' } },
+  options: { quiet: { help: 'print only the checks' } },
   takesSettings: true,
   async run(args, out) {
-    noPositionals(args)
     const loaded = loadConfig({ file: args.option('config'), flags: args.settings })
     const { openForCheck } = await import('../app/models.ts')
     const { providers, problem } = openForCheck(loaded.config)

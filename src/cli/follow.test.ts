@@ -132,7 +132,7 @@ it('says what is withdrawn, and how it failed', async () => {
   )
   expect(out.text).toBe('wrong\nright\n')
   expect(out.notes).toEqual([
-    '(what was shown is withdrawn: worker_lost; from the start:)',
+    '(the text above is withdrawn: worker_lost; again from the start:)',
     'failed: It broke. (provider_cut)',
   ])
 })
@@ -162,12 +162,15 @@ it('asks for the state when the cursor is at the end already', async () => {
 })
 
 it.each([
-  [404, 'job_not_found'],
+  [401, 'invalid_token'],
+  [404, 'conversation_not_found'],
   [410, 'job_gone'],
-])('ends with what the server says for good: %s', async (status, code) => {
-  const url = await serve((_request, response) =>
-    response.writeHead(status).end(JSON.stringify({ error: { code, message: 'Gone.' } })),
-  )
+])('ends with what the server refuses for good: %s', async (status, code) => {
+  let asked = 0
+  const url = await serve((_request, response) => {
+    asked++
+    response.writeHead(status).end(JSON.stringify({ error: { code, message: 'Gone.' } }))
+  })
   await expect(
     follow(createClient(url, 'key'), 'job_1', {
       after: null,
@@ -176,11 +179,8 @@ it.each([
       clock: systemClock,
       retryMs: 1,
     }),
-  ).rejects.toMatchObject({
-    status,
-    code,
-    message: 'Gone.',
-  })
+  ).rejects.toMatchObject({ message: 'Gone.', exitCode: status === 401 ? 4 : 1 })
+  expect(asked).toBe(1)
 })
 
 it('does not wait for a server that was never there', async () => {

@@ -1,10 +1,10 @@
 /**
- * Prints a job's text as it is made. A cut connection is reopened after the last event that was shown, until the
+ * Prints a job's text as it is generated. A cut connection is reopened after the last event that was shown, until the
  * end record came; then nothing was missed and nothing shown twice (PROTOCOL.md, section 5).
  */
 import { type Clock, sleep } from '../core/clock.ts'
 import { ApiError, type Client } from './client.ts'
-import { type Output, UnreachableError } from './command.ts'
+import { FailedError, type Output, UnreachableError } from './command.ts'
 import { type ServerEvent, splitEvents } from './events.ts'
 
 export interface FollowOptions {
@@ -54,7 +54,12 @@ export async function follow(client: Client, job: string, options: FollowOptions
         if (end !== null) return end
       }
     } catch (error) {
-      const passing = error instanceof UnreachableError ? known : !(error instanceof ApiError) || error.status >= 500
+      const passing =
+        error instanceof UnreachableError
+          ? known
+          : error instanceof ApiError
+            ? error.status >= 500
+            : !(error instanceof FailedError)
       if (!passing || tries >= MAX_TRIES) throw error
     }
     await sleep(options.clock, Math.min(2 ** tries, 20) * (options.retryMs ?? 250))
@@ -98,7 +103,7 @@ function show(event: ServerEvent, screen: Screen | null): string | null {
       return null
     case 'reset':
     case 'gap':
-      screen?.aside(`(what was shown is withdrawn: ${data.reason}; from the start:)`)
+      screen?.aside(`(the text above is withdrawn: ${data.reason}; again from the start:)`)
       return null
     case 'end':
       screen?.aside(data.error ? `${data.state}: ${data.error.message} (${data.error.code})` : `(${data.state})`)

@@ -1,28 +1,29 @@
 /** Help, made from the commands and the schema. */
 import { envName, FLAGS, flagName, type Leaf, VALUES } from '../config/leaves.ts'
-import { type Command, EXIT, optionsOf } from './command.ts'
+import { type Command, EXIT, type Group, invocation, optionsOf } from './command.ts'
 import { columns } from './table.ts'
 import { version } from './version.ts'
 
-const EXITS: Readonly<Record<keyof typeof EXIT, string>> = {
+export const EXITS: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'it worked',
   failed: 'it failed (doctor: a check failed; jobs follow: the job did not end well)',
   usage: 'a mistake on the command line or in the configuration',
   unreachable: 'the server could not be reached',
   refused: 'the server did not accept the key',
+  inUse: 'another process is using the data folder or a port',
 }
 
 export function overview(commands: Readonly<Record<string, { readonly about: string }>>): string {
   return [
     `Sluice ${version}: the delivery layer between an AI product and its language models.`,
     '',
-    'sluice COMMAND [options]',
+    `${invocation} COMMAND [options]`,
     '',
     ...indent([
       ...Object.entries(commands).map(([name, { about }]) => [name, about]),
-      ['help COMMAND', 'its options'],
-      ['help settings', 'every setting, with its flag and environment name'],
-      ['version', 'the version'],
+      ['help COMMAND', 'show its options'],
+      ['help settings', 'list every setting, with its flag and environment variable'],
+      ['version', 'show the version'],
     ]),
     '',
     'Exit codes',
@@ -30,7 +31,7 @@ export function overview(commands: Readonly<Record<string, { readonly about: str
   ].join('\n')
 }
 
-/** What is asked for most, of the settings. */
+/** The settings that are needed most. */
 const COMMON = ['host', 'port', 'admin-port', 'data-dir', 'durability', 'log-level']
 
 export function forCommand(command: Command): string {
@@ -38,20 +39,35 @@ export function forCommand(command: Command): string {
     option.value === undefined ? `--${name}` : `--${name} ${option.value}`,
     option.help,
   ])
-  const settings = command.takesSettings
-    ? FLAGS.filter((leaf) => COMMON.includes(flagName(leaf))).map((leaf) => [
-        flagText(leaf),
-        `${leaf.description.split('. ')[0].replace(/\.$/, '')} (${envName(leaf)})`,
-      ])
-    : []
+  const settings =
+    command.takesSettings === true
+      ? FLAGS.filter((leaf) => COMMON.includes(flagName(leaf))).map((leaf) => [
+          flagText(leaf),
+          `${leaf.description.split('. ')[0].replace(/\.$/, '')} (${envName(leaf)})`,
+        ])
+      : []
   return [
     command.about,
     '',
-    ...command.usage,
+    `${invocation} ${command.usage}`,
     '',
     ...indent([...options, ...settings]),
-    ...(command.takesSettings ? ['', 'Every other setting is a flag too: "sluice help settings".'] : []),
+    ...(command.takesSettings === true
+      ? ['', `Every other setting is a flag too: "${invocation} help settings".`]
+      : []),
     ...(command.tables ?? []).flatMap(({ title, rows }) => ['', title, '', ...indent(rows)]),
+  ].join('\n')
+}
+
+export function forGroup(name: string, { about, commands }: Group): string {
+  return [
+    about,
+    '',
+    ...Object.values(commands).map(({ usage }) => `${invocation} ${usage}`),
+    '',
+    ...indent(Object.entries(commands).map(([verb, command]) => [verb, command.about])),
+    '',
+    `The options of each: "${invocation} help ${name} COMMAND".`,
   ].join('\n')
 }
 

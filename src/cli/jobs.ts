@@ -1,7 +1,7 @@
 /** `sluice jobs`: through the public listener, with an API key. */
 import { systemClock } from '../core/clock.ts'
 import { CLIENT_OPTIONS, type Client, publicClient } from './client.ts'
-import { type Args, type Command, EXIT, type Output, UsageError } from './command.ts'
+import { type Args, type Command, EXIT, type Group, type Output, wholeNumber } from './command.ts'
 import { follow } from './follow.ts'
 import { ago, columns } from './table.ts'
 
@@ -20,39 +20,65 @@ export interface JobInfo {
   readonly error: { readonly code: string; readonly message: string } | null
 }
 
-const VERBS = { list, show, follow: followJob, cancel, redrive }
+const OPERAND = { name: 'job id', listedBy: 'jobs list' }
 
-export const command: Command = {
-  usage: [
-    'sluice jobs list [--state queued,leased] [--model NAME] [--lane NAME] [--limit N]',
-    'sluice jobs show ID',
-    'sluice jobs follow ID [--after CURSOR]',
-    'sluice jobs cancel ID',
-    'sluice jobs redrive ID',
-  ],
-  about: "Jobs of the API key's tenant. `follow` prints the text as it is made, and survives cuts.",
-  options: {
-    state: { value: 'A,B', help: 'list: in these states' },
-    model: { value: 'NAME', help: 'list: of this model' },
-    lane: { value: 'NAME', help: 'list: of this lane' },
-    conversation: { value: 'ID', help: 'list: of this conversation' },
-    before: { value: 'ID', help: 'list: older than this job' },
-    limit: { value: 'N', help: 'list: at most this many (default: 20)' },
-    after: { value: 'CURSOR', help: 'follow: start after this cursor' },
-    ...CLIENT_OPTIONS,
-  },
-  takesSettings: true,
-  async run(args, out) {
-    const [verb, id] = args.positionals
-    if (verb === undefined || !Object.hasOwn(VERBS, verb))
-      throw new UsageError(`What about jobs? "sluice jobs ${Object.keys(VERBS).join('", "')}".`)
-    if (verb !== 'list' && id === undefined) throw new UsageError('Which one? "sluice jobs list" shows their ids.')
-    return await VERBS[verb as keyof typeof VERBS](publicClient(args), args, out, encodeURIComponent(id ?? ''))
+/** One that works on a job. */
+const onJob = (
+  verb: string,
+  about: string,
+  run: (client: Client, id: string, args: Args, out: Output) => Promise<number>,
+): Command => ({
+  usage: `jobs ${verb} ID`,
+  about,
+  options: CLIENT_OPTIONS,
+  operand: OPERAND,
+  takesSettings: 'quietly',
+  run: (args, out) => run(publicClient(args), encodeURIComponent(args.positionals[0]), args, out),
+})
+
+const followOne = onJob(
+  'follow',
+  'Prints the text of a job as it is generated. A lost connection is reopened where it broke off.',
+  followJob,
+)
+
+export const command: Group = {
+  about: "Jobs of the API key's tenant.",
+  commands: {
+    list: {
+      usage: 'jobs list [--state queued,leased] [--model NAME] [--lane NAME] [--limit N]',
+      about: 'Lists jobs, newest first.',
+      options: {
+        state: { value: 'A,B', help: 'only jobs in these states' },
+        model: { value: 'NAME', help: 'only jobs of this model' },
+        lane: { value: 'NAME', help: 'only jobs of this lane' },
+        conversation: { value: 'ID', help: 'only jobs of this conversation' },
+        before: { value: 'ID', help: 'only jobs older than this one' },
+        limit: { value: 'N', help: 'at most this many (default: 20)' },
+        ...CLIENT_OPTIONS,
+      },
+      takesSettings: 'quietly',
+      run: (args, out) => list(args, out),
+    },
+    show: onJob('show', 'Prints a job as JSON.', show),
+    follow: {
+      ...followOne,
+      options: { after: { value: 'CURSOR', help: 'start after this cursor' }, ...CLIENT_OPTIONS },
+    },
+    cancel: onJob('cancel', 'Cancels a job.', (client, id, args, out) => post('cancel', client, id, args, out)),
+    redrive: onJob('redrive', 'Submits a failed or expired job again.', (client, id, args, out) =>
+      post('redrive', client, id, args, out),
+    ),
   },
 }
 
-async function list(client: Client, args: Args, out: Output): Promise<number> {
-  const query = new URLSearchParams({ limit: args.option('limit') ?? '20' })
+const DEFAULT_LIMIT = '20'
+const MAX_LIMIT = 1_000
+
+async function list(args: Args, out: Output): Promise<number> {
+  const limit = wholeNumber(args.option('limit') ?? DEFAULT_LIMIT, 'limit', MAX_LIMIT)
+  const client = publicClient(args)
+  const query = new URLSearchParams({ limit: String(limit) })
   for (const name of ['state', 'model', 'lane', 'conversation', 'before'])
     if (args.has(name)) query.set(name, args.option(name)!)
   const { data } = (await (await client.call('GET', `/v1/jobs?${query}`)).json()) as { data: JobInfo[] }
@@ -75,27 +101,25 @@ export function jobTable(jobs: readonly JobInfo[], nowMs: number): string[] {
   return columns([['ID', 'STATE', 'MODEL', 'LANE', 'CREATED', 'TOKENS', 'TOOK', ''], ...rows])
 }
 
-async function show(client: Client, args: Args, out: Output, id: string): Promise<number> {
+async function show(client: Client, id: string, args: Args, out: Output): Promise<number> {
   const job: unknown = await (await client.call('GET', `/v1/jobs/${id}`)).json()
   out.print(args.has('json') ? JSON.stringify(job) : JSON.stringify(job, null, 2))
   return EXIT.ok
 }
 
-async function cancel(client: Client, args: Args, out: Output, id: string): Promise<number> {
-  return report(await client.call('POST', `/v1/jobs/${id}/cancel`), args, out)
-}
-
-async function redrive(client: Client, args: Args, out: Output, id: string): Promise<number> {
-  return report(await client.call('POST', `/v1/jobs/${id}/redrive`), args, out)
-}
-
-async function report(response: Response, args: Args, out: Output): Promise<number> {
-  const job = (await response.json()) as JobInfo
+async function post(
+  action: 'cancel' | 'redrive',
+  client: Client,
+  id: string,
+  args: Args,
+  out: Output,
+): Promise<number> {
+  const job = (await (await client.call('POST', `/v1/jobs/${id}/${action}`)).json()) as JobInfo
   out.print(args.has('json') ? JSON.stringify(job) : `${job.id} ${job.state}`)
   return EXIT.ok
 }
 
-async function followJob(client: Client, args: Args, out: Output, id: string): Promise<number> {
+async function followJob(client: Client, id: string, args: Args, out: Output): Promise<number> {
   const end = await follow(client, id, {
     after: args.option('after') ?? null,
     json: args.has('json'),

@@ -1,7 +1,7 @@
 /** `sluice keys`: API keys, through the admin listener of the running server. */
 import { systemClock } from '../core/clock.ts'
 import { ADMIN_OPTIONS, adminClient } from './client.ts'
-import { type Args, type Command, EXIT, type Output, UsageError } from './command.ts'
+import { type Args, EXIT, type Group, type Output, UsageError } from './command.ts'
 import { columns } from './table.ts'
 
 interface KeyInfo {
@@ -13,38 +13,49 @@ interface KeyInfo {
   readonly created_at: number
   readonly expires_at: number | null
   readonly revoked_at: number | null
-  /** Only when it was just made. */
+  /** Only when it was just created. */
   readonly key?: string
 }
 
-export const command: Command = {
-  usage: [
-    'sluice keys create [--tenant NAME] [--name TEXT] [--expires-days N]',
-    'sluice keys list',
-    'sluice keys revoke ID',
-  ],
-  about: 'API keys of the running server. A key is shown once, when it is made; stored is its digest.',
-  options: {
-    tenant: { value: 'NAME', help: 'whose key (default: default)' },
-    name: { value: 'TEXT', help: 'what it is for' },
-    'expires-days': { value: 'N', help: 'days until it expires (default: never)' },
-    ...ADMIN_OPTIONS,
-  },
-  takesSettings: true,
-  async run(args, out) {
-    const [verb, ...rest] = args.positionals
-    const run = { create, list, revoke }[verb as 'create' | 'list' | 'revoke']
-    if (run === undefined) throw new UsageError(`What about keys? "sluice keys create", "list" or "revoke ID".`)
-    await run(args, rest, out)
-    return EXIT.ok
+export const command: Group = {
+  about: 'API keys of the running server.',
+  commands: {
+    create: {
+      usage: 'keys create [--tenant NAME] [--name TEXT] [--expires-days N]',
+      about: 'Creates an API key. A key is shown once, when it is created; only its digest is stored.',
+      options: {
+        tenant: { value: 'NAME', help: 'the tenant it belongs to (default: default)' },
+        name: { value: 'TEXT', help: 'what it is for' },
+        'expires-days': { value: 'N', help: 'days until it expires (default: never)' },
+        ...ADMIN_OPTIONS,
+      },
+      takesSettings: 'quietly',
+      run: create,
+    },
+    list: {
+      usage: 'keys list',
+      about: 'Lists API keys, without the keys themselves.',
+      options: ADMIN_OPTIONS,
+      takesSettings: 'quietly',
+      run: list,
+    },
+    revoke: {
+      usage: 'keys revoke ID',
+      about: 'Revokes an API key, at once and for good.',
+      options: ADMIN_OPTIONS,
+      operand: { name: 'key id', listedBy: 'keys list' },
+      takesSettings: 'quietly',
+      run: revoke,
+    },
   },
 }
 
 const DAY_MS = 86_400_000
 
-async function create(args: Args, _rest: readonly string[], out: Output): Promise<void> {
+async function create(args: Args, out: Output): Promise<number> {
   const days = args.option('expires-days')
-  if (days !== undefined && !(Number(days) > 0)) throw new UsageError('--expires-days needs a number of days.')
+  if (days !== undefined && !(/^\d+(\.\d+)?$/.test(days) && Number(days) > 0))
+    throw new UsageError('--expires-days needs a number of days.')
   const body = {
     tenant: args.option('tenant') ?? 'default',
     ...(args.has('name') ? { name: args.option('name') } : {}),
@@ -54,13 +65,17 @@ async function create(args: Args, _rest: readonly string[], out: Output): Promis
   if (args.has('json')) out.print(JSON.stringify(key))
   else {
     out.print(key.key ?? '')
-    out.note(`The key ${key.id} of the tenant ${key.tenant}. It is not shown again.`)
+    out.note(`Key ${key.id} of tenant ${key.tenant}. It will not be shown again.`)
   }
+  return EXIT.ok
 }
 
-async function list(args: Args, _rest: readonly string[], out: Output): Promise<void> {
+async function list(args: Args, out: Output): Promise<number> {
   const answer = (await (await adminClient(args).call('GET', '/admin/keys')).json()) as { data: KeyInfo[] }
-  if (args.has('json')) return out.print(JSON.stringify(answer.data))
+  if (args.has('json')) {
+    out.print(JSON.stringify(answer.data))
+    return EXIT.ok
+  }
   const now = systemClock.wallMs() / 1000
   const day = (seconds: number): string => new Date(seconds * 1000).toISOString().slice(0, 10)
   const state = (key: KeyInfo): string =>
@@ -73,11 +88,13 @@ async function list(args: Args, _rest: readonly string[], out: Output): Promise<
           : `until ${day(key.expires_at)}`
   const rows = answer.data.map((key) => [key.id, key.tenant, key.hint, day(key.created_at), state(key), key.name])
   for (const line of columns([['ID', 'TENANT', 'KEY', 'CREATED', 'STATE', 'NAME'], ...rows])) out.print(line)
+  return EXIT.ok
 }
 
-async function revoke(args: Args, [id]: readonly string[], out: Output): Promise<void> {
-  if (id === undefined) throw new UsageError('Which one? "sluice keys list" shows their ids.')
+async function revoke(args: Args, out: Output): Promise<number> {
+  const [id] = args.positionals
   await adminClient(args).call('DELETE', `/admin/keys/${encodeURIComponent(id)}`)
   if (args.has('json')) out.print(JSON.stringify({ id, revoked: true }))
-  else out.note(`The key ${id} is revoked.`)
+  else out.note(`Key ${id} is revoked.`)
+  return EXIT.ok
 }

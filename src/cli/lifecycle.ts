@@ -12,8 +12,14 @@ import { EXIT } from './command.ts'
 import type { ServerLog } from './log.ts'
 import { hasLostTerminal } from './signals.ts'
 
+/** What became of the jobs that ran. */
+export interface Stopped {
+  readonly jobsFinished: number
+  readonly jobsHandedBack: number
+}
+
 export interface Running {
-  stop(): Promise<void>
+  stop(): Promise<Stopped>
   /** Ends a stop that is under way as soon as possible. */
   hurry(): void
   reload(): Promise<void>
@@ -55,7 +61,7 @@ export class Lifecycle {
   }
 
   readonly signal = (signal: NodeJS.Signals): void => {
-    if (signal === 'SIGUSR2') return this.#log.info({ signal }, 'this signal means nothing here')
+    if (signal === 'SIGUSR2') return this.#log.info({ signal }, 'signal ignored')
     if (signal === 'SIGHUP' && !hasLostTerminal()) {
       this.#mustReload = true
       void this.#running?.reload()
@@ -64,7 +70,7 @@ export class Lifecycle {
     const now = this.#clock.monoMs()
     if (this.#stopAskedMono === null) {
       this.#stopAskedMono = now
-      this.#log.info({ signal }, 'stopping: running jobs may finish; once more to hand them back now')
+      this.#log.info({ signal }, 'stopping: running jobs may finish; send the signal again to hand them back now')
       this.#abort.abort()
       if (this.#running === null) this.#endWithin(STUCK_AFTER_MS)
       else this.#stop(this.#running)
@@ -73,10 +79,22 @@ export class Lifecycle {
 
   #stop(running: Running): void {
     this.#endWithin(this.#drainMs + STUCK_AFTER_MS)
-    running.stop().then(this.#resolve, (err: unknown) => {
-      this.#log.error({ err }, 'the stop failed')
-      process.exit(EXIT.failed)
-    })
+    running.stop().then(
+      (stopped) => {
+        this.ended(stopped)
+        this.#resolve()
+      },
+      (err: unknown) => {
+        this.#log.error({ err }, 'the stop failed')
+        process.exit(EXIT.failed)
+      },
+    )
+  }
+
+  /** The last line of a stop that went well. */
+  ended({ jobsFinished, jobsHandedBack }: Stopped): void {
+    const tookMs = Math.round(this.#clock.monoMs() - (this.#stopAskedMono ?? 0))
+    this.#log.info({ jobs_finished: jobsFinished, jobs_handed_back: jobsHandedBack, took_ms: tookMs }, 'stopped')
   }
 
   #endWithin(ms: number): void {

@@ -10,6 +10,7 @@ import { bareEnvironment } from '../../test/environment.ts'
 import { loadConfig } from '../config/load.ts'
 import { checkAdminKey, checkAll, checkDisk, checkFolder, checkNode, checkPort } from './checks.ts'
 import { jobTable } from './jobs.ts'
+import { run } from './run.ts'
 import { screen } from './screen.ts'
 import { ago } from './table.ts'
 
@@ -35,26 +36,108 @@ function sluice(
 describe('a mistake is named, with what was probably meant: exit code 2', () => {
   it.each([
     [['serv'], 'There is no command "serv". Did you mean "serve"?'],
-    [['serve', '--prot', '3'], 'There is no option --prot. Did you mean "--port"?'],
-    [['serve', '--port'], 'The option --port needs a value.'],
-    [['serve', '--json=yes'], 'The option --json takes no value.'],
-    [['serve', 'now'], '"now" is one argument too many.'],
-    [['serve', '--port', 'x'], '--port: port: expected a whole number'],
-    [['serve', '--config', 'none.yaml'], "none.yaml can't be read (ENOENT)."],
-    [['jobs'], 'What about jobs?'],
-    [['jobs', 'show'], 'Which one?'],
-    [['jobs', 'list'], 'Which API key?'],
-    [['keys', 'mint'], 'What about keys?'],
-    [['keys', 'list'], 'There is no sluice-data/admin.key'],
+    [['doctor', '--prot', '3'], 'There is no option --prot. Did you mean "--port"?'],
+    [['doctor', '--port'], 'The option --port needs a value.'],
+    [['doctor', '--json=yes'], 'The option --json takes no value.'],
+    [['doctor', 'now'], 'Unexpected argument: "now".'],
+    [['doctor', '--port', 'x'], '--port: port: expected a whole number'],
+    [['doctor', '--config', 'none.yaml'], "none.yaml can't be read (ENOENT)."],
+    [['jobs'], 'Missing subcommand: "npx sluice jobs list", "show", "follow", "cancel" or "redrive".'],
+    [['jobs', '--json'], 'Missing subcommand'],
+    [['jobs', 'liist'], 'There is no command "jobs liist". Did you mean "list"?'],
+    [['jobs', 'help'], 'There is no command "jobs help".'],
+    [['jobs', 'show'], 'Missing job id: "npx sluice jobs list" shows them.'],
+    [['jobs', 'cancel', ''], 'Missing job id'],
+    [['jobs', 'show', 'job_1', 'job_2'], 'Unexpected argument: "job_2".'],
+    [['jobs', 'list', 'job_1'], 'Unexpected argument: "job_1".'],
+    [['jobs', 'follow', 'job_1', '--state', 'done'], 'There is no option --state in "jobs follow".'],
+    [['jobs', 'list', '--limit', 'abc', '--key', 'x'], '--limit needs a whole number'],
+    [['jobs', 'list'], 'Missing API key: set SLUICE_API_KEY, or give it with --key.'],
+    [['keys', 'mint'], 'There is no command "keys mint".'],
+    [['keys', 'revoke'], 'Missing key id: "npx sluice keys list" shows them.'],
+    [['keys', 'create', 'ci'], 'Unexpected argument: "ci".'],
+    [['keys', 'create', '--expires-days', 'Infinity'], '--expires-days needs a number'],
     [['keys', 'create', '--expires-days', 'x'], '--expires-days needs a number'],
     [['mock', '--slots', 'x'], '--slots needs a whole number'],
+    [['mock', '--port', '65536'], '--port needs a whole number, at most 65535'],
+    [['help', 'setings'], 'There is no command "setings". Did you mean "settings"?'],
+    [['help', 'jobs', 'folow'], 'There is no command "jobs folow". Did you mean "follow"?'],
     [['help', 'nothing'], 'There is no command "nothing".'],
   ])('%s', async (args, message) => {
-    const { code, out, err } = await sluice(args)
-    expect(err).toContain(message)
-    expect(err).not.toMatch(/\n\s+at /)
+    const printed: string[] = []
+    const notes: string[] = []
+    const print = (text: string): void => void printed.push(text)
+    const code = await run(args, { print, write: print, note: (line) => void notes.push(line) })
+    expect(notes).toEqual([expect.stringContaining(`sluice: ${message}`)])
+    expect([code, printed]).toEqual([2, []])
+  })
+  it('as a process', async () => {
+    const { code, out, err } = await sluice(['keys', 'list'])
+    expect(err).toContain('There is no sluice-data/admin.key')
     expect([code, out]).toEqual([2, ''])
   })
+})
+
+describe('the server without a terminal: its last line is JSON, whatever is wrong', () => {
+  it.each([
+    [['--json', '--prot', '1'], 'There is no option --prot. Did you mean "--port"?'],
+    [['now'], 'Unexpected argument: "now".'],
+    [['--port', 'x'], '--port: port: expected a whole number'],
+  ])('serve %s', async (args, msg) => {
+    const { code, out, err } = await sluice(['serve', ...args])
+    expect(err.split('\n')).toHaveLength(2)
+    expect(JSON.parse(err)).toMatchObject({ level: 'fatal', msg, time: expect.any(String) })
+    expect([code, out]).toEqual([2, ''])
+  })
+})
+
+describe('what another process has taken: one line, exit code 5', () => {
+  const other = createServer()
+  const taken = new Promise<string>((done) =>
+    other.listen(0, '127.0.0.1', () => done(String((other.address() as AddressInfo).port))),
+  )
+  afterAll(() => other.close())
+
+  it('the port of the mock', async () => {
+    const { code, out, err } = await sluice(['mock', '--port', await taken])
+    expect(err).toBe(`sluice: port ${await taken} is in use. Choose another one with --port.\n`)
+    expect([code, out]).toEqual([5, ''])
+  })
+
+  it.each(['--port', '--admin-port'])('the port of the server, %s', async (flag) => {
+    const ports = { '--port': '0', '--admin-port': '0', [flag]: await taken }
+    const args = [...Object.entries(ports).flat(), '--data-dir', join(dir, `taken${flag}`)]
+    const { code, out, err } = await sluice(['serve', ...args])
+    expect(JSON.parse(err)).toMatchObject({ level: 'fatal', code: 'in_use', msg: expect.stringContaining(flag) })
+    expect([code, out]).toEqual([5, ''])
+  })
+
+  it('an address that this machine does not have is a mistake of the command line', async () => {
+    for (const [command, host] of [
+      ['mock', '203.0.113.9'],
+      ['mock', 'no-such-host.invalid'],
+      ['serve', '203.0.113.9'],
+      ['serve', 'no-such-host.invalid'],
+    ]) {
+      const { code, err } = await sluice([command, '--port', '0', '--host', host])
+      expect([code, err]).toEqual([2, expect.stringContaining(`this machine has no address ${host}`)])
+      expect(err).not.toContain('    at ')
+    }
+  })
+})
+
+it('the help of a subcommand shows what matters to it', async () => {
+  const [asked, flag, group] = await Promise.all([
+    sluice(['help', 'jobs', 'follow']),
+    sluice(['jobs', 'follow', '--help']),
+    sluice(['jobs', '--help']),
+  ])
+  expect(asked.out).toBe(flag.out)
+  expect(asked.out).toContain('npx sluice jobs follow ID')
+  for (const option of ['--after CURSOR', '--url URL', '--key KEY', '--json']) expect(asked.out).toContain(option)
+  expect(asked.out).not.toMatch(/--state|--limit|--durability|--log-level|--data-dir/)
+  for (const verb of ['list', 'show', 'follow', 'cancel', 'redrive'])
+    expect(group.out).toMatch(new RegExp(`^  ${verb} `, 'm'))
 })
 
 it('helps', async () => {
@@ -132,37 +215,43 @@ describe('against a server', () => {
     server.listen(0, '127.0.0.1', () => done(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)),
   )
   afterAll(() => server.close())
-  const run = async (args: readonly string[], key = 'good') =>
+  const call = async (args: readonly string[], key = 'good') =>
     sluice(args, { SLUICE_URL: await url, SLUICE_ADMIN_URL: await url, SLUICE_API_KEY: key, SLUICE_ADMIN_KEY: key })
 
   it('lists jobs in a table, and as JSON', async () => {
-    expect((await run(['jobs', 'list', '--state', 'done', '--limit', '5'])).out).toMatch(
+    expect((await call(['jobs', 'list', '--state', 'done', '--limit', '5'])).out).toMatch(
       /^ID +STATE +MODEL.*\njob_1 +done +demo +c1 +\d+ d ago +12 +1\.2 s\n$/,
     )
     expect(asked.at(-1)).toBe('GET /v1/jobs?limit=5&state=done')
-    expect(JSON.parse((await run(['jobs', 'list', '--json'])).out)).toEqual([job])
-    expect((await run(['jobs', 'cancel', 'job_1'])).out).toBe('job_1 canceled\n')
+    expect(JSON.parse((await call(['jobs', 'list', '--json'])).out)).toEqual([job])
+    expect((await call(['jobs', 'cancel', 'job_1'])).out).toBe('job_1 canceled\n')
   })
 
   it('makes, lists and revokes keys', async () => {
-    const made = await run(['keys', 'create', '--name', 'ci', '--expires-days', '2'])
+    const made = await call(['keys', 'create', '--name', 'ci', '--expires-days', '2'])
     expect(sent).toBe('{"tenant":"default","name":"ci","expires_in_ms":172800000}')
     expect(made).toEqual({
       code: 0,
       out: 'sk-sluice-new\n',
-      err: 'The key key_1 of the tenant default. It is not shown again.\n',
+      err: 'Key key_1 of tenant default. It will not be shown again.\n',
     })
-    expect((await run(['keys', 'list'])).out).toMatch(/\nkey_1 +default +sk-sluice-abcd… +1970-01-01 +valid +ci\n$/)
-    expect(await run(['keys', 'revoke', 'key_1'])).toMatchObject({ code: 0, err: 'The key key_1 is revoked.\n' })
+    expect((await call(['keys', 'list'])).out).toMatch(/\nkey_1 +default +sk-sluice-abcd… +1970-01-01 +valid +ci\n$/)
+    expect(await call(['keys', 'revoke', 'key_1'])).toMatchObject({ code: 0, err: 'Key key_1 is revoked.\n' })
     expect(asked.at(-1)).toBe('DELETE /admin/keys/key_1')
   })
 
+  const NO_JOB = 'sluice: There is no such job. "npx sluice jobs list" shows their ids.\n'
   it('tells by its exit code how it failed', async () => {
-    expect(await run(['jobs', 'show', 'job_2'])).toEqual({ code: 1, out: '', err: 'sluice: There is no such job.\n' })
-    expect(await run(['jobs', 'list'], 'bad')).toEqual({
+    expect(await call(['jobs', 'show', 'job_2'])).toEqual({ code: 1, out: '', err: NO_JOB })
+    expect(await call(['jobs', 'list'], 'bad')).toEqual({
       code: 4,
       out: '',
-      err: 'sluice: The API key is not valid here.\n',
+      err: 'sluice: The API key is not valid on this server. "npx sluice keys create" creates one.\n',
+    })
+    expect(await call(['keys', 'list'], 'bad-admin-key-of-the-tests')).toEqual({
+      code: 4,
+      out: '',
+      err: 'sluice: The admin key is not valid on this server: use the one in the admin.key of its data folder.\n',
     })
     expect(await sluice(['jobs', 'list', '--url', 'http://127.0.0.1:9', '--key', 'x'])).toMatchObject({
       code: 3,
@@ -188,7 +277,7 @@ describe('against a server', () => {
     expect(await says('localhost:4100')).toEqual([2, expect.stringContaining('Did you mean "http://localhost:4100"?')])
     expect(await says('http://key@localhost')).toEqual([2, expect.stringContaining('leave the credentials out')])
     expect(await says(http.replace('http:', 'https:'))).toEqual([3, expect.stringContaining('does not speak TLS')])
-    expect(await says('http://no-such-host.invalid')).toEqual([3, expect.stringContaining('there is no host')])
+    expect(await says('http://no-such-host.invalid')).toEqual([3, expect.stringContaining('was not found')])
     const env = { SLUICE_API_KEY: 'good', SLUICE_URL: '"foo"\r' }
     expect((await sluice(['jobs', 'list'], env)).err).toContain('SLUICE_URL: "foo" is not')
     const odd = await sluice(['jobs', 'list', '--url', http], { SLUICE_API_KEY: 'canary-kéy' })
@@ -200,7 +289,7 @@ describe('against a server', () => {
     await new Promise<void>((done) => other.listen(0, '127.0.0.1', done))
     const address = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
     const { code, err } = await sluice(['jobs', 'list', '--url', address], { SLUICE_API_KEY: 'good' })
-    expect([code, err]).toEqual([1, expect.stringContaining('answered HTTP 404, but not as Sluice does')])
+    expect([code, err]).toEqual([1, expect.stringContaining('answered HTTP 404, but is not Sluice')])
     other.close()
   })
 })

@@ -1,17 +1,17 @@
 /** `sluice mock`: an upstream with scripted behaviour, for tests of applications and of Sluice itself. */
-import { type Command, EXIT, UsageError } from './command.ts'
-import { noPositionals } from './serve.ts'
+import { type Command, EXIT, wholeNumber } from './command.ts'
+import { listenError } from './listen.ts'
 import { onSignal } from './signals.ts'
 
 export const command: Command = {
-  usage: ['sluice mock [--port N] [--slots N]'],
+  usage: 'mock [--port N] [--slots N]',
   about:
-    'An OpenAI-compatible upstream. The model name says how it behaves: mock-n200-d20-f50 answers with 200 tokens, ' +
+    'An OpenAI-compatible upstream. The model name sets how it behaves: mock-n200-d20-f50 answers with 200 tokens, ' +
     '20 ms apart, the first after 50 ms.',
   options: {
     host: { value: 'HOST', help: 'address (default: 127.0.0.1)' },
     port: { value: 'N', help: 'port (default: 4110; 0 takes a free one)' },
-    slots: { value: 'N', help: 'calls at once; more are answered 429 (default: no limit)' },
+    slots: { value: 'N', help: 'concurrent calls; further ones get HTTP 429 (default: no limit)' },
   },
   tables: [
     {
@@ -20,8 +20,8 @@ export const command: Command = {
         ['-nN', 'answer with N tokens (default: 10)'],
         ['-dMS', 'time between tokens (default: 0)'],
         ['-fMS', 'time to the first token (default: 0)'],
-        ['-bN', 'tokens a write (default: 1)'],
-        ['-eSTATUS', 'answer with this HTTP status'],
+        ['-bN', 'tokens per write (default: 1)'],
+        ['-eSTATUS', 'fail with this HTTP status'],
         ['-kN', 'drop the connection after N tokens'],
         ['-sN', 'fall silent after N tokens'],
         ['-gN', 'send broken JSON after N tokens'],
@@ -33,26 +33,23 @@ export const command: Command = {
   ],
   takesSettings: false,
   async run(args, out) {
-    noPositionals(args)
     const { startMock } = await import('../mock/server.ts')
-    const slots = args.has('slots') ? whole(args.option('slots')!, 'slots') : undefined
+    const slots = args.option('slots')
+    const host = args.option('host') ?? '127.0.0.1'
     const mock = await startMock({
-      host: args.option('host') ?? '127.0.0.1',
-      port: whole(args.option('port') ?? '4110', 'port'),
-      ...(slots === undefined ? {} : { slots }),
+      host,
+      port: wholeNumber(args.option('port') ?? '4110', 'port', 65_535),
+      ...(slots === undefined ? {} : { slots: wholeNumber(slots, 'slots', 1_000_000) }),
+    }).catch((error: unknown) => {
+      throw listenError(error, host, '--port')
     })
     if (args.has('json')) out.print(JSON.stringify({ event: 'ready', url: mock.url }))
     else {
-      out.print(`A mock of OpenAI's API answers on ${mock.url}/v1. In sluice.yaml:\n`)
+      out.print(`A mock of OpenAI's API is ready at ${mock.url}/v1. In sluice.yaml:\n`)
       out.print(`models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "${mock.url}/v1" }\n`)
     }
     await new Promise<unknown>(onSignal)
     await mock.close()
     return EXIT.ok
   },
-}
-
-function whole(text: string, option: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`--${option} needs a whole number.`)
-  return Number(text)
 }

@@ -226,6 +226,7 @@ describe('signals', () => {
     expect(server.child.exitCode).toBe(null)
     server.child.kill('SIGTERM')
     expect(await server.ended).toBe(0)
+    expect(lines(server.err()).at(-1)).toMatchObject({ msg: 'stopped', jobs_finished: 0, jobs_handed_back: 1 })
     const again = serve({ folder })
     const { url: next } = await again.ready()
     while ((await state(next)).state !== 'done') await sleep(50)
@@ -356,6 +357,7 @@ describe('what it says, without a terminal', () => {
       ['warn', 'SLUICE_SERVICE_HOST'],
       ['warn', 'SLUICE_PRT'],
       ['info', 'stopping:'],
+      ['info', 'stopped'],
     ])
     expect(server.out() + server.err()).not.toContain(key)
     expect(lines(server.out())).toHaveLength(1)
@@ -377,7 +379,7 @@ describe('what it says, without a terminal', () => {
     await chat('refused', 'Bearer canary-key-that-is-wrong')
     server.child.kill('SIGTERM')
     expect(await server.ended).toBe(0)
-    const said = lines(server.err()).filter(({ msg }) => !String(msg).startsWith('stopping'))
+    const said = lines(server.err()).filter(({ msg }) => !String(msg).startsWith('stopp'))
     expect(said).toEqual([
       expect.objectContaining({
         level: 'info',
@@ -418,6 +420,38 @@ describe('what it says, without a terminal', () => {
       expect.objectContaining({ level: 'fatal', msg: expect.stringMatching(message) }),
     ])
     expect(server.out()).toBe('')
+  })
+
+  it('a data folder in use: refused, with the exit code of what is taken', async () => {
+    const folder = freshFolder()
+    await serve({ folder }).ready()
+    const second = serve({ folder })
+    expect(await second.ended).toBe(5)
+    expect(lines(second.err())).toEqual([
+      expect.objectContaining({ level: 'fatal', code: 'in_use', msg: expect.stringContaining('is in use') }),
+    ])
+  })
+
+  it('the last line tells what became of the jobs, and how long the stop took', async () => {
+    const env = { SLUICE_KEY: 'a-key-of-the-tests-4711' }
+    const server = serve({ env })
+    const { url } = await server.ready()
+    const headers = { authorization: `Bearer ${env.SLUICE_KEY}`, 'content-type': 'application/json' }
+    const request = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=20 delay=40 ttft=0' }] }
+    const made = await fetch(`${url}/v1/jobs`, { method: 'POST', headers, body: JSON.stringify({ request }) })
+    const { id } = (await made.json()) as { id: string }
+    const state = async (): Promise<string> =>
+      ((await (await fetch(`${url}/v1/jobs/${id}`, { headers })).json()) as { state: string }).state
+    while ((await state()) !== 'leased') await sleep(5)
+    server.child.kill('SIGTERM')
+    expect(await server.ended).toBe(0)
+    expect(lines(server.err()).at(-1)).toMatchObject({
+      level: 'info',
+      msg: 'stopped',
+      jobs_finished: 1,
+      jobs_handed_back: 0,
+      took_ms: expect.any(Number),
+    })
   })
 
   it('a changed SLUICE_KEY takes the place of the one before, and says so', async () => {

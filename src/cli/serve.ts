@@ -7,18 +7,18 @@ import type { App } from '../app.ts'
 import { loadConfig, type Sources } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { systemClock as clock } from '../core/clock.ts'
-import type { SluiceError } from '../core/errors.ts'
-import { type Args, type Command, EXIT, exitCodeOf, FailedError, UsageError } from './command.ts'
+import { type Args, type Command, EXIT } from './command.ts'
 import { Lifecycle } from './lifecycle.ts'
+import { listenError } from './listen.ts'
 import type { ServerLog } from './log.ts'
 import { readyLine, screen } from './screen.ts'
 import { onSignal } from './signals.ts'
 import { Sink } from './sink.ts'
 
 export const command: Command = {
-  usage: ['sluice serve [--config sluice.yaml] [options]'],
+  usage: 'serve [--config sluice.yaml] [options]',
   about:
-    'Starts the server. The first start makes an API key: shown once at a terminal, else kept in a file.\n' +
+    'Starts the server. The first start creates an API key: shown once at a terminal, else written to a file.\n' +
     'SIGTERM, SIGINT and SIGQUIT stop it gracefully; SIGHUP reloads models, tenants and the log level.',
   options: {},
   tables: [
@@ -26,12 +26,12 @@ export const command: Command = {
       title: 'Signals',
       rows: [
         ['SIGTERM, SIGINT, SIGQUIT', 'stop: finish running jobs (workers.drain_ms), hand back the others'],
-        ['again', 'hand running jobs back now; they continue at the next start'],
-        ['SIGHUP', 'reload models, tenants and the log level; when its terminal was closed: stop'],
+        ['the same again', 'hand running jobs back now; they continue at the next start'],
+        ['SIGHUP', 'reload models, tenants and the log level; stop if the terminal was closed'],
       ],
     },
     {
-      title: 'Switches of the model "demo", in a user message such as "Hi. demo: tokens=200 delay=5 cut=30 faults=1":',
+      title: 'Switches of the model "demo", used in a message such as "Hi. demo: tokens=200 delay=5 cut=30 faults=1":',
       rows: [
         ['tokens=N', 'answer with exactly N tokens'],
         ['delay=MS', 'time between tokens'],
@@ -41,13 +41,12 @@ export const command: Command = {
         ['stall=N', 'fall silent after N tokens'],
         ['garbage=N', 'send nonsense after N tokens'],
         ['faults=N', "only a job's first N attempts go wrong"],
-        ['echo=1', 'answer with the messages that it got, as JSON'],
+        ['echo=1', 'answer with the messages it received, as JSON'],
       ],
     },
   ],
   takesSettings: true,
   async run(args) {
-    noPositionals(args)
     const [app, { openLog }] = await Promise.all([import('../app.ts'), import('./log.ts')])
     const log = openLog('info', args.has('json'))
     const lifecycle = new Lifecycle(log, clock)
@@ -56,13 +55,9 @@ export const command: Command = {
     try {
       return await serve(args, app, log, lifecycle)
     } catch (error) {
-      if (lifecycle.stopAsked.aborted) return EXIT.ok
-      // At a terminal the command line shows it
-      if (isatty(2) && !args.has('json')) throw error
-      const { message, code } = error as SluiceError
-      if (exitCodeOf(error) === null) log.fatal({ err: error }, 'the start failed')
-      else log.fatal({ code }, message)
-      return exitCodeOf(error) ?? EXIT.failed
+      if (!lifecycle.stopAsked.aborted) throw error
+      lifecycle.ended({ jobsFinished: 0, jobsHandedBack: 0 })
+      return EXIT.ok
     }
   },
 }
@@ -94,7 +89,7 @@ async function serve(
     ...(config.key === null ? {} : { keyOnStart: config.key.reveal() }),
     ...(keyFile === null ? {} : { keyFile }),
   }).catch((error: unknown) => {
-    throw explained(error, config)
+    throw listenError(error, ...listeners(error, config))
   })
   lifecycle.started(app, config.workers.drain_ms)
   show(app, config, keyFile, atTerminal)
@@ -118,11 +113,11 @@ const firstKeyFile = (config: Config): string =>
     ? join(mkdtempSync(join(tmpdir(), 'sluice-')), 'api.key')
     : join(config.data_dir, 'first-api.key')
 
-/** What nobody foresaw ends the process, once, with its reason in the log: no state can be trusted after it. */
+/** An unforeseen error ends the process, with its reason in the log: no state can be trusted after it. */
 function endOnUnforeseen(log: ServerLog): void {
   process.on('uncaughtException', (err) => {
     try {
-      log.fatal({ err }, 'unforeseen: the process ends')
+      log.fatal({ err }, 'unforeseen error: the process ends')
     } finally {
       process.exit(EXIT.failed)
     }
@@ -134,24 +129,11 @@ function endOnUnforeseen(log: ServerLog): void {
   })
 }
 
-export function noPositionals(args: Args): void {
-  if (args.positionals.length > 0) throw new UsageError(`"${args.positionals[0]}" is one argument too many.`)
-}
-
-function explained(error: unknown, config: Config): unknown {
-  const { code, port } = error as NodeJS.ErrnoException & { port?: number }
-  const flag = port === config.admin.port ? '--admin-port (SLUICE_ADMIN_PORT)' : '--port (SLUICE_PORT)'
-  if (code === 'EADDRINUSE')
-    return new FailedError(`port ${port} is in use, perhaps by another Sluice. Choose another one with ${flag}.`, {
-      cause: error,
-    })
-  if (code === 'EACCES' && port !== undefined)
-    return new FailedError(`this user may not listen on port ${port}. Choose another one with ${flag}.`, {
-      cause: error,
-    })
-  if (code === 'EADDRNOTAVAIL')
-    return new FailedError(`this machine has no address ${config.host} (host) or ${config.admin.host} (admin.host).`, {
-      cause: error,
-    })
-  return error
+/** The hosts, and the flag of the port that the error is about. */
+function listeners(error: unknown, { host, admin }: Config): [hosts: string, flag: string] {
+  const { port } = error as { readonly port?: number }
+  return [
+    `${host} (host) or ${admin.host} (admin.host)`,
+    port === admin.port ? '--admin-port (SLUICE_ADMIN_PORT)' : '--port (SLUICE_PORT)',
+  ]
 }

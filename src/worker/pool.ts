@@ -21,6 +21,13 @@ export interface WorkerPool {
    * Stops leasing, gives running jobs up to `ms`, then hands the rest back (their text stays; no attempt is used up).
    */
   drain(ms: number): Promise<void>
+  /** What became of the jobs that ran when the drain began. */
+  drained(): Drained
+}
+
+export interface Drained {
+  readonly jobsFinished: number
+  readonly jobsHandedBack: number
 }
 
 /** Jobs leased in one call: few enough that none waits long for the others to start. */
@@ -31,6 +38,8 @@ const RELEASE_MS = 2_000
 export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): WorkerPool {
   const runs = new Map<JobId, Run>()
   let draining = false
+  let finished = 0
+  const handedBack = new Set<Run>()
   /** Asked for, by lease calls under way. */
   let reserved = 0
 
@@ -68,11 +77,17 @@ export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): Wo
     runs.set(one.lease.job.id, one)
     void one.ended.then(() => {
       const wasFull = runs.size >= options.concurrency
+      if (draining && !handedBack.has(one)) finished++
       if (runs.get(one.lease.job.id) === one) runs.delete(one.lease.job.id)
       if (wasFull) worker.ready()
     })
-    if (draining) one.stop('released')
+    if (draining) handBack(one)
     void one.start()
+  }
+
+  function handBack(one: Run): void {
+    handedBack.add(one)
+    one.stop('released')
   }
 
   /** For `ms` at most. */
@@ -94,11 +109,12 @@ export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): Wo
     async drain(ms) {
       draining = true
       await allEnded(ms)
-      for (const one of runs.values()) one.stop('released')
+      for (const one of runs.values()) handBack(one)
       // A store that can't write keeps none of them waiting for longer: the next start finds them as leased
       await allEnded(RELEASE_MS)
       stopHeartbeat()
       leave()
     },
+    drained: () => ({ jobsFinished: finished, jobsHandedBack: handedBack.size }),
   }
 }

@@ -77,7 +77,7 @@ describe('links', () => {
     undo.push(() => held.release())
     mkdirSync(second)
     symlinkSync(join(first, 'sluice.db'), join(second, 'sluice.db'))
-    expect(thrown(() => openFolder(second))).toMatchObject({ code: 'config_invalid', message: /in use by another/ })
+    expect(thrown(() => openFolder(second))).toMatchObject({ code: 'in_use', message: /in use by another/ })
   })
 
   test.each([

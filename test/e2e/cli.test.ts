@@ -96,6 +96,33 @@ it('shows, cancels and redrives', async () => {
   expect((await sluice(['jobs', 'show', 'job_00000000000000000000000000'])).code).toBe(1)
 }, 60_000)
 
+it('what the server refuses of the command line has exit code 2, too', async () => {
+  const refused = async (...args: string[]): Promise<unknown> => {
+    const { code, err } = await sluice(args)
+    return [code, err]
+  }
+  expect(await refused('jobs', 'list', '--state', 'nope')).toEqual([2, expect.stringContaining('must be one of')])
+  expect(await refused('jobs', 'list', '--limit', '0')).toEqual([2, expect.stringContaining('limit')])
+  expect(await refused('jobs', 'list', '--before', 'x')).toEqual([2, expect.stringContaining('before')])
+  expect(await refused('keys', 'create', '--tenant', '')).toEqual([2, expect.stringContaining('tenant')])
+  expect(await refused('keys', 'create', '--expires-days', '1000000000')).toEqual([2, expect.any(String)])
+  const id = await submit('demo: tokens=1 ttft=0')
+  expect(await refused('jobs', 'follow', id, '--after', 'x')).toEqual([2, expect.stringContaining('cursor')])
+  expect(await refused('jobs', 'redrive', id)).toEqual([1, expect.stringContaining('can be redriven')])
+})
+
+it('what is not there is named with the command that lists it', async () => {
+  expect(await sluice(['keys', 'revoke', 'key_x'])).toEqual({
+    code: 1,
+    out: '',
+    err: 'sluice: There is no such API key. "npx sluice keys list" shows their ids.\n',
+  })
+  expect((await sluice(['jobs', 'cancel', 'job_00000000000000000000000000'])).err).toBe(
+    'sluice: There is no such job. "npx sluice jobs list" shows their ids.\n',
+  )
+  expect((await sluice(['jobs', 'list'], 'sk-sluice-wrong')).err).toContain('"npx sluice keys create"')
+})
+
 it('doctor finds the running server well', async () => {
   const { port } = new URL(server.url)
   const { code, out } = await sluice(['doctor', '--port', port, '--admin-port', new URL(server.adminUrl).port])

@@ -183,7 +183,7 @@ export function own({ given, file }: Location): DatabaseSync {
   } catch (cause) {
     lock.close()
     if (kindOf(cause) !== 'busy') throw cause
-    throw new SluiceError('config_invalid', {
+    throw new SluiceError('in_use', {
       message: `The data folder ${given} is in use by another Sluice. Stop that one, or choose another data_dir.`,
       cause,
     })
