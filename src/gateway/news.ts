@@ -2,16 +2,45 @@
 import type { WatchingFrame, WireJob, WireNews } from '../core/frames.ts'
 import type { Job } from '../core/job.ts'
 import type { ConversationNews, Queue } from '../core/ports.ts'
-import { type Caller, canSee, prefixOf } from './caller.ts'
+import { type Bytes, toBytes } from '../core/record.ts'
+import { type Caller, canSee, prefixOf, userOf } from './caller.ts'
 import { jobView } from './job-view.ts'
 
-export type Standing = Omit<WatchingFrame, 't' | 'id' | 'conversation'>
+type Standing = Omit<WatchingFrame, 't' | 'id' | 'conversation'>
 type Change = Exclude<ConversationNews, { readonly type: 'standing' }>
+
+/** By who may see what: the same for all connections of a user, and for all others of the tenant. */
+const RENDERED = new WeakMap<ConversationNews, Map<string, Bytes | null>>()
+
+/**
+ * The members of a `watching` or `news` frame after its `t` (and `id`), rendered once for all watchers with the same
+ * view: there may be hundreds. Null: not for this caller.
+ */
+export function newsMembers(news: ConversationNews, conversation: string, queue: Queue, caller: Caller): Bytes | null {
+  const views = RENDERED.get(news) ?? new Map<string, Bytes | null>()
+  if (views.size === 0) RENDERED.set(news, views)
+  const view = `${userOf(caller) ?? ''}\n${conversation}`
+  let members = views.get(view)
+  if (members === undefined) {
+    members = render(news, conversation, queue, caller)
+    views.set(view, members)
+  }
+  return members
+}
+
+function render(news: ConversationNews, conversation: string, queue: Queue, caller: Caller): Bytes | null {
+  if (news.type === 'standing') return membersOf({ conversation, ...standingView(news, queue, caller) })
+  const e = newsView(news, queue, caller)
+  return e === null ? null : membersOf({ conversation, e })
+}
+
+/** Without the brackets. */
+const membersOf = (value: object): Bytes => toBytes(JSON.stringify(value).slice(1, -1))
 
 const wireJob = (job: Job, queue: Queue, caller: Caller): WireJob =>
   jobView(job, queue.place(job.id), 0, prefixOf(caller)) as unknown as WireJob
 
-export const standingView = (
+const standingView = (
   news: Extract<ConversationNews, { readonly type: 'standing' }>,
   queue: Queue,
   caller: Caller,
@@ -27,7 +56,7 @@ export const standingView = (
  * Null: not for this caller. A session is not told of a job that another user, or the key itself, put into its
  * conversation, but of the turn that came of it.
  */
-export function newsView(news: Change, queue: Queue, caller: Caller): WireNews | null {
+function newsView(news: Change, queue: Queue, caller: Caller): WireNews | null {
   switch (news.type) {
     case 'submitted':
       return canSee(caller, news.job) ? { submitted: wireJob(news.job, queue, caller) } : null

@@ -1,11 +1,10 @@
 /** A conversation's news as server-sent events, where WebSockets are blocked: PROTOCOL.md section 5. */
 import type { ConversationNews } from '../core/ports.ts'
-import { toBytes } from '../core/record.ts'
 import type { KeyCall } from './call.ts'
 import { prefixOf } from './caller.ts'
 import { conversationOf } from './conversation-routes.ts'
 import type { GatewayDeps } from './deps.ts'
-import { newsView, standingView } from './news.ts'
+import { newsMembers } from './news.ts'
 
 /** Silence after which a comment is sent. */
 const HEARTBEAT_MS = 15_000
@@ -30,15 +29,13 @@ export function createWatching({ conversations, queue, clock, options }: Gateway
     const conversation = conversationOf(call)!
     response.writeHead(200, call.headers(HEADERS))
     if (call.request.method === 'HEAD') return void response.end()
-    const tell = (event: string, value: object): void => {
-      response.write(toBytes(`event: ${event}\ndata: ${JSON.stringify(value)}\n\n`), 'latin1')
+    const listen = (news: ConversationNews): void => {
+      const members = newsMembers(news, conversation, queue, caller)
+      if (members === null) return
+      const event = news.type === 'standing' ? 'watching' : 'news'
+      response.write(`event: ${event}\ndata: {${members}}\n\n`, 'latin1')
       // Whoever does not read comes back, and is told then how it stands
       if (response.writableLength > options.maxReaderBufferBytes) end()
-    }
-    const listen = (news: ConversationNews): void => {
-      if (news.type === 'standing') return tell('watching', { conversation, ...standingView(news, queue, caller) })
-      const e = newsView(news, queue, caller)
-      if (e !== null) tell('news', { conversation, e })
     }
     const stopBeats = clock.every(HEARTBEAT_MS, () => void response.write(': hb\n'))
     let unwatch = (): void => {}

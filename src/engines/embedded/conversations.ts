@@ -51,7 +51,7 @@ export interface Excess {
 }
 
 export class ConversationStore implements Conversations {
-  readonly news = new News()
+  readonly news: News
   /** Called in the commit that adds a turn. */
   onTurn: (tenant: TenantId, conversation: string) => void = () => {}
   readonly #store: Store
@@ -66,6 +66,7 @@ export class ConversationStore implements Conversations {
     this.#clock = clock
     this.#age = age
     this.#sql = conversationSql(store.db)
+    this.news = new News(clock, (tenant, id) => this.#standing(tenant, id))
   }
 
   /** Inside the commit that ends the job. */
@@ -144,6 +145,11 @@ export class ConversationStore implements Conversations {
   }
 
   watch(tenant: TenantId, id: string, listener: (news: ConversationNews) => void): () => void {
+    listener(this.#standing(tenant, id))
+    return this.news.add(tenant, id, listener)
+  }
+
+  #standing(tenant: TenantId, id: string): ConversationNews {
     const jobs: Job[] = []
     let more = false
     for (const live of this.#live.ofConversation(tenant, id)) {
@@ -156,14 +162,13 @@ export class ConversationStore implements Conversations {
     }
     const info = this.#sql.get.get(tenant, id) as unknown as ConversationInfo | undefined
     const last = this.#sql.lastTurn.get(tenant, id) as { readonly job: JobId } | undefined
-    listener({
+    return {
       type: 'standing',
       info: info === undefined ? null : { ...info },
       lastTurn: last?.job ?? null,
       jobs,
       more,
-    })
-    return this.news.add(tenant, id, listener)
+    }
   }
 
   async rename(tenant: TenantId, id: string, name: string): Promise<boolean> {

@@ -277,10 +277,8 @@ export class Connection implements FrameSink {
         return
       }
       case 'watch':
-        return this.#attempt(frame, () => {
-          this.#watches ??= new Watches(this.#hub.deps, caller, this)
-          return this.#watches.watch(frame.conversation, frame.id)
-        })
+        this.#watches ??= new Watches(this.#hub.deps, caller, this)
+        return this.#watches.watch(frame.conversation, frame.id)
       case 'unwatch':
         this.#watches?.unwatch(frame.conversation)
         if (frame.id !== undefined) this.send({ t: 'ok', id: frame.id, conversation: frame.conversation })

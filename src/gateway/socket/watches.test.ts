@@ -17,7 +17,8 @@ function watches(maxJobs = 10) {
     },
   }
   const sent: ServerFrame[] = []
-  const watcher = { full: false, send: (frame: ServerFrame) => void sent.push(frame) }
+  const write = (frame: string): void => void sent.push(JSON.parse(frame.slice(frame.indexOf('{'))) as ServerFrame)
+  const watcher = { full: false, write }
   const clock = { soon: (fn: () => void) => void setImmediate(fn) }
   const deps = { conversations, clock, queue: {}, options: { socket: { maxJobs } } } as unknown as GatewayDeps
   const caller = { key: { tenant: 'acme' }, session: null } as Caller
@@ -30,8 +31,9 @@ const turns = (): Promise<void> => new Promise((done) => setTimeout(done, 30))
 
 it('leaves out what a peer that does not read would get, and tells once how it stands when it reads', async () => {
   const { all, watcher, listeners, told } = watches()
-  await all.watch('a', 'w')
-  await all.watch('b', undefined)
+  all.watch('a', 'w')
+  all.watch('b', undefined)
+  await turns()
   expect(told()).toEqual(['watching a', 'watching b'])
   watcher.full = true
   for (let i = 0; i < 1_000; i++) listeners.get('a')!({ type: 'truncated' })
@@ -53,19 +55,21 @@ it('leaves out what a peer that does not read would get, and tells once how it s
 
 it('holds one listener for each conversation, at most so many, and none when it is closed', async () => {
   const { all, listeners } = watches(2)
-  await Promise.all(['a', 'a', 'b'].map((name) => all.watch(name, undefined)))
+  for (const name of ['a', 'a', 'b']) all.watch(name, undefined)
+  await turns()
   expect([...listeners.keys()]).toEqual(['a', 'b'])
-  await expect(all.watch('c', undefined)).rejects.toThrow('A connection watches at most 2 conversations')
-  await all.watch('a', undefined) // one that it watches already is no other
+  expect(() => all.watch('c', undefined)).toThrow('A connection can watch at most 2 conversations')
+  all.watch('a', undefined) // one that it watches already is no other
   all.unwatch('a')
-  await all.watch('c', undefined)
+  all.watch('c', undefined)
+  await turns()
   expect([...listeners.keys()]).toEqual(['b', 'c'])
   // What was given up, or closed, before its turn is not begun
-  void all.watch('b', undefined)
+  all.watch('b', undefined)
   all.unwatch('b')
   await turns()
   expect([...listeners.keys()]).toEqual(['c'])
-  void all.watch('b', undefined)
+  all.watch('b', undefined)
   all.close()
   await turns()
   expect(listeners.size).toBe(0)
@@ -73,10 +77,26 @@ it('holds one listener for each conversation, at most so many, and none when it 
 
 it('tells each in a turn of the loop of its own', async () => {
   const { all, told } = watches()
-  const asked = ['a', 'b', 'c'].map((name) => all.watch(name, undefined))
+  for (const name of ['a', 'b', 'c']) all.watch(name, undefined)
   expect(told()).toEqual([])
   const turn = (): Promise<string[]> => new Promise((done) => setImmediate(() => setImmediate(() => done(told()))))
   expect((await turn()).length).toBeLessThan(3)
-  await Promise.all(asked)
+  await turns()
   expect(told().at(-1)).toBe('watching c')
+})
+
+it('what is asked again before it was told is told once, and nothing to a peer that does not read', async () => {
+  const { all, watcher, listeners, told } = watches(2)
+  for (let i = 0; i < 5_000; i++) all.watch('a', String(i))
+  await turns()
+  expect(told()).toEqual(['watching a'])
+  watcher.full = true
+  for (let i = 0; i < 5_000; i++) all.watch(i % 2 === 0 ? 'a' : 'b', String(i))
+  await turns()
+  expect([told(), [...listeners.keys()]]).toEqual([[], ['a']])
+  expect(() => all.watch('c', undefined)).toThrow('at most 2')
+  watcher.full = false
+  all.resume()
+  await turns()
+  expect(told()).toEqual(['watching a', 'watching b'])
 })

@@ -1,15 +1,17 @@
 /** The conversations that one connection watches. A peer that does not read is told how they stand once it does. */
 import { SluiceError } from '../../core/errors.ts'
-import type { ServerFrame } from '../../core/frames.ts'
 import type { ConversationNews } from '../../core/ports.ts'
+import { type Bytes, toBytes } from '../../core/record.ts'
+import { textFrame } from '../../core/text-frame.ts'
 import { type Caller, prefixOf } from '../caller.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { newsView, standingView } from '../news.ts'
+import { newsMembers } from '../news.ts'
 
 export interface Watcher {
   /** Nothing more should be written to it now. */
   readonly full: boolean
-  send(frame: ServerFrame): void
+  /** A whole frame. */
+  write(frame: Bytes): void
 }
 
 export class Watches {
@@ -20,9 +22,11 @@ export class Watches {
   readonly #stops = new Map<string, () => void>()
   /** Asked for, and not given up since. */
   readonly #wanted = new Set<string>()
+  /** Of these it is still to be told how they stand; with the id to answer, of the last that asked. */
+  readonly #asked = new Map<string, string | undefined>()
   #line: Promise<void> = Promise.resolve()
-  /** News of these was left out: they begin again. */
-  readonly #missed = new Set<string>()
+  /** The peer does not read: these begin, or begin again, once it does. */
+  readonly #missed = new Map<string, string | undefined>()
 
   constructor(deps: GatewayDeps, caller: Caller, watcher: Watcher) {
     this.#deps = deps
@@ -31,28 +35,30 @@ export class Watches {
   }
 
   /**
-   * Watching again tells again how it stands. Each is told in a turn of the loop of its own, since a conversation may
-   * have a hundred jobs to tell of. Rejects with too_many_subscribers.
+   * Watching again tells again how it stands, once for all that asked before it was told. Each is told in a turn of the
+   * loop of its own, since a conversation may have a hundred jobs to tell of. Throws too_many_watches.
    */
-  watch(name: string, id: string | undefined): Promise<void> {
+  watch(name: string, id: string | undefined): void {
+    const { maxJobs } = this.#deps.options.socket
+    if (!this.#wanted.has(name) && this.#wanted.size >= maxJobs)
+      throw new SluiceError('too_many_watches', {
+        message: `A connection can watch at most ${maxJobs} conversations (websocket.max_jobs): unwatch some first.`,
+      })
     this.#wanted.add(name)
-    const told = this.#line
+    const isAsked = this.#asked.has(name)
+    this.#asked.set(name, id)
+    if (isAsked) return
+    this.#line = this.#line
       .then(() => new Promise<void>((turn) => this.#deps.clock.soon(turn)))
       .then(() => {
-        if (this.#wanted.has(name)) this.#begin(name, id)
+        const asker = this.#asked.get(name)
+        if (!this.#asked.delete(name) || !this.#wanted.has(name)) return
+        if (this.#watcher.full) this.#missed.set(name, asker)
+        else this.#begin(name, asker)
       })
-    this.#line = told.catch(() => {})
-    return told
   }
 
   #begin(name: string, id: string | undefined): void {
-    const { maxJobs } = this.#deps.options.socket
-    if (!this.#stops.has(name) && this.#stops.size >= maxJobs) {
-      this.#wanted.delete(name)
-      throw new SluiceError('too_many_subscribers', {
-        message: `A connection watches at most ${maxJobs} conversations (websocket.max_jobs): unwatch some.`,
-      })
-    }
     this.#stops.get(name)?.()
     this.#missed.delete(name)
     const stored = prefixOf(this.#caller) + name
@@ -64,6 +70,7 @@ export class Watches {
 
   unwatch(name: string): void {
     this.#wanted.delete(name)
+    this.#asked.delete(name)
     this.#missed.delete(name)
     this.#stops.get(name)?.()
     this.#stops.delete(name)
@@ -71,29 +78,32 @@ export class Watches {
 
   /** There is room again. */
   resume(): void {
-    for (const name of this.#missed) {
+    for (const [name, id] of this.#missed) {
       if (this.#watcher.full) return
       this.#missed.delete(name)
-      this.watch(name, undefined).catch(() => {}) // it is watched already: there is room for it
+      this.watch(name, id)
     }
   }
 
   close(): void {
     this.#wanted.clear()
+    this.#asked.clear()
     for (const stop of this.#stops.values()) stop()
     this.#stops.clear()
     this.#missed.clear()
   }
 
   #tell(conversation: string, news: ConversationNews, id: string | undefined): void {
-    const { queue } = this.#deps
-    if (news.type === 'standing') {
-      const standing = standingView(news, queue, this.#caller)
-      this.#watcher.send({ t: 'watching', ...(id === undefined ? {} : { id }), conversation, ...standing })
-    } else if (this.#watcher.full) this.#missed.add(conversation)
-    else if (!this.#missed.has(conversation)) {
-      const e = newsView(news, queue, this.#caller)
-      if (e !== null) this.#watcher.send({ t: 'news', conversation, e })
-    }
+    if (this.#missed.has(conversation)) return
+    if (this.#watcher.full) return void this.#missed.set(conversation, undefined)
+    const members = newsMembers(news, conversation, this.#deps.queue, this.#caller)
+    if (members === null) return
+    const head =
+      news.type !== 'standing'
+        ? '{"t":"news",'
+        : id === undefined
+          ? '{"t":"watching",'
+          : toBytes(`{"t":"watching","id":${JSON.stringify(id)},`)
+    this.#watcher.write(textFrame(`${head}${members}}`))
   }
 }
