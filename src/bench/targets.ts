@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { pinned } from './tools.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
-export const KEY = 'sk-bench-key'
+export const KEY = 'sk-sluice-bench-key-0123456789'
 export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
 export interface Running {
