@@ -8,6 +8,7 @@ import { gatewayOptions, JOIN_AFTER_END_MS, retentionOptions, schedulerOptions }
 import { type ReloadOptions, reloader, Settings } from './app/reload.ts'
 import { createReporter } from './app/report.ts'
 import { within } from './app/within.ts'
+import { warnOfJobsWithoutModel } from './app/without-model.ts'
 import { environmentOf } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { systemClock as clock, Wheel } from './core/clock.ts'
@@ -88,7 +89,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
 
   // router
   const router = createRouter(settings.routes(), clock, () => engine.queue.wake())
-  const reload = reloader(settings, router, options)
+  const reload = reloader(settings, router, engine.queue, options)
 
   // worker
   const pool = startPool(
@@ -181,6 +182,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
     await orAborted(engine.restore(gateway.expectReader), signal)
     gateway.ready()
+    await warnOfJobsWithoutModel(engine.queue, router, log)
     const hurry = (): void => void pool.drain(0)
     const reloadSafely = (): Promise<void> => reload().then(nothing, nothing)
     return { publicUrl: urlOf(open), adminUrl: urlOf(admin), createdKey, stop, hurry, reload: reloadSafely }

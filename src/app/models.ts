@@ -1,7 +1,7 @@
 /** The configured models as providers and routes. */
 import { hash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { Secret } from '../config/fields.ts'
+import { readRegularFile } from '../config/regular-file.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
 import { type Clock, systemClock as clock, Wheel } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
@@ -89,7 +89,7 @@ function digestOf(name: string, model: ModelConfig, { proxy, http }: Config): st
 
 function readCertificate(path: string): string {
   try {
-    return readFileSync(path, 'utf8')
+    return readRegularFile(path)
   } catch (cause) {
     const { code = 'error' } = cause as NodeJS.ErrnoException
     throw new SluiceError('config_invalid', { message: `ca_file: ${path} can't be read (${code}).`, cause })

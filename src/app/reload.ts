@@ -7,10 +7,11 @@ import { Secret } from '../config/fields.ts'
 import { LEAVES } from '../config/leaves.ts'
 import type { Config } from '../config/schema.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { Provider } from '../core/ports.ts'
+import type { Provider, Queue } from '../core/ports.ts'
 import type { Router } from '../routing/router.ts'
 import { createProviders, type NamedProvider, type ProviderDeps, toRoutes } from './models.ts'
 import type { Log } from './report.ts'
+import { warnOfJobsWithoutModel } from './without-model.ts'
 
 export interface Reloaded {
   /** Names of the models that clients can use now. */
@@ -94,10 +95,11 @@ export interface ReloadOptions {
   readonly onReload?: (config: Config) => void
 }
 
-/** A reload, told to the log. Rejects with config_invalid; then nothing has changed. */
+/** A reload, told to the log, and what waits for a model that it took away. Rejects with config_invalid; then nothing has changed. */
 export function reloader(
   settings: Settings,
-  router: Pick<Router, 'replace' | 'isInUse'>,
+  router: Pick<Router, 'replace' | 'isInUse' | 'resolve'>,
+  queue: Pick<Queue, 'list'>,
   { log, configAgain, onReload }: ReloadOptions,
 ): () => Promise<Reloaded> {
   return async () => {
@@ -108,6 +110,7 @@ export function reloader(
       onReload?.(settings.config)
       const { models, tenants, needsRestart } = reloaded
       log.info({ models, tenants, needs_restart: needsRestart }, 'the configuration was reloaded')
+      await warnOfJobsWithoutModel(queue, router, log)
       return reloaded
     } catch (error) {
       const reason = (error as Error).message

@@ -482,6 +482,7 @@ describe('what it says, without a terminal', () => {
 describe('a reload', () => {
   interface Reload extends Started {
     readonly at: Ready
+    readonly folder: string
     write(yaml: string): void
     /** Resolves with what the log said of it. */
     hangUp(): Promise<Record<string, unknown>>
@@ -489,14 +490,13 @@ describe('a reload', () => {
     get(path: string): Promise<Record<string, unknown>>
   }
 
-  async function start(yaml: string): Promise<Reload> {
-    const folder = freshFolder()
+  async function start(yaml: string, folder = freshFolder()): Promise<Reload> {
     const file = `${folder}.yaml`
     writeFileSync(file, yaml)
     const env = { SLUICE_ADMIN_KEY: 'admin-key-of-the-tests-42' }
     const server = serve({ folder, args: ['--config', file], env })
     const at = await server.ready()
-    const key = readFileSync(at.key_file!, 'utf8').trim()
+    const key = readFileSync(join(folder, 'first-api.key'), 'utf8').trim()
     const headers = (path: string): Record<string, string> => ({
       authorization: `Bearer ${path.startsWith('/admin') ? env.SLUICE_ADMIN_KEY : key}`,
       'content-type': 'application/json',
@@ -510,6 +510,7 @@ describe('a reload', () => {
     return {
       ...server,
       at,
+      folder,
       write: (text) => writeFileSync(file, text),
       async hangUp() {
         const nth = asked++
@@ -559,12 +560,17 @@ describe('a reload', () => {
 
   it('is refused whole, and says why: the configuration before stays in force', async () => {
     const server = await start(`models:\n${demo('a')}`)
+    const pipe = `${server.folder}.pipe`
+    execFileSync('mkfifo', [pipe])
     for (const broken of [
       `models:\n${demo('b')}prot: 1\n`,
       'models: [',
       `models:\n${demo('b')}  - { name: c, provider: openai-compatible, base_url: "http://127.0.0.1:1/v1", ` +
         'ca_file: none.pem }\n',
       `models:\n${demo('b')}  - { name: c, provider: openai, api_key: { env: NOT_SET } }\n`,
+      '',
+      '# models: []\n',
+      `models:\n${demo('b')}  - { name: c, provider: openai, api_key: { file: ${pipe} } }\n`,
     ]) {
       server.write(broken)
       expect(await server.hangUp()).toMatchObject({ level: 'error', reason: expect.any(String) })
@@ -579,18 +585,27 @@ describe('a reload', () => {
     expect(await modelsOf(server)).toEqual(['b'])
   })
 
-  it('jobs in line for a model that is gone fail with model_not_found', async () => {
-    const server = await start(`models:\n${demo('a', ', limits: { concurrent: 1 }')}${demo('b')}`)
-    await server.post('/v1/jobs', request('a', 'demo: tokens=60 delay=40 ttft=0'))
-    const jobs = Array.from({ length: 150 }, () => request('a', 'demo: tokens=1'))
+  it('jobs in line for a model that is gone wait for it, which is told, over a restart too', async () => {
+    const both = `models:\n${demo('a', ', limits: { concurrent: 1 }')}${demo('b')}`
+    let server = await start(both)
+    const first = (await server.post('/v1/jobs', request('a', 'demo: tokens=60 delay=40 ttft=0'))).json['id']
+    const jobs = Array.from({ length: 20 }, () => request('a', 'demo: tokens=1 ttft=0'))
     const { json } = await server.post('/v1/jobs', { jobs })
-    const ids = (json['data'] as Array<{ id: string }>).map(({ id }) => id)
+    const ids: unknown[] = (json['data'] as Array<{ id: string }>).map(({ id }) => id)
+    const state = async (id: unknown): Promise<unknown> => (await server.get(`/v1/jobs/${id}`))['state']
+    const told = async (): Promise<void> => {
+      while (!/"model":"a","jobs":2[01],/.test(server.err())) await sleep(20)
+    }
     server.write(`models:\n${demo('b')}`)
     await server.hangUp()
-    for (const id of [ids[0], ids[149]]) {
-      const job = async () => (await server.get(`/v1/jobs/${id}`)) as { state: string; error: { code: string } }
-      while ((await job()).state !== 'failed') await sleep(20)
-      expect((await job()).error.code).toBe('model_not_found')
-    }
+    await told()
+    server.child.kill('SIGKILL')
+    server = await start(`models:\n${demo('b')}`, server.folder)
+    await told()
+    while ((await state(first)) !== 'waiting') await sleep(20)
+    expect(await state(ids[19])).toBe('queued')
+    server.write(both)
+    await server.hangUp()
+    while ((await state(ids[19])) !== 'done') await sleep(20)
   })
 })

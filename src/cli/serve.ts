@@ -75,7 +75,7 @@ async function serve(
   const atTerminal = isatty(1) && !args.has('json')
   const keyFile = atTerminal ? null : firstKeyFile(config)
   const configAgain = (): Config => {
-    const { config, warnings } = loadConfig(sources)
+    const { config, warnings } = loadConfig({ ...sources, isReload: true })
     for (const warning of warnings) log.warn({}, warning)
     return config
   }

@@ -1,13 +1,13 @@
 /**
  * Defaults < file < environment < flags, into one checked, frozen object. The only reader of the process's environment.
  */
-import { readFileSync } from 'node:fs'
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { bareText, readPath, Secret, type SecretSource } from './fields.ts'
 import { type FileText, parseFile } from './file.ts'
 import { envName, FLAGS, flagName, type Leaf, VALUES } from './leaves.ts'
 import { describeIssue, type Problem } from './problems.ts'
+import { readRegularFile } from './regular-file.ts'
 import { type Config, schema } from './schema.ts'
 import { weaknessOf } from './secret-file.ts'
 import { isServiceLink } from './service-links.ts'
@@ -28,6 +28,8 @@ export interface Sources {
   readonly env?: Environment
   /** Do without secrets that are not there, as commands can that only need an address; revealing one throws. */
   readonly withoutSecrets?: boolean
+  /** For a running server: a file that is empty is being written, or was emptied by mistake. */
+  readonly isReload?: boolean
 }
 
 export interface Loaded {
@@ -47,6 +49,10 @@ export function loadConfig(sources: Sources = {}): Loaded {
   const { env, links } = withoutLinks(sources.env ?? process.env)
   const path = configPath(sources.file, env)
   const text = path === null ? null : parseFile(path, readConfigFile(path))
+  if (sources.isReload === true && text !== null && Object.keys(text.value).length === 0)
+    throw new SluiceError('config_invalid', {
+      message: `${path} is empty. To run on the defaults, name one of them in it, for example "port: 4100".`,
+    })
   const raw = structuredClone(text?.value ?? {})
 
   const origins = new Map<string, Origin>()
@@ -73,7 +79,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
     ? [
         ...resolveSecrets(result.data, {
           env: (name) => env[name] ?? null,
-          file: (file) => readFileSync(file, 'utf8'),
+          file: readRegularFile,
         }),
         ...weakKeys(result.data),
       ]
@@ -138,7 +144,7 @@ export const environmentOf = (name: string): string | null => bareText(process.e
 
 function readConfigFile(path: string): string {
   try {
-    return readFileSync(path, 'utf8')
+    return readRegularFile(path)
   } catch (cause) {
     throw new SluiceError('config_invalid', {
       message: `${path} can't be read (${(cause as NodeJS.ErrnoException).code ?? 'error'}).`,

@@ -65,8 +65,6 @@ export interface HeadroomRefusal {
   /** What has no room: then other jobs of the same model (or tenant) are not asked about in this round. */
   readonly scope: 'model' | 'tenant' | 'job'
   readonly retryAfterMs?: number
-  /** With the scope `job`: there will never be room (its model is gone). The job fails with this. */
-  readonly error?: SluiceError
 }
 
 export interface Worker {

@@ -1,5 +1,4 @@
 /** Ready work, and whose turn it is. */
-import type { SluiceError } from '../core/errors.ts'
 import type { Headroom } from '../core/ports.ts'
 import type { Entry } from './entry.ts'
 import type { Fairness, Tenant } from './fairness.ts'
@@ -90,8 +89,7 @@ export class LineUp {
 
   /**
    * Gives up to `max` jobs in fair order to `lease`, each with `headroom`'s consent. What is refused keeps its place: a
-   * model, a tenant or a job is then passed over for the rest of this call, and asked about anew in the next. What is
-   * refused for good leaves the line, and is given to `fail` at the end.
+   * model, a tenant or a job is then passed over for the rest of this call, and asked about anew in the next.
    */
   take(
     pools: readonly string[],
@@ -100,13 +98,11 @@ export class LineUp {
     now: number,
     lease: (entry: Entry) => void,
     wait: (entry: Entry) => void,
-    fail: (entry: Entry, error: SluiceError) => void,
   ): void {
     const open = this.#flows.filter((flow) => flow.waits && (pools.length === 0 || pools.includes(flow.pool)))
     for (const flow of open) flow.meter.observe(now, true)
     const call = ++this.#calls
     const parked: Line[] = []
-    const failed: Array<{ readonly entry: Entry; readonly error: SluiceError }> = []
     const aside: Array<{ readonly entry: Entry; readonly line: Line }> = []
     const heldBack: Array<{ readonly what: Flow | Tenant; readonly leasedBefore: number }> = []
     let leased = 0
@@ -121,9 +117,6 @@ export class LineUp {
         line.turn = ++this.#turns
         line.remove(entry)
         lease(entry)
-      } else if (refusal.error !== undefined) {
-        line.remove(entry)
-        failed.push({ entry, error: refusal.error })
       } else {
         wait(entry)
         if (refusal.scope === 'job') {
@@ -146,7 +139,6 @@ export class LineUp {
       else this.#retire(line)
     }
     for (const { what, leasedBefore } of heldBack) if (leased > leasedBefore) what.floor = this.#fairness.virtual
-    for (const { entry, error } of failed) fail(entry, error)
   }
 
   #open(line: Line): void {

@@ -168,15 +168,7 @@ class PureScheduler implements Scheduler {
       this.#serve(entry.hold, Math.max(1, entry.job.promptTokens), 0)
       leased.push({ id: entry.job.id, attempt: entry.attempt, crashes: entry.crashes })
     }
-    this.#lineUp.take(
-      pools,
-      max,
-      mayRun,
-      now,
-      lease,
-      (entry) => this.#setState(entry, 'waiting'),
-      (entry, error) => this.#endAlone(entry, 'failed', error, now),
-    )
+    this.#lineUp.take(pools, max, mayRun, now, lease, (entry) => this.#setState(entry, 'waiting'))
     return leased
   }
 

@@ -203,18 +203,14 @@ it('a deployment keeps its health over a reload, unless its provider is another'
   expect(take(router, '3')).toBe('a')
 })
 
-it('jobs of a model that is gone fail, some at a time', () => {
-  const { router, clock, woken } = setUp(route('chat', deployment('a')))
+it('jobs of a model that is gone wait, and run when it is back', () => {
+  const { router, woken } = setUp(route('chat', deployment('a')))
   router.replace([])
-  const answers = Array.from({ length: 250 }, (_, i) => router.headroom(job(String(i))))
-  const failed = answers.filter((answer) => answer?.error !== undefined)
-  expect(failed).toHaveLength(100)
-  expect(failed[0]).toMatchObject({ scope: 'job', error: { code: 'model_not_found' } })
-  expect(answers.at(-1)).toEqual({ scope: 'model' })
+  expect(router.headroom(job('1'))).toEqual({ scope: 'model' })
   const before = woken()
-  clock.advance(10)
+  router.replace([route('chat', deployment('a'))])
   expect(woken()).toBe(before + 1)
-  expect(router.headroom(job('x'))?.error).toBeDefined()
+  expect(take(router, '1')).toBe('a')
 })
 
 describe('models behind one pattern', () => {

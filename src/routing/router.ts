@@ -3,7 +3,7 @@
  * line and is not failed with somebody's 429; they come free with `release`, which wakes the queue.
  */
 import type { Clock } from '../core/clock.ts'
-import { type ErrorCode, SluiceError } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
 import type { JobId, JobKind } from '../core/job.ts'
 import type { Deployment, Headroom, HeadroomRefusal, Provider, ScheduledJob } from '../core/ports.ts'
 
@@ -30,7 +30,7 @@ export interface Router {
   models(): readonly ModelRoute[]
   /**
    * Other models from now on. What has a slot keeps its deployment to its end; a deployment of the same name keeps its
-   * count of calls, and its health too if its provider is the same. Jobs whose model is gone fail with model_not_found.
+   * count of calls, and its health too if its provider is the same. Jobs whose model is gone wait for it.
    */
   replace(routes: readonly ModelRoute[]): void
   /** Does a job run on it? */
@@ -68,17 +68,14 @@ interface Health {
 const MIN_COOL_MS = 1_000
 const MAX_COOL_MS = 60_000
 /**
- * Jobs of a model that is gone fail so many at a time, with a pause between: there may be a hundred thousand of them.
- */
-const GONE_AT_ONCE = 100
-const GONE_PAUSE_MS = 5
-/**
  * Jobs whose failed places are remembered: those that are canceled between two attempts are never forgotten by name.
  */
 const MAX_REMEMBERED = 10_000
 /** Models of one deployment whose waits and failures are remembered. */
 const MAX_UNWELL = 1_000
 const EJECT_AFTER_FAILURES = 5
+/** Taken out of the configuration while the job waited: a mistake, most often, which a reload puts right. */
+const NO_MODEL: HeadroomRefusal = { scope: 'model' }
 /** Failures that tell something about the deployment, not about the request. */
 const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
   'provider_error',
@@ -100,7 +97,6 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
   const failedAt = new Map<JobId, Map<Slot, boolean>>()
   const resolved = new Map<string, ModelRoute | null>()
 
-  let goneNow = 0
   replace(routes)
 
   function replace(routes: readonly ModelRoute[]): void {
@@ -125,7 +121,7 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
 
   const headroom: Headroom = (job: ScheduledJob) => {
     const route = resolved.get(job.model) ?? resolve(job.model)
-    if (!route) return gone(job.model)
+    if (!route) return NO_MODEL
     const now = clock.monoMs()
     const failed = failedAt.get(job.id)
     let best: Slot | null = null
@@ -154,18 +150,6 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
     claims.set(job.id, { slot: best, deployment: best.deployment, model: job.model })
     accepted.set(job.id, job.acceptedMono)
     return null
-  }
-
-  /** The model was taken out of the configuration while the job waited. */
-  function gone(model: string): HeadroomRefusal {
-    if (goneNow++ === 0)
-      clock.after(GONE_PAUSE_MS, () => {
-        goneNow = 0
-        wake()
-      })
-    if (goneNow > GONE_AT_ONCE) return { scope: 'model' }
-    const message = `There is no model "${model}" any more; GET /v1/models lists them.`
-    return { scope: 'job', error: new SluiceError('model_not_found', { param: 'model', message }) }
   }
 
   /** The configuration may have left nothing else. */
