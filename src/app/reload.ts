@@ -95,7 +95,10 @@ export interface ReloadOptions {
   readonly onReload?: (config: Config) => void
 }
 
-/** A reload, told to the log, and what waits for a model that it took away. Rejects with config_invalid; then nothing has changed. */
+/**
+ * A reload, told to the log, with the jobs that wait for a model that it took away. Rejects with config_invalid; then
+ * nothing has changed.
+ */
 export function reloader(
   settings: Settings,
   router: Pick<Router, 'replace' | 'isInUse' | 'resolve'>,
