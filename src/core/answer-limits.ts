@@ -10,5 +10,7 @@ export const MAX_CHOICES = 1_024
 export const MAX_TOOL_CALLS = 1_024
 /** Texts, lists and objects of one document or event: each costs far more than its bytes once it is parsed. */
 export const MAX_VALUES = 2_000_000
-/** The same for items of its lists and objects, most of them numbers: 2,048 embeddings of 3,072 are 6.3 million. */
+/** Names and short texts among them that differ: JSON.parse takes some µs for each name that it has not met before. */
+export const MAX_DISTINCT = 100_000
+/** Items of its lists and objects, most of them numbers: 2,048 embeddings of 3,072 are 6.3 million. */
 export const MAX_ITEMS = 8_000_000

@@ -63,11 +63,21 @@ it('follows JSON to its end, in whatever pieces it comes', () => {
 })
 
 it.each([
-  ['lists', '[],'],
-  ['objects', '{"a":1},'],
-  ['texts', '"",'],
-  ['numbers', '1,'],
-])('is not parsed when it holds too many %s', (_name, unit) => {
-  const text = `[${unit.repeat(8_000_001)}1]`
-  expect(new JsonScan().feed(text).excess).toMatch(/more than [28]000000/)
+  ['lists', '[],', 2_000_001],
+  ['objects', '{"a":1},', 1_000_001],
+  ['texts', '"",', 2_000_001],
+  ['numbers', '1,', 8_000_001],
+])('is not parsed when it holds too many %s', (_name, unit, count) => {
+  const json = (n: number): string => `[${unit.repeat(n)}1]`
+  expect(new JsonScan().feed(json(count)).excess).toMatch(/more than [28]000000/)
+  expect(new JsonScan().feed(json(count - 2)).excess).toBeNull()
+})
+
+it('is not parsed when it holds too many names that differ', () => {
+  const names = (n: number): string => `{${Array.from({ length: n }, (_, i) => `"k${i}":1`).join(',')}}`
+  expect(new JsonScan().feed(names(90_000)).excess).toBeNull()
+  expect(new JsonScan().feed(names(150_000)).excess).toContain('100000 different')
+  // As an answer with its probabilities has them
+  const tokens = Array.from({ length: 160_000 }, (_, i) => `{"token":"t${i % 9_000}","logprob":-1,"bytes":[32]}`)
+  expect(new JsonScan().feed(`[${tokens.join(',')}]`).excess).toBeNull()
 })

@@ -3,12 +3,18 @@
  * holds too many values, is never parsed: JSON.parse takes any depth and holds the loop for seconds, and everything
  * after it (stringify, clone, our own walks) is recursive.
  */
-import { MAX_DEPTH, MAX_ITEMS, MAX_VALUES } from '../../../core/answer-limits.ts'
+import { MAX_DEPTH, MAX_DISTINCT, MAX_ITEMS, MAX_VALUES } from '../../../core/answer-limits.ts'
 import { isObject, type Json, type JsonObject } from '../../../core/fold.ts'
 import type { Bytes } from '../../../core/record.ts'
 
 const [QUOTE, BACKSLASH, COMMA] = [0x22, 0x5c, 0x2c]
 const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST] = [0x7b, 0x7d, 0x5b, 0x5d]
+
+/** Longer texts are long enough to pay for themselves, by their bytes; each counts as one that differs. */
+const SHORT = 64
+/** Before so many texts it does not matter how many of them differ. */
+const FEW = 10_000
+const BITS = 20
 
 /** Follows the structure of one JSON text, which may come in pieces; each character once, strings natively. */
 export class JsonScan {
@@ -19,6 +25,10 @@ export class JsonScan {
   #depth = 0
   #values = 0
   #items = 0
+  #texts = 0
+  #distinct = 0
+  /** A bit for each hash of a short text that was met. */
+  #met: Uint8Array | null = null
   #inString = false
   /** Backslashes at the end of the last piece, within a string. */
   #slashes = 0
@@ -40,9 +50,25 @@ export class JsonScan {
       else if (c <= 0x20) continue
       this.closed = false
     }
+    if (this.#distinct > MAX_DISTINCT) this.excess ??= `it holds more than ${MAX_DISTINCT} different names and texts`
     if (this.#values > MAX_VALUES) this.excess ??= `it holds more than ${MAX_VALUES} texts, lists and objects`
     if (this.#items > MAX_ITEMS) this.excess ??= `its lists and objects hold more than ${MAX_ITEMS} items`
     return this
+  }
+
+  #meet(text: string, from: number, end: number) {
+    this.#met ??= new Uint8Array(1 << (BITS - 3))
+    if (end - from >= SHORT) {
+      this.#distinct++
+      return
+    }
+    let hash = 0x811c9dc5
+    for (let i = from; i < end; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+    hash = (hash ^ (hash >>> BITS)) & ((1 << BITS) - 1)
+    const bit = 1 << (hash & 7)
+    if ((this.#met[hash >>> 3] & bit) !== 0) return
+    this.#met[hash >>> 3] |= bit
+    this.#distinct++
   }
 
   /** Index after the string's end, or the length of the piece. */
@@ -58,6 +84,7 @@ export class JsonScan {
         return end
       }
       if (slashes % 2 === 1) continue
+      if (++this.#texts > FEW) this.#meet(text, from, end)
       this.#inString = false
       this.#slashes = 0
       return at + 1
