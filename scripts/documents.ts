@@ -8,7 +8,7 @@ import { dirname, join, normalize } from 'node:path'
 import { envName, flagName, LEAVES, type Leaf, VALUES } from '../src/config/leaves.ts'
 
 /** Names of other people's things. */
-const ELSEWHERE = new Set(['extra_body', 'SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL', '--save-exact'])
+const ELSEWHERE = new Set(['extra_body', 'SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL', '--save-exact', '--init'])
 
 export function checkDocuments(root: string): string[] {
   const documents = globSync('**/*.md', {
