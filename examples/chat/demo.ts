@@ -1,8 +1,8 @@
 /**
  * Sluice and the chat in one command, with a button that kills the server: npm run demo
  *
- * The server is a process of its own, with a data folder that goes away at the end. The button sends it SIGKILL, in the
- * middle of whatever it does, and starts it again on the same folder.
+ * The server is a process of its own, with a data folder that is removed at the end. The button sends it SIGKILL, in
+ * the middle of whatever it does, and starts it again on the same folder.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -41,7 +41,7 @@ say(`
   Open ${chat.origin}
 
   Ask for a long answer. While it is being written, press
-    "Cut my connection": the answer goes on without you, and you get the rest when you are back;
+    "Cut my connection": the answer continues without you, and you get the rest when you are back;
     "kill -9 the server": process ${server!.pid} dies on the spot, another starts, and the text resumes after the last
     token that you saw.
   Ctrl-C ends both and removes ${folder}.
@@ -59,7 +59,7 @@ async function kill(): Promise<number> {
   if (ending) return 0
   await startServer()
   const downMs = performance.now() - diedAt
-  say(`Process ${server.pid} is ready, ${Math.round(downMs)} ms after the kill. Unfinished answers go on.`)
+  say(`Process ${server.pid} is ready, ${Math.round(downMs)} ms after the kill. Unfinished answers continue.`)
   return downMs
 }
 

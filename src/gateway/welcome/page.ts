@@ -1,4 +1,4 @@
-/** What a browser sees at `/`: what this is, the first request, and where to go. Static, without a script. */
+/** What a browser sees at `/`: what this is, a first request, and where to go next. Static, without a script. */
 import { hash } from 'node:crypto'
 import { STYLE } from './style.ts'
 
@@ -15,7 +15,7 @@ const CUT_AT = 21
 const BACK_AT = 33
 const TOKENS = 46
 
-/** Tokens are made in a row; the reader is away from one to another, and has them all. */
+/** A row of tokens: the reader is away for some of them, and gets them all. */
 function picture(): string {
   const x = (i: number): number => 292 + i * 14
   const jobs = [40, 118, 180].map(
@@ -28,7 +28,7 @@ function picture(): string {
   })
   return (
     '<svg viewBox="40 0 898 112" role="img" aria-label="Jobs wait in line, pass the gate, and their tokens are ' +
-    'stored; a reader that is cut off comes back at the next token.">' +
+    'stored; a reader that is cut off resumes at the next token.">' +
     `<text x="40" y="14">waiting in line</text>${jobs.join('')}` +
     '<rect class="gate" x="264" y="8" width="2.5" height="52"/>' +
     '<rect class="gate" x="270" y="8" width="2.5" height="52"/>' +
@@ -62,7 +62,7 @@ export function welcomePage(origin: string, model: string): string {
 <div>
 <h1>Sluice is up. Send the first request.</h1>
 <p>This is a delivery layer for language models. Every request becomes a durable job and its tokens a log, so a
-connection that breaks loses nothing: the job goes on, and the reader comes back at the next token.</p>
+connection that breaks loses nothing: the job continues, and the reader resumes at the next token.</p>
 </div>
 <div>
 <pre tabindex="0">curl -N ${origin}/v1/chat/completions \\
@@ -70,7 +70,7 @@ connection that breaks loses nothing: the job goes on, and the reader comes back
   -H 'content-type: application/json' \\
   -d '{"model": "${model}", "stream": true, "messages":
       [{"role": "user", "content": "Tell me about rivers."}]}'</pre>
-<p>Your key was made at the first start. Another one: <code>npx sluice keys create</code></p>
+<p>The first start created your key. To create another: <code>npx sluice keys create</code></p>
 </div>
 </section>
 <figure>
@@ -79,28 +79,28 @@ ${picture()}
 </figure>
 <section class="cols">
 <div>
-<h2>Your SDK works as it is</h2>
+<h2>Your SDK works unchanged</h2>
 <p>Change the base URL and the key, nothing else.</p>
 <pre tabindex="0">client = OpenAI(
   base_url="${origin}/v1",
   api_key=os.environ["<em>SLUICE_API_KEY</em>"])</pre>
 </div>
 <div>
-<h2>Come back after a cut</h2>
-<p>Each answer names its <code>location</code>, each event its <code>id</code>.</p>
+<h2>Resume after a cut</h2>
+<p>Each response has a <code>location</code>, each event an <code>id</code>.</p>
 <pre tabindex="0">curl -N "${origin}<em>$LOCATION</em>" \\
   -H "authorization: Bearer ${key}" \\
   -H "last-event-id: <em>$ID</em>"</pre>
 </div>
 </section>
 <ul>
-<li><b>See it survive</b> <code>npm run demo</code> is a chat with a button that kills its server</li>
-<li><b>Documentation</b> README.md, PROTOCOL.md and docs/, beside the code</li>
-<li><b>Keys, jobs, figures</b> <code>npx sluice --help</code>, or the admin listener</li>
+<li><b>See it survive</b> <code>npm run demo</code> starts a chat with a button that kills its server</li>
+<li><b>Documentation</b> README.md, PROTOCOL.md and docs/ in the repository</li>
+<li><b>Keys, jobs and statistics</b> <code>npx sluice --help</code>, or the admin listener</li>
 <li><b>Health</b> <a href="/livez">/livez</a>, <a href="/readyz">/readyz</a></li>
 </ul>
 </main>
-<footer>This page is for people; programs get JSON here. It shows nothing that is stored.</footer>
+<footer>This page is for people; programs get JSON here. It exposes no stored data.</footer>
 </body>
 </html>
 `
