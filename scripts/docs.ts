@@ -49,8 +49,8 @@ ${rows.join('\n')}
 function configPage(): string {
   const kinds: Readonly<Record<string, string>> = {
     count: 'whole number',
-    duration: 'ms, or `30s`, `10m`, `24h`',
-    size: 'bytes, or `4MiB`, `1GiB`',
+    duration: 'duration',
+    size: 'size',
     secret: '`{ env: NAME }` or `{ file: PATH }`',
     list: 'list',
     flag: 'true, false',
@@ -63,7 +63,7 @@ function configPage(): string {
     leaf.choices.length > 0 ? leaf.choices.map((c) => `\`${c}\``).join(', ') : kinds[leaf.kind]
   const fallback = (leaf: Leaf): string =>
     leaf.default === undefined
-      ? 'needed'
+      ? 'required'
       : leaf.default === null
         ? ''
         : `\`${typeof leaf.default === 'object' ? JSON.stringify(leaf.default) : String(leaf.default)}\``
@@ -87,6 +87,11 @@ setting of the first table has a flag and an environment variable named after it
 (a process list shows flags) and are in YAML only as a reference. Unknown names are errors. \`sluice doctor\` prints the
 settings in force and where each comes from; [sluice.schema.json](../sluice.schema.json) is for editors,
 [sluice.example.yaml](../sluice.example.yaml) is a start.
+
+A duration is a number of milliseconds, or a number with \`ms\`, \`s\`, \`m\`, \`h\` or \`d\` (\`1.5s\`, \`24h\`). A
+size is a number of bytes, or a number with \`B\`, \`KB\`, \`MB\`, \`GB\`, \`TB\` (powers of 1000) or \`KiB\`, \`MiB\`,
+\`GiB\`, \`TiB\` (powers of 1024), also in lower case; \`Mb\` is refused, since it means megabits. A space may precede
+the unit (\`24 h\`), and \`_\` may group digits (\`1_000_000\`).
 
 ${head}
 ${VALUES.map(value).join('\n')}

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { examine } from '../app/data-folder.ts'
-import type { Config } from '../config/schema.ts'
+import type { Config, ModelConfig } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Provider } from '../core/ports.ts'
@@ -18,6 +18,8 @@ export interface Check {
 
 export interface NamedProvider {
   readonly name: string
+  /** Its settings, to tell which one is to blame. */
+  readonly model?: ModelConfig
   readonly provider: Pick<Provider, 'check' | 'close'>
 }
 
@@ -28,10 +30,12 @@ export async function checkAll(config: Config, providers: readonly NamedProvider
     checkPort('admin.port', config.admin.host, config.admin.port),
     ...providers.map(checkProvider),
   ])
+  const folder = checkFolder(config.data_dir, config.durability)
+  const isUsed = folder.verdict !== 'failed' && config.durability !== 'memory'
   return [
     checkNode(process.versions.node),
-    checkFolder(config.data_dir, config.durability),
-    checkDisk(config),
+    folder,
+    ...(isUsed ? [checkDisk(config)] : []),
     ...checkAdminKey(config),
     publicPort,
     adminPort,
@@ -45,11 +49,11 @@ export function checkNode(version: string): Check {
   return {
     name: 'node',
     verdict: good ? 'ok' : 'failed',
-    detail: good ? version : `${version}: Sluice needs 24 or newer`,
+    detail: good ? version : `${version}, but Sluice needs 24 or newer`,
   }
 }
 
-/** The folder as it is, or the one that it would be made in. */
+/** The folder, or the nearest existing one above it. */
 function standing(path: string): string {
   const full = resolve(path)
   return existsSync(full) || full === dirname(full) ? full : standing(dirname(full))
@@ -61,12 +65,16 @@ export function checkFolder(dataDir: string, durability: Config['durability']): 
     return {
       name,
       verdict: 'note',
-      detail: 'durability is memory: nothing is stored, and all jobs end with the process',
+      detail: 'durability is memory: nothing is stored, and all jobs are lost when the process ends',
     }
   try {
     const { made, warnings } = examine(dataDir)
     if (warnings.length > 0) return { name, verdict: 'note', detail: warnings.join(' ') }
-    return { name, verdict: 'ok', detail: made ? `${dataDir} is made at the first start` : `${dataDir} can be written` }
+    return {
+      name,
+      verdict: 'ok',
+      detail: made ? `${dataDir} will be created at first start` : `${dataDir} is writable`,
+    }
   } catch (error) {
     return { name, verdict: 'failed', detail: (error as Error).message }
   }
@@ -78,7 +86,7 @@ export function checkAdminKey({ admin, data_dir: dataDir }: Pick<Config, 'admin'
   const name = 'admin.key'
   try {
     const isThere = readSecret(join(dataDir, 'admin.key'), ADMIN_KEY) !== null
-    return [{ name, verdict: 'ok', detail: isThere ? `${dataDir}/admin.key` : 'is made at the first start' }]
+    return [{ name, verdict: 'ok', detail: isThere ? `${dataDir}/admin.key` : 'will be created at first start' }]
   } catch (error) {
     return [{ name, verdict: 'failed', detail: (error as Error).message }]
   }
@@ -109,7 +117,7 @@ export function checkDisk(config: {
 
 /** Free, or used by a running Sluice. */
 export async function checkPort(name: string, host: string, port: number): Promise<Check> {
-  if (port === 0) return { name, verdict: 'ok', detail: 'any free one' }
+  if (port === 0) return { name, verdict: 'ok', detail: 'any free port' }
   const error = await new Promise<NodeJS.ErrnoException | null>((done) => {
     const probe = createServer()
     probe.once('error', done)
@@ -119,7 +127,7 @@ export async function checkPort(name: string, host: string, port: number): Promi
   if (error.code !== 'EADDRINUSE')
     return { name, verdict: 'failed', detail: `${host}:${port} can't be used (${error.code})` }
   if (await isSluice(addressOf(host, port)))
-    return { name, verdict: 'ok', detail: `${host}:${port}: Sluice is running there` }
+    return { name, verdict: 'ok', detail: `Sluice is running there (${host}:${port})` }
   return { name, verdict: 'failed', detail: `${host}:${port} is in use by another program` }
 }
 
@@ -155,15 +163,37 @@ function checkCertificates(model: Config['models'][number]): readonly Check[] {
 
 const PROVIDER_CHECK_MS = 10_000
 
-async function checkProvider({ name, provider }: NamedProvider): Promise<Check> {
+async function checkProvider({ name, provider, model }: NamedProvider): Promise<Check> {
   try {
-    const { ok, detail } = await withTimeout(() => provider.check(), PROVIDER_CHECK_MS)
-    return { name, verdict: ok ? 'ok' : 'failed', detail }
+    const { ok, detail, status } = await withTimeout(() => provider.check(), PROVIDER_CHECK_MS)
+    if (ok || !status || model === undefined) return { name, verdict: ok ? 'ok' : 'failed', detail }
+    return { name, verdict: 'failed', detail: blame(model, status) }
   } catch (error) {
     return { name, verdict: 'failed', detail: (error as Error).message }
   } finally {
     provider.close()
   }
+}
+
+/** Paths that SDKs append to a base URL. */
+const ROUTE = /(\/(?:chat\/completions|completions|embeddings|models|responses))\/*$/
+
+/** The setting that explains a status other than 200. */
+function blame({ api_key: key, base_url: url, headers, provider }: ModelConfig, status: number): string {
+  if (status === 401 || status === 403) {
+    if (key !== null) return `the provider refused the api_key (HTTP ${status})`
+    const isSent = Object.keys(headers).some((name) => /auth|key|token/i.test(name))
+    return isSent
+      ? `the provider refused the credentials in headers (HTTP ${status})`
+      : `no api_key is configured, and the provider requires one (HTTP ${status})`
+  }
+  if (status !== 404 && status !== 405) return `HTTP ${status}`
+  const path = new URL(url ?? 'http://unset').pathname
+  const route = ROUTE.exec(path)?.[1]
+  if (route !== undefined) return `HTTP ${status}: base_url must end before "${route}"`
+  return provider === 'azure' || /\/v\d/.test(path)
+    ? `HTTP ${status}: check base_url`
+    : `HTTP ${status}: base_url has no "/v1" at its end, which most providers need`
 }
 
 function withTimeout<T>(run: (signal: AbortSignal) => Promise<T>, ms: number): Promise<T> {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { bareEnvironment } from '../../test/environment.ts'
+import { openForCheck } from '../app/models.ts'
 import { loadConfig } from '../config/load.ts'
 import { checkAdminKey, checkAll, checkDisk, checkFolder, checkNode, checkPort } from './checks.ts'
 import { jobTable } from './jobs.ts'
@@ -348,7 +349,7 @@ describe('doctor', () => {
     expect(checkNode('20.1.0').verdict).toBe('failed')
     expect(checkNode('24.1.0').verdict).toBe('ok')
     expect(checkFolder(dir, 'power').verdict).toBe('ok')
-    expect(checkFolder(join(dir, 'a/b/c'), 'power').detail).toContain('is made at the first start')
+    expect(checkFolder(join(dir, 'a/b/c'), 'power').detail).toContain('will be created at first start')
     expect(checkFolder('/proc/none', 'power')).toMatchObject({ verdict: 'failed', detail: /\/proc\/none.*\/proc: / })
     writeFileSync(join(dir, 'file'), 'x')
     symlinkSync(join(dir, 'nowhere'), join(dir, 'link'))
@@ -366,6 +367,55 @@ describe('doctor', () => {
     expect(checkFolder('/proc/none', 'memory').verdict).toBe('note')
     expect(checkDisk({ data_dir: dir, retention: { bytes: Number.MAX_SAFE_INTEGER } }).verdict).toBe('note')
     expect(checkDisk({ data_dir: '/proc', retention: { bytes: 1 } }).verdict).toBe('failed')
+  })
+
+  it('tells one fault once, with one colon', async () => {
+    for (const [folder, durability] of [
+      ['/proc/none', 'power'],
+      ['/proc/none', 'memory'],
+    ]) {
+      const checks = await checkAll(config(`port: 0\ndata_dir: ${folder}\ndurability: ${durability}\n`), [])
+      const failed = checks.filter(({ verdict }) => verdict === 'failed')
+      expect(failed.map(({ name }) => name)).toEqual(durability === 'power' ? ['data_dir'] : [])
+      for (const { detail } of failed) expect(detail.split(': ').length).toBeLessThanOrEqual(2)
+    }
+  })
+
+  describe('what a provider answers, and which setting is to blame', () => {
+    const server = createServer(({ url, headers }, response) => {
+      const isKnown = headers.authorization === 'Bearer good'
+      response.writeHead(url !== '/v1/models' ? 404 : isKnown ? 200 : 401).end('{}')
+    })
+    const port = new Promise<number>((done) =>
+      server.listen(0, '127.0.0.1', () => done((server.address() as AddressInfo).port)),
+    )
+    afterAll(() => void server.close())
+    it.each([
+      ['/v1', 'KEY_GOOD', 'ok', 'reachable'],
+      ['/v1', 'KEY_BAD', 'failed', 'the provider refused the api_key (HTTP 401)'],
+      ['/v1', null, 'failed', 'no api_key is configured, and the provider requires one (HTTP 401)'],
+      ['', 'KEY_GOOD', 'ok', 'reachable'],
+      ['/api', 'KEY_GOOD', 'failed', 'HTTP 404: base_url has no "/v1" at its end, which most providers need'],
+      ['/openai/', 'KEY_GOOD', 'failed', 'base_url has no "/v1" at its end'],
+      ['/chat/completions', 'KEY_BAD', 'failed', '(HTTP 401)'],
+      ['/api/chat/completions', 'KEY_GOOD', 'failed', 'HTTP 404: base_url must end before "/chat/completions"'],
+      ['/v1/models/', 'KEY_GOOD', 'failed', 'base_url must end before "/models"'],
+      ['/api/v1', 'KEY_GOOD', 'failed', 'HTTP 404: check base_url'],
+    ] as const)('%s with %s', async (path, key, verdict, detail) => {
+      const file = join(dir, 'provider.yaml')
+      const base = `http://127.0.0.1:${await port}${path}`
+      const secret = key === null ? '' : `, api_key: { env: ${key} }`
+      writeFileSync(
+        file,
+        `port: 0\ndata_dir: ${dir}\nmodels: [{ name: m, provider: openai-compatible, base_url: "${base}"${secret} }]\n`,
+      )
+      const loaded = loadConfig({ file, env: { KEY_GOOD: 'good', KEY_BAD: 'bad' } }).config
+      const checks = await checkAll(loaded, openForCheck(loaded).providers)
+      expect(checks.find(({ name }) => name.startsWith('m@'))).toMatchObject({
+        verdict,
+        detail: expect.stringContaining(detail),
+      })
+    })
   })
 
   it('tells its own ports from those of others', async () => {

@@ -121,6 +121,8 @@ describe('units', () => {
     ['retention: { logs: 7d }', 'retention', 'logs', 604_800_000],
     ['retention: { bytes: 2GB }', 'retention', 'bytes', 2e9],
     ['retention: { bytes: 2 GiB }', 'retention', 'bytes', 2 ** 31],
+    ['retention: { bytes: 4mb }', 'retention', 'bytes', 4e6],
+    ['retention: { logs: 24 h }', 'retention', 'logs', 86_400_000],
     ['queue: { max_queued_jobs: 2_000_000 }', 'queue', 'max_queued_jobs', 2_000_000],
   ] as const)('%s', (yaml, group, name, value) => {
     expect((load(yaml).config[group] as Record<string, unknown>)[name]).toBe(value)
@@ -130,6 +132,8 @@ describe('units', () => {
     'retention: { logs: 3 weeks }',
     'retention: { logs: -1 }',
     'retention: { bytes: 1GiBs }',
+    'retention: { logs: 1M }',
+    'retention: { logs: 1D }',
     'queue: { max_queued_jobs: 1.5 }',
     'queue: { max_queued_jobs: "" }',
     'port: 65536',
@@ -137,56 +141,70 @@ describe('units', () => {
   ])('refuses %s', (yaml) => {
     expect(refusal(yaml)).toMatch(/^sluice\.yaml:1:\d+: /)
   })
+
+  it('refuses what may mean bits, with both sizes that may be meant', () => {
+    for (const [unit, decimal, binary] of [
+      ['Mb', 'MB', 'MiB'],
+      ['Kb', 'KB', 'KiB'],
+      ['Gib', 'GB', 'GiB'],
+    ])
+      expect(refusal(`retention: { bytes: 64${unit} }`)).toContain(
+        `"${unit}" may mean bits: write "64${decimal}" (powers of 1000) or "64${binary}" (powers of 1024)`,
+      )
+  })
 })
 
 describe('what is wrong, where, and what was probably meant', () => {
   it.each([
-    ['prot: 4200', 'sluice.yaml:1:1: prot: there is no such setting. Did you mean "port"?'],
+    ['prot: 4200', 'sluice.yaml:1:1: prot: is not a known setting. Did you mean "port"?'],
     [
       'http:\n  max_bdy_bytes: 3',
-      'sluice.yaml:2:3: http.max_bdy_bytes: there is no such setting. Did you mean "max_body_bytes"?',
+      'sluice.yaml:2:3: http.max_bdy_bytes: is not a known setting. Did you mean "max_body_bytes"?',
     ],
     [
       'max_body_bytes: 3',
-      'sluice.yaml:1:1: max_body_bytes: there is no such setting here. Did you mean "http.max_body_bytes"?',
+      'sluice.yaml:1:1: max_body_bytes: is not a known setting here. Did you mean "http.max_body_bytes"?',
     ],
     [
       'models:\n  - { name: a, provider: demo, limit: 3 }',
-      'sluice.yaml:2:32: models[0].limit: there is no such setting. Did you mean "limits"?',
+      'sluice.yaml:2:32: models[0].limit: is not a known setting. Did you mean "limits"?',
     ],
     [
       'models:\n  - { name: a, provider: demo, limits: { concurent: 3 } }',
-      'sluice.yaml:2:42: models[0].limits.concurent: there is no such setting. Did you mean "concurrent"?',
+      'sluice.yaml:2:42: models[0].limits.concurent: is not a known setting. Did you mean "concurrent"?',
     ],
     [
       'conversations: { zzz: 1 }',
-      'sluice.yaml:1:18: conversations.zzz: there is no such setting. There are: keep_failed, max_prompt_bytes.',
+      'sluice.yaml:1:18: conversations.zzz: is not a known setting. Known here: keep_failed, max_prompt_bytes.',
     ],
     [
       'retention:\n  conversations: { bytes: 2GiB }',
       'sluice.yaml:2:20: retention.conversations.bytes: must be at most retention.conversations.tenant_bytes',
     ],
-    ['durability: disk', 'sluice.yaml:1:1: durability: expected "memory", "process", "power"'],
-    ['http: 5', 'sluice.yaml:1:1: http: expected settings of its own, one "name: value" a line'],
-    ['models: [{ provider: demo }]', 'sluice.yaml:1:10: models[0].name: is needed'],
-    ['models: [{ name: a, provider: azure }]', 'sluice.yaml:1:10: models[0].base_url: is needed by the provider azure'],
+    ['durability: disk', 'sluice.yaml:1:1: durability: must be one of "memory", "process", "power"'],
+    ['http: 5', 'sluice.yaml:1:1: http: expected a group of settings, one "name: value" per line'],
+    ['models: [{ provider: demo }]', 'sluice.yaml:1:10: models[0].name: is required'],
+    [
+      'models: [{ name: a, provider: azure }]',
+      'sluice.yaml:1:10: models[0].base_url: is required by the provider azure',
+    ],
     [
       'models: [{ name: a, provider: openai }]',
-      'sluice.yaml:1:10: models[0].api_key: is needed by the provider openai, e.g. { env: OPENAI_API_KEY }',
+      'sluice.yaml:1:10: models[0].api_key: is required by the provider openai, e.g. { env: OPENAI_API_KEY }',
     ],
     [
       'models: [{ name: "a*b", provider: demo }]',
-      'sluice.yaml:1:12: models[0].name: expected a model name, or the beginning of one with "*" at its end',
+      'sluice.yaml:1:12: models[0].name: expected a model name, or the beginning of one followed by "*"',
     ],
     [
       'models: [{ name: a, provider: demo }, { name: a, provider: demo, pool: x }]',
-      'sluice.yaml:1:66: models[1].pool: "a" is in the pool "text" already; a group has one pool',
+      'sluice.yaml:1:66: models[1].pool: "a" already uses the pool "text": a group has one pool',
     ],
     [
       'workers: { lease_ms: 1s, heartbeat_ms: 900ms }',
       'sluice.yaml:1:26: workers.heartbeat_ms: must be at most half of workers.lease_ms',
     ],
-    ['tenants: [{ name: a }, { name: a }]', 'sluice.yaml:1:26: tenants[1].name: "a" is there already'],
+    ['tenants: [{ name: a }, { name: a }]', 'sluice.yaml:1:26: tenants[1].name: "a" is a duplicate'],
     [
       'http: { cors_origins: [app.example.com] }',
       'sluice.yaml:1:24: http.cors_origins[0]: expected an origin, e.g. https://app.example.com, or *',
@@ -194,7 +212,7 @@ describe('what is wrong, where, and what was probably meant', () => {
     ['admin: { port: 4100 }', 'sluice.yaml:1:10: admin.port: must differ from port'],
     ['a: [', 'sluice.yaml:1:5: not valid YAML (bad indent).'],
     ['port: 1\nport: 2', 'sluice.yaml:2:1: not valid YAML (duplicate key).'],
-    ['just text', 'sluice.yaml: expected settings, one "name: value" a line.'],
+    ['just text', 'sluice.yaml: expected settings, one "name: value" per line.'],
   ])('%s', (yaml, message) => {
     expect(refusal(yaml)).toBe(message)
   })
@@ -223,7 +241,7 @@ describe('what is wrong, where, and what was probably meant', () => {
       SLUICE_URL: 'http://x',
       OTHER: '1',
     })
-    expect(warnings).toEqual(['SLUICE_PRT in the environment is no setting. Did you mean "SLUICE_PORT"?'])
+    expect(warnings).toEqual(['SLUICE_PRT in the environment is not a known setting. Did you mean "SLUICE_PORT"?'])
   })
 
   it('ignores the service links of Kubernetes and Docker, with one note', () => {
@@ -277,9 +295,9 @@ describe('values as env files, shells and editors leave them', () => {
   })
 
   it.each([
-    ['~root/data', 'begins with "~root", which is not expanded here'],
-    ['$HOME/data', 'begins with "$HOME", which is not expanded here'],
-    [`\${HOME}/data`, 'which is not expanded here'],
+    ['~root/data', 'starts with "~root", which is not expanded'],
+    ['$HOME/data', 'starts with "$HOME", which is not expanded'],
+    [`\${HOME}/data`, 'which is not expanded'],
     ['/srv/a\rb', 'control characters'],
     ['/srv/a\0b', 'control characters'],
     ['""', 'must not be empty'],
@@ -314,7 +332,7 @@ describe('values as env files, shells and editors leave them', () => {
       admin: { port: 4301 },
     })
     expect(config.key!.reveal()).toBe('a-key-in-an-env-file-42')
-    expect(() => loadConfig({ file: '~nobody/x.yaml', env: {} })).toThrow(/^--config: begins with "~nobody"/)
+    expect(() => loadConfig({ file: '~nobody/x.yaml', env: {} })).toThrow(/^--config: starts with "~nobody"/)
   })
 })
 
@@ -373,7 +391,7 @@ describe('secrets', () => {
   it('warns of one key for clients and operators', () => {
     const key = 'one-key-for-all-of-them'
     expect(load(null, { SLUICE_KEY: key, SLUICE_ADMIN_KEY: key }).warnings).toEqual([
-      'key and admin.key are the same: every client that knows it is an operator.',
+      'key and admin.key are the same: every client with that key can act as an operator.',
     ])
   })
 

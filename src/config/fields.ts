@@ -25,6 +25,8 @@ const SIZES: Readonly<Record<string, number>> = {
   gib: 2 ** 30,
   tib: 2 ** 40,
 }
+/** "64Mb": megabits are written so. */
+const MAY_BE_BITS = /^([\d_.]+)\s*(([KMGT])i?b)$/
 
 /** A whole number; digits may be grouped with "_". */
 export const count = (range: Range = {}) => quantity('count', {}, 'a whole number', range)
@@ -32,25 +34,35 @@ export const count = (range: Range = {}) => quantity('count', {}, 'a whole numbe
 export const duration = (range: Range = {}) =>
   quantity('duration', DURATIONS, 'a duration: milliseconds, or "500ms", "30s", "10m", "24h", "7d"', range)
 /** Bytes, or text with a unit: "64KiB", "1GiB". */
-export const size = (range: Range = {}) => quantity('size', SIZES, 'a size: bytes, or "64KiB", "4MiB", "1GiB"', range)
+export const size = (range: Range = {}) =>
+  quantity('size', SIZES, 'a size: bytes, or "64KiB", "4MiB", "1GiB"', range, (text) => {
+    const [, number, unit, letter] = MAY_BE_BITS.exec(text) ?? []
+    if (unit === undefined) return null
+    const [decimal, binary] = [`${number}${letter}B`, `${number}${letter}iB`]
+    return `"${unit}" may mean bits: write "${decimal}" (powers of 1000) or "${binary}" (powers of 1024)`
+  })
 
 function quantity(
   kind: FieldKind,
   units: Readonly<Record<string, number>>,
   wanted: string,
   { min = 0, max = Number.MAX_SAFE_INTEGER }: Range,
+  ambiguity: (text: string) => string | null = () => null,
 ) {
   const field = z.union([z.number(), z.string()], { error: `expected ${wanted}` }).transform((value, context) => {
-    const number = typeof value === 'number' ? value : parseQuantity(value, units)
+    const number =
+      typeof value === 'number' ? value : parseQuantity(kind === 'size' ? value.toLowerCase() : value, units)
     const problem = Number.isNaN(number)
       ? `expected ${wanted}`
-      : !Number.isSafeInteger(number)
-        ? 'expected a whole number'
-        : number < min
-          ? `must be at least ${min}`
-          : number > max
-            ? `must be at most ${max}`
-            : null
+      : typeof value === 'string' && ambiguity(value.trim()) !== null
+        ? ambiguity(value.trim())
+        : !Number.isSafeInteger(number)
+          ? 'expected a whole number'
+          : number < min
+            ? `must be at least ${min}`
+            : number > max
+              ? `must be at most ${max}`
+              : null
     if (problem === null) return number
     context.addIssue({ code: 'custom', message: problem })
     return z.NEVER
@@ -60,9 +72,9 @@ function quantity(
 }
 
 function parseQuantity(text: string, units: Readonly<Record<string, number>>): number {
-  const match = /^(\d+(?:_\d+)*(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim())
+  const match = /^(\d+(?:_\d+)*(?:\.\d+)?)\s*([a-z]*)$/.exec(text.trim())
   if (!match) return Number.NaN
-  const unit = match[2] === '' ? 1 : (units[match[2].toLowerCase()] ?? Number.NaN)
+  const unit = match[2] === '' ? 1 : (units[match[2]] ?? Number.NaN)
   return Math.round(Number(match[1].replaceAll('_', '')) * unit)
 }
 
@@ -107,11 +119,11 @@ export function bareText(text: string): string {
 export function readPath(text: string): { readonly path: string } | { readonly problem: string } {
   const path = bareText(text)
   if (path === '') return { problem: 'must not be empty' }
-  if (/\p{Cc}/u.test(path)) return { problem: 'is a path with control characters in it' }
+  if (/\p{Cc}/u.test(path)) return { problem: 'contains control characters' }
   if (path === '~' || path.startsWith('~/')) return { path: join(homedir(), path.slice(1)) }
   if (/^~|^\$\{?\w/.test(path))
     return {
-      problem: `begins with ${JSON.stringify(path.split('/')[0])}, which is not expanded here: write the whole path`,
+      problem: `starts with ${JSON.stringify(path.split('/')[0])}, which is not expanded: write the full path`,
     }
   return { path }
 }
@@ -136,7 +148,7 @@ function urlProblem(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:'))
     return 'expected an http or https address'
-  if (url.username !== '' || url.password !== '') return 'holds credentials; name them by reference instead'
+  if (url.username !== '' || url.password !== '') return 'contains credentials: give them by reference'
   return url.hash === '' ? null : 'must not have a fragment'
 }
 
@@ -200,8 +212,8 @@ export const secret = () => {
   const field = z
     .union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: filePath() })], {
       error:
-        'a secret is given by reference, { env: NAME } or { file: PATH }, never as itself: config files are copied, ' +
-        'committed and printed',
+        'a secret must be a reference, { env: NAME } or { file: PATH }, never the value itself: config files are ' +
+        'copied, committed and printed',
     })
     .transform((ref) => new Secret(ref))
   fieldKinds.add(field, { kind: 'secret' })

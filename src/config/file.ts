@@ -26,7 +26,7 @@ export function parseFile(name: string, text: string): FileText {
     })
   const value: unknown = toJs(document, name) ?? {}
   if (typeof value !== 'object' || Array.isArray(value))
-    throw new SluiceError('config_invalid', { message: `${name}: expected settings, one "name: value" a line.` })
+    throw new SluiceError('config_invalid', { message: `${name}: expected settings, one "name: value" per line.` })
   const offset = (path: readonly string[]): number => {
     let found = 0
     for (let depth = 1; depth <= path.length; depth++) found = offsetOf(document, path.slice(0, depth)) ?? found

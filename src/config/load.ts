@@ -97,7 +97,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
   }
   const warnings = [...linkNote(links), ...unknownNames(env)]
   if (isSameSecret(result.data.key, result.data.admin.key))
-    warnings.push('key and admin.key are the same: every client that knows it is an operator.')
+    warnings.push('key and admin.key are the same: every client with that key can act as an operator.')
   return { config: freeze(result.data), file: path, warnings, originOf }
 }
 
@@ -203,7 +203,7 @@ function unknownNames(env: Environment): string[] {
   const known = [...VALUES.map(envName), ...OTHER_NAMES]
   return Object.keys(env)
     .filter((name) => name.startsWith('SLUICE_') && !name.startsWith('SLUICE_TEST_') && !known.includes(name))
-    .map((name) => `${name} in the environment is no setting.${didYouMean(name, known)}`)
+    .map((name) => `${name} in the environment is not a known setting.${didYouMean(name, known)}`)
 }
 
 function freeze<T>(value: T): T {

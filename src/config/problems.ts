@@ -19,12 +19,14 @@ export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
       {
         path,
         problem: issue.message.endsWith('received undefined')
-          ? 'is needed'
+          ? 'is required'
           : `expected ${NAMES[issue.expected] ?? issue.expected}`,
       },
     ]
-  if (issue.code === 'invalid_value')
-    return [{ path, problem: `expected ${issue.values.map((v) => `"${String(v)}"`).join(', ')}` }]
+  if (issue.code === 'invalid_value') {
+    const values = issue.values.map((value) => `"${String(value)}"`).join(', ')
+    return [{ path, problem: `must be ${issue.values.length === 1 ? values : `one of ${values}`}` }]
+  }
   if (issue.code === 'too_small')
     return [
       {
@@ -32,7 +34,7 @@ export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
         problem:
           issue.origin === 'string' || issue.origin === 'array'
             ? 'must not be empty'
-            : `must be more than ${issue.minimum}`,
+            : `must be greater than ${issue.minimum}`,
       },
     ]
   if (issue.code === 'too_big') return [{ path, problem: `must be at most ${issue.maximum}` }]
@@ -41,9 +43,9 @@ export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
 }
 
 const NAMES: Readonly<Record<string, string>> = {
-  object: 'settings of its own, one "name: value" a line',
+  object: 'a group of settings, one "name: value" per line',
   array: 'a list',
-  string: 'a text',
+  string: 'a string',
   number: 'a number',
   boolean: 'true or false',
   record: 'names with values',
@@ -53,10 +55,10 @@ function unknownKey(path: readonly string[], key: string): string {
   const within = path.filter((p) => !/^\d+$/.test(p))
   const siblings = namesIn(LEAVES, within)
   const near = nearest(key, siblings)
-  if (near !== null) return `there is no such setting. Did you mean "${near}"?`
+  if (near !== null) return `is not a known setting. Did you mean "${near}"?`
   const elsewhere = LEAVES.find((leaf) => leaf.path.at(-1) === key)
-  if (elsewhere) return `there is no such setting here. Did you mean "${elsewhere.path.join('.')}"?`
-  return `there is no such setting. There are: ${siblings.join(', ')}.`
+  if (elsewhere) return `is not a known setting here. Did you mean "${elsewhere.path.join('.')}"?`
+  return `is not a known setting. Known here: ${siblings.join(', ')}.`
 }
 
 /** The names that may stand inside a group, or in each item of a list. */

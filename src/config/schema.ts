@@ -14,7 +14,7 @@ const name = z
 
 const modelName = z
   .string()
-  .regex(/^[\w.:/@+-]{1,200}\*?$|^\*$/, 'expected a model name, or the beginning of one with "*" at its end')
+  .regex(/^[\w.:/@+-]{1,200}\*?$|^\*$/, 'expected a model name, or the beginning of one followed by "*"')
 
 /** A header that looks like a credential must be a reference. */
 const CREDENTIAL_HEADER = /auth|key|token|secret|cookie|password/i
@@ -22,7 +22,7 @@ const headers = z
   .record(
     z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_|~-]+$/, 'expected a header name'),
     z.union([z.string().regex(/^[\x20-\x7e]*$/), secret()], {
-      error: 'expected a text, { env: NAME } or { file: PATH }',
+      error: 'expected a string, { env: NAME } or { file: PATH }',
     }),
   )
   .superRefine((all, context) => {
@@ -113,12 +113,12 @@ const model = z
       .enum(['as_asked', 'always', 'never'])
       .prefault('as_asked')
       .describe(
-        "Is the provider asked for a stream? `as_asked`: a client that wants one JSON answer gets the provider's " +
-          'own, byte for byte. `always` and `never`: for providers that can do only one.',
+        'Whether the provider is asked for a stream. `as_asked`: a client that wants one JSON answer gets the ' +
+          "provider's own, byte for byte. `always` and `never`: for providers that can do only one.",
       ),
     stream_usage: flag()
       .prefault(true)
-      .describe('Are streams asked for with `stream_options.include_usage`? False: their tokens are counted here.'),
+      .describe('Request streams with `stream_options.include_usage`. False: their tokens are counted here.'),
     ca_file: filePath().nullable().prefault(null).describe('Additional CA certificates to trust (PEM).'),
     timeouts: z
       .strictObject({
@@ -139,10 +139,10 @@ const model = z
   .superRefine((m, context) => {
     const refuse = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message })
     if ((m.provider === 'openai-compatible' || m.provider === 'azure') && m.base_url === null)
-      refuse('base_url', `is needed by the provider ${m.provider}`)
-    if (m.provider === 'demo' && m.base_url !== null) refuse('base_url', 'the demo model has no address')
+      refuse('base_url', `is required by the provider ${m.provider}`)
+    if (m.provider === 'demo' && m.base_url !== null) refuse('base_url', 'is not used by the demo model')
     if (m.provider === 'openai' && m.base_url === null && m.api_key === null)
-      refuse('api_key', 'is needed by the provider openai, e.g. { env: OPENAI_API_KEY }')
+      refuse('api_key', 'is required by the provider openai, e.g. { env: OPENAI_API_KEY }')
   })
   .transform((m) => (m.provider === 'openai' && m.base_url === null ? { ...m, base_url: OPENAI_URL } : m))
 
@@ -182,7 +182,7 @@ export const settings = z.strictObject({
     .describe('The listener for operators.'),
   data_dir: filePath()
     .prefault('./sluice-data')
-    .describe('The folder that holds all state. Only one server at a time can use it.'),
+    .describe('The folder that holds all state. Only one server can use it at a time.'),
   durability: z
     .enum(['memory', 'process', 'power'])
     .prefault('power')
@@ -208,10 +208,10 @@ export const settings = z.strictObject({
       keep_alive_ms: duration({ min: 0 }).prefault('75s').describe('How long an idle connection is kept open.'),
       max_header_bytes: size({ min: 1024, max: 2 ** 20 })
         .prefault('16KiB')
-        .describe('Largest request headers, all of them together; what a proxy adds counts.'),
+        .describe('Largest request headers in total, those added by proxies included.'),
       max_wait_ms: duration({ min: 0 })
         .prefault('50s')
-        .describe('Longest wait of a request with `wait_ms`; below the time-out of proxies, often 60 s.'),
+        .describe('Longest wait of a request with `wait_ms`; keep it below the timeout of proxies, often 60 s.'),
       max_connections: count({ min: 1 })
         .prefault(20_000)
         .describe('Open connections to the public listener, WebSockets included.'),
@@ -220,7 +220,7 @@ export const settings = z.strictObject({
         .describe('Concurrent requests per API key, open streams included.'),
       max_unfinished_bytes: size({ min: 2 ** 20 })
         .prefault('256MiB')
-        .describe('Bytes of request bodies and WebSocket messages that are still arriving, of all peers.'),
+        .describe('Bytes of request bodies and WebSocket messages that are still arriving, over all clients.'),
       max_unfinished_bytes_per_key: size({ min: 1024 })
         .prefault('64MiB')
         .describe('The same for one API key and its sessions; one body always fits.'),
@@ -402,13 +402,13 @@ export const settings = z.strictObject({
   tenants: z
     .array(
       z.strictObject({
-        name: name.describe('The name given to `sluice keys create --tenant`.'),
+        name: name.describe('The name given to `keys create --tenant`.'),
         weight: z
           .number()
           .positive()
           .max(1_000_000)
           .prefault(1)
-          .describe('Share of the service relative to other tenants that are waiting.'),
+          .describe('Share of the service, relative to other waiting tenants.'),
         retention: z
           .strictObject({
             logs: duration()
@@ -428,7 +428,7 @@ export const settings = z.strictObject({
       keep_failed: flag().prefault(false).describe('Keep failed and canceled turns in the prompt.'),
       max_prompt_bytes: size({ min: 1024 })
         .prefault('16MiB')
-        .describe('Largest prompt that is made of a conversation, images included; older turns are left out.'),
+        .describe('Largest prompt built from a conversation, images included; older turns are left out.'),
     })
     .prefault({})
     .describe('Conversations.'),
@@ -439,7 +439,7 @@ export const settings = z.strictObject({
       bytes: size({ min: 2 ** 20 })
         .prefault('1GiB')
         .describe(
-          'Bytes of ended jobs that are kept, of all tenants. Above it the tenant that takes most loses its oldest ' +
+          'Bytes of ended jobs that are kept, over all tenants. Above it, the tenant with the most loses its oldest ' +
             'first.',
         ),
       at_least: duration()
@@ -460,7 +460,7 @@ export const settings = z.strictObject({
             .describe('Bytes of one conversation; its oldest turns are erased.'),
           tenant_bytes: size({ min: 1024 })
             .prefault('1GiB')
-            .describe('Bytes of all conversations of a tenant; those that rested longest are erased.'),
+            .describe('Bytes of all conversations of a tenant; those idle the longest are erased.'),
         })
         .prefault({})
         .describe('What is kept of conversations, apart from the results of their jobs.'),
@@ -494,17 +494,17 @@ export const schema = settings
     for (const [i, origin] of c.http.cors_origins.entries())
       if (origin !== '*' && origin !== 'null' && !/^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]+\/?$/i.test(origin))
         refuse(['http', 'cors_origins', String(i)], 'expected an origin, e.g. https://app.example.com, or *')
-    if (c.admin.port === null && c.port === 65_535) refuse(['admin', 'port'], 'is needed where port is 65535')
+    if (c.admin.port === null && c.port === 65_535) refuse(['admin', 'port'], 'is required if port is 65535')
     if (c.port !== 0 && c.admin.port === c.port) refuse(['admin', 'port'], 'must differ from port')
     const tenants = c.tenants.map((t) => t.name)
     for (const [i, tenant] of tenants.entries())
-      if (tenants.indexOf(tenant) < i) refuse(['tenants', String(i), 'name'], `"${tenant}" is there already`)
+      if (tenants.indexOf(tenant) < i) refuse(['tenants', String(i), 'name'], `"${tenant}" is a duplicate`)
     const pools = new Map<string, string>()
     for (const [i, m] of c.models.entries()) {
       const pool = pools.get(m.name) ?? m.pool
       pools.set(m.name, pool)
       if (pool !== m.pool)
-        refuse(['models', String(i), 'pool'], `"${m.name}" is in the pool "${pool}" already; a group has one pool`)
+        refuse(['models', String(i), 'pool'], `"${m.name}" already uses the pool "${pool}": a group has one pool`)
     }
   })
   .transform((c) => ({ ...c, admin: { ...c.admin, port: c.admin.port ?? (c.port === 0 ? 0 : c.port + 1) } }))

@@ -28,7 +28,7 @@ export function weaknessOf(secret: string): string | null {
   if (!/^[\x21-\x7e]*$/.test(secret)) return 'may hold only visible ASCII characters, without spaces'
   if (secret.length >= MIN_SECRET_CHARS && new Set(secret).size >= MIN_DISTINCT_CHARS) return null
   const enough = `at least ${MIN_SECRET_CHARS} random characters`
-  return `is too easy to guess: use ${enough}, for example from "openssl rand -hex 24"`
+  return `is too easy to guess: use ${enough}, for example the output of "openssl rand -hex 24"`
 }
 /** "aaaaaaaaaaaaaaaa" is long, and no secret. */
 const MIN_DISTINCT_CHARS = 5
@@ -77,15 +77,15 @@ export function readSecret(path: string, kind: SecretKind): string | null {
   }
   const secret = text.replace(/\r?\n$/, '')
   if (secret === '') refuse('is empty')
-  if (secret.startsWith(kind.prefix) && !kind.shape.test(secret)) refuse('is damaged: the key in it is not whole')
+  if (secret.startsWith(kind.prefix) && !kind.shape.test(secret)) refuse('is damaged: the key in it is incomplete')
   const weakness = weaknessOf(secret)
   if (weakness !== null) refuse(`holds no usable key: it ${weakness}`)
   return secret
 }
 
 const RESTORE =
-  'Restore it from a backup, or delete it: the next start makes a new key, and sessions made with the old one end'
-const REMOVE = 'Remove it: the next start makes a file with a new key'
+  'Restore it from a backup, or delete it: the next start creates a new key, and sessions opened with the old one end'
+const REMOVE = 'Remove it: the next start creates a file with a new key'
 
 /**
  * All or nothing: written aside, synced, renamed, and the folder (which must be there) synced. Throws config_invalid

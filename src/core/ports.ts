@@ -593,7 +593,7 @@ export interface Provider {
   /** Starts a call; never throws. An embedding answers with a document. */
   start(call: ProviderCall, sink: ProviderSink): ProviderRun
   /** Reachable, and does it accept our key? For doctor. */
-  check(): Promise<{ readonly ok: boolean; readonly detail: string }>
+  check(): Promise<{ readonly ok: boolean; readonly detail: string; readonly status?: number }>
   close(): void
 }
 

@@ -288,7 +288,7 @@ describe('another program at the database', () => {
     foreign.exec('BEGIN IMMEDIATE')
     const startedMono = performance.now()
     expect(thrown(() => openFolder(dir, 200))).toMatchObject({
-      code: 'config_invalid',
+      code: 'in_use',
       message: expect.stringMatching(/Another program holds a lock.*lsof/),
     })
     expect(performance.now() - startedMono).toBeGreaterThan(150)
@@ -392,7 +392,7 @@ describe('while it runs', () => {
     await start(dir, 'process')
     rmSync(join(dir, 'owner.lock'))
     for (const _twice of [1, 2])
-      expect(thrown(() => openFolder(dir, 100))).toMatchObject({ code: 'config_invalid', message: /in use by another/ })
+      expect(thrown(() => openFolder(dir, 100))).toMatchObject({ code: 'in_use', message: /in use by another/ })
   })
 
   test("another program's writes, checkpoints and VACUUM are no harm", async () => {

@@ -47,7 +47,7 @@ export function locate(given: string): Location {
   try {
     makeFolder(resolve(given))
     const dir = realpathSync(given)
-    if (!statSync(dir).isDirectory()) throw unusable(given, given, 'it is not a folder')
+    if (!statSync(dir).isDirectory()) throw unusable(given, given, ['it is not a folder', CHOOSE])
     accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK)
     const file = realFile(given, join(dir, DATABASE))
     accessSync(dirname(file), constants.R_OK | constants.W_OK | constants.X_OK)
@@ -118,18 +118,17 @@ function realFile(given: string, path: string): string {
   const file = realpathSync(path)
   const { nlink } = regular(given, file)!
   if (nlink > 1)
-    throw unusable(
-      given,
-      path,
-      'it has a second name (hard link), and each name would have a WAL of its own: copy it instead',
-    )
+    throw unusable(given, path, [
+      'it has a second name (hard link), and each name would have its own WAL',
+      'Copy it instead',
+    ])
   accessSync(file, constants.R_OK | constants.W_OK)
   return file
 }
 
 function regular(given: string, path: string): Stats | null {
   const stats = found(path)
-  if (stats !== null && !stats.isFile()) throw unusable(given, path, 'it is not a regular file')
+  if (stats !== null && !stats.isFile()) throw unusable(given, path, ['it is not a regular file', CHOOSE])
   return stats
 }
 
@@ -192,7 +191,7 @@ export function own({ given, file }: Location): DatabaseSync {
 
 /**
  * Nobody else has the database open? Asked where the lock is not the one of the last start: it may have been deleted
- * under a running server. To be called without a connection of our own. Throws config_invalid.
+ * under a running server. To be called without a connection of our own. Throws in_use.
  */
 export function expectAlone({ given, file }: Location, waitMs: number): void {
   const probe = new DatabaseSync(file, { timeout: waitMs })
@@ -200,7 +199,7 @@ export function expectAlone({ given, file }: Location, waitMs: number): void {
     probe.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; ROLLBACK')
   } catch (cause) {
     if (kindOf(cause) !== 'busy') throw cause
-    throw new SluiceError('config_invalid', {
+    throw new SluiceError('in_use', {
       message:
         `The data folder ${given} is in use by another Sluice whose ${lockOf(file)} was deleted or replaced, or by ` +
         'another program that has sluice.db open. End it (lsof or fuser names it), then start again.',
@@ -259,27 +258,28 @@ export function syncFolder(dir: string): void {
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error)
 
-/** `path`: what of it is at fault. */
-const unusable = (given: string, path: string, reason: string, cause?: unknown): SluiceError =>
+/** `path`: the part of it that is at fault. */
+const unusable = (given: string, path: string, [reason, remedy]: Reason, cause?: unknown): SluiceError =>
   new SluiceError('config_invalid', {
-    message: `The data folder ${given} can't be used: ${path === given ? '' : `${path}: `}${reason}.`,
+    message: `The data folder ${given} can't be used (${path === given ? '' : `${path}: `}${reason}). ${remedy}.`,
     cause,
   })
 
-const CHOOSE = 'choose another data_dir'
-const REASONS: Readonly<Record<string, string>> = {
-  EACCES: `no permission. Run as the folder's owner, chown it, or ${CHOOSE}`,
-  EPERM: `the system does not permit it. Check the folder's owner and attributes, or ${CHOOSE}`,
-  EROFS: `the file system is read-only. Mount it writable, or ${CHOOSE}`,
-  ENOTDIR: `a part of the path is not a folder: ${CHOOSE}`,
-  EEXIST: `something that is not a folder has this name: move it, or ${CHOOSE}`,
-  ENOENT: `it can't be made here: ${CHOOSE}`,
-  ENAMETOOLONG: `the name is too long: ${CHOOSE}`,
-  ELOOP: 'its symbolic links form a loop: remove the link',
-  EINVAL: `the system does not accept this name: ${CHOOSE}`,
-  ERR_INVALID_ARG_VALUE: `the system does not accept this name: ${CHOOSE}`,
-  EMFILE: 'too many open files: raise the limit (ulimit -n)',
-  ENFILE: 'too many open files in the system: raise fs.file-max',
+type Reason = readonly [reason: string, remedy: string]
+const CHOOSE = 'Choose another data_dir'
+const REASONS: Readonly<Record<string, Reason>> = {
+  EACCES: ['no permission', `Run as the folder's owner, chown it, or ${CHOOSE.toLowerCase()}`],
+  EPERM: ['the system does not permit it', `Check the folder's owner and attributes, or ${CHOOSE.toLowerCase()}`],
+  EROFS: ['the file system is read-only', `Mount it writable, or ${CHOOSE.toLowerCase()}`],
+  ENOTDIR: ['a part of the path is not a folder', CHOOSE],
+  EEXIST: ['something that is not a folder has this name', `Move it, or ${CHOOSE.toLowerCase()}`],
+  ENOENT: ["it can't be created here", CHOOSE],
+  ENAMETOOLONG: ['the name is too long', CHOOSE],
+  ELOOP: ['its symbolic links form a loop', 'Remove the link'],
+  EINVAL: ['the system does not accept this name', CHOOSE],
+  ERR_INVALID_ARG_VALUE: ['the system does not accept this name', CHOOSE],
+  EMFILE: ['too many open files', 'Raise the limit (ulimit -n)'],
+  ENFILE: ['too many open files in the system', 'Raise fs.file-max'],
 }
 
 /**
@@ -297,7 +297,7 @@ export function explained(given: string, error: unknown): unknown {
       cause: error,
     })
   if (kind === 'busy')
-    return new SluiceError('config_invalid', {
+    return new SluiceError('in_use', {
       message:
         `Another program holds a lock on the database in ${given}. End it (lsof or fuser names it), and start again: ` +
         'Sluice must be the only writer.',
@@ -305,7 +305,8 @@ export function explained(given: string, error: unknown): unknown {
     })
   if (kind === 'readonly') return unusable(given, given, REASONS['EROFS'], error)
   const link = code === 'ENOENT' ? danglingLink(path) : null
-  if (link !== null) return unusable(given, path, `it is a symbolic link to ${link}, which does not exist`, error)
+  if (link !== null)
+    return unusable(given, path, [`it is a symbolic link to ${link}, which does not exist`, 'Remove the link'], error)
   if (REASONS[code] !== undefined) return unusable(given, path, REASONS[code], error)
   if (kind === 'damaged')
     return new SluiceError('storage_failed', {

@@ -166,7 +166,7 @@ function headerLine(name: string, value: string): string {
 }
 
 /** Asks for the models: reachable, and does it take our key? */
-function check(client: HttpClient, clock: Clock, headers: string): Promise<{ ok: boolean; detail: string }> {
+function check(client: HttpClient, clock: Clock, headers: string): ReturnType<Provider['check']> {
   return new Promise((resolve) => {
     let status = 0
     const exchange = client.request(
@@ -176,13 +176,7 @@ function check(client: HttpClient, clock: Clock, headers: string): Promise<{ ok:
           status = head.status
           // The list may be long, and only the status counts
           exchange.drain()
-          answer(
-            status === 200
-              ? 'reachable'
-              : status === 401 || status === 403
-                ? `refused our key (HTTP ${status})`
-                : `HTTP ${status}`,
-          )
+          answer(status === 200 ? 'reachable' : `HTTP ${status}`)
         },
         body() {},
         readDone() {},
@@ -196,7 +190,7 @@ function check(client: HttpClient, clock: Clock, headers: string): Promise<{ ok:
     })
     const answer = (detail: string): void => {
       cancel()
-      resolve({ ok: status === 200, detail })
+      resolve({ ok: status === 200, detail, status })
     }
   })
 }
