@@ -233,6 +233,24 @@ describe('what is wrong, where, and what was probably meant', () => {
     )
   })
 
+  it.each(['SLUICE_KEY', 'SLUICE_ADMIN_KEY'])('takes an empty %s for a mistake', (name) => {
+    for (const blank of ['', ' ', '""']) expect(refusal(null, { [name]: blank })).toMatch(/is empty: give it a value/)
+  })
+
+  it.each([
+    ['file:///tmp/x', /is a URL/],
+    [':memory:', /durability/],
+    ['-x', /option/],
+  ])('takes the data folder %s for a mistake', (path, message) => {
+    expect(refusal(null, { SLUICE_DATA_DIR: path })).toMatch(message)
+    expect(refusal(null, {}, { 'data-dir': path })).toMatch(message)
+  })
+
+  it('reads choices in any case', () => {
+    const { config } = load('durability: Memory\n', { SLUICE_LOG_LEVEL: 'WARN' })
+    expect([config.log.level, config.durability]).toEqual(['warn', 'memory'])
+  })
+
   it('warns of unknown names in the environment', () => {
     const { warnings } = load(null, {
       SLUICE_PRT: '1',

@@ -120,6 +120,10 @@ export function readPath(text: string): { readonly path: string } | { readonly p
   const path = bareText(text)
   if (path === '') return { problem: 'must not be empty' }
   if (/\p{Cc}/u.test(path)) return { problem: 'contains control characters' }
+  if (/^[a-z][\w+.-]+:\/\//i.test(path)) return { problem: 'is a URL: write the path alone, as "/var/lib/sluice"' }
+  if (path === ':memory:')
+    return { problem: 'is a name of SQLite\'s, and no path: to keep nothing, set durability to "memory"' }
+  if (path.startsWith('-')) return { problem: `begins with "-", as an option does: write "./${path}" if it is a path` }
   if (path === '~' || path.startsWith('~/')) return { path: join(homedir(), path.slice(1)) }
   if (/^~|^\$\{?\w/.test(path))
     return {
@@ -181,7 +185,9 @@ export class Secret {
       return `the file ${this} can't be read (${(cause as NodeJS.ErrnoException).code ?? 'error'})`
     }
     if (value === null || bareText(value) === '')
-      return 'env' in this.ref ? `the environment variable ${this} is not set` : `the file ${this} is empty`
+      return 'file' in this.ref
+        ? `the file ${this} is empty`
+        : `the environment variable ${this} is ${value === null ? 'not set' : 'empty: give it a value, or unset it'}`
     this.#value = 'env' in this.ref ? bareText(value) : value.trim()
     return /\p{Cc}/u.test(this.#value) ? `the value of ${this} has control characters in it` : null
   }

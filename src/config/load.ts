@@ -44,6 +44,9 @@ export interface Loaded {
 /** Names in the environment that are no settings. `SLUICE_TEST_…` belongs to tests. */
 const OTHER_NAMES = ['SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL', 'SLUICE_API_KEY', 'SLUICE_MODEL']
 
+/** Named and empty they are a mistake: without them anybody's key, or another one than was meant, would be in force. */
+const OUR_KEYS = ['key', 'admin.key']
+
 /** Throws config_invalid, with everything that is wrong and where it is. Secrets are never repeated. */
 export function loadConfig(sources: Sources = {}): Loaded {
   const { env, links } = withoutLinks(sources.env ?? process.env)
@@ -59,7 +62,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
   for (const leaf of VALUES) {
     const name = envName(leaf)
     const value = bareText(env[name] ?? '')
-    if (value === '') continue
+    if (value === '' && !(env[name] !== undefined && OUR_KEYS.includes(leaf.path.join('.')))) continue
     set(raw, leaf.path, leaf.kind === 'secret' ? { env: name } : value)
     origins.set(leaf.path.join('.'), { kind: 'environment', name })
   }
@@ -69,6 +72,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
     set(raw, leaf.path, bareText(value))
     origins.set(leaf.path.join('.'), { kind: 'flag', name: `--${flagName(leaf)}` })
   }
+  for (const leaf of VALUES) if (leaf.kind === 'choice') inLowerCase(raw, leaf)
   if (raw['models'] === undefined || (Array.isArray(raw['models']) && raw['models'].length === 0))
     raw['models'] = defaultModels(env)
 
@@ -163,6 +167,13 @@ function defaultModels(env: Environment): unknown[] {
     kinds: [kind],
   })
   return [demo, openai('gpt-*', 'chat'), openai('o*', 'chat'), openai('text-embedding-*', 'embedding')]
+}
+
+/** "INFO" is meant as "info". */
+function inLowerCase(raw: Record<string, unknown>, { path, choices }: Leaf): void {
+  const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown> | null | undefined)?.[key], raw)
+  const word = typeof value === 'string' ? value.toLowerCase() : ''
+  if (word !== value && choices.includes(word)) set(raw, path, word)
 }
 
 function set(object: Record<string, unknown>, path: Leaf['path'], value: unknown): void {

@@ -1,5 +1,5 @@
 /** Jobs and their events: PROTOCOL.md sections 4 and 5. */
-import { SluiceError } from '../core/errors.ts'
+import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { JobDraft } from '../core/job.ts'
 import { scanArray } from '../core/json.ts'
 import type { Submitted } from '../core/ports.ts'
@@ -69,13 +69,14 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     const drafts = scanArray(bytes).map(({ start, end }, i) =>
       draftOrRefusal(call, bytes.subarray(start, end), many[i], i),
     )
-    const left = (
-      await submits.all(
-        call.caller,
-        drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)),
-        call.requestId,
-      )
-    ).values()
+    const submitted = await submits.all(
+      call.caller,
+      drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)),
+      call.requestId,
+    )
+    const refusal = storeRefusal(submitted)
+    if (refusal !== null) throw refusal
+    const left = submitted.values()
     const outcomes = drafts.map(
       (d): Submitted => (d instanceof SluiceError ? { kind: 'refused', error: d } : left.next().value!),
     )
@@ -201,6 +202,14 @@ function cursorOf(call: KeyCall): Cursor | null {
 }
 
 /** By hand: white space and commas in a pattern take time that grows with their square. */
+const OF_THE_STORE: ReadonlySet<ErrorCode> = new Set(['storage_full', 'storage_locked', 'storage_failed'])
+
+/** Nothing of a list was taken, whatever is in it: then that is the answer. */
+function storeRefusal(submitted: readonly Submitted[]): SluiceError | null {
+  const errors = submitted.map((each) => (each.kind === 'refused' ? each.error : null))
+  return errors.every((error) => error !== null && OF_THE_STORE.has(error.code)) ? (errors[0] ?? null) : null
+}
+
 const acceptsEvents = (accept: string): boolean =>
   accept.split(',').some((range) => {
     const [type, ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())

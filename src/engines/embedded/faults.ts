@@ -46,6 +46,8 @@ export function expectDescriptors(): void {
   const open: number[] = []
   try {
     while (open.length < SPARE_DESCRIPTORS) open.push(openSync(process.execPath, 'r'))
+  } catch (error) {
+    throw Object.assign(error as Error, { path: undefined }) // any other file would be as good
   } finally {
     for (const fd of open) closeSync(fd)
   }
