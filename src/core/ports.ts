@@ -466,8 +466,8 @@ export interface ConversationPage {
 /** What a watcher of a conversation is told. */
 export type ConversationNews =
   /**
-   * How it stands: always told first. `info` null: no turn has ended yet. `jobs`: those that have not ended, in their
-   * order, at most 100; `more`: there are others after them.
+   * How it stands: always told first, and again instead of changes where there are many. `info` null: there is none.
+   * `jobs`: those that have not ended, in their order, at most 100; `more`: there are others after them.
    */
   | {
       readonly type: 'standing'
@@ -485,7 +485,10 @@ export type ConversationNews =
   | { readonly type: 'truncated' }
   | { readonly type: 'deleted' }
 
-/** The remembered side of lanes. Turns are added by Queue.finish, in lane order. */
+/**
+ * The remembered side of lanes. A conversation exists from the commit that accepts its first job; turns are added by
+ * Queue.finish, in lane order.
+ */
 export interface Conversations {
   /** Tells `listener` how the conversation stands, then each change, in order. Returns its stop. */
   watch(tenant: TenantId, id: string, listener: (news: ConversationNews) => void): () => void
@@ -498,13 +501,18 @@ export interface Conversations {
   /** The instructions (system, developer) that it began with: JSON array; null when it began with none. */
   instructions(tenant: TenantId, id: string): Promise<string | null>
   /**
-   * The one with the newest turn first. `scope`: '' for all of the tenant's, or a name space: a text up to and
-   * including the first "/" of an id. `after`: the `next` of the page before; null at the end. Throws cursor_invalid.
+   * The one with the newest turn first, or with the first job where there is none. `scope`: '' for all of the tenant's,
+   * or a name space: a text up to and including the first "/" of an id. `after`: the `next` of the page before; null at
+   * the end. Throws cursor_invalid.
    */
   list(tenant: TenantId, page: ConversationRange): Promise<ConversationPage>
   rename(tenant: TenantId, id: string, name: string): Promise<boolean>
-  /** Keeps the first `keepTurns` turns. */
+  /**
+   * Keeps the first `keepTurns` turns, where a job that has not ended is the turn that it will be; those beyond are
+   * canceled and erased, and what was accepted after the call is not touched.
+   */
   truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean>
+  /** Also cancels and erases its jobs that have not ended; what is accepted after the call begins it anew. */
   delete(tenant: TenantId, id: string): Promise<boolean>
 }
 

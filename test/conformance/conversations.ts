@@ -45,9 +45,76 @@ export const conversationCases: readonly Case[] = [
       const job = await submit(engine, { options: { conversation: 'c' } })
       const lease = await worker.one(job)
       await engine.queue.finish(lease, { kind: 'released' })
-      expect(await readConversation(engine, 'acme', 'c')).toBeNull()
+      expect((await readConversation(engine, 'acme', 'c'))?.turns).toEqual([])
       await engine.queue.finish(await worker.one(job), DONE)
       expect((await readConversation(engine, 'acme', 'c'))?.turns.length).toBe(1)
+    },
+  },
+  {
+    name: 'a conversation exists from its first submit on: it can be named, cut and deleted',
+    async run(open) {
+      const { engine } = await open()
+      const { conversations } = engine
+      await submit(engine, { options: { conversation: 'c' } })
+      const [listed] = (await conversations.list('acme', { limit: 10 })).conversations
+      expect(listed).toMatchObject({ id: 'c', name: null, turns: 0 })
+      expect(await conversations.rename('acme', 'c', 'My chat')).toBe(true)
+      expect(await conversations.truncate('acme', 'c', 1)).toBe(true)
+      expect(await readConversation(engine, 'acme', 'c')).toMatchObject({ info: { name: 'My chat' }, turns: [] })
+      expect(await conversations.delete('acme', 'c')).toBe(true)
+      expect(await conversations.get('acme', 'c')).toBeNull()
+    },
+  },
+  {
+    name: 'a deletion cancels and erases what was accepted before it, and nothing after',
+    async run(open) {
+      const { engine } = await open()
+      const { conversations, queue } = engine
+      const worker = new TestWorker(engine)
+      const chat = { options: { conversation: 'c' } }
+      const first = await runJob(engine, worker, { ...chat, body: say('one') }, [], { ...DONE, answer: answer('eins') })
+      await conversations.rename('acme', 'c', 'My chat')
+      const [running, waiting] = [await submit(engine, chat), await submit(engine, chat)]
+      const lease = await worker.one(running)
+      const deleted = conversations.delete('acme', 'c')
+      const later = await submit(engine, { ...chat, body: say('anew') })
+      await eventually(async () => expect(worker.revocations).toMatchObject([{ job: running.id, reason: 'canceled' }]))
+      await queue.finish(lease, { kind: 'canceled', answer: answer('half') })
+      expect(await deleted).toBe(true)
+      expect([await queue.get(running.id), await queue.get(waiting.id)]).toEqual([null, null])
+      expect((await queue.get(first.id))?.state).toBe('done')
+      expect(await readConversation(engine, 'acme', 'c')).toMatchObject({ info: { name: null }, turns: [] })
+      await queue.finish(await worker.one(later), { ...DONE, answer: answer('neu') })
+      expect((await readConversation(engine, 'acme', 'c'))?.turns).toMatchObject([{ job: later.id }])
+      expect(await conversations.delete('acme', 'c')).toBe(true)
+      expect(await conversations.delete('acme', 'c')).toBe(false)
+    },
+  },
+  {
+    name: 'a truncation counts jobs that have not ended as the turns that they will be',
+    async run(open) {
+      const { engine } = await open()
+      const { conversations, queue } = engine
+      const worker = new TestWorker(engine)
+      const chat = { options: { conversation: 'c' } }
+      const first = await runJob(engine, worker, chat, [], { ...DONE, answer: answer('eins') })
+      const [running, second, third] = [
+        await submit(engine, chat),
+        await submit(engine, chat),
+        await submit(engine, chat),
+      ]
+      await queue.cancel(second.id) // its turn is there before the one of the job before it
+      const lease = await worker.one(running)
+      expect(await conversations.truncate('acme', 'c', 2)).toBe(true)
+      // What has ended stays as a job, without its turn
+      expect([(await queue.get(second.id))?.state, await queue.get(third.id)]).toEqual(['canceled', null])
+      await queue.finish(lease, { ...DONE, answer: answer('zwei') })
+      const { turns } = (await readConversation(engine, 'acme', 'c'))!
+      expect(turns.map(({ job }) => job)).toEqual([first.id, running.id])
+      const last = await submit(engine, chat)
+      expect(await conversations.truncate('acme', 'c', 1)).toBe(true)
+      expect(await queue.get(last.id)).toBeNull()
+      expect((await readConversation(engine, 'acme', 'c'))?.turns).toMatchObject([{ job: first.id }])
     },
   },
   {

@@ -113,3 +113,23 @@ it('says what is wrong', async () => {
   expect(await wrong('PATCH', '/v1/conversations/x', { name: 'x', keep: 1 })).toContain('"keep" is not a known member')
   expect(await wrong('PATCH', '/v1/conversations/x', { n: 1 })).toBe('"n" is not a known member.')
 })
+
+it('exists from its first submit on, and what is deleted while a job runs does not come back', async () => {
+  const job = (content: string): Promise<any> =>
+    call('POST', '/v1/jobs', {
+      conversation: 'begun',
+      request: { model: 'demo', messages: [{ role: 'user', content }] },
+    })
+  const running = (await job('SECRET demo: tokens=2000 delay=20 ttft=1')).body.id
+  const waiting = (await job('demo: echo=1 tokens=3 delay=1 ttft=1')).body.id
+  expect((await call('GET', '/v1/conversations/begun')).body).toMatchObject({ turn_count: 0, turns: [] })
+  expect((await call('PATCH', '/v1/conversations/begun', { name: 'My chat' })).status).toBe(204)
+  expect((await call('GET', '/v1/conversations/begun')).body.name).toBe('My chat')
+  expect((await call('DELETE', '/v1/conversations/begun')).status).toBe(204)
+  for (const id of [running, waiting]) expect((await call('GET', `/v1/jobs/${id}`)).status).toBe(404)
+  expect((await call('GET', '/v1/conversations/begun')).status).toBe(404)
+  const { id } = (await job('demo: echo=1 tokens=3 delay=1 ttft=1')).body
+  await call('GET', `/v1/jobs/${id}/result?wait_ms=5000`)
+  const { body } = await call('GET', '/v1/conversations/begun')
+  expect([body.turn_count, body.turns[0].job, JSON.stringify(body).includes('SECRET')]).toEqual([1, id, false])
+})

@@ -12,6 +12,8 @@ export function conversationSql(db: DatabaseSync) {
     prepare(`${INFO}, last_ord AS lastOrd FROM conversations
       WHERE tenant = ?1 ${scope} AND (last_ord, id) < (?2, ?3) ORDER BY last_ord DESC, id DESC LIMIT ?4`)
   return {
+    open: prepare(`INSERT INTO conversations VALUES (?1, ?2, NULL, ?3, ?3, ?4, ?5, 0, 0, NULL)
+      ON CONFLICT (tenant, id) DO NOTHING`),
     touch: prepare(`INSERT INTO conversations VALUES (?1, ?2, NULL, ?3, ?3, ?4, ?5, 0, 0, NULL)
       ON CONFLICT (tenant, id) DO UPDATE
       SET updated_at = excluded.updated_at, updated_age = excluded.updated_age,

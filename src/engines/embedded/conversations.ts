@@ -17,7 +17,7 @@ import type {
 import type { Age } from './age.ts'
 import { conversationSql } from './conversation-sql.ts'
 import { leadingInstructions } from './instructions.ts'
-import type { LiveJobs } from './live-job.ts'
+import type { LiveJob, LiveJobs } from './live-job.ts'
 import { News } from './news.ts'
 import type { Store } from './store.ts'
 
@@ -29,6 +29,8 @@ const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_
 /** What one commit takes out: large turns take long to free. */
 const TURNS_A_STEP = 64
 const BYTES_A_STEP = 4 << 20
+/** Jobs that are canceled and erased at once. */
+const JOBS_A_STEP = 32
 const NEWEST = Number.MAX_SAFE_INTEGER
 
 /** The turn that a conversation begins with. */
@@ -54,6 +56,8 @@ export class ConversationStore implements Conversations {
   readonly news: News
   /** Called in the commit that adds a turn. */
   onTurn: (tenant: TenantId, conversation: string) => void = () => {}
+  /** Cancels a job that has not ended, and takes it, its log and its turn out. */
+  eraseJob: (id: JobId) => Promise<unknown> = () => Promise.resolve()
   readonly #store: Store
   readonly #live: LiveJobs
   readonly #clock: Clock
@@ -67,6 +71,12 @@ export class ConversationStore implements Conversations {
     this.#age = age
     this.#sql = conversationSql(store.db)
     this.news = new News(clock, (tenant, id) => this.#standing(tenant, id))
+  }
+
+  /** Inside the commit that accepts the job: from then on its conversation exists. */
+  open({ tenant, options, acceptedAtMs }: Job, order: number): void {
+    if (options.conversation !== undefined)
+      this.#sql.open.run(tenant, options.conversation, Math.floor(acceptedAtMs), order, this.#age.now())
   }
 
   /** Inside the commit that ends the job. */
@@ -183,9 +193,15 @@ export class ConversationStore implements Conversations {
   }
 
   async #truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean> {
-    if (this.#sql.get.get(tenant, id) === undefined) return false
-    const cut = this.#sql.nth.get(tenant, id, keepTurns) as Size | undefined
-    if (cut !== undefined) await this.#cut(tenant, id, cut.ord)
+    const info = this.#sql.get.get(tenant, id) as unknown as ConversationInfo | undefined
+    if (info === undefined) return false
+    const jobs = this.#unfinished(tenant, id)
+    const until = this.#newest(tenant, id, jobs)
+    const cut = this.#orderAt(tenant, id, keepTurns, info.turns, jobs)
+    if (cut !== undefined) {
+      await this.#eraseJobs(jobs.filter(({ log }) => log.order >= cut))
+      await this.#cut(tenant, id, cut, until)
+    }
     const done = await this.#change(() => this.#sql.get.get(tenant, id) !== undefined)
     if (done) this.news.tell(tenant, id, { type: 'truncated' })
     return done
@@ -197,15 +213,54 @@ export class ConversationStore implements Conversations {
     return done
   }
 
+  /** All that was accepted before this call goes, jobs that wait or run included; what comes after it stays. */
   async erase(tenant: TenantId, id: string): Promise<boolean> {
-    await this.#cut(tenant, id, -1)
+    if (this.#sql.get.get(tenant, id) === undefined) return false
+    const jobs = this.#unfinished(tenant, id)
+    const until = this.#newest(tenant, id, jobs)
+    await this.#eraseJobs(jobs)
+    await this.#cut(tenant, id, -1, until)
     return this.#change(() => {
-      // What was added since
-      for (const turn of this.#sql.sizesBack.all(tenant, id, NEWEST, TURNS_A_STEP) as unknown as Size[])
-        this.#remove(tenant, id, turn)
-      this.#sql.forget.run(tenant, id)
-      return Number(this.#sql.delete.run(tenant, id).changes) > 0
+      const next = this.#sql.oldest.get(tenant, id) as First | undefined
+      const goesOn = next !== undefined || this.#unfinished(tenant, id).some(({ log }) => log.order > until)
+      if (!goesOn) {
+        this.#sql.forget.run(tenant, id)
+        return Number(this.#sql.delete.run(tenant, id).changes) > 0
+      }
+      this.#begin(tenant, id, next)
+      return Number(this.#sql.rename.run(tenant, id, null).changes) > 0
     })
+  }
+
+  /** Its jobs that have not ended, in their order. */
+  #unfinished(tenant: TenantId, id: string): readonly LiveJob[] {
+    return [...this.#live.ofConversation(tenant, id)].sort((a, b) => a.log.order - b.log.order)
+  }
+
+  /** The order of the newest job or turn that it has. */
+  #newest(tenant: TenantId, id: string, jobs: readonly LiveJob[]): number {
+    const [turn] = this.#sql.sizesBack.all(tenant, id, NEWEST, 1) as unknown as Size[]
+    return Math.max(turn?.ord ?? -1, jobs.at(-1)?.log.order ?? -1)
+  }
+
+  /** The order of the turn at this place, where a job that has not ended is the turn that it will be. */
+  #orderAt(tenant: TenantId, id: string, place: number, turns: number, jobs: readonly LiveJob[]): number | undefined {
+    const after = jobs[0]?.log.order ?? NEWEST
+    // Few: what was canceled while it waited
+    const mixed = this.#sql.sizes.all(tenant, id, after, NEWEST) as unknown as Size[]
+    const before = turns - mixed.length
+    if (place < before) return (this.#sql.nth.get(tenant, id, place) as Size | undefined)?.ord
+    const orders = [...mixed.map(({ ord }) => ord), ...jobs.map(({ log }) => log.order)]
+    return orders.sort((a, b) => a - b)[place - before]
+  }
+
+  /** The newest first, so that none begins because the one before it has ended. */
+  async #eraseJobs(jobs: readonly LiveJob[]): Promise<void> {
+    for (let end = jobs.length; end > 0; end -= JOBS_A_STEP) {
+      const some = jobs.slice(Math.max(0, end - JOBS_A_STEP), end).reverse()
+      await Promise.all(some.map(({ job }) => this.eraseJob(job.id)))
+      await new Promise<void>((next) => this.#clock.soon(next))
+    }
   }
 
   /** Takes all of a tenant's out; committed when resolved. */
@@ -219,10 +274,10 @@ export class ConversationStore implements Conversations {
     this.news.tellAll(tenant, { type: 'deleted' })
   }
 
-  /** Takes out the turns from this order on. */
-  async #cut(tenant: TenantId, id: string, from: number): Promise<void> {
+  /** Takes out the turns of these orders, both included. */
+  async #cut(tenant: TenantId, id: string, from: number, until: number): Promise<void> {
     for (;;) {
-      const sizes = this.#sql.sizesBack.all(tenant, id, NEWEST, TURNS_A_STEP) as unknown as Size[]
+      const sizes = this.#sql.sizesBack.all(tenant, id, until + 1, TURNS_A_STEP) as unknown as Size[]
       if (
         !(await this.#removeSome(
           tenant,

@@ -109,7 +109,7 @@ export class Intake {
   }
 
   #accept(id: JobId, draft: JobDraft, now: number): Promise<Submitted> {
-    const { store, jobs, logs, live: all, clock, age } = this.#parts
+    const { store, jobs, logs, conversations, live: all, clock, age } = this.#parts
     const { isRetry: _isRetry, ...kept } = draft
     const order = jobOrder(id)!
     const epoch = this.#epochOf(order)
@@ -123,7 +123,10 @@ export class Intake {
     live.accepted = new Promise((resolve) =>
       store.write({
         keep: false,
-        apply: () => jobs.insert(order, job, acceptedAge),
+        apply: () => {
+          jobs.insert(order, job, acceptedAge)
+          conversations.open(job, order)
+        },
         done: (error) => {
           if (key !== null) this.#keys.delete(key)
           if (error === null) {

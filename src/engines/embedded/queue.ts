@@ -39,6 +39,7 @@ export class EmbeddedQueue implements Queue {
     this.#intake = intake
     this.#dispatch = dispatch
     this.#pauses = pauses
+    parts.conversations.eraseJob = (id) => this.#erase(id)
     parts.logs.charge = (id, attempt, tokens) => parts.scheduler.charge(id, attempt, tokens)
   }
 
