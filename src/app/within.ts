@@ -6,7 +6,7 @@ import type { Log } from './report.ts'
 export function within(clock: Clock, log: Log, what: string, ms: number, step: Promise<unknown>): Promise<void> {
   return new Promise((done) => {
     const cancel = clock.after(ms, () => {
-      log.warn({ what, ms }, 'the stop does not wait for this any longer')
+      log.warn({ what, ms }, 'the stop no longer waits for this')
       done()
     })
     step

@@ -27,8 +27,8 @@ export interface Command {
   readonly operand?: { readonly name: string; readonly listedBy: string }
   /** More to know, shown below the options: a title, and rows. */
   readonly tables?: readonly HelpTable[]
-  /** Takes every setting as a flag too, and --config. `quietly`: its help does not list them. */
-  readonly takesSettings: boolean | 'quietly'
+  /** Takes every setting as a flag too, and --config. A list: the only ones that its help shows. */
+  readonly takesSettings: boolean | readonly string[]
   /** Returns the exit code. */
   run(args: Args, out: Output): Promise<number>
 }
@@ -86,15 +86,15 @@ export function exitCodeOf(error: unknown): number | null {
 export const invocation: string = import.meta.filename.endsWith('.ts') ? 'npx sluice' : 'sluice'
 
 const EVERYWHERE: Readonly<Record<string, OptionHelp>> = {
-  json: { help: 'write JSON, for machines' },
-  help: { help: 'show this' },
+  json: { help: 'print JSON, for machines' },
+  help: { help: 'show this help' },
 }
 
 export const optionsOf = (
   command: Pick<Command, 'options' | 'takesSettings'>,
 ): Readonly<Record<string, OptionHelp>> => ({
   ...command.options,
-  ...(command.takesSettings ? { config: { value: 'PATH', help: 'the YAML file (SLUICE_CONFIG)' } } : {}),
+  ...(command.takesSettings === false ? {} : { config: { value: 'PATH', help: 'the YAML file (SLUICE_CONFIG)' } }),
   ...EVERYWHERE,
 })
 
@@ -105,7 +105,7 @@ export function readArgs(
   within = '',
 ): Args {
   const own = optionsOf(command)
-  const settings = command.takesSettings ? FLAGS : []
+  const settings = command.takesSettings === false ? [] : FLAGS
   const isText = new Map<string, boolean>([
     ...settings.map((leaf): [string, boolean] => [flagName(leaf), leaf.kind !== 'flag']),
     ...Object.entries(own).map(([name, option]): [string, boolean] => [name, option.value !== undefined]),

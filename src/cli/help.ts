@@ -39,22 +39,19 @@ export function forCommand(command: Command): string {
     option.value === undefined ? `--${name}` : `--${name} ${option.value}`,
     option.help,
   ])
-  const settings =
-    command.takesSettings === true
-      ? FLAGS.filter((leaf) => COMMON.includes(flagName(leaf))).map((leaf) => [
-          flagText(leaf),
-          `${leaf.description.split('. ')[0].replace(/\.$/, '')} (${envName(leaf)})`,
-        ])
-      : []
+  const { takesSettings } = command
+  const shown = takesSettings === true ? COMMON : takesSettings === false ? [] : takesSettings
+  const settings = FLAGS.filter((leaf) => shown.includes(flagName(leaf))).map((leaf) => [
+    flagText(leaf),
+    `${inLine(leaf.description)} (${envName(leaf)})`,
+  ])
   return [
     command.about,
     '',
     `${invocation} ${command.usage}`,
     '',
     ...indent([...options, ...settings]),
-    ...(command.takesSettings === true
-      ? ['', `Every other setting is a flag too: "${invocation} help settings".`]
-      : []),
+    ...(takesSettings === true ? ['', `Every other setting is a flag too: "${invocation} help settings".`] : []),
     ...(command.tables ?? []).flatMap(({ title, rows }) => ['', title, '', ...indent(rows)]),
   ].join('\n')
 }
@@ -82,6 +79,10 @@ export function settings(): string {
     .map(([flag, env, fallback, about]) => `${flag}  ${env}${fallback === '' ? '' : `  [${fallback}]`}\n    ${about}`)
     .join('\n')
 }
+
+/** The first sentence, as the other options are described. */
+const inLine = (description: string): string =>
+  `${description[0].toLowerCase()}${description.slice(1).split('. ')[0].replace(/\.$/, '')}`
 
 const VALUE_NAMES: Readonly<Partial<Record<Leaf['kind'], string>>> = {
   count: 'N',

@@ -32,7 +32,7 @@ const onJob = (
   about,
   options: CLIENT_OPTIONS,
   operand: OPERAND,
-  takesSettings: 'quietly',
+  takesSettings: [],
   run: (args, out) => run(publicClient(args), encodeURIComponent(args.positionals[0]), args, out),
 })
 
@@ -57,12 +57,13 @@ export const command: Group = {
         limit: { value: 'N', help: 'at most this many (default: 20)' },
         ...CLIENT_OPTIONS,
       },
-      takesSettings: 'quietly',
+      takesSettings: [],
       run: (args, out) => list(args, out),
     },
     show: onJob('show', 'Prints a job as JSON.', show),
     follow: {
       ...followOne,
+      usage: 'jobs follow ID [--after CURSOR]',
       options: { after: { value: 'CURSOR', help: 'start after this cursor' }, ...CLIENT_OPTIONS },
     },
     cancel: onJob('cancel', 'Cancels a job.', (client, id, args, out) => post('cancel', client, id, args, out)),

@@ -17,6 +17,9 @@ interface KeyInfo {
   readonly key?: string
 }
 
+/** Where the server, and its admin key, are found. */
+const SHOWN = ['admin-port', 'data-dir']
+
 export const command: Group = {
   about: 'API keys of the running server.',
   commands: {
@@ -29,14 +32,14 @@ export const command: Group = {
         'expires-days': { value: 'N', help: 'days until it expires (default: never)' },
         ...ADMIN_OPTIONS,
       },
-      takesSettings: 'quietly',
+      takesSettings: SHOWN,
       run: create,
     },
     list: {
       usage: 'keys list',
       about: 'Lists API keys, without the keys themselves.',
       options: ADMIN_OPTIONS,
-      takesSettings: 'quietly',
+      takesSettings: SHOWN,
       run: list,
     },
     revoke: {
@@ -44,7 +47,7 @@ export const command: Group = {
       about: 'Revokes an API key, at once and for good.',
       options: ADMIN_OPTIONS,
       operand: { name: 'key id', listedBy: 'keys list' },
-      takesSettings: 'quietly',
+      takesSettings: SHOWN,
       run: revoke,
     },
   },

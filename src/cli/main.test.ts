@@ -134,9 +134,10 @@ it('the help of a subcommand shows what matters to it', async () => {
     sluice(['jobs', '--help']),
   ])
   expect(asked.out).toBe(flag.out)
-  expect(asked.out).toContain('npx sluice jobs follow ID')
+  expect(asked.out).toContain('npx sluice jobs follow ID [--after CURSOR]\n')
   for (const option of ['--after CURSOR', '--url URL', '--key KEY', '--json']) expect(asked.out).toContain(option)
   expect(asked.out).not.toMatch(/--state|--limit|--durability|--log-level|--data-dir/)
+  expect((await sluice(['help', 'keys', 'list'])).out).toContain('--data-dir TEXT')
   for (const verb of ['list', 'show', 'follow', 'cancel', 'redrive'])
     expect(group.out).toMatch(new RegExp(`^  ${verb} `, 'm'))
 })

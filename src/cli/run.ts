@@ -92,7 +92,10 @@ function subcommand(name: string, { commands }: Group, verb: string): Command {
 function choose(name: string, group: Group, argv: readonly string[]): readonly [Command, Args] {
   const all = Object.values(group.commands)
   const options = Object.assign({}, ...all.map((command) => command.options)) as Command['options']
-  const [verb] = readArgs({ options, takesSettings: all.some((c) => c.takesSettings !== false) }, argv).positionals
+  const [verb] = readArgs(
+    { options, takesSettings: all.some(({ takesSettings }) => takesSettings !== false) },
+    argv,
+  ).positionals
   if (verb === undefined) {
     const [first, ...others] = Object.keys(group.commands)
     const last = others.pop()

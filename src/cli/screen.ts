@@ -47,9 +47,9 @@ export function screen(app: Started, config: Config, readyMs: number): string[] 
 }
 
 function apiKey(app: Started, config: Config): string {
-  if (app.createdKey !== null) return `${app.createdKey}   (shown once; to make more: ${invocation} keys create)`
+  if (app.createdKey !== null) return `${app.createdKey}   (shown once; to create more: ${invocation} keys create)`
   if (config.key !== null) return `the value of ${config.key}   (clients read it from SLUICE_API_KEY)`
-  return `created earlier   (to make another: ${invocation} keys create)`
+  return `created earlier   (to create another: ${invocation} keys create)`
 }
 
 function adminKey(config: Config): string {
