@@ -22,7 +22,7 @@ const CLIENT = { name: '@sluice/client', version: '0.1.0' }
 export interface ConnectOptions {
   /** Where Sluice is, e.g. "http://127.0.0.1:4100". */
   readonly url: string
-  /** An API key: of servers, never in a page. */
+  /** An API key: for servers, never in a page. */
   readonly key?: string
   /** Asks your backend for a ticket (POST /v1/tickets); called again only when there is no token. */
   readonly ticket?: () => Promise<string>
@@ -33,7 +33,7 @@ export interface ConnectOptions {
   /** Who is calling, for the operator's log. */
   readonly client?: { readonly name: string; readonly version: string }
   readonly onState?: (state: State) => void
-  /** Why a connection was lost, or could not be had; it is tried again unless the state is `closed`. */
+  /** Why a connection was lost or could not be opened; it is retried unless the state is `closed`. */
   readonly onError?: (error: SluiceError) => void
 }
 
@@ -46,13 +46,13 @@ export interface Sluice {
   attach(id: string, from?: { readonly cursor?: string | null }): Job
   /** A conversation's turns, past and present: what a chat shows. Close it when it is no longer shown. */
   conversation(id: string, options: ConversationOptions): Conversation
-  /** How a conversation stands, then what happens to it, from wherever. Returns its stop. */
+  /** The current state of a conversation, then its updates, whoever made them. Returns a function that stops it. */
   watch(conversation: string, watcher: Watcher): () => void
   /** A call over HTTP with the same credentials, e.g. http('GET', '/v1/conversations/c1'). Throws SluiceError. */
   http(method: string, path: string, body?: unknown): Promise<unknown>
-  /** Tries at once where it waits for its next try: somebody asks for it, or knows that the server is back. */
+  /** Skips the wait before the next try: the user asks for it, or the server is known to be back. */
   reconnect(): void
-  /** Lets go of all jobs; they go on. */
+  /** Detaches from all jobs; they keep running. */
   close(): void
 }
 
@@ -217,7 +217,7 @@ export function connect(options: ConnectOptions): Sluice {
       transport.close()
       events.onState('closed')
       closed = true
-      for (const job of jobs) job.fail(new SluiceError('closed', 'This client was closed; the job goes on.'))
+      for (const job of jobs) job.fail(new SluiceError('closed', 'This client was closed; the job keeps running.'))
       stopListening()
     },
   }

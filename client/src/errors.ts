@@ -46,4 +46,4 @@ const wait = (ms: unknown): number | undefined =>
   typeof ms !== 'number' || Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_WAIT_MS)
 
 export const nothingLeft = (): SluiceError =>
-  new SluiceError('already_read', 'The cursor stands at the end of this job: there is nothing more to read.')
+  new SluiceError('already_read', 'The cursor is at the end of this job: there is nothing more to read.')

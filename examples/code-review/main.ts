@@ -29,7 +29,7 @@ const sluice = connect({
     // Later, a lost connection comes back by itself
     if (!wasOpen)
       fail(
-        error.code === 'connection_lost' ? `${SLUICE_URL} can't be reached; is Sluice started there?` : error.message,
+        error.code === 'connection_lost' ? `${SLUICE_URL} can't be reached; is Sluice running there?` : error.message,
       )
   },
 })

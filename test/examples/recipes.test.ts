@@ -27,14 +27,12 @@ let proxy: HttpServer
 let url: string
 /** Streams that were cut, and how: `torn` in mid-flight, or `ended` as if nothing were wrong. */
 let cuts: string[] = []
-/** How the proxy answers the next requests itself, before it passes them on again. */
+/** How the proxy itself answers the requests after a cut, before it passes them on again. */
 let answers: Answer[] = []
 interface Answer {
   readonly status: number
   readonly headers?: Readonly<Record<string, string>>
   readonly body: string
-  /** Every request, from the first on; otherwise one, after the first cut. */
-  readonly always?: boolean
 }
 let requests = 0
 /** How many jobs the server has. */
@@ -50,8 +48,8 @@ beforeAll(async () => {
   proxy = createServer((incoming, response) => {
     requests++
     const [first] = answers
-    if (first !== undefined && (cuts.length > 0 || first.always)) {
-      if (!first.always) answers.shift()
+    if (first !== undefined && cuts.length > 0) {
+      answers.shift()
       incoming.resume()
       response.writeHead(first.status, first.headers).end(first.body)
       return
@@ -118,8 +116,10 @@ async function run(
   const code = await new Promise((done) => child.once('exit', done))
   expect(code, err).toBe(0)
   const lines = out.trim().split('\n').filter(Boolean)
-  const error = lines.at(-1)?.startsWith('error ') ? lines.pop()!.slice(6) : null
-  return { chunks: lines.map((line) => JSON.parse(line)), error }
+  const isError = (line: string): boolean => line.startsWith('error ')
+  const chunks = lines.filter((line) => !isError(line)).map((line) => JSON.parse(line))
+  const error = lines.filter(isError).map((line) => line.slice('error '.length))
+  return { chunks, error: error.length === 0 ? null : error.join('\n') }
 }
 
 /** The same, straight from the server. */
@@ -140,16 +140,17 @@ const node: Program = (question, extra = '', pauses) => [
   process.execPath,
   'recipe.ts',
   `import OpenAI from 'openai'
-const { SLUICE_URL: baseURL, SLUICE_API_KEY: apiKey } = process.env
-const openai = new OpenAI({ baseURL, apiKey, ...${pauses ? '{ maxRetries: 0 }' : '{}'} })
 ${recipe('ts', 'function* resumed').replace('250 *', pauses ? '2 *' : '250 *')}
+const { SLUICE_URL: urls, SLUICE_API_KEY: apiKey } = process.env
+for (const baseURL of urls.split(' ')) {
+const openai = new OpenAI({ baseURL, apiKey, ...${pauses ? '{ maxRetries: 0 }' : '{}'} })
 try {
   const messages = [{ role: 'user', content: ${JSON.stringify(question)} }]
   const body = { model: 'demo', stream_options: { include_usage: true }, messages ${extra} }
   for await (const chunk of resumed(openai, body)) console.log(JSON.stringify(chunk))
 } catch (error) {
   console.log('error', error.status ?? error.constructor.name, error.code)
-}
+}}
 `,
 ]
 /** An interpreter that has the package: named by SLUICE_TEST_PYTHON, or python3. */
@@ -162,15 +163,16 @@ const python: Program = (question, extra = '', pauses) => [
   `import os, time, uuid
 from openai import OpenAI
 more = ${pauses ? '{"max_retries": 0}' : '{}'}
-client = OpenAI(base_url=os.environ["SLUICE_URL"], api_key=os.environ["SLUICE_API_KEY"], **more)
 ${recipe('python', 'def resumed').replace('0.25 *', pauses ? '0.002 *' : '0.25 *')}
-try:
-    messages = [{"role": "user", "content": ${JSON.stringify(question)}}]
-    body = {"model": "demo", "stream_options": {"include_usage": True}, "messages": messages ${extra}}
-    for chunk in resumed(client, **body):
-        print(chunk.model_dump_json())
-except Exception as error:
-    print("error", getattr(error, "status_code", type(error).__name__), getattr(error, "code", None))
+for url in os.environ["SLUICE_URL"].split():
+    client = OpenAI(base_url=url, api_key=os.environ["SLUICE_API_KEY"], **more)
+    try:
+        messages = [{"role": "user", "content": ${JSON.stringify(question)}}]
+        body = {"model": "demo", "stream_options": {"include_usage": True}, "messages": messages ${extra}}
+        for chunk in resumed(client, **body):
+            print(chunk.model_dump_json())
+    except Exception as error:
+        print("error", getattr(error, "status_code", type(error).__name__), getattr(error, "code", None))
 `,
 ]
 
@@ -180,11 +182,10 @@ const busy = (status: number, code: string): Answer => ({
   headers: { 'content-type': 'application/json', 'x-should-retry': 'true', 'retry-after-ms': '20' },
   body: JSON.stringify({ error: { message: code, type: 'server_error', param: null, code } }),
 })
-const html = (status: number, always = true): Answer => ({
+const html = (status: number): Answer => ({
   status,
   headers: { 'content-type': 'text/html' },
   body: '<html><h1>a proxy</h1></html>',
-  always,
 })
 
 describe.each([
@@ -209,7 +210,7 @@ describe.each([
     async () => {
       answers = [
         ...['starting', 'draining', 'overloaded', 'storage_locked'].map((code) => busy(503, code)),
-        html(502, false),
+        html(502),
         busy(429, 'queue_full'),
       ]
       cuts = ['torn', 'torn'] // two of the three
@@ -228,18 +229,27 @@ describe.each([
         error: expect.stringContaining(mistaken),
       })
       expect(requests).toBe(0)
-      answers = [html(404)]
-      expect((await run(...program('Hi.'))).error).toMatch(/^404/)
-      expect(requests).toBe(1)
-      // Not at once, but soon
-      requests = 0
-      answers = [html(200)] // no stream at all
-      expect((await run(...program('Hi.', '', 'short'))).error).toMatch(/Connection/)
-      answers = [html(502)]
-      expect((await run(...program('Hi.', '', 'short'))).error).toMatch(/^502/)
-      expect(requests).toBe(14)
-      const nobody = `http://127.0.0.1:${await freePort()}/v1`
-      expect((await run(...program('Hi.', '', 'short'), nobody)).error).toMatch(/Connection/)
+      // Wrong addresses; the last three not at once, but soon
+      const asked = [0, 0, 0]
+      const others = [404, 200, 502].map((status, i) =>
+        createServer((incoming, response) => {
+          asked[i]++
+          incoming.resume()
+          response.writeHead(status, { 'content-type': 'text/html' }).end('<html>not Sluice</html>')
+        }),
+      )
+      const ports = await Promise.all([
+        ...others.map(async (other) => {
+          await new Promise<void>((done) => other.listen(0, '127.0.0.1', done))
+          return (other.address() as { port: number }).port
+        }),
+        freePort(), // nobody there
+      ])
+      const urls = ports.map((port) => `http://127.0.0.1:${port}/v1`).join(' ')
+      const { chunks, error } = await run(...program('Hi.', '', 'short'), urls)
+      for (const other of others) other.close()
+      expect([chunks, asked]).toEqual([[], [1, 7, 7]])
+      expect(error).toMatch(/^404 .*\n.*Connection.*\n502 .*\n.*Connection.*$/)
     },
     60_000,
   )
