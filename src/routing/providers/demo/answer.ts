@@ -1,6 +1,6 @@
 /** What the demo says to a request: texts in tokens, or a tool call, per choice. Pure. */
 import { hash, pick, seeded } from './random.ts'
-import { type Script, withoutDirectives } from './script.ts'
+import { endsOf, type Script, withoutDirectives } from './script.ts'
 import { proseTokens, tokenize } from './text.ts'
 import { sampleOf } from './value.ts'
 
@@ -59,7 +59,7 @@ export const promptTokens = (request: ChatRequest): number =>
   messagesOf(request).reduce((sum, message) => sum + 4 + tokenize(textOf(message)).length, 0)
 
 export function speak(request: ChatRequest, choice: number, script: Script): Spoken {
-  const prompt = withoutDirectives(lastPrompt(request))
+  const prompt = withoutDirectives(endsOf(lastPrompt(request)))
   const random = seeded(hash(JSON.stringify([request.messages, request.seed ?? null, choice])))
   const tool = toolFor(request, prompt)
   if (tool !== null)

@@ -36,6 +36,11 @@ const LETTERS: Readonly<Record<string, string>> = {
 const DIRECTIVE = /\bdemo:((?:[ \t]*[a-z_]+=\d+(?:\.\d+)?)+)/g
 const MAX_TOKENS = 1_000_000
 
+/** A longer text is searched at its two ends, of so many characters each: it may be a stranger's megabytes. */
+const SEARCHED_CHARS = 32_768
+export const endsOf = (text: string): string =>
+  text.length <= 2 * SEARCHED_CHARS ? text : `${text.slice(0, SEARCHED_CHARS)}\n${text.slice(-SEARCHED_CHARS)}`
+
 export const withoutDirectives = (text: string): string => text.replace(DIRECTIVE, '').trim()
 
 export function readScript(
@@ -47,7 +52,7 @@ export function readScript(
   const said = new Map<string, number>()
   for (const [, letter, value] of model.matchAll(/-([ndfeksg])(\d{1,9})(?=-|$)/g))
     said.set(LETTERS[letter], Number(value))
-  for (const [, settings] of prompt.matchAll(DIRECTIVE))
+  for (const [, settings] of endsOf(prompt).matchAll(DIRECTIVE))
     for (const [, key, value] of settings.matchAll(/([a-z_]+)=([\d.]+)/g)) said.set(key, Number(value))
   const faulty = attempt <= (said.get('faults') ?? Infinity)
   const fault = (key: string): number | undefined => (faulty ? said.get(key) : undefined)

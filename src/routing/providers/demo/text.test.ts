@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { PARAGRAPHS } from './paragraphs.ts'
 import { seeded } from './random.ts'
+import { readScript } from './script.ts'
 import { proseTokens, tokenize } from './text.ts'
 
 const say = (prompt: string, tokens: number | null, seed = 1): string =>
@@ -42,4 +43,14 @@ describe("the demo's prose", () => {
   it('is made of whole sentences', () => {
     for (const sentence of PARAGRAPHS.flat()) expect(sentence).toMatch(/^[A-Z][^\n]*[.]$/)
   })
+})
+
+it('of a prompt of megabytes only the ends are searched for what it asks of the demo', () => {
+  const read = (prompt: string): number | null => readScript('demo', prompt, 1, { delayMs: 1, ttftMs: 1 }).tokens
+  const long = 'x '.repeat(100_000)
+  expect([
+    read(`demo: tokens=3\n${long}`),
+    read(`${long} demo: tokens=4`),
+    read(`${long} demo: tokens=5\n${long}`),
+  ]).toEqual([3, 4, null])
 })
