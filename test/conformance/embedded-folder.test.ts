@@ -347,6 +347,7 @@ describe('while it runs', () => {
     ['moved', (dir) => renameSync(dir, `${dir}-moved`)],
     ['without its database', (dir) => rmSync(join(dir, 'sluice.db'))],
     ['without its WAL', (dir) => rmSync(join(dir, 'sluice.db-wal'))],
+    ["without its WAL's index", (dir) => rmSync(join(dir, 'sluice.db-shm'))],
     [
       'given another database',
       (dir) => {

@@ -12,7 +12,7 @@ import { systemClock } from '../../core/clock.ts'
 import { ChangedFiles, Changes } from './changes.ts'
 import type { FromWorker, ToWorker } from './disk.ts'
 import { kindOf, whyRefused } from './faults.ts'
-import { walOf } from './folder.ts'
+import { shmOf, walOf } from './folder.ts'
 import { CHANGED_FILES, type WalState, walState, writeMark } from './mark.ts'
 import type { Files } from './schema.ts'
 
@@ -64,6 +64,7 @@ function expectFiles(): void {
   for (const [fd, name] of [
     [database, path],
     [wal, walOf(path)],
+    [shm, shmOf(path)], // others would lock another one
   ] as const) {
     const there = statSync(name, { throwIfNoEntry: false })
     const { dev, ino } = fstatSync(fd)
