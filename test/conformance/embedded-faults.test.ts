@@ -335,12 +335,12 @@ describe('the data folder', () => {
     const dir = folder()
     const held = openFolder(dir)
     expect(() => openFolder(dir)).toThrow(
-      expect.objectContaining({ code: 'config_invalid', message: expect.stringContaining(dir) }),
+      expect.objectContaining({ code: 'in_use', message: expect.stringContaining(dir) }),
     )
     held.release()
     const child = spawnOwner(dir)
     await child.ready
-    expect(() => openFolder(dir)).toThrow(expect.objectContaining({ code: 'config_invalid' }))
+    expect(() => openFolder(dir)).toThrow(expect.objectContaining({ code: 'in_use' }))
     child.process.kill('SIGKILL')
     await child.gone
     openFolder(dir).release()
