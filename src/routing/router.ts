@@ -40,8 +40,8 @@ export interface Router {
   claimed(job: JobId): Deployment
   /** When the job was accepted, by the monotonic clock; of a job that has a slot. */
   acceptedMono(job: JobId): number
-  /** Of a job that has a slot: is there another deployment that it may be tried on? */
-  hasElsewhere(job: JobId, model: string): boolean
+  /** Of a job that has a slot: how long until another deployment may be called for it? Null: there is no other. */
+  elsewhereInMs(job: JobId, model: string): number | null
   /** Gives the slot back and learns from how it went. Returns how long no call starts there. Safe to repeat. */
   release(job: JobId, report: ReleaseReport): number
   /** The job is over: forgets where it failed. */
@@ -192,11 +192,15 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
       return claim.deployment
     },
     acceptedMono: (job) => accepted.get(job) ?? clock.monoMs(),
-    hasElsewhere(job, model) {
+    elsewhereInMs(job, model) {
       const here = claims.get(job)?.slot
       const failed = failedAt.get(job)
-      const others = (resolve(model)?.deployments ?? []).map((d) => slots.get(d)!)
-      return others.some((slot) => slot !== here && failed?.get(slot) !== true)
+      const others = (resolve(model)?.deployments ?? [])
+        .map((d) => slots.get(d)!)
+        .filter((slot) => slot !== here && failed?.get(slot) !== true)
+      if (others.length === 0) return null
+      const freeAtMono = Math.min(...others.map((slot) => healthOf(slot, model).coolUntilMono))
+      return Math.max(0, freeAtMono - clock.monoMs())
     },
     release(job, report) {
       const claim = claims.get(job)

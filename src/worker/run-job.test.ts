@@ -358,3 +358,18 @@ it('a failure whose wait ends after the deadline is told at once, with the time;
   await fail(40_000)
   expect(outcomes.at(-1)).toMatchObject({ kind: 'failed', retry: false, error: { retryAfterMs: 40_000 } })
 })
+
+it('a wait counts though there is another deployment, where that must be waited for too', async () => {
+  for (const code of ['provider_error', 'provider_rate_limited'] as const) {
+    const { outcomes, attempt } = setUp([{}, {}])
+    for (let i = 0; i < 2; i++) {
+      const { run, sink } = await attempt()
+      sink.end({ kind: 'failed', error: new SluiceError(code, { retryAfterMs: 120_000 }), retry: true })
+      await run.ended
+    }
+    expect(outcomes[0]).toMatchObject(
+      code === 'provider_error' ? { kind: 'failed', retry: true } : { kind: 'released' },
+    )
+    expect(outcomes[1]).toMatchObject({ kind: 'failed', retry: false, error: { retryAfterMs: 120_000 } })
+  }
+})

@@ -34,7 +34,7 @@ export interface RunDeps {
   readonly router: {
     claimed(job: string): Deployment
     acceptedMono(job: string): number
-    hasElsewhere(job: string, model: string): boolean
+    elsewhereInMs(job: string, model: string): number | null
     release(job: string, report: SlotReport): number
     forget(job: string): void
   }
@@ -268,12 +268,13 @@ export class Run implements ProviderSink {
   async #failed(end: Failed): Promise<void> {
     const { job } = this.lease
     if (FREE.has(end.error.code)) this.#meter.refused()
-    const hasElsewhere = this.#deps.router.hasElsewhere(job.id, job.model)
+    const elsewhereInMs = this.#deps.router.elsewhereInMs(job.id, job.model)
+    const hasElsewhere = elsewhereInMs !== null
     const isBusy = end.error.code === 'provider_rate_limited' || end.error.code === 'overloaded'
     // The upstream (or this machine) is full, not the job broken: back in line, without an attempt used, until its
     // deadline
     if (isBusy && end.retry !== false && !this.#textShown) {
-      const waitMs = hasElsewhere ? 0 : this.#release(end)
+      const waitMs = Math.min(elsewhereInMs ?? Infinity, this.#release(end))
       if (this.#sinceAcceptedMs() + waitMs < job.options.deadlineMs) return this.#settle({ kind: 'released' }, end)
       const error = end.error.with({ retryAfterMs: Math.max(end.error.retryAfterMs ?? 0, waitMs) })
       return this.#settle({ kind: 'failed', error, retry: false, ...this.#spent() }, end)
@@ -283,17 +284,13 @@ export class Run implements ProviderSink {
       const shown = shownBy(await this.#read())
       retry = beginAttempt(job, shown, this.#deployment.provider.continues).mode !== 'fail'
     }
-    // Another deployment need not wait until this one is free again
-    if (retry && hasElsewhere)
-      return this.#settle(
-        { kind: 'failed', error: end.error.with({ retryAfterMs: undefined }), retry, ...this.#spent() },
-        end,
-      )
-    const waitMs = retry ? Math.max(end.error.retryAfterMs ?? 0, this.#release(end)) : 0
+    const hereInMs = retry ? Math.max(end.error.retryAfterMs ?? 0, this.#release(end)) : 0
+    const waitMs = Math.min(elsewhereInMs ?? Infinity, hereInMs)
     const isTooLong = waitMs > 0 && this.#sinceAcceptedMs() + waitMs >= job.options.deadlineMs
-    const error = isTooLong ? end.error.with({ retryAfterMs: waitMs }) : end.error
-    if (isTooLong) retry = false
-    return this.#settle({ kind: 'failed', error, retry, ...this.#spent() }, end)
+    // Another deployment need not wait until this one is free again
+    const retryAfterMs = isTooLong ? waitMs : retry && hasElsewhere ? undefined : end.error.retryAfterMs
+    const error = end.error.with({ retryAfterMs })
+    return this.#settle({ kind: 'failed', error, retry: retry && !isTooLong, ...this.#spent() }, end)
   }
 
   /** Stop at once: canceled, no longer ours, or handed back. */

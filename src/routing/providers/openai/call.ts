@@ -15,7 +15,7 @@ import type { Swept } from '../http/sweep.ts'
 import { AnswerState, type Ending } from './answer-state.ts'
 import { errorIn } from './error-in.ts'
 import { blames, type Failed, failed, failedInBand, failedStatus, failedTransport } from './failures.ts'
-import { excessOf, JsonScan, objectIn, parseJson } from './json.ts'
+import { JsonScan, objectIn, parseJson } from './json.ts'
 import { Shapes } from './shape.ts'
 import { SseReader } from './sse.ts'
 
@@ -290,9 +290,9 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   /** A payload unlike those before it. */
   #look(payload: Bytes) {
     if (isDone(payload)) return this.#done()
-    const parsed = parseJson(payload)
+    const parsed = parseJson(payload, (excess) => this.#finish(tooMuch(excess)))
     const chunk = objectIn(parsed)
-    if (chunk === null) return this.#noObject(payload)
+    if (chunk === null) return this.#garbage('an event that is not a JSON object')
     const whole = hasMessage(chunk) ? chunkOf(parseDocument(payload), (index) => this.#state.isTold(index)) : null
     const seen = this.#state.see(whole ?? chunk, whole !== null)
     if (seen.kind === 'error') return this.#finishInBand(this.#readable(payload, seen.error), payload)
@@ -302,12 +302,6 @@ export class Call implements HttpHandler, ProviderRun, Swept {
       whole !== null ? toBytes(JSON.stringify(whole)) : toLine(hasEmptyError(chunk) ? withoutError(payload) : payload)
     if (seen.kind === 'ordinary') this.#shapes.learn(line)
     this.#batch.push(line)
-  }
-
-  #noObject(payload: Bytes) {
-    const excess = excessOf(payload)
-    if (excess === null) this.#garbage('an event that is not a JSON object')
-    else this.#finish(tooMuch(excess))
   }
 
   /** The machine saw bytes; people read the error as text. */

@@ -31,8 +31,8 @@ it('says of any JSON what JSON.parse says', () => {
 })
 
 it('takes a BOM, as bytes or as a character, and nothing that is no JSON', () => {
-  expect(['\xef\xbb\xbf{"a":1}', '\ufeff{"a":1}'].map(parseJson)).toEqual([{ a: 1 }, { a: 1 }])
-  expect(['', '{', 'hello', `${'['.repeat(100_000)}`].map(parseJson)).toEqual([
+  expect(['\xef\xbb\xbf{"a":1}', '\ufeff{"a":1}'].map((text) => parseJson(text))).toEqual([{ a: 1 }, { a: 1 }])
+  expect(['', '{', 'hello', `${'['.repeat(100_000)}`].map((text) => parseJson(text))).toEqual([
     undefined,
     undefined,
     undefined,

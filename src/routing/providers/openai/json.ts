@@ -38,10 +38,10 @@ export class JsonScan {
     for (; i < text.length && this.excess === null; i++) {
       const c = text.charCodeAt(i)
       if (c === QUOTE) {
-        this.#values++
+        this.#count()
         i = this.#skipString(text, i + 1) - 1
       } else if (c === OPEN_OBJECT || c === OPEN_LIST) {
-        this.#values++
+        this.#count()
         if (++this.#depth > MAX_DEPTH) this.excess = `it is nested deeper than ${MAX_DEPTH}`
       } else if (c === CLOSE_OBJECT || c === CLOSE_LIST) {
         this.closed = --this.#depth === 0
@@ -51,9 +51,12 @@ export class JsonScan {
       this.closed = false
     }
     if (this.#distinct > MAX_DISTINCT) this.excess ??= `it holds more than ${MAX_DISTINCT} different names and texts`
-    if (this.#values > MAX_VALUES) this.excess ??= `it holds more than ${MAX_VALUES} texts, lists and objects`
     if (this.#items > MAX_ITEMS) this.excess ??= `its lists and objects hold more than ${MAX_ITEMS} items`
     return this
+  }
+
+  #count() {
+    if (++this.#values > MAX_VALUES) this.excess = `it holds more than ${MAX_VALUES} texts, lists and objects`
   }
 
   #meet(text: string, from: number, end: number) {
@@ -93,12 +96,16 @@ export class JsonScan {
 }
 
 /** Why this JSON text is not to be parsed. Costs nothing for the short texts that most events are. */
-export const excessOf = (text: string): string | null =>
+const excessOf = (text: string): string | null =>
   text.length <= 2 * MAX_DEPTH ? null : new JsonScan().feed(text).excess
 
-/** Undefined when it is no JSON, or too much. Of a binary string only structure and ASCII may be used. */
-export function parseJson(text: Bytes | string): Json | undefined {
-  if (excessOf(text) !== null) return undefined
+/** Undefined when it is no JSON, or too much, which `onExcess` is told. Of a binary string only structure and ASCII may be used. */
+export function parseJson(text: Bytes | string, onExcess?: (what: string) => void): Json | undefined {
+  const excess = excessOf(text)
+  if (excess !== null) {
+    onExcess?.(excess)
+    return undefined
+  }
   try {
     return JSON.parse(text.replace(/^(?:\xef\xbb\xbf|\ufeff)/, '')) as Json
   } catch {
