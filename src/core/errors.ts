@@ -400,7 +400,13 @@ export function retryHeaders(
   spent = false,
 ): Readonly<Record<string, string>> {
   const foundNoRoom = status === 429 || status === 503 || status === 507 || code === 'deadline_exceeded'
-  if (!ERRORS[code].retryable || (spent && !foundNoRoom)) return { 'x-should-retry': 'false' }
-  const ms = Math.max(1, Math.ceil(retryAfterMs ?? RETRY_AFTER_MS))
-  return { 'retry-after': String(Math.ceil(ms / 1000)), 'retry-after-ms': String(ms), 'x-should-retry': 'true' }
+  const after = (ms: number): Readonly<Record<string, string>> => {
+    const whole = Math.max(1, Math.ceil(ms))
+    return { 'retry-after': String(Math.ceil(whole / 1000)), 'retry-after-ms': String(whole) }
+  }
+  if (!ERRORS[code].retryable) return { 'x-should-retry': 'false' }
+  // For people and schedulers: an SDK would do it again at once
+  if (spent && !foundNoRoom)
+    return { ...(retryAfterMs === undefined ? {} : after(retryAfterMs)), 'x-should-retry': 'false' }
+  return { ...after(retryAfterMs ?? RETRY_AFTER_MS), 'x-should-retry': 'true' }
 }

@@ -18,8 +18,8 @@
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 export type JsonObject = { [key: string]: Json }
 
-/** A call is put before so many others at most: more than any answer has, and a bound for what is sent backwards. */
-const MAX_SHIFT = 1_024
+/** A call is put before so many others at most: far more than happens, and a bound for what is sent backwards. */
+const MAX_SHIFT = 128
 
 const PIECES = new Set(['content', 'refusal', 'arguments', 'transcript', 'text', 'thinking', 'summary'])
 const NAMED = new Set(['function', 'custom', 'function_call'])

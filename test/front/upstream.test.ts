@@ -55,6 +55,7 @@ beforeAll(async () => {
         at('never', upstream, { stream: 'never' }),
         at('quick', upstream, { timeouts: { ttft_ms: 300 } }),
         at('busy', upstream),
+        at('later', upstream),
         { name: 'demo', provider: 'demo' },
       ],
       queue: { retry_base_ms: 5, retry_cap_ms: 10 },
@@ -261,6 +262,14 @@ describe("the provider's error", () => {
 })
 
 describe('how often it is called', () => {
+  it('once, where it asks for a wait beyond the deadline, and the client is told how long', async () => {
+    upstream.says(response('503 Busy', '{"error":{"message":"full"}}', 'retry-after: 240\r\n'))
+    const answer = await chat(hello('later'))
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([502, '240'])
+    expect(answer.headers.get('x-should-retry')).toBe('false')
+    expect(upstream.asked).toHaveLength(1)
+  })
+
   it('never at once after a 429, whatever it says of retrying', async () => {
     upstream.says(response('429 Too Many Requests', '{}', 'retry-after-ms: 0\r\n'))
     const answer = await chat(hello('busy', { sluice: { deadline_ms: 2_500 } }))

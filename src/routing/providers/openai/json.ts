@@ -99,7 +99,10 @@ export class JsonScan {
 const excessOf = (text: string): string | null =>
   text.length <= 2 * MAX_DEPTH ? null : new JsonScan().feed(text).excess
 
-/** Undefined when it is no JSON, or too much, which `onExcess` is told. Of a binary string only structure and ASCII may be used. */
+/**
+ * Undefined when it is no JSON, or too much, which `onExcess` is told. Of a binary string only structure and ASCII may
+ * be used.
+ */
 export function parseJson(text: Bytes | string, onExcess?: (what: string) => void): Json | undefined {
   const excess = excessOf(text)
   if (excess !== null) {
