@@ -75,7 +75,7 @@ export async function runCuts(
         cutAt(),
       )
       cuts++
-      path = `${answer.headers['location'] as string}?dialect=chat`
+      path = answer.headers['location'] as string
     } else
       path =
         ((await http.call('POST', '/v1/jobs', { request }).catch(() => null))?.json as { events: string } | undefined)

@@ -223,7 +223,7 @@ retention: { bytes: 8GiB }
                 (e) => seen.push(e),
                 random(4) === 0 ? 300 + random(5_000) : Infinity,
               )
-            : await http.events('GET', `${path}?dialect=chat`, undefined, { 'last-event-id': at }, (e) => seen.push(e))
+            : await http.events('GET', path, undefined, { 'last-event-id': at }, (e) => seen.push(e))
         path ??= (answer.headers['location'] as string | undefined) ?? null
         if (answer.status === 204 || isOver(seen.at(-1)) || answer.status >= 400) break
         resumes++
