@@ -88,7 +88,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const ownKey = await closingOnError(engine, () => adminKey(config, ids))
 
   // router
-  const router = createRouter(settings.routes(), clock, () => engine.queue.wake())
+  const router = createRouter(settings.routes(), clock, () => engine.queue.wake(), emit)
   const reload = reloader(settings, router, engine.queue, options)
 
   // worker

@@ -62,6 +62,8 @@ export function createReporter(log: Log, clock: Clock): Emit {
           ? undefined
           : log.info({ ...rest, key: keyId, request_id: requestId, ...left }, 'request refused')
       }
+      case 'deployment-cooling':
+        return log.warn(fact, `a deployment is left alone for ${Math.ceil(fact.ms / 1_000)} s`)
       case 'store-degraded':
         return log.error(fact, 'the store is degraded')
       case 'store-warning':

@@ -90,6 +90,14 @@ export type Fact =
   | { readonly type: 'store-degraded'; readonly code: ErrorCode; readonly detail: string }
   | { readonly type: 'store-recovered' }
   /** The store works, and an operator should do something: `detail` tells what. */
+  /** Its provider is too busy: no call starts there for so long. */
+  | {
+      readonly type: 'deployment-cooling'
+      readonly deployment: string
+      readonly model: string
+      readonly code: ErrorCode
+      readonly ms: number
+    }
   | {
       readonly type: 'store-warning'
       readonly code: 'folder_exposed' | 'wal_held' | 'commits_missing' | 'job_damaged' | 'row_damaged'

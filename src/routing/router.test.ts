@@ -137,6 +137,18 @@ it('makes the wait longer while a deployment goes on refusing, once for calls th
   expect(refuse('after')).toBe(1_000)
 })
 
+it('closes to others for less where one job is all that it failed', () => {
+  const { clock, router } = setUp(route('chat', deployment('a')))
+  const fail = (id: string): number => {
+    expect(router.headroom(job(id))).toBeNull()
+    const waitMs = router.release(id, { code: 'provider_error', retryAfterMs: 0 })
+    clock.advance(waitMs + 1)
+    return waitMs
+  }
+  expect([fail('1'), fail('1'), fail('1')]).toEqual([1_000, 1_000, 1_000])
+  expect(['2', '3', '4', '5', '6', '7'].map(fail)).toEqual([2_000, 4_000, 8_000, 15_000, 15_000, 15_000])
+})
+
 it('is not told by a stop of ours that a deployment is well', () => {
   const { clock, router } = setUp(route('chat', deployment('a')))
   take(router, '1')

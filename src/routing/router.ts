@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../core/clock.ts'
 import type { ErrorCode } from '../core/errors.ts'
+import type { Emit } from '../core/facts.ts'
 import type { JobId, JobKind } from '../core/job.ts'
 import type { Deployment, Headroom, HeadroomRefusal, Provider, ScheduledJob } from '../core/ports.ts'
 
@@ -60,13 +61,19 @@ interface Health {
   coolUntilMono: number
   /** Times in a row that it was found too busy. */
   refusals: number
+  /** The job that found it so last. */
+  refusedTo: JobId | null
   /** Failures in a row; a deployment that fails again and again is used only where there is no other. */
   failures: number
 }
 
 /** A deployment that is too busy is left alone for this, doubled while it still is; its retry-after may be longer. */
 const MIN_COOL_MS = 1_000
+/** By a 429. Of other refusals one request may be the cause, so they close a deployment to all others for less. */
 const MAX_COOL_MS = 60_000
+const MAX_COOL_FAILED_MS = 15_000
+/** Waits from here on are worth a line in the log. */
+const TOLD_COOL_MS = 5_000
 /**
  * Jobs whose failed places are remembered: those that are canceled between two attempts are never forgotten by name.
  */
@@ -86,7 +93,12 @@ const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
   'provider_auth',
 ])
 
-export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: () => void): Router {
+export function createRouter(
+  routes: readonly ModelRoute[],
+  clock: Clock,
+  wake: () => void,
+  emit: Emit = () => {},
+): Router {
   let models: readonly ModelRoute[] = []
   let exact = new Map<string, ModelRoute>()
   let patterns: readonly ModelRoute[] = []
@@ -165,11 +177,20 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
     if (failedAt.size > MAX_REMEMBERED) for (const oldest of failedAt.keys()) return void failedAt.delete(oldest)
   }
 
-  /** Calls that were under way together find out together: only the first of them makes the wait longer. */
-  function cool(health: Health, askedMs: number): void {
+  /**
+   * Calls that were under way together find out together: only the first of them makes the wait longer. So does a job
+   * that is refused again, but only by a 429: of another failure the job itself may be the cause.
+   */
+  function cool(slot: Slot, model: string, job: JobId, code: ErrorCode, askedMs: number): void {
     const now = clock.monoMs()
-    if (health.coolUntilMono <= now) health.refusals++
-    const ms = Math.max(askedMs, Math.min(MAX_COOL_MS, MIN_COOL_MS * 2 ** Math.min(health.refusals - 1, 30)))
+    const health = ownHealth(slot, model)
+    const isLimit = code === 'provider_rate_limited'
+    if (health.coolUntilMono <= now && (isLimit || health.refusedTo !== job)) health.refusals++
+    health.refusedTo = job
+    const guessMs = MIN_COOL_MS * 2 ** Math.min(Math.max(health.refusals - 1, 0), 30)
+    const ms = Math.max(askedMs, Math.min(isLimit ? MAX_COOL_MS : MAX_COOL_FAILED_MS, guessMs))
+    if (now + ms > health.coolUntilMono && ms >= TOLD_COOL_MS)
+      emit({ type: 'deployment-cooling', deployment: slot.deployment.name, model, code, ms })
     health.coolUntilMono = Math.max(health.coolUntilMono, now + ms)
     clock.after(ms + 1, wake)
   }
@@ -213,7 +234,7 @@ export function createRouter(routes: readonly ModelRoute[], clock: Clock, wake: 
       if (report.code === null && report.stopped !== true) slot.health.delete(healthKey(slot, model))
       else if (report.code !== null) {
         if (report.code === 'provider_rate_limited' || report.retryAfterMs !== undefined)
-          cool(ownHealth(slot, model), report.retryAfterMs ?? 0)
+          cool(slot, model, job, report.code, report.retryAfterMs ?? 0)
         const isBlamed = BLAMES_DEPLOYMENT.has(report.code)
         if (isBlamed) ownHealth(slot, model).failures++
         if (isBlamed || report.elsewhere === true) remember(job, slot, report.elsewhere === true)
@@ -233,7 +254,7 @@ function slotOf(deployment: Deployment, before: Slot | undefined): Slot {
   return before
 }
 
-const WELL: Readonly<Health> = { coolUntilMono: 0, refusals: 0, failures: 0 }
+const WELL: Readonly<Health> = { coolUntilMono: 0, refusals: 0, refusedTo: null, failures: 0 }
 
 const healthKey = (slot: Slot, model: string): string => slot.deployment.upstreamModel ?? model
 
