@@ -87,7 +87,8 @@ it('documents, cut anywhere: the very bytes, or an error', async () => {
     '"content":"\\u4e16"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n'
   const bytes = response('200 OK', document)
   await fc.assert(
-    fc.asyncProperty(fc.option(fc.nat(bytes.length - 1), { freq: 2, nil: null }), async (cut) => {
+    // Without its last line end it is whole
+    fc.asyncProperty(fc.option(fc.nat(bytes.length - 2), { freq: 2, nil: null }), async (cut) => {
       upstream.answer = (socket) =>
         cut === null ? void socket.write(bytes, 'latin1') : void socket.end(bytes.slice(0, cut), 'latin1')
       const answer = await fetch(`http://127.0.0.1:${app.port}/v1/chat/completions`, {
