@@ -114,6 +114,7 @@ describe('bodies that do not end', () => {
   it('a body in chunks of one byte costs what it holds', async () => {
     await start()
     const socket = connect({ port: app.port, host: '127.0.0.1' })
+    socket.on('error', () => {}) // it may be refused and closed while it still writes
     sockets.push(socket)
     socket.write(
       `POST /v1/jobs HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${app.key}\r\n` +
@@ -202,6 +203,7 @@ it('2,000 idle connections of nobody, half of them in the middle of something, c
   const before = process.memoryUsage().rss
   for (let i = 0; i < 1_000; i++) {
     const socket = connect({ port: app.port, host: '127.0.0.1' })
+    socket.on('error', () => {}) // it may be refused and closed while it still writes
     socket.on('error', () => {})
     sockets.push(socket)
     await new Promise((done) => socket.once('connect', done))
@@ -275,6 +277,7 @@ describe('a session has a share of its own', () => {
     const id = (JSON.parse(made.body) as { id: string }).id
     for (let i = 0; i < 2; i++) {
       const socket = connect({ port: app.port, host: '127.0.0.1' })
+      socket.on('error', () => {}) // it may be refused and closed while it still writes
       sockets.push(socket)
       let text = ''
       socket.on('data', (data) => (text += data.toString('latin1')))
@@ -301,6 +304,7 @@ describe('what a peer asks for and does not read', () => {
   /** Asks, and takes nothing of the answers. */
   function deaf(credential: string, targets: readonly string[]): Socket {
     const socket = connect({ port: app.port, host: '127.0.0.1' })
+    socket.on('error', () => {}) // it may be refused and closed while it still writes
     sockets.push(socket)
     socket.on('error', () => {})
     socket.pause()
@@ -340,6 +344,7 @@ describe('what a peer asks for and does not read', () => {
   it('a request is begun once the one before it is answered', async () => {
     await start()
     const socket = connect({ port: app.port, host: '127.0.0.1' })
+    socket.on('error', () => {}) // it may be refused and closed while it still writes
     sockets.push(socket)
     let text = ''
     socket.on('data', (data) => (text += data.toString('latin1')))
