@@ -241,6 +241,23 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     expect(await until(page, (all) => all.length === 4)).toEqual(shown)
   }, 90_000)
 
+  it('sends what was typed before it knew which conversation it shows', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    let release = (): void => {}
+    const held = new Promise<void>((done) => (release = done))
+    await page.route(/\/v1\/conversations\?limit/, async (route) => {
+      await held
+      await route.continue()
+    })
+    await page.goto(origin)
+    await isOpen(page)
+    await say(page, 'Are you there? demo: tokens=10 delay=5')
+    expect(await turns(page)).toEqual([])
+    release()
+    expect((await until(page, allDone(1)))[0].question).toContain('Are you there?')
+  }, 90_000)
+
   it('goes on over kill -9 of the server', async () => {
     context = await browser.newContext()
     const page = await open()

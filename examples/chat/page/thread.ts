@@ -27,6 +27,8 @@ export function createThread(on: ThreadEvents): Thread {
   const [sendButton, stopButton, newest] = [find('#send'), find('#stop'), find('#newest')]
   const done = find('#done')
   let conversation: Conversation | null = null
+  /** Sent before it was known which conversation is shown. */
+  const early: string[] = []
   let views = new Map<Turn, TurnView>()
   let due = false
   let atEnd = true
@@ -56,7 +58,8 @@ export function createThread(on: ThreadEvents): Thread {
   })
 
   function send(text: string): void {
-    if (conversation === null || text === '') return
+    if (text === '') return
+    if (conversation === null) return void early.push(text)
     atEnd = true
     on.onSend()
     conversation.send(text)
@@ -134,6 +137,7 @@ export function createThread(on: ThreadEvents): Thread {
       atEnd = true
       done.textContent = ''
       if (matchMedia('(pointer: fine)').matches) input.focus()
+      for (const text of early.splice(0)) send(text)
       refresh()
     },
     refresh,
