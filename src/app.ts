@@ -100,7 +100,6 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
       emit,
       router,
       firstTokens: new FirstTokens(),
-      settled: () => {},
       prompt: createPrompts({
         conversations: engine.conversations,
         clock,

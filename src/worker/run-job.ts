@@ -39,8 +39,6 @@ export interface RunDeps {
     forget(job: string): void
   }
   readonly firstTokens: FirstTokens
-  /** Called once a job has ended, with what it used: the settle hook. */
-  readonly settled: (job: Job, usage: Usage | undefined) => void
   /** The request as the upstream gets it: a conversation's with all that was said before. */
   readonly prompt: (job: Job, deployment: Deployment) => Promise<Uint8Array>
   readonly maxAnswerBytes: number
@@ -334,7 +332,6 @@ export class Run implements ProviderSink {
       if (finished.kind !== 'ended') return
       router.forget(job.id)
       firstTokens.forget(job.id)
-      this.#deps.settled(job, usage)
       const timing = 'timing' in outcome ? outcome.timing : undefined
       emit({
         type: 'job-ended',
