@@ -26,7 +26,7 @@ export type Rule =
 
 export interface Violation {
   readonly rule: Rule
-  /** "src/queue/scheduler.ts:12" */
+  /** "src/coordinator/scheduler/scheduler.ts:12" */
   readonly at: string
   readonly what: string
 }
@@ -140,7 +140,7 @@ function forbidden(path: string, target: string): Rule | null {
   return 'folders-meet-in-app'
 }
 
-/** "src/queue/lanes.ts" → "queue"; "src/app.ts" → "app". */
+/** "src/coordinator/scheduler/lanes.ts" → "queue"; "src/app.ts" → "app". */
 const folderOf = (path: string): string => path.split('/')[1].replace(/\.ts$/, '')
 
 const packageOf = (specifier: string): string =>

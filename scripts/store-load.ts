@@ -16,14 +16,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
+import { createScheduler } from '../src/coordinator/scheduler/scheduler.ts'
 import { systemClock, Wheel } from '../src/core/clock.ts'
 import { systemIds } from '../src/core/ids.ts'
 import type { JobDraft } from '../src/core/job.ts'
-import type { Engine, Lease, Outcome } from '../src/core/ports.ts'
+import type { Engine } from '../src/core/ports/engine.ts'
+import type { Lease, Outcome } from '../src/core/ports/work.ts'
 import { attemptRecord, type Bytes } from '../src/core/record.ts'
-import { UNLIMITED } from '../src/engines/embedded/conversation-limits.ts'
+import { UNLIMITED } from '../src/engines/embedded/conversations/limits.ts'
 import { openEmbedded } from '../src/engines/embedded/open.ts'
-import { createScheduler } from '../src/queue/scheduler.ts'
 
 const { values } = parseArgs({
   options: {
@@ -220,10 +221,10 @@ function run(lease: Lease): void {
     (records, n, urgent) => writer.append(records, n, urgent),
     length,
     () => {
-      void engine.queue.finish(lease, outcome(length)).then(() => {
+      void engine.work.finish(lease, outcome(length)).then(() => {
         unfollow()
         ended++
-        if (lease.job.metadata!['stream'] && !stopping) void engine.queue.begin(draft(tokens, 300, true))
+        if (lease.job.metadata!['stream'] && !stopping) void engine.submissions.begin(draft(tokens, 300, true))
       })
     },
   )
@@ -239,26 +240,26 @@ async function lease(): Promise<void> {
   leasing = true
   do {
     again = false
-    const leases = await engine.queue.lease('load', 64, () => null)
+    const leases = await engine.work.lease('load', 64, () => null)
     for (const one of leases) run(one)
     if (leases.length === 64) again = true
   } while (again)
   leasing = false
 }
 await engine.restore(() => {})
-engine.queue.attach({ id: 'load', pools: [], ready: () => void lease(), revoked: () => {} })
-const heart = setInterval(() => engine.queue.heartbeat('load'), 5_000)
+engine.work.attach({ id: 'load', pools: [], ready: () => void lease(), revoked: () => {} })
+const heart = setInterval(() => engine.work.heartbeat('load'), 5_000)
 
 const accepted: number[] = []
 async function submit(length: number, bodyBytes: number): Promise<void> {
   const startedAt = performance.now()
-  await engine.queue.submit([draft(length, bodyBytes, false)])
+  await engine.submissions.submit([draft(length, bodyBytes, false)])
   accepted.push(performance.now() - startedAt)
 }
 
 let bodyBytes = 0
 for (let i = 0; i < streams; i++) {
-  void engine.queue.begin(draft(Math.ceil(Math.random() * tokens), 300, true))
+  void engine.submissions.begin(draft(Math.ceil(Math.random() * tokens), 300, true))
   if (i % 20 === 19) await wait(5)
 }
 const timer = setInterval(() => load.turn(), 5)

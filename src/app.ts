@@ -11,15 +11,15 @@ import { within } from './app/within.ts'
 import { warnOfJobsWithoutModel } from './app/without-model.ts'
 import { environmentOf } from './config/load.ts'
 import type { Config } from './config/schema.ts'
+import { createScheduler } from './coordinator/scheduler/scheduler.ts'
 import { systemClock as clock, Wheel } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
 import { systemIds } from './core/ids.ts'
-import type { Engine } from './core/ports.ts'
+import type { Engine } from './core/ports/engine.ts'
 import { createDelivery } from './delivery/delivery.ts'
 import { openEmbedded } from './engines/embedded/open.ts'
 import type { Address, Gateway } from './gateway/deps.ts'
 import { createGateway } from './gateway/gateway.ts'
-import { createScheduler } from './queue/scheduler.ts'
 import { gatherGauge } from './routing/gather.ts'
 import { createRouter } from './routing/router.ts'
 import { FirstTokens } from './worker/first-tokens.ts'
@@ -88,13 +88,13 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const ownKey = await closingOnError(engine, () => adminKey(config, ids))
 
   // router
-  const router = createRouter(settings.routes(), clock, () => engine.queue.wake(), emit)
-  const reload = reloader(settings, router, engine.queue, options)
+  const router = createRouter(settings.routes(), clock, () => engine.work.wake(), emit)
+  const reload = reloader(settings, router, engine.jobs, options)
 
   // worker
   const pool = startPool(
     {
-      queue: engine.queue,
+      work: engine.work,
       log: engine.log,
       clock,
       emit,
@@ -127,7 +127,9 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   })
   const loop = watchLoop()
   const gateway: Gateway = createGateway({
-    queue: engine.queue,
+    submissions: engine.submissions,
+    jobs: engine.jobs,
+    operations: engine.operations,
     log: engine.log,
     conversations: engine.conversations,
     keys: engine.keys,
@@ -181,7 +183,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
     await orAborted(engine.restore(gateway.expectReader), signal)
     gateway.ready()
-    await warnOfJobsWithoutModel(engine.queue, router, log)
+    await warnOfJobsWithoutModel(engine.jobs, router, log)
     const hurry = (): void => void pool.drain(0)
     const reloadSafely = (): Promise<void> => reload().then(nothing, nothing)
     return { publicUrl: urlOf(open), adminUrl: urlOf(admin), createdKey, stop, hurry, reload: reloadSafely }

@@ -21,23 +21,23 @@ function plant(files: Readonly<Record<string, string>>) {
       "import { Buffer } from 'node:buffer'\nexport const now = () => Date.now() + Buffer.length\nsetTimeout(now, 1)\n",
     'src/core/ids.ts': 'export const random = () => Math.random()\n',
     'src/config/load.ts': "import { z } from 'zod'\nexport const env = process.env\nexport default z\n",
-    'src/queue/scheduler.ts':
+    'src/coordinator/scheduler/scheduler.ts':
       "import { now } from '../core/clock.ts'\nimport type { Lane } from './lanes.ts'\n" +
       'export const at = (date: Date, lane: Lane) => [now(), new Date(0), date, lane]\n',
-    'src/queue/lanes.ts':
+    'src/coordinator/scheduler/lanes.ts':
       "import { at } from './scheduler.ts'\n" +
       'export interface Lane { setTimeout: number; env: typeof process.env }\n' +
       'export const lane = { setTimeout: at, performance: 1 }\n',
-    'src/queue/lanes.test.ts': "import '../gateway/gateway.ts'\nsetTimeout(() => Math.random(), 1)\n",
-    'src/queue/testing/walk.ts': "import 'vitest'\nDate.now()\n",
+    'src/coordinator/scheduler/lanes.test.ts': "import '../gateway/gateway.ts'\nsetTimeout(() => Math.random(), 1)\n",
+    'src/coordinator/scheduler/testing/walk.ts': "import 'vitest'\nDate.now()\n",
     'src/gateway/gateway.ts': "import '../core/ids.ts'\n",
     'src/routing/router.ts': "import './providers/openai.ts'\n",
-    'src/routing/providers/openai.ts': "import '../../core/clock.ts'\n",
+    'src/routing/providers/openai/provider.ts': "import '../../core/clock.ts'\n",
     'src/mock/server.ts': "import '../core/clock.ts'\n",
     'src/bench/main.ts': "import '../core/clock.ts'\nperformance.now()\n",
     'src/app.ts':
-      "import './config/load.ts'\nimport './queue/scheduler.ts'\nimport './gateway/gateway.ts'\n" +
-      "import './routing/providers/openai.ts'\n",
+      "import './config/load.ts'\nimport './coordinator/scheduler/scheduler.ts'\nimport './gateway/gateway.ts'\n" +
+      "import './routing/providers/openai/provider.ts'\n",
     'src/cli/main.ts': "import '../config/load.ts'\nvoid import('../app.ts')\nvoid import('../mock/server.ts')\n",
     'src/core/frames.ts': 'export interface Frame { t: string }\n',
     'src/core/fold.ts': 'export const fold = 1\n',
@@ -75,26 +75,26 @@ it('finds nothing in a clean tree', () => {
 })
 
 const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
-  ['core-imports-nothing', 'src/core/job.ts', "import type { Lane } from '../queue/lanes.ts'"],
+  ['core-imports-nothing', 'src/core/job.ts', "import type { Lane } from '../coordinator/scheduler/lanes.ts'"],
   ['core-imports-nothing', 'src/core/job.ts', "import { z } from 'zod'"],
-  ['folders-meet-in-app', 'src/gateway/gateway.ts', "import { at } from '../queue/scheduler.ts'"],
-  ['folders-meet-in-app', 'src/gateway/gateway.ts', "import type { Lane } from '../queue/lanes.ts'"],
-  ['folders-meet-in-app', 'src/gateway/gateway.ts', "export * from '../gateway/../queue/lanes.ts'"],
+  ['folders-meet-in-app', 'src/gateway/gateway.ts', "import { at } from '../coordinator/scheduler/scheduler.ts'"],
+  ['folders-meet-in-app', 'src/gateway/gateway.ts', "import type { Lane } from '../coordinator/scheduler/lanes.ts'"],
+  ['folders-meet-in-app', 'src/gateway/gateway.ts', "export * from '../gateway/../coordinator/scheduler/lanes.ts'"],
   [
     'folders-meet-in-app',
     'src/gateway/gateway.ts',
-    "export const f = (lane: import('../queue/lanes.ts').Lane) => lane",
+    "export const f = (lane: import('../coordinator/scheduler/lanes.ts').Lane) => lane",
   ],
   ['folders-meet-in-app', 'src/gateway/gateway.ts', "void import('../config/load.ts')"],
-  ['folders-meet-in-app', 'src/cli/jobs.ts', "import '../queue/scheduler.ts'"],
+  ['folders-meet-in-app', 'src/cli/jobs.ts', "import '../coordinator/scheduler/scheduler.ts'"],
   ['folders-meet-in-app', 'src/app.ts', "import './mock/server.ts'"],
   ['only-cli-imports-app', 'src/worker/pool.ts', "import '../app.ts'"],
   ['only-cli-imports-app', 'src/bench/main.ts', "import '../app.ts'"],
-  ['providers-within-routing', 'src/worker/pool.ts', "import '../routing/providers/openai.ts'"],
-  ['outsiders-see-core', 'src/bench/main.ts', "import '../queue/lanes.ts'"],
+  ['providers-within-routing', 'src/worker/pool.ts', "import '../routing/providers/openai/provider.ts'"],
+  ['outsiders-see-core', 'src/bench/main.ts', "import '../coordinator/scheduler/lanes.ts'"],
   ['outsiders-see-core', 'src/mock/server.ts', "import '../gateway/gateway.ts'"],
   ['client-shares-types', 'client/src/job.ts', "import '../../src/core/frames.ts'"],
-  ['client-shares-types', 'client/src/job.ts', "import type { Lane } from '../../src/queue/lanes.ts'"],
+  ['client-shares-types', 'client/src/job.ts', "import type { Lane } from '../../src/coordinator/scheduler/lanes.ts'"],
   ['client-shares-types', 'client/src/job.ts', "import { z } from 'zod'"],
   ['client-shares-types', 'client/src/job.ts', "import { connect } from 'node:net'"],
   ['client-shares-types', 'client/src/job.ts', "import '../../src/core/clock.ts'"],
@@ -103,12 +103,12 @@ const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
   ['client-shares-types', 'src/core/fold.ts', "import { Buffer } from 'node:buffer'"],
   ['parses', 'client/src/job.ts', 'const = 1'],
   ['sources-stand-alone', 'src/worker/pool.ts', "import '../../test/server.ts'"],
-  ['sources-stand-alone', 'src/queue/fairness.ts', "import './lanes.test.ts'"],
-  ['sources-stand-alone', 'src/queue/fairness.ts', "import './testing/walk.ts'"],
-  ['sources-stand-alone', 'src/queue/fairness.ts', "import './missing.ts'"],
+  ['sources-stand-alone', 'src/coordinator/scheduler/fairness.ts', "import './lanes.test.ts'"],
+  ['sources-stand-alone', 'src/coordinator/scheduler/fairness.ts', "import './testing/walk.ts'"],
+  ['sources-stand-alone', 'src/coordinator/scheduler/fairness.ts', "import './missing.ts'"],
   ['declared-dependencies', 'src/worker/pool.ts', "import 'vitest/config'"],
   ['declared-dependencies', 'src/worker/pool.ts', "import '@scope/name'"],
-  ['no-cycles', 'src/queue/scheduler.ts', "import './lanes.ts'\nexport const at = 1"],
+  ['no-cycles', 'src/coordinator/scheduler/scheduler.ts', "import './lanes.ts'\nexport const at = 1"],
   ['environment-in-config', 'src/worker/pool.ts', 'export const home = process.env.HOME'],
   ['environment-in-config', 'src/bench/main.ts', "export const home = process['env']"],
   ['environment-in-config', 'src/worker/pool.ts', 'const { env } = process\nexport default env'],

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { environmentOf } from '../config/load.ts'
 import type { Ids } from '../core/ids.ts'
-import type { Boot } from '../core/ports.ts'
+import type { Boot } from '../core/ports/engine.ts'
 
 /**
  * Linux says which boot this is, and how long ago it was. Elsewhere each start of the process counts as a boot: readers

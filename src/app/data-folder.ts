@@ -1,2 +1,2 @@
 /** What `sluice doctor` asks of the engine. */
-export { examine } from '../engines/embedded/folder.ts'
+export { examine } from '../engines/embedded/disk/folder.ts'

@@ -4,9 +4,9 @@ import type { Config } from '../config/schema.ts'
 import { ADMIN_KEY, API_KEY, keepSecret } from '../config/secret-file.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Ids } from '../core/ids.ts'
-import type { Keys } from '../core/ports.ts'
-import { locate } from '../engines/embedded/folder.ts'
-import { digestOf, hintOf, mintKey } from '../gateway/api-key.ts'
+import type { Keys } from '../core/ports/keys.ts'
+import { locate } from '../engines/embedded/disk/folder.ts'
+import { digestOf, hintOf, mintKey } from '../gateway/caller/api-key.ts'
 
 /** As configured; else made at the first start and kept where only this user can read it, for the command line. */
 export function adminKey(config: Config, ids: Ids): string {

@@ -6,9 +6,9 @@ import type { Config, ModelConfig } from '../config/schema.ts'
 import { type Clock, systemClock as clock, Wheel } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import { type Ids, systemIds } from '../core/ids.ts'
-import type { Deployment, Provider } from '../core/ports.ts'
-import { createDemoProvider } from '../routing/providers/demo.ts'
-import { createOpenAiProvider } from '../routing/providers/openai.ts'
+import type { Deployment, Provider } from '../core/ports/provider.ts'
+import { createDemoProvider } from '../routing/providers/demo/provider.ts'
+import { createOpenAiProvider } from '../routing/providers/openai/provider.ts'
 import type { ModelRoute } from '../routing/router.ts'
 
 export interface NamedProvider {

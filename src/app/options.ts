@@ -1,9 +1,9 @@
 /** The settings in the shapes that the parts take. */
 import { createHmac } from 'node:crypto'
 import type { Config } from '../config/schema.ts'
-import type { SchedulerOptions } from '../core/ports.ts'
+import type { SchedulerOptions } from '../core/ports/scheduler.ts'
 import type { EmbeddedOptions } from '../engines/embedded/open.ts'
-import { digestOf } from '../gateway/api-key.ts'
+import { digestOf } from '../gateway/caller/api-key.ts'
 import type { GatewayOptions } from '../gateway/deps.ts'
 import type { Settings } from './reload.ts'
 

@@ -7,7 +7,8 @@ import { Secret } from '../config/fields.ts'
 import { LEAVES } from '../config/leaves.ts'
 import type { Config } from '../config/schema.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { Provider, Queue } from '../core/ports.ts'
+import type { Jobs } from '../core/ports/jobs.ts'
+import type { Provider } from '../core/ports/provider.ts'
 import type { Router } from '../routing/router.ts'
 import { createProviders, type NamedProvider, type ProviderDeps, toRoutes } from './models.ts'
 import type { Log } from './report.ts'
@@ -102,7 +103,7 @@ export interface ReloadOptions {
 export function reloader(
   settings: Settings,
   router: Pick<Router, 'replace' | 'isInUse' | 'resolve'>,
-  queue: Pick<Queue, 'list'>,
+  jobs: Pick<Jobs, 'list'>,
   { log, configAgain, onReload }: ReloadOptions,
 ): () => Promise<Reloaded> {
   return async () => {
@@ -113,7 +114,7 @@ export function reloader(
       onReload?.(settings.config)
       const { models, tenants, needsRestart } = reloaded
       log.info({ models, tenants, needs_restart: needsRestart }, 'the configuration was reloaded')
-      await warnOfJobsWithoutModel(queue, router, log)
+      await warnOfJobsWithoutModel(jobs, router, log)
       return reloaded
     } catch (error) {
       const reason = (error as Error).message

@@ -1,6 +1,6 @@
 /** Jobs in line for models that the configuration does not name any more: they wait, and the operator is told. */
 import type { JobId, JobState } from '../core/job.ts'
-import type { Queue } from '../core/ports.ts'
+import type { Jobs } from '../core/ports/jobs.ts'
 import type { Router } from '../routing/router.ts'
 import type { Log } from './report.ts'
 
@@ -10,17 +10,17 @@ const PAGE = 1_000
 const MAX_PAGES = 10
 
 export async function warnOfJobsWithoutModel(
-  queue: Pick<Queue, 'list'>,
+  jobs: Pick<Jobs, 'list'>,
   router: Pick<Router, 'resolve'>,
   log: Pick<Log, 'warn'>,
 ): Promise<void> {
   const waiting = new Map<string, number>()
   let before: { before?: JobId } = {}
   for (let page = 0; page < MAX_PAGES; page++) {
-    const jobs = await queue.list({ states: IN_LINE, limit: PAGE, ...before })
-    for (const { model } of jobs) if (router.resolve(model) === null) waiting.set(model, (waiting.get(model) ?? 0) + 1)
-    if (jobs.length < PAGE) break
-    before = { before: jobs[jobs.length - 1].id }
+    const found = await jobs.list({ states: IN_LINE, limit: PAGE, ...before })
+    for (const { model } of found) if (router.resolve(model) === null) waiting.set(model, (waiting.get(model) ?? 0) + 1)
+    if (found.length < PAGE) break
+    before = { before: found[found.length - 1].id }
   }
   for (const [model, jobs] of waiting)
     log.warn(

@@ -7,7 +7,7 @@ import { examine } from '../app/data-folder.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
 import { systemClock } from '../core/clock.ts'
-import type { Provider } from '../core/ports.ts'
+import type { Provider } from '../core/ports/provider.ts'
 import { addressOf } from './client.ts'
 
 export interface Check {

@@ -2,7 +2,8 @@
 import { expect, it } from 'vitest'
 import type { Clock } from '../core/clock.ts'
 import type { Job } from '../core/job.ts'
-import type { FrameSink, LogPage, SocketReader, TokenLog } from '../core/ports.ts'
+import type { FrameSink, SocketReader } from '../core/ports/delivery.ts'
+import type { LogPage, TokenLog } from '../core/ports/log.ts'
 import { createDelivery } from './delivery.ts'
 
 const RECORDS = [...Array.from({ length: 50 }, (_, i) => `{"n":${i}}`), '@end {"state":"done"}']

@@ -3,7 +3,7 @@
  * live. What it holds is a number and the renderer's state.
  */
 import { SluiceError } from '../core/errors.ts'
-import type { LogPage, TokenLog } from '../core/ports.ts'
+import type { LogPage, TokenLog } from '../core/ports/log.ts'
 import type { Bytes, Cursor } from '../core/record.ts'
 import type { Dialect, DialectState } from './dialects/dialect.ts'
 import type { Feed, FeedReader } from './feed.ts'

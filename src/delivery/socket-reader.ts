@@ -2,7 +2,8 @@
  * A reader of one job on a connection shared with others. It waits without credit, and while the connection is full.
  */
 import { SluiceError } from '../core/errors.ts'
-import type { SocketReader, SocketReaderRequest, TokenLog } from '../core/ports.ts'
+import type { SocketReader, SocketReaderRequest } from '../core/ports/delivery.ts'
+import type { TokenLog } from '../core/ports/log.ts'
 import type { Bytes } from '../core/record.ts'
 import { textBytesOf } from '../core/text-frame.ts'
 import { gapFrame, liveFrame, socketDialect } from './dialects/socket.ts'

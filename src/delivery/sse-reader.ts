@@ -1,7 +1,8 @@
 /** A reader over its own HTTP response: SSE, with the status held back until there is something to say. */
 import type { Clock } from '../core/clock.ts'
 import { retryHeaders, SluiceError } from '../core/errors.ts'
-import type { ReaderRequest, TokenLog } from '../core/ports.ts'
+import type { ReaderRequest } from '../core/ports/delivery.ts'
+import type { TokenLog } from '../core/ports/log.ts'
 import { type Bytes, parseEnd, toBytes } from '../core/record.ts'
 import { chatDialect } from './dialects/chat.ts'
 import { renderCompletion } from './dialects/completion.ts'

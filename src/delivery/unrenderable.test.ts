@@ -2,7 +2,8 @@
 import { expect, it } from 'vitest'
 import { manualClock } from '../../test/manual-clock.ts'
 import type { Job } from '../core/job.ts'
-import type { FrameSink, LogPage, TokenLog } from '../core/ports.ts'
+import type { FrameSink } from '../core/ports/delivery.ts'
+import type { LogPage, TokenLog } from '../core/ports/log.ts'
 import type { Bytes } from '../core/record.ts'
 import { createDelivery } from './delivery.ts'
 

@@ -3,8 +3,15 @@ import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
 import type { Job, JobKind } from '../core/job.ts'
-import type { Conversations, Delivery, Engine, Keys, Queue, TokenLog } from '../core/ports.ts'
-import type { SessionOptions } from './sessions.ts'
+import type { Conversations } from '../core/ports/conversations.ts'
+import type { Delivery } from '../core/ports/delivery.ts'
+import type { Engine } from '../core/ports/engine.ts'
+import type { Jobs } from '../core/ports/jobs.ts'
+import type { Keys } from '../core/ports/keys.ts'
+import type { TokenLog } from '../core/ports/log.ts'
+import type { Operations } from '../core/ports/operations.ts'
+import type { Submissions } from '../core/ports/submissions.ts'
+import type { SessionOptions } from './caller/sessions.ts'
 
 export interface PublicModel {
   readonly id: string
@@ -90,7 +97,9 @@ export interface SocketOptions {
 }
 
 export interface GatewayDeps {
-  readonly queue: Queue
+  readonly submissions: Submissions
+  readonly jobs: Jobs
+  readonly operations: Operations
   readonly log: TokenLog
   readonly conversations: Conversations
   readonly keys: Keys

@@ -2,31 +2,31 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SluiceError } from '../core/errors.ts'
-import { Admitted } from './admitted.ts'
-import { createAnswers } from './answers.ts'
-import { createAuth } from './auth.ts'
-import { Aborted, Call, errorBody, errorHeaders, type KeyCall, rawAnswer } from './call.ts'
-import { answerPreflight, corsOf, isPreflight } from './cors.ts'
+import { Admitted } from './caller/admitted.ts'
+import { createAuth } from './caller/auth.ts'
+import { createSessions } from './caller/sessions.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
-import { createAttendance } from './disconnect.ts'
-import { checkForm, refusalOf } from './form.ts'
-import { Inflow } from './inflow.ts'
-import { createJobs } from './jobs.ts'
-import { adminAdvice } from './no-route.ts'
-import { normalOrigins } from './origin.ts'
-import { Owed } from './owed.ts'
-import { checkQuery, Router } from './router.ts'
-import { createRoutes } from './routes.ts'
-import { createSessions } from './sessions.ts'
+import { Aborted, Call, errorBody, errorHeaders, type KeyCall, rawAnswer } from './http/call.ts'
+import { answerPreflight, corsOf, isPreflight } from './http/cors.ts'
+import { checkForm, refusalOf } from './http/form.ts'
+import { Inflow } from './http/inflow.ts'
+import { adminAdvice } from './http/no-route.ts'
+import { normalOrigins } from './http/origin.ts'
+import { Owed } from './http/owed.ts'
+import { checkQuery, Router } from './http/router.ts'
+import { createAnswers } from './read/answers.ts'
+import { createAttendance } from './read/attendance.ts'
+import { createJobs } from './read/jobs.ts'
+import { createWatching } from './read/watching.ts'
+import { createRoutes } from './routes/index.ts'
 import { Hub } from './socket/hub.ts'
-import { createSubmits } from './submit.ts'
-import { createWatching } from './watching.ts'
+import { createSubmits } from './submit/submit.ts'
 
 /** When to come back to a server that starts or stops. */
 const RETRY_AFTER_MS = 1_000
 
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { options, clock, queue, emit, onFault } = deps
+  const { options, clock, emit, onFault } = deps
   const sessions = createSessions(deps.keys, clock, deps.ids, options.sessions)
   const auth = createAuth(deps.keys, sessions, clock, options)
   const { sessions: quotas, socket } = options
@@ -45,7 +45,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const attendance = createAttendance(
     clock,
     options.disconnectGraceMs,
-    (job) => void queue.cancel(job).catch((error: unknown) => onFault(error, job)),
+    (job) => void deps.jobs.cancel(job).catch((error: unknown) => onFault(error, job)),
   )
   const owed = new Owed(clock, options.disconnectGraceMs)
   let starting = true

@@ -6,7 +6,9 @@ import type { Clock } from '../core/clock.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
 import type { JobId, JobKind } from '../core/job.ts'
-import type { Deployment, Headroom, HeadroomRefusal, Provider, ScheduledJob } from '../core/ports.ts'
+import type { Deployment, Provider } from '../core/ports/provider.ts'
+import type { ScheduledJob } from '../core/ports/scheduler.ts'
+import type { Headroom, HeadroomRefusal } from '../core/ports/work.ts'
 
 export interface ModelRoute {
   /** What clients ask for; a trailing "*" stands for any ending. */

@@ -1,7 +1,7 @@
 /** Leases what there is room for and runs it. One pool a process. */
 import type { Clock } from '../core/clock.ts'
 import type { JobId } from '../core/job.ts'
-import type { Headroom, Worker } from '../core/ports.ts'
+import type { Headroom, Worker } from '../core/ports/work.ts'
 import { Run, type RunDeps } from './run-job.ts'
 
 export interface PoolOptions {
@@ -61,7 +61,7 @@ export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): Wo
     if (draining || max <= 0) return
     reserved += max
     try {
-      const leases = await deps.queue.lease(options.id, max, options.headroom)
+      const leases = await deps.work.lease(options.id, max, options.headroom)
       for (const one of leases) run(new Run(one, deps))
       if (leases.length === max) again()
     } catch {
@@ -98,9 +98,9 @@ export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): Wo
     cancel()
   }
 
-  const leave = deps.queue.attach(worker)
+  const leave = deps.work.attach(worker)
   const stopHeartbeat = clock.every(options.heartbeatMs, () => {
-    if (runs.size > 0) deps.queue.heartbeat(options.id)
+    if (runs.size > 0) deps.work.heartbeat(options.id)
   })
   worker.ready()
 

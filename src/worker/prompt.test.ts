@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import type { Turn } from '../core/ports.ts'
+import type { Turn } from '../core/ports/conversations.ts'
 import { Prompt, type PromptRequest } from './prompt.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: members of any message

@@ -6,7 +6,8 @@ import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import { editObject, scanObject } from '../core/json.ts'
-import type { Conversations, Deployment, Turn } from '../core/ports.ts'
+import type { Conversations, Turn } from '../core/ports/conversations.ts'
+import type { Deployment } from '../core/ports/provider.ts'
 import { answerMessage, isInstruction, type Message, pairCalls, parseMessages } from './messages.ts'
 
 export interface PromptRequest {

@@ -3,16 +3,10 @@ import { expect, it } from 'vitest'
 import { type ManualClock, manualClock } from '../../test/manual-clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
-import type {
-  Deployment,
-  Finished,
-  Lease,
-  LogPage,
-  Outcome,
-  ProviderCall,
-  ProviderSink,
-  ScheduledJob,
-} from '../core/ports.ts'
+import type { LogPage } from '../core/ports/log.ts'
+import type { Deployment, ProviderCall, ProviderSink } from '../core/ports/provider.ts'
+import type { ScheduledJob } from '../core/ports/scheduler.ts'
+import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
 import type { Bytes } from '../core/record.ts'
 import { createRouter } from '../routing/router.ts'
 import { FirstTokens } from './first-tokens.ts'
@@ -95,7 +89,7 @@ function setUp(
       const run = new Run(
         { job: asked, attempt: ++n, crashes: 0 } as Lease,
         {
-          queue: {
+          work: {
             async finish(_lease: Lease, outcome: Outcome): Promise<Finished> {
               outcomes.push(outcome)
               if (broken.finish === true) throw new SluiceError('storage_failed')

@@ -9,25 +9,16 @@ import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
-import type {
-  Deployment,
-  Finished,
-  Lease,
-  LogWriter,
-  Outcome,
-  ProviderEnd,
-  ProviderRun,
-  ProviderSink,
-  Queue,
-  TokenLog,
-} from '../core/ports.ts'
+import type { LogWriter, TokenLog } from '../core/ports/log.ts'
+import type { Deployment, ProviderEnd, ProviderRun, ProviderSink } from '../core/ports/provider.ts'
+import type { Finished, Lease, Outcome, Work } from '../core/ports/work.ts'
 import { attemptRecord, type Bytes, documentRecord, resetRecord, toBytes, toText, usageRecord } from '../core/record.ts'
 import type { FirstTokens } from './first-tokens.ts'
 import { Meter } from './meter.ts'
 import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
 
 export interface RunDeps {
-  readonly queue: Queue
+  readonly work: Work
   readonly log: TokenLog
   readonly clock: Clock
   readonly emit: Emit
@@ -358,10 +349,10 @@ export class Run implements ProviderSink {
   }
 
   async #finish(outcome: Outcome): Promise<Finished> {
-    const { queue } = this.#deps
+    const { work } = this.#deps
     try {
       crashpoint('before-finish')
-      const finished = await queue.finish(this.lease, await this.#withAnswer(outcome))
+      const finished = await work.finish(this.lease, await this.#withAnswer(outcome))
       crashpoint('after-finish')
       return finished
     } catch {

@@ -11,6 +11,6 @@ const PLANTED = `export class Orders {
 registerHooks({
   load(url, context, next) {
     const loaded = next(url, context)
-    return url.endsWith('/engines/embedded/orders.ts') ? { ...loaded, source: PLANTED } : loaded
+    return url.endsWith('/engines/embedded/jobs/orders.ts') ? { ...loaded, source: PLANTED } : loaded
   },
 })

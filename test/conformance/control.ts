@@ -18,14 +18,14 @@ export const controlCases: readonly Case[] = [
       const lane = { options: { lane: 'l' } }
       const [a, b] = [await submit(engine, lane), await submit(engine, lane)]
       const delayed = await submit(engine, { options: { delayMs: 60_000 } })
-      expect((await engine.queue.get(delayed.id))?.state).toBe('delayed')
+      expect((await engine.jobs.get(delayed.id))?.state).toBe('delayed')
       for (const job of [a, delayed]) {
-        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceled' })
-        expect(await engine.queue.get(job.id)).toMatchObject({ state: 'canceled', error: { code: 'job_canceled' } })
+        expect(await engine.jobs.cancel(job.id)).toEqual({ kind: 'canceled' })
+        expect(await engine.jobs.get(job.id)).toMatchObject({ state: 'canceled', error: { code: 'job_canceled' } })
         const { records, ended } = await readAll(engine, job.id)
         expect([ended, records.length]).toEqual([true, 1])
         expect(parseEnd(records[0])).toMatchObject({ state: 'canceled' })
-        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'ended' })
+        expect(await engine.jobs.cancel(job.id)).toEqual({ kind: 'ended' })
         expect(facts).toContainEqual(
           expect.objectContaining({ type: 'job-ended', job: job.id, state: 'canceled', code: 'job_canceled' }),
         )
@@ -48,12 +48,12 @@ export const controlCases: readonly Case[] = [
         const job = await submit(engine)
         const lease = await worker.one(job)
         engine.log.open(lease).append(['{"a":1}'], 1, false)
-        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
-        expect(await engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
+        expect(await engine.jobs.cancel(job.id)).toEqual({ kind: 'canceling' })
+        expect(await engine.jobs.cancel(job.id)).toEqual({ kind: 'canceling' })
         expect(worker.revocations.filter((r) => r.job === job.id)).toEqual([
           { job: job.id, attempt: 1, reason: 'canceled' },
         ])
-        expect(await engine.queue.finish(lease, outcome)).toEqual({ kind: 'ended', state })
+        expect(await engine.work.finish(lease, outcome)).toEqual({ kind: 'ended', state })
         const { records } = await readAll(engine, job.id)
         expect(records[0]).toBe('{"a":1}')
         expect(ends(records)).toBe(1)
@@ -67,10 +67,10 @@ export const controlCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       const job = await submit(engine)
       const lease = await worker.one(job)
-      await engine.queue.cancel(job.id)
+      await engine.jobs.cancel(job.id)
       clock.leap(1_100)
-      await eventually(async () => expect((await engine.queue.get(job.id))?.state).toBe('canceled'))
-      expect((await engine.queue.finish(lease, DONE)).kind).toBe('fenced')
+      await eventually(async () => expect((await engine.jobs.get(job.id))?.state).toBe('canceled'))
+      expect((await engine.work.finish(lease, DONE)).kind).toBe('fenced')
       expect(ends((await readAll(engine, job.id)).records)).toBe(1)
     },
   },
@@ -81,12 +81,12 @@ export const controlCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       const job = await submit(engine)
       const leasing = worker.one(job)
-      const canceling = engine.queue.cancel(job.id)
+      const canceling = engine.jobs.cancel(job.id)
       const lease = await leasing
       expect(worker.revocations).toEqual([])
       await eventually(() => expect(worker.revocations).toEqual([{ job: job.id, attempt: 1, reason: 'canceled' }]))
       expect(await canceling).toEqual({ kind: 'canceling' })
-      expect(await engine.queue.finish(lease, { kind: 'canceled' })).toEqual({ kind: 'ended', state: 'canceled' })
+      expect(await engine.work.finish(lease, { kind: 'canceled' })).toEqual({ kind: 'ended', state: 'canceled' })
     },
   },
   {
@@ -96,7 +96,7 @@ export const controlCases: readonly Case[] = [
       const job = await submit(engine, { options: { deadlineMs: 1_000 } })
       clock.leap(1_100)
       await eventually(async () =>
-        expect(await engine.queue.get(job.id)).toMatchObject({
+        expect(await engine.jobs.get(job.id)).toMatchObject({
           state: 'expired',
           error: { code: 'deadline_exceeded' },
         }),
@@ -132,13 +132,13 @@ export const controlCases: readonly Case[] = [
         failed(false),
       )
       const good = await runJob(engine, worker)
-      expect(await engine.queue.redrive(good.id)).toBeNull()
-      const job = accepted((await engine.queue.redrive(bad.id))!)
+      expect(await engine.submissions.redrive(good.id)).toBeNull()
+      const job = accepted((await engine.submissions.redrive(bad.id))!)
       expect(job).toMatchObject({ redriveOf: bad.id, metadata: { a: 'b' }, options: { lane: 'l' } })
       expect(job.id).not.toBe(bad.id)
       const lease = await worker.one(job)
       expect(Buffer.from(lease.job.body).toString()).toBe(body)
-      expect(await engine.queue.redrive(job.id)).toBeNull()
+      expect(await engine.submissions.redrive(job.id)).toBeNull()
     },
   },
 
@@ -151,9 +151,9 @@ export const controlCases: readonly Case[] = [
       const body = `{"messages":[{"role":"user","content":"\u00fc ${'y'.repeat(100_000)}"}] }`
       const done = await runJob(engine, worker, { body })
       const waits = await submit(engine, { body: `${body} ` })
-      expect(Buffer.from((await engine.queue.request(done.id))!).toString()).toBe(body)
-      expect(Buffer.from((await engine.queue.request(waits.id))!).toString()).toBe(`${body} `)
-      expect(await engine.queue.request('job_unknown')).toBeNull()
+      expect(Buffer.from((await engine.jobs.request(done.id))!).toString()).toBe(body)
+      expect(Buffer.from((await engine.jobs.request(waits.id))!).toString()).toBe(`${body} `)
+      expect(await engine.jobs.request('job_unknown')).toBeNull()
     },
   },
   {
@@ -166,7 +166,7 @@ export const controlCases: readonly Case[] = [
       const queued: string[] = []
       for (let i = 0; i < 25; i++)
         queued.unshift((await submit(engine, { tenant: i % 2 ? 'acme' : 'other', options: { conversation: 'c' } })).id)
-      const ids = async (filter: object) => (await engine.queue.list({ limit: 1000, ...filter })).map((j) => j.id)
+      const ids = async (filter: object) => (await engine.jobs.list({ limit: 1000, ...filter })).map((j) => j.id)
       expect(await ids({})).toEqual([...queued, done.id, bad.id])
       expect((await ids({ tenant: 'other' })).length).toBe(13)
       expect(await ids({ states: ['done'] })).toEqual([done.id])
@@ -194,9 +194,9 @@ export const controlCases: readonly Case[] = [
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)
-      await engine.queue.pause({ model: 'slow' })
-      await engine.queue.pause({ tenant: 'acme', lane: 'chat' })
-      expect(engine.queue.paused()).toEqual(
+      await engine.operations.pause({ model: 'slow' })
+      await engine.operations.pause({ tenant: 'acme', lane: 'chat' })
+      expect(engine.operations.paused()).toEqual(
         expect.arrayContaining([{ model: 'slow' }, { tenant: 'acme', lane: 'chat' }]),
       )
       const slow = await submit(engine, { model: 'slow' })
@@ -204,13 +204,13 @@ export const controlCases: readonly Case[] = [
       const conversation = await submit(engine, { options: { conversation: 'chat' } })
       const free = await submit(engine, { tenant: 'other', options: { lane: 'chat' } })
       expect((await worker.lease()).map((l) => l.job.id)).toEqual([free.id])
-      await engine.queue.resume({ model: 'slow' })
+      await engine.operations.resume({ model: 'slow' })
       await worker.one(slow)
       const told = worker.told
-      await engine.queue.resume({ tenant: 'acme', lane: 'chat' })
+      await engine.operations.resume({ tenant: 'acme', lane: 'chat' })
       await eventually(() => expect(worker.told).toBeGreaterThan(told))
       expect((await worker.lease()).map((l) => l.job.id).sort()).toEqual([lane.id, conversation.id].sort())
-      expect(engine.queue.paused()).toEqual([])
+      expect(engine.operations.paused()).toEqual([])
     },
   },
   {
@@ -225,11 +225,11 @@ export const controlCases: readonly Case[] = [
         await submit(engine, { model: 'x', options: { delayMs: 9_000 } }),
         await submit(engine),
       ]
-      expect(await engine.queue.purge({ model: 'x' })).toBe(2)
-      for (const job of [a, b]) expect((await engine.queue.get(job.id))?.state).toBe('canceled')
-      expect((await engine.queue.get(running.id))?.state).toBe('leased')
-      expect((await engine.queue.get(other.id))?.state).toBe('queued')
-      expect(await engine.queue.purge({ model: 'x' })).toBe(0)
+      expect(await engine.operations.purge({ model: 'x' })).toBe(2)
+      for (const job of [a, b]) expect((await engine.jobs.get(job.id))?.state).toBe('canceled')
+      expect((await engine.jobs.get(running.id))?.state).toBe('leased')
+      expect((await engine.jobs.get(other.id))?.state).toBe('queued')
+      expect(await engine.operations.purge({ model: 'x' })).toBe(0)
     },
   },
   {
@@ -242,16 +242,16 @@ export const controlCases: readonly Case[] = [
       const lease = await worker.one(running)
       engine.log.open(lease).append(['{"secret":1}'], 1, false)
       const queued = await submit(engine, { options: { idempotencyKey: 'q' } })
-      const erasing = engine.queue.erase(running.id)
+      const erasing = engine.jobs.erase(running.id)
       await eventually(() => expect(worker.revocations.length).toBe(1))
-      await engine.queue.finish(lease, { kind: 'canceled' })
+      await engine.work.finish(lease, { kind: 'canceled' })
       expect(await erasing).toBe(true)
-      for (const job of [done, queued]) expect(await engine.queue.erase(job.id)).toBe(true)
+      for (const job of [done, queued]) expect(await engine.jobs.erase(job.id)).toBe(true)
       for (const idempotencyKey of ['k', 'q']) await submit(engine, { options: { idempotencyKey } })
       for (const job of [done, running, queued]) {
-        expect(await engine.queue.get(job.id)).toBeNull()
+        expect(await engine.jobs.get(job.id)).toBeNull()
         expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
-        expect(await engine.queue.erase(job.id)).toBe(false)
+        expect(await engine.jobs.erase(job.id)).toBe(false)
       }
     },
   },
@@ -270,12 +270,12 @@ export const controlCases: readonly Case[] = [
       const queued = await submit(engine)
       clock.leap(40_000)
       await new Promise((done) => setTimeout(done, 200))
-      expect(await engine.queue.get(old.id)).not.toBeNull()
+      expect(await engine.jobs.get(old.id)).not.toBeNull()
       clock.leap(40_000)
-      await eventually(async () => expect(await engine.queue.get(old.id)).toBeNull())
+      await eventually(async () => expect(await engine.jobs.get(old.id)).toBeNull())
       expect(await engine.log.read(old.id, 0, 1000)).toBeNull()
-      expect(await engine.queue.get(long.id)).toMatchObject({ state: 'done' })
-      expect(await engine.queue.get(queued.id)).toMatchObject({ state: 'queued' })
+      expect(await engine.jobs.get(long.id)).toMatchObject({ state: 'done' })
+      expect(await engine.jobs.get(queued.id)).toMatchObject({ state: 'queued' })
     },
   },
   {
@@ -288,7 +288,7 @@ export const controlCases: readonly Case[] = [
       const lease = await worker.one(job)
       const unfollow = engine.log.follow(job.id, () => {})
       engine.log.open(lease).append(['{"a":1}'], 1, false)
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       expect((await readAll(engine, job.id)).records.length).toBe(2)
       for (let i = 0; i < 3; i++) {
         clock.leap(1_000)
@@ -300,8 +300,8 @@ export const controlCases: readonly Case[] = [
         clock.leap(500)
         expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
       })
-      expect(await engine.queue.get(job.id)).toBeNull()
-      expect((await engine.queue.get(kept.id))?.state).toBe('done')
+      expect(await engine.jobs.get(job.id)).toBeNull()
+      expect((await engine.jobs.get(kept.id))?.state).toBe('done')
     },
   },
   {
@@ -320,18 +320,18 @@ export const controlCases: readonly Case[] = [
       const erasing = engine.eraseTenant('gone')
       const again = engine.eraseTenant('gone')
       await eventually(() => expect(worker.revocations.length).toBe(1))
-      const late = async (): Promise<unknown> => (await engine.queue.submit([draft({ tenant: 'gone' })]))[0]
+      const late = async (): Promise<unknown> => (await engine.submissions.submit([draft({ tenant: 'gone' })]))[0]
       expect(await late()).toMatchObject({ kind: 'refused', error: { code: 'overloaded', retryable: true } })
-      await engine.queue.finish(lease, { kind: 'canceled' })
+      await engine.work.finish(lease, { kind: 'canceled' })
       await Promise.all([erasing, again])
       for (const job of [done, running, queued]) {
-        expect(await engine.queue.get(job.id)).toBeNull()
+        expect(await engine.jobs.get(job.id)).toBeNull()
         expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
       }
-      expect(await engine.queue.list({ tenant: 'gone', limit: 10 })).toEqual([])
+      expect(await engine.jobs.list({ tenant: 'gone', limit: 10 })).toEqual([])
       expect((await engine.conversations.list('gone', { limit: 10 })).conversations).toEqual([])
       expect(engine.keys.find('digest-g')).toBeNull()
-      expect(await engine.queue.get(stays.id)).toMatchObject({ state: 'done' })
+      expect(await engine.jobs.get(stays.id)).toMatchObject({ state: 'done' })
       expect(engine.keys.find('digest-s')).not.toBeNull()
       expect((await engine.conversations.list('stays', { limit: 10 })).conversations.length).toBe(1)
     },

@@ -2,7 +2,7 @@
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Job } from '../../src/core/job.ts'
-import type { ConversationNews } from '../../src/core/ports.ts'
+import type { ConversationNews } from '../../src/core/ports/conversations.ts'
 import { type Case, DONE, eventually, readConversation, runJob, submit, TestWorker } from './harness.ts'
 
 const say = (text: string): string => `{ "model": "m", "messages" : [{"role":"user","content":"${text}"}], "n": 1 }`
@@ -24,7 +24,7 @@ export const conversationCases: readonly Case[] = [
         answer: answer('half'),
       })
       const c = await submit(engine, { ...chat, body: say('three') })
-      await engine.queue.cancel(c.id)
+      await engine.jobs.cancel(c.id)
       const d = await runJob(engine, worker, { ...chat, body: say('four') }, [], { kind: 'canceled' })
       const { info, turns } = (await readConversation(engine, 'acme', 'c'))!
       expect(turns).toEqual([
@@ -44,9 +44,9 @@ export const conversationCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       const job = await submit(engine, { options: { conversation: 'c' } })
       const lease = await worker.one(job)
-      await engine.queue.finish(lease, { kind: 'released' })
+      await engine.work.finish(lease, { kind: 'released' })
       expect((await readConversation(engine, 'acme', 'c'))?.turns).toEqual([])
-      await engine.queue.finish(await worker.one(job), DONE)
+      await engine.work.finish(await worker.one(job), DONE)
       expect((await readConversation(engine, 'acme', 'c'))?.turns.length).toBe(1)
     },
   },
@@ -69,7 +69,7 @@ export const conversationCases: readonly Case[] = [
     name: 'a deletion cancels and erases what was accepted before it, and nothing after',
     async run(open) {
       const { engine } = await open()
-      const { conversations, queue } = engine
+      const { conversations, jobs, work } = engine
       const worker = new TestWorker(engine)
       const chat = { options: { conversation: 'c' } }
       const first = await runJob(engine, worker, { ...chat, body: say('one') }, [], { ...DONE, answer: answer('eins') })
@@ -79,12 +79,12 @@ export const conversationCases: readonly Case[] = [
       const deleted = conversations.delete('acme', 'c')
       const later = await submit(engine, { ...chat, body: say('anew') })
       await eventually(async () => expect(worker.revocations).toMatchObject([{ job: running.id, reason: 'canceled' }]))
-      await queue.finish(lease, { kind: 'canceled', answer: answer('half') })
+      await work.finish(lease, { kind: 'canceled', answer: answer('half') })
       expect(await deleted).toBe(true)
-      expect([await queue.get(running.id), await queue.get(waiting.id)]).toEqual([null, null])
-      expect((await queue.get(first.id))?.state).toBe('done')
+      expect([await jobs.get(running.id), await jobs.get(waiting.id)]).toEqual([null, null])
+      expect((await jobs.get(first.id))?.state).toBe('done')
       expect(await readConversation(engine, 'acme', 'c')).toMatchObject({ info: { name: null }, turns: [] })
-      await queue.finish(await worker.one(later), { ...DONE, answer: answer('neu') })
+      await work.finish(await worker.one(later), { ...DONE, answer: answer('neu') })
       expect((await readConversation(engine, 'acme', 'c'))?.turns).toMatchObject([{ job: later.id }])
       expect(await conversations.delete('acme', 'c')).toBe(true)
       expect(await conversations.delete('acme', 'c')).toBe(false)
@@ -94,7 +94,7 @@ export const conversationCases: readonly Case[] = [
     name: 'a truncation counts jobs that have not ended as the turns that they will be',
     async run(open) {
       const { engine } = await open()
-      const { conversations, queue } = engine
+      const { conversations, jobs, work } = engine
       const worker = new TestWorker(engine)
       const chat = { options: { conversation: 'c' } }
       const first = await runJob(engine, worker, chat, [], { ...DONE, answer: answer('eins') })
@@ -103,17 +103,17 @@ export const conversationCases: readonly Case[] = [
         await submit(engine, chat),
         await submit(engine, chat),
       ]
-      await queue.cancel(second.id) // its turn is there before the one of the job before it
+      await jobs.cancel(second.id) // its turn is there before the one of the job before it
       const lease = await worker.one(running)
       expect(await conversations.truncate('acme', 'c', 2)).toBe(true)
       // What has ended stays as a job, without its turn
-      expect([(await queue.get(second.id))?.state, await queue.get(third.id)]).toEqual(['canceled', null])
-      await queue.finish(lease, { ...DONE, answer: answer('zwei') })
+      expect([(await jobs.get(second.id))?.state, await jobs.get(third.id)]).toEqual(['canceled', null])
+      await work.finish(lease, { ...DONE, answer: answer('zwei') })
       const { turns } = (await readConversation(engine, 'acme', 'c'))!
       expect(turns.map(({ job }) => job)).toEqual([first.id, running.id])
       const last = await submit(engine, chat)
       expect(await conversations.truncate('acme', 'c', 1)).toBe(true)
-      expect(await queue.get(last.id)).toBeNull()
+      expect(await jobs.get(last.id)).toBeNull()
       expect((await readConversation(engine, 'acme', 'c'))?.turns).toMatchObject([{ job: first.id }])
     },
   },
@@ -139,7 +139,7 @@ export const conversationCases: readonly Case[] = [
       const [a, b] = [await submit(engine, chat), await submit(engine, chat)]
       const lease = await worker.one(a)
       expect(await worker.lease()).toEqual([])
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       await worker.one(b)
     },
   },
@@ -188,7 +188,7 @@ export const conversationCases: readonly Case[] = [
       expect(await page('oldest', 9, 2_000, b)).toEqual([[c], true])
       expect(await conversations.turns('acme', 'none', { from: 'newest', limit: 9, maxBytes: 1 })).toBeNull()
       // A place stays one when its turn is gone
-      await engine.queue.erase(d)
+      await engine.jobs.erase(d)
       expect(await page('newest', 2, 1 << 20, d)).toEqual([[c, b], true])
       expect((await conversations.get('acme', 'c'))?.turns).toBe(4)
     },
@@ -239,7 +239,7 @@ export const conversationCases: readonly Case[] = [
       const first = await asked([brief, { role: 'developer', content: 'no jokes' }, user, brief])
       await asked([user])
       expect(await told()).toEqual([brief, { role: 'developer', content: 'no jokes' }])
-      await engine.queue.erase(first)
+      await engine.jobs.erase(first)
       expect(await told()).toBeNull()
       await conversations.truncate('acme', 'c', 0)
       await asked([{ ...brief, content: 'long' }, user])
@@ -320,15 +320,15 @@ export const conversationCases: readonly Case[] = [
       expect(take()).toEqual([`submitted ${a.id} queued`])
       const lease = await worker.one(a)
       const b = await submit(engine, chat)
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       await eventually(async () => expect(told).toHaveLength(2))
       expect(take()).toEqual([`submitted ${b.id} queued`, `ended ${a.id} done`])
       // What is told is there already
       engine.conversations.watch('acme', 'c', hear)()
       expect(take()).toEqual([`standing 1 ${a.id} [${b.id} queued]`])
-      await engine.queue.cancel(b.id)
+      await engine.jobs.cancel(b.id)
       await engine.conversations.rename('acme', 'c', 'name')
-      await engine.queue.erase(b.id)
+      await engine.jobs.erase(b.id)
       await engine.conversations.truncate('acme', 'c', 0)
       await engine.conversations.delete('acme', 'c')
       expect(take()).toEqual([`ended ${b.id} canceled`, 'renamed ', `erased ${b.id}`, 'truncated ', 'deleted '])

@@ -25,7 +25,7 @@ export const durabilityCases: readonly Case[] = [
   ...both('an acknowledged job survives, with its body, and its turn in the lane', async (opened, how) => {
     const body = `{"big":"${'z'.repeat(200_000)}"}`
     const jobs = (
-      await opened.engine.queue.submit([
+      await opened.engine.submissions.submit([
         draft({ body, options: { lane: 'l' } }),
         draft({ options: { lane: 'l' } }),
         draft({ options: { delayMs: 60_000 } }),
@@ -37,8 +37,8 @@ export const durabilityCases: readonly Case[] = [
     expect(lease.attempt).toBe(1)
     expect(Buffer.from(lease.job.body).toString()).toBe(body)
     expect(await worker.lease()).toEqual([])
-    expect((await engine.queue.get(jobs[2].id))?.state).toBe('delayed')
-    await engine.queue.finish(lease, DONE)
+    expect((await engine.jobs.get(jobs[2].id))?.state).toBe('delayed')
+    await engine.work.finish(lease, DONE)
     await worker.one(jobs[1])
   }),
   ...both(
@@ -47,12 +47,12 @@ export const durabilityCases: readonly Case[] = [
       const [job, other] = [await submit(o.engine), await submit(o.engine)]
       const worker = new TestWorker(o.engine)
       await worker.one(job)
-      expect(await o.engine.queue.cancel(job.id)).toEqual({ kind: 'canceling' })
+      expect(await o.engine.jobs.cancel(job.id)).toEqual({ kind: 'canceling' })
       const again = await o.reopen(how)
-      await eventually(async () => expect((await again.engine.queue.get(job.id))?.state).toBe('canceled'))
+      await eventually(async () => expect((await again.engine.jobs.get(job.id))?.state).toBe('canceled'))
       await new TestWorker(again.engine).one(other)
       const { engine } = await again.reopen(how)
-      expect((await engine.queue.get(job.id))?.state).toBe('canceled')
+      expect((await engine.jobs.get(job.id))?.state).toBe('canceled')
     },
   ),
   ...ways.map(
@@ -63,9 +63,9 @@ export const durabilityCases: readonly Case[] = [
         const opened = await open({ maxQueuedPerSession: 2 })
         const jobs = [await submit(opened.engine, { session: 'ann' }), await submit(opened.engine, { session: 'ann' })]
         const { engine } = await opened.reopen(how)
-        const kind = async (): Promise<string> => (await engine.queue.submit([draft({ session: 'ann' })]))[0].kind
+        const kind = async (): Promise<string> => (await engine.submissions.submit([draft({ session: 'ann' })]))[0].kind
         expect(await kind()).toBe('refused')
-        await engine.queue.cancel(jobs[0].id)
+        await engine.jobs.cancel(jobs[0].id)
         expect([await kind(), await kind()]).toEqual(['accepted', 'refused'])
       },
     }),
@@ -75,14 +75,14 @@ export const durabilityCases: readonly Case[] = [
     needs: 'power',
     async run(open) {
       const opened = await open()
-      const [a, b] = [await opened.engine.queue.begin(draft()), await opened.engine.queue.begin(draft())]
+      const [a, b] = [await opened.engine.submissions.begin(draft()), await opened.engine.submissions.begin(draft())]
       const killed = await opened.reopen('kill')
-      expect(await killed.engine.queue.get(accepted(a.result).id)).not.toBeNull()
-      expect(await killed.engine.queue.get(accepted(b.result).id)).not.toBeNull()
+      expect(await killed.engine.jobs.get(accepted(a.result).id)).not.toBeNull()
+      expect(await killed.engine.jobs.get(accepted(b.result).id)).not.toBeNull()
       const again = await open()
-      const { result, power } = await again.engine.queue.begin(draft())
+      const { result, power } = await again.engine.submissions.begin(draft())
       await power
-      expect(await (await again.reopen('power')).engine.queue.get(accepted(result).id)).not.toBeNull()
+      expect(await (await again.reopen('power')).engine.jobs.get(accepted(result).id)).not.toBeNull()
     },
   },
   ...both('an end that was told survives: state, answer, usage, exactly one end record', async (opened, how) => {
@@ -94,9 +94,9 @@ export const durabilityCases: readonly Case[] = [
       retry: false,
     })
     const canceled = await submit(opened.engine)
-    await opened.engine.queue.cancel(canceled.id)
+    await opened.engine.jobs.cancel(canceled.id)
     const { engine } = await opened.reopen(how)
-    expect(await engine.queue.get(job.id)).toMatchObject({
+    expect(await engine.jobs.get(job.id)).toMatchObject({
       state: 'done',
       epoch: 1,
       attempts: 1,
@@ -105,8 +105,8 @@ export const durabilityCases: readonly Case[] = [
     const { records, ended, epoch } = await readAll(engine, job.id)
     expect([records.slice(0, 2), records.length, ended, epoch]).toEqual([['{"a":1}', '{"a":2}'], 3, true, 1])
     expect(parseEnd(records[2]).state).toBe('done')
-    expect(await engine.queue.get(bad.id)).toMatchObject({ state: 'failed', error: { code: 'provider_error' } })
-    expect(await engine.queue.get(canceled.id)).toMatchObject({ state: 'canceled' })
+    expect(await engine.jobs.get(bad.id)).toMatchObject({ state: 'failed', error: { code: 'provider_error' } })
+    expect(await engine.jobs.get(canceled.id)).toMatchObject({ state: 'canceled' })
     expect(await new TestWorker(engine).lease()).toEqual([])
   }),
   ...both('a job that was running is leased again, as the next attempt, one crash later', async (opened, how) => {
@@ -118,9 +118,9 @@ export const durabilityCases: readonly Case[] = [
     const { engine } = await opened.reopen(how)
     const next = await new TestWorker(engine).one(job)
     expect(next).toMatchObject({ attempt: 2, crashes: 1, job: { attempts: 2 } })
-    expect((await engine.queue.finish(lease, DONE)).kind).toBe('fenced')
+    expect((await engine.work.finish(lease, DONE)).kind).toBe('fenced')
     expect(() => engine.log.open(lease)).toThrow()
-    expect(await engine.queue.finish(next, DONE)).toEqual({ kind: 'ended', state: 'done' })
+    expect(await engine.work.finish(next, DONE)).toEqual({ kind: 'ended', state: 'done' })
   }),
   {
     name: 'a lease survives a kill as soon as it is handed out: its attempt number is not given twice',
@@ -146,7 +146,7 @@ export const durabilityCases: readonly Case[] = [
         opened = await opened.reopen('kill')
       }
       await eventually(async () =>
-        expect(await opened.engine.queue.get(job.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } }),
+        expect(await opened.engine.jobs.get(job.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } }),
       )
     },
   },
@@ -173,16 +173,16 @@ export const durabilityCases: readonly Case[] = [
         opened = await opened.reopen('kill')
         const log = await readAll(opened.engine, job.id)
         expect([log.records, log.ended]).toEqual([records, false])
-        expect(seen.map(({ epoch }) => epoch)).not.toContain((await opened.engine.queue.get(job.id))!.epoch)
+        expect(seen.map(({ epoch }) => epoch)).not.toContain((await opened.engine.jobs.get(job.id))!.epoch)
         for (const { epoch, head } of seen) expect(await opened.engine.log.commonWith(job.id, epoch)).toBe(head)
       }
       // A start in which nothing was written: who came back then has its epoch
-      const idle = (await opened.engine.queue.get(job.id))!.epoch
+      const idle = (await opened.engine.jobs.get(job.id))!.epoch
       opened = await opened.reopen('kill')
       expect(await opened.engine.log.commonWith(job.id, idle)).toBe(records.length)
       const lease = await new TestWorker(opened.engine).one(job)
       opened.engine.log.open(lease).append(['{"last":1}'], 1, false)
-      await opened.engine.queue.finish(lease, DONE)
+      await opened.engine.work.finish(lease, DONE)
       opened = await opened.reopen('kill')
       const { records: all, ended } = await readAll(opened.engine, job.id)
       expect([all.slice(0, -1), ended]).toEqual([[...records, '{"last":1}'], true])
@@ -208,18 +208,18 @@ export const durabilityCases: readonly Case[] = [
       let last = 1
       for (const how of ['power', 'kill', 'power'] as const) {
         opened = await opened.reopen(how)
-        const { epoch } = (await opened.engine.queue.get(running.id))!
+        const { epoch } = (await opened.engine.jobs.get(running.id))!
         expect(epoch).toBeGreaterThan(last)
         last = epoch
         expect((await readAll(opened.engine, ended.id)).epoch).toBe(1)
       }
       const lease = await new TestWorker(opened.engine).one(running)
       expect(opened.engine.log.open(lease).epoch).toBe(last)
-      await opened.engine.queue.finish(lease, DONE)
+      await opened.engine.work.finish(lease, DONE)
       expect((await submit(opened.engine)).epoch).toBe(1)
       opened = await opened.reopen('power')
       expect((await readAll(opened.engine, running.id)).epoch).toBe(last)
-      expect(await opened.engine.queue.get(running.id)).toMatchObject({ epoch: last, state: 'done' })
+      expect(await opened.engine.jobs.get(running.id)).toMatchObject({ epoch: last, state: 'done' })
     },
   },
   {
@@ -272,15 +272,15 @@ export const durabilityCases: readonly Case[] = [
       const job = await submit(opened.engine)
       const lease = await new TestWorker(opened.engine).one(job)
       const error = new SluiceError('provider_rate_limited', { retryAfterMs: 60_000 })
-      expect((await opened.engine.queue.finish(lease, { kind: 'failed', error, retry: true })).kind).toBe('again')
+      expect((await opened.engine.work.finish(lease, { kind: 'failed', error, retry: true })).kind).toBe('again')
       const { engine, clock } = await opened.reopen('kill')
       const worker = new TestWorker(engine)
       expect(await worker.lease()).toEqual([])
       clock.leap(400_000)
-      await eventually(async () => expect((await engine.queue.get(job.id))?.state).toBe('queued'))
+      await eventually(async () => expect((await engine.jobs.get(job.id))?.state).toBe('queued'))
       const next = await worker.one(job)
       expect(next).toMatchObject({ attempt: 2, crashes: 0 })
-      expect(await engine.queue.finish(next, { kind: 'failed', error, retry: true })).toEqual({
+      expect(await engine.work.finish(next, { kind: 'failed', error, retry: true })).toEqual({
         kind: 'ended',
         state: 'failed',
       })
@@ -297,10 +297,10 @@ export const durabilityCases: readonly Case[] = [
       ]
       opened.clock.leap(9_000)
       const { engine, clock } = await opened.reopen('kill')
-      expect((await engine.queue.get(soon.id))?.state).toBe('queued')
+      expect((await engine.jobs.get(soon.id))?.state).toBe('queued')
       clock.leap(2_000)
-      await eventually(async () => expect((await engine.queue.get(soon.id))?.state).toBe('expired'))
-      expect((await engine.queue.get(later.id))?.state).toBe('queued')
+      await eventually(async () => expect((await engine.jobs.get(soon.id))?.state).toBe('expired'))
+      expect((await engine.jobs.get(later.id))?.state).toBe('queued')
     },
   },
   ...both('idempotency keys and what SDK retries join survive', async (opened, how) => {
@@ -311,7 +311,7 @@ export const durabilityCases: readonly Case[] = [
     const done = await runJob(opened.engine, worker, ended)
     const [first, running] = [await submit(opened.engine, keyed), await submit(opened.engine, post)]
     const { engine } = await opened.reopen(how)
-    const join = async (options: object) => (await engine.queue.submit([draft(options)]))[0]
+    const join = async (options: object) => (await engine.submissions.submit([draft(options)]))[0]
     expect(await join(keyed)).toMatchObject({ kind: 'joined', job: { id: first.id } })
     expect(await join({ ...keyed, body: '{"k":2}' })).toMatchObject({
       kind: 'refused',
@@ -325,24 +325,24 @@ export const durabilityCases: readonly Case[] = [
     expect((await join(ended)).kind).toBe('accepted')
   }),
   ...both('pauses survive, and so do their ends', async (opened, how) => {
-    await opened.engine.queue.pause({ model: 'm' })
-    await opened.engine.queue.pause({ tenant: 'acme', lane: 'x' })
-    await opened.engine.queue.resume({ tenant: 'acme', lane: 'x' })
+    await opened.engine.operations.pause({ model: 'm' })
+    await opened.engine.operations.pause({ tenant: 'acme', lane: 'x' })
+    await opened.engine.operations.resume({ tenant: 'acme', lane: 'x' })
     const job = await submit(opened.engine)
     const { engine } = await opened.reopen(how)
-    expect(engine.queue.paused()).toEqual([{ model: 'm' }])
+    expect(engine.operations.paused()).toEqual([{ model: 'm' }])
     const worker = new TestWorker(engine)
     expect(await worker.lease()).toEqual([])
-    await engine.queue.resume({ model: 'm' })
+    await engine.operations.resume({ model: 'm' })
     await worker.one(job)
   }),
   ...both('what was erased stays erased', async (opened, how) => {
     const worker = new TestWorker(opened.engine)
     const job = await runJob(opened.engine, worker, { options: { conversation: 'c' } })
     const kept = await runJob(opened.engine, worker, { options: { conversation: 'c' } })
-    expect(await opened.engine.queue.erase(job.id)).toBe(true)
+    expect(await opened.engine.jobs.erase(job.id)).toBe(true)
     const { engine } = await opened.reopen(how)
-    expect(await engine.queue.get(job.id)).toBeNull()
+    expect(await engine.jobs.get(job.id)).toBeNull()
     expect(await engine.log.read(job.id, 0, 1000)).toBeNull()
     expect((await readConversation(engine, 'acme', 'c'))?.turns.map((t) => t.job)).toEqual([kept.id])
   }),

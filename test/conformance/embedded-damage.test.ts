@@ -60,7 +60,7 @@ describe('a damaged WAL', () => {
     const { dir, jobs } = await forty()
     const { engine, facts } = await start(dir)
     expect(missing(facts)).toEqual([])
-    for (const job of jobs) expect(await engine.queue.get(job.id)).not.toBeNull()
+    for (const job of jobs) expect(await engine.jobs.get(job.id)).not.toBeNull()
   })
 
   test.each<[string, (path: string) => void]>([
@@ -77,7 +77,7 @@ describe('a damaged WAL', () => {
     const [told, ...more] = missing(facts)
     expect(told).toMatch(/are missing/)
     expect(more).toEqual([])
-    const left = await Promise.all(jobs.map((job) => engine.queue.get(job.id)))
+    const left = await Promise.all(jobs.map((job) => engine.jobs.get(job.id)))
     expect(left.filter((job) => job === null).length).toBeGreaterThan(10)
     if (what === 'one bit in a frame') expect(Number(/(\d+) commits/.exec(told)![1])).toBeGreaterThan(10)
     if (what !== 'all of it') expect(existsSync(`${wal(dir)}.damaged-1`)).toBe(true)
@@ -92,7 +92,7 @@ describe('a damaged WAL', () => {
     expect(existsSync(wal(dir))).toBe(false)
     const { engine, facts } = await start(dir)
     expect(missing(facts)).toEqual([])
-    expect(await engine.queue.get(jobs[39].id)).not.toBeNull()
+    expect(await engine.jobs.get(jobs[39].id)).not.toBeNull()
   })
 
   test.each([true, false])(
@@ -149,7 +149,7 @@ describe('wrong bytes', () => {
       await submit(first.engine),
     ]
     await first.engine.keys.add({ id: 'k', tenant: 'acme', name: 'n', hint: 'h', createdAtMs: 1 }, 'digest')
-    await first.engine.queue.pause({ model: 'paused' })
+    await first.engine.operations.pause({ model: 'paused' })
     await first.engine.close()
     const db = new DatabaseSync(join(dir, 'sluice.db'))
     const cut = db.prepare('UPDATE jobs SET facts = ? WHERE id = ?')
@@ -158,15 +158,15 @@ describe('wrong bytes', () => {
     db.exec("UPDATE results SET facts = '{'; UPDATE keys SET facts = '{'; UPDATE pauses SET selector = '{'")
     db.close()
     const { engine, facts } = await start(dir)
-    expect((await engine.queue.list({ limit: 10 })).map((job) => job.id)).toEqual([good.id])
-    await expect(engine.queue.get(ended.id)).rejects.toMatchObject({ code: 'job_damaged' })
-    const [resubmitted] = await engine.queue.submit([draft({ options: { idempotencyKey: 'k' } })])
+    expect((await engine.jobs.list({ limit: 10 })).map((job) => job.id)).toEqual([good.id])
+    await expect(engine.jobs.get(ended.id)).rejects.toMatchObject({ code: 'job_damaged' })
+    const [resubmitted] = await engine.submissions.submit([draft({ options: { idempotencyKey: 'k' } })])
     expect(resubmitted).toMatchObject({ kind: 'refused', error: { code: 'job_damaged' } })
-    expect([engine.keys.list(), engine.queue.paused()]).toEqual([[], []])
+    expect([engine.keys.list(), engine.operations.paused()]).toEqual([[], []])
     const codes = facts.flatMap((fact) => (fact.type === 'store-warning' ? [fact.code] : []))
     expect(new Set(codes)).toEqual(new Set(['job_damaged', 'row_damaged']))
     await new TestWorker(engine).one(good)
-    for (const job of [bad, ended]) expect(await engine.queue.erase(job.id)).toBe(true)
+    for (const job of [bad, ended]) expect(await engine.jobs.erase(job.id)).toBe(true)
   })
 
   test('in the log of a job that ended are not served; other jobs are', async () => {
@@ -186,11 +186,11 @@ describe('wrong bytes', () => {
       code: 'job_damaged',
       detail: expect.stringContaining(bad.id),
     })
-    expect((await engine.queue.get(bad.id))?.state).toBe('done')
+    expect((await engine.jobs.get(bad.id))?.state).toBe('done')
     expect((await readAll(engine, good.id)).records[0]).toBe('{"tok":2}')
     expect(engine.health()).toEqual({ ok: true })
     await runJob(engine, new TestWorker(engine))
-    expect(await engine.queue.erase(bad.id)).toBe(true)
+    expect(await engine.jobs.erase(bad.id)).toBe(true)
   })
 
   test('in a stored request fail that job when it is leased, and leave the others alone', async () => {
@@ -207,9 +207,9 @@ describe('wrong bytes', () => {
       [jobs[0].id, 'job_damaged'],
       [jobs[1].id, undefined],
     ])
-    await engine.queue.finish(leases[0], { kind: 'failed', error: leases[0].damaged!, retry: false })
-    expect(await engine.queue.get(jobs[0].id)).toMatchObject({ state: 'failed', error: { code: 'job_damaged' } })
-    await expect(engine.queue.request(jobs[0].id)).rejects.toMatchObject({ code: 'job_damaged' })
+    await engine.work.finish(leases[0], { kind: 'failed', error: leases[0].damaged!, retry: false })
+    expect(await engine.jobs.get(jobs[0].id)).toMatchObject({ state: 'failed', error: { code: 'job_damaged' } })
+    await expect(engine.jobs.request(jobs[0].id)).rejects.toMatchObject({ code: 'job_damaged' })
     expect(engine.health()).toEqual({ ok: true })
   })
 
@@ -242,7 +242,7 @@ describe('wrong bytes', () => {
     expect(await again.engine.log.commonWith(jobs[1].id, 1)).toBe(0)
     const next = new TestWorker(again.engine)
     for (const lease of [await next.one(jobs[0])])
-      expect((await again.engine.queue.finish(lease, DONE)).kind).toBe('ended')
+      expect((await again.engine.work.finish(lease, DONE)).kind).toBe('ended')
   })
 
   test('in a part of a running log fail that job, once it is read, and no other', async () => {

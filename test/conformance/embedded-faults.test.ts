@@ -11,10 +11,10 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { Wheel } from '../../src/core/clock.ts'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Fact } from '../../src/core/facts.ts'
-import type { DiskEvents, OpenDisk } from '../../src/engines/embedded/disk.ts'
-import { isNoRoom } from '../../src/engines/embedded/faults.ts'
-import { openFolder } from '../../src/engines/embedded/schema.ts'
-import { Store } from '../../src/engines/embedded/store.ts'
+import type { DiskEvents, OpenDisk } from '../../src/engines/embedded/disk/disk.ts'
+import { isNoRoom } from '../../src/engines/embedded/disk/faults.ts'
+import { openFolder } from '../../src/engines/embedded/disk/schema.ts'
+import { Store } from '../../src/engines/embedded/disk/store.ts'
 import { embedded } from './embedded.ts'
 import {
   accepted,
@@ -57,20 +57,20 @@ describe('a full disk', () => {
     const { page_count: pages } = db.prepare('PRAGMA page_count').get() as { page_count: number }
     db.exec(`PRAGMA max_page_count = ${pages}`)
 
-    const full = refusal((await engine.queue.submit([draft({ body: 'x'.repeat(1 << 20) })]))[0])
+    const full = refusal((await engine.submissions.submit([draft({ body: 'x'.repeat(1 << 20) })]))[0])
     expect(full).toMatchObject({ code: 'storage_full', status: 507 })
     expect(engine.health()).toMatchObject({ ok: false, error: { code: 'storage_full' } })
     expect(facts).toContainEqual(expect.objectContaining({ type: 'store-degraded', code: 'storage_full' }))
-    expect(refusal((await engine.queue.submit([draft()]))[0]).code).toBe('storage_full')
-    expect((await engine.queue.begin(draft())).result.kind).toBe('refused')
+    expect(refusal((await engine.submissions.submit([draft()]))[0]).code).toBe('storage_full')
+    expect((await engine.submissions.begin(draft())).result.kind).toBe('refused')
     expect(await worker.lease()).toEqual([])
-    expect(engine.queue.depth()).toMatchObject({ queued: 0, leased: 1 })
+    expect(engine.operations.depth()).toMatchObject({ queued: 0, leased: 1 })
     await expect(engine.conversations.delete('acme', 'c')).rejects.toThrow(SluiceError)
 
     const large = `{"pending":"${'p'.repeat(1 << 20)}"}`
     writer.append([large], 1, true)
     let finished = false
-    const finishing = engine.queue.finish(lease, DONE).then((f) => {
+    const finishing = engine.work.finish(lease, DONE).then((f) => {
       finished = true
       return f
     })
@@ -80,7 +80,7 @@ describe('a full disk', () => {
     expect(writer.pendingBytes).toBeGreaterThan(0)
     expect((await readAll(engine, running.id)).records).toEqual([])
     expect((await readAll(engine, done.id)).records[0]).toBe('{"old":1}')
-    expect((await engine.queue.get(running.id))?.state).toBe('leased')
+    expect((await engine.jobs.get(running.id))?.state).toBe('leased')
 
     db.exec('PRAGMA max_page_count = 1000000')
     expect(await finishing).toEqual({ kind: 'ended', state: 'done' })
@@ -96,22 +96,24 @@ describe('a full disk', () => {
     const worker = new TestWorker(engine)
     const { page_count: pages } = db.prepare('PRAGMA page_count').get() as { page_count: number }
     db.exec(`PRAGMA max_page_count = ${pages}`)
-    const submitting = engine.queue.submit([draft({ body: 'x'.repeat(1 << 20) })])
+    const submitting = engine.submissions.submit([draft({ body: 'x'.repeat(1 << 20) })])
     const leasing = worker.lease()
     expect(refusal((await submitting)[0]).code).toBe('storage_full')
     db.exec('PRAGMA max_page_count = 1000000')
     const [lease] = await leasing
     expect(() => engine.log.open(lease)).toThrow()
-    expect((await engine.queue.finish(lease, DONE)).kind).toBe('fenced')
-    expect(await engine.queue.get(lease.job.id)).toBeNull()
-    expect(engine.queue.depth()).toEqual({ queued: 0, delayed: 0, waiting: 0, leased: 0 })
+    expect((await engine.work.finish(lease, DONE)).kind).toBe('fenced')
+    expect(await engine.jobs.get(lease.job.id)).toBeNull()
+    expect(engine.operations.depth()).toEqual({ queued: 0, delayed: 0, waiting: 0, leased: 0 })
   })
 
   test('is found out to have room again when nothing waits to be written', async () => {
     let db!: DatabaseSync
     const { engine } = await start(embedded('process', { opened: (d) => (db = d) })())
     db.exec('PRAGMA max_page_count = 1')
-    expect(refusal((await engine.queue.submit([draft({ body: 'x'.repeat(1 << 20) })]))[0]).code).toBe('storage_full')
+    expect(refusal((await engine.submissions.submit([draft({ body: 'x'.repeat(1 << 20) })]))[0]).code).toBe(
+      'storage_full',
+    )
     db.exec('PRAGMA max_page_count = 1000000')
     await eventually(() => expect(engine.health()).toEqual({ ok: true }))
     await submit(engine)
@@ -127,7 +129,7 @@ describe('while the disk is full', () => {
     const ended = await runJob(engine, worker, { options: { conversation: 'c' } })
     const [running, queued] = [await submit(engine), await submit(engine, { options: { lane: 'l', delayMs: 60_000 } })]
     const lease = await worker.one(running)
-    await engine.queue.pause({ model: 'paused' })
+    await engine.operations.pause({ model: 'paused' })
     await engine.keys.add({ id: 'k', tenant: 'acme', name: 'n', hint: 'h', createdAtMs: 1 }, 'digest')
     const { page_count: pages } = db.prepare('PRAGMA page_count').get() as { page_count: number }
     db.exec(`PRAGMA max_page_count = ${pages}`)
@@ -143,22 +145,22 @@ describe('while the disk is full', () => {
           refused++
         }
       }
-    const filling = engine.queue.submit([draft({ body: 'x'.repeat(1 << 20) })])
+    const filling = engine.submissions.submit([draft({ body: 'x'.repeat(1 << 20) })])
     expect(refusal((await filling)[0]).code).toBe('storage_full')
     return { ...opened, worker, ended, running, queued, lease, heal: () => db.exec('PRAGMA max_page_count = 1000000') }
   }
   type Full = Awaited<ReturnType<typeof full>>
 
   test.each<[string, (f: Full) => Promise<unknown>]>([
-    ['submit', async (f) => Promise.reject(refusal((await f.engine.queue.submit([draft()]))[0]))],
-    ['cancel of a job in line', (f) => f.engine.queue.cancel(f.queued.id)],
-    ['cancel of it, twice', (f) => f.engine.queue.cancel(f.queued.id).catch(() => f.engine.queue.cancel(f.queued.id))],
-    ['cancel of a job that runs', (f) => f.engine.queue.cancel(f.running.id)],
-    ['erasing a job that ended', (f) => f.engine.queue.erase(f.ended.id)],
-    ['erasing a job that runs', (f) => f.engine.queue.erase(f.running.id)],
-    ['purge', (f) => f.engine.queue.purge({ lane: 'l', tenant: 'acme' })],
-    ['pause', (f) => f.engine.queue.pause({ model: 'm' })],
-    ['resume', (f) => f.engine.queue.resume({ model: 'paused' })],
+    ['submit', async (f) => Promise.reject(refusal((await f.engine.submissions.submit([draft()]))[0]))],
+    ['cancel of a job in line', (f) => f.engine.jobs.cancel(f.queued.id)],
+    ['cancel of it, twice', (f) => f.engine.jobs.cancel(f.queued.id).catch(() => f.engine.jobs.cancel(f.queued.id))],
+    ['cancel of a job that runs', (f) => f.engine.jobs.cancel(f.running.id)],
+    ['erasing a job that ended', (f) => f.engine.jobs.erase(f.ended.id)],
+    ['erasing a job that runs', (f) => f.engine.jobs.erase(f.running.id)],
+    ['purge', (f) => f.engine.operations.purge({ lane: 'l', tenant: 'acme' })],
+    ['pause', (f) => f.engine.operations.pause({ model: 'm' })],
+    ['resume', (f) => f.engine.operations.resume({ model: 'paused' })],
     ['a new key', (f) => f.engine.keys.add({ id: 'n', tenant: 'acme', name: 'n', hint: 'h', createdAtMs: 1 }, 'd2')],
     ['revoking a key', (f) => f.engine.keys.revoke('k', 5)],
     ['naming a conversation', (f) => f.engine.conversations.rename('acme', 'c', 'name')],
@@ -173,31 +175,31 @@ describe('while the disk is full', () => {
     const { engine } = f
     const worker = new TestWorker(engine)
     const ran = submit(engine).then((job) => worker.one(job))
-    expect((await engine.queue.finish(await ran, DONE)).kind).toBe('ended')
+    expect((await engine.work.finish(await ran, DONE)).kind).toBe('ended')
   })
 
   test('what takes effect in memory does so at once, and is stored when there is room', async () => {
     const f = await full()
     await f.engine.keys.revoke('k', 5).catch(() => {})
-    await f.engine.queue.cancel(f.queued.id).catch(() => {})
+    await f.engine.jobs.cancel(f.queued.id).catch(() => {})
     expect(f.engine.keys.get('k')?.revokedAtMs).toBe(5)
     f.heal()
     await eventually(() => expect(f.engine.health()).toEqual({ ok: true }))
     await submit(f.engine) // its sync covers what was kept
     const { engine } = await start(f.reopen('power'))
     expect(engine.keys.get('k')?.revokedAtMs).toBe(5)
-    expect((await engine.queue.get(f.queued.id))?.state).toBe('canceled')
+    expect((await engine.jobs.get(f.queued.id))?.state).toBe('canceled')
   })
 
   test('an orderly end has a bound, and loses nothing that was acknowledged', async () => {
     const f = await full()
     const writer = f.engine.log.open(f.lease)
     writer.append(['{"a":1}'], 1, true)
-    const waiting = Promise.allSettled([writer.flushed(), f.engine.queue.finish(f.lease, DONE)])
+    const waiting = Promise.allSettled([writer.flushed(), f.engine.work.finish(f.lease, DONE)])
     await f.engine.close()
     expect((await waiting).map((one) => one.status)).toEqual(['rejected', 'rejected'])
     const { engine } = await start(f.reopen('kill'))
-    for (const job of [f.ended, f.running, f.queued]) expect(await engine.queue.get(job.id), job.id).not.toBeNull()
+    for (const job of [f.ended, f.running, f.queued]) expect(await engine.jobs.get(job.id), job.id).not.toBeNull()
   })
 })
 
@@ -292,19 +294,22 @@ describe('a failing disk', () => {
     const heard: string[] = []
     engine.log.follow(job.id, (_firstSeq, records) => heard.push(...records))
     failing = true
-    const finishing = engine.queue.finish(lease, DONE)
+    const finishing = engine.work.finish(lease, DONE)
     await expect(finishing).rejects.toMatchObject({ code: 'storage_failed' })
     const after = syncs
     expect(engine.health()).toMatchObject({ ok: false, error: { code: 'storage_failed' } })
     expect(facts).toContainEqual(expect.objectContaining({ type: 'store-degraded', code: 'storage_failed' }))
     failing = false
-    expect(refusal((await engine.queue.submit([draft()]))[0])).toMatchObject({ code: 'storage_failed', status: 503 })
+    expect(refusal((await engine.submissions.submit([draft()]))[0])).toMatchObject({
+      code: 'storage_failed',
+      status: 503,
+    })
     expect(await worker.lease()).toEqual([])
-    expect((await engine.queue.get(done.id))?.state).toBe('done')
+    expect((await engine.jobs.get(done.id))?.state).toBe('done')
     expect((await readAll(engine, done.id)).ended).toBe(true)
     expect((await readAll(engine, job.id)).ended).toBe(false)
-    expect((await engine.queue.get(job.id))?.state).toBe('leased')
-    await expect(engine.queue.pause({ model: 'm' })).rejects.toMatchObject({ code: 'storage_failed' })
+    expect((await engine.jobs.get(job.id))?.state).toBe('leased')
+    await expect(engine.operations.pause({ model: 'm' })).rejects.toMatchObject({ code: 'storage_failed' })
     await new Promise((r) => setTimeout(r, 100))
     expect(syncs).toBe(after)
     expect(heard.some((r) => r.startsWith('@end'))).toBe(false)
@@ -435,12 +440,12 @@ describe('what was erased', () => {
       await writer.flushed()
     }
     expect(secrets(dir)).toBeGreaterThan(0)
-    await engine.queue.finish(lease, { ...DONE, answer: '"s3cret"' })
-    expect(await engine.queue.erase(job.id)).toBe(true)
+    await engine.work.finish(lease, { ...DONE, answer: '"s3cret"' })
+    expect(await engine.jobs.erase(job.id)).toBe(true)
     expect(secrets(dir)).toBe(0)
     other.append(['{"keep":"on"}'], 1, false)
     await other.flushed()
-    const id = (await engine.queue.list({ limit: 1 }))[0].id
+    const id = (await engine.jobs.list({ limit: 1 }))[0].id
     expect((await readAll(engine, id)).records.length).toBe(21)
   })
 })
@@ -481,7 +486,7 @@ describe('memory and disk', () => {
     expect(killed.engine.stats()['segments']).toBe(0)
     const lease = await new TestWorker(killed.engine).one(job)
     killed.engine.log.open(lease).append(['{"last":1}'], 1, false)
-    await killed.engine.queue.finish(lease, DONE)
+    await killed.engine.work.finish(lease, DONE)
     const again = await start(killed.reopen('kill'))
     expect((await readAll(again.engine, job.id)).records.slice(0, -1)).toEqual([...records, '{"last":1}'])
   })
@@ -552,9 +557,9 @@ test('kill -9 of a real process at any time loses nothing it was told (J1), and 
   }
   expect(told.ended.size).toBeGreaterThan(5)
   const opened = await start(embedded('power', { dir })())
-  for (const id of told.accepted) expect(await opened.engine.queue.get(id), id).not.toBeNull()
+  for (const id of told.accepted) expect(await opened.engine.jobs.get(id), id).not.toBeNull()
   for (const id of told.ended) {
-    expect((await opened.engine.queue.get(id))?.state).toBe('done')
+    expect((await opened.engine.jobs.get(id))?.state).toBe('done')
     const { records, ended } = await readAll(opened.engine, id)
     expect(ended).toBe(true)
     expect(records.filter((r) => r.startsWith('@end')).length).toBe(1)
@@ -566,5 +571,5 @@ test('kill -9 of a real process at any time loses nothing it was told (J1), and 
       records.filter((r) => !r.startsWith('@')).map((_, i) => i),
     )
   }
-  accepted((await opened.engine.queue.submit([draft()]))[0])
+  accepted((await opened.engine.submissions.submit([draft()]))[0])
 }, 60_000)

@@ -21,13 +21,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
-import { readMark } from '../../src/engines/embedded/mark.ts'
-import { openFolder } from '../../src/engines/embedded/schema.ts'
-import type { Durability } from '../../src/engines/embedded/store.ts'
+import { readMark } from '../../src/engines/embedded/disk/mark.ts'
+import { openFolder } from '../../src/engines/embedded/disk/schema.ts'
+import type { Durability } from '../../src/engines/embedded/disk/store.ts'
 import { embedded, type Planted } from './embedded.ts'
 import { draft, eventually, type Opened, refusal, runJob, submit, TestWorker } from './harness.ts'
 
-const SCHEMA = new URL('../../src/engines/embedded/schema.ts', import.meta.url).href
+const SCHEMA = new URL('../../src/engines/embedded/disk/schema.ts', import.meta.url).href
 const undo: Array<() => unknown> = []
 afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step()
@@ -301,9 +301,12 @@ describe('another program at the database', () => {
     const { engine, facts } = await start(dir)
     const foreign = other(dir)
     foreign.exec('BEGIN IMMEDIATE')
-    expect(refusal((await engine.queue.submit([draft()]))[0])).toMatchObject({ code: 'storage_locked', status: 503 })
+    expect(refusal((await engine.submissions.submit([draft()]))[0])).toMatchObject({
+      code: 'storage_locked',
+      status: 503,
+    })
     expect(engine.health()).toMatchObject({ ok: false, error: { code: 'storage_locked' } })
-    await expect(engine.queue.pause({ model: 'm' })).rejects.toMatchObject({ code: 'storage_locked' })
+    await expect(engine.operations.pause({ model: 'm' })).rejects.toMatchObject({ code: 'storage_locked' })
     foreign.exec('ROLLBACK')
     await eventually(() => expect(engine.health()).toEqual({ ok: true }))
     expect(facts).toContainEqual({ type: 'store-recovered' })
@@ -315,12 +318,12 @@ describe('another program at the database', () => {
     const { engine } = await start(dir)
     const job = await submit(engine)
     other(dir).exec('BEGIN IMMEDIATE')
-    const submitting = engine.queue.submit([draft()])
+    const submitting = engine.submissions.submit([draft()])
     await engine.close()
     expect(refusal((await submitting)[0]).code).toMatch(/draining|storage_locked/)
     undo.splice(-1)[0]()
     const again = await start(dir)
-    expect(await again.engine.queue.get(job.id)).not.toBeNull()
+    expect(await again.engine.jobs.get(job.id)).not.toBeNull()
   })
 
   test('its read transaction makes the WAL grow: told, with the size', async () => {
@@ -375,7 +378,7 @@ describe('while it runs', () => {
     copyOver(dir, backup, ['sluice.db', 'sluice.db-wal', 'sluice.db-mark'])
     for (let i = 0; i < 5; i++) await submit(engine)
     harm(dir, backup)
-    await expect(engine.queue.submit([draft()]).then(([result]) => refusal(result))).rejects.toMatchObject({
+    await expect(engine.submissions.submit([draft()]).then(([result]) => refusal(result))).rejects.toMatchObject({
       code: 'storage_failed',
     })
     await close()
@@ -416,11 +419,11 @@ describe('while it runs', () => {
     const { engine } = await start(dir, 'power', { disk: (real) => real })
     await submit(engine)
     harm(dir)
-    await expect(engine.queue.submit([draft()]).then(([result]) => refusal(result))).rejects.toMatchObject({
+    await expect(engine.submissions.submit([draft()]).then(([result]) => refusal(result))).rejects.toMatchObject({
       code: 'storage_failed',
     })
     expect(engine.health()).toMatchObject({ ok: false, error: { code: 'storage_failed' } })
-    expect(refusal((await engine.queue.submit([draft()]))[0]).code).toBe('storage_failed')
+    expect(refusal((await engine.submissions.submit([draft()]))[0]).code).toBe('storage_failed')
   })
 
   test.each(ways)('process: a folder %s is noticed within a second or so', async (_name, harm) => {
@@ -429,7 +432,7 @@ describe('while it runs', () => {
     await submit(engine)
     harm(dir)
     await eventually(() => expect(engine.health()).toMatchObject({ ok: false }), 5_000)
-    expect(refusal((await engine.queue.submit([draft()]))[0]).code).toBe('storage_failed')
+    expect(refusal((await engine.submissions.submit([draft()]))[0]).code).toBe('storage_failed')
     expect(facts).toContainEqual(
       expect.objectContaining({ type: 'store-degraded', detail: expect.stringMatching(/deleted, moved or replaced/) }),
     )

@@ -2,9 +2,9 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, test } from 'vitest'
 import type { Job } from '../../src/core/job.ts'
-import type { Engine } from '../../src/core/ports.ts'
-import { type ConversationLimitOptions, UNLIMITED } from '../../src/engines/embedded/conversation-limits.ts'
-import { openDisk } from '../../src/engines/embedded/disk.ts'
+import type { Engine } from '../../src/core/ports/engine.ts'
+import { type ConversationLimitOptions, UNLIMITED } from '../../src/engines/embedded/conversations/limits.ts'
+import { openDisk } from '../../src/engines/embedded/disk/disk.ts'
 import { embedded, type Planted } from './embedded.ts'
 import {
   DONE,
@@ -39,7 +39,7 @@ const limited = (limits: Partial<ConversationLimitOptions>) => start({ conversat
 
 const large = (text: string, bytes = 100_000): string =>
   JSON.stringify({ model: 'm', messages: [{ role: 'user', content: text.repeat(bytes).slice(0, bytes) }] })
-const isThere = async (engine: Engine, id: string): Promise<boolean> => (await engine.queue.get(id)) !== null
+const isThere = async (engine: Engine, id: string): Promise<boolean> => (await engine.jobs.get(id)) !== null
 
 test('above its budget the oldest jobs that ended go, and none that waits', async () => {
   const { engine, clock, worker } = await start({ bytes: MIB })
@@ -53,7 +53,7 @@ test('above its budget the oldest jobs that ended go, and none that waits', asyn
     true,
     true,
   ])
-  expect((await engine.queue.get(queued.id))?.state).toBe('delayed')
+  expect((await engine.jobs.get(queued.id))?.state).toBe('delayed')
 })
 
 test('conversations and jobs in line take nothing of the budget of ended jobs', async () => {
@@ -67,7 +67,7 @@ test('conversations and jobs in line take nothing of the budget of ended jobs', 
     await runJob(engine, worker, { tenant: 'talks', body: large('c'), options: { conversation: 'c' } })
   await eventually(async () => {
     clock.leap(500)
-    expect(await engine.queue.list({ tenant: 'talks', limit: 1 })).toEqual([])
+    expect(await engine.jobs.list({ tenant: 'talks', limit: 1 })).toEqual([])
   })
   for (let i = 0; i < 3; i++) {
     clock.leap(SWEEP_MS)
@@ -99,7 +99,7 @@ test('what ended lately stays whatever it takes, and its idempotency key holds',
     await new Promise((done) => setTimeout(done, 100))
   }
   expect(await isThere(engine, jobs[0].id)).toBe(true)
-  const [again] = await engine.queue.submit([draft({ body: large('b'), options: { idempotencyKey: 'k0' } })])
+  const [again] = await engine.submissions.submit([draft({ body: large('b'), options: { idempotencyKey: 'k0' } })])
   expect(again).toMatchObject({ kind: 'joined', job: { id: jobs[0].id } })
   clock.leap(600_000)
   await eventually(async () => expect(await isThere(engine, jobs[0].id)).toBe(false))
@@ -122,7 +122,7 @@ test('a conversation keeps its newest turns, and the instructions that it began 
   expect(await engine.conversations.instructions('acme', 'c')).toBe(JSON.stringify(rules))
   expect((await engine.conversations.get('acme', 'other'))?.turns).toBe(1)
   // Who erases the job that they came with erases them, too
-  await engine.queue.erase(jobs[0].id)
+  await engine.jobs.erase(jobs[0].id)
   expect(await engine.conversations.instructions('acme', 'c')).toBeNull()
 })
 

@@ -8,17 +8,11 @@ import type { Clock } from '../../src/core/clock.ts'
 import type { SluiceError } from '../../src/core/errors.ts'
 import type { Fact } from '../../src/core/facts.ts'
 import type { Job, JobId } from '../../src/core/job.ts'
-import type {
-  ConversationInfo,
-  Engine,
-  HeadroomRefusal,
-  Lease,
-  Outcome,
-  ScheduledJob,
-  Submitted,
-  Turn,
-  Worker,
-} from '../../src/core/ports.ts'
+import type { ConversationInfo, Turn } from '../../src/core/ports/conversations.ts'
+import type { Engine } from '../../src/core/ports/engine.ts'
+import type { ScheduledJob } from '../../src/core/ports/scheduler.ts'
+import type { Submitted } from '../../src/core/ports/submissions.ts'
+import type { HeadroomRefusal, Lease, Outcome, Worker } from '../../src/core/ports/work.ts'
 import type { Bytes } from '../../src/core/record.ts'
 import { DONE, type DraftOptions, draft } from './words.ts'
 
@@ -160,7 +154,7 @@ export function leapClock(): LeapClock {
 // ---------------------------------------------------------------- words for cases
 
 export async function submit(engine: Engine, options: DraftOptions = {}): Promise<Job> {
-  const [submitted] = await engine.queue.submit([draft(options)])
+  const [submitted] = await engine.submissions.submit([draft(options)])
   return accepted(submitted)
 }
 
@@ -191,7 +185,7 @@ export class TestWorker implements Worker {
     this.#engine = engine
     this.id = id
     this.pools = pools
-    this.leave = engine.queue.attach(this)
+    this.leave = engine.work.attach(this)
   }
 
   ready(): void {
@@ -203,7 +197,7 @@ export class TestWorker implements Worker {
   }
 
   lease(max = 100, headroom: (job: ScheduledJob) => HeadroomRefusal | null = ALWAYS): Promise<readonly Lease[]> {
-    return this.#engine.queue.lease(this.id, max, headroom)
+    return this.#engine.work.lease(this.id, max, headroom)
   }
 
   /** Leases exactly this job. */
@@ -226,7 +220,7 @@ export async function runJob(
   const job = await submit(engine, options)
   const lease = await worker.one(job)
   engine.log.open(lease).append(records, records.length, false)
-  expect((await engine.queue.finish(lease, outcome)).kind).toBe('ended')
+  expect((await engine.work.finish(lease, outcome)).kind).toBe('ended')
   return job
 }
 

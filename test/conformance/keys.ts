@@ -1,6 +1,6 @@
 /** Held by every engine: the Keys port. */
 import { expect } from 'vitest'
-import type { ApiKey } from '../../src/core/ports.ts'
+import type { ApiKey } from '../../src/core/ports/keys.ts'
 import type { Case } from './harness.ts'
 
 const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({

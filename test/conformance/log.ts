@@ -36,7 +36,7 @@ export const logCases: readonly Case[] = [
       writer.append([chunk(1), chunk(2)], 2, true)
       await writer.flushed()
       expect(await engine.log.head(job.id)).toEqual({ epoch: 1, head: 2, ended: false })
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       expect(await engine.log.head(job.id)).toEqual({ epoch: 1, head: 3, ended: true })
       expect(await engine.log.head('job_00000000000000000000000000')).toBeNull()
     },
@@ -90,7 +90,7 @@ export const logCases: readonly Case[] = [
       for (const record of records) writer.append([record], 0, false)
       await writer.flushed()
       expect((await readAll(engine, job.id)).records).toEqual(records)
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       expect(noEnd((await readAll(engine, job.id, 10)).records)).toEqual(records)
     },
   },
@@ -121,7 +121,7 @@ export const logCases: readonly Case[] = [
         expect((await readAll(engine, job.id, 500)).records.slice(0, 300)).toEqual(records)
       }
       await check(false, 300)
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       await check(true, 301)
     },
   },
@@ -145,7 +145,7 @@ export const logCases: readonly Case[] = [
       }
       await middle()
       expect((await readAll(engine, job.id)).records).toEqual(records)
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       await middle()
       expect(noEnd((await readAll(engine, job.id)).records)).toEqual(records)
     },
@@ -180,7 +180,7 @@ export const logCases: readonly Case[] = [
       expect(a).toEqual(records)
       expect(b).toEqual(records)
       expect(turns[0]).toEqual(turns[1])
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       turn = 1e9
       expect(a.length).toBe(51)
       expect(a.at(-1)).toMatch(/^@end/)
@@ -230,7 +230,7 @@ export const logCases: readonly Case[] = [
         if (i % 13 === 0) join(1 + ((i * 37) % 2_000))
         if (i % 5 === 0) await new Promise((done) => setImmediate(done))
       }
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       join(100)
       for (const reader of readers) {
         const got = await reader
@@ -257,7 +257,7 @@ export const logCases: readonly Case[] = [
       writer.append([chunk(2)], 1, true)
       await writer.flushed()
       expect([left, stayed]).toEqual([1, 2])
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       let late = 0
       engine.log.follow(job.id, () => late++)()
       engine.log.follow(job.id, () => late++)
@@ -276,7 +276,7 @@ export const logCases: readonly Case[] = [
       const heard: Bytes[] = []
       engine.log.follow(job.id, (_firstSeq, records) => heard.push(...records))
       writer.append([chunk(1), chunk(2)], 2, false)
-      const finishing = engine.queue.finish(lease, DONE)
+      const finishing = engine.work.finish(lease, DONE)
       writer.append([chunk(3)], 1, true)
       await finishing
       writer.append([chunk(4)], 1, true)
@@ -300,10 +300,10 @@ export const logCases: readonly Case[] = [
       engine.log.follow(job.id, (_firstSeq, records) => {
         if (records.at(-1)!.startsWith('@end')) endHeardAt = resolved ? 'after' : 'with'
       })
-      const finishing = engine.queue.finish(lease, DONE).then(() => (resolved = true))
+      const finishing = engine.work.finish(lease, DONE).then(() => (resolved = true))
       let looks = 0
       while (!resolved) {
-        const [page, seen] = [await engine.log.read(job.id, 0, 1 << 20), await engine.queue.get(job.id)]
+        const [page, seen] = [await engine.log.read(job.id, 0, 1 << 20), await engine.jobs.get(job.id)]
         if (!resolved && endHeardAt === null) {
           looks++
           expect(page!.ended).toBe(false)

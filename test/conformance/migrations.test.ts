@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, test } from 'vitest'
 import { endRecord } from '../../src/core/record.ts'
-import { Encoder } from '../../src/engines/embedded/codec.ts'
-import { openFolder } from '../../src/engines/embedded/schema.ts'
-import { SCHEMA_1 } from '../../src/engines/embedded/testing/schema-1.ts'
+import { openFolder } from '../../src/engines/embedded/disk/schema.ts'
+import { SCHEMA_1 } from '../../src/engines/embedded/disk/testing/schema-1.ts'
+import { Encoder } from '../../src/engines/shared/codec.ts'
 import { embedded } from './embedded.ts'
 import { DONE, eventually, type Opened, readAll, runJob, submit, TestWorker } from './harness.ts'
 
@@ -104,14 +104,14 @@ test('jobs in line run with their options, in order, before new ones, though the
   ])
   const { engine } = await open(dir)
   const next = await submit(engine, { options: { lane: 'l' } })
-  expect((await engine.queue.list({ limit: 10 })).map((job) => job.id)).toEqual([next.id, ids[1], ids[0]])
+  expect((await engine.jobs.list({ limit: 10 })).map((job) => job.id)).toEqual([next.id, ids[1], ids[0]])
   const worker = new TestWorker(engine)
   for (const id of [...ids, next.id]) {
     const lease = await worker.one()
     expect(lease).toMatchObject({ attempt: 1, job: { id, options: { lane: 'l', pool: 'text', deadlineMs: HOUR_MS } } })
-    await engine.queue.finish(lease, DONE)
+    await engine.work.finish(lease, DONE)
   }
-  const job = (await engine.queue.get(ids[0]))!
+  const job = (await engine.jobs.get(ids[0]))!
   expect(job).not.toHaveProperty('wishes')
   expect(job.metadata).toEqual({ é: 'ü "quoted" \\ 9007199254740993' })
   expect(job.acceptedAtMs).toBe(now - 5_000)
@@ -126,7 +126,7 @@ test('a delay goes on where it was, a deadline begins anew, a retry is due', asy
     { atMs: now + HOUR_MS, options: { delayMs: 60_000 } },
   ])
   const { engine, clock } = await open(dir)
-  const states = async () => Promise.all(ids.map(async (id) => (await engine.queue.get(id))?.state))
+  const states = async () => Promise.all(ids.map(async (id) => (await engine.jobs.get(id))?.state))
   expect(await states()).toEqual(['delayed', 'queued', 'queued', 'delayed'])
   clock.leap(11_000)
   await eventually(async () => expect(await states()).toEqual(['queued', 'queued', 'queued', 'delayed']))
@@ -144,10 +144,10 @@ test('results read as before, and go when their time is over', async () => {
   ])
   const { engine, clock } = await open(dir)
   expect((await readAll(engine, ids[0])).records).toEqual(['{"a":1}', endRecord({ state: 'done' })])
-  expect(await engine.queue.get(ids[1])).toMatchObject({ state: 'done', endedAtMs: now - 500 })
+  expect(await engine.jobs.get(ids[1])).toMatchObject({ state: 'done', endedAtMs: now - 500 })
   clock.leap(0.02 * HOUR_MS)
-  await eventually(async () => expect(await engine.queue.get(ids[0])).toBeNull())
-  expect((await engine.queue.get(ids[1]))?.state).toBe('done')
+  await eventually(async () => expect(await engine.jobs.get(ids[0])).toBeNull())
+  expect((await engine.jobs.get(ids[1]))?.state).toBe('done')
 })
 
 test('turns of jobs that are gone still come before new ones', async () => {

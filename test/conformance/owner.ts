@@ -2,14 +2,15 @@
  * Run as a process of its own, to be killed: goes on with what it finds, submits and streams jobs, and prints what it
  * was told.
  */
+
+import { createScheduler } from '../../src/coordinator/scheduler/scheduler.ts'
 import { systemClock, Wheel } from '../../src/core/clock.ts'
 import { SluiceError } from '../../src/core/errors.ts'
 import { systemIds } from '../../src/core/ids.ts'
-import type { Lease } from '../../src/core/ports.ts'
+import type { Lease } from '../../src/core/ports/work.ts'
 import { attemptRecord } from '../../src/core/record.ts'
-import { UNLIMITED } from '../../src/engines/embedded/conversation-limits.ts'
+import { UNLIMITED } from '../../src/engines/embedded/conversations/limits.ts'
 import { openEmbedded } from '../../src/engines/embedded/open.ts'
-import { createScheduler } from '../../src/queue/scheduler.ts'
 import { schedulerOptions } from './settings.ts'
 import { DONE, draft } from './words.ts'
 
@@ -41,7 +42,7 @@ async function run(lease: Lease): Promise<void> {
     await writer.flushed()
     say(`flushed ${id} ${seq}`)
   }
-  if ((await engine.queue.finish(lease, DONE)).kind === 'ended') say(`ended ${id}`)
+  if ((await engine.work.finish(lease, DONE)).kind === 'ended') say(`ended ${id}`)
 }
 
 /** Its submit was refused in the commit that leased it (a full disk). */
@@ -53,14 +54,14 @@ let leasing = false
 async function lease(): Promise<void> {
   if (leasing) return
   leasing = true
-  for (const one of await engine.queue.lease('w', 50, () => null)) void run(one).catch(lost).then(lease)
+  for (const one of await engine.work.lease('w', 50, () => null)) void run(one).catch(lost).then(lease)
   leasing = false
 }
-engine.queue.attach({ id: 'w', pools: [], ready: () => void lease(), revoked: () => {} })
+engine.work.attach({ id: 'w', pools: [], ready: () => void lease(), revoked: () => {} })
 say('ready - -')
 void lease()
 setInterval(() => {
-  void engine.queue.submit([draft({ options: { lane: 'l' } }), draft()]).then((results) => {
+  void engine.submissions.submit([draft({ options: { lane: 'l' } }), draft()]).then((results) => {
     for (const result of results)
       if (result.kind === 'accepted') say(`accepted ${result.job.id}`)
       else if (result.kind === 'refused') say(`refused ${result.error.code}`)

@@ -3,9 +3,11 @@
  */
 import { expect, test } from 'vitest'
 import type { JobDraft } from '../../src/core/job.ts'
-import type { Engine, Lease, LogWriter } from '../../src/core/ports.ts'
+import type { Engine } from '../../src/core/ports/engine.ts'
+import type { LogWriter } from '../../src/core/ports/log.ts'
+import type { Lease } from '../../src/core/ports/work.ts'
 import { isEnd } from '../../src/core/record.ts'
-import type { OpenDisk } from '../../src/engines/embedded/disk.ts'
+import type { OpenDisk } from '../../src/engines/embedded/disk/disk.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
@@ -55,14 +57,14 @@ const ackBeforeCommit: Open = async (settings) => {
   }
   return {
     ...opened,
-    engine: { ...opened.engine, queue: replaced(opened.engine.queue, { submit }) },
+    engine: { ...opened.engine, submissions: replaced(opened.engine.submissions, { submit }) },
     reopen: async () => (await before.killed) ?? opened.reopen('kill'),
   }
 }
 /** What an engine would say. */
 async function embeddedAnswer(settings: Parameters<Open>[0], drafts: readonly JobDraft[]) {
   const other = await embedded('memory')(settings)
-  const answer = await other.engine.queue.submit(drafts)
+  const answer = await other.engine.submissions.submit(drafts)
   await other.close()
   return answer
 }
@@ -110,16 +112,16 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
     caughtBy: 'fence: a lease that ran out can write nothing more (J2)',
   },
   'no fence in finish': {
-    open: bent(memory, ({ queue }) => {
+    open: bent(memory, ({ work }) => {
       const newest = new Map<string, Lease>()
       return {
-        queue: replaced(queue, {
+        work: replaced(work, {
           async lease(...args) {
-            const leases = await queue.lease(...args)
+            const leases = await work.lease(...args)
             for (const lease of leases) newest.set(lease.job.id, lease)
             return leases
           },
-          finish: (lease, outcome) => queue.finish(newest.get(lease.job.id) ?? lease, outcome),
+          finish: (lease, outcome) => work.finish(newest.get(lease.job.id) ?? lease, outcome),
         }),
       }
     }),
@@ -194,10 +196,10 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
     caughtBy: 'what was taken before finish is stored before the end; nothing is stored behind it',
   },
   'idempotency keys are forgotten': {
-    open: bent(memory, ({ queue }) => ({
-      queue: replaced(queue, {
+    open: bent(memory, ({ submissions }) => ({
+      submissions: replaced(submissions, {
         submit: (drafts) =>
-          queue.submit(drafts.map((d) => ({ ...d, options: { ...d.options, idempotencyKey: undefined! } }))),
+          submissions.submit(drafts.map((d) => ({ ...d, options: { ...d.options, idempotencyKey: undefined! } }))),
       }),
     })),
     caughtBy:
@@ -205,10 +207,10 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
       'refused with 422; tenants do not meet (J4)',
   },
   'a lost wake-up': {
-    open: bent(memory, ({ queue }) => ({
-      queue: replaced(queue, {
+    open: bent(memory, ({ work }) => ({
+      work: replaced(work, {
         attach: (worker) =>
-          queue.attach({
+          work.attach({
             ...worker,
             id: worker.id,
             pools: worker.pools,
@@ -220,10 +222,10 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
     caughtBy: 'workers are told of work in their pools, and lease only that',
   },
   'a revocation is lost': {
-    open: bent(memory, ({ queue }) => ({
-      queue: replaced(queue, {
+    open: bent(memory, ({ work }) => ({
+      work: replaced(work, {
         attach: (worker) =>
-          queue.attach({ id: worker.id, pools: worker.pools, ready: () => worker.ready(), revoked: () => {} }),
+          work.attach({ id: worker.id, pools: worker.pools, ready: () => worker.ready(), revoked: () => {} }),
       }),
     })),
     caughtBy:
@@ -231,15 +233,16 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
       'done stays done',
   },
   'lanes are not kept': {
-    open: bent(memory, ({ queue }) => ({
-      queue: replaced(queue, {
-        submit: (drafts) => queue.submit(drafts.map((d) => ({ ...d, options: { ...d.options, lane: undefined! } }))),
+    open: bent(memory, ({ submissions }) => ({
+      submissions: replaced(submissions, {
+        submit: (drafts) =>
+          submissions.submit(drafts.map((d) => ({ ...d, options: { ...d.options, lane: undefined! } }))),
       }),
     })),
     caughtBy: 'a lane is strict: in order, one at a time, also through retries; lanes of two tenants are two (J3)',
   },
   'pauses are forgotten': {
-    open: bent(power, ({ queue }) => ({ queue: replaced(queue, { pause: async () => {} }) })),
+    open: bent(power, ({ operations }) => ({ operations: replaced(operations, { pause: async () => {} }) })),
     caughtBy: 'pauses survive, and so do their ends (kill)',
   },
   'a page of turns begins anew each time': {

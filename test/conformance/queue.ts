@@ -31,10 +31,12 @@ export const queueCases: readonly Case[] = [
       const body = Buffer.from(`{"messages":[],"é":"${'\\u0000'.repeat(3)}${'x'.repeat(320 << 10)}"}`)
       const metadata = { label: 'ü' }
       const options = { lane: 'l', idempotencyKey: 'k', priority: 'high', pool: 'p' } as const
-      const [submitted] = await engine.queue.submit([draft({ body, metadata, user: 'u', includeUsage: true, options })])
+      const [submitted] = await engine.submissions.submit([
+        draft({ body, metadata, user: 'u', includeUsage: true, options }),
+      ])
       const job = accepted(submitted)
       expect(submitted).toMatchObject({ place: { position: 1 } })
-      expect(await engine.queue.get(job.id)).toMatchObject({
+      expect(await engine.jobs.get(job.id)).toMatchObject({
         id: job.id,
         tenant: 'acme',
         state: 'queued',
@@ -45,13 +47,13 @@ export const queueCases: readonly Case[] = [
         includeUsage: true,
         options,
       })
-      expect(engine.queue.place(job.id)).toMatchObject({ position: 1 })
-      expect(engine.queue.depth()).toMatchObject({ queued: 1, leased: 0 })
+      expect(engine.jobs.place(job.id)).toMatchObject({ position: 1 })
+      expect(engine.operations.depth()).toMatchObject({ queued: 1, leased: 0 })
       const lease = await new TestWorker(engine).one(job)
       expect(Buffer.from(lease.job.body).equals(body)).toBe(true)
       expect(lease).toMatchObject({ attempt: 1, crashes: 0, job: { state: 'leased', attempts: 1, options, metadata } })
-      expect(await engine.queue.get(job.id)).toMatchObject({ state: 'leased', attempts: 1 })
-      expect(engine.queue.depth()).toMatchObject({ queued: 0, leased: 1 })
+      expect(await engine.jobs.get(job.id)).toMatchObject({ state: 'leased', attempts: 1 })
+      expect(engine.operations.depth()).toMatchObject({ queued: 0, leased: 1 })
     },
   },
   {
@@ -59,7 +61,7 @@ export const queueCases: readonly Case[] = [
     async run(open) {
       const { engine } = await open()
       await submit(engine, { body: '{"first":1}', options: { idempotencyKey: 'used' } })
-      const results = await engine.queue.submit([
+      const results = await engine.submissions.submit([
         draft({ model: 'a' }),
         draft({ options: { idempotencyKey: 'used' } }),
         draft({ model: 'b' }),
@@ -67,7 +69,7 @@ export const queueCases: readonly Case[] = [
       expect(results.map((r) => r.kind)).toEqual(['accepted', 'refused', 'accepted'])
       expect(accepted(results[0]).model).toBe('a')
       expect(accepted(results[2]).model).toBe('b')
-      expect((await engine.queue.list({ limit: 10 })).length).toBe(3)
+      expect((await engine.jobs.list({ limit: 10 })).length).toBe(3)
     },
   },
   {
@@ -77,11 +79,11 @@ export const queueCases: readonly Case[] = [
       const job = await submit(engine)
       const other = job.id.slice(0, -1) + (job.id.endsWith('0') ? '1' : '0')
       for (const id of [other, 'job_x', '', 'job_00000000000000000000000000']) {
-        expect(await engine.queue.get(id)).toBeNull()
-        expect(await engine.queue.cancel(id)).toEqual({ kind: 'unknown' })
-        expect(await engine.queue.redrive(id)).toBeNull()
-        expect(await engine.queue.erase(id)).toBe(false)
-        expect(engine.queue.place(id)).toBeNull()
+        expect(await engine.jobs.get(id)).toBeNull()
+        expect(await engine.jobs.cancel(id)).toEqual({ kind: 'unknown' })
+        expect(await engine.submissions.redrive(id)).toBeNull()
+        expect(await engine.jobs.erase(id)).toBe(false)
+        expect(engine.jobs.place(id)).toBeNull()
         expect(await engine.log.read(id, 0, 1000)).toBeNull()
       }
     },
@@ -94,27 +96,29 @@ export const queueCases: readonly Case[] = [
       const { engine } = await open()
       const same = { body: '{"same":1}', options: { idempotencyKey: 'k' } }
       const first = await submit(engine, same)
-      const results = await Promise.all(Array.from({ length: 50 }, () => engine.queue.submit([draft(same)])))
+      const results = await Promise.all(Array.from({ length: 50 }, () => engine.submissions.submit([draft(same)])))
       for (const [r] of results) expect(r).toMatchObject({ kind: 'joined', job: { id: first.id } })
-      const both = await engine.queue.submit([
+      const both = await engine.submissions.submit([
         draft({ ...same, options: { idempotencyKey: 'twice' } }),
         draft({ ...same, options: { idempotencyKey: 'twice' } }),
       ])
       expect(both[1]).toMatchObject({ kind: 'joined', job: { id: accepted(both[0]).id } })
       expect(
-        refusal((await engine.queue.submit([draft({ body: '{"other":1}', options: { idempotencyKey: 'k' } })]))[0]),
+        refusal(
+          (await engine.submissions.submit([draft({ body: '{"other":1}', options: { idempotencyKey: 'k' } })]))[0],
+        ),
       ).toMatchObject({
         code: 'idempotency_conflict',
         status: 422,
       })
       expect((await submit(engine, { ...same, tenant: 'other' })).id).not.toBe(first.id)
-      expect((await engine.queue.submit([draft({ ...same, user: 'bob' })]))[0]).toMatchObject({
+      expect((await engine.submissions.submit([draft({ ...same, user: 'bob' })]))[0]).toMatchObject({
         kind: 'refused',
         error: { code: 'idempotency_conflict' },
       })
       const worker = new TestWorker(engine)
-      for (const lease of await worker.lease()) await engine.queue.finish(lease, DONE)
-      const { result, power } = await engine.queue.begin(draft(same))
+      for (const lease of await worker.lease()) await engine.work.finish(lease, DONE)
+      const { result, power } = await engine.submissions.begin(draft(same))
       await power
       expect(result).toMatchObject({ kind: 'joined', job: { id: first.id, state: 'done' } })
     },
@@ -125,12 +129,12 @@ export const queueCases: readonly Case[] = [
       const { engine, clock } = await open()
       const worker = new TestWorker(engine)
       const post = { body: '{"post":1}', options: { policy: 'reject', onDisconnect: 'cancel' } } as const
-      const kinds = async (options: object) => (await engine.queue.submit([draft({ ...post, ...options })]))[0]
+      const kinds = async (options: object) => (await engine.submissions.submit([draft({ ...post, ...options })]))[0]
       const job = await submit(engine, post)
       expect(await kinds({ isRetry: true })).toMatchObject({ kind: 'joined', job: { id: job.id } })
       const lease = await worker.one(job)
       expect(await kinds({ isRetry: true })).toMatchObject({ kind: 'joined', job: { id: job.id } })
-      await engine.queue.finish(lease, DONE)
+      await engine.work.finish(lease, DONE)
       expect(await kinds({ isRetry: true })).toMatchObject({ kind: 'joined', job: { id: job.id, state: 'done' } })
       expect((await kinds({ isRetry: true, keyId: 'key_2' })).kind).toBe('accepted')
       expect((await kinds({ isRetry: true, body: '{"post":2}' })).kind).toBe('accepted')
@@ -151,17 +155,17 @@ export const queueCases: readonly Case[] = [
       const { engine } = await open()
       const post = { body: '{"post":1}', options: { policy: 'reject', onDisconnect: 'cancel' } } as const
       await runJob(engine, new TestWorker(engine), post, [], failed(false))
-      expect((await engine.queue.submit([draft({ ...post, isRetry: true })]))[0].kind).toBe('accepted')
+      expect((await engine.submissions.submit([draft({ ...post, isRetry: true })]))[0].kind).toBe('accepted')
     },
   },
   {
     name: 'beyond its caps the queue refuses, and stores nothing',
     async run(open) {
       const { engine } = await open({ maxQueuedPerTenant: 3 })
-      const results = await engine.queue.submit(Array.from({ length: 5 }, () => draft()))
+      const results = await engine.submissions.submit(Array.from({ length: 5 }, () => draft()))
       expect(results.map((r) => r.kind)).toEqual(['accepted', 'accepted', 'accepted', 'refused', 'refused'])
       expect(refusal(results[3]).code).toBe('queue_full')
-      expect((await engine.queue.list({ limit: 10 })).length).toBe(3)
+      expect((await engine.jobs.list({ limit: 10 })).length).toBe(3)
       expect((await submit(engine, { tenant: 'other' })).tenant).toBe('other')
     },
   },
@@ -169,12 +173,12 @@ export const queueCases: readonly Case[] = [
     name: "a session has a share of its tenant's caps, and no other's; it comes back as its jobs leave the line",
     async run(open) {
       const { engine } = await open({ maxQueuedPerSession: 2 })
-      const kinds = async (more: object): Promise<string> => (await engine.queue.submit([draft(more)]))[0].kind
+      const kinds = async (more: object): Promise<string> => (await engine.submissions.submit([draft(more)]))[0].kind
       const [first] = [await submit(engine, { session: 'ann' }), await submit(engine, { session: 'ann' })]
-      expect(refusal((await engine.queue.submit([draft({ session: 'ann' })]))[0]).code).toBe('queue_full')
+      expect(refusal((await engine.submissions.submit([draft({ session: 'ann' })]))[0]).code).toBe('queue_full')
       for (const other of [{ session: 'bob' }, { session: 'ann', tenant: 'other' }, {}])
         expect(await kinds(other)).toBe('accepted')
-      await engine.queue.cancel(first.id)
+      await engine.jobs.cancel(first.id)
       expect([await kinds({ session: 'ann' }), await kinds({ session: 'ann' })]).toEqual(['accepted', 'refused'])
     },
   },
@@ -182,8 +186,8 @@ export const queueCases: readonly Case[] = [
     name: 'begin: resolves when committed, and power when it is power-safe',
     async run(open) {
       const { engine } = await open()
-      const { result, power } = await engine.queue.begin(draft())
-      expect((await engine.queue.get(accepted(result).id))?.state).toBe('queued')
+      const { result, power } = await engine.submissions.begin(draft())
+      expect((await engine.jobs.get(accepted(result).id))?.state).toBe('queued')
       await power
     },
   },
@@ -202,7 +206,7 @@ export const queueCases: readonly Case[] = [
       expect(await image.lease()).toEqual([])
       expect((await all.one(job)).job.id).toBe(job.id)
       expect(await all.lease()).toEqual([])
-      expect(await engine.queue.lease('unknown', 1, () => null)).toEqual([])
+      expect(await engine.work.lease('unknown', 1, () => null)).toEqual([])
     },
   },
   {
@@ -212,10 +216,10 @@ export const queueCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       const job = await submit(engine)
       expect(await worker.lease(10, () => ({ scope: 'model' }))).toEqual([])
-      expect((await engine.queue.get(job.id))?.state).toBe('waiting')
-      expect(engine.queue.depth()).toMatchObject({ waiting: 1 })
+      expect((await engine.jobs.get(job.id))?.state).toBe('waiting')
+      expect(engine.operations.depth()).toMatchObject({ waiting: 1 })
       const told = worker.told
-      engine.queue.wake()
+      engine.work.wake()
       expect(worker.told).toBeGreaterThan(told)
       await worker.one(job)
     },
@@ -231,17 +235,17 @@ export const queueCases: readonly Case[] = [
       const leases = await worker.lease()
       expect(leases.map((l) => l.job.id).sort()).toEqual([a.id, other.id].sort())
       const first = leases.find((l) => l.job.id === a.id)!
-      const again = await engine.queue.finish(first, failed(true))
+      const again = await engine.work.finish(first, failed(true))
       expect(again.kind).toBe('again')
-      expect((await engine.queue.get(a.id))?.state).toMatch(/delayed|queued/)
+      expect((await engine.jobs.get(a.id))?.state).toMatch(/delayed|queued/)
       clock.leap(120_000)
       worker.leave()
       const next = new TestWorker(engine, 'w2')
-      await eventually(async () => expect((await engine.queue.get(a.id))?.state).toBe('queued'))
+      await eventually(async () => expect((await engine.jobs.get(a.id))?.state).toBe('queued'))
       const second = (await next.lease()).find((l) => l.job.tenant === 'acme')!
       expect(second).toMatchObject({ job: { id: a.id }, attempt: 2 })
-      await engine.queue.finish(second, failed(false))
-      await engine.queue.finish(await next.one(b), DONE)
+      await engine.work.finish(second, failed(false))
+      await engine.work.finish(await next.one(b), DONE)
       await next.one(c)
     },
   },
@@ -251,7 +255,7 @@ export const queueCases: readonly Case[] = [
       const { engine, clock } = await open()
       const worker = new TestWorker(engine)
       const job = await runJob(engine, worker, {}, ['{"a":1}', '{"a":2}'])
-      const stored = await engine.queue.get(job.id)
+      const stored = await engine.jobs.get(job.id)
       expect(stored).toMatchObject({
         state: 'done',
         attempts: 1,
@@ -270,7 +274,7 @@ export const queueCases: readonly Case[] = [
         timing: { ttftMs: 2 },
       })
       expect(records.length).toBe(3)
-      expect(engine.queue.place(job.id)).toBeNull()
+      expect(engine.jobs.place(job.id)).toBeNull()
     },
   },
   {
@@ -281,15 +285,15 @@ export const queueCases: readonly Case[] = [
       const job = await submit(engine)
       const lease = await worker.one(job)
       const results = await Promise.all([
-        engine.queue.finish(lease, DONE),
-        engine.queue.finish(lease, failed(false)),
-        engine.queue.finish(lease, { kind: 'canceled' }),
+        engine.work.finish(lease, DONE),
+        engine.work.finish(lease, failed(false)),
+        engine.work.finish(lease, { kind: 'canceled' }),
       ])
       expect(results.map((r) => r.kind)).toEqual(['ended', 'fenced', 'fenced'])
-      expect((await engine.queue.finish(lease, failed(true))).kind).toBe('fenced')
+      expect((await engine.work.finish(lease, failed(true))).kind).toBe('fenced')
       const { records } = await readAll(engine, job.id)
       expect(ends(records)).toBe(1)
-      expect(await engine.queue.get(job.id)).toMatchObject({ state: 'done' })
+      expect(await engine.jobs.get(job.id)).toMatchObject({ state: 'done' })
     },
   },
   {
@@ -298,7 +302,7 @@ export const queueCases: readonly Case[] = [
       const { engine } = await open()
       const error = new SluiceError('provider_rejected', { message: 'no such tool', status: 422, param: 'tools' })
       const job = await runJob(engine, new TestWorker(engine), {}, ['{"a":1}'], { kind: 'failed', error, retry: false })
-      expect(await engine.queue.get(job.id)).toMatchObject({
+      expect(await engine.jobs.get(job.id)).toMatchObject({
         state: 'failed',
         error: { code: 'provider_rejected', message: 'no such tool', param: 'tools' },
       })
@@ -314,20 +318,20 @@ export const queueCases: readonly Case[] = [
       const job = await submit(engine)
       const first = await worker.one(job)
       engine.log.open(first).append(['{"a":1}'], 1, false)
-      expect((await engine.queue.finish(first, failed(true))).kind).toBe('again')
-      expect((await engine.queue.finish(first, DONE)).kind).toBe('fenced')
+      expect((await engine.work.finish(first, failed(true))).kind).toBe('again')
+      expect((await engine.work.finish(first, DONE)).kind).toBe('fenced')
       clock.leap(120_000)
-      await eventually(async () => expect((await engine.queue.get(job.id))?.state).toBe('queued'))
+      await eventually(async () => expect((await engine.jobs.get(job.id))?.state).toBe('queued'))
       const second = await worker.one(job)
       expect(second).toMatchObject({ attempt: 2, crashes: 0, job: { attempts: 2 } })
       expect(second.job.body.length).toBeGreaterThan(0)
       const writer = engine.log.open(second)
       expect(writer.head).toBe(1)
       writer.append(['{"a":2}'], 1, false)
-      expect(await engine.queue.finish(second, failed(true))).toEqual({ kind: 'ended', state: 'failed' })
+      expect(await engine.work.finish(second, failed(true))).toEqual({ kind: 'ended', state: 'failed' })
       const { records } = await readAll(engine, job.id)
       expect(records.slice(0, 2)).toEqual(['{"a":1}', '{"a":2}'])
-      expect(await engine.queue.get(job.id)).toMatchObject({ state: 'failed', attempts: 2 })
+      expect(await engine.jobs.get(job.id)).toMatchObject({ state: 'failed', attempts: 2 })
     },
   },
   {
@@ -339,12 +343,12 @@ export const queueCases: readonly Case[] = [
       const first = await worker.one(job)
       const writer = engine.log.open(first)
       writer.append(['{"a":1}'], 1, false)
-      expect((await engine.queue.finish(first, { kind: 'released' })).kind).toBe('again')
+      expect((await engine.work.finish(first, { kind: 'released' })).kind).toBe('again')
       writer.append(['{"late":1}'], 1, false)
       const second = await worker.one(job)
       expect(second).toMatchObject({ attempt: 2, crashes: 0 })
       expect(engine.log.open(second).head).toBe(1)
-      expect(await engine.queue.finish(second, DONE)).toEqual({ kind: 'ended', state: 'done' })
+      expect(await engine.work.finish(second, DONE)).toEqual({ kind: 'ended', state: 'done' })
     },
   },
   {
@@ -363,12 +367,12 @@ export const queueCases: readonly Case[] = [
       expect(lease).toMatchObject({ attempt: 2, crashes: 1 })
       writer.append(['{"zombie":1}'], 1, true)
       expect(() => engine.log.open(stale)).toThrow()
-      expect((await engine.queue.finish(stale, DONE)).kind).toBe('fenced')
+      expect((await engine.work.finish(stale, DONE)).kind).toBe('fenced')
       const next = engine.log.open(lease)
       expect(next.head).toBe(1)
       next.append(['{"a":2}'], 1, false)
       writer.append(['{"zombie":2}'], 1, true)
-      expect(await engine.queue.finish(lease, DONE)).toEqual({ kind: 'ended', state: 'done' })
+      expect(await engine.work.finish(lease, DONE)).toEqual({ kind: 'ended', state: 'done' })
       writer.append(['{"zombie":3}'], 1, true)
       const { records } = await readAll(engine, job.id)
       expect(records.slice(0, -1)).toEqual(['{"a":1}', '{"a":2}'])
@@ -386,11 +390,11 @@ export const queueCases: readonly Case[] = [
       const mine = await w1.lease(2)
       await w2.lease(1)
       clock.leap(8_000)
-      engine.queue.heartbeat('w1')
+      engine.work.heartbeat('w1')
       clock.leap(8_000)
       await eventually(() => expect(w2.revocations.length).toBe(1))
       expect(w1.revocations).toEqual([])
-      for (const lease of mine) expect((await engine.queue.finish(lease, DONE)).kind).toBe('ended')
+      for (const lease of mine) expect((await engine.work.finish(lease, DONE)).kind).toBe('ended')
     },
   },
   {
@@ -402,7 +406,7 @@ export const queueCases: readonly Case[] = [
       const lease = await w1.one(job)
       w1.leave()
       expect(await w2.one(job)).toMatchObject({ attempt: 2, crashes: 1 })
-      expect((await engine.queue.finish(lease, DONE)).kind).toBe('fenced')
+      expect((await engine.work.finish(lease, DONE)).kind).toBe('fenced')
     },
   },
   {
@@ -417,7 +421,7 @@ export const queueCases: readonly Case[] = [
         worker.leave()
       }
       await eventually(async () =>
-        expect(await engine.queue.get(poison.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } }),
+        expect(await engine.jobs.get(poison.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } }),
       )
       const { records } = await readAll(engine, poison.id)
       expect(parseEnd(records.at(-1)!)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } })

@@ -1,5 +1,5 @@
 /** The scheduler that engines are held against the suites with. */
-import type { SchedulerOptions } from '../../src/core/ports.ts'
+import type { SchedulerOptions } from '../../src/core/ports/scheduler.ts'
 import type { Settings } from './harness.ts'
 
 export const schedulerOptions = (settings: Settings): SchedulerOptions => ({

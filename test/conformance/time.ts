@@ -14,13 +14,13 @@ const JUMPS = [-HOUR_MS, TEN_YEARS_MS + HOUR_MS, -TEN_YEARS_MS, -60 * 365 * 24 *
 
 async function submitLane(opened: Opened, n: number): Promise<readonly JobId[]> {
   const drafts = Array.from({ length: n }, () => draft({ options: { lane: 'l' } }))
-  return (await opened.engine.queue.submit(drafts)).map((submitted) => accepted(submitted).id)
+  return (await opened.engine.submissions.submit(drafts)).map((submitted) => accepted(submitted).id)
 }
 
 async function listed(opened: Opened): Promise<readonly JobId[]> {
   const ids: JobId[] = []
   for (;;) {
-    const page = await opened.engine.queue.list({ limit: 7, ...(ids.length > 0 && { before: ids.at(-1)! }) })
+    const page = await opened.engine.jobs.list({ limit: 7, ...(ids.length > 0 && { before: ids.at(-1)! }) })
     ids.push(...page.map((job) => job.id))
     if (page.length < 7) return ids
   }
@@ -31,7 +31,7 @@ async function runLane(opened: Opened): Promise<readonly JobId[]> {
   const ran: JobId[] = []
   for (let leases = await worker.lease(); leases.length > 0; leases = await worker.lease()) {
     ran.push(leases[0].job.id)
-    await opened.engine.queue.finish(leases[0], DONE)
+    await opened.engine.work.finish(leases[0], DONE)
   }
   return ran
 }
@@ -91,7 +91,7 @@ export const timeCases: readonly Case[] = [
         const ids = await submitLane(opened, 10)
         expect(ids[0] > last).toBe(true)
         last = ids.at(-1)!
-        for (const id of ids) await opened.engine.queue.erase(id)
+        for (const id of ids) await opened.engine.jobs.erase(id)
         opened = await opened.reopen('kill', () => opened.clock.jumpWall(-HOUR_MS))
       }
     },
@@ -113,11 +113,11 @@ export const timeCases: readonly Case[] = [
             job.model === 'retried' ? null : ({ scope: 'model' } as const)
           const [lease] = await worker.lease(1, onlyRetried)
           const error = new SluiceError('provider_rate_limited', { retryAfterMs: 50_000 })
-          await opened.engine.queue.finish(lease, { kind: 'failed', error, retry: true })
+          await opened.engine.work.finish(lease, { kind: 'failed', error, retry: true })
           const { engine, clock } = await opened.reopen(how, () => opened.clock.jumpWall(jump))
           const states = async (): Promise<readonly (string | undefined)[]> => {
             const found: (string | undefined)[] = []
-            for (const { id } of [delayed, due, retried]) found.push((await engine.queue.get(id))?.state)
+            for (const { id } of [delayed, due, retried]) found.push((await engine.jobs.get(id))?.state)
             return found
           }
           expect(await states()).toEqual(['delayed', 'queued', 'delayed'])
@@ -145,8 +145,8 @@ export const timeCases: readonly Case[] = [
         opened.clock.sleep(61_000)
         opened.clock.jumpWall(-HOUR_MS)
       })
-      await eventually(async () => expect((await engine.queue.get(due.id))?.state).toBe('expired'))
-      expect((await engine.queue.get(delayed.id))?.state).toBe('queued')
+      await eventually(async () => expect((await engine.jobs.get(due.id))?.state).toBe('expired'))
+      expect((await engine.jobs.get(delayed.id))?.state).toBe('queued')
     },
   },
   {
@@ -158,14 +158,14 @@ export const timeCases: readonly Case[] = [
       const done = await runJob(opened.engine, new TestWorker(opened.engine), post)
       opened.clock.jumpWall(TEN_YEARS_MS)
       const { engine, clock } = await opened.reopen('kill', () => opened.clock.jumpWall(HOUR_MS))
-      const join = async () => (await engine.queue.submit([draft({ ...post, isRetry: true })]))[0]
+      const join = async () => (await engine.submissions.submit([draft({ ...post, isRetry: true })]))[0]
       expect(await join()).toMatchObject({ kind: 'joined', job: { id: done.id } })
       clock.leap(11_000)
       await new Promise((swept) => setTimeout(swept, 50))
-      expect((await engine.queue.get(done.id))?.state).toBe('done')
+      expect((await engine.jobs.get(done.id))?.state).toBe('done')
       clock.jumpWall(-TEN_YEARS_MS - 2 * HOUR_MS)
       clock.leap(61_000)
-      await eventually(async () => expect(await engine.queue.get(done.id)).toBeNull())
+      await eventually(async () => expect(await engine.jobs.get(done.id)).toBeNull())
       expect((await join()).kind).toBe('accepted')
     },
   },
@@ -209,7 +209,7 @@ export const timeCases: readonly Case[] = [
       const lease = await new TestWorker(opened.engine).one(job)
       expect(lease).toMatchObject({ attempt: 7, crashes: 1 })
       const error = new SluiceError('provider_error')
-      expect((await opened.engine.queue.finish(lease, { kind: 'failed', error, retry: true })).kind).toBe('again')
+      expect((await opened.engine.work.finish(lease, { kind: 'failed', error, retry: true })).kind).toBe('again')
     },
   },
   {
@@ -220,12 +220,12 @@ export const timeCases: readonly Case[] = [
       const job = await submit(opened.engine)
       for (let i = 0; i < 4; i++) {
         const lease = await new TestWorker(opened.engine).one(job)
-        await opened.engine.queue.finish(lease, { kind: 'released' })
+        await opened.engine.work.finish(lease, { kind: 'released' })
         opened = await opened.reopen('kill')
       }
       const lease = await new TestWorker(opened.engine).one(job)
       const error = new SluiceError('provider_error')
-      expect((await opened.engine.queue.finish(lease, { kind: 'failed', error, retry: true })).kind).toBe('again')
+      expect((await opened.engine.work.finish(lease, { kind: 'failed', error, retry: true })).kind).toBe('again')
     },
   },
   {
@@ -238,21 +238,21 @@ export const timeCases: readonly Case[] = [
       let deaths = 0
       for (let life = 0; life < 8; life++) {
         const { engine } = opened
-        innocents.push(...(await engine.queue.submit(Array.from({ length: 50 }, () => draft()))).map(accepted))
+        innocents.push(...(await engine.submissions.submit(Array.from({ length: 50 }, () => draft()))).map(accepted))
         const worker = new TestWorker(engine)
         let leases = await worker.lease(1_000)
         while (leases.length > 0 && !leases.some((lease) => lease.job.id === killer.id)) {
-          await Promise.all(leases.map((lease) => engine.queue.finish(lease, DONE)))
+          await Promise.all(leases.map((lease) => engine.work.finish(lease, DONE)))
           leases = await worker.lease(1_000)
         }
         if (leases.length === 0) break
         deaths++
         opened = await opened.reopen('kill')
-        await eventually(async () => expect(opened.engine.queue.depth().queued).toBeGreaterThan(0))
+        await eventually(async () => expect(opened.engine.operations.depth().queued).toBeGreaterThan(0))
       }
       expect(deaths).toBe(5)
-      expect(await opened.engine.queue.get(killer.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } })
-      for (const { id } of innocents) expect((await opened.engine.queue.get(id))?.state).not.toBe('failed')
+      expect(await opened.engine.jobs.get(killer.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } })
+      for (const { id } of innocents) expect((await opened.engine.jobs.get(id))?.state).not.toBe('failed')
     },
   },
   {
@@ -267,7 +267,7 @@ export const timeCases: readonly Case[] = [
         await new Promise((turned) => setTimeout(turned, 5))
       }
       expect(worker.revocations).toEqual([])
-      expect(await engine.queue.finish(lease, DONE)).toEqual({ kind: 'ended', state: 'done' })
+      expect(await engine.work.finish(lease, DONE)).toEqual({ kind: 'ended', state: 'done' })
       // A worker that is silent while the process runs has lost its lease, as before
       await worker.one(await submit(engine))
       clock.leap(31_000)

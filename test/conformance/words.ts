@@ -1,6 +1,6 @@
 /** Words of the suites that need no test runner. */
 import type { JobDraft, JobOptions } from '../../src/core/job.ts'
-import type { Outcome } from '../../src/core/ports.ts'
+import type { Outcome } from '../../src/core/ports/work.ts'
 
 let serial = 0
 export type DraftOptions = Omit<Partial<JobDraft>, 'options' | 'body'> & {

@@ -3,7 +3,7 @@
 import { type Answer, foldAnswer, toCompletion } from '../../core/answer.ts'
 import { codeOf, retryHeaders, SluiceError, statusOf } from '../../core/errors.ts'
 import type { JobKind } from '../../core/job.ts'
-import type { Reply } from '../../core/ports.ts'
+import type { Reply } from '../../core/ports/delivery.ts'
 import { type Bytes, type End, isEnd, kindOf, parseEnd, payloadOf, toBytes } from '../../core/record.ts'
 import { wireUsage } from '../../core/wire.ts'
 

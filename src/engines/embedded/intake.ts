@@ -2,12 +2,12 @@
 import { SluiceError } from '../../core/errors.ts'
 import { type Ids, jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
-import type { Submitted } from '../../core/ports.ts'
+import type { Submitted } from '../../core/ports/submissions.ts'
+import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
-import { LiveJob } from './live-job.ts'
-import { LiveLog } from './live-log.ts'
-import type { Orders } from './orders.ts'
-import { joinKeyOf, scheduled } from './scheduled.ts'
+import { LiveJob } from './jobs/live-job.ts'
+import type { Orders } from './jobs/orders.ts'
+import { LiveLog } from './log/live-log.ts'
 
 /** When to come back during the start. */
 const STARTING_MS = 1_000

@@ -1,8 +1,8 @@
 /** API keys, answered from memory. */
 import type { StatementSync } from 'node:sqlite'
 import type { TenantId } from '../../core/job.ts'
-import type { ApiKey, Keys } from '../../core/ports.ts'
-import type { Store } from './store.ts'
+import type { ApiKey, Keys } from '../../core/ports/keys.ts'
+import type { Store } from './disk/store.ts'
 
 export class KeyStore implements Keys {
   readonly #store: Store

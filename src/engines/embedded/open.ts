@@ -5,29 +5,30 @@ import type { SluiceError } from '../../core/errors.ts'
 import type { Emit } from '../../core/facts.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { TenantId } from '../../core/job.ts'
-import type { Boot, Engine, Scheduler } from '../../core/ports.ts'
-import { Age } from './age.ts'
-import { ConversationLimits } from './conversation-limits.ts'
-import { ConversationStore } from './conversations.ts'
-import { type OpenDisk, openDisk } from './disk.ts'
+import type { Boot, Engine } from '../../core/ports/engine.ts'
+import type { Scheduler } from '../../core/ports/scheduler.ts'
+import { laneNames } from '../shared/scheduled.ts'
+import { ConversationStore } from './conversations/conversations.ts'
+import { ConversationLimits } from './conversations/limits.ts'
+import { Age } from './disk/age.ts'
+import { type OpenDisk, openDisk } from './disk/disk.ts'
+import { whyRefused } from './disk/faults.ts'
+import { explained, walOf } from './disk/folder.ts'
+import type { Loss } from './disk/mark.ts'
+import { openFolder } from './disk/schema.ts'
+import { type Durability, Store } from './disk/store.ts'
 import { Dispatch, type Parts } from './dispatch.ts'
-import { Epochs } from './epochs.ts'
-import { whyRefused } from './faults.ts'
-import { explained, walOf } from './folder.ts'
 import { Intake } from './intake.ts'
-import { Jobs } from './jobs.ts'
+import { Jobs } from './jobs/jobs.ts'
+import { type LiveJob, LiveJobs } from './jobs/live-job.ts'
+import { Orders } from './jobs/orders.ts'
+import { markDraining, moveSegments, recentlyDone, restoreJobs } from './jobs/recovery.ts'
+import { Retention, type RetentionOptions, usedBytes } from './jobs/retention.ts'
 import { KeyStore } from './keys.ts'
-import { type LiveJob, LiveJobs } from './live-job.ts'
-import { Logs } from './log.ts'
-import type { Loss } from './mark.ts'
-import { Orders } from './orders.ts'
+import { Epochs } from './log/epochs.ts'
+import { Logs } from './log/log.ts'
 import { Pauses } from './pauses.ts'
 import { EmbeddedQueue } from './queue.ts'
-import { markDraining, moveSegments, recentlyDone, restoreJobs } from './recovery.ts'
-import { Retention, type RetentionOptions, usedBytes } from './retention.ts'
-import { laneNames } from './scheduled.ts'
-import { openFolder } from './schema.ts'
-import { type Durability, Store } from './store.ts'
 
 export interface EmbeddedOptions {
   /** The data folder; made when absent. Not looked at with `memory`. */
@@ -180,7 +181,10 @@ function engineOf(
   }
 
   return {
-    queue,
+    submissions: queue,
+    work: queue,
+    jobs: queue,
+    operations: queue,
     log: logs,
     conversations,
     keys,

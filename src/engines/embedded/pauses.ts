@@ -1,6 +1,6 @@
 /** What is paused: a few selectors, kept over restarts. */
-import type { Selector } from '../../core/ports.ts'
-import type { Store } from './store.ts'
+import type { Selector } from '../../core/ports/operations.ts'
+import type { Store } from './disk/store.ts'
 
 export class Pauses {
   readonly #store: Store

@@ -5,30 +5,22 @@
 import { SluiceError } from '../../core/errors.ts'
 import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, JobState, Place } from '../../core/job.ts'
-import type {
-  Finished,
-  Headroom,
-  JobFilter,
-  Lease,
-  Outcome,
-  Queue,
-  QueueDepth,
-  Selector,
-  Submitted,
-  Worker,
-} from '../../core/ports.ts'
+import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
+import type { Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
+import type { Submissions, Submitted } from '../../core/ports/submissions.ts'
+import type { Finished, Headroom, Lease, Outcome, Work, Worker } from '../../core/ports/work.ts'
 import type { End } from '../../core/record.ts'
+import { errorOf, laneNames } from '../shared/scheduled.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
 import type { Intake } from './intake.ts'
-import { type Jobs, NO_BODY } from './jobs.ts'
-import { listJobs } from './list.ts'
-import type { LiveJob } from './live-job.ts'
+import { type Jobs, NO_BODY } from './jobs/jobs.ts'
+import { listJobs } from './jobs/list.ts'
+import type { LiveJob } from './jobs/live-job.ts'
 import type { Pauses } from './pauses.ts'
-import { errorOf, laneNames } from './scheduled.ts'
 
 const FENCED: Finished = { kind: 'fenced' }
 
-export class EmbeddedQueue implements Queue {
+export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   readonly #parts: Parts
   readonly #intake: Intake
   readonly #dispatch: Dispatch

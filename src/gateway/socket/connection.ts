@@ -8,15 +8,15 @@ import { ERRORS, SluiceError } from '../../core/errors.ts'
 import type { ClientFrame, ErrorFrame, HelloFrame, ServerFrame, SubmitFrame } from '../../core/frames.ts'
 import { isTerminal, type Job, type JobId, type Place } from '../../core/job.ts'
 import { editObject } from '../../core/json.ts'
-import type { FrameSink, SocketReader } from '../../core/ports.ts'
+import type { FrameSink, SocketReader } from '../../core/ports/delivery.ts'
 import { type Bytes, type Cursor, parseCursor, toBytes } from '../../core/record.ts'
 import { textFrame } from '../../core/text-frame.ts'
-import type { From } from '../auth.ts'
-import { isRecord, type JsonBody } from '../body.ts'
-import { type Caller, canSee } from '../caller.ts'
-import { jobDraft, jobItem } from '../draft.ts'
-import type { Holding } from '../inflow.ts'
-import { placeView } from '../job-view.ts'
+import type { From } from '../caller/auth.ts'
+import { type Caller, canSee } from '../caller/caller.ts'
+import { isRecord, type JsonBody } from '../http/body.ts'
+import type { Holding } from '../http/inflow.ts'
+import { placeView } from '../read/views.ts'
+import { jobDraft, jobItem } from '../submit/draft.ts'
 import { checkFrame, credentialOf, parseMessage } from './frames.ts'
 import type { Hub } from './hub.ts'
 import { Watches } from './watches.ts'
@@ -401,10 +401,10 @@ export class Connection implements FrameSink {
     replyTo: string | undefined,
     caller: Caller,
   ): Promise<void> {
-    const { queue, log } = this.#hub.deps
+    const { jobs, log } = this.#hub.deps
     const cursor = cursorText === undefined ? null : parseCursor(cursorText)
     if (cursorText !== undefined && cursor === null) throw new SluiceError('cursor_invalid')
-    const job = await queue.get(id)
+    const job = await jobs.get(id)
     if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
     const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
     if (page === null) throw new SluiceError('job_gone')
@@ -414,7 +414,7 @@ export class Connection implements FrameSink {
     const known = this.following.get(id)
     if (known === undefined && this.#hub.attendance.readers(id) >= this.#hub.deps.options.maxReadersPerJob)
       throw new SluiceError('too_many_subscribers')
-    const place = queue.place(id)
+    const place = jobs.place(id)
     this.send({
       t: 'attached',
       ...(replyTo === undefined ? {} : { id: replyTo }),
@@ -428,10 +428,10 @@ export class Connection implements FrameSink {
   }
 
   async #cancel(id: string, replyTo: string | undefined, caller: Caller): Promise<void> {
-    const { queue } = this.#hub.deps
-    const job = await queue.get(id)
+    const { jobs } = this.#hub.deps
+    const job = await jobs.get(id)
     if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
-    const { kind } = await queue.cancel(id)
+    const { kind } = await jobs.cancel(id)
     if (replyTo !== undefined && kind !== 'unknown') this.send({ t: 'ok', id: replyTo, job: id, state: kind })
   }
 

@@ -6,8 +6,8 @@ import { SluiceError } from '../../core/errors.ts'
 import type { ClientFrame, Credential } from '../../core/frames.ts'
 import type { JsonLimits } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { isRecord, type JsonBody, type JsonRecord, parseBody } from '../body.ts'
-import { bad, boolean, type Check, checkNames, number, text, whole } from '../fields.ts'
+import { isRecord, type JsonBody, type JsonRecord, parseBody } from '../http/body.ts'
+import { bad, boolean, type Check, checkNames, number, text, whole } from '../http/fields.ts'
 
 const MAX_ID_CHARS = 128
 const MAX_NAME_CHARS = 256

@@ -4,17 +4,17 @@ import type { Socket } from 'node:net'
 import { WebSocketServer } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
 import type { Job } from '../../core/job.ts'
-import type { Admitted } from '../admitted.ts'
-import { type Auth, fromOf } from '../auth.ts'
-import type { Caller } from '../caller.ts'
+import type { Admitted } from '../caller/admitted.ts'
+import { type Auth, fromOf } from '../caller/auth.ts'
+import type { Caller } from '../caller/caller.ts'
+import type { Sessions } from '../caller/sessions.ts'
 import type { GatewayDeps, SocketOptions } from '../deps.ts'
-import type { Attendance } from '../disconnect.ts'
-import type { Inflow } from '../inflow.ts'
-import { placeView } from '../job-view.ts'
-import { normalOrigins } from '../origin.ts'
-import type { Route } from '../route.ts'
-import type { Sessions } from '../sessions.ts'
-import type { Submits } from '../submit.ts'
+import type { Inflow } from '../http/inflow.ts'
+import { normalOrigins } from '../http/origin.ts'
+import type { Route } from '../http/route.ts'
+import type { Attendance } from '../read/attendance.ts'
+import { placeView } from '../read/views.ts'
+import type { Submits } from '../submit/submit.ts'
 import { Connection, type Following } from './connection.ts'
 import { checkUpgrade, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.ts'
 
@@ -195,7 +195,7 @@ export class Hub {
       if (reader.started) continue
       following.toldMono = now
       this.inLine.add(following)
-      const shown = placeView(this.deps.queue.place(job.id))
+      const shown = placeView(this.deps.jobs.place(job.id))
       if (shown === null || shown.position === following.toldPlace) continue
       following.toldPlace = shown.position
       connection.send({ t: 'queue', job: job.id, ...shown })

@@ -1,11 +1,11 @@
 /** May this request become a WebSocket? What is wrong is answered by HTTP, with the status of its own. */
 import type { IncomingMessage } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
-import { type Auth, hasCredential, refuseSecretInUrl } from '../auth.ts'
-import type { Caller } from '../caller.ts'
-import { foreignOrigin } from '../cors.ts'
-import { checkForm } from '../form.ts'
-import { isListed, isOwnOrigin } from '../origin.ts'
+import { type Auth, hasCredential, refuseSecretInUrl } from '../caller/auth.ts'
+import type { Caller } from '../caller/caller.ts'
+import { foreignOrigin } from '../http/cors.ts'
+import { checkForm } from '../http/form.ts'
+import { isListed, isOwnOrigin } from '../http/origin.ts'
 
 export const SOCKET_PATH = '/v1/ws'
 export const SUBPROTOCOL = 'sluice.v1'

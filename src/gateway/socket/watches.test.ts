@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { ServerFrame } from '../../core/frames.ts'
-import type { ConversationNews } from '../../core/ports.ts'
-import type { Caller } from '../caller.ts'
+import type { ConversationNews } from '../../core/ports/conversations.ts'
+import type { Caller } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { Watches } from './watches.ts'
 

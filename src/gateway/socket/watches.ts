@@ -1,11 +1,11 @@
 /** The conversations that one connection watches. A peer that does not read is told how they stand once it does. */
 import { SluiceError } from '../../core/errors.ts'
-import type { ConversationNews } from '../../core/ports.ts'
+import type { ConversationNews } from '../../core/ports/conversations.ts'
 import { type Bytes, toBytes } from '../../core/record.ts'
 import { textFrame } from '../../core/text-frame.ts'
-import { type Caller, prefixOf } from '../caller.ts'
+import { type Caller, prefixOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { newsMembers } from '../news.ts'
+import { newsMembers } from '../read/news.ts'
 
 export interface Watcher {
   /** Nothing more should be written to it now. */
@@ -96,7 +96,7 @@ export class Watches {
   #tell(conversation: string, news: ConversationNews, id: string | undefined): void {
     if (this.#missed.has(conversation)) return
     if (this.#watcher.full) return void this.#missed.set(conversation, undefined)
-    const members = newsMembers(news, conversation, this.#deps.queue, this.#caller)
+    const members = newsMembers(news, conversation, this.#deps.jobs, this.#caller)
     if (members === null) return
     const head =
       news.type !== 'standing'

@@ -2,7 +2,7 @@
 import type { Clock } from '../../../core/clock.ts'
 import { type ErrorCode, SluiceError } from '../../../core/errors.ts'
 import { isObject } from '../../../core/fold.ts'
-import type { ProviderEnd } from '../../../core/ports.ts'
+import type { ProviderEnd } from '../../../core/ports/provider.ts'
 import { type Bytes, toText } from '../../../core/record.ts'
 import type { HttpFailure, ResponseHead } from '../http/client.ts'
 import { isSomething, plainMembers } from './error-in.ts'

@@ -1,9 +1,9 @@
 /** An upstream that answers with raw bytes, and a provider that calls it. */
 import { createServer, type Server, type Socket } from 'node:net'
 import { systemClock, Wheel } from '../../../core/clock.ts'
-import type { Provider, ProviderEnd, Timeouts } from '../../../core/ports.ts'
+import type { Provider, ProviderEnd, Timeouts } from '../../../core/ports/provider.ts'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
-import { createOpenAiProvider, type OpenAiOptions } from '../openai.ts'
+import { createOpenAiProvider, type OpenAiOptions } from '../openai/provider.ts'
 
 export const SECRET = 'sk-upstream-secret-0123456789'
 export const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n'

@@ -1,0 +1,63 @@
+/** What is refused at submit, and when to come back. */
+import { SluiceError } from '../../core/errors.ts'
+import type { ScheduledJob, SchedulerOptions } from '../../core/ports/scheduler.ts'
+import { earliestStartMs } from './estimate.ts'
+import type { Fairness, Tenant } from './fairness.ts'
+import type { Flow } from './flow.ts'
+import type { Lane } from './lanes.ts'
+import type { Share } from './shares.ts'
+
+const LEAST_MS = 250
+const MOST_MS = 60_000
+
+/** `inLine`: jobs that wait, of all tenants. Null = welcome. */
+export function refusal(
+  options: SchedulerOptions,
+  fairness: Fairness,
+  job: ScheduledJob,
+  tenant: Tenant,
+  share: Share | null,
+  flow: Flow,
+  lane: Lane | undefined,
+  inLine: number,
+  now: number,
+): SluiceError | null {
+  const { rate, meanOutput, meanMs } = flow.meter
+  const jobMs = rate === null ? null : (job.promptTokens + meanOutput) / rate
+  const full = (what: string, cap: number, unit: string, goneMs: number | null): SluiceError =>
+    new SluiceError('queue_full', {
+      message: `${what} in the queue: the limit is ${cap} ${unit}. Retry later.`,
+      ...(goneMs === null ? {} : { retryAfterMs: soon(goneMs) }),
+    })
+
+  if (inLine >= options.maxQueuedJobs)
+    return full('Too many jobs', options.maxQueuedJobs, 'jobs', jobMs && jobMs * inLine)
+  const tenantMs = jobMs && jobMs * tenant.queued * Math.max(1, flow.tenants)
+  if (tenant.queued >= options.maxQueuedPerTenant)
+    return full('Too many jobs of this tenant', options.maxQueuedPerTenant, 'jobs', tenantMs)
+  if (tenant.bytes + job.bodyBytes > options.maxQueuedBytesPerTenant)
+    return full('Too many bytes of this tenant', options.maxQueuedBytesPerTenant, 'bytes', tenantMs)
+  const shareMs = share && jobMs && jobMs * share.queued
+  if (share !== null && share.queued >= options.maxQueuedPerSession)
+    return full('Too many jobs of this session', options.maxQueuedPerSession, 'jobs', shareMs)
+  if (share !== null && share.bytes + job.bodyBytes > options.maxQueuedBytesPerSession)
+    return full('Too many bytes of this session', options.maxQueuedBytesPerSession, 'bytes', shareMs)
+  if (lane !== undefined && lane.waiting >= options.maxQueuedPerLane)
+    return full(
+      'Too many jobs of this lane',
+      options.maxQueuedPerLane,
+      'jobs',
+      meanMs === 0 ? null : meanMs * lane.waiting,
+    )
+
+  if (job.deadlineMono === Infinity) return null
+  const room = job.deadlineMono - now
+  const startMs = earliestStartMs(fairness, job, tenant, flow, lane, room)
+  return startMs === null || startMs <= room
+    ? null
+    : new SluiceError('deadline_unreachable', { retryAfterMs: within(startMs - room) })
+}
+
+const within = (ms: number): number => Math.ceil(Math.min(MOST_MS, Math.max(LEAST_MS, ms)))
+/** When a tenth of what stands there will be gone. `ms`: all of it. */
+const soon = (ms: number): number => within(ms / 10)

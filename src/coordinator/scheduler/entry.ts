@@ -1,0 +1,72 @@
+/** A job inside the scheduler, from submit to its end. */
+import type { JobState } from '../../core/job.ts'
+import type { ScheduledJob } from '../../core/ports/scheduler.ts'
+import type { Tenant } from './fairness.ts'
+import type { Flow, Line } from './flow.ts'
+import type { Lane } from './lanes.ts'
+import type { WorkerLeases } from './leases.ts'
+
+/** What it is while it is here: one that ended is forgotten. */
+export type LiveState = JobState & ('queued' | 'delayed' | 'waiting' | 'leased')
+
+export class Entry {
+  readonly job: ScheduledJob
+  /** Order of acceptance. */
+  readonly seq: number
+  readonly tenant: Tenant
+  readonly flow: Flow
+  readonly lane: Lane | null
+  state: LiveState = 'queued'
+  /** Number of the last lease; the fence. */
+  attempt = 0
+  /** See Tally. */
+  fails = 0
+  deaths = 0
+  crashes = 0
+  notBeforeMono: number
+  hold: Hold | null = null
+  /** The line it stands in while it is ready. */
+  line: Line | null = null
+  // Links of its class in the line
+  ticket = 0
+  before: Entry | null = null
+  after: Entry | null = null
+  // Links of its lane
+  laneBefore: Entry | null = null
+  laneAfter: Entry | null = null
+  // Timed
+  due = Infinity
+  heapAt = -1
+
+  constructor(job: ScheduledJob, seq: number, tenant: Tenant, flow: Flow, lane: Lane | null) {
+    this.job = job
+    this.seq = seq
+    this.tenant = tenant
+    this.flow = flow
+    this.lane = lane
+    this.notBeforeMono = job.notBeforeMono
+  }
+}
+
+/** A lease that is held. */
+export class Hold {
+  readonly entry: Entry
+  readonly worker: WorkerLeases
+  readonly leasedMono: number
+  canceling = false
+  /** Of a suspect: no other one is leased meanwhile. */
+  readonly isSuspect: boolean
+  /** Tokens that the tenant was charged for this attempt. */
+  promptTokens = 0
+  outputTokens = 0
+  // Links of the worker's leases, oldest first
+  before: Hold | null = null
+  after: Hold | null = null
+
+  constructor(entry: Entry, worker: WorkerLeases, leasedMono: number, isSuspect: boolean) {
+    this.entry = entry
+    this.worker = worker
+    this.leasedMono = leasedMono
+    this.isSuspect = isSuspect
+  }
+}

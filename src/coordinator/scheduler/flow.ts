@@ -1,0 +1,226 @@
+/**
+ * A flow holds the ready jobs of one pool and model, so that a model without headroom is passed over at once, however
+ * many jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
+ */
+import type { Priority } from '../../core/job.ts'
+import type { Entry } from './entry.ts'
+import { isBefore, type Tenant } from './fairness.ts'
+import { Meter } from './meter.ts'
+import { Ranked } from './ranked.ts'
+
+/**
+ * Each so many leases of a tenant take its oldest ready job of any class, so that a stream of `high` does not starve
+ * `low`.
+ */
+const AGING = 8
+const CLASS: Readonly<Record<Priority, 0 | 1 | 2>> = { high: 0, normal: 1, low: 2 }
+
+/**
+ * One tenant's ready jobs in one flow: three classes, each in the order in which they became ready (lanes so take
+ * turns).
+ */
+export class Line {
+  readonly flow: Flow
+  readonly tenant: Tenant
+  size = 0
+  promptTokens = 0
+  paused: boolean
+  /** The tenant's counter when last looked at, never above the true one. */
+  key = 0
+  /** Place in the flow's heap; -1 = not in it. */
+  heapAt = -1
+  /** When it was made or last served, in turns of the scheduler: the same tenant's lines take turns. */
+  turn: number
+  /** Made when first used. */
+  readonly #classes: Array<Ranked | undefined> = [undefined, undefined, undefined]
+
+  constructor(flow: Flow, tenant: Tenant, paused: boolean, turn: number) {
+    this.flow = flow
+    this.tenant = tenant
+    this.paused = paused
+    this.turn = turn
+  }
+
+  add(entry: Entry, inFront: boolean): void {
+    this.#classes[CLASS[entry.job.priority]] ??= new Ranked()
+    const ranked = this.#classes[CLASS[entry.job.priority]]!
+    if (inFront) ranked.unshift(entry)
+    else ranked.push(entry)
+    entry.line = this
+    this.#count(entry, 1)
+  }
+
+  remove(entry: Entry): void {
+    this.#classes[CLASS[entry.job.priority]]!.remove(entry)
+    entry.line = null
+    this.#count(entry, -1)
+  }
+
+  /** Whose turn it is; null when it is empty. */
+  first(): Entry | null {
+    return isAged(this.tenant) ? this.#oldest() : (this.#top()?.head ?? null)
+  }
+
+  /** Does this line of a tenant go before another of the same tenant? The better class first, then by turns. */
+  goesBefore(other: Line): boolean {
+    if (isAged(this.tenant)) return (this.#oldest()?.seq ?? Infinity) < (other.#oldest()?.seq ?? Infinity)
+    const [mine, its] = [this.#topClass(), other.#topClass()]
+    return mine < its || (mine === its && this.turn < other.turn)
+  }
+
+  /** What stands before a job of this line: its class's jobs before it, and all of better classes. Aging left aside. */
+  ahead(entry: Entry): { jobs: number; promptTokens: number } {
+    const at = CLASS[entry.job.priority]
+    const ahead = this.before(entry.job.priority, false)
+    const own = this.#classes[at]!.ahead(entry)
+    return { jobs: ahead.jobs + own.jobs, promptTokens: ahead.promptTokens + own.promptTokens }
+  }
+
+  /**
+   * All of the better classes; with `alike` also those of the class itself: what a job would find before it that came
+   * now.
+   */
+  before(priority: Priority, alike: boolean): { jobs: number; promptTokens: number } {
+    const sum = { jobs: 0, promptTokens: 0 }
+    for (let i = 0; i < CLASS[priority] + (alike ? 1 : 0); i++) {
+      sum.jobs += this.#classes[i]?.size ?? 0
+      sum.promptTokens += this.#classes[i]?.promptTokens ?? 0
+    }
+    return sum
+  }
+
+  #count(entry: Entry, sign: 1 | -1): void {
+    this.size += sign
+    this.promptTokens += sign * entry.job.promptTokens
+    this.flow.ready += sign
+    this.flow.promptTokens += sign * entry.job.promptTokens
+  }
+
+  #topClass(): number {
+    return this.#classes.findIndex((ranked) => ranked !== undefined && ranked.size > 0)
+  }
+
+  #top(): Ranked | undefined {
+    return this.#classes.find((ranked) => ranked !== undefined && ranked.size > 0)
+  }
+
+  #oldest(): Entry | null {
+    let oldest: Entry | null = null
+    for (const ranked of this.#classes) {
+      const head = ranked?.head ?? null
+      if (head !== null && (oldest === null || head.seq < oldest.seq)) oldest = head
+    }
+    return oldest
+  }
+}
+
+const isAged = (tenant: Tenant): boolean => tenant.leases % AGING === AGING - 1
+
+export class Flow {
+  readonly pool: string
+  readonly model: string
+  readonly meter = new Meter()
+  /** Jobs of it that have not ended. */
+  jobs = 0
+  /** Ready jobs, and their prompt tokens; paused ones included. */
+  ready = 0
+  promptTokens = 0
+  /**
+   * Whoever is leased from here is lifted to this first: the counter up to which others were served while this model
+   * had no headroom. Without it the tenants that wait for it would have the whole server to themselves when it is back.
+   */
+  floor = 0
+  /**
+   * By (key, tenant): those that are not paused. Keys of all but the first may lag behind the counters, which mostly
+   * grow.
+   */
+  readonly #heap: Line[] = []
+
+  constructor(pool: string, model: string) {
+    this.pool = pool
+    this.model = model
+  }
+
+  /** Is there work that may be leased? */
+  get waits(): boolean {
+    return this.#heap.length > 0
+  }
+
+  get tenants(): number {
+    return this.#heap.length
+  }
+
+  /** In no order. */
+  lineAt(i: number): Line {
+    return this.#heap[i]
+  }
+
+  /** The line of the tenant to be served next. */
+  first(): Line | null {
+    const heap = this.#heap
+    if (heap.length === 0) return null
+    for (let top = heap[0]; top.key < top.tenant.counter; top = heap[0]) {
+      top.key = top.tenant.counter
+      this.#down(top)
+    }
+    return heap[0]
+  }
+
+  enter(line: Line): void {
+    line.key = line.tenant.counter
+    line.heapAt = this.#heap.push(line) - 1
+    this.#up(line)
+  }
+
+  leave(line: Line): void {
+    const at = line.heapAt
+    if (at < 0) return
+    line.heapAt = -1
+    const last = this.#heap.pop()!
+    if (last === line) return
+    this.#put(last, at)
+    this.#up(last)
+    this.#down(last)
+  }
+
+  /** Its tenant's counter fell. */
+  moveUp(line: Line): void {
+    if (line.heapAt < 0 || line.key <= line.tenant.counter) return
+    line.key = line.tenant.counter
+    this.#up(line)
+  }
+
+  #put(line: Line, at: number): void {
+    this.#heap[at] = line
+    line.heapAt = at
+  }
+
+  #up(line: Line): void {
+    let at = line.heapAt
+    while (at > 0) {
+      const parent = (at - 1) >> 1
+      if (!keyIsBefore(line, this.#heap[parent])) break
+      this.#put(this.#heap[parent], at)
+      at = parent
+    }
+    this.#put(line, at)
+  }
+
+  #down(line: Line): void {
+    const heap = this.#heap
+    let at = line.heapAt
+    for (let child = 2 * at + 1; child < heap.length; child = 2 * at + 1) {
+      if (child + 1 < heap.length && keyIsBefore(heap[child + 1], heap[child])) child++
+      if (!keyIsBefore(heap[child], line)) break
+      this.#put(heap[child], at)
+      at = child
+    }
+    this.#put(line, at)
+  }
+}
+
+const keyIsBefore = (a: Line, b: Line): boolean => a.key < b.key || (a.key === b.key && a.tenant.order < b.tenant.order)
+
+/** Is `a` to be served before `b`, two first lines of different flows? */
+export const lineIsBefore = (a: Line, b: Line): boolean =>
+  a.tenant === b.tenant ? a.goesBefore(b) : isBefore(a.tenant, b.tenant)

@@ -1,0 +1,201 @@
+/** Ready work, and whose turn it is. */
+import type { Headroom } from '../../core/ports/work.ts'
+import type { Entry } from './entry.ts'
+import type { Fairness, Tenant } from './fairness.ts'
+import { Flow, Line, lineIsBefore } from './flow.ts'
+import type { Pauses } from './pauses.ts'
+
+/** Flows without jobs are kept for what they measured, up to this many: a pool's name may come from clients. */
+const MOST_IDLE_FLOWS = 256
+
+export class LineUp {
+  readonly #fairness: Fairness
+  readonly #pauses: Pauses
+  #flows: Flow[] = []
+  /** By pool and model. */
+  readonly #pools = new Map<string, Map<string, Flow>>()
+  /** Pools for which something became leasable. */
+  readonly readyPools = new Set<string>()
+  #turns = 0
+  #calls = 0
+
+  constructor(fairness: Fairness, pauses: Pauses) {
+    this.#fairness = fairness
+    this.#pauses = pauses
+  }
+
+  flow(pool: string, model: string): Flow {
+    let flow = this.#pools.get(pool)?.get(model)
+    if (flow !== undefined) return flow
+    if (this.#flows.length >= MOST_IDLE_FLOWS) this.#dropIdle()
+    flow = new Flow(pool, model)
+    this.#flows.push(flow)
+    const models = this.#pools.get(pool)
+    if (models === undefined) this.#pools.set(pool, new Map([[model, flow]]))
+    else models.set(model, flow)
+    return flow
+  }
+
+  /** It is ready. In front: as if it had never been away. */
+  stand(entry: Entry, inFront: boolean, now: number): void {
+    if (this.#pauses.holdsLane(entry.job)) return
+    const { flow, tenant } = entry
+    flow.meter.observe(now, flow.waits)
+    let line = tenant.lines.find((known) => known.flow === flow)
+    if (line === undefined) {
+      line = new Line(flow, tenant, this.#pauses.holdsLine(tenant.id, flow.model), ++this.#turns)
+      tenant.lines.push(line)
+      if (!line.paused) this.#open(line)
+    }
+    line.add(entry, inFront)
+    if (!line.paused) this.readyPools.add(flow.pool)
+  }
+
+  /** It is not ready any more. */
+  stepOut(entry: Entry, now: number): void {
+    const { line } = entry
+    if (line === null) return
+    line.flow.meter.observe(now, line.flow.waits)
+    line.remove(entry)
+    if (line.size === 0) this.#retire(line)
+  }
+
+  /** Jobs that were passed over may be leasable again. */
+  rouse(): void {
+    for (const flow of this.#flows) if (flow.waits) this.readyPools.add(flow.pool)
+  }
+
+  /** No time was measured while nothing ran. */
+  woke(now: number): void {
+    for (const flow of this.#flows) flow.meter.observe(now, false)
+  }
+
+  /** The pauses changed: each line is looked at anew. */
+  reconsider(now: number): void {
+    for (const tenant of this.#fairness.tenants()) {
+      for (const line of tenant.lines) {
+        const paused = this.#pauses.holdsLine(tenant.id, line.flow.model)
+        if (paused === line.paused) continue
+        line.flow.meter.observe(now, line.flow.waits)
+        line.paused = paused
+        if (paused) this.#close(line)
+        else {
+          this.#open(line)
+          this.readyPools.add(line.flow.pool)
+        }
+      }
+    }
+  }
+
+  /**
+   * Gives up to `max` jobs in fair order to `lease`, each with `headroom`'s consent. What is refused keeps its place: a
+   * model, a tenant or a job is then passed over for the rest of this call, and asked about anew in the next.
+   */
+  take(
+    pools: readonly string[],
+    max: number,
+    headroom: Headroom,
+    now: number,
+    lease: (entry: Entry) => void,
+    wait: (entry: Entry) => void,
+  ): void {
+    const open = this.#flows.filter((flow) => flow.waits && (pools.length === 0 || pools.includes(flow.pool)))
+    for (const flow of open) flow.meter.observe(now, true)
+    const call = ++this.#calls
+    const parked: Line[] = []
+    const aside: Array<{ readonly entry: Entry; readonly line: Line }> = []
+    const heldBack: Array<{ readonly what: Flow | Tenant; readonly leasedBefore: number }> = []
+    let leased = 0
+    while (leased < max) {
+      const line = next(open, call, parked)
+      if (line === null) break
+      const entry = line.first()!
+      const refusal = headroom(entry.job)
+      if (refusal === null) {
+        leased++
+        this.#fairness.serve(line.tenant, line.flow.floor)
+        line.turn = ++this.#turns
+        line.remove(entry)
+        lease(entry)
+      } else {
+        wait(entry)
+        if (refusal.scope === 'job') {
+          line.remove(entry)
+          aside.push({ entry, line })
+        } else if (refusal.scope === 'tenant') {
+          line.tenant.refusedIn = call
+          heldBack.push({ what: line.tenant, leasedBefore: leased })
+        } else {
+          for (let i = open.length - 1; i >= 0; i--) {
+            if (open[i].model === entry.job.model) heldBack.push({ what: open.splice(i, 1)[0], leasedBefore: leased })
+          }
+        }
+      }
+      if (line.size === 0) park(line, parked)
+    }
+    for (const { entry, line } of aside.reverse()) line.add(entry, true)
+    for (const line of parked) {
+      if (line.size > 0) line.flow.enter(line)
+      else this.#retire(line)
+    }
+    for (const { what, leasedBefore } of heldBack) if (leased > leasedBefore) what.floor = this.#fairness.virtual
+  }
+
+  #open(line: Line): void {
+    const { tenant, flow } = line
+    if (tenant.active++ === 0) this.#fairness.enter(tenant, this.#lowest())
+    flow.enter(line)
+  }
+
+  #close(line: Line): void {
+    line.flow.leave(line)
+    if (--line.tenant.active === 0) this.#fairness.leave(line.tenant)
+  }
+
+  #retire(line: Line): void {
+    const { lines } = line.tenant
+    lines.splice(lines.indexOf(line), 1)
+    if (!line.paused) this.#close(line)
+  }
+
+  /** The smallest counter of tenants with ready work. */
+  #lowest(): number | null {
+    let lowest: number | null = null
+    for (const flow of this.#flows) {
+      const counter = flow.first()?.tenant.counter
+      if (counter !== undefined && (lowest === null || counter < lowest)) lowest = counter
+    }
+    return lowest
+  }
+
+  #dropIdle(): void {
+    this.#flows = this.#flows.filter((flow) => {
+      if (flow.jobs > 0) return true
+      const models = this.#pools.get(flow.pool)
+      models?.delete(flow.model)
+      if (models?.size === 0) this.#pools.delete(flow.pool)
+      return false
+    })
+  }
+}
+
+/** Takes the line out of its heap until the call is over. */
+function park(line: Line, parked: Line[]): void {
+  if (line.heapAt < 0) return
+  line.flow.leave(line)
+  parked.push(line)
+}
+
+/** The line to be served next, of the open flows. */
+function next(open: readonly Flow[], call: number, parked: Line[]): Line | null {
+  let best: Line | null = null
+  for (const flow of open) {
+    let line = flow.first()
+    while (line !== null && line.tenant.refusedIn === call) {
+      park(line, parked)
+      line = flow.first()
+    }
+    if (line !== null && (best === null || lineIsBefore(line, best))) best = line
+  }
+  return best
+}

@@ -1,0 +1,459 @@
+/**
+ * The scheduler: a pure machine that says who is next, who waits and who holds a lease. No clock, no disk, no
+ * randomness of its own: the same calls give the same answers.
+ *
+ * A job is *ready* when its time has come, it is the head of its lane (or has none) and its lane is not paused. Ready
+ * jobs stand in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A
+ * leased job stays the head of its lane until it ends. Every way out of a lease is in `finish` and `#lose`; every end
+ * is in `#end`.
+ */
+import { SluiceError } from '../../core/errors.ts'
+import type { JobId, JobState, Place } from '../../core/job.ts'
+import type { QueueDepth, Selector } from '../../core/ports/operations.ts'
+import type {
+  ScheduledJob,
+  Scheduler,
+  SchedulerEvent,
+  SchedulerOptions,
+  SchedulerSubmit,
+  Tally,
+} from '../../core/ports/scheduler.ts'
+import type { Finished, Headroom, HeadroomRefusal, Outcome } from '../../core/ports/work.ts'
+import { refusal } from './caps.ts'
+import { Entry, type Hold, type LiveState } from './entry.ts'
+import { placeOf } from './estimate.ts'
+import { Fairness } from './fairness.ts'
+import { Joins } from './joins.ts'
+import { Lanes } from './lanes.ts'
+import { Leases, WorkerLeases } from './leases.ts'
+import { LineUp } from './line-up.ts'
+import { matches, Pauses } from './pauses.ts'
+import { retryDelayMs } from './retry.ts'
+import { Shares } from './shares.ts'
+import { Timers } from './timers.ts'
+
+/** Times are monotonic ms. Throws only on what can't be: a job submitted twice under one id. */
+export const createScheduler = (options: SchedulerOptions): Scheduler => new PureScheduler(options)
+
+const FENCED: Finished = { kind: 'fenced' }
+/** A suspect that waits for another one to end. */
+const ONE_AT_A_TIME: HeadroomRefusal = { scope: 'job' }
+const ended = (state: JobState): Finished => ({ kind: 'ended', state })
+
+class PureScheduler implements Scheduler {
+  readonly #options: SchedulerOptions
+  readonly #entries = new Map<JobId, Entry>()
+  readonly #lanes = new Lanes()
+  readonly #timers = new Timers<Entry | WorkerLeases>()
+  readonly #leases: Leases
+  readonly #joins: Joins
+  readonly #pauses = new Pauses()
+  readonly #fairness: Fairness
+  readonly #lineUp: LineUp
+  readonly #shares = new Shares()
+  readonly #depth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
+  #events: SchedulerEvent[] = []
+  #accepted = 0
+  /** The suspect that runs: at most one does. */
+  #suspectHold: Hold | null = null
+  /** The last `now`, for the calls that have none. */
+  #now = 0
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options
+    this.#leases = new Leases(options.leaseMs, this.#timers)
+    this.#joins = new Joins(options.joinAfterEndMs)
+    this.#fairness = new Fairness(options)
+    this.#lineUp = new LineUp(this.#fairness, this.#pauses)
+  }
+
+  // ------------------------------------------------------------ in
+
+  submit(
+    job: ScheduledJob,
+    now: number,
+    known?: { readonly id: JobId; readonly sameBody: boolean },
+    isRetry = false,
+  ): SchedulerSubmit {
+    this.#now = now
+    if (known !== undefined)
+      return known.sameBody
+        ? { kind: 'joined', id: known.id }
+        : { kind: 'refused', error: new SluiceError('idempotency_conflict') }
+    const twin = isRetry ? this.#joins.find(job.joinKey, now) : null
+    if (twin !== null) return { kind: 'joined', id: twin }
+    const { queued, delayed, waiting } = this.#depth
+    const lane = job.lane === null ? undefined : this.#lanes.find(job.lane)
+    const flow = this.#lineUp.flow(job.pool, job.model)
+    const error = refusal(
+      this.#options,
+      this.#fairness,
+      job,
+      this.#fairness.tenant(job.tenant),
+      this.#shares.of(job),
+      flow,
+      lane,
+      queued + delayed + waiting,
+      now,
+    )
+    if (error !== null) return { kind: 'refused', error }
+    this.#add(job, now)
+    return { kind: 'accepted' }
+  }
+
+  withdraw(id: JobId): void {
+    const entry = this.#entries.get(id)
+    if (entry !== undefined) this.#end(entry, this.#now)
+  }
+
+  restore(job: ScheduledJob, tally: Tally, now: number): void {
+    this.#now = now
+    const entry = this.#add(job, now, tally.attempts)
+    entry.fails = tally.fails
+    entry.deaths = tally.deaths
+    entry.crashes = tally.crashes
+  }
+
+  died(ids: readonly JobId[], now: number): void {
+    this.#now = now
+    const entries = ids.map((id) => this.#entries.get(id)).filter((entry) => entry !== undefined)
+    const poison = this.#blame(entries, entries.length)
+    for (const entry of entries) {
+      if (entry === poison) this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
+      else this.#events.push({ type: 'delayed', id: entry.job.id, notBeforeMono: entry.notBeforeMono })
+    }
+  }
+
+  #add(job: ScheduledJob, now: number, attempts = 0): Entry {
+    if (this.#entries.has(job.id)) throw new Error(`${job.id} is there already`)
+    const tenant = this.#fairness.tenant(job.tenant)
+    const flow = this.#lineUp.flow(job.pool, job.model)
+    const entry = new Entry(job, ++this.#accepted, tenant, flow, job.lane === null ? null : this.#lanes.open(job.lane))
+    entry.attempt = attempts
+    this.#entries.set(job.id, entry)
+    flow.jobs++
+    this.#lanes.append(entry)
+    this.#joins.add(job.joinKey, job.id)
+    this.#depth.queued++
+    this.#countInLine(entry, 1)
+    this.#wait(entry, job.notBeforeMono, false, now)
+    return entry
+  }
+
+  // ------------------------------------------------------------ lease to end
+
+  lease(
+    worker: string,
+    pools: readonly string[],
+    max: number,
+    headroom: Headroom,
+    now: number,
+  ): ReadonlyArray<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> {
+    // What is over by now is not leased, what is due by now is
+    this.tick(now)
+    const mayRun: Headroom = (job) =>
+      this.#suspectHold !== null && this.#isSuspect(this.#entries.get(job.id)!) ? ONE_AT_A_TIME : headroom(job)
+    const leased: Array<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> = []
+    const lease = (entry: Entry): void => {
+      entry.attempt++
+      this.#timers.clear(entry)
+      this.#setState(entry, 'leased')
+      entry.hold = this.#leases.take(entry, worker, now, this.#isSuspect(entry))
+      if (entry.hold.isSuspect) this.#suspectHold = entry.hold
+      // At least one token, so that no tenant is served for nothing
+      this.#serve(entry.hold, Math.max(1, entry.job.promptTokens), 0)
+      leased.push({ id: entry.job.id, attempt: entry.attempt, crashes: entry.crashes })
+    }
+    this.#lineUp.take(pools, max, mayRun, now, lease, (entry) => this.#setState(entry, 'waiting'))
+    return leased
+  }
+
+  heartbeat(worker: string, now: number): void {
+    this.#now = now
+    this.#leases.heartbeat(worker, now)
+  }
+
+  charge(id: JobId, attempt: number, tokens: number): void {
+    const entry = this.#entries.get(id)
+    if (entry !== undefined && entry.hold !== null && entry.attempt === attempt) this.#serve(entry.hold, 0, tokens)
+  }
+
+  finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished {
+    this.#now = now
+    const entry = this.#entries.get(id)
+    if (entry === undefined || entry.hold === null || entry.attempt !== attempt) return FENCED
+    const { hold, flow } = entry
+    const usage = outcome.kind === 'released' ? undefined : (outcome.attemptUsage ?? outcome.usage)
+    if (usage !== undefined)
+      this.#serve(hold, Math.max(1, usage.promptTokens) - hold.promptTokens, usage.completionTokens - hold.outputTokens)
+    if (outcome.kind === 'done') {
+      flow.meter.answered(hold.outputTokens, now - hold.leasedMono)
+      this.#end(entry, now)
+      this.#joins.endedWell(entry.job.joinKey, id, now)
+      return ended('done')
+    }
+    if (hold.canceling || outcome.kind === 'canceled') {
+      this.#end(entry, now)
+      return ended('canceled')
+    }
+    if (outcome.kind === 'released') {
+      this.#giveBack(hold, now, true, now)
+      return { kind: 'again', notBeforeMono: now }
+    }
+    entry.fails++
+    if (!outcome.retry || entry.fails >= this.#options.maxAttempts) {
+      this.#end(entry, now)
+      return ended('failed')
+    }
+    const notBeforeMono = now + retryDelayMs(this.#options, entry.fails, outcome.error.retryAfterMs)
+    this.#giveBack(hold, notBeforeMono, false, now)
+    return { kind: 'again', notBeforeMono }
+  }
+
+  cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown' {
+    this.#now = now
+    const entry = this.#entries.get(id)
+    if (entry === undefined) return 'unknown'
+    const { hold } = entry
+    if (hold === null) {
+      this.#endAlone(entry, 'canceled', new SluiceError('job_canceled'), now)
+      return 'canceled'
+    }
+    if (!hold.canceling) {
+      hold.canceling = true
+      this.#joins.remove(entry.job.joinKey, id)
+      this.#events.push({ type: 'revoked', id, worker: hold.worker.id, attempt: entry.attempt, reason: 'canceled' })
+    }
+    return 'canceling'
+  }
+
+  lose(worker: string, now: number): void {
+    this.#now = now
+    const holds = this.#leases.of(worker)
+    this.#lose(holds, holds.length, now)
+  }
+
+  woke(now: number): void {
+    this.#now = now
+    this.#leases.woke(now)
+    this.#lineUp.woke(now)
+  }
+
+  /** Leases that a worker lost, of the `running` that it had. */
+  #lose(holds: readonly Hold[], running: number, now: number): void {
+    const poison = this.#blame(
+      holds.map((hold) => hold.entry),
+      running,
+    )
+    for (const hold of holds) {
+      const { entry } = hold
+      const { id } = entry.job
+      this.#events.push({ type: 'revoked', id, worker: hold.worker.id, attempt: entry.attempt, reason: 'lost' })
+      if (hold.canceling) this.#endAlone(entry, 'canceled', new SluiceError('job_canceled'), now)
+      else if (entry === poison) this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
+      else {
+        this.#events.push({ type: 'delayed', id, notBeforeMono: now })
+        this.#giveBack(hold, now, true, now)
+      }
+    }
+  }
+
+  /**
+   * A death counts as a crash of a job only where that job ran alone, or was the one suspect that ran: of many at most
+   * one killed the worker. Who has been there at enough deaths is a suspect, and suspects run one at a time, so that a
+   * job that kills its worker each time is found after 2 × maxCrashes + 1 deaths (2 for 0), however many run beside it.
+   * Returns the job whose crashes are too many.
+   */
+  #blame(entries: readonly Entry[], running: number): Entry | null {
+    const suspects = entries.filter((entry) => this.#isSuspect(entry))
+    const blamed = running === 1 ? entries[0] : suspects.length === 1 ? suspects[0] : null
+    for (const entry of entries) entry.deaths++
+    return blamed != null && ++blamed.crashes > this.#options.maxCrashes ? blamed : null
+  }
+
+  #isSuspect(entry: Entry): boolean {
+    return entry.deaths >= Math.max(1, this.#options.maxCrashes)
+  }
+
+  #release(hold: Hold): void {
+    this.#leases.release(hold)
+    hold.entry.hold = null
+    if (hold !== this.#suspectHold) return
+    this.#suspectHold = null
+    this.#lineUp.rouse()
+  }
+
+  #serve(hold: Hold, promptTokens: number, outputTokens: number): void {
+    this.#fairness.charge(hold, promptTokens, outputTokens)
+    hold.entry.flow.meter.serve(promptTokens + outputTokens)
+  }
+
+  #giveBack(hold: Hold, notBeforeMono: number, inFront: boolean, now: number): void {
+    this.#release(hold)
+    this.#setState(hold.entry, 'queued')
+    this.#wait(hold.entry, notBeforeMono, inFront, now)
+  }
+
+  // ------------------------------------------------------------ states
+
+  /** In line until `notBeforeMono`, then ready in its turn. */
+  #wait(entry: Entry, notBeforeMono: number, inFront: boolean, now: number): void {
+    entry.notBeforeMono = notBeforeMono
+    if (notBeforeMono > now) this.#setState(entry, 'delayed')
+    else this.#offer(entry, inFront, now)
+    this.#arm(entry)
+  }
+
+  /** It is ready, if it is its lane's turn. */
+  #offer(entry: Entry, inFront: boolean, now: number): void {
+    if (entry.line !== null || entry.hold !== null || entry.state === 'delayed') return
+    if (entry.lane === null || entry.lane.head === entry) this.#lineUp.stand(entry, inFront, now)
+  }
+
+  /** Only its first lease has a deadline. */
+  #arm(entry: Entry): void {
+    this.#timers.set(
+      entry,
+      Math.min(
+        entry.state === 'delayed' ? entry.notBeforeMono : Infinity,
+        entry.attempt === 0 ? entry.job.deadlineMono : Infinity,
+      ),
+    )
+  }
+
+  #setState(entry: Entry, state: LiveState): void {
+    this.#countInLine(entry, (entry.state === 'leased' ? 1 : 0) - (state === 'leased' ? 1 : 0))
+    this.#depth[entry.state]--
+    this.#depth[state]++
+    entry.state = state
+  }
+
+  #countInLine(entry: Entry, change: number): void {
+    const { tenant, job } = entry
+    tenant.queued += change
+    tenant.bytes += change * job.bodyBytes
+    this.#shares.count(job, change)
+  }
+
+  #end(entry: Entry, now: number): void {
+    const { job, flow, hold } = entry
+    this.#timers.clear(entry)
+    this.#lineUp.stepOut(entry, now)
+    if (hold === null) this.#countInLine(entry, -1)
+    else this.#release(hold)
+    this.#depth[entry.state]--
+    this.#entries.delete(job.id)
+    this.#joins.remove(job.joinKey, job.id)
+    flow.jobs--
+    this.#lanes.remove(entry)
+    const head = entry.lane?.head ?? null
+    if (head !== null) this.#offer(head, false, now)
+  }
+
+  #endAlone(entry: Entry, state: 'failed' | 'canceled' | 'expired', error: SluiceError, now: number): void {
+    this.#end(entry, now)
+    this.#events.push({ type: 'ended', id: entry.job.id, state, error })
+  }
+
+  // ------------------------------------------------------------ time
+
+  tick(now: number): void {
+    this.#now = now
+    for (let due = this.#timers.shift(now); due !== null; due = this.#timers.shift(now)) {
+      if (due instanceof WorkerLeases) {
+        this.#lose(this.#leases.expired(due, now), this.#leases.of(due.id).length, now)
+        this.#leases.arm(due)
+      } else if (due.attempt === 0 && due.job.deadlineMono <= now)
+        this.#endAlone(due, 'expired', new SluiceError('deadline_exceeded'), now)
+      else {
+        this.#setState(due, 'queued')
+        this.#offer(due, false, now)
+        this.#arm(due)
+      }
+    }
+  }
+
+  nextAt(): number {
+    return this.#timers.next()
+  }
+
+  // ------------------------------------------------------------ the operator's
+
+  pause(selector: Selector): void {
+    this.#pauses.add(selector)
+    this.#lineUp.reconsider(this.#now)
+    const head = selector.lane === undefined ? null : (this.#lanes.find(selector.lane)?.head ?? null)
+    if (head !== null && this.#pauses.holdsLane(head.job)) this.#lineUp.stepOut(head, this.#now)
+  }
+
+  /** A lane that was paused stands behind its tenant's other work. */
+  resume(selector: Selector): void {
+    this.#pauses.remove(selector)
+    this.#lineUp.reconsider(this.#now)
+    const head = selector.lane === undefined ? null : (this.#lanes.find(selector.lane)?.head ?? null)
+    if (head !== null) this.#offer(head, false, this.#now)
+  }
+
+  paused(): readonly Selector[] {
+    return this.#pauses.list
+  }
+
+  purge(selector: Selector, now: number): readonly JobId[] {
+    this.#now = now
+    const purged: JobId[] = []
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.hold !== null || !matches(selector, entry.job)) continue
+      purged.push(entry.job.id)
+      this.#endAlone(
+        entry,
+        'canceled',
+        new SluiceError('job_canceled', { message: 'The job was purged by the operator.' }),
+        now,
+      )
+    }
+    return purged
+  }
+
+  // ------------------------------------------------------------ looks
+
+  place(id: JobId, now: number): Place | null {
+    const entry = this.#entries.get(id)
+    if (entry === undefined || entry.hold !== null) return null
+    const { job } = entry
+    return placeOf(
+      this.#fairness,
+      entry,
+      this.#pauses.holdsLane(job) || this.#pauses.holdsLine(job.tenant, job.model),
+      now,
+    )
+  }
+
+  state(id: JobId): JobState | null {
+    return this.#entries.get(id)?.state ?? null
+  }
+
+  tally(id: JobId): Tally | null {
+    const entry = this.#entries.get(id)
+    if (entry === undefined) return null
+    const { attempt: attempts, fails, deaths, crashes } = entry
+    return { attempts, fails, deaths, crashes }
+  }
+
+  depth(): QueueDepth {
+    return { ...this.#depth }
+  }
+
+  drain(): readonly SchedulerEvent[] {
+    const { readyPools } = this.#lineUp
+    if (readyPools.size > 0) {
+      for (const pool of readyPools) this.#events.push({ type: 'ready', pool })
+      readyPools.clear()
+    }
+    if (this.#events.length === 0) return NOTHING
+    const events = this.#events
+    this.#events = []
+    return events
+  }
+}
+
+const NOTHING: readonly SchedulerEvent[] = []

@@ -1,0 +1,29 @@
+/** What each session has in line, of its tenant's share. A session is remembered while it has something there. */
+import type { ScheduledJob } from '../../core/ports/scheduler.ts'
+
+export interface Share {
+  /** Jobs in line, and bytes of their bodies. */
+  readonly queued: number
+  readonly bytes: number
+}
+
+const NOTHING: Share = { queued: 0, bytes: 0 }
+
+export class Shares {
+  readonly #shares = new Map<string, Share>()
+
+  /** Null: no session's. */
+  of({ tenant, session }: ScheduledJob): Share | null {
+    return session === null ? null : (this.#shares.get(`${tenant}\n${session}`) ?? NOTHING)
+  }
+
+  /** `change`: 1 when a job comes in line, -1 when it leaves. */
+  count(job: ScheduledJob, change: number): void {
+    const share = this.of(job)
+    if (share === null || change === 0) return
+    const name = `${job.tenant}\n${job.session}`
+    const queued = share.queued + change
+    if (queued === 0) this.#shares.delete(name)
+    else this.#shares.set(name, { queued, bytes: share.bytes + change * job.bodyBytes })
+  }
+}

@@ -1,0 +1,88 @@
+/** From the log to readers. */
+import type { ServerResponse } from 'node:http'
+import type { SluiceError } from '../errors.ts'
+import type { Job, JobId } from '../job.ts'
+import type { Bytes, Cursor } from '../record.ts'
+
+/** A whole JSON answer over HTTP. */
+export interface Reply {
+  readonly status: number
+  /** Those of an error: is it worth another try, and when? */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Bytes
+}
+
+export interface ReaderRequest {
+  readonly job: Job
+  readonly dialect: 'chat' | 'native'
+  /** Null: from the start. Already checked to be well formed; whether it fits the log is found out here. */
+  readonly cursor: Cursor | null
+  readonly response: ServerResponse
+  /** Answer with headers at the latest after this; null = at once. */
+  readonly headersAfterMs: number | null
+  /** Nothing that names a cursor is written before this. */
+  readonly ready: Promise<void>
+  /** The reader left, or its stream was closed by us (drain), before the end. */
+  onGone(): void
+  /** The reader has all there is. */
+  onDone(): void
+}
+
+/**
+ * A connection that many readers share, as they see it. Whole frames; what is written in one turn leaves in one write.
+ */
+export interface FrameSink {
+  write(frames: Bytes): void
+  /** It takes nothing more now. */
+  readonly full: boolean
+  /**
+   * Bytes that may be read for this reader now, at most `most`; they count as written until they are released. 0: it is
+   * full, and the reader is told to `resume` when its turn has come: those that waited longest first.
+   */
+  claim(most: number, reader: SocketReader): number
+  release(claimed: number): void
+}
+
+/** One job's place on a shared connection. */
+export interface SocketReaderRequest {
+  readonly job: Job
+  readonly cursor: Cursor | null
+  readonly sink: FrameSink
+  /** Bytes of `ev` frames that may be written until there is credit for more; Infinity = without end. */
+  readonly window: number
+  /** Is a `live` frame wanted when it has caught up? */
+  readonly tellsLive: boolean
+  /** It can't be read (any longer): cursor_ahead, job_gone, … Nothing follows. */
+  onFail(error: SluiceError): void
+  /** `complete`: it has all there is. Else delivery closed. Nothing follows. */
+  onOver(complete: boolean): void
+}
+
+export interface SocketReader {
+  /** Has any of its records been written? */
+  readonly started: boolean
+  credit(bytes: number): void
+  /** The sink has room again. */
+  resume(): void
+  /** No more of it; nobody is called any more. */
+  leave(): void
+}
+
+/** From the log to readers: replay, then live. */
+export interface Delivery {
+  /** Writes the job's frames behind the cursor to the sink until the end. */
+  follow(reader: SocketReaderRequest): SocketReader
+  /**
+   * Streams the job's events to the response until the end. Writes status and headers itself (with `headers`
+   * added); what fails before the first event is answered as JSON with its own status.
+   */
+  stream(reader: ReaderRequest, headers: Readonly<Record<string, string>>): void
+  /** The whole answer, once the job has ended and its end is power-safe: `chat.completion` or error. */
+  result(job: Job): Promise<Reply>
+  /** Calls `fn` once the end may be told; at once (later in this turn) if it ended before. Returns its unwatch. */
+  ended(job: JobId, fn: () => void): () => void
+  /** Open streams of the job. */
+  readers(job: JobId): number
+  /** Ends all streams at a record boundary (drain). */
+  close(): void
+}

@@ -1,0 +1,49 @@
+/** What an engine is: the store of jobs, token logs, conversations and keys. */
+import type { SluiceError } from '../errors.ts'
+import type { Job, TenantId } from '../job.ts'
+import type { Conversations } from './conversations.ts'
+import type { Jobs } from './jobs.ts'
+import type { Keys } from './keys.ts'
+import type { TokenLog } from './log.ts'
+import type { Operations } from './operations.ts'
+import type { Submissions } from './submissions.ts'
+import type { Work } from './work.ts'
+
+export interface Engine {
+  readonly submissions: Submissions
+  readonly work: Work
+  readonly jobs: Jobs
+  readonly operations: Operations
+  readonly log: TokenLog
+  readonly conversations: Conversations
+  readonly keys: Keys
+  /** Is it able to take work? `degraded` tells why not (disk full, I/O error); shown by /readyz. */
+  health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError }
+  /**
+   * Puts unfinished jobs back in line, in steps that let the event loop turn; `each` sees every one of them. Called
+   * once, when the ports are open; until it resolved, submits are refused with `starting`, and nothing is leased.
+   */
+  restore(each: (job: Job) => void): Promise<void>
+  /**
+   * Erases all that is stored of a tenant: jobs (running ones are canceled first), logs, conversations, keys.
+   * Power-safe when resolved.
+   */
+  eraseTenant(tenant: TenantId): Promise<void>
+  /** Numbers for people and metrics: bytes on disk, commits, longest commit, … */
+  stats(): Readonly<Record<string, number>>
+  /**
+   * A stop began. What still runs will be handed back; if the process is killed before that, it is no job's crash. Does
+   * not wait, never throws.
+   */
+  draining(): void
+  /** Commits what is pending and lets go of the data folder. Safe to repeat. */
+  close(): Promise<void>
+}
+
+/** The machine's start. */
+export interface Boot {
+  /** Another one with each start of the machine. */
+  readonly id: string
+  /** Ms since then: goes on while no process runs, and while the machine sleeps. Null where nobody knows. */
+  ms(): number | null
+}

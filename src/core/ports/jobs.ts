@@ -1,0 +1,35 @@
+/** Looking at jobs, and ending them. */
+import type { Job, JobId, JobState, Place, TenantId } from '../job.ts'
+
+export interface JobFilter {
+  /** Absent = all tenants (operator only). */
+  readonly tenant?: TenantId
+  /** The end user that the job was submitted for. */
+  readonly user?: string
+  readonly states?: readonly JobState[]
+  readonly lane?: string
+  readonly conversation?: string
+  readonly model?: string
+  /** Newest first; jobs older than this id. */
+  readonly before?: JobId
+  /** At most this many (1-1,000). */
+  readonly limit: number
+}
+
+/** Jobs that are there, whatever their state. */
+export interface Jobs {
+  /** Without its body (empty), as in `list`: only leases bring it. */
+  get(job: JobId): Promise<Job | null>
+  /** The request as it was submitted (`JobDraft.body`); null when there is no such job. */
+  request(job: JobId): Promise<Uint8Array | null>
+  list(filter: JobFilter): Promise<readonly Job[]>
+  /** Where it stands; null when it is not in line (running, ended, unknown). */
+  place(job: JobId): Place | null
+  /**
+   * Idempotent. A queued job ends at once; a leased one is revoked from its worker and ends when that answers, or its
+   * lease runs out.
+   */
+  cancel(job: JobId): Promise<{ readonly kind: 'canceled' | 'canceling' | 'ended' | 'unknown' }>
+  /** Takes a job and its log out of the store, canceling it first. False when there was none. */
+  erase(job: JobId): Promise<boolean>
+}

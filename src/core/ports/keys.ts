@@ -1,0 +1,24 @@
+/** API keys. */
+import type { TenantId } from '../job.ts'
+
+export interface ApiKey {
+  readonly id: string
+  readonly tenant: TenantId
+  readonly name: string
+  /** First chars of the key, to tell keys apart. */
+  readonly hint: string
+  readonly createdAtMs: number
+  readonly expiresAtMs?: number
+  readonly revokedAtMs?: number
+}
+
+/** Keys are stored as digests; the key itself is nowhere. */
+export interface Keys {
+  /** Answers from memory. `digest`: SHA-256 of the key, base64url. */
+  find(digest: string): ApiKey | null
+  get(id: string): ApiKey | null
+  add(key: ApiKey, digest: string): Promise<void>
+  /** False when there is none. */
+  revoke(id: string, atMs: number): Promise<boolean>
+  list(): readonly ApiKey[]
+}

@@ -1,0 +1,61 @@
+/** The token log: records of jobs, read back by cursor, followed live. */
+import type { JobId } from '../job.ts'
+import type { Bytes } from '../record.ts'
+import type { Lease } from './work.ts'
+
+export interface LogPage {
+  /**
+   * Under which these records were written: a record keeps its cursor for ever, and no page holds those of two epochs.
+   */
+  readonly epoch: number
+  /** seq of records[0]. */
+  readonly firstSeq: number
+  /** Whole records; at least one unless none is there. */
+  readonly records: readonly Bytes[]
+  /** Last seq that is readable now. */
+  readonly head: number
+  /** The last readable record is the `end` record. */
+  readonly ended: boolean
+}
+
+/** How far a log goes. */
+export type LogHead = Pick<LogPage, 'epoch' | 'head' | 'ended'>
+
+export interface LogWriter {
+  readonly epoch: number
+  /** Last seq of the log when this attempt opened it. */
+  readonly head: number
+  /**
+   * Takes records in order, to be stored with the next commit window; never throws. `outputTokens` of them are
+   * charged to the tenant's fair share. `urgent`: commit at the end of this turn (the first token). What was
+   * taken before `Queue.finish` is stored before the end record.
+   */
+  append(records: readonly Bytes[], outputTokens: number, urgent: boolean): void
+  /** Bytes taken and not yet committed: stop reading the upstream above a cap. */
+  readonly pendingBytes: number
+  /** Resolves when all that was taken is committed. */
+  flushed(): Promise<void>
+}
+
+export interface TokenLog {
+  /** Opens the log for the lease's attempt. Throws what fences it. */
+  open(lease: Lease): LogWriter
+  /** Without reading any record; null as in `read`. */
+  head(job: JobId): Promise<LogHead | null>
+  /**
+   * How far the log is the one that a cursor of an older `epoch` saw: up to this seq its records are the same. 0: not
+   * at all, or nothing is known of that epoch.
+   */
+  commonWith(job: JobId, epoch: number): Promise<number>
+  /**
+   * Records after `afterSeq`, at most about `maxBytes` of them; null when there is no such log (unknown, erased,
+   * retention).
+   */
+  read(job: JobId, afterSeq: number, maxBytes: number): Promise<LogPage | null>
+  /**
+   * Calls `listener` with each run of records once it may be read (stored; the end record: power-safe), in
+   * order, in the same turn for all listeners of a job. Does not replay: follow first, then read, then drop
+   * what both brought. Returns its unfollow. A log that ended calls nobody.
+   */
+  follow(job: JobId, listener: (firstSeq: number, records: readonly Bytes[]) => void): () => void
+}

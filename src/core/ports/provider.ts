@@ -1,0 +1,85 @@
+/** Providers and deployments: where models are reached. */
+import type { SluiceError } from '../errors.ts'
+import type { Bytes } from '../record.ts'
+
+export interface ProviderCall {
+  readonly kind: 'chat' | 'embedding'
+  /** The request to send: OpenAI dialect, UTF-8. */
+  readonly body: Uint8Array
+  /** Ask for events, or for the answer in one piece? A provider that can do only one of them does that one. */
+  readonly stream: boolean
+  /** For the upstream's correlation. */
+  readonly requestId: string
+  readonly timeouts: Timeouts
+  /** The assistant's text so far, to be prolonged; only where `continues`. */
+  readonly prefix?: string
+}
+
+export interface Timeouts {
+  /** To the first text, where the answer comes as a stream. */
+  readonly ttftMs: number
+  /** Between events, from the first text on. */
+  readonly interTokenMs: number
+  /** The whole attempt. */
+  readonly totalMs: number
+}
+
+export type ProviderEnd =
+  /** The answer is complete: the upstream said so ([DONE], or a finish reason for every choice and a clean end). */
+  | { readonly kind: 'done' }
+  /**
+   * `retry`: could the same call succeed later, or on another deployment only? The error's `retryAfterMs` is there if
+   * the upstream is too busy: no call starts there before.
+   */
+  | { readonly kind: 'failed'; readonly error: SluiceError; readonly retry: boolean | 'elsewhere' }
+  /** `abort` was called. */
+  | { readonly kind: 'aborted' }
+
+export interface ProviderSink {
+  /** Events of the canonical dialect, each the bytes of one JSON text, in order, as many as one read brought. */
+  events(payloads: readonly Bytes[]): void
+  /**
+   * The whole answer in one piece, instead of events: the upstream's bytes. `usage`: its member of that name, parsed.
+   */
+  document(document: Bytes, usage: unknown): void
+  /** Exactly once; nothing follows. */
+  end(end: ProviderEnd): void
+}
+
+export interface ProviderRun {
+  /** Stops the call and closes its connection within this turn; `end` follows with `aborted`. Safe to repeat. */
+  abort(): void
+  /** Stops and goes on reading; what the upstream sends waits in the kernel. */
+  pause(): void
+  resume(): void
+}
+
+/** One way to reach models; bound at construction to its origin and key, which no caller can change. */
+export interface Provider {
+  /** Can it prolong a given prefix of an answer? */
+  readonly continues: boolean
+  /** Starts a call; never throws. An embedding answers with a document. */
+  start(call: ProviderCall, sink: ProviderSink): ProviderRun
+  /** Reachable, and does it accept our key? For doctor. */
+  check(): Promise<{ readonly ok: boolean; readonly detail: string; readonly status?: number }>
+  close(): void
+}
+
+/** A model somewhere: what routing chooses among. */
+export interface Deployment {
+  readonly name: string
+  readonly provider: Provider
+  /** The upstream's name of the model; null = the name the client asked for. */
+  readonly upstreamModel: string | null
+  /** Calls at once; Infinity = no limit. */
+  readonly concurrent: number
+  /** Lower orders first. */
+  readonly order: number
+  /** Tokens the model can take in; conversations are cut to it. */
+  readonly contextTokens: number
+  /** Is it asked for streams as the client asks for them, always, or never? */
+  readonly stream: 'as_asked' | 'always' | 'never'
+  /** Members of an answer that a conversation sends back to it, beside those that any provider takes. */
+  readonly conversationMembers: readonly string[]
+  readonly timeouts: Timeouts
+}

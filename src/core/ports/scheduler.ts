@@ -1,0 +1,147 @@
+/** The scheduler: a pure machine. */
+import type { SluiceError } from '../errors.ts'
+import type { JobId, JobState, Place, Priority, TenantId } from '../job.ts'
+import type { QueueDepth, Selector } from './operations.ts'
+import type { Finished, Headroom, Outcome } from './work.ts'
+
+/** A job as the scheduler holds it. */
+export interface ScheduledJob {
+  readonly id: JobId
+  readonly tenant: TenantId
+  /** Already unique over tenants and kinds: conversations and lanes of all tenants share this name space. */
+  readonly lane: string | null
+  /** Whose share of the tenant's caps it uses; null: no session's. */
+  readonly session: string | null
+  readonly pool: string
+  readonly model: string
+  readonly priority: Priority
+  readonly promptTokens: number
+  readonly bodyBytes: number
+  /** Negative where that was before this process. */
+  readonly acceptedMono: number
+  /** Not leased before. */
+  readonly notBeforeMono: number
+  /** Must be leased before; Infinity = never expires. Only its first lease counts: a retry does not expire. */
+  readonly deadlineMono: number
+  /** For J4: the same API key, user, conversation or lane, and body as another POST; null = never joined. */
+  readonly joinKey: string | null
+}
+
+export type SchedulerEvent =
+  /** It went back in line without its worker's word: the store writes its tally. */
+  | { readonly type: 'delayed'; readonly id: JobId; readonly notBeforeMono: number }
+  /**
+   * It ended without a worker: expired, canceled while queued, given up after crashes, or its cancel outlived its
+   * lease.
+   */
+  | {
+      readonly type: 'ended'
+      readonly id: JobId
+      readonly state: 'failed' | 'canceled' | 'expired'
+      readonly error: SluiceError
+    }
+  /** Its worker must stop. */
+  | {
+      readonly type: 'revoked'
+      readonly id: JobId
+      readonly worker: string
+      readonly attempt: number
+      readonly reason: 'canceled' | 'lost'
+    }
+  /** Something may be leasable for workers of this pool. */
+  | { readonly type: 'ready'; readonly pool: string }
+
+export type SchedulerSubmit =
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'joined'; readonly id: JobId }
+  | { readonly kind: 'refused'; readonly error: SluiceError }
+
+export interface SchedulerOptions {
+  readonly leaseMs: number
+  /** Attempts that a job may use up by failing. */
+  readonly maxAttempts: number
+  /**
+   * Crashes after which a job is given up (poison) at the next one. Once that many workers died while it ran (at least
+   * one), the job is a suspect: suspects run one at a time.
+   */
+  readonly maxCrashes: number
+  readonly retryBaseMs: number
+  readonly retryCapMs: number
+  readonly maxQueuedJobs: number
+  readonly maxQueuedPerTenant: number
+  readonly maxQueuedPerLane: number
+  readonly maxQueuedBytesPerTenant: number
+  readonly maxQueuedPerSession: number
+  readonly maxQueuedBytesPerSession: number
+  /** How long after a good end an SDK's retry still joins, ms (J4). */
+  readonly joinAfterEndMs: number
+  /** Share of each tenant, 1 unless said. */
+  readonly weight: (tenant: TenantId) => number
+  /** Weights of prompt and output tokens in the virtual counter (VTC: 1 and 2). */
+  readonly promptWeight: number
+  readonly outputWeight: number
+  /** Uniform [0,1), for full jitter. */
+  readonly jitter: () => number
+}
+
+/** What became of a job's attempts; stored whenever it goes back in line. */
+export interface Tally {
+  /** Leases so far: the number of the last one, the fence. */
+  readonly attempts: number
+  /** Attempts that failed. */
+  readonly fails: number
+  /** Attempts during which the worker died, whoever was to blame. */
+  readonly deaths: number
+  /** Deaths for which this job alone may be blamed. */
+  readonly crashes: number
+}
+
+/**
+ * The pure machine: no clock, no disk, no randomness of its own; the same calls with the same `now` give the
+ * same answers. `now` is monotonic ms. Each call may add events, to be taken with `drain` right after it.
+ */
+export interface Scheduler {
+  /** `known`: what the store found under the tenant's idempotency key. */
+  submit(
+    job: ScheduledJob,
+    now: number,
+    known?: { readonly id: JobId; readonly sameBody: boolean },
+    isRetry?: boolean,
+  ): SchedulerSubmit
+  /** Undoes a submit that could not be stored. */
+  withdraw(id: JobId): void
+  /** Puts back, in order of acceptance, what a restart found. */
+  restore(job: ScheduledJob, tally: Tally, now: number): void
+  /** These, all restored, were running when their worker's process died. Restarts alone call this: see `lose`. */
+  died(ids: readonly JobId[], now: number): void
+  lease(
+    worker: string,
+    pools: readonly string[],
+    max: number,
+    headroom: Headroom,
+    now: number,
+  ): ReadonlyArray<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }>
+  heartbeat(worker: string, now: number): void
+  /** Output tokens as they stream; moves the tenant's virtual counter. */
+  charge(id: JobId, attempt: number, tokens: number): void
+  finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished
+  cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
+  /** Worker gone: its leases are lost now. */
+  lose(worker: string, now: number): void
+  /** This process did not run for a while (stopped, suspended): no lease has run out for that. */
+  woke(now: number): void
+  /** Expiries, lost leases, delays that ended. Call at `nextAt()` or later. */
+  tick(now: number): void
+  /** When `tick` has something to do; Infinity = never. */
+  nextAt(): number
+  pause(selector: Selector): void
+  resume(selector: Selector): void
+  paused(): readonly Selector[]
+  purge(selector: Selector, now: number): readonly JobId[]
+  place(id: JobId, now: number): Place | null
+  state(id: JobId): JobState | null
+  tally(id: JobId): Tally | null
+  depth(): QueueDepth
+  /** Events since the last drain, in order. */
+  drain(): readonly SchedulerEvent[]
+}

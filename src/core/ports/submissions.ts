@@ -1,0 +1,25 @@
+/** How work comes in. Every promise that reports a change resolves when it is power-safe. */
+import type { SluiceError } from '../errors.ts'
+import type { Job, JobDraft, JobId, Place } from '../job.ts'
+
+export type Submitted =
+  /** A new job, power-safe. */
+  | { readonly kind: 'accepted'; readonly job: Job; readonly place: Place }
+  /** Same idempotency key and body, or an SDK's retry: the job that is there already. */
+  | { readonly kind: 'joined'; readonly job: Job; readonly place: Place }
+  /** idempotency_conflict, queue_full, deadline_unreachable, rate_limited, storage_full … Nothing was stored. */
+  | { readonly kind: 'refused'; readonly error: SluiceError }
+
+/** Durable jobs, in the fair order of the coordinator. */
+export interface Submissions {
+  /** All or some may be refused; results in input order. One atomic commit for all that are taken. */
+  submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]>
+  /**
+   * As submit of one, for a plain POST, which was promised nothing yet: resolves when the job is committed;
+   * `power` resolves when it is power-safe: no cursor of a stream may be shown before. A JSON answer waits for its end,
+   * which is synced itself; then `power` resolves at once.
+   */
+  begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: Promise<void> }>
+  /** A new job with the request of one that failed or expired, at the end of its lane. */
+  redrive(job: JobId): Promise<Submitted | null>
+}

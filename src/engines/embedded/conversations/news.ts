@@ -1,0 +1,124 @@
+/**
+ * Who watches which conversation. Where nobody does, news costs one look into a map. Watchers times changes may be a
+ * million: only so many watchers are told in one turn of the event loop, and where changes come faster than they can be
+ * told, the conversation's state is told again instead of each.
+ */
+import type { Clock } from '../../../core/clock.ts'
+import type { TenantId } from '../../../core/job.ts'
+import type { ConversationNews } from '../../../core/ports/conversations.ts'
+
+type Listener = (news: ConversationNews) => void
+
+/** Watchers told in one turn of the event loop. */
+const TOLD_A_TURN = 64
+/** Changes that wait to be told; beyond them the state is told. */
+const MAX_WAITING = 100
+
+interface Topic {
+  readonly tenant: TenantId
+  readonly id: string
+  /** With the number of changes that there were when it began: it is told of later ones. */
+  readonly listeners: Map<Listener, number>
+  /** Changes to be told, the oldest first; null: its state as it then is. */
+  waiting: Array<{ readonly n: number; readonly news: ConversationNews | null }>
+  changes: number
+  telling: boolean
+}
+
+export class News {
+  readonly #topics = new Map<string, Topic>()
+  readonly #clock: Clock
+  readonly #standing: (tenant: TenantId, conversation: string) => ConversationNews
+  #toldThisTurn = 0
+  /** They go on in later turns, one after the other. */
+  readonly #busy: Generator<void>[] = []
+
+  constructor(clock: Clock, standing: (tenant: TenantId, conversation: string) => ConversationNews) {
+    this.#clock = clock
+    this.#standing = standing
+  }
+
+  isWatched(tenant: TenantId, conversation: string | undefined): conversation is string {
+    return conversation !== undefined && this.#topics.size > 0 && this.#topics.has(keyOf(tenant, conversation))
+  }
+
+  tell(tenant: TenantId, conversation: string | undefined, news: ConversationNews): void {
+    if (this.isWatched(tenant, conversation)) this.#add(this.#topics.get(keyOf(tenant, conversation))!, news)
+  }
+
+  /** Tells all watchers of a tenant's conversations. */
+  tellAll(tenant: TenantId, news: ConversationNews): void {
+    for (const topic of [...this.#topics.values()]) if (topic.tenant === tenant) this.#add(topic, news)
+  }
+
+  /** Returns its stop. */
+  add(tenant: TenantId, id: string, listener: Listener): () => void {
+    const key = keyOf(tenant, id)
+    const topic = this.#topics.get(key) ?? {
+      tenant,
+      id,
+      listeners: new Map(),
+      waiting: [],
+      changes: 0,
+      telling: false,
+    }
+    this.#topics.set(key, topic)
+    const own: Listener = (news) => listener(news) // the same function may watch twice
+    topic.listeners.set(own, topic.changes)
+    return () => {
+      topic.listeners.delete(own)
+      if (topic.listeners.size === 0 && this.#topics.get(key) === topic) this.#topics.delete(key)
+    }
+  }
+
+  #add(topic: Topic, news: ConversationNews): void {
+    const n = ++topic.changes
+    if (topic.waiting.length < MAX_WAITING) topic.waiting.push({ n, news })
+    else topic.waiting = [{ n, news: null }]
+    if (topic.telling) return
+    topic.telling = true
+    const telling = this.#tell(topic)
+    while (this.#busy.length === 0 && this.#toldThisTurn < TOLD_A_TURN) if (telling.next().done === true) return
+    this.#busy.push(telling)
+    if (this.#busy.length === 1) void this.#tellBusy()
+  }
+
+  /** Never rejects. */
+  async #tellBusy(): Promise<void> {
+    while (this.#busy.length > 0) {
+      await new Promise<void>((next) => this.#clock.soon(next))
+      for (let n = 0; n < TOLD_A_TURN && this.#busy.length > 0; n++)
+        if (this.#busy[0].next().done === true) this.#busy.shift()
+    }
+  }
+
+  *#tell(topic: Topic): Generator<void> {
+    try {
+      for (let next = topic.waiting.shift(); next !== undefined; next = topic.waiting.shift()) {
+        const news = next.news ?? this.#standing(topic.tenant, topic.id)
+        for (const [listener, since] of [...topic.listeners]) {
+          if (since >= next.n || !topic.listeners.has(listener)) continue
+          this.#count()
+          try {
+            listener(news)
+          } catch {
+            topic.listeners.delete(listener) // its fault is nobody else's
+          }
+          yield
+        }
+      }
+    } finally {
+      topic.telling = false
+    }
+  }
+
+  #count(): void {
+    if (this.#toldThisTurn++ === 0)
+      this.#clock.soon(() => {
+        this.#toldThisTurn = 0
+      })
+  }
+}
+
+/** A tenant's name has no line break. */
+const keyOf = (tenant: TenantId, conversation: string): string => `${tenant}\n${conversation}`

@@ -1,0 +1,438 @@
+/**
+ * The rhythm of the store: writes are queued and committed together, in one transaction, by the wheel's beat or at the
+ * end of this turn of the event loop. A commit is a write into the page cache; syncs and checkpoints are the disk
+ * thread's.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Clock, Wheel } from '../../../core/clock.ts'
+import { crashpoint } from '../../../core/crashpoint.ts'
+import { SluiceError } from '../../../core/errors.ts'
+import type { Emit, Fact } from '../../../core/facts.ts'
+import type { Disk, DiskEvents } from './disk.ts'
+import { kindOf } from './faults.ts'
+
+export type Durability = 'memory' | 'process' | 'power'
+
+export interface Write {
+  /** Inside the transaction. May run again, should the transaction fail. */
+  apply(): void
+  /** Committed (null), or never to be. */
+  done(error: SluiceError | null): void
+  /** Kept and tried again while nothing can be written for now (full, locked); else refused. */
+  readonly keep: boolean
+}
+
+/** The token log's share of each commit. */
+export interface LogShare {
+  /** Has it anything to write? `beat`: this is the wheel's commit, which may do a little cleaning too. */
+  dirty(beat: boolean): boolean
+  /** Inside the transaction; changes nothing that a failed commit would have to undo. */
+  write(beat: boolean): void
+  /** The commit is there: readers may be told. */
+  written(): void
+  /** Nothing will be written any more. */
+  failed(error: SluiceError): void
+}
+
+export interface StoreOptions {
+  readonly db: DatabaseSync
+  readonly durability: Durability
+  readonly clock: Clock
+  readonly wheel: Wheel
+  readonly emit: Emit
+  /** Why the system refused a write of about so many bytes, where SQLite does not tell. */
+  readonly whyRefused?: (bytes: number) => 'full' | 'failed'
+  /** The WAL's length above which an operator is warned: something keeps it from starting over. */
+  readonly walWarnBytes?: number
+}
+
+/** While nothing can be written: time between two tries. */
+const RETRY_MS = 250
+/** A foreign lock as long as this is told; shorter ones only delay a commit. */
+const LOCK_PATIENCE_MS = 1_000
+/** An orderly end waits at most this long for the last commit and its sync, and then for the disk thread. */
+const CLOSE_MS = 2_000
+const WAL_WARN_BYTES = 256 << 20
+const SYNC_SPACING_MS = 2
+/** Token records of a power-safe store wait at most as long for their sync. */
+const SYNC_EVERY_MS = 50
+const CHECKPOINT_BYTES = 4 << 20
+/** A commit writes a few pages besides its payload. */
+const COMMIT_BYTES = 16_384
+/** Commits wait at most as long for the last checkpoint before the WAL starts over. */
+const HOLD_MS = 50
+const TIMED_COMMITS = 4096
+
+export class Store {
+  readonly db: DatabaseSync
+  readonly durability: Durability
+  readonly #clock: Clock
+  readonly #wheel: Wheel
+  readonly #emit: Emit
+  readonly #begin: StatementSync
+  readonly #commit: StatementSync
+  readonly #rollback: StatementSync
+  #log!: LogShare
+  #disk: Disk | null = null
+  #writes: Write[] = []
+  #urgent = false
+  #held = false
+  #down: SluiceError | null = null
+  /** Since when commits find the database locked by somebody else. */
+  #lockedSinceMono: number | null = null
+  #retrying = false
+  /** Rejections of those who wait only while the store takes work. */
+  readonly #impatient = new Set<(error: SluiceError) => void>()
+  #closed = false
+  /** Commits so far, those a running sync covers, and those synced. */
+  #commits = 0
+  #syncing = 0
+  #synced = 0
+  #syncStartedAt = -Infinity
+  #syncTimer = false
+  #waiting: Array<{ readonly commit: number; readonly done: () => void; readonly fail: (error: SluiceError) => void }> =
+    []
+  #sinceCheckpoint = 0
+  readonly #whyRefused: (bytes: number) => 'full' | 'failed'
+  readonly #walWarnBytes: number
+  #walWarnedBytes = 0
+  readonly #took = new Float64Array(TIMED_COMMITS)
+  readonly numbers = { longestCommitMs: 0, commitsOver5Ms: 0, syncs: 0, longestSyncMs: 0, walBytes: 0, walMaxBytes: 0 }
+
+  constructor(options: StoreOptions) {
+    this.db = options.db
+    this.durability = options.durability
+    this.#clock = options.clock
+    this.#wheel = options.wheel
+    this.#emit = options.emit
+    this.#whyRefused = options.whyRefused ?? (() => 'failed')
+    this.#walWarnBytes = options.walWarnBytes ?? WAL_WARN_BYTES
+    this.#begin = this.db.prepare('BEGIN IMMEDIATE')
+    this.#commit = this.db.prepare('COMMIT')
+    this.#rollback = this.db.prepare('ROLLBACK')
+  }
+
+  /** Begins to turn. */
+  start(log: LogShare, disk: ((events: DiskEvents) => Disk) | null): void {
+    this.#log = log
+    this.#disk = disk?.(this.#diskEvents()) ?? null
+    this.#wheel.onBeat(() => {
+      if (this.#closed) return false
+      const work = this.#writes.length > 0 || this.#log.dirty(true)
+      if (work) this.commit(true)
+      this.#syncIfDue()
+      return work || (this.durability === 'power' && this.#commits > this.#synced && this.#down === null)
+    })
+  }
+
+  warn(code: Extract<Fact, { type: 'store-warning' }>['code'], detail: string): void {
+    this.#emit({ type: 'store-warning', code, detail })
+  }
+
+  /** Why no work can be taken; null when it can. */
+  get down(): SluiceError | null {
+    return this.#down
+  }
+
+  get commits(): number {
+    return this.#commits
+  }
+
+  // ------------------------------------------------------------ commit
+
+  /** Queues a write for the commit at the end of this turn. */
+  write(write: Write): void {
+    const refusal = this.#closed
+      ? new SluiceError('draining')
+      : this.#down !== null && (!write.keep || this.#down.code === 'storage_failed')
+        ? this.#down
+        : null
+    if (refusal !== null) write.done(refusal)
+    else {
+      this.#writes.push(write)
+      this.urgent()
+    }
+  }
+
+  /** As `write`; resolves when committed. */
+  run(apply: () => void, keep: boolean): Promise<void> {
+    return new Promise((resolve, reject) =>
+      this.write({ apply, keep, done: (error) => (error === null ? resolve() : reject(error)) }),
+    )
+  }
+
+  /** Does `work` unless nothing can be written, and waits for it only while something can. */
+  async ifUp<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#down !== null) throw this.#down
+    return this.whileUp(work())
+  }
+
+  /**
+   * As `promise`, but only while the store takes work: rejects as soon as it is down, so that nobody waits for a disk
+   * to get room. What is kept is written later all the same.
+   */
+  whileUp<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#down !== null) reject(this.#down)
+      this.#impatient.add(reject)
+      promise.then(resolve, reject).finally(() => this.#impatient.delete(reject))
+    })
+  }
+
+  /** Commit with the next beat. */
+  turn(): void {
+    this.#wheel.turn()
+  }
+
+  /** Commit at the end of this turn. */
+  urgent(): void {
+    if (this.#urgent) return
+    this.#urgent = true
+    this.#clock.soon(() => {
+      this.#urgent = false
+      this.commit(false)
+    })
+  }
+
+  /** Now, unless the store is held or down. */
+  commit(beat: boolean): void {
+    if (this.#closed || this.#held || this.#down !== null) return
+    this.#try(beat)
+  }
+
+  #try(beat: boolean): void {
+    const writes = this.#writes
+    if (writes.length === 0 && !this.#log.dirty(beat)) return
+    this.#writes = []
+    const startedAt = this.#clock.monoMs()
+    const bytesBefore = this.#sinceCheckpoint
+    let at = 0
+    try {
+      this.#begin.run()
+      for (; at < writes.length; at++) writes[at].apply()
+      this.#log.write(beat)
+      crashpoint('before-commit')
+      this.#commit.run()
+    } catch (cause) {
+      this.#undo(writes, at, cause, COMMIT_BYTES + this.#sinceCheckpoint - bytesBefore)
+      return
+    }
+    crashpoint('after-commit')
+    this.#time(this.#clock.monoMs() - startedAt)
+    this.#lockedSinceMono = null
+    if (this.#down !== null) {
+      this.#down = null
+      this.#emit({ type: 'store-recovered' })
+    }
+    this.#wrote(COMMIT_BYTES)
+    this.#wheel.turn()
+    this.#log.written()
+    for (const write of writes) write.done(null)
+  }
+
+  #time(ms: number): void {
+    this.#took[this.#commits++ % TIMED_COMMITS] = ms
+    if (ms > 5) this.numbers.commitsOver5Ms++
+    if (ms > this.numbers.longestCommitMs) this.numbers.longestCommitMs = ms
+  }
+
+  #undo(writes: Write[], at: number, cause: unknown, bytes: number): void {
+    if (this.db.isTransaction) this.#rollback.run()
+    let kind = kindOf(cause)
+    if (kind === 'write') kind = this.#whyRefused(bytes)
+    if (kind === 'full') {
+      this.#hold(writes, new SluiceError('storage_full', { cause }))
+      this.#disk?.checkpoint() // a WAL that starts over needs no room
+    } else if (kind === 'busy') {
+      this.#lockedSinceMono ??= this.#clock.monoMs()
+      if (this.#clock.monoMs() - this.#lockedSinceMono >= LOCK_PATIENCE_MS)
+        this.#hold(writes, new SluiceError('storage_locked', { cause }))
+      else {
+        this.#writes = [...writes, ...this.#writes]
+        this.#wheel.turn()
+      }
+    } else if ((kind === 'statement' || kind === 'other') && at < writes.length) {
+      // One write is not like the others: without it
+      this.#writes = [...writes.filter((_, i) => i !== at), ...this.#writes]
+      if (this.#writes.length > 0) this.urgent()
+      writes[at].done(new SluiceError('internal', { cause }))
+    } else this.fail(cause, writes)
+  }
+
+  /** Nothing can be written for now: what may be refused is, the rest is tried again until it can. */
+  #hold(writes: readonly Write[], error: SluiceError): void {
+    const all = [...writes, ...this.#writes]
+    this.#writes = all.filter((write) => write.keep)
+    this.#degrade(error)
+    for (const write of all) if (!write.keep) write.done(error)
+    if (this.#retrying) return
+    this.#retrying = true
+    this.#clock.after(RETRY_MS, () => {
+      this.#retrying = false
+      if (this.#down === null || this.#down.code === 'storage_failed' || this.#closed) return
+      if (this.#writes.length > 0 || this.#log.dirty(false)) this.#try(false)
+      else this.#probe()
+    })
+  }
+
+  /** Is there room again? */
+  #probe(): void {
+    this.#writes.push({
+      apply: () => void this.db.prepare("INSERT OR REPLACE INTO meta VALUES ('probe', ?)").run('x'.repeat(1024)),
+      done: () => {},
+      keep: true,
+    })
+    this.#try(false)
+  }
+
+  #degrade(error: SluiceError): void {
+    if (this.#down?.code === error.code) return
+    this.#down = error
+    this.#emit({ type: 'store-degraded', code: error.code, detail: String(error.cause) })
+    for (const reject of this.#impatient) reject(error)
+  }
+
+  /** The store can't be believed any more: nothing is acknowledged from now on. */
+  fail(cause: unknown, writes: readonly Write[] = []): void {
+    if (this.#down?.code === 'storage_failed') return
+    const error = new SluiceError('storage_failed', { cause })
+    this.#degrade(error)
+    const all = [...writes, ...this.#writes]
+    this.#writes = []
+    for (const write of all) write.done(error)
+    this.#log.failed(error)
+    for (const waiter of this.#waiting.splice(0)) waiter.fail(error)
+  }
+
+  // ------------------------------------------------------------ sync
+
+  /** Payload of a write, bytes. */
+  wrote(bytes: number): void {
+    this.#sinceCheckpoint += bytes
+  }
+
+  #wrote(bytes: number): void {
+    this.#sinceCheckpoint += bytes
+    if (this.#sinceCheckpoint < CHECKPOINT_BYTES || this.#disk === null) return
+    this.#sinceCheckpoint = 0
+    this.#disk.checkpoint()
+  }
+
+  /** Resolves when all that is committed now is safe from power loss; at once where that was not asked for. */
+  synced(commit = this.#commits): Promise<void> {
+    if (this.durability !== 'power' || commit <= this.#synced) return Promise.resolve()
+    if (this.#down?.code === 'storage_failed') return Promise.reject(this.#down)
+    return new Promise((done, fail) => {
+      this.#waiting.push({ commit, done, fail })
+      this.#syncIfDue()
+    })
+  }
+
+  #syncIfDue(): void {
+    if (
+      this.#syncing > 0 ||
+      this.durability !== 'power' ||
+      this.#commits === this.#synced ||
+      this.#down?.code === 'storage_failed'
+    )
+      return
+    const now = this.#clock.monoMs()
+    const since = now - this.#syncStartedAt
+    if (this.#waiting.length === 0 && since < SYNC_EVERY_MS) return
+    if (since >= SYNC_SPACING_MS) {
+      this.#syncing = this.#commits
+      this.#syncStartedAt = now
+      this.#disk!.sync()
+    } else if (!this.#syncTimer) {
+      this.#syncTimer = true
+      this.#clock.after(SYNC_SPACING_MS - since, () => {
+        this.#syncTimer = false
+        this.#syncIfDue()
+      })
+    }
+  }
+
+  #diskEvents(): DiskEvents {
+    return {
+      synced: (ms, walBytes) => {
+        const { numbers } = this
+        numbers.syncs++
+        numbers.walBytes = walBytes
+        numbers.walMaxBytes = Math.max(numbers.walMaxBytes, walBytes)
+        numbers.longestSyncMs = Math.max(numbers.longestSyncMs, ms)
+        crashpoint('after-sync')
+        this.#synced = this.#syncing
+        this.#syncing = 0
+        const covered = this.#waiting.filter((w) => w.commit <= this.#synced)
+        this.#waiting = this.#waiting.filter((w) => w.commit > this.#synced)
+        for (const waiter of covered) waiter.done()
+        this.#syncIfDue()
+      },
+      hold: () => {
+        this.#held = true
+        this.#disk!.held()
+        this.#clock.after(HOLD_MS, () => this.#release())
+      },
+      release: () => this.#release(),
+      checkpointed: (walBytes) => {
+        if (walBytes < this.#walWarnBytes) this.#walWarnedBytes = 0
+        if (walBytes < Math.max(this.#walWarnBytes, 2 * this.#walWarnedBytes)) return
+        this.#walWarnedBytes = walBytes
+        this.#emit({
+          type: 'store-warning',
+          code: 'wal_held',
+          detail:
+            `The WAL has grown to ${Math.round(walBytes / 2 ** 20)} MiB: another program keeps a read ` +
+            'transaction open on sluice.db. End it (lsof or fuser names it).',
+        })
+      },
+      failed: (detail) => {
+        if (!this.#closed) this.fail(new Error(detail))
+      },
+    }
+  }
+
+  #release(): void {
+    if (!this.#held) return
+    this.#held = false
+    this.commit(false)
+  }
+
+  // ------------------------------------------------------------ end
+
+  /** 99th percentile of the last commits, ms. */
+  commitP99(): number {
+    const took = this.#took.slice(0, Math.min(this.#commits, TIMED_COMMITS)).sort()
+    return took.length === 0 ? 0 : took[Math.floor(took.length * 0.99)]
+  }
+
+  /**
+   * Commits and syncs what is pending, and `last`. Each step has a bound: a lock or a disk that hangs must not keep
+   * the process alive.
+   */
+  async close(last: () => void): Promise<void> {
+    if (this.#closed) return
+    this.#held = false
+    if (this.#down === null) this.commit(false)
+    // A store that is down: the next start finds what was committed
+    await this.#atMost(CLOSE_MS, this.whileUp(this.#commitAndSync(last)))
+    this.#closed = true
+    const error = new SluiceError('draining')
+    for (const write of this.#writes.splice(0)) write.done(error)
+    for (const waiter of this.#waiting.splice(0)) waiter.fail(error)
+    this.#log.failed(error)
+    if (this.#disk !== null) await this.#atMost(CLOSE_MS, this.#disk.close())
+  }
+
+  async #commitAndSync(last: () => void): Promise<void> {
+    await this.run(last, false)
+    await this.synced()
+  }
+
+  async #atMost(ms: number, work: Promise<unknown>): Promise<void> {
+    let cancel = (): void => {}
+    const late = new Promise<void>((done) => (cancel = this.#clock.after(ms, done)))
+    await Promise.race([work.catch(() => {}), late])
+    cancel()
+  }
+}

@@ -1,0 +1,224 @@
+/** Jobs as rows: written at submit and once at the end, and how they read back. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { jobOrder } from '../../../core/ids.ts'
+import type { Job, JobDraft, JobId, JobState, TenantId } from '../../../core/job.ts'
+import type { Tally } from '../../../core/ports/scheduler.ts'
+import type { Bytes, End } from '../../../core/record.ts'
+import { checksumOf, damagedJob, expectIntact, parseIntact } from '../disk/checksum.ts'
+import type { LiveLog } from '../log/live-log.ts'
+
+/** What of a submitted job has no column of its own. */
+type JobFacts = Omit<JobDraft, 'tenant' | 'model' | 'body' | 'isRetry'> & { readonly acceptedAtMs: number }
+type ResultFacts = Pick<Job, 'error' | 'usage' | 'timing'>
+
+export interface JobRow {
+  readonly id: string
+  readonly tenant: string
+  readonly model: string
+  readonly facts: string
+  /** Null, as all below: it has not ended. */
+  readonly state: string | null
+  readonly endedAt: number | null
+  readonly epoch: number | null
+  readonly attempts: number | null
+  readonly result: string | null
+}
+
+export const COLUMNS =
+  'j.id AS id, j.tenant AS tenant, j.model AS model, j.facts AS facts, r.state AS state, r.ended_at AS endedAt,' +
+  ' r.epoch AS epoch, r.attempts AS attempts, r.facts AS result'
+const SELECT = `SELECT ${COLUMNS} FROM jobs j LEFT JOIN results r ON r.ord = j.ord`
+
+/** Begins the keys in `meta` of jobs to be canceled. */
+const CANCEL = 'cancel '
+
+export const NO_BODY = new Uint8Array(0)
+
+/** A job without a result reads as queued, of epoch 1. Its body is left out. Throws job_damaged. */
+export function toJob(row: JobRow): Job {
+  const what = `What is stored of ${row.id}`
+  const facts = parseIntact<JobFacts>(what, row.facts)
+  if (typeof facts?.options !== 'object') throw damagedJob(what)
+  return {
+    ...facts,
+    ...(row.result === null ? undefined : parseIntact<ResultFacts>(what, row.result)),
+    id: row.id,
+    tenant: row.tenant,
+    model: row.model,
+    body: NO_BODY,
+    state: (row.state ?? 'queued') as JobState,
+    epoch: row.epoch ?? 1,
+    attempts: row.attempts ?? 0,
+    ...(row.endedAt === null ? undefined : { endedAtMs: row.endedAt }),
+  }
+}
+
+/** As `toJob`; null where it is damaged, which is told. */
+export function toJobOrSkip(row: JobRow, warn: (detail: string) => void): Job | null {
+  try {
+    return toJob(row)
+  } catch (error) {
+    warn((error as Error).message)
+    return null
+  }
+}
+
+export class Jobs {
+  readonly #insert: StatementSync
+  readonly #insertResult: StatementSync
+  readonly #insertUnfinished: StatementSync
+  readonly #updateUnfinished: StatementSync
+  readonly #acceptedFrom: StatementSync
+  readonly #range: StatementSync
+  readonly #body: StatementSync
+  readonly #get: StatementSync
+  readonly #byKey: StatementSync
+  readonly #removals: readonly StatementSync[]
+  readonly #deleteUnfinished: StatementSync
+  readonly #noteCancel: StatementSync
+  readonly #forgetCancel: StatementSync
+  readonly #canceled: StatementSync
+  readonly #owner: StatementSync
+
+  constructor(db: DatabaseSync) {
+    this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#insertResult = db.prepare(
+      `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log, checksum)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0, 0, 0)')
+    this.#updateUnfinished = db.prepare(
+      'UPDATE unfinished SET attempts = ?, fails = ?, deaths = ?, crashes = ?, not_before_age = ? WHERE ord = ?',
+    )
+    this.#acceptedFrom = db.prepare('SELECT ord, accepted_age AS age FROM jobs WHERE ord >= ? ORDER BY ord LIMIT 1')
+    this.#range = db.prepare('SELECT (SELECT min(ord) FROM jobs) AS first, (SELECT max(ord) FROM jobs) AS last')
+    this.#deleteUnfinished = db.prepare('DELETE FROM unfinished WHERE ord = ?')
+    // Where it ended meanwhile there is nothing to note
+    this.#noteCancel = db.prepare("INSERT OR REPLACE INTO meta SELECT ?, '' FROM unfinished WHERE ord = ?")
+    this.#forgetCancel = db.prepare('DELETE FROM meta WHERE key = ?')
+    this.#canceled = db.prepare(`SELECT key FROM meta WHERE key > '${CANCEL}' AND key < '${CANCEL}:'`)
+    this.#owner = db.prepare('SELECT id, tenant, conversation FROM jobs WHERE ord = ?')
+    this.#body = db.prepare('SELECT id, body, checksum FROM jobs WHERE ord = ?')
+    this.#get = db.prepare(`${SELECT} WHERE j.ord = ?`)
+    this.#byKey = db.prepare(`${SELECT} WHERE j.tenant = ? AND j.idem = ?`)
+    this.#removals = ['jobs', 'results', 'parts'].map((table) => db.prepare(`DELETE FROM ${table} WHERE ord = ?`))
+  }
+
+  insert(order: number, job: Job, acceptedAge: number): void {
+    const { id, tenant, model, options, body } = job
+    const {
+      state: _state,
+      epoch: _epoch,
+      attempts: _attempts,
+      id: _id,
+      tenant: _tenant,
+      model: _model,
+      body: _body,
+      ...facts
+    } = job
+    this.#insert.run(
+      order,
+      id,
+      tenant,
+      options.idempotencyKey ?? null,
+      model,
+      options.lane ?? null,
+      options.conversation ?? null,
+      acceptedAge,
+      JSON.stringify(facts),
+      body,
+      checksumOf(body, body.length),
+    )
+    this.#insertUnfinished.run(order)
+  }
+
+  /** Returns how many bytes it wrote, about. */
+  insertResult(log: LiveLog, attempts: number, end: End, endedAtMs: number, endedAge: number): number {
+    const facts: ResultFacts = {
+      ...(end.error && { error: end.error }),
+      ...(end.usage && { usage: end.usage }),
+      ...(end.timing && { timing: end.timing }),
+    }
+    const whole: Bytes = log.whole()
+    const data = Buffer.from(whole, 'latin1')
+    this.#deleteUnfinished.run(log.order)
+    this.#insertResult.run(
+      log.order,
+      end.state,
+      Math.floor(endedAtMs),
+      endedAge,
+      log.epoch,
+      attempts,
+      JSON.stringify(facts),
+      log.taken,
+      log.parts.length,
+      data,
+      checksumOf(data, log.taken),
+    )
+    return whole.length
+  }
+
+  /** It goes back in line. */
+  comeBack(order: number, { attempts, fails, deaths, crashes }: Tally, notBeforeAge: number): void {
+    this.#updateUnfinished.run(attempts, fails, deaths, crashes, notBeforeAge, order)
+  }
+
+  /** The first order that was accepted after this age, or more than all: jobs are in order of acceptance. */
+  acceptedAfter(age: number): number {
+    const range = this.#range.get() as { first: number | null; last: number | null }
+    let [low, high] = [range.first ?? 0, (range.last ?? 0) + 1]
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      const row = this.#acceptedFrom.get(middle) as { ord: number; age: number } | undefined
+      if (row === undefined || row.age > age) high = middle
+      else low = row.ord + 1
+    }
+    return low
+  }
+
+  /** Empty when there is no such job. Throws job_damaged. */
+  body(order: number): Uint8Array {
+    const row = this.#body.get(order) as { id: JobId; body: Uint8Array; checksum: number | null } | undefined
+    if (row === undefined) return NO_BODY
+    expectIntact(`The request of ${row.id}`, row.body, row.body.length, row.checksum)
+    return row.body
+  }
+
+  get(id: JobId): Job | null {
+    const order = jobOrder(id)
+    const row = order === null ? undefined : (this.#get.get(order) as JobRow | undefined)
+    return row === undefined || row.id !== id ? null : toJob(row)
+  }
+
+  /** What an erase must know; also of a job whose facts are damaged. */
+  ownerOf(id: JobId): { readonly tenant: TenantId; readonly conversation: string | null } | null {
+    const row = this.#owner.get(jobOrder(id)) as { id: string; tenant: string; conversation: string | null } | undefined
+    return row === undefined || row.id !== id ? null : row
+  }
+
+  byKey(tenant: TenantId, key: string): Job | null {
+    const row = this.#byKey.get(tenant, key) as JobRow | undefined
+    return row === undefined ? null : toJob(row)
+  }
+
+  /** It is to be canceled, also if the process dies before its worker has stopped. */
+  noteCancel(order: number): void {
+    this.#noteCancel.run(CANCEL + order, order)
+  }
+
+  /** Inside the transaction of its end. */
+  forgetCancel(order: number): void {
+    this.#forgetCancel.run(CANCEL + order)
+  }
+
+  /** Orders of jobs that were to be canceled when the process died. */
+  canceled(): ReadonlySet<number> {
+    const rows = this.#canceled.all() as Array<{ key: string }>
+    return new Set(rows.map(({ key }) => Number(key.slice(CANCEL.length))))
+  }
+
+  /** Takes the job and its log out. */
+  remove(order: number): void {
+    for (const removal of this.#removals) removal.run(order)
+  }
+}

@@ -1,0 +1,103 @@
+/** A job that has not ended, or whose end is not told yet. */
+import type { SluiceError } from '../../../core/errors.ts'
+import { isTerminal, type Job, type JobId, type JobState, type TenantId } from '../../../core/job.ts'
+import type { Scheduler } from '../../../core/ports/scheduler.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import { NO_BODY } from './jobs.ts'
+
+/** Bodies up to this, and as long as all of them take no more than that, wait in memory for their lease. */
+const KEPT_BODY_BYTES = 64 << 10
+const KEPT_BODIES_BYTES = 64 << 20
+
+export class LiveJob {
+  /** As stored, but its attempts. */
+  job: Job
+  readonly log: LiveLog
+  /** Resolves when it is committed: null, or what refused it. Null: it was there at the start. */
+  accepted: Promise<SluiceError | null> | null = null
+  /** Resolves when its end is told. Null: it is not being ended. */
+  ended: Promise<void> | null = null
+  /** Resolves when it is stored that it is to be canceled. Null: it is not. */
+  canceling: Promise<void> | null = null
+  /** A lease that is not handed out yet, and what its worker must be told then. */
+  leasing = false
+  revoked: 'canceled' | 'lost' | null = null
+  /** Called when its end is told. */
+  waiting: Array<() => void> = []
+
+  constructor(job: Job, log: LiveLog) {
+    this.job = job
+    this.log = log
+  }
+}
+
+export class LiveJobs {
+  readonly #jobs = new Map<JobId, LiveJob>()
+  /** Those of each conversation, in their order. */
+  readonly #byConversation = new Map<string, Set<LiveJob>>()
+  readonly #scheduler: Scheduler
+  #bodyBytes = 0
+
+  constructor(scheduler: Scheduler) {
+    this.#scheduler = scheduler
+  }
+
+  get size(): number {
+    return this.#jobs.size
+  }
+
+  get(id: JobId): LiveJob | undefined {
+    return this.#jobs.get(id)
+  }
+
+  values(): Iterable<LiveJob> {
+    return this.#jobs.values()
+  }
+
+  add(live: LiveJob): void {
+    this.#jobs.set(live.job.id, live)
+    const { conversation } = live.job.options
+    if (conversation !== undefined) {
+      const key = conversationKey(live.job.tenant, conversation)
+      const beside = this.#byConversation.get(key)
+      if (beside === undefined) this.#byConversation.set(key, new Set([live]))
+      else beside.add(live)
+    }
+    this.#bodyBytes += live.job.body.length
+  }
+
+  delete(live: LiveJob): void {
+    this.#jobs.delete(live.job.id)
+    const { conversation } = live.job.options
+    if (conversation !== undefined) {
+      const key = conversationKey(live.job.tenant, conversation)
+      const beside = this.#byConversation.get(key)
+      if (beside?.delete(live) && beside.size === 0) this.#byConversation.delete(key)
+    }
+    this.dropBody(live)
+  }
+
+  ofConversation(tenant: TenantId, conversation: string): Iterable<LiveJob> {
+    return this.#byConversation.get(conversationKey(tenant, conversation)) ?? []
+  }
+
+  /** It is committed: its body may be read back. */
+  settle(live: LiveJob): void {
+    if (live.job.body.length > KEPT_BODY_BYTES || this.#bodyBytes > KEPT_BODIES_BYTES) this.dropBody(live)
+  }
+
+  dropBody(live: LiveJob): void {
+    if (live.job.body.length === 0) return
+    this.#bodyBytes -= live.job.body.length
+    live.job = { ...live.job, body: NO_BODY }
+  }
+
+  /** As clients may see it, without its body: an end is not said before it is power-safe. */
+  show(live: LiveJob): Job {
+    const state = this.#scheduler.state(live.job.id)
+    const known: JobState = state !== null && !isTerminal(state) ? state : live.job.attempts > 0 ? 'leased' : 'queued'
+    return { ...live.job, body: NO_BODY, state: known }
+  }
+}
+
+const conversationKey = (tenant: TenantId, conversation: string): string => `${tenant}\n${conversation}`

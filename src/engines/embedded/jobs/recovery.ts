@@ -1,0 +1,186 @@
+/**
+ * What a start finds. First, in one transaction, the logs of unfinished jobs go from segments into parts, so that no
+ * old segment is left, and attempts without an end are noted. Then, once the ports are open, unfinished jobs go back in
+ * line, in the order in which they were accepted and in steps that let the event loop turn.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import type { Job, JobId } from '../../../core/job.ts'
+import type { Bytes } from '../../../core/record.ts'
+import { joinKeyOf, scheduled } from '../../shared/scheduled.ts'
+import type { Age } from '../disk/age.ts'
+import type { Parts } from '../dispatch.ts'
+import type { Epochs } from '../log/epochs.ts'
+import { LiveLog } from '../log/live-log.ts'
+import { partsWriter, storedSegments } from '../log/segments.ts'
+import { COLUMNS, type JobRow, toJobOrSkip } from './jobs.ts'
+import { LiveJob } from './live-job.ts'
+
+/** As many of the last jobs are looked at for J4: a start must not read all of a day. */
+const JOINABLE_ROWS = 20_000
+/** Jobs that go back in line in one turn of the event loop: 2 ms or so. */
+const ROWS_AT_ONCE = 100
+
+/** The next start blames nobody for the attempts that it finds open. */
+export const markDraining = (db: DatabaseSync): void =>
+  void db.prepare("INSERT OR REPLACE INTO meta VALUES ('draining', '')").run()
+
+// ---------------------------------------------------------------- before the ports open
+
+/**
+ * Orders of the jobs whose attempts were running when the process died of itself; none after a stop that was cut short.
+ */
+export type Interrupted = ReadonlySet<number>
+
+interface Found {
+  /** Attempts noted when the job last went back in line. */
+  readonly tried: number
+  /** The last lease that a segment notes; 0 = none. */
+  lease: number
+  /** Segments before this are in parts already. */
+  readonly held: number
+  readonly pieces: Bytes[]
+  records: number
+}
+
+/** Costs what is in segments, not what is stored. Throws what SQLite throws. */
+export function moveSegments(db: DatabaseSync, epochs: Epochs, damaged: (segment: number) => void): Interrupted {
+  db.exec('BEGIN IMMEDIATE')
+  epochs.begin(db)
+  const drained = Number(db.prepare("DELETE FROM meta WHERE key = 'draining'").run().changes) > 0
+  const unfinished = db.prepare(
+    'SELECT attempts AS tried, (SELECT segment FROM parts WHERE ord = u.ord ORDER BY n DESC LIMIT 1) AS held ' +
+      'FROM unfinished u WHERE ord = ?',
+  )
+  const found = new Map<number, Found | null>()
+  const find = (order: number): Found | null => {
+    const known = found.get(order)
+    if (known !== undefined) return known
+    const row = unfinished.get(order) as { tried: number; held: number | null } | undefined
+    const log = row === undefined ? null : { tried: row.tried, held: row.held ?? 0, lease: 0, pieces: [], records: 0 }
+    found.set(order, log)
+    return log
+  }
+  let lastSegment = 0
+  for (const { n, entries } of storedSegments(db, damaged)) {
+    lastSegment = n
+    for (const { order, lease, records, data } of entries) {
+      const log = find(order)
+      if (log === null) continue
+      if (lease > 0) log.lease = lease
+      if (records === 0 || n < log.held) continue
+      log.pieces.push(data)
+      log.records += records
+    }
+  }
+  const write = partsWriter(db)
+  const note = db.prepare('UPDATE unfinished SET attempts = ?, not_before_age = 0 WHERE ord = ?')
+  const interrupted = new Set<number>()
+  for (const [order, log] of found) {
+    if (log === null) continue
+    const { records, pieces } = log
+    const data = Buffer.from(pieces.join(''), 'latin1')
+    if (records > 0) write(null, { order, segment: lastSegment + 1, records, epoch: epochs.before(order), data })
+    if (log.lease <= log.tried) continue
+    note.run(log.lease, order)
+    if (!drained) interrupted.add(order)
+  }
+  if (lastSegment > 0) db.exec('DELETE FROM segments')
+  db.exec('COMMIT')
+  return interrupted
+}
+
+// ---------------------------------------------------------------- after it
+
+interface StoredRange {
+  readonly n: number
+  readonly records: number
+  readonly epoch: number
+}
+
+type UnfinishedRow = JobRow & {
+  readonly ord: number
+  readonly bodyBytes: number
+  readonly acceptedAge: number
+  readonly tried: number
+  readonly fails: number
+  readonly deaths: number
+  readonly crashes: number
+  readonly notBeforeAge: number
+}
+
+const UNFINISHED = `SELECT u.ord AS ord, length(j.body) AS bodyBytes, j.accepted_age AS acceptedAge, ${COLUMNS},
+    u.attempts AS tried, u.fails AS fails, u.deaths AS deaths, u.crashes AS crashes, u.not_before_age AS notBeforeAge
+  FROM unfinished u JOIN jobs j ON j.ord = u.ord LEFT JOIN results r ON r.ord = u.ord
+  WHERE u.ord > ? ORDER BY u.ord LIMIT ${ROWS_AT_ONCE}`
+
+/** One pass over all unfinished jobs. Stops where `isStopped`. */
+export async function restoreJobs(
+  parts: Parts,
+  age: Age,
+  epochOf: (order: number) => number,
+  interrupted: Interrupted,
+  isStopped: () => boolean,
+  each: (job: Job) => void,
+): Promise<void> {
+  const { store, scheduler, clock, live: all, logs } = parts
+  const next = store.db.prepare(UNFINISHED)
+  const storedParts = store.db.prepare('SELECT n, records, epoch FROM parts WHERE ord = ? ORDER BY n')
+  const died: JobId[] = []
+  const canceled = parts.jobs.canceled()
+  const toCancel: JobId[] = []
+  for (let after = -1; ; ) {
+    const rows = next.all(after) as unknown as UnfinishedRow[]
+    const now = clock.monoMs()
+    for (const row of rows) {
+      const { id, ord, tried: attempts, fails, deaths, crashes } = row
+      const job = toJobOrSkip(row, (detail) => store.warn('job_damaged', detail))
+      if (job === null) continue
+      const log = new LiveLog(id, epochOf(ord))
+      // What was never leased has no log
+      if (attempts > 0)
+        for (const { n, records, epoch } of storedParts.all(ord) as unknown as StoredRange[])
+          log.parts.push({ n, last: log.partsEnd + records, epoch })
+      log.taken = log.head = log.partsEnd
+      const live = new LiveJob({ ...job, epoch: log.epoch, attempts }, log)
+      all.add(live)
+      logs.live.set(id, log)
+      const what = scheduled(id, live.job, row.bodyBytes, age.mono(row.acceptedAge))
+      const notBeforeMono = Math.max(what.notBeforeMono, age.mono(row.notBeforeAge))
+      scheduler.restore({ ...what, notBeforeMono }, { attempts, fails, deaths, crashes }, now)
+      if (interrupted.has(ord)) died.push(id)
+      if (canceled.has(ord)) {
+        live.canceling = Promise.resolve()
+        toCancel.push(id)
+      }
+      each(live.job)
+    }
+    if (rows.length < ROWS_AT_ONCE) break
+    after = rows[rows.length - 1].ord
+    await new Promise<void>((turned) => clock.soon(turned))
+    if (isStopped()) return
+  }
+  scheduler.died(died, clock.monoMs())
+  for (const id of toCancel) scheduler.cancel(id, clock.monoMs())
+}
+
+/** J4 over a restart: jobs that ended well within the last `withinMs`, by join key. */
+export function recentlyDone(
+  db: DatabaseSync,
+  age: Age,
+  withinMs: number,
+): Map<string, { readonly id: JobId; readonly untilMono: number }> {
+  const rows = db
+    .prepare(
+      `SELECT ${COLUMNS}, r.ended_age AS endedAge
+        FROM (SELECT * FROM results ORDER BY ord DESC LIMIT ${JOINABLE_ROWS}) r
+        JOIN jobs j ON j.ord = r.ord
+        WHERE r.state = 'done' AND r.ended_age > ? ORDER BY r.ord`,
+    )
+    .all(age.now() - withinMs) as unknown as Array<JobRow & { readonly endedAge: number }>
+  return new Map(
+    rows.flatMap((row) => {
+      const job = toJobOrSkip(row, () => {})
+      return job === null ? [] : [[joinKeyOf(job), { id: row.id, untilMono: age.mono(row.endedAge) + withinMs }]]
+    }),
+  )
+}

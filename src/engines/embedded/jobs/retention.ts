@@ -1,0 +1,239 @@
+/**
+ * What is kept, and for how long. A sweep visits the tenants, each from its oldest job, a few rows a step, so that no
+ * step holds the event loop. A tenant with retention 0 keeps nothing: its jobs go when their last reader has.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Clock } from '../../../core/clock.ts'
+import type { Job, JobId, TenantId } from '../../../core/job.ts'
+import type { ConversationLimitOptions, ConversationLimits } from '../conversations/limits.ts'
+import type { Age } from '../disk/age.ts'
+import type { Store } from '../disk/store.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { Logs } from '../log/log.ts'
+import { ENDED_SIZE, EndedBytes } from './ended-bytes.ts'
+import type { Jobs } from './jobs.ts'
+
+export interface RetentionOptions {
+  /** How long a job and its log are kept after its end, ms. */
+  readonly logsMs: number
+  /** Bytes that jobs which ended may take; above, the oldest of the tenant that takes most go first. */
+  readonly bytes: number
+  /** How long an ended job is kept whatever `bytes` says, ms: its result can be fetched, its idempotency key holds. */
+  readonly atLeastMs: number
+  /** A tenant's own; null = as all. */
+  readonly tenant: (tenant: TenantId) => { readonly logsMs: number } | null
+  readonly conversations: ConversationLimitOptions
+}
+
+const SWEEP_MS = 10_000
+const STEP_PAUSE_MS = 10
+const ROWS_A_STEP = 16
+/** Large bodies take long to free: a step also ends after so many bytes. */
+const BYTES_A_STEP = 1 << 20
+const LEAVING_MS = 500
+const NEWEST = Number.MAX_SAFE_INTEGER
+
+interface OldRow {
+  readonly ord: number
+  readonly id: JobId
+  readonly bytes: number
+  readonly endedAge: number | null
+}
+
+export class Retention {
+  readonly #store: Store
+  readonly #logs: Logs
+  readonly #jobs: Jobs
+  readonly #clock: Clock
+  readonly #age: Age
+  readonly #options: RetentionOptions
+  readonly #nextTenant: StatementSync
+  readonly #oldOfTenant: StatementSync
+  readonly #ofTenant: StatementSync
+  readonly #ended: EndedBytes
+  readonly #limits: ConversationLimits
+  readonly #cancels: Array<() => void> = []
+  #leavingTimer = false
+  #sweeping = false
+  #closed = false
+  removed = 0
+
+  constructor(
+    store: Store,
+    logs: Logs,
+    jobs: Jobs,
+    limits: ConversationLimits,
+    clock: Clock,
+    age: Age,
+    options: RetentionOptions,
+  ) {
+    this.#store = store
+    this.#logs = logs
+    this.#jobs = jobs
+    this.#clock = clock
+    this.#age = age
+    this.#options = options
+    this.#limits = limits
+    const { db } = store
+    this.#ended = new EndedBytes(db, clock)
+    const rows = `SELECT j.ord AS ord, j.id AS id, ${ENDED_SIZE} AS bytes, r.ended_age AS endedAge
+      FROM jobs j LEFT JOIN results r ON r.ord = j.ord`
+    this.#nextTenant = db.prepare('SELECT tenant FROM jobs WHERE tenant > ? ORDER BY tenant LIMIT 1')
+    this.#oldOfTenant = db.prepare(
+      `${rows} WHERE j.tenant = ? AND j.ord > ? AND j.ord < ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`,
+    )
+    this.#ofTenant = db.prepare(`${rows} WHERE j.tenant = ? ORDER BY j.ord LIMIT ${ROWS_A_STEP}`)
+  }
+
+  start(): void {
+    this.#cancels.push(this.#clock.every(SWEEP_MS, () => void this.sweep()))
+  }
+
+  stop(): void {
+    this.#closed = true
+    for (const cancel of this.#cancels) cancel()
+  }
+
+  #keptMs(tenant: TenantId): number {
+    return this.#options.tenant(tenant)?.logsMs ?? this.#options.logsMs
+  }
+
+  // ------------------------------------------------------------ nothing kept
+
+  /** The job's end was just told. */
+  ended(job: Job, log: LiveLog): void {
+    if (this.#keptMs(job.tenant) > 0) return
+    this.#logs.leaving.set(job.id, log)
+    this.#seeOff()
+  }
+
+  #seeOff(): void {
+    if (this.#leavingTimer || this.#closed) return
+    this.#leavingTimer = true
+    const seen = [...this.#logs.leaving.values()]
+    this.#clock.after(LEAVING_MS, () => {
+      this.#leavingTimer = false
+      // Only those that were there half a second ago: who was just told the end may still read
+      const gone = seen.filter((log) => log.listeners.size === 0 && this.#logs.leaving.has(log.job))
+      if (gone.length > 0)
+        void this.#remove(gone.map((log) => ({ ord: log.order, id: log.job, bytes: 0, endedAge: 0 }))).catch(() => {})
+      if (this.#logs.leaving.size > gone.length) this.#seeOff()
+    })
+  }
+
+  // ------------------------------------------------------------ age and size
+
+  /** One pass over all tenants. */
+  async sweep(): Promise<void> {
+    if (this.#sweeping || this.#closed) return
+    this.#sweeping = true
+    try {
+      for (let tenant = ''; ; ) {
+        const next = this.#nextTenant.get(tenant) as { tenant: string } | undefined
+        if (next === undefined) break
+        tenant = next.tenant
+        await this.#sweepTenant(tenant)
+        await new Promise<void>((next) => this.#clock.soon(next))
+      }
+      if (usedBytes(this.#store.db) > this.#options.bytes) await this.#sweepBytes()
+      await this.#limits.sweep(() => this.#closed)
+    } catch {
+      // The store is down and says so through health; the next sweep goes on
+    } finally {
+      this.#sweeping = false
+    }
+  }
+
+  async #sweepTenant(tenant: TenantId): Promise<void> {
+    const until = this.#age.now() - this.#keptMs(tenant)
+    // A job accepted later can't have ended before
+    const before = this.#jobs.acceptedAfter(until)
+    for (let after = -1; !this.#closed; ) {
+      const rows = this.#oldOfTenant.all(tenant, after, before) as unknown as OldRow[]
+      const old = someOf(rows.filter((row) => this.#mayGo(row, until)))
+      if (old.length > 0) await this.#remove(old)
+      if (old.length > 0) await this.#pause()
+      else if (rows.length < ROWS_A_STEP) return
+      // What was removed is not found again; what was passed over is not looked at again
+      else after = rows[rows.length - 1].ord
+    }
+  }
+
+  /**
+   * From the tenant that takes most, and from none that takes less than its share: nobody's work drives out
+   * another's.
+   */
+  async #sweepBytes(): Promise<void> {
+    const totals = await this.#ended.count(() => this.#closed)
+    if (totals === null) return
+    let excess = -this.#options.bytes
+    for (const bytes of totals.values()) excess += bytes
+    const share = this.#options.bytes / totals.size
+    const places = new Map([...totals.keys()].map((tenant) => [tenant, -1]))
+    while (excess > 0 && places.size > 0 && !this.#closed) {
+      const tenant = largest(places.keys(), totals)
+      if (totals.get(tenant)! <= share) return
+      const rows = this.#oldOfTenant.all(tenant, places.get(tenant)!, NEWEST) as unknown as OldRow[]
+      const until = this.#age.now() - this.#options.atLeastMs
+      const taken: OldRow[] = []
+      for (const row of someOf(rows)) {
+        if (excess <= 0) break
+        places.set(tenant, row.ord)
+        if (!this.#mayGo(row, until)) continue
+        taken.push(row)
+        excess -= row.bytes
+        totals.set(tenant, totals.get(tenant)! - row.bytes)
+      }
+      if (rows.length === 0) places.delete(tenant)
+      if (taken.length > 0) {
+        await this.#remove(taken)
+        await this.#pause()
+      } else await new Promise<void>((next) => this.#clock.soon(next))
+    }
+  }
+
+  #mayGo({ id, endedAge }: OldRow, until: number): boolean {
+    return endedAge !== null && endedAge <= until && !this.#logs.live.has(id) && !this.#logs.leaving.has(id)
+  }
+
+  /** Removes all jobs of a tenant that have ended. */
+  async removeTenant(tenant: TenantId): Promise<void> {
+    for (;;) {
+      const rows = (this.#ofTenant.all(tenant) as unknown as OldRow[]).filter(
+        (row) => row.endedAge !== null && !this.#logs.live.has(row.id),
+      )
+      if (rows.length === 0) return
+      await this.#remove(someOf(rows))
+    }
+  }
+
+  async #remove(rows: readonly OldRow[]): Promise<void> {
+    await this.#store.run(() => {
+      for (const { ord } of rows) this.#jobs.remove(ord)
+    }, true)
+    for (const { id } of rows) this.#logs.forget(id)
+    this.removed += rows.length
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((done) => this.#clock.after(STEP_PAUSE_MS, done))
+  }
+}
+
+const largest = (tenants: Iterable<TenantId>, totals: ReadonlyMap<TenantId, number>): TenantId =>
+  [...tenants].reduce((most, tenant) => (totals.get(tenant)! > totals.get(most)! ? tenant : most))
+
+/** As many rows as one step may free. */
+function someOf(rows: readonly OldRow[]): readonly OldRow[] {
+  let bytes = 0
+  let n = 0
+  while (n < rows.length && bytes <= BYTES_A_STEP) bytes += rows[n++].bytes
+  return rows.slice(0, n)
+}
+
+/** Bytes of pages in use. The file itself does not shrink: its free pages are written again. */
+export function usedBytes(db: DatabaseSync): number {
+  const read = (pragma: string): number =>
+    Object.values(db.prepare(`PRAGMA ${pragma}`).get() as Record<string, number>)[0]
+  return (read('page_count') - read('freelist_count')) * read('page_size')
+}

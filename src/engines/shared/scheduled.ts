@@ -1,0 +1,69 @@
+/** How the store's words are said to the scheduler. */
+import { ERRORS, SluiceError } from '../../core/errors.ts'
+import type { Job, JobDraft, JobId } from '../../core/job.ts'
+import type { Selector } from '../../core/ports/operations.ts'
+import type { ScheduledJob } from '../../core/ports/scheduler.ts'
+import type { End } from '../../core/record.ts'
+
+const laneName = (tenant: string, kind: 'lane' | 'conversation', name: string): string => `${kind}\n${tenant}\n${name}`
+
+/**
+ * J4: an SDK repeats the very same bytes with the same API key, for the same user, in the same conversation or lane,
+ * under the same idempotency key or none. Only the user may hold a line break, so it comes last.
+ */
+export function joinKeyOf({
+  keyId,
+  bodyHash,
+  user,
+  options,
+}: Pick<JobDraft, 'keyId' | 'bodyHash' | 'user' | 'options'>): string {
+  const { conversation = '', lane = '', idempotencyKey = '' } = options
+  return [keyId, bodyHash, conversation, lane, idempotencyKey, user ?? ''].join('\n')
+}
+
+/** `acceptedMono`: monotonic ms. */
+export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acceptedMono: number): ScheduledJob {
+  const { tenant, model, promptTokens, options } = job
+  return {
+    id,
+    tenant,
+    lane:
+      options.conversation !== undefined
+        ? laneName(tenant, 'conversation', options.conversation)
+        : options.lane !== undefined
+          ? laneName(tenant, 'lane', options.lane)
+          : null,
+    session: job.session ?? null,
+    pool: options.pool,
+    model,
+    priority: options.priority,
+    promptTokens,
+    bodyBytes,
+    acceptedMono,
+    notBeforeMono: acceptedMono + (options.delayMs ?? 0),
+    deadlineMono: acceptedMono + options.deadlineMs,
+    joinKey: joinKeyOf(job),
+  }
+}
+
+/**
+ * A selector as the scheduler knows lanes: a lane's name may be a conversation's too. Throws invalid_request for a lane
+ * without its tenant.
+ */
+export function laneNames(selector: Selector): readonly Selector[] {
+  const { tenant, lane } = selector
+  if (lane === undefined) return [selector]
+  if (tenant === undefined)
+    throw new SluiceError('invalid_request', { param: 'tenant', message: 'A lane belongs to a tenant: name both.' })
+  return [
+    { ...selector, lane: laneName(tenant, 'lane', lane) },
+    { ...selector, lane: laneName(tenant, 'conversation', lane) },
+  ]
+}
+
+/** The error's part of an end; its status only where it is not the table's. */
+export const errorOf = (error: SluiceError): Pick<End, 'error' | 'status' | 'retryAfterMs'> => ({
+  error: error.wire,
+  ...(error.status === ERRORS[error.code].status ? {} : { status: error.status }),
+  ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
+})

@@ -1,0 +1,198 @@
+/** Who asks? Answered from the headers alone, before any body is read. */
+import { timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Clock } from '../../core/clock.ts'
+import { ERRORS, SluiceError } from '../../core/errors.ts'
+import type { Credential } from '../../core/frames.ts'
+import type { ApiKey, Keys } from '../../core/ports/keys.ts'
+import type { GatewayOptions } from '../deps.ts'
+import { digestOf, isWellFormed, KEY_PREFIX, MAX_KEY_BYTES } from './api-key.ts'
+import type { Caller } from './caller.ts'
+import { type Sessions, TICKET_PREFIX, TOKEN_PREFIX } from './sessions.ts'
+
+/** Addresses remembered within a minute; beyond them all strangers share one count. */
+const MAX_ADDRESSES = 10_000
+const MINUTE_MS = 60_000
+const SECRETS = [KEY_PREFIX, TOKEN_PREFIX, TICKET_PREFIX]
+
+/** Where a credential came from. */
+export interface From {
+  readonly address: string
+  readonly origin: string | undefined
+}
+
+export const fromOf = ({ socket, headers }: IncomingMessage): From => ({
+  address: socket.remoteAddress ?? '',
+  origin: headers.origin,
+})
+
+export interface Auth {
+  /**
+   * Who the headers authenticate; else throws missing_api_key, invalid_api_key, invalid_token,
+   * too_many_auth_failures, invalid_request.
+   */
+  tenant(request: IncomingMessage): Caller
+  /** The same for a credential in a frame or a body. Throws invalid_ticket too. */
+  admit(credential: Credential, from: From): Caller
+  /** Is this caller still let in? A key may have been revoked, a session over. */
+  isStillValid(caller: Caller): boolean
+  /** Throws invalid_api_key, invalid_token for a caller that is let in no more. */
+  check(caller: Caller): void
+  /** Returns for the operator; throws as above, and `forbidden` for a tenant's key. */
+  operator(request: IncomingMessage): void
+}
+
+export function createAuth(
+  keys: Keys,
+  sessions: Sessions,
+  clock: Clock,
+  options: Pick<GatewayOptions, 'adminKeyDigest' | 'keysHaveChecksums' | 'badKeysPerMinute'>,
+): Auth {
+  const strangers = new Strangers(clock, options.badKeysPerMinute)
+  const adminDigest = options.adminKeyDigest === null ? null : Buffer.from(options.adminKeyDigest)
+
+  const isGood = (key: ApiKey | null): boolean =>
+    key !== null && key.revokedAtMs === undefined && (key.expiresAtMs === undefined || key.expiresAtMs > clock.wallMs())
+  const find = (digest: string): ApiKey | null => {
+    const key = keys.find(digest)
+    return isGood(key) ? key : null
+  }
+
+  const isStillValid = ({ key, session }: Caller): boolean =>
+    session === null ? isGood(keys.get(key.id)) : sessions.isStillValid(session)
+
+  function byKey(text: string, from: From): Caller {
+    const asked = text.length <= MAX_KEY_BYTES && (!options.keysHaveChecksums || isWellFormed(text))
+    const key = asked ? find(digestOf(text)) : null
+    if (key === null) throw strangers.refusal(from.address, 'invalid_api_key')
+    return { key, session: null }
+  }
+
+  /** What is wrong with a ticket or token counts as a wrong key. */
+  function bySession(admit: () => Caller, from: From): Caller {
+    try {
+      return admit()
+    } catch (thrown) {
+      if (thrown instanceof SluiceError && (thrown.code === 'invalid_ticket' || thrown.code === 'invalid_token'))
+        throw strangers.refusal(from.address, thrown.code)
+      throw thrown
+    }
+  }
+
+  function admit(credential: Credential, from: From): Caller {
+    if ('key' in credential) return byKey(credential.key, from)
+    if ('ticket' in credential) return bySession(() => sessions.redeem(credential.ticket, from.origin), from)
+    return bySession(() => sessions.verify(credential.token, from.origin), from)
+  }
+
+  return {
+    tenant(request) {
+      const text = credentialOf(request)
+      return admit(text.startsWith(TOKEN_PREFIX) ? { token: text } : { key: text }, fromOf(request))
+    },
+    admit,
+    isStillValid,
+    check(caller) {
+      if (!isStillValid(caller)) throw new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token')
+    },
+    operator(request) {
+      const text = credentialOf(request)
+      if (text.length > MAX_KEY_BYTES) throw strangers.refusal(fromOf(request).address, 'invalid_api_key')
+      const digest = digestOf(text)
+      const given = Buffer.from(digest)
+      if (adminDigest !== null && given.length === adminDigest.length && timingSafeEqual(given, adminDigest)) return
+      if (find(digest) !== null)
+        throw new SluiceError('forbidden', {
+          message: 'This needs the admin key: the API key of a tenant is not enough.',
+        })
+      throw strangers.refusal(fromOf(request).address, 'invalid_api_key')
+    },
+  }
+}
+
+/** Keys in URLs end up in logs and histories. Refused even beside a good key in a header, so that it is given up. */
+export function refuseSecretInUrl(request: IncomingMessage): void {
+  if (SECRETS.some((prefix) => request.url?.includes(prefix))) {
+    throw new SluiceError('invalid_api_key', {
+      message:
+        'There is a credential in the URL, which logs keep: revoke it. Send keys in the authorization header, and ' +
+        'tickets in the first frame.',
+    })
+  }
+}
+
+/** The key's place in clients of other APIs, which have no other. */
+const KEY_HEADERS = ['x-api-key', 'api-key']
+/** Where else a key was meant to be; named, and not read. */
+const MISPLACED = ['x-goog-api-key', 'ocp-apim-subscription-key', 'x-auth-token', 'x-sluice-key', 'apikey', 'token']
+const MISPLACED_IN_URL = /[?&](?:key|api[-_]?key|access_token|token|auth)=/i
+
+/** Is there any credential in the headers? */
+export const hasCredential = ({ headers }: IncomingMessage): boolean =>
+  headers.authorization !== undefined || KEY_HEADERS.some((name) => headers[name] !== undefined)
+
+/** The text after "Bearer ", or that of a key header. Two that differ are refused: a proxy may go by the other. */
+function credentialOf(request: IncomingMessage): string {
+  refuseSecretInUrl(request)
+  const { headers, rawHeaders } = request
+  let headersSeen = 0
+  for (let i = 0; i < rawHeaders.length; i += 2)
+    if (rawHeaders[i].length === 13 && rawHeaders[i].toLowerCase() === 'authorization') headersSeen++
+  if (headersSeen > 1)
+    throw new SluiceError('invalid_request', { message: 'The request has more than one authorization header.' })
+  const value = headers.authorization ?? ''
+  const texts = new Set(KEY_HEADERS.map((name) => String(headers[name] ?? '').trim()))
+  if (value.slice(0, 7).toLowerCase() === 'bearer ') texts.add(value.slice(7).trim())
+  texts.delete('')
+  if (texts.size > 1)
+    throw new SluiceError('invalid_request', {
+      message: `The request has two different credentials: send one, as "authorization: Bearer …".`,
+    })
+  const [text] = texts
+  if (text === undefined) throw noKey(request)
+  return text
+}
+
+/** Names what was seen, never what it holds. */
+function noKey({ headers, url }: IncomingMessage): SluiceError {
+  const { message } = ERRORS.missing_api_key
+  const seen =
+    headers.authorization === undefined ? MISPLACED.find((name) => headers[name] !== undefined) : 'authorization'
+  if (seen === 'authorization')
+    return new SluiceError('missing_api_key', {
+      message: `${message} The authorization header has no "Bearer " prefix.`,
+    })
+  if (seen !== undefined)
+    return new SluiceError('missing_api_key', { message: `${message} The header "${seen}" is not read.` })
+  if (MISPLACED_IN_URL.test(url ?? ''))
+    return new SluiceError('missing_api_key', {
+      message: `${message} A key in the URL is never read, because logs keep URLs.`,
+    })
+  return new SluiceError('missing_api_key')
+}
+
+/** Counts refused keys by address, a minute at a time. */
+class Strangers {
+  readonly #clock: Clock
+  readonly #perMinute: number
+  readonly #refused = new Map<string, number>()
+  #minuteEndsAt = 0
+
+  constructor(clock: Clock, perMinute: number) {
+    this.#clock = clock
+    this.#perMinute = perMinute
+  }
+
+  refusal(from: string, code: 'invalid_api_key' | 'invalid_ticket' | 'invalid_token'): SluiceError {
+    const now = this.#clock.monoMs()
+    if (now >= this.#minuteEndsAt) {
+      this.#refused.clear()
+      this.#minuteEndsAt = now + MINUTE_MS
+    }
+    const address = this.#refused.size >= MAX_ADDRESSES && !this.#refused.has(from) ? '' : from
+    const refused = (this.#refused.get(address) ?? 0) + 1
+    this.#refused.set(address, refused)
+    if (refused <= this.#perMinute) return new SluiceError(code)
+    return new SluiceError('too_many_auth_failures', { retryAfterMs: this.#minuteEndsAt - now })
+  }
+}

@@ -1,0 +1,62 @@
+/** Who asks: an API key, or a page's session that was opened for an API key; and what it may see of its tenant's. */
+import { SluiceError } from '../../core/errors.ts'
+import type { Job, JobOptions } from '../../core/job.ts'
+import type { ApiKey } from '../../core/ports/keys.ts'
+
+export interface Session {
+  /** Tells sessions without a user apart. */
+  readonly id: string
+  readonly keyId: string
+  /** The end user whose work it sees, and no other. Null: all of the tenant's. */
+  readonly user: string | null
+  /** The only origin it may be used from. Null: any that may call. */
+  readonly origin: string | null
+  /** No token is valid after it. */
+  readonly endsAtMs: number
+}
+
+export interface Caller {
+  readonly key: ApiKey
+  /** Null: the key itself asks. */
+  readonly session: Session | null
+}
+
+export const userOf = ({ session }: Caller): string | null => session?.user ?? null
+
+/** Whose share of the tenant's quotas it uses, all tabs and sessions of a user together; null: no session's. */
+export function shareOf({ session }: Caller): string | null {
+  if (session === null) return null
+  return session.user === null ? `session\n${session.id}` : `user\n${session.user}`
+}
+
+/** May it see this job? */
+export const canSee = (caller: Caller, job: Job): boolean =>
+  job.tenant === caller.key.tenant && (userOf(caller) === null || job.user === userOf(caller))
+
+/**
+ * Prefix of the names of a session's conversations, lanes and idempotency keys; '' for all other callers. A "/" in the
+ * user's name is escaped, so that the names of two users never meet.
+ */
+export function prefixOf(caller: Caller): string {
+  const user = userOf(caller)
+  return user === null ? '' : `${encodeURIComponent(user)}/`
+}
+
+/** The options as they are stored. */
+export function withinNames(caller: Caller, options: JobOptions): JobOptions {
+  const prefix = prefixOf(caller)
+  if (prefix === '') return options
+  const { lane, conversation, idempotencyKey } = options
+  return {
+    ...options,
+    ...(lane === undefined ? {} : { lane: prefix + lane }),
+    ...(conversation === undefined ? {} : { conversation: prefix + conversation }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey: prefix + idempotencyKey }),
+  }
+}
+
+/** Throws forbidden for what only an API key may do. */
+export function requireKey(caller: Caller): void {
+  if (caller.session !== null)
+    throw new SluiceError('forbidden', { message: 'A session is not allowed to do that: it needs an API key.' })
+}

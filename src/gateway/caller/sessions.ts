@@ -1,0 +1,160 @@
+/**
+ * How a page gets in without a key: PROTOCOL.md section 7. A ticket is a secret of this process, good once. A token
+ * carries its session, signed, so that a storm of reconnects needs no store, also after a restart.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import type { Clock } from '../../core/clock.ts'
+import { SluiceError } from '../../core/errors.ts'
+import type { Ids } from '../../core/ids.ts'
+import type { ApiKey, Keys } from '../../core/ports/keys.ts'
+import { normalOrigin } from '../http/origin.ts'
+import type { Caller, Session } from './caller.ts'
+
+export const TOKEN_PREFIX = 'sluice-token-'
+export const TICKET_PREFIX = 'sluice-ticket-'
+/** Longer texts are refused before anything is computed over them. */
+export const MAX_TOKEN_BYTES = 2_048
+/** Open tickets; the oldest go first, as they would in seconds anyway. One key can't drive out the others'. */
+const MAX_TICKETS = 100_000
+const MAX_TICKETS_PER_KEY = 10_000
+
+export interface SessionOptions {
+  /** Signs tokens. */
+  readonly secret: Uint8Array
+  readonly ticketMs: number
+  readonly tokenMs: number
+  /** Longest session, and the one of a ticket that says nothing. */
+  readonly sessionMs: number
+}
+
+export interface Token {
+  readonly token: string
+  readonly expiresInMs: number
+}
+
+export interface Sessions {
+  /** `sessionMs` null = the longest. Throws rate_limited. */
+  ticket(
+    key: ApiKey,
+    user: string | null,
+    origin: string | null,
+    sessionMs: number | null,
+  ): { readonly ticket: string; readonly expiresInMs: number }
+  /** Uses the ticket up. Throws invalid_ticket, origin_forbidden. */
+  redeem(ticket: string, origin: string | undefined): Caller
+  /** A new token for an open session. */
+  token(session: Session): Token
+  /** Throws invalid_token, origin_forbidden. */
+  verify(token: string, origin: string | undefined): Caller
+  /** The session is not over, and its key is valid. */
+  isStillValid(session: Session): boolean
+}
+
+interface Claims {
+  /**
+   * Id of the session (tokens of older servers have none), key id, user, origin, ms of the session's end and of the
+   * token's.
+   */
+  readonly i?: string
+  readonly k: string
+  readonly u: string | null
+  readonly o: string | null
+  readonly s: number
+  readonly e: number
+}
+
+export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: SessionOptions): Sessions {
+  const { secret, ticketMs, tokenMs } = options
+  const tickets = new Map<string, { readonly session: Session; readonly untilMono: number }>()
+
+  const sign = (text: string): Buffer => createHmac('sha256', secret).update(text).digest()
+
+  function goodKey(id: string): ApiKey | null {
+    const key = keys.get(id)
+    if (key === null || key.revokedAtMs !== undefined) return null
+    return key.expiresAtMs !== undefined && key.expiresAtMs <= clock.wallMs() ? null : key
+  }
+
+  function admit(session: Session, origin: string | undefined, code: 'invalid_ticket' | 'invalid_token'): Caller {
+    const key = goodKey(session.keyId)
+    if (key === null || session.endsAtMs <= clock.wallMs()) throw new SluiceError(code)
+    // A page's requests to its own origin may come without; those of all other pages say theirs
+    if (session.origin !== null && origin !== undefined && normalOrigin(session.origin) !== normalOrigin(origin))
+      throw new SluiceError('origin_forbidden', { message: 'This ticket or token is bound to a different origin.' })
+    return { key, session }
+  }
+
+  const openOf = new Map<string, number>()
+
+  function drop(ticket: string): void {
+    const keyId = tickets.get(ticket)?.session.keyId
+    if (keyId === undefined) return
+    tickets.delete(ticket)
+    const left = (openOf.get(keyId) ?? 1) - 1
+    if (left === 0) openOf.delete(keyId)
+    else openOf.set(keyId, left)
+  }
+
+  /** Tickets leave in the order in which they came: all live equally long. */
+  function dropOld(): void {
+    for (const [ticket, { untilMono }] of tickets) {
+      if (untilMono > clock.monoMs() && tickets.size < MAX_TICKETS) return
+      drop(ticket)
+    }
+  }
+
+  return {
+    ticket(key, user, origin, sessionMs) {
+      dropOld()
+      const open = openOf.get(key.id) ?? 0
+      if (open >= MAX_TICKETS_PER_KEY)
+        throw new SluiceError('rate_limited', {
+          message: `This key has ${open} unused tickets: use some, or wait until they expire.`,
+          retryAfterMs: ticketMs,
+        })
+      openOf.set(key.id, open + 1)
+      const ticket = TICKET_PREFIX + Buffer.from(ids.random(32)).toString('base64url')
+      const endsAtMs = clock.wallMs() + Math.min(sessionMs ?? options.sessionMs, options.sessionMs)
+      const id = Buffer.from(ids.random(8)).toString('base64url')
+      tickets.set(ticket, {
+        session: { id, keyId: key.id, user, origin, endsAtMs },
+        untilMono: clock.monoMs() + ticketMs,
+      })
+      return { ticket, expiresInMs: ticketMs }
+    },
+    redeem(ticket, origin) {
+      const found = tickets.get(ticket)
+      drop(ticket)
+      if (found === undefined || found.untilMono <= clock.monoMs()) throw new SluiceError('invalid_ticket')
+      return admit(found.session, origin, 'invalid_ticket')
+    },
+    token({ id, keyId, user, origin, endsAtMs }) {
+      const now = clock.wallMs()
+      const expiresAtMs = Math.min(now + tokenMs, endsAtMs)
+      const claims: Claims = { i: id, k: keyId, u: user, o: origin, s: endsAtMs, e: expiresAtMs }
+      const text = Buffer.from(JSON.stringify(claims)).toString('base64url')
+      return {
+        token: `${TOKEN_PREFIX}${text}.${sign(text).toString('base64url')}`,
+        expiresInMs: Math.max(0, expiresAtMs - now),
+      }
+    },
+    verify(token, origin) {
+      const [text, signature, ...rest] = token.slice(TOKEN_PREFIX.length).split('.')
+      if (
+        token.length > MAX_TOKEN_BYTES ||
+        !token.startsWith(TOKEN_PREFIX) ||
+        signature === undefined ||
+        rest.length > 0 ||
+        !/^[\w-]+$/.test(signature)
+      )
+        throw new SluiceError('invalid_token')
+      const given = Buffer.from(signature, 'base64url')
+      const right = sign(text)
+      if (given.length !== right.length || !timingSafeEqual(given, right)) throw new SluiceError('invalid_token')
+      const { i = '', k, u, o, s, e } = JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as Claims
+      if (e <= clock.wallMs()) throw new SluiceError('invalid_token')
+      return admit({ id: i, keyId: k, user: u, origin: o, endsAtMs: s }, origin, 'invalid_token')
+    },
+    isStillValid: (session) => session.endsAtMs > clock.wallMs() && goodKey(session.keyId) !== null,
+  }
+}

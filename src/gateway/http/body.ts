@@ -1,0 +1,147 @@
+/** Request bodies: read within the cap, then checked from the cheap to the dear before JSON.parse sees them. */
+import { isUtf8 } from 'node:buffer'
+import { SluiceError } from '../../core/errors.ts'
+import { type JsonLimits, type Member, scanObject } from '../../core/json.ts'
+import { Aborted, type Call } from './call.ts'
+import type { Holding } from './inflow.ts'
+
+export type JsonRecord = Readonly<Record<string, unknown>>
+export const isRecord = (value: unknown): value is JsonRecord =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+export interface JsonBody {
+  /** As sent, without a BOM. */
+  readonly bytes: Uint8Array
+  readonly value: JsonRecord
+  /** Top-level members by their bytes, in order; of a repeated key the last one counts. */
+  readonly members: readonly Member[]
+}
+
+/** What a body may hold beside its keys: to parse 4 MiB of empty lists takes half a second. */
+const VALUES_A_KEY = 4
+const MAX_VALUES = 400_000
+const MAX_ITEMS = 1_000_000
+
+/** A body of more chunks than this must have so many bytes in each, on the average: every one costs a call. */
+const MAX_SMALL_CHUNKS = 16_384
+const MEAN_CHUNK_BYTES = 16
+const inPieces = (): SluiceError =>
+  new SluiceError('invalid_request', { message: 'The body comes in chunks of a few bytes each: send larger ones.' })
+
+const JSON_TYPE = /^\s*application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
+
+/** JSON is UTF-8. By hand: the value is a stranger's. */
+const isUtf8Type = (type: string): boolean =>
+  type
+    .toLowerCase()
+    .split(';')
+    .map((parameter) => parameter.trim())
+    .every((parameter) => !parameter.startsWith('charset') || /^charset ?= ?"?(?:utf-?8|us-ascii)"?$/.test(parameter))
+
+/** The body as a JSON object. Throws what readBody and parseBody throw, and unsupported_media_type. */
+export async function readJson(call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> {
+  const { 'content-type': type, 'content-encoding': encoding } = call.request.headers
+  if (type !== undefined && (!JSON_TYPE.test(type) || !isUtf8Type(type)))
+    throw new SluiceError('unsupported_media_type')
+  // Nothing is ever unpacked, so no bomb can be
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
+  const raw = await readBody(call, maxBytes)
+  call.check()
+  return parseBody(raw, limits)
+}
+
+/**
+ * The whole body. A content-length over the cap is refused before a byte is read. Throws body_too_large; overloaded and
+ * too_many_unfinished while it is on its way.
+ */
+export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
+  const { request, response } = call
+  const length = Number(request.headers['content-length'] ?? Number.NaN)
+  if (length > maxBytes) throw new SluiceError('body_too_large')
+  if (request.headers.expect !== undefined) response.writeContinue()
+  return new Promise((resolve, reject) => {
+    const body = new Gathered()
+    let holding: Holding | undefined
+    const fail = (error: Error): void => {
+      holding?.hold(0)
+      request.off('data', onData)
+      reject(error)
+    }
+    let chunks = 0
+    const onData = (chunk: Buffer): void => {
+      if (++chunks > MAX_SMALL_CHUNKS && chunks * MEAN_CHUNK_BYTES > body.length) return fail(inPieces())
+      if (body.length + chunk.length > maxBytes) return fail(new SluiceError('body_too_large'))
+      body.add(chunk)
+      // What came whole is no burden
+      if (body.length === length || call.inflow === null) return
+      try {
+        holding ??= call.inflow.open(call.caller)
+        holding.hold(body.length)
+      } catch (thrown) {
+        fail(SluiceError.from(thrown))
+      }
+    }
+    request.on('data', onData)
+    request.on('end', () => {
+      holding?.hold(0)
+      resolve(body.bytes)
+    })
+    request.on('error', () => fail(new Aborted()))
+  })
+}
+
+/** Chunks as one: a body may come byte by byte, and each chunk by itself would cost more than what it holds. */
+class Gathered {
+  #buffer: Buffer = Buffer.alloc(0)
+  length = 0
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.length)
+  }
+
+  add(chunk: Buffer): void {
+    const before = this.length
+    this.length += chunk.length
+    if (before === 0) this.#buffer = chunk
+    else {
+      if (this.length > this.#buffer.length) {
+        const grown = Buffer.allocUnsafeSlow(2 * this.length)
+        this.#buffer.copy(grown, 0, 0, before)
+        this.#buffer = grown
+      }
+      chunk.copy(this.#buffer, before)
+    }
+  }
+}
+
+/** Throws invalid_json, or invalid_request for what is JSON but too deep, too wide, no object or no Unicode. */
+export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
+  if (raw.length === 0)
+    throw new SluiceError('invalid_json', { message: 'The body is empty; a JSON object is expected.' })
+  if (!isUtf8(raw)) throw new SluiceError('invalid_json', { message: 'The body is not valid UTF-8.' })
+  const bytes = raw[0] === 0xef && raw[1] === 0xbb && raw[2] === 0xbf ? raw.subarray(3) : raw
+  const maxValues = Math.min(MAX_VALUES, limits.maxKeys * VALUES_A_KEY)
+  const members = scanObject(bytes, { ...limits, maxValues, maxItems: MAX_ITEMS })
+  let value: unknown
+  try {
+    value = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    throw new SluiceError('invalid_json') // the cause would quote the body
+  }
+  if (!isRecord(value)) throw new SluiceError('invalid_request', { message: 'The body must be a JSON object.' })
+  if (hasLoneSurrogate(bytes, value))
+    throw new SluiceError('invalid_json', { message: 'The body has a \\u escape that is half of a surrogate pair.' })
+  return { bytes, value, members }
+}
+
+/** JSON.stringify writes pairs as characters and lone halves as escapes. Only bodies with such escapes pay for it. */
+function hasLoneSurrogate(bytes: Buffer, value: JsonRecord): boolean {
+  if (!bytes.includes('\\ud') && !bytes.includes('\\uD')) return false
+  return /\\ud[89a-f]/.test(JSON.stringify(value).replaceAll('\\\\', ''))
+}
+
+/** Bytes of a member's value; of a repeated key the last one's. Empty when it is absent. */
+export function memberBytes(body: Pick<JsonBody, 'bytes' | 'members'>, key: string): Uint8Array {
+  const member = body.members.findLast((m) => m.key === key)
+  return member === undefined ? body.bytes.subarray(0, 0) : body.bytes.subarray(member.valueStart, member.valueEnd)
+}

@@ -1,0 +1,54 @@
+/** Checks of single members, shared by the dialects' requests. Null counts as absent: typed SDKs send it. */
+import { SluiceError } from '../../core/errors.ts'
+import { didYouMean } from '../../core/nearest.ts'
+import { isRecord, type JsonRecord } from './body.ts'
+
+export interface Check {
+  readonly ok: (value: unknown) => boolean
+  /** Ends the sentence '"x" must be …'. */
+  readonly what: string
+}
+
+export const bad = (param: string, message: string): SluiceError =>
+  new SluiceError('invalid_request', { param, message })
+
+export const boolean: Check = { ok: (v) => typeof v === 'boolean', what: 'true or false' }
+export const number = (min: number, max: number): Check => ({
+  ok: (v) => typeof v === 'number' && v >= min && v <= max,
+  what: `a number from ${min} to ${max}`,
+})
+export const whole = (min: number, max: number): Check => ({
+  ok: (v) => Number.isSafeInteger(v) && (v as number) >= min && (v as number) <= max,
+  what: `a whole number from ${min} to ${max}`,
+})
+export const text = (max: number): Check => ({
+  ok: (v) => typeof v === 'string' && v.length <= max,
+  what: `a string of at most ${max} characters`,
+})
+
+/** At most `max` pairs of short texts. */
+export const labels = (max: number): Check => ({
+  ok: (v) => {
+    if (!isRecord(v)) return false
+    const pairs = Object.entries(v)
+    return pairs.length <= max && pairs.every(([k, x]) => k.length <= 64 && typeof x === 'string' && x.length <= 512)
+  },
+  what: `at most ${max} pairs of texts (names to 64, values to 512 characters)`,
+})
+
+/** Throws invalid_request for a member of another name. */
+export function checkNames(value: JsonRecord, names: Iterable<string>): void {
+  const known = [...names]
+  for (const name in value)
+    if (!known.includes(name)) throw bad(name, `"${name}" is not a known member.${didYouMean(name, known)}`)
+}
+
+/** Each member that has a check, in the request's own order; all others are none of our business. */
+export function checkMembers(request: JsonRecord, checks: ReadonlyMap<string, Check>): void {
+  for (const name in request) {
+    const check = checks.get(name)
+    if (check === undefined) continue
+    const value = request[name]
+    if (value !== null && !check.ok(value)) throw bad(name, `"${name}" must be ${check.what}.`)
+  }
+}

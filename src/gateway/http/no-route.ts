@@ -1,0 +1,78 @@
+/** What a request for an unknown route is told: the way out, where we know it. */
+import { SluiceError } from '../../core/errors.ts'
+import { didYouMean } from '../../core/nearest.ts'
+
+/** Longer paths are not compared with ours. */
+const MAX_COMPARED_CHARS = 64
+
+const CHAT = 'POST /v1/chat/completions'
+const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
+  [/^(?:\/v1)+\/?$/, 'This is the base URL of the API: try GET /v1/models.'],
+  [
+    /^\/(?:v1\/)*responses(?:\/|$)/,
+    `The Responses API is not served; ${CHAT} is. AI SDK: openai.chat("model"). Agents SDK: ` +
+      `set_default_openai_api("chat_completions"), in JavaScript setOpenAIAPI("chat_completions"). ` +
+      `SDKs: client.chat.completions.create(…). Codex: wire_api = "chat".`,
+  ],
+  [/^\/(?:v1\/)*completions$/, `Legacy completions are not served: send the prompt as a message to ${CHAT}.`],
+  [
+    /^\/(?:v1\/)*(?:messages|complete)(?:\/|$)/,
+    `Anthropic's API is not served: use a client of OpenAI's API with ${CHAT}.`,
+  ],
+  [
+    /^\/v1(?:alpha|beta)\d*\/|:(?:stream)?generateContent$/i,
+    `Google's API is not served: use a client of OpenAI's API with ${CHAT}.`,
+  ],
+  [
+    /^\/openai\/deployments\//,
+    "Azure's paths are not served: use the plain OpenAI client with a base URL that ends in /v1.",
+  ],
+  [/^\/api\/(?:chat|generate|tags|embed)/, `Ollama's API is not served: use ${CHAT}, POST /v1/embeddings.`],
+  [
+    /^\/(?:v1\/)*(?:batches|files)(?:\/|$)/,
+    'The Batch and Files APIs are not served: POST /v1/jobs takes up to 1,000 requests at once.',
+  ],
+  [
+    /^\/(?:v1\/)*(?:audio|images|videos|moderations|realtime|assistants|threads|vector_stores|fine_tuning)(?:\/|$)/,
+    "Only chat completions, embeddings and models of OpenAI's API are served: call the provider for the rest.",
+  ],
+  [/^\/admin(?:\/|$)/, 'The admin API has its own listener: at the public port + 1, unless admin.port is set.'],
+  [/^\/metrics$/, 'Statistics are on the admin listener: GET /admin/stats.'],
+  [
+    /.\/v1(?:\/|$)|.\/(?:chat\/completions|embeddings|models)\/?$/,
+    "The SDK's base URL must be this server's address followed by /v1, with no other path before or after it.",
+  ],
+]
+
+/** What a listener knows of routes that it does not have. */
+export interface Advice {
+  /** Takes the place of the whole message. */
+  hint(path: string): string | undefined
+  /** Ends the message where there is no hint. */
+  readonly ending: string
+}
+
+export const API_ADVICE: Advice = {
+  hint: (path) => HINTS.find(([pattern]) => pattern.test(path))?.[1],
+  ending: ' The API begins with /v1.',
+}
+
+/** `isOfApi`: does the public listener, at `port`, have such a route? */
+export const adminAdvice = (isOfApi: (path: string) => boolean, port: () => number): Advice => ({
+  hint: (path) =>
+    isOfApi(path) || /^\/v1(?:\/|$)/.test(path)
+      ? `This is the admin listener; the API is at port ${port()}.`
+      : undefined,
+  ending: '',
+})
+
+/** `routes`: the paths of this listener. */
+export function noRoute(method: string, path: string, routes: Iterable<string>, advice: Advice): SluiceError {
+  const hint = advice.hint(path)
+  if (hint !== undefined) return new SluiceError('route_not_found', { message: hint })
+  const shown = path.length > MAX_COMPARED_CHARS ? `${path.slice(0, MAX_COMPARED_CHARS)}…` : path
+  const near = path.length > MAX_COMPARED_CHARS ? '' : didYouMean(path, routes)
+  return new SluiceError('route_not_found', {
+    message: `There is no such route: ${method} ${shown}.${near}${advice.ending}`,
+  })
+}

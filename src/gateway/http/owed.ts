@@ -1,0 +1,121 @@
+/**
+ * The answers that each connection is owed, in the order of its requests. A request is begun once those before it are
+ * answered, and read: whoever asks for much at once holds one answer, and the event loop for one answer at a time. What
+ * follows them and is no request is refused after them, not in their place. A client may close its side once its
+ * request is out (HTTP/1.1 allows it) and still reads the answer; one that has left looks the same until something is
+ * written to it.
+ */
+import type { Socket } from 'node:net'
+import type { Clock } from '../../core/clock.ts'
+import { SluiceError } from '../../core/errors.ts'
+import type { Bytes } from '../../core/record.ts'
+import type { Call } from './call.ts'
+
+/** Requests of one connection that may wait for their answers at once (pipelining). */
+const MAX_OWED = 64
+/** A refused connection is closed after this, whether its peer read the answer or not. */
+const REFUSED_LINGER_MS = 500
+/** For a reset to come back. */
+const RESET_MS = 200
+
+interface Connection {
+  readonly calls: Set<Call>
+  /** Those that are not begun. */
+  readonly waiting: Map<Call, () => void>
+  /** Written once nothing else is owed. */
+  refusal: Bytes | null
+}
+
+export class Owed {
+  readonly #clock: Clock
+  /** How long a reader that is gone is waited for. */
+  readonly #graceMs: number
+  readonly #connections = new WeakMap<Socket, Connection>()
+
+  constructor(clock: Clock, graceMs: number) {
+    this.#clock = clock
+    this.#graceMs = graceMs
+  }
+
+  /** `begin` is called when it is its turn, and must not throw. Throws too_many_connections. */
+  add(call: Call, begin: () => void): void {
+    const { socket } = call.request
+    const connection = this.#of(socket)
+    const { calls, waiting } = connection
+    const isFull = calls.size >= MAX_OWED
+    calls.add(call)
+    call.response.once('close', () => {
+      calls.delete(call)
+      waiting.delete(call)
+      this.#beginNext(socket, connection)
+      this.#refuseLast(socket)
+    })
+    if (isFull)
+      throw new SluiceError('too_many_connections', {
+        message: `A connection may have at most ${MAX_OWED} pending answers: read some first.`,
+      })
+    if (calls.size === 1) begin()
+    else waiting.set(call, begin)
+  }
+
+  #beginNext(socket: Socket, { calls, waiting }: Connection): void {
+    const [next] = calls
+    const begin = next === undefined ? undefined : waiting.get(next)
+    if (begin === undefined) return
+    waiting.delete(next)
+    this.#clock.soon(() => {
+      if (!socket.destroyed) begin()
+    })
+  }
+
+  /** What came last on this connection is no request. `answer` ends the connection. */
+  refuse(socket: Socket, answer: Bytes): void {
+    const connection = this.#of(socket)
+    connection.refusal ??= answer
+    // A request that is not whole is what is refused
+    for (const call of connection.calls)
+      if (!call.request.complete) {
+        connection.calls.delete(call)
+        connection.waiting.delete(call)
+      }
+    this.#refuseLast(socket)
+  }
+
+  #refuseLast(socket: Socket): void {
+    const { calls, refusal } = this.#of(socket)
+    if (refusal === null || calls.size > 0 || socket.writableEnded) return
+    socket.end(refusal, 'latin1')
+    socket.once(
+      'close',
+      this.#clock.after(REFUSED_LINGER_MS, () => socket.destroy()),
+    )
+  }
+
+  #of(socket: Socket): Connection {
+    const known = this.#connections.get(socket)
+    if (known !== undefined) return known
+    const connection: Connection = { calls: new Set(), waiting: new Map(), refusal: null }
+    this.#connections.set(socket, connection)
+    socket.once('end', () => this.#peerEnded(socket, connection))
+    return connection
+  }
+
+  #peerEnded(socket: Socket, { calls }: Connection): void {
+    const now = this.#clock.monoMs()
+    for (const call of calls) call.peerEndedMono = now
+    // By then a reader is given up: is it still there? The first write to one that has left is answered by a reset,
+    // which the second one meets.
+    let stop = this.#clock.after(this.#graceMs, () => {
+      probe(calls)
+      stop = this.#clock.after(RESET_MS, () => probe(calls))
+    })
+    socket.once('close', () => stop())
+  }
+}
+
+/** What harms no reader: a comment in a stream, an interim answer before any other. */
+function probe([next]: Iterable<Call>): void {
+  if (next === undefined || next.response.writableEnded) return
+  if (next.response.headersSent) next.response.write(': hb\n')
+  else next.response.writeProcessing()
+}

@@ -1,0 +1,99 @@
+/** What both listeners show of jobs, and do to them. */
+import { SluiceError } from '../../core/errors.ts'
+import { jobOrder } from '../../core/ids.ts'
+import type { Job, JobState, Place } from '../../core/job.ts'
+import type { JobFilter } from '../../core/ports/jobs.ts'
+import type { Submitted } from '../../core/ports/submissions.ts'
+import { type Caller, canSee, prefixOf, userOf } from '../caller/caller.ts'
+import type { GatewayDeps } from '../deps.ts'
+import type { Call, KeyCall } from '../http/call.ts'
+import type { Submits } from '../submit/submit.ts'
+import { locationOf } from './location.ts'
+import { jobView } from './views.ts'
+
+const STATES: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased', 'done', 'failed', 'canceled', 'expired']
+const FILTERS = ['lane', 'conversation', 'model', 'before'] as const
+/** Query parameters of every list of jobs. */
+export const JOB_FILTERS = ['state', ...FILTERS, 'limit'] as const
+const MAX_LIST = 1_000
+const LIST = 20
+
+export type Jobs = ReturnType<typeof createJobs>
+
+export function createJobs(deps: GatewayDeps, submits: Submits) {
+  const { jobs, log } = deps
+
+  /** `caller` null: the operator. */
+  async function viewOf(job: Job, place: Place | null, caller: Caller | null): Promise<Record<string, unknown>> {
+    const head = await log.head(job.id)
+    return {
+      ...jobView(job, place, head?.head ?? 0, namesOf(caller)),
+      ...(caller === null ? { tenant: job.tenant, key: job.keyId } : {}),
+    }
+  }
+
+  /** Throws job_not_found. */
+  async function view(id: string, caller: Caller | null): Promise<Record<string, unknown>> {
+    const job = await jobs.get(id)
+    if (job === null) throw new SluiceError('job_not_found')
+    return viewOf(job, jobs.place(id), caller)
+  }
+
+  return {
+    view,
+    submitted: async (result: Submitted, caller: Caller): Promise<Record<string, unknown>> =>
+      result.kind === 'refused'
+        ? { object: 'error', error: result.error.wire }
+        : viewOf(result.job, result.place, caller),
+    /** The caller's own job; another tenant's, or another user's, is not there (T1). */
+    async own(call: KeyCall): Promise<Job> {
+      const job = await jobs.get(call.params['id'])
+      if (job === null || !canSee(call.caller, job)) throw new SluiceError('job_not_found')
+      return job
+    },
+    /** `caller` null: the operator, of all tenants. */
+    async list(call: Call, caller: Caller | null): Promise<void> {
+      const filter = filterOf(call, caller)
+      const found = await jobs.list(filter)
+      call.json(200, {
+        object: 'list',
+        data: await Promise.all(found.map((job) => viewOf(job, jobs.place(job.id), caller))),
+        has_more: found.length === filter.limit,
+      })
+    },
+    async cancel(call: Call, id: string): Promise<void> {
+      await jobs.cancel(id)
+      call.json(202, await view(id, call.caller))
+    },
+    async redrive(call: Call, id: string): Promise<void> {
+      const { job, place } = await submits.again(call.caller, id)
+      call.json(202, await viewOf(job, place, call.caller), { location: locationOf(job.id, 'native') })
+    },
+  }
+}
+
+const namesOf = (caller: Caller | null): string => (caller === null ? '' : prefixOf(caller))
+
+function filterOf(call: Call, caller: Caller | null): JobFilter {
+  const states = call.parameter('state')?.split(',') as JobState[] | undefined
+  if (states?.some((s) => !STATES.includes(s)))
+    throw new SluiceError('invalid_request', {
+      param: 'state',
+      message: `"state" must be one of ${STATES.join(', ')}, or several separated by commas.`,
+    })
+  const filter: Record<string, unknown> = { limit: call.integer('limit', 1, MAX_LIST) ?? LIST }
+  const tenant = caller === null ? call.parameter('tenant') : caller.key.tenant
+  // A session sees its own user's, whatever it asks for
+  const user = (caller === null ? null : userOf(caller)) ?? call.parameter('user')
+  if (tenant !== undefined) filter['tenant'] = tenant
+  if (user !== undefined) filter['user'] = user
+  if (states !== undefined) filter['states'] = states
+  const before = call.parameter('before')
+  if (before !== undefined && jobOrder(before) === null)
+    throw new SluiceError('invalid_request', { param: 'before', message: '"before" must be a job id.' })
+  for (const name of FILTERS) {
+    const value = call.parameter(name)
+    if (value) filter[name] = name === 'lane' || name === 'conversation' ? namesOf(caller) + value : value
+  }
+  return filter as unknown as JobFilter
+}

@@ -1,0 +1,60 @@
+/** What clients are shown. */
+import type { WirePlace } from '../../core/frames.ts'
+import type { Job, Place } from '../../core/job.ts'
+import type { ConversationInfo } from '../../core/ports/conversations.ts'
+import type { ApiKey } from '../../core/ports/keys.ts'
+import { wireTiming, wireUsage } from '../../core/wire.ts'
+import { locationOf } from './location.ts'
+
+/** A job's place in line; null when it is not in line. */
+export const placeView = (place: Place | null): WirePlace | null =>
+  place === null || place.position === 0
+    ? null
+    : { position: place.position, tokens_ahead: place.tokensAhead, eta_ms: place.etaMs ?? null }
+
+const without = (prefix: string, name: string | undefined): string | null =>
+  (name?.startsWith(prefix) ? name.slice(prefix.length) : name) ?? null
+
+/** `prefix`: what a session does not see of its own names. */
+export const jobView = (job: Job, place: Place | null, head: number, prefix: string): Record<string, unknown> => ({
+  id: job.id,
+  object: 'job',
+  state: job.state,
+  model: job.model,
+  user: job.user ?? null,
+  lane: without(prefix, job.options.lane),
+  conversation: without(prefix, job.options.conversation),
+  pool: job.options.pool,
+  priority: job.options.priority,
+  created_at: Math.floor(job.acceptedAtMs / 1000),
+  ended_at: job.endedAtMs === undefined ? null : Math.floor(job.endedAtMs / 1000),
+  attempts: job.attempts,
+  metadata: job.metadata ?? {},
+  ...(job.redriveOf === undefined ? {} : { redrive_of: job.redriveOf }),
+  queue: placeView(place),
+  usage: job.usage === undefined ? null : wireUsage(job.usage),
+  timing: job.timing === undefined ? null : wireTiming(job.timing),
+  error: job.error ?? null,
+  cursor: `${job.epoch}-${head}`,
+  events: locationOf(job.id, 'native'),
+})
+
+export const keyView = (key: ApiKey): Record<string, unknown> => ({
+  id: key.id,
+  object: 'key',
+  tenant: key.tenant,
+  name: key.name,
+  hint: key.hint,
+  created_at: Math.floor(key.createdAtMs / 1000),
+  expires_at: key.expiresAtMs === undefined ? null : Math.floor(key.expiresAtMs / 1000),
+  revoked_at: key.revokedAtMs === undefined ? null : Math.floor(key.revokedAtMs / 1000),
+})
+
+export const conversationView = (info: ConversationInfo, prefix: string): Record<string, unknown> => ({
+  id: info.id.slice(prefix.length),
+  object: 'conversation',
+  name: info.name,
+  turns: info.turns,
+  created_at: Math.floor(info.createdAtMs / 1000),
+  updated_at: Math.floor(info.updatedAtMs / 1000),
+})

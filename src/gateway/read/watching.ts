@@ -1,0 +1,60 @@
+/** A conversation's news as server-sent events, where WebSockets are blocked: PROTOCOL.md section 5. */
+import type { ConversationNews } from '../../core/ports/conversations.ts'
+import { prefixOf } from '../caller/caller.ts'
+import type { GatewayDeps } from '../deps.ts'
+import type { KeyCall } from '../http/call.ts'
+import { conversationOf } from '../routes/conversations.ts'
+import { newsMembers } from './news.ts'
+
+/** Silence after which a comment is sent. */
+const HEARTBEAT_MS = 15_000
+const HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+}
+
+export interface Watching {
+  /** Streams the news of the conversation that the call names. */
+  stream(call: KeyCall): void
+  /** The server stops: all streams end; their readers come back. */
+  endAll(): void
+}
+
+export function createWatching({ conversations, jobs, clock, options }: GatewayDeps): Watching {
+  const open = new Set<() => void>()
+
+  function stream(call: KeyCall): void {
+    const { response, caller } = call
+    const conversation = conversationOf(call)!
+    response.writeHead(200, call.headers(HEADERS))
+    if (call.request.method === 'HEAD') return void response.end()
+    const listen = (news: ConversationNews): void => {
+      const members = newsMembers(news, conversation, jobs, caller)
+      if (members === null) return
+      const event = news.type === 'standing' ? 'watching' : 'news'
+      response.write(`event: ${event}\ndata: {${members}}\n\n`, 'latin1')
+      // Whoever does not read comes back, and is told then how it stands
+      if (response.writableLength > options.maxReaderBufferBytes) end()
+    }
+    const stopBeats = clock.every(HEARTBEAT_MS, () => void response.write(': hb\n'))
+    let unwatch = (): void => {}
+    const end = (): void => {
+      if (!open.delete(end)) return
+      stopBeats()
+      unwatch()
+      response.end()
+    }
+    open.add(end)
+    response.once('close', end)
+    unwatch = conversations.watch(caller.key.tenant, prefixOf(caller) + conversation, listen)
+    if (!open.has(end)) unwatch()
+  }
+
+  return {
+    stream,
+    endAll() {
+      for (const end of [...open]) end()
+    },
+  }
+}

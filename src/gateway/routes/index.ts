@@ -1,0 +1,71 @@
+/** The route tables of both listeners. Nothing is answered that does not stand here. */
+import type { SluiceError } from '../../core/errors.ts'
+import type { Admitted } from '../caller/admitted.ts'
+import type { Auth } from '../caller/auth.ts'
+import type { Sessions } from '../caller/sessions.ts'
+import type { GatewayDeps } from '../deps.ts'
+import type { Route } from '../http/route.ts'
+import type { Answers } from '../read/answers.ts'
+import type { Jobs } from '../read/jobs.ts'
+import type { Watching } from '../read/watching.ts'
+import type { Submits } from '../submit/submit.ts'
+import { conversationRoutes } from './conversations.ts'
+import { jobRoutes } from './jobs.ts'
+import { openaiRoutes } from './openai.ts'
+import { operatorRoutes } from './operator.ts'
+import { sessionRoutes } from './sessions.ts'
+import { welcomeRoutes } from './welcome.ts'
+
+/** How callers come in. */
+export interface Door {
+  readonly auth: Auth
+  readonly sessions: Sessions
+  readonly admitted: Admitted
+  /** Refuses what could not be upgraded. */
+  readonly socket: Route
+}
+
+export interface Routes {
+  readonly public: readonly Route[]
+  readonly admin: readonly Route[]
+}
+
+export function createRoutes(
+  deps: GatewayDeps,
+  jobs: Jobs,
+  submits: Submits,
+  answers: Answers,
+  door: Door,
+  watching: Watching,
+  closedFor: () => SluiceError | null,
+): Routes {
+  const probes: readonly Route[] = [
+    // Probes add what they like to get past caches
+    { method: 'GET', path: '/livez', query: 'any', auth: 'none', run: (call) => call.json(200, { status: 'ok' }) },
+    {
+      method: 'GET',
+      path: '/readyz',
+      query: 'any',
+      auth: 'none',
+      run(call) {
+        const refusal = closedFor()
+        if (refusal !== null) throw refusal
+        const health = deps.health()
+        if (!health.ok) throw health.error
+        call.json(200, { status: 'ok' })
+      },
+    },
+  ]
+  return {
+    public: [
+      ...openaiRoutes(deps, jobs, submits, answers),
+      ...jobRoutes(deps, jobs, submits, answers),
+      ...conversationRoutes(deps, watching.stream),
+      ...sessionRoutes(deps, door.auth, door.sessions),
+      door.socket,
+      ...welcomeRoutes(deps.models),
+      ...probes,
+    ],
+    admin: [...operatorRoutes(deps, jobs, door.admitted), ...probes],
+  }
+}

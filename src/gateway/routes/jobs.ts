@@ -1,0 +1,220 @@
+/** Jobs and their events: PROTOCOL.md sections 4 and 5. */
+import { type ErrorCode, SluiceError } from '../../core/errors.ts'
+import type { JobDraft } from '../../core/job.ts'
+import { scanArray } from '../../core/json.ts'
+import type { Submitted } from '../../core/ports/submissions.ts'
+import { type Cursor, parseCursor } from '../../core/record.ts'
+import type { GatewayDeps } from '../deps.ts'
+import { type JsonBody, memberBytes, readJson } from '../http/body.ts'
+import type { Headers, KeyCall } from '../http/call.ts'
+import type { Route } from '../http/route.ts'
+import type { Answers } from '../read/answers.ts'
+import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
+import { locationOf } from '../read/location.ts'
+import { jobDraft, jobItem } from '../submit/draft.ts'
+import { checkNoOptions } from '../submit/job-options.ts'
+import type { Submits } from '../submit/submit.ts'
+
+const MAX_JOBS = 1_000
+const MAX_INTEGER = 999_999_999_999_999
+/** SDKs of OpenAI's API send `application/json` whatever they read, also for the streams that they ask for. */
+const EVENTS = new Set(['text/event-stream', 'text/*', '*/*', 'application/json', 'application/*', ''])
+/** A stream's headers, for HEAD. */
+const STREAM_HEADERS: Headers = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+}
+/** A list of jobs may have more keys than one request: it is checked again job by job. */
+const LIST_KEYS = 2
+
+export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answers: Answers): readonly Route[] {
+  const { options, delivery } = deps
+
+  async function submit(call: KeyCall): Promise<void> {
+    const body = await readJson(call, options.maxBodyBytes, {
+      maxDepth: options.maxDepth,
+      maxKeys: options.maxKeys * LIST_KEYS,
+    })
+    if (body.value['jobs'] !== undefined) return submitMany(call, body)
+    const draft = jobDraft(
+      deps,
+      call.caller,
+      jobItem(body.bytes, body.value, options.maxKeys, options.maxDepth),
+      call.request.headers,
+    )
+    const taken = await submits.one(call.caller, draft, call.requestId)
+    call.json(taken.kind === 'joined' ? 200 : 202, await jobs.submitted(taken, call.caller), {
+      location: locationOf(taken.job.id, 'native'),
+      'sluice-job': taken.job.id,
+    })
+  }
+
+  /** One bad job does not stop the others: each is answered in its place. */
+  async function submitMany(call: KeyCall, body: JsonBody): Promise<void> {
+    checkNoOptions(call.request.headers)
+    const { jobs: many, ...others } = body.value
+    const [odd] = Object.keys(others)
+    if (odd !== undefined)
+      throw new SluiceError('invalid_request', {
+        param: odd,
+        message: `"${odd}" is not allowed beside "jobs": each job has its own options.`,
+      })
+    if (!Array.isArray(many) || many.length === 0 || many.length > MAX_JOBS)
+      throw new SluiceError('invalid_request', {
+        param: 'jobs',
+        message: `"jobs" must be a list of 1 to ${MAX_JOBS} jobs.`,
+      })
+    const bytes = memberBytes(body, 'jobs')
+    const drafts = scanArray(bytes).map(({ start, end }, i) =>
+      draftOrRefusal(call, bytes.subarray(start, end), many[i], i),
+    )
+    const submitted = await submits.all(
+      call.caller,
+      drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)),
+      call.requestId,
+    )
+    const refusal = storeRefusal(submitted)
+    if (refusal !== null) throw refusal
+    const left = submitted.values()
+    const outcomes = drafts.map(
+      (d): Submitted => (d instanceof SluiceError ? { kind: 'refused', error: d } : left.next().value!),
+    )
+    call.json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, {
+      object: 'list',
+      data: await Promise.all(outcomes.map((o) => jobs.submitted(o, call.caller))),
+    })
+  }
+
+  function draftOrRefusal(call: KeyCall, bytes: Uint8Array, value: unknown, i: number): JobDraft | SluiceError {
+    try {
+      return jobDraft(deps, call.caller, jobItem(bytes, value, options.maxKeys, options.maxDepth), null)
+    } catch (thrown) {
+      if (!(thrown instanceof SluiceError)) throw thrown
+      return new SluiceError(thrown.code, {
+        message: thrown.message,
+        param: `jobs[${i}]${thrown.param === null ? '' : `.${thrown.param}`}`,
+      })
+    }
+  }
+
+  /** Whatever is asked for, the answer comes before proxies give up on it. */
+  const waitMs = (call: KeyCall): number => Math.min(call.integer('wait_ms', 0, MAX_INTEGER) ?? 0, options.maxWaitMs)
+
+  return [
+    { method: 'POST', path: '/v1/jobs', auth: 'tenant', run: submit },
+    {
+      method: 'GET',
+      path: '/v1/jobs',
+      query: [...JOB_FILTERS, 'user'],
+      auth: 'tenant',
+      run: (call) => jobs.list(call, call.caller),
+    },
+    {
+      method: 'GET',
+      path: '/v1/jobs/:id',
+      query: ['wait_ms'],
+      auth: 'tenant',
+      async run(call) {
+        const job = await jobs.own(call)
+        await answers.whenEnded(call, job, waitMs(call))
+        call.json(200, await jobs.view(job.id, call.caller))
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/jobs/:id/result',
+      query: ['wait_ms'],
+      auth: 'tenant',
+      async run(call) {
+        const job = await jobs.own(call)
+        if (await answers.whenEnded(call, job, waitMs(call))) {
+          const { status, body } = await delivery.result(job)
+          // However it ended, asking for it again changes nothing
+          call.bytes(status, body, { 'sluice-job': job.id, ...(status < 400 ? {} : { 'x-should-retry': 'false' }) })
+        } else call.json(202, await jobs.view(job.id, call.caller))
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/jobs/:id/request',
+      auth: 'tenant',
+      async run(call) {
+        const request = await deps.jobs.request((await jobs.own(call)).id)
+        if (request === null) throw new SluiceError('job_not_found')
+        call.bytes(200, Buffer.from(request).toString('latin1'))
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/jobs/:id/events',
+      query: ['dialect', 'after'],
+      auth: 'tenant',
+      async run(call) {
+        const job = await jobs.own(call)
+        if (!acceptsEvents(call.header('accept') ?? '')) throw new SluiceError('not_acceptable')
+        const dialect = call.parameter('dialect') ?? 'native'
+        if (dialect !== 'native' && dialect !== 'chat')
+          throw new SluiceError('invalid_request', {
+            param: 'dialect',
+            message: '"dialect" must be "native" or "chat".',
+          })
+        const cursor = cursorOf(call)
+        if (call.request.method === 'HEAD') call.empty(200, { ...STREAM_HEADERS, 'sluice-job': job.id })
+        else answers.stream(call, job, dialect, cursor)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/jobs/:id/cancel',
+      auth: 'tenant',
+      async run(call) {
+        await jobs.cancel(call, (await jobs.own(call)).id)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/jobs/:id/redrive',
+      auth: 'tenant',
+      async run(call) {
+        await jobs.redrive(call, (await jobs.own(call)).id)
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/jobs/:id',
+      auth: 'tenant',
+      async run(call) {
+        if (!(await deps.jobs.erase((await jobs.own(call)).id))) throw new SluiceError('job_not_found')
+        call.empty(204)
+      },
+    },
+  ]
+}
+
+/** Null: from the start. An EventSource's own header wins over the address it was opened with. */
+function cursorOf(call: KeyCall): Cursor | null {
+  const text = call.header('last-event-id') || call.parameter('after') || null
+  if (text === null) return null
+  const cursor = parseCursor(text)
+  if (cursor === null) throw new SluiceError('cursor_invalid')
+  return cursor
+}
+
+/** By hand: white space and commas in a pattern take time that grows with their square. */
+const OF_THE_STORE: ReadonlySet<ErrorCode> = new Set(['storage_full', 'storage_locked', 'storage_failed'])
+
+/** Nothing of a list was taken, whatever is in it: then that is the answer. */
+function storeRefusal(submitted: readonly Submitted[]): SluiceError | null {
+  const errors = submitted.map((each) => (each.kind === 'refused' ? each.error : null))
+  return errors.every((error) => error !== null && OF_THE_STORE.has(error.code)) ? (errors[0] ?? null) : null
+}
+
+const acceptsEvents = (accept: string): boolean =>
+  accept.split(',').some((range) => {
+    const [type, ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())
+    return EVENTS.has(type) && !parameters.some(isNever)
+  })
+
+/** A weight of 0: what the client does not take. */
+const isNever = (parameter: string): boolean => /^q ?= ?0(?:\.0{0,3})?$/.test(parameter)

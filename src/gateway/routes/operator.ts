@@ -1,0 +1,157 @@
+/** What only the operator may: PROTOCOL.md section 8. */
+import { SluiceError } from '../../core/errors.ts'
+import type { ApiKey } from '../../core/ports/keys.ts'
+import type { Selector } from '../../core/ports/operations.ts'
+import type { Admitted } from '../caller/admitted.ts'
+import { mintKey } from '../caller/api-key.ts'
+import type { GatewayDeps } from '../deps.ts'
+import { readJson } from '../http/body.ts'
+import type { Call } from '../http/call.ts'
+import { bad } from '../http/fields.ts'
+import type { Route } from '../http/route.ts'
+import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
+import { keyView } from '../read/views.ts'
+
+const TENANT = /^[A-Za-z0-9][\w.-]{0,63}$/
+const MAX_NAME_CHARS = 128
+const MAX_KEY_MS = 100 * 365 * 86_400_000
+const SELECTORS = ['tenant', 'lane', 'model']
+
+export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted): readonly Route[] {
+  const { operations, keys, ids, clock, options } = deps
+
+  async function addKey(call: Call): Promise<void> {
+    const {
+      tenant = 'default',
+      name = '',
+      expires_in_ms: expires,
+    } = (await readJson(call, options.maxBodyBytes, options)).value
+    if (typeof tenant !== 'string' || !TENANT.test(tenant))
+      throw bad('tenant', '"tenant" must be 1 to 64 letters, digits, ".", "-" or "_".')
+    if (typeof name !== 'string' || name.length > MAX_NAME_CHARS)
+      throw bad('name', `"name" must be a string of at most ${MAX_NAME_CHARS} characters.`)
+    if (expires !== undefined && !(typeof expires === 'number' && expires > 0 && expires <= MAX_KEY_MS))
+      throw bad('expires_in_ms', `"expires_in_ms" must be above 0, and ${MAX_KEY_MS} at most.`)
+    const minted = mintKey(ids)
+    const now = clock.wallMs()
+    const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
+    const key: ApiKey = {
+      id,
+      tenant,
+      name,
+      hint: minted.hint,
+      createdAtMs: now,
+      ...(expires === undefined ? {} : { expiresAtMs: Math.ceil(now + (expires as number)) }),
+    }
+    await keys.add(key, minted.digest)
+    call.json(201, { ...keyView(key), key: minted.key })
+  }
+
+  async function selector(call: Call): Promise<Selector> {
+    const { value } = await readJson(call, options.maxBodyBytes, options)
+    const members = Object.entries(value)
+    for (const [name, v] of members)
+      if (!SELECTORS.includes(name) || typeof v !== 'string' || v === '')
+        throw bad(name, `"${name}" must be one of ${SELECTORS.join(', ')}, and its value a string.`)
+    if (members.length === 0)
+      throw new SluiceError('invalid_request', { message: `Give at least one of ${SELECTORS.join(', ')}.` })
+    return value
+  }
+
+  async function reload(call: Call): Promise<void> {
+    try {
+      const { models, tenants, needsRestart } = await deps.reload()
+      call.json(200, { object: 'reload', models, tenants, needs_restart: needsRestart })
+    } catch (error) {
+      if (!(error instanceof SluiceError) || error.code !== 'config_invalid') throw error
+      throw new SluiceError('config_invalid', { status: 422, message: error.message })
+    }
+  }
+
+  const paused = (call: Call): void => call.json(200, { object: 'list', data: operations.paused() })
+
+  return [
+    {
+      method: 'GET',
+      path: '/admin/keys',
+      auth: 'operator',
+      run: (call) => call.json(200, { object: 'list', data: keys.list().map(keyView) }),
+    },
+    { method: 'POST', path: '/admin/keys', auth: 'operator', run: addKey },
+    {
+      method: 'DELETE',
+      path: '/admin/keys/:id',
+      auth: 'operator',
+      async run(call) {
+        const revoked = keys.revoke(call.params['id'], clock.wallMs())
+        admitted.check()
+        if (!(await revoked)) throw new SluiceError('key_not_found')
+        call.empty(204)
+      },
+    },
+    {
+      method: 'GET',
+      path: '/admin/jobs',
+      query: [...JOB_FILTERS, 'tenant', 'user'],
+      auth: 'operator',
+      run: (call) => jobs.list(call, null),
+    },
+    {
+      method: 'POST',
+      path: '/admin/jobs/:id/cancel',
+      auth: 'operator',
+      run: (call) => jobs.cancel(call, call.params['id']),
+    },
+    {
+      method: 'POST',
+      path: '/admin/jobs/:id/redrive',
+      auth: 'operator',
+      run: (call) => jobs.redrive(call, call.params['id']),
+    },
+    { method: 'GET', path: '/admin/pause', auth: 'operator', run: paused },
+    {
+      method: 'POST',
+      path: '/admin/pause',
+      auth: 'operator',
+      async run(call) {
+        await operations.pause(await selector(call))
+        paused(call)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/admin/resume',
+      auth: 'operator',
+      async run(call) {
+        await operations.resume(await selector(call))
+        paused(call)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/admin/purge',
+      auth: 'operator',
+      async run(call) {
+        call.json(200, { purged: await operations.purge(await selector(call)) })
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/admin/tenants/:id',
+      auth: 'operator',
+      async run(call) {
+        const erased = deps.eraseTenant(call.params['id'])
+        admitted.check()
+        await erased
+        call.empty(204)
+      },
+    },
+    { method: 'POST', path: '/admin/reload', auth: 'operator', run: reload },
+    {
+      method: 'GET',
+      path: '/admin/stats',
+      auth: 'operator',
+      run: (call) => call.json(200, { ...deps.stats(), ...operations.depth() }),
+    },
+  ]
+}

@@ -1,0 +1,268 @@
+/** From a request to a draft: which bytes are kept, what makes two requests the same, what is wished by default. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { SluiceError } from '../../core/errors.ts'
+import type { JobDraft } from '../../core/job.ts'
+import type { Caller } from '../caller/caller.ts'
+import type { GatewayDeps } from '../deps.ts'
+import { parseBody } from '../http/body.ts'
+import { dialectDraft, jobDraft } from './draft.ts'
+
+const LIMITS = { maxDepth: 64, maxKeys: 10_000 }
+const deps = {
+  models: {
+    resolve: (name: string) => (name === 'demo' ? { pool: 'text', kinds: ['chat', 'embedding'] } : null),
+    list: () => [],
+  },
+  options: { plainDeadlineMs: 60_000, jobDeadlineMs: 86_400_000 },
+} as unknown as GatewayDeps
+
+const caller = { key: { id: 'key_1', tenant: 'acme' }, session: null } as unknown as Caller
+const plain = (raw: string, headers: Record<string, string> = {}, isPlain = true): JobDraft =>
+  dialectDraft(deps, caller, headers, parseBody(Buffer.from(raw), LIMITS), 'chat', isPlain)
+const job = (raw: string, headers: Record<string, string> = {}): JobDraft =>
+  jobDraft(deps, caller, parseBody(Buffer.from(raw), LIMITS), headers)
+const text = (draft: JobDraft): string => Buffer.from(draft.body).toString()
+
+const MESSAGES = '"messages":[{"role":"user","content":"hello"}]'
+const BODY = `{"model":"demo",${MESSAGES}}`
+
+describe('the bytes that are kept', () => {
+  it('are the very bytes of the client', () => {
+    const raw = `{ "model": "demo",\n ${MESSAGES}, "big": 9007199254740993, "e": 1.50, "é": "\\u00e9", "model":"demo" }`
+    expect(text(plain(raw))).toBe(raw)
+  })
+  it('lack the options, and nothing else', () => {
+    const draft = plain(
+      `{"sluice":{"lane":"a"},"model":"demo",${MESSAGES},"big":9007199254740993,"sluice":{"lane":"b"}}`,
+    )
+    expect(text(draft)).toBe(`{"model":"demo",${MESSAGES},"big":9007199254740993}`)
+    expect(draft.options.lane).toBe('b')
+  })
+  it('of a job are those of its request', () => {
+    const request = `{"model":"demo", ${MESSAGES}, "big":9007199254740993 }`
+    expect(text(job(`{"priority":"low","request": ${request} ,"lane":"a"}`))).toBe(request)
+  })
+})
+
+describe('two requests are the same', () => {
+  it('when their bytes and the options in their headers are', () => {
+    const { bodyHash } = plain(BODY)
+    expect(plain(BODY).bodyHash).toBe(bodyHash)
+    expect(plain(BODY, { 'x-stainless-retry-count': '1', 'user-agent': 'x' }).bodyHash).toBe(bodyHash)
+    for (const other of [plain(`${BODY} `), plain(BODY, { 'sluice-lane': 'a' }), plain(BODY, { 'sluice-user': 'u' })])
+      expect(other.bodyHash).not.toBe(bodyHash)
+    expect(plain(BODY, { 'sluice-lane': 'a' }).bodyHash).not.toBe(plain(BODY, { 'sluice-pool': 'a' }).bodyHash)
+  })
+  it('under an idempotency key, when they mean the same', () => {
+    const key = { 'idempotency-key': 'k' }
+    const { bodyHash } = plain(BODY, key)
+    expect(plain(BODY.replaceAll(',', ' ,\n'), { ...key, 'user-agent': 'x' }).bodyHash).toBe(bodyHash)
+    expect(job(`{"request":${BODY},"idempotency_key":"k"}`).bodyHash).toBe(bodyHash)
+    for (const other of [plain(`${BODY.slice(0, -1)},"n":1}`, key), plain(BODY, { ...key, 'sluice-lane': 'a' })])
+      expect(other.bodyHash).not.toBe(bodyHash)
+  })
+  it('and are joined only by who says that it repeats', () => {
+    expect(
+      [undefined, '0', 'x', '1', '2'].map(
+        (n) => plain(BODY, n === undefined ? {} : { 'x-stainless-retry-count': n }).isRetry,
+      ),
+    ).toEqual([false, false, false, true, true])
+  })
+})
+
+describe('options', () => {
+  const { options: said } = plain(BODY)
+  it('of a plain POST by default', () => {
+    expect(said).toEqual({
+      pool: 'text',
+      priority: 'normal',
+      deadlineMs: 60_000,
+      policy: 'reject',
+      onWorkerLoss: 'continue',
+      onDisconnect: 'cancel',
+    })
+  })
+  it.each<[string, JobDraft, Partial<JobDraft['options']>]>([
+    [
+      'of one that is not waited for',
+      plain(BODY, {}, false),
+      { deadlineMs: 86_400_000, policy: 'wait', onDisconnect: 'continue' },
+    ],
+    ['of a job', job(`{"request":${BODY}}`), { deadlineMs: 86_400_000, policy: 'wait', onDisconnect: 'continue' }],
+    [
+      'of a keyed POST',
+      plain(BODY, { 'idempotency-key': 'k' }),
+      { idempotencyKey: 'k', policy: 'reject', onDisconnect: 'continue' },
+    ],
+    [
+      'of a conversation',
+      plain(BODY, { 'sluice-conversation': 'c' }),
+      { conversation: 'c', deadlineMs: 86_400_000, policy: 'wait', onDisconnect: 'continue' },
+    ],
+    ['of a delayed one', plain(BODY, { 'sluice-delay-ms': '5000' }), { delayMs: 5_000, deadlineMs: 65_000 }],
+    [
+      'in headers',
+      plain(BODY, { 'sluice-on-worker-loss': 'fail', 'sluice-priority': 'high', 'sluice-deadline-ms': '7' }),
+      { onWorkerLoss: 'fail', priority: 'high', deadlineMs: 7 },
+    ],
+    [
+      'in the body, over headers',
+      plain(`{"sluice":{"priority":"low"},"model":"demo",${MESSAGES}}`, { 'sluice-priority': 'high' }),
+      { priority: 'low' },
+    ],
+    [
+      'our own key header, over the common one',
+      plain(BODY, { 'sluice-idempotency-key': 'a', 'idempotency-key': 'b' }),
+      { idempotencyKey: 'a' },
+    ],
+  ])('%s', (_name, draft, options) => {
+    expect(draft.options).toMatchObject(options)
+  })
+  it('that are none are named, with the nearest', () => {
+    expect(() => plain(BODY, { 'sluice-prioritty': 'high' })).toThrow('Did you mean "sluice-priority"?')
+    expect(() => job(`{"request":${BODY},"delayms":5}`)).toThrow('Did you mean "delay_ms"?')
+    expect(() => plain(BODY, { 'sluice-metadata': 'x' })).toThrow('is not a Sluice header')
+  })
+})
+
+describe('what else is noted', () => {
+  it('the end user, the strongest name first', () => {
+    const body = (more: string): string => `{"model":"demo",${MESSAGES}${more}}`
+    expect(plain(body(''), { 'sluice-user': 'h' }).user).toBe('h')
+    expect(plain(body(',"user":"u"'), { 'sluice-user': 'h' }).user).toBe('u')
+    expect(plain(body(',"user":"u","safety_identifier":"s"')).user).toBe('s')
+    expect(plain(body('')).user).toBe(undefined)
+  })
+  it('tokens by the text alone: an image weighs nothing here', () => {
+    const image = `{"type":"image_url","image_url":{"url":"data:image/png;base64,${'A'.repeat(100_000)}"}}`
+    expect(
+      plain(
+        `{"model":"demo","messages":[{"role":"user","content":[${image},{"type":"text",` +
+          `"text":"${'x'.repeat(400)}"}]}]}`,
+      ).promptTokens,
+    ).toBe(100)
+    expect(plain(BODY.replace('hello', 'é'.repeat(200))).promptTokens).toBe(100)
+    expect(plain(BODY.replace('hello', '')).promptTokens).toBe(1)
+  })
+  it('whether it streams: a job that nobody waits for does not', () => {
+    const raw = `{"model":"demo",${MESSAGES},"stream":true,"stream_options":{"include_usage":true}}`
+    expect([
+      plain(raw).stream,
+      plain(raw).includeUsage,
+      plain(raw, {}, false).stream,
+      job(`{"request":${raw}}`).stream,
+    ]).toEqual([true, true, false, false])
+  })
+  it('labels of a job', () => {
+    expect(job(`{"request":${BODY},"metadata":{"a":"b"}}`).metadata).toEqual({ a: 'b' })
+  })
+})
+
+describe('whatever is sent', () => {
+  const names = [
+    'model',
+    'messages',
+    'stream',
+    'stream_options',
+    'max_tokens',
+    'n',
+    'temperature',
+    'stop',
+    'tools',
+    'response_format',
+    'logit_bias',
+    'metadata',
+    'user',
+    'sluice',
+    'role',
+    'content',
+    'tool_calls',
+    'request',
+    'endpoint',
+    'priority',
+    'lane',
+    'idempotency_key',
+    'input',
+    '$ref',
+    'function',
+    'parameters',
+  ]
+  const leaf = fc.oneof(
+    fc.constantFrom<unknown>('demo', 'user', '', 0, -1, 1e300, 0.5, true, null, '#', '#/tools', '\u0000'),
+    fc.string({ maxLength: 8 }),
+  )
+  const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 5 },
+      leaf,
+      fc.array(tie('value'), { maxLength: 4 }),
+      fc.dictionary(fc.constantFrom(...names), tie('value'), { maxKeys: 6 }),
+    ),
+  }))
+  const request = fc
+    .tuple(fc.dictionary(fc.constantFrom(...names), value, { maxKeys: 8 }), fc.boolean())
+    .map(([more, wellBegun]) =>
+      wellBegun ? { model: 'demo', messages: [{ role: 'user', content: 'x' }], ...more } : more,
+    )
+  const headers = fc.dictionary(
+    fc.constantFrom(
+      'sluice-lane',
+      'sluice-priority',
+      'sluice-user',
+      'sluice-delay-ms',
+      'idempotency-key',
+      'x-stainless-retry-count',
+      'sluice-x',
+    ),
+    fc.string({ maxLength: 6 }),
+    { maxKeys: 3 },
+  )
+
+  it('is a draft, or an error of the table; never a surprise', () => {
+    let drafts = 0
+    fc.assert(
+      fc.property(
+        request,
+        headers,
+        fc.constantFrom('chat' as const, 'embedding' as const),
+        fc.boolean(),
+        (body, said, kind, asJob) => {
+          try {
+            const parsed = parseBody(Buffer.from(JSON.stringify(asJob ? { request: body, ...body } : body)), LIMITS)
+            const made = asJob
+              ? jobDraft(deps, caller, parsed, said)
+              : dialectDraft(deps, caller, said, parsed, kind, true)
+            expect(JSON.parse(text(made))).toMatchObject({ model: 'demo' })
+            expect(JSON.parse(text(made))).not.toHaveProperty('sluice')
+            drafts++
+          } catch (thrown) {
+            if (!(thrown instanceof SluiceError)) throw thrown
+            expect(thrown.code).not.toBe('internal')
+            expect(thrown.status).toBeLessThan(500)
+          }
+        },
+      ),
+      { numRuns: 5_000 },
+    )
+    expect(drafts).toBeGreaterThan(50)
+  })
+
+  it('also as bytes that were cut, doubled or garbled', () => {
+    const good = Buffer.from(
+      `{"model":"demo",${MESSAGES},"sluice":{"lane":"a"},"tools":[{"function":{"parameters":{"$ref":"#"}}}]}`,
+    )
+    fc.assert(
+      fc.property(fc.nat(good.length), fc.nat(good.length), fc.uint8Array({ maxLength: 4 }), (from, to, bytes) => {
+        try {
+          const raw = Buffer.concat([good.subarray(0, from), bytes, good.subarray(to)])
+          dialectDraft(deps, caller, {}, parseBody(raw, LIMITS), 'chat', true)
+        } catch (thrown) {
+          if (!(thrown instanceof SluiceError)) throw thrown
+          expect(thrown.status).toBeLessThan(500)
+        }
+      }),
+      { numRuns: 10_000 },
+    )
+  })
+})

@@ -1,0 +1,211 @@
+/** A checked request as a job to be submitted. */
+import { hash } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+import { SluiceError } from '../../core/errors.ts'
+import type { JobDraft, JobKind, JobOptions } from '../../core/job.ts'
+import { editObject, scanObject } from '../../core/json.ts'
+import { didYouMean } from '../../core/nearest.ts'
+import { type Caller, shareOf, userOf, withinNames } from '../caller/caller.ts'
+import { namesAnother } from '../caller/named-user.ts'
+import type { GatewayDeps, GatewayOptions } from '../deps.ts'
+import { isRecord, type JsonBody, type JsonRecord, memberBytes } from '../http/body.ts'
+import { bad } from '../http/fields.ts'
+import { checkChat, checkEmbedding, checkModel } from './chat-request.ts'
+import { fingerprint } from './fingerprint.ts'
+import { headerOptions, readJobOptions } from './job-options.ts'
+
+const MAX_SHOWN_CHARS = 200
+/** Longer names, and more models than this, are not compared. */
+const MAX_COMPARED_CHARS = 64
+const MAX_COMPARED_MODELS = 100
+const NO_OPTIONS: JsonRecord = {}
+const NO_HEADERS: Readonly<Record<string, string>> = {}
+
+interface Asked {
+  readonly kind: JobKind
+  readonly request: JsonRecord
+  /** What is stored and sent on. */
+  readonly bytes: Uint8Array
+  /** What the client sent for this job, options included: an SDK's retry sends the same bytes again. */
+  readonly sent: Uint8Array
+  readonly options: JsonRecord
+  /** Where they stand: "sluice." or nothing. */
+  readonly at: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly plain: boolean
+  readonly isRetry: boolean
+}
+
+/** A POST of OpenAI's dialect. `plain`: it is answered on its own connection. */
+export function dialectDraft(
+  deps: GatewayDeps,
+  caller: Caller,
+  headers: IncomingHttpHeaders,
+  body: JsonBody,
+  kind: JobKind,
+  plain: boolean,
+): JobDraft {
+  const { sluice } = body.value
+  if (sluice !== undefined && !isRecord(sluice))
+    throw new SluiceError('invalid_request', { param: 'sluice', message: '"sluice" must be an object of job options.' })
+  return draft(deps, caller, {
+    kind,
+    request: body.value,
+    bytes: sluice === undefined ? body.bytes : editObject(body.bytes, { sluice: null }),
+    sent: body.bytes,
+    options: sluice ?? NO_OPTIONS,
+    at: 'sluice.',
+    headers: headerOptions(headers),
+    plain,
+    isRetry: Number(headers['x-stainless-retry-count'] ?? 0) >= 1,
+  })
+}
+
+/**
+ * One of POST /v1/jobs, or a submit: `{request, endpoint?, …options}`. Headers apply only to a request that carries a
+ * single job.
+ */
+export function jobDraft(
+  deps: GatewayDeps,
+  caller: Caller,
+  job: JsonBody,
+  headers: IncomingHttpHeaders | null,
+): JobDraft {
+  const { request, endpoint, ...options } = job.value
+  if (!isRecord(request))
+    throw new SluiceError('invalid_request', {
+      param: 'request',
+      message: '"request" must be the body of a chat completion or an embedding.',
+    })
+  if (endpoint !== undefined && endpoint !== '/v1/chat/completions' && endpoint !== '/v1/embeddings') {
+    throw new SluiceError('invalid_request', {
+      param: 'endpoint',
+      message: '"endpoint" must be /v1/chat/completions or /v1/embeddings.',
+    })
+  }
+  if (request['sluice'] !== undefined)
+    throw new SluiceError('invalid_request', {
+      param: 'request.sluice',
+      message: 'Job options go beside "request", not inside it.',
+    })
+  return draft(deps, caller, {
+    kind: endpoint === '/v1/embeddings' ? 'embedding' : 'chat',
+    request,
+    bytes: memberBytes(job, 'request'),
+    sent: job.bytes,
+    options,
+    at: '',
+    headers: headers === null ? NO_HEADERS : headerOptions(headers),
+    plain: false,
+    isRetry: false,
+  })
+}
+
+/** An item of `jobs` with its own bytes. `value` is what they parse to. */
+export function jobItem(bytes: Uint8Array, value: unknown, maxKeys: number, maxDepth: number): JsonBody {
+  if (!isRecord(value))
+    throw new SluiceError('invalid_request', { message: 'A job must be an object with a "request".' })
+  return { bytes, value, members: scanObject(bytes, { maxKeys, maxDepth }) }
+}
+
+/** `names`: of the models that there are. */
+export const noModel = (name: string, names: Iterable<string>): SluiceError =>
+  new SluiceError('model_not_found', {
+    param: 'model',
+    message:
+      `There is no model ${JSON.stringify(name.slice(0, MAX_SHOWN_CHARS))}; GET /v1/models lists them.` +
+      `${name.length > MAX_COMPARED_CHARS ? '' : didYouMean(name, names)} ` +
+      'A model named "*" in the settings matches any name.',
+  })
+
+export const namesOf = (models: GatewayDeps['models']): readonly string[] =>
+  models
+    .list()
+    .slice(0, MAX_COMPARED_MODELS)
+    .map(({ id }) => id)
+
+function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
+  const { kind, request, bytes, headers, plain } = asked
+  const model = checkModel(request)
+  const textBytes = kind === 'chat' ? checkChat(request) : checkEmbedding(request)
+  const route = deps.models.resolve(model)
+  if (route === null) throw noModel(model, namesOf(deps.models))
+  if (!route.kinds.includes(kind))
+    throw new SluiceError('invalid_request', {
+      param: 'model',
+      message: `The model "${model}" does not support ${kind === 'chat' ? 'chat completions' : 'embeddings'}.`,
+    })
+  const { options, given, metadata } = readJobOptions(asked.options, headers, {
+    at: asked.at,
+    pool: route.pool,
+    plain,
+    plainDeadlineMs: deps.options.plainDeadlineMs,
+    jobDeadlineMs: deps.options.jobDeadlineMs,
+  })
+  if (kind === 'embedding' && options.conversation !== undefined)
+    throw new SluiceError('invalid_request', {
+      param: `${asked.at}conversation`,
+      message: 'An embedding cannot be part of a conversation.',
+    })
+  if (caller.session !== null) checkTimes(options, deps.options, asked.at)
+  const own = userOf(caller)
+  if (own !== null) {
+    const named = namesAnother(bytes, own) ?? ((headers['user'] || own) === own ? null : 'sluice-user')
+    if (named !== null)
+      throw new SluiceError('forbidden', {
+        param: named,
+        message: 'The request names a different user than this session has: leave the user out.',
+      })
+  }
+  const user = own ?? request['safety_identifier'] ?? request['user'] ?? headers['user']
+  if (typeof user === 'string' && user.length > 512)
+    throw new SluiceError('invalid_request', {
+      param: 'sluice-user',
+      message: '"sluice-user" must be a string of at most 512 characters.',
+    })
+  const session = shareOf(caller)
+  const streamOptions = request['stream_options']
+  return {
+    tenant: caller.key.tenant,
+    keyId: caller.key.id,
+    ...(typeof user === 'string' && user !== '' ? { user } : {}),
+    ...(session === null ? {} : { session }),
+    kind,
+    model,
+    body: bytes,
+    bodyHash:
+      options.idempotencyKey === undefined ? bodyHash(kind, asked.sent, headers) : fingerprint(kind, bytes, given),
+    options: withinNames(caller, options),
+    isRetry: asked.isRetry,
+    stream: plain && kind === 'chat' && request['stream'] === true,
+    // Asked as we were asked: a plain POST streams only if it says so, a job unless it says otherwise
+    ...(kind === 'chat' && (plain ? request['stream'] !== true : request['stream'] === false)
+      ? { document: true }
+      : {}),
+    includeUsage: isRecord(streamOptions) && streamOptions['include_usage'] === true,
+    // About four bytes a token; fairness goes by it until the provider reports
+    promptTokens: Math.max(1, Math.ceil(textBytes / 4)),
+    ...(metadata === undefined ? {} : { metadata }),
+  }
+}
+
+/** A page may not fill its tenant's line for weeks. Throws invalid_request. */
+function checkTimes({ delayMs = 0, deadlineMs }: JobOptions, options: GatewayOptions, at: string): void {
+  const { maxDelayMs } = options.sessions
+  if (delayMs > maxDelayMs)
+    throw bad(`${at}delay_ms`, `"delay_ms" of a session must be at most ${maxDelayMs} (sessions.max_delay_ms).`)
+  const most = maxDelayMs + options.jobDeadlineMs
+  if (deadlineMs > most)
+    throw bad(
+      `${at}deadline_ms`,
+      `"deadline_ms" of a session must be at most ${most} (sessions.max_delay_ms + queue.job_deadline_ms).`,
+    )
+}
+
+/** Of what has no idempotency key. Options in headers belong to what was asked. */
+function bodyHash(kind: JobKind, sent: Uint8Array, headers: Readonly<Record<string, string>>): string {
+  const names = Object.keys(headers)
+  if (names.length === 0 && kind === 'chat') return hash('sha256', sent, 'base64url')
+  const more = JSON.stringify([kind, names.sort().map((name) => [name, headers[name]])])
+  return hash('sha256', Buffer.concat([sent, Buffer.from(`\n${more}`)]), 'base64url')
+}

@@ -1,0 +1,163 @@
+/** A job's options, from the body's `sluice` member and from headers. See PROTOCOL.md section 2. */
+import type { IncomingHttpHeaders } from 'node:http'
+import { SluiceError } from '../../core/errors.ts'
+import type { DisconnectPolicy, JobOptions, Priority, WorkerLossPolicy } from '../../core/job.ts'
+import { didYouMean } from '../../core/nearest.ts'
+import { isRecord, type JsonRecord } from '../http/body.ts'
+import { labels } from '../http/fields.ts'
+
+const NAMES = [
+  'conversation',
+  'lane',
+  'pool',
+  'priority',
+  'delay_ms',
+  'deadline_ms',
+  'idempotency_key',
+  'policy',
+  'on_worker_loss',
+  'on_disconnect',
+  'metadata',
+] as const
+type Name = (typeof NAMES)[number]
+const MEMBERS: ReadonlySet<string> = new Set(NAMES)
+/** Header → option. `metadata` has no header; the end user has only one. */
+const HEADERS: ReadonlyMap<string, string> = new Map(
+  [...NAMES.filter((n) => n !== 'metadata'), 'user'].map((n) => [`sluice-${n.replaceAll('_', '-')}`, n]),
+)
+const METADATA = labels(16)
+const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low']
+const POLICIES: readonly JobOptions['policy'][] = ['reject', 'wait']
+const WORKER_LOSS: readonly WorkerLossPolicy[] = ['continue', 'restart', 'fail']
+const DISCONNECT: readonly DisconnectPolicy[] = ['cancel', 'continue']
+
+const MAX_NAME_CHARS = 256
+const MAX_DELAY_MS = 30 * 86_400_000
+
+export interface Defaults {
+  /** Where the members stand, for `param`: "sluice." or nothing. */
+  readonly at: string
+  readonly pool: string
+  /** A POST of OpenAI's dialect that is answered on its own connection. */
+  readonly plain: boolean
+  readonly plainDeadlineMs: number
+  readonly jobDeadlineMs: number
+}
+
+export interface ReadOptions {
+  readonly options: JobOptions
+  /** Those that the client gave, but the idempotency key, in one spelling wherever they stood. */
+  readonly given: Readonly<Record<string, unknown>>
+  readonly metadata: Readonly<Record<string, string>> | undefined
+}
+
+const NONE: Readonly<Record<string, string>> = {}
+
+/** JobOptions given in headers, and `user`. Throws invalid_request for an unknown `sluice-` header. */
+export function headerOptions(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
+  let options: Record<string, string> | null = null
+  for (const header in headers) {
+    const isOurs = header.startsWith('sluice-')
+    if (!isOurs && header !== 'idempotency-key') continue
+    const name = isOurs ? HEADERS.get(header) : 'idempotency_key'
+    if (name === undefined)
+      throw new SluiceError('invalid_request', {
+        param: header,
+        message: `"${header}" is not a Sluice header.${didYouMean(header, HEADERS.keys())}`,
+      })
+    options ??= {}
+    // `sluice-idempotency-key` and `idempotency-key` are one; ours wins: SDKs send the other by themselves
+    if (isOurs || options[name] === undefined) options[name] = String(headers[header])
+  }
+  return options ?? NONE
+}
+
+/** `members`: of the body; they win over `headers`. Throws invalid_request. */
+export function readJobOptions(
+  members: JsonRecord,
+  headers: Readonly<Record<string, string>>,
+  defaults: Defaults,
+): ReadOptions {
+  for (const name in members) {
+    if (!MEMBERS.has(name))
+      throw new SluiceError('invalid_request', {
+        param: `${defaults.at}${name}`,
+        message: `"${name}" is not a job option.${didYouMean(name, NAMES)}`,
+      })
+  }
+  const value = (name: Name): unknown => members[name] ?? headers[name]
+  const bad = (name: Name, what: string): SluiceError =>
+    new SluiceError('invalid_request', { param: `${defaults.at}${name}`, message: `"${name}" must be ${what}.` })
+
+  const text = (name: Name): string | undefined => {
+    const v = value(name)
+    if (v === undefined) return undefined
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+    if (typeof v !== 'string' || v === '' || v.length > MAX_NAME_CHARS || /[\x00-\x1f\x7f]/.test(v))
+      throw bad(name, `a string of 1 to ${MAX_NAME_CHARS} characters`)
+    return v
+  }
+  const choice = <T extends string>(name: Name, otherwise: T, all: readonly T[]): T => {
+    const v = value(name)
+    if (v === undefined) return otherwise
+    if (!all.includes(v as T)) throw bad(name, `one of ${all.join(', ')}`)
+    return v as T
+  }
+  const ms = (name: Name, min: number): number | undefined => {
+    const v = value(name)
+    if (v === undefined) return undefined
+    const n = typeof v === 'string' && /^\d{1,15}$/.test(v) ? Number(v) : v
+    if (typeof n !== 'number' || !Number.isInteger(n) || n < min || n > MAX_DELAY_MS)
+      throw bad(name, `a whole number of ms from ${min} to ${MAX_DELAY_MS}`)
+    return n
+  }
+
+  const conversation = text('conversation')
+  const lane = text('lane')
+  if (conversation !== undefined && lane !== undefined)
+    throw bad('lane', 'left out: a conversation is a lane of its own')
+  const idempotencyKey = text('idempotency_key')
+  if (idempotencyKey !== undefined && (headers['idempotency_key'] ?? idempotencyKey) !== idempotencyKey)
+    throw new SluiceError('invalid_request', {
+      param: `${defaults.at}idempotency_key`,
+      message: 'The body has one idempotency key and a header another: leave one out.',
+    })
+  const delayMs = ms('delay_ms', 0)
+  const plain = defaults.plain && conversation === undefined
+  const deadlineMs =
+    ms('deadline_ms', 1) ?? (plain ? defaults.plainDeadlineMs : defaults.jobDeadlineMs) + (delayMs ?? 0)
+  if (delayMs !== undefined && delayMs >= deadlineMs)
+    throw bad('delay_ms', `less than "deadline_ms" (${deadlineMs}): the job could only expire`)
+  const options: JobOptions = {
+    ...(lane === undefined ? {} : { lane }),
+    ...(conversation === undefined ? {} : { conversation }),
+    pool: text('pool') ?? defaults.pool,
+    priority: choice('priority', 'normal', PRIORITIES),
+    ...(delayMs === undefined ? {} : { delayMs }),
+    deadlineMs,
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    policy: choice('policy', plain ? 'reject' : 'wait', POLICIES),
+    onWorkerLoss: choice('on_worker_loss', 'continue', WORKER_LOSS),
+    onDisconnect: choice('on_disconnect', plain && idempotencyKey === undefined ? 'cancel' : 'continue', DISCONNECT),
+  }
+  const metadata = members['metadata'] ?? undefined
+  if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
+  const given: Record<string, unknown> = {}
+  if (idempotencyKey !== undefined)
+    for (const name of NAMES) if (name !== 'idempotency_key' && value(name) !== undefined) given[name] = value(name)
+  if (given['delay_ms'] !== undefined) given['delay_ms'] = delayMs
+  if (given['deadline_ms'] !== undefined) given['deadline_ms'] = deadlineMs
+  if (isRecord(metadata)) given['metadata'] = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))
+  return { options, given, metadata: metadata as Readonly<Record<string, string>> | undefined }
+}
+
+/** A list of jobs has no options of its own. Throws invalid_request. */
+export function checkNoOptions(headers: IncomingHttpHeaders): void {
+  headerOptions(headers)
+  for (const header in headers)
+    if (header.startsWith('sluice-') || header === 'idempotency-key')
+      throw new SluiceError('invalid_request', {
+        param: header,
+        message: `"${header}" can't stand beside "jobs": give each job its own.`,
+      })
+}

@@ -1,0 +1,79 @@
+/**
+ * The one door for submits, whatever they came through. Who asks is checked in the turn in which the queue decides:
+ * since the headers came the key may have been revoked, or the tenant erased. What is joined must be the caller's to
+ * see (T1).
+ */
+import { SluiceError } from '../../core/errors.ts'
+import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
+import type { Submitted } from '../../core/ports/submissions.ts'
+import type { Auth } from '../caller/auth.ts'
+import { type Caller, canSee } from '../caller/caller.ts'
+import type { GatewayDeps } from '../deps.ts'
+
+export interface Taken {
+  readonly kind: 'accepted' | 'joined'
+  readonly job: Job
+  readonly place: Place
+}
+
+export interface Submits {
+  /**
+   * Resolves when all are durable, in the order of `drafts`. `requestId`: what submits them. Throws invalid_api_key,
+   * invalid_token.
+   */
+  all(caller: Caller, drafts: readonly JobDraft[], requestId: string): Promise<readonly Submitted[]>
+  /** The same for one. Throws what it was refused for. */
+  one(caller: Caller, draft: JobDraft, requestId: string): Promise<Taken>
+  /** A job whose answer is sent at once; nothing that names it may be shown before `power`. Throws as `one`. */
+  begin(
+    caller: Caller,
+    draft: JobDraft,
+    requestId: string,
+  ): Promise<{ readonly taken: Taken; readonly power: Promise<void> }>
+  /** The job again; `caller` null: the operator asks. Throws as `one`, and invalid_request for a job that can't be. */
+  again(caller: Caller | null, id: JobId): Promise<Taken>
+}
+
+export function createSubmits(
+  { submissions, jobs, emit }: Pick<GatewayDeps, 'submissions' | 'jobs' | 'emit'>,
+  auth: Auth,
+): Submits {
+  function outcome(caller: Caller | null, draft: Pick<JobDraft, 'tenant' | 'model'>, result: Submitted): Submitted {
+    const isForeign = result.kind === 'joined' && caller !== null && !canSee(caller, result.job)
+    const told: Submitted = isForeign ? { kind: 'refused', error: new SluiceError('idempotency_conflict') } : result
+    const { tenant, model } = draft
+    if (told.kind === 'refused') emit({ type: 'job-refused', tenant, model, code: told.error.code })
+    else emit({ type: 'job-submitted', job: told.job.id, tenant, model, joined: told.kind === 'joined' })
+    return told
+  }
+
+  function taken(result: Submitted): Taken {
+    if (result.kind === 'refused') throw result.error
+    return result
+  }
+
+  async function all(caller: Caller, drafts: readonly JobDraft[], requestId: string): Promise<readonly Submitted[]> {
+    auth.check(caller)
+    const results = await submissions.submit(drafts.map((draft) => ({ ...draft, requestId })))
+    return results.map((result, i) => outcome(caller, drafts[i], result))
+  }
+
+  return {
+    all,
+    one: async (caller, draft, requestId) => taken((await all(caller, [draft], requestId))[0]),
+    async begin(caller, draft, requestId) {
+      auth.check(caller)
+      const { result, power } = await submissions.begin({ ...draft, requestId })
+      return { taken: taken(outcome(caller, draft, result)), power }
+    },
+    async again(caller, id) {
+      if (caller !== null) auth.check(caller)
+      const job = await jobs.get(id)
+      if (job === null) throw new SluiceError('job_not_found')
+      const result = await submissions.redrive(id)
+      if (result === null)
+        throw new SluiceError('invalid_request', { message: 'Only a failed or expired job can be redriven.' })
+      return taken(outcome(caller, job, result))
+    },
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * Upstreams that speak OpenAI's dialect: OpenAI, Azure, vLLM, SGLang, Ollama, llama.cpp, Groq, Mistral, DeepSeek and
+ * many more. What they send is passed on byte for byte; it is validated, and nothing of their headers goes further.
+ */
+import type { Clock, Wheel } from '../../../core/clock.ts'
+import { SluiceError } from '../../../core/errors.ts'
+import type { Provider, ProviderCall, ProviderSink } from '../../../core/ports/provider.ts'
+import { HttpClient, type HttpRequest } from '../http/client.ts'
+import { bypassesProxy, parseBaseUrl, parseProxy } from '../http/origin.ts'
+import { type Asked, Call } from './call.ts'
+import { failed } from './failures.ts'
+import {
+  type ChatEdits,
+  type Continuation,
+  chatBody,
+  choicesAsked,
+  embeddingBody,
+  embeddingsAsked,
+  hasStreamOptions,
+} from './request.ts'
+
+export interface OpenAiOptions {
+  /** For messages to the operator. */
+  readonly name: string
+  /**
+   * "https://api.openai.com/v1"; without a path, "/v1" is meant. Its query (Azure's api-version) goes with each call.
+   */
+  readonly baseUrl: string
+  /** Sent to this origin and nowhere else. */
+  readonly apiKey: string | null
+  /** `bearer` (default), or Azure's `api-key`. */
+  readonly auth?: 'bearer' | 'api-key'
+  /** Further headers of each call. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** The upstream's name of the model; null = what the client asked for. */
+  readonly upstreamModel: string | null
+  readonly continuation?: Continuation
+  /** False for upstreams that refuse `stream_options`; the tokens of their streams are counted by us. */
+  readonly streamUsage?: boolean
+  /** PEM text: the authorities to trust instead of the system's. */
+  readonly ca?: string | null
+  /** "http://user:password@proxy:3128". */
+  readonly proxy?: string | null
+  readonly noProxy?: readonly string[]
+  readonly clock: Clock
+  readonly wheel: Wheel
+  readonly gatherMs: () => number
+  readonly connectTimeoutMs?: number
+  readonly maxAnswerBytes?: number
+}
+
+const CHECK_MS = 10_000
+/** What a header of ours decides: another one would be a second opinion. */
+const OWN_HEADERS = new Set([
+  'host',
+  'connection',
+  'content-length',
+  'transfer-encoding',
+  'accept-encoding',
+  'content-type',
+  'upgrade',
+  'expect',
+  'te',
+  'trailer',
+  'x-request-id',
+])
+
+/** Throws config_invalid; its message names the setting and never its value. */
+export function createOpenAiProvider(options: OpenAiOptions): Provider {
+  const origin = parseBaseUrl(options.baseUrl)
+  const proxy =
+    options.proxy === null || options.proxy === undefined || bypassesProxy(origin, options.noProxy ?? [])
+      ? null
+      : parseProxy(options.proxy)
+  const { clock, wheel, gatherMs, apiKey, upstreamModel, continuation = 'none', streamUsage = true } = options
+  const client = new HttpClient({
+    origin,
+    proxy,
+    ca: options.ca ?? null,
+    clock,
+    wheel,
+    gatherMs,
+    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+  })
+  const headers = commonHeaders(options)
+  const call = {
+    client,
+    clock,
+    secret: apiKey,
+    maxAnswerBytes: options.maxAnswerBytes ?? 128 * 1024 * 1024,
+  }
+
+  const post = (call: ProviderCall, route: string, accept: string, body: Uint8Array): HttpRequest => ({
+    method: 'POST',
+    route,
+    headers:
+      `${headers}content-type: application/json\r\naccept: ${accept}\r\n` +
+      `${headerLine('x-request-id', call.requestId)}`,
+    body,
+  })
+
+  const askEmbedding = (call: ProviderCall): Asked => ({
+    request: post(call, '/embeddings', 'application/json', embeddingBody(call.body, upstreamModel)),
+    stream: false,
+    choices: embeddingsAsked(call.body),
+    without: () => null,
+  })
+
+  const askChat = (call: ProviderCall, stream: boolean, streamOptions: ChatEdits['streamOptions']): Asked => {
+    const body = chatBody(call.body, { upstreamModel, stream, streamOptions, continuation, prefix: call.prefix })
+    return {
+      request: post(call, '/chat/completions', stream ? 'text/event-stream' : 'application/json', body),
+      stream,
+      choices: choicesAsked(call.body),
+      without: (what) => {
+        if (what === 'stream_options' && hasStreamOptions(body)) return askChat(call, stream, 'none')
+        return what === 'stream' ? askChat(call, !stream, stream ? 'as-sent' : streamOptions) : null
+      },
+    }
+  }
+
+  return {
+    continues: continuation !== 'none',
+    start(asked: ProviderCall, sink: ProviderSink) {
+      const run = new Call(call, asked, sink)
+      try {
+        const isChat = asked.kind === 'chat'
+        run.send(isChat ? askChat(asked, asked.stream, streamUsage ? 'usage' : 'as-sent') : askEmbedding(asked))
+      } catch (thrown) {
+        const error = SluiceError.from(thrown)
+        run.refuse(failed(error.code, false, { message: error.message, status: error.status }))
+      }
+      return run
+    },
+    check: () => check(client, clock, headers),
+    close: () => client.close(),
+  }
+}
+
+function commonHeaders(options: OpenAiOptions): string {
+  const { apiKey, auth = 'bearer' } = options
+  let lines = headerLine('user-agent', 'sluice')
+  if (apiKey !== null) {
+    if (apiKey === '' || !/^[\x21-\x7e]+$/.test(apiKey))
+      throw new SluiceError('config_invalid', {
+        message: `The API key of ${options.name} may hold only visible ASCII characters.`,
+      })
+    lines += auth === 'bearer' ? headerLine('authorization', `Bearer ${apiKey}`) : headerLine('api-key', apiKey)
+  }
+  for (const [name, value] of Object.entries(options.headers ?? {})) {
+    if (OWN_HEADERS.has(name.toLowerCase()))
+      throw new SluiceError('config_invalid', { message: `The header ${name} of ${options.name} can't be set.` })
+    lines += headerLine(name, value)
+  }
+  return lines
+}
+
+function headerLine(name: string, value: string): string {
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name))
+    throw new SluiceError('config_invalid', { message: 'A header name may hold only letters, digits and "-".' })
+  if (!/^[\t\x20-\x7e\xa0-\xff]*$/.test(value))
+    throw new SluiceError('config_invalid', {
+      message: `The value of the header ${name} holds characters that no header can.`,
+    })
+  return `${name}: ${value}\r\n`
+}
+
+/** Asks for the models: reachable, and does it take our key? */
+function check(client: HttpClient, clock: Clock, headers: string): ReturnType<Provider['check']> {
+  return new Promise((resolve) => {
+    let status = 0
+    const exchange = client.request(
+      { method: 'GET', route: '/models', headers: `${headers}accept: application/json\r\n`, body: null },
+      {
+        head(head) {
+          status = head.status
+          // The list may be long, and only the status counts
+          exchange.drain()
+          answer(status === 200 ? 'reachable' : `HTTP ${status}`)
+        },
+        body() {},
+        readDone() {},
+        end() {},
+        fail: (failure) => answer(`${failure.kind} (${failure.detail})`),
+      },
+    )
+    const cancel = clock.after(CHECK_MS, () => {
+      exchange.abort()
+      answer(`no answer within ${CHECK_MS} ms`)
+    })
+    const answer = (detail: string): void => {
+      cancel()
+      resolve({ ok: status === 200, detail, status })
+    }
+  })
+}
