@@ -22,17 +22,18 @@ function plant(files: Readonly<Record<string, string>>) {
     'src/core/ids.ts': 'export const random = () => Math.random()\n',
     'src/config/load.ts': "import { z } from 'zod'\nexport const env = process.env\nexport default z\n",
     'src/coordinator/scheduler/scheduler.ts':
-      "import { now } from '../core/clock.ts'\nimport type { Lane } from './lanes.ts'\n" +
+      "import { now } from '../../core/clock.ts'\nimport type { Lane } from './lanes.ts'\n" +
       'export const at = (date: Date, lane: Lane) => [now(), new Date(0), date, lane]\n',
     'src/coordinator/scheduler/lanes.ts':
       "import { at } from './scheduler.ts'\n" +
       'export interface Lane { setTimeout: number; env: typeof process.env }\n' +
       'export const lane = { setTimeout: at, performance: 1 }\n',
-    'src/coordinator/scheduler/lanes.test.ts': "import '../gateway/gateway.ts'\nsetTimeout(() => Math.random(), 1)\n",
+    'src/coordinator/scheduler/lanes.test.ts':
+      "import '../../gateway/gateway.ts'\nsetTimeout(() => Math.random(), 1)\n",
     'src/coordinator/scheduler/testing/walk.ts': "import 'vitest'\nDate.now()\n",
     'src/gateway/gateway.ts': "import '../core/ids.ts'\n",
-    'src/routing/router.ts': "import './providers/openai.ts'\n",
-    'src/routing/providers/openai/provider.ts': "import '../../core/clock.ts'\n",
+    'src/routing/router.ts': "import './providers/openai/provider.ts'\n",
+    'src/routing/providers/openai/provider.ts': "import '../../../core/clock.ts'\n",
     'src/mock/server.ts': "import '../core/clock.ts'\n",
     'src/bench/main.ts': "import '../core/clock.ts'\nperformance.now()\n",
     'src/app.ts':
@@ -64,7 +65,7 @@ it('holds in this tree, all of which was read', () => {
   expect(modules).toBeGreaterThan(60)
   // Imports were seen too, not only files
   expect([...folders.get('app')!].sort()).toEqual(
-    expect.arrayContaining(['config', 'core', 'delivery', 'engines', 'gateway', 'queue', 'routing', 'worker']),
+    expect.arrayContaining(['config', 'core', 'delivery', 'coordinator', 'engines', 'gateway', 'routing', 'worker']),
   )
 })
 
