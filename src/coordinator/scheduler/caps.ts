@@ -1,9 +1,10 @@
 /** What is refused at submit, and when to come back. */
 import { SluiceError } from '../../core/errors.ts'
 import type { ScheduledJob, SchedulerOptions } from '../../core/ports/scheduler.ts'
+import type { Entry } from './entry.ts'
 import { earliestStartMs } from './estimate.ts'
-import type { Fairness, Tenant } from './fairness.ts'
-import type { Flow } from './flow.ts'
+import type { Fairness } from './fairness.ts'
+import type { Flow, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
 import type { Share } from './shares.ts'
 
@@ -15,10 +16,10 @@ export function refusal(
   options: SchedulerOptions,
   fairness: Fairness,
   job: ScheduledJob,
-  tenant: Tenant,
+  tenant: Tenant<Entry>,
   share: Share | null,
-  flow: Flow,
-  lane: Lane | undefined,
+  flow: Flow<Entry>,
+  lane: Lane<Entry> | undefined,
   inLine: number,
   now: number,
 ): SluiceError | null {

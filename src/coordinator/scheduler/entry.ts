@@ -1,21 +1,20 @@
 /** A job inside the scheduler, from submit to its end. */
 import type { JobState } from '../../core/job.ts'
 import type { ScheduledJob } from '../../core/ports/scheduler.ts'
-import type { Tenant } from './fairness.ts'
-import type { Flow, Line } from './flow.ts'
+import type { Flow, Line, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
-import type { WorkerLeases } from './leases.ts'
+import type { Timed } from './timers.ts'
 
 /** What it is while it is here: one that ended is forgotten. */
 export type LiveState = JobState & ('queued' | 'delayed' | 'waiting' | 'leased')
 
-export class Entry {
+export class Entry implements Timed {
   readonly job: ScheduledJob
   /** Order of acceptance. */
   readonly seq: number
-  readonly tenant: Tenant
-  readonly flow: Flow
-  readonly lane: Lane | null
+  readonly tenant: Tenant<Entry>
+  readonly flow: Flow<Entry>
+  readonly lane: Lane<Entry> | null
   state: LiveState = 'queued'
   /** Number of the last lease; the fence. */
   attempt = 0
@@ -24,9 +23,9 @@ export class Entry {
   deaths = 0
   crashes = 0
   notBeforeMono: number
-  hold: Hold | null = null
+  lease: ActiveLease | null = null
   /** The line it stands in while it is ready. */
-  line: Line | null = null
+  line: Line<Entry> | null = null
   // Links of its class in the line
   ticket = 0
   before: Entry | null = null
@@ -38,7 +37,7 @@ export class Entry {
   due = Infinity
   heapAt = -1
 
-  constructor(job: ScheduledJob, seq: number, tenant: Tenant, flow: Flow, lane: Lane | null) {
+  constructor(job: ScheduledJob, seq: number, tenant: Tenant<Entry>, flow: Flow<Entry>, lane: Lane<Entry> | null) {
     this.job = job
     this.seq = seq
     this.tenant = tenant
@@ -48,8 +47,7 @@ export class Entry {
   }
 }
 
-/** A lease that is held. */
-export class Hold {
+export class ActiveLease {
   readonly entry: Entry
   readonly worker: WorkerLeases
   readonly leasedMono: number
@@ -60,13 +58,28 @@ export class Hold {
   promptTokens = 0
   outputTokens = 0
   // Links of the worker's leases, oldest first
-  before: Hold | null = null
-  after: Hold | null = null
+  before: ActiveLease | null = null
+  after: ActiveLease | null = null
 
   constructor(entry: Entry, worker: WorkerLeases, leasedMono: number, isSuspect: boolean) {
     this.entry = entry
     this.worker = worker
     this.leasedMono = leasedMono
     this.isSuspect = isSuspect
+  }
+}
+
+export class WorkerLeases implements Timed {
+  readonly id: string
+  readonly seq: number
+  lastBeatMono = -Infinity
+  oldest: ActiveLease | null = null
+  newest: ActiveLease | null = null
+  due = Infinity
+  heapAt = -1
+
+  constructor(id: string, seq: number) {
+    this.id = id
+    this.seq = seq
   }
 }

@@ -8,8 +8,8 @@
 import type { Place } from '../../core/job.ts'
 import type { ScheduledJob } from '../../core/ports/scheduler.ts'
 import type { Entry } from './entry.ts'
-import type { Fairness, Tenant } from './fairness.ts'
-import type { Flow } from './flow.ts'
+import type { Fairness } from './fairness.ts'
+import type { Flow, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
 
 const SAMPLE = 256
@@ -21,10 +21,10 @@ interface Work {
 
 const NONE: Work = { jobs: 0, promptTokens: 0 }
 const plus = (a: Work, b: Work): Work => ({ jobs: a.jobs + b.jobs, promptTokens: a.promptTokens + b.promptTokens })
-const tokensOf = (flow: Flow, work: Work): number => work.promptTokens + work.jobs * flow.meter.meanOutput
+const tokensOf = (flow: Flow<Entry>, work: Work): number => work.promptTokens + work.jobs * flow.meter.meanOutput
 
 /** Tokens that this flow serves before a tenant's job that has `own` work of its tenant before it. */
-function tokensBefore(fairness: Fairness, flow: Flow, tenant: Tenant, own: Work): number {
+function tokensBefore(fairness: Fairness, flow: Flow<Entry>, tenant: Tenant<Entry>, own: Work): number {
   const { meanOutput } = flow.meter
   const counter = tenant.active > 0 ? tenant.counter : Math.max(tenant.counter, fairness.virtual)
   const turn = counter + fairness.weigh(own.promptTokens, own.jobs * meanOutput) / fairness.weightOf(tenant)
@@ -48,7 +48,7 @@ export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: 
   // In a lane it is the head that stands in the tenant's line
   const head = entry.lane?.head ?? entry
   const line = tenant.lines.find((known) => known.flow === head.flow)
-  const running = head !== entry && head.hold !== null
+  const running = head !== entry && head.lease !== null
   const own =
     running || line === undefined ? NONE : head.line === line ? line.ahead(head) : line.before(head.job.priority, true)
   const before = running ? 0 : tokensBefore(fairness, head.flow, head.tenant, own)
@@ -58,7 +58,7 @@ export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: 
   }
   const { rate, meanMs } = flow.meter
   if (rate === null || paused) return place
-  const rest = running ? Math.max(0, meanMs - (now - head.hold!.leasedMono)) : before / rate
+  const rest = running ? Math.max(0, meanMs - (now - head.lease!.leasedMono)) : before / rate
   return { ...place, etaMs: Math.round(Math.max(rest + lane.jobs * meanMs, entry.notBeforeMono - now, 0)) }
 }
 
@@ -66,7 +66,7 @@ export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: 
 function laneAhead(entry: Entry): Work {
   let work = NONE
   for (let e = entry.laneBefore; e !== null; e = e.laneBefore)
-    if (e.hold === null) work = plus(work, { jobs: 1, promptTokens: e.job.promptTokens })
+    if (e.lease === null) work = plus(work, { jobs: 1, promptTokens: e.job.promptTokens })
   return work
 }
 
@@ -76,9 +76,9 @@ function laneAhead(entry: Entry): Work {
 export function earliestStartMs(
   fairness: Fairness,
   job: ScheduledJob,
-  tenant: Tenant,
-  flow: Flow,
-  lane: Lane | undefined,
+  tenant: Tenant<Entry>,
+  flow: Flow<Entry>,
+  lane: Lane<Entry> | undefined,
   room: number,
 ): number | null {
   const { sureRate, sureMeanMs } = flow.meter

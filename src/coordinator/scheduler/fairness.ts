@@ -9,63 +9,33 @@
  */
 import type { TenantId } from '../../core/job.ts'
 import type { SchedulerOptions } from '../../core/ports/scheduler.ts'
-import type { Hold } from './entry.ts'
-import type { Line } from './flow.ts'
-
-/** Kept for ever: tenants are made by the operator, so there are only so many. */
-export class Tenant {
-  readonly id: TenantId
-  /** Breaks ties. */
-  readonly order: number
-  /** Weighted tokens served ÷ weight. */
-  counter = 0
-  /** It is lifted to this at its next lease. */
-  floor = 0
-  /** Its lines with ready jobs, at most one a flow. */
-  readonly lines: Line[] = []
-  /** Lines that are not paused. */
-  active = 0
-  /** Jobs in line (ready or not), and bytes of their bodies. */
-  queued = 0
-  bytes = 0
-  leases = 0
-  /** The lease call in which it had no headroom. */
-  refusedIn = 0
-
-  constructor(id: TenantId, order: number) {
-    this.id = id
-    this.order = order
-  }
-}
-
-/** A total order: who is served first. */
-export const isBefore = (a: Tenant, b: Tenant): boolean =>
-  a.counter < b.counter || (a.counter === b.counter && a.order < b.order)
+import type { ActiveLease, Entry } from './entry.ts'
+import { Tenant } from './flow.ts'
 
 export class Fairness {
   /** Counter of the last one that was served, at that moment; never falls. */
   virtual = 0
-  readonly #tenants = new Map<TenantId, Tenant>()
+  readonly #tenants = new Map<TenantId, Tenant<Entry>>()
   readonly #options: SchedulerOptions
-  #lastLeft: Tenant | null = null
+  #lastLeft: Tenant<Entry> | null = null
 
   constructor(options: SchedulerOptions) {
     this.#options = options
   }
 
-  tenant(id: TenantId): Tenant {
+  tenant(id: TenantId): Tenant<Entry> {
     const known = this.#tenants.get(id)
     if (known !== undefined) return known
-    const tenant = new Tenant(id, this.#tenants.size)
+    const tenant = new Tenant<Entry>(id, this.#tenants.size)
     this.#tenants.set(id, tenant)
     return tenant
   }
 
-  tenants(): Iterable<Tenant> {
+  tenants(): Iterable<Tenant<Entry>> {
     return this.#tenants.values()
   }
 
-  weightOf(tenant: Tenant): number {
+  weightOf(tenant: Tenant<Entry>): number {
     return Math.max(this.#options.weight(tenant.id), 1e-6)
   }
 
@@ -74,28 +44,28 @@ export class Fairness {
   }
 
   /** Charges what this attempt was served; negative gives back. */
-  charge(hold: Hold, promptTokens: number, outputTokens: number): void {
-    hold.promptTokens += promptTokens
-    hold.outputTokens += outputTokens
-    const { tenant } = hold.entry
+  charge(lease: ActiveLease, promptTokens: number, outputTokens: number): void {
+    lease.promptTokens += promptTokens
+    lease.outputTokens += outputTokens
+    const { tenant } = lease.entry
     const weighted = this.weigh(promptTokens, outputTokens)
     tenant.counter += weighted / this.weightOf(tenant)
     if (weighted < 0) for (const line of tenant.lines) line.flow.moveUp(line)
   }
 
   /** The chosen one is served: it has caught up with those that were served while it was held back. */
-  serve(tenant: Tenant, floor: number): void {
+  serve(tenant: Tenant<Entry>, floor: number): void {
     tenant.counter = Math.max(tenant.counter, tenant.floor, floor)
     tenant.leases++
     this.virtual = Math.max(this.virtual, tenant.counter)
   }
 
   /** It has ready work again. `lowest`: the smallest counter of the others that have; null when none has. */
-  enter(tenant: Tenant, lowest: number | null): void {
+  enter(tenant: Tenant<Entry>, lowest: number | null): void {
     tenant.counter = Math.max(tenant.counter, this.virtual, lowest ?? this.#lastLeft?.counter ?? 0)
   }
 
-  leave(tenant: Tenant): void {
+  leave(tenant: Tenant<Entry>): void {
     this.#lastLeft = tenant
   }
 }

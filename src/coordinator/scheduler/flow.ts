@@ -2,11 +2,17 @@
  * A flow holds the ready jobs of one pool and model, so that a model without headroom is passed over at once, however
  * many jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
  */
-import type { Priority } from '../../core/job.ts'
-import type { Entry } from './entry.ts'
-import { isBefore, type Tenant } from './fairness.ts'
+import type { Priority, TenantId } from '../../core/job.ts'
 import { Meter } from './meter.ts'
-import { Ranked } from './ranked.ts'
+import { type Rankable, Ranked } from './ranked.ts'
+
+/** What a line needs of a job. The links are its own. */
+export interface InLine<E extends InLine<E>> extends Rankable<E> {
+  readonly job: { readonly promptTokens: number; readonly priority: Priority }
+  /** Order of acceptance. */
+  readonly seq: number
+  line: Line<E> | null
+}
 
 /**
  * Each so many leases of a tenant take its oldest ready job of any class, so that a stream of `high` does not starve
@@ -15,13 +21,39 @@ import { Ranked } from './ranked.ts'
 const AGING = 8
 const CLASS: Readonly<Record<Priority, 0 | 1 | 2>> = { high: 0, normal: 1, low: 2 }
 
+/** Kept for ever: tenants are made by the operator, so there are only so many. */
+export class Tenant<E extends InLine<E>> {
+  readonly id: TenantId
+  /** Breaks ties. */
+  readonly order: number
+  /** Weighted tokens served ÷ weight. */
+  counter = 0
+  /** It is lifted to this at its next lease. */
+  floor = 0
+  /** Its lines with ready jobs, at most one a flow. */
+  readonly lines: Array<Line<E>> = []
+  /** Lines that are not paused. */
+  active = 0
+  /** Jobs in line (ready or not), and bytes of their bodies. */
+  queued = 0
+  bytes = 0
+  leases = 0
+  /** The lease call in which it had no headroom. */
+  refusedIn = 0
+
+  constructor(id: TenantId, order: number) {
+    this.id = id
+    this.order = order
+  }
+}
+
 /**
  * One tenant's ready jobs in one flow: three classes, each in the order in which they became ready (lanes so take
  * turns).
  */
-export class Line {
-  readonly flow: Flow
-  readonly tenant: Tenant
+export class Line<E extends InLine<E>> {
+  readonly flow: Flow<E>
+  readonly tenant: Tenant<E>
   size = 0
   promptTokens = 0
   paused: boolean
@@ -32,17 +64,17 @@ export class Line {
   /** When it was made or last served, in turns of the scheduler: the same tenant's lines take turns. */
   turn: number
   /** Made when first used. */
-  readonly #classes: Array<Ranked | undefined> = [undefined, undefined, undefined]
+  readonly #classes: Array<Ranked<E> | undefined> = [undefined, undefined, undefined]
 
-  constructor(flow: Flow, tenant: Tenant, paused: boolean, turn: number) {
+  constructor(flow: Flow<E>, tenant: Tenant<E>, paused: boolean, turn: number) {
     this.flow = flow
     this.tenant = tenant
     this.paused = paused
     this.turn = turn
   }
 
-  add(entry: Entry, inFront: boolean): void {
-    this.#classes[CLASS[entry.job.priority]] ??= new Ranked()
+  add(entry: E, inFront: boolean): void {
+    this.#classes[CLASS[entry.job.priority]] ??= new Ranked<E>()
     const ranked = this.#classes[CLASS[entry.job.priority]]!
     if (inFront) ranked.unshift(entry)
     else ranked.push(entry)
@@ -50,26 +82,26 @@ export class Line {
     this.#count(entry, 1)
   }
 
-  remove(entry: Entry): void {
+  remove(entry: E): void {
     this.#classes[CLASS[entry.job.priority]]!.remove(entry)
     entry.line = null
     this.#count(entry, -1)
   }
 
   /** Whose turn it is; null when it is empty. */
-  first(): Entry | null {
+  first(): E | null {
     return isAged(this.tenant) ? this.#oldest() : (this.#top()?.head ?? null)
   }
 
   /** Does this line of a tenant go before another of the same tenant? The better class first, then by turns. */
-  goesBefore(other: Line): boolean {
+  goesBefore(other: Line<E>): boolean {
     if (isAged(this.tenant)) return (this.#oldest()?.seq ?? Infinity) < (other.#oldest()?.seq ?? Infinity)
     const [mine, its] = [this.#topClass(), other.#topClass()]
     return mine < its || (mine === its && this.turn < other.turn)
   }
 
   /** What stands before a job of this line: its class's jobs before it, and all of better classes. Aging left aside. */
-  ahead(entry: Entry): { jobs: number; promptTokens: number } {
+  ahead(entry: E): { jobs: number; promptTokens: number } {
     const at = CLASS[entry.job.priority]
     const ahead = this.before(entry.job.priority, false)
     const own = this.#classes[at]!.ahead(entry)
@@ -89,7 +121,7 @@ export class Line {
     return sum
   }
 
-  #count(entry: Entry, sign: 1 | -1): void {
+  #count(entry: E, sign: 1 | -1): void {
     this.size += sign
     this.promptTokens += sign * entry.job.promptTokens
     this.flow.ready += sign
@@ -100,12 +132,12 @@ export class Line {
     return this.#classes.findIndex((ranked) => ranked !== undefined && ranked.size > 0)
   }
 
-  #top(): Ranked | undefined {
+  #top(): Ranked<E> | undefined {
     return this.#classes.find((ranked) => ranked !== undefined && ranked.size > 0)
   }
 
-  #oldest(): Entry | null {
-    let oldest: Entry | null = null
+  #oldest(): E | null {
+    let oldest: E | null = null
     for (const ranked of this.#classes) {
       const head = ranked?.head ?? null
       if (head !== null && (oldest === null || head.seq < oldest.seq)) oldest = head
@@ -114,9 +146,9 @@ export class Line {
   }
 }
 
-const isAged = (tenant: Tenant): boolean => tenant.leases % AGING === AGING - 1
+const isAged = (tenant: { readonly leases: number }): boolean => tenant.leases % AGING === AGING - 1
 
-export class Flow {
+export class Flow<E extends InLine<E>> {
   readonly pool: string
   readonly model: string
   readonly meter = new Meter()
@@ -126,15 +158,15 @@ export class Flow {
   ready = 0
   promptTokens = 0
   /**
-   * Whoever is leased from here is lifted to this first: the counter up to which others were served while this model
-   * had no headroom. Without it the tenants that wait for it would have the whole server to themselves when it is back.
+   * Counter floor for the tenants of this model. While the model had no headroom, other tenants' counters grew; without
+   * the floor its tenants would be served first until they had caught up.
    */
   floor = 0
   /**
    * By (key, tenant): those that are not paused. Keys of all but the first may lag behind the counters, which mostly
    * grow.
    */
-  readonly #heap: Line[] = []
+  readonly #heap: Array<Line<E>> = []
 
   constructor(pool: string, model: string) {
     this.pool = pool
@@ -151,12 +183,12 @@ export class Flow {
   }
 
   /** In no order. */
-  lineAt(i: number): Line {
+  lineAt(i: number): Line<E> {
     return this.#heap[i]
   }
 
   /** The line of the tenant to be served next. */
-  first(): Line | null {
+  first(): Line<E> | null {
     const heap = this.#heap
     if (heap.length === 0) return null
     for (let top = heap[0]; top.key < top.tenant.counter; top = heap[0]) {
@@ -166,13 +198,13 @@ export class Flow {
     return heap[0]
   }
 
-  enter(line: Line): void {
+  enter(line: Line<E>): void {
     line.key = line.tenant.counter
     line.heapAt = this.#heap.push(line) - 1
     this.#up(line)
   }
 
-  leave(line: Line): void {
+  leave(line: Line<E>): void {
     const at = line.heapAt
     if (at < 0) return
     line.heapAt = -1
@@ -184,18 +216,18 @@ export class Flow {
   }
 
   /** Its tenant's counter fell. */
-  moveUp(line: Line): void {
+  moveUp(line: Line<E>): void {
     if (line.heapAt < 0 || line.key <= line.tenant.counter) return
     line.key = line.tenant.counter
     this.#up(line)
   }
 
-  #put(line: Line, at: number): void {
+  #put(line: Line<E>, at: number): void {
     this.#heap[at] = line
     line.heapAt = at
   }
 
-  #up(line: Line): void {
+  #up(line: Line<E>): void {
     let at = line.heapAt
     while (at > 0) {
       const parent = (at - 1) >> 1
@@ -206,7 +238,7 @@ export class Flow {
     this.#put(line, at)
   }
 
-  #down(line: Line): void {
+  #down(line: Line<E>): void {
     const heap = this.#heap
     let at = line.heapAt
     for (let child = 2 * at + 1; child < heap.length; child = 2 * at + 1) {
@@ -219,8 +251,11 @@ export class Flow {
   }
 }
 
-const keyIsBefore = (a: Line, b: Line): boolean => a.key < b.key || (a.key === b.key && a.tenant.order < b.tenant.order)
+const keyIsBefore = <E extends InLine<E>>(a: Line<E>, b: Line<E>): boolean =>
+  a.key < b.key || (a.key === b.key && a.tenant.order < b.tenant.order)
 
-/** Is `a` to be served before `b`, two first lines of different flows? */
-export const lineIsBefore = (a: Line, b: Line): boolean =>
-  a.tenant === b.tenant ? a.goesBefore(b) : isBefore(a.tenant, b.tenant)
+/** Is `a` to be served before `b`, two first lines of different flows? A total order. */
+export const lineIsBefore = <E extends InLine<E>>(a: Line<E>, b: Line<E>): boolean =>
+  a.tenant === b.tenant
+    ? a.goesBefore(b)
+    : a.tenant.counter < b.tenant.counter || (a.tenant.counter === b.tenant.counter && a.tenant.order < b.tenant.order)

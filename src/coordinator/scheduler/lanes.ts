@@ -2,12 +2,18 @@
  * Lanes: strict first in, first out. The head is the one job of its lane that may run; while it is delayed, retried or
  * leased, the lane waits.
  */
-import type { Entry } from './entry.ts'
+/** What a lane needs of a job. The links are its own. */
+export interface InLane<E extends InLane<E>> {
+  readonly lane: Lane<E> | null
+  readonly state: string
+  laneBefore: E | null
+  laneAfter: E | null
+}
 
-export class Lane {
+export class Lane<E extends InLane<E>> {
   readonly name: string
-  head: Entry | null = null
-  tail: Entry | null = null
+  head: E | null = null
+  tail: E | null = null
   size = 0
 
   constructor(name: string) {
@@ -20,23 +26,23 @@ export class Lane {
   }
 }
 
-export class Lanes {
-  readonly #lanes = new Map<string, Lane>()
+export class Lanes<E extends InLane<E>> {
+  readonly #lanes = new Map<string, Lane<E>>()
 
-  find(name: string): Lane | undefined {
+  find(name: string): Lane<E> | undefined {
     return this.#lanes.get(name)
   }
 
   /** The lane of that name, made when there is none. */
-  open(name: string): Lane {
+  open(name: string): Lane<E> {
     const known = this.#lanes.get(name)
     if (known !== undefined) return known
-    const lane = new Lane(name)
+    const lane = new Lane<E>(name)
     this.#lanes.set(name, lane)
     return lane
   }
 
-  append(entry: Entry): void {
+  append(entry: E): void {
     const lane = entry.lane
     if (lane === null) return
     entry.laneBefore = lane.tail
@@ -46,7 +52,7 @@ export class Lanes {
     lane.size++
   }
 
-  remove(entry: Entry): void {
+  remove(entry: E): void {
     const lane = entry.lane
     if (lane === null) return
     const { laneBefore: before, laneAfter: after } = entry

@@ -2,24 +2,8 @@
  * Leases by worker: a sign of life prolongs all of a worker's leases at once, and one timer a worker finds those that
  * ran out.
  */
-import type { Entry } from './entry.ts'
-import { Hold } from './entry.ts'
-import type { Timed, Timers } from './timers.ts'
-
-export class WorkerLeases implements Timed {
-  readonly id: string
-  readonly seq: number
-  lastBeatMono = -Infinity
-  oldest: Hold | null = null
-  newest: Hold | null = null
-  due = Infinity
-  heapAt = -1
-
-  constructor(id: string, seq: number) {
-    this.id = id
-    this.seq = seq
-  }
-}
+import { ActiveLease, type Entry, WorkerLeases } from './entry.ts'
+import type { Timers } from './timers.ts'
 
 export class Leases {
   readonly #workers = new Map<string, WorkerLeases>()
@@ -32,25 +16,25 @@ export class Leases {
     this.#timers = timers
   }
 
-  take(entry: Entry, workerId: string, now: number, isSuspect: boolean): Hold {
+  take(entry: Entry, workerId: string, now: number, isSuspect: boolean): ActiveLease {
     const worker = this.#workers.get(workerId) ?? new WorkerLeases(workerId, -++this.#made)
     this.#workers.set(workerId, worker)
-    const hold = new Hold(entry, worker, now, isSuspect)
-    hold.before = worker.newest
-    if (worker.newest === null) worker.oldest = hold
-    else worker.newest.after = hold
-    worker.newest = hold
-    if (worker.oldest === hold) this.arm(worker)
-    return hold
+    const lease = new ActiveLease(entry, worker, now, isSuspect)
+    lease.before = worker.newest
+    if (worker.newest === null) worker.oldest = lease
+    else worker.newest.after = lease
+    worker.newest = lease
+    if (worker.oldest === lease) this.arm(worker)
+    return lease
   }
 
-  release(hold: Hold): void {
-    const { worker, before, after } = hold
+  release(lease: ActiveLease): void {
+    const { worker, before, after } = lease
     if (before === null) worker.oldest = after
     else before.after = after
     if (after === null) worker.newest = before
     else after.before = before
-    hold.before = hold.after = null
+    lease.before = lease.after = null
     if (worker.oldest === null) {
       this.#workers.delete(worker.id)
       this.#timers.clear(worker)
@@ -70,12 +54,12 @@ export class Leases {
   }
 
   /** All of a worker's leases, newest first: put back in front one after the other, they keep their order. */
-  of(workerId: string): readonly Hold[] {
+  of(workerId: string): readonly ActiveLease[] {
     return this.#until(this.#workers.get(workerId)?.newest ?? null)
   }
 
   /** Those that ran out, newest first. */
-  expired(worker: WorkerLeases, now: number): readonly Hold[] {
+  expired(worker: WorkerLeases, now: number): readonly ActiveLease[] {
     let last = worker.newest
     while (last !== null && this.#endOf(last) > now) last = last.before
     return this.#until(last)
@@ -85,13 +69,13 @@ export class Leases {
     if (worker.oldest !== null) this.#timers.set(worker, this.#endOf(worker.oldest))
   }
 
-  #until(newest: Hold | null): readonly Hold[] {
-    const holds: Hold[] = []
-    for (let hold = newest; hold !== null; hold = hold.before) holds.push(hold)
-    return holds
+  #until(newest: ActiveLease | null): readonly ActiveLease[] {
+    const leases: ActiveLease[] = []
+    for (let lease = newest; lease !== null; lease = lease.before) leases.push(lease)
+    return leases
   }
 
-  #endOf(hold: Hold): number {
-    return Math.max(hold.leasedMono, hold.worker.lastBeatMono) + this.#leaseMs
+  #endOf(lease: ActiveLease): number {
+    return Math.max(lease.leasedMono, lease.worker.lastBeatMono) + this.#leaseMs
   }
 }

@@ -1,8 +1,8 @@
 /** Ready work, and whose turn it is. */
 import type { Headroom } from '../../core/ports/work.ts'
 import type { Entry } from './entry.ts'
-import type { Fairness, Tenant } from './fairness.ts'
-import { Flow, Line, lineIsBefore } from './flow.ts'
+import type { Fairness } from './fairness.ts'
+import { Flow, Line, lineIsBefore, type Tenant } from './flow.ts'
 import type { Pauses } from './pauses.ts'
 
 /** Flows without jobs are kept for what they measured, up to this many: a pool's name may come from clients. */
@@ -11,9 +11,9 @@ const MOST_IDLE_FLOWS = 256
 export class LineUp {
   readonly #fairness: Fairness
   readonly #pauses: Pauses
-  #flows: Flow[] = []
+  #flows: Flow<Entry>[] = []
   /** By pool and model. */
-  readonly #pools = new Map<string, Map<string, Flow>>()
+  readonly #pools = new Map<string, Map<string, Flow<Entry>>>()
   /** Pools for which something became leasable. */
   readonly readyPools = new Set<string>()
   #turns = 0
@@ -24,7 +24,7 @@ export class LineUp {
     this.#pauses = pauses
   }
 
-  flow(pool: string, model: string): Flow {
+  flow(pool: string, model: string): Flow<Entry> {
     let flow = this.#pools.get(pool)?.get(model)
     if (flow !== undefined) return flow
     if (this.#flows.length >= MOST_IDLE_FLOWS) this.#dropIdle()
@@ -102,9 +102,9 @@ export class LineUp {
     const open = this.#flows.filter((flow) => flow.waits && (pools.length === 0 || pools.includes(flow.pool)))
     for (const flow of open) flow.meter.observe(now, true)
     const call = ++this.#calls
-    const parked: Line[] = []
-    const aside: Array<{ readonly entry: Entry; readonly line: Line }> = []
-    const heldBack: Array<{ readonly what: Flow | Tenant; readonly leasedBefore: number }> = []
+    const parked: Line<Entry>[] = []
+    const aside: Array<{ readonly entry: Entry; readonly line: Line<Entry> }> = []
+    const heldBack: Array<{ readonly what: Flow<Entry> | Tenant<Entry>; readonly leasedBefore: number }> = []
     let leased = 0
     while (leased < max) {
       const line = next(open, call, parked)
@@ -141,18 +141,18 @@ export class LineUp {
     for (const { what, leasedBefore } of heldBack) if (leased > leasedBefore) what.floor = this.#fairness.virtual
   }
 
-  #open(line: Line): void {
+  #open(line: Line<Entry>): void {
     const { tenant, flow } = line
     if (tenant.active++ === 0) this.#fairness.enter(tenant, this.#lowest())
     flow.enter(line)
   }
 
-  #close(line: Line): void {
+  #close(line: Line<Entry>): void {
     line.flow.leave(line)
     if (--line.tenant.active === 0) this.#fairness.leave(line.tenant)
   }
 
-  #retire(line: Line): void {
+  #retire(line: Line<Entry>): void {
     const { lines } = line.tenant
     lines.splice(lines.indexOf(line), 1)
     if (!line.paused) this.#close(line)
@@ -180,15 +180,15 @@ export class LineUp {
 }
 
 /** Takes the line out of its heap until the call is over. */
-function park(line: Line, parked: Line[]): void {
+function park(line: Line<Entry>, parked: Line<Entry>[]): void {
   if (line.heapAt < 0) return
   line.flow.leave(line)
   parked.push(line)
 }
 
 /** The line to be served next, of the open flows. */
-function next(open: readonly Flow[], call: number, parked: Line[]): Line | null {
-  let best: Line | null = null
+function next(open: readonly Flow<Entry>[], call: number, parked: Line<Entry>[]): Line<Entry> | null {
+  let best: Line<Entry> | null = null
   for (const flow of open) {
     let line = flow.first()
     while (line !== null && line.tenant.refusedIn === call) {

@@ -1,14 +1,20 @@
 /**
- * First in, first out, that also takes out anywhere, puts back in front, and says how much stands before a job:
+ * First in, first out, that also takes out anywhere, puts back in front, and tells how much is ahead of a job:
  * a linked list whose jobs carry tickets, with counts per 256 tickets.
  */
-import type { Entry } from './entry.ts'
-
 const BLOCK = 256
 
-export class Ranked {
-  head: Entry | null = null
-  tail: Entry | null = null
+/** What it needs of a job. The links are its own. */
+export interface Rankable<E> {
+  readonly job: { readonly promptTokens: number }
+  ticket: number
+  before: E | null
+  after: E | null
+}
+
+export class Ranked<E extends Rankable<E>> {
+  head: E | null = null
+  tail: E | null = null
   size = 0
   promptTokens = 0
   #nextTicket = 0
@@ -17,7 +23,7 @@ export class Ranked {
   readonly #jobs: number[] = []
   readonly #tokens: number[] = []
 
-  push(entry: Entry): void {
+  push(entry: E): void {
     entry.ticket = this.#nextTicket++
     entry.before = this.tail
     entry.after = null
@@ -27,7 +33,7 @@ export class Ranked {
     this.#count(entry, 1)
   }
 
-  unshift(entry: Entry): void {
+  unshift(entry: E): void {
     if (this.head === null) {
       this.push(entry)
       return
@@ -40,7 +46,7 @@ export class Ranked {
     this.#count(entry, 1)
   }
 
-  remove(entry: Entry): void {
+  remove(entry: E): void {
     const { before, after } = entry
     if (before === null) this.head = after
     else before.after = after
@@ -51,7 +57,7 @@ export class Ranked {
   }
 
   /** Jobs before it, and their prompt tokens. Costs its distance within a block, and one step a block. */
-  ahead(entry: Entry): { readonly jobs: number; readonly promptTokens: number } {
+  ahead(entry: E): { readonly jobs: number; readonly promptTokens: number } {
     const block = Math.floor(entry.ticket / BLOCK)
     let jobs = 0
     let promptTokens = 0
@@ -59,14 +65,14 @@ export class Ranked {
       jobs += this.#jobs[i]
       promptTokens += this.#tokens[i]
     }
-    for (let e = entry.before; e !== null && e.ticket >= block * BLOCK; e = e.before) {
+    for (let e: E | null = entry.before; e !== null && e.ticket >= block * BLOCK; e = e.before) {
       jobs++
       promptTokens += e.job.promptTokens
     }
     return { jobs, promptTokens }
   }
 
-  #count(entry: Entry, sign: 1 | -1): void {
+  #count(entry: E, sign: 1 | -1): void {
     this.size += sign
     this.promptTokens += sign * entry.job.promptTokens
     const block = Math.floor(entry.ticket / BLOCK)

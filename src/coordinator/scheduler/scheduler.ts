@@ -20,12 +20,12 @@ import type {
 } from '../../core/ports/scheduler.ts'
 import type { Finished, Headroom, HeadroomRefusal, Outcome } from '../../core/ports/work.ts'
 import { refusal } from './caps.ts'
-import { Entry, type Hold, type LiveState } from './entry.ts'
+import { type ActiveLease, Entry, type LiveState, WorkerLeases } from './entry.ts'
 import { placeOf } from './estimate.ts'
 import { Fairness } from './fairness.ts'
 import { Joins } from './joins.ts'
 import { Lanes } from './lanes.ts'
-import { Leases, WorkerLeases } from './leases.ts'
+import { Leases } from './leases.ts'
 import { LineUp } from './line-up.ts'
 import { matches, Pauses } from './pauses.ts'
 import { retryDelayMs } from './retry.ts'
@@ -43,7 +43,7 @@ const ended = (state: JobState): Finished => ({ kind: 'ended', state })
 class PureScheduler implements Scheduler {
   readonly #options: SchedulerOptions
   readonly #entries = new Map<JobId, Entry>()
-  readonly #lanes = new Lanes()
+  readonly #lanes = new Lanes<Entry>()
   readonly #timers = new Timers<Entry | WorkerLeases>()
   readonly #leases: Leases
   readonly #joins: Joins
@@ -55,7 +55,7 @@ class PureScheduler implements Scheduler {
   #events: SchedulerEvent[] = []
   #accepted = 0
   /** The suspect that runs: at most one does. */
-  #suspectHold: Hold | null = null
+  #suspectLease: ActiveLease | null = null
   /** The last `now`, for the calls that have none. */
   #now = 0
 
@@ -152,16 +152,16 @@ class PureScheduler implements Scheduler {
     // What is over by now is not leased, what is due by now is
     this.tick(now)
     const mayRun: Headroom = (job) =>
-      this.#suspectHold !== null && this.#isSuspect(this.#entries.get(job.id)!) ? ONE_AT_A_TIME : headroom(job)
+      this.#suspectLease !== null && this.#isSuspect(this.#entries.get(job.id)!) ? ONE_AT_A_TIME : headroom(job)
     const leased: Array<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> = []
     const lease = (entry: Entry): void => {
       entry.attempt++
       this.#timers.clear(entry)
       this.#setState(entry, 'leased')
-      entry.hold = this.#leases.take(entry, worker, now, this.#isSuspect(entry))
-      if (entry.hold.isSuspect) this.#suspectHold = entry.hold
+      entry.lease = this.#leases.take(entry, worker, now, this.#isSuspect(entry))
+      if (entry.lease.isSuspect) this.#suspectLease = entry.lease
       // At least one token, so that no tenant is served for nothing
-      this.#serve(entry.hold, Math.max(1, entry.job.promptTokens), 0)
+      this.#serve(entry.lease, Math.max(1, entry.job.promptTokens), 0)
       leased.push({ id: entry.job.id, attempt: entry.attempt, crashes: entry.crashes })
     }
     this.#lineUp.take(pools, max, mayRun, now, lease, (entry) => this.#setState(entry, 'waiting'))
@@ -175,29 +175,33 @@ class PureScheduler implements Scheduler {
 
   charge(id: JobId, attempt: number, tokens: number): void {
     const entry = this.#entries.get(id)
-    if (entry !== undefined && entry.hold !== null && entry.attempt === attempt) this.#serve(entry.hold, 0, tokens)
+    if (entry !== undefined && entry.lease !== null && entry.attempt === attempt) this.#serve(entry.lease, 0, tokens)
   }
 
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished {
     this.#now = now
     const entry = this.#entries.get(id)
-    if (entry === undefined || entry.hold === null || entry.attempt !== attempt) return FENCED
-    const { hold, flow } = entry
+    if (entry === undefined || entry.lease === null || entry.attempt !== attempt) return FENCED
+    const { lease, flow } = entry
     const usage = outcome.kind === 'released' ? undefined : (outcome.attemptUsage ?? outcome.usage)
     if (usage !== undefined)
-      this.#serve(hold, Math.max(1, usage.promptTokens) - hold.promptTokens, usage.completionTokens - hold.outputTokens)
+      this.#serve(
+        lease,
+        Math.max(1, usage.promptTokens) - lease.promptTokens,
+        usage.completionTokens - lease.outputTokens,
+      )
     if (outcome.kind === 'done') {
-      flow.meter.answered(hold.outputTokens, now - hold.leasedMono)
+      flow.meter.answered(lease.outputTokens, now - lease.leasedMono)
       this.#end(entry, now)
       this.#joins.endedWell(entry.job.joinKey, id, now)
       return ended('done')
     }
-    if (hold.canceling || outcome.kind === 'canceled') {
+    if (lease.canceling || outcome.kind === 'canceled') {
       this.#end(entry, now)
       return ended('canceled')
     }
     if (outcome.kind === 'released') {
-      this.#giveBack(hold, now, true, now)
+      this.#giveBack(lease, now, true, now)
       return { kind: 'again', notBeforeMono: now }
     }
     entry.fails++
@@ -206,7 +210,7 @@ class PureScheduler implements Scheduler {
       return ended('failed')
     }
     const notBeforeMono = now + retryDelayMs(this.#options, entry.fails, outcome.error.retryAfterMs)
-    this.#giveBack(hold, notBeforeMono, false, now)
+    this.#giveBack(lease, notBeforeMono, false, now)
     return { kind: 'again', notBeforeMono }
   }
 
@@ -214,23 +218,23 @@ class PureScheduler implements Scheduler {
     this.#now = now
     const entry = this.#entries.get(id)
     if (entry === undefined) return 'unknown'
-    const { hold } = entry
-    if (hold === null) {
+    const { lease } = entry
+    if (lease === null) {
       this.#endAlone(entry, 'canceled', new SluiceError('job_canceled'), now)
       return 'canceled'
     }
-    if (!hold.canceling) {
-      hold.canceling = true
+    if (!lease.canceling) {
+      lease.canceling = true
       this.#joins.remove(entry.job.joinKey, id)
-      this.#events.push({ type: 'revoked', id, worker: hold.worker.id, attempt: entry.attempt, reason: 'canceled' })
+      this.#events.push({ type: 'revoked', id, worker: lease.worker.id, attempt: entry.attempt, reason: 'canceled' })
     }
     return 'canceling'
   }
 
   lose(worker: string, now: number): void {
     this.#now = now
-    const holds = this.#leases.of(worker)
-    this.#lose(holds, holds.length, now)
+    const leases = this.#leases.of(worker)
+    this.#lose(leases, leases.length, now)
   }
 
   woke(now: number): void {
@@ -240,20 +244,20 @@ class PureScheduler implements Scheduler {
   }
 
   /** Leases that a worker lost, of the `running` that it had. */
-  #lose(holds: readonly Hold[], running: number, now: number): void {
+  #lose(leases: readonly ActiveLease[], running: number, now: number): void {
     const poison = this.#blame(
-      holds.map((hold) => hold.entry),
+      leases.map((lease) => lease.entry),
       running,
     )
-    for (const hold of holds) {
-      const { entry } = hold
+    for (const lease of leases) {
+      const { entry } = lease
       const { id } = entry.job
-      this.#events.push({ type: 'revoked', id, worker: hold.worker.id, attempt: entry.attempt, reason: 'lost' })
-      if (hold.canceling) this.#endAlone(entry, 'canceled', new SluiceError('job_canceled'), now)
+      this.#events.push({ type: 'revoked', id, worker: lease.worker.id, attempt: entry.attempt, reason: 'lost' })
+      if (lease.canceling) this.#endAlone(entry, 'canceled', new SluiceError('job_canceled'), now)
       else if (entry === poison) this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
       else {
         this.#events.push({ type: 'delayed', id, notBeforeMono: now })
-        this.#giveBack(hold, now, true, now)
+        this.#giveBack(lease, now, true, now)
       }
     }
   }
@@ -275,23 +279,23 @@ class PureScheduler implements Scheduler {
     return entry.deaths >= Math.max(1, this.#options.maxCrashes)
   }
 
-  #release(hold: Hold): void {
-    this.#leases.release(hold)
-    hold.entry.hold = null
-    if (hold !== this.#suspectHold) return
-    this.#suspectHold = null
+  #release(lease: ActiveLease): void {
+    this.#leases.release(lease)
+    lease.entry.lease = null
+    if (lease !== this.#suspectLease) return
+    this.#suspectLease = null
     this.#lineUp.rouse()
   }
 
-  #serve(hold: Hold, promptTokens: number, outputTokens: number): void {
-    this.#fairness.charge(hold, promptTokens, outputTokens)
-    hold.entry.flow.meter.serve(promptTokens + outputTokens)
+  #serve(lease: ActiveLease, promptTokens: number, outputTokens: number): void {
+    this.#fairness.charge(lease, promptTokens, outputTokens)
+    lease.entry.flow.meter.serve(promptTokens + outputTokens)
   }
 
-  #giveBack(hold: Hold, notBeforeMono: number, inFront: boolean, now: number): void {
-    this.#release(hold)
-    this.#setState(hold.entry, 'queued')
-    this.#wait(hold.entry, notBeforeMono, inFront, now)
+  #giveBack(lease: ActiveLease, notBeforeMono: number, inFront: boolean, now: number): void {
+    this.#release(lease)
+    this.#setState(lease.entry, 'queued')
+    this.#wait(lease.entry, notBeforeMono, inFront, now)
   }
 
   // ------------------------------------------------------------ states
@@ -306,7 +310,7 @@ class PureScheduler implements Scheduler {
 
   /** It is ready, if it is its lane's turn. */
   #offer(entry: Entry, inFront: boolean, now: number): void {
-    if (entry.line !== null || entry.hold !== null || entry.state === 'delayed') return
+    if (entry.line !== null || entry.lease !== null || entry.state === 'delayed') return
     if (entry.lane === null || entry.lane.head === entry) this.#lineUp.stand(entry, inFront, now)
   }
 
@@ -336,11 +340,11 @@ class PureScheduler implements Scheduler {
   }
 
   #end(entry: Entry, now: number): void {
-    const { job, flow, hold } = entry
+    const { job, flow, lease } = entry
     this.#timers.clear(entry)
     this.#lineUp.stepOut(entry, now)
-    if (hold === null) this.#countInLine(entry, -1)
-    else this.#release(hold)
+    if (lease === null) this.#countInLine(entry, -1)
+    else this.#release(lease)
     this.#depth[entry.state]--
     this.#entries.delete(job.id)
     this.#joins.remove(job.joinKey, job.id)
@@ -402,7 +406,7 @@ class PureScheduler implements Scheduler {
     this.#now = now
     const purged: JobId[] = []
     for (const entry of [...this.#entries.values()]) {
-      if (entry.hold !== null || !matches(selector, entry.job)) continue
+      if (entry.lease !== null || !matches(selector, entry.job)) continue
       purged.push(entry.job.id)
       this.#endAlone(
         entry,
@@ -418,7 +422,7 @@ class PureScheduler implements Scheduler {
 
   place(id: JobId, now: number): Place | null {
     const entry = this.#entries.get(id)
-    if (entry === undefined || entry.hold !== null) return null
+    if (entry === undefined || entry.lease !== null) return null
     const { job } = entry
     return placeOf(
       this.#fairness,

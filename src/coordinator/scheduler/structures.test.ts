@@ -1,8 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { Entry } from './entry.ts'
-import { Tenant } from './fairness.ts'
-import { Flow } from './flow.ts'
+import { Flow, Tenant } from './flow.ts'
 import { Joins } from './joins.ts'
 import { Meter } from './meter.ts'
 import { Ranked } from './ranked.ts'
@@ -20,7 +19,7 @@ it('ranks: knows what stands before each, as an array would', () => {
   })
   fc.assert(
     fc.property(steps, (walk) => {
-      const ranked = new Ranked()
+      const ranked = new Ranked<Entry>()
       const plain: Entry[] = []
       for (const [i, [what, n]] of walk.entries()) {
         if (what === 'push') {
