@@ -3,10 +3,8 @@
  */
 import { thisBoot } from './app/boot.ts'
 import { adminKey, firstKey } from './app/keys.ts'
-import { watchLoop } from './app/loop.ts'
 import { gatewayOptions, JOIN_AFTER_END_MS, retentionOptions, schedulerOptions } from './app/options.ts'
 import { type ReloadOptions, reloader, Settings } from './app/reload.ts'
-import { createReporter } from './app/report.ts'
 import { within } from './app/within.ts'
 import { warnOfJobsWithoutModel } from './app/without-model.ts'
 import { environmentOf } from './config/load.ts'
@@ -20,6 +18,9 @@ import { createDelivery } from './delivery/delivery.ts'
 import { openEmbedded } from './engines/embedded/open.ts'
 import type { Address, Gateway } from './gateway/deps.ts'
 import { createGateway } from './gateway/gateway.ts'
+import { createEmit } from './observability/emit.ts'
+import { watchLoop } from './observability/loop.ts'
+import { createReporter } from './observability/report.ts'
 import { gatherGauge } from './routing/gather.ts'
 import { createRouter } from './routing/router.ts'
 import { FirstTokens } from './worker/first-tokens.ts'
@@ -63,7 +64,9 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const { log, keyOnStart, keyFile, signal } = options
   armCrash(environmentOf('SLUICE_TEST_CRASH_AT'))
   const startedAtMs = clock.wallMs()
-  const emit = createReporter(log, clock)
+  const emit = createEmit(clock, [createReporter(log, clock)], (err, fact) =>
+    log.error({ err, fact }, 'a fact could not be recorded'),
+  )
   const wheel = new Wheel(clock)
   const { http, workers } = config
 

@@ -9,9 +9,9 @@ import type { Config } from '../config/schema.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Provider } from '../core/ports/provider.ts'
+import type { Log } from '../observability/report.ts'
 import type { Router } from '../routing/router.ts'
 import { createProviders, type NamedProvider, type ProviderDeps, toRoutes } from './models.ts'
-import type { Log } from './report.ts'
 import { warnOfJobsWithoutModel } from './without-model.ts'
 
 export interface Reloaded {

@@ -1,6 +1,6 @@
 /** Steps of a stop, each with an end. */
 import type { Clock } from '../core/clock.ts'
-import type { Log } from './report.ts'
+import type { Log } from '../observability/report.ts'
 
 /** Resolves when the step is over, or after `ms`: a stop continues whatever becomes of its steps. */
 export function within(clock: Clock, log: Log, what: string, ms: number, step: Promise<unknown>): Promise<void> {

@@ -1,8 +1,8 @@
 /** Jobs in line for models that the configuration does not name any more: they wait, and the operator is told. */
 import type { JobId, JobState } from '../core/job.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
+import type { Log } from '../observability/report.ts'
 import type { Router } from '../routing/router.ts'
-import type { Log } from './report.ts'
 
 const IN_LINE: readonly JobState[] = ['queued', 'delayed', 'waiting']
 const PAGE = 1_000

@@ -1,5 +1,6 @@
 /** A job: one accepted generation, from submit to its one terminal record. Its id also names its log. */
 import type { WireError } from './errors.ts'
+import type { Traceparent } from './trace.ts'
 
 /**
  * "job_" + 26 Crockford base32 chars: 55 bits of order (see ids.ts), then 75 random bits; sorts by order of acceptance.
@@ -73,6 +74,8 @@ export interface JobDraft {
   readonly metadata?: Readonly<Record<string, string>>
   /** Of the HTTP request, or the WebSocket connection, that submitted it: leads from a log line to its client. */
   readonly requestId?: string
+  /** Of that request: the upstream is told, and every fact about the job tells it. */
+  readonly trace?: Traceparent
   /** The job that this one repeats (redrive of a dead letter). */
   readonly redriveOf?: JobId
 }

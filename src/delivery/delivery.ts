@@ -1,7 +1,7 @@
 /** From the log to readers: replay, then live. */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { Emit } from '../core/facts.ts'
+import { aboutJob, type Emit } from '../core/facts.ts'
 import type { Job, JobId } from '../core/job.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
 import type { TokenLog } from '../core/ports/log.ts'
@@ -50,11 +50,11 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
         feed.unfollow()
         feeds.delete(job.id)
       }
-      emit({ type: 'reader-closed', job: job.id, dialect, complete })
+      emit({ type: 'reader-closed', ...aboutJob(job), dialect, complete })
     })
     readers.add(reader)
     feed.readers.add(reader.place)
-    emit({ type: 'reader-opened', job: job.id, dialect })
+    emit({ type: 'reader-opened', ...aboutJob(job), dialect })
     return reader
   }
 

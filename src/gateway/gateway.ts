@@ -6,7 +6,7 @@ import { Admitted } from './caller/admitted.ts'
 import { createAuth } from './caller/auth.ts'
 import { createSessions } from './caller/sessions.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
-import { Aborted, Call, errorBody, errorHeaders, type KeyCall, rawAnswer } from './http/call.ts'
+import { Call, errorBody, errorHeaders, type KeyCall, rawAnswer } from './http/call.ts'
 import { answerPreflight, corsOf, isPreflight } from './http/cors.ts'
 import { checkForm, refusalOf } from './http/form.ts'
 import { Inflow } from './http/inflow.ts'
@@ -21,6 +21,18 @@ import { createWatching } from './read/watching.ts'
 import { createRoutes } from './routes/index.ts'
 import { Hub } from './socket/hub.ts'
 import { createSubmits } from './submit/submit.ts'
+
+/** What is known of a request that could not be read. */
+const UNREAD = {
+  tenant: null,
+  keyId: null,
+  model: null,
+  requestId: null,
+  trace: null,
+  method: null,
+  route: null,
+  tookMs: 0,
+} as const
 
 /** When to come back to a server that starts or stops. */
 const RETRY_AFTER_MS = 1_000
@@ -79,7 +91,6 @@ export function createGateway(deps: GatewayDeps): Gateway {
     (router: Router, origins: ReadonlySet<string>) => (request: IncomingMessage, response: ServerResponse) => {
       const call = new Call(request, response, requestId(request, deps), corsOf(request, origins), clock, onFault)
       const fail = (thrown: unknown): void => {
-        if (!(thrown instanceof Aborted)) refused(SluiceError.from(thrown), call)
         const code = thrown instanceof SluiceError ? thrown.code : null
         if (code === 'method_not_allowed') call.fail(thrown, { allow: router.methods(request.url ?? '').join(', ') })
         else if (code === 'upgrade_required')
@@ -93,6 +104,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
           fail(error)
         }
       }
+      response.once('close', () => ended(call))
       try {
         owed.add(call, begin)
       } catch (error) {
@@ -100,16 +112,19 @@ export function createGateway(deps: GatewayDeps): Gateway {
       }
     }
 
-  const refused = ({ code, status }: SluiceError, call: Call | null): void =>
+  const ended = ({ caller, request, response, requestId, trace, route, failure, startedAt }: Call): void =>
     emit({
-      type: 'request-refused',
-      requestId: call?.requestId ?? null,
-      tenant: call?.caller?.key.tenant ?? null,
-      keyId: call?.caller?.key.id ?? null,
-      method: call?.request.method ?? null,
-      route: call?.route ?? null,
-      code,
-      status,
+      type: 'request-ended',
+      tenant: caller?.key.tenant ?? null,
+      keyId: caller?.key.id ?? null,
+      model: null,
+      requestId,
+      trace,
+      method: request.method ?? null,
+      route,
+      status: response.headersSent ? response.statusCode : (failure?.status ?? 0),
+      code: failure?.code ?? null,
+      tookMs: clock.monoMs() - startedAt,
     })
 
   /** Form, then route, then key, then query; the body comes last. */
@@ -157,7 +172,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       return
     }
     const refusal = refusalOf(error)
-    refused(refusal, null)
+    emit({ type: 'request-ended', ...UNREAD, status: refusal.status, code: refusal.code })
     owed.refuse(socket, rawAnswer(refusal.status, errorBody(refusal), errorHeaders(refusal)))
   }
 

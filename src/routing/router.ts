@@ -192,7 +192,7 @@ export function createRouter(
     const guessMs = MIN_COOL_MS * 2 ** Math.min(Math.max(health.refusals - 1, 0), 30)
     const ms = Math.max(askedMs, Math.min(isLimit ? MAX_COOL_MS : MAX_COOL_FAILED_MS, guessMs))
     if (now + ms > health.coolUntilMono && ms >= TOLD_COOL_MS)
-      emit({ type: 'deployment-cooling', deployment: slot.deployment.name, model, code, ms })
+      emit({ type: 'deployment-cooled', deployment: slot.deployment.name, model, code, ms })
     health.coolUntilMono = Math.max(health.coolUntilMono, now + ms)
     clock.after(ms + 1, wake)
   }

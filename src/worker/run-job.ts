@@ -115,7 +115,7 @@ export class Run implements ProviderSink {
       this.#writer.append(opening, 0, false)
       this.#deps.emit({
         type: 'attempt-started',
-        job: job.id,
+        ...aboutJob(job),
         attempt,
         deployment: this.#deployment.name,
         mode: begin.mode,
@@ -128,6 +128,7 @@ export class Run implements ProviderSink {
           body,
           stream: this.#asksForStream,
           requestId: `${job.id}.${attempt}`,
+          ...(job.trace === undefined ? {} : { trace: job.trace }),
           timeouts: this.#deployment.timeouts,
           ...(begin.mode === 'continue' ? { prefix: begin.prefix } : {}),
         },
@@ -210,7 +211,13 @@ export class Run implements ProviderSink {
     if (isFirst) {
       this.#textShown = true
       this.#firstTokenMono = this.#lastTokenMono
-      emit({ type: 'first-token', job: this.lease.job.id, ttftMs: this.#firstTokenMono - this.#acceptedMono })
+      emit({
+        type: 'first-token-received',
+        ...aboutJob(this.lease.job),
+        attempt: this.lease.attempt,
+        deployment: this.#deployment.name,
+        ttftMs: this.#firstTokenMono - this.#acceptedMono,
+      })
     }
     crashpoint('mid-stream')
     if (records.length > 0) writer.append(records, tokens, isFirst)

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Fact } from '../../src/core/facts.ts'
+import type { Happened } from '../../src/core/facts.ts'
 import { embedded } from './embedded.ts'
 import { DONE, draft, type Opened, readAll, runJob, submit, TestWorker } from './harness.ts'
 
@@ -43,8 +43,8 @@ function flip(path: string, at: number): void {
   bytes[at < 0 ? bytes.length + at : at] ^= 1
   writeFileSync(path, bytes)
 }
-const missing = (facts: readonly Fact[]): string[] =>
-  facts.flatMap((fact) => (fact.type === 'store-warning' && fact.code === 'commits_missing' ? [fact.detail] : []))
+const missing = (facts: readonly Happened[]): string[] =>
+  facts.flatMap((fact) => (fact.type === 'store-warned' && fact.code === 'commits_missing' ? [fact.detail] : []))
 
 describe('a damaged WAL', () => {
   async function forty() {
@@ -163,7 +163,7 @@ describe('wrong bytes', () => {
     const [resubmitted] = await engine.submissions.submit([draft({ options: { idempotencyKey: 'k' } })])
     expect(resubmitted).toMatchObject({ kind: 'refused', error: { code: 'job_damaged' } })
     expect([engine.keys.list(), engine.operations.paused()]).toEqual([[], []])
-    const codes = facts.flatMap((fact) => (fact.type === 'store-warning' ? [fact.code] : []))
+    const codes = facts.flatMap((fact) => (fact.type === 'store-warned' ? [fact.code] : []))
     expect(new Set(codes)).toEqual(new Set(['job_damaged', 'row_damaged']))
     await new TestWorker(engine).one(good)
     for (const job of [bad, ended]) expect(await engine.jobs.erase(job.id)).toBe(true)
@@ -182,7 +182,7 @@ describe('wrong bytes', () => {
     const { engine, facts } = await start(dir)
     await expect(readAll(engine, bad.id)).rejects.toMatchObject({ code: 'job_damaged', status: 500 })
     expect(facts).toContainEqual({
-      type: 'store-warning',
+      type: 'store-warned',
       code: 'job_damaged',
       detail: expect.stringContaining(bad.id),
     })

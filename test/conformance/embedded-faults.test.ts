@@ -10,7 +10,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
 import { Wheel } from '../../src/core/clock.ts'
 import { SluiceError } from '../../src/core/errors.ts'
-import type { Fact } from '../../src/core/facts.ts'
+import type { Happened } from '../../src/core/facts.ts'
 import type { DiskEvents, OpenDisk } from '../../src/engines/embedded/disk/disk.ts'
 import { isNoRoom } from '../../src/engines/embedded/disk/faults.ts'
 import { openFolder } from '../../src/engines/embedded/disk/schema.ts'
@@ -209,7 +209,7 @@ describe('a write that the system refuses', () => {
   async function refusing(whyRefused: (bytes: number) => 'full' | 'failed') {
     const db = new DatabaseSync(':memory:')
     db.exec('CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)')
-    const facts: Fact[] = []
+    const facts: Happened[] = []
     const clock = leapClock()
     const wheel = new Wheel(clock)
     const store = new Store({ db, durability: 'process', clock, wheel, emit: (f) => facts.push(f), whyRefused })

@@ -119,7 +119,7 @@ describe('modes', () => {
     await submit(engine)
     expect((statSync(dir).mode & 0o777).toString(8)).toBe('700')
     expect(modes(dir).filter((line) => !line.endsWith(' 600'))).toEqual([])
-    expect(facts.filter((fact) => fact.type === 'store-warning')).toEqual([])
+    expect(facts.filter((fact) => fact.type === 'store-warned')).toEqual([])
   })
 
   test('in a folder that was there our files are closed, older ones too, and its mode is told', async () => {
@@ -133,7 +133,7 @@ describe('modes', () => {
     expect(modes(dir).filter((line) => !line.endsWith(' 600'))).toEqual([])
     expect((statSync(dir).mode & 0o777).toString(8)).toBe('755')
     expect(facts).toContainEqual({
-      type: 'store-warning',
+      type: 'store-warned',
       code: 'folder_exposed',
       detail: expect.stringMatching(/755.*chmod 700/),
     })
@@ -335,7 +335,7 @@ describe('another program at the database', () => {
     for (let i = 0; i < 30; i++) await submit(engine, { body: 'x'.repeat(1 << 20) })
     await eventually(() =>
       expect(facts).toContainEqual({
-        type: 'store-warning',
+        type: 'store-warned',
         code: 'wal_held',
         detail: expect.stringMatching(/grown to \d+ MiB.*read transaction/),
       }),

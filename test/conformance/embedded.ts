@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { createScheduler } from '../../src/coordinator/scheduler/scheduler.ts'
 import { type Clock, Wheel } from '../../src/core/clock.ts'
-import type { Fact } from '../../src/core/facts.ts'
+import type { Happened } from '../../src/core/facts.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import type { Boot } from '../../src/core/ports/engine.ts'
 import { UNLIMITED } from '../../src/engines/embedded/conversations/limits.ts'
@@ -57,7 +57,7 @@ export function embedded(
     let serial = 0
     let left = 0
     const clock = leapClock()
-    const facts: Fact[] = []
+    const facts: Happened[] = []
     const start = async (dir: string, boot: Boot): Promise<Opened & { readonly dir: string }> => {
       const synced = join(root, `synced-${++serial}`)
       left++

@@ -6,7 +6,7 @@
 import { expect, test } from 'vitest'
 import type { Clock } from '../../src/core/clock.ts'
 import type { SluiceError } from '../../src/core/errors.ts'
-import type { Fact } from '../../src/core/facts.ts'
+import type { Happened } from '../../src/core/facts.ts'
 import type { Job, JobId } from '../../src/core/job.ts'
 import type { ConversationInfo, Turn } from '../../src/core/ports/conversations.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
@@ -32,7 +32,7 @@ export interface Settings {
 export interface Opened {
   readonly engine: Engine
   readonly clock: LeapClock
-  readonly facts: readonly Fact[]
+  readonly facts: readonly Happened[]
   /**
    * The process dies and a new one starts on what is left. `kill`: all that was committed is left. `power`: at least
    * what was synced is left, and perhaps no more; the machine starts anew. `meanwhile` runs in between.

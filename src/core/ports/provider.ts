@@ -1,6 +1,7 @@
 /** Providers and deployments: where models are reached. */
 import type { SluiceError } from '../errors.ts'
 import type { Bytes } from '../record.ts'
+import type { Traceparent } from '../trace.ts'
 
 export interface ProviderCall {
   readonly kind: 'chat' | 'embedding'
@@ -10,6 +11,8 @@ export interface ProviderCall {
   readonly stream: boolean
   /** For the upstream's correlation. */
   readonly requestId: string
+  /** Of the request that the job came with. */
+  readonly trace?: Traceparent
   readonly timeouts: Timeouts
   /** The assistant's text so far, to be prolonged; only where `continues`. */
   readonly prefix?: string

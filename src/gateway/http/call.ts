@@ -3,6 +3,7 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:ht
 import type { Clock } from '../../core/clock.ts'
 import { retryHeaders, SluiceError } from '../../core/errors.ts'
 import { type Bytes, toBytes } from '../../core/record.ts'
+import { readTraceparent, type Traceparent } from '../../core/trace.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { Inflow } from './inflow.ts'
 
@@ -32,7 +33,11 @@ export class Call {
   /** Monotonic ms. */
   readonly startedAt: number
   readonly #onFault: (error: unknown, requestId: string) => void
+  /** Of its client; echoed. Null: it is in no trace. */
+  readonly trace: Traceparent | null
   caller: Caller | null = null
+  /** What it was answered with, or cut off for. */
+  failure: SluiceError | null = null
   /** When the client closed its side; Infinity: it has not. */
   peerEndedMono = Infinity
   /** Its path in the route table, once it is found. */
@@ -60,6 +65,7 @@ export class Call {
     this.cors = cors
     this.clock = clock
     this.startedAt = clock.monoMs()
+    this.trace = readTraceparent(request.headers['traceparent'])
     this.#onFault = onFault
   }
 
@@ -95,7 +101,8 @@ export class Call {
 
   /** Headers that every answer carries. */
   headers(more: Headers = NO_HEADERS): Record<string, string> {
-    return { 'x-request-id': this.requestId, ...this.cors, ...more }
+    const { requestId, trace } = this
+    return { 'x-request-id': requestId, ...(trace !== null && { traceparent: trace }), ...this.cors, ...more }
   }
 
   json(status: number, value: unknown, more: Headers = NO_HEADERS): void {
@@ -116,6 +123,7 @@ export class Call {
       'x-request-id',
       this.requestId,
     ]
+    if (this.trace !== null) head.push('traceparent', this.trace)
     for (const name in this.cors) head.push(name, this.cors[name])
     for (const name in more) head.push(name, more[name])
     response.writeHead(status, head)
@@ -159,6 +167,7 @@ export class Call {
   fail(thrown: unknown, more: Headers = NO_HEADERS): void {
     if (thrown instanceof Aborted) return
     const error = SluiceError.from(thrown)
+    this.failure = error
     if (error.code === 'internal') this.#onFault(error.cause ?? error, this.requestId)
     const { request, response } = this
     if (response.headersSent || response.destroyed) return

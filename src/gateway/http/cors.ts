@@ -5,7 +5,8 @@ import type { Call, Headers } from './call.ts'
 import { isListed } from './origin.ts'
 
 const METHODS = 'GET, POST, PATCH, DELETE, OPTIONS'
-const EXPOSED = 'x-request-id, location, sluice-job, retry-after, retry-after-ms, x-should-retry, server-timing'
+const EXPOSED =
+  'x-request-id, location, sluice-job, retry-after, retry-after-ms, x-should-retry, server-timing, ' + 'traceparent'
 const MAX_AGE_SECONDS = '600'
 const NONE: Headers = {}
 const MAX_SHOWN_CHARS = 128

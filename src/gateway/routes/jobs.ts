@@ -43,7 +43,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       jobItem(body.bytes, body.value, options.maxKeys, options.maxDepth),
       call.request.headers,
     )
-    const taken = await submits.one(call.caller, draft, call.requestId)
+    const taken = await submits.one(call.caller, draft, call)
     call.json(taken.kind === 'joined' ? 200 : 202, await jobs.submitted(taken, call.caller), {
       location: locationOf(taken.job.id, 'native'),
       'sluice-job': taken.job.id,
@@ -72,7 +72,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     const submitted = await submits.all(
       call.caller,
       drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)),
-      call.requestId,
+      call,
     )
     const refusal = storeRefusal(submitted)
     if (refusal !== null) throw refusal

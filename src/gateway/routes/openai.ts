@@ -21,7 +21,7 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, an
     const body = await readJson(call, options.maxBodyBytes, options)
     const draft = dialectDraft(deps, call.caller, call.request.headers, body, kind, !later)
     if (later) {
-      const taken = await submits.one(call.caller, draft, call.requestId)
+      const taken = await submits.one(call.caller, draft, call)
       // The answer is the job, which its events continue; as chunks where chunks were asked for
       const rendering = kind === 'chat' && body.value['stream'] === true ? 'chat' : 'native'
       call.json(202, await jobs.submitted(taken, call.caller), {
@@ -31,7 +31,7 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, an
       })
       return
     }
-    const { taken, power } = await submits.begin(call.caller, draft, call.requestId)
+    const { taken, power } = await submits.begin(call.caller, draft, call)
     answers.plain(call, draft, taken.job, power)
   }
 

@@ -365,7 +365,7 @@ export class Connection implements FrameSink {
     const bytes = editObject(body.bytes, { t: null, id: null, follow: null })
     if (!isRecord(value)) return
     const draft = jobDraft(deps, caller, jobItem(bytes, value, deps.options.maxKeys, deps.options.maxDepth), null)
-    const { kind, job, place } = await submits.one(caller, draft, this.id)
+    const { kind, job, place } = await submits.one(caller, draft, { requestId: this.id, trace: null })
     this.send({
       t: 'accepted',
       id: frame.id,

@@ -3,6 +3,7 @@ import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { WebSocketServer } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
+import { aboutJob } from '../../core/facts.ts'
 import type { Job } from '../../core/job.ts'
 import type { Admitted } from '../caller/admitted.ts'
 import { type Auth, fromOf } from '../caller/auth.ts'
@@ -204,10 +205,10 @@ export class Hub {
 
   // ---------------------------------------------------------------- for the operator
 
-  noteTtft({ id, tenant }: Job, ttftMs: number): void {
+  noteTtft(job: Job, ttftMs: number): void {
     this.#seen[this.#nextSeen] = ttftMs
     this.#nextSeen = (this.#nextSeen + 1) % SEEN
-    this.deps.emit({ type: 'ttft-seen', job: id, tenant, ttftMs })
+    this.deps.emit({ type: 'first-token-shown', ...aboutJob(job), ttftMs })
   }
 
   /** TTFT as users saw it: over the last reports of clients. */

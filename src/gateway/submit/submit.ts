@@ -4,8 +4,10 @@
  * see (T1).
  */
 import { SluiceError } from '../../core/errors.ts'
+import { aboutDraft, aboutJob } from '../../core/facts.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
+import type { Traceparent } from '../../core/trace.ts'
 import type { Auth } from '../caller/auth.ts'
 import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -16,19 +18,28 @@ export interface Taken {
   readonly place: Place
 }
 
+/** What a job came with: an HTTP request, or a WebSocket connection. */
+export interface Origin {
+  readonly requestId: string
+  readonly trace: Traceparent | null
+}
+
+const withOrigin = (draft: JobDraft, { requestId, trace }: Origin): JobDraft =>
+  trace === null ? { ...draft, requestId } : { ...draft, requestId, trace }
+
 export interface Submits {
   /**
-   * Resolves when all are durable, in the order of `drafts`. `requestId`: what submits them. Throws invalid_api_key,
+   * Resolves when all are durable, in the order of `drafts`. `origin`: what submits them. Throws invalid_api_key,
    * invalid_token.
    */
-  all(caller: Caller, drafts: readonly JobDraft[], requestId: string): Promise<readonly Submitted[]>
+  all(caller: Caller, drafts: readonly JobDraft[], origin: Origin): Promise<readonly Submitted[]>
   /** The same for one. Throws what it was refused for. */
-  one(caller: Caller, draft: JobDraft, requestId: string): Promise<Taken>
+  one(caller: Caller, draft: JobDraft, origin: Origin): Promise<Taken>
   /** A job whose answer is sent at once; nothing that names it may be shown before `power`. Throws as `one`. */
   begin(
     caller: Caller,
     draft: JobDraft,
-    requestId: string,
+    origin: Origin,
   ): Promise<{ readonly taken: Taken; readonly power: Promise<void> }>
   /** The job again; `caller` null: the operator asks. Throws as `one`, and invalid_request for a job that can't be. */
   again(caller: Caller | null, id: JobId): Promise<Taken>
@@ -38,12 +49,11 @@ export function createSubmits(
   { submissions, jobs, emit }: Pick<GatewayDeps, 'submissions' | 'jobs' | 'emit'>,
   auth: Auth,
 ): Submits {
-  function outcome(caller: Caller | null, draft: Pick<JobDraft, 'tenant' | 'model'>, result: Submitted): Submitted {
+  function outcome(caller: Caller | null, draft: JobDraft | Job, result: Submitted): Submitted {
     const isForeign = result.kind === 'joined' && caller !== null && !canSee(caller, result.job)
     const told: Submitted = isForeign ? { kind: 'refused', error: new SluiceError('idempotency_conflict') } : result
-    const { tenant, model } = draft
-    if (told.kind === 'refused') emit({ type: 'job-refused', tenant, model, code: told.error.code })
-    else emit({ type: 'job-submitted', job: told.job.id, tenant, model, joined: told.kind === 'joined' })
+    if (told.kind === 'refused') emit({ type: 'job-refused', ...aboutDraft(draft), code: told.error.code })
+    else emit({ type: 'job-submitted', ...aboutJob(told.job), kind: draft.kind, joined: told.kind === 'joined' })
     return told
   }
 
@@ -52,18 +62,20 @@ export function createSubmits(
     return result
   }
 
-  async function all(caller: Caller, drafts: readonly JobDraft[], requestId: string): Promise<readonly Submitted[]> {
+  async function all(caller: Caller, given: readonly JobDraft[], origin: Origin): Promise<readonly Submitted[]> {
     auth.check(caller)
-    const results = await submissions.submit(drafts.map((draft) => ({ ...draft, requestId })))
+    const drafts = given.map((draft) => withOrigin(draft, origin))
+    const results = await submissions.submit(drafts)
     return results.map((result, i) => outcome(caller, drafts[i], result))
   }
 
   return {
     all,
-    one: async (caller, draft, requestId) => taken((await all(caller, [draft], requestId))[0]),
-    async begin(caller, draft, requestId) {
+    one: async (caller, draft, origin) => taken((await all(caller, [draft], origin))[0]),
+    async begin(caller, given, origin) {
       auth.check(caller)
-      const { result, power } = await submissions.begin({ ...draft, requestId })
+      const draft = withOrigin(given, origin)
+      const { result, power } = await submissions.begin(draft)
       return { taken: taken(outcome(caller, draft, result)), power }
     },
     async again(caller, id) {

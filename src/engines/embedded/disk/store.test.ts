@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { manualClock } from '../../../../test/manual-clock.ts'
 import { Wheel } from '../../../core/clock.ts'
 import type { SluiceError } from '../../../core/errors.ts'
-import type { Fact } from '../../../core/facts.ts'
+import type { Happened } from '../../../core/facts.ts'
 import type { DiskEvents } from './disk.ts'
 import { type LogShare, Store } from './store.ts'
 
@@ -28,7 +28,7 @@ class QuietLog implements LogShare {
 let clock: ReturnType<typeof manualClock>
 let db: DatabaseSync
 let log: QuietLog
-let facts: Fact[]
+let facts: Happened[]
 let calls: string[]
 let disk: DiskEvents
 let store: Store

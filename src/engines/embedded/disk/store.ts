@@ -7,7 +7,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock, Wheel } from '../../../core/clock.ts'
 import { crashpoint } from '../../../core/crashpoint.ts'
 import { SluiceError } from '../../../core/errors.ts'
-import type { Emit, Fact } from '../../../core/facts.ts'
+import type { Emit, Happened } from '../../../core/facts.ts'
 import type { Disk, DiskEvents } from './disk.ts'
 import { kindOf } from './faults.ts'
 
@@ -125,8 +125,8 @@ export class Store {
     })
   }
 
-  warn(code: Extract<Fact, { type: 'store-warning' }>['code'], detail: string): void {
-    this.#emit({ type: 'store-warning', code, detail })
+  warn(code: Extract<Happened, { type: 'store-warned' }>['code'], detail: string): void {
+    this.#emit({ type: 'store-warned', code, detail })
   }
 
   /** Why no work can be taken; null when it can. */
@@ -379,7 +379,7 @@ export class Store {
         if (walBytes < Math.max(this.#walWarnBytes, 2 * this.#walWarnedBytes)) return
         this.#walWarnedBytes = walBytes
         this.#emit({
-          type: 'store-warning',
+          type: 'store-warned',
           code: 'wal_held',
           detail:
             `The WAL has grown to ${Math.round(walBytes / 2 ** 20)} MiB: another program keeps a read ` +

@@ -63,6 +63,7 @@ const OWN_HEADERS = new Set([
   'te',
   'trailer',
   'x-request-id',
+  'traceparent',
 ])
 
 /** Throws config_invalid; its message names the setting and never its value. */
@@ -95,7 +96,8 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     route,
     headers:
       `${headers}content-type: application/json\r\naccept: ${accept}\r\n` +
-      `${headerLine('x-request-id', call.requestId)}`,
+      headerLine('x-request-id', call.requestId) +
+      (call.trace === undefined ? '' : headerLine('traceparent', call.trace)),
     body,
   })
 

@@ -3,7 +3,9 @@
  * models and numbers; never a key or a text of users.
  */
 import type { Clock } from '../core/clock.ts'
-import type { Emit, Fact } from '../core/facts.ts'
+import type { Fact } from '../core/facts.ts'
+import { type Traceparent, traceIdOf } from '../core/trace.ts'
+import type { Observe } from './emit.ts'
 
 export interface Log {
   debug(fact: object, message?: string): void
@@ -13,9 +15,10 @@ export interface Log {
 }
 
 type JobEnded = Extract<Fact, { type: 'job-ended' }>
+type RequestEnded = Extract<Fact, { type: 'request-ended' }>
 type AttemptEnded = Extract<Fact, { type: 'attempt-ended' }>
 
-export function createReporter(log: Log, clock: Clock): Emit {
+export function createReporter(log: Log, clock: Clock): Observe {
   const attempts = new Throttle(clock)
   const refusals = new Throttle(clock)
 
@@ -49,24 +52,28 @@ export function createReporter(log: Log, clock: Clock): Emit {
     if (left !== null) log.warn({ ...line, ...left }, 'attempt failed')
   }
 
+  function requestEnded(fact: RequestEnded): void {
+    if (fact.code === null) return log.debug(fact)
+    const left = refusals.pass()
+    if (left === null) return
+    const { tenant, keyId, requestId, trace, method, route, code, status } = fact
+    const line = { tenant, key: keyId, method, route, code, status, request_id: requestId, ...traceId(trace), ...left }
+    log.info(line, 'request refused')
+  }
+
   return (fact) => {
     switch (fact.type) {
       case 'job-ended':
         return jobEnded(fact)
       case 'attempt-ended':
         return attemptEnded(fact)
-      case 'request-refused': {
-        const { requestId, keyId, type: _type, ...rest } = fact
-        const left = refusals.pass()
-        return left === null
-          ? undefined
-          : log.info({ ...rest, key: keyId, request_id: requestId, ...left }, 'request refused')
-      }
-      case 'deployment-cooling':
+      case 'request-ended':
+        return requestEnded(fact)
+      case 'deployment-cooled':
         return log.warn(fact, `a deployment is left alone for ${Math.ceil(fact.ms / 1_000)} s`)
       case 'store-degraded':
         return log.error(fact, 'the store is degraded')
-      case 'store-warning':
+      case 'store-warned':
         return log.warn(fact, 'the store needs an operator')
       case 'store-recovered':
         return log.info(fact, 'the store works again')
@@ -76,13 +83,17 @@ export function createReporter(log: Log, clock: Clock): Emit {
   }
 }
 
-const about = ({ job, tenant, keyId, model, requestId }: JobEnded | AttemptEnded): object => ({
+const about = ({ job, tenant, keyId, model, requestId, trace }: JobEnded | AttemptEnded): object => ({
   job,
   tenant,
   key: keyId,
   model,
   request_id: requestId,
+  ...traceId(trace),
 })
+
+/** As the tools that show traces name it. */
+const traceId = (trace: Traceparent | null): object => (trace === null ? {} : { trace_id: traceIdOf(trace) })
 
 const why = ({ code, status, message }: JobEnded | AttemptEnded): object =>
   code === null ? {} : { code, status, message: message === undefined ? null : discreet(message) }

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { manualClock } from '../../test/manual-clock.ts'
 import { createReporter, discreet } from './report.ts'
 
-const about = { job: 'job_1', tenant: 't', keyId: 'key_1', model: 'chat', requestId: 'req_1' }
+const about = { job: 'job_1', tenant: 't', keyId: 'key_1', model: 'chat', requestId: 'req_1', trace: null, atMs: 0 }
 const told: Array<[string, string | undefined, Record<string, unknown>]> = []
 const log = Object.fromEntries(
   (['debug', 'info', 'warn', 'error'] as const).map((level) => [
@@ -61,15 +61,34 @@ it('a warning for each failure, with its status and reason', () => {
   expect(told.splice(0)[0][2]).toMatchObject({ ...failure, model: 'chat', request_id: 'req_1' })
 })
 
+it('leads from a line to its trace, and is silent about requests that went well', () => {
+  const report = createReporter(log, manualClock())
+  const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const request = { ...about, method: 'POST', route: '/v1/jobs', tookMs: 1, trace } as const
+  report({ type: 'request-ended', ...request, code: null, status: 200 })
+  report({ type: 'request-ended', ...request, code: 'invalid_request', status: 400 })
+  report({ type: 'job-ended', ...about, trace, deployment: null, state: 'canceled', code: 'job_canceled' })
+  const seen = told.splice(0).map(([level, message, line]) => [level, message, line['trace_id'] ?? null])
+  expect(seen).toEqual([
+    ['debug', undefined, null],
+    ['info', 'request refused', '4bf92f3577b34da6a3ce929d0e0e4736'],
+    ['info', 'job canceled', '4bf92f3577b34da6a3ce929d0e0e4736'],
+  ])
+})
+
 it('a flood of failures or refusals leaves some lines, and how many were left out', () => {
   const clock = manualClock()
   const report = createReporter(log, clock)
   const refuse = (): void =>
     report({
-      type: 'request-refused',
+      type: 'request-ended',
       requestId: 'req_1',
       tenant: null,
       keyId: null,
+      model: null,
+      trace: null,
+      atMs: 0,
+      tookMs: 1,
       method: 'POST',
       route: '/v1/jobs',
       code: 'invalid_api_key',
