@@ -5,20 +5,23 @@
  */
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
-import { dirname, join, relative, sep } from 'node:path'
-import { parseSync } from 'rolldown/utils'
-import { globalsUsed } from './globals.ts'
+import { join, sep } from 'node:path'
+import { circles } from './architecture/circles.ts'
+import { isTest, type Module, type Place, readModule } from './architecture/modules.ts'
 
 export type Rule =
   | 'core-imports-nothing'
   | 'folders-meet-in-app'
   | 'only-cli-imports-app'
   | 'providers-within-routing'
+  | 'siblings-stand-apart'
+  | 'settings-stand-alone'
+  | 'decisions-are-pure'
   | 'outsiders-see-core'
   | 'client-shares-types'
   | 'sources-stand-alone'
   | 'declared-dependencies'
-  | 'no-cycles'
+  | 'no-circles'
   | 'environment-in-config'
   | 'time-in-clock'
   | 'randomness-in-ids'
@@ -38,30 +41,27 @@ export interface Architecture {
   readonly folders: ReadonlyMap<string, ReadonlySet<string>>
 }
 
-interface Import {
-  readonly specifier: string
-  readonly line: number
-  /** Erased before it runs. */
-  readonly isType: boolean
-  /** Of a relative import: the file, from the root. */
-  readonly target: string | null
-}
-
-interface Module {
-  readonly path: string
-  readonly imports: readonly Import[]
-}
-
-/** Speak to Sluice from outside: they may know the words of core, and no part. */
+/** They see Sluice from outside: they may know the words of core, and no part. */
 const OUTSIDERS = ['bench', 'mock']
 /** What the command line starts. */
 const CLI_SEES = ['app', 'cli', 'config', 'core', 'mock', 'bench']
+/** The client library, as its users import it. */
+const CLIENT = 'client/src/index.ts'
 
 /**
- * Small tests beside the sources, and what several of them share: they may import what they like, and no source imports
- * them.
+ * Each thing in one of these folders is one of a kind (a dialect, a provider, an engine, a guard), and knows nothing of
+ * the others. `shared`: what is there for all of them.
  */
-const isTest = (path: string): boolean => path.endsWith('.test.ts') || path.includes('/testing/')
+const KINDS: ReadonlyArray<{ readonly folder: string; readonly shared: readonly string[] }> = [
+  { folder: 'src/dialects/', shared: [] },
+  { folder: 'src/routing/providers/', shared: ['http'] },
+  { folder: 'src/engines/', shared: ['shared'] },
+  { folder: 'src/coordinator/intakes/', shared: [] },
+]
+
+/** Decisions and renderings: the same input gives the same output, so that they can be simulated and replayed. */
+const PURE = ['coordinator', 'dialects', 'admission']
+const CLOCK = 'src/core/clock.ts'
 
 /** All that the client library knows of the server: the types of the frames, erased before it runs… */
 const TYPES_FOR_CLIENT = 'src/core/frames.ts'
@@ -72,64 +72,69 @@ const CODE_FOR_CLIENT = 'src/core/fold.ts'
 export function checkArchitecture(root: string): Architecture {
   const violations: Violation[] = []
   const declared = declaredDependencies(root)
-  const modules = globSync('src/**/*.ts', { cwd: root })
-    .map((path) => path.split(sep).join('/'))
-    .filter((path) => !isTest(path))
-    .sort()
-    .map((path) => readModule(root, path, violations))
+  const modules = sources(root, 'src').filter(({ path }) => !isTest(path))
   const folders = new Map<string, Set<string>>()
 
   for (const module of modules) {
-    const from = folderOf(module.path)
-    for (const one of module.imports) {
-      const add = (rule: Rule, what: string): void =>
-        void violations.push({ rule, at: `${module.path}:${one.line}`, what })
-      if (one.target === null) {
-        const name = packageOf(one.specifier)
-        if (module.path === CODE_FOR_CLIENT) {
-          add('client-shares-types', `imports ${one.specifier}`)
-          continue
-        }
-        if (isBuiltin(one.specifier)) continue
-        if (from === 'core') add('core-imports-nothing', `imports ${one.specifier}`)
-        if (!declared.has(name)) add('declared-dependencies', `${name} is not in the dependencies`)
+    const { path } = module
+    const from = folderOf(path)
+    violations.push(...usesOf(module))
+    for (const { specifier, target, line, isType } of module.imports) {
+      const add = (rule: Rule, what: string): void => void violations.push({ rule, at: `${path}:${line}`, what })
+      if (target === null) {
+        const rule = forbiddenPackage(path, specifier, declared)
+        if (rule !== null) add(rule, `imports ${specifier}`)
         continue
       }
-      if (!one.target.startsWith('src/') || isTest(one.target) || !existsSync(join(root, one.target))) {
-        add('sources-stand-alone', `imports ${one.target}, which is no source`)
+      if (from === 'cli' && target === CLIENT) continue
+      if (!target.startsWith('src/') || isTest(target) || !existsSync(join(root, target))) {
+        add('sources-stand-alone', `imports ${target}, which is no source`)
         continue
       }
-      const to = folderOf(one.target)
+      const to = folderOf(target)
       if (to !== from) folders.set(from, (folders.get(from) ?? new Set()).add(to))
-      const rule = module.path === CODE_FOR_CLIENT ? 'client-shares-types' : forbidden(module.path, one.target)
-      if (rule !== null) add(rule, `imports ${one.target}`)
+      const rule = forbidden(path, target, isType)
+      if (rule !== null) add(rule, `imports ${target}`)
     }
   }
-  violations.push(...cycles(modules), ...clientViolations(root))
+  for (const { at, way } of circles(modules)) violations.push({ rule: 'no-circles', at, what: way })
+  violations.push(...clientViolations(root))
   return { modules: modules.length, violations, folders }
 }
 
+const sources = (root: string, folder: string): Module[] =>
+  globSync(`${folder}/**/*.ts`, { cwd: root })
+    .map((path) => path.split(sep).join('/'))
+    .sort()
+    .map((path) => readModule(root, path))
+
 /** The client runs in browsers, with no package and nothing of the server. It has a clock of its own. */
 function clientViolations(root: string): Violation[] {
-  const parsing: Violation[] = []
-  const found = globSync('client/src/**/*.ts', { cwd: root }).flatMap((path) =>
-    readModule(root, path.split(sep).join('/'), parsing).imports.flatMap((one): Violation[] => {
-      const own = one.target?.startsWith('client/src/') && existsSync(join(root, one.target))
-      if (own || (one.target === TYPES_FOR_CLIENT && one.isType) || one.target === CODE_FOR_CLIENT) return []
-      return [
-        { rule: 'client-shares-types', at: `${path}:${one.line}`, what: `imports ${one.target ?? one.specifier}` },
-      ]
-    }),
-  )
-  return [...parsing.filter(({ rule }) => rule === 'parses'), ...found]
+  return sources(root, 'client/src').flatMap((module) => {
+    const { path } = module
+    const own = (target: string): boolean => target.startsWith('client/src/') && existsSync(join(root, target))
+    return [
+      ...unread(module),
+      ...module.imports.flatMap(({ specifier, target, line, isType }): Violation[] =>
+        target !== null && (own(target) || (target === TYPES_FOR_CLIENT && isType) || target === CODE_FOR_CLIENT)
+          ? []
+          : [{ rule: 'client-shares-types', at: `${path}:${line}`, what: `imports ${target ?? specifier}` }],
+      ),
+    ]
+  })
 }
 
-/** The rule that an import breaks, or null. */
-function forbidden(path: string, target: string): Rule | null {
+/** The rule that an import of a source breaks, or null. */
+function forbidden(path: string, target: string, isType: boolean): Rule | null {
   const from = folderOf(path)
   const to = folderOf(target)
+  if (path === CODE_FOR_CLIENT) return 'client-shares-types'
+  if (PURE.includes(from) && target === CLOCK && !isType) return 'decisions-are-pure'
+  if (isSettings(path) && to !== 'core' && !isSettings(target)) return 'settings-stand-alone'
+  if (from === 'config' && isSettings(target)) return null
   if (target.startsWith('src/routing/providers/') && from !== 'routing' && from !== 'app')
     return 'providers-within-routing'
+  if (areSiblings(path, target)) return 'siblings-stand-apart'
   if (to === from) return null
   if (from === 'core') return 'core-imports-nothing'
   if (to === 'app') return from === 'cli' ? null : 'only-cli-imports-app'
@@ -140,7 +145,29 @@ function forbidden(path: string, target: string): Rule | null {
   return 'folders-meet-in-app'
 }
 
-/** "src/coordinator/scheduler/lanes.ts" → "queue"; "src/app.ts" → "app". */
+/** The rule that an import of a package breaks, or null. */
+function forbiddenPackage(path: string, specifier: string, declared: ReadonlySet<string>): Rule | null {
+  const from = folderOf(path)
+  if (path === CODE_FOR_CLIENT) return 'client-shares-types'
+  if (isBuiltin(specifier)) return PURE.includes(from) && specifier !== 'node:buffer' ? 'decisions-are-pure' : null
+  if (from === 'core') return 'core-imports-nothing'
+  return declared.has(packageOf(specifier)) ? null : 'declared-dependencies'
+}
+
+/** A part's settings, as a schema: config and the editors' JSON schema load them, and nothing else of the part. */
+const isSettings = (path: string): boolean => path.endsWith('/settings.ts') && !path.startsWith('src/config/')
+
+/** Two folders of one kind. Files beside the folders belong to all of the kind. */
+function areSiblings(path: string, target: string): boolean {
+  return KINDS.some(({ folder, shared }) => {
+    if (!path.startsWith(folder) || !target.startsWith(folder)) return false
+    const [one, ...within] = path.slice(folder.length).split('/')
+    const [other, ...withinOther] = target.slice(folder.length).split('/')
+    return within.length > 0 && withinOther.length > 0 && one !== other && !shared.includes(other)
+  })
+}
+
+/** "src/coordinator/scheduler/lanes.ts" → "coordinator"; "src/app.ts" → "app". */
 const folderOf = (path: string): string => path.split('/')[1].replace(/\.ts$/, '')
 
 const packageOf = (specifier: string): string =>
@@ -156,84 +183,27 @@ function declaredDependencies(root: string): ReadonlySet<string> {
   )
 }
 
-function readModule(root: string, path: string, violations: Violation[]): Module {
-  const source = readFileSync(join(root, path), 'utf8')
-  const { module, program, errors } = parseSync(path, source)
-  const lineOf = (offset: number): number => source.slice(0, offset).split('\n').length
-  for (const error of errors) violations.push({ rule: 'parses', at: path, what: error.message })
-  const found = globalsUsed(program)
-  const rules: ReadonlyArray<
-    readonly [Rule, ReadonlyArray<{ readonly name: string; readonly start: number }>, boolean]
-  > = [
-    ['environment-in-config', found.environment, path.startsWith('src/config/')],
-    ['time-in-clock', found.time, path === 'src/core/clock.ts' || path.startsWith('src/bench/')],
-    ['randomness-in-ids', found.randomness, path === 'src/core/ids.ts' || path.startsWith('src/bench/')],
+/** Time, randomness and the environment, read where they may not be. */
+function usesOf(module: Module): Violation[] {
+  const { path } = module
+  const isBench = path.startsWith('src/bench/')
+  const rules: ReadonlyArray<readonly [Rule, readonly Place[], boolean]> = [
+    ['environment-in-config', module.environment, path.startsWith('src/config/')],
+    ['time-in-clock', module.time, path === CLOCK || isBench],
+    ['randomness-in-ids', module.randomness, path === 'src/core/ids.ts' || isBench],
   ]
-  for (const [rule, uses, allowed] of rules)
-    if (!allowed)
-      violations.push(...uses.map((use) => ({ rule, at: `${path}:${lineOf(use.start)}`, what: `uses ${use.name}` })))
-
-  const erased = (start: number): boolean => /^(?:import|export)\s+type\b/.test(source.slice(start, start + 40))
-  const text = (start: number, end: number): string => source.slice(start, end).replace(/^['"`]|['"`]$/g, '')
-  const requests = [
-    ...module.staticImports.map(({ start, moduleRequest }) => ({
-      specifier: moduleRequest.value,
-      start,
-      isType: erased(start),
-    })),
-    ...module.staticExports.flatMap(({ start, entries }) =>
-      entries.flatMap(({ moduleRequest }) =>
-        moduleRequest ? { specifier: moduleRequest.value, start, isType: erased(start) } : [],
-      ),
+  return [
+    ...unread(module),
+    ...rules.flatMap(([rule, uses, allowed]) =>
+      allowed ? [] : uses.map(({ name, line }) => ({ rule, at: `${path}:${line}`, what: `uses ${name}` })),
     ),
-    ...module.dynamicImports.map(({ start, moduleRequest }) => ({
-      specifier: text(moduleRequest.start, moduleRequest.end),
-      start,
-      isType: false,
-    })),
-    ...found.typeImports.map(({ start, name }) => ({ specifier: name, start, isType: true })),
   ]
-  const pathOf = (specifier: string): string =>
-    relative(root, join(root, dirname(path), specifier))
-      .split(sep)
-      .join('/')
-  return {
-    path,
-    imports: requests.map(({ start, ...one }) => ({
-      ...one,
-      line: lineOf(start),
-      target: one.specifier.startsWith('.') ? pathOf(one.specifier) : null,
-    })),
-  }
 }
 
-/** One violation for each import that closes a circle at run time. */
-function cycles(modules: readonly Module[]): Violation[] {
-  const byPath = new Map(modules.map((module) => [module.path, module]))
-  const state = new Map<string, 'open' | 'closed'>()
-  const found: Violation[] = []
-  const visit = (module: Module, way: readonly string[]): void => {
-    state.set(module.path, 'open')
-    for (const { target, line, isType } of module.imports) {
-      const next = target === null || isType ? undefined : byPath.get(target)
-      if (next === undefined) continue
-      if (state.get(next.path) === 'open') {
-        const circle = [...way, module.path]
-        found.push({
-          rule: 'no-cycles',
-          at: `${module.path}:${line}`,
-          what: [...circle.slice(circle.indexOf(next.path)), next.path].join(' → '),
-        })
-      } else if (!state.has(next.path)) visit(next, [...way, module.path])
-    }
-    state.set(module.path, 'closed')
-  }
-  for (const module of modules) if (!state.has(module.path)) visit(module, [])
-  return found
-}
+const unread = ({ path, errors }: Module): Violation[] => errors.map((what) => ({ rule: 'parses', at: path, what }))
 
 if (import.meta.main) {
-  const { modules, violations } = checkArchitecture(join(import.meta.dirname, '..'))
+  const { modules, violations } = checkArchitecture(process.argv[2] ?? join(import.meta.dirname, '..'))
   for (const { rule, at, what } of violations) console.error(`${rule}: ${at} ${what}`)
   console.log(`${modules} modules, ${violations.length} violations of the dependency rule`)
   if (violations.length > 0 || modules === 0) process.exitCode = 1
