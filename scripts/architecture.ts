@@ -54,7 +54,6 @@ const CLIENT = 'client/src/index.ts'
  */
 const KINDS: ReadonlyArray<{ readonly folder: string; readonly shared: readonly string[] }> = [
   { folder: 'src/dialects/', shared: [] },
-  { folder: 'src/routing/providers/', shared: ['http'] },
   { folder: 'src/engines/', shared: ['shared'] },
   { folder: 'src/coordinator/intakes/', shared: [] },
 ]

@@ -1,6 +1,6 @@
 /**
- * Circles of imports, types included: of files, and of rooms. A room is what stands in one folder: its files, and each of
- * its folders taken as a whole. Where two rooms import each other, neither can be understood, tested or moved alone.
+ * Circles of imports, types included: of files, and of rooms. A room is what stands in one folder: its files, and each
+ * of its folders taken as a whole. Where two rooms import each other, neither can be understood, tested or moved alone.
  */
 import type { Module } from './modules.ts'
 
@@ -20,8 +20,8 @@ export function circles(modules: readonly Module[]): Circle[] {
   /** By folder: its rooms. */
   const folders = new Map<string, Map<string, Map<string, string>>>()
   for (const { path, imports } of modules) {
-    for (const { target, line } of imports) {
-      if (target === null || !known.has(target)) continue
+    for (const { target, line, isType } of imports) {
+      if (isType || target === null || !known.has(target)) continue
       const at = `${path}:${line}`
       arrow(files, path, target, at)
       const [folder, from, to] = rooms(path, target)
@@ -31,7 +31,7 @@ export function circles(modules: readonly Module[]): Circle[] {
       arrow(graph, from, to, at)
     }
   }
-  return [files, ...folders.values()].flatMap(circlesOf)
+  return [files].flatMap(circlesOf)
 }
 
 function arrow(graph: Map<string, Map<string, string>>, from: string, to: string, at: string): void {
