@@ -13,15 +13,15 @@ export function adminKey(config: Config, ids: Ids): string {
   if (config.admin.key !== null) return config.admin.key.reveal()
   const make = (): string => `sluice-admin-${Buffer.from(ids.random(32)).toString('base64url')}`
   if (config.durability === 'memory') return make()
-  locate(config.data_dir)
-  return keepSecret(join(config.data_dir, 'admin.key'), ADMIN_KEY, make)
+  locate(config.dataDir)
+  return keepSecret(join(config.dataDir, 'admin.key'), ADMIN_KEY, make)
 }
 
 export interface FirstKey {
-  /** A key of the operator's own making (SLUICE_KEY), or null. */
-  readonly given: string | null
-  /** Where a made key is kept before it is valid, so that no crash loses it; null: it is shown, and kept nowhere. */
-  readonly file: string | null
+  /** A key of the operator's own making (SLUICE_KEY). */
+  readonly keyOnStart?: string
+  /** Where a made key is kept before it is valid, so that no crash loses it; without, it is shown and kept nowhere. */
+  readonly keyFile?: string
 }
 
 /** The name of keys that a start was given. */
@@ -38,11 +38,16 @@ export interface KeyNews {
  * Adds the given key, or makes one where there is none yet. A given key replaces those that earlier starts were given:
  * who changes SLUICE_KEY wants the old one to stop working.
  */
-export async function firstKey(keys: Keys, { given, file }: FirstKey, clock: Clock, ids: Ids): Promise<KeyNews> {
+export async function firstKey(
+  keys: Keys,
+  { keyOnStart: given, keyFile: file }: FirstKey,
+  clock: Clock,
+  ids: Ids,
+): Promise<KeyNews> {
   const known = keys.list()
-  if (given === null && known.length > 0) return { created: null, notes: [] }
+  if (given === undefined && known.length > 0) return { created: null, notes: [] }
   const make = (): string => mintKey(ids).key
-  const key = given ?? (file === null ? make() : keepSecret(file, API_KEY, make))
+  const key = given ?? (file === undefined ? make() : keepSecret(file, API_KEY, make))
   const digest = digestOf(key)
   const found = keys.find(digest)
   const notes: string[] = []
@@ -53,14 +58,14 @@ export async function firstKey(keys: Keys, { given, file }: FirstKey, clock: Clo
     }
   if (found === null) {
     const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
-    const name = given === null ? 'first start' : SEEDED
+    const name = given === undefined ? 'first start' : SEEDED
     await keys.add({ id, tenant: 'default', name, hint: hintOf(key), createdAtMs: clock.wallMs() }, digest)
   }
-  if (given !== null)
+  if (given !== undefined)
     for (const old of known) {
       if (old.name !== SEEDED || old.revokedAtMs !== undefined || old.id === found?.id) continue
       await keys.revoke(old.id, clock.wallMs())
       notes.push(`SLUICE_KEY has changed: the key of earlier starts (${old.hint}, ${old.id}) is revoked.`)
     }
-  return { created: given === null ? key : null, notes }
+  return { created: given === undefined ? key : null, notes }
 }

@@ -40,7 +40,7 @@ export function createProviders(
   const made: Provider[] = []
   const names = new Map<string, number>()
   const nameOf = (model: ModelConfig): string => {
-    const name = `${model.name}@${model.base_url === null ? model.provider : new URL(model.base_url).host}`
+    const name = `${model.name}@${model.baseUrl === null ? model.provider : new URL(model.baseUrl).host}`
     const nth = (names.get(name) ?? 0) + 1
     names.set(name, nth)
     return nth === 1 ? name : `${name}#${nth}`
@@ -83,8 +83,8 @@ function digestOf(name: string, model: ModelConfig, { proxy, http }: Config): st
         : typeof value === 'object' && value !== null
           ? Object.fromEntries(Object.entries(value).map(([key, member]) => [key, plain(member)]))
           : value
-  const certificate = model.ca_file === null ? null : readCertificate(model.ca_file)
-  return hash('sha256', JSON.stringify([name, plain(model), certificate, plain(proxy), http.max_answer_bytes]))
+  const certificate = model.caFile === null ? null : readCertificate(model.caFile)
+  return hash('sha256', JSON.stringify([name, plain(model), certificate, plain(proxy), http.maxAnswerBytes]))
 }
 
 function readCertificate(path: string): string {
@@ -101,18 +101,16 @@ function createProvider(config: Config, model: ModelConfig, name: string, deps: 
     return createDemoProvider({
       clock: deps.clock,
       ids: deps.ids,
-      ttftMs: model.demo.ttft_ms,
-      tokenMs: model.demo.token_ms,
+      ttftMs: model.demo.ttftMs,
+      tokenMs: model.demo.tokenMs,
     })
-  const { url, no_proxy: noProxy } = config.proxy
+  const { url, noProxy } = config.proxy
   const baseUrl =
-    model.api_version === null
-      ? model.base_url!
-      : `${model.base_url}?api-version=${encodeURIComponent(model.api_version)}`
+    model.apiVersion === null ? model.baseUrl! : `${model.baseUrl}?api-version=${encodeURIComponent(model.apiVersion)}`
   return createOpenAiProvider({
     name,
     baseUrl,
-    apiKey: model.api_key?.reveal() ?? null,
+    apiKey: model.apiKey?.reveal() ?? null,
     auth: model.provider === 'azure' ? 'api-key' : 'bearer',
     headers: Object.fromEntries(
       Object.entries(model.headers).map(([header, value]) => [
@@ -122,14 +120,14 @@ function createProvider(config: Config, model: ModelConfig, name: string, deps: 
     ),
     upstreamModel: model.model,
     continuation: model.continuation,
-    streamUsage: model.stream_usage,
-    ca: model.ca_file === null ? null : readCertificate(model.ca_file),
+    streamUsage: model.streamUsage,
+    ca: model.caFile === null ? null : readCertificate(model.caFile),
     proxy: url === null || typeof url === 'string' ? url : url.reveal(),
     noProxy,
     clock: deps.clock,
     wheel: deps.wheel,
     gatherMs: deps.gatherMs,
-    maxAnswerBytes: config.http.max_answer_bytes,
+    maxAnswerBytes: config.http.maxAnswerBytes,
   })
 }
 
@@ -147,13 +145,13 @@ export function toRoutes(config: Config, providers: readonly NamedProvider[]): M
         upstreamModel: model.model,
         concurrent: model.limits.concurrent ?? Infinity,
         order: model.order,
-        contextTokens: model.context_tokens,
+        contextTokens: model.contextTokens,
         stream: model.stream,
-        conversationMembers: model.conversation_members,
+        conversationMembers: model.conversationMembers,
         timeouts: {
-          ttftMs: model.timeouts.ttft_ms ?? config.timeouts.ttft_ms,
-          interTokenMs: model.timeouts.inter_token_ms ?? config.timeouts.inter_token_ms,
-          totalMs: model.timeouts.total_ms ?? config.timeouts.total_ms,
+          ttftMs: model.timeouts.ttftMs ?? config.timeouts.ttftMs,
+          interTokenMs: model.timeouts.interTokenMs ?? config.timeouts.interTokenMs,
+          totalMs: model.timeouts.totalMs ?? config.timeouts.totalMs,
         },
       }),
     ),

@@ -6,12 +6,15 @@ import { isDeepStrictEqual } from 'node:util'
 import { Secret } from '../config/fields.ts'
 import { LEAVES } from '../config/leaves.ts'
 import type { Config } from '../config/schema.ts'
+import { camelCase } from '../core/camel.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Provider } from '../core/ports/provider.ts'
 import type { Log } from '../observability/report.ts'
+import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
 import type { Router } from '../routing/router.ts'
 import { createProviders, type NamedProvider, type ProviderDeps, toRoutes } from './models.ts'
+import type { Runtime } from './runtime.ts'
 import { warnOfJobsWithoutModel } from './without-model.ts'
 
 export interface Reloaded {
@@ -27,20 +30,22 @@ const TAKEN_OVER = ['models', 'tenants', 'timeouts', 'proxy', 'log', 'retention.
 
 const RETIRED_CHECK_MS = 1_000
 
-/** The settings in force that may change, and the providers made of them. */
+/** The settings in force, those that may change included, and the providers made of them. */
 export class Settings {
   config: Config
   providers: readonly NamedProvider[]
+  readonly #gather: GatherGauge
   readonly #deps: ProviderDeps
   #tenants: ReadonlyMap<string, Config['tenants'][number]>
   #retired: Provider[] = []
   #cancelCheck: (() => void) | null = null
 
-  constructor(config: Config, deps: ProviderDeps) {
+  constructor(config: Config, { clock, ids, wheel }: Pick<Runtime, 'clock' | 'ids' | 'wheel'>) {
     this.config = config
-    this.#deps = deps
+    this.#gather = gatherGauge(config.stream, clock)
+    this.#deps = { clock, ids, wheel, gatherMs: this.#gather.gatherMs }
     this.#tenants = byName(config)
-    this.providers = createProviders(config, deps)
+    this.providers = createProviders(config, this.#deps)
   }
 
   tenant(name: string): Config['tenants'][number] | undefined {
@@ -49,6 +54,25 @@ export class Settings {
 
   routes() {
     return toRoutes(this.config, this.providers)
+  }
+
+  /** Asked anew each time: a reload may change some of it. */
+  get retention() {
+    const settings = this
+    return {
+      ...this.config.retention,
+      get logsMs() {
+        return settings.config.retention.logsMs
+      },
+      tenant(name: string) {
+        const logsMs = settings.tenant(name)?.retention.logsMs ?? null
+        return logsMs === null ? null : { logsMs }
+      },
+    }
+  }
+
+  stats(): Readonly<Record<string, number>> {
+    return { gather_ms: this.#gather.gatherMs() }
   }
 
   /** Throws config_invalid; then nothing has changed. */
@@ -70,6 +94,7 @@ export class Settings {
   }
 
   close(): void {
+    this.#gather.stop()
     this.#cancelCheck?.()
     for (const { provider } of this.providers) provider.close()
     for (const provider of this.#retired) provider.close()
@@ -135,6 +160,6 @@ function changes(before: Config, after: Config): readonly string[] {
 }
 
 function valueAt(config: Config, path: readonly string[]): unknown {
-  const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
+  const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown>)[camelCase(key)], config)
   return value instanceof Secret ? [value.ref, value.known ? value.reveal() : null] : value
 }

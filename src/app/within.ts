@@ -1,9 +1,14 @@
-/** Steps of a stop, each with an end. */
-import type { Clock } from '../core/clock.ts'
-import type { Log } from '../observability/report.ts'
+/** Steps of a start and a stop, each with an end. */
+import type { Engine } from '../core/ports/engine.ts'
+import type { Runtime } from './runtime.ts'
 
 /** Resolves when the step is over, or after `ms`: a stop continues whatever becomes of its steps. */
-export function within(clock: Clock, log: Log, what: string, ms: number, step: Promise<unknown>): Promise<void> {
+export function within(
+  { clock, log }: Pick<Runtime, 'clock' | 'log'>,
+  what: string,
+  ms: number,
+  step: Promise<unknown>,
+): Promise<void> {
   return new Promise((done) => {
     const cancel = clock.after(ms, () => {
       log.warn({ what, ms }, 'the stop no longer waits for this')
@@ -16,4 +21,21 @@ export function within(clock: Clock, log: Log, what: string, ms: number, step: P
         done()
       })
   })
+}
+
+/** A start that is not wanted any more does not wait for the rest of the step. */
+export function orAborted(step: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((done, fail) => {
+    signal?.addEventListener('abort', () => fail(signal.reason as Error))
+    step.then(done, fail)
+  })
+}
+
+export async function closingOnError<T>(engine: Pick<Engine, 'close'>, step: () => T | Promise<T>): Promise<T> {
+  try {
+    return await step()
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
 }

@@ -30,7 +30,7 @@ export async function checkAll(config: Config, providers: readonly NamedProvider
     checkPort('admin.port', config.admin.host, config.admin.port),
     ...providers.map(checkProvider),
   ])
-  const folder = checkFolder(config.data_dir, config.durability)
+  const folder = checkFolder(config.dataDir, config.durability)
   const isUsed = folder.verdict !== 'failed' && config.durability !== 'memory'
   return [
     checkNode(process.versions.node),
@@ -81,7 +81,7 @@ export function checkFolder(dataDir: string, durability: Config['durability']): 
 }
 
 /** What the next start would refuse. */
-export function checkAdminKey({ admin, data_dir: dataDir }: Pick<Config, 'admin' | 'data_dir'>): readonly Check[] {
+export function checkAdminKey({ admin, dataDir }: Pick<Config, 'admin' | 'dataDir'>): readonly Check[] {
   if (admin.key !== null) return []
   const name = 'admin.key'
   try {
@@ -95,10 +95,10 @@ export function checkAdminKey({ admin, data_dir: dataDir }: Pick<Config, 'admin'
 const NEEDED_BYTES = 64 * 2 ** 20
 
 export function checkDisk(config: {
-  readonly data_dir: string
+  readonly dataDir: string
   readonly retention: Pick<Config['retention'], 'bytes'>
 }): Check {
-  const { bavail, bsize } = statfsSync(standing(config.data_dir))
+  const { bavail, bsize } = statfsSync(standing(config.dataDir))
   const free = bavail * bsize
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
   if (free < NEEDED_BYTES)
@@ -143,10 +143,10 @@ async function isSluice(url: string): Promise<boolean> {
 }
 
 function checkCertificates(model: Config['models'][number]): readonly Check[] {
-  if (model.ca_file === null) return []
+  if (model.caFile === null) return []
   const name = `${model.name}: ca_file`
   try {
-    const { subject, validTo } = new X509Certificate(readFileSync(model.ca_file))
+    const { subject, validTo } = new X509Certificate(readFileSync(model.caFile))
     return [{ name, verdict: 'ok', detail: `${subject.replaceAll('\n', ', ')}, until ${validTo}` }]
   } catch (error) {
     return [
@@ -154,8 +154,7 @@ function checkCertificates(model: Config['models'][number]): readonly Check[] {
         name,
         verdict: 'failed',
         detail:
-          `${model.ca_file} can't be read as a certificate ` +
-          `(${(error as NodeJS.ErrnoException).code ?? 'not PEM'})`,
+          `${model.caFile} can't be read as a certificate ` + `(${(error as NodeJS.ErrnoException).code ?? 'not PEM'})`,
       },
     ]
   }
@@ -179,7 +178,7 @@ async function checkProvider({ name, provider, model }: NamedProvider): Promise<
 const ROUTE = /(\/(?:chat\/completions|completions|embeddings|models|responses))\/*$/
 
 /** The setting that explains a status other than 200. */
-function blame({ api_key: key, base_url: url, headers, provider }: ModelConfig, status: number): string {
+function blame({ apiKey: key, baseUrl: url, headers, provider }: ModelConfig, status: number): string {
   if (status === 401 || status === 403) {
     if (key !== null) return `the provider refused the api_key (HTTP ${status})`
     const isSent = Object.keys(headers).some((name) => /auth|key|token/i.test(name))

@@ -158,7 +158,7 @@ function sendable(key: string): string {
 }
 
 function storedAdminKey(config: Config): string {
-  const path = join(config.data_dir, 'admin.key')
+  const path = join(config.dataDir, 'admin.key')
   const key = readSecret(path, ADMIN_KEY)
   if (key !== null) return key
   throw new UsageError(

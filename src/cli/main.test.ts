@@ -342,11 +342,11 @@ describe('doctor', () => {
   it('knows an old Node, a folder that can not be, and a full disk', () => {
     writeFileSync(join(dir, 'admin.key'), '')
     const admin = loadConfig({ env: {} }).config.admin
-    expect(checkAdminKey({ admin, data_dir: dir })[0]).toMatchObject({
+    expect(checkAdminKey({ admin, dataDir: dir })[0]).toMatchObject({
       verdict: 'failed',
       detail: expect.stringContaining('is empty'),
     })
-    expect(checkAdminKey({ admin, data_dir: join(dir, 'none') })[0].verdict).toBe('ok')
+    expect(checkAdminKey({ admin, dataDir: join(dir, 'none') })[0].verdict).toBe('ok')
     expect(checkNode('20.1.0').verdict).toBe('failed')
     expect(checkNode('24.1.0').verdict).toBe('ok')
     expect(checkFolder(dir, 'power').verdict).toBe('ok')
@@ -366,8 +366,8 @@ describe('doctor', () => {
     writeFileSync(join(dir, 'open', 'sluice.db'), 'not a database at all')
     expect(checkFolder(join(dir, 'open'), 'power')).toMatchObject({ verdict: 'failed', detail: /not an SQLite/ })
     expect(checkFolder('/proc/none', 'memory').verdict).toBe('note')
-    expect(checkDisk({ data_dir: dir, retention: { bytes: Number.MAX_SAFE_INTEGER } }).verdict).toBe('note')
-    expect(checkDisk({ data_dir: '/proc', retention: { bytes: 1 } }).verdict).toBe('failed')
+    expect(checkDisk({ dataDir: dir, retention: { bytes: Number.MAX_SAFE_INTEGER } }).verdict).toBe('note')
+    expect(checkDisk({ dataDir: '/proc', retention: { bytes: 1 } }).verdict).toBe('failed')
   })
 
   it('tells one fault once, with one colon', async () => {

@@ -17,7 +17,7 @@ export function readyLine(app: Started, config: Config, keyFile: string | null, 
     url: app.publicUrl,
     admin_url: app.adminUrl,
     key_file: app.createdKey === null ? null : keyFile,
-    data_dir: config.data_dir,
+    data_dir: config.dataDir,
     msg: `Sluice is ready on ${app.publicUrl}`,
   })
 }
@@ -31,7 +31,7 @@ export function screen(app: Started, config: Config, readyMs: number): string[] 
     ['API key', apiKey(app, config)],
     ['Models', [...new Set(config.models.map((m) => m.name))].join(', ')],
     ['Admin', `${app.adminUrl}   (its key: ${adminKey(config)})`],
-    ['Data', `${config.data_dir}   (durability: ${config.durability})`],
+    ['Data', `${config.dataDir}   (durability: ${config.durability})`],
   ]
   return [
     `Sluice ${version} is ready on ${app.publicUrl}   (${readyMs} ms)`,
@@ -54,5 +54,5 @@ function apiKey(app: Started, config: Config): string {
 
 function adminKey(config: Config): string {
   if (config.admin.key !== null) return `the value of ${config.admin.key}`
-  return config.durability === 'memory' ? 'set SLUICE_ADMIN_KEY to have one' : `${config.data_dir}/admin.key`
+  return config.durability === 'memory' ? 'set SLUICE_ADMIN_KEY to have one' : `${config.dataDir}/admin.key`
 }

@@ -91,7 +91,7 @@ async function serve(
   }).catch((error: unknown) => {
     throw listenError(error, ...listeners(error, config))
   })
-  lifecycle.started(app, config.workers.drain_ms)
+  lifecycle.started(app, config.workers.drainMs)
   show(app, config, keyFile, atTerminal)
   await lifecycle.stopped
   // Whatever still holds the loop is not worth waiting for
@@ -111,7 +111,7 @@ function show(app: App, config: Config, keyFile: string | null, atTerminal: bool
 const firstKeyFile = (config: Config): string =>
   config.durability === 'memory'
     ? join(mkdtempSync(join(tmpdir(), 'sluice-')), 'api.key')
-    : join(config.data_dir, 'first-api.key')
+    : join(config.dataDir, 'first-api.key')
 
 /** An unforeseen error ends the process, with its reason in the log: no state can be trusted after it. */
 function endOnUnforeseen(log: ServerLog): void {

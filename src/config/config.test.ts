@@ -3,6 +3,7 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterAll, describe, expect, it } from 'vitest'
+import { camelCase } from '../core/camel.ts'
 import { Secret } from './fields.ts'
 import { jsonSchema } from './json-schema.ts'
 import { envName, FLAGS, flagName, LEAVES, VALUES } from './leaves.ts'
@@ -36,13 +37,13 @@ describe('defaults < file < environment < flags', () => {
       host: '127.0.0.1',
       port: 4100,
       admin: { port: 4101 },
-      data_dir: './sluice-data',
+      dataDir: './sluice-data',
       durability: 'power',
     })
-    expect(config.http.max_body_bytes).toBe(4 * 2 ** 20)
-    expect(config.retention.logs).toBe(86_400_000)
+    expect(config.http.maxBodyBytes).toBe(4 * 2 ** 20)
+    expect(config.retention.logsMs).toBe(86_400_000)
     // Whoever tries kill -9 five times in a row still gets the answer
-    expect(config.queue.max_crashes).toBeGreaterThanOrEqual(5)
+    expect(config.queue.maxCrashes).toBeGreaterThanOrEqual(5)
     expect(config.models.map((m) => m.name)).toEqual(['demo'])
   })
 
@@ -51,20 +52,20 @@ describe('defaults < file < environment < flags', () => {
     expect(load(yaml).config).toMatchObject({
       port: 4200,
       admin: { port: 4201 },
-      http: { max_depth: 10, max_keys: 99 },
-      queue: { max_attempts: 3 },
+      http: { maxDepth: 10, maxKeys: 99 },
+      queue: { maxAttempts: 3 },
     })
     const env = { SLUICE_PORT: '4300', SLUICE_HTTP_MAX_DEPTH: '11', SLUICE_QUEUE_MAX_ATTEMPTS: '5', SLUICE_HOST: '' }
     expect(load(yaml, env).config).toMatchObject({
       host: '127.0.0.1',
       port: 4300,
-      http: { max_depth: 11, max_keys: 99 },
-      queue: { max_attempts: 5 },
+      http: { maxDepth: 11, maxKeys: 99 },
+      queue: { maxAttempts: 5 },
     })
     expect(load(yaml, env, { port: '4400' }).config).toMatchObject({
       port: 4400,
       admin: { port: 4401 },
-      http: { max_depth: 11 },
+      http: { maxDepth: 11 },
     })
     expect(load(yaml, { ...env, SLUICE_ADMIN_PORT: '9' }).config.admin.port).toBe(9)
   })
@@ -99,11 +100,19 @@ describe('defaults < file < environment < flags', () => {
   it('offers the models of a key that is in the environment', () => {
     const { config } = load(null, { OPENAI_API_KEY: 'sk-canary' })
     expect(config.models.map((m) => m.name)).toEqual(['demo', 'gpt-*', 'o*', 'text-embedding-*'])
-    expect(config.models[1]).toMatchObject({ base_url: 'https://api.openai.com/v1', kinds: ['chat'] })
-    expect(config.models[1].api_key!.reveal()).toBe('sk-canary')
+    expect(config.models[1]).toMatchObject({ baseUrl: 'https://api.openai.com/v1', kinds: ['chat'] })
+    expect(config.models[1].apiKey!.reveal()).toBe('sk-canary')
     expect(
       load('models: [{ name: x, provider: demo }]', { OPENAI_API_KEY: 'k' }).config.models.map((m) => m.name),
     ).toEqual(['x'])
+  })
+
+  it('is named as code names it, with units; names that users choose stay theirs', () => {
+    const yaml =
+      'models: [{ name: a, provider: openai-compatible, base_url: "http://h/v1", headers: { x_team_id: "7" } }]'
+    expect(load(yaml).config.models[0]).toMatchObject({ contextTokens: 128_000, headers: { x_team_id: '7' } })
+    const durations = LEAVES.flatMap((l) => [l, ...l.members]).filter(({ kind }) => kind === 'duration')
+    for (const { path } of durations) expect(camelCase(path.at(-1)!), path.join('.')).toMatch(/Ms$/)
   })
 
   it('is frozen', () => {
@@ -125,7 +134,7 @@ describe('units', () => {
     ['retention: { logs: 24 h }', 'retention', 'logs', 86_400_000],
     ['queue: { max_queued_jobs: 2_000_000 }', 'queue', 'max_queued_jobs', 2_000_000],
   ] as const)('%s', (yaml, group, name, value) => {
-    expect((load(yaml).config[group] as Record<string, unknown>)[name]).toBe(value)
+    expect((load(yaml).settings[group] as Record<string, unknown>)[name]).toBe(value)
   })
 
   it.each([
@@ -305,11 +314,11 @@ describe('values as env files, shells and editors leave them', () => {
     ['./~', './~'],
     ["it's", "it's"],
   ])('a path of %j', (text, path) => {
-    expect(load(null, { SLUICE_DATA_DIR: text }).config.data_dir).toBe(path)
-    expect(load(null, {}, { 'data-dir': text }).config.data_dir).toBe(path)
-    expect(load(`data_dir: ${JSON.stringify(text)}\n`).config.data_dir).toBe(path)
+    expect(load(null, { SLUICE_DATA_DIR: text }).config.dataDir).toBe(path)
+    expect(load(null, {}, { 'data-dir': text }).config.dataDir).toBe(path)
+    expect(load(`data_dir: ${JSON.stringify(text)}\n`).config.dataDir).toBe(path)
     const models = `models: [{ name: a, provider: demo, ca_file: ${JSON.stringify(text)} }]`
-    expect(load(models).config.models[0].ca_file).toBe(path)
+    expect(load(models).config.models[0].caFile).toBe(path)
   })
 
   it.each([
@@ -342,10 +351,10 @@ describe('values as env files, shells and editors leave them', () => {
       port: 4300,
       host: '127.0.0.2',
       durability: 'process',
-      retention: { logs: 43_200_000 },
-      conversations: { keep_failed: true },
-      http: { cors_origins: ['https://a.example', 'https://b.example'] },
-      queue: { max_attempts: 5 },
+      retention: { logsMs: 43_200_000 },
+      conversations: { keepFailed: true },
+      http: { corsOrigins: ['https://a.example', 'https://b.example'] },
+      queue: { maxAttempts: 5 },
       log: { level: 'warn' },
       admin: { port: 4301 },
     })
@@ -368,7 +377,7 @@ describe('secrets', () => {
         SLUICE_KEY: 'canary-seed-of-the-tests',
       },
     )
-    expect(config.models[0].api_key!.reveal()).toBe('canary-env')
+    expect(config.models[0].apiKey!.reveal()).toBe('canary-env')
     expect(config.admin.key!.reveal()).toBe('canary-file-of-the-tests')
     expect(config.key!.reveal()).toBe('canary-seed-of-the-tests')
     expect(
@@ -421,8 +430,8 @@ describe('secrets', () => {
       "sluice.yaml:1:10: admin.key: the file none can't be read (ENOENT)",
     )
     const { config } = loadConfig({ file: write(model('api_key: { env: NOT_SET }')), env: {}, withoutSecrets: true })
-    expect(config.models[0].api_key!.known).toBe(false)
-    expect(() => config.models[0].api_key!.reveal()).toThrow(/NOT_SET/)
+    expect(config.models[0].apiKey!.known).toBe(false)
+    expect(() => config.models[0].apiKey!.reveal()).toThrow(/NOT_SET/)
   })
 })
 

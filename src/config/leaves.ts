@@ -101,6 +101,11 @@ export const LEAVES: readonly Leaf[] = leavesOf(settings)
 export const VALUES: readonly Leaf[] = LEAVES.filter((leaf) => leaf.kind !== 'items' && leaf.kind !== 'map')
 export const FLAGS: readonly Leaf[] = VALUES.filter((leaf) => leaf.kind !== 'secret')
 
+/** Settings whose members the user names. */
+export const MAPS: ReadonlySet<string> = new Set(
+  LEAVES.flatMap((leaf) => [leaf, ...leaf.members]).flatMap(({ kind, path }) => (kind === 'map' ? path.slice(-1) : [])),
+)
+
 /** ["http", "max_body_bytes"] → "SLUICE_HTTP_MAX_BODY_BYTES" */
 export const envName = (leaf: Leaf): string => `SLUICE_${leaf.path.join('_').toUpperCase()}`
 /** ["http", "max_body_bytes"] → "http-max-body-bytes" */

@@ -1,14 +1,15 @@
 /**
  * Defaults < file < environment < flags, into one checked, frozen object. The only reader of the process's environment.
  */
+import { camelCase } from '../core/camel.ts'
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { bareText, readPath, Secret, type SecretSource } from './fields.ts'
 import { type FileText, parseFile } from './file.ts'
-import { envName, FLAGS, flagName, type Leaf, VALUES } from './leaves.ts'
+import { envName, FLAGS, flagName, type Leaf, MAPS, VALUES } from './leaves.ts'
 import { describeIssue, type Problem } from './problems.ts'
 import { readRegularFile } from './regular-file.ts'
-import { type Config, schema } from './schema.ts'
+import { type Config, type Settings, schema } from './schema.ts'
 import { weaknessOf } from './secret-file.ts'
 import { isServiceLink } from './service-links.ts'
 
@@ -34,6 +35,8 @@ export interface Sources {
 
 export interface Loaded {
   readonly config: Config
+  /** The same by the names of YAML, for printing. */
+  readonly settings: Settings
   readonly file: string | null
   /** What is odd, but no reason to stop. */
   readonly warnings: readonly string[]
@@ -102,11 +105,12 @@ export function loadConfig(sources: Sources = {}): Loaded {
   const warnings = [...linkNote(links), ...unknownNames(env)]
   if (isSameSecret(result.data.key, result.data.admin.key))
     warnings.push('key and admin.key are the same: every client with that key can act as an operator.')
-  return { config: freeze(result.data), file: path, warnings, originOf }
+  const config = freeze(camelised(result.data)) as Config
+  return { config, settings: freeze(result.data), file: path, warnings, originOf }
 }
 
 /** The keys that people choose. */
-function weakKeys({ key, admin }: Config): readonly Problem[] {
+function weakKeys({ key, admin }: Settings): readonly Problem[] {
   return [
     { path: ['key'], secret: key },
     { path: ['admin', 'key'], secret: admin.key },
@@ -215,6 +219,13 @@ function unknownNames(env: Environment): string[] {
   return Object.keys(env)
     .filter((name) => name.startsWith('SLUICE_') && !name.startsWith('SLUICE_TEST_') && !known.includes(name))
     .map((name) => `${name} in the environment is not a known setting.${didYouMean(name, known)}`)
+}
+
+/** The settings by the names of code; what stands in a map has names of the user's. */
+function camelised(value: unknown, name = ''): unknown {
+  if (Array.isArray(value)) return value.map((item) => camelised(item))
+  if (typeof value !== 'object' || value === null || value instanceof Secret || MAPS.has(name)) return value
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [camelCase(key), camelised(member, key)]))
 }
 
 function freeze<T>(value: T): T {

@@ -7,8 +7,8 @@ import type { Loaded, Origin } from './load.ts'
 
 /** Each value that is not a default carries a comment with its origin. */
 export function printConfig(loaded: Loaded): string {
-  const document = new Document(printable(loaded.config))
-  note(document.contents, loaded.config, [], loaded)
+  const document = new Document(printable(loaded.settings))
+  note(document.contents, loaded.settings, [], loaded)
   return document.toString({ lineWidth: 0, flowCollectionPadding: true })
 }
 

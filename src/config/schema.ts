@@ -3,7 +3,8 @@
  * in the environment are all generated from here. Names are those of the YAML file, with their units.
  */
 import { z } from 'zod'
-import { count, duration, filePath, flag, httpUrl, list, type Secret, secret, size } from './fields.ts'
+import type { Camelised } from '../core/camel.ts'
+import { count, duration, filePath, flag, httpUrl, list, secret, size } from './fields.ts'
 
 const port = () => count({ max: 65_535 })
 const name = z
@@ -509,12 +510,8 @@ export const schema = settings
   })
   .transform((c) => ({ ...c, admin: { ...c.admin, port: c.admin.port ?? (c.port === 0 ? 0 : c.port + 1) } }))
 
-/** The effective configuration, frozen. */
-export type Config = DeepReadonly<z.output<typeof schema>>
+/** The settings by their names in YAML. */
+export type Settings = z.output<typeof schema>
+/** The effective configuration, frozen, by the names of code: parts take their slices of it as they are. */
+export type Config = Camelised<Settings>
 export type ModelConfig = Config['models'][number]
-
-type DeepReadonly<T> = T extends Secret | string | number | boolean | null | undefined
-  ? T
-  : T extends ReadonlyArray<infer U>
-    ? ReadonlyArray<DeepReadonly<U>>
-    : { readonly [K in keyof T]: DeepReadonly<T[K]> }

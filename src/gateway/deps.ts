@@ -39,8 +39,6 @@ export interface GatewayOptions {
   /** For a whole request, its body included. */
   readonly requestTimeoutMs: number
   readonly keepAliveMs: number
-  /** How often the two time-outs are looked at. */
-  readonly connectionCheckMs: number
   readonly maxHeaderBytes: number
   readonly maxConnections: number
   /** Requests under way at once by one key, open streams included. */

@@ -36,6 +36,8 @@ const UNREAD = {
 
 /** When to come back to a server that starts or stops. */
 const RETRY_AFTER_MS = 1_000
+/** How often connections are checked for the timeouts of headers and requests. */
+const CONNECTION_CHECK_MS = 1_000
 
 export function createGateway(deps: GatewayDeps): Gateway {
   const { options, clock, emit, onFault } = deps
@@ -188,7 +190,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         headersTimeout: options.headersTimeoutMs,
         requestTimeout: options.requestTimeoutMs,
         keepAliveTimeout: options.keepAliveMs,
-        connectionsCheckingInterval: options.connectionCheckMs,
+        connectionsCheckingInterval: CONNECTION_CHECK_MS,
         maxHeaderSize: options.maxHeaderBytes,
         requireHostHeader: false, // checkForm answers in JSON
         noDelay: true,

@@ -1,4 +1,4 @@
-/** How long the event loop was held. */
+/** How long the event loop was held, and the memory of the process. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
 const RESOLUTION_MS = 5
@@ -13,6 +13,7 @@ export function watchLoop(): { stats(): Readonly<Record<string, number>>; stop()
       loop_delay_p50_ms: heldMs(loop.percentile(50)),
       loop_delay_p99_ms: heldMs(loop.percentile(99)),
       loop_delay_max_ms: heldMs(loop.max),
+      rss_bytes: process.memoryUsage.rss(),
     }),
     stop: () => void loop.disable(),
   }

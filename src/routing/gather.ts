@@ -1,6 +1,6 @@
 /**
  * How long an upstream socket is left unread after a read, so that the next read brings several tokens. At low load
- * nothing is held back; when the event loop is busy, fewer and larger reads halve the cost of a token (docs/decisions).
+ * nothing is held back; when the event loop is busy, fewer and larger reads halve the cost of a token (decision 0008).
  */
 import { performance } from 'node:perf_hooks'
 import type { Clock } from '../core/clock.ts'
@@ -10,12 +10,19 @@ const BUSY = 0.5
 const CALM = 0.2
 const SAMPLE_MS = 200
 
-export function gatherGauge(
-  mode: 'auto' | 'on' | 'off',
-  gatherMs: number,
-  clock: Clock,
-): { readonly gatherMs: () => number; stop(): void } {
-  if (mode !== 'auto') return { gatherMs: () => (mode === 'on' ? gatherMs : 0), stop() {} }
+export interface GatherOptions {
+  readonly gather: 'auto' | 'on' | 'off'
+  readonly gatherMs: number
+}
+
+/** How long to gather, asked after each read; 0 = not at all. */
+export interface GatherGauge {
+  readonly gatherMs: () => number
+  stop(): void
+}
+
+export function gatherGauge({ gather, gatherMs }: GatherOptions, clock: Clock): GatherGauge {
+  if (gather !== 'auto') return { gatherMs: () => (gather === 'on' ? gatherMs : 0), stop() {} }
   let last = performance.eventLoopUtilization()
   let gathering = false
   const stop = clock.every(SAMPLE_MS, () => {

@@ -27,7 +27,7 @@ function compose(turns: readonly Turn[], own: readonly Said[], more: Partial<Pro
     own: JSON.stringify(own),
     instructions: '[]',
     budgetTokens: 100_000,
-    maxBytes: 1 << 24,
+    maxPromptBytes: 1 << 24,
     keepFailed: false,
     answerMembers: [],
     ...more,
@@ -73,7 +73,7 @@ it('is bounded in bytes, too', () => {
       [user([{ type: 'image_url', image_url: { url: `data:image/png;base64,${long(50_000)}` } }])],
       assistant(`${n}`),
     )
-  const { messages, read } = compose([picture(1), picture(2), picture(3)], now, { maxBytes: 120_000 })
+  const { messages, read } = compose([picture(1), picture(2), picture(3)], now, { maxPromptBytes: 120_000 })
   expect([messages.length, read]).toEqual([5, 3])
 })
 
@@ -310,6 +310,6 @@ it('costs linear time: 100,000 calls and results in one conversation', () => {
   const began = process.threadCpuUsage().user
   const one = turn([user('a'), calls(...ids), ...ids.map((id) => tool(id))], assistant('done'))
   const same = turn([user('a'), calls(...ids.map(() => 'x')), ...ids.map(() => tool('x'))], assistant('done'))
-  expect(compose([one, same], now, { budgetTokens: 1e9, maxBytes: 1 << 30 }).messages).toHaveLength(100_007)
+  expect(compose([one, same], now, { budgetTokens: 1e9, maxPromptBytes: 1 << 30 }).messages).toHaveLength(100_007)
   expect((process.threadCpuUsage().user - began) / 1e6).toBeLessThan(8) // 0.6 s
 })

@@ -18,7 +18,7 @@ export interface PromptRequest {
   /** What the model can take in, without what is kept for its answer. */
   readonly budgetTokens: number
   /** Images cost few tokens and many bytes. */
-  readonly maxBytes: number
+  readonly maxPromptBytes: number
   /** Does a turn that failed or was canceled stay in the conversation? */
   readonly keepFailed: boolean
   /** Members of an answer that are sent back beside those that any provider takes. */
@@ -54,7 +54,7 @@ export class Prompt {
     this.#own = this.#withoutInstructions(parseMessages(request.own))
     const fixed = [...this.#instructions, ...this.#own]
     this.#tokens = request.budgetTokens - sum(fixed, ({ tokens }) => tokens)
-    this.#bytes = request.maxBytes - sum(fixed, ({ bytes }) => bytes)
+    this.#bytes = request.maxPromptBytes - sum(fixed, ({ bytes }) => bytes)
     for (const message of this.#own.toReversed()) this.#follow(message, true)
     // An exchange that began in an earlier turn
     const first = this.#own.find((message) => !isInstruction(message))
@@ -151,7 +151,7 @@ export interface PromptOptions {
   readonly conversations: Conversations
   readonly clock: Clock
   readonly keepFailed: boolean
-  readonly maxBytes: number
+  readonly maxPromptBytes: number
 }
 
 const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }

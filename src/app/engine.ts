@@ -1,0 +1,37 @@
+/** The engine: decides who is next, and keeps what was promised. */
+import { createScheduler } from '../coordinator/scheduler/scheduler.ts'
+import type { Engine } from '../core/ports/engine.ts'
+import { openEmbedded } from '../engines/embedded/open.ts'
+import { thisBoot } from './boot.ts'
+import type { Settings } from './reload.ts'
+import type { Runtime } from './runtime.ts'
+
+/** J4: how long an SDK's retry joins a job that ended well. */
+const JOIN_AFTER_END_MS = 60_000
+
+export function openEngine(settings: Settings, { clock, ids, wheel, emit }: Runtime): Engine {
+  const { durability, dataDir, workers, queue, sessions } = settings.config
+  const scheduler = createScheduler({
+    ...queue,
+    leaseMs: workers.leaseMs,
+    maxQueuedPerSession: sessions.maxQueuedJobs,
+    maxQueuedBytesPerSession: sessions.maxQueuedBytes,
+    joinAfterEndMs: JOIN_AFTER_END_MS,
+    weight: (tenant) => settings.tenant(tenant)?.weight ?? 1,
+    promptWeight: 1,
+    outputWeight: 2,
+    jitter: ids.jitter,
+  })
+  return openEmbedded({
+    dir: dataDir,
+    durability,
+    scheduler,
+    clock,
+    ids,
+    wheel,
+    retention: settings.retention,
+    joinAfterEndMs: JOIN_AFTER_END_MS,
+    boot: thisBoot(ids),
+    onFact: emit,
+  })
+}

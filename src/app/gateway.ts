@@ -1,0 +1,68 @@
+/** The gateway, with the delivery that feeds its readers. */
+import { createHmac } from 'node:crypto'
+import type { Engine } from '../core/ports/engine.ts'
+import { createDelivery } from '../delivery/delivery.ts'
+import { digestOf } from '../gateway/caller/api-key.ts'
+import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
+import { createGateway } from '../gateway/gateway.ts'
+import type { Router } from '../routing/router.ts'
+import type { Settings } from './reload.ts'
+import type { Runtime } from './runtime.ts'
+
+/** Of the log, read at once for a reader that catches up. */
+const PAGE_BYTES = 256 * 1024
+/** For answers that are being written when the server stops. */
+export const LAST_WORDS_MS = 1_000
+
+export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload'> {
+  readonly engine: Engine
+  readonly router: Pick<Router, 'resolve' | 'models'>
+  readonly adminKey: string
+  /** The operator has given a key of their own making. */
+  readonly isSeeded: boolean
+}
+
+export function startGateway({ config }: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
+  const { engine, router, adminKey, isSeeded, stats, reload } = parts
+  const { clock, ids, emit, log } = runtime
+  const { http, queue, sessions, websocket, workers } = config
+  const created = Math.floor(clock.wallMs() / 1000)
+  const delivery = createDelivery(engine.log, clock, emit, { ...http, pageBytes: PAGE_BYTES })
+  const gateway = createGateway({
+    submissions: engine.submissions,
+    jobs: engine.jobs,
+    operations: engine.operations,
+    log: engine.log,
+    conversations: engine.conversations,
+    keys: engine.keys,
+    health: engine.health,
+    eraseTenant: engine.eraseTenant,
+    stats: () => ({ ...stats(), ...gateway.stats() }),
+    reload,
+    models: {
+      resolve: router.resolve,
+      list: () => router.models().map(({ name: id }) => ({ id, created, ownedBy: 'sluice' })),
+    },
+    delivery,
+    clock,
+    ids,
+    emit,
+    onFault: (err, requestId) => log.error({ err, request_id: requestId }, 'unforeseen error'),
+    options: {
+      ...http,
+      ...queue,
+      adminKeyDigest: digestOf(adminKey),
+      // Bound to the admin key: tokens outlive a restart, and are void when the operator changes it
+      sessions: { ...sessions, secret: createHmac('sha256', adminKey).update('session tokens').digest() },
+      socket: { ...websocket, drainMs: workers.drainMs + LAST_WORDS_MS },
+      keysHaveChecksums: !isSeeded,
+    },
+  })
+  return {
+    ...gateway,
+    close(withinMs) {
+      delivery.close()
+      return gateway.close(withinMs)
+    },
+  }
+}

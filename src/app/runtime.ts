@@ -1,0 +1,22 @@
+/** What each part needs of the process it runs in. */
+import { type Clock, systemClock, Wheel } from '../core/clock.ts'
+import type { Emit } from '../core/facts.ts'
+import { type Ids, systemIds } from '../core/ids.ts'
+import { createEmit } from '../observability/emit.ts'
+import { createReporter, type Log } from '../observability/report.ts'
+
+export interface Runtime {
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly wheel: Wheel
+  readonly log: Log
+  readonly emit: Emit
+}
+
+export function createRuntime(log: Log): Runtime {
+  const clock = systemClock
+  const emit = createEmit(clock, [createReporter(log, clock)], (err, fact) =>
+    log.error({ err, fact }, 'a fact could not be recorded'),
+  )
+  return { clock, ids: systemIds(), wheel: new Wheel(clock), log, emit }
+}

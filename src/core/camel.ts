@@ -1,0 +1,26 @@
+/** Settings are written as in YAML (`max_body_bytes`) and used as in code (`maxBodyBytes`): one spelling each. */
+
+/** Durations whose setting does not end in its unit. */
+const UNITS = { logs: 'logsMs', at_least: 'atLeastMs', max_age: 'maxAgeMs' } as const
+
+export type CamelCase<S extends string> = S extends keyof typeof UNITS
+  ? (typeof UNITS)[S]
+  : S extends `${infer Head}_${infer Tail}`
+    ? `${Head}${Capitalize<CamelCase<Tail>>}`
+    : S
+
+/** A value that no name is in. */
+type Plain = string | number | boolean | null | undefined | { reveal(): string }
+
+/** Settings with the names of code, read-only. Names that users choose (of headers) stay theirs. */
+export type Camelised<T> = T extends Plain
+  ? T
+  : T extends ReadonlyArray<infer Item>
+    ? ReadonlyArray<Camelised<Item>>
+    : { readonly [K in keyof T as K extends string ? CamelCase<K> : K]: Camelised<T[K]> }
+
+export function camelCase(name: string): string {
+  return Object.hasOwn(UNITS, name)
+    ? UNITS[name as keyof typeof UNITS]
+    : name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+}
