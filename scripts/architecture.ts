@@ -129,7 +129,8 @@ function forbidden(path: string, target: string, isType: boolean): Rule | null {
   const to = folderOf(target)
   if (path === CODE_FOR_CLIENT) return 'client-shares-types'
   if (PURE.includes(from) && target === CLOCK && !isType) return 'decisions-are-pure'
-  if (isSettings(path) && to !== 'core' && !isSettings(target)) return 'settings-stand-alone'
+  const alone = isSettings(path) && !PURE.includes(from)
+  if (alone && to !== 'core' && !isSettings(target)) return 'settings-stand-alone'
   if (from === 'config' && isSettings(target)) return null
   if (target.startsWith('src/routing/providers/') && from !== 'routing' && from !== 'app')
     return 'providers-within-routing'
@@ -153,7 +154,7 @@ function forbiddenPackage(path: string, specifier: string, declared: ReadonlySet
   return declared.has(packageOf(specifier)) ? null : 'declared-dependencies'
 }
 
-/** A part's settings, as a schema: config and the editors' JSON schema load them, and nothing else of the part. */
+/** A part's settings, as a schema: config loads them, and nothing of the part that does something when loaded. */
 const isSettings = (path: string): boolean => path.endsWith('/settings.ts') && !path.startsWith('src/config/')
 
 /** Two folders of one kind. Files beside the folders belong to all of the kind. */

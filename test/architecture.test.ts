@@ -52,7 +52,7 @@ function plant(files: Readonly<Record<string, string>>) {
     'src/engines/redis/open.ts': '',
     'src/engines/shared/codec.ts': '',
     'src/admission/guards/max-context.ts': "import { z } from 'zod'\nexport default z\n",
-    'src/admission/settings.ts': '',
+    'src/admission/settings.ts': "import './guards/max-context.ts'\n",
     'src/delivery/feed.ts': '',
     'src/mock/server.ts': "import '../core/clock.ts'\n",
     'src/bench/main.ts': "import '../core/clock.ts'\nperformance.now()\n",
