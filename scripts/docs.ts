@@ -5,6 +5,8 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { z } from 'zod'
+import { GUARDS } from '../src/admission/guards/index.ts'
 import { EXIT } from '../src/cli/command.ts'
 import { EXITS } from '../src/cli/help.ts'
 import { jsonSchema } from '../src/config/json-schema.ts'
@@ -98,6 +100,14 @@ ${VALUES.map(value).join('\n')}
 
 ${items.map(section).join('\n\n')}
 
+### Guards of a tenant
+
+Each is an item of \`guards\`: \`{ guard: max-context, tokens: 8000 }\`. The first that blocks a request answers it.
+
+| guard | what it does | settings |
+| --- | --- | --- |
+${GUARDS.map(guardRow).join('\n')}
+
 ## Besides settings
 
 | environment | meaning |
@@ -120,6 +130,14 @@ ${Object.entries(EXIT)
   .map(([name, code]) => `| ${code} | ${EXITS[name as keyof typeof EXIT]} |`)
   .join('\n')}
 `
+}
+
+function guardRow({ name, settings: { shape } }: (typeof GUARDS)[number]): string {
+  const { guard, ...own } = shape
+  const settings = Object.entries(own as Readonly<Record<string, z.ZodType>>).map(
+    ([setting, field]) => `\`${setting}\`: ${field.description ?? ''}`,
+  )
+  return `| \`${name}\` | ${guard.description ?? ''} | ${settings.join(' ')} |`
 }
 
 function importsPage(): string {

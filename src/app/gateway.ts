@@ -1,5 +1,6 @@
 /** The gateway, with the delivery that feeds its readers. */
 import { createHmac } from 'node:crypto'
+import { createAdmission } from '../admission/admission.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import { createDelivery } from '../delivery/delivery.ts'
 import { digestOf } from '../gateway/caller/api-key.ts'
@@ -22,13 +23,14 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload'> {
   readonly isSeeded: boolean
 }
 
-export function startGateway({ config }: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
+export function startGateway(settings: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
   const { engine, router, adminKey, isSeeded, stats, reload } = parts
   const { clock, ids, emit, log } = runtime
-  const { http, queue, sessions, websocket, workers } = config
+  const { http, queue, sessions, websocket, workers } = settings.config
   const created = Math.floor(clock.wallMs() / 1000)
   const delivery = createDelivery(engine.log, clock, emit, { ...http, pageBytes: PAGE_BYTES })
   const gateway = createGateway({
+    admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
     submissions: engine.submissions,
     jobs: engine.jobs,
     operations: engine.operations,

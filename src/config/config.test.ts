@@ -215,6 +215,28 @@ describe('what is wrong, where, and what was probably meant', () => {
     ],
     ['tenants: [{ name: a }, { name: a }]', 'sluice.yaml:1:26: tenants[1].name: "a" is a duplicate'],
     [
+      'tenants: [{ name: a, guards: [{ guard: max-contxt, tokens: 1 }] }]',
+      'sluice.yaml:1:33: tenants[0].guards[0].guard: "max-contxt" is not a guard. Did you mean "max-context"? ' +
+        'There are max-context, allow-models, deny-terms.',
+    ],
+    [
+      'tenants: [{ name: a, guards: [max-context] }]',
+      'sluice.yaml:1:31: tenants[0].guards[0]: expected a group of settings, one "name: value" per line',
+    ],
+    [
+      'tenants: [{ name: a, guards: [{ guard: max-context, tokens: 1, token: 1 }] }]',
+      'sluice.yaml:1:64: tenants[0].guards[0].token: is not a setting of the guard max-context. ' +
+        'Did you mean "tokens"? Known here: tokens.',
+    ],
+    [
+      'tenants: [{ name: a, guards: [{ guard: max-context, tokens: 0 }] }]',
+      'sluice.yaml:1:53: tenants[0].guards[0].tokens: must be at least 1',
+    ],
+    [
+      'tenants: [{ name: a, guards: [{ guard: allow-models, models: [] }] }]',
+      'sluice.yaml:1:54: tenants[0].guards[0].models: must not be empty',
+    ],
+    [
       'http: { cors_origins: [app.example.com] }',
       'sluice.yaml:1:24: http.cors_origins[0]: expected an origin, e.g. https://app.example.com, or *',
     ],

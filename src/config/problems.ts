@@ -13,7 +13,7 @@ export interface Problem {
 export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
   const path = issue.path.map(String)
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({ path: [...path, key], problem: unknownKey(path, key) }))
+    return issue.keys.map((key) => ({ path: [...path, key], problem: unknownKey(path, key) ?? issue.message }))
   if (issue.code === 'invalid_type')
     return [
       {
@@ -34,7 +34,7 @@ export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
         problem:
           issue.origin === 'string' || issue.origin === 'array'
             ? 'must not be empty'
-            : `must be greater than ${issue.minimum}`,
+            : `must be ${issue.inclusive ? 'at least' : 'greater than'} ${issue.minimum}`,
       },
     ]
   if (issue.code === 'too_big') return [{ path, problem: `must be at most ${issue.maximum}` }]
@@ -51,9 +51,11 @@ const NAMES: Readonly<Record<string, string>> = {
   record: 'names with values',
 }
 
-function unknownKey(path: readonly string[], key: string): string {
+/** Null: the schema knows better what may stand there. */
+function unknownKey(path: readonly string[], key: string): string | null {
   const within = path.filter((p) => !/^\d+$/.test(p))
   const siblings = namesIn(LEAVES, within)
+  if (siblings.length === 0) return null
   const near = nearest(key, siblings)
   if (near !== null) return `is not a known setting. Did you mean "${near}"?`
   const elsewhere = LEAVES.find((leaf) => leaf.path.at(-1) === key)

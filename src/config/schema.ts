@@ -3,6 +3,7 @@
  * in the environment are all generated from here. Names are those of the YAML file, with their units.
  */
 import { z } from 'zod'
+import { guardSettings } from '../admission/settings.ts'
 import type { Camelised } from '../core/camel.ts'
 import { count, duration, filePath, flag, httpUrl, list, secret, size } from './fields.ts'
 
@@ -419,6 +420,12 @@ export const settings = z.strictObject({
           })
           .prefault({})
           .describe('Retention for this tenant.'),
+        guards: guardSettings
+          .prefault([])
+          .describe(
+            'What its requests must pass, in this order: a list of `{ guard: NAME, …settings }`. Each submit is ' +
+              'checked, whichever way it came.',
+          ),
       }),
     )
     .prefault([])

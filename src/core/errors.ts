@@ -133,6 +133,22 @@ export const ERRORS = {
     4404,
     'There is no model with that name; GET /v1/models lists them. A model named "*" in the settings matches any name.',
   ),
+  // What a tenant may not ask: the guards of `tenants`
+  model_not_allowed: row(403, 'permission_error', false, 4403, 'This tenant may not use that model.'),
+  context_length_exceeded: row(
+    400,
+    'invalid_request_error',
+    false,
+    4400,
+    'The prompt is longer than this tenant may send: shorten it.',
+  ),
+  content_blocked: row(
+    400,
+    'invalid_request_error',
+    false,
+    4400,
+    "The content is not allowed in this tenant's requests.",
+  ),
   job_not_found: row(404, 'not_found_error', false, 4404, 'There is no such job.'),
   job_gone: row(
     410,

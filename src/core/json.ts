@@ -45,7 +45,13 @@ function skipString(json: Uint8Array, i: number): number {
  * Throws invalid_json or invalid_request (too deep, too many keys). `json` is UTF-8 without BOM. Keys such as
  * "__proto__" pass: bytes are passed on, and what is parsed is read, never merged.
  */
-export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Member[] {
+export const scanObject = (json: Uint8Array, limits: JsonLimits): readonly Member[] => scan(json, limits).members
+
+/** As scanObject, with the number of keys at all depths. */
+export function scan(
+  json: Uint8Array,
+  limits: JsonLimits,
+): { readonly members: readonly Member[]; readonly keys: number } {
   const members: Member[] = []
   let depth = 0
   let keys = 0
@@ -94,11 +100,15 @@ export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Membe
       if (depth === 1) close(i)
     }
   }
-  if (keys > limits.maxKeys)
-    throw tooMuch(`has ${keys} keys, more than`, limits.maxKeys, limits.fixed === true ? '' : 'http.max_keys')
+  checkKeys(keys, limits)
   if (values > maxValues) throw tooMuch(`has ${values} texts, lists and objects, more than`, maxValues, '')
   if (items > maxItems) throw tooMuch(`has ${items} items, more than`, maxItems, '')
-  return members
+  return { members, keys }
+}
+
+/** Throws invalid_request. */
+export function checkKeys(keys: number, { maxKeys, fixed }: Pick<JsonLimits, 'maxKeys' | 'fixed'>): void {
+  if (keys > maxKeys) throw tooMuch(`has ${keys} keys, more than`, maxKeys, fixed === true ? '' : 'http.max_keys')
 }
 
 const tooMuch = (what: string, limit: number, setting: string): SluiceError =>
@@ -144,10 +154,14 @@ const UNLIMITED: JsonLimits = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Numb
 
 /**
  * The object with top-level members set (JSON text) or taken out (null); every other byte stays as it was.
- * A member that occurs more than once is set at its last place and taken out of the others. `json` must be valid.
+ * A member that occurs more than once is set at its last place and taken out of the others. `json` must be valid;
+ * `members`: where it has been scanned already.
  */
-export function editObject(json: Uint8Array, edits: Readonly<Record<string, string | null>>): Uint8Array {
-  const members = scanObject(json, UNLIMITED)
+export function editObject(
+  json: Uint8Array,
+  edits: Readonly<Record<string, string | null>>,
+  members: readonly Member[] = scanObject(json, UNLIMITED),
+): Uint8Array {
   const last = new Map<string, number>()
   for (const [i, m] of members.entries()) last.set(m.key, i)
   const parts: Uint8Array[] = []

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
 import type { Job, JobKind } from '../core/job.ts'
+import type { Admission } from '../core/ports/admission.ts'
 import type { Conversations } from '../core/ports/conversations.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
 import type { Engine } from '../core/ports/engine.ts'
@@ -95,6 +96,7 @@ export interface SocketOptions {
 }
 
 export interface GatewayDeps {
+  readonly admission: Admission
   readonly submissions: Submissions
   readonly jobs: Jobs
   readonly operations: Operations

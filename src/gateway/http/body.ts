@@ -1,7 +1,7 @@
 /** Request bodies: read within the cap, then checked from the cheap to the dear before JSON.parse sees them. */
 import { isUtf8 } from 'node:buffer'
 import { SluiceError } from '../../core/errors.ts'
-import { type JsonLimits, type Member, scanObject } from '../../core/json.ts'
+import { type JsonLimits, type Member, scan } from '../../core/json.ts'
 import { Aborted, type Call } from './call.ts'
 import type { Holding } from './inflow.ts'
 
@@ -15,6 +15,8 @@ export interface JsonBody {
   readonly value: JsonRecord
   /** Top-level members by their bytes, in order; of a repeated key the last one counts. */
   readonly members: readonly Member[]
+  /** How many keys it has, at all depths. */
+  readonly keys: number
 }
 
 /** What a body may hold beside its keys: to parse 4 MiB of empty lists takes half a second. */
@@ -121,7 +123,7 @@ export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
   if (!isUtf8(raw)) throw new SluiceError('invalid_json', { message: 'The body is not valid UTF-8.' })
   const bytes = raw[0] === 0xef && raw[1] === 0xbb && raw[2] === 0xbf ? raw.subarray(3) : raw
   const maxValues = Math.min(MAX_VALUES, limits.maxKeys * VALUES_A_KEY)
-  const members = scanObject(bytes, { ...limits, maxValues, maxItems: MAX_ITEMS })
+  const { members, keys } = scan(bytes, { ...limits, maxValues, maxItems: MAX_ITEMS })
   let value: unknown
   try {
     value = JSON.parse(bytes.toString('utf8'))
@@ -131,7 +133,7 @@ export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
   if (!isRecord(value)) throw new SluiceError('invalid_request', { message: 'The body must be a JSON object.' })
   if (hasLoneSurrogate(bytes, value))
     throw new SluiceError('invalid_json', { message: 'The body has a \\u escape that is half of a surrogate pair.' })
-  return { bytes, value, members }
+  return { bytes, value, members, keys }
 }
 
 /** JSON.stringify writes pairs as characters and lone halves as escapes. Only bodies with such escapes pay for it. */

@@ -1,17 +1,16 @@
 /** Jobs and their events: PROTOCOL.md sections 4 and 5. */
 import { type ErrorCode, SluiceError } from '../../core/errors.ts'
-import type { JobDraft } from '../../core/job.ts'
-import { scanArray } from '../../core/json.ts'
+import { checkKeys, scanArray, scanObject } from '../../core/json.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { type Cursor, parseCursor } from '../../core/record.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { type JsonBody, memberBytes, readJson } from '../http/body.ts'
+import { isRecord, type JsonBody, memberBytes, readJson } from '../http/body.ts'
 import type { Headers, KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import type { Answers } from '../read/answers.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
 import { locationOf } from '../read/location.ts'
-import { jobDraft, jobItem } from '../submit/draft.ts'
+import { type Draft, jobDraft } from '../submit/draft.ts'
 import { checkNoOptions } from '../submit/job-options.ts'
 import type { Submits } from '../submit/submit.ts'
 
@@ -37,13 +36,10 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       maxKeys: options.maxKeys * LIST_KEYS,
     })
     if (body.value['jobs'] !== undefined) return submitMany(call, body)
-    const draft = jobDraft(
-      deps,
-      call.caller,
-      jobItem(body.bytes, body.value, options.maxKeys, options.maxDepth),
-      call.request.headers,
-    )
-    const taken = await submits.one(call.caller, draft, call)
+    checkKeys(body.keys, options)
+    const request = memberBytes(body, 'request')
+    const draft = jobDraft(deps, call.caller, body.value, request, call.request.headers, call)
+    const taken = await submits.one(call.caller, draft)
     call.json(taken.kind === 'joined' ? 200 : 202, await jobs.submitted(taken, call.caller), {
       location: locationOf(taken.job.id, 'native'),
       'sluice-job': taken.job.id,
@@ -69,32 +65,27 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     const drafts = scanArray(bytes).map(({ start, end }, i) =>
       draftOrRefusal(call, bytes.subarray(start, end), many[i], i),
     )
-    const submitted = await submits.all(
-      call.caller,
-      drafts.filter((d): d is JobDraft => !(d instanceof SluiceError)),
-      call,
-    )
-    const refusal = storeRefusal(submitted)
+    const outcomes = (await submits.all(call.caller, drafts)).map((outcome, i): Submitted => {
+      const isAsItIs = outcome.kind !== 'refused' || outcome.error === drafts[i] || outcome.error.param === null
+      return isAsItIs ? outcome : { kind: 'refused', error: inItsPlace(outcome.error, i) }
+    })
+    const refusal = storeRefusal(outcomes.filter((_, i) => !(drafts[i] instanceof SluiceError)))
     if (refusal !== null) throw refusal
-    const left = submitted.values()
-    const outcomes = drafts.map(
-      (d): Submitted => (d instanceof SluiceError ? { kind: 'refused', error: d } : left.next().value!),
-    )
     call.json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, {
       object: 'list',
       data: await Promise.all(outcomes.map((o) => jobs.submitted(o, call.caller))),
     })
   }
 
-  function draftOrRefusal(call: KeyCall, bytes: Uint8Array, value: unknown, i: number): JobDraft | SluiceError {
+  function draftOrRefusal(call: KeyCall, bytes: Uint8Array, job: unknown, i: number): Draft | SluiceError {
     try {
-      return jobDraft(deps, call.caller, jobItem(bytes, value, options.maxKeys, options.maxDepth), null)
+      if (!isRecord(job))
+        throw new SluiceError('invalid_request', { message: 'A job must be an object with a "request".' })
+      const request = memberBytes({ bytes, members: scanObject(bytes, options) }, 'request')
+      return jobDraft(deps, call.caller, job, request, null, call)
     } catch (thrown) {
-      if (!(thrown instanceof SluiceError)) throw thrown
-      return new SluiceError(thrown.code, {
-        message: thrown.message,
-        param: `jobs[${i}]${thrown.param === null ? '' : `.${thrown.param}`}`,
-      })
+      if (thrown instanceof SluiceError) return inItsPlace(thrown, i)
+      throw thrown
     }
   }
 
@@ -201,7 +192,10 @@ function cursorOf(call: KeyCall): Cursor | null {
   return cursor
 }
 
-/** By hand: white space and commas in a pattern take time that grows with their square. */
+/** What is wrong with a job of a list, by its place in the list. */
+const inItsPlace = ({ code, message, param }: SluiceError, i: number): SluiceError =>
+  new SluiceError(code, { message, param: `jobs[${i}]${param === null ? '' : `.${param}`}` })
+
 const OF_THE_STORE: ReadonlySet<ErrorCode> = new Set(['storage_full', 'storage_locked', 'storage_failed'])
 
 /** Nothing of a list was taken, whatever is in it: then that is the answer. */
@@ -210,6 +204,7 @@ function storeRefusal(submitted: readonly Submitted[]): SluiceError | null {
   return errors.every((error) => error !== null && OF_THE_STORE.has(error.code)) ? (errors[0] ?? null) : null
 }
 
+/** By hand: white space and commas in a pattern take time that grows with their square. */
 const acceptsEvents = (accept: string): boolean =>
   accept.split(',').some((range) => {
     const [type, ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())

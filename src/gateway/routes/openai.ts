@@ -19,9 +19,9 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, an
   const submit = (kind: JobKind) => async (call: KeyCall) => {
     const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
     const body = await readJson(call, options.maxBodyBytes, options)
-    const draft = dialectDraft(deps, call.caller, call.request.headers, body, kind, !later)
+    const draft = dialectDraft(deps, call.caller, call.request.headers, body, kind, !later, call)
     if (later) {
-      const taken = await submits.one(call.caller, draft, call)
+      const taken = await submits.one(call.caller, draft)
       // The answer is the job, which its events continue; as chunks where chunks were asked for
       const rendering = kind === 'chat' && body.value['stream'] === true ? 'chat' : 'native'
       call.json(202, await jobs.submitted(taken, call.caller), {
@@ -31,8 +31,8 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, an
       })
       return
     }
-    const { taken, power } = await submits.begin(call.caller, draft, call)
-    answers.plain(call, draft, taken.job, power)
+    const { taken, power } = await submits.begin(call.caller, draft)
+    answers.plain(call, draft.job, taken.job, power)
   }
 
   return [

@@ -7,16 +7,15 @@ import type { WebSocket } from 'ws'
 import { ERRORS, SluiceError } from '../../core/errors.ts'
 import type { ClientFrame, ErrorFrame, HelloFrame, ServerFrame, SubmitFrame } from '../../core/frames.ts'
 import { isTerminal, type Job, type JobId, type Place } from '../../core/job.ts'
-import { editObject } from '../../core/json.ts'
 import type { FrameSink, SocketReader } from '../../core/ports/delivery.ts'
 import { type Bytes, type Cursor, parseCursor, toBytes } from '../../core/record.ts'
 import { textFrame } from '../../core/text-frame.ts'
 import type { From } from '../caller/auth.ts'
 import { type Caller, canSee } from '../caller/caller.ts'
-import { isRecord, type JsonBody } from '../http/body.ts'
+import { type JsonBody, memberBytes } from '../http/body.ts'
 import type { Holding } from '../http/inflow.ts'
 import { placeView } from '../read/views.ts'
-import { jobDraft, jobItem } from '../submit/draft.ts'
+import { jobDraft } from '../submit/draft.ts'
 import { checkFrame, credentialOf, parseMessage } from './frames.ts'
 import type { Hub } from './hub.ts'
 import { Watches } from './watches.ts'
@@ -361,11 +360,12 @@ export class Connection implements FrameSink {
   async #submit(frame: SubmitFrame, body: JsonBody, caller: Caller): Promise<void> {
     const { deps, submits } = this.#hub
     if (this.#hub.draining) throw new SluiceError('draining', { retryAfterMs: 1_000 })
-    const { t: _t, id: _id, follow: _follow, ...value } = body.value
-    const bytes = editObject(body.bytes, { t: null, id: null, follow: null })
-    if (!isRecord(value)) return
-    const draft = jobDraft(deps, caller, jobItem(bytes, value, deps.options.maxKeys, deps.options.maxDepth), null)
-    const { kind, job, place } = await submits.one(caller, draft, { requestId: this.id, trace: null })
+    const { t: _t, id: _id, follow: _follow, ...options } = body.value
+    const draft = jobDraft(deps, caller, options, memberBytes(body, 'request'), null, {
+      requestId: this.id,
+      trace: null,
+    })
+    const { kind, job, place } = await submits.one(caller, draft)
     this.send({
       t: 'accepted',
       id: frame.id,

@@ -1,15 +1,17 @@
 /** From a request to a draft: which bytes are kept, what makes two requests the same, what is wished by default. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createAdmission } from '../../admission/admission.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { JobDraft } from '../../core/job.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { parseBody } from '../http/body.ts'
+import { type JsonBody, memberBytes, parseBody } from '../http/body.ts'
 import { dialectDraft, jobDraft } from './draft.ts'
 
 const LIMITS = { maxDepth: 64, maxKeys: 10_000 }
 const deps = {
+  admission: createAdmission(() => undefined),
   models: {
     resolve: (name: string) => (name === 'demo' ? { pool: 'text', kinds: ['chat', 'embedding'] } : null),
     list: () => [],
@@ -17,11 +19,14 @@ const deps = {
   options: { plainDeadlineMs: 60_000, jobDeadlineMs: 86_400_000 },
 } as unknown as GatewayDeps
 
+const ORIGIN = { requestId: 'req_1', trace: null }
 const caller = { key: { id: 'key_1', tenant: 'acme' }, session: null } as unknown as Caller
 const plain = (raw: string, headers: Record<string, string> = {}, isPlain = true): JobDraft =>
-  dialectDraft(deps, caller, headers, parseBody(Buffer.from(raw), LIMITS), 'chat', isPlain)
+  dialectDraft(deps, caller, headers, parseBody(Buffer.from(raw), LIMITS), 'chat', isPlain, ORIGIN).job
 const job = (raw: string, headers: Record<string, string> = {}): JobDraft =>
-  jobDraft(deps, caller, parseBody(Buffer.from(raw), LIMITS), headers)
+  madeJob(parseBody(Buffer.from(raw), LIMITS), headers)
+const madeJob = (body: JsonBody, headers: Record<string, string>): JobDraft =>
+  jobDraft(deps, caller, body.value, memberBytes(body, 'request'), headers, ORIGIN).job
 const text = (draft: JobDraft): string => Buffer.from(draft.body).toString()
 
 const MESSAGES = '"messages":[{"role":"user","content":"hello"}]'
@@ -60,6 +65,20 @@ describe('two requests are the same', () => {
     expect(plain(BODY.replaceAll(',', ' ,\n'), { ...key, 'user-agent': 'x' }).bodyHash).toBe(bodyHash)
     expect(job(`{"request":${BODY},"idempotency_key":"k"}`).bodyHash).toBe(bodyHash)
     for (const other of [plain(`${BODY.slice(0, -1)},"n":1}`, key), plain(BODY, { ...key, 'sluice-lane': 'a' })])
+      expect(other.bodyHash).not.toBe(bodyHash)
+  })
+  it('as jobs, when their requests and options are, and never the same as a plain one', () => {
+    const { bodyHash } = job(`{"request":${BODY}}`)
+    expect(job(`{ "request" : ${BODY} }`).bodyHash).toBe(bodyHash)
+    expect(job(`{"request":${BODY},"lane":"a","pool":"p"}`).bodyHash).toBe(
+      job(`{"pool":"p","lane":"a","request":${BODY}}`).bodyHash,
+    )
+    for (const other of [
+      plain(BODY),
+      job(`{"request":${BODY.replace('hello', 'hullo')}}`),
+      job(`{"request":${BODY},"lane":"a"}`),
+      job(`{"request":${BODY}}`, { 'sluice-lane': 'a' }),
+    ])
       expect(other.bodyHash).not.toBe(bodyHash)
   })
   it('and are joined only by who says that it repeats', () => {
@@ -231,8 +250,8 @@ describe('whatever is sent', () => {
           try {
             const parsed = parseBody(Buffer.from(JSON.stringify(asJob ? { request: body, ...body } : body)), LIMITS)
             const made = asJob
-              ? jobDraft(deps, caller, parsed, said)
-              : dialectDraft(deps, caller, said, parsed, kind, true)
+              ? madeJob(parsed, said)
+              : dialectDraft(deps, caller, said, parsed, kind, true, ORIGIN).job
             expect(JSON.parse(text(made))).toMatchObject({ model: 'demo' })
             expect(JSON.parse(text(made))).not.toHaveProperty('sluice')
             drafts++
@@ -256,7 +275,7 @@ describe('whatever is sent', () => {
       fc.property(fc.nat(good.length), fc.nat(good.length), fc.uint8Array({ maxLength: 4 }), (from, to, bytes) => {
         try {
           const raw = Buffer.concat([good.subarray(0, from), bytes, good.subarray(to)])
-          dialectDraft(deps, caller, {}, parseBody(raw, LIMITS), 'chat', true)
+          dialectDraft(deps, caller, {}, parseBody(raw, LIMITS), 'chat', true, ORIGIN)
         } catch (thrown) {
           if (!(thrown instanceof SluiceError)) throw thrown
           expect(thrown.status).toBeLessThan(500)

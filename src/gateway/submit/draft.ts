@@ -3,16 +3,20 @@ import { hash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
 import type { JobDraft, JobKind, JobOptions } from '../../core/job.ts'
-import { editObject, scanObject } from '../../core/json.ts'
+import { editObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
+import type { Traceparent } from '../../core/trace.ts'
 import { type Caller, shareOf, userOf, withinNames } from '../caller/caller.ts'
 import { namesAnother } from '../caller/named-user.ts'
 import type { GatewayDeps, GatewayOptions } from '../deps.ts'
-import { isRecord, type JsonBody, type JsonRecord, memberBytes } from '../http/body.ts'
+import { isRecord, type JsonBody, type JsonRecord } from '../http/body.ts'
 import { bad } from '../http/fields.ts'
-import { checkChat, checkEmbedding, checkModel } from './chat-request.ts'
+import { checkChat, checkEmbedding, checkModel, textsOf } from './chat-request.ts'
 import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
+
+/** What a draft is made with. */
+export type DraftDeps = Pick<GatewayDeps, 'models' | 'admission' | 'options'>
 
 const MAX_SHOWN_CHARS = 200
 /** Longer names, and more models than this, are not compared. */
@@ -21,13 +25,14 @@ const MAX_COMPARED_MODELS = 100
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
 
-interface Asked {
+/** What was read of a request. */
+interface Request {
   readonly kind: JobKind
   readonly request: JsonRecord
   /** What is stored and sent on. */
   readonly bytes: Uint8Array
-  /** What the client sent for this job, options included: an SDK's retry sends the same bytes again. */
-  readonly sent: Uint8Array
+  /** What the client sent, options included: an SDK repeats these very bytes. Null: nobody does. */
+  readonly sent: Uint8Array | null
   readonly options: JsonRecord
   /** Where they stand: "sluice." or nothing. */
   readonly at: string
@@ -36,22 +41,35 @@ interface Asked {
   readonly isRetry: boolean
 }
 
+/** What a job came with: an HTTP request, or a WebSocket connection. */
+export interface Origin {
+  readonly requestId: string
+  readonly trace: Traceparent | null
+}
+
+/** A job that may be submitted, once its tenant's guards have let it pass. */
+export interface Draft {
+  readonly job: JobDraft
+  readonly texts: () => readonly string[]
+}
+
 /** A POST of OpenAI's dialect. `plain`: it is answered on its own connection. */
 export function dialectDraft(
-  deps: GatewayDeps,
+  deps: DraftDeps,
   caller: Caller,
   headers: IncomingHttpHeaders,
   body: JsonBody,
   kind: JobKind,
   plain: boolean,
-): JobDraft {
+  origin: Origin,
+): Draft {
   const { sluice } = body.value
   if (sluice !== undefined && !isRecord(sluice))
     throw new SluiceError('invalid_request', { param: 'sluice', message: '"sluice" must be an object of job options.' })
-  return draft(deps, caller, {
+  return draft(deps, caller, origin, {
     kind,
     request: body.value,
-    bytes: sluice === undefined ? body.bytes : editObject(body.bytes, { sluice: null }),
+    bytes: sluice === undefined ? body.bytes : editObject(body.bytes, { sluice: null }, body.members),
     sent: body.bytes,
     options: sluice ?? NO_OPTIONS,
     at: 'sluice.',
@@ -62,16 +80,18 @@ export function dialectDraft(
 }
 
 /**
- * One of POST /v1/jobs, or a submit: `{request, endpoint?, …options}`. Headers apply only to a request that carries a
- * single job.
+ * One of POST /v1/jobs, or a submit: `{request, endpoint?, …options}`. `bytes`: of its `request`. Headers apply only to
+ * a request that carries a single job.
  */
 export function jobDraft(
-  deps: GatewayDeps,
+  deps: DraftDeps,
   caller: Caller,
-  job: JsonBody,
+  job: JsonRecord,
+  bytes: Uint8Array,
   headers: IncomingHttpHeaders | null,
-): JobDraft {
-  const { request, endpoint, ...options } = job.value
+  origin: Origin,
+): Draft {
+  const { request, endpoint, ...options } = job
   if (!isRecord(request))
     throw new SluiceError('invalid_request', {
       param: 'request',
@@ -88,24 +108,17 @@ export function jobDraft(
       param: 'request.sluice',
       message: 'Job options go beside "request", not inside it.',
     })
-  return draft(deps, caller, {
+  return draft(deps, caller, origin, {
     kind: endpoint === '/v1/embeddings' ? 'embedding' : 'chat',
     request,
-    bytes: memberBytes(job, 'request'),
-    sent: job.bytes,
+    bytes,
+    sent: null,
     options,
     at: '',
     headers: headers === null ? NO_HEADERS : headerOptions(headers),
     plain: false,
     isRetry: false,
   })
-}
-
-/** An item of `jobs` with its own bytes. `value` is what they parse to. */
-export function jobItem(bytes: Uint8Array, value: unknown, maxKeys: number, maxDepth: number): JsonBody {
-  if (!isRecord(value))
-    throw new SluiceError('invalid_request', { message: 'A job must be an object with a "request".' })
-  return { bytes, value, members: scanObject(bytes, { maxKeys, maxDepth }) }
 }
 
 /** `names`: of the models that there are. */
@@ -124,7 +137,7 @@ export const namesOf = (models: GatewayDeps['models']): readonly string[] =>
     .slice(0, MAX_COMPARED_MODELS)
     .map(({ id }) => id)
 
-function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
+function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request): Draft {
   const { kind, request, bytes, headers, plain } = asked
   const model = checkModel(request)
   const textBytes = kind === 'chat' ? checkChat(request) : checkEmbedding(request)
@@ -149,44 +162,48 @@ function draft(deps: GatewayDeps, caller: Caller, asked: Asked): JobDraft {
     })
   if (caller.session !== null) checkTimes(options, deps.options, asked.at)
   const own = userOf(caller)
-  if (own !== null) {
-    const named = namesAnother(bytes, own) ?? ((headers['user'] || own) === own ? null : 'sluice-user')
-    if (named !== null)
-      throw new SluiceError('forbidden', {
-        param: named,
-        message: 'The request names a different user than this session has: leave the user out.',
-      })
-  }
+  if (own !== null) checkOwnUser(own, asked)
   const user = own ?? request['safety_identifier'] ?? request['user'] ?? headers['user']
   if (typeof user === 'string' && user.length > 512)
     throw new SluiceError('invalid_request', {
       param: 'sluice-user',
       message: '"sluice-user" must be a string of at most 512 characters.',
     })
-  const session = shareOf(caller)
   const streamOptions = request['stream_options']
-  return {
+  const job: Writable<JobDraft> = {
     tenant: caller.key.tenant,
     keyId: caller.key.id,
-    ...(typeof user === 'string' && user !== '' ? { user } : {}),
-    ...(session === null ? {} : { session }),
     kind,
     model,
     body: bytes,
-    bodyHash:
-      options.idempotencyKey === undefined ? bodyHash(kind, asked.sent, headers) : fingerprint(kind, bytes, given),
+    bodyHash: options.idempotencyKey === undefined ? bodyHash(asked) : fingerprint(kind, bytes, given),
     options: withinNames(caller, options),
     isRetry: asked.isRetry,
     stream: plain && kind === 'chat' && request['stream'] === true,
-    // Asked as we were asked: a plain POST streams only if it says so, a job unless it says otherwise
-    ...(kind === 'chat' && (plain ? request['stream'] !== true : request['stream'] === false)
-      ? { document: true }
-      : {}),
     includeUsage: isRecord(streamOptions) && streamOptions['include_usage'] === true,
-    // About four bytes a token; fairness goes by it until the provider reports
-    promptTokens: Math.max(1, Math.ceil(textBytes / 4)),
-    ...(metadata === undefined ? {} : { metadata }),
+    promptTokens: deps.admission.estimate(textBytes),
+    requestId: origin.requestId,
   }
+  if (typeof user === 'string' && user !== '') job.user = user
+  const session = shareOf(caller)
+  if (session !== null) job.session = session
+  // Asked as we were asked: a plain POST streams only if it says so, a job unless it says otherwise
+  if (kind === 'chat' && (plain ? request['stream'] !== true : request['stream'] === false)) job.document = true
+  if (metadata !== undefined) job.metadata = metadata
+  if (origin.trace !== null) job.trace = origin.trace
+  return { job, texts: () => textsOf(request) }
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
+/** Throws forbidden for a request that names somebody else than its session's user. */
+function checkOwnUser(own: string, { bytes, headers }: Request): void {
+  const named = namesAnother(bytes, own) ?? ((headers['user'] || own) === own ? null : 'sluice-user')
+  if (named !== null)
+    throw new SluiceError('forbidden', {
+      param: named,
+      message: 'The request names a different user than this session has: leave the user out.',
+    })
 }
 
 /** A page may not fill its tenant's line for weeks. Throws invalid_request. */
@@ -202,10 +219,20 @@ function checkTimes({ delayMs = 0, deadlineMs }: JobOptions, options: GatewayOpt
     )
 }
 
-/** Of what has no idempotency key. Options in headers belong to what was asked. */
-function bodyHash(kind: JobKind, sent: Uint8Array, headers: Readonly<Record<string, string>>): string {
+/** Of what has no idempotency key. Options belong to what was asked, wherever they stand. */
+function bodyHash({ kind, sent, bytes, options, headers }: Request): string {
+  if (sent === null) return hashOf(bytes, ['job', kind, sorted(options), sorted(headers)])
   const names = Object.keys(headers)
-  if (names.length === 0 && kind === 'chat') return hash('sha256', sent, 'base64url')
-  const more = JSON.stringify([kind, names.sort().map((name) => [name, headers[name]])])
-  return hash('sha256', Buffer.concat([sent, Buffer.from(`\n${more}`)]), 'base64url')
+  // Of every plain call: nothing is added to what an SDK would send again
+  return names.length === 0 && kind === 'chat'
+    ? hash('sha256', sent, 'base64url')
+    : hashOf(sent, [kind, sorted(headers)])
 }
+
+const sorted = (members: JsonRecord): ReadonlyArray<readonly [string, unknown]> =>
+  Object.keys(members)
+    .sort()
+    .map((name) => [name, members[name]] as const)
+
+const hashOf = (bytes: Uint8Array, more: readonly unknown[]): string =>
+  hash('sha256', Buffer.concat([bytes, Buffer.from(`\n${JSON.stringify(more)}`)]), 'base64url')

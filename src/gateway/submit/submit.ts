@@ -1,16 +1,18 @@
 /**
- * The one door for submits, whatever they came through. Who asks is checked in the turn in which the queue decides:
- * since the headers came the key may have been revoked, or the tenant erased. What is joined must be the caller's to
- * see (T1).
+ * The one door for submits, whatever they came through: guards, then the queue, then what is told of it. Who asks is
+ * checked in the turn in which the queue decides: since the headers came the key may have been revoked, or the tenant
+ * erased. What is joined must be the caller's to see (T1).
  */
 import { SluiceError } from '../../core/errors.ts'
 import { aboutDraft, aboutJob } from '../../core/facts.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
-import type { Traceparent } from '../../core/trace.ts'
 import type { Auth } from '../caller/auth.ts'
 import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
+import type { JsonRecord } from '../http/body.ts'
+import { textsOf } from './chat-request.ts'
+import type { Draft } from './draft.ts'
 
 export interface Taken {
   readonly kind: 'accepted' | 'joined'
@@ -18,74 +20,92 @@ export interface Taken {
   readonly place: Place
 }
 
-/** What a job came with: an HTTP request, or a WebSocket connection. */
-export interface Origin {
-  readonly requestId: string
-  readonly trace: Traceparent | null
-}
-
-const withOrigin = (draft: JobDraft, { requestId, trace }: Origin): JobDraft =>
-  trace === null ? { ...draft, requestId } : { ...draft, requestId, trace }
-
 export interface Submits {
   /**
-   * Resolves when all are durable, in the order of `drafts`. `origin`: what submits them. Throws invalid_api_key,
-   * invalid_token.
+   * Resolves when all that is taken is durable; each result is in the place of its draft, or of the error that stands
+   * for one. Throws invalid_api_key, invalid_token.
    */
-  all(caller: Caller, drafts: readonly JobDraft[], origin: Origin): Promise<readonly Submitted[]>
+  all(caller: Caller, drafts: ReadonlyArray<Draft | SluiceError>): Promise<readonly Submitted[]>
   /** The same for one. Throws what it was refused for. */
-  one(caller: Caller, draft: JobDraft, origin: Origin): Promise<Taken>
+  one(caller: Caller, draft: Draft): Promise<Taken>
   /** A job whose answer is sent at once; nothing that names it may be shown before `power`. Throws as `one`. */
-  begin(
-    caller: Caller,
-    draft: JobDraft,
-    origin: Origin,
-  ): Promise<{ readonly taken: Taken; readonly power: Promise<void> }>
+  begin(caller: Caller, draft: Draft): Promise<{ readonly taken: Taken; readonly power: Promise<void> }>
   /** The job again; `caller` null: the operator asks. Throws as `one`, and invalid_request for a job that can't be. */
   again(caller: Caller | null, id: JobId): Promise<Taken>
 }
 
-export function createSubmits(
-  { submissions, jobs, emit }: Pick<GatewayDeps, 'submissions' | 'jobs' | 'emit'>,
-  auth: Auth,
-): Submits {
-  function outcome(caller: Caller | null, draft: JobDraft | Job, result: Submitted): Submitted {
+type SubmitDeps = Pick<GatewayDeps, 'admission' | 'submissions' | 'jobs' | 'emit'>
+
+export function createSubmits({ admission, submissions, jobs, emit }: SubmitDeps, auth: Auth): Submits {
+  function blocked(job: JobDraft | Job, texts: Draft['texts']): SluiceError | null {
+    const { tenant, kind, model, promptTokens } = job
+    return admission.check({ tenant, kind, model, promptTokens, texts })
+  }
+
+  /** What the caller is told, and everybody who counts. */
+  function outcome(caller: Caller | null, job: JobDraft | Job, result: Submitted): Submitted {
     const isForeign = result.kind === 'joined' && caller !== null && !canSee(caller, result.job)
-    const told: Submitted = isForeign ? { kind: 'refused', error: new SluiceError('idempotency_conflict') } : result
-    if (told.kind === 'refused') emit({ type: 'job-refused', ...aboutDraft(draft), code: told.error.code })
-    else emit({ type: 'job-submitted', ...aboutJob(told.job), kind: draft.kind, joined: told.kind === 'joined' })
+    const told: Submitted = isForeign ? refusal(new SluiceError('idempotency_conflict')) : result
+    if (told.kind === 'refused') emit({ type: 'job-refused', ...aboutDraft(job), code: told.error.code })
+    else emit({ type: 'job-submitted', ...aboutJob(told.job), kind: job.kind, joined: told.kind === 'joined' })
     return told
   }
 
-  function taken(result: Submitted): Taken {
-    if (result.kind === 'refused') throw result.error
-    return result
+  function refuse(caller: Caller | null, job: JobDraft | Job, error: SluiceError): never {
+    outcome(caller, job, refusal(error))
+    throw error
   }
 
-  async function all(caller: Caller, given: readonly JobDraft[], origin: Origin): Promise<readonly Submitted[]> {
+  async function all(caller: Caller, drafts: ReadonlyArray<Draft | SluiceError>): Promise<readonly Submitted[]> {
     auth.check(caller)
-    const drafts = given.map((draft) => withOrigin(draft, origin))
-    const results = await submissions.submit(drafts)
-    return results.map((result, i) => outcome(caller, drafts[i], result))
+    const checked = drafts.map((draft) =>
+      draft instanceof SluiceError ? draft : (blocked(draft.job, draft.texts) ?? draft),
+    )
+    const passed = checked.filter((draft): draft is Draft => !(draft instanceof SluiceError))
+    const results = (await submissions.submit(passed.map(({ job }) => job))).values()
+    return drafts.map((draft, i) => {
+      if (draft instanceof SluiceError) return refusal(draft)
+      const now = checked[i]
+      return outcome(caller, draft.job, now instanceof SluiceError ? refusal(now) : results.next().value!)
+    })
   }
 
   return {
     all,
-    one: async (caller, draft, origin) => taken((await all(caller, [draft], origin))[0]),
-    async begin(caller, given, origin) {
+    one: async (caller, draft) => taken((await all(caller, [draft]))[0]),
+    async begin(caller, draft) {
       auth.check(caller)
-      const draft = withOrigin(given, origin)
-      const { result, power } = await submissions.begin(draft)
-      return { taken: taken(outcome(caller, draft, result)), power }
+      const refused = blocked(draft.job, draft.texts)
+      if (refused !== null) refuse(caller, draft.job, refused)
+      const { result, power } = await submissions.begin(draft.job)
+      return { taken: taken(outcome(caller, draft.job, result)), power }
     },
     async again(caller, id) {
-      if (caller !== null) auth.check(caller)
       const job = await jobs.get(id)
       if (job === null) throw new SluiceError('job_not_found')
+      if (job.state !== 'failed' && job.state !== 'expired') throw notAgain()
+      const request = await jobs.request(id)
+      if (caller !== null) auth.check(caller)
+      const refused = blocked(job, () => textsOf(parsed(request)))
+      if (refused !== null) refuse(caller, job, refused)
       const result = await submissions.redrive(id)
-      if (result === null)
-        throw new SluiceError('invalid_request', { message: 'Only a failed or expired job can be redriven.' })
+      if (result === null) throw notAgain()
       return taken(outcome(caller, job, result))
     },
   }
 }
+
+const refusal = (error: SluiceError): Submitted => ({ kind: 'refused', error })
+
+const notAgain = (): SluiceError =>
+  new SluiceError('invalid_request', { message: 'Only a failed or expired job can be redriven.' })
+
+/** Throws what it was refused for. */
+function taken(result: Submitted): Taken {
+  if (result.kind === 'refused') throw result.error
+  return result
+}
+
+/** Of a job that was accepted. */
+const parsed = (request: Uint8Array | null): JsonRecord =>
+  request === null ? {} : (JSON.parse(Buffer.from(request).toString('utf8')) as JsonRecord)

@@ -1,0 +1,28 @@
+/** Blocks requests for models that are not on a tenant's list. */
+import { z } from 'zod'
+import { SluiceError } from '../../core/errors.ts'
+import { defineGuard } from './guard.ts'
+
+export const allowModels = defineGuard(
+  'allow-models',
+  'Blocks requests for any model that is not listed.',
+  {
+    models: z
+      .array(
+        z.string().regex(/^[\w.:/@+-]{1,200}\*?$/, 'expected a model name, or the beginning of one followed by "*"'),
+      )
+      .min(1)
+      .describe('Names that clients may use; a trailing `*` matches any ending.'),
+  },
+  ({ models }) => {
+    const names = new Set(models.filter((name) => !name.endsWith('*')))
+    const beginnings = models.filter((name) => name.endsWith('*')).map((name) => name.slice(0, -1))
+    return ({ model }) =>
+      names.has(model) || beginnings.some((beginning) => model.startsWith(beginning))
+        ? null
+        : new SluiceError('model_not_allowed', {
+            param: 'model',
+            message: `This tenant may not use the model "${model}" (guard allow-models).`,
+          })
+  },
+)

@@ -1,0 +1,24 @@
+/** Blocks requests with a larger prompt than a tenant may send. */
+import { z } from 'zod'
+import { SluiceError } from '../../core/errors.ts'
+import { defineGuard } from './guard.ts'
+
+export const maxContext = defineGuard(
+  'max-context',
+  'Blocks requests with a larger prompt.',
+  {
+    tokens: z
+      .int()
+      .min(1)
+      .describe('Largest prompt that a request may bring, as estimated: four bytes of text a token.'),
+  },
+  ({ tokens }) =>
+    ({ promptTokens }) =>
+      promptTokens <= tokens
+        ? null
+        : new SluiceError('context_length_exceeded', {
+            message:
+              `The request has about ${promptTokens} tokens; this tenant may send at most ${tokens} ` +
+              '(guard max-context): shorten it.',
+          }),
+)

@@ -1,0 +1,23 @@
+/** What a job must pass before the queue sees it, whichever door it came through. */
+import type { SluiceError } from '../errors.ts'
+import type { JobKind, TenantId } from '../job.ts'
+
+/** A checked request, in no dialect. */
+export interface Asked {
+  readonly tenant: TenantId
+  readonly kind: JobKind
+  /** The model's public name, as the client asked. */
+  readonly model: string
+  /** Estimate of what the request brings. */
+  readonly promptTokens: number
+  /** All text in it: of messages, tools and inputs; not of images, sounds and files. */
+  readonly texts: () => readonly string[]
+}
+
+/** Pure: it stores nothing, waits for nothing, and answers the same request alike until the settings change. */
+export interface Admission {
+  /** Tokens of a prompt whose texts have so many bytes. */
+  estimate(textBytes: number): number
+  /** What the first of the tenant's guards blocks it with; null when all let it pass. */
+  check(asked: Asked): SluiceError | null
+}
