@@ -23,8 +23,8 @@ import type { JobDraft } from '../src/core/job.ts'
 import type { Engine } from '../src/core/ports/engine.ts'
 import type { Lease, Outcome } from '../src/core/ports/work.ts'
 import { attemptRecord, type Bytes } from '../src/core/record.ts'
-import { UNLIMITED } from '../src/engines/embedded/conversations/limits.ts'
 import { openEmbedded } from '../src/engines/embedded/open.ts'
+import { UNLIMITED } from '../src/engines/embedded/retention/conversations.ts'
 
 const { values } = parseArgs({
   options: {

@@ -17,6 +17,9 @@ export interface JsonLimits {
   readonly fixed?: boolean
 }
 
+/** For what was checked before. */
+export const NO_LIMITS: JsonLimits = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
+
 export interface Member {
   readonly key: string
   /** First byte of the key's quote. */
@@ -111,6 +114,14 @@ export function checkKeys(keys: number, { maxKeys, fixed }: Pick<JsonLimits, 'ma
   if (keys > maxKeys) throw tooMuch(`has ${keys} keys, more than`, maxKeys, fixed === true ? '' : 'http.max_keys')
 }
 
+/** A top-level member's value as it was sent, JSON; null: there is none. The last one counts, as for JSON.parse. */
+export function memberText(json: Uint8Array, key: string): string | null {
+  const member = scanObject(json, NO_LIMITS).findLast((m) => m.key === key)
+  if (member === undefined) return null
+  const { valueStart, valueEnd } = member
+  return Buffer.from(json.buffer, json.byteOffset + valueStart, valueEnd - valueStart).toString('utf8')
+}
+
 const tooMuch = (what: string, limit: number, setting: string): SluiceError =>
   new SluiceError('invalid_request', {
     message: `The body ${what} ${limit}${setting === '' ? '' : `, the limit set by ${setting}`}.`,
@@ -150,7 +161,6 @@ function decodeKey(json: Uint8Array, start: number, end: number): string {
 }
 
 const [OPEN, SEPARATOR, CLOSE] = ['{', ',', '}'].map((text) => Buffer.from(text))
-const UNLIMITED: JsonLimits = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 
 /**
  * The object with top-level members set (JSON text) or taken out (null); every other byte stays as it was.
@@ -160,7 +170,7 @@ const UNLIMITED: JsonLimits = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Numb
 export function editObject(
   json: Uint8Array,
   edits: Readonly<Record<string, string | null>>,
-  members: readonly Member[] = scanObject(json, UNLIMITED),
+  members: readonly Member[] = scanObject(json, NO_LIMITS),
 ): Uint8Array {
   const last = new Map<string, number>()
   for (const [i, m] of members.entries()) last.set(m.key, i)

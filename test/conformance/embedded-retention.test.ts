@@ -3,8 +3,8 @@ import type { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, test } from 'vitest'
 import type { Job } from '../../src/core/job.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
-import { type ConversationLimitOptions, UNLIMITED } from '../../src/engines/embedded/conversations/limits.ts'
 import { openDisk } from '../../src/engines/embedded/disk/disk.ts'
+import { type ConversationLimitOptions, UNLIMITED } from '../../src/engines/embedded/retention/conversations.ts'
 import { embedded, type Planted } from './embedded.ts'
 import {
   DONE,

@@ -3,7 +3,6 @@ import type { Clock } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import { jobOrder } from '../../../core/ids.ts'
 import type { Job, JobId, JobState, TenantId } from '../../../core/job.ts'
-import { scanObject } from '../../../core/json.ts'
 import type {
   ConversationInfo,
   ConversationNews,
@@ -14,10 +13,10 @@ import type {
   TurnPage,
   TurnRange,
 } from '../../../core/ports/conversations.ts'
+import { leadingInstructions, messagesOf } from '../../shared/messages.ts'
 import type { Age } from '../disk/age.ts'
 import type { Store } from '../disk/store.ts'
 import type { LiveJob, LiveJobs } from '../jobs/live-job.ts'
-import { leadingInstructions } from './instructions.ts'
 import { News } from './news.ts'
 import { conversationSql } from './sql.ts'
 
@@ -25,7 +24,6 @@ import { conversationSql } from './sql.ts'
 const TURN_BYTES = 256
 /** Jobs that a watcher is told of at once. */
 const MAX_STANDING_JOBS = 100
-const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 /** What one commit takes out: large turns take long to free. */
 const TURNS_A_STEP = 64
 const BYTES_A_STEP = 4 << 20
@@ -222,8 +220,8 @@ export class ConversationStore implements Conversations {
     await this.#cut(tenant, id, -1, until)
     return this.#change(() => {
       const next = this.#sql.oldest.get(tenant, id) as First | undefined
-      const goesOn = next !== undefined || this.#unfinished(tenant, id).some(({ log }) => log.order > until)
-      if (!goesOn) {
+      const isKept = next !== undefined || this.#unfinished(tenant, id).some(({ log }) => log.order > until)
+      if (!isKept) {
         this.#sql.forget.run(tenant, id)
         return Number(this.#sql.delete.run(tenant, id).changes) > 0
       }
@@ -341,14 +339,4 @@ function placeOf(cursor: string): readonly [number, string] {
       message: '"after" is not a place in this list: pass the "next" of the page before.',
     })
   return [Number(match[1]), Buffer.from(match[2], 'base64url').toString('utf8')]
-}
-
-/** The request's `messages` as they were sent, JSON. */
-function messagesOf(body: Uint8Array): string {
-  const member = scanObject(body, NO_LIMITS).findLast((m) => m.key === 'messages')
-  return member === undefined
-    ? '[]'
-    : Buffer.from(body.buffer, body.byteOffset + member.valueStart, member.valueEnd - member.valueStart).toString(
-        'utf8',
-      )
 }

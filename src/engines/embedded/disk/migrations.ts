@@ -1,6 +1,6 @@
 /** How folders of earlier versions become one of this version. Each step runs once, in the transaction of the start. */
 import type { DatabaseSync } from 'node:sqlite'
-import { leadingInstructions } from '../conversations/instructions.ts'
+import { leadingInstructions } from '../../shared/messages.ts'
 
 const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 

@@ -5,10 +5,10 @@
 import type { StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
 import type { TenantId } from '../../../core/job.ts'
+import type { ConversationStore } from '../conversations/conversations.ts'
 import type { Age } from '../disk/age.ts'
 import type { Store } from '../disk/store.ts'
 import type { LiveJobs } from '../jobs/live-job.ts'
-import type { ConversationStore } from './conversations.ts'
 
 export interface ConversationLimitOptions {
   /** Turns of one conversation. */

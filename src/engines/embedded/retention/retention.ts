@@ -5,13 +5,13 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
 import type { Job, JobId, TenantId } from '../../../core/job.ts'
-import type { ConversationLimitOptions, ConversationLimits } from '../conversations/limits.ts'
 import type { Age } from '../disk/age.ts'
 import type { Store } from '../disk/store.ts'
+import type { Jobs } from '../jobs/jobs.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Logs } from '../log/log.ts'
+import type { ConversationLimitOptions, ConversationLimits } from './conversations.ts'
 import { ENDED_SIZE, EndedBytes } from './ended-bytes.ts'
-import type { Jobs } from './jobs.ts'
 
 export interface RetentionOptions {
   /** How long a job and its log are kept after its end, ms. */
