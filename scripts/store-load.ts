@@ -178,6 +178,7 @@ const scheduler = createScheduler({
   maxQueuedPerSession: 100_000,
   maxQueuedBytesPerSession: 1 << 30,
   joinAfterEndMs: 60_000,
+  returnRoomMs: 60_000,
   weight: () => 1,
   promptWeight: 1,
   outputWeight: 2,

@@ -8,6 +8,8 @@ import type { Runtime } from './runtime.ts'
 
 /** J4: how long an SDK's retry joins a job that ended well. */
 const JOIN_AFTER_END_MS = 60_000
+/** A job that was running at its deadline, and comes back in line, is leased again within this or expires. */
+const RETURN_ROOM_MS = 60_000
 
 export function openEngine(settings: Settings, { clock, ids, wheel, emit }: Runtime): Engine {
   const { durability, dataDir, workers, queue, sessions } = settings.config
@@ -17,6 +19,7 @@ export function openEngine(settings: Settings, { clock, ids, wheel, emit }: Runt
     maxQueuedPerSession: sessions.maxQueuedJobs,
     maxQueuedBytesPerSession: sessions.maxQueuedBytes,
     joinAfterEndMs: JOIN_AFTER_END_MS,
+    returnRoomMs: RETURN_ROOM_MS,
     weight: (tenant) => settings.tenant(tenant)?.weight ?? 1,
     promptWeight: 1,
     outputWeight: 2,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { manualClock } from '../../test/manual-clock.ts'
+import type { ScheduledJob } from '../core/ports/coordinator.ts'
 import type { Deployment } from '../core/ports/provider.ts'
-import type { ScheduledJob } from '../core/ports/scheduler.ts'
 import { createRouter, type ModelRoute } from './router.ts'
 
 const deployment = (

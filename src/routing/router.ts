@@ -6,9 +6,9 @@ import type { Clock } from '../core/clock.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
 import type { JobId, JobKind } from '../core/job.ts'
+import type { ScheduledJob } from '../core/ports/coordinator.ts'
 import type { Deployment, Provider } from '../core/ports/provider.ts'
-import type { ScheduledJob } from '../core/ports/scheduler.ts'
-import type { Headroom, HeadroomRefusal } from '../core/ports/work.ts'
+import type { HeadroomRefusal } from '../core/ports/scheduler.ts'
 
 export interface ModelRoute {
   /** What clients ask for; a trailing "*" stands for any ending. */
@@ -38,7 +38,7 @@ export interface Router {
   replace(routes: readonly ModelRoute[]): void
   /** Does a job run on it? */
   isInUse(provider: Provider): boolean
-  readonly headroom: Headroom
+  readonly headroom: (job: ScheduledJob) => HeadroomRefusal | null
   /** The deployment whose slot `headroom` took for this job. */
   claimed(job: JobId): Deployment
   /** When the job was accepted, by the monotonic clock; of a job that has a slot. */
@@ -133,7 +133,7 @@ export function createRouter(
     return route
   }
 
-  const headroom: Headroom = (job: ScheduledJob) => {
+  const headroom = (job: ScheduledJob): HeadroomRefusal | null => {
     const route = resolved.get(job.model) ?? resolve(job.model)
     if (!route) return NO_MODEL
     const now = clock.monoMs()

@@ -1,7 +1,8 @@
 /** Leases what there is room for and runs it. One pool a process. */
 import type { Clock } from '../core/clock.ts'
 import type { JobId } from '../core/job.ts'
-import type { Headroom, Worker } from '../core/ports/work.ts'
+import type { Headroom } from '../core/ports/scheduler.ts'
+import type { Worker } from '../core/ports/work.ts'
 import { Run, type RunDeps } from './run-job.ts'
 
 export interface PoolOptions {

@@ -15,6 +15,7 @@ export const schedulerOptions = (settings: Settings): SchedulerOptions => ({
   maxQueuedPerSession: settings.maxQueuedPerSession ?? 100_000,
   maxQueuedBytesPerSession: 1 << 30,
   joinAfterEndMs: 60_000,
+  returnRoomMs: 60_000,
   weight: () => 1,
   promptWeight: 1,
   outputWeight: 2,

@@ -1,6 +1,7 @@
 /** What is refused at submit, and when to come back. */
 import { SluiceError } from '../../core/errors.ts'
-import type { ScheduledJob, SchedulerOptions } from '../../core/ports/scheduler.ts'
+import type { ScheduledJob } from '../../core/ports/coordinator.ts'
+import type { SchedulerOptions } from '../../core/ports/scheduler.ts'
 import type { Entry } from './entry.ts'
 import { earliestStartMs } from './estimate.ts'
 import type { Fairness } from './fairness.ts'

@@ -1,6 +1,7 @@
 /** A job inside the scheduler, from submit to its end. */
 import type { JobState } from '../../core/job.ts'
-import type { ScheduledJob } from '../../core/ports/scheduler.ts'
+import type { Claim, FailedAt, ScheduledJob } from '../../core/ports/coordinator.ts'
+import type { Notes } from '../../core/ports/scheduler.ts'
 import type { Flow, Line, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
 import type { Timed } from './timers.ts'
@@ -8,7 +9,9 @@ import type { Timed } from './timers.ts'
 /** What it is while it is here: one that ended is forgotten. */
 export type LiveState = JobState & ('queued' | 'delayed' | 'waiting' | 'leased')
 
-export class Entry implements Timed {
+const NOWHERE: FailedAt = []
+
+export class Entry implements Timed, Notes {
   readonly job: ScheduledJob
   /** Order of acceptance. */
   readonly seq: number
@@ -23,7 +26,11 @@ export class Entry implements Timed {
   deaths = 0
   crashes = 0
   notBeforeMono: number
+  deadlineMono: number
   lease: ActiveLease | null = null
+  claim: Claim | null = null
+  failedAt: FailedAt = NOWHERE
+  ttftMs: number | null = null
   /** The line it stands in while it is ready. */
   line: Line<Entry> | null = null
   // Links of its class in the line
@@ -44,6 +51,7 @@ export class Entry implements Timed {
     this.flow = flow
     this.lane = lane
     this.notBeforeMono = job.notBeforeMono
+    this.deadlineMono = job.deadlineMono
   }
 }
 

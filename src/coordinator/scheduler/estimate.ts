@@ -6,7 +6,7 @@
  * achieved lately.
  */
 import type { Place } from '../../core/job.ts'
-import type { ScheduledJob } from '../../core/ports/scheduler.ts'
+import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Entry } from './entry.ts'
 import type { Fairness } from './fairness.ts'
 import type { Flow, Tenant } from './flow.ts'

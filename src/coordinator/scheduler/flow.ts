@@ -1,8 +1,8 @@
 /**
- * A flow holds the ready jobs of one pool and model, so that a model without headroom is passed over at once, however
- * many jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
+ * A flow holds the ready jobs of one pool, model and kind, so that a model without headroom is passed over at once,
+ * however many jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
  */
-import type { Priority, TenantId } from '../../core/job.ts'
+import type { JobKind, Priority, TenantId } from '../../core/job.ts'
 import { Meter } from './meter.ts'
 import { type Rankable, Ranked } from './ranked.ts'
 
@@ -151,6 +151,7 @@ const isAged = (tenant: { readonly leases: number }): boolean => tenant.leases %
 export class Flow<E extends InLine<E>> {
   readonly pool: string
   readonly model: string
+  readonly kind: JobKind
   readonly meter = new Meter()
   /** Jobs of it that have not ended. */
   jobs = 0
@@ -168,9 +169,10 @@ export class Flow<E extends InLine<E>> {
    */
   readonly #heap: Array<Line<E>> = []
 
-  constructor(pool: string, model: string) {
+  constructor(pool: string, model: string, kind: JobKind) {
     this.pool = pool
     this.model = model
+    this.kind = kind
   }
 
   /** Is there work that may be leased? */

@@ -1,5 +1,6 @@
 /** Ready work, and whose turn it is. */
-import type { Headroom } from '../../core/ports/work.ts'
+import type { JobKind } from '../../core/job.ts'
+import type { Headroom } from '../../core/ports/scheduler.ts'
 import type { Entry } from './entry.ts'
 import type { Fairness } from './fairness.ts'
 import { Flow, Line, lineIsBefore, type Tenant } from './flow.ts'
@@ -12,8 +13,8 @@ export class LineUp {
   readonly #fairness: Fairness
   readonly #pauses: Pauses
   #flows: Flow<Entry>[] = []
-  /** By pool and model. */
-  readonly #pools = new Map<string, Map<string, Flow<Entry>>>()
+  /** By pool and model, one a kind. */
+  readonly #pools = new Map<string, Map<string, Array<Flow<Entry>>>>()
   /** Pools for which something became leasable. */
   readonly readyPools = new Set<string>()
   #turns = 0
@@ -24,15 +25,17 @@ export class LineUp {
     this.#pauses = pauses
   }
 
-  flow(pool: string, model: string): Flow<Entry> {
-    let flow = this.#pools.get(pool)?.get(model)
-    if (flow !== undefined) return flow
+  flow(pool: string, model: string, kind: JobKind): Flow<Entry> {
+    const known = this.#pools
+      .get(pool)
+      ?.get(model)
+      ?.find((flow) => flow.kind === kind)
+    if (known !== undefined) return known
     if (this.#flows.length >= MOST_IDLE_FLOWS) this.#dropIdle()
-    flow = new Flow(pool, model)
+    const flow = new Flow<Entry>(pool, model, kind)
     this.#flows.push(flow)
-    const models = this.#pools.get(pool)
-    if (models === undefined) this.#pools.set(pool, new Map([[model, flow]]))
-    else models.set(model, flow)
+    const models = this.#pools.get(pool) ?? new Map<string, Array<Flow<Entry>>>()
+    this.#pools.set(pool, models.set(model, [...(models.get(model) ?? []), flow]))
     return flow
   }
 
@@ -89,7 +92,7 @@ export class LineUp {
 
   /**
    * Gives up to `max` jobs in fair order to `lease`, each with `headroom`'s consent. What is refused keeps its place: a
-   * model, a tenant or a job is then passed over for the rest of this call, and asked about anew in the next.
+   * model's kind, a tenant or a job is then passed over for the rest of this call, and asked about anew in the next.
    */
   take(
     pools: readonly string[],
@@ -110,7 +113,7 @@ export class LineUp {
       const line = next(open, call, parked)
       if (line === null) break
       const entry = line.first()!
-      const refusal = headroom(entry.job)
+      const refusal = headroom(entry.job, entry)
       if (refusal === null) {
         leased++
         this.#fairness.serve(line.tenant, line.flow.floor)
@@ -127,7 +130,8 @@ export class LineUp {
           heldBack.push({ what: line.tenant, leasedBefore: leased })
         } else {
           for (let i = open.length - 1; i >= 0; i--) {
-            if (open[i].model === entry.job.model) heldBack.push({ what: open.splice(i, 1)[0], leasedBefore: leased })
+            if (open[i].model !== entry.job.model || open[i].kind !== entry.job.kind) continue
+            heldBack.push({ what: open.splice(i, 1)[0], leasedBefore: leased })
           }
         }
       }
@@ -171,9 +175,11 @@ export class LineUp {
   #dropIdle(): void {
     this.#flows = this.#flows.filter((flow) => {
       if (flow.jobs > 0) return true
-      const models = this.#pools.get(flow.pool)
-      models?.delete(flow.model)
-      if (models?.size === 0) this.#pools.delete(flow.pool)
+      const models = this.#pools.get(flow.pool)!
+      const others = models.get(flow.model)!.filter((other) => other !== flow)
+      if (others.length > 0) models.set(flow.model, others)
+      else models.delete(flow.model)
+      if (models.size === 0) this.#pools.delete(flow.pool)
       return false
     })
   }

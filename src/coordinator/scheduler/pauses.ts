@@ -1,6 +1,7 @@
 /** What an operator holds back. Paused work keeps its order; it is not leased until no selector matches it any more. */
+
+import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Selector } from '../../core/ports/operations.ts'
-import type { ScheduledJob } from '../../core/ports/scheduler.ts'
 
 const same = (a: Selector, b: Selector): boolean => a.tenant === b.tenant && a.lane === b.lane && a.model === b.model
 const has = (wanted: string | undefined, is: string | null): boolean => wanted === undefined || wanted === is

@@ -9,16 +9,18 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { JobId, JobState, Place } from '../../core/job.ts'
+import type { ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
 import type { QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type {
-  ScheduledJob,
+  Headroom,
+  HeadroomRefusal,
+  Notes,
   Scheduler,
   SchedulerEvent,
   SchedulerOptions,
   SchedulerSubmit,
-  Tally,
 } from '../../core/ports/scheduler.ts'
-import type { Finished, Headroom, HeadroomRefusal, Outcome } from '../../core/ports/work.ts'
+import type { Finished, Outcome } from '../../core/ports/work.ts'
 import { refusal } from './caps.ts'
 import { type ActiveLease, Entry, type LiveState, WorkerLeases } from './entry.ts'
 import { placeOf } from './estimate.ts'
@@ -84,7 +86,7 @@ class PureScheduler implements Scheduler {
     if (twin !== null) return { kind: 'joined', id: twin }
     const { queued, delayed, waiting } = this.#depth
     const lane = job.lane === null ? undefined : this.#lanes.find(job.lane)
-    const flow = this.#lineUp.flow(job.pool, job.model)
+    const flow = this.#lineUp.flow(job.pool, job.model, job.kind)
     const error = refusal(
       this.#options,
       this.#fairness,
@@ -112,6 +114,15 @@ class PureScheduler implements Scheduler {
     entry.fails = tally.fails
     entry.deaths = tally.deaths
     entry.crashes = tally.crashes
+    entry.ttftMs = tally.ttftMs
+  }
+
+  adopt(id: JobId, worker: string, now: number): void {
+    this.#now = now
+    const entry = this.#entries.get(id)
+    if (entry === undefined || entry.lease !== null) throw new Error(`${id} can't be adopted`)
+    this.#lineUp.stepOut(entry, now)
+    this.#take(entry, worker, now)
   }
 
   died(ids: readonly JobId[], now: number): void {
@@ -127,7 +138,7 @@ class PureScheduler implements Scheduler {
   #add(job: ScheduledJob, now: number, attempts = 0): Entry {
     if (this.#entries.has(job.id)) throw new Error(`${job.id} is there already`)
     const tenant = this.#fairness.tenant(job.tenant)
-    const flow = this.#lineUp.flow(job.pool, job.model)
+    const flow = this.#lineUp.flow(job.pool, job.model, job.kind)
     const entry = new Entry(job, ++this.#accepted, tenant, flow, job.lane === null ? null : this.#lanes.open(job.lane))
     entry.attempt = attempts
     this.#entries.set(job.id, entry)
@@ -136,6 +147,7 @@ class PureScheduler implements Scheduler {
     this.#joins.add(job.joinKey, job.id)
     this.#depth.queued++
     this.#countInLine(entry, 1)
+    if (attempts > 0) this.#extend(entry, Math.max(now, job.notBeforeMono))
     this.#wait(entry, job.notBeforeMono, false, now)
     return entry
   }
@@ -151,21 +163,25 @@ class PureScheduler implements Scheduler {
   ): ReadonlyArray<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> {
     // What is over by now is not leased, what is due by now is
     this.tick(now)
-    const mayRun: Headroom = (job) =>
-      this.#suspectLease !== null && this.#isSuspect(this.#entries.get(job.id)!) ? ONE_AT_A_TIME : headroom(job)
+    const mayRun: Headroom = (job, notes) =>
+      this.#suspectLease !== null && this.#isSuspect(this.#entries.get(job.id)!) ? ONE_AT_A_TIME : headroom(job, notes)
     const leased: Array<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> = []
     const lease = (entry: Entry): void => {
       entry.attempt++
-      this.#timers.clear(entry)
-      this.#setState(entry, 'leased')
-      entry.lease = this.#leases.take(entry, worker, now, this.#isSuspect(entry))
-      if (entry.lease.isSuspect) this.#suspectLease = entry.lease
-      // At least one token, so that no tenant is served for nothing
-      this.#serve(entry.lease, Math.max(1, entry.job.promptTokens), 0)
+      this.#take(entry, worker, now)
       leased.push({ id: entry.job.id, attempt: entry.attempt, crashes: entry.crashes })
     }
     this.#lineUp.take(pools, max, mayRun, now, lease, (entry) => this.#setState(entry, 'waiting'))
     return leased
+  }
+
+  #take(entry: Entry, worker: string, now: number): void {
+    this.#timers.clear(entry)
+    this.#setState(entry, 'leased')
+    entry.lease = this.#leases.take(entry, worker, now, this.#isSuspect(entry))
+    if (entry.lease.isSuspect) this.#suspectLease = entry.lease
+    // At least one token, so that no tenant is served for nothing
+    this.#serve(entry.lease, Math.max(1, entry.job.promptTokens), 0)
   }
 
   heartbeat(worker: string, now: number): void {
@@ -282,6 +298,7 @@ class PureScheduler implements Scheduler {
   #release(lease: ActiveLease): void {
     this.#leases.release(lease)
     lease.entry.lease = null
+    this.#options.released?.(lease.entry, lease.worker.id)
     if (lease !== this.#suspectLease) return
     this.#suspectLease = null
     this.#lineUp.rouse()
@@ -295,6 +312,7 @@ class PureScheduler implements Scheduler {
   #giveBack(lease: ActiveLease, notBeforeMono: number, inFront: boolean, now: number): void {
     this.#release(lease)
     this.#setState(lease.entry, 'queued')
+    this.#extend(lease.entry, notBeforeMono)
     this.#wait(lease.entry, notBeforeMono, inFront, now)
   }
 
@@ -314,15 +332,14 @@ class PureScheduler implements Scheduler {
     if (entry.lane === null || entry.lane.head === entry) this.#lineUp.stand(entry, inFront, now)
   }
 
-  /** Only its first lease has a deadline. */
+  /** It has started in time, and comes back: it is not to expire for what kept it away. */
+  #extend(entry: Entry, fromMono: number): void {
+    entry.deadlineMono = Math.max(entry.job.deadlineMono, fromMono + this.#options.returnRoomMs)
+  }
+
   #arm(entry: Entry): void {
-    this.#timers.set(
-      entry,
-      Math.min(
-        entry.state === 'delayed' ? entry.notBeforeMono : Infinity,
-        entry.attempt === 0 ? entry.job.deadlineMono : Infinity,
-      ),
-    )
+    const { state, notBeforeMono, deadlineMono } = entry
+    this.#timers.set(entry, Math.min(state === 'delayed' ? notBeforeMono : Infinity, deadlineMono))
   }
 
   #setState(entry: Entry, state: LiveState): void {
@@ -367,8 +384,7 @@ class PureScheduler implements Scheduler {
       if (due instanceof WorkerLeases) {
         this.#lose(this.#leases.expired(due, now), this.#leases.of(due.id).length, now)
         this.#leases.arm(due)
-      } else if (due.attempt === 0 && due.job.deadlineMono <= now)
-        this.#endAlone(due, 'expired', new SluiceError('deadline_exceeded'), now)
+      } else if (due.deadlineMono <= now) this.#endAlone(due, 'expired', new SluiceError('deadline_exceeded'), now)
       else {
         this.#setState(due, 'queued')
         this.#offer(due, false, now)
@@ -439,8 +455,12 @@ class PureScheduler implements Scheduler {
   tally(id: JobId): Tally | null {
     const entry = this.#entries.get(id)
     if (entry === undefined) return null
-    const { attempt: attempts, fails, deaths, crashes } = entry
-    return { attempts, fails, deaths, crashes }
+    const { attempt: attempts, fails, deaths, crashes, ttftMs } = entry
+    return { attempts, fails, deaths, crashes, ttftMs }
+  }
+
+  notes(id: JobId): Notes | null {
+    return this.#entries.get(id) ?? null
   }
 
   depth(): QueueDepth {

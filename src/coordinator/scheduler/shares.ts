@@ -1,5 +1,5 @@
 /** What each session has in line, of its tenant's share. A session is remembered while it has something there. */
-import type { ScheduledJob } from '../../core/ports/scheduler.ts'
+import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 
 export interface Share {
   /** Jobs in line, and bytes of their bodies. */

@@ -10,7 +10,7 @@ import { job } from './testing/jobs.ts'
 import { type Timed, Timers } from './timers.ts'
 
 const entry = (n: number, promptTokens = n): Entry =>
-  new Entry(job(`j${n}`, { promptTokens }), n, new Tenant('a', 0), new Flow('text', 'chat'), null)
+  new Entry(job(`j${n}`, { promptTokens }), n, new Tenant('a', 0), new Flow('text', 'chat', 'chat'), null)
 
 it('ranks: knows what stands before each, as an array would', () => {
   const steps = fc.array(fc.tuple(fc.constantFrom('push', 'push', 'push', 'unshift', 'shift', 'remove'), fc.nat()), {

@@ -1,31 +1,9 @@
 /** The scheduler: a pure machine. */
 import type { SluiceError } from '../errors.ts'
-import type { JobId, JobState, Place, Priority, TenantId } from '../job.ts'
+import type { JobId, JobState, Place, TenantId } from '../job.ts'
+import type { Claim, FailedAt, ScheduledJob, Tally } from './coordinator.ts'
 import type { QueueDepth, Selector } from './operations.ts'
-import type { Finished, Headroom, Outcome } from './work.ts'
-
-/** A job as the scheduler holds it. */
-export interface ScheduledJob {
-  readonly id: JobId
-  readonly tenant: TenantId
-  /** Already unique over tenants and kinds: conversations and lanes of all tenants share this name space. */
-  readonly lane: string | null
-  /** Whose share of the tenant's caps it uses; null: no session's. */
-  readonly session: string | null
-  readonly pool: string
-  readonly model: string
-  readonly priority: Priority
-  readonly promptTokens: number
-  readonly bodyBytes: number
-  /** Negative where that was before this process. */
-  readonly acceptedMono: number
-  /** Not leased before. */
-  readonly notBeforeMono: number
-  /** Must be leased before; Infinity = never expires. Only its first lease counts: a retry does not expire. */
-  readonly deadlineMono: number
-  /** For J4: the same API key, user, conversation or lane, and body as another POST; null = never joined. */
-  readonly joinKey: string | null
-}
+import type { Finished, Outcome } from './work.ts'
 
 export type SchedulerEvent =
   /** It went back in line without its worker's word: the store writes its tally. */
@@ -51,6 +29,25 @@ export type SchedulerEvent =
   /** Something may be leasable for workers of this pool. */
   | { readonly type: 'ready'; readonly pool: string }
 
+/** What the coordinator keeps with a job. It is no business of the scheduler's. */
+export interface Notes {
+  readonly job: ScheduledJob
+  /** The number of its last lease. */
+  readonly attempt: number
+  claim: Claim | null
+  failedAt: FailedAt
+  ttftMs: number | null
+}
+
+/** May this job start now? `null` = yes; what it takes for that is given back when the lease is `released`. */
+export type Headroom = (job: ScheduledJob, notes: Notes) => HeadroomRefusal | null
+
+export interface HeadroomRefusal {
+  /** The scope that is full; the rest of this call skips every job in it. A model is full for one kind of job. */
+  readonly scope: 'model' | 'tenant' | 'job'
+  readonly retryAfterMs?: number
+}
+
 export type SchedulerSubmit =
   | { readonly kind: 'accepted' }
   | { readonly kind: 'joined'; readonly id: JobId }
@@ -75,6 +72,8 @@ export interface SchedulerOptions {
   readonly maxQueuedBytesPerSession: number
   /** How long after a good end an SDK's retry still joins, ms (J4). */
   readonly joinAfterEndMs: number
+  /** One that comes back in line has at least this long to be leased again, whatever its deadline, ms. */
+  readonly returnRoomMs: number
   /** Share of each tenant, 1 unless said. */
   readonly weight: (tenant: TenantId) => number
   /** Weights of prompt and output tokens in the virtual counter (VTC: 1 and 2). */
@@ -82,18 +81,8 @@ export interface SchedulerOptions {
   readonly outputWeight: number
   /** Uniform [0,1), for full jitter. */
   readonly jitter: () => number
-}
-
-/** What became of a job's attempts; stored whenever it goes back in line. */
-export interface Tally {
-  /** Leases so far: the number of the last one, the fence. */
-  readonly attempts: number
-  /** Attempts that failed. */
-  readonly fails: number
-  /** Attempts during which the worker died, whoever was to blame. */
-  readonly deaths: number
-  /** Deaths for which this job alone may be blamed. */
-  readonly crashes: number
+  /** A lease is over, however it ended. Called once for each, within the call that ends it. */
+  readonly released?: (notes: Notes, worker: string) => void
 }
 
 /**
@@ -112,6 +101,8 @@ export interface Scheduler {
   withdraw(id: JobId): void
   /** Puts back, in order of acceptance, what a restart found. */
   restore(job: ScheduledJob, tally: Tally, now: number): void
+  /** One that was just restored still runs there: it has a new lease, of the same attempt. */
+  adopt(id: JobId, worker: string, now: number): void
   /** These, all restored, were running when their worker's process died. Restarts alone call this: see `lose`. */
   died(ids: readonly JobId[], now: number): void
   lease(
@@ -141,6 +132,8 @@ export interface Scheduler {
   place(id: JobId, now: number): Place | null
   state(id: JobId): JobState | null
   tally(id: JobId): Tally | null
+  /** To be changed by its owner; null when there is no such job. */
+  notes(id: JobId): Notes | null
   depth(): QueueDepth
   /** Events since the last drain, in order. */
   drain(): readonly SchedulerEvent[]

@@ -6,16 +6,7 @@
  */
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobId, JobState, Timing, Usage } from '../job.ts'
-import type { ScheduledJob } from './scheduler.ts'
-
-/** May this job start now? `null` = yes, and a slot is taken, to be given back by the one who takes it. */
-export type Headroom = (job: ScheduledJob) => HeadroomRefusal | null
-
-export interface HeadroomRefusal {
-  /** What has no room: then other jobs of the same model (or tenant) are not asked about in this round. */
-  readonly scope: 'model' | 'tenant' | 'job'
-  readonly retryAfterMs?: number
-}
+import type { Headroom } from './scheduler.ts'
 
 export interface Worker {
   readonly id: string
@@ -48,11 +39,16 @@ export type Outcome =
       /** For a conversation: the assistant's message, JSON. */
       readonly answer?: string
     }
-  /** `retry`: may another attempt be made? The scheduler still decides by attempts and deadline. */
+  /**
+   * `retry`: could another attempt help, or one on another deployment only? As far as the worker knows, which has seen
+   * what was shown. The coordinator decides, by attempts, deadline and deployments.
+   */
   | {
       readonly kind: 'failed'
       readonly error: SluiceError
-      readonly retry: boolean
+      readonly retry: boolean | 'elsewhere'
+      /** Readers have seen text of this job: it can't wait in line as if nothing had been. Absent: no. */
+      readonly textShown?: boolean
       readonly usage?: Usage
       readonly attemptUsage?: Usage
       readonly timing?: Timing
@@ -66,7 +62,11 @@ export type Outcome =
       readonly answer?: string
     }
   /** Handed back unharmed (drain): goes to the head of its lane, no attempt is counted. */
-  | { readonly kind: 'released' }
+  | {
+      readonly kind: 'released'
+      /** Acceptance to first text, where some was shown. */
+      readonly ttftMs?: number
+    }
 
 /**
  * What became of the job: its end, or `delayed`/`queued` for another attempt; `fenced`: it was no longer ours, nothing

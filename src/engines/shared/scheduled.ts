@@ -1,8 +1,8 @@
 /** How the store's words are said to the scheduler. */
 import { ERRORS, SluiceError } from '../../core/errors.ts'
 import type { Job, JobDraft, JobId } from '../../core/job.ts'
+import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Selector } from '../../core/ports/operations.ts'
-import type { ScheduledJob } from '../../core/ports/scheduler.ts'
 import type { End } from '../../core/record.ts'
 
 const laneName = (tenant: string, kind: 'lane' | 'conversation', name: string): string => `${kind}\n${tenant}\n${name}`
@@ -26,6 +26,7 @@ export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acc
   const { tenant, model, promptTokens, options } = job
   return {
     id,
+    kind: job.kind,
     tenant,
     lane:
       options.conversation !== undefined

@@ -3,8 +3,8 @@
  * `watch` gives back a scheduler that is the given one, looked at.
  */
 import type { JobId } from '../../../core/job.ts'
-import type { ScheduledJob, Scheduler, SchedulerEvent } from '../../../core/ports/scheduler.ts'
-import type { Headroom } from '../../../core/ports/work.ts'
+import type { ScheduledJob } from '../../../core/ports/coordinator.ts'
+import type { Headroom, Scheduler, SchedulerEvent } from '../../../core/ports/scheduler.ts'
 
 interface Seen {
   readonly job: ScheduledJob
@@ -76,8 +76,8 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       worker,
       pools,
       max,
-      (job) => {
-        const answer = headroom(job)
+      (job, notes) => {
+        const answer = headroom(job, notes)
         if (answer === null) consented.push(job.id)
         else refused = true
         return answer
@@ -153,6 +153,7 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       add(job, tally.attempts)
       then(scheduler.restore(job, tally, now))
     },
+    adopt: (id, worker, now) => then(scheduler.adopt(id, worker, now)),
     died: (ids, now) => then(scheduler.died(ids, now)),
     lease,
     heartbeat(worker, now) {
@@ -197,6 +198,7 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
     place: (id, now) => scheduler.place(id, now),
     state: (id) => scheduler.state(id),
     tally: (id) => scheduler.tally(id),
+    notes: (id) => scheduler.notes(id),
     depth: () => scheduler.depth(),
     drain: () => pending.splice(0),
   }

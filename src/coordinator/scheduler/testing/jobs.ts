@@ -1,7 +1,8 @@
 /** What the tests of this folder share: a job, an outcome, a scheduler with plain options. */
 import { SluiceError } from '../../../core/errors.ts'
-import type { ScheduledJob, Scheduler, SchedulerEvent, SchedulerOptions } from '../../../core/ports/scheduler.ts'
-import type { Headroom, Outcome } from '../../../core/ports/work.ts'
+import type { ScheduledJob } from '../../../core/ports/coordinator.ts'
+import type { Headroom, Scheduler, SchedulerEvent, SchedulerOptions } from '../../../core/ports/scheduler.ts'
+import type { Outcome } from '../../../core/ports/work.ts'
 import { createScheduler } from '../scheduler.ts'
 
 export const OPTIONS: SchedulerOptions = {
@@ -17,6 +18,7 @@ export const OPTIONS: SchedulerOptions = {
   maxQueuedPerSession: 1_000_000,
   maxQueuedBytesPerSession: 1e12,
   joinAfterEndMs: 60_000,
+  returnRoomMs: 60_000,
   weight: () => 1,
   promptWeight: 1,
   outputWeight: 2,
@@ -25,6 +27,7 @@ export const OPTIONS: SchedulerOptions = {
 
 export const job = (id: string, more: Partial<ScheduledJob> = {}): ScheduledJob => ({
   id,
+  kind: 'chat',
   tenant: 'a',
   lane: null,
   session: null,

@@ -4,15 +4,19 @@
  */
 import { SluiceError } from '../../../core/errors.ts'
 import type { JobState } from '../../../core/job.ts'
+import type { ScheduledJob, Tally } from '../../../core/ports/coordinator.ts'
 import type { QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type {
-  ScheduledJob,
+  Headroom,
+  Notes,
   SchedulerEvent,
   SchedulerOptions,
   SchedulerSubmit,
-  Tally,
 } from '../../../core/ports/scheduler.ts'
-import type { Finished, Headroom, Outcome } from '../../../core/ports/work.ts'
+import type { Finished, Outcome } from '../../../core/ports/work.ts'
+
+/** It keeps none. */
+const NO_NOTES = null as unknown as Notes
 
 interface RefJob {
   readonly job: ScheduledJob
@@ -23,6 +27,7 @@ interface RefJob {
   deaths: number
   crashes: number
   notBeforeMono: number
+  deadlineMono: number
   /** Place among ready jobs; null = not ready. */
   rank: number | null
   worker: string
@@ -45,7 +50,8 @@ interface RefTenant {
 }
 
 const PRIORITIES = ['high', 'normal', 'low']
-const flowOf = (job: ScheduledJob): string => `${job.pool}\n${job.model}`
+const modelOf = (job: ScheduledJob): string => `${job.model}\n${job.kind}`
+const flowOf = (job: ScheduledJob): string => `${job.pool}\n${modelOf(job)}`
 const lineOf = (job: ScheduledJob): string => `${job.tenant}\n${flowOf(job)}`
 const matches = (s: Selector, job: ScheduledJob): boolean =>
   (s.tenant === undefined || s.tenant === job.tenant) &&
@@ -155,6 +161,7 @@ export class Reference {
       deaths: 0,
       crashes: 0,
       notBeforeMono: job.notBeforeMono,
+      deadlineMono: attempt === 0 ? job.deadlineMono : this.#extended(job, Math.max(now, job.notBeforeMono)),
       rank: null,
       worker: '',
       leasedMono: 0,
@@ -181,7 +188,7 @@ export class Reference {
     const open = new Map(
       this.#leasable((j) => pools.length === 0 || pools.includes(j.job.pool)).map(({ job }) => [
         flowOf(job),
-        job.model,
+        modelOf(job),
       ]),
     )
     const noModel = new Set<string>()
@@ -193,7 +200,7 @@ export class Reference {
       const chosen = this.#next(
         (j) =>
           (pools.length === 0 || pools.includes(j.job.pool)) &&
-          !noModel.has(j.job.model) &&
+          !noModel.has(modelOf(j.job)) &&
           !noTenant.has(j.job.tenant) &&
           !noJob.has(j.job.id),
       )
@@ -201,7 +208,7 @@ export class Reference {
       const { job } = chosen
       const tenant = this.#tenant(job)
       const isBusy = this.#jobs.some((j) => j.state === 'leased' && j.wasSuspect)
-      const refusal = isBusy && this.#isSuspect(chosen) ? ({ scope: 'job' } as const) : headroom(job)
+      const refusal = isBusy && this.#isSuspect(chosen) ? ({ scope: 'job' } as const) : headroom(job, NO_NOTES)
       if (refusal === null) {
         tenant.counter = Math.max(tenant.counter, tenant.floor, this.#flowFloors.get(flowOf(job)) ?? 0)
         tenant.leases++
@@ -231,9 +238,9 @@ export class Reference {
           heldBack.push({ lift: () => (tenant.floor = this.#virtual), leasedBefore: leased.length })
         } else {
           for (const [flow, model] of open)
-            if (model === job.model)
+            if (model === modelOf(job))
               heldBack.push({ lift: () => this.#flowFloors.set(flow, this.#virtual), leasedBefore: leased.length })
-          noModel.add(job.model)
+          noModel.add(modelOf(job))
         }
       }
     }
@@ -341,8 +348,7 @@ export class Reference {
           this.#jobs.filter((j) => j.state === 'leased' && j.worker === what && this.#leaseEnd(j) <= now),
           now,
         )
-      } else if (what.attempt === 0 && what.job.deadlineMono <= now)
-        this.#endAlone(what, 'expired', new SluiceError('deadline_exceeded'))
+      } else if (what.deadlineMono <= now) this.#endAlone(what, 'expired', new SluiceError('deadline_exceeded'))
       else {
         what.state = 'queued'
         this.#settle()
@@ -372,7 +378,7 @@ export class Reference {
 
   #wakesAt(j: RefJob): number {
     if (j.state === 'leased') return Infinity
-    return Math.min(j.state === 'delayed' ? j.notBeforeMono : Infinity, j.attempt === 0 ? j.job.deadlineMono : Infinity)
+    return Math.min(j.state === 'delayed' ? j.notBeforeMono : Infinity, j.deadlineMono)
   }
 
   #leaseEnd(j: RefJob): number {
@@ -427,7 +433,7 @@ export class Reference {
     const found = this.#find(id)
     return found === undefined
       ? null
-      : { attempts: found.attempt, fails: found.fails, deaths: found.deaths, crashes: found.crashes }
+      : { attempts: found.attempt, fails: found.fails, deaths: found.deaths, crashes: found.crashes, ttftMs: null }
   }
 
   state(id: string): JobState | null {
@@ -453,6 +459,10 @@ export class Reference {
   }
 
   // ------------------------------------------------------------ the rules
+
+  #extended(job: ScheduledJob, fromMono: number): number {
+    return Math.max(job.deadlineMono, fromMono + this.#options.returnRoomMs)
+  }
 
   #find(id: string): RefJob | undefined {
     return this.#jobs.find((j) => j.job.id === id)
@@ -481,6 +491,7 @@ export class Reference {
   #giveBack(j: RefJob, notBeforeMono: number, inFront: boolean, now: number): void {
     j.state = notBeforeMono > now ? 'delayed' : 'queued'
     j.notBeforeMono = notBeforeMono
+    j.deadlineMono = this.#extended(j.job, notBeforeMono)
     this.#settle(inFront)
   }
 

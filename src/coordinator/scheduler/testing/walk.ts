@@ -5,9 +5,10 @@
 import fc from 'fast-check'
 import { SluiceError } from '../../../core/errors.ts'
 import type { JobId } from '../../../core/job.ts'
+import type { ScheduledJob } from '../../../core/ports/coordinator.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
-import type { ScheduledJob, Scheduler, SchedulerOptions } from '../../../core/ports/scheduler.ts'
-import type { Headroom, Outcome } from '../../../core/ports/work.ts'
+import type { Headroom, Scheduler, SchedulerOptions } from '../../../core/ports/scheduler.ts'
+import type { Outcome } from '../../../core/ports/work.ts'
 import { job } from './jobs.ts'
 
 export const WALK_OPTIONS: SchedulerOptions = {
@@ -23,6 +24,7 @@ export const WALK_OPTIONS: SchedulerOptions = {
   maxQueuedPerSession: 4,
   maxQueuedBytesPerSession: 1_200,
   joinAfterEndMs: 60,
+  returnRoomMs: 30,
   weight: (tenant) => (tenant === 'c' ? 3 : 1),
   promptWeight: 1,
   outputWeight: 2,
@@ -105,6 +107,7 @@ export class Walker {
       session: pick([null, 's1', 's2'], m >> 4),
       pool: pick(['text', 'text', 'image'], m),
       model: pick(['m1', 'm2'], n >> 3),
+      kind: pick(['chat', 'chat', 'embedding'] as const, n >> 5),
       priority: pick(['normal', 'high', 'low'] as const, m >> 2),
       promptTokens: (n * 7) % 300,
       bodyBytes: 100 + (m % 500),
@@ -132,7 +135,8 @@ export class Walker {
         const attempts = n % 5
         const deaths = m % 3 === 0 ? Math.min(attempts, 3) : 0
         const crashes = Math.min(deaths, m % 2)
-        scheduler.restore(made, { attempts, fails: Math.min(2, attempts - deaths), deaths, crashes }, this.now)
+        const fails = Math.min(2, attempts - deaths)
+        scheduler.restore(made, { attempts, fails, deaths, crashes, ttftMs: null }, this.now)
         if (attempts > 0 && m % 2 === 0) this.open.push(made.id)
         return null
       }

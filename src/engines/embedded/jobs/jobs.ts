@@ -2,7 +2,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { jobOrder } from '../../../core/ids.ts'
 import type { Job, JobDraft, JobId, JobState, TenantId } from '../../../core/job.ts'
-import type { Tally } from '../../../core/ports/scheduler.ts'
+import type { Tally } from '../../../core/ports/coordinator.ts'
 import type { Bytes, End } from '../../../core/record.ts'
 import { checksumOf, damagedJob, expectIntact, parseIntact } from '../disk/checksum.ts'
 import type { LiveLog } from '../log/live-log.ts'

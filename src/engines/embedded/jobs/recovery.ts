@@ -146,7 +146,7 @@ export async function restoreJobs(
       logs.live.set(id, log)
       const what = scheduled(id, live.job, row.bodyBytes, age.mono(row.acceptedAge))
       const notBeforeMono = Math.max(what.notBeforeMono, age.mono(row.notBeforeAge))
-      scheduler.restore({ ...what, notBeforeMono }, { attempts, fails, deaths, crashes }, now)
+      scheduler.restore({ ...what, notBeforeMono }, { attempts, fails, deaths, crashes, ttftMs: null }, now)
       if (interrupted.has(ord)) died.push(id)
       if (canceled.has(ord)) {
         live.canceling = Promise.resolve()

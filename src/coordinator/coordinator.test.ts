@@ -1,0 +1,296 @@
+/** The parts together: what comes in as calls goes out as changes and notices, and claims are settled once. */
+import { expect, it } from 'vitest'
+import { SluiceError } from '../core/errors.ts'
+import type { Found, PlanDeployment } from '../core/ports/coordinator.ts'
+import type { Outcome } from '../core/ports/work.ts'
+import { type CoordinatorOptions, createCoordinator } from './coordinator.ts'
+import type { Limit } from './limits.ts'
+import { done, job, OPTIONS } from './scheduler/testing/jobs.ts'
+
+const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({
+  name,
+  kinds: ['chat'],
+  upstreamModel: null,
+  concurrent: 1,
+  order: 0,
+  revision: name,
+  ...more,
+})
+const FOUND: Found = {
+  tally: { attempts: 0, fails: 0, deaths: 0, crashes: 0, ttftMs: null },
+  failedAt: [],
+  held: null,
+}
+const failed = (code: SluiceError['code'], more: Partial<Extract<Outcome, { kind: 'failed' }>> = {}): Outcome => ({
+  kind: 'failed',
+  error: new SluiceError(code),
+  retry: true,
+  ...more,
+})
+
+function setUp(more: Partial<CoordinatorOptions> = {}) {
+  const models = [{ name: 'chat', deployments: [deployment('a'), deployment('b', { order: 1 })] }]
+  const coordinator = createCoordinator({ ...OPTIONS, models, ...more })
+  const attach = (slots = 9, id = 'w', now = 0): void => coordinator.attach({ id, pools: [], slots }, now)
+  attach()
+  return {
+    coordinator,
+    attach,
+    submit: (...ids: string[]) => ids.map((id) => coordinator.submit(job(id), 0).kind),
+    /** Leases, and tells what was leased, where to. */
+    lease(now = 0): readonly string[] {
+      coordinator.changes()
+      coordinator.lease(now)
+      return coordinator
+        .changes()
+        .flatMap((change) => (change.type === 'leased' ? [`${change.id} ${change.claim.deployment}`] : []))
+    },
+    active: () => coordinator.status(0).map(({ active }) => active),
+  }
+}
+
+it('tells what was decided in order: accepted, leased with its claim, returned, ended', () => {
+  const { coordinator } = setUp()
+  coordinator.submit(job('1', { acceptedMono: -40 }), 0)
+  expect(coordinator.leasable).toBe(true)
+  coordinator.lease(10)
+  expect(coordinator.leasable).toBe(false)
+  const claim = { deployment: 'a', reservation: null }
+  expect(coordinator.changes()).toEqual([
+    { type: 'accepted', id: '1' },
+    { type: 'leased', id: '1', worker: 'w', attempt: 1, claim, waitedMs: 50, ttftMs: null },
+  ])
+  expect(coordinator.changes()).toEqual([])
+  const timing = { queuedMs: 50, ttftMs: 70, totalMs: 90, attempts: 1 }
+  const finished = coordinator.finish('1', 1, failed('provider_cut', { timing }), 20)
+  expect(finished).toEqual({ kind: 'again', notBeforeMono: 120 })
+  expect(coordinator.changes()).toEqual([
+    {
+      type: 'returned',
+      id: '1',
+      notBeforeMono: 120,
+      tally: { attempts: 1, fails: 1, deaths: 0, crashes: 0, ttftMs: 70 },
+      failedAt: [{ deployment: 'a', never: false }],
+    },
+  ])
+  expect(coordinator.nextAt()).toBe(120)
+  coordinator.lease(120)
+  // Not again where it failed
+  expect(coordinator.changes()).toMatchObject([
+    { type: 'leased', attempt: 2, claim: { deployment: 'b' }, waitedMs: 160, ttftMs: 70 },
+  ])
+  expect(coordinator.finish('1', 1, done(), 130)).toEqual({ kind: 'fenced' })
+  expect(coordinator.finish('1', 2, done(), 140)).toEqual({ kind: 'ended', state: 'done' })
+  expect(coordinator.changes()).toMatchObject([
+    { type: 'ended', id: '1', state: 'done', error: null, usage: { promptTokens: 100 }, deployment: 'b' },
+  ])
+  expect(coordinator.finish('1', 2, done(), 150)).toEqual({ kind: 'fenced' })
+})
+
+it('is leasable when something may start, and when room comes free; not for every call', () => {
+  const { coordinator, attach, submit, lease } = setUp()
+  attach(2)
+  lease()
+  submit('1', '2', '3')
+  expect(lease()).toEqual(['1 a', '2 b'])
+  expect(coordinator.leasable).toBe(false)
+  submit('4')
+  lease()
+  coordinator.finish('1', 1, done(), 1)
+  expect(coordinator.leasable).toBe(true)
+  expect(lease(1)).toEqual(['3 a'])
+  // The worker has room, no deployment has
+  attach(9)
+  expect(lease(1)).toEqual([])
+  coordinator.finish('2', 1, done(), 2)
+  expect(lease(2)).toEqual(['4 b'])
+  // Handed back: each goes to the front
+  for (const id of ['4', '3']) coordinator.finish(id, 1, failed('provider_rate_limited'), 3)
+  expect(lease(3)).toEqual([])
+  expect(coordinator.nextAt()).toBe(1_003)
+  coordinator.tick(1_003)
+  expect(coordinator.leasable).toBe(true)
+  expect(lease(1_003)).toEqual(['3 a', '4 b'])
+})
+
+it.each<[string, (stage: ReturnType<typeof setUp>) => void]>([
+  ['done', ({ coordinator }) => void coordinator.finish('1', 1, done(), 1)],
+  ['failed for good', ({ coordinator }) => void coordinator.finish('1', 1, failed('internal', { retry: false }), 1)],
+  ['failed, to be tried again', ({ coordinator }) => void coordinator.finish('1', 1, failed('internal'), 1)],
+  ['handed back', ({ coordinator }) => void coordinator.finish('1', 1, { kind: 'released' }, 1)],
+  [
+    'canceled, and its worker answers',
+    ({ coordinator }) => {
+      coordinator.cancel('1', 1)
+      coordinator.finish('1', 1, { kind: 'canceled' }, 1)
+    },
+  ],
+  [
+    'canceled, and its lease runs out',
+    ({ coordinator }) => {
+      coordinator.cancel('1', 1)
+      coordinator.tick(OPTIONS.leaseMs)
+    },
+  ],
+  ['its lease runs out', ({ coordinator }) => coordinator.tick(OPTIONS.leaseMs)],
+  ['its worker leaves', ({ coordinator }) => coordinator.leave('w', 1)],
+  ['it could not be stored', ({ coordinator }) => coordinator.withdraw('1')],
+])('settles a claim once: %s', (_how, end) => {
+  const log: string[] = []
+  const limit: Limit = {
+    take({ id }) {
+      log.push(`+${id}`)
+      return null
+    },
+    giveBack: ({ id }) => void log.push(`-${id}`),
+  }
+  const stage = setUp({ limits: [limit] })
+  stage.submit('1')
+  expect(stage.lease()).toEqual(['1 a'])
+  end(stage)
+  stage.coordinator.finish('1', 1, done(), OPTIONS.leaseMs)
+  expect(log).toEqual(['+1', '-1'])
+  expect(stage.active()).toEqual([0, 0])
+})
+
+it('a job that kills its worker again and again is given up, and its claim settled', () => {
+  const { coordinator, attach, submit, lease, active } = setUp({ maxCrashes: 0 })
+  submit('1')
+  expect(lease()).toEqual(['1 a'])
+  coordinator.leave('w', 1)
+  attach(1, 'next', 1)
+  expect(coordinator.changes()).toMatchObject([
+    { type: 'ended', id: '1', state: 'failed', error: { code: 'poison_job' }, deployment: null },
+  ])
+  expect(active()).toEqual([0, 0])
+})
+
+it('asks the limits first, then the plan; a later no undoes what an earlier one has taken', () => {
+  const log: string[] = []
+  let isFull = true
+  const limit = (name: string, refuses: () => boolean): Limit => ({
+    take() {
+      if (refuses()) return { scope: 'tenant' }
+      log.push(`${name}+`)
+      return null
+    },
+    giveBack: () => void log.push(`${name}-`),
+  })
+  const { submit, lease, active } = setUp({
+    models: [{ name: 'chat', deployments: [deployment('a')] }],
+    limits: [limit('x', () => false), limit('y', () => isFull)],
+  })
+  submit('1', '2')
+  expect(lease()).toEqual([])
+  expect(log.splice(0)).toEqual(['x+', 'x-'])
+  isFull = false
+  expect(lease()).toEqual(['1 a'])
+  // The plan had none for the second
+  expect(log).toEqual(['x+', 'y+', 'x+', 'y+', 'y-', 'x-'])
+  expect(active()).toEqual([1])
+})
+
+it('cancels: noted once, its worker told once, and it ends as canceled even if it failed', () => {
+  const { coordinator, submit, lease } = setUp()
+  submit('1', '2')
+  lease()
+  expect([coordinator.cancel('1', 1), coordinator.cancel('1', 1)]).toEqual(['canceling', 'canceling'])
+  expect(coordinator.changes()).toEqual([{ type: 'canceling', id: '1' }])
+  expect(coordinator.notices()).toEqual([{ type: 'revoked', id: '1', worker: 'w', attempt: 1, reason: 'canceled' }])
+  expect(coordinator.finish('1', 1, failed('provider_cut'), 2)).toEqual({ kind: 'ended', state: 'canceled' })
+  expect(coordinator.changes()).toMatchObject([{ type: 'ended', state: 'canceled', error: { code: 'job_canceled' } }])
+})
+
+it('tells of a deployment that is left alone for long', () => {
+  const { coordinator, submit, lease } = setUp()
+  submit('1')
+  lease()
+  const error = new SluiceError('provider_rate_limited', { retryAfterMs: 9_000 })
+  coordinator.finish('1', 1, failed('provider_rate_limited', { error }), 1)
+  expect(coordinator.notices()).toEqual([
+    { type: 'cooling', deployment: 'a', model: 'chat', code: 'provider_rate_limited', ms: 9_000 },
+  ])
+  expect(coordinator.notices()).toEqual([])
+  expect(lease(1)).toEqual(['1 b'])
+})
+
+it('adopts what runs: it has its slots, its worker, and a whole new lease', () => {
+  const { coordinator, attach, submit, lease, active } = setUp({
+    models: [{ name: 'chat', deployments: [deployment('a')] }],
+  })
+  const tally = { ...FOUND.tally, attempts: 3, ttftMs: 5 }
+  const claim = { deployment: 'a', reservation: null }
+  coordinator.restore(job('held'), { tally, failedAt: [], held: { worker: 'other', claim } }, 1_000)
+  coordinator.restore(job('waits'), FOUND, 1_000)
+  // Its place is taken
+  expect(lease(1_000)).toEqual([])
+  expect(active()).toEqual([1])
+  attach(1, 'other', 1_000)
+  submit('new')
+  expect(coordinator.state('held')).toBe('leased')
+  expect(coordinator.finish('held', 3, done(), 2_000)).toEqual({ kind: 'ended', state: 'done' })
+  expect(lease(2_000)).toEqual(['waits a'])
+})
+
+it('an adopted lease whose worker does not come back is lost, also on a deployment that is gone', () => {
+  const { coordinator } = setUp({ models: [] })
+  const held = { worker: 'gone', claim: { deployment: 'old', reservation: null } }
+  coordinator.restore(job('1'), { tally: { ...FOUND.tally, attempts: 1 }, failedAt: [], held }, 0)
+  expect(coordinator.status(0)).toMatchObject([{ deployment: 'old', active: 1 }])
+  coordinator.tick(OPTIONS.leaseMs)
+  expect(coordinator.changes()).toMatchObject([{ type: 'returned', id: '1', tally: { attempts: 1, deaths: 1 } }])
+  expect(coordinator.status(0)).toEqual([])
+})
+
+it('remembers over a restart where a job failed', () => {
+  const { coordinator, lease } = setUp()
+  coordinator.restore(job('1'), { ...FOUND, failedAt: [{ deployment: 'a', never: true }] }, 0)
+  expect(lease()).toEqual(['1 b'])
+})
+
+it('takes workers as they are: no more than their slots, the least loaded first, none that leaves', () => {
+  const { coordinator, attach, submit } = setUp({
+    models: [{ name: 'chat', deployments: [deployment('a', { concurrent: Infinity })] }],
+  })
+  attach(2)
+  attach(4, 'v')
+  submit('1', '2', '3', '4', '5', '6', '7')
+  coordinator.changes()
+  coordinator.lease(0)
+  const workers = coordinator.changes().map((change) => (change.type === 'leased' ? change.worker : ''))
+  expect(workers.toSorted().join('')).toBe('vvvvww')
+  // A worker that takes no more finishes what it has
+  attach(0, 'v')
+  coordinator.finish('1', 1, done(), 1)
+  coordinator.finish('2', 1, done(), 1)
+  coordinator.lease(1)
+  expect(coordinator.changes().filter(({ type }) => type === 'leased')).toMatchObject([{ id: '7', worker: 'w' }])
+})
+
+it('leases in batches, and is leasable until all that may start has', () => {
+  const { coordinator, attach } = setUp({
+    models: [{ name: 'chat', deployments: [deployment('a', { concurrent: Infinity })] }],
+  })
+  attach(100)
+  for (let i = 0; i < 90; i++) coordinator.submit(job(`${i}`), 0)
+  const lease = (): number => {
+    coordinator.changes()
+    coordinator.lease(0)
+    return coordinator.changes().length
+  }
+  expect([lease(), coordinator.leasable, lease(), coordinator.leasable]).toEqual([64, true, 26, false])
+})
+
+it('a model that comes back is leasable at once; places of many are asked for together', () => {
+  const { coordinator, submit, lease } = setUp({ models: [] })
+  submit('1', '2')
+  expect(lease()).toEqual([])
+  expect([...coordinator.places(['2', '1', 'unknown'], 0)].map(([id, { position }]) => [id, position])).toEqual([
+    ['2', 2],
+    ['1', 1],
+  ])
+  coordinator.configure([{ name: 'chat', deployments: [deployment('a')] }], 0)
+  expect(coordinator.leasable).toBe(true)
+  expect(lease()).toEqual(['1 a'])
+  expect([...coordinator.places(['1', '2'], 0).keys()]).toEqual(['2'])
+})

@@ -1,0 +1,25 @@
+/** Limits that stand before the plan: each may refuse a job room, and what one has taken the next one's no undoes. */
+import type { ScheduledJob } from '../core/ports/coordinator.ts'
+import type { HeadroomRefusal } from '../core/ports/scheduler.ts'
+
+export interface Limit {
+  /** Takes the job's share, or says what is full. */
+  take(job: ScheduledJob, now: number): HeadroomRefusal | null
+  /** Gives back what was taken for this job: once for each `take` that had room. */
+  giveBack(job: ScheduledJob): void
+}
+
+/** All or nothing: the first refusal, and then nothing was taken. */
+export function takeAll(limits: readonly Limit[], job: ScheduledJob, now: number): HeadroomRefusal | null {
+  for (let i = 0; i < limits.length; i++) {
+    const refusal = limits[i].take(job, now)
+    if (refusal === null) continue
+    while (--i >= 0) limits[i].giveBack(job)
+    return refusal
+  }
+  return null
+}
+
+export function giveBackAll(limits: readonly Limit[], job: ScheduledJob): void {
+  for (let i = limits.length - 1; i >= 0; i--) limits[i].giveBack(job)
+}

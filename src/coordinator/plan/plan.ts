@@ -1,0 +1,225 @@
+/**
+ * Which deployment answers a job. A slot is taken when the job is leased, so a job that has none waits in line and is
+ * not failed with somebody's 429. Pure: time is an argument.
+ */
+import type { ErrorCode } from '../../core/errors.ts'
+import type { JobKind } from '../../core/job.ts'
+import { ModelIndex } from '../../core/model-index.ts'
+import type {
+  DeploymentStatus,
+  FailedAt,
+  PlanDeployment,
+  PlanModel,
+  ScheduledJob,
+} from '../../core/ports/coordinator.ts'
+import type { HeadroomRefusal } from '../../core/ports/scheduler.ts'
+import { type Timed, Timers } from '../scheduler/timers.ts'
+import { failedThere, neverThere, withFailure } from './failed-at.ts'
+import { HealthOf } from './health.ts'
+
+export interface Failure {
+  readonly code: ErrorCode
+  /** The upstream is too busy: no call starts there before. */
+  readonly retryAfterMs: number | undefined
+  /** This job is not to be tried there again. */
+  readonly elsewhere: boolean
+}
+
+/** Calls on one deployment, now. */
+interface Slots {
+  /** Null: it is configured no more, and some of its calls still run. */
+  deployment: PlanDeployment | null
+  active: number
+  readonly health: HealthOf
+}
+
+/** A model's deployments by what they can do. */
+interface Route extends Readonly<Record<JobKind, readonly Slots[]>> {
+  readonly name: string
+}
+
+/** Taken out of the configuration while the job waited: a mistake, most often, which a reload puts right. */
+const NO_MODEL: HeadroomRefusal = { scope: 'model' }
+const FULL: HeadroomRefusal = { scope: 'model' }
+/** This job can't use what is free; others may. */
+const NOT_THIS_ONE: HeadroomRefusal = { scope: 'job' }
+
+/** Failures that tell something about the deployment, not about the request. */
+const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
+  'provider_error',
+  'provider_unreachable',
+  'provider_cut',
+  'provider_garbage',
+  'provider_timeout',
+  'provider_auth',
+])
+
+export class Plan {
+  #index = new ModelIndex<Route>([])
+  #slots = new Map<string, Slots>()
+  /** Deployments that are left alone, by when that ends. */
+  readonly #cooling = new Timers<Timed>()
+  #roomCame = false
+
+  constructor(models: readonly PlanModel[]) {
+    this.configure(models)
+  }
+
+  /** A deployment of the same name keeps its count of calls, and its health too unless its revision is another. */
+  configure(models: readonly PlanModel[]): void {
+    const before = this.#slots
+    this.#slots = new Map()
+    const routes = models.map(({ name, deployments }): Route => {
+      const slots = deployments.map((deployment) => this.#slotsOf(deployment, before.get(deployment.name)))
+      return { name, chat: slots.filter(serves('chat')), embedding: slots.filter(serves('embedding')) }
+    })
+    for (const [name, slots] of before) {
+      if (this.#slots.has(name)) continue
+      slots.health.clear()
+      slots.deployment = null
+      if (slots.active > 0) this.#slots.set(name, slots)
+    }
+    this.#index = new ModelIndex(routes)
+    this.#roomCame = true
+  }
+
+  #slotsOf(deployment: PlanDeployment, known: Slots | undefined): Slots {
+    const slots = known ?? { deployment, active: 0, health: new HealthOf(this.#cooling) }
+    if (slots.deployment?.revision !== deployment.revision) slots.health.clear()
+    slots.deployment = deployment
+    this.#slots.set(deployment.name, slots)
+    return slots
+  }
+
+  /** Takes a slot: the deployment's name. Every claim must be released, once. */
+  claim(job: ScheduledJob, failedAt: FailedAt, now: number): string | HeadroomRefusal {
+    const route = this.#index.find(job.model)
+    if (route === null) return NO_MODEL
+    const able = route[job.kind]
+    const barred = barredOf(able, failedAt)
+    let best: Slots | null = null
+    for (const slots of able) {
+      if (barred.includes(slots)) continue
+      if (slots.health.coolUntilMono(upstreamName(slots, job.model)) > now) continue
+      if (slots.active >= slots.deployment!.concurrent) continue
+      if (best === null || isBetter(slots, best, job.model, failedAt)) best = slots
+    }
+    if (best === null) return barred.length > 0 ? NOT_THIS_ONE : FULL
+    best.active++
+    return nameOf(best)
+  }
+
+  /** A call that runs already, whatever its deployment's room. */
+  adopt(deployment: string): void {
+    const slots = this.#slots.get(deployment) ?? { deployment: null, active: 0, health: new HealthOf(this.#cooling) }
+    this.#slots.set(deployment, slots)
+    slots.active++
+  }
+
+  release(deployment: string): void {
+    const slots = this.#slots.get(deployment)!
+    if (slots.active-- >= (slots.deployment?.concurrent ?? Infinity)) this.#roomCame = true
+    if (slots.active === 0 && slots.deployment === null) this.#slots.delete(deployment)
+  }
+
+  /** Learns from a call that ended well. */
+  answered({ model }: ScheduledJob, deployment: string): void {
+    const slots = this.#slots.get(deployment)
+    if (slots !== undefined && !slots.health.isWell()) slots.health.answered(upstreamName(slots, model))
+  }
+
+  /** Learns from one that failed. Returns where the job failed now, and how long the deployment is newly left alone. */
+  failed(
+    { id, model }: ScheduledJob,
+    deployment: string,
+    failedAt: FailedAt,
+    { code, retryAfterMs, elsewhere }: Failure,
+    now: number,
+  ): { readonly failedAt: FailedAt; readonly coolingMs: number | null } {
+    const slots = this.#slots.get(deployment)
+    const isBlamed = BLAMES_DEPLOYMENT.has(code)
+    let coolingMs: number | null = null
+    if (slots?.deployment != null) {
+      const upstream = upstreamName(slots, model)
+      if (code === 'provider_rate_limited' || (retryAfterMs !== undefined && isUpstreams(code)))
+        coolingMs = slots.health.cool(upstream, id, code, retryAfterMs ?? 0, now)
+      if (isBlamed) slots.health.failed(upstream)
+    }
+    return { coolingMs, failedAt: isBlamed || elsewhere ? withFailure(failedAt, deployment, elsewhere) : failedAt }
+  }
+
+  /** How long no call starts there. */
+  coolsForMs(deployment: string, model: string, now: number): number {
+    const slots = this.#slots.get(deployment)
+    return slots === undefined ? 0 : Math.max(0, slots.health.coolUntilMono(upstreamName(slots, model)) - now)
+  }
+
+  /** How long until a deployment other than this one may be called for the job? Null: there is no other. */
+  elsewhereInMs({ kind, model }: ScheduledJob, here: string, failedAt: FailedAt, now: number): number | null {
+    const others = (this.#index.find(model)?.[kind] ?? []).filter(
+      (slots) => nameOf(slots) !== here && !neverThere(failedAt, nameOf(slots)),
+    )
+    if (others.length === 0) return null
+    const freeAtMono = Math.min(...others.map((slots) => slots.health.coolUntilMono(upstreamName(slots, model))))
+    return Math.max(0, freeAtMono - now)
+  }
+
+  /** When the next deployment that was left alone is open again. */
+  nextAt(): number {
+    return this.#cooling.next()
+  }
+
+  tick(now: number): void {
+    while (this.#cooling.shift(now) !== null) this.#roomCame = true
+  }
+
+  /** Has room come free since the last look? */
+  takeRoom(): boolean {
+    const came = this.#roomCame
+    this.#roomCame = false
+    return came
+  }
+
+  status(now: number): readonly DeploymentStatus[] {
+    return [...this.#slots].map(([deployment, { active, health }]) => ({
+      deployment,
+      active,
+      unwell: health.status(now),
+    }))
+  }
+}
+
+const isUpstreams = (code: ErrorCode): boolean => code === 'overloaded' || code.startsWith('provider_')
+
+const nameOf = (slots: Slots): string => slots.deployment!.name
+
+const serves =
+  (kind: JobKind) =>
+  ({ deployment }: Slots): boolean =>
+    deployment!.kinds.includes(kind)
+
+const NONE: readonly Slots[] = []
+
+/** Where a job must not go; nowhere, if the configuration has left nothing else. */
+function barredOf(able: readonly Slots[], failedAt: FailedAt): readonly Slots[] {
+  if (failedAt.length === 0) return NONE
+  const barred = able.filter((slots) => neverThere(failedAt, nameOf(slots)))
+  return barred.length < able.length ? barred : NONE
+}
+
+const upstreamName = ({ deployment }: Slots, model: string): string => deployment?.upstreamModel ?? model
+
+/** Where this job has not failed, then what works, then the lower order, then the less loaded. */
+function isBetter(a: Slots, b: Slots, model: string, failedAt: FailedAt): boolean {
+  const failedA = failedThere(failedAt, nameOf(a))
+  const failedB = failedThere(failedAt, nameOf(b))
+  if (failedA !== failedB) return failedB
+  const sickA = a.health.isSick(upstreamName(a, model))
+  const sickB = b.health.isSick(upstreamName(b, model))
+  if (sickA !== sickB) return sickB
+  if (a.deployment!.order !== b.deployment!.order) return a.deployment!.order < b.deployment!.order
+  return load(a) < load(b)
+}
+
+const load = ({ deployment, active }: Slots): number =>
+  deployment!.concurrent === Infinity ? active / 1e6 : active / deployment!.concurrent

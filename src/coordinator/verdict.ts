@@ -1,0 +1,39 @@
+/** What becomes of a job whose attempt failed: handed back to wait, tried again, or given up. Pure. */
+import type { SluiceError } from '../core/errors.ts'
+import type { Outcome } from '../core/ports/work.ts'
+
+type Failed = Extract<Outcome, { kind: 'failed' }>
+
+export interface Chances {
+  /** How long until this deployment may be called again. */
+  readonly hereInMs: number
+  /** How long until another one may be; null: there is no other. */
+  readonly elsewhereInMs: number | null
+  /** What is left until the job's deadline. */
+  readonly roomMs: number
+}
+
+/** The upstream (or this machine) is full, not the job broken. */
+const BUSY: ReadonlySet<SluiceError['code']> = new Set(['provider_rate_limited', 'overloaded'])
+
+export type Verdict =
+  /** Back in line, without an attempt used. */
+  { readonly kind: 'released' } | (Omit<Failed, 'retry'> & { readonly retry: boolean })
+
+export function verdictOn(outcome: Failed, { hereInMs, elsewhereInMs, roomMs }: Chances): Verdict {
+  const { error, retry: asked, textShown } = outcome
+  if (BUSY.has(error.code) && asked !== false && !textShown) {
+    const waitMs = Math.min(elsewhereInMs ?? Infinity, hereInMs)
+    if (waitMs < roomMs) return { kind: 'released' }
+    const retryAfterMs = Math.max(error.retryAfterMs ?? 0, waitMs)
+    return { ...outcome, error: error.with({ retryAfterMs }), retry: false }
+  }
+  const hasElsewhere = elsewhereInMs !== null
+  const retry = asked === 'elsewhere' ? hasElsewhere : asked
+  const neededMs = retry ? Math.max(error.retryAfterMs ?? 0, hereInMs) : 0
+  const waitMs = Math.min(elsewhereInMs ?? Infinity, neededMs)
+  // A wait beyond the deadline is told now, with the time
+  if (waitMs > 0 && waitMs >= roomMs) return { ...outcome, error: error.with({ retryAfterMs: waitMs }), retry: false }
+  // Another deployment need not wait until this one is free again
+  return { ...outcome, error: retry && hasElsewhere ? error.with({ retryAfterMs: undefined }) : error, retry }
+}

@@ -1,0 +1,238 @@
+/**
+ * The coordinator: a pure machine that decides who is next, on which deployment, and what becomes of a job whose
+ * attempt failed. No clock, no disk, no randomness of its own: the same calls with the same `now` (monotonic ms) give
+ * the same answers.
+ *
+ * After each call an engine takes what it decided: `changes`, which its journal stores, in their order and in one
+ * commit, before anything of them is told; and `notices`, which are only told. An engine that stores several calls in
+ * one commit keeps their order.
+ */
+import type { ErrorCode, SluiceError } from '../errors.ts'
+import type { JobId, JobKind, JobState, Place, Priority, TenantId, Timing, Usage } from '../job.ts'
+import type { QueueDepth, Selector } from './operations.ts'
+import type { Finished, Outcome } from './work.ts'
+
+/** A job as the coordinator holds it. */
+export interface ScheduledJob {
+  readonly id: JobId
+  readonly kind: JobKind
+  readonly tenant: TenantId
+  /** Already unique over tenants and kinds: conversations and lanes of all tenants share this name space. */
+  readonly lane: string | null
+  /** Whose share of the tenant's caps it uses; null: no session's. */
+  readonly session: string | null
+  readonly pool: string
+  readonly model: string
+  readonly priority: Priority
+  readonly promptTokens: number
+  readonly bodyBytes: number
+  /** Negative where that was before this process. */
+  readonly acceptedMono: number
+  /** Not leased before. */
+  readonly notBeforeMono: number
+  /** Must be leased before; Infinity = never expires. One that comes back in line has a minute at least. */
+  readonly deadlineMono: number
+  /** For J4: the same API key, user, conversation or lane, and body as another POST; null = never joined. */
+  readonly joinKey: string | null
+}
+
+/** What a lease was given, to be settled when it ends. */
+export interface Claim {
+  readonly deployment: string
+  /** The limits' share; null: none. */
+  readonly reservation: string | null
+}
+
+/** What became of a job's attempts; stored whenever it goes back in line. */
+export interface Tally {
+  /** Leases so far: the number of the last one, the fence. */
+  readonly attempts: number
+  /** Attempts that failed. */
+  readonly fails: number
+  /** Attempts during which the worker died, whoever was to blame. */
+  readonly deaths: number
+  /** Deaths for which this job alone may be blamed. */
+  readonly crashes: number
+  /** Acceptance to the first text that was shown, ms; null: none was, or nobody knows when. */
+  readonly ttftMs: number | null
+}
+
+/** Deployments where attempts of a job failed. It is tried there again only where there is no other, … */
+export type FailedAt = ReadonlyArray<{
+  readonly deployment: string
+  /** …and not even then: it was told to go elsewhere. */
+  readonly never: boolean
+}>
+
+/** What a restart found of a job that has not ended. */
+export interface Found {
+  readonly tally: Tally
+  readonly failedAt: FailedAt
+  /** It still runs there: the lease is adopted, and begins anew. */
+  readonly held: { readonly worker: string; readonly claim: Claim } | null
+}
+
+// ---------------------------------------------------------------- out
+
+export type Change =
+  | { readonly type: 'accepted'; readonly id: JobId }
+  /** It runs, and ends when its worker has stopped. */
+  | { readonly type: 'canceling'; readonly id: JobId }
+  | {
+      readonly type: 'leased'
+      readonly id: JobId
+      readonly worker: string
+      readonly attempt: number
+      readonly claim: Claim
+      /** Acceptance to now. */
+      readonly waitedMs: number
+      readonly ttftMs: number | null
+    }
+  /** Back in line: handed back, to be tried again, or its lease was lost. */
+  | {
+      readonly type: 'returned'
+      readonly id: JobId
+      readonly notBeforeMono: number
+      readonly tally: Tally
+      readonly failedAt: FailedAt
+    }
+  | {
+      readonly type: 'ended'
+      readonly id: JobId
+      readonly state: EndState
+      /** Null: done. */
+      readonly error: SluiceError | null
+      readonly usage?: Usage
+      readonly timing?: Timing
+      /** Of the last attempt, where it ended with that; null: in line, or its worker was lost. */
+      readonly deployment: string | null
+    }
+
+export type EndState = JobState & ('done' | 'failed' | 'canceled' | 'expired')
+
+export type Notice =
+  /** Its worker must stop this attempt. Where a change came of it, that is stored first. */
+  | {
+      readonly type: 'revoked'
+      readonly id: JobId
+      readonly worker: string
+      readonly attempt: number
+      readonly reason: 'canceled' | 'lost'
+    }
+  /** No call starts on this deployment for so long; worth a line in the log. */
+  | {
+      readonly type: 'cooling'
+      readonly deployment: string
+      readonly model: string
+      readonly code: ErrorCode
+      readonly ms: number
+    }
+
+export type Decision =
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'joined'; readonly id: JobId }
+  | { readonly kind: 'refused'; readonly error: SluiceError }
+
+// ---------------------------------------------------------------- models
+
+/** What is planned with. Clients ask for a model by name; a trailing "*" stands for any ending. */
+export interface PlanModel {
+  readonly name: string
+  readonly deployments: readonly PlanDeployment[]
+}
+
+export interface PlanDeployment {
+  /** The same name is the same deployment, over reloads too. */
+  readonly name: string
+  readonly kinds: readonly JobKind[]
+  /** The upstream's name of the model; null = the name the client asked for. */
+  readonly upstreamModel: string | null
+  /** Calls at once; Infinity = no limit. */
+  readonly concurrent: number
+  /** Lower orders first. */
+  readonly order: number
+  /** Another one when what answers there is another: what was learned of it is void. */
+  readonly revision: string
+}
+
+export interface DeploymentStatus {
+  readonly deployment: string
+  /** Calls now. */
+  readonly active: number
+  /** By the upstream's name of the model; those without a failure are left out. */
+  readonly unwell: ReadonlyArray<{
+    readonly model: string
+    readonly coolsForMs: number
+    readonly failuresInRow: number
+  }>
+}
+
+/** A worker, as jobs are given to it. */
+export interface WorkerSeat {
+  readonly id: string
+  /** Pools it serves. Empty = all. */
+  readonly pools: readonly string[]
+  /** Jobs at once. */
+  readonly slots: number
+}
+
+// ---------------------------------------------------------------- the machine
+
+export interface Coordinator {
+  /** `known`: what the store found under the tenant's idempotency key. */
+  submit(
+    job: ScheduledJob,
+    now: number,
+    known?: { readonly id: JobId; readonly sameBody: boolean },
+    isRetry?: boolean,
+  ): Decision
+  /** Undoes a submit that could not be stored, and what came of it. */
+  withdraw(id: JobId): void
+  /** Puts back, in order of acceptance, what a restart found. */
+  restore(job: ScheduledJob, found: Found, now: number): void
+  /** These, all restored and not held, were running when their worker's process died. */
+  died(ids: readonly JobId[], now: number): void
+
+  /** A worker that takes jobs; once more: with other pools or slots, and what it holds. */
+  attach(worker: WorkerSeat, now: number): void
+  /** It is gone: its leases are lost. */
+  leave(worker: string, now: number): void
+  /** Prolongs all leases of this worker. */
+  heartbeat(worker: string, now: number): void
+  /** Nothing ran for a while (stopped, suspended): no lease has run out for that. */
+  woke(now: number): void
+  /** Is `lease` worth a call? Something became leasable, or room came free. */
+  readonly leasable: boolean
+  /**
+   * Gives what may start to workers with free slots, in fair order. It stops after a batch, and is `leasable` still: a
+   * worker that gets many begins with the first before the last is stored.
+   */
+  lease(now: number): void
+  /** Output tokens as they stream; moves the tenant's virtual counter. */
+  charge(id: JobId, attempt: number, tokens: number): void
+  /** Ends an attempt, unless it is fenced. */
+  finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished
+  cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
+
+  /** Other models from now on. What runs goes on, and counts; jobs of a model that is gone wait for it. */
+  configure(models: readonly PlanModel[], now: number): void
+  pause(selector: Selector, now: number): void
+  resume(selector: Selector, now: number): void
+  paused(): readonly Selector[]
+  purge(selector: Selector, now: number): readonly JobId[]
+
+  /** What is due by now: expiries, lost leases, delays and waits that ended. Call at `nextAt()` or later. */
+  tick(now: number): void
+  /** Infinity = never. */
+  nextAt(): number
+
+  /** Of those that are in line. */
+  places(ids: readonly JobId[], now: number): ReadonlyMap<JobId, Place>
+  state(id: JobId): JobState | null
+  depth(): QueueDepth
+  status(now: number): readonly DeploymentStatus[]
+
+  /** Since the last call, in order. */
+  changes(): readonly Change[]
+  notices(): readonly Notice[]
+}
