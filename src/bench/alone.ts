@@ -1,73 +1,31 @@
 /**
- * What only Sluice does: acknowledging jobs, resuming, holding its loop free. An open-loop client in a process of its
- * own would be better still; this one runs on the tools' core.
+ * What only Sluice does: acknowledging jobs, resuming, holding its loop free.
  */
-import { Agent, request } from 'node:http'
-import { KEY, pause, type Running } from './targets.ts'
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { call } from './call.ts'
+import { quantile } from './report.ts'
+import type { Submits } from './submits.ts'
+import { pause, type Running } from './targets.ts'
+import { type Priority, pinned } from './tools.ts'
 
-const agent = new Agent({ keepAlive: true, maxSockets: Infinity })
-
-function call(
-  method: string,
-  url: string,
-  body?: unknown,
-  headers: Record<string, string> = {},
-): Promise<{ status: number; json: Record<string, unknown>; firstByteMs: number }> {
-  return new Promise((resolve, reject) => {
-    const startedAt = performance.now()
-    const sent = request(
-      url,
-      { method, agent, headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json', ...headers } },
-      (response) => {
-        let text = ''
-        let firstByteMs = 0
-        response.setEncoding('utf8')
-        response.on('data', (part: string) => {
-          firstByteMs ||= performance.now() - startedAt
-          text += part
-        })
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode!,
-            json: text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : {},
-            firstByteMs,
-          }),
-        )
-      },
-    )
-    sent.on('error', reject)
-    sent.end(body === undefined ? undefined : JSON.stringify(body))
-  })
-}
-
-const quantile = (sorted: readonly number[], q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]
-
-/** Open loop: latency from the moment a submit was due. */
-export async function submitLatency(
+/** Open loop, by a client in a process of its own: latency from the moment a submit was due. */
+export function submitLatency(
   { url }: Running,
+  priority: Priority,
   perSecond: number,
   seconds: number,
-): Promise<{ readonly p50: number; readonly p99: number; readonly refused: number }> {
-  const took: number[] = []
-  let refused = 0
-  const due: Promise<void>[] = []
-  const startedAt = performance.now()
-  for (let i = 0; i < perSecond * seconds; i++) {
-    const at = startedAt + (i * 1000) / perSecond
-    while (performance.now() < at) await pause(0)
-    due.push(
-      call('POST', `${url}/v1/jobs`, {
-        request: { model: 'mock-n2', messages: [{ role: 'user', content: 'x' }] },
-      }).then(({ status }) => {
-        if (status !== 202) refused++
-        else if (i > perSecond) took.push(performance.now() - at)
-      }),
-    )
-  }
-  await Promise.all(due)
-  took.sort((a, b) => a - b)
-  return { p50: quantile(took, 0.5), p99: quantile(took, 0.99), refused }
+): Promise<Submits> {
+  const script = join(import.meta.dirname, 'submits.ts')
+  const [command, args] = pinned(1, priority, process.execPath, [script, url, String(perSecond), String(seconds)])
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let text = ''
+  child.stdout.on('data', (part: Buffer) => (text += part.toString()))
+  return new Promise((resolve, reject) =>
+    child.once('exit', (code) =>
+      code === 0 ? resolve(JSON.parse(text) as Submits) : reject(new Error(`submits.ts ended with ${code}`)),
+    ),
+  )
 }
 
 /** Many jobs in batches, to the end of the last: durable jobs a second, end to end. */

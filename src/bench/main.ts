@@ -1,28 +1,57 @@
 /**
- * npm run bench [-- --rounds 3 --seconds 5 --only nginx,node,portkey,sluice,websocket --json]
+ * npm run bench [-- --rounds 3 --seconds 5 --only nginx,node,portkey,sluice,websocket --loads 1000,100,10,unpaced,json,
+ * json300,alone --priority raised,ordinary --before TREE --short --json --profile 1000]
+ *
  * Interleaved rounds in random order, each target fresh and warmed; medians; CPU of the server's process, all its
- * threads, over exactly the measured window. Where the C tools are not at hand a small load of our own is used, and
- * said so.
+ * threads, over exactly the measured window. Each round runs at every priority named. `--before` puts another checkout
+ * of Sluice into the same rounds: the only fair way to compare two versions. `--short` takes less than a minute;
+ * `--profile LOAD` tells where the time goes instead (profile.ts). Where the C tools are not at hand a small load of
+ * our own is used, and said so.
  */
 import { spawn } from 'node:child_process'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { jobsPerSecond, resumeFirstByte, stats, submitLatency } from './alone.ts'
-import { markdown, type Row } from './report.ts'
+import { durationS, type Load, loadsOf, put, type Shown, warmUp, warmUpS } from './loads.ts'
+import { hasPerf, PROFILED, type Profiled, profileFor, profileTable } from './profile.ts'
+import { Progress } from './progress.ts'
+import { markdown, ownTable, type Row } from './report.ts'
 import { smallLoad } from './small.ts'
 import { measureSockets, type SocketRow, socketTable } from './sockets.ts'
-import { freePort, hasNginx, nginx, passthrough, pause, portkey, type Running, sluice, type Target } from './targets.ts'
-import { buildTools, type Measured, pinned, rssMb, runLoad, type Tools } from './tools.ts'
+import {
+  freePort,
+  hasNginx,
+  nginx,
+  passthrough,
+  pause,
+  portkey,
+  ROOT,
+  type Running,
+  sluice,
+  sluiceIn,
+  type Target,
+} from './targets.ts'
+import { buildTools, isAllowed, type Priority, pinned, rssMb, type Tools } from './tools.ts'
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '5' },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
     only: { type: 'string' },
+    loads: { type: 'string' },
+    priority: { type: 'string' },
+    before: { type: 'string' },
+    short: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    profile: { type: 'string' },
   },
 })
-const rounds = Number(values.rounds)
-const seconds = Number(values.seconds)
+const { short } = values
+const rounds = Number(values.rounds ?? (short ? 1 : 3))
+const seconds = Number(values.seconds ?? (short ? 1.5 : 5))
+const only = (values.only ?? (short ? 'nginx,sluice' : '')).split(',').filter((name) => name !== '')
+const wanted = (values.loads ?? (short ? '1000,100,json,json300' : '')).split(',').filter((name) => name !== '')
+const wants = (list: readonly string[], name: string): boolean => list.length === 0 || list.includes(name)
 const note = (text: string): void => void process.stderr.write(`${text}\n`)
 
 const tools = buildTools()
@@ -32,100 +61,137 @@ if (tools === null) {
   process.exit(0)
 }
 
-const candidates: Array<[string, Target | null]> = [
-  ['nginx', hasNginx() ? nginx : null],
-  ['node', passthrough],
-  ['portkey', values.only?.includes('portkey') === false ? null : portkey()],
-  ['sluice', sluice],
+const priorities = (values.priority ?? (short ? 'raised' : 'raised,ordinary')).split(',').filter((name) => {
+  const isGranted = isAllowed(name as Priority)
+  if (!isGranted) note(`${name} priority is not granted here: left out.`)
+  return isGranted
+}) as Priority[]
+if (priorities.length === 0) priorities.push('ordinary')
+
+const candidates: Array<[string, () => Target | null]> = [
+  ['nginx', () => (hasNginx() ? nginx : null)],
+  ['node', () => passthrough],
+  ['portkey', portkey],
+  ['sluice', () => sluice],
 ]
-const targets = candidates.flatMap(([name, target]) => {
-  if (values.only !== undefined && !values.only.split(',').includes(name)) return []
+const targets = candidates.flatMap(([name, make]) => {
+  if (!wants(only, name)) return []
+  const target = make()
   if (target === null) note(`${name} is not to be had here: left out.`)
   return target === null ? [] : [target]
 })
+if (values.before !== undefined) targets.push(sluiceIn(resolve(values.before), 'Sluice before'))
 
+const loads = loadsOf(seconds).filter(({ name }) => wants(wanted, name))
+const isAlone = wants(wanted, 'alone')
+const withSockets = wants(only, 'websocket') && values.profile === undefined
 const upstreamPort = await freePort()
-const [command, args] = pinned(1, tools.upstream, ['-p', String(upstreamPort)])
+const [command, args] = pinned(1, priorities[0], tools.upstream, ['-p', String(upstreamPort)])
 const upstream = spawn(command, args, { stdio: 'ignore' })
 await pause(300)
 
 const rows = new Map<string, Row[]>(targets.map((t) => [t.name, []]))
-const own: Array<Record<string, number>> = []
+const own = new Map<string, Array<Record<string, number>>>()
 let sockets: ReadonlyMap<string, readonly SocketRow[]> | null = null
 try {
-  for (let round = 1; round <= rounds; round++) {
-    for (const target of targets.toSorted(() => Math.random() - 0.5)) {
-      const running = await target.start(upstreamPort)
-      try {
-        const row = await measure(tools, running)
-        rows.get(target.name)!.push(row)
-        note(
-          `round ${round} ${target.name}: ${row.streamUsPerToken.toFixed(1)} µs a token, ` +
-            `${Math.round(row.carried)} tok/s, TTFT p99 +${row.ttftP99.toFixed(0)} ms, JSON ` +
-            `${row.jsonUs.toFixed(0)} µs`,
-        )
-        if (running.adminUrl !== undefined) own.push(await measureAlone(running))
-      } finally {
-        await running.stop()
-      }
-    }
+  if (values.profile !== undefined) process.stdout.write(`${await profiled(tools, values.profile)}\n`)
+  else {
+    const progress = new Progress(note, rounds * priorities.length * targets.length, targetS())
+    for (let round = 1; round <= rounds; round++)
+      for (const priority of priorities)
+        for (const target of targets.toSorted(() => Math.random() - 0.5))
+          progress.tell(`round ${round}, ${priority}, ${target.name}: ${await measure(tools, target, priority)}`)
+    if (withSockets)
+      sockets = await measureSockets(
+        tools,
+        priorities[0],
+        { port: upstreamPort, pid: upstream.pid! },
+        rounds,
+        seconds,
+        note,
+      )
   }
-  if (values.only === undefined || values.only.includes('websocket'))
-    sockets = await measureSockets(tools, { port: upstreamPort, pid: upstream.pid! }, rounds, seconds, note)
 } finally {
   upstream.kill('SIGKILL')
 }
 
-if (values.json) {
-  const all = { rows: Object.fromEntries(rows), sluice: own, websocket: Object.fromEntries(sockets ?? []) }
-  process.stdout.write(`${JSON.stringify(all)}\n`)
-} else {
-  if (targets.length > 0) process.stdout.write(`${markdown(rows, own)}\n`)
-  if (sockets !== null) process.stdout.write(`\n${socketTable(sockets)}\n`)
-}
-
-async function measure(tools: Tools, running: Running): Promise<Row> {
-  const chat = `${running.url}/v1/chat/completions`
-  const load = (mode: string, model: string, more: readonly string[]): Promise<Measured> =>
-    runLoad(tools, [
-      mode,
-      '-u',
-      chat,
-      '-m',
-      model,
-      '-P',
-      String(running.pid),
-      '-X',
-      String(upstream.pid),
-      ...running.headers.flatMap((h) => ['-H', h]),
-      ...more,
-    ])
-  const idleMb = rssMb(running.pid)
-  await load('sse', 'mock-n50-d5-f5', ['-c', '100', '-w', '1', '-s', '2'])
-  await load('http', 'mock-n10', ['-c', '64', '-w', '0.5', '-s', '1.5'])
-  const stream = await load('sse', 'mock-n100-d20-f50', ['-c', '1000', '-R', '2', '-w', '3', '-s', String(seconds)])
-  const unpaced = await load('sse', 'mock-n200', ['-c', '50', '-w', '0.5', '-s', '2'])
-  const json = await load('http', 'mock-n10', ['-c', '64', '-w', '0.5', '-s', '3'])
-  const paced = await load('http', 'mock-n10', ['-c', '64', '-r', '300', '-w', '0.5', '-s', '3'])
-  return {
-    streamUsPerToken: stream.cpu_us_per_tok ?? Number.NaN,
-    carried: stream.tok_s,
-    errors: Object.values(stream.errors).reduce((a, b) => a + b, 0),
-    ttftP50: (stream.ttft?.p50 ?? Number.NaN) / 1000 - 50,
-    ttftP99: (stream.ttft?.p99 ?? Number.NaN) / 1000 - 50,
-    lagP50: (stream.lat?.p50 ?? Number.NaN) / 1000,
-    lagP99: (stream.lat?.p99 ?? Number.NaN) / 1000,
-    rssMb: (stream.rss_kb ?? 0) / 1024,
-    unpacedUsPerToken: unpaced.cpu_us_per_tok ?? Number.NaN,
-    jsonUs: json.cpu_us_per_req ?? Number.NaN,
-    jsonP50: (paced.e2e?.p50 ?? Number.NaN) / 1000,
-    idleMb,
+if (values.profile === undefined) {
+  if (values.json) {
+    const plain = [...rows].map(([name, all]) => [name, all.map((r) => ({ ...r, shown: Object.fromEntries(r.shown) }))])
+    const all = {
+      rows: Object.fromEntries(plain),
+      own: Object.fromEntries(own),
+      websocket: Object.fromEntries(sockets ?? []),
+    }
+    process.stdout.write(`${JSON.stringify(all)}\n`)
+  } else {
+    if (targets.length > 0) process.stdout.write(`${markdown(rows)}\n`)
+    if (own.size > 0) process.stdout.write(`\n${ownTable(own, rows)}\n`)
+    if (sockets !== null) process.stdout.write(`\n${socketTable(sockets)}\n`)
   }
 }
 
-async function measureAlone(running: Running): Promise<Record<string, number>> {
+/** About as long does one target take in one round, s. */
+function targetS(): number {
+  return loads.reduce((sum, load) => sum + durationS(load), warmUpS + 1) + (isAlone ? 4 : 0)
+}
+
+async function measure(tools: Tools, target: Target, priority: Priority): Promise<string> {
+  const running = await target.start(upstreamPort, priority)
+  try {
+    const idleMb = rssMb(running.pid)
+    await warmUp(tools, priority, running)
+    const shown = new Map<string, Shown>()
+    for (const load of loads) shown.set(load.name, await put(tools, priority, running, load))
+    rows.get(target.name)!.push({ priority, idleMb, shown })
+    if (isAlone && running.adminUrl !== undefined) {
+      const all = own.get(target.name) ?? []
+      own.set(target.name, all)
+      all.push(await measureAlone(running, priority))
+    }
+    return loads.map((load) => `${load.name} ${costOf(load, shown.get(load.name)!).toFixed(1)} µs`).join(', ')
+  } finally {
+    await running.stop()
+  }
+}
+
+/** Of a token or a call. */
+function costOf({ mode }: Load, shown: Shown): number {
+  return mode === 'sse' ? shown.usPerToken : shown.usPerRequest
+}
+
+/** Sluice, and what is to be compared, under one load: measured, and then measured again under perf. */
+async function profiled(tools: Tools, name: string): Promise<string> {
+  const load = loadsOf(seconds).find((each) => each.name === name)
+  if (load === undefined) throw new Error(`no load is named ${name}`)
+  if (!hasPerf()) throw new Error('perf is not installed')
+  const all: Profiled[] = []
+  for (const [root, title] of [
+    [values.before, 'before'],
+    [ROOT, 'now'],
+  ] as const) {
+    if (root === undefined) continue
+    const running = await sluiceIn(resolve(root), title, PROFILED).start(upstreamPort, priorities[0])
+    try {
+      await warmUp(tools, priorities[0], running)
+      const us = costOf(load, await put(tools, priorities[0], running, load))
+      const again = put(tools, priorities[0], running, load)
+      await pause((load.window.ramp + load.window.warm) * 1000)
+      const profile = await profileFor(priorities[0], running.pid, load.window.measured)
+      await again
+      all.push({ name: title, us, profile })
+      note(`${title}: ${us.toFixed(1)} µs, ${profile.samples} samples`)
+      for (const [symbol, share] of profile.top) note(`  ${(share * 100).toFixed(1)} % ${symbol}`)
+    } finally {
+      await running.stop()
+    }
+  }
+  return profileTable(name, all)
+}
+
+async function measureAlone(running: Running, priority: Priority): Promise<Record<string, number>> {
   const loop = await stats(running)
-  const submit = await submitLatency(running, 500, 4)
+  const submit = await submitLatency(running, priority, 500, 4)
   return {
     ready_ms: running.readyMs!,
     submit_p50_ms: submit.p50,

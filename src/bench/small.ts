@@ -3,18 +3,18 @@
  * machine, so take it for orientation.
  */
 import { freePort, KEY, mockUpstream, sluice } from './targets.ts'
-import { cpuMs } from './tools.ts'
+import { cpuNs } from './tools.ts'
 
 const STREAMS = 50
 
 export async function smallLoad(): Promise<void> {
   const port = await freePort()
   const mock = await mockUpstream(port)
-  const running = await sluice.start(port)
+  const running = await sluice.start(port, 'ordinary')
   try {
     const ttfts: number[] = []
     let tokens = 0
-    const before = cpuMs(running.pid)
+    const before = cpuNs(running.pid)
     const startedAt = performance.now()
     await Promise.all(
       Array.from({ length: STREAMS }, async () => {
@@ -42,7 +42,7 @@ export async function smallLoad(): Promise<void> {
     ttfts.sort((a, b) => a - b)
     process.stdout.write(
       `${STREAMS} streams × 50 tok/s: ${tokens} tokens, ${Math.round(tokens / seconds)} tok/s, ` +
-        `${(((cpuMs(running.pid) - before) * 1000) / tokens).toFixed(1)} µs CPU a token, added TTFT p50 ` +
+        `${((cpuNs(running.pid) - before) / 1000 / tokens).toFixed(1)} µs CPU a token, added TTFT p50 ` +
         `${ttfts[ttfts.length >> 1].toFixed(1)} ms\n`,
     )
   } finally {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { median, spread } from './report.ts'
 import { hasNginx, nginx, type Running, relay, sluice, type Target } from './targets.ts'
-import { type Measured, rssMb, runLoad, type Tools } from './tools.ts'
+import { type Measured, type Priority, rssMb, runLoad, type Tools, type Window } from './tools.ts'
 
 const IDLE = 10_000
 const SUBMIT = {
@@ -48,6 +48,7 @@ export interface SocketRow {
 
 export async function measureSockets(
   tools: Tools,
+  priority: Priority,
   upstream: { readonly port: number; readonly pid: number },
   rounds: number,
   seconds: number,
@@ -67,9 +68,9 @@ export async function measureSockets(
   try {
     for (let round = 1; round <= rounds; round++) {
       for (const candidate of candidates.toSorted(() => Math.random() - 0.5)) {
-        const running = await candidate.target.start(upstream.port)
+        const running = await candidate.target.start(upstream.port, priority)
         try {
-          const row = await measure(tools, candidate, running, upstream.pid, body, seconds)
+          const row = await measure(tools, priority, candidate, running, body, seconds)
           rows.get(candidate.name)!.push(row)
           note(
             `round ${round} ${candidate.name}: ${row.usPerToken.toFixed(1)} µs a token, ` +
@@ -88,9 +89,9 @@ export async function measureSockets(
 
 async function measure(
   tools: Tools,
+  priority: Priority,
   { mode, path }: Candidate,
   running: Running,
-  upstreamPid: number,
   body: string,
   seconds: number,
 ): Promise<SocketRow> {
@@ -99,25 +100,24 @@ async function measure(
     h,
   ])
   const address = mode === 'ws' ? `${running.url}${path}` : `${running.url}/v1/chat/completions`
-  const load = (as: string, model: string, more: readonly string[]): Promise<Measured> =>
-    runLoad(tools, [
-      ...[as, '-u', address, '-m', model, '-P', String(running.pid), '-X', String(upstreamPid), ...headers],
+  const load = (as: string, model: string, connections: number, window: Window): Promise<Measured> =>
+    runLoad(tools, priority, running.pid, window, [
+      ...[as, '-u', address, '-m', model, '-c', String(connections), ...headers],
       ...(as === 'ws' ? ['-B', body, '-D', '"t":"end"'] : []),
-      ...more,
     ])
   const idleKb = mode === 'ws' ? await idle(load, running) : null
-  await load(mode, 'mock-n50-d5-f5', ['-c', '100', '-w', '1', '-s', '2'])
-  const stream = await load(mode, 'mock-n100-d20-f50', ['-c', '1000', '-R', '2', '-w', '3', '-s', String(seconds)])
-  const unpaced = await load(mode, 'mock-n200', ['-c', '50', '-w', '0.5', '-s', '2'])
+  await load(mode, 'mock-n50-d5-f5', 100, { ramp: 0.1, warm: 1, measured: 2 })
+  const stream = await load(mode, 'mock-n100-d20-f50', 1000, { ramp: 2, warm: 3, measured: seconds })
+  const unpaced = await load(mode, 'mock-n200', 50, { ramp: 0.1, warm: 0.5, measured: 2 })
   const ms = (us: number | undefined): number => (us ?? Number.NaN) / 1_000
   return {
-    usPerToken: stream.cpu_us_per_tok ?? Number.NaN,
+    usPerToken: stream.cpuUsPerS / stream.tok_s,
     carried: stream.tok_s,
     ttftP50: ms(stream.ttft?.p50) - 50,
     ttftP99: ms(stream.ttft?.p99) - 50,
     lagP50: ms(stream.lat?.p50),
     lagP99: ms(stream.lat?.p99),
-    unpacedUsPerToken: unpaced.cpu_us_per_tok ?? Number.NaN,
+    unpacedUsPerToken: unpaced.cpuUsPerS / unpaced.tok_s,
     idleKb,
     errors: Object.values(stream.errors).reduce((a, b) => a + b, 0),
   }
@@ -125,20 +125,11 @@ async function measure(
 
 /** In a fresh process, before anything else: a heap that has grown once hides what comes after. */
 async function idle(
-  load: (as: string, model: string, more: readonly string[]) => Promise<Measured>,
+  load: (as: string, model: string, connections: number, window: Window) => Promise<Measured>,
   running: Running,
 ): Promise<number> {
   const before = rssMb(running.pid)
-  const { rss_kb = Number.NaN, open = 0 } = await load('idle', 'mock-n10', [
-    '-c',
-    String(IDLE),
-    '-R',
-    '4',
-    '-w',
-    '1',
-    '-s',
-    '3',
-  ])
+  const { rss_kb = Number.NaN, open = 0 } = await load('idle', 'mock-n10', IDLE, { ramp: 4, warm: 1, measured: 3 })
   return open === IDLE ? (rss_kb - before * 1_024) / IDLE : Number.NaN
 }
 

@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pinned } from './tools.ts'
+import { type Priority, pinned } from './tools.ts'
 
-const ROOT = join(import.meta.dirname, '../..')
+export const ROOT = join(import.meta.dirname, '../..')
 export const KEY = 'sk-sluice-bench-key-0123456789'
 export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
@@ -23,7 +23,7 @@ export interface Running {
 
 export interface Target {
   readonly name: string
-  start(upstreamPort: number): Promise<Running>
+  start(upstreamPort: number, priority: Priority): Promise<Running>
 }
 
 export async function freePort(): Promise<number> {
@@ -34,8 +34,13 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-function launch(command: string, args: readonly string[], env: Record<string, string> = {}): ChildProcess {
-  const [run, all] = pinned(0, 'env', [
+function launch(
+  priority: Priority,
+  command: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): ChildProcess {
+  const [run, all] = pinned(0, priority, 'env', [
     ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
     command,
     ...args,
@@ -68,7 +73,7 @@ async function answers(url: string): Promise<void> {
 /** One worker, keep-alive to the upstream, no buffering: the practical limit of the hardware. */
 export const nginx: Target = {
   name: 'nginx, bare proxy',
-  async start(upstream) {
+  async start(upstream, priority) {
     const port = await freePort()
     const dir = mkdtempSync(join(tmpdir(), 'sluice-nginx-'))
     mkdirSync(join(dir, 'tmp'))
@@ -84,7 +89,7 @@ http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_t
     proxy_set_header connection ""; proxy_buffering off; proxy_request_buffering off; proxy_read_timeout 300; } } }
 `,
     )
-    const child = launch('nginx', ['-p', dir, '-c', 'nginx.conf'])
+    const child = launch(priority, 'nginx', ['-p', dir, '-c', 'nginx.conf'])
     await answers(`http://127.0.0.1:${port}/stats`)
     const master = Number(readFileSync(join(dir, 'nginx.pid'), 'utf8'))
     const worker = Number(readFileSync(`/proc/${master}/task/${master}/children`, 'utf8').trim().split(' ')[0])
@@ -103,9 +108,9 @@ export const hasNginx = (): boolean => spawnSync('nginx', ['-v']).status === 0
 
 export const passthrough: Target = {
   name: 'Node, plain pass-through (`http`, piped)',
-  async start(upstream) {
+  async start(upstream, priority) {
     const port = await freePort()
-    const child = launch(process.execPath, [
+    const child = launch(priority, process.execPath, [
       join(import.meta.dirname, 'passthrough.ts'),
       String(port),
       String(upstream),
@@ -118,9 +123,9 @@ export const passthrough: Target = {
 /** A WebSocket relay on the `ws` package. */
 export const relay = (frames: 'token' | 'read'): Target => ({
   name: `\`ws\` relay, a frame a ${frames}`,
-  async start(upstream) {
+  async start(upstream, priority) {
     const port = await freePort()
-    const child = launch(process.execPath, [
+    const child = launch(priority, process.execPath, [
       join(import.meta.dirname, 'relay.ts'),
       String(port),
       String(upstream),
@@ -159,9 +164,11 @@ export function portkey(): Target | null {
   }
   return {
     name: 'Portkey gateway 1.15.2',
-    async start(upstream) {
+    async start(upstream, priority) {
       const port = await freePort()
-      const child = launch(process.execPath, [entry, `--port=${port}`, '--headless'], { NODE_ENV: 'production' })
+      const child = launch(priority, process.execPath, [entry, `--port=${port}`, '--headless'], {
+        NODE_ENV: 'production',
+      })
       await answers(`http://127.0.0.1:${port}/`)
       return {
         url: `http://127.0.0.1:${port}`,
@@ -179,14 +186,15 @@ export function portkey(): Target | null {
 
 /** `sluice mock`, for where the C upstream is not at hand. */
 export async function mockUpstream(port: number): Promise<{ stop(): Promise<void> }> {
-  const child = launch(process.execPath, [join(ROOT, 'src/cli/main.ts'), 'mock', '--port', String(port)])
+  const child = launch('ordinary', process.execPath, [join(ROOT, 'src/cli/main.ts'), 'mock', '--port', String(port)])
   await answers(`http://127.0.0.1:${port}/stats`)
   return { stop: () => ended(child) }
 }
 
-export const sluice: Target = {
-  name: '**Sluice**, durable, everything on',
-  async start(upstream) {
+/** `root`: a checkout with its dependencies. `flags`: Node's. */
+export const sluiceIn = (root: string, name: string, flags: readonly string[] = []): Target => ({
+  name,
+  async start(upstream, priority) {
     const [port, adminPort] = [await freePort(), await freePort()]
     const dir = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
     writeFileSync(
@@ -196,8 +204,9 @@ export const sluice: Target = {
     )
     const startedAt = performance.now()
     const child = launch(
+      priority,
       process.execPath,
-      [join(ROOT, 'src/cli/main.ts'), 'serve', '--config', join(dir, 'sluice.yaml')],
+      [...flags, join(root, 'src/cli/main.ts'), 'serve', '--config', join(dir, 'sluice.yaml')],
       {
         NODE_COMPILE_CACHE: join(tmpdir(), 'sluice-bench-cache'),
         SLUICE_PORT: String(port),
@@ -220,4 +229,6 @@ export const sluice: Target = {
       },
     }
   },
-}
+})
+
+export const sluice = sluiceIn(ROOT, '**Sluice**, durable, everything on')

@@ -1,6 +1,6 @@
 /** The C upstream and load client, where their sources are; building them takes a second. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -21,12 +21,18 @@ export interface Measured {
   readonly ttft?: Quantiles
   readonly lat?: Quantiles
   readonly e2e?: Quantiles
-  readonly cpu_us_per_tok?: number
-  readonly cpu_us_per_req?: number
-  readonly cpu_pct?: number
   readonly rss_kb?: number
   /** Connections open at the end. */
   readonly open?: number
+  /** CPU of the server's process, all its threads, in each second of the measured window, µs. */
+  readonly cpuUsPerS: number
+}
+
+/** How long a run of the load client takes, s. */
+export interface Window {
+  readonly ramp: number
+  readonly warm: number
+  readonly measured: number
 }
 
 export interface Tools {
@@ -43,36 +49,76 @@ export function buildTools(): Tools | null {
   return { upstream: join(dir, 'build/upstream'), load: join(dir, 'build/load') }
 }
 
+/**
+ * `raised` keeps other work on the machine out of the figures. `realtime` does so too, but there a thread that waits
+ * for the core its sibling holds waits for the whole time slice (100 ms), which shows in the 99th percentiles.
+ */
+export type Priority = 'ordinary' | 'raised' | 'realtime'
+
+const WITH: Readonly<Record<Priority, readonly string[]>> = {
+  ordinary: [],
+  raised: ['nice', '-n', '-10'],
+  realtime: ['chrt', '-r', '1'],
+}
 const TASKSET = spawnSync('taskset', ['--version']).status === 0
-/** Real-time priority, where we may: other work on the machine then does not tell. */
-const CHRT = TASKSET && spawnSync('chrt', ['-r', '1', 'true']).status === 0
 
-/** Server on one core, tools on the other: a server is then measured by its own CPU alone. */
-export const pinned = (core: 0 | 1, command: string, args: readonly string[]): [string, string[]] =>
-  TASKSET
-    ? ['taskset', ['-c', String(core), ...(CHRT ? ['chrt', '-r', '1'] : []), command, ...args]]
-    : [command, [...args]]
-
-export function runLoad(tools: Tools, args: readonly string[]): Promise<Measured> {
-  const [command, all] = pinned(1, tools.load, args)
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, all, { stdio: ['ignore', 'pipe', 'inherit'] })
-    let text = ''
-    child.stdout.on('data', (part: Buffer) => (text += part.toString()))
-    child.on('exit', () => {
-      try {
-        resolve(JSON.parse(text) as Measured)
-      } catch {
-        reject(new Error(`the load client printed no figures: ${text.slice(0, 200)}`))
-      }
-    })
-  })
+/** May we? nice says no by a message, and goes on. */
+export function isAllowed(priority: Priority): boolean {
+  if (!TASKSET) return priority === 'ordinary'
+  const [command, ...args] = WITH[priority]
+  if (command === undefined) return true
+  const tried = spawnSync(command, [...args, 'true'])
+  return tried.status === 0 && tried.stderr.length === 0
 }
 
-/** User and system CPU of a process with all its threads, ms. */
-export function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10
+/** Server on one core, tools on the other: a server is then measured by its own CPU alone. */
+export const pinned = (
+  core: 0 | 1,
+  priority: Priority,
+  command: string,
+  args: readonly string[],
+): [string, string[]] =>
+  TASKSET ? ['taskset', ['-c', String(core), ...WITH[priority], command, ...args]] : [command, [...args]]
+
+const later = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
+
+/** The window is sampled from here: the load client counts CPU in ticks of 10 ms, too coarse for few streams. */
+export async function runLoad(
+  tools: Tools,
+  priority: Priority,
+  pid: number,
+  { ramp, warm, measured }: Window,
+  args: readonly string[],
+): Promise<Measured> {
+  const window = ['-R', String(ramp), '-w', String(warm), '-s', String(measured)]
+  const [command, all] = pinned(1, priority, tools.load, [...args, '-P', String(pid), ...window])
+  const child = spawn(command, all, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let text = ''
+  child.stdout.on('data', (part: Buffer) => (text += part.toString()))
+  const exit = new Promise<void>((done) => child.once('exit', () => done()))
+  await later((ramp + warm) * 1000)
+  const [before, startedAt] = [cpuNs(pid), performance.now()]
+  await later(measured * 1000)
+  const cpuUsPerS = (cpuNs(pid) - before) / (performance.now() - startedAt)
+  await exit
+  try {
+    return { ...(JSON.parse(text) as Omit<Measured, 'cpuUsPerS'>), cpuUsPerS }
+  } catch {
+    throw new Error(`the load client printed no figures: ${text.slice(0, 200)}`)
+  }
+}
+
+/** CPU time of a process with all its threads, ns, by the scheduler's own accounts. */
+export function cpuNs(pid: number): number {
+  let sum = 0
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0])
+    } catch {
+      // It ended meanwhile
+    }
+  }
+  return sum
 }
 
 export const rssMb = (pid: number): number =>
