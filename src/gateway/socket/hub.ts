@@ -1,30 +1,23 @@
-/** All WebSockets of this process: their upgrade, their heartbeat, what is told of queues, and their farewell. */
+/** All WebSockets of this process: their upgrade, their heartbeat, what they share, and their farewell. */
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { WebSocketServer } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
 import { aboutJob } from '../../core/facts.ts'
 import type { Job } from '../../core/job.ts'
-import type { Admitted } from '../caller/admitted.ts'
-import { type Auth, fromOf } from '../caller/auth.ts'
+import { fromOf } from '../caller/auth.ts'
 import type { Caller } from '../caller/caller.ts'
-import type { Sessions } from '../caller/sessions.ts'
-import type { GatewayDeps, SocketOptions } from '../deps.ts'
-import type { Inflow } from '../http/inflow.ts'
+import type { GatewayDeps } from '../deps.ts'
 import { normalOrigins } from '../http/origin.ts'
 import type { Route } from '../http/route.ts'
-import type { Attendance } from '../read/attendance.ts'
-import { placeView } from '../read/views.ts'
-import type { Submits } from '../submit/submit.ts'
-import { Connection, type Following } from './connection.ts'
+import { Connection } from './connection.ts'
+import type { SocketContext, SocketParts } from './context.ts'
+import { Places } from './places.ts'
 import { checkUpgrade, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.ts'
 
 const TICK_MS = 250
 /** Ticks from one look at all connections to the next. */
 const TICKS_A_SWEEP = 4
-/** Places in line that are looked up in one tick: it must not hold the loop. */
-const PLACES_A_TICK = 64
-const PLACE_EVERY_MS = 1_000
 /** How long a peer may take to answer our close. */
 const CLOSE_TIMEOUT_MS = 2_000
 /** Of a message, and pieces in which one frame may come: each costs more than its bytes. */
@@ -37,59 +30,46 @@ const RECONNECT_WITHIN_MS = 1_000
 /** TTFTs as users saw them that are kept for the operator. */
 const SEEN = 1_024
 
-/** What the gateway's doors share. */
-export interface HubParts {
-  readonly auth: Auth
-  readonly sessions: Sessions
-  readonly attendance: Attendance
-  readonly submits: Submits
-  readonly admitted: Admitted
-  readonly inflow: Inflow
-}
-
 export class Hub {
-  readonly deps: GatewayDeps
-  readonly options: SocketOptions
-  readonly auth: Auth
-  readonly sessions: Sessions
-  readonly attendance: Attendance
-  readonly submits: Submits
-  readonly admitted: Admitted
-  readonly inflow: Inflow
-  /** Followed jobs that have shown nothing yet, the one that was told of its place longest ago first. */
-  readonly inLine = new Set<Following>()
   starting = true
-  draining = false
+  readonly #deps: GatewayDeps
+  readonly #context: SocketContext
+  readonly #places: Places
   readonly #wss: WebSocketServer
   readonly #connections = new Set<Connection>()
   /** Why a request was not upgraded; its route answers with that. */
   readonly #refused = new WeakMap<IncomingMessage, unknown>()
   readonly #upgrades = new WeakMap<IncomingMessage, { readonly caller: Caller | null }>()
-  #unflushed: Connection[] = []
+  readonly #origins: ReadonlySet<string>
+  #draining = false
+  #unflushed: Array<{ flush(): void }> = []
   #ticks = 0
   #stopTicks: (() => void) | null = null
   readonly #seen: number[] = []
   #nextSeen = 0
 
-  readonly #origins: ReadonlySet<string>
-
-  constructor(deps: GatewayDeps, parts: HubParts) {
-    this.deps = deps
+  constructor(deps: GatewayDeps, parts: SocketParts) {
+    this.#deps = deps
     this.#origins = normalOrigins(deps.options.corsOrigins)
-    this.options = deps.options.socket
-    this.auth = parts.auth
-    this.sessions = parts.sessions
-    this.attendance = parts.attendance
-    this.submits = parts.submits
-    this.admitted = parts.admitted
-    this.inflow = parts.inflow
+    this.#places = new Places(deps.jobs, deps.clock)
+    const isDraining = (): boolean => this.#draining
+    this.#context = {
+      ...parts,
+      deps,
+      get draining() {
+        return isDraining()
+      },
+      places: this.#places,
+      flushSoon: (connection) => this.#flushSoon(connection),
+      noteTtft: (job, ttftMs) => this.#noteTtft(job, ttftMs),
+    }
     this.#wss = new WebSocketServer({
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
       autoPong: false, // a ping is a message: it counts
       // A little more than allowed can still be told why it is refused
-      maxPayload: this.options.maxMessageBytes * 2,
+      maxPayload: deps.options.socket.maxMessageBytes * 2,
       maxFragments: MAX_FRAGMENTS,
       maxBufferedChunks: MAX_PIECES,
       ...{ closeTimeout: CLOSE_TIMEOUT_MS }, // not in its types yet
@@ -112,10 +92,10 @@ export class Hub {
   readonly shouldUpgrade = (request: IncomingMessage): boolean => {
     if (!wantsSocket(request)) return false
     try {
-      if (this.draining) throw new SluiceError('draining', { retryAfterMs: RECONNECT_WITHIN_MS })
+      if (this.#draining) throw new SluiceError('draining', { retryAfterMs: RECONNECT_WITHIN_MS })
       if (this.starting) throw new SluiceError('starting', { retryAfterMs: RECONNECT_WITHIN_MS })
-      const caller = checkUpgrade(request, this.auth, this.#origins)
-      if (caller !== null) this.admitted.checkRoom(caller, 'socket')
+      const caller = checkUpgrade(request, this.#context.auth, this.#origins)
+      if (caller !== null) this.#context.admitted.checkRoom(caller, 'socket')
       this.#upgrades.set(request, { caller })
       return true
     } catch (error) {
@@ -129,28 +109,27 @@ export class Hub {
       const { caller } = this.#upgrades.get(request) ?? { caller: null }
       const from = fromOf(request)
       this.#wss.handleUpgrade(request, socket as Socket, head, (ws) => {
-        const id = `conn_${Buffer.from(this.deps.ids.random(8)).toString('hex')}`
-        const connection = new Connection(this, ws, socket as Socket, from, id)
+        const id = `conn_${Buffer.from(this.#deps.ids.random(8)).toString('hex')}`
+        const connection = new Connection(this.#context, ws, socket as Socket, from, id, this.#onClosed)
         this.#connections.add(connection)
         if (caller !== null) connection.enter(caller, null)
-        this.#stopTicks ??= this.deps.clock.every(TICK_MS, () => this.#tick())
-        if (this.draining) connection.close(new SluiceError('draining'))
+        this.#stopTicks ??= this.#deps.clock.every(TICK_MS, () => this.#tick())
+        if (this.#draining) connection.close(new SluiceError('draining'))
       })
     })
   }
 
-  leave(connection: Connection, closeCode: number): void {
+  readonly #onClosed = (connection: Connection, closeCode: number): void => {
     if (!this.#connections.delete(connection)) return
     const tenant = connection.caller?.key.tenant ?? null
-    this.deps.emit({ type: 'socket-closed', conn: connection.id, tenant, closeCode })
+    this.#deps.emit({ type: 'socket-closed', conn: connection.id, tenant, closeCode })
     if (this.#connections.size === 0) {
       this.#stopTicks?.()
       this.#stopTicks = null
     }
   }
 
-  /** At the end of this turn, when all that it brought has been written. */
-  flushSoon(connection: Connection): void {
+  #flushSoon(connection: { flush(): void }): void {
     if (this.#unflushed.push(connection) === 1) queueMicrotask(this.#flush)
   }
 
@@ -163,14 +142,14 @@ export class Hub {
   // ---------------------------------------------------------------- time
 
   #tick(): void {
-    const now = this.deps.clock.monoMs()
-    this.#tellPlaces(now)
+    const now = this.#deps.clock.monoMs()
+    this.#places.tell()
     if (++this.#ticks % TICKS_A_SWEEP !== 0) return
     for (const connection of this.#connections) this.#look(connection, now)
   }
 
   #look(connection: Connection, now: number): void {
-    const { heartbeatMs, helloTimeoutMs } = this.options
+    const { heartbeatMs, helloTimeoutMs } = this.#deps.options.socket
     const { caller } = connection
     if (connection.closing) return
     if (caller === null) {
@@ -183,32 +162,16 @@ export class Hub {
         new SluiceError('request_timeout', { message: 'The connection did not answer a ping in time.' }),
       )
     if (now - connection.heardMono >= heartbeatMs && connection.pingedMono === Infinity) connection.ping(now)
-    if (this.draining && connection.following.size === 0) return connection.close(new SluiceError('draining'))
+    if (this.#draining && connection.following.size === 0) return connection.close(new SluiceError('draining'))
     if (now >= connection.renewMono) connection.renewToken()
-  }
-
-  #tellPlaces(now: number): void {
-    let looked = 0
-    for (const following of this.inLine) {
-      if (now - following.toldMono < PLACE_EVERY_MS || ++looked > PLACES_A_TICK) return
-      const { connection, job, reader } = following
-      this.inLine.delete(following)
-      if (reader.started) continue
-      following.toldMono = now
-      this.inLine.add(following)
-      const shown = placeView(this.deps.jobs.place(job.id))
-      if (shown === null || shown.position === following.toldPlace) continue
-      following.toldPlace = shown.position
-      connection.send({ t: 'queue', job: job.id, ...shown })
-    }
   }
 
   // ---------------------------------------------------------------- for the operator
 
-  noteTtft(job: Job, ttftMs: number): void {
+  #noteTtft(job: Job, ttftMs: number): void {
     this.#seen[this.#nextSeen] = ttftMs
     this.#nextSeen = (this.#nextSeen + 1) % SEEN
-    this.deps.emit({ type: 'first-token-shown', ...aboutJob(job), ttftMs })
+    this.#deps.emit({ type: 'first-token-shown', ...aboutJob(job), ttftMs })
   }
 
   /** TTFT as users saw it: over the last reports of clients. */
@@ -231,14 +194,14 @@ export class Hub {
    * come back: not all at once.
    */
   drain(): void {
-    if (this.draining) return
-    this.draining = true
+    if (this.#draining) return
+    this.#draining = true
     const spreadMs = Math.ceil((this.#connections.size / RECONNECTS_PER_SECOND) * 1_000)
     for (const connection of this.#connections) {
       connection.send({
         t: 'goaway',
         reason: 'draining',
-        by_ms: this.options.drainMs,
+        by_ms: this.#deps.options.socket.drainMs,
         reconnect_ms: [RECONNECT_FROM_MS, RECONNECT_WITHIN_MS + spreadMs],
       })
     }

@@ -1,0 +1,121 @@
+/** The jobs that one connection follows. */
+import { SluiceError } from '../../core/errors.ts'
+import type { ServerFrame } from '../../core/frames.ts'
+import { isTerminal, type Job, type JobId, type Place } from '../../core/job.ts'
+import type { SocketReader } from '../../core/ports/delivery.ts'
+import type { Cursor } from '../../core/record.ts'
+import { Table } from '../../core/table.ts'
+import type { SocketContext } from './context.ts'
+import type { Outgoing } from './outgoing.ts'
+import type { InLine } from './places.ts'
+
+export interface Following extends InLine {
+  readonly reader: SocketReader
+  /** From the job's attendance. */
+  readonly leave: (complete: boolean) => void
+}
+
+/** The connection that follows them. */
+export interface Follower {
+  readonly context: SocketContext
+  readonly out: Outgoing
+  /** Bytes of `ev` frames of a job before its reader waits for credit. */
+  readonly window: number
+  readonly closing: boolean
+  send(frame: ServerFrame): void
+  refuse(error: SluiceError, about: { readonly job: JobId }): void
+}
+
+export class FollowedJobs {
+  readonly #follower: Follower
+  /** Made with the first: most connections are idle. */
+  #all: Table<JobId, Following> | null = null
+  /** Frames under way that will follow a job. */
+  #toFollow = 0
+
+  constructor(follower: Follower) {
+    this.#follower = follower
+  }
+
+  get size(): number {
+    return this.#all?.size ?? 0
+  }
+
+  get(job: JobId): Following | undefined {
+    return this.#all?.get(job)
+  }
+
+  /** Takes a place among the followed jobs before anything is waited for: a burst of frames comes in one turn. */
+  async withPlace(work: () => Promise<void>): Promise<void> {
+    const { maxJobs } = this.#follower.context.deps.options.socket
+    if (this.size + this.#toFollow >= maxJobs) throw tooManyJobs(maxJobs)
+    this.#toFollow++
+    try {
+      await work()
+    } finally {
+      this.#toFollow--
+    }
+  }
+
+  /** Throws too_many_subscribers. */
+  checkReaders(job: JobId): void {
+    const { attendance, deps } = this.#follower.context
+    if (attendance.readers(job) >= deps.options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
+  }
+
+  /** From `cursor`, or the start; instead of where it was followed before. Throws too_many_subscribers. */
+  add(job: Job, cursor: Cursor | null, tellsLive: boolean, place: Place | null): void {
+    const { context, out, window, closing } = this.#follower
+    if (closing) return
+    this.drop(job.id, false)
+    this.checkReaders(job.id)
+    const leave = context.attendance.enter(job)
+    const reader = context.deps.delivery.follow({
+      job,
+      cursor,
+      sink: out,
+      window,
+      tellsLive,
+      onFail: (error) => {
+        this.drop(job.id, false)
+        this.#follower.refuse(error, { job: job.id })
+      },
+      onOver: (complete) => this.drop(job.id, complete),
+    })
+    const following: Following = {
+      job,
+      reader,
+      leave,
+      send: (frame) => this.#follower.send(frame),
+      toldPlace: place?.position ?? 0,
+      toldMono: context.deps.clock.monoMs(),
+      link: { before: null, after: null },
+    }
+    this.#all ??= new Table()
+    this.#all.set(job.id, following)
+    if (!isTerminal(job.state)) context.places.add(following)
+  }
+
+  /** Safe to repeat. `complete`: its reader has all there is. */
+  drop(job: JobId, complete: boolean): void {
+    const following = this.#all?.get(job)
+    if (following === undefined) return
+    this.#all?.delete(job)
+    following.reader.leave()
+    this.#follower.out.forget(following.reader)
+    this.#follower.context.places.delete(following)
+    following.leave(complete)
+  }
+
+  dropAll(): void {
+    if (this.#all === null) return
+    for (const { job } of [...this.#all.values()]) this.drop(job.id, false)
+  }
+}
+
+export const tooManyJobs = (most: number): SluiceError =>
+  new SluiceError('too_many_jobs', {
+    message:
+      `A connection follows at most ${most} jobs (websocket.max_jobs): ` +
+      'detach from some, or submit with "follow": false.',
+  })

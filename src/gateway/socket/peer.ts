@@ -1,0 +1,27 @@
+/** A connection, as what its frames ask for sees it. */
+import type { HelloFrame } from '../../core/frames.ts'
+import type { From } from '../caller/auth.ts'
+import type { Caller } from '../caller/caller.ts'
+import type { FollowedJobs, Follower } from './following.ts'
+import type { Watches } from './watches.ts'
+
+export interface Peer extends Follower {
+  readonly id: string
+  readonly from: From
+  /** Null until it is known. */
+  readonly caller: Caller | null
+  readonly following: FollowedJobs
+  /** Made when they are first asked for. */
+  readonly watches: Watches
+  /** It has said hello. */
+  greeted: boolean
+  window: number
+  /** It is known now whose it is. Throws too_many_connections. */
+  enter(caller: Caller, client: HelloFrame['client'] | null): void
+  /** A session's token, good for the next hello. */
+  renewToken(): void
+  /** The error of one frame; the connection stays open. */
+  refuse(thrown: unknown, about: { readonly id?: unknown; readonly job?: unknown }): void
+  /** The same, and the connection is closed for it. */
+  refuseEntry(thrown: unknown, about: object): void
+}

@@ -1,0 +1,43 @@
+/** Following a job that is there already. */
+import { SluiceError } from '../../../core/errors.ts'
+import type { AttachFrame } from '../../../core/frames.ts'
+import { parseCursor } from '../../../core/record.ts'
+import { type Caller, canSee } from '../../caller/caller.ts'
+import { placeView } from '../../read/views.ts'
+import type { Peer } from '../peer.ts'
+
+export function attach(peer: Peer, frame: AttachFrame, caller: Caller): Promise<void> {
+  const work = (): Promise<void> => attachTo(peer, frame, caller)
+  return peer.following.get(frame.job) === undefined ? peer.following.withPlace(work) : work()
+}
+
+/** Of a job that is followed already, only a cursor changes something: it is read anew from there. */
+async function attachTo(
+  peer: Peer,
+  { id: replyTo, job: id, cursor: text }: AttachFrame,
+  caller: Caller,
+): Promise<void> {
+  const { following } = peer
+  const { jobs, log } = peer.context.deps
+  const cursor = text === undefined ? null : parseCursor(text)
+  if (text !== undefined && cursor === null) throw new SluiceError('cursor_invalid')
+  const job = await jobs.get(id)
+  if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
+  const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
+  if (page === null) throw new SluiceError('job_gone')
+  if (cursor !== null && (cursor.epoch === null || cursor.epoch === job.epoch) && cursor.seq > page.head)
+    throw new SluiceError('cursor_ahead')
+  if (peer.closing) return
+  const isFollowed = following.get(id) !== undefined
+  if (!isFollowed) following.checkReaders(id)
+  const place = jobs.place(id)
+  peer.send({
+    t: 'attached',
+    ...(replyTo === undefined ? {} : { id: replyTo }),
+    job: id,
+    state: job.state,
+    cursor: `${job.epoch}-${page.head}`,
+    queue: placeView(place),
+  })
+  if (!isFollowed || cursor !== null) following.add(job, cursor, true, place)
+}

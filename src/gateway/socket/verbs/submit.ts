@@ -1,0 +1,32 @@
+/** A job, submitted over this connection and followed by it. */
+import { SluiceError } from '../../../core/errors.ts'
+import type { SubmitFrame } from '../../../core/frames.ts'
+import type { Caller } from '../../caller/caller.ts'
+import { type JsonBody, memberBytes } from '../../http/body.ts'
+import { placeView } from '../../read/views.ts'
+import { jobDraft } from '../../submit/draft.ts'
+import type { Peer } from '../peer.ts'
+
+export function submit(peer: Peer, frame: SubmitFrame, caller: Caller, body: JsonBody): Promise<void> {
+  const work = (): Promise<void> => submitIt(peer, frame, caller, body)
+  return frame.follow === false ? work() : peer.following.withPlace(work)
+}
+
+async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: JsonBody): Promise<void> {
+  const { deps, submits, draining } = peer.context
+  if (draining) throw new SluiceError('draining', { retryAfterMs: 1_000 })
+  const { t: _t, id: _id, follow: _follow, ...asked } = body.value
+  const origin = { requestId: peer.id, trace: null }
+  const draft = jobDraft(deps, caller, asked, memberBytes(body, 'request'), null, origin)
+  const { kind, job, place } = await submits.one(caller, draft)
+  peer.send({
+    t: 'accepted',
+    id: frame.id,
+    job: job.id,
+    cursor: `${job.epoch}-0`,
+    state: job.state,
+    joined: kind === 'joined',
+    queue: placeView(place),
+  })
+  if (frame.follow !== false) peer.following.add(job, null, false, place)
+}
