@@ -39,7 +39,7 @@ export interface SendOptions<M extends UiMessage = UiMessage> {
 }
 
 export interface ChatTransportOptions {
-  /** What each request has besides its messages: `{ model: 'chat' }`. */
+  /** Members of each request besides its messages: `{ model: 'chat' }`. */
   readonly request: Readonly<Record<string, unknown>>
   /** Options of each job: `{ priority: 'high' }`. */
   readonly job?: Partial<JobRequest>
@@ -50,7 +50,7 @@ export interface ChatTransportOptions {
 type Chunk = any
 
 export interface SluiceChatTransport {
-  /** What comes back is told from its start. */
+  /** The answer is shown from its start. */
   readonly resumeStreamIsReplay: true
   sendMessages(options: SendOptions): Promise<ReadableStream<Chunk>>
   reconnectToStream(options: {
@@ -84,7 +84,7 @@ export function createChatTransport(sluice: Sluice, options: ChatTransportOption
 
 // ---------------------------------------------------------------- to Sluice
 
-/** What the conversation does not have yet: the last user message, or the tools' outputs for the last answer. */
+/** What the conversation lacks: the last user message, or the tools' outputs for the last answer. */
 function newMessages(messages: readonly UiMessage[]): readonly ChatMessage[] {
   const last = messages.at(-1)
   if (last === undefined) throw new SluiceError('invalid_request', 'There is no message to send.')
@@ -129,17 +129,17 @@ async function truncate(sluice: Sluice, chatId: string, left: readonly UiMessage
   const steps = ({ parts }: UiMessage): number => Math.max(1, parts.filter(({ type }) => type === 'step-start').length)
   const last = answers.at(-1)
   try {
-    // Without one that we know, the steps are all there is to count by
+    // Without a job id that we know, only the steps can be counted
     const at = last === undefined ? null : await turnOf(sluice, path, last.id)
     const keep = at === null ? answers.reduce((sum, answer) => sum + steps(answer), 0) : at + steps(last!)
     await sluice.http('PATCH', path, { keep_turns: keep })
   } catch (error) {
-    // There is no turn yet: the first answer failed before it became one
+    // There is no turn yet: the first answer failed before it became a turn
     if (!(error instanceof SluiceError) || error.code !== 'conversation_not_found') throw error
   }
 }
 
-/** The number of the turn of this job, from 0; null: there is none. Read from the newest on. */
+/** The index of this job's turn; null: there is none. Searched from the newest. */
 async function turnOf(sluice: Sluice, path: string, job: string): Promise<number | null> {
   let after: string | null = null
   let before: number | null = null
@@ -159,15 +159,19 @@ async function turnOf(sluice: Sluice, path: string, job: string): Promise<number
 
 // ---------------------------------------------------------------- from Sluice
 
-/** `goesOn`: it prolongs a message that is there. */
-async function streamOf(job: Job, signal: AbortSignal | undefined, goesOn: boolean): Promise<ReadableStream<Chunk>> {
+/** `isContinued`: it extends an existing message. */
+async function streamOf(
+  job: Job,
+  signal: AbortSignal | undefined,
+  isContinued: boolean,
+): Promise<ReadableStream<Chunk>> {
   const cancel = (): void => void job.cancel().catch(() => {})
   if (signal?.aborted) cancel()
   signal?.addEventListener('abort', cancel, { once: true })
   const { id } = await job.accepted
   const write = createWriter(job)
   const events = job[Symbol.asyncIterator]()
-  const first: Chunk[] = [goesOn ? { type: 'start' } : { type: 'start', messageId: id }, { type: 'start-step' }]
+  const first: Chunk[] = [isContinued ? { type: 'start' } : { type: 'start', messageId: id }, { type: 'start-step' }]
   return new ReadableStream<Chunk>({
     start(controller) {
       for (const chunk of first) controller.enqueue(chunk)
@@ -187,7 +191,7 @@ async function streamOf(job: Job, signal: AbortSignal | undefined, goesOn: boole
         controller.close()
       }
     },
-    cancel: () => job.detach(), // the job runs on, and can be come back to
+    cancel: () => job.detach(), // the job keeps running, and can be resumed
   })
 }
 
@@ -197,7 +201,7 @@ const FINISH: Readonly<Record<string, string>> = { stop: 'stop', length: 'length
 function createWriter(job: Job): (event: JobEvent) => readonly Chunk[] {
   let part: 'text' | 'reasoning' | null = null
   let parts = 0
-  /** Arguments of each tool call that were written. */
+  /** What was written of each tool call's arguments. */
   let calls: number[] = []
   let finish = 'stop'
 
@@ -212,7 +216,7 @@ function createWriter(job: Job): (event: JobEvent) => readonly Chunk[] {
     part = kind
     return [...opening, { type: `${kind}-delta`, id: `${kind}-${parts}`, delta }]
   }
-  /** The fold knows which call a piece belongs to; what it has more than we wrote is new. */
+  /** The fold knows which call a piece belongs to; what it has beyond what was written is new. */
   const tools = (): readonly Chunk[] =>
     callsOf(job).flatMap(({ id, function: called }, i): readonly Chunk[] => {
       if (!id || !called?.name) return []

@@ -11,11 +11,11 @@ import { createSse } from './sse.ts'
 import type { State, Transport, Watcher } from './transport.ts'
 
 const WINDOW_BYTES = 256 * 1024
-/** What the server takes. */
+/** The largest window that the server accepts. */
 const SMALLEST_WINDOW = 1_024
 const LARGEST_WINDOW = 2 ** 31
 const PROBE_WITHIN_MS = 5_000
-/** Inside /v1: some proxies pass nothing else on. */
+/** Inside /v1: some proxies pass on nothing else. */
 const PROBE = '/v1/models'
 const CLIENT = { name: '@sluice/client', version: '0.1.0' }
 
@@ -24,11 +24,11 @@ export interface ConnectOptions {
   readonly url: string
   /** An API key: for servers, never in a page. */
   readonly key?: string
-  /** Asks your backend for a ticket (POST /v1/tickets); called again only when there is no token. */
+  /** Gets a ticket from your backend (POST /v1/tickets); called again only when there is no token. */
   readonly ticket?: () => Promise<string>
   /** `auto`: WebSocket, and server-sent events where WebSockets are blocked. */
   readonly transport?: 'auto' | 'websocket' | 'sse'
-  /** Bytes of a job that may be on their way to a reader that does not take them. */
+  /** Bytes of a job that may be in flight to a reader that does not take them. */
   readonly window?: number
   /** Who is calling, for the operator's log. */
   readonly client?: { readonly name: string; readonly version: string }
@@ -109,7 +109,7 @@ export function connect(options: ConnectOptions): Sluice {
   let state: State = 'connecting'
   let closed = false
 
-  /** What an application's callback throws is its own, and must not stop us half-way. */
+  /** An error thrown by an application's callback must not stop us half-way. */
   const tell = (fn: () => void): void => {
     try {
       fn()
@@ -129,7 +129,7 @@ export function connect(options: ConnectOptions): Sluice {
       if (!closed) tell(() => options.onError?.(error))
     },
   }
-  /** Any answer of the server proves the way, even a refusal; a proxy whose server is away answers 502 to 504. */
+  /** Any answer of the server proves that it can be reached; a proxy whose server is away answers 502 to 504. */
   const reachable = (): Promise<boolean> =>
     session.open('GET', PROBE, undefined, {}, AbortSignal.timeout(PROBE_WITHIN_MS)).then(
       () => true,
@@ -160,7 +160,7 @@ export function connect(options: ConnectOptions): Sluice {
     for (const [watcher, conversation] of watches) transport.watch(conversation, watcher)
   }
 
-  /** What was asked of a transport that gave up is asked of the next. */
+  /** Requests to a transport that gave up go to the next one. */
   async function cancel(job: Job): Promise<void> {
     const asked = transport
     try {
@@ -171,7 +171,7 @@ export function connect(options: ConnectOptions): Sluice {
     }
   }
 
-  // What a job asks of its connection goes to whichever transport there is then
+  // A job's requests go to the transport of that moment
   const wire = {
     credit: (job: Job, bytes: number) => transport.credit(job, bytes),
     cancel,
@@ -202,7 +202,7 @@ export function connect(options: ConnectOptions): Sluice {
     attach: (id, from) => add(new Job(wire, window, null, id, from?.cursor ?? null)),
     conversation: (id, options) => createConversation(sluice, id, options),
     watch(conversation, on) {
-      const watcher: Watcher = (frame) => tell(() => on(frame)) // one of its own, so that it can be told from others
+      const watcher: Watcher = (frame) => tell(() => on(frame)) // its own: the same callback may watch twice
       watches.set(watcher, conversation)
       if (!closed) transport.watch(conversation, watcher)
       return () => {

@@ -1,5 +1,5 @@
 /**
- * One WebSocket at a time: greeted, kept alive, and opened again when it is lost (PROTOCOL.md section 6). It knows
+ * One WebSocket at a time: opened, greeted, kept alive, and reopened when it is lost (PROTOCOL.md section 6). It knows
  * nothing of jobs.
  */
 import type { ClientFrame, Credential, HelloFrame, ServerFrame, WelcomeFrame } from '../../src/core/frames.ts'
@@ -11,53 +11,53 @@ import type { TransportEvents } from './transport.ts'
 const SUBPROTOCOL = 'sluice.v1'
 /** From the first packet to the welcome. */
 const OPEN_WITHIN_MS = 10_000
-/** The first of all: some proxies swallow upgrades, and nobody should stare at an empty page for long. */
+/** For the first connection: some proxies swallow upgrades, and nobody should look at an empty page for long. */
 const FIRST_OPEN_WITHIN_MS = 3_000
 /** Right after HTTP got through. */
 const PROVEN_OPEN_WITHIN_MS = 1_500
-/** When something says that the network is gone, or back. */
+/** When the network seems to be gone, or back. */
 const PROVE_WITHIN_MS = 3_000
-/** A connection that held this long clears the count of failures. */
+/** A connection that lasted this long resets the count of failures. */
 const HELD_MS = 5_000
 
 export interface ConnectionOptions {
   readonly url: string
   readonly session: Session
   readonly client: { readonly name: string; readonly version: string }
-  /** Null: stays with WebSockets, whatever happens. */
+  /** Null: WebSockets only, whatever happens. */
   readonly fallback: Fallback | null
 }
 
-/** Where WebSockets may be blocked. An upgrade that fails although HTTP got through the moment before is blocked. */
+/** Where WebSockets may be blocked: an upgrade that fails although HTTP got through a moment before is blocked. */
 export interface Fallback {
   /** Does HTTP get through? */
   reachable(): Promise<boolean>
-  /** Somebody else takes over; this connection is over. */
+  /** Another transport takes over; this connection is over. */
   take(): void
 }
 
 export interface ConnectionEvents {
-  /** What to say in the hello besides who we are. */
+  /** Members of the hello besides the credentials. */
   hello(): Pick<HelloFrame, 'window' | 'jobs'>
   onWelcome(welcome: WelcomeFrame): void
   /** `bytes`: the frame's size. */
   onFrame(frame: ServerFrame, bytes: number): void
-  /** It will be opened again. `code`: of the close. */
+  /** It will be reopened. `code`: of the close. */
   onLost(code: number): void
-  /** It will not be opened again. */
+  /** It will not be reopened. */
   onStop(error: SluiceError): void
 }
 
 export interface Connection {
-  /** Null while there is no connection that was greeted. */
+  /** Null before the welcome. */
   readonly welcome: WelcomeFrame | null
-  /** The server is about to stop: it takes nothing new. */
+  /** The server is about to stop: it accepts nothing new. */
   readonly leaving: boolean
   /** False: there is no connection. */
   send(frame: ClientFrame): boolean
-  /** Something says that the network is back, or has changed. */
+  /** The network seems to be back, or has changed. */
   nudge(): void
-  /** Something says that the network is gone: is it? */
+  /** The network seems to be gone: check it. */
   doubt(): void
   close(): void
 }
@@ -72,7 +72,7 @@ export function bytesOf(text: string): number {
   return bytes
 }
 
-/** Opens at once, and again and again. */
+/** Opens at once, and reopens until closed. */
 export function createConnection(
   options: ConnectionOptions,
   on: ConnectionEvents,
@@ -87,9 +87,9 @@ export function createConnection(
   let httpWorks = false
   let refusedHellos = 0
   let heardAt = 0
-  /** When the answer to a ping must have come, performance.now(); Infinity: none is due. */
+  /** When the pong is due, performance.now(); Infinity: none is. */
   let pongDue = Number.POSITIVE_INFINITY
-  /** Said by a goaway: when to come back. */
+  /** From a goaway: when to reconnect. */
   let slot: readonly [number, number] | null = null
   let stopWaiting: (() => void) | null = null
   let heartbeat: ReturnType<typeof setInterval> | undefined
@@ -128,7 +128,7 @@ export function createConnection(
     try {
       ws = new globalThis.WebSocket(options.url, SUBPROTOCOL)
     } catch (cause) {
-      // Forbidden here, as ws: is to a page of https:; it would be again
+      // Forbidden here, as ws: is to a page of https:, and would be again
       if (options.fallback !== null) return options.fallback.take()
       const error = new SluiceError('unsupported_runtime', `No WebSocket can be opened here: ${cause}`, { cause })
       events.onError(error)
@@ -177,7 +177,7 @@ export function createConnection(
     welcome = frame
     refusedHellos = 0
     const silentMs = frame.heartbeat_ms
-    // Timers of a page in the background run late: lost is only what was asked and did not answer
+    // Timers of a background page run late: only a connection that was pinged and did not answer is lost
     heartbeat = setInterval(
       () => {
         const now = performance.now()

@@ -1,6 +1,6 @@
 /**
- * One conversation as a chat shows it: its history, the answer being written, the messages that wait in line, and those
- * that are not accepted yet; the same in every tab. Knows nothing of how it is shown.
+ * One conversation as a chat shows it: its history, the answer being written, queued messages, and messages not
+ * accepted yet; the same in every tab. It knows nothing of how it is displayed.
  */
 import type { JobRequest, NewsFrame, WatchingFrame, WireJob } from '../../src/core/frames.ts'
 import { SluiceError } from './errors.ts'
@@ -21,11 +21,11 @@ import {
 } from './turn.ts'
 
 export interface ConversationOptions {
-  /** What each request has besides its messages: `{ model: 'chat', temperature: 0 }`. */
+  /** Members of each request besides its messages: `{ model: 'chat', temperature: 0 }`. */
   readonly request: Readonly<Record<string, unknown>>
-  /** Called after each change; `subscribe` takes more of them. */
+  /** Called after each change; `subscribe` adds more listeners. */
   readonly onChange?: () => void
-  /** The history could not be read; it is tried again when the connection is back. */
+  /** The history could not be read; this is retried when the connection is back. */
   readonly onError?: (error: SluiceError) => void
 }
 
@@ -33,7 +33,7 @@ export interface Conversation {
   readonly id: string
   /** Null: it has none yet. */
   readonly name: string | null
-  /** In order. The list and its turns are changed in place; `version` tells that they were. */
+  /** In order. The list and its turns are changed in place; `version` changes with them. */
   readonly turns: readonly Turn[]
   /** Grows with each change: `useSyncExternalStore(c.subscribe, () => c.version)`. */
   readonly version: number
@@ -43,7 +43,7 @@ export interface Conversation {
   readonly hasOlder: boolean
   older(): Promise<void>
   /**
-   * Never waits: a message that is sent during an answer waits in line. A text becomes a user message; a list of
+   * Returns at once: a message sent during an answer waits in the queue. A text becomes a user message; a list of
    * messages is sent as it is (tool results, images). `options` are those of a job.
    */
   send(content: string | readonly ChatMessage[], options?: Partial<JobRequest>): Turn
@@ -54,7 +54,7 @@ export interface Conversation {
   rename(name: string): Promise<void>
   /** Calls `fn` after each change. Returns its stop. */
   subscribe(fn: () => void): () => void
-  /** Nothing is told any more; its jobs run on. */
+  /** No more updates; its jobs keep running. */
   close(): void
 }
 
@@ -67,7 +67,7 @@ interface Server {
 }
 
 export function createConversation(sluice: Server, id: string, options: ConversationOptions): Conversation {
-  // By query: not every proxy lets any name through in a path
+  // By query: not every proxy lets every name through in a path
   const path = `/v1/conversations?id=${encodeURIComponent(id)}`
   const turns: OwnTurn[] = []
   const outbox = createOutbox(id)
@@ -87,7 +87,7 @@ export function createConversation(sluice: Server, id: string, options: Conversa
 
   // ---------------------------------------------------------------- what the server tells
 
-  /** One at a time, in order: each may have to read something first. */
+  /** One at a time, in order: each may require a read first. */
   let hearing: Promise<void> = Promise.resolve()
   const unwatch = sluice.watch(id, (frame) => {
     hearing = hearing
@@ -174,7 +174,7 @@ export function createConversation(sluice: Server, id: string, options: Conversa
   async function readError(turn: OwnTurn): Promise<void> {
     try {
       turn.error = ((await sluice.http('GET', `/v1/jobs/${turn.job}`)) as WireJob).error
-    } catch {} // kept no longer
+    } catch {} // no longer kept
   }
 
   const listed = async (): Promise<{ readonly data: readonly WireJob[] }> => {
@@ -183,7 +183,7 @@ export function createConversation(sluice: Server, id: string, options: Conversa
     return { data: data.toReversed() }
   }
 
-  /** Jobs that have not ended, in their order. Those that are new here are followed. */
+  /** Jobs that have not ended, in order. New ones are followed. */
   async function takeIn(jobs: readonly WireJob[]): Promise<void> {
     for (const job of jobs) {
       const own = turns.find((turn) => turn.job === null && turn.key === job.metadata['turn'])
@@ -215,7 +215,7 @@ export function createConversation(sluice: Server, id: string, options: Conversa
     }
   }
 
-  /** Puts the turns that are missing where they belong: after the one before them, and before what is not accepted. */
+  /** Inserts the missing turns in order, before those that are not accepted. */
   function place(found: ReadonlyArray<{ readonly job: string; make(): OwnTurn }>): void {
     const indexOf = (job: string): number => turns.findIndex((turn) => turn.job === job)
     const firstKnown = found.map(({ job }) => indexOf(job)).find((i) => i >= 0)
@@ -264,7 +264,7 @@ export function createConversation(sluice: Server, id: string, options: Conversa
       ({ id: accepted, queue }) => {
         const twin = turns.findIndex((other) => other !== turn && other.job === accepted)
         if (twin >= 0) {
-          // It was among the turns before its acceptance came
+          // It was among the turns before its acceptance arrived
           drop((other) => other === turn)
           turns[turns.findIndex((other) => other.job === accepted)] = turn
         }
@@ -273,7 +273,7 @@ export function createConversation(sluice: Server, id: string, options: Conversa
         turn.place = queue?.position ?? turn.place
         changed()
       },
-      () => {}, // the loop below throws the same
+      () => {}, // the loop below throws the same error
     )
     try {
       for await (const event of job) {

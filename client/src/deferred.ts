@@ -4,7 +4,7 @@ export interface Deferred<T> {
   readonly reject: (error: unknown) => void
 }
 
-/** A promise that is settled from outside. Rejected, it harms nobody who did not ask. */
+/** A promise settled from outside. Its rejection is never reported as unhandled. */
 export function deferred<T>(): Deferred<T> {
   let resolve!: (value: T) => void
   let reject!: (error: unknown) => void

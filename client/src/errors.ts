@@ -29,7 +29,7 @@ export class SluiceError extends Error {
     return new SluiceError(error.code, error.message, details)
   }
 
-  /** Whatever was thrown on the way to the server: what has no name of its own is taken for a lost connection. */
+  /** Anything thrown while talking to the server; whatever has no code of its own counts as a lost connection. */
   static from(thrown: unknown): SluiceError {
     if (thrown instanceof SluiceError) return thrown
     return new SluiceError('connection_lost', thrown instanceof Error ? thrown.message : String(thrown), {
@@ -41,7 +41,7 @@ export class SluiceError extends Error {
 
 const LONGEST_WAIT_MS = 86_400_000
 
-/** What a server or a proxy asked for, as a timer can wait: setTimeout fires at once beyond 24.8 days. */
+/** A delay that a server or proxy requested, as long as a timer can wait: beyond 24.8 days setTimeout fires at once. */
 const wait = (ms: unknown): number | undefined =>
   typeof ms !== 'number' || Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_WAIT_MS)
 

@@ -5,7 +5,7 @@ import type { Message } from './fold.ts'
 type Attempt = Extract<WireEvent, { attempt: unknown }>['attempt']
 
 export type JobEvent =
-  /** Where it stands in line now. */
+  /** Its place in the queue now. */
   | ({ readonly type: 'queue' } & WirePlace)
   | ({ readonly type: 'attempt' } & Attempt)
   /** One chunk as the provider sent it, and its text. */
@@ -15,11 +15,11 @@ export type JobEvent =
   /** What was shown is void, because the log was rewritten; everything follows from the start. */
   | { readonly type: 'gap'; readonly reason: string }
   | { readonly type: 'usage'; readonly chunk: WireChunk }
-  /** The connection was lost; the job runs on. `tokens` and `chars` of the first choice were shown until then. */
+  /** The connection was lost; the job keeps running. `tokens` and `chars` of the first choice were shown before. */
   | { readonly type: 'cut'; readonly tokens: number; readonly chars: number }
-  /** It is read on where it was cut, after so long; nothing is lost. */
+  /** Reading resumes where it was cut, after `awayMs`; nothing is lost. */
   | { readonly type: 'resumed'; readonly tokens: number; readonly chars: number; readonly awayMs: number }
-  /** All there was has been shown; what follows is live. */
+  /** Everything stored so far has been shown; what follows is live. */
   | { readonly type: 'live' }
   | EndEvent
 
@@ -29,13 +29,13 @@ export interface EndEvent {
   readonly error: EndFrame['error'] | null
   readonly usage: WireUsage | null
   readonly timing: WireTiming | null
-  /** What was seen here: submit to first text, ms; null for a job that was attached to, or showed nothing. */
+  /** As seen here: submit to first text, ms; null for a job that was attached to, or showed nothing. */
   readonly seen: { readonly ttftMs: number | null }
 }
 
 export interface Accepted {
   readonly id: string
-  /** It was there already: the same idempotency key, the same body. */
+  /** It existed already: the same idempotency key, the same body. */
   readonly joined: boolean
   readonly queue: WirePlace | null
 }

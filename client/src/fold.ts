@@ -1,4 +1,4 @@
-/** Chunks folded into the message that they are pieces of: the first choice's, by the same fold as the server's. */
+/** Chunks folded into the message that they are pieces of (the first choice's), by the same fold as the server's. */
 import { isObject, type JsonObject, MessageFold, showsSomething as shows } from '../../src/core/fold.ts'
 import type { WireChunk } from '../../src/core/frames.ts'
 
@@ -45,7 +45,7 @@ export function fold(message: Message, chunk: WireChunk): void {
   else if (isObject(whole)) into.whole(whole)
 }
 
-/** The message so far as one piece, from which whoever folds gets the same message. */
+/** The message so far as one piece, which folds into the same message. */
 export function asDelta(message: Message): JsonObject {
   const delta = structuredClone(message) as JsonObject
   const calls = delta['tool_calls']

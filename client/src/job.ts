@@ -1,6 +1,6 @@
 /**
- * One job, followed: what the server sends is applied once and in order, folded into `text`, and handed to whoever
- * iterates. How it travels is the transport's business.
+ * One job, followed: what the server sends is applied once and in order, folded into `text`, and handed to its
+ * reader. How it travels is the transport's business.
  */
 import type { AcceptedFrame, EndFrame, EvFrame, JobRequest, WireEvent, WirePlace } from '../../src/core/frames.ts'
 import { deferred } from './deferred.ts'
@@ -14,12 +14,12 @@ export interface Wire {
   credit(job: Job, bytes: number): void
   cancel(job: Job): Promise<void>
   detach(job: Job): void
-  /** A record is missing: read again from the job's cursor. */
+  /** Records are missing: read again from the job's cursor. */
   reattach(job: Job): void
   report(job: Job, ttftMs: number): void
 }
 
-/** Events that nobody has asked for yet are kept up to so many windows; then their chunks are folded into one. */
+/** Events that nobody has asked for yet are kept up to this many windows; then their chunks are folded into one. */
 const UNREAD_WINDOWS = 4
 
 export class Job implements AsyncIterable<JobEvent> {
@@ -42,11 +42,11 @@ export class Job implements AsyncIterable<JobEvent> {
   #over = false
   #detached = false
 
-  /** Events that were not taken yet, with the credit that is given when they are. */
+  /** Events not taken yet, with the credit to give when they are. */
   #unread: Array<{ readonly event: JobEvent; readonly bytes: number }> = []
   /** Sum of their bytes. */
   #held = 0
-  /** Bytes of events that were kept for a reader that may come. */
+  /** Bytes of events kept for a reader that may come later. */
   #unasked = 0
   #owed = 0
   #reader: 'none yet' | 'iterates' | 'folds' = 'none yet'
@@ -74,7 +74,7 @@ export class Job implements AsyncIterable<JobEvent> {
     return this.#id
   }
 
-  /** Where this reader stands in the log: keep it to go on later, from anywhere. Null at the start. */
+  /** This reader's position in the log: keep it to resume later, from anywhere. Null at the start. */
   get cursor(): string | null {
     return this.#place.cursor
   }
@@ -89,22 +89,22 @@ export class Job implements AsyncIterable<JobEvent> {
     return this.#message
   }
 
-  /** Where it stands in line; null when it does not. */
+  /** Its place in the queue; null when it is not queued. */
   get queue(): WirePlace | null {
     return this.#queue
   }
 
-  /** Does its reader have as much as it may hold? A quarter of the window may be taken already, and not be told. */
+  /** Has its reader enough? Up to a quarter of the window may have been taken without being reported. */
   get full(): boolean {
     return this.#held >= this.#window * 0.75
   }
 
-  /** Has it ended, was it refused, or did we let go of it? */
+  /** Has it ended, was it refused, or was it detached? */
   get over(): boolean {
     return this.#over
   }
 
-  /** Resolves when the job is durable; rejects with a SluiceError when it was refused. */
+  /** Resolves when the job is durable; rejects with a SluiceError when it is refused. */
   get accepted(): Promise<Accepted> {
     return this.#accepted.promise
   }
@@ -118,14 +118,14 @@ export class Job implements AsyncIterable<JobEvent> {
     return { text: this.#text, message: this.#message, usage: end.usage, timing: end.timing, ttftMs: end.seen.ttftMs }
   }
 
-  /** The job ends, wherever it is; resolves when the server has taken that in. */
+  /** Ends the job, wherever it is; resolves when the server has confirmed it. */
   async cancel(): Promise<void> {
     if (this.#over) return
     await this.#accepted.promise
     await this.#wire.cancel(this)
   }
 
-  /** It goes on without us, also when it is not accepted yet. Ends the iteration. */
+  /** The job continues without this reader, even if it is not accepted yet. Ends the iteration. */
   detach(): void {
     if (this.#over) return
     this.#over = true
@@ -159,7 +159,7 @@ export class Job implements AsyncIterable<JobEvent> {
           })
       }
     } finally {
-      // Whoever stops reading does not hold the job up
+      // A reader that stops does not hold the job up
       this.#readNoMore()
     }
   }
@@ -173,7 +173,7 @@ export class Job implements AsyncIterable<JobEvent> {
     if (queue !== null) this.#tell({ type: 'queue', ...queue }, 0)
   }
 
-  /** `bytes`: what the run cost of the window. */
+  /** `bytes`: how much of the window the run used. */
   run(frame: Pick<EvFrame, 'seq' | 'cursor' | 'e'>, bytes: number): void {
     if (this.#over) return
     const applied = advance(this.#place, frame)
@@ -232,7 +232,7 @@ export class Job implements AsyncIterable<JobEvent> {
     this.#tell({ type: 'cut', tokens: this.#tokens, chars: this.#text.length }, 0)
   }
 
-  /** It is read again. */
+  /** It is being read again. */
   resumed(): void {
     if (this.#cutAt === null) return
     const awayMs = performance.now() - this.#cutAt
@@ -264,9 +264,9 @@ export class Job implements AsyncIterable<JobEvent> {
     this.#tell(event, 0)
   }
 
-  /** It can't be followed any more, or was never accepted. */
+  /** It can't be followed any longer, or was never accepted. */
   fail(error: SluiceError): void {
-    this.#accepted.reject(error) // says nothing where it was accepted
+    this.#accepted.reject(error) // no effect if it was accepted
     if (this.#over) return
     this.#over = true
     this.#ended.reject(error)
@@ -293,7 +293,7 @@ export class Job implements AsyncIterable<JobEvent> {
     this.#wake = null
   }
 
-  /** Nobody reads, and perhaps nobody will: a reader that comes late gets the first choice so far as one chunk. */
+  /** Nobody reads, and perhaps nobody will: a late reader gets the first choice so far as one chunk. */
   #compact(): void {
     this.#unasked = 0
     const last = this.#unread.findLast(({ event }) => event.type === 'chunk')?.event
@@ -316,7 +316,7 @@ export class Job implements AsyncIterable<JobEvent> {
     this.#owe(held)
   }
 
-  /** So much of the window is free again; told in portions. */
+  /** This much of the window is free again; reported in portions. */
   #owe(bytes: number): void {
     this.#owed += bytes
     if (this.#owed < this.#window / 4 || this.#over) return

@@ -1,4 +1,4 @@
-/** Messages that are not accepted yet outlive a reload of their tab: sent again under its key, each is the same job. */
+/** Messages not accepted yet survive a reload of their tab: sent again under its key, each is the same job. */
 import type { JobRequest } from '../../src/core/frames.ts'
 
 export interface Letter {

@@ -1,14 +1,14 @@
-/** How fast a client submits: well below what a server takes for a flood of messages (PROTOCOL.md section 6, 1008). */
+/** How fast a client submits: well below what a server treats as a flood of messages (PROTOCOL.md section 6, 1008). */
 const BURST_SECONDS = 2
 const SHARE = 0.5
 
 export interface Pace {
-  /** False: not now; `onReady` is called when there is room again. */
+  /** False: wait; `onReady` is called when there is room again. */
   take(): boolean
   stop(): void
 }
 
-/** `perSecond`: messages that the server takes. */
+/** `perSecond`: messages that the server accepts. */
 export function createPace(perSecond: () => number, onReady: () => void): Pace {
   let left = Number.POSITIVE_INFINITY
   let countedAt = performance.now()

@@ -1,4 +1,4 @@
-/** The page around us, in a browser; null in Node. Few types of our own, so that servers need no DOM's. */
+/** The page around us, in a browser; null in Node. The few types it needs are its own: servers have no DOM types. */
 interface Page {
   readonly visibilityState: 'visible' | 'hidden'
   addEventListener(type: 'visibilitychange', fn: () => void): void
@@ -14,7 +14,7 @@ interface Browser {
 const browser = globalThis as unknown as Browser
 export const isPage = browser.document !== undefined
 
-/** `onBack`: the network is back, or the page is looked at again. `onGone`: the browser says that there is none. */
+/** `onBack`: the network is back, or the page is visible again. `onGone`: the browser reports that it is offline. */
 export function watchNetwork(onBack: () => void, onGone: () => void): () => void {
   const { document } = browser
   if (document === undefined) return () => {}

@@ -1,4 +1,4 @@
-/** Where a client stands in a log, and what a frame adds: each record once, in order (PROTOCOL.md section 6). */
+/** A client's position in a log, and what a frame adds: each record once, in order (PROTOCOL.md section 6). */
 import type { EvFrame, WireEvent } from '../../src/core/frames.ts'
 
 export interface Place {
@@ -16,7 +16,7 @@ export function placeOf(cursor: string): Place | null {
   return match ? { cursor, seq: Number(match[1]) } : null
 }
 
-/** What is new in a run of records; `hole` when something before it is missing. */
+/** What is new in a run of records; `hole` when records before it are missing. */
 export function advance(
   place: Place,
   frame: Pick<EvFrame, 'seq' | 'cursor' | 'e'>,

@@ -1,4 +1,4 @@
-/** So many at once; the others wait in line. */
+/** At most this many at once; the others wait in line. */
 export interface Places {
   /** Is somebody waiting? */
   readonly wanted: boolean

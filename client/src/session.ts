@@ -1,24 +1,24 @@
-/** Our credentials: a key, or a ticket that becomes a token, which the server renews. And HTTP calls with them. */
+/** Our credentials (a key, or a ticket that becomes a token, which the server renews), and HTTP calls with them. */
 import type { Credential, TokenFrame, WireError } from '../../src/core/frames.ts'
 import { SluiceError } from './errors.ts'
 import { isPage } from './page.ts'
 
-/** A token is not used in its last moments: it has to arrive. */
+/** A token is not used this shortly before it expires: it must still be valid when it arrives. */
 const SPARE_MS = 5_000
-/** Longer than the longest wait that the server knows. */
+/** Longer than the longest wait of the server. */
 const ANSWER_WITHIN_MS = 90_000
 
 export interface Session {
-  /** For a hello. Asks for a ticket only when there is no token. */
+  /** For a hello. Requests a ticket only when there is no token. */
   credential(): Promise<Credential>
   /** For an authorization header. */
   bearer(): Promise<string>
   renew(frame: Pick<TokenFrame, 'token' | 'expires_in_ms'>): void
-  /** The server did not take it. False: there is nothing else to try. */
+  /** The server refused the credential. False: there is no other to try. */
   discard(): boolean
-  /** One call, answered with JSON; null for an empty answer. Throws SluiceError. */
+  /** One call whose answer is JSON; null for an empty answer. Throws SluiceError. */
   http(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<unknown>
-  /** The response itself, where it is a good one. Throws SluiceError. */
+  /** The response itself, if its status is 2xx. Throws SluiceError. */
   open(
     method: string,
     path: string,
@@ -92,7 +92,7 @@ export function createSession(
       try {
         return await authorized(bearer)
       } catch (error) {
-        // A token that was refused may have been of another life of the server: once more, with a new ticket
+        // A refused token may come from before a restart of the server: once more, with a new ticket
         if (!(error instanceof SluiceError) || error.status !== 401 || key !== undefined) throw error
         if (token?.text === bearer) token = null
         return authorized(await session.bearer())
@@ -112,7 +112,7 @@ export function createSession(
     return token!.text
   }
 
-  /** While it is good for long; where that fails there is still the next ticket. */
+  /** Renews the token well before it expires; if that fails there is still the next ticket. */
   async function prolong(known: string): Promise<void> {
     renewing = true
     try {

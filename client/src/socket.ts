@@ -11,9 +11,9 @@ import { createPace } from './pace.ts'
 import { firstOf } from './place.ts'
 import type { Transport, TransportEvents, Watcher } from './transport.ts'
 
-/** Submits that are on their way at once. */
+/** Submits in flight at once. */
 const SUBMITS_IN_FLIGHT = 256
-/** Jobs in the first hello, when it is not known yet how many the server takes. */
+/** Jobs in the first hello, before the server's limit is known. */
 const FIRST_RESUMED = 100
 const LONGEST_REPORT_MS = 86_400_000
 const ENDED = ['done', 'failed', 'canceled', 'expired']
@@ -23,35 +23,35 @@ export interface SocketOptions extends ConnectionOptions {
   readonly window: number
 }
 
-/** A job of the server's, read here by one or more. */
+/** A job on the server, with one or more readers here. */
 interface Followed {
   readonly id: string
-  /** Its readers, and the credit that each has given since it was attached to. */
+  /** Its readers, and the credit that each has given since the attach. */
   readonly readers: Map<Job, number>
-  /** Told to the server since then: what the slowest has given. */
+  /** Credit sent to the server since then: the slowest reader's. */
   credit: number
-  /** An attach is on its way: what is missing comes with it. */
+  /** An attach is in flight: what is missing comes with it. */
   settling: boolean
 }
 
 export function createSocket(options: SocketOptions, events: TransportEvents): Transport {
-  /** Jobs that are not over, or not accepted. */
+  /** Jobs that are not over, and those not accepted yet. */
   const jobs = new Set<Job>()
   const byId = new Map<string, Followed>()
-  /** Those of them that this connection follows; those that it does not yet; all else waits for its reader. */
+  /** Of these: followed by this connection; to be followed. All others wait for their reader. */
   const active = new Set<Followed>()
   const inLine = new Set<Followed>()
-  /** To be submitted; and on their way, by frame id. */
+  /** To be submitted; and in flight, by frame id. */
   const unsent = new Set<Job>()
   const submits = new Map<string, { readonly job: Job; readonly follow: boolean }>()
   const watchers = new Map<string, Set<Watcher>>()
-  /** Of those, not asked for on this connection yet. */
+  /** Of these, not requested on this connection yet. */
   const unwatched = new Set<string>()
-  /** Asked for until they are answered, by frame id. */
+  /** Requested and not answered yet, by frame id. */
   const cancels = new Map<string, { readonly job: string; readonly answer: Deferred<void> }>()
   let serial = 0
   let resumed = FIRST_RESUMED
-  /** Why no connection is tried any more. */
+  /** Why no more connections are attempted. */
   let stopped: SluiceError | null = null
 
   const connection = createConnection(options, { hello, onWelcome, onFrame, onLost, onStop }, events)
@@ -79,7 +79,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
   }
 
   function onLost(code: number): void {
-    if (code === 4429) resumed = 0 // perhaps the hello said too many
+    if (code === 4429) resumed = 0 // perhaps the hello resumed too many
     const again = [...submits.values()].map(({ job }) => job)
     submits.clear()
     const others = [...unsent]
@@ -105,7 +105,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
 
   // ---------------------------------------------------------------- what is sent
 
-  /** Sends what can be sent now. */
+  /** Sends whatever can be sent now. */
   function pump(): void {
     const { welcome } = connection
     if (welcome === null) return
@@ -135,7 +135,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
     connection.send(frame)
   }
 
-  /** Too large for a message here; the same job by the other door. */
+  /** Too large for a message; the same job over HTTP. */
   async function submitByHttp(job: Job): Promise<void> {
     try {
       const made = (await options.session.http('POST', '/v1/jobs', job.request)) as { id: string; queue: never }
@@ -162,7 +162,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
 
   const hasRoom = ({ readers }: Followed): boolean => [...readers.keys()].every((job) => !job.full)
 
-  /** Its job has an id. */
+  /** Its job has an id now. */
   function follow(job: Job): void {
     if (job.over) {
       jobs.delete(job)
@@ -190,7 +190,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
       restart(followed, true)
   }
 
-  /** Somebody gave credit, or left. */
+  /** A reader gave credit, or left. */
   function tellCredit(followed: Followed): void {
     const given = Math.min(...followed.readers.values())
     if (active.has(followed)) {
@@ -211,7 +211,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
     inLine.delete(followed)
   }
 
-  /** It can't be had. */
+  /** It can't be followed. */
   function give(job: Job, error: SluiceError): void {
     jobs.delete(job)
     job.fail(error)
@@ -267,7 +267,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
     const { job } = submitted
     job.accept(frame)
     if (submitted.follow && !job.over) {
-      // Its events come from the start, also where others here read it already
+      // Its events come from the start, even if others here read it already
       const followed = byId.get(frame.job) ?? { id: frame.job, readers: new Map(), credit: 0, settling: false }
       byId.set(frame.job, followed)
       followed.readers.set(job, 0)
@@ -332,7 +332,7 @@ export function createSocket(options: SocketOptions, events: TransportEvents): T
       return answer.promise
     },
     detach(job) {
-      // One that was not accepted yet is submitted all the same
+      // One not accepted yet is submitted all the same
       const followed = job.id === null ? undefined : byId.get(job.id)
       if (followed === undefined) return
       leave(followed, job)

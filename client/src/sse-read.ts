@@ -1,4 +1,4 @@
-/** One text/event-stream, read to its end or until somebody leaves. */
+/** Reads one text/event-stream to its end, or until its reader leaves. */
 import { SluiceError } from './errors.ts'
 import type { Session } from './session.ts'
 
@@ -11,7 +11,7 @@ export interface SseEvent {
   readonly data: string
 }
 
-/** Events of a text/event-stream, however its bytes were cut (WHATWG HTML, section 9.2.6). */
+/** Events of a text/event-stream, however its bytes are split (WHATWG HTML, section 9.2.6). */
 export function sseParser(on: (event: SseEvent) => void): (text: string) => void {
   let rest = ''
   let id = ''
@@ -44,17 +44,17 @@ export function sseParser(on: (event: SseEvent) => void): (text: string) => void
 export interface Reading {
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
-  /** Of this request: aborted when the reading is over, or by whoever wants it to be. */
+  /** Of this request: aborted when the reading is over, or from outside. */
   readonly request: AbortController
   readonly onOpen: () => void
   readonly onEvent: (event: SseEvent) => void
-  /** Is more wanted? Asked before each read that has to wait for it; a promise holds the reading up. */
+  /** Is more wanted? Asked before each read that has to wait; a promise delays the reading. */
   readonly wantsMore?: () => boolean | Promise<boolean>
-  /** Nothing is left to read, or it is to be read anew. */
+  /** Nothing is left to read, or the job is to be read again. */
   readonly isOver?: () => boolean
 }
 
-/** `empty`: there is nothing to read. `left`: nothing more was wanted. Throws SluiceError when it was cut. */
+/** `empty`: there is nothing to read. `left`: no more was wanted. Throws SluiceError when it was cut. */
 export async function readEvents(session: Session, reading: Reading): Promise<'empty' | 'left'> {
   const { request, wantsMore = () => true, isOver = () => false } = reading
   let silence: ReturnType<typeof setTimeout> | undefined

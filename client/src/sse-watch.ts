@@ -6,13 +6,13 @@ import type { Session } from './session.ts'
 import { readEvents } from './sse-read.ts'
 import type { Watcher } from './transport.ts'
 
-/** Where there are more conversations than places, they take turns of this length. */
+/** Where there are more conversations than connections, they take turns of this length. */
 const TURN_MS = 5_000
 
 export interface SseWatches {
   add(conversation: string, watcher: Watcher): void
   remove(conversation: string, watcher: Watcher): void
-  /** Breaks off all streams; they are opened again unless `isOver`. */
+  /** Breaks off all streams; they are reopened unless `isOver`. */
   abort(): void
 }
 
@@ -85,7 +85,7 @@ export function createSseWatches(
       const known = watches.get(conversation)
       if (known !== undefined) {
         known.watchers.add(watcher)
-        known.request.abort() // it is told to all how it stands
+        known.request.abort() // all its watchers are sent its state
         return
       }
       const watch: Watch = { watchers: new Set([watcher]), request: new AbortController() }

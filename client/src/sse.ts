@@ -11,13 +11,13 @@ import { readEvents, type SseEvent } from './sse-read.ts'
 import { createSseWatches } from './sse-watch.ts'
 import type { Transport, TransportEvents } from './transport.ts'
 
-/** Browsers open six connections to one origin: four read jobs, one watches, and one is left for all else. */
+/** Browsers open six connections to one origin: four read jobs, one watches, and one is left for everything else. */
 const STREAMS_IN_BROWSER = 4
 const WATCHES_IN_BROWSER = 1
-/** A stream whose reader takes nothing for so long makes room for another; it is read on after its cursor. */
+/** A stream whose reader takes nothing for this long makes room for another; later it resumes at its cursor. */
 const PATIENCE_MS = 2_000
 const SUBMIT_WITHIN_MS = 30_000
-/** For a small answer that shows whether there is a way to the server. */
+/** Time limit of the small request that tests whether the server can be reached. */
 const PROVE_WITHIN_MS = 3_000
 
 export interface SseOptions {
@@ -28,14 +28,14 @@ export interface SseOptions {
   readonly streams?: number
 }
 
-/** A job, as it is read here. */
+/** A job that is being read. */
 interface Stream {
   readonly job: Job
-  /** Bytes that its reader would take now. */
+  /** Bytes that its reader can take now. */
   room: number
-  /** Of the request that is on its way. */
+  /** Of the request in flight. */
   request: AbortController
-  /** What else comes on this response is of no use: it is to be read again. */
+  /** The rest of this response is useless: the job is to be read again. */
   stale: boolean
 }
 
@@ -45,12 +45,12 @@ export function createSse(
 ): Transport {
   const streams = new Map<Job, Stream>()
   const places = createPlaces(most)
-  /** Those that wait to try again, and those whose reader takes nothing. */
+  /** Waiting to try again, or for their reader. */
   const resting = new Set<() => void>()
   const parked = new Set<() => void>()
   let stopped: SluiceError | null = null
 
-  /** Until somebody wakes all of them, at most so long. */
+  /** Waits at most this long, or until all are woken. */
   const pause = (among: Set<() => void>, ms?: number): Promise<void> =>
     new Promise((resolve) => {
       const wake = (): void => {
@@ -77,7 +77,7 @@ export function createSse(
 
   const isOpen = ({ job }: Stream): boolean => stopped === null && (job.id === null || !job.over)
 
-  /** Submits, then reads to the end, over any number of connections. */
+  /** Submits the job, then reads it to its end, over any number of connections. */
   async function follow(stream: Stream): Promise<void> {
     const { job } = stream
     for (let failures = 0; isOpen(stream); ) {
@@ -111,7 +111,7 @@ export function createSse(
     job.accept({ job: made.id, joined: response.status === 200, queue: made.queue })
   }
 
-  /** One response. Throws when it was cut. */
+  /** Reads one response. Throws when it is cut. */
   async function read(stream: Stream): Promise<void> {
     const { job } = stream
     const request = new AbortController()
@@ -153,7 +153,7 @@ export function createSse(
     events.onState('closed')
   }
 
-  /** Is there a way to the server? Asked until there is, so that it is known before anything is read. */
+  /** Waits until the server can be reached, so that this is known before anything is read. */
   async function greet(): Promise<void> {
     for (let failures = 0; stopped === null; ) {
       try {
@@ -167,7 +167,7 @@ export function createSse(
     }
   }
 
-  /** A failed try of what is tried until it works: true when it never will. */
+  /** Waits before the next attempt. True: there is no use in one. */
   async function hopeless(error: SluiceError, failures: number): Promise<boolean> {
     events.onError(error)
     if (error.status === 401) stop(error)

@@ -8,7 +8,7 @@ export interface ChatMessage {
   readonly content: unknown
 }
 
-/** A place in the text of an answer where the connection was lost; `awayMs` is null until it was back. */
+/** A place in the text of an answer where the connection was lost; `awayMs` is null until it is back. */
 export interface Cut {
   readonly tokens: number
   readonly chars: number
@@ -16,15 +16,15 @@ export interface Cut {
 }
 
 /**
- * `sending`: not accepted yet. `waiting`: accepted, not begun. `answering`: the model has it. `stopped`: canceled.
+ * `sending`: not accepted yet. `waiting`: accepted, not begun. `answering`: running. `stopped`: canceled.
  * `failed`: see `error`.
  */
 export type TurnState = 'sending' | 'waiting' | 'answering' | 'done' | 'stopped' | 'failed'
 
 export interface Turn {
-  /** Stays the same while this page shows the turn. */
+  /** Stable while this page shows the turn. */
   readonly key: string
-  /** Its job; null until that was accepted. */
+  /** Its job; null until it is accepted. */
   readonly job: string | null
   readonly state: TurnState
   /** What was sent; empty until it is known. */
@@ -33,16 +33,16 @@ export interface Turn {
   readonly question: string
   /** Text of the answer so far. */
   readonly answer: string
-  /** The whole of the answer, tool calls included; null: nothing yet. */
+  /** The whole answer so far, tool calls included; null: nothing yet. */
   readonly message: Readonly<Message> | null
-  /** Where it stands in line, of all that wait; 1 = next. Null when it does not. */
+  /** Its position in the queue, of all that wait; 1 = next. Null when it is not queued. */
   readonly place: number | null
   readonly error: Pick<WireError, 'code' | 'message'> | null
-  /** Where this page lost its connection while it read the answer. */
+  /** Where this page lost its connection while reading the answer. */
   readonly cuts: readonly Cut[]
 }
 
-/** As the conversation holds it. */
+/** As the conversation keeps it. */
 export interface OwnTurn extends Turn {
   job: string | null
   state: TurnState
