@@ -1,8 +1,8 @@
 /**
- * Folds chunks, or a whole answer among them, into all choices of an answer and what stands around them. Within a
- * choice's `delta` by fold.ts; beside it nothing is a piece: values are set, objects merged, and only `logprobs` and
- * `token_ids` are lists that grow. At the top level `id`, `model` and `created` are the first that say something, all
- * others the last; our own members win.
+ * Folds chunks, or a whole answer among them, into all choices of an answer and the members around them. A choice's
+ * `delta` is folded by fold.ts; outside it nothing is a piece: values are set, objects merged, and only `logprobs` and
+ * `token_ids` are lists that grow. At the top level the first `id`, `model` and `created` with a value count, and the
+ * last of all other members; our own members win.
  */
 import { choiceIndex, isObject, type Json, type JsonObject, MessageFold, own, saysNothing } from './fold.ts'
 
@@ -20,11 +20,11 @@ export interface Choice {
   readonly index: number
   readonly message: JsonObject
   readonly finishReason: string | null
-  /** What stood beside `delta`: logprobs, content_filter_results, … */
+  /** Members beside `delta`: logprobs, content_filter_results, … */
   readonly rest: JsonObject
 }
 
-/** All choices, and what stands around them. Takes chunks and whole answers alike. */
+/** All choices, and the members around them. Takes chunks and whole answers alike. */
 export class AnswerFold {
   head: JsonObject = {}
   /** The upstream's last `usage` object. */
@@ -63,7 +63,7 @@ export class AnswerFold {
     message['content'] += text
   }
 
-  /** Takes back all but the answer's identity. */
+  /** Clears everything but the answer's identity. */
   reset(): void {
     this.#choices = new Map()
     this.usage = null

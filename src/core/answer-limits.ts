@@ -1,16 +1,16 @@
 /**
- * What an answer may hold beyond bytes, judged where it arrives (routing/providers/openai): what comes after, the log,
- * the fold and the renderers, takes whatever was let in. They do not come from the settings: no answer needs more.
+ * What an answer may contain, apart from bytes, checked where it arrives (routing/providers/openai): the log, the fold
+ * and the renderers take whatever passed. The limits are not settings: no answer needs more.
  */
 
-/** Everything after JSON.parse is recursive. Far above any answer's nesting, far below what a stack takes. */
+/** Everything after JSON.parse is recursive. Far above any answer's nesting, far below the stack's limit. */
 export const MAX_DEPTH = 128
 export const MAX_CHOICES = 1_024
 /** Of one choice. */
 export const MAX_TOOL_CALLS = 1_024
 /** Texts, lists and objects of one document or event: each costs far more than its bytes once it is parsed. */
 export const MAX_VALUES = 2_000_000
-/** Names and short texts among them that differ: JSON.parse takes some µs for each name that it has not met before. */
+/** Distinct names and short texts among them: JSON.parse takes some µs for each name that it has not seen before. */
 export const MAX_DISTINCT = 100_000
 /** Items of its lists and objects, most of them numbers: 2,048 embeddings of 3,072 are 6.3 million. */
 export const MAX_ITEMS = 8_000_000

@@ -1,4 +1,4 @@
-/** The answer that a log spells: for JSON replies, conversations and continuations. */
+/** The answer in a log: for JSON replies, conversations and continuations. */
 import { AnswerFold, type Choice } from './answer-fold.ts'
 import type { Clock } from './clock.ts'
 import { parseDocument } from './document.ts'
@@ -14,13 +14,13 @@ export interface Answer {
   readonly usage: JsonObject | null
 }
 
-/** A log's records, one at a time. A reset takes back all before it but the answer's identity. */
+/** Takes a log's records, one at a time. A reset clears everything before it but the answer's identity. */
 export class LogFold {
   readonly #fold = new AnswerFold()
   #token: TokenShape | null = null
 
   push(record: Bytes): void {
-    // Most chunks differ from the one before in nothing but their text: cut out, not parsed
+    // Most chunks differ from the one before only in their text, which is cut out, not parsed
     if (this.#token !== null) {
       const text = tokenText(record, this.#token)
       if (text !== null) return this.#fold.addText(this.#token.index, text)
@@ -60,7 +60,7 @@ export function foldAnswer(records: Iterable<Bytes>): Answer {
 /** About 10 ms of folding. */
 const BYTES_A_STEP = 1 << 20
 
-/** The same for long logs, a step a turn of the event loop. */
+/** The same for long logs, one step in each turn of the event loop. */
 export async function foldInSteps(records: Iterable<Bytes>, clock: Pick<Clock, 'soon'>): Promise<Answer> {
   const fold = new LogFold()
   let bytes = 0
@@ -74,7 +74,7 @@ export async function foldInSteps(records: Iterable<Bytes>, clock: Pick<Clock, '
   return fold.answer()
 }
 
-/** A chunk that says nothing but a piece of text: what stands before and after it, and the choice it is of. */
+/** A chunk that carries only a piece of text: what is before and after it, and its choice. */
 interface TokenShape {
   readonly prefix: Bytes
   readonly suffix: Bytes
@@ -93,7 +93,7 @@ function shapeOf(record: Bytes, index: number): TokenShape | null {
   return end < 0 ? null : { prefix: record.slice(0, start), suffix: record.slice(end), index }
 }
 
-/** The piece of text of a chunk of that shape; null when it is of another. */
+/** The piece of text in a chunk of this shape; null for any other. */
 function tokenText(record: Bytes, { prefix, suffix }: TokenShape): string | null {
   const end = record.length - suffix.length
   if (end < prefix.length || !record.startsWith(prefix) || !record.endsWith(suffix)) return null
@@ -102,7 +102,7 @@ function tokenText(record: Bytes, { prefix, suffix }: TokenShape): string | null
   return piece.includes('\\') ? (JSON.parse(`"${toText(piece)}"`) as string) : toText(piece)
 }
 
-/** The answer as OpenAI's `chat.completion`. Our own members win over what an upstream adds beside them. */
+/** The answer as OpenAI's `chat.completion`. Our own members win over an upstream's additions. */
 export const toCompletion = (answer: Answer): JsonObject => ({
   ...answer.head,
   object: 'chat.completion',

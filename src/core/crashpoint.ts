@@ -1,6 +1,6 @@
 /**
- * Named places where a test may have the process die, as kill -9 does: without a goodbye. Unarmed, which is always but
- * in test/chaos, a call costs one comparison.
+ * Named places where a test may have the process die as by kill -9. Unarmed, as everywhere but in test/chaos, a call
+ * costs one comparison.
  */
 export type CrashPoint =
   | 'before-commit'

@@ -1,7 +1,7 @@
-/** What a chunk tells of an answer's course: does it show anything, does it end a choice, what does it cost? */
+/** What a chunk means for its answer: does it show anything, does it end a choice, what does it cost? */
 import { isObject, isPiece, type Json, type JsonObject, showsSomething } from './fold.ts'
 
-/** Has any of its deltas a text, reasoning, call, sound or image that is not empty? */
+/** Does any of its deltas have a non-empty text, reasoning, call, sound or image? */
 export function chunkShows(chunk: JsonObject): boolean {
   const { choices } = chunk
   return Array.isArray(choices) && choices.some((choice) => isObject(choice) && deltaShows(choice))
@@ -10,8 +10,8 @@ export function chunkShows(chunk: JsonObject): boolean {
 export const deltaShows = ({ delta }: JsonObject): boolean => isObject(delta) && showsSomething(delta)
 
 /**
- * It only opens the answer: it shows nothing, and ends no choice. Until something was shown an answer may be begun anew
- * elsewhere, and no reader notices.
+ * It only opens the answer: it shows nothing, and ends no choice. Until something is shown, an answer may be started
+ * again elsewhere without any reader noticing.
  */
 export function isOpening(chunk: JsonObject): boolean {
   const { choices } = chunk
@@ -19,7 +19,7 @@ export function isOpening(chunk: JsonObject): boolean {
   return !ends && !chunkShows(chunk)
 }
 
-/** Words for no reason yet. */
+/** Spellings of "no reason yet". */
 const NO_REASON = /^(?:|null|none|not_finished|unfinished|in_progress)$/i
 
 /** A choice's finish reason; null where it has none, however an upstream spells that. */
@@ -28,7 +28,7 @@ export function reasonOf({ finish_reason: reason }: JsonObject): string | null {
   return NO_REASON.test(text) ? null : text
 }
 
-/** The upstream's own count of tokens: `usage`, or where Groq has it. */
+/** The upstream's own token count: `usage`, or where Groq puts it. */
 export function usageOf({ usage, x_groq: groq }: JsonObject): JsonObject | null {
   if (isObject(usage)) return usage
   return isObject(groq) && isObject(groq['usage']) ? groq['usage'] : null

@@ -1,10 +1,10 @@
-/** A whole answer in one piece (a `chat.completion`), as the one chunk that it amounts to in dialects that stream. */
+/** A whole answer (a `chat.completion`) as the one chunk that it amounts to in dialects that stream. */
 import { choiceIndex, isObject, type Json, type JsonObject, showsSomething } from './fold.ts'
 import { type Bytes, toBytes, toText } from './record.ts'
 
 /**
- * Whatever is not a `chat.completion` (an embedding) stays as it is. `isTold`: of which choices deltas told the answer
- * already, so that the message only repeats it.
+ * Anything but a `chat.completion` (an embedding) stays as it is. `isTold`: did deltas already show this choice's
+ * answer, so that the message only repeats it?
  */
 export function chunkOf(document: JsonObject, isTold: (index: number) => boolean = () => false): JsonObject {
   const { choices } = document
@@ -30,6 +30,6 @@ function indexed(calls: Json | undefined): JsonObject {
 export const parseDocument = (document: Bytes): JsonObject =>
   JSON.parse(toText(document).replace(/^\ufeff/, '')) as JsonObject
 
-/** The same for bytes. `change`: what else is to be done to the chunk. */
+/** The same for bytes. `change`: a further change to the chunk. */
 export const chunkBytesOf = (document: Bytes, change: (chunk: JsonObject) => JsonObject = (chunk) => chunk): Bytes =>
   toBytes(JSON.stringify(change(chunkOf(parseDocument(document)))))

@@ -1,7 +1,6 @@
 /**
- * The one error table. Everything a client can be told when something goes wrong is a row here:
- * HTTP status, OpenAI error `type`, whether the same request may be sent again, and the WebSocket
- * close code that carries the same verdict. docs/errors.md is generated from it.
+ * The one error table. Every error a client can get is a row here: HTTP status, OpenAI error `type`, whether the same
+ * request may be sent again, and the WebSocket close code with the same meaning. docs/errors.md is made from it.
  */
 interface ErrorRow {
   /** HTTP status. */
@@ -16,9 +15,9 @@ interface ErrorRow {
     | 'server_error'
   /** May the very same request be sent again and succeed? */
   readonly retryable: boolean
-  /** WebSocket close code when the error ends a connection: 1xxx reconnect, 4xxx as 4000 + status says. */
+  /** WebSocket close code when the error ends a connection: 1xxx means reconnect, 4xxx is 4000 + status. */
   readonly close: number
-  /** Default message: what happened, and what to do. */
+  /** Default message: what happened, and what to do about it. */
   readonly message: string
 }
 
@@ -133,7 +132,7 @@ export const ERRORS = {
     4404,
     'There is no model with that name; GET /v1/models lists them. A model named "*" in the settings matches any name.',
   ),
-  // What a tenant may not ask: the guards of `tenants`
+  // What a tenant may not request: the guards of `tenants`
   model_not_allowed: row(403, 'permission_error', false, 4403, 'This tenant may not use that model.'),
   context_length_exceeded: row(
     400,
@@ -323,11 +322,11 @@ export interface WireError {
   readonly message: string
   readonly type: string
   readonly param: string | null
-  /** A row of the table; but a provider's own code where it refused the request and named one. */
+  /** A row of the table, or the provider's own code if it refused the request with one. */
   readonly code: string
-  /** The row of the table, where `code` is the provider's. */
+  /** The row of the table, if `code` is the provider's. */
   readonly sluice_code?: ErrorCode
-  /** The provider's own code, where `code` is ours. */
+  /** The provider's own code, if `code` is ours. */
   readonly upstream_code?: string
 }
 
@@ -342,7 +341,7 @@ interface ErrorDetails {
   readonly param?: string | null
   /** When to come back, ms; becomes retry-after and retry-after-ms. */
   readonly retryAfterMs?: number
-  /** An HTTP status that says more than the table's, e.g. a provider's own 4xx. */
+  /** An HTTP status more precise than the table's, e.g. a provider's own 4xx. */
   readonly status?: number
   /** The provider's own code of the error, such as `context_length_exceeded`. */
   readonly upstreamCode?: string | null
@@ -370,7 +369,7 @@ export class SluiceError extends Error {
     this.upstreamCode = details.upstreamCode ?? null
   }
 
-  /** The same, with another time to come back. */
+  /** The same error with another time to come back. */
   with({ retryAfterMs }: { readonly retryAfterMs: number | undefined }): SluiceError {
     const { message, param, status, upstreamCode, cause } = this
     const details = { message, param, status, upstreamCode, cause }
@@ -392,24 +391,24 @@ export class SluiceError extends Error {
       : { ...base, code, upstream_code: upstreamCode }
   }
 
-  /** Anything thrown, as an error of the table. What was not foreseen becomes `internal` and tells clients nothing. */
+  /** Anything thrown, as an error of the table. The unforeseen becomes `internal`, which tells clients nothing. */
   static from(thrown: unknown): SluiceError {
     return thrown instanceof SluiceError ? thrown : new SluiceError('internal', { cause: thrown })
   }
 }
 
-/** They may quote what a peer sent: a key of 4 MiB must not come back, nor get into a log. */
+/** Messages may quote what a peer sent: a key of 4 MiB must neither be echoed nor logged. */
 const MAX_MESSAGE_CHARS = 2_000
 const MAX_PARAM_CHARS = 256
 const shortened = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most)}…` : text)
 
-/** For errors that come without a time of their own. */
+/** For errors without a time of their own. */
 const RETRY_AFTER_MS = 1_000
 
 /**
- * Headers by which a client learns whether, and when, the same request is worth sending again; the official SDKs obey
- * them. `spent`: a job ended so. Its attempts are used up, and a client's retries must not multiply them: only where it
- * found no room, or its turn did not come in time, may it come back.
+ * Headers that tell a client whether and when to send the same request again; the official SDKs obey them. `spent`: a
+ * job ended with this error. Its attempts are used up, and a client's retries must not multiply them: it may come back
+ * only where there was no room, or no time.
  */
 export function retryHeaders(
   { code, status, retryAfterMs }: Pick<SluiceError, 'code' | 'status' | 'retryAfterMs'>,
@@ -421,7 +420,7 @@ export function retryHeaders(
     return { 'retry-after': String(Math.ceil(whole / 1000)), 'retry-after-ms': String(whole) }
   }
   if (!ERRORS[code].retryable) return { 'x-should-retry': 'false' }
-  // For people and schedulers: an SDK would do it again at once
+  // For people and schedulers: an SDK would repeat it at once
   if (spent && !foundNoRoom)
     return { ...(retryAfterMs === undefined ? {} : after(retryAfterMs)), 'x-should-retry': 'false' }
   return { ...after(retryAfterMs ?? RETRY_AFTER_MS), 'x-should-retry': 'true' }

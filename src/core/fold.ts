@@ -1,5 +1,5 @@
 /**
- * Folds chunks of a streamed answer into the message that they are pieces of: one chunk at a time, readable at any
+ * Folds chunks of a streamed answer into the message that they are pieces of, one chunk at a time, readable at any
  * time, linear in what it is given. The server and the client library share this file, so it imports nothing.
  *
  * | In a delta | What a later value does |
@@ -23,7 +23,7 @@ const MAX_SHIFT = 128
 
 const PIECES = new Set(['content', 'refusal', 'arguments', 'transcript', 'text', 'thinking', 'summary'])
 const NAMED = new Set(['function', 'custom', 'function_call'])
-/** An `id` is none: a call that was begun anew would go by another. */
+/** `id` is not one of them: a call that is started again has another. */
 const LABELS = new Set(['type', 'format', 'role'])
 /** Lists of parts, in which neighbors of one type are one text. */
 const PART_LISTS = new Set(['content', 'thinking'])
@@ -66,8 +66,8 @@ export function showsSomething(delta: JsonObject, owner = ''): boolean {
 }
 
 /**
- * Of a list (calls, images, parts) any text counts that is no label; an empty call or part, as some openings hold,
- * shows nothing.
+ * In a list (calls, images, parts) any text counts that is not a label; an empty call or part, as in some opening
+ * chunks, shows nothing.
  */
 function itemShows(item: Json): boolean {
   if (typeof item === 'string') return item !== ''
@@ -133,7 +133,7 @@ export class MessageFold {
   }
 
   /**
-   * The call that a piece goes on; null: it begins another. An id is surer than an index, an index surer than
+   * The call that a piece continues; null: it begins another. An id is more reliable than an index, an index than
    * nothing.
    */
   #callOf(id: string | null, index: number | null, item: JsonObject): Call | null {
@@ -226,7 +226,7 @@ function memberOf(call: JsonObject, functionKey: string, customKey: string): str
 const nameOf = (call: JsonObject): string => memberOf(call, 'name', 'name')
 const inputOf = (call: JsonObject): string => memberOf(call, 'arguments', 'input')
 
-/** In pieces, whole again in each chunk, or longer with each chunk. */
+/** Upstreams send it in pieces, whole in each chunk, or longer with each chunk. */
 const joinName = (name: string, piece: string): string =>
   piece === '' ? name : piece.startsWith(name) ? piece : name + piece
 

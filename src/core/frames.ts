@@ -1,16 +1,16 @@
 /**
  * The frames of the WebSocket subprotocol `sluice.v1`: PROTOCOL.md section 6. Types only; @sluice/client shares them.
- * Members are as on the wire. Clients ignore frames and members that they do not know; the server refuses them.
+ * Members are as on the wire. Clients ignore unknown frames and members; the server refuses them.
  */
 import type { WireError } from './errors.ts'
 import type { DisconnectPolicy, JobState, Priority, WorkerLossPolicy } from './job.ts'
 
 export type { WireError }
 
-/** Who is there; one of them. A browser has a ticket, then the token of the `welcome`. */
+/** The credential, one of these. A browser has a ticket, then the token of the `welcome`. */
 export type Credential = { readonly key: string } | { readonly ticket: string } | { readonly token: string }
 
-/** What a job is: a member of POST /v1/jobs, and of a submit. */
+/** A job as it is submitted, by POST /v1/jobs or a `submit`. */
 export interface JobRequest {
   /** The body of a chat completion, or of an embedding. */
   readonly request: Readonly<Record<string, unknown>>
@@ -30,7 +30,7 @@ export interface JobRequest {
 
 export interface Resume {
   readonly job: string
-  /** What is known already; absent = from the start. */
+  /** What the client has already; absent = from the start. */
   readonly cursor?: string
 }
 
@@ -41,17 +41,17 @@ export interface HelloFrame {
   readonly auth?: Credential
   /** Who is calling, for the operator's log. */
   readonly client?: { readonly name: string; readonly version: string }
-  /** Credit that each followed job begins with, bytes of `ev` frames; absent = no credit is needed. */
+  /** Initial credit of each followed job, bytes of `ev` frames; absent = no credit is needed. */
   readonly window?: number
-  /** To be attached at once. */
+  /** Jobs to attach to at once. */
   readonly jobs?: readonly Resume[]
 }
 
 export interface SubmitFrame extends JobRequest {
   readonly t: 'submit'
-  /** Chosen by the client; the answer carries it. */
+  /** Chosen by the client; the answer repeats it. */
   readonly id: string
-  /** False: no events of it are wanted here. */
+  /** False: without its events. */
   readonly follow?: boolean
 }
 
@@ -72,7 +72,7 @@ export interface CancelFrame {
   readonly job: string
 }
 
-/** So many more bytes of this job's `ev` frames may be sent. */
+/** This many more bytes of the job's `ev` frames may be sent. */
 export interface CreditFrame {
   readonly t: 'credit'
   readonly job: string
@@ -86,7 +86,7 @@ export interface ReportFrame {
   readonly ttft_ms: number
 }
 
-/** Tells how a conversation stands, and then its news. Watching again tells again how it stands. */
+/** Requests a conversation's state, and then its news. Watching again sends the state again. */
 export interface WatchFrame {
   readonly t: 'watch'
   readonly id?: string
@@ -121,18 +121,18 @@ export interface WelcomeFrame {
   readonly t: 'welcome'
   /** Names this connection in logs. */
   readonly conn: string
-  /** A client that heard nothing for as long sends a `ping`; the server does alike. */
+  /** After this much silence a client sends a `ping`; so does the server. */
   readonly heartbeat_ms: number
   /** A larger message closes the connection (1009): submit by POST /v1/jobs, and attach. */
   readonly max_message_bytes: number
   /** Jobs that one connection may follow at once. */
   readonly max_jobs: number
-  /** A client that sends more for long is closed (1008); a burst may be five times as many. */
+  /** A client that keeps sending more is closed (1008); a burst may be five times as many. */
   readonly max_messages_per_second: number
 }
 
 /**
- * Stands for the ticket from now on: for the next hello, or as a Bearer over HTTP. Sent after `welcome` and renewed
+ * Replaces the ticket from now on: for the next hello, or as a Bearer over HTTP. Sent after `welcome` and renewed
  * while the connection lives.
  */
 export interface TokenFrame {
@@ -141,7 +141,7 @@ export interface TokenFrame {
   readonly expires_in_ms: number
 }
 
-/** Where a job stands in line. */
+/** A job's place in the queue. */
 export interface WirePlace {
   /** 1 = next. */
   readonly position: number
@@ -155,12 +155,12 @@ export interface AcceptedFrame {
   readonly t: 'accepted'
   readonly id: string
   readonly job: string
-  /** Nothing of it is known yet. */
+  /** None of it is known yet. */
   readonly cursor: string
   readonly state: JobState
-  /** It was there already (same idempotency key, same body). */
+  /** It existed already (same idempotency key, same body). */
   readonly joined: boolean
-  /** Null when it is not in line. */
+  /** Null when it is not queued. */
   readonly queue: WirePlace | null
 }
 
@@ -201,12 +201,12 @@ export interface EvFrame {
   readonly job: string
   /** Number of the first. */
   readonly seq: number
-  /** Where a client that has applied them stands. */
+  /** The cursor of a client that has applied them. */
   readonly cursor: string
   readonly e: readonly WireEvent[]
 }
 
-/** All there was has been sent; what follows is live. Once after each attach. */
+/** Everything stored so far has been sent; what follows is live. Once after each attach. */
 export interface LiveFrame {
   readonly t: 'live'
   readonly job: string
@@ -247,7 +247,7 @@ export interface EndFrame {
   readonly timing?: WireTiming
 }
 
-/** A job as it is shown over HTTP, PROTOCOL.md section 4; these members and others. */
+/** A job as over HTTP (PROTOCOL.md section 4); these members and others. */
 export interface WireJob {
   readonly id: string
   readonly state: JobState
@@ -257,7 +257,7 @@ export interface WireJob {
   readonly error: WireError | null
 }
 
-/** How a watched conversation stands: the first answer to a watch. */
+/** The state of a watched conversation: the first answer to a watch. */
 export interface WatchingFrame {
   readonly t: 'watching'
   readonly id?: string
@@ -269,12 +269,12 @@ export interface WatchingFrame {
   readonly last_turn: string | null
   /** Jobs that have not ended, in their order, at most 100. */
   readonly jobs: readonly WireJob[]
-  /** There are others after them. */
+  /** There are more jobs after them. */
   readonly more: boolean
 }
 
 export type WireNews =
-  /** Told once, or again where it was among the `jobs`. */
+  /** Sent once, or again if it was among the `jobs`. */
   | { readonly submitted: WireJob }
   | { readonly ended: WireJob }
   | { readonly erased: { readonly job: string } }
@@ -296,11 +296,11 @@ export interface OkFrame {
   readonly id: string
   readonly job?: string
   readonly conversation?: string
-  /** Of a cancel: what becomes of it. */
+  /** Of a cancel: its result. */
   readonly state?: 'canceled' | 'canceling' | 'ended'
 }
 
-/** A frame was refused, or a followed job can't be followed any longer. The connection goes on. */
+/** A frame was refused, or a followed job can't be followed any longer. The connection stays open. */
 export interface ErrorFrame {
   readonly t: 'error'
   readonly id?: string
@@ -312,8 +312,8 @@ export interface ErrorFrame {
 }
 
 /**
- * The server stops: it takes nothing new, and closes this connection (1012) within `by_ms`. Come back at a random
- * moment of `reconnect_ms` after the close.
+ * The server stops: it accepts nothing new, and closes this connection (1012) within `by_ms`. Reconnect at a random
+ * moment within `reconnect_ms` after the close.
  */
 export interface GoawayFrame {
   readonly t: 'goaway'

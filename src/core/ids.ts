@@ -1,4 +1,4 @@
-/** The only place that draws randomness. Everything else is handed an Ids. */
+/** The only source of randomness. Everything else is handed an Ids. */
 import type { JobId } from './job.ts'
 
 export interface Ids {
@@ -25,7 +25,7 @@ export function systemIds(): Ids {
       used = 0
     }
     const out = pool.slice(used, used + n)
-    pool.fill(0, used, used + n) // never the same bytes twice, and no key left behind
+    pool.fill(0, used, used + n) // never the same bytes twice, and no key left in memory
     used += n
     return out
   }

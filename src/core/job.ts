@@ -8,7 +8,7 @@ import type { Traceparent } from './trace.ts'
 export type JobId = string
 export type TenantId = string
 
-/** See DESIGN: `waiting` is next in its order but has no headroom; `delayed` waits for a retry or a not-before. */
+/** `waiting`: next in its order, but no slot is free. `delayed`: waits for a retry, or for its `delay_ms`. */
 export type JobState = 'queued' | 'delayed' | 'waiting' | 'leased' | 'done' | 'failed' | 'canceled' | 'expired'
 export const isTerminal = (state: JobState): boolean =>
   state === 'done' || state === 'failed' || state === 'canceled' || state === 'expired'
@@ -16,10 +16,10 @@ export const isTerminal = (state: JobState): boolean =>
 export type Priority = 'high' | 'normal' | 'low'
 /** What to do when a worker is lost, or an attempt fails, after text was shown. */
 export type WorkerLossPolicy = 'continue' | 'restart' | 'fail'
-/** A plain POST whose reader is gone is canceled after a grace period; other jobs go on. */
+/** A plain POST whose reader is gone is canceled after a grace period; other jobs keep running. */
 export type DisconnectPolicy = 'cancel' | 'continue'
 
-/** What the scheduler must know of a job; the request body is none of its business. Sent by the gateway. */
+/** What a client may ask of the queue, as the gateway read it. */
 export interface JobOptions {
   /** Jobs of one lane run in order, one at a time. No lane: no order. */
   readonly lane?: string
@@ -48,39 +48,39 @@ export interface JobDraft {
   readonly keyId: string
   /** End user: the dialect's `user` / `safety_identifier`, or `sluice-user`. */
   readonly user?: string
-  /** Of a page's session: whose share of the tenant's caps it uses (all sessions of a user together). */
+  /** Of a page's session: whose share of the tenant's caps it counts against (all sessions of a user share one). */
   readonly session?: string
   readonly kind: JobKind
   /** The model's public name, as the client asked. */
   readonly model: string
   /** The request in OpenAI's dialect, as the client sent it, without its `sluice` member. UTF-8. */
   readonly body: Uint8Array
-  /** SHA-256 of what the client sent, base64url: the same body again is the same request. */
+  /** Digest of what the client sent: the same body again is the same request. */
   readonly bodyHash: string
   readonly options: JobOptions
   /** An SDK's own retry of a POST (J4): joins its first job instead of paying twice. */
   readonly isRetry: boolean
-  /** Did the client ask for a stream, and for the usage chunk in it? */
+  /** Did the client ask for a stream, and for its usage chunk? */
   readonly stream: boolean
   readonly includeUsage: boolean
   /**
-   * Is the upstream asked for the answer in one piece? Nobody follows the job live, or its request says `stream:
-   * false`.
+   * Is the upstream asked for the answer in one piece? So it is where nobody follows the job live, or its request has
+   * `stream: false`.
    */
   readonly document?: boolean
   /** Estimate, for fairness; corrected by the provider's usage. */
   readonly promptTokens: number
   /** The client's own labels, returned with the job. */
   readonly metadata?: Readonly<Record<string, string>>
-  /** Of the HTTP request, or the WebSocket connection, that submitted it: leads from a log line to its client. */
+  /** Id of the HTTP request, or of the WebSocket connection, that submitted it: links a log line to its client. */
   readonly requestId?: string
-  /** Of that request: the upstream is told, and every fact about the job tells it. */
+  /** Of that request: sent to the upstream, and part of every fact about the job. */
   readonly trace?: Traceparent
   /** The job that this one repeats (redrive of a dead letter). */
   readonly redriveOf?: JobId
 }
 
-/** A job as the store knows it. */
+/** A job as it is stored. */
 export interface Job extends Omit<JobDraft, 'isRetry'> {
   readonly id: JobId
   readonly state: JobState
@@ -95,7 +95,7 @@ export interface Job extends Omit<JobDraft, 'isRetry'> {
   readonly timing?: Timing
 }
 
-/** Tokens, counted by the provider, or by us where it could not say (`estimated`). */
+/** Tokens, counted by the provider, or by us where it could not (`estimated`). */
 export interface Usage {
   readonly promptTokens: number
   readonly completionTokens: number
@@ -117,11 +117,11 @@ export interface Timing {
   readonly attempts: number
 }
 
-/** Where a job stands in line. */
+/** A job's place in the queue. */
 export interface Place {
   /** 1 = next of its lane or tenant. 0 = running or ended. */
   readonly position: number
-  /** Tokens of service before it, by the fair order. */
+  /** Tokens to be served before it, by the fair order. */
   readonly tokensAhead: number
   /** Absent while nothing has been measured yet. */
   readonly etaMs?: number

@@ -8,16 +8,16 @@ export interface JsonLimits {
   readonly maxDepth: number
   readonly maxKeys: number
   /**
-   * Texts, lists and objects, which cost more than their bytes once they are parsed; and items, of all lists and
+   * Texts, lists and objects, which cost more than their bytes once they are parsed; and the items of all lists and
    * objects.
    */
   readonly maxValues?: number
   readonly maxItems?: number
-  /** They do not come from the settings, so a refusal names none. */
+  /** The limits are not settings, so a refusal names none. */
   readonly fixed?: boolean
 }
 
-/** For what was checked before. */
+/** For JSON that was checked before. */
 export const NO_LIMITS: JsonLimits = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 
 export interface Member {

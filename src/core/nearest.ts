@@ -1,6 +1,6 @@
-/** The name that was probably meant: for unknown settings, flags, commands and members. */
+/** The name that was probably meant, for unknown settings, flags, commands and members. */
 
-/** No name of ours is longer, and what is compared costs the product of both lengths: it may be a stranger's text. */
+/** No name of ours is longer. A comparison costs the product of both lengths, and the text may be anybody's. */
 const MAX_CHARS = 64
 const MAX_NAMES = 1_000
 
@@ -19,7 +19,7 @@ export function nearest(word: string, names: Iterable<string>): string | null {
       best = name
     }
   }
-  // Of a single letter everything short is near
+  // Everything short is near to a single letter
   const most = Math.min(word.length - 1, Math.max(1, Math.floor(Math.max(word.length, best?.length ?? 0) / 3)))
   return least <= most ? best : null
 }
@@ -30,7 +30,7 @@ export function didYouMean(word: string, names: Iterable<string>): string {
   return name === null ? '' : ` Did you mean "${name}"?`
 }
 
-/** Edits between two words, where two neighbours that changed places count once (optimal string alignment). */
+/** Edits between two words, where a swap of neighbors counts once (optimal string alignment). */
 function distance(a: string, b: string): number {
   let before: number[] = []
   let above = Array.from({ length: b.length + 1 }, (_, j) => j)

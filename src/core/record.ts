@@ -14,7 +14,7 @@ import type { Timing, Usage } from './job.ts'
 /** A binary string: every char is one byte, 0-255. */
 export type Bytes = string
 
-// The native coders have fast paths for ASCII; asking first, by a RegExp, cost 9 % of a JSON call
+// The native coders have fast paths for ASCII; testing first, by a RegExp, cost 9 % of a JSON call
 /** UTF-16 text to its UTF-8 bytes. */
 export const toBytes = (text: string): Bytes => Buffer.from(text, 'utf8').toString('latin1')
 /** UTF-8 bytes to text; invalid sequences become U+FFFD. */
@@ -22,12 +22,12 @@ export const toText = (bytes: Bytes): string => Buffer.from(bytes, 'latin1').toS
 
 export type RecordKind = 'chunk' | 'document' | 'attempt' | 'reset' | 'usage' | 'end'
 
-/** How an attempt begins: `first` shows new text; `continue` prolongs what is shown; `restart` follows a reset. */
+/** How an attempt begins: `first` shows new text, `continue` extends what was shown, `restart` follows a reset. */
 export interface Attempt {
   /** 1 for the first attempt. */
   readonly n: number
   readonly mode: 'first' | 'continue' | 'restart'
-  /** Name of the deployment that answers. */
+  /** Name of the deployment. */
   readonly deployment: string
 }
 
@@ -35,9 +35,9 @@ export interface Attempt {
 export interface End {
   readonly state: 'done' | 'failed' | 'canceled' | 'expired'
   readonly error?: WireError
-  /** HTTP status of the error, where it is not the table's. */
+  /** HTTP status of the error, if it is not the table's. */
   readonly status?: number
-  /** When to come back, ms, where the error says so. */
+  /** When to come back, ms, if the error has one. */
   readonly retryAfterMs?: number
   readonly usage?: Usage
   readonly timing?: Timing
@@ -76,8 +76,8 @@ export const parseEnd = (record: Bytes): End => JSON.parse(toText(payloadOf(reco
 export const parseAttempt = (record: Bytes): Attempt => JSON.parse(toText(payloadOf(record))) as Attempt
 
 /**
- * A place in a log: `seq` records are known, of the log's incarnation `epoch`. Each start of the server gives logs that
- * had not ended a new epoch; cursors of older ones hold as far as the log is still the one that they saw.
+ * A position in a log: `seq` records are known, of the log's incarnation `epoch`. Each start of the server gives
+ * unfinished logs a new epoch; a cursor of an older one is valid as far as the log is still the one that it saw.
  */
 export interface Cursor {
   /** Null: the current one. */

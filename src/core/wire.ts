@@ -1,4 +1,4 @@
-/** How usage and timing are spelled on every wire: OpenAI's names, snake_case, whole milliseconds. */
+/** Usage and timing as they are spelled on every wire: OpenAI's names, snake_case, milliseconds. */
 import type { Timing, Usage } from './job.ts'
 
 export const wireUsage = (usage: Usage): Record<string, unknown> => ({

@@ -1,6 +1,6 @@
 /**
- * A stand-alone OpenAI-compatible upstream with scripted latency and faults, for users' tests and ours. It keeps a
- * ledger of its own. What it does is in the model's name, so that it survives every gateway:
+ * A stand-alone OpenAI-compatible upstream with scripted latency and faults, for users' tests and ours. It keeps its
+ * own ledger. The script is in the model's name, which every gateway passes on:
  *
  *   mock-n200-d20-f50   200 tokens (10), 20 ms apart (0), the first after 50 ms (0)
  *   eN answer with status N    kN drop the connection after N tokens    sN fall silent after N    gN garbage after N
@@ -16,11 +16,11 @@ export interface MockOptions {
   /** 0 = any free one. */
   readonly port: number
   readonly host?: string
-  /** 429 above so many calls at once. */
+  /** 429 above this many concurrent calls. */
   readonly slots?: number
   /** Keep the bodies received, for `bodies()`. */
   readonly keepBodies?: boolean
-  /** Keep who was answered when, for `GET /calls`. */
+  /** Keep which user was answered when, for `GET /calls`. */
   readonly keepCalls?: boolean
   readonly clock?: Clock
 }

@@ -42,7 +42,7 @@ export class KeyStore implements Keys {
     await this.#store.synced()
   }
 
-  /** Valid no more from this turn on, whatever becomes of the disk. */
+  /** Invalid from this turn of the event loop on, even if it can't be stored. */
   async revoke(id: string, atMs: number): Promise<boolean> {
     const digest = this.#digests.get(id)
     const key = this.get(id)
@@ -57,7 +57,7 @@ export class KeyStore implements Keys {
     return [...this.#byDigest.values()].sort((a, b) => a.createdAtMs - b.createdAtMs)
   }
 
-  /** Takes all of a tenant's keys out; committed when resolved. */
+  /** Removes all of a tenant's keys; committed when resolved. */
   async removeTenant(tenant: TenantId): Promise<void> {
     for (const [digest, key] of this.#byDigest) {
       if (key.tenant !== tenant) continue

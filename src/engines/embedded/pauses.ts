@@ -1,4 +1,4 @@
-/** What is paused: a few selectors, kept over restarts. */
+/** What is paused: a few selectors, which survive restarts. */
 import type { Selector } from '../../core/ports/operations.ts'
 import type { Store } from './disk/store.ts'
 

@@ -1,13 +1,13 @@
 /**
  * What the chunks of one answer share is stored once. A template is a prefix, an inner part and a suffix; a record
- * that fits stores only what stands between them. Templates are learned from consecutive records and stand in the
+ * that fits stores only what is between them. Templates are learned from consecutive records and are written to the
  * encoded text where they were learned, so that it describes itself; they are never redefined, so that a reader may
  * start at any piece with all of them.
  *
  * Encoded: a sequence of
  *   0, text                                   a record as it is
  *   1, id, text prefix, text inner, text suffix   a template
- *   id (2-255), text[, text]                  a record: what stands between (two texts where there is an inner part)
+ *   id (2-255), text[, text]                  a record: what is between (two texts where there is an inner part)
  * with text = length as varint (7 bits a byte, low first), bytes.
  */
 import type { Bytes } from '../../core/record.ts'
@@ -29,7 +29,7 @@ const MIN_INNER = 12
 const MIN_PREFIX = 8
 /** Middles this short are not worth a search for an inner part. */
 const MIN_SEARCHED = 26
-/** A better template must spare as much with every record. */
+/** A better template must save this much with every record. */
 const MIN_GAIN = 8
 /** Longest middle that is searched for an inner part: the search is quadratic. */
 const MAX_SEARCHED = 512
@@ -51,7 +51,7 @@ export function varint(n: number): Bytes {
 }
 
 const text = (bytes: Bytes): Bytes => varint(bytes.length) + bytes
-/** A copy of its own: a slice would keep alive the socket's whole read. */
+/** A copy: a slice would keep the socket's whole read alive. */
 const copy = (bytes: Bytes): Bytes => Buffer.from(bytes, 'latin1').toString('latin1')
 
 /** Encodes one log's records in order; the results, joined, are the encoded log. */
@@ -74,14 +74,14 @@ export class Encoder {
     return this.#search(record)
   }
 
-  /** Goes on with the templates of a stored log. */
+  /** Continues with the templates of a stored log. */
   resume(templates: readonly Template[]): void {
     for (const template of templates) this.templates[template.id - FIRST_ID] = template
     this.#last = templates.at(-1) ?? null
     this.#uses = LAST_LOOK
   }
 
-  /** Forgets its templates: what follows is readable by itself. */
+  /** Forgets its templates: what follows can be read without what came before. */
   reset(): void {
     this.templates.length = 0
     this.#last = null
@@ -131,7 +131,7 @@ export class Encoder {
 const shared = (t: Template): number => t.prefix.length + t.inner.length + t.suffix.length
 
 /**
- * The record by this template; empty when it does not fit. Comparing slices is twice as fast as startsWith and
+ * The record encoded by this template; empty when it does not fit. Comparing slices is twice as fast as startsWith and
  * endsWith.
  */
 function express(t: Template, record: Bytes): Bytes {
@@ -146,7 +146,7 @@ function express(t: Template, record: Bytes): Bytes {
 }
 
 /**
- * What two records share, cut at quotes, so that a template does not hold on to letters of one token. Null when it is
+ * What two records share, cut at quotes, so that a template keeps no letters of a single token. Null when it is
  * too little.
  */
 function learn(id: number, a: Bytes, b: Bytes): Template | null {
@@ -157,7 +157,7 @@ function learn(id: number, a: Bytes, b: Bytes): Template | null {
   let s = 0
   while (s < most - p && a.charCodeAt(a.length - 1 - s) === b.charCodeAt(b.length - 1 - s)) s++
   const start = p === 0 ? 0 : b.lastIndexOf('"', p - 1) + 1
-  // Chunks of one answer begin alike; what does not is of another kind, and the search below is quadratic
+  // Chunks of one answer begin alike; others are of another kind, and the search below is quadratic
   if (start < MIN_PREFIX) return null
   const quote = b.indexOf('"', b.length - s)
   const end = quote < 0 || s === 0 ? b.length : quote
@@ -193,8 +193,7 @@ function innerOf(a: Bytes, b: Bytes): Bytes {
 }
 
 /**
- * What of a log is wanted: records behind `skip` of those to come, until `maxBytes` are reached or `most` records are
- * there.
+ * Which records are wanted: those after the next `skip`, until they have `maxBytes` or there are `most` of them.
  */
 export class Extract {
   readonly records: Bytes[] = []
@@ -220,8 +219,8 @@ export class Extract {
 }
 
 /**
- * Reads encoded text into `into`, until that is full. `templates` are those known from before it, and get those it
- * defines. Throws when the text is damaged.
+ * Decodes into `into` until that is full. `templates`: those known from before; those that the text defines are added.
+ * Throws when the text is damaged.
  */
 export function decode(encoded: Bytes, templates: Template[], into: Extract): void {
   let i = 0
@@ -234,7 +233,7 @@ export function decode(encoded: Bytes, templates: Template[], into: Extract): vo
       if (c < 128) break
       scale *= 128
     }
-    // NaN behind the end of the text fails here too
+    // NaN past the end of the text fails here too
     if (!(i + n <= encoded.length)) throw new Error('a stored log is damaged')
     return n
   }

@@ -1,4 +1,4 @@
-/** How the store's words are said to the scheduler. */
+/** The store's words translated to the scheduler's. */
 import { ERRORS, SluiceError } from '../../core/errors.ts'
 import type { Job, JobDraft, JobId } from '../../core/job.ts'
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
@@ -9,7 +9,7 @@ const laneName = (tenant: string, kind: 'lane' | 'conversation', name: string): 
 
 /**
  * J4: an SDK repeats the very same bytes with the same API key, for the same user, in the same conversation or lane,
- * under the same idempotency key or none. Only the user may hold a line break, so it comes last.
+ * with the same idempotency key or none. Only the user may contain a line break, so it comes last.
  */
 export function joinKeyOf({
   keyId,
@@ -62,7 +62,7 @@ export function laneNames(selector: Selector): readonly Selector[] {
   ]
 }
 
-/** The error's part of an end; its status only where it is not the table's. */
+/** The error's members of an end; its status only if it is not the table's. */
 export const errorOf = (error: SluiceError): Pick<End, 'error' | 'status' | 'retryAfterMs'> => ({
   error: error.wire,
   ...(error.status === ERRORS[error.code].status ? {} : { status: error.status }),

@@ -1,4 +1,4 @@
-/** The remembered side of lanes: one row a turn, written in the commit that ends its job. */
+/** Lanes that remember: one row for each turn, written in the commit that ends its job. */
 import type { Clock } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import { jobOrder } from '../../../core/ids.ts'
@@ -20,18 +20,18 @@ import type { LiveJob, LiveJobs } from '../jobs/live-job.ts'
 import { News } from './news.ts'
 import { conversationSql } from './sql.ts'
 
-/** What a turn counts beside its texts. */
+/** Bytes that a turn counts in addition to its texts. */
 const TURN_BYTES = 256
-/** Jobs that a watcher is told of at once. */
+/** Most jobs in the state that a watcher is sent. */
 const MAX_STANDING_JOBS = 100
-/** What one commit takes out: large turns take long to free. */
+/** Most that one commit removes: large turns take long to free. */
 const TURNS_A_STEP = 64
 const BYTES_A_STEP = 4 << 20
-/** Jobs that are canceled and erased at once. */
+/** Jobs that are canceled and erased in one step. */
 const JOBS_A_STEP = 32
 const NEWEST = Number.MAX_SAFE_INTEGER
 
-/** The turn that a conversation begins with. */
+/** A conversation's first turn. */
 interface First {
   readonly ord: number
   readonly messages: string
@@ -42,7 +42,7 @@ interface Size {
   readonly bytes: number
 }
 
-/** What of a conversation is too much. */
+/** What is to be removed from a conversation. */
 export interface Excess {
   readonly turns: number
   readonly bytes: number
@@ -54,7 +54,7 @@ export class ConversationStore implements Conversations {
   readonly news: News
   /** Called in the commit that adds a turn. */
   onTurn: (tenant: TenantId, conversation: string) => void = () => {}
-  /** Cancels a job that has not ended, and takes it, its log and its turn out. */
+  /** Cancels a job if it has not ended, and removes it, its log and its turn. */
   eraseJob: (id: JobId) => Promise<unknown> = () => Promise.resolve()
   readonly #store: Store
   readonly #live: LiveJobs
@@ -95,7 +95,7 @@ export class ConversationStore implements Conversations {
   removeTurn(tenant: TenantId, conversation: string, order: number): void {
     const turn = this.#sql.size.get(tenant, conversation, order) as unknown as Size | undefined
     if (turn !== undefined) this.#remove(tenant, conversation, turn)
-    // What was erased speaks no longer, as instructions either
+    // Erased instructions no longer apply
     const first = (this.#sql.first.get(tenant, conversation) as { first_ord: number | null } | undefined)?.first_ord
     if (first === order)
       this.#begin(tenant, conversation, this.#sql.oldest.get(tenant, conversation) as First | undefined)
@@ -161,7 +161,7 @@ export class ConversationStore implements Conversations {
     const jobs: Job[] = []
     let more = false
     for (const live of this.#live.ofConversation(tenant, id)) {
-      if (this.#sql.isStored.get(live.log.order) === undefined) continue // not committed yet: it is told when it is
+      if (this.#sql.isStored.get(live.log.order) === undefined) continue // not committed yet: it is news when it is
       if (jobs.length === MAX_STANDING_JOBS) {
         more = true
         break
@@ -185,7 +185,7 @@ export class ConversationStore implements Conversations {
     return done
   }
 
-  /** A few turns a commit, the newest first: on the way it is a conversation that ended earlier. */
+  /** A few turns in each commit, the newest first: until it is done, the conversation just ends earlier. */
   truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean> {
     return this.#store.ifUp(() => this.#truncate(tenant, id, keepTurns))
   }
@@ -211,7 +211,7 @@ export class ConversationStore implements Conversations {
     return done
   }
 
-  /** All that was accepted before this call goes, jobs that wait or run included; what comes after it stays. */
+  /** Removes everything accepted before this call, queued and running jobs included; what comes later stays. */
   async erase(tenant: TenantId, id: string): Promise<boolean> {
     if (this.#sql.get.get(tenant, id) === undefined) return false
     const jobs = this.#unfinished(tenant, id)
@@ -230,21 +230,21 @@ export class ConversationStore implements Conversations {
     })
   }
 
-  /** Its jobs that have not ended, in their order. */
+  /** Its unfinished jobs, in order. */
   #unfinished(tenant: TenantId, id: string): readonly LiveJob[] {
     return [...this.#live.ofConversation(tenant, id)].sort((a, b) => a.log.order - b.log.order)
   }
 
-  /** The order of the newest job or turn that it has. */
+  /** The order number of its newest job or turn. */
   #newest(tenant: TenantId, id: string, jobs: readonly LiveJob[]): number {
     const [turn] = this.#sql.sizesBack.all(tenant, id, NEWEST, 1) as unknown as Size[]
     return Math.max(turn?.ord ?? -1, jobs.at(-1)?.log.order ?? -1)
   }
 
-  /** The order of the turn at this place, where a job that has not ended is the turn that it will be. */
+  /** The order number of the turn at this index, where an unfinished job counts as the turn that it will be. */
   #orderAt(tenant: TenantId, id: string, place: number, turns: number, jobs: readonly LiveJob[]): number | undefined {
     const after = jobs[0]?.log.order ?? NEWEST
-    // Few: what was canceled while it waited
+    // Few: those that were canceled while queued
     const mixed = this.#sql.sizes.all(tenant, id, after, NEWEST) as unknown as Size[]
     const before = turns - mixed.length
     if (place < before) return (this.#sql.nth.get(tenant, id, place) as Size | undefined)?.ord
@@ -252,7 +252,7 @@ export class ConversationStore implements Conversations {
     return orders.sort((a, b) => a - b)[place - before]
   }
 
-  /** The newest first, so that none begins because the one before it has ended. */
+  /** The newest first, so that none starts because the one before it has ended. */
   async #eraseJobs(jobs: readonly LiveJob[]): Promise<void> {
     for (let end = jobs.length; end > 0; end -= JOBS_A_STEP) {
       const some = jobs.slice(Math.max(0, end - JOBS_A_STEP), end).reverse()
@@ -261,7 +261,7 @@ export class ConversationStore implements Conversations {
     }
   }
 
-  /** Takes all of a tenant's out; committed when resolved. */
+  /** Removes all conversations of a tenant; committed when resolved. */
   async removeTenant(tenant: TenantId): Promise<void> {
     for (;;) {
       const { conversations } = await this.list(tenant, { limit: TURNS_A_STEP })
@@ -272,7 +272,7 @@ export class ConversationStore implements Conversations {
     this.news.tellAll(tenant, { type: 'deleted' })
   }
 
-  /** Takes out the turns of these orders, both included. */
+  /** Removes the turns with these order numbers, both included. */
   async #cut(tenant: TenantId, id: string, from: number, until: number): Promise<void> {
     for (;;) {
       const sizes = this.#sql.sizesBack.all(tenant, id, until + 1, TURNS_A_STEP) as unknown as Size[]
@@ -288,8 +288,8 @@ export class ConversationStore implements Conversations {
   }
 
   /**
-   * Takes out the oldest turns, until so many turns and bytes less are there, at most `atMost` turns and no more
-   * than one commit may. False: there was none.
+   * Removes the oldest turns until `turns` and `bytes` are freed, at most `atMost` turns and no more than one commit
+   * may remove. False: there was none.
    */
   async dropOldest(tenant: TenantId, id: string, { turns, bytes, atMost }: Excess): Promise<boolean> {
     const sizes = this.#sql.sizes.all(tenant, id, -1, Math.min(atMost, TURNS_A_STEP)) as unknown as Size[]
@@ -330,7 +330,7 @@ function within(sizes: readonly Size[], limit: number, maxBytes: number): readon
   return sizes.slice(0, n)
 }
 
-/** A place in the list: the last conversation before it. */
+/** A position in the list: the last conversation before it. */
 function placeOf(cursor: string): readonly [number, string] {
   const match = /^(\d{1,16})-([\w-]*)$/.exec(cursor)
   if (match === null)

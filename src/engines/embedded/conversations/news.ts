@@ -1,7 +1,7 @@
 /**
- * Who watches which conversation. Where nobody does, news costs one look into a map. Watchers times changes may be a
- * million: only so many watchers are told in one turn of the event loop, and where changes come faster than they can be
- * told, the conversation's state is told again instead of each.
+ * Who watches which conversation. Where nobody does, news costs one lookup. Watchers times changes may be a million:
+ * each turn of the event loop notifies a limited number of watchers, and where changes come faster than that, the
+ * conversation's state is sent again instead.
  */
 import type { Clock } from '../../../core/clock.ts'
 import type { TenantId } from '../../../core/job.ts'
@@ -9,17 +9,17 @@ import type { ConversationNews } from '../../../core/ports/conversations.ts'
 
 type Listener = (news: ConversationNews) => void
 
-/** Watchers told in one turn of the event loop. */
+/** Watchers notified in one turn of the event loop. */
 const TOLD_A_TURN = 64
-/** Changes that wait to be told; beyond them the state is told. */
+/** Most changes that wait to be sent; beyond them the state is sent. */
 const MAX_WAITING = 100
 
 interface Topic {
   readonly tenant: TenantId
   readonly id: string
-  /** With the number of changes that there were when it began: it is told of later ones. */
+  /** With the number of changes there had been when it began: it is sent later ones. */
   readonly listeners: Map<Listener, number>
-  /** Changes to be told, the oldest first; null: its state as it then is. */
+  /** Changes to be sent, the oldest first; null: the state of that moment. */
   waiting: Array<{ readonly n: number; readonly news: ConversationNews | null }>
   changes: number
   telling: boolean
@@ -30,7 +30,7 @@ export class News {
   readonly #clock: Clock
   readonly #standing: (tenant: TenantId, conversation: string) => ConversationNews
   #toldThisTurn = 0
-  /** They go on in later turns, one after the other. */
+  /** Continued in later turns of the event loop, one after the other. */
   readonly #busy: Generator<void>[] = []
 
   constructor(clock: Clock, standing: (tenant: TenantId, conversation: string) => ConversationNews) {
@@ -46,12 +46,12 @@ export class News {
     if (this.isWatched(tenant, conversation)) this.#add(this.#topics.get(keyOf(tenant, conversation))!, news)
   }
 
-  /** Tells all watchers of a tenant's conversations. */
+  /** Notifies all watchers of a tenant's conversations. */
   tellAll(tenant: TenantId, news: ConversationNews): void {
     for (const topic of [...this.#topics.values()]) if (topic.tenant === tenant) this.#add(topic, news)
   }
 
-  /** Returns its stop. */
+  /** Returns a function that stops it. */
   add(tenant: TenantId, id: string, listener: Listener): () => void {
     const key = keyOf(tenant, id)
     const topic = this.#topics.get(key) ?? {
@@ -102,7 +102,7 @@ export class News {
           try {
             listener(news)
           } catch {
-            topic.listeners.delete(listener) // its fault is nobody else's
+            topic.listeners.delete(listener) // it must not harm the others
           }
           yield
         }

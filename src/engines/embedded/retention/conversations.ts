@@ -1,6 +1,7 @@
 /**
- * What conversations may keep, apart from jobs' results: of one its oldest turns go, of a tenant the conversations that
- * rested longest. Only those that changed since the last sweep are looked at; a start looks at all, a few a step.
+ * How much conversations may keep, apart from jobs' results. A conversation above its limit loses its oldest turns, a
+ * tenant above its limit the conversations that were idle longest. A sweep looks only at those that changed since the
+ * last one; the first after a start looks at all, a few at a time.
  */
 import type { StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
@@ -17,7 +18,7 @@ export interface ConversationLimitOptions {
   readonly bytes: number
   /** Bytes of all conversations of a tenant. */
   readonly tenantBytes: number
-  /** How long a conversation rests before it is deleted, ms; null = for ever. */
+  /** How long a conversation is idle before it is deleted, ms; null = for ever. */
   readonly maxAgeMs: number | null
 }
 
@@ -38,8 +39,7 @@ interface Row {
 
 const ROWS_A_STEP = 200
 /**
- * Conversations in which a job waits or runs are passed over; beyond so many of them the sweep waits for its next
- * turn.
+ * Conversations with a queued or running job are skipped; after this many of them the sweep waits for the next one.
  */
 const RESTING_ROWS = 100
 
@@ -87,7 +87,7 @@ export class ConversationLimits {
     else ids.add(id)
   }
 
-  /** Rejects when the store is down; what was not looked at is looked at by the next sweep. */
+  /** Rejects when the store is down; the next sweep looks at what this one did not. */
   async sweep(isClosed: () => boolean): Promise<void> {
     if (!this.#hasSeenAll) {
       await this.#noteAll(isClosed)
@@ -152,7 +152,7 @@ export class ConversationLimits {
     }
   }
 
-  /** Does a job of it wait or run? Its prompt needs what was said. */
+  /** Is a job of it queued or running? Its prompt needs the turns. */
   #isBusy({ tenant, id }: Row): boolean {
     for (const _ of this.#live.ofConversation(tenant, id)) return true
     return false

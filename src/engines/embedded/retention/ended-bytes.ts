@@ -1,15 +1,15 @@
 /**
- * How much the jobs that ended take, by tenant. It is counted only where the whole file exceeds the budget, a few
- * rows a step, and as rarely as counting is slow.
+ * How much space ended jobs take, by tenant. Counted only when the whole file exceeds the budget, a few rows at a time,
+ * and the slower the count, the more rarely.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
 import type { TenantId } from '../../../core/job.ts'
 
 const ROWS_A_STEP = 256
-/** Rows and indexes of a job, beside its texts. */
+/** Rows and indexes of a job, in addition to its texts. */
 const ROW_BYTES = 512
-/** Of the time, at most one part in so many is spent on counting. */
+/** At most one part in this many of the time is spent on counting. */
 const COUNTING_SHARE = 50
 
 /** Of a job `j` and its result `r`; 0 where it has not ended. */
@@ -29,7 +29,7 @@ export class EndedBytes {
       FROM results r JOIN jobs j ON j.ord = r.ord WHERE r.ord > ? ORDER BY r.ord LIMIT ${ROWS_A_STEP}`)
   }
 
-  /** Null: it was counted too short a time ago. */
+  /** Null: the last count is too recent. */
   async count(isClosed: () => boolean): Promise<Map<TenantId, number> | null> {
     const startMono = this.#clock.monoMs()
     if (startMono < this.#nextCountMono) return null

@@ -1,6 +1,6 @@
 /**
- * What is kept, and for how long. A sweep visits the tenants, each from its oldest job, a few rows a step, so that no
- * step holds the event loop. A tenant with retention 0 keeps nothing: its jobs go when their last reader has.
+ * What is kept, and for how long. A sweep visits the tenants, each from its oldest job, a few rows at a time, so that
+ * no step holds the event loop. A tenant with retention 0 keeps nothing: its jobs go with their last reader.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
@@ -16,11 +16,11 @@ import { ENDED_SIZE, EndedBytes } from './ended-bytes.ts'
 export interface RetentionOptions {
   /** How long a job and its log are kept after its end, ms. */
   readonly logsMs: number
-  /** Bytes that jobs which ended may take; above, the oldest of the tenant that takes most go first. */
+  /** Bytes that ended jobs may take; above, the oldest of the tenant that takes most go first. */
   readonly bytes: number
   /** How long an ended job is kept whatever `bytes` says, ms: its result can be fetched, its idempotency key holds. */
   readonly atLeastMs: number
-  /** A tenant's own; null = as all. */
+  /** A tenant's own; null = as for all. */
   readonly tenant: (tenant: TenantId) => { readonly logsMs: number } | null
   readonly conversations: ConversationLimitOptions
 }
@@ -28,7 +28,7 @@ export interface RetentionOptions {
 const SWEEP_MS = 10_000
 const STEP_PAUSE_MS = 10
 const ROWS_A_STEP = 16
-/** Large bodies take long to free: a step also ends after so many bytes. */
+/** Large bodies take long to free: a step also ends after this many bytes. */
 const BYTES_A_STEP = 1 << 20
 const LEAVING_MS = 500
 const NEWEST = Number.MAX_SAFE_INTEGER
@@ -100,7 +100,7 @@ export class Retention {
 
   // ------------------------------------------------------------ nothing kept
 
-  /** The job's end was just told. */
+  /** The job's end was just reported. */
   ended(job: Job, log: LiveLog): void {
     if (this.#keptMs(job.tenant) > 0) return
     this.#logs.leaving.set(job.id, log)
@@ -113,7 +113,7 @@ export class Retention {
     const seen = [...this.#logs.leaving.values()]
     this.#clock.after(LEAVING_MS, () => {
       this.#leavingTimer = false
-      // Only those that were there half a second ago: who was just told the end may still read
+      // Only those that were there half a second ago: a reader that has just seen the end may still read
       const gone = seen.filter((log) => log.listeners.size === 0 && this.#logs.leaving.has(log.job))
       if (gone.length > 0)
         void this.#remove(gone.map((log) => ({ ord: log.order, id: log.job, bytes: 0, endedAge: 0 }))).catch(() => {})
@@ -138,7 +138,7 @@ export class Retention {
       if (usedBytes(this.#store.db) > this.#options.bytes) await this.#sweepBytes()
       await this.#limits.sweep(() => this.#closed)
     } catch {
-      // The store is down and says so through health; the next sweep goes on
+      // The store is down, which its health shows; the next sweep continues
     } finally {
       this.#sweeping = false
     }
@@ -146,7 +146,7 @@ export class Retention {
 
   async #sweepTenant(tenant: TenantId): Promise<void> {
     const until = this.#age.now() - this.#keptMs(tenant)
-    // A job accepted later can't have ended before
+    // A job accepted later can't have ended earlier
     const before = this.#jobs.acceptedAfter(until)
     for (let after = -1; !this.#closed; ) {
       const rows = this.#oldOfTenant.all(tenant, after, before) as unknown as OldRow[]
@@ -154,14 +154,13 @@ export class Retention {
       if (old.length > 0) await this.#remove(old)
       if (old.length > 0) await this.#pause()
       else if (rows.length < ROWS_A_STEP) return
-      // What was removed is not found again; what was passed over is not looked at again
+      // What was removed is not found again; what was skipped is not looked at again
       else after = rows[rows.length - 1].ord
     }
   }
 
   /**
-   * From the tenant that takes most, and from none that takes less than its share: nobody's work drives out
-   * another's.
+   * From the tenant that takes most, and from none that takes less than its share: nobody's work evicts another's.
    */
   async #sweepBytes(): Promise<void> {
     const totals = await this.#ended.count(() => this.#closed)
