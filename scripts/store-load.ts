@@ -20,6 +20,7 @@ import { createScheduler } from '../src/coordinator/scheduler/scheduler.ts'
 import { systemClock, Wheel } from '../src/core/clock.ts'
 import { systemIds } from '../src/core/ids.ts'
 import type { JobDraft } from '../src/core/job.ts'
+import { bucketOf, countOf, type Gauge, type Histogram, quantileOf } from '../src/core/numbers.ts'
 import type { Engine } from '../src/core/ports/engine.ts'
 import type { Lease, Outcome } from '../src/core/ports/work.ts'
 import { attemptRecord, type Bytes } from '../src/core/record.ts'
@@ -258,6 +259,20 @@ async function submit(length: number, bodyBytes: number): Promise<void> {
   accepted.push(performance.now() - startedAt)
 }
 
+/** A histogram of the engine so far. */
+function seen(name: string): { count: number; p99: number; max: number; over: number } {
+  const found = engine.metrics.find((one) => one.name === name) as Histogram
+  const slow = found.buckets.subarray(bucketOf(5))
+  return {
+    count: countOf(found),
+    p99: quantileOf(found, 0.99),
+    max: found.max,
+    over: slow.reduce((sum, count) => sum + count, 0),
+  }
+}
+
+const now = (name: string): number => (engine.metrics.find((one) => one.name === name) as Gauge).read()
+
 let bodyBytes = 0
 for (let i = 0; i < streams; i++) {
   void engine.submissions.begin(draft(Math.ceil(Math.random() * tokens), 300, true))
@@ -281,15 +296,14 @@ const at = {
   cpu: cpuMs(),
   sent: load.sent,
   ended,
-  syncs: engine.stats()['syncs'],
-  commits: engine.stats()['commits'],
-  over: engine.stats()['commits_over_5_ms'],
+  commits: seen('commit_ms'),
+  syncs: seen('sync_ms'),
   ms: performance.now(),
 }
 await wait(seconds * 1000)
 const ms = performance.now() - at.ms
 const cpu = cpuMs() - at.cpu
-const stats = engine.stats()
+const [commits, syncs] = [seen('commit_ms'), seen('sync_ms')]
 const sent = load.sent - at.sent
 loop.disable()
 clearInterval(extra)
@@ -304,31 +318,27 @@ line(
   `${(perToken - alone).toFixed(2)} (and the load itself ${alone.toFixed(2)})`,
 )
 line('CPU %', ((cpu / ms) * 100).toFixed(0))
-line('commits/s', ((stats['commits'] - at.commits) / (ms / 1000)).toFixed(0))
+line('commits/s', ((commits.count - at.commits.count) / (ms / 1000)).toFixed(0))
 line(
   'commit p99 / longest ms',
-  `${stats['commit_p99_ms'].toFixed(2)} / ${stats['commit_longest_ms'].toFixed(1)}; over 5 ms: ` +
-    `${stats['commits_over_5_ms'] - at.over}`,
+  `${commits.p99.toFixed(2)} / ${commits.max.toFixed(1)}; over 5 ms: ${commits.over - at.commits.over}`,
 )
 line('event loop p99 / longest ms', `${(loop.percentile(99) / 1e6).toFixed(1)} / ${(loop.max / 1e6).toFixed(1)}`)
-line(
-  'fdatasync/s, longest ms',
-  `${((stats['syncs'] - at.syncs) / (ms / 1000)).toFixed(0)}, ${stats['sync_longest_ms'].toFixed(1)}`,
-)
+line('fdatasync/s, longest ms', `${((syncs.count - at.syncs.count) / (ms / 1000)).toFixed(0)}, ${syncs.max.toFixed(1)}`)
 line(
   'accepted p50 / p99 ms',
   sorted.length === 0
     ? '-'
     : `${sorted[Math.floor(sorted.length / 2)].toFixed(1)} / ${sorted[Math.floor(sorted.length * 0.99)].toFixed(1)}`,
 )
-line('WAL max MB', (stats['wal_max_bytes'] / 1e6).toFixed(0))
+line('WAL max MB', (now('wal_max_bytes') / 1e6).toFixed(0))
 line(
   'store now: bytes a token',
-  `${((stats['used_bytes'] - bodyBytes) / load.sent).toFixed(0)} in use, ` +
+  `${((now('used_bytes') - bodyBytes) / load.sent).toFixed(0)} in use, ` +
     `${durability === 'memory' ? 0 : ((statSync(join(dir, 'sluice.db')).size - bodyBytes) / load.sent).toFixed(0)} ` +
     'of file',
 )
-line('segments, live log MB', `${stats['segments']}, ${(stats['live_log_bytes'] / 1e6).toFixed(1)}`)
+line('segments, live log MB', `${now('segments')}, ${(now('live_log_bytes') / 1e6).toFixed(1)}`)
 line('RSS MB', (process.memoryUsage.rss() / 1e6).toFixed(0))
 line('told / sent', `${told} / ${load.sent}`)
 clearInterval(timer)

@@ -15,6 +15,8 @@ import type { Config } from './config/schema.ts'
 import { armCrash } from './core/crashpoint.ts'
 import type { Address } from './gateway/deps.ts'
 import { watchLoop } from './observability/loop.ts'
+import { depthOf, ownMemory } from './observability/numbers.ts'
+import { createRegistry, statsOf } from './observability/registry.ts'
 import { createRouter } from './routing/router.ts'
 import type { Drained } from './worker/pool.ts'
 
@@ -59,9 +61,11 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const worker = startWorker(settings, engine, router, runtime)
   const reload = reloader(settings, router, engine.jobs, options)
   const loop = watchLoop()
-  const stats = () => ({ ...engine.stats(), running: worker.active(), ...settings.stats(), ...loop.stats() })
+  const stats = async () => statsOf(await numbers.read())
   const isSeeded = options.keyOnStart !== undefined
   const gateway = startGateway(settings, { engine, router, adminKey: ownKey, isSeeded, stats, reload }, runtime)
+  const depth = depthOf(engine.operations)
+  const numbers = createRegistry([runtime.recorder, depth, engine, worker, settings, gateway, loop, ownMemory])
 
   const shutDown = async (): Promise<Drained> => {
     engine.draining()

@@ -39,7 +39,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     keys: engine.keys,
     health: engine.health,
     eraseTenant: engine.eraseTenant,
-    stats: () => ({ ...stats(), ...gateway.stats() }),
+    stats,
     reload,
     models: {
       resolve: router.resolve,

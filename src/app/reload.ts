@@ -71,8 +71,8 @@ export class Settings {
     }
   }
 
-  stats(): Readonly<Record<string, number>> {
-    return { gather_ms: this.#gather.gatherMs() }
+  get metrics() {
+    return this.#gather.metrics
   }
 
   /** Throws config_invalid; then nothing has changed. */

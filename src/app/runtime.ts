@@ -2,7 +2,9 @@
 import { type Clock, systemClock, Wheel } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import { type Ids, systemIds } from '../core/ids.ts'
+import type { NumberSource } from '../core/numbers.ts'
 import { createEmit } from '../observability/emit.ts'
+import { createRecorder } from '../observability/recorder.ts'
 import { createReporter, type Log } from '../observability/report.ts'
 
 export interface Runtime {
@@ -11,12 +13,15 @@ export interface Runtime {
   readonly wheel: Wheel
   readonly log: Log
   readonly emit: Emit
+  /** Counts what `emit` was told. */
+  readonly recorder: NumberSource
 }
 
 export function createRuntime(log: Log): Runtime {
   const clock = systemClock
-  const emit = createEmit(clock, [createReporter(log, clock)], (err, fact) =>
+  const recorder = createRecorder()
+  const emit = createEmit(clock, [createReporter(log, clock), recorder.observe], (err, fact) =>
     log.error({ err, fact }, 'a fact could not be recorded'),
   )
-  return { clock, ids: systemIds(), wheel: new Wheel(clock), log, emit }
+  return { clock, ids: systemIds(), wheel: new Wheel(clock), log, emit, recorder }
 }

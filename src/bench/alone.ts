@@ -68,5 +68,16 @@ export async function resumeFirstByte({ url }: Running, records: number): Promis
   )
 }
 
-export const stats = async ({ adminUrl }: Running): Promise<Record<string, number>> =>
-  (await call('GET', `${adminUrl}/admin/stats`)).json as Record<string, number>
+/** What the server tells of itself; versions before histograms had percentiles of their own. */
+export async function ownNumbers({ adminUrl }: Running): Promise<Record<string, number>> {
+  const stats = (await call('GET', `${adminUrl}/admin/stats`)).json as Record<string, number> & {
+    readonly loop_delay_ms?: { readonly p99: number; readonly max: number }
+    readonly commit_ms?: { readonly p99: number }
+  }
+  return {
+    loop_p99_ms: stats.loop_delay_ms?.p99 ?? stats['loop_delay_p99_ms'],
+    loop_max_ms: stats.loop_delay_ms?.max ?? stats['loop_delay_max_ms'],
+    commit_p99_ms: stats.commit_ms?.p99 ?? stats['commit_p99_ms'],
+    wal_mb: (stats['wal_max_bytes'] ?? 0) / 2 ** 20,
+  }
+}

@@ -11,7 +11,7 @@
 import { spawn } from 'node:child_process'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { jobsPerSecond, resumeFirstByte, stats, submitLatency } from './alone.ts'
+import { jobsPerSecond, ownNumbers, resumeFirstByte, submitLatency } from './alone.ts'
 import { durationS, type Load, loadsOf, put, type Shown, warmUp, warmUpS } from './loads.ts'
 import { hasPerf, PROFILED, type Profiled, profileFor, profileTable } from './profile.ts'
 import { Progress } from './progress.ts'
@@ -190,7 +190,7 @@ async function profiled(tools: Tools, name: string): Promise<string> {
 }
 
 async function measureAlone(running: Running, priority: Priority): Promise<Record<string, number>> {
-  const loop = await stats(running)
+  const told = await ownNumbers(running)
   const submit = await submitLatency(running, priority, 500, 4)
   return {
     ready_ms: running.readyMs!,
@@ -199,9 +199,6 @@ async function measureAlone(running: Running, priority: Priority): Promise<Recor
     submit_refused: submit.refused,
     jobs_per_s: await jobsPerSecond(running, 10_000),
     resume_first_byte_ms: await resumeFirstByte(running, 2_000),
-    loop_p99_ms: loop['loop_delay_p99_ms'],
-    loop_max_ms: loop['loop_delay_max_ms'],
-    commit_p99_ms: loop['commit_p99_ms'],
-    wal_mb: (loop['wal_max_bytes'] ?? 0) / 2 ** 20,
+    ...told,
   }
 }

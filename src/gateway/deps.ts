@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
 import type { Job, JobKind } from '../core/job.ts'
+import type { Metric } from '../core/numbers.ts'
 import type { Admission } from '../core/ports/admission.ts'
 import type { Conversations } from '../core/ports/conversations.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
@@ -105,7 +106,8 @@ export interface GatewayDeps {
   readonly keys: Keys
   readonly health: Engine['health']
   readonly eraseTenant: Engine['eraseTenant']
-  readonly stats: Engine['stats']
+  /** All numbers of this server, as JSON. */
+  readonly stats: () => Promise<object>
   /** Reads the configuration again. Throws config_invalid, and nothing has changed. */
   readonly reload: () => Promise<{
     readonly models: readonly string[]
@@ -128,8 +130,7 @@ export interface Address {
 }
 
 export interface Gateway {
-  /** Numbers for people and metrics. */
-  stats(): Readonly<Record<string, number>>
+  readonly metrics: readonly Metric[]
   /** Port 0 = any free one. Rejects with the system's error (EADDRINUSE). */
   listenPublic(host: string, port: number): Promise<Address>
   listenAdmin(host: string, port: number): Promise<Address>

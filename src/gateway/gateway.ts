@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SluiceError } from '../core/errors.ts'
+import { gauge } from '../core/numbers.ts'
 import { Admitted } from './caller/admitted.ts'
 import { createAuth } from './caller/auth.ts'
 import { createSessions } from './caller/sessions.ts'
@@ -219,7 +220,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
   let closed: Promise<void> | null = null
   return {
-    stats: () => ({ ...hub.stats(), unfinished_bytes: inflow.bytes, unread_bytes: outflow.bytes }),
+    metrics: [
+      ...hub.metrics,
+      gauge('unfinished_bytes', 'Bodies and messages that are still arriving', () => inflow.bytes),
+      gauge('unread_bytes', 'Large answers that are not read yet', () => outflow.bytes),
+    ],
     async listenPublic(host, port) {
       const address = await listen(api, host, port, options.corsOrigins, hub)
       publicPort = address.port

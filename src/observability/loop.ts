@@ -1,20 +1,30 @@
-/** How long the event loop was held, and the memory of the process. */
+/** How long the event loop was held. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { histogram, type NumberSource } from '../core/numbers.ts'
 
 const RESOLUTION_MS = 5
 
-export function watchLoop(): { stats(): Readonly<Record<string, number>>; stop(): void } {
+export interface LoopMonitor extends NumberSource {
+  stop(): void
+}
+
+export function watchLoop(): LoopMonitor {
   const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
-  // Its timer's own interval is in what it measures: an idle loop would read 5 ms
-  const heldMs = (ns: number): number => Math.max(0, ns / 1e6 - RESOLUTION_MS)
+  const delay = histogram('loop_delay_ms', 'How late timers ran: above 100 ms, the CPU is the bottleneck')
   loop.enable()
   return {
-    stats: () => ({
-      loop_delay_p50_ms: heldMs(loop.percentile(50)),
-      loop_delay_p99_ms: heldMs(loop.percentile(99)),
-      loop_delay_max_ms: heldMs(loop.max),
-      rss_bytes: process.memoryUsage.rss(),
-    }),
+    metrics: [delay],
+    refresh() {
+      // Node tells ever finer percentiles up to the largest; those between two of them count as the upper one
+      let counted = 0
+      for (const [percentile, ns] of loop.percentiles) {
+        const upTo = Math.round((loop.count * percentile) / 100)
+        // Its timer's own interval is in what it measures: an idle loop would read 5 ms
+        if (upTo > counted) delay.record(Math.max(0, ns / 1e6 - RESOLUTION_MS), upTo - counted)
+        counted = upTo
+      }
+      loop.reset()
+    },
     stop: () => void loop.disable(),
   }
 }

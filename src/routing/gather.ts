@@ -4,6 +4,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import type { Clock } from '../core/clock.ts'
+import { gauge, type NumberSource } from '../core/numbers.ts'
 
 /** Share of the loop's time above which gathering begins, and below which it ends: gathering itself lowers it. */
 const BUSY = 0.5
@@ -16,13 +17,17 @@ export interface GatherOptions {
 }
 
 /** How long to gather, asked after each read; 0 = not at all. */
-export interface GatherGauge {
+export interface GatherGauge extends NumberSource {
   readonly gatherMs: () => number
   stop(): void
 }
 
 export function gatherGauge({ gather, gatherMs }: GatherOptions, clock: Clock): GatherGauge {
-  if (gather !== 'auto') return { gatherMs: () => (gather === 'on' ? gatherMs : 0), stop() {} }
+  if (gather !== 'auto')
+    return gathered(
+      () => (gather === 'on' ? gatherMs : 0),
+      () => {},
+    )
   let last = performance.eventLoopUtilization()
   let gathering = false
   const stop = clock.every(SAMPLE_MS, () => {
@@ -31,5 +36,11 @@ export function gatherGauge({ gather, gatherMs }: GatherOptions, clock: Clock): 
     last = now
     gathering = utilization > (gathering ? CALM : BUSY)
   })
-  return { gatherMs: () => (gathering ? gatherMs : 0), stop }
+  return gathered(() => (gathering ? gatherMs : 0), stop)
 }
+
+const gathered = (gatherMs: () => number, stop: () => void): GatherGauge => ({
+  gatherMs,
+  stop,
+  metrics: [gauge('gather_ms', 'How long an upstream is left unread after a read', gatherMs, 'max')],
+})

@@ -1,6 +1,7 @@
 /** Leases what there is room for and runs it. One pool a process. */
 import type { Clock } from '../core/clock.ts'
 import type { JobId } from '../core/job.ts'
+import { gauge, type NumberSource } from '../core/numbers.ts'
 import type { Headroom } from '../core/ports/scheduler.ts'
 import type { Worker } from '../core/ports/work.ts'
 import { Run, type RunDeps } from './run-job.ts'
@@ -15,9 +16,7 @@ export interface PoolOptions {
   readonly headroom: Headroom
 }
 
-export interface WorkerPool {
-  /** Jobs running now. */
-  active(): number
+export interface WorkerPool extends NumberSource {
   /**
    * Stops leasing, gives running jobs up to `ms`, then hands the rest back (their text stays; no attempt is used up).
    */
@@ -106,7 +105,7 @@ export function startPool(deps: RunDeps, clock: Clock, options: PoolOptions): Wo
   worker.ready()
 
   return {
-    active: () => runs.size,
+    metrics: [gauge('running', 'Jobs that run in this process', () => runs.size)],
     async drain(ms) {
       draining = true
       await allEnded(ms)

@@ -3,6 +3,7 @@ import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import { parseEnd } from '../../src/core/record.ts'
 import { accepted, type Case, DONE, draft, eventually, readAll, runJob, submit, TestWorker } from './harness.ts'
+import { numbersOf } from './words.ts'
 
 const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') =>
   ({ kind: 'failed', error: new SluiceError(code), retry }) as const
@@ -337,12 +338,16 @@ export const controlCases: readonly Case[] = [
     },
   },
   {
-    name: 'closing is safe to repeat; health is good until something is wrong; stats are numbers',
+    name: 'closing is safe to repeat; health is good until something is wrong; its numbers are numbers, each declared once',
     async run(open) {
       const { engine } = await open()
       await submit(engine)
       expect(engine.health()).toEqual({ ok: true })
-      for (const value of Object.values(engine.stats())) expect(Number.isFinite(value)).toBe(true)
+      const names = engine.metrics.map(({ name }) => name)
+      expect(names.length).toBeGreaterThan(0)
+      expect(new Set(names).size).toBe(names.length)
+      for (const { help } of engine.metrics) expect(help).toMatch(/^[A-Z].*[^.]$/)
+      for (const value of Object.values(numbersOf(engine))) expect(Number.isFinite(value)).toBe(true)
       await Promise.all([engine.close(), engine.close()])
       await engine.close()
     },

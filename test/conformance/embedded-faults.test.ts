@@ -29,6 +29,7 @@ import {
   submit,
   TestWorker,
 } from './harness.ts'
+import { numbersOf } from './words.ts'
 
 const undo: Array<() => unknown> = []
 afterEach(async () => {
@@ -478,12 +479,12 @@ describe('memory and disk', () => {
       writer.append(records.slice(i, i + 4), 1, true)
       await writer.flushed()
     }
-    await eventually(() => expect(engine.stats()['segments']).toBeLessThan(70))
-    await eventually(() => expect(engine.stats()['live_log_bytes']).toBeLessThan(400_000))
+    await eventually(() => expect(numbersOf(engine)['segments']).toBeLessThan(70))
+    await eventually(() => expect(numbersOf(engine)['live_log_bytes']).toBeLessThan(400_000))
     expect((await readAll(engine, job.id)).records).toEqual(records)
     const killed = await start(opened.reopen('kill'))
     expect((await readAll(killed.engine, job.id)).records).toEqual(records)
-    expect(killed.engine.stats()['segments']).toBe(0)
+    expect(numbersOf(killed.engine)['segments']).toBe(0)
     const lease = await new TestWorker(killed.engine).one(job)
     killed.engine.log.open(lease).append(['{"last":1}'], 1, false)
     await killed.engine.work.finish(lease, DONE)
@@ -495,8 +496,8 @@ describe('memory and disk', () => {
     const { engine } = await start(embedded('process')())
     const worker = new TestWorker(engine)
     for (let i = 0; i < 100; i++) await runJob(engine, worker)
-    await eventually(() => expect(engine.stats()['segments']).toBe(0))
-    expect(engine.stats()).toMatchObject({ live_jobs: 0, live_log_bytes: 0 })
+    await eventually(() => expect(numbersOf(engine)['segments']).toBe(0))
+    expect(numbersOf(engine)).toMatchObject({ live_jobs: 0, live_log_bytes: 0 })
   })
 })
 

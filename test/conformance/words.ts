@@ -1,5 +1,6 @@
 /** Words of the suites that need no test runner. */
 import type { JobDraft, JobOptions } from '../../src/core/job.ts'
+import { countOf, type Metric } from '../../src/core/numbers.ts'
 import type { Outcome } from '../../src/core/ports/work.ts'
 
 let serial = 0
@@ -45,3 +46,12 @@ export const DONE: Outcome & { readonly kind: 'done' } = {
   usage: { promptTokens: 10, completionTokens: 3, estimated: false },
   timing: { queuedMs: 1, ttftMs: 2, totalMs: 3, attempts: 1 },
 }
+
+/** A part's numbers by name; of a histogram, how much it counted. */
+export const numbersOf = ({ metrics }: { readonly metrics: readonly Metric[] }): Record<string, number> =>
+  Object.fromEntries(
+    metrics.map((one) => [
+      one.name,
+      one.kind === 'counter' ? one.value : one.kind === 'gauge' ? one.read() : countOf(one),
+    ]),
+  )

@@ -241,8 +241,7 @@ describe('what a connection leaves behind', () => {
     expect(await call(`${at.adminUrl}/admin/stats`, at.adminKey)).toMatchObject({
       sockets: 1,
       followed_jobs: 1,
-      seen_ttft_p50_ms: 321,
-      seen_ttft_p99_ms: 321,
+      first_token_shown_ms: { count: 1, p50: 321, p99: 321 },
     })
   })
 

@@ -1,6 +1,7 @@
 /** What an engine is: the store of jobs, token logs, conversations and keys. */
 import type { SluiceError } from '../errors.ts'
 import type { Job, TenantId } from '../job.ts'
+import type { Metric } from '../numbers.ts'
 import type { Conversations } from './conversations.ts'
 import type { Jobs } from './jobs.ts'
 import type { Keys } from './keys.ts'
@@ -29,8 +30,8 @@ export interface Engine {
    * Power-safe when resolved.
    */
   eraseTenant(tenant: TenantId): Promise<void>
-  /** Numbers for people and metrics: bytes on disk, commits, longest commit, … */
-  stats(): Readonly<Record<string, number>>
+  /** Of this process: how fast it stores, and how much. What all processes share is asked of `operations`. */
+  readonly metrics: readonly Metric[]
   /**
    * A stop began. What still runs will be handed back; if the process is killed before that, it is no job's crash. Does
    * not wait, never throws.

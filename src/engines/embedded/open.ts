@@ -5,6 +5,7 @@ import type { SluiceError } from '../../core/errors.ts'
 import type { Emit } from '../../core/facts.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { TenantId } from '../../core/job.ts'
+import { gauge } from '../../core/numbers.ts'
 import type { Boot, Engine } from '../../core/ports/engine.ts'
 import type { Scheduler } from '../../core/ports/scheduler.ts'
 import { laneNames } from '../shared/scheduled.ts'
@@ -193,21 +194,14 @@ function engineOf(
       const error = store.down
       return error === null ? { ok: true } : { ok: false, error }
     },
-    stats: () => ({
-      commits: store.commits,
-      commit_p99_ms: store.commitP99(),
-      commit_longest_ms: store.numbers.longestCommitMs,
-      commits_over_5_ms: store.numbers.commitsOver5Ms,
-      syncs: store.numbers.syncs,
-      sync_longest_ms: store.numbers.longestSyncMs,
-      wal_bytes: store.numbers.walBytes,
-      wal_max_bytes: store.numbers.walMaxBytes,
-      used_bytes: usedBytes(store.db),
-      segments: logs.segments.count,
-      live_jobs: live.size,
-      live_log_bytes: logs.liveBytes,
-      removed_jobs: retention.removed,
-    }),
+    metrics: [
+      ...store.metrics,
+      gauge('used_bytes', 'What is stored, without what is free in its file', () => usedBytes(store.db)),
+      gauge('segments', 'Rows of token logs that are not compacted yet', () => logs.segments.count),
+      gauge('live_jobs', 'Jobs that have not ended', () => live.size),
+      gauge('live_log_bytes', 'Their logs in memory', () => logs.liveBytes),
+      retention.removed,
+    ],
     draining: () => store.write({ apply: () => markDraining(store.db), keep: false, done: () => {} }),
     close: () => (closed ??= close()),
   }

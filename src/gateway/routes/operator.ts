@@ -151,7 +151,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       method: 'GET',
       path: '/admin/stats',
       auth: 'operator',
-      run: (call) => call.json(200, { ...deps.stats(), ...operations.depth() }),
+      run: async (call) => call.json(200, await deps.stats()),
     },
   ]
 }

@@ -5,6 +5,7 @@ import { WebSocketServer } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
 import { aboutJob } from '../../core/facts.ts'
 import type { Job } from '../../core/job.ts'
+import { gauge, type Metric } from '../../core/numbers.ts'
 import { fromOf } from '../caller/auth.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -27,8 +28,6 @@ const MAX_PIECES = 2_048
 const RECONNECTS_PER_SECOND = 500
 const RECONNECT_FROM_MS = 200
 const RECONNECT_WITHIN_MS = 1_000
-/** TTFTs as users saw them that are kept for the operator. */
-const SEEN = 1_024
 
 export class Hub {
   starting = true
@@ -45,8 +44,6 @@ export class Hub {
   #unflushed: Array<{ flush(): void }> = []
   #ticks = 0
   #stopTicks: (() => void) | null = null
-  readonly #seen: number[] = []
-  #nextSeen = 0
 
   constructor(deps: GatewayDeps, parts: SocketParts) {
     this.#deps = deps
@@ -169,23 +166,17 @@ export class Hub {
   // ---------------------------------------------------------------- for the operator
 
   #noteTtft(job: Job, ttftMs: number): void {
-    this.#seen[this.#nextSeen] = ttftMs
-    this.#nextSeen = (this.#nextSeen + 1) % SEEN
     this.#deps.emit({ type: 'first-token-shown', ...aboutJob(job), ttftMs })
   }
 
-  /** TTFT as users saw it: over the last reports of clients. */
-  stats(): Readonly<Record<string, number>> {
-    const sorted = this.#seen.toSorted((a, b) => a - b)
-    const at = (q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]
-    let followed = 0
-    for (const connection of this.#connections) followed += connection.following.size
-    return {
-      sockets: this.#connections.size,
-      followed_jobs: followed,
-      ...(sorted.length === 0 ? {} : { seen_ttft_p50_ms: at(0.5), seen_ttft_p99_ms: at(0.99) }),
-    }
-  }
+  readonly metrics: readonly Metric[] = [
+    gauge('sockets', 'WebSockets that are open', () => this.#connections.size),
+    gauge('followed_jobs', 'Jobs that they follow', () => {
+      let followed = 0
+      for (const connection of this.#connections) followed += connection.following.size
+      return followed
+    }),
+  ]
 
   // ---------------------------------------------------------------- farewell
 

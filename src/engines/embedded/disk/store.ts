@@ -8,6 +8,7 @@ import type { Clock, Wheel } from '../../../core/clock.ts'
 import { crashpoint } from '../../../core/crashpoint.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Emit, Happened } from '../../../core/facts.ts'
+import { gauge, histogram, type Metric } from '../../../core/numbers.ts'
 import type { Disk, DiskEvents } from './disk.ts'
 import { kindOf } from './faults.ts'
 
@@ -61,7 +62,6 @@ const CHECKPOINT_BYTES = 4 << 20
 const COMMIT_BYTES = 16_384
 /** Commits wait at most as long for the last checkpoint before the WAL starts over. */
 const HOLD_MS = 50
-const TIMED_COMMITS = 4096
 
 export class Store {
   readonly db: DatabaseSync
@@ -96,8 +96,16 @@ export class Store {
   readonly #whyRefused: (bytes: number) => 'full' | 'failed'
   readonly #walWarnBytes: number
   #walWarnedBytes = 0
-  readonly #took = new Float64Array(TIMED_COMMITS)
-  readonly numbers = { longestCommitMs: 0, commitsOver5Ms: 0, syncs: 0, longestSyncMs: 0, walBytes: 0, walMaxBytes: 0 }
+  readonly #commitMs = histogram('commit_ms', 'How long a commit took: slow commits slow every job down')
+  readonly #syncMs = histogram('sync_ms', 'How long the disk took to make commits power-safe')
+  #walBytes = 0
+  #walMaxBytes = 0
+  readonly metrics: readonly Metric[] = [
+    this.#commitMs,
+    this.#syncMs,
+    gauge('wal_bytes', 'Size of the write-ahead log', () => this.#walBytes),
+    gauge('wal_max_bytes', 'Its largest size', () => this.#walMaxBytes, 'max'),
+  ]
 
   constructor(options: StoreOptions) {
     this.db = options.db
@@ -218,7 +226,8 @@ export class Store {
       return
     }
     crashpoint('after-commit')
-    this.#time(this.#clock.monoMs() - startedAt)
+    this.#commits++
+    this.#commitMs.record(this.#clock.monoMs() - startedAt)
     this.#lockedSinceMono = null
     if (this.#down !== null) {
       this.#down = null
@@ -228,12 +237,6 @@ export class Store {
     this.#wheel.turn()
     this.#log.written()
     for (const write of writes) write.done(null)
-  }
-
-  #time(ms: number): void {
-    this.#took[this.#commits++ % TIMED_COMMITS] = ms
-    if (ms > 5) this.numbers.commitsOver5Ms++
-    if (ms > this.numbers.longestCommitMs) this.numbers.longestCommitMs = ms
   }
 
   #undo(writes: Write[], at: number, cause: unknown, bytes: number): void {
@@ -355,11 +358,9 @@ export class Store {
   #diskEvents(): DiskEvents {
     return {
       synced: (ms, walBytes) => {
-        const { numbers } = this
-        numbers.syncs++
-        numbers.walBytes = walBytes
-        numbers.walMaxBytes = Math.max(numbers.walMaxBytes, walBytes)
-        numbers.longestSyncMs = Math.max(numbers.longestSyncMs, ms)
+        this.#syncMs.record(ms)
+        this.#walBytes = walBytes
+        this.#walMaxBytes = Math.max(this.#walMaxBytes, walBytes)
         crashpoint('after-sync')
         this.#synced = this.#syncing
         this.#syncing = 0
@@ -399,12 +400,6 @@ export class Store {
   }
 
   // ------------------------------------------------------------ end
-
-  /** 99th percentile of the last commits, ms. */
-  commitP99(): number {
-    const took = this.#took.slice(0, Math.min(this.#commits, TIMED_COMMITS)).sort()
-    return took.length === 0 ? 0 : took[Math.floor(took.length * 0.99)]
-  }
 
   /**
    * Commits and syncs what is pending, and `last`. Each step has a bound: a lock or a disk that hangs must not keep

@@ -5,6 +5,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
 import type { Job, JobId, TenantId } from '../../../core/job.ts'
+import { counter } from '../../../core/numbers.ts'
 import type { Age } from '../disk/age.ts'
 import type { Store } from '../disk/store.ts'
 import type { Jobs } from '../jobs/jobs.ts'
@@ -56,7 +57,7 @@ export class Retention {
   #leavingTimer = false
   #sweeping = false
   #closed = false
-  removed = 0
+  readonly removed = counter('removed_jobs', 'Jobs that were removed at the end of their retention')
 
   constructor(
     store: Store,
@@ -211,7 +212,7 @@ export class Retention {
       for (const { ord } of rows) this.#jobs.remove(ord)
     }, true)
     for (const { id } of rows) this.#logs.forget(id)
-    this.removed += rows.length
+    this.removed.add(rows.length)
   }
 
   #pause(): Promise<void> {

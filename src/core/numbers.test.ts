@@ -1,0 +1,67 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { BUCKETS, bucketBound, bucketOf, counter, countOf, histogram, quantileOf } from './numbers.ts'
+
+describe('buckets', () => {
+  it('lie side by side, each up to a quarter of an octave wide', () => {
+    for (let i = 1; i < BUCKETS - 1; i++) {
+      const low = bucketBound(i - 1)
+      const high = bucketBound(i)
+      expect(bucketOf(low)).toBe(i)
+      expect(bucketOf(high)).toBe(i + 1)
+      expect(high / low).toBeGreaterThan(1.14)
+      expect(high / low).toBeLessThanOrEqual(1.25)
+    }
+  })
+
+  it('hold any number', () => {
+    fc.assert(
+      fc.property(fc.double({ noNaN: true }), (value) => {
+        const bucket = bucketOf(value)
+        expect(value).toBeLessThanOrEqual(bucketBound(bucket))
+        if (bucket > 0) expect(value).toBeGreaterThanOrEqual(bucketBound(bucket - 1))
+      }),
+      { numRuns: 2_000 },
+    )
+    expect(bucketOf(0)).toBe(0)
+    expect(bucketOf(Number.MIN_VALUE)).toBe(0)
+    expect(bucketOf(Infinity)).toBe(BUCKETS - 1)
+  })
+})
+
+it('a quantile is never too small, and at most a quarter too large', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.double({ min: 0.02, max: 1e9, noNaN: true }), { minLength: 1 }),
+      fc.double({ min: 0.01, max: 1, noNaN: true }),
+      (values, share) => {
+        const seen = histogram('x_ms', 'x')
+        for (const value of values) seen.record(value)
+        const exact = values.toSorted((a, b) => a - b)[Math.ceil(values.length * share - 1e-9) - 1]
+        const read = quantileOf(seen, share)
+        expect(read).toBeGreaterThanOrEqual(exact)
+        expect(read).toBeLessThanOrEqual(exact * 1.25)
+      },
+    ),
+  )
+})
+
+it('one value is told exactly, none is told as 0', () => {
+  const seen = histogram('x_ms', 'x')
+  expect([countOf(seen), quantileOf(seen, 0.99), seen.max]).toEqual([0, 0, 0])
+  seen.record(321)
+  expect([countOf(seen), quantileOf(seen, 0.5), seen.max, seen.sum]).toEqual([1, 321, 321, 321])
+})
+
+it('what is no number is not counted', () => {
+  const seen = histogram('x_ms', 'x')
+  for (const value of [Number.NaN, Infinity, -Infinity]) seen.record(value)
+  expect([countOf(seen), seen.sum]).toEqual([0, 0])
+})
+
+it('a counter counts', () => {
+  const one = counter('jobs', 'Jobs')
+  one.add()
+  one.add(4)
+  expect(one.value).toBe(5)
+})

@@ -1,0 +1,138 @@
+/**
+ * Numbers for operators. A part declares each of its own where it counts: name (with its unit, `_ms` or `_bytes`, if it
+ * has one), kind and help. All of them can be summed over processes, so there are no ready-made averages or percentiles:
+ * whoever reads them derives those. src/observability/registry.ts reads and sums them.
+ */
+interface Declared {
+  /** "commit_ms" */
+  readonly name: string
+  /** A sentence, without the full stop. */
+  readonly help: string
+}
+
+/** Only grows, from 0 at the start of the process. */
+export interface Counter extends Declared {
+  readonly kind: 'counter'
+  readonly value: number
+  add(n?: number): void
+}
+
+/** As it is now. */
+export interface Gauge extends Declared {
+  readonly kind: 'gauge'
+  /** What several processes amount to: together, or the largest (which is also right where all tell the same). */
+  readonly over: 'sum' | 'max'
+  read(): number
+}
+
+export type Metric = Counter | Gauge | Histogram
+
+/** What a part hands out. */
+export interface NumberSource {
+  readonly metrics: readonly Metric[]
+  /** Awaited before they are read: for what has to be fetched. */
+  refresh?(): void | Promise<void>
+}
+
+export function counter(name: string, help: string): Counter {
+  let value = 0
+  return {
+    kind: 'counter',
+    name,
+    help,
+    get value() {
+      return value
+    },
+    add(n = 1) {
+      value += n
+    },
+  }
+}
+
+export const gauge = (name: string, help: string, read: () => number, over: Gauge['over'] = 'sum'): Gauge => ({
+  kind: 'gauge',
+  name,
+  help,
+  over,
+  read,
+})
+
+/** Four buckets to each power of two: what is read from them is at most 25 % too large. */
+const PER_OCTAVE = 4
+const OCTAVE_BITS = 2
+/** The first bucket holds all below 2^-6 (16 µs), the last all from 2^36 on (64 GiB, two years). */
+const LOWEST_EXPONENT = -6
+const OCTAVES = 42
+export const BUCKETS = OCTAVES * PER_OCTAVE + 2
+
+/** A float's exponent and its first two bits after the point, read as one whole number: its bucket but for an offset. */
+const float = new Float64Array(1)
+const words = new Uint32Array(float.buffer)
+const HIGH_WORD = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1 ? 1 : 0
+const SHIFT = 20 - OCTAVE_BITS
+const OFFSET = (1023 + LOWEST_EXPONENT) * PER_OCTAVE - 1
+
+/** `value`: not NaN. */
+export function bucketOf(value: number): number {
+  if (value <= 0) return 0
+  float[0] = value
+  const bucket = (words[HIGH_WORD] >>> SHIFT) - OFFSET
+  return bucket < 0 ? 0 : bucket < BUCKETS ? bucket : BUCKETS - 1
+}
+
+/** What is in this bucket is smaller. */
+export const bucketBound = (bucket: number): number =>
+  bucket >= BUCKETS - 1
+    ? Infinity
+    : 2 ** (LOWEST_EXPONENT + Math.floor(bucket / PER_OCTAVE)) * (1 + (bucket % PER_OCTAVE) / PER_OCTAVE)
+
+/** How often each magnitude was seen. Recording is an add in an array: no allocation, no clock. */
+export class Histogram implements Declared {
+  readonly kind = 'histogram'
+  readonly name: string
+  readonly help: string
+  readonly buckets = new Float64Array(BUCKETS)
+  sum = 0
+  /** The largest that was seen; 0 when none was. */
+  max = 0
+
+  constructor(name: string, help: string) {
+    this.name = name
+    this.help = help
+  }
+
+  record(value: number, times = 1): void {
+    if (!Number.isFinite(value)) return
+    this.buckets[bucketOf(value)] += times
+    this.sum += value * times
+    if (value > this.max) this.max = value
+  }
+}
+
+export const histogram = (name: string, help: string): Histogram => new Histogram(name, help)
+
+/** What a histogram's numbers amount to. */
+export interface Distribution {
+  readonly buckets: ArrayLike<number>
+  readonly sum: number
+  readonly max: number
+}
+
+export function countOf({ buckets }: Distribution): number {
+  let count = 0
+  for (let i = 0; i < buckets.length; i++) count += buckets[i]
+  return count
+}
+
+/** The smallest value that at least this share (0 to 1) is not above, as exactly as buckets know; 0 where there is none. */
+export function quantileOf(distribution: Distribution, share: number): number {
+  const { buckets, max } = distribution
+  const wanted = countOf(distribution) * share
+  if (wanted === 0) return 0
+  let seen = 0
+  for (let i = 0; i < buckets.length; i++) {
+    seen += buckets[i]
+    if (seen >= wanted) return Math.min(bucketBound(i), max)
+  }
+  return max
+}

@@ -1,0 +1,80 @@
+import fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { counter, gauge, histogram, type NumberSource } from '../core/numbers.ts'
+import { createRegistry, type Reading, statsOf, sum } from './registry.ts'
+
+/** A process that counted these. */
+function processOf(values: readonly number[]): NumberSource {
+  const jobs = counter('jobs', 'Jobs')
+  const took = histogram('took_ms', 'How long they took')
+  for (const value of values) {
+    jobs.add()
+    took.record(value)
+  }
+  return {
+    metrics: [
+      jobs,
+      took,
+      gauge('open', 'Open connections', () => values.length),
+      gauge('longest_ms', 'The longest', () => Math.max(0, ...values), 'max'),
+    ],
+  }
+}
+const read = (values: readonly number[]): Promise<readonly Reading[]> => createRegistry([processOf(values)]).read()
+
+/** Without what the order of adding floats changes. */
+const rounded = (readings: readonly Reading[]): object[] =>
+  readings.map((one) => (one.kind === 'histogram' ? { ...one, sum: Math.round(one.sum) } : one))
+
+it('two processes amount to one that saw it all', async () => {
+  const values = fc.array(fc.integer({ min: 0, max: 100_000 }))
+  await fc.assert(
+    fc.asyncProperty(values, values, async (a, b) => {
+      const together = sum([await read(a), await read(b)])
+      expect(rounded(together)).toEqual(rounded(await read([...a, ...b])))
+    }),
+  )
+})
+
+it('survives a process of another version', () => {
+  const one: Reading = { name: 'x', help: '', kind: 'counter', value: 1 }
+  const other: Reading = { name: 'x', help: '', kind: 'gauge', over: 'sum', value: 5 }
+  const own: Reading = { name: 'y', help: '', kind: 'counter', value: 2 }
+  expect(sum([[one], [other, own], [one]])).toEqual([{ ...one, value: 2 }, own])
+})
+
+it('shows people what each number is', async () => {
+  const stats = statsOf(await read([1, 2, 3, 400]))
+  expect(stats).toMatchObject({
+    jobs: 4,
+    open: 4,
+    longest_ms: 400,
+    took_ms: { count: 4, sum: 406, max: 400, p50: 2.5, p99: 400 },
+    kinds: { jobs: 'counter', open: 'gauge', longest_ms: 'gauge', took_ms: 'histogram' },
+  })
+  expect((stats['took_ms'] as { buckets: unknown }).buckets).toEqual([
+    [1.25, 1],
+    [2.5, 1],
+    [3.5, 1],
+    [448, 1],
+  ])
+})
+
+it('waits for what has to be fetched', async () => {
+  let fetched = 0
+  const source = {
+    metrics: [gauge('queued', 'Jobs in line', () => fetched)],
+    async refresh() {
+      await Promise.resolve()
+      fetched = 7
+    },
+  }
+  expect(await createRegistry([source]).read()).toMatchObject([{ name: 'queued', value: 7 }])
+})
+
+it('two numbers never share a name, and a name has one spelling', () => {
+  const twice = { metrics: [counter('jobs', 'Jobs')] }
+  expect(() => createRegistry([twice, twice])).toThrow('two numbers are called "jobs"')
+  for (const name of ['Jobs', 'jobs-done', '_jobs', 'jobs__done', ''])
+    expect(() => createRegistry([{ metrics: [counter(name, 'x')] }])).toThrow('is no name')
+})

@@ -1,0 +1,101 @@
+/** All numbers of a process: read together, summed over processes, shown to people. */
+import { bucketBound, countOf, type Metric, type NumberSource, quantileOf } from '../core/numbers.ts'
+
+/** A number as it was read: plain data, which may travel. */
+export type Reading = { readonly name: string; readonly help: string } & (
+  | { readonly kind: 'counter'; readonly value: number }
+  | { readonly kind: 'gauge'; readonly over: 'sum' | 'max'; readonly value: number }
+  | { readonly kind: 'histogram'; readonly buckets: readonly number[]; readonly sum: number; readonly max: number }
+)
+
+export interface Registry {
+  read(): Promise<readonly Reading[]>
+}
+
+/** Throws where two numbers have one name, or a name is none: a mistake in the source. */
+export function createRegistry(sources: readonly NumberSource[]): Registry {
+  const names = new Set<string>()
+  for (const { name } of sources.flatMap(({ metrics }) => metrics)) {
+    if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(name)) throw new Error(`"${name}" is no name of a number`)
+    if (names.has(name)) throw new Error(`two numbers are called "${name}"`)
+    names.add(name)
+  }
+  return {
+    async read() {
+      await Promise.all(sources.map((source) => source.refresh?.()))
+      return sources.flatMap(({ metrics }) => metrics.map(readingOf))
+    },
+  }
+}
+
+function readingOf(metric: Metric): Reading {
+  const { name, help } = metric
+  switch (metric.kind) {
+    case 'counter':
+      return { name, help, kind: 'counter', value: metric.value }
+    case 'gauge':
+      return { name, help, kind: 'gauge', over: metric.over, value: metric.read() }
+    case 'histogram':
+      return { name, help, kind: 'histogram', buckets: [...metric.buckets], sum: metric.sum, max: metric.max }
+  }
+}
+
+/** What several processes amount to. A number that only some of them have is theirs alone. */
+export function sum(processes: ReadonlyArray<readonly Reading[]>): readonly Reading[] {
+  const total = new Map<string, Reading>()
+  for (const reading of processes.flat()) {
+    const before = total.get(reading.name)
+    total.set(reading.name, before === undefined ? reading : add(before, reading))
+  }
+  return [...total.values()]
+}
+
+/** Processes of two versions may disagree on what a number is: then the first is right. */
+function add(a: Reading, b: Reading): Reading {
+  if (a.kind === 'counter' && b.kind === 'counter') return { ...a, value: a.value + b.value }
+  if (a.kind === 'gauge' && b.kind === 'gauge')
+    return { ...a, value: a.over === 'sum' ? a.value + b.value : Math.max(a.value, b.value) }
+  if (a.kind === 'histogram' && b.kind === 'histogram')
+    return {
+      ...a,
+      buckets: a.buckets.map((count, i) => count + (b.buckets[i] ?? 0)),
+      sum: a.sum + b.sum,
+      max: Math.max(a.max, b.max),
+    }
+  return a
+}
+
+/** A histogram, for people. */
+export interface Summary {
+  readonly count: number
+  readonly sum: number
+  readonly max: number
+  readonly p50: number
+  readonly p99: number
+  /** Of each bucket that holds something: what its values are below (null: anything), and how many they are. */
+  readonly buckets: ReadonlyArray<readonly [number | null, number]>
+}
+
+export type Stats = Readonly<Record<string, number | Summary | Readonly<Record<string, Reading['kind']>>>>
+
+/** By name; `kinds` tells what each of them is. */
+export function statsOf(readings: readonly Reading[]): Stats {
+  return {
+    ...Object.fromEntries(
+      readings.map((reading) => [reading.name, reading.kind === 'histogram' ? summaryOf(reading) : reading.value]),
+    ),
+    kinds: Object.fromEntries(readings.map(({ name, kind }) => [name, kind])),
+  }
+}
+
+const summaryOf = (reading: Extract<Reading, { kind: 'histogram' }>): Summary => ({
+  count: countOf(reading),
+  sum: reading.sum,
+  max: reading.max,
+  p50: quantileOf(reading, 0.5),
+  p99: quantileOf(reading, 0.99),
+  buckets: reading.buckets.flatMap((count, i): Summary['buckets'] => {
+    const bound = bucketBound(i)
+    return count === 0 ? [] : [[Number.isFinite(bound) ? bound : null, count]]
+  }),
+})
