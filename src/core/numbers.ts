@@ -1,7 +1,7 @@
 /**
  * Numbers for operators. A part declares each of its own where it counts: name (with its unit, `_ms` or `_bytes`, if it
- * has one), kind and help. All of them can be summed over processes, so there are no ready-made averages or percentiles:
- * whoever reads them derives those. src/observability/registry.ts reads and sums them.
+ * has one), kind and help. All can be summed over processes, so there are no ready-made averages or percentiles: whoever
+ * reads them derives those. src/observability/registry.ts reads and sums them.
  */
 interface Declared {
   /** "commit_ms" */
@@ -65,7 +65,7 @@ const LOWEST_EXPONENT = -6
 const OCTAVES = 42
 export const BUCKETS = OCTAVES * PER_OCTAVE + 2
 
-/** A float's exponent and its first two bits after the point, read as one whole number: its bucket but for an offset. */
+/** A float's exponent and its first two bits after the point, read as one integer: its bucket, but for an offset. */
 const float = new Float64Array(1)
 const words = new Uint32Array(float.buffer)
 const HIGH_WORD = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1 ? 1 : 0
@@ -124,7 +124,7 @@ export function countOf({ buckets }: Distribution): number {
   return count
 }
 
-/** The smallest value that at least this share (0 to 1) is not above, as exactly as buckets know; 0 where there is none. */
+/** A value that this share (0 to 1) of all is not above, and as small as buckets can tell; 0 where nothing was seen. */
 export function quantileOf(distribution: Distribution, share: number): number {
   const { buckets, max } = distribution
   const wanted = countOf(distribution) * share

@@ -338,7 +338,7 @@ export const controlCases: readonly Case[] = [
     },
   },
   {
-    name: 'closing is safe to repeat; health is good until something is wrong; its numbers are numbers, each declared once',
+    name: 'closing is safe to repeat; health is good until something is wrong; its numbers are whole',
     async run(open) {
       const { engine } = await open()
       await submit(engine)
