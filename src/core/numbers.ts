@@ -1,7 +1,7 @@
 /**
- * Numbers for operators. A part declares each of its own where it counts: name (with its unit, `_ms` or `_bytes`, if it
- * has one), kind and help. All can be summed over processes, so there are no ready-made averages or percentiles: whoever
- * reads them derives those. src/observability/registry.ts reads and sums them.
+ * Numbers for operators. A part declares each of its own where it counts: name (with its unit, `_ms` or `_bytes`, if
+ * it has one), kind and help. All can be summed over processes, so there are no ready-made averages or percentiles:
+ * whoever reads them derives those. src/observability/registry.ts reads and sums them.
  */
 interface Declared {
   /** "commit_ms" */
