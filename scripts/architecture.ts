@@ -45,6 +45,10 @@ export interface Architecture {
 const OUTSIDERS = ['bench', 'mock']
 /** What the command line starts. */
 const CLI_SEES = ['app', 'cli', 'config', 'core', 'mock', 'bench']
+/** The list of providers: their settings, and how each adapter is loaded, once a model uses it. */
+const PROVIDERS = 'src/routing/providers/index.ts'
+/** Who reads settings; everybody else may only name their types. */
+const READS_SETTINGS = ['config', 'app', 'cli', 'admission']
 /** The client library, as its users import it. */
 const CLIENT = 'client/src/index.ts'
 
@@ -130,8 +134,8 @@ function forbidden(path: string, target: string, isType: boolean): Rule | null {
   if (path === CODE_FOR_CLIENT) return 'client-shares-types'
   if (PURE.includes(from) && target === CLOCK && !isType) return 'decisions-are-pure'
   const alone = isSettings(path) && !PURE.includes(from)
-  if (alone && to !== 'core' && !isSettings(target)) return 'settings-stand-alone'
-  if (from === 'config' && isSettings(target)) return null
+  if (alone && to !== 'core' && to !== 'settings' && !isSettings(target)) return 'settings-stand-alone'
+  if (from === 'config' && (isSettings(target) || target === PROVIDERS)) return null
   if (target.startsWith('src/routing/providers/') && from !== 'routing' && from !== 'app')
     return 'providers-within-routing'
   if (areSiblings(path, target)) return 'siblings-stand-apart'
@@ -139,6 +143,8 @@ function forbidden(path: string, target: string, isType: boolean): Rule | null {
   if (from === 'core') return 'core-imports-nothing'
   if (to === 'app') return from === 'cli' ? null : 'only-cli-imports-app'
   if (to === 'core') return null
+  if (to === 'settings')
+    return isType || isSettings(path) || READS_SETTINGS.includes(from) ? null : 'settings-stand-alone'
   if (OUTSIDERS.includes(from)) return 'outsiders-see-core'
   if (from === 'cli') return CLI_SEES.includes(to) ? null : 'folders-meet-in-app'
   if (from === 'app') return OUTSIDERS.includes(to) || to === 'cli' ? 'folders-meet-in-app' : null

@@ -77,8 +77,18 @@ function configPage(): string {
     [
       `## \`${leaf.path.join('.')}\``,
       `${leaf.description} Only in YAML: a list, each item with`,
-      [head, ...leaf.members.map(value)].join('\n'),
+      [head, ...leaf.members.filter(({ providers }) => providers === null).map(value)].join('\n'),
+      ...ofProviders(leaf.members),
     ].join('\n\n')
+  /** A table for each set of providers that share settings. */
+  const ofProviders = (members: readonly Leaf[]): string[] => {
+    const some = members.filter(({ providers }) => providers !== null)
+    const sets = Map.groupBy(some, ({ providers }) => providers!.map((name) => `\`${name}\``).join(', '))
+    return [...sets].flatMap(([names, leaves]) => [
+      `With the provider ${names.replace(/, (?=[^,]*$)/, ' or ')} also`,
+      [head, ...leaves.map(value)].join('\n'),
+    ])
+  }
   return `# Configuration
 
 ${MADE}

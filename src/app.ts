@@ -53,7 +53,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const runtime = createRuntime(options.log)
   const { clock, ids, log } = runtime
   const { drainMs } = config.workers
-  const settings = new Settings(config, runtime)
+  const settings = await Settings.open(config, runtime)
   const engine = openEngine(settings, runtime)
   // The engine has made the folder that it is kept in
   const ownKey = await closingOnError(engine, () => adminKey(config, ids))

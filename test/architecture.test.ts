@@ -21,7 +21,7 @@ function plant(files: Readonly<Record<string, string>>) {
       "import { Buffer } from 'node:buffer'\nexport const now = () => Date.now() + Buffer.length\nsetTimeout(now, 1)\n",
     'src/core/ids.ts': 'export const random = () => Math.random()\n',
     'src/config/load.ts':
-      "import { z } from 'zod'\nimport '../routing/providers/openai/settings.ts'\n" +
+      "import { z } from 'zod'\nimport '../routing/providers/index.ts'\nimport '../settings/fields.ts'\n" +
       'export const env = process.env\nexport default z\n',
     'src/coordinator/scheduler/scheduler.ts':
       "import type { now } from '../../core/clock.ts'\nimport type { Lane } from './lanes.ts'\n" +
@@ -36,11 +36,11 @@ function plant(files: Readonly<Record<string, string>>) {
     'src/gateway/deps.ts': '',
     'src/gateway/http/call.ts': "import type {} from '../deps.ts'\n",
     'src/gateway/routes/jobs.ts': "import '../http/call.ts'\nimport '../deps.ts'\n",
-    'src/routing/providers/index.ts': "import './openai/provider.ts'\nimport './demo/provider.ts'\n",
+    'src/routing/providers/index.ts': "import './openai/settings.ts'\nvoid import('./openai/provider.ts')\n",
     'src/routing/providers/openai/provider.ts':
       "import '../../../core/clock.ts'\nimport './settings.ts'\nimport '../http/client.ts'\nimport '../errors.ts'\n",
     'src/routing/providers/openai/settings.ts':
-      "import { z } from 'zod'\nimport '../../../core/ids.ts'\nimport '../http/settings.ts'\nexport default z\n",
+      "import { z } from 'zod'\nimport '../../../settings/fields.ts'\nimport '../http/settings.ts'\nexport default z\n",
     'src/routing/providers/demo/provider.ts': '',
     'src/routing/providers/errors.ts': '',
     'src/routing/providers/http/client.ts': '',
@@ -52,6 +52,7 @@ function plant(files: Readonly<Record<string, string>>) {
     'src/engines/redis/open.ts': '',
     'src/engines/shared/codec.ts': '',
     'src/admission/guards/max-context.ts': "import { z } from 'zod'\nexport default z\n",
+    'src/settings/fields.ts': "import { z } from 'zod'\nimport '../core/ids.ts'\nexport default z\n",
     'src/admission/settings.ts': "import './guards/max-context.ts'\n",
     'src/delivery/feed.ts': '',
     'src/mock/server.ts': "import '../core/clock.ts'\n",
@@ -94,7 +95,7 @@ it('holds in this tree, all of which was read', () => {
 it('finds nothing in a clean tree', () => {
   const { modules, violations } = plant({})
   expect(violations).toEqual([])
-  expect(modules).toBe(31)
+  expect(modules).toBe(32)
 })
 
 const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
@@ -136,6 +137,9 @@ const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
   ['siblings-stand-apart', 'src/engines/redis/jobs/list.ts', "import type {} from '../../embedded/open.ts'"],
   ['siblings-stand-apart', 'src/engines/shared/codec.ts', "import '../redis/open.ts'"],
   ['settings-stand-alone', 'src/routing/providers/demo/settings.ts', "import './provider.ts'"],
+  ['settings-stand-alone', 'src/routing/providers/demo/settings.ts', "import '../../../config/load.ts'"],
+  ['settings-stand-alone', 'src/worker/pool.ts', "import '../settings/fields.ts'"],
+  ['providers-within-routing', 'src/config/schema.ts', "import '../routing/providers/openai/provider.ts'"],
   ['settings-stand-alone', 'src/gateway/settings.ts', "import type {} from './gateway.ts'"],
   ['folders-meet-in-app', 'src/worker/pool.ts', "import '../admission/settings.ts'"],
   ['decisions-are-pure', 'src/coordinator/scheduler/lanes.ts', "import { now } from '../../core/clock.ts'\nnow()"],

@@ -1,18 +1,18 @@
 /** The configured models as providers and routes. */
 import { hash } from 'node:crypto'
-import { Secret } from '../config/fields.ts'
 import { readRegularFile } from '../config/regular-file.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
-import { type Clock, systemClock as clock, Wheel } from '../core/clock.ts'
+import { systemClock as clock, Wheel } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
-import { type Ids, systemIds } from '../core/ids.ts'
-import type { Deployment, Provider } from '../core/ports/provider.ts'
-import { createDemoProvider } from '../routing/providers/demo/provider.ts'
-import { createOpenAiProvider } from '../routing/providers/openai/provider.ts'
+import { systemIds } from '../core/ids.ts'
+import type { CreateProvider, Deployment, Provider, ProviderDeps } from '../core/ports/provider.ts'
+import { deploymentNames } from '../routing/names.ts'
+import { PROVIDERS } from '../routing/providers/index.ts'
 import type { ModelRoute } from '../routing/router.ts'
+import { Secret } from '../settings/fields.ts'
 
 export interface NamedProvider {
-  /** "chat@api.openai.com"; a second one of the same model and host is "chat@api.openai.com#2". */
+  /** Of the deployment. */
   readonly name: string
   readonly model: ModelConfig
   readonly provider: Provider
@@ -20,12 +20,23 @@ export interface NamedProvider {
   readonly madeOf: string
 }
 
+/** Of each provider in use, by its name. */
+export type Adapters = ReadonlyMap<string, CreateProvider<ModelConfig>>
+
 /** What providers need of the process. */
-export interface ProviderDeps {
-  readonly clock: Clock
-  readonly ids: Ids
-  readonly wheel: Wheel
-  readonly gatherMs: () => number
+export type ProcessDeps = Pick<ProviderDeps, 'clock' | 'ids' | 'wheel' | 'gatherMs'>
+
+/** A kind for the models that name it: with its settings the configuration has checked them. */
+interface Kind {
+  place(model: ModelConfig): string
+  load(): Promise<{ readonly create: CreateProvider<ModelConfig> }>
+}
+const kindOf = (name: string): Kind => PROVIDERS.find((kind) => kind.name === name) as unknown as Kind
+
+export async function loadAdapters({ models }: Pick<Config, 'models'>): Promise<Adapters> {
+  const names = [...new Set(models.map(({ provider }) => provider))]
+  const load = async (name: string) => [name, (await kindOf(name).load()).create] as const
+  return new Map(await Promise.all(names.map(load)))
 }
 
 /**
@@ -34,24 +45,28 @@ export interface ProviderDeps {
  */
 export function createProviders(
   config: Config,
-  deps: ProviderDeps,
+  adapters: Adapters,
+  deps: ProcessDeps,
   before: readonly NamedProvider[] = [],
 ): readonly NamedProvider[] {
+  const { models, http, proxy } = config
   const made: Provider[] = []
-  const names = new Map<string, number>()
-  const nameOf = (model: ModelConfig): string => {
-    const name = `${model.name}@${model.baseUrl === null ? model.provider : new URL(model.baseUrl).host}`
-    const nth = (names.get(name) ?? 0) + 1
-    names.set(name, nth)
-    return nth === 1 ? name : `${name}#${nth}`
+  const names = namesOf(models)
+  const all = {
+    ...deps,
+    proxy: proxy.url === null || typeof proxy.url === 'string' ? proxy.url : proxy.url.reveal(),
+    noProxy: proxy.noProxy,
+    maxAnswerBytes: http.maxAnswerBytes,
+    readFile,
   }
   try {
-    return config.models.map((model) => {
-      const name = nameOf(model)
-      const madeOf = digestOf(name, model, config)
+    return models.map((model, i) => {
+      const name = names[i]
+      const madeOf = digestOf([name, model, filesOf(model), proxy, http.maxAnswerBytes])
       const same = before.find((each) => each.name === name && each.madeOf === madeOf)
-      const provider = same?.provider ?? createProvider(config, model, name, deps)
-      if (same === undefined) made.push(provider)
+      if (same !== undefined) return { ...same, model }
+      const provider = adapters.get(model.provider)!(name, model, all)
+      made.push(provider)
       return { name, model, provider, madeOf }
     })
   } catch (error) {
@@ -61,19 +76,34 @@ export function createProviders(
 }
 
 /** For `sluice doctor`: the providers, or why there can't be any. */
-export function openForCheck(config: Config): {
+export async function openForCheck(config: Config): Promise<{
   readonly providers: readonly NamedProvider[]
   readonly problem: string | null
-} {
+}> {
   try {
     const deps = { clock, ids: systemIds(), wheel: new Wheel(clock), gatherMs: () => 0 }
-    return { providers: createProviders(config, deps), problem: null }
+    return { providers: createProviders(config, await loadAdapters(config), deps), problem: null }
   } catch (error) {
     return { providers: [], problem: (error as Error).message }
   }
 }
 
-function digestOf(name: string, model: ModelConfig, { proxy, http }: Config): string {
+const namesOf = (models: readonly ModelConfig[]): readonly string[] =>
+  deploymentNames(
+    models.map((model) => ({
+      name: model.name,
+      deployment: model.deployment,
+      place: kindOf(model.provider).place(model),
+      upstreamModel: upstreamOf(model),
+      identity: digestOf([model.provider, model.baseUrl, 'apiVersion' in model && model.apiVersion, keyOf(model)]),
+    })),
+  )
+
+const upstreamOf = (model: ModelConfig): string | null => ('model' in model ? model.model : null)
+/** Which key, not what it is: a new one in the same place makes no other deployment. */
+const keyOf = (model: ModelConfig): string | null => ('apiKey' in model ? (model.apiKey?.toString() ?? null) : null)
+
+function digestOf(value: unknown): string {
   // JSON.stringify would ask a secret for its reference
   const plain = (value: unknown): unknown =>
     value instanceof Secret
@@ -83,52 +113,20 @@ function digestOf(name: string, model: ModelConfig, { proxy, http }: Config): st
         : typeof value === 'object' && value !== null
           ? Object.fromEntries(Object.entries(value).map(([key, member]) => [key, plain(member)]))
           : value
-  const certificate = model.caFile === null ? null : readCertificate(model.caFile)
-  return hash('sha256', JSON.stringify([name, plain(model), certificate, plain(proxy), http.maxAnswerBytes]))
+  return hash('sha256', JSON.stringify(plain(value)))
 }
 
-function readCertificate(path: string): string {
+/** What stands in the files that its settings name. */
+const filesOf = (model: ModelConfig): readonly string[] =>
+  'caFile' in model && model.caFile !== null ? [readFile('ca_file', model.caFile)] : []
+
+function readFile(setting: string, path: string): string {
   try {
     return readRegularFile(path)
   } catch (cause) {
     const { code = 'error' } = cause as NodeJS.ErrnoException
-    throw new SluiceError('config_invalid', { message: `ca_file: ${path} can't be read (${code}).`, cause })
+    throw new SluiceError('config_invalid', { message: `${setting}: ${path} can't be read (${code}).`, cause })
   }
-}
-
-function createProvider(config: Config, model: ModelConfig, name: string, deps: ProviderDeps): Provider {
-  if (model.provider === 'demo')
-    return createDemoProvider({
-      clock: deps.clock,
-      ids: deps.ids,
-      ttftMs: model.demo.ttftMs,
-      tokenMs: model.demo.tokenMs,
-    })
-  const { url, noProxy } = config.proxy
-  const baseUrl =
-    model.apiVersion === null ? model.baseUrl! : `${model.baseUrl}?api-version=${encodeURIComponent(model.apiVersion)}`
-  return createOpenAiProvider({
-    name,
-    baseUrl,
-    apiKey: model.apiKey?.reveal() ?? null,
-    auth: model.provider === 'azure' ? 'api-key' : 'bearer',
-    headers: Object.fromEntries(
-      Object.entries(model.headers).map(([header, value]) => [
-        header,
-        typeof value === 'string' ? value : value.reveal(),
-      ]),
-    ),
-    upstreamModel: model.model,
-    continuation: model.continuation,
-    streamUsage: model.streamUsage,
-    ca: model.caFile === null ? null : readCertificate(model.caFile),
-    proxy: url === null || typeof url === 'string' ? url : url.reveal(),
-    noProxy,
-    clock: deps.clock,
-    wheel: deps.wheel,
-    gatherMs: deps.gatherMs,
-    maxAnswerBytes: config.http.maxAnswerBytes,
-  })
 }
 
 /** Models of the same name are one group. */
@@ -140,14 +138,11 @@ export function toRoutes(config: Config, providers: readonly NamedProvider[]): M
     kinds: [...new Set(members.flatMap((m) => m.model.kinds))],
     deployments: members.map(
       ({ name, model, provider }): Deployment => ({
+        ...model,
         name,
         provider,
-        upstreamModel: model.model,
+        upstreamModel: upstreamOf(model),
         concurrent: model.limits.concurrent ?? Infinity,
-        order: model.order,
-        contextTokens: model.contextTokens,
-        stream: model.stream,
-        conversationMembers: model.conversationMembers,
         timeouts: {
           ttftMs: model.timeouts.ttftMs ?? config.timeouts.ttftMs,
           interTokenMs: model.timeouts.interTokenMs ?? config.timeouts.interTokenMs,

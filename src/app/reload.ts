@@ -3,7 +3,6 @@
  * in one turn of the event loop; what else has changed takes a restart, and is named.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { Secret } from '../config/fields.ts'
 import { LEAVES } from '../config/leaves.ts'
 import type { Config } from '../config/schema.ts'
 import { camelCase } from '../core/camel.ts'
@@ -13,7 +12,15 @@ import type { Provider } from '../core/ports/provider.ts'
 import type { Log } from '../observability/report.ts'
 import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
 import type { Router } from '../routing/router.ts'
-import { createProviders, type NamedProvider, type ProviderDeps, toRoutes } from './models.ts'
+import { Secret } from '../settings/fields.ts'
+import {
+  type Adapters,
+  createProviders,
+  loadAdapters,
+  type NamedProvider,
+  type ProcessDeps,
+  toRoutes,
+} from './models.ts'
 import type { Runtime } from './runtime.ts'
 import { warnOfJobsWithoutModel } from './without-model.ts'
 
@@ -35,17 +42,26 @@ export class Settings {
   config: Config
   providers: readonly NamedProvider[]
   readonly #gather: GatherGauge
-  readonly #deps: ProviderDeps
+  readonly #deps: ProcessDeps
   #tenants: ReadonlyMap<string, Config['tenants'][number]>
   #retired: Provider[] = []
   #cancelCheck: (() => void) | null = null
 
-  constructor(config: Config, { clock, ids, wheel }: Pick<Runtime, 'clock' | 'ids' | 'wheel'>) {
+  /** Rejects with config_invalid. */
+  static async open(config: Config, runtime: Pick<Runtime, 'clock' | 'ids' | 'wheel'>): Promise<Settings> {
+    return new Settings(config, await loadAdapters(config), runtime)
+  }
+
+  private constructor(
+    config: Config,
+    adapters: Adapters,
+    { clock, ids, wheel }: Pick<Runtime, 'clock' | 'ids' | 'wheel'>,
+  ) {
     this.config = config
     this.#gather = gatherGauge(config.stream, clock)
     this.#deps = { clock, ids, wheel, gatherMs: this.#gather.gatherMs }
     this.#tenants = byName(config)
-    this.providers = createProviders(config, this.#deps)
+    this.providers = createProviders(config, adapters, this.#deps)
   }
 
   tenant(name: string): Config['tenants'][number] | undefined {
@@ -76,9 +92,10 @@ export class Settings {
   }
 
   /** Throws config_invalid; then nothing has changed. */
-  reload(next: Config, router: Pick<Router, 'replace' | 'isInUse'>): Reloaded {
+  async reload(next: Config, router: Pick<Router, 'replace' | 'isInUse'>): Promise<Reloaded> {
+    const adapters = await loadAdapters(next)
     const before = this.config
-    const providers = createProviders(next, this.#deps, this.providers)
+    const providers = createProviders(next, adapters, this.#deps, this.providers)
     const kept = new Set(providers.map(({ provider }) => provider))
     this.#retired.push(...this.providers.map(({ provider }) => provider).filter((provider) => !kept.has(provider)))
     this.config = next
@@ -131,11 +148,11 @@ export function reloader(
   jobs: Pick<Jobs, 'list'>,
   { log, configAgain, onReload }: ReloadOptions,
 ): () => Promise<Reloaded> {
-  return async () => {
+  const reload = async (): Promise<Reloaded> => {
     if (configAgain === undefined)
       throw new SluiceError('invalid_request', { message: 'This server has no configuration to reload.' })
     try {
-      const reloaded = settings.reload(configAgain(), router)
+      const reloaded = await settings.reload(configAgain(), router)
       onReload?.(settings.config)
       const { models, tenants, needsRestart } = reloaded
       log.info({ models, tenants, needs_restart: needsRestart }, 'the configuration was reloaded')
@@ -146,6 +163,13 @@ export function reloader(
       log.error({ reason }, 'the configuration was not reloaded; the one before stays in force')
       throw error
     }
+  }
+  // One after the other: the last one to read the configuration is the last one to put it in force
+  let last: Promise<unknown> = Promise.resolve()
+  return () => {
+    const next = last.then(reload)
+    last = next.catch(() => {})
+    return next
   }
 }
 

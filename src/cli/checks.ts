@@ -143,7 +143,7 @@ async function isSluice(url: string): Promise<boolean> {
 }
 
 function checkCertificates(model: Config['models'][number]): readonly Check[] {
-  if (model.caFile === null) return []
+  if (!('caFile' in model) || model.caFile === null) return []
   const name = `${model.name}: ca_file`
   try {
     const { subject, validTo } = new X509Certificate(readFileSync(model.caFile))
@@ -178,7 +178,9 @@ async function checkProvider({ name, provider, model }: NamedProvider): Promise<
 const ROUTE = /(\/(?:chat\/completions|completions|embeddings|models|responses))\/*$/
 
 /** The setting that explains a status other than 200. */
-function blame({ apiKey: key, baseUrl: url, headers, provider }: ModelConfig, status: number): string {
+function blame(model: ModelConfig, status: number): string {
+  if (!('apiKey' in model)) return `HTTP ${status}`
+  const { apiKey: key, baseUrl: url, headers, provider } = model
   if (status === 401 || status === 403) {
     if (key !== null) return `the provider refused the api_key (HTTP ${status})`
     const isSent = Object.keys(headers).some((name) => /auth|key|token/i.test(name))

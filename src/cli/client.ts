@@ -1,10 +1,10 @@
 /** Speaks HTTP to a running server, for the commands. */
 import { join } from 'node:path'
-import { bareText } from '../config/fields.ts'
 import { environmentOf, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
 import { systemClock } from '../core/clock.ts'
+import { bareText } from '../settings/fields.ts'
 import { type Args, EXIT, FailedError, invocation, RefusedError, UnreachableError, UsageError } from './command.ts'
 
 export interface Client {

@@ -17,7 +17,7 @@ export const command: Command = {
   async run(args, out) {
     const loaded = loadConfig({ file: args.option('config'), flags: args.settings })
     const { openForCheck } = await import('../app/models.ts')
-    const { providers, problem } = openForCheck(loaded.config)
+    const { providers, problem } = await openForCheck(loaded.config)
     const checks = [
       ...loaded.warnings.map((detail): Check => ({ name: 'environment', verdict: 'note', detail })),
       ...(await checkAll(loaded.config, providers)),

@@ -411,7 +411,7 @@ describe('doctor', () => {
         `port: 0\ndata_dir: ${dir}\nmodels: [{ name: m, provider: openai-compatible, base_url: "${base}"${secret} }]\n`,
       )
       const loaded = loadConfig({ file, env: { KEY_GOOD: 'good', KEY_BAD: 'bad' } }).config
-      const checks = await checkAll(loaded, openForCheck(loaded).providers)
+      const checks = await checkAll(loaded, (await openForCheck(loaded)).providers)
       expect(checks.find(({ name }) => name.startsWith('m@'))).toMatchObject({
         verdict,
         detail: expect.stringContaining(detail),

@@ -4,11 +4,12 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterAll, describe, expect, it } from 'vitest'
 import { camelCase } from '../core/camel.ts'
-import { Secret } from './fields.ts'
+import { Secret } from '../settings/fields.ts'
 import { jsonSchema } from './json-schema.ts'
 import { envName, FLAGS, flagName, LEAVES, VALUES } from './leaves.ts'
 import { type Environment, loadConfig } from './load.ts'
 import { printConfig } from './print.ts'
+import type { ModelConfig } from './schema.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'sluice-config-'))
 afterAll(() => rmSync(dir, { recursive: true }))
@@ -28,6 +29,12 @@ const refusal = (yaml: string | null, env: Environment = {}, flags: Record<strin
     return (error as Error).message.replaceAll(`${dir}/`, '')
   }
   return 'it was taken'
+}
+
+/** A model of a provider that has OpenAI's settings. */
+const openai = (model: ModelConfig) => {
+  if (model.provider === 'demo') throw new Error('this one is a demo')
+  return model
 }
 
 describe('defaults < file < environment < flags', () => {
@@ -100,8 +107,9 @@ describe('defaults < file < environment < flags', () => {
   it('offers the models of a key that is in the environment', () => {
     const { config } = load(null, { OPENAI_API_KEY: 'sk-canary' })
     expect(config.models.map((m) => m.name)).toEqual(['demo', 'gpt-*', 'o*', 'text-embedding-*'])
-    expect(config.models[1]).toMatchObject({ baseUrl: 'https://api.openai.com/v1', kinds: ['chat'] })
-    expect(config.models[1].apiKey!.reveal()).toBe('sk-canary')
+    // OpenAI's own address: test/e2e and the names of deployments show it
+    expect(config.models[1]).toMatchObject({ baseUrl: null, kinds: ['chat'] })
+    expect(openai(config.models[1]).apiKey!.reveal()).toBe('sk-canary')
     expect(
       load('models: [{ name: x, provider: demo }]', { OPENAI_API_KEY: 'k' }).config.models.map((m) => m.name),
     ).toEqual(['x'])
@@ -213,6 +221,32 @@ describe('what is wrong, where, and what was probably meant', () => {
       'workers: { lease_ms: 1s, heartbeat_ms: 900ms }',
       'sluice.yaml:1:26: workers.heartbeat_ms: must be at most half of workers.lease_ms',
     ],
+    [
+      'models: [{ name: a, provider: demox, limt: 3 }]',
+      '2 settings are not valid:\n' +
+        '  sluice.yaml:1:21: models[0].provider: must be one of "demo", "openai", "openai-compatible", "azure"\n' +
+        '  sluice.yaml:1:38: models[0].limt: is not a known setting. Did you mean "limits"?',
+    ],
+    [
+      'models: [{ name: a }]',
+      'sluice.yaml:1:10: models[0].provider: must be one of "demo", "openai", "openai-compatible", "azure"',
+    ],
+    [
+      'models: [{ name: a, provider: azure, base_url: "http://h", api_versio: 1 }]',
+      'sluice.yaml:1:60: models[0].api_versio: is not a known setting. Did you mean "api_version"?',
+    ],
+    [
+      'models: [{ name: a, provider: demo, base_url: "http://h" }]',
+      'sluice.yaml:1:37: models[0].base_url: is not used by the demo model',
+    ],
+    [
+      'models: [{ name: a, provider: demo, ca_file: "$HOME/x" }]',
+      'sluice.yaml:1:37: models[0].ca_file: starts with "$HOME", which is not expanded: write the full path',
+    ],
+    [
+      'models: [{ name: a, provider: demo, deployment: x }, { name: b, provider: demo, deployment: x }]',
+      'sluice.yaml:1:81: models[1].deployment: "x" is a duplicate',
+    ],
     ['tenants: [{ name: a }, { name: a }]', 'sluice.yaml:1:26: tenants[1].name: "a" is a duplicate'],
     [
       'tenants: [{ name: a, guards: [{ guard: max-contxt, tokens: 1 }] }]',
@@ -277,6 +311,23 @@ describe('what is wrong, where, and what was probably meant', () => {
     expect(refusal(null, {}, { 'data-dir': path })).toMatch(message)
   })
 
+  it("takes another provider's settings, leaves them out, and warns", () => {
+    const yaml = (provider: string): string =>
+      `models: [{ name: a, provider: ${provider}, base_url: null, api_key: { env: K }, api_version: "1", ` +
+      'demo: { ttft_ms: 5 } }]'
+    const demo = load(yaml('demo'))
+    expect(demo.config.models[0]).toMatchObject({ provider: 'demo', demo: { ttftMs: 5 } })
+    expect(demo.config.models[0]).not.toHaveProperty('apiKey')
+    expect(demo.warnings.map((warning) => /models.*/.exec(warning)?.[0])).toEqual([
+      'models[0].api_key: not used by the provider demo',
+      'models[0].api_version: not used by the provider demo',
+    ])
+    const openai = load(yaml('openai'), { K: 'key' })
+    expect(openai.config.models[0]).toMatchObject({ provider: 'openai', apiVersion: '1' })
+    expect(openai.config.models[0]).not.toHaveProperty('demo')
+    expect(openai.warnings).toEqual([expect.stringMatching(/models\[0\]\.demo: not used by the provider openai$/)])
+  })
+
   it('reads choices in any case', () => {
     const { config } = load('durability: Memory\n', { SLUICE_LOG_LEVEL: 'WARN' })
     expect([config.log.level, config.durability]).toEqual(['warn', 'memory'])
@@ -339,8 +390,9 @@ describe('values as env files, shells and editors leave them', () => {
     expect(load(null, { SLUICE_DATA_DIR: text }).config.dataDir).toBe(path)
     expect(load(null, {}, { 'data-dir': text }).config.dataDir).toBe(path)
     expect(load(`data_dir: ${JSON.stringify(text)}\n`).config.dataDir).toBe(path)
-    const models = `models: [{ name: a, provider: demo, ca_file: ${JSON.stringify(text)} }]`
-    expect(load(models).config.models[0].caFile).toBe(path)
+    const models =
+      'models: [{ name: a, provider: openai-compatible, base_url: "http://h", ' + `ca_file: ${JSON.stringify(text)} }]`
+    expect(openai(load(models).config.models[0]).caFile).toBe(path)
   })
 
   it.each([
@@ -399,7 +451,7 @@ describe('secrets', () => {
         SLUICE_KEY: 'canary-seed-of-the-tests',
       },
     )
-    expect(config.models[0].apiKey!.reveal()).toBe('canary-env')
+    expect(openai(config.models[0]).apiKey!.reveal()).toBe('canary-env')
     expect(config.admin.key!.reveal()).toBe('canary-file-of-the-tests')
     expect(config.key!.reveal()).toBe('canary-seed-of-the-tests')
     expect(
@@ -452,8 +504,8 @@ describe('secrets', () => {
       "sluice.yaml:1:10: admin.key: the file none can't be read (ENOENT)",
     )
     const { config } = loadConfig({ file: write(model('api_key: { env: NOT_SET }')), env: {}, withoutSecrets: true })
-    expect(config.models[0].apiKey!.known).toBe(false)
-    expect(() => config.models[0].apiKey!.reveal()).toThrow(/NOT_SET/)
+    expect(openai(config.models[0]).apiKey!.known).toBe(false)
+    expect(() => openai(config.models[0]).apiKey!.reveal()).toThrow(/NOT_SET/)
   })
 })
 

@@ -2,7 +2,7 @@
  * The schema, read as a list of settings: from it come flags, environment names, docs and the printed configuration.
  */
 import type { z } from 'zod'
-import { type FieldKind, fieldKinds } from './fields.ts'
+import { type FieldKind, fieldKinds } from '../settings/fields.ts'
 import { settings } from './schema.ts'
 
 export type LeafKind = FieldKind | 'text' | 'choice' | 'flag' | 'list' | 'number' | 'object' | 'items' | 'map'
@@ -18,6 +18,8 @@ export interface Leaf {
   readonly choices: readonly string[]
   /** Of `items`: what each has. */
   readonly members: readonly Leaf[]
+  /** Of a model's setting: the providers that have it, unless all do. */
+  readonly providers: readonly string[] | null
 }
 
 type Schema = z.core.$ZodType
@@ -31,12 +33,32 @@ export function leavesOf(object: Schema, path: readonly string[] = []): readonly
     const { schema: inner, nullable, fallback } = open(field)
     const kind = kindOf(inner)
     if (kind === 'object') return leavesOf(inner, at)
-    const choices =
-      inner._zod.def.type === 'enum'
-        ? Object.keys((inner._zod.def as unknown as { readonly entries: object }).entries)
-        : []
-    const members = kind === 'items' ? leavesOf((inner._zod.def as z.core.$ZodArrayDef).element) : []
-    return [{ path: at, kind, nullable, default: fallback, description: field.description ?? '', choices, members }]
+    const choices = choicesOf(inner._zod.def)
+    // Refused wherever it is given
+    if (inner._zod.def.type === 'unknown') return []
+    const members = kind === 'items' ? membersOf((inner._zod.def as z.core.$ZodArrayDef).element) : []
+    const description = field.description ?? ''
+    return [{ path: at, kind, nullable, default: fallback, description, choices, members, providers: null }]
+  })
+}
+
+/** What each item of a list has; where items differ by their provider, the settings of all, each once. */
+function membersOf(item: Schema): readonly Leaf[] {
+  const { schema } = open(item)
+  const { options } = schema._zod.def as { readonly options?: readonly Schema[] }
+  if (options === undefined) return leavesOf(item)
+  const models = options.map((option) => leavesOf(option))
+  const providers = models.map((leaves) => leaves.find(({ path }) => path[0] === 'provider')!)
+  const provider = {
+    ...providers[0],
+    choices: providers.flatMap(({ choices }) => choices),
+    description: `${providers.map(({ choices, description }) => `\`${choices}\`: ${description}`).join('; ')}.`,
+  }
+  const byName = Map.groupBy(models.flat(), ({ path }) => path.join('.'))
+  return [...byName].map(([name, [leaf]]) => {
+    if (name === 'provider') return provider
+    const has = models.map((leaves) => leaves.some(({ path }) => path.join('.') === name))
+    return has.every(Boolean) ? leaf : { ...leaf, providers: provider.choices.filter((_, i) => has[i]) }
   })
 }
 
@@ -54,10 +76,19 @@ function open(field: Schema): { readonly schema: Schema; readonly nullable: bool
     }
     if (def.type === 'nullable') nullable = true
     else if (def.type === 'default' || def.type === 'prefault') fallback = def.defaultValue
-    else if (def.type !== 'pipe') break
+    else if (def.type !== 'pipe' && def.type !== 'optional') break
     schema = (def.innerType ?? def.in)!
   }
   return { schema, nullable, fallback }
+}
+
+function choicesOf(def: z.core.$ZodTypeDef): readonly string[] {
+  const { type, entries, values } = def as {
+    readonly type: string
+    readonly entries?: object
+    readonly values?: readonly string[]
+  }
+  return type === 'enum' ? Object.keys(entries!) : type === 'literal' ? values! : []
 }
 
 function kindOf(schema: Schema): LeafKind {
@@ -72,18 +103,24 @@ function kindOf(schema: Schema): LeafKind {
     case 'object':
       return 'object'
     case 'enum':
+    case 'literal':
       return 'choice'
     case 'number':
       return 'number'
     case 'record':
       return 'map'
     case 'array':
-      return open(def.element!).schema._zod.def.type === 'object' ? 'items' : 'list'
+      return isItem(open(def.element!).schema) ? 'items' : 'list'
     case 'union':
       return kindOfUnion(def.options!)
     default:
       return 'text'
   }
+}
+
+/** A model is one of a union, by its provider. */
+function isItem({ _zod: { def } }: Schema): boolean {
+  return def.type === 'object' || (def as { readonly discriminator?: string }).discriminator === 'provider'
 }
 
 function kindOfUnion(options: readonly Schema[]): LeafKind {

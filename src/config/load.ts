@@ -4,9 +4,11 @@
 import { camelCase } from '../core/camel.ts'
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
-import { bareText, readPath, Secret, type SecretSource } from './fields.ts'
+import { PROVIDERS } from '../routing/providers/index.ts'
+import { bareText, readPath, Secret, type SecretSource } from '../settings/fields.ts'
 import { type FileText, parseFile } from './file.ts'
 import { envName, FLAGS, flagName, type Leaf, MAPS, VALUES } from './leaves.ts'
+import { settingsOfOthers } from './models.ts'
 import { describeIssue, type Problem } from './problems.ts'
 import { readRegularFile } from './regular-file.ts'
 import { type Config, type Settings, schema } from './schema.ts'
@@ -102,7 +104,8 @@ export function loadConfig(sources: Sources = {}): Loaded {
           : `${lines.length} settings are not valid:\n${lines.map((line) => `  ${line}`).join('\n')}`,
     })
   }
-  const warnings = [...linkNote(links), ...unknownNames(env)]
+  const unused = unusedSettings(raw['models']).map((each) => describe(each, originOf, text))
+  const warnings = [...linkNote(links), ...unknownNames(env), ...unused]
   if (isSameSecret(result.data.key, result.data.admin.key))
     warnings.push('key and admin.key are the same: every client with that key can act as an operator.')
   const config = freeze(camelised(result.data)) as Config
@@ -161,16 +164,24 @@ function readConfigFile(path: string): string {
   }
 }
 
+/** Where none are configured. */
 function defaultModels(env: Environment): unknown[] {
-  const demo = { name: 'demo', provider: 'demo' }
-  if (bareText(env['OPENAI_API_KEY'] ?? '') === '') return [demo]
-  const openai = (name: string, kind: string): unknown => ({
-    name,
-    provider: 'openai',
-    api_key: { env: 'OPENAI_API_KEY' },
-    kinds: [kind],
-  })
-  return [demo, openai('gpt-*', 'chat'), openai('o*', 'chat'), openai('text-embedding-*', 'embedding')]
+  const has = (name: string): boolean => bareText(env[name] ?? '') !== ''
+  return PROVIDERS.flatMap((kind) =>
+    (kind.fromEnvironment?.(has) ?? []).map((model) => ({ ...model, provider: kind.name })),
+  )
+}
+
+/** Left there when the provider was changed, perhaps; perhaps a mistake. */
+function unusedSettings(models: unknown): readonly Problem[] {
+  return (Array.isArray(models) ? models : []).flatMap((model: unknown, i) =>
+    typeof model !== 'object' || model === null
+      ? []
+      : settingsOfOthers(model as Record<string, unknown>).map((setting) => ({
+          path: ['models', String(i), setting],
+          problem: `not used by the provider ${(model as Record<string, unknown>)['provider']}`,
+        })),
+  )
 }
 
 /** "INFO" is meant as "info". */

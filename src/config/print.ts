@@ -2,7 +2,7 @@
  * The effective configuration as YAML that can be loaded again. Secrets are references; values of headers are left out.
  */
 import { Document, isMap, isScalar, isSeq, type Scalar, type YAMLMap, type YAMLSeq } from 'yaml'
-import { Secret } from './fields.ts'
+import { Secret } from '../settings/fields.ts'
 import type { Loaded, Origin } from './load.ts'
 
 /** Each value that is not a default carries a comment with its origin. */

@@ -5,153 +5,10 @@
 import { z } from 'zod'
 import { guardSettings } from '../admission/settings.ts'
 import type { Camelised } from '../core/camel.ts'
-import { count, duration, filePath, flag, httpUrl, list, secret, size } from './fields.ts'
+import { count, duration, filePath, flag, httpUrl, list, secret, size } from '../settings/fields.ts'
+import { model, modelAsGiven, name } from './models.ts'
 
 const port = () => count({ max: 65_535 })
-const name = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'expected letters, digits, ".", "_" or "-", at most 64')
-
-// ---------------------------------------------------------------- models
-
-const modelName = z
-  .string()
-  .regex(/^[\w.:/@+-]{1,200}\*?$|^\*$/, 'expected a model name, or the beginning of one followed by "*"')
-
-/** A header that looks like a credential must be a reference. */
-const CREDENTIAL_HEADER = /auth|key|token|secret|cookie|password/i
-const headers = z
-  .record(
-    z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_|~-]+$/, 'expected a header name'),
-    z.union([z.string().regex(/^[\x20-\x7e]*$/), secret()], {
-      error: 'expected a string, { env: NAME } or { file: PATH }',
-    }),
-  )
-  .superRefine((all, context) => {
-    for (const [header, value] of Object.entries(all)) {
-      if (typeof value === 'string' && CREDENTIAL_HEADER.test(header)) {
-        context.addIssue({
-          code: 'custom',
-          path: [header],
-          message: 'looks like a credential: give it by reference, { env: NAME } or { file: PATH }',
-        })
-      }
-    }
-  })
-
-const model = z
-  .strictObject({
-    name: modelName.describe(
-      'The name clients use; a trailing "*" matches any ending. Entries with the same name form one group, tried by ' +
-        '`order`.',
-    ),
-    provider: z
-      .enum(['demo', 'openai', 'openai-compatible', 'azure'])
-      .describe(
-        '`openai-compatible`: vLLM, Ollama, llama.cpp, SGLang, Groq, Mistral and everything else with an ' +
-          'OpenAI-compatible ' +
-          'API. `demo`: built-in text at a realistic pace.',
-      ),
-    base_url: httpUrl()
-      .nullable()
-      .prefault(null)
-      .describe(
-        "Base URL of the provider's API, usually ending in `/v1`. Null: OpenAI's own (`openai` only; all others " +
-          'need one).',
-      ),
-    model: z
-      .string()
-      .min(1)
-      .nullable()
-      .prefault(null)
-      .describe("The provider's name for the model. Null: the name that the client used."),
-    api_key: secret()
-      .nullable()
-      .prefault(null)
-      .describe(
-        'The API key, by reference: `{ env: NAME }` or `{ file: PATH }`. It is sent to `base_url` and nowhere else.',
-      ),
-    api_version: z.string().min(1).nullable().prefault(null).describe('Azure only: the `api-version` query parameter.'),
-    headers: headers
-      .prefault({})
-      .describe('Additional request headers. Anything that looks like a credential must be a reference.'),
-    kinds: z
-      .array(z.enum(['chat', 'embedding']))
-      .min(1)
-      .prefault(['chat', 'embedding'])
-      .describe('Kinds of request it accepts.'),
-    order: count()
-      .prefault(0)
-      .describe('Lower values are tried first; higher ones are used when those are full or failing.'),
-    limits: z
-      .strictObject({
-        concurrent: count({ min: 1 })
-          .nullable()
-          .prefault(null)
-          .describe('Concurrent calls; more wait in the queue. Null: no limit.'),
-      })
-      .prefault({})
-      .describe('Limits of this deployment.'),
-    pool: name.prefault('text').describe('The pool of workers that runs its jobs.'),
-    context_tokens: count({ min: 1 })
-      .prefault(128_000)
-      .describe('Size of its context window. Conversations are trimmed to it, oldest turns first.'),
-    conversation_members: list()
-      .prefault([])
-      .describe(
-        'Members of an answer that are sent back with the next prompt of a conversation, e.g. `reasoning_content`. ' +
-          'Always ' +
-          'sent: content, refusal, tool calls and the id of an audio.',
-      ),
-    continuation: z
-      .enum(['none', 'prefix', 'vllm'])
-      .prefault('none')
-      .describe(
-        'How it continues a partial answer after a worker crash: `prefix` (DeepSeek, Mistral), `vllm`, or `none`. ' +
-          'The demo ' +
-          'model always can.',
-      ),
-    stream: z
-      .enum(['as_asked', 'always', 'never'])
-      .prefault('as_asked')
-      .describe(
-        'Whether the provider is asked for a stream. `as_asked`: a client that wants one JSON answer gets the ' +
-          "provider's own, byte for byte. `always` and `never`: for providers that can do only one.",
-      ),
-    stream_usage: flag()
-      .prefault(true)
-      .describe('Request streams with `stream_options.include_usage`. False: their tokens are counted here.'),
-    ca_file: filePath().nullable().prefault(null).describe('Additional CA certificates to trust (PEM).'),
-    timeouts: z
-      .strictObject({
-        ttft_ms: duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `timeouts`.'),
-        inter_token_ms: duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `timeouts`.'),
-        total_ms: duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `timeouts`.'),
-      })
-      .prefault({})
-      .describe('Timeouts of this model.'),
-    demo: z
-      .strictObject({
-        ttft_ms: duration().prefault(200).describe('Time to first token.'),
-        token_ms: duration().prefault(20).describe('Time between tokens.'),
-      })
-      .prefault({})
-      .describe('Speed of the demo model.'),
-  })
-  .superRefine((m, context) => {
-    const refuse = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message })
-    if ((m.provider === 'openai-compatible' || m.provider === 'azure') && m.base_url === null)
-      refuse('base_url', `is required by the provider ${m.provider}`)
-    if (m.provider === 'demo' && m.base_url !== null) refuse('base_url', 'is not used by the demo model')
-    if (m.provider === 'openai' && m.base_url === null && m.api_key === null)
-      refuse('api_key', 'is required by the provider openai, e.g. { env: OPENAI_API_KEY }')
-  })
-  .transform((m) => (m.provider === 'openai' && m.base_url === null ? { ...m, base_url: OPENAI_URL } : m))
-
-const OPENAI_URL = 'https://api.openai.com/v1'
-
-// ---------------------------------------------------------------- all
-
 export const settings = z.strictObject({
   host: z
     .string()
@@ -489,6 +346,7 @@ export const settings = z.strictObject({
 
 /** The settings as the parts get them: checked as a whole, and with what follows from others filled in. */
 export const schema = settings
+  .extend({ models: z.array(modelAsGiven).prefault([]) })
   .superRefine((c, context) => {
     const refuse = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message })
     if (c.workers.heartbeat_ms * 2 > c.workers.lease_ms)
@@ -508,7 +366,10 @@ export const schema = settings
     for (const [i, tenant] of tenants.entries())
       if (tenants.indexOf(tenant) < i) refuse(['tenants', String(i), 'name'], `"${tenant}" is a duplicate`)
     const pools = new Map<string, string>()
+    const deployments = c.models.map((m) => m.deployment)
     for (const [i, m] of c.models.entries()) {
+      if (m.deployment !== null && deployments.indexOf(m.deployment) < i)
+        refuse(['models', String(i), 'deployment'], `"${m.deployment}" is a duplicate`)
       const pool = pools.get(m.name) ?? m.pool
       pools.set(m.name, pool)
       if (pool !== m.pool)

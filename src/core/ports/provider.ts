@@ -1,5 +1,7 @@
 /** Providers and deployments: where models are reached. */
+import type { Clock, Wheel } from '../clock.ts'
 import type { SluiceError } from '../errors.ts'
+import type { Ids } from '../ids.ts'
 import type { Bytes } from '../record.ts'
 import type { Traceparent } from '../trace.ts'
 
@@ -67,6 +69,24 @@ export interface Provider {
   check(): Promise<{ readonly ok: boolean; readonly detail: string; readonly status?: number }>
   close(): void
 }
+
+/** What an adapter is given, beside its settings. */
+export interface ProviderDeps {
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly wheel: Wheel
+  /** How long a socket is left unread after a read; 0 = not at all. */
+  readonly gatherMs: () => number
+  /** "http://user:password@proxy:3128", and the hosts that are called without it. */
+  readonly proxy: string | null
+  readonly noProxy: readonly string[]
+  readonly maxAnswerBytes: number
+  /** Text of a file that a setting names. Throws config_invalid. */
+  readonly readFile: (setting: string, path: string) => string
+}
+
+/** An adapter's one export. Throws config_invalid; the message names the setting, and never its value. */
+export type CreateProvider<Settings> = (name: string, settings: Settings, deps: ProviderDeps) => Provider
 
 /** A model somewhere: what routing chooses among. */
 export interface Deployment {

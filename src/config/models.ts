@@ -1,0 +1,118 @@
+/** A model's settings: those of every model, joined with those of its provider. */
+import { z } from 'zod'
+import { PROVIDERS } from '../routing/providers/index.ts'
+import { count, duration, list } from '../settings/fields.ts'
+import type { ProviderSettings } from '../settings/provider.ts'
+
+export const name = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'expected letters, digits, ".", "_" or "-", at most 64')
+
+const timeout = () => duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `timeouts`.')
+
+const common = {
+  deployment: name
+    .nullable()
+    .prefault(null)
+    .describe('Its name in logs and metrics. Null: `name@host`, with more after it where two would have the same.'),
+  kinds: z
+    .array(z.enum(['chat', 'embedding']))
+    .min(1)
+    .prefault(['chat', 'embedding'])
+    .describe('Kinds of request it accepts.'),
+  order: count()
+    .prefault(0)
+    .describe('Lower values are tried first; higher ones are used when those are full or failing.'),
+  limits: z
+    .strictObject({
+      concurrent: count({ min: 1 })
+        .nullable()
+        .prefault(null)
+        .describe('Concurrent calls; more wait in the queue. Null: no limit.'),
+    })
+    .prefault({})
+    .describe('Limits of this deployment.'),
+  pool: name.prefault('text').describe('The pool of workers that runs its jobs.'),
+  context_tokens: count({ min: 1 })
+    .prefault(128_000)
+    .describe('Size of its context window. Conversations are trimmed to it, oldest turns first.'),
+  conversation_members: list()
+    .prefault([])
+    .describe(
+      'Members of an answer that are sent back with the next prompt of a conversation, e.g. `reasoning_content`. ' +
+        'Always sent: content, refusal, tool calls and the id of an audio.',
+    ),
+  stream: z
+    .enum(['as_asked', 'always', 'never'])
+    .prefault('as_asked')
+    .describe(
+      'Whether the provider is asked for a stream. `as_asked`: a client that wants one JSON answer gets the ' +
+        "provider's own, byte for byte. `always` and `never`: for providers that can do only one.",
+    ),
+  timeouts: z
+    .strictObject({ ttft_ms: timeout(), inter_token_ms: timeout(), total_ms: timeout() })
+    .prefault({})
+    .describe('Timeouts of this model.'),
+}
+
+const modelName = z
+  .string()
+  .regex(/^[\w.:/@+-]{1,200}\*?$|^\*$/, 'expected a model name, or the beginning of one followed by "*"')
+  .describe(
+    'The name clients use; a trailing "*" matches any ending. Entries with the same name form one group, tried by ' +
+      '`order`.',
+  )
+
+const shapeOf = ({ name, about, shape }: ProviderSettings): z.ZodRawShape => ({
+  name: modelName,
+  provider: z.literal(name).describe(about),
+  ...shape,
+  ...common,
+})
+
+type ModelOf<Kind> =
+  Kind extends ProviderSettings<infer Name, infer Shape>
+    ? z.output<z.ZodObject<typeof common & Shape>> & { readonly name: string; readonly provider: Name }
+    : never
+type Model = ModelOf<(typeof PROVIDERS)[number]>
+
+/** Each checks its own settings; which those are is known here only at run time. */
+const KINDS = PROVIDERS as readonly unknown[] as readonly ProviderSettings[]
+const union = (option: (kind: ProviderSettings) => z.core.$ZodTypeDiscriminable) =>
+  z.discriminatedUnion('provider', KINDS.map(option) as unknown as [z.core.$ZodTypeDiscriminable])
+
+/** For documents and editors. */
+export const model = union((kind) => z.strictObject(shapeOf(kind)))
+
+const settingsOfAll: z.ZodRawShape = Object.assign({}, ...KINDS.toReversed().map(shapeOf))
+
+/** What is another provider's is checked, and left out: a model may be tried at one provider, then at another. */
+function ofKind(kind: ProviderSettings): z.ZodType {
+  const own = shapeOf(kind)
+  return z
+    .strictObject({ ...settingsOfAll, ...own })
+    .superRefine((given, context) =>
+      kind.check?.(given, (setting, message) => context.addIssue({ code: 'custom', path: [setting], message })),
+    )
+    .transform((given) => Object.fromEntries(Object.entries(given).filter(([key]) => Object.hasOwn(own, key))))
+}
+
+const byProvider: ReadonlyMap<unknown, z.ZodType> = new Map(KINDS.map((kind) => [kind.name, ofKind(kind)]))
+/** Not one of them: all else that is wrong is told too. */
+const ofNone = z.strictObject({ ...settingsOfAll, provider: z.enum(KINDS.map((kind) => kind.name)) })
+
+export const modelAsGiven = z.unknown().transform((given, context) => {
+  const { provider } = (given ?? {}) as { readonly provider?: unknown }
+  const { data, error } = (byProvider.get(provider) ?? ofNone).safeParse(given)
+  for (const issue of error?.issues ?? []) context.issues.push({ ...issue, input: given } as z.core.$ZodRawIssue)
+  return error === undefined ? (data as Model) : z.NEVER
+})
+
+/** Of what was given for a model: settings that only other providers have. */
+export function settingsOfOthers(given: Readonly<Record<string, unknown>>): readonly string[] {
+  const kind = KINDS.find(({ name }) => name === given['provider'])
+  if (kind === undefined) return []
+  const isOthers = (key: string): boolean =>
+    !Object.hasOwn(shapeOf(kind), key) && KINDS.some((other) => Object.hasOwn(other.shape, key))
+  return Object.keys(given).filter(isOthers)
+}

@@ -1,0 +1,12 @@
+import { providerSettings } from '../../../settings/provider.ts'
+import { openAiShape } from '../openai/settings.ts'
+
+export const azure = providerSettings({
+  name: 'azure',
+  about: 'OpenAI models on Azure',
+  shape: openAiShape,
+  check({ base_url }, refuse) {
+    if (base_url === null) refuse('base_url', 'is required by the provider azure')
+  },
+  place: ({ baseUrl }) => new URL(baseUrl!).host,
+})

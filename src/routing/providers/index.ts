@@ -1,0 +1,28 @@
+/**
+ * The providers there are. A provider is a folder: settings.ts, by which the configuration is checked, and an adapter,
+ * loaded when a model uses it. A new one is a folder and a line here.
+ */
+import type { z } from 'zod'
+import type { CreateProvider } from '../../core/ports/provider.ts'
+import type { ProviderSettings, SettingsOf } from '../../settings/provider.ts'
+import { azure } from './azure/settings.ts'
+import { demo } from './demo/settings.ts'
+import { openai } from './openai/settings.ts'
+import { openaiCompatible } from './openai-compatible/settings.ts'
+
+export interface ProviderKind<Name extends string = string, Shape extends z.ZodRawShape = z.ZodRawShape>
+  extends ProviderSettings<Name, Shape> {
+  load(): Promise<{ readonly create: CreateProvider<SettingsOf<Shape>> }>
+}
+
+const kind = <const Name extends string, Shape extends z.ZodRawShape>(
+  settings: ProviderSettings<Name, Shape>,
+  load: ProviderKind<Name, Shape>['load'],
+): ProviderKind<Name, Shape> => ({ ...settings, load })
+
+export const PROVIDERS = [
+  kind(demo, () => import('./demo/adapter.ts')),
+  kind(openai, () => import('./openai/adapter.ts')),
+  kind(openaiCompatible, () => import('./openai/adapter.ts')),
+  kind(azure, () => import('./azure/adapter.ts')),
+] as const

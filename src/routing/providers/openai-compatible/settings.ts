@@ -1,0 +1,12 @@
+import { providerSettings } from '../../../settings/provider.ts'
+import { openAiShape } from '../openai/settings.ts'
+
+export const openaiCompatible = providerSettings({
+  name: 'openai-compatible',
+  about: 'vLLM, Ollama, llama.cpp, SGLang, Groq, Mistral and everything else with an OpenAI-compatible API',
+  shape: openAiShape,
+  check({ base_url }, refuse) {
+    if (base_url === null) refuse('base_url', 'is required by the provider openai-compatible')
+  },
+  place: ({ baseUrl }) => new URL(baseUrl!).host,
+})

@@ -1,0 +1,87 @@
+import { z } from 'zod'
+import { filePath, flag, httpUrl, secret } from '../../../settings/fields.ts'
+import { providerSettings } from '../../../settings/provider.ts'
+
+export const OPENAI_URL = 'https://api.openai.com/v1'
+
+/** A header that looks like a credential must be a reference. */
+const CREDENTIAL_HEADER = /auth|key|token|secret|cookie|password/i
+const headers = z
+  .record(
+    z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_|~-]+$/, 'expected a header name'),
+    z.union([z.string().regex(/^[\x20-\x7e]*$/), secret()], {
+      error: 'expected a string, { env: NAME } or { file: PATH }',
+    }),
+  )
+  .superRefine((all, context) => {
+    for (const [header, value] of Object.entries(all)) {
+      if (typeof value === 'string' && CREDENTIAL_HEADER.test(header)) {
+        context.addIssue({
+          code: 'custom',
+          path: [header],
+          message: 'looks like a credential: give it by reference, { env: NAME } or { file: PATH }',
+        })
+      }
+    }
+  })
+
+/** Of all upstreams that speak OpenAI's dialect. */
+export const openAiShape = {
+  base_url: httpUrl()
+    .nullable()
+    .prefault(null)
+    .describe(
+      "Base URL of the provider's API, usually ending in `/v1`. Null: OpenAI's own (`openai` only; all others need " +
+        'one).',
+    ),
+  model: z
+    .string()
+    .min(1)
+    .nullable()
+    .prefault(null)
+    .describe("The provider's name for the model. Null: the name that the client used."),
+  api_key: secret()
+    .nullable()
+    .prefault(null)
+    .describe(
+      'The API key, by reference: `{ env: NAME }` or `{ file: PATH }`. It is sent to `base_url` and nowhere else.',
+    ),
+  api_version: z
+    .string()
+    .min(1)
+    .nullable()
+    .prefault(null)
+    .describe("The `api-version` in the query of each call: Azure's."),
+  headers: headers
+    .prefault({})
+    .describe('Additional request headers. Anything that looks like a credential must be a reference.'),
+  continuation: z
+    .enum(['none', 'prefix', 'vllm'])
+    .prefault('none')
+    .describe(
+      'How it continues a partial answer after a worker crash: `prefix` (DeepSeek, Mistral), `vllm`, or `none`. The ' +
+        'demo model always can.',
+    ),
+  stream_usage: flag()
+    .prefault(true)
+    .describe('Request streams with `stream_options.include_usage`. False: their tokens are counted here.'),
+  ca_file: filePath().nullable().prefault(null).describe('Additional CA certificates to trust (PEM).'),
+}
+
+export const openai = providerSettings({
+  name: 'openai',
+  about: 'OpenAI itself',
+  shape: openAiShape,
+  check({ base_url, api_key }, refuse) {
+    if (base_url === null && api_key === null)
+      refuse('api_key', 'is required by the provider openai, e.g. { env: OPENAI_API_KEY }')
+  },
+  place: ({ baseUrl }) => new URL(baseUrl ?? OPENAI_URL).host,
+  fromEnvironment(has) {
+    if (!has('OPENAI_API_KEY')) return []
+    const models = { chat: ['gpt-*', 'o*'], embedding: ['text-embedding-*'] }
+    return Object.entries(models).flatMap(([kind, names]) =>
+      names.map((name) => ({ name, api_key: { env: 'OPENAI_API_KEY' }, kinds: [kind] })),
+    )
+  },
+})
