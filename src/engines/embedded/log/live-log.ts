@@ -2,6 +2,7 @@
 import { jobOrder } from '../../../core/ids.ts'
 import type { JobId } from '../../../core/job.ts'
 import type { Bytes } from '../../../core/record.ts'
+import type { Link } from '../../../core/table.ts'
 import { Encoder } from '../../shared/codec.ts'
 
 export type Listener = (firstSeq: number, records: readonly Bytes[]) => void
@@ -15,6 +16,7 @@ export interface Part {
 }
 
 const NOTHING: readonly Bytes[] = []
+const NOBODY: readonly Listener[] = []
 /** Pieces of as many commits are joined to one. */
 const JOINED = 64
 
@@ -49,7 +51,10 @@ export class LiveLog {
   /** The first segment that has something of it; 0 = none. And how much had been written to segments before. */
   firstSegment = 0
   writtenBefore = 0
-  listeners: ReadonlySet<Listener> = new Set()
+  readonly link: Link<LiveLog> = { before: null, after: null }
+  /** Among the logs that are to be moved for their length. */
+  placeOfLarge = -1
+  listeners: readonly Listener[] = NOBODY
   waiters: Array<{ readonly resolve: () => void; readonly reject: (error: Error) => void }> = []
 
   constructor(job: JobId, epoch: number) {
@@ -128,13 +133,11 @@ export class LiveLog {
     }
   }
 
-  /** Listeners may come and go while they are told: each change makes a new set. */
+  /** Listeners may come and go while they are told: each change makes a new list. */
   follow(listener: Listener): () => void {
-    this.listeners = new Set(this.listeners).add(listener)
+    this.listeners = [...this.listeners, listener]
     return () => {
-      const others = new Set(this.listeners)
-      others.delete(listener)
-      this.listeners = others
+      this.listeners = this.listeners.filter((other) => other !== listener)
     }
   }
 }

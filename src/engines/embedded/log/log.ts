@@ -9,6 +9,7 @@ import type { JobId } from '../../../core/job.ts'
 import type { LogHead, LogPage, LogWriter, TokenLog } from '../../../core/ports/log.ts'
 import type { Lease } from '../../../core/ports/work.ts'
 import type { Bytes } from '../../../core/record.ts'
+import { Slots, Table } from '../../../core/table.ts'
 import { decode, Extract } from '../../shared/codec.ts'
 import { expectIntact } from '../disk/checksum.ts'
 import { kindOf } from '../disk/faults.ts'
@@ -20,9 +21,16 @@ import { entry, latin1, Segments } from './segments.ts'
 /** Encoded bytes of one log, and of all, above which they are read back from disk. */
 const MAX_LOG_BYTES = 256 << 10
 const MAX_ALL_BYTES = 256 << 20
-/** Logs that just ended, kept for the replies that come right after. */
+/**
+ * Logs that just ended, kept for the replies that come right after; how many the next commit leaves of them. What is
+ * kept for longer than a scavenge or two ends up in old space.
+ */
 const RECENT_LOGS = 512
+const RECENT_LOGS_LEFT = 32
 const RECENT_BYTES = 8 << 20
+
+/** Of a commit: the logs that are moved with it, and the number of each one's part. */
+const NONE: ReadonlyMap<LiveLog, number> = new Map()
 
 /** A log's place in the segment being written. */
 interface Slot {
@@ -32,13 +40,13 @@ interface Slot {
 }
 
 export class Logs implements TokenLog, LogShare {
-  readonly live = new Map<JobId, LiveLog>()
+  readonly live = new Table<JobId, LiveLog>()
   readonly segments: Segments
   readonly #store: Store
-  readonly #recent = new Map<JobId, LiveLog>()
+  readonly #recent = new Table<JobId, LiveLog>()
   #recentBytes = 0
   /** Ended, to be removed when their last reader has gone. */
-  readonly leaving = new Map<JobId, LiveLog>()
+  readonly leaving = new Table<JobId, LiveLog>()
   readonly #stored: StatementSync
   readonly #storedHead: StatementSync
   readonly #storedParts: StatementSync
@@ -46,10 +54,10 @@ export class Logs implements TokenLog, LogShare {
   readonly #epochs: Epochs
   #dirty: LiveLog[] = []
   #liveBytes = 0
-  readonly #large = new Set<LiveLog>()
+  readonly #large = new Slots<LiveLog>()
   // Of the commit under way
   #slots: Slot[] = []
-  #moving = new Map<LiveLog, number>()
+  #moving = NONE
   #segment: Buffer | null = null
   #oldest = 0
   /** Charges output tokens to a job's tenant. */
@@ -105,14 +113,17 @@ export class Logs implements TokenLog, LogShare {
   }
 
   write(beat: boolean): void {
+    this.#leaveRecent(RECENT_LOGS_LEFT)
     this.#slots = []
-    this.#moving = new Map()
+    this.#moving = NONE
     this.#segment = null
     this.#oldest = 0
     const durable = this.#store.durability !== 'memory'
     if (beat && durable) {
+      const moving = new Map<LiveLog, number>()
       for (const log of this.segments.toMove(this.#large))
-        if (!this.#moving.has(log)) this.#moving.set(log, this.segments.move(log, this.#moving.size))
+        if (!moving.has(log)) moving.set(log, this.segments.move(log, moving.size))
+      if (moving.size > 0) this.#moving = moving
       if (this.segments.untidy(this.#dirty.length === 0)) this.#oldest = this.segments.drop()
     }
     let text = ''
@@ -140,7 +151,7 @@ export class Logs implements TokenLog, LogShare {
     const told: LiveLog[] = []
     const runs: Array<readonly Bytes[]> = []
     const tell = (log: LiveLog, run: readonly Bytes[]): void => {
-      if (run.length === 0 || log.listeners.size === 0) return
+      if (run.length === 0 || log.listeners.length === 0) return
       told.push(log)
       runs.push(run)
     }
@@ -150,7 +161,7 @@ export class Logs implements TokenLog, LogShare {
       this.#liveBytes += end - start
       if (!durable) continue
       segments.opened(log)
-      if (log.bytes > MAX_LOG_BYTES) this.#large.add(log)
+      if (log.bytes > MAX_LOG_BYTES && log.placeOfLarge < 0) log.placeOfLarge = this.#large.add(log)
     }
     for (const log of dirty) {
       if (!log.ending || !log.dirty) continue
@@ -163,7 +174,7 @@ export class Logs implements TokenLog, LogShare {
         this.#liveBytes -= log.bytes
         tell(log, log.saved(''))
         if (log.taken > log.partsEnd) log.moved(part)
-        this.#large.delete(log)
+        this.#noLongerLarge(log)
         segments.closed(log)
         if (log.attempt > 0) segments.opened(log)
       }
@@ -189,18 +200,28 @@ export class Logs implements TokenLog, LogShare {
     log.head = log.taken
     log.ended = true
     this.live.delete(log.job)
-    this.#large.delete(log)
+    this.#noLongerLarge(log)
     this.segments.closed(log)
     this.#liveBytes -= log.bytes
     this.#remember(log)
     log.tell(log.head, [end])
   }
 
+  #noLongerLarge(log: LiveLog): void {
+    this.#large.delete(log.placeOfLarge, log)
+    log.placeOfLarge = -1
+  }
+
   #remember(log: LiveLog): void {
     this.#recent.set(log.job, log)
     this.#recentBytes += log.bytes
-    for (const [id, old] of this.#recent) {
-      if (this.#recent.size <= RECENT_LOGS && this.#recentBytes <= RECENT_BYTES) break
+    this.#leaveRecent(RECENT_LOGS)
+  }
+
+  #leaveRecent(logs: number): void {
+    if (this.#recent.size <= logs && this.#recentBytes <= RECENT_BYTES) return
+    for (const [id, old] of this.#recent.entries()) {
+      if (this.#recent.size <= logs && this.#recentBytes <= RECENT_BYTES) return
       this.#recent.delete(id)
       this.#recentBytes -= old.bytes
     }
@@ -212,7 +233,7 @@ export class Logs implements TokenLog, LogShare {
     if (live !== undefined) {
       this.live.delete(job)
       this.segments.closed(live)
-      this.#large.delete(live)
+      this.#noLongerLarge(live)
       this.#liveBytes -= live.bytes
       if (live.dirty) this.#dirty = this.#dirty.filter((log) => log !== live)
     }

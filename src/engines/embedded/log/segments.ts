@@ -8,6 +8,7 @@
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Bytes } from '../../../core/record.ts'
+import { Chain } from '../../../core/table.ts'
 import { varint } from '../../shared/codec.ts'
 import { checksumOf, expectIntact, isIntact } from '../disk/checksum.ts'
 import type { LiveLog } from './live-log.ts'
@@ -108,7 +109,7 @@ export class Segments {
   readonly #writePart: (n: number, part: StoredPart) => number
   readonly #readPart: StatementSync
   /** Logs with something in a segment, the one with the oldest first. */
-  readonly #open = new Set<LiveLog>()
+  readonly #open = new Chain<LiveLog>()
   /** Number of the last segment, and of the oldest that is there. */
   #last: number
   #oldest: number
@@ -207,8 +208,7 @@ export class Segments {
   // ------------------------------------------------------------ cleaning
 
   get #needed(): number {
-    for (const log of this.#open) return log.firstSegment
-    return this.#last + 1
+    return this.#open.first?.firstSegment ?? this.#last + 1
   }
 
   /** Is there enough to delete, or time for it? */
@@ -221,8 +221,8 @@ export class Segments {
 
   /** The log that keeps segments alive which should go. */
   get #overdue(): LiveLog | null {
-    for (const log of this.#open) return this.#isOverdue(log) ? log : null
-    return null
+    const { first } = this.#open
+    return first !== null && this.#isOverdue(first) ? first : null
   }
 
   #isOverdue(log: LiveLog): boolean {

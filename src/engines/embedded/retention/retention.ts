@@ -115,7 +115,7 @@ export class Retention {
     this.#clock.after(LEAVING_MS, () => {
       this.#leavingTimer = false
       // Only those that were there half a second ago: a reader that has just seen the end may still read
-      const gone = seen.filter((log) => log.listeners.size === 0 && this.#logs.leaving.has(log.job))
+      const gone = seen.filter((log) => log.listeners.length === 0 && this.#logs.leaving.has(log.job))
       if (gone.length > 0)
         void this.#remove(gone.map((log) => ({ ord: log.order, id: log.job, bytes: 0, endedAge: 0 }))).catch(() => {})
       if (this.#logs.leaving.size > gone.length) this.#seeOff()
