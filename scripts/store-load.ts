@@ -157,8 +157,8 @@ function draft(length: number, bodyBytes: number, stream: boolean): JobDraft {
       onDisconnect: 'cancel',
     },
     isRetry: false,
-    stream: true,
-    includeUsage: false,
+    dialect: 'chat',
+    takesBack: false,
     promptTokens: 20,
     metadata: { length: String(length), ...(stream && { stream: 'yes' }) },
   }
@@ -213,7 +213,7 @@ function run(lease: Lease): void {
   const length = Number(lease.job.metadata!['length'])
   const writer = engine.log.open(lease)
   let expected = 1
-  const unfollow = engine.log.follow(lease.job.id, (firstSeq, records) => {
+  const following = engine.log.follow(lease.job.id, (firstSeq, records) => {
     if (firstSeq !== expected) throw new Error(`gap: ${firstSeq} instead of ${expected}`)
     expected += records.length
     told += records.length
@@ -224,7 +224,7 @@ function run(lease: Lease): void {
     length,
     () => {
       void engine.work.finish(lease, outcome(length)).then(() => {
-        unfollow()
+        following.stop()
         ended++
         if (lease.job.metadata!['stream'] && !stopping) void engine.submissions.begin(draft(tokens, 300, true))
       })

@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto'
 import { createAdmission } from '../admission/admission.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import { createDelivery } from '../delivery/delivery.ts'
+import { DIALECTS } from '../dialects/index.ts'
 import { digestOf } from '../gateway/caller/api-key.ts'
 import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
@@ -46,6 +47,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       list: () => router.models().map(({ name: id }) => ({ id, created, ownedBy: 'sluice' })),
     },
     delivery,
+    dialects: DIALECTS,
     clock,
     ids,
     emit,

@@ -60,9 +60,12 @@ export interface JobDraft {
   readonly options: JobOptions
   /** An SDK's own retry of a POST (J4): joins its first job instead of paying twice. */
   readonly isRetry: boolean
-  /** Did the client ask for a stream, and for its usage chunk? */
-  readonly stream: boolean
-  readonly includeUsage: boolean
+  /** The dialect of its request, in which its result is told. */
+  readonly dialect: string
+  /** How that dialect is to show the answer, by the request: in its own words. */
+  readonly shownAs?: Readonly<Record<string, unknown>> | undefined
+  /** May what was shown of its answer be withdrawn? Not where it is streamed in a dialect that can't tell. */
+  readonly takesBack: boolean
   /**
    * Is the upstream asked for the answer in one piece? So it is where nobody follows the job live, or its request has
    * `stream: false`.

@@ -52,43 +52,51 @@ export const usageRecord = (chunk: Bytes): Bytes => `@usage ${chunk}`
 export const documentRecord = (document: Bytes): Bytes => `@document ${document}`
 export const endRecord = (end: End): Bytes => toBytes(`@end ${JSON.stringify(end)}`)
 
+/** The first byte of all records but chunks: "@". */
+export const CONTROL = 0x40
+/** The second one: the kind's first letter. */
+const [A, D, E, R, U] = [0x61, 0x64, 0x65, 0x72, 0x75]
+
 export function kindOf(record: Bytes): RecordKind {
-  if (record.charCodeAt(0) !== 64) return 'chunk'
+  if (record.charCodeAt(0) !== CONTROL) return 'chunk'
   switch (record.charCodeAt(1)) {
-    case 100:
+    case D:
       return 'document'
-    case 97:
+    case A:
       return 'attempt'
-    case 114:
+    case R:
       return 'reset'
-    case 117:
+    case U:
       return 'usage'
     default:
       return 'end'
   }
 }
 
-export const isEnd = (record: Bytes): boolean => record.charCodeAt(0) === 64 && record.charCodeAt(1) === 101
+export const isEnd = (record: Bytes): boolean => record.charCodeAt(0) === CONTROL && record.charCodeAt(1) === E
 /** The JSON inside a control record; a chunk is its own payload. */
 export const payloadOf = (record: Bytes): Bytes =>
-  record.charCodeAt(0) === 64 ? record.slice(record.indexOf(' ') + 1) : record
+  record.charCodeAt(0) === CONTROL ? record.slice(record.indexOf(' ') + 1) : record
 export const parseEnd = (record: Bytes): End => JSON.parse(toText(payloadOf(record))) as End
-export const parseAttempt = (record: Bytes): Attempt => JSON.parse(toText(payloadOf(record))) as Attempt
 
 /**
- * A position in a log: `seq` records are known, of the log's incarnation `epoch`. Each start of the server gives
- * unfinished logs a new epoch; a cursor of an older one is valid as far as the log is still the one that it saw.
+/**
+ * What a reader has: the events up to number `n`, of the log's incarnation `epoch`. Most dialects number their events
+ * as the records are numbered. Each start of the server gives unfinished logs a new epoch; a cursor of an older one is
+ * valid as far as the log is still the one that it saw.
  */
 export interface Cursor {
   /** Null: the current one. */
   readonly epoch: number | null
-  readonly seq: number
+  readonly n: number
 }
 
-export const formatCursor = (cursor: Cursor): string => `${cursor.epoch}-${cursor.seq}`
+export const isOfEpoch = (cursor: Cursor, epoch: number): boolean => cursor.epoch === null || cursor.epoch === epoch
 
-/** "<epoch>-<seq>", or a bare "<seq>" of the current epoch; null when it is neither. */
+export const formatCursor = (epoch: number, n: number): string => `${epoch}-${n}`
+
+/** "<epoch>-<n>", or a bare "<n>" of the current epoch; null when it is neither. */
 export function parseCursor(text: string): Cursor | null {
   const match = /^(?:(\d{1,15})-)?(\d{1,15})$/.exec(text)
-  return match ? { epoch: match[1] === undefined ? null : Number(match[1]), seq: Number(match[2]) } : null
+  return match ? { epoch: match[1] === undefined ? null : Number(match[1]), n: Number(match[2]) } : null
 }

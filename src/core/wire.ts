@@ -1,5 +1,10 @@
-/** Usage and timing as they are spelled on every wire: OpenAI's names, snake_case, milliseconds. */
+/** Usage, timing and errors as they are spelled on the wire: OpenAI's names and forms, snake_case, milliseconds. */
+import type { WireError } from './errors.ts'
 import type { Timing, Usage } from './job.ts'
+import { type Bytes, toBytes } from './record.ts'
+
+/** OpenAI's error body, and that of Sluice's own API. */
+export const errorJson = (error: WireError): Bytes => toBytes(JSON.stringify({ error }))
 
 export const wireUsage = (usage: Usage): Record<string, unknown> => ({
   prompt_tokens: usage.promptTokens,

@@ -1,16 +1,16 @@
 /** From the log to readers: replay, then live. */
 import type { Clock } from '../core/clock.ts'
-import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type Emit } from '../core/facts.ts'
 import type { Job, JobId } from '../core/job.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
 import type { TokenLog } from '../core/ports/log.ts'
-import { type Bytes, isEnd } from '../core/record.ts'
-import { renderCompletion } from './dialects/completion.ts'
+import { isEnd } from '../core/record.ts'
+import { Slots, Table } from '../core/table.ts'
+import { EventReader, type ReaderOptions } from './event-reader.ts'
 import { Feed } from './feed.ts'
 import type { Place } from './place.ts'
+import { Results } from './results.ts'
 import { FollowedJob } from './socket-reader.ts'
-import { type ReaderOptions, SseReader } from './sse-reader.ts'
 
 const SWEEP_MS = 250
 
@@ -21,18 +21,21 @@ interface Reader {
 }
 
 export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options: ReaderOptions): Delivery {
-  const feeds = new Map<JobId, Feed>()
-  const readers = new Set<Reader>()
-  const responses = new Set<SseReader>()
+  const feeds = new Table<JobId, Feed>()
+  const readers = new Slots<Reader>()
+  const responses = new Slots<EventReader>()
+  const results = new Results(log, clock, options.pageBytes)
   let stopSweep: (() => void) | null = null
   let closed = false
 
-  function feedOf(job: Job): Feed {
-    const open = feeds.get(job.id)
+  log.onEpoch((job, epoch) => feeds.get(job)?.restart(epoch))
+
+  function feedOf({ id, epoch }: Job): Feed {
+    const open = feeds.get(id)
     if (open) return open
-    const feed = new Feed(job.id, job.epoch)
-    feeds.set(job.id, feed)
-    feed.unfollow = log.follow(job.id, (firstSeq, records) => feed.push(firstSeq, records))
+    const feed = new Feed(id, epoch)
+    feeds.set(id, feed)
+    feed.following = log.follow(id, (firstSeq, records) => feed.push(firstSeq, records))
     return feed
   }
 
@@ -44,16 +47,16 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
   ): R {
     const feed = feedOf(job)
     const reader = make(feed, (complete) => {
-      readers.delete(reader)
-      feed.readers.delete(reader.place)
-      if (feed.readers.size === 0 && feeds.get(job.id) === feed) {
-        feed.unfollow()
+      readers.delete(place, reader)
+      feed.delete(reader.place)
+      if (feed.isEmpty && feeds.get(job.id) === feed) {
+        feed.following?.stop()
         feeds.delete(job.id)
       }
       emit({ type: 'reader-closed', ...aboutJob(job), dialect, complete })
     })
-    readers.add(reader)
-    feed.readers.add(reader.place)
+    const place = readers.add(reader)
+    feed.add(reader.place)
     emit({ type: 'reader-opened', ...aboutJob(job), dialect })
     return reader
   }
@@ -77,43 +80,42 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     const tell = (): void => {
       if (told) return
       told = true
-      unfollow()
+      following.stop()
       fn()
     }
-    const unfollow = log.follow(job, (_firstSeq, records) => {
+    const following = log.follow(job, (_firstSeq, records) => {
       if (isEnd(records[records.length - 1])) tell()
     })
-    log
-      .read(job, 0, 0)
-      .then((page) => {
-        if (page === null || page.ended) tell()
+    following.ready
+      .then(() => (told ? null : log.head(job)))
+      .then((head) => {
+        if (head === null || head.ended) tell()
       })
       .catch(failed)
     return () => {
       told = true
-      unfollow()
+      following.stop()
     }
   }
 
   return {
-    stream(request, headers) {
-      const { job, dialect } = request
-      const reader = read(job, dialect, (feed, left) => {
-        const response: SseReader = new SseReader(request, headers, feed, log, clock, options, (complete) => {
-          responses.delete(response)
+    stream(request) {
+      const reader = read(request.job, request.form.name, (feed, left) => {
+        const response: EventReader = new EventReader(request, feed, log, clock, options, (complete) => {
+          responses.delete(place, response)
           sweepWhileNeeded()
           left(complete)
         })
         return response
       })
-      responses.add(reader)
+      const place = responses.add(reader)
       sweepWhileNeeded()
       if (closed) reader.stop()
     },
     follow(request) {
       const reader = read(
         request.job,
-        'socket',
+        request.form.name,
         (feed, left) => new FollowedJob(request, feed, log, options.pageBytes, left),
       )
       if (closed) clock.soon(() => reader.stop())
@@ -121,24 +123,13 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       return reader
     },
     ended,
-    async result(job) {
+    async result(job, dialect) {
       await new Promise<void>((done, failed) => void ended(job.id, done, failed))
-      return renderCompletion(job.kind, await wholeLog(log, job.id, options.pageBytes))
+      return results.of(job, dialect)
     },
-    readers: (job) => feeds.get(job)?.readers.size ?? 0,
     close() {
       closed = true
-      for (const reader of [...readers]) reader.stop()
+      for (const reader of readers) reader.stop()
     },
-  }
-}
-
-async function wholeLog(log: TokenLog, job: JobId, pageBytes: number): Promise<readonly Bytes[]> {
-  let records: readonly Bytes[] = []
-  for (;;) {
-    const page = await log.read(job, records.length, pageBytes)
-    if (page === null) throw new SluiceError('job_gone')
-    records = records.length === 0 ? page.records : records.concat(page.records)
-    if (records.length >= page.head) return records
   }
 }

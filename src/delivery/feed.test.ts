@@ -3,24 +3,26 @@
  * nothing.
  */
 import { expect, it } from 'vitest'
+import type { Job } from '../core/job.ts'
+import type { StreamForm } from '../core/ports/dialect.ts'
 import type { Bytes } from '../core/record.ts'
-import type { Dialect, DialectState } from './dialects/dialect.ts'
 import { Feed } from './feed.ts'
 import { type Outlet, Place } from './place.ts'
 
 /** Remembers all that it has shown, as a list: what a dialect with state may do. */
-interface Memory extends DialectState {
-  readonly shown: readonly Bytes[]
-}
-const remembering: Dialect = {
-  key: 'remembering',
+const remembering: StreamForm<readonly Bytes[]> = {
+  name: 'remembering',
+  takesBack: true,
   beginsAnywhere: false,
-  begin: Object.freeze({ over: false, shown: Object.freeze([]) }) as Memory,
-  render({ firstSeq, records }, after, state) {
-    const shown = [...(state as Memory).shown, ...records.slice(Math.max(0, after + 1 - firstSeq))]
-    const next: Memory = Object.freeze({ over: false, shown: Object.freeze(shown) })
-    return { events: `[${shown.join(' ')}]`, state: next }
+  begin: () => Object.freeze([]),
+  render({ records }, before) {
+    const state = Object.freeze([...before, ...records])
+    return { events: `[${state.join(' ')}]`, state, over: false }
   },
+  gap: null,
+  live: null,
+  error: null,
+  failure: null,
 }
 
 const LOG: Bytes[] = ['1', '2', '3', '4', '5']
@@ -54,8 +56,8 @@ function reader(feed: Feed, room: { now: number }): { place: Place; last(): Byte
       ended: false,
     }),
   }
-  const place = new Place(remembering, feed, log as never, 1_000, outlet)
-  feed.readers.add(place)
+  const place = new Place({ id: 'job_1' } as Job, remembering, feed, log as never, 1_000, outlet)
+  feed.add(place)
   return { place, last: () => last }
 }
 const turns = async (): Promise<void> => {

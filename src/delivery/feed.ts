@@ -1,66 +1,136 @@
 /**
- * One live job's readers. The log is followed once; each run of records is rendered once per dialect and written to all
- * readers of it. A reader that lags (new, or too slow) is not fed: it reads from the log at its own pace and joins
- * when it has caught up. So a slow reader costs a cursor, not a queue (S3).
+ * One live job's readers. The log is followed once; each run of records is rendered once for all readers who see the
+ * same, and written to each. A reader that lags (new, or too slow) is not fed: it reads from the log at its own pace
+ * and joins when it has caught up. So a slow reader costs a cursor, not a queue (S3).
  */
 import type { JobId } from '../core/job.ts'
+import type { Rendered, Rendering, Run, StreamForm } from '../core/ports/dialect.ts'
+import type { Following } from '../core/ports/log.ts'
 import { type Bytes, isEnd } from '../core/record.ts'
-import type { Dialect, DialectState, Rendered, Run } from './dialects/dialect.ts'
+
+/** What readers see who read a job in the same form: rendered for one, it is rendered for all. */
+export class View {
+  readonly form: StreamForm
+  readonly #shownAs: string
+  /** The last run: what it became, after which seq it began, and its last one. */
+  #rendered: Rendered<unknown> | null = null
+  #after = 0
+  #last = 0
+
+  constructor(form: StreamForm, shownAs: string) {
+    this.form = form
+    this.#shownAs = shownAs
+  }
+
+  is(form: StreamForm, shownAs: string): boolean {
+    return this.form === form && this.#shownAs === shownAs
+  }
+
+  /** `state`: of any of its readers, after `after`. */
+  render(run: Run, after: number, last: number, state: unknown): Rendered<unknown> {
+    if (this.#rendered === null || this.#after !== after || this.#last !== last) {
+      this.#rendered = this.form.render(after < run.firstSeq ? run : restOf(run, after), state, 0)
+      this.#after = after
+      this.#last = last
+    }
+    return this.#rendered
+  }
+
+  forget(): void {
+    this.#rendered = null
+  }
+}
+
+const restOf = (run: Run, after: number): Run => ({
+  ...run,
+  firstSeq: after + 1,
+  records: run.records.slice(after + 1 - run.firstSeq),
+})
 
 export interface FeedReader {
-  readonly dialect: Dialect
+  readonly view: View
   /** Last seq that was rendered for it. */
   seq: number
-  state: DialectState
+  /** After that. */
+  state: unknown
   /** Fed by the feed; false while it catches up by itself. */
   live: boolean
-  /** What a run of records became; `end` is the end record, when it was among them. May set `live` to false. */
-  take(events: Bytes, end: Bytes | null): void
+  /**
+   * What a run of records became: `over`, if that was the last of it; `end` is the end record, when it was among them.
+   * May set `live` to false.
+   */
+  take(events: Bytes, over: boolean, end: Bytes | null): void
   /** A record could not be rendered for it: that ends this reader, and harms nobody else. */
   fail(thrown: unknown): void
+  /** The log was rewritten. */
+  restart(): void
 }
 
 export class Feed {
   readonly job: JobId
-  readonly readers = new Set<FeedReader>()
+  /** Replaced, never changed: readers leave while they are fed. */
+  #readers: readonly FeedReader[] = []
+  #views: readonly View[] = []
   /** Last seq known to be readable. */
   head = 0
   epoch: number
-  unfollow: () => void = () => {}
+  following: Following | null = null
 
   constructor(job: JobId, epoch: number) {
     this.job = job
     this.epoch = epoch
   }
 
-  /** A run of records from the log, rendered once for all live readers of a dialect: they are at the same place. */
+  get isEmpty(): boolean {
+    return this.#readers.length === 0
+  }
+
+  view(job: Rendering, form: StreamForm): View {
+    const shownAs = job.shownAs === undefined ? '' : `${job.dialect} ${JSON.stringify(job.shownAs)}`
+    return this.#views.find((view) => view.is(form, shownAs)) ?? new View(form, shownAs)
+  }
+
+  add(reader: FeedReader): void {
+    this.#readers = [...this.#readers, reader]
+    if (!this.#views.includes(reader.view)) this.#views = [...this.#views, reader.view]
+  }
+
+  delete(reader: FeedReader): void {
+    this.#readers = this.#readers.filter((other) => other !== reader)
+    if (!this.#readers.some(({ view }) => view === reader.view))
+      this.#views = this.#views.filter((view) => view !== reader.view)
+  }
+
+  /** A run of records from the log. */
   push(firstSeq: number, records: readonly Bytes[]): void {
     const last = firstSeq + records.length - 1
-    if (last <= this.head) return
-    this.head = last
+    if (last > this.head) this.head = last
     const end = isEnd(records[records.length - 1]) ? records[records.length - 1] : null
     const run: Run = { job: this.job, epoch: this.epoch, firstSeq, records }
-    const byDialect = new Map<Dialect, Rendered>()
-    for (const reader of this.readers) {
-      if (!reader.live) continue
-      if (reader.seq < firstSeq - 1) {
-        // Can't be: a live reader has had all before this run. Should it be, it reads the log itself.
-        reader.live = false
-        reader.take('', end)
-        continue
-      }
+    for (const reader of this.#readers) {
+      if (!reader.live || reader.seq >= last) continue
       try {
-        let rendered = byDialect.get(reader.dialect)
-        if (rendered === undefined) {
-          rendered = reader.dialect.render(run, reader.seq, reader.state)
-          byDialect.set(reader.dialect, rendered)
+        if (reader.seq < firstSeq - 1) {
+          // It missed what came before: it reads that from the log
+          reader.live = false
+          reader.take('', false, null)
+          continue
         }
-        reader.state = rendered.state
+        const { events, state, over } = reader.view.render(run, reader.seq, last, reader.state)
+        reader.state = state
         reader.seq = last
-        reader.take(rendered.events, end)
+        reader.take(events, over, end)
       } catch (thrown) {
         reader.fail(thrown)
       }
     }
+    for (const view of this.#views) view.forget()
+  }
+
+  /** Its log was rewritten: everything is read anew. */
+  restart(epoch: number): void {
+    this.epoch = epoch
+    this.head = 0
+    for (const reader of this.#readers) reader.restart()
   }
 }

@@ -4,11 +4,13 @@ import type { Clock } from '../core/clock.ts'
 import type { Job } from '../core/job.ts'
 import type { FrameSink, SocketReader } from '../core/ports/delivery.ts'
 import type { LogPage, TokenLog } from '../core/ports/log.ts'
+import { DIALECTS } from '../dialects/index.ts'
 import { createDelivery } from './delivery.ts'
 
 const RECORDS = [...Array.from({ length: 50 }, (_, i) => `{"n":${i}}`), '@end {"state":"done"}']
 const log = {
-  follow: () => () => {},
+  follow: () => ({ ready: Promise.resolve(), stop: () => {} }),
+  onEpoch: () => () => {},
   async read(_job: string, after: number, maxBytes: number): Promise<LogPage> {
     const records: string[] = []
     for (
@@ -34,6 +36,7 @@ function follow(sink: FrameSink, window: number): { reader: SocketReader; isOver
   })
   const reader = delivery.follow({
     job: { id: 'job_1', epoch: 1 } as Job,
+    form: DIALECTS.frames,
     cursor: null,
     sink,
     window,

@@ -3,10 +3,11 @@
  * live. What it holds is a number and the renderer's state.
  */
 import { SluiceError } from '../core/errors.ts'
+import type { Job } from '../core/job.ts'
+import type { StreamForm } from '../core/ports/dialect.ts'
 import type { LogPage, TokenLog } from '../core/ports/log.ts'
-import type { Bytes, Cursor } from '../core/record.ts'
-import type { Dialect, DialectState } from './dialects/dialect.ts'
-import type { Feed, FeedReader } from './feed.ts'
+import { type Bytes, type Cursor, formatCursor, isOfEpoch } from '../core/record.ts'
+import type { Feed, FeedReader, View } from './feed.ts'
 
 /** Where a reader's events go. */
 export interface Outlet {
@@ -26,48 +27,106 @@ export interface Outlet {
 }
 
 export class Place implements FeedReader {
-  readonly dialect: Dialect
+  readonly view: View
+  readonly #job: Job
   readonly #feed: Feed
   readonly #log: TokenLog
   readonly #pageBytes: number
   readonly #outlet: Outlet
   seq = 0
-  state: DialectState
+  state: unknown
   live = false
-  /** The client has everything up to here. */
-  #skip = 0
+  /** The client has the events up to this number. */
+  #known = 0
+  /** Counts the log's rewritings: what was read before is void. */
+  #readings = 0
   #catchingUp = false
   #left = false
 
   /** `pageBytes`: bytes of records read from the log at once. */
-  constructor(dialect: Dialect, feed: Feed, log: TokenLog, pageBytes: number, outlet: Outlet) {
-    this.dialect = dialect
-    this.state = dialect.begin
+  constructor(job: Job, form: StreamForm, feed: Feed, log: TokenLog, pageBytes: number, outlet: Outlet) {
+    this.view = feed.view(job, form)
+    this.state = form.begin(job)
+    this.#job = job
     this.#feed = feed
     this.#log = log
     this.#pageBytes = pageBytes
     this.#outlet = outlet
   }
 
-  get epoch(): number {
-    return this.#feed.epoch
+  /** After the last event that was rendered. */
+  get cursor(): string {
+    return formatCursor(this.#feed.epoch, this.view.form.count?.(this.state) ?? this.seq)
   }
 
   /**
-   * Goes to just after `cursor`; null = the start. `gap`: the cursor's epoch is over, so it is at the start. `ended`:
-   * there is nothing after it. Throws job_gone, cursor_ahead.
+   * Goes to just after `cursor`; null = the start. `gap`: the log is not the one that the cursor saw, so it is at the
+   * start. `ended`: there is nothing after it. Throws job_gone, cursor_ahead.
    */
   async seek(cursor: Cursor | null): Promise<'ok' | 'gap' | 'ended'> {
-    if (cursor === null) return 'ok'
-    const page = await this.#log.read(this.#feed.job, 0, 0)
-    if (page === null) throw new SluiceError('job_gone')
-    if (cursor.epoch !== null && cursor.epoch !== this.#feed.epoch) {
-      if (cursor.seq > (await this.#log.commonWith(this.#feed.job, cursor.epoch))) return 'gap'
-    } else if (cursor.seq > page.head) throw new SluiceError('cursor_ahead')
-    if (page.ended && cursor.seq === page.head) return 'ended'
-    if (this.dialect.beginsAnywhere) this.seq = cursor.seq
-    else this.#skip = cursor.seq
-    return 'ok'
+    await this.#feed.following?.ready
+    if (cursor === null || this.#left) return 'ok'
+    const log = await this.#log.head(this.#feed.job)
+    if (log === null) throw new SluiceError('job_gone')
+    const isCurrent = isOfEpoch(cursor, this.#feed.epoch)
+    const common = isCurrent ? log.head : await this.#log.commonWith(this.#feed.job, cursor.epoch ?? 0)
+    const found = await this.#find(cursor.n, common)
+    if (found === 'ahead' && isCurrent) throw new SluiceError('cursor_ahead')
+    if (found === 'ahead') {
+      this.#toStart()
+      return 'gap'
+    }
+    return found === 'over' || (log.ended && found === log.head) ? 'ended' : 'ok'
+  }
+
+  /**
+   * Goes to just after the event `n`, which is among those of the records up to `common`. Returns the seq that it
+   * stands for, if it is a record's last; `over`, if it was the last event.
+   */
+  async #find(n: number, common: number): Promise<number | 'within' | 'ahead' | 'over'> {
+    const { form } = this.view
+    if (form.count === undefined) {
+      if (n > common) return 'ahead'
+      if (form.beginsAnywhere) this.seq = n
+      else this.#known = n
+      return n
+    }
+    while (form.count(this.state) < n && this.seq < common) {
+      const page = await this.#log.read(this.#feed.job, this.seq, this.#pageBytes)
+      if (page === null) throw new SluiceError('job_gone')
+      const records = page.records.slice(0, common - this.seq)
+      if (records.length === 0) break
+      const run = { job: this.#feed.job, epoch: page.epoch, firstSeq: page.firstSeq, records }
+      const { state, over } = form.render(run, this.state, Number.POSITIVE_INFINITY)
+      if (form.count(state) > n) {
+        // It is among these, which are rendered again when there is room for them
+        this.#known = n
+        return 'within'
+      }
+      this.state = state
+      this.seq += records.length
+      if (over) return form.count(state) === n ? 'over' : 'ahead'
+    }
+    this.#known = n
+    return form.count(this.state) < n ? 'ahead' : this.seq
+  }
+
+  #toStart(): void {
+    this.seq = 0
+    this.state = this.view.form.begin(this.#job)
+    this.#known = 0
+  }
+
+  restart(): void {
+    if (this.#left) return
+    this.#readings++
+    this.live = false
+    const { gap } = this.view.form
+    const hasShown = this.seq > 0 || this.#known > 0
+    this.#toStart()
+    if (hasShown && gap === null) return this.fail(new SluiceError('cursor_stale'))
+    if (hasShown && gap !== null) this.#outlet.write(gap(this.#feed.job))
+    this.resume()
   }
 
   /** Goes on reading, if it is parked and there is room. */
@@ -86,10 +145,10 @@ export class Place implements FeedReader {
     this.#outlet.fail(thrown)
   }
 
-  take(events: Bytes, end: Bytes | null): void {
+  take(events: Bytes, over: boolean, end: Bytes | null): void {
     if (this.#left) return
     if (!this.live) this.resume()
-    else if (end !== null || this.state.over) this.#complete(events, end)
+    else if (over || end !== null) this.#complete(events, end)
     else if (events !== '') {
       this.#outlet.write(events)
       if (!this.#outlet.full) return
@@ -106,11 +165,13 @@ export class Place implements FeedReader {
         // No await before the way out: room that comes in between would find this reader busy, and be lost on it
         const claimed = this.#outlet.claim(this.#pageBytes)
         if (claimed <= 0) return
+        const reading = this.#readings
         const page = await this.#read(claimed)
         if (this.#left) return
+        if (reading !== this.#readings) continue
         if (page === null) throw new SluiceError('job_gone')
-        const events = this.#render(page)
-        if (this.state.over || (page.ended && this.seq === page.head))
+        const { events, over } = this.#render(page)
+        if (over || (page.ended && this.seq === page.head))
           return this.#complete(events, page.ended ? (page.records.at(-1) ?? null) : null)
         if (events !== '') this.#outlet.write(events)
         if (this.seq >= page.head && this.seq >= this.#feed.head) {
@@ -132,18 +193,13 @@ export class Place implements FeedReader {
     }
   }
 
-  #render({ epoch, firstSeq, records }: LogPage): Bytes {
-    const last = firstSeq + records.length - 1
-    if (last <= this.seq) return ''
+  #render({ epoch, firstSeq, records }: LogPage): { readonly events: Bytes; readonly over: boolean } {
+    if (records.length === 0) return NOTHING
     const run = { job: this.#feed.job, epoch, firstSeq, records }
-    // What the client has is rendered too, for the state, and dropped
-    const known = Math.max(0, Math.min(records.length, this.#skip + 1 - firstSeq))
-    if (known > 0)
-      this.state = this.dialect.render({ ...run, records: records.slice(0, known) }, this.seq, this.state).state
-    const { events, state } = this.dialect.render(run, Math.max(this.seq, this.#skip), this.state)
+    const { events, state, over } = this.view.form.render(run, this.state, this.#known)
     this.state = state
-    this.seq = last
-    return events
+    this.seq = firstSeq + records.length - 1
+    return { events, over }
   }
 
   #complete(events: Bytes, end: Bytes | null): void {
@@ -151,3 +207,5 @@ export class Place implements FeedReader {
     this.#outlet.complete(events, end)
   }
 }
+
+const NOTHING = { events: '', over: false } as const

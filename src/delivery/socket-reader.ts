@@ -6,7 +6,6 @@ import type { SocketReader, SocketReaderRequest } from '../core/ports/delivery.t
 import type { TokenLog } from '../core/ports/log.ts'
 import type { Bytes } from '../core/record.ts'
 import { textBytesOf } from '../core/text-frame.ts'
-import { gapFrame, liveFrame, socketDialect } from './dialects/socket.ts'
 import type { Feed } from './feed.ts'
 import { type Outlet, Place } from './place.ts'
 
@@ -31,15 +30,17 @@ export class FollowedJob implements Outlet, SocketReader {
     this.#left = left
     this.#credit = request.window
     this.#tellsLive = request.tellsLive
-    this.place = new Place(socketDialect, feed, log, pageBytes, this)
+    this.place = new Place(request.job, request.form, feed, log, pageBytes, this)
   }
 
   async open(): Promise<void> {
+    const { job, form, cursor, sink } = this.#request
     try {
-      const found = await this.place.seek(this.#request.cursor)
+      const found = await this.place.seek(cursor)
       if (this.#over) return
       if (found === 'ended') return this.complete('')
-      if (found === 'gap') this.#request.sink.write(gapFrame(this.#request.job.id))
+      if (found === 'gap' && form.gap === null) throw new SluiceError('cursor_stale')
+      if (found === 'gap') sink.write(form.gap!(job.id))
       this.place.resume()
     } catch (error) {
       this.fail(error)
@@ -68,7 +69,8 @@ export class FollowedJob implements Outlet, SocketReader {
   caughtUp(): void {
     if (!this.#tellsLive) return
     this.#tellsLive = false
-    this.#request.sink.write(liveFrame(this.#request.job.id, this.place.epoch, this.place.seq))
+    const { job, form, sink } = this.#request
+    if (form.live !== null) sink.write(form.live(job.id, this.place.cursor))
   }
 
   credit(bytes: number): void {

@@ -7,6 +7,7 @@ import type { Metric } from '../core/numbers.ts'
 import type { Admission } from '../core/ports/admission.ts'
 import type { Conversations } from '../core/ports/conversations.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
+import type { Dialects } from '../core/ports/dialect.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Keys } from '../core/ports/keys.ts'
@@ -116,6 +117,7 @@ export interface GatewayDeps {
   }>
   readonly models: Models
   readonly delivery: Delivery
+  readonly dialects: Dialects
   readonly clock: Clock
   readonly ids: Ids
   readonly emit: Emit

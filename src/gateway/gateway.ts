@@ -3,11 +3,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net'
 import { SluiceError } from '../core/errors.ts'
 import { gauge } from '../core/numbers.ts'
+import { errorJson } from '../core/wire.ts'
 import { Admitted } from './caller/admitted.ts'
 import { createAuth } from './caller/auth.ts'
 import { createSessions } from './caller/sessions.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
-import { Call, errorBody, errorHeaders, type KeyCall, rawAnswer } from './http/call.ts'
+import { Call, errorHeaders, type KeyCall, rawAnswer } from './http/call.ts'
 import { answerPreflight, corsOf, isPreflight } from './http/cors.ts'
 import { checkForm, refusalOf } from './http/form.ts'
 import { Inflow } from './http/inflow.ts'
@@ -139,6 +140,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }
     const { route, params, query } = router.find(call.request.method ?? '', call.request.url ?? '')
     call.route = route.path
+    if (route.errorForm !== undefined) call.errorForm = route.errorForm
     call.params = params
     call.query = query
     const refusal = route.auth === 'none' ? null : closedFor()
@@ -176,7 +178,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }
     const refusal = refusalOf(error)
     emit({ type: 'request-ended', ...UNREAD, status: refusal.status, code: refusal.code })
-    owed.refuse(socket, rawAnswer(refusal.status, errorBody(refusal), errorHeaders(refusal)))
+    owed.refuse(socket, rawAnswer(refusal.status, errorJson(refusal.wire), errorHeaders(refusal)))
   }
 
   async function listen(

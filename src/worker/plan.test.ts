@@ -6,9 +6,9 @@ const first = attemptRecord({ n: 1, mode: 'first', deployment: 'a' })
 const chunk = (delta: string, index = 0): Bytes =>
   `{"id":"c1","created":7,"model":"m","choices":[{"index":${index},"delta":${delta},"finish_reason":null}]}`
 const opening = chunk('{"role":"assistant","content":"","refusal":null}')
-const options = (onWorkerLoss: 'continue' | 'restart' | 'fail', stream = false) => ({
+const options = (onWorkerLoss: 'continue' | 'restart' | 'fail', takesBack = true) => ({
   options: { onWorkerLoss } as never,
-  stream,
+  takesBack,
 })
 
 describe('what was shown', () => {
@@ -87,13 +87,13 @@ describe('the next attempt', () => {
     [
       'first while nothing was shown',
       { text: false, identity: null, prefix: null },
-      options('fail', true),
+      options('fail', false),
       false,
       'first',
     ],
-    ['continue where it can', shown, options('continue', true), true, 'continue'],
+    ['continue where it can', shown, options('continue', false), true, 'continue'],
     ['restart where it can not', shown, options('continue'), false, 'restart'],
-    ['fail where a chat stream would have to take text back', shown, options('continue', true), false, 'fail'],
+    ['fail where a chat stream would have to take text back', shown, options('continue', false), false, 'fail'],
     ['restart by policy', shown, options('restart'), true, 'restart'],
     ['fail by policy', shown, options('fail'), true, 'fail'],
     ['restart where there is no plain prefix', { ...shown, prefix: null }, options('continue'), true, 'restart'],

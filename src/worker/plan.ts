@@ -49,11 +49,11 @@ export type Beginning =
   /** Nothing may be added to what was shown. */
   | { readonly mode: 'fail' }
 
-export function beginAttempt(job: Pick<Job, 'options' | 'stream'>, shown: Shown, continues: boolean): Beginning {
+export function beginAttempt(job: Pick<Job, 'options' | 'takesBack'>, shown: Shown, continues: boolean): Beginning {
   if (!shown.text) return { mode: 'first' }
   const policy = job.options.onWorkerLoss
   if (policy === 'continue' && continues && shown.prefix !== null) return { mode: 'continue', prefix: shown.prefix }
-  // A plain chat stream can't take text back (S4)
-  if (policy === 'fail' || job.stream) return { mode: 'fail' }
+  // S4
+  if (policy === 'fail' || !job.takesBack) return { mode: 'fail' }
   return { mode: 'restart' }
 }

@@ -70,7 +70,7 @@ function setUp(
     id: 'job_1',
     kind: 'chat',
     model: 'm',
-    stream: false,
+    takesBack: true,
     body: Buffer.from('{"messages":[]}'),
     promptTokens: 3,
     acceptedAtMs: clock.wallMs(),

@@ -287,7 +287,7 @@ export const controlCases: readonly Case[] = [
       const kept = await runJob(engine, worker)
       const job = await submit(engine, { tenant: 'secret' })
       const lease = await worker.one(job)
-      const unfollow = engine.log.follow(job.id, () => {})
+      const following = engine.log.follow(job.id, () => {})
       engine.log.open(lease).append(['{"a":1}'], 1, false)
       await engine.work.finish(lease, DONE)
       expect((await readAll(engine, job.id)).records.length).toBe(2)
@@ -296,7 +296,7 @@ export const controlCases: readonly Case[] = [
         await new Promise((done) => setTimeout(done, 20))
       }
       expect((await readAll(engine, job.id)).records.length).toBe(2)
-      unfollow()
+      following.stop()
       await eventually(async () => {
         clock.leap(500)
         expect(await engine.log.read(job.id, 0, 1000)).toBeNull()

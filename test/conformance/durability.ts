@@ -81,7 +81,7 @@ export const durabilityCases: readonly Case[] = [
       expect(await killed.engine.jobs.get(accepted(b.result).id)).not.toBeNull()
       const again = await open()
       const { result, power } = await again.engine.submissions.begin(draft())
-      await power
+      await power()
       expect(await (await again.reopen('power')).engine.jobs.get(accepted(result).id)).not.toBeNull()
     },
   },

@@ -250,7 +250,7 @@ export const logCases: readonly Case[] = [
       const leave = engine.log.follow(job.id, () => left++)
       engine.log.follow(job.id, () => {
         stayed++
-        leave()
+        leave.stop()
       })
       writer.append([chunk(1)], 1, true)
       await writer.flushed()
@@ -259,9 +259,9 @@ export const logCases: readonly Case[] = [
       expect([left, stayed]).toEqual([1, 2])
       await engine.work.finish(lease, DONE)
       let late = 0
-      engine.log.follow(job.id, () => late++)()
+      engine.log.follow(job.id, () => late++).stop()
       engine.log.follow(job.id, () => late++)
-      engine.log.follow('job_00000000000000000000000000', () => late++)()
+      engine.log.follow('job_00000000000000000000000000', () => late++).stop()
       await readAll(engine, job.id)
       expect([left, stayed, late]).toEqual([1, 3, 0])
     },

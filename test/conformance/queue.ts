@@ -32,7 +32,7 @@ export const queueCases: readonly Case[] = [
       const metadata = { label: 'ü' }
       const options = { lane: 'l', idempotencyKey: 'k', priority: 'high', pool: 'p' } as const
       const [submitted] = await engine.submissions.submit([
-        draft({ body, metadata, user: 'u', includeUsage: true, options }),
+        draft({ body, metadata, user: 'u', shownAs: { include_usage: true }, takesBack: true, options }),
       ])
       const job = accepted(submitted)
       expect(submitted).toMatchObject({ place: { position: 1 } })
@@ -44,7 +44,9 @@ export const queueCases: readonly Case[] = [
         attempts: 0,
         metadata,
         user: 'u',
-        includeUsage: true,
+        dialect: 'chat',
+        shownAs: { include_usage: true },
+        takesBack: true,
         options,
       })
       expect(engine.jobs.place(job.id)).toMatchObject({ position: 1 })
@@ -119,7 +121,7 @@ export const queueCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       for (const lease of await worker.lease()) await engine.work.finish(lease, DONE)
       const { result, power } = await engine.submissions.begin(draft(same))
-      await power
+      await power()
       expect(result).toMatchObject({ kind: 'joined', job: { id: first.id, state: 'done' } })
     },
   },
@@ -188,7 +190,7 @@ export const queueCases: readonly Case[] = [
       const { engine } = await open()
       const { result, power } = await engine.submissions.begin(draft())
       expect((await engine.jobs.get(accepted(result).id))?.state).toBe('queued')
-      await power
+      await power()
     },
   },
 

@@ -25,8 +25,8 @@ export function draft(given: DraftOptions = {}): JobDraft {
     body: bytes,
     bodyHash: `hash of ${bytes.length > 1000 ? bytes.length : Buffer.from(bytes).toString()}`,
     isRetry: false,
-    stream: true,
-    includeUsage: false,
+    dialect: 'chat',
+    takesBack: false,
     promptTokens: 10,
     ...others,
     options: {

@@ -1,5 +1,6 @@
 /** Who may do what: made from the route tables themselves, so that no route can be forgotten (T1). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { DIALECTS } from '../../src/dialects/index.ts'
 import type { GatewayDeps } from '../../src/gateway/deps.ts'
 import type { Route } from '../../src/gateway/http/route.ts'
 import { Router } from '../../src/gateway/http/router.ts'
@@ -11,10 +12,11 @@ import type { Submits } from '../../src/gateway/submit/submit.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, send } from './wire.ts'
 
+const deps = { dialects: DIALECTS } as GatewayDeps
 const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => {} }
-const watching = createWatching({} as GatewayDeps)
+const watching = createWatching(deps)
 const door = { socket } as unknown as Door
-const tables = createRoutes({} as GatewayDeps, {} as Jobs, {} as Submits, {} as Answers, door, watching, () => null)
+const tables = createRoutes(deps, {} as Jobs, {} as Submits, {} as Answers, door, watching, () => null)
 const doors = [
   ...tables.public.map((route) => ({ door: 'public' as const, route })),
   ...tables.admin.map((route) => ({ door: 'admin' as const, route })),

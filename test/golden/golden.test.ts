@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import type { Rendering, StreamForm } from '../../src/core/ports/dialect.ts'
 import { type Bytes, isEnd, kindOf, payloadOf, toText } from '../../src/core/record.ts'
-import { chatDialect } from '../../src/delivery/dialects/chat.ts'
-import { renderCompletion } from '../../src/delivery/dialects/completion.ts'
-import type { Dialect } from '../../src/delivery/dialects/dialect.ts'
-import { nativeDialect } from '../../src/delivery/dialects/native.ts'
-import { socketDialect } from '../../src/delivery/dialects/socket.ts'
+import { chat } from '../../src/dialects/chat/chat.ts'
+import { DIALECTS } from '../../src/dialects/index.ts'
 import { GOLDEN_LOGS } from './logs.ts'
 
 interface SseEvent {
@@ -54,18 +52,24 @@ function readFrames(bytes: Bytes): Frame[] {
   return frames
 }
 
-const JOB = 'job_0'
-const DIALECTS: readonly Dialect[] = [chatDialect(false), chatDialect(true), nativeDialect]
-const whole = (dialect: Dialect, records: readonly Bytes[]): Bytes =>
-  dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records }, 0, dialect.begin).events
+const JOB: Rendering = { id: 'job_0', kind: 'chat', dialect: 'chat' }
+interface Shown {
+  readonly name: string
+  readonly form: StreamForm
+  readonly job: Rendering
+}
+const plain: Shown = { name: 'chat', form: chat.stream!, job: JOB }
+const withUsage: Shown = { ...plain, name: 'chat with usage', job: { ...JOB, shownAs: { include_usage: true } } }
+const native: Shown = { name: 'native', form: DIALECTS.events, job: JOB }
+const run = (records: readonly Bytes[], firstSeq = 1) => ({ job: JOB.id, epoch: 1, firstSeq, records })
+const whole = ({ form, job }: Shown, records: readonly Bytes[]): Bytes =>
+  form.render(run(records), form.begin(job), 0).events
 
 describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
-  it.each(DIALECTS)('resumes at every record in $key', (dialect) => {
-    const all = readSse(whole(dialect, records))
+  it.each([plain, withUsage, native])('resumes at every record in $name', ({ form, job, name }) => {
+    const all = readSse(whole({ form, job, name }, records))
     for (let cursor = 0; cursor <= records.length; cursor++) {
-      const known = { job: JOB, epoch: 1, firstSeq: 1, records: records.slice(0, cursor) }
-      const { state } = dialect.render(known, 0, dialect.begin)
-      const rest = readSse(dialect.render({ job: JOB, epoch: 1, firstSeq: 1, records }, cursor, state).events)
+      const rest = readSse(form.render(run(records), form.begin(job), cursor).events)
       expect(rest).toEqual(all.filter((e) => Number(e.id.split('-')[1]) > cursor))
     }
   })
@@ -73,7 +77,7 @@ describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
   it('shows chunks byte for byte in chat SSE, and ends as it ended', () => {
     const reset = records.findIndex((r) => kindOf(r) === 'reset')
     const shown = (reset < 0 ? records : records.slice(0, reset)).filter((r) => kindOf(r) === 'chunk').map(toText)
-    const events = readSse(whole(chatDialect(false), records)).map((e) => e.data)
+    const events = readSse(whole(plain, records)).map((e) => e.data)
     expect(events.slice(0, -1)).toEqual(shown)
     if (message) expect(events.at(-1)).toBe('[DONE]')
     else
@@ -84,36 +88,32 @@ describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
 
   it('shows usage only to those who asked', () => {
     const usage = records.filter((r) => kindOf(r) === 'usage').map((r) => toText(payloadOf(r)))
-    const events = (d: Dialect): string[] => readSse(whole(d, records)).map((e) => e.data)
-    expect(events(chatDialect(false)).filter((d) => usage.includes(d))).toEqual([])
-    expect(events(chatDialect(true)).filter((d) => usage.includes(d))).toEqual(usage)
+    const events = (shown: Shown): string[] => readSse(whole(shown, records)).map((e) => e.data)
+    expect(events(plain).filter((d) => usage.includes(d))).toEqual([])
+    expect(events(withUsage).filter((d) => usage.includes(d))).toEqual(usage)
   })
 
   it('tells every record in native events', () => {
-    const events = readSse(whole(nativeDialect, records))
+    const events = readSse(whole(native, records))
     expect(events.map((e) => e.event)).toEqual(records.map(kindOf))
     expect(events.map((e) => e.id)).toEqual(records.map((_, i) => `1-${i + 1}`))
     for (const [i, e] of events.entries()) if (!isEnd(records[i])) expect(e.data).toBe(toText(payloadOf(records[i])))
   })
 
   it('is frames: every record once under its number, in runs of any length', () => {
-    const all = readSse(whole(nativeDialect, records)).map((e) => [
-      Number(e.id.split('-')[1]),
-      e.event,
-      JSON.parse(e.data),
-    ])
+    const all = readSse(whole(native, records)).map((e) => [Number(e.id.split('-')[1]), e.event, JSON.parse(e.data)])
     for (let first = 0; first < records.length; first++) {
       for (const length of [1, 3, records.length]) {
-        let state = socketDialect.begin
+        const { frames } = DIALECTS
+        let state = frames.begin(JOB)
         const seen: unknown[] = []
         for (let at = first; at < records.length; at += length) {
-          const run = { job: JOB, epoch: 1, firstSeq: at + 1, records: records.slice(at, at + length) }
-          const rendered = socketDialect.render(run, at, state)
+          const rendered = frames.render(run(records.slice(at, at + length), at + 1), state, 0)
           state = rendered.state
           for (const { t, job, seq, cursor, e = [], ...end } of readFrames(rendered.events) as Array<
             Frame & { job: string }
           >) {
-            expect(job).toBe(JOB)
+            expect(job).toBe(JOB.id)
             expect(cursor).toBe(`1-${seq + (t === 'ev' ? e.length - 1 : 0)}`)
             if (t === 'ev')
               for (const [i, event] of e.entries()) seen.push([seq + i, Object.keys(event)[0], Object.values(event)[0]])
@@ -126,7 +126,9 @@ describe.each(GOLDEN_LOGS)('$name', ({ records, message, finish }) => {
   })
 
   it('is one JSON answer', () => {
-    const { status, body } = renderCompletion('chat', records)
+    const answer = chat.whole(JOB)
+    answer.take(records)
+    const { status, body } = answer.reply()
     const json = JSON.parse(toText(body))
     if (message === null) {
       expect(status).toBe(502)

@@ -1,23 +1,37 @@
-/** From the log to readers. */
-import type { ServerResponse } from 'node:http'
+/** From the log to readers: replay, then live. */
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobId } from '../job.ts'
 import type { Bytes, Cursor } from '../record.ts'
+import type { Dialect, Rendering, Reply, StreamForm } from './dialect.ts'
 
-/** A whole JSON answer over HTTP. */
-export interface Reply {
-  readonly status: number
-  /** Those of an error: is it worth another try, and when? */
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: Bytes
+/** An HTTP response that becomes a stream of events, or a whole answer. */
+export interface EventSink {
+  /** The stream has begun. */
+  readonly started: boolean
+  /** Bytes that the peer has not taken yet. */
+  readonly buffered: number
+  /** `onWritten` is called whenever the peer has taken a write, `onClose` once there is no peer. */
+  open(onWritten: () => void, onClose: () => void): void
+  start(): void
+  /** Whole events only. Starts the stream. */
+  write(events: Bytes): void
+  /** The last events, and the end. */
+  end(events: Bytes): void
+  /** Ends a stream where its client must not take it for whole. */
+  cut(): void
+  /** Instead of a stream. */
+  reply(reply: Reply): void
+  fail(error: SluiceError): void
 }
 
 export interface ReaderRequest {
   readonly job: Job
-  readonly dialect: 'chat' | 'native'
+  readonly form: StreamForm
   /** Null: from the start. Already checked to be well formed; whether it fits the log is found out here. */
   readonly cursor: Cursor | null
-  readonly response: ServerResponse
+  readonly sink: EventSink
+  /** It submitted the job: the same request may be worth another try where a look at an ended job is not. */
+  readonly submits: boolean
   /** Answer with headers at the latest after this; null = at once. */
   readonly headersAfterMs: number | null
   /** Nothing that names a cursor is written before this. */
@@ -46,6 +60,7 @@ export interface FrameSink {
 /** One job's place on a shared connection. */
 export interface SocketReaderRequest {
   readonly job: Job
+  readonly form: StreamForm
   readonly cursor: Cursor | null
   readonly sink: FrameSink
   /** Bytes of `ev` frames that may be written until there is credit for more; Infinity = without end. */
@@ -68,21 +83,15 @@ export interface SocketReader {
   leave(): void
 }
 
-/** From the log to readers: replay, then live. */
 export interface Delivery {
-  /** Writes the job's frames behind the cursor to the sink until the end. */
+  /** Writes the job's frames after the cursor to the sink until the end. */
   follow(reader: SocketReaderRequest): SocketReader
-  /**
-   * Streams the job's events to the response until the end. Writes status and headers itself (with `headers`
-   * added); what fails before the first event is answered as JSON with its own status.
-   */
-  stream(reader: ReaderRequest, headers: Readonly<Record<string, string>>): void
-  /** The whole answer, once the job has ended and its end is power-safe: `chat.completion` or error. */
-  result(job: Job): Promise<Reply>
+  /** Streams the job's events to the sink until the end. What fails before the first event is an answer of its own. */
+  stream(reader: ReaderRequest): void
+  /** The whole answer, once the job has ended and its end is power-safe. */
+  result(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply>
   /** Calls `fn` once the end may be told; at once (later in this turn) if it ended before. Returns its unwatch. */
   ended(job: JobId, fn: () => void): () => void
-  /** Open streams of the job. */
-  readers(job: JobId): number
   /** Ends all streams at a record boundary (drain). */
   close(): void
 }

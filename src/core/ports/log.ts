@@ -53,9 +53,22 @@ export interface TokenLog {
    */
   read(job: JobId, afterSeq: number, maxBytes: number): Promise<LogPage | null>
   /**
-   * Calls `listener` with each run of records once it may be read (stored; the end record: power-safe), in
-   * order, in the same turn for all listeners of a job. Does not replay: follow first, then read, then drop
-   * what both brought. Returns its unfollow. A log that ended calls nobody.
+   * Calls `listener` with each run of records once it may be read (stored; the end record: power-safe), in order, in
+   * the same turn for all listeners of a job. Does not replay: follow first, wait until it is ready, then read, then
+   * drop what both brought. A log that ended calls nobody.
    */
-  follow(job: JobId, listener: (firstSeq: number, records: readonly Bytes[]) => void): () => void
+  follow(job: JobId, listener: LogListener): Following
+  /**
+   * Tells, from now on, of logs that were followed and have lost records: they have a new epoch, and may be read from
+   * the start. Never where a log lasts as long as the process that serves it.
+   */
+  onEpoch(fn: (job: JobId, epoch: number) => void): () => void
+}
+
+export type LogListener = (firstSeq: number, records: readonly Bytes[]) => void
+
+export interface Following {
+  /** From now on no record is missed. Rejects where the log can't be followed. */
+  readonly ready: Promise<void>
+  stop(): void
 }

@@ -15,11 +15,11 @@ export interface Submissions {
   /** All or some may be refused; results in input order. One atomic commit for all that are taken. */
   submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]>
   /**
-   * As submit of one, for a plain POST, which was promised nothing yet: resolves when the job is committed;
-   * `power` resolves when it is power-safe: no cursor of a stream may be shown before. A JSON answer waits for its end,
-   * which is synced itself; then `power` resolves at once.
+   * As submit of one, for a plain POST, which was promised nothing yet: resolves when the job is committed; what
+   * `power` returns resolves when it is power-safe: no cursor of a stream may be shown before. Whoever waits for the
+   * end need not ask, as that is synced itself.
    */
-  begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: Promise<void> }>
+  begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: () => Promise<void> }>
   /** A new job with the request of one that failed or expired, at the end of its lane. */
   redrive(job: JobId): Promise<Submitted | null>
 }

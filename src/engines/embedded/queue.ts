@@ -44,13 +44,9 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     return results
   }
 
-  async begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: Promise<void> }> {
+  async begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: () => Promise<void> }> {
     const result = await this.#intake.take(draft)
-    // What is answered in JSON shows no cursor before its end, which is synced itself
-    return {
-      result,
-      power: result.kind === 'refused' || !draft.stream ? Promise.resolve() : this.#parts.store.synced(),
-    }
+    return { result, power: () => this.#parts.store.synced() }
   }
 
   async redrive(id: JobId): Promise<Submitted | null> {

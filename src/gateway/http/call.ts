@@ -2,8 +2,10 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
 import { retryHeaders, SluiceError } from '../../core/errors.ts'
+import type { Dialect } from '../../core/ports/dialect.ts'
 import { type Bytes, toBytes } from '../../core/record.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
+import { errorJson } from '../../core/wire.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { Inflow } from './inflow.ts'
 
@@ -42,6 +44,8 @@ export class Call {
   peerEndedMono = Infinity
   /** Its path in the route table, once it is found. */
   route: string | null = null
+  /** How its route spells errors. */
+  errorForm: Dialect['error'] = errorJson
   /** Throws when its caller is let in no more. */
   check: () => void = () => {}
   /** Counts the bytes of its body while it comes; null: nobody counts them. */
@@ -171,7 +175,7 @@ export class Call {
     if (error.code === 'internal') this.#onFault(error.cause ?? error, this.requestId)
     const { request, response } = this
     if (response.headersSent || response.destroyed) return
-    const body = errorBody(error)
+    const body = this.errorForm(error.wire)
     const headers = { ...errorHeaders(error), ...more }
     const { socket } = response
     if (!hasLargeBodyToCome(request) || socket === null) {
@@ -190,8 +194,6 @@ export class Aborted extends Error {}
 
 /** A call of somebody known. */
 export type KeyCall = Call & { readonly caller: Caller }
-
-export const errorBody = (error: SluiceError): Bytes => toBytes(JSON.stringify({ error: error.wire }))
 
 /** Headers of an error: may it be tried again, and on this connection? */
 export const errorHeaders = (error: SluiceError): Headers => ({

@@ -1,4 +1,5 @@
 /** A route: what is asked for, who may, and what is done. The router takes no route that does not name who may. */
+import type { Dialect } from '../../core/ports/dialect.ts'
 import type { Call, KeyCall } from './call.ts'
 
 /**
@@ -14,6 +15,8 @@ interface Target {
   readonly path: string
   /** Query parameters that it knows; others are refused. `any`: they are none of its business. */
   readonly query?: readonly string[] | 'any'
+  /** How its errors are spelled, if not as Sluice does. */
+  readonly errorForm?: Dialect['error']
 }
 
 export type Route =

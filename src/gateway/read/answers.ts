@@ -1,30 +1,36 @@
 /** How a job's answer gets to the caller that waits for it. Whoever waits is in attendance (S2). */
 import { SluiceError } from '../../core/errors.ts'
-import { isTerminal, type Job, type JobDraft } from '../../core/job.ts'
+import { isTerminal, type Job } from '../../core/job.ts'
+import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
 import type { Cursor } from '../../core/record.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { KeyCall } from '../http/call.ts'
+import { EventStream } from '../http/event-stream.ts'
 import type { Attendance } from './attendance.ts'
-import { locationOf } from './location.ts'
+import { resultOf, streamOf } from './location.ts'
+
+export interface StreamOptions {
+  /** Null: from the start. */
+  readonly cursor: Cursor | null
+  /** Its request submits the job. */
+  readonly submits: boolean
+  /** Nothing that names the job may be shown before. */
+  readonly ready: Promise<void>
+}
 
 export interface Answers {
-  /**
-   * A plain POST: a stream, or JSON once the job has ended. `job` may be the first one of a retry; `draft` decides how
-   * it is rendered. `power`: nothing that names the job may be shown before.
-   */
-  plain(call: KeyCall, draft: JobDraft, job: Job, power: Promise<void>): void
-  /** A job's events after `cursor`; null = from the start. */
-  stream(call: KeyCall, job: Job, dialect: 'native' | 'chat', cursor: Cursor | null): void
+  /** A job's events. */
+  stream(call: KeyCall, job: Job, form: StreamForm, options: StreamOptions): void
+  /** The answer in one piece, to whoever submitted the job, once it has ended. */
+  whole(call: KeyCall, job: Job, dialect: Dialect): void
   /** Waits for the end, `waitMs` at most; tells whether it has come. */
   whenEnded(call: KeyCall, job: Job, waitMs: number): Promise<boolean>
   /** The server stops: nobody waits any longer. Streams are let go by delivery. */
   releaseAll(): void
 }
 
-const READY = Promise.resolve()
-
 export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answers {
-  const { delivery, options, clock } = deps
+  const { delivery, options, clock, dialects } = deps
   const waiting = new Set<() => void>()
 
   /** The reader's leave; null when it left while its job was looked up: then it came and went. */
@@ -37,69 +43,46 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
   }
 
   return {
-    plain(call, draft, job, power) {
+    stream(call, job, form, { cursor, submits, ready }) {
       const leave = enter(call, job)
       if (leave === null) return
-      const { response } = call
-      const headers = { location: locationOf(job.id, draft.stream ? 'chat' : 'json'), 'sluice-job': job.id }
-      if (draft.stream) {
-        const { headersAfterMs } = options
-        const as = { ...job, includeUsage: draft.includeUsage }
-        delivery.stream(
-          {
-            job: as,
-            dialect: 'chat',
-            cursor: null,
-            response,
-            headersAfterMs,
-            ready: power,
-            onGone: () => leave(false, call.peerGoneMs),
-            onDone: () => leave(true),
-          },
-          call.headers(headers),
-        )
-        return
-      }
+      delivery.stream({
+        job,
+        form,
+        cursor,
+        sink: new EventStream(call, { location: streamOf(job.id, form, dialects), 'sluice-job': job.id }),
+        submits,
+        headersAfterMs: form.failure === null ? null : options.headersAfterMs,
+        ready,
+        onGone: () => leave(false, call.peerGoneMs),
+        onDone: () => leave(true),
+      })
+    },
+
+    whole(call, job, dialect) {
+      const leave = enter(call, job)
+      if (leave === null) return
       const over = (complete: boolean): void => {
         waiting.delete(releaseAll)
         leave(complete, call.peerGoneMs)
       }
-      const releaseAll = (): void => fail(new SluiceError('draining'))
       const fail = (error: unknown): void => {
         over(true)
         call.fail(error)
       }
+      const releaseAll = (): void => fail(new SluiceError('draining'))
       waiting.add(releaseAll)
-      response.once('close', () => over(false))
-      // The end record is power-safe, so the job is; but a store that failed never gets there
-      power.catch(fail)
-      delivery.result(job).then(({ status, headers: more, body }) => {
+      call.response.once('close', () => over(false))
+      // The end is power-safe before it is told, and so is the job
+      delivery.result(job, dialect).then(({ status, headers, body }) => {
         over(true)
         call.bytes(status, body, {
+          location: resultOf(job.id),
+          'sluice-job': job.id,
           ...headers,
-          ...more,
           'server-timing': `total;dur=${(clock.monoMs() - call.startedAt).toFixed(1)}`,
         })
       }, fail)
-    },
-
-    stream(call, job, dialect, cursor) {
-      const leave = enter(call, job)
-      if (leave === null) return
-      const headersAfterMs = dialect === 'native' ? null : options.headersAfterMs
-      delivery.stream(
-        {
-          job,
-          dialect,
-          cursor,
-          response: call.response,
-          headersAfterMs,
-          ready: READY,
-          onGone: () => leave(false, call.peerGoneMs),
-          onDone: () => leave(true),
-        },
-        call.headers({ location: locationOf(job.id, dialect), 'sluice-job': job.id }),
-      )
     },
 
     async whenEnded(call, job, waitMs) {

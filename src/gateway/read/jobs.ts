@@ -8,7 +8,7 @@ import { type Caller, canSee, prefixOf, userOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Call, KeyCall } from '../http/call.ts'
 import type { Submits } from '../submit/submit.ts'
-import { locationOf } from './location.ts'
+import { eventsOf } from './location.ts'
 import { jobView } from './views.ts'
 
 const STATES: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased', 'done', 'failed', 'canceled', 'expired']
@@ -67,7 +67,7 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
     },
     async redrive(call: Call, id: string): Promise<void> {
       const { job, place } = await submits.again(call.caller, id)
-      call.json(202, await viewOf(job, place, call.caller), { location: locationOf(job.id, 'native') })
+      call.json(202, await viewOf(job, place, call.caller), { location: eventsOf(job.id) })
     },
   }
 }

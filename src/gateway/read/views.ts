@@ -3,8 +3,9 @@ import type { WirePlace } from '../../core/frames.ts'
 import type { Job, Place } from '../../core/job.ts'
 import type { ConversationInfo } from '../../core/ports/conversations.ts'
 import type { ApiKey } from '../../core/ports/keys.ts'
+import { formatCursor } from '../../core/record.ts'
 import { wireTiming, wireUsage } from '../../core/wire.ts'
-import { locationOf } from './location.ts'
+import { eventsOf } from './location.ts'
 
 /** A job's place in line; null when it is not in line. */
 export const placeView = (place: Place | null): WirePlace | null =>
@@ -35,8 +36,8 @@ export const jobView = (job: Job, place: Place | null, head: number, prefix: str
   usage: job.usage === undefined ? null : wireUsage(job.usage),
   timing: job.timing === undefined ? null : wireTiming(job.timing),
   error: job.error ?? null,
-  cursor: `${job.epoch}-${head}`,
-  events: locationOf(job.id, 'native'),
+  cursor: formatCursor(job.epoch, head),
+  events: eventsOf(job.id),
 })
 
 export const keyView = (key: ApiKey): Record<string, unknown> => ({

@@ -1,34 +1,33 @@
 /** Jobs and their events: PROTOCOL.md sections 4 and 5. */
 import { type ErrorCode, SluiceError } from '../../core/errors.ts'
+import type { Job } from '../../core/job.ts'
 import { checkKeys, scanArray, scanObject } from '../../core/json.ts'
+import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { type Cursor, parseCursor } from '../../core/record.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { isRecord, type JsonBody, memberBytes, readJson } from '../http/body.ts'
-import type { Headers, KeyCall } from '../http/call.ts'
+import type { KeyCall } from '../http/call.ts'
+import { STREAM_HEADERS } from '../http/event-stream.ts'
 import type { Route } from '../http/route.ts'
 import type { Answers } from '../read/answers.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
-import { locationOf } from '../read/location.ts'
+import { eventsOf } from '../read/location.ts'
 import { type Draft, jobDraft } from '../submit/draft.ts'
 import { checkNoOptions } from '../submit/job-options.ts'
 import type { Submits } from '../submit/submit.ts'
 
+const READY = Promise.resolve()
 const MAX_JOBS = 1_000
 const MAX_INTEGER = 999_999_999_999_999
 /** SDKs of OpenAI's API send `application/json` whatever they read, also for the streams that they ask for. */
 const EVENTS = new Set(['text/event-stream', 'text/*', '*/*', 'application/json', 'application/*', ''])
-/** A stream's headers, for HEAD. */
-const STREAM_HEADERS: Headers = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache, no-transform',
-  'x-accel-buffering': 'no',
-}
 /** A list of jobs may have more keys than one request: it is checked again job by job. */
 const LIST_KEYS = 2
 
 export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answers: Answers): readonly Route[] {
-  const { options, delivery } = deps
+  const { options, delivery, dialects } = deps
+  const forms = [dialects.events, ...dialects.spoken.flatMap(({ stream }) => stream ?? [])]
 
   async function submit(call: KeyCall): Promise<void> {
     const body = await readJson(call, options.maxBodyBytes, {
@@ -41,7 +40,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     const draft = jobDraft(deps, call.caller, body.value, request, call.request.headers, call)
     const taken = await submits.one(call.caller, draft)
     call.json(taken.kind === 'joined' ? 200 : 202, await jobs.submitted(taken, call.caller), {
-      location: locationOf(taken.job.id, 'native'),
+      location: eventsOf(taken.job.id),
       'sluice-job': taken.job.id,
     })
   }
@@ -89,6 +88,22 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     }
   }
 
+  function formOf(name: string | undefined): StreamForm {
+    const form = name === undefined ? dialects.events : forms.find((one) => one.name === name)
+    if (form !== undefined) return form
+    const names = forms.map((one) => JSON.stringify(one.name)).join(' or ')
+    throw new SluiceError('invalid_request', { param: 'dialect', message: `"dialect" must be ${names}.` })
+  }
+
+  /** In which a job's result is told. */
+  function dialectOf(job: Job): Dialect {
+    const dialect = dialects.spoken.find(({ name }) => name === job.dialect)
+    if (dialect !== undefined) return dialect
+    throw new SluiceError('not_acceptable', {
+      message: `The job came in a dialect that this server does not speak ("${job.dialect}"): read its events instead.`,
+    })
+  }
+
   /** Whatever is asked for, the answer comes before proxies give up on it. */
   const waitMs = (call: KeyCall): number => Math.min(call.integer('wait_ms', 0, MAX_INTEGER) ?? 0, options.maxWaitMs)
 
@@ -120,7 +135,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       async run(call) {
         const job = await jobs.own(call)
         if (await answers.whenEnded(call, job, waitMs(call))) {
-          const { status, body } = await delivery.result(job)
+          const { status, body } = await delivery.result(job, dialectOf(job))
           // However it ended, asking for it again changes nothing
           call.bytes(status, body, { 'sluice-job': job.id, ...(status < 400 ? {} : { 'x-should-retry': 'false' }) })
         } else call.json(202, await jobs.view(job.id, call.caller))
@@ -144,15 +159,10 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       async run(call) {
         const job = await jobs.own(call)
         if (!acceptsEvents(call.header('accept') ?? '')) throw new SluiceError('not_acceptable')
-        const dialect = call.parameter('dialect') ?? 'native'
-        if (dialect !== 'native' && dialect !== 'chat')
-          throw new SluiceError('invalid_request', {
-            param: 'dialect',
-            message: '"dialect" must be "native" or "chat".',
-          })
+        const form = formOf(call.parameter('dialect'))
         const cursor = cursorOf(call)
         if (call.request.method === 'HEAD') call.empty(200, { ...STREAM_HEADERS, 'sluice-job': job.id })
-        else answers.stream(call, job, dialect, cursor)
+        else answers.stream(call, job, form, { cursor, submits: false, ready: READY })
       },
     },
     {

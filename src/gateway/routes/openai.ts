@@ -1,12 +1,12 @@
 /** OpenAI's dialect: PROTOCOL.md section 3. */
-import type { JobKind } from '../../core/job.ts'
+import type { Dialect, RequestForm } from '../../core/ports/dialect.ts'
 import type { GatewayDeps, PublicModel } from '../deps.ts'
 import { readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import type { Answers } from '../read/answers.ts'
 import type { Jobs } from '../read/jobs.ts'
-import { locationOf } from '../read/location.ts'
+import { eventsOf, streamOf } from '../read/location.ts'
 import { dialectDraft, namesOf, noModel } from '../submit/draft.ts'
 import type { Submits } from '../submit/submit.ts'
 
@@ -14,30 +14,43 @@ import type { Submits } from '../submit/submit.ts'
 const IGNORED = ['api-version', 'beta', 'client_version']
 
 export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answers: Answers): readonly Route[] {
-  const { options, models } = deps
+  const { options, models, dialects } = deps
 
-  const submit = (kind: JobKind) => async (call: KeyCall) => {
+  const submit = (dialect: Dialect, form: RequestForm) => async (call: KeyCall) => {
     const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
     const body = await readJson(call, options.maxBodyBytes, options)
-    const draft = dialectDraft(deps, call.caller, call.request.headers, body, kind, !later, call)
+    const draft = dialectDraft(deps, call.caller, call.request.headers, body, { dialect, form }, !later, call)
+    const stream = body.value['stream'] === true ? dialect.stream : null
     if (later) {
       const taken = await submits.one(call.caller, draft)
-      // The answer is the job, which its events continue; as chunks where chunks were asked for
-      const rendering = kind === 'chat' && body.value['stream'] === true ? 'chat' : 'native'
+      // The answer is the job, which its events continue, in the form that was asked for
       call.json(202, await jobs.submitted(taken, call.caller), {
-        location: locationOf(taken.job.id, rendering),
+        location: stream === null ? eventsOf(taken.job.id) : streamOf(taken.job.id, stream, dialects),
         'sluice-job': taken.job.id,
         'preference-applied': 'respond-async',
       })
       return
     }
     const { taken, power } = await submits.begin(call.caller, draft)
-    answers.plain(call, draft.job, taken.job, power)
+    // It may be the first one of a retry; this request decides how it is shown
+    const job = { ...taken.job, dialect: dialect.name, shownAs: draft.job.shownAs }
+    if (stream === null) answers.whole(call, job, dialect)
+    else answers.stream(call, job, stream, { cursor: null, submits: true, ready: power() })
   }
 
   return [
-    { method: 'POST', path: '/v1/chat/completions', query: IGNORED, auth: 'tenant', run: submit('chat') },
-    { method: 'POST', path: '/v1/embeddings', query: IGNORED, auth: 'tenant', run: submit('embedding') },
+    ...dialects.spoken.flatMap((dialect) =>
+      dialect.requests.map(
+        (form): Route => ({
+          method: 'POST',
+          path: form.path,
+          query: IGNORED,
+          auth: 'tenant',
+          errorForm: dialect.error,
+          run: submit(dialect, form),
+        }),
+      ),
+    ),
     {
       method: 'GET',
       path: '/v1/models',

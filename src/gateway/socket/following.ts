@@ -72,6 +72,7 @@ export class FollowedJobs {
     const leave = context.attendance.enter(job)
     const reader = context.deps.delivery.follow({
       job,
+      form: context.deps.dialects.frames,
       cursor,
       sink: out,
       window,

@@ -3,11 +3,12 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createAdmission } from '../../admission/admission.ts'
 import { SluiceError } from '../../core/errors.ts'
-import type { JobDraft } from '../../core/job.ts'
+import type { JobDraft, JobKind } from '../../core/job.ts'
+import { DIALECTS } from '../../dialects/index.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type JsonBody, memberBytes, parseBody } from '../http/body.ts'
-import { dialectDraft, jobDraft } from './draft.ts'
+import { dialectDraft, jobDraft, type Spoken } from './draft.ts'
 
 const LIMITS = { maxDepth: 64, maxKeys: 10_000 }
 const deps = {
@@ -16,13 +17,18 @@ const deps = {
     resolve: (name: string) => (name === 'demo' ? { pool: 'text', kinds: ['chat', 'embedding'] } : null),
     list: () => [],
   },
+  dialects: DIALECTS,
   options: { plainDeadlineMs: 60_000, jobDeadlineMs: 86_400_000 },
 } as unknown as GatewayDeps
 
 const ORIGIN = { requestId: 'req_1', trace: null }
+const spoken = (kind: JobKind): Spoken => {
+  const dialect = DIALECTS.spoken.find(({ requests: [form] }) => form.kind === kind)!
+  return { dialect, form: dialect.requests[0] }
+}
 const caller = { key: { id: 'key_1', tenant: 'acme' }, session: null } as unknown as Caller
 const plain = (raw: string, headers: Record<string, string> = {}, isPlain = true): JobDraft =>
-  dialectDraft(deps, caller, headers, parseBody(Buffer.from(raw), LIMITS), 'chat', isPlain, ORIGIN).job
+  dialectDraft(deps, caller, headers, parseBody(Buffer.from(raw), LIMITS), spoken('chat'), isPlain, ORIGIN).job
 const job = (raw: string, headers: Record<string, string> = {}): JobDraft =>
   madeJob(parseBody(Buffer.from(raw), LIMITS), headers)
 const madeJob = (body: JsonBody, headers: Record<string, string>): JobDraft =>
@@ -164,14 +170,18 @@ describe('what else is noted', () => {
     expect(plain(BODY.replace('hello', 'é'.repeat(200))).promptTokens).toBe(100)
     expect(plain(BODY.replace('hello', '')).promptTokens).toBe(1)
   })
-  it('whether it streams: a job that nobody waits for does not', () => {
+  it('how it is shown: what a job shows that nobody waits for can be taken back', () => {
     const raw = `{"model":"demo",${MESSAGES},"stream":true,"stream_options":{"include_usage":true}}`
-    expect([
-      plain(raw).stream,
-      plain(raw).includeUsage,
-      plain(raw, {}, false).stream,
-      job(`{"request":${raw}}`).stream,
-    ]).toEqual([true, true, false, false])
+    const shown = { dialect: 'chat', shownAs: { include_usage: true } }
+    expect(plain(raw)).toMatchObject({ ...shown, takesBack: false })
+    expect(plain(raw, {}, false)).toMatchObject({ ...shown, takesBack: true })
+    expect(job(`{"request":${raw}}`)).toMatchObject({ ...shown, takesBack: true })
+    expect(plain(BODY)).toMatchObject({ dialect: 'chat', takesBack: true })
+    expect(plain(BODY)).not.toHaveProperty('shownAs')
+    expect(job(`{"request":{"model":"demo","input":"x"},"endpoint":"/v1/embeddings"}`)).toMatchObject({
+      dialect: 'embeddings',
+      takesBack: true,
+    })
   })
   it('labels of a job', () => {
     expect(job(`{"request":${BODY},"metadata":{"a":"b"}}`).metadata).toEqual({ a: 'b' })
@@ -251,7 +261,7 @@ describe('whatever is sent', () => {
             const parsed = parseBody(Buffer.from(JSON.stringify(asJob ? { request: body, ...body } : body)), LIMITS)
             const made = asJob
               ? madeJob(parsed, said)
-              : dialectDraft(deps, caller, said, parsed, kind, true, ORIGIN).job
+              : dialectDraft(deps, caller, said, parsed, spoken(kind), true, ORIGIN).job
             expect(JSON.parse(text(made))).toMatchObject({ model: 'demo' })
             expect(JSON.parse(text(made))).not.toHaveProperty('sluice')
             drafts++
@@ -275,7 +285,7 @@ describe('whatever is sent', () => {
       fc.property(fc.nat(good.length), fc.nat(good.length), fc.uint8Array({ maxLength: 4 }), (from, to, bytes) => {
         try {
           const raw = Buffer.concat([good.subarray(0, from), bytes, good.subarray(to)])
-          dialectDraft(deps, caller, {}, parseBody(raw, LIMITS), 'chat', true, ORIGIN)
+          dialectDraft(deps, caller, {}, parseBody(raw, LIMITS), spoken('chat'), true, ORIGIN)
         } catch (thrown) {
           if (!(thrown instanceof SluiceError)) throw thrown
           expect(thrown.status).toBeLessThan(500)

@@ -2,9 +2,10 @@
 import { hash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
-import type { JobDraft, JobKind, JobOptions } from '../../core/job.ts'
+import type { JobDraft, JobOptions } from '../../core/job.ts'
 import { editObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
+import type { Dialect, RequestForm } from '../../core/ports/dialect.ts'
 import type { Traceparent } from '../../core/trace.ts'
 import { type Caller, shareOf, userOf, withinNames } from '../caller/caller.ts'
 import { namesAnother } from '../caller/named-user.ts'
@@ -16,7 +17,7 @@ import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 
 /** What a draft is made with. */
-export type DraftDeps = Pick<GatewayDeps, 'models' | 'admission' | 'options'>
+export type DraftDeps = Pick<GatewayDeps, 'models' | 'admission' | 'dialects' | 'options'>
 
 const MAX_SHOWN_CHARS = 200
 /** Longer names, and more models than this, are not compared. */
@@ -25,9 +26,14 @@ const MAX_COMPARED_MODELS = 100
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
 
+/** What a request is written in. */
+export interface Spoken {
+  readonly dialect: Dialect
+  readonly form: RequestForm
+}
+
 /** What was read of a request. */
-interface Request {
-  readonly kind: JobKind
+interface Request extends Spoken {
   readonly request: JsonRecord
   /** What is stored and sent on. */
   readonly bytes: Uint8Array
@@ -53,13 +59,13 @@ export interface Draft {
   readonly texts: () => readonly string[]
 }
 
-/** A POST of OpenAI's dialect. `plain`: it is answered on its own connection. */
+/** A POST in a dialect. `plain`: it is answered on its own connection. */
 export function dialectDraft(
   deps: DraftDeps,
   caller: Caller,
   headers: IncomingHttpHeaders,
   body: JsonBody,
-  kind: JobKind,
+  spoken: Spoken,
   plain: boolean,
   origin: Origin,
 ): Draft {
@@ -67,7 +73,7 @@ export function dialectDraft(
   if (sluice !== undefined && !isRecord(sluice))
     throw new SluiceError('invalid_request', { param: 'sluice', message: '"sluice" must be an object of job options.' })
   return draft(deps, caller, origin, {
-    kind,
+    ...spoken,
     request: body.value,
     bytes: sluice === undefined ? body.bytes : editObject(body.bytes, { sluice: null }, body.members),
     sent: body.bytes,
@@ -97,19 +103,13 @@ export function jobDraft(
       param: 'request',
       message: '"request" must be the body of a chat completion or an embedding.',
     })
-  if (endpoint !== undefined && endpoint !== '/v1/chat/completions' && endpoint !== '/v1/embeddings') {
-    throw new SluiceError('invalid_request', {
-      param: 'endpoint',
-      message: '"endpoint" must be /v1/chat/completions or /v1/embeddings.',
-    })
-  }
   if (request['sluice'] !== undefined)
     throw new SluiceError('invalid_request', {
       param: 'request.sluice',
       message: 'Job options go beside "request", not inside it.',
     })
   return draft(deps, caller, origin, {
-    kind: endpoint === '/v1/embeddings' ? 'embedding' : 'chat',
+    ...spokenAt(deps, endpoint),
     request,
     bytes,
     sent: null,
@@ -118,6 +118,17 @@ export function jobDraft(
     headers: headers === null ? NO_HEADERS : headerOptions(headers),
     plain: false,
     isRetry: false,
+  })
+}
+
+/** What goes to an endpoint; the first of them all where none is named. Throws invalid_request. */
+function spokenAt({ dialects }: DraftDeps, endpoint: unknown): Spoken {
+  for (const dialect of dialects.spoken)
+    for (const form of dialect.requests) if (endpoint === undefined || endpoint === form.path) return { dialect, form }
+  const paths = dialects.spoken.flatMap(({ requests }) => requests.map(({ path }) => path))
+  throw new SluiceError('invalid_request', {
+    param: 'endpoint',
+    message: `"endpoint" must be ${paths.join(' or ')}.`,
   })
 }
 
@@ -138,7 +149,8 @@ export const namesOf = (models: GatewayDeps['models']): readonly string[] =>
     .map(({ id }) => id)
 
 function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request): Draft {
-  const { kind, request, bytes, headers, plain } = asked
+  const { dialect, form, request, bytes, headers, plain } = asked
+  const { kind } = form
   const model = checkModel(request)
   const textBytes = kind === 'chat' ? checkChat(request) : checkEmbedding(request)
   const route = deps.models.resolve(model)
@@ -169,7 +181,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
       param: 'sluice-user',
       message: '"sluice-user" must be a string of at most 512 characters.',
     })
-  const streamOptions = request['stream_options']
+  const stream = plain && request['stream'] === true ? dialect.stream : null
   const job: Writable<JobDraft> = {
     tenant: caller.key.tenant,
     keyId: caller.key.id,
@@ -179,12 +191,14 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     bodyHash: options.idempotencyKey === undefined ? bodyHash(asked) : fingerprint(kind, bytes, given),
     options: withinNames(caller, options),
     isRetry: asked.isRetry,
-    stream: plain && kind === 'chat' && request['stream'] === true,
-    includeUsage: isRecord(streamOptions) && streamOptions['include_usage'] === true,
+    dialect: dialect.name,
+    takesBack: stream?.takesBack ?? true,
     promptTokens: deps.admission.estimate(textBytes),
     requestId: origin.requestId,
   }
   if (typeof user === 'string' && user !== '') job.user = user
+  const shownAs = form.shownAs(request)
+  if (shownAs !== undefined) job.shownAs = shownAs
   const session = shareOf(caller)
   if (session !== null) job.session = session
   // Asked as we were asked: a plain POST streams only if it says so, a job unless it says otherwise
@@ -220,7 +234,7 @@ function checkTimes({ delayMs = 0, deadlineMs }: JobOptions, options: GatewayOpt
 }
 
 /** Of what has no idempotency key. Options belong to what was asked, wherever they stand. */
-function bodyHash({ kind, sent, bytes, options, headers }: Request): string {
+function bodyHash({ form: { kind }, sent, bytes, options, headers }: Request): string {
   if (sent === null) return hashOf(bytes, ['job', kind, sorted(options), sorted(headers)])
   const names = Object.keys(headers)
   // Of every plain call: nothing is added to what an SDK would send again

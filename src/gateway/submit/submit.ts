@@ -29,7 +29,7 @@ export interface Submits {
   /** The same for one. Throws what it was refused for. */
   one(caller: Caller, draft: Draft): Promise<Taken>
   /** A job whose answer is sent at once; nothing that names it may be shown before `power`. Throws as `one`. */
-  begin(caller: Caller, draft: Draft): Promise<{ readonly taken: Taken; readonly power: Promise<void> }>
+  begin(caller: Caller, draft: Draft): Promise<{ readonly taken: Taken; readonly power: () => Promise<void> }>
   /** The job again; `caller` null: the operator asks. Throws as `one`, and invalid_request for a job that can't be. */
   again(caller: Caller | null, id: JobId): Promise<Taken>
 }

@@ -6,6 +6,7 @@ import type { Tally } from '../../../core/ports/coordinator.ts'
 import type { Bytes, End } from '../../../core/record.ts'
 import { checksumOf, damagedJob, expectIntact, parseIntact } from '../disk/checksum.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import { withDialect } from './older.ts'
 
 /** What of a submitted job has no column of its own. */
 type JobFacts = Omit<JobDraft, 'tenant' | 'model' | 'body' | 'isRetry'> & { readonly acceptedAtMs: number }
@@ -40,7 +41,7 @@ export function toJob(row: JobRow): Job {
   const facts = parseIntact<JobFacts>(what, row.facts)
   if (typeof facts?.options !== 'object') throw damagedJob(what)
   return {
-    ...facts,
+    ...withDialect(facts),
     ...(row.result === null ? undefined : parseIntact<ResultFacts>(what, row.result)),
     id: row.id,
     tenant: row.tenant,

@@ -1,11 +1,14 @@
 /** The log of a job that has not ended: what was taken, what of it is committed, and who listens. */
 import { jobOrder } from '../../../core/ids.ts'
 import type { JobId } from '../../../core/job.ts'
+import type { Following, LogListener } from '../../../core/ports/log.ts'
 import type { Bytes } from '../../../core/record.ts'
 import type { Link } from '../../../core/table.ts'
 import { Encoder } from '../../shared/codec.ts'
 
-export type Listener = (firstSeq: number, records: readonly Bytes[]) => void
+const READY = Promise.resolve()
+/** Of a log that has ended. */
+export const NO_NEWS: Following = { ready: READY, stop() {} }
 
 /** A beginning of the log that is on disk only. */
 export interface Part {
@@ -16,7 +19,7 @@ export interface Part {
 }
 
 const NOTHING: readonly Bytes[] = []
-const NOBODY: readonly Listener[] = []
+const NOBODY: readonly LogListener[] = []
 /** Pieces of as many commits are joined to one. */
 const JOINED = 64
 
@@ -54,7 +57,7 @@ export class LiveLog {
   readonly link: Link<LiveLog> = { before: null, after: null }
   /** Among the logs that are to be moved for their length. */
   placeOfLarge = -1
-  listeners: readonly Listener[] = NOBODY
+  listeners: readonly LogListener[] = NOBODY
   waiters: Array<{ readonly resolve: () => void; readonly reject: (error: Error) => void }> = []
 
   constructor(job: JobId, epoch: number) {
@@ -134,10 +137,11 @@ export class LiveLog {
   }
 
   /** Listeners may come and go while they are told: each change makes a new list. */
-  follow(listener: Listener): () => void {
+  follow(listener: LogListener): Following {
     this.listeners = [...this.listeners, listener]
-    return () => {
+    const stop = (): void => {
       this.listeners = this.listeners.filter((other) => other !== listener)
     }
+    return { ready: READY, stop }
   }
 }

@@ -6,7 +6,7 @@ import type { StatementSync } from 'node:sqlite'
 import { SluiceError } from '../../../core/errors.ts'
 import { jobOrder } from '../../../core/ids.ts'
 import type { JobId } from '../../../core/job.ts'
-import type { LogHead, LogPage, LogWriter, TokenLog } from '../../../core/ports/log.ts'
+import type { Following, LogHead, LogListener, LogPage, LogWriter, TokenLog } from '../../../core/ports/log.ts'
 import type { Lease } from '../../../core/ports/work.ts'
 import type { Bytes } from '../../../core/record.ts'
 import { Slots, Table } from '../../../core/table.ts'
@@ -15,7 +15,7 @@ import { expectIntact } from '../disk/checksum.ts'
 import { kindOf } from '../disk/faults.ts'
 import type { LogShare, Store } from '../disk/store.ts'
 import type { Epochs } from './epochs.ts'
-import type { Listener, LiveLog } from './live-log.ts'
+import { type LiveLog, NO_NEWS } from './live-log.ts'
 import { entry, latin1, Segments } from './segments.ts'
 
 /** Encoded bytes of one log, and of all, above which they are read back from disk. */
@@ -253,9 +253,13 @@ export class Logs implements TokenLog, LogShare {
 
   // ------------------------------------------------------------ read
 
-  follow(job: JobId, listener: Listener): () => void {
-    const log = this.live.get(job) ?? this.leaving.get(job)
-    return log === undefined ? () => {} : log.follow(listener)
+  follow(job: JobId, listener: LogListener): Following {
+    return (this.live.get(job) ?? this.leaving.get(job))?.follow(listener) ?? NO_NEWS
+  }
+
+  /** A log lives as long as this process: each start begins with its readers anew. */
+  onEpoch(): () => void {
+    return () => {}
   }
 
   async head(job: JobId): Promise<LogHead | null> {

@@ -1,7 +1,7 @@
 /** Following a job that is there already. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { AttachFrame } from '../../../core/frames.ts'
-import { parseCursor } from '../../../core/record.ts'
+import { formatCursor, isOfEpoch, parseCursor } from '../../../core/record.ts'
 import { type Caller, canSee } from '../../caller/caller.ts'
 import { placeView } from '../../read/views.ts'
 import type { Peer } from '../peer.ts'
@@ -23,10 +23,9 @@ async function attachTo(
   if (text !== undefined && cursor === null) throw new SluiceError('cursor_invalid')
   const job = await jobs.get(id)
   if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
-  const page = await log.read(id, Number.MAX_SAFE_INTEGER, 0)
-  if (page === null) throw new SluiceError('job_gone')
-  if (cursor !== null && (cursor.epoch === null || cursor.epoch === job.epoch) && cursor.seq > page.head)
-    throw new SluiceError('cursor_ahead')
+  const head = await log.head(id)
+  if (head === null) throw new SluiceError('job_gone')
+  if (cursor !== null && isOfEpoch(cursor, job.epoch) && cursor.n > head.head) throw new SluiceError('cursor_ahead')
   if (peer.closing) return
   const isFollowed = following.get(id) !== undefined
   if (!isFollowed) following.checkReaders(id)
@@ -36,7 +35,7 @@ async function attachTo(
     ...(replyTo === undefined ? {} : { id: replyTo }),
     job: id,
     state: job.state,
-    cursor: `${job.epoch}-${page.head}`,
+    cursor: formatCursor(job.epoch, head.head),
     queue: placeView(place),
   })
   if (!isFollowed || cursor !== null) following.add(job, cursor, true, place)

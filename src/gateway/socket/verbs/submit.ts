@@ -1,6 +1,7 @@
 /** A job, submitted over this connection and followed by it. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { SubmitFrame } from '../../../core/frames.ts'
+import { formatCursor } from '../../../core/record.ts'
 import type { Caller } from '../../caller/caller.ts'
 import { type JsonBody, memberBytes } from '../../http/body.ts'
 import { placeView } from '../../read/views.ts'
@@ -23,7 +24,7 @@ async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: Js
     t: 'accepted',
     id: frame.id,
     job: job.id,
-    cursor: `${job.epoch}-0`,
+    cursor: formatCursor(job.epoch, 0),
     state: job.state,
     joined: kind === 'joined',
     queue: placeView(place),

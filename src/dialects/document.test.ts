@@ -1,12 +1,11 @@
 /** A whole answer stored as one record, in every dialect. */
 import { expect, it } from 'vitest'
-import { emptyMessage, fold } from '../../../client/src/fold.ts'
-import { foldAnswer } from '../../core/answer.ts'
-import { type Bytes, documentRecord, endRecord, toBytes, toText } from '../../core/record.ts'
-import { chatDialect } from './chat.ts'
-import { renderCompletion } from './completion.ts'
-import { nativeDialect } from './native.ts'
-import { socketDialect } from './socket.ts'
+import { emptyMessage, fold } from '../../client/src/fold.ts'
+import { foldAnswer } from '../core/answer.ts'
+import type { Rendering, StreamForm } from '../core/ports/dialect.ts'
+import { type Bytes, documentRecord, endRecord, toBytes, toText } from '../core/record.ts'
+import { chat } from './chat/chat.ts'
+import { DIALECTS } from './index.ts'
 
 const message = {
   role: 'assistant',
@@ -23,16 +22,19 @@ const sent =
   `"message":${JSON.stringify(message).replace('世', '\\u4e16')},"finish_reason":"tool_calls"}],` +
   '"usage":{"prompt_tokens":3,"completion_tokens":4}}'
 const records = [documentRecord(toBytes(sent)), endRecord({ state: 'done' })]
-const run = { job: 'job_0', epoch: 1, firstSeq: 1, records }
-const render = (dialect: typeof nativeDialect): Bytes => dialect.render(run, 0, dialect.begin).events
+const job: Rendering = { id: 'job_0', kind: 'chat', dialect: 'chat' }
+const run = { job: job.id, epoch: 1, firstSeq: 1, records }
+const render = (form: StreamForm, shown = job): Bytes => form.render(run, form.begin(shown), 0).events
 const data = (text: Bytes): string[] => [...toText(text).matchAll(/^data: (.*)$/gm)].map((m) => m[1])
 
 it('is its own JSON reply, byte for byte', () => {
-  expect(toText(renderCompletion('chat', records).body)).toBe(sent)
+  const answer = chat.whole(job)
+  answer.take(records)
+  expect(toText(answer.reply().body)).toBe(sent)
 })
 
 it('is one chunk in chat SSE, its usage only for those who asked', () => {
-  const [chunk, done] = data(render(chatDialect(false)))
+  const [chunk, done] = data(render(chat.stream!))
   expect(done).toBe('[DONE]')
   expect(JSON.parse(chunk)).toMatchObject({
     id: 'c1',
@@ -41,12 +43,15 @@ it('is one chunk in chat SSE, its usage only for those who asked', () => {
     choices: [{ index: 0, delta: { content: message.content }, finish_reason: 'tool_calls' }],
   })
   expect(JSON.parse(chunk)).not.toHaveProperty('usage')
-  expect(JSON.parse(data(render(chatDialect(true)))[0])).toHaveProperty('usage.completion_tokens', 4)
+  expect(JSON.parse(data(render(chat.stream!, { ...job, shownAs: { include_usage: true } }))[0])).toHaveProperty(
+    'usage.completion_tokens',
+    4,
+  )
 })
 
 it.each<[string, () => unknown]>([
-  ['native events', () => JSON.parse(data(render(nativeDialect))[0])],
-  ['socket frames', () => JSON.parse(/\{"chunk":(.*)\}\]\}/.exec(toText(render(socketDialect)))![1])],
+  ['native events', () => JSON.parse(data(render(DIALECTS.events))[0])],
+  ['socket frames', () => JSON.parse(/\{"chunk":(.*)\}\]\}/.exec(toText(render(DIALECTS.frames)))![1])],
 ])('folds to its message from %s', (_name, chunkOf) => {
   const folded = emptyMessage()
   fold(folded, chunkOf() as Record<string, unknown>)

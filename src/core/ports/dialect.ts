@@ -1,0 +1,109 @@
+/**
+ * A dialect: how clients of one API ask, and how they are answered. Everything in it is pure. It renders a log from its
+ * start, and the same log gives the same events, however often a reader is cut and wherever it resumes.
+ */
+import type { SluiceError, WireError } from '../errors.ts'
+import type { Job, JobId, JobKind } from '../job.ts'
+import type { Bytes, End } from '../record.ts'
+
+/** Consecutive records of a log. */
+export interface Run {
+  readonly job: JobId
+  readonly epoch: number
+  /** seq of records[0]. */
+  readonly firstSeq: number
+  readonly records: readonly Bytes[]
+}
+
+export interface Rendered<S> {
+  /** Whole events; '' where there are none to tell. */
+  readonly events: Bytes
+  /** After the run. */
+  readonly state: S
+  /** That was the last event: nothing more is rendered for this reader. */
+  readonly over: boolean
+}
+
+/** What of a job its rendering may depend on. */
+export type Rendering = Pick<Job, 'id' | 'kind' | 'dialect' | 'shownAs'>
+
+/**
+ * Renders a log, event by event. Each event has a number, by which a client tells what it has: that of its record, or a
+ * count of the dialect's own. `S` is what it remembers from record to record: a value that is never changed, as readers
+ * share it.
+ */
+export interface StreamForm<S = unknown> {
+  /** In `?dialect=` and in facts. */
+  readonly name: string
+  /** Its clients know what to do when what they were shown is withdrawn (`reset`). */
+  readonly takesBack: boolean
+  /** Before the first record. */
+  begin(job: Rendering): S
+  /**
+   * The run's events with numbers above `known`, all of them where it is 0. The state is the same whatever is known.
+   */
+  render(run: Run, state: S, known: number): Rendered<S>
+  /** How many events there were so far. Absent: events are numbered as their records. */
+  count?(state: S): number
+  /** Needs no state of earlier records: a reader may begin after any record. Not with a count of its own. */
+  readonly beginsAnywhere: boolean
+  /**
+   * Tells that everything shown is void, as the log is no longer the one that was read. Null: it can't be told, and who
+   * has read such a log is refused (cursor_stale).
+   */
+  readonly gap: ((job: JobId) => Bytes) | null
+  /** Tells that all that was stored has been sent. Null: it is not told. */
+  readonly live: ((job: JobId, cursor: string) => Bytes) | null
+  /** An error, as the last event. Null: the stream is cut, and its clients come back with their cursor. */
+  readonly error: ((error: SluiceError) => Bytes) | null
+  /**
+   * The answer instead of a stream that would hold nothing but the job's failure: its headers wait for that. Null: the
+   * stream begins at once, and tells a failure as it tells any end.
+   */
+  readonly failure: ((end: End) => Reply) | null
+}
+
+/** A whole answer over HTTP. */
+export interface Reply {
+  readonly status: number
+  /** Those of an error: is it worth another try, and when? */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Bytes
+}
+
+/** An answer in one piece, made of a log. */
+export interface WholeAnswer {
+  /** The log's records, from the first on, in portions as they come. */
+  take(records: readonly Bytes[]): void
+  /** The answer, or the error that the job ended with. Throws for a log that has not ended. */
+  reply(): Reply
+}
+
+export interface RequestForm {
+  /** Where it is posted to; also names it in a job's `endpoint`. */
+  readonly path: string
+  readonly kind: JobKind
+  /** How the answer is to be shown, in the dialect's own words; kept with the job. Undefined: as usual. */
+  shownAs(request: Readonly<Record<string, unknown>>): Job['shownAs']
+}
+
+/** One that requests come in. */
+export interface Dialect<S = unknown> {
+  /** Kept with the jobs. */
+  readonly name: string
+  readonly requests: readonly RequestForm[]
+  /** Null: its answers come whole. */
+  readonly stream: StreamForm<S> | null
+  whole(job: Rendering): WholeAnswer
+  /** The body of an HTTP answer that is an error. */
+  error(error: WireError): Bytes
+}
+
+/** Those that the server speaks. */
+export interface Dialects {
+  readonly spoken: readonly Dialect[]
+  /** A job's events are told in this form, unless another is asked for. */
+  readonly events: StreamForm
+  /** What a WebSocket carries. */
+  readonly frames: StreamForm
+}

@@ -1,0 +1,93 @@
+/**
+ * Whole answers. One that fits a page of its log is made for each who asks; a longer one takes a while, so it is made a
+ * page a turn of the event loop, once for all who ask at about the same time.
+ */
+import type { Clock } from '../core/clock.ts'
+import { SluiceError } from '../core/errors.ts'
+import type { Dialect, Rendering, Reply, WholeAnswer } from '../core/ports/dialect.ts'
+import type { LogPage, TokenLog } from '../core/ports/log.ts'
+import { Table } from '../core/table.ts'
+
+/** How long a long answer is kept for others, and the bytes of all that are. */
+const KEPT_MS = 10_000
+const KEPT_BYTES = 8 << 20
+
+interface Made {
+  readonly epoch: number
+  readonly head: number
+  readonly reply: Promise<Reply>
+  /** Of its body, once it is made. */
+  bytes: number
+}
+
+export class Results {
+  readonly #log: TokenLog
+  readonly #clock: Clock
+  readonly #pageBytes: number
+  /** By job and dialect, the oldest first. */
+  readonly #made = new Table<string, Made>()
+  #bytes = 0
+
+  constructor(log: TokenLog, clock: Clock, pageBytes: number) {
+    this.#log = log
+    this.#clock = clock
+    this.#pageBytes = pageBytes
+  }
+
+  /** Of a job that has ended. Throws job_gone. */
+  async of(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply> {
+    // Read each time: what was erased meanwhile is not answered
+    const first = await this.#read(job, 0)
+    const answer = dialect.whole(job)
+    if (first.records.length < first.head) return this.#long(job, dialect.name, first, answer)
+    answer.take(first.records)
+    return answer.reply()
+  }
+
+  #long(job: Rendering, dialect: string, first: LogPage, answer: WholeAnswer): Promise<Reply> {
+    const key = `${job.id} ${dialect} ${JSON.stringify(job.shownAs)}`
+    const known = this.#made.get(key)
+    if (known !== undefined && known.epoch === first.epoch && known.head === first.head) return known.reply
+    const made: Made = { epoch: first.epoch, head: first.head, reply: this.#make(job, first, answer), bytes: 0 }
+    this.#forget(key, known)
+    this.#made.set(key, made)
+    made.reply.then(
+      ({ body }) => {
+        if (this.#made.get(key) !== made) return
+        made.bytes = body.length
+        this.#bytes += body.length
+        this.#clock.after(KEPT_MS, () => this.#forget(key, made))
+        for (const [oldest, other] of this.#made.entries()) {
+          if (this.#bytes <= KEPT_BYTES) break
+          if (other.bytes > 0) this.#forget(oldest, other)
+        }
+      },
+      () => this.#forget(key, made),
+    )
+    return made.reply
+  }
+
+  #forget(key: string, made: Made | undefined): void {
+    if (made === undefined || this.#made.get(key) !== made) return
+    this.#made.delete(key)
+    this.#bytes -= made.bytes
+  }
+
+  async #make(job: Rendering, first: LogPage, answer: WholeAnswer): Promise<Reply> {
+    answer.take(first.records)
+    for (let seq = first.records.length; seq < first.head; ) {
+      await new Promise<void>((next) => this.#clock.soon(next))
+      const { records } = await this.#read(job, seq)
+      if (records.length === 0) throw new SluiceError('job_gone')
+      answer.take(records)
+      seq += records.length
+    }
+    return answer.reply()
+  }
+
+  async #read(job: Rendering, afterSeq: number): Promise<LogPage> {
+    const page = await this.#log.read(job.id, afterSeq, this.#pageBytes)
+    if (page === null) throw new SluiceError('job_gone')
+    return page
+  }
+}

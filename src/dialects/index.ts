@@ -1,0 +1,8 @@
+/** All dialects. A new one is a folder of its own, and a line here. */
+import type { Dialects } from '../core/ports/dialect.ts'
+import { chat } from './chat/chat.ts'
+import { embeddings } from './embeddings/embeddings.ts'
+import { nativeEvents } from './native/stream.ts'
+import { socketFrames } from './socket/frames.ts'
+
+export const DIALECTS: Dialects = { spoken: [chat, embeddings], events: nativeEvents, frames: socketFrames }

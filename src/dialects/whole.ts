@@ -1,0 +1,44 @@
+/** What whole answers have in common: a log's end decides, and an answer that came in one piece is told as it came. */
+import { codeOf, retryHeaders, SluiceError, statusOf } from '../core/errors.ts'
+import type { Dialect, Reply, WholeAnswer } from '../core/ports/dialect.ts'
+import { type Bytes, type End, isEnd, kindOf, parseEnd, payloadOf } from '../core/record.ts'
+
+const NONE: Reply['headers'] = {}
+
+/** Makes an answer of what a log has instead of a document. */
+export interface Folding {
+  push(record: Bytes): void
+  /** Null: there is no answer in the log. */
+  body(end: End): Bytes | null
+}
+
+export function wholeAnswer(error: Dialect['error'], folding: Folding): WholeAnswer {
+  let document: Bytes | null = null
+  let last: Bytes | null = null
+  return {
+    take(records) {
+      for (const record of records) {
+        if (kindOf(record) === 'document') document = record
+        else if (document === null) folding.push(record)
+        last = record
+      }
+    },
+    reply() {
+      if (last === null || !isEnd(last))
+        throw new SluiceError('internal', { message: 'A log was rendered before its end.' })
+      const end = parseEnd(last)
+      if (end.state !== 'done') return failure(end, error)
+      const body = document === null ? folding.body(end) : payloadOf(document)
+      if (body === null) return failure({ state: 'failed', error: new SluiceError('provider_garbage').wire }, error)
+      return { status: 200, headers: NONE, body }
+    },
+  }
+}
+
+/** The answer to a job that was not done. */
+export function failure(end: End, form: Dialect['error']): Reply {
+  const error = end.error ?? new SluiceError('internal').wire
+  const status = end.status ?? statusOf(error)
+  const headers = retryHeaders({ code: codeOf(error), status, retryAfterMs: end.retryAfterMs }, true)
+  return { status, headers, body: form(error) }
+}

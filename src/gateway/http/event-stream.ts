@@ -1,0 +1,103 @@
+/**
+ * An HTTP response as a stream of SSE. Events are written straight to the socket, in one write a flush: node's
+ * ServerResponse would make three (measured: 17.9 against 19.6 µs a token); it still does the headers and the end.
+ */
+import type { ServerResponse } from 'node:http'
+import type { SluiceError } from '../../core/errors.ts'
+import type { EventSink } from '../../core/ports/delivery.ts'
+import type { Reply } from '../../core/ports/dialect.ts'
+import type { Bytes } from '../../core/record.ts'
+import type { Call, Headers } from './call.ts'
+
+/** Of every stream. */
+export const STREAM_HEADERS: Headers = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+}
+
+const ignore = (): void => {}
+
+export class EventStream implements EventSink {
+  readonly #call: Call
+  readonly #response: ServerResponse
+  readonly #headers: Headers
+  #onWritten: () => void = ignore
+  #ended = false
+  started = false
+
+  /** `headers`: of whatever the answer becomes. */
+  constructor(call: Call, headers: Headers) {
+    this.#call = call
+    this.#response = call.response
+    this.#headers = headers
+  }
+
+  open(onWritten: () => void, onClose: () => void): void {
+    // Not the socket's "drain": that comes only above its own mark
+    this.#onWritten = onWritten
+    this.#response.on('close', onClose)
+  }
+
+  get buffered(): number {
+    return this.#response.socket?.writableLength ?? this.#response.writableLength
+  }
+
+  start(): void {
+    if (this.started || this.#ended) return
+    // Its caller was sent away meanwhile, with an answer of the gateway's
+    if (this.#response.headersSent) {
+      this.#ended = true
+      return
+    }
+    this.started = true
+    this.#response.writeHead(200, { ...this.#call.headers(this.#headers), ...STREAM_HEADERS })
+    this.#response.flushHeaders()
+  }
+
+  write(events: Bytes): void {
+    if (this.#ended) return
+    const first = !this.started
+    const response = this.#response
+    if (first) response.socket?.cork()
+    this.start()
+    if (this.#ended) return
+    const socket = response.socket
+    // A pipelined request has no socket before its turn: node queues for it
+    if (socket === null) response.write(events, 'latin1', this.#onWritten)
+    else if (response.chunkedEncoding)
+      socket.write(`${events.length.toString(16)}\r\n${events}\r\n`, 'latin1', this.#onWritten)
+    else socket.write(events, 'latin1', this.#onWritten)
+    if (first) socket?.uncork()
+  }
+
+  /** In one packet. */
+  end(events: Bytes): void {
+    if (this.#ended) return
+    const socket = this.#response.socket
+    socket?.cork()
+    if (events !== '') this.write(events)
+    else this.start()
+    if (!this.#ended) this.#response.end()
+    this.#ended = true
+    socket?.uncork()
+  }
+
+  cut(): void {
+    this.#ended = true
+    this.#response.destroy()
+  }
+
+  reply({ status, headers, body }: Reply): void {
+    if (this.started || this.#ended) return
+    this.#ended = true
+    if (body === '') this.#call.empty(status, { ...this.#headers, ...headers })
+    else this.#call.bytes(status, body, { ...this.#headers, ...headers })
+  }
+
+  fail(error: SluiceError): void {
+    if (this.started || this.#ended) return
+    this.#ended = true
+    this.#call.fail(error, this.#headers)
+  }
+}
