@@ -57,7 +57,7 @@ export async function firstKey(
       notes: [`SLUICE_KEY is a key that was revoked (${found.id}), and stays so: choose another one.`],
     }
   if (found === null) {
-    const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
+    const id = ids.name('key', 8)
     const name = given === undefined ? 'first start' : SEEDED
     await keys.add({ id, tenant: 'default', name, hint: hintOf(key), createdAtMs: clock.wallMs() }, digest)
   }

@@ -4,6 +4,8 @@ import type { JobId } from './job.ts'
 export interface Ids {
   /** The id of the job with this order number; ids sort by it. */
   job(order: number): JobId
+  /** "<prefix>_<hex>", of so many random bytes. */
+  name(prefix: string, bytes: number): string
   /** `bytes` random bytes. */
   random(bytes: number): Uint8Array
   /** Uniform in [0, 1): jitter. */
@@ -14,29 +16,51 @@ const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz'
 const ORDER_CHARS = 11
 const SECRET_CHARS = 15
 
+/** Bytes as two hex digits; two characters of Crockford's base32 by their ten bits. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+const PAIRS = Array.from({ length: 1_024 }, (_, bits) => CROCKFORD[bits >> 5] + CROCKFORD[bits & 31])
+
 /** From cryptographic randomness. */
 export function systemIds(): Ids {
   const pool = new Uint8Array(4096)
   let used = pool.length
-  const random = (n: number): Uint8Array => {
-    if (n > 256) return crypto.getRandomValues(new Uint8Array(n))
+  /** Where `n` fresh bytes stand in the pool. Whoever takes one puts 0 in its place: no key is left behind. */
+  const take = (n: number): number => {
     if (used + n > pool.length) {
       crypto.getRandomValues(pool)
       used = 0
     }
-    const out = pool.slice(used, used + n)
-    pool.fill(0, used, used + n) // never the same bytes twice, and no key left in memory
     used += n
-    return out
+    return used - n
+  }
+  const byteAt = (place: number): number => {
+    const byte = pool[place]
+    pool[place] = 0
+    return byte
   }
   return {
-    random,
+    random(n) {
+      if (n > 256) return crypto.getRandomValues(new Uint8Array(n))
+      const from = take(n)
+      const out = pool.slice(from, from + n)
+      pool.fill(0, from, from + n)
+      return out
+    },
     jitter: () => Math.random(),
+    name(prefix, bytes) {
+      const from = take(bytes)
+      let text = `${prefix}_`
+      for (let i = 0; i < bytes; i++) text += HEX[byteAt(from + i)]
+      return text
+    },
     job(order) {
       let text = ''
       for (let n = order, i = 0; i < ORDER_CHARS; i++, n = Math.floor(n / 32)) text = CROCKFORD[n % 32] + text
-      for (const byte of random(SECRET_CHARS)) text += CROCKFORD[byte & 31]
-      return `job_${text}`
+      const from = take(SECRET_CHARS)
+      // 15 characters: seven pairs and one
+      for (let i = 0; i < SECRET_CHARS - 1; i += 2)
+        text += PAIRS[((byteAt(from + i) & 31) << 5) | (byteAt(from + i + 1) & 31)]
+      return `job_${text}${CROCKFORD[byteAt(from + SECRET_CHARS - 1) & 31]}`
     },
   }
 }

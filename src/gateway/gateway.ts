@@ -267,7 +267,5 @@ export function createGateway(deps: GatewayDeps): Gateway {
 /** The client's own id, if it is sane; else one of ours. */
 function requestId(request: IncomingMessage, deps: GatewayDeps): string {
   const given = request.headers['x-request-id']
-  return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given)
-    ? given
-    : `req_${Buffer.from(deps.ids.random(12)).toString('hex')}`
+  return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) ? given : deps.ids.name('req', 12)
 }

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
+import { Slots } from '../../core/table.ts'
 import type { Auth } from './auth.ts'
 import { type Caller, shareOf } from './caller.ts'
 
@@ -24,8 +25,11 @@ export class Admitted {
   readonly #auth: Auth
   readonly #clock: Clock
   readonly #caps: Caps
-  readonly #visits = new Set<Visit>()
-  readonly #counts = new Map<string, number>()
+  readonly #visits = new Slots<Visit>()
+  readonly #counts: Readonly<Record<Way, { readonly byKey: Counts; readonly bySession: Counts }>> = {
+    request: { byKey: new Counts(), bySession: new Counts() },
+    socket: { byKey: new Counts(), bySession: new Counts() },
+  }
   #stopChecks: (() => void) | null = null
 
   constructor(auth: Auth, clock: Clock, caps: Caps) {
@@ -37,27 +41,27 @@ export class Admitted {
   /** `end` sends it away, at most once. Returns its leave; safe to repeat. Throws too_many_connections. */
   enter(caller: Caller, way: Way, end: (error: SluiceError) => void): () => void {
     this.checkRoom(caller, way)
-    const names = namesOf(caller, way)
-    for (const name of names) this.#counts.set(name, this.#count(name) + 1)
+    const { byKey, bySession } = this.#counts[way]
+    const session = sessionOf(caller)
+    byKey.add(caller.key.id, 1)
+    if (session !== null) bySession.add(session, 1)
     const visit: Visit = { caller, end, isEnding: false }
-    this.#visits.add(visit)
+    const place = this.#visits.add(visit)
     this.#stopChecks ??= this.#clock.every(CHECK_EVERY_MS, () => this.check())
     return () => {
-      if (!this.#visits.delete(visit)) return
-      for (const name of names) {
-        const left = this.#count(name) - 1
-        if (left === 0) this.#counts.delete(name)
-        else this.#counts.set(name, left)
-      }
+      if (!this.#visits.delete(place, visit)) return
+      byKey.add(caller.key.id, -1)
+      if (session !== null) bySession.add(session, -1)
     }
   }
 
   /** Throws too_many_connections. */
   checkRoom(caller: Caller, way: Way): void {
-    const [key, ...session] = namesOf(caller, way)
+    const { byKey, bySession } = this.#counts[way]
     const { perKey, perSession } = this.#caps[way]
-    if (this.#count(key) >= perKey) throw new SluiceError('too_many_connections')
-    if (session.some((name) => this.#count(name) >= perSession))
+    if (byKey.get(caller.key.id) >= perKey) throw new SluiceError('too_many_connections')
+    const session = sessionOf(caller)
+    if (session !== null && bySession.get(session) >= perSession)
       throw new SluiceError('too_many_connections', { message: TOO_MANY[way] })
   }
 
@@ -79,9 +83,20 @@ export class Admitted {
     this.#stopChecks?.()
     this.#stopChecks = null
   }
+}
 
-  #count(name: string): number {
+/** How many there are by name; names without any are forgotten. */
+class Counts {
+  readonly #counts = new Map<string, number>()
+
+  get(name: string): number {
     return this.#counts.get(name) ?? 0
+  }
+
+  add(name: string, change: number): void {
+    const count = this.get(name) + change
+    if (count === 0) this.#counts.delete(name)
+    else this.#counts.set(name, count)
   }
 }
 
@@ -90,9 +105,8 @@ const TOO_MANY: Readonly<Record<Way, string>> = {
   socket: 'Too many connections in this session (sessions.max_sockets).',
 }
 
-/** The counts that a visit is part of: its key's, and its session's. */
-function namesOf(caller: Caller, way: Way): readonly string[] {
-  const key = `${way}\n${caller.key.id}`
+/** Whose share it uses, within its tenant; null: the key itself. */
+function sessionOf(caller: Caller): string | null {
   const share = shareOf(caller)
-  return share === null ? [key] : [key, `${way}\n${caller.key.tenant}\n${share}`]
+  return share === null ? null : `${caller.key.tenant}\n${share}`
 }

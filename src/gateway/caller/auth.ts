@@ -13,6 +13,8 @@ import { type Sessions, TICKET_PREFIX, TOKEN_PREFIX } from './sessions.ts'
 /** Addresses remembered within a minute; beyond them all strangers share one count. */
 const MAX_ADDRESSES = 10_000
 const MINUTE_MS = 60_000
+/** Keys whose digest is not computed anew for each request. */
+const MAX_DIGESTS = 1_000
 const SECRETS = [KEY_PREFIX, TOKEN_PREFIX, TICKET_PREFIX]
 
 /** Where a credential came from. */
@@ -57,13 +59,30 @@ export function createAuth(
     const key = keys.find(digest)
     return isGood(key) ? key : null
   }
+  /** Digests by their key's text, of keys that were good when last seen: the one place that holds such texts. */
+  const digests = new Map<string, string>()
+
+  function findByText(text: string): ApiKey | null {
+    const known = digests.get(text)
+    if (known !== undefined) {
+      const key = find(known)
+      if (key === null) digests.delete(text)
+      return key
+    }
+    if (text.length > MAX_KEY_BYTES || (options.keysHaveChecksums && !isWellFormed(text))) return null
+    const digest = digestOf(text)
+    const key = find(digest)
+    if (key === null) return null
+    if (digests.size >= MAX_DIGESTS) digests.clear()
+    digests.set(text, digest)
+    return key
+  }
 
   const isStillValid = ({ key, session }: Caller): boolean =>
     session === null ? isGood(keys.get(key.id)) : sessions.isStillValid(session)
 
   function byKey(text: string, from: From): Caller {
-    const asked = text.length <= MAX_KEY_BYTES && (!options.keysHaveChecksums || isWellFormed(text))
-    const key = asked ? find(digestOf(text)) : null
+    const key = findByText(text)
     if (key === null) throw strangers.refusal(from.address, 'invalid_api_key')
     return { key, session: null }
   }
@@ -141,16 +160,18 @@ function credentialOf(request: IncomingMessage): string {
   if (headersSeen > 1)
     throw new SluiceError('invalid_request', { message: 'The request has more than one authorization header.' })
   const value = headers.authorization ?? ''
-  const texts = new Set(KEY_HEADERS.map((name) => String(headers[name] ?? '').trim()))
-  if (value.slice(0, 7).toLowerCase() === 'bearer ') texts.add(value.slice(7).trim())
-  texts.delete('')
-  if (texts.size > 1)
-    throw new SluiceError('invalid_request', {
-      message: `The request has two different credentials: send one, as "authorization: Bearer …".`,
-    })
-  const [text] = texts
-  if (text === undefined) throw noKey(request)
-  return text
+  let found = value.slice(0, 7).toLowerCase() === 'bearer ' ? value.slice(7).trim() : ''
+  for (const name of KEY_HEADERS) {
+    const text = headers[name] === undefined ? '' : String(headers[name]).trim()
+    if (text === '' || text === found) continue
+    if (found !== '')
+      throw new SluiceError('invalid_request', {
+        message: `The request has two different credentials: send one, as "authorization: Bearer …".`,
+      })
+    found = text
+  }
+  if (found === '') throw noKey(request)
+  return found
 }
 
 /** Names what was seen, never what it holds. */

@@ -30,21 +30,23 @@ const MEAN_CHUNK_BYTES = 16
 const inPieces = (): SluiceError =>
   new SluiceError('invalid_request', { message: 'The body comes in chunks of a few bytes each: send larger ones.' })
 
+const UTF8_CHARSET = /^charset ?= ?"?(?:utf-?8|us-ascii)"?$/
 const JSON_TYPE = /^\s*application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
 
 /** JSON is UTF-8. By hand: the value is a stranger's. */
-const isUtf8Type = (type: string): boolean =>
-  type
-    .toLowerCase()
-    .split(';')
-    .map((parameter) => parameter.trim())
-    .every((parameter) => !parameter.startsWith('charset') || /^charset ?= ?"?(?:utf-?8|us-ascii)"?$/.test(parameter))
+const isJsonType = (type: string): boolean =>
+  type === 'application/json' ||
+  (JSON_TYPE.test(type) &&
+    type
+      .toLowerCase()
+      .split(';')
+      .map((parameter) => parameter.trim())
+      .every((parameter) => !parameter.startsWith('charset') || UTF8_CHARSET.test(parameter)))
 
 /** The body as a JSON object. Throws what readBody and parseBody throw, and unsupported_media_type. */
 export async function readJson(call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> {
   const { 'content-type': type, 'content-encoding': encoding } = call.request.headers
-  if (type !== undefined && (!JSON_TYPE.test(type) || !isUtf8Type(type)))
-    throw new SluiceError('unsupported_media_type')
+  if (type !== undefined && !isJsonType(type)) throw new SluiceError('unsupported_media_type')
   // Nothing is ever unpacked, so no bomb can be
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
   const raw = await readBody(call, maxBytes)
@@ -124,21 +126,22 @@ export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
   const bytes = raw[0] === 0xef && raw[1] === 0xbb && raw[2] === 0xbf ? raw.subarray(3) : raw
   const maxValues = Math.min(MAX_VALUES, limits.maxKeys * VALUES_A_KEY)
   const { members, keys } = scan(bytes, { ...limits, maxValues, maxItems: MAX_ITEMS })
+  const text = bytes.toString('utf8')
   let value: unknown
   try {
-    value = JSON.parse(bytes.toString('utf8'))
+    value = JSON.parse(text)
   } catch {
     throw new SluiceError('invalid_json') // the cause would quote the body
   }
   if (!isRecord(value)) throw new SluiceError('invalid_request', { message: 'The body must be a JSON object.' })
-  if (hasLoneSurrogate(bytes, value))
+  if (hasLoneSurrogate(text, value))
     throw new SluiceError('invalid_json', { message: 'The body has a \\u escape that is half of a surrogate pair.' })
   return { bytes, value, members, keys }
 }
 
 /** JSON.stringify writes pairs as characters and lone halves as escapes. Only bodies with such escapes pay for it. */
-function hasLoneSurrogate(bytes: Buffer, value: JsonRecord): boolean {
-  if (!bytes.includes('\\ud') && !bytes.includes('\\uD')) return false
+function hasLoneSurrogate(text: string, value: JsonRecord): boolean {
+  if (!text.includes('\\ud') && !text.includes('\\uD')) return false
   return /\\ud[89a-f]/.test(JSON.stringify(value).replaceAll('\\\\', ''))
 }
 

@@ -18,10 +18,16 @@ const REFUSED_LINGER_MS = 500
 /** For a reset to come back. */
 const RESET_MS = 200
 
+/** A call that is owed its answer. */
+interface Owing {
+  readonly call: Call
+  /** Null: it is begun, or refused. */
+  begin: (() => void) | null
+}
+
 interface Connection {
-  readonly calls: Set<Call>
-  /** Those that are not begun. */
-  readonly waiting: Map<Call, () => void>
+  /** Oldest first. An array: there is one at most times, and hash tables that churn keep what they held alive. */
+  readonly owing: Owing[]
   /** Written once nothing else is owed. */
   refusal: Bytes | null
 }
@@ -41,28 +47,28 @@ export class Owed {
   add(call: Call, begin: () => void): void {
     const { socket } = call.request
     const connection = this.#of(socket)
-    const { calls, waiting } = connection
-    const isFull = calls.size >= MAX_OWED
-    calls.add(call)
+    const { owing } = connection
+    const isFull = owing.length >= MAX_OWED
+    const isNext = owing.length === 0
+    const one: Owing = { call, begin: isFull || isNext ? null : begin }
+    owing.push(one)
     call.response.once('close', () => {
-      calls.delete(call)
-      waiting.delete(call)
+      const at = owing.indexOf(one)
+      if (at >= 0) owing.splice(at, 1)
       this.#beginNext(socket, connection)
-      this.#refuseLast(socket)
+      this.#refuseLast(socket, connection)
     })
     if (isFull)
       throw new SluiceError('too_many_connections', {
         message: `A connection may have at most ${MAX_OWED} pending answers: read some first.`,
       })
-    if (calls.size === 1) begin()
-    else waiting.set(call, begin)
+    if (isNext) begin()
   }
 
-  #beginNext(socket: Socket, { calls, waiting }: Connection): void {
-    const [next] = calls
-    const begin = next === undefined ? undefined : waiting.get(next)
-    if (begin === undefined) return
-    waiting.delete(next)
+  #beginNext(socket: Socket, { owing }: Connection): void {
+    if (owing.length === 0 || owing[0].begin === null) return
+    const { begin } = owing[0]
+    owing[0].begin = null
     this.#clock.soon(() => {
       if (!socket.destroyed) begin()
     })
@@ -73,17 +79,13 @@ export class Owed {
     const connection = this.#of(socket)
     connection.refusal ??= answer
     // A request that is not whole is what is refused
-    for (const call of connection.calls)
-      if (!call.request.complete) {
-        connection.calls.delete(call)
-        connection.waiting.delete(call)
-      }
-    this.#refuseLast(socket)
+    const { owing } = connection
+    for (let i = owing.length - 1; i >= 0; i--) if (!owing[i].call.request.complete) owing.splice(i, 1)
+    this.#refuseLast(socket, connection)
   }
 
-  #refuseLast(socket: Socket): void {
-    const { calls, refusal } = this.#of(socket)
-    if (refusal === null || calls.size > 0 || socket.writableEnded) return
+  #refuseLast(socket: Socket, { owing, refusal }: Connection): void {
+    if (refusal === null || owing.length > 0 || socket.writableEnded) return
     socket.end(refusal, 'latin1')
     socket.once(
       'close',
@@ -94,28 +96,29 @@ export class Owed {
   #of(socket: Socket): Connection {
     const known = this.#connections.get(socket)
     if (known !== undefined) return known
-    const connection: Connection = { calls: new Set(), waiting: new Map(), refusal: null }
+    const connection: Connection = { owing: [], refusal: null }
     this.#connections.set(socket, connection)
     socket.once('end', () => this.#peerEnded(socket, connection))
     return connection
   }
 
-  #peerEnded(socket: Socket, { calls }: Connection): void {
+  #peerEnded(socket: Socket, { owing }: Connection): void {
     const now = this.#clock.monoMs()
-    for (const call of calls) call.peerEndedMono = now
+    for (const { call } of owing) call.peerEndedMono = now
     // By then a reader is given up: is it still there? The first write to one that has left is answered by a reset,
     // which the second one meets.
     let stop = this.#clock.after(this.#graceMs, () => {
-      probe(calls)
-      stop = this.#clock.after(RESET_MS, () => probe(calls))
+      probe(owing)
+      stop = this.#clock.after(RESET_MS, () => probe(owing))
     })
     socket.once('close', () => stop())
   }
 }
 
 /** What harms no reader: a comment in a stream, an interim answer before any other. */
-function probe([next]: Iterable<Call>): void {
-  if (next === undefined || next.response.writableEnded) return
-  if (next.response.headersSent) next.response.write(': hb\n')
-  else next.response.writeProcessing()
+function probe(owing: readonly Owing[]): void {
+  const response = owing[0]?.call.response
+  if (response === undefined || response.writableEnded) return
+  if (response.headersSent) response.write(': hb\n')
+  else response.writeProcessing()
 }

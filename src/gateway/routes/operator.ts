@@ -34,7 +34,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       throw bad('expires_in_ms', `"expires_in_ms" must be above 0, and ${MAX_KEY_MS} at most.`)
     const minted = mintKey(ids)
     const now = clock.wallMs()
-    const id = `key_${Buffer.from(ids.random(8)).toString('hex')}`
+    const id = ids.name('key', 8)
     const key: ApiKey = {
       id,
       tenant,

@@ -106,7 +106,7 @@ export class Hub {
       const { caller } = this.#upgrades.get(request) ?? { caller: null }
       const from = fromOf(request)
       this.#wss.handleUpgrade(request, socket as Socket, head, (ws) => {
-        const id = `conn_${Buffer.from(this.#deps.ids.random(8)).toString('hex')}`
+        const id = this.#deps.ids.name('conn', 8)
         const connection = new Connection(this.#context, ws, socket as Socket, from, id, this.#onClosed)
         this.#connections.add(connection)
         if (caller !== null) connection.enter(caller, null)
