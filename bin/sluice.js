@@ -9,7 +9,7 @@ if (major < 24) {
 } else {
   // A clone runs its sources; the package runs what was built from them
   const source = new URL('../src/cli/main.ts', import.meta.url)
-  const main = existsSync(source) ? source : new URL('../dist/cli/main.js', import.meta.url)
+  const main = existsSync(source) ? source : new URL('../dist/src/cli/main.js', import.meta.url)
   // Signals are handled while the rest is still being loaded
   import(new URL(main.href.replace(/main\.(ts|js)$/, 'signals.$1')).href).then(() => import(main.href))
 }

@@ -60,6 +60,12 @@ END
 echo 'its types are whole'
 npx --no-install sluice keys list
 npx --no-install sluice jobs list
+job=$(npx --no-install sluice jobs list --json | node -p 'JSON.parse(require("fs").readFileSync(0))[0].id')
+followed=$(npx --no-install sluice jobs follow "$job" 2>&1)
+case "$followed" in
+  *'(done)') echo 'it follows a job' ;;
+  *) echo "jobs follow printed: $followed"; exit 1 ;;
+esac
 npx --no-install sluice doctor --quiet
 
 kill -TERM "$server"

@@ -4,17 +4,22 @@ import type { Message } from './fold.ts'
 
 type Attempt = Extract<WireEvent, { attempt: unknown }>['attempt']
 
+/** An event of the log. To go on right after it, attach with its cursor: the job's own may be further. */
+interface Logged {
+  readonly cursor: string
+}
+
 export type JobEvent =
   /** Its place in the queue now. */
   | ({ readonly type: 'queue' } & WirePlace)
-  | ({ readonly type: 'attempt' } & Attempt)
+  | ({ readonly type: 'attempt' } & Attempt & Logged)
   /** One chunk as the provider sent it, and its text. */
-  | { readonly type: 'chunk'; readonly chunk: WireChunk; readonly text: string }
+  | ({ readonly type: 'chunk'; readonly chunk: WireChunk; readonly text: string } & Logged)
   /** What was shown is withdrawn; the answer begins anew. */
-  | { readonly type: 'reset'; readonly reason: string }
+  | ({ readonly type: 'reset'; readonly reason: string } & Logged)
   /** What was shown is void, because the log was rewritten; everything follows from the start. */
   | { readonly type: 'gap'; readonly reason: string }
-  | { readonly type: 'usage'; readonly chunk: WireChunk }
+  | ({ readonly type: 'usage'; readonly chunk: WireChunk } & Logged)
   /** The connection was lost; the job keeps running. `tokens` and `chars` of the first choice were shown before. */
   | { readonly type: 'cut'; readonly tokens: number; readonly chars: number }
   /** Reading resumes where it was cut, after `awayMs`; nothing is lost. */
@@ -23,7 +28,7 @@ export type JobEvent =
   | { readonly type: 'live' }
   | EndEvent
 
-export interface EndEvent {
+export interface EndEvent extends Logged {
   readonly type: 'end'
   readonly state: EndFrame['state']
   readonly error: EndFrame['error'] | null

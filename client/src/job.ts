@@ -7,7 +7,7 @@ import { deferred } from './deferred.ts'
 import { SluiceError } from './errors.ts'
 import type { Accepted, Answer, EndEvent, JobEvent } from './events.ts'
 import { asDelta, emptyMessage, fold, type Message, showsSomething, textOf } from './fold.ts'
-import { advance, type Place, placeOf, START } from './place.ts'
+import { advance, cursorAt, type Place, placeOf, START } from './place.ts'
 
 /** What a job asks of its connection. */
 export interface Wire {
@@ -187,10 +187,11 @@ export class Job implements AsyncIterable<JobEvent> {
     const { events } = applied
     if (events.length === 0) return this.#owe(bytes)
     const share = bytes / events.length
-    for (const event of events) this.#apply(event, share)
+    let seq = applied.place.seq - events.length
+    for (const event of events) this.#apply(event, cursorAt(frame.cursor, ++seq), share)
   }
 
-  #apply(event: WireEvent, bytes: number): void {
+  #apply(event: WireEvent, cursor: string, bytes: number): void {
     if ('chunk' in event) {
       const { chunk } = event
       const text = textOf(chunk)
@@ -201,12 +202,12 @@ export class Job implements AsyncIterable<JobEvent> {
         this.#ttftMs = performance.now() - this.#submittedAt
         this.#wire.report(this, this.#ttftMs)
       }
-      this.#tell({ type: 'chunk', chunk, text }, bytes)
-    } else if ('attempt' in event) this.#tell({ type: 'attempt', ...event.attempt }, bytes)
+      this.#tell({ type: 'chunk', chunk, text, cursor }, bytes)
+    } else if ('attempt' in event) this.#tell({ type: 'attempt', ...event.attempt, cursor }, bytes)
     else if ('reset' in event) {
       this.#clear()
-      this.#tell({ type: 'reset', ...event.reset }, bytes)
-    } else if ('usage' in event) this.#tell({ type: 'usage', chunk: event.usage }, bytes)
+      this.#tell({ type: 'reset', ...event.reset, cursor }, bytes)
+    } else if ('usage' in event) this.#tell({ type: 'usage', chunk: event.usage, cursor }, bytes)
     else this.#owe(bytes)
   }
 
@@ -254,6 +255,7 @@ export class Job implements AsyncIterable<JobEvent> {
     this.#over = true
     const event: EndEvent = {
       type: 'end',
+      cursor,
       state,
       error: error ?? null,
       usage: usage ?? null,
@@ -303,7 +305,7 @@ export class Job implements AsyncIterable<JobEvent> {
         ...last.chunk,
         choices: [{ index: 0, delta: asDelta(this.#message), finish_reason: null }],
       }
-      kept.unshift({ event: { type: 'chunk', chunk, text: this.#text }, bytes: 0 })
+      kept.unshift({ event: { ...last, chunk, text: this.#text }, bytes: 0 })
     }
     this.#unread = kept
   }

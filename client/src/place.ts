@@ -27,6 +27,9 @@ export function advance(
   return { place: { cursor: frame.cursor, seq: last }, events: frame.e.slice(place.seq + 1 - frame.seq) }
 }
 
+/** Of another record of the log that `cursor` is in. */
+export const cursorAt = (cursor: string, seq: number): string => `${cursor.slice(0, cursor.indexOf('-') + 1)}${seq}`
+
 /** The earliest cursor of several readers of one job. "0" is the start of a log, whatever its epoch. */
 export function firstOf(readers: Iterable<{ readonly cursor: string | null }>): string {
   let first: string | null = null

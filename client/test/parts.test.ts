@@ -66,6 +66,22 @@ describe('what is applied', () => {
     )
   })
 
+  it('comes with the cursor of each event, however many came at once', async () => {
+    const { job } = follow()
+    job.run(ev(1, [chunk('a'), chunk('b')]), 10)
+    job.run(ev(2, [chunk('b'), { reset: { reason: 'worker_lost' } }, chunk('c')]), 10)
+    job.end(done(5))
+    const seen: unknown[] = []
+    for await (const event of job) seen.push([event.type, 'cursor' in event ? event.cursor : null])
+    expect(seen).toEqual([
+      ['chunk', '1-1'],
+      ['chunk', '1-2'],
+      ['reset', '1-3'],
+      ['chunk', '1-4'],
+      ['end', '1-5'],
+    ])
+  })
+
   it('asks again where an end comes too early', () => {
     const { job, told } = follow()
     job.run(ev(1, [chunk('a')]), 10)
@@ -218,11 +234,13 @@ describe('a reader', () => {
 describe('server-sent events', () => {
   const stream =
     ': hb\nid: 1-1\nevent: attempt\ndata: {"n":1}\n\nid: 1-2\r\nevent: chunk\r\ndata: {"a":\r\ndata: "é😀"}\r\n' +
-    '\r\n: hb\nevent: gap\ndata: {"reason":"x"}\n\nid: 1-3\nevent: end\ndata: {}\n\nid: 1-4\ndata: never whole'
+    '\r\n: hb\nevent: gap\ndata: {"reason":"x"}\n\ndata:x\ndata:  y\n\n' +
+    'id: 1-3\nevent: end\ndata: {}\n\nid: 1-4\ndata: never whole'
   const expected: SseEvent[] = [
     { id: '1-1', event: 'attempt', data: '{"n":1}' },
     { id: '1-2', event: 'chunk', data: '{"a":\n"é😀"}' },
     { id: '1-2', event: 'gap', data: '{"reason":"x"}' },
+    { id: '1-2', event: 'message', data: 'x\n y' },
     { id: '1-3', event: 'end', data: '{}' },
   ]
   it('are the same however their bytes are cut', () => {

@@ -8,6 +8,8 @@ import { bareText } from '../settings/fields.ts'
 import { type Args, EXIT, FailedError, invocation, RefusedError, UnreachableError, UsageError } from './command.ts'
 
 export interface Client {
+  readonly url: string
+  readonly key: string
   /** Resolves with any answer below 400; throws ApiError, RefusedError or UnreachableError. */
   call(
     method: string,
@@ -68,6 +70,8 @@ const ANSWER_MS = 30_000
 
 export function createClient(base: string, key: string, messages = MESSAGES): Client {
   return {
+    url: base,
+    key,
     async call(method, path, { headers, body, signal } = {}) {
       const late = new AbortController()
       const answered = systemClock.after(ANSWER_MS, () => late.abort(new DOMException('late', 'TimeoutError')))

@@ -1,12 +1,9 @@
 /** `jobs follow` against a server that cuts, dies and comes back: the text is printed once and whole. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import fc from 'fast-check'
 import { afterEach, expect, it } from 'vitest'
-import { systemClock } from '../core/clock.ts'
 import { createClient } from './client.ts'
 import type { Output } from './command.ts'
-import { splitEvents } from './events.ts'
 import { follow } from './follow.ts'
 
 const servers: Server[] = []
@@ -17,7 +14,20 @@ afterEach(async () => {
   }
 })
 
-async function serve(handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
+/** What the client asks besides events: is the server there, and the job? */
+function answersPlainly({ url }: IncomingMessage, response: ServerResponse): boolean {
+  if (url!.endsWith('/events')) return false
+  response.setHeader('content-type', 'application/json').end('{"state":"leased"}')
+  return true
+}
+
+/** `handler`: of the job's events. */
+const serve = (handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> =>
+  serveAll((request, response) => {
+    if (!answersPlainly(request, response)) handler(request, response)
+  })
+
+async function serveAll(handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
   const server = createServer(handler)
   servers.push(server)
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
@@ -54,7 +64,7 @@ const WHOLE = LOG.map(
 ).join('')
 const wire = (seq: number): string =>
   `id: 1-${seq}\nevent: ${LOG[seq - 1][0]}\ndata: ${JSON.stringify(LOG[seq - 1][1])}\n\n`
-const seqBehind = (request: IncomingMessage): number =>
+const seqAfter = (request: IncomingMessage): number =>
   Number(/^1-(\d+)$/.exec(String(request.headers['last-event-id'] ?? '1-0'))![1])
 
 /** Sends a few events, then half of the next one, and cuts. */
@@ -65,7 +75,7 @@ const cutting =
       `${request.method} ${request.url} ${request.headers['last-event-id'] ?? 'start'} ` +
         `${request.headers.authorization}`,
     )
-    let seq = seqBehind(request)
+    let seq = seqAfter(request)
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     for (let i = 0; i < every && seq < LOG.length; i++) response.write(wire(++seq))
     response.write(': hb\n')
@@ -77,7 +87,7 @@ it('prints the whole text once, over any number of cuts', async () => {
   const seen: string[] = []
   const out = screen()
   const client = createClient(await serve(cutting(4, seen)), 'key')
-  expect(await follow(client, 'job_1', { after: null, json: false, out, clock: systemClock, retryMs: 1 })).toBe('done')
+  expect(await follow(client, 'job_1', { after: null, json: false, out })).toBe('done')
   expect(out.text.replaceAll('\n', '')).toBe(WHOLE)
   expect(out.notes).toEqual(['(attempt 2, continue, on b)', '(done)'])
   expect(seen.length).toBe(Math.ceil(LOG.length / 4))
@@ -87,7 +97,7 @@ it('prints the whole text once, over any number of cuts', async () => {
   ])
 })
 
-it('goes on while the server is away, and starts behind a given cursor', async () => {
+it('goes on while the server is away, and starts after a given cursor', async () => {
   const out = screen()
   let calls = 0
   const url = await serve((request, response) => {
@@ -104,8 +114,6 @@ it('goes on while the server is away, and starts behind a given cursor', async (
       after: '1-19',
       json: false,
       out,
-      clock: systemClock,
-      retryMs: 1,
     }),
   ).toBe('done')
   expect(out.text.startsWith('word18 word19')).toBe(true)
@@ -127,9 +135,7 @@ it('says what is withdrawn, and how it failed', async () => {
         .join(''),
     )
   })
-  expect(await follow(createClient(url, 'key'), 'job_1', { after: null, json: false, out, clock: systemClock })).toBe(
-    'failed',
-  )
+  expect(await follow(createClient(url, 'key'), 'job_1', { after: null, json: false, out })).toBe('failed')
   expect(out.text).toBe('wrong\nright\n')
   expect(out.notes).toEqual([
     '(the text above is withdrawn: worker_lost; again from the start:)',
@@ -140,7 +146,7 @@ it('says what is withdrawn, and how it failed', async () => {
 it('writes events as JSON lines for machines', async () => {
   const out = screen()
   const url = await serve(cutting(99, []))
-  await follow(createClient(url, 'key'), 'job_1', { after: '1-32', json: true, out, clock: systemClock })
+  await follow(createClient(url, 'key'), 'job_1', { after: '1-32', json: true, out })
   expect(
     out.text
       .trim()
@@ -153,12 +159,12 @@ it('writes events as JSON lines for machines', async () => {
 })
 
 it('asks for the state when the cursor is at the end already', async () => {
-  const url = await serve((request, response) =>
+  const url = await serveAll((request, response) =>
     request.url!.endsWith('/events') ? response.writeHead(204).end() : response.end('{"state":"canceled"}'),
   )
-  expect(
-    await follow(createClient(url, 'key'), 'job_1', { after: '1-34', json: false, out: screen(), clock: systemClock }),
-  ).toBe('canceled')
+  expect(await follow(createClient(url, 'key'), 'job_1', { after: '1-34', json: false, out: screen() })).toBe(
+    'canceled',
+  )
 })
 
 it.each([
@@ -176,11 +182,54 @@ it.each([
       after: null,
       json: false,
       out: screen(),
-      clock: systemClock,
-      retryMs: 1,
     }),
   ).rejects.toMatchObject({ message: 'Gone.', exitCode: status === 401 ? 4 : 1 })
   expect(asked).toBe(1)
+})
+
+it('asks nothing more of a server that does not know the job', async () => {
+  const asked: string[] = []
+  const url = await serveAll((request, response) => {
+    asked.push(request.url!)
+    response.writeHead(404).end('{"error":{"code":"conversation_not_found","message":"Gone."}}')
+  })
+  await expect(
+    follow(createClient(url, 'key'), 'job_1', { after: null, json: false, out: screen() }),
+  ).rejects.toMatchObject({ message: 'Gone.', exitCode: 1 })
+  expect(asked).toEqual(['/v1/jobs/job_1'])
+})
+
+it('gives up at last on a server that sends nothing, however it answers', async () => {
+  let tries = 0
+  const url = await serve((_request, response) => {
+    tries++
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.write(': hb\n\n', () => response.destroy())
+  })
+  await expect(
+    follow(createClient(url, 'key'), 'job_1', { after: null, json: false, out: screen(), maxTries: 3 }),
+  ).rejects.toMatchObject({ message: expect.stringContaining('no answer from http://127'), exitCode: 3 })
+  expect(tries).toBe(3)
+})
+
+it('shows the first choice, its refusal and its tool calls', async () => {
+  const out = screen()
+  const delta = (index: number, more: object): [string, object] => ['chunk', { choices: [{ index, delta: more }] }]
+  const call = (f: object): object => ({ tool_calls: [{ index: 0, function: f }] })
+  const url = await serve((_request, response) => {
+    const events = [
+      delta(0, { content: null, refusal: 'No. ' }),
+      delta(1, { content: 'the second choice' }),
+      delta(0, call({ name: 'look_up', arguments: '{"q":' })),
+      delta(0, call({ arguments: '"x"}' })),
+      ['end', { state: 'done' }],
+    ] as Array<[string, object]>
+    response.end(
+      events.map(([type, data], i) => `id: 1-${i + 1}\nevent: ${type}\ndata: ${JSON.stringify(data)}\n\n`).join(''),
+    )
+  })
+  await follow(createClient(url, 'key'), 'job_1', { after: null, json: false, out })
+  expect(out.text).toBe('No. \nlook_up: {"q":"x"}\n')
 })
 
 it('does not wait for a server that was never there', async () => {
@@ -191,33 +240,6 @@ it('does not wait for a server that was never there', async () => {
       after: null,
       json: false,
       out: screen(),
-      clock: systemClock,
-      retryMs: 60_000,
     }),
   ).rejects.toThrow(/no answer from http:\/\/127/)
-})
-
-it('reads the same events however the bytes are split', async () => {
-  const text =
-    'event: chunk\nid: 1-1\ndata: {"a":"ä€😀"}\n\n: hb\ndata:x\ndata:  y\n\nid: 1-2\n\nevent: end\r\n' +
-    'data: last\r\n\r\ndata: cut off'
-  const expected = [
-    { id: '1-1', type: 'chunk', data: '{"a":"ä€😀"}' },
-    { id: null, type: 'message', data: 'x\n y' },
-    { id: null, type: 'end', data: 'last' },
-  ]
-  const bytes = Buffer.from(text)
-  await fc.assert(
-    fc.asyncProperty(fc.array(fc.nat(bytes.length)), async (cuts) => {
-      const at = [0, ...cuts.toSorted((a, b) => a - b), bytes.length]
-      const parts = at.slice(1).map((end, i) => bytes.subarray(at[i], end))
-      const bytesOf = async function* () {
-        yield* parts
-      }
-      const events: unknown[] = []
-      for await (const event of splitEvents(bytesOf())) events.push(event)
-      expect(events).toEqual(expected)
-    }),
-    { numRuns: 200 },
-  )
 })

@@ -1,11 +1,8 @@
-/**
- * Prints a job's text as it is generated. A cut connection is reopened after the last event that was shown, until the
- * end record came; then nothing was missed and nothing shown twice (PROTOCOL.md, section 5).
- */
-import { type Clock, sleep } from '../core/clock.ts'
-import { ApiError, type Client } from './client.ts'
-import { FailedError, type Output, UnreachableError } from './command.ts'
-import { type ServerEvent, splitEvents } from './events.ts'
+/** Prints a job's text as it is generated, with the client library: it reads on wherever a connection was cut. */
+import { connect, type Job, type JobEvent, SluiceError } from '../../client/src/index.ts'
+import type { Client } from './client.ts'
+import { FailedError, type Output, RefusedError, UnreachableError, UsageError } from './command.ts'
+import { version } from './version.ts'
 
 export interface FollowOptions {
   /** Continue after this cursor. */
@@ -13,144 +10,131 @@ export interface FollowOptions {
   /** Print events as JSON lines instead of text. */
   readonly json: boolean
   readonly out: Output
-  readonly clock: Clock
-  /** Between two tries, growing to 20 times as much. Default 250. */
-  readonly retryMs?: number
+  /** Tries in a row without any event, after which the server is taken to be gone for good. */
+  readonly maxTries?: number
 }
 
-/** The server sends a heartbeat every 15 s of silence: without one the connection is dead. */
-const SILENCE_MS = 45_000
+/** Some minutes: the library waits longer from one try to the next. */
 const MAX_TRIES = 60
 
-/**
- * The state the job ended in. Throws the server's final errors, and UnreachableError after many tries without any
- * event.
- */
-export async function follow(client: Client, job: string, options: FollowOptions): Promise<string> {
-  const { out, json } = options
-  let cursor = options.after
-  let column = 0
+/** The state the job ended in. Throws the server's final errors, and UnreachableError after too many tries. */
+export async function follow(client: Client, id: string, options: FollowOptions): Promise<string> {
+  const { after, json, out, maxTries = MAX_TRIES } = options
+  // What is not there, or not ours, is told as by any other command
+  await client.call('GET', `/v1/jobs/${id}`)
+  let tries = 0
+  const sluice = connect({
+    url: client.url,
+    key: client.key,
+    // Plain HTTP, like all other commands: it passes the same proxies
+    transport: 'sse',
+    client: { name: 'sluice', version },
+    onError: () => {
+      if (++tries >= maxTries) sluice.close()
+    },
+  })
+  const show = json ? asJson(out) : asText(out)
+  try {
+    for await (const event of attach(sluice.attach, id, after)) {
+      if ('cursor' in event) tries = 0
+      show(event)
+      if (event.type === 'end') return event.state
+    }
+    throw new FailedError('the stream ended before the job did')
+  } catch (thrown) {
+    const { code, status, message } = SluiceError.from(thrown)
+    // The cursor is at the end record: nothing more will come
+    if (code === 'already_read') return await stateOf(client, id)
+    if (code === 'closed') throw new UnreachableError(`no answer from ${client.url}. Is the server running?`)
+    if (thrown instanceof FailedError) throw thrown
+    if (code.startsWith('cursor_')) throw new UsageError(message)
+    throw status === 401 || status === 403 ? new RefusedError(message) : new FailedError(message)
+  } finally {
+    sluice.close()
+  }
+}
+
+function attach(to: (id: string, from: { readonly cursor: string | null }) => Job, id: string, after: string | null) {
+  try {
+    return to(id, { cursor: after })
+  } catch (error) {
+    throw new UsageError(`--after: ${(error as Error).message}`)
+  }
+}
+
+async function stateOf(client: Client, id: string): Promise<string> {
+  return ((await (await client.call('GET', `/v1/jobs/${id}`)).json()) as { readonly state: string }).state
+}
+
+/** What is in the job's log, as its events have it (PROTOCOL.md, section 5). */
+const asJson =
+  (out: Output) =>
+  (event: JobEvent): void => {
+    const line = (id: string | null, data: object): void => out.print(JSON.stringify({ id, event: event.type, data }))
+    switch (event.type) {
+      case 'chunk':
+      case 'usage':
+        return line(event.cursor, event.chunk)
+      case 'attempt':
+      case 'reset': {
+        const { type: _type, cursor, ...data } = event
+        return line(cursor, data)
+      }
+      case 'end': {
+        const { type: _type, cursor, seen: _seen, ...end } = event
+        return line(cursor, Object.fromEntries(Object.entries(end).filter(([, value]) => value !== null)))
+      }
+      case 'gap':
+        return line(null, { reason: event.reason })
+      default:
+    }
+  }
+
+/** What is shown of a chunk. */
+interface Chunk {
+  readonly choices?: ReadonlyArray<{
+    readonly index?: number
+    readonly delta?: {
+      readonly content?: string | null
+      readonly refusal?: string | null
+      readonly tool_calls?: ReadonlyArray<{
+        readonly function?: { readonly name?: string; readonly arguments?: string }
+      }>
+    }
+  }>
+}
+
+/** The first choice's text to stdout, all else to stderr. */
+function asText(out: Output): (event: JobEvent) => void {
+  let isLineOpen = false
   const text = (piece: string): void => {
     out.write(piece)
-    column = piece.endsWith('\n') ? 0 : 1
+    if (piece !== '') isLineOpen = !piece.endsWith('\n')
   }
   const aside = (line: string): void => {
-    if (column > 0) text('\n')
+    if (isLineOpen) text('\n')
     out.note(line)
   }
-  let known = false
-  for (let tries = 0; ; tries++) {
-    try {
-      const response = await connect(client, job, cursor, options.clock)
-      // The cursor is at the end record: nothing more will come
-      if (response === null)
-        return ((await (await client.call('GET', `/v1/jobs/${job}`)).json()) as { state: string }).state
-      known = true
-      for await (const event of response) {
-        tries = 0
-        if (json) out.print(JSON.stringify({ id: event.id, event: event.type, data: JSON.parse(event.data) }))
-        const end = show(event, json ? null : { text, aside })
-        if (event.id !== null) cursor = event.id
-        if (end !== null) return end
-      }
-    } catch (error) {
-      const passing =
-        error instanceof UnreachableError
-          ? known
-          : error instanceof ApiError
-            ? error.status >= 500
-            : !(error instanceof FailedError)
-      if (!passing || tries >= MAX_TRIES) throw error
-    }
-    await sleep(options.clock, Math.min(2 ** tries, 20) * (options.retryMs ?? 250))
-  }
-}
-
-interface Screen {
-  text(piece: string): void
-  aside(line: string): void
-}
-
-/** Returns the state when the event is the end. */
-function show(event: ServerEvent, screen: Screen | null): string | null {
-  const data = JSON.parse(event.data) as {
-    choices?: ReadonlyArray<{
-      index?: number
-      delta?: {
-        content?: string | null
-        refusal?: string | null
-        tool_calls?: ReadonlyArray<{ function?: { name?: string; arguments?: string } }>
-      }
-    }>
-    n?: number
-    mode?: string
-    deployment?: string
-    reason?: string
-    state?: string
-    error?: { code: string; message: string }
-  }
-  switch (event.type) {
-    case 'chunk':
-      for (const choice of data.choices ?? []) {
-        if ((choice.index ?? 0) !== 0 || !choice.delta) continue
-        const { content, refusal, tool_calls: calls } = choice.delta
-        const called = (calls ?? []).map(({ function: f }) => `${f?.name ? `\n${f.name}: ` : ''}${f?.arguments ?? ''}`)
-        screen?.text(`${content ?? ''}${refusal ?? ''}${called.join('')}`)
-      }
-      return null
-    case 'attempt':
-      if (data.n !== undefined && data.n > 1) screen?.aside(`(attempt ${data.n}, ${data.mode}, on ${data.deployment})`)
-      return null
-    case 'reset':
-    case 'gap':
-      screen?.aside(`(the text above is withdrawn: ${data.reason}; again from the start:)`)
-      return null
-    case 'end':
-      screen?.aside(data.error ? `${data.state}: ${data.error.message} (${data.error.code})` : `(${data.state})`)
-      return data.state ?? 'failed'
-    default:
-      return null
-  }
-}
-
-/** Null when there is nothing after the cursor and never will be. */
-async function connect(
-  client: Client,
-  job: string,
-  cursor: string | null,
-  clock: Clock,
-): Promise<AsyncIterable<ServerEvent> | null> {
-  const silence = watchSilence(clock)
-  const headers = { accept: 'text/event-stream', ...(cursor === null ? {} : { 'last-event-id': cursor }) }
-  const response = await client
-    .call('GET', `/v1/jobs/${job}/events`, { headers, signal: silence.signal })
-    .catch((error: unknown) => {
-      silence.end()
-      throw error
-    })
-  if (response.status !== 204 && response.body !== null) return splitEvents(silence.over(response.body))
-  silence.end()
-  return null
-}
-
-/** Aborts what has been silent for too long. */
-function watchSilence(clock: Clock) {
-  const abort = new AbortController()
-  const start = (): (() => void) => clock.after(SILENCE_MS, () => abort.abort())
-  let end = start()
-  return {
-    signal: abort.signal,
-    end: () => end(),
-    async *over(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-      try {
-        for await (const bytes of body) {
-          end()
-          end = start()
-          yield bytes
+  return (event) => {
+    switch (event.type) {
+      case 'chunk':
+        for (const { index = 0, delta } of (event.chunk as Chunk).choices ?? []) {
+          if (index !== 0 || !delta) continue
+          const { content, refusal, tool_calls: calls } = delta
+          text(`${content ?? ''}${refusal ?? ''}`)
+          for (const { function: called } of calls ?? [])
+            text(`${called?.name ? `\n${called.name}: ` : ''}${called?.arguments ?? ''}`)
         }
-      } finally {
-        end()
-      }
-    },
+        return
+      case 'attempt':
+        if (event.n > 1) aside(`(attempt ${event.n}, ${event.mode}, on ${event.deployment})`)
+        return
+      case 'reset':
+      case 'gap':
+        return aside(`(the text above is withdrawn: ${event.reason}; again from the start:)`)
+      case 'end':
+        return aside(event.error ? `${event.state}: ${event.error.message} (${event.error.code})` : `(${event.state})`)
+      default:
+    }
   }
 }

@@ -125,7 +125,6 @@ async function followJob(client: Client, id: string, args: Args, out: Output): P
     after: args.option('after') ?? null,
     json: args.has('json'),
     out,
-    clock: systemClock,
   })
   return end === 'done' ? EXIT.ok : EXIT.failed
 }
