@@ -1,4 +1,4 @@
-/** A clock that moves only when told. `advance` runs what is due, in order. */
+/** A clock that moves only by `advance`, which runs what is due, in order. */
 import type { Clock } from '../src/core/clock.ts'
 
 export interface ManualClock extends Clock {

@@ -62,7 +62,7 @@ export async function startChat(options: ChatOptions): Promise<Chat> {
     else if (method !== 'GET' || file === undefined) response.writeHead(404, headers).end()
     else if (request.headers.host !== new URL(origin).host) response.writeHead(302, { location: origin }).end()
     else {
-      // Your login stands here; this one makes a user of each browser
+      // Your login goes here; this one makes each browser a user
       const cookie =
         userOf(request) === null
           ? { 'set-cookie': `user=${randomUUID()}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000` }

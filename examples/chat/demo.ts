@@ -29,7 +29,7 @@ const origin = `http://127.0.0.1:${chatPort}`
 const config = join(folder, 'sluice.yaml')
 writeFileSync(
   config,
-  // So many deaths are nobody's fault here
+  // Here many deaths are nobody's fault
   `models: [{ name: demo, provider: demo }]\nhttp: { cors_origins: ["${origin}"] }\nqueue: { max_crashes: 1000 }\n`,
 )
 

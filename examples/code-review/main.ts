@@ -1,5 +1,5 @@
 /**
- * The last ten commits are reviewed in the background, while the program goes on with something else.
+ * The last ten commits are reviewed in the background, while the program does something else.
  *
  *   SLUICE_API_KEY=sk-sluice-… node examples/code-review/main.ts [--repo DIR] [--commits 10]
  */
@@ -76,7 +76,7 @@ const reviews = commits.map(({ hash, subject }) => {
 })
 say(`${commits.length} commits are under review; meanwhile, the lines of this repository:\n`)
 
-// The program goes on: this does not wait for any model
+// The program continues: this does not wait for any model
 for (const [language, lines] of countLines()) say(`${String(lines).padStart(8)}  ${language}\n`)
 say(`counted after ${Math.round(performance.now() - startedAt)} ms\n\n`)
 

@@ -90,7 +90,7 @@ process.stderr.write(
 )
 process.exitCode = good.length === names.length ? 0 : 1
 
-/** The fields, where the model kept to JSON; else what it said. */
+/** The fields if the model answered in JSON; otherwise its text. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)

@@ -1,6 +1,6 @@
 /**
- * Circles of imports, types included: of files, and of rooms. A room is what stands in one folder: its files, and each
- * of its folders taken as a whole. Where two rooms import each other, neither can be understood, tested or moved alone.
+ * Circles of imports, types included: of files, and of rooms. The rooms of a folder are its files, and each of its
+ * folders taken as a whole. Where two rooms import each other, neither can be understood, tested or moved alone.
  */
 import type { Module } from './modules.ts'
 

@@ -1,4 +1,4 @@
-/** A client as it should be: retries what was not acknowledged, resumes behind the last event it applied. */
+/** A client as it should be: retries what was not acknowledged, resumes after the last event it applied. */
 import { Agent, type ClientRequest, request } from 'node:http'
 import type { Seen } from './history.ts'
 

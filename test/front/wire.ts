@@ -18,7 +18,7 @@ export interface SendOptions {
   readonly withinMs?: number
   /** Waits for the close, instead of returning with the answer. */
   readonly untilClosed?: boolean
-  /** Sent `everyMs`, one after the other, behind the first bytes. */
+  /** Sent `everyMs`, one after the other, after the first bytes. */
   readonly drip?: { readonly bytes: string; readonly everyMs: number }
   /** Closes our side after the bytes. */
   readonly end?: boolean

@@ -32,8 +32,8 @@ export function recordsOfSse(body: string): Logged[] {
 export const seqOf = (cursor: string): number => Number(cursor.slice(cursor.indexOf('-') + 1))
 
 /**
- * The records of one job in `ev` and `end` frames, which must begin behind `after` and have no gap; nothing comes
- * behind the end.
+ * The records of one job in `ev` and `end` frames, which must begin after `after` and have no gap; nothing comes
+ * after the end.
  */
 export function recordsOfFrames(frames: readonly Said[], job: string, after = 0): Logged[] {
   const records: Logged[] = []

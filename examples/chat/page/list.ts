@@ -7,7 +7,7 @@ export interface Listed {
 }
 
 export interface List {
-  /** Reads it anew. */
+  /** Reads it again. */
   refresh(): void
   /** Marks the one that is shown. `name`: its name here until the server has one; empty: it has no message yet. */
   mark(id: string, name: string): void

@@ -1,7 +1,7 @@
 /**
  * The Markdown that models write, as DOM nodes: never as HTML, so that nothing in it can be more than text. Headings,
  * lists, quotes, code, emphasis, links to http(s) and mailto; all else stays as it was written. Linear in its input;
- * while an answer grows, only its last block is made anew.
+ * while an answer grows, only its last block is rebuilt.
  */
 export interface Mark {
   /** Before this character of the source. */
@@ -52,7 +52,7 @@ export function createRendering(root: HTMLElement): Rendering {
 
 export function blocksOf(source: string): readonly Block[] {
   const blocks: Array<{ -readonly [K in keyof Block]: Block[K] }> = []
-  /** Does the next line go on with the last block? */
+  /** Does the next line continue the last block? */
   let isOpen = false
   for (const [from, line] of linesOf(source)) {
     const to = from + line.length
@@ -67,7 +67,7 @@ export function blocksOf(source: string): readonly Block[] {
       continue
     }
     const [kind, level] = kindOf(line)
-    // A line without a sign of its own goes on with what is before it
+    // A line without a marker of its own continues the one before it
     if (last !== undefined && kind !== 'code' && (kind === last.kind || kind === 'p')) last.to = to
     else blocks.push({ kind, from, to, level })
     isOpen = kind !== 'h' && kind !== 'hr'
@@ -86,7 +86,7 @@ function kindOf(line: string): readonly [Block['kind'], number] {
   return ['p', 0]
 }
 
-/** `marks` are taken out of their list as they are placed; what is left stands at the end. */
+/** `marks` are removed from their list as they are placed; those that are left go to the end. */
 function nodeOf(block: Block, source: string, marks: readonly Mark[]): HTMLElement {
   const left = [...marks]
   const node = made(block, source.slice(block.from, block.to), left)
@@ -138,9 +138,9 @@ function* linesOf(source: string): Generator<readonly [number, string]> {
   }
 }
 
-/** Emphasis, code and links in a line; `base`: where it stands in the source. */
+/** Emphasis, code and links in a line; `base`: its offset in the source. */
 function inline(into: Node, line: string, base: number, marks: Mark[], depth = 0): void {
-  /** Where each sign stands next; looked for again only once that is passed, so that a line costs its length. */
+  /** The next place of each marker; searched again only once it is passed, so that a line costs its length. */
   const next = new Map<string, number>()
   const find = (what: string, from: number): number => {
     const known = next.get(what)
@@ -206,7 +206,7 @@ function inline(into: Node, line: string, base: number, marks: Mark[], depth = 0
   flush()
 }
 
-/** As it stands, with the marks that are in it. */
+/** Verbatim, with the marks in it. */
 function text(into: Node, content: string, base: number, marks: Mark[]): void {
   let at = 0
   while (marks.length > 0 && marks[0].at < base + content.length) {
