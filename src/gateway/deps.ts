@@ -14,7 +14,6 @@ import type { Keys } from '../core/ports/keys.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import type { Operations } from '../core/ports/operations.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
-import type { SessionOptions } from './caller/sessions.ts'
 
 export interface PublicModel {
   readonly id: string
@@ -74,6 +73,15 @@ export interface GatewayOptions {
 }
 
 /** What one session may use, or all sessions of one user together. */
+export interface SessionOptions {
+  /** Signs tokens. */
+  readonly secret: Uint8Array
+  readonly ticketMs: number
+  readonly tokenMs: number
+  /** Longest session, and the one of a ticket that names no other. */
+  readonly sessionMs: number
+}
+
 export interface SessionQuotas {
   /** Requests under way at once, and WebSockets. */
   readonly maxRequests: number

@@ -7,8 +7,9 @@ import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { ApiKey, Keys } from '../../core/ports/keys.ts'
-import { normalOrigin } from '../http/origin.ts'
+import type { SessionOptions } from '../deps.ts'
 import type { Caller, Session } from './caller.ts'
+import { normalOrigin } from './origin.ts'
 
 export const TOKEN_PREFIX = 'sluice-token-'
 export const TICKET_PREFIX = 'sluice-ticket-'
@@ -17,15 +18,6 @@ export const MAX_TOKEN_BYTES = 2_048
 /** Open tickets; the oldest go first, as they would in seconds anyway. One key can't drive out the others'. */
 const MAX_TICKETS = 100_000
 const MAX_TICKETS_PER_KEY = 10_000
-
-export interface SessionOptions {
-  /** Signs tokens. */
-  readonly secret: Uint8Array
-  readonly ticketMs: number
-  readonly tokenMs: number
-  /** Longest session, and the one of a ticket that says nothing. */
-  readonly sessionMs: number
-}
 
 export interface Token {
   readonly token: string

@@ -1,8 +1,8 @@
 /** Which pages may call: an allow-list of origins. The API key stays what decides; this only tells browsers. */
 import type { IncomingMessage } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
+import { isListed } from '../caller/origin.ts'
 import type { Call, Headers } from './call.ts'
-import { isListed } from './origin.ts'
 
 const METHODS = 'GET, POST, PATCH, DELETE, OPTIONS'
 const EXPOSED =

@@ -3,7 +3,6 @@ import type { ConversationNews } from '../../core/ports/conversations.ts'
 import { prefixOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { KeyCall } from '../http/call.ts'
-import { conversationOf } from '../routes/conversations.ts'
 import { newsMembers } from './news.ts'
 
 /** Silence after which a comment is sent. */
@@ -15,8 +14,8 @@ const HEADERS = {
 }
 
 export interface Watching {
-  /** Streams the news of the conversation that the call names. */
-  stream(call: KeyCall): void
+  /** Streams the news of a conversation, by the caller's name for it. */
+  stream(call: KeyCall, conversation: string): void
   /** The server stops: all streams end; their readers come back. */
   endAll(): void
 }
@@ -24,9 +23,8 @@ export interface Watching {
 export function createWatching({ conversations, jobs, clock, options }: GatewayDeps): Watching {
   const open = new Set<() => void>()
 
-  function stream(call: KeyCall): void {
+  function stream(call: KeyCall, conversation: string): void {
     const { response, caller } = call
-    const conversation = conversationOf(call)!
     response.writeHead(200, call.headers(HEADERS))
     if (call.request.method === 'HEAD') return void response.end()
     const listen = (news: ConversationNews): void => {

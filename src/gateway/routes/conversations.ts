@@ -30,10 +30,10 @@ export function conversationOf(call: KeyCall): string | undefined {
   return id
 }
 
-/** `watch`: streams the news of the conversation that the call names. */
+/** `watch`: streams the news of a conversation, by the caller's name for it. */
 export function conversationRoutes(
   { conversations, options }: GatewayDeps,
-  watch: (call: KeyCall) => void,
+  watch: (call: KeyCall, conversation: string) => void,
 ): readonly Route[] {
   const found = (there: boolean): void => {
     if (!there) throw new SluiceError('conversation_not_found')
@@ -102,7 +102,7 @@ export function conversationRoutes(
         conversationOf(call) === undefined
           ? list(call)
           : call.header('accept')?.includes('text/event-stream')
-            ? watch(call)
+            ? watch(call, conversationOf(call)!)
             : show(call),
     },
     { method: 'PATCH', path: all, query: NAMES, auth: 'tenant', run: change },
@@ -111,7 +111,7 @@ export function conversationRoutes(
     { method: 'PATCH', path: one, auth: 'tenant', run: change },
     { method: 'POST', path: `${one}/truncate`, auth: 'tenant', run: truncate },
     { method: 'DELETE', path: one, auth: 'tenant', run: remove },
-    { method: 'GET', path: `${one}/events`, auth: 'tenant', run: watch },
+    { method: 'GET', path: `${one}/events`, auth: 'tenant', run: (call) => watch(call, conversationOf(call)!) },
   ]
 }
 
