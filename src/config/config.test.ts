@@ -390,8 +390,8 @@ describe('values as env files, shells and editors leave them', () => {
     expect(load(null, { SLUICE_DATA_DIR: text }).config.dataDir).toBe(path)
     expect(load(null, {}, { 'data-dir': text }).config.dataDir).toBe(path)
     expect(load(`data_dir: ${JSON.stringify(text)}\n`).config.dataDir).toBe(path)
-    const models =
-      'models: [{ name: a, provider: openai-compatible, base_url: "http://h", ' + `ca_file: ${JSON.stringify(text)} }]`
+    const settings = `provider: openai-compatible, base_url: "http://h", ca_file: ${JSON.stringify(text)}`
+    const models = `models: [{ name: a, ${settings} }]`
     expect(openai(load(models).config.models[0]).caFile).toBe(path)
   })
 

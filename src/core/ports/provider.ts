@@ -29,14 +29,33 @@ export interface Timeouts {
   readonly totalMs: number
 }
 
+/** Of one limit, as the upstream's headers told it; only what they told. */
+export interface LimitState {
+  readonly limit?: number
+  readonly remaining?: number
+  /** Until it is whole again. */
+  readonly resetMs?: number
+}
+
+/** What an upstream allows the key that it was called with. */
+export interface UpstreamLimits {
+  readonly requests?: LimitState
+  readonly tokens?: LimitState
+}
+
 export type ProviderEnd =
   /** The answer is complete: the upstream said so ([DONE], or a finish reason for every choice and a clean end). */
-  | { readonly kind: 'done' }
+  | { readonly kind: 'done'; readonly limits?: UpstreamLimits }
   /**
    * `retry`: could the same call succeed later, or on another deployment only? The error's `retryAfterMs` is there if
    * the upstream is too busy: no call starts there before.
    */
-  | { readonly kind: 'failed'; readonly error: SluiceError; readonly retry: boolean | 'elsewhere' }
+  | {
+      readonly kind: 'failed'
+      readonly error: SluiceError
+      readonly retry: boolean | 'elsewhere'
+      readonly limits?: UpstreamLimits
+    }
   /** `abort` was called. */
   | { readonly kind: 'aborted' }
 

@@ -5,9 +5,11 @@
  */
 import type { Clock, Wheel } from '../../../core/clock.ts'
 import type { Bytes } from '../../../core/record.ts'
+import { Slots } from '../../../core/table.ts'
 import { type ConnectionEvents, createConnector, type Wire } from './connect.ts'
+import { type HeaderNames, items } from './headers.ts'
 import { type Origin, type OutboundProxy, targetOf } from './origin.ts'
-import { type ResponseHead, ResponseReader, type ResponseSink } from './response.ts'
+import { type ResponseHead, ResponseReader, type ResponseSink, wantedHeaders } from './response.ts'
 import { Sweep, type Swept } from './sweep.ts'
 
 export type { ResponseHead } from './response.ts'
@@ -22,6 +24,8 @@ export interface HttpClientOptions {
   /** How long a socket is left unread after a read; 0 = read what comes. Asked after each read. */
   readonly gatherMs: () => number
   readonly connectTimeoutMs: number
+  /** Names, in lower case, of the response headers that its users read. */
+  readonly headers: readonly string[]
 }
 
 export interface HttpRequest {
@@ -69,16 +73,18 @@ const NOTHING: HttpHandler = { head() {}, body() {}, readDone() {}, end() {}, fa
 export class HttpClient {
   readonly options: HttpClientOptions
   readonly sweep: Sweep
+  readonly wanted: HeaderNames
   readonly #connect: (events: ConnectionEvents) => Wire
   readonly #headPrefix: string
   /** Last in, first out: the warmest is used, the others age. */
   readonly #idle: Connection[] = []
-  readonly #open = new Set<Connection>()
+  readonly #open = new Slots<Connection>()
   #closed = false
 
   constructor(options: HttpClientOptions) {
     this.options = options
     this.sweep = new Sweep(options.clock)
+    this.wanted = wantedHeaders(options.headers)
     this.#connect = createConnector(options)
     const { origin, proxy } = options
     const viaProxy = proxy !== null && !origin.secure
@@ -91,13 +97,13 @@ export class HttpClient {
     const { origin, proxy } = this.options
     const path = targetOf(origin, request.route)
     const target = proxy !== null && !origin.secure ? `http://${origin.authority}${path}` : path
-    const length = request.body === null ? '' : `content-length: ${request.body.length}\r\n`
-    const head = Buffer.from(
-      `${request.method} ${target} HTTP/1.1\r\n${this.#headPrefix}${request.headers}${length}\r\n`,
-      'latin1',
-    )
+    const { body } = request
+    const length = body === null ? '' : `content-length: ${body.length}\r\n`
+    const head = `${request.method} ${target} HTTP/1.1\r\n${this.#headPrefix}${request.headers}${length}\r\n`
     // One buffer, so that it is one write
-    const bytes = request.body === null ? head : Buffer.concat([head, request.body])
+    const bytes = Buffer.allocUnsafe(head.length + (body?.length ?? 0))
+    bytes.write(head, 0, 'latin1')
+    if (body !== null) bytes.set(body, head.length)
     const exchange = new Exchange(this, bytes, handler)
     exchange.send(this.#takeIdle() ?? this.fresh())
     return exchange
@@ -105,14 +111,14 @@ export class HttpClient {
 
   fresh(): Connection {
     const connection = new Connection(this, this.#connect)
-    this.#open.add(connection)
+    connection.place = this.#open.add(connection)
     return connection
   }
 
   #takeIdle(): Connection | undefined {
     const now = this.options.clock.monoMs()
     for (let c = this.#idle.pop(); c !== undefined; c = this.#idle.pop()) {
-      if (now < c.idleUntilMs) return c
+      if (now < c.idleUntilMono) return c
       c.destroy()
     }
     return undefined
@@ -122,14 +128,14 @@ export class HttpClient {
   release(connection: Connection, keepMs: number | null) {
     if (this.#closed || this.#idle.length >= MAX_IDLE) return connection.destroy()
     const now = this.options.clock.monoMs()
-    connection.idleUntilMs = now + Math.min(keepMs ?? IDLE_MS, IDLE_MS)
+    connection.idleUntilMono = now + Math.min(keepMs ?? IDLE_MS, IDLE_MS)
     this.#idle.push(connection)
     // The oldest lies at the bottom; one look a release is enough to let a past burst go
-    if (this.#idle[0].idleUntilMs <= now) this.#idle.shift()!.destroy()
+    if (this.#idle[0].idleUntilMono <= now) this.#idle.shift()!.destroy()
   }
 
   gone(connection: Connection) {
-    this.#open.delete(connection)
+    this.#open.delete(connection.place, connection)
     const at = this.#idle.lastIndexOf(connection)
     if (at >= 0) this.#idle.splice(at, 1)
   }
@@ -138,6 +144,7 @@ export class HttpClient {
   close() {
     this.#closed = true
     for (const connection of [...this.#open]) connection.lose('closed by us')
+    this.sweep.close()
   }
 
   get isClosed(): boolean {
@@ -146,18 +153,21 @@ export class HttpClient {
 }
 
 export class Connection implements ConnectionEvents, Swept {
-  idleUntilMs = 0
+  sweepPlace = -1
+  /** Among the client's. */
+  place = -1
+  idleUntilMono = 0
   /** It has carried a request before: the server may have closed it in the meantime. */
   isReused = false
   readonly #client: HttpClient
   readonly #wire: Wire
-  readonly #connectByMs: number
+  readonly #connectByMono: number
   #exchange: Exchange | null = null
   #over = false
 
   constructor(client: HttpClient, connect: (events: ConnectionEvents) => Wire) {
     this.#client = client
-    this.#connectByMs = client.options.clock.monoMs() + client.options.connectTimeoutMs
+    this.#connectByMono = client.options.clock.monoMs() + client.options.connectTimeoutMs
     this.#wire = connect(this)
     client.sweep.add(this)
   }
@@ -190,8 +200,8 @@ export class Connection implements ConnectionEvents, Swept {
     this.#client.sweep.delete(this)
   }
 
-  sweep(nowMs: number) {
-    if (nowMs >= this.#connectByMs) this.lose('connect timeout')
+  sweep(nowMono: number) {
+    if (nowMono >= this.#connectByMono) this.lose('connect timeout')
   }
 
   bytes(text: Bytes, isFull: boolean): boolean {
@@ -230,6 +240,7 @@ export class Connection implements ConnectionEvents, Swept {
 
 /** One request and its response. */
 export class Exchange implements ResponseSink, Swept {
+  sweepPlace = -1
   /** Set once an answer is under way: from then on reads may be gathered. */
   gathers = false
   readonly #client: HttpClient
@@ -245,14 +256,14 @@ export class Exchange implements ResponseSink, Swept {
   #paused = false
   #gathering = false
   #keepMs: number | null = null
-  #drainUntilMs = Infinity
+  #drainUntilMono = Infinity
   #drained = 0
 
   constructor(client: HttpClient, request: Uint8Array, handler: HttpHandler) {
     this.#client = client
     this.#request = request
     this.#handler = handler
-    this.#reader = new ResponseReader(this)
+    this.#reader = new ResponseReader(this, client.wanted)
   }
 
   send(connection: Connection) {
@@ -273,7 +284,7 @@ export class Exchange implements ResponseSink, Swept {
   drain() {
     if (this.#over) return
     this.#handler = NOTHING
-    this.#drainUntilMs = this.#client.options.clock.monoMs() + DRAIN_MS
+    this.#drainUntilMono = this.#client.options.clock.monoMs() + DRAIN_MS
     this.gathers = false
     this.resume()
     this.#client.sweep.add(this)
@@ -281,7 +292,7 @@ export class Exchange implements ResponseSink, Swept {
 
   /** Is the rest of the body being dropped? */
   get drains(): boolean {
-    return this.#drainUntilMs !== Infinity
+    return this.#drainUntilMono !== Infinity
   }
 
   /** What comes waits in the kernel until `resume`. */
@@ -303,8 +314,8 @@ export class Exchange implements ResponseSink, Swept {
     if (!this.#over && !this.#paused) this.#connection?.resume()
   }
 
-  sweep(nowMs: number) {
-    if (nowMs >= this.#drainUntilMs) this.abort()
+  sweep(nowMono: number) {
+    if (nowMono >= this.#drainUntilMono) this.abort()
   }
 
   // ---- from the connection
@@ -357,15 +368,16 @@ export class Exchange implements ResponseSink, Swept {
 
   head(head: ResponseHead) {
     this.#headCame = true
-    const seconds = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(head.headers.get('keep-alive') ?? '')?.[1]
+    const keepAlive = head.headers.get('keep-alive')
+    const seconds = keepAlive === undefined ? undefined : /(?:^|[,\s])timeout=(\d{1,6})/i.exec(keepAlive)?.[1]
     if (seconds !== undefined) this.#keepMs = Math.max(0, Number(seconds) * 1_000 - 500)
-    const codings = (head.headers.get('content-encoding') ?? '').toLowerCase().split(',')
-    const coding = codings.map((each) => each.trim()).find((each) => CODINGS.has(each))
+    const encoding = head.headers.get('content-encoding')
+    const coding = encoding === undefined ? undefined : items(encoding.toLowerCase()).find((each) => CODINGS.has(each))
     this.#handler.head(coding === undefined ? head : { ...head, coding })
   }
 
   body(text: Bytes) {
-    if (this.#drainUntilMs !== Infinity) this.#drained += text.length
+    if (this.#drainUntilMono !== Infinity) this.#drained += text.length
     if (this.#drained > MAX_DRAIN_BYTES) this.abort()
     else this.#handler.body(text)
   }

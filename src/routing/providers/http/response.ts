@@ -3,10 +3,11 @@
  * response that two readers frame differently ends in somebody else's answer.
  */
 import type { Bytes } from '../../../core/record.ts'
+import { HeaderNames, isControl, items, nameEnd, trimmed } from './headers.ts'
 
 export interface ResponseHead {
   readonly status: number
-  /** Names in lower case; repeated headers joined by ", ". */
+  /** Those that are wanted. Names in lower case; repeated headers joined by ", ". */
   readonly headers: ReadonlyMap<string, string>
   /** How the body is compressed, though nobody asked for it: it can't be read. */
   readonly coding?: string
@@ -24,9 +25,12 @@ const MAX_CHUNK_LINE_BYTES = 4 * 1024
 const MAX_TRAILER_BYTES = 16 * 1024
 const MAX_INTERIM = 16
 
-const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/
+/** What tells how a response is framed, and how long its connection may be used. */
+const FRAMING = ['connection', 'content-length', 'transfer-encoding', 'content-encoding', 'keep-alive']
+const NO_HEADERS: ReadonlyMap<string, string> = new Map()
+
+/** The names that a reader keeps, made once for all of a client's responses. */
+export const wantedHeaders = (names: readonly string[]): HeaderNames => new HeaderNames([...FRAMING, ...names])
 
 type State =
   | 'head'
@@ -48,6 +52,7 @@ export class ResponseReader {
   /** Once done: may the connection carry another request? */
   reusable = false
   readonly #sink: ResponseSink
+  readonly #wanted: HeaderNames
   #state: State = 'head'
   #line = ''
   #lineBytes = 0
@@ -55,12 +60,13 @@ export class ResponseReader {
   #left = 0
   #status = 0
   #minor = 1
-  #headers = new Map<string, string>()
+  #headers: Map<string, string> | null = null
   #headerCount = 0
   #interim = 0
 
-  constructor(sink: ResponseSink) {
+  constructor(sink: ResponseSink, wanted: HeaderNames) {
     this.#sink = sink
+    this.#wanted = wanted
   }
 
   get done(): boolean {
@@ -110,25 +116,28 @@ export class ResponseReader {
   #feedLine(text: Bytes, from: number): number {
     const end = text.indexOf('\n', from)
     const till = end < 0 ? text.length : end
-    this.#lineBytes += till - from + 1
+    this.#lineBytes += till - from + (end < 0 ? 0 : 1)
     const cap =
       this.#state === 'head' ? MAX_HEAD_BYTES : this.#state === 'trailers' ? MAX_TRAILER_BYTES : MAX_CHUNK_LINE_BYTES
     if (this.#lineBytes > cap) this.#break(this.#state === 'head' ? 'headers too large' : 'chunk framing too large')
     else if (end < 0) this.#line += text.slice(from)
-    else {
-      let line = this.#line === '' ? text.slice(from, end) : this.#line + text.slice(from, end)
+    else if (this.#line !== '') {
+      const line = this.#line + text.slice(from, end)
       this.#line = ''
-      if (line.charCodeAt(line.length - 1) === 13) line = line.slice(0, -1)
-      this.#takeLine(line)
-    }
+      this.#takeLine(line, 0, line.length)
+    } else this.#takeLine(text, from, end)
     return end < 0 ? text.length : end + 1
   }
 
-  #takeLine(line: string) {
+  /** The line from `from` to `end`, without its line end. */
+  #takeLine(text: string, from: number, end: number) {
+    const to = end > from && text.charCodeAt(end - 1) === 13 ? end - 1 : end
+    if (this.#state === 'head') return this.#takeHeadLine(text, from, to)
+    const isEmpty = to === from
     switch (this.#state) {
       case 'chunk-size': {
         this.#lineBytes = 0
-        const size = chunkSize(line)
+        const size = chunkSize(text, from, to)
         if (size < 0) this.#break('bad chunk size')
         else if (size === 0) this.#state = 'trailers'
         else {
@@ -139,47 +148,49 @@ export class ResponseReader {
       }
       case 'chunk-end':
         this.#lineBytes = 0
-        if (line === '') this.#state = 'chunk-size'
+        if (isEmpty) this.#state = 'chunk-size'
         else this.#break('chunk longer than its size')
         return
       case 'trailers':
-        if (line === '') this.#state = 'done'
-        return
-      default:
-        this.#takeHeadLine(line)
+        if (isEmpty) this.#state = 'done'
     }
   }
 
-  #takeHeadLine(line: string) {
-    if (this.#status === 0) {
-      const match = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: .*)?$/.exec(line)
-      if (!match) return this.#break('not an HTTP/1.1 response')
-      this.#minor = Number(match[1])
-      this.#status = Number(match[2])
-      return
-    }
-    if (line === '') return this.#endHead()
-    const colon = line.indexOf(':')
-    const name = line.slice(0, Math.max(colon, 0)).toLowerCase()
-    if (!NAME.test(name) || CONTROL.test(line)) return this.#break('bad header')
+  #takeHeadLine(text: string, from: number, to: number) {
+    if (this.#status === 0) return this.#takeStatus(text, from, to)
+    if (to === from) return this.#endHead()
+    const colon = nameEnd(text, from, to)
+    if (colon < 0) return this.#break('bad header')
+    for (let i = colon + 1; i < to; i++) if (isControl(text.charCodeAt(i))) return this.#break('bad header')
     if (++this.#headerCount > MAX_HEADERS) return this.#break('too many headers')
-    const value = trimmed(line, colon + 1)
+    const name = this.#wanted.find(text, from, colon)
+    if (name === null) return
+    const value = trimmed(text, colon + 1, to)
+    this.#headers ??= new Map()
     const known = this.#headers.get(name)
     this.#headers.set(name, known === undefined ? value : `${known}, ${value}`)
   }
 
+  #takeStatus(text: string, from: number, to: number) {
+    const match = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: .*)?$/.exec(text.slice(from, to))
+    if (!match) return this.#break('not an HTTP/1.1 response')
+    this.#minor = Number(match[1])
+    this.#status = Number(match[2])
+  }
+
   #endHead() {
     const status = this.#status
-    const headers = this.#headers
+    const headers = this.#headers ?? NO_HEADERS
     if (status < 200) {
       // 100 and 103 come before the response; 101 was not asked for
       if (status === 101 || ++this.#interim > MAX_INTERIM) return this.#break('unexpected interim response')
       this.#status = 0
-      this.#headers = new Map()
+      this.#headers = null
       return
     }
-    const connection = items(headers.get('connection')?.toLowerCase())
-    this.reusable = this.#minor === 1 ? !connection.includes('close') : connection.includes('keep-alive')
+    const connection = headers.get('connection')?.toLowerCase()
+    const says = (word: string): boolean => connection !== undefined && items(connection).includes(word)
+    this.reusable = this.#minor === 1 ? !says('close') : says('keep-alive')
     const coding = headers.get('transfer-encoding')
     const length = headers.get('content-length')
     this.#lineBytes = 0
@@ -208,32 +219,19 @@ export class ResponseReader {
   }
 }
 
-/**
- * A header's value without the white space around it. By hand: a RegExp that does this tries each start of a long run.
- */
-function trimmed(line: string, from: number): string {
-  let to = line.length
-  while (from < to && isBlank(line.charCodeAt(from))) from++
-  while (to > from && isBlank(line.charCodeAt(to - 1))) to--
-  return line.slice(from, to)
-}
-
-const isBlank = (c: number): boolean => c === 32 || c === 9
-const items = (list = ''): string[] => list.split(',').map((item) => trimmed(item, 0))
-
 /** Hexadecimal, then perhaps an extension, which is ignored; -1 when it is neither. */
-function chunkSize(line: string): number {
+function chunkSize(text: string, from: number, to: number): number {
   let size = 0
-  let i = 0
-  for (; i < line.length && i < 8; i++) {
-    const c = line.charCodeAt(i)
+  let i = from
+  for (; i < to && i < from + 8; i++) {
+    const c = text.charCodeAt(i)
     if (c >= 48 && c <= 57) size = size * 16 + c - 48
     else if (c >= 97 && c <= 102) size = size * 16 + c - 87
     else if (c >= 65 && c <= 70) size = size * 16 + c - 55
     else break
   }
-  if (i === 0) return -1
-  if (i === line.length) return size
-  const next = line.charCodeAt(i)
+  if (i === from) return -1
+  if (i === to) return size
+  const next = text.charCodeAt(i)
   return next === 59 || next === 32 || next === 9 ? size : -1
 }

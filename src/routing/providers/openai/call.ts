@@ -16,6 +16,7 @@ import { AnswerState, type Ending } from './answer-state.ts'
 import { errorIn } from './error-in.ts'
 import { blames, type Failed, failed, failedInBand, failedStatus, failedTransport } from './failures.ts'
 import { JsonScan, objectIn, parseJson } from './json.ts'
+import { limitsOf } from './limits.ts'
 import { Shapes } from './shape.ts'
 import { SseReader } from './sse.ts'
 
@@ -61,19 +62,21 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   readonly #options: CallOptions
   readonly #call: ProviderCall
   readonly #sink: ProviderSink
-  readonly #sse: SseReader
-  readonly #shapes = new Shapes()
+  /** Of a stream, once it is one. */
+  #sse: SseReader | null = null
+  #shapes: Shapes | null = null
   readonly #startedMono: number
+  sweepPlace = -1
   #asked: Asked | null = null
   #hasRepeated = false
-  #state = new AnswerState()
+  #state!: AnswerState
   #exchange: Exchange | null = null
   #mode: Mode = 'waiting'
   #head: ResponseHead | null = null
   /** A document's or an error's body. */
   #text = ''
   /** Of a document. */
-  #scan = new JsonScan()
+  #scan: JsonScan | null = null
   /** What one read brought. */
   #batch: Bytes[] = []
   #answerBytes = 0
@@ -89,8 +92,6 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#call = call
     this.#sink = sink
     this.#startedMono = options.clock.monoMs()
-    // An event may be as large as an answer: an image is one
-    this.#sse = new SseReader(options.maxAnswerBytes, (payload, isError) => this.#payload(payload, isError))
   }
 
   send(asked: Asked) {
@@ -103,7 +104,9 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#state = new AnswerState(asked.choices)
     this.#mode = 'waiting'
     this.#text = ''
-    this.#scan = new JsonScan()
+    this.#sse = null
+    this.#shapes = null
+    this.#scan = null
     this.#finishedMono = null
     this.#exchange = this.#options.client.request(asked.request, this)
     if (this.#paused) this.#exchange.pause()
@@ -205,6 +208,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #document(text: Bytes) {
     this.#text += text
     if (this.#text.length > this.#options.maxAnswerBytes) return this.#finish(failed('result_too_large', false))
+    this.#scan ??= new JsonScan()
     const { excess, closed } = this.#scan.feed(text)
     if (excess !== null) return this.#finish(tooMuch(excess))
     if (!closed) this.#finishedMono = null
@@ -228,14 +232,21 @@ export class Call implements HttpHandler, ProviderRun, Swept {
       return this.#document(begun)
     }
     this.#mode = 'stream'
+    this.#shapes = new Shapes()
+    // An event may be as large as an answer: an image is one. What follows a refusal is not the next answer's
+    const sse = new SseReader(this.#options.maxAnswerBytes, (payload, isError) => {
+      if (this.#sse === sse) this.#payload(payload, isError)
+    })
+    this.#sse = sse
     const all = this.#text
     this.#text = ''
     this.#feed(all)
   }
 
   #feed(text: Bytes) {
-    this.#sse.feed(text)
-    if (this.#sse.overflow) this.#finish(failed('result_too_large', false))
+    const sse = this.#sse!
+    sse.feed(text)
+    if (sse.overflow) this.#finish(failed('result_too_large', false))
   }
 
   readDone() {
@@ -263,7 +274,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
       case 'document':
         return this.#endDocument()
       default:
-        this.#sse.end()
+        this.#sse?.end()
         return this.#endStream('end')
     }
   }
@@ -271,7 +282,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   fail(failure: HttpFailure) {
     if (this.#mode === 'error') return this.#finish(this.#failedStatus())
     // A finished answer needs nothing more
-    if (this.#mode === 'document' && this.#scan.closed) return this.#endDocument()
+    if (this.#mode === 'document' && this.#scan?.closed === true) return this.#endDocument()
     if (this.#mode === 'stream' && this.#state.end('break') === 'well') return this.#finish({ kind: 'done' })
     this.#finish(failedTransport(failure))
   }
@@ -283,7 +294,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#answerBytes += payload.length
     if (this.#answerBytes > this.#options.maxAnswerBytes) return this.#finish(failed('result_too_large', false))
     if (isError) return this.#finishInBand(parseJson(toText(payload)) ?? toText(payload), payload)
-    if (this.#state.isPlain && this.#shapes.matches(payload)) this.#batch.push(payload)
+    if (this.#state.isPlain && this.#shapes!.matches(payload)) this.#batch.push(payload)
     else this.#look(payload)
   }
 
@@ -300,7 +311,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (parsed !== chunk) return this.#garbage('a list of events')
     const line =
       whole !== null ? toBytes(JSON.stringify(whole)) : toLine(hasEmptyError(chunk) ? withoutError(payload) : payload)
-    if (seen.kind === 'ordinary') this.#shapes.learn(line)
+    if (seen.kind === 'ordinary') this.#shapes!.learn(line)
     this.#batch.push(line)
   }
 
@@ -397,7 +408,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     // The sink may have aborted
     if (this.#over) return
     this.#close()
-    this.#sink.end(end)
+    const limits = this.#head === null ? undefined : limitsOf(this.#head.headers)
+    this.#sink.end(limits === undefined || end.kind === 'aborted' ? end : { ...end, limits })
   }
 
   #close() {

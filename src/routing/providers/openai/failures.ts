@@ -238,6 +238,9 @@ function retryInfo(details: unknown): number | undefined {
   return undefined
 }
 
+/** What `retryAfter` reads. */
+export const RETRY_HEADERS: readonly string[] = ['retry-after-ms', 'retry-after', 'date']
+
 /**
  * `retry-after-ms`, or `retry-after` in seconds or as a date; at most five minutes. Undefined when it is not there, or
  * asks for nothing: zero, a negative number, a date gone by. A date is read beside the upstream's own clock, where it

@@ -127,6 +127,14 @@ describe('a refusal that blames the way we asked is repeated once the other way'
     expect((await upstream.call(REQUEST, { stream: false })).events).toEqual([OPENING, TEXT, STOP])
   })
 
+  it('and nothing that followed the refusal in its stream is in the next answer', async () => {
+    const refused = '{"error":{"message":"stream_options is not supported","code":400}}'
+    upstream.says(`${HEAD}${frame(sse([refused, chunk('{"content":"ghost"}'), '[DONE]']))}${LAST}`, STREAM)
+    const { events, end } = await upstream.call(REQUEST)
+    expect(upstream.asked).toHaveLength(2)
+    expect({ events, end }).toEqual({ events: [OPENING, TEXT, STOP], end: { kind: 'done' } })
+  })
+
   it('once, and not for anything else', async () => {
     upstream.says(refusal('{"error":{"message":"stream is not supported"}}'))
     expect(codeOf(await upstream.call(REQUEST))).toBe('provider_rejected')

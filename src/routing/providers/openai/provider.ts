@@ -8,7 +8,8 @@ import type { Provider, ProviderCall, ProviderSink } from '../../../core/ports/p
 import { HttpClient, type HttpRequest } from '../http/client.ts'
 import { bypassesProxy, parseBaseUrl, parseProxy } from '../http/origin.ts'
 import { type Asked, Call } from './call.ts'
-import { failed } from './failures.ts'
+import { failed, RETRY_HEADERS } from './failures.ts'
+import { LIMIT_HEADERS } from './limits.ts'
 import {
   type ChatEdits,
   type Continuation,
@@ -82,6 +83,7 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     wheel,
     gatherMs,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+    headers: [...RETRY_HEADERS, ...LIMIT_HEADERS],
   })
   const headers = commonHeaders(options)
   const call = {
