@@ -26,6 +26,8 @@ export interface JobRequest {
   readonly on_worker_loss?: WorkerLossPolicy
   readonly on_disconnect?: DisconnectPolicy
   readonly metadata?: Readonly<Record<string, string>>
+  /** W3C Trace Context: the upstream is told. One that is malformed is ignored. */
+  readonly traceparent?: string
 }
 
 export interface Resume {

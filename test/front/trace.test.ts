@@ -77,6 +77,20 @@ it.each<[string, string, object]>([
     )
 })
 
+it('of each job in a list, or of a submit over a WebSocket, may be its own', async () => {
+  const [header, own, submitted] = [traceOf(71), traceOf(72), traceOf(73)]
+  got.length = 0
+  const jobs = [{ request: CHAT, traceparent: own }, { request: CHAT }, { request: CHAT, traceparent: 'malformed' }]
+  await post('/v1/jobs', { jobs }, { traceparent: header })
+  await expect.poll(() => [...got].sort()).toEqual([header, header, own])
+  const socket = new WebSocket(`ws://127.0.0.1:${app.port}/v1/ws`, 'sluice.v1')
+  await new Promise((done) => socket.addEventListener('open', done))
+  socket.send(JSON.stringify({ t: 'hello', auth: { key: app.key } }))
+  socket.send(JSON.stringify({ t: 'submit', id: '1', request: CHAT, traceparent: submitted }))
+  await expect.poll(() => got.at(-1)).toBe(submitted)
+  socket.close()
+})
+
 it('of a refused request is in its line', async () => {
   const trace = traceOf(7)
   const answer = await post('/v1/chat/completions', { ...CHAT, model: 'none' }, { traceparent: trace })

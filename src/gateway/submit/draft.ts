@@ -6,7 +6,7 @@ import type { JobDraft, JobOptions } from '../../core/job.ts'
 import { editObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { Dialect, RequestForm } from '../../core/ports/dialect.ts'
-import type { Traceparent } from '../../core/trace.ts'
+import { readTraceparent, type Traceparent } from '../../core/trace.ts'
 import { type Caller, shareOf, userOf, withinNames } from '../caller/caller.ts'
 import { namesAnother } from '../caller/named-user.ts'
 import type { GatewayDeps, GatewayOptions } from '../deps.ts'
@@ -97,7 +97,7 @@ export function jobDraft(
   headers: IncomingHttpHeaders | null,
   origin: Origin,
 ): Draft {
-  const { request, endpoint, ...options } = job
+  const { request, endpoint, traceparent, ...options } = job
   if (!isRecord(request))
     throw new SluiceError('invalid_request', {
       param: 'request',
@@ -108,17 +108,23 @@ export function jobDraft(
       param: 'request.sluice',
       message: 'Job options go beside "request", not inside it.',
     })
-  return draft(deps, caller, origin, {
-    ...spokenAt(deps, endpoint),
-    request,
-    bytes,
-    sent: null,
-    options,
-    at: '',
-    headers: headers === null ? NO_HEADERS : headerOptions(headers),
-    plain: false,
-    isRetry: false,
-  })
+  const trace = readTraceparent(traceparent) ?? origin.trace
+  return draft(
+    deps,
+    caller,
+    { ...origin, trace },
+    {
+      ...spokenAt(deps, endpoint),
+      request,
+      bytes,
+      sent: null,
+      options,
+      at: '',
+      headers: headers === null ? NO_HEADERS : headerOptions(headers),
+      plain: false,
+      isRetry: false,
+    },
+  )
 }
 
 /** What goes to an endpoint; the first of them all where none is named. Throws invalid_request. */
