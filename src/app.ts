@@ -12,8 +12,8 @@ import { warnOfJobsWithoutModel } from './app/without-model.ts'
 import { startWorker } from './app/worker.ts'
 import { environmentOf } from './config/load.ts'
 import type { Config } from './config/schema.ts'
+import { urlOf } from './core/address.ts'
 import { armCrash } from './core/crashpoint.ts'
-import type { Address } from './gateway/deps.ts'
 import { watchLoop } from './observability/loop.ts'
 import { depthOf, ownMemory } from './observability/numbers.ts'
 import { createRegistry, statsOf } from './observability/registry.ts'
@@ -104,6 +104,3 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
 }
 
 const nothing = (): void => {}
-
-const urlOf = ({ host, port }: Address): string =>
-  `http://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}`

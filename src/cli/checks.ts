@@ -6,9 +6,9 @@ import { dirname, join, resolve } from 'node:path'
 import { examine } from '../app/data-folder.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
+import { urlOf } from '../core/address.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Provider } from '../core/ports/provider.ts'
-import { addressOf } from './client.ts'
 
 export interface Check {
   readonly name: string
@@ -126,7 +126,7 @@ export async function checkPort(name: string, host: string, port: number): Promi
   if (error === null) return { name, verdict: 'ok', detail: `${host}:${port} is free` }
   if (error.code !== 'EADDRINUSE')
     return { name, verdict: 'failed', detail: `${host}:${port} can't be used (${error.code})` }
-  if (await isSluice(addressOf(host, port)))
+  if (await isSluice(urlOf({ host, port })))
     return { name, verdict: 'ok', detail: `Sluice is running there (${host}:${port})` }
   return { name, verdict: 'failed', detail: `${host}:${port} is in use by another program` }
 }

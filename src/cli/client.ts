@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { environmentOf, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
+import { urlOf } from '../core/address.ts'
 import { systemClock } from '../core/clock.ts'
 import { bareText } from '../settings/fields.ts'
 import { type Args, EXIT, FailedError, invocation, RefusedError, UnreachableError, UsageError } from './command.ts'
@@ -130,7 +131,7 @@ export function publicClient(args: Args): Client {
   const seed = config.key?.known ? config.key.reveal() : undefined
   const key = args.option('key') ?? environmentOf('SLUICE_API_KEY') ?? seed
   if (key === undefined) throw new UsageError('Missing API key: set SLUICE_API_KEY, or give it with --key.')
-  return createClient(addressed(args, 'url', 'SLUICE_URL') ?? addressOf(config.host, config.port), sendable(key))
+  return createClient(addressed(args, 'url', 'SLUICE_URL') ?? urlOf(config), sendable(key))
 }
 
 /**
@@ -139,7 +140,7 @@ export function publicClient(args: Args): Client {
 export function adminClient(args: Args): Client {
   const { config } = loadConfig({ file: args.option('config'), flags: args.settings, withoutSecrets: true })
   return createClient(
-    addressed(args, 'admin-url', 'SLUICE_ADMIN_URL') ?? addressOf(config.admin.host, config.admin.port),
+    addressed(args, 'admin-url', 'SLUICE_ADMIN_URL') ?? urlOf(config.admin),
     sendable(config.admin.key?.known ? config.admin.key.reveal() : storedAdminKey(config)),
     ADMIN_MESSAGES,
   )
@@ -169,12 +170,6 @@ function storedAdminKey(config: Config): string {
     `There is no ${path}: the server writes it at its first start. ` +
       'Point --data-dir to its folder, or set SLUICE_ADMIN_KEY.',
   )
-}
-
-/** A listener on all interfaces is reached on this machine. */
-export const addressOf = (host: string, port: number): string => {
-  const at = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
-  return `http://${at.includes(':') ? `[${at}]` : at}:${port}`
 }
 
 export const CLIENT_OPTIONS = {
