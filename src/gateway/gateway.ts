@@ -1,5 +1,5 @@
 /** The front door: two listeners, one way in. What is hostile or malformed is refused here, as early as it shows. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SluiceError } from '../core/errors.ts'
 import { gauge } from '../core/numbers.ts'
@@ -9,13 +9,14 @@ import { createAuth } from './caller/auth.ts'
 import { normalOrigins } from './caller/origin.ts'
 import { createSessions } from './caller/sessions.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
-import { Call, errorHeaders, type KeyCall, rawAnswer } from './http/call.ts'
-import { answerPreflight, corsOf, isPreflight } from './http/cors.ts'
-import { checkForm, refusalOf } from './http/form.ts'
+import { createEntries } from './entry.ts'
+import { errorHeaders, rawAnswer } from './http/exchange.ts'
+import { refusalOf } from './http/form.ts'
 import { Inflow } from './http/inflow.ts'
 import { adminAdvice } from './http/no-route.ts'
 import { Owed } from './http/owed.ts'
-import { checkQuery, Router } from './http/router.ts'
+import { Router } from './http/router.ts'
+import { pipeline } from './pipeline.ts'
 import { createAnswers } from './read/answers.ts'
 import { createAttendance } from './read/attendance.ts'
 import { createJobs } from './read/jobs.ts'
@@ -91,78 +92,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     ),
   )
 
-  const serve =
-    (router: Router, origins: ReadonlySet<string>) => (request: IncomingMessage, response: ServerResponse) => {
-      const call = new Call(request, response, requestId(request, deps), corsOf(request, origins), clock, onFault)
-      const fail = (thrown: unknown): void => {
-        const code = thrown instanceof SluiceError ? thrown.code : null
-        if (code === 'method_not_allowed') call.fail(thrown, { allow: router.methods(request.url ?? '').join(', ') })
-        else if (code === 'upgrade_required')
-          call.fail(thrown, { upgrade: 'websocket', connection: 'upgrade', 'sec-websocket-version': '13' })
-        else call.fail(thrown)
-      }
-      const begin = (): void => {
-        try {
-          answer(call, router)?.catch(fail)
-        } catch (error) {
-          fail(error)
-        }
-      }
-      response.once('close', () => ended(call))
-      try {
-        owed.add(call, begin)
-      } catch (error) {
-        fail(error)
-      }
-    }
-
-  const ended = ({ caller, request, response, requestId, trace, route, failure, startedAt }: Call): void =>
-    emit({
-      type: 'request-ended',
-      tenant: caller?.key.tenant ?? null,
-      keyId: caller?.key.id ?? null,
-      model: null,
-      requestId,
-      trace,
-      method: request.method ?? null,
-      route,
-      status: response.headersSent ? response.statusCode : (failure?.status ?? 0),
-      code: failure?.code ?? null,
-      tookMs: clock.monoMs() - startedAt,
-    })
-
-  /** Form, then route, then key, then query; the body comes last. */
-  function answer(call: Call, router: Router): Promise<void> | undefined {
-    checkForm(call.request)
-    if (isPreflight(call.request)) {
-      answerPreflight(call)
-      return undefined
-    }
-    const { route, params, query } = router.find(call.request.method ?? '', call.request.url ?? '')
-    call.route = route.path
-    if (route.errorForm !== undefined) call.errorForm = route.errorForm
-    call.params = params
-    call.query = query
-    const refusal = route.auth === 'none' ? null : closedFor()
-    if (refusal !== null) throw refusal
-    if (route.auth === 'operator') auth.operator(call.request)
-    else {
-      call.inflow = inflow
-      call.outflow = outflow
-    }
-    if (route.auth === 'tenant') admit(call)
-    checkQuery(route, query)
-    return route.run(call as KeyCall) ?? undefined
-  }
-
-  /** Its caller stays in as long as it is valid. */
-  function admit(call: Call): void {
-    const caller = auth.tenant(call.request)
-    const leave = admitted.enter(caller, 'request', (error) => call.sendAway(error))
-    call.response.once('close', leave)
-    call.caller = caller
-    call.check = () => auth.check(caller)
-  }
+  const entries = createEntries(auth, admitted)
+  const ways = { ...deps, owed, inflow, outflow, entries, check: auth.check, closedFor }
 
   /** What could not be read as a request at all. */
   function onClientError(
@@ -199,7 +130,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         noDelay: true,
         shouldUpgradeCallback: sockets?.shouldUpgrade ?? (() => false),
       },
-      serve(router, normalOrigins(origins)),
+      pipeline(router, normalOrigins(origins), ways),
     )
     server.maxConnections = options.maxConnections
     // A client that closed its side may still wait for its answer
@@ -262,10 +193,4 @@ export function createGateway(deps: GatewayDeps): Gateway {
       return closed
     },
   }
-}
-
-/** The client's own id, if it is sane; else one of ours. */
-function requestId(request: IncomingMessage, deps: GatewayDeps): string {
-  const given = request.headers['x-request-id']
-  return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) ? given : deps.ids.name('req', 12)
 }

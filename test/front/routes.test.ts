@@ -13,7 +13,7 @@ import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, send } from './wire.ts'
 
 const deps = { dialects: DIALECTS } as GatewayDeps
-const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => {} }
+const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => null }
 const watching = createWatching(deps)
 const door = { socket } as unknown as Door
 const tables = createRoutes(deps, {} as Jobs, {} as Submits, {} as Answers, door, watching, () => null)

@@ -2,7 +2,8 @@
 import { isUtf8 } from 'node:buffer'
 import { SluiceError } from '../../core/errors.ts'
 import { type JsonLimits, type Member, scan } from '../../core/json.ts'
-import { Aborted, type Call } from './call.ts'
+import type { Call } from './call.ts'
+import { Aborted } from './exchange.ts'
 import type { Holding } from './inflow.ts'
 
 export type JsonRecord = Readonly<Record<string, unknown>>
@@ -45,7 +46,7 @@ const isJsonType = (type: string): boolean =>
 
 /** The body as a JSON object. Throws what readBody and parseBody throw, and unsupported_media_type. */
 export async function readJson(call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> {
-  const { 'content-type': type, 'content-encoding': encoding } = call.request.headers
+  const { 'content-type': type, 'content-encoding': encoding } = call.exchange.request.headers
   if (type !== undefined && !isJsonType(type)) throw new SluiceError('unsupported_media_type')
   // Nothing is ever unpacked, so no bomb can be
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
@@ -59,7 +60,7 @@ export async function readJson(call: Call, maxBytes: number, limits: JsonLimits)
  * too_many_unfinished while it is on its way.
  */
 export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
-  const { request, response } = call
+  const { request, response } = call.exchange
   const length = Number(request.headers['content-length'] ?? Number.NaN)
   if (length > maxBytes) throw new SluiceError('body_too_large')
   if (request.headers.expect !== undefined) response.writeContinue()

@@ -2,11 +2,12 @@
 import type { IncomingMessage } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
 import { isListed } from '../caller/origin.ts'
-import type { Call, Headers } from './call.ts'
+import { type Answer, empty, type Headers } from './answer.ts'
+import type { Exchange } from './exchange.ts'
 
 const METHODS = 'GET, POST, PATCH, DELETE, OPTIONS'
 const EXPOSED =
-  'x-request-id, location, sluice-job, retry-after, retry-after-ms, x-should-retry, server-timing, ' + 'traceparent'
+  'x-request-id, location, sluice-job, retry-after, retry-after-ms, x-should-retry, server-timing, traceparent'
 const MAX_AGE_SECONDS = '600'
 const NONE: Headers = {}
 const MAX_SHOWN_CHARS = 128
@@ -29,12 +30,13 @@ export const foreignOrigin = (origin: string): SluiceError =>
   })
 
 /** Throws origin_forbidden. */
-export function answerPreflight(call: Call): void {
-  if (call.cors['access-control-allow-origin'] === undefined) throw foreignOrigin(call.header('origin') ?? '')
-  call.empty(204, {
+export function answerPreflight({ request, cors }: Exchange): Answer {
+  const { headers } = request
+  if (cors['access-control-allow-origin'] === undefined) throw foreignOrigin(headers.origin ?? '')
+  return empty(204, {
     'access-control-allow-methods': METHODS,
     'access-control-allow-headers':
-      call.header('access-control-request-headers')?.slice(0, 1_024) ?? 'authorization, content-type',
+      headers['access-control-request-headers']?.slice(0, 1_024) ?? 'authorization, content-type',
     'access-control-max-age': MAX_AGE_SECONDS,
   })
 }

@@ -7,7 +7,8 @@ import type { SluiceError } from '../../core/errors.ts'
 import type { EventSink } from '../../core/ports/delivery.ts'
 import type { Reply } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
-import type { Call, Headers } from './call.ts'
+import { bytes, empty, type Headers } from './answer.ts'
+import type { Exchange } from './exchange.ts'
 
 /** Of every stream. */
 export const STREAM_HEADERS: Headers = {
@@ -19,7 +20,7 @@ export const STREAM_HEADERS: Headers = {
 const ignore = (): void => {}
 
 export class EventStream implements EventSink {
-  readonly #call: Call
+  readonly #exchange: Exchange
   readonly #response: ServerResponse
   readonly #headers: Headers
   #onWritten: () => void = ignore
@@ -27,9 +28,9 @@ export class EventStream implements EventSink {
   started = false
 
   /** `headers`: of whatever the answer becomes. */
-  constructor(call: Call, headers: Headers) {
-    this.#call = call
-    this.#response = call.response
+  constructor(exchange: Exchange, headers: Headers) {
+    this.#exchange = exchange
+    this.#response = exchange.response
     this.#headers = headers
   }
 
@@ -51,7 +52,7 @@ export class EventStream implements EventSink {
       return
     }
     this.started = true
-    this.#response.writeHead(200, { ...this.#call.headers(this.#headers), ...STREAM_HEADERS })
+    this.#response.writeHead(200, { ...this.#exchange.headers(this.#headers), ...STREAM_HEADERS })
     this.#response.flushHeaders()
   }
 
@@ -91,13 +92,13 @@ export class EventStream implements EventSink {
   reply({ status, headers, body }: Reply): void {
     if (this.started || this.#ended) return
     this.#ended = true
-    if (body === '') this.#call.empty(status, { ...this.#headers, ...headers })
-    else this.#call.bytes(status, body, { ...this.#headers, ...headers })
+    const all = { ...this.#headers, ...headers }
+    this.#exchange.send(body === '' ? empty(status, all) : bytes(status, body, all))
   }
 
   fail(error: SluiceError): void {
     if (this.started || this.#ended) return
     this.#ended = true
-    this.#call.fail(error, this.#headers)
+    this.#exchange.fail(error, this.#headers)
   }
 }

@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Bytes } from '../../core/record.ts'
-import type { Call } from './call.ts'
+import type { Exchange } from './exchange.ts'
 
 /** Requests of one connection that may wait for their answers at once (pipelining). */
 const MAX_OWED = 64
@@ -18,9 +18,9 @@ const REFUSED_LINGER_MS = 500
 /** For a reset to come back. */
 const RESET_MS = 200
 
-/** A call that is owed its answer. */
+/** An exchange that is owed its answer. */
 interface Owing {
-  readonly call: Call
+  readonly exchange: Exchange
   /** Null: it is begun, or refused. */
   begin: (() => void) | null
 }
@@ -44,15 +44,15 @@ export class Owed {
   }
 
   /** `begin` is called when it is its turn, and must not throw. Throws too_many_connections. */
-  add(call: Call, begin: () => void): void {
-    const { socket } = call.request
+  add(exchange: Exchange, begin: () => void): void {
+    const { socket } = exchange.request
     const connection = this.#of(socket)
     const { owing } = connection
     const isFull = owing.length >= MAX_OWED
     const isNext = owing.length === 0
-    const one: Owing = { call, begin: isFull || isNext ? null : begin }
+    const one: Owing = { exchange, begin: isFull || isNext ? null : begin }
     owing.push(one)
-    call.response.once('close', () => {
+    exchange.onClose(() => {
       const at = owing.indexOf(one)
       if (at >= 0) owing.splice(at, 1)
       this.#beginNext(socket, connection)
@@ -80,7 +80,7 @@ export class Owed {
     connection.refusal ??= answer
     // A request that is not whole is what is refused
     const { owing } = connection
-    for (let i = owing.length - 1; i >= 0; i--) if (!owing[i].call.request.complete) owing.splice(i, 1)
+    for (let i = owing.length - 1; i >= 0; i--) if (!owing[i].exchange.request.complete) owing.splice(i, 1)
     this.#refuseLast(socket, connection)
   }
 
@@ -104,7 +104,7 @@ export class Owed {
 
   #peerEnded(socket: Socket, { owing }: Connection): void {
     const now = this.#clock.monoMs()
-    for (const { call } of owing) call.peerEndedMono = now
+    for (const { exchange } of owing) exchange.peerEndedMono = now
     // By then a reader is given up: is it still there? The first write to one that has left is answered by a reset,
     // which the second one meets.
     let stop = this.#clock.after(this.#graceMs, () => {
@@ -117,7 +117,7 @@ export class Owed {
 
 /** What harms no reader: a comment in a stream, an interim answer before any other. */
 function probe(owing: readonly Owing[]): void {
-  const response = owing[0]?.call.response
+  const response = owing[0]?.exchange.response
   if (response === undefined || response.writableEnded) return
   if (response.headersSent) response.write(': hb\n')
   else response.writeProcessing()

@@ -1,5 +1,6 @@
 /** A route: what is asked for, who may, and what is done. The router takes no route that does not name who may. */
 import type { Dialect } from '../../core/ports/dialect.ts'
+import type { Answered } from './answer.ts'
 import type { Call, KeyCall } from './call.ts'
 
 /**
@@ -19,6 +20,8 @@ interface Target {
   readonly errorForm?: Dialect['error']
 }
 
+type Run<C extends Call> = (call: C) => Answered | Promise<Answered>
+
 export type Route =
-  | (Target & { readonly auth: 'none' | 'ticket' | 'operator'; readonly run: (call: Call) => void | Promise<void> })
-  | (Target & { readonly auth: 'tenant'; readonly run: (call: KeyCall) => void | Promise<void> })
+  | (Target & { readonly auth: Exclude<AuthRule, 'tenant'>; readonly run: Run<Call> })
+  | (Target & { readonly auth: 'tenant'; readonly run: Run<KeyCall> })

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import type { Route } from './route.ts'
 import { checkQuery, Router } from './router.ts'
 
-const route = (method: Route['method'], path: string): Route => ({ method, path, auth: 'none', run: () => {} })
+const route = (method: Route['method'], path: string): Route => ({ method, path, auth: 'none', run: () => null })
 const router = new Router([
   route('GET', '/jobs'),
   route('POST', '/jobs'),

@@ -3,7 +3,9 @@ import { SluiceError } from '../../core/errors.ts'
 import { isTerminal, type Job } from '../../core/job.ts'
 import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
 import type { Cursor } from '../../core/record.ts'
+import { Slots } from '../../core/table.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { type Answered, bytes } from '../http/answer.ts'
 import type { KeyCall } from '../http/call.ts'
 import { EventStream } from '../http/event-stream.ts'
 import type { Attendance } from './attendance.ts'
@@ -19,10 +21,10 @@ export interface StreamOptions {
 }
 
 export interface Answers {
-  /** A job's events. */
-  stream(call: KeyCall, job: Job, form: StreamForm, options: StreamOptions): void
+  /** A job's events, written as they come. */
+  stream(call: KeyCall, job: Job, form: StreamForm, options: StreamOptions): null
   /** The answer in one piece, to whoever submitted the job, once it has ended. */
-  whole(call: KeyCall, job: Job, dialect: Dialect): void
+  whole(call: KeyCall, job: Job, dialect: Dialect): Promise<Answered>
   /** Waits for the end, `waitMs` at most; tells whether it has come. */
   whenEnded(call: KeyCall, job: Job, waitMs: number): Promise<boolean>
   /** The server stops: nobody waits any longer. Streams are let go by delivery. */
@@ -31,13 +33,13 @@ export interface Answers {
 
 export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answers {
   const { delivery, options, clock, dialects } = deps
-  const waiting = new Set<() => void>()
+  const waiting = new Slots<() => void>()
 
   /** The reader's leave; null when it left while its job was looked up: then it came and went. */
   function enter(call: KeyCall, job: Job): ((complete: boolean, goneMs?: number) => void) | null {
     if (attendance.readers(job.id) >= options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
     const leave = attendance.enter(job)
-    if (!call.response.destroyed) return leave
+    if (!call.exchange.response.destroyed) return leave
     leave(false)
     return null
   }
@@ -45,44 +47,53 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
   return {
     stream(call, job, form, { cursor, submits, ready }) {
       const leave = enter(call, job)
-      if (leave === null) return
+      if (leave === null) return null
       delivery.stream({
         job,
         form,
         cursor,
-        sink: new EventStream(call, { location: streamOf(job.id, form, dialects), 'sluice-job': job.id }),
+        sink: new EventStream(call.exchange, { location: streamOf(job.id, form, dialects), 'sluice-job': job.id }),
         submits,
         headersAfterMs: form.failure === null ? null : options.headersAfterMs,
         ready,
-        onGone: () => leave(false, call.peerGoneMs),
+        onGone: () => leave(false, call.exchange.peerGoneMs),
         onDone: () => leave(true),
       })
+      return null
     },
 
-    whole(call, job, dialect) {
+    async whole(call, job, dialect) {
+      const { exchange } = call
       const leave = enter(call, job)
-      if (leave === null) return
-      const over = (complete: boolean): void => {
-        waiting.delete(releaseAll)
-        leave(complete, call.peerGoneMs)
-      }
-      const fail = (error: unknown): void => {
-        over(true)
-        call.fail(error)
-      }
-      const releaseAll = (): void => fail(new SluiceError('draining'))
-      waiting.add(releaseAll)
-      call.response.once('close', () => over(false))
-      // The end is power-safe before it is told, and so is the job
-      delivery.result(job, dialect).then(({ status, headers, body }) => {
-        over(true)
-        call.bytes(status, body, {
-          location: resultOf(job.id),
-          'sluice-job': job.id,
-          ...headers,
-          'server-timing': `total;dur=${(clock.monoMs() - call.startedAt).toFixed(1)}`,
+      if (leave === null) return null
+      return new Promise((resolve, reject) => {
+        const over = (complete: boolean): void => {
+          waiting.delete(place, giveUp)
+          leave(complete, exchange.peerGoneMs)
+        }
+        const fail = (error: unknown): void => {
+          over(true)
+          reject(error as Error)
+        }
+        const giveUp = (): void => fail(new SluiceError('draining'))
+        const place = waiting.add(giveUp)
+        exchange.onClose(() => {
+          over(false)
+          resolve(null)
         })
-      }, fail)
+        // The end is power-safe before it is told, and so is the job
+        delivery.result(job, dialect).then(({ status, headers, body }) => {
+          over(true)
+          resolve(
+            bytes(status, body, {
+              location: resultOf(job.id),
+              'sluice-job': job.id,
+              ...headers,
+              'server-timing': `total;dur=${exchange.tookMs.toFixed(1)}`,
+            }),
+          )
+        }, fail)
+      })
     },
 
     async whenEnded(call, job, waitMs) {
@@ -94,16 +105,15 @@ export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answer
         const done = (ended: boolean): void => {
           stopWaiting()
           unwatch()
-          waiting.delete(giveUp)
-          call.response.off('close', giveUp)
-          leave(ended, call.peerGoneMs)
+          waiting.delete(place, giveUp)
+          leave(ended, call.exchange.peerGoneMs)
           resolve(ended)
         }
         const giveUp = (): void => done(false)
         const stopWaiting = clock.after(waitMs, giveUp)
         const unwatch = delivery.ended(job.id, () => done(true))
-        waiting.add(giveUp)
-        call.response.once('close', giveUp)
+        const place = waiting.add(giveUp)
+        call.exchange.onClose(giveUp)
       })
     },
 

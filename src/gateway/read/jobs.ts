@@ -6,6 +6,7 @@ import type { JobFilter } from '../../core/ports/jobs.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { type Caller, canSee, prefixOf, userOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { type Answer, json } from '../http/answer.ts'
 import type { Call, KeyCall } from '../http/call.ts'
 import type { Submits } from '../submit/submit.ts'
 import { eventsOf } from './location.ts'
@@ -52,22 +53,22 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
       return job
     },
     /** `caller` null: the operator, of all tenants. */
-    async list(call: Call, caller: Caller | null): Promise<void> {
+    async list(call: Call, caller: Caller | null): Promise<Answer> {
       const filter = filterOf(call, caller)
       const found = await jobs.list(filter)
-      call.json(200, {
+      return json(200, {
         object: 'list',
         data: await Promise.all(found.map((job) => viewOf(job, jobs.place(job.id), caller))),
         has_more: found.length === filter.limit,
       })
     },
-    async cancel(call: Call, id: string): Promise<void> {
+    async cancel(call: Call, id: string): Promise<Answer> {
       await jobs.cancel(id)
-      call.json(202, await view(id, call.caller))
+      return json(202, await view(id, call.caller))
     },
-    async redrive(call: Call, id: string): Promise<void> {
+    async redrive(call: Call, id: string): Promise<Answer> {
       const { job, place } = await submits.again(call.caller, id)
-      call.json(202, await viewOf(job, place, call.caller), { location: eventsOf(job.id) })
+      return json(202, await viewOf(job, place, call.caller), { location: eventsOf(job.id) })
     },
   }
 }

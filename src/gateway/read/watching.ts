@@ -15,7 +15,7 @@ const HEADERS = {
 
 export interface Watching {
   /** Streams the news of a conversation, by the caller's name for it. */
-  stream(call: KeyCall, conversation: string): void
+  stream(call: KeyCall, conversation: string): null
   /** The server stops: all streams end; their readers come back. */
   endAll(): void
 }
@@ -23,10 +23,14 @@ export interface Watching {
 export function createWatching({ conversations, jobs, clock, options }: GatewayDeps): Watching {
   const open = new Set<() => void>()
 
-  function stream(call: KeyCall, conversation: string): void {
-    const { response, caller } = call
-    response.writeHead(200, call.headers(HEADERS))
-    if (call.request.method === 'HEAD') return void response.end()
+  function stream(call: KeyCall, conversation: string): null {
+    const { caller, exchange } = call
+    const { response } = exchange
+    response.writeHead(200, exchange.headers(HEADERS))
+    if (call.method === 'HEAD') {
+      response.end()
+      return null
+    }
     const listen = (news: ConversationNews): void => {
       const members = newsMembers(news, conversation, jobs, caller)
       if (members === null) return
@@ -44,9 +48,10 @@ export function createWatching({ conversations, jobs, clock, options }: GatewayD
       response.end()
     }
     open.add(end)
-    response.once('close', end)
+    exchange.onClose(end)
     unwatch = conversations.watch(caller.key.tenant, prefixOf(caller) + conversation, listen)
     if (!open.has(end)) unwatch()
+    return null
   }
 
   return {

@@ -5,6 +5,7 @@ import type { Turn, TurnRange } from '../../core/ports/conversations.ts'
 import { toBytes } from '../../core/record.ts'
 import { prefixOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { type Answer, bytes, empty, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import { bad, checkNames } from '../http/fields.ts'
@@ -33,13 +34,13 @@ export function conversationOf(call: KeyCall): string | undefined {
 /** `watch`: streams the news of a conversation, by the caller's name for it. */
 export function conversationRoutes(
   { conversations, options }: GatewayDeps,
-  watch: (call: KeyCall, conversation: string) => void,
+  watch: (call: KeyCall, conversation: string) => null,
 ): readonly Route[] {
   const found = (there: boolean): void => {
     if (!there) throw new SluiceError('conversation_not_found')
   }
 
-  async function list(call: KeyCall): Promise<void> {
+  async function list(call: KeyCall): Promise<Answer> {
     const scope = prefixOf(call.caller)
     const after = call.parameter('after')
     const page = await conversations.list(call.caller.key.tenant, {
@@ -48,10 +49,10 @@ export function conversationRoutes(
       ...(after === undefined ? {} : { after }),
     })
     const data = page.conversations.map((info) => conversationView(info, scope))
-    call.json(200, { object: 'list', data, has_more: page.next !== null, next: page.next })
+    return json(200, { object: 'list', data, has_more: page.next !== null, next: page.next })
   }
 
-  async function show(call: KeyCall): Promise<void> {
+  async function show(call: KeyCall): Promise<Answer> {
     const range = rangeOf(call)
     const [info, page] = [await conversations.get(...named(call)), await conversations.turns(...named(call), range)]
     if (info === null || page === null) throw new SluiceError('conversation_not_found')
@@ -64,10 +65,10 @@ export function conversationRoutes(
     const turns = range.from === 'newest' ? page.turns.toReversed() : page.turns
     // The texts are JSON already
     const text = JSON.stringify({ ...view, turns: undefined })
-    call.bytes(200, toBytes(`${text.slice(0, -1)},"turns":[${turns.map(turnText).join(',')}]}`))
+    return bytes(200, toBytes(`${text.slice(0, -1)},"turns":[${turns.map(turnText).join(',')}]}`))
   }
 
-  async function change(call: KeyCall): Promise<void> {
+  async function change(call: KeyCall): Promise<Answer> {
     const { value } = await readJson(call, options.maxBodyBytes, options)
     checkNames(value, ['name', 'keep_turns'])
     const { name, keep_turns: keep } = value
@@ -76,18 +77,18 @@ export function conversationRoutes(
       throw bad('name', `"name" must be a string of at most ${MAX_NAME_CHARS} characters.`)
     if (keep !== undefined) found(await conversations.truncate(...named(call), turnsToKeep(keep)))
     if (name !== undefined) found(await conversations.rename(...named(call), name))
-    call.empty(204)
+    return empty(204)
   }
 
-  async function truncate(call: KeyCall): Promise<void> {
+  async function truncate(call: KeyCall): Promise<Answer> {
     const { keep_turns: keep } = (await readJson(call, options.maxBodyBytes, options)).value
     found(await conversations.truncate(...named(call), turnsToKeep(keep)))
-    call.empty(204)
+    return empty(204)
   }
 
-  async function remove(call: KeyCall): Promise<void> {
+  async function remove(call: KeyCall): Promise<Answer> {
     found(await conversations.delete(...named(call)))
-    call.empty(204)
+    return empty(204)
   }
 
   const all = '/v1/conversations'

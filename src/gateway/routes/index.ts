@@ -4,6 +4,7 @@ import type { Admitted } from '../caller/admitted.ts'
 import type { Auth } from '../caller/auth.ts'
 import type { Sessions } from '../caller/sessions.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { json } from '../http/answer.ts'
 import type { Route } from '../http/route.ts'
 import type { Answers } from '../read/answers.ts'
 import type { Jobs } from '../read/jobs.ts'
@@ -41,18 +42,18 @@ export function createRoutes(
 ): Routes {
   const probes: readonly Route[] = [
     // Probes add what they like to get past caches
-    { method: 'GET', path: '/livez', query: 'any', auth: 'none', run: (call) => call.json(200, { status: 'ok' }) },
+    { method: 'GET', path: '/livez', query: 'any', auth: 'none', run: () => json(200, { status: 'ok' }) },
     {
       method: 'GET',
       path: '/readyz',
       query: 'any',
       auth: 'none',
-      run(call) {
+      run() {
         const refusal = closedFor()
         if (refusal !== null) throw refusal
         const health = deps.health()
         if (!health.ok) throw health.error
-        call.json(200, { status: 'ok' })
+        return json(200, { status: 'ok' })
       },
     },
   ]

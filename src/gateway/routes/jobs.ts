@@ -6,6 +6,7 @@ import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { type Cursor, parseCursor } from '../../core/record.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { type Answer, bytes, empty, json } from '../http/answer.ts'
 import { isRecord, type JsonBody, memberBytes, readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import { STREAM_HEADERS } from '../http/event-stream.ts'
@@ -29,7 +30,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
   const { options, delivery, dialects } = deps
   const forms = [dialects.events, ...dialects.spoken.flatMap(({ stream }) => stream ?? [])]
 
-  async function submit(call: KeyCall): Promise<void> {
+  async function submit(call: KeyCall): Promise<Answer> {
     const body = await readJson(call, options.maxBodyBytes, {
       maxDepth: options.maxDepth,
       maxKeys: options.maxKeys * LIST_KEYS,
@@ -37,17 +38,17 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     if (body.value['jobs'] !== undefined) return submitMany(call, body)
     checkKeys(body.keys, options)
     const request = memberBytes(body, 'request')
-    const draft = jobDraft(deps, call.caller, body.value, request, call.request.headers, call)
+    const draft = jobDraft(deps, call.caller, body.value, request, call.exchange.request.headers, call)
     const taken = await submits.one(call.caller, draft)
-    call.json(taken.kind === 'joined' ? 200 : 202, await jobs.submitted(taken, call.caller), {
+    return json(taken.kind === 'joined' ? 200 : 202, await jobs.submitted(taken, call.caller), {
       location: eventsOf(taken.job.id),
       'sluice-job': taken.job.id,
     })
   }
 
   /** One bad job does not stop the others: each is answered in its place. */
-  async function submitMany(call: KeyCall, body: JsonBody): Promise<void> {
-    checkNoOptions(call.request.headers)
+  async function submitMany(call: KeyCall, body: JsonBody): Promise<Answer> {
+    checkNoOptions(call.exchange.request.headers)
     const { jobs: many, ...others } = body.value
     const [odd] = Object.keys(others)
     if (odd !== undefined)
@@ -70,7 +71,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     })
     const refusal = storeRefusal(outcomes.filter((_, i) => !(drafts[i] instanceof SluiceError)))
     if (refusal !== null) throw refusal
-    call.json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, {
+    return json(outcomes.every((o) => o.kind === 'joined') ? 200 : 202, {
       object: 'list',
       data: await Promise.all(outcomes.map((o) => jobs.submitted(o, call.caller))),
     })
@@ -124,7 +125,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       async run(call) {
         const job = await jobs.own(call)
         await answers.whenEnded(call, job, waitMs(call))
-        call.json(200, await jobs.view(job.id, call.caller))
+        return json(200, await jobs.view(job.id, call.caller))
       },
     },
     {
@@ -137,8 +138,9 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
         if (await answers.whenEnded(call, job, waitMs(call))) {
           const { status, body } = await delivery.result(job, dialectOf(job))
           // However it ended, asking for it again changes nothing
-          call.bytes(status, body, { 'sluice-job': job.id, ...(status < 400 ? {} : { 'x-should-retry': 'false' }) })
-        } else call.json(202, await jobs.view(job.id, call.caller))
+          return bytes(status, body, { 'sluice-job': job.id, ...(status < 400 ? {} : { 'x-should-retry': 'false' }) })
+        }
+        return json(202, await jobs.view(job.id, call.caller))
       },
     },
     {
@@ -148,7 +150,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       async run(call) {
         const request = await deps.jobs.request((await jobs.own(call)).id)
         if (request === null) throw new SluiceError('job_not_found')
-        call.bytes(200, Buffer.from(request).toString('latin1'))
+        return bytes(200, Buffer.from(request).toString('latin1'))
       },
     },
     {
@@ -161,8 +163,8 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
         if (!acceptsEvents(call.header('accept') ?? '')) throw new SluiceError('not_acceptable')
         const form = formOf(call.parameter('dialect'))
         const cursor = cursorOf(call)
-        if (call.request.method === 'HEAD') call.empty(200, { ...STREAM_HEADERS, 'sluice-job': job.id })
-        else answers.stream(call, job, form, { cursor, submits: false, ready: READY })
+        if (call.method === 'HEAD') return empty(200, { ...STREAM_HEADERS, 'sluice-job': job.id })
+        return answers.stream(call, job, form, { cursor, submits: false, ready: READY })
       },
     },
     {
@@ -170,7 +172,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       path: '/v1/jobs/:id/cancel',
       auth: 'tenant',
       async run(call) {
-        await jobs.cancel(call, (await jobs.own(call)).id)
+        return jobs.cancel(call, (await jobs.own(call)).id)
       },
     },
     {
@@ -178,7 +180,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       path: '/v1/jobs/:id/redrive',
       auth: 'tenant',
       async run(call) {
-        await jobs.redrive(call, (await jobs.own(call)).id)
+        return jobs.redrive(call, (await jobs.own(call)).id)
       },
     },
     {
@@ -187,7 +189,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       auth: 'tenant',
       async run(call) {
         if (!(await deps.jobs.erase((await jobs.own(call)).id))) throw new SluiceError('job_not_found')
-        call.empty(204)
+        return empty(204)
       },
     },
   ]

@@ -1,6 +1,7 @@
 /** OpenAI's dialect: PROTOCOL.md section 3. */
 import type { Dialect, RequestForm } from '../../core/ports/dialect.ts'
 import type { GatewayDeps, PublicModel } from '../deps.ts'
+import { json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
@@ -19,23 +20,23 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, an
   const submit = (dialect: Dialect, form: RequestForm) => async (call: KeyCall) => {
     const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
     const body = await readJson(call, options.maxBodyBytes, options)
-    const draft = dialectDraft(deps, call.caller, call.request.headers, body, { dialect, form }, !later, call)
+    const draft = dialectDraft(deps, call.caller, call.exchange.request.headers, body, { dialect, form }, !later, call)
     const stream = body.value['stream'] === true ? dialect.stream : null
     if (later) {
       const taken = await submits.one(call.caller, draft)
       // The answer is the job, which its events continue, in the form that was asked for
-      call.json(202, await jobs.submitted(taken, call.caller), {
+      return json(202, await jobs.submitted(taken, call.caller), {
         location: stream === null ? eventsOf(taken.job.id) : streamOf(taken.job.id, stream, dialects),
         'sluice-job': taken.job.id,
         'preference-applied': 'respond-async',
       })
-      return
     }
     const { taken, power } = await submits.begin(call.caller, draft)
     // It may be the first one of a retry; this request decides how it is shown
     const job = { ...taken.job, dialect: dialect.name, shownAs: draft.job.shownAs }
-    if (stream === null) answers.whole(call, job, dialect)
-    else answers.stream(call, job, stream, { cursor: null, submits: true, ready: power() })
+    return stream === null
+      ? answers.whole(call, job, dialect)
+      : answers.stream(call, job, stream, { cursor: null, submits: true, ready: power() })
   }
 
   return [
@@ -56,7 +57,7 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, an
       path: '/v1/models',
       query: IGNORED,
       auth: 'tenant',
-      run: (call) => call.json(200, { object: 'list', data: models.list().map(modelView) }),
+      run: () => json(200, { object: 'list', data: models.list().map(modelView) }),
     },
     {
       method: 'GET',
@@ -66,7 +67,7 @@ export function openaiRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, an
       run(call) {
         const { id } = call.params
         if (models.resolve(id) === null) throw noModel(id, namesOf(models))
-        call.json(200, modelView(models.list().find((m) => m.id === id) ?? { id, created: 0, ownedBy: 'sluice' }))
+        return json(200, modelView(models.list().find((m) => m.id === id) ?? { id, created: 0, ownedBy: 'sluice' }))
       },
     },
   ]

@@ -5,6 +5,7 @@ import type { Selector } from '../../core/ports/operations.ts'
 import type { Admitted } from '../caller/admitted.ts'
 import { mintKey } from '../caller/api-key.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { type Answer, empty, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { Call } from '../http/call.ts'
 import { bad } from '../http/fields.ts'
@@ -20,7 +21,7 @@ const SELECTORS = ['tenant', 'lane', 'model']
 export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted): readonly Route[] {
   const { operations, keys, ids, clock, options } = deps
 
-  async function addKey(call: Call): Promise<void> {
+  async function addKey(call: Call): Promise<Answer> {
     const {
       tenant = 'default',
       name = '',
@@ -44,7 +45,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       ...(expires === undefined ? {} : { expiresAtMs: Math.ceil(now + (expires as number)) }),
     }
     await keys.add(key, minted.digest)
-    call.json(201, { ...keyView(key), key: minted.key })
+    return json(201, { ...keyView(key), key: minted.key })
   }
 
   async function selector(call: Call): Promise<Selector> {
@@ -58,24 +59,24 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
     return value
   }
 
-  async function reload(call: Call): Promise<void> {
+  async function reload(): Promise<Answer> {
     try {
       const { models, tenants, needsRestart } = await deps.reload()
-      call.json(200, { object: 'reload', models, tenants, needs_restart: needsRestart })
+      return json(200, { object: 'reload', models, tenants, needs_restart: needsRestart })
     } catch (error) {
       if (!(error instanceof SluiceError) || error.code !== 'config_invalid') throw error
       throw new SluiceError('config_invalid', { status: 422, message: error.message })
     }
   }
 
-  const paused = (call: Call): void => call.json(200, { object: 'list', data: operations.paused() })
+  const paused = (): Answer => json(200, { object: 'list', data: operations.paused() })
 
   return [
     {
       method: 'GET',
       path: '/admin/keys',
       auth: 'operator',
-      run: (call) => call.json(200, { object: 'list', data: keys.list().map(keyView) }),
+      run: () => json(200, { object: 'list', data: keys.list().map(keyView) }),
     },
     { method: 'POST', path: '/admin/keys', auth: 'operator', run: addKey },
     {
@@ -86,7 +87,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
         const revoked = keys.revoke(call.params['id'], clock.wallMs())
         admitted.check()
         if (!(await revoked)) throw new SluiceError('key_not_found')
-        call.empty(204)
+        return empty(204)
       },
     },
     {
@@ -115,7 +116,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       auth: 'operator',
       async run(call) {
         await operations.pause(await selector(call))
-        paused(call)
+        return paused()
       },
     },
     {
@@ -124,7 +125,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       auth: 'operator',
       async run(call) {
         await operations.resume(await selector(call))
-        paused(call)
+        return paused()
       },
     },
     {
@@ -132,7 +133,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       path: '/admin/purge',
       auth: 'operator',
       async run(call) {
-        call.json(200, { purged: await operations.purge(await selector(call)) })
+        return json(200, { purged: await operations.purge(await selector(call)) })
       },
     },
     {
@@ -143,7 +144,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
         const erased = deps.eraseTenant(call.params['id'])
         admitted.check()
         await erased
-        call.empty(204)
+        return empty(204)
       },
     },
     { method: 'POST', path: '/admin/reload', auth: 'operator', run: reload },
@@ -151,7 +152,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       method: 'GET',
       path: '/admin/stats',
       auth: 'operator',
-      run: async (call) => call.json(200, await deps.stats()),
+      run: async () => json(200, await deps.stats()),
     },
   ]
 }

@@ -6,6 +6,7 @@ import { requireKey } from '../caller/caller.ts'
 import { isOrigin } from '../caller/origin.ts'
 import type { Sessions } from '../caller/sessions.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { json } from '../http/answer.ts'
 import { type JsonRecord, readJson } from '../http/body.ts'
 import { bad, type Check, checkMembers, checkNames, text, whole } from '../http/fields.ts'
 import type { Route } from '../http/route.ts'
@@ -49,7 +50,7 @@ export function sessionRoutes(deps: GatewayDeps, auth: Auth, sessions: Sessions)
           asked.origin ?? null,
           asked.session_ms ?? null,
         )
-        call.json(201, { ticket, expires_in_ms: expiresInMs })
+        return json(201, { ticket, expires_in_ms: expiresInMs })
       },
     },
     {
@@ -57,14 +58,14 @@ export function sessionRoutes(deps: GatewayDeps, auth: Auth, sessions: Sessions)
       path: '/v1/sessions',
       auth: 'ticket',
       async run(call) {
-        const caller = hasCredential(call.request)
-          ? auth.tenant(call.request)
-          : auth.admit(ticketOf((await readJson(call, MAX_BODY_BYTES, LIMITS)).value), fromOf(call.request))
+        const caller = hasCredential(call.exchange.request)
+          ? auth.tenant(call.exchange.request)
+          : auth.admit(ticketOf((await readJson(call, MAX_BODY_BYTES, LIMITS)).value), fromOf(call.exchange.request))
         if (caller.session === null)
           throw bad('ticket', 'An API key needs no session: send the key itself in the authorization header.')
         const { token, expiresInMs } = sessions.token(caller.session)
         deps.emit({ type: 'session-opened', tenant: caller.key.tenant, transport: 'http' })
-        call.json(201, { token, expires_in_ms: expiresInMs })
+        return json(201, { token, expires_in_ms: expiresInMs })
       },
     },
   ]

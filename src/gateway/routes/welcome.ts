@@ -1,6 +1,7 @@
 /** What is at `/`: a page for people, a few lines of JSON for programs. */
 import { toBytes } from '../../core/record.ts'
 import type { Models } from '../deps.ts'
+import { bytes, json } from '../http/answer.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { PAGE_HEADERS, welcomePage } from './welcome/page.ts'
@@ -17,10 +18,10 @@ export const welcomeRoutes = (models: Pick<Models, 'list'>): readonly Route[] =>
     run(call) {
       const vary = { vary: 'accept' }
       if (!/\btext\/html\b/i.test(call.header('accept') ?? ''))
-        return call.json(200, { name: 'Sluice', api: '/v1', models: '/v1/models', health: '/readyz' }, vary)
+        return json(200, { name: 'Sluice', api: '/v1', models: '/v1/models', health: '/readyz' }, vary)
       const model = models.list().some(({ id }) => id === 'demo') ? 'demo' : 'MODEL'
       const page = toBytes(welcomePage(originOf(call), model))
-      call.bytes(200, page, { ...vary, ...PAGE_HEADERS }, 'text/html; charset=utf-8')
+      return bytes(200, page, { ...vary, ...PAGE_HEADERS }, 'text/html; charset=utf-8')
     },
   },
 ]

@@ -81,7 +81,7 @@ export class Hub {
     query: 'any',
     auth: 'ticket',
     run: (call) => {
-      throw this.#refused.get(call.request) ?? new SluiceError('upgrade_required')
+      throw this.#refused.get(call.exchange.request) ?? new SluiceError('upgrade_required')
     },
   }
 

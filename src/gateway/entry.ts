@@ -1,0 +1,41 @@
+/** How callers come in, by what their route asks of them. */
+import type { Admitted } from './caller/admitted.ts'
+import type { Auth } from './caller/auth.ts'
+import type { Caller } from './caller/caller.ts'
+import type { Exchange } from './http/exchange.ts'
+import type { AuthRule } from './http/route.ts'
+
+export interface Entry {
+  /** Also while the server starts or stops. */
+  readonly isAlwaysOpen: boolean
+  /** Bytes of unfinished bodies are counted, as those of strangers or of its caller. */
+  readonly isCounted: boolean
+  /** Who asks; null: nobody needs to know, or nobody yet. Throws for whom it keeps out. */
+  readonly enter: (exchange: Exchange) => Caller | null
+}
+
+const nobody = (): null => null
+
+export const createEntries = (auth: Auth, admitted: Admitted): Readonly<Record<AuthRule, Entry>> => ({
+  none: { isAlwaysOpen: true, isCounted: true, enter: nobody },
+  ticket: { isAlwaysOpen: false, isCounted: true, enter: nobody },
+  tenant: {
+    isAlwaysOpen: false,
+    isCounted: true,
+    enter(exchange) {
+      const caller = auth.tenant(exchange.request)
+      // It stays in as long as its caller is valid
+      exchange.onClose(admitted.enter(caller, 'request', (error) => exchange.sendAway(error)))
+      exchange.caller = caller
+      return caller
+    },
+  },
+  operator: {
+    isAlwaysOpen: false,
+    isCounted: false,
+    enter({ request }) {
+      auth.operator(request)
+      return null
+    },
+  },
+})

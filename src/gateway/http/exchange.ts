@@ -1,0 +1,191 @@
+/** One HTTP request and its response, from the first byte to the last: how it is answered, and what becomes of it. */
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Clock } from '../../core/clock.ts'
+import { retryHeaders, SluiceError } from '../../core/errors.ts'
+import type { Dialect } from '../../core/ports/dialect.ts'
+import type { Bytes } from '../../core/record.ts'
+import { readTraceparent, type Traceparent } from '../../core/trace.ts'
+import { errorJson } from '../../core/wire.ts'
+import type { Caller } from '../caller/caller.ts'
+import { type Answer, bytes, type Headers, JSON_TYPE, NO_HEADERS } from './answer.ts'
+import type { Inflow } from './inflow.ts'
+
+/**
+ * A body this small that is still arriving when its request is refused is read and dropped; a larger one costs the
+ * connection.
+ */
+const DROPPED_BODY_BYTES = 64 * 1024
+/** How long a refused sender may keep sending, so that it can read the answer: a close with unread bytes is a reset. */
+const LINGER_MS = 2_000
+
+/** An answer beyond this is counted until its reader has it. */
+const LARGE_ANSWER_BYTES = 64 * 1024
+/** A reader of a large answer that takes nothing for so long is gone. */
+const STALLED_MS = 30_000
+
+/** What all exchanges are given. */
+export interface ExchangeDeps {
+  readonly clock: Clock
+  /** Something unforeseen was thrown. */
+  readonly onFault: (error: unknown, requestId: string) => void
+  /** Counts the bytes of large answers until they are read. */
+  readonly outflow: Inflow
+}
+
+export class Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly requestId: string
+  /** Of its client; echoed. Null: it is in no trace. */
+  readonly trace: Traceparent | null
+  readonly cors: Headers
+  readonly startedMono: number
+  /** When the client closed its side; Infinity: it has not. */
+  peerEndedMono = Infinity
+  /** What it was answered with, or cut off for. */
+  failure: SluiceError | null = null
+  /** Once they are known; null if it was refused before. */
+  route: { readonly path: string; readonly errorForm?: Dialect['error'] } | null = null
+  caller: Caller | null = null
+  readonly #deps: ExchangeDeps
+  readonly #onClose: Array<() => void> = []
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    requestId: string,
+    cors: Headers,
+    deps: ExchangeDeps,
+  ) {
+    this.request = request
+    this.response = response
+    this.requestId = requestId
+    this.cors = cors
+    this.startedMono = deps.clock.monoMs()
+    this.trace = readTraceparent(request.headers['traceparent'])
+    this.#deps = deps
+    response.once('close', () => {
+      for (const fn of this.#onClose) fn()
+    })
+  }
+
+  /** When its response is whole, or its connection gone; in the order in which they were asked for. */
+  onClose(fn: () => void): void {
+    this.#onClose.push(fn)
+  }
+
+  /** How long ago the client closed its side, ms. */
+  get peerGoneMs(): number {
+    return Math.max(0, this.#deps.clock.monoMs() - this.peerEndedMono)
+  }
+
+  get tookMs(): number {
+    return this.#deps.clock.monoMs() - this.startedMono
+  }
+
+  /** With those that every answer carries. */
+  headers(more: Headers = NO_HEADERS): Record<string, string> {
+    const { requestId, trace } = this
+    return { 'x-request-id': requestId, ...(trace !== null && { traceparent: trace }), ...this.cors, ...more }
+  }
+
+  /** Nothing, where there is an answer already or nobody to read it. */
+  send({ status, body, type, headers }: Answer): void {
+    const { response } = this
+    if (response.headersSent || response.destroyed) return
+    if (body === null) {
+      response.writeHead(status, this.headers(headers))
+      response.end()
+      return
+    }
+    if (body.length > LARGE_ANSWER_BYTES && !this.#holds(body.length)) return
+    const head = [
+      'content-type',
+      type,
+      'content-length',
+      String(body.length),
+      'cache-control',
+      'no-store',
+      'x-request-id',
+      this.requestId,
+    ]
+    if (this.trace !== null) head.push('traceparent', this.trace)
+    for (const name in this.cors) head.push(name, this.cors[name])
+    for (const name in headers) head.push(name, headers[name])
+    response.writeHead(status, head)
+    response.end(body, 'latin1')
+  }
+
+  /** Counts a large answer. False: its caller leaves too many unread, and was told so instead. */
+  #holds(size: number): boolean {
+    const { caller, response } = this
+    if (caller === null) return true
+    const { outflow } = this.#deps
+    const holding = outflow.open(caller)
+    const counted = Math.min(size, outflow.most(caller))
+    // What a key's own backend has had made is not refused: it would be made, and paid, twice
+    if (this.request.method === 'POST' && caller.session === null) holding.take(counted)
+    else
+      try {
+        holding.hold(counted)
+      } catch (thrown) {
+        this.fail(thrown)
+        return false
+      }
+    this.onClose(() => holding.hold(0))
+    response.setTimeout(STALLED_MS, () => void response.destroy())
+    return true
+  }
+
+  /** Its caller is let in no more: told so where nothing has been sent, else cut off. */
+  sendAway(error: SluiceError): void {
+    if (this.response.headersSent) this.response.destroy()
+    else this.fail(error)
+  }
+
+  /** Answers with whatever was thrown. The details of what was not foreseen go to the operator, not to the client. */
+  fail(thrown: unknown, more: Headers = NO_HEADERS): void {
+    if (thrown instanceof Aborted) return
+    const error = SluiceError.from(thrown)
+    this.failure = error
+    if (error.code === 'internal') this.#deps.onFault(error.cause ?? error, this.requestId)
+    const { request, response } = this
+    if (response.headersSent || response.destroyed) return
+    const body = (this.route?.errorForm ?? errorJson)(error.wire)
+    const headers = { ...errorHeaders(error), ...more }
+    const { socket } = response
+    if (!hasLargeBodyToCome(request) || socket === null) {
+      this.send(bytes(error.status, body, headers))
+      return
+    }
+    socket.end(rawAnswer(error.status, body, this.headers(headers)), 'latin1')
+    request.resume()
+    const cut = this.#deps.clock.after(LINGER_MS, () => socket.destroy())
+    socket.once('close', cut)
+  }
+}
+
+/** Who left before its request was whole gets no answer. */
+export class Aborted extends Error {}
+
+/** Headers of an error: may it be tried again, and on this connection? */
+export const errorHeaders = (error: SluiceError): Headers => ({
+  ...retryHeaders(error),
+  ...(error.code === 'draining' ? { connection: 'close' } : {}),
+})
+
+function hasLargeBodyToCome(request: IncomingMessage): boolean {
+  if (request.complete) return false
+  return (
+    request.headers['transfer-encoding'] !== undefined ||
+    Number(request.headers['content-length'] ?? 0) > DROPPED_BODY_BYTES
+  )
+}
+
+/** The whole answer as bytes for the socket, where node's own ServerResponse does not reach. Ends the connection. */
+export function rawAnswer(status: number, body: Bytes, headers: Headers): Bytes {
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n`
+  head += `content-type: ${JSON_TYPE}\r\ncontent-length: ${body.length}\r\n`
+  for (const name in headers) if (name !== 'connection') head += `${name}: ${headers[name]}\r\n`
+  return `${head}connection: close\r\n\r\n${body}`
+}

@@ -1,0 +1,109 @@
+/**
+ * The way of every request: its form, its route, its caller, its query, then its handler, which reads the body and
+ * returns the answer; and what is told of it when it has ended.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Clock } from '../core/clock.ts'
+import { type ErrorCode, SluiceError } from '../core/errors.ts'
+import type { Emit } from '../core/facts.ts'
+import type { Ids } from '../core/ids.ts'
+import type { Caller } from './caller/caller.ts'
+import type { Entry } from './entry.ts'
+import type { Answered, Headers } from './http/answer.ts'
+import { Call, type KeyCall } from './http/call.ts'
+import { answerPreflight, corsOf, isPreflight } from './http/cors.ts'
+import { Exchange, type ExchangeDeps } from './http/exchange.ts'
+import { checkForm } from './http/form.ts'
+import type { Inflow } from './http/inflow.ts'
+import type { Owed } from './http/owed.ts'
+import type { AuthRule } from './http/route.ts'
+import { checkQuery, type Router } from './http/router.ts'
+
+export interface PipelineDeps extends ExchangeDeps {
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly emit: Emit
+  readonly owed: Owed
+  readonly inflow: Inflow
+  readonly entries: Readonly<Record<AuthRule, Entry>>
+  /** Throws for a caller who is let in no more. */
+  readonly check: (caller: Caller) => void
+  /** What refuses all but probes; null when open. */
+  readonly closedFor: () => SluiceError | null
+}
+
+/** For a listener of node's. */
+export type Serve = (request: IncomingMessage, response: ServerResponse) => void
+
+export function pipeline(router: Router, origins: ReadonlySet<string>, deps: PipelineDeps): Serve {
+  const { owed, inflow, entries, check, closedFor } = deps
+
+  return (request, response) => {
+    const exchange = new Exchange(request, response, requestIdOf(request, deps.ids), corsOf(request, origins), deps)
+    const fail = (thrown: unknown): void => exchange.fail(thrown, headersOf(thrown, exchange, router))
+    const send = (answer: Answered): void => {
+      if (answer !== null) exchange.send(answer)
+    }
+    const begin = (): void => {
+      try {
+        const answer = handle(exchange)
+        if (answer instanceof Promise) answer.then(send).catch(fail)
+        else send(answer)
+      } catch (error) {
+        fail(error)
+      }
+    }
+    exchange.onClose(() => tellEnd(exchange, deps.emit))
+    try {
+      owed.add(exchange, begin)
+    } catch (error) {
+      fail(error)
+    }
+  }
+
+  function handle(exchange: Exchange): Answered | Promise<Answered> {
+    const { request } = exchange
+    checkForm(request)
+    if (isPreflight(request)) return answerPreflight(exchange)
+    const { route, params, query } = router.find(request.method ?? '', request.url ?? '')
+    exchange.route = route
+    const entry = entries[route.auth]
+    const refusal = entry.isAlwaysOpen ? null : closedFor()
+    if (refusal !== null) throw refusal
+    const caller = entry.enter(exchange)
+    checkQuery(route, query)
+    const call = new Call(exchange, caller, params, query, entry.isCounted ? inflow : null, check)
+    // The entry of a tenant's route has found its caller
+    return route.auth === 'tenant' ? route.run(call as KeyCall) : route.run(call)
+  }
+}
+
+/** What an error of the route says beside its message. */
+function headersOf(thrown: unknown, { request }: Exchange, router: Router): Headers | undefined {
+  const code: ErrorCode | null = thrown instanceof SluiceError ? thrown.code : null
+  if (code === 'method_not_allowed') return { allow: router.methods(request.url ?? '').join(', ') }
+  if (code === 'upgrade_required') return { upgrade: 'websocket', connection: 'upgrade', 'sec-websocket-version': '13' }
+  return undefined
+}
+
+function tellEnd({ caller, request, response, requestId, trace, route, failure, tookMs }: Exchange, emit: Emit): void {
+  emit({
+    type: 'request-ended',
+    tenant: caller?.key.tenant ?? null,
+    keyId: caller?.key.id ?? null,
+    model: null,
+    requestId,
+    trace,
+    method: request.method ?? null,
+    route: route?.path ?? null,
+    status: response.headersSent ? response.statusCode : (failure?.status ?? 0),
+    code: failure?.code ?? null,
+    tookMs,
+  })
+}
+
+/** The client's own id, if it is sane; else one of ours. */
+function requestIdOf({ headers }: IncomingMessage, ids: Ids): string {
+  const given = headers['x-request-id']
+  return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) ? given : ids.name('req', 12)
+}
