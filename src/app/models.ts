@@ -29,6 +29,7 @@ export type ProcessDeps = Pick<ProviderDeps, 'clock' | 'ids' | 'wheel' | 'gather
 /** A kind for the models that name it: with its settings the configuration has checked them. */
 interface Kind {
   place(model: ModelConfig): string
+  identity?(model: ModelConfig): ReadonlyArray<string | null>
   load(): Promise<{ readonly create: CreateProvider<ModelConfig> }>
 }
 const kindOf = (name: string): Kind => PROVIDERS.find((kind) => kind.name === name) as unknown as Kind
@@ -95,13 +96,11 @@ const namesOf = (models: readonly ModelConfig[]): readonly string[] =>
       deployment: model.deployment,
       place: kindOf(model.provider).place(model),
       upstreamModel: upstreamOf(model),
-      identity: digestOf([model.provider, model.baseUrl, 'apiVersion' in model && model.apiVersion, keyOf(model)]),
+      identity: digestOf([model.provider, ...(kindOf(model.provider).identity?.(model) ?? [])]),
     })),
   )
 
 const upstreamOf = (model: ModelConfig): string | null => ('model' in model ? model.model : null)
-/** Which key, not what it is: a new one in the same place makes no other deployment. */
-const keyOf = (model: ModelConfig): string | null => ('apiKey' in model ? (model.apiKey?.toString() ?? null) : null)
 
 function digestOf(value: unknown): string {
   // JSON.stringify would ask a secret for its reference

@@ -33,7 +33,7 @@ const refusal = (yaml: string | null, env: Environment = {}, flags: Record<strin
 
 /** A model of a provider that has OpenAI's settings. */
 const openai = (model: ModelConfig) => {
-  if (model.provider === 'demo') throw new Error('this one is a demo')
+  if (!('baseUrl' in model) || !('apiKey' in model)) throw new Error(`${model.name} does not speak OpenAI's dialect`)
   return model
 }
 

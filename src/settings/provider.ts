@@ -16,6 +16,8 @@ export interface ProviderSettings<Name extends string = string, Shape extends z.
   check?(settings: z.output<z.ZodObject<Shape>>, refuse: (setting: string, problem: string) => void): void
   /** Where its models are: in the names of deployments, after the "@". */
   place(settings: SettingsOf<Shape>): string
+  /** Which one at that place, if there may be several: version, whose key. Never a secret. Absent: there is one. */
+  identity?(settings: SettingsOf<Shape>): ReadonlyArray<string | null>
   /** Models that are offered where none are configured, if the environment has what they need. */
   fromEnvironment?(has: (variable: string) => boolean): readonly Readonly<Record<string, unknown>>[]
 }

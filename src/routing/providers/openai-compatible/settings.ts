@@ -1,5 +1,5 @@
 import { providerSettings } from '../../../settings/provider.ts'
-import { openAiShape } from '../openai/settings.ts'
+import { openAiIdentity, openAiShape } from '../openai/settings.ts'
 
 export const openaiCompatible = providerSettings({
   name: 'openai-compatible',
@@ -9,4 +9,5 @@ export const openaiCompatible = providerSettings({
     if (base_url === null) refuse('base_url', 'is required by the provider openai-compatible')
   },
   place: ({ baseUrl }) => new URL(baseUrl!).host,
+  identity: openAiIdentity,
 })

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { filePath, flag, httpUrl, secret } from '../../../settings/fields.ts'
-import { providerSettings } from '../../../settings/provider.ts'
+import { providerSettings, type SettingsOf } from '../../../settings/provider.ts'
 
 export const OPENAI_URL = 'https://api.openai.com/v1'
 
@@ -68,6 +68,13 @@ export const openAiShape = {
   ca_file: filePath().nullable().prefault(null).describe('Additional CA certificates to trust (PEM).'),
 }
 
+/** Which key, not what it is: a new one in the same place makes no other deployment. */
+export const openAiIdentity = ({ baseUrl, apiVersion, apiKey }: SettingsOf<typeof openAiShape>) => [
+  baseUrl,
+  apiVersion,
+  apiKey?.toString() ?? null,
+]
+
 export const openai = providerSettings({
   name: 'openai',
   about: 'OpenAI itself',
@@ -77,6 +84,7 @@ export const openai = providerSettings({
       refuse('api_key', 'is required by the provider openai, e.g. { env: OPENAI_API_KEY }')
   },
   place: ({ baseUrl }) => new URL(baseUrl ?? OPENAI_URL).host,
+  identity: openAiIdentity,
   fromEnvironment(has) {
     if (!has('OPENAI_API_KEY')) return []
     const models = { chat: ['gpt-*', 'o*'], embedding: ['text-embedding-*'] }
