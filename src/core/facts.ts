@@ -64,6 +64,8 @@ interface RequestFact extends Asker {
   readonly status: number
   /** Of the error that it was answered with. */
   readonly code: ErrorCode | null
+  /** All of the answer was handed to the system; false: the client left before, or was sent away. */
+  readonly complete: boolean
   /** From its head to the last byte of its answer. */
   readonly tookMs: number
 }
@@ -112,6 +114,17 @@ type ReaderFact = AboutJob &
     | { readonly type: 'first-token-shown'; readonly ttftMs: number }
   )
 
+/** From the gateway: what an operator did to jobs in line; null members of the selector: whatever they are. */
+interface OperatorFact {
+  readonly type: 'queue-paused' | 'queue-resumed' | 'queue-purged'
+  readonly tenant: TenantId | null
+  readonly lane: string | null
+  readonly model: string | null
+  readonly requestId: string
+  /** How many were canceled. */
+  readonly jobs?: number
+}
+
 type ConnectionFact =
   | { readonly type: 'session-opened'; readonly tenant: TenantId; readonly transport: 'http' | 'socket' }
   | { readonly type: 'socket-opened'; readonly conn: string; readonly tenant: TenantId; readonly client: string | null }
@@ -148,6 +161,7 @@ export type Happened =
   | JobFact
   | AttemptFact
   | ReaderFact
+  | OperatorFact
   | ConnectionFact
   | DeploymentFact
   | StoreFact

@@ -34,6 +34,7 @@ const UNREAD = {
   trace: null,
   method: null,
   route: null,
+  complete: true,
   tookMs: 0,
 } as const
 

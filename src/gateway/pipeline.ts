@@ -98,6 +98,7 @@ function tellEnd({ caller, request, response, requestId, trace, route, failure, 
     route: route?.path ?? null,
     status: response.headersSent ? response.statusCode : (failure?.status ?? 0),
     code: failure?.code ?? null,
+    complete: response.writableFinished,
     tookMs,
   })
 }

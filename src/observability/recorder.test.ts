@@ -21,8 +21,17 @@ const FACTS: readonly Fact[] = [
   { type: 'job-ended', ...about, state: 'done', deployment: 'd', code: null, timing },
   { type: 'job-ended', ...about, state: 'expired', deployment: null, code: 'deadline_exceeded' },
   { type: 'first-token-shown', ...about, ttftMs: 100 },
-  { type: 'request-ended', ...about, method: 'GET', route: '/', status: 200, code: null, tookMs: 1 },
-  { type: 'request-ended', ...about, method: 'GET', route: null, status: 404, code: 'route_not_found', tookMs: 1 },
+  { type: 'request-ended', ...about, method: 'GET', route: '/', status: 200, code: null, complete: true, tookMs: 1 },
+  {
+    type: 'request-ended',
+    ...about,
+    method: 'GET',
+    route: null,
+    status: 404,
+    code: 'route_not_found',
+    complete: true,
+    tookMs: 1,
+  },
   { type: 'store-recovered', atMs: 0 },
 ]
 

@@ -64,7 +64,7 @@ it('a warning for each failure, with its status and reason', () => {
 it('leads from a line to its trace, and is silent about requests that went well', () => {
   const report = createReporter(log, manualClock())
   const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
-  const request = { ...about, method: 'POST', route: '/v1/jobs', tookMs: 1, trace } as const
+  const request = { ...about, method: 'POST', route: '/v1/jobs', complete: true, tookMs: 1, trace } as const
   report({ type: 'request-ended', ...request, code: null, status: 200 })
   report({ type: 'request-ended', ...request, code: 'invalid_request', status: 400 })
   report({ type: 'job-ended', ...about, trace, deployment: null, state: 'canceled', code: 'job_canceled' })
@@ -73,6 +73,18 @@ it('leads from a line to its trace, and is silent about requests that went well'
     ['debug', undefined, null],
     ['info', 'request refused', '4bf92f3577b34da6a3ce929d0e0e4736'],
     ['info', 'job canceled', '4bf92f3577b34da6a3ce929d0e0e4736'],
+  ])
+})
+
+it('a line for what an operator did to the queue', () => {
+  const report = createReporter(log, manualClock())
+  const selected = { tenant: 't', lane: null, model: 'chat', requestId: 'req_1', atMs: 0 }
+  report({ type: 'queue-paused', ...selected })
+  report({ type: 'queue-purged', ...selected, jobs: 3 })
+  const line = { tenant: 't', lane: null, model: 'chat', request_id: 'req_1' }
+  expect(told.splice(0)).toEqual([
+    ['info', 'queue paused', line],
+    ['info', 'queue purged', { ...line, jobs: 3 }],
   ])
 })
 
@@ -88,6 +100,7 @@ it('a flood of failures or refusals leaves some lines, and how many were left ou
       model: null,
       trace: null,
       atMs: 0,
+      complete: true,
       tookMs: 1,
       method: 'POST',
       route: '/v1/jobs',

@@ -69,6 +69,13 @@ export function createReporter(log: Log, clock: Clock): Observe {
         return attemptEnded(fact)
       case 'request-ended':
         return requestEnded(fact)
+      case 'queue-paused':
+      case 'queue-resumed':
+      case 'queue-purged': {
+        const { tenant, lane, model, jobs, requestId } = fact
+        const line = { tenant, lane, model, ...(jobs !== undefined && { jobs }), request_id: requestId }
+        return log.info(line, fact.type.replace('-', ' '))
+      }
       case 'deployment-cooled':
         return log.warn(fact, `a deployment is left alone for ${Math.ceil(fact.ms / 1_000)} s`)
       case 'store-degraded':

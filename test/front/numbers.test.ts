@@ -1,5 +1,6 @@
 /** The operator's numbers: all of them declared and documented, and right after some work. */
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { request, send } from './wire.ts'
@@ -79,4 +80,32 @@ it('tells of a job and its request, of a refusal, and nothing twice', async () =
     completion_tokens: 8,
     total: 1,
   })
+})
+
+/** `request-ended`, of the requests whose id begins so. */
+const ended = (id: string): ReadonlyArray<Record<string, unknown>> =>
+  app.log
+    .filter((line) => line.includes('"request-ended"') && line.includes(`"requestId":"${id}`))
+    .map((line) => JSON.parse(line.slice(line.indexOf('{'))) as Record<string, unknown>)
+
+it('tells of each request once, also of those whose client leaves', async () => {
+  const head = (n: number, method: string, target: string, length: number): string =>
+    `${method} ${target} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${app.key}\r\n` +
+    `x-request-id: leaves-${n}\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`
+  const slow = JSON.stringify({
+    model: 'demo',
+    stream: true,
+    messages: [{ role: 'user', content: 'demo: tokens=500 delay=50' }],
+  })
+  const socket = connect(app.port, '127.0.0.1')
+  // One whose answer is cut, two that wait for it, one whose body never comes
+  socket.write(head(1, 'POST', '/v1/chat/completions', slow.length) + slow)
+  socket.write(head(2, 'GET', '/v1/models', 0) + head(3, 'GET', '/v1/jobs', 0) + head(4, 'POST', '/v1/jobs', 99))
+  await new Promise((done) => socket.once('data', done))
+  socket.destroy()
+  await expect.poll(() => ended('leaves-').map(({ requestId }) => requestId)).toContain('leaves-4')
+  const told = ended('leaves-')
+  expect(told.map(({ requestId }) => requestId).sort()).toEqual(['leaves-1', 'leaves-2', 'leaves-3', 'leaves-4'])
+  for (const { complete } of told) expect(complete).toBe(false)
+  expect(told.find(({ requestId }) => requestId === 'leaves-1')).toMatchObject({ status: 200, code: null })
 })

@@ -67,6 +67,28 @@ export function describeHttp(reach: () => Promise<Target> | Target): void {
     ['x-should-retry', 'retry-after', 'retry-after-ms'].map((name) => response.headers.get(name))
   const NEVER = ['false', null, null]
 
+  describe('tracing', () => {
+    const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+
+    it('a traceparent is echoed, by an answer and by an error', async () => {
+      for (const [body, status] of [
+        [chat(prompt(3, 0)), 200],
+        [{ model: target.model, messages: 'none' }, 400],
+      ] as const) {
+        const response = await post('/v1/chat/completions', body, { traceparent: trace })
+        expect([response.status, response.headers.get('traceparent')]).toEqual([status, trace])
+        await response.body?.cancel()
+      }
+    })
+
+    it('one that is malformed is ignored, in a header and as a member', async () => {
+      const response = await post('/v1/chat/completions', chat(prompt(3, 0)), { traceparent: trace.toUpperCase() })
+      expect([response.status, response.headers.get('traceparent')]).toEqual([200, null])
+      const job = await post('/v1/jobs', { request: chat(prompt(3, 0)), traceparent: 'none' })
+      expect(job.status).toBe(202)
+    })
+  })
+
   describe('where an answer goes on', () => {
     it.each([false, true])(
       'H1 location of a chat stream: GET it with Last-Event-ID and nothing else (usage asked: %s)',

@@ -13,6 +13,8 @@ import type { Route } from '../http/route.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
 import { keyView } from '../read/views.ts'
 
+type Done = 'queue-paused' | 'queue-resumed' | 'queue-purged'
+
 const TENANT = /^[A-Za-z0-9][\w.-]{0,63}$/
 const MAX_NAME_CHARS = 128
 const MAX_KEY_MS = 100 * 365 * 86_400_000
@@ -69,6 +71,11 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
     }
   }
 
+  function tell(call: Call, type: Done, { tenant, lane, model }: Selector, jobs?: number): void {
+    const selected = { tenant: tenant ?? null, lane: lane ?? null, model: model ?? null }
+    deps.emit({ type, ...selected, requestId: call.requestId, ...(jobs === undefined ? {} : { jobs }) })
+  }
+
   const paused = (): Answer => json(200, { object: 'list', data: operations.paused() })
 
   return [
@@ -115,7 +122,9 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       path: '/admin/pause',
       auth: 'operator',
       async run(call) {
-        await operations.pause(await selector(call))
+        const selected = await selector(call)
+        await operations.pause(selected)
+        tell(call, 'queue-paused', selected)
         return paused()
       },
     },
@@ -124,7 +133,9 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       path: '/admin/resume',
       auth: 'operator',
       async run(call) {
-        await operations.resume(await selector(call))
+        const selected = await selector(call)
+        await operations.resume(selected)
+        tell(call, 'queue-resumed', selected)
         return paused()
       },
     },
@@ -133,7 +144,10 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       path: '/admin/purge',
       auth: 'operator',
       async run(call) {
-        return json(200, { purged: await operations.purge(await selector(call)) })
+        const selected = await selector(call)
+        const purged = await operations.purge(selected)
+        tell(call, 'queue-purged', selected, purged)
+        return json(200, { purged })
       },
     },
     {
