@@ -56,6 +56,7 @@ export function scan(
   limits: JsonLimits,
 ): { readonly members: readonly Member[]; readonly keys: number } {
   const members: Member[] = []
+  const buffer = asBuffer(json)
   let depth = 0
   let keys = 0
   let values = 0
@@ -82,7 +83,7 @@ export function scan(
       if (json[next] === COLON) {
         keys++
         if (depth === 1 && !afterColon && keys <= limits.maxKeys) {
-          key = decodeKey(json, i, end)
+          key = decodeKey(buffer, i, end)
           at = i
           afterColon = true
           i = next
@@ -150,8 +151,11 @@ export function scanArray(json: Uint8Array): ReadonlyArray<{ readonly start: num
   return items
 }
 
-function decodeKey(json: Uint8Array, start: number, end: number): string {
-  const text = Buffer.from(json.buffer, json.byteOffset + start, end - start).toString('utf8')
+const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+function decodeKey(json: Buffer, start: number, end: number): string {
+  const text = json.toString('utf8', start, end)
   if (!text.includes('\\')) return text.slice(1, -1)
   try {
     return JSON.parse(text) as string

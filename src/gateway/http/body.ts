@@ -95,9 +95,11 @@ export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
   })
 }
 
+const NOTHING: Buffer = Buffer.alloc(0)
+
 /** Chunks as one: a body may come byte by byte, and each chunk by itself would cost more than what it holds. */
 class Gathered {
-  #buffer: Buffer = Buffer.alloc(0)
+  #buffer = NOTHING
   length = 0
 
   get bytes(): Buffer {

@@ -78,6 +78,8 @@ export function readJobOptions(
   headers: Readonly<Record<string, string>>,
   defaults: Defaults,
 ): ReadOptions {
+  if (headers === NONE && isEmpty(members))
+    return { options: defaultOptions(defaults), given: NONE, metadata: undefined }
   for (const name in members) {
     if (!MEMBERS.has(name))
       throw new SluiceError('invalid_request', {
@@ -123,22 +125,25 @@ export function readJobOptions(
       message: 'The body has one idempotency key and a header another: leave one out.',
     })
   const delayMs = ms('delay_ms', 0)
-  const plain = defaults.plain && conversation === undefined
-  const deadlineMs =
-    ms('deadline_ms', 1) ?? (plain ? defaults.plainDeadlineMs : defaults.jobDeadlineMs) + (delayMs ?? 0)
+  const otherwise = defaultOptions(conversation === undefined ? defaults : { ...defaults, plain: false })
+  const deadlineMs = ms('deadline_ms', 1) ?? otherwise.deadlineMs + (delayMs ?? 0)
   if (delayMs !== undefined && delayMs >= deadlineMs)
     throw bad('delay_ms', `less than "deadline_ms" (${deadlineMs}): the job could only expire`)
   const options: JobOptions = {
     ...(lane === undefined ? {} : { lane }),
     ...(conversation === undefined ? {} : { conversation }),
-    pool: text('pool') ?? defaults.pool,
-    priority: choice('priority', 'normal', PRIORITIES),
+    pool: text('pool') ?? otherwise.pool,
+    priority: choice('priority', otherwise.priority, PRIORITIES),
     ...(delayMs === undefined ? {} : { delayMs }),
     deadlineMs,
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-    policy: choice('policy', plain ? 'reject' : 'wait', POLICIES),
-    onWorkerLoss: choice('on_worker_loss', 'continue', WORKER_LOSS),
-    onDisconnect: choice('on_disconnect', plain && idempotencyKey === undefined ? 'cancel' : 'continue', DISCONNECT),
+    policy: choice('policy', otherwise.policy, POLICIES),
+    onWorkerLoss: choice('on_worker_loss', otherwise.onWorkerLoss, WORKER_LOSS),
+    onDisconnect: choice(
+      'on_disconnect',
+      idempotencyKey === undefined ? otherwise.onDisconnect : 'continue',
+      DISCONNECT,
+    ),
   }
   const metadata = members['metadata'] ?? undefined
   if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
@@ -150,6 +155,21 @@ export function readJobOptions(
   if (isRecord(metadata)) given['metadata'] = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))
   return { options, given, metadata: metadata as Readonly<Record<string, string>> | undefined }
 }
+
+function isEmpty(members: JsonRecord): boolean {
+  for (const _name in members) return false
+  return true
+}
+
+/** What is in force where nothing is given. */
+const defaultOptions = ({ pool, plain, plainDeadlineMs, jobDeadlineMs }: Defaults): JobOptions => ({
+  pool,
+  priority: 'normal',
+  deadlineMs: plain ? plainDeadlineMs : jobDeadlineMs,
+  policy: plain ? 'reject' : 'wait',
+  onWorkerLoss: 'continue',
+  onDisconnect: plain ? 'cancel' : 'continue',
+})
 
 /** A list of jobs has no options of its own. Throws invalid_request. */
 export function checkNoOptions(headers: IncomingHttpHeaders): void {
