@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
-import { createScheduler } from '../src/coordinator/scheduler/scheduler.ts'
+import { createCoordinator } from '../src/coordinator/coordinator.ts'
 import { systemClock, Wheel } from '../src/core/clock.ts'
 import { systemIds } from '../src/core/ids.ts'
 import type { JobDraft } from '../src/core/job.ts'
@@ -166,7 +166,13 @@ function draft(length: number, bodyBytes: number, stream: boolean): JobDraft {
 
 const alone = await loadAlone()
 const dir = mkdtempSync(join(values.dir, 'sluice-load-'))
-const scheduler = createScheduler({
+const coordinator = createCoordinator({
+  models: [
+    {
+      name: '*',
+      deployments: [{ name: 'd', kinds: ['chat'], upstreamModel: null, concurrent: Infinity, order: 0, revision: '' }],
+    },
+  ],
   leaseMs: 30_000,
   maxAttempts: 3,
   maxCrashes: 3,
@@ -189,7 +195,7 @@ const wheel = new Wheel(systemClock)
 const engine: Engine = openEmbedded({
   dir,
   durability,
-  scheduler,
+  coordinator,
   clock: systemClock,
   ids: systemIds(),
   wheel,
@@ -232,25 +238,17 @@ function run(lease: Lease): void {
   )
 }
 
-let leasing = false
-let again = false
-async function lease(): Promise<void> {
-  if (leasing) {
-    again = true
-    return
-  }
-  leasing = true
-  do {
-    again = false
-    const leases = await engine.work.lease('load', 64, () => null)
-    for (const one of leases) run(one)
-    if (leases.length === 64) again = true
-  } while (again)
-  leasing = false
-}
 await engine.restore(() => {})
-engine.work.attach({ id: 'load', pools: [], ready: () => void lease(), revoked: () => {} })
-const heart = setInterval(() => engine.work.heartbeat('load'), 5_000)
+const attachment = engine.work.attach({
+  id: 'load',
+  pools: [],
+  slots: Infinity,
+  leased(leases) {
+    for (const lease of leases) run(lease)
+  },
+  revoked() {},
+})
+const heart = setInterval(() => attachment.heartbeat(), 5_000)
 
 const accepted: number[] = []
 async function submit(length: number, bodyBytes: number): Promise<void> {

@@ -17,7 +17,7 @@ import { armCrash } from './core/crashpoint.ts'
 import { watchLoop } from './observability/loop.ts'
 import { depthOf, ownMemory } from './observability/numbers.ts'
 import { createRegistry, statsOf } from './observability/registry.ts'
-import { createRouter } from './routing/router.ts'
+import { Catalogue } from './routing/catalogue.ts'
 import type { Drained } from './worker/pool.ts'
 
 export interface App {
@@ -57,13 +57,13 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const engine = openEngine(settings, runtime)
   // The engine has made the folder that it is kept in
   const ownKey = await closingOnError(engine, () => adminKey(config, ids))
-  const router = createRouter(settings.routes(), clock, () => engine.work.wake(), runtime.emit)
-  const worker = startWorker(settings, engine, router, runtime)
-  const reload = reloader(settings, router, engine.jobs, options)
+  const catalogue = new Catalogue(settings.routes())
+  const worker = startWorker(settings, engine, catalogue, runtime)
+  const reload = reloader(settings, { catalogue, engine, worker }, options)
   const loop = watchLoop()
   const stats = async () => statsOf(await numbers.read())
   const isSeeded = options.keyOnStart !== undefined
-  const gateway = startGateway(settings, { engine, router, adminKey: ownKey, isSeeded, stats, reload }, runtime)
+  const gateway = startGateway(settings, { engine, catalogue, adminKey: ownKey, isSeeded, stats, reload }, runtime)
   const depth = depthOf(engine.operations)
   const numbers = createRegistry([runtime.recorder, depth, engine, worker, settings, gateway, loop, ownMemory])
 
@@ -88,7 +88,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
     await orAborted(engine.restore(gateway.expectReader), options.signal)
     gateway.ready()
-    await warnOfJobsWithoutModel(engine.jobs, router, log)
+    await warnOfJobsWithoutModel(engine.jobs, catalogue, log)
     return {
       publicUrl: urlOf(open),
       adminUrl: urlOf(admin),

@@ -1,5 +1,5 @@
 /** The engine: decides who is next, and keeps what was promised. */
-import { createScheduler } from '../coordinator/scheduler/scheduler.ts'
+import { createCoordinator } from '../coordinator/coordinator.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import { openEmbedded } from '../engines/embedded/open.ts'
 import { thisBoot } from './boot.ts'
@@ -13,7 +13,8 @@ const RETURN_ROOM_MS = 60_000
 
 export function openEngine(settings: Settings, { clock, ids, wheel, emit }: Runtime): Engine {
   const { durability, dataDir, workers, queue, sessions } = settings.config
-  const scheduler = createScheduler({
+  const coordinator = createCoordinator({
+    models: settings.routes(),
     ...queue,
     leaseMs: workers.leaseMs,
     maxQueuedPerSession: sessions.maxQueuedJobs,
@@ -28,7 +29,7 @@ export function openEngine(settings: Settings, { clock, ids, wheel, emit }: Runt
   return openEmbedded({
     dir: dataDir,
     durability,
-    scheduler,
+    coordinator,
     clock,
     ids,
     wheel,

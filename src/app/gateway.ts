@@ -7,7 +7,7 @@ import { DIALECTS } from '../dialects/index.ts'
 import { digestOf } from '../gateway/caller/api-key.ts'
 import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
-import type { Router } from '../routing/router.ts'
+import type { Catalogue } from '../routing/catalogue.ts'
 import type { Settings } from './reload.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -18,14 +18,14 @@ export const LAST_WORDS_MS = 1_000
 
 export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload'> {
   readonly engine: Engine
-  readonly router: Pick<Router, 'resolve' | 'models'>
+  readonly catalogue: Catalogue
   readonly adminKey: string
   /** The operator has given a key of their own making. */
   readonly isSeeded: boolean
 }
 
 export function startGateway(settings: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
-  const { engine, router, adminKey, isSeeded, stats, reload } = parts
+  const { engine, catalogue, adminKey, isSeeded, stats, reload } = parts
   const { clock, ids, emit, log } = runtime
   const { http, queue, sessions, websocket, workers } = settings.config
   const created = Math.floor(clock.wallMs() / 1000)
@@ -43,8 +43,8 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     stats,
     reload,
     models: {
-      resolve: router.resolve,
-      list: () => router.models().map(({ name: id }) => ({ id, created, ownedBy: 'sluice' })),
+      resolve: (model) => catalogue.resolve(model),
+      list: () => catalogue.models.map(({ name: id }) => ({ id, created, ownedBy: 'sluice' })),
     },
     delivery,
     dialects: DIALECTS,

@@ -6,9 +6,9 @@ import { systemClock as clock, Wheel } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import { systemIds } from '../core/ids.ts'
 import type { CreateProvider, Deployment, Provider, ProviderDeps } from '../core/ports/provider.ts'
+import type { ModelRoute } from '../routing/catalogue.ts'
 import { deploymentNames } from '../routing/names.ts'
 import { PROVIDERS } from '../routing/providers/index.ts'
-import type { ModelRoute } from '../routing/router.ts'
 import { Secret } from '../settings/fields.ts'
 
 export interface NamedProvider {
@@ -136,9 +136,10 @@ export function toRoutes(config: Config, providers: readonly NamedProvider[]): M
     pool: members[0].model.pool,
     kinds: [...new Set(members.flatMap((m) => m.model.kinds))],
     deployments: members.map(
-      ({ name, model, provider }): Deployment => ({
+      ({ name, model, provider, madeOf }): Deployment => ({
         ...model,
         name,
+        revision: madeOf,
         provider,
         upstreamModel: upstreamOf(model),
         concurrent: model.limits.concurrent ?? Infinity,

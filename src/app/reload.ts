@@ -7,12 +7,13 @@ import { LEAVES } from '../config/leaves.ts'
 import type { Config } from '../config/schema.ts'
 import { camelCase } from '../core/camel.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { Jobs } from '../core/ports/jobs.ts'
+import type { Engine } from '../core/ports/engine.ts'
 import type { Provider } from '../core/ports/provider.ts'
 import type { Log } from '../observability/report.ts'
+import type { Catalogue } from '../routing/catalogue.ts'
 import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
-import type { Router } from '../routing/router.ts'
 import { Secret } from '../settings/fields.ts'
+import type { WorkerPool } from '../worker/pool.ts'
 import {
   type Adapters,
   createProviders,
@@ -36,6 +37,13 @@ export interface Reloaded {
 const TAKEN_OVER = ['models', 'tenants', 'timeouts', 'proxy', 'log', 'retention.logs']
 
 const RETIRED_CHECK_MS = 1_000
+
+/** The parts that know the models. */
+export interface ServedBy {
+  readonly catalogue: Catalogue
+  readonly engine: Pick<Engine, 'configure' | 'jobs'>
+  readonly worker: Pick<WorkerPool, 'isUsing'>
+}
 
 /** The settings in force, those that may change included, and the providers made of them. */
 export class Settings {
@@ -92,7 +100,7 @@ export class Settings {
   }
 
   /** Throws config_invalid; then nothing has changed. */
-  async reload(next: Config, router: Pick<Router, 'replace' | 'isInUse'>): Promise<Reloaded> {
+  async reload(next: Config, { catalogue, engine, worker }: ServedBy): Promise<Reloaded> {
     const adapters = await loadAdapters(next)
     const before = this.config
     const providers = createProviders(next, adapters, this.#deps, this.providers)
@@ -101,8 +109,10 @@ export class Settings {
     this.config = next
     this.providers = providers
     this.#tenants = byName(next)
-    router.replace(this.routes())
-    this.#closeRetired(router)
+    const routes = this.routes()
+    catalogue.replace(routes)
+    engine.configure(routes)
+    this.#closeRetired(worker)
     return {
       models: [...new Set(next.models.map(({ name }) => name))],
       tenants: [...this.#tenants.keys()],
@@ -118,15 +128,15 @@ export class Settings {
   }
 
   /** Each when its last job has ended. */
-  #closeRetired(router: Pick<Router, 'isInUse'>): void {
+  #closeRetired(worker: Pick<WorkerPool, 'isUsing'>): void {
     this.#cancelCheck?.()
     this.#retired = this.#retired.filter((provider) => {
-      if (router.isInUse(provider)) return true
+      if (worker.isUsing(provider)) return true
       provider.close()
       return false
     })
     this.#cancelCheck =
-      this.#retired.length === 0 ? null : this.#deps.clock.after(RETIRED_CHECK_MS, () => this.#closeRetired(router))
+      this.#retired.length === 0 ? null : this.#deps.clock.after(RETIRED_CHECK_MS, () => this.#closeRetired(worker))
   }
 }
 
@@ -144,19 +154,18 @@ export interface ReloadOptions {
  */
 export function reloader(
   settings: Settings,
-  router: Pick<Router, 'replace' | 'isInUse' | 'resolve'>,
-  jobs: Pick<Jobs, 'list'>,
+  parts: ServedBy,
   { log, configAgain, onReload }: ReloadOptions,
 ): () => Promise<Reloaded> {
   const reload = async (): Promise<Reloaded> => {
     if (configAgain === undefined)
       throw new SluiceError('invalid_request', { message: 'This server has no configuration to reload.' })
     try {
-      const reloaded = await settings.reload(configAgain(), router)
+      const reloaded = await settings.reload(configAgain(), parts)
       onReload?.(settings.config)
       const { models, tenants, needsRestart } = reloaded
       log.info({ models, tenants, needs_restart: needsRestart }, 'the configuration was reloaded')
-      await warnOfJobsWithoutModel(jobs, router, log)
+      await warnOfJobsWithoutModel(parts.engine.jobs, parts.catalogue, log)
       return reloaded
     } catch (error) {
       const reason = (error as Error).message

@@ -2,7 +2,7 @@
 import type { JobId, JobState } from '../core/job.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Log } from '../observability/report.ts'
-import type { Router } from '../routing/router.ts'
+import type { Catalogue } from '../routing/catalogue.ts'
 
 const IN_LINE: readonly JobState[] = ['queued', 'delayed', 'waiting']
 const PAGE = 1_000
@@ -11,14 +11,15 @@ const MAX_PAGES = 10
 
 export async function warnOfJobsWithoutModel(
   jobs: Pick<Jobs, 'list'>,
-  router: Pick<Router, 'resolve'>,
+  catalogue: Pick<Catalogue, 'resolve'>,
   log: Pick<Log, 'warn'>,
 ): Promise<void> {
   const waiting = new Map<string, number>()
   let before: { before?: JobId } = {}
   for (let page = 0; page < MAX_PAGES; page++) {
     const found = await jobs.list({ states: IN_LINE, limit: PAGE, ...before })
-    for (const { model } of found) if (router.resolve(model) === null) waiting.set(model, (waiting.get(model) ?? 0) + 1)
+    for (const { model } of found)
+      if (catalogue.resolve(model) === null) waiting.set(model, (waiting.get(model) ?? 0) + 1)
     if (found.length < PAGE) break
     before = { before: found[found.length - 1].id }
   }

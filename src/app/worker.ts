@@ -1,7 +1,6 @@
 /** The worker: takes leases, asks providers, writes what they answer. */
 import type { Engine } from '../core/ports/engine.ts'
-import type { Router } from '../routing/router.ts'
-import { FirstTokens } from '../worker/first-tokens.ts'
+import type { Catalogue } from '../routing/catalogue.ts'
 import { startPool, type WorkerPool } from '../worker/pool.ts'
 import { createPrompts } from '../worker/prompt.ts'
 import type { Settings } from './reload.ts'
@@ -12,22 +11,23 @@ const MAX_PENDING_BYTES = 1 << 20
 export function startWorker(
   { config }: Settings,
   { work, log, conversations }: Pick<Engine, 'work' | 'log' | 'conversations'>,
-  router: Router,
-  { clock, emit }: Runtime,
+  catalogue: Catalogue,
+  { clock, ids, emit }: Runtime,
 ): WorkerPool {
   return startPool(
+    work,
     {
-      work,
-      log,
+      deployment: (name) => catalogue.deployment(name),
+      open: (lease) => log.open(lease),
+      read: (job, afterSeq, maxBytes) => log.read(job, afterSeq, maxBytes),
+      finish: (lease, outcome) => work.finish(lease, outcome),
       clock,
       emit,
-      router,
-      firstTokens: new FirstTokens(),
       prompt: createPrompts({ ...config.conversations, conversations, clock }),
       maxAnswerBytes: config.http.maxAnswerBytes,
       maxPendingBytes: MAX_PENDING_BYTES,
     },
     clock,
-    { ...config.workers, id: `worker-${process.pid}`, headroom: router.headroom },
+    { ...config.workers, id: `worker-${ids.random(8).toHex()}` },
   )
 }

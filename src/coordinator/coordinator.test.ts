@@ -58,7 +58,7 @@ it('tells what was decided in order: accepted, leased with its claim, returned, 
   const claim = { deployment: 'a', reservation: null }
   expect(coordinator.changes()).toEqual([
     { type: 'accepted', id: '1' },
-    { type: 'leased', id: '1', worker: 'w', attempt: 1, claim, waitedMs: 50, ttftMs: null },
+    { type: 'leased', id: '1', worker: 'w', attempt: 1, crashes: 0, claim, waitedMs: 50, ttftMs: null },
   ])
   expect(coordinator.changes()).toEqual([])
   const timing = { queuedMs: 50, ttftMs: 70, totalMs: 90, attempts: 1 }

@@ -21,10 +21,10 @@ import type {
   WorkerSeat,
 } from '../core/ports/coordinator.ts'
 import type { QueueDepth, Selector } from '../core/ports/operations.ts'
-import type { Headroom, Notes, Scheduler, SchedulerOptions } from '../core/ports/scheduler.ts'
 import type { Finished, Outcome } from '../core/ports/work.ts'
 import { giveBackAll, type Limit, takeAll } from './limits.ts'
 import { Plan } from './plan/plan.ts'
+import type { Headroom, Notes, Scheduler, SchedulerOptions } from './scheduler/port.ts'
 import { createScheduler } from './scheduler/scheduler.ts'
 import { Seats } from './seats.ts'
 import { type Verdict, verdictOn } from './verdict.ts'
@@ -160,11 +160,11 @@ class PureCoordinator implements Coordinator {
       return null
     }
     const leased = this.#scheduler.lease(worker, pools, max, headroom, now)
-    for (const { id, attempt } of leased) {
+    for (const { id, attempt, crashes } of leased) {
       const { job, claim, ttftMs } = this.#scheduler.notes(id)!
       this.#seats.take(worker)
       const waitedMs = now - job.acceptedMono
-      this.#changes.push({ type: 'leased', id, worker, attempt, claim: claim!, waitedMs, ttftMs })
+      this.#changes.push({ type: 'leased', id, worker, attempt, crashes, claim: claim!, waitedMs, ttftMs })
     }
     return leased.length
   }

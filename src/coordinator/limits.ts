@@ -1,6 +1,6 @@
 /** Limits that stand before the plan: each may refuse a job room, and what one has taken the next one's no undoes. */
 import type { ScheduledJob } from '../core/ports/coordinator.ts'
-import type { HeadroomRefusal } from '../core/ports/scheduler.ts'
+import type { HeadroomRefusal } from './scheduler/port.ts'
 
 export interface Limit {
   /** Takes the job's share, or says what is full. */

@@ -1,15 +1,15 @@
 /** One attempt against a queue, a log and a provider that the test plays; the clock moves only when told. */
 import { expect, it } from 'vitest'
 import { type ManualClock, manualClock } from '../../test/manual-clock.ts'
+import { createCoordinator } from '../coordinator/coordinator.ts'
+import { OPTIONS, job as scheduled } from '../coordinator/scheduler/testing/jobs.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
-import type { ScheduledJob } from '../core/ports/coordinator.ts'
 import type { LogPage } from '../core/ports/log.ts'
 import type { Deployment, ProviderCall, ProviderSink } from '../core/ports/provider.ts'
 import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
 import type { Bytes } from '../core/record.ts'
-import { createRouter } from '../routing/router.ts'
-import { FirstTokens } from './first-tokens.ts'
+import { Catalogue } from '../routing/catalogue.ts'
 import { Run } from './run-job.ts'
 
 const CHUNK =
@@ -21,12 +21,16 @@ const BUSY = new SluiceError('provider_rate_limited', { retryAfterMs: 1_000 })
 interface Stage {
   readonly clock: ManualClock
   readonly stored: Bytes[]
+  /** What became of each attempt, by the coordinator. */
   readonly outcomes: Outcome[]
   readonly calls: ProviderCall[]
+  /** Takes its deployments out of the worker's catalogue. */
+  remove(): void
   /** Begins the next attempt. */
   attempt(more?: Partial<Job>): Promise<{ readonly run: Run; readonly sink: ProviderSink }>
 }
 
+/** The coordinator is the real one. */
 function setUp(
   deployments: readonly Partial<Deployment>[] = [{}],
   broken: { read?: boolean; finish?: boolean; flush?: boolean } = {},
@@ -43,14 +47,16 @@ function setUp(
     },
   }
   const timeouts = { ttftMs: 1, interTokenMs: 1, totalMs: 1 }
-  const router = createRouter(
-    [
-      {
-        name: 'm',
-        pool: 'text',
-        kinds: ['chat'],
-        deployments: deployments.map((more, i) => ({
+  const models = [
+    {
+      name: 'm',
+      pool: 'text',
+      kinds: ['chat' as const],
+      deployments: deployments.map(
+        (more, i): Deployment => ({
           name: `d${i}`,
+          kinds: ['chat'],
+          revision: '',
           provider: provider as never,
           upstreamModel: null,
           concurrent: Infinity,
@@ -60,12 +66,13 @@ function setUp(
           stream: 'as_asked',
           timeouts,
           ...more,
-        })),
-      },
-    ],
-    clock,
-    () => {},
-  )
+        }),
+      ),
+    },
+  ]
+  const catalogue = new Catalogue(models)
+  const coordinator = createCoordinator({ ...OPTIONS, models, maxAttempts: 9, jitter: () => 0 })
+  coordinator.attach({ id: 'w', pools: [], slots: 9 }, 0)
   const job = {
     id: 'job_1',
     kind: 'chat',
@@ -76,51 +83,60 @@ function setUp(
     acceptedAtMs: clock.wallMs(),
     options: { deadlineMs: 60_000, onWorkerLoss: 'continue' },
   } as unknown as Job
-  const firstTokens = new FirstTokens()
-  let n = 0
+  coordinator.submit(scheduled('job_1', { model: 'm', deadlineMono: 60_000 }), 0)
+  const finish = async (lease: Lease, outcome: Outcome): Promise<Finished> => {
+    if (broken.finish === true) {
+      outcomes.push(outcome)
+      throw new SluiceError('storage_failed')
+    }
+    const finished = coordinator.finish(lease.job.id, lease.attempt, outcome, clock.monoMs())
+    const [change] = coordinator.changes()
+    if (change.type === 'ended')
+      outcomes.push({ ...outcome, kind: change.state, error: change.error, retry: false } as Outcome)
+    else if (change.type === 'returned') {
+      const wasTried = change.tally.fails > fails
+      fails = change.tally.fails
+      outcomes.push(wasTried ? ({ ...outcome, retry: true } as Outcome) : { kind: 'released' })
+    }
+    return finished
+  }
+  let fails = 0
   return {
     clock,
     stored,
     outcomes,
     calls,
+    remove: () => catalogue.replace([]),
     async attempt(more = {}) {
-      const asked = { ...job, ...more }
-      expect(router.headroom({ id: job.id, model: 'm', acceptedMono: 0 } as ScheduledJob)).toBeNull()
+      coordinator.changes()
+      coordinator.lease(clock.monoMs())
+      const [leased] = coordinator.changes()
+      if (leased?.type !== 'leased') throw new Error('not leased')
+      const { attempt, crashes, claim, waitedMs, ttftMs } = leased
+      const log = { epoch: 1, head: stored.length }
       const run = new Run(
-        { job: asked, attempt: ++n, crashes: 0 } as Lease,
+        { job: { ...job, ...more }, attempt, crashes, claim, waitedMs, ttftMs, log },
         {
-          work: {
-            async finish(_lease: Lease, outcome: Outcome): Promise<Finished> {
-              outcomes.push(outcome)
-              if (broken.finish === true) throw new SluiceError('storage_failed')
-              return outcome.kind === 'released' || (outcome.kind === 'failed' && outcome.retry)
-                ? { kind: 'again', notBeforeMono: 0 }
-                : { kind: 'ended', state: 'done' }
-            },
-          } as never,
-          log: {
-            open: () => ({
-              epoch: 1,
-              head: stored.length,
-              pendingBytes: broken.flush === true ? 2_000_000 : 0,
-              append: (records: readonly Bytes[]) => void stored.push(...records),
-              flushed: () =>
-                broken.flush === true ? Promise.reject(new SluiceError('storage_failed')) : Promise.resolve(),
-            }),
-            async read(_job: string, after: number): Promise<LogPage> {
-              if (broken.read === true) throw new Error('EIO')
-              return { epoch: 1, firstSeq: after + 1, records: stored.slice(after), head: stored.length, ended: false }
-            },
-          } as never,
+          deployment: (name) => catalogue.deployment(name),
+          finish,
+          open: () => ({
+            epoch: 1,
+            head: stored.length,
+            pendingBytes: broken.flush === true ? 2_000_000 : 0,
+            append: (records: readonly Bytes[]) => void stored.push(...records),
+            flushed: () =>
+              broken.flush === true ? Promise.reject(new SluiceError('storage_failed')) : Promise.resolve(),
+          }),
+          async read(_job: string, after: number): Promise<LogPage> {
+            if (broken.read === true) throw new Error('EIO')
+            return { epoch: 1, firstSeq: after + 1, records: stored.slice(after), head: stored.length, ended: false }
+          },
           clock,
           emit() {},
-          router,
-          firstTokens,
-          settled() {},
           prompt: async (job: Job) => job.body,
           maxAnswerBytes: 1_000,
           maxPendingBytes: 1_000_000,
-        } as never,
+        },
       )
       await run.start()
       return { run, sink }
@@ -245,7 +261,8 @@ it('another deployment does not wait until the first is free', async () => {
   const { run, sink } = await attempt()
   sink.end({ kind: 'failed', error: new SluiceError('provider_error', { retryAfterMs: 9_000 }), retry: true })
   await run.ended
-  expect((outcomes[0] as { error: SluiceError }).error.retryAfterMs).toBeUndefined()
+  expect(outcomes).toMatchObject([{ kind: 'failed', retry: true }])
+  expect((await attempt()).run.lease.claim.deployment).toBe('d1')
 })
 
 it('an answer above the cap ends the job, and is not asked for again', async () => {
@@ -280,13 +297,20 @@ it('a store that can not be read, then an upstream that breaks off, ends the att
   expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' } }])
 })
 
-it('a store that can not be written leaves the lease to a restart, and gives the slot back', async () => {
-  const { attempt } = setUp([{ concurrent: 1 }], { finish: true })
-  for (let i = 0; i < 2; i++) {
-    const { run, sink } = await attempt()
-    sink.end({ kind: 'done' })
-    await run.ended
-  }
+it('a store that can not be written leaves the lease to a restart', async () => {
+  const { outcomes, attempt } = setUp([{ concurrent: 1 }], { finish: true })
+  const { run, sink } = await attempt()
+  sink.end({ kind: 'done' })
+  await run.ended
+  expect(outcomes).toMatchObject([{ kind: 'done' }])
+})
+
+it('a deployment that was taken out of the configuration hands the job back, and nothing is stored', async () => {
+  const { outcomes, stored, attempt, remove } = setUp()
+  remove()
+  const { run } = await attempt()
+  await run.ended
+  expect([outcomes, stored]).toEqual([[{ kind: 'released' }], []])
 })
 
 it('a conversation whose answer can not be put together fails, and its lane goes on', async () => {

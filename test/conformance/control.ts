@@ -82,10 +82,11 @@ export const controlCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       const job = await submit(engine)
       const leasing = worker.one(job)
+      await null // it is decided at the end of the call, and stored at the end of the turn
       const canceling = engine.jobs.cancel(job.id)
       const lease = await leasing
-      expect(worker.revocations).toEqual([])
       await eventually(() => expect(worker.revocations).toEqual([{ job: job.id, attempt: 1, reason: 'canceled' }]))
+      expect(worker.heard).toEqual([`leased ${job.id}`, `canceled ${job.id}`])
       expect(await canceling).toEqual({ kind: 'canceling' })
       expect(await engine.work.finish(lease, { kind: 'canceled' })).toEqual({ kind: 'ended', state: 'canceled' })
     },
@@ -113,10 +114,11 @@ export const controlCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       const job = await submit(engine, { options: { delayMs: 5_000 } })
       expect(await worker.lease()).toEqual([])
-      const told = worker.told
-      clock.leap(5_100)
-      await eventually(() => expect(worker.told).toBeGreaterThan(told))
-      await worker.one(job)
+      worker.accept(1)
+      clock.leap(4_800)
+      expect(worker.taken).toEqual([])
+      clock.leap(300)
+      await eventually(() => expect(worker.taken.map((l) => l.job.id)).toEqual([job.id]))
     },
   },
   {
@@ -207,10 +209,16 @@ export const controlCases: readonly Case[] = [
       expect((await worker.lease()).map((l) => l.job.id)).toEqual([free.id])
       await engine.operations.resume({ model: 'slow' })
       await worker.one(slow)
-      const told = worker.told
+      worker.accept(9)
       await engine.operations.resume({ tenant: 'acme', lane: 'chat' })
-      await eventually(() => expect(worker.told).toBeGreaterThan(told))
-      expect((await worker.lease()).map((l) => l.job.id).sort()).toEqual([lane.id, conversation.id].sort())
+      await eventually(() =>
+        expect(
+          worker.taken
+            .slice(-2)
+            .map((l) => l.job.id)
+            .sort(),
+        ).toEqual([lane.id, conversation.id].sort()),
+      )
       expect(engine.operations.paused()).toEqual([])
     },
   },

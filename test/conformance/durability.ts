@@ -271,7 +271,7 @@ export const durabilityCases: readonly Case[] = [
       const opened = await open({ maxAttempts: 2 })
       const job = await submit(opened.engine)
       const lease = await new TestWorker(opened.engine).one(job)
-      const error = new SluiceError('provider_rate_limited', { retryAfterMs: 60_000 })
+      const error = new SluiceError('provider_error', { retryAfterMs: 60_000 })
       expect((await opened.engine.work.finish(lease, { kind: 'failed', error, retry: true })).kind).toBe('again')
       const { engine, clock } = await opened.reopen('kill')
       const worker = new TestWorker(engine)

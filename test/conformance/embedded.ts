@@ -3,19 +3,21 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { createScheduler } from '../../src/coordinator/scheduler/scheduler.ts'
+import { createCoordinator } from '../../src/coordinator/coordinator.ts'
 import { type Clock, Wheel } from '../../src/core/clock.ts'
 import type { Happened } from '../../src/core/facts.ts'
 import { systemIds } from '../../src/core/ids.ts'
+import type { Coordinator } from '../../src/core/ports/coordinator.ts'
 import type { Boot } from '../../src/core/ports/engine.ts'
 import { type OpenDisk, openDisk } from '../../src/engines/embedded/disk/disk.ts'
 import type { Durability } from '../../src/engines/embedded/disk/store.ts'
 import { openEmbedded } from '../../src/engines/embedded/open.ts'
 import { UNLIMITED } from '../../src/engines/embedded/retention/conversations.ts'
 import type { RetentionOptions } from '../../src/engines/embedded/retention/retention.ts'
-import { leapClock, type Opened, type Settings } from './harness.ts'
-import { schedulerOptions } from './settings.ts'
+import { counted, leapClock, type Opened, type Settings } from './harness.ts'
+import { coordinatorOptions } from './settings.ts'
 
+const same = <T>(it: T): T => it
 const FILES = ['sluice.db', 'sluice.db-wal']
 let boots = 0
 const SAME_BOOT: Boot = { id: 'boot', ms: () => null }
@@ -41,6 +43,7 @@ export interface Planted {
   /** Gets the engine's own connection. */
   readonly opened?: (db: DatabaseSync) => void
   readonly retention?: Partial<RetentionOptions>
+  readonly coordinator?: (real: Coordinator) => Coordinator
   readonly walWarnBytes?: number
   /** A folder that is there. */
   readonly dir?: string
@@ -81,11 +84,11 @@ export function embedded(
           },
         }
       }
-      const engine = openEmbedded(
+      const opened = openEmbedded(
         {
           dir,
           durability,
-          scheduler: createScheduler(schedulerOptions(settings)),
+          coordinator: (planted.coordinator ?? same)(createCoordinator(coordinatorOptions(settings))),
           clock,
           ids: systemIds(),
           wheel: new Wheel(clock),
@@ -107,6 +110,7 @@ export function embedded(
           ...(planted.walWarnBytes !== undefined && { walWarnBytes: planted.walWarnBytes }),
         },
       )
+      const engine = counted(opened)
       await engine.restore(() => {})
       copyFolder(dir, synced) // opening syncs what it writes
       return {

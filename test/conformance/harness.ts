@@ -9,11 +9,9 @@ import type { SluiceError } from '../../src/core/errors.ts'
 import type { Happened } from '../../src/core/facts.ts'
 import type { Job, JobId } from '../../src/core/job.ts'
 import type { ConversationInfo, Turn } from '../../src/core/ports/conversations.ts'
-import type { ScheduledJob } from '../../src/core/ports/coordinator.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
-import type { HeadroomRefusal } from '../../src/core/ports/scheduler.ts'
 import type { Submitted } from '../../src/core/ports/submissions.ts'
-import type { Lease, Outcome, Worker } from '../../src/core/ports/work.ts'
+import type { Attachment, Lease, Outcome, Worker } from '../../src/core/ports/work.ts'
 import type { Bytes } from '../../src/core/record.ts'
 import { DONE, type DraftOptions, draft } from './words.ts'
 
@@ -171,34 +169,75 @@ export function refusal(submitted: Submitted): SluiceError {
   return submitted.error
 }
 
-const ALWAYS = (): HeadroomRefusal | null => null
+/** Who holds each lease. */
+const holders = new WeakMap<Lease, TestWorker>()
 
-/** A worker that leases when told to, and remembers what it is told. */
+/** The engine, with leases that TestWorkers know to be over when they are finished. */
+export const counted = (engine: Engine): Engine => ({
+  ...engine,
+  work: {
+    attach: (worker) => engine.work.attach(worker),
+    finish(lease, outcome) {
+      holders.get(lease)?.over(lease)
+      return engine.work.finish(lease, outcome)
+    },
+  },
+})
+
+/** A worker that takes leases when told to, and remembers what it is told. Otherwise it has no room. */
 export class TestWorker implements Worker {
   readonly id: string
   readonly pools: readonly string[]
+  readonly slots = 0
   readonly #engine: Engine
-  readonly leave: () => void
-  told = 0
+  readonly #attachment: Attachment
+  readonly #held = new Set<Lease>()
+  /** All it was given, in order. */
+  readonly taken: Lease[] = []
+  /** What it was told, in order: "leased job_…", "canceled job_…". */
+  readonly heard: string[] = []
   readonly revocations: Array<{ readonly job: JobId; readonly attempt: number; readonly reason: string }> = []
 
   constructor(engine: Engine, id = 'w1', pools: readonly string[] = []) {
     this.#engine = engine
     this.id = id
     this.pools = pools
-    this.leave = engine.work.attach(this)
+    this.#attachment = engine.work.attach(this)
   }
 
-  ready(): void {
-    this.told++
+  leased(leases: readonly Lease[]): void {
+    for (const lease of leases) {
+      holders.set(lease, this)
+      this.#held.add(lease)
+      this.taken.push(lease)
+      this.heard.push(`leased ${lease.job.id}`)
+    }
   }
 
   revoked(job: JobId, attempt: number, reason: 'canceled' | 'lost'): void {
     this.revocations.push({ job, attempt, reason })
+    this.heard.push(`${reason} ${job}`)
+    if (reason === 'lost')
+      for (const lease of this.#held) if (lease.job.id === job && lease.attempt === attempt) this.over(lease)
   }
 
-  lease(max = 100, headroom: (job: ScheduledJob) => HeadroomRefusal | null = ALWAYS): Promise<readonly Lease[]> {
-    return this.#engine.work.lease(this.id, max, headroom)
+  over(lease: Lease): void {
+    this.#held.delete(lease)
+  }
+
+  /** Has room for so many more from now on. */
+  accept(max: number): void {
+    this.#attachment.resize(max === 0 ? 0 : this.#held.size + max)
+  }
+
+  /** What it is given when it has room for a moment. */
+  async lease(max = 100): Promise<readonly Lease[]> {
+    const from = this.taken.length
+    this.accept(max)
+    // Stored after what was leased, if anything can be stored
+    await this.#engine.operations.resume({ tenant: 'nobody' }).catch(() => {})
+    this.accept(0)
+    return this.taken.slice(from)
   }
 
   /** Leases exactly this job. */
@@ -207,6 +246,14 @@ export class TestWorker implements Worker {
     expect(leases.length).toBe(1)
     if (job) expect(leases[0].job.id).toBe(job.id)
     return leases[0]
+  }
+
+  heartbeat(): void {
+    this.#attachment.heartbeat()
+  }
+
+  leave(): Promise<void> {
+    return this.#attachment.leave()
   }
 }
 

@@ -3,7 +3,7 @@
  * was told.
  */
 
-import { createScheduler } from '../../src/coordinator/scheduler/scheduler.ts'
+import { createCoordinator } from '../../src/coordinator/coordinator.ts'
 import { systemClock, Wheel } from '../../src/core/clock.ts'
 import { SluiceError } from '../../src/core/errors.ts'
 import { systemIds } from '../../src/core/ids.ts'
@@ -11,13 +11,13 @@ import type { Lease } from '../../src/core/ports/work.ts'
 import { attemptRecord } from '../../src/core/record.ts'
 import { openEmbedded } from '../../src/engines/embedded/open.ts'
 import { UNLIMITED } from '../../src/engines/embedded/retention/conversations.ts'
-import { schedulerOptions } from './settings.ts'
+import { coordinatorOptions } from './settings.ts'
 import { DONE, draft } from './words.ts'
 
 const engine = openEmbedded({
   dir: process.argv[2],
   durability: 'power',
-  scheduler: createScheduler(schedulerOptions({ maxCrashes: 1_000 })),
+  coordinator: createCoordinator(coordinatorOptions({ maxCrashes: 1_000 })),
   clock: systemClock,
   ids: systemIds(),
   wheel: new Wheel(systemClock),
@@ -50,16 +50,16 @@ function lost(error: unknown): void {
   if (!(error instanceof SluiceError)) throw error
 }
 
-let leasing = false
-async function lease(): Promise<void> {
-  if (leasing) return
-  leasing = true
-  for (const one of await engine.work.lease('w', 50, () => null)) void run(one).catch(lost).then(lease)
-  leasing = false
-}
-engine.work.attach({ id: 'w', pools: [], ready: () => void lease(), revoked: () => {} })
+engine.work.attach({
+  id: 'w',
+  pools: [],
+  slots: 50,
+  leased(leases) {
+    for (const lease of leases) void run(lease).catch(lost)
+  },
+  revoked() {},
+})
 say('ready - -')
-void lease()
 setInterval(() => {
   void engine.submissions.submit([draft({ options: { lane: 'l' } }), draft()]).then((results) => {
     for (const result of results)

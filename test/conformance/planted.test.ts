@@ -116,11 +116,15 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
       const newest = new Map<string, Lease>()
       return {
         work: replaced(work, {
-          async lease(...args) {
-            const leases = await work.lease(...args)
-            for (const lease of leases) newest.set(lease.job.id, lease)
-            return leases
-          },
+          attach: (worker) =>
+            work.attach(
+              replaced(worker, {
+                leased(leases) {
+                  for (const lease of leases) newest.set(lease.job.id, lease)
+                  worker.leased(leases)
+                },
+              }),
+            ),
           finish: (lease, outcome) => work.finish(newest.get(lease.job.id) ?? lease, outcome),
         }),
       }
@@ -209,23 +213,15 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
   'a lost wake-up': {
     open: bent(memory, ({ work }) => ({
       work: replaced(work, {
-        attach: (worker) =>
-          work.attach({
-            ...worker,
-            id: worker.id,
-            pools: worker.pools,
-            ready: () => {},
-            revoked: (...args) => worker.revoked(...args),
-          }),
+        attach: (worker) => ({ ...work.attach(worker), resize: () => {} }),
       }),
     })),
-    caughtBy: 'workers are told of work in their pools, and lease only that',
+    caughtBy: 'workers are given work of their pools as it comes, and only that',
   },
   'a revocation is lost': {
     open: bent(memory, ({ work }) => ({
       work: replaced(work, {
-        attach: (worker) =>
-          work.attach({ id: worker.id, pools: worker.pools, ready: () => worker.ready(), revoked: () => {} }),
+        attach: (worker) => work.attach(replaced(worker, { revoked: () => {} })),
       }),
     })),
     caughtBy:

@@ -17,6 +17,7 @@ import {
   submit,
   TestWorker,
 } from './harness.ts'
+import { ANY_MODEL, model } from './settings.ts'
 
 const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') =>
   ({ kind: 'failed', error: new SluiceError(code), retry }) as const
@@ -196,34 +197,36 @@ export const queueCases: readonly Case[] = [
 
   // ---------------------------------------------------------------- work
   {
-    name: 'workers are told of work in their pools, and lease only that',
+    name: 'workers are given work of their pools as it comes, and only that',
     async run(open) {
       const { engine } = await open()
       const image = new TestWorker(engine, 'image', ['image'])
       const all = new TestWorker(engine, 'all')
-      const before = [image.told, all.told]
+      image.accept(9)
       const job = await submit(engine, { options: { pool: 'text' } })
-      expect(all.told).toBeGreaterThan(before[1])
-      expect(image.told).toBe(before[0])
       expect(await image.lease()).toEqual([])
       expect((await all.one(job)).job.id).toBe(job.id)
       expect(await all.lease()).toEqual([])
-      expect(await engine.work.lease('unknown', 1, () => null)).toEqual([])
+      // It waits for work, and is given what comes
+      all.accept(9)
+      const [text, picture] = [await submit(engine), await submit(engine, { options: { pool: 'image' } })]
+      await eventually(() => expect(all.taken.map((l) => l.job.id)).toEqual([job.id, text.id, picture.id]))
+      expect(image.taken).toEqual([])
     },
   },
   {
-    name: 'without headroom a job waits; when told to wake, workers are told',
+    name: 'without a model a job waits; when that is there, it is leased',
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)
       const job = await submit(engine)
-      expect(await worker.lease(10, () => ({ scope: 'model' }))).toEqual([])
+      engine.configure([model('other')])
+      expect(await worker.lease(10)).toEqual([])
       expect((await engine.jobs.get(job.id))?.state).toBe('waiting')
       expect(engine.operations.depth()).toMatchObject({ waiting: 1 })
-      const told = worker.told
-      engine.work.wake()
-      expect(worker.told).toBeGreaterThan(told)
-      await worker.one(job)
+      worker.accept(1)
+      engine.configure(ANY_MODEL)
+      await eventually(() => expect(worker.taken.map((l) => l.job.id)).toEqual([job.id]))
     },
   },
   {
@@ -392,7 +395,7 @@ export const queueCases: readonly Case[] = [
       const mine = await w1.lease(2)
       await w2.lease(1)
       clock.leap(8_000)
-      engine.work.heartbeat('w1')
+      w1.heartbeat()
       clock.leap(8_000)
       await eventually(() => expect(w2.revocations.length).toBe(1))
       expect(w1.revocations).toEqual([])

@@ -1,8 +1,21 @@
-/** The scheduler that engines are held against the suites with. */
-import type { SchedulerOptions } from '../../src/core/ports/scheduler.ts'
+/** The coordinator that engines are held against the suites with. */
+import type { CoordinatorOptions } from '../../src/coordinator/coordinator.ts'
+import type { PlanModel } from '../../src/core/ports/coordinator.ts'
 import type { Settings } from './harness.ts'
 
-export const schedulerOptions = (settings: Settings): SchedulerOptions => ({
+/** One deployment of this name for these models. */
+export const model = (name: string, concurrent = Infinity): PlanModel => ({
+  name,
+  deployments: [
+    { name: `d of ${name}`, kinds: ['chat', 'embedding'], upstreamModel: null, concurrent, order: 0, revision: '' },
+  ],
+})
+
+/** All models, and room for all. */
+export const ANY_MODEL = [model('*')]
+
+export const coordinatorOptions = (settings: Settings): CoordinatorOptions => ({
+  models: ANY_MODEL,
   leaseMs: settings.leaseMs ?? 3_600_000,
   maxAttempts: settings.maxAttempts ?? 3,
   maxCrashes: settings.maxCrashes ?? 3,

@@ -6,6 +6,7 @@ import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Job, JobId } from '../../src/core/job.ts'
 import { accepted, type Case, DONE, draft, eventually, type Opened, runJob, submit, TestWorker } from './harness.ts'
+import { model } from './settings.ts'
 
 const HOUR_MS = 3_600_000
 const TEN_YEARS_MS = 10 * 365 * 24 * HOUR_MS
@@ -109,10 +110,9 @@ export const timeCases: readonly Case[] = [
             await submit(opened.engine, { model: 'other', options: { deadlineMs: 100_000 } }),
             await submit(opened.engine, { model: 'retried' }),
           ]
-          const onlyRetried = (job: { readonly model: string }) =>
-            job.model === 'retried' ? null : ({ scope: 'model' } as const)
-          const [lease] = await worker.lease(1, onlyRetried)
-          const error = new SluiceError('provider_rate_limited', { retryAfterMs: 50_000 })
+          opened.engine.configure([model('retried')])
+          const [lease] = await worker.lease(1)
+          const error = new SluiceError('provider_error', { retryAfterMs: 50_000 })
           await opened.engine.work.finish(lease, { kind: 'failed', error, retry: true })
           const { engine, clock } = await opened.reopen(how, () => opened.clock.jumpWall(jump))
           const states = async (): Promise<readonly (string | undefined)[]> => {
@@ -176,12 +176,8 @@ export const timeCases: readonly Case[] = [
       const opened = await open()
       await submit(opened.engine)
       opened.clock.sleep(5_000)
-      const { engine, clock } = await opened.reopen('kill', () => opened.clock.jumpWall(-HOUR_MS))
-      let waitedMs = 0
-      await new TestWorker(engine).lease(1, (job) => {
-        waitedMs = clock.monoMs() - job.acceptedMono
-        return null
-      })
+      const { engine } = await opened.reopen('kill', () => opened.clock.jumpWall(-HOUR_MS))
+      const { waitedMs } = await new TestWorker(engine).one()
       expect(waitedMs).toBeGreaterThanOrEqual(5_000)
       expect(waitedMs).toBeLessThan(60_000)
     },

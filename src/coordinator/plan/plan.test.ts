@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { FailedAt, PlanDeployment, PlanModel, ScheduledJob } from '../../core/ports/coordinator.ts'
-import type { HeadroomRefusal } from '../../core/ports/scheduler.ts'
+import type { HeadroomRefusal } from '../scheduler/port.ts'
 import { job as scheduledJob } from '../scheduler/testing/jobs.ts'
 import { type Failure, Plan } from './plan.ts'
 

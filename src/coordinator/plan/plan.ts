@@ -12,7 +12,7 @@ import type {
   PlanModel,
   ScheduledJob,
 } from '../../core/ports/coordinator.ts'
-import type { HeadroomRefusal } from '../../core/ports/scheduler.ts'
+import type { HeadroomRefusal } from '../scheduler/port.ts'
 import { type Timed, Timers } from '../scheduler/timers.ts'
 import { failedThere, neverThere, withFailure } from './failed-at.ts'
 import { HealthOf } from './health.ts'

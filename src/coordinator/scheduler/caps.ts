@@ -1,12 +1,12 @@
 /** What is refused at submit, and when to come back. */
 import { SluiceError } from '../../core/errors.ts'
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
-import type { SchedulerOptions } from '../../core/ports/scheduler.ts'
 import type { Entry } from './entry.ts'
 import { earliestStartMs } from './estimate.ts'
 import type { Fairness } from './fairness.ts'
 import type { Flow, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
+import type { SchedulerOptions } from './port.ts'
 import type { Share } from './shares.ts'
 
 const LEAST_MS = 250

@@ -1,9 +1,9 @@
 /** A job inside the scheduler, from submit to its end. */
 import type { JobState } from '../../core/job.ts'
 import type { Claim, FailedAt, ScheduledJob } from '../../core/ports/coordinator.ts'
-import type { Notes } from '../../core/ports/scheduler.ts'
 import type { Flow, Line, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
+import type { Notes } from './port.ts'
 import type { Timed } from './timers.ts'
 
 /** What it is while it is here: one that ended is forgotten. */

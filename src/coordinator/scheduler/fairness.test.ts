@@ -1,6 +1,6 @@
 /** Shares of service over simulated minutes: 16 slots of 50 tokens a second. */
 import { expect, it } from 'vitest'
-import type { Headroom } from '../../core/ports/scheduler.ts'
+import type { Headroom } from './port.ts'
 import { createScheduler } from './scheduler.ts'
 import { done, failed, job, OPTIONS, setUp } from './testing/jobs.ts'
 import { type Source, simulate } from './testing/simulate.ts'

@@ -8,9 +8,9 @@
  * that have ready work (or of the one that left last). And none for having been held back: see `Flow.floor`.
  */
 import type { TenantId } from '../../core/job.ts'
-import type { SchedulerOptions } from '../../core/ports/scheduler.ts'
 import type { ActiveLease, Entry } from './entry.ts'
 import { Tenant } from './flow.ts'
+import type { SchedulerOptions } from './port.ts'
 
 export class Fairness {
   /** Counter of the last one that was served, at that moment; never falls. */

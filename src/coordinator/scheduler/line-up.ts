@@ -1,10 +1,10 @@
 /** Ready work, and whose turn it is. */
 import type { JobKind } from '../../core/job.ts'
-import type { Headroom } from '../../core/ports/scheduler.ts'
 import type { Entry } from './entry.ts'
 import type { Fairness } from './fairness.ts'
 import { Flow, Line, lineIsBefore, type Tenant } from './flow.ts'
 import type { Pauses } from './pauses.ts'
+import type { Headroom } from './port.ts'
 
 /** Flows without jobs are kept for what they measured, up to this many: a pool's name may come from clients. */
 const MOST_IDLE_FLOWS = 256

@@ -1,6 +1,6 @@
 /** Where jobs stand, when they may start, and what is refused for it. */
 import { expect, it } from 'vitest'
-import type { Scheduler } from '../../core/ports/scheduler.ts'
+import type { Scheduler } from './port.ts'
 import { createScheduler } from './scheduler.ts'
 import { done, job, OPTIONS, setUp } from './testing/jobs.ts'
 import { simulate } from './testing/simulate.ts'

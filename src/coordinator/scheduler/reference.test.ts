@@ -1,7 +1,7 @@
 /** The scheduler against the plain one, and against its promises, over random commands. */
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import type { Scheduler, SchedulerEvent } from '../../core/ports/scheduler.ts'
+import type { Scheduler, SchedulerEvent } from './port.ts'
 import { createScheduler } from './scheduler.ts'
 import { watch } from './testing/checker.ts'
 import { Reference } from './testing/reference.ts'

@@ -1,5 +1,5 @@
 /** When a failed attempt is made again. */
-import type { SchedulerOptions } from '../../core/ports/scheduler.ts'
+import type { SchedulerOptions } from './port.ts'
 
 /** A provider that asks for more than this is not obeyed further. */
 const MOST_ASKED_MS = 300_000

@@ -11,15 +11,6 @@ import { SluiceError } from '../../core/errors.ts'
 import type { JobId, JobState, Place } from '../../core/job.ts'
 import type { ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
 import type { QueueDepth, Selector } from '../../core/ports/operations.ts'
-import type {
-  Headroom,
-  HeadroomRefusal,
-  Notes,
-  Scheduler,
-  SchedulerEvent,
-  SchedulerOptions,
-  SchedulerSubmit,
-} from '../../core/ports/scheduler.ts'
 import type { Finished, Outcome } from '../../core/ports/work.ts'
 import { refusal } from './caps.ts'
 import { type ActiveLease, Entry, type LiveState, WorkerLeases } from './entry.ts'
@@ -30,6 +21,15 @@ import { Lanes } from './lanes.ts'
 import { Leases } from './leases.ts'
 import { LineUp } from './line-up.ts'
 import { matches, Pauses } from './pauses.ts'
+import type {
+  Headroom,
+  HeadroomRefusal,
+  Notes,
+  Scheduler,
+  SchedulerEvent,
+  SchedulerOptions,
+  SchedulerSubmit,
+} from './port.ts'
 import { retryDelayMs } from './retry.ts'
 import { Shares } from './shares.ts'
 import { Timers } from './timers.ts'

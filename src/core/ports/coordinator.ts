@@ -83,6 +83,8 @@ export type Change =
       readonly id: JobId
       readonly worker: string
       readonly attempt: number
+      /** See Tally. */
+      readonly crashes: number
       readonly claim: Claim
       /** Acceptance to now. */
       readonly waitedMs: number
@@ -111,7 +113,7 @@ export type Change =
 export type EndState = JobState & ('done' | 'failed' | 'canceled' | 'expired')
 
 export type Notice =
-  /** Its worker must stop this attempt. Where a change came of it, that is stored first. */
+  /** Its worker must stop this attempt. That needs no commit: what is stopped too early is only tried again. */
   | {
       readonly type: 'revoked'
       readonly id: JobId

@@ -3,6 +3,7 @@ import type { SluiceError } from '../errors.ts'
 import type { Job, TenantId } from '../job.ts'
 import type { Metric } from '../numbers.ts'
 import type { Conversations } from './conversations.ts'
+import type { PlanModel } from './coordinator.ts'
 import type { Jobs } from './jobs.ts'
 import type { Keys } from './keys.ts'
 import type { TokenLog } from './log.ts'
@@ -30,6 +31,8 @@ export interface Engine {
    * Power-safe when resolved.
    */
   eraseTenant(tenant: TenantId): Promise<void>
+  /** Other models from now on, in the turn of the call. What runs goes on; jobs of a model that is gone wait for it. */
+  configure(models: readonly PlanModel[]): void
   /** Of this process: how fast it stores, and how much. What all processes share is asked of `operations`. */
   readonly metrics: readonly Metric[]
   /**

@@ -4,6 +4,7 @@ import type { SluiceError } from '../errors.ts'
 import type { Ids } from '../ids.ts'
 import type { Bytes } from '../record.ts'
 import type { Traceparent } from '../trace.ts'
+import type { PlanDeployment } from './coordinator.ts'
 
 export interface ProviderCall {
   readonly kind: 'chat' | 'embedding'
@@ -108,15 +109,8 @@ export interface ProviderDeps {
 export type CreateProvider<Settings> = (name: string, settings: Settings, deps: ProviderDeps) => Provider
 
 /** A model somewhere: what routing chooses among. */
-export interface Deployment {
-  readonly name: string
+export interface Deployment extends PlanDeployment {
   readonly provider: Provider
-  /** The upstream's name of the model; null = the name the client asked for. */
-  readonly upstreamModel: string | null
-  /** Calls at once; Infinity = no limit. */
-  readonly concurrent: number
-  /** Lower orders first. */
-  readonly order: number
   /** Tokens the model can take in; conversations are cut to it. */
   readonly contextTokens: number
   /** Is it asked for streams as the client asks for them, always, or never? */

@@ -6,14 +6,17 @@
  */
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobId, JobState, Timing, Usage } from '../job.ts'
-import type { Headroom } from './scheduler.ts'
+import type { Claim } from './coordinator.ts'
 
+/** Whom leases are given to. Its methods must not throw. */
 export interface Worker {
   readonly id: string
   /** Pools it serves. Empty = all. */
   readonly pools: readonly string[]
-  /** There may be something to lease. Called again after each change that may make a job leasable. */
-  ready(): void
+  /** Jobs at once. */
+  readonly slots: number
+  /** These are its own now: committed, in the order in which they were leased. */
+  leased(leases: readonly Lease[]): void
   /** Stop this attempt at once: the job was canceled, its lease was lost, or the store fenced it. */
   revoked(job: JobId, attempt: number, reason: 'canceled' | 'lost'): void
 }
@@ -24,6 +27,14 @@ export interface Lease {
   readonly attempt: number
   /** Crashes that were this job's own: see Tally. */
   readonly crashes: number
+  /** Where it is to run. It is given back by the engine, when the lease ends. */
+  readonly claim: Claim
+  /** Acceptance to now, ms. */
+  readonly waitedMs: number
+  /** Acceptance to the first text that an earlier attempt showed, ms; null: none was, or nobody knows when. */
+  readonly ttftMs: number | null
+  /** The log as earlier attempts left it; `head`: its last seq. */
+  readonly log: { readonly epoch: number; readonly head: number }
   /** Its request can't be read: the job is to be failed with this. */
   readonly damaged?: SluiceError
 }
@@ -77,24 +88,23 @@ export type Finished =
   | { readonly kind: 'again'; readonly notBeforeMono: number }
   | { readonly kind: 'fenced' }
 
+/** A worker that has joined. */
+export interface Attachment {
+  /** Prolongs all its leases. Memory only. Lost ones are told through `revoked`. */
+  heartbeat(): void
+  /** Jobs at once from now on; 0: it drains. What it has it keeps. */
+  resize(slots: number): void
+  /** Its leases are lost now (as crashed) unless finished. Safe to repeat. */
+  leave(): Promise<void>
+}
+
 /** A worker's side of the engine. */
 export interface Work {
-  /**
-   * Announces a worker of this process. Returns its farewell: its leases are then lost (as crashed) unless finished.
-   */
-  attach(worker: Worker): () => void
-  /**
-   * Leases up to `max` jobs in fair order, each with `headroom`'s consent. The attempt number is committed before this
-   * resolves.
-   */
-  lease(workerId: string, max: number, headroom: Headroom): Promise<readonly Lease[]>
-  /** Prolongs all leases of this worker. Memory only. Lost ones are told through `revoked`. */
-  heartbeat(workerId: string): void
+  /** From now on it is given leases, as far as it has slots for them. */
+  attach(worker: Worker): Attachment
   /**
    * Ends an attempt. If that ends the job, the `end` record, the job's state and its conversation's turn are
    * stored in one commit; resolves power-safe. Repeating it is `fenced`.
    */
   finish(lease: Lease, outcome: Outcome): Promise<Finished>
-  /** Something outside changed (a slot came free): workers are told `ready`. */
-  wake(): void
 }

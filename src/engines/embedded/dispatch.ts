@@ -1,19 +1,19 @@
 /**
- * The scheduler's events, made true: workers are told, ends and returns are written, and the clock comes back when the
- * scheduler has something to do. `act` follows each call of the scheduler.
+ * What the coordinator decided, made true: its changes go into the store, in their order and in one commit, and are
+ * told once that is there. `act` follows each call of the coordinator; it also leases, and lets the clock come back
+ * when the coordinator has something to do.
  */
 import type { Clock } from '../../core/clock.ts'
-import type { SluiceError } from '../../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../../core/facts.ts'
 import type { Job } from '../../core/job.ts'
-import type { Scheduler } from '../../core/ports/scheduler.ts'
-import type { Worker } from '../../core/ports/work.ts'
+import type { Change, Coordinator, Notice } from '../../core/ports/coordinator.ts'
+import type { Lease, Worker } from '../../core/ports/work.ts'
 import { type End, endRecord } from '../../core/record.ts'
 import { errorOf } from '../shared/scheduled.ts'
 import type { ConversationStore } from './conversations/conversations.ts'
 import type { Age } from './disk/age.ts'
 import type { Store } from './disk/store.ts'
-import type { Jobs } from './jobs/jobs.ts'
+import { bodyOf, bodyOrNone, type Jobs } from './jobs/jobs.ts'
 import type { LiveJob, LiveJobs } from './jobs/live-job.ts'
 import type { LiveLog } from './log/live-log.ts'
 import type { Logs } from './log/log.ts'
@@ -23,24 +23,34 @@ export interface Parts {
   readonly logs: Logs
   readonly jobs: Jobs
   readonly live: LiveJobs
-  readonly scheduler: Scheduler
+  readonly coordinator: Coordinator
   readonly conversations: ConversationStore
   readonly clock: Clock
   readonly age: Age
   readonly emit: Emit
 }
 
+type Leased = Extract<Change, { type: 'leased' }>
+type Returned = Extract<Change, { type: 'returned' }>
+type Ended = Extract<Change, { type: 'ended' }>
+
 /** While the process runs, it looks at the clock at least this often; */
 const BEAT_MS = 1_000
 /** and after so long a silence it did not run: stopped, suspended, its machine paused, or its event loop held. */
 const SLEPT_MS = 3_000
+/** While nothing can be stored nothing is leased: time between two looks. */
+const STORE_CHECK_MS = 250
 
 export class Dispatch {
   readonly workers = new Map<string, Worker>()
   /** Called with each job before its end is told. */
   onEnded: (job: Job, log: LiveLog) => void = () => {}
   readonly #parts: Parts
-  #readyPools = new Set<string>()
+  /** All that was there at the start is in line again: leases may begin. */
+  #open = false
+  /** `#lease` will be called. */
+  #leasing = false
+  #cancelStoreCheck = (): void => {}
   #cancelTick: (() => void) | null = null
   #tickAt = Infinity
   #stopped = false
@@ -53,124 +63,215 @@ export class Dispatch {
     this.#stopBeat = parts.clock.every(BEAT_MS, () => void this.now())
   }
 
-  /** Monotonic ms, for each call of the scheduler: it hears first of time in which nothing ran. */
-  now(): number {
-    const now = this.#parts.clock.monoMs()
-    if (now - this.#seenMono > SLEPT_MS) this.#parts.scheduler.woke(now)
-    this.#seenMono = now
-    return now
-  }
-
-  act(): void {
-    const { scheduler, clock } = this.#parts
-    for (const event of scheduler.drain()) {
-      if (event.type === 'ready') this.#ready(event.pool)
-      else {
-        const live = this.#parts.live.get(event.id)
-        if (event.type === 'revoked') {
-          if (live?.leasing) live.revoked = event.reason
-          else this.workers.get(event.worker)?.revoked(event.id, event.attempt, event.reason)
-        } else if (live === undefined || live.ended !== null) continue
-        else if (event.type === 'ended') this.#endWithoutWorker(live, event.state, event.error)
-        else {
-          void this.comeBack(live, event.notBeforeMono).catch(() => {}) // the store failed, and says so through health
-        }
-      }
-    }
-    const at = scheduler.nextAt()
-    if (at >= this.#tickAt || this.#stopped) return
-    this.#cancelTick?.()
-    this.#tickAt = at
-    this.#cancelTick = clock.after(at - clock.monoMs(), () => {
-      this.#tickAt = Infinity
-      scheduler.tick(this.now())
-      this.act()
-    })
+  open(): void {
+    this.#open = true
+    this.act()
   }
 
   stop(): void {
     this.#stopped = true
     this.#stopBeat()
     this.#cancelTick?.()
+    this.#cancelStoreCheck()
     this.workers.clear()
   }
 
-  /** Told at the end of the call that made it so: what is leased then shares its commit. */
-  #ready(pool: string): void {
-    if (this.#readyPools.size === 0) queueMicrotask(() => this.#tellReady())
-    this.#readyPools.add(pool)
+  /** Monotonic ms, for each call of the coordinator: it hears first of time in which nothing ran. */
+  now(): number {
+    const now = this.#parts.clock.monoMs()
+    if (now - this.#seenMono > SLEPT_MS) this.#parts.coordinator.woke(now)
+    this.#seenMono = now
+    return now
   }
 
-  #tellReady(): void {
-    const pools = this.#readyPools
-    this.#readyPools = new Set()
-    for (const worker of [...this.workers.values()])
-      if (worker.pools.length === 0 || worker.pools.some((pool) => pools.has(pool))) worker.ready()
+  act(): void {
+    this.#journal()
+    const { coordinator, clock } = this.#parts
+    if (this.#stopped) return
+    if (coordinator.leasable && this.#open && !this.#leasing) {
+      this.#leasing = true
+      // At the end of the call that made it so: what is leased then shares its commit
+      queueMicrotask(() => this.#lease())
+    }
+    const at = coordinator.nextAt()
+    if (at >= this.#tickAt) return
+    this.#cancelTick?.()
+    this.#tickAt = at
+    this.#cancelTick = clock.after(Math.max(0, at - clock.monoMs()), () => {
+      this.#tickAt = Infinity
+      coordinator.tick(this.now())
+      this.act()
+    })
   }
 
-  /** The attempt is over and the job goes back in line. Resolves when that is committed. */
-  comeBack(live: LiveJob, notBeforeMono: number): Promise<void> {
-    const { scheduler, age, store, jobs } = this.#parts
+  #lease(): void {
+    const { coordinator, store, clock } = this.#parts
+    if (this.#stopped) return
+    if (store.down !== null) {
+      this.#cancelStoreCheck = clock.after(STORE_CHECK_MS, () => this.#lease())
+      return
+    }
+    coordinator.lease(this.now())
+    this.#leasing = false
+    if (!coordinator.leasable) return this.act()
+    // One batch a turn: the first of it run before the last are leased
+    this.#leasing = true
+    this.act()
+    clock.soon(() => this.#lease())
+  }
+
+  #journal(): void {
+    const { coordinator, live: all } = this.#parts
+    const leased: Leased[] = []
+    for (const change of coordinator.changes()) {
+      if (change.type === 'accepted') continue // stored by its submit, which has the request
+      const live = all.get(change.id)
+      if (live === undefined || live.ended !== null) continue
+      switch (change.type) {
+        case 'canceling':
+          this.#noteCancel(live)
+          break
+        case 'leased':
+          this.#noteLease(live, change)
+          leased.push(change)
+          break
+        case 'returned':
+          this.#return(live, change)
+          break
+        case 'ended':
+          live.ended = this.#end(live, change)
+          live.ended.catch(ignore)
+      }
+    }
+    if (leased.length > 0) this.#handOut(leased)
+    for (const notice of coordinator.notices()) this.#tell(notice)
+  }
+
+  #tell(notice: Notice): void {
+    if (notice.type === 'cooling') {
+      this.#parts.emit({ ...notice, type: 'deployment-cooled' })
+      return
+    }
+    const { id, worker, attempt, reason } = notice
+    const live = this.#parts.live.get(id)
+    if (live?.leasing === attempt) live.revoked = reason
+    else this.workers.get(worker)?.revoked(id, attempt, reason)
+  }
+
+  // ------------------------------------------------------------ leases
+
+  #noteLease({ log }: LiveJob, { attempt }: Leased): void {
+    log.attempt = attempt
+    log.lease = attempt
+    this.#parts.logs.touch(log)
+  }
+
+  /** Once they are committed. What is no longer leased by then was revoked, or could not be stored. */
+  #handOut(leased: readonly Leased[]): void {
+    const { store, live: all } = this.#parts
+    const decidedMono = this.#seenMono
+    for (const { id, attempt } of leased) {
+      const live = all.get(id)!
+      live.leasing = attempt
+      live.revoked = null
+    }
+    const done = (): void => {
+      const leases = new Map<string, Lease[]>()
+      const revoked: Leased[] = []
+      for (const change of leased) {
+        const live = all.get(change.id)
+        if (live === undefined || live.log.attempt !== change.attempt) continue
+        const lease = this.#leaseOf(live, change, decidedMono)
+        const others = leases.get(change.worker)
+        if (others === undefined) leases.set(change.worker, [lease])
+        else others.push(lease)
+        if (live.revoked !== null) revoked.push(change)
+      }
+      for (const [worker, own] of leases) this.workers.get(worker)?.leased(own)
+      // Canceled meanwhile: its worker has it, and stops
+      for (const { id, worker, attempt } of revoked) this.workers.get(worker)?.revoked(id, attempt, 'canceled')
+    }
+    store.write({ apply: ignore, keep: true, done: (error) => error === null && done() })
+  }
+
+  #leaseOf(live: LiveJob, { attempt, crashes, claim, waitedMs, ttftMs }: Leased, decidedMono: number): Lease {
+    const { jobs, live: all, emit, clock } = this.#parts
+    const { log } = live
+    const { body, damaged } = live.job.body.length > 0 ? { body: live.job.body } : bodyOf(jobs, log.order)
+    all.dropBody(live)
+    live.job = { ...live.job, attempts: attempt }
+    live.leasing = 0
+    const inLineMs = live.returnedMono === null ? waitedMs : decidedMono - live.returnedMono
+    emit({ type: 'job-leased', ...aboutJob(live.job), attempt, deployment: claim.deployment, waitedMs: inLineMs })
+    return {
+      job: { ...live.job, body, state: 'leased' },
+      attempt,
+      crashes,
+      claim,
+      waitedMs: waitedMs + clock.monoMs() - decidedMono,
+      ttftMs,
+      log: { epoch: log.epoch, head: log.taken },
+      ...(damaged && { damaged }),
+    }
+  }
+
+  /** Noted, so that a cancel that was acknowledged is not undone by a restart. */
+  #noteCancel(live: LiveJob): void {
+    const { store, jobs } = this.#parts
+    live.canceling = store.run(() => jobs.noteCancel(live.log.order), true)
+    live.canceling.catch(ignore)
+  }
+
+  // ------------------------------------------------------------ ways out
+
+  /** The attempt is over and the job goes back in line. */
+  #return(live: LiveJob, { notBeforeMono, tally, failedAt }: Returned): void {
+    const { age, store, jobs, clock, emit } = this.#parts
     const { log } = live
     log.attempt = 0
-    const tally = scheduler.tally(live.job.id)
-    if (tally === null) return Promise.resolve()
+    live.returnedMono = clock.monoMs()
     live.job = { ...live.job, attempts: tally.attempts }
-    return store.run(() => jobs.comeBack(log.order, tally, age.of(notBeforeMono)), true)
+    const delayMs = Math.max(0, notBeforeMono - live.returnedMono)
+    const notBeforeAge = age.of(notBeforeMono)
+    store
+      .run(() => jobs.comeBack(log.order, tally, failedAt, notBeforeAge), true)
+      .then(() => emit({ type: 'job-returned', ...aboutJob(live.job), attempt: tally.attempts, delayMs }), ignore)
   }
 
-  #endWithoutWorker(live: LiveJob, state: 'failed' | 'canceled' | 'expired', error: SluiceError): void {
-    const { emit } = this.#parts
-    const { body } = live.job
-    this.end(live, { state, ...errorOf(error) }, undefined, body.length > 0 ? body : null).then(
-      () => emit({ type: 'job-ended', ...aboutJob(live.job), deployment: null, state, ...failureOf(error) }),
-      () => {}, // the store failed, and says so through health
-    )
-  }
-
-  /**
-   * The one end of a job: its record, its state and its turn in one commit; told once power-safe. `body` null: it is
-   * read when needed.
-   */
-  end(live: LiveJob, end: End, answer: string | undefined, body: Uint8Array | null): Promise<void> {
-    live.ended ??= this.#end(live, end, answer, body)
-    return live.ended
-  }
-
-  async #end(live: LiveJob, end: End, answer: string | undefined, body: Uint8Array | null): Promise<void> {
-    const { store, logs, jobs, clock, age, conversations } = this.#parts
+  /** The one end of a job: its record, its state and its turn in one commit; told once power-safe. */
+  async #end(live: LiveJob, { state, error, usage, timing, deployment }: Ended): Promise<void> {
+    const { store, logs, jobs, clock, age, conversations, emit } = this.#parts
     const { log, job } = live
+    const measured = { ...(usage && { usage }), ...(timing && { timing }) }
+    const end: End = { state, ...(error && errorOf(error)), ...measured }
     const record = endRecord(end)
     const endedAtMs = Math.floor(clock.wallMs())
     const endedAge = age.now()
     log.attempt = 0
     logs.take(log, [record], false)
     log.ending = true
+    const { answer = null } = live
+    const body = live.leasedBody ?? (job.body.length > 0 ? job.body : null)
     let written = 0
     await store.run(() => {
       written = jobs.insertResult(log, live.job.attempts, end, endedAtMs, endedAge)
       if (live.canceling !== null) jobs.forgetCancel(log.order)
       if (job.options.conversation !== undefined)
-        conversations.addTurn(job, log.order, body ?? bodyOrNone(jobs, log.order), end.state, answer ?? null, endedAtMs)
+        conversations.addTurn(job, log.order, body ?? bodyOrNone(jobs, log.order), state, answer, endedAtMs)
     }, true)
     store.wrote(written)
     await store.synced()
     this.#parts.live.delete(live)
-    this.onEnded({ ...live.job, state: end.state, endedAtMs }, log)
+    this.onEnded({ ...live.job, state, endedAtMs }, log)
     logs.end(log, record)
     for (const tell of live.waiting) tell()
     conversations.news.tell(job.tenant, job.options.conversation, {
       type: 'ended',
-      job: { ...live.job, state: end.state, endedAtMs, ...(end.error && { error: end.error }) },
+      job: { ...live.job, state, endedAtMs, ...(end.error && { error: end.error }) },
     })
+    emit({ type: 'job-ended', ...aboutJob(job), deployment, state, ...failureOf(error), ...measured })
   }
 }
 
-/** A damaged request has no messages to remember, and ends all the same. */
-function bodyOrNone(jobs: Jobs, order: number): Uint8Array {
-  try {
-    return jobs.body(order)
-  } catch {
-    return Buffer.from('{}')
-  }
-}
+/** The store failed, and says so through health. */
+const ignore = (): void => {}

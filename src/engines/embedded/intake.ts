@@ -1,4 +1,4 @@
-/** How a draft becomes a job: the scheduler decides, the store commits, and what can't be stored was never there. */
+/** How a draft becomes a job: the coordinator decides, the store commits, and what can't be stored was never there. */
 import { SluiceError } from '../../core/errors.ts'
 import { type Ids, jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
@@ -53,7 +53,7 @@ export class Intake {
 
   /** Resolves when it is committed. */
   take(draft: JobDraft): Promise<Submitted> {
-    const { store, scheduler, live, jobs } = this.#parts
+    const { store, coordinator, live, jobs } = this.#parts
     if (store.down !== null) return refused(store.down)
     if (!this.open) return refused(new SluiceError('starting', { retryAfterMs: STARTING_MS }))
     if (this.erasing.has(draft.tenant)) return refused(ERASING)
@@ -65,9 +65,11 @@ export class Intake {
       return refused(SluiceError.from(error))
     }
     const id = this.#ids.job(this.#orders.next(store))
-    const decision = scheduler.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
+    const decision = coordinator.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
+    // Stored first: what is leased of it shares its commit
+    const accepted = decision.kind === 'accepted' ? this.#accept(id, draft, now) : null
     this.#dispatch.act()
-    if (decision.kind === 'accepted') return this.#accept(id, draft, now)
+    if (decision.kind === 'accepted') return accepted!
     if (decision.kind === 'refused') return refused(decision.error)
     const running = live.get(decision.id)
     if (running !== undefined) return this.#join(running)
@@ -104,7 +106,7 @@ export class Intake {
   #shown(live: LiveJob): { readonly job: Job; readonly place: Place } {
     return {
       job: this.#parts.live.show(live),
-      place: this.#parts.scheduler.place(live.job.id, this.#dispatch.now()) ?? NOWHERE,
+      place: this.#parts.coordinator.places([live.job.id], this.#dispatch.now()).get(live.job.id) ?? NOWHERE,
     }
   }
 
@@ -131,7 +133,7 @@ export class Intake {
           if (key !== null) this.#keys.delete(key)
           if (error === null) {
             store.wrote(job.body.length)
-            all.settle(live)
+            all.committed(live)
             this.#announce(live)
           } else this.#withdraw(live)
           resolve(error)
@@ -159,7 +161,7 @@ export class Intake {
     live.log.attempt = 0
     this.#parts.live.delete(live)
     this.#parts.logs.forget(id)
-    this.#parts.scheduler.withdraw(id)
+    this.#parts.coordinator.withdraw(id)
     this.#dispatch.act()
   }
 }

@@ -6,8 +6,8 @@ import type { Emit } from '../../core/facts.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { TenantId } from '../../core/job.ts'
 import { gauge } from '../../core/numbers.ts'
+import type { Coordinator } from '../../core/ports/coordinator.ts'
 import type { Boot, Engine } from '../../core/ports/engine.ts'
-import type { Scheduler } from '../../core/ports/scheduler.ts'
 import { laneNames } from '../shared/scheduled.ts'
 import { ConversationStore } from './conversations/conversations.ts'
 import { Age } from './disk/age.ts'
@@ -40,7 +40,7 @@ export interface EmbeddedOptions {
    */
   readonly durability: Durability
   /** An empty one; the engine alone calls it. */
-  readonly scheduler: Scheduler
+  readonly coordinator: Coordinator
   readonly clock: Clock
   readonly ids: Ids
   readonly wheel: Wheel
@@ -64,7 +64,7 @@ export interface Seams {
  * process's, or written by a newer version; what SQLite throws when it can't be read.
  */
 export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engine {
-  const { durability, scheduler, clock, ids, wheel, onFact } = options
+  const { durability, coordinator, clock, ids, wheel, onFact } = options
   const { db, files, warnings, loss, release } = openFolder(durability === 'memory' ? null : options.dir)
   try {
     const store = new Store({
@@ -83,15 +83,16 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const age = new Age(db, clock, options.boot)
     const orders = new Orders(db, ids)
     const pauses = new Pauses(store)
-    for (const selector of pauses.list()) for (const each of laneNames(selector)) scheduler.pause(each)
+    for (const selector of pauses.list())
+      for (const each of laneNames(selector)) coordinator.pause(each, clock.monoMs())
     const interrupted = moveSegments(db, epochs, (n) => store.warn('commits_missing', damagedSegment(n)))
-    const live = new LiveJobs(scheduler)
+    const live = new LiveJobs(coordinator)
     const parts: Parts = {
       store,
       logs: new Logs(store, epochs),
       jobs: new Jobs(db),
       live,
-      scheduler,
+      coordinator,
       conversations: new ConversationStore(store, live, clock, age),
       clock,
       age,
@@ -113,7 +114,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const stopAge = age.keep(store)
     let closed = false
     return {
-      ...engineOf(parts, queue, intake, keys, retention, () => {
+      ...engineOf(parts, queue, intake, keys, retention, dispatch, () => {
         closed = true
         dispatch.stop()
         retention.stop()
@@ -126,7 +127,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
         })
         if (closed) return
         intake.open = true
-        dispatch.act()
+        dispatch.open()
       },
     }
   } catch (error) {
@@ -158,9 +159,10 @@ function engineOf(
   { erasing }: Intake,
   keys: KeyStore,
   retention: Retention,
+  dispatch: Dispatch,
   close: () => Promise<void>,
 ): Omit<Engine, 'restore'> {
-  const { store, logs, live, conversations } = parts
+  const { store, logs, live, conversations, coordinator } = parts
   let closed: Promise<void> | null = null
 
   function eraseTenant(tenant: TenantId): Promise<void> {
@@ -193,6 +195,10 @@ function engineOf(
     health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError } {
       const error = store.down
       return error === null ? { ok: true } : { ok: false, error }
+    },
+    configure(models) {
+      coordinator.configure(models, dispatch.now())
+      dispatch.act()
     },
     metrics: [
       ...store.metrics,

@@ -1,20 +1,16 @@
 /**
- * The queue: every decision is the scheduler's, every fact is the store's. This file is the port: it asks the one and
+ * The queue: every decision is the coordinator's, every fact is the store's. This file is the port: it asks the one and
  * waits for the other.
  */
-import { SluiceError } from '../../core/errors.ts'
 import { jobOrder } from '../../core/ids.ts'
-import type { Job, JobDraft, JobId, JobState, Place } from '../../core/job.ts'
+import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
 import type { Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
-import type { Headroom } from '../../core/ports/scheduler.ts'
 import type { Submissions, Submitted } from '../../core/ports/submissions.ts'
-import type { Finished, Lease, Outcome, Work, Worker } from '../../core/ports/work.ts'
-import type { End } from '../../core/record.ts'
-import { errorOf, laneNames } from '../shared/scheduled.ts'
+import type { Attachment, Finished, Lease, Outcome, Work, Worker } from '../../core/ports/work.ts'
+import { laneNames } from '../shared/scheduled.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
 import type { Intake } from './intake.ts'
-import { type Jobs, NO_BODY } from './jobs/jobs.ts'
 import { listJobs } from './jobs/list.ts'
 import type { LiveJob } from './jobs/live-job.ts'
 import type { Pauses } from './pauses.ts'
@@ -33,7 +29,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     this.#dispatch = dispatch
     this.#pauses = pauses
     parts.conversations.eraseJob = (id) => this.#erase(id)
-    parts.logs.charge = (id, attempt, tokens) => parts.scheduler.charge(id, attempt, tokens)
+    parts.logs.charge = (id, attempt, tokens) => parts.coordinator.charge(id, attempt, tokens)
   }
 
   // ------------------------------------------------------------ submit
@@ -73,71 +69,45 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   // ------------------------------------------------------------ work
 
-  attach(worker: Worker): () => void {
+  attach(worker: Worker): Attachment {
+    const { coordinator } = this.#parts
     const { workers } = this.#dispatch
-    workers.set(worker.id, worker)
-    return () => {
-      if (workers.get(worker.id) !== worker) return
-      workers.delete(worker.id)
-      this.#parts.scheduler.lose(worker.id, this.#dispatch.now())
+    const { id, pools } = worker
+    const sit = (slots: number): void => {
+      if (workers.get(id) !== worker) return
+      coordinator.attach({ id, pools, slots }, this.#dispatch.now())
       this.#dispatch.act()
+    }
+    workers.set(id, worker)
+    sit(worker.slots)
+    return {
+      heartbeat: () => {
+        coordinator.heartbeat(id, this.#dispatch.now())
+        this.#dispatch.act()
+      },
+      resize: sit,
+      leave: async () => {
+        if (workers.get(id) !== worker) return
+        workers.delete(id)
+        coordinator.leave(id, this.#dispatch.now())
+        this.#dispatch.act()
+      },
     }
   }
 
-  async lease(workerId: string, max: number, headroom: Headroom): Promise<readonly Lease[]> {
-    const { store, scheduler, clock, logs, jobs, live: all } = this.#parts
-    const worker = this.#dispatch.workers.get(workerId)
-    if (worker === undefined || store.down !== null || !this.#intake.open) return []
-    const found = scheduler.lease(workerId, worker.pools, max, headroom, this.#dispatch.now())
-    this.#dispatch.act()
-    if (found.length === 0) return []
-    const leased = found.map(({ id, attempt, crashes }) => {
-      const live = all.get(id)!
-      live.log.attempt = attempt
-      live.log.lease = attempt
-      live.leasing = true
-      logs.touch(live.log)
-      return { live, attempt, crashes }
-    })
-    await store.run(() => {}, true)
-    return leased.map(({ live, attempt, crashes }): Lease => {
-      const { job, revoked } = live
-      const { body, damaged } = job.body.length > 0 ? { body: job.body, damaged: undefined } : bodyOf(jobs, live)
-      all.dropBody(live)
-      live.job = { ...live.job, attempts: attempt }
-      live.leasing = false
-      live.revoked = null
-      // One that is canceled, lost or refused meanwhile is handed out too: its worker holds a slot, and gives it back
-      // when told
-      if (revoked !== null) clock.soon(() => worker.revoked(job.id, attempt, revoked))
-      return { job: { ...live.job, body, state: 'leased' }, attempt, crashes, ...(damaged && { damaged }) }
-    })
-  }
-
-  heartbeat(workerId: string): void {
-    this.#parts.scheduler.heartbeat(workerId, this.#dispatch.now())
-    this.#dispatch.act()
-  }
-
   async finish(lease: Lease, outcome: Outcome): Promise<Finished> {
-    const { scheduler, store } = this.#parts
+    const { coordinator, store } = this.#parts
     const live = this.#parts.live.get(lease.job.id)
     if (live === undefined || live.log.attempt !== lease.attempt || live.ended !== null) return FENCED
     if (store.down?.code === 'storage_failed') throw store.down
-    const finished = scheduler.finish(lease.job.id, lease.attempt, outcome, this.#dispatch.now())
-    if (finished.kind === 'ended') {
-      const ended = this.#dispatch.end(
-        live,
-        endOf(finished.state, outcome),
-        'answer' in outcome ? outcome.answer : undefined,
-        lease.job.body.length > 0 ? lease.job.body : null,
-      )
-      this.#dispatch.act()
-      await ended
-    } else {
-      const back = finished.kind === 'again' ? this.#dispatch.comeBack(live, finished.notBeforeMono) : null
-      this.#dispatch.act()
-      await back
+    if (lease.job.body.length > 0) live.leasedBody = lease.job.body
+    live.answer = 'answer' in outcome ? (outcome.answer ?? null) : null
+    const finished = coordinator.finish(lease.job.id, lease.attempt, outcome, this.#dispatch.now())
+    this.#dispatch.act()
+    if (finished.kind === 'ended') await live.ended
+    else {
+      live.leasedBody = null
+      await store.run(() => {}, true)
       await store.synced()
     }
     return finished
@@ -149,10 +119,11 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     const live = this.#parts.live.get(id)
     if (live === undefined) return { kind: this.#parts.jobs.get(id) === null ? 'unknown' : 'ended' }
     if (live.ended === null) {
-      const kind = this.#parts.scheduler.cancel(id, this.#dispatch.now())
+      const kind = this.#parts.coordinator.cancel(id, this.#dispatch.now())
       this.#dispatch.act()
       if (kind === 'canceling') {
-        await this.#noted(live)
+        const { store } = this.#parts
+        await store.whileUp(live.canceling!.then(() => store.synced()))
         return { kind }
       }
       if (kind === 'canceled') {
@@ -162,13 +133,6 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     }
     await this.#told(live)
     return { kind: 'ended' }
-  }
-
-  /** Its worker is told already. Noted, so that a cancel that was acknowledged is not undone by a restart. */
-  #noted(live: LiveJob): Promise<void> {
-    const { store, jobs } = this.#parts
-    live.canceling ??= store.run(() => jobs.noteCancel(live.log.order), true)
-    return store.whileUp(live.canceling.then(() => store.synced()))
   }
 
   /** A full disk keeps the end for later; who asked is told at once. */
@@ -192,7 +156,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   }
 
   place(id: JobId): Place | null {
-    return this.#parts.live.get(id) === undefined ? null : this.#parts.scheduler.place(id, this.#dispatch.now())
+    return this.#parts.coordinator.places([id], this.#dispatch.now()).get(id) ?? null
   }
 
   erase(id: JobId): Promise<boolean> {
@@ -232,7 +196,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   pause(selector: Selector): Promise<void> {
     return this.#parts.store.ifUp(() => {
-      for (const each of laneNames(selector)) this.#parts.scheduler.pause(each)
+      for (const each of laneNames(selector)) this.#parts.coordinator.pause(each, this.#dispatch.now())
       this.#dispatch.act()
       return this.#pauses.add(selector)
     })
@@ -241,7 +205,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   resume(selector: Selector): Promise<void> {
     return this.#parts.store.ifUp(async () => {
       await this.#pauses.remove(selector)
-      for (const each of laneNames(selector)) this.#parts.scheduler.resume(each)
+      for (const each of laneNames(selector)) this.#parts.coordinator.resume(each, this.#dispatch.now())
       this.#dispatch.act()
     })
   }
@@ -252,35 +216,14 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   purge(selector: Selector): Promise<number> {
     return this.#parts.store.ifUp(async () => {
-      const ids = laneNames(selector).flatMap((each) => this.#parts.scheduler.purge(each, this.#dispatch.now()))
+      const ids = laneNames(selector).flatMap((each) => this.#parts.coordinator.purge(each, this.#dispatch.now()))
       this.#dispatch.act()
       await Promise.all(ids.map((id) => this.#parts.live.get(id)?.ended))
       return ids.length
     })
   }
 
-  wake(): void {
-    for (const worker of [...this.#dispatch.workers.values()]) worker.ready()
-  }
-
   depth(): QueueDepth {
-    return this.#parts.scheduler.depth()
+    return this.#parts.coordinator.depth()
   }
-}
-
-/** Its worker ends a damaged one: the others of the same call are not to suffer for it. */
-function bodyOf(jobs: Jobs, live: LiveJob): { readonly body: Uint8Array; readonly damaged?: SluiceError } {
-  try {
-    return { body: jobs.body(live.log.order) }
-  } catch (thrown) {
-    return { body: NO_BODY, damaged: SluiceError.from(thrown) }
-  }
-}
-
-function endOf(state: JobState, outcome: Outcome): End {
-  const { usage, timing }: Partial<Pick<End, 'usage' | 'timing'>> = outcome.kind === 'released' ? {} : outcome
-  const measured = { ...(usage && { usage }), ...(timing && { timing }) }
-  if (state === 'done') return { state, ...measured }
-  const error = outcome.kind === 'failed' && state !== 'canceled' ? outcome.error : new SluiceError('job_canceled')
-  return { state: state as End['state'], ...errorOf(error), ...measured }
 }

@@ -4,7 +4,7 @@
  */
 import type { JobId } from '../../../core/job.ts'
 import type { ScheduledJob } from '../../../core/ports/coordinator.ts'
-import type { Headroom, Scheduler, SchedulerEvent } from '../../../core/ports/scheduler.ts'
+import type { Headroom, Scheduler, SchedulerEvent } from '../port.ts'
 
 interface Seen {
   readonly job: ScheduledJob

@@ -1,8 +1,8 @@
 /** What the tests of this folder share: a job, an outcome, a scheduler with plain options. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { ScheduledJob } from '../../../core/ports/coordinator.ts'
-import type { Headroom, Scheduler, SchedulerEvent, SchedulerOptions } from '../../../core/ports/scheduler.ts'
 import type { Outcome } from '../../../core/ports/work.ts'
+import type { Headroom, Scheduler, SchedulerEvent, SchedulerOptions } from '../port.ts'
 import { createScheduler } from '../scheduler.ts'
 
 export const OPTIONS: SchedulerOptions = {

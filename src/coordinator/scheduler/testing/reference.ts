@@ -6,14 +6,8 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { JobState } from '../../../core/job.ts'
 import type { ScheduledJob, Tally } from '../../../core/ports/coordinator.ts'
 import type { QueueDepth, Selector } from '../../../core/ports/operations.ts'
-import type {
-  Headroom,
-  Notes,
-  SchedulerEvent,
-  SchedulerOptions,
-  SchedulerSubmit,
-} from '../../../core/ports/scheduler.ts'
 import type { Finished, Outcome } from '../../../core/ports/work.ts'
+import type { Headroom, Notes, SchedulerEvent, SchedulerOptions, SchedulerSubmit } from '../port.ts'
 
 /** It keeps none. */
 const NO_NOTES = null as unknown as Notes

@@ -1,7 +1,7 @@
 /** A server with so many slots and a fixed pace, in simulated time, around the real scheduler. */
 
 import type { ScheduledJob } from '../../../core/ports/coordinator.ts'
-import type { Headroom, Scheduler } from '../../../core/ports/scheduler.ts'
+import type { Headroom, Scheduler } from '../port.ts'
 import { done, job, yes } from './jobs.ts'
 
 const STEP_MS = 200

@@ -7,8 +7,8 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { JobId } from '../../../core/job.ts'
 import type { ScheduledJob } from '../../../core/ports/coordinator.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
-import type { Headroom, Scheduler, SchedulerOptions } from '../../../core/ports/scheduler.ts'
 import type { Outcome } from '../../../core/ports/work.ts'
+import type { Headroom, Scheduler, SchedulerOptions } from '../port.ts'
 import { job } from './jobs.ts'
 
 export const WALK_OPTIONS: SchedulerOptions = {

@@ -5,7 +5,12 @@ import { leadingInstructions } from '../../shared/messages.ts'
 const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 
 /** `MIGRATIONS[n]` takes a folder of schema n to n + 1. */
-export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = { 1: toSchema2 }
+export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = { 1: toSchema2, 2: toSchema3 }
+
+/** 3: jobs in line remember where they failed, and when they first showed text. */
+function toSchema3(db: DatabaseSync): void {
+  db.exec('ALTER TABLE unfinished ADD COLUMN ttft INTEGER; ALTER TABLE unfinished ADD COLUMN failed_at TEXT')
+}
 
 /** 2: three changes of one release. */
 function toSchema2(db: DatabaseSync): void {

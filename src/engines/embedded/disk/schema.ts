@@ -24,7 +24,7 @@ import {
 import { findLoss, forget, GONE, type Loss, readMark } from './mark.ts'
 import { MIGRATIONS } from './migrations.ts'
 
-const SCHEMA_VERSION = 2
+const SCHEMA_VERSION = 3
 
 /** What the WAL file is cut to when it starts over. */
 const WAL_KEPT_BYTES = 64 << 20
@@ -49,10 +49,11 @@ CREATE TABLE results (
 CREATE INDEX results_bad ON results (ord) WHERE state <> 'done';
 
 -- Jobs without a result, so that a start need not look at all others; and what their next lease must know when they
--- came back (a retry, a crash, a release): see Tally in core/ports.ts.
+-- came back (a retry, a crash, a release): see Tally in core/ports/coordinator.ts.
 CREATE TABLE unfinished (
   ord INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, fails INTEGER NOT NULL, deaths INTEGER NOT NULL,
-  crashes INTEGER NOT NULL, not_before_age INTEGER NOT NULL);
+  crashes INTEGER NOT NULL, not_before_age INTEGER NOT NULL,
+  ttft INTEGER, failed_at TEXT); -- JSON: FailedAt; null: nowhere
 
 -- Token records of live jobs, one row a commit for all of them; gone when no live job needs them.
 CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER);

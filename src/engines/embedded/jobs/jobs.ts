@@ -1,8 +1,9 @@
 /** Jobs as rows: written at submit and once at the end, and how they read back. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { SluiceError } from '../../../core/errors.ts'
 import { jobOrder } from '../../../core/ids.ts'
 import type { Job, JobDraft, JobId, JobState, TenantId } from '../../../core/job.ts'
-import type { Tally } from '../../../core/ports/coordinator.ts'
+import type { FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { Bytes, End } from '../../../core/record.ts'
 import { checksumOf, damagedJob, expectIntact, parseIntact } from '../disk/checksum.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -87,9 +88,10 @@ export class Jobs {
       `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log, checksum)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0, 0, 0)')
+    this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0, 0, 0, NULL, NULL)')
     this.#updateUnfinished = db.prepare(
-      'UPDATE unfinished SET attempts = ?, fails = ?, deaths = ?, crashes = ?, not_before_age = ? WHERE ord = ?',
+      'UPDATE unfinished SET attempts = ?, fails = ?, deaths = ?, crashes = ?, not_before_age = ?, ttft = ?,' +
+        ' failed_at = ? WHERE ord = ?',
     )
     this.#acceptedFrom = db.prepare('SELECT ord, accepted_age AS age FROM jobs WHERE ord >= ? ORDER BY ord LIMIT 1')
     this.#range = db.prepare('SELECT (SELECT min(ord) FROM jobs) AS first, (SELECT max(ord) FROM jobs) AS last')
@@ -160,8 +162,10 @@ export class Jobs {
   }
 
   /** It goes back in line. */
-  comeBack(order: number, { attempts, fails, deaths, crashes }: Tally, notBeforeAge: number): void {
-    this.#updateUnfinished.run(attempts, fails, deaths, crashes, notBeforeAge, order)
+  comeBack(order: number, tally: Tally, failedAt: FailedAt, notBeforeAge: number): void {
+    const { attempts, fails, deaths, crashes, ttftMs } = tally
+    const places = failedAt.length === 0 ? null : JSON.stringify(failedAt)
+    this.#updateUnfinished.run(attempts, fails, deaths, crashes, notBeforeAge, ttftMs, places, order)
   }
 
   /** The first order that was accepted after this age, or more than all: jobs are in order of acceptance. */
@@ -222,4 +226,19 @@ export class Jobs {
   remove(order: number): void {
     for (const removal of this.#removals) removal.run(order)
   }
+}
+
+/** Its worker ends a damaged one: those that are leased with it are not to suffer for it. */
+export function bodyOf(jobs: Jobs, order: number): { readonly body: Uint8Array; readonly damaged?: SluiceError } {
+  try {
+    return { body: jobs.body(order) }
+  } catch (thrown) {
+    return { body: NO_BODY, damaged: SluiceError.from(thrown) }
+  }
+}
+
+/** A damaged request has no messages to remember, and ends all the same. */
+export function bodyOrNone(jobs: Jobs, order: number): Uint8Array {
+  const { body, damaged } = bodyOf(jobs, order)
+  return damaged === undefined ? body : Buffer.from('{}')
 }

@@ -1,7 +1,7 @@
 /** A job that has not ended, or whose end is not told yet. */
 import type { SluiceError } from '../../../core/errors.ts'
 import { isTerminal, type Job, type JobId, type JobState, type TenantId } from '../../../core/job.ts'
-import type { Scheduler } from '../../../core/ports/scheduler.ts'
+import type { Coordinator } from '../../../core/ports/coordinator.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { NO_BODY } from './jobs.ts'
 
@@ -19,9 +19,14 @@ export class LiveJob {
   ended: Promise<void> | null = null
   /** Resolves when it is stored that it is to be canceled. Null: it is not. */
   canceling: Promise<void> | null = null
-  /** A lease that is not handed out yet, and what its worker must be told then. */
-  leasing = false
+  /** An attempt that is leased and not handed out yet, and what its worker must be told then. 0: none. */
+  leasing = 0
   revoked: 'canceled' | 'lost' | null = null
+  /** When it last came back in line; null: never. */
+  returnedMono: number | null = null
+  /** What its worker had of the request when it ended it, and the assistant's message. */
+  leasedBody: Uint8Array | null = null
+  answer: string | null = null
   /** Called when its end is told. */
   waiting: Array<() => void> = []
 
@@ -35,11 +40,11 @@ export class LiveJobs {
   readonly #jobs = new Map<JobId, LiveJob>()
   /** Those of each conversation, in their order. */
   readonly #byConversation = new Map<string, Set<LiveJob>>()
-  readonly #scheduler: Scheduler
+  readonly #coordinator: Pick<Coordinator, 'state'>
   #bodyBytes = 0
 
-  constructor(scheduler: Scheduler) {
-    this.#scheduler = scheduler
+  constructor(coordinator: Pick<Coordinator, 'state'>) {
+    this.#coordinator = coordinator
   }
 
   get size(): number {
@@ -81,8 +86,8 @@ export class LiveJobs {
     return this.#byConversation.get(conversationKey(tenant, conversation)) ?? []
   }
 
-  /** It is committed: its body may be read back. */
-  settle(live: LiveJob): void {
+  /** Safe to drop its body from memory. */
+  committed(live: LiveJob): void {
     if (live.job.body.length > KEPT_BODY_BYTES || this.#bodyBytes > KEPT_BODIES_BYTES) this.dropBody(live)
   }
 
@@ -94,7 +99,7 @@ export class LiveJobs {
 
   /** As clients may see it, without its body: an end is not said before it is power-safe. */
   show(live: LiveJob): Job {
-    const state = this.#scheduler.state(live.job.id)
+    const state = this.#coordinator.state(live.job.id)
     const known: JobState = state !== null && !isTerminal(state) ? state : live.job.attempts > 0 ? 'leased' : 'queued'
     return { ...live.job, body: NO_BODY, state: known }
   }

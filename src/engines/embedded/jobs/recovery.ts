@@ -5,6 +5,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Job, JobId } from '../../../core/job.ts'
+import type { FailedAt } from '../../../core/ports/coordinator.ts'
 import type { Bytes } from '../../../core/record.ts'
 import { joinKeyOf, scheduled } from '../../shared/scheduled.ts'
 import type { Age } from '../disk/age.ts'
@@ -106,10 +107,13 @@ type UnfinishedRow = JobRow & {
   readonly deaths: number
   readonly crashes: number
   readonly notBeforeAge: number
+  readonly ttft: number | null
+  readonly failedAt: string | null
 }
 
 const UNFINISHED = `SELECT u.ord AS ord, length(j.body) AS bodyBytes, j.accepted_age AS acceptedAge, ${COLUMNS},
-    u.attempts AS tried, u.fails AS fails, u.deaths AS deaths, u.crashes AS crashes, u.not_before_age AS notBeforeAge
+    u.attempts AS tried, u.fails AS fails, u.deaths AS deaths, u.crashes AS crashes, u.not_before_age AS notBeforeAge,
+    u.ttft AS ttft, u.failed_at AS failedAt
   FROM unfinished u JOIN jobs j ON j.ord = u.ord LEFT JOIN results r ON r.ord = u.ord
   WHERE u.ord > ? ORDER BY u.ord LIMIT ${ROWS_AT_ONCE}`
 
@@ -122,7 +126,7 @@ export async function restoreJobs(
   isStopped: () => boolean,
   each: (job: Job) => void,
 ): Promise<void> {
-  const { store, scheduler, clock, live: all, logs } = parts
+  const { store, coordinator, clock, live: all, logs } = parts
   const next = store.db.prepare(UNFINISHED)
   const storedParts = store.db.prepare('SELECT n, records, epoch FROM parts WHERE ord = ? ORDER BY n')
   const died: JobId[] = []
@@ -132,7 +136,7 @@ export async function restoreJobs(
     const rows = next.all(after) as unknown as UnfinishedRow[]
     const now = clock.monoMs()
     for (const row of rows) {
-      const { id, ord, tried: attempts, fails, deaths, crashes } = row
+      const { id, ord, tried: attempts, fails, deaths, crashes, ttft: ttftMs } = row
       const job = toJobOrSkip(row, (detail) => store.warn('job_damaged', detail))
       if (job === null) continue
       const log = new LiveLog(id, epochOf(ord))
@@ -146,7 +150,9 @@ export async function restoreJobs(
       logs.live.set(id, log)
       const what = scheduled(id, live.job, row.bodyBytes, age.mono(row.acceptedAge))
       const notBeforeMono = Math.max(what.notBeforeMono, age.mono(row.notBeforeAge))
-      scheduler.restore({ ...what, notBeforeMono }, { attempts, fails, deaths, crashes, ttftMs: null }, now)
+      const tally = { attempts, fails, deaths, crashes, ttftMs }
+      // Its worker died with the last process
+      coordinator.restore({ ...what, notBeforeMono }, { tally, failedAt: placesOf(row.failedAt), held: null }, now)
       if (interrupted.has(ord)) died.push(id)
       if (canceled.has(ord)) {
         live.canceling = Promise.resolve()
@@ -159,8 +165,18 @@ export async function restoreJobs(
     await new Promise<void>((turned) => clock.soon(turned))
     if (isStopped()) return
   }
-  scheduler.died(died, clock.monoMs())
-  for (const id of toCancel) scheduler.cancel(id, clock.monoMs())
+  coordinator.died(died, clock.monoMs())
+  for (const id of toCancel) coordinator.cancel(id, clock.monoMs())
+}
+
+/** Damaged or unknown: it is tried anywhere. */
+function placesOf(stored: string | null): FailedAt {
+  try {
+    const places: unknown = stored === null ? [] : JSON.parse(stored)
+    return Array.isArray(places) ? (places as FailedAt).filter((at) => typeof at?.deployment === 'string') : []
+  } catch {
+    return []
+  }
 }
 
 /** J4 over a restart: jobs that ended well within the last `withinMs`, by join key. */

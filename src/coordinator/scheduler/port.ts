@@ -1,9 +1,9 @@
 /** The scheduler: a pure machine. */
-import type { SluiceError } from '../errors.ts'
-import type { JobId, JobState, Place, TenantId } from '../job.ts'
-import type { Claim, FailedAt, ScheduledJob, Tally } from './coordinator.ts'
-import type { QueueDepth, Selector } from './operations.ts'
-import type { Finished, Outcome } from './work.ts'
+import type { SluiceError } from '../../core/errors.ts'
+import type { JobId, JobState, Place, TenantId } from '../../core/job.ts'
+import type { Claim, FailedAt, ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
+import type { QueueDepth, Selector } from '../../core/ports/operations.ts'
+import type { Finished, Outcome } from '../../core/ports/work.ts'
 
 export type SchedulerEvent =
   /** It went back in line without its worker's word: the store writes its tally. */

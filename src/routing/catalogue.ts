@@ -1,0 +1,41 @@
+/** The models that are served, and the deployments behind them. */
+import type { JobKind } from '../core/job.ts'
+import { ModelIndex } from '../core/model-index.ts'
+import type { Deployment } from '../core/ports/provider.ts'
+
+export interface ModelRoute {
+  /** What clients ask for; a trailing "*" stands for any ending. */
+  readonly name: string
+  readonly pool: string
+  /** Of all its deployments. */
+  readonly kinds: readonly JobKind[]
+  readonly deployments: readonly Deployment[]
+}
+
+export class Catalogue {
+  #index!: ModelIndex<ModelRoute>
+  #deployments!: ReadonlyMap<string, Deployment>
+
+  constructor(models: readonly ModelRoute[]) {
+    this.replace(models)
+  }
+
+  get models(): readonly ModelRoute[] {
+    return this.#index.models
+  }
+
+  /** Other models from now on. Who has a deployment keeps it. */
+  replace(models: readonly ModelRoute[]): void {
+    this.#index = new ModelIndex(models)
+    this.#deployments = new Map(models.flatMap(({ deployments }) => deployments).map((each) => [each.name, each]))
+  }
+
+  resolve(model: string): ModelRoute | null {
+    return this.#index.find(model)
+  }
+
+  /** As a lease's claim names it. Null: it was taken out of the configuration. */
+  deployment(name: string): Deployment | null {
+    return this.#deployments.get(name) ?? null
+  }
+}
