@@ -28,6 +28,6 @@ export function startWorker(
       maxPendingBytes: MAX_PENDING_BYTES,
     },
     clock,
-    { ...config.workers, id: `worker-${ids.random(8).toHex()}` },
+    { ...config.workers, id: `worker-${Buffer.from(ids.random(8)).toString('hex')}` },
   )
 }
