@@ -68,7 +68,10 @@ it('a slow and a fast reader of one dialect', async () => {
   const feed = new Feed('job_1', 1)
   const rooms = [{ now: 100 }, { now: 100 }]
   const [fast, slow] = rooms.map((room) => reader(feed, room))
-  for (const { place } of [fast, slow]) place.resume()
+  for (const { place } of [fast, slow]) {
+    await place.seek(null)
+    place.resume()
+  }
   await turns()
   feed.push(1, LOG.slice(0, 1))
   // Both stand on the same state now; one of them reads no further

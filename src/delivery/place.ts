@@ -40,6 +40,8 @@ export class Place implements FeedReader {
   #known = 0
   /** Counts the log's rewritings: what was read before is void. */
   #readings = 0
+  /** Until it is known where to begin: nothing is read before. */
+  #seeking = true
   #catchingUp = false
   #left = false
 
@@ -65,7 +67,22 @@ export class Place implements FeedReader {
    */
   async seek(cursor: Cursor | null): Promise<'ok' | 'gap' | 'ended'> {
     await this.#feed.following?.ready
-    if (cursor === null || this.#left) return 'ok'
+    for (;;) {
+      const reading = this.#readings
+      try {
+        const found = cursor === null ? 'ok' : await this.#seek(cursor)
+        if (reading === this.#readings) {
+          this.#seeking = false
+          return found
+        }
+      } catch (thrown) {
+        if (reading === this.#readings) throw thrown
+      }
+      this.#toStart()
+    }
+  }
+
+  async #seek(cursor: Cursor): Promise<'ok' | 'gap' | 'ended'> {
     const log = await this.#log.head(this.#feed.job)
     if (log === null) throw new SluiceError('job_gone')
     const isCurrent = isOfEpoch(cursor, this.#feed.epoch)
@@ -120,6 +137,7 @@ export class Place implements FeedReader {
   restart(): void {
     if (this.#left) return
     this.#readings++
+    if (this.#seeking) return
     this.live = false
     const { gap } = this.view.form
     const hasShown = this.seq > 0 || this.#known > 0
@@ -131,7 +149,7 @@ export class Place implements FeedReader {
 
   /** Goes on reading, if it is parked and there is room. */
   resume(): void {
-    if (this.live || this.#catchingUp || this.#left) return
+    if (this.#seeking || this.live || this.#catchingUp || this.#left) return
     this.#catchUp().catch((error: unknown) => this.fail(error))
   }
 

@@ -13,10 +13,10 @@ export const socketFrames: StreamForm<null> = {
   takesBack: true,
   begin: () => null,
   render({ job, epoch, firstSeq, records }, state, known) {
-    const from = Math.max(0, known + 1 - firstSeq)
-    if (from >= records.length) return { events: '', state, over: false }
     const last = records[records.length - 1]
     const over = isEnd(last)
+    const from = Math.max(0, known + 1 - firstSeq)
+    if (from >= records.length) return { events: '', state, over }
     const to = over ? records.length - 1 : records.length
     let events = ''
     if (to > from) {

@@ -1,0 +1,104 @@
+/** A long answer is made once for those who ask together, keeps the event loop free, and outlives no erasure. */
+import { expect, it } from 'vitest'
+import { scriptedLog } from '../../test/conformance/scripted-log.ts'
+import { manualClock } from '../../test/manual-clock.ts'
+import { SluiceError } from '../core/errors.ts'
+import type { Dialect } from '../core/ports/dialect.ts'
+import type { TokenLog } from '../core/ports/log.ts'
+import { type Bytes, endRecord } from '../core/record.ts'
+import { Results } from './results.ts'
+
+const JOB = { id: 'job_1', kind: 'chat', dialect: 'd' } as const
+const RECORDS = [...Array.from({ length: 10 }, (_, i) => `{"n":${i}}`), endRecord({ state: 'done' })]
+
+function setUp(records: readonly Bytes[], body = 'x', bend: Partial<TokenLog> = {}) {
+  const log = scriptedLog(JOB.id)
+  log.write(records)
+  const clock = manualClock()
+  const turns: number[] = []
+  let taken = 0
+  let replies = 0
+  const dialect: Pick<Dialect, 'name' | 'whole'> = {
+    name: 'd',
+    whole: () => {
+      const own: Bytes[] = []
+      return {
+        take(portion) {
+          own.push(...portion)
+          taken += portion.length
+        },
+        reply() {
+          replies++
+          expect(own).toEqual(records)
+          return { status: 200, headers: {}, body }
+        },
+      }
+    },
+  }
+  const soon = (fn: () => void): void => {
+    turns.push(taken)
+    setImmediate(fn)
+  }
+  const results = new Results({ ...log, ...bend }, { ...clock, soon }, 1_000)
+  return { log, clock, turns, ask: (job: string = JOB.id) => results.of({ ...JOB, id: job }, dialect), made: () => replies }
+}
+
+it('is made once for all who ask at about the same time, a page a turn', async () => {
+  const { ask, made, turns } = setUp(RECORDS)
+  const replies = await Promise.all(Array.from({ length: 20 }, () => ask()))
+  for (const { body } of replies) expect(body).toBe('x')
+  await ask()
+  expect(made()).toBe(1)
+  // Pages of three
+  expect(turns).toEqual([3, 6, 9])
+})
+
+it('is made for each who asks where it is short', async () => {
+  const { ask, made, turns } = setUp([RECORDS[0], RECORDS.at(-1)!])
+  await Promise.all([ask(), ask()])
+  expect(made()).toBe(2)
+  expect(turns).toEqual([])
+})
+
+it('is forgotten after a while', async () => {
+  const { ask, made, clock } = setUp(RECORDS)
+  await ask()
+  clock.advance(9_999)
+  await ask()
+  expect(made()).toBe(1)
+  clock.advance(1)
+  await ask()
+  expect(made()).toBe(2)
+})
+
+it('is gone with its log, whoever asked before', async () => {
+  const { ask, log } = setUp(RECORDS)
+  await ask()
+  log.erase()
+  await expect(ask()).rejects.toThrow(new SluiceError('job_gone').message)
+})
+
+it('is kept within bounds: the oldest goes first', async () => {
+  const { ask, made } = setUp(RECORDS, 'x'.repeat(3 << 20))
+  for (const job of ['a', 'b', 'c']) await ask(job)
+  expect(made()).toBe(3)
+  await ask('c')
+  await ask('b')
+  expect(made()).toBe(3)
+  await ask('a')
+  expect(made()).toBe(4)
+})
+
+it('fails for those who asked, and is made anew for the next', async () => {
+  let fails = true
+  const whole = scriptedLog(JOB.id)
+  whole.write(RECORDS)
+  const { ask, made } = setUp(RECORDS, 'x', {
+    read: (job, after, most) => (fails && after > 0 ? Promise.reject(new Error('EIO')) : whole.read(job, after, most)),
+  })
+  const asked = [ask(), ask()]
+  for (const one of asked) await expect(one).rejects.toThrow('EIO')
+  fails = false
+  expect((await ask()).body).toBe('x')
+  expect(made()).toBe(1)
+})

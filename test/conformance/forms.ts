@@ -1,0 +1,100 @@
+/** The forms that the suites are held against, and how clients read each of them. */
+import type { Rendering, StreamForm } from '../../src/core/ports/dialect.ts'
+import { type Bytes, documentRecord, endRecord, resetRecord, toText } from '../../src/core/record.ts'
+import { DIALECTS } from '../../src/dialects/index.ts'
+import { GOLDEN_LOGS } from '../golden/logs.ts'
+import { numbered, numberedOnce } from './numbered.ts'
+
+export interface FormCase {
+  readonly name: string
+  readonly form: StreamForm
+  readonly job: Rendering
+  /** Whole events as a client takes them: with their number, if they have one. */
+  readonly read: (events: Bytes) => readonly Told[]
+}
+
+export interface Told {
+  readonly n: number | null
+  readonly text: string
+}
+
+/** WHATWG HTML, section 9.2.6. Throws where the last event is not whole. */
+export function readSse(bytes: Bytes): readonly Told[] {
+  const blocks = toText(bytes)
+    .replace(/^: hb\n/gm, '')
+    .split('\n\n')
+  if (blocks.pop() !== '') throw new Error('The last event is not whole.')
+  return blocks.map((block) => ({
+    n: idOf(/^id: \d+-(\d+)$/m.exec(block)?.[1]),
+    text: block.replace(/^id: .*\n/, ''),
+  }))
+}
+const idOf = (text: string | undefined): number | null => (text === undefined ? null : Number(text))
+
+/** RFC 6455, section 5.2: whole, unmasked texts. An `ev` is as many events as it has. */
+export function readFrames(bytes: Bytes): readonly Told[] {
+  const told: Told[] = []
+  const buffer = Buffer.from(bytes, 'latin1')
+  for (let at = 0; at < buffer.length; ) {
+    if (buffer[at] !== 0x81) throw new Error('That is no text frame.')
+    const short = buffer[at + 1]
+    const [length, head] =
+      short < 126
+        ? [short, 2]
+        : short === 126
+          ? [buffer.readUInt16BE(at + 2), 4]
+          : [Number(buffer.readBigUInt64BE(at + 2)), 10]
+    const { t, seq, e, cursor, ...rest } = JSON.parse(buffer.toString('utf8', at + head, at + head + length)) as Frame
+    if (t === 'ev') {
+      for (const [i, event] of e!.entries()) told.push({ n: seq! + i, text: JSON.stringify(event) })
+      if (Number(cursor!.split('-')[1]) !== seq! + e!.length - 1) throw new Error('The cursor is not after the last.')
+    } else told.push({ n: seq ?? null, text: JSON.stringify({ t, ...rest }) })
+    at += head + length
+  }
+  return told
+}
+interface Frame {
+  readonly t: string
+  readonly seq?: number
+  readonly cursor?: string
+  readonly e?: readonly object[]
+}
+
+const JOB: Rendering = { id: 'job_01ARZ3NDEKTSV4RRFFQ69G5FAV', kind: 'chat', dialect: 'chat' }
+const [chat] = DIALECTS.spoken
+
+export const FORMS: readonly FormCase[] = [
+  { name: 'chat', form: chat.stream!, job: JOB, read: readSse },
+  { name: 'chat with usage', form: chat.stream!, job: { ...JOB, shownAs: { include_usage: true } }, read: readSse },
+  { name: 'native', form: DIALECTS.events, job: JOB, read: readSse },
+  { name: 'socket', form: DIALECTS.frames, job: JOB, read: readFrames },
+  { name: 'numbered', form: numbered, job: { ...JOB, dialect: 'numbered' }, read: readSse },
+  { name: 'numbered, without resets', form: numberedOnce, job: { ...JOB, dialect: 'numbered' }, read: readSse },
+]
+
+const CHUNK = '{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}'
+const failed = endRecord({
+  state: 'failed',
+  error: { message: 'No.', type: 'server_error', param: null, code: 'provider_error' },
+})
+const done = endRecord({ state: 'done', usage: { promptTokens: 1, completionTokens: 2, estimated: true } })
+const [plain, tools] = GOLDEN_LOGS.map(({ records }) => records)
+
+/** Whole logs, each of which every form must render. */
+export const LOGS: ReadonlyArray<readonly [string, readonly Bytes[]]> = [
+  ...GOLDEN_LOGS.map(({ name, records }) => [name, records] as const),
+  ['nothing but a cancel', [endRecord({ state: 'canceled' })]],
+  ['a failure before anything was shown', [plain[0], tools[0], failed]],
+  ['a reset before anything was shown', [plain[0], resetRecord('worker_lost'), ...tools]],
+  ['two resets', [...plain.slice(0, 3), resetRecord('a'), ...tools.slice(0, 3), resetRecord('b'), CHUNK, done]],
+  [
+    'an answer in one piece',
+    [
+      plain[0],
+      documentRecord('{"choices":[{"index":0,"message":{"content":"a\\nb"},"finish_reason":"stop"}],"usage":{}}'),
+      done,
+    ],
+  ],
+  ['an embedding', [plain[0], documentRecord('{"object":"list",\r\n"data":[{"embedding":[0.5]}]}'), done]],
+  ['a long answer', [plain[0], ...Array.from({ length: 60 }, (_, i) => CHUNK.replace('x', `word ${i} `)), done]],
+]

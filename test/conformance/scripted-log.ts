@@ -1,0 +1,116 @@
+/**
+ * A token log in memory that does what a distant one may: it is followed only after a while, records can be read before
+ * they are told of, reads take their time, and the log may lose its tail and begin a new epoch.
+ */
+import type { JobId } from '../../src/core/job.ts'
+import type { LogListener, LogPage, TokenLog } from '../../src/core/ports/log.ts'
+import { type Bytes, isEnd } from '../../src/core/record.ts'
+
+export interface ScriptedLog extends TokenLog {
+  /** Readable; told of with the next `tell`. */
+  write(records: readonly Bytes[]): void
+  tell(): void
+  /** What was written is told of to nobody. */
+  lose(): void
+  /** Followers hear of what is told from now on. */
+  connect(): void
+  /** A new epoch, of which the first `kept` records are those of before. */
+  rewrite(kept: number, records: readonly Bytes[]): void
+  /** As after a DELETE. */
+  erase(): void
+  readonly followers: number
+  /** Pages that were read. */
+  readonly pages: number
+}
+
+export function scriptedLog(job: JobId, { connected = true, pageRecords = 3 } = {}): ScriptedLog {
+  let records: Bytes[] | null = []
+  let epoch = 1
+  let told = 0
+  let pages = 0
+  let isConnected = connected
+  /** By epoch: how far the log of today is still that one. */
+  const common = new Map<number, number>()
+  const listeners = new Set<LogListener>()
+  const connecting: Array<() => void> = []
+  let news: (job: JobId, epoch: number) => void = () => {}
+  const soon = (): Promise<void> => new Promise((next) => setImmediate(next))
+  const hasEnded = (): boolean => records !== null && records.length > 0 && isEnd(records.at(-1)!)
+
+  return {
+    open() {
+      throw new Error('Nobody writes to this log but the test.')
+    },
+    async head() {
+      await soon()
+      return records === null ? null : { epoch, head: records.length, ended: hasEnded() }
+    },
+    async commonWith(_job, other) {
+      await soon()
+      return common.get(other) ?? 0
+    },
+    async read(_job, afterSeq, maxBytes): Promise<LogPage | null> {
+      // What is there when it is asked for; the answer takes a while
+      if (records === null) return null
+      const page: Bytes[] = []
+      for (let i = afterSeq, bytes = 0; i < records.length && page.length < pageRecords; i++) {
+        bytes += records[i].length
+        if (bytes > maxBytes && page.length > 0) break
+        page.push(records[i])
+      }
+      pages++
+      const answer = { epoch, firstSeq: afterSeq + 1, records: page, head: records.length, ended: hasEnded() }
+      await soon()
+      return answer
+    },
+    follow(_job, listener) {
+      const ready = isConnected
+        ? Promise.resolve()
+        : new Promise<void>((done) => {
+            connecting.push(done)
+          })
+      const start = (): void => void listeners.add(listener)
+      if (isConnected) start()
+      else void ready.then(start)
+      return { ready, stop: () => void listeners.delete(listener) }
+    },
+    onEpoch(fn) {
+      news = fn
+      return () => {}
+    },
+    write(more) {
+      records!.push(...more)
+    },
+    tell() {
+      if (records === null || told === records.length) return
+      const first = told + 1
+      told = records.length
+      const run = records.slice(first - 1)
+      if (isConnected) for (const listener of [...listeners]) listener(first, run)
+    },
+    lose() {
+      told = records?.length ?? 0
+    },
+    connect() {
+      isConnected = true
+      for (const done of connecting.splice(0)) done()
+    },
+    rewrite(kept, more) {
+      for (const [other, last] of common) common.set(other, Math.min(last, kept))
+      common.set(epoch, kept)
+      epoch++
+      records = [...records!.slice(0, kept), ...more]
+      told = records.length
+      news(job, epoch)
+    },
+    erase() {
+      records = null
+    },
+    get followers() {
+      return listeners.size
+    },
+    get pages() {
+      return pages
+    },
+  }
+}
