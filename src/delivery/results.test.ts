@@ -40,7 +40,8 @@ function setUp(records: readonly Bytes[], body = 'x', bend: Partial<TokenLog> = 
     setImmediate(fn)
   }
   const results = new Results({ ...log, ...bend }, { ...clock, soon }, 1_000)
-  return { log, clock, turns, ask: (job: string = JOB.id) => results.of({ ...JOB, id: job }, dialect), made: () => replies }
+  const ask = (job: string = JOB.id) => results.of({ ...JOB, id: job }, dialect)
+  return { log, clock, turns, ask, made: () => replies }
 }
 
 it('is made once for all who ask at about the same time, a page a turn', async () => {
