@@ -9,6 +9,7 @@ import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
 import { urlOf } from '../core/address.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Provider } from '../core/ports/provider.ts'
+import type { Client } from './client.ts'
 
 export interface Check {
   readonly name: string
@@ -140,6 +141,44 @@ async function isSluice(url: string): Promise<boolean> {
     ),
   )
   return answers.some((text) => text.includes('"missing_api_key"'))
+}
+
+interface Deployment {
+  readonly deployment: string
+  readonly unwell: ReadonlyArray<{
+    readonly model: string
+    readonly cools_for_ms: number
+    readonly failures_in_row: number
+  }>
+}
+
+/** A reload or a provider may have been gone for a moment: from here on it is worth a line. */
+const FAILURES_IN_ROW = 3
+const SHOWN_OF_ONE = 5
+const ASKED_MS = 3_000
+
+/** What the running server finds of its deployments; nothing where none runs, or it is not ours to ask. */
+export async function checkDeployments(server: Client): Promise<readonly Check[]> {
+  try {
+    const response = await withTimeout((signal) => server.call('GET', '/admin/deployments', { signal }), ASKED_MS)
+    const { data } = (await response.json()) as { readonly data: readonly Deployment[] }
+    return data.flatMap(({ deployment: name, unwell }) =>
+      unwell
+        .flatMap((one): Check[] => {
+          const detail = ailment(one)
+          return detail === null ? [] : [{ name, verdict: 'note', detail }]
+        })
+        .slice(0, SHOWN_OF_ONE),
+    )
+  } catch {
+    return []
+  }
+}
+
+function ailment({ model, cools_for_ms: ms, failures_in_row: failures }: Deployment['unwell'][number]): string | null {
+  const failed = failures < FAILURES_IN_ROW ? '' : `it failed ${failures} times in a row`
+  if (ms > 0) return `left alone for ${Math.ceil(ms / 1000)} s (${model})${failed && `; ${failed}`}`
+  return failed === '' ? null : `${failed} (${model})`
 }
 
 function checkCertificates(model: Config['models'][number]): readonly Check[] {

@@ -1,8 +1,9 @@
 /** `sluice doctor`: what is in force, and whether what it refers to is there. */
 import { loadConfig } from '../config/load.ts'
 import { printConfig } from '../config/print.ts'
-import { type Check, checkAll } from './checks.ts'
-import { type Command, EXIT } from './command.ts'
+import { type Check, checkAll, checkDeployments } from './checks.ts'
+import { adminClient } from './client.ts'
+import { type Args, type Command, EXIT, FailedError } from './command.ts'
 import { columns } from './table.ts'
 
 const MARKS: Readonly<Record<Check['verdict'], string>> = { ok: 'ok', note: 'note', failed: 'FAILED' }
@@ -11,7 +12,7 @@ export const command: Command = {
   usage: 'doctor [--config sluice.yaml] [options]',
   about:
     'Prints the configuration in force, with secrets as references, and checks what it refers to: folder, disk, ' +
-    'ports, certificates, providers.',
+    'ports, certificates, providers, and how a running server finds its deployments.',
   options: { quiet: { help: 'print only the checks' } },
   takesSettings: true,
   async run(args, out) {
@@ -21,6 +22,7 @@ export const command: Command = {
     const checks = [
       ...loaded.warnings.map((detail): Check => ({ name: 'environment', verdict: 'note', detail })),
       ...(await checkAll(loaded.config, providers)),
+      ...(await checkServer(args)),
       ...(problem === null ? [] : [{ name: 'models', verdict: 'failed', detail: problem } as const]),
     ]
     if (args.has('json')) out.print(JSON.stringify({ config: printConfig(loaded), checks }))
@@ -31,4 +33,14 @@ export const command: Command = {
     }
     return checks.some((check) => check.verdict === 'failed') ? EXIT.failed : EXIT.ok
   },
+}
+
+/** Without a key of its operator nothing is asked. */
+async function checkServer(args: Args): Promise<readonly Check[]> {
+  try {
+    return await checkDeployments(adminClient(args))
+  } catch (error) {
+    if (error instanceof FailedError) return []
+    throw error
+  }
 }

@@ -12,7 +12,6 @@ import type {
   Claim,
   Coordinator,
   Decision,
-  DeploymentStatus,
   EndState,
   Found,
   Notice,
@@ -20,7 +19,7 @@ import type {
   ScheduledJob,
   WorkerSeat,
 } from '../core/ports/coordinator.ts'
-import type { QueueDepth, Selector } from '../core/ports/operations.ts'
+import type { DeploymentStatus, QueueDepth, Selector } from '../core/ports/operations.ts'
 import type { Finished, Outcome } from '../core/ports/work.ts'
 import { giveBackAll, type Limit, takeAll } from './limits.ts'
 import { Plan } from './plan/plan.ts'

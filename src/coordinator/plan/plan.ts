@@ -5,13 +5,8 @@
 import type { ErrorCode } from '../../core/errors.ts'
 import type { JobKind } from '../../core/job.ts'
 import { ModelIndex } from '../../core/model-index.ts'
-import type {
-  DeploymentStatus,
-  FailedAt,
-  PlanDeployment,
-  PlanModel,
-  ScheduledJob,
-} from '../../core/ports/coordinator.ts'
+import type { FailedAt, PlanDeployment, PlanModel, ScheduledJob } from '../../core/ports/coordinator.ts'
+import type { DeploymentStatus } from '../../core/ports/operations.ts'
 import type { HeadroomRefusal } from '../scheduler/port.ts'
 import { type Timed, Timers } from '../scheduler/timers.ts'
 import { failedThere, neverThere, withFailure } from './failed-at.ts'
@@ -181,9 +176,10 @@ export class Plan {
   }
 
   status(now: number): readonly DeploymentStatus[] {
-    return [...this.#slots].map(([deployment, { active, health }]) => ({
-      deployment,
+    return [...this.#slots].map(([name, { deployment, active, health }]) => ({
+      deployment: name,
       active,
+      concurrent: deployment?.concurrent ?? 0,
       unwell: health.status(now),
     }))
   }

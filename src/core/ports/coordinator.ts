@@ -9,7 +9,7 @@
  */
 import type { ErrorCode, SluiceError } from '../errors.ts'
 import type { JobId, JobKind, JobState, Place, Priority, TenantId, Timing, Usage } from '../job.ts'
-import type { QueueDepth, Selector } from './operations.ts'
+import type { DeploymentStatus, QueueDepth, Selector } from './operations.ts'
 import type { Finished, Outcome } from './work.ts'
 
 /** A job as the coordinator holds it. */
@@ -155,18 +155,6 @@ export interface PlanDeployment {
   readonly order: number
   /** Another one when what answers there is another: what was learned of it is void. */
   readonly revision: string
-}
-
-export interface DeploymentStatus {
-  readonly deployment: string
-  /** Calls now. */
-  readonly active: number
-  /** By the upstream's name of the model; those without a failure are left out. */
-  readonly unwell: ReadonlyArray<{
-    readonly model: string
-    readonly coolsForMs: number
-    readonly failuresInRow: number
-  }>
 }
 
 /** A worker, as jobs are given to it. */

@@ -15,6 +15,23 @@ export interface QueueDepth {
   readonly leased: number
 }
 
+/** How a deployment does. */
+export interface DeploymentStatus {
+  readonly deployment: string
+  /** Calls now. */
+  readonly active: number
+  /** Calls at once; Infinity: no limit, 0: it is configured no more, and its last calls still run. */
+  readonly concurrent: number
+  /** By the upstream's name of the model; those without a failure are left out. */
+  readonly unwell: ReadonlyArray<{
+    readonly model: string
+    /** No call starts there for so long; 0: it may be called. */
+    readonly coolsForMs: number
+    /** One that fails again and again is used only where there is no other. */
+    readonly failuresInRow: number
+  }>
+}
+
 /** Changes are power-safe when their promise resolves. */
 export interface Operations {
   /** No job that matches is leased until resumed. Survives a restart. */
@@ -24,4 +41,6 @@ export interface Operations {
   /** Cancels all that matches and is not running. Returns how many. */
   purge(selector: Selector): Promise<number>
   depth(): QueueDepth
+  /** Those that are configured, in the order of the configuration, and those that still have calls. */
+  deployments(): Promise<readonly DeploymentStatus[]>
 }

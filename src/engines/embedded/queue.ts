@@ -5,7 +5,7 @@
 import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
-import type { Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
+import type { DeploymentStatus, Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Submissions, Submitted } from '../../core/ports/submissions.ts'
 import type { Attachment, Finished, Lease, Outcome, Work, Worker } from '../../core/ports/work.ts'
 import { laneNames } from '../shared/scheduled.ts'
@@ -225,5 +225,9 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   depth(): QueueDepth {
     return this.#parts.coordinator.depth()
+  }
+
+  async deployments(): Promise<readonly DeploymentStatus[]> {
+    return this.#parts.coordinator.status(this.#dispatch.now())
   }
 }

@@ -3,6 +3,7 @@ import type { WirePlace } from '../../core/frames.ts'
 import type { Job, Place } from '../../core/job.ts'
 import type { ConversationInfo } from '../../core/ports/conversations.ts'
 import type { ApiKey } from '../../core/ports/keys.ts'
+import type { DeploymentStatus } from '../../core/ports/operations.ts'
 import { formatCursor } from '../../core/record.ts'
 import { wireTiming, wireUsage } from '../../core/wire.ts'
 import { eventsOf } from './location.ts'
@@ -38,6 +39,18 @@ export const jobView = (job: Job, place: Place | null, head: number, prefix: str
   error: job.error ?? null,
   cursor: formatCursor(job.epoch, head),
   events: eventsOf(job.id),
+})
+
+export const deploymentView = ({ deployment, active, concurrent, unwell }: DeploymentStatus): object => ({
+  deployment,
+  object: 'deployment',
+  active,
+  concurrent: Number.isFinite(concurrent) ? concurrent : null,
+  unwell: unwell.map(({ model, coolsForMs, failuresInRow }) => ({
+    model,
+    cools_for_ms: Math.ceil(coolsForMs),
+    failures_in_row: failuresInRow,
+  })),
 })
 
 export const keyView = (key: ApiKey): Record<string, unknown> => ({

@@ -11,7 +11,7 @@ import type { Call } from '../http/call.ts'
 import { bad } from '../http/fields.ts'
 import type { Route } from '../http/route.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
-import { keyView } from '../read/views.ts'
+import { deploymentView, keyView } from '../read/views.ts'
 
 type Done = 'queue-paused' | 'queue-resumed' | 'queue-purged'
 
@@ -162,6 +162,12 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       },
     },
     { method: 'POST', path: '/admin/reload', auth: 'operator', run: reload },
+    {
+      method: 'GET',
+      path: '/admin/deployments',
+      auth: 'operator',
+      run: async () => json(200, { object: 'list', data: (await operations.deployments()).map(deploymentView) }),
+    },
     {
       method: 'GET',
       path: '/admin/stats',

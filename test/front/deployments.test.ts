@@ -1,0 +1,87 @@
+/** An operator sees which deployments are left alone, and why. */
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { checkDeployments } from '../../src/cli/checks.ts'
+import { createClient } from '../../src/cli/client.ts'
+import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
+import { request, send } from './wire.ts'
+
+let upstream: Server
+let app: TestApp
+/** What the upstream answers with. */
+let status = 429
+
+beforeAll(async () => {
+  upstream = createServer((request, response) => {
+    request.resume()
+    response.writeHead(status, { 'content-type': 'application/json', ...(status === 429 && { 'retry-after': '100' }) })
+    response.end('{"error":{"message":"no"}}')
+  })
+  await new Promise<void>((done) => upstream.listen(0, '127.0.0.1', done))
+  const base_url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}/v1`
+  const model = { provider: 'openai-compatible', base_url }
+  app = await startTestApp(
+    {},
+    {
+      models: [
+        { ...model, name: 'busy', deployment: 'busy', model: 'm1', limits: { concurrent: 2 } },
+        { ...model, name: 'broken', deployment: 'broken', model: 'm2' },
+        { name: 'demo', provider: 'demo', deployment: 'demo' },
+      ],
+      queue: { max_attempts: 1 },
+    },
+  )
+})
+afterAll(async () => {
+  await app?.stop()
+  upstream?.close()
+})
+
+const ask = (model: string) => {
+  const body = { model, messages: [{ role: 'user', content: 'hello' }] }
+  return send(
+    app.port,
+    request('POST', '/v1/chat/completions', { authorization: `Bearer ${app.key}` }, JSON.stringify(body)),
+  )
+}
+async function deployments(): Promise<ReadonlyArray<Record<string, unknown>>> {
+  const headers = { authorization: `Bearer ${ADMIN_KEY}` }
+  const { body } = await send(app.adminPort, request('GET', '/admin/deployments', headers))
+  return (JSON.parse(body) as { data: ReadonlyArray<Record<string, unknown>> }).data
+}
+
+it('those that are well have their calls and no more; only the operator may ask', async () => {
+  expect(await deployments()).toEqual([
+    { deployment: 'busy', object: 'deployment', active: 0, concurrent: 2, unwell: [] },
+    { deployment: 'broken', object: 'deployment', active: 0, concurrent: null, unwell: [] },
+    { deployment: 'demo', object: 'deployment', active: 0, concurrent: null, unwell: [] },
+  ])
+  const refused = await send(app.adminPort, request('GET', '/admin/deployments', {}))
+  expect(refused.status).toBe(401)
+  expect(await checkDeployments(createClient(`http://127.0.0.1:${app.adminPort}`, ADMIN_KEY))).toEqual([])
+})
+
+it('one that is too busy says until when it is left alone, one that fails how often it did', async () => {
+  status = 429
+  expect((await ask('busy')).status).toBe(429)
+  status = 500
+  for (let i = 0; i < 3; i++) await ask('broken')
+  const [busy, broken, demo] = await deployments()
+  expect(busy['unwell']).toEqual([{ model: 'm1', cools_for_ms: expect.any(Number), failures_in_row: 0 }])
+  const [{ cools_for_ms: ms }] = busy['unwell'] as Array<{ cools_for_ms: number }>
+  expect(ms).toBeGreaterThan(50_000)
+  expect(ms).toBeLessThanOrEqual(100_000)
+  expect(broken['unwell']).toMatchObject([{ model: 'm2', failures_in_row: 3 }])
+  expect(demo['unwell']).toEqual([])
+  const checks = await checkDeployments(createClient(`http://127.0.0.1:${app.adminPort}`, ADMIN_KEY))
+  expect(checks).toEqual([
+    { name: 'busy', verdict: 'note', detail: expect.stringMatching(/^left alone for (\d\d|100) s \(m1\)$/) },
+    { name: 'broken', verdict: 'note', detail: expect.stringContaining('failed 3 times in a row') },
+  ])
+})
+
+it('a server that is not there, or does not know the key, is no finding', async () => {
+  expect(await checkDeployments(createClient(`http://127.0.0.1:${app.adminPort}`, 'another-key'))).toEqual([])
+  expect(await checkDeployments(createClient('http://127.0.0.1:1', ADMIN_KEY))).toEqual([])
+})
