@@ -1,12 +1,12 @@
-/** What the machine knows of itself that no wall clock changes. */
+/** What the machine knows about itself independently of the wall clock. */
 import { readFileSync } from 'node:fs'
 import { environmentOf } from '../config/load.ts'
 import type { Ids } from '../core/ids.ts'
 import type { Boot } from '../core/ports/engine.ts'
 
 /**
- * Linux says which boot this is, and how long ago it was. Elsewhere each start of the process counts as a boot: readers
- * of unfinished logs then start over, and the time between two starts is not counted, which is safe.
+ * Linux tells which boot this is, and how long ago it was. Elsewhere each start of the process counts as a boot:
+ * readers of unfinished logs then start over, and the time between two starts is not counted, which is safe.
  */
 export function thisBoot(ids: Ids): Boot {
   const id = environmentOf('SLUICE_TEST_BOOT_ID') ?? read('/proc/sys/kernel/random/boot_id')

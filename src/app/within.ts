@@ -2,7 +2,7 @@
 import type { Engine } from '../core/ports/engine.ts'
 import type { Runtime } from './runtime.ts'
 
-/** Resolves when the step is over, or after `ms`: a stop continues whatever becomes of its steps. */
+/** Resolves when the step is over, or after `ms`: a stop continues whatever happens to its steps. */
 export function within(
   { clock, log }: Pick<Runtime, 'clock' | 'log'>,
   what: string,
@@ -23,7 +23,7 @@ export function within(
   })
 }
 
-/** A start that is not wanted any more does not wait for the rest of the step. */
+/** A start that is no longer wanted does not wait for the rest of the step. */
 export function orAborted(step: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((done, fail) => {
     signal?.addEventListener('abort', () => fail(signal.reason as Error))

@@ -19,7 +19,7 @@ export interface HelpTable {
 }
 
 export interface Command {
-  /** "jobs list [options]": how it is called, without the name of the program. */
+  /** "jobs list [options]": its usage, without the program's name. */
   readonly usage: string
   readonly about: string
   readonly options: Readonly<Record<string, OptionHelp>>
@@ -58,7 +58,7 @@ export interface Output {
   note(line: string): void
 }
 
-/** It failed for a known reason, which the message names. */
+/** Failed for a known reason, which the message names. */
 export class FailedError extends Error {
   readonly exitCode: number = EXIT.failed
 }

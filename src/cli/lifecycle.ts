@@ -12,7 +12,7 @@ import { EXIT } from './command.ts'
 import type { ServerLog } from './log.ts'
 import { hasLostTerminal } from './signals.ts'
 
-/** What became of the jobs that ran. */
+/** What happened to the jobs that ran. */
 export interface Stopped {
   readonly jobsFinished: number
   readonly jobsHandedBack: number
@@ -20,14 +20,14 @@ export interface Stopped {
 
 export interface Running {
   stop(): Promise<Stopped>
-  /** Ends a stop that is under way as soon as possible. */
+  /** Ends a stop in progress as soon as possible. */
   hurry(): void
   reload(): Promise<void>
 }
 
 /** A terminal signals its whole process group, and npm passes the signal on: one Ctrl-C arrives twice. */
 const SAME_SIGNAL_MS = 1_000
-/** Beyond what a stop takes by itself, something is stuck. */
+/** A stop that takes longer than this is stuck. */
 const STUCK_AFTER_MS = 5_000
 
 export class Lifecycle {
@@ -48,7 +48,7 @@ export class Lifecycle {
     this.stopped = new Promise((resolve) => (this.#resolve = resolve))
   }
 
-  /** Aborted by a signal to stop: a start that is under way need not be finished. */
+  /** Aborted by a signal to stop: a start in progress need not be finished. */
   get stopAsked(): AbortSignal {
     return this.#abort.signal
   }

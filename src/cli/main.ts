@@ -16,7 +16,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error
 })
 process.stderr.on('error', () => {})
-// The clock's timers don't keep a process alive; a command that is under way does
+// The clock's timers don't keep a process alive; a running command does
 const awake = new MessageChannel().port1
 awake.ref()
 process.exitCode = await run(process.argv.slice(2), out)

@@ -59,7 +59,7 @@ export async function run(argv: readonly string[], out: Output): Promise<number>
     checkOperands(chosen, args.positionals)
     return await chosen.run(args, out)
   } catch (error) {
-    // A server's own lines are JSON unless a person reads them; so is its last one
+    // A server's lines are JSON unless a person reads them; so is its last one
     const asJson = name === 'serve' && (rest.includes('--json') || !isatty(2))
     return asJson ? await logFatal(error) : explain(error, out)
   }

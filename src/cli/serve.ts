@@ -94,7 +94,7 @@ async function serve(
   lifecycle.started(app, config.workers.drainMs)
   show(app, config, keyFile, atTerminal)
   await lifecycle.stopped
-  // Whatever still holds the loop is not worth waiting for
+  // Whatever still keeps the loop alive is not worth waiting for
   clock.after(LINGER_MS, () => process.exit(EXIT.ok))
   return EXIT.ok
 }

@@ -9,7 +9,7 @@ type Handler = (signal: NodeJS.Signals) => void
 /** SIGUSR1 belongs to Node's debugger; SIGPIPE and SIGXFSZ are ignored by Node. */
 const NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGUSR2: 12, SIGTERM: 15 } as const
 
-/** Until there is something to finish: a server has stopped as it was told, any other command was interrupted. */
+/** Until there is something to finish: a server has stopped as requested, any other command was interrupted. */
 let handler: Handler = (signal) => {
   const isServer = process.argv[2] === 'serve'
   if (isServer && (signal === 'SIGUSR2' || (signal === 'SIGHUP' && !hasLostTerminal()))) return
@@ -26,6 +26,6 @@ export function onSignal(next: Handler): void {
 const terminals = [0, 1, 2].filter((fd) => isatty(fd))
 
 /**
- * Is the terminal gone that the process was started at? Then SIGHUP means what it is named after: the line was hung up.
+ * Is the terminal gone at which the process was started? Then SIGHUP has its original meaning: the line was hung up.
  */
 export const hasLostTerminal = (): boolean => terminals.some((fd) => !isatty(fd))

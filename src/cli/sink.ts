@@ -1,7 +1,7 @@
 /**
  * Where a server writes its log. A log must never stop or end a server: a write that would block (a pipe that nobody
  * reads, a stopped terminal) or that fails (a full disk, a reader that is gone) leaves its lines in a bounded buffer
- * and is tried again; what finds no room there is dropped, counted, and the count written once there is room.
+ * and is retried; lines that find no room there are dropped and counted, and the count is written once there is room.
  */
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
@@ -9,14 +9,14 @@ import { isatty } from 'node:tty'
 import { type Clock, systemClock } from '../core/clock.ts'
 
 const MAX_PENDING_CHARS = 1 << 20
-/** A reader that is slow is soon ready again; a full disk is not. */
+/** A slow reader is soon ready again; a full disk is not. */
 const BLOCKED_RETRY_MS = 20
 const FAILED_RETRY_MS = 1_000
 
 export interface SinkOptions {
   readonly clock?: Clock
   readonly maxPendingChars?: number
-  /** The line that tells how many were dropped. */
+  /** The line that reports how many were dropped. */
   readonly onLost: (lines: number) => string
 }
 

@@ -11,7 +11,7 @@ export interface FileText {
   place(path: readonly string[]): string
 }
 
-/** Throws config_invalid. Messages tell the place, and nothing of the content: there may be secrets in it. */
+/** Throws config_invalid. Messages name the place, and quote no content: there may be secrets in it. */
 export function parseFile(name: string, text: string): FileText {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, stringKeys: true })

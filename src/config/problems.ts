@@ -51,7 +51,7 @@ const NAMES: Readonly<Record<string, string>> = {
   record: 'names with values',
 }
 
-/** Null: the schema knows better what may stand there. */
+/** Null: the schema knows better what is allowed there. */
 function unknownKey(path: readonly string[], key: string): string | null {
   const within = path.filter((p) => !/^\d+$/.test(p))
   const siblings = namesIn(LEAVES, within)
@@ -63,7 +63,7 @@ function unknownKey(path: readonly string[], key: string): string | null {
   return `is not a known setting. Known here: ${siblings.join(', ')}.`
 }
 
-/** The names that may stand inside a group, or in each item of a list. */
+/** The names allowed in a group, or in each item of a list. */
 function namesIn(leaves: readonly Leaf[], path: readonly string[]): string[] {
   const list = leaves.find(
     (leaf) => leaf.kind === 'items' && leaf.path.join('.') === path.slice(0, leaf.path.length).join('.'),

@@ -22,7 +22,7 @@ import { SluiceError } from '../core/errors.ts'
 export const MIN_SECRET_CHARS = 16
 export const MAX_SECRET_CHARS = 512
 
-/** What a key chosen by people must be: null if it is, else what is wrong with it and what to do. */
+/** Null if a key chosen by people is good enough, otherwise what is wrong with it and what to do. */
 export function weaknessOf(secret: string): string | null {
   if (secret.length > MAX_SECRET_CHARS) return `is longer than ${MAX_SECRET_CHARS} characters`
   if (!/^[\x21-\x7e]*$/.test(secret)) return 'may hold only visible ASCII characters, without spaces'
@@ -33,7 +33,7 @@ export function weaknessOf(secret: string): string | null {
 /** "aaaaaaaaaaaaaaaa" is long, and no secret. */
 const MIN_DISTINCT_CHARS = 5
 
-/** What secrets of our making look like. */
+/** The form of secrets that we make. */
 export interface SecretKind {
   readonly prefix: string
   readonly shape: RegExp
@@ -111,7 +111,7 @@ function storeSecret(path: string, secret: string): string {
     try {
       rmSync(aside, { force: true })
     } catch {
-      // The folder is not usable: that is what is told
+      // The folder is not usable: that is what is reported
     }
     const code = (cause as NodeJS.ErrnoException).code ?? 'error'
     throw new SluiceError('config_invalid', {

@@ -1,6 +1,6 @@
 /** Finds models by the names that clients ask for: exact names first, then the longest pattern ("gpt-*"). */
 
-/** Names behind patterns are the clients' to choose. */
+/** Clients choose the names that match patterns. */
 const MAX_REMEMBERED = 10_000
 
 export class ModelIndex<M extends { readonly name: string }> {

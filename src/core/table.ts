@@ -1,11 +1,11 @@
 /**
  * For what comes and goes by the thousand (jobs, calls, readers). V8 links an outgrown hash table of a Map or Set to
- * its successor. Once one such dead table lies in old space, every later one is reachable from it, and with them all
- * that they held when they were outgrown: nearly every ended request then survives until a major collection. Here the
- * hash tables hold numbers, and the objects lie in arrays, which have no successors.
+ * its successor. Once one such dead table is in old space, every later one is reachable from it, and with them
+ * everything they held when they were outgrown: nearly every ended request then survives until a major collection.
+ * Here hash tables hold numbers, and objects are in arrays, which have no successors.
  */
 
-/** Objects by their place: a number that stays theirs while they are in here. */
+/** Objects by index: each keeps its index while it is in here. */
 export class Slots<T> {
   readonly #items: Array<T | undefined> = []
   readonly #free: number[] = []
@@ -14,7 +14,7 @@ export class Slots<T> {
     return this.#items.length - this.#free.length
   }
 
-  /** Returns its place, to be kept for `delete`. */
+  /** Returns its index, to be kept for `delete`. */
   add(item: T): number {
     const place = this.#free.pop() ?? this.#items.length
     this.#items[place] = item
@@ -29,7 +29,7 @@ export class Slots<T> {
     this.#items[place] = item
   }
 
-  /** False where `item` is not there (any more): safe to repeat. */
+  /** False if `item` is not there (any more): safe to repeat. */
   delete(place: number, item: T): boolean {
     if (place < 0 || this.#items[place] !== item) return false
     this.#items[place] = undefined
@@ -38,7 +38,7 @@ export class Slots<T> {
     return true
   }
 
-  /** In no order. What is added meanwhile may be left out, what is deleted meanwhile is. */
+  /** In no order. Items added meanwhile may be left out, items deleted meanwhile are. */
   *[Symbol.iterator](): Generator<T> {
     for (let i = 0; i < this.#items.length; i++) {
       const item = this.#items[i]
@@ -47,7 +47,7 @@ export class Slots<T> {
   }
 }
 
-/** As a Map of objects by text, in order of insertion. */
+/** Like a Map from text to objects, in order of insertion. */
 export class Table<K extends string, V extends object> {
   readonly #places = new Map<K, number>()
   readonly #slots = new Slots<V>()
@@ -91,13 +91,13 @@ export class Table<K extends string, V extends object> {
   }
 }
 
-/** What a Chain's items carry for it. */
+/** The links that a Chain's items carry. */
 export interface Link<T> {
   before: T | null
   after: T | null
 }
 
-/** Items in the order they came, of which any may leave. Each is in one chain at a time. */
+/** Items in order of arrival, any of which may leave. Each is in one chain at a time. */
 export class Chain<T extends { readonly link: Link<T> }> {
   #first: T | null = null
   #last: T | null = null
@@ -110,7 +110,7 @@ export class Chain<T extends { readonly link: Link<T> }> {
     return item.link.before !== null || this.#first === item
   }
 
-  /** To the end; what is here already stays where it is. */
+  /** Appends; an item that is here already stays where it is. */
   add(item: T): void {
     if (this.has(item)) return
     item.link.before = this.#last
@@ -126,12 +126,12 @@ export class Chain<T extends { readonly link: Link<T> }> {
     else before.link.after = after
     if (after === null) this.#last = before
     else after.link.before = before
-    // One that has left must not keep its old neighbors alive
+    // An item that has left must not keep its old neighbors alive
     item.link.before = item.link.after = null
     return true
   }
 
-  /** What is deleted while it is being looked at ends the round: take `first` again. */
+  /** Deleting the current item ends the iteration: start again at `first`. */
   *[Symbol.iterator](): Generator<T> {
     for (let item = this.#first; item !== null; ) {
       const { after } = item.link

@@ -1,16 +1,16 @@
-/** W3C Trace Context: whose trace a request belongs to. What is malformed is ignored, as the recommendation asks. */
+/** W3C Trace Context: the trace that a request belongs to. Malformed values are ignored, as the recommendation asks. */
 
 /** "00-<trace id>-<parent id>-<flags>", 55 characters, as one of version 00 reads. */
 export type Traceparent = string
 
 const LENGTH = 55
-/** A later version may be longer; beyond this nothing is read. */
+/** A later version may be longer, up to this. */
 const MAX_CHARS = 256
 const FORM = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/
 const NO_TRACE = '0'.repeat(32)
 const NO_PARENT = '0'.repeat(16)
 
-/** Null: absent, malformed, or of several headers. Of a later version what version 00 knows of it is kept. */
+/** Null: absent, malformed, or from several headers. Of a later version only the part that version 00 has is kept. */
 export function readTraceparent(given: unknown): Traceparent | null {
   if (typeof given !== 'string' || given.length < LENGTH || given.length > MAX_CHARS) return null
   if (given.length > LENGTH && given[LENGTH] !== '-') return null
@@ -19,7 +19,7 @@ export function readTraceparent(given: unknown): Traceparent | null {
   const [, version, trace, parent, flags] = match
   if (version === 'ff' || trace === NO_TRACE || parent === NO_PARENT) return null
   if (version === '00') return given.length === LENGTH ? given : null
-  // Only the sampled flag is known of any other version
+  // Of other versions only the sampled flag is known
   return `00-${trace}-${parent}-0${Number.parseInt(flags, 16) & 1}`
 }
 

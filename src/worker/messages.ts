@@ -1,4 +1,4 @@
-/** Messages of the OpenAI dialect as a prompt is made of them. Pure, and linear in their size. */
+/** Messages of the OpenAI dialect, as parts of a prompt. Pure, and linear in their size. */
 
 type Json = Record<string, unknown>
 
@@ -53,7 +53,7 @@ function messageOf(value: unknown): Message {
 
 /**
  * An answer as it is sent back: the members that the dialect takes as input, and those that the model's settings name.
- * Whatever role the provider gave itself, it is the assistant's. Null when nothing is left.
+ * Its role is the assistant's, whatever the provider named itself. Null when nothing is left.
  */
 export function answerMessage(json: string, members: readonly string[]): Message | null {
   const answer = JSON.parse(json) as Json
@@ -73,7 +73,7 @@ export function answerMessage(json: string, members: readonly string[]): Message
   return messageOf({ role: 'assistant', content: isBlank(said) ? null : said, ...kept })
 }
 
-/** Of content in parts, those that may be sent back. */
+/** The parts of a content that may be sent back. */
 const inputParts = (content: unknown, members: readonly string[]): unknown =>
   Array.isArray(content)
     ? content.filter((part) => isObject(part) && ['text', 'refusal', ...members].some((type) => part['type'] === type))
@@ -135,7 +135,7 @@ export function pairCalls(messages: readonly Message[]): readonly Message[] {
       else call.slots.push(slot)
       return slot
     })
-    // An id that comes again is of the newer call
+    // A repeated id belongs to the newer call
     for (const [id, call] of own) open.set(id, call)
     entries.push({ message, slots })
   }

@@ -20,13 +20,13 @@ function hasUsage(chunk: Bytes): boolean {
   return chunk.charCodeAt(at) === 123
 }
 
-/** A token has a byte at least; reasoning that is not shown may be this many tokens more than the bytes received. */
+/** A token has at least one byte; hidden reasoning may add this many tokens to those of the bytes received. */
 const HIDDEN_TOKENS = 64 * 1024
-/** The same where the upstream tells how many tokens of reasoning there were. */
+/** The same if the upstream reports how many tokens of reasoning there were. */
 const MAX_REASONING_TOKENS = 1024 * 1024
 /** Images, files and tools are more tokens than the bytes that name them. */
 const HIDDEN_PROMPT_TOKENS = 256 * 1024
-/** About so many bytes of text are one token. */
+/** About this many bytes of text are one token. */
 const BYTES_PER_TOKEN = 4
 
 /** Some upstreams write numbers as texts. */
@@ -67,7 +67,7 @@ export class Meter {
     this.nextAttempt()
   }
 
-  /** An attempt of which nothing came costs nothing: the upstream refused it, or was never reached. */
+  /** An attempt without any output costs nothing: the upstream refused it, or was never reached. */
   nextAttempt(): void {
     if (this.#bytes > 0) this.#earlier = this.usage()
     this.#seen = 0
@@ -113,7 +113,7 @@ export class Meter {
     this.#seen++
   }
 
-  /** A provider that reports nonsense, or more than the bytes it sent can be, has not reported. */
+  /** Nonsense, or more tokens than the bytes sent can be, counts as no report. */
   #report(usage: unknown): void {
     if (!isObject(usage)) return
     const promptTokens = count(usage['prompt_tokens'])

@@ -1,6 +1,6 @@
 /**
- * How a conversation becomes a prompt: what was said so far, newest turn first and only as far as there is room, then
- * the job's own messages. It is cut before a user's message, never between a call and its result.
+ * How a conversation becomes a prompt: its turns, newest first and only as far as there is room, then the job's own
+ * messages. It is cut before a user's message, never between a call and its result.
  */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
@@ -15,13 +15,13 @@ export interface PromptRequest {
   readonly own: string
   /** The instructions (system, developer) that the conversation began with: JSON array. Never cut. */
   readonly instructions: string
-  /** What the model can take in, without what is kept for its answer. */
+  /** The model's context, less what is reserved for its answer. */
   readonly budgetTokens: number
   /** Images cost few tokens and many bytes. */
   readonly maxPromptBytes: number
   /** Does a turn that failed or was canceled stay in the conversation? */
   readonly keepFailed: boolean
-  /** Members of an answer that are sent back beside those that any provider takes. */
+  /** Members of an answer that are sent back in addition to those that any provider takes. */
   readonly answerMembers: readonly string[]
 }
 
@@ -31,7 +31,7 @@ export class Prompt {
   readonly #instructions: readonly Message[]
   readonly #known: ReadonlySet<string>
   readonly #own: readonly Message[]
-  /** What is sent of the conversation, newest first. */
+  /** The part of the conversation that is sent, newest first. */
   readonly #kept: Message[] = []
   /** Messages since the last cut that is allowed, newest first. */
   #pending: Message[] = []
@@ -41,9 +41,9 @@ export class Prompt {
   #bytes: number
   /** Results whose calls are further back. */
   readonly #results = new Set<string>()
-  /** Those of them that are the job's own: the conversation can't be cut before their calls. */
+  /** The job's own among them: the conversation can't be cut before their calls. */
   readonly #ownResults = new Set<string>()
-  /** The pending messages are needed, whatever room there is. */
+  /** The pending messages are needed, even if there is no room. */
   #needed: boolean
   #full = false
 
@@ -61,7 +61,7 @@ export class Prompt {
     this.#needed = first !== undefined && first.role !== 'user'
   }
 
-  /** Takes the next older turn. False: it needs no more of them. */
+  /** Takes the next older turn. False: no more turns are needed. */
   add(turn: Turn): boolean {
     const messages = this.#messagesOf(turn)
     for (let i = messages.length - 1; i >= 0 && !this.#full; i--) {
@@ -77,7 +77,7 @@ export class Prompt {
 
   /** JSON texts. Throws invalid_request when none of the job's own messages can be sent. */
   messages(): readonly string[] {
-    // At its beginning a conversation needs no user's message
+    // The beginning of a conversation need not be a user's message
     if (!this.#full || this.#needed) this.#cut()
     const sent = pairCalls([...this.#instructions, ...this.#kept.toReversed(), ...this.#own])
     const results = new Set(this.#own.filter(({ resultOf }) => resultOf !== null))
@@ -125,7 +125,7 @@ export class Prompt {
   #cut(): void {
     const fits = this.#pendingTokens <= this.#tokens && this.#pendingBytes <= this.#bytes
     if (!fits && !this.#needed) {
-      // The call of an own result may stand further back
+      // The call of an own result may be further back
       if (this.#ownResults.size === 0) this.#full = true
       return
     }
@@ -208,7 +208,7 @@ async function withMessages(body: Uint8Array, messages: readonly string[], clock
   return Buffer.concat(parts)
 }
 
-/** What is kept for the answer: what the client asks for, at most half. */
+/** What is reserved for the answer: as much as the client asks for, at most half. */
 function answerTokens(request: Record<string, unknown>, contextTokens: number): number {
   const asked = request['max_completion_tokens'] ?? request['max_tokens']
   return typeof asked === 'number' && asked > 0 ? Math.min(asked, contextTokens / 2) : 0

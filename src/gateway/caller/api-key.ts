@@ -1,5 +1,5 @@
 /**
- * API keys: "sk-sluice-" + 43 base62 chars (256 random bits) + 6 base62 chars, the CRC-32 of what stands before.
+ * API keys: "sk-sluice-" + 43 base62 chars (256 random bits) + 6 base62 chars, the CRC-32 of what precedes.
  * The checksum tells a mistyped or made-up key without asking the store; it is no secret.
  */
 import { hash } from 'node:crypto'
@@ -30,7 +30,7 @@ export function mintKey(ids: Ids): MintedKey {
   return { key, digest: digestOf(key), hint: hintOf(key) }
 }
 
-/** Has it our shape, and is its checksum right? Says nothing about whether the key exists. */
+/** Has it our form, and is its checksum right? The key need not exist. */
 export const isWellFormed = (key: string): boolean =>
   SHAPE.test(key) && key.endsWith(checksum(key.slice(0, -CHECK_CHARS)))
 

@@ -1,4 +1,4 @@
-/** Who asks: an API key, or a page's session that was opened for an API key; and what it may see of its tenant's. */
+/** Who calls: an API key, or a page's session that was opened for one; and what it may see of its tenant. */
 import { SluiceError } from '../../core/errors.ts'
 import type { Job, JobOptions } from '../../core/job.ts'
 import type { ApiKey } from '../../core/ports/keys.ts'
@@ -7,7 +7,7 @@ export interface Session {
   /** Tells sessions without a user apart. */
   readonly id: string
   readonly keyId: string
-  /** The end user whose work it sees, and no other. Null: all of the tenant's. */
+  /** The only end user whose work it sees. Null: it sees all of the tenant's. */
   readonly user: string | null
   /** The only origin it may be used from. Null: any that may call. */
   readonly origin: string | null
@@ -17,7 +17,7 @@ export interface Session {
 
 export interface Caller {
   readonly key: ApiKey
-  /** Null: the key itself asks. */
+  /** Null: the key itself calls. */
   readonly session: Session | null
 }
 

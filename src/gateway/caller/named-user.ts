@@ -1,7 +1,7 @@
 /**
- * Whom a request names to the provider as its end user. A session may name nobody but its own user, or a provider would
- * charge, count or block somebody else for it. The client's bytes are passed on as they are, so the bytes are what is
- * read: some servers take the first of two members of one name, and some read names in any case.
+ * The end user that a request names to the provider. A session may name only its own user, or a provider would charge,
+ * count or block somebody else for it. The client's bytes are passed on as they are, so the bytes are read here: some
+ * servers take the first of two members of one name, and some read names in any case.
  */
 import { type Member, scanObject } from '../../core/json.ts'
 
@@ -22,7 +22,7 @@ export function namesAnother(request: Uint8Array, user: string): string | null {
   return null
 }
 
-/** Without case, dashes and the like; "uſer" is "user" to servers that compare as Unicode folds. */
+/** Without case, dashes and the like; "uſer" is "user" to servers that compare by Unicode folding. */
 const lettersOf = (name: string): string =>
   name.length > MAX_NAME_CHARS
     ? ''

@@ -43,7 +43,7 @@ export function checkNames(value: JsonRecord, names: Iterable<string>): void {
     if (!known.includes(name)) throw bad(name, `"${name}" is not a known member.${didYouMean(name, known)}`)
 }
 
-/** Each member that has a check, in the request's own order; all others are none of our business. */
+/** Checks each member that has a check, in the request's own order, and ignores all others. */
 export function checkMembers(request: JsonRecord, checks: ReadonlyMap<string, Check>): void {
   for (const name in request) {
     const check = checks.get(name)

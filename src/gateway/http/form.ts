@@ -1,4 +1,4 @@
-/** What a request may look like. Node's parser refuses the worst; this is what it lets through and we do not. */
+/** The form of a request. Node's parser refuses the worst; here is what it lets through and we do not. */
 import type { IncomingMessage } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
 
@@ -50,7 +50,7 @@ export function refusalOf(error: ParserError): SluiceError {
 
 type ParserError = NodeJS.ErrnoException & { readonly rawPacket?: Buffer; readonly bytesParsed?: number }
 
-/** The packet from the request on in which the parser stopped: there may be good ones before it. */
+/** The packet from the request in which the parser stopped: there may be good ones before it. */
 function lastRequest({ rawPacket, bytesParsed = 0, code }: ParserError): string {
   const packet = rawPacket?.toString('latin1') ?? ''
   if (code !== 'HPE_INVALID_METHOD') return packet

@@ -1,6 +1,6 @@
 /**
- * Bytes held for peers who may never finish: of requests and messages that have begun and are not whole, and of large
- * answers that are not read yet. Counted by whose they are, so that no peer can hold what the others need.
+ * Bytes held for peers who may never finish: of unfinished requests and messages, and of large answers that are not
+ * read yet. Counted by their owner, so that no peer can hold what the others need.
  */
 import { SluiceError } from '../../core/errors.ts'
 import { type Caller, shareOf } from '../caller/caller.ts'
@@ -11,14 +11,14 @@ export interface InflowOptions {
   readonly perSession: number
 }
 
-/** The total divided by this is what all senders together may hold who have not authenticated. */
+/** All unauthenticated senders together may hold the total divided by this. */
 const STRANGERS_SHARE = 16
 
 /** What one sender holds. */
 export interface Holding {
-  /** So many bytes from now on. Throws overloaded, too_many_unfinished; then it holds what it held. */
+  /** Holds this many bytes from now on. Throws overloaded, too_many_unfinished, and then holds what it held. */
   hold(bytes: number): void
-  /** So many, whatever it is refused. */
+  /** Holds this many, whatever the limits. */
   take(bytes: number): void
 }
 
@@ -81,7 +81,7 @@ const ALL = 'all'
 interface Pot {
   readonly name: string
   readonly most: number
-  /** Null: it is everybody's, and nobody's fault. */
+  /** Null: it is the total, and no single caller's fault. */
   readonly setting: string | null
 }
 

@@ -1,4 +1,4 @@
-/** What a request for an unknown route is told: the way out, where we know it. */
+/** The answer to a request for an unknown route: what to do, where we know it. */
 import { SluiceError } from '../../core/errors.ts'
 import { didYouMean } from '../../core/nearest.ts'
 
@@ -46,7 +46,7 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
 
 /** What a listener knows of routes that it does not have. */
 export interface Advice {
-  /** Takes the place of the whole message. */
+  /** Replaces the whole message. */
   hint(path: string): string | undefined
   /** Ends the message where there is no hint. */
   readonly ending: string

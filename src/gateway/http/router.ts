@@ -79,8 +79,8 @@ export class Router {
   }
 
   /**
-   * The path as it is, else as it was meant. SDKs append their paths to a base URL, which may lack the "/v1" or end in
-   * a slash; and a `location` of ours, appended to a base URL that has the "/v1", has it twice.
+   * The path as it is, or as it was meant. SDKs append their paths to a base URL, which may lack the "/v1" or end in
+   * a slash; and one of our `location`s, appended to a base URL that has the "/v1", has it twice.
    */
   #match(path: string): Match | null {
     const once = this.#matchPath(path)
@@ -138,7 +138,7 @@ function parseQuery(text: string): Readonly<Record<string, unknown>> {
   return query
 }
 
-/** Throws invalid_request for a parameter that the route does not know, so that no slip goes unnoticed. */
+/** Throws invalid_request for a parameter that the route does not know, so that no typo goes unnoticed. */
 export function checkQuery(route: Route, query: Readonly<Record<string, unknown>>): void {
   const known = route.query ?? []
   if (known === 'any') return

@@ -6,14 +6,14 @@ type Attended = Pick<Job, 'id' | 'options'>
 
 export interface Attendance {
   /**
-   * Somebody reads, or waits for, this job. Returns their leave; `complete`: they have it all; `goneMs`: how long ago
-   * they may have left already.
+   * Somebody reads, or waits for, this job. Returns the function that ends it; `complete`: they have everything;
+   * `goneMs`: how long ago they may have left already.
    */
   enter(job: Attended): (complete: boolean, goneMs?: number) => void
   /** After a restart: its readers are gone, and have the grace to come back. */
   expect(job: Attended): void
   readers(job: JobId): number
-  /** No job is canceled any more. */
+  /** From now on no job is canceled. */
   close(): void
 }
 

@@ -1,4 +1,4 @@
-/** What a watcher of a conversation is told, as its caller may see it: PROTOCOL.md section 6. */
+/** What a watcher of a conversation is sent, as far as its caller may see it: PROTOCOL.md section 6. */
 import type { WatchingFrame, WireJob, WireNews } from '../../core/frames.ts'
 import type { Job } from '../../core/job.ts'
 import type { ConversationNews } from '../../core/ports/conversations.ts'
@@ -10,7 +10,7 @@ import { jobView } from './views.ts'
 type Standing = Omit<WatchingFrame, 't' | 'id' | 'conversation'>
 type Change = Exclude<ConversationNews, { readonly type: 'standing' }>
 
-/** By who may see what: the same for all connections of a user, and for all others of the tenant. */
+/** By view: the same for all connections of a user, and for all others of the tenant. */
 const RENDERED = new WeakMap<ConversationNews, Map<string, Bytes | null>>()
 
 /**
@@ -54,8 +54,8 @@ const standingView = (
 })
 
 /**
- * Null: not for this caller. A session is not told of a job that another user, or the key itself, put into its
- * conversation, but of the turn that came of it.
+ * Null: not for this caller. A session does not see a job that another user, or the key itself, put into its
+ * conversation, but it sees the turn that the job became.
  */
 function newsView(news: Change, jobs: Jobs, caller: Caller): WireNews | null {
   switch (news.type) {

@@ -1,6 +1,6 @@
 /**
- * One WebSocket: how it comes in, what it may send and hold, and how it ends. What its frames ask for is in verbs/.
- * Holds little while it is idle: there may be ten thousand.
+ * One WebSocket: how it opens, what it may send and hold, and how it ends. What its frames do is in verbs/. It holds
+ * little while it is idle: there may be ten thousand.
  */
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
@@ -21,10 +21,10 @@ import { hello } from './verbs/hello.ts'
 import { perform } from './verbs/index.ts'
 import { Watches } from './watches.ts'
 
-/** A connection whose peer sends and does not read is not read from beyond so many times its buffer. */
+/** A peer that sends but does not read is no longer read from once this many times its buffer is unread. */
 const DEAF_FACTOR = 4
 const MAX_REASON_BYTES = 120
-/** For a close frame to arrive. */
+/** Time for a close frame to arrive. */
 const TOLD_MS = 250
 
 export class Connection implements Peer {
@@ -39,7 +39,7 @@ export class Connection implements Peer {
   window = Infinity
   readonly openedMono: number
   heardMono: number
-  /** When it was asked for a sign of life that has not come yet; Infinity: it was not. */
+  /** When a sign of life was requested that has not come yet; Infinity: none was. */
   pingedMono = Infinity
   /** When its session's token is to be renewed; Infinity: it has none. */
   renewMono = Infinity
@@ -77,7 +77,7 @@ export class Connection implements Peer {
       if (!this.closing) this.#isAllowed(() => this.#incoming.count())
     })
     socket.on('data', this.#onBytes)
-    ws.on('error', () => {}) // ws closes with the code that fits
+    ws.on('error', () => {}) // ws closes with the right code
     ws.on('close', (code) => this.#onClose(code))
   }
 
@@ -116,7 +116,7 @@ export class Connection implements Peer {
     this.close(SluiceError.from(thrown))
   }
 
-  /** Says why, in the close frame; the peer has a moment to answer it. */
+  /** Gives the reason in the close frame; the peer has a moment to answer it. */
   close(error: SluiceError): void {
     if (this.closing) return
     this.out.flush()
@@ -141,7 +141,7 @@ export class Connection implements Peer {
       this.#incoming.measure()
     } catch (thrown) {
       this.close(SluiceError.from(thrown))
-      // No more of it is read, and what is held is let go as soon as the peer can know why
+      // No more of it is read, and what is held is released as soon as the peer can know why
       this.#ws.pause()
       this.context.deps.clock.after(TOLD_MS, () => this.cut())
     }
@@ -163,7 +163,7 @@ export class Connection implements Peer {
     if (this.out.unread > options.maxReaderBufferBytes * DEAF_FACTOR) this.#ws.pause()
   }
 
-  /** Notes a sign of life. False: it sent too much, and is closed. */
+  /** Records a sign of life. False: it sent too much, and is closed. */
   #isAllowed(count: () => void): boolean {
     this.heardMono = this.context.deps.clock.monoMs()
     this.pingedMono = Infinity
@@ -203,7 +203,7 @@ export class Connection implements Peer {
     if (caller.session !== null) deps.emit({ type: 'session-opened', tenant, transport: 'socket' })
   }
 
-  /** A token stands for the next hello, however long this connection lives. */
+  /** Keeps a token valid for the next hello, however long this connection lives. */
   renewToken(): void {
     const session = this.caller?.session
     if (!session) return

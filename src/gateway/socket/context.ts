@@ -21,9 +21,9 @@ export interface SocketParts {
 
 export interface SocketContext extends SocketParts {
   readonly deps: GatewayDeps
-  /** Nothing new is taken. */
+  /** Nothing new is accepted. */
   readonly draining: boolean
-  /** Of followed jobs that have shown nothing yet. */
+  /** Places of followed jobs that have shown nothing yet. */
   readonly places: Places
   /** Flushes it at the end of this turn, when all that the turn brought has been written. */
   flushSoon(connection: { flush(): void }): void

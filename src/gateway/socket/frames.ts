@@ -1,6 +1,6 @@
 /**
- * Frames from clients, checked: PROTOCOL.md section 6. Unlike clients, the server refuses what it does not know, so
- * that no slip goes unnoticed.
+ * Frames from clients, checked: PROTOCOL.md section 6. Unlike clients, the server refuses unknown members, so that no
+ * typo goes unnoticed.
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { ClientFrame, Credential } from '../../core/frames.ts'
@@ -72,7 +72,7 @@ const FRAMES: Readonly<Record<ClientFrame['t'], Readonly<Record<string, Check & 
 }
 const NAMES = Object.keys(FRAMES)
 
-/** A message as it came, which may be no frame at all. Throws as parseBody does. */
+/** A message as it arrived, which may not be a frame. Throws as parseBody does. */
 export const parseMessage = (message: Buffer, limits: JsonLimits): JsonBody => parseBody(message, limits)
 
 /** Throws invalid_request. */

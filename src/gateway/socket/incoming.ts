@@ -1,11 +1,11 @@
-/** What a peer may send: so many messages a second, and so many bytes of one that is not whole yet. */
+/** What a peer may send: messages a second, and bytes of an unfinished message. */
 import type { WebSocket } from 'ws'
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { Holding, Inflow } from '../http/inflow.ts'
 
-/** A burst of messages may be so many seconds' worth. */
+/** A burst may be this many seconds' worth of messages. */
 const BURST_SECONDS = 5
 /** What a peer may send before it has authenticated: messages, and bytes of an unfinished one. */
 const STRANGERS_MESSAGES = 16
@@ -22,7 +22,7 @@ export class Incoming {
   #countedMono: number
   /** Messages that were read before it had authenticated. */
   #strange = 0
-  /** What it holds of messages that are not whole. */
+  /** What it holds of unfinished messages. */
   #holding: Holding
   #unfinished = 0
 
@@ -46,7 +46,7 @@ export class Incoming {
     if (this.#messages < 0) throw new SluiceError('message_flood')
   }
 
-  /** Counts what is to be read. Throws message_flood. */
+  /** Counts a message that is to be read. Throws message_flood. */
   countMessage(): void {
     this.count()
     if (this.#isStranger && ++this.#strange > STRANGERS_MESSAGES)
@@ -54,7 +54,7 @@ export class Incoming {
   }
 
   /**
-   * To be called after ws has read some bytes: what it keeps is of a message that is not whole. Throws
+   * To be called after ws has read some bytes: what it keeps belongs to an unfinished message. Throws
    * message_too_large, overloaded, too_many_unfinished.
    */
   measure(): void {
@@ -65,7 +65,7 @@ export class Incoming {
     this.#holding.hold(unfinished)
   }
 
-  /** It is known whose they are: from now on they count as theirs. */
+  /** Their caller is known: from now on they count as the caller's. */
   enter(caller: Caller): void {
     this.#isStranger = false
     this.#holding.hold(0)
@@ -77,7 +77,7 @@ export class Incoming {
   }
 }
 
-/** ws tells nobody what it keeps of a message; its receiver knows. */
+/** ws does not tell how much it keeps of a message; its receiver knows. */
 function unfinishedBytesOf(ws: WebSocket): number {
   const { _bufferedBytes, _messageLength } = (ws as unknown as Receiving)._receiver
   return _bufferedBytes + _messageLength

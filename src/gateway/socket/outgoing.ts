@@ -1,4 +1,4 @@
-/** What is on its way to a peer: frames of one turn in one write, and room for no more than its peer reads. */
+/** What is in flight to a peer: the frames of one turn in one write, and no more than the peer reads. */
 import type { Socket } from 'node:net'
 import type { FrameSink, SocketReader } from '../../core/ports/delivery.ts'
 import type { Bytes } from '../../core/record.ts'
@@ -10,9 +10,9 @@ export class Outgoing implements FrameSink {
   readonly #onRoom: () => void
   #out: Bytes = ''
   #closed = false
-  /** Bytes that are being read for its readers. */
+  /** Bytes being read for its readers. */
   #claimed = 0
-  /** Readers that wait for room, the one that waited longest first. */
+  /** Readers that wait for room, the longest waiting first. */
   #parked: Set<SocketReader> | null = null
 
   /** `onRoom`: something was written, and there may be room again. */
@@ -36,7 +36,7 @@ export class Outgoing implements FrameSink {
     return this.#room <= 0
   }
 
-  /** Whole frames; all that is written in one turn leaves in one write. */
+  /** Whole frames; everything written in one turn leaves in one write. */
   write(frames: Bytes): void {
     if (this.#closed) return
     if (this.#out === '') this.#flushSoon(this)
@@ -71,12 +71,12 @@ export class Outgoing implements FrameSink {
     this.#claimed -= claimed
   }
 
-  /** It waits no longer. */
+  /** It no longer waits. */
   forget(reader: SocketReader): void {
     this.#parked?.delete(reader)
   }
 
-  /** Not the socket's "drain": that comes only where its own mark was passed, which is not ours. */
+  /** Not the socket's "drain": that comes only after its own high-water mark was passed, which is not ours. */
   readonly #onWritten = (): void => {
     this.#onRoom()
     if (this.#parked === null) return

@@ -1,4 +1,4 @@
-/** A connection, as what its frames ask for sees it. */
+/** A connection, as the handlers of its frames see it. */
 import type { HelloFrame } from '../../core/frames.ts'
 import type { From } from '../caller/auth.ts'
 import type { Caller } from '../caller/caller.ts'
@@ -11,16 +11,16 @@ export interface Peer extends Follower {
   /** Null until it is known. */
   readonly caller: Caller | null
   readonly following: FollowedJobs
-  /** Made when they are first asked for. */
+  /** Made when first needed. */
   readonly watches: Watches
   /** It has said hello. */
   greeted: boolean
   window: number
-  /** It is known now whose it is. Throws too_many_connections. */
+  /** Its caller is known now. Throws too_many_connections. */
   enter(caller: Caller, client: HelloFrame['client'] | null): void
   /** A session's token, good for the next hello. */
   renewToken(): void
-  /** The error of one frame; the connection stays open. */
+  /** Reports the error of one frame; the connection stays open. */
   refuse(thrown: unknown, about: { readonly id?: unknown; readonly job?: unknown }): void
   /** The same, and the connection is closed for it. */
   refuseEntry(thrown: unknown, about: object): void

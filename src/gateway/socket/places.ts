@@ -1,4 +1,4 @@
-/** Tells connections where the jobs that they follow stand in line, a few at a time. */
+/** Tells connections the places in the queue of the jobs that they follow, a few at a time. */
 import type { Clock } from '../../core/clock.ts'
 import type { QueueFrame } from '../../core/frames.ts'
 import type { Job } from '../../core/job.ts'
@@ -6,18 +6,18 @@ import type { Jobs } from '../../core/ports/jobs.ts'
 import { Chain, type Link } from '../../core/table.ts'
 import { placeView } from '../read/views.ts'
 
-/** Places that are looked up at once: it must not hold the loop. */
+/** Places looked up at once: this must not hold the loop. */
 const PLACES_A_ROUND = 64
-/** How often one job's place is told at most. */
+/** Shortest time between two places of one job. */
 const PLACE_EVERY_MS = 1_000
 
 /** A job that a connection follows. */
 export interface InLine {
   readonly job: Job
-  /** Once it has, its place is nothing any more. */
+  /** Once it has shown something, it has no place any more. */
   readonly reader: { readonly started: boolean }
   readonly send: (frame: QueueFrame) => void
-  /** What was last told of its place in line, and when. */
+  /** The place that was last sent, and when. */
   toldPlace: number
   toldMono: number
   readonly link: Link<InLine>
@@ -26,7 +26,7 @@ export interface InLine {
 export class Places {
   readonly #jobs: Jobs
   readonly #clock: Clock
-  /** Jobs that have shown nothing yet, the one that was told of its place longest ago first. */
+  /** Jobs that have shown nothing yet, the one whose place was sent longest ago first. */
   readonly #inLine = new Chain<InLine>()
 
   constructor(jobs: Jobs, clock: Clock) {
@@ -34,7 +34,7 @@ export class Places {
     this.#clock = clock
   }
 
-  /** Its place has just been told. */
+  /** Its place has just been sent. */
   add(followed: InLine): void {
     this.#inLine.add(followed)
   }

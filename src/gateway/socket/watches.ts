@@ -1,4 +1,4 @@
-/** The conversations that one connection watches. A peer that does not read is told how they stand once it does. */
+/** The conversations that one connection watches. A peer that does not read is sent their state once it does. */
 import { SluiceError } from '../../core/errors.ts'
 import type { ConversationNews } from '../../core/ports/conversations.ts'
 import { type Bytes, toBytes } from '../../core/record.ts'
@@ -8,7 +8,7 @@ import type { GatewayDeps } from '../deps.ts'
 import { newsMembers } from '../read/news.ts'
 
 export interface Watcher {
-  /** Nothing more should be written to it now. */
+  /** Nothing more should be written to the peer now. */
   readonly full: boolean
   /** A whole frame. */
   write(frame: Bytes): void
@@ -18,14 +18,14 @@ export class Watches {
   readonly #deps: GatewayDeps
   readonly #caller: Caller
   readonly #watcher: Watcher
-  /** By the name that the client uses; the value stops it. */
+  /** By the client's name for it; the value stops it. */
   readonly #stops = new Map<string, () => void>()
-  /** Asked for, and not given up since. */
+  /** Requested, and not given up since. */
   readonly #wanted = new Set<string>()
-  /** Of these it is still to be told how they stand; with the id to answer, of the last that asked. */
+  /** Their state is still to be sent; with the id of the last request, to answer it. */
   readonly #asked = new Map<string, string | undefined>()
   #line: Promise<void> = Promise.resolve()
-  /** The peer does not read: these begin, or begin again, once it does. */
+  /** The peer does not read: these start, or start again, once it does. */
   readonly #missed = new Map<string, string | undefined>()
 
   constructor(deps: GatewayDeps, caller: Caller, watcher: Watcher) {
@@ -35,8 +35,8 @@ export class Watches {
   }
 
   /**
-   * Watching again tells again how it stands, once for all that asked before it was told. Each is told in a turn of the
-   * loop of its own, since a conversation may have a hundred jobs to tell of. Throws too_many_watches.
+   * Watching again sends the state again, once for all requests before it was sent. Each is sent in its own turn of the
+   * loop, since a conversation may have a hundred jobs. Throws too_many_watches.
    */
   watch(name: string, id: string | undefined): void {
     const { maxJobs } = this.#deps.options.socket

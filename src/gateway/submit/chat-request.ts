@@ -1,6 +1,6 @@
 /**
- * Is this a request that we can take? Only what would harm us, and what we must read ourselves, is checked; whether the
- * values make sense is for the model's provider to judge. What is stored and sent on are the client's own bytes.
+ * Checks a request: only what would harm us, and what we must read ourselves. Whether its values make sense is for the
+ * model's provider to judge. The client's own bytes are stored and sent on.
  */
 import { SluiceError } from '../../core/errors.ts'
 import { isRecord, type JsonRecord } from '../http/body.ts'
@@ -9,13 +9,13 @@ import { hasReferenceLoop } from './references.ts'
 
 const MAX_MESSAGES = 10_000
 const MAX_LABEL_CHARS = 512
-/** What the largest answer that is kept (http.max_answer_bytes) can hold vectors for. */
+/** As many vectors as the largest answer (http.max_answer_bytes) can hold. */
 const MAX_INPUTS = 2_048
 const MODEL = /^(?:@[\w-]+\/)?[A-Za-z0-9_][\w./:@+-]{0,199}$/
 /** A caller never chooses where a request goes, nor with whose key. */
 const REFUSED = ['api_base', 'base_url', 'api_key', 'headers', 'extra_headers', 'api_version', 'organization']
 
-/** Kept beside the job where it is a text. */
+/** Kept with the job if it is a text. */
 const user: Check = {
   ok: (v) => typeof v !== 'string' || v.length <= MAX_LABEL_CHARS,
   what: `a string of at most ${MAX_LABEL_CHARS} characters`,
@@ -37,7 +37,7 @@ const CHAT: ReadonlyMap<string, Check> = new Map([
 
 const EMBEDDING: ReadonlyMap<string, Check> = new Map([['user', user]])
 
-/** The model's name; throws model_not_found where there is none, invalid_request where it can't be one. */
+/** The model's name. Throws model_not_found if there is none, invalid_request if it can't be one. */
 export function checkModel(body: JsonRecord): string {
   const { model } = body
   if (model === undefined || model === null || model === '')

@@ -1,6 +1,6 @@
 /**
- * What a request means, as one text: the same question under the same idempotency key is the same job, whatever it came
- * through. A page repeats over HTTP what it submitted over a WebSocket, and each client writes JSON in its own way.
+ * What a request means, as one text: the same question under the same idempotency key is the same job, however it
+ * arrived. A page repeats over HTTP what it submitted over a WebSocket, and each client writes JSON in its own way.
  */
 import { hash } from 'node:crypto'
 import type { JobKind } from '../../core/job.ts'
@@ -15,7 +15,7 @@ const SHORT: ReadonlyMap<number, number> = new Map([
   [0x0d, 0x72],
 ])
 
-/** `given`: the options that the client gave, wherever they stood, by their names. */
+/** `given`: the client's options by name, wherever it put them. */
 export function fingerprint(kind: JobKind, request: Uint8Array, given: Readonly<Record<string, unknown>>): string {
   const options = JSON.stringify([
     kind,
@@ -27,7 +27,7 @@ export function fingerprint(kind: JobKind, request: Uint8Array, given: Readonly<
 }
 
 /**
- * Valid JSON without white space, and each text in one spelling: what JSON lets stand as itself is no escape. The order
+ * Valid JSON without white space, and each text in one spelling: no escape where JSON needs none. The order
  * of members and the digits of numbers stay. One pass; the result is never longer.
  */
 export function canonical(json: Uint8Array): Uint8Array {
@@ -70,7 +70,7 @@ function unitAt(json: Uint8Array, at: number): number {
   return unit
 }
 
-/** Returns where the next one begins. */
+/** Returns where the next begins. */
 function writeCharacter(out: Buffer, at: number, code: number): number {
   let n = at
   const short = code === QUOTE || code === BACKSLASH ? code : SHORT.get(code)

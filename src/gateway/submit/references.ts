@@ -1,5 +1,5 @@
 /**
- * JSON Schema references that stand for nothing but each other: resolving one never ends. A schema that refers to
+ * JSON Schema references that only refer to each other: resolving one never ends. A schema that refers to
  * itself further down (a tree) is fine. Only "#…" pointers are looked at, and nothing is fetched.
  */
 import { isRecord, type JsonRecord } from '../http/body.ts'

@@ -1,9 +1,8 @@
 /**
- * The store's own time. Its age, in ms, is what delays, deadlines, retries and retention are stored in. It never goes
+ * The store's own time. Delays, deadlines, retries and retention are stored as its age, in ms. It never goes
  * back, and counts only time that is known to have passed: while the process runs, by the monotonic clock; between two
- * processes of one boot, by the machine's boot clock. Time in which the machine was off is not counted, since only the
- * wall clock could tell it, and that may be an hour behind or ten years ahead: then a deadline is as far away as
- * before.
+ * processes of one boot, by the machine's boot clock. Time while the machine was off is not counted, since only the
+ * wall clock could tell it, which may be an hour slow or ten years fast: a deadline is then as far away as before.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
@@ -27,7 +26,7 @@ export class Age {
   /** The age at monotonic 0. */
   readonly #base: number
 
-  /** Notes the age with the start, whose commits are synced. */
+  /** Stores the age during the start, whose commits are synced. */
   constructor(db: DatabaseSync, clock: Clock, boot: Boot) {
     this.#clock = clock
     this.#boot = boot
@@ -62,7 +61,7 @@ export class Age {
     this.#save.run(JSON.stringify(note))
   }
 
-  /** Notes the age now and then, while the store is in use. Returns its stop. */
+  /** Stores the age now and then while the store is in use. Returns a function that stops it. */
   keep(store: Store): () => void {
     let noted = store.commits
     return this.#clock.every(NOTE_EVERY_MS, () => {
@@ -71,7 +70,7 @@ export class Age {
         .run(() => this.note(), false)
         .then(
           () => (noted = store.commits),
-          () => {}, // the store failed, and says so through health
+          () => {}, // the store failed, which its health shows
         )
     })
   }

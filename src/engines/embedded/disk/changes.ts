@@ -1,6 +1,6 @@
 /**
  * Are the files still what this process wrote? A backup copied over them, or a WAL cut in place, keeps every inode, and
- * what is committed from then on goes where nobody will find it. Looked at with each sync, for a few small reads.
+ * later commits go where nobody will find them. Looked at with each sync, for a few small reads.
  */
 import { fstatSync } from 'node:fs'
 import { markOf, walOf } from './folder.ts'
@@ -31,7 +31,7 @@ export class Changes {
     this.#mark = state
   }
 
-  /** Throws with what was changed by somebody else. */
+  /** Throws an error that names what another program changed. */
   expectNone(): void {
     this.#expectDatabase()
     this.#expectWal()
@@ -50,7 +50,7 @@ export class Changes {
     this.#databaseBytes = size
   }
 
-  /** As long as its index says, and the last frame that we saw is still there: its checksum covers all before it. */
+  /** It is as long as its index says, and the last frame that we saw is still there: its checksum covers all before. */
   #expectWal(): void {
     const { wal, shm, path } = this.#files
     const state = walState(shm)
@@ -59,7 +59,7 @@ export class Changes {
     const last = this.#last?.salts === state.salts ? this.#last : null
     const before = last === null ? null : frameHeader(wal, header, last.frames)
     const now = frameHeader(wal, header, state.frames)
-    if (walState(shm)?.salts !== state.salts) return // it started over meanwhile
+    if (walState(shm)?.salts !== state.salts) return // it has started over in the meantime
     const isOurs = saltsAt(header, 16) === state.salts && saltsAt(now, 8) === state.salts
     if (!isOurs || (last !== null && before?.equals(last.header) !== true)) throw changed(walOf(path))
     this.#last = { ...state, header: now }

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads'
 import type { Files } from './schema.ts'
 
 export interface Disk {
-  /** Makes all that the WAL holds now safe from power loss; `synced` follows. One at a time. */
+  /** Makes everything in the WAL safe from power loss; `synced` follows. One at a time. */
   sync(): void
   /** Moves the WAL's pages to the database. */
   checkpoint(): void
@@ -15,14 +15,14 @@ export interface Disk {
 export interface DiskEvents {
   synced(ms: number, walBytes: number): void
   /**
-   * The WAL is long, and nearly all moved: with no commit for a moment all of it can be, and the next commit starts it
-   * over.
+   * The WAL is long and nearly all of it moved: with no commit for a moment the rest can be, and the next commit starts
+   * it over.
    */
   hold(): void
   release(): void
   /** Bytes of the WAL in use after a checkpoint. */
   checkpointed(walBytes: number): void
-  /** A write or sync failed. Nothing is tried again: after a failed sync the page cache can't be believed. */
+  /** A write or sync failed. Nothing is retried: after a failed sync the page cache can't be trusted. */
   failed(detail: string): void
 }
 

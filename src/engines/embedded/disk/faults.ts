@@ -28,17 +28,17 @@ export function kindOf(error: unknown): SqliteFault {
   return OF_THE_STATEMENT.has(primary) ? 'statement' : 'failed'
 }
 
-/** A full disk, a used-up quota, or a file as large as its limit: it heals when there is room again. */
+/** A full disk, a used-up quota, or a file at its size limit: it works again once there is room. */
 export function isNoRoom(error: unknown): boolean {
   const { code, errno } = error as NodeJS.ErrnoException
   // Node has no name for a used-up quota: its code is UNKNOWN
   return code === 'ENOSPC' || code === 'EFBIG' || errno === -constants.errno.EDQUOT
 }
 
-/** As SQLite would tell it: what is stored does not fit together. */
+/** As SQLite would report it: what is stored is inconsistent. */
 export const damage = (what: string): Error => Object.assign(new Error(what), { errcode: CORRUPT })
 
-/** A server needs more, but not before this is told: the database, its thread, two ports. */
+/** What a start needs before it can report a lack: the database, its thread, two ports. A server needs more. */
 const SPARE_DESCRIPTORS = 32
 
 /** Throws EMFILE or ENFILE, which SQLite would only call "unable to open". */
@@ -47,7 +47,7 @@ export function expectDescriptors(): void {
   try {
     while (open.length < SPARE_DESCRIPTORS) open.push(openSync(process.execPath, 'r'))
   } catch (error) {
-    throw Object.assign(error as Error, { path: undefined }) // any other file would be as good
+    throw Object.assign(error as Error, { path: undefined }) // the path is arbitrary
   } finally {
     for (const fd of open) closeSync(fd)
   }

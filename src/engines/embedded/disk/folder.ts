@@ -1,6 +1,6 @@
 /**
- * The data folder before it is opened: where it really lies, who owns it, and whether what lies in it may be opened.
- * All that can be wrong with it ends here in one typed error: the path, the reason, and what to do.
+ * The data folder before it is opened: where it really is, who owns it, and whether its files may be opened. Everything
+ * that can be wrong with it becomes one typed error here: the path, the reason, and what to do.
  */
 import {
   accessSync,
@@ -26,7 +26,7 @@ import { isNoRoom, kindOf } from './faults.ts'
 export interface Location {
   /** As configured, for people. */
   readonly given: string
-  /** Without symbolic links: what every thread opens. The WAL, the lock and the mark lie beside the file. */
+  /** Without symbolic links: what every thread opens. The WAL, the lock and the mark are beside the file. */
   readonly dir: string
   readonly file: string
 }
@@ -35,7 +35,7 @@ const DATABASE = 'sluice.db'
 const HEADER = 'SQLite format 3\0'
 const OTHERS = 0o077
 
-/** What lies beside a database file. */
+/** The files beside a database file. */
 export const walOf = (file: string): string => `${file}-wal`
 export const shmOf = (file: string): string => `${file}-shm`
 export const markOf = (file: string): string => `${file}-mark`
@@ -57,7 +57,7 @@ export function locate(given: string): Location {
   }
 }
 
-/** As a start would find it; nothing that is made stays. Throws what a start would. `made`: it is still to be made. */
+/** As a start would find it, leaving nothing behind. Throws what a start would. `made`: it does not exist yet. */
 export function examine(given: string): { readonly made: boolean; readonly warnings: readonly string[] } {
   const full = resolve(given)
   try {
@@ -86,7 +86,7 @@ function tryToMakeOne(above: string): void {
   }
 }
 
-/** Each level by itself: Node's recursive mkdir never returns where the kernel makes no folders (/proc). */
+/** Level by level: Node's recursive mkdir never returns where the kernel makes no folders (/proc). */
 function makeFolder(dir: string): void {
   const missing: string[] = []
   for (let at = dir; found(at) === null; at = dirname(at)) missing.push(at)
@@ -99,7 +99,7 @@ function makeFolder(dir: string): void {
   }
 }
 
-/** Null: there is nothing of that name. A symbolic link is something, wherever it leads. */
+/** Null: nothing has that name. A symbolic link counts, wherever it leads. */
 function found(path: string): Stats | null {
   try {
     return lstatSync(path)
@@ -134,7 +134,7 @@ function regular(given: string, path: string): Stats | null {
 
 /**
  * Is it a database, or the place for a new one? SQLite takes an empty file for a new database and deletes the WAL
- * beside it: where there was one, that would lose it without a word.
+ * beside it: where there was one, that would silently lose it.
  */
 export function inspect({ given, file }: Location): void {
   try {
@@ -190,8 +190,8 @@ export function own({ given, file }: Location): DatabaseSync {
 }
 
 /**
- * Nobody else has the database open? Asked where the lock is not the one of the last start: it may have been deleted
- * under a running server. To be called without a connection of our own. Throws in_use.
+ * Throws in_use if another process has the database open. Checked when the lock is not the one of the last start: it
+ * may have been deleted under a running server. To be called before we open a connection.
  */
 export function expectAlone({ given, file }: Location, waitMs: number): void {
   const probe = new DatabaseSync(file, { timeout: waitMs })
@@ -247,7 +247,7 @@ const isExposed = (mode: number): boolean => (mode & OTHERS) !== 0
 const exposed = (dir: string, mode: number): string =>
   `The data folder ${dir} is open to other users (mode ${(mode & 0o777).toString(8)}): chmod 700 it.`
 
-/** New files survive a power loss only once their folder was synced. */
+/** New files survive a power loss only once their folder is synced. */
 export function syncFolder(dir: string): void {
   const folder = openSync(dir, 'r')
   fsyncSync(folder)

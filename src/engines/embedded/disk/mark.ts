@@ -1,7 +1,7 @@
 /**
  * The mark beside the WAL: how far it was known to be written. SQLite reads a WAL up to the first frame that does not
- * fit its checksum and takes the rest for never written; so one flipped bit drops every commit after it without a
- * word. The mark is written after each sync and not synced itself: it may lag behind the WAL, and never claims what is
+ * fit its checksum and takes the rest for never written; so one flipped bit silently drops every commit after
+ * it. The mark is written after each sync and not synced itself: it may lag behind the WAL, and never claims what is
  * not there.
  */
 import { closeSync, constants, copyFileSync, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { crc32 } from 'node:zlib'
 import { markOf, walOf } from './folder.ts'
 
 export interface WalState {
-  /** Change each time the WAL starts over, hex. */
+  /** They change each time the WAL starts over; hex. */
   readonly salts: string
   /** Valid frames. */
   readonly frames: number
@@ -30,7 +30,7 @@ const INDEX_COPY_BYTES = 48
 const CHANGED = 0xffffffff
 export const CHANGED_FILES: WalState = { salts: '0'.repeat(16), frames: CHANGED }
 
-/** `null`: nothing is claimed, as before an orderly close. */
+/** `null` claims nothing, as after an orderly close. */
 export function encodeMark(state: WalState | null): Buffer {
   const mark = Buffer.alloc(MARK_BYTES)
   if (state === null) return mark
@@ -72,7 +72,7 @@ export function writeMark(file: string, state: WalState | null): void {
   }
 }
 
-/** Nothing is claimed any more. A folder that is gone has nothing to claim. */
+/** From now on nothing is claimed. A folder that is gone needs no mark. */
 export function forget(file: string): void {
   try {
     writeMark(file, null)
@@ -96,7 +96,7 @@ export const readMark = (file: string): WalState | null =>
 
 /**
  * Compares what SQLite found in the WAL, by its index, with the mark. To be called before the first write, which would
- * go over what is damaged.
+ * overwrite what is damaged.
  */
 export function findLoss(file: string, shm: number): Loss | null {
   const mark = readMark(file)
@@ -140,7 +140,7 @@ function keep(wal: string): string | null {
   return null
 }
 
-/** Does the header fit its checksum? (https://sqlite.org/fileformat2.html#walformat) */
+/** Does the header match its checksum? (https://sqlite.org/fileformat2.html#walformat) */
 function fits(header: Buffer): boolean {
   const word = (at: number): number =>
     (header.readUInt32BE(0) & 1) === 1 ? header.readUInt32BE(at) : header.readUInt32LE(at)

@@ -1,5 +1,5 @@
 /**
- * Beside the event loop: syncs the WAL when asked, and checkpoints it when enough was written.
+ * Runs beside the event loop: syncs the WAL when asked, and checkpoints it when enough was written.
  *
  * The WAL starts over only when a commit finds all of it checkpointed, which under steady load never happens by
  * itself. So when it is long: flush the database file (while commits and syncs go on), checkpoint the rest, then ask
@@ -18,7 +18,7 @@ import type { Files } from './schema.ts'
 
 const RESTART_BYTES = 48 << 20
 const PAGE_BYTES = 4096 + 24
-/** How long a folder that was deleted or moved away can go unnoticed where nothing is synced. */
+/** How long a deleted or moved folder can go unnoticed while nothing is synced. */
 const WATCH_MS = 1_000
 
 const files = workerData as Files
@@ -46,25 +46,25 @@ function open(): DatabaseSync {
 
 /** Bytes of the WAL that are in use. */
 function checkpoint(): number {
-  changes.expectNone() // what is wrong in the WAL must not get into the database
+  changes.expectNone() // damage in the WAL must not get into the database
   try {
     const walBytes = (passive.get() as { log: number }).log * PAGE_BYTES
     tell({ type: 'checkpointed', walBytes })
     return walBytes
   } catch (error) {
-    // The database can't grow now; the WAL keeps what it has, and the next commit tells so itself
+    // The database can't grow now; the WAL keeps what it has, and the next commit reports it
     const kind = kindOf(error)
     if (kind === 'full' || (kind === 'write' && whyRefused(path, RESTART_BYTES) === 'full')) return 0
     throw error
   }
 }
 
-/** What is written to files that nobody will find again must not be acknowledged. */
+/** Writes to files that nobody will find again must not be acknowledged. */
 function expectFiles(): void {
   for (const [fd, name] of [
     [database, path],
     [wal, walOf(path)],
-    [shm, shmOf(path)], // others would lock another one
+    [shm, shmOf(path)], // other processes would lock another file
   ] as const) {
     const there = statSync(name, { throwIfNoEntry: false })
     const { dev, ino } = fstatSync(fd)
@@ -76,7 +76,7 @@ function expectFiles(): void {
     throw new Error(`${lock.path} was deleted, moved or replaced while the server ran: another server may have started`)
 }
 
-/** Whatever went wrong, files that are gone are why. */
+/** If files are gone, that is the reason, whatever else went wrong. */
 function reason(error: unknown): unknown {
   try {
     expectFiles()
@@ -95,7 +95,7 @@ function mark(state: WalState | null): void {
     marked = next
     changes.marked(state)
   } catch {
-    // It only claims less; the store has its own writes to judge the disk by
+    // It only claims less; the store judges the disk by its own writes
   }
 }
 
@@ -109,12 +109,12 @@ function guarded(work: () => void): void {
   }
 }
 
-/** Also where a mark that is older came with the backup. */
+/** Even if an older mark came with the backup. */
 function tellNextStart(): void {
   try {
     writeMark(path, CHANGED_FILES)
   } catch {
-    // The failure itself is told all the same
+    // The failure itself is reported anyway
   }
 }
 

@@ -7,7 +7,7 @@ import type { JobFilter } from '../../../core/ports/jobs.ts'
 import { COLUMNS, type JobRow, toJobOrSkip } from './jobs.ts'
 import type { LiveJobs } from './live-job.ts'
 
-/** Rows looked at in one turn of the event loop: a filter that fits little must not hold it. */
+/** Rows examined in one turn of the event loop: a filter with few matches must not hold it. */
 const ROWS_AT_ONCE = 1_000
 const EVERYTHING = Number.MAX_SAFE_INTEGER
 
@@ -24,7 +24,7 @@ export async function listJobs(
   const scan = prepare(db, filter)
   const found: Job[] = []
   for (let from = before; ; ) {
-    // The ROWS_AT_ONCE-th row from here bounds this turn's work, whatever fits
+    // The ROWS_AT_ONCE-th row from here bounds this turn's work, however few rows match
     const until = scan.boundary(from)
     const wanted = limit - found.length
     const rows = scan.rows(until, from, wanted)

@@ -1,8 +1,7 @@
 /**
  * Order numbers of jobs. They come from a counter, never from a clock: no number is given twice and none is below an
- * earlier one, whatever the wall clock does, and also where the jobs of earlier numbers are gone. Numbers are reserved
- * in blocks; a start goes on after the last block, so that a number that was given and not stored is not given again
- * either.
+ * earlier one, whatever the wall clock does, even if the jobs of earlier numbers are gone. Numbers are reserved in
+ * blocks; a start continues after the last block, so that a number that was given but not stored is not given again.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Ids } from '../../../core/ids.ts'
@@ -11,7 +10,7 @@ import type { Store } from '../disk/store.ts'
 
 /** At one block a start, and 5,000 jobs/s in between, the safe integers last for 50,000 years. */
 const BLOCK = 1 << 20
-/** A new folder begins anywhere below 2^40: ids do not tell how many jobs there were. */
+/** A new folder begins at a random number below 2^40: ids do not reveal how many jobs there were. */
 const FIRST_BYTES = 5
 
 export class Orders {
@@ -38,7 +37,7 @@ export class Orders {
 
   /** Half a block ahead of need the next one is reserved, in a commit before the one that stores the job. */
   next(store: Store): number {
-    // the store says so through health
+    // the store's health shows it
     if (this.#last + BLOCK / 2 > this.#reserved) void this.#save(store).catch(() => {})
     return ++this.#last
   }

@@ -1,13 +1,12 @@
 /**
- * Epochs: which records two cursors of one job mean the same by. A log begins at epoch 1, and each start gives those
- * that had not ended a new one, drawn so that no copy of the folder draws it too. A cursor of an older epoch holds as
- * far as this folder's log had come when that epoch ended; what follows there was written by another run, or is
- * another copy's.
+ * Epochs tell whether two cursors of one job refer to the same records. A log begins at epoch 1, and each start gives
+ * unfinished logs a new one, drawn so that no copy of the folder draws it too. A cursor of an older epoch is valid as
+ * far as this folder's log had come when that epoch ended; what follows was written by another run, or by another copy.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Ids } from '../../../core/ids.ts'
 
-/** One start in line. */
+/** One start of the server. */
 interface Start {
   readonly epoch: number
   /** Jobs before this order, unless they had ended. */
@@ -17,12 +16,12 @@ interface Start {
 const FIRST = 1
 /** Epochs grow by up to 2^28: two copies agree once in 268 million, and 2^25 starts fit a safe integer. */
 const SPARE_BITS = 4
-/** Starts that are remembered: cursors from before them are over. */
+/** Starts that are remembered: cursors from before them are no longer valid. */
 const KEPT = 1_000
 
 export class Epochs {
   readonly #starts: readonly Start[]
-  /** This start's, where it found jobs that had not ended. */
+  /** This start's, if it found unfinished jobs. */
   readonly #now: Start | null
 
   constructor(db: DatabaseSync, ids: Ids) {

@@ -6,7 +6,7 @@ import { credentialOf } from '../frames.ts'
 import type { Peer } from '../peer.ts'
 import { attach } from './attach.ts'
 
-/** Throws invalid_request for a second one; whoever can't come in is told so, and closed. */
+/** Throws invalid_request for a second one; a caller that is not admitted gets the error, and is closed. */
 export function hello(peer: Peer, frame: HelloFrame): void {
   const { auth, deps } = peer.context
   const options = deps.options.socket

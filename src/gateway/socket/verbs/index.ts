@@ -7,7 +7,7 @@ import type { Peer } from '../peer.ts'
 import { attach } from './attach.ts'
 import { submit } from './submit.ts'
 
-/** What it throws, or rejects with, is the error of the frame. */
+/** What it throws, or rejects with, becomes the error of the frame. */
 type Verb<F> = (peer: Peer, frame: F, caller: Caller, body: JsonBody) => void | Promise<void>
 type Verbs = { readonly [T in Exclude<ClientFrame['t'], 'hello'>]: Verb<Extract<ClientFrame, { readonly t: T }>> }
 
@@ -38,7 +38,7 @@ const VERBS: Verbs = {
   },
 }
 
-/** Throws what the frame is refused for at once; what it is refused for later is told by itself. */
+/** Throws if the frame is refused at once; a later refusal is reported by the verb. */
 export function perform(
   peer: Peer,
   frame: Exclude<ClientFrame, { readonly t: 'hello' }>,

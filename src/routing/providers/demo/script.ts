@@ -36,7 +36,7 @@ const LETTERS: Readonly<Record<string, string>> = {
 const DIRECTIVE = /\bdemo:((?:[ \t]*[a-z_]+=\d+(?:\.\d+)?)+)/g
 const MAX_TOKENS = 1_000_000
 
-/** A longer text is searched at its two ends, of so many characters each: it may be a stranger's megabytes. */
+/** A longer text is searched only at its ends, this many characters each: it may be a stranger's megabytes. */
 const SEARCHED_CHARS = 32_768
 export const endsOf = (text: string): string =>
   text.length <= 2 * SEARCHED_CHARS ? text : `${text.slice(0, SEARCHED_CHARS)}\n${text.slice(-SEARCHED_CHARS)}`

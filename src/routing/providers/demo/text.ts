@@ -14,7 +14,7 @@ const STOP = new Set(
   ).split(' '),
 )
 
-/** Of so many paragraphs that were not told for the longest time, one is next. */
+/** The next paragraph is one of this many that were not used for the longest time. */
 const CHOICE = 3
 /** A prompt longer than this is not quoted back. */
 const QUOTED_CHARS = 80

@@ -10,7 +10,7 @@ export interface ConnectionEvents {
   connected(): void
   /** The peer will send no more. */
   ended(): void
-  /** Nothing follows. `error`: null when it was closed in good order. */
+  /** Nothing follows. `error`: null when it was closed properly. */
   closed(error: Error | null): void
 }
 
@@ -28,7 +28,7 @@ export interface Wire {
   resume(): void
   /** Closes within this turn. */
   destroy(): void
-  /** Is there something that the peer has not taken yet? */
+  /** Is there data that the peer has not taken yet? */
   readonly isWriting: boolean
 }
 
@@ -142,7 +142,7 @@ class TunnelWire implements Wire {
       if (end < 0 && head.length <= MAX_PROXY_HEAD_BYTES) return
       outer.off('data', onData)
       const status = /^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]
-      // Behind its answer the proxy is silent until we speak TLS
+      // After its answer the proxy is silent until we speak TLS
       if (status === undefined || !status.startsWith('2') || end + 4 !== head.length)
         return this.#fail(new Error(`the proxy refused the tunnel (${status ?? 'not HTTP'})`))
       this.#secure(origin, secure())

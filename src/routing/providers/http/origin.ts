@@ -1,4 +1,4 @@
-/** Where a provider lives, and by which proxy it is reached: URLs of the configuration, checked once. */
+/** A provider's address, and the proxy to it: URLs of the configuration, checked once. */
 import { SluiceError } from '../../../core/errors.ts'
 
 export interface Origin {

@@ -1,6 +1,5 @@
 /**
- * How far an answer has come, and whether it ended well. Pure: it is told what came, parsed, and knows no clock or
- * socket.
+ * How far an answer has come, and whether it ended well. Pure: it gets parsed events, and knows no clock or socket.
  *
  *               a chunk that            text, call,             a reason for
  *               shows nothing           audio, image            every choice
@@ -25,11 +24,11 @@ export type Phase = 'nothing' | 'opening' | 'shown' | 'finished'
 
 /** What an event was. */
 export type Seen =
-  /** Nothing but more of the answer: the next one of its shape need not be looked at. */
+  /** Only more of the answer: the next one of its shape need not be examined. */
   | { readonly kind: 'ordinary' }
   | { readonly kind: 'notable' }
   | { readonly kind: 'error'; readonly error: unknown }
-  /** More than any answer holds. */
+  /** More than any answer may have. */
   | { readonly kind: 'excess'; readonly what: string }
 
 export type Ending = 'told' | 'end' | 'break' | 'silence'
@@ -56,7 +55,7 @@ export class AnswerState {
   #unfinished = 0
   #began = false
   #shown = false
-  /** A choice went on after its reason (some upstreams give one with every chunk): then reasons alone end nothing. */
+  /** A choice continued after its reason (some upstreams give one with every chunk): then reasons alone end nothing. */
   #reasonsMeanNothing = false
   #isCertain = false
 
@@ -75,7 +74,7 @@ export class AnswerState {
     return this.#isCertain
   }
 
-  /** Has no choice a reason yet? As soon as one has, every event is looked at. */
+  /** Has no choice a reason yet? Once one has, every event is examined. */
   get isPlain(): boolean {
     return this.#unfinished === this.#choices.size
   }
@@ -93,7 +92,7 @@ export class AnswerState {
     if (error !== null) return { kind: 'error', error }
     const { choices } = event
     const hasUsage = usageOf(event) !== null
-    // Between chunks an upstream may tell what it likes
+    // Between chunks an upstream may send anything
     if (!Array.isArray(choices)) {
       if (hasUsage) this.#isCertain = true
       return NOTABLE

@@ -1,11 +1,11 @@
-/** Where an event or a document spells an error. Upstreams have many spellings, and none of them is a status. */
+/** Finds the error in an event or a document. Upstreams have many spellings, and none of them is a status. */
 import { isObject, type JsonObject } from '../../../core/fold.ts'
 
 /** Members that tell what went wrong, and that carry a code, in any spelling (see `plain`). */
 const TEXTS = ['message', 'msg', 'errormessage', 'errormsg', 'errmsg', 'statusmsg', 'fault', 'faultstring', 'exception']
 const CODES = ['code', 'status', 'statuscode', 'errorcode']
 const GOOD_CODES = new Set(['0', '200', 'ok', 'success', 'true'])
-/** Types of events that tell of something else. */
+/** Types of events that are something else. */
 const HARMLESS = /^(?:ping|heartbeat|keep[-_]?alive|info|status|progress|log|debug)$/i
 
 const plain = (name: string): string => name.toLowerCase().replace(/[-_]/g, '')
@@ -18,7 +18,7 @@ export function plainMembers(object: JsonObject): ReadonlyMap<string, unknown> {
   return members
 }
 
-/** Not null, false, 0, nor empty in any other way: many upstreams send an empty `error` along with each chunk. */
+/** Not null, false, 0, nor empty in any other way: many upstreams send an empty `error` with each chunk. */
 export function isSomething(value: unknown): boolean {
   if (typeof value === 'string') return value.trim() !== ''
   if (Array.isArray(value)) return value.some(isSomething)

@@ -1,15 +1,15 @@
-/** The body as the upstream gets it: what the client sent, byte for byte, but for the members that are ours to set. */
+/** The body for the upstream: what the client sent, byte for byte, except for the members that are ours to set. */
 import { SluiceError } from '../../../core/errors.ts'
 import { editObject, scanArray, scanObject } from '../../../core/json.ts'
 
-/** How an upstream prolongs a given beginning: a last message with `prefix: true` (DeepSeek), or vLLM's two flags. */
+/** How an upstream continues a given beginning: a last message with `prefix: true` (DeepSeek), or vLLM's two flags. */
 export type Continuation = 'none' | 'prefix' | 'vllm'
 
 const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 
 /** JSON text of a top-level member; undefined when it is not there. The last one counts. */
 function memberText(body: Buffer, key: string): string | undefined {
-  // Most members are asked for and not there: a plain search is cheaper than a scan
+  // Most members are absent: a plain search is cheaper than a scan
   if (!body.includes(`"${key}"`)) return undefined
   const member = scanObject(body, NO_LIMITS).findLast((m) => m.key === key)
   return member === undefined ? undefined : body.toString('utf8', member.valueStart, member.valueEnd)
@@ -20,7 +20,7 @@ export interface ChatEdits {
   readonly upstreamModel: string | null
   /** Ask for a stream, or for the answer in one piece? */
   readonly stream: boolean
-  /** What becomes of `stream_options`: with `include_usage` in a stream, as the client sent it, or taken out. */
+  /** `stream_options`: with `include_usage` in a stream, as the client sent it, or removed. */
   readonly streamOptions: 'usage' | 'as-sent' | 'none'
   readonly continuation: Continuation
   readonly prefix: string | undefined

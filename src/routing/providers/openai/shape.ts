@@ -1,14 +1,14 @@
 /**
  * Proves that a chunk is valid JSON of a kind seen before, without parsing it. The chunks of one answer are alike but
  * for the text: a chunk that was parsed leaves its shape (the bytes around its texts), and one that has the same bytes
- * there, and valid strings in between, says the same with other words. All others are parsed.
+ * there, and valid strings in between, means the same with other words. All others are parsed.
  */
 import { isUtf8 } from 'node:buffer'
 import type { Bytes } from '../../../core/record.ts'
 
 /** Members whose strings differ from token to token. */
 const TEXTS = /"(?:content|reasoning_content|reasoning|arguments|refusal|obfuscation)":"((?:[^"\\]|\\.)*)"/g
-/** What stands between the quotes of a JSON string; and the part of it that needs no second look. */
+/** What may be between the quotes of a JSON string; and the part of it that needs no second look. */
 const STRING = /^(?:[\x20\x21\x23-\x5b\x5d-\xff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*$/
 const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7f]*$/
 const MAX_SHAPES = 4
@@ -18,7 +18,7 @@ export class Shapes {
   readonly #shapes: string[][] = []
   #next = 0
 
-  /** A valid chunk in which nothing but its texts matters. */
+  /** A valid chunk in which only the texts matter. */
   learn(chunk: Bytes): void {
     if (chunk.length > MAX_SHAPE_BYTES) return
     const literals: string[] = []

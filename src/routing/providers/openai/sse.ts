@@ -14,13 +14,13 @@ const BARE_JSON = ['{', '[{']
 const ERROR_NAME = /error|exception|fail|^fault$/i
 
 export class SseReader {
-  /** A line, or an event of several lines, grew over the cap. */
+  /** A line, or an event of several lines, exceeded the cap. */
   overflow = false
   readonly #emit: (payload: Bytes, isError: boolean) => void
   readonly #maxEventBytes: number
-  /** The line that has not ended. */
+  /** The unfinished line. */
   #line = ''
-  /** Of the event that has not ended; null when it has no data line yet. */
+  /** Of the unfinished event; null while it has no data line. */
   #data: Bytes | null = null
   #isError = false
   #start: string | null = ''
