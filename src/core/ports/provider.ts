@@ -74,7 +74,7 @@ export interface ProviderSink {
 export interface ProviderRun {
   /** Stops the call and closes its connection within this turn; `end` follows with `aborted`. Safe to repeat. */
   abort(): void
-  /** Stops and goes on reading; what the upstream sends waits in the kernel. */
+  /** Stops reading until `resume`: what the upstream sends waits in the kernel, and its silence is ours. */
   pause(): void
   resume(): void
 }
@@ -83,10 +83,11 @@ export interface ProviderRun {
 export interface Provider {
   /** Can it prolong a given prefix of an answer? */
   readonly continues: boolean
-  /** Starts a call; never throws. An embedding answers with a document. */
+  /** Starts a call; never throws, and tells nothing before it has returned. An embedding answers with a document. */
   start(call: ProviderCall, sink: ProviderSink): ProviderRun
   /** Reachable, and does it accept our key? For doctor. */
   check(): Promise<{ readonly ok: boolean; readonly detail: string; readonly status?: number }>
+  /** Calls under way fail, as do those started later. Safe to repeat. */
   close(): void
 }
 

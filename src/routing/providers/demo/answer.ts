@@ -153,7 +153,7 @@ function take(tokens: readonly string[], length: number): string[] {
 }
 
 /** Deals out what a continued answer still has to say; from the start when the prefix is not ours. */
-export function behindPrefix(spoken: Spoken, prefix: string): { readonly spoken: Spoken; readonly skipped: number } {
+export function afterPrefix(spoken: Spoken, prefix: string): { readonly spoken: Spoken; readonly skipped: number } {
   const text = spoken.tokens.join('')
   if (!text.startsWith(prefix)) return { spoken, skipped: 0 }
   let at = 0

@@ -7,9 +7,10 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { Ids } from '../../../core/ids.ts'
 import type { Provider, ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports/provider.ts'
 import { type Bytes, toBytes } from '../../../core/record.ts'
+import { Slots } from '../../../core/table.ts'
 import { failed, failedStatus } from '../openai/failures.ts'
 import {
-  behindPrefix,
+  afterPrefix,
   type ChatRequest,
   choicesOf,
   lastPrompt,
@@ -34,24 +35,19 @@ const MAX_BATCH = 500
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 export function createDemoProvider(options: DemoOptions): Provider {
-  const live = new Set<DemoRun>()
+  const live = new Slots<DemoRun>()
+  let isClosed = false
   return {
     continues: true,
     start(call, sink) {
-      const run = new DemoRun(options, call, {
-        events: (payloads) => sink.events(payloads),
-        document: (document, usage) => sink.document(document, usage),
-        end(end) {
-          live.delete(run)
-          sink.end(end)
-        },
-      })
-      live.add(run)
+      const run = new DemoRun(options, call, sink, live)
+      if (isClosed) run.close()
       return run
     },
     check: () => Promise.resolve({ ok: true, detail: 'built in' }),
     close() {
-      for (const run of live) run.abort()
+      isClosed = true
+      for (const run of live) run.close()
     },
   }
 }
@@ -60,7 +56,9 @@ class DemoRun implements ProviderRun {
   readonly #clock: Clock
   readonly #call: ProviderCall
   readonly #sink: ProviderSink
-  readonly #startedAtMs: number
+  readonly #live: Slots<DemoRun>
+  readonly #place: number
+  readonly #startedMono: number
   #lastEventMono: number
   #cancelTimer: () => void = () => {}
   #paused = false
@@ -69,11 +67,13 @@ class DemoRun implements ProviderRun {
   #seenEvent = false
   #over = false
 
-  constructor(options: DemoOptions, call: ProviderCall, sink: ProviderSink) {
+  constructor(options: DemoOptions, call: ProviderCall, sink: ProviderSink, live: Slots<DemoRun>) {
     this.#clock = options.clock
     this.#call = call
     this.#sink = sink
-    this.#startedAtMs = this.#lastEventMono = options.clock.monoMs()
+    this.#live = live
+    this.#place = live.add(this)
+    this.#startedMono = this.#lastEventMono = options.clock.monoMs()
     // Nothing is told before `start` has returned, and nothing is thrown by it
     queueMicrotask(() => {
       if (this.#over) return
@@ -87,10 +87,18 @@ class DemoRun implements ProviderRun {
   }
 
   abort() {
+    this.#endSoon({ kind: 'aborted' })
+  }
+
+  /** As if the upstream were gone. */
+  close() {
+    this.#endSoon(failed(this.#seenEvent ? 'provider_cut' : 'provider_unreachable', true))
+  }
+
+  #endSoon(end: ProviderEnd) {
     if (this.#over) return
-    this.#over = true
-    this.#cancelTimer()
-    queueMicrotask(() => this.#sink.end({ kind: 'aborted' }))
+    this.#leave()
+    queueMicrotask(() => this.#sink.end(end))
   }
 
   pause() {
@@ -112,11 +120,11 @@ class DemoRun implements ProviderRun {
       delayMs: options.tokenMs ?? 20,
       ttftMs: options.ttftMs ?? 200,
     })
-    const firstAt = this.#startedAtMs + script.ttftMs
+    const firstAt = this.#startedMono + script.ttftMs
     if (script.failStatus !== null) {
       this.#at(firstAt, () => this.#finish(asStatus(script, this.#clock)))
     } else if (this.#call.kind === 'embedding') {
-      this.#at(this.#startedAtMs, () => {
+      this.#at(this.#startedMono, () => {
         const answer = embed(request)
         this.#sink.document(JSON.stringify(answer), answer.usage)
         this.#finish({ kind: 'done' })
@@ -127,14 +135,14 @@ class DemoRun implements ProviderRun {
   #stream(request: ChatRequest, model: string, script: Script, ids: Ids, firstAt: number) {
     const spoken = Array.from({ length: choicesOf(request) }, (_, i) => speak(request, i, script))
     let skipped = 0
-    if (this.#call.prefix !== undefined) ({ spoken: spoken[0], skipped } = behindPrefix(spoken[0], this.#call.prefix))
+    if (this.#call.prefix !== undefined) ({ spoken: spoken[0], skipped } = afterPrefix(spoken[0], this.#call.prefix))
     const chunks = new Chunks(request, model, ids, this.#clock)
     const length = Math.max(...spoken.map((s) => s.tokens.length))
-    // Absolute places in the answer: an answer that is continued behind its cut is not cut again
-    const behind = (place: number): number => (place < skipped ? Infinity : place - skipped)
-    const cut = behind(script.cutAfter)
-    const garbage = behind(script.garbageAfter)
-    const stall = behind(script.stallAfter)
+    // Absolute places in the answer: an answer that is continued after its cut is not cut again
+    const after = (place: number): number => (place < skipped ? Infinity : place - skipped)
+    const cut = after(script.cutAfter)
+    const garbage = after(script.garbageAfter)
+    const stall = after(script.stallAfter)
     const faultAt = Math.min(cut, garbage, stall)
     let next = 0
     let batch: Bytes[] = spoken.map((s, i) => chunks.opening(i, s))
@@ -173,7 +181,7 @@ class DemoRun implements ProviderRun {
     if (this.#over) return
     const { ttftMs, interTokenMs, totalMs } = this.#call.timeouts
     const deadline = Math.min(
-      this.#startedAtMs + totalMs,
+      this.#startedMono + totalMs,
       this.#lastEventMono + (this.#seenEvent ? interTokenMs : ttftMs),
     )
     const now = this.#clock.monoMs()
@@ -182,17 +190,27 @@ class DemoRun implements ProviderRun {
     const isLate = atMs > when
     this.#cancelTimer = this.#clock.after(Math.min(MAX_TIMER_MS, Math.max(0, when - now)), () => {
       if (this.#over) return
-      if (isLate) this.#finish(failed('provider_timeout', this.#seenEvent ? true : 'elsewhere'))
+      if (isLate) this.#finish(failed('provider_timeout', this.#isTooSlow ? 'elsewhere' : true))
       else if (this.#paused) this.#missed = fn
       else fn()
     })
   }
 
+  /** Nothing came, or the whole took too long: what was so once is not asked again here. */
+  get #isTooSlow(): boolean {
+    return !this.#seenEvent || this.#clock.monoMs() - this.#startedMono >= this.#call.timeouts.totalMs
+  }
+
   #finish(end: ProviderEnd) {
     if (this.#over) return
+    this.#leave()
+    this.#sink.end(end)
+  }
+
+  #leave() {
     this.#over = true
     this.#cancelTimer()
-    this.#sink.end(end)
+    this.#live.delete(this.#place, this)
   }
 }
 

@@ -127,6 +127,10 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     continues: continuation !== 'none',
     start(asked: ProviderCall, sink: ProviderSink) {
       const run = new Call(call, asked, sink)
+      if (client.isClosed) {
+        run.refuse(failed('provider_unreachable', 'elsewhere', { message: `${options.name} was closed.` }))
+        return run
+      }
       try {
         const isChat = asked.kind === 'chat'
         run.send(isChat ? askChat(asked, asked.stream, streamUsage ? 'usage' : 'as-sent') : askEmbedding(asked))

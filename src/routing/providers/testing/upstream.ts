@@ -67,8 +67,13 @@ export class RawUpstream {
     })
   }
 
-  async start(options: Partial<OpenAiOptions> = {}): Promise<void> {
+  async listen(): Promise<void> {
     await new Promise<void>((done) => this.#server.listen(0, '127.0.0.1', done))
+  }
+
+  /** Listens, and makes the provider that calls it. */
+  async start(options: Partial<OpenAiOptions> = {}): Promise<void> {
+    await this.listen()
     this.provider = createOpenAiProvider({
       name: 'test',
       baseUrl: `${this.url}/v1`,
@@ -130,7 +135,7 @@ export class RawUpstream {
   }
 
   async stop(): Promise<void> {
-    this.provider.close()
+    this.provider?.close()
     for (const socket of this.sockets) socket.destroy()
     await new Promise((done) => this.#server.close(done))
   }
