@@ -242,8 +242,8 @@ class PureCoordinator implements Coordinator {
     return this.#scheduler.paused()
   }
 
-  purge(selector: Selector, now: number): readonly JobId[] {
-    const purged = this.#scheduler.purge(selector, now)
+  purge(selector: Selector, now: number, most?: number): readonly JobId[] {
+    const purged = this.#scheduler.purge(selector, now, most)
     this.#take()
     return purged
   }

@@ -8,9 +8,13 @@ export const MAX_DEPTH = 128
 export const MAX_CHOICES = 1_024
 /** Of one choice. */
 export const MAX_TOOL_CALLS = 1_024
-/** Texts, lists and objects of one document or event: each costs far more than its bytes once it is parsed. */
-export const MAX_VALUES = 2_000_000
+/** Names and texts of one document or event, and its lists and objects: each costs more than its bytes once parsed. */
+export const MAX_TEXTS = 2_000_000
+export const MAX_CONTAINERS = 300_000
 /** Distinct names and short texts among them: JSON.parse takes some µs for each name that it has not seen before. */
 export const MAX_DISTINCT = 100_000
+/** One event or document of a chat: all that is done with it is done at a stretch. */
+export const MAX_CHAT_RECORD_BYTES = 16 << 20
 /** Items of its lists and objects, most of them numbers: 2,048 embeddings of 3,072 are 6.3 million. */
 export const MAX_ITEMS = 8_000_000
+export const MAX_CHAT_ITEMS = 1_000_000

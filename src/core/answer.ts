@@ -69,6 +69,7 @@ export async function foldInSteps(records: Iterable<Bytes>, clock: Pick<Clock, '
     bytes += record.length
     if (bytes < BYTES_A_STEP) continue
     bytes = 0
+    // Also after the last one: what follows is work for another turn
     await new Promise<void>((next) => clock.soon(next))
   }
   return fold.answer()

@@ -31,5 +31,12 @@ export const parseDocument = (document: Bytes): JsonObject =>
   JSON.parse(toText(document).replace(/^\ufeff/, '')) as JsonObject
 
 /** The same for bytes. `change`: a further change to the chunk. */
-export const chunkBytesOf = (document: Bytes, change: (chunk: JsonObject) => JsonObject = (chunk) => chunk): Bytes =>
-  toBytes(JSON.stringify(change(chunkOf(parseDocument(document)))))
+export function chunkBytesOf(document: Bytes, change: (chunk: JsonObject) => JsonObject = (chunk) => chunk): Bytes {
+  // No message, no chunk: 2,048 embeddings are not parsed for nothing
+  if (!document.includes('message')) return toLine(document)
+  return toBytes(JSON.stringify(change(chunkOf(parseDocument(document)))))
+}
+
+/** Line ends in valid JSON are white space. */
+const toLine = (json: Bytes): Bytes =>
+  json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]+/g, ' ') : json

@@ -184,6 +184,7 @@ export class MessageFold {
   }
 
   #joinItem(list: Json[], item: Json, owner: string): void {
+    if (typeof item !== 'object' || item === null) return void list.push(item)
     const known = isObject(item) ? this.#itemOf(list, item, owner) : undefined
     if (known === undefined) {
       const holder: JsonObject = {}

@@ -38,6 +38,9 @@ export interface RunDeps {
   readonly maxPendingBytes: number
 }
 
+/** To put it together was work enough for one turn of the event loop. */
+const LARGE_MESSAGE = 1 << 20
+
 type Failed = Extract<ProviderEnd, { kind: 'failed' }>
 
 /** Failures by which the upstream did no work, unless something came before. */
@@ -318,8 +321,12 @@ export class Run implements ProviderSink {
   async #withAnswer(outcome: Outcome): Promise<Outcome> {
     if (this.lease.job.options.conversation === undefined || outcome.kind === 'released') return outcome
     try {
-      const answer = await foldInSteps(await this.#read(), this.#deps.clock)
-      return answer.choices.length === 0 ? outcome : { ...outcome, answer: toMessage(answer) }
+      const { clock } = this.#deps
+      const answer = await foldInSteps(await this.#read(), clock)
+      if (answer.choices.length === 0) return outcome
+      const message = toMessage(answer)
+      if (message.length > LARGE_MESSAGE) await new Promise<void>((next) => clock.soon(next))
+      return { ...outcome, answer: message }
     } catch (cause) {
       if (outcome.kind !== 'done') return outcome
       const error = cause instanceof SluiceError ? cause : new SluiceError('provider_garbage', { cause })

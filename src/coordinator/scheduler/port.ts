@@ -128,7 +128,8 @@ export interface Scheduler {
   pause(selector: Selector): void
   resume(selector: Selector): void
   paused(): readonly Selector[]
-  purge(selector: Selector, now: number): readonly JobId[]
+  /** Ends what waits, at most `most` jobs; call again while there are as many. */
+  purge(selector: Selector, now: number, most?: number): readonly JobId[]
   place(id: JobId, now: number): Place | null
   state(id: JobId): JobState | null
   tally(id: JobId): Tally | null

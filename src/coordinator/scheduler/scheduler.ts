@@ -418,10 +418,11 @@ class PureScheduler implements Scheduler {
     return this.#pauses.list
   }
 
-  purge(selector: Selector, now: number): readonly JobId[] {
+  purge(selector: Selector, now: number, most = Infinity): readonly JobId[] {
     this.#now = now
     const purged: JobId[] = []
-    for (const entry of [...this.#entries.values()]) {
+    for (const entry of this.#entries.values()) {
+      if (purged.length >= most) break
       if (entry.lease !== null || !matches(selector, entry.job)) continue
       purged.push(entry.job.id)
       this.#endAlone(

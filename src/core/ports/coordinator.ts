@@ -209,7 +209,8 @@ export interface Coordinator {
   pause(selector: Selector, now: number): void
   resume(selector: Selector, now: number): void
   paused(): readonly Selector[]
-  purge(selector: Selector, now: number): readonly JobId[]
+  /** Ends what waits, at most `most` jobs; call again while there are as many. */
+  purge(selector: Selector, now: number, most?: number): readonly JobId[]
 
   /** What is due by now: expiries, lost leases, delays and waits that ended. Call at `nextAt()` or later. */
   tick(now: number): void

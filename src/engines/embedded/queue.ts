@@ -15,7 +15,8 @@ import { listJobs } from './jobs/list.ts'
 import type { LiveJob } from './jobs/live-job.ts'
 import type { Pauses } from './pauses.ts'
 
-const FENCED: Finished = { kind: 'fenced' }
+/** Jobs that are purged, and their ends stored, in one turn of the event loop: tens of ms. */
+const PURGED_AT_ONCE = 1_000
 
 export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   readonly #parts: Parts
@@ -216,10 +217,20 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   purge(selector: Selector): Promise<number> {
     return this.#parts.store.ifUp(async () => {
-      const ids = laneNames(selector).flatMap((each) => this.#parts.coordinator.purge(each, this.#dispatch.now()))
-      this.#dispatch.act()
-      await Promise.all(ids.map((id) => this.#parts.live.get(id)?.ended))
-      return ids.length
+      const { coordinator, live } = this.#parts
+      let purged = 0
+      // What comes in meanwhile is not meant
+      let left = live.size
+      for (const each of laneNames(selector))
+        while (left > 0) {
+          const ids = coordinator.purge(each, this.#dispatch.now(), Math.min(left, PURGED_AT_ONCE))
+          this.#dispatch.act()
+          await Promise.all(ids.map((id) => live.get(id)?.ended))
+          purged += ids.length
+          left -= ids.length
+          if (ids.length < PURGED_AT_ONCE) break
+        }
+      return purged
     })
   }
 

@@ -33,6 +33,8 @@ const MIN_SEARCHED = 26
 const MIN_GAIN = 8
 /** Longest middle that is searched for an inner part: the search is quadratic. */
 const MAX_SEARCHED = 512
+/** Longest record that templates are learned from: a longer one is compared character by character for nothing. */
+const MAX_LEARNED = 64 << 10
 /** Uses of a template after which a better one is looked for: the first ones were learned from an opening chunk. */
 const SECOND_LOOK = 2
 const LAST_LOOK = 16
@@ -94,7 +96,8 @@ export class Encoder {
       this.#previous = ''
       if (better !== null && shared(better) >= shared(last) + MIN_GAIN)
         return this.#define(better) + express(better, record)
-    } else if (uses === SECOND_LOOK - 1 || uses === LAST_LOOK - 1) this.#previous = copy(record)
+    } else if (uses === SECOND_LOOK - 1 || uses === LAST_LOOK - 1)
+      this.#previous = record.length <= MAX_LEARNED ? copy(record) : ''
     return encoded
   }
 
@@ -111,13 +114,15 @@ export class Encoder {
     const learned = this.#learn(record)
     this.#previous = ''
     if (learned !== null) return this.#define(learned) + express(learned, record)
-    this.#previous = copy(record)
+    if (record.length <= MAX_LEARNED) this.#previous = copy(record)
     return CHARS[LITERAL] + text(record)
   }
 
   #learn(record: Bytes): Template | null {
     const id = FIRST_ID + this.templates.length
-    return this.#previous === '' || id > LAST_ID ? null : learn(id, this.#previous, record)
+    return this.#previous === '' || id > LAST_ID || record.length > MAX_LEARNED
+      ? null
+      : learn(id, this.#previous, record)
   }
 
   #define(template: Template): Bytes {

@@ -3,6 +3,7 @@
  * answer is, and whether it ended well, is judged by answer-state.ts; ordinary tokens pass by it (shape.ts).
  */
 import { isUtf8 } from 'node:buffer'
+import { MAX_CHAT_ITEMS, MAX_CHAT_RECORD_BYTES, MAX_ITEMS } from '../../../core/answer-limits.ts'
 import type { Clock } from '../../../core/clock.ts'
 import { usageOf } from '../../../core/delta.ts'
 import { chunkOf, parseDocument } from '../../../core/document.ts'
@@ -15,7 +16,7 @@ import type { Swept } from '../http/sweep.ts'
 import { AnswerState, type Ending } from './answer-state.ts'
 import { errorIn } from './error-in.ts'
 import { blames, type Failed, failed, failedInBand, failedStatus, failedTransport } from './failures.ts'
-import { JsonScan, objectIn, parseJson } from './json.ts'
+import { JsonScan, objectIn, parseJson, parseScanned } from './json.ts'
 import { limitsOf } from './limits.ts'
 import { Shapes } from './shape.ts'
 import { SseReader } from './sse.ts'
@@ -39,6 +40,7 @@ export interface Asked {
 }
 
 const MAX_ERROR_BYTES = 64 * 1024
+const LARGE = 1024 * 1024
 /** What an upstream may send to keep a connection alive until it has a document. */
 const MAX_WHITE_SPACE = 1024 * 1024
 /** An answer that still comes after this is one that trickles. */
@@ -79,6 +81,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #scan: JsonScan | null = null
   /** What one read brought. */
   #batch: Bytes[] = []
+  #isBatchLarge = false
   #answerBytes = 0
   #firstEventMono = 0
   #lastEventMono = 0
@@ -92,6 +95,11 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#call = call
     this.#sink = sink
     this.#startedMono = options.clock.monoMs()
+  }
+
+  get #maxRecordBytes(): number {
+    const { maxAnswerBytes } = this.#options
+    return this.#call.kind === 'chat' ? Math.min(MAX_CHAT_RECORD_BYTES, maxAnswerBytes) : maxAnswerBytes
   }
 
   send(asked: Asked) {
@@ -207,8 +215,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
 
   #document(text: Bytes) {
     this.#text += text
-    if (this.#text.length > this.#options.maxAnswerBytes) return this.#finish(failed('result_too_large', false))
-    this.#scan ??= new JsonScan()
+    if (this.#text.length > this.#maxRecordBytes) return this.#finish(failed('result_too_large', false))
+    this.#scan ??= new JsonScan(this.#call.kind === 'chat' ? MAX_CHAT_ITEMS : MAX_ITEMS)
     const { excess, closed } = this.#scan.feed(text)
     if (excess !== null) return this.#finish(tooMuch(excess))
     if (!closed) this.#finishedMono = null
@@ -234,7 +242,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#mode = 'stream'
     this.#shapes = new Shapes()
     // An event may be as large as an answer: an image is one. What follows a refusal is not the next answer's
-    const sse = new SseReader(this.#options.maxAnswerBytes, (payload, isError) => {
+    const sse = new SseReader(this.#maxRecordBytes, (payload, isError) => {
       if (this.#sse === sse) this.#payload(payload, isError)
     })
     this.#sse = sse
@@ -257,13 +265,15 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     // The first text is never held back, nor is an answer that comes all at once: gathering is for those that trickle
     if (this.#firstEventMono === 0) this.#firstEventMono = this.#lastEventMono
     else if (this.#lastEventMono - this.#firstEventMono >= TRICKLES_AFTER_MS) this.#exchange!.gathers = true
-    this.#flush()
+    if (this.#isBatchLarge) this.#afterWork(() => this.#flush())
+    else this.#flush()
   }
 
   #flush() {
     if (this.#batch.length === 0) return
     const batch = this.#batch
     this.#batch = []
+    this.#isBatchLarge = false
     this.#sink.events(batch)
   }
 
@@ -312,6 +322,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     const line =
       whole !== null ? toBytes(JSON.stringify(whole)) : toLine(hasEmptyError(chunk) ? withoutError(payload) : payload)
     if (seen.kind === 'ordinary') this.#shapes!.learn(line)
+    if (line.length > LARGE) this.#isBatchLarge = true
     this.#batch.push(line)
   }
 
@@ -339,8 +350,9 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   // ---- a document
 
   #endDocument() {
+    if (this.#over) return
     const { kind } = this.#call
-    const document = objectIn(parseJson(this.#text))
+    const document = objectIn(parseScanned(this.#text))
     if (document === null) return this.#garbage(kind === 'chat' ? 'neither a stream nor JSON' : 'it is not JSON')
     const error = errorIn(document, this.#answerMember)
     if (error !== null) return this.#finishInBand(this.#readable(this.#text, error), this.#text)
@@ -350,9 +362,15 @@ export class Call implements HttpHandler, ProviderRun, Swept {
         kind === 'chat' ? 'JSON that is no chat.completion' : 'JSON without the embeddings asked for',
       )
     if (answer !== true) return this.#finish(answer)
-    const bytes = isUtf8(Buffer.from(this.#text, 'latin1')) ? this.#text : toBytes(toText(this.#text))
-    this.#sink.document(bytes, usageOf(document))
-    this.#finish({ kind: 'done' })
+    const usage = usageOf(document)
+    const text = this.#text
+    const tell = (): void => {
+      this.#sink.document(isUtf8(Buffer.from(text, 'latin1')) ? text : toBytes(toText(text)), usage)
+      this.#tell({ kind: 'done' })
+    }
+    this.#close()
+    if (text.length > LARGE) this.#afterWork(tell)
+    else tell()
   }
 
   /** What an answer has, and an error has not. */
@@ -387,6 +405,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (other === null || this.#over) return this.#finish(end)
     this.#hasRepeated = true
     this.#batch = []
+    this.#isBatchLarge = false
     this.#exchange?.drain()
     this.#ask(other)
   }
@@ -404,12 +423,30 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   /** What came before the end is delivered before it. */
   #finish(end: ProviderEnd) {
     if (this.#over) return
+    if (this.#isBatchLarge) {
+      this.#close()
+      return this.#afterWork(() => {
+        this.#flush()
+        this.#tell(end)
+      })
+    }
     this.#flush()
     // The sink may have aborted
     if (this.#over) return
     this.#close()
+    this.#tell(end)
+  }
+
+  #tell(end: ProviderEnd) {
     const limits = this.#head === null ? undefined : limitsOf(this.#head.headers)
     this.#sink.end(limits === undefined || end.kind === 'aborted' ? end : { ...end, limits })
+  }
+
+  /** To read a large event or document is work enough for this turn of the event loop. */
+  #afterWork(fn: () => void) {
+    const { clock } = this.#options
+    // What is due soon still belongs to this turn
+    clock.soon(() => clock.soon(fn))
   }
 
   #close() {

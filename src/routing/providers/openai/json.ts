@@ -3,7 +3,7 @@
  * holds too many values, is never parsed: JSON.parse takes any depth and holds the loop for seconds, and everything
  * after it (stringify, clone, our own walks) is recursive.
  */
-import { MAX_DEPTH, MAX_DISTINCT, MAX_ITEMS, MAX_VALUES } from '../../../core/answer-limits.ts'
+import { MAX_CHAT_ITEMS, MAX_CONTAINERS, MAX_DEPTH, MAX_DISTINCT, MAX_TEXTS } from '../../../core/answer-limits.ts'
 import { isObject, type Json, type JsonObject } from '../../../core/fold.ts'
 import type { Bytes } from '../../../core/record.ts'
 
@@ -22,8 +22,9 @@ export class JsonScan {
   excess: string | null = null
   /** Its outermost object or list is closed, and nothing but white space came after it. */
   closed = false
+  readonly #maxItems: number
   #depth = 0
-  #values = 0
+  #containers = 0
   #items = 0
   #texts = 0
   #distinct = 0
@@ -33,15 +34,18 @@ export class JsonScan {
   /** Backslashes at the end of the last piece, within a string. */
   #slashes = 0
 
+  constructor(maxItems = MAX_CHAT_ITEMS) {
+    this.#maxItems = maxItems
+  }
+
   feed(text: string): this {
     let i = this.#inString ? this.#skipString(text, 0) : 0
     for (; i < text.length && this.excess === null; i++) {
       const c = text.charCodeAt(i)
       if (c === QUOTE) {
-        this.#count()
         i = this.#skipString(text, i + 1) - 1
       } else if (c === OPEN_OBJECT || c === OPEN_LIST) {
-        this.#count()
+        this.#containers++
         if (++this.#depth > MAX_DEPTH) this.excess = `it is nested deeper than ${MAX_DEPTH}`
       } else if (c === CLOSE_OBJECT || c === CLOSE_LIST) {
         this.closed = --this.#depth === 0
@@ -50,13 +54,11 @@ export class JsonScan {
       else if (c <= 0x20) continue
       this.closed = false
     }
+    if (this.#texts > MAX_TEXTS) this.excess ??= `it holds more than ${MAX_TEXTS} names and texts`
+    if (this.#containers > MAX_CONTAINERS) this.excess ??= `it holds more than ${MAX_CONTAINERS} lists and objects`
     if (this.#distinct > MAX_DISTINCT) this.excess ??= `it holds more than ${MAX_DISTINCT} different names and texts`
-    if (this.#items > MAX_ITEMS) this.excess ??= `its lists and objects hold more than ${MAX_ITEMS} items`
+    if (this.#items > this.#maxItems) this.excess ??= `its lists and objects hold more than ${this.#maxItems} items`
     return this
-  }
-
-  #count() {
-    if (++this.#values > MAX_VALUES) this.excess = `it holds more than ${MAX_VALUES} texts, lists and objects`
   }
 
   #meet(text: string, from: number, end: number) {
@@ -105,10 +107,13 @@ const excessOf = (text: string): string | null =>
  */
 export function parseJson(text: Bytes | string, onExcess?: (what: string) => void): Json | undefined {
   const excess = excessOf(text)
-  if (excess !== null) {
-    onExcess?.(excess)
-    return undefined
-  }
+  if (excess === null) return parseScanned(text)
+  onExcess?.(excess)
+  return undefined
+}
+
+/** The same for what a `JsonScan` followed, and let pass. */
+export function parseScanned(text: Bytes | string): Json | undefined {
   try {
     return JSON.parse(text.replace(/^(?:\xef\xbb\xbf|\ufeff)/, '')) as Json
   } catch {
