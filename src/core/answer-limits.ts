@@ -10,7 +10,7 @@ export const MAX_CHOICES = 1_024
 export const MAX_TOOL_CALLS = 1_024
 /** Names and texts of one document or event, and its lists and objects: each costs more than its bytes once parsed. */
 export const MAX_TEXTS = 2_000_000
-export const MAX_CONTAINERS = 300_000
+export const MAX_CONTAINERS = 350_000
 /** Distinct names and short texts among them: JSON.parse takes some µs for each name that it has not seen before. */
 export const MAX_DISTINCT = 100_000
 /** One event or document of a chat: all that is done with it is done at a stretch. */

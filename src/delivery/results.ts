@@ -74,6 +74,8 @@ export class Results {
   }
 
   async #make(job: Rendering, first: LogPage, answer: WholeAnswer): Promise<Reply> {
+    // To read it was work enough for one turn, where its records are large
+    await new Promise<void>((next) => this.#clock.soon(next))
     answer.take(first.records)
     for (let seq = first.records.length; seq < first.head; ) {
       await new Promise<void>((next) => this.#clock.soon(next))

@@ -11,7 +11,7 @@ import { DIALECTS } from '../dialects/index.ts'
 import { createDelivery } from './delivery.ts'
 
 const JOB = { id: 'job_1', epoch: 1, kind: 'chat', dialect: 'chat', takesBack: true } as Job
-const DEEP = `@document ${'{"a":'.repeat(9_000)}1${'}'.repeat(9_000)}`
+const DEEP = `@document ${'{"message":'.repeat(9_000)}1${'}'.repeat(9_000)}`
 const CHUNK = '{"choices":[{"index":0,"delta":{"content":"x"}}]}'
 
 const NO_NEWS = { ready: Promise.resolve(), stop: () => {} }
