@@ -17,6 +17,7 @@ import type { Pauses } from './pauses.ts'
 
 /** Jobs that are purged, and their ends stored, in one turn of the event loop: tens of ms. */
 const PURGED_AT_ONCE = 1_000
+const FENCED: Finished = { kind: 'fenced' }
 
 export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   readonly #parts: Parts
