@@ -2,6 +2,7 @@ import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
 import { embedded } from './embedded.ts'
+import { factCases } from './facts.ts'
 import { conform } from './harness.ts'
 import { keyCases } from './keys.ts'
 import { logCases } from './log.ts'
@@ -22,5 +23,6 @@ for (const durability of ['memory', 'process', 'power'] as const) {
   conform(`${durability}: conversations`, conversationCases, open, gaps)
   conform(`${durability}: keys`, keyCases, open, gaps)
   conform(`${durability}: durability`, durabilityCases, open, gaps)
+  conform(`${durability}: facts`, factCases, open, gaps)
   conform(`${durability}: time`, timeCases, open, gaps)
 }

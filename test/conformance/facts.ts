@@ -1,0 +1,104 @@
+/** Held by every engine: what it tells of jobs (core/facts.ts). */
+import { expect } from 'vitest'
+import { SluiceError } from '../../src/core/errors.ts'
+import type { Happened } from '../../src/core/facts.ts'
+import { type Case, DONE, eventually, type Opened, submit, TestWorker } from './harness.ts'
+
+const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+const CAME_WITH = { requestId: 'req_1', trace: TRACE }
+const ABOUT = { tenant: 'acme', keyId: 'key_1', model: 'm', ...CAME_WITH }
+
+type JobFact = Extract<Happened, { type: 'job-leased' | 'job-returned' | 'job-ended' }>
+
+const STEPS = ['job-leased', 'job-returned', 'job-ended']
+/** What was told of this job, in order. */
+const toldOf = ({ facts }: Opened, job: string): readonly JobFact[] =>
+  facts.filter((fact): fact is JobFact => STEPS.includes(fact.type) && (fact as JobFact).job === job)
+
+const FAILED = { kind: 'failed', error: new SluiceError('provider_error'), retry: true } as const
+
+export const factCases: readonly Case[] = [
+  {
+    name: 'each step of a job is told once, in order, and tells by itself whose it is',
+    async run(open) {
+      const opened = await open()
+      const { engine, clock } = opened
+      const worker = new TestWorker(engine)
+      const job = await submit(engine, CAME_WITH)
+      clock.leap(5_000)
+      expect((await engine.work.finish(await worker.one(job), FAILED)).kind).toBe('again')
+      await eventually(() => expect(toldOf(opened, job.id).length).toBe(2))
+      clock.leap(60_000)
+      await eventually(async () => expect((await engine.jobs.get(job.id))?.state).toBe('queued'))
+      await engine.work.finish(await worker.one(job), DONE)
+      await eventually(() => expect(toldOf(opened, job.id).length).toBe(4))
+      const told = toldOf(opened, job.id)
+      expect(told).toMatchObject([
+        { type: 'job-leased', attempt: 1, deployment: 'd of *' },
+        { type: 'job-returned', attempt: 1 },
+        { type: 'job-leased', attempt: 2, deployment: 'd of *' },
+        { type: 'job-ended', state: 'done', code: null, deployment: 'd of *', usage: DONE.usage, timing: DONE.timing },
+      ])
+      for (const fact of told) expect(fact).toMatchObject({ job: job.id, ...ABOUT })
+      const [first, , second] = told as ReadonlyArray<unknown> as ReadonlyArray<{ readonly waitedMs: number }>
+      expect(first.waitedMs).toBeGreaterThanOrEqual(5_000)
+      // Since it was returned, not since it was accepted
+      expect(second.waitedMs).toBeGreaterThanOrEqual(60_000)
+      expect(second.waitedMs).toBeLessThan(64_000)
+    },
+  },
+  {
+    name: 'one that ends in line, or is fenced, has one end and no other step',
+    async run(open) {
+      const opened = await open()
+      const { engine, clock } = opened
+      const [canceled, expired, run] = [
+        await submit(engine),
+        await submit(engine, { options: { deadlineMs: 1_000 } }),
+        await submit(engine),
+      ]
+      await engine.jobs.cancel(canceled.id)
+      clock.leap(2_000)
+      await eventually(async () => expect((await engine.jobs.get(expired.id))?.state).toBe('expired'))
+      const lease = await new TestWorker(engine).one(run)
+      await Promise.all([engine.work.finish(lease, DONE), engine.work.finish(lease, DONE), engine.jobs.cancel(run.id)])
+      await eventually(() => expect(toldOf(opened, run.id).length).toBe(2))
+      const ends = (id: string): unknown[] => toldOf(opened, id).map((fact) => 'state' in fact && fact.state)
+      expect(ends(canceled.id)).toEqual(['canceled'])
+      expect(ends(expired.id)).toEqual(['expired'])
+      expect(ends(run.id)).toEqual([false, 'done'])
+      expect(toldOf(opened, canceled.id)[0]).toMatchObject({ code: 'job_canceled', deployment: null })
+      expect(toldOf(opened, expired.id)[0]).toMatchObject({ code: 'deadline_exceeded', deployment: null })
+    },
+  },
+  {
+    name: 'whose it is, and its trace, are known after a restart',
+    needs: 'kill',
+    async run(open) {
+      const opened = await open()
+      const job = await submit(opened.engine, CAME_WITH)
+      await new TestWorker(opened.engine).one(job)
+      const again = await opened.reopen('kill')
+      const from = again.facts.length
+      await again.engine.work.finish(await new TestWorker(again.engine, 'w2').one(job), DONE)
+      await eventually(() => expect(toldOf(again, job.id).at(-1)?.type).toBe('job-ended'))
+      for (const fact of again.facts.slice(from))
+        if ('job' in fact) expect(fact).toMatchObject({ job: job.id, ...ABOUT })
+    },
+  },
+  {
+    name: 'an end is not told before it is safe',
+    needs: 'power',
+    async run(open) {
+      const opened = await open()
+      const { engine } = opened
+      const job = await submit(engine)
+      const lease = await new TestWorker(engine).one(job)
+      const finished = engine.work.finish(lease, DONE)
+      while (toldOf(opened, job.id).at(-1)?.type !== 'job-ended') await new Promise((done) => setImmediate(done))
+      const again = await opened.reopen('power')
+      await finished.catch(() => {})
+      expect(await again.engine.jobs.get(job.id)).toMatchObject({ state: 'done' })
+    },
+  },
+]
