@@ -45,14 +45,14 @@ export interface GatewayOptions {
   readonly maxConnections: number
   /** Requests under way at once by one key, open streams included. */
   readonly maxRequestsPerKey: number
-  /** Bytes of bodies and messages that are not whole yet: of all peers, and of one API key. */
+  /** Bytes of incomplete bodies and messages: of all peers, and of one API key. */
   readonly maxUnfinishedBytes: number
   readonly maxUnfinishedBytesPerKey: number
-  /** Refused keys a minute from one address; beyond them it gets 429. Good keys never count. */
+  /** Invalid keys a minute from one address before it gets 429. Valid keys never count. */
   readonly badKeysPerMinute: number
-  /** How long a job that nobody reads any more runs on (`on_disconnect: cancel`). */
+  /** How long a job without readers keeps running (`on_disconnect: cancel`). */
   readonly disconnectGraceMs: number
-  /** A stream's headers are sent at the latest after this. */
+  /** A stream's headers are sent after this time at the latest. */
   readonly headersAfterMs: number
   readonly maxReadersPerJob: number
   /** The longest that `wait_ms` waits. */
@@ -60,14 +60,14 @@ export interface GatewayOptions {
   /** Default deadlines of a plain POST, and of all other jobs. */
   readonly plainDeadlineMs: number
   readonly jobDeadlineMs: number
-  /** SHA-256 of the admin key, base64url; null: nobody is an operator here. */
+  /** SHA-256 of the admin key, base64url; null: there is no operator. */
   readonly adminKeyDigest: string | null
   readonly sessions: SessionOptions & SessionQuotas
   readonly socket: SocketOptions
-  /** A connection with more unread bytes than this is not written to until it reads. */
+  /** A connection with more unread bytes than this is not written to until its peer reads. */
   readonly maxReaderBufferBytes: number
   /**
-   * All keys are minted by us: a wrong checksum is refused unseen. False where the operator seeded one of their own.
+   * All keys were minted by us: a wrong checksum is refused without a look-up. False if the operator seeded a key.
    */
   readonly keysHaveChecksums: boolean
 }
@@ -86,13 +86,13 @@ export interface SessionQuotas {
   /** Requests under way at once, and WebSockets. */
   readonly maxRequests: number
   readonly maxSockets: number
-  /** Of its bodies and messages that are not whole yet. */
+  /** Of its incomplete bodies and messages. */
   readonly maxUnfinishedBytes: number
   readonly maxDelayMs: number
 }
 
 export interface SocketOptions {
-  /** Silence after which the server asks for a sign of life; half as long again and the connection is closed. */
+  /** Silence after which the peer is pinged; after half as much again the connection is closed. */
   readonly heartbeatMs: number
   readonly helloTimeoutMs: number
   readonly maxMessageBytes: number
@@ -101,7 +101,7 @@ export interface SocketOptions {
   readonly maxMessagesPerSecond: number
   /** Connections of one API key, those of its sessions included. */
   readonly maxPerKey: number
-  /** How long a connection stays open at most once the server stops. */
+  /** How long a connection may stay open once the server stops. */
   readonly drainMs: number
 }
 
@@ -129,7 +129,7 @@ export interface GatewayDeps {
   readonly clock: Clock
   readonly ids: Ids
   readonly emit: Emit
-  /** Something unforeseen was thrown while a request was answered: for the operator's log. */
+  /** An unexpected error while a request was answered: for the operator's log. */
   readonly onFault: (error: unknown, requestId: string) => void
   readonly options: GatewayOptions
 }
@@ -144,11 +144,11 @@ export interface Gateway {
   /** Port 0 = any free one. Rejects with the system's error (EADDRINUSE). */
   listenPublic(host: string, port: number): Promise<Address>
   listenAdmin(host: string, port: number): Promise<Address>
-  /** After a restart: a job's readers are gone, and have the grace to come back. */
+  /** After a restart: a job's readers are gone, and have the grace period to come back. */
   expectReader(job: Job): void
-  /** What is stored is back in line: requests other than probes are answered from now on. */
+  /** Stored jobs are back in line: from now on all requests are answered, not only probes. */
   ready(): void
-  /** From now on requests get 503 with `retry-after`, and connections end with their answers. Open ones go on. */
+  /** New requests get 503 with `retry-after`, and connections close after their answers. Open answers continue. */
   drain(): void
   /** Drains, waits for open answers at most `withinMs`, then cuts the rest. Safe to repeat. */
   close(withinMs?: number): Promise<void>

@@ -8,9 +8,9 @@ import type { AuthRule } from './http/route.ts'
 export interface Entry {
   /** Also while the server starts or stops. */
   readonly isAlwaysOpen: boolean
-  /** Bytes of unfinished bodies are counted, as those of strangers or of its caller. */
+  /** Are bytes of incomplete bodies counted, as a stranger's or as its caller's? */
   readonly isCounted: boolean
-  /** Who asks; null: nobody needs to know, or nobody yet. Throws for whom it keeps out. */
+  /** The caller; null: none is needed, or none is known yet. Throws for whom it keeps out. */
   readonly enter: (exchange: Exchange) => Caller | null
 }
 

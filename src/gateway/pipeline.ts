@@ -1,6 +1,6 @@
 /**
- * The way of every request: its form, its route, its caller, its query, then its handler, which reads the body and
- * returns the answer; and what is told of it when it has ended.
+ * The path of every request: its form, its route, its caller, its query, then its handler, which reads the body and
+ * returns the answer. When it has ended, a fact is emitted.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../core/clock.ts'
@@ -26,7 +26,7 @@ export interface PipelineDeps extends ExchangeDeps {
   readonly owed: Owed
   readonly inflow: Inflow
   readonly entries: Readonly<Record<AuthRule, Entry>>
-  /** Throws for a caller who is let in no more. */
+  /** Throws for a caller that is no longer valid. */
   readonly check: (caller: Caller) => void
   /** What refuses all but probes; null when open. */
   readonly closedFor: () => SluiceError | null
@@ -73,12 +73,12 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
     const caller = entry.enter(exchange)
     checkQuery(route, query)
     const call = new Call(exchange, caller, params, query, entry.isCounted ? inflow : null, check)
-    // The entry of a tenant's route has found its caller
+    // Entries of `tenant` routes always return a caller
     return route.auth === 'tenant' ? route.run(call as KeyCall) : route.run(call)
   }
 }
 
-/** What an error of the route says beside its message. */
+/** Headers that some errors need besides their message. */
 function headersOf(thrown: unknown, { request }: Exchange, router: Router): Headers | undefined {
   const code: ErrorCode | null = thrown instanceof SluiceError ? thrown.code : null
   if (code === 'method_not_allowed') return { allow: router.methods(request.url ?? '').join(', ') }
@@ -103,7 +103,7 @@ function tellEnd({ caller, request, response, requestId, trace, route, failure, 
   })
 }
 
-/** The client's own id, if it is sane; else one of ours. */
+/** The client's own id, if it is well-formed; otherwise one of ours. */
 function requestIdOf({ headers }: IncomingMessage, ids: Ids): string {
   const given = headers['x-request-id']
   return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) ? given : ids.name('req', 12)

@@ -1,6 +1,6 @@
 /**
- * Who is in: requests and connections under way. They are counted by API key and by session, and sent away once their
- * caller is let in no more: at once after a revocation or an erasure here, within a second of an end by the clock.
+ * Requests and connections in progress. They are counted by API key and by session, and ended once their caller is no
+ * longer valid: at once after a revocation or an erasure here, within a second after an expiry.
  */
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
@@ -12,7 +12,7 @@ const CHECK_EVERY_MS = 1_000
 
 export type Way = 'request' | 'socket'
 
-/** How many of a way one API key may have at once, and one session. */
+/** How many one API key, and one session, may have at once. */
 export type Caps = Readonly<Record<Way, { readonly perKey: number; readonly perSession: number }>>
 
 interface Visit {
@@ -38,7 +38,7 @@ export class Admitted {
     this.#caps = caps
   }
 
-  /** `end` sends it away, at most once. Returns its leave; safe to repeat. Throws too_many_connections. */
+  /** `end` is called at most once. Returns its leave; safe to repeat. Throws too_many_connections. */
   enter(caller: Caller, way: Way, end: (error: SluiceError) => void): () => void {
     this.checkRoom(caller, way)
     const { byKey, bySession } = this.#counts[way]
@@ -65,7 +65,7 @@ export class Admitted {
       throw new SluiceError('too_many_connections', { message: TOO_MANY[way] })
   }
 
-  /** Sends away whoever is let in no more. */
+  /** Ends the visits of callers that are no longer valid. */
   check(): void {
     for (const visit of [...this.#visits]) {
       if (visit.isEnding) continue

@@ -1,4 +1,4 @@
-/** Who asks? Answered from the headers alone, before any body is read. */
+/** Authentication, from the headers alone, before any body is read. */
 import { timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
@@ -10,7 +10,7 @@ import { digestOf, isWellFormed, KEY_PREFIX, MAX_KEY_BYTES } from './api-key.ts'
 import type { Caller } from './caller.ts'
 import { type Sessions, TICKET_PREFIX, TOKEN_PREFIX } from './sessions.ts'
 
-/** Addresses remembered within a minute; beyond them all strangers share one count. */
+/** Addresses counted within a minute; beyond them all others share one count. */
 const MAX_ADDRESSES = 10_000
 const MINUTE_MS = 60_000
 /** Keys whose digest is not computed anew for each request. */
@@ -30,15 +30,15 @@ export const fromOf = ({ socket, headers }: IncomingMessage): From => ({
 
 export interface Auth {
   /**
-   * Who the headers authenticate; else throws missing_api_key, invalid_api_key, invalid_token,
+   * The caller that the headers authenticate. Throws missing_api_key, invalid_api_key, invalid_token,
    * too_many_auth_failures, invalid_request.
    */
   tenant(request: IncomingMessage): Caller
   /** The same for a credential in a frame or a body. Throws invalid_ticket too. */
   admit(credential: Credential, from: From): Caller
-  /** Is this caller still let in? A key may have been revoked, a session over. */
+  /** A key may have been revoked meanwhile, a session may be over. */
   isStillValid(caller: Caller): boolean
-  /** Throws invalid_api_key, invalid_token for a caller that is let in no more. */
+  /** Throws invalid_api_key, invalid_token for a caller that is no longer valid. */
   check(caller: Caller): void
   /** Returns for the operator; throws as above, and `forbidden` for a tenant's key. */
   operator(request: IncomingMessage): void
@@ -59,7 +59,7 @@ export function createAuth(
     const key = keys.find(digest)
     return isGood(key) ? key : null
   }
-  /** Digests by their key's text, of keys that were good when last seen: the one place that holds such texts. */
+  /** Digests by the key's text, of keys that were valid when last seen: the only place that keeps such texts. */
   const digests = new Map<string, string>()
 
   function findByText(text: string): ApiKey | null {
@@ -87,7 +87,7 @@ export function createAuth(
     return { key, session: null }
   }
 
-  /** What is wrong with a ticket or token counts as a wrong key. */
+  /** An invalid ticket or token counts like an invalid key. */
   function bySession(admit: () => Caller, from: From): Caller {
     try {
       return admit()
@@ -129,7 +129,7 @@ export function createAuth(
   }
 }
 
-/** Keys in URLs end up in logs and histories. Refused even beside a good key in a header, so that it is given up. */
+/** Keys in URLs end up in logs and histories: refused even beside a valid key in a header, so that they are noticed. */
 export function refuseSecretInUrl(request: IncomingMessage): void {
   if (SECRETS.some((prefix) => request.url?.includes(prefix))) {
     throw new SluiceError('invalid_api_key', {
@@ -140,9 +140,9 @@ export function refuseSecretInUrl(request: IncomingMessage): void {
   }
 }
 
-/** The key's place in clients of other APIs, which have no other. */
+/** Where clients of other APIs send the key, and can't do otherwise. */
 const KEY_HEADERS = ['x-api-key', 'api-key']
-/** Where else a key was meant to be; named, and not read. */
+/** Where a key was probably meant to be: named in the refusal, never read. */
 const MISPLACED = ['x-goog-api-key', 'ocp-apim-subscription-key', 'x-auth-token', 'x-sluice-key', 'apikey', 'token']
 const MISPLACED_IN_URL = /[?&](?:key|api[-_]?key|access_token|token|auth)=/i
 
@@ -150,7 +150,7 @@ const MISPLACED_IN_URL = /[?&](?:key|api[-_]?key|access_token|token|auth)=/i
 export const hasCredential = ({ headers }: IncomingMessage): boolean =>
   headers.authorization !== undefined || KEY_HEADERS.some((name) => headers[name] !== undefined)
 
-/** The text after "Bearer ", or that of a key header. Two that differ are refused: a proxy may go by the other. */
+/** The text after "Bearer ", or of a key header. Two different ones are refused: a proxy may use the other one. */
 function credentialOf(request: IncomingMessage): string {
   refuseSecretInUrl(request)
   const { headers, rawHeaders } = request

@@ -9,7 +9,7 @@ const NAMES = new Set(['user', 'safetyidentifier', 'enduser', 'enduserid', 'user
 const MAX_NAME_CHARS = 64
 const UNLIMITED = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 
-/** The first member of `request` (JSON, valid) that names somebody else than `user`, as a path; null when none does. */
+/** Path of the first member of `request` (valid JSON) that names somebody other than `user`; null if there is none. */
 export function namesAnother(request: Uint8Array, user: string): string | null {
   for (const member of scanObject(request, UNLIMITED)) {
     const name = lettersOf(member.key)

@@ -1,6 +1,6 @@
 /**
- * How a page gets in without a key: PROTOCOL.md section 7. A ticket is a secret of this process, good once. A token
- * carries its session, signed, so that a storm of reconnects needs no store, also after a restart.
+ * How a page gets in without a key: PROTOCOL.md section 7. A ticket is known to this process only, and works once. A
+ * token carries its session, signed, so that a storm of reconnects needs no store, even after a restart.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
@@ -13,9 +13,9 @@ import { normalOrigin } from './origin.ts'
 
 export const TOKEN_PREFIX = 'sluice-token-'
 export const TICKET_PREFIX = 'sluice-ticket-'
-/** Longer texts are refused before anything is computed over them. */
+/** Longer texts are refused before they are hashed. */
 export const MAX_TOKEN_BYTES = 2_048
-/** Open tickets; the oldest go first, as they would in seconds anyway. One key can't drive out the others'. */
+/** Unused tickets; the oldest are dropped first, seconds before they expire. One key can't displace the others'. */
 const MAX_TICKETS = 100_000
 const MAX_TICKETS_PER_KEY = 10_000
 
@@ -70,7 +70,7 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
   function admit(session: Session, origin: string | undefined, code: 'invalid_ticket' | 'invalid_token'): Caller {
     const key = goodKey(session.keyId)
     if (key === null || session.endsAtMs <= clock.wallMs()) throw new SluiceError(code)
-    // A page's requests to its own origin may come without; those of all other pages say theirs
+    // A page's requests to its own origin may lack the header; those of all other pages have it
     if (session.origin !== null && origin !== undefined && normalOrigin(session.origin) !== normalOrigin(origin))
       throw new SluiceError('origin_forbidden', { message: 'This ticket or token is bound to a different origin.' })
     return { key, session }
@@ -87,7 +87,7 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
     else openOf.set(keyId, left)
   }
 
-  /** Tickets leave in the order in which they came: all live equally long. */
+  /** In order of their creation: all live equally long. */
   function dropOld(): void {
     for (const [ticket, { untilMono }] of tickets) {
       if (untilMono > clock.monoMs() && tickets.size < MAX_TICKETS) return

@@ -1,4 +1,4 @@
-/** Request bodies: read within the cap, then checked from the cheap to the dear before JSON.parse sees them. */
+/** Request bodies: read within the cap, then checked, cheapest check first, before JSON.parse sees them. */
 import { isUtf8 } from 'node:buffer'
 import { SluiceError } from '../../core/errors.ts'
 import { type JsonLimits, type Member, scan } from '../../core/json.ts'
@@ -20,12 +20,12 @@ export interface JsonBody {
   readonly keys: number
 }
 
-/** What a body may hold beside its keys: to parse 4 MiB of empty lists takes half a second. */
+/** What a body may hold besides its keys: parsing 4 MiB of empty lists takes half a second. */
 const VALUES_A_KEY = 4
 const MAX_VALUES = 400_000
 const MAX_ITEMS = 1_000_000
 
-/** A body of more chunks than this must have so many bytes in each, on the average: every one costs a call. */
+/** A body of more chunks than this must average so many bytes each: every chunk costs a call. */
 const MAX_SMALL_CHUNKS = 16_384
 const MEAN_CHUNK_BYTES = 16
 const inPieces = (): SluiceError =>
@@ -34,7 +34,7 @@ const inPieces = (): SluiceError =>
 const UTF8_CHARSET = /^charset ?= ?"?(?:utf-?8|us-ascii)"?$/
 const JSON_TYPE = /^\s*application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
 
-/** JSON is UTF-8. By hand: the value is a stranger's. */
+/** JSON is UTF-8. By hand: the value is untrusted. */
 const isJsonType = (type: string): boolean =>
   type === 'application/json' ||
   (JSON_TYPE.test(type) &&
@@ -48,7 +48,7 @@ const isJsonType = (type: string): boolean =>
 export async function readJson(call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> {
   const { 'content-type': type, 'content-encoding': encoding } = call.exchange.request.headers
   if (type !== undefined && !isJsonType(type)) throw new SluiceError('unsupported_media_type')
-  // Nothing is ever unpacked, so no bomb can be
+  // Nothing is ever decompressed, so there can be no bomb
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
   const raw = await readBody(call, maxBytes)
   call.check()
@@ -77,7 +77,7 @@ export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
       if (++chunks > MAX_SMALL_CHUNKS && chunks * MEAN_CHUNK_BYTES > body.length) return fail(inPieces())
       if (body.length + chunk.length > maxBytes) return fail(new SluiceError('body_too_large'))
       body.add(chunk)
-      // What came whole is no burden
+      // What arrived complete holds nothing up
       if (body.length === length || call.inflow === null) return
       try {
         holding ??= call.inflow.open(call.caller)
@@ -97,7 +97,7 @@ export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
 
 const NOTHING: Buffer = Buffer.alloc(0)
 
-/** Chunks as one: a body may come byte by byte, and each chunk by itself would cost more than what it holds. */
+/** Chunks as one buffer: a body may come byte by byte, and a chunk costs more than its bytes. */
 class Gathered {
   #buffer = NOTHING
   length = 0

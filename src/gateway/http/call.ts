@@ -1,10 +1,10 @@
-/** What a handler is called with: a request whose route is found, and whose caller may use it. */
+/** What a handler is called with: a request whose route is known, and whose caller may use it. */
 import { SluiceError } from '../../core/errors.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { Exchange } from './exchange.ts'
 import type { Inflow } from './inflow.ts'
 
-/** Null: anybody, or somebody whom the body or the frames tell. */
+/** `Who` null: anybody, or somebody whom the body or the frames name. */
 export class Call<Who extends Caller | null = Caller | null> {
   readonly exchange: Exchange
   readonly caller: Who
@@ -14,7 +14,7 @@ export class Call<Who extends Caller | null = Caller | null> {
   readonly inflow: Inflow | null
   readonly #check: (caller: Caller) => void
 
-  /** `check` throws for a caller who is let in no more. */
+  /** `check` throws for a caller that is no longer valid. */
   constructor(
     exchange: Exchange,
     caller: Who,
@@ -43,7 +43,7 @@ export class Call<Who extends Caller | null = Caller | null> {
     return this.exchange.request.method
   }
 
-  /** Throws when its caller is let in no more. */
+  /** Throws if its caller is no longer valid. */
   check(): void {
     if (this.caller !== null) this.#check(this.caller)
   }
@@ -54,14 +54,14 @@ export class Call<Who extends Caller | null = Caller | null> {
     return Array.isArray(value) ? value[0] : value
   }
 
-  /** A query parameter; undefined when it is absent, an error when it has two values. */
+  /** A query parameter; undefined if absent. Throws invalid_request if it has two values. */
   parameter(name: string): string | undefined {
     const value = this.query[name]
     if (value === undefined || typeof value === 'string') return value
     throw new SluiceError('invalid_request', { param: name, message: `The query has two values for "${name}".` })
   }
 
-  /** Whole and in range, or undefined when absent. */
+  /** A whole number in the range; undefined if absent. Throws invalid_request. */
   integer(name: string, min: number, max: number): number | undefined {
     const text = this.parameter(name)
     if (text === undefined) return undefined
@@ -74,5 +74,5 @@ export class Call<Who extends Caller | null = Caller | null> {
   }
 }
 
-/** A call of somebody known. */
+/** With a known caller. */
 export type KeyCall = Call<Caller>

@@ -18,15 +18,15 @@ const DROPPED_BODY_BYTES = 64 * 1024
 /** How long a refused sender may keep sending, so that it can read the answer: a close with unread bytes is a reset. */
 const LINGER_MS = 2_000
 
-/** An answer beyond this is counted until its reader has it. */
+/** A larger answer is counted until its reader has it. */
 const LARGE_ANSWER_BYTES = 64 * 1024
-/** A reader of a large answer that takes nothing for so long is gone. */
+/** A reader of a large answer that takes nothing for this long is considered gone. */
 const STALLED_MS = 30_000
 
 /** What all exchanges are given. */
 export interface ExchangeDeps {
   readonly clock: Clock
-  /** Something unforeseen was thrown. */
+  /** An unexpected error. */
   readonly onFault: (error: unknown, requestId: string) => void
   /** Counts the bytes of large answers until they are read. */
   readonly outflow: Inflow
@@ -40,7 +40,7 @@ export class Exchange {
   readonly trace: Traceparent | null
   readonly cors: Headers
   readonly startedMono: number
-  /** When the client closed its side; Infinity: it has not. */
+  /** When the client closed its side; Infinity: still open. */
   peerEndedMono = Infinity
   /** What it was answered with, or cut off for. */
   failure: SluiceError | null = null
@@ -83,13 +83,13 @@ export class Exchange {
     return this.#deps.clock.monoMs() - this.startedMono
   }
 
-  /** With those that every answer carries. */
+  /** `more`, and those that every answer carries. */
   headers(more: Headers = NO_HEADERS): Record<string, string> {
     const { requestId, trace } = this
     return { 'x-request-id': requestId, ...(trace !== null && { traceparent: trace }), ...this.cors, ...more }
   }
 
-  /** Nothing, where there is an answer already or nobody to read it. */
+  /** Does nothing if there is an answer already, or nobody left to read it. */
   send({ status, body, type, headers }: Answer): void {
     const { response } = this
     if (response.headersSent || response.destroyed) return
@@ -116,14 +116,14 @@ export class Exchange {
     response.end(body, 'latin1')
   }
 
-  /** Counts a large answer. False: its caller leaves too many unread, and was told so instead. */
+  /** Counts a large answer. False: its caller leaves too many unread, and got that error instead. */
   #holds(size: number): boolean {
     const { caller, response } = this
     if (caller === null) return true
     const { outflow } = this.#deps
     const holding = outflow.open(caller)
     const counted = Math.min(size, outflow.most(caller))
-    // What a key's own backend has had made is not refused: it would be made, and paid, twice
+    // An answer for a key's own backend is not refused: it would be generated, and paid for, twice
     if (this.request.method === 'POST' && caller.session === null) holding.take(counted)
     else
       try {
@@ -137,13 +137,13 @@ export class Exchange {
     return true
   }
 
-  /** Its caller is let in no more: told so where nothing has been sent, else cut off. */
+  /** Its caller is no longer valid: gets the error if nothing has been sent, otherwise the connection is cut. */
   sendAway(error: SluiceError): void {
     if (this.response.headersSent) this.response.destroy()
     else this.fail(error)
   }
 
-  /** Answers with whatever was thrown. The details of what was not foreseen go to the operator, not to the client. */
+  /** Answers with whatever was thrown. Details of an unexpected error go to the operator, not to the client. */
   fail(thrown: unknown, more: Headers = NO_HEADERS): void {
     if (thrown instanceof Aborted) return
     const error = SluiceError.from(thrown)
@@ -165,10 +165,10 @@ export class Exchange {
   }
 }
 
-/** Who left before its request was whole gets no answer. */
+/** The peer left before its request was complete: there is no answer. */
 export class Aborted extends Error {}
 
-/** Headers of an error: may it be tried again, and on this connection? */
+/** May the request be tried again, and on this connection? */
 export const errorHeaders = (error: SluiceError): Headers => ({
   ...retryHeaders(error),
   ...(error.code === 'draining' ? { connection: 'close' } : {}),

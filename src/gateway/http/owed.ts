@@ -1,9 +1,8 @@
 /**
- * The answers that each connection is owed, in the order of its requests. A request is begun once those before it are
- * answered, and read: whoever asks for much at once holds one answer, and the event loop for one answer at a time. What
- * follows them and is no request is refused after them, not in their place. A client may close its side once its
- * request is out (HTTP/1.1 allows it) and still reads the answer; one that has left looks the same until something is
- * written to it.
+ * The answers that each connection is owed, in the order of its requests. A request is begun once those before it have
+ * been answered and read: a client that pipelines many holds one answer, and one turn of the event loop, at a time.
+ * Garbage after them is refused after their answers. A client may close its side after its request (HTTP/1.1 allows
+ * it) and still read the answer; one that has left looks the same until something is written to it.
  */
 import type { Socket } from 'node:net'
 import type { Clock } from '../../core/clock.ts'
@@ -34,7 +33,7 @@ interface Connection {
 
 export class Owed {
   readonly #clock: Clock
-  /** How long a reader that is gone is waited for. */
+  /** How long a lost reader is waited for. */
   readonly #graceMs: number
   readonly #connections = new WeakMap<Socket, Connection>()
 
@@ -43,7 +42,7 @@ export class Owed {
     this.#graceMs = graceMs
   }
 
-  /** `begin` is called when it is its turn, and must not throw. Throws too_many_connections. */
+  /** `begin` is called in its turn, and must not throw. Throws too_many_connections. */
   add(exchange: Exchange, begin: () => void): void {
     const { socket } = exchange.request
     const connection = this.#of(socket)
@@ -74,11 +73,11 @@ export class Owed {
     })
   }
 
-  /** What came last on this connection is no request. `answer` ends the connection. */
+  /** The last bytes on this connection are not a request. `answer` ends the connection. */
   refuse(socket: Socket, answer: Bytes): void {
     const connection = this.#of(socket)
     connection.refusal ??= answer
-    // A request that is not whole is what is refused
+    // It is the incomplete request that is refused
     const { owing } = connection
     for (let i = owing.length - 1; i >= 0; i--) if (!owing[i].exchange.request.complete) owing.splice(i, 1)
     this.#refuseLast(socket, connection)
@@ -115,7 +114,7 @@ export class Owed {
   }
 }
 
-/** What harms no reader: a comment in a stream, an interim answer before any other. */
+/** Writes what no reader minds: a comment in a stream, an interim response before any other. */
 function probe(owing: readonly Owing[]): void {
   const response = owing[0]?.exchange.response
   if (response === undefined || response.writableEnded) return

@@ -130,7 +130,7 @@ function decode(text: string): string {
   }
 }
 
-/** A name that is there twice with two values is a list, so that it can be refused. */
+/** A name with two values becomes a list, so that it can be refused. */
 function parseQuery(text: string): Readonly<Record<string, unknown>> {
   const query = Object.create(null) as Record<string, unknown>
   for (const [name, value] of new URLSearchParams(text))

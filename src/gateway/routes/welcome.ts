@@ -6,7 +6,7 @@ import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { PAGE_HEADERS, welcomePage } from './welcome/page.ts'
 
-/** What may stand in a page: a name, an address, a port. */
+/** What may be shown in a page: a name, an address, a port. */
 const HOST = /^(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/
 
 export const welcomeRoutes = (models: Pick<Models, 'list'>): readonly Route[] => [

@@ -125,7 +125,7 @@ export class Connection implements Peer {
       ERRORS[error.code].close,
       `${error.code}: ${error.message}`.slice(0, MAX_REASON_BYTES).replace(/[^\x20-\x7e]/g, '?'),
     )
-    this.#letGo()
+    this.#releaseAll()
   }
 
   /** At once. */
@@ -221,7 +221,7 @@ export class Connection implements Peer {
   // ---------------------------------------------------------------- the end
 
   /** What it followed and watched. */
-  #letGo(): void {
+  #releaseAll(): void {
     this.out.close()
     this.#watches?.close()
     this.#watches = null
@@ -230,7 +230,7 @@ export class Connection implements Peer {
 
   #onClose(code: number): void {
     this.closing = true
-    this.#letGo()
+    this.#releaseAll()
     this.#incoming.close()
     this.#leave()
     this.#onClosed(this, code)

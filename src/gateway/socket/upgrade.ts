@@ -17,8 +17,8 @@ export const wantsSocket = ({ url, headers }: IncomingMessage): boolean =>
   headers.upgrade?.toLowerCase() === 'websocket' && (url === SOCKET_PATH || url?.startsWith(`${SOCKET_PATH}?`) === true)
 
 /**
- * Who asks, if the upgrade says it; null = the first frame will. Throws what checkForm and Auth.tenant throw, and
- * upgrade_required, invalid_request, origin_forbidden.
+ * The caller, if the upgrade authenticates; null: the first frame will. Throws what checkForm and Auth.tenant throw,
+ * and upgrade_required, invalid_request, origin_forbidden.
  */
 export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: ReadonlySet<string>): Caller | null {
   checkForm(request)
@@ -43,7 +43,7 @@ export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: Read
   return hasCredential(request) ? auth.tenant(request) : null
 }
 
-/** Browsers let any page open a WebSocket, and say whose it is. */
+/** Browsers let any page open a WebSocket, and send its origin. */
 function checkOrigin({ headers }: IncomingMessage, origins: ReadonlySet<string>): void {
   const { origin, host } = headers
   if (origin === undefined || isListed(origin, origins) || isOwnOrigin(origin, host)) return

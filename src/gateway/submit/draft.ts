@@ -37,7 +37,7 @@ interface Request extends Spoken {
   readonly request: JsonRecord
   /** What is stored and sent on. */
   readonly bytes: Uint8Array
-  /** What the client sent, options included: an SDK repeats these very bytes. Null: nobody does. */
+  /** What the client sent, options included: an SDK's retry repeats these bytes. Null: there are no such retries. */
   readonly sent: Uint8Array | null
   readonly options: JsonRecord
   /** Where they stand: "sluice." or nothing. */

@@ -46,7 +46,7 @@ export interface Defaults {
 
 export interface ReadOptions {
   readonly options: JobOptions
-  /** Those that the client gave, but the idempotency key, in one spelling wherever they stood. */
+  /** Those that the client gave, except the idempotency key, in one spelling wherever they were. */
   readonly given: Readonly<Record<string, unknown>>
   readonly metadata: Readonly<Record<string, string>> | undefined
 }
@@ -161,7 +161,7 @@ function isEmpty(members: JsonRecord): boolean {
   return true
 }
 
-/** What is in force where nothing is given. */
+/** The options of a job that gives none. */
 const defaultOptions = ({ pool, plain, plainDeadlineMs, jobDeadlineMs }: Defaults): JobOptions => ({
   pool,
   priority: 'normal',
