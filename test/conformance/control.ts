@@ -199,7 +199,7 @@ export const controlCases: readonly Case[] = [
       const worker = new TestWorker(engine)
       await engine.operations.pause({ model: 'slow' })
       await engine.operations.pause({ tenant: 'acme', lane: 'chat' })
-      expect(engine.operations.paused()).toEqual(
+      expect(await engine.operations.paused()).toEqual(
         expect.arrayContaining([{ model: 'slow' }, { tenant: 'acme', lane: 'chat' }]),
       )
       const slow = await submit(engine, { model: 'slow' })
@@ -219,7 +219,7 @@ export const controlCases: readonly Case[] = [
             .sort(),
         ).toEqual([lane.id, conversation.id].sort()),
       )
-      expect(engine.operations.paused()).toEqual([])
+      expect(await engine.operations.paused()).toEqual([])
     },
   },
   {

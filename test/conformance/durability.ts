@@ -330,7 +330,7 @@ export const durabilityCases: readonly Case[] = [
     await opened.engine.operations.resume({ tenant: 'acme', lane: 'x' })
     const job = await submit(opened.engine)
     const { engine } = await opened.reopen(how)
-    expect(engine.operations.paused()).toEqual([{ model: 'm' }])
+    expect(await engine.operations.paused()).toEqual([{ model: 'm' }])
     const worker = new TestWorker(engine)
     expect(await worker.lease()).toEqual([])
     await engine.operations.resume({ model: 'm' })

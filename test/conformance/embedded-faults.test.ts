@@ -65,7 +65,7 @@ describe('a full disk', () => {
     expect(refusal((await engine.submissions.submit([draft()]))[0]).code).toBe('storage_full')
     expect((await engine.submissions.begin(draft())).result.kind).toBe('refused')
     expect(await worker.lease()).toEqual([])
-    expect(engine.operations.depth()).toMatchObject({ queued: 0, leased: 1 })
+    expect(await engine.operations.depth()).toMatchObject({ queued: 0, leased: 1 })
     await expect(engine.conversations.delete('acme', 'c')).rejects.toThrow(SluiceError)
 
     const large = `{"pending":"${'p'.repeat(1 << 20)}"}`
@@ -103,7 +103,7 @@ describe('a full disk', () => {
     db.exec('PRAGMA max_page_count = 1000000')
     expect(await leasing).toEqual([])
     await eventually(() => expect(engine.health()).toEqual({ ok: true }))
-    expect(engine.operations.depth()).toEqual({ queued: 0, delayed: 0, waiting: 0, leased: 0 })
+    expect(await engine.operations.depth()).toEqual({ queued: 0, delayed: 0, waiting: 0, leased: 0 })
     // It was never told of it, and has room
     worker.accept(1)
     const job = await submit(engine)

@@ -50,13 +50,13 @@ export const queueCases: readonly Case[] = [
         takesBack: true,
         options,
       })
-      expect(engine.jobs.place(job.id)).toMatchObject({ position: 1 })
-      expect(engine.operations.depth()).toMatchObject({ queued: 1, leased: 0 })
+      expect((await engine.jobs.places([job.id])).get(job.id)).toMatchObject({ position: 1 })
+      expect(await engine.operations.depth()).toMatchObject({ queued: 1, leased: 0 })
       const lease = await new TestWorker(engine).one(job)
       expect(Buffer.from(lease.job.body).equals(body)).toBe(true)
       expect(lease).toMatchObject({ attempt: 1, crashes: 0, job: { state: 'leased', attempts: 1, options, metadata } })
       expect(await engine.jobs.get(job.id)).toMatchObject({ state: 'leased', attempts: 1 })
-      expect(engine.operations.depth()).toMatchObject({ queued: 0, leased: 1 })
+      expect(await engine.operations.depth()).toMatchObject({ queued: 0, leased: 1 })
     },
   },
   {
@@ -86,7 +86,7 @@ export const queueCases: readonly Case[] = [
         expect(await engine.jobs.cancel(id)).toEqual({ kind: 'unknown' })
         expect(await engine.submissions.redrive(id)).toBeNull()
         expect(await engine.jobs.erase(id)).toBe(false)
-        expect(engine.jobs.place(id)).toBeNull()
+        expect(await engine.jobs.places([id])).toEqual(new Map())
         expect(await engine.log.read(id, 0, 1000)).toBeNull()
       }
     },
@@ -223,7 +223,7 @@ export const queueCases: readonly Case[] = [
       engine.configure([model('other')])
       expect(await worker.lease(10)).toEqual([])
       expect((await engine.jobs.get(job.id))?.state).toBe('waiting')
-      expect(engine.operations.depth()).toMatchObject({ waiting: 1 })
+      expect(await engine.operations.depth()).toMatchObject({ waiting: 1 })
       worker.accept(1)
       engine.configure(ANY_MODEL)
       await eventually(() => expect(worker.taken.map((l) => l.job.id)).toEqual([job.id]))
@@ -279,7 +279,7 @@ export const queueCases: readonly Case[] = [
         timing: { ttftMs: 2 },
       })
       expect(records.length).toBe(3)
-      expect(engine.jobs.place(job.id)).toBeNull()
+      expect(await engine.jobs.places([job.id])).toEqual(new Map())
     },
   },
   {

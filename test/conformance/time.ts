@@ -244,7 +244,7 @@ export const timeCases: readonly Case[] = [
         if (leases.length === 0) break
         deaths++
         opened = await opened.reopen('kill')
-        await eventually(async () => expect(opened.engine.operations.depth().queued).toBeGreaterThan(0))
+        await eventually(async () => expect((await opened.engine.operations.depth()).queued).toBeGreaterThan(0))
       }
       expect(deaths).toBe(5)
       expect(await opened.engine.jobs.get(killer.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } })

@@ -1,5 +1,5 @@
 /** Conversations: lanes that remember. */
-import type { Job, JobId, JobState, TenantId } from '../job.ts'
+import type { Job, JobId, JobState, Place, TenantId } from '../job.ts'
 
 export interface Turn {
   readonly job: JobId
@@ -56,10 +56,12 @@ export type ConversationNews =
       readonly info: ConversationInfo | null
       readonly lastTurn: JobId | null
       readonly jobs: readonly Job[]
+      /** Of those that are in line. */
+      readonly places: ReadonlyMap<JobId, Place>
       readonly more: boolean
     }
   /** Power-safe. Told again where the standing had it already. */
-  | { readonly type: 'submitted'; readonly job: Job }
+  | { readonly type: 'submitted'; readonly job: Job; readonly place: Place | null }
   /** Its turn is in the conversation. */
   | { readonly type: 'ended'; readonly job: Job }
   | { readonly type: 'erased'; readonly job: JobId }

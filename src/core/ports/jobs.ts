@@ -23,8 +23,12 @@ export interface Jobs {
   /** The request as it was submitted (`JobDraft.body`); null when there is no such job. */
   request(job: JobId): Promise<Uint8Array | null>
   list(filter: JobFilter): Promise<readonly Job[]>
-  /** Where it stands; null when it is not in line (running, ended, unknown). */
-  place(job: JobId): Place | null
+  /** Where they stand; those that are not in line (running, ended, unknown) are left out. */
+  places(jobs: readonly JobId[]): Promise<ReadonlyMap<JobId, Place>>
+  /**
+   * Tells `listener` where the job stands in line when its position has changed, about once a second. Returns its stop.
+   */
+  watchPlace(job: JobId, listener: (place: Place) => void): () => void
   /**
    * Idempotent. A queued job ends at once; a leased one is revoked from its worker and ends when that answers, or its
    * lease runs out.

@@ -37,10 +37,10 @@ export interface Operations {
   /** No job that matches is leased until resumed. Survives a restart. */
   pause(selector: Selector): Promise<void>
   resume(selector: Selector): Promise<void>
-  paused(): readonly Selector[]
+  paused(): Promise<readonly Selector[]>
   /** Cancels all that matches and is not running. Returns how many. */
   purge(selector: Selector): Promise<number>
-  depth(): QueueDepth
+  depth(): Promise<QueueDepth>
   /** Those that are configured, in the order of the configuration, and those that still have calls. */
   deployments(): Promise<readonly DeploymentStatus[]>
 }

@@ -147,11 +147,11 @@ export class Intake {
 
   /** Its conversation's watchers hear of it once it is power-safe, as its client does. */
   #announce(live: LiveJob): void {
-    const { store, conversations, live: all } = this.#parts
+    const { store, conversations } = this.#parts
     const { tenant, options } = live.job
     if (!conversations.news.isWatched(tenant, options.conversation)) return
     store.synced().then(
-      () => conversations.news.tell(tenant, options.conversation, { type: 'submitted', job: all.show(live) }),
+      () => conversations.news.tell(tenant, options.conversation, { type: 'submitted', ...this.#shown(live) }),
       () => {}, // the store failed, and says so through health
     )
   }

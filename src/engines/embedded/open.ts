@@ -117,6 +117,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       ...engineOf(parts, queue, intake, keys, retention, dispatch, () => {
         closed = true
         dispatch.stop()
+        queue.stop()
         retention.stop()
         stopAge()
         return store.close(() => age.note()).finally(() => release(store.down?.code !== 'storage_failed'))

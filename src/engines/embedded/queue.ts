@@ -8,6 +8,7 @@ import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
 import type { DeploymentStatus, Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Submissions, Submitted } from '../../core/ports/submissions.ts'
 import type { Attachment, Finished, Lease, Outcome, Work, Worker } from '../../core/ports/work.ts'
+import { PlaceWatch } from '../shared/place-watch.ts'
 import { laneNames } from '../shared/scheduled.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
 import type { Intake } from './intake.ts'
@@ -24,12 +25,14 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   readonly #intake: Intake
   readonly #dispatch: Dispatch
   readonly #pauses: Pauses
+  readonly #placeWatch: PlaceWatch
 
   constructor(parts: Parts, intake: Intake, dispatch: Dispatch, pauses: Pauses) {
     this.#parts = parts
     this.#intake = intake
     this.#dispatch = dispatch
     this.#pauses = pauses
+    this.#placeWatch = new PlaceWatch(parts.clock, (jobs) => parts.coordinator.places(jobs, dispatch.now()))
     parts.conversations.eraseJob = (id) => this.#erase(id)
     parts.logs.charge = (id, attempt, tokens) => parts.coordinator.charge(id, attempt, tokens)
   }
@@ -157,8 +160,12 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     return listJobs(store.db, clock, live, filter, (detail) => store.warn('job_damaged', detail))
   }
 
-  place(id: JobId): Place | null {
-    return this.#parts.coordinator.places([id], this.#dispatch.now()).get(id) ?? null
+  async places(jobs: readonly JobId[]): Promise<ReadonlyMap<JobId, Place>> {
+    return this.#parts.coordinator.places(jobs, this.#dispatch.now())
+  }
+
+  watchPlace(job: JobId, listener: (place: Place) => void): () => void {
+    return this.#placeWatch.watch(job, listener)
   }
 
   erase(id: JobId): Promise<boolean> {
@@ -212,7 +219,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     })
   }
 
-  paused(): readonly Selector[] {
+  async paused(): Promise<readonly Selector[]> {
     return this.#pauses.list()
   }
 
@@ -235,11 +242,16 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     })
   }
 
-  depth(): QueueDepth {
+  async depth(): Promise<QueueDepth> {
     return this.#parts.coordinator.depth()
   }
 
   async deployments(): Promise<readonly DeploymentStatus[]> {
     return this.#parts.coordinator.status(this.#dispatch.now())
+  }
+
+  /** Nothing is told any more. */
+  stop(): void {
+    this.#placeWatch.stop()
   }
 }

@@ -37,7 +37,7 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
   async function view(id: string, caller: Caller | null): Promise<Record<string, unknown>> {
     const job = await jobs.get(id)
     if (job === null) throw new SluiceError('job_not_found')
-    return viewOf(job, jobs.place(id), caller)
+    return viewOf(job, (await jobs.places([id])).get(id) ?? null, caller)
   }
 
   return {
@@ -56,9 +56,10 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
     async list(call: Call, caller: Caller | null): Promise<Answer> {
       const filter = filterOf(call, caller)
       const found = await jobs.list(filter)
+      const places = await jobs.places(found.map(({ id }) => id))
       return json(200, {
         object: 'list',
-        data: await Promise.all(found.map((job) => viewOf(job, jobs.place(job.id), caller))),
+        data: await Promise.all(found.map((job) => viewOf(job, places.get(job.id) ?? null, caller))),
         has_more: found.length === filter.limit,
       })
     },

@@ -20,7 +20,7 @@ export interface Watching {
   endAll(): void
 }
 
-export function createWatching({ conversations, jobs, clock, options }: GatewayDeps): Watching {
+export function createWatching({ conversations, clock, options }: GatewayDeps): Watching {
   const open = new Set<() => void>()
 
   function stream(call: KeyCall, conversation: string): null {
@@ -32,7 +32,7 @@ export function createWatching({ conversations, jobs, clock, options }: GatewayD
       return null
     }
     const listen = (news: ConversationNews): void => {
-      const members = newsMembers(news, conversation, jobs, caller)
+      const members = newsMembers(news, conversation, caller)
       if (members === null) return
       const event = news.type === 'standing' ? 'watching' : 'news'
       response.write(`event: ${event}\ndata: {${members}}\n\n`, 'latin1')

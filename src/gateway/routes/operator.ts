@@ -76,7 +76,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
     deps.emit({ type, ...selected, requestId: call.requestId, ...(jobs === undefined ? {} : { jobs }) })
   }
 
-  const paused = (): Answer => json(200, { object: 'list', data: operations.paused() })
+  const paused = async (): Promise<Answer> => json(200, { object: 'list', data: await operations.paused() })
 
   return [
     {

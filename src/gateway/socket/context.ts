@@ -7,7 +7,6 @@ import type { GatewayDeps } from '../deps.ts'
 import type { Inflow } from '../http/inflow.ts'
 import type { Attendance } from '../read/attendance.ts'
 import type { Submits } from '../submit/submit.ts'
-import type { Places } from './places.ts'
 
 /** The gateway's own parts that sockets use too. */
 export interface SocketParts {
@@ -23,8 +22,6 @@ export interface SocketContext extends SocketParts {
   readonly deps: GatewayDeps
   /** Nothing new is accepted. */
   readonly draining: boolean
-  /** Places of followed jobs that have shown nothing yet. */
-  readonly places: Places
   /** Flushes it at the end of this turn, when all that the turn brought has been written. */
   flushSoon(connection: { flush(): void }): void
   /** A user's TTFT, as their client measured it. */

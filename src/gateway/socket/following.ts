@@ -5,14 +5,17 @@ import { isTerminal, type Job, type JobId, type Place } from '../../core/job.ts'
 import type { SocketReader } from '../../core/ports/delivery.ts'
 import type { Cursor } from '../../core/record.ts'
 import { Table } from '../../core/table.ts'
+import { placeView } from '../read/views.ts'
 import type { SocketContext } from './context.ts'
 import type { Outgoing } from './outgoing.ts'
-import type { InLine } from './places.ts'
 
-export interface Following extends InLine {
+export interface Following {
+  readonly job: Job
   readonly reader: SocketReader
   /** From the job's attendance. */
   readonly leave: (complete: boolean) => void
+  /** Tells its place in line no more. */
+  readonly unwatch: () => void
 }
 
 /** The connection that follows them. */
@@ -87,14 +90,23 @@ export class FollowedJobs {
       job,
       reader,
       leave,
-      send: (frame) => this.#follower.send(frame),
-      toldPlace: place?.position ?? 0,
-      toldMono: context.deps.clock.monoMs(),
-      link: { before: null, after: null },
+      unwatch: isTerminal(job.state) ? () => {} : this.#tellPlaces(job.id, place, reader),
     }
     this.#all ??= new Table()
     this.#all.set(job.id, following)
-    if (!isTerminal(job.state)) context.places.add(following)
+  }
+
+  /** Until it has shown something. `place`: what the client knows. */
+  #tellPlaces(job: JobId, place: Place | null, reader: SocketReader): () => void {
+    let told = place?.position ?? 0
+    const unwatch = this.#follower.context.deps.jobs.watchPlace(job, (place) => {
+      if (reader.started) return unwatch()
+      const shown = placeView(place)
+      if (shown === null || shown.position === told) return
+      told = shown.position
+      this.#follower.send({ t: 'queue', job, ...shown })
+    })
+    return unwatch
   }
 
   /** Safe to repeat. `complete`: its reader has all there is. */
@@ -104,7 +116,7 @@ export class FollowedJobs {
     this.#all?.delete(job)
     following.reader.leave()
     this.#follower.out.forget(following.reader)
-    this.#follower.context.places.delete(following)
+    following.unwatch()
     following.leave(complete)
   }
 

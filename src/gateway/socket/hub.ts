@@ -13,7 +13,6 @@ import type { GatewayDeps } from '../deps.ts'
 import type { Route } from '../http/route.ts'
 import { Connection } from './connection.ts'
 import type { SocketContext, SocketParts } from './context.ts'
-import { Places } from './places.ts'
 import { checkUpgrade, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.ts'
 
 const TICK_MS = 250
@@ -33,7 +32,6 @@ export class Hub {
   starting = true
   readonly #deps: GatewayDeps
   readonly #context: SocketContext
-  readonly #places: Places
   readonly #wss: WebSocketServer
   readonly #connections = new Set<Connection>()
   /** Why a request was not upgraded; its route answers with that. */
@@ -48,7 +46,6 @@ export class Hub {
   constructor(deps: GatewayDeps, parts: SocketParts) {
     this.#deps = deps
     this.#origins = normalOrigins(deps.options.corsOrigins)
-    this.#places = new Places(deps.jobs, deps.clock)
     const isDraining = (): boolean => this.#draining
     this.#context = {
       ...parts,
@@ -56,7 +53,6 @@ export class Hub {
       get draining() {
         return isDraining()
       },
-      places: this.#places,
       flushSoon: (connection) => this.#flushSoon(connection),
       noteTtft: (job, ttftMs) => this.#noteTtft(job, ttftMs),
     }
@@ -140,7 +136,6 @@ export class Hub {
 
   #tick(): void {
     const now = this.#deps.clock.monoMs()
-    this.#places.tell()
     if (++this.#ticks % TICKS_A_SWEEP !== 0) return
     for (const connection of this.#connections) this.#look(connection, now)
   }

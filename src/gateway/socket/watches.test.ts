@@ -5,7 +5,7 @@ import type { Caller } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { Watches } from './watches.ts'
 
-const STANDING = { type: 'standing', info: null, lastTurn: null, jobs: [], more: false } as const
+const STANDING = { type: 'standing', info: null, lastTurn: null, jobs: [], places: new Map(), more: false } as const
 
 function watches(maxJobs = 10) {
   const listeners = new Map<string, (news: ConversationNews) => void>()

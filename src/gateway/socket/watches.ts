@@ -96,7 +96,7 @@ export class Watches {
   #tell(conversation: string, news: ConversationNews, id: string | undefined): void {
     if (this.#missed.has(conversation)) return
     if (this.#watcher.full) return void this.#missed.set(conversation, undefined)
-    const members = newsMembers(news, conversation, this.#deps.jobs, this.#caller)
+    const members = newsMembers(news, conversation, this.#caller)
     if (members === null) return
     const head =
       news.type !== 'standing'

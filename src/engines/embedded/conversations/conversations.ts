@@ -175,6 +175,7 @@ export class ConversationStore implements Conversations {
       info: info === undefined ? null : { ...info },
       lastTurn: last?.job ?? null,
       jobs,
+      places: this.#live.places(jobs, this.#clock.monoMs()),
       more,
     }
   }

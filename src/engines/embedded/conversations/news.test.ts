@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import type { ConversationNews } from '../../../core/ports/conversations.ts'
 import { News } from './news.ts'
 
-const STANDING = { type: 'standing', info: null, lastTurn: null, jobs: [], more: false } as const
+const STANDING = { type: 'standing', info: null, lastTurn: null, jobs: [], places: new Map(), more: false } as const
 const renamed = (n: number): ConversationNews => ({ type: 'renamed', name: String(n) })
 const text = (news: ConversationNews): string => (news.type === 'renamed' ? news.name : news.type)
 

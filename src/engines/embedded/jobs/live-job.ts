@@ -1,6 +1,6 @@
 /** A job that has not ended, or whose end is not told yet. */
 import type { SluiceError } from '../../../core/errors.ts'
-import { isTerminal, type Job, type JobId, type JobState, type TenantId } from '../../../core/job.ts'
+import { isTerminal, type Job, type JobId, type JobState, type Place, type TenantId } from '../../../core/job.ts'
 import type { Coordinator } from '../../../core/ports/coordinator.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { NO_BODY } from './jobs.ts'
@@ -40,10 +40,10 @@ export class LiveJobs {
   readonly #jobs = new Map<JobId, LiveJob>()
   /** Those of each conversation, in their order. */
   readonly #byConversation = new Map<string, Set<LiveJob>>()
-  readonly #coordinator: Pick<Coordinator, 'state'>
+  readonly #coordinator: Pick<Coordinator, 'state' | 'places'>
   #bodyBytes = 0
 
-  constructor(coordinator: Pick<Coordinator, 'state'>) {
+  constructor(coordinator: Pick<Coordinator, 'state' | 'places'>) {
     this.#coordinator = coordinator
   }
 
@@ -95,6 +95,13 @@ export class LiveJobs {
     if (live.job.body.length === 0) return
     this.#bodyBytes -= live.job.body.length
     live.job = { ...live.job, body: NO_BODY }
+  }
+
+  places(jobs: readonly Job[], now: number): ReadonlyMap<JobId, Place> {
+    return this.#coordinator.places(
+      jobs.map(({ id }) => id),
+      now,
+    )
   }
 
   /** As clients may see it, without its body: an end is not said before it is power-safe. */

@@ -26,10 +26,10 @@ async function attachTo(
   const head = await log.head(id)
   if (head === null) throw new SluiceError('job_gone')
   if (cursor !== null && isOfEpoch(cursor, job.epoch) && cursor.n > head.head) throw new SluiceError('cursor_ahead')
+  const place = (await jobs.places([id])).get(id) ?? null
   if (peer.closing) return
   const isFollowed = following.get(id) !== undefined
   if (!isFollowed) following.checkReaders(id)
-  const place = jobs.place(id)
   peer.send({
     t: 'attached',
     ...(replyTo === undefined ? {} : { id: replyTo }),
