@@ -4,7 +4,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Found, PlanDeployment } from '../core/ports/coordinator.ts'
 import type { Outcome } from '../core/ports/work.ts'
 import { type CoordinatorOptions, createCoordinator } from './coordinator.ts'
-import type { Limit } from './limits.ts'
+import type { Limit } from './limits/limit.ts'
 import { done, job, OPTIONS } from './scheduler/testing/jobs.ts'
 
 const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({

@@ -9,7 +9,6 @@ import { SluiceError } from '../core/errors.ts'
 import type { JobId, JobState, Place } from '../core/job.ts'
 import type {
   Change,
-  Claim,
   Coordinator,
   Decision,
   EndState,
@@ -20,8 +19,8 @@ import type {
   WorkerSeat,
 } from '../core/ports/coordinator.ts'
 import type { DeploymentStatus, QueueDepth, Selector } from '../core/ports/operations.ts'
-import type { Finished, Outcome } from '../core/ports/work.ts'
-import { giveBackAll, type Limit, takeAll } from './limits.ts'
+import type { Claim, Finished, Outcome } from '../core/ports/work.ts'
+import { giveBackAll, type Limit, takeAll } from './limits/limit.ts'
 import { Plan } from './plan/plan.ts'
 import type { Headroom, Notes, Scheduler, SchedulerOptions } from './scheduler/port.ts'
 import { createScheduler } from './scheduler/scheduler.ts'

@@ -1,6 +1,7 @@
 /** A job inside the scheduler, from submit to its end. */
 import type { JobState } from '../../core/job.ts'
-import type { Claim, FailedAt, ScheduledJob } from '../../core/ports/coordinator.ts'
+import type { FailedAt, ScheduledJob } from '../../core/ports/coordinator.ts'
+import type { Claim } from '../../core/ports/work.ts'
 import type { Flow, Line, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
 import type { Notes } from './port.ts'

@@ -1,9 +1,9 @@
 /** The scheduler: a pure machine. */
 import type { SluiceError } from '../../core/errors.ts'
 import type { JobId, JobState, Place, TenantId } from '../../core/job.ts'
-import type { Claim, FailedAt, ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
+import type { FailedAt, ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
 import type { QueueDepth, Selector } from '../../core/ports/operations.ts'
-import type { Finished, Outcome } from '../../core/ports/work.ts'
+import type { Claim, Finished, Outcome } from '../../core/ports/work.ts'
 
 export type SchedulerEvent =
   /** It went back in line without its worker's word: the store writes its tally. */

@@ -10,7 +10,7 @@
 import type { ErrorCode, SluiceError } from '../errors.ts'
 import type { JobId, JobKind, JobState, Place, Priority, TenantId, Timing, Usage } from '../job.ts'
 import type { DeploymentStatus, QueueDepth, Selector } from './operations.ts'
-import type { Finished, Outcome } from './work.ts'
+import type { Claim, Finished, Outcome } from './work.ts'
 
 /** A job as the coordinator holds it. */
 export interface ScheduledJob {
@@ -34,13 +34,6 @@ export interface ScheduledJob {
   readonly deadlineMono: number
   /** For J4: the same API key, user, conversation or lane, and body as another POST; null = never joined. */
   readonly joinKey: string | null
-}
-
-/** What a lease was given, to be settled when it ends. */
-export interface Claim {
-  readonly deployment: string
-  /** The limits' share; null: none. */
-  readonly reservation: string | null
 }
 
 /** What became of a job's attempts; stored whenever it goes back in line. */

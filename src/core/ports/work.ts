@@ -6,7 +6,6 @@
  */
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobId, JobState, Timing, Usage } from '../job.ts'
-import type { Claim } from './coordinator.ts'
 
 /** Whom leases are given to. Its methods must not throw. */
 export interface Worker {
@@ -19,6 +18,13 @@ export interface Worker {
   leased(leases: readonly Lease[]): void
   /** Stop this attempt at once: the job was canceled, its lease was lost, or the store fenced it. */
   revoked(job: JobId, attempt: number, reason: 'canceled' | 'lost'): void
+}
+
+/** What a lease was given, to be settled when it ends. */
+export interface Claim {
+  readonly deployment: string
+  /** The limits' share; null: none. */
+  readonly reservation: string | null
 }
 
 export interface Lease {

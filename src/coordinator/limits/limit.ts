@@ -1,9 +1,9 @@
-/** Limits that stand before the plan: each may refuse a job room, and what one has taken the next one's no undoes. */
-import type { ScheduledJob } from '../core/ports/coordinator.ts'
-import type { HeadroomRefusal } from './scheduler/port.ts'
+/** Limits are asked before the plan: each may have no room for a job, and then what the earlier ones took is undone. */
+import type { ScheduledJob } from '../../core/ports/coordinator.ts'
+import type { HeadroomRefusal } from '../scheduler/port.ts'
 
 export interface Limit {
-  /** Takes the job's share, or says what is full. */
+  /** Takes the job's share, or tells what is full. */
   take(job: ScheduledJob, now: number): HeadroomRefusal | null
   /** Gives back what was taken for this job: once for each `take` that had room. */
   giveBack(job: ScheduledJob): void

@@ -4,17 +4,17 @@
  * line, in the order in which they were accepted and in steps that let the event loop turn.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import type { Job, JobId } from '../../../core/job.ts'
-import type { FailedAt } from '../../../core/ports/coordinator.ts'
-import type { Bytes } from '../../../core/record.ts'
-import { joinKeyOf, scheduled } from '../../shared/scheduled.ts'
-import type { Age } from '../disk/age.ts'
-import type { Parts } from '../dispatch.ts'
-import type { Epochs } from '../log/epochs.ts'
-import { LiveLog } from '../log/live-log.ts'
-import { partsWriter, storedSegments } from '../log/segments.ts'
-import { COLUMNS, type JobRow, toJobOrSkip } from './jobs.ts'
-import { LiveJob } from './live-job.ts'
+import type { Job, JobId } from '../../core/job.ts'
+import type { FailedAt } from '../../core/ports/coordinator.ts'
+import type { Bytes } from '../../core/record.ts'
+import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
+import type { Age } from './disk/age.ts'
+import type { Parts } from './dispatch.ts'
+import { COLUMNS, type JobRow, toJobOrSkip } from './jobs/jobs.ts'
+import { LiveJob } from './jobs/live-job.ts'
+import type { Epochs } from './log/epochs.ts'
+import { LiveLog } from './log/live-log.ts'
+import { partsWriter, storedSegments } from './log/segments.ts'
 
 /** As many of the last jobs are looked at for J4: a start must not read all of a day. */
 const JOINABLE_ROWS = 20_000
