@@ -58,6 +58,8 @@ const CLIENT = 'client/src/index.ts'
  */
 const KINDS: ReadonlyArray<{ readonly folder: string; readonly shared: readonly string[] }> = [
   { folder: 'src/dialects/', shared: [] },
+  // The others are forms of OpenAI's, or fail as it does
+  { folder: 'src/routing/providers/', shared: ['http', 'openai'] },
   { folder: 'src/engines/', shared: ['shared'] },
   { folder: 'src/coordinator/intakes/', shared: [] },
 ]

@@ -20,8 +20,8 @@ export function circles(modules: readonly Module[]): Circle[] {
   /** By folder: its rooms. */
   const folders = new Map<string, Map<string, Map<string, string>>>()
   for (const { path, imports } of modules) {
-    for (const { target, line, isType } of imports) {
-      if (isType || target === null || !known.has(target)) continue
+    for (const { target, line } of imports) {
+      if (target === null || !known.has(target)) continue
       const at = `${path}:${line}`
       arrow(files, path, target, at)
       const [folder, from, to] = rooms(path, target)
@@ -31,7 +31,7 @@ export function circles(modules: readonly Module[]): Circle[] {
       arrow(graph, from, to, at)
     }
   }
-  return [files].flatMap(circlesOf)
+  return [files, ...folders.values()].flatMap(circlesOf)
 }
 
 function arrow(graph: Map<string, Map<string, string>>, from: string, to: string, at: string): void {
