@@ -4,6 +4,10 @@
  */
 import { SluiceError } from './errors.ts'
 
+export type JsonRecord = Readonly<Record<string, unknown>>
+export const isRecord = (value: unknown): value is JsonRecord =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
 export interface JsonLimits {
   readonly maxDepth: number
   readonly maxKeys: number

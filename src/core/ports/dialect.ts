@@ -4,6 +4,7 @@
  */
 import type { SluiceError, WireError } from '../errors.ts'
 import type { Job, JobId, JobKind } from '../job.ts'
+import type { JsonRecord } from '../json.ts'
 import type { Bytes, End } from '../record.ts'
 
 /** Consecutive records of a log. */
@@ -79,12 +80,34 @@ export interface WholeAnswer {
   reply(): Reply
 }
 
+/** A request as it is stored and sent on, in OpenAI's dialect, and what its job must know of it. */
+export interface CanonicalRequest {
+  /** UTF-8, and what it parses to. */
+  readonly body: Uint8Array
+  readonly value: JsonRecord
+  /** Of the texts that the model will read. */
+  readonly textBytes: number
+  /** Does the client want to follow the answer as it is made? Undefined: the request does not tell. */
+  readonly stream: boolean | undefined
+  /** What it names as its end user; kept if it is a text. */
+  readonly user: unknown
+  /** How the answer is to be shown, in the dialect's own words; kept with the job. */
+  readonly shownAs: Job['shownAs']
+}
+
 export interface RequestForm {
   /** Where it is posted to; also names it in a job's `endpoint`. */
   readonly path: string
   readonly kind: JobKind
-  /** How the answer is to be shown, in the dialect's own words; kept with the job. Undefined: as usual. */
-  shownAs(request: Readonly<Record<string, unknown>>): Job['shownAs']
+  /** "chat completions": what a model lacks that does not support the kind. */
+  readonly what: string
+  /** Parameters that clients add to the path on their own. */
+  readonly query: readonly string[]
+  /**
+   * Checks what would harm us, and what we must read ourselves; the rest is the provider's to judge. `value` is what
+   * `bytes` parse to; its `model` is checked already. Throws invalid_request.
+   */
+  read(value: JsonRecord, bytes: Uint8Array): CanonicalRequest
 }
 
 /** One that requests come in. */

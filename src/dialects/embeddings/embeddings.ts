@@ -1,10 +1,9 @@
 /** OpenAI's embeddings, which come whole. */
-import type { Dialect, RequestForm, WholeAnswer } from '../../core/ports/dialect.ts'
+import type { Dialect, WholeAnswer } from '../../core/ports/dialect.ts'
 import { type Bytes, kindOf } from '../../core/record.ts'
 import { errorJson } from '../../core/wire.ts'
 import { wholeAnswer } from '../whole.ts'
-
-const request: RequestForm = { path: '/v1/embeddings', kind: 'embedding', shownAs: () => undefined }
+import { request } from './request.ts'
 
 function whole(): WholeAnswer {
   // Until documents had a record of their own, an embedding was stored as a chunk

@@ -1,14 +1,10 @@
 /** Request bodies: read within the cap, then checked, cheapest check first, before JSON.parse sees them. */
 import { isUtf8 } from 'node:buffer'
 import { SluiceError } from '../../core/errors.ts'
-import { type JsonLimits, type Member, scan } from '../../core/json.ts'
+import { isRecord, type JsonLimits, type JsonRecord, type Member, scan } from '../../core/json.ts'
 import type { Call } from './call.ts'
 import { Aborted } from './exchange.ts'
 import type { Holding } from './inflow.ts'
-
-export type JsonRecord = Readonly<Record<string, unknown>>
-export const isRecord = (value: unknown): value is JsonRecord =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export interface JsonBody {
   /** As sent, without a BOM. */

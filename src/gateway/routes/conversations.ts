@@ -1,5 +1,6 @@
 /** Conversations: PROTOCOL.md section 4. */
 import { SluiceError } from '../../core/errors.ts'
+import { bad, checkNames } from '../../core/fields.ts'
 import { jobOrder } from '../../core/ids.ts'
 import type { Turn, TurnRange } from '../../core/ports/conversations.ts'
 import { toBytes } from '../../core/record.ts'
@@ -8,7 +9,6 @@ import type { GatewayDeps } from '../deps.ts'
 import { type Answer, bytes, empty, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
-import { bad, checkNames } from '../http/fields.ts'
 import type { Route } from '../http/route.ts'
 import { conversationView } from '../read/views.ts'
 

@@ -11,8 +11,9 @@ import type { Jobs } from '../read/jobs.ts'
 import type { Watching } from '../read/watching.ts'
 import type { Submits } from '../submit/submit.ts'
 import { conversationRoutes } from './conversations.ts'
+import { dialectRoutes } from './dialects.ts'
 import { jobRoutes } from './jobs.ts'
-import { openaiRoutes } from './openai.ts'
+import { modelRoutes } from './models.ts'
 import { operatorRoutes } from './operator.ts'
 import { sessionRoutes } from './sessions.ts'
 import { welcomeRoutes } from './welcome.ts'
@@ -59,7 +60,8 @@ export function createRoutes(
   ]
   return {
     public: [
-      ...openaiRoutes(deps, jobs, submits, answers),
+      ...dialectRoutes(deps, jobs, submits, answers),
+      ...modelRoutes(deps),
       ...jobRoutes(deps, jobs, submits, answers),
       ...conversationRoutes(deps, watching.stream),
       ...sessionRoutes(deps, door.auth, door.sessions),

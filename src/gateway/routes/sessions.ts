@@ -1,14 +1,15 @@
 /** How a page gets in: PROTOCOL.md section 7. */
 import { SluiceError } from '../../core/errors.ts'
+import { bad, type Check, checkMembers, checkNames, text, whole } from '../../core/fields.ts'
 import type { Credential } from '../../core/frames.ts'
+import type { JsonRecord } from '../../core/json.ts'
 import { type Auth, fromOf, hasCredential } from '../caller/auth.ts'
 import { requireKey } from '../caller/caller.ts'
 import { isOrigin } from '../caller/origin.ts'
 import type { Sessions } from '../caller/sessions.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { json } from '../http/answer.ts'
-import { type JsonRecord, readJson } from '../http/body.ts'
-import { bad, type Check, checkMembers, checkNames, text, whole } from '../http/fields.ts'
+import { readJson } from '../http/body.ts'
 import type { Route } from '../http/route.ts'
 
 const MAX_BODY_BYTES = 8_192

@@ -3,11 +3,11 @@
  * typo goes unnoticed.
  */
 import { SluiceError } from '../../core/errors.ts'
+import { bad, boolean, type Check, checkNames, number, text, whole } from '../../core/fields.ts'
 import type { ClientFrame, Credential } from '../../core/frames.ts'
-import type { JsonLimits } from '../../core/json.ts'
+import { isRecord, type JsonLimits, type JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { isRecord, type JsonBody, type JsonRecord, parseBody } from '../http/body.ts'
-import { bad, boolean, type Check, checkNames, number, text, whole } from '../http/fields.ts'
+import { type JsonBody, parseBody } from '../http/body.ts'
 
 const MAX_ID_CHARS = 128
 const MAX_NAME_CHARS = 256

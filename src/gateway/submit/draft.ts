@@ -2,27 +2,23 @@
 import { hash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
+import { bad } from '../../core/fields.ts'
 import type { JobDraft, JobOptions } from '../../core/job.ts'
-import { editObject } from '../../core/json.ts'
-import { didYouMean } from '../../core/nearest.ts'
-import type { Dialect, RequestForm } from '../../core/ports/dialect.ts'
+import { editObject, isRecord, type JsonRecord } from '../../core/json.ts'
+import type { Dialect, RequestForm, StreamForm } from '../../core/ports/dialect.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
 import { type Caller, shareOf, userOf, withinNames } from '../caller/caller.ts'
 import { namesAnother } from '../caller/named-user.ts'
 import type { GatewayDeps, GatewayOptions } from '../deps.ts'
-import { isRecord, type JsonBody, type JsonRecord } from '../http/body.ts'
-import { bad } from '../http/fields.ts'
-import { checkChat, checkEmbedding, checkModel, textsOf } from './chat-request.ts'
+import type { JsonBody } from '../http/body.ts'
 import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
+import { checkModel, namesOf, noModel } from './model.ts'
+import { textsOf } from './texts.ts'
 
 /** What a draft is made with. */
 export type DraftDeps = Pick<GatewayDeps, 'models' | 'admission' | 'dialects' | 'options'>
 
-const MAX_SHOWN_CHARS = 200
-/** Longer names, and more models than this, are not compared. */
-const MAX_COMPARED_CHARS = 64
-const MAX_COMPARED_MODELS = 100
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
 
@@ -57,6 +53,8 @@ export interface Origin {
 export interface Draft {
   readonly job: JobDraft
   readonly texts: () => readonly string[]
+  /** How its client asked to follow the answer; null: it wants it whole. */
+  readonly stream: StreamForm | null
 }
 
 /** A POST in a dialect. `plain`: it is answered on its own connection. */
@@ -138,33 +136,17 @@ function spokenAt({ dialects }: DraftDeps, endpoint: unknown): Spoken {
   })
 }
 
-/** `names`: of the models that there are. */
-export const noModel = (name: string, names: Iterable<string>): SluiceError =>
-  new SluiceError('model_not_found', {
-    param: 'model',
-    message:
-      `There is no model ${JSON.stringify(name.slice(0, MAX_SHOWN_CHARS))}; GET /v1/models lists them.` +
-      `${name.length > MAX_COMPARED_CHARS ? '' : didYouMean(name, names)} ` +
-      'A model named "*" in the settings matches any name.',
-  })
-
-export const namesOf = (models: GatewayDeps['models']): readonly string[] =>
-  models
-    .list()
-    .slice(0, MAX_COMPARED_MODELS)
-    .map(({ id }) => id)
-
 function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request): Draft {
   const { dialect, form, request, bytes, headers, plain } = asked
   const { kind } = form
   const model = checkModel(request)
-  const textBytes = kind === 'chat' ? checkChat(request) : checkEmbedding(request)
+  const { value, body, textBytes, shownAs, ...read } = form.read(request, bytes)
   const route = deps.models.resolve(model)
   if (route === null) throw noModel(model, namesOf(deps.models))
   if (!route.kinds.includes(kind))
     throw new SluiceError('invalid_request', {
       param: 'model',
-      message: `The model "${model}" does not support ${kind === 'chat' ? 'chat completions' : 'embeddings'}.`,
+      message: `The model "${model}" does not support ${form.what}.`,
     })
   const { options, given, metadata } = readJobOptions(asked.options, headers, {
     at: asked.at,
@@ -181,37 +163,36 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (caller.session !== null) checkTimes(options, deps.options, asked.at)
   const own = userOf(caller)
   if (own !== null) checkOwnUser(own, asked)
-  const user = own ?? request['safety_identifier'] ?? request['user'] ?? headers['user']
+  const user = own ?? read.user ?? headers['user']
   if (typeof user === 'string' && user.length > 512)
     throw new SluiceError('invalid_request', {
       param: 'sluice-user',
       message: '"sluice-user" must be a string of at most 512 characters.',
     })
-  const stream = plain && request['stream'] === true ? dialect.stream : null
+  const stream = read.stream === true ? dialect.stream : null
   const job: Writable<JobDraft> = {
     tenant: caller.key.tenant,
     keyId: caller.key.id,
     kind,
     model,
-    body: bytes,
+    body,
     bodyHash: options.idempotencyKey === undefined ? bodyHash(asked) : fingerprint(kind, bytes, given),
     options: withinNames(caller, options),
     isRetry: asked.isRetry,
     dialect: dialect.name,
-    takesBack: stream?.takesBack ?? true,
+    takesBack: !plain || stream === null || stream.takesBack,
     promptTokens: deps.admission.estimate(textBytes),
     requestId: origin.requestId,
   }
   if (typeof user === 'string' && user !== '') job.user = user
-  const shownAs = form.shownAs(request)
   if (shownAs !== undefined) job.shownAs = shownAs
   const session = shareOf(caller)
   if (session !== null) job.session = session
   // Asked as we were asked: a plain POST streams only if it says so, a job unless it says otherwise
-  if (kind === 'chat' && (plain ? request['stream'] !== true : request['stream'] === false)) job.document = true
+  if (dialect.stream !== null && (plain ? stream === null : read.stream === false)) job.document = true
   if (metadata !== undefined) job.metadata = metadata
   if (origin.trace !== null) job.trace = origin.trace
-  return { job, texts: () => textsOf(request) }
+  return { job, texts: () => textsOf(value), stream }
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }

@@ -1,10 +1,10 @@
 /** A job's options, from the body's `sluice` member and from headers. See PROTOCOL.md section 2. */
 import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
+import { labels } from '../../core/fields.ts'
 import type { DisconnectPolicy, JobOptions, Priority, WorkerLossPolicy } from '../../core/job.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { isRecord, type JsonRecord } from '../http/body.ts'
-import { labels } from '../http/fields.ts'
 
 const NAMES = [
   'conversation',

@@ -6,13 +6,13 @@
 import { SluiceError } from '../../core/errors.ts'
 import { aboutDraft, aboutJob } from '../../core/facts.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
+import type { JsonRecord } from '../../core/json.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import type { Auth } from '../caller/auth.ts'
 import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
-import type { JsonRecord } from '../http/body.ts'
-import { textsOf } from './chat-request.ts'
 import type { Draft } from './draft.ts'
+import { textsOf } from './texts.ts'
 
 export interface Taken {
   readonly kind: 'accepted' | 'joined'

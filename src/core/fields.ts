@@ -1,7 +1,7 @@
 /** Checks of single members, shared by the dialects' requests. Null counts as absent: typed SDKs send it. */
-import { SluiceError } from '../../core/errors.ts'
-import { didYouMean } from '../../core/nearest.ts'
-import { isRecord, type JsonRecord } from './body.ts'
+import { SluiceError } from './errors.ts'
+import { isRecord, type JsonRecord } from './json.ts'
+import { didYouMean } from './nearest.ts'
 
 export interface Check {
   readonly ok: (value: unknown) => boolean
@@ -11,6 +11,8 @@ export interface Check {
 
 export const bad = (param: string, message: string): SluiceError =>
   new SluiceError('invalid_request', { param, message })
+
+export const isText = (value: unknown): value is string => typeof value === 'string'
 
 export const boolean: Check = { ok: (v) => typeof v === 'boolean', what: 'true or false' }
 export const number = (min: number, max: number): Check => ({
