@@ -50,8 +50,8 @@ it('is made once for all who ask at about the same time, a page a turn', async (
   for (const { body } of replies) expect(body).toBe('x')
   await ask()
   expect(made()).toBe(1)
-  // Pages of three
-  expect(turns).toEqual([3, 6, 9])
+  // Pages of three, each in a turn of its own
+  expect(turns).toEqual([0, 3, 6, 9])
 })
 
 it('is made for each who asks where it is short', async () => {

@@ -74,17 +74,15 @@ export class Results {
   }
 
   async #make(job: Rendering, first: LogPage, answer: WholeAnswer): Promise<Reply> {
-    // To read it was work enough for one turn, where its records are large
-    await new Promise<void>((next) => this.#clock.soon(next))
-    answer.take(first.records)
-    for (let seq = first.records.length; seq < first.head; ) {
+    for (let page = first, seq = 0; ; ) {
+      // To read it was work enough for one turn, where its records are large
       await new Promise<void>((next) => this.#clock.soon(next))
-      const { records } = await this.#read(job, seq)
-      if (records.length === 0) throw new SluiceError('job_gone')
-      answer.take(records)
-      seq += records.length
+      answer.take(page.records)
+      seq += page.records.length
+      if (seq >= first.head) return answer.reply()
+      page = await this.#read(job, seq)
+      if (page.records.length === 0) throw new SluiceError('job_gone')
     }
-    return answer.reply()
   }
 
   async #read(job: Rendering, afterSeq: number): Promise<LogPage> {
