@@ -54,7 +54,10 @@ interface Failure {
 export const failureOf = (error: Pick<SluiceError, 'code' | 'status' | 'message'> | null): Failure =>
   error === null ? { code: null } : { code: error.code, status: error.status, message: error.message }
 
-/** A request that was answered, or given up: every one, whatever its end. From the gateway. */
+/**
+ * From the gateway: a request that was answered, or given up. Every one, whatever its end; but what became a WebSocket
+ * is told as such.
+ */
 interface RequestFact extends Asker {
   readonly type: 'request-ended'
   readonly method: string | null

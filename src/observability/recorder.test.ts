@@ -5,11 +5,14 @@ import { createRegistry, statsOf } from './registry.ts'
 
 const about = { atMs: 0, tenant: 't', keyId: 'k', model: 'm', job: 'job_1', requestId: null, trace: null }
 const attempt = { ...about, attempt: 1, deployment: 'd' }
-const timing = { queuedMs: 8, ttftMs: 64, tpotMs: 16, totalMs: 512, attempts: 2 }
+const timing = { queuedMs: 1, ttftMs: 64, tpotMs: 16, totalMs: 512, attempts: 2 }
 const FACTS: readonly Fact[] = [
   { type: 'job-submitted', ...about, kind: 'chat', joined: false },
   { type: 'job-submitted', ...about, kind: 'chat', joined: true },
   { type: 'job-refused', ...about, code: 'queue_full' },
+  { type: 'job-leased', ...attempt, waitedMs: 8 },
+  { type: 'job-returned', ...about, attempt: 1, delayMs: 100 },
+  { type: 'job-leased', ...attempt, attempt: 2, waitedMs: 4 },
   { type: 'attempt-started', ...attempt, mode: 'first' },
   { type: 'attempt-ended', ...attempt, code: 'provider_cut' },
   {
@@ -52,7 +55,7 @@ it('counts what facts tell, each by itself', async () => {
     attempts_failed: 1,
     prompt_tokens: 10,
     completion_tokens: 20,
-    job_queued_ms: { count: 1, max: 8 },
+    job_queued_ms: { count: 2, max: 8, sum: 12 },
     job_ttft_ms: { count: 1, max: 64 },
     job_tpot_ms: { count: 1, max: 16 },
     job_total_ms: { count: 1, max: 512 },

@@ -20,7 +20,7 @@ export function createRecorder(): Recorder {
     canceled: counter('jobs_canceled', 'Jobs that were canceled'),
     expired: counter('jobs_expired', 'Jobs whose deadline passed before they ran'),
   }
-  const queued = histogram('job_queued_ms', 'From a job’s acceptance to its last lease')
+  const queued = histogram('job_queued_ms', 'In line before a lease, from acceptance or since the job was returned')
   const ttft = histogram('job_ttft_ms', 'From a job’s acceptance to its first text')
   const tpot = histogram('job_tpot_ms', 'For each token of a job after the first')
   const total = histogram('job_total_ms', 'From a job’s acceptance to its end')
@@ -30,8 +30,7 @@ export function createRecorder(): Recorder {
   const completion = counter('completion_tokens', 'Tokens that were generated, of all attempts')
   const shown = histogram('first_token_shown_ms', 'From submit to the first text, as clients report it')
 
-  function took({ queuedMs, ttftMs, tpotMs, totalMs }: Timing): void {
-    queued.record(queuedMs)
+  function took({ ttftMs, tpotMs, totalMs }: Timing): void {
     total.record(totalMs)
     if (ttftMs !== undefined) ttft.record(ttftMs)
     if (tpotMs !== undefined) tpot.record(tpotMs)
@@ -47,6 +46,8 @@ export function createRecorder(): Recorder {
         return fact.joined ? joined.add() : submitted.add()
       case 'job-refused':
         return unaccepted.add()
+      case 'job-leased':
+        return queued.record(fact.waitedMs)
       case 'job-ended': {
         const { state, timing } = fact
         if (state in ended) ended[state as keyof typeof ended].add()
