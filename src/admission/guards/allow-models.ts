@@ -1,17 +1,19 @@
 /** Blocks requests for models that are not on a tenant's list. */
 import { z } from 'zod'
 import { SluiceError } from '../../core/errors.ts'
+import { list } from '../../settings/fields.ts'
 import { defineGuard } from './guard.ts'
+
+const modelName = z
+  .string()
+  .regex(/^[\w.:/@+-]{1,200}\*?$/, 'expected a model name, or the beginning of one followed by "*"')
 
 export const allowModels = defineGuard(
   'allow-models',
   'Blocks requests for any model that is not listed.',
   {
-    models: z
-      .array(
-        z.string().regex(/^[\w.:/@+-]{1,200}\*?$/, 'expected a model name, or the beginning of one followed by "*"'),
-      )
-      .min(1)
+    models: list(modelName)
+      .refine((names) => names.length > 0, 'must not be empty')
       .describe('Names that clients may use; a trailing `*` matches any ending.'),
   },
   ({ models }) => {

@@ -1,13 +1,15 @@
 /** Blocks requests that contain one of the listed terms. The refusal does not repeat what it found. */
-import { z } from 'zod'
 import { SluiceError } from '../../core/errors.ts'
+import { list } from '../../settings/fields.ts'
 import { defineGuard } from './guard.ts'
 
 export const denyTerms = defineGuard(
   'deny-terms',
   'Blocks requests whose text contains one of the terms.',
   {
-    terms: z.array(z.string().min(1)).min(1).describe('Looked for in each text of a request, in any case.'),
+    terms: list()
+      .refine((terms) => terms.length > 0, 'must not be empty')
+      .describe('Looked for in each text of a request, in any case.'),
   },
   ({ terms }) => {
     const lower = terms.map((term) => term.toLowerCase())

@@ -1,16 +1,15 @@
 /** Blocks requests with a larger prompt than a tenant may send. */
-import { z } from 'zod'
 import { SluiceError } from '../../core/errors.ts'
+import { count } from '../../settings/fields.ts'
 import { defineGuard } from './guard.ts'
 
 export const maxContext = defineGuard(
   'max-context',
   'Blocks requests with a larger prompt.',
   {
-    tokens: z
-      .int()
-      .min(1)
-      .describe('Largest prompt that a request may bring, as estimated: four bytes of text a token.'),
+    tokens: count({ min: 1 }).describe(
+      'Largest prompt that a request may bring, as estimated: four bytes of text a token.',
+    ),
   },
   ({ tokens }) =>
     ({ promptTokens }) =>

@@ -7,7 +7,7 @@ import type { Credential } from '../../core/frames.ts'
 import type { ApiKey, Keys } from '../../core/ports/keys.ts'
 import type { GatewayOptions } from '../deps.ts'
 import { digestOf, isWellFormed, KEY_PREFIX, MAX_KEY_BYTES } from './api-key.ts'
-import type { Caller } from './caller.ts'
+import { type Caller, isValidKey } from './caller.ts'
 import { type Sessions, TICKET_PREFIX, TOKEN_PREFIX } from './sessions.ts'
 
 /** Addresses counted within a minute; beyond them all others share one count. */
@@ -53,11 +53,9 @@ export function createAuth(
   const strangers = new Strangers(clock, options.badKeysPerMinute)
   const adminDigest = options.adminKeyDigest === null ? null : Buffer.from(options.adminKeyDigest)
 
-  const isGood = (key: ApiKey | null): boolean =>
-    key !== null && key.revokedAtMs === undefined && (key.expiresAtMs === undefined || key.expiresAtMs > clock.wallMs())
   const find = (digest: string): ApiKey | null => {
     const key = keys.find(digest)
-    return isGood(key) ? key : null
+    return isValidKey(key, clock.wallMs()) ? key : null
   }
   /** Digests by the key's text, of keys that were valid when last seen: the only place that keeps such texts. */
   const digests = new Map<string, string>()
@@ -79,7 +77,7 @@ export function createAuth(
   }
 
   const isStillValid = ({ key, session }: Caller): boolean =>
-    session === null ? isGood(keys.get(key.id)) : sessions.isStillValid(session)
+    session === null ? isValidKey(keys.get(key.id), clock.wallMs()) : sessions.isStillValid(session)
 
   function byKey(text: string, from: From): Caller {
     const key = findByText(text)

@@ -21,6 +21,10 @@ export interface Caller {
   readonly session: Session | null
 }
 
+/** Neither revoked nor expired; null is no key. */
+export const isValidKey = (key: ApiKey | null, nowMs: number): key is ApiKey =>
+  key !== null && key.revokedAtMs === undefined && (key.expiresAtMs === undefined || key.expiresAtMs > nowMs)
+
 export const userOf = ({ session }: Caller): string | null => session?.user ?? null
 
 /** Whose share of the tenant's quotas it uses, all tabs and sessions of a user together; null: no session's. */

@@ -8,7 +8,7 @@ import { SluiceError } from '../../core/errors.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { ApiKey, Keys } from '../../core/ports/keys.ts'
 import type { SessionOptions } from '../deps.ts'
-import type { Caller, Session } from './caller.ts'
+import { type Caller, isValidKey, type Session } from './caller.ts'
 import { normalOrigin } from './origin.ts'
 
 export const TOKEN_PREFIX = 'sluice-token-'
@@ -61,15 +61,10 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
 
   const sign = (text: string): Buffer => createHmac('sha256', secret).update(text).digest()
 
-  function goodKey(id: string): ApiKey | null {
-    const key = keys.get(id)
-    if (key === null || key.revokedAtMs !== undefined) return null
-    return key.expiresAtMs !== undefined && key.expiresAtMs <= clock.wallMs() ? null : key
-  }
-
   function admit(session: Session, origin: string | undefined, code: 'invalid_ticket' | 'invalid_token'): Caller {
-    const key = goodKey(session.keyId)
-    if (key === null || session.endsAtMs <= clock.wallMs()) throw new SluiceError(code)
+    const key = keys.get(session.keyId)
+    const now = clock.wallMs()
+    if (!isValidKey(key, now) || session.endsAtMs <= now) throw new SluiceError(code)
     // A page's requests to its own origin may lack the header; those of all other pages have it
     if (session.origin !== null && origin !== undefined && normalOrigin(session.origin) !== normalOrigin(origin))
       throw new SluiceError('origin_forbidden', { message: 'This ticket or token is bound to a different origin.' })
@@ -147,6 +142,9 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
       if (e <= clock.wallMs()) throw new SluiceError('invalid_token')
       return admit({ id: i, keyId: k, user: u, origin: o, endsAtMs: s }, origin, 'invalid_token')
     },
-    isStillValid: (session) => session.endsAtMs > clock.wallMs() && goodKey(session.keyId) !== null,
+    isStillValid({ endsAtMs, keyId }) {
+      const now = clock.wallMs()
+      return endsAtMs > now && isValidKey(keys.get(keyId), now)
+    },
   }
 }
