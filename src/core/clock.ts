@@ -60,15 +60,15 @@ export const sleep = (clock: Clock, ms: number): Promise<void> => new Promise((d
 /**
  * The wheel of the stream path: one 5 ms beat for all streams. On each beat the upstream sockets whose gathering is
  * over are read again; at the end of that turn of the event loop, when they have been read, the log commits what came
- * in and readers are written to. So a gathered token does not wait for another beat. It turns while somebody has work
- * for it.
+ * in and readers are written to. So a gathered token does not wait for another beat. It turns while
+ * sockets are left unread.
  */
 export class Wheel {
   readonly beatMs: number
   readonly #clock: Clock
   #stop: (() => void) | null = null
   #idleBeats = 0
-  readonly #onBeat: Array<() => boolean> = []
+  readonly #onBeat: Array<() => void> = []
   /** Slot i holds what is due when `#now % slots === i`. */
   readonly #slots: Array<Array<() => void>> = Array.from({ length: 64 }, () => [])
   #now = 0
@@ -79,8 +79,8 @@ export class Wheel {
     this.beatMs = beatMs
   }
 
-  /** `fn` runs at the end of each beat's turn, in order of registration, and returns whether it had work. */
-  onBeat(fn: () => boolean): void {
+  /** `fn` runs at the end of each beat's turn, in order of registration. */
+  onBeat(fn: () => void): void {
     this.#onBeat.push(fn)
   }
 
@@ -89,13 +89,13 @@ export class Wheel {
     const beats = Math.min(63, Math.max(1, Math.round(ms / this.beatMs)))
     this.#slots[(this.#now + beats) & 63].push(fn)
     this.#pending++
-    this.turn()
-  }
-
-  /** Somebody has work for the next beat. */
-  turn(): void {
     this.#idleBeats = 0
     this.#stop ??= this.#clock.every(this.beatMs, () => this.#beat())
+  }
+
+  /** Is there a beat to come? */
+  get turning(): boolean {
+    return this.#stop !== null
   }
 
   #beat(): void {
@@ -110,9 +110,8 @@ export class Wheel {
   }
 
   readonly #turned = (): void => {
-    let worked = false
-    for (const fn of this.#onBeat) if (fn()) worked = true
-    if (worked || this.#pending > 0) this.#idleBeats = 0
+    for (const fn of this.#onBeat) fn()
+    if (this.#pending > 0) this.#idleBeats = 0
     else if (++this.#idleBeats > 20) {
       this.#stop?.()
       this.#stop = null

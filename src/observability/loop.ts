@@ -2,7 +2,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { histogram, type NumberSource } from '../core/numbers.ts'
 
-const RESOLUTION_MS = 5
+/** Its timer wakes an idle process as often. */
+const RESOLUTION_MS = 20
 
 export interface LoopMonitor extends NumberSource {
   stop(): void
@@ -19,7 +20,7 @@ export function watchLoop(): LoopMonitor {
       let counted = 0
       for (const [percentile, ns] of loop.percentiles) {
         const upTo = Math.round((loop.count * percentile) / 100)
-        // Its timer's own interval is in what it measures: an idle loop would read 5 ms
+        // Its timer's own interval is in what it measures: an idle loop would read 20 ms
         if (upTo > counted) delay.record(Math.max(0, ns / 1e6 - RESOLUTION_MS), upTo - counted)
         counted = upTo
       }

@@ -12,10 +12,13 @@ class QuietLog implements LogShare {
   pending = 0
   stored = 0
   error: SluiceError | null = null
-  dirty(): boolean {
-    return this.pending > 0
+  untidy = 0
+  dirty(beat: boolean): boolean {
+    return this.pending > 0 || (beat && this.untidy > 0)
   }
-  write(): void {}
+  write(beat: boolean): void {
+    if (beat && this.untidy > 0) this.untidy--
+  }
   written(): void {
     this.stored += this.pending
     this.pending = 0
@@ -26,6 +29,7 @@ class QuietLog implements LogShare {
 }
 
 let clock: ReturnType<typeof manualClock>
+let wheel: Wheel
 let db: DatabaseSync
 let log: QuietLog
 let facts: Happened[]
@@ -35,12 +39,13 @@ let store: Store
 
 beforeEach(() => {
   clock = manualClock()
+  wheel = new Wheel(clock)
   db = new DatabaseSync(':memory:')
   db.exec('CREATE TABLE t (x INTEGER PRIMARY KEY, filler TEXT); CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)')
   log = new QuietLog()
   facts = []
   calls = []
-  store = new Store({ db, durability: 'power', clock, wheel: new Wheel(clock), emit: (fact) => facts.push(fact) })
+  store = new Store({ db, durability: 'power', clock, wheel, emit: (fact) => facts.push(fact) })
   store.start(log, (events) => {
     disk = events
     return {
@@ -77,13 +82,65 @@ describe('commits', () => {
     expect([a.state, b.state, rows(), store.commits, log.stored]).toEqual(['done', 'done', 2, 1, 3])
   })
 
-  test("the log's records wait for the wheel's beat", () => {
-    log.pending = 1
+  const record = (): void => {
+    log.pending++
     store.turn()
+  }
+
+  test('a lone record is committed at the end of its turn', () => {
+    record()
+    expect(log.stored).toBe(0)
+    clock.advance(0)
+    expect([log.stored, store.commits]).toEqual([1, 1])
+    clock.advance(20)
+    record()
+    clock.advance(0)
+    expect([log.stored, store.commits]).toEqual([2, 2])
+  })
+
+  test('records that follow sooner share a commit: with the first that comes a beat after the last one', () => {
+    record()
+    clock.advance(2)
+    record()
+    clock.advance(2)
+    record()
+    clock.advance(0)
+    expect([log.stored, store.commits]).toEqual([1, 1])
+    clock.advance(1)
+    record()
+    clock.advance(0)
+    expect([log.stored, store.commits]).toEqual([4, 2])
+    clock.advance(50)
+    expect(store.commits).toBe(2)
+  })
+
+  test('or two beats later, where none comes', () => {
+    record()
+    clock.advance(2)
+    record()
+    clock.advance(9)
+    expect(log.stored).toBe(1)
+    clock.advance(1)
+    expect([log.stored, store.commits]).toEqual([2, 2])
+  })
+
+  test('while reads are gathered, records wait for the beat that brings them', () => {
+    clock.advance(100)
+    wheel.in(20, () => {})
+    record()
     clock.advance(4)
     expect(log.stored).toBe(0)
     clock.advance(1)
     expect(log.stored).toBe(1)
+  })
+
+  test('what is left to clean is cleaned by commits of its own, with pauses', () => {
+    log.untidy = 3
+    record()
+    clock.advance(0)
+    expect(log.untidy).toBe(2)
+    clock.advance(100)
+    expect([log.untidy, store.commits]).toEqual([0, 3])
   })
 
   test('a write that breaks a rule harms only itself', async () => {

@@ -55,6 +55,8 @@ const LOCK_PATIENCE_MS = 1_000
 const CLOSE_MS = 2_000
 const WAL_WARN_BYTES = 256 << 20
 const SYNC_SPACING_MS = 2
+/** Records wait for a commit that they can share for so many beats at most. */
+const LATE_BEATS = 2
 /** Token records of a power-safe store wait at most as long for their sync. */
 const SYNC_EVERY_MS = 50
 const CHECKPOINT_BYTES = 4 << 20
@@ -75,7 +77,11 @@ export class Store {
   #log!: LogShare
   #disk: Disk | null = null
   #writes: Write[] = []
-  #urgent = false
+  /** A commit follows at the end of this turn. */
+  #ending = false
+  /** One follows by a timer. */
+  #cancelLater: (() => void) | null = null
+  #committedMono = -Infinity
   #held = false
   #down: SluiceError | null = null
   /** Since when commits find the database locked by somebody else. */
@@ -89,7 +95,8 @@ export class Store {
   #syncing = 0
   #synced = 0
   #syncStartedAt = -Infinity
-  #syncTimer = false
+  #syncTimerAt = Infinity
+  #cancelSyncTimer: () => void = () => {}
   #waiting: Array<{ readonly commit: number; readonly done: () => void; readonly fail: (error: SluiceError) => void }> =
     []
   #sinceCheckpoint = 0
@@ -124,13 +131,7 @@ export class Store {
   start(log: LogShare, disk: ((events: DiskEvents) => Disk) | null): void {
     this.#log = log
     this.#disk = disk?.(this.#diskEvents()) ?? null
-    this.#wheel.onBeat(() => {
-      if (this.#closed) return false
-      const work = this.#writes.length > 0 || this.#log.dirty(true)
-      if (work) this.commit(true)
-      this.#syncIfDue()
-      return work || (this.durability === 'power' && this.#commits > this.#synced && this.#down === null)
-    })
+    this.#wheel.onBeat(() => this.commit(true))
   }
 
   warn(code: Extract<Happened, { type: 'store-warned' }>['code'], detail: string): void {
@@ -187,18 +188,40 @@ export class Store {
     })
   }
 
-  /** Commit with the next beat. */
+  /**
+   * Commit soon: with the wheel's beat while it turns, as then reads are gathered for it. Else at the end of this turn
+   * of the event loop, where the last commit is a beat ago: a lone token does not wait. Tokens that follow sooner share
+   * a commit: with the next of them that comes late enough, so that no timer wakes the process for it, or else with the
+   * timer.
+   */
   turn(): void {
-    this.#wheel.turn()
+    if (this.#wheel.turning) return
+    if (this.#clock.monoMs() - this.#committedMono >= this.#wheel.beatMs) this.#atEndOfTurn(true)
+    else this.#later()
+  }
+
+  #tidyLater(): void {
+    if (!this.#wheel.turning && this.#log.dirty(true)) this.#later()
+  }
+
+  #later(): void {
+    this.#cancelLater ??= this.#clock.after(LATE_BEATS * this.#wheel.beatMs, () => {
+      this.#cancelLater = null
+      this.commit(true)
+    })
   }
 
   /** Commit at the end of this turn. */
   urgent(): void {
-    if (this.#urgent) return
-    this.#urgent = true
+    this.#atEndOfTurn(false)
+  }
+
+  #atEndOfTurn(beat: boolean): void {
+    if (this.#ending) return
+    this.#ending = true
     this.#clock.soon(() => {
-      this.#urgent = false
-      this.commit(false)
+      this.#ending = false
+      this.commit(beat)
     })
   }
 
@@ -227,16 +250,20 @@ export class Store {
     }
     crashpoint('after-commit')
     this.#commits++
-    this.#commitMs.record(this.#clock.monoMs() - startedAt)
+    this.#committedMono = this.#clock.monoMs()
+    this.#commitMs.record(this.#committedMono - startedAt)
+    this.#cancelLater?.()
+    this.#cancelLater = null
     this.#lockedSinceMono = null
     if (this.#down !== null) {
       this.#down = null
       this.#emit({ type: 'store-recovered' })
     }
     this.#wrote(COMMIT_BYTES)
-    this.#wheel.turn()
     this.#log.written()
     for (const write of writes) write.done(null)
+    this.#tidyLater()
+    this.#syncIfDue()
   }
 
   #undo(writes: Write[], at: number, cause: unknown, bytes: number): void {
@@ -252,7 +279,7 @@ export class Store {
         this.#hold(writes, new SluiceError('storage_locked', { cause }))
       else {
         this.#writes = [...writes, ...this.#writes]
-        this.#wheel.turn()
+        this.#later()
       }
     } else if ((kind === 'statement' || kind === 'other') && at < writes.length) {
       // One write is not like the others: without it
@@ -341,15 +368,16 @@ export class Store {
       return
     const now = this.#clock.monoMs()
     const since = now - this.#syncStartedAt
-    if (this.#waiting.length === 0 && since < SYNC_EVERY_MS) return
-    if (since >= SYNC_SPACING_MS) {
+    const spacing = this.#waiting.length === 0 ? SYNC_EVERY_MS : SYNC_SPACING_MS
+    if (since >= spacing) {
       this.#syncing = this.#commits
       this.#syncStartedAt = now
       this.#disk!.sync()
-    } else if (!this.#syncTimer) {
-      this.#syncTimer = true
-      this.#clock.after(SYNC_SPACING_MS - since, () => {
-        this.#syncTimer = false
+    } else if (now + spacing - since < this.#syncTimerAt) {
+      this.#cancelSyncTimer()
+      this.#syncTimerAt = now + spacing - since
+      this.#cancelSyncTimer = this.#clock.after(spacing - since, () => {
+        this.#syncTimerAt = Infinity
         this.#syncIfDue()
       })
     }
@@ -367,6 +395,7 @@ export class Store {
         const covered = this.#waiting.filter((w) => w.commit <= this.#synced)
         this.#waiting = this.#waiting.filter((w) => w.commit > this.#synced)
         for (const waiter of covered) waiter.done()
+        this.#tidyLater() // ends that were told leave segments that nobody needs
         this.#syncIfDue()
       },
       hold: () => {
