@@ -200,6 +200,7 @@ const engine: Engine = openEmbedded({
   ids: systemIds(),
   wheel,
   retention: { logsMs: 86_400_000, bytes: 1 << 30, atLeastMs: 0, tenant: () => null, conversations: UNLIMITED },
+  disconnectGraceMs: 15_000,
   joinAfterEndMs: 60_000,
   boot: { id: 'load', ms: () => null },
   onFact: (fact) => fact.type.startsWith('store') && console.error(fact),
@@ -238,7 +239,7 @@ function run(lease: Lease): void {
   )
 }
 
-await engine.restore(() => {})
+await engine.restore()
 const attachment = engine.work.attach({
   id: 'load',
   pools: [],

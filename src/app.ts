@@ -86,7 +86,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     options.signal?.throwIfAborted()
     const open = await gateway.listenPublic(config.host, config.port)
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
-    await orAborted(engine.restore(gateway.expectReader), options.signal)
+    await orAborted(engine.restore(), options.signal)
     gateway.ready()
     await warnOfJobsWithoutModel(engine.jobs, catalogue, log)
     return {

@@ -12,7 +12,7 @@ const JOIN_AFTER_END_MS = 60_000
 const RETURN_ROOM_MS = 60_000
 
 export function openEngine(settings: Settings, { clock, ids, wheel, emit }: Runtime): Engine {
-  const { durability, dataDir, workers, queue, sessions } = settings.config
+  const { durability, dataDir, http, workers, queue, sessions } = settings.config
   const coordinator = createCoordinator({
     models: settings.routes(),
     ...queue,
@@ -34,6 +34,7 @@ export function openEngine(settings: Settings, { clock, ids, wheel, emit }: Runt
     ids,
     wheel,
     retention: settings.retention,
+    disconnectGraceMs: http.disconnectGraceMs,
     joinAfterEndMs: JOIN_AFTER_END_MS,
     boot: thisBoot(ids),
     onFact: emit,

@@ -38,6 +38,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     log: engine.log,
     conversations: engine.conversations,
     keys: engine.keys,
+    presence: engine.presence,
     health: engine.health,
     eraseTenant: engine.eraseTenant,
     stats,

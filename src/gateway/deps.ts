@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
-import type { Job, JobKind } from '../core/job.ts'
+import type { JobKind } from '../core/job.ts'
 import type { Metric } from '../core/numbers.ts'
 import type { Admission } from '../core/ports/admission.ts'
 import type { Conversations } from '../core/ports/conversations.ts'
@@ -13,6 +13,7 @@ import type { Jobs } from '../core/ports/jobs.ts'
 import type { Keys } from '../core/ports/keys.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import type { Operations } from '../core/ports/operations.ts'
+import type { Presence } from '../core/ports/presence.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
 
 export interface PublicModel {
@@ -113,6 +114,7 @@ export interface GatewayDeps {
   readonly log: TokenLog
   readonly conversations: Conversations
   readonly keys: Keys
+  readonly presence: Presence
   readonly health: Engine['health']
   readonly eraseTenant: Engine['eraseTenant']
   /** All numbers of this server, as JSON. */
@@ -144,8 +146,6 @@ export interface Gateway {
   /** Port 0 = any free one. Rejects with the system's error (EADDRINUSE). */
   listenPublic(host: string, port: number): Promise<Address>
   listenAdmin(host: string, port: number): Promise<Address>
-  /** After a restart: a job's readers are gone, and have the grace period to come back. */
-  expectReader(job: Job): void
   /** Stored jobs are back in line: from now on all requests are answered, not only probes. */
   ready(): void
   /** New requests get 503 with `retry-after`, and connections close after their answers. Open answers continue. */

@@ -18,7 +18,6 @@ import { Owed } from './http/owed.ts'
 import { Router } from './http/router.ts'
 import { pipeline } from './pipeline.ts'
 import { createAnswers } from './read/answers.ts'
-import { createAttendance } from './read/attendance.ts'
 import { createJobs } from './read/jobs.ts'
 import { createWatching } from './read/watching.ts'
 import { createRoutes } from './routes/index.ts'
@@ -44,7 +43,7 @@ const RETRY_AFTER_MS = 1_000
 const CONNECTION_CHECK_MS = 1_000
 
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { options, clock, emit, onFault } = deps
+  const { options, clock, emit } = deps
   const sessions = createSessions(deps.keys, clock, deps.ids, options.sessions)
   const auth = createAuth(deps.keys, sessions, clock, options)
   const { sessions: quotas, socket } = options
@@ -60,11 +59,6 @@ export function createGateway(deps: GatewayDeps): Gateway {
   }
   const inflow = new Inflow(unfinished, 'unfinished requests')
   const outflow = new Inflow(unfinished, 'unread answers')
-  const attendance = createAttendance(
-    clock,
-    options.disconnectGraceMs,
-    (job) => void deps.jobs.cancel(job).catch((error: unknown) => onFault(error, job)),
-  )
   const owed = new Owed(clock, options.disconnectGraceMs)
   let starting = true
   let draining = false
@@ -75,10 +69,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
       : starting
         ? new SluiceError('starting', { retryAfterMs: RETRY_AFTER_MS })
         : null
-  const answers = createAnswers(deps, attendance)
+  const answers = createAnswers(deps)
   const submits = createSubmits(deps, auth)
   const jobs = createJobs(deps, submits)
-  const hub = new Hub(deps, { auth, sessions, attendance, submits, admitted, inflow })
+  const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow })
   const watching = createWatching(deps)
   const door = { auth, sessions, socket: hub.route, admitted }
   const routes = createRoutes(deps, jobs, submits, answers, door, watching, closedFor)
@@ -164,7 +158,6 @@ export function createGateway(deps: GatewayDeps): Gateway {
       publicPort = address.port
       return address
     },
-    expectReader: (job) => attendance.expect(job),
     ready() {
       starting = false
       hub.starting = false
@@ -173,7 +166,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     drain() {
       draining = true
       hub.drain()
-      attendance.close() // readers leave because we do
+      deps.presence.close() // readers leave because we do
     },
     close(withinMs = 0) {
       closed ??= (async () => {

@@ -5,6 +5,7 @@ import { embedded } from './embedded.ts'
 import { factCases } from './facts.ts'
 import { conform } from './harness.ts'
 import { keyCases } from './keys.ts'
+import { leaseCases } from './leases.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
 import { timeCases } from './time.ts'
@@ -19,6 +20,7 @@ for (const durability of ['memory', 'process', 'power'] as const) {
         : {}
   conform(`${durability}: queue`, queueCases, open, gaps)
   conform(`${durability}: control`, controlCases, open, gaps)
+  conform(`${durability}: leases`, leaseCases, open, gaps)
   conform(`${durability}: log`, logCases, open, gaps)
   conform(`${durability}: conversations`, conversationCases, open, gaps)
   conform(`${durability}: keys`, keyCases, open, gaps)

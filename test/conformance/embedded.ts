@@ -15,7 +15,7 @@ import { openEmbedded } from '../../src/engines/embedded/open.ts'
 import { UNLIMITED } from '../../src/engines/embedded/retention/conversations.ts'
 import type { RetentionOptions } from '../../src/engines/embedded/retention/retention.ts'
 import { counted, leapClock, type Opened, type Settings } from './harness.ts'
-import { coordinatorOptions } from './settings.ts'
+import { coordinatorOptions, GRACE_MS } from './settings.ts'
 
 const same = <T>(it: T): T => it
 const FILES = ['sluice.db', 'sluice.db-wal']
@@ -101,6 +101,7 @@ export function embedded(
             tenant: (t) => retentionOf(settings, t),
           },
           joinAfterEndMs: 60_000,
+          disconnectGraceMs: GRACE_MS,
           boot: planted.sameBoot ? SAME_BOOT : boot,
           onFact: (fact) => facts.push(fact),
         },
@@ -111,7 +112,7 @@ export function embedded(
         },
       )
       const engine = counted(opened)
-      await engine.restore(() => {})
+      await engine.restore()
       copyFolder(dir, synced) // opening syncs what it writes
       return {
         engine,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, test } from 'vitest'
+import { SluiceError } from '../../src/core/errors.ts'
 import { endRecord } from '../../src/core/record.ts'
 import { openFolder } from '../../src/engines/embedded/disk/schema.ts'
 import { SCHEMA_1 } from '../../src/engines/embedded/disk/testing/schema-1.ts'
@@ -177,4 +178,28 @@ test('is migrated once, and has the tables of a new folder', () => {
   undo.push(() => rmSync(fresh, { recursive: true, force: true }))
   expect(tables(dir)).toEqual(tables(fresh))
   expect(tables(dir)).toEqual(tables(fresh))
+})
+
+test('jobs in line of schema 2 run; from then on they remember where they failed', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-schema-2-'))
+  undo.push(() => rmSync(dir, { recursive: true, force: true }))
+  const first = await embedded('process', { dir })()
+  const job = await submit(first.engine)
+  const worker = new TestWorker(first.engine)
+  await first.engine.work.finish(await worker.one(job), { kind: 'released' })
+  await first.engine.close()
+  const db = new DatabaseSync(join(dir, 'sluice.db'))
+  db.exec(`ALTER TABLE unfinished DROP COLUMN ttft; ALTER TABLE unfinished DROP COLUMN failed_at;
+    PRAGMA user_version = 2`)
+  db.close()
+  const { engine } = await open(dir)
+  const lease = await new TestWorker(engine).one(job)
+  expect(lease).toMatchObject({ attempt: 2, ttftMs: null })
+  const error = new SluiceError('provider_cut')
+  expect((await engine.work.finish(lease, { kind: 'failed', error, retry: true })).kind).toBe('again')
+  await engine.close()
+  const after = new DatabaseSync(join(dir, 'sluice.db'), { readOnly: true })
+  const [row] = after.prepare('SELECT attempts, failed_at FROM unfinished').all()
+  after.close()
+  expect({ ...row }).toEqual({ attempts: 2, failed_at: '[{"deployment":"d of *","never":false}]' })
 })

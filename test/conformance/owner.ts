@@ -23,10 +23,11 @@ const engine = openEmbedded({
   wheel: new Wheel(systemClock),
   retention: { logsMs: 86_400_000, bytes: 1 << 30, atLeastMs: 0, tenant: () => null, conversations: UNLIMITED },
   joinAfterEndMs: 60_000,
+  disconnectGraceMs: 15_000,
   boot: { id: 'boot', ms: () => null },
   onFact: () => {},
 })
-await engine.restore(() => {})
+await engine.restore()
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function run(lease: Lease): Promise<void> {

@@ -1,11 +1,16 @@
 /**
  * Planted bugs: each must be caught by a case of the suites. What is not caught here would not be caught in an engine.
  */
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { job } from '../../src/coordinator/scheduler/testing/jobs.ts'
 import type { JobDraft } from '../../src/core/job.ts'
+import type { Coordinator, PlanModel } from '../../src/core/ports/coordinator.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import type { LogWriter } from '../../src/core/ports/log.ts'
-import type { Lease } from '../../src/core/ports/work.ts'
+import type { Lease, Work } from '../../src/core/ports/work.ts'
 import { isEnd } from '../../src/core/record.ts'
 import type { OpenDisk } from '../../src/engines/embedded/disk/disk.ts'
 import { controlCases } from './control.ts'
@@ -14,10 +19,19 @@ import { durabilityCases } from './durability.ts'
 import { embedded } from './embedded.ts'
 import { type Case, type Open, type Opened, runCase } from './harness.ts'
 import { keyCases } from './keys.ts'
+import { leaseCases } from './leases.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
 
-const cases = [...queueCases, ...controlCases, ...logCases, ...durabilityCases, ...conversationCases, ...keyCases]
+const cases = [
+  ...queueCases,
+  ...leaseCases,
+  ...controlCases,
+  ...logCases,
+  ...durabilityCases,
+  ...conversationCases,
+  ...keyCases,
+]
 
 /** The engine with one part replaced. */
 const bent =
@@ -68,6 +82,68 @@ async function embeddedAnswer(settings: Parameters<Open>[0], drafts: readonly Jo
   await other.close()
   return answer
 }
+
+/** A worker hears of its lease before the store has it: a kill at that time finds no attempt. */
+const leaseBeforeCommit: Open = async (settings) => {
+  const opened = await embedded('process')(settings)
+  const { work } = opened.engine
+  const before = mkdtempSync(join(tmpdir(), 'sluice-planted-'))
+  const attach: Work['attach'] = (worker) => {
+    cpSync(opened.dir, before, { recursive: true })
+    return work.attach(worker)
+  }
+  return {
+    ...opened,
+    engine: { ...opened.engine, work: replaced(work, { attach }) },
+    async reopen() {
+      const reopened = await embedded('process', { dir: before })(settings)
+      const close = (): Promise<void> =>
+        reopened.close().finally(() => rmSync(before, { recursive: true, force: true }))
+      return { ...reopened, close }
+    },
+  }
+}
+
+/** An engine on a coordinator with some of its methods replaced. */
+const coordinatedBy = (bend: (real: Coordinator) => Partial<Coordinator>): Open =>
+  embedded('process', { coordinator: (real) => replaced(real, bend(real)) })
+
+/** After each finish a call of nobody holds the slot. */
+const unsettled = coordinatedBy((real) => {
+  let n = 0
+  return {
+    finish(id, attempt, outcome, now) {
+      const [status] = real.status(now).filter(({ active }) => active > 0)
+      const finished = real.finish(id, attempt, outcome, now)
+      if (finished.kind === 'fenced' || status === undefined) return finished
+      const claim = { deployment: status.deployment, reservation: null }
+      const tally = { attempts: 1, fails: 0, deaths: 0, crashes: 0, ttftMs: null }
+      real.restore(job(`ghost${++n}`), { tally, failedAt: [], held: { worker: 'ghost', claim } }, now)
+      return finished
+    },
+  }
+})
+
+/** After each finish there is one slot more than there was. */
+const settledTwice = coordinatedBy((real) => {
+  let models: readonly PlanModel[] = []
+  const more = ({ name, deployments }: PlanModel): PlanModel => ({
+    name,
+    deployments: deployments.map((one) => ({ ...one, concurrent: one.concurrent + 1 })),
+  })
+  return {
+    configure(next, now) {
+      models = next
+      real.configure(next, now)
+    },
+    finish(id, attempt, outcome, now) {
+      const finished = real.finish(id, attempt, outcome, now)
+      models = models.map(more)
+      if (models.length > 0) real.configure(models, now)
+      return finished
+    },
+  }
+})
 
 const power = embedded('power')
 const memory = embedded('memory')
@@ -227,6 +303,52 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
     caughtBy:
       'cancel of a running job revokes it; it ends when its worker answers, as canceled even if it failed; ' +
       'done stays done',
+  },
+  'a worker is told of a lease before it is committed': {
+    open: leaseBeforeCommit,
+    caughtBy: 'a worker is told of a lease that is committed: a kill finds its attempt',
+  },
+  'a claim is not settled': { open: unsettled, caughtBy: 'what a lease claimed is free again, once: handed back' },
+  'a claim is settled twice': { open: settledTwice, caughtBy: 'what a lease claimed is free again, once: done' },
+  'any deployment is taken for any kind': {
+    open: coordinatedBy((real) => ({
+      configure: (models, now) =>
+        real.configure(
+          models.map(({ name, deployments }) => ({
+            name,
+            deployments: deployments.map((one) => ({ ...one, kinds: ['chat', 'embedding'] })),
+          })),
+          now,
+        ),
+    })),
+    caughtBy: 'one kind without a deployment waits, and does not hold back the other',
+  },
+  'a restart forgets where a job failed': {
+    open: coordinatedBy((real) => ({
+      restore: (job, found, now) => real.restore(job, { ...found, failedAt: [] }, now),
+    })),
+    caughtBy: 'where a job failed, and when it first showed text, outlives the process',
+  },
+  'a deadline is forgotten once a job was leased': {
+    open: coordinatedBy((real) => ({
+      submit: (job, now, ...rest) => real.submit({ ...job, deadlineMono: Infinity }, now, ...rest),
+    })),
+    caughtBy: 'a job that was handed back expires at its deadline, as any other in line; text or not',
+  },
+  'a reader that leaves is not missed': {
+    open: bent(memory, ({ presence }) => ({ presence: replaced(presence, { enter: () => () => {} }) })),
+    caughtBy: 'S2: a job that its last reader left is canceled after the grace, unless one comes back or has it all',
+  },
+  'places are told to whoever has stopped': {
+    open: bent(memory, ({ jobs }) => ({
+      jobs: replaced(jobs, {
+        watchPlace(id, listener) {
+          jobs.watchPlace(id, listener)
+          return () => {}
+        },
+      }),
+    })),
+    caughtBy: 'places of many are asked for at once; a watched one is told when it changes',
   },
   'lanes are not kept': {
     open: bent(memory, ({ submissions }) => ({

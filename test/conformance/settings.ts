@@ -14,6 +14,9 @@ export const model = (name: string, concurrent = Infinity): PlanModel => ({
 /** All models, and room for all. */
 export const ANY_MODEL = [model('*')]
 
+/** In which a reader may come back. */
+export const GRACE_MS = 15_000
+
 export const coordinatorOptions = (settings: Settings): CoordinatorOptions => ({
   models: ANY_MODEL,
   leaseMs: settings.leaseMs ?? 3_600_000,

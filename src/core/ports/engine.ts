@@ -1,6 +1,6 @@
 /** What an engine is: the store of jobs, token logs, conversations and keys. */
 import type { SluiceError } from '../errors.ts'
-import type { Job, TenantId } from '../job.ts'
+import type { TenantId } from '../job.ts'
 import type { Metric } from '../numbers.ts'
 import type { Conversations } from './conversations.ts'
 import type { PlanModel } from './coordinator.ts'
@@ -8,6 +8,7 @@ import type { Jobs } from './jobs.ts'
 import type { Keys } from './keys.ts'
 import type { TokenLog } from './log.ts'
 import type { Operations } from './operations.ts'
+import type { Presence } from './presence.ts'
 import type { Submissions } from './submissions.ts'
 import type { Work } from './work.ts'
 
@@ -19,13 +20,15 @@ export interface Engine {
   readonly log: TokenLog
   readonly conversations: Conversations
   readonly keys: Keys
+  readonly presence: Presence
   /** Is it able to take work? `degraded` tells why not (disk full, I/O error); shown by /readyz. */
   health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError }
   /**
-   * Puts unfinished jobs back in line, in steps that let the event loop turn; `each` sees every one of them. Called
-   * once, when the ports are open; until it resolved, submits are refused with `starting`, and nothing is leased.
+   * Puts unfinished jobs back in line, in steps that let the event loop turn; their readers have the grace to come
+   * back. Called once, when the ports are open; until it resolved, submits are refused with `starting`, and nothing is
+   * leased.
    */
-  restore(each: (job: Job) => void): Promise<void>
+  restore(): Promise<void>
   /**
    * Erases all that is stored of a tenant: jobs (running ones are canceled first), logs, conversations, keys.
    * Power-safe when resolved.

@@ -4,7 +4,7 @@ import type { Clock, Wheel } from '../../core/clock.ts'
 import type { SluiceError } from '../../core/errors.ts'
 import type { Emit } from '../../core/facts.ts'
 import type { Ids } from '../../core/ids.ts'
-import type { TenantId } from '../../core/job.ts'
+import type { Job, TenantId } from '../../core/job.ts'
 import { gauge } from '../../core/numbers.ts'
 import type { Coordinator } from '../../core/ports/coordinator.ts'
 import type { Boot, Engine } from '../../core/ports/engine.ts'
@@ -26,6 +26,7 @@ import { KeyStore } from './keys.ts'
 import { Epochs } from './log/epochs.ts'
 import { Logs } from './log/log.ts'
 import { Pauses } from './pauses.ts'
+import { EmbeddedPresence } from './presence.ts'
 import { EmbeddedQueue } from './queue.ts'
 import { markDraining, moveSegments, recentlyDone, restoreJobs } from './recovery.ts'
 import { ConversationLimits } from './retention/conversations.ts'
@@ -45,6 +46,8 @@ export interface EmbeddedOptions {
   readonly ids: Ids
   readonly wheel: Wheel
   readonly retention: RetentionOptions
+  /** How long a plain POST runs on without a reader. */
+  readonly disconnectGraceMs: number
   /** How long an SDK's retry joins a job that ended well, over a restart too, ms (J4). */
   readonly joinAfterEndMs: number
   /** Under another boot, logs that had not ended get a new epoch. */
@@ -101,6 +104,9 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const dispatch = new Dispatch(parts)
     const intake = new Intake(parts, ids, orders, dispatch, epochOf, recentlyDone(db, age, options.joinAfterEndMs))
     const queue = new EmbeddedQueue(parts, intake, dispatch, pauses)
+    const presence = new EmbeddedPresence(clock, options.disconnectGraceMs, (job) => {
+      queue.cancel(job).catch(() => {}) // the store failed, and says so through health
+    })
     const { conversations: limits } = options.retention
     const sweeps = new ConversationLimits(store, parts.conversations, parts.live, clock, age, limits)
     const retention = new Retention(store, parts.logs, parts.jobs, sweeps, clock, age, options.retention)
@@ -114,16 +120,19 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const stopAge = age.keep(store)
     let closed = false
     return {
+      presence,
       ...engineOf(parts, queue, intake, keys, retention, dispatch, () => {
         closed = true
         dispatch.stop()
         queue.stop()
+        presence.close()
         retention.stop()
         stopAge()
         return store.close(() => age.note()).finally(() => release(store.down?.code !== 'storage_failed'))
       }),
-      async restore(each) {
-        await restoreJobs(parts, age, epochOf, interrupted, () => closed, each).catch((error: unknown) => {
+      async restore() {
+        const expectReader = (job: Job): void => presence.expect(job)
+        await restoreJobs(parts, age, epochOf, interrupted, () => closed, expectReader).catch((error: unknown) => {
           throw explained(options.dir, error)
         })
         if (closed) return
@@ -162,7 +171,7 @@ function engineOf(
   retention: Retention,
   dispatch: Dispatch,
   close: () => Promise<void>,
-): Omit<Engine, 'restore'> {
+): Omit<Engine, 'restore' | 'presence'> {
   const { store, logs, live, conversations, coordinator } = parts
   let closed: Promise<void> | null = null
 

@@ -1,4 +1,4 @@
-/** How a job's answer gets to the caller that waits for it. Whoever waits is in attendance (S2). */
+/** How a job's answer gets to the caller that waits for it. Whoever waits is present (S2). */
 import { SluiceError } from '../../core/errors.ts'
 import { isTerminal, type Job } from '../../core/job.ts'
 import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
@@ -8,7 +8,6 @@ import type { GatewayDeps } from '../deps.ts'
 import { type Answered, bytes } from '../http/answer.ts'
 import type { KeyCall } from '../http/call.ts'
 import { EventStream } from '../http/event-stream.ts'
-import type { Attendance } from './attendance.ts'
 import { resultOf, streamOf } from './location.ts'
 
 export interface StreamOptions {
@@ -31,14 +30,14 @@ export interface Answers {
   releaseAll(): void
 }
 
-export function createAnswers(deps: GatewayDeps, attendance: Attendance): Answers {
-  const { delivery, options, clock, dialects } = deps
+export function createAnswers(deps: GatewayDeps): Answers {
+  const { delivery, options, clock, dialects, presence } = deps
   const waiting = new Slots<() => void>()
 
   /** The reader's leave; null when it left while its job was looked up: then it came and went. */
   function enter(call: KeyCall, job: Job): ((complete: boolean, goneMs?: number) => void) | null {
-    if (attendance.readers(job.id) >= options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
-    const leave = attendance.enter(job)
+    if (presence.readers(job.id) >= options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
+    const leave = presence.enter(job)
     if (!call.exchange.response.destroyed) return leave
     leave(false)
     return null

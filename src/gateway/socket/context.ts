@@ -5,14 +5,12 @@ import type { Auth } from '../caller/auth.ts'
 import type { Sessions } from '../caller/sessions.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Inflow } from '../http/inflow.ts'
-import type { Attendance } from '../read/attendance.ts'
 import type { Submits } from '../submit/submit.ts'
 
 /** The gateway's own parts that sockets use too. */
 export interface SocketParts {
   readonly auth: Auth
   readonly sessions: Sessions
-  readonly attendance: Attendance
   readonly submits: Submits
   readonly admitted: Admitted
   readonly inflow: Inflow

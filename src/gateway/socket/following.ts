@@ -12,7 +12,7 @@ import type { Outgoing } from './outgoing.ts'
 export interface Following {
   readonly job: Job
   readonly reader: SocketReader
-  /** From the job's attendance. */
+  /** Its reader is gone. */
   readonly leave: (complete: boolean) => void
   /** Tells its place in line no more. */
   readonly unwatch: () => void
@@ -62,8 +62,8 @@ export class FollowedJobs {
 
   /** Throws too_many_subscribers. */
   checkReaders(job: JobId): void {
-    const { attendance, deps } = this.#follower.context
-    if (attendance.readers(job) >= deps.options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
+    const { deps } = this.#follower.context
+    if (deps.presence.readers(job) >= deps.options.maxReadersPerJob) throw new SluiceError('too_many_subscribers')
   }
 
   /** From `cursor`, or the start; instead of where it was followed before. Throws too_many_subscribers. */
@@ -72,7 +72,7 @@ export class FollowedJobs {
     if (closing) return
     this.drop(job.id, false)
     this.checkReaders(job.id)
-    const leave = context.attendance.enter(job)
+    const leave = context.deps.presence.enter(job)
     const reader = context.deps.delivery.follow({
       job,
       form: context.deps.dialects.frames,
