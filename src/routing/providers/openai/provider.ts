@@ -6,6 +6,7 @@ import type { Clock, Wheel } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Provider, ProviderCall, ProviderSink } from '../../../core/ports/provider.ts'
 import { HttpClient, type HttpRequest } from '../http/client.ts'
+import { isControl } from '../http/headers.ts'
 import { bypassesProxy, parseBaseUrl, parseProxy } from '../http/origin.ts'
 import { type Asked, Call } from './call.ts'
 import { failed, RETRY_HEADERS } from './failures.ts'
@@ -93,18 +94,17 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     maxAnswerBytes: options.maxAnswerBytes ?? 128 * 1024 * 1024,
   }
 
-  const post = (call: ProviderCall, route: string, accept: string, body: Uint8Array): HttpRequest => ({
+  const json = `${headers}content-type: application/json\r\naccept: application/json\r\nx-request-id: `
+  const events = `${headers}content-type: application/json\r\naccept: text/event-stream\r\nx-request-id: `
+  const post = (call: ProviderCall, route: string, head: string, body: Uint8Array): HttpRequest => ({
     method: 'POST',
     route,
-    headers:
-      `${headers}content-type: application/json\r\naccept: ${accept}\r\n` +
-      headerLine('x-request-id', call.requestId) +
-      (call.trace === undefined ? '' : headerLine('traceparent', call.trace)),
+    headers: `${head}${asHeader(call.requestId)}\r\n`,
     body,
   })
 
   const askEmbedding = (call: ProviderCall): Asked => ({
-    request: post(call, '/embeddings', 'application/json', embeddingBody(call.body, upstreamModel)),
+    request: post(call, '/embeddings', json, embeddingBody(call.body, upstreamModel)),
     stream: false,
     choices: embeddingsAsked(call.body),
     without: () => null,
@@ -113,7 +113,7 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
   const askChat = (call: ProviderCall, stream: boolean, streamOptions: ChatEdits['streamOptions']): Asked => {
     const body = chatBody(call.body, { upstreamModel, stream, streamOptions, continuation, prefix: call.prefix })
     return {
-      request: post(call, '/chat/completions', stream ? 'text/event-stream' : 'application/json', body),
+      request: post(call, '/chat/completions', stream ? events : json, body),
       stream,
       choices: choicesAsked(call.body),
       without: (what) => {
@@ -171,6 +171,15 @@ function headerLine(name: string, value: string): string {
       message: `The value of the header ${name} holds characters that no header can.`,
     })
   return `${name}: ${value}\r\n`
+}
+
+/** An id of ours, most often: each call has one, so it is looked at by hand. */
+function asHeader(id: string): string {
+  for (let i = 0; i < id.length; i++) {
+    const c = id.charCodeAt(i)
+    if (isControl(c) || (c > 127 && c < 160) || c > 255) throw new SluiceError('invalid_request')
+  }
+  return id
 }
 
 /** Asks for the models: reachable, and does it take our key? */
