@@ -84,7 +84,7 @@ const union = (option: (kind: ProviderSettings) => z.core.$ZodTypeDiscriminable)
 /** For documents and editors. */
 export const model = union((kind) => z.strictObject(shapeOf(kind)))
 
-const settingsOfAll: z.ZodRawShape = Object.assign({}, ...KINDS.toReversed().map(shapeOf))
+const settingsOfAll: z.ZodRawShape = Object.assign({}, ...KINDS.map(shapeOf))
 
 /** What is another provider's is checked, and left out: a model may be tried at one provider, then at another. */
 function ofKind(kind: ProviderSettings): z.ZodType {

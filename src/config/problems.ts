@@ -13,7 +13,7 @@ export interface Problem {
 export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
   const path = issue.path.map(String)
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({ path: [...path, key], problem: unknownKey(path, key) ?? issue.message }))
+    return issue.keys.map((key) => ({ path: [...path, key], problem: unknownKey(path, key) ?? bare(issue.message) }))
   if (issue.code === 'invalid_type')
     return [
       {
@@ -41,6 +41,10 @@ export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
   if (issue.code === 'invalid_key') return [{ path, problem: 'is not a valid name' }]
   return [{ path, problem: issue.message }]
 }
+
+/** Where nothing is known by name: a schema's own words, or ours for none. */
+const bare = (message: string): string =>
+  message.startsWith('Unrecognized key') ? 'is not a known setting here' : message
 
 const NAMES: Readonly<Record<string, string>> = {
   object: 'a group of settings, one "name: value" per line',

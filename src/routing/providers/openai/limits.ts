@@ -1,6 +1,6 @@
 /**
- * What an upstream says of its limits: OpenAI's headers, which Azure, Groq and others send too. Read at each call's end,
- * so by hand: RegExps cost a tenth of a JSON call.
+ * What an upstream says of its limits: the headers of OpenAI, which Azure, Groq and others send too. Read at the end of
+ * each call, so by hand: RegExps cost a tenth of a JSON call.
  */
 import type { LimitState, UpstreamLimits } from '../../../core/ports/provider.ts'
 
