@@ -116,7 +116,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       const reader = read(
         request.job,
         request.form.name,
-        (feed, left) => new FollowedJob(request, feed, log, options.pageBytes, left),
+        (feed, left) => new FollowedJob(request, feed, log, clock, options.pageBytes, left),
       )
       if (closed) clock.soon(() => reader.stop())
       else void reader.open()

@@ -48,7 +48,7 @@ export class EventReader implements Outlet {
     this.#left = left
     this.#openedMono = clock.monoMs()
     this.#lastWriteMono = this.#openedMono
-    this.place = new Place(job, form, feed, log, options.pageBytes, this)
+    this.place = new Place(job, form, feed, log, clock, options.pageBytes, this)
     sink.open(
       () => this.place.resume(),
       () => this.#finish(false),

@@ -56,7 +56,15 @@ function reader(feed: Feed, room: { now: number }): { place: Place; last(): Byte
       ended: false,
     }),
   }
-  const place = new Place({ id: 'job_1' } as Job, remembering, feed, log as never, 1_000, outlet)
+  const place = new Place(
+    { id: 'job_1' } as Job,
+    remembering,
+    feed,
+    log as never,
+    { soon: setImmediate },
+    1_000,
+    outlet,
+  )
   feed.add(place)
   return { place, last: () => last }
 }

@@ -1,8 +1,10 @@
 /** Room and credit may come at any moment: none of it is lost on a reader that is just being parked. */
 import { expect, it } from 'vitest'
+import { numbered } from '../../test/conformance/numbered.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Job } from '../core/job.ts'
 import type { FrameSink, SocketReader } from '../core/ports/delivery.ts'
+import type { StreamForm } from '../core/ports/dialect.ts'
 import type { LogPage, TokenLog } from '../core/ports/log.ts'
 import { DIALECTS } from '../dialects/index.ts'
 import { createDelivery } from './delivery.ts'
@@ -89,3 +91,65 @@ it('room that comes in the turn in which there was none', async () => {
   for (let i = 0; i < 20; i++) await turn()
   expect(isOver()).toBe(true)
 })
+
+it.each<[string, StreamForm]>([
+  ['its records', DIALECTS.spoken[0].stream!],
+  ['its own events', numbered as StreamForm],
+])(
+  'a cursor far into a long log, numbered by %s, holds the event loop for no more than a page',
+  async (_name, form) => {
+    const chunks = Array.from({ length: 400 }, (_, i) => `{"n":${i}}`)
+    const records = [...chunks, '@end {"state":"done"}']
+    let [pages, pagesInTurn, most] = [0, 0, 0]
+    const long = {
+      ...log,
+      head: async () => ({ epoch: 1, head: records.length, ended: true }),
+      async read(_job: string, after: number): Promise<LogPage> {
+        pages++
+        most = Math.max(most, ++pagesInTurn)
+        return {
+          epoch: 1,
+          firstSeq: after + 1,
+          records: records.slice(after, after + 10),
+          head: records.length,
+          ended: true,
+        }
+      },
+    } as unknown as TokenLog
+    const delivery = createDelivery(long, clock, () => {}, {
+      heartbeatMs: 1,
+      maxReaderBufferBytes: 1_000,
+      pageBytes: 1_000,
+    })
+    let over = false
+    let told = ''
+    delivery.follow({
+      job: { id: 'job_1', epoch: 1, dialect: 'chat' } as Job,
+      form,
+      cursor: { epoch: 1, n: form.count === undefined ? 400 : 800 },
+      sink: {
+        write: (frames) => {
+          told += frames
+        },
+        full: false,
+        claim: (bytes) => bytes,
+        release() {},
+      },
+      window: Number.POSITIVE_INFINITY,
+      tellsLive: false,
+      onFail(error) {
+        throw error
+      },
+      onOver() {
+        over = true
+      },
+    })
+    while (!over) {
+      await turn()
+      pagesInTurn = 0
+    }
+    expect(told).toContain(form.count === undefined ? '[DONE]' : 'completed')
+    expect(pages).toBeGreaterThan(40)
+    expect(most).toBeLessThan(4)
+  },
+)

@@ -2,6 +2,7 @@
  * A reader's place in a log, whatever it reads through: checks its cursor, catches up at its own pace, then is fed
  * live. What it holds is a number and the renderer's state.
  */
+import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import type { StreamForm } from '../core/ports/dialect.ts'
@@ -31,6 +32,7 @@ export class Place implements FeedReader {
   readonly #job: Job
   readonly #feed: Feed
   readonly #log: TokenLog
+  readonly #clock: Pick<Clock, 'soon'>
   readonly #pageBytes: number
   readonly #outlet: Outlet
   seq = 0
@@ -46,12 +48,21 @@ export class Place implements FeedReader {
   #left = false
 
   /** `pageBytes`: bytes of records read from the log at once. */
-  constructor(job: Job, form: StreamForm, feed: Feed, log: TokenLog, pageBytes: number, outlet: Outlet) {
+  constructor(
+    job: Job,
+    form: StreamForm,
+    feed: Feed,
+    log: TokenLog,
+    clock: Pick<Clock, 'soon'>,
+    pageBytes: number,
+    outlet: Outlet,
+  ) {
     this.view = feed.view(job, form)
     this.state = form.begin(job)
     this.#job = job
     this.#feed = feed
     this.#log = log
+    this.#clock = clock
     this.#pageBytes = pageBytes
     this.#outlet = outlet
   }
@@ -123,6 +134,7 @@ export class Place implements FeedReader {
       this.state = state
       this.seq += records.length
       if (over) return form.count(state) === n ? 'over' : 'ahead'
+      await this.#nextTurn()
     }
     this.#known = n
     return form.count(this.state) < n ? 'ahead' : this.seq
@@ -192,6 +204,7 @@ export class Place implements FeedReader {
         if (over || (page.ended && this.seq === page.head))
           return this.#complete(events, page.ended ? (page.records.at(-1) ?? null) : null)
         if (events !== '') this.#outlet.write(events)
+        else if (this.seq < page.head) await this.#nextTurn()
         if (this.seq >= page.head && this.seq >= this.#feed.head) {
           this.#feed.head = this.seq
           this.live = true
@@ -201,6 +214,11 @@ export class Place implements FeedReader {
     } finally {
       this.#catchingUp = false
     }
+  }
+
+  /** What is only passed over fills no outlet: the event loop goes on with other work after each page. */
+  #nextTurn(): Promise<void> {
+    return new Promise((next) => this.#clock.soon(next))
   }
 
   async #read(claimed: number): Promise<LogPage | null> {

@@ -1,6 +1,7 @@
 /**
  * A reader of one job on a connection shared with others. It waits without credit, and while the connection is full.
  */
+import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { SocketReader, SocketReaderRequest } from '../core/ports/delivery.ts'
 import type { TokenLog } from '../core/ports/log.ts'
@@ -23,6 +24,7 @@ export class FollowedJob implements Outlet, SocketReader {
     request: SocketReaderRequest,
     feed: Feed,
     log: TokenLog,
+    clock: Pick<Clock, 'soon'>,
     pageBytes: number,
     left: (complete: boolean) => void,
   ) {
@@ -30,7 +32,7 @@ export class FollowedJob implements Outlet, SocketReader {
     this.#left = left
     this.#credit = request.window
     this.#tellsLive = request.tellsLive
-    this.place = new Place(request.job, request.form, feed, log, pageBytes, this)
+    this.place = new Place(request.job, request.form, feed, log, clock, pageBytes, this)
   }
 
   async open(): Promise<void> {

@@ -25,7 +25,7 @@ const BUFFER = 2_000
 const PAGE = 1_000
 
 /** Turns of the event loop, in which whatever can happen does. */
-async function settle(turns = 60): Promise<void> {
+async function settle(turns = 300): Promise<void> {
   for (let i = 0; i < turns; i++) await new Promise((next) => setImmediate(next))
 }
 
@@ -206,6 +206,10 @@ export class Sharing extends Client {
         this.outcome = complete ? 'complete' : 'gone'
       },
     })
+  }
+
+  credit(bytes: number): void {
+    this.#reader?.credit(bytes)
   }
 
   take(): void {
@@ -433,6 +437,19 @@ export const deliveryCases: readonly DeliveryCase[] = [
         client.read()
         expect(client.told).toEqual(whole(one, LONG).filter(({ n }) => cursor === null || n! > 1))
       }
+    },
+  },
+  {
+    name: 'credit that comes with the attach begins nothing before the place is found',
+    async run(open, one) {
+      const { log, delivery } = setUp(open, one)
+      write(log, LONG)
+      const { n } = whole(one, LONG)[5]
+      const client = new Sharing(one, delivery, 1).connect(formatCursor(1, n!))
+      client.credit(1_000)
+      await settle()
+      client.read()
+      expect(client.told).toEqual(whole(one, LONG).slice(6))
     },
   },
   {
