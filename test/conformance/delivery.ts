@@ -10,7 +10,8 @@ import { type Bytes, type Cursor, endRecord, formatCursor, parseCursor } from '.
 import { GOLDEN_LOGS } from '../golden/logs.ts'
 import { random } from '../random.ts'
 import { whole } from './dialect.ts'
-import { FORMS, type FormCase, LOGS, type Told } from './forms.ts'
+import { FORMS, type FormCase, LOGS } from './forms.ts'
+import type { Told } from './read.ts'
 import { type ScriptedLog, scriptedLog } from './scripted-log.ts'
 
 /** Makes a delivery whose readers buffer this many bytes at most, and read pages of that many. */

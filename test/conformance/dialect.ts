@@ -5,7 +5,8 @@ import { SluiceError } from '../../src/core/errors.ts'
 import type { Rendered, Run } from '../../src/core/ports/dialect.ts'
 import type { Bytes } from '../../src/core/record.ts'
 import { random } from '../random.ts'
-import { type FormCase, LOGS, type Told } from './forms.ts'
+import { type FormCase, LOGS } from './forms.ts'
+import type { Told } from './read.ts'
 
 export interface DialectCase {
   readonly name: string

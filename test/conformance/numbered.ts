@@ -2,8 +2,11 @@
  * A dialect as others have them: it numbers its own events, skips some records, makes several events of others, and
  * remembers a list that grows with the answer.
  */
-import type { StreamForm } from '../../src/core/ports/dialect.ts'
-import { type Bytes, formatCursor, isEnd, kindOf, parseEnd } from '../../src/core/record.ts'
+import { LogFold } from '../../src/core/answer.ts'
+import { bad, isText } from '../../src/core/fields.ts'
+import type { Dialect, StreamForm } from '../../src/core/ports/dialect.ts'
+import { type Bytes, formatCursor, isEnd, kindOf, parseEnd, toBytes } from '../../src/core/record.ts'
+import { wholeAnswer } from '../../src/dialects/whole.ts'
 
 export interface Items {
   readonly told: number
@@ -56,3 +59,40 @@ const form = (takesBack: boolean): StreamForm<Items> => ({
 export const numbered = form(true)
 /** The same, whose answers end with a reset. */
 export const numberedOnce = form(false)
+
+/** Its requests are short, and its answers and errors its own. */
+export const numberedDialect: Dialect<Items> = {
+  name: 'numbered',
+  requests: [
+    {
+      path: '/v1/numbered',
+      kind: 'chat',
+      what: 'numbered answers',
+      query: [],
+      read({ model, ask, live, quiet }) {
+        if (!isText(ask)) throw bad('ask', '"ask" must be a text.')
+        const value = { model, messages: [{ role: 'user', content: ask }], stream: live === true }
+        return {
+          value,
+          body: Buffer.from(JSON.stringify(value)),
+          textBytes: Buffer.byteLength(ask),
+          stream: live === true,
+          user: undefined,
+          shownAs: quiet === true ? { quiet } : undefined,
+        }
+      },
+    },
+  ],
+  stream: numbered,
+  whole({ shownAs }) {
+    const fold = new LogFold()
+    return wholeAnswer((error) => JSON.stringify({ oops: error.code }), {
+      push: (record) => fold.push(record),
+      body: () => {
+        const [choice] = fold.answer().choices
+        return toBytes(JSON.stringify({ said: shownAs?.['quiet'] === true ? null : choice.message['content'] }))
+      },
+    })
+  },
+  error: (error) => JSON.stringify({ oops: error.code }),
+}
