@@ -172,5 +172,5 @@ export type Happened =
 /** As it is recorded. */
 export type Fact = Happened & { readonly atMs: number }
 
-/** Never throws, never waits. */
+/** Never throws, never waits. Takes over what it is given, which is not to be used again. */
 export type Emit = (happened: Happened) => void

@@ -1,6 +1,6 @@
 /** Where facts go: each is stamped once, then told to all who observe. */
 import type { Clock } from '../core/clock.ts'
-import type { Emit, Fact } from '../core/facts.ts'
+import type { Emit, Fact, Happened } from '../core/facts.ts'
 
 /** Called in the turn in which it happened: must be quick. */
 export type Observe = (fact: Fact) => void
@@ -12,7 +12,9 @@ export function createEmit(
   onFault: (error: unknown, type: Fact['type']) => void,
 ): Emit {
   return (happened) => {
-    const fact: Fact = { ...happened, atMs: clock.wallMs() }
+    // In place: who emits a fact makes it anew, and lets go of it. A copy of each costs a third more
+    const fact = happened as Happened & { atMs: number }
+    fact.atMs = clock.wallMs()
     for (const observe of observers)
       try {
         observe(fact)
