@@ -1,0 +1,26 @@
+/**
+ * The coordinator keeps its promises, whatever happens (test/simulation/world.ts). A failure names its seed, and how it
+ * came to that: `SLUICE_SEED=<seed> npx vitest run test/simulation` runs that one alone.
+ */
+import { expect, it } from 'vitest'
+import { PLANTS } from './plants.ts'
+import { simulate } from './run.ts'
+
+const SEEDS = 2_000
+const only = process.env['SLUICE_SEED']
+
+it(`keeps its promises over ${SEEDS} seeds`, { timeout: 120_000 }, () => {
+  if (only !== undefined) return simulate(Number(only))
+  for (let seed = 1; seed <= SEEDS; seed++) simulate(seed)
+})
+
+it.each(PLANTS)('finds a planted bug: $name', { timeout: 60_000 }, ({ faults, breaks }) => {
+  const repair = breaks?.()
+  try {
+    expect(() => {
+      for (let seed = 1; seed <= 300; seed++) simulate(seed, faults)
+    }).toThrow(/^seed \d+: /)
+  } finally {
+    repair?.()
+  }
+})

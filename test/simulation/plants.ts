@@ -1,0 +1,182 @@
+/**
+ * Bugs, each of which the simulation or the coordinator's suite must find: in the engine around the coordinator, in
+ * what passes between them, or in the coordinator's parts.
+ */
+import { createCoordinator } from '../../src/coordinator/coordinator.ts'
+import { Plan } from '../../src/coordinator/plan/plan.ts'
+import { Seats } from '../../src/coordinator/seats.ts'
+import type { Change, Coordinator, FailedAt, Tally } from '../../src/core/ports/coordinator.ts'
+import { type Faults, OPTIONS } from './world.ts'
+
+export interface Plant {
+  readonly name: string
+  readonly faults?: Faults
+  /** Breaks a part; returns its repair. */
+  readonly breaks?: () => () => void
+}
+
+/** The coordinator with some of its methods replaced. */
+const wrapped = (change: (real: Coordinator) => Partial<Coordinator>): Faults => ({
+  make(options) {
+    const real = createCoordinator(options)
+    const other = change(real)
+    return new Proxy(real, {
+      get(_target, key) {
+        const own: unknown = Reflect.get(key in other ? other : real, key)
+        return typeof own === 'function' ? own.bind(real) : own
+      },
+    })
+  },
+})
+
+/** Changes of this type are others, or left out. */
+const changed = (type: Change['type'], what: (change: Change) => readonly Change[]): Faults =>
+  wrapped((real) => ({ changes: () => real.changes().flatMap((each) => (each.type === type ? what(each) : [each])) }))
+
+function broken<T extends object, K extends keyof T>(of: T, name: K, make: (real: T[K]) => T[K]): () => () => void {
+  return () => {
+    const real = of[name]
+    of[name] = make(real)
+    return () => {
+      of[name] = real
+    }
+  }
+}
+
+/** What is done only to each n-th call. */
+function eachNth(n: number): () => boolean {
+  let calls = 0
+  return () => ++calls % n === 0
+}
+
+const restored = (change: (tally: Tally, failedAt: FailedAt) => { tally?: Tally; failedAt?: FailedAt }): Faults =>
+  wrapped((real) => ({
+    restore: (job, found, now) => real.restore(job, { ...found, ...change(found.tally, found.failedAt) }, now),
+  }))
+
+const scheduled = (change: (now: number) => object): Faults =>
+  wrapped((real) => ({
+    submit: (job, now, known, isRetry) => real.submit({ ...job, ...change(now) }, now, known, isRetry),
+  }))
+
+export const PLANTS: readonly Plant[] = [
+  // ---- the engine
+  { name: 'told before committed', faults: { tellsBeforeCommit: true } },
+  { name: 'an accepted job is not stored', faults: { loses: ({ type }) => type === 'accepted' } },
+  { name: 'a lease is not stored', faults: { loses: ({ type }) => type === 'leased' } },
+  { name: 'a return is not stored', faults: { loses: ({ type }) => type === 'returned' } },
+  { name: 'an end is not stored', faults: { loses: ({ type }) => type === 'ended' } },
+  // ---- between them
+  { name: 'lost return', faults: changed('returned', () => []) },
+  { name: 'lost end', faults: changed('ended', () => []) },
+  { name: 'lost accepted', faults: changed('accepted', () => []) },
+  { name: 'lost canceling', faults: changed('canceling', () => []) },
+  { name: 'a job ends twice', faults: changed('ended', (change) => [change, change]) },
+  { name: 'leased to two', faults: changed('leased', (change) => [change, change]) },
+  {
+    name: 'no fence',
+    faults: wrapped((real) => ({
+      finish(id, attempt, outcome, now) {
+        const finished = real.finish(id, attempt, outcome, now)
+        return finished.kind === 'fenced' ? real.finish(id, attempt + 1, outcome, now) : finished
+      },
+    })),
+  },
+  { name: 'deadline ignored', faults: scheduled(() => ({ deadlineMono: Infinity })) },
+  { name: 'not-before ignored', faults: scheduled((now) => ({ notBeforeMono: now })) },
+  { name: 'order of a lane ignored', faults: scheduled(() => ({ lane: null })) },
+  { name: 'wrong pool', faults: scheduled(() => ({ pool: 'text' })) },
+  { name: 'wrong tenant', faults: scheduled(() => ({ tenant: 'a' })) },
+  { name: 'pause ignored', faults: wrapped(() => ({ pause() {} })) },
+  { name: 'cancel forgotten', faults: wrapped(() => ({ cancel: () => 'canceling' })) },
+  { name: 'a worker that left keeps its leases', faults: wrapped(() => ({ leave() {} })) },
+  { name: 'clock that sleeps is blamed on workers', faults: wrapped(() => ({ woke() {} })) },
+  { name: 'heartbeat ignored', faults: wrapped(() => ({ heartbeat() {} })) },
+  {
+    name: 'a fence that starts over after a restart',
+    faults: restored((tally) => ({ tally: { ...tally, attempts: 0 } })),
+  },
+  { name: 'where a job failed is forgotten by a restart', faults: restored(() => ({ failedAt: [] })) },
+  { name: 'deaths are forgotten by a restart', faults: restored((tally) => ({ tally: { ...tally, deaths: 0 } })) },
+  {
+    name: 'never leasable again after a finish',
+    faults: wrapped((real) => {
+      let isOver = false
+      return {
+        finish: (...args) => {
+          isOver = true
+          return real.finish(...args)
+        },
+        get leasable() {
+          return !isOver && real.leasable
+        },
+      }
+    }),
+  },
+  { name: 'never due', faults: wrapped(() => ({ nextAt: () => Infinity })) },
+  { name: 'leases run out too early', faults: { options: { leaseMs: OPTIONS.leaseMs / 2 } } },
+  { name: 'leases run out too late', faults: { options: { leaseMs: OPTIONS.leaseMs * 2 } } },
+  // ---- its parts
+  {
+    name: 'claim not settled',
+    breaks: broken(Plan.prototype, 'release', (real) => {
+      const skips = eachNth(5)
+      return function (this: Plan, deployment) {
+        if (!skips()) real.call(this, deployment)
+      }
+    }),
+  },
+  {
+    name: 'claim settled twice',
+    breaks: broken(Plan.prototype, 'release', (real) => {
+      const repeats = eachNth(5)
+      return function (this: Plan, deployment) {
+        real.call(this, deployment)
+        if (repeats()) real.call(this, deployment)
+      }
+    }),
+  },
+  {
+    name: 'an adopted lease is not counted',
+    breaks: broken(Plan.prototype, 'adopt', () => () => {}),
+  },
+  {
+    name: 'wrong kind',
+    breaks: broken(
+      Plan.prototype,
+      'claim',
+      (real) =>
+        function (this: Plan, job, failedAt, now) {
+          return real.call(this, { ...job, kind: 'chat' }, failedAt, now)
+        },
+    ),
+  },
+  {
+    name: 'where a job failed is not remembered',
+    breaks: broken(
+      Plan.prototype,
+      'claim',
+      (real) =>
+        function (this: Plan, job, _failedAt, now) {
+          return real.call(this, job, [], now)
+        },
+    ),
+  },
+  {
+    name: 'a reload lets more run than there are slots',
+    breaks: broken(
+      Plan.prototype,
+      'configure',
+      (real) =>
+        function (this: Plan, models) {
+          const endless = models.map(({ name, deployments }) => ({
+            name,
+            deployments: deployments.map((each) => ({ ...each, concurrent: Infinity })),
+          }))
+          real.call(this, endless)
+        },
+    ),
+  },
+  { name: 'a worker gets more than its slots', breaks: broken(Seats.prototype, 'take', () => () => {}) },
+  { name: 'a worker’s slot is never free again', breaks: broken(Seats.prototype, 'giveBack', () => () => false) },
+]

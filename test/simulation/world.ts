@@ -1,0 +1,452 @@
+/**
+ * The real coordinator in a simulated world: a journal that stores its changes in commits, workers that are slow, lost
+ * or come back as ghosts, and processes that die at every step. Whatever happens is decided by the seed.
+ */
+import { type CoordinatorOptions, createCoordinator } from '../../src/coordinator/coordinator.ts'
+import type { Limit } from '../../src/coordinator/limits.ts'
+import type { Change, Coordinator, PlanModel, ScheduledJob, Tally } from '../../src/core/ports/coordinator.ts'
+import type { Selector } from '../../src/core/ports/operations.ts'
+import type { Finished, Outcome } from '../../src/core/ports/work.ts'
+import { Ledger, must, type Scene, type Seat } from './ledger.ts'
+
+export const OPTIONS: Omit<CoordinatorOptions, 'models' | 'limits'> = {
+  leaseMs: 100,
+  maxAttempts: 3,
+  maxCrashes: 2,
+  retryBaseMs: 20,
+  retryCapMs: 50,
+  maxQueuedJobs: 40,
+  maxQueuedPerTenant: 25,
+  maxQueuedPerLane: 8,
+  maxQueuedBytesPerTenant: 1e6,
+  maxQueuedPerSession: 1e6,
+  maxQueuedBytesPerSession: 1e12,
+  joinAfterEndMs: 60,
+  returnRoomMs: 30,
+  weight: (tenant) => (tenant === 'c' ? 3 : 1),
+  promptWeight: 1,
+  outputWeight: 2,
+  jitter: () => 0.5,
+}
+/** Of one tenant at once. */
+const CONCURRENT = 3
+
+/** How the engine around it may be wrong: bugs that the simulation must find. */
+export interface Faults {
+  readonly make?: typeof createCoordinator
+  readonly options?: Partial<typeof OPTIONS>
+  readonly tellsBeforeCommit?: boolean
+  /** Changes that the journal forgets to store. */
+  readonly loses?: (change: Change) => boolean
+}
+
+/** A worker's process, as it sees itself. */
+export interface Process {
+  readonly id: string
+  readonly pools: readonly string[]
+  readonly runs: Map<string, number>
+  /** Attempts that were revoked, and go on nevertheless. */
+  readonly ghosts: Array<{ readonly id: string; readonly attempt: number }>
+}
+
+const NONE: Pick<Scene, 'finishing' | 'losing'> = { finishing: null, losing: false }
+
+export class World {
+  now = 1_000
+  coordinator: Coordinator
+  models: readonly PlanModel[]
+  readonly trace: string[] = []
+  readonly processes = new Map<string, Process>()
+  readonly acknowledged = new Set<string>()
+  readonly submitted: string[] = []
+  paused: Selector[] = []
+  /** What was decided, and what of it is stored. */
+  decided = new Ledger()
+  stored = new Ledger()
+  readonly #faults: Faults
+  #seats = new Map<string, Seat>()
+  readonly #jobs = new Map<string, ScheduledJob>()
+  #pending: Change[] = []
+  #tells: Array<() => void> = []
+  readonly #toldEnds = new Map<string, string>()
+  /** Of returns that were told. */
+  readonly #toldTallies = new Map<string, Tally>()
+  #taken = new Map<string, number>()
+
+  constructor(models: readonly PlanModel[], faults: Faults = {}) {
+    this.models = models
+    this.#faults = faults
+    this.coordinator = this.#create()
+  }
+
+  #create(): Coordinator {
+    this.#taken = new Map()
+    const limit: Limit = {
+      take: ({ tenant }) => {
+        const taken = this.#taken.get(tenant) ?? 0
+        if (taken >= CONCURRENT) return { scope: 'tenant' }
+        this.#taken.set(tenant, taken + 1)
+        return null
+      },
+      giveBack: ({ tenant }) => {
+        const taken = this.#taken.get(tenant) ?? 0
+        must(taken > 0, `${tenant} gets back what it never took`)
+        this.#taken.set(tenant, taken - 1)
+      },
+    }
+    const { make = createCoordinator, options = {} } = this.#faults
+    return make({ ...OPTIONS, ...options, models: this.models, limits: [limit] })
+  }
+
+  log(line: string): void {
+    this.trace.push(`${this.now} ${line}`)
+  }
+
+  // ------------------------------------------------------------ the engine
+
+  /** One call of the coordinator, and what it decided: judged at once, stored and told with the next commit. */
+  call<T>(what: string, fn: () => T, more: Partial<typeof NONE> = {}): T {
+    this.log(what)
+    const result = fn()
+    const scene = this.#scene(more)
+    for (const change of this.coordinator.changes()) {
+      this.log(`  ${shown(change)}`)
+      this.decided.judge(change, scene)
+      this.decided.apply(change, this.#jobs.get(change.id), scene)
+      this.#pending.push(change)
+      this.#tells.push(() => this.#tell(change))
+    }
+    for (const notice of this.coordinator.notices()) {
+      if (notice.type !== 'revoked') continue
+      const { worker, id, attempt, reason } = notice
+      this.log(`  revoked ${id} ${attempt} ${reason}`)
+      this.#tells.push(() => this.#revoke(worker, id, attempt))
+    }
+    if (this.#faults.tellsBeforeCommit === true) this.#tellAll()
+    this.#check()
+    return result
+  }
+
+  #scene(more: Partial<typeof NONE> = {}): Scene {
+    const { leaseMs, returnRoomMs } = OPTIONS
+    return {
+      now: this.now,
+      models: this.models,
+      paused: this.paused,
+      seats: this.#seats,
+      leaseMs,
+      returnRoomMs,
+      ...NONE,
+      ...more,
+    }
+  }
+
+  /** Stores what was decided, in one piece. */
+  store(): void {
+    const { loses } = this.#faults
+    for (const change of this.#pending.splice(0))
+      if (loses?.(change) !== true) this.stored.apply(change, this.#jobs.get(change.id), this.#scene())
+  }
+
+  commit(): void {
+    this.store()
+    this.#tellAll()
+  }
+
+  #tellAll(): void {
+    for (const tell of this.#tells.splice(0)) tell()
+  }
+
+  #tell(change: Change): void {
+    if (change.type === 'accepted') this.acknowledged.add(change.id)
+    else if (change.type === 'leased') this.processes.get(change.worker)?.runs.set(change.id, change.attempt)
+    else if (change.type === 'returned') this.#toldTallies.set(change.id, change.tally)
+    else if (change.type === 'ended') {
+      must(!this.#toldEnds.has(change.id), `${change.id} is told to have ended twice`)
+      this.#toldEnds.set(change.id, change.state)
+    }
+  }
+
+  #revoke(worker: string, id: string, attempt: number): void {
+    const process = this.processes.get(worker)
+    if (process?.runs.get(id) !== attempt) return
+    process.runs.delete(id)
+    process.ghosts.push({ id, attempt })
+  }
+
+  // ------------------------------------------------------------ clients and operators
+
+  submit(job: ScheduledJob, isRetry: boolean, withdraws: boolean): void {
+    this.#jobs.set(job.id, job)
+    const decision = this.call(
+      `submit ${job.id} ${job.tenant} ${job.lane} ${job.model} ${job.kind} due ${job.deadlineMono}`,
+      () => this.coordinator.submit(job, this.now, undefined, isRetry),
+    )
+    if (decision.kind === 'joined') {
+      const twin = this.decided.jobs.get(decision.id)
+      must(twin !== undefined && isRetry, `${job.id} joins ${decision.id}, which is not there`)
+      must(twin.job.joinKey === job.joinKey, `${job.id} joins another's ${decision.id}`)
+      must(twin.end === null || twin.end === 'done', `${job.id} joins what ended ${twin.end}`)
+    }
+    if (decision.kind !== 'accepted') return
+    must(this.decided.jobs.has(job.id), `${job.id} is accepted, and no change says so`)
+    if (withdraws) return this.#withdraw(job.id)
+    this.submitted.push(job.id)
+  }
+
+  /** It could not be stored: nothing of it is. */
+  #withdraw(id: string): void {
+    this.coordinator.withdraw(id)
+    this.log(`withdrawn ${id}`)
+    this.#pending = this.#pending.filter((change) => change.id !== id)
+    this.#tells.pop()
+    this.decided.jobs.delete(id)
+  }
+
+  cancel(id: string): void {
+    const known = this.decided.jobs.get(id)
+    const answer = this.call(`cancel ${id}`, () => this.coordinator.cancel(id, this.now))
+    const expected =
+      known === undefined || known.end !== null ? 'unknown' : known.held === null ? 'canceled' : 'canceling'
+    // What has just been canceled has ended by now
+    must(answer === expected || (answer === 'canceled' && known?.end === 'canceled'), `cancel: ${answer}`)
+    must(answer !== 'canceling' || known!.canceling, `${id} is canceling, and no change says so`)
+  }
+
+  pause(selector: Selector, isOn: boolean): void {
+    const text = JSON.stringify(selector)
+    this.paused = this.paused.filter((other) => JSON.stringify(other) !== text)
+    if (isOn) this.paused.push(selector)
+    this.call(`${isOn ? 'pause' : 'resume'} ${text}`, () =>
+      isOn ? this.coordinator.pause(selector, this.now) : this.coordinator.resume(selector, this.now),
+    )
+  }
+
+  configure(models: readonly PlanModel[]): void {
+    this.models = models
+    this.call(
+      `configure ${JSON.stringify(models.map((m) => m.deployments.map((d) => `${d.name}:${d.concurrent}`)))}`,
+      () => this.coordinator.configure(models, this.now),
+    )
+  }
+
+  // ------------------------------------------------------------ workers
+
+  attach(id: string, pools: readonly string[], slots: number): void {
+    if (!this.processes.has(id)) this.processes.set(id, { id, pools, runs: new Map(), ghosts: [] })
+    this.#seats.set(id, { pools, slots, heardMono: this.now })
+    this.call(`attach ${id} ${slots}`, () => this.coordinator.attach({ id, pools, slots }, this.now))
+  }
+
+  heartbeat(id: string): void {
+    const seat = this.#seats.get(id)
+    if (seat === undefined) return
+    seat.heardMono = this.now
+    this.call(`heartbeat ${id}`, () => this.coordinator.heartbeat(id, this.now))
+  }
+
+  leave(id: string): void {
+    const process = this.processes.get(id)
+    this.processes.delete(id)
+    this.call(`leave ${id}`, () => this.coordinator.leave(id, this.now), { losing: true })
+    this.#seats.delete(id)
+    must(!this.decided.held().some(({ held }) => held!.worker === id), `${id} has left, and holds leases`)
+    if (process !== undefined && process.runs.size > 0) this.log(`  ${process.runs.size} died with it`)
+  }
+
+  lease(): void {
+    if (this.coordinator.leasable) this.call('lease', () => this.coordinator.lease(this.now))
+  }
+
+  finish(id: string, attempt: number, outcome: Outcome): Finished {
+    const known = this.decided.jobs.get(id)
+    const isOurs = known?.end === null && known.held?.attempt === attempt
+    const pending = this.#pending.length
+    const finished = this.call(
+      `finish ${id} ${attempt} ${outcome.kind}` +
+        (outcome.kind === 'failed' ? ` ${outcome.error.code} ${outcome.retry}` : ''),
+      () => this.coordinator.finish(id, attempt, outcome, this.now),
+      isOurs ? { finishing: { id, done: outcome.kind === 'done' } } : {},
+    )
+    must((finished.kind !== 'fenced') === isOurs, `${id}, attempt ${attempt}: ${finished.kind}`)
+    const change = this.#pending.slice(pending).find((each) => each.id === id)
+    if (finished.kind === 'ended')
+      must(change?.type === 'ended' && change.state === finished.state, `${id} ended, and no change says so`)
+    if (finished.kind === 'again')
+      must(
+        change?.type === 'returned' && change.notBeforeMono === finished.notBeforeMono,
+        `${id} comes back, and no change says so`,
+      )
+    this.#tells.push(() => {
+      for (const { runs } of this.processes.values()) if (runs.get(id) === attempt) runs.delete(id)
+    })
+    return finished
+  }
+
+  // ------------------------------------------------------------ time
+
+  pass(ms: number): void {
+    this.now += ms
+    if (this.coordinator.nextAt() > this.now) return this.#checkTimes()
+    this.call('tick', () => this.coordinator.tick(this.now))
+    this.#checkTimes()
+  }
+
+  /** The machine slept: time passed, and nobody is to blame. */
+  sleep(ms: number): void {
+    this.now += ms
+    for (const seat of this.#seats.values()) seat.heardMono = this.now
+    for (const known of this.decided.held()) known.held = { ...known.held!, sinceMono: this.now }
+    this.call(`woke after ${ms}`, () => {
+      this.coordinator.woke(this.now)
+      this.coordinator.tick(this.now)
+    })
+  }
+
+  /** Deadlines and leases that are over have been noticed. */
+  #checkTimes(): void {
+    for (const { job, held, dueMono } of this.decided.open()) {
+      if (held === null) {
+        must(dueMono > this.now, `${job.id} is in line ${this.now - dueMono} ms after its deadline`)
+        continue
+      }
+      const others = this.decided.held().filter((other) => other.held!.worker === held.worker)
+      const lastMono = Math.max(
+        this.#seats.get(held.worker)?.heardMono ?? 0,
+        ...others.map((other) => other.held!.sinceMono),
+      )
+      must(this.now < lastMono + OPTIONS.leaseMs, `${job.id}: its lease is over, and nobody noticed`)
+    }
+  }
+
+  // ------------------------------------------------------------ deaths
+
+  /**
+   * The coordinator's process dies: what was not stored is gone, and what was not told is never told. `alone`: workers
+   * are in processes of their own, and live.
+   */
+  crash(alone: boolean): void {
+    this.log(`crash ${alone ? 'of the coordinator' : 'of all'}`)
+    this.#pending = []
+    this.#tells = []
+    this.#checkPromises()
+    this.decided = this.stored.copy()
+    this.coordinator = this.#create()
+    if (!alone) this.processes.clear()
+    this.#seats = new Map()
+    const died: string[] = []
+    const canceled: string[] = []
+    for (const known of this.decided.open()) {
+      const { job, tally, failedAt, held, notBeforeMono } = known
+      const isHeld = alone && held !== null
+      if (known.canceling) canceled.push(job.id)
+      if (held !== null && !isHeld) died.push(job.id)
+      known.canceling = false
+      known.held = isHeld ? { ...held, sinceMono: this.now } : null
+      if (tally.attempts > 0)
+        known.dueMono = Math.max(job.deadlineMono, Math.max(this.now, notBeforeMono) + OPTIONS.returnRoomMs)
+      this.coordinator.restore(
+        { ...job, notBeforeMono },
+        {
+          tally,
+          failedAt,
+          held: isHeld ? { worker: held.worker, claim: held.claim } : null,
+        },
+        this.now,
+      )
+      if (isHeld) this.#taken.set(job.tenant, (this.#taken.get(job.tenant) ?? 0) + 1)
+    }
+    this.call(`died ${died}`, () => this.coordinator.died(died, this.now), { losing: true })
+    for (const id of canceled) if (this.decided.jobs.get(id)?.end === null) this.cancel(id)
+    for (const selector of this.paused) this.coordinator.pause(selector, this.now)
+  }
+
+  /** What anybody was told is stored. */
+  #checkPromises(): void {
+    for (const id of this.acknowledged) must(this.stored.jobs.has(id), `${id} was acknowledged, and is lost`)
+    for (const [id, state] of this.#toldEnds)
+      must(this.stored.jobs.get(id)?.end === state, `${id} was told to be ${state}, which is lost`)
+    for (const [id, { attempts, fails, deaths }] of this.#toldTallies) {
+      const stored = this.stored.jobs.get(id)?.tally
+      must(
+        stored !== undefined && stored.attempts >= attempts && stored.fails >= fails && stored.deaths >= deaths,
+        `${id} came back, and what became of its attempts is lost`,
+      )
+    }
+    for (const { runs } of this.processes.values())
+      for (const [id, attempt] of runs)
+        must((this.stored.jobs.get(id)?.tally.attempts ?? 0) >= attempt, `${id}: attempt ${attempt} runs, and is lost`)
+  }
+
+  // ------------------------------------------------------------ at any time
+
+  #check(): void {
+    const held = this.decided.held()
+    const calls = new Map<string, number>()
+    for (const { held: lease } of held)
+      calls.set(lease!.claim.deployment, (calls.get(lease!.claim.deployment) ?? 0) + 1)
+    for (const { deployment, active } of this.coordinator.status(this.now)) {
+      must(
+        active === (calls.get(deployment) ?? 0),
+        `${deployment}: ${active} calls counted of ${calls.get(deployment)}`,
+      )
+      calls.delete(deployment)
+    }
+    must(
+      [...calls.values()].every((count) => count === 0),
+      `calls of ${[...calls.keys()]} are not counted`,
+    )
+    for (const [tenant, taken] of this.#taken)
+      must(taken === held.filter(({ job }) => job.tenant === tenant).length, `${tenant} holds ${taken} of the limit`)
+    const depth = this.coordinator.depth()
+    must(depth.leased === held.length, `${depth.leased} leases counted of ${held.length}`)
+    const inLine = this.decided.open().length - held.length
+    must(depth.queued + depth.delayed + depth.waiting === inLine, `${JSON.stringify(depth)} in line of ${inLine}`)
+  }
+
+  /** All is well from now on: then every job ends. */
+  settle(models: readonly PlanModel[]): void {
+    for (const selector of [...this.paused]) this.pause(selector, false)
+    this.configure(models)
+    for (const id of [...this.processes.keys()]) this.leave(id)
+    this.attach('last', [], 4)
+    const { runs } = this.processes.get('last')!
+    for (let idle = 0; this.decided.open().length > 0; ) {
+      this.heartbeat('last')
+      this.lease()
+      this.commit()
+      for (const [id, attempt] of [...runs]) this.finish(id, attempt, DONE)
+      this.commit()
+      if (this.coordinator.leasable) continue
+      const ms = this.coordinator.nextAt() - this.now
+      must(ms < Infinity && ++idle < 1_000, `forgotten: ${this.decided.open().map(({ job }) => job.id)}`)
+      this.pass(Math.max(0, ms))
+    }
+    this.commit()
+    this.#checkPromises()
+    for (const id of this.acknowledged) must(this.#isTold(id), `the end of ${id} is not told`)
+    for (const { deployment, active } of this.coordinator.status(this.now))
+      must(active === 0, `${deployment} still has ${active} calls`)
+  }
+
+  /** Whose end was stored when the process died is not told of it again: it is read. */
+  #isTold(id: string): boolean {
+    return this.#toldEnds.has(id) || this.stored.jobs.get(id)?.end !== null
+  }
+}
+
+export const DONE: Outcome = {
+  kind: 'done',
+  usage: { promptTokens: 10, completionTokens: 5, estimated: false },
+  timing: { queuedMs: 0, totalMs: 0, attempts: 1 },
+}
+
+const shown = (change: Change): string =>
+  `${change.type} ${change.id}` +
+  (change.type === 'leased'
+    ? ` ${change.attempt} ${change.worker} ${change.claim.deployment}`
+    : change.type === 'returned'
+      ? ` until ${change.notBeforeMono} ${JSON.stringify(change.tally)}`
+      : change.type === 'ended'
+        ? ` ${change.state} ${change.error?.code ?? ''}`
+        : '')
