@@ -184,7 +184,7 @@ const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
   ['parses', 'src/worker/pool.ts', 'const = 1'],
 ]
 
-it.each(PLANTED)('%s: %s: %s', (rule, path, text) => {
+it.each(PLANTED)('planted: %s: %s: %s', (rule, path, text) => {
   const { violations } = plant({ [path]: `${text}\n` })
   expect(new Set(violations.map((v) => v.rule))).toEqual(new Set([rule]))
   if (rule !== 'no-circles') expect(violations[0].at.split(':')[0]).toBe(path)

@@ -3,7 +3,7 @@
  * or come back as ghosts, and processes that die at every step. Whatever happens is decided by the seed.
  */
 import { type CoordinatorOptions, createCoordinator } from '../../src/coordinator/coordinator.ts'
-import type { Limit } from '../../src/coordinator/limits.ts'
+import type { Limit } from '../../src/coordinator/limits/limit.ts'
 import type { Change, Coordinator, PlanModel, ScheduledJob, Tally } from '../../src/core/ports/coordinator.ts'
 import type { Selector } from '../../src/core/ports/operations.ts'
 import type { Finished, Outcome } from '../../src/core/ports/work.ts'
