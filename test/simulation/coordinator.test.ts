@@ -1,13 +1,13 @@
 /**
  * The coordinator keeps its promises, whatever happens (test/simulation/world.ts). A failure names its seed, and how it
- * came to that: `SLUICE_SEED=<seed> npx vitest run test/simulation` runs that one alone.
+ * came to that: `SEED=<seed> npx vitest run test/simulation` runs that one alone.
  */
 import { expect, it } from 'vitest'
 import { PLANTS } from './plants.ts'
 import { simulate } from './run.ts'
 
 const SEEDS = 2_000
-const only = process.env['SLUICE_SEED']
+const only = process.env['SEED']
 
 it(`keeps its promises over ${SEEDS} seeds`, { timeout: 120_000 }, () => {
   if (only !== undefined) return simulate(Number(only))
