@@ -225,6 +225,31 @@ export const providerCases: readonly ProviderCase[] = [
     },
   },
   {
+    name: "the call's id and trace go to the upstream; an id that no header can hold ends the call",
+    needs: 'upstream',
+    async run(_rig, open) {
+      const { RawUpstream, response } = await import('../../src/routing/providers/testing/upstream.ts')
+      const upstream = new RawUpstream()
+      await upstream.listen()
+      const raw = await open.raw!(upstream)
+      const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' as const
+      try {
+        upstream.says(response('500 Error', ''))
+        await ended(ask(raw, '', { requestId: 'req_7.2', trace }))
+        expect(upstream.asked[0]).toContain(`\r\nx-request-id: req_7.2\r\n`)
+        expect(upstream.asked[0]).toContain(`\r\ntraceparent: ${trace}\r\n`)
+        await ended(ask(raw, ''))
+        expect(upstream.asked[1]).not.toContain('traceparent')
+        for (const requestId of ['a\r\nx-evil: 1', 'a\0b', 'a\u2028', '\x85'])
+          expect((await failure(ask(raw, '', { requestId }))).retry).toBe(false)
+        expect(upstream.asked).toHaveLength(2)
+      } finally {
+        await raw.close()
+        await upstream.stop()
+      }
+    },
+  },
+  {
     name: 'abort stops it within the turn: `aborted`, once, and nothing else; the upstream is let go',
     async run(rig) {
       const asked = ask(rig, '-n10000-d1')

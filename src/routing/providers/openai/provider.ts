@@ -99,7 +99,10 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
   const post = (call: ProviderCall, route: string, head: string, body: Uint8Array): HttpRequest => ({
     method: 'POST',
     route,
-    headers: `${head}${asHeader(call.requestId)}\r\n`,
+    headers:
+      call.trace === undefined
+        ? `${head}${asHeader(call.requestId)}\r\n`
+        : `${head}${asHeader(call.requestId)}\r\ntraceparent: ${asHeader(call.trace)}\r\n`,
     body,
   })
 
