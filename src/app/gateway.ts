@@ -39,6 +39,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     conversations: engine.conversations,
     keys: engine.keys,
     presence: engine.presence,
+    tickets: engine.tickets,
     health: engine.health,
     eraseTenant: engine.eraseTenant,
     stats,

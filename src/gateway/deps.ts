@@ -15,6 +15,7 @@ import type { TokenLog } from '../core/ports/log.ts'
 import type { Operations } from '../core/ports/operations.ts'
 import type { Presence } from '../core/ports/presence.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
+import type { Tickets } from '../core/ports/tickets.ts'
 
 export interface PublicModel {
   readonly id: string
@@ -115,6 +116,7 @@ export interface GatewayDeps {
   readonly conversations: Conversations
   readonly keys: Keys
   readonly presence: Presence
+  readonly tickets: Tickets
   readonly health: Engine['health']
   readonly eraseTenant: Engine['eraseTenant']
   /** All numbers of this server, as JSON. */

@@ -44,7 +44,7 @@ const CONNECTION_CHECK_MS = 1_000
 
 export function createGateway(deps: GatewayDeps): Gateway {
   const { options, clock, emit } = deps
-  const sessions = createSessions(deps.keys, clock, deps.ids, options.sessions)
+  const sessions = createSessions(deps.keys, deps.tickets, clock, deps.ids, options.sessions)
   const auth = createAuth(deps.keys, sessions, clock, options)
   const { sessions: quotas, socket } = options
   const admitted = new Admitted(auth, clock, {

@@ -1,4 +1,4 @@
-/** What a lease brings and gives back, where jobs stand, and who reads them. */
+/** What a lease brings and gives back, where jobs stand, who reads them; and the tickets of those who may. */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Place } from '../../src/core/job.ts'
@@ -266,6 +266,32 @@ export const leaseCases: readonly Case[] = [
       leave(false)
       clock.leap(2 * GRACE_MS)
       expect((await engine.jobs.get(job.id))?.state).toBe('queued')
+    },
+  },
+
+  // ---------------------------------------------------------------- tickets
+  {
+    name: 'a ticket is good once, in time, and stands for its session',
+    async run(open) {
+      const { engine, clock } = await open()
+      const session = { id: 's', keyId: 'k', user: 'ann', origin: null, endsAtMs: 1e15 }
+      await engine.tickets.issue('a', session, 30_000)
+      await engine.tickets.issue('b', session, 30_000)
+      expect(await engine.tickets.redeem('a')).toEqual(session)
+      expect(await engine.tickets.redeem('a')).toBeNull()
+      expect(await engine.tickets.redeem('unknown')).toBeNull()
+      clock.leap(30_001)
+      expect(await engine.tickets.redeem('b')).toBeNull()
+    },
+  },
+  {
+    name: 'of two who redeem a ticket at once, one gets in',
+    async run(open) {
+      const { engine } = await open()
+      const session = { id: 's', keyId: 'k', user: null, origin: null, endsAtMs: 1e15 }
+      await engine.tickets.issue('a', session, 30_000)
+      const redeemed = await Promise.all([engine.tickets.redeem('a'), engine.tickets.redeem('a')])
+      expect(redeemed.filter((each) => each !== null)).toEqual([session])
     },
   },
 ]

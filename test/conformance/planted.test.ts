@@ -339,6 +339,18 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
     open: bent(memory, ({ presence }) => ({ presence: replaced(presence, { enter: () => () => {} }) })),
     caughtBy: 'S2: a job that its last reader left is canceled after the grace, unless one comes back or has it all',
   },
+  'a ticket is good as long as it lives': {
+    open: bent(memory, ({ tickets }) => ({
+      tickets: replaced(tickets, {
+        async redeem(ticket) {
+          const session = await tickets.redeem(ticket)
+          if (session !== null) await tickets.issue(ticket, session, 30_000)
+          return session
+        },
+      }),
+    })),
+    caughtBy: 'a ticket is good once, in time, and stands for its session',
+  },
   'places are told to whoever has stopped': {
     open: bent(memory, ({ jobs }) => ({
       jobs: replaced(jobs, {

@@ -10,6 +10,7 @@ import type { TokenLog } from './log.ts'
 import type { Operations } from './operations.ts'
 import type { Presence } from './presence.ts'
 import type { Submissions } from './submissions.ts'
+import type { Tickets } from './tickets.ts'
 import type { Work } from './work.ts'
 
 export interface Engine {
@@ -21,6 +22,7 @@ export interface Engine {
   readonly conversations: Conversations
   readonly keys: Keys
   readonly presence: Presence
+  readonly tickets: Tickets
   /** Is it able to take work? `degraded` tells why not (disk full, I/O error); shown by /readyz. */
   health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError }
   /**

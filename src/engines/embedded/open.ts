@@ -31,6 +31,7 @@ import { EmbeddedQueue } from './queue.ts'
 import { markDraining, moveSegments, recentlyDone, restoreJobs } from './recovery.ts'
 import { ConversationLimits } from './retention/conversations.ts'
 import { Retention, type RetentionOptions, usedBytes } from './retention/retention.ts'
+import { EmbeddedTickets } from './tickets.ts'
 
 export interface EmbeddedOptions {
   /** The data folder; made when absent. Not looked at with `memory`. */
@@ -121,6 +122,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     let closed = false
     return {
       presence,
+      tickets: new EmbeddedTickets(clock),
       ...engineOf(parts, queue, intake, keys, retention, dispatch, () => {
         closed = true
         dispatch.stop()
@@ -171,7 +173,7 @@ function engineOf(
   retention: Retention,
   dispatch: Dispatch,
   close: () => Promise<void>,
-): Omit<Engine, 'restore' | 'presence'> {
+): Omit<Engine, 'restore' | 'presence' | 'tickets'> {
   const { store, logs, live, conversations, coordinator } = parts
   let closed: Promise<void> | null = null
 

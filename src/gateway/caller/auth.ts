@@ -35,7 +35,7 @@ export interface Auth {
    */
   tenant(request: IncomingMessage): Caller
   /** The same for a credential in a frame or a body. Throws invalid_ticket too. */
-  admit(credential: Credential, from: From): Caller
+  admit(credential: Credential, from: From): Promise<Caller>
   /** A key may have been revoked meanwhile, a session may be over. */
   isStillValid(caller: Caller): boolean
   /** Throws invalid_api_key, invalid_token for a caller that is no longer valid. */
@@ -85,29 +85,35 @@ export function createAuth(
     return { key, session: null }
   }
 
-  /** An invalid ticket or token counts like an invalid key. */
-  function bySession(admit: () => Caller, from: From): Caller {
+  function byToken(text: string, from: From): Caller {
     try {
-      return admit()
+      return sessions.verify(text, from.origin)
     } catch (thrown) {
-      if (thrown instanceof SluiceError && (thrown.code === 'invalid_ticket' || thrown.code === 'invalid_token'))
-        throw strangers.refusal(from.address, thrown.code)
-      throw thrown
+      throw strange(thrown, from)
     }
   }
 
-  function admit(credential: Credential, from: From): Caller {
-    if ('key' in credential) return byKey(credential.key, from)
-    if ('ticket' in credential) return bySession(() => sessions.redeem(credential.ticket, from.origin), from)
-    return bySession(() => sessions.verify(credential.token, from.origin), from)
-  }
+  /** An invalid ticket or token counts like an invalid key. */
+  const strange = (thrown: unknown, from: From): unknown =>
+    thrown instanceof SluiceError && (thrown.code === 'invalid_ticket' || thrown.code === 'invalid_token')
+      ? strangers.refusal(from.address, thrown.code)
+      : thrown
 
   return {
     tenant(request) {
       const text = credentialOf(request)
-      return admit(text.startsWith(TOKEN_PREFIX) ? { token: text } : { key: text }, fromOf(request))
+      const from = fromOf(request)
+      return text.startsWith(TOKEN_PREFIX) ? byToken(text, from) : byKey(text, from)
     },
-    admit,
+    async admit(credential, from) {
+      if ('key' in credential) return byKey(credential.key, from)
+      if ('token' in credential) return byToken(credential.token, from)
+      try {
+        return await sessions.redeem(credential.ticket, from.origin)
+      } catch (thrown) {
+        throw strange(thrown, from)
+      }
+    },
     isStillValid,
     check(caller) {
       if (!isStillValid(caller)) throw new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token')

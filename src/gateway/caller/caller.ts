@@ -2,18 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import type { Job, JobOptions } from '../../core/job.ts'
 import type { ApiKey } from '../../core/ports/keys.ts'
-
-export interface Session {
-  /** Tells sessions without a user apart. */
-  readonly id: string
-  readonly keyId: string
-  /** The only end user whose work it sees. Null: it sees all of the tenant's. */
-  readonly user: string | null
-  /** The only origin it may be used from. Null: any that may call. */
-  readonly origin: string | null
-  /** No token is valid after it. */
-  readonly endsAtMs: number
-}
+import type { Session } from '../../core/ports/tickets.ts'
 
 export interface Caller {
   readonly key: ApiKey

@@ -7,17 +7,15 @@ import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { ApiKey, Keys } from '../../core/ports/keys.ts'
+import type { Session, Tickets } from '../../core/ports/tickets.ts'
 import type { SessionOptions } from '../deps.ts'
-import { type Caller, isValidKey, type Session } from './caller.ts'
+import { type Caller, isValidKey } from './caller.ts'
 import { normalOrigin } from './origin.ts'
 
 export const TOKEN_PREFIX = 'sluice-token-'
 export const TICKET_PREFIX = 'sluice-ticket-'
 /** Longer texts are refused before they are hashed. */
 export const MAX_TOKEN_BYTES = 2_048
-/** Unused tickets; the oldest are dropped first, seconds before they expire. One key can't displace the others'. */
-const MAX_TICKETS = 100_000
-const MAX_TICKETS_PER_KEY = 10_000
 
 export interface Token {
   readonly token: string
@@ -25,15 +23,15 @@ export interface Token {
 }
 
 export interface Sessions {
-  /** `sessionMs` null = the longest. Throws rate_limited. */
+  /** `sessionMs` null = the longest. Rejects with rate_limited. */
   ticket(
     key: ApiKey,
     user: string | null,
     origin: string | null,
     sessionMs: number | null,
-  ): { readonly ticket: string; readonly expiresInMs: number }
-  /** Uses the ticket up. Throws invalid_ticket, origin_forbidden. */
-  redeem(ticket: string, origin: string | undefined): Caller
+  ): Promise<{ readonly ticket: string; readonly expiresInMs: number }>
+  /** Uses the ticket up. Rejects with invalid_ticket, origin_forbidden. */
+  redeem(ticket: string, origin: string | undefined): Promise<Caller>
   /** A new token for an open session. */
   token(session: Session): Token
   /** Throws invalid_token, origin_forbidden. */
@@ -55,9 +53,14 @@ interface Claims {
   readonly e: number
 }
 
-export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: SessionOptions): Sessions {
+export function createSessions(
+  keys: Keys,
+  tickets: Tickets,
+  clock: Clock,
+  ids: Ids,
+  options: SessionOptions,
+): Sessions {
   const { secret, ticketMs, tokenMs } = options
-  const tickets = new Map<string, { readonly session: Session; readonly untilMono: number }>()
 
   const sign = (text: string): Buffer => createHmac('sha256', secret).update(text).digest()
 
@@ -71,49 +74,18 @@ export function createSessions(keys: Keys, clock: Clock, ids: Ids, options: Sess
     return { key, session }
   }
 
-  const openOf = new Map<string, number>()
-
-  function drop(ticket: string): void {
-    const keyId = tickets.get(ticket)?.session.keyId
-    if (keyId === undefined) return
-    tickets.delete(ticket)
-    const left = (openOf.get(keyId) ?? 1) - 1
-    if (left === 0) openOf.delete(keyId)
-    else openOf.set(keyId, left)
-  }
-
-  /** In order of their creation: all live equally long. */
-  function dropOld(): void {
-    for (const [ticket, { untilMono }] of tickets) {
-      if (untilMono > clock.monoMs() && tickets.size < MAX_TICKETS) return
-      drop(ticket)
-    }
-  }
-
   return {
-    ticket(key, user, origin, sessionMs) {
-      dropOld()
-      const open = openOf.get(key.id) ?? 0
-      if (open >= MAX_TICKETS_PER_KEY)
-        throw new SluiceError('rate_limited', {
-          message: `This key has ${open} unused tickets: use some, or wait until they expire.`,
-          retryAfterMs: ticketMs,
-        })
-      openOf.set(key.id, open + 1)
+    async ticket(key, user, origin, sessionMs) {
       const ticket = TICKET_PREFIX + Buffer.from(ids.random(32)).toString('base64url')
       const endsAtMs = clock.wallMs() + Math.min(sessionMs ?? options.sessionMs, options.sessionMs)
       const id = Buffer.from(ids.random(8)).toString('base64url')
-      tickets.set(ticket, {
-        session: { id, keyId: key.id, user, origin, endsAtMs },
-        untilMono: clock.monoMs() + ticketMs,
-      })
+      await tickets.issue(ticket, { id, keyId: key.id, user, origin, endsAtMs }, ticketMs)
       return { ticket, expiresInMs: ticketMs }
     },
-    redeem(ticket, origin) {
-      const found = tickets.get(ticket)
-      drop(ticket)
-      if (found === undefined || found.untilMono <= clock.monoMs()) throw new SluiceError('invalid_ticket')
-      return admit(found.session, origin, 'invalid_ticket')
+    async redeem(ticket, origin) {
+      const session = await tickets.redeem(ticket)
+      if (session === null) throw new SluiceError('invalid_ticket')
+      return admit(session, origin, 'invalid_ticket')
     },
     token({ id, keyId, user, origin, endsAtMs }) {
       const now = clock.wallMs()

@@ -45,7 +45,7 @@ export function sessionRoutes(deps: GatewayDeps, auth: Auth, sessions: Sessions)
           readonly origin?: string | null
           readonly session_ms?: number | null
         }
-        const { ticket, expiresInMs } = sessions.ticket(
+        const { ticket, expiresInMs } = await sessions.ticket(
           call.caller.key,
           asked.user ?? null,
           asked.origin ?? null,
@@ -61,7 +61,10 @@ export function sessionRoutes(deps: GatewayDeps, auth: Auth, sessions: Sessions)
       async run(call) {
         const caller = hasCredential(call.exchange.request)
           ? auth.tenant(call.exchange.request)
-          : auth.admit(ticketOf((await readJson(call, MAX_BODY_BYTES, LIMITS)).value), fromOf(call.exchange.request))
+          : await auth.admit(
+              ticketOf((await readJson(call, MAX_BODY_BYTES, LIMITS)).value),
+              fromOf(call.exchange.request),
+            )
         if (caller.session === null)
           throw bad('ticket', 'An API key needs no session: send the key itself in the authorization header.')
         const { token, expiresInMs } = sessions.token(caller.session)

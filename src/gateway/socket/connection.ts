@@ -47,6 +47,8 @@ export class Connection implements Peer {
   readonly #incoming: Incoming
   readonly #onClosed: (connection: Connection, code: number) => void
   #watches: Watches | null = null
+  /** Messages that came while its hello was looked at. */
+  #held: Array<{ readonly data: Buffer; readonly isBinary: boolean }> | null = null
   #leave = (): void => {}
 
   constructor(
@@ -151,6 +153,12 @@ export class Connection implements Peer {
     if (this.closing || !this.#isAllowed(() => this.#incoming.countMessage())) return
     const { options } = this.context.deps
     if (data.length > options.socket.maxMessageBytes) return this.close(new SluiceError('message_too_large'))
+    if (this.#held !== null) this.#held.push({ data, isBinary })
+    else this.#read(data, isBinary)
+  }
+
+  #read(data: Buffer, isBinary: boolean): void {
+    const { options } = this.context.deps
     let about: { readonly id?: unknown; readonly job?: unknown } = {}
     try {
       if (isBinary) throw new SluiceError('invalid_request', { message: 'Frames must be text: one JSON object each.' })
@@ -177,7 +185,7 @@ export class Connection implements Peer {
   }
 
   #handle(frame: ClientFrame, body: JsonBody): void {
-    if (frame.t === 'hello') return hello(this, frame)
+    if (frame.t === 'hello') return this.#hold(hello(this, frame))
     const { caller } = this
     if (caller === null)
       return this.refuseEntry(
@@ -186,6 +194,20 @@ export class Connection implements Peer {
       )
     this.context.auth.check(caller)
     perform(this, frame, caller, body)
+  }
+
+  /** What comes while its hello is looked at waits: what one read brought, at most. */
+  #hold(entering: Promise<void>): void {
+    this.#held = []
+    this.#ws.pause()
+    entering
+      .catch((thrown: unknown) => this.refuse(thrown, {}))
+      .then(() => {
+        const held = this.#held ?? []
+        this.#held = null
+        if (!this.out.full) this.#ws.resume()
+        for (const { data, isBinary } of held) if (!this.closing) this.#read(data, isBinary)
+      })
   }
 
   enter(caller: Caller, client: HelloFrame['client'] | null): void {

@@ -6,8 +6,8 @@ import { credentialOf } from '../frames.ts'
 import type { Peer } from '../peer.ts'
 import { attach } from './attach.ts'
 
-/** Throws invalid_request for a second one; a caller that is not admitted gets the error, and is closed. */
-export function hello(peer: Peer, frame: HelloFrame): void {
+/** Rejects with invalid_request for a second one; a caller that is not admitted gets the error, and is closed. */
+export async function hello(peer: Peer, frame: HelloFrame): Promise<void> {
   const { auth, deps } = peer.context
   const options = deps.options.socket
   if (peer.greeted) throw new SluiceError('invalid_request', { message: 'A connection takes only one hello.' })
@@ -18,7 +18,11 @@ export function hello(peer: Peer, frame: HelloFrame): void {
     })
   peer.greeted = true
   try {
-    if (peer.caller === null) peer.enter(auth.admit(credentialOf(frame.auth), peer.from), frame.client ?? null)
+    if (peer.caller === null) {
+      const caller = await auth.admit(credentialOf(frame.auth), peer.from)
+      if (peer.closing) return
+      peer.enter(caller, frame.client ?? null)
+    }
     if ((frame.jobs?.length ?? 0) > options.maxJobs) throw tooManyJobs(options.maxJobs)
   } catch (thrown) {
     return peer.refuseEntry(thrown, {})
