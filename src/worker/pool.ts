@@ -4,6 +4,7 @@ import type { JobId } from '../core/job.ts'
 import { gauge, type NumberSource } from '../core/numbers.ts'
 import type { Provider } from '../core/ports/provider.ts'
 import type { Work, Worker } from '../core/ports/work.ts'
+import { Table } from '../core/table.ts'
 import { Run, type RunDeps } from './run-job.ts'
 
 export interface PoolOptions {
@@ -36,7 +37,7 @@ export interface Drained {
 const RELEASE_MS = 2_000
 
 export function startPool(work: Pick<Work, 'attach'>, deps: RunDeps, clock: Clock, options: PoolOptions): WorkerPool {
-  const runs = new Map<JobId, Run>()
+  const runs = new Table<JobId, Run>()
   let draining = false
   let finished = 0
   const handedBack = new Set<Run>()

@@ -12,6 +12,7 @@ import type { JobId, JobState, Place } from '../../core/job.ts'
 import type { ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
 import type { QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Finished, Outcome } from '../../core/ports/work.ts'
+import { Table } from '../../core/table.ts'
 import { refusal } from './caps.ts'
 import { type ActiveLease, Entry, type LiveState, WorkerLeases } from './entry.ts'
 import { placeOf } from './estimate.ts'
@@ -44,7 +45,7 @@ const ended = (state: JobState): Finished => ({ kind: 'ended', state })
 
 class PureScheduler implements Scheduler {
   readonly #options: SchedulerOptions
-  readonly #entries = new Map<JobId, Entry>()
+  readonly #entries = new Table<JobId, Entry>()
   readonly #lanes = new Lanes<Entry>()
   readonly #timers = new Timers<Entry | WorkerLeases>()
   readonly #leases: Leases

@@ -9,6 +9,7 @@ import { crashpoint } from '../../../core/crashpoint.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Emit, Happened } from '../../../core/facts.ts'
 import { gauge, histogram, type Metric } from '../../../core/numbers.ts'
+import { Slots } from '../../../core/table.ts'
 import type { Disk, DiskEvents } from './disk.ts'
 import { kindOf } from './faults.ts'
 
@@ -88,7 +89,7 @@ export class Store {
   #lockedSinceMono: number | null = null
   #retrying = false
   /** Rejections of those who wait only while the store takes work. */
-  readonly #impatient = new Set<(error: SluiceError) => void>()
+  readonly #impatient = new Slots<(error: SluiceError) => void>()
   #closed = false
   /** Commits so far, those a running sync covers, and those synced. */
   #commits = 0
@@ -183,8 +184,8 @@ export class Store {
   whileUp<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#down !== null) reject(this.#down)
-      this.#impatient.add(reject)
-      promise.then(resolve, reject).finally(() => this.#impatient.delete(reject))
+      const place = this.#impatient.add(reject)
+      promise.then(resolve, reject).finally(() => this.#impatient.delete(place, reject))
     })
   }
 

@@ -2,6 +2,7 @@
 import type { SluiceError } from '../../../core/errors.ts'
 import { isTerminal, type Job, type JobId, type JobState, type Place, type TenantId } from '../../../core/job.ts'
 import type { Coordinator } from '../../../core/ports/coordinator.ts'
+import { Table } from '../../../core/table.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { NO_BODY } from './jobs.ts'
 
@@ -37,9 +38,9 @@ export class LiveJob {
 }
 
 export class LiveJobs {
-  readonly #jobs = new Map<JobId, LiveJob>()
+  readonly #jobs = new Table<JobId, LiveJob>()
   /** Those of each conversation, in their order. */
-  readonly #byConversation = new Map<string, Set<LiveJob>>()
+  readonly #byConversation = new Table<string, Set<LiveJob>>()
   readonly #coordinator: Pick<Coordinator, 'state' | 'places'>
   #bodyBytes = 0
 

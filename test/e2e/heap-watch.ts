@@ -1,0 +1,45 @@
+/** Preloaded into a server (--import): tells its heap over HTTP, on the port SLUICE_TEST_HEAP_PORT. */
+import { createServer } from 'node:http'
+import { constants, PerformanceObserver } from 'node:perf_hooks'
+import { getHeapSpaceStatistics } from 'node:v8'
+import { isMainThread } from 'node:worker_threads'
+
+export interface Heap {
+  /** Used bytes of all that scavenges do not look at. */
+  readonly old: number
+  readonly majors: number
+  readonly scavenges: number
+  /** The longest scavenge, ms. */
+  readonly longestMs: number
+}
+
+interface Entry {
+  readonly detail: { readonly kind: number }
+  readonly duration: number
+}
+
+let majors = 0
+let scavenges = 0
+let longestMs = 0
+
+if (isMainThread) {
+  new PerformanceObserver((list) => {
+    for (const { detail, duration } of list.getEntries() as unknown as Entry[]) {
+      const { kind } = detail
+      if (kind === constants.NODE_PERFORMANCE_GC_MAJOR) majors++
+      if (kind !== constants.NODE_PERFORMANCE_GC_MINOR) continue
+      scavenges++
+      longestMs = Math.max(longestMs, duration)
+    }
+  }).observe({ entryTypes: ['gc'] })
+  createServer((_request, response) => {
+    const old = getHeapSpaceStatistics()
+      .filter(({ space_name }) => !space_name.startsWith('new_'))
+      .reduce((sum, { space_used_size }) => sum + space_used_size, 0)
+    const heap: Heap = { old, majors, scavenges, longestMs }
+    response.end(JSON.stringify(heap))
+    longestMs = 0
+  })
+    .listen(Number(process.env['SLUICE_TEST_HEAP_PORT']), '127.0.0.1')
+    .unref()
+}

@@ -1,0 +1,107 @@
+/**
+ * What came and went leaves nothing behind, not even until the next major collection: a dead hash table in old space
+ * would keep all its successors alive, and with them nearly every job (src/core/table.ts).
+ */
+import { Agent, createServer, type Server as HttpServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { Heap } from './heap-watch.ts'
+import { freePort, type Server, startServer } from './server.ts'
+
+const JOBS = 20_000
+/** Compiled code, caches and tables as large as they will be. */
+const WARM_UP = 12_000
+const MAX_BYTES = 200
+const AT_ONCE = 32
+
+const chunk = (delta: string, reason: string): string =>
+  `data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":${delta},` +
+  `"finish_reason":${reason}}]}\n\n`
+const STREAM =
+  chunk('{"role":"assistant","content":""}', 'null') +
+  Array.from({ length: 8 }, (_, i) => chunk(`{"content":" tok${i}"}`, 'null')).join('') +
+  chunk('{}', '"stop"') +
+  'data: [DONE]\n\n'
+const DOCUMENT = JSON.stringify({
+  id: 'c',
+  object: 'chat.completion',
+  created: 1,
+  model: 'm',
+  choices: [{ index: 0, message: { role: 'assistant', content: 'Hello there.' }, finish_reason: 'stop' }],
+  usage: { prompt_tokens: 3, completion_tokens: 3, total_tokens: 6 },
+})
+
+const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE })
+let upstream: HttpServer
+let server: Server
+let heapPort: number
+
+beforeAll(async () => {
+  upstream = createServer((asked, response) => {
+    let body = ''
+    asked.on('data', (part: Buffer) => (body += part.toString()))
+    asked.on('end', () => {
+      const isStream = (JSON.parse(body) as { stream?: boolean }).stream === true
+      response.setHeader('content-type', isStream ? 'text/event-stream' : 'application/json')
+      response.end(isStream ? STREAM : DOCUMENT)
+    })
+  })
+  await new Promise<void>((done) => upstream.listen(0, '127.0.0.1', done))
+  heapPort = await freePort()
+  const { port } = upstream.address() as AddressInfo
+  server = await startServer(
+    `models: [{ name: m, provider: openai-compatible, base_url: "http://127.0.0.1:${port}/v1" }]\n` +
+      'log: { level: warn }\n',
+    {
+      NODE_OPTIONS: `--import ${pathToFileURL(join(import.meta.dirname, 'heap-watch.ts')).href}`,
+      SLUICE_TEST_HEAP_PORT: String(heapPort),
+    },
+  )
+}, 60_000)
+afterAll(async () => {
+  agent.destroy()
+  await server?.stop()
+  upstream?.closeAllConnections()
+  await new Promise((done) => upstream?.close(done))
+})
+
+function ask(stream: boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const headers = { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' }
+    const asked = request(`${server.url}/v1/chat/completions`, { agent, method: 'POST', headers }, (response) => {
+      let text = ''
+      response.on('data', (part: Buffer) => (text += part.toString()))
+      response.on('error', reject)
+      response.on('end', () =>
+        response.statusCode === 200 && text.includes(stream ? '[DONE]' : 'Hello there.')
+          ? resolve()
+          : reject(new Error(`${response.statusCode}: ${text}`)),
+      )
+    })
+    asked.on('error', reject)
+    asked.end(JSON.stringify({ model: 'm', stream, messages: [{ role: 'user', content: 'hello' }] }))
+  })
+}
+
+async function askAll(calls: number): Promise<void> {
+  let left = calls
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      while (left > 0) await ask(left-- % 4 === 0)
+    }),
+  )
+}
+
+const heap = async (): Promise<Heap> => (await (await fetch(`http://127.0.0.1:${heapPort}`)).json()) as Heap
+
+it(`${JOBS} jobs grow the heap by under ${MAX_BYTES} bytes each without a major collection`, async () => {
+  await askAll(WARM_UP)
+  const before = await heap()
+  await askAll(JOBS)
+  const after = await heap()
+  const told = JSON.stringify({ before, after })
+  expect(after.majors, told).toBe(before.majors)
+  expect((after.old - before.old) / JOBS, told).toBeLessThan(MAX_BYTES)
+}, 180_000)
