@@ -1,4 +1,5 @@
-/** The slow side of the store, in a thread of its own: the event loop never waits for a disk. */
+/** The slow side of the store, in threads of its own: the event loop never waits for a disk, and no sync for a
+ * checkpoint. */
 import { Worker } from 'node:worker_threads'
 import type { Files } from './schema.ts'
 
@@ -28,22 +29,40 @@ export interface DiskEvents {
 
 export type OpenDisk = (files: Files, events: DiskEvents) => Disk
 
-export type ToWorker = 'sync' | 'checkpoint' | 'held' | 'close'
-export type FromWorker =
+export type ToThread = 'sync' | 'checkpoint' | 'held' | 'close'
+export type FromThread =
   | { readonly type: 'synced'; readonly ms: number; readonly walBytes: number }
   | { readonly type: 'hold' | 'release' | 'closed' }
   | { readonly type: 'checkpointed'; readonly walBytes: number }
   | { readonly type: 'failed'; readonly detail: string }
 
 export const openDisk: OpenDisk = (files, events) => {
-  const source = import.meta.url.endsWith('.ts') ? './sync-worker.ts' : './sync-worker.js'
+  const syncs = openThread('sync-worker', files, events)
+  // Who writes little needs no checkpoint, nor the memory of another thread
+  let checkpoints: Thread | null = null
+  const checkpointing = (): Thread => (checkpoints ??= openThread('checkpoint-worker', files, events))
+  return {
+    sync: () => syncs.tell('sync'),
+    checkpoint: () => checkpointing().tell('checkpoint'),
+    held: () => checkpointing().tell('held'),
+    close: async () => void (await Promise.all([syncs.close(), checkpoints?.close()])),
+  }
+}
+
+interface Thread {
+  tell(message: ToThread): void
+  close(): Promise<void>
+}
+
+function openThread(name: string, files: Files, events: DiskEvents): Thread {
+  const source = `./${name}.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`
   const worker = new Worker(new URL(source, import.meta.url), { workerData: files, execArgv: [] })
-  const tell = (message: ToWorker): void => worker.postMessage(message)
+  const tell = (message: ToThread): void => worker.postMessage(message)
   let closing = false
   let gone = false
   let closed = (): void => {}
   worker.unref()
-  worker.on('message', (message: FromWorker) => {
+  worker.on('message', (message: FromThread) => {
     if (message.type === 'synced') events.synced(message.ms, message.walBytes)
     else if (message.type === 'failed') events.failed(message.detail)
     else if (message.type === 'checkpointed') events.checkpointed(message.walBytes)
@@ -55,12 +74,10 @@ export const openDisk: OpenDisk = (files, events) => {
   worker.on('exit', () => {
     gone = true
     if (closing) closed()
-    else events.failed('the sync thread ended')
+    else events.failed(`the ${name} thread ended`)
   })
   return {
-    sync: () => tell('sync'),
-    checkpoint: () => tell('checkpoint'),
-    held: () => tell('held'),
+    tell,
     async close() {
       closing = true
       if (gone) return
