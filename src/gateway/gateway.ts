@@ -1,21 +1,19 @@
 /** The front door: two listeners, one way in. What is hostile or malformed is refused here, as early as it shows. */
-import { createServer, type Server, type ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
-import { SluiceError } from '../core/errors.ts'
+import type { Server } from 'node:http'
+import type { SluiceError } from '../core/errors.ts'
 import { gauge } from '../core/numbers.ts'
-import { errorJson } from '../core/wire.ts'
 import { Admitted } from './caller/admitted.ts'
 import { createAuth } from './caller/auth.ts'
 import { normalOrigins } from './caller/origin.ts'
 import { createSessions } from './caller/sessions.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createEntries } from './entry.ts'
-import { errorHeaders, rawAnswer } from './http/exchange.ts'
-import { refusalOf } from './http/form.ts'
 import { Inflow } from './http/inflow.ts'
+import { listen } from './http/listener.ts'
 import { adminAdvice } from './http/no-route.ts'
 import { Owed } from './http/owed.ts'
 import { Router } from './http/router.ts'
+import { Phase } from './phase.ts'
 import { pipeline } from './pipeline.ts'
 import { createAnswers } from './read/answers.ts'
 import { createJobs } from './read/jobs.ts'
@@ -37,11 +35,6 @@ const UNREAD = {
   tookMs: 0,
 } as const
 
-/** When to come back to a server that starts or stops. */
-const RETRY_AFTER_MS = 1_000
-/** How often connections are checked for the timeouts of headers and requests. */
-const CONNECTION_CHECK_MS = 1_000
-
 export function createGateway(deps: GatewayDeps): Gateway {
   const { options, clock, emit } = deps
   const sessions = createSessions(deps.keys, deps.tickets, clock, deps.ids, options.sessions)
@@ -60,22 +53,14 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const inflow = new Inflow(unfinished, 'unfinished requests')
   const outflow = new Inflow(unfinished, 'unread answers')
   const owed = new Owed(clock, options.disconnectGraceMs)
-  let starting = true
-  let draining = false
-  /** What refuses all but probes; null when open. */
-  const closedFor = (): SluiceError | null =>
-    draining
-      ? new SluiceError('draining', { retryAfterMs: RETRY_AFTER_MS })
-      : starting
-        ? new SluiceError('starting', { retryAfterMs: RETRY_AFTER_MS })
-        : null
+  const phase = new Phase()
   const answers = createAnswers(deps)
   const submits = createSubmits(deps, auth)
   const jobs = createJobs(deps, submits)
-  const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow })
+  const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow, phase })
   const watching = createWatching(deps)
-  const door = { auth, sessions, socket: hub.route, admitted }
-  const routes = createRoutes(deps, jobs, submits, answers, door, watching, closedFor)
+  const parts = { auth, sessions, admitted, submits, jobs, answers, watching, phase }
+  const routes = createRoutes(deps, { ...parts, socket: hub.route })
   const servers: Server[] = []
   let publicPort = 0
   const api = new Router(routes.public)
@@ -88,60 +73,18 @@ export function createGateway(deps: GatewayDeps): Gateway {
   )
 
   const entries = createEntries(auth, admitted)
-  const ways = { ...deps, owed, inflow, outflow, entries, check: auth.check, closedFor }
+  const ways = { ...deps, owed, inflow, outflow, entries, check: auth.check, phase }
+  const onUnreadable = ({ status, code }: SluiceError): void => emit({ type: 'request-ended', ...UNREAD, status, code })
 
-  /** What could not be read as a request at all. */
-  function onClientError(
-    error: NodeJS.ErrnoException,
-    socket: Socket & { readonly _httpMessage?: ServerResponse },
-  ): void {
-    if (socket.writableEnded) return
-    const answering = socket._httpMessage
-    const isTorn = answering?.headersSent === true && !answering.req.complete
-    if (!socket.writable || error.code === 'ECONNRESET' || isTorn) {
-      socket.destroy()
-      return
-    }
-    const refusal = refusalOf(error)
-    emit({ type: 'request-ended', ...UNREAD, status: refusal.status, code: refusal.code })
-    owed.refuse(socket, rawAnswer(refusal.status, errorJson(refusal.wire), errorHeaders(refusal)))
-  }
-
-  async function listen(
+  async function open(
     router: Router,
     host: string,
     port: number,
     origins: readonly string[],
     sockets: Hub | null,
   ): Promise<Address> {
-    const server = createServer(
-      {
-        headersTimeout: options.headersTimeoutMs,
-        requestTimeout: options.requestTimeoutMs,
-        keepAliveTimeout: options.keepAliveMs,
-        connectionsCheckingInterval: CONNECTION_CHECK_MS,
-        maxHeaderSize: options.maxHeaderBytes,
-        requireHostHeader: false, // checkForm answers in JSON
-        noDelay: true,
-        shouldUpgradeCallback: sockets?.shouldUpgrade ?? (() => false),
-      },
-      pipeline(router, normalOrigins(origins), ways),
-    )
-    server.maxConnections = options.maxConnections
-    // A client that closed its side may still wait for its answer
-    Object.assign(server, { httpAllowHalfOpen: true })
-    sockets?.listenOn(server)
-    server.on('clientError', onClientError)
-    // "expect: 100-continue" is answered when the body is wanted, any other expectation by checkForm
-    for (const event of ['checkContinue', 'checkExpectation'])
-      server.on(event, (request, response) => server.emit('request', request, response))
-    await new Promise<void>((done, failed) => {
-      server.once('error', failed)
-      server.listen(port, host, () => {
-        server.off('error', failed)
-        done()
-      })
-    })
+    const serve = pipeline(router, normalOrigins(origins), ways)
+    const server = await listen(host, port, options, { serve, owed, onUnreadable, sockets })
     servers.push(server)
     return { host, port: (server.address() as { port: number }).port }
   }
@@ -154,17 +97,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
       gauge('unread_bytes', 'Large answers that are not read yet', () => outflow.bytes),
     ],
     async listenPublic(host, port) {
-      const address = await listen(api, host, port, options.corsOrigins, hub)
+      const address = await open(api, host, port, options.corsOrigins, hub)
       publicPort = address.port
       return address
     },
-    ready() {
-      starting = false
-      hub.starting = false
-    },
-    listenAdmin: (host, port) => listen(operators, host, port, [], null),
+    ready: () => phase.open(),
+    listenAdmin: (host, port) => open(operators, host, port, [], null),
     drain() {
-      draining = true
+      if (phase.isStopping) return
+      phase.stop()
       hub.drain()
       deps.presence.close() // readers leave because we do
     },

@@ -18,6 +18,7 @@ import type { Inflow } from './http/inflow.ts'
 import type { Owed } from './http/owed.ts'
 import type { AuthRule } from './http/route.ts'
 import { checkQuery, type Router } from './http/router.ts'
+import type { Phase } from './phase.ts'
 
 export interface PipelineDeps extends ExchangeDeps {
   readonly clock: Clock
@@ -28,15 +29,14 @@ export interface PipelineDeps extends ExchangeDeps {
   readonly entries: Readonly<Record<AuthRule, Entry>>
   /** Throws for a caller that is no longer valid. */
   readonly check: (caller: Caller) => void
-  /** What refuses all but probes; null when open. */
-  readonly closedFor: () => SluiceError | null
+  readonly phase: Phase
 }
 
 /** For a listener of node's. */
 export type Serve = (request: IncomingMessage, response: ServerResponse) => void
 
 export function pipeline(router: Router, origins: ReadonlySet<string>, deps: PipelineDeps): Serve {
-  const { owed, inflow, entries, check, closedFor } = deps
+  const { owed, inflow, entries, check, phase } = deps
 
   return (request, response) => {
     const exchange = new Exchange(request, response, requestIdOf(request, deps.ids), corsOf(request, origins), deps)
@@ -68,7 +68,7 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
     const { route, params, query } = router.find(request.method ?? '', request.url ?? '')
     exchange.route = route
     const entry = entries[route.auth]
-    const refusal = entry.isAlwaysOpen ? null : closedFor()
+    const refusal = entry.isAlwaysOpen ? null : phase.refusal()
     if (refusal !== null) throw refusal
     const caller = entry.enter(exchange)
     checkQuery(route, query)

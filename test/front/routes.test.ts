@@ -4,19 +4,15 @@ import { DIALECTS } from '../../src/dialects/index.ts'
 import type { GatewayDeps } from '../../src/gateway/deps.ts'
 import type { Route } from '../../src/gateway/http/route.ts'
 import { Router } from '../../src/gateway/http/router.ts'
-import type { Answers } from '../../src/gateway/read/answers.ts'
-import type { Jobs } from '../../src/gateway/read/jobs.ts'
 import { createWatching } from '../../src/gateway/read/watching.ts'
-import { createRoutes, type Door } from '../../src/gateway/routes/index.ts'
-import type { Submits } from '../../src/gateway/submit/submit.ts'
+import { createRoutes, type RouteParts } from '../../src/gateway/routes/index.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, send } from './wire.ts'
 
 const deps = { dialects: DIALECTS } as GatewayDeps
 const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => null }
 const watching = createWatching(deps)
-const door = { socket } as unknown as Door
-const tables = createRoutes(deps, {} as Jobs, {} as Submits, {} as Answers, door, watching, () => null)
+const tables = createRoutes(deps, { socket, watching } as RouteParts)
 const doors = [
   ...tables.public.map((route) => ({ door: 'public' as const, route })),
   ...tables.admin.map((route) => ({ door: 'admin' as const, route })),

@@ -1,11 +1,10 @@
 /** The route tables of both listeners. Nothing is answered that does not stand here. */
-import type { SluiceError } from '../../core/errors.ts'
 import type { Admitted } from '../caller/admitted.ts'
 import type { Auth } from '../caller/auth.ts'
 import type { Sessions } from '../caller/sessions.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { json } from '../http/answer.ts'
 import type { Route } from '../http/route.ts'
+import type { Phase } from '../phase.ts'
 import type { Answers } from '../read/answers.ts'
 import type { Jobs } from '../read/jobs.ts'
 import type { Watching } from '../read/watching.ts'
@@ -15,14 +14,20 @@ import { dialectRoutes } from './dialects.ts'
 import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
 import { operatorRoutes } from './operator.ts'
+import { probeRoutes } from './probes.ts'
 import { sessionRoutes } from './sessions.ts'
 import { welcomeRoutes } from './welcome.ts'
 
-/** How callers come in. */
-export interface Door {
+/** What the routes are made of, besides the ports. */
+export interface RouteParts {
   readonly auth: Auth
   readonly sessions: Sessions
   readonly admitted: Admitted
+  readonly submits: Submits
+  readonly jobs: Jobs
+  readonly answers: Answers
+  readonly watching: Watching
+  readonly phase: Phase
   /** Refuses what could not be upgraded. */
   readonly socket: Route
 }
@@ -32,43 +37,20 @@ export interface Routes {
   readonly admin: readonly Route[]
 }
 
-export function createRoutes(
-  deps: GatewayDeps,
-  jobs: Jobs,
-  submits: Submits,
-  answers: Answers,
-  door: Door,
-  watching: Watching,
-  closedFor: () => SluiceError | null,
-): Routes {
-  const probes: readonly Route[] = [
-    // Probes add what they like to get past caches
-    { method: 'GET', path: '/livez', query: 'any', auth: 'none', run: () => json(200, { status: 'ok' }) },
-    {
-      method: 'GET',
-      path: '/readyz',
-      query: 'any',
-      auth: 'none',
-      run() {
-        const refusal = closedFor()
-        if (refusal !== null) throw refusal
-        const health = deps.health()
-        if (!health.ok) throw health.error
-        return json(200, { status: 'ok' })
-      },
-    },
-  ]
+export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
+  const { auth, sessions, admitted, submits, jobs, answers, watching, phase, socket } = parts
+  const probes = probeRoutes(deps, phase)
   return {
     public: [
       ...dialectRoutes(deps, jobs, submits, answers),
       ...modelRoutes(deps),
       ...jobRoutes(deps, jobs, submits, answers),
       ...conversationRoutes(deps, watching.stream),
-      ...sessionRoutes(deps, door.auth, door.sessions),
-      door.socket,
+      ...sessionRoutes(deps, auth, sessions),
+      socket,
       ...welcomeRoutes(deps.models),
       ...probes,
     ],
-    admin: [...operatorRoutes(deps, jobs, door.admitted), ...probes],
+    admin: [...operatorRoutes(deps, jobs, admitted), ...probes],
   }
 }

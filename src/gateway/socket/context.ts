@@ -5,6 +5,7 @@ import type { Auth } from '../caller/auth.ts'
 import type { Sessions } from '../caller/sessions.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Inflow } from '../http/inflow.ts'
+import type { Phase } from '../phase.ts'
 import type { Submits } from '../submit/submit.ts'
 
 /** The gateway's own parts that sockets use too. */
@@ -14,12 +15,11 @@ export interface SocketParts {
   readonly submits: Submits
   readonly admitted: Admitted
   readonly inflow: Inflow
+  readonly phase: Phase
 }
 
 export interface SocketContext extends SocketParts {
   readonly deps: GatewayDeps
-  /** Nothing new is accepted. */
-  readonly draining: boolean
   /** Flushes it at the end of this turn, when all that the turn brought has been written. */
   flushSoon(connection: { flush(): void }): void
   /** A user's TTFT, as their client measured it. */

@@ -29,7 +29,6 @@ const RECONNECT_FROM_MS = 200
 const RECONNECT_WITHIN_MS = 1_000
 
 export class Hub {
-  starting = true
   readonly #deps: GatewayDeps
   readonly #context: SocketContext
   readonly #wss: WebSocketServer
@@ -38,7 +37,6 @@ export class Hub {
   readonly #refused = new WeakMap<IncomingMessage, unknown>()
   readonly #upgrades = new WeakMap<IncomingMessage, { readonly caller: Caller | null }>()
   readonly #origins: ReadonlySet<string>
-  #draining = false
   #unflushed: Array<{ flush(): void }> = []
   #ticks = 0
   #stopTicks: (() => void) | null = null
@@ -46,13 +44,9 @@ export class Hub {
   constructor(deps: GatewayDeps, parts: SocketParts) {
     this.#deps = deps
     this.#origins = normalOrigins(deps.options.corsOrigins)
-    const isDraining = (): boolean => this.#draining
     this.#context = {
       ...parts,
       deps,
-      get draining() {
-        return isDraining()
-      },
       flushSoon: (connection) => this.#flushSoon(connection),
       noteTtft: (job, ttftMs) => this.#noteTtft(job, ttftMs),
     }
@@ -85,8 +79,8 @@ export class Hub {
   readonly shouldUpgrade = (request: IncomingMessage): boolean => {
     if (!wantsSocket(request)) return false
     try {
-      if (this.#draining) throw new SluiceError('draining', { retryAfterMs: RECONNECT_WITHIN_MS })
-      if (this.starting) throw new SluiceError('starting', { retryAfterMs: RECONNECT_WITHIN_MS })
+      const refusal = this.#context.phase.refusal()
+      if (refusal !== null) throw refusal
       const caller = checkUpgrade(request, this.#context.auth, this.#origins)
       if (caller !== null) this.#context.admitted.checkRoom(caller, 'socket')
       this.#upgrades.set(request, { caller })
@@ -107,7 +101,7 @@ export class Hub {
         this.#connections.add(connection)
         if (caller !== null) connection.enter(caller, null)
         this.#stopTicks ??= this.#deps.clock.every(TICK_MS, () => this.#tick())
-        if (this.#draining) connection.close(new SluiceError('draining'))
+        if (this.#context.phase.isStopping) connection.close(new SluiceError('draining'))
       })
     })
   }
@@ -154,7 +148,8 @@ export class Hub {
         new SluiceError('request_timeout', { message: 'The connection did not answer a ping in time.' }),
       )
     if (now - connection.heardMono >= heartbeatMs && connection.pingedMono === Infinity) connection.ping(now)
-    if (this.#draining && connection.following.size === 0) return connection.close(new SluiceError('draining'))
+    if (this.#context.phase.isStopping && connection.following.size === 0)
+      return connection.close(new SluiceError('draining'))
     if (now >= connection.renewMono) connection.renewToken()
   }
 
@@ -180,8 +175,6 @@ export class Hub {
    * come back: not all at once.
    */
   drain(): void {
-    if (this.#draining) return
-    this.#draining = true
     const spreadMs = Math.ceil((this.#connections.size / RECONNECTS_PER_SECOND) * 1_000)
     for (const connection of this.#connections) {
       connection.send({
@@ -193,8 +186,8 @@ export class Hub {
     }
   }
 
+  /** After `drain`. */
   close(): void {
-    this.drain()
     for (const connection of this.#connections) connection.close(new SluiceError('draining'))
   }
 

@@ -1,5 +1,4 @@
 /** A job, submitted over this connection and followed by it. */
-import { SluiceError } from '../../../core/errors.ts'
 import type { SubmitFrame } from '../../../core/frames.ts'
 import { formatCursor } from '../../../core/record.ts'
 import type { Caller } from '../../caller/caller.ts'
@@ -14,8 +13,9 @@ export function submit(peer: Peer, frame: SubmitFrame, caller: Caller, body: Jso
 }
 
 async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: JsonBody): Promise<void> {
-  const { deps, submits, draining } = peer.context
-  if (draining) throw new SluiceError('draining', { retryAfterMs: 1_000 })
+  const { deps, submits, phase } = peer.context
+  const refusal = phase.refusal()
+  if (refusal !== null) throw refusal
   const { t: _t, id: _id, follow: _follow, ...asked } = body.value
   const origin = { requestId: peer.id, trace: null }
   const draft = jobDraft(deps, caller, asked, memberBytes(body, 'request'), null, origin)
