@@ -103,6 +103,20 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     expect((await whole.answer()).text).toBe(await result(second, rest))
   })
 
+  it('goes on right after any event, by its cursor', async () => {
+    const client = await open({ transport })
+    const job = client.submit(ask('Tell me. demo: tokens=40 delay=3 ttft=5'))
+    const events: Array<{ readonly cursor: string; readonly text: string }> = []
+    for await (const event of job)
+      if ('cursor' in event) events.push({ cursor: event.cursor, text: event.type === 'chunk' ? event.text : '' })
+    expect(new Set(events.map(({ cursor }) => cursor)).size).toBe(events.length)
+    for (const at of [0, 1, 17, events.length - 2]) {
+      const rest = client.attach(job.id!, { cursor: events[at].cursor })
+      const text = events.slice(at + 1).map((event) => event.text)
+      expect((await rest.answer()).text).toBe(text.join(''))
+    }
+  })
+
   it('cancels; the end tells', async () => {
     const client = await open({ transport })
     const job = client.submit(ask('Tell me. demo: tokens=2000 delay=10 ttft=20'))
