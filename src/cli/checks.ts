@@ -152,12 +152,12 @@ interface Deployment {
   }>
 }
 
-/** A reload or a provider may have been gone for a moment: from here on it is worth a line. */
+/** A provider may have been away for a moment: fewer failures are not worth a line. */
 const FAILURES_IN_ROW = 3
 const SHOWN_OF_ONE = 5
 const ASKED_MS = 3_000
 
-/** What the running server finds of its deployments; nothing where none runs, or it is not ours to ask. */
+/** Deployments that a running server finds unwell; none if no server runs, or it refuses our key. */
 export async function checkDeployments(server: Client): Promise<readonly Check[]> {
   try {
     const response = await withTimeout((signal) => server.call('GET', '/admin/deployments', { signal }), ASKED_MS)

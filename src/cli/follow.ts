@@ -1,4 +1,4 @@
-/** Prints a job's text as it is generated, with the client library: it reads on wherever a connection was cut. */
+/** Prints a job's text as it is generated. The client library resumes where a connection was cut. */
 import { connect, type Job, type JobEvent, SluiceError } from '../../client/src/index.ts'
 import type { Client } from './client.ts'
 import { FailedError, type Output, RefusedError, UnreachableError, UsageError } from './command.ts'
@@ -10,23 +10,23 @@ export interface FollowOptions {
   /** Print events as JSON lines instead of text. */
   readonly json: boolean
   readonly out: Output
-  /** Tries in a row without any event, after which the server is taken to be gone for good. */
+  /** Give up after this many tries in a row without any event. */
   readonly maxTries?: number
 }
 
-/** Some minutes: the library waits longer from one try to the next. */
+/** Some minutes: the library waits longer before each next try. */
 const MAX_TRIES = 60
 
 /** The state the job ended in. Throws the server's final errors, and UnreachableError after too many tries. */
 export async function follow(client: Client, id: string, options: FollowOptions): Promise<string> {
   const { after, json, out, maxTries = MAX_TRIES } = options
-  // What is not there, or not ours, is told as by any other command
+  // Unknown jobs and bad keys fail as in any other command
   await client.call('GET', `/v1/jobs/${id}`)
   let tries = 0
   const sluice = connect({
     url: client.url,
     key: client.key,
-    // Plain HTTP, like all other commands: it passes the same proxies
+    // Plain HTTP, like all other commands, so that it passes the same proxies
     transport: 'sse',
     client: { name: 'sluice', version },
     onError: () => {
@@ -66,7 +66,7 @@ async function stateOf(client: Client, id: string): Promise<string> {
   return ((await (await client.call('GET', `/v1/jobs/${id}`)).json()) as { readonly state: string }).state
 }
 
-/** What is in the job's log, as its events have it (PROTOCOL.md, section 5). */
+/** The events of the job's log, as on the wire (PROTOCOL.md, section 5). */
 const asJson =
   (out: Output) =>
   (event: JobEvent): void => {

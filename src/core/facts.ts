@@ -1,24 +1,24 @@
 /**
- * What happened, as one union: all that observability may know. A fact is named for its subject and a past participle,
- * and tells by itself whose it is: no consumer has to join it with another. It carries ids, names and numbers, never a
- * text of users or a key.
+ * Everything that observability may know, as one union. A fact is named by its subject and a past participle, and
+ * carries the tenant, model, job and trace it belongs to: no consumer has to join it with another. It has ids, names
+ * and numbers, never text of users and never a key.
  */
 import type { ErrorCode, SluiceError } from './errors.ts'
 import type { Job, JobDraft, JobId, JobKind, JobState, TenantId, Timing, Usage } from './job.ts'
 import type { Traceparent } from './trace.ts'
 
-/** Who asked, and on whose behalf. */
+/** Who asked. */
 interface Asker {
-  /** Null, as all below: not known, or not known yet. */
+  /** Null, here and below: unknown, or not known yet. */
   readonly tenant: TenantId | null
   readonly keyId: string | null
   readonly model: string | null
-  /** Of the request that it began with. */
+  /** Of the request that started it. */
   readonly requestId: string | null
   readonly trace: Traceparent | null
 }
 
-/** Whose job it is, and what it came with. */
+/** Whose job it is, and which request brought it. */
 interface AboutJob extends Asker {
   readonly tenant: TenantId
   readonly keyId: string
@@ -43,7 +43,7 @@ export const aboutJob = ({ id, tenant, keyId, model, requestId, trace }: Job): A
   trace: trace ?? null,
 })
 
-/** Why something failed. A provider's message may quote the request: it is not for logs as it stands. */
+/** Why something failed. A provider's message may quote the request: don't log it as it is. */
 interface Failure {
   /** Null: it did not fail. */
   readonly code: ErrorCode | null
@@ -55,40 +55,40 @@ export const failureOf = (error: Pick<SluiceError, 'code' | 'status' | 'message'
   error === null ? { code: null } : { code: error.code, status: error.status, message: error.message }
 
 /**
- * From the gateway: a request that was answered, or given up. Every one, whatever its end; but what became a WebSocket
- * is told as such.
+ * From the gateway, once for every request, however it ended. One that was upgraded to a WebSocket is a `socket-opened`
+ * instead.
  */
 interface RequestFact extends Asker {
   readonly type: 'request-ended'
   readonly method: string | null
-  /** As in the route table, without the ids in the path; null: there is no such route. */
+  /** As in the route table, with placeholders for ids; null: no such route. */
   readonly route: string | null
-  /** What was answered; 0: it could not be. */
+  /** HTTP status; 0: the client left before there was one. */
   readonly status: number
-  /** Of the error that it was answered with. */
+  /** The error's code; null: it was not answered with an error. */
   readonly code: ErrorCode | null
-  /** All of the answer was handed to the system; false: the client left before, or was sent away. */
+  /** The whole answer was handed to the operating system. */
   readonly complete: boolean
-  /** From its head to the last byte of its answer. */
+  /** From the request's head to the end of the answer. */
   readonly tookMs: number
 }
 
-/** From the gateway: what its one door decided. */
+/** From the gateway: the outcome of a submit. */
 type SubmitFact =
   | (AboutJob & { readonly type: 'job-submitted'; readonly kind: JobKind; readonly joined: boolean })
   | (Asker & { readonly type: 'job-refused'; readonly code: ErrorCode })
 
-/** From the engine: a job's way. */
+/** From the engine. */
 type JobFact = AboutJob &
   (
     | {
         readonly type: 'job-leased'
         readonly attempt: number
         readonly deployment: string
-        /** In line, from its acceptance, or since it was last returned. */
+        /** Time in line: since acceptance, or since it was last returned. */
         readonly waitedMs: number
       }
-    /** Back in line: handed back, lost by its worker, or to be tried again. */
+    /** Back in line: handed back, lost by its worker, or due for a retry. */
     | { readonly type: 'job-returned'; readonly attempt: number; readonly delayMs: number }
     | (Failure & {
         readonly type: 'job-ended'
@@ -100,31 +100,31 @@ type JobFact = AboutJob &
       })
   )
 
-/** From the worker: an attempt's way. */
+/** From the worker. */
 type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: string } & (
     | { readonly type: 'attempt-started'; readonly mode: 'first' | 'continue' | 'restart' }
-    /** Its first text is on its way to the log. */
+    /** The first text of the answer arrived. */
     | { readonly type: 'first-token-received'; readonly ttftMs: number }
     | (Failure & { readonly type: 'attempt-ended'; readonly usage?: Usage })
   )
 
-/** From delivery, and from the clients that tell what their users saw. */
+/** From delivery, and from clients that report what their users saw. */
 type ReaderFact = AboutJob &
   (
     | { readonly type: 'reader-opened'; readonly dialect: string }
     | { readonly type: 'reader-closed'; readonly dialect: string; readonly complete: boolean }
-    /** Submit to first text, as the client measured it. */
+    /** From submit to the first text, as measured by the client. */
     | { readonly type: 'first-token-shown'; readonly ttftMs: number }
   )
 
-/** From the gateway: what an operator did to jobs in line; null members of the selector: whatever they are. */
+/** From the gateway: an operator's change to jobs in line. A null member of the selector matches any value. */
 interface OperatorFact {
   readonly type: 'queue-paused' | 'queue-resumed' | 'queue-purged'
   readonly tenant: TenantId | null
   readonly lane: string | null
   readonly model: string | null
   readonly requestId: string
-  /** How many were canceled. */
+  /** How many jobs were canceled. */
   readonly jobs?: number
 }
 
@@ -138,7 +138,7 @@ type ConnectionFact =
       readonly closeCode: number
     }
 
-/** From the plan: no call starts there for `ms`, since its provider is too busy. */
+/** From the plan: the provider is too busy, so no call starts there for `ms`. */
 interface DeploymentFact {
   readonly type: 'deployment-cooled'
   readonly deployment: string
@@ -150,14 +150,14 @@ interface DeploymentFact {
 type StoreFact =
   | { readonly type: 'store-degraded'; readonly code: ErrorCode; readonly detail: string }
   | { readonly type: 'store-recovered' }
-  /** The store works, and an operator should do something: `detail` tells what. */
+  /** The store works, but needs an operator: see `detail`. */
   | {
       readonly type: 'store-warned'
       readonly code: 'folder_exposed' | 'wal_held' | 'commits_missing' | 'job_damaged' | 'row_damaged'
       readonly detail: string
     }
 
-/** As a part tells it. */
+/** As emitted. */
 export type Happened =
   | RequestFact
   | SubmitFact
@@ -169,8 +169,8 @@ export type Happened =
   | DeploymentFact
   | StoreFact
 
-/** As it is recorded. */
+/** As observed. */
 export type Fact = Happened & { readonly atMs: number }
 
-/** Never throws, never waits. Takes over what it is given, which is not to be used again. */
+/** Never throws, never waits. Takes ownership of the object: don't use it again. */
 export type Emit = (happened: Happened) => void

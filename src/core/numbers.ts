@@ -20,17 +20,17 @@ export interface Counter extends Declared {
 /** As it is now. */
 export interface Gauge extends Declared {
   readonly kind: 'gauge'
-  /** What several processes amount to: together, or the largest (which is also right where all tell the same). */
+  /** The total of several processes: their sum, or the largest (also right where all report the same value). */
   readonly over: 'sum' | 'max'
   read(): number
 }
 
 export type Metric = Counter | Gauge | Histogram
 
-/** What a part hands out. */
+/** What a part exposes. */
 export interface NumberSource {
   readonly metrics: readonly Metric[]
-  /** Awaited before they are read: for what has to be fetched. */
+  /** Awaited before each reading, for values that have to be fetched. */
   refresh?(): void | Promise<void>
 }
 
@@ -57,10 +57,10 @@ export const gauge = (name: string, help: string, read: () => number, over: Gaug
   read,
 })
 
-/** Four buckets to each power of two: what is read from them is at most 25 % too large. */
+/** Four buckets per power of two: a value read from them is at most 25 % too large. */
 const PER_OCTAVE = 4
 const OCTAVE_BITS = 2
-/** The first bucket holds all below 2^-6 (16 µs), the last all from 2^36 on (64 GiB, two years). */
+/** The first bucket holds everything below 2^-6 (16 µs), the last everything from 2^36 on (64 GiB, two years). */
 const LOWEST_EXPONENT = -6
 const OCTAVES = 42
 export const BUCKETS = OCTAVES * PER_OCTAVE + 2
@@ -80,20 +80,20 @@ export function bucketOf(value: number): number {
   return bucket < 0 ? 0 : bucket < BUCKETS ? bucket : BUCKETS - 1
 }
 
-/** What is in this bucket is smaller. */
+/** The upper bound of a bucket, exclusive. */
 export const bucketBound = (bucket: number): number =>
   bucket >= BUCKETS - 1
     ? Infinity
     : 2 ** (LOWEST_EXPONENT + Math.floor(bucket / PER_OCTAVE)) * (1 + (bucket % PER_OCTAVE) / PER_OCTAVE)
 
-/** How often each magnitude was seen. Recording is an add in an array: no allocation, no clock. */
+/** How often each magnitude occurred. Recording is an add in a typed array: no allocation, no clock. */
 export class Histogram implements Declared {
   readonly kind = 'histogram'
   readonly name: string
   readonly help: string
   readonly buckets = new Float64Array(BUCKETS)
   sum = 0
-  /** The largest that was seen; 0 when none was. */
+  /** The largest value; 0 if there is none. */
   max = 0
 
   constructor(name: string, help: string) {
@@ -111,7 +111,7 @@ export class Histogram implements Declared {
 
 export const histogram = (name: string, help: string): Histogram => new Histogram(name, help)
 
-/** What a histogram's numbers amount to. */
+/** What quantiles are computed from. */
 export interface Distribution {
   readonly buckets: ArrayLike<number>
   readonly sum: number
@@ -124,7 +124,7 @@ export function countOf({ buckets }: Distribution): number {
   return count
 }
 
-/** A value that this share (0 to 1) of all is not above, and as small as buckets can tell; 0 where nothing was seen. */
+/** The smallest bound that at least this share (0 to 1) of all values is at or below; 0 if there are none. */
 export function quantileOf(distribution: Distribution, share: number): number {
   const { buckets, max } = distribution
   const wanted = countOf(distribution) * share

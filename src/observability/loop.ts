@@ -16,7 +16,7 @@ export function watchLoop(): LoopMonitor {
   return {
     metrics: [delay],
     refresh() {
-      // Node tells ever finer percentiles up to the largest; those between two of them count as the upper one
+      // Node lists percentiles, ever finer towards the maximum; values between two of them count as the upper one
       let counted = 0
       for (const [percentile, ns] of loop.percentiles) {
         const upTo = Math.round((loop.count * percentile) / 100)

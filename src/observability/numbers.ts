@@ -1,4 +1,4 @@
-/** Numbers that no part counts for itself. */
+/** Numbers that belong to no single part. */
 import { gauge, type NumberSource } from '../core/numbers.ts'
 import type { Operations, QueueDepth } from '../core/ports/operations.ts'
 
@@ -6,7 +6,7 @@ export const ownMemory: NumberSource = {
   metrics: [gauge('rss_bytes', 'Memory of the process', () => process.memoryUsage.rss())],
 }
 
-/** Every process of a fleet tells the same here, so they are not added up. */
+/** All processes of a fleet report the same values, so these are not added up. */
 export function depthOf(operations: Pick<Operations, 'depth'>): NumberSource {
   let depth: QueueDepth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
   return {

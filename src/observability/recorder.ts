@@ -1,4 +1,4 @@
-/** Facts as numbers: what came in, how it ended, where the time went. */
+/** Turns facts into numbers: what came in, how it ended, where the time went. */
 import type { Fact } from '../core/facts.ts'
 import type { Timing } from '../core/job.ts'
 import { counter, histogram, type NumberSource } from '../core/numbers.ts'

@@ -1,7 +1,7 @@
-/** All numbers of a process: read together, summed over processes, shown to people. */
+/** All numbers of a process: reads them, sums them over processes, shows them to people. */
 import { bucketBound, countOf, type Metric, type NumberSource, quantileOf } from '../core/numbers.ts'
 
-/** A number as it was read: plain data, which may travel. */
+/** A number as read: plain data that can be sent elsewhere. */
 export type Reading = { readonly name: string; readonly help: string } & (
   | { readonly kind: 'counter'; readonly value: number }
   | { readonly kind: 'gauge'; readonly over: 'sum' | 'max'; readonly value: number }
@@ -12,7 +12,7 @@ export interface Registry {
   read(): Promise<readonly Reading[]>
 }
 
-/** Throws where two numbers have one name, or a name is none: a mistake in the source. */
+/** Throws if two numbers share a name, or a name is malformed: a mistake in the source. */
 export function createRegistry(sources: readonly NumberSource[]): Registry {
   const names = new Set<string>()
   for (const { name } of sources.flatMap(({ metrics }) => metrics)) {
@@ -40,7 +40,7 @@ function readingOf(metric: Metric): Reading {
   }
 }
 
-/** What several processes amount to. A number that only some of them have is theirs alone. */
+/** The totals of several processes. A number that only some of them have is the total of those. */
 export function sum(processes: ReadonlyArray<readonly Reading[]>): readonly Reading[] {
   const total = new Map<string, Reading>()
   for (const reading of processes.flat()) {
@@ -50,7 +50,7 @@ export function sum(processes: ReadonlyArray<readonly Reading[]>): readonly Read
   return [...total.values()]
 }
 
-/** Processes of two versions may disagree on what a number is: then the first is right. */
+/** Processes of different versions may disagree on a number's kind: then the first one counts. */
 function add(a: Reading, b: Reading): Reading {
   if (a.kind === 'counter' && b.kind === 'counter') return { ...a, value: a.value + b.value }
   if (a.kind === 'gauge' && b.kind === 'gauge')
@@ -72,13 +72,13 @@ export interface Summary {
   readonly max: number
   readonly p50: number
   readonly p99: number
-  /** Of each bucket that holds something: what its values are below (null: anything), and how many they are. */
+  /** Of each bucket that isn't empty: its upper bound (null: none), and how many values it holds. */
   readonly buckets: ReadonlyArray<readonly [number | null, number]>
 }
 
 export type Stats = Readonly<Record<string, number | Summary | Readonly<Record<string, Reading['kind']>>>>
 
-/** By name; `kinds` tells what each of them is. */
+/** By name; `kinds` has the kind of each. */
 export function statsOf(readings: readonly Reading[]): Stats {
   return {
     ...Object.fromEntries(

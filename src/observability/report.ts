@@ -99,7 +99,7 @@ const about = ({ job, tenant, keyId, model, requestId, trace }: JobEnded | Attem
   ...traceId(trace),
 })
 
-/** As the tools that show traces name it. */
+/** As tracing tools name it. */
 const traceId = (trace: Traceparent | null): object => (trace === null ? {} : { trace_id: traceIdOf(trace) })
 
 const why = ({ code, status, message }: JobEnded | AttemptEnded): object =>
