@@ -84,7 +84,7 @@ export function checkArchitecture(root: string): Architecture {
     const { path } = module
     const from = folderOf(path)
     violations.push(...usesOf(module))
-    for (const { specifier, target, line, isType } of module.imports) {
+    for (const { specifier, target, line, isType, isLazy } of module.imports) {
       const add = (rule: Rule, what: string): void => void violations.push({ rule, at: `${path}:${line}`, what })
       if (target === null) {
         const rule = forbiddenPackage(path, specifier, declared)
@@ -98,7 +98,10 @@ export function checkArchitecture(root: string): Architecture {
       }
       const to = folderOf(target)
       if (to !== from) folders.set(from, (folders.get(from) ?? new Set()).add(to))
-      const rule = forbidden(path, target, isType)
+      const rule =
+        path === PROVIDERS && !isType && !isLazy && !isSettings(target)
+          ? 'settings-stand-alone'
+          : forbidden(path, target, isType)
       if (rule !== null) add(rule, `imports ${target}`)
     }
   }

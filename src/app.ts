@@ -54,9 +54,9 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const { clock, ids, log } = runtime
   const { drainMs } = config.workers
   const settings = await Settings.open(config, runtime)
-  const engine = openEngine(settings, runtime)
+  const engine = await closingOnError([settings], () => openEngine(settings, runtime))
   // The engine has made the folder that it is kept in
-  const ownKey = await closingOnError(engine, () => adminKey(config, ids))
+  const ownKey = await closingOnError([engine, settings], () => adminKey(config, ids))
   const catalogue = new Catalogue(settings.routes())
   const worker = startWorker(settings, engine, catalogue, runtime)
   const reload = reloader(settings, { catalogue, engine, worker }, options)

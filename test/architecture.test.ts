@@ -147,6 +147,7 @@ const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
   ['settings-stand-alone', 'src/routing/providers/demo/settings.ts', "import './provider.ts'"],
   ['settings-stand-alone', 'src/routing/providers/demo/settings.ts', "import '../../../delivery/feed.ts'"],
   ['settings-stand-alone', 'src/worker/pool.ts', "import '../settings/fields.ts'"],
+  ['settings-stand-alone', 'src/routing/providers/index.ts', "import './openai/provider.ts'"],
   ['providers-within-routing', 'src/config/schema.ts', "import '../routing/providers/openai/provider.ts'"],
   ['settings-stand-alone', 'src/gateway/settings.ts', "import type {} from './gateway.ts'"],
   ['folders-meet-in-app', 'src/worker/pool.ts', "import '../admission/settings.ts'"],

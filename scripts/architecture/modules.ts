@@ -9,6 +9,8 @@ export interface Import {
   readonly line: number
   /** Erased before it runs. */
   readonly isType: boolean
+  /** Loaded when it is reached: `import()`. */
+  readonly isLazy?: boolean
   /** Of a relative import: the file, from the root. */
   readonly target: string | null
 }
@@ -57,6 +59,7 @@ export function readModule(root: string, path: string): Module {
       specifier: text(moduleRequest.start, moduleRequest.end),
       start,
       isType: false,
+      isLazy: true,
     })),
     ...found.typeImports.map(({ start, name }) => ({ specifier: name, start, isType: true })),
   ]

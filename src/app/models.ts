@@ -137,10 +137,14 @@ export function toRoutes(config: Config, providers: readonly NamedProvider[]): M
     kinds: [...new Set(members.flatMap((m) => m.model.kinds))],
     deployments: members.map(
       ({ name, model, provider, madeOf }): Deployment => ({
-        ...model,
         name,
         revision: madeOf,
         provider,
+        kinds: model.kinds,
+        order: model.order,
+        contextTokens: model.contextTokens,
+        stream: model.stream,
+        conversationMembers: model.conversationMembers,
         upstreamModel: upstreamOf(model),
         concurrent: model.limits.concurrent ?? Infinity,
         timeouts: {

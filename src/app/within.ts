@@ -1,5 +1,4 @@
 /** Steps of a start and a stop, each with an end. */
-import type { Engine } from '../core/ports/engine.ts'
 import type { Runtime } from './runtime.ts'
 
 /** Resolves when the step is over, or after `ms`: a stop continues whatever happens to its steps. */
@@ -31,11 +30,15 @@ export function orAborted(step: Promise<void>, signal: AbortSignal | undefined):
   })
 }
 
-export async function closingOnError<T>(engine: Pick<Engine, 'close'>, step: () => T | Promise<T>): Promise<T> {
+/** What was opened does not outlive a start that failed. */
+export async function closingOnError<T>(
+  opened: ReadonlyArray<{ close(): unknown }>,
+  step: () => T | Promise<T>,
+): Promise<T> {
   try {
     return await step()
   } catch (error) {
-    await engine.close()
+    for (const each of opened) await each.close()
     throw error
   }
 }
