@@ -1,0 +1,48 @@
+/** The examples of docs/extending.md work in this tree: they apply, and their types, rules and tests pass. */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { checkArchitecture } from '../../scripts/architecture.ts'
+import { applied, copyTree, examplesOf, write } from './examples.ts'
+
+const root = join(import.meta.dirname, '../..')
+const EXAMPLES = examplesOf(readFileSync(join(root, 'docs/extending.md'), 'utf8'))
+/** On a busy machine. */
+const COMMAND_MS = 180_000
+
+/** What a command of the packages prints if it fails. */
+const failure = (tree: string, command: string, ...args: readonly string[]): Promise<string> =>
+  new Promise((done) =>
+    execFile(join(root, 'node_modules/.bin', command), args, { cwd: tree, timeout: COMMAND_MS }, (error, out, err) =>
+      done(error === null ? '' : `${error.message}\n${out}${err}`),
+    ),
+  )
+
+it('there is one of each kind', () => {
+  const kinds = ['A guard', 'A limit', 'A provider', 'A dialect', 'An engine', 'A metric', 'A route']
+  expect(EXAMPLES.map(({ title }) => title)).toEqual(kinds)
+})
+
+it.each(EXAMPLES)('$title: applies to this tree, and brings its test', (example) => {
+  expect([...applied(example, root).keys()].filter((path) => path.endsWith('.test.ts'))).toHaveLength(1)
+})
+
+it('their types, rules and tests pass', { timeout: 3 * COMMAND_MS }, async () => {
+  const tree = mkdtempSync(join(tmpdir(), 'sluice-extending-'))
+  try {
+    copyTree(root, tree)
+    for (const example of EXAMPLES) write(applied(example, tree), tree)
+    const tests = EXAMPLES.flatMap(({ changes }) => changes.map(({ path }) => path)).filter((path) =>
+      path.endsWith('.test.ts'),
+    )
+    const project = { extends: './tsconfig.json', include: ['src', ...tests] }
+    writeFileSync(join(tree, 'tsconfig.example.json'), JSON.stringify(project))
+    expect(checkArchitecture(tree).violations).toEqual([])
+    expect(await failure(tree, 'tsc', '-p', 'tsconfig.example.json')).toBe('')
+    expect(await failure(tree, 'vitest', 'run', ...tests)).toBe('')
+  } finally {
+    rmSync(tree, { recursive: true, force: true })
+  }
+})
