@@ -50,5 +50,12 @@ export const LOGS: ReadonlyArray<readonly [string, readonly Bytes[]]> = [
     ],
   ],
   ['an embedding', [plain[0], documentRecord('{"object":"list",\r\n"data":[{"embedding":[0.5]}]}'), done]],
-  ['a long answer', [plain[0], ...Array.from({ length: 60 }, (_, i) => CHUNK.replace('x', `word ${i} `)), done]],
+  [
+    'a long answer',
+    [
+      plain[0],
+      ...Array.from({ length: 60 }, (_, i) => CHUNK.replace('"x"', `"word ${i} of an answer that is long "`)),
+      done,
+    ],
+  ],
 ]
