@@ -5,8 +5,9 @@ import { type Bytes, type End, isEnd, kindOf, parseEnd, payloadOf } from '../cor
 
 const NONE: Reply['headers'] = {}
 
-/** Makes an answer of what a log has instead of a document. */
+/** Makes an answer of the chunks of a log without a document. */
 export interface Folding {
+  /** A chunk, a reset or a usage record. */
   push(record: Bytes): void
   /** Null: there is no answer in the log. */
   body(end: End): Bytes | null
@@ -18,8 +19,9 @@ export function wholeAnswer(error: Dialect['error'], folding: Folding): WholeAns
   return {
     take(records) {
       for (const record of records) {
-        if (kindOf(record) === 'document') document = record
-        else if (document === null) folding.push(record)
+        const kind = kindOf(record)
+        if (kind === 'document') document = record
+        else if (document === null && kind !== 'attempt' && kind !== 'end') folding.push(record)
         last = record
       }
     },

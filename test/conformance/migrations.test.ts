@@ -116,6 +116,9 @@ test('jobs in line run with their options, in order, before new ones, though the
   expect(job).not.toHaveProperty('wishes')
   expect(job.metadata).toEqual({ é: 'ü "quoted" \\ 9007199254740993' })
   expect(job.acceptedAtMs).toBe(now - 5_000)
+  // It streamed, in the one dialect that there was
+  expect(job).toMatchObject({ dialect: 'chat', takesBack: false })
+  expect(job).not.toHaveProperty('stream')
 })
 
 test('a delay goes on where it was, a deadline begins anew, a retry is due', async () => {

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { Dialect } from '../../src/core/ports/dialect.ts'
+import { DIALECTS } from '../../src/dialects/index.ts'
 import { readSse } from '../conformance/read.ts'
 import { startTestApp, type TestApp } from './app.ts'
 
@@ -105,4 +106,18 @@ it('is among the names that a wrong one is answered with', async () => {
   expect(error.message).toBe('"dialect" must be "native" or "chat" or "numbered".')
   const { error: endpoint } = await read(call('/v1/jobs', { endpoint: '/v1/x', request: {} }))
   expect(endpoint.message).toContain('/v1/numbered')
+})
+
+it('is not spoken any more: its results can not be told, its events can', async () => {
+  const { id } = await read(call('/v1/jobs', { endpoint: '/v1/numbered', request: ASK }))
+  expect((await call(`/v1/jobs/${id}/result?wait_ms=5000`)).status).toBe(200)
+  const spoken = DIALECTS.spoken as Dialect[]
+  const gone = spoken.pop()!
+  try {
+    const { error } = await read(call(`/v1/jobs/${id}/result`))
+    expect(error).toMatchObject({ code: 'not_acceptable', message: expect.stringContaining('"numbered"') })
+    expect((await said(id)).length).toBeGreaterThan(10)
+  } finally {
+    spoken.push(gone)
+  }
 })

@@ -6,10 +6,14 @@ import { errorJson, wireUsage } from '../../core/wire.ts'
 import { wholeAnswer } from '../whole.ts'
 
 export function whole(): WholeAnswer {
-  const fold = new LogFold()
+  // Most answers are documents, and need none
+  let fold: LogFold | null = null
   return wholeAnswer(errorJson, {
-    push: (record) => fold.push(record),
-    body: (end) => toBytes(JSON.stringify(completed(fold.answer(), end))),
+    push(record) {
+      fold ??= new LogFold()
+      fold.push(record)
+    },
+    body: (end) => toBytes(JSON.stringify(completed((fold ?? new LogFold()).answer(), end))),
   })
 }
 
