@@ -8,15 +8,15 @@ import { isEnd } from '../core/record.ts'
 import { Slots, Table } from '../core/table.ts'
 import { EventReader, type ReaderOptions } from './event-reader.ts'
 import { Feed } from './feed.ts'
-import type { Place } from './place.ts'
 import { Results } from './results.ts'
 import { FollowedJob } from './socket-reader.ts'
+import type { Subscription } from './subscription.ts'
 
 const SWEEP_MS = 250
 
 interface Reader {
-  readonly place: Place
-  /** Lets go of it where it stands. */
+  readonly subscription: Subscription
+  /** Ends it at a record boundary. */
   stop(): void
 }
 
@@ -39,7 +39,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     return feed
   }
 
-  /** `make` builds the reader around the feed and the call that tells of its leave. */
+  /** `make` builds the reader from its feed and the function to call when it leaves. */
   function read<R extends Reader>(
     job: Job,
     dialect: string,
@@ -48,7 +48,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     const feed = feedOf(job)
     const reader = make(feed, (complete) => {
       readers.delete(place, reader)
-      feed.delete(reader.place)
+      feed.delete(reader.subscription)
       if (feed.isEmpty && feeds.get(job.id) === feed) {
         feed.following?.stop()
         feeds.delete(job.id)
@@ -56,7 +56,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       emit({ type: 'reader-closed', ...aboutJob(job), dialect, complete })
     })
     const place = readers.add(reader)
-    feed.add(reader.place)
+    feed.add(reader.subscription)
     emit({ type: 'reader-opened', ...aboutJob(job), dialect })
     return reader
   }
@@ -74,7 +74,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     }
   }
 
-  /** `failed`: whether it ended can't be read. Who has another way to give up need not know. */
+  /** `failed`: it can't be read whether the job ended. Callers that have another way to give up leave it out. */
   function ended(job: JobId, fn: () => void, failed: (thrown: unknown) => void = () => {}): () => void {
     let told = false
     const tell = (): void => {

@@ -1,4 +1,4 @@
-/** A reader with a response of its own: a stream, whose status is held back until there is something to tell. */
+/** A reader with a response of its own: a stream whose status is held back until there is something to send. */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { ReaderRequest } from '../core/ports/delivery.ts'
@@ -6,7 +6,7 @@ import type { Reply } from '../core/ports/dialect.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import { type Bytes, parseEnd } from '../core/record.ts'
 import type { Feed } from './feed.ts'
-import { type Outlet, Place } from './place.ts'
+import { type Outlet, Subscription } from './subscription.ts'
 
 export interface ReaderOptions {
   /** Silence after which a comment is sent. */
@@ -23,7 +23,7 @@ const NOTHING_LEFT: Reply = { status: 204, headers: {}, body: '' }
 const ENDED = { 'x-should-retry': 'false' }
 
 export class EventReader implements Outlet {
-  readonly place: Place
+  readonly subscription: Subscription
   readonly #request: ReaderRequest
   readonly #clock: Clock
   readonly #options: ReaderOptions
@@ -48,9 +48,9 @@ export class EventReader implements Outlet {
     this.#left = left
     this.#openedMono = clock.monoMs()
     this.#lastWriteMono = this.#openedMono
-    this.place = new Place(job, form, feed, log, clock, options.pageBytes, this)
+    this.subscription = new Subscription(job, form, feed, log, clock, options.pageBytes, this)
     sink.open(
-      () => this.place.resume(),
+      () => this.subscription.resume(),
       () => this.#finish(false),
     )
     ready.then(
@@ -62,7 +62,7 @@ export class EventReader implements Outlet {
   async #open(): Promise<void> {
     const { job, form, cursor, sink, headersAfterMs } = this.#request
     try {
-      const found = await this.place.seek(cursor)
+      const found = await this.subscription.seek(cursor)
       if (this.#finished) return
       if (found === 'ended') {
         sink.reply(NOTHING_LEFT)
@@ -73,7 +73,7 @@ export class EventReader implements Outlet {
         if (form.gap === null) throw new SluiceError('cursor_stale')
         this.write(form.gap(job.id))
       } else if (headersAfterMs === null) sink.start()
-      this.place.resume()
+      this.subscription.resume()
     } catch (error) {
       this.fail(error)
     }
@@ -100,18 +100,18 @@ export class EventReader implements Outlet {
     const { form, cursor, sink, submits } = this.#request
     const { failure } = form
     const ended = end === null ? null : parseEnd(end)
-    // Nothing was sent yet, and the error is all there is to send: it has a status of its own
+    // The error is all there is to send, and nothing was sent yet: it gets a status of its own
     const isFailure = !sink.started && cursor === null && ended !== null && ended.state !== 'done' && isOneEvent(events)
     if (isFailure && failure !== null) {
       const reply = failure(ended)
-      // To read an ended job again changes nothing; to submit it again may
+      // Reading an ended job again changes nothing; submitting it again may
       sink.reply(submits ? reply : { ...reply, headers: ENDED })
     } else if (!sink.started && events === '' && cursor !== null) sink.reply(NOTHING_LEFT)
     else sink.end(events)
     this.#finish(true)
   }
 
-  /** Each sweep: headers that waited long enough, and a sign of life. */
+  /** Called by each sweep: sends headers that have waited long enough, and heartbeats. */
   beat(now: number): void {
     const { sink, headersAfterMs } = this.#request
     if (!sink.started) {
@@ -129,7 +129,7 @@ export class EventReader implements Outlet {
     this.#finish(false)
   }
 
-  /** Ends the response where it stands; the client comes back with its cursor. */
+  /** Ends the response at a record boundary; the client returns with its cursor. */
   stop(): void {
     if (this.#finished) return
     const { sink } = this.#request
@@ -141,7 +141,7 @@ export class EventReader implements Outlet {
   #finish(complete: boolean): void {
     if (this.#finished) return
     this.#finished = true
-    this.place.leave()
+    this.subscription.leave()
     this.#left(complete)
     if (complete) this.#request.onDone()
     else this.#request.onGone()

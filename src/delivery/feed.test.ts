@@ -7,7 +7,7 @@ import type { Job } from '../core/job.ts'
 import type { StreamForm } from '../core/ports/dialect.ts'
 import type { Bytes } from '../core/record.ts'
 import { Feed } from './feed.ts'
-import { type Outlet, Place } from './place.ts'
+import { type Outlet, Subscription } from './subscription.ts'
 
 /** Remembers all that it has shown, as a list: what a dialect with state may do. */
 const remembering: StreamForm<readonly Bytes[]> = {
@@ -27,7 +27,7 @@ const remembering: StreamForm<readonly Bytes[]> = {
 
 const LOG: Bytes[] = ['1', '2', '3', '4', '5']
 
-function reader(feed: Feed, room: { now: number }): { place: Place; last(): Bytes } {
+function reader(feed: Feed, room: { now: number }): { subscription: Subscription; last(): Bytes } {
   let last = ''
   const outlet: Outlet = {
     get full() {
@@ -56,7 +56,7 @@ function reader(feed: Feed, room: { now: number }): { place: Place; last(): Byte
       ended: false,
     }),
   }
-  const place = new Place(
+  const subscription = new Subscription(
     { id: 'job_1' } as Job,
     remembering,
     feed,
@@ -65,8 +65,8 @@ function reader(feed: Feed, room: { now: number }): { place: Place; last(): Byte
     1_000,
     outlet,
   )
-  feed.add(place)
-  return { place, last: () => last }
+  feed.add(subscription)
+  return { subscription, last: () => last }
 }
 const turns = async (): Promise<void> => {
   for (let i = 0; i < 20; i++) await new Promise((next) => setImmediate(next))
@@ -76,9 +76,9 @@ it('a slow and a fast reader of one dialect', async () => {
   const feed = new Feed('job_1', 1)
   const rooms = [{ now: 100 }, { now: 100 }]
   const [fast, slow] = rooms.map((room) => reader(feed, room))
-  for (const { place } of [fast, slow]) {
-    await place.seek(null)
-    place.resume()
+  for (const { subscription } of [fast, slow]) {
+    await subscription.seek(null)
+    subscription.resume()
   }
   await turns()
   feed.push(1, LOG.slice(0, 1))
@@ -92,7 +92,7 @@ it('a slow and a fast reader of one dialect', async () => {
   expect(fast.last()).toBe('[1 2 3 4 5]')
   expect(slow.last()).toBe('[1 2]')
   rooms[1].now = 100
-  slow.place.resume()
+  slow.subscription.resume()
   await turns()
   expect(slow.last()).toBe('[1 2 3 4 5]')
   expect(fast.last()).toBe('[1 2 3 4 5]')

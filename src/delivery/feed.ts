@@ -8,11 +8,11 @@ import type { Rendered, Rendering, Run, StreamForm } from '../core/ports/dialect
 import type { Following } from '../core/ports/log.ts'
 import { type Bytes, isEnd } from '../core/record.ts'
 
-/** What readers see who read a job in the same form: rendered for one, it is rendered for all. */
+/** Readers of a job that are shown the same events share what is rendered. */
 export class View {
   readonly form: StreamForm
   readonly #shownAs: string
-  /** The last run: what it became, after which seq it began, and its last one. */
+  /** The last run as rendered, the seq before it, and its last seq. */
   #rendered: Rendered<unknown> | null = null
   #after = 0
   #last = 0
@@ -26,7 +26,7 @@ export class View {
     return this.form === form && this.#shownAs === shownAs
   }
 
-  /** `state`: of any of its readers, after `after`. */
+  /** `state`: that of any of its readers at `after`. */
   render(run: Run, after: number, last: number, state: unknown): Rendered<unknown> {
     if (this.#rendered === null || this.#after !== after || this.#last !== last) {
       this.#rendered = this.form.render(after < run.firstSeq ? run : restOf(run, after), state, 0)
@@ -49,20 +49,20 @@ const restOf = (run: Run, after: number): Run => ({
 
 export interface FeedReader {
   readonly view: View
-  /** Last seq that was rendered for it. */
+  /** Last seq rendered for this reader. */
   seq: number
-  /** After that. */
+  /** The renderer's state at `seq`. */
   state: unknown
   /** Fed by the feed; false while it catches up by itself. */
   live: boolean
   /**
-   * What a run of records became: `over`, if that was the last of it; `end` is the end record, when it was among them.
-   * May set `live` to false.
+   * A run of records, rendered. `over`: these are the last events. `end`: the end record, if the run has it. May set
+   * `live` to false.
    */
   take(events: Bytes, over: boolean, end: Bytes | null): void
-  /** A record could not be rendered for it: that ends this reader, and harms nobody else. */
+  /** A record could not be rendered: this ends the reader, and affects no other. */
   fail(thrown: unknown): void
-  /** The log was rewritten. */
+  /** The log was rewritten: read it from the start. */
   restart(): void
 }
 
@@ -111,7 +111,7 @@ export class Feed {
       if (!reader.live || reader.seq >= last) continue
       try {
         if (reader.seq < firstSeq - 1) {
-          // It missed what came before: it reads that from the log
+          // It missed a run: it reads that from the log
           reader.live = false
           reader.take('', false, null)
           continue
@@ -127,7 +127,7 @@ export class Feed {
     for (const view of this.#views) view.forget()
   }
 
-  /** Its log was rewritten: everything is read anew. */
+  /** The log was rewritten: all readers start over. */
   restart(epoch: number): void {
     this.epoch = epoch
     this.head = 0

@@ -1,6 +1,6 @@
 /**
- * Whole answers. One that fits a page of its log is made for each who asks; a longer one takes a while, so it is made a
- * page a turn of the event loop, once for all who ask at about the same time.
+ * Whole answers. One whose log fits a page is made for each caller. A longer one takes a while: it is made a page a
+ * turn of the event loop, once for all callers that ask at about the same time.
  */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
@@ -8,7 +8,7 @@ import type { Dialect, Rendering, Reply, WholeAnswer } from '../core/ports/diale
 import type { LogPage, TokenLog } from '../core/ports/log.ts'
 import { Table } from '../core/table.ts'
 
-/** How long a long answer is kept for others, and the bytes of all that are. */
+/** How long a long answer is kept for other callers, and how many bytes of them. */
 const KEPT_MS = 10_000
 const KEPT_BYTES = 8 << 20
 
@@ -36,7 +36,7 @@ export class Results {
 
   /** Of a job that has ended. Throws job_gone. */
   async of(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply> {
-    // Read each time: what was erased meanwhile is not answered
+    // Read each time, so that an erased log is not answered from memory
     const first = await this.#read(job, 0)
     const answer = dialect.whole(job)
     if (first.records.length < first.head) return this.#long(job, dialect.name, first, answer)
@@ -75,7 +75,7 @@ export class Results {
 
   async #make(job: Rendering, first: LogPage, answer: WholeAnswer): Promise<Reply> {
     for (let page = first, seq = 0; ; ) {
-      // To read it was work enough for one turn, where its records are large
+      // Reading the page was enough work for one turn if its records are large
       await new Promise<void>((next) => this.#clock.soon(next))
       answer.take(page.records)
       seq += page.records.length

@@ -8,10 +8,10 @@ import type { TokenLog } from '../core/ports/log.ts'
 import type { Bytes } from '../core/record.ts'
 import { textBytesOf } from '../core/text-frame.ts'
 import type { Feed } from './feed.ts'
-import { type Outlet, Place } from './place.ts'
+import { type Outlet, Subscription } from './subscription.ts'
 
 export class FollowedJob implements Outlet, SocketReader {
-  readonly place: Place
+  readonly subscription: Subscription
   readonly #request: SocketReaderRequest
   readonly #left: (complete: boolean) => void
   #credit: number
@@ -32,18 +32,18 @@ export class FollowedJob implements Outlet, SocketReader {
     this.#left = left
     this.#credit = request.window
     this.#tellsLive = request.tellsLive
-    this.place = new Place(request.job, request.form, feed, log, clock, pageBytes, this)
+    this.subscription = new Subscription(request.job, request.form, feed, log, clock, pageBytes, this)
   }
 
   async open(): Promise<void> {
     const { job, form, cursor, sink } = this.#request
     try {
-      const found = await this.place.seek(cursor)
+      const found = await this.subscription.seek(cursor)
       if (this.#over) return
       if (found === 'ended') return this.complete('')
       if (found === 'gap' && form.gap === null) throw new SluiceError('cursor_stale')
       if (found === 'gap') sink.write(form.gap!(job.id))
-      this.place.resume()
+      this.subscription.resume()
     } catch (error) {
       this.fail(error)
     }
@@ -63,7 +63,7 @@ export class FollowedJob implements Outlet, SocketReader {
 
   write(frames: Bytes): void {
     this.started = true
-    // One `ev`: what a client can count is its text
+    // Clients count the text of an `ev`, not its frame
     this.#credit -= textBytesOf(frames.length)
     this.#request.sink.write(frames)
   }
@@ -72,16 +72,16 @@ export class FollowedJob implements Outlet, SocketReader {
     if (!this.#tellsLive) return
     this.#tellsLive = false
     const { job, form, sink } = this.#request
-    if (form.live !== null) sink.write(form.live(job.id, this.place.cursor))
+    if (form.live !== null) sink.write(form.live(job.id, this.subscription.cursor))
   }
 
   credit(bytes: number): void {
     this.#credit += bytes
-    this.place.resume()
+    this.subscription.resume()
   }
 
   resume(): void {
-    this.place.resume()
+    this.subscription.resume()
   }
 
   complete(frames: Bytes): void {
@@ -110,7 +110,7 @@ export class FollowedJob implements Outlet, SocketReader {
 
   #finish(complete: boolean): void {
     this.#over = true
-    this.place.leave()
+    this.subscription.leave()
     this.#left(complete)
   }
 }

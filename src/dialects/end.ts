@@ -1,4 +1,4 @@
-/** How a job ended, as Sluice's own clients read it. */
+/** The end record as Sluice's own clients read it. */
 import { type Bytes, parseEnd, toBytes } from '../core/record.ts'
 import { wireTiming, wireUsage } from '../core/wire.ts'
 

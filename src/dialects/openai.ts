@@ -9,5 +9,5 @@ export const userCheck: Check = {
   what: `a string of at most ${MAX_LABEL_CHARS} characters`,
 }
 
-/** What its clients add to addresses on their own; it changes nothing here. */
+/** Query parameters that its clients add on their own; they change nothing here. */
 export const CLIENT_QUERY = ['api-version', 'beta', 'client_version']

@@ -8,7 +8,7 @@ export const sseEvent = (id: string, event: string, data: Bytes): Bytes =>
     ? `id: ${id}\n${event}${data.replace(/^/gm, 'data: ')}\n\n`
     : `id: ${id}\n${event}data: ${data}\n\n`
 
-/** Where each record stands for itself, up to the first one that `isLast`. `S` never changes. */
+/** For forms in which each record stands for itself, up to the first that `isLast`. The state never changes. */
 export const recordByRecord =
   <S>(
     chunk: (id: string, record: Bytes) => Bytes,

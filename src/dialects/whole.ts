@@ -1,4 +1,4 @@
-/** What whole answers have in common: a log's end decides, and an answer that came in one piece is told as it came. */
+/** What whole answers have in common: the end record decides, and a document is passed on byte for byte. */
 import { codeOf, retryHeaders, SluiceError, statusOf } from '../core/errors.ts'
 import type { Dialect, Reply, WholeAnswer } from '../core/ports/dialect.ts'
 import { type Bytes, type End, isEnd, kindOf, parseEnd, payloadOf } from '../core/record.ts'
@@ -9,7 +9,7 @@ const NONE: Reply['headers'] = {}
 export interface Folding {
   /** A chunk, a reset or a usage record. */
   push(record: Bytes): void
-  /** Null: there is no answer in the log. */
+  /** Null: the log has no answer. */
   body(end: End): Bytes | null
 }
 

@@ -48,11 +48,11 @@ export const stream: StreamForm<Extras> = {
   takesBack: false,
   begin: ({ dialect, shownAs }) => (dialect === 'chat' && shownAs?.['include_usage'] === true ? USAGE : NONE),
   render: recordByRecord(chunk, control, (record) => kindOf(record) === 'reset' || isEnd(record)),
-  // A reset, wherever it was, was the end
+  // A reset ends the stream, wherever it stands in the log
   beginsAnywhere: false,
   gap: null,
   live: null,
-  // Without an id: it is no record
+  // Without an id, as it is no record
   error: (error) => `data: ${errorJson(error.wire)}\n\n`,
   failure: (end) => failure(end, errorJson),
 }

@@ -1,6 +1,6 @@
 /**
- * The frames of `sluice.v1`: a run of records is one `ev`, the end record one `end`. The socket gets the bytes as they
- * are.
+ * The frames of `sluice.v1`: a run of records is one `ev`, the end record one `end`. They are written to the socket as
+ * they are.
  */
 import { chunkBytesOf } from '../../core/document.ts'
 import type { StreamForm } from '../../core/ports/dialect.ts'

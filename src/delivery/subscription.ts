@@ -1,6 +1,6 @@
 /**
- * A reader's place in a log, whatever it reads through: checks its cursor, catches up at its own pace, then is fed
- * live. What it holds is a number and the renderer's state.
+ * A reader's subscription to a log, whatever transport it reads through: checks the cursor, catches up at the reader's
+ * own pace, then is fed live. It holds a sequence number and the renderer's state, and no records.
  */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
@@ -12,22 +12,22 @@ import type { Feed, FeedReader, View } from './feed.ts'
 
 /** Where a reader's events go. */
 export interface Outlet {
-  /** It takes nothing more now. */
+  /** Accepts nothing more at the moment. */
   readonly full: boolean
   /**
-   * Bytes that may be read for it now, at most `most`; taken back with `release`. 0 parks the reader until `resume`.
+   * Bytes that may be read for it now, at most `most`; given back by `release`. 0 parks the reader until `resume`.
    */
   claim(most: number): number
   release(claimed: number): void
   write(events: Bytes): void
-  /** The last of it. `end`: the end record, where the log has come to it. */
+  /** The last events. `end`: the end record, if the log has reached it. */
   complete(events: Bytes, end: Bytes | null): void
-  /** All there was has been written; what follows is live. */
+  /** Everything stored has been written; what follows is live. */
   caughtUp(): void
   fail(thrown: unknown): void
 }
 
-export class Place implements FeedReader {
+export class Subscription implements FeedReader {
   readonly view: View
   readonly #job: Job
   readonly #feed: Feed
@@ -40,9 +40,9 @@ export class Place implements FeedReader {
   live = false
   /** The client has the events up to this number. */
   #known = 0
-  /** Counts the log's rewritings: what was read before is void. */
+  /** How often the log was rewritten: pages read before the last time are void. */
   #readings = 0
-  /** Until it is known where to begin: nothing is read before. */
+  /** True until the start position is known: nothing is read before. */
   #seeking = true
   #catchingUp = false
   #left = false
@@ -73,8 +73,8 @@ export class Place implements FeedReader {
   }
 
   /**
-   * Goes to just after `cursor`; null = the start. `gap`: the log is not the one that the cursor saw, so it is at the
-   * start. `ended`: there is nothing after it. Throws job_gone, cursor_ahead.
+   * Moves to just after `cursor`; null = the start. `gap`: the log is not the one that the cursor is of, so it is now
+   * at the start. `ended`: nothing follows the cursor. Throws job_gone, cursor_ahead.
    */
   async seek(cursor: Cursor | null): Promise<'ok' | 'gap' | 'ended'> {
     await this.#feed.following?.ready
@@ -108,8 +108,8 @@ export class Place implements FeedReader {
   }
 
   /**
-   * Goes to just after the event `n`, which is among those of the records up to `common`. Returns the seq that it
-   * stands for, if it is a record's last; `over`, if it was the last event.
+   * Moves to just after event `n`, which must be one of those of the records up to `common`, else `ahead`. Returns the
+   * seq of its record if the event is the record's last one, `over` if it is the last of all.
    */
   async #find(n: number, common: number): Promise<number | 'within' | 'ahead' | 'over'> {
     const { form } = this.view
@@ -127,7 +127,7 @@ export class Place implements FeedReader {
       const run = { job: this.#feed.job, epoch: page.epoch, firstSeq: page.firstSeq, records }
       const { state, over } = form.render(run, this.state, Number.POSITIVE_INFINITY)
       if (form.count(state) > n) {
-        // It is among these, which are rendered again when there is room for them
+        // One of this page's events, which are rendered again when there is room for them
         this.#known = n
         return 'within'
       }
@@ -159,7 +159,7 @@ export class Place implements FeedReader {
     this.resume()
   }
 
-  /** Goes on reading, if it is parked and there is room. */
+  /** Continues reading if it is parked and there is room. */
   resume(): void {
     if (this.#seeking || this.live || this.#catchingUp || this.#left) return
     this.#catchUp().catch((error: unknown) => this.fail(error))
@@ -192,7 +192,7 @@ export class Place implements FeedReader {
     this.#catchingUp = true
     try {
       while (!this.#left && !this.live) {
-        // No await before the way out: room that comes in between would find this reader busy, and be lost on it
+        // No await before this return: room that came in between would find the reader busy, and be lost
         const claimed = this.#outlet.claim(this.#pageBytes)
         if (claimed <= 0) return
         const reading = this.#readings
@@ -216,7 +216,7 @@ export class Place implements FeedReader {
     }
   }
 
-  /** What is only passed over fills no outlet: the event loop goes on with other work after each page. */
+  /** Pages that are only skipped fill no outlet, so nothing else would let the event loop turn. */
   #nextTurn(): Promise<void> {
     return new Promise((next) => this.#clock.soon(next))
   }
