@@ -2,6 +2,7 @@
 
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { liveTogether } from '../e2e/two-users.ts'
 import { runBacklog } from './backlog.ts'
 import { runBurst } from './burst.ts'
 import { canFake } from './clocks.ts'
@@ -14,7 +15,7 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: '10000' },
     streams: { type: 'string', default: '1000' },
     backlog: { type: 'string', default: '50000' },
-    only: { type: 'string', default: 'burst,cuts,backlog,stop,kill,planted' },
+    only: { type: 'string', default: 'burst,cuts,backlog,stop,kill,users,planted' },
     seed: { type: 'string' },
   },
 })
@@ -83,6 +84,19 @@ if (only.includes('kill')) {
       `${seed})`,
     wrong,
   )
+}
+if (only.includes('users')) {
+  const { answers, kills, wrong } = await liveTogether(60, 20)
+  verdict(
+    'two users of one tenant',
+    wrong.length === 0,
+    `${answers} answers at the same names, ${kills} kills: ${wrong.length} seen of the other, or kept from its own`,
+    wrong,
+  )
+}
+if (only.includes('planted')) {
+  const { wrong } = await liveTogether(4, 0, join(import.meta.dirname, '../e2e/plant-shared-names.ts'))
+  verdict('planted: users share their names', wrong.length > 0, `${wrong.length} found, as it must be`)
 }
 if (only.includes('planted')) {
   // The same oracle over a server that acknowledges what it has not stored: it must see that
