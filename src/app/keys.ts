@@ -44,7 +44,7 @@ export async function firstKey(
   clock: Clock,
   ids: Ids,
 ): Promise<KeyNews> {
-  const known = keys.list()
+  const known = await keys.list()
   if (given === undefined && known.length > 0) return { created: null, notes: [] }
   const make = (): string => mintKey(ids).key
   const key = given ?? (file === undefined ? make() : keepSecret(file, API_KEY, make))

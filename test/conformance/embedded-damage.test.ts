@@ -162,7 +162,7 @@ describe('wrong bytes', () => {
     await expect(engine.jobs.get(ended.id)).rejects.toMatchObject({ code: 'job_damaged' })
     const [resubmitted] = await engine.submissions.submit([draft({ options: { idempotencyKey: 'k' } })])
     expect(resubmitted).toMatchObject({ kind: 'refused', error: { code: 'job_damaged' } })
-    expect([engine.keys.list(), await engine.operations.paused()]).toEqual([[], []])
+    expect([await engine.keys.list(), await engine.operations.paused()]).toEqual([[], []])
     const codes = facts.flatMap((fact) => (fact.type === 'store-warned' ? [fact.code] : []))
     expect(new Set(codes)).toEqual(new Set(['job_damaged', 'row_damaged']))
     await new TestWorker(engine).one(good)

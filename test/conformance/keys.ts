@@ -24,7 +24,7 @@ export const keyCases: readonly Case[] = [
       expect(engine.keys.find('k1')).toBeNull()
       expect(engine.keys.get('k2')).toEqual(engine.keys.find('d2'))
       expect(engine.keys.get('d2')).toBeNull()
-      expect(engine.keys.list().map((k) => k.id)).toEqual(['k1', 'k2'])
+      expect((await engine.keys.list()).map((k) => k.id)).toEqual(['k1', 'k2'])
     },
   },
   {
@@ -39,7 +39,7 @@ export const keyCases: readonly Case[] = [
       expect(await revoking).toBe(true)
       expect(await engine.keys.revoke('k1', 9)).toBe(true)
       expect(engine.keys.find('d1')?.revokedAtMs).toBe(5)
-      expect(engine.keys.list()[0].revokedAtMs).toBe(5)
+      expect((await engine.keys.list())[0].revokedAtMs).toBe(5)
     },
   },
 ]

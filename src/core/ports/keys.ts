@@ -14,11 +14,11 @@ export interface ApiKey {
 
 /** Keys are stored as digests; the key itself is nowhere. */
 export interface Keys {
-  /** Answers from memory. `digest`: SHA-256 of the key, base64url. */
+  /** Answers from memory, as `get`: each process holds all keys. `digest`: SHA-256 of the key, base64url. */
   find(digest: string): ApiKey | null
   get(id: string): ApiKey | null
   add(key: ApiKey, digest: string): Promise<void>
   /** False when there is none. */
   revoke(id: string, atMs: number): Promise<boolean>
-  list(): readonly ApiKey[]
+  list(): Promise<readonly ApiKey[]>
 }

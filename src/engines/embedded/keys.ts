@@ -53,7 +53,7 @@ export class KeyStore implements Keys {
     return true
   }
 
-  list(): readonly ApiKey[] {
+  async list(): Promise<readonly ApiKey[]> {
     return [...this.#byDigest.values()].sort((a, b) => a.createdAtMs - b.createdAtMs)
   }
 

@@ -83,7 +83,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       method: 'GET',
       path: '/admin/keys',
       auth: 'operator',
-      run: () => json(200, { object: 'list', data: keys.list().map(keyView) }),
+      run: async () => json(200, { object: 'list', data: (await keys.list()).map(keyView) }),
     },
     { method: 'POST', path: '/admin/keys', auth: 'operator', run: addKey },
     {
