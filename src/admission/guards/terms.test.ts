@@ -1,0 +1,33 @@
+import fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { finderOf } from './terms.ts'
+
+it('finds exactly what a search for each term would', () => {
+  const few = fc.string({ unit: fc.constantFrom('a', 'b', 'ü', '😀', '\u0000'), maxLength: 30 })
+  const term = fc.string({ unit: fc.constantFrom('a', 'b', 'ü', '😀', '\u0000'), minLength: 1, maxLength: 5 })
+  fc.assert(
+    fc.property(fc.array(term, { minLength: 1, maxLength: 6 }), few, (terms, text) => {
+      expect(finderOf(terms)(text)).toBe(terms.some((one) => text.includes(one)))
+    }),
+    { numRuns: 5_000 },
+  )
+})
+
+it('takes time in proportion to the text alone', () => {
+  const terms = Array.from({ length: 500 }, (_, i) => `term ${i} of many`)
+  const isIn = finderOf(terms)
+  const text = terms.map((term) => term.slice(0, -1)).join(' ')
+  const took = (times: number): number => {
+    const long = text.repeat(times)
+    const startedAt = performance.now()
+    expect(isIn(long)).toBe(false)
+    return (performance.now() - startedAt) / long.length
+  }
+  took(50)
+  const few = finderOf(['term 1 of many'])
+  const startedAt = performance.now()
+  few(text.repeat(200))
+  const one = (performance.now() - startedAt) / (text.length * 200)
+  // A search for each of the 500 would take hundreds of times as long as for one
+  expect(Math.min(took(200), took(200), took(200)) / one).toBeLessThan(50)
+})
