@@ -72,6 +72,22 @@ it('waits for what has to be fetched', async () => {
   expect(await createRegistry([source]).read()).toMatchObject([{ name: 'queued', value: 7 }])
 })
 
+it('leaves out what could not be fetched, and keeps the rest', async () => {
+  const away = {
+    metrics: [gauge('queued', 'Jobs in line', () => 7)],
+    refresh: () => Promise.reject(new Error('no connection')),
+  }
+  const thrown = {
+    metrics: [gauge('delayed', 'Jobs that wait', () => 7)],
+    refresh() {
+      throw new Error('no connection')
+    },
+  }
+  expect(await createRegistry([away, { metrics: [counter('jobs', 'Jobs')] }, thrown]).read()).toMatchObject([
+    { name: 'jobs', value: 0 },
+  ])
+})
+
 it('two numbers never share a name, and a name has one spelling', () => {
   const twice = { metrics: [counter('jobs', 'Jobs')] }
   expect(() => createRegistry([twice, twice])).toThrow('two numbers are called "jobs"')

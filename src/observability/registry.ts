@@ -21,11 +21,18 @@ export function createRegistry(sources: readonly NumberSource[]): Registry {
     names.add(name)
   }
   return {
-    async read() {
-      await Promise.all(sources.map((source) => source.refresh?.()))
-      return sources.flatMap(({ metrics }) => metrics.map(readingOf))
-    },
+    read: async () => (await Promise.all(sources.map(readingsOf))).flat(),
   }
+}
+
+/** None rather than stale ones, if they could not be fetched. */
+async function readingsOf(source: NumberSource): Promise<readonly Reading[]> {
+  try {
+    await source.refresh?.()
+  } catch {
+    return []
+  }
+  return source.metrics.map(readingOf)
 }
 
 function readingOf(metric: Metric): Reading {
