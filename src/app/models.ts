@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto'
 import { readRegularFile } from '../config/regular-file.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
+import { camelCase } from '../core/camel.ts'
 import { systemClock as clock, Wheel } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import { systemIds } from '../core/ids.ts'
@@ -28,6 +29,7 @@ export type ProcessDeps = Pick<ProviderDeps, 'clock' | 'ids' | 'wheel' | 'gather
 
 /** A kind for the models that name it: with its settings the configuration has checked them. */
 interface Kind {
+  readonly shape: Readonly<Record<string, unknown>>
   place(model: ModelConfig): string
   identity?(model: ModelConfig): ReadonlyArray<string | null>
   load(): Promise<{ readonly create: CreateProvider<ModelConfig> }>
@@ -63,7 +65,7 @@ export function createProviders(
   try {
     return models.map((model, i) => {
       const name = names[i]
-      const madeOf = digestOf([name, model, filesOf(model), proxy, http.maxAnswerBytes])
+      const madeOf = digestOf([name, ownSettings(model), filesOf(model), proxy, http.maxAnswerBytes])
       const same = before.find((each) => each.name === name && each.madeOf === madeOf)
       if (same !== undefined) return { ...same, model }
       const provider = adapters.get(model.provider)!(name, model, all)
@@ -99,6 +101,13 @@ const namesOf = (models: readonly ModelConfig[]): readonly string[] =>
       identity: digestOf([model.provider, ...(kindOf(model.provider).identity?.(model) ?? [])]),
     })),
   )
+
+/** What its provider is made of: the order and limits of a deployment may change while its connections stay. */
+function ownSettings(model: ModelConfig): readonly unknown[] {
+  const settings = model as Readonly<Record<string, unknown>>
+  const { shape } = kindOf(model.provider)
+  return [model.provider, ...Object.keys(shape).map((name) => settings[camelCase(name)])]
+}
 
 const upstreamOf = (model: ModelConfig): string | null => ('model' in model ? model.model : null)
 

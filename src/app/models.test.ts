@@ -1,0 +1,83 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { systemClock, Wheel } from '../core/clock.ts'
+import { systemIds } from '../core/ids.ts'
+import { createProviders, loadAdapters, type NamedProvider, toRoutes } from './models.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'sluice-models-'))
+afterAll(() => rmSync(dir, { recursive: true }))
+const deps = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock), gatherMs: () => 0 }
+
+function configOf(models: readonly object[], more: object = {}, key = 'a-key'): Config {
+  const file = join(dir, 'sluice.yaml')
+  writeFileSync(file, JSON.stringify({ models, ...more }))
+  return loadConfig({ file, env: { KEY: key } }).config
+}
+const open = async (config: Config, before: readonly NamedProvider[] = []): Promise<readonly NamedProvider[]> =>
+  createProviders(config, await loadAdapters(config), deps, before)
+
+const AT = { provider: 'openai-compatible', base_url: 'http://127.0.0.1:1/v1', api_key: { env: 'KEY' } }
+const CHAT = { name: 'chat', ...AT }
+
+it('a provider is kept while nothing changes that it was made of', async () => {
+  const before = await open(configOf([CHAT]))
+  const isKept = async (config: Config) => (await open(config, before))[0].provider === before[0].provider
+  for (const tuned of [
+    { order: 3 },
+    { limits: { concurrent: 2 } },
+    { timeouts: { ttft_ms: 5 } },
+    { context_tokens: 10, kinds: ['chat'], stream: 'never', conversation_members: ['x'], pool: 'gpu' },
+  ])
+    expect(await isKept(configOf([{ ...CHAT, ...tuned }])), JSON.stringify(tuned)).toBe(true)
+  for (const changed of [
+    { base_url: 'http://127.0.0.1:1/v2' },
+    { model: 'other' },
+    { headers: { 'x-team': '7' } },
+    { stream_usage: false },
+    { continuation: 'vllm' },
+    { provider: 'azure' },
+    { deployment: 'renamed' },
+  ])
+    expect(await isKept(configOf([{ ...CHAT, ...changed }])), JSON.stringify(changed)).toBe(false)
+  expect(await isKept(configOf([CHAT], {}, 'another-key'))).toBe(false)
+  expect(await isKept(configOf([CHAT], { proxy: { url: 'http://127.0.0.1:2' } }))).toBe(false)
+  expect(await isKept(configOf([CHAT], { http: { max_answer_bytes: 2048 } }))).toBe(false)
+})
+
+it('certificates are read, and read again', async () => {
+  const ca_file = join(dir, 'ca.pem')
+  const config = configOf([{ ...CHAT, ca_file }])
+  await expect(open(config)).rejects.toMatchObject({ code: 'config_invalid', message: /^ca_file: .*ENOENT/ })
+  writeFileSync(ca_file, 'one')
+  const before = await open(config)
+  expect((await open(config, before))[0].provider).toBe(before[0].provider)
+  writeFileSync(ca_file, 'two')
+  expect((await open(config, before))[0].provider).not.toBe(before[0].provider)
+})
+
+it('what can not be made is refused, and says why', async () => {
+  const config = configOf([CHAT, { ...CHAT, headers: { host: 'x' } }])
+  await expect(open(config)).rejects.toMatchObject({ code: 'config_invalid', message: /header host/ })
+})
+
+it('names are those of the deployments, and routes show no settings of providers', async () => {
+  const config = configOf([
+    { ...CHAT, model: 'a' },
+    { ...CHAT, model: 'b', deployment: 'spare' },
+    { ...CHAT, name: 'o' },
+  ])
+  const [chat, other] = toRoutes(config, await open(config))
+  expect(chat.deployments.map(({ name }) => name)).toEqual(['chat@127.0.0.1:1', 'spare'])
+  expect(other.deployments[0].name).toBe('o@127.0.0.1:1')
+  expect(chat.deployments[0]).toMatchObject({ upstreamModel: 'a', concurrent: Infinity, timeouts: { ttftMs: 600_000 } })
+  expect(JSON.stringify(chat)).not.toMatch(/a-key|apiKey|headers|KEY/)
+})
+
+it('loads the adapters of the providers that are used, and of no others', async () => {
+  expect([...(await loadAdapters(configOf([CHAT, CHAT]))).keys()]).toEqual(['openai-compatible'])
+  expect([...(await loadAdapters(configOf([{ name: 'd', provider: 'demo' }]))).keys()]).toEqual(['demo'])
+})
