@@ -14,6 +14,7 @@ import type { ServerLog } from './log.ts'
 import { readyLine, screen } from './screen.ts'
 import { onSignal } from './signals.ts'
 import { Sink } from './sink.ts'
+import { boundYoungGeneration } from './young-generation.ts'
 
 export const command: Command = {
   usage: 'serve [--config sluice.yaml] [options]',
@@ -92,6 +93,7 @@ async function serve(
     throw listenError(error, ...listeners(error, config))
   })
   lifecycle.started(app, config.workers.drainMs)
+  boundYoungGeneration(clock, process.execArgv)
   show(app, config, keyFile, atTerminal)
   await lifecycle.stopped
   // Whatever still keeps the loop alive is not worth waiting for

@@ -7,6 +7,8 @@ import { isMainThread } from 'node:worker_threads'
 export interface Heap {
   /** Used bytes of all that scavenges do not look at. */
   readonly old: number
+  /** Size of the young generation, both halves. */
+  readonly young: number
   readonly majors: number
   readonly scavenges: number
   /** The longest scavenge, ms. */
@@ -33,10 +35,12 @@ if (isMainThread) {
     }
   }).observe({ entryTypes: ['gc'] })
   createServer((_request, response) => {
-    const old = getHeapSpaceStatistics()
+    const spaces = getHeapSpaceStatistics()
+    const old = spaces
       .filter(({ space_name }) => !space_name.startsWith('new_'))
       .reduce((sum, { space_used_size }) => sum + space_used_size, 0)
-    const heap: Heap = { old, majors, scavenges, longestMs }
+    const young = spaces.find(({ space_name }) => space_name === 'new_space')!.space_size
+    const heap: Heap = { old, young, majors, scavenges, longestMs }
     response.end(JSON.stringify(heap))
     longestMs = 0
   })

@@ -29,6 +29,9 @@ export interface DiskEvents {
 
 export type OpenDisk = (files: Files, events: DiskEvents) => Disk
 
+/** Small and steady work: a thread's young generation would grow to tens of MB all the same. */
+const YOUNG_MB = 2
+
 export type ToThread = 'sync' | 'checkpoint' | 'held' | 'close'
 export type FromThread =
   | { readonly type: 'synced'; readonly ms: number; readonly walBytes: number }
@@ -56,7 +59,11 @@ interface Thread {
 
 function openThread(name: string, files: Files, events: DiskEvents): Thread {
   const source = `./${name}.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`
-  const worker = new Worker(new URL(source, import.meta.url), { workerData: files, execArgv: [] })
+  const worker = new Worker(new URL(source, import.meta.url), {
+    workerData: files,
+    execArgv: [],
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+  })
   const tell = (message: ToThread): void => worker.postMessage(message)
   let closing = false
   let gone = false
