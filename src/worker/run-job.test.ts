@@ -24,6 +24,8 @@ interface Stage {
   /** What became of each attempt, by the coordinator. */
   readonly outcomes: Outcome[]
   readonly calls: ProviderCall[]
+  /** The next prompt waits; `run` is the attempt that it is made for. */
+  holdPrompt(): { readonly run: Promise<Run>; now(): void }
   /** Takes its deployments out of the worker's catalogue. */
   remove(): void
   /** Begins the next attempt. */
@@ -101,12 +103,21 @@ function setUp(
     return finished
   }
   let fails = 0
+  let promptAfter: Promise<void> | null = null
+  let onRun: (run: Run) => void = () => {}
   return {
     clock,
     stored,
     outcomes,
     calls,
     remove: () => catalogue.replace([]),
+    holdPrompt() {
+      const held = Promise.withResolvers<void>()
+      const begun = Promise.withResolvers<Run>()
+      promptAfter = held.promise
+      onRun = begun.resolve
+      return { run: begun.promise, now: held.resolve }
+    },
     async attempt(more = {}) {
       coordinator.changes()
       coordinator.lease(clock.monoMs())
@@ -133,11 +144,15 @@ function setUp(
           },
           clock,
           emit() {},
-          prompt: async (job: Job) => job.body,
+          async prompt(job: Job) {
+            await promptAfter
+            return job.body
+          },
           maxAnswerBytes: 1_000,
           maxPendingBytes: 1_000_000,
         },
       )
+      onRun(run)
       await run.start()
       return { run, sink }
     },
@@ -303,6 +318,24 @@ it('a store that can not be written leaves the lease to a restart', async () => 
   sink.end({ kind: 'done' })
   await run.ended
   expect(outcomes).toMatchObject([{ kind: 'done' }])
+})
+
+it.each([
+  ['lost', []],
+  ['canceled', [{ kind: 'canceled' }]],
+  ['released', [{ kind: 'released' }]],
+] as const)('an attempt that is %s while its prompt is made ends without a call', async (reason, ended) => {
+  const { outcomes, calls, attempt, holdPrompt } = setUp()
+  const go = holdPrompt()
+  const beginning = attempt()
+  await new Promise((turn) => setImmediate(turn))
+  const run = await go.run
+  run.stop(reason)
+  go.now()
+  await run.ended
+  await beginning
+  expect(calls).toEqual([])
+  expect(outcomes).toMatchObject(ended)
 })
 
 it('a deployment that was taken out of the configuration hands the job back, and nothing is stored', async () => {

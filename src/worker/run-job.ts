@@ -104,14 +104,14 @@ export class Run implements ProviderSink {
     try {
       crashpoint('after-lease')
       const outcome = await this.#begin()
-      if (outcome !== null) await this.#settle(outcome)
+      if (outcome !== CALLING) await this.#settle(outcome)
     } catch (thrown) {
       await this.#settle(failedBy(thrown))
     }
   }
 
-  /** Calls the provider; an outcome where it comes to nothing. */
-  async #begin(): Promise<Outcome | null> {
+  /** Calls the provider, or finds how the attempt ends without. */
+  async #begin(): Promise<Outcome | typeof LOST | typeof CALLING> {
     const { job, attempt, claim, log, damaged } = this.lease
     const { emit, prompt } = this.#deps
     const deployment = this.#deployment
@@ -144,7 +144,7 @@ export class Run implements ProviderSink {
       },
       this,
     )
-    return null
+    return CALLING
   }
 
   /** Takes up what earlier attempts left. */
@@ -257,8 +257,7 @@ export class Run implements ProviderSink {
 
   // ------------------------------------------------------------ outcomes
 
-  /** Null: the attempt is no longer ours. */
-  async #outcomeOf(end: ProviderEnd): Promise<Outcome | null> {
+  async #outcomeOf(end: ProviderEnd): Promise<Outcome | typeof LOST> {
     if (this.#stop !== null) return this.#stopped(this.#stop)
     if (this.#fault !== null) return { kind: 'failed', error: this.#fault, retry: false, ...this.#spent() }
     switch (end.kind) {
@@ -283,7 +282,7 @@ export class Run implements ProviderSink {
     return { kind: 'failed', error, retry, textShown, ...this.#spent() }
   }
 
-  #stopped(reason: 'canceled' | 'lost' | 'released'): Outcome | null {
+  #stopped(reason: 'canceled' | 'lost' | 'released'): Outcome | typeof LOST {
     if (reason === 'lost') return LOST
     if (reason === 'canceled') return { kind: 'canceled', ...this.#spent() }
     return { kind: 'released', ...this.#ttft() }
@@ -291,7 +290,7 @@ export class Run implements ProviderSink {
 
   // ------------------------------------------------------------ settling
 
-  async #settle(found: Outcome | null): Promise<void> {
+  async #settle(found: Outcome | typeof LOST): Promise<void> {
     if (this.#settled) return
     this.#settled = true
     const { job, attempt, claim } = this.lease
@@ -371,8 +370,10 @@ export class Run implements ProviderSink {
   }
 }
 
-/** Nothing may be stored of it. */
+/** No outcome: nothing may be stored of it. */
 const LOST = null
+/** No outcome yet: the provider's end brings it. */
+const CALLING = 'calling'
 
 function failedBy(thrown: unknown): Outcome {
   const error = SluiceError.from(thrown)

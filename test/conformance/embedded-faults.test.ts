@@ -110,6 +110,22 @@ describe('a full disk', () => {
     await eventually(() => expect(worker.taken.map((l) => l.job.id)).toEqual([job.id]))
   })
 
+  test('what waits is leased once there is room, without being asked for again', async () => {
+    let db!: DatabaseSync
+    const { engine } = await start(embedded('process', { opened: (d) => (db = d) })())
+    const worker = new TestWorker(engine)
+    const job = await submit(engine)
+    const { page_count: pages } = db.prepare('PRAGMA page_count').get() as { page_count: number }
+    db.exec(`PRAGMA max_page_count = ${pages}`)
+    const filling = engine.submissions.submit([draft({ body: 'x'.repeat(1 << 20) })])
+    expect(refusal((await filling)[0]).code).toBe('storage_full')
+    worker.accept(1)
+    await new Promise((turn) => setTimeout(turn, 50))
+    expect(worker.taken).toEqual([])
+    db.exec('PRAGMA max_page_count = 1000000')
+    await eventually(() => expect(worker.taken.map((l) => l.job.id)).toEqual([job.id]))
+  })
+
   test('is found out to have room again when nothing waits to be written', async () => {
     let db!: DatabaseSync
     const { engine } = await start(embedded('process', { opened: (d) => (db = d) })())

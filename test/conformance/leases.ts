@@ -4,7 +4,7 @@ import { SluiceError } from '../../src/core/errors.ts'
 import type { Place } from '../../src/core/job.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import type { Lease, Outcome } from '../../src/core/ports/work.ts'
-import { type Case, DONE, eventually, type Opened, submit, TestWorker } from './harness.ts'
+import { accepted, type Case, DONE, draft, eventually, type Opened, submit, TestWorker } from './harness.ts'
 import { ANY_MODEL, GRACE_MS, model } from './settings.ts'
 
 const failed = (code: SluiceError['code'], retry: boolean | 'elsewhere'): Outcome => ({
@@ -186,6 +186,24 @@ export const leaseCases: readonly Case[] = [
       await engine.work.finish(worker.taken[2], DONE)
       expect((await engine.jobs.get(jobs[3].id))?.state).toBe('queued')
       expect(worker.taken.length).toBe(3)
+    },
+  },
+  {
+    name: 'hundreds are leased in their order, few at a time, and none is forgotten',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      const jobs = await engine.submissions.submit(Array.from({ length: 200 }, () => draft()))
+      const batches: number[] = []
+      const { leased } = worker
+      worker.leased = (leases) => {
+        batches.push(leases.length)
+        leased.call(worker, leases)
+      }
+      worker.accept(200)
+      await eventually(() => expect(worker.taken.length).toBe(200))
+      expect(worker.taken.map((l) => l.job.id)).toEqual(jobs.map((submitted) => accepted(submitted).id))
+      expect(Math.max(...batches)).toBeLessThanOrEqual(64)
     },
   },
   {
