@@ -3,6 +3,7 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterAll, describe, expect, it } from 'vitest'
+import { GUARDS } from '../admission/guards/index.ts'
 import { camelCase } from '../core/camel.ts'
 import { Secret } from '../settings/fields.ts'
 import { jsonSchema } from './json-schema.ts'
@@ -251,7 +252,7 @@ describe('what is wrong, where, and what was probably meant', () => {
     [
       'tenants: [{ name: a, guards: [{ guard: max-contxt, tokens: 1 }] }]',
       'sluice.yaml:1:33: tenants[0].guards[0].guard: "max-contxt" is not a guard. Did you mean "max-context"? ' +
-        'There are max-context, allow-models, deny-terms.',
+        `There are ${GUARDS.map(({ name }) => name).join(', ')}.`,
     ],
     [
       'tenants: [{ name: a, guards: [max-context] }]',
