@@ -1,4 +1,5 @@
 /** Messages of the OpenAI dialect, as parts of a prompt. Pure, and linear in their size. */
+import { isRecord } from '../core/json.ts'
 
 type Json = Record<string, unknown>
 
@@ -23,7 +24,6 @@ const MEDIA_TOKENS = 1_000
 const MIN_BASE64_CHARS = 256
 const TEXT_PARTS = new Set(['text', 'refusal', 'thinking', 'input_text', 'output_text'])
 
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
 const isBlank = (value: unknown): boolean =>
   value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0)
 
@@ -40,13 +40,13 @@ export function parseMessages(json: string): readonly Message[] {
 function messageOf(value: unknown): Message {
   const text = JSON.stringify(value)
   const bytes = Buffer.byteLength(text)
-  const { role, tool_calls: calls, tool_call_id: result } = isObject(value) ? value : {}
+  const { role, tool_calls: calls, tool_call_id: result } = isRecord(value) ? value : {}
   return {
     text,
     bytes,
     tokens: tokensOf(bytes, value),
     role: typeof role === 'string' ? role : '',
-    calls: Array.isArray(calls) ? calls.map((call) => String(isObject(call) ? (call['id'] ?? '') : '')) : [],
+    calls: Array.isArray(calls) ? calls.map((call) => String(isRecord(call) ? (call['id'] ?? '') : '')) : [],
     resultOf: role === 'tool' ? String(result ?? '') : null,
   }
 }
@@ -58,8 +58,8 @@ function messageOf(value: unknown): Message {
 export function answerMessage(json: string, members: readonly string[]): Message | null {
   const answer = JSON.parse(json) as Json
   const { content, refusal, tool_calls: calls, function_call: called, audio } = answer
-  const audioId = isObject(audio) && !isBlank(audio['id']) ? audio['id'] : null
-  const transcript = isObject(audio) && audioId === null ? audio['transcript'] : null
+  const audioId = isRecord(audio) && !isBlank(audio['id']) ? audio['id'] : null
+  const transcript = isRecord(audio) && audioId === null ? audio['transcript'] : null
   const said = isBlank(content) ? (transcript ?? null) : inputParts(content, members)
   const kept: Json = {
     ...(isBlank(refusal) ? {} : { refusal }),
@@ -76,20 +76,20 @@ export function answerMessage(json: string, members: readonly string[]): Message
 /** The parts of a content that may be sent back. */
 const inputParts = (content: unknown, members: readonly string[]): unknown =>
   Array.isArray(content)
-    ? content.filter((part) => isObject(part) && ['text', 'refusal', ...members].some((type) => part['type'] === type))
+    ? content.filter((part) => isRecord(part) && ['text', 'refusal', ...members].some((type) => part['type'] === type))
     : content
 
 // ---------------------------------------------------------------- size
 
 function tokensOf(bytes: number, value: unknown): number {
-  const content = isObject(value) ? value['content'] : null
+  const content = isRecord(value) ? value['content'] : null
   const media = { parts: 0, bytes: 0 }
   if (Array.isArray(content)) for (const part of content) measure(part, media)
   return FRAME_TOKENS + media.parts * MEDIA_TOKENS + Math.ceil((bytes - media.bytes) / BYTES_PER_TOKEN)
 }
 
 function measure(part: unknown, media: { parts: number; bytes: number }): void {
-  if (!isObject(part) || TEXT_PARTS.has(String(part['type'] ?? 'text'))) return
+  if (!isRecord(part) || TEXT_PARTS.has(String(part['type'] ?? 'text'))) return
   media.parts++
   for (const open: unknown[] = [part]; open.length > 0; ) {
     const value = open.pop()

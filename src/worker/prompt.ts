@@ -5,7 +5,7 @@
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
-import { editObject, scanObject } from '../core/json.ts'
+import { editObject, NO_LIMITS, scanObject } from '../core/json.ts'
 import type { Conversations, Turn } from '../core/ports/conversations.ts'
 import type { Deployment } from '../core/ports/provider.ts'
 import { answerMessage, isInstruction, type Message, pairCalls, parseMessages } from './messages.ts'
@@ -154,7 +154,6 @@ export interface PromptOptions {
   readonly maxPromptBytes: number
 }
 
-const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 const TURNS_A_PAGE = 32
 const BYTES_A_PAGE = 1 << 20
 
@@ -177,10 +176,10 @@ export function createPrompts({ conversations, clock, ...options }: PromptOption
     const range = { from: 'newest', limit: TURNS_A_PAGE, maxBytes: BYTES_A_PAGE } as const
     let page = await conversations.turns(tenant, conversation, range)
     while (page !== null) {
-      let goesOn = page.more
-      for (const turn of page.turns) goesOn = prompt.add(turn) && goesOn
+      let wantsMore = page.more
+      for (const turn of page.turns) wantsMore = prompt.add(turn) && wantsMore
       const last = page.turns.at(-1)
-      if (!goesOn || last === undefined) break
+      if (!wantsMore || last === undefined) break
       await new Promise<void>((next) => clock.soon(next))
       page = await conversations.turns(tenant, conversation, { ...range, beyond: last.job })
     }

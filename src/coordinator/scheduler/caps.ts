@@ -24,7 +24,7 @@ export function refusal(
   inLine: number,
   now: number,
 ): SluiceError | null {
-  const { rate, meanOutput, meanMs } = flow.meter
+  const { rate, meanOutput, meanMs } = flow.throughput
   const jobMs = rate === null ? null : (job.promptTokens + meanOutput) / rate
   const full = (what: string, cap: number, unit: string, goneMs: number | null): SluiceError =>
     new SluiceError('queue_full', {

@@ -1,9 +1,9 @@
 /**
- * Where a job stands, and when it may start. The position is exact; the work before it is an estimate: the tenant's own
- * jobs before it by their prompt tokens and the mean output of this flow's jobs; and of every other tenant what the
- * fair order gives it until then, its counter's lead included. Not foreseen: later arrivals, jobs that are not ready
- * yet (lanes, delays), other flows. Of more than 256 tenants a sample speaks for all. Times come from what this flow
- * achieved lately.
+ * A job's place, and when it may start. The position is exact; the work ahead of it is an estimate: the tenant's own
+ * jobs ahead of it, by their prompt tokens and the mean output of this flow's jobs; and for every other tenant what the
+ * fair order gives it until then, including its counter's lead. Not considered: later arrivals, jobs that are not ready
+ * yet (lanes, delays), other flows. Of more than 256 tenants a sample represents all. Times come from this flow's
+ * recent throughput.
  */
 import type { Place } from '../../core/job.ts'
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
@@ -21,11 +21,11 @@ interface Work {
 
 const NONE: Work = { jobs: 0, promptTokens: 0 }
 const plus = (a: Work, b: Work): Work => ({ jobs: a.jobs + b.jobs, promptTokens: a.promptTokens + b.promptTokens })
-const tokensOf = (flow: Flow<Entry>, work: Work): number => work.promptTokens + work.jobs * flow.meter.meanOutput
+const tokensOf = (flow: Flow<Entry>, work: Work): number => work.promptTokens + work.jobs * flow.throughput.meanOutput
 
-/** Tokens that this flow serves before a tenant's job that has `own` work of its tenant before it. */
+/** Tokens that this flow serves before a tenant's job with `own` work of its tenant ahead of it. */
 function tokensBefore(fairness: Fairness, flow: Flow<Entry>, tenant: Tenant<Entry>, own: Work): number {
-  const { meanOutput } = flow.meter
+  const { meanOutput } = flow.throughput
   const counter = tenant.active > 0 ? tenant.counter : Math.max(tenant.counter, fairness.virtual)
   const turn = counter + fairness.weigh(own.promptTokens, own.jobs * meanOutput) / fairness.weightOf(tenant)
   const sample = Math.min(flow.tenants, SAMPLE)
@@ -41,11 +41,11 @@ function tokensBefore(fairness: Fairness, flow: Flow<Entry>, tenant: Tenant<Entr
   return tokensOf(flow, own) + (sample === 0 ? 0 : (others * flow.tenants) / sample)
 }
 
-/** For a job in line. `paused`: nobody can say when. */
+/** For a queued job. `paused`: when it starts is unknown. */
 export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: number): Place {
   const { flow, tenant } = entry
   const lane = laneAhead(entry)
-  // In a lane it is the head that stands in the tenant's line
+  // Of a lane only the head is in the tenant's line
   const head = entry.lane?.head ?? entry
   const line = tenant.lines.find((known) => known.flow === head.flow)
   const running = head !== entry && head.lease !== null
@@ -56,13 +56,13 @@ export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: 
     position: 1 + (entry.lane === null ? own.jobs : lane.jobs),
     tokensAhead: Math.round(before + tokensOf(flow, lane)),
   }
-  const { rate, meanMs } = flow.meter
+  const { rate, meanMs } = flow.throughput
   if (rate === null || paused) return place
   const rest = running ? Math.max(0, meanMs - (now - head.lease!.leasedMono)) : before / rate
   return { ...place, etaMs: Math.round(Math.max(rest + lane.jobs * meanMs, entry.notBeforeMono - now, 0)) }
 }
 
-/** Jobs of its lane before it that are not running. */
+/** Jobs of its lane ahead of it that are not running. */
 function laneAhead(entry: Entry): Work {
   let work = NONE
   for (let e = entry.laneBefore; e !== null; e = e.laneBefore)
@@ -71,7 +71,7 @@ function laneAhead(entry: Entry): Work {
 }
 
 /**
- * When a job could start that came now, ms from now; null when nobody knows enough to say so. Never more than is sure.
+ * When a job that came now could start, ms from now; null when there is too little data. Never more than is certain.
  */
 export function earliestStartMs(
   fairness: Fairness,
@@ -81,10 +81,10 @@ export function earliestStartMs(
   lane: Lane<Entry> | undefined,
   room: number,
 ): number | null {
-  const { sureRate, sureMeanMs } = flow.meter
+  const { sureRate, sureMeanMs } = flow.throughput
   if (lane !== undefined) return sureMeanMs === null ? null : lane.waiting * sureMeanMs
   if (sureRate === null || !flow.waits) return null
-  // If all that waits could be served in time, no order of it matters
+  // If everything that waits could be served in time, the order does not matter
   const all = tokensOf(flow, { jobs: flow.ready, promptTokens: flow.promptTokens }) / sureRate
   if (all <= room) return all
   const line = tenant.lines.find((known) => known.flow === flow)

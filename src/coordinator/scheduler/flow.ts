@@ -1,13 +1,13 @@
 /**
- * A flow holds the ready jobs of one pool, model and kind, so that a model without headroom is passed over at once,
- * however many jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
+ * A flow holds the ready jobs of one pool, model and kind, so that a model without headroom is skipped at once, however
+ * many jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
  */
 import type { JobKind, Priority, TenantId } from '../../core/job.ts'
-import { Meter } from './meter.ts'
 import { type Rankable, Ranked } from './ranked.ts'
+import { Throughput } from './throughput.ts'
 
 /** What a line needs of a job. The links are its own. */
-export interface InLine<E extends InLine<E>> extends Rankable<E> {
+export interface Queueable<E extends Queueable<E>> extends Rankable<E> {
   readonly job: { readonly promptTokens: number; readonly priority: Priority }
   /** Order of acceptance. */
   readonly seq: number
@@ -15,14 +15,14 @@ export interface InLine<E extends InLine<E>> extends Rankable<E> {
 }
 
 /**
- * Each so many leases of a tenant take its oldest ready job of any class, so that a stream of `high` does not starve
+ * One lease of a tenant in this many takes its oldest ready job of any class, so that many `high` ones do not starve
  * `low`.
  */
 const AGING = 8
 const CLASS: Readonly<Record<Priority, 0 | 1 | 2>> = { high: 0, normal: 1, low: 2 }
 
-/** Kept for ever: tenants are made by the operator, so there are only so many. */
-export class Tenant<E extends InLine<E>> {
+/** Kept for ever: the operator makes tenants, so their number is limited. */
+export class Tenant<E extends Queueable<E>> {
   readonly id: TenantId
   /** Breaks ties. */
   readonly order: number
@@ -30,7 +30,7 @@ export class Tenant<E extends InLine<E>> {
   counter = 0
   /** It is lifted to this at its next lease. */
   floor = 0
-  /** Its lines with ready jobs, at most one a flow. */
+  /** Its lines with ready jobs, at most one in each flow. */
   readonly lines: Array<Line<E>> = []
   /** Lines that are not paused. */
   active = 0
@@ -48,10 +48,10 @@ export class Tenant<E extends InLine<E>> {
 }
 
 /**
- * One tenant's ready jobs in one flow: three classes, each in the order in which they became ready (lanes so take
- * turns).
+ * One tenant's ready jobs in one flow: three classes, each in the order in which they became ready, so that lanes take
+ * turns.
  */
-export class Line<E extends InLine<E>> {
+export class Line<E extends Queueable<E>> {
   readonly flow: Flow<E>
   readonly tenant: Tenant<E>
   size = 0
@@ -59,11 +59,11 @@ export class Line<E extends InLine<E>> {
   paused: boolean
   /** The tenant's counter when last looked at, never above the true one. */
   key = 0
-  /** Place in the flow's heap; -1 = not in it. */
+  /** Index in the flow's heap; -1 = not in it. */
   heapAt = -1
-  /** When it was made or last served, in turns of the scheduler: the same tenant's lines take turns. */
+  /** When it was created or last served, in turns of the scheduler: lines of one tenant take turns. */
   turn: number
-  /** Made when first used. */
+  /** Created when first used. */
   readonly #classes: Array<Ranked<E> | undefined> = [undefined, undefined, undefined]
 
   constructor(flow: Flow<E>, tenant: Tenant<E>, paused: boolean, turn: number) {
@@ -88,7 +88,7 @@ export class Line<E extends InLine<E>> {
     this.#count(entry, -1)
   }
 
-  /** Whose turn it is; null when it is empty. */
+  /** The next job; null when the line is empty. */
   first(): E | null {
     return isAged(this.tenant) ? this.#oldest() : (this.#top()?.head ?? null)
   }
@@ -100,7 +100,7 @@ export class Line<E extends InLine<E>> {
     return mine < its || (mine === its && this.turn < other.turn)
   }
 
-  /** What stands before a job of this line: its class's jobs before it, and all of better classes. Aging left aside. */
+  /** What is ahead of a job of this line: earlier jobs of its class, and all of better classes. Ignores aging. */
   ahead(entry: E): { jobs: number; promptTokens: number } {
     const at = CLASS[entry.job.priority]
     const ahead = this.before(entry.job.priority, false)
@@ -109,8 +109,7 @@ export class Line<E extends InLine<E>> {
   }
 
   /**
-   * All of the better classes; with `alike` also those of the class itself: what a job would find before it that came
-   * now.
+   * All of the better classes, with `alike` also of the class itself: what would be ahead of a job that came now.
    */
   before(priority: Priority, alike: boolean): { jobs: number; promptTokens: number } {
     const sum = { jobs: 0, promptTokens: 0 }
@@ -148,11 +147,11 @@ export class Line<E extends InLine<E>> {
 
 const isAged = (tenant: { readonly leases: number }): boolean => tenant.leases % AGING === AGING - 1
 
-export class Flow<E extends InLine<E>> {
+export class Flow<E extends Queueable<E>> {
   readonly pool: string
   readonly model: string
   readonly kind: JobKind
-  readonly meter = new Meter()
+  readonly throughput = new Throughput()
   /** Jobs of it that have not ended. */
   jobs = 0
   /** Ready jobs, and their prompt tokens; paused ones included. */
@@ -253,11 +252,11 @@ export class Flow<E extends InLine<E>> {
   }
 }
 
-const keyIsBefore = <E extends InLine<E>>(a: Line<E>, b: Line<E>): boolean =>
+const keyIsBefore = <E extends Queueable<E>>(a: Line<E>, b: Line<E>): boolean =>
   a.key < b.key || (a.key === b.key && a.tenant.order < b.tenant.order)
 
 /** Is `a` to be served before `b`, two first lines of different flows? A total order. */
-export const lineIsBefore = <E extends InLine<E>>(a: Line<E>, b: Line<E>): boolean =>
+export const lineIsBefore = <E extends Queueable<E>>(a: Line<E>, b: Line<E>): boolean =>
   a.tenant === b.tenant
     ? a.goesBefore(b)
     : a.tenant.counter < b.tenant.counter || (a.tenant.counter === b.tenant.counter && a.tenant.order < b.tenant.order)

@@ -4,7 +4,7 @@
  */
 import type { JobId } from '../../core/job.ts'
 
-/** Good ends are remembered in two generations of at most so many each, whatever their age. */
+/** Good ends are remembered in two generations of at most this many each, whatever their age. */
 const GENERATION = 50_000
 
 type Ended = Map<string, { readonly id: JobId; readonly untilMono: number }>
@@ -34,7 +34,7 @@ export class Joins {
     else known.add(id)
   }
 
-  /** It runs no more, or won't end well. Safe to repeat. */
+  /** It no longer runs, or won't end well. Safe to repeat. */
   remove(key: string | null, id: JobId): void {
     if (key === null) return
     const known = this.#live.get(key)

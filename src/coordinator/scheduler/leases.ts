@@ -1,6 +1,6 @@
 /**
- * Leases by worker: a sign of life prolongs all of a worker's leases at once, and one timer a worker finds those that
- * ran out.
+ * Leases by worker: a sign of life prolongs all of a worker's leases at once, and one timer per worker finds those that
+ * expired.
  */
 import { ActiveLease, type Entry, WorkerLeases } from './entry.ts'
 import type { Timers } from './timers.ts'
@@ -58,7 +58,7 @@ export class Leases {
     return this.#until(this.#workers.get(workerId)?.newest ?? null)
   }
 
-  /** Those that ran out, newest first. */
+  /** The expired ones, newest first. */
   expired(worker: WorkerLeases, now: number): readonly ActiveLease[] {
     let last = worker.newest
     while (last !== null && this.#endOf(last) > now) last = last.before

@@ -43,7 +43,7 @@ export class LineUp {
   stand(entry: Entry, inFront: boolean, now: number): void {
     if (this.#pauses.holdsLane(entry.job)) return
     const { flow, tenant } = entry
-    flow.meter.observe(now, flow.waits)
+    flow.throughput.observe(now, flow.waits)
     let line = tenant.lines.find((known) => known.flow === flow)
     if (line === undefined) {
       line = new Line(flow, tenant, this.#pauses.holdsLine(tenant.id, flow.model), ++this.#turns)
@@ -58,7 +58,7 @@ export class LineUp {
   stepOut(entry: Entry, now: number): void {
     const { line } = entry
     if (line === null) return
-    line.flow.meter.observe(now, line.flow.waits)
+    line.flow.throughput.observe(now, line.flow.waits)
     line.remove(entry)
     if (line.size === 0) this.#retire(line)
   }
@@ -70,7 +70,7 @@ export class LineUp {
 
   /** No time was measured while nothing ran. */
   woke(now: number): void {
-    for (const flow of this.#flows) flow.meter.observe(now, false)
+    for (const flow of this.#flows) flow.throughput.observe(now, false)
   }
 
   /** The pauses changed: each line is looked at anew. */
@@ -79,7 +79,7 @@ export class LineUp {
       for (const line of tenant.lines) {
         const paused = this.#pauses.holdsLine(tenant.id, line.flow.model)
         if (paused === line.paused) continue
-        line.flow.meter.observe(now, line.flow.waits)
+        line.flow.throughput.observe(now, line.flow.waits)
         line.paused = paused
         if (paused) this.#close(line)
         else {
@@ -103,7 +103,7 @@ export class LineUp {
     wait: (entry: Entry) => void,
   ): void {
     const open = this.#flows.filter((flow) => flow.waits && (pools.length === 0 || pools.includes(flow.pool)))
-    for (const flow of open) flow.meter.observe(now, true)
+    for (const flow of open) flow.throughput.observe(now, true)
     const call = ++this.#calls
     const parked: Line<Entry>[] = []
     const aside: Array<{ readonly entry: Entry; readonly line: Line<Entry> }> = []

@@ -1,6 +1,6 @@
 /**
- * First in, first out, that also takes out anywhere, puts back in front, and tells how much is ahead of a job:
- * a linked list whose jobs carry tickets, with counts per 256 tickets.
+ * A first-in, first-out queue that can also remove anywhere, put back in front, and tell how much is ahead of a job: a
+ * linked list whose jobs carry tickets, with counts per 256 tickets.
  */
 const BLOCK = 256
 
@@ -56,7 +56,7 @@ export class Ranked<E extends Rankable<E>> {
     this.#count(entry, -1)
   }
 
-  /** Jobs before it, and their prompt tokens. Costs its distance within a block, and one step a block. */
+  /** Jobs ahead of it, and their prompt tokens. Costs its distance within a block, and one step for each block. */
   ahead(entry: E): { readonly jobs: number; readonly promptTokens: number } {
     const block = Math.floor(entry.ticket / BLOCK)
     let jobs = 0

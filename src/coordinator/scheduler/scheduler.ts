@@ -208,7 +208,7 @@ class PureScheduler implements Scheduler {
         usage.completionTokens - lease.outputTokens,
       )
     if (outcome.kind === 'done') {
-      flow.meter.answered(lease.outputTokens, now - lease.leasedMono)
+      flow.throughput.answered(lease.outputTokens, now - lease.leasedMono)
       this.#end(entry, now)
       this.#joins.endedWell(entry.job.joinKey, id, now)
       return ended('done')
@@ -307,7 +307,7 @@ class PureScheduler implements Scheduler {
 
   #serve(lease: ActiveLease, promptTokens: number, outputTokens: number): void {
     this.#fairness.charge(lease, promptTokens, outputTokens)
-    lease.entry.flow.meter.serve(promptTokens + outputTokens)
+    lease.entry.flow.throughput.serve(promptTokens + outputTokens)
   }
 
   #giveBack(lease: ActiveLease, notBeforeMono: number, inFront: boolean, now: number): void {

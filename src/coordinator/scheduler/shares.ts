@@ -1,8 +1,8 @@
-/** What each session has in line, of its tenant's share. A session is remembered while it has something there. */
+/** What each session has queued, of its tenant's share. A session is remembered while it has something queued. */
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 
 export interface Share {
-  /** Jobs in line, and bytes of their bodies. */
+  /** Queued jobs, and bytes of their bodies. */
   readonly queued: number
   readonly bytes: number
 }
@@ -17,7 +17,7 @@ export class Shares {
     return session === null ? null : (this.#shares.get(`${tenant}\n${session}`) ?? NOTHING)
   }
 
-  /** `change`: 1 when a job comes in line, -1 when it leaves. */
+  /** `change`: 1 when a job is queued, -1 when it leaves. */
   count(job: ScheduledJob, change: number): void {
     const share = this.of(job)
     if (share === null || change === 0) return

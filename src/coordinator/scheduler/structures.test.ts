@@ -3,10 +3,10 @@ import { expect, it } from 'vitest'
 import { Entry } from './entry.ts'
 import { Flow, Tenant } from './flow.ts'
 import { Joins } from './joins.ts'
-import { Meter } from './meter.ts'
 import { Ranked } from './ranked.ts'
 import { retryDelayMs } from './retry.ts'
 import { job } from './testing/jobs.ts'
+import { Throughput } from './throughput.ts'
 import { type Timed, Timers } from './timers.ts'
 
 const entry = (n: number, promptTokens = n): Entry =>
@@ -66,35 +66,35 @@ it('timers: come in order of time, then of number, wherever they were moved', ()
   )
 })
 
-it('meter: counts only time in which work waited, and says nothing before it has seen enough', () => {
-  const meter = new Meter()
-  meter.observe(0, false)
+it('throughput: counts only time in which work waited, and says nothing before it has seen enough', () => {
+  const throughput = new Throughput()
+  throughput.observe(0, false)
   for (let now = 100; now <= 4_000; now += 100) {
-    meter.serve(10)
-    meter.observe(now, false)
+    throughput.serve(10)
+    throughput.observe(now, false)
   }
-  for (let i = 0; i < 19; i++) meter.answered(50, 2_000)
-  expect(meter.rate).toBeNull()
+  for (let i = 0; i < 19; i++) throughput.answered(50, 2_000)
+  expect(throughput.rate).toBeNull()
   for (let now = 4_100; now <= 8_000; now += 100) {
-    meter.serve(50)
-    meter.observe(now, true)
+    throughput.serve(50)
+    throughput.observe(now, true)
   }
-  expect(meter.rate).toBeCloseTo(0.5, 1)
-  expect(meter.sureRate).toBeNull()
-  meter.answered(50, 2_000)
+  expect(throughput.rate).toBeCloseTo(0.5, 1)
+  expect(throughput.sureRate).toBeNull()
+  throughput.answered(50, 2_000)
   for (let now = 8_100; now <= 10_000; now += 100) {
-    meter.serve(50)
-    meter.observe(now, true)
+    throughput.serve(50)
+    throughput.observe(now, true)
   }
-  expect(meter.sureRate).toBeCloseTo(0.5, 1)
+  expect(throughput.sureRate).toBeCloseTo(0.5, 1)
   // What it can do changes, and the measure follows
   for (let now = 10_100; now <= 130_000; now += 100) {
-    meter.serve(5)
-    meter.observe(now, true)
+    throughput.serve(5)
+    throughput.observe(now, true)
   }
-  expect(meter.rate!).toBeLessThan(0.06)
-  expect(meter.meanOutput).toBeCloseTo(50)
-  expect(meter.sureMeanMs).toBeCloseTo(2_000)
+  expect(throughput.rate!).toBeLessThan(0.06)
+  expect(throughput.meanOutput).toBeCloseTo(50)
+  expect(throughput.sureMeanMs).toBeCloseTo(2_000)
 })
 
 it('backs off exponentially, with full jitter, and not before the provider asked for', () => {

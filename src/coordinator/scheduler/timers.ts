@@ -1,22 +1,22 @@
-/** A binary heap of what is due when. What it holds knows its place, so that it can be moved and taken out. */
+/** A binary heap of due times. Its items know their index, so that they can be moved and removed. */
 export interface Timed {
   /** Breaks ties: the smaller goes first. */
   readonly seq: number
   /** Monotonic ms. Changed by the heap only. */
   due: number
-  /** Place in the heap; -1 = not in it. */
+  /** Index in the heap; -1 = not in it. */
   heapAt: number
 }
 
 export class Timers<T extends Timed> {
   readonly #heap: T[] = []
 
-  /** Infinity when nothing is due ever. */
+  /** Infinity when nothing is due. */
   next(): number {
     return this.#heap.length === 0 ? Infinity : this.#heap[0].due
   }
 
-  /** Puts it in, moves it, or takes it out (Infinity). */
+  /** Inserts it, moves it, or removes it (Infinity). */
   set(item: T, due: number): void {
     if (due === Infinity) {
       this.clear(item)
@@ -42,7 +42,7 @@ export class Timers<T extends Timed> {
     this.#down(last)
   }
 
-  /** Takes out the first that is due by `now`; null when none is. */
+  /** Removes the first that is due by `now`; null when none is. */
   shift(now: number): T | null {
     const first = this.#heap[0]
     if (first === undefined || first.due > now) return null

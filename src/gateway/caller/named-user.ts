@@ -3,20 +3,19 @@
  * count or block somebody else for it. The client's bytes are passed on as they are, so the bytes are read here: some
  * servers take the first of two members of one name, and some read names in any case.
  */
-import { type Member, scanObject } from '../../core/json.ts'
+import { type Member, NO_LIMITS, scanObject } from '../../core/json.ts'
 
 const NAMES = new Set(['user', 'safetyidentifier', 'enduser', 'enduserid', 'userid'])
 const MAX_NAME_CHARS = 64
-const UNLIMITED = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
 
 /** Path of the first member of `request` (valid JSON) that names somebody other than `user`; null if there is none. */
 export function namesAnother(request: Uint8Array, user: string): string | null {
-  for (const member of scanObject(request, UNLIMITED)) {
+  for (const member of scanObject(request, NO_LIMITS)) {
     const name = lettersOf(member.key)
     if (NAMES.has(name) && !isOwn(parsed(request, member), user)) return member.key
     if (name !== 'metadata') continue
     const metadata = request.subarray(member.valueStart, member.valueEnd)
-    for (const label of scanObject(metadata, UNLIMITED))
+    for (const label of scanObject(metadata, NO_LIMITS))
       if (NAMES.has(lettersOf(label.key)) && !isOwn(parsed(metadata, label), user)) return `${member.key}.${label.key}`
   }
   return null

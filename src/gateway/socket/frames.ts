@@ -5,9 +5,8 @@
 import { SluiceError } from '../../core/errors.ts'
 import { bad, boolean, type Check, checkNames, number, text, whole } from '../../core/fields.ts'
 import type { ClientFrame, Credential } from '../../core/frames.ts'
-import { isRecord, type JsonLimits, type JsonRecord } from '../../core/json.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { type JsonBody, parseBody } from '../http/body.ts'
 
 const MAX_ID_CHARS = 128
 const MAX_NAME_CHARS = 256
@@ -71,9 +70,6 @@ const FRAMES: Readonly<Record<ClientFrame['t'], Readonly<Record<string, Check & 
   ping: {},
 }
 const NAMES = Object.keys(FRAMES)
-
-/** A message as it arrived, which may not be a frame. Throws as parseBody does. */
-export const parseMessage = (message: Buffer, limits: JsonLimits): JsonBody => parseBody(message, limits)
 
 /** Throws invalid_request. */
 export function checkFrame(value: JsonRecord): ClientFrame {

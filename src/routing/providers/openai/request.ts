@@ -1,19 +1,12 @@
 /** The body for the upstream: what the client sent, byte for byte, except for the members that are ours to set. */
 import { SluiceError } from '../../../core/errors.ts'
-import { editObject, scanArray, scanObject } from '../../../core/json.ts'
+import { editObject, memberText, scanArray } from '../../../core/json.ts'
 
 /** How an upstream continues a given beginning: a last message with `prefix: true` (DeepSeek), or vLLM's two flags. */
 export type Continuation = 'none' | 'prefix' | 'vllm'
 
-const NO_LIMITS = { maxDepth: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER }
-
-/** JSON text of a top-level member; undefined when it is not there. The last one counts. */
-function memberText(body: Buffer, key: string): string | undefined {
-  // Most members are absent: a plain search is cheaper than a scan
-  if (!body.includes(`"${key}"`)) return undefined
-  const member = scanObject(body, NO_LIMITS).findLast((m) => m.key === key)
-  return member === undefined ? undefined : body.toString('utf8', member.valueStart, member.valueEnd)
-}
+/** As memberText. Most members are absent: a plain search is cheaper than a scan. */
+const textOf = (body: Buffer, key: string): string | null => (body.includes(`"${key}"`) ? memberText(body, key) : null)
 
 export interface ChatEdits {
   /** Null: what the client asked for. */
@@ -31,20 +24,20 @@ const viewOf = (body: Uint8Array): Buffer => Buffer.from(body.buffer, body.byteO
 export function chatBody(bytes: Uint8Array, edits: ChatEdits): Uint8Array {
   const body = viewOf(bytes)
   const set: Record<string, string | null> = {}
-  const asked = memberText(body, 'stream')
-  const options = memberText(body, 'stream_options')
+  const asked = textOf(body, 'stream')
+  const options = textOf(body, 'stream_options')
   if (edits.upstreamModel !== null) set['model'] = JSON.stringify(edits.upstreamModel)
   if (edits.stream) set['stream'] = 'true'
   // "stream": false stays as it was sent
   else if (asked === 'true') set['stream'] = null
   if (edits.streamOptions === 'none' || (!edits.stream && asked === 'true')) {
-    if (options !== undefined) set['stream_options'] = null
+    if (options !== null) set['stream_options'] = null
   } else if (edits.stream && edits.streamOptions === 'usage')
     set['stream_options'] = options?.startsWith('{')
       ? viewOf(editObject(Buffer.from(options), { include_usage: 'true' })).toString('utf8')
       : '{"include_usage":true}'
   if (edits.prefix !== undefined && edits.continuation !== 'none') {
-    set['messages'] = withPrefix(memberText(body, 'messages'), edits.prefix, edits.continuation)
+    set['messages'] = withPrefix(textOf(body, 'messages'), edits.prefix, edits.continuation)
     if (edits.continuation === 'vllm') {
       set['continue_final_message'] = 'true'
       set['add_generation_prompt'] = 'false'
@@ -55,13 +48,13 @@ export function chatBody(bytes: Uint8Array, edits: ChatEdits): Uint8Array {
 
 /** How many choices the request asks for. */
 export function choicesAsked(bytes: Uint8Array): number {
-  const n = Number(memberText(viewOf(bytes), 'n') ?? 1)
+  const n = Number(textOf(viewOf(bytes), 'n') ?? 1)
   return Number.isSafeInteger(n) && n > 0 ? n : 1
 }
 
 /** How many embeddings the request asks for: one of a text or of a list of tokens, else one of each item. */
 export function embeddingsAsked(bytes: Uint8Array): number {
-  const input = memberText(viewOf(bytes), 'input')
+  const input = textOf(viewOf(bytes), 'input')
   if (input?.startsWith('[') !== true) return 1
   const json = Buffer.from(input)
   const items = scanArray(json)
@@ -71,9 +64,9 @@ export function embeddingsAsked(bytes: Uint8Array): number {
 
 export const hasStreamOptions = (bytes: Uint8Array): boolean => viewOf(bytes).includes('"stream_options"')
 
-function withPrefix(messages: string | undefined, prefix: string, continuation: Continuation): string {
+function withPrefix(messages: string | null, prefix: string, continuation: Continuation): string {
   const end = messages?.lastIndexOf(']') ?? -1
-  if (messages === undefined || end < 0)
+  if (messages === null || end < 0)
     throw new SluiceError('invalid_request', { message: 'The request has no messages.', param: 'messages' })
   const before = messages.slice(0, end).trimEnd()
   const message = { role: 'assistant', content: prefix, ...(continuation === 'prefix' ? { prefix: true } : {}) }

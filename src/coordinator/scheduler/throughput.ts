@@ -4,11 +4,11 @@
  */
 const SLICE_MS = 1_000
 const FADE = 0.5 ** (SLICE_MS / 30_000)
-/** Below these nobody is told a time, or refused because of one. */
+/** With less data than this, no time is shown, and nothing is refused because of one. */
 const SHOWN_AFTER = { busyMs: 1_000, ends: 3 }
 const SURE_AFTER = { busyMs: 5_000, ends: 20 }
 
-export class Meter {
+export class Throughput {
   /** Mean output tokens, and mean ms from lease to end, of attempts that ended by an answer. */
   meanOutput = 0
   meanMs = 0
@@ -45,12 +45,12 @@ export class Meter {
     this.meanMs += (ms - this.meanMs) * share
   }
 
-  /** Tokens a ms; null while too little was seen to say so. */
+  /** Tokens a ms; null while there is too little data. */
   get rate(): number | null {
     return this.#rate(SHOWN_AFTER)
   }
 
-  /** As `rate`, of enough data to refuse work by it. */
+  /** Like `rate`, with enough data to refuse work by it. */
   get sureRate(): number | null {
     return this.#rate(SURE_AFTER)
   }
