@@ -86,7 +86,7 @@ if (only.includes('kill')) {
   )
 }
 if (only.includes('users')) {
-  const { answers, kills, wrong } = await liveTogether(60, 20)
+  const { answers, kills, wrong } = await liveTogether(24, 8)
   verdict(
     'two users of one tenant',
     wrong.length === 0,

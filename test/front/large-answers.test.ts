@@ -157,3 +157,19 @@ it('2,048 embeddings of 1,536 numbers', { timeout: 60_000 }, async () => {
   held['socket'] = await heldMs(() => follow(job))
   expect(Object.entries(held).filter(([, ms]) => ms >= HELD_MS)).toEqual([])
 })
+
+it.each([
+  ['as a document', false],
+  ['as an event', true],
+])('one text of more than 16 MiB is refused, and says so: %s', { timeout: 60_000 }, async (_form, stream) => {
+  const { document, event } = inAnswer('"content":"', 'some text ', '"', 40_000_000)
+  upstream.says(response(stream ? event() : document(), stream ? 'text/event-stream' : 'application/json'))
+  let start = ''
+  const held = await heldMs(async () => {
+    const answer = await ask('POST', '/v1/chat/completions', chat({ stream }))
+    start = answer.start
+  })
+  expect(start).toContain('larger than 16 MiB')
+  expect(start).toContain('result_too_large')
+  expect(held).toBeLessThan(HELD_MS)
+})

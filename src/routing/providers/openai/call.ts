@@ -102,6 +102,13 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     return this.#call.kind === 'chat' ? Math.min(MAX_CHAT_RECORD_BYTES, maxAnswerBytes) : maxAnswerBytes
   }
 
+  /** A document, or one event. */
+  #tooLarge(): Failed {
+    if (this.#maxRecordBytes !== MAX_CHAT_RECORD_BYTES) return failed('result_too_large', false)
+    const message = `One event or document of the answer is larger than ${MAX_CHAT_RECORD_BYTES >> 20} MiB.`
+    return failed('result_too_large', false, { message })
+  }
+
   send(asked: Asked) {
     this.#options.client.sweep.add(this)
     this.#ask(asked)
@@ -215,7 +222,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
 
   #document(text: Bytes) {
     this.#text += text
-    if (this.#text.length > this.#maxRecordBytes) return this.#finish(failed('result_too_large', false))
+    if (this.#text.length > this.#maxRecordBytes) return this.#finish(this.#tooLarge())
     this.#scan ??= new JsonScan(this.#call.kind === 'chat' ? MAX_CHAT_ITEMS : MAX_ITEMS)
     const { excess, closed } = this.#scan.feed(text)
     if (excess !== null) return this.#finish(tooMuch(excess))
@@ -254,7 +261,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #feed(text: Bytes) {
     const sse = this.#sse!
     sse.feed(text)
-    if (sse.overflow) this.#finish(failed('result_too_large', false))
+    if (sse.overflow) this.#finish(this.#tooLarge())
   }
 
   readDone() {
