@@ -101,9 +101,7 @@ export const settings = z.strictObject({
         .describe('Unsent bytes per reader; a slower reader is caught up from the log when it reads again.'),
       max_answer_bytes: size({ min: 1024 })
         .prefault('128MiB')
-        .describe(
-          'Largest answer that is stored; 2,048 embeddings of 1,536 numbers fit. One event or document of a chat: 16MiB.',
-        ),
+        .describe('Largest answer; 2,048 embeddings of 1,536 numbers fit. One event or document of a chat: 16MiB.'),
     })
     .prefault({})
     .describe('The public HTTP listener.'),
