@@ -41,6 +41,12 @@ it('is the same wherever it stands in the configuration', () => {
   for (const each of named([at('other'), ...all])) if (names.has(each[0])) expect(each[1]).toBe(names.get(each[0]))
 })
 
+it('is never that of another, whatever upstreams call their models', () => {
+  const odd = [openai('x'), openai('x'), openai('x#2'), openai('x#2'), openai('x#3')]
+  const names = deploymentNames(odd)
+  expect(new Set(names).size, names.join(' ')).toBe(odd.length)
+})
+
 it('is what the operator calls it', () => {
   expect(deploymentNames([at('h', { deployment: 'main' }), at('h')])).toEqual(['main', 'chat@h'])
 })

@@ -22,11 +22,14 @@ export function deploymentNames(all: readonly Named[]): readonly string[] {
   const short = all.map(({ deployment, name, place }) => deployment ?? `${name}@${place}`)
   const long = apart(short, (i) => (all[i].upstreamModel === null ? '' : `/${all[i].upstreamModel}`))
   const exact = apart(long, (i) => `#${hash('sha256', all[i].identity).slice(0, 4)}`)
-  const seen = new Map<string, number>()
+  const taken = new Set(exact)
+  const seen = new Set<string>()
   return exact.map((name) => {
-    const nth = (seen.get(name) ?? 0) + 1
-    seen.set(name, nth)
-    return nth === 1 ? name : `${name}#${nth}`
+    let own = name
+    if (seen.has(name)) for (let n = 2; taken.has(own); n++) own = `${name}#${n}`
+    seen.add(name)
+    taken.add(own)
+    return own
   })
 
   /** Those that share a name get more of it, if it differs among them. */
