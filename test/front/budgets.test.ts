@@ -132,13 +132,13 @@ describe('bodies that do not end', () => {
     await start({ max_unfinished_bytes: '1MiB' }, { max_body_bytes: '1MiB', request_timeout_ms: '10s' })
     for (let i = 0; i < 8; i++) {
       const text = unfinished(ann.token, Buffer.alloc(900 * 1024, 0x20))
-      await new Promise((done) => setTimeout(done, 50))
+      await expect.poll(heldBytes, { timeout: 10_000 }).toBeGreaterThan(0)
       expect(text()).toBe('')
       const socket = sockets.at(-1)!
       if (i % 2 === 0) socket.destroy()
       else socket.write('}')
-      await expect.poll(() => (i % 2 === 0 ? socket.destroyed : text() !== '')).toBe(true)
-      await new Promise((done) => setTimeout(done, 20))
+      await expect.poll(() => (i % 2 === 0 ? socket.destroyed : text() !== ''), { timeout: 10_000 }).toBe(true)
+      await expect.poll(heldBytes, { timeout: 10_000 }).toBe(0)
     }
   })
 })

@@ -37,8 +37,8 @@ const LONG = `${SHORT} ${'x'.repeat(80)}`
 const BLOCKED: ReadonlyArray<readonly [string, Record<string, unknown>, number, string, string | null]> = [
   ['a prompt that is too long', chat(LONG), 400, 'context_length_exceeded', null],
   ['a model that is not allowed', chat(SHORT, 'other'), 403, 'model_not_allowed', 'model'],
-  ['a term', chat('about project falcon'), 400, 'content_blocked', null],
-  ['a term in a part', chat([{ type: 'text', text: 'PROJECT FALCON' }]), 400, 'content_blocked', null],
+  ['a term', chat(`${SHORT} about project falcon`), 400, 'content_blocked', null],
+  ['a term in a part', chat([{ type: 'text', text: `PROJECT FALCON ${SHORT}` }]), 400, 'content_blocked', null],
 ]
 const errorOf = (answer: Answer): unknown[] => {
   const { code, param } = (JSON.parse(answer.body) as { error: { code: string; param: string | null } }).error
