@@ -1,8 +1,8 @@
 /**
  * The coordinator: who is next (scheduler/), may it start (limits), and where (plan/), as one pure machine.
  *
- * What a lease was given is its claim. Each is settled in one place, `#settle`, which the scheduler calls when a lease
- * is over: finished, handed back, lost, or given up.
+ * A lease brings a claim: what it may use. Claims are settled in one place, `#settle`, which the scheduler calls when a
+ * lease is over: finished, handed back, lost, or given up.
  */
 
 import { SluiceError } from '../core/errors.ts'
@@ -137,7 +137,7 @@ class PureCoordinator implements Coordinator {
         const max = Math.min(share, left, seat.slots - seat.held)
         const leased = this.#leaseTo(seat, max, now)
         left -= leased
-        // It may get more, unless it has all that it could have
+        // It got all that was asked for, so there may be more for it
         if (leased === max) goesOn = true
       }
     }
@@ -167,7 +167,7 @@ class PureCoordinator implements Coordinator {
     return leased.length
   }
 
-  /** The one place where what a lease was given is given back. */
+  /** The one place where a claim is given back. */
   #settle(notes: Notes, worker: string): void {
     const { deployment } = notes.claim!
     notes.claim = null

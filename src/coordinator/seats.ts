@@ -1,4 +1,4 @@
-/** Workers and what they hold. */
+/** Workers, and how many leases each holds. */
 import type { WorkerSeat } from '../core/ports/coordinator.ts'
 
 interface Seat extends WorkerSeat {
@@ -7,14 +7,14 @@ interface Seat extends WorkerSeat {
 }
 
 export class Seats {
-  /** Also those that hold adopted leases, and have not come yet. */
+  /** Includes workers that hold adopted leases and have not attached again yet. */
   readonly #seats = new Map<string, WorkerSeat & { held: number }>()
 
   attach({ id, pools, slots }: WorkerSeat): void {
     this.#seats.set(id, { id, pools, slots, held: this.#seats.get(id)?.held ?? 0 })
   }
 
-  /** It gets nothing any more. */
+  /** It is assigned nothing more. */
   leave(id: string): void {
     const seat = this.#seats.get(id)
     if (seat === undefined) return
@@ -28,7 +28,7 @@ export class Seats {
     else seat.held++
   }
 
-  /** Has it room again? */
+  /** True: it was full, and has room again. */
   giveBack(id: string): boolean {
     const seat = this.#seats.get(id)!
     const wasFull = seat.held-- >= seat.slots

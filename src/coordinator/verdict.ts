@@ -1,4 +1,4 @@
-/** What becomes of a job whose attempt failed: handed back to wait, tried again, or given up. Pure. */
+/** What becomes of a job whose attempt failed: it waits in line, is tried again, or is given up. Pure. */
 import type { SluiceError } from '../core/errors.ts'
 import type { Outcome } from '../core/ports/work.ts'
 
@@ -9,7 +9,7 @@ export interface Chances {
   readonly hereInMs: number
   /** How long until another one may be; null: there is no other. */
   readonly elsewhereInMs: number | null
-  /** What is left until the job's deadline. */
+  /** Time left until the job's deadline. */
   readonly roomMs: number
 }
 

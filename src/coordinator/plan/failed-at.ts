@@ -1,7 +1,7 @@
-/** Where a job failed. It is stored with the job, so it is short, and a value. */
+/** Where a job failed: a short, immutable list, since it is stored with the job. */
 import type { FailedAt } from '../../core/ports/coordinator.ts'
 
-/** Deployments of a model that come and go with reloads: the oldest is forgotten. */
+/** Reloads may rename deployments without end: the oldest is forgotten. */
 const MOST = 32
 
 export const failedThere = (failedAt: FailedAt, deployment: string): boolean =>

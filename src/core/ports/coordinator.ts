@@ -50,10 +50,10 @@ export interface Tally {
   readonly ttftMs: number | null
 }
 
-/** Deployments where attempts of a job failed. It is tried there again only where there is no other, … */
+/** Deployments where attempts of a job failed. It is tried there again only if there is no other. */
 export type FailedAt = ReadonlyArray<{
   readonly deployment: string
-  /** …and not even then: it was told to go elsewhere. */
+  /** Only another deployment may help: not there again, unless the configuration leaves nothing else. */
   readonly never: boolean
 }>
 
@@ -106,7 +106,7 @@ export type Change =
 export type EndState = JobState & ('done' | 'failed' | 'canceled' | 'expired')
 
 export type Notice =
-  /** Its worker must stop this attempt. That needs no commit: what is stopped too early is only tried again. */
+  /** Its worker must stop this attempt. Needs no commit: an attempt that was stopped too early is simply made again. */
   | {
       readonly type: 'revoked'
       readonly id: JobId
@@ -146,7 +146,7 @@ export interface PlanDeployment {
   readonly concurrent: number
   /** Lower orders first. */
   readonly order: number
-  /** Another one when what answers there is another: what was learned of it is void. */
+  /** Changes when something else answers there: what was learned of it is then void. */
   readonly revision: string
 }
 
@@ -176,19 +176,19 @@ export interface Coordinator {
   /** These, all restored and not held, were running when their worker's process died. */
   died(ids: readonly JobId[], now: number): void
 
-  /** A worker that takes jobs; once more: with other pools or slots, and what it holds. */
+  /** A worker that takes jobs. Attaching it again changes its pools or slots; it keeps what it holds. */
   attach(worker: WorkerSeat, now: number): void
   /** It is gone: its leases are lost. */
   leave(worker: string, now: number): void
   /** Prolongs all leases of this worker. */
   heartbeat(worker: string, now: number): void
-  /** Nothing ran for a while (stopped, suspended): no lease has run out for that. */
+  /** Nothing ran for a while (stopped, suspended): no lease expires because of that. */
   woke(now: number): void
   /** Is `lease` worth a call? Something became leasable, or room came free. */
   readonly leasable: boolean
   /**
-   * Gives what may start to workers with free slots, in fair order. It stops after a batch, and is `leasable` still: a
-   * worker that gets many begins with the first before the last is stored.
+   * Assigns what may start to workers with free slots, in fair order. It stops after a batch and stays `leasable`: a
+   * worker that is assigned many begins the first before the last is stored.
    */
   lease(now: number): void
   /** Output tokens as they stream; moves the tenant's virtual counter. */

@@ -7,14 +7,14 @@
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobId, JobState, Timing, Usage } from '../job.ts'
 
-/** Whom leases are given to. Its methods must not throw. */
+/** Who runs jobs. Its methods must not throw. */
 export interface Worker {
   readonly id: string
   /** Pools it serves. Empty = all. */
   readonly pools: readonly string[]
   /** Jobs at once. */
   readonly slots: number
-  /** These are its own now: committed, in the order in which they were leased. */
+  /** New leases, committed, in the order in which they were decided. */
   leased(leases: readonly Lease[]): void
   /** Stop this attempt at once: the job was canceled, its lease was lost, or the store fenced it. */
   revoked(job: JobId, attempt: number, reason: 'canceled' | 'lost'): void
@@ -33,7 +33,7 @@ export interface Lease {
   readonly attempt: number
   /** Crashes that were this job's own: see Tally. */
   readonly crashes: number
-  /** Where it is to run. It is given back by the engine, when the lease ends. */
+  /** Where it is to run. The engine gives it back when the lease ends. */
   readonly claim: Claim
   /** Acceptance to now, ms. */
   readonly waitedMs: number
@@ -57,14 +57,14 @@ export type Outcome =
       readonly answer?: string
     }
   /**
-   * `retry`: could another attempt help, or one on another deployment only? As far as the worker knows, which has seen
-   * what was shown. The coordinator decides, by attempts, deadline and deployments.
+   * `retry`: could another attempt help, or only one on another deployment? This is the worker's view, which knows what
+   * was shown; the coordinator decides, by attempts, deadline and deployments.
    */
   | {
       readonly kind: 'failed'
       readonly error: SluiceError
       readonly retry: boolean | 'elsewhere'
-      /** Readers have seen text of this job: it can't wait in line as if nothing had been. Absent: no. */
+      /** Readers have seen text of this job, so it can't wait in line as if nothing had happened. Absent: no. */
       readonly textShown?: boolean
       readonly usage?: Usage
       readonly attemptUsage?: Usage
@@ -106,7 +106,7 @@ export interface Attachment {
 
 /** A worker's side of the engine. */
 export interface Work {
-  /** From now on it is given leases, as far as it has slots for them. */
+  /** From now on it is assigned leases, as many as it has slots. */
   attach(worker: Worker): Attachment
   /**
    * Ends an attempt. If that ends the job, the `end` record, the job's state and its conversation's turn are

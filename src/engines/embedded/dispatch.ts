@@ -1,7 +1,6 @@
 /**
- * What the coordinator decided, made true: its changes go into the store, in their order and in one commit, and are
- * told once that is there. `act` follows each call of the coordinator; it also leases, and lets the clock come back
- * when the coordinator has something to do.
+ * The journal of the coordinator: its changes go into the store, in order and in one commit, and are told after that
+ * commit. `act` follows each call of the coordinator; it also leases, and sets the timer for what is due next.
  */
 import type { Clock } from '../../core/clock.ts'
 import { aboutJob, type Emit, failureOf } from '../../core/facts.ts'
@@ -38,7 +37,7 @@ type Ended = Extract<Change, { type: 'ended' }>
 const BEAT_MS = 1_000
 /** and after so long a silence it did not run: stopped, suspended, its machine paused, or its event loop held. */
 const SLEPT_MS = 3_000
-/** While nothing can be stored nothing is leased: time between two looks. */
+/** Nothing is leased while nothing can be stored: time between two checks. */
 const STORE_CHECK_MS = 250
 
 export class Dispatch {
@@ -46,7 +45,7 @@ export class Dispatch {
   /** Called with each job before its end is told. */
   onEnded: (job: Job, log: LiveLog) => void = () => {}
   readonly #parts: Parts
-  /** All that was there at the start is in line again: leases may begin. */
+  /** All jobs that the start found are in line again: leases may begin. */
   #open = false
   /** `#lease` will be called. */
   #leasing = false
@@ -166,7 +165,7 @@ export class Dispatch {
     this.#parts.logs.touch(log)
   }
 
-  /** Once they are committed. What is no longer leased by then was revoked, or could not be stored. */
+  /** After the commit. What is no longer leased by then was lost, or its submit could not be stored. */
   #handOut(leased: readonly Leased[]): void {
     const { store, live: all } = this.#parts
     const decidedMono = this.#seenMono
