@@ -68,8 +68,19 @@ export class Changes {
   #expectMark(): void {
     const { path } = this.#files
     const mark = this.#mark
-    const found = mark === null ? null : readMark(path)
+    const found = mark === null ? null : markNow(path)
     if (found !== null && (found.salts !== mark!.salts || found.frames !== mark!.frames)) throw changed(markOf(path))
+  }
+}
+
+/** Null: there is none, or no descriptor to look for it with. */
+function markNow(path: string): WalState | null {
+  try {
+    return readMark(path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EMFILE' || code === 'ENFILE') return null
+    throw error
   }
 }
 

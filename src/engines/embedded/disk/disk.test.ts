@@ -1,17 +1,28 @@
 /** The disk's own threads, on real files. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { type Disk, openDisk } from './disk.ts'
 import { openFolder } from './schema.ts'
 
+const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0
 const undo: Array<() => unknown> = []
 afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step()
 })
 
-test('a sync does not wait for a checkpoint', async () => {
+function canOpen(path: string): boolean {
+  try {
+    closeSync(openSync(path, 'r'))
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function open() {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-disk-'))
   undo.push(() => rmSync(dir, { recursive: true }))
   const { db, files, release } = openFolder(dir)
@@ -34,6 +45,11 @@ test('a sync does not wait for a checkpoint', async () => {
     failed: (detail) => tell(detail),
   })
   undo.push(() => disk.close())
+  return { db, disk, told, happened }
+}
+
+test('a sync does not wait for a checkpoint', async () => {
+  const { db, disk, told, happened } = await open()
   disk.checkpoint() // its thread runs
   await happened(1)
   for (let i = 0; i < 40; i++) db.prepare('INSERT INTO filler VALUES (?)').run('x'.repeat(1 << 20))
@@ -43,4 +59,21 @@ test('a sync does not wait for a checkpoint', async () => {
   disk.sync()
   await happened(4)
   expect(told).toEqual(['checkpointed', 'synced', 'synced', 'checkpointed'])
+})
+
+test.skipIf(!hasPrlimit)('a checkpoint that finds no descriptors is tried again with the next', async () => {
+  const { disk, told, happened } = await open()
+  disk.sync()
+  await happened(1)
+  // What is open stays open, and nothing new can be opened. A shell lifts it again: we could not even start one
+  const before = /open files +(\d+)/.exec(readFileSync('/proc/self/limits', 'utf8'))![1]
+  const limit = (soft: string): string => `prlimit --pid ${process.pid} --nofile=${soft}:`
+  const shell = spawn('sh', ['-c', `${limit('3')}; sleep 2; ${limit(before)}`], { stdio: 'ignore' })
+  const lifted = new Promise((done) => shell.once('exit', done))
+  while (canOpen('/')) await new Promise((done) => setTimeout(done, 5))
+  disk.checkpoint()
+  await lifted
+  disk.checkpoint()
+  await happened(2)
+  expect(told).toEqual(['synced', 'checkpointed'])
 })

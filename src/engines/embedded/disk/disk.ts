@@ -40,14 +40,25 @@ export type FromThread =
   | { readonly type: 'failed'; readonly detail: string }
 
 export const openDisk: OpenDisk = (files, events) => {
-  const syncs = openThread('sync-worker', files, events)
+  const syncs = openThread('sync-worker', files, events, events.failed)
   // Who writes little needs no checkpoint, nor the memory of another thread
   let checkpoints: Thread | null = null
-  const checkpointing = (): Thread => (checkpoints ??= openThread('checkpoint-worker', files, events))
+  /** Out of memory or descriptors it may not start: then the WAL grows on, and the next checkpoint tries again. */
+  const unstarted = (): void => {
+    checkpoints = null
+  }
+  function checkpointing(message: ToThread): void {
+    try {
+      checkpoints ??= openThread('checkpoint-worker', files, events, unstarted)
+      checkpoints.tell(message)
+    } catch {
+      unstarted()
+    }
+  }
   return {
     sync: () => syncs.tell('sync'),
-    checkpoint: () => checkpointing().tell('checkpoint'),
-    held: () => checkpointing().tell('held'),
+    checkpoint: () => checkpointing('checkpoint'),
+    held: () => checkpointing('held'),
     close: async () => void (await Promise.all([syncs.close(), checkpoints?.close()])),
   }
 }
@@ -57,7 +68,8 @@ interface Thread {
   close(): Promise<void>
 }
 
-function openThread(name: string, files: Files, events: DiskEvents): Thread {
+/** `unstarted`: it ended before it had told anything. */
+function openThread(name: string, files: Files, events: DiskEvents, unstarted: (detail: string) => void): Thread {
   const source = `./${name}.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`
   const worker = new Worker(new URL(source, import.meta.url), {
     workerData: files,
@@ -67,9 +79,11 @@ function openThread(name: string, files: Files, events: DiskEvents): Thread {
   const tell = (message: ToThread): void => worker.postMessage(message)
   let closing = false
   let gone = false
+  let started = false
   let closed = (): void => {}
   worker.unref()
   worker.on('message', (message: FromThread) => {
+    started = true
     if (message.type === 'synced') events.synced(message.ms, message.walBytes)
     else if (message.type === 'failed') events.failed(message.detail)
     else if (message.type === 'checkpointed') events.checkpointed(message.walBytes)
@@ -77,11 +91,12 @@ function openThread(name: string, files: Files, events: DiskEvents): Thread {
     else if (message.type === 'release') events.release()
     else closed()
   })
-  worker.on('error', (error) => events.failed(String(error)))
+  const failed = (detail: string): void => (started ? events.failed : unstarted)(detail)
+  worker.on('error', (error) => failed(String(error)))
   worker.on('exit', () => {
     gone = true
     if (closing) closed()
-    else events.failed(`the ${name} thread ended`)
+    else failed(`the ${name} thread ended`)
   })
   return {
     tell,
