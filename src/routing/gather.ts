@@ -7,8 +7,8 @@ import type { Clock } from '../core/clock.ts'
 import { gauge, type NumberSource } from '../core/numbers.ts'
 
 /** Share of the loop's time above which gathering begins, and below which it ends: gathering itself lowers it. */
-const BUSY = 0.5
-const CALM = 0.2
+const BUSY = 0.3
+const CALM = 0.12
 const SAMPLE_MS = 200
 
 export interface GatherOptions {
