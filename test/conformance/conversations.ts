@@ -1,4 +1,4 @@
-/** Held by every engine: the Conversations port. Its turns are written by Queue.finish. */
+/** Held by every engine: the Conversations port. Its turns are written by Work.finish. */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Job } from '../../src/core/job.ts'

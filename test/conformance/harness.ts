@@ -1,5 +1,5 @@
 /**
- * What the conformance suites stand on. A suite is a list of cases against the ports of core/ports.ts alone; an engine
+ * What the conformance suites stand on. A suite is a list of cases against the ports of core/ports alone; an engine
  * brings a way to be opened, killed and opened again. Cases are functions, so that planted bugs can be held against
  * them too.
  */

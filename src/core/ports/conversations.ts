@@ -20,7 +20,7 @@ export interface ConversationInfo {
 
 export interface TurnRange {
   readonly from: 'newest' | 'oldest'
-  /** Those after this job's turn, in the order of `from`; it need not be there any more. */
+  /** Those after this job's turn, in the order of `from`; that turn may be gone. */
   readonly beyond?: JobId
   /** At most this many (1-1,000). */
   readonly limit: number
@@ -30,7 +30,7 @@ export interface TurnRange {
 
 export interface TurnPage {
   readonly turns: readonly Turn[]
-  /** There are others beyond the last one. */
+  /** There are more after the last one. */
   readonly more: boolean
 }
 
@@ -45,22 +45,22 @@ export interface ConversationPage {
   readonly next: string | null
 }
 
-/** What a watcher of a conversation is told. */
+/** What a watcher of a conversation is sent. */
 export type ConversationNews =
   /**
-   * How it stands: always told first, and again instead of changes where there are many. `info` null: there is none.
-   * `jobs`: those that have not ended, in their order, at most 100; `more`: there are others after them.
+   * Its state: always sent first, and again instead of changes where there are many. `info` null: there is none.
+   * `jobs`: those that have not ended, in their order, at most 100; `more`: there are more after them.
    */
   | {
       readonly type: 'standing'
       readonly info: ConversationInfo | null
       readonly lastTurn: JobId | null
       readonly jobs: readonly Job[]
-      /** Of those that are in line. */
+      /** Of those that are queued. */
       readonly places: ReadonlyMap<JobId, Place>
       readonly more: boolean
     }
-  /** Power-safe. Told again where the standing had it already. */
+  /** Power-safe. Sent even if the state had it already. */
   | { readonly type: 'submitted'; readonly job: Job; readonly place: Place | null }
   /** Its turn is in the conversation. */
   | { readonly type: 'ended'; readonly job: Job }
@@ -70,15 +70,15 @@ export type ConversationNews =
   | { readonly type: 'deleted' }
 
 /**
- * The remembered side of lanes. A conversation exists from the commit that accepts its first job; turns are added by
- * Queue.finish, in lane order.
+ * Lanes that remember. A conversation exists from the commit that accepts its first job; `Work.finish` adds turns, in
+ * lane order.
  */
 export interface Conversations {
-  /** Tells `listener` how the conversation stands, then each change, in order. Returns its stop. */
+  /** Sends `listener` the conversation's state, then each change, in order. Returns a function that stops it. */
   watch(tenant: TenantId, id: string, listener: (news: ConversationNews) => void): () => void
   get(tenant: TenantId, id: string): Promise<ConversationInfo | null>
   /**
-   * Turns in the order of `from`; at least one where there is one, whatever it weighs. Null when there is no such
+   * Turns in the order of `from`; at least one if there is one, however large. Null when there is no such
    * conversation.
    */
   turns(tenant: TenantId, id: string, range: TurnRange): Promise<TurnPage | null>
@@ -96,6 +96,6 @@ export interface Conversations {
    * canceled and erased, and what was accepted after the call is not touched.
    */
   truncate(tenant: TenantId, id: string, keepTurns: number): Promise<boolean>
-  /** Also cancels and erases its jobs that have not ended; what is accepted after the call begins it anew. */
+  /** Also cancels and erases its jobs that have not ended; what is accepted after the call starts it again. */
   delete(tenant: TenantId, id: string): Promise<boolean>
 }

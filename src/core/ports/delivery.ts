@@ -17,7 +17,7 @@ export interface EventSink {
   write(events: Bytes): void
   /** The last events, and the end. */
   end(events: Bytes): void
-  /** Ends a stream where its client must not take it for whole. */
+  /** Ends a stream so that its client cannot take it for complete. */
   cut(): void
   /** Instead of a stream. */
   reply(reply: Reply): void
@@ -27,18 +27,18 @@ export interface EventSink {
 export interface ReaderRequest {
   readonly job: Job
   readonly form: StreamForm
-  /** Null: from the start. Already checked to be well formed; whether it fits the log is found out here. */
+  /** Null: from the start. Known to be well formed; whether it fits the log is checked here. */
   readonly cursor: Cursor | null
   readonly sink: EventSink
   /** It submitted the job: the same request may be worth another try where a look at an ended job is not. */
   readonly submits: boolean
-  /** Answer with headers at the latest after this; null = at once. */
+  /** Send the headers after this at the latest; null = at once. */
   readonly headersAfterMs: number | null
   /** Nothing that names a cursor is written before this. */
   readonly ready: Promise<void>
   /** The reader left, or its stream was closed by us (drain), before the end. */
   onGone(): void
-  /** The reader has all there is. */
+  /** The reader has everything. */
   onDone(): void
 }
 
@@ -47,7 +47,7 @@ export interface ReaderRequest {
  */
 export interface FrameSink {
   write(frames: Bytes): void
-  /** It takes nothing more now. */
+  /** It accepts nothing more now. */
   readonly full: boolean
   /**
    * Bytes that may be read for this reader now, at most `most`; they count as written until they are released. 0: it is
@@ -65,11 +65,11 @@ export interface SocketReaderRequest {
   readonly sink: FrameSink
   /** Bytes of `ev` frames that may be written until there is credit for more; Infinity = without end. */
   readonly window: number
-  /** Is a `live` frame wanted when it has caught up? */
+  /** Send a `live` frame when it has caught up? */
   readonly tellsLive: boolean
   /** It can't be read (any longer): cursor_ahead, job_gone, … Nothing follows. */
   onFail(error: SluiceError): void
-  /** `complete`: it has all there is. Else delivery closed. Nothing follows. */
+  /** `complete`: it has everything. Otherwise delivery was closed. Nothing follows. */
   onOver(complete: boolean): void
 }
 
@@ -79,7 +79,7 @@ export interface SocketReader {
   credit(bytes: number): void
   /** The sink has room again. */
   resume(): void
-  /** No more of it; nobody is called any more. */
+  /** Stops it; nothing is called after this. */
   leave(): void
 }
 

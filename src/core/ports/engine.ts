@@ -36,7 +36,7 @@ export interface Engine {
    * Power-safe when resolved.
    */
   eraseTenant(tenant: TenantId): Promise<void>
-  /** Other models from now on, in the turn of the call. What runs goes on; jobs of a model that is gone wait for it. */
+  /** Replaces the models in the turn of the call. What runs keeps running; jobs of a model that is gone wait for it. */
   configure(models: readonly PlanModel[]): void
   /** Of this process: how fast it stores, and how much. What all processes share is asked of `operations`. */
   readonly metrics: readonly Metric[]
@@ -45,14 +45,14 @@ export interface Engine {
    * not wait, never throws.
    */
   draining(): void
-  /** Commits what is pending and lets go of the data folder. Safe to repeat. */
+  /** Commits what is pending and releases the data folder. Safe to repeat. */
   close(): Promise<void>
 }
 
 /** The machine's start. */
 export interface Boot {
-  /** Another one with each start of the machine. */
+  /** A new one with each start of the machine. */
   readonly id: string
-  /** Ms since then: goes on while no process runs, and while the machine sleeps. Null where nobody knows. */
+  /** Ms since then, also counted while no process runs and while the machine sleeps. Null where it is unknown. */
   ms(): number | null
 }

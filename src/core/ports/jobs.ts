@@ -16,24 +16,25 @@ export interface JobFilter {
   readonly limit: number
 }
 
-/** Jobs that are there, whatever their state. */
+/** Jobs in any state. */
 export interface Jobs {
   /** Without its body (empty), as in `list`: only leases bring it. */
   get(job: JobId): Promise<Job | null>
   /** The request as it was submitted (`JobDraft.body`); null when there is no such job. */
   request(job: JobId): Promise<Uint8Array | null>
   list(filter: JobFilter): Promise<readonly Job[]>
-  /** Where they stand; those that are not in line (running, ended, unknown) are left out. */
+  /** Their places; those that are not queued (running, ended, unknown) are left out. */
   places(jobs: readonly JobId[]): Promise<ReadonlyMap<JobId, Place>>
   /**
-   * Tells `listener` where the job stands in line when its position has changed, about once a second. Returns its stop.
+   * Sends `listener` the job's place when its position has changed, about once a second. Returns a function that
+   * ends it.
    */
   watchPlace(job: JobId, listener: (place: Place) => void): () => void
   /**
    * Idempotent. A queued job ends at once; a leased one is revoked from its worker and ends when that answers, or its
-   * lease runs out.
+   * lease expires.
    */
   cancel(job: JobId): Promise<{ readonly kind: 'canceled' | 'canceling' | 'ended' | 'unknown' }>
-  /** Takes a job and its log out of the store, canceling it first. False when there was none. */
+  /** Removes a job and its log from the store, canceling it first. False when there was none. */
   erase(job: JobId): Promise<boolean>
 }

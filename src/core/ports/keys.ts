@@ -12,7 +12,7 @@ export interface ApiKey {
   readonly revokedAtMs?: number
 }
 
-/** Keys are stored as digests; the key itself is nowhere. */
+/** Keys are stored as digests, never themselves. */
 export interface Keys {
   /** Answers from memory, as `get`: each process holds all keys. `digest`: SHA-256 of the key, base64url. */
   find(digest: string): ApiKey | null

@@ -5,14 +5,14 @@ import type { Lease } from './work.ts'
 
 export interface LogPage {
   /**
-   * Under which these records were written: a record keeps its cursor for ever, and no page holds those of two epochs.
+   * The epoch in which these records were written: a record keeps its cursor for ever, and no page mixes two epochs.
    */
   readonly epoch: number
   /** seq of records[0]. */
   readonly firstSeq: number
-  /** Whole records; at least one unless none is there. */
+  /** Whole records; at least one if there is one. */
   readonly records: readonly Bytes[]
-  /** Last seq that is readable now. */
+  /** Last readable seq. */
   readonly head: number
   /** The last readable record is the `end` record. */
   readonly ended: boolean
@@ -28,7 +28,7 @@ export interface LogWriter {
   /**
    * Takes records in order, to be stored with the next commit window; never throws. `outputTokens` of them are
    * charged to the tenant's fair share. `urgent`: commit at the end of this turn (the first token). What was
-   * taken before `Queue.finish` is stored before the end record.
+   * taken before `Work.finish` is stored before the end record.
    */
   append(records: readonly Bytes[], outputTokens: number, urgent: boolean): void
   /** Bytes taken and not yet committed: stop reading the upstream above a cap. */
@@ -44,7 +44,7 @@ export interface TokenLog {
   head(job: JobId): Promise<LogHead | null>
   /**
    * How far the log is the one that a cursor of an older `epoch` saw: up to this seq its records are the same. 0: not
-   * at all, or nothing is known of that epoch.
+   * at all, or that epoch is unknown.
    */
   commonWith(job: JobId, epoch: number): Promise<number>
   /**

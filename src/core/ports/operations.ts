@@ -1,4 +1,4 @@
-/** What only an operator may do to what waits. */
+/** What only an operator may do to queued work. */
 import type { TenantId } from '../job.ts'
 
 /** What to pause, resume or purge. All given members must match. */
@@ -15,17 +15,17 @@ export interface QueueDepth {
   readonly leased: number
 }
 
-/** How a deployment does. */
+/** The state of a deployment. */
 export interface DeploymentStatus {
   readonly deployment: string
   /** Calls now. */
   readonly active: number
-  /** Calls at once; Infinity: no limit, 0: it is configured no more, and its last calls still run. */
+  /** Calls at once; Infinity: no limit, 0: it is no longer configured, and its last calls still run. */
   readonly concurrent: number
   /** By the upstream's name of the model; those without a failure are left out. */
   readonly unwell: ReadonlyArray<{
     readonly model: string
-    /** No call starts there for so long; 0: it may be called. */
+    /** No call starts there for this long; 0: it may be called. */
     readonly coolsForMs: number
     /** One that fails again and again is used only where there is no other. */
     readonly failuresInRow: number
@@ -41,6 +41,6 @@ export interface Operations {
   /** Cancels all that matches and is not running. Returns how many. */
   purge(selector: Selector): Promise<number>
   depth(): Promise<QueueDepth>
-  /** Those that are configured, in the order of the configuration, and those that still have calls. */
+  /** Those in the configuration, in its order, and those that still have calls. */
   deployments(): Promise<readonly DeploymentStatus[]>
 }

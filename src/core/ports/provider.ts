@@ -17,7 +17,7 @@ export interface ProviderCall {
   /** Of the request that the job came with. */
   readonly trace?: Traceparent
   readonly timeouts: Timeouts
-  /** The assistant's text so far, to be prolonged; only where `continues`. */
+  /** The assistant's text so far, to be continued; only if `continues`. */
   readonly prefix?: string
 }
 
@@ -30,7 +30,7 @@ export interface Timeouts {
   readonly totalMs: number
 }
 
-/** Of one limit, as the upstream's headers told it; only what they told. */
+/** One limit, as far as the upstream's headers tell it. */
 export interface LimitState {
   readonly limit?: number
   readonly remaining?: number
@@ -81,17 +81,17 @@ export interface ProviderRun {
 
 /** One way to reach models; bound at construction to its origin and key, which no caller can change. */
 export interface Provider {
-  /** Can it prolong a given prefix of an answer? */
+  /** Can it continue a given beginning of an answer? */
   readonly continues: boolean
   /** Starts a call; never throws, and tells nothing before it has returned. An embedding answers with a document. */
   start(call: ProviderCall, sink: ProviderSink): ProviderRun
-  /** Reachable, and does it accept our key? For doctor. */
+  /** Can it be reached, and does it accept our key? For doctor. */
   check(): Promise<{ readonly ok: boolean; readonly detail: string; readonly status?: number }>
-  /** Calls under way fail, as do those started later. Safe to repeat. */
+  /** Running calls fail, as do those started later. Safe to repeat. */
   close(): void
 }
 
-/** What an adapter is given, beside its settings. */
+/** What an adapter gets in addition to its settings. */
 export interface ProviderDeps {
   readonly clock: Clock
   readonly ids: Ids
@@ -112,11 +112,11 @@ export type CreateProvider<Settings> = (name: string, settings: Settings, deps: 
 /** A model somewhere: what routing chooses among. */
 export interface Deployment extends PlanDeployment {
   readonly provider: Provider
-  /** Tokens the model can take in; conversations are cut to it. */
+  /** Size of the model's context, tokens; conversations are cut to it. */
   readonly contextTokens: number
   /** Is it asked for streams as the client asks for them, always, or never? */
   readonly stream: 'as_asked' | 'always' | 'never'
-  /** Members of an answer that a conversation sends back to it, beside those that any provider takes. */
+  /** Members of an answer that a conversation sends back to it, in addition to those that any provider takes. */
   readonly conversationMembers: readonly string[]
   readonly timeouts: Timeouts
 }

@@ -1,6 +1,6 @@
 /** Tickets: secrets that let a page in once, at whichever gateway it comes to. */
 
-/** What a ticket, and the tokens after it, stand for. */
+/** What a ticket, and the tokens issued for it, give access to. */
 export interface Session {
   /** Tells sessions without a user apart. */
   readonly id: string
