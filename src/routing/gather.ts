@@ -8,7 +8,7 @@ import { gauge, type NumberSource } from '../core/numbers.ts'
 
 /** Share of the loop's time above which gathering begins, and below which it ends: gathering itself lowers it. */
 const BUSY = 0.3
-const CALM = 0.12
+const CALM = 0.15
 const SAMPLE_MS = 200
 
 export interface GatherOptions {
