@@ -173,6 +173,18 @@ describe('upgrades', () => {
     await peer.next('pong')
     await peer.next('pong')
   })
+  it('frames in the same write as the hello are answered after it, in their order', async () => {
+    const hello = JSON.stringify({ t: 'hello', auth: { key: app.key } })
+    const frames = [hello, '{"t":"ping"}', '{"t":"attach","id":"a","job":"job_none"}', '{"t":"ping"}']
+    const peer = await open({
+      headers: { authorization: null },
+      at_once: Buffer.concat(frames.map((frame) => encode(frame))),
+    })
+    await peer.next('pong')
+    await peer.next('pong')
+    await peer.next('error')
+    expect(peer.heard.map(({ t }) => t)).toEqual(['welcome', 'pong', 'pong', 'error'])
+  })
   it('broken frames in the same write as the upgrade', async () => {
     const peer = await open({ at_once: encode('{"t":"ping"}', { mask: null }) })
     expect((await peer.closed()).code).toBe(1002)
