@@ -17,8 +17,12 @@ const COMMAND_MS = 180_000
 /** What a command of the packages prints if it fails. */
 const failure = (tree: string, command: string, ...args: readonly string[]): Promise<string> =>
   new Promise((done) =>
-    execFile(join(root, 'node_modules/.bin', command), args, { cwd: tree, timeout: COMMAND_MS }, (error, out, err) =>
-      done(error === null ? '' : `${error.message}\n${out}${err}`),
+    execFile(
+      join(root, 'node_modules/.bin', command),
+      args,
+      // This run's report is not the inner one's
+      { cwd: tree, timeout: COMMAND_MS, env: { ...process.env, SLUICE_TEST_REPORT: '' } },
+      (error, out, err) => done(error === null ? '' : `${error.message}\n${out}${err}`),
     ),
   )
 
