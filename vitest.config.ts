@@ -19,6 +19,8 @@ export default defineConfig({
     maxWorkers: 4,
     testTimeout: 20_000,
     hookTimeout: 30_000,
+    // Ends when it is so: the bound is for what never comes, on a machine busy with other things too
+    expect: { poll: { timeout: 15_000, interval: 20 } },
     reporters: ['default', skipped, ...(report ? [['json', { outputFile: report }] as const] : [])],
   },
 })
