@@ -105,7 +105,7 @@ describe('a stop', () => {
     await at.crash()
     const cursor = lastCursor(before, id)
     const after = await greeted(at, { key: at.key }, { jobs: [{ job: id, cursor }] })
-    await after.next('end', 15_000)
+    await after.next('end')
     expect([...recordsOfFrames(before.heard, id), ...recordsOfFrames(after.heard, id, seqOf(cursor))]).toEqual(
       await logOf(at, id),
     )
@@ -120,16 +120,16 @@ describe('a death', () => {
     before.say({ t: 'hello', auth: { ticket } })
     const { token } = await before.next('token')
     const ids = [
-      await submit(before, job(150, 15)),
-      await submit(before, job(150, 15)),
-      await submit(before, job(150, 15)),
+      await submit(before, job(150, 30)),
+      await submit(before, job(150, 30)),
+      await submit(before, job(150, 30)),
     ]
     for (const id of ids) await before.next((frame) => frame['job'] === id && past(10)(frame))
     await at.crash()
     expect((await before.closed()).code).toBe(1006)
     const jobs = ids.map((id) => ({ job: id, cursor: lastCursor(before, id) }))
     const after = await greeted(at, { token }, { jobs })
-    for (const id of ids) await after.next((frame) => frame.t === 'end' && frame['job'] === id, 15_000)
+    for (const id of ids) await after.next((frame) => frame.t === 'end' && frame['job'] === id)
     expect(after.heard.some((frame) => frame.t === 'gap')).toBe(false)
     for (const { job: id, cursor } of jobs) {
       const records = [...recordsOfFrames(before.heard, id), ...recordsOfFrames(after.heard, id, seqOf(cursor))]
@@ -151,7 +151,7 @@ describe('a death', () => {
     await at.crash()
     const after = await open(at, at.key)
     const id = await submit(after, wanted)
-    await after.next('end', 15_000)
+    await after.next('end')
     const { data } = await call(`${at.url}/v1/jobs`, at.key)
     expect(data.map((each: { id: string }) => each.id)).toEqual([id])
   })
@@ -170,7 +170,7 @@ describe('a death', () => {
       cpSync(backup, data, { recursive: true })
     })
     const after = await greeted(at, { key: at.key }, { jobs: [{ job: id, cursor }] })
-    await after.next('end', 15_000)
+    await after.next('end')
     const about = after.heard.filter((frame) => frame['job'] === id && frame.t !== 'queue')
     expect(about.slice(0, 2)).toEqual([
       expect.objectContaining({ t: 'attached', job: id }),
@@ -284,7 +284,7 @@ describe('what a connection leaves behind', () => {
     await writer.next('end')
     expect(recordsOfFrames(writer.heard, quick)).toEqual(await logOf(at, quick))
     deaf.socket.resume()
-    for (let i = 0; i < ids.length; i++) await deaf.next('end', 15_000)
+    for (let i = 0; i < ids.length; i++) await deaf.next('end')
     for (const id of ids) expect(recordsOfFrames(deaf.heard, id)).toEqual(await logOf(at, id))
   })
 })
