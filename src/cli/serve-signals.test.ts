@@ -47,30 +47,36 @@ describe('signals', () => {
     const server = serve({ folder, args: ['--workers-drain-ms', '60s'] })
     const { url, key_file: keyFile } = await server.ready()
     const authorization = `Bearer ${readFileSync(keyFile!, 'utf8').trim()}`
-    const request = { model: 'demo', messages: [{ role: 'user', content: 'Long. demo: tokens=100 delay=60 ttft=0' }] }
+    const request = { model: 'demo', messages: [{ role: 'user', content: 'Long. demo: tokens=5000 delay=60 ttft=0' }] }
     const headers = { authorization, 'content-type': 'application/json' }
     const made = await fetch(`${url}/v1/jobs`, { method: 'POST', headers, body: JSON.stringify({ request }) })
     const { id } = (await made.json()) as { id: string }
-    const state = async (at: string): Promise<{ state: string }> =>
-      (await (await fetch(`${at}/v1/jobs/${id}`, { headers })).json()) as { state: string }
-    while ((await state(url)).state !== 'leased') await sleep(20)
+    const leased = async (at: string): Promise<number> => {
+      for (;;) {
+        const response = await fetch(`${at}/v1/jobs/${id}`, { headers })
+        const { state, attempts } = (await response.json()) as { state: string; attempts: number }
+        if (state === 'leased') return attempts
+        await sleep(20)
+      }
+    }
+    expect(await leased(url)).toBe(1)
     server.child.kill('SIGTERM')
     while (!server.err().includes('stopping')) await sleep(5)
-    await sleep(300)
+    await sleep(1_200) // sooner, and it would be the same signal, sent twice
     expect(server.child.exitCode).toBe(null)
     server.child.kill('SIGTERM')
     expect(await server.ended).toBe(0)
     expect(lines(server.err()).at(-1)).toMatchObject({ msg: 'stopped', jobs_finished: 0, jobs_handed_back: 1 })
     const again = serve({ folder })
     const { url: next } = await again.ready()
-    while ((await state(next)).state !== 'done') await sleep(50)
+    expect(await leased(next)).toBe(2)
   })
 
   it('a stop that SIGKILL cuts short is no crash of what ran, however often', async () => {
     const folder = freshFolder()
     const env = { SLUICE_KEY: 'a-key-of-the-tests-4711' }
     const headers = { authorization: `Bearer ${env.SLUICE_KEY}`, 'content-type': 'application/json' }
-    const request = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=250 delay=40 ttft=0' }] }
+    const request = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=5000 delay=40 ttft=0' }] }
     let id = ''
     const state = async (url: string): Promise<{ state: string; attempts: number }> =>
       (await (await fetch(`${url}/v1/jobs/${id}`, { headers })).json()) as { state: string; attempts: number }
@@ -91,8 +97,8 @@ describe('signals', () => {
     }
     const server = serve({ folder, env })
     const { url } = await server.ready()
-    while (!['done', 'failed'].includes((await state(url)).state)) await sleep(100)
-    expect((await state(url)).state).toBe('done')
+    await vi.waitFor(async () => expect((await state(url)).state).not.toBe('queued'), { timeout: 20_000 })
+    expect(await state(url)).toMatchObject({ state: 'leased', attempts: 6 })
   })
 
   /** Our handlers are there: Node has none for SIGQUIT (bit 2 of SigCgt). Before that the system ends a process. */
