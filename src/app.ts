@@ -1,5 +1,5 @@
 /**
- * The picture, and nothing else: clients ask the gateway, the engine keeps the line and the logs, the worker asks the
+ * The picture, and nothing else: clients ask the gateway, the engine keeps the queue and the logs, the worker asks the
  * providers. The only file that knows every role; each is wired in app/.
  */
 import { openEngine } from './app/engine.ts'
@@ -30,7 +30,7 @@ export interface App {
   stop(): Promise<Drained>
   /** A stop that waits for running jobs hands them back now. */
   hurry(): void
-  /** Takes over what may change in a running server, or nothing: the log tells. Never rejects. */
+  /** Applies what may change in a running server, all of it or nothing; the outcome is logged. Never rejects. */
   reload(): Promise<void>
 }
 
@@ -39,11 +39,11 @@ export interface StartOptions extends ReloadOptions {
   readonly keyOnStart?: string
   /** Keeps the first API key, if this start makes one, in this file before it is valid. */
   readonly keyFile?: string
-  /** Aborted: whoever asked for the start doesn't want it any more. */
+  /** Aborts the start. */
   readonly signal?: AbortSignal
 }
 
-/** For jobs to be handed back, and for the store to be closed: together with the rest less than 4 s after the drain. */
+/** For jobs to be handed back, and for the store to close: the whole stop takes less than 4 s after the drain. */
 const HAND_BACK_MS = 1_000
 const CLOSE_MS = 1_500
 

@@ -7,7 +7,7 @@ import type { Check, Guard } from './guards/guard.ts'
 import { GUARDS } from './guards/index.ts'
 import type { GuardSettings } from './settings.ts'
 
-/** `guardsOf`: those in force, in their order; after a reload another list. */
+/** `guardsOf`: a tenant's guards, in order. After a reload it must return another list. */
 export function createAdmission(guardsOf: (tenant: TenantId) => readonly GuardSettings[] | undefined): Admission {
   const made = new WeakMap<readonly GuardSettings[], readonly Check[]>()
 

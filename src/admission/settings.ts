@@ -1,4 +1,4 @@
-/** The `guards` of a tenant, as they stand in the settings. */
+/** The `guards` of a tenant, as in the settings. */
 import { z } from 'zod'
 import { didYouMean } from '../core/nearest.ts'
 import { GUARDS } from './guards/index.ts'

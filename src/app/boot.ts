@@ -1,4 +1,4 @@
-/** What the machine knows about itself independently of the wall clock. */
+/** Which boot of the machine this is, and how long ago it began: independent of the wall clock. */
 import { readFileSync } from 'node:fs'
 import { environmentOf } from '../config/load.ts'
 import type { Ids } from '../core/ids.ts'

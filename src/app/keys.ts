@@ -20,7 +20,7 @@ export function adminKey(config: Config, ids: Ids): string {
 export interface FirstKey {
   /** A key of the operator's own making (SLUICE_KEY). */
   readonly keyOnStart?: string
-  /** Where a made key is kept before it is valid, so that no crash loses it; without, it is shown and kept nowhere. */
+  /** Where a key made here is kept before it is valid, so that no crash loses it. Absent: it is only shown. */
   readonly keyFile?: string
 }
 
@@ -35,8 +35,8 @@ export interface KeyNews {
 }
 
 /**
- * Adds the given key, or makes one where there is none yet. A given key replaces those that earlier starts were given:
- * who changes SLUICE_KEY wants the old one to stop working.
+ * Adds the given key, or makes one if there is none yet. A given key replaces those given to earlier starts: whoever
+ * changes SLUICE_KEY wants the old one to stop working.
  */
 export async function firstKey(
   keys: Keys,

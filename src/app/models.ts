@@ -27,7 +27,7 @@ export type Adapters = ReadonlyMap<string, CreateProvider<ModelConfig>>
 /** What providers need of the process. */
 export type ProcessDeps = Pick<ProviderDeps, 'clock' | 'ids' | 'wheel' | 'gatherMs'>
 
-/** A kind for the models that name it: with its settings the configuration has checked them. */
+/** A provider's kind, typed for any model that names it: the configuration has checked the model with its schema. */
 interface Kind {
   readonly shape: Readonly<Record<string, unknown>>
   place(model: ModelConfig): string
@@ -43,8 +43,8 @@ export async function loadAdapters({ models }: Pick<Config, 'models'>): Promise<
 }
 
 /**
- * One a configured model, in their order; those of `before` that are made of the same are taken over. Throws
- * config_invalid, and leaves none open.
+ * One for each configured model, in order; those of `before` that are made of the same settings are kept. Throws
+ * config_invalid, and then leaves none open.
  */
 export function createProviders(
   config: Config,
@@ -102,7 +102,7 @@ const namesOf = (models: readonly ModelConfig[]): readonly string[] =>
     })),
   )
 
-/** What its provider is made of: the order and limits of a deployment may change while its connections stay. */
+/** The settings of its provider alone: a deployment's order and limits may change while its connections stay. */
 function ownSettings(model: ModelConfig): readonly unknown[] {
   const settings = model as Readonly<Record<string, unknown>>
   const { shape } = kindOf(model.provider)
@@ -112,7 +112,7 @@ function ownSettings(model: ModelConfig): readonly unknown[] {
 const upstreamOf = (model: ModelConfig): string | null => ('model' in model ? model.model : null)
 
 function digestOf(value: unknown): string {
-  // JSON.stringify would ask a secret for its reference
+  // JSON.stringify would take a secret's reference instead of its value
   const plain = (value: unknown): unknown =>
     value instanceof Secret
       ? value.reveal()
@@ -124,7 +124,7 @@ function digestOf(value: unknown): string {
   return hash('sha256', JSON.stringify(plain(value)))
 }
 
-/** What stands in the files that its settings name. */
+/** The text of the files that its settings name. */
 const filesOf = (model: ModelConfig): readonly string[] =>
   'caFile' in model && model.caFile !== null ? [readFile('ca_file', model.caFile)] : []
 

@@ -1,6 +1,6 @@
 /**
  * A new configuration for a running server, all of it or nothing: models, tenants and what goes with them are replaced
- * in one turn of the event loop; what else has changed takes a restart, and is named.
+ * in one turn of the event loop; other changes need a restart, and are listed.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { LEAVES } from '../config/leaves.ts'
@@ -33,7 +33,7 @@ export interface Reloaded {
   readonly needsRestart: readonly string[]
 }
 
-/** What a running server takes over: whole groups, or single settings. */
+/** What a running server can change: whole groups, or single settings. */
 const TAKEN_OVER = ['models', 'tenants', 'timeouts', 'proxy', 'log', 'retention.logs']
 
 const RETIRED_CHECK_MS = 1_000
@@ -80,7 +80,7 @@ export class Settings {
     return toRoutes(this.config, this.providers)
   }
 
-  /** Asked anew each time: a reload may change some of it. */
+  /** Getters, as a reload may change some of it. */
   get retention() {
     const settings = this
     return {
@@ -149,7 +149,7 @@ export interface ReloadOptions {
 }
 
 /**
- * A reload, told to the log, with the jobs that wait for a model that it took away. Rejects with config_invalid; then
+ * A reload that logs its outcome, and how many jobs wait for models that are gone. Rejects with config_invalid; then
  * nothing has changed.
  */
 export function reloader(
@@ -185,7 +185,7 @@ export function reloader(
 const byName = (config: Config): ReadonlyMap<string, Config['tenants'][number]> =>
   new Map(config.tenants.map((tenant) => [tenant.name, tenant]))
 
-/** The settings that differ and are not taken over. */
+/** The settings that differ and need a restart. */
 function changes(before: Config, after: Config): readonly string[] {
   return LEAVES.filter(({ path }) => !TAKEN_OVER.includes(path[0]) && !TAKEN_OVER.includes(path.join('.')))
     .filter(({ path }) => !isDeepStrictEqual(valueAt(before, path), valueAt(after, path)))

@@ -22,7 +22,7 @@ export function within(
   })
 }
 
-/** A start that is no longer wanted does not wait for the rest of the step. */
+/** Rejects as soon as the start is aborted, without waiting for the rest of the step. */
 export function orAborted(step: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((done, fail) => {
     signal?.addEventListener('abort', () => fail(signal.reason as Error))
@@ -30,7 +30,7 @@ export function orAborted(step: Promise<void>, signal: AbortSignal | undefined):
   })
 }
 
-/** What was opened does not outlive a start that failed. */
+/** Runs a step of the start; if it fails, closes what was opened before. */
 export async function closingOnError<T>(
   opened: ReadonlyArray<{ close(): unknown }>,
   step: () => T | Promise<T>,

@@ -1,4 +1,4 @@
-/** Jobs in line for models that the configuration does not name any more: they wait, and the operator is told. */
+/** Jobs in line for models that are no longer configured: they wait, and the operator is warned. */
 import type { JobId, JobState } from '../core/job.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Log } from '../observability/report.ts'
@@ -6,7 +6,7 @@ import type { Catalogue } from '../routing/catalogue.ts'
 
 const IN_LINE: readonly JobState[] = ['queued', 'delayed', 'waiting']
 const PAGE = 1_000
-/** What is beyond is not counted. */
+/** Jobs beyond these are not counted. */
 const MAX_PAGES = 10
 
 export async function warnOfJobsWithoutModel(

@@ -19,7 +19,7 @@ export interface Client {
   ): Promise<Response>
 }
 
-export class ApiError extends FailedError {
+class ApiError extends FailedError {
   override readonly exitCode: number
   readonly status: number
   readonly code: string
@@ -52,7 +52,7 @@ const ADMIN_MESSAGES: ReadonlyMap<string, string> = new Map([
 ])
 
 /** Throws UsageError for what is no address: the server is not to blame. */
-export function readUrl(text: string, from: string): string {
+function readUrl(text: string, from: string): string {
   const url = URL.canParse(text) ? new URL(text) : null
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     const meant = /^[\w.-]+(:\d+)?(\/.*)?$/.test(text) ? ` Did you mean "http://${text}"?` : ''

@@ -25,7 +25,7 @@ export interface Leaf {
 type Schema = z.core.$ZodType
 
 /** The leaves of an object, in the order of the schema; `items` (models, tenants) hold theirs. */
-export function leavesOf(object: Schema, path: readonly string[] = []): readonly Leaf[] {
+function leavesOf(object: Schema, path: readonly string[] = []): readonly Leaf[] {
   const { schema } = open(object)
   const { shape } = schema._zod.def as unknown as { readonly shape: Readonly<Record<string, z.ZodType>> }
   return Object.entries(shape).flatMap(([key, field]) => {

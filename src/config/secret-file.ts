@@ -19,8 +19,8 @@ import { dirname } from 'node:path'
 import { SluiceError } from '../core/errors.ts'
 
 /** Shorter keys can be guessed. */
-export const MIN_SECRET_CHARS = 16
-export const MAX_SECRET_CHARS = 512
+const MIN_SECRET_CHARS = 16
+const MAX_SECRET_CHARS = 512
 
 /** Null if a key chosen by people is good enough, otherwise what is wrong with it and what to do. */
 export function weaknessOf(secret: string): string | null {

@@ -37,8 +37,8 @@ export const createCoordinator = (options: CoordinatorOptions): Coordinator => n
 
 /** Jobs leased in one call: few enough that none waits long for the others to be stored and started. */
 const LEASE_BATCH = 64
-/** Waits from here on are worth a line in the log. */
-const TOLD_COOL_MS = 5_000
+/** A deployment that cools for this long or longer is worth a line in the log. */
+const NOTICED_COOL_MS = 5_000
 const FENCED: Finished = { kind: 'fenced' }
 const NO_CHANGES: readonly Change[] = []
 const NO_NOTICES: readonly Notice[] = []
@@ -58,7 +58,7 @@ class PureCoordinator implements Coordinator {
     this.#scheduler = createScheduler({ ...options, released: (notes, worker) => this.#settle(notes, worker) })
   }
 
-  // ------------------------------------------------------------ in
+  // ------------------------------------------------------------ jobs come in
 
   submit(
     job: ScheduledJob,
@@ -68,13 +68,13 @@ class PureCoordinator implements Coordinator {
   ): Decision {
     const decision = this.#scheduler.submit(job, now, known, isRetry)
     if (decision.kind === 'accepted') this.#changes.push({ type: 'accepted', id: job.id })
-    this.#take()
+    this.#collect()
     return decision
   }
 
   withdraw(id: JobId): void {
     this.#scheduler.withdraw(id)
-    this.#take()
+    this.#collect()
   }
 
   restore(job: ScheduledJob, { tally, failedAt, held }: Found, now: number): void {
@@ -87,12 +87,12 @@ class PureCoordinator implements Coordinator {
       this.#seats.take(held.worker)
       notes.claim = held.claim
     }
-    this.#take()
+    this.#collect()
   }
 
   died(ids: readonly JobId[], now: number): void {
     this.#scheduler.died(ids, now)
-    this.#take()
+    this.#collect()
   }
 
   // ------------------------------------------------------------ workers
@@ -106,7 +106,7 @@ class PureCoordinator implements Coordinator {
   leave(worker: string, now: number): void {
     this.#seats.leave(worker)
     this.#scheduler.lose(worker, now)
-    this.#take()
+    this.#collect()
   }
 
   heartbeat(worker: string, now: number): void {
@@ -115,7 +115,7 @@ class PureCoordinator implements Coordinator {
 
   woke(now: number): void {
     this.#scheduler.woke(now)
-    this.#take()
+    this.#collect()
   }
 
   // ------------------------------------------------------------ lease to end
@@ -128,20 +128,20 @@ class PureCoordinator implements Coordinator {
     this.tick(now)
     this.#leasable = false
     let left = LEASE_BATCH
-    for (let goesOn = true; goesOn && left > 0; ) {
-      goesOn = false
+    for (let hasMore = true; hasMore && left > 0; ) {
+      hasMore = false
       const free = this.#seats.free()
-      // Several get a few each in turn: then the least loaded come first again
+      // Several workers get a few each per round, so that the least loaded comes first again
       const share = free.length === 1 ? left : Math.ceil(left / (4 * free.length))
       for (const seat of free) {
         const max = Math.min(share, left, seat.slots - seat.held)
         const leased = this.#leaseTo(seat, max, now)
         left -= leased
-        // It got all that was asked for, so there may be more for it
-        if (leased === max) goesOn = true
+        // It got as many as it could take, so there may be more
+        if (leased === max) hasMore = true
       }
     }
-    this.#take()
+    this.#collect()
     if (left === 0) this.#leasable = true
   }
 
@@ -189,11 +189,11 @@ class PureCoordinator implements Coordinator {
     const finished = this.#scheduler.finish(id, attempt, verdict, now)
     if (finished.kind === 'ended') this.#changes.push(endOf(id, finished.state, verdict, claim))
     else if (finished.kind === 'again') this.#return(id, finished.notBeforeMono)
-    this.#take()
+    this.#collect()
     return finished
   }
 
-  /** The deployment is judged by how the attempt went, and what becomes of the job. */
+  /** Updates the deployment's health by how the attempt went, and decides what becomes of the job. */
   #learn(job: ScheduledJob, notes: Notes, { deployment }: Claim, outcome: Outcome, now: number): SchedulerOutcome {
     if (outcome.kind === 'done') this.#plan.answered(job, deployment)
     if (outcome.kind !== 'failed') return outcome
@@ -202,7 +202,7 @@ class PureCoordinator implements Coordinator {
     const failure = { code, retryAfterMs, elsewhere }
     const { failedAt, coolingMs } = this.#plan.failed(job, deployment, notes.failedAt, failure, now)
     notes.failedAt = failedAt
-    if (coolingMs !== null && coolingMs >= TOLD_COOL_MS)
+    if (coolingMs !== null && coolingMs >= NOTICED_COOL_MS)
       this.#notices.push({ type: 'cooling', deployment, model: job.model, code, ms: coolingMs })
     return verdictOn(outcome, {
       hereInMs: this.#plan.coolsForMs(deployment, job.model, now),
@@ -213,7 +213,7 @@ class PureCoordinator implements Coordinator {
 
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown' {
     const kind = this.#scheduler.cancel(id, now)
-    this.#take()
+    this.#collect()
     return kind
   }
 
@@ -222,19 +222,19 @@ class PureCoordinator implements Coordinator {
   configure(models: readonly PlanModel[], now: number): void {
     this.tick(now)
     this.#plan.configure(models)
-    this.#take()
+    this.#collect()
   }
 
   pause(selector: Selector, now: number): void {
     this.tick(now)
     this.#scheduler.pause(selector)
-    this.#take()
+    this.#collect()
   }
 
   resume(selector: Selector, now: number): void {
     this.tick(now)
     this.#scheduler.resume(selector)
-    this.#take()
+    this.#collect()
   }
 
   paused(): readonly Selector[] {
@@ -243,7 +243,7 @@ class PureCoordinator implements Coordinator {
 
   purge(selector: Selector, now: number, most?: number): readonly JobId[] {
     const purged = this.#scheduler.purge(selector, now, most)
-    this.#take()
+    this.#collect()
     return purged
   }
 
@@ -252,14 +252,14 @@ class PureCoordinator implements Coordinator {
   tick(now: number): void {
     this.#scheduler.tick(now)
     this.#plan.tick(now)
-    this.#take()
+    this.#collect()
   }
 
   nextAt(): number {
     return Math.min(this.#scheduler.nextAt(), this.#plan.nextAt())
   }
 
-  // ------------------------------------------------------------ looks
+  // ------------------------------------------------------------ queries
 
   places(ids: readonly JobId[], now: number): ReadonlyMap<JobId, Place> {
     const places = new Map<JobId, Place>()
@@ -282,7 +282,7 @@ class PureCoordinator implements Coordinator {
     return this.#plan.status(now)
   }
 
-  // ------------------------------------------------------------ out
+  // ------------------------------------------------------------ results
 
   changes(): readonly Change[] {
     if (this.#changes.length === 0) return NO_CHANGES
@@ -298,8 +298,8 @@ class PureCoordinator implements Coordinator {
     return notices
   }
 
-  /** After each call of the scheduler: what came of it, as changes and notices. */
-  #take(): void {
+  /** After each call of the scheduler: turns its events into changes and notices. */
+  #collect(): void {
     for (const event of this.#scheduler.drain()) {
       switch (event.type) {
         case 'ready':
@@ -327,7 +327,7 @@ class PureCoordinator implements Coordinator {
   }
 }
 
-/** What the scheduler hears of an attempt's end. */
+/** An attempt's end, as the scheduler gets it. */
 type SchedulerOutcome = Exclude<Outcome, { kind: 'failed' }> | Verdict
 
 const ttftOf = (outcome: Outcome): number | undefined =>

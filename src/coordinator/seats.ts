@@ -14,7 +14,7 @@ export class Seats {
     this.#seats.set(id, { id, pools, slots, held: this.#seats.get(id)?.held ?? 0 })
   }
 
-  /** It is assigned nothing more. */
+  /** From now on it gets nothing more. */
   leave(id: string): void {
     const seat = this.#seats.get(id)
     if (seat === undefined) return

@@ -1,4 +1,4 @@
-/** What becomes of a job whose attempt failed: it waits in line, is tried again, or is given up. Pure. */
+/** What becomes of a job whose attempt failed: it goes back in line, is tried again, or is given up. Pure. */
 import type { SluiceError } from '../core/errors.ts'
 import type { Outcome } from '../core/ports/work.ts'
 
@@ -13,11 +13,11 @@ export interface Chances {
   readonly roomMs: number
 }
 
-/** The upstream (or this machine) is full, not the job broken. */
+/** The upstream (or this machine) is too busy: no fault of the job. */
 const BUSY: ReadonlySet<SluiceError['code']> = new Set(['provider_rate_limited', 'overloaded'])
 
 export type Verdict =
-  /** Back in line, without an attempt used. */
+  /** Back in line, without using up an attempt. */
   { readonly kind: 'released' } | (Omit<Failed, 'retry'> & { readonly retry: boolean })
 
 export function verdictOn(outcome: Failed, { hereInMs, elsewhereInMs, roomMs }: Chances): Verdict {
@@ -32,7 +32,7 @@ export function verdictOn(outcome: Failed, { hereInMs, elsewhereInMs, roomMs }: 
   const retry = asked === 'elsewhere' ? hasElsewhere : asked
   const neededMs = retry ? Math.max(error.retryAfterMs ?? 0, hereInMs) : 0
   const waitMs = Math.min(elsewhereInMs ?? Infinity, neededMs)
-  // A wait beyond the deadline is told now, with the time
+  // A wait past the deadline fails the job now, and the client learns when to retry
   if (waitMs > 0 && waitMs >= roomMs) return { ...outcome, error: error.with({ retryAfterMs: waitMs }), retry: false }
   // Another deployment need not wait until this one is free again
   return { ...outcome, error: retry && hasElsewhere ? error.with({ retryAfterMs: undefined }) : error, retry }

@@ -1,8 +1,8 @@
-/** Where facts go: each gets its time, then is handed to all observers. */
+/** Where facts go: each is stamped with its time, then handed to all observers. */
 import type { Clock } from '../core/clock.ts'
 import type { Emit, Fact, Happened } from '../core/facts.ts'
 
-/** Called in the turn in which the fact happened: must be quick. */
+/** Called in the turn in which the fact happened, so it must be quick. */
 export type Observe = (fact: Fact) => void
 
 /** An observer that throws harms no job and no other observer. `onFault` must not throw. */
@@ -12,7 +12,7 @@ export function createEmit(
   onFault: (error: unknown, type: Fact['type']) => void,
 ): Emit {
   return (happened) => {
-    // In place: the emitter made this object for us. A copy of each fact costs a third more
+    // In place: the emitter made this object for us, and a copy of each fact would cost a third more
     const fact = happened as Happened & { atMs: number }
     fact.atMs = clock.wallMs()
     for (const observe of observers)

@@ -2,7 +2,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { histogram, type NumberSource } from '../core/numbers.ts'
 
-/** Its timer wakes an idle process as often. */
+/** The interval of the monitor's timer, which wakes even an idle process. */
 const RESOLUTION_MS = 20
 
 export interface LoopMonitor extends NumberSource {
@@ -20,7 +20,7 @@ export function watchLoop(): LoopMonitor {
       let counted = 0
       for (const [percentile, ns] of loop.percentiles) {
         const upTo = Math.round((loop.count * percentile) / 100)
-        // Its timer's own interval is in what it measures: an idle loop would read 20 ms
+        // Measured values include the timer's own interval: an idle loop would show 20 ms
         if (upTo > counted) delay.record(Math.max(0, ns / 1e6 - RESOLUTION_MS), upTo - counted)
         counted = upTo
       }

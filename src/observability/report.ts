@@ -108,7 +108,7 @@ const why = ({ code, status, message }: JobEnded | AttemptEnded): object =>
 const MAX_MESSAGE_CHARS = 200
 const MAX_READ_CHARS = 1_000
 
-/** Error messages of providers quote the request, and some of them the key. */
+/** Providers' error messages quote the request, and some of them the key. */
 export const discreet = (message: string): string => {
   const bare = message
     .slice(0, MAX_READ_CHARS)
@@ -122,7 +122,7 @@ export const discreet = (message: string): string => {
 const BURST = 50
 const PER_SECOND = 10
 
-/** Keeps an outage, or a client in a loop, from filling the disk: a line for some, and how many were left out. */
+/** Keeps an outage, or a client in a loop, from filling the disk: some are logged, the others counted. */
 class Throttle {
   readonly #clock: Clock
   #tokens = BURST

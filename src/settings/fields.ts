@@ -176,7 +176,7 @@ export class Secret {
     this.ref = ref
   }
 
-  /** Fetches the value; returns what is wrong, or null. Says nothing of the value itself. */
+  /** Fetches the value; returns what is wrong, or null. The message never has the value. */
   resolve(source: SecretSource): string | null {
     let value: string | null
     try {
@@ -192,7 +192,7 @@ export class Secret {
     return /\p{Cc}/u.test(this.#value) ? `the value of ${this} has control characters in it` : null
   }
 
-  /** Could it be had? */
+  /** Has it been fetched? */
   get known(): boolean {
     return this.#value !== null
   }

@@ -1,4 +1,4 @@
-/** What a provider tells of its settings: a folder's settings.ts. The adapter is apart, and loaded when it is used. */
+/** What a provider declares in its settings.ts. Its adapter is a file of its own, loaded when a model uses it. */
 import type { z } from 'zod'
 import type { Camelised } from '../core/camel.ts'
 
@@ -10,15 +10,15 @@ export interface ProviderSettings<Name extends string = string, Shape extends z.
   readonly name: Name
   /** A few words for the documentation. */
   readonly about: string
-  /** Its settings beside those of every model, each with a description. */
+  /** Its settings in addition to those of every model, each with a description. */
   readonly shape: Shape
-  /** What no field can tell alone. */
+  /** Checks that involve several fields. */
   check?(settings: z.output<z.ZodObject<Shape>>, refuse: (setting: string, problem: string) => void): void
   /** Where its models are: in the names of deployments, after the "@". */
   place(settings: SettingsOf<Shape>): string
-  /** Which one at that place, if there may be several: version, whose key. Never a secret. Absent: there is one. */
+  /** What tells apart several at one place: version, whose key. Never a secret. Absent: there can be only one. */
   identity?(settings: SettingsOf<Shape>): ReadonlyArray<string | null>
-  /** Models that are offered where none are configured, if the environment has what they need. */
+  /** Models that are offered if none are configured and the environment has what they need. */
   fromEnvironment?(has: (variable: string) => boolean): readonly Readonly<Record<string, unknown>>[]
 }
 

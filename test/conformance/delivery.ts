@@ -103,7 +103,7 @@ abstract class Client {
 }
 
 /** Over an HTTP response of its own. */
-export class Streaming extends Client {
+class Streaming extends Client {
   answer: Reply | null = null
   ready = Promise.resolve()
   #onWritten = (): void => {}
@@ -172,7 +172,7 @@ export class Streaming extends Client {
 }
 
 /** Over a connection that readers share. */
-export class Sharing extends Client {
+class Sharing extends Client {
   #reader: SocketReader | null = null
   #isParked = false
 

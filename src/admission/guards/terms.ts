@@ -1,9 +1,9 @@
 /**
- * Finds any of many terms in one pass, however many they are and whatever the text is (Aho and Corasick, 1975): a
- * search for each term by itself would hold the loop for seconds.
+ * Finds any of many terms in one pass over the text (Aho and Corasick, 1975): a search for each term by itself would
+ * block the event loop for seconds.
  */
 
-/** Of the table: states times kinds of characters. */
+/** Size of the table: states times kinds of characters. */
 const MAX_CELLS = 4_000_000
 /** UTF-16. */
 const CODES = 65_536
@@ -14,7 +14,7 @@ const charsOf = (terms: readonly string[]): readonly string[] => [...new Set(ter
 export const canBeFound = (terms: readonly string[]): boolean =>
   (terms.join('').length + 1) * (charsOf(terms).length + 1) <= MAX_CELLS
 
-/** Of a text: does it contain one of the terms? */
+/** Returns a function: does a text contain one of the terms? */
 export function finderOf(terms: readonly string[]): (text: string) => boolean {
   // 0: a character of no term
   const kinds = new Uint16Array(CODES)
@@ -33,7 +33,7 @@ export function finderOf(terms: readonly string[]): (text: string) => boolean {
     }
     isEnd[state] = 1
   }
-  // Where a term breaks off, the search goes on in the longest other beginning that has just been read
+  // Where a term doesn't continue, the search falls back to the longest other beginning that has just been read
   const fallback = new Int32Array(states)
   const open = [0]
   for (const state of open)

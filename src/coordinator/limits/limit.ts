@@ -1,15 +1,15 @@
-/** Limits are asked before the plan: each may have no room for a job, and then what the earlier ones took is undone. */
+/** Limits are asked before the plan. If one has no room for a job, what the earlier ones took is given back. */
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { HeadroomRefusal } from '../scheduler/port.ts'
 
 export interface Limit {
-  /** Takes the job's share, or tells what is full. */
+  /** Takes the job's share and returns null, or returns what is full. */
   take(job: ScheduledJob, now: number): HeadroomRefusal | null
   /** Gives back what was taken for this job: once for each `take` that had room. */
   giveBack(job: ScheduledJob): void
 }
 
-/** All or nothing: the first refusal, and then nothing was taken. */
+/** All or nothing: returns the first refusal, and then nothing is taken. */
 export function takeAll(limits: readonly Limit[], job: ScheduledJob, now: number): HeadroomRefusal | null {
   for (let i = 0; i < limits.length; i++) {
     const refusal = limits[i].take(job, now)

@@ -1,11 +1,11 @@
-/** How well deployments answer: which are left alone for a while, and which fail again and again. */
+/** The health of deployments: which are left alone for a while (cooling), and which keep failing. */
 import type { ErrorCode } from '../../core/errors.ts'
 import type { JobId } from '../../core/job.ts'
 import type { Timed, Timers } from '../scheduler/timers.ts'
 
-/** A deployment that is too busy is left alone for this, doubled while it still is; its retry-after may be longer. */
+/** How long a busy deployment is left alone: doubled each time it still is busy. Its retry-after may be longer. */
 const MIN_COOL_MS = 1_000
-/** By a 429. Of other refusals one request may be the cause, so they close a deployment to all others for less. */
+/** At most, after a 429. Other refusals may be one request's fault, so they close a deployment to all for less long. */
 const MAX_COOL_MS = 60_000
 const MAX_COOL_FAILED_MS = 15_000
 /** Models of one deployment whose waits and failures are remembered. */
@@ -15,7 +15,7 @@ const EJECT_AFTER_FAILURES = 5
 /** Of one deployment, for one of its models. */
 class Health implements Timed {
   readonly seq: number
-  /** No call starts before. */
+  /** No call starts before this. */
   coolUntilMono = 0
   /** Times in a row that it was found too busy. */
   refusals = 0
@@ -34,7 +34,7 @@ class Health implements Timed {
 
 export type Cooling = Timers<Timed>
 
-/** Of one deployment. What is well is not kept. */
+/** Of one deployment. Models without trouble have no entry. */
 export class HealthOf {
   readonly #cooling: Cooling
   /** By the upstream's name of the model: one deployment may serve many. */
@@ -50,7 +50,7 @@ export class HealthOf {
     return this.#unwell.get(model)?.coolUntilMono ?? 0
   }
 
-  /** One that fails again and again is used only where there is no other. */
+  /** One that keeps failing is used only where there is no other. */
   isSick(model: string): boolean {
     return (this.#unwell.get(model)?.failures ?? 0) >= EJECT_AFTER_FAILURES
   }
@@ -68,9 +68,9 @@ export class HealthOf {
   }
 
   /**
-   * Calls that were under way together find out together: only the first of them makes the wait longer. So does a job
-   * that is refused again, but only by a 429: of another failure the job itself may be the cause. Returns for how long
-   * the deployment is left alone, where that is longer than was known.
+   * Of calls that were in flight together, only the first refusal makes the wait longer. A job that is refused again
+   * makes it longer only by a 429: another failure may be its own fault. Returns for how long the deployment is left
+   * alone; null if that is no longer than before.
    */
   cool(model: string, job: JobId, code: ErrorCode, askedMs: number, now: number): number | null {
     const health = this.#of(model)
@@ -104,7 +104,7 @@ export class HealthOf {
     this.#cooling.clear(health)
   }
 
-  /** To be changed. Clients choose the names behind a pattern, so the oldest is forgotten. */
+  /** The entry, made if need be. Clients choose the names that match a pattern, so the oldest are forgotten. */
   #of(model: string): Health {
     const own = this.#unwell.get(model) ?? new Health(++this.#made)
     this.#unwell.delete(model)

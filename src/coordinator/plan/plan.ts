@@ -22,7 +22,7 @@ export interface Failure {
 
 /** Calls on one deployment, now. */
 interface Slots {
-  /** Null: it is configured no more, and some of its calls still run. */
+  /** Null: it is no longer configured, but some of its calls still run. */
   deployment: PlanDeployment | null
   active: number
   readonly health: HealthOf
@@ -33,13 +33,13 @@ interface Route extends Readonly<Record<JobKind, readonly Slots[]>> {
   readonly name: string
 }
 
-/** Taken out of the configuration while the job waited: a mistake, most often, which a reload puts right. */
+/** Removed from the configuration while the job waited: usually a mistake, which a reload corrects. */
 const NO_MODEL: HeadroomRefusal = { scope: 'model' }
 const FULL: HeadroomRefusal = { scope: 'model' }
 /** This job can't use what is free; others may. */
 const NOT_THIS_ONE: HeadroomRefusal = { scope: 'job' }
 
-/** Failures that tell something about the deployment, not about the request. */
+/** Failures that reflect on the deployment, not on the request. */
 const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
   'provider_error',
   'provider_unreachable',
@@ -60,7 +60,7 @@ export class Plan {
     this.configure(models)
   }
 
-  /** A deployment of the same name keeps its count of calls, and its health too unless its revision is another. */
+  /** A deployment of the same name keeps its count of calls and, unless its revision has changed, its health. */
   configure(models: readonly PlanModel[]): void {
     const before = this.#slots
     this.#slots = new Map()
@@ -104,7 +104,7 @@ export class Plan {
     return nameOf(best)
   }
 
-  /** A call that runs already, whatever its deployment's room. */
+  /** Counts a call that runs already, even if its deployment has no room for it. */
   adopt(deployment: string): void {
     const slots = this.#slots.get(deployment) ?? { deployment: null, active: 0, health: new HealthOf(this.#cooling) }
     this.#slots.set(deployment, slots)

@@ -12,7 +12,7 @@ import type { Share } from './shares.ts'
 const LEAST_MS = 250
 const MOST_MS = 60_000
 
-/** `inLine`: jobs that wait, of all tenants. Null = welcome. */
+/** `inLine`: jobs that wait, of all tenants. Null: not refused. */
 export function refusal(
   options: SchedulerOptions,
   fairness: Fairness,
@@ -61,5 +61,5 @@ export function refusal(
 }
 
 const within = (ms: number): number => Math.ceil(Math.min(MOST_MS, Math.max(LEAST_MS, ms)))
-/** When a tenth of what stands there will be gone. `ms`: all of it. */
+/** When a tenth of the line will be gone. `ms`: when all of it will. */
 const soon = (ms: number): number => within(ms / 10)

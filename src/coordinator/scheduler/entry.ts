@@ -7,7 +7,7 @@ import type { Lane } from './lanes.ts'
 import type { Notes } from './port.ts'
 import type { Timed } from './timers.ts'
 
-/** What it is while it is here: one that ended is forgotten. */
+/** A job that has ended is forgotten, so it has no such state. */
 export type LiveState = JobState & ('queued' | 'delayed' | 'waiting' | 'leased')
 
 const NOWHERE: FailedAt = []
@@ -32,7 +32,7 @@ export class Entry implements Timed, Notes {
   claim: Claim | null = null
   failedAt: FailedAt = NOWHERE
   ttftMs: number | null = null
-  /** The line it stands in while it is ready. */
+  /** The line it is in while it is ready. */
   line: Line<Entry> | null = null
   // Links of its class in the line
   ticket = 0
@@ -61,7 +61,7 @@ export class ActiveLease {
   readonly worker: WorkerLeases
   readonly leasedMono: number
   canceling = false
-  /** Of a suspect: no other one is leased meanwhile. */
+  /** It is a suspect: no other suspect is leased meanwhile. */
   readonly isSuspect: boolean
   /** Tokens that the tenant was charged for this attempt. */
   promptTokens = 0

@@ -62,7 +62,7 @@ export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: 
   return { ...place, etaMs: Math.round(Math.max(rest + lane.jobs * meanMs, entry.notBeforeMono - now, 0)) }
 }
 
-/** Jobs of its lane ahead of it that are not running. */
+/** Jobs ahead of it in its lane that are not running. */
 function laneAhead(entry: Entry): Work {
   let work = NONE
   for (let e = entry.laneBefore; e !== null; e = e.laneBefore)
@@ -71,7 +71,7 @@ function laneAhead(entry: Entry): Work {
 }
 
 /**
- * When a job that came now could start, ms from now; null when there is too little data. Never more than is certain.
+ * When a job submitted now could start, ms from now: a lower bound. Null: there is too little data.
  */
 export function earliestStartMs(
   fairness: Fairness,

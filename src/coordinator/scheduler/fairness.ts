@@ -4,8 +4,8 @@
  * work the one with the smallest counter is next. The prompt is charged at the lease, output as it streams, and the
  * difference to what the provider reports at the end; what a failed or lost attempt was served stays charged.
  *
- * No credit for having been away: a tenant whose first job becomes ready is lifted to the smallest counter of those
- * that have ready work (or of the one that left last). And none for having been held back: see `Flow.floor`.
+ * There is no credit for having been away: a tenant whose first job becomes ready is lifted to the smallest counter of
+ * those that have ready work (or of the one that left last). Nor for having been held back: see `Flow.floor`.
  */
 import type { TenantId } from '../../core/job.ts'
 import type { ActiveLease, Entry } from './entry.ts'

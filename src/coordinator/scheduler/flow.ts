@@ -21,7 +21,7 @@ export interface Queueable<E extends Queueable<E>> extends Rankable<E> {
 const AGING = 8
 const CLASS: Readonly<Record<Priority, 0 | 1 | 2>> = { high: 0, normal: 1, low: 2 }
 
-/** Kept for ever: the operator makes tenants, so their number is limited. */
+/** Kept forever: only the operator makes tenants, so their number is limited. */
 export class Tenant<E extends Queueable<E>> {
   readonly id: TenantId
   /** Breaks ties. */

@@ -39,7 +39,7 @@ export class LineUp {
     return flow
   }
 
-  /** It is ready. In front: as if it had never been away. */
+  /** It is ready. `inFront`: as if it had never been away. */
   stand(entry: Entry, inFront: boolean, now: number): void {
     if (this.#pauses.holdsLane(entry.job)) return
     const { flow, tenant } = entry
@@ -54,7 +54,7 @@ export class LineUp {
     if (!line.paused) this.readyPools.add(flow.pool)
   }
 
-  /** It is not ready any more. */
+  /** It is no longer ready. */
   stepOut(entry: Entry, now: number): void {
     const { line } = entry
     if (line === null) return
@@ -73,7 +73,7 @@ export class LineUp {
     for (const flow of this.#flows) flow.throughput.observe(now, false)
   }
 
-  /** The pauses changed: each line is looked at anew. */
+  /** The pauses changed: each line is checked again. */
   reconsider(now: number): void {
     for (const tenant of this.#fairness.tenants()) {
       for (const line of tenant.lines) {
@@ -92,7 +92,7 @@ export class LineUp {
 
   /**
    * Gives up to `max` jobs in fair order to `lease`, each with `headroom`'s consent. What is refused keeps its place: a
-   * model's kind, a tenant or a job is then passed over for the rest of this call, and asked about anew in the next.
+   * model's kind, a tenant or a job is then passed over for the rest of this call, and asked about again in the next.
    */
   take(
     pools: readonly string[],

@@ -6,7 +6,7 @@ import type { QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Claim, Finished, Outcome } from '../../core/ports/work.ts'
 
 export type SchedulerEvent =
-  /** It went back in line without its worker's word: the store writes its tally. */
+  /** It went back in line without a word from its worker: the store writes its tally. */
   | { readonly type: 'delayed'; readonly id: JobId; readonly notBeforeMono: number }
   /**
    * It ended without a worker: expired, canceled while queued, given up after crashes, or its cancel outlived its
@@ -29,7 +29,7 @@ export type SchedulerEvent =
   /** Something may be leasable for workers of this pool. */
   | { readonly type: 'ready'; readonly pool: string }
 
-/** What the coordinator keeps with a job. It is no business of the scheduler's. */
+/** What the coordinator keeps with a job; the scheduler doesn't look at it. */
 export interface Notes {
   readonly job: ScheduledJob
   /** The number of its last lease. */
@@ -74,7 +74,7 @@ export interface SchedulerOptions {
   readonly joinAfterEndMs: number
   /** One that comes back in line has at least this long to be leased again, whatever its deadline, ms. */
   readonly returnRoomMs: number
-  /** Share of each tenant, 1 unless said. */
+  /** Share of each tenant; 1 is the default. */
   readonly weight: (tenant: TenantId) => number
   /** Weights of prompt and output tokens in the virtual counter (VTC: 1 and 2). */
   readonly promptWeight: number
@@ -119,7 +119,7 @@ export interface Scheduler {
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
   /** Worker gone: its leases are lost now. */
   lose(worker: string, now: number): void
-  /** This process did not run for a while (stopped, suspended): no lease has run out for that. */
+  /** This process did not run for a while (stopped, suspended): no lease expires because of that. */
   woke(now: number): void
   /** Expiries, lost leases, delays that ended. Call at `nextAt()` or later. */
   tick(now: number): void
@@ -133,7 +133,7 @@ export interface Scheduler {
   place(id: JobId, now: number): Place | null
   state(id: JobId): JobState | null
   tally(id: JobId): Tally | null
-  /** To be changed by its owner; null when there is no such job. */
+  /** Mutable, for its owner; null when there is no such job. */
   notes(id: JobId): Notes | null
   depth(): QueueDepth
   /** Events since the last drain, in order. */

@@ -56,7 +56,7 @@ export class Ranked<E extends Rankable<E>> {
     this.#count(entry, -1)
   }
 
-  /** Jobs ahead of it, and their prompt tokens. Costs its distance within a block, and one step for each block. */
+  /** Jobs ahead of it, and their prompt tokens. Costs a step for each job of its block, and one for each block. */
   ahead(entry: E): { readonly jobs: number; readonly promptTokens: number } {
     const block = Math.floor(entry.ticket / BLOCK)
     let jobs = 0

@@ -1,7 +1,7 @@
-/** When a failed attempt is made again. */
+/** When a failed attempt is repeated. */
 import type { SchedulerOptions } from './port.ts'
 
-/** A provider that asks for more than this is not obeyed further. */
+/** The longest wait that a provider can ask for. */
 const MOST_ASKED_MS = 300_000
 
 /**

@@ -1,9 +1,9 @@
 /**
- * The scheduler: a pure machine that says who is next, who waits and who holds a lease. No clock, no disk, no
- * randomness of its own: the same calls give the same answers.
+ * The scheduler: a pure machine that decides who is next, who waits and who holds a lease. It has no clock, no disk
+ * and no randomness of its own: the same calls give the same answers.
  *
  * A job is *ready* when its time has come, it is the head of its lane (or has none) and its lane is not paused. Ready
- * jobs stand in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A
+ * jobs are in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A
  * leased job stays the head of its lane until it ends. Every way out of a lease is in `finish` and `#lose`; every end
  * is in `#end`.
  */
@@ -162,7 +162,7 @@ class PureScheduler implements Scheduler {
     headroom: Headroom,
     now: number,
   ): ReadonlyArray<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> {
-    // What is over by now is not leased, what is due by now is
+    // Expired jobs are not leased, those that are due by now are
     this.tick(now)
     const mayRun: Headroom = (job, notes) =>
       this.#suspectLease !== null && this.#isSuspect(this.#entries.get(job.id)!) ? ONE_AT_A_TIME : headroom(job, notes)
@@ -281,7 +281,7 @@ class PureScheduler implements Scheduler {
 
   /**
    * A death counts as a crash of a job only where that job ran alone, or was the one suspect that ran: of many at most
-   * one killed the worker. Who has been there at enough deaths is a suspect, and suspects run one at a time, so that a
+   * one killed the worker. A job that was there at enough deaths is a suspect; suspects run one at a time, so that a
    * job that kills its worker each time is found after 2 × maxCrashes + 1 deaths (2 for 0), however many run beside it.
    * Returns the job whose crashes are too many.
    */
@@ -333,7 +333,7 @@ class PureScheduler implements Scheduler {
     if (entry.lane === null || entry.lane.head === entry) this.#lineUp.stand(entry, inFront, now)
   }
 
-  /** It has started in time, and comes back: it is not to expire for what kept it away. */
+  /** It started in time and comes back: it must not expire because of what interrupted it. */
   #extend(entry: Entry, fromMono: number): void {
     entry.deadlineMono = Math.max(entry.job.deadlineMono, fromMono + this.#options.returnRoomMs)
   }
@@ -407,7 +407,7 @@ class PureScheduler implements Scheduler {
     if (head !== null && this.#pauses.holdsLane(head.job)) this.#lineUp.stepOut(head, this.#now)
   }
 
-  /** A lane that was paused stands behind its tenant's other work. */
+  /** A lane that was paused goes to the end of its tenant's line. */
   resume(selector: Selector): void {
     this.#pauses.remove(selector)
     this.#lineUp.reconsider(this.#now)

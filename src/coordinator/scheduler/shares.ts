@@ -1,4 +1,4 @@
-/** What each session has queued, of its tenant's share. A session is remembered while it has something queued. */
+/** How much of its tenant's share each session has queued. A session is remembered while it has something queued. */
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 
 export interface Share {

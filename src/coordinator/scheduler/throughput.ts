@@ -1,6 +1,6 @@
 /**
- * What a flow achieves while work waits for it: tokens a ms, and what a job of it usually takes. Time in which nothing
- * waits is not counted: it would measure demand, not capacity. Old measures fade with a half-life of 30 s of such time.
+ * What a flow achieves while work waits for it: tokens per ms, and how long its jobs usually take. Time without waiting
+ * work is not counted: it would measure demand, not capacity. Old values fade with a half-life of 30 s of such time.
  */
 const SLICE_MS = 1_000
 const FADE = 0.5 ** (SLICE_MS / 30_000)
@@ -45,7 +45,7 @@ export class Throughput {
     this.meanMs += (ms - this.meanMs) * share
   }
 
-  /** Tokens a ms; null while there is too little data. */
+  /** Tokens per ms; null while there is too little data. */
   get rate(): number | null {
     return this.#rate(SHOWN_AFTER)
   }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Bytes } from '../../core/record.ts'
-import { decode, Encoder, Extract, survey, type Template } from './codec.ts'
+import { decode, Encoder, Extract } from './codec.ts'
 
 const everything = (): Extract => new Extract(0, Infinity, Infinity)
 
@@ -94,22 +94,6 @@ describe('the codec', () => {
     const one = new Extract(0, 1, 0)
     decode(pieces.join(''), [], one)
     expect(one.records).toEqual(records.slice(0, 1))
-  })
-
-  test('goes on behind a survey, as after a restart', () => {
-    const first = new Encoder()
-    const before = [opening, ...Array.from({ length: 20 }, (_, i) => chunk(` a${i}`))]
-    const encoded = before.map((r) => first.encode(r)).join('')
-    const templates: Template[] = []
-    expect(survey(encoded, templates)).toBe(before.length)
-    const second = new Encoder()
-    second.resume(templates)
-    const after = Array.from({ length: 20 }, (_, i) => chunk(` b${i}`))
-    const more = after.map((r) => second.encode(r)).join('')
-    const into = everything()
-    decode(encoded + more, [], into)
-    expect(into.records).toEqual([...before, ...after])
-    expect(more.length).toBeLessThan(20 * 12)
   })
 
   test('says so when the text is damaged', () => {

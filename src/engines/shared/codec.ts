@@ -76,13 +76,6 @@ export class Encoder {
     return this.#search(record)
   }
 
-  /** Continues with the templates of a stored log. */
-  resume(templates: readonly Template[]): void {
-    for (const template of templates) this.templates[template.id - FIRST_ID] = template
-    this.#last = templates.at(-1) ?? null
-    this.#uses = LAST_LOOK
-  }
-
   /** Forgets its templates: what follows can be read without what came before. */
   reset(): void {
     this.templates.length = 0
@@ -269,11 +262,4 @@ export function decode(encoded: Bytes, templates: Template[], into: Extract): vo
     else if (two) into.take(template.prefix + next() + template.inner + next() + template.suffix)
     else into.take(template.prefix + next() + template.suffix)
   }
-}
-
-/** All templates that a text defines, and how many records it has. */
-export function survey(encoded: Bytes, templates: Template[]): number {
-  const all = new Extract(Number.MAX_SAFE_INTEGER, 1, 1)
-  decode(encoded, templates, all)
-  return Number.MAX_SAFE_INTEGER - all.skip
 }

@@ -15,7 +15,7 @@ import { normalOrigin } from './origin.ts'
 export const TOKEN_PREFIX = 'sluice-token-'
 export const TICKET_PREFIX = 'sluice-ticket-'
 /** Longer texts are refused before they are hashed. */
-export const MAX_TOKEN_BYTES = 2_048
+const MAX_TOKEN_BYTES = 2_048
 
 export interface Token {
   readonly token: string

@@ -55,7 +55,7 @@ export async function readJson(call: Call, maxBytes: number, limits: JsonLimits)
  * The whole body. A content-length over the cap is refused before a byte is read. Throws body_too_large; overloaded and
  * too_many_unfinished while it is on its way.
  */
-export function readBody(call: Call, maxBytes: number): Promise<Buffer> {
+function readBody(call: Call, maxBytes: number): Promise<Buffer> {
   const { request, response } = call.exchange
   const length = Number(request.headers['content-length'] ?? Number.NaN)
   if (length > maxBytes) throw new SluiceError('body_too_large')

@@ -24,7 +24,7 @@ const NAMES = ['id', 'conversation'] as const
 /**
  * A conversation's id from the path, or from the query where a path can't carry it; undefined when there is neither.
  */
-export function conversationOf(call: KeyCall): string | undefined {
+function conversationOf(call: KeyCall): string | undefined {
   const [id = call.params['id'], other = id] = NAMES.map((name) => call.parameter(name)).filter((v) => v !== undefined)
   if (other !== id) throw bad('conversation', '"id" and "conversation" name two conversations: leave one out.')
   if (id === '') throw bad('id', '"id" must not be empty.')

@@ -6,7 +6,7 @@ export type SqliteFault = 'full' | 'busy' | 'damaged' | 'readonly' | 'write' | '
 
 /** SQLite's result codes (https://sqlite.org/rescode.html). */
 const [BUSY, LOCKED, READONLY, IOERR, FULL, NOTADB] = [5, 6, 8, 10, 13, 26]
-export const CORRUPT = 11
+const CORRUPT = 11
 /** ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE: the statement's own fault, not the disk's. */
 const OF_THE_STATEMENT: ReadonlySet<number> = new Set([1, 18, 19, 20, 25])
 const IOERR_WRITE = IOERR | (3 << 8)

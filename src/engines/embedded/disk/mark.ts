@@ -31,7 +31,7 @@ const CHANGED = 0xffffffff
 export const CHANGED_FILES: WalState = { salts: '0'.repeat(16), frames: CHANGED }
 
 /** `null` claims nothing, as after an orderly close. */
-export function encodeMark(state: WalState | null): Buffer {
+function encodeMark(state: WalState | null): Buffer {
   const mark = Buffer.alloc(MARK_BYTES)
   if (state === null) return mark
   mark.writeUInt32LE(MAGIC, 0)
@@ -41,7 +41,7 @@ export function encodeMark(state: WalState | null): Buffer {
   return mark
 }
 
-export function decodeMark(mark: Buffer): WalState | null {
+function decodeMark(mark: Buffer): WalState | null {
   if (mark.length < MARK_BYTES || mark.readUInt32LE(0) !== MAGIC) return null
   if (mark.readUInt32LE(16) !== crc32(mark.subarray(0, 16))) return null
   return { frames: mark.readUInt32LE(4), salts: mark.toString('hex', 8, 16) }

@@ -37,7 +37,7 @@ const CANCEL = 'cancel '
 export const NO_BODY = new Uint8Array(0)
 
 /** A job without a result reads as queued, of epoch 1. Its body is left out. Throws job_damaged. */
-export function toJob(row: JobRow): Job {
+function toJob(row: JobRow): Job {
   const what = `What is stored of ${row.id}`
   const facts = parseIntact<JobFacts>(what, row.facts)
   if (typeof facts?.options !== 'object') throw damagedJob(what)

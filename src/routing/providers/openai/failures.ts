@@ -246,7 +246,7 @@ export const RETRY_HEADERS: readonly string[] = ['retry-after-ms', 'retry-after'
  * asks for nothing: zero, a negative number, a date gone by. A date is read beside the upstream's own clock, where it
  * tells that.
  */
-export function retryAfter(headers: ReadonlyMap<string, string>, clock: Clock): number | undefined {
+function retryAfter(headers: ReadonlyMap<string, string>, clock: Clock): number | undefined {
   const ms = headers.get('retry-after-ms')
   if (ms !== undefined && /^\d+(\.\d+)?$/.test(ms) && Number(ms) > 0) return within(Number(ms))
   const after = headers.get('retry-after')
