@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './test/longest-first.ts'
 import skipped from './test/skipped.ts'
 
 /** A file for the results as JSON; .ci/run sums them. */
@@ -17,6 +18,9 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'client/**/*.test.ts', 'test/**/*.test.ts'],
     // Most of them wait for something, and not for a core
     maxWorkers: 4,
+    sequence: { sequencer: LongestFirst },
+    // Not while somebody edits the tree beside a run
+    ...(process.env['CI'] && { globalSetup: 'test/stray-files.ts' }),
     // For what never comes. What comes is waited for, and takes as long as a machine busy with other things needs
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -1,3 +1,4 @@
+import type { Durability } from '../../src/engines/embedded/disk/store.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
@@ -10,7 +11,8 @@ import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
 import { timeCases } from './time.ts'
 
-for (const durability of ['memory', 'process', 'power'] as const) {
+/** All suites of an engine. A file for each durability: they run beside each other. */
+export function conformEmbedded(durability: Durability): void {
   const open = embedded(durability)
   const gaps: Record<string, string> =
     durability === 'memory'

@@ -1,0 +1,3 @@
+import { conformEmbedded } from './embedded-suites.ts'
+
+conformEmbedded('process')
