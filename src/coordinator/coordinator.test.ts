@@ -190,6 +190,27 @@ it('asks the limits first, then the plan; a later no undoes what an earlier one 
   expect(active()).toEqual([1])
 })
 
+it('is leasable when a limit has room again, though neither a worker nor a deployment was full', () => {
+  let taken = false
+  const one: Limit = {
+    take() {
+      if (taken) return { scope: 'tenant' }
+      taken = true
+      return null
+    },
+    giveBack: () => void (taken = false),
+  }
+  const { coordinator, submit, lease } = setUp({
+    models: [{ name: 'chat', deployments: [deployment('a', { concurrent: Infinity })] }],
+    limits: [one],
+  })
+  submit('1', '2')
+  expect([lease(), coordinator.leasable]).toEqual([['1 a'], false])
+  coordinator.finish('1', 1, done(), 1)
+  expect(coordinator.leasable).toBe(true)
+  expect(lease(1)).toEqual(['2 a'])
+})
+
 it('cancels: noted once, its worker told once, and it ends as canceled even if it failed', () => {
   const { coordinator, submit, lease } = setUp()
   submit('1', '2')
@@ -265,6 +286,32 @@ it('takes workers as they are: no more than their slots, the least loaded first,
   coordinator.finish('2', 1, done(), 1)
   coordinator.lease(1)
   expect(coordinator.changes().filter(({ type }) => type === 'leased')).toMatchObject([{ id: '7', worker: 'w' }])
+})
+
+it('shares a batch among workers that have room for all of it', () => {
+  const { coordinator, attach } = setUp({
+    models: [{ name: 'chat', deployments: [deployment('a', { concurrent: Infinity })] }],
+  })
+  attach(100)
+  attach(100, 'v')
+  for (let i = 0; i < 64; i++) coordinator.submit(job(`${i}`), 0)
+  coordinator.changes()
+  coordinator.lease(0)
+  const workers = coordinator.changes().map((change) => (change.type === 'leased' ? change.worker : ''))
+  const given = ['v', 'w'].map((id) => workers.filter((worker) => worker === id).length)
+  expect(given[0] + given[1]).toBe(64)
+  expect(Math.abs(given[0] - given[1])).toBeLessThanOrEqual(8)
+})
+
+it('keeps when a job first showed text, whatever a later attempt knows of it', () => {
+  const { coordinator, submit, lease } = setUp()
+  submit('1')
+  lease()
+  const timing = { queuedMs: 0, ttftMs: 70, totalMs: 90, attempts: 1 }
+  coordinator.finish('1', 1, failed('provider_cut', { timing }), 100)
+  expect(lease(1_000)).toEqual(['1 b'])
+  coordinator.finish('1', 2, failed('internal'), 1_100)
+  expect(coordinator.changes()).toMatchObject([{ type: 'returned', tally: { attempts: 2, ttftMs: 70 } }])
 })
 
 it('leases in batches, and is leasable until all that may start has', () => {

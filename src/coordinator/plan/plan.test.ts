@@ -81,6 +81,13 @@ it('spreads by load inside an order, and goes to the next order when the first i
   expect(['1', '2', '3'].map((id) => take(id))).toEqual(['a', 'b', 'c'])
 })
 
+it('spreads by the share of slots that is taken', () => {
+  const { take } = setUp(model('chat', deployment('a', { concurrent: 2 }), deployment('b', { concurrent: 6 })))
+  const names = Array.from({ length: 8 }, (_, i) => take(`${i}`))
+  expect(names.slice(0, 4).toSorted()).toEqual(['a', 'b', 'b', 'b'])
+  expect(names.slice(4).toSorted()).toEqual(['a', 'b', 'b', 'b'])
+})
+
 it('leaves a rate-limited deployment alone for as long as it asked, then tells that it is open', () => {
   const stage = setUp(model('chat', deployment('a')))
   const { plan, ask, release } = stage
@@ -115,6 +122,17 @@ it('passes by a deployment that fails again and again, while there is another', 
     ask(`f${i}`)
     release(`f${i}`, failure('provider_timeout'))
   }
+  expect(take('next')).toBe('b')
+})
+
+it('a job goes rather to a deployment that fails others than back to where it failed itself', () => {
+  const { take, release, failedAt } = setUp(model('chat', deployment('a'), deployment('b', { order: 1 })))
+  for (const id of ['1', '2', '3', '4', '5']) {
+    failedAt.set(id, [{ deployment: 'a', never: true }])
+    expect(take(id)).toBe('b')
+    release(id, failure('provider_error'))
+  }
+  failedAt.set('next', [{ deployment: 'a', never: false }])
   expect(take('next')).toBe('b')
 })
 
