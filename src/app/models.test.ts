@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
@@ -57,6 +59,27 @@ it('certificates are read, and read again', async () => {
   expect((await open(config, before))[0].provider).toBe(before[0].provider)
   writeFileSync(ca_file, 'two')
   expect((await open(config, before))[0].provider).not.toBe(before[0].provider)
+})
+
+it("OpenAI's models are at OpenAI's own address, unless another is given", async () => {
+  const proxy = createServer()
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  const asked = async (settings: object): Promise<string> => {
+    const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+    const models = [{ name: 'gpt-*', provider: 'openai', api_key: { env: 'KEY' }, ...settings }]
+    const [{ name, provider }] = await open(configOf(models, { proxy: { url } }))
+    const checked = provider.check()
+    const [socket] = await once(proxy, 'connection')
+    const [bytes] = await once(socket, 'data')
+    socket.destroy()
+    await checked
+    provider.close()
+    return `${name}: ${String(bytes).split('\r\n')[0]}`
+  }
+  expect(await asked({})).toBe('gpt-*@api.openai.com: CONNECT api.openai.com:443 HTTP/1.1')
+  expect(await asked({ base_url: 'https://eu.example/v1' })).toBe('gpt-*@eu.example: CONNECT eu.example:443 HTTP/1.1')
+  proxy.close()
 })
 
 it('what can not be made is refused, and says why', async () => {

@@ -198,7 +198,9 @@ it('is leasable when a limit has room again, though neither a worker nor a deplo
       taken = true
       return null
     },
-    giveBack: () => void (taken = false),
+    giveBack() {
+      taken = false
+    },
   }
   const { coordinator, submit, lease } = setUp({
     models: [{ name: 'chat', deployments: [deployment('a', { concurrent: Infinity })] }],

@@ -26,6 +26,7 @@ it.each([
     on('provider_rate_limited', { retryAfterMs: 5 }, { hereInMs: 90_000 }),
     { retry: false, in: 90_000 },
   ],
+  ['so is one until the deadline itself', on('overloaded', {}, { hereInMs: 60_000 }), { retry: false, in: 60_000 }],
   ['busy here, free elsewhere', on('provider_rate_limited', {}, { hereInMs: 90_000, elsewhereInMs: 0 }), 'released'],
   ['busy after text was shown: an attempt', on('provider_rate_limited', { textShown: true }), { retry: true }],
   ['busy, and no use', on('provider_rate_limited', { retry: false }), { retry: false }],

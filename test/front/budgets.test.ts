@@ -84,8 +84,10 @@ describe('bodies that do not end', () => {
     const texts = Array.from({ length: 60 }, () => unfinished(ann.token, body))
     await expect.poll(() => refusedOf(texts).length, { timeout: 40_000 }).toBeGreaterThanOrEqual(56)
     expect(new Set(refusedOf(texts))).toEqual(new Set(['429 too_many_unfinished']))
+    // Four bodies and no piece of another one
+    expect(await heldBytes()).toBeLessThanOrEqual(4 * body.length)
     // What these tests themselves have still to write is all of the same buffer
-    // … and the refused ones' last pieces are let go with their connections
+    // and the refused ones' last pieces are let go with their connections
     await expect.poll(() => memory() - before, { timeout: 10_000 }).toBeLessThan(100 * MIB)
     expect((await bob.ask('POST', '/v1/jobs', { request: quick })).status).toBe(202)
     expect((await ann.ask('POST', '/v1/jobs', { request: quick })).status).toBe(202)

@@ -315,6 +315,17 @@ it('plans a job only where its kind is served', () => {
   expect(take('1', { model: 'm', kind: 'embedding' })).toBe('vectors')
 })
 
+it('never goes back where a job was told to go elsewhere, though it failed there otherwise since', () => {
+  const { plan, ask, take, release } = setUp(model('chat', deployment('a')))
+  take('1')
+  release('1', failure('provider_timeout', undefined, true))
+  // There is no other, for now
+  expect(take('1')).toBe('a')
+  release('1', failure('provider_error'))
+  plan.configure([model('chat', deployment('a'), deployment('b', { concurrent: 0, order: 1 }))])
+  expect(ask('1')).toEqual({ scope: 'job' })
+})
+
 it('remembers where a job failed, briefly said', () => {
   const { plan } = setUp(model('chat', deployment('a')))
   let failedAt: FailedAt = []
