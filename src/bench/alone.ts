@@ -52,7 +52,7 @@ export async function jobsPerSecond({ url, adminUrl }: Running, jobs: number): P
   return jobs / ((performance.now() - startedAt) / 1000)
 }
 
-/** The first byte of a stream that is resumed with so many records behind, ms; the median of some tries. */
+/** Time to the first byte of a stream that is resumed that many records late, ms: the median of a few tries. */
 export async function resumeFirstByte({ url }: Running, records: number): Promise<number> {
   const { json } = await call('POST', `${url}/v1/jobs`, {
     request: { model: `mock-n${records}`, messages: [{ role: 'user', content: 'x' }] },
@@ -68,7 +68,7 @@ export async function resumeFirstByte({ url }: Running, records: number): Promis
   )
 }
 
-/** What the server tells of itself; versions before histograms had percentiles of their own. */
+/** The server's own statistics; older versions have ready-made percentiles instead of histograms. */
 export async function ownNumbers({ adminUrl }: Running): Promise<Record<string, number>> {
   const stats = (await call('GET', `${adminUrl}/admin/stats`)).json as Record<string, number> & {
     readonly loop_delay_ms?: { readonly p99: number; readonly max: number }

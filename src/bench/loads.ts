@@ -1,4 +1,4 @@
-/** What each target is put under. */
+/** The loads that each target is measured under. */
 import type { Running } from './targets.ts'
 import { type Measured, type Priority, runLoad, type Tools, type Window } from './tools.ts'
 
@@ -7,10 +7,10 @@ export interface Load {
   readonly mode: 'sse' | 'http'
   readonly model: string
   readonly connections: number
-  /** Requests a second; without, each connection asks again as soon as it is answered. */
+  /** Requests per second. Absent: each connection sends the next one as soon as it is answered. */
   readonly rate?: number
   readonly window: Window
-  /** What is asked for at the end still has to be answered, s. */
+  /** Time for the last requests to be answered, s. */
   readonly tail: number
 }
 
@@ -33,7 +33,7 @@ const json = (name: string, measured: number, warm: number, rate?: number): Load
   tail: 0.1,
 })
 
-/** `s`: what the largest is measured for. A stream lasts 2 s, so that the first ones have ended before. */
+/** `s`: how long the largest load is measured. A stream lasts 2 s, so the first ones end before the window begins. */
 export const loadsOf = (s: number): readonly Load[] => [
   streams(1000, s, Math.min(2, s), Math.min(3, s)),
   streams(100, s * 0.8, 0.5, Math.min(2, s)),

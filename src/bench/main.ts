@@ -5,8 +5,8 @@
  * Interleaved rounds in random order, each target fresh and warmed; medians; CPU of the server's process, all its
  * threads, over exactly the measured window. Each round runs at every priority named. `--before` puts another checkout
  * of Sluice into the same rounds: the only fair way to compare two versions. `--short` takes less than a minute;
- * `--profile LOAD` tells where the time goes instead (profile.ts). Where the C tools are not at hand a small load of
- * our own is used, and said so.
+ * `--profile LOAD` tells where the time goes instead (profile.ts). Without the C tools a small load of our own is
+ * used instead, with a note.
  */
 import { spawn } from 'node:child_process'
 import { resolve } from 'node:path'
@@ -131,7 +131,7 @@ if (values.profile === undefined) {
   }
 }
 
-/** About as long does one target take in one round, s. */
+/** About how long one target takes in one round, s. */
 function targetS(): number {
   return loads.reduce((sum, load) => sum + durationS(load), warmUpS + 1) + (isAlone ? 4 : 0)
 }

@@ -1,4 +1,4 @@
-/** How far it is, and for how long still: by the plan at first, then by what was done of it. */
+/** Progress and remaining time: estimated from the plan at first, then from the steps that are done. */
 export class Progress {
   readonly #note: (text: string) => void
   readonly #steps: number

@@ -68,7 +68,7 @@ const COLUMNS: readonly Column[] = [
   { load: 'json300', title: 'p50 / p99 ms', cell: (all) => `${of(all, 'callP50', 2)} / ${of(all, 'callP99', 1)}` },
 ]
 
-/** One table for each priority: a target a row would be too wide, so a figure a row and a target a column. */
+/** One table for each priority, with a row for each figure and a column for each target. */
 export function markdown(rows: ReadonlyMap<string, readonly Row[]>): string {
   const priorities = [...new Set([...rows.values()].flat().map(({ priority }) => priority))]
   const tables = priorities.map((priority) => {

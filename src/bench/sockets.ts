@@ -1,6 +1,6 @@
 /**
- * WebSockets: the same 1,000 streams beside plain relays on `ws` and beside SSE, and what a connection costs that does
- * nothing.
+ * WebSockets: the same 1,000 streams beside plain relays on `ws` and beside SSE, and what an idle
+ * connection costs.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -184,7 +184,7 @@ export function portkey(): Target | null {
   }
 }
 
-/** `sluice mock`, for where the C upstream is not at hand. */
+/** `sluice mock`, in place of the C upstream. */
 export async function mockUpstream(port: number): Promise<{ stop(): Promise<void> }> {
   const child = launch('ordinary', process.execPath, [join(ROOT, 'src/cli/main.ts'), 'mock', '--port', String(port)])
   await answers(`http://127.0.0.1:${port}/stats`)

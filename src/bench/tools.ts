@@ -62,7 +62,7 @@ const WITH: Readonly<Record<Priority, readonly string[]>> = {
 }
 const TASKSET = spawnSync('taskset', ['--version']).status === 0
 
-/** May we? nice says no by a message, and goes on. */
+/** Is it permitted? If not, nice prints a message and runs the command all the same. */
 export function isAllowed(priority: Priority): boolean {
   if (!TASKSET) return priority === 'ordinary'
   const [command, ...args] = WITH[priority]

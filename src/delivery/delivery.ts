@@ -74,7 +74,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     }
   }
 
-  /** `failed`: it can't be read whether the job ended. Callers that have another way to give up leave it out. */
+  /** `failed`: it can't be found out whether the job ended. Callers with another way to give up leave it out. */
   function ended(job: JobId, fn: () => void, failed: (thrown: unknown) => void = () => {}): () => void {
     let told = false
     const tell = (): void => {

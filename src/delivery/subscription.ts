@@ -40,7 +40,7 @@ export class Subscription implements FeedReader {
   live = false
   /** The client has the events up to this number. */
   #known = 0
-  /** How often the log was rewritten: pages read before the last time are void. */
+  /** Counts rewrites of the log: pages read before the last one are void. */
   #readings = 0
   /** True until the start position is known: nothing is read before. */
   #seeking = true

@@ -1,4 +1,4 @@
-/** How events are spelled in SSE. */
+/** Events as SSE. */
 import type { StreamForm } from '../core/ports/dialect.ts'
 import { type Bytes, CONTROL, formatCursor } from '../core/record.ts'
 
@@ -8,7 +8,7 @@ export const sseEvent = (id: string, event: string, data: Bytes): Bytes =>
     ? `id: ${id}\n${event}${data.replace(/^/gm, 'data: ')}\n\n`
     : `id: ${id}\n${event}data: ${data}\n\n`
 
-/** For forms in which each record stands for itself, up to the first that `isLast`. The state never changes. */
+/** For forms that render each record by itself, up to the first that `isLast`. The state never changes. */
 export const recordByRecord =
   <S>(
     chunk: (id: string, record: Bytes) => Bytes,

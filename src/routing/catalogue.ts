@@ -1,4 +1,4 @@
-/** The models that are served, and the deployments behind them. */
+/** The models that are served, and the deployments of each. */
 import type { JobKind } from '../core/job.ts'
 import { ModelIndex } from '../core/model-index.ts'
 import type { Deployment } from '../core/ports/provider.ts'
@@ -24,7 +24,7 @@ export class Catalogue {
     return this.#index.models
   }
 
-  /** Other models from now on. Who has a deployment keeps it. */
+  /** Replaces all models. Running jobs keep the deployment that they have. */
   replace(models: readonly ModelRoute[]): void {
     this.#index = new ModelIndex(models)
     this.#deployments = new Map(models.flatMap(({ deployments }) => deployments).map((each) => [each.name, each]))

@@ -1,6 +1,6 @@
 /**
- * Names of deployments, for logs, metrics and health. A name is made of what the model is, never of its place in the
- * configuration, so that adding or moving another one changes it as seldom as can be.
+ * Names of deployments, for logs, metrics and health. A name is made of what the deployment is, never of its place in
+ * the configuration, so that adding or moving another one changes it as rarely as possible.
  */
 import { hash } from 'node:crypto'
 
@@ -17,7 +17,7 @@ export interface Named {
   readonly identity: string
 }
 
-/** "chat@api.openai.com"; "…/gpt-4.1-mini" and "…#3f2a" where two would be called so; "…#2" for a true twin. */
+/** "chat@api.openai.com"; "…/gpt-4.1-mini" and "…#3f2a" where two would have that name; "…#2" for a true twin. */
 export function deploymentNames(all: readonly Named[]): readonly string[] {
   const short = all.map(({ deployment, name, place }) => deployment ?? `${name}@${place}`)
   const long = apart(short, (i) => (all[i].upstreamModel === null ? '' : `/${all[i].upstreamModel}`))

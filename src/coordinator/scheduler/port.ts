@@ -128,7 +128,7 @@ export interface Scheduler {
   pause(selector: Selector): void
   resume(selector: Selector): void
   paused(): readonly Selector[]
-  /** Ends what waits, at most `most` jobs; call again while there are as many. */
+  /** Cancels what waits, at most `most` jobs; call again while it returns as many. */
   purge(selector: Selector, now: number, most?: number): readonly JobId[]
   place(id: JobId, now: number): Place | null
   state(id: JobId): JobState | null

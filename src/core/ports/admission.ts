@@ -16,8 +16,8 @@ export interface Asked {
 
 /** Pure: it stores nothing, waits for nothing, and answers the same request alike until the settings change. */
 export interface Admission {
-  /** Tokens of a prompt whose texts have so many bytes. */
+  /** Tokens of a prompt whose texts have this many bytes of UTF-8. */
   estimate(textBytes: number): number
-  /** What the first of the tenant's guards blocks it with; null when all let it pass. */
+  /** The error of the first of the tenant's guards that blocks it; null if all let it pass. */
   check(asked: Asked): SluiceError | null
 }

@@ -26,11 +26,11 @@ export interface ScheduledJob {
   readonly priority: Priority
   readonly promptTokens: number
   readonly bodyBytes: number
-  /** Negative where that was before this process. */
+  /** Negative if that was before this process started. */
   readonly acceptedMono: number
-  /** Not leased before. */
+  /** Not leased before this. */
   readonly notBeforeMono: number
-  /** Must be leased before; Infinity = never expires. One that comes back in line has a minute at least. */
+  /** Must be leased before this; Infinity = never expires. A job that comes back in line has at least a minute. */
   readonly deadlineMono: number
   /** For J4: the same API key, user, conversation or lane, and body as another POST; null = never joined. */
   readonly joinKey: string | null
@@ -99,7 +99,7 @@ export type Change =
       readonly error: SluiceError | null
       readonly usage?: Usage
       readonly timing?: Timing
-      /** Of the last attempt, where it ended with that; null: in line, or its worker was lost. */
+      /** Of the last attempt; null: it ended in line, or its worker was lost. */
       readonly deployment: string | null
     }
 
@@ -114,7 +114,7 @@ export type Notice =
       readonly attempt: number
       readonly reason: 'canceled' | 'lost'
     }
-  /** No call starts on this deployment for so long; worth a line in the log. */
+  /** No call starts on this deployment for `ms`; worth a line in the log. */
   | {
       readonly type: 'cooling'
       readonly deployment: string
@@ -146,11 +146,11 @@ export interface PlanDeployment {
   readonly concurrent: number
   /** Lower orders first. */
   readonly order: number
-  /** Changes when something else answers there: what was learned of it is then void. */
+  /** Changes when something else answers under this name: its health is then reset. */
   readonly revision: string
 }
 
-/** A worker, as jobs are given to it. */
+/** A worker, as the coordinator sees it. */
 export interface WorkerSeat {
   readonly id: string
   /** Pools it serves. Empty = all. */
@@ -197,12 +197,12 @@ export interface Coordinator {
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
 
-  /** Other models from now on. What runs goes on, and counts; jobs of a model that is gone wait for it. */
+  /** Replaces the models. What runs continues, and counts; jobs of a model that is gone wait for it. */
   configure(models: readonly PlanModel[], now: number): void
   pause(selector: Selector, now: number): void
   resume(selector: Selector, now: number): void
   paused(): readonly Selector[]
-  /** Ends what waits, at most `most` jobs; call again while there are as many. */
+  /** Cancels what waits, at most `most` jobs; call again while it returns as many. */
   purge(selector: Selector, now: number, most?: number): readonly JobId[]
 
   /** What is due by now: expiries, lost leases, delays and waits that ended. Call at `nextAt()` or later. */

@@ -30,7 +30,7 @@ export interface ReaderRequest {
   /** Null: from the start. Known to be well formed; whether it fits the log is checked here. */
   readonly cursor: Cursor | null
   readonly sink: EventSink
-  /** It submitted the job: the same request may be worth another try where a look at an ended job is not. */
+  /** This request submitted the job: sending it again may help, while reading an ended job again does not. */
   readonly submits: boolean
   /** Send the headers after this at the latest; null = at once. */
   readonly headersAfterMs: number | null
@@ -57,13 +57,13 @@ export interface FrameSink {
   release(claimed: number): void
 }
 
-/** One job's place on a shared connection. */
+/** A reader of one job, on a connection that others share. */
 export interface SocketReaderRequest {
   readonly job: Job
   readonly form: StreamForm
   readonly cursor: Cursor | null
   readonly sink: FrameSink
-  /** Bytes of `ev` frames that may be written until there is credit for more; Infinity = without end. */
+  /** Bytes of `ev` frames that may be written before there is credit for more; Infinity = no limit. */
   readonly window: number
   /** Send a `live` frame when it has caught up? */
   readonly tellsLive: boolean
@@ -90,7 +90,7 @@ export interface Delivery {
   stream(reader: ReaderRequest): void
   /** The whole answer, once the job has ended and its end is power-safe. */
   result(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply>
-  /** Calls `fn` once the end may be told; at once (later in this turn) if it ended before. Returns its unwatch. */
+  /** Calls `fn` once the end may be shown, soon if the job has ended already. Returns a function that stops it. */
   ended(job: JobId, fn: () => void): () => void
   /** Ends all streams at a record boundary (drain). */
   close(): void

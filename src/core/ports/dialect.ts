@@ -17,7 +17,7 @@ export interface Run {
 }
 
 export interface Rendered<S> {
-  /** Whole events; '' where there are none to tell. */
+  /** Whole events; '' if there are none. */
   readonly events: Bytes
   /** After the run. */
   readonly state: S
@@ -36,7 +36,7 @@ export type Rendering = Pick<Job, 'id' | 'kind' | 'dialect' | 'shownAs'>
 export interface StreamForm<S = unknown> {
   /** In `?dialect=` and in facts. */
   readonly name: string
-  /** Its clients know what to do when what they were shown is withdrawn (`reset`). */
+  /** Its clients can handle a `reset`, which withdraws what they were shown. */
   readonly takesBack: boolean
   /** Before the first record. */
   begin(job: Rendering): S
@@ -49,17 +49,17 @@ export interface StreamForm<S = unknown> {
   /** Needs no state of earlier records: a reader may begin after any record. Not with a count of its own. */
   readonly beginsAnywhere: boolean
   /**
-   * Tells that everything shown is void, as the log is no longer the one that was read. Null: it can't be told, and who
-   * has read such a log is refused (cursor_stale).
+   * The event for a log that is no longer the one that was read: everything shown is void. Null: there is none, and
+   * such a reader gets cursor_stale.
    */
   readonly gap: ((job: JobId) => Bytes) | null
-  /** Tells that all that was stored has been sent. Null: it is not told. */
+  /** The event after everything that was stored has been sent. Null: there is none. */
   readonly live: ((job: JobId, cursor: string) => Bytes) | null
-  /** An error, as the last event. Null: the stream is cut, and its clients come back with their cursor. */
+  /** An error, as the last event. Null: the stream is cut, and its clients return with their cursor. */
   readonly error: ((error: SluiceError) => Bytes) | null
   /**
    * The answer instead of a stream that would hold nothing but the job's failure: its headers wait for that. Null: the
-   * stream begins at once, and tells a failure as it tells any end.
+   * stream begins at once, and a failure is an end like any other.
    */
   readonly failure: ((end: End) => Reply) | null
 }
@@ -67,7 +67,7 @@ export interface StreamForm<S = unknown> {
 /** A whole answer over HTTP. */
 export interface Reply {
   readonly status: number
-  /** Those of an error: is it worth another try, and when? */
+  /** For errors: whether and when to retry. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: Bytes
 }
@@ -80,14 +80,14 @@ export interface WholeAnswer {
   reply(): Reply
 }
 
-/** A request as it is stored and sent on, in OpenAI's dialect, and what its job must know of it. */
+/** A request as it is stored and sent on, in OpenAI's dialect, with what its job needs to know. */
 export interface CanonicalRequest {
   /** UTF-8, and what it parses to. */
   readonly body: Uint8Array
   readonly value: JsonRecord
   /** Of the texts that the model will read. */
   readonly textBytes: number
-  /** Does the client want to follow the answer as it is made? Undefined: the request does not tell. */
+  /** Does the client want the answer as a stream? Undefined: the request doesn't specify. */
   readonly stream: boolean | undefined
   /** What it names as its end user; kept if it is a text. */
   readonly user: unknown
@@ -99,7 +99,7 @@ export interface RequestForm {
   /** Where it is posted to; also names it in a job's `endpoint`. */
   readonly path: string
   readonly kind: JobKind
-  /** "chat completions": what a model lacks that does not support the kind. */
+  /** "chat completions", in the message about a model that doesn't support them. */
   readonly what: string
   /** Parameters that clients add to the path on their own. */
   readonly query: readonly string[]
@@ -110,7 +110,7 @@ export interface RequestForm {
   read(value: JsonRecord, bytes: Uint8Array): CanonicalRequest
 }
 
-/** One that requests come in. */
+/** An API that requests come in. */
 export interface Dialect<S = unknown> {
   /** Kept with the jobs. */
   readonly name: string
@@ -125,7 +125,7 @@ export interface Dialect<S = unknown> {
 /** Those that the server speaks. */
 export interface Dialects {
   readonly spoken: readonly Dialect[]
-  /** A job's events are told in this form, unless another is asked for. */
+  /** The form of a job's events, unless another is requested. */
   readonly events: StreamForm
   /** What a WebSocket carries. */
   readonly frames: StreamForm

@@ -59,8 +59,8 @@ export interface TokenLog {
    */
   follow(job: JobId, listener: LogListener): Following
   /**
-   * Tells, from now on, of logs that were followed and have lost records: they have a new epoch, and may be read from
-   * the start. Never where a log lasts as long as the process that serves it.
+   * Calls `fn`, from now on, for each log that was followed and has lost records: it has a new epoch, and can be read
+   * from the start. Never called where a log lasts as long as the process that serves it.
    */
   onEpoch(fn: (job: JobId, epoch: number) => void): () => void
 }

@@ -74,7 +74,7 @@ export interface ProviderSink {
 export interface ProviderRun {
   /** Stops the call and closes its connection within this turn; `end` follows with `aborted`. Safe to repeat. */
   abort(): void
-  /** Stops reading until `resume`: what the upstream sends waits in the kernel, and its silence is ours. */
+  /** Stops reading until `resume`: what the upstream sends waits in the kernel, and its silence doesn't count. */
   pause(): void
   resume(): void
 }
@@ -83,7 +83,7 @@ export interface ProviderRun {
 export interface Provider {
   /** Can it continue a given beginning of an answer? */
   readonly continues: boolean
-  /** Starts a call; never throws, and tells nothing before it has returned. An embedding answers with a document. */
+  /** Starts a call; never throws, and never calls the sink before it has returned. An embedding is a document. */
   start(call: ProviderCall, sink: ProviderSink): ProviderRun
   /** Can it be reached, and does it accept our key? For doctor. */
   check(): Promise<{ readonly ok: boolean; readonly detail: string; readonly status?: number }>

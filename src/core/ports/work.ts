@@ -7,7 +7,7 @@
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobId, JobState, Timing, Usage } from '../job.ts'
 
-/** Who runs jobs. Its methods must not throw. */
+/** What runs jobs. Its methods must not throw. */
 export interface Worker {
   readonly id: string
   /** Pools it serves. Empty = all. */
@@ -20,7 +20,7 @@ export interface Worker {
   revoked(job: JobId, attempt: number, reason: 'canceled' | 'lost'): void
 }
 
-/** What a lease was given, to be settled when it ends. */
+/** What a lease occupies; settled when it ends. */
 export interface Claim {
   readonly deployment: string
   /** The limits' share; null: none. */
@@ -96,7 +96,7 @@ export type Finished =
 
 /** A worker that has joined. */
 export interface Attachment {
-  /** Prolongs all its leases. Memory only. Lost ones are told through `revoked`. */
+  /** Prolongs all its leases. Memory only. Lost ones are reported by `revoked`. */
   heartbeat(): void
   /** Jobs at once from now on; 0: it drains. What it has it keeps. */
   resize(slots: number): void

@@ -17,7 +17,7 @@ export function whole(): WholeAnswer {
   })
 }
 
-/** The upstream's own `usage`, unless it says less than what the job is charged: several attempts, or no report. */
+/** The upstream's own `usage`, unless it covers less than the job is charged for: several attempts, or no report. */
 function completed(answer: Answer, { usage }: End): object {
   const isWhole = answer.usage !== null && answer.usage['completion_tokens'] === usage?.completionTokens
   return { ...toCompletion(answer), ...(isWhole || usage === undefined ? {} : { usage: wireUsage(usage) }) }

@@ -1,6 +1,6 @@
 /**
- * The providers there are. A provider is a folder: settings.ts, by which the configuration is checked, and an adapter,
- * loaded when a model uses it. A new one is a folder and a line here.
+ * All providers. A provider is a folder: settings.ts, by which the configuration is checked, and an adapter, loaded
+ * when a model uses it. A new one is a folder and a line here.
  */
 import type { z } from 'zod'
 import type { CreateProvider } from '../../core/ports/provider.ts'

@@ -1,4 +1,4 @@
-/** What the demo says to a request: texts in tokens, or a tool call, per choice. Pure. */
+/** The demo's answer to a request: texts in tokens, or a tool call, per choice. Pure. */
 import { hash, pick, seeded } from './random.ts'
 import { endsOf, type Script, withoutDirectives } from './script.ts'
 import { proseTokens, tokenize } from './text.ts'

@@ -196,7 +196,7 @@ class DemoRun implements ProviderRun {
     })
   }
 
-  /** Nothing came, or the whole took too long: what was so once is not asked again here. */
+  /** Nothing came, or the whole took too long: it is not tried again here. */
   get #isTooSlow(): boolean {
     return !this.#seenEvent || this.#clock.monoMs() - this.#startedMono >= this.#call.timeouts.totalMs
   }

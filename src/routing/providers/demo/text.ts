@@ -1,4 +1,4 @@
-/** What the demo says: what Sluice did to bring its words here. True of the default settings. */
+/** The demo's texts: what Sluice did to deliver them. True of the default settings. */
 
 import { PARAGRAPHS } from './paragraphs.ts'
 import { pick } from './random.ts'

@@ -65,7 +65,7 @@ const MAX_DRAIN_BYTES = 64 * 1024
 
 /** Encodings that change the bytes. Others that are named (`utf-8`, `none`) are mistakes that change nothing. */
 const CODINGS = new Set(['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'compress', 'x-compress', 'dcb', 'dcz', 'exi'])
-/** What keeps this machine from opening a connection, whoever is called. */
+/** Errors that keep this machine from opening a connection to anybody. */
 const LOCAL_FAULTS = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM'])
 
 const NOTHING: HttpHandler = { head() {}, body() {}, readDone() {}, end() {}, fail() {} }
@@ -227,7 +227,7 @@ export class Connection implements ConnectionEvents, Swept {
     exchange?.lost(detail)
   }
 
-  /** Closes the socket within this turn; the exchange is told nothing. */
+  /** Closes the socket within this turn; the exchange is not notified. */
   destroy() {
     if (this.#over) return
     this.#over = true
@@ -271,7 +271,7 @@ export class Exchange implements ResponseSink, Swept {
     connection.carry(this, this.#request)
   }
 
-  /** Closes the connection within this turn. The handler hears nothing more. Safe to repeat. */
+  /** Closes the connection within this turn. The handler isn't called any more. Safe to repeat. */
   abort() {
     if (this.#over) return
     this.#finish()

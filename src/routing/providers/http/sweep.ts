@@ -34,7 +34,7 @@ export class Sweep {
     this.#live.delete(swept.sweepPlace, swept)
   }
 
-  /** No deadline is looked at any more. */
+  /** Stops checking deadlines. */
   close(): void {
     this.#stop?.()
     this.#stop = () => {}

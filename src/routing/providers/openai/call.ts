@@ -85,7 +85,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #answerBytes = 0
   #firstEventMono = 0
   #lastEventMono = 0
-  /** When every choice had its reason, or the document was closed; null = not yet. What follows prolongs no grace. */
+  /** When every choice had its reason, or the document was closed; null = not yet. Later data extends no wait. */
   #finishedMono: number | null = null
   #paused = false
   #over = false
@@ -165,7 +165,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (graceMs !== null) {
       if (isTime || nowMono - this.#finishedMono! >= graceMs) this.#endQuietly()
     } else if (isTime) {
-      // What was too slow once is not asked again where it was
+      // Where it was too slow once it is not tried again
       this.#timeOut(`the answer took more than ${totalMs} ms`, 'elsewhere')
     } else if (phase === 'shown') {
       if (sinceEvent >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`, true)
@@ -483,13 +483,13 @@ function hasEmbeddings({ data }: JsonObject, inputs: number): boolean {
 const hasItems = (vector: Json | undefined): boolean =>
   isObject(vector) || ((typeof vector === 'string' || Array.isArray(vector)) && vector.length > 0)
 
-/** It would be the same again, here. */
+/** Another attempt here would fail the same way. */
 const unreadable = (coding: string): Failed =>
   failed('provider_garbage', 'elsewhere', {
     message: `The model provider compresses its answer (content-encoding: ${coding}), which it was asked not to do.`,
   })
 
-/** It would be the same again. */
+/** Any other attempt would fail the same way. */
 const tooMuch = (what: string): Failed =>
   failed('provider_garbage', false, { message: `The model provider sent more than an answer can be: ${what}.` })
 

@@ -1,6 +1,6 @@
 /**
- * What an upstream says of its limits: the headers of OpenAI, which Azure, Groq and others send too. Read at the end of
- * each call, so by hand: RegExps cost a tenth of a JSON call.
+ * An upstream's rate limits, by the headers of OpenAI, which Azure, Groq and others send too. They are read at the end
+ * of each call, so by hand: RegExps cost a tenth of a JSON call.
  */
 import type { LimitState, UpstreamLimits } from '../../../core/ports/provider.ts'
 
@@ -15,7 +15,7 @@ export const LIMIT_HEADERS: readonly string[] = [REQUESTS, TOKENS].flatMap((name
 
 type Headers = ReadonlyMap<string, string>
 
-/** Undefined when it says nothing that can be read. */
+/** Undefined if there is none that can be read. */
 export function limitsOf(headers: Headers): UpstreamLimits | undefined {
   if (headers.size === 0) return undefined
   const requests = stateOf(headers, REQUESTS)

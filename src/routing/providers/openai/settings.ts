@@ -68,7 +68,7 @@ export const openAiShape = {
   ca_file: filePath().nullable().prefault(null).describe('Additional CA certificates to trust (PEM).'),
 }
 
-/** Which key, not what it is: a new one in the same place makes no other deployment. */
+/** The key's reference, not its value: with a rotated key it is still the same deployment. */
 export const openAiIdentity = ({ baseUrl, apiVersion, apiKey }: SettingsOf<typeof openAiShape>) => [
   baseUrl,
   apiVersion,
