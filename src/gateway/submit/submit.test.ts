@@ -1,0 +1,101 @@
+/** The door itself: who is checked when, whose job may be joined, and what is told of each submit. */
+import { expect, it } from 'vitest'
+import { SluiceError } from '../../core/errors.ts'
+import type { Happened } from '../../core/facts.ts'
+import type { Job, JobDraft, Place } from '../../core/job.ts'
+import type { Jobs } from '../../core/ports/jobs.ts'
+import type { Submitted } from '../../core/ports/submissions.ts'
+import type { Auth } from '../caller/auth.ts'
+import type { Caller } from '../caller/caller.ts'
+import type { Draft } from './draft.ts'
+import { createSubmits, type Submits } from './submit.ts'
+
+const PLACE = { position: 1 } as Place
+const caller = (user: string): Caller => ({ key: { id: 'key_1', tenant: 'acme' }, session: { user } }) as Caller
+const ann = caller('ann')
+const DRAFT = { tenant: 'acme', keyId: 'key_1', model: 'm', kind: 'chat', promptTokens: 1, user: 'ann' } as JobDraft
+const draft: Draft = { job: DRAFT, texts: () => [], stream: null }
+const jobOf = (user: string): Job => ({ ...DRAFT, id: 'job_1', state: 'failed', user }) as unknown as Job
+
+const ACCEPTED: Submitted = { kind: 'accepted', job: jobOf('ann'), place: PLACE }
+const DOORS: ReadonlyArray<readonly [string, (submits: Submits) => Promise<unknown>]> = [
+  ['one', (submits) => submits.one(ann, draft)],
+  ['a plain POST', (submits) => submits.begin(ann, draft)],
+  ['again', (submits) => submits.again(ann, 'job_1')],
+]
+
+/** `revoked`: from when on the caller's key is good no more. */
+function setUp(result = ACCEPTED, { revoked = '', blocked = false } = {}) {
+  const facts: Happened[] = []
+  const stored: string[] = []
+  let isRevoked = revoked === 'before'
+  const keep = (drafts: number): Submitted[] =>
+    Array.from({ length: drafts }, () => {
+      stored.push('job')
+      return result
+    })
+  const submits = createSubmits(
+    {
+      admission: { estimate: () => 1, check: () => (blocked ? new SluiceError('content_blocked') : null) },
+      submissions: {
+        submit: async (drafts) => keep(drafts.length),
+        begin: async () => ({ result: keep(1)[0], power: async () => {} }),
+        redrive: async () => keep(1)[0],
+      },
+      jobs: {
+        get: async () => jobOf('ann'),
+        async request() {
+          isRevoked ||= revoked === 'while it is read'
+          return Buffer.from('{}')
+        },
+      } as Partial<Jobs> as Jobs,
+      emit: (fact) => void facts.push(fact),
+    },
+    {
+      check() {
+        if (isRevoked) throw new SluiceError('invalid_api_key')
+      },
+    } as Partial<Auth> as Auth,
+  )
+  return { submits, stored, facts }
+}
+
+it.each(DOORS)('%s: tells of what is taken', async (_door, submit) => {
+  const { submits, facts } = setUp()
+  await submit(submits)
+  expect(facts).toMatchObject([{ type: 'job-submitted', job: 'job_1', tenant: 'acme', model: 'm', joined: false }])
+})
+
+it.each(DOORS)('%s: what a guard refuses is stored nowhere, and told', async (_door, submit) => {
+  const { submits, stored, facts } = setUp(ACCEPTED, { blocked: true })
+  await expect(submit(submits)).rejects.toMatchObject({ code: 'content_blocked' })
+  expect(stored).toEqual([])
+  expect(facts).toMatchObject([{ type: 'job-refused', tenant: 'acme', model: 'm', code: 'content_blocked' }])
+})
+
+it.each(DOORS)('%s: a job of another user is never joined, nor shown', async (_door, submit) => {
+  const { submits, facts } = setUp({ kind: 'joined', job: jobOf('bob'), place: PLACE })
+  await expect(submit(submits)).rejects.toMatchObject({ code: 'idempotency_conflict' })
+  expect(facts).toMatchObject([{ type: 'job-refused', code: 'idempotency_conflict' }])
+  expect(facts[0]).not.toHaveProperty('job')
+})
+
+it.each(DOORS)('%s: a key that was revoked since the headers came submits nothing', async (_door, submit) => {
+  const { submits, stored } = setUp(ACCEPTED, { revoked: 'before' })
+  await expect(submit(submits)).rejects.toMatchObject({ code: 'invalid_api_key' })
+  expect(stored).toEqual([])
+})
+
+it('nor does one that was revoked while the request was read again', async () => {
+  const { submits, stored } = setUp(ACCEPTED, { revoked: 'while it is read' })
+  await expect(submits.again(ann, 'job_1')).rejects.toMatchObject({ code: 'invalid_api_key' })
+  expect(stored).toEqual([])
+})
+
+it('each result of a list is in the place of its draft', async () => {
+  const { submits, stored } = setUp()
+  const bad = new SluiceError('invalid_request')
+  const results = await submits.all(ann, [bad, draft, bad, draft])
+  expect(results.map((result) => result.kind)).toEqual(['refused', 'accepted', 'refused', 'accepted'])
+  expect(stored).toHaveLength(2)
+})
