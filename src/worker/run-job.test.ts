@@ -35,7 +35,7 @@ interface Stage {
 /** The coordinator is the real one. */
 function setUp(
   deployments: readonly Partial<Deployment>[] = [{}],
-  broken: { read?: boolean; finish?: boolean; flush?: boolean } = {},
+  broken: { read?: boolean; finish?: boolean; flush?: boolean; pageRecords?: number } = {},
 ): Stage {
   const clock = manualClock()
   const [stored, outcomes, calls]: [Bytes[], Outcome[], ProviderCall[]] = [[], [], []]
@@ -140,7 +140,8 @@ function setUp(
           }),
           async read(_job: string, after: number): Promise<LogPage> {
             if (broken.read === true) throw new Error('EIO')
-            return { epoch: 1, firstSeq: after + 1, records: stored.slice(after), head: stored.length, ended: false }
+            const records = stored.slice(after, after + (broken.pageRecords ?? Infinity))
+            return { epoch: 1, firstSeq: after + 1, records, head: stored.length, ended: false }
           },
           clock,
           emit() {},
@@ -423,4 +424,45 @@ it('a wait counts though there is another deployment, where that must be waited 
     )
     expect(outcomes[1]).toMatchObject({ kind: 'failed', retry: false, error: { retryAfterMs: 120_000 } })
   }
+})
+
+it('an answer that is begun anew has a first token of its own, under the identity of the first', async () => {
+  const { clock, stored, outcomes, attempt } = setUp([{}, {}])
+  const options = { deadlineMs: 60_000, onWorkerLoss: 'restart' } as Job['options']
+  const first = await attempt({ options })
+  clock.advance(30)
+  first.sink.events([CHUNK])
+  first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
+  await first.run.ended
+  const second = await attempt({ options })
+  const from = stored.length
+  clock.advance(20)
+  second.sink.events([OPENING, CHUNK.replace('c1', 'c2')])
+  expect(stored.slice(from)).toEqual([OPENING, CHUNK])
+  second.sink.end({ kind: 'done' })
+  await second.run.ended
+  expect(outcomes[1]).toMatchObject({ kind: 'done', timing: { ttftMs: 50 } })
+})
+
+it('what comes after a stop is not stored', async () => {
+  const { stored, outcomes, attempt } = setUp()
+  const { run, sink } = await attempt()
+  sink.events([CHUNK])
+  const had = [...stored]
+  run.stop('canceled')
+  sink.events([CHUNK])
+  sink.document(DOCUMENT, null)
+  await run.ended
+  expect(stored).toEqual(had)
+  expect(outcomes).toMatchObject([{ kind: 'canceled', usage: { completionTokens: 1 } }])
+})
+
+it('a long answer is continued from all of it, page by page', async () => {
+  const { calls, attempt } = setUp([{}, {}], { pageRecords: 2 })
+  const first = await attempt()
+  first.sink.events([OPENING, CHUNK, CHUNK, CHUNK, CHUNK])
+  first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
+  await first.run.ended
+  await attempt()
+  expect(calls[1].prefix).toBe('HiHiHiHi')
 })

@@ -1,0 +1,92 @@
+/** The runs of a process: each is told what concerns it, and counts until it has ended. */
+import { expect, it } from 'vitest'
+import { manualClock } from '../../test/manual-clock.ts'
+import type { Job } from '../core/job.ts'
+import type { Deployment, Provider, ProviderSink } from '../core/ports/provider.ts'
+import type { Lease, Outcome, Worker } from '../core/ports/work.ts'
+import { startPool } from './pool.ts'
+
+function setUp() {
+  const clock = manualClock()
+  const ended: string[] = []
+  const aborted: string[] = []
+  const sinks: ProviderSink[] = []
+  const provider = {
+    continues: true,
+    start({ requestId }: { readonly requestId: string }, sink: ProviderSink) {
+      sinks.push(sink)
+      return { abort: () => void aborted.push(requestId), pause() {}, resume() {} }
+    },
+  } as unknown as Provider
+  const deployment = { name: 'd', provider, stream: 'always', timeouts: {} } as Deployment
+  let worker!: Worker
+  const pool = startPool(
+    {
+      attach(to) {
+        worker = to
+        return { heartbeat() {}, resize() {}, leave: async () => {} }
+      },
+    },
+    {
+      deployment: () => deployment,
+      open: () => ({ epoch: 1, head: 0, pendingBytes: 0, append() {}, flushed: async () => {} }),
+      read: async () => null,
+      prompt: async (job) => job.body,
+      async finish({ attempt }: Lease, { kind }: Outcome) {
+        ended.push(`${attempt} ${kind}`)
+        return { kind: 'ended', state: 'done' }
+      },
+      emit() {},
+      clock,
+      maxAnswerBytes: 1_000,
+      maxPendingBytes: 1_000,
+    },
+    clock,
+    { id: 'w', pools: [], concurrency: 2, heartbeatMs: 1_000 },
+  )
+  const lease = (attempt: number): Lease => ({
+    job: { id: 'job_1', kind: 'chat', body: Buffer.from('{}'), promptTokens: 1, options: {} } as unknown as Job,
+    attempt,
+    crashes: 0,
+    claim: { deployment: 'd', reservation: null },
+    waitedMs: 0,
+    ttftMs: null,
+    log: { epoch: 1, head: 0 },
+  })
+  return {
+    pool,
+    worker,
+    provider,
+    ended,
+    aborted,
+    sinks,
+    leased: async (attempt: number): Promise<void> => {
+      worker.leased([lease(attempt)])
+      await settled()
+    },
+    running: () => pool.metrics.map((metric) => (metric.kind === 'gauge' ? metric.read() : NaN)),
+  }
+}
+const settled = (): Promise<void> => new Promise((turn) => setImmediate(turn))
+
+it('a revocation stops the attempt that it names, and no other', async () => {
+  const { worker, aborted, leased } = setUp()
+  await leased(2)
+  worker.revoked('job_1', 1, 'lost')
+  expect(aborted).toEqual([])
+  worker.revoked('job_1', 2, 'lost')
+  expect(aborted).toEqual(['job_1.2'])
+})
+
+it('an attempt that ends late takes nothing from the next one of its job', async () => {
+  const { pool, worker, provider, sinks, ended, leased, running } = setUp()
+  await leased(1)
+  worker.revoked('job_1', 1, 'lost')
+  await leased(2)
+  sinks[0].end({ kind: 'aborted' })
+  await settled()
+  expect([ended, running(), pool.isUsing(provider)]).toEqual([[], [1], true])
+  sinks[1].end({ kind: 'done' })
+  await settled()
+  expect([ended, running(), pool.isUsing(provider)]).toEqual([['2 done'], [0], false])
+})
