@@ -290,7 +290,7 @@ export async function readAll(
 }
 
 /** Waits until `check` passes; its last failure when it does not within `ms`. */
-export async function eventually(check: () => void | Promise<void>, ms = 3_000): Promise<void> {
+export async function eventually(check: () => void | Promise<void>, ms = 15_000): Promise<void> {
   const giveUpAt = performance.now() + ms
   for (;;) {
     try {

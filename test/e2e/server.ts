@@ -52,7 +52,7 @@ export async function startServer(config: string, env: Record<string, string> = 
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     for (const out of [child.stdout!, child.stderr!]) out.on('data', (d: Buffer) => (printed += d.toString()))
-    const giveUpAt = performance.now() + 15_000
+    const giveUpAt = performance.now() + 45_000
     for (;;) {
       if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${printed}`)
       if (

@@ -27,6 +27,8 @@ import {
 
 const SECRET_TEXT = 'canary-prompt-9a1d'
 const MAX_MESSAGE = 256 * 1024
+/** As in front/sweep.test.ts (D6): a busy machine hands the loop more at once. */
+const HELD_MS = 200
 
 /** With the limits that it has by default, and with such as a test can reach. */
 let app: TestApp
@@ -611,7 +613,7 @@ describe('floods and silence', () => {
     peer.write(Buffer.concat(Array.from({ length: 400 }, (_, i) => encode(JSON.stringify(frame(i, jobs))))))
     const answers = (): readonly string[] =>
       peer.heard.filter((said) => String(said['id']).startsWith('f')).map((said) => said['error']?.code ?? 'followed')
-    await expect.poll(() => answers().length, { timeout: 5_000 }).toBe(400)
+    await expect.poll(() => answers().length).toBe(400)
     expect(answers().filter((answer) => answer === 'followed').length).toBe(5)
     expect(new Set(answers())).toEqual(new Set(['followed', 'too_many_jobs']))
   })
@@ -671,12 +673,12 @@ describe('after all that', () => {
   it('the server is well, and its loop was never held', async () => {
     const heldMs = loop.stop()
     await lives(await open())
-    expect(heldMs).toBeLessThan(100)
+    expect(heldMs).toBeLessThan(HELD_MS)
   })
   it('no connection is left behind', async () => {
     for (const each of [app, strict])
-      await expect.poll(async () => (await stats(each))['sockets'], { timeout: 5_000 }).toBe(0)
-    await expect.poll(async () => (await stats())['followed_jobs'], { timeout: 5_000 }).toBe(0)
+      await expect.poll(async () => (await stats(each))['sockets']).toBe(0)
+    await expect.poll(async () => (await stats())['followed_jobs']).toBe(0)
   })
   it('no refusal and no line of the log holds a secret', () => {
     const said = [...refusals, ...app.log, ...strict.log].join('\n')
