@@ -676,8 +676,7 @@ describe('after all that', () => {
     expect(heldMs).toBeLessThan(HELD_MS)
   })
   it('no connection is left behind', async () => {
-    for (const each of [app, strict])
-      await expect.poll(async () => (await stats(each))['sockets']).toBe(0)
+    for (const each of [app, strict]) await expect.poll(async () => (await stats(each))['sockets']).toBe(0)
     await expect.poll(async () => (await stats())['followed_jobs']).toBe(0)
   })
   it('no refusal and no line of the log holds a secret', () => {
