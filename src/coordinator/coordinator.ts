@@ -195,7 +195,7 @@ class PureCoordinator implements Coordinator {
 
   /** Updates the deployment's health by how the attempt went, and decides what becomes of the job. */
   #learn(job: ScheduledJob, notes: Notes, { deployment }: Claim, outcome: Outcome, now: number): SchedulerOutcome {
-    if (outcome.kind === 'done') this.#plan.answered(job, deployment)
+    if (outcome.kind === 'done') this.#plan.answered(job, deployment, now)
     if (outcome.kind !== 'failed') return outcome
     const { code, retryAfterMs } = outcome.error
     const elsewhere = outcome.retry === 'elsewhere'

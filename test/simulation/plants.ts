@@ -118,6 +118,18 @@ export const PLANTS: readonly Plant[] = [
   { name: 'leases run out too late', faults: { options: { leaseMs: OPTIONS.leaseMs * 2 } } },
   // ---- its parts
   {
+    name: 'room that came is not told',
+    breaks: broken(
+      Plan.prototype,
+      'takeRoom',
+      (real) =>
+        function (this: Plan) {
+          real.call(this)
+          return false
+        },
+    ),
+  },
+  {
     name: 'claim not settled',
     breaks: broken(Plan.prototype, 'release', (real) => {
       const skips = eachNth(5)

@@ -36,7 +36,7 @@ const POOLS = [[], ['text'], ['text', 'image']] as const
 
 /** Throws the first violation. */
 export function simulate(seed: number, faults: Faults = {}): void {
-  const world = new World(MODELS, faults)
+  const world = new World(MODELS, seed % 2 === 0, faults)
   try {
     drive(world, random(seed))
   } catch (thrown) {
@@ -112,7 +112,7 @@ const modelsOf = (draw: Random): readonly PlanModel[] =>
       .filter(() => draw.chance(0.85))
       .map((each) => ({
         ...each,
-        concurrent: draw.of([1, 2, 3]),
+        concurrent: draw.of([1, 2, 3, Infinity]),
         ...(draw.chance(0.2) && { revision: `${draw.below(9)}` }),
       })),
   }))

@@ -64,6 +64,8 @@ export class World {
   decided = new Ledger()
   stored = new Ledger()
   readonly #faults: Faults
+  /** A limit of its own hides wake-ups that are lost elsewhere: half of the worlds have none. */
+  readonly #isLimited: boolean
   #seats = new Map<string, Seat>()
   readonly #jobs = new Map<string, ScheduledJob>()
   #pending: Change[] = []
@@ -73,8 +75,9 @@ export class World {
   readonly #toldTallies = new Map<string, Tally>()
   #taken = new Map<string, number>()
 
-  constructor(models: readonly PlanModel[], faults: Faults = {}) {
+  constructor(models: readonly PlanModel[], isLimited: boolean, faults: Faults = {}) {
     this.models = models
+    this.#isLimited = isLimited
     this.#faults = faults
     this.coordinator = this.#create()
   }
@@ -95,7 +98,7 @@ export class World {
       },
     }
     const { make = createCoordinator, options = {} } = this.#faults
-    return make({ ...OPTIONS, ...options, models: this.models, limits: [limit] })
+    return make({ ...OPTIONS, ...options, models: this.models, limits: this.#isLimited ? [limit] : [] })
   }
 
   log(line: string): void {
@@ -254,8 +257,14 @@ export class World {
     if (process !== undefined && process.runs.size > 0) this.log(`  ${process.runs.size} died with it`)
   }
 
+  /** Whatever it is called for, a lease brings nothing unless it was said that it may: or else the engine would wait. */
   lease(): void {
-    if (this.coordinator.leasable) this.call('lease', () => this.coordinator.lease(this.now))
+    const { leasable } = this.coordinator
+    if (!leasable && this.coordinator.nextAt() <= this.now) return
+    const pending = this.#pending.length
+    this.call('lease', () => this.coordinator.lease(this.now))
+    const woken = this.#pending.slice(pending).find(({ type }) => type === 'leased')
+    must(leasable || woken === undefined, `${woken?.id} could have been leased, and nobody said so`)
   }
 
   finish(id: string, attempt: number, outcome: Outcome): Finished {
@@ -354,7 +363,7 @@ export class World {
         },
         this.now,
       )
-      if (isHeld) this.#taken.set(job.tenant, (this.#taken.get(job.tenant) ?? 0) + 1)
+      if (isHeld && this.#isLimited) this.#taken.set(job.tenant, (this.#taken.get(job.tenant) ?? 0) + 1)
     }
     this.call(`died ${died}`, () => this.coordinator.died(died, this.now), { losing: true })
     for (const id of canceled) if (this.decided.jobs.get(id)?.end === null) this.cancel(id)
@@ -417,7 +426,7 @@ export class World {
       this.commit()
       for (const [id, attempt] of [...runs]) this.finish(id, attempt, DONE)
       this.commit()
-      if (this.coordinator.leasable) continue
+      if (this.coordinator.leasable || this.decided.open().length === 0) continue
       const ms = this.coordinator.nextAt() - this.now
       must(ms < Infinity && ++idle < 1_000, `forgotten: ${this.decided.open().map(({ job }) => job.id)}`)
       this.pass(Math.max(0, ms))

@@ -41,9 +41,12 @@ export class HealthOf {
   readonly #unwell = new Map<string, Health>()
   #made = 0
 
-  /** Ends of waits go into `cooling`. */
-  constructor(cooling: Cooling) {
+  readonly #opened: () => void
+
+  /** Ends of waits go into `cooling`; one that ends sooner is told to `opened`. */
+  constructor(cooling: Cooling, opened: () => void) {
     this.#cooling = cooling
+    this.#opened = opened
   }
 
   coolUntilMono(model: string): number {
@@ -59,8 +62,12 @@ export class HealthOf {
     return this.#unwell.size === 0
   }
 
-  answered(model: string): void {
-    this.#forget(model)
+  /** A call that began before the deployment was found busy does not end the wait. */
+  answered(model: string, now: number): void {
+    const health = this.#unwell.get(model)
+    if (health === undefined) return
+    if (health.coolUntilMono > now) health.failures = 0
+    else this.#forget(model)
   }
 
   failed(model: string): void {
@@ -101,7 +108,9 @@ export class HealthOf {
     const health = this.#unwell.get(model)
     if (health === undefined) return
     this.#unwell.delete(model)
+    if (health.heapAt < 0) return
     this.#cooling.clear(health)
+    this.#opened()
   }
 
   /** The entry, made if need be. Clients choose the names that match a pattern, so the oldest are forgotten. */

@@ -50,7 +50,7 @@ function setUp(...models: PlanModel[]) {
       const { job, deployment } = claims.get(id)!
       claims.delete(id)
       plan.release(deployment)
-      if (how === null) plan.answered(job, deployment)
+      if (how === null) plan.answered(job, deployment, stage.now)
       else if (how !== 'stopped')
         failedAt.set(id, plan.failed(job, deployment, failedAt.get(id) ?? [], how, stage.now).failedAt)
       return plan.coolsForMs(deployment, job.model, stage.now)
@@ -102,6 +102,24 @@ it('leaves a rate-limited deployment alone for as long as it asked, then tells t
   expect(plan.takeRoom()).toBe(true)
   expect(plan.nextAt()).toBe(Infinity)
   expect(ask('2')).toBeNull()
+})
+
+it('an answer to a call that began before does not end the wait; jobs are told when it ends, however it does', () => {
+  const stage = setUp(model('chat', deployment('a')))
+  const { plan, ask, release } = stage
+  ask('began before')
+  ask('1')
+  release('1', failure('provider_rate_limited', 3_000))
+  plan.takeRoom()
+  release('began before', null)
+  expect(ask('2')).toEqual({ scope: 'model' })
+  expect(plan.nextAt()).toBe(3_000)
+  // Its end is noticed late: an answer that comes in between must not lose it
+  stage.now = 3_001
+  ask('3')
+  release('3', null)
+  plan.tick(3_001)
+  expect(plan.takeRoom()).toBe(true)
 })
 
 it('takes a job that failed somewhere to another deployment, and back only when there is no other', () => {

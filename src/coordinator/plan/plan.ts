@@ -55,6 +55,9 @@ export class Plan {
   /** Deployments that are left alone, by when that ends. */
   readonly #cooling = new Timers<Timed>()
   #roomCame = false
+  readonly #opened = (): void => {
+    this.#roomCame = true
+  }
 
   constructor(models: readonly PlanModel[]) {
     this.configure(models)
@@ -79,7 +82,7 @@ export class Plan {
   }
 
   #slotsOf(deployment: PlanDeployment, known: Slots | undefined): Slots {
-    const slots = known ?? { deployment, active: 0, health: new HealthOf(this.#cooling) }
+    const slots = known ?? { deployment, active: 0, health: new HealthOf(this.#cooling, this.#opened) }
     if (slots.deployment?.revision !== deployment.revision) slots.health.clear()
     slots.deployment = deployment
     this.#slots.set(deployment.name, slots)
@@ -106,7 +109,11 @@ export class Plan {
 
   /** Counts a call that runs already, even if its deployment has no room for it. */
   adopt(deployment: string): void {
-    const slots = this.#slots.get(deployment) ?? { deployment: null, active: 0, health: new HealthOf(this.#cooling) }
+    const slots = this.#slots.get(deployment) ?? {
+      deployment: null,
+      active: 0,
+      health: new HealthOf(this.#cooling, this.#opened),
+    }
     this.#slots.set(deployment, slots)
     slots.active++
   }
@@ -118,9 +125,9 @@ export class Plan {
   }
 
   /** Learns from a call that ended well. */
-  answered({ model }: ScheduledJob, deployment: string): void {
+  answered({ model }: ScheduledJob, deployment: string, now: number): void {
     const slots = this.#slots.get(deployment)
-    if (slots !== undefined && !slots.health.isWell()) slots.health.answered(upstreamName(slots, model))
+    if (slots !== undefined && !slots.health.isWell()) slots.health.answered(upstreamName(slots, model), now)
   }
 
   /** Learns from one that failed. Returns where the job failed now, and how long the deployment is newly left alone. */
