@@ -257,7 +257,7 @@ export class World {
     if (process !== undefined && process.runs.size > 0) this.log(`  ${process.runs.size} died with it`)
   }
 
-  /** Whatever it is called for, a lease brings nothing unless it was said that it may: or else the engine would wait. */
+  /** A lease brings nothing unless it was announced that it may: the engine would not have called. */
   lease(): void {
     const { leasable } = this.coordinator
     if (!leasable && this.coordinator.nextAt() <= this.now) return
