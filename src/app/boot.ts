@@ -5,7 +5,7 @@ import type { Ids } from '../core/ids.ts'
 import type { Boot } from '../core/ports/engine.ts'
 
 /**
- * Linux tells which boot this is, and how long ago it was. Elsewhere each start of the process counts as a boot:
+ * Linux reports which boot this is, and how long ago it was. Elsewhere each start of the process counts as a boot:
  * readers of unfinished logs then start over, and the time between two starts is not counted, which is safe.
  */
 export function thisBoot(ids: Ids): Boot {

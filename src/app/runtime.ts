@@ -13,7 +13,7 @@ export interface Runtime {
   readonly wheel: Wheel
   readonly log: Log
   readonly emit: Emit
-  /** Counts what `emit` was told. */
+  /** Counts the facts. */
   readonly recorder: NumberSource
 }
 

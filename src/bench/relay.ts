@@ -1,7 +1,7 @@
 /**
  * A plain WebSocket relay on the `ws` package, as most would write it: per message one upstream call. relay.ts PORT
- * UPSTREAM_PORT token|read: a frame for each token, parsed and made anew; or a frame for each read, its bytes as they
- * came.
+ * UPSTREAM_PORT token|read: a frame for each token, parsed and serialized again; or a frame for each read, its bytes
+ * as they came.
  */
 import { Agent, request } from 'node:http'
 import { WebSocketServer } from 'ws'

@@ -1,4 +1,4 @@
-/** The command line as it is typed: what it says, where, and with which exit code. */
+/** The command line as it is typed: its output, on which stream, and its exit code. */
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'

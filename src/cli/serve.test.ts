@@ -69,7 +69,7 @@ describe('a log that can not be written', () => {
     const full = openSync('/dev/full', 'w')
     const folder = freshFolder()
     const server = serve({ folder, stdout: full, stderr: full })
-    // Nothing it says can be read: its key is the sign that it runs
+    // Its output can't be read: its key shows that it runs
     while (!existsSync(join(folder, 'first-api.key'))) await sleep(20)
     await sleep(500)
     expect(server.child.exitCode).toBe(null)

@@ -232,7 +232,7 @@ function unknownNames(env: Environment): string[] {
     .map((name) => `${name} in the environment is not a known setting.${didYouMean(name, known)}`)
 }
 
-/** The settings by the names of code; what stands in a map has names of the user's. */
+/** The settings by the names of code; the keys of a map are the user's own, and stay. */
 function camelised(value: unknown, name = ''): unknown {
   if (Array.isArray(value)) return value.map((item) => camelised(item))
   if (typeof value !== 'object' || value === null || value instanceof Secret || MAPS.has(name)) return value

@@ -98,7 +98,7 @@ function ofKind(kind: ProviderSettings): z.ZodType {
 }
 
 const byProvider: ReadonlyMap<unknown, z.ZodType> = new Map(KINDS.map((kind) => [kind.name, ofKind(kind)]))
-/** Not one of them: all else that is wrong is told too. */
+/** For an unknown provider: reports everything else that is wrong, too. */
 const ofNone = z.strictObject({ ...settingsOfAll, provider: z.enum(KINDS.map((kind) => kind.name)) })
 
 export const modelAsGiven = z.unknown().transform((given, context) => {

@@ -1,4 +1,4 @@
-/** Files that settings name. A pipe or a device could hold the process for ever, or never end. */
+/** Files that settings name. A pipe or a device could block the process forever, or never end. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 
 const MAX_BYTES = 16 << 20

@@ -21,7 +21,7 @@ export function chunkOf(document: JsonObject, isTold: (index: number) => boolean
   return { ...document, object: 'chat.completion.chunk', choices: choices.map(choiceOf) }
 }
 
-/** In a delta each tool call says which one it is. */
+/** In a delta each tool call has its index. */
 function indexed(calls: Json | undefined): JsonObject {
   if (!Array.isArray(calls)) return {}
   return { tool_calls: calls.map((call, index) => (isObject(call) ? { index, ...call } : call)) }

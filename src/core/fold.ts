@@ -18,7 +18,7 @@
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 export type JsonObject = { [key: string]: Json }
 
-/** A call is put before so many others at most: far more than happens, and a bound for what is sent backwards. */
+/** A call is inserted before at most this many others: far more than occurs, and a bound for reversed indexes. */
 const MAX_SHIFT = 128
 
 const PIECES = new Set(['content', 'refusal', 'arguments', 'transcript', 'text', 'thinking', 'summary'])
@@ -83,7 +83,7 @@ interface Call {
 
 /** One choice's message. */
 export class MessageFold {
-  /** Grows in place. Its tool calls stand in order and carry no `index`, as in a whole message. */
+  /** Grows in place. Its tool calls are in order and have no `index`, as in a whole message. */
   readonly message: JsonObject
   readonly #calls: Call[] = []
   readonly #callById = new Map<string, Call>()

@@ -26,7 +26,7 @@ export interface JobRequest {
   readonly on_worker_loss?: WorkerLossPolicy
   readonly on_disconnect?: DisconnectPolicy
   readonly metadata?: Readonly<Record<string, string>>
-  /** W3C Trace Context: the upstream is told. One that is malformed is ignored. */
+  /** W3C Trace Context, passed on to the upstream. One that is malformed is ignored. */
   readonly traceparent?: string
 }
 

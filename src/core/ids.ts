@@ -4,7 +4,7 @@ import type { JobId } from './job.ts'
 export interface Ids {
   /** The id of the job with this order number; ids sort by it. */
   job(order: number): JobId
-  /** "<prefix>_<hex>", of so many random bytes. */
+  /** "<prefix>_<hex>", of `bytes` random bytes. */
   name(prefix: string, bytes: number): string
   /** `bytes` random bytes. */
   random(bytes: number): Uint8Array
@@ -24,7 +24,7 @@ const PAIRS = Array.from({ length: 1_024 }, (_, bits) => CROCKFORD[bits >> 5] + 
 export function systemIds(): Ids {
   const pool = new Uint8Array(4096)
   let used = pool.length
-  /** Where `n` fresh bytes stand in the pool. Whoever takes one puts 0 in its place: no key is left behind. */
+  /** Offset of `n` fresh bytes in the pool. Each is replaced by 0 when it is taken, so that no key stays there. */
   const take = (n: number): number => {
     if (used + n > pool.length) {
       crypto.getRandomValues(pool)

@@ -60,7 +60,7 @@ export interface JobDraft {
   readonly options: JobOptions
   /** An SDK's own retry of a POST (J4): joins its first job instead of paying twice. */
   readonly isRetry: boolean
-  /** The dialect of its request, in which its result is told. */
+  /** The dialect of its request, in which its result is rendered. */
   readonly dialect: string
   /** How that dialect is to show the answer, by the request: in its own words. */
   readonly shownAs?: Readonly<Record<string, unknown>> | undefined

@@ -82,7 +82,7 @@ it('a slow and a fast reader of one dialect', async () => {
   }
   await turns()
   feed.push(1, LOG.slice(0, 1))
-  // Both stand on the same state now; one of them reads no further
+  // Both share the same state now; one of them reads no further
   rooms[1].now = 1
   feed.push(2, LOG.slice(1, 2))
   await turns()

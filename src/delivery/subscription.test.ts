@@ -58,7 +58,7 @@ it('credit that comes in two portions within one turn', async () => {
   const { reader, isOver } = follow(sink, 10)
   await turn()
   expect(isOver()).toBe(false)
-  // The first is not enough to go on; the second is, and comes before the first was looked at to its end
+  // The first is not enough to continue; the second is, and comes while the first is still being handled
   reader.credit(1)
   reader.credit(1_000_000)
   for (let i = 0; i < 20; i++) await turn()

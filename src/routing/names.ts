@@ -13,7 +13,7 @@ export interface Named {
   readonly place: string
   /** The provider's name for the model; null: the same. */
   readonly upstreamModel: string | null
-  /** What else tells two of them apart: address, version, whose key. */
+  /** What else distinguishes two of them: address, version, whose key. */
   readonly identity: string
 }
 

@@ -30,7 +30,7 @@ async function settle(turns = 300): Promise<void> {
   for (let i = 0; i < turns; i++) await new Promise((next) => setImmediate(next))
 }
 
-/** Time stands; only turns pass. */
+/** Time stands still; only turns pass. */
 const clock: Clock = {
   wallMs: () => 0,
   monoMs: () => 0,
@@ -257,7 +257,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
           const length = 1 + next(4)
           log.write(records.slice(at, at + length))
           at += length
-          // Readable before it is told of, sometimes for long
+          // Readable before its listeners are called, sometimes long before
           if (next(3) > 0) log.tell()
           if (next(4) === 0 && clients.length < 5) join()
           const client = clients[next(clients.length)]

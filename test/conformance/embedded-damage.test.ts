@@ -1,4 +1,4 @@
-/** Flipped bits and lost ends: what is missing is told, what is wrong is not served, all else goes on. */
+/** Flipped bits and lost ends: what is missing is reported, what is wrong is not served, all else works. */
 import {
   cpSync,
   existsSync,

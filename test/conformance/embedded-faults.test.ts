@@ -104,7 +104,7 @@ describe('a full disk', () => {
     expect(await leasing).toEqual([])
     await eventually(() => expect(engine.health()).toEqual({ ok: true }))
     expect(await engine.operations.depth()).toEqual({ queued: 0, delayed: 0, waiting: 0, leased: 0 })
-    // It was never told of it, and has room
+    // It never heard of the job, and has room
     worker.accept(1)
     const job = await submit(engine)
     await eventually(() => expect(worker.taken.map((l) => l.job.id)).toEqual([job.id]))

@@ -47,7 +47,7 @@ export interface Planted {
   readonly walWarnBytes?: number
   /** A folder that is there. */
   readonly dir?: string
-  /** Each start says it is of the same boot. */
+  /** Each start belongs to the same boot. */
   readonly sameBoot?: boolean
 }
 

@@ -1,4 +1,4 @@
-/** Held by every engine: what it tells of jobs (core/facts.ts). */
+/** Held by every engine: the facts that it emits about jobs (core/facts.ts). */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Happened } from '../../src/core/facts.ts'
@@ -11,7 +11,7 @@ const ABOUT = { tenant: 'acme', keyId: 'key_1', model: 'm', ...CAME_WITH }
 type JobFact = Extract<Happened, { type: 'job-leased' | 'job-returned' | 'job-ended' }>
 
 const STEPS = ['job-leased', 'job-returned', 'job-ended']
-/** What was told of this job, in order. */
+/** The facts about this job, in order. */
 const toldOf = ({ facts }: Opened, job: string): readonly JobFact[] =>
   facts.filter((fact): fact is JobFact => STEPS.includes(fact.type) && (fact as JobFact).job === job)
 

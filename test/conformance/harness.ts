@@ -1,5 +1,5 @@
 /**
- * What the conformance suites stand on. A suite is a list of cases against the ports of core/ports alone; an engine
+ * What the conformance suites are built on. A suite is a list of cases against the ports of core/ports alone; an engine
  * brings a way to be opened, killed and opened again. Cases are functions, so that planted bugs can be held against
  * them too.
  */
@@ -34,7 +34,7 @@ export interface Opened {
   readonly facts: readonly Happened[]
   /**
    * The process dies and a new one starts on what is left. `kill`: all that was committed is left. `power`: at least
-   * what was synced is left, and perhaps no more; the machine starts anew. `meanwhile` runs in between.
+   * what was synced is left, and perhaps no more; the machine restarts. `meanwhile` runs in between.
    */
   reopen(how: 'kill' | 'power', meanwhile?: () => void): Promise<Opened>
   close(): Promise<void>
@@ -44,7 +44,7 @@ export type Open = (settings?: Settings) => Promise<Opened>
 
 export interface Case {
   readonly name: string
-  /** What the engine must be able to do; one that can't says why. */
+  /** What the engine must be able to do; one that can't gives the reason. */
   readonly needs?: 'kill' | 'power'
   readonly run: (open: Open) => Promise<void>
 }
@@ -110,7 +110,7 @@ export function leapClock(): LeapClock {
       timers.delete(timer)
     }
   }
-  /** Fires what is due, and sets the other timers anew. */
+  /** Fires what is due, and sets the other timers again. */
   const fireDue = (is: (timer: { readonly every: number }) => boolean): void => {
     for (const timer of [...timers].sort((a, b) => a.at - b.at)) {
       if (!timers.has(timer) || !is(timer)) continue
@@ -225,7 +225,7 @@ export class TestWorker implements Worker {
     this.#held.delete(lease)
   }
 
-  /** Has room for so many more from now on. */
+  /** Has room for that many more from now on. */
   accept(max: number): void {
     this.#attachment.resize(max === 0 ? 0 : this.#held.size + max)
   }

@@ -1,4 +1,4 @@
-/** What a lease brings and gives back, where jobs stand, who reads them; and the tickets of those who may. */
+/** What a lease brings and gives back, jobs' places, who reads them, and tickets. */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Place } from '../../src/core/job.ts'

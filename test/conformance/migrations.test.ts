@@ -1,4 +1,4 @@
-/** A folder of schema 1, as commit 2aea9ec wrote it, opens: its jobs run, its results read, its conversations go on. */
+/** A folder of schema 1, as commit 2aea9ec wrote it, opens: jobs run, results can be read, conversations continue. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
 /**
- * Run as a process of its own, to be killed: goes on with what it finds, submits and streams jobs, and prints what it
+ * Run as a process of its own, to be killed: continues with what it finds, submits and streams jobs, and prints what it
  * was told.
  */
 

@@ -56,7 +56,7 @@ function replaced<T extends object>(port: T, methods: Partial<T>): T {
   })
 }
 
-/** A disk that says it has synced, and has not. */
+/** A disk that claims to have synced, and has not. */
 const lyingDisk =
   (real: OpenDisk): OpenDisk =>
   (path, events) => ({ ...real(path, events), sync: () => void setImmediate(() => events.synced(0, 0)) })
@@ -75,7 +75,7 @@ const ackBeforeCommit: Open = async (settings) => {
     reopen: async () => (await before.killed) ?? opened.reopen('kill'),
   }
 }
-/** What an engine would say. */
+/** The answer that an engine would give. */
 async function embeddedAnswer(settings: Parameters<Open>[0], drafts: readonly JobDraft[]) {
   const other = await embedded('memory')(settings)
   const answer = await other.engine.submissions.submit(drafts)

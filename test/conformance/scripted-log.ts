@@ -7,10 +7,10 @@ import type { LogListener, LogPage, TokenLog } from '../../src/core/ports/log.ts
 import { type Bytes, isEnd } from '../../src/core/record.ts'
 
 export interface ScriptedLog extends TokenLog {
-  /** Readable; told of with the next `tell`. */
+  /** Readable; listeners hear of it with the next `tell`. */
   write(records: readonly Bytes[]): void
   tell(): void
-  /** What was written is told of to nobody. */
+  /** No listener hears of what was written. */
   lose(): void
   /** Followers hear of what is told from now on. */
   connect(): void

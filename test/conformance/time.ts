@@ -1,5 +1,5 @@
 /**
- * Held by every engine: what the wall clock says changes no order, identity, delay, deadline or retention (P1), and
+ * Held by every engine: the wall clock changes no order, identity, delay, deadline or retention (P1), and
  * what kills a worker is found without blaming those that ran beside it.
  */
 import { expect } from 'vitest'

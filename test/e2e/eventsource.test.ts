@@ -18,7 +18,7 @@ const PAGE = `<!doctype html><meta charset="utf-8"><p id="text"></p><script>
   source.addEventListener('end', (e) => { got.end = JSON.parse(e.data); source.close() })
 </script>`
 
-/** Of a stream's body, in the midst of an event; the whole answer is ten times as long. */
+/** Cuts a stream's body here, within an event; the whole answer is ten times as long. */
 const CUT_AFTER_BYTES = 2_500
 
 describe.skipIf(!existsSync(CHROMIUM))('EventSource in headless Chromium', () => {

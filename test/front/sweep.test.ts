@@ -28,7 +28,7 @@ beforeAll(async () => {
 afterAll(() => app?.stop())
 
 /**
- * Runs `work`, and says how long the loop was held at a stretch. What is slow is slow each time: the least of three
+ * Runs `work`, and returns how long the loop was held at a stretch. What is slow is slow each time: the least of three
  * tries.
  */
 async function heldMs(work: () => Promise<unknown>): Promise<number> {
@@ -53,7 +53,7 @@ const many = (before: string, piece: string, after: string, length = BODY): stri
 const keys = (count: number, value = '0'): string =>
   Array.from({ length: count }, (_, i) => `"k${i}":${value}`).join(',')
 
-/** A request with a tool of so many schema definitions, each a reference. */
+/** A request with a tool of that many schema definitions, each a reference. */
 function definitions(count: number, target: (i: number) => string): string {
   const all = Array.from({ length: count }, (_, i) => `"d${i}":{"$ref":"${target(i)}"}`).join(',')
   return `${chat(`,"tools":[{"function":{"parameters":{"$defs":{${all}}}}}]`)}}`

@@ -1,4 +1,4 @@
-/** A trace leads from the client's request through the job and all that is told of it to the upstream, and back. */
+/** A trace leads from the client's request through the job and its facts to the upstream, and back. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -48,7 +48,7 @@ const traceOf = (n: number): string => `00-${String(n).padStart(32, 'a')}-00f067
 const post = (path: string, body: object, headers: Record<string, string>) =>
   send(app.port, request('POST', path, { authorization: `Bearer ${app.key}`, ...headers }, JSON.stringify(body)))
 const CHAT = { model: 'm', messages: [{ role: 'user', content: 'hello' }] }
-/** Facts that were told of this trace, by type; a log line has its id, a fact as it stands the whole. */
+/** Facts of this trace, by type; a log line has the trace's id, a fact the whole `traceparent`. */
 const toldOf = (trace: string): string[] =>
   app.log.filter((line) => line.includes(trace.slice(3, 35))).map((line) => /"type":"([^"]+)"/.exec(line)?.[1] ?? line)
 

@@ -1,4 +1,4 @@
-/** PROTOCOL.md sections 2, 3 and 5 as cases of the suite: where an answer goes on, and whether to ask again. */
+/** PROTOCOL.md sections 2, 3 and 5 as cases of the suite: where an answer continues, and whether to retry. */
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Target } from './conformance.ts'
 

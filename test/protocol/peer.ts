@@ -30,7 +30,7 @@ export interface FrameOptions {
   readonly claim?: bigint
 }
 
-/** The bytes of one frame; good ones, unless the options say otherwise. */
+/** The bytes of one frame; valid, unless the options make it otherwise. */
 export function encode(payload: string | Uint8Array, options: FrameOptions = {}): Buffer {
   const { opcode = TEXT, fin = true, rsv = 0, mask = true } = options
   const content = Buffer.from(payload as string)
@@ -223,7 +223,7 @@ function refusalOf(read: Buffer): NotUpgraded | null {
 }
 
 interface Waiting {
-  /** True: it has what it waited for, or can't get it any more. */
+  /** True: it has what it waited for, or can't get it any longer. */
   look(): boolean
 }
 

@@ -36,7 +36,7 @@ export interface Scene {
   readonly seats: ReadonlyMap<string, Seat>
   readonly leaseMs: number
   readonly returnRoomMs: number
-  /** The lease that ends in this very call, if any, and whether a done was told of it. */
+  /** The lease that ends in this very call, if any, and whether it was reported as done. */
   readonly finishing: { readonly id: string; readonly done: boolean } | null
   /** Leases may be lost in this call, however fresh. */
   readonly losing: boolean

@@ -158,7 +158,7 @@ function charge(world: World, draw: Random): void {
 }
 
 function crash(world: World, draw: Random): void {
-  // Before the commit, between the commit and what is told of it, or after both
+  // Before the commit, between the commit and telling of it, or after both
   const when = draw.below(3)
   if (when === 1) world.store()
   if (when === 2) world.commit()

@@ -45,7 +45,7 @@ export interface Process {
   readonly id: string
   readonly pools: readonly string[]
   readonly runs: Map<string, number>
-  /** Attempts that were revoked, and go on nevertheless. */
+  /** Attempts that were revoked, and continue nevertheless. */
   readonly ghosts: Array<{ readonly id: string; readonly attempt: number }>
 }
 
@@ -438,7 +438,7 @@ export class World {
       must(active === 0, `${deployment} still has ${active} calls`)
   }
 
-  /** Whose end was stored when the process died is not told of it again: it is read. */
+  /** A job whose end was stored when the process died is not reported again: its end is read. */
   #isTold(id: string): boolean {
     return this.#toldEnds.has(id) || this.stored.jobs.get(id)?.end !== null
   }

@@ -1,4 +1,4 @@
-/** What an operator holds back. Paused work keeps its order; it is not leased until no selector matches it any more. */
+/** What an operator holds back. Paused work keeps its order; it is not leased while a selector matches it. */
 
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Selector } from '../../core/ports/operations.ts'

@@ -1,4 +1,4 @@
-/** Where jobs stand, when they may start, and what is refused for it. */
+/** Jobs' places, when they may start, and what is refused because of that. */
 import { expect, it } from 'vitest'
 import type { Scheduler } from './port.ts'
 import { createScheduler } from './scheduler.ts'
@@ -87,7 +87,7 @@ it('foresees a lane by the time its jobs take', () => {
   const start = measured(scheduler)
   for (let i = 0; i < 5; i++) scheduler.submit(job(`${i}`, { lane: 'l' }), start)
   scheduler.lease('w', [], 1, () => null, start)
-  // The running one has taken half its time, two more stand before it: 2 s each
+  // The running one has taken half its time, two more are ahead of it: 2 s each
   expect(scheduler.place('3', start + 1_000)!.etaMs).toBeGreaterThan(4_500)
   expect(scheduler.place('3', start + 1_000)!.etaMs).toBeLessThan(5_500)
 })

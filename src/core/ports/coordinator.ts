@@ -4,7 +4,7 @@
  * the same answers.
  *
  * After each call an engine takes what it decided: `changes`, which its journal stores, in their order and in one
- * commit, before anything of them is told; and `notices`, which are only told. An engine that stores several calls in
+ * commit, before it acts on them; and `notices`, which need no storage. An engine that stores several calls in
  * one commit keeps their order.
  */
 import type { ErrorCode, SluiceError } from '../errors.ts'

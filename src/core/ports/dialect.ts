@@ -29,9 +29,9 @@ export interface Rendered<S> {
 export type Rendering = Pick<Job, 'id' | 'kind' | 'dialect' | 'shownAs'>
 
 /**
- * Renders a log, event by event. Each event has a number, by which a client tells what it has: that of its record, or a
- * count of the dialect's own. `S` is what it remembers from record to record: a value that is never changed, as readers
- * share it.
+ * Renders a log, event by event. Each event has a number, by which a client reports what it has: that of its record,
+ * or a count of the dialect's own. `S` is what it remembers from record to record: a value that is never changed, as
+ * readers share it.
  */
 export interface StreamForm<S = unknown> {
   /** In `?dialect=` and in facts. */

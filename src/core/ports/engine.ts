@@ -23,7 +23,7 @@ export interface Engine {
   readonly keys: Keys
   readonly presence: Presence
   readonly tickets: Tickets
-  /** Is it able to take work? `degraded` tells why not (disk full, I/O error); shown by /readyz. */
+  /** Can it take work? If not, `error` has the reason (disk full, I/O error). Shown by /readyz. */
   health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError }
   /**
    * Puts unfinished jobs back in line, in steps that let the event loop turn; their readers have the grace to come

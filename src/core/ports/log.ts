@@ -5,7 +5,7 @@ import type { Lease } from './work.ts'
 
 export interface LogPage {
   /**
-   * The epoch in which these records were written: a record keeps its cursor for ever, and no page mixes two epochs.
+   * The epoch in which these records were written: a record keeps its cursor forever, and no page mixes two epochs.
    */
   readonly epoch: number
   /** seq of records[0]. */

@@ -1,5 +1,5 @@
 /**
- * Who reads a job (S2). A plain POST that nobody reads any more is canceled, after a grace in which its reader may
+ * Who reads a job (S2). A plain POST that nobody reads any longer is canceled, after a grace in which its reader may
  * return.
  */
 import type { Job, JobId } from '../job.ts'

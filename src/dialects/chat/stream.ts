@@ -48,7 +48,7 @@ export const stream: StreamForm<Extras> = {
   takesBack: false,
   begin: ({ dialect, shownAs }) => (dialect === 'chat' && shownAs?.['include_usage'] === true ? USAGE : NONE),
   render: recordByRecord(chunk, control, (record) => kindOf(record) === 'reset' || isEnd(record)),
-  // A reset ends the stream, wherever it stands in the log
+  // A reset ends the stream, wherever it is in the log
   beginsAnywhere: false,
   gap: null,
   live: null,

@@ -1,4 +1,4 @@
-/** Tells how the places of watched jobs change, a few at a time. */
+/** Reports changes of watched jobs' places, a few at a time. */
 import type { Clock } from '../../core/clock.ts'
 import type { JobId, Place } from '../../core/job.ts'
 import { Chain, type Link } from '../../core/table.ts'
@@ -13,7 +13,7 @@ interface Watched {
   readonly job: JobId
   readonly fn: (place: Place) => void
   lookedMono: number
-  /** What was last told; -1: nothing yet. */
+  /** Last reported; -1: not yet. */
   position: number
   readonly link: Link<Watched>
 }
@@ -55,7 +55,7 @@ export class PlaceWatch {
     }
     const places = this.#places(due.map(({ job }) => job))
     for (const watched of due) {
-      // Who was told before it may have stopped this one
+      // A listener that was called before it may have stopped this one
       if (!this.#watched.delete(watched)) continue
       watched.lookedMono = now
       this.#watched.add(watched)

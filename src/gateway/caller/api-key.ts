@@ -1,6 +1,6 @@
 /**
  * API keys: "sk-sluice-" + 43 base62 chars (256 random bits) + 6 base62 chars, the CRC-32 of what precedes.
- * The checksum tells a mistyped or made-up key without asking the store; it is no secret.
+ * The checksum reveals a mistyped or made-up key without a look into the store; it is no secret.
  */
 import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'

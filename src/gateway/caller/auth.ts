@@ -13,7 +13,7 @@ import { type Sessions, TICKET_PREFIX, TOKEN_PREFIX } from './sessions.ts'
 /** Addresses counted within a minute; beyond them all others share one count. */
 const MAX_ADDRESSES = 10_000
 const MINUTE_MS = 60_000
-/** Keys whose digest is not computed anew for each request. */
+/** Keys whose digests are kept, so that they are not computed for each request. */
 const MAX_DIGESTS = 1_000
 const SECRETS = [KEY_PREFIX, TOKEN_PREFIX, TICKET_PREFIX]
 

@@ -1,4 +1,4 @@
-/** How a job's answer gets to the caller that waits for it. Whoever waits is present (S2). */
+/** How a job's answer gets to the caller that waits for it. Waiting callers count as present (S2). */
 import { SluiceError } from '../../core/errors.ts'
 import { isTerminal, type Job } from '../../core/job.ts'
 import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'

@@ -36,7 +36,7 @@ export function createWatching({ conversations, clock, options }: GatewayDeps): 
       if (members === null) return
       const event = news.type === 'standing' ? 'watching' : 'news'
       response.write(`event: ${event}\ndata: {${members}}\n\n`, 'latin1')
-      // Whoever does not read comes back, and is told then how it stands
+      // A peer that does not read is cut off; when it returns it gets the current state
       if (response.writableLength > options.maxReaderBufferBytes) end()
     }
     const stopBeats = clock.every(HEARTBEAT_MS, () => void response.write(': hb\n'))

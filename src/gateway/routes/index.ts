@@ -1,4 +1,4 @@
-/** The route tables of both listeners. Nothing is answered that does not stand here. */
+/** The route tables of both listeners. Nothing else is answered. */
 import type { Admitted } from '../caller/admitted.ts'
 import type { Auth } from '../caller/auth.ts'
 import type { Sessions } from '../caller/sessions.ts'

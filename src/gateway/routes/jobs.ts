@@ -96,7 +96,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     throw new SluiceError('invalid_request', { param: 'dialect', message: `"dialect" must be ${names}.` })
   }
 
-  /** In which a job's result is told. */
+  /** The dialect that a job's result is rendered in. */
   function dialectOf(job: Job): Dialect {
     const dialect = dialects.spoken.find(({ name }) => name === job.dialect)
     if (dialect !== undefined) return dialect

@@ -14,7 +14,7 @@ export interface Following {
   readonly reader: SocketReader
   /** Its reader is gone. */
   readonly leave: (complete: boolean) => void
-  /** Tells its place in line no more. */
+  /** Stops sending its place in line. */
   readonly unwatch: () => void
 }
 

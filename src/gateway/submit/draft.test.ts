@@ -1,4 +1,4 @@
-/** From a request to a draft: which bytes are kept, what makes two requests the same, what is wished by default. */
+/** From a request to a draft: which bytes are kept, what makes two requests the same, which options are defaults. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createAdmission } from '../../admission/admission.ts'

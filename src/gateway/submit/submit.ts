@@ -1,5 +1,5 @@
 /**
- * The one door for submits, whatever they came through: guards, then the queue, then what is told of it. Who asks is
+ * The one door for submits, whichever way they come: guards, then the queue, then a fact. Who asks is
  * checked in the turn in which the queue decides: since the headers came the key may have been revoked, or the tenant
  * erased. What is joined must be the caller's to see (T1).
  */
@@ -42,7 +42,7 @@ export function createSubmits({ admission, submissions, jobs, emit }: SubmitDeps
     return admission.check({ tenant, kind, model, promptTokens, texts })
   }
 
-  /** What the caller is told, and everybody who counts. */
+  /** The outcome, for the caller and as a fact. */
   function outcome(caller: Caller | null, job: JobDraft | Job, result: Submitted): Submitted {
     const isForeign = result.kind === 'joined' && caller !== null && !canSee(caller, result.job)
     const told: Submitted = isForeign ? refusal(new SluiceError('idempotency_conflict')) : result

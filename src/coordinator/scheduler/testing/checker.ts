@@ -18,7 +18,7 @@ export interface Watched {
   readonly scheduler: Scheduler
   readonly violations: readonly string[]
   /**
-   * The worker sleeps until it is told `ready`: leases all it may, and complains of what it was not told about.
+   * The worker sleeps until `ready`: then it leases all it may, and reports jobs that became leasable without one.
    * Headroom for all.
    */
   drainPool(pool: string, now: number): void

@@ -1,4 +1,4 @@
-/** A server with so many slots and a fixed pace, in simulated time, around the real scheduler. */
+/** A server with a number of slots and a fixed pace, in simulated time, around the real scheduler. */
 
 import type { ScheduledJob } from '../../../core/ports/coordinator.ts'
 import type { Headroom, Scheduler } from '../port.ts'

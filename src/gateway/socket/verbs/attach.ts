@@ -11,7 +11,7 @@ export function attach(peer: Peer, frame: AttachFrame, caller: Caller): Promise<
   return peer.following.get(frame.job) === undefined ? peer.following.withPlace(work) : work()
 }
 
-/** Of a job that is followed already, only a cursor changes something: it is read anew from there. */
+/** For a job that is followed already, only a cursor has an effect: it is read again from there. */
 async function attachTo(
   peer: Peer,
   { id: replyTo, job: id, cursor: text }: AttachFrame,

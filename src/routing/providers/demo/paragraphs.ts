@@ -1,4 +1,4 @@
-/** Each a paragraph of whole sentences that can stand anywhere in an answer. */
+/** Each a paragraph of whole sentences that fits anywhere in an answer. */
 export const PARAGRAPHS: ReadonlyArray<readonly string[]> = [
   [
     'When you pressed send, your request became a job.',

@@ -74,7 +74,7 @@ class DemoRun implements ProviderRun {
     this.#live = live
     this.#place = live.add(this)
     this.#startedMono = this.#lastEventMono = options.clock.monoMs()
-    // Nothing is told before `start` has returned, and nothing is thrown by it
+    // `start` never throws, and the sink is not called before it has returned
     queueMicrotask(() => {
       if (this.#over) return
       try {

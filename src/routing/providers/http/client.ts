@@ -57,7 +57,7 @@ export interface HttpHandler {
 
 /** A read that brought this much gains nothing from waiting for more. */
 const GATHER_BELOW_BYTES = 16 * 1024
-/** Idle connections are kept this long, or as long as the server says. */
+/** Idle connections are kept this long, or as long as the server allows. */
 const IDLE_MS = 55_000
 const MAX_IDLE = 1024
 const DRAIN_MS = 1_000
@@ -206,7 +206,7 @@ export class Connection implements ConnectionEvents, Swept {
 
   bytes(text: Bytes, isFull: boolean): boolean {
     if (this.#exchange !== null) return this.#exchange.bytes(text, isFull)
-    // Nobody asked: what this connection says next can't be trusted
+    // Unsolicited: this connection's next response can't be trusted
     this.destroy()
     return true
   }

@@ -24,7 +24,7 @@ export class HeaderNames {
     for (const [length, same] of Map.groupBy(names, (name) => name.length)) this.#byLength[length] = same
   }
 
-  /** The one that stands there, or null. */
+  /** The name at that place, or null. */
   find(text: string, from: number, to: number): string | null {
     for (const name of this.#byLength[to - from] ?? []) {
       let i = 0

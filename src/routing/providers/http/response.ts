@@ -9,7 +9,7 @@ export interface ResponseHead {
   readonly status: number
   /** Those that are wanted. Names in lower case; repeated headers joined by ", ". */
   readonly headers: ReadonlyMap<string, string>
-  /** How the body is compressed, though nobody asked for it: it can't be read. */
+  /** The content encoding, which nobody asked for: the body can't be read. */
   readonly coding?: string
 }
 
@@ -25,7 +25,7 @@ const MAX_CHUNK_LINE_BYTES = 4 * 1024
 const MAX_TRAILER_BYTES = 16 * 1024
 const MAX_INTERIM = 16
 
-/** What tells how a response is framed, and how long its connection may be used. */
+/** Headers that decide how a response is framed, and how long its connection may be used. */
 const FRAMING = ['connection', 'content-length', 'transfer-encoding', 'content-encoding', 'keep-alive']
 const NO_HEADERS: ReadonlyMap<string, string> = new Map()
 

@@ -54,7 +54,7 @@ const FINISH_GRACE_MS = 2_000
 
 type Mode =
   | 'waiting'
-  /** The status is good; the first byte tells a stream from a document. */
+  /** The status is good; the first byte distinguishes a stream from a document. */
   | 'sniffing'
   | 'stream'
   | 'document'
@@ -127,7 +127,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (this.#paused) this.#exchange.pause()
   }
 
-  /** It could not even be sent. Told later in this turn, as `start` must return first. */
+  /** It could not even be sent. Reported later in this turn, as `start` must return first. */
   refuse(end: ProviderEnd) {
     queueMicrotask(() => this.#finish(end))
   }

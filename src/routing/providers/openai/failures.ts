@@ -175,7 +175,7 @@ const NONE: ReadonlyMap<string, unknown> = new Map()
 const INNER = ['error', 'errors', 'fault', 'baseresp']
 const LABELS = ['type', 'code', 'status', 'errorcode', 'statuscode']
 
-/** An error body that is no JSON is told as it is, unless it is a page, or JSON that is too long or too deep. */
+/** An error body that is not JSON is quoted, unless it is a page, or JSON that is too long or too deep. */
 const plainText = (body: string): string => (/^\s*[<{[]/.test(body) ? '' : body)
 
 const TEXT_MEMBERS = [

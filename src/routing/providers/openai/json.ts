@@ -12,7 +12,7 @@ const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST] = [0x7b, 0x7d, 0x5b, 0x
 
 /** Longer texts are long enough to pay for themselves, by their bytes; each counts as one that differs. */
 const SHORT = 64
-/** Before so many texts it does not matter how many of them differ. */
+/** Up to this many texts it does not matter how many of them differ. */
 const FEW = 10_000
 const BITS = 20
 

@@ -1,4 +1,4 @@
-/** How an upstream is asked, and what becomes of what it says: raw bytes over real sockets. */
+/** How an upstream is asked, and what becomes of its answer: raw bytes over real sockets. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
   chunk,
