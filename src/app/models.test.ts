@@ -7,8 +7,10 @@ import { afterAll, expect, it } from 'vitest'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { systemClock, Wheel } from '../core/clock.ts'
+import { SluiceError } from '../core/errors.ts'
 import { systemIds } from '../core/ids.ts'
-import { createProviders, loadAdapters, type NamedProvider, toRoutes } from './models.ts'
+import type { Provider } from '../core/ports/provider.ts'
+import { type Adapters, createProviders, loadAdapters, type NamedProvider, toRoutes } from './models.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'sluice-models-'))
 afterAll(() => rmSync(dir, { recursive: true }))
@@ -48,6 +50,31 @@ it('a provider is kept while nothing changes that it was made of', async () => {
   expect(await isKept(configOf([CHAT], {}, 'another-key'))).toBe(false)
   expect(await isKept(configOf([CHAT], { proxy: { url: 'http://127.0.0.1:2' } }))).toBe(false)
   expect(await isKept(configOf([CHAT], { http: { max_answer_bytes: 2048 } }))).toBe(false)
+})
+
+it('one that is kept has the settings of today', async () => {
+  const before = await open(configOf([CHAT]))
+  const tuned = configOf([{ ...CHAT, order: 3, limits: { concurrent: 2 } }])
+  const after = await open(tuned, before)
+  expect(after[0].provider).toBe(before[0].provider)
+  expect(toRoutes(tuned, after)[0].deployments[0]).toMatchObject({ order: 3, concurrent: 2 })
+})
+
+it('where one can not be made, those made before it are closed, and those in use are not', async () => {
+  const closed: string[] = []
+  const adapters: Adapters = new Map([
+    [
+      AT.provider,
+      (name: string) => {
+        if (name === 'third') throw new SluiceError('config_invalid')
+        return { close: () => void closed.push(name) } as Provider
+      },
+    ],
+  ])
+  const models = ['first', 'second', 'third'].map((deployment) => ({ ...CHAT, deployment }))
+  const before = createProviders(configOf(models.slice(0, 1)), adapters, deps)
+  expect(() => createProviders(configOf(models), adapters, deps, before)).toThrow(SluiceError)
+  expect(closed).toEqual(['second'])
 })
 
 it('certificates are read, and read again', async () => {

@@ -1,6 +1,6 @@
 /** The disk's own threads, on real files. */
 import { spawn, spawnSync } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
@@ -59,6 +59,21 @@ test('a sync does not wait for a checkpoint', async () => {
   disk.sync()
   await happened(4)
   expect(told).toEqual(['checkpointed', 'synced', 'synced', 'checkpointed'])
+})
+
+test('a long WAL starts over, each time that it is long', async () => {
+  const { db, disk, told, happened } = await open()
+  const row = db.prepare('INSERT INTO filler VALUES (?)')
+  for (let round = 1; round <= 2; round++) {
+    for (let i = 0; i < 50; i++) row.run('x'.repeat(1 << 20))
+    disk.checkpoint()
+    await happened(round * 5 - 2)
+    disk.held()
+    await happened(round * 5)
+    expect(told.slice(-5)).toEqual(['checkpointed', 'checkpointed', 'hold', 'checkpointed', 'release'])
+  }
+  // The second round went into the same file
+  expect(statSync(`${db.location()}-wal`).size).toBeLessThan(60 << 20)
 })
 
 test.skipIf(!hasPrlimit)('a checkpoint that finds no descriptors is tried again with the next', async () => {

@@ -197,6 +197,15 @@ describe('power-safe', () => {
     await settled()
   })
 
+  test('what is needless once a sync has ended is cleaned, though nothing else is written', async () => {
+    await commit(1)
+    const { commits } = store
+    log.untidy = 2
+    disk.synced(1, 0)
+    clock.advance(100)
+    expect([log.untidy, store.commits]).toEqual([0, commits + 2])
+  })
+
   test('one sync covers all that was committed before it; syncs are some ms apart', async () => {
     await commit(1)
     const waiting = [fate(store.synced())]
@@ -277,7 +286,9 @@ test('closing commits and syncs what is pending', async () => {
   }
   await closing
   expect([pending.state, rows()]).toEqual(['done', 2])
-  expect(fate(store.run(insert(10), true))).toBeDefined()
+  const late = fate(store.run(insert(10), true))
+  await settled()
+  expect([late.state, rows()]).toEqual(['draining', 2])
 })
 
 async function commit(x: number): Promise<void> {
