@@ -43,7 +43,7 @@ const STORE_CHECK_MS = 250
 export class Dispatch {
   readonly workers = new Map<string, Worker>()
   /** Called with each job before its end is told. */
-  onEnded: (job: Job, log: LiveLog) => void = () => {}
+  onEnded: (job: Pick<Job, 'id' | 'tenant'>, log: LiveLog) => void = () => {}
   readonly #parts: Parts
   /** All jobs that the start found are in line again: leases may begin. */
   #open = false
@@ -196,14 +196,14 @@ export class Dispatch {
   #leaseOf(live: LiveJob, { attempt, crashes, claim, waitedMs, ttftMs }: Leased, decidedMono: number): Lease {
     const { jobs, live: all, emit, clock } = this.#parts
     const { log } = live
-    const { body, damaged } = live.job.body.length > 0 ? { body: live.job.body } : bodyOf(jobs, log.order)
+    const { body, damaged } = live.body.length > 0 ? { body: live.body } : bodyOf(jobs, log.order)
     all.dropBody(live)
-    live.job = { ...live.job, attempts: attempt }
+    live.attempts = attempt
     live.leasing = 0
     const inLineMs = live.returnedMono === null ? waitedMs : decidedMono - live.returnedMono
     emit({ type: 'job-leased', ...aboutJob(live.job), attempt, deployment: claim.deployment, waitedMs: inLineMs })
     return {
-      job: { ...live.job, body, state: 'leased' },
+      job: { ...live.job, attempts: attempt, body, state: 'leased' },
       attempt,
       crashes,
       claim,
@@ -229,7 +229,7 @@ export class Dispatch {
     const { log } = live
     log.attempt = 0
     live.returnedMono = clock.monoMs()
-    live.job = { ...live.job, attempts: tally.attempts }
+    live.attempts = tally.attempts
     const delayMs = Math.max(0, notBeforeMono - live.returnedMono)
     const notBeforeAge = age.of(notBeforeMono)
     store
@@ -250,10 +250,10 @@ export class Dispatch {
     logs.take(log, [record], false)
     log.ending = true
     const { answer = null } = live
-    const body = live.leasedBody ?? (job.body.length > 0 ? job.body : null)
+    const body = live.leasedBody ?? (live.body.length > 0 ? live.body : null)
     let written = 0
     await store.run(() => {
-      written = jobs.insertResult(log, live.job.attempts, end, endedAtMs, endedAge)
+      written = jobs.insertResult(log, live.attempts, end, endedAtMs, endedAge)
       if (live.canceling !== null) jobs.forgetCancel(log.order)
       if (job.options.conversation !== undefined)
         conversations.addTurn(job, log.order, body ?? bodyOrNone(jobs, log.order), state, answer, endedAtMs)
@@ -261,13 +261,15 @@ export class Dispatch {
     store.wrote(written)
     await store.synced()
     this.#parts.live.delete(live)
-    this.onEnded({ ...live.job, state, endedAtMs }, log)
+    this.onEnded(job, log)
     logs.end(log, record)
     for (const tell of live.waiting) tell()
-    conversations.news.tell(job.tenant, job.options.conversation, {
-      type: 'ended',
-      job: { ...live.job, state, endedAtMs, ...(end.error && { error: end.error }) },
-    })
+    const { conversation } = job.options
+    if (conversations.news.isWatched(job.tenant, conversation))
+      conversations.news.tell(job.tenant, conversation, {
+        type: 'ended',
+        job: { ...job, attempts: live.attempts, state, endedAtMs, ...(end.error && { error: end.error }) },
+      })
     emit({ type: 'job-ended', ...aboutJob(job), deployment, state, ...failureOf(error), ...measured })
   }
 }

@@ -5,6 +5,7 @@ import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
+import { NO_BODY } from './jobs/jobs.ts'
 import { LiveJob } from './jobs/live-job.ts'
 import type { Orders } from './jobs/orders.ts'
 import { LiveLog } from './log/live-log.ts'
@@ -112,11 +113,12 @@ export class Intake {
 
   #accept(id: JobId, draft: JobDraft, now: number): Promise<Submitted> {
     const { store, jobs, logs, conversations, live: all, clock, age } = this.#parts
-    const { isRetry: _isRetry, ...kept } = draft
     const order = jobOrder(id)!
     const epoch = this.#epochOf(order)
-    const job: Job = { ...kept, id, state: 'queued', epoch, attempts: 0, acceptedAtMs: clock.wallMs() }
-    const live = new LiveJob(job, new LiveLog(id, epoch))
+    const { body } = draft
+    const acceptedAtMs = clock.wallMs()
+    const job: Job = { ...draft, body: NO_BODY, id, state: 'queued', epoch, attempts: 0, acceptedAtMs }
+    const live = new LiveJob(job, new LiveLog(id, epoch), body)
     const acceptedAge = age.of(now)
     all.add(live)
     logs.live.set(id, live.log)
@@ -126,13 +128,13 @@ export class Intake {
       store.write({
         keep: false,
         apply: () => {
-          jobs.insert(order, job, acceptedAge)
+          jobs.insert(order, job, body, acceptedAge)
           conversations.open(job, order)
         },
         done: (error) => {
           if (key !== null) this.#keys.delete(key)
           if (error === null) {
-            store.wrote(job.body.length)
+            store.wrote(body.length)
             all.committed(live)
             this.#announce(live)
           } else this.#withdraw(live)

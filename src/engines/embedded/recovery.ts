@@ -10,7 +10,7 @@ import type { Bytes } from '../../core/record.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
 import type { Age } from './disk/age.ts'
 import type { Parts } from './dispatch.ts'
-import { COLUMNS, type JobRow, toJobOrSkip } from './jobs/jobs.ts'
+import { COLUMNS, type JobRow, NO_BODY, toJobOrSkip } from './jobs/jobs.ts'
 import { LiveJob } from './jobs/live-job.ts'
 import type { Epochs } from './log/epochs.ts'
 import { LiveLog } from './log/live-log.ts'
@@ -145,7 +145,7 @@ export async function restoreJobs(
         for (const { n, records, epoch } of storedParts.all(ord) as unknown as StoredRange[])
           log.parts.push({ n, last: log.partsEnd + records, epoch })
       log.taken = log.head = log.partsEnd
-      const live = new LiveJob({ ...job, epoch: log.epoch, attempts }, log)
+      const live = new LiveJob({ ...job, epoch: log.epoch, attempts }, log, NO_BODY)
       all.add(live)
       logs.live.set(id, log)
       const what = scheduled(id, live.job, row.bodyBytes, age.mono(row.acceptedAge))

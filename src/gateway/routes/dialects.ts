@@ -30,7 +30,9 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
     }
     const { taken, power } = await submits.begin(call.caller, draft)
     // It may be the first one of a retry; this request decides how it is shown
-    const job = { ...taken.job, dialect: dialect.name, shownAs: draft.job.shownAs }
+    const { shownAs } = draft.job
+    const isAsAsked = taken.job.dialect === dialect.name && taken.job.shownAs === shownAs
+    const job = isAsAsked ? taken.job : { ...taken.job, dialect: dialect.name, shownAs }
     return stream === null
       ? answers.whole(call, job, dialect)
       : answers.stream(call, job, stream, { cursor: null, submits: true, ready: power() })

@@ -11,9 +11,13 @@ const KEPT_BODY_BYTES = 64 << 10
 const KEPT_BODIES_BYTES = 64 << 20
 
 export class LiveJob {
-  /** As stored, but its attempts. */
-  job: Job
+  /** As it was when it was accepted, or found at the start; without its body. */
+  readonly job: Job
   readonly log: LiveLog
+  /** Attempts begun. */
+  attempts: number
+  /** Its request while it waits in memory for a lease; empty: it must be read. */
+  body: Uint8Array
   /** Resolves when it is committed: null, or what refused it. Null: it was there at the start. */
   accepted: Promise<SluiceError | null> | null = null
   /** Resolves when its end is told. Null: it is not being ended. */
@@ -31,9 +35,11 @@ export class LiveJob {
   /** Called when its end is told. */
   waiting: Array<() => void> = []
 
-  constructor(job: Job, log: LiveLog) {
+  constructor(job: Job, log: LiveLog, body: Uint8Array) {
     this.job = job
     this.log = log
+    this.attempts = job.attempts
+    this.body = body
   }
 }
 
@@ -69,7 +75,7 @@ export class LiveJobs {
       if (beside === undefined) this.#byConversation.set(key, new Set([live]))
       else beside.add(live)
     }
-    this.#bodyBytes += live.job.body.length
+    this.#bodyBytes += live.body.length
   }
 
   delete(live: LiveJob): void {
@@ -89,13 +95,12 @@ export class LiveJobs {
 
   /** Safe to drop its body from memory. */
   committed(live: LiveJob): void {
-    if (live.job.body.length > KEPT_BODY_BYTES || this.#bodyBytes > KEPT_BODIES_BYTES) this.dropBody(live)
+    if (live.body.length > KEPT_BODY_BYTES || this.#bodyBytes > KEPT_BODIES_BYTES) this.dropBody(live)
   }
 
   dropBody(live: LiveJob): void {
-    if (live.job.body.length === 0) return
-    this.#bodyBytes -= live.job.body.length
-    live.job = { ...live.job, body: NO_BODY }
+    this.#bodyBytes -= live.body.length
+    live.body = NO_BODY
   }
 
   places(jobs: readonly Job[], now: number): ReadonlyMap<JobId, Place> {
@@ -107,9 +112,10 @@ export class LiveJobs {
 
   /** As clients may see it, without its body: an end is not said before it is power-safe. */
   show(live: LiveJob): Job {
-    const state = this.#coordinator.state(live.job.id)
-    const known: JobState = state !== null && !isTerminal(state) ? state : live.job.attempts > 0 ? 'leased' : 'queued'
-    return { ...live.job, body: NO_BODY, state: known }
+    const { job, attempts } = live
+    const state = this.#coordinator.state(job.id)
+    const known: JobState = state !== null && !isTerminal(state) ? state : attempts > 0 ? 'leased' : 'queued'
+    return { ...job, attempts, state: known }
   }
 }
 

@@ -102,7 +102,7 @@ export class Retention {
   // ------------------------------------------------------------ nothing kept
 
   /** The job's end was just reported. */
-  ended(job: Job, log: LiveLog): void {
+  ended(job: Pick<Job, 'id' | 'tenant'>, log: LiveLog): void {
     if (this.#keptMs(job.tenant) > 0) return
     this.#logs.leaving.set(job.id, log)
     this.#seeOff()
