@@ -130,7 +130,7 @@ export class Run implements ProviderSink {
     }
     this.#writer.append(opening, 0, false)
     emit({ type: 'attempt-started', ...aboutJob(job), attempt, deployment: claim.deployment, mode: begin.mode })
-    const body = await prompt(job, deployment)
+    const body = job.options.conversation === undefined ? job.body : await prompt(job, deployment)
     if (this.#stop !== null) return this.#stopped(this.#stop)
     this.#call = deployment.provider.start(
       {
@@ -243,9 +243,9 @@ export class Run implements ProviderSink {
   }
 
   end(end: ProviderEnd): void {
-    this.#outcomeOf(end)
-      .catch(failedBy)
-      .then((outcome) => this.#settle(outcome))
+    const outcome = this.#outcomeOf(end)
+    if (outcome instanceof Promise) outcome.catch(failedBy).then((found) => this.#settle(found))
+    else void this.#settle(outcome)
   }
 
   /** Stop at once: canceled, no longer ours, or handed back. */
@@ -257,7 +257,7 @@ export class Run implements ProviderSink {
 
   // ------------------------------------------------------------ outcomes
 
-  async #outcomeOf(end: ProviderEnd): Promise<Outcome | typeof LOST> {
+  #outcomeOf(end: ProviderEnd): Outcome | typeof LOST | Promise<Outcome> {
     if (this.#stop !== null) return this.#stopped(this.#stop)
     if (this.#fault !== null) return { kind: 'failed', error: this.#fault, retry: false, ...this.#spent() }
     switch (end.kind) {
@@ -297,7 +297,7 @@ export class Run implements ProviderSink {
     try {
       if (found === LOST) return
       crashpoint('before-finish')
-      const outcome = await this.#withAnswer(found)
+      const outcome = job.options.conversation === undefined ? found : await this.#withAnswer(found)
       const { usage }: { usage?: Usage } = outcome.kind === 'released' ? {} : outcome
       this.#deps.emit({
         type: 'attempt-ended',
@@ -316,9 +316,9 @@ export class Run implements ProviderSink {
     }
   }
 
-  /** An answer that can't be put together ends the job: it would end every later reader the same way. */
+  /** Of a conversation. An answer that can't be put together ends the job: it would end every later reader the same way. */
   async #withAnswer(outcome: Outcome): Promise<Outcome> {
-    if (this.lease.job.options.conversation === undefined || outcome.kind === 'released') return outcome
+    if (outcome.kind === 'released') return outcome
     try {
       const { clock } = this.#deps
       const answer = await foldInSteps(await this.#read(), clock)
