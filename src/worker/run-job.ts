@@ -316,7 +316,7 @@ export class Run implements ProviderSink {
     }
   }
 
-  /** Of a conversation. An answer that can't be put together ends the job: it would end every later reader the same way. */
+  /** Of a conversation. What can't be put together ends the job: it would end every later reader the same way. */
   async #withAnswer(outcome: Outcome): Promise<Outcome> {
     if (outcome.kind === 'released') return outcome
     try {
