@@ -130,7 +130,7 @@ export class Run implements ProviderSink {
     }
     this.#writer.append(opening, 0, false)
     emit({ type: 'attempt-started', ...aboutJob(job), attempt, deployment: claim.deployment, mode: begin.mode })
-    const body = job.options.conversation === undefined ? job.body : await prompt(job, deployment)
+    const body = await prompt(job, deployment)
     if (this.#stop !== null) return this.#stopped(this.#stop)
     this.#call = deployment.provider.start(
       {
