@@ -17,7 +17,7 @@ import type { LiveJob } from './jobs/live-job.ts'
 import type { Pauses } from './pauses.ts'
 
 /** Jobs that are purged, and their ends stored, in one turn of the event loop: tens of ms. */
-const PURGED_AT_ONCE = 1_000
+const PURGED_AT_ONCE = 250
 const FENCED: Finished = { kind: 'fenced' }
 
 export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
