@@ -1,7 +1,8 @@
 /**
  * Writes what can be made from the sources: docs/errors.md, docs/config.md, docs/imports.md, sluice.schema.json. With
  * --check it writes nothing, and fails when one of them is stale, when a line is too long, when a link or anchor
- * leads nowhere, or when a document names an error code, a setting or an npm script that does not exist.
+ * leads nowhere, when a document names an error code, a setting or an npm script that does not exist, or when
+ * docs/operations.md lacks a metric.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +14,7 @@ import { jsonSchema } from '../src/config/json-schema.ts'
 import { LEAVES, type Leaf, VALUES } from '../src/config/leaves.ts'
 import { ERRORS } from '../src/core/errors.ts'
 import { checkArchitecture } from './architecture.ts'
-import { checkDocuments } from './documents.ts'
+import { checkDocuments, undocumentedMetrics } from './documents.ts'
 import { longLines } from './lines.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -194,12 +195,12 @@ for (const [path, make] of Object.entries(pages)) {
   }
 }
 if (process.argv.includes('--check')) {
-  problems.push(...checkDocuments(root), ...longLines(root))
+  problems.push(...checkDocuments(root), ...undocumentedMetrics(root), ...longLines(root))
   for (const problem of problems) console.error(problem)
   console.log(
     problems.length === 0
       ? 'The documents say the truth, as far as can be checked.'
-      : `${problems.length} problems in the documents`,
+      : `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'} in the documents`,
   )
   if (problems.length > 0) process.exitCode = 1
 }

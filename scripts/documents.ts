@@ -95,3 +95,21 @@ function anchors(text: string): Set<string> {
     ),
   )
 }
+
+/** Numbers that docs/operations.md does not list, and those whose names can't be read from the sources. */
+export function undocumentedMetrics(root: string): string[] {
+  const documented = readFileSync(join(root, 'docs/operations.md'), 'utf8')
+  return globSync('src/**/*.ts', { cwd: root })
+    .filter((path) => !path.endsWith('.test.ts') && path !== join('src', 'core', 'numbers.ts'))
+    .sort()
+    .flatMap((path) =>
+      [
+        ...readFileSync(join(root, path), 'utf8').matchAll(/\b(?:counter|gauge|histogram)\(\s*(?:'(\w+)'|(.*))/g),
+      ].flatMap(([, name, other]) => {
+        if (name === undefined) return [`${path}: a metric's name must be a literal string, not ${other}`]
+        return documented.includes(`\`${name}\``)
+          ? []
+          : [`docs/operations.md: the metric \`${name}\` (${path}) is missing`]
+      }),
+    )
+}

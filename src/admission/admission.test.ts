@@ -10,6 +10,7 @@ const asked = (more: Partial<Asked> = {}): Asked => ({
   model: 'gpt-4o',
   promptTokens: 10,
   texts: () => ['Hello', 'World'],
+  atMs: 0,
   ...more,
 })
 const code = (guards: readonly GuardSettings[], more?: Partial<Asked>): string | null =>

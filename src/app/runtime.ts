@@ -20,7 +20,7 @@ export interface Runtime {
 export function createRuntime(log: Log): Runtime {
   const clock = systemClock
   const recorder = createRecorder()
-  const emit = createEmit(clock, [createReporter(log, clock), recorder.observe], (err, fact) =>
+  const emit = createEmit(clock, [createReporter(log, clock), ...recorder.observers], (err, fact) =>
     log.error({ err, fact }, 'a fact could not be recorded'),
   )
   return { clock, ids: systemIds(), wheel: new Wheel(clock), log, emit, recorder }

@@ -40,7 +40,7 @@ const FACTS: readonly Fact[] = [
 
 it('counts what facts tell, each by itself', async () => {
   const recorder = createRecorder()
-  for (const fact of FACTS) recorder.observe(fact)
+  for (const fact of FACTS) for (const observe of recorder.observers) observe(fact)
   expect(statsOf(await createRegistry([recorder]).read())).toMatchObject({
     requests: 2,
     requests_refused: 1,

@@ -94,3 +94,18 @@ it('two numbers never share a name, and a name has one spelling', () => {
   for (const name of ['Jobs', 'jobs-done', '_jobs', 'jobs__done', ''])
     expect(() => createRegistry([{ metrics: [counter(name, 'x')] }])).toThrow('is no name')
 })
+
+it('refuses a number that comes after the start: nothing has checked its name', async () => {
+  let metrics = [counter('jobs', 'Jobs')]
+  const registry = createRegistry([
+    {
+      get metrics() {
+        return metrics
+      },
+    },
+  ])
+  metrics = [counter('jobs', 'Jobs, again')]
+  expect(await registry.read()).toMatchObject([{ name: 'jobs', help: 'Jobs, again' }])
+  metrics = [counter('jobs', 'Jobs'), counter('Tenant acme', 'Jobs of a tenant')]
+  await expect(registry.read()).rejects.toThrow('"Tenant acme" is no number of the start')
+})

@@ -12,7 +12,10 @@ export interface Registry {
   read(): Promise<readonly Reading[]>
 }
 
-/** Throws if two numbers share a name, or a name is malformed: a mistake in the source. */
+/**
+ * Throws if two numbers share a name, or a name is malformed: a mistake in the source. Names are those of the start: a
+ * source may replace its metrics, but what reads numbers counts on their names.
+ */
 export function createRegistry(sources: readonly NumberSource[]): Registry {
   const names = new Set<string>()
   for (const { name } of sources.flatMap(({ metrics }) => metrics)) {
@@ -20,19 +23,22 @@ export function createRegistry(sources: readonly NumberSource[]): Registry {
     if (names.has(name)) throw new Error(`two numbers are called "${name}"`)
     names.add(name)
   }
+
+  /** None rather than stale ones, if they could not be fetched. */
+  async function readingsOf(source: NumberSource): Promise<readonly Reading[]> {
+    try {
+      await source.refresh?.()
+    } catch {
+      return []
+    }
+    const { metrics } = source
+    for (const { name } of metrics) if (!names.has(name)) throw new Error(`"${name}" is no number of the start`)
+    return metrics.map(readingOf)
+  }
+
   return {
     read: async () => (await Promise.all(sources.map(readingsOf))).flat(),
   }
-}
-
-/** None rather than stale ones, if they could not be fetched. */
-async function readingsOf(source: NumberSource): Promise<readonly Reading[]> {
-  try {
-    await source.refresh?.()
-  } catch {
-    return []
-  }
-  return source.metrics.map(readingOf)
 }
 
 function readingOf(metric: Metric): Reading {

@@ -58,11 +58,18 @@ function changesOf(diff: string): FileChange[] {
 const COPIED = [
   'bin',
   'client',
+  'docs',
+  'examples',
   'scripts',
   'src',
   'test',
+  'ARCHITECTURE.md',
+  'CHANGELOG.md',
+  'PROTOCOL.md',
+  'README.md',
   'package.json',
   'sluice.example.yaml',
+  'sluice.schema.json',
   'tsconfig.json',
   'vitest.config.ts',
 ]

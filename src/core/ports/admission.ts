@@ -12,9 +12,14 @@ export interface Asked {
   readonly promptTokens: number
   /** All text in it: of messages, tools and inputs; not of images, sounds and files. */
   readonly texts: () => readonly string[]
+  /** When it is asked, wall clock: guards have no clock of their own. */
+  readonly atMs: number
 }
 
-/** Pure: it stores nothing, waits for nothing, and answers the same request alike until the settings change. */
+/**
+ * Pure: it stores nothing, waits for nothing, and answers the same request at the same time alike until the settings
+ * change.
+ */
 export interface Admission {
   /** Tokens of a prompt whose texts have this many bytes of UTF-8. */
   estimate(textBytes: number): number

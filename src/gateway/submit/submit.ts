@@ -34,12 +34,12 @@ export interface Submits {
   again(caller: Caller | null, id: JobId): Promise<Taken>
 }
 
-type SubmitDeps = Pick<GatewayDeps, 'admission' | 'submissions' | 'jobs' | 'emit'>
+type SubmitDeps = Pick<GatewayDeps, 'admission' | 'submissions' | 'jobs' | 'emit' | 'clock'>
 
-export function createSubmits({ admission, submissions, jobs, emit }: SubmitDeps, auth: Auth): Submits {
+export function createSubmits({ admission, submissions, jobs, emit, clock }: SubmitDeps, auth: Auth): Submits {
   function blocked(job: JobDraft | Job, texts: Draft['texts']): SluiceError | null {
     const { tenant, kind, model, promptTokens } = job
-    return admission.check({ tenant, kind, model, promptTokens, texts })
+    return admission.check({ tenant, kind, model, promptTokens, texts, atMs: clock.wallMs() })
   }
 
   /** The outcome, for the caller and as a fact. */

@@ -1,0 +1,46 @@
+import type { Timing } from '../../core/job.ts'
+import { counter, histogram } from '../../core/numbers.ts'
+import type { Recorded } from './recorded.ts'
+
+export function jobs(): Recorded {
+  const submitted = counter('jobs_submitted', 'Jobs that were accepted')
+  const joined = counter('jobs_joined', 'Submits that joined a job that was there already')
+  const refused = counter('jobs_refused', 'Submits that were refused')
+  const ended = {
+    done: counter('jobs_done', 'Jobs that ended well'),
+    failed: counter('jobs_failed', 'Jobs that failed'),
+    canceled: counter('jobs_canceled', 'Jobs that were canceled'),
+    expired: counter('jobs_expired', 'Jobs whose deadline passed before they ran'),
+  }
+  const queued = histogram('job_queued_ms', 'In line before a lease, from acceptance or since the job was returned')
+  const ttft = histogram('job_ttft_ms', 'From a job’s acceptance to its first text')
+  const tpot = histogram('job_tpot_ms', 'For each token of a job after the first')
+  const total = histogram('job_total_ms', 'From a job’s acceptance to its end')
+
+  function took({ ttftMs, tpotMs, totalMs }: Timing): void {
+    total.record(totalMs)
+    if (ttftMs !== undefined) ttft.record(ttftMs)
+    if (tpotMs !== undefined) tpot.record(tpotMs)
+  }
+
+  return {
+    metrics: [submitted, joined, refused, ...Object.values(ended), queued, ttft, tpot, total],
+    observe(fact) {
+      switch (fact.type) {
+        case 'job-submitted':
+          return fact.joined ? joined.add() : submitted.add()
+        case 'job-refused':
+          return refused.add()
+        case 'job-leased':
+          return queued.record(fact.waitedMs)
+        case 'job-ended': {
+          const { state, timing } = fact
+          if (state in ended) ended[state as keyof typeof ended].add()
+          if (timing !== undefined) took(timing)
+          return
+        }
+        default:
+      }
+    },
+  }
+}

@@ -1,0 +1,43 @@
+/** A guard may go by the time of day: the door tells it, on every way in. */
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import type { Asked } from '../../src/core/ports/admission.ts'
+import { startTestApp, type TestApp } from './app.ts'
+
+const { seen } = vi.hoisted(() => ({ seen: [] as Asked[] }))
+vi.mock('../../src/admission/guards/index.ts', async (original) => {
+  const { GUARDS } = (await original()) as typeof import('../../src/admission/guards/index.ts')
+  const { defineGuard } = await import('../../src/admission/guards/guard.ts')
+  const watch = defineGuard('watch', 'Lets everything pass.', {}, () => (asked) => {
+    seen.push(asked)
+    return null
+  })
+  return { GUARDS: [...GUARDS, watch] }
+})
+
+let app: TestApp
+beforeAll(async () => {
+  app = await startTestApp({}, { tenants: [{ name: 'default', guards: [{ guard: 'watch' }] }] })
+})
+afterAll(() => app?.stop())
+
+const chat = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=1 ttft=1' }] }
+it.each([
+  ['a plain POST', '/v1/chat/completions', chat],
+  ['a job', '/v1/jobs', { request: chat }],
+  ['a list of jobs', '/v1/jobs', { jobs: [{ request: chat }, { request: chat }] }],
+])('%s', async (_name, path, body) => {
+  seen.length = 0
+  const beganMs = Date.now()
+  const answer = await fetch(`http://127.0.0.1:${app.port}${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${app.key}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  expect(answer.ok).toBe(true)
+  await answer.text()
+  expect(seen).toHaveLength('jobs' in body ? 2 : 1)
+  for (const { atMs } of seen) {
+    expect(atMs).toBeGreaterThanOrEqual(beganMs)
+    expect(atMs).toBeLessThanOrEqual(Date.now())
+  }
+})
