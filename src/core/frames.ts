@@ -12,9 +12,10 @@ export type Credential = { readonly key: string } | { readonly ticket: string } 
 
 /** A job as it is submitted, by POST /v1/jobs or a `submit`. */
 export interface JobRequest {
-  /** The body of a chat completion, or of an embedding. */
+  /** The body of a POST to `endpoint`. */
   readonly request: Readonly<Record<string, unknown>>
-  readonly endpoint?: '/v1/chat/completions' | '/v1/embeddings'
+  /** Where such requests are posted, as "/v1/embeddings"; the server names all it has. Absent: /v1/chat/completions. */
+  readonly endpoint?: string
   readonly conversation?: string
   readonly lane?: string
   readonly pool?: string

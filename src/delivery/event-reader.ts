@@ -2,14 +2,14 @@
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { ReaderRequest } from '../core/ports/delivery.ts'
-import type { Reply } from '../core/ports/dialect.ts'
+import { type Reply, SSE } from '../core/ports/dialect.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import { type Bytes, parseEnd } from '../core/record.ts'
 import type { Feed } from './feed.ts'
 import { type Outlet, Subscription } from './subscription.ts'
 
 export interface ReaderOptions {
-  /** Silence after which a comment is sent. */
+  /** Silence after which a heartbeat is sent. */
   readonly heartbeatMs: number
   /** A reader with more unread bytes than this is parked until its socket drains. */
   readonly maxReaderBufferBytes: number
@@ -17,8 +17,6 @@ export interface ReaderOptions {
   readonly pageBytes: number
 }
 
-/** A comment without the blank line: an empty event would make openai-python raise. */
-const HEARTBEAT = ': hb\n'
 const NOTHING_LEFT: Reply = { status: 204, headers: {}, body: '' }
 const ENDED = { 'x-should-retry': 'false' }
 
@@ -101,7 +99,12 @@ export class EventReader implements Outlet {
     const { failure } = form
     const ended = end === null ? null : parseEnd(end)
     // The error is all there is to send, and nothing was sent yet: it gets a status of its own
-    const isFailure = !sink.started && cursor === null && ended !== null && ended.state !== 'done' && isOneEvent(events)
+    const isFailure =
+      !sink.started &&
+      cursor === null &&
+      ended !== null &&
+      ended.state !== 'done' &&
+      isOneEvent(events, (form.wire ?? SSE).endsWith)
     if (isFailure && failure !== null) {
       const reply = failure(ended)
       // Reading an ended job again changes nothing; submitting it again may
@@ -115,8 +118,14 @@ export class EventReader implements Outlet {
   beat(now: number): void {
     const { sink, headersAfterMs } = this.#request
     if (!sink.started) {
-      if (headersAfterMs !== null && now - this.#openedMono >= headersAfterMs) this.write(HEARTBEAT)
-    } else if (now - this.#lastWriteMono >= this.#options.heartbeatMs && sink.buffered === 0) this.write(HEARTBEAT)
+      if (headersAfterMs !== null && now - this.#openedMono >= headersAfterMs) this.#heartbeat()
+    } else if (now - this.#lastWriteMono >= this.#options.heartbeatMs && sink.buffered === 0) this.#heartbeat()
+  }
+
+  #heartbeat(): void {
+    const { heartbeat } = this.#request.form.wire ?? SSE
+    if (heartbeat === '') this.#request.sink.start()
+    else this.write(heartbeat)
   }
 
   fail(thrown: unknown): void {
@@ -148,4 +157,5 @@ export class EventReader implements Outlet {
   }
 }
 
-const isOneEvent = (events: Bytes): boolean => events.indexOf('\n\n') === events.length - 2
+const isOneEvent = (events: Bytes, endsWith: Bytes): boolean =>
+  events !== '' && events.indexOf(endsWith) === events.length - endsWith.length

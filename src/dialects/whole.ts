@@ -13,7 +13,11 @@ export interface Folding {
   body(end: End): Bytes | null
 }
 
-export function wholeAnswer(error: Dialect['error'], folding: Folding): WholeAnswer {
+/** How a dialect spells errors. A function: as JSON. */
+type ErrorForm = Dialect['error'] | Pick<Dialect, 'error' | 'errorType'>
+
+/** `type`: of the answer, if it isn't JSON; a document is JSON in any case. */
+export function wholeAnswer(error: ErrorForm, folding: Folding, type?: string): WholeAnswer {
   let document: Bytes | null = null
   let last: Bytes | null = null
   return {
@@ -32,15 +36,17 @@ export function wholeAnswer(error: Dialect['error'], folding: Folding): WholeAns
       if (end.state !== 'done') return failure(end, error)
       const body = document === null ? folding.body(end) : payloadOf(document)
       if (body === null) return failure({ state: 'failed', error: new SluiceError('provider_garbage').wire }, error)
-      return { status: 200, headers: NONE, body }
+      return { status: 200, headers: NONE, body, ...(document === null && type !== undefined && { type }) }
     },
   }
 }
 
 /** The answer to a job that was not done. */
-export function failure(end: End, form: Dialect['error']): Reply {
+export function failure(end: End, form: ErrorForm): Reply {
   const error = end.error ?? new SluiceError('internal').wire
   const status = end.status ?? statusOf(error)
   const headers = retryHeaders({ code: codeOf(error), status, retryAfterMs: end.retryAfterMs }, true)
-  return { status, headers, body: form(error) }
+  if (typeof form === 'function') return { status, headers, body: form(error) }
+  const { errorType: type } = form
+  return { status, headers, body: form.error(error), ...(type !== undefined && { type }) }
 }

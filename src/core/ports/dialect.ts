@@ -28,6 +28,23 @@ export interface Rendered<S> {
 /** What of a job its rendering may depend on. */
 export type Rendering = Pick<Job, 'id' | 'kind' | 'dialect' | 'shownAs'>
 
+/** How a stream's events are written to an HTTP response. */
+export interface StreamWire {
+  /** content-type */
+  readonly type: string
+  /** Written into a long silence, between events. '': nothing. */
+  readonly heartbeat: Bytes
+  /** What each event ends with, and has nowhere else. */
+  readonly endsWith: Bytes
+}
+
+/** Server-sent events. The heartbeat is a comment without the blank line: an empty event makes openai-python raise. */
+export const SSE: StreamWire = {
+  type: 'text/event-stream; charset=utf-8',
+  heartbeat: ': hb\n',
+  endsWith: '\n\n',
+}
+
 /**
  * Renders a log, event by event. Each event has a number, by which a client reports what it has: that of its record,
  * or a count of the dialect's own. `S` is what it remembers from record to record: a value that is never changed, as
@@ -36,6 +53,8 @@ export type Rendering = Pick<Job, 'id' | 'kind' | 'dialect' | 'shownAs'>
 export interface StreamForm<S = unknown> {
   /** In `?dialect=` and in facts. */
   readonly name: string
+  /** Absent: SSE. */
+  readonly wire?: StreamWire
   /** Its clients can handle a `reset`, which withdraws what they were shown. */
   readonly takesBack: boolean
   /** Before the first record. */
@@ -70,6 +89,8 @@ export interface Reply {
   /** For errors: whether and when to retry. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: Bytes
+  /** content-type; absent: JSON. */
+  readonly type?: string
 }
 
 /** An answer in one piece, made of a log. */
@@ -120,6 +141,8 @@ export interface Dialect<S = unknown> {
   whole(job: Rendering): WholeAnswer
   /** The body of an HTTP answer that is an error. */
   error(error: WireError): Bytes
+  /** Its content-type; absent: JSON. */
+  readonly errorType?: string
 }
 
 /** Those that the server speaks. */

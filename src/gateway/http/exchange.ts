@@ -45,7 +45,7 @@ export class Exchange {
   /** What it was answered with, or cut off for. */
   failure: SluiceError | null = null
   /** Once they are known; null if it was refused before. */
-  route: { readonly path: string; readonly errorForm?: Dialect['error'] } | null = null
+  route: { readonly path: string; readonly errors?: Pick<Dialect, 'error' | 'errorType'> } | null = null
   caller: Caller | null = null
   readonly #deps: ExchangeDeps
   readonly #onClose: Array<() => void> = []
@@ -151,14 +151,16 @@ export class Exchange {
     if (error.code === 'internal') this.#deps.onFault(error.cause ?? error, this.requestId)
     const { request, response } = this
     if (response.headersSent || response.destroyed) return
-    const body = (this.route?.errorForm ?? errorJson)(error.wire)
+    const form = this.route?.errors
+    const body = form === undefined ? errorJson(error.wire) : form.error(error.wire)
+    const type = form?.errorType
     const headers = { ...errorHeaders(error), ...more }
     const { socket } = response
     if (!hasLargeBodyToCome(request) || socket === null) {
-      this.send(bytes(error.status, body, headers))
+      this.send(bytes(error.status, body, headers, type))
       return
     }
-    socket.end(rawAnswer(error.status, body, this.headers(headers)), 'latin1')
+    socket.end(rawAnswer(error.status, body, this.headers(headers), type), 'latin1')
     request.resume()
     const cut = this.#deps.clock.after(LINGER_MS, () => socket.destroy())
     socket.once('close', cut)
@@ -183,9 +185,9 @@ function hasLargeBodyToCome(request: IncomingMessage): boolean {
 }
 
 /** The whole answer as bytes for the socket, where node's own ServerResponse does not reach. Ends the connection. */
-export function rawAnswer(status: number, body: Bytes, headers: Headers): Bytes {
+export function rawAnswer(status: number, body: Bytes, headers: Headers, type = JSON_TYPE): Bytes {
   let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n`
-  head += `content-type: ${JSON_TYPE}\r\ncontent-length: ${body.length}\r\n`
+  head += `content-type: ${type}\r\ncontent-length: ${body.length}\r\n`
   for (const name in headers) if (name !== 'connection') head += `${name}: ${headers[name]}\r\n`
   return `${head}connection: close\r\n\r\n${body}`
 }

@@ -17,7 +17,7 @@ interface Target {
   /** Query parameters that it knows; others are refused. `any`: they are none of its business. */
   readonly query?: readonly string[] | 'any'
   /** How its errors are spelled, if not as Sluice does. */
-  readonly errorForm?: Dialect['error']
+  readonly errors?: Pick<Dialect, 'error' | 'errorType'>
 }
 
 type Run<C extends Call> = (call: C) => Answered | Promise<Answered>

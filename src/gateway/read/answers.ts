@@ -51,7 +51,11 @@ export function createAnswers(deps: GatewayDeps): Answers {
         job,
         form,
         cursor,
-        sink: new EventStream(call.exchange, { location: streamOf(job.id, form, dialects), 'sluice-job': job.id }),
+        sink: new EventStream(
+          call.exchange,
+          { location: streamOf(job.id, form, dialects), 'sluice-job': job.id },
+          form.wire,
+        ),
         submits,
         headersAfterMs: form.failure === null ? null : options.headersAfterMs,
         ready,
@@ -81,16 +85,15 @@ export function createAnswers(deps: GatewayDeps): Answers {
           resolve(null)
         })
         // The end is power-safe before it is told, and so is the job
-        delivery.result(job, dialect).then(({ status, headers, body }) => {
+        delivery.result(job, dialect).then(({ status, headers, body, type }) => {
           over(true)
-          resolve(
-            bytes(status, body, {
-              location: resultOf(job.id),
-              'sluice-job': job.id,
-              ...headers,
-              'server-timing': `total;dur=${exchange.tookMs.toFixed(1)}`,
-            }),
-          )
+          const all = {
+            location: resultOf(job.id),
+            'sluice-job': job.id,
+            ...headers,
+            'server-timing': `total;dur=${exchange.tookMs.toFixed(1)}`,
+          }
+          resolve(bytes(status, body, all, type))
         }, fail)
       })
     },

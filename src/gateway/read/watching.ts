@@ -1,17 +1,15 @@
 /** A conversation's news as server-sent events, where WebSockets are blocked: PROTOCOL.md section 5. */
 import type { ConversationNews } from '../../core/ports/conversations.ts'
+import { SSE } from '../../core/ports/dialect.ts'
 import { prefixOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { KeyCall } from '../http/call.ts'
+import { streamHeaders } from '../http/event-stream.ts'
 import { newsMembers } from './news.ts'
 
 /** Silence after which a comment is sent. */
 const HEARTBEAT_MS = 15_000
-const HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache, no-transform',
-  'x-accel-buffering': 'no',
-}
+const HEADERS = streamHeaders(SSE)
 
 export interface Watching {
   /** Streams the news of a conversation, by the caller's name for it. */

@@ -45,7 +45,7 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
         path: form.path,
         query: form.query,
         auth: 'tenant',
-        errorForm: dialect.error,
+        errors: dialect,
         run: submit(dialect, form),
       }),
     ),

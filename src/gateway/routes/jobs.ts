@@ -2,14 +2,14 @@
 import { type ErrorCode, SluiceError } from '../../core/errors.ts'
 import type { Job } from '../../core/job.ts'
 import { checkKeys, isRecord, scanArray, scanObject } from '../../core/json.ts'
-import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
+import { type Dialect, SSE, type StreamForm } from '../../core/ports/dialect.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { type Cursor, parseCursor } from '../../core/record.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, bytes, empty, json } from '../http/answer.ts'
 import { type JsonBody, memberBytes, readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
-import { STREAM_HEADERS } from '../http/event-stream.ts'
+import { streamHeaders } from '../http/event-stream.ts'
 import type { Route } from '../http/route.ts'
 import type { Answers } from '../read/answers.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
@@ -22,7 +22,7 @@ const READY = Promise.resolve()
 const MAX_JOBS = 1_000
 const MAX_INTEGER = 999_999_999_999_999
 /** SDKs of OpenAI's API send `application/json` whatever they read, also for the streams that they ask for. */
-const EVENTS = new Set(['text/event-stream', 'text/*', '*/*', 'application/json', 'application/*', ''])
+const ANYTHING = new Set(['*/*', 'application/json', 'application/*', ''])
 /** A list of jobs may have more keys than one request: it is checked again job by job. */
 const LIST_KEYS = 2
 
@@ -136,9 +136,10 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       async run(call) {
         const job = await jobs.own(call)
         if (await answers.whenEnded(call, job, waitMs(call))) {
-          const { status, body } = await delivery.result(job, dialectOf(job))
+          const { status, body, type } = await delivery.result(job, dialectOf(job))
           // However it ended, asking for it again changes nothing
-          return bytes(status, body, { 'sluice-job': job.id, ...(status < 400 ? {} : { 'x-should-retry': 'false' }) })
+          const headers = { 'sluice-job': job.id, ...(status < 400 ? {} : { 'x-should-retry': 'false' }) }
+          return bytes(status, body, headers, type)
         }
         return json(202, await jobs.view(job.id, call.caller))
       },
@@ -160,10 +161,11 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
-        if (!acceptsEvents(call.header('accept') ?? '')) throw new SluiceError('not_acceptable')
         const form = formOf(call.parameter('dialect'))
+        const wire = form.wire ?? SSE
+        if (!acceptsEvents(call.header('accept') ?? '', wire.type)) throw notAcceptable(wire.type)
         const cursor = cursorOf(call)
-        if (call.method === 'HEAD') return empty(200, { ...STREAM_HEADERS, 'sluice-job': job.id })
+        if (call.method === 'HEAD') return empty(200, { ...streamHeaders(wire), 'sluice-job': job.id })
         return answers.stream(call, job, form, { cursor, submits: false, ready: READY })
       },
     },
@@ -217,11 +219,24 @@ function storeRefusal(submitted: readonly Submitted[]): SluiceError | null {
 }
 
 /** By hand: white space and commas in a pattern take time that grows with their square. */
-const acceptsEvents = (accept: string): boolean =>
-  accept.split(',').some((range) => {
-    const [type, ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())
-    return EVENTS.has(type) && !parameters.some(isNever)
+function acceptsEvents(accept: string, type: string): boolean {
+  const own = essence(type)
+  const family = `${own.slice(0, own.indexOf('/'))}/*`
+  return accept.split(',').some((range) => {
+    const [asked, ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())
+    return (ANYTHING.has(asked) || asked === own || asked === family) && !parameters.some(isNever)
   })
+}
+
+/** A media type without its parameters. */
+const essence = (type: string): string => type.split(';', 1)[0].trim().toLowerCase()
+
+const notAcceptable = (type: string): SluiceError =>
+  type === SSE.type
+    ? new SluiceError('not_acceptable')
+    : new SluiceError('not_acceptable', {
+        message: `This resource is a stream of ${essence(type)}: send "accept: ${essence(type)}" (or */*).`,
+      })
 
 /** A weight of 0: what the client does not take. */
 const isNever = (parameter: string): boolean => /^q ?= ?0(?:\.0{0,3})?$/.test(parameter)

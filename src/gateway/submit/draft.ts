@@ -99,7 +99,7 @@ export function jobDraft(
   if (!isRecord(request))
     throw new SluiceError('invalid_request', {
       param: 'request',
-      message: '"request" must be the body of a chat completion or an embedding.',
+      message: `"request" must be the body of a POST to ${endpointsOf(deps)}.`,
     })
   if (request['sluice'] !== undefined)
     throw new SluiceError('invalid_request', {
@@ -129,12 +129,14 @@ export function jobDraft(
 function spokenAt({ dialects }: DraftDeps, endpoint: unknown): Spoken {
   for (const dialect of dialects.spoken)
     for (const form of dialect.requests) if (endpoint === undefined || endpoint === form.path) return { dialect, form }
-  const paths = dialects.spoken.flatMap(({ requests }) => requests.map(({ path }) => path))
   throw new SluiceError('invalid_request', {
     param: 'endpoint',
-    message: `"endpoint" must be ${paths.join(' or ')}.`,
+    message: `"endpoint" must be ${endpointsOf({ dialects })}.`,
   })
 }
+
+const endpointsOf = ({ dialects }: Pick<DraftDeps, 'dialects'>): string =>
+  dialects.spoken.flatMap(({ requests }) => requests.map(({ path }) => path)).join(' or ')
 
 function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request): Draft {
   const { dialect, form, request, bytes, headers, plain } = asked
