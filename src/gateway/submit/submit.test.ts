@@ -1,5 +1,6 @@
 /** The door itself: who is checked when, whose job may be joined, and what is told of each submit. */
 import { expect, it } from 'vitest'
+import { manualClock } from '../../../test/manual-clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Happened } from '../../core/facts.ts'
 import type { Job, JobDraft, Place } from '../../core/job.ts'
@@ -36,6 +37,7 @@ function setUp(result = ACCEPTED, { revoked = '', blocked = false } = {}) {
     })
   const submits = createSubmits(
     {
+      clock: manualClock(),
       admission: { estimate: () => 1, check: () => (blocked ? new SluiceError('content_blocked') : null) },
       submissions: {
         submit: async (drafts) => keep(drafts.length),
