@@ -98,9 +98,41 @@ export const leaseCases: readonly Case[] = [
     async run(open) {
       const opened = await open()
       const job = await submit(opened.engine)
-      expect(await new TestWorker(opened.engine).one(job)).toMatchObject({ attempt: 1 })
-      const { engine } = await opened.reopen('kill')
+      const killed = Promise.withResolvers<Opened>()
+      opened.engine.work.attach({
+        id: 'w1',
+        pools: [],
+        slots: 1,
+        // In the very call that tells of it
+        leased: () => killed.resolve(opened.reopen('kill')),
+        revoked() {},
+      })
+      const { engine } = await killed.promise
       expect(await new TestWorker(engine).one(job)).toMatchObject({ attempt: 2 })
+    },
+  },
+  {
+    name: 'a lease that is lost before it is stored is told to nobody',
+    async run(open) {
+      const { engine, facts } = await open()
+      const taken: Lease[] = []
+      const first = engine.work.attach({
+        id: 'w1',
+        pools: [],
+        slots: 1,
+        leased: (leases) => void taken.push(...leases),
+        revoked() {},
+      })
+      const submitting = engine.submissions.submit([draft()])
+      await null // it is decided at the end of the call, and stored at the end of the turn
+      const left = first.leave()
+      const job = accepted((await submitting)[0])
+      await left
+      expect(taken).toEqual([])
+      const lease = await new TestWorker(engine, 'w2').one(job)
+      const leases = facts.flatMap((fact) => (fact.type === 'job-leased' ? [fact.attempt] : []))
+      expect(leases).toEqual([lease.attempt])
+      await engine.work.finish(lease, DONE)
     },
   },
   {
