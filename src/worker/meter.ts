@@ -4,6 +4,7 @@
  */
 import { chunkShows, isOpening, textBytes, usageOf } from '../core/delta.ts'
 import { parseDocument } from '../core/document.ts'
+import { BYTES_PER_TOKEN } from '../core/estimate.ts'
 import { isObject, type JsonObject } from '../core/fold.ts'
 import type { Usage } from '../core/job.ts'
 import { type Bytes, kindOf, payloadOf, toText } from '../core/record.ts'
@@ -26,8 +27,6 @@ const HIDDEN_TOKENS = 64 * 1024
 const MAX_REASONING_TOKENS = 1024 * 1024
 /** Images, files and tools are more tokens than the bytes that name them. */
 const HIDDEN_PROMPT_TOKENS = 256 * 1024
-/** About this many bytes of text are one token. */
-const BYTES_PER_TOKEN = 4
 
 /** Some upstreams write numbers as texts. */
 function count(value: unknown): number | undefined {

@@ -21,7 +21,7 @@ export interface Failure {
 }
 
 /** Calls on one deployment, now. */
-interface Slots {
+interface DeploymentState {
   /** Null: it is no longer configured, but some of its calls still run. */
   deployment: PlanDeployment | null
   active: number
@@ -29,7 +29,7 @@ interface Slots {
 }
 
 /** A model's deployments by what they can do. */
-interface Route extends Readonly<Record<JobKind, readonly Slots[]>> {
+interface Route extends Readonly<Record<JobKind, readonly DeploymentState[]>> {
   readonly name: string
 }
 
@@ -51,7 +51,7 @@ const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
 
 export class Plan {
   #index = new ModelIndex<Route>([])
-  #slots = new Map<string, Slots>()
+  #states = new Map<string, DeploymentState>()
   /** Deployments that are left alone, by when that ends. */
   readonly #cooling = new Timers<Timed>()
   #roomCame = false
@@ -65,28 +65,28 @@ export class Plan {
 
   /** A deployment of the same name keeps its count of calls and, unless its revision has changed, its health. */
   configure(models: readonly PlanModel[]): void {
-    const before = this.#slots
-    this.#slots = new Map()
+    const before = this.#states
+    this.#states = new Map()
     const routes = models.map(({ name, deployments }): Route => {
-      const slots = deployments.map((deployment) => this.#slotsOf(deployment, before.get(deployment.name)))
-      return { name, chat: slots.filter(serves('chat')), embedding: slots.filter(serves('embedding')) }
+      const states = deployments.map((deployment) => this.#stateOf(deployment, before.get(deployment.name)))
+      return { name, chat: states.filter(serves('chat')), embedding: states.filter(serves('embedding')) }
     })
-    for (const [name, slots] of before) {
-      if (this.#slots.has(name)) continue
-      slots.health.clear()
-      slots.deployment = null
-      if (slots.active > 0) this.#slots.set(name, slots)
+    for (const [name, state] of before) {
+      if (this.#states.has(name)) continue
+      state.health.clear()
+      state.deployment = null
+      if (state.active > 0) this.#states.set(name, state)
     }
     this.#index = new ModelIndex(routes)
     this.#roomCame = true
   }
 
-  #slotsOf(deployment: PlanDeployment, known: Slots | undefined): Slots {
-    const slots = known ?? { deployment, active: 0, health: new HealthOf(this.#cooling, this.#opened) }
-    if (slots.deployment?.revision !== deployment.revision) slots.health.clear()
-    slots.deployment = deployment
-    this.#slots.set(deployment.name, slots)
-    return slots
+  #stateOf(deployment: PlanDeployment, known: DeploymentState | undefined): DeploymentState {
+    const state = known ?? { deployment, active: 0, health: new HealthOf(this.#cooling, this.#opened) }
+    if (state.deployment?.revision !== deployment.revision) state.health.clear()
+    state.deployment = deployment
+    this.#states.set(deployment.name, state)
+    return state
   }
 
   /** Takes a slot: the deployment's name. Every claim must be released, once. */
@@ -95,12 +95,12 @@ export class Plan {
     if (route === null) return NO_MODEL
     const able = route[job.kind]
     const barred = barredOf(able, failedAt)
-    let best: Slots | null = null
-    for (const slots of able) {
-      if (barred.includes(slots)) continue
-      if (slots.health.coolUntilMono(upstreamName(slots, job.model)) > now) continue
-      if (slots.active >= slots.deployment!.concurrent) continue
-      if (best === null || isBetter(slots, best, job.model, failedAt)) best = slots
+    let best: DeploymentState | null = null
+    for (const state of able) {
+      if (barred.includes(state)) continue
+      if (state.health.coolUntilMono(upstreamName(state, job.model)) > now) continue
+      if (state.active >= state.deployment!.concurrent) continue
+      if (best === null || isBetter(state, best, job.model, failedAt)) best = state
     }
     if (best === null) return barred.length > 0 ? NOT_THIS_ONE : FULL
     best.active++
@@ -109,25 +109,25 @@ export class Plan {
 
   /** Counts a call that runs already, even if its deployment has no room for it. */
   adopt(deployment: string): void {
-    const slots = this.#slots.get(deployment) ?? {
+    const state = this.#states.get(deployment) ?? {
       deployment: null,
       active: 0,
       health: new HealthOf(this.#cooling, this.#opened),
     }
-    this.#slots.set(deployment, slots)
-    slots.active++
+    this.#states.set(deployment, state)
+    state.active++
   }
 
   release(deployment: string): void {
-    const slots = this.#slots.get(deployment)!
-    if (slots.active-- >= (slots.deployment?.concurrent ?? Infinity)) this.#roomCame = true
-    if (slots.active === 0 && slots.deployment === null) this.#slots.delete(deployment)
+    const state = this.#states.get(deployment)!
+    if (state.active-- >= (state.deployment?.concurrent ?? Infinity)) this.#roomCame = true
+    if (state.active === 0 && state.deployment === null) this.#states.delete(deployment)
   }
 
   /** Learns from a call that ended well. */
   answered({ model }: ScheduledJob, deployment: string, now: number): void {
-    const slots = this.#slots.get(deployment)
-    if (slots !== undefined && !slots.health.isWell()) slots.health.answered(upstreamName(slots, model), now)
+    const state = this.#states.get(deployment)
+    if (state !== undefined && !state.health.isWell()) state.health.answered(upstreamName(state, model), now)
   }
 
   /** Learns from one that failed. Returns where the job failed now, and how long the deployment is newly left alone. */
@@ -138,31 +138,31 @@ export class Plan {
     { code, retryAfterMs, elsewhere }: Failure,
     now: number,
   ): { readonly failedAt: FailedAt; readonly coolingMs: number | null } {
-    const slots = this.#slots.get(deployment)
+    const state = this.#states.get(deployment)
     const isBlamed = BLAMES_DEPLOYMENT.has(code)
     let coolingMs: number | null = null
-    if (slots?.deployment != null) {
-      const upstream = upstreamName(slots, model)
+    if (state?.deployment != null) {
+      const upstream = upstreamName(state, model)
       if (code === 'provider_rate_limited' || (retryAfterMs !== undefined && isUpstreams(code)))
-        coolingMs = slots.health.cool(upstream, id, code, retryAfterMs ?? 0, now)
-      if (isBlamed) slots.health.failed(upstream)
+        coolingMs = state.health.cool(upstream, id, code, retryAfterMs ?? 0, now)
+      if (isBlamed) state.health.failed(upstream)
     }
     return { coolingMs, failedAt: isBlamed || elsewhere ? withFailure(failedAt, deployment, elsewhere) : failedAt }
   }
 
   /** How long no call starts there. */
   coolsForMs(deployment: string, model: string, now: number): number {
-    const slots = this.#slots.get(deployment)
-    return slots === undefined ? 0 : Math.max(0, slots.health.coolUntilMono(upstreamName(slots, model)) - now)
+    const state = this.#states.get(deployment)
+    return state === undefined ? 0 : Math.max(0, state.health.coolUntilMono(upstreamName(state, model)) - now)
   }
 
   /** How long until a deployment other than this one may be called for the job? Null: there is no other. */
   elsewhereInMs({ kind, model }: ScheduledJob, here: string, failedAt: FailedAt, now: number): number | null {
     const others = (this.#index.find(model)?.[kind] ?? []).filter(
-      (slots) => nameOf(slots) !== here && !neverThere(failedAt, nameOf(slots)),
+      (state) => nameOf(state) !== here && !neverThere(failedAt, nameOf(state)),
     )
     if (others.length === 0) return null
-    const freeAtMono = Math.min(...others.map((slots) => slots.health.coolUntilMono(upstreamName(slots, model))))
+    const freeAtMono = Math.min(...others.map((state) => state.health.coolUntilMono(upstreamName(state, model))))
     return Math.max(0, freeAtMono - now)
   }
 
@@ -183,7 +183,7 @@ export class Plan {
   }
 
   status(now: number): readonly DeploymentStatus[] {
-    return [...this.#slots].map(([name, { deployment, active, health }]) => ({
+    return [...this.#states].map(([name, { deployment, active, health }]) => ({
       deployment: name,
       active,
       concurrent: deployment?.concurrent ?? 0,
@@ -194,26 +194,26 @@ export class Plan {
 
 const isUpstreams = (code: ErrorCode): boolean => code === 'overloaded' || code.startsWith('provider_')
 
-const nameOf = (slots: Slots): string => slots.deployment!.name
+const nameOf = (state: DeploymentState): string => state.deployment!.name
 
 const serves =
   (kind: JobKind) =>
-  ({ deployment }: Slots): boolean =>
+  ({ deployment }: DeploymentState): boolean =>
     deployment!.kinds.includes(kind)
 
-const NONE: readonly Slots[] = []
+const NONE: readonly DeploymentState[] = []
 
 /** Where a job must not go; nowhere, if the configuration has left nothing else. */
-function barredOf(able: readonly Slots[], failedAt: FailedAt): readonly Slots[] {
+function barredOf(able: readonly DeploymentState[], failedAt: FailedAt): readonly DeploymentState[] {
   if (failedAt.length === 0) return NONE
-  const barred = able.filter((slots) => neverThere(failedAt, nameOf(slots)))
+  const barred = able.filter((state) => neverThere(failedAt, nameOf(state)))
   return barred.length < able.length ? barred : NONE
 }
 
-const upstreamName = ({ deployment }: Slots, model: string): string => deployment?.upstreamModel ?? model
+const upstreamName = ({ deployment }: DeploymentState, model: string): string => deployment?.upstreamModel ?? model
 
 /** Where this job has not failed, then what works, then the lower order, then the less loaded. */
-function isBetter(a: Slots, b: Slots, model: string, failedAt: FailedAt): boolean {
+function isBetter(a: DeploymentState, b: DeploymentState, model: string, failedAt: FailedAt): boolean {
   const failedA = failedThere(failedAt, nameOf(a))
   const failedB = failedThere(failedAt, nameOf(b))
   if (failedA !== failedB) return failedB
@@ -224,5 +224,5 @@ function isBetter(a: Slots, b: Slots, model: string, failedAt: FailedAt): boolea
   return load(a) < load(b)
 }
 
-const load = ({ deployment, active }: Slots): number =>
+const load = ({ deployment, active }: DeploymentState): number =>
   deployment!.concurrent === Infinity ? active / 1e6 : active / deployment!.concurrent
