@@ -52,6 +52,14 @@ describe('the codec', () => {
     )
   })
 
+  test('learns nothing from a control record, and forgets nothing for it', () => {
+    const records = [chunk(' one'), '@reset {"reason":"worker_lost"}', chunk(' two'), chunk(' three')]
+    const { back, encoded } = roundTrip(records)
+    expect(back).toEqual(records)
+    // The second chunk already shares the first one's frame
+    expect(encoded.length).toBeLessThan(2.2 * chunk(' one').length)
+  })
+
   test('stores of a chunk only what is new', () => {
     const records = [
       opening,

@@ -10,7 +10,7 @@
  *   id (2-255), text[, text]                  a record: what is between (two texts where there is an inner part)
  * with text = length as varint (7 bits a byte, low first), bytes.
  */
-import type { Bytes } from '../../core/record.ts'
+import { type Bytes, kindOf } from '../../core/record.ts'
 
 export interface Template {
   readonly id: number
@@ -104,6 +104,9 @@ export class Encoder {
         return encoded
       }
     }
+    const kind = kindOf(record)
+    // A control record is like none of its neighbors; of a document, a copy to learn from would be the whole answer
+    if (kind !== 'chunk' && kind !== 'usage') return CHARS[LITERAL] + text(record)
     const learned = this.#learn(record)
     this.#previous = ''
     if (learned !== null) return this.#define(learned) + express(learned, record)
