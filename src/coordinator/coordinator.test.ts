@@ -17,7 +17,7 @@ const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeplo
   ...more,
 })
 const FOUND: Found = {
-  tally: { attempts: 0, fails: 0, deaths: 0, crashes: 0, ttftMs: null },
+  tally: { attempts: 0, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null },
   failedAt: [],
   held: null,
 }
@@ -56,9 +56,10 @@ it('tells what was decided in order: accepted, leased with its claim, returned, 
   coordinator.lease(10)
   expect(coordinator.leasable).toBe(false)
   const claim = { deployment: 'a', reservation: null }
+  const first = { sinceAcceptedMs: 50, queuedMs: 50, ttftMs: null }
   expect(coordinator.changes()).toEqual([
     { type: 'accepted', id: '1' },
-    { type: 'leased', id: '1', worker: 'w', attempt: 1, crashes: 0, claim, waitedMs: 50, ttftMs: null },
+    { type: 'leased', id: '1', worker: 'w', attempt: 1, crashes: 0, claim, ...first },
   ])
   expect(coordinator.changes()).toEqual([])
   const timing = { queuedMs: 50, ttftMs: 70, totalMs: 90, attempts: 1 }
@@ -69,7 +70,7 @@ it('tells what was decided in order: accepted, leased with its claim, returned, 
       type: 'returned',
       id: '1',
       notBeforeMono: 120,
-      tally: { attempts: 1, fails: 1, deaths: 0, crashes: 0, ttftMs: 70 },
+      tally: { attempts: 1, fails: 1, deaths: 0, crashes: 0, ranMs: 10, ttftMs: 70 },
       failedAt: [{ deployment: 'a', never: false }],
     },
   ])
@@ -77,7 +78,7 @@ it('tells what was decided in order: accepted, leased with its claim, returned, 
   coordinator.lease(120)
   // Not again where it failed
   expect(coordinator.changes()).toMatchObject([
-    { type: 'leased', attempt: 2, claim: { deployment: 'b' }, waitedMs: 160, ttftMs: 70 },
+    { type: 'leased', attempt: 2, claim: { deployment: 'b' }, sinceAcceptedMs: 160, queuedMs: 150, ttftMs: 70 },
   ])
   expect(coordinator.finish('1', 1, done(), 130)).toEqual({ kind: 'fenced' })
   expect(coordinator.finish('1', 2, done(), 140)).toEqual({ kind: 'ended', state: 'done' })

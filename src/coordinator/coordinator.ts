@@ -159,10 +159,11 @@ class PureCoordinator implements Coordinator {
     }
     const leased = this.#scheduler.lease(worker, pools, max, headroom, now)
     for (const { id, attempt, crashes } of leased) {
-      const { job, claim, ttftMs } = this.#scheduler.notes(id)!
+      const { job, claim, ranMs, ttftMs } = this.#scheduler.notes(id)!
       this.#seats.take(worker)
-      const waitedMs = now - job.acceptedMono
-      this.#changes.push({ type: 'leased', id, worker, attempt, crashes, claim: claim!, waitedMs, ttftMs })
+      const sinceAcceptedMs = now - job.acceptedMono
+      const times = { sinceAcceptedMs, queuedMs: Math.max(0, sinceAcceptedMs - ranMs), ttftMs }
+      this.#changes.push({ type: 'leased', id, worker, attempt, crashes, claim: claim!, ...times })
     }
     return leased.length
   }

@@ -85,8 +85,8 @@ type JobFact = AboutJob &
         readonly type: 'job-leased'
         readonly attempt: number
         readonly deployment: string
-        /** Time in line: since acceptance, or since it was last returned. */
-        readonly waitedMs: number
+        /** In line so far, over all its waits. */
+        readonly queuedMs: number
       }
     /** Back in line: handed back, lost by its worker, or due for a retry. */
     | { readonly type: 'job-returned'; readonly attempt: number; readonly delayMs: number }

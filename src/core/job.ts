@@ -109,13 +109,13 @@ export interface Usage {
 
 /** Where the time went, ms. */
 export interface Timing {
-  /** Accepted to leased (the last lease). */
+  /** In line: all of its waits, its own delay and the pauses between attempts among them. No attempt's time. */
   readonly queuedMs: number
-  /** Time to first token: accepted to the first text stored. Absent when there was none. */
+  /** Time to first token: accepted to the first text of the answer. Absent where there was none, or nobody knows. */
   readonly ttftMs?: number
   /** Time per output token after the first. */
   readonly tpotMs?: number
-  /** Accepted to ended. */
+  /** Accepted to the end of its last attempt. */
   readonly totalMs: number
   readonly attempts: number
 }

@@ -123,10 +123,11 @@ function setUp(
       coordinator.lease(clock.monoMs())
       const [leased] = coordinator.changes()
       if (leased?.type !== 'leased') throw new Error('not leased')
-      const { attempt, crashes, claim, waitedMs, ttftMs } = leased
+      const { attempt, crashes, claim, sinceAcceptedMs, queuedMs, ttftMs } = leased
+      const times = { sinceAcceptedMs, queuedMs, ttftMs }
       const log = { epoch: 1, head: stored.length }
       const run = new Run(
-        { job: { ...job, ...more }, attempt, crashes, claim, waitedMs, ttftMs, log },
+        { job: { ...job, ...more }, attempt, crashes, claim, ...times, log },
         {
           deployment: (name) => catalogue.deployment(name),
           finish,
@@ -135,6 +136,7 @@ function setUp(
             head: stored.length,
             pendingBytes: broken.flush === true ? 2_000_000 : 0,
             append: (records: readonly Bytes[]) => void stored.push(...records),
+            noteFirstText() {},
             flushed: () =>
               broken.flush === true ? Promise.reject(new SluiceError('storage_failed')) : Promise.resolve(),
           }),
@@ -236,6 +238,7 @@ it('keeps the time of the first token over a continued answer, and sums its toke
   first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
   await first.run.ended
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: true, usage: { completionTokens: 2, estimated: true } }])
+  clock.advance(100)
   const second = await attempt()
   expect(calls[1].prefix).toBe('HiHi')
   clock.advance(20)
@@ -246,7 +249,7 @@ it('keeps the time of the first token over a continued answer, and sums its toke
     kind: 'done',
     usage: { promptTokens: 8, completionTokens: 3, estimated: true },
     attemptUsage: { promptTokens: 5, completionTokens: 1, estimated: false },
-    timing: { ttftMs: 30, tpotMs: 10 },
+    timing: { queuedMs: 100, ttftMs: 30, tpotMs: 10 },
   })
 })
 

@@ -76,21 +76,21 @@ export class Run implements ProviderSink {
   #textShown = false
   #firstTokenMono: number | null
   #lastTokenMono = 0
-  /** Where the pace is measured from: the first token, or this attempt's where nobody knows when the first was. */
-  #paceMono = 0
-  #paceTokens = 0
+  /** Where the pace is measured from: the answer's first text, or this attempt's where nobody knows when that came. */
+  #pace: { readonly fromMono: number; readonly tokensBefore: number } | null
   #answerBytes = 0
   /** The upstream is left unread until the store has caught up. */
   #paused = false
 
   constructor(lease: Lease, deps: RunDeps) {
-    const { job, claim, waitedMs, ttftMs } = lease
+    const { job, claim, sinceAcceptedMs, ttftMs } = lease
     this.lease = lease
     this.#deps = deps
     this.#deployment = deps.deployment(claim.deployment)
     this.#meter = new Meter(job.promptTokens, job.body.length)
-    this.#acceptedMono = deps.clock.monoMs() - waitedMs
+    this.#acceptedMono = deps.clock.monoMs() - sinceAcceptedMs
     this.#firstTokenMono = ttftMs === null ? null : this.#acceptedMono + ttftMs
+    this.#pace = this.#firstTokenMono === null ? null : { fromMono: this.#firstTokenMono, tokensBefore: 0 }
     this.ended = new Promise((resolve) => (this.#resolveEnded = resolve))
   }
 
@@ -151,7 +151,6 @@ export class Run implements ProviderSink {
   #resume(records: readonly Bytes[]): Shown {
     const shown = shownBy(records)
     this.#meter.replay(records)
-    this.#paceTokens = this.#firstTokenMono === null ? this.#meter.tokens : 0
     this.#textShown = shown.text
     this.#identity = shown.identity
     this.#dropOpening = shown.identity !== null
@@ -207,7 +206,8 @@ export class Run implements ProviderSink {
     const writer = this.#writer!
     const isFirst = !this.#textShown && this.#meter.shown
     this.#lastTokenMono = clock.monoMs()
-    if (this.#paceMono === 0 && this.#meter.shown) this.#paceMono = this.#lastTokenMono
+    if (isFirst || (this.#pace === null && this.#meter.shown))
+      this.#pace = { fromMono: this.#lastTokenMono, tokensBefore: this.#meter.tokens - tokens }
     if (isFirst) {
       this.#textShown = true
       this.#firstTokenMono = this.#lastTokenMono
@@ -221,6 +221,7 @@ export class Run implements ProviderSink {
     }
     crashpoint('mid-stream')
     if (records.length > 0) writer.append(records, tokens, isFirst)
+    if (isFirst) writer.noteFirstText(this.#firstTokenMono! - this.#acceptedMono)
     if (this.#answerBytes > maxAnswerBytes) this.#giveUp(new SluiceError('result_too_large'))
     else if (writer.pendingBytes > maxPendingBytes && !this.#paused) {
       // The store is slower than the upstream: leave the upstream unread
@@ -355,15 +356,20 @@ export class Run implements ProviderSink {
     return this.#firstTokenMono === null ? {} : { ttftMs: this.#firstTokenMono - this.#acceptedMono }
   }
 
+  #tpotMs(): number | null {
+    if (this.#pace === null) return null
+    const { fromMono, tokensBefore } = this.#pace
+    const tokens = this.#meter.tokens - tokensBefore
+    const tookMs = this.#lastTokenMono - fromMono
+    return tokens < 2 || tookMs <= 0 ? null : tookMs / (tokens - 1)
+  }
+
   #timing(): Timing {
-    const tokens = this.#meter.tokens - this.#paceTokens
-    const from = this.#paceTokens === 0 ? (this.#firstTokenMono ?? 0) : this.#paceMono
+    const tpotMs = this.#tpotMs()
     return {
-      queuedMs: this.lease.waitedMs,
+      queuedMs: this.lease.queuedMs,
       ...this.#ttft(),
-      ...(from === 0 || tokens < 2 || this.#lastTokenMono <= from
-        ? {}
-        : { tpotMs: (this.#lastTokenMono - from) / (tokens - 1) }),
+      ...(tpotMs !== null && { tpotMs }),
       totalMs: this.#deps.clock.monoMs() - this.#acceptedMono,
       attempts: this.lease.attempt,
     }

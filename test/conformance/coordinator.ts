@@ -20,7 +20,7 @@ const MODELS = [
   { name: 'm', deployments: [deployment('a', 0, 1, ['chat']), deployment('b', 1, 9, ['chat', 'embedding'])] },
 ]
 const FOUND: Found = {
-  tally: { attempts: 0, fails: 0, deaths: 0, crashes: 0, ttftMs: null },
+  tally: { attempts: 0, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null },
   failedAt: [],
   held: null,
 }
@@ -351,7 +351,7 @@ export const CASES: readonly Case[] = [
   [
     'died: whose worker dies each time it runs is given up',
     (stage) => {
-      const tally = { attempts: 5, fails: 0, deaths: 5, crashes: OPTIONS.maxCrashes, ttftMs: null }
+      const tally = { attempts: 5, fails: 0, deaths: 5, crashes: OPTIONS.maxCrashes, ranMs: 0, ttftMs: null }
       stage.it.restore(job('1'), { ...FOUND, tally }, 0)
       stage.it.died(['1'], 0)
       equal(stage.told(), ['ended 1 failed'])

@@ -64,7 +64,7 @@ export const leaseCases: readonly Case[] = [
       clock.leap(5_000)
       const lease = await new TestWorker(engine).one(job)
       expect(lease.claim).toEqual({ deployment: 'd of m', reservation: null })
-      expect(lease.waitedMs).toBeGreaterThanOrEqual(5_000)
+      expect(lease.sinceAcceptedMs).toBeGreaterThanOrEqual(5_000)
       expect(lease).toMatchObject({ ttftMs: null, log: { head: 0, epoch: job.epoch } })
     },
   },
@@ -153,6 +153,33 @@ export const leaseCases: readonly Case[] = [
       clock.leap(10_000)
       const again = await new TestWorker(engine).one(job)
       expect(again).toMatchObject({ attempt: 2, ttftMs: 1_234, claim: { deployment: 'd1' } })
+    },
+  },
+  {
+    name: 'how long a job was in line, and when its first text came, outlive a kill in the middle of its attempt',
+    needs: 'kill',
+    async run(open) {
+      const opened = await open()
+      const job = await submit(opened.engine)
+      opened.clock.leap(5_000)
+      const lease = await new TestWorker(opened.engine).one(job)
+      const writer = opened.engine.log.open(lease)
+      writer.append(['{"a":1}'], 1, true)
+      writer.noteFirstText(5_100)
+      await writer.flushed()
+      opened.clock.leap(20_000)
+      const reopened = await opened.reopen('kill')
+      reopened.clock.leap(3_000)
+      const again = await new TestWorker(reopened.engine).one(job)
+      expect(again).toMatchObject({ attempt: 2, ttftMs: 5_100, log: { head: 1 } })
+      expect(again.sinceAcceptedMs).toBeGreaterThanOrEqual(28_000)
+      expect(again.queuedMs).toBeGreaterThanOrEqual(7_990)
+      expect(again.queuedMs).toBeLessThan(20_000)
+      // Again, without a first text this time: what is known is kept
+      const { engine: third } = await reopened.reopen('kill')
+      const last = await new TestWorker(third).one(job)
+      expect(last).toMatchObject({ attempt: 3, ttftMs: 5_100 })
+      expect(last.queuedMs).toBeLessThan(20_000)
     },
   },
   {

@@ -117,7 +117,7 @@ const unsettled = coordinatedBy((real) => {
       const finished = real.finish(id, attempt, outcome, now)
       if (finished.kind === 'fenced' || status === undefined) return finished
       const claim = { deployment: status.deployment, reservation: null }
-      const tally = { attempts: 1, fails: 0, deaths: 0, crashes: 0, ttftMs: null }
+      const tally = { attempts: 1, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null }
       real.restore(job(`ghost${++n}`), { tally, failedAt: [], held: { worker: 'ghost', claim } }, now)
       return finished
     },

@@ -296,6 +296,8 @@ it('counts the tokens of all attempts of a continued answer, and keeps its times
   expect(usage).toMatchObject({ completion_tokens: 100, estimated: true })
   expect(timing.ttft_ms).toBeGreaterThanOrEqual(20)
   expect(timing.tpot_ms).toBeGreaterThan(0)
+  // Both attempts took their time (78 and 158 ms at least), and none of it was in line
+  expect(timing.total_ms - timing.queued_ms).toBeGreaterThanOrEqual(230)
 })
 
 it('an absurd usage harms nobody', async () => {

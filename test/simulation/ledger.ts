@@ -123,7 +123,7 @@ export class Ledger {
       this.jobs.set(change.id, {
         job: job!,
         order: ++this.#accepted,
-        tally: { attempts: 0, fails: 0, deaths: 0, crashes: 0, ttftMs: null },
+        tally: { attempts: 0, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null },
         failedAt: [],
         held: null,
         notBeforeMono: job!.notBeforeMono,

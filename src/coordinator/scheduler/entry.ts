@@ -26,6 +26,7 @@ export class Entry implements Timed, Notes {
   fails = 0
   deaths = 0
   crashes = 0
+  ranMs = 0
   notBeforeMono: number
   deadlineMono: number
   lease: ActiveLease | null = null

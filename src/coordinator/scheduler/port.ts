@@ -34,6 +34,8 @@ export interface Notes {
   readonly job: ScheduledJob
   /** The number of its last lease. */
   readonly attempt: number
+  /** See Tally. */
+  readonly ranMs: number
   claim: Claim | null
   failedAt: FailedAt
   ttftMs: number | null

@@ -119,7 +119,7 @@ const PLANTED: Readonly<Record<string, { readonly says: RegExp; readonly bug: Pl
           s.withdraw(id)
           s.restore(
             { ...again, notBeforeMono: finished.notBeforeMono },
-            { attempts: attempt, fails: 0, deaths: 0, crashes: 0, ttftMs: null },
+            { attempts: attempt, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null },
             now,
           )
           return finished

@@ -204,7 +204,7 @@ it('keeps a lease by heartbeats, and gives the job to the next worker when they 
     { id: '1', attempt: 2, crashes: 0 },
     { id: '2', attempt: 2, crashes: 0 },
   ])
-  expect(scheduler.tally('1')).toEqual({ attempts: 2, fails: 0, deaths: 1, crashes: 0, ttftMs: null })
+  expect(scheduler.tally('1')).toEqual({ attempts: 2, fails: 0, deaths: 1, crashes: 0, ranMs: 50_000, ttftMs: null })
 })
 
 it('does not prolong a lease by taking another', () => {
@@ -295,7 +295,7 @@ it('blames no lease that ran out alone, while others of its worker had not', () 
   lease(0)
   lease(20_000)
   scheduler.tick(30_000)
-  expect(scheduler.tally('1')).toMatchObject({ deaths: 1, crashes: 0, ttftMs: null })
+  expect(scheduler.tally('1')).toMatchObject({ deaths: 1, crashes: 0, ranMs: 30_000, ttftMs: null })
 })
 
 it('lets no lease run out for time in which the process did not run', () => {
@@ -467,17 +467,17 @@ it('withdraws what could not be stored, without a word', () => {
 
 it('restores what a restart found, in order, with its numbers', () => {
   const { scheduler, events } = setUp({ maxCrashes: 2, maxAttempts: 3 })
-  scheduler.restore(inLane('1'), { attempts: 2, fails: 0, deaths: 1, crashes: 1, ttftMs: null }, 0)
-  scheduler.restore(inLane('2'), { attempts: 0, fails: 0, deaths: 0, crashes: 0, ttftMs: null }, 0)
-  scheduler.restore(job('poison'), { attempts: 3, fails: 0, deaths: 2, crashes: 2, ttftMs: null }, 0)
-  scheduler.restore(job('tried'), { attempts: 9, fails: 2, deaths: 0, crashes: 0, ttftMs: null }, 0)
+  scheduler.restore(inLane('1'), { attempts: 2, fails: 0, deaths: 1, crashes: 1, ranMs: 0, ttftMs: null }, 0)
+  scheduler.restore(inLane('2'), { attempts: 0, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null }, 0)
+  scheduler.restore(job('poison'), { attempts: 3, fails: 0, deaths: 2, crashes: 2, ranMs: 0, ttftMs: null }, 0)
+  scheduler.restore(job('tried'), { attempts: 9, fails: 2, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null }, 0)
   scheduler.died(['1', 'poison', 'gone'], 0)
   expect(events('ended')).toMatchObject([{ id: 'poison', error: { code: 'poison_job' } }])
   expect(scheduler.lease('w', [], 9, yes, 0)).toEqual([
     { id: '1', attempt: 3, crashes: 1 },
     { id: 'tried', attempt: 10, crashes: 0 },
   ])
-  expect(scheduler.tally('1')).toEqual({ attempts: 3, fails: 0, deaths: 2, crashes: 1, ttftMs: null })
+  expect(scheduler.tally('1')).toEqual({ attempts: 3, fails: 0, deaths: 2, crashes: 1, ranMs: 0, ttftMs: null })
   expect(scheduler.finish('tried', 10, failed(), 1)).toEqual({ kind: 'ended', state: 'failed' })
 })
 
@@ -546,7 +546,7 @@ it('a job that comes back in line expires too: at its deadline, or after the roo
 
 it('a restart gives what had started the same room', () => {
   const { scheduler, events } = setUp({ returnRoomMs: 1_000 })
-  const tally = { attempts: 1, fails: 0, deaths: 0, crashes: 0, ttftMs: null }
+  const tally = { attempts: 1, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null }
   scheduler.restore(job('started', { deadlineMono: -5_000 }), tally, 100)
   scheduler.restore(job('never', { deadlineMono: -5_000 }), { ...tally, attempts: 0 }, 100)
   scheduler.tick(100)
@@ -563,7 +563,7 @@ it('a kind that has no room does not hold back the other kind of its model', () 
 
 it('adopts a lease that a restart found: the attempt goes on, its lease begins anew, and its lane waits', () => {
   const { scheduler, submit, lease, events } = setUp()
-  const tally = { attempts: 2, fails: 1, deaths: 0, crashes: 0, ttftMs: 40 }
+  const tally = { attempts: 2, fails: 1, deaths: 0, crashes: 0, ranMs: 0, ttftMs: 40 }
   scheduler.restore(job('held', { lane: 'l' }), tally, 1_000)
   scheduler.adopt('held', 'other', 1_000)
   submit(1_000, job('next', { lane: 'l' }))

@@ -115,6 +115,7 @@ class PureScheduler implements Scheduler {
     entry.fails = tally.fails
     entry.deaths = tally.deaths
     entry.crashes = tally.crashes
+    entry.ranMs = tally.ranMs
     entry.ttftMs = tally.ttftMs
   }
 
@@ -311,6 +312,7 @@ class PureScheduler implements Scheduler {
   }
 
   #giveBack(lease: ActiveLease, notBeforeMono: number, inFront: boolean, now: number): void {
+    lease.entry.ranMs += now - lease.leasedMono
     this.#release(lease)
     this.#setState(lease.entry, 'queued')
     this.#extend(lease.entry, notBeforeMono)
@@ -457,8 +459,8 @@ class PureScheduler implements Scheduler {
   tally(id: JobId): Tally | null {
     const entry = this.#entries.get(id)
     if (entry === undefined) return null
-    const { attempt: attempts, fails, deaths, crashes, ttftMs } = entry
-    return { attempts, fails, deaths, crashes, ttftMs }
+    const { attempt: attempts, fails, deaths, crashes, ranMs, ttftMs } = entry
+    return { attempts, fails, deaths, crashes, ranMs, ttftMs }
   }
 
   notes(id: JobId): Notes | null {

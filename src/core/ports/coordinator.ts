@@ -46,7 +46,9 @@ export interface Tally {
   readonly deaths: number
   /** Deaths for which this job alone may be blamed. */
   readonly crashes: number
-  /** Acceptance to the first text that was shown, ms; null: none was, or nobody knows when. */
+  /** How long its attempts have run in all, ms: of the time since acceptance, what it did not spend in line. */
+  readonly ranMs: number
+  /** Acceptance to the answer's first text, ms; null: there was none, or nobody knows when. */
   readonly ttftMs: number | null
 }
 
@@ -79,8 +81,9 @@ export type Change =
       /** See Tally. */
       readonly crashes: number
       readonly claim: Claim
-      /** Acceptance to now. */
-      readonly waitedMs: number
+      readonly sinceAcceptedMs: number
+      /** Of these, the time in line, over all its waits. */
+      readonly queuedMs: number
       readonly ttftMs: number | null
     }
   /** Back in line: handed back, to be tried again, or its lease was lost. */

@@ -31,6 +31,11 @@ export interface LogWriter {
    * taken before `Work.finish` is stored before the end record.
    */
   append(records: readonly Bytes[], outputTokens: number, urgent: boolean): void
+  /**
+   * When the answer's first text came, counted from acceptance: stored in the commit of what was just taken. Leases of
+   * later attempts bring it.
+   */
+  noteFirstText(ttftMs: number): void
   /** Bytes taken and not yet committed: stop reading the upstream above a cap. */
   readonly pendingBytes: number
   /** Resolves when all that was taken is committed. */

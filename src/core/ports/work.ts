@@ -35,9 +35,10 @@ export interface Lease {
   readonly crashes: number
   /** Where it is to run. The engine gives it back when the lease ends. */
   readonly claim: Claim
-  /** Acceptance to now, ms. */
-  readonly waitedMs: number
-  /** Acceptance to the first text that an earlier attempt showed, ms; null: none was, or nobody knows when. */
+  readonly sinceAcceptedMs: number
+  /** Of these, the time in line, over all its waits. */
+  readonly queuedMs: number
+  /** Acceptance to the first text of an earlier attempt, ms; null: there was none, or nobody knows when. */
   readonly ttftMs: number | null
   /** The log as earlier attempts left it; `head`: its last seq. */
   readonly log: { readonly epoch: number; readonly head: number }

@@ -159,10 +159,9 @@ export class Dispatch {
 
   // ------------------------------------------------------------ leases
 
-  #noteLease({ log }: LiveJob, { attempt }: Leased): void {
+  #noteLease({ log }: LiveJob, { attempt, queuedMs, ttftMs }: Leased): void {
     log.attempt = attempt
-    log.lease = attempt
-    this.#parts.logs.touch(log)
+    this.#parts.logs.noteLease(log, queuedMs, ttftMs)
   }
 
   /** After the commit. What is no longer leased by then was lost, or its submit could not be stored. */
@@ -193,21 +192,23 @@ export class Dispatch {
     store.write({ apply: ignore, keep: true, done: (error) => error === null && done() })
   }
 
-  #leaseOf(live: LiveJob, { attempt, crashes, claim, waitedMs, ttftMs }: Leased, decidedMono: number): Lease {
+  #leaseOf(live: LiveJob, change: Leased, decidedMono: number): Lease {
+    const { attempt, crashes, claim, sinceAcceptedMs, queuedMs, ttftMs } = change
     const { jobs, live: all, emit, clock } = this.#parts
     const { log } = live
     const { body, damaged } = live.body.length > 0 ? { body: live.body } : bodyOf(jobs, log.order)
     all.dropBody(live)
     live.attempts = attempt
     live.leasing = 0
-    const inLineMs = live.returnedMono === null ? waitedMs : decidedMono - live.returnedMono
-    emit({ type: 'job-leased', ...aboutJob(live.job), attempt, deployment: claim.deployment, waitedMs: inLineMs })
+    emit({ type: 'job-leased', ...aboutJob(live.job), attempt, deployment: claim.deployment, queuedMs })
+    const handedOutMs = clock.monoMs() - decidedMono
     return {
       job: { ...live.job, attempts: attempt, body, state: 'leased' },
       attempt,
       crashes,
       claim,
-      waitedMs: waitedMs + clock.monoMs() - decidedMono,
+      sinceAcceptedMs: sinceAcceptedMs + handedOutMs,
+      queuedMs: queuedMs + handedOutMs,
       ttftMs,
       log: { epoch: log.epoch, head: log.taken },
       ...(damaged && { damaged }),
@@ -228,9 +229,8 @@ export class Dispatch {
     const { age, store, jobs, clock, emit } = this.#parts
     const { log } = live
     log.attempt = 0
-    live.returnedMono = clock.monoMs()
     live.attempts = tally.attempts
-    const delayMs = Math.max(0, notBeforeMono - live.returnedMono)
+    const delayMs = Math.max(0, notBeforeMono - clock.monoMs())
     const notBeforeAge = age.of(notBeforeMono)
     store
       .run(() => jobs.comeBack(log.order, tally, failedAt, notBeforeAge), true)

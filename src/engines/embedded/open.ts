@@ -89,7 +89,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const pauses = new Pauses(store)
     for (const selector of pauses.list())
       for (const each of laneNames(selector)) coordinator.pause(each, clock.monoMs())
-    const interrupted = moveSegments(db, epochs, (n) => store.warn('commits_missing', damagedSegment(n)))
+    const interrupted = moveSegments(db, epochs, age, (n) => store.warn('commits_missing', damagedSegment(n)))
     const live = new LiveJobs(coordinator)
     const parts: Parts = {
       store,

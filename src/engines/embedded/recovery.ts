@@ -14,7 +14,7 @@ import { COLUMNS, type JobRow, NO_BODY, toJobOrSkip } from './jobs/jobs.ts'
 import { LiveJob } from './jobs/live-job.ts'
 import type { Epochs } from './log/epochs.ts'
 import { LiveLog } from './log/live-log.ts'
-import { partsWriter, storedSegments } from './log/segments.ts'
+import { partsWriter, storedSegments, timesOf } from './log/segments.ts'
 
 /** As many of the last jobs are looked at for J4: a start must not read all of a day. */
 const JOINABLE_ROWS = 20_000
@@ -37,6 +37,7 @@ interface Found {
   readonly tried: number
   /** The last lease that a segment notes; 0 = none. */
   lease: number
+  times: Bytes
   /** Segments before this are in parts already. */
   readonly held: number
   readonly pieces: Bytes[]
@@ -44,7 +45,12 @@ interface Found {
 }
 
 /** Costs what is in segments, not what is stored. Throws what SQLite throws. */
-export function moveSegments(db: DatabaseSync, epochs: Epochs, damaged: (segment: number) => void): Interrupted {
+export function moveSegments(
+  db: DatabaseSync,
+  epochs: Epochs,
+  age: Age,
+  damaged: (segment: number) => void,
+): Interrupted {
   db.exec('BEGIN IMMEDIATE')
   epochs.begin(db)
   const drained = Number(db.prepare("DELETE FROM meta WHERE key = 'draining'").run().changes) > 0
@@ -57,7 +63,8 @@ export function moveSegments(db: DatabaseSync, epochs: Epochs, damaged: (segment
     const known = found.get(order)
     if (known !== undefined) return known
     const row = unfinished.get(order) as { tried: number; held: number | null } | undefined
-    const log = row === undefined ? null : { tried: row.tried, held: row.held ?? 0, lease: 0, pieces: [], records: 0 }
+    const log =
+      row === undefined ? null : { tried: row.tried, held: row.held ?? 0, lease: 0, times: '', pieces: [], records: 0 }
     found.set(order, log)
     return log
   }
@@ -67,14 +74,20 @@ export function moveSegments(db: DatabaseSync, epochs: Epochs, damaged: (segment
     for (const { order, lease, records, data } of entries) {
       const log = find(order)
       if (log === null) continue
-      if (lease > 0) log.lease = lease
+      if (lease > 0) {
+        log.lease = lease
+        if (records === 0) log.times = data
+      }
       if (records === 0 || n < log.held) continue
       log.pieces.push(data)
       log.records += records
     }
   }
   const write = partsWriter(db)
-  const note = db.prepare('UPDATE unfinished SET attempts = ?, not_before_age = 0 WHERE ord = ?')
+  const note = db.prepare(
+    'UPDATE unfinished SET attempts = ?, not_before_age = 0, ttft = coalesce(?, ttft),' +
+      ' ran = max(ran, ? - (SELECT accepted_age FROM jobs j WHERE j.ord = unfinished.ord)) WHERE ord = ?',
+  )
   const interrupted = new Set<number>()
   for (const [order, log] of found) {
     if (log === null) continue
@@ -82,7 +95,9 @@ export function moveSegments(db: DatabaseSync, epochs: Epochs, damaged: (segment
     const data = Buffer.from(pieces.join(''), 'latin1')
     if (records > 0) write(null, { order, segment: lastSegment + 1, records, epoch: epochs.before(order), data })
     if (log.lease <= log.tried) continue
-    note.run(log.lease, order)
+    const times = timesOf(log.times)
+    // When it stopped is not known: all the time until now counts as the attempt's
+    note.run(log.lease, times?.ttftMs ?? null, times === null ? 0 : age.now() - times.queuedMs, order)
     if (!drained) interrupted.add(order)
   }
   if (lastSegment > 0) db.exec('DELETE FROM segments')
@@ -108,12 +123,13 @@ type UnfinishedRow = JobRow & {
   readonly crashes: number
   readonly notBeforeAge: number
   readonly ttft: number | null
+  readonly ran: number
   readonly failedAt: string | null
 }
 
 const UNFINISHED = `SELECT u.ord AS ord, length(j.body) AS bodyBytes, j.accepted_age AS acceptedAge, ${COLUMNS},
     u.attempts AS tried, u.fails AS fails, u.deaths AS deaths, u.crashes AS crashes, u.not_before_age AS notBeforeAge,
-    u.ttft AS ttft, u.failed_at AS failedAt
+    u.ttft AS ttft, u.ran AS ran, u.failed_at AS failedAt
   FROM unfinished u JOIN jobs j ON j.ord = u.ord LEFT JOIN results r ON r.ord = u.ord
   WHERE u.ord > ? ORDER BY u.ord LIMIT ${ROWS_AT_ONCE}`
 
@@ -136,7 +152,7 @@ export async function restoreJobs(
     const rows = next.all(after) as unknown as UnfinishedRow[]
     const now = clock.monoMs()
     for (const row of rows) {
-      const { id, ord, tried: attempts, fails, deaths, crashes, ttft: ttftMs } = row
+      const { id, ord, tried: attempts, fails, deaths, crashes, ttft: ttftMs, ran: ranMs } = row
       const job = toJobOrSkip(row, (detail) => store.warn('job_damaged', detail))
       if (job === null) continue
       const log = new LiveLog(id, epochOf(ord))
@@ -150,7 +166,7 @@ export async function restoreJobs(
       logs.live.set(id, log)
       const what = scheduled(id, live.job, row.bodyBytes, age.mono(row.acceptedAge))
       const notBeforeMono = Math.max(what.notBeforeMono, age.mono(row.notBeforeAge))
-      const tally = { attempts, fails, deaths, crashes, ttftMs }
+      const tally = { attempts, fails, deaths, crashes, ranMs, ttftMs }
       // Its worker died with the last process
       coordinator.restore({ ...what, notBeforeMono }, { tally, failedAt: placesOf(row.failedAt), held: null }, now)
       if (interrupted.has(ord)) died.push(id)

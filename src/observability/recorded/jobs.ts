@@ -12,12 +12,13 @@ export function jobs(): Recorded {
     canceled: counter('jobs_canceled', 'Jobs that were canceled'),
     expired: counter('jobs_expired', 'Jobs whose deadline passed before they ran'),
   }
-  const queued = histogram('job_queued_ms', 'In line before a lease, from acceptance or since the job was returned')
+  const queued = histogram('job_queued_ms', 'In line, over all waits of a job')
   const ttft = histogram('job_ttft_ms', 'From a job’s acceptance to its first text')
   const tpot = histogram('job_tpot_ms', 'For each token of a job after the first')
-  const total = histogram('job_total_ms', 'From a job’s acceptance to its end')
+  const total = histogram('job_total_ms', 'From a job’s acceptance to the end of its last attempt')
 
-  function took({ ttftMs, tpotMs, totalMs }: Timing): void {
+  function took({ queuedMs, ttftMs, tpotMs, totalMs }: Timing): void {
+    queued.record(queuedMs)
     total.record(totalMs)
     if (ttftMs !== undefined) ttft.record(ttftMs)
     if (tpotMs !== undefined) tpot.record(tpotMs)
@@ -31,8 +32,6 @@ export function jobs(): Recorded {
           return fact.joined ? joined.add() : submitted.add()
         case 'job-refused':
           return refused.add()
-        case 'job-leased':
-          return queued.record(fact.waitedMs)
         case 'job-ended': {
           const { state, timing } = fact
           if (state in ended) ended[state as keyof typeof ended].add()

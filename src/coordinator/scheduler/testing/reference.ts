@@ -20,6 +20,7 @@ interface RefJob {
   fails: number
   deaths: number
   crashes: number
+  ranMs: number
   notBeforeMono: number
   deadlineMono: number
   /** Place among ready jobs; null = not ready. */
@@ -154,6 +155,7 @@ export class Reference {
       fails: 0,
       deaths: 0,
       crashes: 0,
+      ranMs: 0,
       notBeforeMono: job.notBeforeMono,
       deadlineMono: attempt === 0 ? job.deadlineMono : this.#extended(job, Math.max(now, job.notBeforeMono)),
       rank: null,
@@ -427,7 +429,14 @@ export class Reference {
     const found = this.#find(id)
     return found === undefined
       ? null
-      : { attempts: found.attempt, fails: found.fails, deaths: found.deaths, crashes: found.crashes, ttftMs: null }
+      : {
+          attempts: found.attempt,
+          fails: found.fails,
+          deaths: found.deaths,
+          crashes: found.crashes,
+          ranMs: found.ranMs,
+          ttftMs: null,
+        }
   }
 
   state(id: string): JobState | null {
@@ -483,6 +492,7 @@ export class Reference {
   }
 
   #giveBack(j: RefJob, notBeforeMono: number, inFront: boolean, now: number): void {
+    j.ranMs += now - j.leasedMono
     j.state = notBeforeMono > now ? 'delayed' : 'queued'
     j.notBeforeMono = notBeforeMono
     j.deadlineMono = this.#extended(j.job, notBeforeMono)

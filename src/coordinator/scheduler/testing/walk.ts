@@ -136,7 +136,7 @@ export class Walker {
         const deaths = m % 3 === 0 ? Math.min(attempts, 3) : 0
         const crashes = Math.min(deaths, m % 2)
         const fails = Math.min(2, attempts - deaths)
-        scheduler.restore(made, { attempts, fails, deaths, crashes, ttftMs: null }, this.now)
+        scheduler.restore(made, { attempts, fails, deaths, crashes, ranMs: 0, ttftMs: null }, this.now)
         if (attempts > 0 && m % 2 === 0) this.open.push(made.id)
         return null
       }

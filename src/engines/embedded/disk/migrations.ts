@@ -5,7 +5,16 @@ import { leadingInstructions } from '../../shared/messages.ts'
 const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 
 /** `MIGRATIONS[n]` takes a folder of schema n to n + 1. */
-export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = { 1: toSchema2, 2: toSchema3 }
+export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = {
+  1: toSchema2,
+  2: toSchema3,
+  3: toSchema4,
+}
+
+/** 4: jobs in line remember how long their attempts ran. */
+function toSchema4(db: DatabaseSync): void {
+  db.exec('ALTER TABLE unfinished ADD COLUMN ran INTEGER NOT NULL DEFAULT 0')
+}
 
 /** 3: jobs in line remember where they failed, and when they first showed text. */
 function toSchema3(db: DatabaseSync): void {

@@ -24,7 +24,7 @@ import {
 import { findLoss, forget, GONE, type Loss, readMark } from './mark.ts'
 import { MIGRATIONS } from './migrations.ts'
 
-const SCHEMA_VERSION = 3
+const SCHEMA_VERSION = 4
 
 /** What the WAL file is cut to when it starts over. */
 const WAL_KEPT_BYTES = 64 << 20
@@ -53,7 +53,9 @@ CREATE INDEX results_bad ON results (ord) WHERE state <> 'done';
 CREATE TABLE unfinished (
   ord INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, fails INTEGER NOT NULL, deaths INTEGER NOT NULL,
   crashes INTEGER NOT NULL, not_before_age INTEGER NOT NULL,
-  ttft INTEGER, failed_at TEXT); -- JSON: FailedAt; null: nowhere
+  ttft INTEGER,
+  failed_at TEXT, -- JSON: FailedAt; null: nowhere
+  ran INTEGER NOT NULL DEFAULT 0);
 
 -- Token records of live jobs, one row a commit for all of them; gone when no live job needs them.
 CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER);

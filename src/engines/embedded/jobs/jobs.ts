@@ -107,10 +107,10 @@ export class Jobs {
       `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log, checksum)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0, 0, 0, NULL, NULL)')
+    this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0, 0, 0, NULL, NULL, 0)')
     this.#updateUnfinished = db.prepare(
       'UPDATE unfinished SET attempts = ?, fails = ?, deaths = ?, crashes = ?, not_before_age = ?, ttft = ?,' +
-        ' failed_at = ? WHERE ord = ?',
+        ' failed_at = ?, ran = ? WHERE ord = ?',
     )
     this.#acceptedFrom = db.prepare('SELECT ord, accepted_age AS age FROM jobs WHERE ord >= ? ORDER BY ord LIMIT 1')
     this.#range = db.prepare('SELECT (SELECT min(ord) FROM jobs) AS first, (SELECT max(ord) FROM jobs) AS last')
@@ -172,9 +172,9 @@ export class Jobs {
 
   /** It goes back in line. */
   comeBack(order: number, tally: Tally, failedAt: FailedAt, notBeforeAge: number): void {
-    const { attempts, fails, deaths, crashes, ttftMs } = tally
+    const { attempts, fails, deaths, crashes, ranMs, ttftMs } = tally
     const places = failedAt.length === 0 ? null : JSON.stringify(failedAt)
-    this.#updateUnfinished.run(attempts, fails, deaths, crashes, notBeforeAge, ttftMs, places, order)
+    this.#updateUnfinished.run(attempts, fails, deaths, crashes, notBeforeAge, ttftMs, places, ranMs, order)
   }
 
   /** The first order that was accepted after this age, or more than all: jobs are in order of acceptance. */

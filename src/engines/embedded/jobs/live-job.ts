@@ -27,8 +27,6 @@ export class LiveJob {
   /** An attempt that is leased and not handed out yet, and what its worker must be told then. 0: none. */
   leasing = 0
   revoked: 'canceled' | 'lost' | null = null
-  /** When it last came back in line; null: never. */
-  returnedMono: number | null = null
   /** What its worker had of the request when it ended it, and the assistant's message. */
   leasedBody: Uint8Array | null = null
   answer: string | null = null

@@ -16,7 +16,7 @@ import { kindOf } from '../disk/faults.ts'
 import type { LogShare, Store } from '../disk/store.ts'
 import type { Epochs } from './epochs.ts'
 import { type LiveLog, NO_NEWS } from './live-log.ts'
-import { entry, latin1, Segments } from './segments.ts'
+import { entry, latin1, leaseEntry, Segments } from './segments.ts'
 
 /** Encoded bytes of one log, and of all, above which they are read back from disk. */
 const MAX_LOG_BYTES = 256 << 10
@@ -103,6 +103,14 @@ export class Logs implements TokenLog, LogShare {
     else this.#store.turn()
   }
 
+  /** An attempt begins: noted, so that a restart knows it, and its times. */
+  noteLease(log: LiveLog, queuedMs: number, ttftMs: number | null): void {
+    log.lease = log.attempt
+    log.queuedMs = queuedMs
+    log.ttftMs = ttftMs
+    this.touch(log)
+  }
+
   /** The log has something for the next commit. */
   touch(log: LiveLog): void {
     if (log.dirty) return
@@ -131,11 +139,12 @@ export class Logs implements TokenLog, LogShare {
     let text = ''
     for (const log of this.#dirty) {
       if (log.ending || this.#moving.has(log)) continue
-      text += entry(log.order, log.lease, log.run.length, log.unsaved)
+      if (log.lease > 0) text += leaseEntry(log.order, log.lease, log)
+      if (log.run.length > 0) text += entry(log.order, 0, log.run.length, log.unsaved)
       this.#slots.push({ log, start: text.length - log.unsaved.length, end: text.length })
     }
     // A part says nothing of the lease that its log's segments said
-    for (const log of this.#moving.keys()) if (log.attempt > 0) text += entry(log.order, log.attempt, 0, '')
+    for (const log of this.#moving.keys()) if (log.attempt > 0) text += leaseEntry(log.order, log.attempt, log)
     if (text === '') return
     this.#segment = Buffer.from(text, 'latin1')
     if (!durable) return
@@ -388,6 +397,11 @@ class Writer implements LogWriter {
     if (log.attempt !== this.#attempt || log.ending || records.length === 0) return
     this.#logs.take(log, records, urgent)
     if (outputTokens > 0) this.#logs.charge(log.job, this.#attempt, outputTokens)
+  }
+
+  noteFirstText(ttftMs: number): void {
+    const log = this.#log
+    if (log.attempt === this.#attempt && !log.ending) this.#logs.noteLease(log, log.queuedMs, ttftMs)
   }
 
   get pendingBytes(): number {

@@ -2,9 +2,10 @@
  * How token records lie on disk while their jobs live: one row a commit (a segment) for all logs, in order of commit.
  * A table clustered by job would touch a page of its own for each job and commit, and SQLite logs whole pages.
  *
- * A segment is a sequence of entries: order number of the job (7 bytes, high first), varint of the attempt that was
- * leased with this commit (0 = none), varint of the number of records, varint of the length, encoded records
- * (codec.ts).
+ * A segment is a sequence of entries: order number of the job (7 bytes, high first), varint of the attempt that this
+ * entry notes (0 = none), varint of the number of records, varint of the length, encoded records (codec.ts). An entry
+ * that notes an attempt has no records but the attempt's times: varint of the time in line, and, once it is known,
+ * varint of the time to the first text. Earlier versions wrote no times, and records with the attempt.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Bytes } from '../../../core/record.ts'
@@ -21,6 +22,8 @@ const MAX_SPAN_BYTES = 64 << 20
 const MOVED_AT_ONCE_BYTES = 256 << 10
 /** What a move costs besides. */
 const MOVE_COST_BYTES = 1024
+
+const ORDER_BYTES = 7
 
 export interface Entry {
   readonly order: number
@@ -43,24 +46,61 @@ export function entry(order: number, lease: number, records: number, data: Bytes
   return tag + varint(lease) + varint(records) + varint(data.length) + data
 }
 
-export function* entries(segment: Bytes): Generator<Entry> {
-  let i = 0
-  const number = (): number => {
+/** The times of an attempt that are not known before it ends, should it never end. */
+export interface Times {
+  readonly queuedMs: number
+  readonly ttftMs: number | null
+}
+
+export function leaseEntry(order: number, attempt: number, { queuedMs, ttftMs }: Times): Bytes {
+  const times = varint(Math.round(queuedMs)) + (ttftMs === null ? '' : varint(Math.round(ttftMs)))
+  return entry(order, attempt, 0, times)
+}
+
+/** Null: an earlier version wrote the entry. */
+export function timesOf(data: Bytes): Times | null {
+  if (data === '') return null
+  const cursor = new Cursor(data)
+  return { queuedMs: cursor.number(), ttftMs: cursor.done ? null : cursor.number() }
+}
+
+class Cursor {
+  readonly #bytes: Bytes
+  #at = 0
+
+  constructor(bytes: Bytes) {
+    this.#bytes = bytes
+  }
+
+  get done(): boolean {
+    return this.#at >= this.#bytes.length
+  }
+
+  /** A varint. */
+  number(): number {
     let n = 0
     for (let scale = 1; ; scale *= 128) {
-      const c = segment.charCodeAt(i++)
+      const c = this.take(1).charCodeAt(0)
       n += (c & 127) * scale
       if (c < 128) return n
-      if (i > segment.length) throw new Error('a segment is damaged')
     }
   }
-  while (i < segment.length) {
+
+  take(length: number): Bytes {
+    const from = this.#at
+    this.#at += length
+    if (!(this.#at <= this.#bytes.length)) throw new Error('a segment is damaged')
+    return this.#bytes.slice(from, this.#at)
+  }
+}
+
+export function* entries(segment: Bytes): Generator<Entry> {
+  const cursor = new Cursor(segment)
+  while (!cursor.done) {
     let order = 0
-    for (const end = i + 7; i < end; i++) order = order * 256 + segment.charCodeAt(i)
-    const [lease, records, length] = [number(), number(), number()]
-    i += length
-    if (!(i <= segment.length)) throw new Error('a segment is damaged')
-    yield { order, lease, records, data: segment.slice(i - length, i) }
+    for (const char of cursor.take(ORDER_BYTES)) order = order * 256 + char.charCodeAt(0)
+    const [lease, records, length] = [cursor.number(), cursor.number(), cursor.number()]
+    yield { order, lease, records, data: cursor.take(length) }
   }
 }
 
