@@ -249,7 +249,7 @@ it('keeps the time of the first token over a continued answer, and sums its toke
     kind: 'done',
     usage: { promptTokens: 8, completionTokens: 3, estimated: true },
     attemptUsage: { promptTokens: 5, completionTokens: 1, estimated: false },
-    timing: { queuedMs: 100, ttftMs: 30, tpotMs: 10 },
+    timing: { queuedMs: 100, ttftMs: 30, tpotMs: 60 },
   })
 })
 
