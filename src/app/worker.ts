@@ -12,7 +12,7 @@ export function startWorker(
   { config }: Settings,
   { work, log, conversations }: Pick<Engine, 'work' | 'log' | 'conversations'>,
   catalogue: Catalogue,
-  { clock, ids, emit }: Runtime,
+  { clock, ids, emit, log: report }: Runtime,
 ): WorkerPool {
   return startPool(
     work,
@@ -23,6 +23,7 @@ export function startWorker(
       finish: (lease, outcome) => work.finish(lease, outcome),
       clock,
       emit,
+      onFault: (err, { id: job }) => report.error({ err, job }, 'unforeseen error'),
       prompt: createPrompts({ ...config.conversations, conversations, clock }),
       maxAnswerBytes: config.http.maxAnswerBytes,
       maxPendingBytes: MAX_PENDING_BYTES,

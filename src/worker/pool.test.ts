@@ -29,7 +29,7 @@ function setUp() {
     },
     {
       deployment: () => deployment,
-      open: () => ({ epoch: 1, head: 0, pendingBytes: 0, append() {}, flushed: async () => {} }),
+      open: () => ({ epoch: 1, head: 0, pendingBytes: 0, append() {}, noteFirstText() {}, flushed: async () => {} }),
       read: async () => null,
       prompt: async (job) => job.body,
       async finish({ attempt }: Lease, { kind }: Outcome) {
@@ -37,6 +37,7 @@ function setUp() {
         return { kind: 'ended', state: 'done' }
       },
       emit() {},
+      onFault() {},
       clock,
       maxAnswerBytes: 1_000,
       maxPendingBytes: 1_000,
@@ -49,7 +50,8 @@ function setUp() {
     attempt,
     crashes: 0,
     claim: { deployment: 'd', reservation: null },
-    waitedMs: 0,
+    sinceAcceptedMs: 0,
+    queuedMs: 0,
     ttftMs: null,
     log: { epoch: 1, head: 0 },
   })

@@ -24,6 +24,8 @@ interface Stage {
   /** What became of each attempt, by the coordinator. */
   readonly outcomes: Outcome[]
   readonly calls: ProviderCall[]
+  /** What was told to the log. */
+  readonly faults: unknown[]
   /** The next prompt waits; `run` is the attempt that it is made for. */
   holdPrompt(): { readonly run: Promise<Run>; now(): void }
   /** Takes its deployments out of the worker's catalogue. */
@@ -35,10 +37,18 @@ interface Stage {
 /** The coordinator is the real one. */
 function setUp(
   deployments: readonly Partial<Deployment>[] = [{}],
-  broken: { read?: boolean; finish?: boolean; flush?: boolean; pageRecords?: number } = {},
+  broken: {
+    read?: boolean
+    finish?: boolean
+    finishOnce?: boolean
+    flush?: boolean
+    emit?: boolean
+    pageRecords?: number
+  } = {},
 ): Stage {
   const clock = manualClock()
   const [stored, outcomes, calls]: [Bytes[], Outcome[], ProviderCall[]] = [[], [], []]
+  const faults: unknown[] = []
   let sink!: ProviderSink
   const provider = {
     continues: true,
@@ -87,6 +97,10 @@ function setUp(
   } as unknown as Job
   coordinator.submit(scheduled('job_1', { model: 'm', deadlineMono: 60_000 }), 0)
   const finish = async (lease: Lease, outcome: Outcome): Promise<Finished> => {
+    if (broken.finishOnce === true) {
+      broken.finishOnce = false
+      throw new TypeError('a fault of ours')
+    }
     if (broken.finish === true) {
       outcomes.push(outcome)
       throw new SluiceError('storage_failed')
@@ -110,6 +124,7 @@ function setUp(
     stored,
     outcomes,
     calls,
+    faults,
     remove: () => catalogue.replace([]),
     holdPrompt() {
       const held = Promise.withResolvers<void>()
@@ -146,7 +161,10 @@ function setUp(
             return { epoch: 1, firstSeq: after + 1, records, head: stored.length, ended: false }
           },
           clock,
-          emit() {},
+          emit({ type }) {
+            if (broken.emit === true && type === 'attempt-ended') throw new TypeError('a fault of ours')
+          },
+          onFault: (thrown) => void faults.push(thrown),
           async prompt(job: Job) {
             await promptAfter
             return job.body
@@ -316,12 +334,35 @@ it('a store that can not be read, then an upstream that breaks off, ends the att
   expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' } }])
 })
 
+it.each(['emit', 'finishOnce'] as const)(
+  'a fault of ours in the settling (%s) ends the job, and is logged',
+  async (where) => {
+    const { outcomes, faults, attempt } = setUp([{}], { [where]: true })
+    const { run, sink } = await attempt()
+    sink.events([CHUNK])
+    sink.end({ kind: 'done' })
+    await run.ended
+    expect(faults).toEqual([new TypeError('a fault of ours')])
+    expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' }, retry: false }])
+  },
+)
+
+it('a call that the provider aborts by itself is a fault, and is tried again', async () => {
+  const { outcomes, faults, attempt } = setUp()
+  const { run, sink } = await attempt()
+  sink.end({ kind: 'aborted' })
+  await run.ended
+  expect(faults).toEqual([new Error('the provider aborted a call that nobody had stopped')])
+  expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' }, retry: true }])
+})
+
 it('a store that can not be written leaves the lease to a restart', async () => {
-  const { outcomes, attempt } = setUp([{ concurrent: 1 }], { finish: true })
+  const { outcomes, faults, attempt } = setUp([{ concurrent: 1 }], { finish: true })
   const { run, sink } = await attempt()
   sink.end({ kind: 'done' })
   await run.ended
   expect(outcomes).toMatchObject([{ kind: 'done' }])
+  expect(faults).toEqual([])
 })
 
 it.each([

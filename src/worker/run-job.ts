@@ -32,6 +32,8 @@ export interface RunDeps {
   readonly prompt: (job: Job, deployment: Deployment) => Promise<Uint8Array>
   readonly finish: (lease: Lease, outcome: Outcome) => Promise<Finished>
   readonly emit: Emit
+  /** Something unforeseen was thrown: for the log. Must not throw. */
+  readonly onFault: (thrown: unknown, job: Job) => void
   readonly clock: Clock
   readonly maxAnswerBytes: number
   /** Bytes not yet committed above which the upstream is left unread. */
@@ -40,8 +42,6 @@ export interface RunDeps {
 
 /** To put it together was work enough for one turn of the event loop. */
 const LARGE_MESSAGE = 1 << 20
-
-type Failed = Extract<ProviderEnd, { kind: 'failed' }>
 
 /** Failures by which the upstream did no work, unless something came before. */
 const FREE: ReadonlySet<SluiceError['code']> = new Set([
@@ -66,8 +66,8 @@ export class Run implements ProviderSink {
   #writer: LogWriter | null = null
   #call: ProviderRun | null = null
   #stop: 'canceled' | 'lost' | 'released' | null = null
-  /** What makes an answer of the upstream no answer of ours. */
-  #fault: SluiceError | null = null
+  /** Why the call was aborted, where nobody asked for it. */
+  #fault: { readonly error: SluiceError; readonly retry: boolean } | null = null
   #settled = false
   /** Later attempts' chunks take the first one's identity. */
   #identity: Identity | null = null
@@ -106,7 +106,7 @@ export class Run implements ProviderSink {
       const outcome = await this.#begin()
       if (outcome !== CALLING) await this.#settle(outcome)
     } catch (thrown) {
-      await this.#settle(failedBy(thrown))
+      await this.#settle(this.#failedBy(thrown))
     }
   }
 
@@ -164,7 +164,7 @@ export class Run implements ProviderSink {
     try {
       this.#take(payloads)
     } catch (thrown) {
-      this.#giveUp(SluiceError.from(thrown))
+      this.#giveUp(thrown)
     }
   }
 
@@ -197,7 +197,7 @@ export class Run implements ProviderSink {
         identity === null ? documentRecord(document) : chunkBytesOf(document, (chunk) => ({ ...chunk, ...identity }))
       this.#append([record], this.#meter.tokens - before)
     } catch (thrown) {
-      this.#giveUp(SluiceError.from(thrown))
+      this.#giveUp(thrown)
     }
   }
 
@@ -232,21 +232,26 @@ export class Run implements ProviderSink {
           this.#paused = false
           this.#call?.resume()
         },
-        () => this.#call?.abort(), // the store failed: what follows could not be kept
+        (thrown) => this.#giveUp(thrown, true), // what follows could not be kept
       )
     }
   }
 
-  /** The upstream's answer can't be ours: its call ends, and with it the attempt, for good. */
-  #giveUp(error: SluiceError): void {
-    this.#fault = error
+  /** Nothing more of this answer can be taken: its call ends, and with it the attempt. */
+  #giveUp(thrown: unknown, retry = false): void {
+    this.#fault ??= { error: this.#foreseen(thrown), retry }
     this.#call?.abort()
   }
 
   end(end: ProviderEnd): void {
-    const outcome = this.#outcomeOf(end)
-    if (outcome instanceof Promise) outcome.catch(failedBy).then((found) => this.#settle(found))
-    else void this.#settle(outcome)
+    let outcome: Outcome | typeof LOST | Promise<Outcome>
+    try {
+      outcome = this.#outcomeOf(end)
+    } catch (thrown) {
+      outcome = this.#failedBy(thrown)
+    }
+    if (!(outcome instanceof Promise)) void this.#settle(outcome)
+    else outcome.catch((thrown: unknown) => this.#failedBy(thrown)).then((found) => this.#settle(found))
   }
 
   /** Stop at once: canceled, no longer ours, or handed back. */
@@ -260,19 +265,19 @@ export class Run implements ProviderSink {
 
   #outcomeOf(end: ProviderEnd): Outcome | typeof LOST | Promise<Outcome> {
     if (this.#stop !== null) return this.#stopped(this.#stop)
-    if (this.#fault !== null) return { kind: 'failed', error: this.#fault, retry: false, ...this.#spent() }
+    if (this.#fault !== null) return { kind: 'failed', ...this.#fault, ...this.#spent() }
     switch (end.kind) {
       case 'done':
         return { kind: 'done', ...this.#spent() }
       case 'aborted':
-        return { kind: 'failed', error: new SluiceError('internal'), retry: true }
+        return this.#failedBy(new Error('the provider aborted a call that nobody had stopped'))
       case 'failed':
         return this.#failed(end)
     }
   }
 
   /** After text was shown it is tried again only as the job's policy allows. */
-  async #failed({ error, retry }: Failed): Promise<Outcome> {
+  async #failed({ error, retry }: ProviderEnd & { kind: 'failed' }): Promise<Outcome> {
     if (FREE.has(error.code)) this.#meter.refused()
     const textShown = this.#textShown
     if (retry !== false && textShown) {
@@ -294,27 +299,54 @@ export class Run implements ProviderSink {
   async #settle(found: Outcome | typeof LOST): Promise<void> {
     if (this.#settled) return
     this.#settled = true
-    const { job, attempt, claim } = this.lease
     try {
-      if (found === LOST) return
-      crashpoint('before-finish')
-      const outcome = job.options.conversation === undefined ? found : await this.#withAnswer(found)
-      const { usage }: { usage?: Usage } = outcome.kind === 'released' ? {} : outcome
-      this.#deps.emit({
-        type: 'attempt-ended',
-        ...aboutJob(job),
-        attempt,
-        deployment: claim.deployment,
-        ...failureOf(outcome.kind === 'failed' ? outcome.error : null),
-        ...(usage && { usage: this.#meter.attemptUsage() }),
-      })
-      await this.#deps.finish(this.lease, outcome)
-      crashpoint('after-finish')
-    } catch {
-      // The store failed and says so through health; the lease stays open, and a restart takes the job up again
+      if (found !== LOST) await this.#finish(found)
+    } catch (thrown) {
+      this.#foreseen(thrown)
     } finally {
       this.#resolveEnded()
     }
+  }
+
+  /** Rejects where the store failed: the lease then stays open, and a restart takes the job up again. */
+  async #finish(found: Outcome): Promise<void> {
+    crashpoint('before-finish')
+    try {
+      const isTurn = this.lease.job.options.conversation !== undefined
+      const outcome = isTurn ? await this.#withAnswer(found) : found
+      this.#tellEnd(outcome)
+      await this.#deps.finish(this.lease, outcome)
+    } catch (thrown) {
+      const error = this.#foreseen(thrown)
+      if (error === thrown) throw error
+      // A fault of ours: without an end the job would stay leased for as long as this process runs
+      await this.#deps.finish(this.lease, { kind: 'failed', error, retry: false })
+    }
+    crashpoint('after-finish')
+  }
+
+  #tellEnd(outcome: Outcome): void {
+    const { job, attempt, claim } = this.lease
+    const { usage }: { usage?: Usage } = outcome.kind === 'released' ? {} : outcome
+    this.#deps.emit({
+      type: 'attempt-ended',
+      ...aboutJob(job),
+      attempt,
+      deployment: claim.deployment,
+      ...failureOf(outcome.kind === 'failed' ? outcome.error : null),
+      ...(usage && { usage: this.#meter.attemptUsage() }),
+    })
+  }
+
+  #failedBy(thrown: unknown): Outcome {
+    const error = this.#foreseen(thrown)
+    return { kind: 'failed', error, retry: error.retryable }
+  }
+
+  /** As an error of the table; what is none is told to the log. */
+  #foreseen(thrown: unknown): SluiceError {
+    if (!(thrown instanceof SluiceError)) this.#deps.onFault(thrown, this.lease.job)
+    return SluiceError.from(thrown)
   }
 
   /** Of a conversation. What can't be put together ends the job: it would end every later reader the same way. */
@@ -380,11 +412,6 @@ export class Run implements ProviderSink {
 const LOST = null
 /** No outcome yet: the provider's end brings it. */
 const CALLING = 'calling'
-
-function failedBy(thrown: unknown): Outcome {
-  const error = SluiceError.from(thrown)
-  return { kind: 'failed', error, retry: error.retryable }
-}
 
 const asksForStream = ({ stream }: Deployment, job: Job): boolean =>
   stream === 'always' || (stream === 'as_asked' && job.document !== true)
