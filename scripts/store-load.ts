@@ -1,6 +1,6 @@
 /**
  * Load on the embedded engine alone: streams that append through the real engine, while jobs start and end and large
- * bodies are submitted. Prints what a token and a job cost, how long commits held the event loop, and what lies on
+ * bodies are submitted. Prints what a token and a job cost, how long commits held the event loop, and what is on
  * disk.
  *
  *   node scripts/store-load.ts [--streams 1000] [--rate 50] [--tokens 500] [--seconds 10] [--gather 60] [--jobs 0]

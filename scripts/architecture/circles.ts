@@ -40,7 +40,7 @@ function arrow(graph: Map<string, Map<string, string>>, from: string, to: string
   if (!arrows.has(to)) arrows.set(to, at)
 }
 
-/** The folder in which both stand, and the room of each in it. */
+/** The folder that both are in, and the room of each in it. */
 function rooms(path: string, target: string): readonly [folder: string, from: string, to: string] {
   const [a, b] = [path.split('/'), target.split('/')]
   let shared = 0

@@ -48,7 +48,7 @@ export class Stage {
     return this.it.submit(job(id, more), 0).kind
   }
 
-  /** Leases, if it is said to be worth a call: what was leased, where to. */
+  /** Leases, if `leasable`; returns what was leased, and where. */
   lease(now = 0): readonly string[] {
     this.it.changes()
     if (this.it.leasable) this.it.lease(now)
@@ -308,7 +308,7 @@ export const CASES: readonly Case[] = [
       stage.submit('2')
       equal(stage.lease(), [])
       stage.it.configure(MODELS, 0)
-      // The slot of `a` is taken by what began before
+      // The slot of `a` is taken by a job that began before
       equal(stage.lease(), ['2.1 b'])
     },
   ],

@@ -14,7 +14,7 @@ interface FileChange {
 }
 
 interface Hunk {
-  /** Lines that are there, and lines that are there afterwards. */
+  /** Lines that must be there, and the lines that replace them. */
   readonly before: readonly string[]
   readonly after: readonly string[]
 }

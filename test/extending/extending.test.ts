@@ -29,7 +29,7 @@ const failure = (tree: string, command: string, ...args: readonly string[]): Pro
     execFile(
       join(root, 'node_modules/.bin', command),
       args,
-      // This run's report is not the inner one's
+      // The inner run must not overwrite this run's report
       { cwd: tree, timeout: COMMAND_MS, env: { ...process.env, SLUICE_TEST_REPORT: '' } },
       (error, out, err) => done(error === null ? '' : `${error.message}\n${out}${err}`),
     ),

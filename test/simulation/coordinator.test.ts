@@ -1,6 +1,6 @@
 /**
- * The coordinator keeps its promises, whatever happens (test/simulation/world.ts). A failure names its seed, and how it
- * came to that: `SEED=<seed> npx vitest run test/simulation` runs that one alone.
+ * The coordinator keeps its promises, whatever happens (test/simulation/world.ts). A failure prints its seed and
+ * trace: `SEED=<seed> npx vitest run test/simulation` runs that one alone.
  */
 import { expect, it } from 'vitest'
 import { PLANTS } from './plants.ts'

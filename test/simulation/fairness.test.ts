@@ -52,7 +52,7 @@ function widestGap(seed: number, weight: (tenant: string) => number): number {
       const job = jobs.get(change.id)!
       running.set(change.id, { job, attempt: change.attempt })
       served[job.tenant] += job.promptTokens
-      // There is always more where that came from
+      // Each job that starts is replaced, so there is always work
       if (change.attempt === 1) submit(job.tenant)
     }
     const shares = Object.keys(served).map((tenant) => served[tenant] / WEIGHTS[tenant])

@@ -1,6 +1,6 @@
 /**
- * What is known of all jobs by the changes alone, and what no change may do. There are two of them in a simulation:
- * what was decided, where each change is judged as it is made, and what was stored, from which a restart begins.
+ * The state of all jobs as it follows from the changes alone, and what no change may do. A simulation has two ledgers:
+ * what was decided, where each change is checked as it is made, and what was stored, from which a restart begins.
  */
 import type { Change, EndState, FailedAt, PlanModel, ScheduledJob, Tally } from '../../src/core/ports/coordinator.ts'
 import type { Selector } from '../../src/core/ports/operations.ts'
@@ -15,7 +15,7 @@ export interface Known {
   failedAt: FailedAt
   held: Held | null
   notBeforeMono: number
-  /** In line, it expires then. */
+  /** When it expires, if it is still in line. */
   dueMono: number
   canceling: boolean
   end: EndState | null
@@ -28,7 +28,7 @@ export interface Seat {
   heardMono: number
 }
 
-/** What changes are judged by besides. */
+/** What else changes are checked against. */
 export interface Scene {
   readonly now: number
   readonly models: readonly PlanModel[]
@@ -68,7 +68,7 @@ export class Ledger {
     return [...this.jobs.values()].filter(({ held }) => held !== null)
   }
 
-  /** Throws what a change may not do. */
+  /** Throws if the change breaks a rule. */
   judge(change: Change, scene: Scene): void {
     const known = this.jobs.get(change.id)
     if (change.type === 'accepted') return
@@ -180,7 +180,7 @@ function judgeEnd({ id, state, error, deployment }: Of<'ended'>, known: Known, s
   judgeLoss(id, known, scene)
 }
 
-/** A lease is lost to nobody who was heard of lately. */
+/** No worker that was heard of lately loses a lease. */
 function judgeLoss(id: string, { held }: Known, scene: Scene): void {
   if (held === null || scene.losing || scene.finishing?.id === id) return
   const heardMono = scene.seats.get(held.worker)?.heardMono ?? held.sinceMono

@@ -29,7 +29,7 @@ const wrapped = (change: (real: Coordinator) => Partial<Coordinator>): Faults =>
   },
 })
 
-/** Changes of this type are others, or left out. */
+/** Replaces changes of this type, or leaves them out. */
 const changed = (type: Change['type'], what: (change: Change) => readonly Change[]): Faults =>
   wrapped((real) => ({ changes: () => real.changes().flatMap((each) => (each.type === type ? what(each) : [each])) }))
 
@@ -43,7 +43,7 @@ function broken<T extends object, K extends keyof T>(of: T, name: K, make: (real
   }
 }
 
-/** What is done only to each n-th call. */
+/** Applies only to each n-th call. */
 function eachNth(n: number): () => boolean {
   let calls = 0
   return () => ++calls % n === 0
