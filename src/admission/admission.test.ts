@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Asked } from '../core/ports/admission.ts'
 import { createAdmission } from './admission.ts'
-import type { GuardSettings } from './settings.ts'
+import { type GuardSettings, guardSettings } from './settings.ts'
 
 const asked = (more: Partial<Asked> = {}): Asked => ({
   tenant: 'acme',
@@ -36,6 +36,13 @@ describe('allow-models', () => {
   ])('%s: %s', (model, refused) => {
     expect(code([guard], { model })).toBe(refused)
   })
+})
+
+it('allow-models: "*" allows every model', () => {
+  const guard = guardSettings.parse([{ guard: 'allow-models', models: ['*'] }])
+  expect(code(guard, { model: 'any' })).toBe(null)
+  expect(guardSettings.safeParse([{ guard: 'allow-models', models: [''] }]).success).toBe(false)
+  expect(guardSettings.safeParse([{ guard: 'allow-models', models: ['**'] }]).success).toBe(false)
 })
 
 describe('deny-terms', () => {

@@ -134,6 +134,18 @@ describe('defaults < file < environment < flags', () => {
   })
 })
 
+describe('files that have no end', () => {
+  it.each([
+    ['an alias in its own list', 'a: &a [*a]\n'],
+    ['an alias in its own setting', 'http: &a { max_depth: *a }\n'],
+    ['aliases in each other', 'a: &a [&b [*a], *b]\n'],
+    ['lists in lists', `a: ${'['.repeat(20_000)}${']'.repeat(20_000)}\n`],
+    ['lists in lists, in block style', `a:\n  ${'- '.repeat(5_000)}x\n`],
+  ])('refuses %s', (_name, yaml) => {
+    expect(refusal(yaml)).toMatch(/^sluice\.yaml(:\d+:\d+)?: .*(deep|alias|resource exhaustion)/)
+  })
+})
+
 describe('units', () => {
   it.each([
     ['retention: { logs: 0 }', 'retention', 'logs', 0],
@@ -214,6 +226,23 @@ describe('what is wrong, where, and what was probably meant', () => {
       'sluice.yaml:1:10: models[0].api_key: is required by the provider openai, e.g. { env: OPENAI_API_KEY }',
     ],
     [
+      'models: [{ name: a, provider: opena }]',
+      `sluice.yaml:1:21: models[0].provider: must be one of ${PROVIDER_NAMES}. Did you mean "openai"?`,
+    ],
+    [
+      'log: { level: wran }',
+      'sluice.yaml:1:8: log.level: must be one of "debug", "info", "warn", "error", "silent". Did you mean "warn"?',
+    ],
+    [
+      'tenants: [{ name: t, guards: [{ guard: deny-terms, terms: [1, true, null] }] }]',
+      'sluice.yaml:1:52: tenants[0].guards[0].terms: expected a list of texts: ' +
+        'put numbers, true, false and null in quotes',
+    ],
+    [
+      'tenants: [{ name: t, guards: [{ guard: deny-terms, terms: { a: b } }] }]',
+      'sluice.yaml:1:52: tenants[0].guards[0].terms: expected a list',
+    ],
+    [
       'models: [{ name: "a*b", provider: demo }]',
       'sluice.yaml:1:12: models[0].name: expected a model name, or the beginning of one followed by "*"',
     ],
@@ -228,7 +257,7 @@ describe('what is wrong, where, and what was probably meant', () => {
     [
       'models: [{ name: a, provider: demox, limt: 3 }]',
       '2 settings are not valid:\n' +
-        `  sluice.yaml:1:21: models[0].provider: must be one of ${PROVIDER_NAMES}\n` +
+        `  sluice.yaml:1:21: models[0].provider: must be one of ${PROVIDER_NAMES}. Did you mean "demo"?\n` +
         '  sluice.yaml:1:38: models[0].limt: is not a known setting. Did you mean "limits"?',
     ],
     ['models: [{ name: a }]', `sluice.yaml:1:10: models[0].provider: must be one of ${PROVIDER_NAMES}`],
@@ -528,6 +557,17 @@ describe('printing', () => {
       '  max_keys: 50000',
     ])
       expect(printed.split('\n')).toContain(line)
+  })
+
+  it.each([
+    ['?key=canary', '?key=(not shown)'],
+    ['?canary', '?(not shown)'],
+    ['?a=canary=b&&d=%20canary', '?a=(not shown)&&d=(not shown)'],
+  ])('leaves out the values of a query: %s', (query, shown) => {
+    const address = yaml.replace('127.0.0.1:1/v1', `127.0.0.1:1/v1${query}`)
+    const printed = printConfig(load(address, env))
+    expect(printed).not.toContain('canary')
+    expect(printed).toContain(`http://127.0.0.1:1/v1${shown}`)
   })
 
   it('can be loaded again', () => {

@@ -49,12 +49,26 @@ function withoutNull(value: unknown): unknown {
   )
 }
 
+/** More depth than settings have; an alias within its own anchor has no end. */
+const MAX_DEPTH = 64
+
 function toJs(document: Document, name: string): unknown {
+  let value: unknown
   try {
-    return document.toJS()
+    value = document.toJS()
   } catch (cause) {
     throw new SluiceError('config_invalid', { message: `${name}: too many aliases.`, cause })
   }
+  if (isDeeper(value, MAX_DEPTH))
+    throw new SluiceError('config_invalid', {
+      message: `${name}: is nested more than ${MAX_DEPTH} levels deep, or an alias refers to what it is part of.`,
+    })
+  return value
+}
+
+function isDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return depth === 0 || Object.values(value).some((member) => isDeeper(member, depth - 1))
 }
 
 /** Where the key of a setting begins (of a list's item: the item). */

@@ -83,7 +83,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
 
   const originOf = (setting: string): Origin =>
     origins.get(setting) ?? (text?.has(setting.split('.')) ? { kind: 'file' } : { kind: 'default' })
-  const result = schema.safeParse(raw)
+  const result = schema.safeParse(raw, { reportInput: true })
   const missing = result.success
     ? [
         ...resolveSecrets(result.data, {

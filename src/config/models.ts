@@ -103,8 +103,8 @@ const ofNone = z.strictObject({ ...settingsOfAll, provider: z.enum(KINDS.map((ki
 
 export const modelAsGiven = z.unknown().transform((given, context) => {
   const { provider } = (given ?? {}) as { readonly provider?: unknown }
-  const { data, error } = (byProvider.get(provider) ?? ofNone).safeParse(given)
-  for (const issue of error?.issues ?? []) context.issues.push({ ...issue, input: given } as z.core.$ZodRawIssue)
+  const { data, error } = (byProvider.get(provider) ?? ofNone).safeParse(given, { reportInput: true })
+  for (const issue of error?.issues ?? []) context.issues.push({ input: given, ...issue } as z.core.$ZodRawIssue)
   return error === undefined ? (data as Model) : z.NEVER
 })
 

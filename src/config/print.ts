@@ -1,5 +1,6 @@
 /**
- * The effective configuration as YAML that can be loaded again. Secrets are references; values of headers are left out.
+ * The effective configuration as YAML that can be loaded again. Secrets are references; values of headers, and of
+ * queries in addresses, are left out.
  */
 import { Document, isMap, isScalar, isSeq, type Scalar, type YAMLMap, type YAMLSeq } from 'yaml'
 import { Secret } from '../settings/fields.ts'
@@ -16,14 +17,25 @@ function printable(value: unknown, key = ''): unknown {
   if (value instanceof Secret) return { ...value.ref }
   if (Array.isArray(value))
     return value.map((item: unknown) =>
-      typeof item === 'object' && item !== null ? withoutEmpty(printable(item)) : item,
+      typeof item === 'object' && item !== null ? withoutEmpty(printable(item)) : printable(item),
     )
+  if (typeof value === 'string') return withoutQuery(value)
   if (typeof value !== 'object' || value === null) return value
   if (key === 'headers')
     return Object.fromEntries(
-      Object.entries(value).map(([name, v]) => [name, v instanceof Secret ? printable(v) : '(not shown)']),
+      Object.entries(value).map(([name, v]) => [name, v instanceof Secret ? printable(v) : NOT_SHOWN]),
     )
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, printable(member, name)]))
+}
+
+const NOT_SHOWN = '(not shown)'
+
+/** Some providers take their key in the address. */
+function withoutQuery(text: string): string {
+  const mark = text.indexOf('?')
+  if (mark < 0 || !/^https?:/i.test(text)) return text
+  const members = text.slice(mark + 1).split('&')
+  return text.slice(0, mark + 1) + members.map((member) => member.replace(/^([^=]*=)?.+$/s, `$1${NOT_SHOWN}`)).join('&')
 }
 
 /** A model or tenant without its empty members. */

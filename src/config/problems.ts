@@ -2,7 +2,7 @@
  * What the schema refuses, in words that help: the setting, what was expected, and the name that was probably meant.
  */
 import type { z } from 'zod'
-import { nearest } from '../core/nearest.ts'
+import { didYouMean, nearest } from '../core/nearest.ts'
 import { LEAVES, type Leaf } from './leaves.ts'
 
 export interface Problem {
@@ -24,8 +24,11 @@ export function describeIssue(issue: z.core.$ZodIssue): readonly Problem[] {
       },
     ]
   if (issue.code === 'invalid_value') {
-    const values = issue.values.map((value) => `"${String(value)}"`).join(', ')
-    return [{ path, problem: `must be ${issue.values.length === 1 ? values : `one of ${values}`}` }]
+    const names = issue.values.map(String)
+    const values = names.map((name) => `"${name}"`).join(', ')
+    const near = typeof issue.input === 'string' ? didYouMean(issue.input, names) : ''
+    const stop = near === '' ? '' : '.'
+    return [{ path, problem: `must be ${names.length === 1 ? values : `one of ${values}`}${stop}${near}` }]
   }
   if (issue.code === 'too_small')
     return [

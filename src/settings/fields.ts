@@ -96,7 +96,7 @@ export const flag = () =>
 
 /** A list of texts; from flags and the environment separated by commas. */
 export const list = (item: z.ZodString = z.string().min(1)) =>
-  z.union([z.array(item), z.string()], { error: 'expected a list' }).transform((value) =>
+  z.union([z.array(item), z.string()], { error: listProblem }).transform((value) =>
     typeof value === 'string'
       ? value
           .split(',')
@@ -104,6 +104,9 @@ export const list = (item: z.ZodString = z.string().min(1)) =>
           .filter((s) => s !== '')
       : value,
   )
+
+const listProblem = ({ input }: { readonly input: unknown }): string =>
+  Array.isArray(input) ? 'expected a list of texts: put numbers, true, false and null in quotes' : 'expected a list'
 
 /**
  * A value as it was meant: env files and shells leave quotes, surrounding white space or the "\r" of a Windows line

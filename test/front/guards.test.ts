@@ -45,6 +45,19 @@ const errorOf = (answer: Answer): unknown[] => {
   return [answer.status, code, param]
 }
 
+it('models that a tenant may not use are not listed for it', async () => {
+  const get = (path: string, key: string): Promise<Answer> =>
+    send(app.port, request('GET', path, { authorization: `Bearer ${key}` }))
+  const listed = async (key: string): Promise<readonly string[]> =>
+    JSON.parse((await get('/v1/models', key)).body).data.map(({ id }: { id: string }) => id)
+  expect(await listed(guarded)).toEqual(['demo', 'talks-a', 'talks-b'])
+  expect(await listed(free)).toEqual(['demo', 'other', 'talks-a', 'talks-b'])
+  expect(errorOf(await get('/v1/models/other', guarded))).toEqual([403, 'model_not_allowed', 'model'])
+  expect((await get('/v1/models/talks-a', guarded)).status).toBe(200)
+  expect((await get('/v1/models/othr', guarded)).body).not.toContain('other')
+  expect((await get('/v1/models/othr', free)).body).toContain('\\"other\\"')
+})
+
 describe.each(BLOCKED)('%s', (_name, body, status, code, param) => {
   it('is refused as a plain POST, as one that is not waited for, and as a job', async () => {
     const wanted = [status, code, param]

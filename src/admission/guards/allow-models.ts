@@ -6,7 +6,7 @@ import { defineGuard } from './guard.ts'
 
 const modelName = z
   .string()
-  .regex(/^[\w.:/@+-]{1,200}\*?$/, 'expected a model name, or the beginning of one followed by "*"')
+  .regex(/^(?:[\w.:/@+-]{1,200}\*?|\*)$/, 'expected a model name, the beginning of one followed by "*", or "*"')
 
 export const allowModels = defineGuard(
   'allow-models',

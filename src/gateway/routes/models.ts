@@ -1,18 +1,28 @@
 /** The models that clients may name: PROTOCOL.md section 3. */
+import type { SluiceError } from '../../core/errors.ts'
 import type { GatewayDeps, PublicModel } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import type { Route } from '../http/route.ts'
 import { namesOf, noModel } from '../submit/model.ts'
 
-export function modelRoutes({ models, dialects }: GatewayDeps): readonly Route[] {
+export function modelRoutes({ models, dialects, admission }: GatewayDeps): readonly Route[] {
   const query = dialects.spoken.flatMap(({ requests }) => requests.flatMap((form) => form.query))
+
+  /** What the tenant's guards refuse whatever is asked of it. */
+  const refusal = (tenant: string, model: string): SluiceError | null => {
+    const blocked = admission.check({ tenant, kind: 'chat', model, promptTokens: 0, texts: () => [] })
+    return blocked?.code === 'model_not_allowed' ? blocked : null
+  }
+  const allowed = (tenant: string): readonly PublicModel[] =>
+    models.list().filter(({ id }) => refusal(tenant, id) === null)
+
   return [
     {
       method: 'GET',
       path: '/v1/models',
       query,
       auth: 'tenant',
-      run: () => json(200, { object: 'list', data: models.list().map(modelView) }),
+      run: ({ caller }) => json(200, { object: 'list', data: allowed(caller.key.tenant).map(modelView) }),
     },
     {
       method: 'GET',
@@ -21,7 +31,10 @@ export function modelRoutes({ models, dialects }: GatewayDeps): readonly Route[]
       auth: 'tenant',
       run(call) {
         const { id } = call.params
-        if (models.resolve(id) === null) throw noModel(id, namesOf(models))
+        const { tenant } = call.caller.key
+        if (models.resolve(id) === null) throw noModel(id, namesOf({ list: () => allowed(tenant) }))
+        const blocked = refusal(tenant, id)
+        if (blocked !== null) throw blocked
         return json(200, modelView(models.list().find((m) => m.id === id) ?? { id, created: 0, ownedBy: 'sluice' }))
       },
     },

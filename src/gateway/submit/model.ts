@@ -39,7 +39,7 @@ export const noModel = (name: string, names: Iterable<string>): SluiceError =>
       'A model named "*" in the settings matches any name.',
   })
 
-export const namesOf = (models: GatewayDeps['models']): readonly string[] =>
+export const namesOf = (models: Pick<GatewayDeps['models'], 'list'>): readonly string[] =>
   models
     .list()
     .slice(0, MAX_COMPARED_MODELS)
