@@ -83,6 +83,14 @@ it('a ticket tried from another origin is used up', async () => {
   expect(await code(() => sessions.redeem(ticket, ORIGIN))).toBe('invalid_ticket')
 })
 
+it('a ticket of an origin is refused where no origin is told, and used up', async () => {
+  const { ticket } = await sessions.ticket(key, null, ORIGIN, null)
+  expect(await code(() => sessions.redeem(ticket, undefined))).toBe('origin_forbidden')
+  expect(await code(() => sessions.redeem(ticket, ORIGIN))).toBe('invalid_ticket')
+  const { ticket: anyones } = await sessions.ticket(key, null, null, null)
+  expect(await sessions.redeem(anyones, undefined)).toMatchObject({ key })
+})
+
 it('a token stands for its session, also after a restart, from its own origin', async () => {
   const { session } = await sessions.redeem((await sessions.ticket(key, 'ann', ORIGIN, null)).ticket, ORIGIN)
   const { token, expiresInMs } = sessions.token(session!)

@@ -53,6 +53,9 @@ interface Claims {
   readonly e: number
 }
 
+const foreign = (): SluiceError =>
+  new SluiceError('origin_forbidden', { message: 'This ticket or token is bound to a different origin.' })
+
 export function createSessions(
   keys: Keys,
   tickets: Tickets,
@@ -70,7 +73,7 @@ export function createSessions(
     if (!isValidKey(key, now) || session.endsAtMs <= now) throw new SluiceError(code)
     // A page's requests to its own origin may lack the header; those of all other pages have it
     if (session.origin !== null && origin !== undefined && normalOrigin(session.origin) !== normalOrigin(origin))
-      throw new SluiceError('origin_forbidden', { message: 'This ticket or token is bound to a different origin.' })
+      throw foreign()
     return { key, session }
   }
 
@@ -85,6 +88,8 @@ export function createSessions(
     async redeem(ticket, origin) {
       const session = await tickets.redeem(ticket)
       if (session === null) throw new SluiceError('invalid_ticket')
+      // Every page sends it with what may carry a ticket: a POST, or an upgrade
+      if (session.origin !== null && origin === undefined) throw foreign()
       return admit(session, origin, 'invalid_ticket')
     },
     token({ id, keyId, user, origin, endsAtMs }) {
