@@ -57,7 +57,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const answers = createAnswers(deps)
   const submits = createSubmits(deps, auth)
   const jobs = createJobs(deps, submits)
-  const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow, phase })
+  const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow, owed, phase })
   const watching = createWatching(deps)
   const parts = { auth, sessions, admitted, submits, jobs, answers, watching, phase }
   const routes = createRoutes(deps, { ...parts, socket: hub.route })

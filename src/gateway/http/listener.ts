@@ -1,7 +1,7 @@
 /** A port with node's HTTP server behind it, under our limits. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { SluiceError } from '../../core/errors.ts'
+import { SluiceError } from '../../core/errors.ts'
 import { errorJson } from '../../core/wire.ts'
 import { errorHeaders, rawAnswer } from './exchange.ts'
 import { refusalOf } from './form.ts'
@@ -47,7 +47,11 @@ export async function listen(
       maxHeaderSize: maxHeaderBytes,
       requireHostHeader: false, // checkForm answers in JSON
       noDelay: true,
-      shouldUpgradeCallback: sockets?.shouldUpgrade ?? (() => false),
+      shouldUpgradeCallback: (request) => {
+        if (sockets?.shouldUpgrade(request) === true) return true
+        onRest(request, () => refuse(request.socket, new SluiceError('invalid_request', { message: NO_MORE })))
+        return false
+      },
     },
     serve,
   )
@@ -55,6 +59,10 @@ export async function listen(
   // A client that closed its side may still wait for its answer
   Object.assign(server, { httpAllowHalfOpen: true })
   sockets?.listenOn(server)
+  const refuse = (socket: Socket, refusal: SluiceError): void => {
+    onUnreadable(refusal)
+    owed.refuse(socket, rawAnswer(refusal.status, errorJson(refusal.wire), errorHeaders(refusal)))
+  }
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Answering) => {
     if (socket.writableEnded) return
     const answering = socket._httpMessage
@@ -63,9 +71,14 @@ export async function listen(
       socket.destroy()
       return
     }
-    const refusal = refusalOf(error)
-    onUnreadable(refusal)
-    owed.refuse(socket, rawAnswer(refusal.status, errorJson(refusal.wire), errorHeaders(refusal)))
+    refuse(socket, refusalOf(error))
+  })
+  // Node has let go of the connection: what is still being answered on it goes on by this alone
+  server.on('connect', ({ socket }: { readonly socket: Answering }) => {
+    socket.on('error', () => socket.destroy())
+    socket.on('drain', () => socket._httpMessage?.emit('drain'))
+    socket.resume()
+    refuse(socket, new SluiceError('method_not_allowed', { message: 'This is no proxy: CONNECT is refused.' }))
   })
   // "expect: 100-continue" is answered when the body is wanted, any other expectation by checkForm
   for (const event of ['checkContinue', 'checkExpectation'])
@@ -78,6 +91,32 @@ export async function listen(
     })
   })
   return server
+}
+
+const NO_MORE = 'A request that offers another protocol must be answered before the next one is sent: send that again.'
+
+/**
+ * Node's parser stops after a request that offers another protocol, even where the offer is ignored, and drops what
+ * came with it. Calls `fn` if that was anything.
+ */
+function onRest(request: IncomingMessage, fn: () => void): void {
+  const { parser } = request.socket as Socket & { readonly parser?: Parser }
+  const event = parser?.constructor.kOnExecute
+  const node = event === undefined ? undefined : parser?.[event]
+  if (parser === undefined || event === undefined || node === undefined) return
+  parser[event] = (parsed) => {
+    const { length } = parser.getCurrentBuffer()
+    if (request.complete) parser[event] = node
+    node(parsed)
+    if (request.complete && typeof parsed === 'number' && parsed < length) fn()
+  }
+}
+
+/** What node's parser is to node's own server. */
+interface Parser {
+  readonly constructor: { readonly kOnExecute?: number }
+  getCurrentBuffer(): Buffer
+  [event: number]: ((parsed: number | Error) => void) | undefined
 }
 
 /** Node's own link from a socket to the response that is being written to it. */

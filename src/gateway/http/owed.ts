@@ -64,6 +64,11 @@ export class Owed {
     if (isNext) begin()
   }
 
+  /** Is there an answer that this connection still waits for? */
+  isPending(socket: Socket): boolean {
+    return (this.#connections.get(socket)?.owing.length ?? 0) > 0
+  }
+
   #beginNext(socket: Socket, { owing }: Connection): void {
     if (owing.length === 0 || owing[0].begin === null) return
     const { begin } = owing[0]

@@ -5,6 +5,7 @@ import type { Auth } from '../caller/auth.ts'
 import type { Sessions } from '../caller/sessions.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Inflow } from '../http/inflow.ts'
+import type { Owed } from '../http/owed.ts'
 import type { Phase } from '../phase.ts'
 import type { Submits } from '../submit/submit.ts'
 
@@ -15,6 +16,7 @@ export interface SocketParts {
   readonly submits: Submits
   readonly admitted: Admitted
   readonly inflow: Inflow
+  readonly owed: Owed
   readonly phase: Phase
 }
 

@@ -81,6 +81,10 @@ export class Hub {
     try {
       const refusal = this.#context.phase.refusal()
       if (refusal !== null) throw refusal
+      if (this.#context.owed.isPending(request.socket))
+        throw new SluiceError('invalid_request', {
+          message: 'An upgrade must wait for the answers to the requests before it: send it again after them.',
+        })
       const caller = checkUpgrade(request, this.#context.auth, this.#origins)
       if (caller !== null) this.#context.admitted.checkRoom(caller, 'socket')
       this.#upgrades.set(request, { caller })
