@@ -43,16 +43,24 @@ export const aboutJob = ({ id, tenant, keyId, model, requestId, trace }: Job): A
   trace: trace ?? null,
 })
 
-/** Why something failed. A provider's message may quote the request: don't log it as it is. */
+/** Why something failed. A provider's message may quote the request: it is not for the log. */
 interface Failure {
   /** Null: it did not fail. */
   readonly code: ErrorCode | null
   readonly status?: number
   readonly message?: string
+  /** The member of the request that is to blame, and the provider's own code, where it told them. */
+  readonly param?: string
+  readonly upstreamCode?: string
 }
 
-export const failureOf = (error: Pick<SluiceError, 'code' | 'status' | 'message'> | null): Failure =>
-  error === null ? { code: null } : { code: error.code, status: error.status, message: error.message }
+type Reason = Pick<SluiceError, 'code' | 'status' | 'message'> & Partial<Pick<SluiceError, 'param' | 'upstreamCode'>>
+
+export function failureOf(error: Reason | null): Failure {
+  if (error === null) return { code: null }
+  const { code, status, message, param, upstreamCode } = error
+  return { code, status, message, ...(param && { param }), ...(upstreamCode && { upstreamCode }) }
+}
 
 /**
  * From the gateway, once for every request, however it ended. One that was upgraded to a WebSocket is a `socket-opened`

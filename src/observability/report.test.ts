@@ -54,11 +54,53 @@ it('a warning for each failure, with its status and reason', () => {
   report({ type: 'job-ended', ...about, deployment: null, state: 'canceled', code: 'job_canceled' })
   expect(told.map(([level, message]) => [level, message])).toEqual([
     ['warn', 'attempt failed'],
+    ['debug', 'attempt failed'],
     ['warn', 'job failed'],
     ['warn', 'job expired'],
     ['info', 'job canceled'],
   ])
-  expect(told.splice(0)[0][2]).toMatchObject({ ...failure, model: 'chat', request_id: 'req_1' })
+  const message = 'The model provider failed (HTTP 500)'
+  expect(told.splice(0)[0][2]).toMatchObject({ ...failure, message, model: 'chat', request_id: 'req_1' })
+})
+
+it.each([
+  "Invalid value: 'CANARY'",
+  'CANARY is too long',
+  '"CANARY": no such file',
+  '`CANARY`',
+  'CANARY',
+  'Prompt: CANARY\nis refused',
+  '«CANARY»',
+  '\\u201cCANARY\\u201d',
+])('a provider that quotes the prompt: %s', (text) => {
+  const report = createReporter(log, manualClock())
+  const failures = [
+    { code: 'provider_rejected', status: 400, message: text, param: text, upstreamCode: text },
+    { code: 'provider_error', status: 502, message: `The model provider failed (HTTP 500): ${text}` },
+    { code: 'provider_rate_limited', status: 429, message: `The model provider is rate limiting: ${text}` },
+  ] as const
+  for (const failure of failures) {
+    report({ type: 'attempt-ended', ...about, deployment: 'chat@demo', attempt: 1, ...failure })
+    report({ type: 'job-ended', ...about, deployment: 'chat@demo', state: 'failed', ...failure })
+  }
+  const lines = told.splice(0)
+  expect(lines.filter(([level]) => level === 'warn')).toHaveLength(6)
+  expect(JSON.stringify(lines.filter(([level]) => level !== 'debug'))).not.toContain('CANARY')
+  expect(lines.filter(([level]) => level === 'debug')).toHaveLength(3)
+})
+
+it('what a provider names is told: its code, and the member to blame', () => {
+  const report = createReporter(log, manualClock())
+  const names = { param: 'messages[0].content', upstreamCode: 'context_length_exceeded' }
+  const failure = { code: 'provider_rejected', status: 400, message: 'Too long.', ...names } as const
+  report({ type: 'job-ended', ...about, deployment: 'chat@demo', state: 'failed', ...failure })
+  expect(told.splice(0)[0][2]).toMatchObject({
+    code: 'provider_rejected',
+    status: 400,
+    message: null,
+    param: 'messages[0].content',
+    upstream_code: 'context_length_exceeded',
+  })
 })
 
 it('leads from a line to its trace, and is silent about requests that went well', () => {

@@ -49,7 +49,9 @@ export function createReporter(log: Log, clock: Clock): Observe {
     const line = { ...about(fact), attempt: fact.attempt, deployment: fact.deployment, ...why(fact) }
     if (fact.code === null) return log.debug(line, 'attempt ended')
     const left = attempts.pass()
-    if (left !== null) log.warn({ ...line, ...left }, 'attempt failed')
+    if (left === null) return
+    log.warn({ ...line, ...left }, 'attempt failed')
+    if (quotes(fact)) log.debug({ ...about(fact), provider_message: discreet(fact.message ?? '') }, 'attempt failed')
   }
 
   function requestEnded(fact: RequestEnded): void {
@@ -102,13 +104,34 @@ const about = ({ job, tenant, keyId, model, requestId, trace }: JobEnded | Attem
 /** As tracing tools name it. */
 const traceId = (trace: Traceparent | null): object => (trace === null ? {} : { trace_id: traceIdOf(trace) })
 
-const why = ({ code, status, message }: JobEnded | AttemptEnded): object =>
-  code === null ? {} : { code, status, message: message === undefined ? null : discreet(message) }
+/** Codes whose messages are the provider's own words, at least from their first colon on. */
+const QUOTING: ReadonlySet<string | null> = new Set(['provider_error', 'provider_rate_limited', 'provider_rejected'])
+const quotes = ({ code, message = '' }: JobEnded | AttemptEnded): boolean =>
+  QUOTING.has(code) && (code === 'provider_rejected' || message.includes(':'))
+
+/** Providers quote the request in any way they like, so nothing of theirs is logged but what names something. */
+const why = (fact: JobEnded | AttemptEnded): object => {
+  const { code, status, message, param, upstreamCode } = fact
+  if (code === null) return {}
+  const own = !quotes(fact) ? message : code === 'provider_rejected' ? undefined : message?.split(':', 1)[0]
+  return {
+    code,
+    status,
+    message: own === undefined ? null : discreet(own),
+    ...(isName(param) && { param }),
+    ...(isName(upstreamCode) && { upstream_code: upstreamCode }),
+  }
+}
+
+/** "context_length_exceeded", "messages[0].content"; no text of a user's. */
+const isName = (text: string | undefined): text is string =>
+  text !== undefined && /^[a-z][a-z0-9]*(?:[_.-][a-z0-9]+|\[\d{1,5}\])*$/.test(text) && text.length <= 64
 
 const MAX_MESSAGE_CHARS = 200
 const MAX_READ_CHARS = 1_000
 
 /** Providers' error messages quote the request, and some of them the key. */
+/** For debugging: without long quotes, and without keys. */
 export const discreet = (message: string): string => {
   const bare = message
     .slice(0, MAX_READ_CHARS)
