@@ -105,7 +105,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   /** A document, or one event. */
   #tooLarge(): Failed {
     if (this.#maxRecordBytes !== MAX_CHAT_RECORD_BYTES) return failed('result_too_large', false)
-    const message = `One event or document of the answer is larger than ${MAX_CHAT_RECORD_BYTES >> 20} MiB.`
+    const limit = `${MAX_CHAT_RECORD_BYTES >> 20} MiB (a fixed limit)`
+    const message = `One event or document of the answer is larger than ${limit}.`
     return failed('result_too_large', false, { message })
   }
 
@@ -360,6 +361,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (this.#over) return
     const { kind } = this.#call
     const document = objectIn(parseScanned(this.#text))
+    if (document === null && this.#isCutShort) return this.#finish(failed('provider_cut', true))
     if (document === null) return this.#garbage(kind === 'chat' ? 'neither a stream nor JSON' : 'it is not JSON')
     const error = errorIn(document, this.#answerMember)
     if (error !== null) return this.#finishInBand(this.#readable(this.#text, error), this.#text)
@@ -378,6 +380,13 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#close()
     if (text.length > LARGE) this.#afterWork(tell)
     else tell()
+  }
+
+  /** A body that lasts until the connection ends, in the middle of a JSON object: nothing else tells of a cut. */
+  get #isCutShort(): boolean {
+    const { headers } = this.#head!
+    const isFramed = headers.has('content-length') || headers.has('transfer-encoding')
+    return !isFramed && this.#scan?.closed === false && /^\s*\{/.test(this.#text)
   }
 
   /** What an answer has, and an error has not. */

@@ -114,11 +114,37 @@ describe('an answer arrives unharmed', () => {
   })
 })
 
+describe('one event or document of more than 16 MiB', () => {
+  const large = `{"choices":[{"index":0,"message":{"content":"${'D'.repeat(17 << 20)}"},"finish_reason":"stop"}]}`
+  it.each([
+    ['a document', `HTTP/1.1 200 OK\r\ncontent-length: ${large.length}\r\n\r\n${large}`],
+    ['an event', HEAD + frame(`data: ${large}\n\n`) + LAST],
+  ])('%s: is refused with the limit that binds', async (_name, bytes) => {
+    upstream.says(bytes)
+    const { end } = await upstream.call()
+    const message = expect.stringMatching(/larger than 16 MiB \(a fixed limit\)/)
+    expect(end).toMatchObject({ kind: 'failed', retry: false, error: { code: 'result_too_large', message } })
+  })
+})
+
 describe('nothing is papered over', () => {
   const begun = HEAD + frame(sse(TOKENS.slice(0, 3)))
   it.each<[string, Bytes, boolean, string]>([
     ['a clean end without a finish reason', begun + LAST, false, 'provider_cut'],
     ['a connection that ends in the middle', begun, true, 'provider_cut'],
+    [
+      'half a document, without a length',
+      'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{"choices":[{"mess',
+      true,
+      'provider_cut',
+    ],
+    [
+      'half a document, with the length of a half',
+      'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n{"choices":[{"mes',
+      false,
+      'provider_garbage',
+    ],
+    ['a text without a length', 'HTTP/1.1 200 OK\r\n\r\nsorry', true, 'provider_garbage'],
     ['half of a JSON text', begun + frame('data: {"id":"c1","cho\n\n') + LAST, false, 'provider_garbage'],
     ['what is no JSON', HEAD + frame('data: hello\n\n') + LAST, false, 'provider_garbage'],
     [
