@@ -5,12 +5,19 @@ import { json } from '../http/answer.ts'
 import type { Route } from '../http/route.ts'
 import { namesOf, noModel } from '../submit/model.ts'
 
-export function modelRoutes({ models, dialects, admission }: GatewayDeps): readonly Route[] {
+export function modelRoutes({ models, dialects, admission, clock }: GatewayDeps): readonly Route[] {
   const query = dialects.spoken.flatMap(({ requests }) => requests.flatMap((form) => form.query))
 
   /** What the tenant's guards refuse whatever is asked of it. */
   const refusal = (tenant: string, model: string): SluiceError | null => {
-    const blocked = admission.check({ tenant, kind: 'chat', model, promptTokens: 0, texts: () => [] })
+    const blocked = admission.check({
+      tenant,
+      kind: 'chat',
+      model,
+      promptTokens: 0,
+      texts: () => [],
+      atMs: clock.wallMs(),
+    })
     return blocked?.code === 'model_not_allowed' ? blocked : null
   }
   const allowed = (tenant: string): readonly PublicModel[] =>
