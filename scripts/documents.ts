@@ -52,7 +52,7 @@ export function checkDocuments(root: string): string[] {
       const problem = brokenLink(root, path, link[1])
       if (problem !== null) add(link.index, problem)
     }
-    for (const run of text.matchAll(/\bnpm (?:run ([\w:-]+)|(start|test)\b)/g)) {
+    for (const run of text.matchAll(/\bnpm (?:run (?:-s )?([\w:-]+)|(start|test)\b)/g)) {
       if (scripts[run[1] ?? run[2]] === undefined) add(run.index, `there is no npm script "${run[1] ?? run[2]}"`)
     }
     for (const [name] of text.matchAll(/\bSLUICE_[A-Z0-9_]+\b/g)) {

@@ -42,10 +42,26 @@ const { values } = parseArgs({
     priority: { type: 'string' },
     before: { type: 'string' },
     short: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
     json: { type: 'boolean', default: false },
     profile: { type: 'string' },
   },
 })
+if (values.help) {
+  process.stdout.write(`npm run bench [-- options]
+
+  --short              in less than a minute: one short round, nginx and Sluice
+  --rounds N           of each target, interleaved (3)
+  --seconds N          measured for each load (5)
+  --only A,B           nginx, node, portkey, sluice, websocket
+  --loads A,B          1000, 100, 10, unpaced, json, json300, alone
+  --priority A,B       raised, ordinary
+  --before TREE        another checkout of Sluice, in the same rounds
+  --profile LOAD       where the time goes, instead of tables
+  --json               figures instead of tables
+`)
+  process.exit(0)
+}
 const { short } = values
 const rounds = Number(values.rounds ?? (short ? 1 : 3))
 const seconds = Number(values.seconds ?? (short ? 1.5 : 5))

@@ -1,6 +1,7 @@
 /** `sluice doctor`: what is in force, and whether what it refers to is there. */
 import { loadConfig } from '../config/load.ts'
 import { printConfig } from '../config/print.ts'
+import { Secret } from '../settings/fields.ts'
 import { type Check, checkAll, checkDeployments } from './checks.ts'
 import { adminClient } from './client.ts'
 import { type Args, type Command, EXIT, FailedError } from './command.ts'
@@ -16,11 +17,15 @@ export const command: Command = {
   options: { quiet: { help: 'print only the checks' } },
   takesSettings: true,
   async run(args, out) {
-    const loaded = loadConfig({ file: args.option('config'), flags: args.settings })
+    const loaded = loadConfig({ file: args.option('config'), flags: args.settings, withoutSecrets: true })
     const { openForCheck } = await import('../app/models.ts')
-    const { providers, problem } = await openForCheck(loaded.config)
+    const { providers, problem } = await openForCheck({
+      ...loaded.config,
+      models: loaded.config.models.filter(hasItsSecrets),
+    })
     const checks = [
       ...loaded.warnings.map((detail): Check => ({ name: 'environment', verdict: 'note', detail })),
+      ...loaded.missing.map((detail): Check => ({ name: 'secret', verdict: 'failed', detail })),
       ...(await checkAll(loaded.config, providers)),
       ...(await checkServer(args)),
       ...(problem === null ? [] : [{ name: 'models', verdict: 'failed', detail: problem } as const]),
@@ -34,6 +39,12 @@ export const command: Command = {
     return checks.some((check) => check.verdict === 'failed') ? EXIT.failed : EXIT.ok
   },
 }
+
+/** What is missing has a row of its own; the other models are checked nevertheless. */
+const hasItsSecrets = (value: unknown): boolean =>
+  value instanceof Secret
+    ? value.known
+    : typeof value !== 'object' || value === null || Object.values(value).every(hasItsSecrets)
 
 /** Without a key of its operator nothing is asked. */
 async function checkServer(args: Args): Promise<readonly Check[]> {

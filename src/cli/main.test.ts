@@ -370,6 +370,17 @@ describe('doctor', () => {
     expect(checkDisk({ dataDir: '/proc', retention: { bytes: 1 } }).verdict).toBe('failed')
   })
 
+  it('tells of a secret that is missing in one row, and checks the rest', async () => {
+    const file = join(dir, 'missing.yaml')
+    const models = 'models: [{ name: a, provider: openai, api_key: { env: NOT_SET } }, { name: demo, provider: demo }]'
+    writeFileSync(file, `port: 0\nadmin: { port: 0 }\ndata_dir: ${join(dir, 'missing')}\n${models}\n`)
+    const { code, out } = await sluice(['doctor', '--quiet', '--config', file])
+    expect(code).toBe(1)
+    const failed = out.split('\n').filter((line) => line.startsWith('FAILED'))
+    expect(failed).toEqual([expect.stringContaining('models[0].api_key: the environment variable NOT_SET is not set')])
+    expect(out).toMatch(/^ok +demo@demo /m)
+  })
+
   it('tells one fault once, with one colon', async () => {
     for (const [folder, durability] of [
       ['/proc/none', 'power'],

@@ -29,7 +29,10 @@ export interface Sources {
   readonly file?: string | undefined
   /** Absent: the process's own. */
   readonly env?: Environment
-  /** Do without secrets that are not there, as commands can that only need an address; revealing one throws. */
+  /**
+   * Do without secrets that are not there, as commands can that only need an address: they are in `missing`, and
+   * revealing one throws.
+   */
   readonly withoutSecrets?: boolean
   /** For a running server: a file that is empty is being written, or was emptied by mistake. */
   readonly isReload?: boolean
@@ -42,6 +45,8 @@ export interface Loaded {
   readonly file: string | null
   /** What is odd, but no reason to stop. */
   readonly warnings: readonly string[]
+  /** What is wrong with secrets, if it was to be done without them. */
+  readonly missing: readonly string[]
   /** Of a setting by its path: "http.max_body_bytes". */
   originOf(path: string): Origin
 }
@@ -109,7 +114,14 @@ export function loadConfig(sources: Sources = {}): Loaded {
   if (isSameSecret(result.data.key, result.data.admin.key))
     warnings.push('key and admin.key are the same: every client with that key can act as an operator.')
   const config = freeze(camelised(result.data)) as Config
-  return { config, settings: freeze(result.data), file: path, warnings, originOf }
+  return {
+    config,
+    settings: freeze(result.data),
+    file: path,
+    warnings,
+    missing: missing.map((each) => describe(each, originOf, text)),
+    originOf,
+  }
 }
 
 /** The keys that people choose. */
