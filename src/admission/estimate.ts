@@ -1,5 +1,6 @@
 /** How large a prompt is, before a provider has counted it. Fairness and guards use it. */
-import { BYTES_PER_TOKEN } from '../core/estimate.ts'
+import { BYTES_PER_TOKEN, MEDIA_TOKENS } from '../core/estimate.ts'
+import type { PromptSize } from '../core/ports/admission.ts'
 
-/** Images and sounds count nothing: their bytes say nothing about their tokens. */
-export const estimateTokens = (textBytes: number): number => Math.max(1, Math.ceil(textBytes / BYTES_PER_TOKEN))
+export const estimateTokens = ({ textBytes, media }: PromptSize): number =>
+  Math.max(1, Math.ceil(textBytes / BYTES_PER_TOKEN) + media * MEDIA_TOKENS)

@@ -119,6 +119,73 @@ export function checkKeys(keys: number, { maxKeys, fixed }: Pick<JsonLimits, 'ma
   if (keys > maxKeys) throw tooMuch(`has ${keys} keys, more than`, maxKeys, fixed === true ? '' : 'http.max_keys')
 }
 
+/**
+ * Throws invalid_request if an object in it has two members of one name: which of them counts differs from parser to
+ * parser, so others would read another request than we do. `value` is what `bytes` parse to, `keys` what `scan` counts.
+ */
+export function checkUnique({ bytes, value, keys }: Scanned): void {
+  if (countKeys(value) === keys) return
+  const path = repeatedIn(bytes).slice(0, MAX_PATH_CHARS)
+  throw new SluiceError('invalid_request', { param: path, message: `The body has "${path}" more than once.` })
+}
+
+export interface Scanned {
+  readonly bytes: Uint8Array
+  readonly value: JsonRecord
+  readonly keys: number
+}
+
+const MAX_PATH_CHARS = 200
+
+/** At all depths; parsing leaves one of each name. */
+function countKeys(value: object): number {
+  let keys = 0
+  if (Array.isArray(value)) {
+    for (const item of value as readonly unknown[])
+      if (typeof item === 'object' && item !== null) keys += countKeys(item)
+    return keys
+  }
+  for (const key in value) {
+    keys++
+    const member = (value as JsonRecord)[key]
+    if (typeof member === 'object' && member !== null) keys += countKeys(member)
+  }
+  return keys
+}
+
+/** Path of the first member whose name its object has already, as `messages[0].content`. `json` must be valid. */
+function repeatedIn(json: Uint8Array): string {
+  const buffer = asBuffer(json)
+  /** The objects and lists around: the last name or index in each; null: a list has no names. */
+  const open: Array<{ at: string | number; readonly names: Set<string> | null }> = []
+  for (let i = 0; i < json.length; i++) {
+    const c = json[i]
+    if (c === QUOTE) {
+      const end = skipString(json, i)
+      let next = end
+      while (next < json.length && isSpace(json[next])) next++
+      if (json[next] === COLON) {
+        const { names } = open[open.length - 1]
+        const name = decodeKey(buffer, i, end)
+        open[open.length - 1].at = name
+        if (names?.has(name) === true) return pathOf(open.map(({ at }) => at))
+        names?.add(name)
+      }
+      i = end - 1
+    } else if (c === OPEN_OBJECT) open.push({ at: '', names: new Set() })
+    else if (c === OPEN_ARRAY) open.push({ at: 0, names: null })
+    else if (c === CLOSE_OBJECT || c === CLOSE_ARRAY) open.pop()
+    else if (c === COMMA) {
+      const inner = open[open.length - 1]
+      if (typeof inner.at === 'number') inner.at++
+    }
+  }
+  return ''
+}
+
+const pathOf = (steps: ReadonlyArray<string | number>): string =>
+  steps.map((step, i) => (typeof step === 'number' ? `[${step}]` : i === 0 ? step : `.${step}`)).join('')
+
 /** A top-level member's value as it was sent, JSON; null: there is none. The last one counts, as for JSON.parse. */
 export function memberText(json: Uint8Array, key: string): string | null {
   const member = scanObject(json, NO_LIMITS).findLast((m) => m.key === key)

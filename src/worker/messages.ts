@@ -1,5 +1,5 @@
 /** Messages of the OpenAI dialect, as parts of a prompt. Pure, and linear in their size. */
-import { BYTES_PER_TOKEN } from '../core/estimate.ts'
+import { BYTES_PER_TOKEN, MEDIA_TOKENS } from '../core/estimate.ts'
 import { isRecord } from '../core/json.ts'
 
 type Json = Record<string, unknown>
@@ -18,8 +18,6 @@ export interface Message {
 
 /** Role and separators. */
 const FRAME_TOKENS = 4
-/** An image, a sound or a file, whatever its size: about an image of 1024 × 1024. */
-const MEDIA_TOKENS = 1_000
 /** Longer texts without a space, in a part that is not text, are base64. */
 const MIN_BASE64_CHARS = 256
 const TEXT_PARTS = new Set(['text', 'refusal', 'thinking', 'input_text', 'output_text'])

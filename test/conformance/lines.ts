@@ -71,7 +71,6 @@ export const linesDialect: Dialect<number> = {
         return {
           value,
           body: Buffer.from(JSON.stringify(value)),
-          textBytes: Buffer.byteLength(prompt),
           stream: stream === true,
           user: undefined,
           shownAs: undefined,

@@ -75,7 +75,6 @@ export const numberedDialect: Dialect<Items> = {
         return {
           value,
           body: Buffer.from(JSON.stringify(value)),
-          textBytes: Buffer.byteLength(ask),
           stream: live === true,
           user: undefined,
           shownAs: quiet === true ? { quiet } : undefined,

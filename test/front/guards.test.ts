@@ -16,7 +16,8 @@ let app: TestApp
 let guarded: string
 let free: string
 beforeAll(async () => {
-  app = await startTestApp({}, { models, tenants: [{ name: 'guarded', guards: GUARDS }, { name: 'free' }] })
+  const reader = { name: 'reader', guards: [{ guard: 'deny-terms', terms: ['falcon'] }] }
+  app = await startTestApp({}, { models, tenants: [{ name: 'guarded', guards: GUARDS }, { name: 'free' }, reader] })
   guarded = (await app.addKey('guarded')).key
   free = (await app.addKey('free')).key
 })
@@ -93,9 +94,13 @@ describe.each(BLOCKED)('%s', (_name, body, status, code, param) => {
 })
 
 it('lets the rest pass: other models of a pattern, and text that is an image', async () => {
-  const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${'A'.repeat(1_000)}Project Falcon` } }
-  for (const body of [chat(SHORT), chat(SHORT, 'talks-a'), chat([{ type: 'text', text: SHORT }, image])])
+  for (const body of [chat(SHORT), chat(SHORT, 'talks-a')])
     expect((await post('/v1/chat/completions', body)).status).toBe(200)
+  // In base64 as much as a term may be: by chance
+  const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${'A'.repeat(1_000)}falcon` } }
+  const { key } = await app.addKey('reader')
+  expect((await post('/v1/chat/completions', chat([{ type: 'text', text: SHORT }, image]), {}, key)).status).toBe(200)
+  expect((await post('/v1/chat/completions', chat(`${SHORT} falcon`), {}, key)).code).toBe('content_blocked')
   expect((await post('/v1/embeddings', { model: 'demo', input: 'short' })).status).toBe(200)
   expect(errorOf(await post('/v1/embeddings', { model: 'demo', input: ['ok', 'Project Falcon'] }))).toEqual([
     400,

@@ -84,7 +84,7 @@ it.each<[string, string]>([
     'schema properties named as members of an object',
     '"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object",' +
       '"properties":{"constructor":{"type":"string"},"prototype":{"type":"string"},"__proto__":{"type":"string"},' +
-      '"toString":{},"hasOwnProperty":{},"\\u005f_proto__":{}}}}}]',
+      '"toString":{},"hasOwnProperty":{},"\\u005f_defineGetter__":{}}}}}]',
   ],
   ['constructor at the top', '"constructor":{"prototype":{"isAdmin":true}}'],
   ['__proto__ at the top', '"__proto__":{"stream":"no","sluice":{"lane":"x"},"isAdmin":true}'],
@@ -146,9 +146,10 @@ it('names the setting and the count where a body has more keys, or is deeper, th
   expect(deep.body).toContain('nested deeper than 64, the limit set by http.max_depth')
 })
 
-it('passes on a body with a BOM, and one with members twice', async () => {
+it('passes on a body with a BOM, but none with a member twice: parsers differ in which of them counts', async () => {
   expect((await post(`\ufeff{${HELLO}}`)).status).toBe(200)
   expect(got.at(-1)!.startsWith('{')).toBe(true)
-  expect((await post(`{${HELLO},"seed":1,"seed":2}`)).status).toBe(200)
-  expect(got.at(-1)).toContain('"seed":1,"seed":2')
+  const twice = await post(`{${HELLO},"seed":1,"seed":2}`)
+  expect([twice.status, twice.code]).toEqual([400, 'invalid_request'])
+  expect(got.at(-1)).not.toContain('seed')
 })

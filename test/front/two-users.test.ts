@@ -115,30 +115,38 @@ describe('a session names no other user to the provider', () => {
     ['safety_identifier', '"safety_identifier":"bob"'],
     ['safety_identifier beside its own user', '"user":"ann","safety_identifier":"bob"'],
     ['user beside its own safety_identifier', '"safety_identifier":"ann","user":"bob"'],
-    ['twice, the last one its own', '"user":"bob","user":"ann"'],
-    ['in other letters, as some servers read it', '"User":"bob"'],
-    ['in a letter that folds to one of ours', '"uſer":"bob"'],
     ['userId in metadata', '"metadata":{"userId":"bob"}'],
     ['end-user', '"end-user":"bob"'],
     ['as a number', '"user_id":7'],
-    ['by an escape', '"\\u0075ser":"bob","user":"ann"'],
     ['metadata.user_id', '"metadata":{"user_id":"bob"}'],
+    ['end_user', '"end_user":"bob"'],
+    ['endUser', '"endUser":"bob"'],
+    ['metadata.USER', '"metadata":{"USER":"bob"}'],
+  ]
+  /** For which there is no second reading: see one-reading.test.ts. */
+  const twofold: ReadonlyArray<readonly [string, string]> = [
+    ['twice, the last one its own', '"user":"bob","user":"ann"'],
+    ['in other letters, as some servers read it', '"User":"bob"'],
+    ['in a letter that folds to one of ours', '"uſer":"bob"'],
+    ['by an escape', '"\\u0075ser":"bob","user":"ann"'],
     ['metadata twice', '"metadata":{"user_id":"bob"},"metadata":{"user_id":"ann"}'],
     ['metadata.user_id twice', '"metadata":{"user_id":"bob","user_id":"ann"}'],
-    ['end_user', '"end_user":"bob"'],
   ]
   const post = (who: User, target: string, body: string, headers: Record<string, string> = {}): Promise<Answer> =>
     who.ask('POST', target, body, headers)
 
-  it.each(others)('%s', async (_name, members) => {
+  it.each([
+    ...others.map(([name, members]) => [name, members, 403, 'forbidden'] as const),
+    ...twofold.map(([name, members]) => [name, members, 400, 'invalid_request'] as const),
+  ])('%s', async (_name, members, status, code) => {
     for (const answer of [
       await post(ann, '/v1/chat/completions', request(members)),
       await post(ann, '/v1/jobs', `{"request":${request(members)}}`),
       await post(ann, '/v1/embeddings', `{"model":"demo","input":"x",${members}}`),
     ])
-      expect([answer.status, answer.code]).toEqual([403, 'forbidden'])
+      expect([answer.status, answer.code]).toEqual([status, code])
     const many = JSON.parse((await post(ann, '/v1/jobs', `{"jobs":[{"request":${request(members)}}]}`)).body)
-    expect(many.data[0].error.code).toBe('forbidden')
+    expect(many.data[0].error.code).toBe(code)
   })
   it('sluice-user, beside its own in the body', async () => {
     const got = await post(ann, '/v1/chat/completions', request('"user":"ann"'), { 'sluice-user': 'bob' })

@@ -448,10 +448,11 @@ describe('messages', () => {
     expect(await peer.next('error')).toMatchObject({ error: { code: 'invalid_request' } })
     await lives(peer)
   })
-  it('a repeated member: the last one counts', async () => {
+  it('a member that is there twice', async () => {
     const peer = await open()
-    peer.write(encode('{"t":"submit","t":"ping"}'))
-    await peer.next('pong')
+    peer.write(encode('{"t":"submit","id":"a","t":"ping"}'))
+    expect(await peer.next('error')).toMatchObject({ id: 'a', error: { code: 'invalid_request', param: 't' } })
+    await lives(peer)
   })
   it('noise: whatever the bytes, the connection goes on or is closed, and in good order', async () => {
     const random = (n: number): number => Math.floor(Math.random() * n)

@@ -219,6 +219,19 @@ export function describeHttp(reach: () => Promise<Target> | Target): void {
       expect(verdict(response), await response.text()).toEqual(NEVER)
     })
 
+    it('H15 nor for what two parsers may read as two requests', async () => {
+      const twice = JSON.stringify(chat('hello')).replace('{', '{"model":"another",')
+      const path = '/v1/chat/completions'
+      const raw = { 'content-type': 'application/json' }
+      const answers = [
+        await fetch(target.url + path, { method: 'POST', headers: headers(raw), body: twice }),
+        await post(path, chat('hello', { Model: 'another' })),
+      ]
+      for (const [i, param] of ['model', 'Model'].entries()) {
+        expect([answers[i].status, answers[i].headers.get('x-should-retry')]).toEqual([400, 'false'])
+        expect(await answers[i].json()).toMatchObject({ error: { code: 'invalid_request', param } })
+      }
+    })
     it('H8 at a given time, where there was no time for it', async (context) => {
       if (target.prompt !== undefined) return context.skip()
       const response = await post(

@@ -10,10 +10,18 @@ export interface Asked {
   readonly model: string
   /** Estimate of what the request brings. */
   readonly promptTokens: number
-  /** All text in it: of messages, tools and inputs; not of images, sounds and files. */
+  /** All text in it, and names that are the client's own; not of images, sounds and files. */
   readonly texts: () => readonly string[]
   /** When it is asked, wall clock: guards have no clock of their own. */
   readonly atMs: number
+}
+
+/** What a request brings for its model to read. */
+export interface PromptSize {
+  /** Of all its texts. */
+  readonly textBytes: number
+  /** Images, sounds and files. */
+  readonly media: number
 }
 
 /**
@@ -21,8 +29,8 @@ export interface Asked {
  * change.
  */
 export interface Admission {
-  /** Tokens of a prompt whose texts have this many bytes of UTF-8. */
-  estimate(textBytes: number): number
+  /** In tokens. */
+  estimate(prompt: PromptSize): number
   /** The error of the first of the tenant's guards that blocks it; null if all let it pass. */
   check(asked: Asked): SluiceError | null
 }

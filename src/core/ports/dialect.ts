@@ -106,8 +106,6 @@ export interface CanonicalRequest {
   /** UTF-8, and what it parses to. */
   readonly body: Uint8Array
   readonly value: JsonRecord
-  /** Of the texts that the model will read. */
-  readonly textBytes: number
   /** Does the client want the answer as a stream? Undefined: the request doesn't specify. */
   readonly stream: boolean | undefined
   /** What it names as its end user; kept if it is a text. */

@@ -18,12 +18,14 @@ export function hasReferenceLoop(request: JsonRecord): boolean {
 function loops(root: unknown, node: unknown, ends: Set<unknown>): boolean {
   if (Array.isArray(node)) return node.some((item) => loops(root, item, ends))
   if (!isRecord(node)) return false
-  const chain = new Set<unknown>()
-  for (let at: unknown = node; isRecord(at) && !ends.has(at); at = resolve(root, at['$ref'])) {
-    if (chain.has(at)) return true
-    chain.add(at)
+  if (node['$ref'] !== undefined) {
+    const chain = new Set<unknown>()
+    for (let at: unknown = node; isRecord(at) && !ends.has(at); at = resolve(root, at['$ref'])) {
+      if (chain.has(at)) return true
+      chain.add(at)
+    }
+    for (const link of chain) ends.add(link)
   }
-  for (const link of chain) ends.add(link)
   return Object.values(node).some((child) => loops(root, child, ends))
 }
 

@@ -31,12 +31,11 @@ export const completions: RequestForm = {
   what: 'chat completions',
   query: CLIENT_QUERY,
   read(value, body): CanonicalRequest {
-    const textBytes = check(value)
+    check(value)
     const { stream, stream_options: options, safety_identifier: identifier, user } = value
     return {
       value,
       body,
-      textBytes,
       stream: typeof stream === 'boolean' ? stream : undefined,
       user: identifier ?? user,
       shownAs: isRecord(options) && options['include_usage'] === true ? USAGE : undefined,
@@ -44,41 +43,25 @@ export const completions: RequestForm = {
   },
 }
 
-/** Returns the bytes of the texts that the model will read. Throws invalid_request. */
-function check(body: JsonRecord): number {
-  const { messages } = body
+/** Throws invalid_request. */
+function check(body: JsonRecord): void {
+  const { messages, tools, response_format: format } = body
   if (!Array.isArray(messages) || messages.length === 0)
     throw bad('messages', '"messages" must be a list of at least one message.')
   if (messages.length > MAX_MESSAGES)
     throw bad('messages', `"messages" has ${messages.length} messages; the maximum is ${MAX_MESSAGES}.`)
-  let bytes = 0
-  for (let i = 0; i < messages.length; i++) bytes += checkMessage(messages[i], i)
+  for (let i = 0; i < messages.length; i++) checkMessage(messages[i], i)
   checkMembers(body, CHECKS)
-  const { tools, response_format: format } = body
-  if (!tools && !format) return bytes
-  const json = JSON.stringify([tools, format])
-  if (json.includes('"$ref"') && hasReferenceLoop(body))
+  if ((tools || format) && hasReferenceLoop(body))
     throw bad(tools ? 'tools' : 'response_format', 'A schema has a $ref that leads back to itself.')
-  return bytes + json.length
 }
 
-function checkMessage(message: unknown, i: number): number {
+function checkMessage(message: unknown, i: number): void {
   if (!isRecord(message)) throw bad(`messages[${i}]`, `messages[${i}] must be an object.`)
   const { role, content, tool_calls: calls } = message
   if (!isText(role)) throw bad(`messages[${i}].role`, `messages[${i}].role must be a string.`)
-  let bytes = 0
-  if (isText(content)) bytes = Buffer.byteLength(content)
-  else if (Array.isArray(content)) {
-    for (const part of content as readonly unknown[]) {
-      const text = isRecord(part) ? part['text'] : part
-      if (isText(text)) bytes += Buffer.byteLength(text)
-    }
-  } else if (content !== undefined && content !== null)
+  if (!isText(content) && !Array.isArray(content) && content !== undefined && content !== null)
     throw bad(`messages[${i}].content`, `messages[${i}].content must be text, a list of parts, or null.`)
-  if (calls !== undefined && calls !== null) {
-    if (!Array.isArray(calls) || !calls.every(isRecord))
-      throw bad(`messages[${i}].tool_calls`, `messages[${i}].tool_calls must be a list of objects.`)
-    bytes += JSON.stringify(calls).length
-  }
-  return bytes
+  if (calls !== undefined && calls !== null && !(Array.isArray(calls) && calls.every(isRecord)))
+    throw bad(`messages[${i}].tool_calls`, `messages[${i}].tool_calls must be a list of objects.`)
 }

@@ -7,8 +7,6 @@ import { CLIENT_QUERY, userCheck } from '../openai.ts'
 /** As many vectors as the largest answer (http.max_answer_bytes) can hold. */
 const MAX_INPUTS = 2_048
 const CHECKS: ReadonlyMap<string, Check> = new Map([['user', userCheck]])
-/** Of a token that comes as a number. */
-const TOKEN_BYTES = 4
 
 export const request: RequestForm = {
   path: '/v1/embeddings',
@@ -16,25 +14,18 @@ export const request: RequestForm = {
   what: 'embeddings',
   query: CLIENT_QUERY,
   read(value, body): CanonicalRequest {
-    const textBytes = check(value)
+    check(value)
     const { safety_identifier: identifier, user } = value
-    return { value, body, textBytes, stream: undefined, user: identifier ?? user, shownAs: undefined }
+    return { value, body, stream: undefined, user: identifier ?? user, shownAs: undefined }
   },
 }
 
-/** Returns the bytes of the texts. Throws invalid_request. */
-function check(body: JsonRecord): number {
+/** Throws invalid_request. */
+function check(body: JsonRecord): void {
   const { input } = body
   checkMembers(body, CHECKS)
   if (Array.isArray(input) && input.length > MAX_INPUTS && !input.every((token) => typeof token === 'number'))
     throw bad('input', `"input" has ${input.length} texts; the maximum is ${MAX_INPUTS}.`)
-  if ((isText(input) && input !== '') || (Array.isArray(input) && input.length > 0)) return inputBytes(input)
-  throw bad('input', '"input" must be a text, or a list of texts or tokens.')
-}
-
-function inputBytes(input: unknown): number {
-  if (isText(input)) return Buffer.byteLength(input)
-  if (typeof input === 'number') return TOKEN_BYTES
-  if (Array.isArray(input)) return input.reduce((sum: number, item) => sum + inputBytes(item), 0)
-  return JSON.stringify(input).length
+  if (!(isText(input) && input !== '') && !(Array.isArray(input) && input.length > 0))
+    throw bad('input', '"input" must be a text, or a list of texts or tokens.')
 }

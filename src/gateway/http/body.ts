@@ -1,7 +1,7 @@
 /** Request bodies: read within the cap, then checked, cheapest check first, before JSON.parse sees them. */
 import { isUtf8 } from 'node:buffer'
 import { SluiceError } from '../../core/errors.ts'
-import { isRecord, type JsonLimits, type JsonRecord, type Member, scan } from '../../core/json.ts'
+import { checkUnique, isRecord, type JsonLimits, type JsonRecord, type Member, scan } from '../../core/json.ts'
 import type { Call } from './call.ts'
 import { Aborted } from './exchange.ts'
 import type { Holding } from './inflow.ts'
@@ -10,7 +10,7 @@ export interface JsonBody {
   /** As sent, without a BOM. */
   readonly bytes: Uint8Array
   readonly value: JsonRecord
-  /** Top-level members by their bytes, in order; of a repeated key the last one counts. */
+  /** Top-level members by their bytes, in order. */
   readonly members: readonly Member[]
   /** How many keys it has, at all depths. */
   readonly keys: number
@@ -40,8 +40,18 @@ const isJsonType = (type: string): boolean =>
       .map((parameter) => parameter.trim())
       .every((parameter) => !parameter.startsWith('charset') || UTF8_CHARSET.test(parameter)))
 
-/** The body as a JSON object. Throws what readBody and parseBody throw, and unsupported_media_type. */
+/**
+ * The body as a JSON object in which no member is there twice. Throws what readBody and parseBody throw, and
+ * unsupported_media_type.
+ */
 export async function readJson(call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> {
+  const body = await readParts(call, maxBytes, limits)
+  checkUnique(body)
+  return body
+}
+
+/** The same for a body that may be a list of requests, each to be checked by itself for members that it has twice. */
+export async function readParts(call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> {
   const { 'content-type': type, 'content-encoding': encoding } = call.exchange.request.headers
   if (type !== undefined && !isJsonType(type)) throw new SluiceError('unsupported_media_type')
   // Nothing is ever decompressed, so there can be no bomb

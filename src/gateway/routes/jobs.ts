@@ -1,13 +1,13 @@
 /** Jobs and their events: PROTOCOL.md sections 4 and 5. */
 import { type ErrorCode, SluiceError } from '../../core/errors.ts'
 import type { Job } from '../../core/job.ts'
-import { checkKeys, isRecord, scanArray, scanObject } from '../../core/json.ts'
+import { checkKeys, checkUnique, isRecord, scan, scanArray } from '../../core/json.ts'
 import { type Dialect, SSE, type StreamForm } from '../../core/ports/dialect.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { type Cursor, parseCursor } from '../../core/record.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, bytes, empty, json } from '../http/answer.ts'
-import { type JsonBody, memberBytes, readJson } from '../http/body.ts'
+import { type JsonBody, memberBytes, readParts } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import { streamHeaders } from '../http/event-stream.ts'
 import type { Route } from '../http/route.ts'
@@ -31,12 +31,13 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
   const forms = [dialects.events, ...dialects.spoken.flatMap(({ stream }) => stream ?? [])]
 
   async function submit(call: KeyCall): Promise<Answer> {
-    const body = await readJson(call, options.maxBodyBytes, {
+    const body = await readParts(call, options.maxBodyBytes, {
       maxDepth: options.maxDepth,
       maxKeys: options.maxKeys * LIST_KEYS,
     })
     if (body.value['jobs'] !== undefined) return submitMany(call, body)
     checkKeys(body.keys, options)
+    checkUnique(body)
     const request = memberBytes(body, 'request')
     const draft = jobDraft(deps, call.caller, body.value, request, call.exchange.request.headers, call)
     const taken = await submits.one(call.caller, draft)
@@ -56,6 +57,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
         param: odd,
         message: `"${odd}" is not allowed beside "jobs": each job has its own options.`,
       })
+    if (body.members.length > 1) checkUnique(body)
     if (!Array.isArray(many) || many.length === 0 || many.length > MAX_JOBS)
       throw new SluiceError('invalid_request', {
         param: 'jobs',
@@ -81,8 +83,9 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     try {
       if (!isRecord(job))
         throw new SluiceError('invalid_request', { message: 'A job must be an object with a "request".' })
-      const request = memberBytes({ bytes, members: scanObject(bytes, options) }, 'request')
-      return jobDraft(deps, call.caller, job, request, null, call)
+      const { members, keys } = scan(bytes, options)
+      checkUnique({ bytes, value: job, keys })
+      return jobDraft(deps, call.caller, job, memberBytes({ bytes, members }, 'request'), null, call)
     } catch (thrown) {
       if (thrown instanceof SluiceError) return inItsPlace(thrown, i)
       throw thrown

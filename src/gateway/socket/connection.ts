@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import { ERRORS, SluiceError } from '../../core/errors.ts'
 import type { ClientFrame, ErrorFrame, HelloFrame, ServerFrame } from '../../core/frames.ts'
+import { checkUnique } from '../../core/json.ts'
 import { toBytes } from '../../core/record.ts'
 import { textFrame } from '../../core/text-frame.ts'
 import type { From } from '../caller/auth.ts'
@@ -164,6 +165,7 @@ export class Connection implements Peer {
       if (isBinary) throw new SluiceError('invalid_request', { message: 'Frames must be text: one JSON object each.' })
       const body = parseBody(data, options)
       about = body.value
+      checkUnique(body)
       this.#handle(checkFrame(body.value), body)
     } catch (thrown) {
       this.refuse(thrown, about)

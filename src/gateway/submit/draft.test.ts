@@ -40,7 +40,7 @@ const BODY = `{"model":"demo",${MESSAGES}}`
 
 describe('the bytes that are kept', () => {
   it('are the very bytes of the client', () => {
-    const raw = `{ "model": "demo",\n ${MESSAGES}, "big": 9007199254740993, "e": 1.50, "é": "\\u00e9", "model":"demo" }`
+    const raw = `{ "model": "demo",\n ${MESSAGES}, "big": 9007199254740993, "e": 1.50, "é": "\\u00e9" }`
     expect(text(plain(raw))).toBe(raw)
   })
   it('lack the options, and nothing else', () => {
@@ -159,14 +159,14 @@ describe('what else is noted', () => {
     expect(plain(body(',"user":"u","safety_identifier":"s"')).user).toBe('s')
     expect(plain(body('')).user).toBe(undefined)
   })
-  it('tokens by the text alone: an image weighs nothing here', () => {
+  it('tokens by the text, and 1,000 for an image, whatever its size', () => {
     const image = `{"type":"image_url","image_url":{"url":"data:image/png;base64,${'A'.repeat(100_000)}"}}`
     expect(
       plain(
         `{"model":"demo","messages":[{"role":"user","content":[${image},{"type":"text",` +
           `"text":"${'x'.repeat(400)}"}]}]}`,
       ).promptTokens,
-    ).toBe(100)
+    ).toBe(1_100)
     expect(plain(BODY.replace('hello', 'é'.repeat(200))).promptTokens).toBe(100)
     expect(plain(BODY.replace('hello', '')).promptTokens).toBe(1)
   })

@@ -14,7 +14,7 @@ import type { JsonBody } from '../http/body.ts'
 import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 import { checkModel, namesOf, noModel } from './model.ts'
-import { textsOf } from './texts.ts'
+import { sizeOf, textsOf } from './texts.ts'
 
 /** What a draft is made with. */
 export type DraftDeps = Pick<GatewayDeps, 'models' | 'admission' | 'dialects' | 'options'>
@@ -142,7 +142,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const { dialect, form, request, bytes, headers, plain } = asked
   const { kind } = form
   const model = checkModel(request)
-  const { value, body, textBytes, shownAs, ...read } = form.read(request, bytes)
+  const { value, body, shownAs, ...read } = form.read(request, bytes)
   const route = deps.models.resolve(model)
   if (route === null) throw noModel(model, namesOf(deps.models))
   if (!route.kinds.includes(kind))
@@ -183,7 +183,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     isRetry: asked.isRetry,
     dialect: dialect.name,
     takesBack: !plain || stream === null || stream.takesBack,
-    promptTokens: deps.admission.estimate(textBytes),
+    promptTokens: deps.admission.estimate(sizeOf(value)),
     requestId: origin.requestId,
   }
   if (typeof user === 'string' && user !== '') job.user = user
@@ -200,8 +200,8 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** Throws forbidden for a request that names somebody else than its session's user. */
-function checkOwnUser(own: string, { bytes, headers }: Request): void {
-  const named = namesAnother(bytes, own) ?? ((headers['user'] || own) === own ? null : 'sluice-user')
+function checkOwnUser(own: string, { request, headers }: Request): void {
+  const named = namesAnother(request, own) ?? ((headers['user'] || own) === own ? null : 'sluice-user')
   if (named !== null)
     throw new SluiceError('forbidden', {
       param: named,

@@ -4,10 +4,9 @@ import { bad } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { checkSpelling, REFUSED } from './spelling.ts'
 
 const MODEL = /^(?:@[\w-]+\/)?[A-Za-z0-9_][\w./:@+-]{0,199}$/
-/** A caller never chooses where a request goes, nor with whose key. */
-const REFUSED = ['api_base', 'base_url', 'api_key', 'headers', 'extra_headers', 'api_version', 'organization']
 const MAX_SHOWN_CHARS = 200
 /** Longer names, and more models than this, are not compared. */
 const MAX_COMPARED_CHARS = 64
@@ -15,6 +14,7 @@ const MAX_COMPARED_MODELS = 100
 
 /** The model's name. Throws model_not_found if there is none, invalid_request if it can't be one. */
 export function checkModel(body: JsonRecord): string {
+  checkSpelling(body)
   const { model } = body
   if (model === undefined || model === null || model === '')
     throw new SluiceError('model_not_found', {
