@@ -11,6 +11,7 @@ import { Feed } from './feed.ts'
 import { Results } from './results.ts'
 import { FollowedJob } from './socket-reader.ts'
 import type { Subscription } from './subscription.ts'
+import { Turns } from './turns.ts'
 
 const SWEEP_MS = 250
 
@@ -24,6 +25,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
   const feeds = new Table<JobId, Feed>()
   const readers = new Slots<Reader>()
   const responses = new Slots<EventReader>()
+  const turns = new Turns(clock)
   const results = new Results(log, clock, options.pageBytes)
   let stopSweep: (() => void) | null = null
   let closed = false
@@ -33,7 +35,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
   function feedOf({ id, epoch }: Job): Feed {
     const open = feeds.get(id)
     if (open) return open
-    const feed = new Feed(id, epoch)
+    const feed = new Feed(id, epoch, turns)
     feeds.set(id, feed)
     feed.following = log.follow(id, (firstSeq, records) => feed.push(firstSeq, records))
     return feed

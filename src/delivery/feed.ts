@@ -7,6 +7,7 @@ import type { JobId } from '../core/job.ts'
 import type { Rendered, Rendering, Run, StreamForm } from '../core/ports/dialect.ts'
 import type { Following } from '../core/ports/log.ts'
 import { type Bytes, isEnd } from '../core/record.ts'
+import type { Turns } from './turns.ts'
 
 /** Readers of a job that are shown the same events share what is rendered. */
 export class View {
@@ -68,6 +69,8 @@ export interface FeedReader {
 
 export class Feed {
   readonly job: JobId
+  /** Shared by all feeds. Null: readers never wait for each other. */
+  readonly turns: Turns | null
   /** Replaced, never changed: readers leave while they are fed. */
   #readers: readonly FeedReader[] = []
   #views: readonly View[] = []
@@ -76,8 +79,9 @@ export class Feed {
   epoch: number
   following: Following | null = null
 
-  constructor(job: JobId, epoch: number) {
+  constructor(job: JobId, epoch: number, turns: Turns | null = null) {
     this.job = job
+    this.turns = turns
     this.epoch = epoch
   }
 

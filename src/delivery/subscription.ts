@@ -192,6 +192,11 @@ export class Subscription implements FeedReader {
     this.#catchingUp = true
     try {
       while (!this.#left && !this.live) {
+        const turn = this.#feed.turns?.wait() ?? null
+        if (turn !== null) {
+          await turn
+          if (this.#left) return
+        }
         // No await before this return: room that came in between would find the reader busy, and be lost
         const claimed = this.#outlet.claim(this.#pageBytes)
         if (claimed <= 0) return
@@ -200,6 +205,7 @@ export class Subscription implements FeedReader {
         if (this.#left) return
         if (reading !== this.#readings) continue
         if (page === null) throw new SluiceError('job_gone')
+        this.#feed.turns?.spend(sizeOf(page))
         const { events, over } = this.#render(page)
         if (over || (page.ended && this.seq === page.head))
           return this.#complete(events, page.ended ? (page.records.at(-1) ?? null) : null)
@@ -243,5 +249,7 @@ export class Subscription implements FeedReader {
     this.#outlet.complete(events, end)
   }
 }
+
+const sizeOf = ({ records }: LogPage): number => records.reduce((sum, record) => sum + record.length, 0)
 
 const NOTHING = { events: '', over: false } as const
