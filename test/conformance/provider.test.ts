@@ -11,6 +11,7 @@ import type { Provider, ProviderSink } from '../../src/core/ports/provider.ts'
 import { startMock } from '../../src/mock/server.ts'
 import { PROVIDERS } from '../../src/routing/providers/index.ts'
 import { RawUpstream, response } from '../../src/routing/providers/testing/upstream.ts'
+import { createEcho } from './echo.ts'
 import { type OpenRig, PATIENT, type ProviderCase, providerCases, type Rig, runProviderCase } from './provider.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'sluice-provider-'))
@@ -71,9 +72,26 @@ test('every provider that there is stands here', () => {
   expect(Object.keys(RIGS).sort()).toEqual(PROVIDERS.map(({ name }) => name).sort())
 })
 
-for (const [name, { open, gaps }] of Object.entries(RIGS))
+/** One that reads no script: the words that it is to say are in the message. */
+const echo: OpenRig = async () => {
+  const provider = createEcho(systemClock)
+  const request = (script: string): object => {
+    const words = script.includes('-f20000') ? 10_000 : Number(/-n(\d+)/.exec(script)?.[1] ?? 1)
+    return { messages: [{ role: 'user', content: Array(words).fill('word').join(' ') }] }
+  }
+  return { provider, model: '', request, active: () => null, close: async () => provider.close() }
+}
+const ECHO_GAPS = {
+  documents: 'it only streams',
+  embeddings: 'it has none',
+  upstream: 'it has none',
+  faults: 'it makes none, and waits for nobody',
+  continues: 'it begins at the start',
+}
+
+for (const [name, { open, gaps }] of [...Object.entries(RIGS), ['echo', { open: echo, gaps: ECHO_GAPS }] as const])
   for (const one of providerCases) {
-    const gap = gaps[one.needs ?? '']
+    const gap = (gaps as Readonly<Record<string, string>>)[one.needs ?? '']
     if (gap === undefined) test(`${name}: ${one.name}`, () => runProviderCase(one, open))
     else test.skip(`${name}: ${one.name} (${gap})`, () => {})
   }

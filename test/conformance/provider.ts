@@ -14,6 +14,8 @@ export interface Rig {
   readonly provider: Provider
   /** "mock", "demo": what names of models begin with. */
   readonly model: string
+  /** How the script of a case becomes a request, if not by the model's name. */
+  request?(script: string): object
   /** Calls that the upstream is still answering; null: there is no upstream. */
   active(): number | null
   close(): Promise<void>
@@ -27,8 +29,11 @@ export interface OpenRig {
 
 export interface ProviderCase {
   readonly name: string
-  /** `documents`: it can answer in one piece. `upstream`: what it sends comes over a wire. `continues`: it prolongs. */
-  readonly needs?: 'documents' | 'upstream' | 'continues'
+  /**
+   * `documents`: it can answer in one piece. `embeddings`: it has them. `upstream`: what it sends comes over a wire.
+   * `faults`: its rig can make it fail. `continues`: it prolongs. A rig that can't declares why.
+   */
+  readonly needs?: 'documents' | 'embeddings' | 'upstream' | 'faults' | 'continues'
   readonly run: (rig: Rig, open: OpenRig) => Promise<void>
 }
 
@@ -68,7 +73,10 @@ function ask(rig: Rig, script: string, options: Options = {}): Asked {
     told.push({ what, texts })
     inSink?.(asked, n++)
   }
-  const body = { model: `${rig.model}${script}`, messages: [{ role: 'user', content: 'Tell me of rivers.' }] }
+  const body = rig.request?.(script) ?? {
+    model: `${rig.model}${script}`,
+    messages: [{ role: 'user', content: 'Tell me of rivers.' }],
+  }
   const run = rig.provider.start(
     { kind: 'chat', body: Buffer.from(JSON.stringify(body)), stream: true, requestId: 'r', timeouts: PATIENT, ...call },
     {
@@ -159,6 +167,7 @@ export const providerCases: readonly ProviderCase[] = [
   },
   {
     name: 'an embedding is a document',
+    needs: 'embeddings',
     async run(rig) {
       const body = Buffer.from(JSON.stringify({ model: `${rig.model}-n1`, input: ['a', 'b'] }))
       const asked = ask(rig, '', { kind: 'embedding', stream: false, body })
@@ -327,6 +336,7 @@ export const providerCases: readonly ProviderCase[] = [
   },
   {
     name: 'a cut is a failure that may be tried again; what came before it was told',
+    needs: 'faults',
     async run(rig) {
       const asked = ask(rig, '-n20-d5-k3')
       expect(await failure(asked)).toMatchObject({ retry: true, error: { code: 'provider_cut' } })
@@ -335,6 +345,7 @@ export const providerCases: readonly ProviderCase[] = [
   },
   {
     name: 'nonsense is a failure, and never an answer',
+    needs: 'faults',
     async run(rig) {
       const asked = ask(rig, '-n20-d1-g3')
       expect(await failure(asked)).toMatchObject({ error: { code: 'provider_garbage' } })
@@ -343,6 +354,7 @@ export const providerCases: readonly ProviderCase[] = [
   },
   {
     name: 'a status is told as what it means: try again, elsewhere, or not at all',
+    needs: 'faults',
     async run(rig) {
       for (const [status, code, retry] of [
         [429, 'provider_rate_limited', true],
@@ -359,6 +371,7 @@ export const providerCases: readonly ProviderCase[] = [
   },
   {
     name: 'silence: before the first text it is tried elsewhere, after it again; the whole call has a limit too',
+    needs: 'faults',
     async run(rig) {
       const timeouts = { ttftMs: 300, interTokenMs: 300, totalMs: 20_000 }
       const first = ask(rig, '-n5-f20000', { timeouts })
