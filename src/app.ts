@@ -61,11 +61,10 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const worker = startWorker(settings, engine, catalogue, runtime)
   const reload = reloader(settings, { catalogue, engine, worker }, options)
   const loop = watchLoop()
+  const numbers = createRegistry()
   const stats = async () => statsOf(await numbers.read())
   const isSeeded = options.keyOnStart !== undefined
   const gateway = startGateway(settings, { engine, catalogue, adminKey: ownKey, isSeeded, stats, reload }, runtime)
-  const depth = depthOf(engine.operations)
-  const numbers = createRegistry([runtime.recorder, depth, engine, worker, settings, gateway, loop, ownMemory])
 
   const shutDown = async (): Promise<Drained> => {
     engine.draining()
@@ -81,6 +80,8 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const stop = (): Promise<Drained> => (stopped ??= shutDown())
 
   try {
+    const depth = depthOf(engine.operations)
+    numbers.add(runtime.recorder, depth, engine, worker, settings, gateway, loop, ownMemory)
     const { created: createdKey, notes } = await firstKey(engine.keys, options, clock, ids)
     for (const note of notes) log.warn({}, note)
     options.signal?.throwIfAborted()

@@ -9,11 +9,28 @@ const PAGE = 1_000
 /** Jobs beyond these are not counted. */
 const MAX_PAGES = 10
 
+/** A look that fails is logged: nothing else depends on it. */
 export async function warnOfJobsWithoutModel(
   jobs: Pick<Jobs, 'list'>,
   catalogue: Pick<Catalogue, 'resolve'>,
   log: Pick<Log, 'warn'>,
 ): Promise<void> {
+  try {
+    for (const [model, count] of await jobsWithoutModel(jobs, catalogue))
+      log.warn(
+        { model, jobs: count },
+        `${count} jobs wait for the model "${model}", which is not configured: they run when it is back, or end at ` +
+          'their deadlines',
+      )
+  } catch (err) {
+    log.warn({ err }, 'jobs that wait for models which are not configured could not be counted')
+  }
+}
+
+async function jobsWithoutModel(
+  jobs: Pick<Jobs, 'list'>,
+  catalogue: Pick<Catalogue, 'resolve'>,
+): Promise<ReadonlyMap<string, number>> {
   const waiting = new Map<string, number>()
   let before: { before?: JobId } = {}
   for (let page = 0; page < MAX_PAGES; page++) {
@@ -23,10 +40,5 @@ export async function warnOfJobsWithoutModel(
     if (found.length < PAGE) break
     before = { before: found[found.length - 1].id }
   }
-  for (const [model, jobs] of waiting)
-    log.warn(
-      { model, jobs },
-      `${jobs} jobs wait for the model "${model}", which is not configured: they run when it is back, or end at ` +
-        'their deadlines',
-    )
+  return waiting
 }

@@ -9,20 +9,17 @@ export type Reading = { readonly name: string; readonly help: string } & (
 )
 
 export interface Registry {
+  /**
+   * Throws if two numbers share a name, or a name is malformed: a mistake in the source. Names are those of the start: a
+   * source may replace its metrics, but what reads numbers counts on their names.
+   */
+  add(...sources: readonly NumberSource[]): void
   read(): Promise<readonly Reading[]>
 }
 
-/**
- * Throws if two numbers share a name, or a name is malformed: a mistake in the source. Names are those of the start: a
- * source may replace its metrics, but what reads numbers counts on their names.
- */
-export function createRegistry(sources: readonly NumberSource[]): Registry {
+export function createRegistry(first: readonly NumberSource[] = []): Registry {
+  const sources: NumberSource[] = []
   const names = new Set<string>()
-  for (const { name } of sources.flatMap(({ metrics }) => metrics)) {
-    if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(name)) throw new Error(`"${name}" is no name of a number`)
-    if (names.has(name)) throw new Error(`two numbers are called "${name}"`)
-    names.add(name)
-  }
 
   /** None rather than stale ones, if they could not be fetched. */
   async function readingsOf(source: NumberSource): Promise<readonly Reading[]> {
@@ -36,9 +33,19 @@ export function createRegistry(sources: readonly NumberSource[]): Registry {
     return metrics.map(readingOf)
   }
 
-  return {
+  const registry: Registry = {
+    add(...added) {
+      for (const { name } of added.flatMap(({ metrics }) => metrics)) {
+        if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(name)) throw new Error(`"${name}" is no name of a number`)
+        if (names.has(name)) throw new Error(`two numbers are called "${name}"`)
+        names.add(name)
+      }
+      sources.push(...added)
+    },
     read: async () => (await Promise.all(sources.map(readingsOf))).flat(),
   }
+  registry.add(...first)
+  return registry
 }
 
 function readingOf(metric: Metric): Reading {

@@ -3,6 +3,7 @@
  * commit. `act` follows each call of the coordinator; it also leases, and sets the timer for what is due next.
  */
 import type { Clock } from '../../core/clock.ts'
+import { SluiceError } from '../../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../../core/facts.ts'
 import type { Job } from '../../core/job.ts'
 import type { Change, Coordinator, Notice } from '../../core/ports/coordinator.ts'
@@ -42,9 +43,9 @@ const STORE_CHECK_MS = 250
 
 export class Dispatch {
   readonly workers = new Map<string, Worker>()
-  /** Called with each job before its end is told. */
-  onEnded: (job: Pick<Job, 'id' | 'tenant'>, log: LiveLog) => void = () => {}
   readonly #parts: Parts
+  /** Called with each job before its end is told. */
+  readonly #onEnded: (job: Pick<Job, 'id' | 'tenant'>, log: LiveLog) => void
   /** All jobs that the start found are in line again: leases may begin. */
   #open = false
   /** `#lease` will be called. */
@@ -56,8 +57,9 @@ export class Dispatch {
   #seenMono: number
   readonly #stopBeat: () => void
 
-  constructor(parts: Parts) {
+  constructor(parts: Parts, onEnded: (job: Pick<Job, 'id' | 'tenant'>, log: LiveLog) => void) {
     this.#parts = parts
+    this.#onEnded = onEnded
     this.#seenMono = parts.clock.monoMs()
     this.#stopBeat = parts.clock.every(BEAT_MS, () => void this.now())
   }
@@ -139,7 +141,7 @@ export class Dispatch {
           break
         case 'ended':
           live.ended = this.#end(live, change)
-          live.ended.catch(ignore)
+          live.ended.catch(expectStoreFailure)
       }
     }
     if (leased.length > 0) this.#handOut(leased)
@@ -189,7 +191,7 @@ export class Dispatch {
       // Canceled meanwhile: its worker has it, and stops
       for (const { id, worker, attempt } of revoked) this.workers.get(worker)?.revoked(id, attempt, 'canceled')
     }
-    store.write({ apply: ignore, keep: true, done: (error) => error === null && done() })
+    store.write({ apply: () => {}, keep: true, done: (error) => error === null && done() })
   }
 
   #leaseOf(live: LiveJob, change: Leased, decidedMono: number): Lease {
@@ -219,7 +221,7 @@ export class Dispatch {
   #noteCancel(live: LiveJob): void {
     const { store, jobs } = this.#parts
     live.canceling = store.run(() => jobs.noteCancel(live.log.order), true)
-    live.canceling.catch(ignore)
+    live.canceling.catch(expectStoreFailure)
   }
 
   // ------------------------------------------------------------ ways out
@@ -234,7 +236,7 @@ export class Dispatch {
     const notBeforeAge = age.of(notBeforeMono)
     store
       .run(() => jobs.comeBack(log.order, tally, failedAt, notBeforeAge), true)
-      .then(() => emit({ type: 'job-returned', ...aboutJob(live.job), attempt: tally.attempts, delayMs }), ignore)
+      .then(() => emit({ type: 'job-returned', ...aboutJob(live.job), attempt: tally.attempts, delayMs }), expectStoreFailure)
   }
 
   /** The one end of a job: its record, its state and its turn in one commit; told once power-safe. */
@@ -261,7 +263,7 @@ export class Dispatch {
     store.wrote(written)
     await store.synced()
     this.#parts.live.delete(live)
-    this.onEnded(job, log)
+    this.#onEnded(job, log)
     logs.end(log, record)
     for (const tell of live.waiting) tell()
     const { conversation } = job.options
@@ -274,5 +276,7 @@ export class Dispatch {
   }
 }
 
-/** The store failed, and says so through health. */
-const ignore = (): void => {}
+/** The store says through health that it failed. Anything else is unforeseen, and ends the process. */
+function expectStoreFailure(error: unknown): void {
+  if (!(error instanceof SluiceError)) throw error
+}

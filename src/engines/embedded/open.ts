@@ -93,26 +93,25 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const live = new LiveJobs(coordinator)
     const parts: Parts = {
       store,
-      logs: new Logs(store, epochs),
+      logs: new Logs(store, epochs, (id, attempt, tokens) => coordinator.charge(id, attempt, tokens)),
       jobs: new Jobs(db),
       live,
       coordinator,
-      conversations: new ConversationStore(store, live, clock, age),
+      conversations: new ConversationStore(store, live, clock, age, (id) => queue.eraseAnyway(id)),
       clock,
       age,
       emit: onFact,
     }
-    const dispatch = new Dispatch(parts)
+    const { conversations: limits } = options.retention
+    const sweeps = new ConversationLimits(store, parts.conversations, parts.live, clock, age, limits)
+    const retention = new Retention(store, parts.logs, parts.jobs, sweeps, clock, age, options.retention)
+    const dispatch = new Dispatch(parts, (job, log) => retention.ended(job, log))
     const intake = new Intake(parts, ids, orders, dispatch, epochOf, recentlyDone(db, age, options.joinAfterEndMs))
     const queue = new EmbeddedQueue(parts, intake, dispatch, pauses)
     const presence = new EmbeddedPresence(clock, options.disconnectGraceMs, (job) => {
       queue.cancel(job).catch(() => {}) // the store failed, and says so through health
     })
-    const { conversations: limits } = options.retention
-    const sweeps = new ConversationLimits(store, parts.conversations, parts.live, clock, age, limits)
-    const retention = new Retention(store, parts.logs, parts.jobs, sweeps, clock, age, options.retention)
     const keys = new KeyStore(store)
-    dispatch.onEnded = (job, log) => retention.ended(job, log)
     db.exec('PRAGMA synchronous = NORMAL') // from here on the disk thread syncs
     store.start(parts.logs, files === null ? null : (events) => (seams.disk ?? openDisk)(files, events))
     seams.opened?.(db)

@@ -33,8 +33,6 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     this.#dispatch = dispatch
     this.#pauses = pauses
     this.#placeWatch = new PlaceWatch(parts.clock, (jobs) => parts.coordinator.places(jobs, dispatch.now()))
-    parts.conversations.eraseJob = (id) => this.#erase(id)
-    parts.logs.charge = (id, attempt, tokens) => parts.coordinator.charge(id, attempt, tokens)
   }
 
   // ------------------------------------------------------------ submit
@@ -169,10 +167,11 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   }
 
   erase(id: JobId): Promise<boolean> {
-    return this.#parts.store.ifUp(() => this.#erase(id))
+    return this.#parts.store.ifUp(() => this.eraseAnyway(id))
   }
 
-  async #erase(id: JobId): Promise<boolean> {
+  /** Also where the store is down: part of what waits for it already. */
+  async eraseAnyway(id: JobId): Promise<boolean> {
     const { store, jobs, logs, conversations } = this.#parts
     await this.ended(id)
     const order = jobOrder(id)

@@ -54,15 +54,16 @@ export class ConversationStore implements Conversations {
   readonly news: News
   /** Called in the commit that adds a turn. */
   onTurn: (tenant: TenantId, conversation: string) => void = () => {}
-  /** Cancels a job if it has not ended, and removes it, its log and its turn. */
-  eraseJob: (id: JobId) => Promise<unknown> = () => Promise.resolve()
   readonly #store: Store
   readonly #live: LiveJobs
   readonly #clock: Clock
   readonly #age: Age
+  /** Cancels a job if it has not ended, and removes it, its log and its turn. */
+  readonly #eraseJob: (id: JobId) => Promise<unknown>
   readonly #sql: ReturnType<typeof conversationSql>
 
-  constructor(store: Store, live: LiveJobs, clock: Clock, age: Age) {
+  constructor(store: Store, live: LiveJobs, clock: Clock, age: Age, eraseJob: (id: JobId) => Promise<unknown>) {
+    this.#eraseJob = eraseJob
     this.#store = store
     this.#live = live
     this.#clock = clock
@@ -257,7 +258,7 @@ export class ConversationStore implements Conversations {
   async #eraseJobs(jobs: readonly LiveJob[]): Promise<void> {
     for (let end = jobs.length; end > 0; end -= JOBS_A_STEP) {
       const some = jobs.slice(Math.max(0, end - JOBS_A_STEP), end).reverse()
-      await Promise.all(some.map(({ job }) => this.eraseJob(job.id)))
+      await Promise.all(some.map(({ job }) => this.#eraseJob(job.id)))
       await new Promise<void>((next) => this.#clock.soon(next))
     }
   }

@@ -63,10 +63,11 @@ export class Logs implements TokenLog, LogShare {
   #segment: Buffer | null = null
   #oldest = 0
   /** Charges output tokens to a job's tenant. */
-  charge: (job: JobId, attempt: number, tokens: number) => void = () => {}
+  readonly charge: (job: JobId, attempt: number, tokens: number) => void
 
-  constructor(store: Store, epochs: Epochs) {
+  constructor(store: Store, epochs: Epochs, charge: Logs['charge']) {
     this.#store = store
+    this.charge = charge
     this.#epochs = epochs
     this.segments = new Segments(store.db)
     this.#stored = store.db.prepare(
