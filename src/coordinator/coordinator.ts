@@ -19,7 +19,7 @@ import type {
   WorkerSeat,
 } from '../core/ports/coordinator.ts'
 import type { DeploymentStatus, QueueDepth, Selector } from '../core/ports/operations.ts'
-import type { Claim, Finished, Outcome } from '../core/ports/work.ts'
+import { type Claim, FENCED, type Finished, type Outcome } from '../core/ports/work.ts'
 import { giveBackAll, type Limit, takeAll } from './limits/limit.ts'
 import { Plan } from './plan/plan.ts'
 import type { Headroom, Notes, Scheduler, SchedulerOptions } from './scheduler/port.ts'
@@ -39,7 +39,6 @@ export const createCoordinator = (options: CoordinatorOptions): Coordinator => n
 const LEASE_BATCH = 64
 /** A deployment that cools for this long or longer is worth a line in the log. */
 const NOTICED_COOL_MS = 5_000
-const FENCED: Finished = { kind: 'fenced' }
 const NO_CHANGES: readonly Change[] = []
 const NO_NOTICES: readonly Notice[] = []
 

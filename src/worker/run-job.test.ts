@@ -40,7 +40,7 @@ function setUp(
   broken: {
     read?: boolean
     finish?: boolean
-    finishOnce?: boolean
+    finishOnce?: Error | null
     flush?: boolean
     emit?: boolean
     pageRecords?: number
@@ -97,9 +97,10 @@ function setUp(
   } as unknown as Job
   coordinator.submit(scheduled('job_1', { model: 'm', deadlineMono: 60_000 }), 0)
   const finish = async (lease: Lease, outcome: Outcome): Promise<Finished> => {
-    if (broken.finishOnce === true) {
-      broken.finishOnce = false
-      throw new TypeError('a fault of ours')
+    if (broken.finishOnce != null) {
+      const thrown = broken.finishOnce
+      broken.finishOnce = null
+      throw thrown
     }
     if (broken.finish === true) {
       outcomes.push(outcome)
@@ -334,18 +335,20 @@ it('a store that can not be read, then an upstream that breaks off, ends the att
   expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' } }])
 })
 
-it.each(['emit', 'finishOnce'] as const)(
-  'a fault of ours in the settling (%s) ends the job, and is logged',
-  async (where) => {
-    const { outcomes, faults, attempt } = setUp([{}], { [where]: true })
-    const { run, sink } = await attempt()
-    sink.events([CHUNK])
-    sink.end({ kind: 'done' })
-    await run.ended
-    expect(faults).toEqual([new TypeError('a fault of ours')])
-    expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' }, retry: false }])
-  },
-)
+const FAULT = new TypeError('a fault of ours')
+it.each([
+  ['while its end is told', { emit: true }, FAULT],
+  ['while it is finished', { finishOnce: FAULT }, FAULT],
+  ['in one write of the store', { finishOnce: new SluiceError('internal') }, new SluiceError('internal')],
+])('a fault of ours %s ends the job, and is logged', async (_when, broken, fault) => {
+  const { outcomes, faults, attempt } = setUp([{}], broken)
+  const { run, sink } = await attempt()
+  sink.events([CHUNK])
+  sink.end({ kind: 'done' })
+  await run.ended
+  expect(faults).toEqual([fault])
+  expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' }, retry: false }])
+})
 
 it('a call that the provider aborts by itself is a fault, and is tried again', async () => {
   const { outcomes, faults, attempt } = setUp()

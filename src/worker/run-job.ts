@@ -318,7 +318,7 @@ export class Run implements ProviderSink {
       await this.#deps.finish(this.lease, outcome)
     } catch (thrown) {
       const error = this.#foreseen(thrown)
-      if (error === thrown) throw error
+      if (error.code !== 'internal') throw error
       // A fault of ours: without an end the job would stay leased for as long as this process runs
       await this.#deps.finish(this.lease, { kind: 'failed', error, retry: false })
     }
@@ -345,8 +345,9 @@ export class Run implements ProviderSink {
 
   /** As an error of the table; what is none is told to the log. */
   #foreseen(thrown: unknown): SluiceError {
-    if (!(thrown instanceof SluiceError)) this.#deps.onFault(thrown, this.lease.job)
-    return SluiceError.from(thrown)
+    const error = SluiceError.from(thrown)
+    if (error.code === 'internal') this.#deps.onFault(thrown, this.lease.job)
+    return error
   }
 
   /** Of a conversation. What can't be put together ends the job: it would end every later reader the same way. */

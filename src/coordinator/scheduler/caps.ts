@@ -12,16 +12,23 @@ import type { Share } from './shares.ts'
 const LEAST_MS = 250
 const MOST_MS = 60_000
 
-/** `inLine`: jobs that wait, of all tenants. Null: not refused. */
+/** Where a job would stand. */
+interface Standing {
+  readonly tenant: Tenant<Entry>
+  readonly share: Share | null
+  readonly flow: Flow<Entry>
+  /** Undefined: none, or it would be its first. */
+  readonly lane: Lane<Entry> | undefined
+  /** Jobs that wait, of all tenants. */
+  readonly inLine: number
+}
+
+/** Null: not refused. */
 export function refusal(
+  job: ScheduledJob,
+  { tenant, share, flow, lane, inLine }: Standing,
   options: SchedulerOptions,
   fairness: Fairness,
-  job: ScheduledJob,
-  tenant: Tenant<Entry>,
-  share: Share | null,
-  flow: Flow<Entry>,
-  lane: Lane<Entry> | undefined,
-  inLine: number,
   now: number,
 ): SluiceError | null {
   const { rate, meanOutput, meanMs } = flow.throughput

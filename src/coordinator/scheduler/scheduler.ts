@@ -11,7 +11,7 @@ import { SluiceError } from '../../core/errors.ts'
 import type { JobId, JobState, Place } from '../../core/job.ts'
 import type { ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
 import type { QueueDepth, Selector } from '../../core/ports/operations.ts'
-import type { Finished, Outcome } from '../../core/ports/work.ts'
+import { FENCED, type Finished, type Outcome } from '../../core/ports/work.ts'
 import { Table } from '../../core/table.ts'
 import { refusal } from './caps.ts'
 import { type ActiveLease, Entry, type LiveState, WorkerLeases } from './entry.ts'
@@ -38,7 +38,6 @@ import { Timers } from './timers.ts'
 /** Times are monotonic ms. Throws only on what can't be: a job submitted twice under one id. */
 export const createScheduler = (options: SchedulerOptions): Scheduler => new PureScheduler(options)
 
-const FENCED: Finished = { kind: 'fenced' }
 /** A suspect that waits for another one to end. */
 const ONE_AT_A_TIME: HeadroomRefusal = { scope: 'job' }
 const ended = (state: JobState): Finished => ({ kind: 'ended', state })
@@ -86,19 +85,14 @@ class PureScheduler implements Scheduler {
     const twin = isRetry ? this.#joins.find(job.joinKey, now) : null
     if (twin !== null) return { kind: 'joined', id: twin }
     const { queued, delayed, waiting } = this.#depth
-    const lane = job.lane === null ? undefined : this.#lanes.find(job.lane)
-    const flow = this.#lineUp.flow(job.pool, job.model, job.kind)
-    const error = refusal(
-      this.#options,
-      this.#fairness,
-      job,
-      this.#fairness.tenant(job.tenant),
-      this.#shares.of(job),
-      flow,
-      lane,
-      queued + delayed + waiting,
-      now,
-    )
+    const standing = {
+      tenant: this.#fairness.tenant(job.tenant),
+      share: this.#shares.of(job),
+      flow: this.#lineUp.flow(job.pool, job.model, job.kind),
+      lane: job.lane === null ? undefined : this.#lanes.find(job.lane),
+      inLine: queued + delayed + waiting,
+    }
+    const error = refusal(job, standing, this.#options, this.#fairness, now)
     if (error !== null) return { kind: 'refused', error }
     this.#add(job, now)
     return { kind: 'accepted' }

@@ -95,6 +95,8 @@ export type Finished =
   | { readonly kind: 'again'; readonly notBeforeMono: number }
   | { readonly kind: 'fenced' }
 
+export const FENCED: Finished = { kind: 'fenced' }
+
 /** A worker that has joined. */
 export interface Attachment {
   /** Prolongs all its leases. Memory only. Lost ones are reported by `revoked`. */

@@ -236,7 +236,10 @@ export class Dispatch {
     const notBeforeAge = age.of(notBeforeMono)
     store
       .run(() => jobs.comeBack(log.order, tally, failedAt, notBeforeAge), true)
-      .then(() => emit({ type: 'job-returned', ...aboutJob(live.job), attempt: tally.attempts, delayMs }), expectStoreFailure)
+      .then(
+        () => emit({ type: 'job-returned', ...aboutJob(live.job), attempt: tally.attempts, delayMs }),
+        expectStoreFailure,
+      )
   }
 
   /** The one end of a job: its record, its state and its turn in one commit; told once power-safe. */

@@ -7,7 +7,15 @@ import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
 import type { DeploymentStatus, Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Submissions, Submitted } from '../../core/ports/submissions.ts'
-import type { Attachment, Finished, Lease, Outcome, Work, Worker } from '../../core/ports/work.ts'
+import {
+  type Attachment,
+  FENCED,
+  type Finished,
+  type Lease,
+  type Outcome,
+  type Work,
+  type Worker,
+} from '../../core/ports/work.ts'
 import { PlaceWatch } from '../shared/place-watch.ts'
 import { laneNames } from '../shared/scheduled.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
@@ -18,7 +26,6 @@ import type { Pauses } from './pauses.ts'
 
 /** Jobs that are purged, and their ends stored, in one turn of the event loop: tens of ms. */
 const PURGED_AT_ONCE = 250
-const FENCED: Finished = { kind: 'fenced' }
 
 export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   readonly #parts: Parts

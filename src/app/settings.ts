@@ -1,0 +1,150 @@
+/** The settings in force, and what a running server can take over of new ones. */
+import { isDeepStrictEqual } from 'node:util'
+import { LEAVES } from '../config/leaves.ts'
+import type { Config } from '../config/schema.ts'
+import { camelCase } from '../core/camel.ts'
+import type { Engine } from '../core/ports/engine.ts'
+import type { Provider } from '../core/ports/provider.ts'
+import type { Catalogue } from '../routing/catalogue.ts'
+import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
+import { Secret } from '../settings/fields.ts'
+import type { WorkerPool } from '../worker/pool.ts'
+import {
+  type Adapters,
+  createProviders,
+  loadAdapters,
+  type NamedProvider,
+  type ProcessDeps,
+  toRoutes,
+} from './models.ts'
+import type { Runtime } from './runtime.ts'
+
+export interface Reloaded {
+  /** Names of the models that clients can use now. */
+  readonly models: readonly string[]
+  readonly tenants: readonly string[]
+  /** Settings that have changed, and are in force after a restart. */
+  readonly needsRestart: readonly string[]
+}
+
+/** What a running server can change: whole groups, or single settings. */
+const TAKEN_OVER = ['models', 'tenants', 'timeouts', 'proxy', 'log', 'retention.logs']
+
+const RETIRED_CHECK_MS = 1_000
+
+/** The parts that know the models. */
+export interface ServedBy {
+  readonly catalogue: Catalogue
+  readonly engine: Pick<Engine, 'configure' | 'jobs'>
+  readonly worker: Pick<WorkerPool, 'isUsing'>
+}
+
+/** The settings in force, those that may change included, and the providers made of them. */
+export class Settings {
+  config: Config
+  providers: readonly NamedProvider[]
+  readonly #gather: GatherGauge
+  readonly #deps: ProcessDeps
+  #tenants: ReadonlyMap<string, Config['tenants'][number]>
+  #retired: Provider[] = []
+  #cancelCheck: (() => void) | null = null
+
+  /** Rejects with config_invalid. */
+  static async open(config: Config, runtime: Pick<Runtime, 'clock' | 'ids' | 'wheel'>): Promise<Settings> {
+    return new Settings(config, await loadAdapters(config), runtime)
+  }
+
+  private constructor(
+    config: Config,
+    adapters: Adapters,
+    { clock, ids, wheel }: Pick<Runtime, 'clock' | 'ids' | 'wheel'>,
+  ) {
+    this.config = config
+    this.#gather = gatherGauge(config.stream, clock)
+    this.#deps = { clock, ids, wheel, gatherMs: this.#gather.gatherMs }
+    this.#tenants = byName(config)
+    this.providers = createProviders(config, adapters, this.#deps)
+  }
+
+  tenant(name: string): Config['tenants'][number] | undefined {
+    return this.#tenants.get(name)
+  }
+
+  routes() {
+    return toRoutes(this.config, this.providers)
+  }
+
+  /** Getters, as a reload may change some of it. */
+  get retention() {
+    const settings = this
+    return {
+      ...this.config.retention,
+      get logsMs() {
+        return settings.config.retention.logsMs
+      },
+      tenant(name: string) {
+        const logsMs = settings.tenant(name)?.retention.logsMs ?? null
+        return logsMs === null ? null : { logsMs }
+      },
+    }
+  }
+
+  get metrics() {
+    return this.#gather.metrics
+  }
+
+  /** Throws config_invalid; then nothing has changed. */
+  async reload(next: Config, { catalogue, engine, worker }: ServedBy): Promise<Reloaded> {
+    const adapters = await loadAdapters(next)
+    const before = this.config
+    const providers = createProviders(next, adapters, this.#deps, this.providers)
+    const kept = new Set(providers.map(({ provider }) => provider))
+    this.#retired.push(...this.providers.map(({ provider }) => provider).filter((provider) => !kept.has(provider)))
+    this.config = next
+    this.providers = providers
+    this.#tenants = byName(next)
+    const routes = this.routes()
+    catalogue.replace(routes)
+    engine.configure(routes)
+    this.#closeRetired(worker)
+    return {
+      models: [...new Set(next.models.map(({ name }) => name))],
+      tenants: [...this.#tenants.keys()],
+      needsRestart: changes(before, next),
+    }
+  }
+
+  close(): void {
+    this.#gather.stop()
+    this.#cancelCheck?.()
+    for (const { provider } of this.providers) provider.close()
+    for (const provider of this.#retired) provider.close()
+  }
+
+  /** Each when its last job has ended. */
+  #closeRetired(worker: Pick<WorkerPool, 'isUsing'>): void {
+    this.#cancelCheck?.()
+    this.#retired = this.#retired.filter((provider) => {
+      if (worker.isUsing(provider)) return true
+      provider.close()
+      return false
+    })
+    this.#cancelCheck =
+      this.#retired.length === 0 ? null : this.#deps.clock.after(RETIRED_CHECK_MS, () => this.#closeRetired(worker))
+  }
+}
+
+const byName = (config: Config): ReadonlyMap<string, Config['tenants'][number]> =>
+  new Map(config.tenants.map((tenant) => [tenant.name, tenant]))
+
+/** The settings that differ and need a restart. */
+function changes(before: Config, after: Config): readonly string[] {
+  return LEAVES.filter(({ path }) => !TAKEN_OVER.includes(path[0]) && !TAKEN_OVER.includes(path.join('.')))
+    .filter(({ path }) => !isDeepStrictEqual(valueAt(before, path), valueAt(after, path)))
+    .map(({ path }) => path.join('.'))
+}
+
+function valueAt(config: Config, path: readonly string[]): unknown {
+  const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown>)[camelCase(key)], config)
+  return value instanceof Secret ? [value.ref, value.known ? value.reveal() : null] : value
+}
