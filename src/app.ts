@@ -4,10 +4,10 @@
  */
 import { openEngine } from './app/engine.ts'
 import { LAST_WORDS_MS, startGateway } from './app/gateway.ts'
+import { Settings } from './app/in-force.ts'
 import { adminKey, firstKey } from './app/keys.ts'
 import { type ReloadOptions, reloader } from './app/reload.ts'
 import { createRuntime } from './app/runtime.ts'
-import { Settings } from './app/settings.ts'
 import { closingOnError, orAborted, within } from './app/within.ts'
 import { warnOfJobsWithoutModel } from './app/without-model.ts'
 import { startWorker } from './app/worker.ts'

@@ -3,8 +3,8 @@ import { createCoordinator } from '../coordinator/coordinator.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import { openEmbedded } from '../engines/embedded/open.ts'
 import { thisBoot } from './boot.ts'
+import type { Settings } from './in-force.ts'
 import type { Runtime } from './runtime.ts'
-import type { Settings } from './settings.ts'
 
 /** J4: how long an SDK's retry joins a job that ended well. */
 const JOIN_AFTER_END_MS = 60_000

@@ -8,8 +8,8 @@ import { digestOf } from '../gateway/caller/api-key.ts'
 import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
+import type { Settings } from './in-force.ts'
 import type { Runtime } from './runtime.ts'
-import type { Settings } from './settings.ts'
 
 /** Of the log, read at once for a reader that catches up. */
 const PAGE_BYTES = 256 * 1024

@@ -5,7 +5,7 @@
 import type { Config } from '../config/schema.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Log } from '../observability/report.ts'
-import type { Reloaded, ServedBy, Settings } from './settings.ts'
+import type { Reloaded, ServedBy, Settings } from './in-force.ts'
 import { warnOfJobsWithoutModel } from './without-model.ts'
 
 export interface ReloadOptions {

@@ -3,8 +3,8 @@ import type { Engine } from '../core/ports/engine.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { startPool, type WorkerPool } from '../worker/pool.ts'
 import { createPrompts } from '../worker/prompt.ts'
+import type { Settings } from './in-force.ts'
 import type { Runtime } from './runtime.ts'
-import type { Settings } from './settings.ts'
 
 const MAX_PENDING_BYTES = 1 << 20
 
