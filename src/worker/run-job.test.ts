@@ -26,6 +26,8 @@ interface Stage {
   readonly calls: ProviderCall[]
   /** What was told to the log. */
   readonly faults: unknown[]
+  /** What the log was told of the answer's first text. */
+  readonly firstTexts: number[]
   /** The next prompt waits; `run` is the attempt that it is made for. */
   holdPrompt(): { readonly run: Promise<Run>; now(): void }
   /** Takes its deployments out of the worker's catalogue. */
@@ -49,6 +51,7 @@ function setUp(
   const clock = manualClock()
   const [stored, outcomes, calls]: [Bytes[], Outcome[], ProviderCall[]] = [[], [], []]
   const faults: unknown[] = []
+  const firstTexts: number[] = []
   let sink!: ProviderSink
   const provider = {
     continues: true,
@@ -126,6 +129,7 @@ function setUp(
     outcomes,
     calls,
     faults,
+    firstTexts,
     remove: () => catalogue.replace([]),
     holdPrompt() {
       const held = Promise.withResolvers<void>()
@@ -152,7 +156,7 @@ function setUp(
             head: stored.length,
             pendingBytes: broken.flush === true ? 2_000_000 : 0,
             append: (records: readonly Bytes[]) => void stored.push(...records),
-            noteFirstText() {},
+            noteFirstText: (ttftMs: number) => void firstTexts.push(ttftMs),
             flushed: () =>
               broken.flush === true ? Promise.reject(new SluiceError('storage_failed')) : Promise.resolve(),
           }),
@@ -215,7 +219,7 @@ it('a document after the chunks of an earlier attempt is one more chunk, under t
 })
 
 it('measures by the monotonic clock, whatever the wall clock does', async () => {
-  const { clock, outcomes, attempt } = setUp()
+  const { clock, outcomes, firstTexts, attempt } = setUp()
   clock.advance(100)
   clock.jumpWall(-3_600_000)
   const { run, sink } = await attempt()
@@ -227,6 +231,7 @@ it('measures by the monotonic clock, whatever the wall clock does', async () => 
   sink.end({ kind: 'done' })
   await run.ended
   expect(outcomes).toMatchObject([{ timing: { queuedMs: 100, ttftMs: 150, tpotMs: 20, totalMs: 190 } }])
+  expect(firstTexts).toEqual([150])
 })
 
 it('a 429 uses up no attempt until the deadline, whatever the wall clock does', async () => {
