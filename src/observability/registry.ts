@@ -10,8 +10,8 @@ export type Reading = { readonly name: string; readonly help: string } & (
 
 export interface Registry {
   /**
-   * Throws if two numbers share a name, or a name is malformed: a mistake in the source. Names are those of the start: a
-   * source may replace its metrics, but what reads numbers counts on their names.
+   * Throws if two numbers share a name, or a name is malformed: a mistake in the source. Names are those of the start:
+   * a source may replace its metrics, but what reads numbers counts on their names.
    */
   add(...sources: readonly NumberSource[]): void
   read(): Promise<readonly Reading[]>
