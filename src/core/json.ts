@@ -140,15 +140,14 @@ const MAX_PATH_CHARS = 200
 /** At all depths; parsing leaves one of each name. */
 function countKeys(value: object): number {
   let keys = 0
-  if (Array.isArray(value)) {
-    for (const item of value as readonly unknown[])
-      if (typeof item === 'object' && item !== null) keys += countKeys(item)
-    return keys
-  }
-  for (const key in value) {
-    keys++
-    const member = (value as JsonRecord)[key]
+  const add = (member: unknown): void => {
     if (typeof member === 'object' && member !== null) keys += countKeys(member)
+  }
+  if (Array.isArray(value)) for (const item of value) add(item)
+  else {
+    const names = Object.keys(value)
+    keys = names.length
+    for (const name of names) add((value as JsonRecord)[name])
   }
   return keys
 }
