@@ -205,7 +205,7 @@ describe('events', () => {
 
   it('66 readers up to the cap, then 429', async () => {
     const made = JSON.parse(
-      (await ask('POST', '/v1/jobs', JSON.stringify({ request: chat('demo: tokens=500 delay=20 ttft=1') }))).body,
+      (await ask('POST', '/v1/jobs', JSON.stringify({ request: chat('demo: tokens=3000 delay=20 ttft=1') }))).body,
     ) as { id: string }
     const target = `/v1/jobs/${made.id}/events`
     const readers = await Promise.all(
@@ -223,8 +223,9 @@ describe('events', () => {
     await expect
       .poll(async () => (await ask('GET', target, '', {}, { withinMs: 100 })).status, { timeout: 3_000 })
       .toBe(200)
-    // 69: a reader that closes its side is gone
-    const half = await send(app.port, request('GET', target, auth()), { end: true, untilClosed: true, withinMs: 2_000 })
+    // 69: a reader that closes its side is gone, long before the job ends
+    const leaving = { end: true, untilClosed: true, withinMs: 15_000 }
+    const half = await send(app.port, request('GET', target, auth()), leaving)
     expect(half.closed).toBe(true)
     for (const socket of readers) socket.destroy()
     await ask('POST', `/v1/jobs/${made.id}/cancel`)
