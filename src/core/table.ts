@@ -2,7 +2,7 @@
  * For what comes and goes by the thousand (jobs, calls, readers). V8 links an outgrown hash table of a Map or Set to
  * its successor. Once one such dead table is in old space, every later one is reachable from it, and with them
  * everything they held when they were outgrown: nearly every ended request then survives until a major collection.
- * Here hash tables hold numbers, and objects are in arrays, which have no successors.
+ * Nothing here is a Map or a Set.
  */
 
 /** Objects by index: each keeps its index while it is in here. */
@@ -47,47 +47,51 @@ export class Slots<T> {
   }
 }
 
-/** Like a Map from text to objects, in order of insertion. */
-export class Table<K extends string, V extends object> {
-  readonly #places = new Map<K, number>()
-  readonly #slots = new Slots<V>()
+/**
+ * Like a Map from text to values, in order of insertion (names that are whole numbers come first). An object without
+ * a prototype is a hash table to V8, and one without successors: when it is outgrown, nothing leads from the old to
+ * the new.
+ */
+export class Table<K extends string, V extends object | string | number | true> {
+  readonly #items = Object.create(null) as Record<K, V>
+  #size = 0
 
   get size(): number {
-    return this.#places.size
+    return this.#size
   }
 
   has(key: K): boolean {
-    return this.#places.has(key)
+    return this.#items[key] !== undefined
   }
 
   get(key: K): V | undefined {
-    const place = this.#places.get(key)
-    return place === undefined ? undefined : this.#slots.get(place)
+    return this.#items[key]
   }
 
   set(key: K, value: V): void {
-    const place = this.#places.get(key)
-    if (place === undefined) this.#places.set(key, this.#slots.add(value))
-    else this.#slots.set(place, value)
+    if (this.#items[key] === undefined) this.#size++
+    this.#items[key] = value
   }
 
   delete(key: K): boolean {
-    const place = this.#places.get(key)
-    if (place === undefined) return false
-    this.#places.delete(key)
-    return this.#slots.delete(place, this.#slots.get(place)!)
+    if (this.#items[key] === undefined) return false
+    this.#size--
+    return delete this.#items[key]
   }
 
   *values(): Generator<V> {
-    for (const place of this.#places.values()) yield this.#slots.get(place)!
+    for (const [, value] of this.entries()) yield value
   }
 
   *entries(): Generator<[K, V]> {
-    for (const [key, place] of this.#places) yield [key, this.#slots.get(place)!]
+    for (const key of this.keys()) {
+      const value = this.get(key)
+      if (value !== undefined) yield [key, value]
+    }
   }
 
-  keys(): IterableIterator<K> {
-    return this.#places.keys()
+  keys(): readonly K[] {
+    return Object.keys(this.#items) as K[]
   }
 }
 

@@ -3,6 +3,7 @@
  * while ago. Jobs that failed, were canceled or are being canceled are not joined.
  */
 import type { JobId } from '../../core/job.ts'
+import { Table } from '../../core/table.ts'
 
 /** Good ends are remembered in two generations of at most this many each, whatever their age. */
 const GENERATION = 50_000
@@ -12,7 +13,7 @@ type Ended = Map<string, { readonly id: JobId; readonly untilMono: number }>
 export class Joins {
   readonly #keptMs: number
   /** Nearly always one id a key. */
-  readonly #live = new Map<string, JobId | Twins>()
+  readonly #live = new Table<string, JobId | Twins>()
   #ended: Ended = new Map()
   #endedEarlier: Ended = new Map()
   #nextGenerationMono = -Infinity
@@ -63,17 +64,17 @@ export class Joins {
 
 /** Live jobs of one key. A caller may send the same bytes many thousand times: nothing here looks at all of them. */
 class Twins {
-  readonly #ids: Set<JobId>
+  readonly #ids = new Table<JobId, true>()
   /** In the order they came; some have ended. */
   #order: JobId[]
 
   constructor(...ids: JobId[]) {
     this.#order = ids
-    this.#ids = new Set(ids)
+    for (const id of ids) this.#ids.set(id, true)
   }
 
   add(id: JobId): void {
-    this.#ids.add(id)
+    this.#ids.set(id, true)
     this.#order.push(id)
   }
 

@@ -2,6 +2,7 @@
  * Lanes: strict first in, first out. The head is the one job of its lane that may run; while it is delayed, retried or
  * leased, the lane waits.
  */
+import { Table } from '../../core/table.ts'
 /** What a lane needs of a job. The links are its own. */
 export interface InLane<E extends InLane<E>> {
   readonly lane: Lane<E> | null
@@ -27,7 +28,7 @@ export class Lane<E extends InLane<E>> {
 }
 
 export class Lanes<E extends InLane<E>> {
-  readonly #lanes = new Map<string, Lane<E>>()
+  readonly #lanes = new Table<string, Lane<E>>()
 
   find(name: string): Lane<E> | undefined {
     return this.#lanes.get(name)

@@ -2,11 +2,13 @@
  * Leases by worker: a sign of life prolongs all of a worker's leases at once, and one timer per worker finds those that
  * expired.
  */
+
+import { Table } from '../../core/table.ts'
 import { ActiveLease, type Entry, WorkerLeases } from './entry.ts'
 import type { Timers } from './timers.ts'
 
 export class Leases {
-  readonly #workers = new Map<string, WorkerLeases>()
+  readonly #workers = new Table<string, WorkerLeases>()
   readonly #leaseMs: number
   readonly #timers: Timers<Entry | WorkerLeases>
   #made = 0

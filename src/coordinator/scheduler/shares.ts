@@ -1,5 +1,6 @@
 /** How much of its tenant's share each session has queued. A session is remembered while it has something queued. */
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
+import { Table } from '../../core/table.ts'
 
 export interface Share {
   /** Queued jobs, and bytes of their bodies. */
@@ -10,7 +11,7 @@ export interface Share {
 const NOTHING: Share = { queued: 0, bytes: 0 }
 
 export class Shares {
-  readonly #shares = new Map<string, Share>()
+  readonly #shares = new Table<string, Share>()
 
   /** Null: no session's. */
   of({ tenant, session }: ScheduledJob): Share | null {

@@ -3,6 +3,7 @@ import { SluiceError } from '../../core/errors.ts'
 import { type Ids, jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
+import { Table } from '../../core/table.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
 import type { Dispatch, Parts } from './dispatch.ts'
 import { NO_BODY } from './jobs/jobs.ts'
@@ -28,7 +29,7 @@ export class Intake {
   /** The epoch of a job of this order. */
   readonly #epochOf: (order: number) => number
   /** Submitted under an idempotency key, and not yet committed. */
-  readonly #keys = new Map<string, LiveJob>()
+  readonly #keys = new Table<string, LiveJob>()
   /** Tenants of which nothing may be added until they are erased. */
   readonly erasing = new Map<TenantId, Promise<void>>()
   /** Jobs that ended well shortly before a restart, by their join key (J4). */

@@ -2,6 +2,7 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Job, JobId } from '../../core/job.ts'
 import type { Presence } from '../../core/ports/presence.ts'
+import { Table } from '../../core/table.ts'
 
 type Attended = Pick<Job, 'id' | 'options'>
 
@@ -9,8 +10,8 @@ export class EmbeddedPresence implements Presence {
   readonly #clock: Clock
   readonly #graceMs: number
   readonly #cancel: (job: JobId) => void
-  readonly #present = new Map<JobId, number>()
-  readonly #leaving = new Map<JobId, () => void>()
+  readonly #present = new Table<JobId, number>()
+  readonly #leaving = new Table<JobId, () => void>()
   #closed = false
 
   constructor(clock: Clock, graceMs: number, cancel: (job: JobId) => void) {
@@ -49,8 +50,10 @@ export class EmbeddedPresence implements Presence {
 
   close(): void {
     this.#closed = true
-    for (const stop of this.#leaving.values()) stop()
-    this.#leaving.clear()
+    for (const [id, stop] of this.#leaving.entries()) {
+      stop()
+      this.#leaving.delete(id)
+    }
   }
 
   #left({ id, options }: Attended, goneMs = 0): void {

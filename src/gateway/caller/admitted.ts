@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
-import { Slots } from '../../core/table.ts'
+import { Slots, Table } from '../../core/table.ts'
 import type { Auth } from './auth.ts'
 import { type Caller, shareOf } from './caller.ts'
 
@@ -87,7 +87,7 @@ export class Admitted {
 
 /** How many there are by name; names without any are forgotten. */
 class Counts {
-  readonly #counts = new Map<string, number>()
+  readonly #counts = new Table<string, number>()
 
   get(name: string): number {
     return this.#counts.get(name) ?? 0

@@ -3,6 +3,7 @@
  * read yet. Counted by their owner, so that no peer can hold what the others need.
  */
 import { SluiceError } from '../../core/errors.ts'
+import { Table } from '../../core/table.ts'
 import { type Caller, shareOf } from '../caller/caller.ts'
 
 export interface InflowOptions {
@@ -25,7 +26,7 @@ export interface Holding {
 export class Inflow {
   readonly #options: InflowOptions
   readonly #what: string
-  readonly #held = new Map<string, number>()
+  readonly #held = new Table<string, number>()
 
   /** `what`: of which there is too much, for the refusal. */
   constructor(options: InflowOptions, what: string) {
