@@ -46,6 +46,26 @@ function folder(): string {
   return dir
 }
 
+describe('one write that fails alone', () => {
+  test('a turn that can not be stored is left out: the job ends, its readers hear it, its lane continues', async () => {
+    let db!: DatabaseSync
+    const { engine, facts } = await start(embedded('power', { opened: (d) => (db = d) })())
+    db.exec("CREATE TEMP TRIGGER refuse BEFORE INSERT ON turns BEGIN SELECT RAISE(ABORT, 'planted'); END")
+    const worker = new TestWorker(engine)
+    const [first, second] = [
+      await submit(engine, { options: { conversation: 'c' } }),
+      await submit(engine, { options: { conversation: 'c' } }),
+    ]
+    const outcome = { ...DONE, answer: '{"role":"assistant","content":"a"}' }
+    expect(await engine.work.finish(await worker.one(first), outcome)).toMatchObject({ kind: 'ended', state: 'done' })
+    expect((await engine.jobs.get(first.id))?.state).toBe('done')
+    expect((await engine.log.head(first.id))?.ended).toBe(true)
+    expect(facts).toContainEqual(expect.objectContaining({ type: 'store-warned', code: 'row_damaged' }))
+    db.exec('DROP TRIGGER refuse')
+    expect((await engine.work.finish(await worker.one(second), outcome)).kind).toBe('ended')
+  })
+})
+
 describe('a full disk', () => {
   test('refuses new work with 507, keeps what runs, reads on, and recovers by itself', async () => {
     let db!: DatabaseSync

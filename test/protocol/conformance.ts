@@ -451,7 +451,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     })
 
     it('W24 an embedding', async (context) => {
-      if (target.embeddingModel === undefined) return context.skip()
+      if (target.embeddingModel === undefined) return context.skip('the target names no embedding model')
       const peer = await greeted()
       const { job: id } = await submit(peer, {
         request: { model: target.embeddingModel, input: 'rivers' },
@@ -706,7 +706,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
     })
 
     it("W45 another tenant's job is not there", async (context) => {
-      if (target.otherTenantKey === undefined) return context.skip()
+      if (target.otherTenantKey === undefined) return context.skip("the target names no other tenant's key")
       const id = await doneJob(3)
       const peer = await greeted({}, target.otherTenantKey)
       for (const t of ['attach', 'cancel']) {
@@ -950,7 +950,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
   describe('queue', () => {
     it('W80 a job that waits is told its place, as it changes', async (context) => {
       const { narrowModel: model } = target
-      if (model === undefined) return context.skip()
+      if (model === undefined) return context.skip('the target names no model of one slot')
       const peer = await greeted()
       // Places change faster than they may be told
       const narrow = { request: { model, messages: [{ role: 'user', content: prompt(20, 20) }] } }
@@ -985,7 +985,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
 
     it('W81 attached says the place too', async (context) => {
       const { narrowModel: model } = target
-      if (model === undefined) return context.skip()
+      if (model === undefined) return context.skip('the target names no model of one slot')
       const peer = await greeted()
       const narrow = { request: { model, messages: [{ role: 'user', content: prompt(30, 20) }] }, follow: false }
       const ids = [await submit(peer, narrow), await submit(peer, narrow), await submit(peer, narrow)].map(

@@ -257,12 +257,20 @@ export class Dispatch {
     const { answer = null } = live
     const body = live.leasedBody ?? (live.body.length > 0 ? live.body : null)
     let written = 0
-    await store.run(() => {
-      written = jobs.insertResult(log, live.attempts, end, endedAtMs, endedAge)
-      if (live.canceling !== null) jobs.forgetCancel(log.order)
-      if (job.options.conversation !== undefined)
-        conversations.addTurn(job, log.order, body ?? bodyOrNone(jobs, log.order), state, answer, endedAtMs)
-    }, true)
+    const isTurn = job.options.conversation !== undefined
+    const write = (withTurn: boolean): Promise<void> =>
+      store.run(() => {
+        written = jobs.insertResult(log, live.attempts, end, endedAtMs, endedAge)
+        if (live.canceling !== null) jobs.forgetCancel(log.order)
+        if (withTurn)
+          conversations.addTurn(job, log.order, body ?? bodyOrNone(jobs, log.order), state, answer, endedAtMs)
+      }, true)
+    await write(isTurn).catch((error: unknown) => {
+      if (!isTurn || SluiceError.from(error).code !== 'internal') throw error
+      // Its readers wait for the end, its lane for the next turn: rather a turn less
+      store.warn('row_damaged', `The turn of ${job.id} can't be stored: its conversation goes on without it.`)
+      return write(false)
+    })
     store.wrote(written)
     await store.synced()
     this.#parts.live.delete(live)

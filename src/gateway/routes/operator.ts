@@ -117,28 +117,19 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       run: (call) => jobs.redrive(call, call.params['id']),
     },
     { method: 'GET', path: '/admin/pause', auth: 'operator', run: paused },
-    {
-      method: 'POST',
-      path: '/admin/pause',
-      auth: 'operator',
-      async run(call) {
-        const selected = await selector(call)
-        await operations.pause(selected)
-        tell(call, 'queue-paused', selected)
-        return paused()
-      },
-    },
-    {
-      method: 'POST',
-      path: '/admin/resume',
-      auth: 'operator',
-      async run(call) {
-        const selected = await selector(call)
-        await operations.resume(selected)
-        tell(call, 'queue-resumed', selected)
-        return paused()
-      },
-    },
+    ...(['pause', 'resume'] as const).map(
+      (verb): Route => ({
+        method: 'POST',
+        path: `/admin/${verb}`,
+        auth: 'operator',
+        async run(call) {
+          const selected = await selector(call)
+          await operations[verb](selected)
+          tell(call, `queue-${verb}d`, selected)
+          return paused()
+        },
+      }),
+    ),
     {
       method: 'POST',
       path: '/admin/purge',
