@@ -1,0 +1,100 @@
+/** A real Redis Cluster on loopback: masters that share the slots, without replicas. */
+import { Redis } from 'ioredis'
+import { FaultProxy } from './proxy.ts'
+import { freePort, type RedisOptions, RedisServer } from './server.ts'
+
+const SLOTS = 16_384
+const READY_MS = 30_000
+
+export class RedisCluster {
+  readonly nodes: readonly RedisServer[]
+  /** One before each node, where it was asked for: the only addresses that clients are told. */
+  readonly proxies: readonly FaultProxy[]
+  readonly #buses: readonly number[]
+
+  private constructor(nodes: readonly RedisServer[], proxies: readonly FaultProxy[], buses: readonly number[]) {
+    this.nodes = nodes
+    this.proxies = proxies
+    this.#buses = buses
+  }
+
+  static async start(
+    options: RedisOptions & { readonly nodes?: number; readonly proxied?: boolean } = {},
+  ): Promise<RedisCluster> {
+    const count = options.nodes ?? 3
+    const config = {
+      'cluster-enabled': 'yes',
+      'cluster-node-timeout': '2000',
+      // One that can't be reached holds up nobody but its own slots
+      'cluster-require-full-coverage': 'no',
+      ...options.config,
+    }
+    const nodes: RedisServer[] = []
+    const proxies: FaultProxy[] = []
+    const buses: number[] = []
+    const cluster = new RedisCluster(nodes, proxies, buses)
+    try {
+      for (let n = 0; n < count; n++) {
+        // Not 10,000 above its port, where outgoing connections may be
+        const bus = await freePort()
+        buses.push(bus)
+        nodes.push(await RedisServer.start({ ...options, config: { ...config, 'cluster-port': String(bus) } }))
+        if (options.proxied) proxies.push(await FaultProxy.start(nodes[n].port))
+      }
+      await cluster.#join()
+      return cluster
+    } catch (error) {
+      await cluster.remove()
+      throw error
+    }
+  }
+
+  /** Of any node that a client may begin with. */
+  get url(): string {
+    return `redis://127.0.0.1:${this.#clientPort(0)}`
+  }
+
+  get urls(): readonly string[] {
+    return this.nodes.map((_, n) => `redis://127.0.0.1:${this.#clientPort(n)}`)
+  }
+
+  #clientPort(n: number): number {
+    return this.proxies[n]?.port ?? this.nodes[n].port
+  }
+
+  async #join(): Promise<void> {
+    const clients = this.nodes.map(({ port }) => new Redis({ port, host: '127.0.0.1' }))
+    try {
+      const share = Math.ceil(SLOTS / clients.length)
+      for (const [n, client] of clients.entries()) {
+        const last = Math.min(SLOTS, (n + 1) * share) - 1
+        await client.call('CLUSTER', 'SET-CONFIG-EPOCH', n + 1)
+        await client.call('CLUSTER', 'ADDSLOTSRANGE', n * share, last)
+        if (this.proxies.length > 0) await client.call('CONFIG', 'SET', 'cluster-announce-port', this.#clientPort(n))
+        if (n > 0) await clients[0].call('CLUSTER', 'MEET', '127.0.0.1', this.nodes[n].port, this.#buses[n])
+      }
+      const giveUpAt = performance.now() + READY_MS
+      for (const client of clients)
+        while (!(await isWhole(client, clients.length))) {
+          if (performance.now() > giveUpAt) throw new Error(`no cluster: ${await client.call('CLUSTER', 'NODES')}`)
+          await new Promise((done) => setTimeout(done, 50))
+        }
+    } finally {
+      for (const client of clients) client.disconnect()
+    }
+  }
+
+  async remove(): Promise<void> {
+    await Promise.all(this.proxies.map((proxy) => proxy.close()))
+    await Promise.all(this.nodes.map((node) => node.remove()))
+  }
+}
+
+async function isWhole(client: Redis, nodes: number): Promise<boolean> {
+  const info = (await client.call('CLUSTER', 'INFO')) as string
+  return (
+    info.includes('cluster_state:ok') &&
+    info.includes(`cluster_slots_ok:${SLOTS}`) &&
+    info.includes(`cluster_known_nodes:${nodes}`)
+  )
+}
