@@ -1,4 +1,4 @@
-import type { Durability } from '../../src/engines/embedded/disk/store.ts'
+import type { Durability } from '../../src/engines/shared/durability.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'

@@ -113,7 +113,7 @@ export class RedisServer {
       'maxmemory-policy': maxmemoryPolicy,
       ...config,
     }
-    return Object.entries(directives).flatMap(([name, value]) => [`--${name}`, value])
+    return Object.entries(directives).flatMap(([name, value]) => [`--${name}`, ...value.split(' ')])
   }
 
   /** kill -9. What was written and not synced is still in the kernel: only a lost machine loses that. */

@@ -10,10 +10,9 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { Emit, Happened } from '../../../core/facts.ts'
 import { gauge, histogram, type Metric } from '../../../core/numbers.ts'
 import { Slots } from '../../../core/table.ts'
+import type { Durability } from '../../shared/durability.ts'
 import type { Disk, DiskEvents } from './disk.ts'
 import { kindOf } from './faults.ts'
-
-export type Durability = 'memory' | 'process' | 'power'
 
 export interface Write {
   /** Inside the transaction. May run again, should the transaction fail. */

@@ -1,0 +1,113 @@
+/** Which servers are refused, and what the operator is told to do. */
+import { Redis } from 'ioredis'
+import { afterEach, describe, expect, it } from 'vitest'
+import { type Checked, checkServers, type Demands, type Node } from '../../src/engines/redis/client/check.ts'
+import { NO_REDIS, type RedisOptions, RedisServer } from './server.ts'
+
+const opened: Array<() => unknown> = []
+afterEach(async () => {
+  for (const close of opened.splice(0).reverse()) await close()
+})
+
+async function nodeOf(options: RedisOptions, auth: object = {}): Promise<Node> {
+  const server = await RedisServer.start(options)
+  opened.push(() => server.remove())
+  const client = new Redis({ port: server.port, host: '127.0.0.1', ...auth })
+  opened.push(() => client.disconnect())
+  return { name: 'redis:6379', call: (command, ...args) => client.call(command, ...args) }
+}
+
+const check = (node: Node, demands: Partial<Demands> = {}): Promise<Checked> =>
+  checkServers([node], { durability: 'power', cluster: false, allowDataLoss: false, ...demands })
+
+describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
+  it('a server that syncs each write can keep all levels', async () => {
+    const node = await nodeOf({ appendfsync: 'always' })
+    for (const durability of ['power', 'process', 'memory'] as const)
+      expect(await check(node, { durability })).toEqual({
+        version: expect.stringMatching(/^(Redis|Valkey) \d+\.\d+/) as string,
+        warnings: [],
+      })
+  })
+
+  it('everysec is not enough for power, and enough for process', async () => {
+    const node = await nodeOf({ appendfsync: 'everysec' })
+    await expect(check(node)).rejects.toMatchObject({
+      code: 'config_invalid',
+      message: expect.stringMatching(/redis:6379: appendfsync is everysec.*Set "appendfsync always"/) as string,
+    })
+    expect((await check(node, { durability: 'process' })).warnings).toEqual([])
+    // The operator may know better
+    expect((await check(node, { allowDataLoss: true })).warnings).toEqual([expect.stringContaining('everysec')])
+  })
+
+  it('without an append-only file only memory can be kept', async () => {
+    const node = await nodeOf({ appendfsync: null })
+    await expect(check(node)).rejects.toThrow('appendonly is off')
+    await expect(check(node, { durability: 'process' })).rejects.toThrow('"appendfsync everysec"')
+    expect((await check(node, { durability: 'memory' })).warnings).toEqual([])
+  })
+
+  it('a server that deletes what it likes is refused at every level', async () => {
+    const node = await nodeOf({ appendfsync: 'always', maxmemoryPolicy: 'volatile-lru' })
+    for (const durability of ['power', 'process', 'memory'] as const)
+      await expect(check(node, { durability })).rejects.toThrow('maxmemory-policy is volatile-lru')
+  })
+
+  it('one that skips the sync while it rewrites its file is no better than everysec', async () => {
+    const node = await nodeOf({ appendfsync: 'always', config: { 'no-appendfsync-on-rewrite': 'yes' } })
+    await expect(check(node)).rejects.toThrow('no-appendfsync-on-rewrite is yes')
+    expect((await check(node, { durability: 'process' })).warnings).toEqual([])
+  })
+
+  it('where CONFIG is not allowed, what is unknown counts as not kept', async () => {
+    const user = 'on >secret ~* &* +@all -config'
+    const node = await nodeOf(
+      { appendfsync: 'always', config: { user: `app ${user}` } },
+      { username: 'app', password: 'secret' },
+    )
+    await expect(check(node)).rejects.toThrow('CONFIG GET is not allowed here')
+    expect((await check(node, { durability: 'process' })).warnings).toEqual([])
+  })
+
+  it('a replica, and a node that is spoken to as if it were alone, are refused whatever is allowed', async () => {
+    const primary = await RedisServer.start({ appendfsync: null })
+    opened.push(() => primary.remove())
+    const replica = await nodeOf({ appendfsync: 'always', config: { replicaof: `127.0.0.1 ${primary.port}` } })
+    await expect(check(replica, { allowDataLoss: true })).rejects.toThrow('This is a replica')
+    const member = await nodeOf({ appendfsync: 'always', config: { 'cluster-enabled': 'yes' } })
+    await expect(check(member, { allowDataLoss: true })).rejects.toThrow('set engine.redis.cluster to true')
+    expect((await check(member, { cluster: true })).warnings).toEqual([])
+    const alone = await nodeOf({ appendfsync: 'always' })
+    await expect(check(alone, { cluster: true })).rejects.toThrow('set engine.redis.cluster to false')
+  })
+
+  it('a version that is too old is refused by its number', async () => {
+    const real = await nodeOf({ appendfsync: 'always' })
+    const as = (from: RegExp, to: string): Node => ({
+      ...real,
+      call: async (command, ...args) => {
+        const answer = await real.call(command, ...args)
+        return command === 'INFO' ? String(answer).replace(from, to) : answer
+      },
+    })
+    const version = /(redis|valkey)_version:[^\r]*/g
+    await expect(check(as(version, 'redis_version:6.0.20'))).rejects.toThrow('Redis 6.0.20. Sluice needs 6.2 or newer')
+    await check(as(version, 'redis_version:6.2.0'))
+    await check(as(version, 'redis_version:10.0.1'))
+    const cluster = { cluster: true }
+    const member = (text: string): Node => as(/cluster_enabled:0/, `cluster_enabled:1\r\n${text}`)
+    await expect(check(member('redis_version:6.2.14'), cluster)).rejects.toThrow('needs 7.0 or newer in a cluster')
+    const valkey = (n: string): Node => as(version, `redis_version:7.2.4\r\nvalkey_version:${n}`)
+    expect((await check(valkey('8.1.0'))).version).toBe('Valkey 8.1.0')
+    await expect(check(valkey('7.1.9'))).rejects.toThrow('Valkey 7.1.9. Sluice needs 7.2')
+  })
+
+  it('in a cluster each node is looked at, and told by its name', async () => {
+    const [good, bad] = [await nodeOf({ appendfsync: 'always' }), await nodeOf({ appendfsync: 'everysec' })]
+    const all = [good, { ...bad, name: 'redis-2:6379' }]
+    await expect(checkServers(all, { durability: 'power', cluster: false, allowDataLoss: false })).rejects.toThrow(
+      / redis-2:6379: appendfsync is everysec/,
+    )
+  })
+})
