@@ -1,0 +1,46 @@
+/** What every part of the Redis engine works with, in one process. */
+import type { Clock } from '../../../core/clock.ts'
+import type { Emit } from '../../../core/facts.ts'
+import type { Ids } from '../../../core/ids.ts'
+import { Connection, type RedisAddress } from '../client/connection.ts'
+import { storageError } from '../client/errors.ts'
+import { Names } from '../client/names.ts'
+import { Scripts } from '../client/scripts.ts'
+import { Bus } from './bus.ts'
+
+export interface Ground {
+  readonly names: Names
+  readonly commands: Connection
+  readonly scripts: Scripts
+  /** Other channels of this process are heard here, too. */
+  readonly subscriber: Connection
+  readonly bus: Bus
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly emit: Emit
+  /** Safe to repeat. */
+  readonly close: () => void
+}
+
+const PROCESS_BYTES = 8
+
+/** Rejects where Redis can't be reached, or refuses. */
+export async function openGround(redis: RedisAddress, clock: Clock, ids: Ids, emit: Emit): Promise<Ground> {
+  const names = new Names(redis.prefix)
+  const commands = new Connection(redis, 'commands')
+  const subscriber = new Connection(redis, 'subscriber')
+  const bus = new Bus(ids.name('p', PROCESS_BYTES).slice(2), names, commands, subscriber, clock)
+  const close = (): void => {
+    bus.close()
+    commands.close()
+    subscriber.close()
+  }
+  try {
+    await Promise.all([commands.open(), subscriber.open()])
+    await bus.open()
+  } catch (error) {
+    close()
+    throw storageError(error)
+  }
+  return { names, commands, subscriber, scripts: new Scripts(commands, names.shard), bus, clock, ids, emit, close }
+}

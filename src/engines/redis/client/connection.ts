@@ -1,0 +1,139 @@
+/**
+ * One connection to Redis. It fails fast: what is sent while it is away, and what was under way when it was cut, is
+ * rejected at once, and nothing is sent again by itself (a commit may be in). Whoever must get through tries again
+ * when it is back.
+ */
+import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis'
+
+export interface RedisAddress {
+  /** redis://user:password@host:port/db, or rediss:// for TLS. */
+  readonly url: string
+  /** Other nodes of a Redis Cluster, where the first may be down; absent: one server. */
+  readonly cluster?: readonly string[]
+  /** Put before every key: several fleets on one server. */
+  readonly prefix?: string
+}
+
+/** Each command's bound. */
+const COMMAND_TIMEOUT_MS = 4_000
+const CONNECT_TIMEOUT_MS = 4_000
+const RETRY_STEP_MS = 25
+const RETRY_MOST_MS = 500
+
+const retryIn = (times: number): number => Math.min(RETRY_MOST_MS, RETRY_STEP_MS * times)
+
+/** `blocking`: its commands wait on the server, each for a time that it names. */
+export type Use = 'commands' | 'blocking' | 'subscriber'
+
+export class Connection {
+  readonly client: Redis | Cluster
+  /** Messages are published within the shard's own slot. */
+  readonly sharded: boolean
+  readonly #address: RedisAddress
+  readonly #listeners: Array<(back: boolean) => void> = []
+  #isBack = false
+  #closed = false
+
+  constructor(address: RedisAddress, use: Use) {
+    this.#address = address
+    this.sharded = address.cluster !== undefined
+    this.client = this.sharded ? clusterOf(address, use) : new Redis(address.url, optionsOf(use))
+    this.client.on('ready', () => this.#turned(true))
+    this.client.on('close', () => this.#turned(false))
+    // Told by `away`; each command has its own rejection
+    this.client.on('error', () => {})
+  }
+
+  get away(): boolean {
+    return !this.#isBack
+  }
+
+  /** Called when it went away (false), and when it is back (true). */
+  onTurn(fn: (back: boolean) => void): void {
+    this.#listeners.push(fn)
+  }
+
+  /** Resolves when it is there for the first time. Rejects where it can't be reached, or refuses. */
+  async open(): Promise<void> {
+    const { client } = this
+    let refusal: unknown = null
+    const note = (error: unknown): void => {
+      refusal = error
+    }
+    client.on('error', note)
+    try {
+      await client.connect()
+    } catch (error) {
+      this.close()
+      throw refusal ?? error
+    } finally {
+      client.off('error', note)
+    }
+  }
+
+  /** Another one to the same server. */
+  another(use: Use): Connection {
+    return new Connection(this.#address, use)
+  }
+
+  /** Without waiting for what is under way. Safe to repeat. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.client.disconnect()
+  }
+
+  async subscribe(channel: string, fn: (message: Buffer) => void): Promise<void> {
+    this.client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (from: Buffer, message: Buffer) => {
+      if (from.toString() === channel) fn(message)
+    })
+    if (this.sharded) await this.client.ssubscribe(channel)
+    else await this.client.subscribe(channel)
+  }
+
+  async publish(channel: string, message: string | Buffer): Promise<number> {
+    return Number(await this.client.call(this.sharded ? 'SPUBLISH' : 'PUBLISH', channel, message))
+  }
+
+  #turned(back: boolean): void {
+    if (this.#isBack === back) return
+    this.#isBack = back
+    for (const fn of this.#listeners) fn(back)
+  }
+}
+
+function optionsOf(use: Use): RedisOptions {
+  return {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    // Without it, what was under way at a cut would never be answered
+    maxRetriesPerRequest: 0,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    retryStrategy: retryIn,
+    ...(use === 'subscriber' ? { autoResubscribe: true } : { commandTimeout: COMMAND_TIMEOUT_MS }),
+  }
+}
+
+function clusterOf({ url, cluster = [] }: RedisAddress, use: Use): Cluster {
+  const { enableOfflineQueue: _queue, retryStrategy: _retry, ...redisOptions } = optionsOf(use)
+  const { username, password, protocol } = new URL(url)
+  const options: ClusterOptions = {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: retryIn,
+    redisOptions: {
+      ...redisOptions,
+      ...(username !== '' && { username: decodeURIComponent(username) }),
+      ...(password !== '' && { password: decodeURIComponent(password) }),
+      ...(protocol === 'rediss:' && { tls: {} }),
+    },
+    ...(use === 'subscriber' && { shardedSubscribers: true }),
+  }
+  return new Cluster([url, ...cluster].map(nodeOf), options)
+}
+
+function nodeOf(url: string): { readonly host: string; readonly port: number } {
+  const { hostname, port } = new URL(url)
+  return { host: hostname, port: Number(port || 6379) }
+}

@@ -1,0 +1,43 @@
+/** What Redis and its client throw, as errors of the table. */
+import { SluiceError } from '../../../core/errors.ts'
+
+/** When to come back while Redis is away. */
+const RETRY_AFTER_MS = 1_000
+
+export const unavailable = (message?: string, cause?: unknown): SluiceError =>
+  new SluiceError('storage_unavailable', {
+    retryAfterMs: RETRY_AFTER_MS,
+    ...(message !== undefined && { message }),
+    ...(cause !== undefined && { cause }),
+  })
+
+/** It passes: a restart, a fail-over, slots on their way. */
+const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|NOREPLICAS|UNBLOCKED)\b/
+/** An operator's work. */
+const REFUSED = /^(NOAUTH|WRONGPASS|NOPERM)\b/
+
+/** A reply of Redis, rather than a failure to get one. */
+export const isReply = (error: unknown): error is Error => error instanceof Error && error.name === 'ReplyError'
+
+/** An error of the table for whatever a command was rejected with. A bug of ours becomes `internal`. */
+export function storageError(thrown: unknown): SluiceError {
+  if (thrown instanceof SluiceError) return thrown
+  if (!isReply(thrown)) return thrown instanceof TypeError ? SluiceError.from(thrown) : unavailable(undefined, thrown)
+  const { message } = thrown
+  // Scripts quote the error that ended them
+  const reply = message.startsWith('ERR ') ? message.slice(4) : message
+  if (reply.startsWith('OOM'))
+    return new SluiceError('storage_full', {
+      message: 'Redis is at its maxmemory: new work is refused until memory is freed.',
+      cause: thrown,
+    })
+  if (reply.startsWith('MISCONF'))
+    return unavailable('Redis cannot write to its disk and refuses changes: check its log.', thrown)
+  if (PASSING.test(reply)) return unavailable(undefined, thrown)
+  if (REFUSED.test(reply))
+    return new SluiceError('storage_failed', {
+      message: 'Redis refuses the credentials, or a command: check its user and password in the settings.',
+      cause: thrown,
+    })
+  return SluiceError.from(thrown)
+}

@@ -1,0 +1,71 @@
+/**
+ * Every key and channel of a shard. All share one hash tag, so that a script reaches all of a shard in Redis Cluster.
+ * The scripts build the same names from the shard's own (lua/prelude.lua); what users named comes last in a name, or
+ * after its length.
+ */
+export class Names {
+  /** What all names begin with: the first key of each script. */
+  readonly shard: string
+
+  /** `prefix` has no braces: the hash tag is the shard's. */
+  constructor(prefix = '', shard = 0) {
+    this.shard = `${prefix}{s${shard}}`
+  }
+
+  // ------------------------------------------------------------ the coordinator
+
+  /** The acting coordinator's id; expires. */
+  owner = (): string => `${this.shard}:owner`
+  /** "<epoch>:<commit number>", the fence of commits. */
+  fence = (): string => `${this.shard}:fence`
+  /** Raised by each takeover. */
+  term = (): string => `${this.shard}:term`
+  /** run_id of the Redis server that the last takeover met. */
+  server = (): string => `${this.shard}:server`
+  /** Raised when history may have been lost: the epoch of logs from then on. */
+  history = (): string => `${this.shard}:history`
+  /** The last `seq` that the coordinator gave. */
+  seq = (): string => `${this.shard}:seq`
+  /** Stream of commands. */
+  inbox = (): string => `${this.shard}:inbox`
+  /** Hash: job id → LiveRow, of all that have not ended. */
+  live = (): string => `${this.shard}:live`
+  /** Hash: job id → RunRow; its beginning, "<attempt> <worker> ", is the fence of appends. */
+  run = (): string => `${this.shard}:run`
+  /** Hash: job id → processes that follow it, separated by spaces. */
+  followers = (): string => `${this.shard}:fol`
+  /** Set: selectors, JSON. */
+  pauses = (): string => `${this.shard}:pauses`
+  /** Order numbers of job ids, drawn in blocks. */
+  orders = (): string => `${this.shard}:orders`
+
+  // ------------------------------------------------------------ a job
+
+  /** The request's bytes. */
+  body = (id: string): string => `${this.shard}:b:${id}`
+  /** List: the chunks of its token log. */
+  log = (id: string): string => `${this.shard}:l:${id}`
+  /** The row of a job that ended: EndedRow. */
+  row = (id: string): string => `${this.shard}:r:${id}`
+  /** The assistant's message of an attempt, until its end is committed. */
+  answer = (id: string, attempt: number): string => `${this.shard}:a:${id}.${attempt}`
+  /** ZSET: ids by seq, live and ended; of a tenant, or of all. */
+  jobs = (tenant?: string): string => (tenant === undefined ? `${this.shard}:jobs` : `${this.shard}:jobs:${tenant}`)
+  /** "<id> <hash of body and user>": the job of an idempotency key. */
+  key = (tenant: string, key: string): string => `${this.shard}:k:${tenant.length}:${tenant}:${key}`
+  /** The id of a job that ended well a short while ago, by its join key's digest (J4). */
+  joinable = (digest: string): string => `${this.shard}:j:${digest}`
+
+  // ------------------------------------------------------------ channels
+
+  /** To a process: the coordinator's messages. */
+  process = (process: string): string => `${this.shard}:p:${process}`
+  /** To a process: what logs that it follows bring. */
+  tail = (process: string): string => `${this.shard}:t:${process}`
+  /** To the coordinator: heartbeats and charges; may be lost. */
+  beats = (): string => `${this.shard}:in`
+  /** To every process: who coordinates. */
+  control = (): string => `${this.shard}:ctl`
+  /** A candidate's sign of life: it listens here. */
+  host = (host: string): string => `${this.shard}:h:${host}`
+}

@@ -1,0 +1,64 @@
+/** The Lua scripts, one a verb, each a round trip. They are sent once, and then called by their digest. */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { Connection } from './connection.ts'
+import { isReply } from './errors.ts'
+
+export type Argument = string | number | Buffer
+
+interface Script {
+  readonly lua: string
+  readonly sha: string
+}
+
+const known = new Map<string, Script>()
+
+/** `sharded`: messages are published with SPUBLISH. A script's first key is its shard's name. */
+function load(name: string, sharded: boolean): Script {
+  const key = `${name} ${sharded}`
+  const there = known.get(key)
+  if (there !== undefined) return there
+  const read = (file: string): string => readFileSync(new URL(`../lua/${file}.lua`, import.meta.url), 'utf8')
+  const verb = sharded ? 'SPUBLISH' : 'PUBLISH'
+  const count = sharded ? 'SHARDNUMSUB' : 'NUMSUB'
+  const lua = `local PUBLISH, NUMSUB = '${verb}', '${count}'\n${read('prelude')}${read(name)}`
+  const script = { lua, sha: createHash('sha1').update(lua).digest('hex') }
+  known.set(key, script)
+  return script
+}
+
+export class Scripts {
+  readonly #connection: Connection
+  readonly #shard: string
+
+  constructor(connection: Connection, shard: string) {
+    this.#connection = connection
+    this.#shard = shard
+  }
+
+  /** What the script returns, texts as UTF-8. Rejects with what Redis or its client throws: see errors.ts. */
+  async run(name: string, args: readonly Argument[]): Promise<unknown> {
+    const { client } = this.#connection
+    const { lua, sha } = load(name, this.#connection.sharded)
+    try {
+      return await client.evalsha(sha, 1, this.#shard, ...args)
+    } catch (error) {
+      if (!isUnknown(error)) throw error
+      return client.eval(lua, 1, this.#shard, ...args)
+    }
+  }
+
+  /** As `run`, texts as bytes. */
+  async runBuffer(name: string, args: readonly Argument[]): Promise<unknown> {
+    const { client } = this.#connection
+    const { lua, sha } = load(name, this.#connection.sharded)
+    try {
+      return await client.callBuffer('EVALSHA', sha, 1, this.#shard, ...args)
+    } catch (error) {
+      if (!isUnknown(error)) throw error
+      return client.callBuffer('EVAL', lua, 1, this.#shard, ...args)
+    }
+  }
+}
+
+const isUnknown = (error: unknown): boolean => isReply(error) && error.message.startsWith('NOSCRIPT')

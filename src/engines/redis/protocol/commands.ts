@@ -1,0 +1,173 @@
+/**
+ * What gateways and workers ask of the coordinator: entries of the inbox, each a JSON array of commands. They are taken
+ * in order, and are trimmed by the very commit that stores what came of them.
+ */
+
+import type { JobId } from '../../../core/job.ts'
+import type { JsonRecord } from '../../../core/json.ts'
+import type { PlanModel } from '../../../core/ports/coordinator.ts'
+import type { Selector } from '../../../core/ports/operations.ts'
+import type { Outcome } from '../../../core/ports/work.ts'
+import { type PackedError, packError, unpackError } from './errors.ts'
+import type { Facts } from './rows.ts'
+import { count, fits, flag, list, type Member, maybe, members, object, readTyped, type Shape, text } from './shape.ts'
+
+/** Who asks. */
+interface Asked {
+  /** The process. */
+  readonly from: string
+  /** Number of the request there; its answer brings it back. */
+  readonly n: number
+  /** Sent before, and not answered in time. */
+  readonly re?: true
+}
+
+/** All of them in one commit, or refused one by one; results in their order. */
+export interface Submit extends Asked {
+  readonly type: 'submit'
+  readonly items: readonly Item[]
+}
+
+export interface Item {
+  readonly id: JobId
+  readonly facts: Facts
+  readonly bodyBytes: number
+  readonly isRetry: boolean
+}
+
+/** `wait`: answered when the job has ended. */
+export interface Cancel extends Asked {
+  readonly type: 'cancel'
+  readonly id: JobId
+  readonly wait?: boolean
+}
+
+/** A worker takes its seat, or its slots changed. */
+export interface Seat extends Asked {
+  readonly type: 'seat'
+  readonly worker: string
+  readonly pools: readonly string[]
+  readonly slots: number
+}
+
+export interface Leave extends Asked {
+  readonly type: 'leave'
+  readonly worker: string
+}
+
+/** Its process stops: what it still holds when it is gone was handed back, and is no crash. */
+export interface Draining extends Asked {
+  readonly type: 'draining'
+}
+
+/** The end of an attempt; stored by the script that appends its last records. */
+export interface Finish extends Asked {
+  readonly type: 'finish'
+  readonly worker: string
+  readonly id: JobId
+  readonly attempt: number
+  readonly outcome: PackedOutcome
+}
+
+/** The last reader of a job at a process has left, or the first is there. */
+export interface Reading extends Asked {
+  readonly type: 'reading'
+  readonly id: JobId
+  readonly here: boolean
+  /** How long ago it may have left. */
+  readonly goneMs?: number
+}
+
+export interface Pause extends Asked {
+  readonly type: 'pause' | 'resume'
+  readonly selector: Selector
+}
+
+export interface Purge extends Asked {
+  readonly type: 'purge'
+  readonly selector: Selector
+  readonly most: number
+}
+
+/** States and places. */
+export interface Look extends Asked {
+  readonly type: 'look'
+  readonly ids: readonly JobId[]
+}
+
+export interface Query extends Asked {
+  readonly type: 'paused' | 'depth' | 'deployments'
+}
+
+export interface Configure extends Asked {
+  readonly type: 'configure'
+  readonly models: readonly PlanModel[]
+}
+
+export type Command =
+  | Submit
+  | Cancel
+  | Seat
+  | Leave
+  | Draining
+  | Finish
+  | Reading
+  | Pause
+  | Purge
+  | Look
+  | Query
+  | Configure
+
+/** A command as its sender has it: the bus adds who asks. */
+export type Ask = { [C in Command as C['type']]: Omit<C, 'from' | 'n' | 're'> }[Command['type']]
+
+const ASKED: Shape = { from: text, n: count }
+const ITEM = members({ id: text, facts: object, bodyBytes: count, isRetry: flag })
+/** One with members of a later version must not match more than it means. */
+const SELECTOR: Member = (value) =>
+  fits(value, { tenant: maybe(text), lane: maybe(text), model: maybe(text) }) &&
+  Object.keys(value as object).every((name) => name === 'tenant' || name === 'lane' || name === 'model')
+
+const SHAPES: Readonly<Record<Command['type'], Shape>> = {
+  submit: { ...ASKED, items: list(ITEM) },
+  cancel: { ...ASKED, id: text },
+  seat: { ...ASKED, worker: text, pools: list(text), slots: count },
+  leave: { ...ASKED, worker: text },
+  draining: ASKED,
+  finish: { ...ASKED, worker: text, id: text, attempt: count, outcome: members({ kind: text }) },
+  reading: { ...ASKED, id: text, here: flag },
+  pause: { ...ASKED, selector: SELECTOR },
+  resume: { ...ASKED, selector: SELECTOR },
+  purge: { ...ASKED, selector: SELECTOR, most: count },
+  look: { ...ASKED, ids: list(text) },
+  paused: ASKED,
+  depth: ASKED,
+  deployments: ASKED,
+  configure: { ...ASKED, models: list(object) },
+}
+
+/** What has no limit is Infinity, which JSON writes as null. */
+export const writeCommands = (commands: readonly Command[]): string => JSON.stringify(commands)
+
+/** `unknown` gets what this version can't read, and who wants an answer. */
+export function readCommands(
+  entry: string,
+  unknown: (asked: { readonly from: string; readonly n: number }) => void,
+): readonly Command[] {
+  return readTyped<Command>(entry, SHAPES, (value: JsonRecord) => {
+    const { from, n } = value
+    if (typeof from === 'string' && Number.isSafeInteger(n)) unknown({ from, n: n as number })
+  })
+}
+
+// ---------------------------------------------------------------- outcomes
+
+export type PackedOutcome =
+  | Exclude<Outcome, { kind: 'failed' }>
+  | (Omit<Extract<Outcome, { kind: 'failed' }>, 'error'> & { readonly error: PackedError })
+
+export const packOutcome = (outcome: Outcome): PackedOutcome =>
+  outcome.kind === 'failed' ? { ...outcome, error: packError(outcome.error) } : outcome
+
+export const unpackOutcome = (outcome: PackedOutcome): Outcome =>
+  outcome.kind === 'failed' ? { ...outcome, error: unpackError(outcome.error) } : outcome

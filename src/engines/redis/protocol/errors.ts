@@ -1,0 +1,27 @@
+/** Errors as they travel between processes: without their cause. */
+import { ERRORS, type ErrorCode, SluiceError } from '../../../core/errors.ts'
+
+export interface PackedError {
+  readonly code: string
+  readonly message: string
+  readonly status?: number
+  readonly param?: string
+  readonly retryAfterMs?: number
+  readonly upstreamCode?: string
+}
+
+export function packError({ code, message, status, param, retryAfterMs, upstreamCode }: SluiceError): PackedError {
+  return {
+    code,
+    message,
+    ...(status !== ERRORS[code].status && { status }),
+    ...(param !== null && { param }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(upstreamCode !== null && { upstreamCode }),
+  }
+}
+
+/** A code of a later version becomes `internal`, with its message. */
+export function unpackError({ code, ...details }: PackedError): SluiceError {
+  return new SluiceError(Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'internal', details)
+}

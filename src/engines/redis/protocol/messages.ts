@@ -1,0 +1,192 @@
+/**
+ * What the coordinator tells processes, on their channels: one JSON array of messages, and where leases are among
+ * them a second line with what the commit's script added (see readMail). All leave inside the fenced script.
+ */
+import type { Job, JobId, JobState, Place } from '../../../core/job.ts'
+import type { DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
+import type { Claim } from '../../../core/ports/work.ts'
+import type { End } from '../../../core/record.ts'
+import type { PackedError } from './errors.ts'
+import type { LiveRow } from './rows.ts'
+import { count, fits, list, object, parse, readTyped, type Shape, text } from './shape.ts'
+
+/** What was asked under this number. */
+export interface Answer {
+  readonly type: 'answer'
+  readonly n: number
+  readonly is: unknown
+}
+
+export interface Refused {
+  readonly type: 'refused'
+  readonly n: number
+  readonly error: PackedError
+}
+
+export interface LeaseNote {
+  readonly worker: string
+  readonly row: LiveRow
+  readonly attempt: number
+  readonly crashes: number
+  readonly claim: Claim
+  readonly sinceAcceptedMs: number
+  readonly queuedMs: number
+  readonly ttftMs: number | null
+  /** Of its log from now on. */
+  readonly epoch: number
+  /** Told before, but its worker does not seem to know. */
+  readonly again?: true
+}
+
+export interface Leased {
+  readonly type: 'leased'
+  readonly leases: readonly LeaseNote[]
+}
+
+export interface Revoked {
+  readonly type: 'revoked'
+  readonly worker: string
+  readonly id: JobId
+  readonly attempt: number
+  readonly reason: 'canceled' | 'lost'
+}
+
+/** To all that follow the job. The `end` record is head + 1 of its log. */
+export interface Ended {
+  readonly type: 'ended'
+  readonly id: JobId
+  readonly head: number
+  readonly epoch: number
+  readonly end: End
+}
+
+export type Message = Answer | Refused | Leased | Revoked | Ended
+
+/** On the control channel: `coordinator` acts from now on, and wants to hear a heartbeat of all; or none does. */
+export type Control =
+  | { readonly type: 'coordinator'; readonly host: string; readonly term: number; readonly history: number }
+  | { readonly type: 'free' }
+
+// ---------------------------------------------------------------- what `is` an answer
+
+export type SubmitAnswer =
+  | {
+      readonly kind: 'accepted'
+      readonly id: JobId
+      readonly seq: number
+      readonly epoch: number
+      readonly acceptedAtMs: number
+      readonly state: JobState
+      readonly attempts: number
+      readonly place: Place
+    }
+  | { readonly kind: 'joined'; readonly id: JobId }
+  | { readonly kind: 'refused'; readonly error: PackedError }
+
+export interface Answers {
+  readonly submit: readonly SubmitAnswer[]
+  readonly cancel: 'canceled' | 'canceling' | 'ended' | 'unknown'
+  readonly seat: null
+  readonly leave: null
+  readonly draining: null
+  readonly reading: null
+  readonly finish:
+    | { readonly kind: 'ended'; readonly state: JobState }
+    | { readonly kind: 'again'; readonly inMs: number }
+    | { readonly kind: 'fenced' }
+  readonly pause: null
+  readonly resume: null
+  /** How many. */
+  readonly purge: number
+  /** Those that have not ended. */
+  readonly look: ReadonlyArray<Pick<Job, 'id' | 'state' | 'attempts'> & { readonly place: Place | null }>
+  readonly paused: readonly Selector[]
+  readonly depth: QueueDepth
+  readonly deployments: readonly DeploymentStatus[]
+  readonly configure: null
+}
+
+// ---------------------------------------------------------------- heartbeats
+
+/** On the `beats` channel, once a second from each process that has workers or readers; may be lost. */
+export interface Beat {
+  readonly type: 'beat'
+  readonly version: number
+  readonly process: string
+  readonly workers: ReadonlyArray<{
+    readonly id: string
+    readonly pools: readonly string[]
+    readonly slots: number
+    /** "<job id> <attempt>" of what it has. */
+    readonly held: readonly string[]
+  }>
+  /** Output tokens since the last one: [job id, attempt, tokens]. */
+  readonly charges: ReadonlyArray<readonly [JobId, number, number]>
+  /** All plain POSTs that have a reader there; only where a new coordinator asked. */
+  readonly reading?: readonly JobId[]
+}
+
+const BEAT: Shape = {
+  process: text,
+  workers: list((value) => fits(value, { id: text, pools: list(text), slots: count, held: list(text) })),
+  charges: list((value) => Array.isArray(value) && text(value[0]) && count(value[1]) && count(value[2])),
+}
+
+export const readBeats = (json: string): readonly Beat[] => readTyped<Beat>(json, { beat: BEAT })
+
+// ---------------------------------------------------------------- mail
+
+const LEASE: Shape = { worker: text, row: object, attempt: count, crashes: count, claim: object }
+
+const SHAPES: Readonly<Record<Message['type'], Shape>> = {
+  answer: { n: count },
+  refused: { n: count, error: object },
+  leased: { leases: list((value) => fits(value, LEASE)) },
+  revoked: { worker: text, id: text, attempt: count, reason: text },
+  ended: { id: text, head: count, epoch: count, end: object },
+}
+
+/** What comes with a lease: its request, unless that is large, and how far its log goes. */
+export interface Enclosed {
+  /** Null: to be fetched. */
+  readonly body: Buffer | null
+  readonly head: number
+}
+
+export interface Mail {
+  readonly messages: readonly Message[]
+  /** One for each lease, in their order. */
+  readonly enclosed: readonly Enclosed[]
+}
+
+const LINE = 0x0a
+
+/**
+ * One message of a process's channel: JSON; then, where there are leases, a line with "<bytes> <head>" for each, split
+ * by commas ("-1": the body is not here), and after it the bodies, one after the other.
+ */
+export function readMail(mail: Buffer): Mail {
+  const end = mail.indexOf(LINE)
+  if (end < 0) return { messages: readTyped(mail.toString(), SHAPES), enclosed: [] }
+  const messages = readTyped<Message>(mail.toString('utf8', 0, end), SHAPES)
+  const start = mail.indexOf(LINE, end + 1) + 1
+  let at = start
+  const enclosed = mail
+    .toString('latin1', end + 1, start - 1)
+    .split(',')
+    .map((note) => {
+      const [bytes, head] = note.split(' ').map(Number)
+      if (bytes < 0) return { body: null, head }
+      at += bytes
+      return { body: mail.subarray(at - bytes, at), head }
+    })
+  return { messages, enclosed }
+}
+
+export function readControl(json: string): Control | null {
+  const control = parse(json)
+  if (fits(control, { type: (t) => t === 'free' })) return { type: 'free' }
+  return fits(control, { type: (t) => t === 'coordinator', host: text, term: count, history: count })
+    ? (control as Control)
+    : null
+}
