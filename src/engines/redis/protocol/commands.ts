@@ -3,14 +3,28 @@
  * in order, and are trimmed by the very commit that stores what came of them.
  */
 
-import type { JobId } from '../../../core/job.ts'
+import type { JobId, TenantId } from '../../../core/job.ts'
 import type { JsonRecord } from '../../../core/json.ts'
 import type { PlanModel } from '../../../core/ports/coordinator.ts'
+import type { JobFilter } from '../../../core/ports/jobs.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Outcome } from '../../../core/ports/work.ts'
 import { type PackedError, packError, unpackError } from './errors.ts'
-import type { Facts } from './rows.ts'
-import { count, fits, flag, list, type Member, maybe, members, object, readTyped, type Shape, text } from './shape.ts'
+import { type Facts, packFacts, unpackFacts } from './facts.ts'
+import {
+  count,
+  fits,
+  flag,
+  list,
+  type Member,
+  maybe,
+  members,
+  number,
+  object,
+  readTyped,
+  type Shape,
+  text,
+} from './shape.ts'
 
 /** Who asks. */
 interface Asked {
@@ -25,6 +39,8 @@ interface Asked {
 /** All of them in one commit, or refused one by one; results in their order. */
 export interface Submit extends Asked {
   readonly type: 'submit'
+  /** By Redis's clock: after this its sender tells its clients that nothing was accepted, and so it must be. */
+  readonly untilMs: number
   readonly items: readonly Item[]
 }
 
@@ -95,6 +111,24 @@ export interface Look extends Asked {
   readonly ids: readonly JobId[]
 }
 
+/** Jobs that have not ended, newest first. */
+export interface List extends Asked {
+  readonly type: 'list'
+  readonly filter: LiveFilter
+  /** Those with a lower `seq`; null: all. */
+  readonly before: number | null
+  readonly limit: number
+}
+
+export type LiveFilter = Omit<JobFilter, 'before' | 'limit'>
+
+/** Nothing more is taken of this tenant for so long, because it is being erased; 0: again it is. */
+export interface Bar extends Asked {
+  readonly type: 'bar'
+  readonly tenant: TenantId
+  readonly ms: number
+}
+
 export interface Query extends Asked {
   readonly type: 'paused' | 'depth' | 'deployments'
 }
@@ -115,6 +149,8 @@ export type Command =
   | Pause
   | Purge
   | Look
+  | List
+  | Bar
   | Query
   | Configure
 
@@ -128,8 +164,17 @@ const SELECTOR: Member = (value) =>
   fits(value, { tenant: maybe(text), lane: maybe(text), model: maybe(text) }) &&
   Object.keys(value as object).every((name) => name === 'tenant' || name === 'lane' || name === 'model')
 
+const LIVE_FILTER = members({
+  tenant: maybe(text),
+  user: maybe(text),
+  lane: maybe(text),
+  conversation: maybe(text),
+  model: maybe(text),
+  states: maybe(list(text)),
+})
+
 const SHAPES: Readonly<Record<Command['type'], Shape>> = {
-  submit: { ...ASKED, items: list(ITEM) },
+  submit: { ...ASKED, untilMs: number, items: list(ITEM) },
   cancel: { ...ASKED, id: text },
   seat: { ...ASKED, worker: text, pools: list(text), slots: count },
   leave: { ...ASKED, worker: text },
@@ -140,6 +185,8 @@ const SHAPES: Readonly<Record<Command['type'], Shape>> = {
   resume: { ...ASKED, selector: SELECTOR },
   purge: { ...ASKED, selector: SELECTOR, most: count },
   look: { ...ASKED, ids: list(text) },
+  list: { ...ASKED, filter: LIVE_FILTER, before: maybe(count), limit: count },
+  bar: { ...ASKED, tenant: text, ms: count },
   paused: ASKED,
   depth: ASKED,
   deployments: ASKED,
@@ -147,16 +194,37 @@ const SHAPES: Readonly<Record<Command['type'], Shape>> = {
 }
 
 /** What has no limit is Infinity, which JSON writes as null. */
-export const writeCommands = (commands: readonly Command[]): string => JSON.stringify(commands)
+export const writeCommands = (commands: readonly Command[]): string => JSON.stringify(commands.map(packed))
+
+const packed = (command: Command): unknown =>
+  command.type !== 'submit'
+    ? command
+    : { ...command, items: command.items.map((item) => ({ ...item, facts: packFacts(item.facts) })) }
+
+/** Null: a job of it is not what it must be. */
+function unpacked(command: Command): Command | null {
+  if (command.type !== 'submit') return command
+  const items: Item[] = []
+  for (const item of command.items) {
+    const facts = unpackFacts(item.facts)
+    if (facts === null) return null
+    items.push({ ...item, facts })
+  }
+  return { ...command, items }
+}
 
 /** `unknown` gets what this version can't read, and who wants an answer. */
 export function readCommands(
   entry: string,
   unknown: (asked: { readonly from: string; readonly n: number }) => void,
 ): readonly Command[] {
-  return readTyped<Command>(entry, SHAPES, (value: JsonRecord) => {
-    const { from, n } = value
+  const refuse = ({ from, n }: JsonRecord): void => {
     if (typeof from === 'string' && Number.isSafeInteger(n)) unknown({ from, n: n as number })
+  }
+  return readTyped<Command>(entry, SHAPES, refuse).flatMap((command) => {
+    const read = unpacked(command)
+    if (read === null) refuse(command as unknown as JsonRecord)
+    return read === null ? [] : [read]
   })
 }
 

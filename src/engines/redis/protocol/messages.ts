@@ -100,6 +100,8 @@ export interface Answers {
   readonly purge: number
   /** Those that have not ended. */
   readonly look: ReadonlyArray<Pick<Job, 'id' | 'state' | 'attempts'> & { readonly place: Place | null }>
+  readonly list: ReadonlyArray<Pick<Job, 'id' | 'state' | 'attempts'> & { readonly seq: number }>
+  readonly bar: null
   readonly paused: readonly Selector[]
   readonly depth: QueueDepth
   readonly deployments: readonly DeploymentStatus[]

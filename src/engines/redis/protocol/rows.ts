@@ -1,13 +1,11 @@
-/** What Redis keeps of a job: plain JSON, written by the coordinator's commit alone. */
+/** What Redis keeps of a job, written by the coordinator's commit alone. */
 import type { WireError } from '../../../core/errors.ts'
-import type { Job, JobDraft, Timing, Usage } from '../../../core/job.ts'
+import type { Job, Timing, Usage } from '../../../core/job.ts'
 import type { EndState, FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import type { End } from '../../../core/record.ts'
-import { count, fits, object, parse, text } from './shape.ts'
-
-/** A draft without its body. */
-export type Facts = Omit<JobDraft, 'body' | 'isRetry'>
+import { type Facts, packFacts, unpackFacts } from './facts.ts'
+import { count, fits, number, object, parse, text } from './shape.ts'
 
 /** `live`: a job that has not ended. */
 export interface LiveRow {
@@ -40,29 +38,45 @@ export interface RunRow {
   readonly epoch: number
 }
 
-/** `r:<id>`: a job that ended. `head` comes first: the commit script puts it there. */
-export interface EndedRow extends Omit<LiveRow, 'from'> {
-  /** Last seq of its log before the `end` record, which is head + 1. */
+/** `r:<id>`: a job that ended. */
+export interface EndedRow extends LiveRow {
+  /** What all that is stored of it takes in Redis. */
+  readonly bytes: number
+  /** Last seq of its log. */
   readonly head: number
   readonly attempts: number
   readonly end: End
   readonly endedAtMs: number
-  /** The last attempt; 0: it ended in line. */
-  readonly attempt: number
 }
 
-const LIVE = { id: text, seq: count, epoch: count, bodyBytes: count, facts: object }
-const ENDED = { ...LIVE, head: count, attempts: count, end: object }
+const LIVE = { i: text, s: count, a: number, e: count, f: text, b: count }
+
+export const writeLive = ({ id, seq, acceptedAtMs, epoch, from, bodyBytes, facts }: LiveRow): string =>
+  JSON.stringify({ i: id, s: seq, a: acceptedAtMs, e: epoch, f: from, b: bodyBytes, j: packFacts(facts) })
 
 /** Null: damaged. */
-export function readLive(json: string): LiveRow | null {
-  const row = parse(json)
-  return fits(row, LIVE) ? (row as LiveRow) : null
+export function readLive(stored: string): LiveRow | null {
+  const row = parse(stored)
+  if (!fits(row, LIVE)) return null
+  const { i: id, s: seq, a: acceptedAtMs, e: epoch, f: from, b: bodyBytes, j } = row as Record<string, unknown>
+  const facts = unpackFacts(j)
+  return facts === null ? null : ({ id, seq, acceptedAtMs, epoch, from, bodyBytes, facts } as LiveRow)
 }
 
-export function readEnded(json: string): EndedRow | null {
-  const row = parse(json)
-  return fits(row, ENDED) ? (row as EndedRow) : null
+/** The last line of an EndedRow; before it the script puts "<bytes> <epoch> <head>", and what was in `live`. */
+export const writeEnd = ({ attempts, end, endedAtMs }: Pick<EndedRow, 'attempts' | 'end' | 'endedAtMs'>): string =>
+  JSON.stringify({ n: attempts, t: endedAtMs, ...end })
+
+const END = { n: count, t: number, state: text }
+
+export function readEnded(stored: string): EndedRow | null {
+  const [, bytes, epoch, head] = /^(\d{1,15}) (\d{1,15}) (\d{1,15})\n/.exec(stored) ?? []
+  const [, live, last] = stored.split('\n', 3)
+  const row = head === undefined ? null : readLive(live)
+  const told = row === null ? null : parse(last ?? '')
+  if (row === null || !fits(told, END)) return null
+  const { n: attempts, t: endedAtMs, ...end } = told as { n: number; t: number } & End
+  return { ...row, bytes: Number(bytes), epoch: Number(epoch), head: Number(head), attempts, endedAtMs, end }
 }
 
 export const writeRun = ({ attempt, worker, ...rest }: RunRow): string =>
@@ -79,7 +93,7 @@ export function readRun(stored: string): RunRow | null {
   return { ...(rest as RunRow), attempt: Number(attempt), worker: worker === '-' ? null : worker }
 }
 
-const NO_BODY = new Uint8Array(0)
+export const NO_BODY = new Uint8Array(0)
 
 /** As clients see a job that has not ended; the coordinator knows its state. */
 export const liveJob = (row: LiveRow, state: Job['state'], attempts: number): Job => ({
@@ -96,7 +110,7 @@ export function endedJob(row: EndedRow): Job {
   const { error, usage, timing, state }: { error?: WireError; usage?: Usage; timing?: Timing; state: EndState } =
     row.end
   return {
-    ...liveJob({ ...row, from: '' }, state, row.attempts),
+    ...liveJob(row, state, row.attempts),
     endedAtMs: row.endedAtMs,
     ...(error && { error }),
     ...(usage && { usage }),

@@ -1,0 +1,21 @@
+-- Removes ended jobs with all that is stored of them. ARGV: id, tenant, bytes, key or '' of each. Returns how many.
+local removed = 0
+for i = 1, #ARGV, 4 do
+  local id, tenant, bytes, key = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  if call('HEXISTS', S .. ':live', id) == 0 then
+    removed = removed + call('UNLINK', S .. ':r:' .. id)
+    call('UNLINK', S .. ':b:' .. id, S .. ':l:' .. id)
+    for _, index in ipairs({ ':jobs', ':bad' }) do
+      call('ZREM', S .. index, id)
+      call('ZREM', S .. index .. ':' .. tenant, id)
+    end
+    call('ZREM', S .. ':leaving', id)
+    if call('ZREM', S .. ':ends:' .. tenant, id .. ':' .. bytes) == 1 then
+      call('HINCRBY', S .. ':bytes', tenant, '-' .. bytes)
+      if call('EXISTS', S .. ':ends:' .. tenant) == 0 then call('HDEL', S .. ':bytes', tenant) end
+    end
+    -- It may be another job's by now
+    if key ~= '' and string.sub(call('GET', key) or '', 1, #id) == id then call('UNLINK', key) end
+  end
+end
+return removed

@@ -1,0 +1,102 @@
+/**
+ * What a client submitted, in few bytes: of a job in line, it is most of what Redis holds beside the request. Names are
+ * short, and what is usual is left out. What is read is checked, and what a later version added is dropped.
+ */
+import type { JobDraft, JobOptions } from '../../../core/job.ts'
+import { isRecord, type JsonRecord } from '../../../core/json.ts'
+import { type Member as Check, count, flag, text } from './shape.ts'
+
+/** A draft without its body. */
+export type Facts = Omit<JobDraft, 'body' | 'isRetry'>
+
+interface Member {
+  readonly name: string
+  readonly short: string
+  readonly ok: Check
+  /** Its value where it is left out; REQUIRED: it never is. */
+  readonly otherwise: unknown
+}
+
+const REQUIRED = Symbol('required')
+const required = (name: string, short: string, ok: Member['ok']): Member => ({ name, short, ok, otherwise: REQUIRED })
+const optional = (name: string, short: string, ok: Member['ok'], otherwise?: unknown): Member => ({
+  name,
+  short,
+  ok,
+  otherwise,
+})
+
+const oneOf =
+  (...all: readonly string[]) =>
+  (value: unknown): boolean =>
+    all.includes(value as string)
+const texts = (value: unknown): boolean => isRecord(value) && Object.values(value).every(text)
+
+const OPTIONS = [
+  optional('lane', 'l', text),
+  optional('conversation', 'c', text),
+  required('pool', 'p', text),
+  optional('priority', 'r', oneOf('high', 'low'), 'normal'),
+  optional('delayMs', 'w', count),
+  required('deadlineMs', 'd', count),
+  optional('idempotencyKey', 'i', text),
+  optional('policy', 'y', oneOf('reject'), 'wait'),
+  optional('onWorkerLoss', 'x', oneOf('restart', 'fail'), 'continue'),
+  optional('onDisconnect', 'z', oneOf('cancel'), 'continue'),
+]
+
+const FACTS = [
+  required('tenant', 't', text),
+  required('keyId', 'k', text),
+  optional('user', 'u', text),
+  optional('session', 'n', text),
+  optional('kind', 'v', oneOf('embedding'), 'chat'),
+  required('model', 'm', text),
+  required('bodyHash', 'h', text),
+  optional('dialect', 'd', text, 'chat'),
+  optional('shownAs', 'w', isRecord),
+  optional('takesBack', 'x', flag, false),
+  optional('document', 'f', flag),
+  required('promptTokens', 'p', count),
+  optional('metadata', 'e', texts),
+  optional('requestId', 'q', text),
+  optional('trace', 'c', text),
+  optional('redriveOf', 'g', text),
+]
+
+function pack(members: readonly Member[], from: object): Record<string, unknown> {
+  const packed: Record<string, unknown> = {}
+  for (const { name, short, otherwise } of members) {
+    const value = (from as JsonRecord)[name]
+    if (value !== otherwise) packed[short] = value
+  }
+  return packed
+}
+
+/** Null where a member is missing or not what it must be. */
+function unpack(members: readonly Member[], packed: JsonRecord): Record<string, unknown> | null {
+  const found: Record<string, unknown> = {}
+  for (const { name, short, ok, otherwise } of members) {
+    const value = packed[short]
+    if (value !== undefined) {
+      if (!ok(value) && value !== otherwise) return null
+      found[name] = value
+    } else if (otherwise === REQUIRED) return null
+    else if (otherwise !== undefined) found[name] = otherwise
+  }
+  return found
+}
+
+export const packFacts = (facts: Facts): JsonRecord => ({
+  ...pack(FACTS, facts),
+  o: pack(OPTIONS, facts.options),
+})
+
+/** Null where it is not what it must be. */
+export function unpackFacts(packed: unknown): Facts | null {
+  if (!isRecord(packed) || !isRecord(packed['o'])) return null
+  const facts = unpack(FACTS, packed)
+  const options = unpack(OPTIONS, packed['o'])
+  if (facts === null || options === null) return null
+  return { ...facts, options: options as unknown as JobOptions } as Facts
+}
