@@ -56,6 +56,15 @@ export class Names {
   /** The id of a job that ended well a short while ago, by its join key's digest (J4). */
   joinable = (digest: string): string => `${this.shard}:j:${digest}`
 
+  // ------------------------------------------------------------ keys and tickets
+
+  /** Hash: an API key's digest → ApiKey. */
+  keys = (): string => `${this.shard}:keys`
+  /** Raised with each change of a key; told on the channel of the same name. */
+  keysVersion = (): string => `${this.shard}:keys:n`
+  /** Hash: a ticket's digest → Session. */
+  tickets = (): string => `${this.shard}:tickets`
+
   // ------------------------------------------------------------ channels
 
   /** To a process: the coordinator's messages. */

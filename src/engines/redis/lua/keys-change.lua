@@ -1,0 +1,16 @@
+-- 'add' digest key · 'revoke' digest at_ms · 'remove' digest …; tells all processes. Returns how many were changed.
+local verb, keys, revoked = ARGV[1], S .. ':keys', S .. ':keys:revoked'
+local changed = 0
+if verb == 'add' then
+  changed = call('HSETNX', keys, ARGV[2], ARGV[3])
+elseif verb == 'revoke' then
+  -- The first time counts
+  if call('HEXISTS', keys, ARGV[2]) == 1 then changed = call('HSETNX', revoked, ARGV[2], ARGV[3]) end
+else
+  for i = 2, #ARGV do
+    changed = changed + call('HDEL', keys, ARGV[i])
+    call('HDEL', revoked, ARGV[i])
+  end
+end
+if changed > 0 then call(PUBLISH, S .. ':keys:n', call('INCR', S .. ':keys:n')) end
+return changed

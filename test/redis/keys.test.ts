@@ -1,0 +1,194 @@
+/** Keys and tickets of a fleet: what one process does, all know. */
+import { afterEach, describe, expect, it } from 'vitest'
+import type { ApiKey } from '../../src/core/ports/keys.ts'
+import { RedisKeys } from '../../src/engines/redis/keys.ts'
+import { RedisTickets } from '../../src/engines/redis/tickets.ts'
+import { openParts, type Parts } from './parts.ts'
+import { FaultProxy } from './proxy.ts'
+import { NO_REDIS, type RedisOptions, RedisServer } from './server.ts'
+
+const opened: Array<() => unknown> = []
+afterEach(async () => {
+  for (const close of opened.splice(0).reverse()) await close()
+})
+
+async function server(options: RedisOptions = {}): Promise<RedisServer> {
+  const started = await RedisServer.start(options)
+  opened.push(() => started.remove())
+  return started
+}
+
+async function partsOf(url: string): Promise<Parts> {
+  const parts = await openParts({ url })
+  opened.push(() => parts.close())
+  return parts
+}
+
+async function keysOf(url: string): Promise<RedisKeys & { readonly parts: Parts }> {
+  const parts = await partsOf(url)
+  const keys = await RedisKeys.open(parts)
+  opened.push(() => keys.close())
+  return Object.assign(keys, { parts })
+}
+
+const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
+  id,
+  tenant: 'acme',
+  name: `key ${id}`,
+  hint: 'sk-sluice-ab',
+  createdAtMs: 1_750_000_000_000.25,
+  ...more,
+})
+const session = (keyId: string) => ({ id: 's', keyId, user: null, origin: null, endsAtMs: 1 })
+
+describe.skipIf(NO_REDIS)('Redis: keys', () => {
+  it('a key that one process adds or revokes is known to the others, and to those that start later', async () => {
+    const { url } = await server()
+    const [a, b] = [await keysOf(url), await keysOf(url)]
+    await a.add(key('k1'), 'd1')
+    await expect.poll(() => b.find('d1')).toEqual(key('k1'))
+    expect(await b.revoke('k1', 5)).toBe(true)
+    await expect.poll(() => a.find('d1')?.revokedAtMs).toBe(5)
+    expect(await a.revoke('k1', 9)).toBe(true)
+    const c = await keysOf(url)
+    expect(c.find('d1')).toEqual(key('k1', { revokedAtMs: 5 }))
+    // A process that was not told yet
+    await a.add(key('k2'), 'd2')
+    expect(await c.revoke('k2', 7)).toBe(true)
+    expect(await c.revoke('k3', 7)).toBe(false)
+  })
+
+  it('two processes that add the same key at once have one', async () => {
+    const { url } = await server()
+    const [a, b] = [await keysOf(url), await keysOf(url)]
+    await Promise.all([a.add(key('k1'), 'd'), b.add(key('k2'), 'd')])
+    expect(a.find('d')).toEqual(b.find('d'))
+    expect((await a.list()).length).toBe(1)
+  })
+
+  it('a revocation is heard although the channel was cut when it was told', async () => {
+    const { url, port } = await server()
+    const proxy = await FaultProxy.start(port)
+    opened.push(() => proxy.close())
+    const [a, cut] = [await keysOf(url), await keysOf(proxy.url)]
+    await a.add(key('k1'), 'd1')
+    await expect.poll(() => cut.find('d1')).not.toBeNull()
+    proxy.cut()
+    await expect.poll(() => cut.parts.subscriber.away).toBe(true)
+    await a.revoke('k1', 5)
+    expect(cut.find('d1')?.revokedAtMs).toBeUndefined()
+    proxy.heal()
+    await expect.poll(() => cut.find('d1')?.revokedAtMs).toBe(5)
+  })
+
+  it('a channel that is silent without a cut: the keys are read again every 10 s', async () => {
+    const { url } = await server()
+    const [a, deaf] = [await keysOf(url), await keysOf(url)]
+    await a.add(key('k1'), 'd1')
+    await expect.poll(() => deaf.find('d1')).not.toBeNull()
+    await deaf.parts.subscriber.client.unsubscribe()
+    await a.revoke('k1', 5)
+    await new Promise((done) => setTimeout(done, 50))
+    expect(deaf.find('d1')?.revokedAtMs).toBeUndefined()
+    deaf.parts.clock.leap(10_001)
+    await expect.poll(() => deaf.find('d1')?.revokedAtMs).toBe(5)
+  })
+
+  it('while Redis is away known keys are served for 30 s, then refused; running work is not', async () => {
+    const { url, port } = await server()
+    const proxy = await FaultProxy.start(port)
+    opened.push(() => proxy.close())
+    const keys = await keysOf(proxy.url)
+    await keys.add(key('k1'), 'd1')
+    proxy.cut()
+    await expect.poll(() => keys.parts.commands.away).toBe(true)
+    keys.parts.clock.leap(20_000)
+    expect(keys.find('d1')).toEqual(key('k1'))
+    keys.parts.clock.leap(11_000)
+    const refused = expect.objectContaining({ code: 'storage_unavailable', status: 503 }) as Error
+    expect(() => keys.find('d1')).toThrow(refused)
+    expect(() => keys.find('unknown')).toThrow(refused)
+    expect(keys.get('k1')).toEqual(key('k1'))
+    proxy.heal()
+    keys.parts.clock.leap(1_001)
+    await expect.poll(() => (keys.parts.commands.away ? null : keys.find('d1'))).toEqual(key('k1'))
+    expect((await keysOf(url)).find('d1')).toEqual(key('k1'))
+  })
+
+  it('a revocation that could not be stored holds here, and is stored when Redis is back', async () => {
+    const { url, port } = await server()
+    const proxy = await FaultProxy.start(port)
+    opened.push(() => proxy.close())
+    const [keys, other] = [await keysOf(proxy.url), await keysOf(url)]
+    await keys.add(key('k1'), 'd1')
+    proxy.cut()
+    await expect.poll(() => keys.parts.commands.away).toBe(true)
+    await expect(keys.revoke('k1', 5)).rejects.toMatchObject({ code: 'storage_unavailable' })
+    expect(keys.find('d1')?.revokedAtMs).toBe(5)
+    proxy.heal()
+    await expect.poll(() => other.find('d1')?.revokedAtMs).toBe(5)
+    expect(keys.find('d1')?.revokedAtMs).toBe(5)
+  })
+
+  it('a damaged key is left out and told; an erased tenant has none', async () => {
+    const { url } = await server()
+    const a = await keysOf(url)
+    await a.add(key('k1'), 'd1')
+    await a.add(key('k2', { tenant: 'other' }), 'd2')
+    await a.parts.commands.client.hset(a.parts.names.keys(), 'd3', '{"id":"k3"')
+    await a.parts.commands.client.incr(a.parts.names.keysVersion())
+    expect((await a.list()).map(({ id }) => id)).toEqual(['k1', 'k2'])
+    expect(a.parts.facts).toMatchObject([{ type: 'store-warned', code: 'row_damaged' }])
+    await a.removeTenant('acme')
+    expect((await a.list()).map(({ id }) => id)).toEqual(['k2'])
+    expect((await keysOf(url)).find('d1')).toBeNull()
+  })
+})
+
+describe.skipIf(NO_REDIS)('Redis: tickets', () => {
+  it('a ticket lets in once, at whichever gateway it comes first', async () => {
+    const { url } = await server()
+    const gateways = await Promise.all([1, 2, 3].map(async () => new RedisTickets(await partsOf(url))))
+    for (let i = 0; i < 20; i++) {
+      await gateways[0].issue(`t${i}`, session('k1'), 30_000)
+      const found = await Promise.all(gateways.map((gateway) => gateway.redeem(`t${i}`)))
+      expect(found.filter((one) => one !== null)).toEqual([session('k1')])
+    }
+    expect(await gateways[0].redeem('unknown')).toBeNull()
+  })
+
+  it('it is stored as a digest, expires, and leaves nothing behind', async () => {
+    const { url } = await server()
+    const parts = await partsOf(url)
+    const tickets = new RedisTickets(parts)
+    await tickets.issue('tkt-secret', session('k1'), 40)
+    const { client } = parts.commands
+    for (const name of await client.keys('*')) {
+      const stored = await client.dump(name)
+      expect(`${name} ${stored}`).not.toContain('tkt-secret')
+      expect(await client.pttl(name)).toBeGreaterThan(0)
+    }
+    await new Promise((done) => setTimeout(done, 60))
+    expect(await tickets.redeem('tkt-secret')).toBeNull()
+    await expect.poll(() => client.keys('*')).toEqual([])
+  })
+
+  it('one key has at most 10,000 unused ones, and those that expired do not count', async () => {
+    const { url } = await server({ appendfsync: null })
+    const parts = await partsOf(url)
+    const tickets = new RedisTickets(parts)
+    const many = Array.from({ length: 10_000 }, (_, i) => tickets.issue(`t${i}`, session('greedy'), 20_000))
+    await Promise.all(many)
+    await expect(tickets.issue('one more', session('greedy'), 20_000)).rejects.toMatchObject({ code: 'rate_limited' })
+    await tickets.issue('other', session('modest'), 20_000)
+    expect(await tickets.redeem('other')).toEqual(session('modest'))
+    expect(await tickets.redeem('t0')).toEqual(session('greedy'))
+    await tickets.issue('one more', session('greedy'), 20_000)
+    // As if it had been issued 30 s ago
+    await parts.commands.client.zadd(`${parts.names.tickets()}:ends`, 1, (await oldest(parts))[0])
+    await tickets.issue('and another', session('greedy'), 20_000)
+  })
+})
+
+const oldest = (parts: Parts): Promise<string[]> =>
+  parts.commands.client.zrange(`${parts.names.tickets()}:ends`, '0', '0')
