@@ -16,14 +16,10 @@ export class Names {
 
   /** The acting coordinator's id; expires. */
   owner = (): string => `${this.shard}:owner`
-  /** "<epoch>:<commit number>", the fence of commits. */
+  /** "<term>:<commit number>", the fence of commits. */
   fence = (): string => `${this.shard}:fence`
   /** Raised by each takeover. */
   term = (): string => `${this.shard}:term`
-  /** run_id of the Redis server that the last takeover met. */
-  server = (): string => `${this.shard}:server`
-  /** Raised when history may have been lost: the epoch of logs from then on. */
-  history = (): string => `${this.shard}:history`
   /** The last `seq` that the coordinator gave. */
   seq = (): string => `${this.shard}:seq`
   /** Stream of commands. */
@@ -34,6 +30,10 @@ export class Names {
   run = (): string => `${this.shard}:run`
   /** Hash: job id → processes that follow it, separated by spaces. */
   followers = (): string => `${this.shard}:fol`
+  /** Hash: job id → ms from its acceptance to its answer's first text. */
+  ttft = (): string => `${this.shard}:ttft`
+  /** Set: processes that drain. */
+  draining = (): string => `${this.shard}:drain`
   /** Set: selectors, JSON. */
   pauses = (): string => `${this.shard}:pauses`
   /** Order numbers of job ids, drawn in blocks. */

@@ -64,6 +64,8 @@ export interface Seat extends Asked {
   readonly worker: string
   readonly pools: readonly string[]
   readonly slots: number
+  /** Grows with each change: an older one, as in a heartbeat that was overtaken, changes nothing. */
+  readonly version: number
 }
 
 export interface Leave extends Asked {
@@ -74,6 +76,11 @@ export interface Leave extends Asked {
 /** Its process stops: what it still holds when it is gone was handed back, and is no crash. */
 export interface Draining extends Asked {
   readonly type: 'draining'
+}
+
+/** Is the coordinator ready? */
+export interface Hello extends Asked {
+  readonly type: 'hello'
 }
 
 /** The end of an attempt; stored by the script that appends its last records. */
@@ -144,6 +151,7 @@ export type Command =
   | Seat
   | Leave
   | Draining
+  | Hello
   | Finish
   | Reading
   | Pause
@@ -157,6 +165,7 @@ export type Command =
 /** A command as its sender has it: the bus adds who asks. */
 export type Ask = { [C in Command as C['type']]: Omit<C, 'from' | 'n' | 're'> }[Command['type']]
 
+const KINDS: ReadonlyArray<Outcome['kind']> = ['done', 'failed', 'canceled', 'released']
 const ASKED: Shape = { from: text, n: count }
 const ITEM = members({ id: text, facts: object, bodyBytes: count, isRetry: flag })
 /** One with members of a later version must not match more than it means. */
@@ -176,10 +185,17 @@ const LIVE_FILTER = members({
 const SHAPES: Readonly<Record<Command['type'], Shape>> = {
   submit: { ...ASKED, untilMs: number, items: list(ITEM) },
   cancel: { ...ASKED, id: text },
-  seat: { ...ASKED, worker: text, pools: list(text), slots: count },
+  seat: { ...ASKED, worker: text, pools: list(text), slots: count, version: count },
   leave: { ...ASKED, worker: text },
   draining: ASKED,
-  finish: { ...ASKED, worker: text, id: text, attempt: count, outcome: members({ kind: text }) },
+  hello: ASKED,
+  finish: {
+    ...ASKED,
+    worker: text,
+    id: text,
+    attempt: count,
+    outcome: members({ kind: (kind) => KINDS.includes(kind as Outcome['kind']) }),
+  },
   reading: { ...ASKED, id: text, here: flag },
   pause: { ...ASKED, selector: SELECTOR },
   resume: { ...ASKED, selector: SELECTOR },

@@ -5,9 +5,7 @@
 import type { Job, JobId, JobState, Place } from '../../../core/job.ts'
 import type { DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
-import type { End } from '../../../core/record.ts'
 import type { PackedError } from './errors.ts'
-import type { LiveRow } from './rows.ts'
 import { count, fits, list, object, parse, readTyped, type Shape, text } from './shape.ts'
 
 /** What was asked under this number. */
@@ -25,7 +23,10 @@ export interface Refused {
 
 export interface LeaseNote {
   readonly worker: string
-  readonly row: LiveRow
+  readonly id: JobId
+  /** LiveRow, as it is stored. */
+  readonly row: string
+  readonly bodyBytes: number
   readonly attempt: number
   readonly crashes: number
   readonly claim: Claim
@@ -51,20 +52,14 @@ export interface Revoked {
   readonly reason: 'canceled' | 'lost'
 }
 
-/** To all that follow the job. The `end` record is head + 1 of its log. */
-export interface Ended {
-  readonly type: 'ended'
-  readonly id: JobId
-  readonly head: number
-  readonly epoch: number
-  readonly end: End
-}
+export type Message = Answer | Refused | Leased | Revoked
 
-export type Message = Answer | Refused | Leased | Revoked | Ended
-
-/** On the control channel: `coordinator` acts from now on, and wants to hear a heartbeat of all; or none does. */
+/**
+ * On the control channel: this coordinator acts, told once a second; where the term is another than before, it wants to
+ * hear a heartbeat of all. Or none does.
+ */
 export type Control =
-  | { readonly type: 'coordinator'; readonly host: string; readonly term: number; readonly history: number }
+  | { readonly type: 'coordinator'; readonly host: string; readonly term: string }
   | { readonly type: 'free' }
 
 // ---------------------------------------------------------------- what `is` an answer
@@ -86,6 +81,8 @@ export type SubmitAnswer =
 export interface Answers {
   readonly submit: readonly SubmitAnswer[]
   readonly cancel: 'canceled' | 'canceling' | 'ended' | 'unknown'
+  /** Answered once the coordinator knows who of those that held something is still there. */
+  readonly hello: null
   readonly seat: null
   readonly leave: null
   readonly draining: null
@@ -119,6 +116,9 @@ export interface Beat {
     readonly id: string
     readonly pools: readonly string[]
     readonly slots: number
+    readonly version: number
+    /** It has given a sign of life since the last beat. */
+    readonly alive: boolean
     /** "<job id> <attempt>" of what it has. */
     readonly held: readonly string[]
   }>
@@ -130,7 +130,9 @@ export interface Beat {
 
 const BEAT: Shape = {
   process: text,
-  workers: list((value) => fits(value, { id: text, pools: list(text), slots: count, held: list(text) })),
+  workers: list((value) =>
+    fits(value, { id: text, pools: list(text), slots: count, version: count, held: list(text) }),
+  ),
   charges: list((value) => Array.isArray(value) && text(value[0]) && count(value[1]) && count(value[2])),
 }
 
@@ -138,21 +140,23 @@ export const readBeats = (json: string): readonly Beat[] => readTyped<Beat>(json
 
 // ---------------------------------------------------------------- mail
 
-const LEASE: Shape = { worker: text, row: object, attempt: count, crashes: count, claim: object }
+const LEASE: Shape = { worker: text, id: text, row: text, attempt: count, crashes: count, claim: object }
 
 const SHAPES: Readonly<Record<Message['type'], Shape>> = {
   answer: { n: count },
   refused: { n: count, error: object },
   leased: { leases: list((value) => fits(value, LEASE)) },
   revoked: { worker: text, id: text, attempt: count, reason: text },
-  ended: { id: text, head: count, epoch: count, end: object },
 }
 
 /** What comes with a lease: its request, unless that is large, and how far its log goes. */
 export interface Enclosed {
   /** Null: to be fetched. */
   readonly body: Buffer | null
+  /** Last seq; 0: it is empty. */
   readonly head: number
+  /** As a log's writer noted it. */
+  readonly ttftMs: number | null
 }
 
 export interface Mail {
@@ -164,8 +168,8 @@ export interface Mail {
 const LINE = 0x0a
 
 /**
- * One message of a process's channel: JSON; then, where there are leases, a line with "<bytes> <head>" for each, split
- * by commas ("-1": the body is not here), and after it the bodies, one after the other.
+ * One message of a process's channel: JSON; then, where there are leases, a line with "<bytes> <head> <ttft>" for each,
+ * split by commas ("-1": the body is not here; "-": no text was shown yet), and the bodies, one after the other.
  */
 export function readMail(mail: Buffer): Mail {
   const end = mail.indexOf(LINE)
@@ -177,10 +181,11 @@ export function readMail(mail: Buffer): Mail {
     .toString('latin1', end + 1, start - 1)
     .split(',')
     .map((note) => {
-      const [bytes, head] = note.split(' ').map(Number)
-      if (bytes < 0) return { body: null, head }
+      const [bytes, head, ttft] = note.split(' ').map(Number)
+      const ttftMs = Number.isNaN(ttft) ? null : ttft
+      if (bytes < 0) return { body: null, head, ttftMs }
       at += bytes
-      return { body: mail.subarray(at - bytes, at), head }
+      return { body: mail.subarray(at - bytes, at), head, ttftMs }
     })
   return { messages, enclosed }
 }
@@ -188,7 +193,5 @@ export function readMail(mail: Buffer): Mail {
 export function readControl(json: string): Control | null {
   const control = parse(json)
   if (fits(control, { type: (t) => t === 'free' })) return { type: 'free' }
-  return fits(control, { type: (t) => t === 'coordinator', host: text, term: count, history: count })
-    ? (control as Control)
-    : null
+  return fits(control, { type: (t) => t === 'coordinator', host: text, term: text }) ? (control as Control) : null
 }

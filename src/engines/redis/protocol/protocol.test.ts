@@ -65,7 +65,7 @@ test('run rows begin with the fence of appends', () => {
     claim,
     notBeforeAtMs: 0,
     canceling: false,
-    epoch: 4,
+    leasedAtMs: 7,
   }
   const stored = writeRun(row)
   expect(stored.startsWith(fenceOf(2, 'p.1'))).toBe(true)
@@ -83,20 +83,20 @@ test.each(['', '[]', '{}', '{"id":7}', '{"id":"x","seq":-1}'])('rows: %s is dama
 })
 
 test('mail: bodies come behind their leases, and may be any bytes', () => {
-  const lease = { worker: 'w', row: {}, attempt: 1, crashes: 0, claim: {} }
+  const lease = { worker: 'w', id: 'job_1', row: '{}', bodyBytes: 0, attempt: 1, crashes: 0, claim: {} }
   const json = JSON.stringify([
     { type: 'leased', leases: [lease, lease, lease] },
     { type: 'answer', n: 1, is: null },
     { type: 'revoked', worker: 7 },
   ])
   const body = Buffer.from([10, 0, 255, 44])
-  const mail = Buffer.concat([Buffer.from(`${json}\n4 0,-1 7,0 9\n`), body])
+  const mail = Buffer.concat([Buffer.from(`${json}\n4 0 -,-1 7 12,0 9 -\n`), body])
   const { messages, enclosed } = readMail(mail)
   expect(messages.map(({ type }) => type)).toEqual(['leased', 'answer'])
   expect(enclosed).toEqual([
-    { body, head: 0 },
-    { body: null, head: 7 },
-    { body: Buffer.alloc(0), head: 9 },
+    { body, head: 0, ttftMs: null },
+    { body: null, head: 7, ttftMs: 12 },
+    { body: Buffer.alloc(0), head: 9, ttftMs: null },
   ])
   expect(readMail(Buffer.from(json)).enclosed).toEqual([])
 })
@@ -104,7 +104,7 @@ test('mail: bodies come behind their leases, and may be any bytes', () => {
 test('beats and control messages: what is none is ignored', () => {
   const beat = { type: 'beat', version: 1, process: 'p', workers: [], charges: [['job', 1, 5]] }
   expect(readBeats(JSON.stringify([beat, { ...beat, charges: [['job', 1]] }]))).toEqual([beat])
-  expect(readControl('{"type":"coordinator","host":"h","term":1,"history":0}')).not.toBe(null)
+  expect(readControl('{"type":"coordinator","host":"h","term":"1.h","settled":true}')).not.toBe(null)
   expect(readControl('{"type":"coordinator"}')).toBe(null)
   expect(readControl('{"type":"free"}')).toEqual({ type: 'free' })
   expect(readControl('x')).toBe(null)

@@ -34,8 +34,8 @@ export interface RunRow {
   readonly notBeforeAtMs: number
   /** It is canceled, and ends when its worker has stopped. */
   readonly canceling: boolean
-  /** Log epoch of the attempt. */
-  readonly epoch: number
+  /** By Redis's clock; null: no attempt runs. */
+  readonly leasedAtMs: number | null
 }
 
 /** `r:<id>`: a job that ended. */
