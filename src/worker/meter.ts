@@ -11,6 +11,8 @@ import { type Bytes, kindOf, payloadOf, toText } from '../core/record.ts'
 
 /** Does this chunk carry a usage object? `"usage":null`, as OpenAI sends with each token, is none. */
 function hasUsage(chunk: Bytes): boolean {
+  // Nearly none has: lastIndexOf takes five times as long to find that out
+  if (!chunk.includes('usage"')) return false
   let at = chunk.lastIndexOf('"usage"')
   if (at < 0) return false
   at += 7

