@@ -5,6 +5,7 @@ import type { Ids } from '../../../core/ids.ts'
 import { Connection, type RedisAddress } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
+import { type AskTime, RedisTime } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
 import { Bus } from './bus.ts'
 
@@ -16,6 +17,7 @@ export interface Ground {
   readonly subscriber: Connection
   readonly bus: Bus
   readonly clock: Clock
+  readonly time: RedisTime
   readonly ids: Ids
   readonly emit: Emit
   /** Safe to repeat. */
@@ -25,11 +27,19 @@ export interface Ground {
 const PROCESS_BYTES = 8
 
 /** Rejects where Redis can't be reached, or refuses. */
-export async function openGround(redis: RedisAddress, clock: Clock, ids: Ids, emit: Emit): Promise<Ground> {
+export async function openGround(
+  redis: RedisAddress,
+  clock: Clock,
+  ids: Ids,
+  emit: Emit,
+  askTime?: AskTime,
+): Promise<Ground> {
   const names = new Names(redis.prefix)
   const commands = new Connection(redis, 'commands')
   const subscriber = new Connection(redis, 'subscriber')
   const bus = new Bus(ids.name('p', PROCESS_BYTES).slice(2), names, commands, subscriber, clock)
+  const scripts = new Scripts(commands, names.shard)
+  const time = new RedisTime(clock, askTime ?? (() => timeOf(scripts)))
   const close = (): void => {
     bus.close()
     commands.close()
@@ -37,10 +47,16 @@ export async function openGround(redis: RedisAddress, clock: Clock, ids: Ids, em
   }
   try {
     await Promise.all([commands.open(), subscriber.open()])
-    await bus.open()
+    await Promise.all([bus.open(), time.read()])
+    commands.onTurn((back) => back && time.read().catch(() => {})) // it is away again: the next turn reads it
   } catch (error) {
     close()
     throw storageError(error)
   }
-  return { names, commands, subscriber, scripts: new Scripts(commands, names.shard), bus, clock, ids, emit, close }
+  return { names, commands, subscriber, scripts, bus, clock, time, ids, emit, close }
+}
+
+async function timeOf(scripts: Scripts): Promise<number> {
+  const [seconds, micros] = (await scripts.run('time', [])) as readonly [string, string]
+  return Number(seconds) * 1_000 + Number(micros) / 1_000
 }

@@ -1,0 +1,2 @@
+-- Of the server that has the shard.
+return call('TIME')
