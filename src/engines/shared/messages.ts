@@ -10,12 +10,18 @@ export const messagesOf = (body: Uint8Array): string => memberText(body, 'messag
  */
 export function leadingInstructions(messages: string): string | null {
   const bytes = Buffer.from(messages, 'utf8')
-  const texts: string[] = []
+  const end = leadingInstructionsEnd(bytes)
+  return end === 0 ? null : `${bytes.toString('utf8', 0, end)}]`
+}
+
+/** Bytes of a JSON array up to the end of those instructions; 0: it begins with none. */
+export function leadingInstructionsEnd(messages: Uint8Array): number {
+  const bytes = Buffer.from(messages.buffer, messages.byteOffset, messages.byteLength)
+  let last = 0
   for (const { start, end } of scanArray(bytes)) {
-    const text = bytes.toString('utf8', start, end)
-    const role = (JSON.parse(text) as { readonly role?: unknown } | null)?.role
+    const role = (JSON.parse(bytes.toString('utf8', start, end)) as { readonly role?: unknown } | null)?.role
     if (role !== 'system' && role !== 'developer') break
-    texts.push(text)
+    last = end
   }
-  return texts.length === 0 ? null : `[${texts.join(',')}]`
+  return last
 }

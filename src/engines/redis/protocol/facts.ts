@@ -7,7 +7,16 @@ import { isRecord, type JsonRecord } from '../../../core/json.ts'
 import { type Member as Check, count, flag, text } from './shape.ts'
 
 /** A draft without its body. */
-export type Facts = Omit<JobDraft, 'body' | 'isRetry'>
+export interface Facts extends Omit<JobDraft, 'body' | 'isRetry'> {
+  /** Of a conversation's job: what of its body is the turn. */
+  readonly turn?: TurnRange
+}
+
+/**
+ * Where a request has its `messages`: bytes from (of the "["), to, and how many of them up to the end of the
+ * instructions that they begin with, 0 without any.
+ */
+export type TurnRange = readonly [from: number, to: number, instructions: number]
 
 interface Member {
   readonly name: string
@@ -31,6 +40,8 @@ const oneOf =
   (value: unknown): boolean =>
     all.includes(value as string)
 const texts = (value: unknown): boolean => isRecord(value) && Object.values(value).every(text)
+
+const turnRange: Check = (value) => Array.isArray(value) && value.length === 3 && value.every(count)
 
 const OPTIONS = [
   optional('lane', 'l', text),
@@ -62,6 +73,7 @@ const FACTS = [
   optional('requestId', 'q', text),
   optional('trace', 'c', text),
   optional('redriveOf', 'g', text),
+  optional('turn', 's', turnRange),
 ]
 
 function pack(members: readonly Member[], from: object): Record<string, unknown> {

@@ -96,15 +96,10 @@ export function readRun(stored: string): RunRow | null {
 export const NO_BODY = new Uint8Array(0)
 
 /** As clients see a job that has not ended; the coordinator knows its state. */
-export const liveJob = (row: LiveRow, state: Job['state'], attempts: number): Job => ({
-  ...row.facts,
-  body: NO_BODY,
-  id: row.id,
-  state,
-  epoch: row.epoch,
-  attempts,
-  acceptedAtMs: row.acceptedAtMs,
-})
+export function liveJob(row: LiveRow, state: Job['state'], attempts: number): Job {
+  const { turn: _turn, ...draft } = row.facts
+  return { ...draft, body: NO_BODY, id: row.id, state, epoch: row.epoch, attempts, acceptedAtMs: row.acceptedAtMs }
+}
 
 export function endedJob(row: EndedRow): Job {
   const { error, usage, timing, state }: { error?: WireError; usage?: Usage; timing?: Timing; state: EndState } =
