@@ -83,6 +83,11 @@ export class Encoder {
     this.#previous = ''
   }
 
+  /** Its templates as they were defined: what follows can be read without what came before this. */
+  definitions(): Bytes {
+    return this.templates.map(defined).join('')
+  }
+
   #look(last: Template, record: Bytes, encoded: Bytes, uses: number): Bytes {
     if (uses === SECOND_LOOK || uses === LAST_LOOK) {
       const better = this.#learn(record)
@@ -125,9 +130,12 @@ export class Encoder {
     this.templates.push(template)
     this.#last = template
     this.#uses = 0
-    return CHARS[DEFINE] + CHARS[template.id] + text(template.prefix) + text(template.inner) + text(template.suffix)
+    return defined(template)
   }
 }
+
+const defined = ({ id, prefix, inner, suffix }: Template): Bytes =>
+  CHARS[DEFINE] + CHARS[id] + text(prefix) + text(inner) + text(suffix)
 
 const shared = (t: Template): number => t.prefix.length + t.inner.length + t.suffix.length
 

@@ -87,6 +87,11 @@ export class Connection {
     this.client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (from: Buffer, message: Buffer) => {
       if (from.toString() === channel) fn(message)
     })
+    await this.hears(channel)
+  }
+
+  /** Resolves when what is published on a subscribed channel arrives: again, after a cut. */
+  async hears(channel: string): Promise<void> {
     if (this.sharded) await this.client.ssubscribe(channel)
     else await this.client.subscribe(channel)
   }

@@ -20,6 +20,8 @@ export class Names {
   fence = (): string => `${this.shard}:fence`
   /** Raised by each takeover. */
   term = (): string => `${this.shard}:term`
+  /** List: "<epoch> <run_id of the server>", newest first: a log's epochs (lua/log.lua). */
+  epochs = (): string => `${this.shard}:epochs`
   /** The last `seq` that the coordinator gave. */
   seq = (): string => `${this.shard}:seq`
   /** Stream of commands. */

@@ -13,7 +13,10 @@ interface Script {
 
 const known = new Map<string, Script>()
 
-/** `sharded`: messages are published with SPUBLISH. A script's first key is its shard's name. */
+/**
+ * `sharded`: messages are published with SPUBLISH. A script's first key is its shard's name. Its lines "-- include x"
+ * put the functions of x.lua before it.
+ */
 function load(name: string, sharded: boolean): Script {
   const key = `${name} ${sharded}`
   const there = known.get(key)
@@ -21,7 +24,8 @@ function load(name: string, sharded: boolean): Script {
   const read = (file: string): string => readFileSync(new URL(`../lua/${file}.lua`, import.meta.url), 'utf8')
   const verb = sharded ? 'SPUBLISH' : 'PUBLISH'
   const count = sharded ? 'SHARDNUMSUB' : 'NUMSUB'
-  const lua = `local PUBLISH, NUMSUB = '${verb}', '${count}'\n${read('prelude')}${read(name)}`
+  const included = [...read(name).matchAll(/^-- include (\S+)$/gm)].map(([, file]) => read(file))
+  const lua = `local PUBLISH, NUMSUB = '${verb}', '${count}'\n${[read('prelude'), ...included, read(name)].join('')}`
   const script = { lua, sha: createHash('sha1').update(lua).digest('hex') }
   known.set(key, script)
   return script

@@ -1,0 +1,220 @@
+/**
+ * One attempt's way into its log: what was taken and not yet stored. Records are encoded as they come; what came since
+ * the last flush becomes one chunk, and one chunk is under way at a time.
+ */
+import { SluiceError } from '../../../core/errors.ts'
+import type { JobId } from '../../../core/job.ts'
+import type { LogWriter } from '../../../core/ports/log.ts'
+import type { Bytes } from '../../../core/record.ts'
+import { Encoder } from '../../shared/codec.ts'
+import { writeChunk } from './chunk.ts'
+
+/** A log can be read from about every so many encoded bytes, and every so many chunks. */
+const RUN_BYTES = 16 << 10
+const RUN_CHUNKS = 512
+/** Templates that take more than this are learned anew. */
+const MAX_DEFINITIONS = 2 << 10
+
+const NOTHING: readonly Bytes[] = []
+
+/** Chunk under way. */
+export interface Flight {
+  readonly chunk: Bytes
+  readonly number: number
+  readonly epoch: number
+  readonly firstSeq: number
+  readonly records: readonly Bytes[]
+  readonly isOpening: boolean
+  /** The same under another epoch. */
+  readonly body: Bytes
+  readonly back: number
+  readonly bytes: number
+}
+
+export type Stored = 'stored' | 'fenced'
+
+/** What an attempt needs of its process. */
+export interface AttemptHost {
+  /** It has something for the next flush. */
+  touch(attempt: AttemptLog, urgent: boolean): void
+  charge(job: JobId, attempt: number, tokens: number): void
+  firstText(job: JobId, attempt: number, ttftMs: number): void
+}
+
+export class AttemptLog implements LogWriter {
+  readonly job: JobId
+  readonly attempt: number
+  readonly epoch: number
+  readonly head: number
+  readonly #host: AttemptHost
+  readonly #encoder = new Encoder()
+  /** Waits in the host's list for the next flush. */
+  isDirty = false
+  /** Processes that follow the log, as far as is known here. */
+  followers = ''
+  /** A command that is stored after the text, and who waits for that. */
+  #entry: string | null = null
+  #told: Array<(stored: Stored) => void> = []
+  /** Nothing more is taken. */
+  #isClosed = false
+  #over: SluiceError | null = null
+  /** Last seq taken, and stored. */
+  #taken: number
+  #stored: number
+  /** Taken for the next chunk: as records, encoded, and their bytes. */
+  #run = NOTHING
+  #body: Bytes = ''
+  #bytes = 0
+  #flight: Flight | null = null
+  /** Of the next chunk. */
+  #number = 0
+  #chunkEpoch: number
+  #isOpening = true
+  #back = 0
+  /** Encoded bytes since the log could be read from somewhere. */
+  #runBytes = 0
+  #waiters: Array<{ readonly seq: number; readonly done: () => void; readonly fail: (error: SluiceError) => void }> = []
+
+  constructor(job: JobId, attempt: number, log: { readonly epoch: number; readonly head: number }, host: AttemptHost) {
+    this.job = job
+    this.attempt = attempt
+    this.epoch = this.#chunkEpoch = log.epoch
+    this.head = this.#taken = this.#stored = log.head
+    this.#host = host
+  }
+
+  // ------------------------------------------------------------ the worker's side
+
+  append(records: readonly Bytes[], outputTokens: number, urgent: boolean): void {
+    if (this.#isClosed || records.length === 0) return
+    if (this.#run.length === 0) this.#begin()
+    let body = this.#body
+    let bytes = 0
+    for (const record of records) {
+      body += this.#encoder.encode(record)
+      bytes += record.length
+    }
+    this.#body = body
+    this.#bytes += bytes
+    this.#run = this.#run.length === 0 ? records : this.#run.concat(records)
+    this.#taken += records.length
+    this.#host.touch(this, urgent)
+    if (outputTokens > 0) this.#host.charge(this.job, this.attempt, outputTokens)
+  }
+
+  noteFirstText(ttftMs: number): void {
+    if (!this.#isClosed) this.#host.firstText(this.job, this.attempt, ttftMs)
+  }
+
+  get pendingBytes(): number {
+    return this.#bytes + (this.#flight?.bytes ?? 0)
+  }
+
+  flushed(): Promise<void> {
+    if (this.#stored === this.#taken) return Promise.resolve()
+    if (this.#over !== null) return Promise.reject(this.#over)
+    return new Promise((done, fail) => void this.#waiters.push({ seq: this.#taken, done, fail }))
+  }
+
+  // ------------------------------------------------------------ the engine's side
+
+  /** Takes nothing more. */
+  close(): void {
+    this.#isClosed = true
+  }
+
+  /** Stores a command for the coordinator after all that was taken; it replaces one that is not yet under way. */
+  store(entry: string): Promise<Stored> {
+    this.close()
+    if (this.#over !== null) return Promise.resolve('fenced')
+    this.#entry = entry
+    this.#host.touch(this, true)
+    return new Promise((told) => void this.#told.push(told))
+  }
+
+  /** Another attempt, or none, may write: what was not stored is dropped. */
+  fence(error = new SluiceError('worker_lost', { message: `Attempt ${this.attempt} is no longer this job's.` })): void {
+    if (this.#over !== null) return
+    this.#over = error
+    this.close()
+    this.#run = NOTHING
+    this.#body = ''
+    this.#bytes = 0
+    this.#flight = null
+    this.#entry = null
+    for (const { fail } of this.#waiters.splice(0)) fail(error)
+    for (const told of this.#told.splice(0)) told('fenced')
+  }
+
+  // ------------------------------------------------------------ flushes
+
+  /** The next chunk, under way from now on; null: there is nothing to store. Not called while one is. */
+  depart(): Flight | null {
+    if (this.#run.length === 0) return null
+    const flight = {
+      number: this.#number,
+      epoch: this.#chunkEpoch,
+      firstSeq: this.#taken - this.#run.length + 1,
+      records: this.#run,
+      isOpening: this.#isOpening,
+      body: this.#body,
+      back: this.#back,
+      bytes: this.#bytes,
+    }
+    this.#runBytes += flight.body.length
+    this.#run = NOTHING
+    this.#body = ''
+    this.#bytes = 0
+    this.#flight = { ...flight, chunk: written(flight) }
+    return this.#flight
+  }
+
+  /** The command that is to follow the chunk; taken once. */
+  takeEntry(): { readonly text: string; readonly told: ReadonlyArray<(stored: Stored) => void> } | null {
+    if (this.#entry === null) return null
+    const entry = { text: this.#entry, told: this.#told }
+    this.#entry = null
+    this.#told = []
+    return entry
+  }
+
+  /** The chunk under way is stored as this number. */
+  arrived(number: number): void {
+    const flight = this.#flight
+    if (flight === null) return
+    this.#flight = null
+    this.#isOpening = false
+    this.#number = number + 1
+    this.#stored = flight.firstSeq + flight.records.length - 1
+    if (this.#waiters.length === 0) return
+    const waiters = this.#waiters
+    this.#waiters = waiters.filter(({ seq }) => seq > this.#stored)
+    for (const { seq, done } of waiters) if (seq <= this.#stored) done()
+  }
+
+  /** The chunk under way, of this epoch now: history was lost before the attempt began to write. */
+  rewritten(epoch: number): Flight | null {
+    if (this.#flight === null) return null
+    this.#chunkEpoch = epoch
+    const flight = { ...this.#flight, epoch }
+    this.#flight = { ...flight, chunk: written(flight) }
+    return this.#flight
+  }
+
+  /** A new chunk: now and then one from which the log can be read. */
+  #begin(): void {
+    if (this.#isOpening && this.#flight === null) return
+    this.#back++
+    if (this.#runBytes < RUN_BYTES && this.#back < RUN_CHUNKS) return
+    this.#back = 0
+    this.#body = this.#encoder.definitions()
+    if (this.#body.length > MAX_DEFINITIONS) {
+      this.#encoder.reset()
+      this.#body = ''
+    }
+    this.#runBytes = 0
+  }
+}
+
+const written = (flight: Omit<Flight, 'chunk'>): Bytes =>
+  writeChunk({ ...flight, isEnd: false, count: flight.records.length })

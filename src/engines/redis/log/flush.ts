@@ -1,0 +1,270 @@
+/**
+ * The rhythm of appends: what all attempts of this process took since the last flush is stored by one script (one for
+ * each 256 jobs). One flush is under way at a time, so tokens that come meanwhile share the next. What Redis did not
+ * answer is sent again as it was, until it answers: a chunk's number says whether it is in.
+ */
+import type { Clock, Wheel } from '../../../core/clock.ts'
+import type { SluiceError } from '../../../core/errors.ts'
+import type { Ids } from '../../../core/ids.ts'
+import type { JobId } from '../../../core/job.ts'
+import type { Bytes } from '../../../core/record.ts'
+import type { Connection } from '../client/connection.ts'
+import { storageError } from '../client/errors.ts'
+import type { Argument, Scripts } from '../client/scripts.ts'
+import type { AttemptLog, Flight, Stored } from './attempt.ts'
+import { writeFrame } from './chunk.ts'
+
+/** Jobs of one script, and about how many bytes: Redis serves nobody else meanwhile. */
+const MAX_FRAMES = 256
+const MAX_BYTES = 1 << 20
+/** Few streams are flushed at once; many share a flush, which costs the same. */
+const MIN_WINDOW_MS = 5
+const MAX_WINDOW_MS = 60
+const FRAMES_A_MS = 4
+const RETRY_MS = 250
+/** What Redis refuses for no reason that passes is tried so often. */
+const MAX_TRIES = 3
+/** Attempts are given up after so long without Redis. */
+const PATIENCE_MS = 300_000
+
+interface Command {
+  readonly log: AttemptLog
+  readonly text: string
+  readonly told: ReadonlyArray<(stored: Stored) => void>
+}
+
+interface Loaded {
+  readonly log: AttemptLog
+  flight: Flight
+}
+
+interface Batch {
+  /** In order of their followers. */
+  readonly frames: Loaded[]
+  readonly commands: Command[]
+  bytes: number
+}
+
+export interface FlushDeps {
+  readonly process: string
+  readonly commands: Connection
+  readonly scripts: Scripts
+  readonly clock: Clock
+  readonly wheel: Wheel
+  readonly ids: Ids
+  /** These records are stored. */
+  stored(job: JobId, epoch: number, firstSeq: number, records: readonly Bytes[]): void
+  /** The attempt lost its job. */
+  fenced(job: JobId, attempt: number): void
+}
+
+export class Flush {
+  readonly #deps: FlushDeps
+  #dirty: AttemptLog[] = []
+  #underWay = 0
+  /** A flush is to come: by a beat, a timer, or the end of this turn. */
+  #isPlanned = false
+  #isUrgent = false
+  #dueMono = 0
+  #flushedMono = -Infinity
+  #windowMs = MIN_WINDOW_MS
+  /** Called when Redis is back. */
+  #waiting: Array<() => void> = []
+  #closed = false
+  /** Why nothing can be stored; null when it can. */
+  down: SluiceError | null = null
+
+  constructor(deps: FlushDeps) {
+    this.#deps = deps
+    deps.wheel.onBeat(() => {
+      if (this.#isPlanned && deps.clock.monoMs() >= this.#dueMono) this.#flush()
+    })
+    deps.commands.onTurn((back) => {
+      if (back) for (const again of this.#waiting.splice(0)) again()
+    })
+  }
+
+  /** Its attempt has something to store; `urgent`: at the end of this turn. */
+  touch(log: AttemptLog, urgent: boolean): void {
+    if (!log.isDirty) {
+      log.isDirty = true
+      this.#dirty.push(log)
+    }
+    if (urgent) this.#soon()
+    else if (!this.#isPlanned) this.#plan()
+  }
+
+  /** What is not stored by now is dropped. */
+  close(error: SluiceError): void {
+    this.#closed = true
+    for (const log of this.#dirty.splice(0)) log.fence(error)
+    for (const again of this.#waiting.splice(0)) again()
+  }
+
+  #soon(): void {
+    if (this.#isUrgent) return
+    this.#isUrgent = true
+    // What is under way ends with the next one
+    if (this.#underWay === 0) this.#deps.clock.soon(() => this.#flush())
+  }
+
+  #plan(): void {
+    this.#isPlanned = true
+    if (this.#underWay > 0) return
+    const { clock, wheel } = this.#deps
+    const now = clock.monoMs()
+    // As beats come: the one nearest to the time
+    this.#dueMono = this.#flushedMono + this.#windowMs - wheel.beatMs / 2
+    if (wheel.turning) return
+    if (now >= this.#dueMono) this.#soon()
+    else clock.after(this.#dueMono - now, () => this.#isPlanned && this.#flush())
+  }
+
+  #flush(): void {
+    if (this.#underWay > 0 || this.#closed) return
+    this.#isPlanned = this.#isUrgent = false
+    if (this.#dirty.length === 0) return
+    this.#flushedMono = this.#deps.clock.monoMs()
+    const dirty = this.#dirty
+    this.#dirty = []
+    const batches = batchesOf(dirty)
+    this.#windowMs = Math.min(MAX_WINDOW_MS, Math.max(MIN_WINDOW_MS, dirty.length / FRAMES_A_MS))
+    this.#underWay = batches.length
+    for (const batch of batches) void this.#store(batch)
+  }
+
+  async #store(batch: Batch): Promise<void> {
+    const startedMono = this.#deps.clock.monoMs()
+    for (let tries = 1; ; tries++) {
+      try {
+        const answer = (await this.#deps.scripts.run('append', this.#argumentsOf(batch))) as Array<number | string>
+        this.down = null
+        if (this.#settle(batch, answer)) break
+      } catch (thrown) {
+        const error = storageError(thrown)
+        this.down = error
+        const isHopeless = error.code === 'internal' && tries >= MAX_TRIES
+        if (isHopeless || this.#closed || this.#deps.clock.monoMs() - startedMono > PATIENCE_MS) {
+          this.#giveUp(batch, error)
+          break
+        }
+        await this.#pause()
+        if (this.#closed) {
+          this.#giveUp(batch, error)
+          break
+        }
+      }
+    }
+    if (--this.#underWay > 0 || this.#closed || this.#dirty.length === 0) return
+    if (this.#isUrgent) this.#flush()
+    else this.#plan()
+  }
+
+  /** Until Redis is back, or for a while where it is not away. */
+  #pause(): Promise<void> {
+    return new Promise((done) => {
+      const again = (): void => {
+        cancel()
+        this.#waiting = this.#waiting.filter((other) => other !== again)
+        done()
+      }
+      const cancel = this.#deps.clock.after(RETRY_MS, again)
+      this.#waiting.push(again)
+    })
+  }
+
+  #argumentsOf({ frames, commands }: Batch): Argument[] {
+    const { process, ids } = this.#deps
+    const isOpening = frames.some(({ flight }) => flight.isOpening)
+    const groups: Argument[] = []
+    for (let i = 0; i < frames.length; ) {
+      const { followers } = frames[i].log
+      let text = ''
+      for (; i < frames.length && frames[i].log.followers === followers; i++) {
+        const { log, flight } = frames[i]
+        text += writeFrame(log.job, log.attempt, flight.number, flight.chunk)
+      }
+      groups.push(followers, Buffer.from(text, 'latin1'))
+    }
+    const args: Argument[] = [process, isOpening ? randomOf(ids) : '', groups.length / 2, ...groups]
+    for (const { log, text } of commands) args.push(log.job, log.attempt, text)
+    return args
+  }
+
+  /** Takes what the script returned, in threes. False: some is to be sent again. */
+  #settle(batch: Batch, answer: ReadonlyArray<number | string>): boolean {
+    const { frames, commands } = batch
+    const numbers = frames.map(({ flight }) => flight.number)
+    const refused = new Set<number>()
+    const again: Loaded[] = []
+    for (let i = 0; i < answer.length; i += 3) {
+      const [at, what, value] = [Number(answer[i]) - 1, answer[i + 1], answer[i + 2]]
+      if (what === 'x') refused.add(at)
+      else if (what === 'n') numbers[at] = Number(value)
+      else if (what === 'f') frames[at].log.followers = String(value)
+      else if (what === 'e') {
+        refused.add(at)
+        const flight = frames[at].log.rewritten(Number(value))
+        if (flight !== null) again.push({ log: frames[at].log, flight })
+      }
+    }
+    const logsAgain = new Set(again.map(({ log }) => log))
+    // First all are brought up to date, then readers are told: what they do may come back here
+    for (const [i, { log }] of frames.entries()) {
+      if (!refused.has(i)) log.arrived(numbers[i])
+      else if (!logsAgain.has(log)) this.#fence(log)
+    }
+    const commandsAgain: Command[] = []
+    for (const [i, command] of commands.entries()) {
+      const isRefused = refused.has(frames.length + i)
+      if (isRefused && logsAgain.has(command.log)) commandsAgain.push(command)
+      else for (const told of command.told) told(isRefused ? 'fenced' : 'stored')
+    }
+    for (const [i, { flight }] of frames.entries())
+      if (!refused.has(i)) this.#deps.stored(frames[i].log.job, flight.epoch, flight.firstSeq, flight.records)
+    batch.frames.splice(0, frames.length, ...again)
+    batch.commands.splice(0, commands.length, ...commandsAgain)
+    return again.length === 0
+  }
+
+  #fence(log: AttemptLog, error?: SluiceError): void {
+    log.fence(error)
+    this.#deps.fenced(log.job, log.attempt)
+  }
+
+  #giveUp({ frames, commands }: Batch, error: SluiceError): void {
+    for (const { log } of frames) this.#fence(log, error)
+    for (const { told } of commands) for (const each of told) each('fenced')
+  }
+}
+
+/** A draw for log_epoch (lua/log.lua). */
+export const randomOf = (ids: Ids): number => Buffer.from(ids.random(4)).readUInt32BE() >>> 4
+
+/** What each has for this flush. Those with the same followers are together, so that their frames are one message. */
+function batchesOf(dirty: readonly AttemptLog[]): Batch[] {
+  const groups = new Map<string, AttemptLog[]>()
+  for (const log of dirty) {
+    log.isDirty = false
+    const group = groups.get(log.followers)
+    if (group === undefined) groups.set(log.followers, [log])
+    else group.push(log)
+  }
+  const batches: Batch[] = []
+  let batch: Batch | null = null
+  for (const group of groups.values())
+    for (const log of group) {
+      if (batch === null || batch.frames.length + batch.commands.length >= MAX_FRAMES || batch.bytes >= MAX_BYTES) {
+        batch = { frames: [], commands: [], bytes: 0 }
+        batches.push(batch)
+      }
+      const flight = log.depart()
+      if (flight !== null) {
+        batch.frames.push({ log, flight })
+        batch.bytes += flight.chunk.length
+      }
+      const entry = log.takeEntry()
+      if (entry !== null) batch.commands.push({ log, ...entry })
+    }
+  return batches
+}

@@ -1,0 +1,314 @@
+/**
+ * The logs that readers of this process follow. Records come in messages, to which whoever stores them has added this
+ * process; what a message lacks is read from the log. A message may be lost, with all that a connection had when it was
+ * cut: so all logs are looked at when it is back, and any that was silent for a while.
+ */
+import type { Clock } from '../../../core/clock.ts'
+import { SluiceError } from '../../../core/errors.ts'
+import type { JobId } from '../../../core/job.ts'
+import type { Following, LogListener } from '../../../core/ports/log.ts'
+import type { Bytes } from '../../../core/record.ts'
+import { Table } from '../../../core/table.ts'
+import type { Connection } from '../client/connection.ts'
+import { storageError } from '../client/errors.ts'
+import type { Names } from '../client/names.ts'
+import type { Scripts } from '../client/scripts.ts'
+import { type Chunk, readFrames } from './chunk.ts'
+import { type Arrival, FollowedLog } from './followed.ts'
+import type { LogReader, Stretch } from './read.ts'
+
+const READ_BYTES = 256 << 10
+/** Logs read at once: a process that was stopped has a gap in all of them. */
+const MAX_READING = 16
+const LOOK_EVERY_MS = 1_000
+const SILENT_MS = 5_000
+/** Logs of one look, or one leave. */
+const AT_ONCE = 256
+const LEAVE_AFTER_MS = 100
+
+interface Follower {
+  readonly log: FollowedLog
+  readonly ready: Promise<void>
+}
+
+export interface FollowsDeps {
+  readonly process: string
+  readonly names: Names
+  readonly subscriber: Connection
+  readonly scripts: Scripts
+  readonly reader: LogReader
+  readonly clock: Clock
+}
+
+export class Follows {
+  readonly #deps: FollowsDeps
+  readonly #followed = new Table<JobId, Follower>()
+  /** No longer followed, which is yet to be stored. */
+  readonly #leaving = new Table<JobId, true>()
+  #leavesPlanned = false
+  /** To be read, in order. */
+  #gaps: FollowedLog[] = []
+  #reading = 0
+  #looking = false
+  #lookAgain = false
+  #lost: ReadonlyArray<(job: JobId, epoch: number) => void> = []
+  #stopLooks = (): void => {}
+  #closed = false
+
+  constructor(deps: FollowsDeps) {
+    this.#deps = deps
+  }
+
+  /** Rejects with what Redis or its client throws. */
+  async start(): Promise<void> {
+    const { subscriber, names, process, clock } = this.#deps
+    await subscriber.subscribe(names.tail(process), (message) => this.#hear(message))
+    subscriber.onTurn((back) => {
+      if (back) void this.#lookAtAll()
+    })
+    this.#stopLooks = clock.every(LOOK_EVERY_MS, () => void this.#lookAtSilent())
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#stopLooks()
+  }
+
+  get size(): number {
+    return this.#followed.size
+  }
+
+  follow(job: JobId, listener: LogListener): Following {
+    let found = this.#followed.get(job)
+    if (found === undefined) {
+      const log = new FollowedLog(job, this.#deps.clock.monoMs())
+      this.#leaving.delete(job)
+      found = { log, ready: this.#join(log) }
+      found.ready.catch(() => {}) // told by whoever waits for it
+      this.#followed.set(job, found)
+    }
+    const { log, ready } = found
+    log.add(listener)
+    const stop = (): void => {
+      log.delete(listener)
+      if (log.listeners.length === 0 && this.#forget(log)) this.#leave(job)
+    }
+    return { ready, stop }
+  }
+
+  onEpoch(fn: (job: JobId, epoch: number) => void): () => void {
+    this.#lost = [...this.#lost, fn]
+    return () => {
+      this.#lost = this.#lost.filter((other) => other !== fn)
+    }
+  }
+
+  /** Records that an attempt of this process has stored. */
+  stored(job: JobId, epoch: number, firstSeq: number, records: readonly Bytes[]): void {
+    const found = this.#followed.get(job)
+    if (found !== undefined) this.#take(found.log, { epoch, firstSeq, count: records.length, what: records })
+  }
+
+  // ------------------------------------------------------------ what arrives
+
+  #hear(message: Buffer): void {
+    const now = this.#deps.clock.monoMs()
+    try {
+      readFrames(message.toString('latin1'), ({ job, chunk }) => {
+        const found = this.#followed.get(job)
+        if (found === undefined) {
+          this.#leave(job)
+          return
+        }
+        found.log.heardMono = now
+        this.#take(found.log, { epoch: chunk.epoch, firstSeq: chunk.firstSeq, count: chunk.count, what: chunk })
+      })
+    } catch {
+      // What is damaged is missed; the next look finds that out
+    }
+  }
+
+  #take(log: FollowedLog, arrival: Arrival): void {
+    if (log.state !== 'live') {
+      log.hold(arrival)
+      return
+    }
+    try {
+      const taken = log.take(arrival)
+      if (taken === 'ended') this.#forget(log)
+      else if (taken === 'gap') this.#mend(log, arrival)
+    } catch {
+      this.#mend(log, arrival)
+    }
+  }
+
+  #forget(log: FollowedLog): boolean {
+    if (this.#followed.get(log.job)?.log !== log) return false
+    return this.#followed.delete(log.job)
+  }
+
+  #isFollowed(log: FollowedLog): boolean {
+    return !this.#closed && this.#followed.get(log.job)?.log === log
+  }
+
+  // ------------------------------------------------------------ join and leave
+
+  async #join(log: FollowedLog): Promise<void> {
+    try {
+      const found = await this.#prepare(log)
+      if (!this.#isFollowed(log)) return
+      if (found === null || found.ended) this.#forget(log)
+      else this.#goOn(log)
+    } catch (error) {
+      this.#forget(log)
+      throw error
+    }
+  }
+
+  /** From now on this process is sent what is stored; what is there already is told by others. */
+  async #prepare(log: FollowedLog): Promise<Stretch | null> {
+    const found = await this.#deps.reader.stretch(log.job, -1, 0, true, this.#deps.process)
+    if (found === null) return null
+    for (const chunk of found.chunks) log.decoder.read(chunk, found.head + 1)
+    log.startAt(found.head, found.epochBefore)
+    return found
+  }
+
+  /** It was read: what arrived meanwhile follows. */
+  #goOn(log: FollowedLog): void {
+    log.state = 'live'
+    for (const arrival of log.release()) if (this.#isFollowed(log)) this.#take(log, arrival)
+  }
+
+  #leave(job: JobId): void {
+    if (this.#closed) return
+    this.#leaving.set(job, true)
+    if (this.#leavesPlanned) return
+    this.#leavesPlanned = true
+    this.#deps.clock.after(LEAVE_AFTER_MS, () => {
+      this.#leavesPlanned = false
+      const jobs = this.#leaving.keys()
+      for (const id of jobs) this.#leaving.delete(id)
+      for (let i = 0; i < jobs.length && !this.#closed; i += AT_ONCE)
+        this.#deps.scripts.run('log-leave', [this.#deps.process, ...jobs.slice(i, i + AT_ONCE)]).catch(() => {}) // what still comes asks for it again
+    })
+  }
+
+  // ------------------------------------------------------------ gaps
+
+  /** Reads what is missing before `arrival`. */
+  #mend(log: FollowedLog, arrival: Arrival | null): void {
+    if (arrival !== null) log.hold(arrival)
+    log.state = 'reading'
+    this.#gaps.push(log)
+    this.#readNext()
+  }
+
+  #readNext(): void {
+    while (this.#reading < MAX_READING && this.#gaps.length > 0 && !this.#closed) {
+      const log = this.#gaps.shift()!
+      if (!this.#isFollowed(log)) continue
+      this.#reading++
+      void this.#readUp(log).finally(() => {
+        this.#reading--
+        this.#readNext()
+      })
+    }
+  }
+
+  async #readUp(log: FollowedLog): Promise<void> {
+    const { reader, process } = this.#deps
+    try {
+      for (;;) {
+        const { seq } = log
+        const decodable = !log.decoder.isAt(seq + 1)
+        const found = await reader.stretch(log.job, seq, READ_BYTES, decodable, process)
+        if (!this.#isFollowed(log)) return
+        if (found === null || (seq > 0 && found.epochBefore !== log.epoch)) return await this.#tellLost(log)
+        if (this.#tell(log, found.chunks)) return
+        if (log.seq >= found.head) break
+        if (log.seq === seq) throw new SluiceError('job_damaged')
+      }
+    } catch (error) {
+      // Away: it is looked at when Redis is back. Damaged: its readers find out when they read it themselves
+      if (storageError(error).code !== 'storage_unavailable') return this.#restart(log, log.epoch)
+      log.release()
+    }
+    log.heardMono = this.#deps.clock.monoMs()
+    this.#goOn(log)
+  }
+
+  /** True when it has ended. */
+  #tell(log: FollowedLog, chunks: readonly Chunk[]): boolean {
+    for (const chunk of chunks) {
+      const { epoch, firstSeq, count } = chunk
+      if (firstSeq + count - 1 <= log.seq) log.decoder.read(chunk, firstSeq + count)
+      else if (log.take({ epoch, firstSeq, count, what: chunk }) === 'ended') return this.#forget(log)
+    }
+    return false
+  }
+
+  /** It is not the log any more whose records were told: its readers begin anew. */
+  async #tellLost(log: FollowedLog): Promise<void> {
+    const found = await this.#prepare(log)
+    if (!this.#isFollowed(log)) return
+    this.#restart(log, found?.epoch ?? log.epoch)
+    if (found?.ended === true) this.#forget(log)
+    else if (found !== null) this.#goOn(log)
+  }
+
+  #restart(log: FollowedLog, epoch: number): void {
+    for (const fn of this.#lost) fn(log.job, epoch)
+  }
+
+  // ------------------------------------------------------------ looks
+
+  #lookAtSilent(): Promise<void> {
+    const silentSince = this.#deps.clock.monoMs() - SILENT_MS
+    return this.#look((log) => log.heardMono <= silentSince)
+  }
+
+  /** The subscription is back: what was published meanwhile is missed. */
+  async #lookAtAll(): Promise<void> {
+    const { subscriber, names, process } = this.#deps
+    try {
+      await subscriber.hears(names.tail(process))
+      await this.#look(() => true)
+    } catch {
+      // It went away again
+    }
+  }
+
+  async #look(isMeant: (log: FollowedLog) => boolean): Promise<void> {
+    if (this.#looking) {
+      this.#lookAgain = true
+      return
+    }
+    this.#looking = true
+    try {
+      const now = this.#deps.clock.monoMs()
+      const logs: FollowedLog[] = []
+      for (const { log } of this.#followed.values()) if (log.state === 'live' && isMeant(log)) logs.push(log)
+      for (let i = 0; i < logs.length && !this.#closed; i += AT_ONCE)
+        await this.#lookAt(logs.slice(i, i + AT_ONCE), now)
+    } catch {
+      // Away: there is a look when it is back
+    } finally {
+      this.#looking = false
+    }
+    if (!this.#lookAgain || this.#closed) return
+    this.#lookAgain = false
+    await this.#look(() => true)
+  }
+
+  async #lookAt(logs: readonly FollowedLog[], now: number): Promise<void> {
+    const jobs = logs.map(({ job }) => job)
+    const tips = await this.#deps.reader.tips(jobs, this.#deps.process)
+    for (const [i, log] of logs.entries()) {
+      if (!this.#isFollowed(log) || log.state !== 'live') continue
+      log.heardMono = now
+      const tip = tips[i]
+      if (tip === null || tip.head !== log.seq || tip.epoch !== log.epoch) this.#mend(log, null)
+    }
+  }
+}

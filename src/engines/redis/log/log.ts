@@ -1,0 +1,146 @@
+/**
+ * Token logs in Redis. Records are encoded by the process that runs the attempt, stored by its flushes, and published
+ * by the very script that stores them; readers' processes decode them. A log is read as its chunks are stored, the end
+ * record's too, which the coordinator's commit adds (log_end in lua/log.lua).
+ */
+
+import type { Clock, Wheel } from '../../../core/clock.ts'
+import { SluiceError } from '../../../core/errors.ts'
+import type { Ids } from '../../../core/ids.ts'
+import type { JobId } from '../../../core/job.ts'
+import type { Following, LogHead, LogListener, LogPage, LogWriter, TokenLog } from '../../../core/ports/log.ts'
+import type { Lease } from '../../../core/ports/work.ts'
+import { Table } from '../../../core/table.ts'
+import type { Connection } from '../client/connection.ts'
+import type { Names } from '../client/names.ts'
+import type { Scripts } from '../client/scripts.ts'
+import { type AttemptHost, AttemptLog, type Stored } from './attempt.ts'
+import { Flush } from './flush.ts'
+import { Follows } from './follows.ts'
+import { LogReader } from './read.ts'
+
+export interface LogDeps {
+  readonly process: string
+  readonly names: Names
+  readonly commands: Connection
+  readonly subscriber: Connection
+  readonly scripts: Scripts
+  readonly clock: Clock
+  readonly wheel: Wheel
+  readonly ids: Ids
+  /** Output tokens of an attempt, to be charged to its tenant. */
+  charge(job: JobId, attempt: number, tokens: number): void
+  /** When the answer's first text came. */
+  firstText(job: JobId, attempt: number, ttftMs: number): void
+  /** Redis refused what this attempt wrote: it is no longer the job's. */
+  fenced(job: JobId, attempt: number): void
+}
+
+export class Logs implements TokenLog {
+  readonly #flush: Flush
+  readonly #follows: Follows
+  readonly #reader: LogReader
+  readonly #host: AttemptHost
+  /** Attempts of this process that may write. */
+  readonly #attempts = new Table<JobId, AttemptLog>()
+
+  constructor(deps: LogDeps) {
+    this.#reader = new LogReader(deps)
+    this.#follows = new Follows({ ...deps, reader: this.#reader })
+    this.#flush = new Flush({
+      ...deps,
+      stored: (job, epoch, firstSeq, records) => this.#follows.stored(job, epoch, firstSeq, records),
+      fenced: (job, attempt) => {
+        this.fence(job, attempt)
+        deps.fenced(job, attempt)
+      },
+    })
+    this.#host = {
+      touch: (log, urgent) => this.#flush.touch(log, urgent),
+      charge: (job, attempt, tokens) => deps.charge(job, attempt, tokens),
+      firstText: (job, attempt, ttftMs) => deps.firstText(job, attempt, ttftMs),
+    }
+  }
+
+  /** Rejects with what Redis or its client throws. */
+  start(): Promise<void> {
+    return this.#follows.start()
+  }
+
+  /** What is not stored by now is dropped: settle attempts before. Safe to repeat. */
+  close(): void {
+    this.#reader.close()
+    this.#follows.close()
+    this.#flush.close(new SluiceError('draining'))
+  }
+
+  /** Why nothing can be stored; null when it can. */
+  get down(): SluiceError | null {
+    return this.#flush.down
+  }
+
+  // ------------------------------------------------------------ attempts
+
+  /** The lease is this process's: `open` then gives its writer. An older attempt of the job is over. */
+  begin(job: JobId, attempt: number, log: { readonly epoch: number; readonly head: number }): void {
+    this.#attempts.get(job)?.fence()
+    this.#attempts.set(job, new AttemptLog(job, attempt, log, this.#host))
+  }
+
+  open(lease: Lease): LogWriter {
+    const log = this.#of(lease.job.id, lease.attempt)
+    if (log === null)
+      throw new SluiceError('worker_lost', { message: `Attempt ${lease.attempt} is no longer this job's.` })
+    return log
+  }
+
+  /**
+   * Stores a command in the coordinator's inbox after all that the attempt wrote; it writes nothing after it. `fenced`:
+   * it was no longer the job's attempt, or Redis was away for too long. May be repeated.
+   */
+  store(job: JobId, attempt: number, entry: string): Promise<Stored> {
+    return this.#of(job, attempt)?.store(entry) ?? Promise.resolve('fenced')
+  }
+
+  /** The attempt writes nothing more; resolves when what it wrote is stored, or never will be. */
+  async settle(job: JobId, attempt: number): Promise<void> {
+    const log = this.#of(job, attempt)
+    log?.close()
+    await log?.flushed().catch(() => {})
+  }
+
+  /** The attempt is over: what is not stored by now is dropped. */
+  fence(job: JobId, attempt: number): void {
+    const log = this.#of(job, attempt)
+    if (log === null) return
+    this.#attempts.delete(job)
+    log.fence()
+  }
+
+  #of(job: JobId, attempt: number): AttemptLog | null {
+    const log = this.#attempts.get(job)
+    return log?.attempt === attempt ? log : null
+  }
+
+  // ------------------------------------------------------------ readers
+
+  head(job: JobId): Promise<LogHead | null> {
+    return this.#reader.head(job)
+  }
+
+  commonWith(job: JobId, epoch: number): Promise<number> {
+    return this.#reader.commonWith(job, epoch)
+  }
+
+  read(job: JobId, afterSeq: number, maxBytes: number): Promise<LogPage | null> {
+    return this.#reader.page(job, afterSeq, maxBytes)
+  }
+
+  follow(job: JobId, listener: LogListener): Following {
+    return this.#follows.follow(job, listener)
+  }
+
+  onEpoch(fn: (job: JobId, epoch: number) => void): () => void {
+    return this.#follows.onEpoch(fn)
+  }
+}

@@ -1,0 +1,135 @@
+-- include log
+-- Stores a flush of many attempts: for each a chunk, if it is still the job's attempt and the chunk is the log's next.
+-- ARGV: own process, a random number where an attempt begins (else ''), the number of groups; of each group its
+-- followers and its frames; then commands for the inbox: id, attempt, command. Repeating it changes nothing.
+-- Returns what its sender must know, in threes: index of the frame (or command, after them), what, value.
+--   'x' refused: the attempt is over · 'e' an attempt's first chunk has an old epoch · 'n' its number is this ·
+--   'f' who follows now
+local run, self, groups = S .. ':run', ARGV[1], tonumber(ARGV[3])
+
+local ids, attempts, numbers, chunks, starts, ends, n = {}, {}, {}, {}, {}, {}, 0
+local last_of = {}
+for g = 1, groups do
+  local frames = ARGV[3 + 2 * g]
+  local at, size = 1, #frames
+  while at <= size do
+    n = n + 1
+    starts[n] = at
+    ids[n], attempts[n], numbers[n], chunks[n], at = struct.unpack(FRAME, frames, at)
+    ends[n] = at - 1
+  end
+  last_of[g] = n
+end
+
+local epoch = ARGV[2] ~= '' and log_epoch(ARGV[2])
+local rows = n > 0 and call('HMGET', run, unpack(ids)) or {}
+local following = n > 0 and call('HMGET', log_followers, unpack(ids)) or {}
+local answer, refused = {}, {}
+
+local function tell(i, what, value)
+  local m = #answer
+  answer[m + 1], answer[m + 2], answer[m + 3] = i, what, value
+end
+
+local fences = {}
+-- Whether a row of `run` is this attempt's.
+local function is_held(row, attempt)
+  local fence = fences[attempt]
+  if fence == nil then
+    fence = string.format('%.0f ', attempt)
+    fences[attempt] = fence
+  end
+  return row and string.sub(row, 1, #fence) == fence
+end
+
+-- An attempt's first chunk: it goes on where the log ends, in the current epoch.
+local function open(i, key, chunk)
+  local last = call('LINDEX', key, -1)
+  local head = 0
+  if last == chunk then
+    tell(i, 'n', call('LLEN', key) - 1)
+    return true
+  end
+  if last then head = log_last(last) end
+  local _, of, first = log_header(chunk)
+  if first ~= head + 1 then
+    tell(i, 'x', '')
+    return false
+  end
+  if of ~= epoch then
+    tell(i, 'e', epoch)
+    return false
+  end
+  local number = call('RPUSH', key, chunk) - 1
+  if number > 0 then tell(i, 'n', number) end
+  return true
+end
+
+-- Stores a chunk; false if that can't be.
+local function store(i)
+  local key, chunk, number = log_key(ids[i]), chunks[i], numbers[i]
+  if not is_held(rows[i], attempts[i]) then
+    tell(i, 'x', '')
+    return false
+  end
+  if string.byte(chunk) == OPENING then return open(i, key, chunk) end
+  local length = call('RPUSH', key, chunk)
+  if length == number + 1 then return true end
+  call('RPOP', key)
+  -- After a cut it may be there already: this very chunk, for an attempt may have been given away twice
+  if length - 1 > number and call('LINDEX', key, number) == chunk then return true end
+  tell(i, 'x', '')
+  return false
+end
+
+local i = 0
+for g = 1, groups do
+  local expected, frames, first = ARGV[2 + 2 * g], ARGV[3 + 2 * g], i + 1
+  local kept = nil
+  while i < last_of[g] do
+    i = i + 1
+    if store(i) then
+      if kept then kept[#kept + 1] = string.sub(frames, starts[i], ends[i]) end
+      local now = following[i] or ''
+      if now ~= expected then
+        tell(i, 'f', now)
+        for process in string.gmatch(now, '%S+') do
+          if process ~= self and not log_has(expected, process) then
+            call(PUBLISH, S .. ':t:' .. process, string.sub(frames, starts[i], ends[i]))
+          end
+        end
+      end
+    else
+      refused[ids[i]] = true
+      if kept == nil then
+        kept = {}
+        for k = first, i - 1 do kept[#kept + 1] = string.sub(frames, starts[k], ends[k]) end
+      end
+    end
+  end
+  if kept then frames = table.concat(kept) end
+  if frames ~= '' then
+    for process in string.gmatch(expected, '%S+') do
+      if process ~= self and call(PUBLISH, S .. ':t:' .. process, frames) == 0 then
+        -- Nobody is there: it follows anew when it is back
+        for k = first, i do
+          if log_has(following[k] or '', process) then
+            following[k] = log_drop(ids[k], process)
+            tell(k, 'f', following[k])
+          end
+        end
+      end
+    end
+  end
+end
+
+for at = 4 + 2 * groups, #ARGV, 3 do
+  local id = ARGV[at]
+  i = i + 1
+  if not refused[id] and is_held(call('HGET', run, id), tonumber(ARGV[at + 1])) then
+    call('XADD', S .. ':inbox', '*', 'c', ARGV[at + 2])
+  else
+    tell(i, 'x', '')
+  end
+end
+return answer

@@ -1,0 +1,103 @@
+-- The token log's part of a script. A log is a list of chunks; the last one is the end record's. A chunk: HEADER (flags,
+-- epoch, first seq, records, chunks back to where it can be read from, bytes of its records), encoded records. A frame
+-- is a chunk on its way: FRAME (id, attempt, number of the chunk, chunk). See log/chunk.ts.
+local HEADER = '>BI6I4I3I2I4'
+local FRAME = '>Bc0I4I4I4c0'
+local END, OPENING = 1, 2
+local EPOCHS_KEPT = 1000
+
+local log_epochs, log_followers = S .. ':epochs', S .. ':fol'
+
+local function log_key(id)
+  return S .. ':l:' .. id
+end
+
+-- The current epoch. A server with another run_id may have lost what the last one had: from then on there is a new
+-- epoch, drawn with `random` so that none that was lost is drawn again.
+local function log_epoch(random)
+  local server = string.match(call('INFO', 'server'), 'run_id:(%x+)')
+  local epoch, last = string.match(call('LINDEX', log_epochs, 0) or '', '^(%d+) (%x+)$')
+  if last == server then return tonumber(epoch) end
+  epoch = epoch and tonumber(epoch) + 1 + tonumber(random) or 1
+  call('LPUSH', log_epochs, string.format('%.0f %s', epoch, server))
+  call('LTRIM', log_epochs, 0, EPOCHS_KEPT - 1)
+  return epoch
+end
+
+-- Of a chunk: flags, epoch, first seq, last seq, back, bytes.
+local function log_header(chunk)
+  local flags, epoch, first, count, back, bytes = struct.unpack(HEADER, chunk)
+  return flags, epoch, first, first + count - 1, back, bytes
+end
+
+local function log_last(chunk)
+  local _, _, _, last = log_header(chunk)
+  return last
+end
+
+local function log_frame(id, attempt, number, chunk)
+  return struct.pack('>B', #id) .. id .. struct.pack('>I4I4I4', attempt, number, #chunk) .. chunk
+end
+
+-- Whether a process is among `followers`, names separated by spaces.
+local function log_has(followers, process)
+  return string.find(' ' .. followers .. ' ', ' ' .. process .. ' ', 1, true) ~= nil
+end
+
+local function log_add(id, process)
+  local followers = call('HGET', log_followers, id) or ''
+  if log_has(followers, process) then return end
+  call('HSET', log_followers, id, followers == '' and process or followers .. ' ' .. process)
+end
+
+-- Returns who is left.
+local function log_drop(id, process)
+  local left = {}
+  for each in string.gmatch(call('HGET', log_followers, id) or '', '%S+') do
+    if each ~= process then left[#left + 1] = each end
+  end
+  local followers = table.concat(left, ' ')
+  if followers == '' then
+    call('HDEL', log_followers, id)
+  else
+    call('HSET', log_followers, id, followers)
+  end
+  return followers
+end
+
+local function log_varint(n)
+  local bytes = ''
+  while n >= 128 do
+    bytes = bytes .. string.char(128 + n % 128)
+    n = math.floor(n / 128)
+  end
+  return bytes .. string.char(n)
+end
+
+-- How far a log goes: its last seq, and the epoch of that record.
+local function log_tip(id)
+  local last = call('LINDEX', log_key(id), -1)
+  if not last then return 0, 0 end
+  local _, epoch, _, head = log_header(last)
+  return head, epoch
+end
+
+-- Ends a log with its end record, once, and tells who follows it. Returns the epoch and seq of the end.
+local function log_end(id, record, random)
+  local key = log_key(id)
+  local last = call('LINDEX', key, -1)
+  local head = 0
+  if last then
+    local flags, epoch, _, seq = log_header(last)
+    if flags % 2 == END then return epoch, seq end
+    head = seq
+  end
+  local epoch = log_epoch(random)
+  local chunk = struct.pack(HEADER, END, epoch, head + 1, 1, 0, #record) .. '\0' .. log_varint(#record) .. record
+  local frame = log_frame(id, 0, call('RPUSH', key, chunk) - 1, chunk)
+  for process in string.gmatch(call('HGET', log_followers, id) or '', '%S+') do
+    call(PUBLISH, S .. ':t:' .. process, frame)
+  end
+  call('HDEL', log_followers, id)
+  return epoch, head + 1
+end
