@@ -109,7 +109,6 @@ export class LogProcess {
       wheel: new Wheel(systemClock),
       ids,
       charge() {},
-      firstText() {},
       fenced: (job, attempt) => void this.fenced.push(`${job} ${attempt}`),
     })
   }

@@ -16,6 +16,7 @@ const RUN_CHUNKS = 512
 const MAX_DEFINITIONS = 2 << 10
 
 const NOTHING: readonly Bytes[] = []
+const NO_NOTES: readonly Note[] = []
 
 /** Chunk under way. */
 export interface Flight {
@@ -33,12 +34,18 @@ export interface Flight {
 
 export type Stored = 'stored' | 'fenced'
 
+/** What is stored after the text. */
+export interface Note {
+  readonly kind: 'command' | 'ttft'
+  readonly text: string
+  readonly told: ReadonlyArray<(stored: Stored) => void>
+}
+
 /** What an attempt needs of its process. */
 export interface AttemptHost {
   /** It has something for the next flush. */
   touch(attempt: AttemptLog, urgent: boolean): void
   charge(job: JobId, attempt: number, tokens: number): void
-  firstText(job: JobId, attempt: number, ttftMs: number): void
 }
 
 export class AttemptLog implements LogWriter {
@@ -54,6 +61,7 @@ export class AttemptLog implements LogWriter {
   followers = ''
   /** A command that is stored after the text, and who waits for that. */
   #entry: string | null = null
+  #ttftMs: number | null = null
   #told: Array<(stored: Stored) => void> = []
   /** Nothing more is taken. */
   #isClosed = false
@@ -103,7 +111,9 @@ export class AttemptLog implements LogWriter {
   }
 
   noteFirstText(ttftMs: number): void {
-    if (!this.#isClosed) this.#host.firstText(this.job, this.attempt, ttftMs)
+    if (this.#isClosed) return
+    this.#ttftMs = ttftMs
+    this.#host.touch(this, false)
   }
 
   get pendingBytes(): number {
@@ -169,13 +179,14 @@ export class AttemptLog implements LogWriter {
     return this.#flight
   }
 
-  /** The command that is to follow the chunk; taken once. */
-  takeEntry(): { readonly text: string; readonly told: ReadonlyArray<(stored: Stored) => void> } | null {
-    if (this.#entry === null) return null
-    const entry = { text: this.#entry, told: this.#told }
-    this.#entry = null
-    this.#told = []
-    return entry
+  /** What is to follow the chunk; taken once. */
+  takeNotes(): readonly Note[] {
+    if (this.#ttftMs === null && this.#entry === null) return NO_NOTES
+    const notes: Note[] = []
+    if (this.#ttftMs !== null) notes.push({ kind: 'ttft', text: String(Math.round(this.#ttftMs)), told: [] })
+    if (this.#entry !== null) notes.push({ kind: 'command', text: this.#entry, told: this.#told.splice(0) })
+    this.#ttftMs = this.#entry = null
+    return notes
   }
 
   /** The chunk under way is stored as this number. */

@@ -11,7 +11,7 @@ import type { Bytes } from '../../../core/record.ts'
 import type { Connection } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import type { Argument, Scripts } from '../client/scripts.ts'
-import type { AttemptLog, Flight, Stored } from './attempt.ts'
+import type { AttemptLog, Flight, Note } from './attempt.ts'
 import { writeFrame } from './chunk.ts'
 
 /** Jobs of one script, and about how many bytes: Redis serves nobody else meanwhile. */
@@ -27,10 +27,9 @@ const MAX_TRIES = 3
 /** Attempts are given up after so long without Redis. */
 const PATIENCE_MS = 300_000
 
-interface Command {
+interface LoadedNote {
   readonly log: AttemptLog
-  readonly text: string
-  readonly told: ReadonlyArray<(stored: Stored) => void>
+  readonly note: Note
 }
 
 interface Loaded {
@@ -41,7 +40,7 @@ interface Loaded {
 interface Batch {
   /** In order of their followers. */
   readonly frames: Loaded[]
-  readonly commands: Command[]
+  readonly notes: LoadedNote[]
   bytes: number
 }
 
@@ -173,7 +172,7 @@ export class Flush {
     })
   }
 
-  #argumentsOf({ frames, commands }: Batch): Argument[] {
+  #argumentsOf({ frames, notes }: Batch): Argument[] {
     const { process, ids } = this.#deps
     const isOpening = frames.some(({ flight }) => flight.isOpening)
     const groups: Argument[] = []
@@ -187,13 +186,13 @@ export class Flush {
       groups.push(followers, Buffer.from(text, 'latin1'))
     }
     const args: Argument[] = [process, isOpening ? randomOf(ids) : '', groups.length / 2, ...groups]
-    for (const { log, text } of commands) args.push(log.job, log.attempt, text)
+    for (const { log, note } of notes) args.push(log.job, log.attempt, note.kind, note.text)
     return args
   }
 
   /** Takes what the script returned, in threes. False: some is to be sent again. */
   #settle(batch: Batch, answer: ReadonlyArray<number | string>): boolean {
-    const { frames, commands } = batch
+    const { frames, notes } = batch
     const numbers = frames.map(({ flight }) => flight.number)
     const refused = new Set<number>()
     const again: Loaded[] = []
@@ -214,16 +213,16 @@ export class Flush {
       if (!refused.has(i)) log.arrived(numbers[i])
       else if (!logsAgain.has(log)) this.#fence(log)
     }
-    const commandsAgain: Command[] = []
-    for (const [i, command] of commands.entries()) {
+    const notesAgain: LoadedNote[] = []
+    for (const [i, one] of notes.entries()) {
       const isRefused = refused.has(frames.length + i)
-      if (isRefused && logsAgain.has(command.log)) commandsAgain.push(command)
-      else for (const told of command.told) told(isRefused ? 'fenced' : 'stored')
+      if (isRefused && logsAgain.has(one.log)) notesAgain.push(one)
+      else for (const told of one.note.told) told(isRefused ? 'fenced' : 'stored')
     }
     for (const [i, { flight }] of frames.entries())
       if (!refused.has(i)) this.#deps.stored(frames[i].log.job, flight.epoch, flight.firstSeq, flight.records)
     batch.frames.splice(0, frames.length, ...again)
-    batch.commands.splice(0, commands.length, ...commandsAgain)
+    batch.notes.splice(0, notes.length, ...notesAgain)
     return again.length === 0
   }
 
@@ -232,9 +231,9 @@ export class Flush {
     this.#deps.fenced(log.job, log.attempt)
   }
 
-  #giveUp({ frames, commands }: Batch, error: SluiceError): void {
+  #giveUp({ frames, notes }: Batch, error: SluiceError): void {
     for (const { log } of frames) this.#fence(log, error)
-    for (const { told } of commands) for (const each of told) each('fenced')
+    for (const { note } of notes) for (const told of note.told) told('fenced')
   }
 }
 
@@ -254,8 +253,8 @@ function batchesOf(dirty: readonly AttemptLog[]): Batch[] {
   let batch: Batch | null = null
   for (const group of groups.values())
     for (const log of group) {
-      if (batch === null || batch.frames.length + batch.commands.length >= MAX_FRAMES || batch.bytes >= MAX_BYTES) {
-        batch = { frames: [], commands: [], bytes: 0 }
+      if (batch === null || batch.frames.length + batch.notes.length >= MAX_FRAMES || batch.bytes >= MAX_BYTES) {
+        batch = { frames: [], notes: [], bytes: 0 }
         batches.push(batch)
       }
       const flight = log.depart()
@@ -263,8 +262,7 @@ function batchesOf(dirty: readonly AttemptLog[]): Batch[] {
         batch.frames.push({ log, flight })
         batch.bytes += flight.chunk.length
       }
-      const entry = log.takeEntry()
-      if (entry !== null) batch.commands.push({ log, ...entry })
+      for (const note of log.takeNotes()) batch.notes.push({ log, note })
     }
   return batches
 }

@@ -189,8 +189,10 @@ export class Follows {
       this.#leavesPlanned = false
       const jobs = this.#leaving.keys()
       for (const id of jobs) this.#leaving.delete(id)
+      const { scripts, process } = this.#deps
       for (let i = 0; i < jobs.length && !this.#closed; i += AT_ONCE)
-        this.#deps.scripts.run('log-leave', [this.#deps.process, ...jobs.slice(i, i + AT_ONCE)]).catch(() => {}) // what still comes asks for it again
+        // Where that fails, what still comes asks for it again
+        scripts.run('log-leave', [process, ...jobs.slice(i, i + AT_ONCE)]).catch(() => {})
     })
   }
 

@@ -30,8 +30,6 @@ export interface LogDeps {
   readonly ids: Ids
   /** Output tokens of an attempt, to be charged to its tenant. */
   charge(job: JobId, attempt: number, tokens: number): void
-  /** When the answer's first text came. */
-  firstText(job: JobId, attempt: number, ttftMs: number): void
   /** Redis refused what this attempt wrote: it is no longer the job's. */
   fenced(job: JobId, attempt: number): void
 }
@@ -58,7 +56,6 @@ export class Logs implements TokenLog {
     this.#host = {
       touch: (log, urgent) => this.#flush.touch(log, urgent),
       charge: (job, attempt, tokens) => deps.charge(job, attempt, tokens),
-      firstText: (job, attempt, ttftMs) => deps.firstText(job, attempt, ttftMs),
     }
   }
 

@@ -1,8 +1,8 @@
 -- include log
 -- Stores a flush of many attempts: for each a chunk, if it is still the job's attempt and the chunk is the log's next.
 -- ARGV: own process, a random number where an attempt begins (else ''), the number of groups; of each group its
--- followers and its frames; then commands for the inbox: id, attempt, command. Repeating it changes nothing.
--- Returns what its sender must know, in threes: index of the frame (or command, after them), what, value.
+-- followers and its frames; then notes: id, attempt, 'command' for the inbox or 'ttft' of the job, text. Repeating it
+-- changes nothing. Returns what its sender must know, in threes: index of the frame (or note, after them), what, value.
 --   'x' refused: the attempt is over · 'e' an attempt's first chunk has an old epoch · 'n' its number is this ·
 --   'f' who follows now
 local run, self, groups = S .. ':run', ARGV[1], tonumber(ARGV[3])
@@ -123,13 +123,15 @@ for g = 1, groups do
   end
 end
 
-for at = 4 + 2 * groups, #ARGV, 3 do
-  local id = ARGV[at]
+for at = 4 + 2 * groups, #ARGV, 4 do
+  local id, kind, text = ARGV[at], ARGV[at + 2], ARGV[at + 3]
   i = i + 1
-  if not refused[id] and is_held(call('HGET', run, id), tonumber(ARGV[at + 1])) then
-    call('XADD', S .. ':inbox', '*', 'c', ARGV[at + 2])
-  else
+  if refused[id] or not is_held(call('HGET', run, id), tonumber(ARGV[at + 1])) then
     tell(i, 'x', '')
+  elseif kind == 'ttft' then
+    call('HSET', S .. ':ttft', id, text)
+  else
+    call('XADD', S .. ':inbox', '*', 'c', text)
   end
 end
 return answer

@@ -1,8 +1,8 @@
 -- include log
 -- ARGV: a random number, id, seq after which to read (-1: only what is needed to decode what comes next), about how
--- many bytes, 1 to begin where nothing earlier is needed to decode it, a process that follows the log from now on or ''.
--- Returns the epoch, the head, 1 if that is the end, the epoch in which record `after` was written (0: there is none;
--- where that is -1, the last one), and chunks of one epoch. Nothing where there is no such log.
+-- many bytes, 1 to begin where nothing earlier is needed to decode it, a process that follows the log from now on or
+-- ''. Returns the epoch, the head, 1 if that is the end, the epoch in which record `after` was written (0: there is
+-- none; where that is -1, the last one), and chunks of one epoch. Nothing where there is no such log.
 local id, after, most, process = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[6]
 local PREPARED_BYTES, STEP = 65536, 32
 local key = log_key(id)

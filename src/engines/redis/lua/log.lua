@@ -1,6 +1,6 @@
--- The token log's part of a script. A log is a list of chunks; the last one is the end record's. A chunk: HEADER (flags,
--- epoch, first seq, records, chunks back to where it can be read from, bytes of its records), encoded records. A frame
--- is a chunk on its way: FRAME (id, attempt, number of the chunk, chunk). See log/chunk.ts.
+-- The token log's part of a script. A log is a list of chunks; the last one is the end record's. A chunk: HEADER
+-- (flags, epoch, first seq, records, chunks back to where it can be read from, bytes of its records), encoded records.
+-- A frame is a chunk on its way: FRAME (id, attempt, number of the chunk, chunk). See log/chunk.ts.
 local HEADER = '>BI6I4I3I2I4'
 local FRAME = '>Bc0I4I4I4c0'
 local END, OPENING = 1, 2
