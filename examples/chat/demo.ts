@@ -18,7 +18,7 @@ const { values } = parseArgs({ options: { port: { type: 'string', default: '4180
 /** Long enough to be seen. */
 const DEAD_MS = 800
 const READY_WITHIN_MS = 20_000
-const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
+const BIN = join(import.meta.dirname, '../../bin/sluice.js')
 
 const folder = mkdtempSync(join(tmpdir(), 'sluice-demo-'))
 const key = `sk-sluice-demo-${randomBytes(24).toString('hex')}`
@@ -64,7 +64,7 @@ async function kill(): Promise<number> {
 }
 
 async function startServer(): Promise<void> {
-  server = spawn(process.execPath, [MAIN, 'serve', '--config', config], {
+  server = spawn(process.execPath, [BIN, 'serve', '--config', config], {
     env: {
       ...process.env,
       SLUICE_PORT: String(port),

@@ -186,7 +186,7 @@ export function portkey(): Target | null {
 
 /** `sluice mock`, in place of the C upstream. */
 export async function mockUpstream(port: number): Promise<{ stop(): Promise<void> }> {
-  const child = launch('ordinary', process.execPath, [join(ROOT, 'src/cli/main.ts'), 'mock', '--port', String(port)])
+  const child = launch('ordinary', process.execPath, [join(ROOT, 'bin/sluice.js'), 'mock', '--port', String(port)])
   await answers(`http://127.0.0.1:${port}/stats`)
   return { stop: () => ended(child) }
 }
@@ -206,7 +206,7 @@ export const sluiceIn = (root: string, name: string, flags: readonly string[] = 
     const child = launch(
       priority,
       process.execPath,
-      [...flags, join(root, 'src/cli/main.ts'), 'serve', '--config', join(dir, 'sluice.yaml')],
+      [...flags, join(root, 'bin/sluice.js'), 'serve', '--config', join(dir, 'sluice.yaml')],
       {
         NODE_COMPILE_CACHE: join(tmpdir(), 'sluice-bench-cache'),
         SLUICE_PORT: String(port),

@@ -1,30 +1,96 @@
-/** The operator's log, on stderr: JSON lines, or text for people at a terminal. Never blocks, never fails. */
+/**
+ * The operator's log, on stderr: JSON lines, or text for people at a terminal. Never blocks, never fails. Our own
+ * lines, since a logging package would be a tenth of the start (docs/decisions/0003).
+ */
 import { isatty } from 'node:tty'
-import pino from 'pino'
-import { systemClock } from '../core/clock.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
 import { pretty } from './pretty.ts'
 import { Sink } from './sink.ts'
 
-export type ServerLog = pino.Logger
+/** Lowest first. */
+const LEVELS = ['debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+type Level = (typeof LEVELS)[number]
 
 /** `json`: JSON even at a terminal. */
-export function openLog(level: string, json: boolean): ServerLog {
+export function openLog(level: Level, json: boolean): ServerLog {
   const asText = !json && isatty(2)
   const render = (line: string): string => (asText ? pretty(line) : line)
+  const lossLine = (lines: number): string =>
+    lineOf('warn', systemClock, { lines }, 'log lines were dropped: nobody read them, or the disk was full')
   const sink = new Sink(2, { onLost: (lines) => render(lossLine(lines)) })
-  return pino(
-    {
-      level,
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (name) => ({ level: name }) },
-    },
-    { write: (line: string) => sink.write(render(line)) },
-  )
+  return new ServerLog(level, systemClock, (line) => sink.write(render(line)))
 }
 
-function lossLine(lines: number): string {
-  const time = new Date(systemClock.wallMs()).toISOString()
-  const msg = 'log lines were dropped: nobody read them, or the disk was full'
-  return `${JSON.stringify({ level: 'warn', time, lines, msg })}\n`
+export class ServerLog {
+  /** The lowest that is written. */
+  level: Level
+  readonly #clock: Clock
+  readonly #write: (line: string) => void
+
+  constructor(level: Level, clock: Clock, write: (line: string) => void) {
+    this.level = level
+    this.#clock = clock
+    this.#write = write
+  }
+
+  debug(fact: object, message?: string): void {
+    this.#log('debug', fact, message)
+  }
+
+  info(fact: object, message?: string): void {
+    this.#log('info', fact, message)
+  }
+
+  warn(fact: object, message?: string): void {
+    this.#log('warn', fact, message)
+  }
+
+  error(fact: object, message?: string): void {
+    this.#log('error', fact, message)
+  }
+
+  fatal(fact: object, message?: string): void {
+    this.#log('fatal', fact, message)
+  }
+
+  #log(level: Level, fact: object, message: string | undefined): void {
+    if (LEVELS.indexOf(level) >= LEVELS.indexOf(this.level)) this.#write(lineOf(level, this.#clock, fact, message))
+  }
+}
+
+function lineOf(level: Level, clock: Clock, fact: object, message: string | undefined): string {
+  const head = `{"level":"${level}","time":"${new Date(clock.wallMs()).toISOString()}"`
+  const members = membersOf(fact).slice(1, -1)
+  return `${head}${members && `,${members}`}${message === undefined ? '' : `,"msg":${JSON.stringify(message)}`}}\n`
+}
+
+function membersOf(fact: object): string {
+  try {
+    return JSON.stringify('err' in fact ? { ...fact, err: readable(fact.err) } : fact)
+  } catch (error) {
+    // Circular, or a getter that throws
+    return JSON.stringify({ unwritable: String(error) })
+  }
+}
+
+const MAX_CAUSES = 8
+
+/** An error's own members, such as its code, and where it and its causes come from. */
+function readable(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const chain = [error]
+  while (chain.length < MAX_CAUSES) {
+    const { cause } = chain.at(-1)!
+    if (!(cause instanceof Error)) break
+    chain.push(cause)
+  }
+  const of = (read: (each: Error) => string, between: string): string => chain.map(read).join(between)
+  return {
+    ...error,
+    type: error.constructor.name,
+    message: of(({ message }) => message, ': '),
+    stack: of(({ stack, message }) => stack ?? message, '\ncaused by: '),
+    ...(error.cause instanceof Error && { cause: undefined }),
+    ...(error instanceof AggregateError && { errors: error.errors.map(readable) }),
+  }
 }

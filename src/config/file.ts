@@ -1,6 +1,10 @@
 /** The YAML file, with the line and column of each setting. */
-import { type Document, isMap, isScalar, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
+import { createRequire } from 'node:module'
+import type { Document, Node, Pair } from 'yaml'
 import { SluiceError } from '../core/errors.ts'
+
+/** Loaded for the first file: a start without one does not need it. */
+const yaml = (): typeof import('yaml') => createRequire(import.meta.url)('yaml')
 
 export interface FileText {
   readonly value: Record<string, unknown>
@@ -13,6 +17,7 @@ export interface FileText {
 
 /** Throws config_invalid. Messages name the place, and quote no content: there may be secrets in it. */
 export function parseFile(name: string, text: string): FileText {
+  const { LineCounter, parseDocument } = yaml()
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, stringKeys: true })
   const at = (offset: number): string => {
@@ -73,6 +78,7 @@ function isDeeper(value: unknown, depth: number): boolean {
 
 /** Where the key of a setting begins (of a list's item: the item). */
 function offsetOf(document: Document, path: readonly string[]): number | undefined {
+  const { isMap, isScalar } = yaml()
   const parent: unknown = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true)
   const key = path.at(-1)!
   if (isMap(parent))

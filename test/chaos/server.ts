@@ -58,7 +58,7 @@ export class SluiceProcess {
 
   /** Resolves when it is ready, or false when it died before. */
   async start(env: Record<string, string> = {}): Promise<boolean> {
-    const child = spawn(process.execPath, [join(ROOT, 'src/cli/main.ts'), 'serve', '--config', this.#config], {
+    const child = spawn(process.execPath, [join(ROOT, 'bin/sluice.js'), 'serve', '--config', this.#config], {
       env: {
         PATH: process.env['PATH'],
         NODE_COMPILE_CACHE: join(tmpdir(), 'sluice-chaos-cache'),

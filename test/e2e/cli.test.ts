@@ -28,7 +28,7 @@ function sluice(args: readonly string[], key = server.key, onText: (out: string)
       SLUICE_ADMIN_KEY: server.adminKey,
       SLUICE_DATA_DIR: join(server.dir, 'data'),
     }
-    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/cli/main.ts'), ...args], { env })
+    const child = spawn(process.execPath, [join(import.meta.dirname, '../../bin/sluice.js'), ...args], { env })
     let [out, err] = ['', '']
     child.stdout.on('data', (d: Buffer) => {
       out += d.toString()

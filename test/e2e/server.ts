@@ -39,7 +39,7 @@ export async function startServer(config: string, env: Record<string, string> = 
   let printed = ''
   let child: ChildProcess
   const start = async (): Promise<void> => {
-    child = spawn(process.execPath, [join(import.meta.dirname, '../../src/cli/main.ts'), 'serve', '--config', file], {
+    child = spawn(process.execPath, [join(import.meta.dirname, '../../bin/sluice.js'), 'serve', '--config', file], {
       env: {
         ...bareEnvironment(),
         SLUICE_PORT: String(port),

@@ -1,5 +1,5 @@
 /** One HTTP request and its response, from the first byte to the last: how it is answered, and what becomes of it. */
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
 import { retryHeaders, SluiceError } from '../../core/errors.ts'
 import type { Dialect } from '../../core/ports/dialect.ts'
@@ -9,6 +9,7 @@ import { errorJson } from '../../core/wire.ts'
 import type { Caller } from '../caller/caller.ts'
 import { type Answer, bytes, type Headers, JSON_TYPE, NO_HEADERS } from './answer.ts'
 import type { Inflow } from './inflow.ts'
+import { STATUS_CODES } from './node-http.ts'
 
 /**
  * A body this small that is still arriving when its request is refused is read and dropped; a larger one costs the

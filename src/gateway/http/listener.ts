@@ -1,10 +1,11 @@
 /** A port with node's HTTP server behind it, under our limits. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SluiceError } from '../../core/errors.ts'
 import { errorJson } from '../../core/wire.ts'
 import { errorHeaders, rawAnswer } from './exchange.ts'
 import { refusalOf } from './form.ts'
+import { createServer } from './node-http.ts'
 import type { Owed } from './owed.ts'
 
 /** How often connections are checked for the timeouts of headers and requests. */

@@ -1,7 +1,8 @@
 /** All WebSockets of this process: their upgrade, their heartbeat, what they share, and their farewell. */
 import type { IncomingMessage, Server } from 'node:http'
+import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
-import { WebSocketServer } from 'ws'
+import type { WebSocketServer } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
 import { aboutJob } from '../../core/facts.ts'
 import type { Job } from '../../core/job.ts'
@@ -31,7 +32,7 @@ const RECONNECT_WITHIN_MS = 1_000
 export class Hub {
   readonly #deps: GatewayDeps
   readonly #context: SocketContext
-  readonly #wss: WebSocketServer
+  #wss: WebSocketServer | null = null
   readonly #connections = new Set<Connection>()
   /** Why a request was not upgraded; its route answers with that. */
   readonly #refused = new WeakMap<IncomingMessage, unknown>()
@@ -50,18 +51,6 @@ export class Hub {
       flushSoon: (connection) => this.#flushSoon(connection),
       noteTtft: (job, ttftMs) => this.#noteTtft(job, ttftMs),
     }
-    this.#wss = new WebSocketServer({
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      autoPong: false, // a ping is a message: it counts
-      // A little more than allowed can still be told why it is refused
-      maxPayload: deps.options.socket.maxMessageBytes * 2,
-      maxFragments: MAX_FRAGMENTS,
-      maxBufferedChunks: MAX_PIECES,
-      ...{ closeTimeout: CLOSE_TIMEOUT_MS }, // not in its types yet
-      handleProtocols: () => SUBPROTOCOL,
-    })
   }
 
   /** Answers what was not upgraded. */
@@ -99,6 +88,7 @@ export class Hub {
     server.on('upgrade', (request, socket, head) => {
       const { caller } = this.#upgrades.get(request) ?? { caller: null }
       const from = fromOf(request)
+      this.#wss ??= createServer(this.#deps.options.socket.maxMessageBytes)
       this.#wss.handleUpgrade(request, socket as Socket, head, (ws) => {
         const id = this.#deps.ids.name('conn', 8)
         const connection = new Connection(this.#context, ws, socket as Socket, from, id, this.#onClosed)
@@ -201,4 +191,21 @@ export class Hub {
     this.#stopTicks?.()
     this.#stopTicks = null
   }
+}
+
+/** The package is loaded for the first connection: a start does not wait for it, and many servers never need it. */
+function createServer(maxMessageBytes: number): WebSocketServer {
+  const { WebSocketServer } = createRequire(import.meta.url)('ws') as typeof import('ws')
+  return new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    autoPong: false, // a ping is a message: it counts
+    // A little more than allowed can still be told why it is refused
+    maxPayload: maxMessageBytes * 2,
+    maxFragments: MAX_FRAGMENTS,
+    maxBufferedChunks: MAX_PIECES,
+    ...{ closeTimeout: CLOSE_TIMEOUT_MS }, // not in its types yet
+    handleProtocols: () => SUBPROTOCOL,
+  })
 }
