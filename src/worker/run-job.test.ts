@@ -93,6 +93,7 @@ function setUp(
     kind: 'chat',
     model: 'm',
     takesBack: true,
+    body: Buffer.from('{"messages":[]}'),
     promptTokens: 3,
     acceptedAtMs: clock.wallMs(),
     options: { deadlineMs: 60_000, onWorkerLoss: 'continue' },
@@ -146,7 +147,7 @@ function setUp(
       const times = { sinceAcceptedMs, queuedMs, ttftMs }
       const log = { epoch: 1, head: stored.length }
       const run = new Run(
-        { job: { ...job, ...more }, body: Buffer.from('{"messages":[]}'), attempt, crashes, claim, ...times, log },
+        { job: { ...job, ...more }, attempt, crashes, claim, ...times, log },
         {
           deployment: (name) => catalogue.deployment(name),
           finish,
@@ -169,24 +170,20 @@ function setUp(
             if (broken.emit === true && type === 'attempt-ended') throw new TypeError('a fault of ours')
           },
           onFault: (thrown) => void faults.push(thrown),
-          async prompt({ body }) {
+          async prompt(job: Job) {
             await promptAfter
-            return body
+            return job.body
           },
           maxAnswerBytes: 1_000,
           maxPendingBytes: 1_000_000,
         },
       )
       onRun(run)
-      run.start()
-      await turn()
+      await run.start()
       return { run, sink }
     },
   }
 }
-
-const turn = (): Promise<void> => new Promise((next) => setImmediate(next))
-const over = (run: Run): Promise<void> => new Promise((done) => run.ended.when(done))
 
 it('asks for a document where the job wants one, stores it as it is, and counts it', async () => {
   const { stored, outcomes, calls, attempt } = setUp()
@@ -194,7 +191,7 @@ it('asks for a document where the job wants one, stores it as it is, and counts 
   expect(calls[0].stream).toBe(false)
   sink.document(DOCUMENT, { prompt_tokens: 5, completion_tokens: 2 })
   sink.end({ kind: 'done' })
-  await over(run)
+  await run.ended
   expect(stored.at(-1)).toBe(`@document ${DOCUMENT}`)
   expect(outcomes).toMatchObject([{ kind: 'done', usage: { promptTokens: 5, completionTokens: 2, estimated: false } }])
 })
@@ -213,11 +210,11 @@ it('a document after the chunks of an earlier attempt is one more chunk, under t
   const first = await attempt()
   first.sink.events([OPENING])
   first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
-  await over(first.run)
+  await first.run.ended
   const second = await attempt()
   second.sink.document(DOCUMENT, undefined)
   second.sink.end({ kind: 'done' })
-  await over(second.run)
+  await second.run.ended
   expect(JSON.parse(stored.at(-1)!)).toMatchObject({ id: 'c1', choices: [{ delta: { content: 'Hi' } }] })
 })
 
@@ -232,7 +229,7 @@ it('measures by the monotonic clock, whatever the wall clock does', async () => 
   clock.advance(40)
   sink.events([CHUNK, CHUNK])
   sink.end({ kind: 'done' })
-  await over(run)
+  await run.ended
   expect(outcomes).toMatchObject([{ timing: { queuedMs: 100, ttftMs: 150, tpotMs: 20, totalMs: 190 } }])
   expect(firstTexts).toEqual([150])
 })
@@ -242,7 +239,7 @@ it('a 429 uses up no attempt until the deadline, whatever the wall clock does', 
   const refuse = async (): Promise<void> => {
     const { run, sink } = await attempt()
     sink.end({ kind: 'failed', error: BUSY, retry: true })
-    await over(run)
+    await run.ended
   }
   clock.jumpWall(10 * 365 * 86_400_000)
   await refuse()
@@ -263,7 +260,7 @@ it('keeps the time of the first token over a continued answer, and sums its toke
   clock.advance(30)
   first.sink.events([OPENING, CHUNK, CHUNK])
   first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
-  await over(first.run)
+  await first.run.ended
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: true, usage: { completionTokens: 2, estimated: true } }])
   clock.advance(100)
   const second = await attempt()
@@ -271,7 +268,7 @@ it('keeps the time of the first token over a continued answer, and sums its toke
   clock.advance(20)
   second.sink.events([CHUNK, '{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":1}}'])
   second.sink.end({ kind: 'done' })
-  await over(second.run)
+  await second.run.ended
   expect(outcomes[1]).toMatchObject({
     kind: 'done',
     usage: { promptTokens: 8, completionTokens: 3, estimated: true },
@@ -284,7 +281,7 @@ it('local faults wait, without an attempt used', async () => {
   const { outcomes, attempt } = setUp()
   const { run, sink } = await attempt()
   sink.end({ kind: 'failed', error: new SluiceError('overloaded', { retryAfterMs: 1_000 }), retry: true })
-  await over(run)
+  await run.ended
   expect(outcomes).toEqual([{ kind: 'released' }])
 })
 
@@ -297,7 +294,7 @@ it('a time-out is repeated elsewhere, or not at all', async () => {
     const { outcomes, attempt } = setUp(deployments)
     const { run, sink } = await attempt()
     sink.end({ kind: 'failed', error, retry: 'elsewhere' })
-    await over(run)
+    await run.ended
     expect(outcomes).toMatchObject([{ kind: 'failed', retry }])
   }
 })
@@ -306,7 +303,7 @@ it('another deployment does not wait until the first is free', async () => {
   const { outcomes, attempt } = setUp([{}, {}])
   const { run, sink } = await attempt()
   sink.end({ kind: 'failed', error: new SluiceError('provider_error', { retryAfterMs: 9_000 }), retry: true })
-  await over(run)
+  await run.ended
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: true }])
   expect((await attempt()).run.lease.claim.deployment).toBe('d1')
 })
@@ -315,7 +312,7 @@ it('an answer above the cap ends the job, and is not asked for again', async () 
   const { outcomes, attempt } = setUp()
   const { run, sink } = await attempt()
   sink.events([CHUNK.replace('Hi', 'x'.repeat(2_000))])
-  await over(run)
+  await run.ended
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: false, error: { code: 'result_too_large' } }])
 })
 
@@ -328,7 +325,7 @@ it.each<[string, (sink: ProviderSink) => void, Partial<Job>]>([
   const { run, sink } = await attempt(more)
   feed(sink)
   sink.end({ kind: 'done' })
-  await over(run)
+  await run.ended
   expect(outcomes).toMatchObject([{ kind: 'failed' }])
 })
 
@@ -339,7 +336,7 @@ it('a store that can not be read, then an upstream that breaks off, ends the att
   sink.events([CHUNK])
   broken.read = true
   sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
-  await over(run)
+  await run.ended
   expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' } }])
 })
 
@@ -353,7 +350,7 @@ it.each([
   const { run, sink } = await attempt()
   sink.events([CHUNK])
   sink.end({ kind: 'done' })
-  await over(run)
+  await run.ended
   expect(faults).toEqual([fault])
   expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' }, retry: false }])
 })
@@ -362,7 +359,7 @@ it('a call that the provider aborts by itself is a fault, and is tried again', a
   const { outcomes, faults, attempt } = setUp()
   const { run, sink } = await attempt()
   sink.end({ kind: 'aborted' })
-  await over(run)
+  await run.ended
   expect(faults).toEqual([new Error('the provider aborted a call that nobody had stopped')])
   expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' }, retry: true }])
 })
@@ -371,7 +368,7 @@ it('a store that can not be written leaves the lease to a restart', async () => 
   const { outcomes, faults, attempt } = setUp([{ concurrent: 1 }], { finish: true })
   const { run, sink } = await attempt()
   sink.end({ kind: 'done' })
-  await over(run)
+  await run.ended
   expect(outcomes).toMatchObject([{ kind: 'done' }])
   expect(faults).toEqual([])
 })
@@ -388,7 +385,7 @@ it.each([
   const run = await go.run
   run.stop(reason)
   go.now()
-  await over(run)
+  await run.ended
   await beginning
   expect(calls).toEqual([])
   expect(outcomes).toMatchObject(ended)
@@ -398,7 +395,7 @@ it('a deployment that was taken out of the configuration hands the job back, and
   const { outcomes, stored, attempt, remove } = setUp()
   remove()
   const { run } = await attempt()
-  await over(run)
+  await run.ended
   expect([outcomes, stored]).toEqual([[{ kind: 'released' }], []])
 })
 
@@ -408,7 +405,7 @@ it('a conversation whose answer can not be put together fails, and its lane goes
   sink.events([CHUNK])
   stored.push('{"half":')
   sink.end({ kind: 'done' })
-  await over(run)
+  await run.ended
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: false, error: { code: 'provider_garbage' } }])
 })
 
@@ -425,7 +422,7 @@ it.each([
   const { outcomes, attempt } = setUp([{}], { flush: true, finish: true })
   const { run, sink } = await attempt()
   play(sink)
-  await over(run)
+  await run.ended
   expect(outcomes).toHaveLength(1)
 })
 
@@ -439,7 +436,7 @@ it.each([
   const { outcomes, attempt } = setUp()
   const { run, sink } = await attempt()
   sink.end({ kind: 'failed', error: new SluiceError(code), retry: false })
-  await over(run)
+  await run.ended
   expect(outcomes).toMatchObject([{ usage: { promptTokens, completionTokens: 0 } }])
 })
 
@@ -448,7 +445,7 @@ it('a refusal after text costs what was shown', async () => {
   const { run, sink } = await attempt()
   sink.events([CHUNK])
   sink.end({ kind: 'failed', error: new SluiceError('provider_rejected'), retry: false })
-  await over(run)
+  await run.ended
   expect(outcomes).toMatchObject([{ usage: { promptTokens: 3, completionTokens: 1 } }])
 })
 
@@ -457,7 +454,7 @@ it('a failure whose wait ends after the deadline is told at once, with the time;
   const fail = async (retryAfterMs: number): Promise<void> => {
     const { run, sink } = await attempt()
     sink.end({ kind: 'failed', error: new SluiceError('provider_error', { retryAfterMs }), retry: true })
-    await over(run)
+    await run.ended
   }
   await fail(40_000)
   expect(outcomes.at(-1)).toMatchObject({ retry: true })
@@ -472,7 +469,7 @@ it('a wait counts though there is another deployment, where that must be waited 
     for (let i = 0; i < 2; i++) {
       const { run, sink } = await attempt()
       sink.end({ kind: 'failed', error: new SluiceError(code, { retryAfterMs: 120_000 }), retry: true })
-      await over(run)
+      await run.ended
     }
     expect(outcomes[0]).toMatchObject(
       code === 'provider_error' ? { kind: 'failed', retry: true } : { kind: 'released' },
@@ -488,14 +485,14 @@ it('an answer that is begun anew has a first token of its own, under the identit
   clock.advance(30)
   first.sink.events([CHUNK])
   first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
-  await over(first.run)
+  await first.run.ended
   const second = await attempt({ options })
   const from = stored.length
   clock.advance(20)
   second.sink.events([OPENING, CHUNK.replace('c1', 'c2')])
   expect(stored.slice(from)).toEqual([OPENING, CHUNK])
   second.sink.end({ kind: 'done' })
-  await over(second.run)
+  await second.run.ended
   expect(outcomes[1]).toMatchObject({ kind: 'done', timing: { ttftMs: 50 } })
 })
 
@@ -507,7 +504,7 @@ it('what comes after a stop is not stored', async () => {
   run.stop('canceled')
   sink.events([CHUNK])
   sink.document(DOCUMENT, null)
-  await over(run)
+  await run.ended
   expect(stored).toEqual(had)
   expect(outcomes).toMatchObject([{ kind: 'canceled', usage: { completionTokens: 1 } }])
 })
@@ -517,7 +514,7 @@ it('a long answer is continued from all of it, page by page', async () => {
   const first = await attempt()
   first.sink.events([OPENING, CHUNK, CHUNK, CHUNK, CHUNK])
   first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
-  await over(first.run)
+  await first.run.ended
   await attempt()
   expect(calls[1].prefix).toBe('HiHiHiHi')
 })

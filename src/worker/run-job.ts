@@ -14,16 +14,12 @@ import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
-import { Once } from '../core/once.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
 import type { Deployment, Provider, ProviderEnd, ProviderRun, ProviderSink } from '../core/ports/provider.ts'
 import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
 import { attemptRecord, type Bytes, documentRecord, resetRecord, toBytes, toText, usageRecord } from '../core/record.ts'
 import { Meter } from './meter.ts'
 import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
-
-/** A job and what it asks for. */
-export type JobRequest = Pick<Lease, 'job' | 'body'>
 
 /** What an attempt needs of the rest. */
 export interface RunDeps {
@@ -33,7 +29,7 @@ export interface RunDeps {
   readonly open: (lease: Lease) => LogWriter
   readonly read: (job: string, afterSeq: number, maxBytes: number) => Promise<LogPage | null>
   /** The request as the upstream gets it: a conversation's with all that was said before. */
-  readonly prompt: (request: JobRequest, deployment: Deployment) => Uint8Array | Promise<Uint8Array>
+  readonly prompt: (job: Job, deployment: Deployment) => Promise<Uint8Array>
   readonly finish: (lease: Lease, outcome: Outcome) => Promise<Finished>
   readonly emit: Emit
   /** Something unforeseen was thrown: for the log. Must not throw. */
@@ -61,19 +57,18 @@ const PAGE_BYTES = 4 << 20
 
 export class Run implements ProviderSink {
   readonly lease: Lease
-  readonly ended = new Once<void>()
+  readonly ended: Promise<void>
   readonly #deps: RunDeps
   readonly #deployment: Deployment | null
   readonly #meter: Meter
   readonly #acceptedMono: number
+  #resolveEnded!: () => void
   #writer: LogWriter | null = null
   #call: ProviderRun | null = null
   #stop: 'canceled' | 'lost' | 'released' | null = null
   /** Why the call was aborted, where nobody asked for it. */
   #fault: { readonly error: SluiceError; readonly retry: boolean } | null = null
   #settled = false
-  /** Its finish threw, and it was ended as failed. */
-  #hasFailed = false
   /** Later attempts' chunks take the first one's identity. */
   #identity: Identity | null = null
   /** The log has chunks already: the upstream's opening chunk adds nothing. */
@@ -88,14 +83,15 @@ export class Run implements ProviderSink {
   #paused = false
 
   constructor(lease: Lease, deps: RunDeps) {
-    const { job, body, claim, sinceAcceptedMs, ttftMs } = lease
+    const { job, claim, sinceAcceptedMs, ttftMs } = lease
     this.lease = lease
     this.#deps = deps
     this.#deployment = deps.deployment(claim.deployment)
-    this.#meter = new Meter(job.promptTokens, body.length)
+    this.#meter = new Meter(job.promptTokens, job.body.length)
     this.#acceptedMono = deps.clock.monoMs() - sinceAcceptedMs
     this.#firstTokenMono = ttftMs === null ? null : this.#acceptedMono + ttftMs
     this.#pace = this.#firstTokenMono === null ? null : { fromMono: this.#firstTokenMono, tokensBefore: 0 }
+    this.ended = new Promise((resolve) => (this.#resolveEnded = resolve))
   }
 
   isUsing(provider: Provider): boolean {
@@ -104,66 +100,51 @@ export class Run implements ProviderSink {
 
   // ------------------------------------------------------------ opening
 
-  start(): void {
+  async start(): Promise<void> {
     try {
       crashpoint('after-lease')
-      this.#open()
+      const outcome = await this.#begin()
+      if (outcome !== CALLING) await this.#settle(outcome)
     } catch (thrown) {
-      this.#settle(this.#failedBy(thrown))
+      await this.#settle(this.#failedBy(thrown))
     }
   }
 
-  /** What `next` throws ends the attempt. */
-  #after<T>(work: Promise<T>, next: (value: T) => void): void {
-    work.then(next).catch((thrown: unknown) => this.#settle(this.#failedBy(thrown)))
-  }
-
-  #open(): void {
-    const { log, damaged } = this.lease
+  /** Calls the provider, or finds how the attempt ends without. */
+  async #begin(): Promise<Outcome | typeof LOST | typeof CALLING> {
+    const { job, attempt, claim, log, damaged } = this.lease
+    const { emit, prompt } = this.#deps
     const deployment = this.#deployment
     // It was taken out of the configuration since: it goes where the plan sends it now
-    if (deployment === null) return this.#settle({ kind: 'released' })
+    if (deployment === null) return { kind: 'released' }
     this.#writer = this.#deps.open(this.lease)
     if (damaged !== undefined) throw damaged
-    if (log.head === 0) this.#begin(deployment, NOTHING_SHOWN)
-    else this.#after(this.#read(), (records) => this.#begin(deployment, this.#resume(records)))
-  }
-
-  #begin(deployment: Deployment, shown: Shown): void {
-    const { job, attempt, claim } = this.lease
-    const { emit, prompt } = this.#deps
+    const shown = log.head > 0 ? this.#resume(await this.#read()) : NOTHING_SHOWN
     const begin = beginAttempt(job, shown, deployment.provider.continues)
-    if (begin.mode === 'fail')
-      return this.#settle({ kind: 'failed', error: new SluiceError('worker_lost'), retry: false })
+    if (begin.mode === 'fail') return { kind: 'failed', error: new SluiceError('worker_lost'), retry: false }
     const opening = [attemptRecord({ n: attempt, mode: begin.mode, deployment: deployment.name })]
     if (begin.mode === 'restart') {
       opening.unshift(resetRecord('worker_lost'))
       this.#dropOpening = false
       this.#textShown = false
     }
-    this.#writer!.append(opening, 0, false)
+    this.#writer.append(opening, 0, false)
     emit({ type: 'attempt-started', ...aboutJob(job), attempt, deployment: claim.deployment, mode: begin.mode })
-    const prefix = begin.mode === 'continue' ? begin.prefix : undefined
-    const body = prompt(this.lease, deployment)
-    if (body instanceof Promise) this.#after(body, (made) => this.#ask(deployment, made, prefix))
-    else this.#ask(deployment, body, prefix)
-  }
-
-  #ask(deployment: Deployment, body: Uint8Array, prefix: string | undefined): void {
-    if (this.#stop !== null) return this.#settle(this.#stopped(this.#stop))
-    const { job, attempt } = this.lease
+    const body = await prompt(job, deployment)
+    if (this.#stop !== null) return this.#stopped(this.#stop)
     this.#call = deployment.provider.start(
       {
         kind: job.kind,
         body,
         stream: asksForStream(deployment, job),
         requestId: `${job.id}.${attempt}`,
-        trace: job.trace,
+        ...(job.trace === undefined ? {} : { trace: job.trace }),
         timeouts: deployment.timeouts,
-        prefix,
+        ...(begin.mode === 'continue' ? { prefix: begin.prefix } : {}),
       },
       this,
     )
+    return CALLING
   }
 
   /** Takes up what earlier attempts left. */
@@ -269,7 +250,7 @@ export class Run implements ProviderSink {
     } catch (thrown) {
       outcome = this.#failedBy(thrown)
     }
-    if (!(outcome instanceof Promise)) this.#settle(outcome)
+    if (!(outcome instanceof Promise)) void this.#settle(outcome)
     else outcome.catch((thrown: unknown) => this.#failedBy(thrown)).then((found) => this.#settle(found))
   }
 
@@ -315,37 +296,33 @@ export class Run implements ProviderSink {
 
   // ------------------------------------------------------------ settling
 
-  #settle(found: Outcome | typeof LOST): void {
+  async #settle(found: Outcome | typeof LOST): Promise<void> {
     if (this.#settled) return
     this.#settled = true
-    if (found === LOST) return this.ended.tell()
-    crashpoint('before-finish')
-    const isTurn = this.lease.job.options.conversation !== undefined && found.kind !== 'released'
-    if (isTurn) void this.#withAnswer(found).then((outcome) => this.#finish(outcome))
-    else this.#finish(found)
-  }
-
-  #finish(outcome: Outcome): void {
     try {
-      this.#tellEnd(outcome)
-      this.#deps.finish(this.lease, outcome).then(this.#finished, this.#unfinished)
+      if (found !== LOST) await this.#finish(found)
     } catch (thrown) {
-      this.#unfinished(thrown)
+      this.#foreseen(thrown)
+    } finally {
+      this.#resolveEnded()
     }
   }
 
-  readonly #finished = (): void => {
+  /** Rejects where the store failed: the lease then stays open, and a restart takes the job up again. */
+  async #finish(found: Outcome): Promise<void> {
+    crashpoint('before-finish')
+    try {
+      const isTurn = this.lease.job.options.conversation !== undefined
+      const outcome = isTurn ? await this.#withAnswer(found) : found
+      this.#tellEnd(outcome)
+      await this.#deps.finish(this.lease, outcome)
+    } catch (thrown) {
+      const error = this.#foreseen(thrown)
+      if (error.code !== 'internal') throw error
+      // A fault of ours: without an end the job would stay leased for as long as this process runs
+      await this.#deps.finish(this.lease, { kind: 'failed', error, retry: false })
+    }
     crashpoint('after-finish')
-    this.ended.tell()
-  }
-
-  /** Where the store failed the lease stays open, and a restart takes the job up again. */
-  readonly #unfinished = (thrown: unknown): void => {
-    const error = this.#foreseen(thrown)
-    if (error.code !== 'internal' || this.#hasFailed) return this.ended.tell()
-    // A fault of ours: without an end the job would stay leased for as long as this process runs
-    this.#hasFailed = true
-    this.#deps.finish(this.lease, { kind: 'failed', error, retry: false }).then(this.#finished, this.#unfinished)
   }
 
   #tellEnd(outcome: Outcome): void {
@@ -374,7 +351,8 @@ export class Run implements ProviderSink {
   }
 
   /** Of a conversation. What can't be put together ends the job: it would end every later reader the same way. */
-  async #withAnswer(outcome: Exclude<Outcome, { kind: 'released' }>): Promise<Outcome> {
+  async #withAnswer(outcome: Outcome): Promise<Outcome> {
+    if (outcome.kind === 'released') return outcome
     try {
       const { clock } = this.#deps
       const answer = await foldInSteps(await this.#read(), clock)
@@ -433,6 +411,8 @@ export class Run implements ProviderSink {
 
 /** No outcome: nothing may be stored of it. */
 const LOST = null
+/** No outcome yet: the provider's end brings it. */
+const CALLING = 'calling'
 
 const asksForStream = ({ stream }: Deployment, job: Job): boolean =>
   stream === 'always' || (stream === 'as_asked' && job.document !== true)

@@ -15,10 +15,10 @@ export interface ProviderCall {
   /** For the upstream's correlation. */
   readonly requestId: string
   /** Of the request that the job came with. */
-  readonly trace?: Traceparent | undefined
+  readonly trace?: Traceparent
   readonly timeouts: Timeouts
   /** The assistant's text so far, to be continued; only if `continues`. */
-  readonly prefix?: string | undefined
+  readonly prefix?: string
 }
 
 export interface Timeouts {

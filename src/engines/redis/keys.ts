@@ -68,6 +68,11 @@ export class RedisKeys implements Keys {
     return digest === undefined ? null : (this.#byDigest.get(digest) ?? null)
   }
 
+  /** Null: there is no such key. */
+  digestOf(id: string): string | null {
+    return this.#digests.get(id) ?? null
+  }
+
   async add(key: ApiKey, digest: string): Promise<void> {
     await this.#change('add', digest, JSON.stringify(key))
     await this.#look()

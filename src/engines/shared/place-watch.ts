@@ -4,7 +4,7 @@ import type { JobId, Place } from '../../core/job.ts'
 import { Chain, type Link } from '../../core/table.ts'
 
 const TICK_MS = 250
-/** Places that are looked up at once: it must not hold the loop. */
+/** Places that are looked up at once, unless an engine has another number: it must not hold the loop. */
 const PLACES_A_TICK = 64
 /** How often one job's place is looked up at most. */
 const PLACE_EVERY_MS = 1_000
@@ -18,16 +18,24 @@ interface Watched {
   readonly link: Link<Watched>
 }
 
+type Places = ReadonlyMap<JobId, Place>
+
 export class PlaceWatch {
   readonly #clock: Clock
-  readonly #places: (jobs: readonly JobId[]) => ReadonlyMap<JobId, Place>
+  readonly #places: (jobs: readonly JobId[]) => Places | Promise<Places>
+  readonly #placesATick: number
   /** The one that was looked up longest ago first. */
   readonly #watched = new Chain<Watched>()
   #stopTicks: (() => void) | null = null
 
-  constructor(clock: Clock, places: (jobs: readonly JobId[]) => ReadonlyMap<JobId, Place>) {
+  constructor(
+    clock: Clock,
+    places: (jobs: readonly JobId[]) => Places | Promise<Places>,
+    placesATick: number = PLACES_A_TICK,
+  ) {
     this.#clock = clock
     this.#places = places
+    this.#placesATick = placesATick
   }
 
   watch(job: JobId, fn: (place: Place) => void): () => void {
@@ -50,15 +58,29 @@ export class PlaceWatch {
     const now = this.#clock.monoMs()
     const due: Watched[] = []
     for (const watched of this.#watched) {
-      if (due.length === PLACES_A_TICK || now - watched.lookedMono < PLACE_EVERY_MS) break
+      if (due.length === this.#placesATick || now - watched.lookedMono < PLACE_EVERY_MS) break
       due.push(watched)
     }
-    const places = this.#places(due.map(({ job }) => job))
+    if (due.length === 0) return
     for (const watched of due) {
-      // A listener that was called before it may have stopped this one
-      if (!this.#watched.delete(watched)) continue
+      this.#watched.delete(watched)
       watched.lookedMono = now
       this.#watched.add(watched)
+    }
+    const places = this.#places(due.map(({ job }) => job))
+    // Where they can't be had, the next tick asks again
+    if (places instanceof Promise)
+      places.then(
+        (found) => this.#tell(due, found),
+        () => {},
+      )
+    else this.#tell(due, places)
+  }
+
+  #tell(looked: readonly Watched[], places: Places): void {
+    for (const watched of looked) {
+      // A listener that was called before it may have stopped this one
+      if (!this.#watched.has(watched)) continue
       const place = places.get(watched.job)
       if (place === undefined || place.position === watched.position) continue
       watched.position = place.position

@@ -6,6 +6,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
 import type { Job, JobId, TenantId } from '../../../core/job.ts'
 import { counter } from '../../../core/numbers.ts'
+import type { JobRetention } from '../../shared/retention.ts'
 import type { Age } from '../disk/age.ts'
 import type { Store } from '../disk/store.ts'
 import type { Jobs } from '../jobs/jobs.ts'
@@ -14,15 +15,7 @@ import type { Logs } from '../log/log.ts'
 import type { ConversationLimitOptions, ConversationLimits } from './conversations.ts'
 import { ENDED_SIZE, EndedBytes } from './ended-bytes.ts'
 
-export interface RetentionOptions {
-  /** How long a job and its log are kept after its end, ms. */
-  readonly logsMs: number
-  /** Bytes that ended jobs may take; above, the oldest of the tenant that takes most go first. */
-  readonly bytes: number
-  /** How long an ended job is kept whatever `bytes` says, ms: its result can be fetched, its idempotency key holds. */
-  readonly atLeastMs: number
-  /** A tenant's own; null = as for all. */
-  readonly tenant: (tenant: TenantId) => { readonly logsMs: number } | null
+export interface RetentionOptions extends JobRetention {
   readonly conversations: ConversationLimitOptions
 }
 

@@ -51,8 +51,16 @@ export class Names {
   row = (id: string): string => `${this.shard}:r:${id}`
   /** The assistant's message of an attempt, until its end is committed. */
   answer = (id: string, attempt: number): string => `${this.shard}:a:${id}.${attempt}`
-  /** ZSET: ids by seq, live and ended; of a tenant, or of all. */
-  jobs = (tenant?: string): string => (tenant === undefined ? `${this.shard}:jobs` : `${this.shard}:jobs:${tenant}`)
+  /** ZSET: ids of ended jobs by seq; of a tenant, or of all. */
+  jobs = (tenant?: string): string => `${this.shard}:jobs${tenant === undefined ? '' : `:${tenant}`}`
+  /** Of these, those that are not done. */
+  bad = (tenant?: string): string => `${this.shard}:bad${tenant === undefined ? '' : `:${tenant}`}`
+  /** ZSET: "<id>:<bytes>" of a tenant's ended jobs by the time of their end. */
+  ends = (tenant: string): string => `${this.shard}:ends:${tenant}`
+  /** Hash: tenant → bytes of its ended jobs. */
+  bytes = (): string => `${this.shard}:bytes`
+  /** ZSET: ids of ended jobs of which nothing is kept, by the time at which they go unless somebody reads. */
+  leaving = (): string => `${this.shard}:leaving`
   /** "<id> <hash of body and user>": the job of an idempotency key. */
   key = (tenant: string, key: string): string => `${this.shard}:k:${tenant.length}:${tenant}:${key}`
   /** The id of a job that ended well a short while ago, by its join key's digest (J4). */

@@ -1,4 +1,32 @@
--- Stores requests, then the commands that submit them. ARGV: entry, seconds, then id and request of each.
--- A request that is stored may be an accepted job's by now: it stays as it is.
-for i = 3, #ARGV, 2 do call('SET', S .. ':b:' .. ARGV[i], ARGV[i + 1], 'NX', 'EX', ARGV[2]) end
-return call('XADD', S .. ':inbox', '*', 'c', ARGV[1])
+-- Stores requests, then the commands that submit them, in one entry. ARGV: seconds; then for each submit its entry (a
+-- JSON array), digests of API keys, ids and requests; lists have their length first. Returns which were refused,
+-- because a key is no longer valid.
+local at = 1
+local function take()
+  at = at + 1
+  return ARGV[at]
+end
+
+local entries, refused = {}, {}
+local n = 0
+while at < #ARGV do
+  n = n + 1
+  local entry, valid = take(), true
+  for _ = 1, take() do
+    local digest = take()
+    if call('HEXISTS', S .. ':keys', digest) == 0 or call('HEXISTS', S .. ':keys:revoked', digest) == 1 then
+      valid = false
+    end
+  end
+  local bodies = tonumber(take())
+  if valid then
+    entries[#entries + 1] = string.sub(entry, 2, -2)
+    -- What is there already may be an accepted job's by now: it stays as it is
+    for i = at + 1, at + bodies, 2 do call('SET', S .. ':b:' .. ARGV[i], ARGV[i + 1], 'NX', 'EX', ARGV[1]) end
+  else
+    refused[#refused + 1] = n
+  end
+  at = at + bodies
+end
+if #entries > 0 then call('XADD', S .. ':inbox', '*', 'c', '[' .. table.concat(entries, ',') .. ']') end
+return refused

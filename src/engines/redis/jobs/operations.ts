@@ -1,0 +1,54 @@
+/** What operators do to queued work is the coordinator's to do: asked of it over the bus. */
+import type { DeploymentStatus, Operations, QueueDepth, Selector } from '../../../core/ports/operations.ts'
+import { laneNames } from '../../shared/scheduled.ts'
+import type { Ground } from '../bus/ground.ts'
+
+/** Jobs that are purged in one commit. */
+const PURGED_AT_ONCE = 250
+
+export class RedisOperations implements Operations {
+  readonly #ground: Ground
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+  }
+
+  async pause(selector: Selector): Promise<void> {
+    laneNames(selector) // throws for a lane without its tenant
+    await this.#ground.bus.ask({ type: 'pause', selector })
+  }
+
+  async resume(selector: Selector): Promise<void> {
+    laneNames(selector)
+    await this.#ground.bus.ask({ type: 'resume', selector })
+  }
+
+  paused(): Promise<readonly Selector[]> {
+    return this.#ground.bus.ask({ type: 'paused' })
+  }
+
+  async purge(selector: Selector): Promise<number> {
+    laneNames(selector)
+    const { queued, delayed, waiting } = await this.depth()
+    let purged = 0
+    // What comes in meanwhile is not meant
+    for (let left = queued + delayed + waiting; left > 0; ) {
+      const most = Math.min(left, PURGED_AT_ONCE)
+      const some = await this.#ground.bus.ask({ type: 'purge', selector, most })
+      purged += some
+      left -= some
+      if (some < most) break
+    }
+    return purged
+  }
+
+  depth(): Promise<QueueDepth> {
+    return this.#ground.bus.ask({ type: 'depth' })
+  }
+
+  async deployments(): Promise<readonly DeploymentStatus[]> {
+    const deployments = await this.#ground.bus.ask({ type: 'deployments' })
+    // JSON has no Infinity
+    return deployments.map((one) => ({ ...one, concurrent: one.concurrent ?? Infinity }))
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Who reads which job in this process. The coordinator counts processes, not readers: it is told when the first reader
+ * of a plain POST is here and when the last has left, one at a time and the newest only, so that it ends with what is
+ * so, whatever was lost on the way. What this process submitted it counts as read here, until it is told otherwise.
+ */
+import { sleep } from '../../../core/clock.ts'
+import type { Job, JobId } from '../../../core/job.ts'
+import type { Presence } from '../../../core/ports/presence.ts'
+import { Table } from '../../../core/table.ts'
+import type { Ground } from '../bus/ground.ts'
+
+/** A reader of what was submitted comes at once, or not at all. */
+const SUBMITTED_MS = 60_000
+/** The bus has tried for some seconds before each. */
+const MAX_TRIES = 20
+const RETRY_MS = 500
+
+/** What the coordinator is to know of a job, and does not know yet. */
+interface News {
+  here: boolean
+  /** When the last reader left. */
+  leftMono: number
+}
+
+export class RedisPresence implements Presence {
+  readonly #ground: Ground
+  readonly #present = new Table<JobId, number>()
+  /** Of plain POSTs that have a reader here. */
+  readonly #watched = new Table<JobId, true>()
+  readonly #news = new Table<JobId, News>()
+  /** Submitted here and not read yet: in two generations. */
+  #submitted = new Table<JobId, true>()
+  #submittedEarlier = new Table<JobId, true>()
+  readonly #stopGenerations: () => void
+  #closed = false
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+    this.#stopGenerations = ground.clock.every(SUBMITTED_MS, () => {
+      this.#submittedEarlier = this.#submitted
+      this.#submitted = new Table()
+    })
+  }
+
+  /** A plain POST of this process was accepted. */
+  submitted(job: JobId): void {
+    this.#submitted.set(job, true)
+  }
+
+  enter({ id, options }: Pick<Job, 'id' | 'options'>): (complete: boolean, goneMs?: number) => void {
+    const before = this.readers(id)
+    this.#present.set(id, before + 1)
+    const isPlain = options.onDisconnect === 'cancel'
+    if (before === 0 && isPlain) {
+      this.#watched.set(id, true)
+      if (!this.#takeSubmitted(id)) this.#tell(id, true, 0)
+    }
+    let here = true
+    return (complete, goneMs = 0) => {
+      if (!here) return
+      here = false
+      const others = this.readers(id) - 1
+      if (others > 0) {
+        this.#present.set(id, others)
+        return
+      }
+      this.#present.delete(id)
+      this.#watched.delete(id)
+      if (isPlain && !complete) this.#tell(id, false, goneMs)
+    }
+  }
+
+  readers(job: JobId): number {
+    return this.#present.get(job) ?? 0
+  }
+
+  /** Of these a new coordinator must know that they are read. */
+  reading(): readonly JobId[] {
+    return [...this.#watched.keys(), ...this.#submitted.keys(), ...this.#submittedEarlier.keys()]
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#stopGenerations()
+  }
+
+  #takeSubmitted(id: JobId): boolean {
+    return this.#submitted.delete(id) || this.#submittedEarlier.delete(id)
+  }
+
+  #tell(id: JobId, here: boolean, goneMs: number): void {
+    if (this.#closed) return
+    const leftMono = this.#ground.clock.monoMs() - goneMs
+    const waiting = this.#news.get(id)
+    if (waiting !== undefined) {
+      waiting.here = here
+      waiting.leftMono = leftMono
+      return
+    }
+    const news = { here, leftMono }
+    this.#news.set(id, news)
+    void this.#settle(id, news)
+  }
+
+  async #settle(id: JobId, news: News): Promise<void> {
+    for (
+      let tries = 0, told: boolean | null = null;
+      told !== news.here && tries < MAX_TRIES && !this.#closed;
+      tries++
+    ) {
+      const { here, leftMono } = news
+      const goneMs = here ? 0 : Math.max(0, Math.round(this.#ground.clock.monoMs() - leftMono))
+      try {
+        await this.#ground.bus.ask({ type: 'reading', id, here, goneMs })
+        told = here
+      } catch {
+        await sleep(this.#ground.clock, RETRY_MS)
+      }
+    }
+    this.#news.delete(id)
+  }
+}

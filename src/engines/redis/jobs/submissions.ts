@@ -1,0 +1,292 @@
+/**
+ * How work comes in. The request is stored first, together with the command that submits it; the answer comes from the
+ * commit that accepts it. What is not answered is sent again under the same id, which the coordinator takes once.
+ *
+ * A submit that is given up is refused, and must then not be accepted after all: the coordinator takes nothing after
+ * `untilMs`, and once that has passed the store tells which way it went. Where the store can't be asked, its client is
+ * refused, and what turns out to be accepted is canceled.
+ */
+import { SluiceError } from '../../../core/errors.ts'
+import type { Job, JobDraft, JobId, Place } from '../../../core/job.ts'
+import type { Submissions, Submitted } from '../../../core/ports/submissions.ts'
+import { redriven } from '../../shared/redriven.ts'
+import type { Ground } from '../bus/ground.ts'
+import { unavailable } from '../client/errors.ts'
+import type { Argument } from '../client/scripts.ts'
+import type { Item } from '../protocol/commands.ts'
+import { unpackError } from '../protocol/errors.ts'
+import type { SubmitAnswer } from '../protocol/messages.ts'
+import { NO_BODY } from '../protocol/rows.ts'
+import type { RedisJobs } from './jobs.ts'
+import { Orders } from './orders.ts'
+import type { RedisPresence } from './presence.ts'
+
+/** The coordinator accepts nothing that is older than this; its bus gives up later. */
+const ACCEPT_MS = 10_000
+/** A decision that was made in time is committed within this, or never: longer than a coordinator's term outlives it. */
+const COMMIT_MS = 4_000
+/** A request whose submit was refused, or lost, is kept for as long. */
+const REFUSED_BODY_S = 60
+/** Bytes of requests that wait for their answer; one alone may be larger. */
+const MAX_PENDING_BYTES = 64 << 20
+/** What of one turn of the event loop goes in one script. */
+const ONE_STORE_BYTES = 1 << 20
+const NOWHERE: Place = { position: 0, tokensAhead: 0 }
+
+/** Digests of API keys, which must be valid when the submit is stored. */
+export type DigestOf = (keyId: string) => string | null
+
+interface Storing {
+  readonly entry: string
+  readonly digests: readonly string[]
+  /** Id and request of each job. */
+  readonly bodies: readonly Argument[]
+  readonly bytes: number
+  readonly done: () => void
+  readonly failed: (error: unknown) => void
+}
+
+/** May have been accepted, though its client was told that it was not. */
+interface Doubtful {
+  readonly ids: readonly JobId[]
+  readonly fromMs: number
+}
+
+export class RedisSubmissions implements Submissions {
+  readonly #ground: Ground
+  readonly #jobs: RedisJobs
+  readonly #presence: RedisPresence
+  readonly #digestOf: DigestOf
+  readonly #maxPendingBytes: number
+  readonly #orders: Orders
+  #pendingBytes = 0
+  #storing: Storing[] = []
+  #doubtful: Doubtful[] = []
+  #stopDoubts: (() => void) | null = null
+  #closed = false
+
+  constructor(
+    ground: Ground,
+    jobs: RedisJobs,
+    presence: RedisPresence,
+    digestOf: DigestOf,
+    maxPendingBytes: number = MAX_PENDING_BYTES,
+  ) {
+    this.#maxPendingBytes = maxPendingBytes
+    this.#ground = ground
+    this.#digestOf = digestOf
+    this.#jobs = jobs
+    this.#presence = presence
+    this.#orders = new Orders(ground.commands, ground.names, ground.ids)
+  }
+
+  submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
+    const digests = new Set(drafts.map(({ keyId }) => this.#digestOf(keyId)))
+    return this.#take(
+      drafts,
+      [...digests].filter((digest) => digest !== null),
+    )
+  }
+
+  async #take(drafts: readonly JobDraft[], digests: readonly string[]): Promise<readonly Submitted[]> {
+    if (drafts.length === 0) return []
+    const bytes = drafts.reduce((sum, { body }) => sum + body.length, 0)
+    if (this.#pendingBytes > 0 && this.#pendingBytes + bytes > this.#maxPendingBytes)
+      return refusedAll(drafts, unavailable())
+    this.#pendingBytes += bytes
+    try {
+      return await this.#ask(drafts, bytes, digests)
+    } catch (error) {
+      return refusedAll(drafts, SluiceError.from(error))
+    } finally {
+      this.#pendingBytes -= bytes
+    }
+  }
+
+  async begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: () => Promise<void> }> {
+    const [result] = await this.submit([draft])
+    // What a commit tells is as safe as the server makes it: see docs/engines.md
+    return { result, power: () => Promise.resolve() }
+  }
+
+  async redrive(id: JobId): Promise<Submitted | null> {
+    const job = await this.#jobs.get(id)
+    if (job === null || (job.state !== 'failed' && job.state !== 'expired')) return null
+    const body = await this.#jobs.request(id)
+    if (body === null) return null
+    // Who asks was checked; the key of the job that failed need not be valid any longer
+    const [submitted] = await this.#take([redriven(job, body)], [])
+    return submitted
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#stopDoubts?.()
+  }
+
+  // ------------------------------------------------------------ one submit
+
+  async #ask(drafts: readonly JobDraft[], bytes: number, digests: readonly string[]): Promise<readonly Submitted[]> {
+    const ids = await this.#orders.take(drafts.length)
+    const items = drafts.map(({ body, isRetry, ...facts }, i): Item => {
+      return { id: ids[i], facts, bodyBytes: body.length, isRetry }
+    })
+    const untilMs = this.#ground.time.nowMs() + ACCEPT_MS
+    let isSent = false
+    let isStored = false
+    const store = async (entry: string): Promise<void> => {
+      isSent ||= !this.#ground.commands.away
+      // A request that is stored need not be sent again
+      const bodies = isStored ? [] : drafts.flatMap(({ body }, i) => [ids[i], bufferOf(body)])
+      await this.#store({ entry, digests, bodies, bytes: isStored ? 0 : bytes })
+      isStored = true
+    }
+    let answers: readonly SubmitAnswer[]
+    try {
+      answers = await this.#ground.bus.askVia({ type: 'submit', untilMs, items }, store)
+    } catch (error) {
+      if (!isSent) throw error
+      return this.#givenUp(drafts, ids, untilMs, SluiceError.from(error))
+    }
+    const results = await Promise.all(drafts.map((draft, i) => this.#result(draft, ids[i], answers[i])))
+    this.#drop(ids.filter((id, i) => !isTaken(id, answers[i])))
+    return results
+  }
+
+  async #result(draft: JobDraft, id: JobId, answer: SubmitAnswer | undefined): Promise<Submitted> {
+    if (answer?.kind === 'accepted') {
+      const { state, epoch, attempts, acceptedAtMs, place } = answer
+      return this.#accepted({ ...jobOf(draft, id), state, epoch, attempts, acceptedAtMs }, place)
+    }
+    if (answer?.kind === 'refused') return { kind: 'refused', error: unpackError(answer.error) }
+    if (answer?.kind !== 'joined') return { kind: 'refused', error: new SluiceError('internal') }
+    const [job, places] = await Promise.all([this.#jobs.get(answer.id), this.#jobs.places([answer.id])])
+    // Where it is its own, it has ended since it was sent first
+    const kind = answer.id === id ? 'accepted' : 'joined'
+    if (job !== null) return { kind, job, place: places.get(job.id) ?? NOWHERE }
+    // Kept no longer (retention 0, erased): a retry of it is a new job
+    if (!draft.isRetry) return { kind: 'refused', error: new SluiceError('job_gone') }
+    return (await this.submit([{ ...draft, isRetry: false }]))[0]
+  }
+
+  #accepted(job: Job, place: Place): Submitted {
+    if (job.options.onDisconnect === 'cancel') this.#presence.submitted(job.id)
+    return { kind: 'accepted', job, place }
+  }
+
+  // ------------------------------------------------------------ the store
+
+  /** All of this turn in as few scripts as its bytes allow. Rejects with invalid_api_key, or what Redis throws. */
+  #store(submit: Omit<Storing, 'done' | 'failed'>): Promise<void> {
+    return new Promise((done, failed) => {
+      this.#storing.push({ ...submit, done, failed })
+      if (this.#storing.length === 1) this.#ground.clock.soon(() => this.#flush())
+    })
+  }
+
+  #flush(): void {
+    const storing = this.#storing
+    this.#storing = []
+    for (let from = 0; from < storing.length; ) {
+      let to = from
+      for (let bytes = 0; to < storing.length && (to === from || bytes + storing[to].bytes <= ONE_STORE_BYTES); to++)
+        bytes += storing[to].bytes
+      void this.#storeAll(storing.slice(from, to))
+      from = to
+    }
+  }
+
+  async #storeAll(submits: readonly Storing[]): Promise<void> {
+    const args = submits.flatMap(({ entry, digests, bodies }) => [
+      entry,
+      digests.length,
+      ...digests,
+      bodies.length,
+      ...bodies,
+    ])
+    try {
+      const revoked = (await this.#ground.scripts.run('submit', [REFUSED_BODY_S, ...args])) as readonly number[]
+      for (const [i, { done, failed }] of submits.entries())
+        if (revoked.includes(i + 1)) failed(new SluiceError('invalid_api_key'))
+        else done()
+    } catch (error) {
+      for (const { failed } of submits) failed(error)
+    }
+  }
+
+  /** The requests of those that were not accepted; else they expire. */
+  #drop(ids: readonly JobId[]): void {
+    if (ids.length > 0)
+      this.#ground.commands.client.unlink(ids.map((id) => this.#ground.names.body(id))).catch(() => {})
+  }
+
+  // ------------------------------------------------------------ given up
+
+  /** No answer came in time. */
+  async #givenUp(
+    drafts: readonly JobDraft[],
+    ids: readonly JobId[],
+    untilMs: number,
+    error: SluiceError,
+  ): Promise<readonly Submitted[]> {
+    const fromMs = untilMs + COMMIT_MS
+    const taken = this.#ground.time.nowMs() < fromMs ? null : await this.#taken(ids)
+    if (taken === null) {
+      this.#doubt({ ids, fromMs })
+      return refusedAll(drafts, error)
+    }
+    return Promise.all(
+      drafts.map(async (_, i): Promise<Submitted> => {
+        const job = taken.has(ids[i]) ? await this.#jobs.get(ids[i]).catch(() => null) : null
+        return job === null ? { kind: 'refused', error } : this.#accepted(job, NOWHERE)
+      }),
+    )
+  }
+
+  /** Those that were accepted; of the others nothing is left. Null: the store can't tell. */
+  async #taken(ids: readonly JobId[]): Promise<ReadonlySet<JobId> | null> {
+    try {
+      return new Set((await this.#ground.scripts.run('submit-end', ids)) as readonly JobId[])
+    } catch {
+      return null
+    }
+  }
+
+  #doubt(doubtful: Doubtful): void {
+    if (this.#closed) return
+    this.#doubtful.push(doubtful)
+    this.#stopDoubts ??= this.#ground.clock.every(1_000, () => void this.#resolveDoubts())
+  }
+
+  async #resolveDoubts(): Promise<void> {
+    const now = this.#ground.time.nowMs()
+    const due = this.#doubtful.filter(({ fromMs }) => fromMs <= now)
+    if (due.length === 0 || this.#ground.commands.away) return
+    this.#doubtful = this.#doubtful.filter(({ fromMs }) => fromMs > now)
+    for (const doubtful of due) {
+      const taken = await this.#taken(doubtful.ids)
+      if (taken === null) this.#doubtful.push(doubtful)
+      // Its client was refused, and may have sent it again
+      else
+        for (const id of taken) await this.#jobs.cancel(id).catch(() => this.#doubtful.push({ ids: [id], fromMs: now }))
+    }
+    if (this.#doubtful.length > 0) return
+    this.#stopDoubts?.()
+    this.#stopDoubts = null
+  }
+}
+
+function jobOf(
+  { isRetry: _retry, ...draft }: JobDraft,
+  id: JobId,
+): Omit<Job, 'state' | 'epoch' | 'attempts' | 'acceptedAtMs'> {
+  return { ...draft, id, body: NO_BODY }
+}
+
+const isTaken = (id: JobId, answer: SubmitAnswer | undefined): boolean =>
+  answer?.kind === 'accepted' || (answer?.kind === 'joined' && answer.id === id)
+
+const bufferOf = (body: Uint8Array): Buffer => Buffer.from(body.buffer, body.byteOffset, body.length)
+
+const refusedAll = (drafts: readonly JobDraft[], error: SluiceError): readonly Submitted[] =>
+  drafts.map(() => ({ kind: 'refused', error }))

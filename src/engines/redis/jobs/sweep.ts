@@ -1,0 +1,185 @@
+/**
+ * What is kept of ended jobs, and for how long: by age, by the bytes that all take, and, where a tenant keeps nothing,
+ * until the last reader has gone. One process sweeps, the one that coordinates; two that believe so do no harm. Steps
+ * are small: Redis serves nobody else meanwhile.
+ */
+import { sleep } from '../../../core/clock.ts'
+import type { JobId, TenantId } from '../../../core/job.ts'
+import { type Counter, counter } from '../../../core/numbers.ts'
+import type { JobRetention } from '../../shared/retention.ts'
+import type { Ground } from '../bus/ground.ts'
+import { readEnded } from '../protocol/rows.ts'
+import { type Removable, removableOf, removeJobs } from './removal.ts'
+
+const SWEEP_MS = 10_000
+const LEAVING_MS = 500
+const STEP_PAUSE_MS = 10
+const TENANTS_AT_ONCE = 200
+const JOBS_AT_ONCE = 100
+
+type Parts = Pick<Ground, 'names' | 'scripts' | 'commands' | 'clock' | 'time'>
+
+export class Sweep {
+  readonly removed: Counter = counter('removed_jobs', 'Jobs that were removed at the end of their retention')
+  readonly #parts: Parts
+  readonly #retention: JobRetention
+  #stops: ReadonlyArray<() => void> = []
+  #sweeping = false
+  #seeingOff = false
+
+  constructor(parts: Parts, retention: JobRetention) {
+    this.#parts = parts
+    this.#retention = retention
+  }
+
+  start(): void {
+    const { clock } = this.#parts
+    this.stop()
+    this.#stops = [clock.every(SWEEP_MS, () => void this.sweep()), clock.every(LEAVING_MS, () => void this.#seeOff())]
+  }
+
+  stop(): void {
+    for (const stop of this.#stops) stop()
+    this.#stops = []
+  }
+
+  /** One pass over all tenants. */
+  async sweep(): Promise<void> {
+    if (this.#sweeping) return
+    this.#sweeping = true
+    try {
+      await this.#sweepBytes(await this.#sweepAges())
+    } catch {
+      // Redis is away, which health shows; the next sweep continues
+    } finally {
+      this.#sweeping = false
+    }
+  }
+
+  // ------------------------------------------------------------ age
+
+  /** What each tenant's jobs take, before what is too old has gone. */
+  async #sweepAges(): Promise<Map<TenantId, number>> {
+    const { commands, names } = this.#parts
+    const totals = new Map<TenantId, number>()
+    let cursor = '0'
+    do {
+      const [next, pairs] = await commands.client.hscan(names.bytes(), cursor, 'COUNT', TENANTS_AT_ONCE)
+      const tenants: TenantId[] = []
+      for (let i = 0; i < pairs.length; i += 2) {
+        tenants.push(pairs[i])
+        totals.set(pairs[i], Number(pairs[i + 1]))
+      }
+      await this.#sweepTenants(tenants)
+      cursor = next
+    } while (cursor !== '0' && this.#isRunning)
+    return totals
+  }
+
+  async #sweepTenants(tenants: readonly TenantId[]): Promise<void> {
+    const { scripts, time } = this.#parts
+    for (let from = 0; from < tenants.length; from += TENANTS_AT_ONCE) {
+      const now = time.nowMs()
+      const args = tenants.slice(from, from + TENANTS_AT_ONCE).flatMap((tenant) => {
+        const keptMs = this.#retention.tenant(tenant)?.logsMs ?? this.#retention.logsMs
+        return keptMs === Infinity ? [] : [tenant, now - keptMs]
+      })
+      for (let first = ''; args.length > 0 && this.#isRunning; ) {
+        const due = (await scripts.run('jobs-due', args)) as readonly string[]
+        // The same again: it can't be removed
+        if (due.length === 0 || due[1] === first) break
+        first = due[1]
+        await this.#remove(due)
+      }
+    }
+  }
+
+  // ------------------------------------------------------------ bytes
+
+  /**
+   * From the tenant that takes most, and from none that takes less than its share: nobody's work evicts another's.
+   */
+  async #sweepBytes(totals: Map<TenantId, number>): Promise<void> {
+    const { commands, names, time } = this.#parts
+    let excess = -this.#retention.bytes
+    for (const bytes of totals.values()) excess += bytes
+    const share = this.#retention.bytes / totals.size
+    const until = time.nowMs() - this.#retention.atLeastMs
+    while (excess > 0 && totals.size > 0 && this.#isRunning) {
+      const tenant = largest(totals)
+      if (totals.get(tenant)! <= share) return
+      const ends = names.ends(tenant)
+      const members = await commands.client.zrangebyscore(ends, '-inf', until, 'LIMIT', 0, JOBS_AT_ONCE)
+      const due: string[] = []
+      for (const member of members) {
+        if (excess <= 0) break
+        const bytes = bytesOf(member)
+        due.push(tenant, member)
+        excess -= bytes
+        totals.set(tenant, totals.get(tenant)! - bytes)
+      }
+      if (due.length > 0) await this.#remove(due)
+      // The rest of it is too recent
+      if (members.length < JOBS_AT_ONCE) totals.delete(tenant)
+    }
+  }
+
+  // ------------------------------------------------------------ nothing kept
+
+  /** Those that no gateway reads any longer: see LeavingJobs. */
+  async #seeOff(): Promise<void> {
+    if (this.#seeingOff) return
+    this.#seeingOff = true
+    const { commands, names, time } = this.#parts
+    try {
+      for (let some = JOBS_AT_ONCE; some === JOBS_AT_ONCE && this.#isRunning; ) {
+        const ids = await commands.client.zrangebyscore(names.leaving(), '-inf', time.nowMs(), 'LIMIT', 0, JOBS_AT_ONCE)
+        await this.#removeIds(ids)
+        some = ids.length
+      }
+    } catch {
+      // As for a sweep
+    } finally {
+      this.#seeingOff = false
+    }
+  }
+
+  // ------------------------------------------------------------ removal
+
+  get #isRunning(): boolean {
+    return this.#stops.length > 0
+  }
+
+  /** `due`: tenants and members of their ends. */
+  async #remove(due: readonly string[]): Promise<void> {
+    const gone: Removable[] = []
+    for (let i = 0; i < due.length; i += 2) {
+      const [tenant, member] = [due[i], due[i + 1]]
+      gone.push({ id: idOf(member), tenant, bytes: bytesOf(member), key: '', conversation: null })
+    }
+    await this.#removeAll(gone)
+    await sleep(this.#parts.clock, STEP_PAUSE_MS)
+  }
+
+  async #removeIds(ids: readonly JobId[]): Promise<void> {
+    if (ids.length === 0) return
+    await this.#removeAll(ids.map((id) => ({ id, tenant: '', bytes: 0, key: '', conversation: null })))
+  }
+
+  /** What the row of each tells of it wins. */
+  async #removeAll(jobs: readonly Removable[]): Promise<void> {
+    const { commands, names, scripts } = this.#parts
+    const rows = await commands.client.mget(jobs.map(({ id }) => names.row(id)))
+    const known = jobs.map((job, i) => {
+      const row = rows[i] === null ? null : readEnded(rows[i]!)
+      return row === null ? job : removableOf(names, row)
+    })
+    this.removed.add(await removeJobs(scripts, known))
+  }
+}
+
+const idOf = (member: string): JobId => member.slice(0, member.indexOf(':'))
+const bytesOf = (member: string): number => Number(member.slice(member.indexOf(':') + 1))
+
+const largest = (totals: ReadonlyMap<TenantId, number>): TenantId =>
+  [...totals.keys()].reduce((most, tenant) => (totals.get(tenant)! > totals.get(most)! ? tenant : most))

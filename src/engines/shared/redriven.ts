@@ -1,0 +1,20 @@
+/** A job that failed, as it is submitted anew. */
+import type { Job, JobDraft } from '../../core/job.ts'
+
+/** At the end of its lane, at once, and under no key: that one names the job that failed. */
+export function redriven(job: Job, body: Uint8Array): JobDraft {
+  const {
+    id,
+    state: _state,
+    epoch: _epoch,
+    attempts: _attempts,
+    acceptedAtMs: _at,
+    endedAtMs: _ended,
+    error: _error,
+    usage: _usage,
+    timing: _timing,
+    ...draft
+  } = job
+  const { idempotencyKey: _key, delayMs: _delay, ...options } = draft.options
+  return { ...draft, options, body, isRetry: false, redriveOf: id }
+}

@@ -1,0 +1,13 @@
+/** What an engine keeps of jobs that have ended, and for how long. */
+import type { TenantId } from '../../core/job.ts'
+
+export interface JobRetention {
+  /** How long a job and its log are kept after its end, ms. */
+  readonly logsMs: number
+  /** Bytes that ended jobs may take; above, the oldest of the tenant that takes most go first. */
+  readonly bytes: number
+  /** How long an ended job is kept whatever `bytes` says, ms: its result can be fetched, its idempotency key holds. */
+  readonly atLeastMs: number
+  /** A tenant's own; null = as for all. */
+  readonly tenant: (tenant: TenantId) => { readonly logsMs: number } | null
+}
