@@ -147,7 +147,7 @@ describe.skipIf(NO_REDIS)('Redis: submissions', () => {
     expect(kinds(await submitting)).toEqual(['accepted'])
   })
 
-  it('without a coordinator it is refused, and nothing is left; unless it was accepted, and only its answer lost', async () => {
+  it('without a coordinator it is refused and leaves nothing, unless it was accepted and its answer lost', async () => {
     const { submissions, inbox, clock, bodies } = await setup()
     const lost = submissions.submit([draft()])
     const [submit] = await inbox.submits(1)

@@ -23,7 +23,7 @@ import type { RedisPresence } from './presence.ts'
 
 /** The coordinator accepts nothing that is older than this; its bus gives up later. */
 const ACCEPT_MS = 10_000
-/** A decision that was made in time is committed within this, or never: longer than a coordinator's term outlives it. */
+/** What was decided in time is committed within this, or never: longer than a coordinator may be stopped. */
 const COMMIT_MS = 4_000
 /** A request whose submit was refused, or lost, is kept for as long. */
 const REFUSED_BODY_S = 60
