@@ -21,18 +21,28 @@ const lua = (name: string): string =>
   readFileSync(new URL(`../../src/engines/redis/lua/${name}.lua`, import.meta.url), 'utf8')
 const LIBRARY = `local PUBLISH, NUMSUB = 'PUBLISH', 'NUMSUB'\n${lua('prelude')}${lua('log')}`
 
-export interface Held {
-  readonly job: JobId
-  readonly attempt: number
+/** Changes a script, to plant a bug. */
+export type Bend = (name: string, text: string) => string
+
+/** Scripts with a bug. */
+function bentScripts({ client }: Connection, shard: string, bend: Bend): Scripts {
+  const text = (name: string): string => `${LIBRARY}\n${bend(name, lua(name))}`
+  const bent: Pick<Scripts, 'run' | 'runBuffer'> = {
+    run: (name, args) => client.eval(text(name), 1, shard, ...args),
+    runBuffer: (name, args) => client.callBuffer('EVAL', text(name), 1, shard, ...args),
+  }
+  return bent as Scripts
 }
 
 export class LogFleet {
   readonly redis: Redis
   readonly names = new Names()
   readonly processes: LogProcess[] = []
+  readonly bend: Bend | null
   #order = 0
 
-  constructor(port: number) {
+  constructor(port: number, bend: Bend | null = null) {
+    this.bend = bend
     this.redis = new Redis({ port, host: '127.0.0.1', maxRetriesPerRequest: null, retryStrategy: () => 20 })
     this.redis.on('error', () => {})
   }
@@ -61,7 +71,7 @@ export class LogFleet {
   }
 
   /** The fence of this attempt; what its lease tells of the log. */
-  async lease(job: JobId, attempt: number): Promise<{ readonly epoch: number; readonly head: number }> {
+  async lease(job: JobId, attempt: number): Promise<Lease['log']> {
     const text = `call('HSET', S .. ':run', ARGV[1], ARGV[2] .. ' w {}')
       local head = log_tip(ARGV[1])
       return { log_epoch(ARGV[3]), head }`
@@ -104,7 +114,10 @@ export class LogProcess {
       names: fleet.names,
       commands: this.commands,
       subscriber: this.subscriber,
-      scripts: new Scripts(this.commands, fleet.names.shard),
+      scripts:
+        fleet.bend === null
+          ? new Scripts(this.commands, fleet.names.shard)
+          : bentScripts(this.commands, fleet.names.shard, fleet.bend),
       clock: systemClock,
       wheel: new Wheel(systemClock),
       ids,
@@ -134,7 +147,11 @@ export class LogProcess {
   }
 
   async begin(job: JobId, attempt: number): Promise<LogWriter> {
-    this.logs.begin(job, attempt, await this.#fleet.lease(job, attempt))
+    return this.open(job, attempt, await this.#fleet.lease(job, attempt))
+  }
+
+  open(job: JobId, attempt: number, log: Lease['log']): LogWriter {
+    this.logs.begin(job, attempt, log)
     return this.logs.open({ job: { id: job } as Job, attempt } as Lease)
   }
 

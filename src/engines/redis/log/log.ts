@@ -71,6 +71,11 @@ export class Logs implements TokenLog {
     this.#flush.close(new SluiceError('draining'))
   }
 
+  /** Logs that are followed here. */
+  get followed(): number {
+    return this.#follows.size
+  }
+
   /** Why nothing can be stored; null when it can. */
   get down(): SluiceError | null {
     return this.#flush.down

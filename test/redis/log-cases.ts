@@ -1,0 +1,403 @@
+/** What the token log must stand. Functions, so that planted bugs can be held against them too. */
+import { cpSync, rmSync } from 'node:fs'
+import { expect } from 'vitest'
+import type { LogWriter } from '../../src/core/ports/log.ts'
+import { type Bytes, isEnd } from '../../src/core/record.ts'
+import { eventually } from '../conformance/harness.ts'
+import { random } from '../random.ts'
+import { type Bend, LogFleet, type LogProcess } from './log-fleet.ts'
+import { FaultProxy } from './proxy.ts'
+import { RedisServer } from './server.ts'
+
+export const token = (i: number | string): Bytes =>
+  '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,' +
+  `"delta":{"content":" ${i}"},"finish_reason":null}]}`
+const tokens = (from: number, to: number): readonly Bytes[] =>
+  Array.from({ length: to - from + 1 }, (_, i) => token(from + i))
+const noEnd = (records: readonly Bytes[]): readonly Bytes[] => records.filter((record) => !isEnd(record))
+const soon = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
+
+export type LogCase = (bend?: Bend) => Promise<void>
+
+interface World {
+  readonly server: RedisServer
+  readonly fleet: LogFleet
+  /** A process whose connections go through proxies of its own. */
+  join(): Promise<{ readonly process: LogProcess; readonly commands: FaultProxy; readonly subscriber: FaultProxy }>
+}
+
+async function inWorld(bend: Bend | undefined, run: (world: World) => Promise<void>): Promise<void> {
+  const server = await RedisServer.start({ appendfsync: 'always' })
+  const fleet = new LogFleet(server.port, bend ?? null)
+  const proxies: FaultProxy[] = []
+  const proxy = async (): Promise<FaultProxy> => {
+    const started = await FaultProxy.start(server.port)
+    proxies.push(started)
+    return started
+  }
+  try {
+    await run({
+      server,
+      fleet,
+      async join() {
+        const [commands, subscriber] = [await proxy(), await proxy()]
+        return { process: await fleet.join(commands.url, subscriber.url), commands, subscriber }
+      },
+    })
+  } finally {
+    fleet.close()
+    for (const each of proxies) await each.close()
+    await server.remove()
+  }
+}
+
+/** All that is stored. */
+async function stored({ logs }: LogProcess, job: string): Promise<readonly Bytes[]> {
+  const all: Bytes[] = []
+  for (;;) {
+    const page = await logs.read(job, all.length, 10_000)
+    if (page === null) throw new Error('no log')
+    all.push(...page.records)
+    if (all.length >= page.head) return all
+  }
+}
+
+/** An attempt that lost its job writes nothing, also before the next one has begun to write. */
+export const fenced: LogCase = (bend) =>
+  inWorld(bend, async ({ fleet, join }) => {
+    const [{ process: one }, { process: two }] = [await join(), await join()]
+    const job = await fleet.accept()
+    const first = await one.begin(job, 1)
+    first.append(tokens(1, 2), 2, true)
+    await first.flushed()
+    const second = await two.begin(job, 2)
+    expect([second.head, second.epoch]).toEqual([2, 1])
+    first.append([token('late')], 1, true)
+    await expect(first.flushed()).rejects.toMatchObject({ code: 'worker_lost' })
+    expect(one.fenced).toEqual([`${job} 1`])
+    expect(first.pendingBytes).toBe(0)
+    expect(await one.logs.store(job, 1, '[]')).toBe('fenced')
+    second.append(tokens(3, 4), 2, true)
+    await second.flushed()
+    expect(await two.logs.store(job, 2, '["finish"]')).toBe('stored')
+    expect(await fleet.redis.xrange(fleet.names.inbox(), '-', '+')).toEqual([[expect.any(String), ['c', '["finish"]']]])
+    expect(await fleet.end(job)).toBe(5)
+    expect(noEnd(await stored(one, job))).toEqual(tokens(1, 4))
+    // Nothing follows the end, and there is one
+    second.append([token('late')], 1, true)
+    await second.flushed().catch(() => {})
+    expect(await fleet.end(job)).toBe(5)
+    expect((await stored(one, job)).length).toBe(5)
+  })
+
+/** One attempt number that was given away twice, as after a lease was lost with Redis's tail: one writes. */
+export const givenTwice: LogCase = (bend) =>
+  inWorld(bend, async ({ fleet, join }) => {
+    const [{ process: one }, { process: two }] = [await join(), await join()]
+    const job = await fleet.accept()
+    const lease = await fleet.lease(job, 1)
+    const [first, second] = [one.open(job, 1, lease), two.open(job, 1, lease)]
+    first.append([token('a')], 1, true)
+    await first.flushed()
+    first.append([token('b')], 1, true)
+    await first.flushed()
+    second.append([token('x')], 1, true)
+    await expect(second.flushed()).rejects.toMatchObject({ code: 'worker_lost' })
+    const third = two.open(job, 1, { epoch: 1, head: 0 })
+    third.append([token('a')], 1, true)
+    await third.flushed().catch(() => {})
+    third.append([token('c')], 1, true)
+    await expect(third.flushed()).rejects.toMatchObject({ code: 'worker_lost' })
+    expect(await stored(one, job)).toEqual([token('a'), token('b')])
+  })
+
+/** What was stored and not answered is sent again, and is there once. */
+export const repeated: LogCase = (bend) =>
+  inWorld(bend, async ({ fleet, join }) => {
+    const [{ process, commands }, { process: other }] = [await join(), await join()]
+    const job = await fleet.accept()
+    const writer = await process.begin(job, 1)
+    const reader = other.reader(job)
+    // The script is known to the server from now on
+    writer.append([token(1)], 1, true)
+    await writer.flushed()
+    for (let i = 2; i <= 6; i += 2) {
+      commands.stall('down')
+      writer.append([token(i)], 1, true)
+      await eventually(async () => expect((await other.logs.head(job))?.head).toBe(i))
+      writer.append([token(i + 1)], 1, true)
+      commands.drop()
+      commands.heal()
+      await writer.flushed()
+      expect(await stored(other, job)).toEqual(tokens(1, i + 1))
+    }
+    expect(await fleet.redis.llen(fleet.names.log(job))).toBe(7)
+    await fleet.end(job)
+    expect(noEnd(await reader.ended)).toEqual(tokens(1, 7))
+  })
+
+/** Messages that never arrived are read from the log: a few, all of a long silence, the last ones, and the end. */
+export const gaps: LogCase = (bend) =>
+  inWorld(bend, async ({ fleet, join }) => {
+    const [{ process: worker }, { process: gateway, subscriber }] = [await join(), await join()]
+    const jobs = await Promise.all(Array.from({ length: 40 }, () => fleet.accept()))
+    const writers = await Promise.all(jobs.map((job) => worker.begin(job, 1)))
+    const readers = jobs.map((job) => gateway.reader(job))
+    const write = async (from: number, to: number): Promise<void> => {
+      for (let i = from; i <= to; i++) {
+        for (const writer of writers) writer.append([token(i)], 1, false)
+        if (i % 3 === 0) await Promise.all(writers.map((writer) => writer.flushed()))
+      }
+      await Promise.all(writers.map((writer) => writer.flushed()))
+    }
+    const arrived = (n: number): Promise<void> =>
+      eventually(() => {
+        for (const reader of readers) expect(reader.got.length).toBe(n)
+      })
+    await write(1, 10)
+    await arrived(10)
+    subscriber.cut()
+    await write(11, 40)
+    subscriber.heal()
+    // It is back while more is written
+    await write(41, 60)
+    await arrived(60)
+    // The last words before a silence
+    subscriber.cut()
+    await write(61, 62)
+    subscriber.heal()
+    await arrived(62)
+    subscriber.cut()
+    for (const job of jobs) await fleet.end(job)
+    subscriber.heal()
+    for (const reader of readers) {
+      expect(noEnd(await reader.ended)).toEqual(tokens(1, 62))
+      expect(reader.restarts).toBe(0)
+    }
+    expect(gateway.logs.followed).toBe(0)
+  })
+
+/** A process that nobody hears is dropped from the followers, and followed again by itself. */
+export const dropped: LogCase = (bend) =>
+  inWorld(bend, async ({ fleet, join }) => {
+    const [{ process: worker }, { process: gateway, subscriber }] = [await join(), await join()]
+    const job = await fleet.accept()
+    const writer = await worker.begin(job, 1)
+    const reader = gateway.reader(job)
+    const followers = (): Promise<string | null> => fleet.redis.hget(fleet.names.followers(), job)
+    await eventually(async () => expect(await followers()).toBe(gateway.name))
+    subscriber.cut()
+    await eventually(() => expect(gateway.subscriber.away).toBe(true))
+    await eventually(async () => {
+      writer.append([token(1)], 1, true)
+      await writer.flushed()
+      expect(await followers()).toBe(null)
+    })
+    subscriber.heal()
+    await eventually(async () => expect(await followers()).toBe(gateway.name))
+    writer.append([token(2)], 1, true)
+    await writer.flushed()
+    await eventually(async () => expect(reader.got).toEqual(await stored(worker, job)))
+    reader.leave()
+    await eventually(async () => expect(await followers()).toBe(null))
+  })
+
+/** Each attempt can be read, and followed, without what an earlier one knew. */
+export const attempts: LogCase = (bend) =>
+  inWorld(bend, async ({ fleet, join }) => {
+    const [{ process: one }, { process: two }, { process: gateway }] = [await join(), await join(), await join()]
+    const job = await fleet.accept()
+    const early = gateway.reader(job)
+    const readers = [early]
+    let n = 0
+    for (let attempt = 1; attempt <= 6; attempt++) {
+      const process = attempt % 2 === 0 ? one : two
+      const writer = await process.begin(job, attempt)
+      expect(writer.head).toBe(n)
+      for (let i = 0; i < 5; i++) {
+        writer.append([token(++n)], 1, true)
+        await writer.flushed()
+      }
+      readers.push(gateway.reader(job), one.reader(job), two.reader(job))
+    }
+    await fleet.end(job)
+    for (const reader of readers) expect(noEnd(await reader.ended)).toEqual(tokens(1, 30))
+    for (let after = 0; after <= 30; after++)
+      expect(noEnd((await one.logs.read(job, after, 1 << 20))!.records)).toEqual(tokens(after + 1, 30))
+  })
+
+/** Redis is killed and comes back with all it had: attempts go on, and nobody is told anything. */
+export const restarted: LogCase = (bend) =>
+  inWorld(bend, async ({ server, fleet, join }) => {
+    const [{ process: worker }, { process: gateway }] = [await join(), await join()]
+    const job = await fleet.accept()
+    const writer = await worker.begin(job, 1)
+    const reader = gateway.reader(job)
+    writer.append(tokens(1, 10), 10, true)
+    await writer.flushed()
+    await server.kill()
+    writer.append(tokens(11, 20), 10, true)
+    expect(writer.pendingBytes).toBeGreaterThan(0)
+    await server.restart()
+    await writer.flushed()
+    await eventually(() => expect(reader.got).toEqual(tokens(1, 20)))
+    // What follows is of another epoch, and a cursor of the first one holds as far as that was written
+    const { epoch } = (await gateway.logs.head(job))!
+    expect(epoch).toBeGreaterThan(1)
+    const second = await worker.begin(job, 2)
+    expect([second.epoch, second.head]).toEqual([epoch, 20])
+    second.append(tokens(21, 22), 2, true)
+    await second.flushed()
+    expect(await gateway.logs.commonWith(job, 1)).toBe(20)
+    expect(await gateway.logs.commonWith(job, epoch)).toBe(22)
+    expect(await gateway.logs.commonWith(job, 7)).toBe(0)
+    // No page mixes two
+    expect(await gateway.logs.read(job, 18, 1 << 20)).toMatchObject({ epoch: 1, records: tokens(19, 20), head: 22 })
+    expect(await gateway.logs.read(job, 20, 1 << 20)).toMatchObject({ epoch, records: tokens(21, 22), head: 22 })
+    await fleet.end(job)
+    expect(noEnd(await reader.ended)).toEqual(tokens(1, 22))
+    expect(reader.restarts).toBe(0)
+  })
+
+/** Redis comes back without the last it had: who read that is told, and no cursor of it holds for other text. */
+export const lost: LogCase = (bend) =>
+  inWorld(bend, async ({ server, fleet, join }) => {
+    const [{ process: worker }, { process: gateway }] = [await join(), await join()]
+    const [short, whole, anew] = [await fleet.accept(), await fleet.accept(), await fleet.accept()]
+    const writers = await Promise.all([short, whole, anew].map((job) => worker.begin(job, 1)))
+    const readers = [short, whole, anew].map((job) => gateway.reader(job))
+    const [toShort, toWhole, toAnew] = writers
+    toShort.append(tokens(1, 10), 10, true)
+    toWhole.append(tokens(1, 10), 10, true)
+    await Promise.all(writers.map((writer) => writer.flushed()))
+    const backup = `${server.dir}-backup`
+    cpSync(server.dir, backup, { recursive: true })
+    toShort.append(tokens(11, 20), 10, true)
+    toAnew.append(tokens(1, 5), 5, true)
+    await Promise.all(writers.map((writer) => writer.flushed()))
+    await eventually(() => expect(readers.map(({ got }) => got.length)).toEqual([20, 10, 5]))
+
+    await server.kill()
+    rmSync(server.dir, { recursive: true })
+    cpSync(backup, server.dir, { recursive: true })
+    rmSync(backup, { recursive: true })
+    await server.restart()
+    toShort.append([token('late')], 1, true)
+    toWhole.append(tokens(11, 12), 2, true)
+    await expect(toShort.flushed()).rejects.toMatchObject({ code: 'worker_lost' })
+    await toWhole.flushed()
+    await eventually(() => expect(readers.map(({ restarts }) => restarts)).toEqual([1, 0, 1]))
+    await eventually(() => expect(readers.map(({ got }) => got.length)).toEqual([10, 12, 0]))
+
+    const { epoch } = (await gateway.logs.head(short))!
+    const second = await worker.begin(short, 2)
+    expect([second.epoch, second.head]).toEqual([epoch, 10])
+    second.append(tokens(101, 130), 30, true)
+    // The lease was told before Redis fell, and is used after
+    const stale = worker.open(anew, 1, { epoch: 1, head: 0 })
+    stale.append([token('other')], 1, true)
+    await Promise.all([second.flushed(), stale.flushed()])
+    expect(await gateway.logs.commonWith(short, 1)).toBe(10)
+    expect(await gateway.logs.commonWith(anew, 1)).toBe(0)
+    expect(await gateway.logs.read(anew, 0, 1_000)).toMatchObject({ epoch, records: [token('other')] })
+    for (const job of [short, whole, anew]) await fleet.end(job)
+    expect(noEnd(await readers[0].ended)).toEqual([...tokens(1, 10), ...tokens(101, 130)])
+    expect(noEnd(await readers[1].ended)).toEqual(tokens(1, 12))
+    expect(noEnd(await readers[2].ended)).toEqual([token('other')])
+  })
+
+/**
+ * Many attempts over many processes, whose connections are cut, stalled and delayed at any time: what is stored of each
+ * attempt is what it wrote, in order, at least as far as it was told; and every reader has what is stored.
+ */
+export const torture =
+  (seed: number, jobs = 24, events = 40): LogCase =>
+  (bend) =>
+    inWorld(bend, async ({ fleet, join }) => {
+      const below = random(seed)
+      const workers = [await join(), await join(), await join()]
+      const gateways = [await join(), await join()]
+      let isOver = false
+      const readers: Array<{ readonly job: string; readonly reader: ReturnType<LogProcess['reader']> }> = []
+      const write = async (job: string): Promise<void> => {
+        /** Of each attempt: what it wrote, and how much of it was certainly stored. */
+        const wrote: Array<{ readonly text: Bytes[]; sure: number }> = []
+        for (let attempt = 1; attempt === 1 || below(3) > 0; attempt++) {
+          const { process } = workers[below(3)]
+          const writer: LogWriter = await process.begin(job, attempt)
+          const mine = { text: [] as Bytes[], sure: 0 }
+          wrote.push(mine)
+          for (let i = below(150); i > 0; i--) {
+            const records = Array.from({ length: 1 + below(4) }, () => wild(below, attempt))
+            writer.append(records, records.length, below(5) === 0)
+            mine.text.push(...records)
+            if (below(10) === 0) readers.push({ job, reader: gateways[below(2)].process.reader(job, 1 + below(3_000)) })
+            if (below(3) === 0) await soon(below(15))
+            if (below(20) > 0) continue
+            const sure = mine.text.length
+            await writer.flushed()
+            mine.sure = sure
+          }
+          // Now and then it dies with what was on its way
+          if (below(3) > 0) await process.logs.settle(job, attempt)
+          if (below(3) > 0) mine.sure = await settled(process, job, attempt, mine.text.length, mine.sure)
+        }
+        await fleet.unlease(job)
+        await fleet.end(job)
+        check(noEnd(await stored(gateways[0].process, job)), wrote)
+      }
+      const harm = async (): Promise<void> => {
+        for (let i = 0; i < events && !isOver; i++) {
+          const { commands, subscriber } = [...workers, ...gateways][below(5)]
+          const proxy = below(2) === 0 ? commands : subscriber
+          const what = below(4)
+          if (what === 0) proxy.drop()
+          else if (what === 1) proxy.cut()
+          else if (what === 2) proxy.stall(...(below(2) === 0 ? (['down'] as const) : []))
+          else proxy.delay(below(30))
+          await soon(10 + below(120))
+          if (what === 2) proxy.drop()
+          proxy.heal()
+        }
+      }
+      const ids = await Promise.all(Array.from({ length: jobs }, () => fleet.accept()))
+      const harmed = harm()
+      try {
+        await Promise.all(ids.map(write))
+      } finally {
+        isOver = true
+        await harmed
+      }
+      for (const { job, reader } of readers) {
+        expect(await reader.ended).toEqual(await stored(gateways[1].process, job))
+        expect(reader.restarts).toBe(0)
+      }
+    })
+
+/** What is certainly stored of an attempt that was settled: all, if it was still the job's. */
+async function settled(process: LogProcess, job: string, attempt: number, all: number, sure: number): Promise<number> {
+  await process.logs.settle(job, attempt)
+  return process.fenced.includes(`${job} ${attempt}`) ? sure : all
+}
+
+function check(log: readonly Bytes[], wrote: ReadonlyArray<{ readonly text: readonly Bytes[]; sure: number }>): void {
+  let at = 0
+  for (const { text, sure } of wrote) {
+    let n = 0
+    while (n < text.length && log[at + n] === text[n]) n++
+    expect(n).toBeGreaterThanOrEqual(sure)
+    at += n
+  }
+  expect(at).toBe(log.length)
+}
+
+let serial = 0
+/** Any bytes, mostly tokens. No two alike. */
+function wild(below: (n: number) => number, attempt: number): Bytes {
+  const kind = below(20)
+  if (kind === 0) return `@attempt {"n":${attempt},"serial":${++serial}}`
+  if (kind === 1) return `${++serial} ${'x'.repeat(below(5_000))}`
+  if (kind === 2)
+    return `${++serial} ${Array.from({ length: below(40) }, () => String.fromCharCode(below(256))).join('')}`
+  return token(`${attempt}.${++serial}`)
+}
