@@ -31,6 +31,7 @@ export class Connection {
   readonly sharded: boolean
   readonly #address: RedisAddress
   readonly #listeners: Array<(back: boolean) => void> = []
+  readonly #channels = new Map<string, ReadonlyArray<(message: Buffer) => void>>()
   #isBack = false
   #closed = false
 
@@ -38,7 +39,10 @@ export class Connection {
     this.#address = address
     this.sharded = address.cluster !== undefined
     this.client = this.sharded ? clusterOf(address, use) : new Redis(address.url, optionsOf(use))
-    this.client.on('ready', () => this.#turned(true))
+    this.client.on('ready', () => this.#ready())
+    this.client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (channel: Buffer, message: Buffer) => {
+      for (const fn of this.#channels.get(channel.toString()) ?? []) fn(message)
+    })
     this.client.on('close', () => this.#turned(false))
     // Told by `away`; each command has its own rejection
     this.client.on('error', () => {})
@@ -83,21 +87,33 @@ export class Connection {
     this.client.disconnect()
   }
 
+  /** From now on `fn` hears what is published there, after each cut too. Rejects where that is not so yet. */
   async subscribe(channel: string, fn: (message: Buffer) => void): Promise<void> {
-    this.client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (from: Buffer, message: Buffer) => {
-      if (from.toString() === channel) fn(message)
-    })
-    await this.hears(channel)
-  }
-
-  /** Resolves when what is published on a subscribed channel arrives: again, after a cut. */
-  async hears(channel: string): Promise<void> {
-    if (this.sharded) await this.client.ssubscribe(channel)
-    else await this.client.subscribe(channel)
+    this.#channels.set(channel, [...(this.#channels.get(channel) ?? []), fn])
+    await this.#hear([channel])
   }
 
   async publish(channel: string, message: string | Buffer): Promise<number> {
     return Number(await this.client.call(this.sharded ? 'SPUBLISH' : 'PUBLISH', channel, message))
+  }
+
+  async #hear(channels: readonly string[]): Promise<void> {
+    if (!this.sharded) await this.client.subscribe(...channels)
+    else for (const channel of channels) await this.client.ssubscribe(channel)
+  }
+
+  /**
+   * A subscriber is back when it hears all its channels. ioredis would subscribe again by itself, but is deaf for good
+   * when it is cut before that was answered.
+   */
+  async #ready(): Promise<void> {
+    try {
+      if (this.#channels.size > 0) await this.#hear([...this.#channels.keys()])
+      this.#turned(true)
+    } catch {
+      // Cut again; where it was refused, another connection may not be
+      if (this.client.status === 'ready' && !this.#closed) this.client.disconnect(true)
+    }
   }
 
   #turned(back: boolean): void {
@@ -116,7 +132,7 @@ function optionsOf(use: Use): RedisOptions {
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: retryIn,
-    ...(use === 'subscriber' ? { autoResubscribe: true } : { commandTimeout: COMMAND_TIMEOUT_MS }),
+    ...(use === 'subscriber' ? { autoResubscribe: false } : { commandTimeout: COMMAND_TIMEOUT_MS }),
   }
 }
 

@@ -63,8 +63,9 @@ export class Follows {
   async start(): Promise<void> {
     const { subscriber, names, process, clock } = this.#deps
     await subscriber.subscribe(names.tail(process), (message) => this.#hear(message))
+    // What was published meanwhile is missed
     subscriber.onTurn((back) => {
-      if (back) void this.#lookAtAll()
+      if (back) void this.#look(() => true)
     })
     this.#stopLooks = clock.every(LOOK_EVERY_MS, () => void this.#lookAtSilent())
   }
@@ -268,17 +269,6 @@ export class Follows {
   #lookAtSilent(): Promise<void> {
     const silentSince = this.#deps.clock.monoMs() - SILENT_MS
     return this.#look((log) => log.heardMono <= silentSince)
-  }
-
-  /** The subscription is back: what was published meanwhile is missed. */
-  async #lookAtAll(): Promise<void> {
-    const { subscriber, names, process } = this.#deps
-    try {
-      await subscriber.hears(names.tail(process))
-      await this.#look(() => true)
-    } catch {
-      // It went away again
-    }
   }
 
   async #look(isMeant: (log: FollowedLog) => boolean): Promise<void> {
