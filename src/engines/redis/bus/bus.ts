@@ -19,10 +19,13 @@ const GIVE_UP_MS = 15_000
 /** Commands that wait for their answer. Beyond them the store counts as away. */
 const MAX_PENDING = 10_000
 const RETRY_MS = 100
+/** Commands in one entry of the inbox. */
+const COMMANDS_AN_ENTRY = 64
 
 interface Pending {
   command: Command
-  readonly startedMono: number
+  /** Nobody waits for it any longer then. */
+  readonly untilMono: number
   sentMono: number
   /** Sends it, as the command says. */
   readonly send: (pending: Pending) => void
@@ -85,15 +88,19 @@ export class Bus {
    * storage_unavailable: it may have been done all the same.
    */
   ask<A extends Ask>(ask: A): Promise<Answers[A['type']]> {
-    return this.#wait<A>(ask, (pending) => this.#send(pending))
+    return this.#wait<A>(ask, GIVE_UP_MS, (pending) => this.#send(pending))
   }
 
   /**
    * As `ask`, for a command that a script stores together with other things: `store` gets it as an entry of the inbox,
    * and is called again where no answer comes. Rejects with what `store` rejects with, unless Redis is away.
    */
-  askVia<A extends Ask>(ask: A, store: (entry: string) => Promise<void>): Promise<Answers[A['type']]> {
-    return this.#wait<A>(ask, (pending) => {
+  askVia<A extends Ask>(
+    ask: A,
+    store: (entry: string) => Promise<void>,
+    giveUpMs = GIVE_UP_MS,
+  ): Promise<Answers[A['type']]> {
+    return this.#wait<A>(ask, giveUpMs, (pending) => {
       pending.sentMono = this.#clock.monoMs()
       store(writeCommands([pending.command])).catch((error: unknown) => this.#failed([pending], error))
     })
@@ -112,7 +119,7 @@ export class Bus {
 
   // ------------------------------------------------------------ out
 
-  #wait<A extends Ask>(ask: A, send: (pending: Pending) => void): Promise<Answers[A['type']]> {
+  #wait<A extends Ask>(ask: A, giveUpMs: number, send: (pending: Pending) => void): Promise<Answers[A['type']]> {
     if (this.#closed || this.#pending.size >= MAX_PENDING) return Promise.reject(unavailable())
     const n = ++this.#n
     return new Promise((answer, refuse) => {
@@ -120,7 +127,7 @@ export class Bus {
       const command = { ...ask, from: this.process, n } as Command
       const pending: Pending = {
         command,
-        startedMono: now,
+        untilMono: now + giveUpMs,
         sentMono: now,
         send,
         answer: answer as (is: unknown) => void,
@@ -146,12 +153,20 @@ export class Bus {
     if (this.#closed) return
     const now = this.#clock.monoMs()
     for (const pending of sent) pending.sentMono = now
-    const entry = writeCommands(sent.map(({ command }) => command))
-    try {
-      await this.#commands.client.xadd(this.names.inbox(), '*', 'c', entry)
-    } catch (error) {
-      this.#failed(sent, error)
-    }
+    const parts: Pending[][] = []
+    for (let at = 0; at < sent.length; at += COMMANDS_AN_ENTRY) parts.push(sent.slice(at, at + COMMANDS_AN_ENTRY))
+    await Promise.all(
+      parts.map((part) =>
+        this.put(writeCommands(part.map(({ command }) => command))).catch((error: unknown) =>
+          this.#failed(part, error),
+        ),
+      ),
+    )
+  }
+
+  /** Puts an entry into the inbox. Rejects with what Redis or its client throws. */
+  async put(entry: string): Promise<void> {
+    await this.#commands.client.xadd(this.names.inbox(), '*', 'c', entry)
   }
 
   /** While Redis is away they wait. */
@@ -165,7 +180,7 @@ export class Bus {
   #resend(afterMs: number): void {
     const now = this.#clock.monoMs()
     for (const pending of this.#pending.values()) {
-      if (now - pending.startedMono > GIVE_UP_MS) this.#refuse(pending, unavailable())
+      if (now > pending.untilMono) this.#refuse(pending, unavailable())
       else if (!this.#commands.away && now - pending.sentMono >= afterMs) {
         pending.command = { ...pending.command, re: true }
         pending.send(pending)

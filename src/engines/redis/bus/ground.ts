@@ -5,7 +5,7 @@ import type { Ids } from '../../../core/ids.ts'
 import { Connection, type RedisAddress } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
-import { type AskTime, RedisTime } from '../client/redis-time.ts'
+import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
 import { Bus } from './bus.ts'
 
@@ -54,9 +54,4 @@ export async function openGround(
     throw storageError(error)
   }
   return { names, commands, subscriber, scripts, bus, clock, time, ids, emit, close }
-}
-
-async function timeOf(scripts: Scripts): Promise<number> {
-  const [seconds, micros] = (await scripts.run('time', [])) as readonly [string, string]
-  return Number(seconds) * 1_000 + Number(micros) / 1_000
 }

@@ -3,6 +3,7 @@
  * by a time, whatever their own wall clocks say.
  */
 import type { Clock } from '../../../core/clock.ts'
+import type { Scripts } from './scripts.ts'
 
 /** How Redis tells the time: TIME, as ms. */
 export type AskTime = () => Promise<number>
@@ -37,4 +38,10 @@ export class RedisTime {
   atMs(mono: number): number {
     return this.#offsetMs + mono
   }
+}
+
+/** TIME, of the shard's server. */
+export async function timeOf(scripts: Scripts): Promise<number> {
+  const [seconds, micros] = (await scripts.run('time', [])) as readonly [string, string]
+  return Number(seconds) * 1_000 + Number(micros) / 1_000
 }

@@ -1,5 +1,4 @@
 /** What one commit stores and tells, while it is being gathered; and its arguments, as lua/commit.lua takes them. */
-import type { Happened } from '../../../core/facts.ts'
 import type { JobId, Place } from '../../../core/job.ts'
 import type { Argument } from '../client/scripts.ts'
 import type { LeaseNote, Message } from '../protocol/messages.ts'
@@ -53,8 +52,7 @@ export class Commit {
   keepFrom: string | null = null
   readonly taken: Taken[] = []
   readonly over: Over[] = []
-  /** Told when it is stored. */
-  readonly facts: Happened[] = []
+  readonly #afterwards: Array<() => void> = []
   readonly #live: string[] = []
   readonly #run = new Map<JobId, string>()
   readonly #changes: Argument[][] = []
@@ -72,6 +70,20 @@ export class Commit {
       this.#leases.length === 0 &&
       this.#mails.size === 0
     )
+  }
+
+  /** About how many jobs it concerns. */
+  get weight(): number {
+    return this.#live.length / 2 + this.over.length + this.#run.size
+  }
+
+  /** Runs `fn` once it is stored. */
+  afterwards(fn: () => void): void {
+    this.#afterwards.push(fn)
+  }
+
+  stored(): void {
+    for (const fn of this.#afterwards) fn()
   }
 
   live(id: JobId, text: string): void {
@@ -93,13 +105,24 @@ export class Commit {
     else last.notes.push(note)
   }
 
+  /** False: no such lease is in here. */
+  unlease(id: JobId, attempt: number): boolean {
+    for (const { notes } of this.#leases) {
+      const at = notes.findIndex((note) => note.id === id && note.attempt === attempt)
+      if (at < 0) continue
+      notes.splice(at, 1)
+      return true
+    }
+    return false
+  }
+
   tell(process: string, message: Message): void {
     const mail = this.#mails.get(process)
     if (mail === undefined) this.#mails.set(process, [message])
     else mail.push(message)
   }
 
-  /** `leased`: does a job still have this attempt? What ended within this very commit is not leased. */
+  /** As lua/commit.lua takes them. */
   args(term: string, number: number, random: number): readonly Argument[] {
     const args: Argument[] = [term, number, random, this.keepFrom ?? '']
     const ended = new Set(this.over.map(({ id }) => id))
@@ -128,8 +151,9 @@ export class Commit {
       args.push(over.id, over.record, over.tenant, over.seq, over.state, over.endedAtMs, over.text)
       args.push(over.keepMs ?? '', over.key, over.join, over.joinMs, over.conversation, over.attempt)
     }
-    args.push(this.#leases.length)
-    for (const { process, notes } of this.#leases) {
+    const leases = this.#leases.filter(({ notes }) => notes.length > 0)
+    args.push(leases.length)
+    for (const { process, notes } of leases) {
       args.push(process, JSON.stringify([{ type: 'leased', leases: notes }]), notes.length)
       for (const { id, bodyBytes } of notes) args.push(id, bodyBytes <= ENCLOSED_BYTES ? '1' : '')
     }

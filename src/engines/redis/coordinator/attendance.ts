@@ -1,0 +1,81 @@
+/**
+ * Who reads plain POSTs (S2), by process: the one that submitted a job reads it from the start. When the last one has
+ * left, the job is canceled after a grace in which a reader may return, at any gateway.
+ */
+import type { Clock } from '../../../core/clock.ts'
+import type { JobId } from '../../../core/job.ts'
+import { Table } from '../../../core/table.ts'
+
+interface Attended {
+  readonly readers: string[]
+  /** Ends the grace; null: somebody reads. */
+  stop: (() => void) | null
+}
+
+export class Attendance {
+  readonly #clock: Clock
+  readonly #graceMs: number
+  readonly #cancel: (job: JobId) => void
+  readonly #jobs = new Table<JobId, Attended>()
+
+  constructor(clock: Clock, graceMs: number, cancel: (job: JobId) => void) {
+    this.#clock = clock
+    this.#graceMs = graceMs
+    this.#cancel = cancel
+  }
+
+  /** A job that is canceled when nobody reads it; `reader`: null after a takeover, when nobody was heard yet. */
+  add(job: JobId, reader: string | null): void {
+    const attended: Attended = { readers: reader === null ? [] : [reader], stop: null }
+    this.#jobs.set(job, attended)
+    if (reader === null) this.#startGrace(job, attended, 0)
+  }
+
+  entered(job: JobId, process: string): void {
+    const attended = this.#jobs.get(job)
+    if (attended === undefined) return
+    attended.stop?.()
+    attended.stop = null
+    if (!attended.readers.includes(process)) attended.readers.push(process)
+  }
+
+  /** `goneMs`: how long ago that may have been. */
+  left(job: JobId, process: string, goneMs: number): void {
+    const attended = this.#jobs.get(job)
+    if (attended === undefined) return
+    const at = attended.readers.indexOf(process)
+    if (at < 0) return
+    attended.readers.splice(at, 1)
+    if (attended.readers.length === 0) this.#startGrace(job, attended, goneMs)
+  }
+
+  /** With all its readers. */
+  gone(process: string): void {
+    for (const job of this.#jobs.keys()) this.left(job, process, 0)
+  }
+
+  /** It has ended. */
+  delete(job: JobId): void {
+    this.#jobs.get(job)?.stop?.()
+    this.#jobs.delete(job)
+  }
+
+  /** Processes that read something. */
+  processes(): ReadonlySet<string> {
+    const processes = new Set<string>()
+    for (const { readers } of this.#jobs.values()) for (const process of readers) processes.add(process)
+    return processes
+  }
+
+  stop(): void {
+    for (const { stop } of this.#jobs.values()) stop?.()
+  }
+
+  #startGrace(job: JobId, attended: Attended, goneMs: number): void {
+    attended.stop?.()
+    attended.stop = this.#clock.after(Math.max(0, this.#graceMs - goneMs), () => {
+      attended.stop = null
+      this.#cancel(job)
+    })
+  }
+}

@@ -1,0 +1,140 @@
+/** A job that has not ended, as its coordinator holds it beside the machine. */
+import { aboutJob } from '../../../core/facts.ts'
+import type { Job, JobId } from '../../../core/job.ts'
+import type { Change, FailedAt, Tally } from '../../../core/ports/coordinator.ts'
+import type { Claim } from '../../../core/ports/work.ts'
+import { Table } from '../../../core/table.ts'
+import { type LiveRow, type RunRow, writeRun } from '../protocol/rows.ts'
+
+/** Who is told when it has ended. */
+export interface Waiting {
+  readonly from: string
+  readonly n: number
+}
+
+const NO_ATTEMPTS: Tally = { attempts: 0, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null }
+const NOWHERE: FailedAt = []
+
+export class HeldJob {
+  readonly row: LiveRow
+  /** Of the attempt that runs; 0: none does. */
+  attempt = 0
+  worker: string | null = null
+  claim: Claim | null = null
+  leasedAtMs: number | null = null
+  leasedMono = 0
+  tally = NO_ATTEMPTS
+  failedAt = NOWHERE
+  notBeforeAtMs = 0
+  canceling = false
+  waiting: Waiting[] = []
+
+  constructor(row: LiveRow, run: RunRow | null = null) {
+    this.row = row
+    if (run === null) return
+    this.attempt = run.attempt
+    this.worker = run.worker
+    this.claim = run.claim
+    this.leasedAtMs = run.leasedAtMs
+    this.tally = run.tally
+    this.failedAt = run.failedAt
+    this.notBeforeAtMs = run.notBeforeAtMs
+    this.canceling = run.canceling
+  }
+
+  get id(): JobId {
+    return this.row.id
+  }
+
+  /** Attempts begun. */
+  get attempts(): number {
+    return Math.max(this.attempt, this.tally.attempts)
+  }
+
+  /** As it is stored. */
+  run(): string {
+    const { attempt, worker, claim, leasedAtMs, tally, failedAt, notBeforeAtMs, canceling } = this
+    return writeRun({ attempt, worker, claim, leasedAtMs, tally, failedAt, notBeforeAtMs, canceling })
+  }
+
+  about(): ReturnType<typeof aboutJob> {
+    return aboutJob({ ...this.row.facts, id: this.id } as Job)
+  }
+}
+
+/** All that have not ended, and who runs them. */
+export class HeldJobs {
+  readonly #jobs = new Table<JobId, HeldJob>()
+  readonly #byWorker = new Table<string, Table<JobId, HeldJob>>()
+
+  get size(): number {
+    return this.#jobs.size
+  }
+
+  has(id: JobId): boolean {
+    return this.#jobs.has(id)
+  }
+
+  get(id: JobId): HeldJob | undefined {
+    return this.#jobs.get(id)
+  }
+
+  values(): Iterable<HeldJob> {
+    return this.#jobs.values()
+  }
+
+  /** Those that run something. */
+  get workers(): readonly string[] {
+    return this.#byWorker.keys()
+  }
+
+  of(worker: string): Iterable<HeldJob> {
+    return this.#byWorker.get(worker)?.values() ?? []
+  }
+
+  add(job: HeldJob): void {
+    this.#jobs.set(job.id, job)
+    if (job.worker !== null) this.#give(job, job.worker)
+  }
+
+  delete(job: HeldJob): void {
+    this.giveBack(job)
+    this.#jobs.delete(job.id)
+  }
+
+  lease(
+    job: HeldJob,
+    { worker, attempt, claim }: Pick<Leased, 'worker' | 'attempt' | 'claim'>,
+    mono: number,
+    atMs: number,
+  ): void {
+    job.attempt = attempt
+    job.worker = worker
+    job.claim = claim
+    job.leasedMono = mono
+    job.leasedAtMs = Math.floor(atMs)
+    job.tally = { ...job.tally, attempts: attempt }
+    this.#give(job, worker)
+  }
+
+  /** No attempt of it runs any more. */
+  giveBack(job: HeldJob): void {
+    if (job.worker !== null) {
+      const jobs = this.#byWorker.get(job.worker)
+      if (jobs?.delete(job.id) && jobs.size === 0) this.#byWorker.delete(job.worker)
+    }
+    job.attempt = 0
+    job.worker = job.claim = job.leasedAtMs = null
+  }
+
+  #give(job: HeldJob, worker: string): void {
+    const jobs = this.#byWorker.get(worker) ?? new Table<JobId, HeldJob>()
+    jobs.set(job.id, job)
+    this.#byWorker.set(worker, jobs)
+  }
+}
+
+type Leased = Extract<Change, { type: 'leased' }>
+
+/** The process of a worker: "<process>.<n>". */
+export const processOf = (worker: string): string => worker.slice(0, worker.indexOf('.'))

@@ -1,0 +1,227 @@
+/**
+ * A candidate for the coordinator of a fleet: while it holds the key, it runs the machine over the shard. It has
+ * connections of its own, and needs an event loop that nobody else holds.
+ */
+import type { Clock } from '../../../core/clock.ts'
+import type { Emit } from '../../../core/facts.ts'
+import type { Ids } from '../../../core/ids.ts'
+import type { Coordinator, PlanModel } from '../../../core/ports/coordinator.ts'
+import { Connection, type RedisAddress } from '../client/connection.ts'
+import { Names } from '../client/names.ts'
+import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
+import { Scripts } from '../client/scripts.ts'
+import { type Command, readCommands } from '../protocol/commands.ts'
+import { readBeats, readControl } from '../protocol/messages.ts'
+import { Election, OTHER_SERVER, type Won } from './election.ts'
+import type { Waiting } from './held.ts'
+import type { Rules } from './parts.ts'
+import { ActingCoordinator } from './term.ts'
+
+export interface HostOptions {
+  readonly redis: RedisAddress
+  readonly rules: Rules
+  /** An empty one, for each term. */
+  readonly createCoordinator: () => Coordinator
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly emit: Emit
+  /** What the one that coordinates does beside it. */
+  readonly chores: Chores
+  readonly askTime?: AskTime
+}
+
+/** Called in turns, one for each term. */
+export interface Chores {
+  start(): void
+  stop(): void
+}
+
+const HOST_BYTES = 8
+/** How long a read of the inbox waits for an entry. */
+const BLOCK_MS = 250
+const ENTRIES = 1_000
+/** Commands that share a commit: beyond it Redis would be held. */
+const COMMANDS_A_COMMIT = 256
+const RETRY_MS = 50
+/** A stop waits so long for the commit that is under way. */
+const STOP_MS = 1_000
+
+export class Host {
+  readonly id: string
+  readonly #options: HostOptions
+  readonly #names: Names
+  readonly #commands: Connection
+  readonly #inbox: Connection
+  readonly #subscriber: Connection
+  readonly #electionLine: Connection
+  readonly #election: Election
+  readonly #time: RedisTime
+  #models: readonly PlanModel[] | null = null
+  #term: ActingCoordinator | null = null
+  #stopped = false
+
+  constructor(options: HostOptions) {
+    const { redis, ids, clock, askTime } = options
+    this.#options = options
+    this.id = ids.name('h', HOST_BYTES).slice(2)
+    this.#names = new Names(redis.prefix)
+    this.#commands = new Connection(redis, 'commands')
+    this.#inbox = new Connection(redis, 'blocking')
+    this.#subscriber = new Connection(redis, 'subscriber')
+    this.#electionLine = new Connection(redis, 'commands')
+    const scripts = new Scripts(this.#commands, this.#names.shard)
+    this.#time = new RedisTime(clock, askTime ?? (() => timeOf(scripts)))
+    this.#election = new Election(this.id, clock, this.#electionLine, this.#names, ids.jitter, {
+      won: (won) => void this.#begin(won),
+      lost: (reason) => this.#end(reason),
+    })
+  }
+
+  /** Rejects with what Redis or its client throws. */
+  async start(): Promise<void> {
+    const all = [this.#commands, this.#inbox, this.#subscriber, this.#electionLine]
+    await Promise.all(all.map((connection) => connection.open()))
+    await this.#time.read()
+    await this.#subscriber.subscribe(this.#election.channel, () => {})
+    await this.#subscriber.subscribe(this.#names.beats(), (message) => {
+      for (const beat of readBeats(message.toString())) this.#term?.beat(beat)
+    })
+    await this.#subscriber.subscribe(this.#names.control(), (message) => {
+      if (readControl(message.toString())?.type === 'free') void this.#election.look()
+    })
+    for (const connection of [this.#commands, this.#subscriber]) connection.onTurn((back) => back && this.#back())
+    if (this.#stopped) return
+    this.#election.start()
+  }
+
+  get isActing(): boolean {
+    return this.#term !== null
+  }
+
+  /** Of this term, and of those to come. */
+  configure(models: readonly PlanModel[]): void {
+    this.#models = models
+    this.#term?.configure(models)
+  }
+
+  /** Hands over: what is decided is committed, and another candidate follows at once. Never rejects. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    const term = this.#term
+    if (term !== null) await Promise.race([term.finish(), this.#after(STOP_MS)])
+    this.#close()
+    await this.#election.stop(true)
+    this.#disconnect()
+  }
+
+  /** As if its process were killed: no further command leaves. */
+  kill(): void {
+    this.#stopped = true
+    void this.#election.stop(false)
+    this.#close()
+    this.#disconnect()
+  }
+
+  // ------------------------------------------------------------ terms
+
+  async #begin(won: Won): Promise<void> {
+    const { rules, clock, ids, emit, createCoordinator, chores } = this.#options
+    const coordinator = createCoordinator()
+    if (this.#models !== null) coordinator.configure(this.#models, clock.monoMs())
+    const term = new ActingCoordinator({
+      won,
+      host: this.id,
+      rules,
+      coordinator,
+      connection: this.#commands,
+      names: this.#names,
+      clock,
+      time: this.#time,
+      random: ids.jitter,
+      emit,
+      ended: (reason) => {
+        this.#election.stepDown()
+        this.#end(reason)
+      },
+    })
+    this.#term = term
+    if (won.otherServer) this.#warnOfLoss()
+    await term.open()
+    if (this.#term !== term) return
+    chores.start()
+    await this.#read(term)
+  }
+
+  #end(reason: string): void {
+    if (reason === OTHER_SERVER) this.#warnOfLoss()
+    this.#close()
+    if (!this.#stopped) void this.#election.look()
+  }
+
+  #close(): void {
+    const term = this.#term
+    if (term === null) return
+    this.#term = null
+    term.end(null)
+    this.#options.chores.stop()
+  }
+
+  #disconnect(): void {
+    for (const connection of [this.#commands, this.#inbox, this.#subscriber, this.#electionLine]) connection.close()
+  }
+
+  #back(): void {
+    void this.#time.read().catch(() => {}) // away again: at the next turn
+    this.#term?.woke()
+    void this.#election.look()
+  }
+
+  #warnOfLoss(): void {
+    this.#options.emit({
+      type: 'store-warned',
+      code: 'commits_missing',
+      detail:
+        'Redis was restarted, or failed over: what it had not written or replicated by then is missing. Readers of ' +
+        'unfinished jobs are told; see docs/engines.md for what each durability keeps.',
+    })
+  }
+
+  // ------------------------------------------------------------ the inbox
+
+  /** Reads without taking: what a commit is done with, it trims. */
+  async #read(term: ActingCoordinator): Promise<void> {
+    let after = '0-0'
+    while (this.#term === term) {
+      let entries: ReadonlyArray<readonly [id: string, fields: readonly string[]]>
+      try {
+        const { client } = this.#inbox
+        const read = await client.xread('COUNT', ENTRIES, 'BLOCK', BLOCK_MS, 'STREAMS', this.#names.inbox(), after)
+        entries = read?.[0]?.[1] ?? []
+      } catch {
+        await this.#after(RETRY_MS) // away
+        continue
+      }
+      for (let at = 0; at < entries.length && this.#term === term; ) {
+        const commands: Command[] = []
+        const unread: Waiting[] = []
+        for (; at < entries.length && commands.length < COMMANDS_A_COMMIT; at++) {
+          const [id, [, entry = '']] = entries[at]
+          after = id
+          commands.push(...readCommands(entry, (asked) => unread.push(asked)))
+        }
+        await term.take(commands, unread, following(after))
+      }
+    }
+  }
+
+  #after(ms: number): Promise<void> {
+    return new Promise((done) => this.#options.clock.after(ms, done))
+  }
+}
+
+/** The least id after one of an entry: "<ms>-<n>". */
+function following(id: string): string {
+  const [ms, n] = id.split('-')
+  return `${ms}-${Number(n) + 1}`
+}

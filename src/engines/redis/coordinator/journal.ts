@@ -1,0 +1,107 @@
+/**
+ * The journal of one term: commits, one after the other. A commit that was cut is sent again as it was, until it is in;
+ * one that finds another's fence ends the term, and nothing of it was stored or told.
+ */
+import type { Clock } from '../../../core/clock.ts'
+import { storageError } from '../client/errors.ts'
+import type { Argument, Scripts } from '../client/scripts.ts'
+import { Commit } from './commit.ts'
+
+/** Between two tries while Redis is away, or full. */
+const RETRY_MS = 50
+/** What is decided at once beyond this goes into a further commit: Redis does nothing else during one. */
+const HEAVY = 256
+const RANDOM = 2 ** 28
+
+export interface JournalEvents {
+  /** Another coordinates, or this one can't be sure of its memory. Called once; nothing is committed any more. */
+  fenced(reason: string): void
+  /** Nobody hears for these processes. */
+  unheard(processes: readonly string[]): void
+}
+
+export class Journal {
+  readonly #scripts: Scripts
+  readonly #clock: Clock
+  readonly #term: string
+  readonly #random: () => number
+  readonly #events: JournalEvents
+  #ready: Commit[] = []
+  #draft = new Commit()
+  #number = 0
+  #over = false
+
+  /** `random`: uniform in [0, 1). */
+  constructor(scripts: Scripts, clock: Clock, term: string, random: () => number, events: JournalEvents) {
+    this.#scripts = scripts
+    this.#clock = clock
+    this.#term = term
+    this.#random = random
+    this.#events = events
+  }
+
+  /** What the next commit stores and tells. */
+  get draft(): Commit {
+    return this.#draft
+  }
+
+  /** What was decided so far is whole, and may be in a commit before what follows. */
+  split(): void {
+    if (this.#draft.weight < HEAVY) return
+    this.#ready.push(this.#draft)
+    this.#draft = new Commit()
+  }
+
+  /** Resolves when all of the draft is stored, and told; or when it never will be. */
+  async commit(): Promise<void> {
+    if (!this.#draft.isEmpty) {
+      this.#ready.push(this.#draft)
+      this.#draft = new Commit()
+    }
+    const ready = this.#ready
+    this.#ready = []
+    for (const commit of ready) if (!(await this.#store(commit))) return
+  }
+
+  /** Nothing is sent any more. */
+  stop(): void {
+    this.#over = true
+  }
+
+  async #store(commit: Commit): Promise<boolean> {
+    const args = commit.args(this.#term, this.#number, Math.floor(this.#random() * RANDOM))
+    while (!this.#over) {
+      const answer = await this.#try(args)
+      if (answer === null) {
+        await new Promise<void>((again) => this.#clock.after(RETRY_MS, again))
+        continue
+      }
+      const [what, ...details] = answer
+      if (what !== 'ok' && what !== 'in') return this.#fence(details.join(' '))
+      this.#number++
+      commit.stored()
+      if (details.length > 0) this.#events.unheard([...new Set(details)])
+      return true
+    }
+    return false
+  }
+
+  /** Null: to be tried again. */
+  async #try(args: readonly Argument[]): Promise<readonly string[] | null> {
+    try {
+      return (await this.#scripts.run('commit', args)) as readonly string[]
+    } catch (thrown) {
+      const { code, message, cause } = storageError(thrown)
+      if (code === 'storage_unavailable' || code === 'storage_full') return null
+      return ['failed', cause instanceof Error ? cause.message : message]
+    }
+  }
+
+  #fence(reason: string): false {
+    if (!this.#over) {
+      this.#over = true
+      this.#events.fenced(reason)
+    }
+    return false
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * What the store has of jobs that a batch of commands asks about, looked up once for the batch: jobs of idempotency
+ * keys, jobs that ended well a short while ago (J4), and jobs that have ended.
+ */
+import { createHash } from 'node:crypto'
+import type { JobId } from '../../../core/job.ts'
+import { joinKeyOf } from '../../shared/scheduled.ts'
+import type { Connection } from '../client/connection.ts'
+import type { Names } from '../client/names.ts'
+import type { Command, Item } from '../protocol/commands.ts'
+import { type EndedRow, readEnded } from '../protocol/rows.ts'
+import type { HeldJobs } from './held.ts'
+
+export interface Known {
+  readonly id: JobId
+  readonly sameBody: boolean
+}
+
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex')
+
+/** Another user's request is another, even where an API key uses names of a user's name space (T1). */
+const requestOf = ({ facts }: Item): string => digest(`${facts.bodyHash}\n${facts.user ?? ''}`)
+
+export const keyOf = (names: Names, { facts: { tenant, options } }: Pick<Item, 'facts'>): string =>
+  options.idempotencyKey === undefined ? '' : names.key(tenant, options.idempotencyKey)
+
+export const keyValue = (item: Item): string => `${item.id} ${requestOf(item)}`
+
+export const joinDigest = (facts: Item['facts']): string => digest(joinKeyOf(facts))
+
+export class KnownJobs {
+  readonly #found: ReadonlyMap<string, string>
+  readonly #ended: ReadonlyMap<JobId, EndedRow | 'damaged'>
+  readonly #held: ReadonlySet<JobId>
+  readonly #names: Names
+  /** Keys of jobs that are taken in this very batch. */
+  readonly #taken = new Map<string, string>()
+
+  private constructor(
+    names: Names,
+    found: ReadonlyMap<string, string>,
+    ended: ReadonlyMap<JobId, EndedRow | 'damaged'>,
+    held: ReadonlySet<JobId>,
+  ) {
+    this.#held = held
+    this.#names = names
+    this.#found = found
+    this.#ended = ended
+  }
+
+  /** Rejects with what Redis or its client throws. */
+  static async of(
+    commands: readonly Command[],
+    held: HeldJobs,
+    connection: Connection,
+    names: Names,
+  ): Promise<KnownJobs> {
+    const keys = new Set<string>()
+    const ids = new Set<JobId>()
+    const there = new Set<JobId>()
+    for (const command of commands) {
+      if (command.type === 'submit')
+        for (const item of command.items) {
+          if (item.facts.options.idempotencyKey !== undefined) keys.add(keyOf(names, item))
+          else if (item.isRetry) keys.add(names.joinable(joinDigest(item.facts)))
+          if (command.re) ids.add(item.id)
+        }
+      else if (command.type === 'cancel' || (command.type === 'finish' && command.re))
+        if (held.has(command.id)) there.add(command.id)
+        else ids.add(command.id)
+    }
+    const found = new Map<string, string>()
+    const ended = new Map<JobId, EndedRow | 'damaged'>()
+    const all = [...keys, ...[...ids].map((id) => names.row(id))]
+    const values = all.length === 0 ? [] : await connection.client.mget(...all)
+    for (const [i, key] of [...keys].entries()) if (values[i] !== null) found.set(key, values[i]!)
+    for (const [i, id] of [...ids].entries()) {
+      const row = values[keys.size + i]
+      if (row !== null) ended.set(id, readEnded(row!) ?? 'damaged')
+    }
+    return new KnownJobs(names, found, ended, there)
+  }
+
+  /** The job of its idempotency key, or that it repeats as an SDK's retry. */
+  of(item: Item): Known | undefined {
+    const key = keyOf(this.#names, item)
+    if (key !== '') {
+      const value = this.#taken.get(key) ?? this.#found.get(key)
+      if (value === undefined) return undefined
+      const [id, request] = value.split(' ')
+      return { id, sameBody: request === requestOf(item) }
+    }
+    if (!item.isRetry) return undefined
+    const id = this.#found.get(this.#names.joinable(joinDigest(item.facts)))
+    return id === undefined ? undefined : { id, sameBody: true }
+  }
+
+  /** Its key is its own from now on. */
+  taken(item: Item): void {
+    const key = keyOf(this.#names, item)
+    if (key !== '') this.#taken.set(key, keyValue(item))
+  }
+
+  /** It was running, or in line, when the batch began. */
+  wasHeld(id: JobId): boolean {
+    return this.#held.has(id)
+  }
+
+  /** Those that were asked about and had ended before the batch. */
+  ended(id: JobId): EndedRow | 'damaged' | undefined {
+    return this.#ended.get(id)
+  }
+}

@@ -1,0 +1,128 @@
+/** What the machine decided, into the commit: changes are stored, and workers told, in the order of decision. */
+
+import { failureOf } from '../../../core/facts.ts'
+import type { Change, Notice } from '../../../core/ports/coordinator.ts'
+import { type End, endRecord } from '../../../core/record.ts'
+import { errorOf } from '../../shared/scheduled.ts'
+import type { LeaseNote } from '../protocol/messages.ts'
+import { writeEnd, writeLive } from '../protocol/rows.ts'
+import { type HeldJob, processOf } from './held.ts'
+import { joinDigest, keyOf } from './known.ts'
+import type { Term } from './parts.ts'
+
+type Of<T extends Change['type']> = Extract<Change, { type: T }>
+
+/** After each call of the machine. `split`: may what follows be in a commit of its own? */
+export function absorb(term: Term, split = true): void {
+  const { coordinator, held, journal } = term
+  for (const change of coordinator.changes()) {
+    const job = held.get(change.id)
+    if (job === undefined) continue
+    switch (change.type) {
+      case 'accepted':
+        break // by its submit, which has the facts
+      case 'canceling':
+        job.canceling = true
+        journal.draft.run(job.id, job.run())
+        break
+      case 'leased':
+        leased(term, job, change)
+        break
+      case 'returned':
+        returned(term, job, change)
+        break
+      case 'ended':
+        ended(term, job, change)
+    }
+    if (split) journal.split()
+  }
+  for (const notice of coordinator.notices()) tell(term, notice)
+}
+
+function tell({ emit, journal }: Term, notice: Notice): void {
+  if (notice.type === 'cooling') journal.draft.afterwards(() => emit({ ...notice, type: 'deployment-cooled' }))
+  else journal.draft.tell(processOf(notice.worker), notice)
+}
+
+function leased(term: Term, job: HeldJob, change: Of<'leased'>): void {
+  const { id, worker, attempt, crashes, claim, sinceAcceptedMs, queuedMs, ttftMs } = change
+  const { journal, emit, clock, held, time } = term
+  const now = clock.monoMs()
+  held.lease(job, change, now, time.atMs(now))
+  const { draft } = journal
+  draft.run(id, job.run())
+  draft.lease(processOf(worker), noteOf(term, job, { crashes, sinceAcceptedMs, queuedMs, ttftMs }))
+  const fact = { type: 'job-leased', ...job.about(), attempt, deployment: claim.deployment, queuedMs } as const
+  draft.afterwards(() => {
+    if (job.attempt === attempt) emit(fact)
+  })
+}
+
+type Times = Pick<Of<'leased'>, 'crashes' | 'sinceAcceptedMs' | 'queuedMs' | 'ttftMs'>
+
+/** A lease, as its worker is told. */
+const noteOf = ({ won }: Term, { id, row, worker, attempt, claim }: HeldJob, times: Times): LeaseNote => ({
+  worker: worker!,
+  id,
+  row: writeLive(row),
+  bodyBytes: row.bodyBytes,
+  attempt,
+  claim: claim!,
+  ...times,
+  epoch: won.epoch,
+})
+
+/** Its worker does not seem to know of it. */
+export function tellAgain(term: Term, job: HeldJob, now: number): void {
+  const { crashes, ranMs, ttftMs } = job.tally
+  const sinceAcceptedMs = Math.max(0, term.time.atMs(now) - job.row.acceptedAtMs)
+  const queuedMs = Math.max(0, sinceAcceptedMs - ranMs - (now - job.leasedMono))
+  const note = noteOf(term, job, { crashes, sinceAcceptedMs, queuedMs, ttftMs })
+  term.journal.draft.lease(processOf(job.worker!), { ...note, again: true })
+}
+
+function returned(term: Term, job: HeldJob, { id, notBeforeMono, tally, failedAt }: Of<'returned'>): void {
+  const { journal, emit, clock, held } = term
+  const { draft } = journal
+  draft.unlease(id, tally.attempts)
+  held.giveBack(job)
+  job.tally = tally
+  job.failedAt = failedAt
+  const now = clock.monoMs()
+  job.notBeforeAtMs = notBeforeMono > now ? Math.ceil(term.time.atMs(notBeforeMono)) : 0
+  draft.run(id, job.run())
+  const delayMs = Math.max(0, notBeforeMono - now)
+  const fact = { type: 'job-returned', ...job.about(), attempt: tally.attempts, delayMs } as const
+  draft.afterwards(() => emit(fact))
+}
+
+/** Its record, its row and its turn, in one commit; whoever waited for it is told in that very commit. */
+function ended(term: Term, job: HeldJob, { id, state, error, usage, timing, deployment }: Of<'ended'>): void {
+  const { journal, rules, names, held, attendance, emit, clock } = term
+  const { draft } = journal
+  const { facts, seq } = job.row
+  const measured = { ...(usage && { usage }), ...(timing && { timing }) }
+  const end: End = { state, ...(error && errorOf(error)), ...measured }
+  const endedAtMs = Math.floor(term.time.atMs(clock.monoMs()))
+  draft.unlease(id, job.attempt)
+  draft.over.push({
+    id,
+    record: Buffer.from(endRecord(end), 'latin1'),
+    tenant: facts.tenant,
+    seq,
+    state,
+    endedAtMs,
+    text: writeEnd({ attempts: job.attempts, end, endedAtMs }),
+    keepMs: rules.keepMs(facts.tenant),
+    key: keyOf(names, job.row),
+    join: state === 'done' ? joinDigest(facts) : '',
+    joinMs: rules.joinAfterEndMs,
+    conversation: facts.options.conversation ?? '',
+    attempt: job.attempt,
+  })
+  for (const { from, n } of job.waiting) draft.tell(from, { type: 'answer', n, is: 'ended' })
+  held.delete(job)
+  attendance.delete(id)
+  const fact = { type: 'job-ended', ...job.about(), deployment, state, ...failureOf(error), ...measured } as const
+  draft.afterwards(() => emit(fact))
+}

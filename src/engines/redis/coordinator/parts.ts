@@ -1,0 +1,49 @@
+/** What the files of one term share. */
+import type { Clock } from '../../../core/clock.ts'
+import type { Emit } from '../../../core/facts.ts'
+import type { TenantId } from '../../../core/job.ts'
+import type { Coordinator } from '../../../core/ports/coordinator.ts'
+import type { Selector } from '../../../core/ports/operations.ts'
+import type { Connection } from '../client/connection.ts'
+import type { Names } from '../client/names.ts'
+import type { RedisTime } from '../client/redis-time.ts'
+import type { Attendance } from './attendance.ts'
+import type { Won } from './election.ts'
+import type { Fleet } from './fleet.ts'
+import type { HeldJobs, Waiting } from './held.ts'
+import type { Journal } from './journal.ts'
+
+/** How the fleet is coordinated, whichever process does it. */
+export interface Rules {
+  /** Retention of a tenant's jobs; null: for ever. */
+  readonly keepMs: (tenant: TenantId) => number | null
+  readonly disconnectGraceMs: number
+  readonly joinAfterEndMs: number
+  /** A process for which nobody hears is given up after this. */
+  readonly goneMs: number
+}
+
+export interface Term {
+  readonly won: Won
+  readonly rules: Rules
+  readonly names: Names
+  readonly connection: Connection
+  readonly clock: Clock
+  readonly coordinator: Coordinator
+  readonly journal: Journal
+  readonly held: HeldJobs
+  readonly fleet: Fleet
+  readonly attendance: Attendance
+  readonly pauses: Map<string, Selector>
+  /** Tenants that are being erased, until when. */
+  readonly barred: Map<TenantId, number>
+  /** Who asked whether it is ready. */
+  readonly greeting: Waiting[]
+  readonly emit: Emit
+  /** Monotonic ms. The machine hears first of time in which nothing ran. */
+  now(): number
+  /** Redis's clock: for what outlives the term. */
+  readonly time: RedisTime
+  /** The next `seq`. */
+  seq(): number
+}

@@ -1,0 +1,95 @@
+/**
+ * What a takeover finds: jobs that run are adopted with their attempt, under a whole new lease; then what waits goes
+ * back in line in its order of acceptance, in steps that let the event loop turn.
+ */
+import type { JobId } from '../../../core/job.ts'
+import type { Selector } from '../../../core/ports/operations.ts'
+import { laneNames, scheduled } from '../../shared/scheduled.ts'
+import { readLive, readRun } from '../protocol/rows.ts'
+import { parse } from '../protocol/shape.ts'
+import { HeldJob, processOf } from './held.ts'
+import { absorb } from './outcomes.ts'
+import type { Term } from './parts.ts'
+
+/** Rows that Redis hands over at once; jobs that go back in line in one turn of the event loop. */
+const ROWS_AT_ONCE = 1_000
+const NO_BODY = new Uint8Array(0)
+
+/** Rejects with what Redis or its client throws. Stops where `isOver`. Returns how many rows are damaged. */
+export async function restore(term: Term, isOver: () => boolean): Promise<number> {
+  const { connection, names, coordinator, fleet, clock } = term
+  await restorePauses(term)
+  for (const process of await connection.client.smembers(names.draining()))
+    fleet.expect(process, clock.monoMs()).isDraining = true
+  const runs = new Map<JobId, string>()
+  await scan(term, names.run(), isOver, (id, row) => runs.set(id, row))
+  const found: HeldJob[] = []
+  let damaged = 0
+  await scan(term, names.live(), isOver, (id, stored) => {
+    const row = readLive(stored)
+    const run = runs.get(id)
+    if (row === null || row.id !== id) damaged++
+    else found.push(new HeldJob(row, run === undefined ? null : readRun(run)))
+  })
+  found.sort((a, b) => Number(b.attempt > 0) - Number(a.attempt > 0) || a.row.seq - b.row.seq)
+  for (let at = 0; at < found.length && !isOver(); at += ROWS_AT_ONCE) {
+    for (const job of found.slice(at, at + ROWS_AT_ONCE)) putBack(term, job)
+    await new Promise<void>((turned) => clock.soon(turned))
+  }
+  if (isOver()) return damaged
+  for (const { id, canceling } of found) if (canceling) coordinator.cancel(id, clock.monoMs())
+  absorb(term)
+  return damaged
+}
+
+function putBack(term: Term, job: HeldJob): void {
+  const { coordinator, held, attendance, fleet, time, clock } = term
+  const { id, row, attempt, worker, claim } = job
+  if (held.has(id)) return
+  const now = clock.monoMs()
+  const what = scheduled(
+    id,
+    { ...row.facts, body: NO_BODY, isRetry: false },
+    row.bodyBytes,
+    time.mono(row.acceptedAtMs),
+  )
+  const notBeforeMono = Math.max(what.notBeforeMono, job.notBeforeAtMs === 0 ? -Infinity : time.mono(job.notBeforeAtMs))
+  const isHeld = attempt > 0 && worker !== null && claim !== null
+  if (!isHeld) held.giveBack(job)
+  else {
+    job.leasedMono = now
+    // Until now it ran; from now on the machine counts
+    const ranMs = job.tally.ranMs + Math.max(0, time.atMs(now) - (job.leasedAtMs ?? time.atMs(now)))
+    job.tally = { ...job.tally, attempts: attempt, ranMs }
+    job.leasedAtMs = Math.floor(time.atMs(now))
+    fleet.expect(processOf(worker), now)
+  }
+  held.add(job)
+  const { tally, failedAt } = job
+  coordinator.restore({ ...what, notBeforeMono }, { tally, failedAt, held: isHeld ? { worker, claim } : null }, now)
+  if (row.facts.options.onDisconnect === 'cancel') attendance.add(id, null)
+}
+
+async function restorePauses({ connection, names, pauses, coordinator, clock }: Term): Promise<void> {
+  for (const stored of await connection.client.smembers(names.pauses())) {
+    const selector = parse(stored) as Selector | null
+    if (selector === null) continue
+    pauses.set(stored, selector)
+    for (const each of laneNames(selector)) coordinator.pause(each, clock.monoMs())
+  }
+}
+
+/** A hash that changes while it is read can name a field twice: the caller takes the first. */
+async function scan(
+  { connection }: Term,
+  key: string,
+  isOver: () => boolean,
+  each: (field: string, value: string) => void,
+): Promise<void> {
+  let cursor = '0'
+  do {
+    const [next, pairs] = await connection.client.hscan(key, cursor, 'COUNT', ROWS_AT_ONCE)
+    for (let i = 0; i < pairs.length; i += 2) each(pairs[i], pairs[i + 1])
+    cursor = next
+  } while (cursor !== '0' && !isOver())
+}

@@ -1,0 +1,306 @@
+/**
+ * One term of the coordinator: commands, heartbeats and time reach the machine one after the other; what it decides is
+ * committed, and told by that very commit, before the next is looked at. It ends when a commit is fenced: then all that
+ * was in memory is dropped, and nothing of it was told.
+ */
+import type { Clock } from '../../../core/clock.ts'
+import type { Emit } from '../../../core/facts.ts'
+import type { Coordinator } from '../../../core/ports/coordinator.ts'
+import type { Selector } from '../../../core/ports/operations.ts'
+import type { Connection } from '../client/connection.ts'
+import { storageError } from '../client/errors.ts'
+import type { Names } from '../client/names.ts'
+import type { RedisTime } from '../client/redis-time.ts'
+import { Scripts } from '../client/scripts.ts'
+import type { Command } from '../protocol/commands.ts'
+import type { Beat } from '../protocol/messages.ts'
+import { VERSION } from '../protocol/version.ts'
+import { Attendance } from './attendance.ts'
+import type { Won } from './election.ts'
+import { Fleet, type Process } from './fleet.ts'
+import { HeldJobs, processOf, type Waiting } from './held.ts'
+import { Journal } from './journal.ts'
+import { KnownJobs } from './known.ts'
+import { absorb } from './outcomes.ts'
+import type { Rules, Term } from './parts.ts'
+import { reconcile } from './reconcile.ts'
+import { restore } from './restore.ts'
+import { apply } from './verbs.ts'
+
+/** It looks at the clock at least this often; after so long a silence it did not run: stopped, suspended, held. */
+const BEAT_MS = 1_000
+const SLEPT_MS = 3_000
+const CHECK_MS = 250
+/** After time in which it could hear nobody, all have this long to be heard again. */
+const PATIENCE_MS = 3_000
+/** Jobs leased in one commit. */
+const LEASES_A_COMMIT = 256
+const RETRY_MS = 50
+
+export interface TermOptions {
+  readonly won: Won
+  readonly host: string
+  readonly rules: Rules
+  readonly coordinator: Coordinator
+  readonly connection: Connection
+  readonly names: Names
+  readonly clock: Clock
+  readonly time: RedisTime
+  readonly random: () => number
+  readonly emit: Emit
+  /** It is over; nothing more is stored or told. */
+  readonly ended: (reason: string) => void
+}
+
+export class ActingCoordinator implements Term {
+  readonly won: Won
+  readonly rules: Rules
+  readonly names: Names
+  readonly connection: Connection
+  readonly clock: Clock
+  readonly time: RedisTime
+  readonly coordinator: Coordinator
+  readonly emit: Emit
+  readonly journal: Journal
+  readonly fleet: Fleet
+  readonly attendance: Attendance
+  readonly held = new HeldJobs()
+  readonly pauses = new Map<string, Selector>()
+  readonly barred = new Map<string, number>()
+  readonly greeting: Waiting[] = []
+  readonly #options: TermOptions
+  readonly #scripts: Scripts
+  #seq: number
+  #seenMono: number
+  #over = false
+  /** What the store has is in the machine. */
+  #open = false
+  #cancelTick = (): void => {}
+  #tickAt = Infinity
+  #last: Promise<void> = Promise.resolve()
+  readonly #stopTimers: Array<() => void> = []
+
+  constructor(options: TermOptions) {
+    const { won, rules, names, connection, clock, time, coordinator, emit, random } = options
+    this.#options = options
+    this.won = won
+    this.rules = rules
+    this.names = names
+    this.connection = connection
+    this.clock = clock
+    this.time = time
+    this.coordinator = coordinator
+    this.emit = emit
+    this.#seq = won.seq
+    this.#scripts = new Scripts(connection, names.shard)
+    this.#seenMono = clock.monoMs()
+    this.journal = new Journal(this.#scripts, clock, won.term, random, {
+      fenced: (reason) => this.end(reason),
+      unheard: (processes) => {
+        for (const process of processes) this.fleet.presence(process, false, this.now())
+      },
+    })
+    this.attendance = new Attendance(clock, rules.disconnectGraceMs, (job) =>
+      this.#turn(() => void coordinator.cancel(job, this.now())),
+    )
+    this.fleet = new Fleet(rules.goneMs, {
+      seated: (seat) => coordinator.attach(seat, this.now()),
+      left: (worker, wasDraining) => this.#left(worker, wasDraining),
+      gone: (process) => this.#gone(process),
+    })
+  }
+
+  /** Resolves when it takes commands, or is over. */
+  async open(): Promise<void> {
+    let damaged = 0
+    try {
+      damaged = await restore(this, () => this.#over)
+    } catch (error) {
+      this.end(storageError(error).message)
+      return
+    }
+    if (this.#over) return
+    this.#open = true
+    if (damaged > 0) this.emit({ type: 'store-warned', code: 'job_damaged', detail: `${damaged} jobs ${DAMAGED}` })
+    const { clock } = this
+    this.#stopTimers.push(
+      clock.every(BEAT_MS, () => this.#announce()),
+      clock.every(CHECK_MS, () => void this.#check()),
+    )
+    this.#announce()
+    this.#turn(() => {})
+    await this.#check()
+  }
+
+  now(): number {
+    const now = this.clock.monoMs()
+    if (now - this.#seenMono > SLEPT_MS) this.woke(now)
+    this.#seenMono = now
+    return now
+  }
+
+  seq(): number {
+    this.#seq++
+    return this.#seq
+  }
+
+  /** It could hear nobody for a while: no lease ends, and no process is given up, because of that. */
+  woke(now: number = this.clock.monoMs()): void {
+    this.#seenMono = now
+    this.coordinator.woke(now)
+    this.fleet.wait(now, PATIENCE_MS)
+  }
+
+  /** `keepFrom`: the inbox is done with what is before. Resolves when they are committed. */
+  take(commands: readonly Command[], unread: readonly Waiting[], keepFrom: string): Promise<void> {
+    return this.#turn(async () => {
+      const known = await this.#known(commands)
+      if (known === null) return
+      const seq = this.#seq
+      for (const command of commands) apply(this, command, known)
+      for (const { from, n } of unread) this.journal.draft.tell(from, { type: 'refused', n, error: LATER_VERSION })
+      if (this.#seq > seq) this.journal.draft.change('SET', 'seq', this.#seq)
+      this.journal.draft.keepFrom = keepFrom
+    })
+  }
+
+  beat(beat: Beat): void {
+    if (!this.#open || this.#over) return
+    const now = this.now()
+    this.fleet.beat(beat, now)
+    for (const { id, alive } of beat.workers) if (alive) this.coordinator.heartbeat(id, now)
+    for (const [id, attempt, tokens] of beat.charges) this.coordinator.charge(id, attempt, tokens)
+    for (const id of beat.reading ?? []) this.attendance.entered(id, beat.process)
+    reconcile(this, beat, now)
+    this.#turn(() => {})
+  }
+
+  configure(models: Parameters<Coordinator['configure']>[0]): void {
+    this.#turn(() => this.coordinator.configure(models, this.now()))
+  }
+
+  /** All that was decided is committed, and nothing more is taken. */
+  async finish(): Promise<void> {
+    await this.#last
+    this.end(null)
+  }
+
+  /** `reason`: null where it is no surprise. */
+  end(reason: string | null): void {
+    if (this.#over) return
+    this.#over = true
+    this.journal.stop()
+    this.attendance.stop()
+    this.#cancelTick()
+    for (const stop of this.#stopTimers) stop()
+    if (reason !== null) this.#options.ended(reason)
+  }
+
+  // ------------------------------------------------------------ one after the other
+
+  /** Runs `decide` when all before is committed, then commits what was decided. */
+  #turn(decide: () => void | Promise<void>): Promise<void> {
+    const turn = async (): Promise<void> => {
+      if (this.#over) return
+      await decide()
+      this.#lease()
+      absorb(this)
+      this.#greet()
+      await this.journal.commit()
+      this.#arm()
+    }
+    this.#last = this.#last.then(turn).catch((error: unknown) => this.end(`unforeseen: ${String(error)}`))
+    return this.#last
+  }
+
+  /** What may start, as many as a commit takes. */
+  #lease(): void {
+    if (!this.#open) return
+    const { coordinator } = this
+    for (let left = LEASES_A_COMMIT; coordinator.leasable && left > 0; left -= 64) {
+      coordinator.lease(this.now())
+      absorb(this)
+    }
+    if (coordinator.leasable) this.clock.soon(() => void this.#turn(() => {}))
+  }
+
+  #arm(): void {
+    if (this.#over) return
+    const at = this.coordinator.nextAt()
+    if (at >= this.#tickAt) return
+    this.#cancelTick()
+    this.#tickAt = at
+    this.#cancelTick = this.clock.after(Math.max(0, at - this.clock.monoMs()), () => {
+      this.#tickAt = Infinity
+      void this.#turn(() => this.coordinator.tick(this.now()))
+    })
+  }
+
+  /** Null: it is over. */
+  async #known(commands: readonly Command[]): Promise<KnownJobs | null> {
+    while (!this.#over)
+      try {
+        return await KnownJobs.of(commands, this.held, this.connection, this.names)
+      } catch (error) {
+        if (storageError(error).code !== 'storage_unavailable') throw error
+        await new Promise<void>((again) => this.clock.after(RETRY_MS, again))
+      }
+    return null
+  }
+
+  // ------------------------------------------------------------ the fleet
+
+  #announce(): void {
+    this.now()
+    const { host } = this.#options
+    const message = JSON.stringify({ type: 'coordinator', version: VERSION, host, term: this.won.term })
+    this.connection.publish(this.names.control(), message).catch(() => {}) // told again in a second
+  }
+
+  /** Who is still there? */
+  async #check(): Promise<void> {
+    const { fleet } = this
+    const ids = [...new Set([...fleet.ids, ...this.attendance.processes()])]
+    for (const id of ids) fleet.expect(id, this.now())
+    try {
+      const heard = (await this.#scripts.run('heard', ids)) as readonly number[]
+      const now = this.now()
+      for (const [i, id] of ids.entries()) fleet.presence(id, heard[i] > 0, now)
+    } catch {
+      return // it is away, and all have time to come back then
+    }
+    await this.#turn(() => fleet.check(this.now()))
+  }
+
+  #greet(): void {
+    if (this.greeting.length === 0 || !this.#open || !this.fleet.isSettled(this.now())) return
+    for (const { from, n } of this.greeting.splice(0)) this.journal.draft.tell(from, { type: 'answer', n, is: null })
+  }
+
+  #gone({ id, workers, isDraining }: Process): void {
+    const left = new Set<string>(workers.keys())
+    for (const worker of this.held.workers) if (processOf(worker) === id) left.add(worker)
+    for (const worker of left) this.#left(worker, isDraining)
+    this.attendance.gone(id)
+    if (isDraining) this.journal.draft.change('SREM', 'drain', id)
+  }
+
+  /** What it held is lost; handed back where it was about to stop, which is no crash. */
+  #left(worker: string, wasDraining: boolean): void {
+    const now = this.now()
+    if (wasDraining)
+      // Put back in front one after the other, they keep their order
+      for (const job of [...this.held.of(worker)].sort((a, b) => b.row.seq - a.row.seq)) {
+        this.coordinator.finish(job.id, job.attempt, { kind: 'released' }, now)
+        absorb(this)
+      }
+    this.coordinator.leave(worker, now)
+    absorb(this)
+  }
+}
+
+const DAMAGED = 'that had not ended are damaged in Redis, and are left out: check what else writes to it.'
+const LATER_VERSION = {
+  code: 'overloaded',
+  message: 'The coordinator of this fleet is of another version, and can not do that yet; retry later.',
+}

@@ -1,0 +1,71 @@
+/** Heartbeats of this process: each second, and at once for a new coordinator. They may be lost. */
+import type { JobId } from '../../../core/job.ts'
+import { Table } from '../../../core/table.ts'
+import type { Ground } from '../bus/ground.ts'
+import type { Beat } from '../protocol/messages.ts'
+import { VERSION } from '../protocol/version.ts'
+import { attemptKey } from './held.ts'
+
+const BEAT_MS = 1_000
+
+export class Beats {
+  readonly #ground: Ground
+  readonly #workers: () => Beat['workers']
+  readonly #reading: () => readonly JobId[]
+  readonly #charges = new Table<string, number>()
+  #term = ''
+  #isDue = false
+  #closed = false
+  readonly #stop: () => void
+
+  /** `reading`: all plain POSTs that have a reader here. */
+  constructor(ground: Ground, workers: () => Beat['workers'], reading: () => readonly JobId[]) {
+    this.#ground = ground
+    this.#workers = workers
+    this.#reading = reading
+    ground.bus.onControl((control) => {
+      if (control.type !== 'coordinator' || control.term === this.#term) return
+      this.#term = control.term
+      this.#beat(this.#reading())
+    })
+    this.#stop = ground.clock.every(BEAT_MS, () => this.#beat([]))
+  }
+
+  /** Output tokens that an attempt has stored. */
+  charge(id: JobId, attempt: number, tokens: number): void {
+    const key = attemptKey(id, attempt)
+    this.#charges.set(key, (this.#charges.get(key) ?? 0) + tokens)
+  }
+
+  /** All of a turn in one. */
+  soon(): void {
+    if (this.#isDue) return
+    this.#isDue = true
+    queueMicrotask(() => {
+      this.#isDue = false
+      this.#beat([])
+    })
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#stop()
+  }
+
+  #beat(reading: readonly JobId[]): void {
+    if (this.#closed) return
+    const workers = this.#workers()
+    if (workers.length === 0 && reading.length === 0) return
+    const { bus, commands, names } = this.#ground
+    const charges = [...this.#charges.entries()].map(([key, tokens]) => {
+      this.#charges.delete(key)
+      const [id, attempt] = key.split(' ')
+      return [id, Number(attempt), tokens] as const
+    })
+    const told = { workers, charges, ...(reading.length > 0 && { reading }) }
+    const beat: Beat = { type: 'beat', version: VERSION, process: bus.process, ...told }
+    commands.publish(names.beats(), JSON.stringify([beat])).catch(() => {
+      for (const [id, attempt, tokens] of charges) this.charge(id, attempt, tokens)
+    })
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * The worker's side of the fleet: seats are taken over the bus, leases are pushed, and a heartbeat each second tells
+ * the coordinator what is held here, so that whatever message was lost heals within a beat.
+ */
+import { SluiceError } from '../../../core/errors.ts'
+import type { JobId } from '../../../core/job.ts'
+import {
+  type Attachment,
+  FENCED,
+  type Finished,
+  type Lease,
+  type Outcome,
+  type Work,
+  type Worker,
+} from '../../../core/ports/work.ts'
+import type { Ground } from '../bus/ground.ts'
+import { packOutcome } from '../protocol/commands.ts'
+import type { Beat, Enclosed, LeaseNote } from '../protocol/messages.ts'
+import { readLive } from '../protocol/rows.ts'
+import { Beats } from './beats.ts'
+import { attemptKey, HeldAttempts, type Seat } from './held.ts'
+import { fetchBodies, leaseOf } from './leases.ts'
+
+/** What work needs of the token log. */
+export interface AttemptLogs {
+  /** Stores the command in the inbox, behind the attempt's text, and ends its log here. */
+  finish(lease: Lease, command: () => string): Promise<'sent' | 'fenced'>
+  /** Nothing of this attempt is stored any more. */
+  fence(job: JobId, attempt: number): void
+}
+
+/** No lease runs out while its coordinator can't hear, so an attempt's end waits longer than other commands. */
+const FINISH_WITHIN_MS = 60_000
+/** What an answer is kept for where its end never comes. */
+const ANSWER_S = 3_600
+
+export class FleetWork implements Work {
+  readonly #ground: Ground
+  readonly #logs: AttemptLogs
+  /** By the worker's own name. */
+  readonly #seats = new Map<string, Seat>()
+  readonly #held = new HeldAttempts()
+  readonly #beats: Beats
+  #made = 0
+  #closed = false
+  /** Requests are on their way; what was told after them waits. */
+  #fetching: Promise<void> | null = null
+
+  /** `reading`: all plain POSTs that have a reader here. */
+  constructor(ground: Ground, logs: AttemptLogs, reading: () => readonly JobId[]) {
+    this.#ground = ground
+    this.#logs = logs
+    this.#beats = new Beats(ground, () => this.#told(), reading)
+    ground.bus.onMessage((message, enclosed) => {
+      if (message.type === 'leased') this.#leased(message.leases, enclosed)
+      else this.#inOrder(() => this.revoke(message.id, message.attempt, message.reason))
+    })
+  }
+
+  // ------------------------------------------------------------ workers
+
+  attach(worker: Worker): Attachment {
+    const { bus } = this.#ground
+    const known = this.#seats.get(worker.id)
+    const id = known?.id ?? `${bus.process}.${++this.#made}`
+    const seat: Seat = known ?? { id, worker, slots: worker.slots, version: 0, isAlive: true }
+    seat.worker = worker
+    this.#seats.set(worker.id, seat)
+    const isSeated = (): boolean => this.#seats.get(worker.id) === seat && seat.worker === worker
+    const sit = (slots: number): void => {
+      if (!isSeated()) return
+      seat.slots = slots
+      const version = ++seat.version
+      bus.ask({ type: 'seat', worker: id, pools: worker.pools, slots, version }).catch(() => {}) // by the next beat
+    }
+    sit(worker.slots)
+    return {
+      heartbeat: () => {
+        seat.isAlive = true
+        this.#beats.soon()
+      },
+      resize: sit,
+      leave: async () => {
+        if (!isSeated()) return
+        this.#seats.delete(worker.id)
+        for (const held of this.#held.of(seat)) if (!held.isFinishing) this.#held.end(held)
+        await bus.ask({ type: 'leave', worker: id })
+      },
+    }
+  }
+
+  /** A stop began: what this process still holds when it is gone counts as handed back. */
+  draining(): void {
+    this.#ground.bus.ask({ type: 'draining' }).catch(() => {}) // then it is a crash of its jobs
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#beats.close()
+    this.#seats.clear()
+  }
+
+  /** Output tokens that an attempt has stored. */
+  charge(id: JobId, attempt: number, tokens: number): void {
+    this.#beats.charge(id, attempt, tokens)
+  }
+
+  #told(): Beat['workers'] {
+    return [...this.#seats.values()].map((seat) => {
+      const { id, slots, version, isAlive: alive, worker } = seat
+      seat.isAlive = false
+      const held = this.#held.of(seat).map((each) => attemptKey(each.id, each.attempt))
+      return { id, pools: worker.pools, slots, version, alive, held }
+    })
+  }
+
+  // ------------------------------------------------------------ leases
+
+  #leased(notes: readonly LeaseNote[], enclosed: readonly Enclosed[]): void {
+    this.#inOrder(() => {
+      const missing = notes.filter((_, i) => enclosed[i]?.body == null).map(({ id }) => id)
+      if (missing.length === 0) return this.#deliver(notes, enclosed)
+      return fetchBodies(this.#ground, missing, () => this.#closed).then((bodies) =>
+        this.#deliver(
+          notes,
+          enclosed.map((each, i) => ({ ...each, body: each.body ?? bodies.get(notes[i].id) ?? null })),
+        ),
+      )
+    })
+  }
+
+  /** In the order in which it was told, though something of it has to be fetched first. */
+  #inOrder(fn: () => void | Promise<void>): void {
+    const fetching = this.#fetching === null ? fn() : this.#fetching.then(fn)
+    if (fetching === undefined) return
+    const done = fetching.finally(() => {
+      if (this.#fetching === done) this.#fetching = null
+    })
+    this.#fetching = done
+  }
+
+  #deliver(notes: readonly LeaseNote[], enclosed: readonly Enclosed[]): void {
+    const leases = new Map<Seat, Lease[]>()
+    for (const [i, note] of notes.entries()) {
+      const { id, attempt, worker } = note
+      const seat = [...this.#seats.values()].find((each) => each.id === worker)
+      if (seat === undefined || this.#held.get(id, attempt) !== undefined) continue
+      const row = readLive(note.row)
+      if (row === null) this.#giveUp(note, { kind: 'failed', error: UNREADABLE, retry: true })
+      else if (this.#held.isOver(id, attempt)) {
+        // It ran here: another attempt may run, this one never again
+        if (note.again) this.#giveUp(note, { kind: 'released' })
+      } else {
+        this.#held.add(seat, id, attempt)
+        const own = leases.get(seat) ?? []
+        own.push(leaseOf(note, row, enclosed[i]))
+        leases.set(seat, own)
+      }
+    }
+    for (const [{ worker }, own] of leases) worker.leased(own)
+  }
+
+  #giveUp({ worker, id, attempt }: LeaseNote, outcome: Outcome): void {
+    const packed = packOutcome(outcome)
+    this.#ground.bus.ask({ type: 'finish', worker, id, attempt, outcome: packed }).catch(() => {}) // it is told again
+  }
+
+  /** Canceled, or lost: so the coordinator says, or the log, which was refused. */
+  revoke(id: JobId, attempt: number, reason: 'canceled' | 'lost'): void {
+    const held = this.#held.get(id, attempt)
+    if (held === undefined || held.isFinishing || (reason === 'canceled' && held.isRevoked)) return
+    held.isRevoked = true
+    if (reason === 'lost') {
+      this.#held.end(held)
+      this.#logs.fence(id, attempt)
+    }
+    held.seat.worker.revoked(id, attempt, reason)
+  }
+
+  // ------------------------------------------------------------ ends
+
+  async finish(lease: Lease, outcome: Outcome): Promise<Finished> {
+    const { bus, clock } = this.#ground
+    const { job, attempt } = lease
+    const held = this.#held.get(job.id, attempt)
+    if (held === undefined || held.isFinishing) return FENCED
+    held.isFinishing = true
+    const { answer: _answer, ...told } = { answer: '', ...packOutcome(outcome) }
+    const ask = { type: 'finish', worker: held.seat.id, id: job.id, attempt, outcome: told } as const
+    try {
+      const finished = await bus.askVia(ask, this.#storing(lease, outcome), FINISH_WITHIN_MS)
+      if (finished.kind === 'fenced') return FENCED
+      return finished.kind === 'ended' ? finished : { kind: 'again', notBeforeMono: clock.monoMs() + finished.inMs }
+    } catch (error) {
+      if (error === REFUSED) return FENCED
+      throw error
+    } finally {
+      this.#held.end(held)
+    }
+  }
+
+  /** Behind the attempt's text the first time; then its log is closed, and it is repeated as any command. */
+  #storing(lease: Lease, outcome: Outcome): (entry: string) => Promise<void> {
+    let state: 'open' | 'storing' | 'stored' = 'open'
+    return async (entry) => {
+      if (state === 'stored') return this.#ground.bus.put(entry)
+      if (state === 'storing') return
+      state = 'storing'
+      try {
+        await this.#keepAnswer(lease, outcome)
+        if ((await this.#logs.finish(lease, () => entry)) === 'fenced') throw REFUSED
+        state = 'stored'
+      } catch (error) {
+        state = 'open'
+        throw error
+      }
+    }
+  }
+
+  /** Beside the bus; the commit that ends the job takes it. */
+  async #keepAnswer({ job, attempt }: Lease, outcome: Outcome): Promise<void> {
+    if (!('answer' in outcome) || outcome.answer === undefined || job.options.conversation === undefined) return
+    const { commands, names } = this.#ground
+    await commands.client.set(names.answer(job.id, attempt), outcome.answer, 'EX', ANSWER_S)
+  }
+}
+
+const UNREADABLE = new SluiceError('job_damaged', { message: 'This worker can not read the job: see its version.' })
+/** By the log: the attempt is over. */
+const REFUSED = new SluiceError('internal')

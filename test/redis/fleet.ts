@@ -1,0 +1,138 @@
+/** A fleet for tests, on a real Redis: hosts of the coordinator, and processes that submit and work. */
+import { createCoordinator } from '../../src/coordinator/coordinator.ts'
+import { type Clock, systemClock } from '../../src/core/clock.ts'
+import type { Happened } from '../../src/core/facts.ts'
+import { systemIds } from '../../src/core/ids.ts'
+import type { JobId } from '../../src/core/job.ts'
+import type { Coordinator } from '../../src/core/ports/coordinator.ts'
+import type { Attachment, Lease, Worker } from '../../src/core/ports/work.ts'
+import { type Ground, openGround } from '../../src/engines/redis/bus/ground.ts'
+import { Host } from '../../src/engines/redis/coordinator/host.ts'
+import type { Rules } from '../../src/engines/redis/coordinator/parts.ts'
+import type { SubmitAnswer } from '../../src/engines/redis/protocol/messages.ts'
+import { type AttemptLogs, FleetWork } from '../../src/engines/redis/work/work.ts'
+import type { Settings } from '../conformance/harness.ts'
+import { coordinatorOptions } from '../conformance/settings.ts'
+import { type DraftOptions, draft } from '../conformance/words.ts'
+
+const ids = systemIds()
+let orders = 1_000
+
+const RULES: Rules = { keepMs: () => 3_600_000, disconnectGraceMs: 15_000, joinAfterEndMs: 60_000, goneMs: 300 }
+
+export interface HostSettings extends Settings {
+  readonly clock?: Clock
+  readonly rules?: Partial<Rules>
+  readonly coordinator?: (real: Coordinator) => Coordinator
+}
+
+/** Its processes and hosts: all are ended by `close`. */
+export class TestFleet {
+  readonly url: string
+  readonly facts: Happened[] = []
+  readonly #closes: Array<() => void | Promise<void>> = []
+
+  constructor(url: string) {
+    this.url = url
+  }
+
+  async host(settings: HostSettings = {}): Promise<Host> {
+    const { clock = systemClock, rules, coordinator = (real) => real } = settings
+    const host = new Host({
+      redis: { url: this.url },
+      rules: { ...RULES, ...rules },
+      createCoordinator: () => coordinator(createCoordinator(coordinatorOptions(settings))),
+      clock,
+      ids,
+      emit: (fact) => this.facts.push(fact),
+      chores: { start() {}, stop() {} },
+    })
+    await host.start()
+    this.#closes.unshift(() => host.stop())
+    return host
+  }
+
+  /** `url`: by way of a proxy. */
+  async process(url: string = this.url): Promise<TestProcess> {
+    const process = new TestProcess(await openGround({ url }, systemClock, ids, () => {}))
+    this.#closes.push(() => process.kill())
+    return process
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closes.splice(0)) await close()
+  }
+}
+
+export class TestProcess {
+  readonly ground: Ground
+  readonly work: FleetWork
+  readonly fenced: string[] = []
+  reading: readonly JobId[] = []
+
+  constructor(ground: Ground) {
+    this.ground = ground
+    const logs: AttemptLogs = {
+      finish: async (_lease, command) => {
+        await ground.bus.put(command())
+        return 'sent'
+      },
+      fence: (job, attempt) => void this.fenced.push(`${job} ${attempt}`),
+    }
+    this.work = new FleetWork(ground, logs, () => this.reading)
+  }
+
+  /** Resolves with what was decided, of each draft. */
+  async submit(...options: readonly DraftOptions[]): Promise<readonly SubmitAnswer[]> {
+    const { bus, commands, names } = this.ground
+    const items = options.map((each) => {
+      const { body, isRetry, ...facts } = draft(each)
+      return { id: ids.job(++orders), facts, bodyBytes: body.length, isRetry, body }
+    })
+    for (const { id, body } of items) await commands.client.set(names.body(id), Buffer.from(body), 'EX', 60)
+    const untilMs = this.ground.time.nowMs() + 20_000
+    return bus.ask({ type: 'submit', untilMs, items: items.map(({ body: _body, ...item }) => item) })
+  }
+
+  async accepted(options: DraftOptions = {}): Promise<JobId> {
+    const [answer] = await this.submit(options)
+    if (answer.kind !== 'accepted') throw new Error(`not accepted: ${JSON.stringify(answer)}`)
+    return answer.id
+  }
+
+  /** Its connections are cut, without a goodbye. */
+  kill(): void {
+    this.work.close()
+    this.ground.close()
+  }
+
+  worker(slots = 0, id = 'w'): RecordingWorker {
+    return new RecordingWorker(this.work, slots, id)
+  }
+}
+
+export class RecordingWorker implements Worker {
+  readonly id: string
+  readonly pools: readonly string[] = []
+  readonly slots: number
+  readonly taken: Lease[] = []
+  readonly heard: string[] = []
+  readonly attachment: Attachment
+
+  constructor(work: FleetWork, slots: number, id: string) {
+    this.id = id
+    this.slots = slots
+    this.attachment = work.attach(this)
+  }
+
+  leased(leases: readonly Lease[]): void {
+    for (const lease of leases) {
+      this.taken.push(lease)
+      this.heard.push(`leased ${lease.job.id} ${lease.attempt}`)
+    }
+  }
+
+  revoked(job: JobId, attempt: number, reason: string): void {
+    this.heard.push(`${reason} ${job} ${attempt}`)
+  }
+}
