@@ -1,8 +1,8 @@
 /** The coordinator of a fleet, on a real Redis: elected, fenced, restored, and never sure that a message arrived. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { DONE } from '../conformance/harness.ts'
-import { eventually } from '../conformance/harness.ts'
-import { TestFleet } from './fleet.ts'
+import { DONE, eventually } from '../conformance/harness.ts'
+import { TestFleet, type TestProcess } from './fleet.ts'
+import { FaultProxy } from './proxy.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
 
 describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
@@ -12,7 +12,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     redis = await RedisServer.start({ appendfsync: 'everysec' })
   })
   afterAll(() => redis.remove())
-  beforeEach(async () => {
+  beforeEach(() => {
     fleet = new TestFleet(redis.url)
   })
   afterEach(() => fleet.close())
@@ -32,4 +32,266 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(await process.ground.bus.ask({ type: 'cancel', id })).toBe('ended')
     expect(fleet.facts.map(({ type }) => type)).toEqual(['job-leased', 'job-ended'])
   })
+
+  it('is replaced within a second when it dies: what it accepted is there, in order', async () => {
+    const first = await fleet.host()
+    const second = await fleet.host()
+    expect([first.isActing, second.isActing]).toEqual([true, false])
+    const process = await fleet.process()
+    const ids = []
+    for (let i = 0; i < 20; i++) ids.push(await process.accepted({ options: { lane: 'l' } }))
+    const startedMono = performance.now()
+    first.kill()
+    ids.push(await process.accepted({ options: { lane: 'l' } }))
+    expect(performance.now() - startedMono).toBeLessThan(1_000)
+    expect(second.isActing).toBe(true)
+    const worker = process.worker(1)
+    for (const [i, id] of ids.entries()) {
+      await eventually(() => expect(worker.taken.length).toBe(i + 1))
+      expect(worker.taken[i].job.id).toBe(id)
+      await process.work.finish(worker.taken[i], DONE)
+    }
+  })
+
+  it('hands over at a stop: another one follows at once', async () => {
+    const first = await fleet.host()
+    await fleet.host()
+    const process = await fleet.process()
+    await process.accepted()
+    const stopping = first.stop()
+    const startedMono = performance.now()
+    await process.accepted()
+    expect(performance.now() - startedMono).toBeLessThan(500)
+    await stopping
+  })
+
+  it('one that was stopped for longer than its lease, and comes back, changes and tells nothing', async () => {
+    const proxy = await FaultProxy.start(redis.port)
+    const first = await fleet.host({}, proxy.url)
+    const process = await fleet.process()
+    const worker = process.worker(1)
+    const held = await process.accepted()
+    await eventually(() => expect(worker.taken.length).toBe(1))
+    const second = await fleet.host()
+    // Redis sees its connections, and hears nothing: what it sends arrives when it is awake
+    proxy.stall()
+    first.configure([])
+    await eventually(() => expect(second.isActing).toBe(true))
+    const [lease] = worker.taken
+    await process.work.finish(lease, DONE)
+    const after = await process.accepted()
+    await eventually(() => expect(worker.taken.length).toBe(2))
+    const { commands, names } = process.ground
+    const term = (await commands.client.get(names.fence()))!.split(':')[0]
+    const heard = worker.heard.length
+    expect(first.isActing).toBe(true)
+    proxy.heal()
+    await eventually(() => expect(first.isActing).toBe(false))
+    expect((await commands.client.get(names.fence()))!.split(':')[0]).toBe(term)
+    expect(worker.heard.length).toBe(heard)
+    expect(await process.ground.bus.ask({ type: 'cancel', id: held })).toBe('ended')
+    expect(await process.work.finish(worker.taken[1], DONE)).toEqual({ kind: 'ended', state: 'done' })
+    expect(worker.taken[1].job.id).toBe(after)
+    await proxy.close()
+  })
+
+  it('adopts what runs, with its attempt; its end is taken by the next coordinator', async () => {
+    const first = await fleet.host({ leaseMs: 2_000 })
+    const process = await fleet.process()
+    const worker = process.worker(1)
+    const id = await process.accepted()
+    await eventually(() => expect(worker.taken.length).toBe(1))
+    const second = await fleet.host({ leaseMs: 2_000 })
+    first.kill()
+    await eventually(() => expect(second.isActing).toBe(true))
+    const [look] = await process.ground.bus.ask({ type: 'look', ids: [id] })
+    expect(look).toMatchObject({ state: 'leased', attempts: 1 })
+    expect(await process.work.finish(worker.taken[0], DONE)).toEqual({ kind: 'ended', state: 'done' })
+    expect(worker.heard).toEqual([`leased ${id} 1`])
+  })
+
+  it('gives up what a process held that is gone, and blames it for one crash', async () => {
+    await fleet.host()
+    const [gone, other] = [await fleet.process(), await fleet.process()]
+    const worker = gone.worker(1)
+    const id = await gone.accepted()
+    await eventually(() => expect(worker.taken.length).toBe(1))
+    const next = other.worker(1)
+    const startedMono = performance.now()
+    gone.kill()
+    await eventually(() => expect(next.taken.length).toBe(1))
+    expect(performance.now() - startedMono).toBeLessThan(2_000)
+    expect(next.taken[0]).toMatchObject({ attempt: 2, crashes: 1, job: { id } })
+  })
+
+  it('what a process held that was about to stop was handed back', async () => {
+    await fleet.host()
+    const [gone, other] = [await fleet.process(), await fleet.process()]
+    const worker = gone.worker(1)
+    await gone.accepted()
+    await eventually(() => expect(worker.taken.length).toBe(1))
+    const next = other.worker(1)
+    gone.work.draining()
+    await other.ground.bus.ask({ type: 'depth' })
+    gone.kill()
+    await eventually(() => expect(next.taken.length).toBe(1))
+    expect(next.taken[0]).toMatchObject({ attempt: 2, crashes: 0 })
+  })
+
+  it('a commit that was cut is sent again, and is one commit', async () => {
+    const proxy = await FaultProxy.start(redis.port)
+    const host = await fleet.host({}, proxy.url)
+    const process = await fleet.process()
+    const first = await process.accepted()
+    const { commands, names } = process.ground
+    const term = (await commands.client.get(names.fence()))!.split(':')[0]
+    const ids = [first]
+    for (let i = 0; i < 10; i++) {
+      // Commits arrive, and their answers do not
+      proxy.delay(40)
+      const accepting = process.accepted()
+      await eventually(async () => expect(await commands.client.hlen(names.live())).toBe(i + 2))
+      proxy.drop()
+      proxy.heal()
+      ids.push(await accepting)
+    }
+    expect(host.isActing).toBe(true)
+    expect((await commands.client.get(names.fence()))!.split(':')[0]).toBe(term)
+    expect(new Set(ids)).toEqual(new Set(await commands.client.hkeys(names.live())))
+    expect((await process.ground.bus.ask({ type: 'depth' })).queued).toBe(11)
+    await proxy.close()
+  })
+
+  it('a lease that its worker never heard of is told again within a few beats; one that ran is handed back', async () => {
+    await fleet.host()
+    const process = await fleet.process()
+    const worker = process.worker(0)
+    const [never, ran] = [await process.accepted(), await process.accepted()]
+    loseMail(process, 'leased', 1)
+    worker.attachment.resize(2)
+    await process.ground.bus.ask({ type: 'depth' })
+    expect(worker.taken).toEqual([])
+    await eventually(() => expect(worker.taken.length).toBe(2), 5_000)
+    expect(worker.taken.map(({ job, attempt }) => [job.id, attempt]).sort()).toEqual([
+      [never, 1],
+      [ran, 1],
+    ])
+    expect(worker.heard.length).toBe(2)
+  })
+
+  it('a revocation that was lost is told again', async () => {
+    await fleet.host()
+    const process = await fleet.process()
+    const worker = process.worker(1)
+    const id = await process.accepted()
+    await eventually(() => expect(worker.taken.length).toBe(1))
+    loseMail(process, 'revoked', 1)
+    expect(await process.ground.bus.ask({ type: 'cancel', id })).toBe('canceling')
+    await eventually(() => expect(worker.heard).toContain(`canceled ${id} 1`), 5_000)
+    expect(await process.work.finish(worker.taken[0], { kind: 'canceled' })).toEqual({
+      kind: 'ended',
+      state: 'canceled',
+    })
+  })
+
+  it('an answer that was lost is given again: one job, one end', async () => {
+    await fleet.host()
+    const process = await fleet.process()
+    const worker = process.worker(0)
+    loseMail(process, 'answer', 1)
+    const id = await process.accepted()
+    expect((await process.ground.bus.ask({ type: 'depth' })).queued).toBe(1)
+    worker.attachment.resize(1)
+    await eventually(() => expect(worker.taken.length).toBe(1))
+    loseMail(process, 'answer', 1)
+    expect(await process.work.finish(worker.taken[0], DONE)).toEqual({ kind: 'ended', state: 'done' })
+    // Sent again after the end, it does not start anew
+    expect(await process.submitAgain(id)).toMatchObject([{ kind: 'joined', id }])
+    expect((await process.ground.bus.ask({ type: 'depth' })).queued).toBe(0)
+  })
+
+  it('an idempotency key is one job; another body, or user, is refused; also after a takeover', async () => {
+    const first = await fleet.host()
+    const process = await fleet.process()
+    const keyed = { body: '{"k":1}', options: { idempotencyKey: 'k' } } as const
+    const [a, b, other] = await process.submit(keyed, keyed, { ...keyed, user: 'bob' })
+    expect(a).toMatchObject({ kind: 'accepted' })
+    expect(b).toMatchObject({ kind: 'joined', id: 'id' in a ? a.id : '' })
+    expect(other).toMatchObject({ kind: 'refused', error: { code: 'idempotency_conflict' } })
+    await fleet.host()
+    first.kill()
+    const [again] = await process.submit(keyed)
+    expect(again).toMatchObject({ kind: 'joined', id: 'id' in a ? a.id : '' })
+  })
+
+  it('Redis away: what was asked meanwhile is answered when it is back, and no lease is lost', async () => {
+    const down = await RedisServer.start({ appendfsync: 'always' })
+    const own = new TestFleet(down.url)
+    try {
+      await own.host({ leaseMs: 2_500 })
+      const process = await own.process()
+      const worker = process.worker(1)
+      const id = await process.accepted()
+      await eventually(() => expect(worker.taken.length).toBe(1))
+      await down.kill()
+      const submitting = process.accepted()
+      await new Promise((passed) => setTimeout(passed, 4_000))
+      await down.restart()
+      const later = await submitting
+      expect(worker.heard).toEqual([`leased ${id} 1`])
+      expect(await process.work.finish(worker.taken[0], DONE)).toEqual({ kind: 'ended', state: 'done' })
+      await eventually(() => expect(worker.taken.at(-1)?.job.id).toBe(later))
+      await eventually(() => expect(own.facts).toContainEqual(expect.objectContaining({ code: 'commits_missing' })))
+    } finally {
+      await own.close()
+      await down.remove()
+    }
+  })
+
+  it('a store that lost its last commits is not believed to have them: the coordinator begins anew', async () => {
+    const host = await fleet.host()
+    const process = await fleet.process()
+    const { commands, names } = process.ground
+    const kept = await process.accepted()
+    const [fence, live] = [await commands.client.get(names.fence()), await commands.client.hgetall(names.live())]
+    const lost = await process.accepted()
+    // As a fail-over would leave it
+    await commands.client.set(names.fence(), fence!)
+    await commands.client.del(names.live())
+    await commands.client.hset(names.live(), live)
+    await process.accepted()
+    expect(host.isActing).toBe(true)
+    const looked = await process.ground.bus.ask({ type: 'look', ids: [kept, lost] })
+    expect(looked.map(({ id }) => id)).toEqual([kept])
+  })
+
+  it('S2: the last reader leaves at one gateway, and another one comes back at a second', async () => {
+    await fleet.host({ rules: { disconnectGraceMs: 700 } })
+    const [a, b] = [await fleet.process(), await fleet.process()]
+    const cancels = { options: { onDisconnect: 'cancel' } } as const
+    const [back, gone, died] = [await a.accepted(cancels), await a.accepted(cancels), await b.accepted(cancels)]
+    for (const id of [back, gone]) await a.ground.bus.ask({ type: 'reading', id, here: false })
+    await b.ground.bus.ask({ type: 'reading', id: back, here: true })
+    b.kill()
+    const c = await fleet.process()
+    await c.ground.bus.ask({ type: 'reading', id: back, here: true })
+    await eventually(async () => {
+      const looked = await c.ground.bus.ask({ type: 'look', ids: [back, gone, died] })
+      expect(looked.map(({ id }) => id)).toEqual([back])
+    })
+  })
 })
+
+/** The next `count` messages of this type to this process are lost. */
+function loseMail({ ground: { subscriber } }: TestProcess, type: string, count: number): void {
+  const { client } = subscriber
+  const emit = client.emit.bind(client)
+  let left = count
+  client.emit = (event: string, ...args: unknown[]) => {
+    if (event === 'messageBuffer' && left > 0 && String(args[1]).includes(`"type":"${type}"`)) {
+      left--
+      return true
+    }
+    return emit(event, ...args)
+  }
+}

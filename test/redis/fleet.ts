@@ -11,7 +11,7 @@ import { Host } from '../../src/engines/redis/coordinator/host.ts'
 import type { Rules } from '../../src/engines/redis/coordinator/parts.ts'
 import type { SubmitAnswer } from '../../src/engines/redis/protocol/messages.ts'
 import { type AttemptLogs, FleetWork } from '../../src/engines/redis/work/work.ts'
-import type { Settings } from '../conformance/harness.ts'
+import { eventually, type Settings } from '../conformance/harness.ts'
 import { coordinatorOptions } from '../conformance/settings.ts'
 import { type DraftOptions, draft } from '../conformance/words.ts'
 
@@ -30,16 +30,18 @@ export interface HostSettings extends Settings {
 export class TestFleet {
   readonly url: string
   readonly facts: Happened[] = []
+  /** Each has a part of the server to itself. */
+  readonly #prefix = ids.name('fleet', 4)
   readonly #closes: Array<() => void | Promise<void>> = []
 
   constructor(url: string) {
     this.url = url
   }
 
-  async host(settings: HostSettings = {}): Promise<Host> {
+  async host(settings: HostSettings = {}, url: string = this.url): Promise<Host> {
     const { clock = systemClock, rules, coordinator = (real) => real } = settings
     const host = new Host({
-      redis: { url: this.url },
+      redis: { url, prefix: this.#prefix },
       rules: { ...RULES, ...rules },
       createCoordinator: () => coordinator(createCoordinator(coordinatorOptions(settings))),
       clock,
@@ -54,7 +56,7 @@ export class TestFleet {
 
   /** `url`: by way of a proxy. */
   async process(url: string = this.url): Promise<TestProcess> {
-    const process = new TestProcess(await openGround({ url }, systemClock, ids, () => {}))
+    const process = new TestProcess(await openGround({ url, prefix: this.#prefix }, systemClock, ids, () => {}))
     this.#closes.push(() => process.kill())
     return process
   }
@@ -73,13 +75,23 @@ export class TestProcess {
   constructor(ground: Ground) {
     this.ground = ground
     const logs: AttemptLogs = {
-      finish: async (_lease, command) => {
-        await ground.bus.put(command())
-        return 'sent'
+      begin() {},
+      settle: async () => {},
+      store: async (_job, _attempt, entry) => {
+        await ground.bus.put(entry)
+        return 'stored'
       },
       fence: (job, attempt) => void this.fenced.push(`${job} ${attempt}`),
     }
     this.work = new FleetWork(ground, logs, () => this.reading)
+  }
+
+  /** As if its answer had been lost. */
+  async submitAgain(id: JobId): Promise<readonly SubmitAnswer[]> {
+    const { body, isRetry, ...facts } = draft()
+    const item = { id, facts, bodyBytes: body.length, isRetry }
+    const ask = { type: 'submit', re: true, untilMs: this.ground.time.nowMs() + 20_000, items: [item] } as const
+    return this.ground.bus.ask(ask)
   }
 
   /** Resolves with what was decided, of each draft. */
@@ -89,7 +101,8 @@ export class TestProcess {
       const { body, isRetry, ...facts } = draft(each)
       return { id: ids.job(++orders), facts, bodyBytes: body.length, isRetry, body }
     })
-    for (const { id, body } of items) await commands.client.set(names.body(id), Buffer.from(body), 'EX', 60)
+    for (const { id, body } of items)
+      await eventually(async () => void (await commands.client.set(names.body(id), Buffer.from(body), 'EX', 60)))
     const untilMs = this.ground.time.nowMs() + 20_000
     return bus.ask({ type: 'submit', untilMs, items: items.map(({ body: _body, ...item }) => item) })
   }

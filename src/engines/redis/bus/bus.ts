@@ -5,7 +5,7 @@
  */
 import type { Clock } from '../../../core/clock.ts'
 import { Table } from '../../../core/table.ts'
-import type { Connection } from '../client/connection.ts'
+import { type Connection, PING_MS } from '../client/connection.ts'
 import { storageError, unavailable } from '../client/errors.ts'
 import type { Names } from '../client/names.ts'
 import { type Ask, type Command, writeCommands } from '../protocol/commands.ts'
@@ -71,7 +71,12 @@ export class Bus {
     // What was under way, either way, may be lost
     this.#commands.onTurn((back) => back && this.#resend(0))
     this.#subscriber.onTurn((back) => back && this.#resend(0))
-    this.#stopTicks = this.#clock.every(RETRY_MS, () => this.#resend(RESEND_MS))
+    const stopPings = this.#clock.every(PING_MS, () => this.#subscriber.ping())
+    const stopResends = this.#clock.every(RETRY_MS, () => this.#resend(RESEND_MS))
+    this.#stopTicks = () => {
+      stopPings()
+      stopResends()
+    }
   }
 
   /** Messages to this process that are no answers. */

@@ -17,6 +17,10 @@ export interface RedisAddress {
 /** Each command's bound. */
 const COMMAND_TIMEOUT_MS = 4_000
 const CONNECT_TIMEOUT_MS = 4_000
+/** A connection that owes an answer for so long is dead, and is made anew. */
+const DEAD_MS = 5_000
+/** How often a subscriber, which asks nothing, is to be asked. */
+export const PING_MS = 2_000
 const RETRY_STEP_MS = 25
 const RETRY_MOST_MS = 500
 
@@ -38,7 +42,7 @@ export class Connection {
   constructor(address: RedisAddress, use: Use) {
     this.#address = address
     this.sharded = address.cluster !== undefined
-    this.client = this.sharded ? clusterOf(address, use) : new Redis(address.url, optionsOf(use))
+    this.client = this.sharded ? clusterOf(address, use) : new Redis(address.url, optionsOf())
     this.client.on('ready', () => this.#ready())
     this.client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (channel: Buffer, message: Buffer) => {
       for (const fn of this.#channels.get(channel.toString()) ?? []) fn(message)
@@ -116,6 +120,11 @@ export class Connection {
     }
   }
 
+  /** Of a subscriber: one whose peer has vanished would else wait for ever. */
+  ping(): void {
+    if (!this.sharded && !this.away) this.client.ping().catch(() => {}) // then it is cut
+  }
+
   #turned(back: boolean): void {
     if (this.#isBack === back) return
     this.#isBack = back
@@ -123,7 +132,7 @@ export class Connection {
   }
 }
 
-function optionsOf(use: Use): RedisOptions {
+function optionsOf(): RedisOptions {
   return {
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -131,13 +140,16 @@ function optionsOf(use: Use): RedisOptions {
     // Without it, what was under way at a cut would never be answered
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_TIMEOUT_MS,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    socketTimeout: DEAD_MS,
     retryStrategy: retryIn,
-    ...(use === 'subscriber' ? { autoResubscribe: false } : { commandTimeout: COMMAND_TIMEOUT_MS }),
+    // See #ready
+    autoResubscribe: false,
   }
 }
 
 function clusterOf({ url, cluster = [] }: RedisAddress, use: Use): Cluster {
-  const { enableOfflineQueue: _queue, retryStrategy: _retry, ...redisOptions } = optionsOf(use)
+  const { enableOfflineQueue: _queue, retryStrategy: _retry, ...redisOptions } = optionsOf()
   const { username, password, protocol } = new URL(url)
   const options: ClusterOptions = {
     lazyConnect: true,

@@ -6,7 +6,7 @@ import type { Clock } from '../../../core/clock.ts'
 import type { Emit } from '../../../core/facts.ts'
 import type { Ids } from '../../../core/ids.ts'
 import type { Coordinator, PlanModel } from '../../../core/ports/coordinator.ts'
-import { Connection, type RedisAddress } from '../client/connection.ts'
+import { Connection, PING_MS, type RedisAddress } from '../client/connection.ts'
 import { Names } from '../client/names.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
@@ -59,6 +59,7 @@ export class Host {
   #models: readonly PlanModel[] | null = null
   #term: ActingCoordinator | null = null
   #stopped = false
+  #stopPings = (): void => {}
 
   constructor(options: HostOptions) {
     const { redis, ids, clock, askTime } = options
@@ -91,6 +92,7 @@ export class Host {
     })
     for (const connection of [this.#commands, this.#subscriber]) connection.onTurn((back) => back && this.#back())
     if (this.#stopped) return
+    this.#stopPings = this.#options.clock.every(PING_MS, () => this.#subscriber.ping())
     this.#election.start()
   }
 
@@ -140,6 +142,7 @@ export class Host {
       time: this.#time,
       random: ids.jitter,
       emit,
+      isDeaf: () => [this.#commands, this.#inbox, this.#subscriber].some(({ away }) => away),
       ended: (reason) => {
         this.#election.stepDown()
         this.#end(reason)
@@ -168,6 +171,7 @@ export class Host {
   }
 
   #disconnect(): void {
+    this.#stopPings()
     for (const connection of [this.#commands, this.#inbox, this.#subscriber, this.#electionLine]) connection.close()
   }
 
@@ -182,8 +186,8 @@ export class Host {
       type: 'store-warned',
       code: 'commits_missing',
       detail:
-        'Redis was restarted, or failed over: what it had not written or replicated by then is missing. Readers of ' +
-        'unfinished jobs are told; see docs/engines.md for what each durability keeps.',
+        'Redis was restarted, or failed over: what it had not written, or replicated, is missing. Readers of ' +
+        'unfinished jobs are told; docs/engines.md has what each durability keeps.',
     })
   }
 

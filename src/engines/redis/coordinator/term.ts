@@ -48,6 +48,8 @@ export interface TermOptions {
   readonly time: RedisTime
   readonly random: () => number
   readonly emit: Emit
+  /** Nobody can be heard, so nothing is decided: no lease ends because of that. */
+  readonly isDeaf: () => boolean
   /** It is over; nothing more is stored or told. */
   readonly ended: (reason: string) => void
 }
@@ -201,6 +203,7 @@ export class ActingCoordinator implements Term {
   /** Runs `decide` when all before is committed, then commits what was decided. */
   #turn(decide: () => void | Promise<void>): Promise<void> {
     const turn = async (): Promise<void> => {
+      await this.#hearing()
       if (this.#over) return
       await decide()
       this.#lease()
@@ -211,6 +214,13 @@ export class ActingCoordinator implements Term {
     }
     this.#last = this.#last.then(turn).catch((error: unknown) => this.end(`unforeseen: ${String(error)}`))
     return this.#last
+  }
+
+  /** Resolves when others can be heard. */
+  async #hearing(): Promise<void> {
+    if (!this.#options.isDeaf()) return
+    while (!this.#over && this.#options.isDeaf()) await new Promise<void>((again) => this.clock.after(RETRY_MS, again))
+    this.woke()
   }
 
   /** What may start, as many as a commit takes. */

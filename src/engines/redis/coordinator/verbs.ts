@@ -37,7 +37,8 @@ export function apply(term: Term, command: Command, known: KnownJobs): void {
   journal.split()
 }
 
-const causeOf = (thrown: unknown): string => (thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
+const causeOf = (thrown: unknown): string =>
+  thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
 
 /** `is` is asked once what was decided is in the draft. */
 interface Answer {

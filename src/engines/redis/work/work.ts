@@ -23,8 +23,12 @@ import { fetchBodies, leaseOf } from './leases.ts'
 
 /** What work needs of the token log. */
 export interface AttemptLogs {
-  /** Stores the command in the inbox, behind the attempt's text, and ends its log here. */
-  finish(lease: Lease, command: () => string): Promise<'sent' | 'fenced'>
+  /** The lease is this process's: its log can be opened. */
+  begin(job: JobId, attempt: number, log: { readonly epoch: number; readonly head: number }): void
+  /** Stores a command in the inbox, behind the attempt's text; nothing is written after it. */
+  store(job: JobId, attempt: number, entry: string): Promise<'stored' | 'fenced'>
+  /** The attempt writes nothing more; resolves when what it wrote is stored, or never will be. */
+  settle(job: JobId, attempt: number): Promise<void>
   /** Nothing of this attempt is stored any more. */
   fence(job: JobId, attempt: number): void
 }
@@ -83,8 +87,12 @@ export class FleetWork implements Work {
       leave: async () => {
         if (!isSeated()) return
         this.#seats.delete(worker.id)
-        for (const held of this.#held.of(seat)) if (!held.isFinishing) this.#held.end(held)
+        const left = this.#held.of(seat).filter(({ isFinishing }) => !isFinishing)
+        for (const held of left) this.#held.end(held)
+        // What it wrote is shown, whoever goes on
+        await Promise.all(left.map((held) => this.#logs.settle(held.id, held.attempt)))
         await bus.ask({ type: 'leave', worker: id })
+        for (const held of left) this.#logs.fence(held.id, held.attempt)
       },
     }
   }
@@ -152,6 +160,7 @@ export class FleetWork implements Work {
         if (note.again) this.#giveUp(note, { kind: 'released' })
       } else {
         this.#held.add(seat, id, attempt)
+        this.#logs.begin(id, attempt, { epoch: note.epoch, head: enclosed[i].head })
         const own = leases.get(seat) ?? []
         own.push(leaseOf(note, row, enclosed[i]))
         leases.set(seat, own)
@@ -196,6 +205,7 @@ export class FleetWork implements Work {
       throw error
     } finally {
       this.#held.end(held)
+      this.#logs.fence(job.id, attempt)
     }
   }
 
@@ -208,7 +218,7 @@ export class FleetWork implements Work {
       state = 'storing'
       try {
         await this.#keepAnswer(lease, outcome)
-        if ((await this.#logs.finish(lease, () => entry)) === 'fenced') throw REFUSED
+        if ((await this.#logs.store(lease.job.id, lease.attempt, entry)) === 'fenced') throw REFUSED
         state = 'stored'
       } catch (error) {
         state = 'open'
