@@ -50,7 +50,8 @@ export const resetRecord = (reason: string): Bytes => toBytes(`@reset ${JSON.str
 export const usageRecord = (chunk: Bytes): Bytes => `@usage ${chunk}`
 /** The whole answer, byte for byte as the upstream sent it. It is then the only record of the answer. */
 export const documentRecord = (document: Bytes): Bytes => `@document ${document}`
-export const endRecord = (end: End): Bytes => toBytes(`@end ${JSON.stringify(end)}`)
+export const endRecord = (end: End): Bytes => endRecordOf(JSON.stringify(end))
+export const endRecordOf = (json: string): Bytes => toBytes(`@end ${json}`)
 
 /** The first byte of all records but chunks: "@". */
 export const CONTROL = 0x40

@@ -31,7 +31,7 @@ function setUp() {
       deployment: () => deployment,
       open: () => ({ epoch: 1, head: 0, pendingBytes: 0, append() {}, noteFirstText() {}, flushed: async () => {} }),
       read: async () => null,
-      prompt: async (job) => job.body,
+      prompt: ({ body }) => body,
       async finish({ attempt }: Lease, { kind }: Outcome) {
         ended.push(`${attempt} ${kind}`)
         return { kind: 'ended', state: 'done' }
@@ -46,7 +46,8 @@ function setUp() {
     { id: 'w', pools: [], concurrency: 2, heartbeatMs: 1_000 },
   )
   const lease = (attempt: number): Lease => ({
-    job: { id: 'job_1', kind: 'chat', body: Buffer.from('{}'), promptTokens: 1, options: {} } as unknown as Job,
+    job: { id: 'job_1', kind: 'chat', promptTokens: 1, options: {} } as unknown as Job,
+    body: Buffer.from('{}'),
     attempt,
     crashes: 0,
     claim: { deployment: 'd', reservation: null },

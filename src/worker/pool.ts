@@ -58,12 +58,12 @@ export function startPool(work: Pick<Work, 'attach'>, deps: RunDeps, clock: Cloc
   function run(one: Run): void {
     const { id } = one.lease.job
     runs.set(id, one)
-    void one.ended.then(() => {
+    one.ended.when(() => {
       if (draining && !handedBack.has(one)) finished++
       if (runs.get(id) === one) runs.delete(id)
     })
     if (draining) handBack(one)
-    void one.start()
+    one.start()
   }
 
   function handBack(one: Run): void {
@@ -73,7 +73,7 @@ export function startPool(work: Pick<Work, 'attach'>, deps: RunDeps, clock: Cloc
 
   /** For `ms` at most. */
   async function allEnded(ms: number): Promise<void> {
-    const all = Promise.allSettled([...runs.values()].map((r) => r.ended))
+    const all = Promise.all([...runs.values()].map(({ ended }) => new Promise<void>((done) => ended.when(done))))
     let cancel = (): void => {}
     await Promise.race([all, new Promise<void>((done) => (cancel = clock.after(ms, done)))])
     cancel()

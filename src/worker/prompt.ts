@@ -4,11 +4,11 @@
  */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { Job } from '../core/job.ts'
 import { editObject, NO_LIMITS, scanObject } from '../core/json.ts'
 import type { Conversations, Turn } from '../core/ports/conversations.ts'
 import type { Deployment } from '../core/ports/provider.ts'
 import { answerMessage, isInstruction, type Message, pairCalls, parseMessages } from './messages.ts'
+import type { JobRequest } from './run-job.ts'
 
 export interface PromptRequest {
   /** The job's own messages: JSON array. */
@@ -159,10 +159,8 @@ const BYTES_A_PAGE = 1 << 20
 
 /** The request of a job as its upstream gets it. */
 export function createPrompts({ conversations, clock, ...options }: PromptOptions) {
-  return async (job: Job, deployment: Deployment): Promise<Uint8Array> => {
-    const { tenant, kind, body } = job
-    const { conversation } = job.options
-    if (conversation === undefined || kind !== 'chat') return body
+  async function within(conversation: string, { job, body }: JobRequest, deployment: Deployment): Promise<Uint8Array> {
+    const { tenant } = job
     const known = await conversations.get(tenant, conversation)
     if (known === null || known.turns === 0) return body
     const request = JSON.parse(Buffer.from(body).toString('utf8')) as Record<string, unknown>
@@ -184,6 +182,12 @@ export function createPrompts({ conversations, clock, ...options }: PromptOption
       page = await conversations.turns(tenant, conversation, { ...range, beyond: last.job })
     }
     return withMessages(body, prompt.messages(), clock)
+  }
+
+  return (request: JobRequest, deployment: Deployment): Uint8Array | Promise<Uint8Array> => {
+    const { kind, options } = request.job
+    const { conversation } = options
+    return conversation === undefined || kind !== 'chat' ? request.body : within(conversation, request, deployment)
   }
 }
 

@@ -93,7 +93,6 @@ function setUp(
     kind: 'chat',
     model: 'm',
     takesBack: true,
-    body: Buffer.from('{"messages":[]}'),
     promptTokens: 3,
     acceptedAtMs: clock.wallMs(),
     options: { deadlineMs: 60_000, onWorkerLoss: 'continue' },
@@ -147,7 +146,7 @@ function setUp(
       const times = { sinceAcceptedMs, queuedMs, ttftMs }
       const log = { epoch: 1, head: stored.length }
       const run = new Run(
-        { job: { ...job, ...more }, attempt, crashes, claim, ...times, log },
+        { job: { ...job, ...more }, body: Buffer.from('{"messages":[]}'), attempt, crashes, claim, ...times, log },
         {
           deployment: (name) => catalogue.deployment(name),
           finish,
@@ -170,20 +169,24 @@ function setUp(
             if (broken.emit === true && type === 'attempt-ended') throw new TypeError('a fault of ours')
           },
           onFault: (thrown) => void faults.push(thrown),
-          async prompt(job: Job) {
+          async prompt({ body }) {
             await promptAfter
-            return job.body
+            return body
           },
           maxAnswerBytes: 1_000,
           maxPendingBytes: 1_000_000,
         },
       )
       onRun(run)
-      await run.start()
+      run.start()
+      await turn()
       return { run, sink }
     },
   }
 }
+
+const turn = (): Promise<void> => new Promise((next) => setImmediate(next))
+const over = (run: Run): Promise<void> => new Promise((done) => run.ended.when(done))
 
 it('asks for a document where the job wants one, stores it as it is, and counts it', async () => {
   const { stored, outcomes, calls, attempt } = setUp()
@@ -191,7 +194,7 @@ it('asks for a document where the job wants one, stores it as it is, and counts 
   expect(calls[0].stream).toBe(false)
   sink.document(DOCUMENT, { prompt_tokens: 5, completion_tokens: 2 })
   sink.end({ kind: 'done' })
-  await run.ended
+  await over(run)
   expect(stored.at(-1)).toBe(`@document ${DOCUMENT}`)
   expect(outcomes).toMatchObject([{ kind: 'done', usage: { promptTokens: 5, completionTokens: 2, estimated: false } }])
 })
@@ -210,11 +213,11 @@ it('a document after the chunks of an earlier attempt is one more chunk, under t
   const first = await attempt()
   first.sink.events([OPENING])
   first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
-  await first.run.ended
+  await over(first.run)
   const second = await attempt()
   second.sink.document(DOCUMENT, undefined)
   second.sink.end({ kind: 'done' })
-  await second.run.ended
+  await over(second.run)
   expect(JSON.parse(stored.at(-1)!)).toMatchObject({ id: 'c1', choices: [{ delta: { content: 'Hi' } }] })
 })
 
@@ -229,7 +232,7 @@ it('measures by the monotonic clock, whatever the wall clock does', async () => 
   clock.advance(40)
   sink.events([CHUNK, CHUNK])
   sink.end({ kind: 'done' })
-  await run.ended
+  await over(run)
   expect(outcomes).toMatchObject([{ timing: { queuedMs: 100, ttftMs: 150, tpotMs: 20, totalMs: 190 } }])
   expect(firstTexts).toEqual([150])
 })
@@ -239,7 +242,7 @@ it('a 429 uses up no attempt until the deadline, whatever the wall clock does', 
   const refuse = async (): Promise<void> => {
     const { run, sink } = await attempt()
     sink.end({ kind: 'failed', error: BUSY, retry: true })
-    await run.ended
+    await over(run)
   }
   clock.jumpWall(10 * 365 * 86_400_000)
   await refuse()
@@ -260,7 +263,7 @@ it('keeps the time of the first token over a continued answer, and sums its toke
   clock.advance(30)
   first.sink.events([OPENING, CHUNK, CHUNK])
   first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
-  await first.run.ended
+  await over(first.run)
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: true, usage: { completionTokens: 2, estimated: true } }])
   clock.advance(100)
   const second = await attempt()
@@ -268,7 +271,7 @@ it('keeps the time of the first token over a continued answer, and sums its toke
   clock.advance(20)
   second.sink.events([CHUNK, '{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":1}}'])
   second.sink.end({ kind: 'done' })
-  await second.run.ended
+  await over(second.run)
   expect(outcomes[1]).toMatchObject({
     kind: 'done',
     usage: { promptTokens: 8, completionTokens: 3, estimated: true },
@@ -281,7 +284,7 @@ it('local faults wait, without an attempt used', async () => {
   const { outcomes, attempt } = setUp()
   const { run, sink } = await attempt()
   sink.end({ kind: 'failed', error: new SluiceError('overloaded', { retryAfterMs: 1_000 }), retry: true })
-  await run.ended
+  await over(run)
   expect(outcomes).toEqual([{ kind: 'released' }])
 })
 
@@ -294,7 +297,7 @@ it('a time-out is repeated elsewhere, or not at all', async () => {
     const { outcomes, attempt } = setUp(deployments)
     const { run, sink } = await attempt()
     sink.end({ kind: 'failed', error, retry: 'elsewhere' })
-    await run.ended
+    await over(run)
     expect(outcomes).toMatchObject([{ kind: 'failed', retry }])
   }
 })
@@ -303,7 +306,7 @@ it('another deployment does not wait until the first is free', async () => {
   const { outcomes, attempt } = setUp([{}, {}])
   const { run, sink } = await attempt()
   sink.end({ kind: 'failed', error: new SluiceError('provider_error', { retryAfterMs: 9_000 }), retry: true })
-  await run.ended
+  await over(run)
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: true }])
   expect((await attempt()).run.lease.claim.deployment).toBe('d1')
 })
@@ -312,7 +315,7 @@ it('an answer above the cap ends the job, and is not asked for again', async () 
   const { outcomes, attempt } = setUp()
   const { run, sink } = await attempt()
   sink.events([CHUNK.replace('Hi', 'x'.repeat(2_000))])
-  await run.ended
+  await over(run)
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: false, error: { code: 'result_too_large' } }])
 })
 
@@ -325,7 +328,7 @@ it.each<[string, (sink: ProviderSink) => void, Partial<Job>]>([
   const { run, sink } = await attempt(more)
   feed(sink)
   sink.end({ kind: 'done' })
-  await run.ended
+  await over(run)
   expect(outcomes).toMatchObject([{ kind: 'failed' }])
 })
 
@@ -336,7 +339,7 @@ it('a store that can not be read, then an upstream that breaks off, ends the att
   sink.events([CHUNK])
   broken.read = true
   sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
-  await run.ended
+  await over(run)
   expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' } }])
 })
 
@@ -350,7 +353,7 @@ it.each([
   const { run, sink } = await attempt()
   sink.events([CHUNK])
   sink.end({ kind: 'done' })
-  await run.ended
+  await over(run)
   expect(faults).toEqual([fault])
   expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' }, retry: false }])
 })
@@ -359,7 +362,7 @@ it('a call that the provider aborts by itself is a fault, and is tried again', a
   const { outcomes, faults, attempt } = setUp()
   const { run, sink } = await attempt()
   sink.end({ kind: 'aborted' })
-  await run.ended
+  await over(run)
   expect(faults).toEqual([new Error('the provider aborted a call that nobody had stopped')])
   expect(outcomes).toMatchObject([{ kind: 'failed', error: { code: 'internal' }, retry: true }])
 })
@@ -368,7 +371,7 @@ it('a store that can not be written leaves the lease to a restart', async () => 
   const { outcomes, faults, attempt } = setUp([{ concurrent: 1 }], { finish: true })
   const { run, sink } = await attempt()
   sink.end({ kind: 'done' })
-  await run.ended
+  await over(run)
   expect(outcomes).toMatchObject([{ kind: 'done' }])
   expect(faults).toEqual([])
 })
@@ -385,7 +388,7 @@ it.each([
   const run = await go.run
   run.stop(reason)
   go.now()
-  await run.ended
+  await over(run)
   await beginning
   expect(calls).toEqual([])
   expect(outcomes).toMatchObject(ended)
@@ -395,7 +398,7 @@ it('a deployment that was taken out of the configuration hands the job back, and
   const { outcomes, stored, attempt, remove } = setUp()
   remove()
   const { run } = await attempt()
-  await run.ended
+  await over(run)
   expect([outcomes, stored]).toEqual([[{ kind: 'released' }], []])
 })
 
@@ -405,7 +408,7 @@ it('a conversation whose answer can not be put together fails, and its lane goes
   sink.events([CHUNK])
   stored.push('{"half":')
   sink.end({ kind: 'done' })
-  await run.ended
+  await over(run)
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: false, error: { code: 'provider_garbage' } }])
 })
 
@@ -422,7 +425,7 @@ it.each([
   const { outcomes, attempt } = setUp([{}], { flush: true, finish: true })
   const { run, sink } = await attempt()
   play(sink)
-  await run.ended
+  await over(run)
   expect(outcomes).toHaveLength(1)
 })
 
@@ -436,7 +439,7 @@ it.each([
   const { outcomes, attempt } = setUp()
   const { run, sink } = await attempt()
   sink.end({ kind: 'failed', error: new SluiceError(code), retry: false })
-  await run.ended
+  await over(run)
   expect(outcomes).toMatchObject([{ usage: { promptTokens, completionTokens: 0 } }])
 })
 
@@ -445,7 +448,7 @@ it('a refusal after text costs what was shown', async () => {
   const { run, sink } = await attempt()
   sink.events([CHUNK])
   sink.end({ kind: 'failed', error: new SluiceError('provider_rejected'), retry: false })
-  await run.ended
+  await over(run)
   expect(outcomes).toMatchObject([{ usage: { promptTokens: 3, completionTokens: 1 } }])
 })
 
@@ -454,7 +457,7 @@ it('a failure whose wait ends after the deadline is told at once, with the time;
   const fail = async (retryAfterMs: number): Promise<void> => {
     const { run, sink } = await attempt()
     sink.end({ kind: 'failed', error: new SluiceError('provider_error', { retryAfterMs }), retry: true })
-    await run.ended
+    await over(run)
   }
   await fail(40_000)
   expect(outcomes.at(-1)).toMatchObject({ retry: true })
@@ -469,7 +472,7 @@ it('a wait counts though there is another deployment, where that must be waited 
     for (let i = 0; i < 2; i++) {
       const { run, sink } = await attempt()
       sink.end({ kind: 'failed', error: new SluiceError(code, { retryAfterMs: 120_000 }), retry: true })
-      await run.ended
+      await over(run)
     }
     expect(outcomes[0]).toMatchObject(
       code === 'provider_error' ? { kind: 'failed', retry: true } : { kind: 'released' },
@@ -485,14 +488,14 @@ it('an answer that is begun anew has a first token of its own, under the identit
   clock.advance(30)
   first.sink.events([CHUNK])
   first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
-  await first.run.ended
+  await over(first.run)
   const second = await attempt({ options })
   const from = stored.length
   clock.advance(20)
   second.sink.events([OPENING, CHUNK.replace('c1', 'c2')])
   expect(stored.slice(from)).toEqual([OPENING, CHUNK])
   second.sink.end({ kind: 'done' })
-  await second.run.ended
+  await over(second.run)
   expect(outcomes[1]).toMatchObject({ kind: 'done', timing: { ttftMs: 50 } })
 })
 
@@ -504,7 +507,7 @@ it('what comes after a stop is not stored', async () => {
   run.stop('canceled')
   sink.events([CHUNK])
   sink.document(DOCUMENT, null)
-  await run.ended
+  await over(run)
   expect(stored).toEqual(had)
   expect(outcomes).toMatchObject([{ kind: 'canceled', usage: { completionTokens: 1 } }])
 })
@@ -514,7 +517,7 @@ it('a long answer is continued from all of it, page by page', async () => {
   const first = await attempt()
   first.sink.events([OPENING, CHUNK, CHUNK, CHUNK, CHUNK])
   first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
-  await first.run.ended
+  await over(first.run)
   await attempt()
   expect(calls[1].prefix).toBe('HiHiHiHi')
 })

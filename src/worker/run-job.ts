@@ -14,12 +14,16 @@ import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
+import { Once } from '../core/once.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
 import type { Deployment, Provider, ProviderEnd, ProviderRun, ProviderSink } from '../core/ports/provider.ts'
 import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
 import { attemptRecord, type Bytes, documentRecord, resetRecord, toBytes, toText, usageRecord } from '../core/record.ts'
 import { Meter } from './meter.ts'
 import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
+
+/** A job and what it asks for. */
+export type JobRequest = Pick<Lease, 'job' | 'body'>
 
 /** What an attempt needs of the rest. */
 export interface RunDeps {
@@ -29,7 +33,7 @@ export interface RunDeps {
   readonly open: (lease: Lease) => LogWriter
   readonly read: (job: string, afterSeq: number, maxBytes: number) => Promise<LogPage | null>
   /** The request as the upstream gets it: a conversation's with all that was said before. */
-  readonly prompt: (job: Job, deployment: Deployment) => Promise<Uint8Array>
+  readonly prompt: (request: JobRequest, deployment: Deployment) => Uint8Array | Promise<Uint8Array>
   readonly finish: (lease: Lease, outcome: Outcome) => Promise<Finished>
   readonly emit: Emit
   /** Something unforeseen was thrown: for the log. Must not throw. */
@@ -57,18 +61,19 @@ const PAGE_BYTES = 4 << 20
 
 export class Run implements ProviderSink {
   readonly lease: Lease
-  readonly ended: Promise<void>
+  readonly ended = new Once<void>()
   readonly #deps: RunDeps
   readonly #deployment: Deployment | null
   readonly #meter: Meter
   readonly #acceptedMono: number
-  #resolveEnded!: () => void
   #writer: LogWriter | null = null
   #call: ProviderRun | null = null
   #stop: 'canceled' | 'lost' | 'released' | null = null
   /** Why the call was aborted, where nobody asked for it. */
   #fault: { readonly error: SluiceError; readonly retry: boolean } | null = null
   #settled = false
+  /** Its finish threw, and it was ended as failed. */
+  #hasFailed = false
   /** Later attempts' chunks take the first one's identity. */
   #identity: Identity | null = null
   /** The log has chunks already: the upstream's opening chunk adds nothing. */
@@ -83,15 +88,14 @@ export class Run implements ProviderSink {
   #paused = false
 
   constructor(lease: Lease, deps: RunDeps) {
-    const { job, claim, sinceAcceptedMs, ttftMs } = lease
+    const { job, body, claim, sinceAcceptedMs, ttftMs } = lease
     this.lease = lease
     this.#deps = deps
     this.#deployment = deps.deployment(claim.deployment)
-    this.#meter = new Meter(job.promptTokens, job.body.length)
+    this.#meter = new Meter(job.promptTokens, body.length)
     this.#acceptedMono = deps.clock.monoMs() - sinceAcceptedMs
     this.#firstTokenMono = ttftMs === null ? null : this.#acceptedMono + ttftMs
     this.#pace = this.#firstTokenMono === null ? null : { fromMono: this.#firstTokenMono, tokensBefore: 0 }
-    this.ended = new Promise((resolve) => (this.#resolveEnded = resolve))
   }
 
   isUsing(provider: Provider): boolean {
@@ -100,51 +104,66 @@ export class Run implements ProviderSink {
 
   // ------------------------------------------------------------ opening
 
-  async start(): Promise<void> {
+  start(): void {
     try {
       crashpoint('after-lease')
-      const outcome = await this.#begin()
-      if (outcome !== CALLING) await this.#settle(outcome)
+      this.#open()
     } catch (thrown) {
-      await this.#settle(this.#failedBy(thrown))
+      this.#settle(this.#failedBy(thrown))
     }
   }
 
-  /** Calls the provider, or finds how the attempt ends without. */
-  async #begin(): Promise<Outcome | typeof LOST | typeof CALLING> {
-    const { job, attempt, claim, log, damaged } = this.lease
-    const { emit, prompt } = this.#deps
+  /** What `next` throws ends the attempt. */
+  #after<T>(work: Promise<T>, next: (value: T) => void): void {
+    work.then(next).catch((thrown: unknown) => this.#settle(this.#failedBy(thrown)))
+  }
+
+  #open(): void {
+    const { log, damaged } = this.lease
     const deployment = this.#deployment
     // It was taken out of the configuration since: it goes where the plan sends it now
-    if (deployment === null) return { kind: 'released' }
+    if (deployment === null) return this.#settle({ kind: 'released' })
     this.#writer = this.#deps.open(this.lease)
     if (damaged !== undefined) throw damaged
-    const shown = log.head > 0 ? this.#resume(await this.#read()) : NOTHING_SHOWN
+    if (log.head === 0) this.#begin(deployment, NOTHING_SHOWN)
+    else this.#after(this.#read(), (records) => this.#begin(deployment, this.#resume(records)))
+  }
+
+  #begin(deployment: Deployment, shown: Shown): void {
+    const { job, attempt, claim } = this.lease
+    const { emit, prompt } = this.#deps
     const begin = beginAttempt(job, shown, deployment.provider.continues)
-    if (begin.mode === 'fail') return { kind: 'failed', error: new SluiceError('worker_lost'), retry: false }
+    if (begin.mode === 'fail')
+      return this.#settle({ kind: 'failed', error: new SluiceError('worker_lost'), retry: false })
     const opening = [attemptRecord({ n: attempt, mode: begin.mode, deployment: deployment.name })]
     if (begin.mode === 'restart') {
       opening.unshift(resetRecord('worker_lost'))
       this.#dropOpening = false
       this.#textShown = false
     }
-    this.#writer.append(opening, 0, false)
+    this.#writer!.append(opening, 0, false)
     emit({ type: 'attempt-started', ...aboutJob(job), attempt, deployment: claim.deployment, mode: begin.mode })
-    const body = await prompt(job, deployment)
-    if (this.#stop !== null) return this.#stopped(this.#stop)
+    const prefix = begin.mode === 'continue' ? begin.prefix : undefined
+    const body = prompt(this.lease, deployment)
+    if (body instanceof Promise) this.#after(body, (made) => this.#ask(deployment, made, prefix))
+    else this.#ask(deployment, body, prefix)
+  }
+
+  #ask(deployment: Deployment, body: Uint8Array, prefix: string | undefined): void {
+    if (this.#stop !== null) return this.#settle(this.#stopped(this.#stop))
+    const { job, attempt } = this.lease
     this.#call = deployment.provider.start(
       {
         kind: job.kind,
         body,
         stream: asksForStream(deployment, job),
         requestId: `${job.id}.${attempt}`,
-        ...(job.trace === undefined ? {} : { trace: job.trace }),
+        trace: job.trace,
         timeouts: deployment.timeouts,
-        ...(begin.mode === 'continue' ? { prefix: begin.prefix } : {}),
+        prefix,
       },
       this,
     )
-    return CALLING
   }
 
   /** Takes up what earlier attempts left. */
@@ -250,7 +269,7 @@ export class Run implements ProviderSink {
     } catch (thrown) {
       outcome = this.#failedBy(thrown)
     }
-    if (!(outcome instanceof Promise)) void this.#settle(outcome)
+    if (!(outcome instanceof Promise)) this.#settle(outcome)
     else outcome.catch((thrown: unknown) => this.#failedBy(thrown)).then((found) => this.#settle(found))
   }
 
@@ -296,33 +315,37 @@ export class Run implements ProviderSink {
 
   // ------------------------------------------------------------ settling
 
-  async #settle(found: Outcome | typeof LOST): Promise<void> {
+  #settle(found: Outcome | typeof LOST): void {
     if (this.#settled) return
     this.#settled = true
+    if (found === LOST) return this.ended.tell()
+    crashpoint('before-finish')
+    const isTurn = this.lease.job.options.conversation !== undefined && found.kind !== 'released'
+    if (isTurn) void this.#withAnswer(found).then((outcome) => this.#finish(outcome))
+    else this.#finish(found)
+  }
+
+  #finish(outcome: Outcome): void {
     try {
-      if (found !== LOST) await this.#finish(found)
+      this.#tellEnd(outcome)
+      this.#deps.finish(this.lease, outcome).then(this.#finished, this.#unfinished)
     } catch (thrown) {
-      this.#foreseen(thrown)
-    } finally {
-      this.#resolveEnded()
+      this.#unfinished(thrown)
     }
   }
 
-  /** Rejects where the store failed: the lease then stays open, and a restart takes the job up again. */
-  async #finish(found: Outcome): Promise<void> {
-    crashpoint('before-finish')
-    try {
-      const isTurn = this.lease.job.options.conversation !== undefined
-      const outcome = isTurn ? await this.#withAnswer(found) : found
-      this.#tellEnd(outcome)
-      await this.#deps.finish(this.lease, outcome)
-    } catch (thrown) {
-      const error = this.#foreseen(thrown)
-      if (error.code !== 'internal') throw error
-      // A fault of ours: without an end the job would stay leased for as long as this process runs
-      await this.#deps.finish(this.lease, { kind: 'failed', error, retry: false })
-    }
+  readonly #finished = (): void => {
     crashpoint('after-finish')
+    this.ended.tell()
+  }
+
+  /** Where the store failed the lease stays open, and a restart takes the job up again. */
+  readonly #unfinished = (thrown: unknown): void => {
+    const error = this.#foreseen(thrown)
+    if (error.code !== 'internal' || this.#hasFailed) return this.ended.tell()
+    // A fault of ours: without an end the job would stay leased for as long as this process runs
+    this.#hasFailed = true
+    this.#deps.finish(this.lease, { kind: 'failed', error, retry: false }).then(this.#finished, this.#unfinished)
   }
 
   #tellEnd(outcome: Outcome): void {
@@ -351,8 +374,7 @@ export class Run implements ProviderSink {
   }
 
   /** Of a conversation. What can't be put together ends the job: it would end every later reader the same way. */
-  async #withAnswer(outcome: Outcome): Promise<Outcome> {
-    if (outcome.kind === 'released') return outcome
+  async #withAnswer(outcome: Exclude<Outcome, { kind: 'released' }>): Promise<Outcome> {
     try {
       const { clock } = this.#deps
       const answer = await foldInSteps(await this.#read(), clock)
@@ -411,8 +433,6 @@ export class Run implements ProviderSink {
 
 /** No outcome: nothing may be stored of it. */
 const LOST = null
-/** No outcome yet: the provider's end brings it. */
-const CALLING = 'calling'
 
 const asksForStream = ({ stream }: Deployment, job: Job): boolean =>
   stream === 'always' || (stream === 'as_asked' && job.document !== true)

@@ -140,7 +140,7 @@ export const controlCases: readonly Case[] = [
       expect(job).toMatchObject({ redriveOf: bad.id, metadata: { a: 'b' }, options: { lane: 'l' } })
       expect(job.id).not.toBe(bad.id)
       const lease = await worker.one(job)
-      expect(Buffer.from(lease.job.body).toString()).toBe(body)
+      expect(Buffer.from(lease.body).toString()).toBe(body)
       expect(await engine.submissions.redrive(job.id)).toBeNull()
     },
   },

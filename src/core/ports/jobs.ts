@@ -18,7 +18,7 @@ export interface JobFilter {
 
 /** Jobs in any state. */
 export interface Jobs {
-  /** Without its body (empty), as in `list`: only leases bring it. */
+  /** Without its body (empty), as in `list`: leases bring it. */
   get(job: JobId): Promise<Job | null>
   /** The request as it was submitted (`JobDraft.body`); null when there is no such job. */
   request(job: JobId): Promise<Uint8Array | null>

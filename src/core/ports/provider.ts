@@ -15,10 +15,10 @@ export interface ProviderCall {
   /** For the upstream's correlation. */
   readonly requestId: string
   /** Of the request that the job came with. */
-  readonly trace?: Traceparent
+  readonly trace?: Traceparent | undefined
   readonly timeouts: Timeouts
   /** The assistant's text so far, to be continued; only if `continues`. */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
 }
 
 export interface Timeouts {

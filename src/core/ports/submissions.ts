@@ -10,6 +10,11 @@ export type Submitted =
   /** idempotency_conflict, queue_full, deadline_unreachable, rate_limited, storage_full … Nothing was stored. */
   | { readonly kind: 'refused'; readonly error: SluiceError }
 
+export interface Begun {
+  readonly result: Submitted
+  readonly power: () => Promise<void>
+}
+
 /** Durable jobs, in the fair order of the coordinator. */
 export interface Submissions {
   /** All or some may be refused; results in input order. One atomic commit for all that are taken. */
@@ -19,7 +24,7 @@ export interface Submissions {
    * `power` returns resolves when it is power-safe: no cursor of a stream may be shown before. Whoever waits for the
    * end need not ask, as that is synced itself.
    */
-  begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: () => Promise<void> }>
+  begin(draft: JobDraft): Promise<Begun>
   /** A new job with the request of one that failed or expired, at the end of its lane. */
   redrive(job: JobId): Promise<Submitted | null>
 }

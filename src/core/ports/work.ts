@@ -28,7 +28,10 @@ export interface Claim {
 }
 
 export interface Lease {
+  /** As it was accepted, without its body. */
   readonly job: Job
+  /** Its request. */
+  readonly body: Uint8Array
   /** Fence: 1 for the first attempt; strictly grows with every lease of the job, also over restarts. */
   readonly attempt: number
   /** Crashes that were this job's own: see Tally. */
@@ -43,7 +46,7 @@ export interface Lease {
   /** The log as earlier attempts left it; `head`: its last seq. */
   readonly log: { readonly epoch: number; readonly head: number }
   /** Its request can't be read: the job is to be failed with this. */
-  readonly damaged?: SluiceError
+  readonly damaged?: SluiceError | undefined
 }
 
 export type Outcome =

@@ -5,16 +5,19 @@ import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { Table } from '../../core/table.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
-import type { Dispatch, Parts } from './dispatch.ts'
+import type { Dispatch } from './dispatch.ts'
 import { NO_BODY } from './jobs/jobs.ts'
 import { LiveJob } from './jobs/live-job.ts'
 import type { Orders } from './jobs/orders.ts'
 import { LiveLog } from './log/live-log.ts'
+import type { Parts } from './parts.ts'
 
 /** When to come back during the start. */
 const STARTING_MS = 1_000
 /** Where a job stands that is not in line. */
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
+
+type Told = (result: Submitted) => void
 
 interface Known {
   readonly id: JobId
@@ -53,32 +56,52 @@ export class Intake {
     this.joinable = joinable
   }
 
-  /** Resolves when it is committed. */
-  take(draft: JobDraft): Promise<Submitted> {
+  /** All of them, with one sync. */
+  takeAll(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
+    if (drafts.length === 0) return Promise.resolve([])
+    return new Promise((resolve, reject) => {
+      const results: Submitted[] = []
+      let left = drafts.length
+      const told = (): void => {
+        if (results.every(({ kind }) => kind === 'refused')) resolve(results)
+        else this.#parts.store.whenSynced((error) => (error === null ? resolve(results) : reject(error)))
+      }
+      for (const [i, draft] of drafts.entries())
+        this.take(draft, (result) => {
+          results[i] = result
+          if (--left === 0) told()
+        })
+    })
+  }
+
+  /** `told` is called when it is committed. */
+  take(draft: JobDraft, told: Told): void {
     const { store, coordinator, live, jobs } = this.#parts
-    if (store.down !== null) return refused(store.down)
-    if (!this.open) return refused(new SluiceError('starting', { retryAfterMs: STARTING_MS }))
-    if (this.erasing.has(draft.tenant)) return refused(ERASING)
+    const refuse = (error: SluiceError): void => told({ kind: 'refused', error })
+    if (store.down !== null) return refuse(store.down)
+    if (!this.open) return refuse(new SluiceError('starting', { retryAfterMs: STARTING_MS }))
+    if (this.erasing.has(draft.tenant)) return refuse(ERASING)
     const now = this.#dispatch.now()
     let known: Known | undefined
     try {
       known = this.#known(draft, now)
     } catch (error) {
-      return refused(SluiceError.from(error))
+      return refuse(SluiceError.from(error))
     }
     const id = this.#ids.job(this.#orders.next(store))
     const decision = coordinator.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
     // Stored first: what is leased of it shares its commit
-    const accepted = decision.kind === 'accepted' ? this.#accept(id, draft, now) : null
+    if (decision.kind === 'accepted') this.#accept(id, draft, now, told)
     this.#dispatch.act()
-    if (decision.kind === 'accepted') return accepted!
-    if (decision.kind === 'refused') return refused(decision.error)
+    if (decision.kind === 'accepted') return
+    if (decision.kind === 'refused') return refuse(decision.error)
     const running = live.get(decision.id)
-    if (running !== undefined) return this.#join(running)
+    if (running !== undefined) return this.#join(running, told)
     const job = jobs.get(decision.id)
-    if (job !== null) return Promise.resolve({ kind: 'joined', job, place: NOWHERE })
+    if (job !== null) told({ kind: 'joined', job, place: NOWHERE })
     // Kept no longer (retention 0, erased): a retry of it is a new job
-    return draft.isRetry ? this.take({ ...draft, isRetry: false }) : refused(new SluiceError('job_gone'))
+    else if (draft.isRetry) this.take({ ...draft, isRetry: false }, told)
+    else refuse(new SluiceError('job_gone'))
   }
 
   /**
@@ -100,9 +123,10 @@ export class Intake {
     return ended === undefined || now > ended.untilMono ? undefined : { id: ended.id, sameBody: true }
   }
 
-  async #join(live: LiveJob): Promise<Submitted> {
-    const error = await live.accepted
-    return error === null ? { kind: 'joined', ...this.#shown(live) } : { kind: 'refused', error }
+  #join(live: LiveJob, told: Told): void {
+    live.accepted.when((error) =>
+      told(error === null ? { kind: 'joined', ...this.#shown(live) } : { kind: 'refused', error }),
+    )
   }
 
   #shown(live: LiveJob): { readonly job: Job; readonly place: Place } {
@@ -112,7 +136,7 @@ export class Intake {
     }
   }
 
-  #accept(id: JobId, draft: JobDraft, now: number): Promise<Submitted> {
+  #accept(id: JobId, draft: JobDraft, now: number, told: Told): void {
     const { store, jobs, logs, conversations, live: all, clock, age } = this.#parts
     const order = jobOrder(id)!
     const epoch = this.#epochOf(order)
@@ -125,27 +149,23 @@ export class Intake {
     logs.live.set(id, live.log)
     const key = draft.options.idempotencyKey === undefined ? null : `${draft.tenant}\n${draft.options.idempotencyKey}`
     if (key !== null) this.#keys.set(key, live)
-    live.accepted = new Promise((resolve) =>
-      store.write({
-        keep: false,
-        apply: () => {
-          jobs.insert(order, job, body, acceptedAge)
-          conversations.open(job, order)
-        },
-        done: (error) => {
-          if (key !== null) this.#keys.delete(key)
-          if (error === null) {
-            store.wrote(body.length)
-            all.committed(live)
-            this.#announce(live)
-          } else this.#withdraw(live)
-          resolve(error)
-        },
-      }),
-    )
-    return live.accepted.then((error) =>
-      error === null ? { kind: 'accepted', ...this.#shown(live) } : { kind: 'refused', error },
-    )
+    store.write({
+      keep: false,
+      apply: () => {
+        jobs.insert(order, job, body, acceptedAge)
+        conversations.open(job, order)
+      },
+      done: (error) => {
+        if (key !== null) this.#keys.delete(key)
+        if (error === null) {
+          store.wrote(body.length)
+          all.committed(live)
+          this.#announce(live)
+        } else this.#withdraw(live)
+        told(error === null ? { kind: 'accepted', ...this.#shown(live) } : { kind: 'refused', error })
+        live.accepted.tell(error)
+      },
+    })
   }
 
   /** Its conversation's watchers hear of it once it is power-safe, as its client does. */
@@ -153,10 +173,10 @@ export class Intake {
     const { store, conversations } = this.#parts
     const { tenant, options } = live.job
     if (!conversations.news.isWatched(tenant, options.conversation)) return
-    store.synced().then(
-      () => conversations.news.tell(tenant, options.conversation, { type: 'submitted', ...this.#shown(live) }),
-      () => {}, // the store failed, and says so through health
-    )
+    store.whenSynced((error) => {
+      if (error === null)
+        conversations.news.tell(tenant, options.conversation, { type: 'submitted', ...this.#shown(live) })
+    })
   }
 
   #withdraw(live: LiveJob): void {
@@ -170,4 +190,3 @@ export class Intake {
 }
 
 const ERASING = new SluiceError('overloaded', { message: 'This tenant is being erased; retry later.' })
-const refused = (error: SluiceError): Promise<Submitted> => Promise.resolve({ kind: 'refused', error })

@@ -18,7 +18,7 @@ import { explained, walOf } from './disk/folder.ts'
 import type { Loss } from './disk/mark.ts'
 import { openFolder } from './disk/schema.ts'
 import { Store } from './disk/store.ts'
-import { Dispatch, type Parts } from './dispatch.ts'
+import { Dispatch } from './dispatch.ts'
 import { Intake } from './intake.ts'
 import { Jobs } from './jobs/jobs.ts'
 import { type LiveJob, LiveJobs } from './jobs/live-job.ts'
@@ -26,6 +26,7 @@ import { Orders } from './jobs/orders.ts'
 import { KeyStore } from './keys.ts'
 import { Epochs } from './log/epochs.ts'
 import { Logs } from './log/log.ts'
+import type { Parts } from './parts.ts'
 import { Pauses } from './pauses.ts'
 import { EmbeddedPresence } from './presence.ts'
 import { EmbeddedQueue } from './queue.ts'
@@ -102,11 +103,12 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       clock,
       age,
       emit: onFact,
+      onEnded: (job, log) => retention.ended(job, log),
     }
     const { conversations: limits } = options.retention
     const sweeps = new ConversationLimits(store, parts.conversations, parts.live, clock, age, limits)
     const retention = new Retention(store, parts.logs, parts.jobs, sweeps, clock, age, options.retention)
-    const dispatch = new Dispatch(parts, (job, log) => retention.ended(job, log))
+    const dispatch = new Dispatch(parts)
     const intake = new Intake(parts, ids, orders, dispatch, epochOf, recentlyDone(db, age, options.joinAfterEndMs))
     const queue = new EmbeddedQueue(parts, intake, dispatch, pauses)
     const presence = new EmbeddedPresence(clock, options.disconnectGraceMs, (job) => {

@@ -2,11 +2,12 @@
  * The queue: every decision is the coordinator's, every fact is the store's. This file is the port: it asks the one and
  * waits for the other.
  */
+import type { SluiceError } from '../../core/errors.ts'
 import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
 import type { DeploymentStatus, Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
-import type { Submissions, Submitted } from '../../core/ports/submissions.ts'
+import type { Begun, Submissions, Submitted } from '../../core/ports/submissions.ts'
 import {
   type Attachment,
   FENCED,
@@ -19,14 +20,23 @@ import {
 import { PlaceWatch } from '../shared/place-watch.ts'
 import { redriven } from '../shared/redriven.ts'
 import { laneNames } from '../shared/scheduled.ts'
-import type { Dispatch, Parts } from './dispatch.ts'
+import type { Dispatch } from './dispatch.ts'
 import type { Intake } from './intake.ts'
 import { listJobs } from './jobs/list.ts'
 import type { LiveJob } from './jobs/live-job.ts'
+import type { Parts } from './parts.ts'
 import type { Pauses } from './pauses.ts'
 
 /** Jobs that are purged, and their ends stored, in one turn of the event loop: tens of ms. */
 const PURGED_AT_ONCE = 250
+const FENCED_ALREADY = Promise.resolve(FENCED)
+
+/** Resolves when its end is told; rejects where it can't be stored. */
+const endOf = (live: LiveJob | undefined): Promise<void> =>
+  new Promise((resolve, reject) => {
+    if (live === undefined) resolve()
+    else live.ended.when((error) => (error === null ? resolve() : reject(error)))
+  })
 
 export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   readonly #parts: Parts
@@ -34,6 +44,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   readonly #dispatch: Dispatch
   readonly #pauses: Pauses
   readonly #placeWatch: PlaceWatch
+  readonly #power = (): Promise<void> => this.#parts.store.synced()
 
   constructor(parts: Parts, intake: Intake, dispatch: Dispatch, pauses: Pauses) {
     this.#parts = parts
@@ -45,15 +56,12 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   // ------------------------------------------------------------ submit
 
-  async submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
-    const results = await Promise.all(drafts.map((draft) => this.#intake.take(draft)))
-    if (results.some((result) => result.kind !== 'refused')) await this.#parts.store.synced()
-    return results
+  submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
+    return this.#intake.takeAll(drafts)
   }
 
-  async begin(draft: JobDraft): Promise<{ readonly result: Submitted; readonly power: () => Promise<void> }> {
-    const result = await this.#intake.take(draft)
-    return { result, power: () => this.#parts.store.synced() }
+  begin(draft: JobDraft): Promise<Begun> {
+    return new Promise((resolve) => this.#intake.take(draft, (result) => resolve({ result, power: this.#power })))
   }
 
   async redrive(id: JobId): Promise<Submitted | null> {
@@ -91,22 +99,22 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     }
   }
 
-  async finish(lease: Lease, outcome: Outcome): Promise<Finished> {
+  finish(lease: Lease, outcome: Outcome): Promise<Finished> {
     const { coordinator, store } = this.#parts
     const live = this.#parts.live.get(lease.job.id)
-    if (live === undefined || live.log.attempt !== lease.attempt || live.ended !== null) return FENCED
-    if (store.down?.code === 'storage_failed') throw store.down
-    if (lease.job.body.length > 0) live.leasedBody = lease.job.body
+    if (live === undefined || live.log.attempt !== lease.attempt || live.isEnding) return FENCED_ALREADY
+    if (store.down?.code === 'storage_failed') return Promise.reject(store.down)
+    if (lease.body.length > 0) live.leasedBody = lease.body
     live.answer = 'answer' in outcome ? (outcome.answer ?? null) : null
     const finished = coordinator.finish(lease.job.id, lease.attempt, outcome, this.#dispatch.now())
     this.#dispatch.act()
-    if (finished.kind === 'ended') await live.ended
-    else {
+    return new Promise((resolve, reject) => {
+      const told = (error: SluiceError | null): void => (error === null ? resolve(finished) : reject(error))
+      if (finished.kind === 'ended') return live.ended.when(told)
       live.leasedBody = null
-      await store.run(() => {}, true)
-      await store.synced()
-    }
-    return finished
+      const done = (error: SluiceError | null): void => (error === null ? store.whenSynced(told) : told(error))
+      store.write({ apply: () => {}, keep: true, done })
+    })
   }
 
   // ------------------------------------------------------------ control
@@ -114,7 +122,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   async cancel(id: JobId): Promise<{ readonly kind: 'canceled' | 'canceling' | 'ended' | 'unknown' }> {
     const live = this.#parts.live.get(id)
     if (live === undefined) return { kind: this.#parts.jobs.get(id) === null ? 'unknown' : 'ended' }
-    if (live.ended === null) {
+    if (!live.isEnding) {
       const kind = this.#parts.coordinator.cancel(id, this.#dispatch.now())
       this.#dispatch.act()
       if (kind === 'canceling') {
@@ -133,7 +141,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   /** A full disk keeps the end for later; who asked is told at once. */
   #told(live: LiveJob): Promise<void> {
-    return live.ended === null ? Promise.resolve() : this.#parts.store.whileUp(live.ended)
+    return live.isEnding ? this.#parts.store.whileUp(endOf(live)) : Promise.resolve()
   }
 
   /** Without its body. */
@@ -186,11 +194,10 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   async ended(id: JobId): Promise<void> {
     const live = this.#parts.live.get(id)
     if (live === undefined) return
-    await live.accepted
+    await new Promise((done) => live.accepted.when(done))
     if (this.#parts.live.get(id) !== live) return
-    const gone = new Promise<void>((done) => void live.waiting.push(done))
     await this.cancel(id)
-    await this.#parts.store.whileUp(gone)
+    await this.#parts.store.whileUp(endOf(live))
   }
 
   // ------------------------------------------------------------ the operator's
@@ -225,7 +232,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
         while (left > 0) {
           const ids = coordinator.purge(each, this.#dispatch.now(), Math.min(left, PURGED_AT_ONCE))
           this.#dispatch.act()
-          await Promise.all(ids.map((id) => live.get(id)?.ended))
+          await Promise.all(ids.map((id) => endOf(live.get(id))))
           purged += ids.length
           left -= ids.length
           if (ids.length < PURGED_AT_ONCE) break

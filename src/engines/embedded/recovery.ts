@@ -9,12 +9,12 @@ import type { FailedAt } from '../../core/ports/coordinator.ts'
 import type { Bytes } from '../../core/record.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
 import type { Age } from './disk/age.ts'
-import type { Parts } from './dispatch.ts'
 import { COLUMNS, type JobRow, NO_BODY, toJobOrSkip } from './jobs/jobs.ts'
 import { LiveJob } from './jobs/live-job.ts'
 import type { Epochs } from './log/epochs.ts'
 import { LiveLog } from './log/live-log.ts'
 import { partsWriter, storedSegments, timesOf } from './log/segments.ts'
+import type { Parts } from './parts.ts'
 
 /** As many of the last jobs are looked at for J4: a start must not read all of a day. */
 const JOINABLE_ROWS = 20_000
@@ -162,6 +162,7 @@ export async function restoreJobs(
           log.parts.push({ n, last: log.partsEnd + records, epoch })
       log.taken = log.head = log.partsEnd
       const live = new LiveJob({ ...job, epoch: log.epoch, attempts }, log, NO_BODY)
+      live.accepted.tell(null)
       all.add(live)
       logs.live.set(id, log)
       const what = scheduled(id, live.job, row.bodyBytes, age.mono(row.acceptedAge))

@@ -23,6 +23,9 @@ export interface Write {
   readonly keep: boolean
 }
 
+/** Power-safe (null), or the store failed. */
+export type Synced = (error: SluiceError | null) => void
+
 /** The token log's share of each commit. */
 export interface LogShare {
   /** Has it anything to write? `beat`: this is the wheel's commit, which may do a little cleaning too. */
@@ -97,8 +100,9 @@ export class Store {
   #syncStartedAt = -Infinity
   #syncTimerAt = Infinity
   #cancelSyncTimer: () => void = () => {}
-  #waiting: Array<{ readonly commit: number; readonly done: () => void; readonly fail: (error: SluiceError) => void }> =
-    []
+  /** Who waits for the sync that runs, and for the next one. */
+  #covered: Synced[] = []
+  #waiting: Synced[] = []
   #sinceCheckpoint = 0
   readonly #whyRefused: (bytes: number) => 'full' | 'failed'
   readonly #walWarnBytes: number
@@ -331,7 +335,7 @@ export class Store {
     this.#writes = []
     for (const write of all) write.done(error)
     this.#log.failed(error)
-    for (const waiter of this.#waiting.splice(0)) waiter.fail(error)
+    this.#giveUp(error)
   }
 
   // ------------------------------------------------------------ sync
@@ -348,14 +352,24 @@ export class Store {
     this.#disk.checkpoint()
   }
 
-  /** Resolves when all that is committed now is safe from power loss; at once where that was not asked for. */
-  synced(commit = this.#commits): Promise<void> {
-    if (this.durability !== 'power' || commit <= this.#synced) return Promise.resolve()
-    if (this.#down?.code === 'storage_failed') return Promise.reject(this.#down)
-    return new Promise((done, fail) => {
-      this.#waiting.push({ commit, done, fail })
+  /** Calls `told` when all that is committed now is safe from power loss; at once where that was not asked for. */
+  whenSynced(told: Synced): void {
+    if (this.durability !== 'power' || this.#commits === this.#synced) told(null)
+    else if (this.#down?.code === 'storage_failed') told(this.#down)
+    else if (this.#syncing === this.#commits) this.#covered.push(told)
+    else {
+      this.#waiting.push(told)
       this.#syncIfDue()
-    })
+    }
+  }
+
+  /** As `whenSynced`. */
+  synced(): Promise<void> {
+    return new Promise((resolve, reject) => this.whenSynced((error) => (error === null ? resolve() : reject(error))))
+  }
+
+  #giveUp(error: SluiceError): void {
+    for (const told of [...this.#covered.splice(0), ...this.#waiting.splice(0)]) told(error)
   }
 
   #syncIfDue(): void {
@@ -371,6 +385,8 @@ export class Store {
     const spacing = this.#waiting.length === 0 ? SYNC_EVERY_MS : SYNC_SPACING_MS
     if (since >= spacing) {
       this.#syncing = this.#commits
+      this.#covered = this.#waiting
+      this.#waiting = []
       this.#syncStartedAt = now
       this.#disk!.sync()
     } else if (now + spacing - since < this.#syncTimerAt) {
@@ -392,9 +408,9 @@ export class Store {
         crashpoint('after-sync')
         this.#synced = this.#syncing
         this.#syncing = 0
-        const covered = this.#waiting.filter((w) => w.commit <= this.#synced)
-        this.#waiting = this.#waiting.filter((w) => w.commit > this.#synced)
-        for (const waiter of covered) waiter.done()
+        const covered = this.#covered
+        this.#covered = []
+        for (const told of covered) told(null)
         this.#tidyLater() // ends that were told leave segments that nobody needs
         this.#syncIfDue()
       },
@@ -443,7 +459,7 @@ export class Store {
     this.#closed = true
     const error = new SluiceError('draining')
     for (const write of this.#writes.splice(0)) write.done(error)
-    for (const waiter of this.#waiting.splice(0)) waiter.fail(error)
+    this.#giveUp(error)
     this.#log.failed(error)
     if (this.#disk !== null) await this.#atMost(CLOSE_MS, this.#disk.close())
   }

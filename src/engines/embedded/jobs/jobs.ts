@@ -4,7 +4,7 @@ import { SluiceError } from '../../../core/errors.ts'
 import { jobOrder } from '../../../core/ids.ts'
 import type { Job, JobDraft, JobId, JobState, TenantId } from '../../../core/job.ts'
 import type { FailedAt, Tally } from '../../../core/ports/coordinator.ts'
-import type { Bytes, End } from '../../../core/record.ts'
+import type { End } from '../../../core/record.ts'
 import { checksumOf, damagedJob, expectIntact, parseIntact } from '../disk/checksum.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { withDialect } from './older.ts'
@@ -30,7 +30,6 @@ const factsOf = (job: Job): { readonly [K in keyof Required<JobFacts>]: JobFacts
   redriveOf: job.redriveOf,
   acceptedAtMs: job.acceptedAtMs,
 })
-type ResultFacts = Pick<Job, 'error' | 'usage' | 'timing'>
 
 export interface JobRow {
   readonly id: string
@@ -62,7 +61,7 @@ function toJob(row: JobRow): Job {
   if (typeof facts?.options !== 'object') throw damagedJob(what)
   return {
     ...withDialect(facts),
-    ...(row.result === null ? undefined : parseIntact<ResultFacts>(what, row.result)),
+    ...(row.result === null ? undefined : toldOf(parseIntact<End>(what, row.result))),
     id: row.id,
     tenant: row.tenant,
     model: row.model,
@@ -73,6 +72,13 @@ function toJob(row: JobRow): Job {
     ...(row.endedAt === null ? undefined : { endedAtMs: row.endedAt }),
   }
 }
+
+/** Of an end, what a job shows besides its state. */
+const toldOf = ({ error, usage, timing }: End): Pick<Job, 'error' | 'usage' | 'timing'> => ({
+  ...(error && { error }),
+  ...(usage && { usage }),
+  ...(timing && { timing }),
+})
 
 /** As `toJob`; null where it is damaged, which is told. */
 export function toJobOrSkip(row: JobRow, warn: (detail: string) => void): Job | null {
@@ -144,30 +150,31 @@ export class Jobs {
     this.#insertUnfinished.run(order)
   }
 
-  /** Returns how many bytes it wrote, about. */
-  insertResult(log: LiveLog, attempts: number, end: End, endedAtMs: number, endedAge: number): number {
-    const facts: ResultFacts = {
-      ...(end.error && { error: end.error }),
-      ...(end.usage && { usage: end.usage }),
-      ...(end.timing && { timing: end.timing }),
-    }
-    const whole: Bytes = log.whole()
-    const data = Buffer.from(whole, 'latin1')
+  /** `end`: JSON. Returns how many bytes it wrote, about. */
+  insertResult(
+    log: LiveLog,
+    attempts: number,
+    state: JobState,
+    end: string,
+    endedAtMs: number,
+    endedAge: number,
+  ): number {
+    const data = Buffer.from(log.whole(), 'latin1')
     this.#deleteUnfinished.run(log.order)
     this.#insertResult.run(
       log.order,
-      end.state,
-      Math.floor(endedAtMs),
+      state,
+      endedAtMs,
       endedAge,
       log.epoch,
       attempts,
-      JSON.stringify(facts),
+      end,
       log.taken,
       log.parts.length,
       data,
       checksumOf(data, log.taken),
     )
-    return whole.length
+    return data.length
   }
 
   /** It goes back in line. */

@@ -1,6 +1,7 @@
 /** A job that has not ended, or whose end is not told yet. */
 import type { SluiceError } from '../../../core/errors.ts'
 import { isTerminal, type Job, type JobId, type JobState, type Place, type TenantId } from '../../../core/job.ts'
+import { Once } from '../../../core/once.ts'
 import type { Coordinator } from '../../../core/ports/coordinator.ts'
 import { Table } from '../../../core/table.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -18,20 +19,19 @@ export class LiveJob {
   attempts: number
   /** Its request while it waits in memory for a lease; empty: it must be read. */
   body: Uint8Array
-  /** Resolves when it is committed: null, or what refused it. Null: it was there at the start. */
-  accepted: Promise<SluiceError | null> | null = null
-  /** Resolves when its end is told. Null: it is not being ended. */
-  ended: Promise<void> | null = null
+  /** Committed (null), or what refused it. */
+  readonly accepted = new Once<SluiceError | null>()
+  isEnding = false
+  /** Its end is told (null), or can't be stored. */
+  readonly ended = new Once<SluiceError | null>()
   /** Resolves when it is stored that it is to be canceled. Null: it is not. */
   canceling: Promise<void> | null = null
-  /** An attempt that is leased and not handed out yet, and what its worker must be told then. 0: none. */
+  /** The attempt that is leased and not handed out yet, and the one that was revoked before it was. 0: none. */
   leasing = 0
-  revoked: 'canceled' | 'lost' | null = null
+  revoked = 0
   /** What its worker had of the request when it ended it, and the assistant's message. */
   leasedBody: Uint8Array | null = null
   answer: string | null = null
-  /** Called when its end is told. */
-  waiting: Array<() => void> = []
 
   constructor(job: Job, log: LiveLog, body: Uint8Array) {
     this.job = job
@@ -113,7 +113,7 @@ export class LiveJobs {
     const { job, attempts } = live
     const state = this.#coordinator.state(job.id)
     const known: JobState = state !== null && !isTerminal(state) ? state : attempts > 0 ? 'leased' : 'queued'
-    return { ...job, attempts, state: known }
+    return known === job.state && attempts === job.attempts ? job : { ...job, attempts, state: known }
   }
 }
 

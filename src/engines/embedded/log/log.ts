@@ -104,6 +104,13 @@ export class Logs implements TokenLog, LogShare {
     else this.#store.turn()
   }
 
+  /** Its last record: stored with the job's end, for which a write follows. */
+  takeEnd(log: LiveLog, record: Bytes): void {
+    log.take([record])
+    log.ending = true
+    this.touch(log)
+  }
+
   /** An attempt begins: noted, so that a restart knows it, and its times. */
   noteLease(log: LiveLog, queuedMs: number, ttftMs: number | null): void {
     log.lease = log.attempt
