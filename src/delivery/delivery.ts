@@ -8,7 +8,7 @@ import { isEnd } from '../core/record.ts'
 import { Slots, Table } from '../core/table.ts'
 import { EventReader, type ReaderOptions } from './event-reader.ts'
 import { Feed } from './feed.ts'
-import { Results } from './results.ts'
+import { Results, Seen } from './results.ts'
 import { FollowedJob } from './socket-reader.ts'
 import type { Subscription } from './subscription.ts'
 import { Turns } from './turns.ts'
@@ -76,8 +76,11 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     }
   }
 
-  /** `failed`: it can't be found out whether the job ended. Callers with another way to give up leave it out. */
-  function ended(job: JobId, fn: () => void, failed: (thrown: unknown) => void = () => {}): () => void {
+  /**
+   * `failed`: it can't be found out whether the job ended. Callers with another way to give up leave it out. `seen` is
+   * told what the log tells.
+   */
+  function ended(job: JobId, fn: () => void, failed: (thrown: unknown) => void = () => {}, seen?: Seen): () => void {
     let told = false
     const tell = (): void => {
       if (told) return
@@ -85,11 +88,12 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       following.stop()
       fn()
     }
-    const following = log.follow(job, (_firstSeq, records) => {
+    const following = log.follow(job, (firstSeq, records) => {
+      seen?.take(firstSeq, records)
       if (isEnd(records[records.length - 1])) tell()
     })
     following.ready
-      .then(() => (told ? null : log.head(job)))
+      ?.then(() => (told ? null : log.head(job)))
       .then((head) => {
         if (head === null || head.ended) tell()
       })
@@ -125,9 +129,11 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       return reader
     },
     ended,
-    async result(job, dialect) {
-      await new Promise<void>((done, failed) => void ended(job.id, done, failed))
-      return results.of(job, dialect)
+    result(job, dialect) {
+      return new Promise((resolve, reject) => {
+        const seen = new Seen(options.pageBytes)
+        ended(job.id, () => results.of(job, dialect, seen).then(resolve, reject), reject, seen)
+      })
     },
     close() {
       closed = true

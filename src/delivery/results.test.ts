@@ -6,7 +6,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Dialect } from '../core/ports/dialect.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import { type Bytes, endRecord } from '../core/record.ts'
-import { Results } from './results.ts'
+import { Results, Seen } from './results.ts'
 
 const JOB = { id: 'job_1', kind: 'chat', dialect: 'd' } as const
 const RECORDS = [...Array.from({ length: 10 }, (_, i) => `{"n":${i}}`), endRecord({ state: 'done' })]
@@ -40,7 +40,7 @@ function setUp(records: readonly Bytes[], body = 'x', bend: Partial<TokenLog> = 
     setImmediate(fn)
   }
   const results = new Results({ ...log, ...bend }, { ...clock, soon }, 1_000)
-  const ask = (job: string = JOB.id) => results.of({ ...JOB, id: job }, dialect)
+  const ask = (job: string = JOB.id, seen?: Seen) => results.of({ ...JOB, id: job }, dialect, seen)
   return { log, clock, turns, ask, made: () => replies }
 }
 
@@ -102,4 +102,30 @@ it('fails for those who asked, and is made anew for the next', async () => {
   fails = false
   expect((await ask()).body).toBe('x')
   expect(made()).toBe(1)
+})
+
+const UNREADABLE: Partial<TokenLog> = { read: () => Promise.reject(new Error('it was read')) }
+const seen = (...runs: ReadonlyArray<readonly [firstSeq: number, records: readonly Bytes[]]>): Seen => {
+  const all = new Seen(80)
+  for (const [firstSeq, records] of runs) all.take(firstSeq, records)
+  return all
+}
+
+it('is made of what was told, where that is the whole log', async () => {
+  const { ask } = setUp(RECORDS, 'x', UNREADABLE)
+  const told = new Seen(1_000)
+  told.take(1, RECORDS.slice(0, 4))
+  told.take(5, RECORDS.slice(4))
+  expect(await ask(JOB.id, told)).toMatchObject({ body: 'x' })
+})
+
+it.each([
+  ['from the middle', seen([2, RECORDS.slice(1)])],
+  ['with a gap', seen([1, RECORDS.slice(0, 4)], [6, RECORDS.slice(5)])],
+  ['without its end', seen([1, RECORDS.slice(0, 4)])],
+  ['larger than is kept', seen([1, RECORDS])],
+  ['to the end, but not at all before', seen([RECORDS.length, RECORDS.slice(-1)])],
+])('is read where the log was told %s', async (_what, told) => {
+  await expect(setUp(RECORDS, 'x', UNREADABLE).ask(JOB.id, told)).rejects.toThrow('it was read')
+  expect(await setUp(RECORDS).ask(JOB.id, told)).toMatchObject({ body: 'x' })
 })

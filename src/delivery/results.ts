@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Dialect, Rendering, Reply, WholeAnswer } from '../core/ports/dialect.ts'
 import type { LogPage, TokenLog } from '../core/ports/log.ts'
+import { type Bytes, isEnd } from '../core/record.ts'
 import { Table } from '../core/table.ts'
 
 /** How long a long answer is kept for other callers, and how many bytes of them. */
@@ -18,6 +19,31 @@ interface Made {
   readonly reply: Promise<Reply>
   /** Of its body, once it is made. */
   bytes: number
+}
+
+/** A log as it is told to who follows it. Where that was all of it, and not much, it need not be read again. */
+export class Seen {
+  readonly records: Bytes[] = []
+  readonly #maxBytes: number
+  #bytes = 0
+  #isWhole = true
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  /** From its first record to its end. */
+  get whole(): boolean {
+    return this.#isWhole && this.records.length > 0 && isEnd(this.records[this.records.length - 1])
+  }
+
+  take(firstSeq: number, records: readonly Bytes[]): void {
+    if (!this.#isWhole) return
+    for (const record of records) this.#bytes += record.length
+    this.#isWhole = firstSeq === this.records.length + 1 && this.#bytes <= this.#maxBytes
+    if (this.#isWhole) this.records.push(...records)
+    else this.records.length = 0
+  }
 }
 
 export class Results {
@@ -34,8 +60,13 @@ export class Results {
     this.#pageBytes = pageBytes
   }
 
-  /** Of a job that has ended. Throws job_gone. */
-  async of(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply> {
+  /** Of a job that has ended; `seen` in this very turn. Throws job_gone. */
+  async of(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>, seen?: Seen): Promise<Reply> {
+    if (seen?.whole === true) {
+      const answer = dialect.whole(job)
+      answer.take(seen.records)
+      return answer.reply()
+    }
     // Read each time, so that an erased log is not answered from memory
     const first = await this.#read(job, 0)
     const answer = dialect.whole(job)

@@ -1,7 +1,7 @@
 /** What whole answers have in common: the end record decides, and a document is passed on byte for byte. */
 import { codeOf, retryHeaders, SluiceError, statusOf } from '../core/errors.ts'
 import type { Dialect, Reply, WholeAnswer } from '../core/ports/dialect.ts'
-import { type Bytes, type End, isEnd, kindOf, parseEnd, payloadOf } from '../core/record.ts'
+import { type Bytes, type End, isEnd, isEndOfDone, kindOf, parseEnd, payloadOf } from '../core/record.ts'
 
 const NONE: Reply['headers'] = {}
 
@@ -32,11 +32,12 @@ export function wholeAnswer(error: ErrorForm, folding: Folding, type?: string): 
     reply() {
       if (last === null || !isEnd(last))
         throw new SluiceError('internal', { message: 'A log was rendered before its end.' })
+      if (document !== null && isEndOfDone(last)) return { status: 200, headers: NONE, body: payloadOf(document) }
       const end = parseEnd(last)
       if (end.state !== 'done') return failure(end, error)
-      const body = document === null ? folding.body(end) : payloadOf(document)
+      const body = folding.body(end)
       if (body === null) return failure({ state: 'failed', error: new SluiceError('provider_garbage').wire }, error)
-      return { status: 200, headers: NONE, body, ...(document === null && type !== undefined && { type }) }
+      return { status: 200, headers: NONE, body, ...(type !== undefined && { type }) }
     },
   }
 }

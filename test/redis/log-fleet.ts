@@ -202,7 +202,7 @@ export class LogReading {
       following.stop()
       stopEpochs()
     }
-    following.ready.then(() => this.#catchUp(), this.#fail)
+    Promise.resolve(following.ready).then(() => this.#catchUp(), this.#fail)
   }
 
   leave(): void {

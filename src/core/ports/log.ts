@@ -73,7 +73,10 @@ export interface TokenLog {
 export type LogListener = (firstSeq: number, records: readonly Bytes[]) => void
 
 export interface Following {
-  /** From now on no record is missed. Rejects where the log can't be followed. */
-  readonly ready: Promise<void>
+  /**
+   * From now on no record is missed. Null: so it is, and the log has not ended. Rejects where the log can't be
+   * followed.
+   */
+  readonly ready: Promise<void> | null
   stop(): void
 }

@@ -1,6 +1,6 @@
 /** How a draft becomes a job: the coordinator decides, the store commits, and what can't be stored was never there. */
 import { SluiceError } from '../../core/errors.ts'
-import { type Ids, jobOrder } from '../../core/ids.ts'
+import type { Ids } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { Table } from '../../core/table.ts'
@@ -88,10 +88,11 @@ export class Intake {
     } catch (error) {
       return refuse(SluiceError.from(error))
     }
-    const id = this.#ids.job(this.#orders.next(store))
+    const order = this.#orders.next(store)
+    const id = this.#ids.job(order)
     const decision = coordinator.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
     // Stored first: what is leased of it shares its commit
-    if (decision.kind === 'accepted') this.#accept(id, draft, now, told)
+    if (decision.kind === 'accepted') this.#accept(id, order, draft, now, told)
     this.#dispatch.act()
     if (decision.kind === 'accepted') return
     if (decision.kind === 'refused') return refuse(decision.error)
@@ -136,14 +137,13 @@ export class Intake {
     }
   }
 
-  #accept(id: JobId, draft: JobDraft, now: number, told: Told): void {
+  #accept(id: JobId, order: number, draft: JobDraft, now: number, told: Told): void {
     const { store, jobs, logs, conversations, live: all, clock, age } = this.#parts
-    const order = jobOrder(id)!
     const epoch = this.#epochOf(order)
     const { body } = draft
     const acceptedAtMs = clock.wallMs()
     const job: Job = { ...draft, body: NO_BODY, id, state: 'queued', epoch, attempts: 0, acceptedAtMs }
-    const live = new LiveJob(job, new LiveLog(id, epoch), body)
+    const live = new LiveJob(job, new LiveLog(id, order, epoch), body)
     const acceptedAge = age.of(now)
     all.add(live)
     logs.live.set(id, live.log)

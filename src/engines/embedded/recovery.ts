@@ -155,7 +155,7 @@ export async function restoreJobs(
       const { id, ord, tried: attempts, fails, deaths, crashes, ttft: ttftMs, ran: ranMs } = row
       const job = toJobOrSkip(row, (detail) => store.warn('job_damaged', detail))
       if (job === null) continue
-      const log = new LiveLog(id, epochOf(ord))
+      const log = new LiveLog(id, ord, epochOf(ord))
       // What was never leased has no log
       if (attempts > 0)
         for (const { n, records, epoch } of storedParts.all(ord) as unknown as StoredRange[])

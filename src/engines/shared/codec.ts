@@ -31,8 +31,10 @@ const MIN_PREFIX = 8
 const MIN_SEARCHED = 26
 /** A better template must save this much with every record. */
 const MIN_GAIN = 8
-/** Longest middle that is searched for an inner part: the search is quadratic. */
+/** Longest middle that is searched for an inner part, and quotes of it at which one may begin. */
 const MAX_SEARCHED = 512
+const MAX_QUOTES = 24
+const QUOTE = 0x22
 /** Longest record that templates are learned from: a longer one is compared character by character for nothing. */
 const MAX_LEARNED = 64 << 10
 /** Uses of a template after which a better one is looked for: the first ones were learned from an opening chunk. */
@@ -166,7 +168,7 @@ function learn(id: number, a: Bytes, b: Bytes): Template | null {
   let s = 0
   while (s < most - p && a.charCodeAt(a.length - 1 - s) === b.charCodeAt(b.length - 1 - s)) s++
   const start = p === 0 ? 0 : b.lastIndexOf('"', p - 1) + 1
-  // Chunks of one answer begin alike; others are of another kind, and the search below is quadratic
+  // Chunks of one answer begin alike; others are of another kind
   if (start < MIN_PREFIX) return null
   const quote = b.indexOf('"', b.length - s)
   const end = quote < 0 || s === 0 ? b.length : quote
@@ -175,30 +177,34 @@ function learn(id: number, a: Bytes, b: Bytes): Template | null {
   return shared(template) < MIN_SHARED ? null : template
 }
 
-const ROWS = [new Uint16Array(MAX_SEARCHED + 1), new Uint16Array(MAX_SEARCHED + 1)] as const
-
-/** The longest text common to both middles, from a quote to a quote. */
+/**
+ * The longest text common to both middles, from a quote to a quote. Looked for at their first quotes only, so that a
+ * text full of quotes costs no more than another.
+ */
 function innerOf(a: Bytes, b: Bytes): Bytes {
   if (a.length < MIN_SEARCHED || b.length < MIN_SEARCHED || a.length > MAX_SEARCHED || b.length > MAX_SEARCHED)
     return ''
-  let longest = 0
-  let endOfLongest = 0
-  let [above, row]: readonly Uint16Array[] = ROWS
-  above.fill(0)
-  for (let i = 0; i < a.length; i++) {
-    const c = a.charCodeAt(i)
-    for (let j = 0; j < b.length; j++) {
-      row[j + 1] = b.charCodeAt(j) === c ? above[j] + 1 : 0
-      if (row[j + 1] > longest) {
-        longest = row[j + 1]
-        endOfLongest = j + 1
+  const quotes = quotesOf(b)
+  let [longest, start] = [MIN_INNER - 1, 0]
+  for (const i of quotesOf(a))
+    for (const j of quotes) {
+      let n = 1
+      let quoted = 1
+      for (; i + n < a.length && j + n < b.length; n++) {
+        const c = a.charCodeAt(i + n)
+        if (c !== b.charCodeAt(j + n)) break
+        if (c === QUOTE) quoted = n + 1
       }
+      if (quoted > longest) [longest, start] = [quoted, j]
     }
-    ;[above, row] = [row, above]
-  }
-  const common = b.slice(endOfLongest - longest, endOfLongest)
-  const [from, to] = [common.indexOf('"'), common.lastIndexOf('"') + 1]
-  return from < 0 || to - from < MIN_INNER ? '' : common.slice(from, to)
+  return longest < MIN_INNER ? '' : b.slice(start, start + longest)
+}
+
+function quotesOf(text: Bytes): readonly number[] {
+  const places: number[] = []
+  for (let at = text.indexOf('"'); at >= 0 && places.length < MAX_QUOTES; at = text.indexOf('"', at + 1))
+    places.push(at)
+  return places
 }
 
 /**

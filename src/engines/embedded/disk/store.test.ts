@@ -224,6 +224,23 @@ describe('power-safe', () => {
     expect(waiting.map((w) => w.state)).toEqual(Array(5).fill('done'))
   })
 
+  test('where many wait, the next sync is for more', async () => {
+    let x = 0
+    /** Until the next sync begins, for so many. */
+    async function syncFor(waiters: number): Promise<number> {
+      const syncs = calls.length
+      await commit(++x)
+      for (let i = 0; i < waiters; i++) void store.synced()
+      let waited = 0
+      for (; calls.length === syncs; waited++) clock.advance(1)
+      disk.synced(0, 0)
+      return waited
+    }
+    const took: number[] = []
+    for (const waiters of [1, 1, 20, 20, 1, 1]) took.push(await syncFor(waiters))
+    expect(took).toEqual([0, 2, 2, 5, 5, 2])
+  })
+
   test('what nobody waits for is synced within 50 ms', async () => {
     await commit(1)
     clock.advance(5)

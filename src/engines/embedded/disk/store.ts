@@ -57,7 +57,10 @@ const LOCK_PATIENCE_MS = 1_000
 /** An orderly end waits at most this long for the last commit and its sync, and then for the disk thread. */
 const CLOSE_MS = 2_000
 const WAL_WARN_BYTES = 256 << 20
+/** Between two syncs that are waited for; where the last one was for many, the next may be for more. */
 const SYNC_SPACING_MS = 2
+const SYNC_BUSY_SPACING_MS = 5
+const MANY_WAIT = 8
 /** Records wait for a commit that they can share for so many beats at most. */
 const LATE_BEATS = 2
 /** Token records of a power-safe store wait at most as long for their sync. */
@@ -98,6 +101,7 @@ export class Store {
   #syncing = 0
   #synced = 0
   #syncStartedAt = -Infinity
+  #syncSpacingMs = SYNC_SPACING_MS
   #syncTimerAt = Infinity
   #cancelSyncTimer: () => void = () => {}
   /** Who waits for the sync that runs, and for the next one. */
@@ -382,7 +386,7 @@ export class Store {
       return
     const now = this.#clock.monoMs()
     const since = now - this.#syncStartedAt
-    const spacing = this.#waiting.length === 0 ? SYNC_EVERY_MS : SYNC_SPACING_MS
+    const spacing = this.#waiting.length === 0 ? SYNC_EVERY_MS : this.#syncSpacingMs
     if (since >= spacing) {
       this.#syncing = this.#commits
       this.#covered = this.#waiting
@@ -410,6 +414,7 @@ export class Store {
         this.#syncing = 0
         const covered = this.#covered
         this.#covered = []
+        this.#syncSpacingMs = covered.length < MANY_WAIT ? SYNC_SPACING_MS : SYNC_BUSY_SPACING_MS
         for (const told of covered) told(null)
         this.#tidyLater() // ends that were told leave segments that nobody needs
         this.#syncIfDue()

@@ -1,5 +1,4 @@
 /** The log of a job that has not ended: what was taken, what of it is committed, and who listens. */
-import { jobOrder } from '../../../core/ids.ts'
 import type { JobId } from '../../../core/job.ts'
 import type { Following, LogListener } from '../../../core/ports/log.ts'
 import type { Bytes } from '../../../core/record.ts'
@@ -56,15 +55,16 @@ export class LiveLog {
   /** The first segment that has something of it; 0 = none. And how much had been written to segments before. */
   firstSegment = 0
   writtenBefore = 0
+  /** Among those with something in a segment; then among those that have just ended. */
   readonly link: Link<LiveLog> = { before: null, after: null }
   /** Among the logs that are to be moved for their length. */
   placeOfLarge = -1
   listeners: readonly LogListener[] = NOBODY
   waiters: Array<{ readonly resolve: () => void; readonly reject: (error: Error) => void }> = []
 
-  constructor(job: JobId, epoch: number) {
+  constructor(job: JobId, order: number, epoch: number) {
     this.job = job
-    this.order = jobOrder(job)!
+    this.order = order
     this.epoch = epoch
   }
 
@@ -144,6 +144,6 @@ export class LiveLog {
     const stop = (): void => {
       this.listeners = this.listeners.filter((other) => other !== listener)
     }
-    return { ready: READY, stop }
+    return { ready: this.ended ? READY : null, stop }
   }
 }

@@ -9,7 +9,7 @@ import type { JobId } from '../../../core/job.ts'
 import type { Following, LogHead, LogListener, LogPage, LogWriter, TokenLog } from '../../../core/ports/log.ts'
 import type { Lease } from '../../../core/ports/work.ts'
 import type { Bytes } from '../../../core/record.ts'
-import { Slots, Table } from '../../../core/table.ts'
+import { Chain, Slots, Table } from '../../../core/table.ts'
 import { decode, Extract } from '../../shared/codec.ts'
 import { expectIntact } from '../disk/checksum.ts'
 import { kindOf } from '../disk/faults.ts'
@@ -46,6 +46,7 @@ export class Logs implements TokenLog, LogShare {
   readonly segments: Segments
   readonly #store: Store
   readonly #recent = new Table<JobId, LiveLog>()
+  readonly #recentOrder = new Chain<LiveLog>()
   #recentBytes = 0
   /** Ended, to be removed when their last reader has gone. */
   readonly leaving = new Table<JobId, LiveLog>()
@@ -235,17 +236,19 @@ export class Logs implements TokenLog, LogShare {
 
   #remember(log: LiveLog): void {
     this.#recent.set(log.job, log)
+    this.#recentOrder.add(log)
     this.#recentBytes += log.bytes
     this.#leaveRecent(RECENT_LOGS)
   }
 
   #leaveRecent(logs: number): void {
-    if (this.#recent.size <= logs && this.#recentBytes <= RECENT_BYTES) return
-    for (const [id, old] of this.#recent.entries()) {
-      if (this.#recent.size <= logs && this.#recentBytes <= RECENT_BYTES) return
-      this.#recent.delete(id)
-      this.#recentBytes -= old.bytes
-    }
+    while (this.#recent.size > logs || this.#recentBytes > RECENT_BYTES) this.#leave(this.#recentOrder.first!)
+  }
+
+  #leave(log: LiveLog): void {
+    if (!this.#recentOrder.delete(log)) return
+    this.#recent.delete(log.job)
+    this.#recentBytes -= log.bytes
   }
 
   /** It is no more. */
@@ -259,10 +262,7 @@ export class Logs implements TokenLog, LogShare {
       if (live.dirty) this.#dirty = this.#dirty.filter((log) => log !== live)
     }
     const recent = this.#recent.get(job)
-    if (recent !== undefined) {
-      this.#recent.delete(job)
-      this.#recentBytes -= recent.bytes
-    }
+    if (recent !== undefined) this.#leave(recent)
     this.leaving.delete(job)
   }
 
