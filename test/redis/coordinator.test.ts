@@ -25,7 +25,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     const id = await process.accepted({ body: '{"a":"ü"}' })
     await eventually(() => expect(worker.taken.length).toBe(1))
     const [lease] = worker.taken
-    expect(Buffer.from(lease.job.body).toString()).toBe('{"a":"ü"}')
+    expect(Buffer.from(lease.body).toString()).toBe('{"a":"ü"}')
     expect(lease).toMatchObject({ job: { id, state: 'leased' }, attempt: 1, log: { head: 0 } })
     expect(await process.work.finish(lease, DONE)).toEqual({ kind: 'ended', state: 'done' })
     expect(await process.work.finish(lease, DONE)).toEqual({ kind: 'fenced' })

@@ -34,7 +34,8 @@ export async function fetchBodies(
 export function leaseOf(note: LeaseNote, row: LiveRow, { body, head, ttftMs }: Enclosed): Lease {
   const { attempt, crashes, claim, sinceAcceptedMs, queuedMs, epoch } = note
   return {
-    job: { ...liveJob(row, 'leased', attempt), body: body ?? NO_BODY },
+    job: liveJob(row, 'leased', attempt),
+    body: body ?? NO_BODY,
     attempt,
     crashes,
     claim,
