@@ -25,7 +25,7 @@ import type { Engine } from '../src/core/ports/engine.ts'
 import type { Lease, Outcome } from '../src/core/ports/work.ts'
 import { attemptRecord, type Bytes } from '../src/core/record.ts'
 import { openEmbedded } from '../src/engines/embedded/open.ts'
-import { UNLIMITED } from '../src/engines/embedded/retention/conversations.ts'
+import { UNLIMITED } from '../src/engines/shared/conversation-limits.ts'
 
 const { values } = parseArgs({
   options: {

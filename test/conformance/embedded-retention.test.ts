@@ -4,7 +4,7 @@ import { afterEach, expect, test } from 'vitest'
 import type { Job } from '../../src/core/job.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import { openDisk } from '../../src/engines/embedded/disk/disk.ts'
-import { type ConversationLimitOptions, UNLIMITED } from '../../src/engines/embedded/retention/conversations.ts'
+import { type ConversationLimitOptions, UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
 import { embedded, type Planted } from './embedded.ts'
 import {
   DONE,

@@ -10,7 +10,7 @@ import { systemIds } from '../../src/core/ids.ts'
 import type { Lease } from '../../src/core/ports/work.ts'
 import { attemptRecord } from '../../src/core/record.ts'
 import { openEmbedded } from '../../src/engines/embedded/open.ts'
-import { UNLIMITED } from '../../src/engines/embedded/retention/conversations.ts'
+import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
 import { coordinatorOptions } from './settings.ts'
 import { DONE, draft } from './words.ts'
 

@@ -14,10 +14,10 @@ import type {
   TurnRange,
 } from '../../../core/ports/conversations.ts'
 import { leadingInstructions, messagesOf } from '../../shared/messages.ts'
+import { News } from '../../shared/news.ts'
 import type { Age } from '../disk/age.ts'
 import type { Store } from '../disk/store.ts'
 import type { LiveJob, LiveJobs } from '../jobs/live-job.ts'
-import { News } from './news.ts'
 import { conversationSql } from './sql.ts'
 
 /** Bytes that a turn counts in addition to its texts. */
@@ -69,7 +69,7 @@ export class ConversationStore implements Conversations {
     this.#clock = clock
     this.#age = age
     this.#sql = conversationSql(store.db)
-    this.news = new News(clock, (tenant, id) => this.#standing(tenant, id))
+    this.news = new News(clock, (tenant, id) => this.news.tell(tenant, id, this.#standing(tenant, id)))
   }
 
   /** Inside the commit that accepts the job: from then on its conversation exists. */

@@ -6,28 +6,11 @@
 import type { StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
 import type { TenantId } from '../../../core/job.ts'
+import type { ConversationLimitOptions } from '../../shared/conversation-limits.ts'
 import type { ConversationStore } from '../conversations/conversations.ts'
 import type { Age } from '../disk/age.ts'
 import type { Store } from '../disk/store.ts'
 import type { LiveJobs } from '../jobs/live-job.ts'
-
-export interface ConversationLimitOptions {
-  /** Turns of one conversation. */
-  readonly turns: number
-  /** Bytes of one conversation. */
-  readonly bytes: number
-  /** Bytes of all conversations of a tenant. */
-  readonly tenantBytes: number
-  /** How long a conversation is idle before it is deleted, ms; null = for ever. */
-  readonly maxAgeMs: number | null
-}
-
-export const UNLIMITED: ConversationLimitOptions = {
-  turns: Infinity,
-  bytes: Infinity,
-  tenantBytes: Infinity,
-  maxAgeMs: null,
-}
 
 interface Row {
   readonly id: string

@@ -75,6 +75,16 @@ export class Names {
   /** Hash: a ticket's digest → Session. */
   tickets = (): string => `${this.shard}:tickets`
 
+  // ------------------------------------------------------------ conversations (their keys: lua/conversations.lua)
+
+  /** Hash: tenant → bytes of its conversations, of those that have any. */
+  conversationBytes = (): string => `${this.shard}:cb`
+  /** Set: "<bytes of the tenant's name>:<tenant>:<id>", of conversations that grew since the last sweep. */
+  grownConversations = (): string => `${this.shard}:cg`
+  /** Channel: its news. */
+  conversationNews = (tenant: string, id: string): string =>
+    `${this.shard}:cn:${Buffer.byteLength(tenant)}:${tenant}:${id}`
+
   // ------------------------------------------------------------ channels
 
   /** To a process: the coordinator's messages. */

@@ -100,26 +100,23 @@ local function conversation_ended(id, tenant, conversation, seq, state, at_ms, a
     local scope = scope_of(conversation)
     if scope then call('ZADD', tenant_list(tenant, scope), seq, conversation) end
   end
-  conversation_count(name, tenant, 1, #messages + #answer + TURN_BYTES)
+  conversation_count(name, tenant, 1, #turn + TURN_BYTES)
   call('SADD', S .. ':cg', name)
   conversation_news(name, 'ended', function() return call('GET', S .. ':r:' .. id) or '' end)
 end
 
 local function turn_bytes(name, job) return call('HSTRLEN', S .. ':cm:' .. name, job) end
 
--- Returns whether there was one.
 local function turn_removed(name, tenant, job, seq)
-  local turn = call('HGET', S .. ':cm:' .. name, job)
-  if not turn then return false end
-  local _, line = string.find(turn, '\n', 1, true)
+  local bytes = turn_bytes(name, job)
+  if bytes == 0 then return end
   call('HDEL', S .. ':cm:' .. name, job)
   call('ZREM', S .. ':ct:' .. name, job)
   -- A page may be continued from it
   call('ZADD', S .. ':cx:' .. name, seq, job)
   call('ZREMRANGEBYRANK', S .. ':cx:' .. name, 0, -MAX_REMOVED - 1)
   call('PEXPIRE', S .. ':cx:' .. name, REMOVED_MS)
-  conversation_count(name, tenant, -1, -(#turn - line + TURN_BYTES))
-  return true
+  conversation_count(name, tenant, -1, -(bytes + TURN_BYTES))
 end
 
 -- A job that ended is erased, and its turn with it.

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import type { ConversationNews } from '../../../core/ports/conversations.ts'
+import type { ConversationNews } from '../../core/ports/conversations.ts'
 import { News } from './news.ts'
 
 const STANDING = { type: 'standing', info: null, lastTurn: null, jobs: [], places: new Map(), more: false } as const
@@ -8,7 +8,9 @@ const text = (news: ConversationNews): string => (news.type === 'renamed' ? news
 
 function news() {
   const turns: Array<() => void> = []
-  const all = new News({ soon: (fn: () => void) => void turns.push(fn) } as never, () => STANDING)
+  const all: News = new News({ soon: (fn: () => void) => void turns.push(fn) } as never, () =>
+    all.tell('t', 'c', STANDING),
+  )
   /** One turn of the event loop. */
   const turn = async (): Promise<void> => {
     for (const fn of turns.splice(0)) fn()

@@ -3,9 +3,9 @@
  * each turn of the event loop notifies a limited number of watchers, and where changes come faster than that, the
  * conversation's state is sent again instead.
  */
-import type { Clock } from '../../../core/clock.ts'
-import type { TenantId } from '../../../core/job.ts'
-import type { ConversationNews } from '../../../core/ports/conversations.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { TenantId } from '../../core/job.ts'
+import type { ConversationNews } from '../../core/ports/conversations.ts'
 
 type Listener = (news: ConversationNews) => void
 
@@ -19,8 +19,8 @@ interface Topic {
   readonly id: string
   /** With the number of changes there had been when it began: it is sent later ones. */
   readonly listeners: Map<Listener, number>
-  /** Changes to be sent, the oldest first; null: the state of that moment. */
-  waiting: Array<{ readonly n: number; readonly news: ConversationNews | null }>
+  /** Changes to be sent, the oldest first. */
+  waiting: Array<{ readonly n: number; readonly news: ConversationNews }>
   changes: number
   telling: boolean
 }
@@ -28,14 +28,15 @@ interface Topic {
 export class News {
   readonly #topics = new Map<string, Topic>()
   readonly #clock: Clock
-  readonly #standing: (tenant: TenantId, conversation: string) => ConversationNews
+  readonly #restate: (tenant: TenantId, conversation: string) => void
   #toldThisTurn = 0
   /** Continued in later turns of the event loop, one after the other. */
   readonly #busy: Generator<void>[] = []
 
-  constructor(clock: Clock, standing: (tenant: TenantId, conversation: string) => ConversationNews) {
+  /** `restate`: tells its state, where there were more changes than are told. */
+  constructor(clock: Clock, restate: (tenant: TenantId, conversation: string) => void) {
     this.#clock = clock
-    this.#standing = standing
+    this.#restate = restate
   }
 
   isWatched(tenant: TenantId, conversation: string | undefined): conversation is string {
@@ -73,8 +74,11 @@ export class News {
 
   #add(topic: Topic, news: ConversationNews): void {
     const n = ++topic.changes
-    if (topic.waiting.length < MAX_WAITING) topic.waiting.push({ n, news })
-    else topic.waiting = [{ n, news: null }]
+    if (topic.waiting.length >= MAX_WAITING) {
+      topic.waiting = []
+      return this.#restate(topic.tenant, topic.id)
+    }
+    topic.waiting.push({ n, news })
     if (topic.telling) return
     topic.telling = true
     const telling = this.#tell(topic)
@@ -95,12 +99,11 @@ export class News {
   *#tell(topic: Topic): Generator<void> {
     try {
       for (let next = topic.waiting.shift(); next !== undefined; next = topic.waiting.shift()) {
-        const news = next.news ?? this.#standing(topic.tenant, topic.id)
         for (const [listener, since] of [...topic.listeners]) {
           if (since >= next.n || !topic.listeners.has(listener)) continue
           this.#count()
           try {
-            listener(news)
+            listener(next.news)
           } catch {
             topic.listeners.delete(listener) // it must not harm the others
           }
