@@ -27,13 +27,19 @@ const ids = systemIds()
 const say = (text: string): string => `{ "model": "m", "messages" : [{"role":"user","content":"${text}"}], "n": 1 }`
 const answer = (text: string): string => `{"role":"assistant","content":"${text}"}`
 
+interface Known {
+  readonly seq: number
+  readonly conversation: string
+  readonly tenant: string
+}
+
 /** A gateway, and what a coordinator would do. */
 class Fleet {
   readonly #parts: Parts
   readonly conversations: RedisConversations
   #seq = 0
   /** Not ended. */
-  readonly live = new Map<string, { readonly seq: number; readonly conversation: string; readonly tenant: string }>()
+  readonly live = new Map<string, Known>()
 
   constructor(parts: Parts, through: Parts = parts) {
     this.#parts = parts
@@ -78,7 +84,7 @@ class Fleet {
     this.live.delete(id)
     this.#ended.set(id, { seq, conversation, tenant })
   }
-  readonly #ended = new Map<string, { readonly seq: number; readonly conversation: string; readonly tenant: string }>()
+  readonly #ended = new Map<string, Known>()
 
   async erase(id: string): Promise<void> {
     if (this.live.has(id)) await this.end(id, null, 'canceled')
@@ -252,7 +258,6 @@ describe.skipIf(NO_REDIS)('Redis: conversations', () => {
     }
     await expect.poll(() => seen.map((mine) => mine.at(-1))).toEqual(seen.map(() => '59'))
     for (const mine of seen) {
-      const from = Math.max(0, Number(mine[0]))
       const numbers = mine.filter((name) => name !== '-').map(Number)
       expect(numbers).toEqual(
         Array.from({ length: numbers.length }, (_, i) => (numbers[0] === from ? from : numbers[0]) + i),
@@ -274,7 +279,7 @@ describe.skipIf(NO_REDIS)('Redis: conversations', () => {
   const limits = (all: Fleet & { readonly parts: Parts }, options: Partial<ConversationLimitOptions>, now = 0) =>
     new ConversationLimits(all.parts, all.conversations, { ...UNLIMITED, ...options }, () => now)
 
-  it('limits: the oldest turns of a conversation go, never its newest; the ones that rest longest of a tenant', async () => {
+  it('limits: a conversation loses its oldest turns, never its newest; a tenant the conversations that rest longest', async () => {
     const all = await fleet()
     const jobs: string[] = []
     for (let i = 0; i < 5; i++) jobs.push(await all.turn('c', say('x'.repeat(1_000))))
