@@ -129,6 +129,11 @@ export class RedisConversations implements Conversations {
     return (await this.#run('conversation-close', tenant, id, plan.newest)) === 1
   }
 
+  /** Of a job that ended and is being erased. */
+  async eraseTurn(tenant: TenantId, id: string, job: JobId): Promise<void> {
+    await this.#run('conversation-erase', tenant, id, job)
+  }
+
   /** Removes all conversations of a tenant. */
   async removeTenant(tenant: TenantId): Promise<void> {
     for (;;) {

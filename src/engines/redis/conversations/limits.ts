@@ -9,6 +9,10 @@ import type { Ground } from '../bus/ground.ts'
 import { storageError } from '../client/errors.ts'
 import type { RedisConversations } from './conversations.ts'
 
+/** `time`: by which jobs are stamped. */
+type Parts = Pick<Ground, 'names' | 'commands' | 'scripts' | 'clock'> & { readonly time: Pick<Ground['time'], 'nowMs'> }
+
+const SWEEP_MS = 10_000
 const TURNS_A_STEP = 64
 const BYTES_A_STEP = 4 << 20
 const GROWN_A_STEP = 100
@@ -23,22 +27,35 @@ interface Resting {
 }
 
 export class ConversationLimits {
-  readonly #parts: Pick<Ground, 'names' | 'commands' | 'scripts'>
+  readonly #parts: Parts
   readonly #conversations: RedisConversations
   readonly #options: ConversationLimitOptions
-  /** By the clock that stamps jobs. */
-  readonly #nowMs: () => number
+  #stop: (() => void) | null = null
+  #sweeping = false
 
-  constructor(
-    parts: Pick<Ground, 'names' | 'commands' | 'scripts'>,
-    conversations: RedisConversations,
-    options: ConversationLimitOptions,
-    nowMs: () => number,
-  ) {
+  constructor(parts: Parts, conversations: RedisConversations, options: ConversationLimitOptions) {
     this.#parts = parts
     this.#conversations = conversations
     this.#options = options
-    this.#nowMs = nowMs
+  }
+
+  start(): void {
+    this.stop()
+    this.#stop = this.#parts.clock.every(SWEEP_MS, () => void this.#sweep())
+  }
+
+  stop(): void {
+    this.#stop?.()
+    this.#stop = null
+  }
+
+  /** Never rejects. */
+  async #sweep(): Promise<void> {
+    if (this.#sweeping) return
+    this.#sweeping = true
+    // Redis is away, which health shows; the next sweep continues
+    await this.sweep(() => this.#stop === null).catch(() => {})
+    this.#sweeping = false
   }
 
   /** Rejects with storage_unavailable; the next sweep looks at what this one did not. */
@@ -101,7 +118,7 @@ export class ConversationLimits {
       const [next, found] = await client.hscan(all, cursor, 'COUNT', TENANTS_A_STEP)
       for (let i = 0; i < found.length; i += 2)
         for (const { id, updatedAtMs, isBusy } of await this.#resting(found[i])) {
-          if (this.#nowMs() - updatedAtMs < maxAgeMs || isStopped()) break
+          if (this.#parts.time.nowMs() - updatedAtMs < maxAgeMs || isStopped()) break
           if (!isBusy) await this.#conversations.delete(found[i], id)
         }
       cursor = next

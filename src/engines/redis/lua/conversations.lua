@@ -119,12 +119,13 @@ local function turn_removed(name, tenant, job, seq)
   conversation_count(name, tenant, -1, -(bytes + TURN_BYTES))
 end
 
--- A job that ended is erased, and its turn with it.
+-- A job that ended is erased, and its turn with it. `seq`: of its turn; false: there is none.
 local function conversation_erased(id, tenant, conversation, seq)
   local name = conversation_name(tenant, conversation)
-  call('ZREM', S .. ':cj:' .. name, id)
-  turn_removed(name, tenant, id, seq)
-  -- Erased instructions no longer apply
-  if call('HGET', S .. ':c:' .. name, 'first') == seq then conversation_begin_again(name) end
+  if seq then
+    turn_removed(name, tenant, id, seq)
+    -- Erased instructions no longer apply
+    if call('HGET', S .. ':c:' .. name, 'first') == seq then conversation_begin_again(name) end
+  end
   conversation_news(name, 'erased', function() return id end)
 end
