@@ -275,7 +275,10 @@ describe.skipIf(NO_REDIS)('Redis: conversations', () => {
   })
 
   const limits = (all: Fleet & { readonly parts: Parts }, options: Partial<ConversationLimitOptions>, now = 0) =>
-    new ConversationLimits({ ...all.parts, time: { nowMs: () => now } }, all.conversations, { ...UNLIMITED, ...options })
+    new ConversationLimits({ ...all.parts, time: { nowMs: () => now } }, all.conversations, {
+      ...UNLIMITED,
+      ...options,
+    })
 
   it('limits: a conversation loses its oldest turns, never its newest; a tenant the conversations that rest longest', async () => {
     const all = await fleet()
