@@ -145,7 +145,7 @@ describe.skipIf(NO_REDIS)('Redis: conversations', () => {
     expect(page!.turns.map(({ messages }) => messages)).toEqual(['[]', '[]'])
   })
 
-  it('names of tenants and conversations reach nobody else: lengths, colons, slashes, braces, line breaks', async () => {
+  it('names reach nobody else's keys: lengths, colons, slashes, braces, line breaks', async () => {
     const all = await fleet()
     const names: Array<[string, string]> = [
       ['a', 'b:c'],
@@ -209,7 +209,7 @@ describe.skipIf(NO_REDIS)('Redis: conversations', () => {
     expect(all.parts.facts).toMatchObject([{ type: 'store-warned', code: 'row_damaged' }])
   })
 
-  it('watchers at two gateways are told the same, in order; one whose connection was cut is told the state', async () => {
+  it('watchers at two gateways are told the same, in order; after a cut, the state', async () => {
     const all = await fleet()
     const proxy = await FaultProxy.start(all.server.port)
     opened.push(() => proxy.close())
