@@ -145,7 +145,7 @@ describe.skipIf(NO_REDIS)('Redis: conversations', () => {
     expect(page!.turns.map(({ messages }) => messages)).toEqual(['[]', '[]'])
   })
 
-  it('names reach nobody else's keys: lengths, colons, slashes, braces, line breaks', async () => {
+  it('names reach no other keys: lengths, colons, slashes, braces, line breaks', async () => {
     const all = await fleet()
     const names: Array<[string, string]> = [
       ['a', 'b:c'],
@@ -280,7 +280,7 @@ describe.skipIf(NO_REDIS)('Redis: conversations', () => {
       ...options,
     })
 
-  it('limits: a conversation loses its oldest turns, never its newest; a tenant the conversations that rest longest', async () => {
+  it('limits: a conversation loses its oldest turns, a tenant the conversations that rest longest', async () => {
     const all = await fleet()
     const jobs: string[] = []
     for (let i = 0; i < 5; i++) jobs.push(await all.turn('c', say('x'.repeat(1_000))))
