@@ -19,14 +19,16 @@ import { Logs } from '../../src/engines/redis/log/log.ts'
 const ids = systemIds()
 const lua = (name: string): string =>
   readFileSync(new URL(`../../src/engines/redis/lua/${name}.lua`, import.meta.url), 'utf8')
-const LIBRARY = `local PUBLISH, NUMSUB = 'PUBLISH', 'NUMSUB'\n${lua('prelude')}${lua('log')}`
+/** What `-- include log` puts before a script. */
+const libraryOf = (bend: Bend): string =>
+  `local PUBLISH, NUMSUB = 'PUBLISH', 'NUMSUB'\n${lua('prelude')}${bend('log', lua('log'))}`
 
 /** Changes a script, to plant a bug. */
 export type Bend = (name: string, text: string) => string
 
 /** Scripts with a bug. */
 function bentScripts({ client }: Connection, shard: string, bend: Bend): Scripts {
-  const text = (name: string): string => `${LIBRARY}\n${bend(name, lua(name))}`
+  const text = (name: string): string => `${libraryOf(bend)}\n${bend(name, lua(name))}`
   const bent: Pick<Scripts, 'run' | 'runBuffer'> = {
     run: (name, args) => client.eval(text(name), 1, shard, ...args),
     runBuffer: (name, args) => client.callBuffer('EVAL', text(name), 1, shard, ...args),
@@ -61,7 +63,12 @@ export class LogFleet {
 
   /** Runs Lua that may use lua/log.lua. */
   eval(text: string, ...args: Array<string | number | Buffer>): Promise<unknown> {
-    return this.redis.eval(`${LIBRARY}\n${text}`, 1, this.names.shard, ...args)
+    return this.redis.eval(
+      `${libraryOf(this.bend ?? ((_, library) => library))}\n${text}`,
+      1,
+      this.names.shard,
+      ...args,
+    )
   }
 
   async accept(): Promise<JobId> {
@@ -165,6 +172,8 @@ export class LogReading {
   readonly got: Bytes[] = []
   /** How often it began anew. */
   restarts = 0
+  /** How often a run did not follow the one before. */
+  gaps = 0
   readonly ended: Promise<readonly Bytes[]>
   readonly #logs: Logs
   readonly #job: JobId
@@ -235,6 +244,7 @@ export class LogReading {
     const known = this.got.length + 1 - firstSeq
     if (known < 0) {
       // As delivery does: it reads what it missed
+      this.gaps++
       this.#isLive = false
       this.#catchUp()
       return
