@@ -63,7 +63,7 @@ export class Names {
   leaving = (): string => `${this.shard}:leaving`
   /** "<id> <hash of body and user>": the job of an idempotency key. */
   key = (tenant: string, key: string): string => `${this.shard}:k:${tenant.length}:${tenant}:${key}`
-  /** The id of a job that ended well a short while ago, by its join key's digest (J4). */
+  /** "<id> <endedAtMs>": a job that ended well a short while ago, by its join key's digest (J4). */
   joinable = (digest: string): string => `${this.shard}:j:${digest}`
 
   // ------------------------------------------------------------ keys and tickets

@@ -6,6 +6,9 @@ import type { Clock } from '../../../core/clock.ts'
 import type { JobId } from '../../../core/job.ts'
 import { Table } from '../../../core/table.ts'
 
+/** What was late to arrive may be followed by what was later still: that a reader is back. */
+const SETTLE_MS = 1_000
+
 interface Attended {
   readonly readers: string[]
   /** Ends the grace; null: somebody reads. */
@@ -39,7 +42,7 @@ export class Attendance {
     if (!attended.readers.includes(process)) attended.readers.push(process)
   }
 
-  /** `goneMs`: how long ago that may have been. */
+  /** `goneMs`: how long ago that was, about. */
   left(job: JobId, process: string, goneMs: number): void {
     const attended = this.#jobs.get(job)
     if (attended === undefined) return
@@ -73,7 +76,7 @@ export class Attendance {
 
   #startGrace(job: JobId, attended: Attended, goneMs: number): void {
     attended.stop?.()
-    attended.stop = this.#clock.after(Math.max(0, this.#graceMs - goneMs), () => {
+    attended.stop = this.#clock.after(Math.max(Math.min(this.#graceMs, SETTLE_MS), this.#graceMs - goneMs), () => {
       attended.stop = null
       this.#cancel(job)
     })

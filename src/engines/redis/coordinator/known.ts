@@ -81,8 +81,11 @@ export class KnownJobs {
     return new KnownJobs(names, found, ended, there)
   }
 
-  /** The job of its idempotency key, or that it repeats as an SDK's retry. */
-  of(item: Item): Known | undefined {
+  /**
+   * The job of its idempotency key, or that it repeats as an SDK's retry: one that `joins` by the time of its end. Of
+   * those of this term the machine knows more.
+   */
+  of(item: Item, joins: (endedAtMs: number) => boolean): Known | undefined {
     const key = keyOf(this.#names, item)
     if (key !== '') {
       const value = this.#taken.get(key) ?? this.#found.get(key)
@@ -91,8 +94,8 @@ export class KnownJobs {
       return { id, sameBody: request === requestOf(item) }
     }
     if (!item.isRetry) return undefined
-    const id = this.#found.get(this.#names.joinable(joinDigest(item.facts)))
-    return id === undefined ? undefined : { id, sameBody: true }
+    const [id, endedAtMs] = this.#found.get(this.#names.joinable(joinDigest(item.facts)))?.split(' ') ?? []
+    return id === undefined || !joins(Number(endedAtMs)) ? undefined : { id, sameBody: true }
   }
 
   /** Its key is its own from now on. */

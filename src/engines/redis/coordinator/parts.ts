@@ -44,6 +44,7 @@ export interface Term {
   now(): number
   /** Redis's clock: for what outlives the term. */
   readonly time: RedisTime
+  readonly startedAtMs: number
   /** The next `seq`. */
   seq(): number
 }

@@ -61,6 +61,7 @@ export class ActingCoordinator implements Term {
   readonly connection: Connection
   readonly clock: Clock
   readonly time: RedisTime
+  readonly startedAtMs: number
   readonly coordinator: Coordinator
   readonly emit: Emit
   readonly journal: Journal
@@ -96,6 +97,7 @@ export class ActingCoordinator implements Term {
     this.#seq = won.seq
     this.#scripts = new Scripts(connection, names.shard)
     this.#seenMono = clock.monoMs()
+    this.startedAtMs = time.atMs(this.#seenMono)
     this.journal = new Journal(this.#scripts, clock, won.term, random, {
       fenced: (reason) => this.end(reason),
       unheard: (processes) => {

@@ -75,7 +75,7 @@ function answerOf(term: Term, command: Command, known: KnownJobs): Answer {
       return NOTHING
     case 'reading':
       if (command.here) attendance.entered(command.id, command.from)
-      else attendance.left(command.id, command.from, command.goneMs ?? 0)
+      else attendance.left(command.id, command.from, term.time.atMs(now) - (command.leftAtMs ?? term.time.atMs(now)))
       return NOTHING
     case 'pause':
     case 'resume':
@@ -139,7 +139,8 @@ function take(term: Term, { from }: Submit, item: Item, known: KnownJobs): Decid
   const { id, facts, bodyBytes, isRetry } = item
   const now = term.now()
   if (isBarred(term, facts.tenant, now)) return { kind: 'refused', error: packError(ERASING) }
-  const isKnown = known.of(item)
+  const joinsFromMs = term.time.atMs(now) - term.rules.joinAfterEndMs
+  const isKnown = known.of(item, (endedAtMs) => endedAtMs >= joinsFromMs && endedAtMs < term.startedAtMs)
   const job = scheduled(id, { ...facts, body: NO_BODY, isRetry }, bodyBytes, now)
   const decision = coordinator.submit(job, now, isKnown, isRetry)
   if (decision.kind === 'refused') return { kind: 'refused', error: packError(decision.error) }

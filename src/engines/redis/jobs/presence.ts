@@ -18,8 +18,8 @@ const RETRY_MS = 500
 /** What the coordinator is to know of a job, and does not know yet. */
 interface News {
   here: boolean
-  /** When the last reader left. */
-  leftMono: number
+  /** When the last reader left, by Redis's clock. */
+  leftAtMs: number
 }
 
 export class RedisPresence implements Presence {
@@ -90,16 +90,17 @@ export class RedisPresence implements Presence {
 
   #tell(id: JobId, here: boolean, goneMs: number): void {
     if (this.#closed) return
-    const leftMono = this.#ground.clock.monoMs() - goneMs
+    const leftAtMs = this.#ground.time.nowMs() - goneMs
     const waiting = this.#news.get(id)
     if (waiting !== undefined) {
       waiting.here = here
-      waiting.leftMono = leftMono
+      waiting.leftAtMs = leftAtMs
       return
     }
-    const news = { here, leftMono }
+    const news = { here, leftAtMs }
     this.#news.set(id, news)
-    void this.#settle(id, news)
+    // One that comes and goes within a turn of the event loop is no news
+    this.#ground.clock.soon(() => void this.#settle(id, news))
   }
 
   async #settle(id: JobId, news: News): Promise<void> {
@@ -108,10 +109,9 @@ export class RedisPresence implements Presence {
       told !== news.here && tries < MAX_TRIES && !this.#closed;
       tries++
     ) {
-      const { here, leftMono } = news
-      const goneMs = here ? 0 : Math.max(0, Math.round(this.#ground.clock.monoMs() - leftMono))
+      const { here, leftAtMs } = news
       try {
-        await this.#ground.bus.ask({ type: 'reading', id, here, goneMs })
+        await this.#ground.bus.ask({ type: 'reading', id, here, ...(here ? {} : { leftAtMs }) })
         told = here
       } catch {
         await sleep(this.#ground.clock, RETRY_MS)

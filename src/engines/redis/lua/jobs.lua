@@ -35,5 +35,5 @@ local function job_ended(id, tenant, seq, state, at_ms, text, keep_ms, key, join
     for _, name in ipairs({ body, log, row }) do call('PEXPIRE', name, expiry) end
     if key ~= '' then call('PEXPIRE', key, expiry) end
   end
-  if join ~= '' then call('SET', S .. ':j:' .. join, id, 'PX', join_ms) end
+  if join ~= '' then call('SET', S .. ':j:' .. join, id .. ' ' .. at_ms, 'PX', join_ms) end
 end

@@ -97,8 +97,8 @@ export interface Reading extends Asked {
   readonly type: 'reading'
   readonly id: JobId
   readonly here: boolean
-  /** How long ago it may have left. */
-  readonly goneMs?: number
+  /** When it may have left, by Redis's clock. */
+  readonly leftAtMs?: number
 }
 
 export interface Pause extends Asked {
