@@ -9,6 +9,8 @@ import { isatty } from 'node:tty'
 import { type Clock, systemClock } from '../core/clock.ts'
 
 const MAX_PENDING_CHARS = 1 << 20
+/** After a write, lines wait this long for others: a busy server would write in each turn of its event loop. */
+const GATHER_MS = 20
 /** A slow reader is soon ready again; a full disk is not. */
 const BLOCKED_RETRY_MS = 20
 const FAILED_RETRY_MS = 1_000
@@ -32,6 +34,7 @@ export class Sink {
   #lost = 0
   #due = false
   #waiting = false
+  #writtenMono = -Infinity
 
   constructor(fd: number, { clock = systemClock, maxPendingChars = MAX_PENDING_CHARS, onLost }: SinkOptions) {
     this.#fd = nonBlocking(fd)
@@ -41,7 +44,10 @@ export class Sink {
     process.on('exit', this.flush)
   }
 
-  /** One line, with its end; written at the end of this turn of the event loop, with all others of the turn. */
+  /**
+   * One line, with its end; written at the end of this turn of the event loop, or where others were just written,
+   * GATHER_MS after those.
+   */
   write(line: string): void {
     if (this.#chars + line.length > this.#max) {
       this.#lost++
@@ -51,10 +57,15 @@ export class Sink {
     this.#chars += line.length
     if (this.#due || this.#waiting) return
     this.#due = true
-    this.#clock.soon(() => {
-      this.#due = false
-      this.flush()
-    })
+    const leftMs = this.#writtenMono + GATHER_MS - this.#clock.monoMs()
+    if (leftMs <= 0) this.#clock.soon(this.#flushDue)
+    else this.#clock.after(leftMs, this.#flushDue)
+  }
+
+  readonly #flushDue = (): void => {
+    this.#due = false
+    this.#writtenMono = this.#clock.monoMs()
+    this.flush()
   }
 
   /** Writes what can be written now. */

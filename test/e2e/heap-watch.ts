@@ -1,7 +1,11 @@
-/** Preloaded into a server (--import): tells its heap over HTTP, on the port SLUICE_TEST_HEAP_PORT. */
+/**
+ * Preloaded into a server (--import): tells its heap over HTTP, on the port SLUICE_TEST_HEAP_PORT. POST: after two
+ * scavenges, so that all that lives is in old space, where it keeps what it is linked to.
+ */
 import { createServer } from 'node:http'
 import { constants, PerformanceObserver } from 'node:perf_hooks'
-import { getHeapSpaceStatistics } from 'node:v8'
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { isMainThread } from 'node:worker_threads'
 
 export interface Heap {
@@ -20,6 +24,13 @@ interface Entry {
   readonly duration: number
 }
 
+function promote(): void {
+  setFlagsFromString('--expose-gc')
+  const scavenge = runInNewContext('() => gc({ type: "minor" })') as () => void
+  scavenge()
+  scavenge()
+}
+
 let majors = 0
 let scavenges = 0
 let longestMs = 0
@@ -34,7 +45,8 @@ if (isMainThread) {
       longestMs = Math.max(longestMs, duration)
     }
   }).observe({ entryTypes: ['gc'] })
-  createServer((_request, response) => {
+  createServer(({ method }, response) => {
+    if (method === 'POST') promote()
     const spaces = getHeapSpaceStatistics()
     const old = spaces
       .filter(({ space_name }) => !space_name.startsWith('new_'))

@@ -15,8 +15,7 @@ export class LineUp {
   #flows: Flow<Entry>[] = []
   /** By pool and model, one a kind. */
   readonly #pools = new Map<string, Map<string, Array<Flow<Entry>>>>()
-  /** Pools for which something became leasable. */
-  readonly readyPools = new Set<string>()
+  #readyPools = new Set<string>()
   #turns = 0
   #calls = 0
 
@@ -51,7 +50,7 @@ export class LineUp {
       if (!line.paused) this.#open(line)
     }
     line.add(entry, inFront)
-    if (!line.paused) this.readyPools.add(flow.pool)
+    if (!line.paused) this.#readyPools.add(flow.pool)
   }
 
   /** It is no longer ready. */
@@ -65,7 +64,17 @@ export class LineUp {
 
   /** Jobs that were passed over may be leasable again. */
   rouse(): void {
-    for (const flow of this.#flows) if (flow.waits) this.readyPools.add(flow.pool)
+    for (const flow of this.#flows) if (flow.waits) this.#readyPools.add(flow.pool)
+  }
+
+  /**
+   * Pools for which something became leasable since the last call. Its set is replaced, not cleared: V8 links a table
+   * that is cleared to its successor (core/table.ts).
+   */
+  takeReadyPools(): ReadonlySet<string> {
+    const ready = this.#readyPools
+    if (ready.size > 0) this.#readyPools = new Set()
+    return ready
   }
 
   /** No time was measured while nothing ran. */
@@ -84,7 +93,7 @@ export class LineUp {
         if (paused) this.#close(line)
         else {
           this.#open(line)
-          this.readyPools.add(line.flow.pool)
+          this.#readyPools.add(line.flow.pool)
         }
       }
     }

@@ -466,11 +466,7 @@ class PureScheduler implements Scheduler {
   }
 
   drain(): readonly SchedulerEvent[] {
-    const { readyPools } = this.#lineUp
-    if (readyPools.size > 0) {
-      for (const pool of readyPools) this.#events.push({ type: 'ready', pool })
-      readyPools.clear()
-    }
+    for (const pool of this.#lineUp.takeReadyPools()) this.#events.push({ type: 'ready', pool })
     if (this.#events.length === 0) return NOTHING
     const events = this.#events
     this.#events = []
