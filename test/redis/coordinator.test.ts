@@ -1,5 +1,6 @@
 /** The coordinator of a fleet, on a real Redis: elected, fenced, restored, and never sure that a message arrived. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { Health } from '../../src/engines/redis/bus/health.ts'
 import { DONE, eventually } from '../conformance/harness.ts'
 import { TestFleet, type TestProcess } from './fleet.ts'
 import { FaultProxy } from './proxy.ts'
@@ -279,6 +280,55 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
       const looked = await c.ground.bus.ask({ type: 'look', ids: [back, gone, died] })
       expect(looked.map(({ id }) => id)).toEqual([back])
     })
+  })
+
+  it('in a thread of its own: it coordinates while its process does nothing else, and hands over at its stop', async () => {
+    const first = await fleet.thread()
+    const process = await fleet.process()
+    const worker = process.worker(1)
+    await process.accepted()
+    await eventually(() => expect(worker.taken.length).toBe(1))
+    expect(first.isActing).toBe(true)
+    await process.work.finish(worker.taken[0], DONE)
+    const second = await fleet.host()
+    await first.stop()
+    expect(fleet.chores).toEqual(['start', 'stop'])
+    await process.accepted()
+    expect(second.isActing).toBe(true)
+    expect(fleet.facts.map(({ type }) => type)).toEqual(['job-leased', 'job-ended', 'job-leased'])
+  })
+
+  it('a thread that dies is followed by another one; one that can not start says why', async () => {
+    await expect(fleet.thread('broken')).rejects.toThrow('these options are broken')
+    const host = await fleet.thread()
+    const process = await fleet.process()
+    await process.accepted()
+    host.change('fatal')
+    await eventually(() => expect(fleet.facts.some(({ type }) => type === 'store-degraded')).toBe(true))
+    await process.accepted()
+  })
+
+  it('health tells a Redis that is away from a fleet that nobody coordinates', async () => {
+    const proxy = await FaultProxy.start(redis.port)
+    const host = await fleet.host()
+    const process = await fleet.process(proxy.url)
+    const health = new Health(process.ground)
+    const message = (): string => {
+      const now = health.read()
+      return now.ok ? 'ok' : now.error.message
+    }
+    await process.accepted()
+    expect(message()).toBe('ok')
+    proxy.cut()
+    await eventually(() => expect(message()).toMatch('Redis cannot be reached'))
+    proxy.heal()
+    await eventually(() => expect(message()).toBe('ok'))
+    await host.stop()
+    await eventually(() => expect(message()).toMatch('No process coordinates'))
+    await fleet.host()
+    await eventually(() => expect(message()).toBe('ok'))
+    health.close()
+    await proxy.close()
   })
 })
 

@@ -8,6 +8,7 @@ import type { Coordinator } from '../../src/core/ports/coordinator.ts'
 import type { Attachment, Lease, Worker } from '../../src/core/ports/work.ts'
 import { type Ground, openGround } from '../../src/engines/redis/bus/ground.ts'
 import { Host } from '../../src/engines/redis/coordinator/host.ts'
+import { HostThread } from '../../src/engines/redis/coordinator/host-thread.ts'
 import type { Rules } from '../../src/engines/redis/coordinator/parts.ts'
 import type { SubmitAnswer } from '../../src/engines/redis/protocol/messages.ts'
 import { type AttemptLogs, FleetWork } from '../../src/engines/redis/work/work.ts'
@@ -30,6 +31,8 @@ export interface HostSettings extends Settings {
 export class TestFleet {
   readonly url: string
   readonly facts: Happened[] = []
+  /** When a thread's chores were called. */
+  readonly chores: string[] = []
   /** Each has a part of the server to itself. */
   readonly #prefix = ids.name('fleet', 4)
   readonly #closes: Array<() => void | Promise<void>> = []
@@ -51,6 +54,21 @@ export class TestFleet {
     })
     await host.start()
     this.#closes.unshift(() => host.stop())
+    return host
+  }
+
+  /** A host as a server runs it. */
+  async thread(options: Settings | 'broken' = {}): Promise<HostThread> {
+    const { keepMs: _keep, ...rules } = RULES
+    const module = new URL('./decisions.ts', import.meta.url).href
+    const host = new HostThread(
+      { redis: { url: this.url, prefix: this.#prefix }, rules, module, options },
+      systemClock,
+      (fact) => this.facts.push(fact),
+      { start: () => this.chores.push('start'), stop: () => this.chores.push('stop') },
+    )
+    this.#closes.unshift(() => host.stop())
+    await host.start()
     return host
   }
 

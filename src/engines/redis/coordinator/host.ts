@@ -130,7 +130,6 @@ export class Host {
   async #begin(won: Won): Promise<void> {
     const { rules, clock, ids, emit, createCoordinator, chores } = this.#options
     const coordinator = createCoordinator()
-    if (this.#models !== null) coordinator.configure(this.#models, clock.monoMs())
     const term = new ActingCoordinator({
       won,
       host: this.id,
@@ -149,6 +148,7 @@ export class Host {
       },
     })
     this.#term = term
+    if (this.#models !== null) term.configure(this.#models)
     if (won.otherServer) this.#warnOfLoss()
     await term.open()
     if (this.#term !== term) return

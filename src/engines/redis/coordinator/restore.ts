@@ -17,7 +17,7 @@ const NO_BODY = new Uint8Array(0)
 
 /** Rejects with what Redis or its client throws. Stops where `isOver`. Returns how many rows are damaged. */
 export async function restore(term: Term, isOver: () => boolean): Promise<number> {
-  const { connection, names, coordinator, fleet, clock } = term
+  const { connection, names, coordinator, fleet, clock, held } = term
   await restorePauses(term)
   for (const process of await connection.client.smembers(names.draining()))
     fleet.expect(process, clock.monoMs()).isDraining = true
@@ -33,7 +33,14 @@ export async function restore(term: Term, isOver: () => boolean): Promise<number
   })
   found.sort((a, b) => Number(b.attempt > 0) - Number(a.attempt > 0) || a.row.seq - b.row.seq)
   for (let at = 0; at < found.length && !isOver(); at += ROWS_AT_ONCE) {
-    for (const job of found.slice(at, at + ROWS_AT_ONCE)) putBack(term, job)
+    for (const job of found.slice(at, at + ROWS_AT_ONCE))
+      try {
+        putBack(term, job)
+      } catch {
+        // Of a row that is no job as this machine knows them; it must not end every term to come
+        damaged++
+        held.delete(job)
+      }
     await new Promise<void>((turned) => clock.soon(turned))
   }
   if (isOver()) return damaged

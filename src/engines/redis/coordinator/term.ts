@@ -120,7 +120,8 @@ export class ActingCoordinator implements Term {
     try {
       damaged = await restore(this, () => this.#over)
     } catch (error) {
-      this.end(storageError(error).message)
+      if (storageError(error).code === 'internal') this.#unforeseen(error)
+      else this.end('Redis is away')
       return
     }
     if (this.#over) return
@@ -214,8 +215,15 @@ export class ActingCoordinator implements Term {
       await this.journal.commit()
       this.#arm()
     }
-    this.#last = this.#last.then(turn).catch((error: unknown) => this.end(`unforeseen: ${String(error)}`))
+    this.#last = this.#last.then(turn).catch((error: unknown) => this.#unforeseen(error))
     return this.#last
+  }
+
+  /** Its memory may not be what it should be: the next term restores what is stored. */
+  #unforeseen(error: unknown): void {
+    const detail = `The coordinator: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+    this.emit({ type: 'store-degraded', code: 'internal', detail })
+    this.end(detail)
   }
 
   /** Resolves when others can be heard. */
