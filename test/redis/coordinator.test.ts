@@ -282,7 +282,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     })
   })
 
-  it('in a thread of its own: it coordinates while its process does nothing else, and hands over at its stop', async () => {
+  it('in a thread of its own: it coordinates, tells what it did, and hands over at its stop', async () => {
     const first = await fleet.thread()
     const process = await fleet.process()
     const worker = process.worker(1)
