@@ -76,19 +76,20 @@ export const controlCases: readonly Case[] = [
     },
   },
   {
-    name: 'cancel while the lease is being committed reaches the worker behind its lease',
+    name: 'cancel beside a lease ends the job in line, or reaches the worker behind its lease',
     async run(open) {
       const { engine } = await open()
       const worker = new TestWorker(engine)
       const job = await submit(engine)
-      const leasing = worker.one(job)
-      await null // it is decided at the end of the call, and stored at the end of the turn
-      const canceling = engine.jobs.cancel(job.id)
-      const lease = await leasing
-      await eventually(() => expect(worker.revocations).toEqual([{ job: job.id, attempt: 1, reason: 'canceled' }]))
-      expect(worker.heard).toEqual([`leased ${job.id}`, `canceled ${job.id}`])
-      expect(await canceling).toEqual({ kind: 'canceling' })
-      expect(await engine.work.finish(lease, { kind: 'canceled' })).toEqual({ kind: 'ended', state: 'canceled' })
+      worker.accept(1)
+      const { kind } = await engine.jobs.cancel(job.id)
+      if (kind === 'canceling') {
+        await eventually(() => expect(worker.heard).toEqual([`leased ${job.id}`, `canceled ${job.id}`]))
+        expect(worker.revocations).toEqual([{ job: job.id, attempt: 1, reason: 'canceled' }])
+        const finished = await engine.work.finish(worker.taken[0], { kind: 'canceled' })
+        expect(finished).toEqual({ kind: 'ended', state: 'canceled' })
+      } else expect([kind, worker.heard]).toEqual(['canceled', []])
+      expect((await engine.jobs.get(job.id))?.state).toBe('canceled')
     },
   },
   {

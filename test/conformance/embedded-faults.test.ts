@@ -66,6 +66,27 @@ describe('one write that fails alone', () => {
   })
 })
 
+describe('a lock', () => {
+  test('a cancel while the commit of a lease waits for it reaches the worker behind its lease', async () => {
+    const { engine, dir } = await start(embedded('power')())
+    const other = new DatabaseSync(join(dir, 'sluice.db'))
+    undo.push(() => other.close())
+    const worker = new TestWorker(engine)
+    const job = await submit(engine)
+    other.exec('BEGIN IMMEDIATE')
+    worker.accept(1)
+    await eventually(async () => expect((await engine.jobs.get(job.id))?.state).toBe('leased'))
+    const canceling = engine.jobs.cancel(job.id)
+    expect(worker.heard).toEqual([])
+    other.exec('ROLLBACK')
+    expect(await canceling).toEqual({ kind: 'canceling' })
+    expect(worker.heard).toEqual([`leased ${job.id}`, `canceled ${job.id}`])
+    expect(worker.revocations).toEqual([{ job: job.id, attempt: 1, reason: 'canceled' }])
+    const finished = await engine.work.finish(worker.taken[0], { kind: 'canceled' })
+    expect(finished).toEqual({ kind: 'ended', state: 'canceled' })
+  })
+})
+
 describe('a full disk', () => {
   test('refuses new work with 507, keeps what runs, reads on, and recovers by itself', async () => {
     let db!: DatabaseSync

@@ -32,6 +32,8 @@ export class Tenant<E extends Queueable<E>> {
   floor = 0
   /** Its lines with ready jobs, at most one in each flow. */
   readonly lines: Array<Line<E>> = []
+  /** The last one that was emptied: most jobs find no other in line, and need it again. */
+  lastLine: Line<E> | null = null
   /** Lines that are not paused. */
   active = 0
   /** Jobs in line (ready or not), and bytes of their bodies. */
@@ -56,21 +58,19 @@ export class Line<E extends Queueable<E>> {
   readonly tenant: Tenant<E>
   size = 0
   promptTokens = 0
-  paused: boolean
+  paused = false
   /** The tenant's counter when last looked at, never above the true one. */
   key = 0
   /** Index in the flow's heap; -1 = not in it. */
   heapAt = -1
   /** When it was created or last served, in turns of the scheduler: lines of one tenant take turns. */
-  turn: number
+  turn = 0
   /** Created when first used. */
   readonly #classes: Array<Ranked<E> | undefined> = [undefined, undefined, undefined]
 
-  constructor(flow: Flow<E>, tenant: Tenant<E>, paused: boolean, turn: number) {
+  constructor(flow: Flow<E>, tenant: Tenant<E>) {
     this.flow = flow
     this.tenant = tenant
-    this.paused = paused
-    this.turn = turn
   }
 
   add(entry: E, inFront: boolean): void {

@@ -45,7 +45,10 @@ export class LineUp {
     flow.throughput.observe(now, flow.waits)
     let line = tenant.lines.find((known) => known.flow === flow)
     if (line === undefined) {
-      line = new Line(flow, tenant, this.#pauses.holdsLine(tenant.id, flow.model), ++this.#turns)
+      line = tenant.lastLine?.flow === flow ? tenant.lastLine : new Line(flow, tenant)
+      tenant.lastLine = null
+      line.turn = ++this.#turns
+      line.paused = this.#pauses.holdsLine(tenant.id, flow.model)
       tenant.lines.push(line)
       if (!line.paused) this.#open(line)
     }
@@ -168,6 +171,7 @@ export class LineUp {
   #retire(line: Line<Entry>): void {
     const { lines } = line.tenant
     lines.splice(lines.indexOf(line), 1)
+    line.tenant.lastLine = line
     if (!line.paused) this.#close(line)
   }
 

@@ -1,3 +1,8 @@
+/**
+ * The journal of the coordinator: its changes go into the store, in order and in one commit, and are told after that
+ * commit. `act` follows each call of the coordinator; it also has the store lease, and sets the timer for what is due
+ * next.
+ */
 import { SluiceError } from '../../core/errors.ts'
 import { aboutJob } from '../../core/facts.ts'
 import type { Change, Notice } from '../../core/ports/coordinator.ts'
@@ -14,8 +19,6 @@ type Returned = Extract<Change, { type: 'returned' }>
 const BEAT_MS = 1_000
 /** and after so long a silence it did not run: stopped, suspended, its machine paused, or its event loop held. */
 const SLEPT_MS = 3_000
-/** Nothing is leased while nothing can be stored: time between two checks. */
-const STORE_CHECK_MS = 250
 
 export class Dispatch {
   readonly workers = new Map<string, Worker>()
@@ -24,7 +27,6 @@ export class Dispatch {
   #open = false
   /** `#lease` will be called. */
   #leasing = false
-  #cancelStoreCheck = (): void => {}
   #cancelTick: (() => void) | null = null
   #tickAt = Infinity
   #stopped = false
@@ -46,7 +48,6 @@ export class Dispatch {
     this.#stopped = true
     this.#stopBeat()
     this.#cancelTick?.()
-    this.#cancelStoreCheck()
     this.workers.clear()
   }
 
@@ -60,12 +61,12 @@ export class Dispatch {
 
   act(): void {
     this.#journal()
-    const { coordinator, clock } = this.#parts
+    const { coordinator, clock, store } = this.#parts
     if (this.#stopped) return
     if (coordinator.leasable && this.#open && !this.#leasing) {
       this.#leasing = true
-      // At the end of the call that made it so: what is leased then shares its commit
-      queueMicrotask(() => this.#lease())
+      // All that became leasable in this turn is leased at once, and shares its commit
+      store.before(this.#lease)
     }
     const at = coordinator.nextAt()
     if (at >= this.#tickAt) return
@@ -78,20 +79,12 @@ export class Dispatch {
     })
   }
 
-  #lease(): void {
-    const { coordinator, store, clock } = this.#parts
+  /** One batch a turn: the first of it run before the last are leased. */
+  readonly #lease = (): void => {
     if (this.#stopped) return
-    if (store.down !== null) {
-      this.#cancelStoreCheck = clock.after(STORE_CHECK_MS, () => this.#lease())
-      return
-    }
-    coordinator.lease(this.now())
+    this.#parts.coordinator.lease(this.now())
     this.#leasing = false
-    if (!coordinator.leasable) return this.act()
-    // One batch a turn: the first of it run before the last are leased
-    this.#leasing = true
     this.act()
-    clock.soon(() => this.#lease())
   }
 
   #journal(): void {

@@ -18,7 +18,7 @@ export function joinKeyOf({
   options,
 }: Pick<JobDraft, 'keyId' | 'bodyHash' | 'user' | 'options'>): string {
   const { conversation = '', lane = '', idempotencyKey = '' } = options
-  return [keyId, bodyHash, conversation, lane, idempotencyKey, user ?? ''].join('\n')
+  return `${keyId}\n${bodyHash}\n${conversation}\n${lane}\n${idempotencyKey}\n${user ?? ''}`
 }
 
 /** `acceptedMono`: monotonic ms. */

@@ -83,6 +83,7 @@ export class Store {
   #log!: LogShare
   #disk: Disk | null = null
   #writes: Write[] = []
+  #before: Array<() => void> = []
   /** A commit follows at the end of this turn. */
   #ending = false
   /** One follows by a timer. */
@@ -171,6 +172,15 @@ export class Store {
     }
   }
 
+  /**
+   * Calls `fn` when the next commit begins, at the end of this turn: what it writes shares that commit. Not while
+   * nothing can be written.
+   */
+  before(fn: () => void): void {
+    this.#before.push(fn)
+    this.urgent()
+  }
+
   /** As `write`; resolves when committed. */
   run(apply: () => void, keep: boolean): Promise<void> {
     return new Promise((resolve, reject) =>
@@ -236,6 +246,7 @@ export class Store {
   /** Now, unless the store is held or down. */
   commit(beat: boolean): void {
     if (this.#closed || this.#held || this.#down !== null) return
+    if (this.#before.length > 0) for (const fn of this.#before.splice(0)) fn()
     this.#try(beat)
   }
 
@@ -266,6 +277,7 @@ export class Store {
     if (this.#down !== null) {
       this.#down = null
       this.#emit({ type: 'store-recovered' })
+      if (this.#before.length > 0) this.urgent()
     }
     this.#wrote(COMMIT_BYTES)
     this.#log.written()
