@@ -11,11 +11,23 @@ const report = process.env['SLUICE_TEST_REPORT']
 // suite's CPU time. Tests pass it on where they give a process an environment of its own (test/environment.ts)
 process.env['NODE_COMPILE_CACHE'] ??= join(tmpdir(), 'sluice-test-cache')
 
+const TESTS = ['src/**/*.test.ts', 'client/**/*.test.ts', 'test/**/*.test.ts']
+/**
+ * A process of its own for what counts CPU time or memory, adds to a list of the sources, or starts processes and
+ * waits. The rest share a few: loading the sources would cost more than most of their tests.
+ */
+const APART = [
+  'client/**/*.test.ts',
+  'src/cli/**/*.test.ts',
+  'test/conformance/embedded-*.test.ts',
+  'test/{e2e,examples,extending,model,protocol}/**/*.test.ts',
+  'test/front/{bad-http,bad-requests,budgets,dialect,guard-time,large-answers,lines,sweep}.test.ts',
+]
+
 export default defineConfig({
   resolve: { conditions: ['@sluice/source'] },
   ssr: { resolve: { conditions: ['@sluice/source'] } },
   test: {
-    include: ['src/**/*.test.ts', 'client/**/*.test.ts', 'test/**/*.test.ts'],
     // Most of them wait for something, and not for a core
     maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
@@ -25,6 +37,17 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 20_000, interval: 20 } },
+    // Who holds the loop does so each time; a busy machine does not (test/front/loop.ts)
+    retry: { count: 2, condition: /held the loop/ },
+    // Node runs the sources as in production, and caches what it compiled
+    experimental: { viteModuleRunner: false, nodeLoader: false },
     reporters: ['default', skipped, ...(report ? [['json', { outputFile: report }] as const] : [])],
+    projects: [
+      { extends: true, test: { name: 'apart', include: APART } },
+      {
+        extends: true,
+        test: { name: 'shared', include: TESTS, exclude: ['**/node_modules/**', ...APART], isolate: false },
+      },
+    ],
   },
 })

@@ -9,8 +9,10 @@ import type { ErrorCode } from '../../src/core/errors.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import { mintKey } from '../../src/gateway/caller/api-key.ts'
 import { ADMIN_KEY } from './app.ts'
-import { afterAllThat, app, ask, auth, chat, refused, SECRET_TEXT } from './suite.ts'
-import { type Answer, request, send } from './wire.ts'
+import { afterAllThat, app, ask, auth, beforeAllThat, refused, SECRET_TEXT } from './suite.ts'
+import { type Answer, chat, request, send } from './wire.ts'
+
+beforeAllThat()
 
 const MAX_BODY = 4 * 1024 * 1024
 /** Made before the loop is watched: making them holds it too. */

@@ -2,8 +2,10 @@
 import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import type { ErrorCode } from '../../src/core/errors.ts'
-import { afterAllThat, app, ask, auth, chat, foreign, jobId, refused, SECRET_TEXT } from './suite.ts'
-import { type Answer, request, send } from './wire.ts'
+import { afterAllThat, app, ask, auth, beforeAllThat, foreign, jobId, refused, SECRET_TEXT } from './suite.ts'
+import { type Answer, chat, request, send } from './wire.ts'
+
+beforeAllThat()
 
 describe('chat requests', () => {
   const with_ = (more: object): Record<string, unknown> => chat(`${SECRET_TEXT} demo: tokens=2 delay=1 ttft=1`, more)

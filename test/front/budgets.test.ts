@@ -8,9 +8,8 @@ import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { CLOSE, encode, openPeer, type Peer } from '../protocol/peer.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
-import { chat } from './suite.ts'
 import { type User, userOf } from './two-users.ts'
-import { type Answer, request, send } from './wire.ts'
+import { type Answer, chat, request, send } from './wire.ts'
 
 const MIB = 1024 * 1024
 setFlagsFromString('--expose-gc')

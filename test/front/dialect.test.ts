@@ -2,20 +2,16 @@
  * A dialect is a folder and a line in the list: one that numbers its own events is added here, and everything that a
  * client can do in OpenAI's it can do in that one, through the whole server.
  */
-import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Dialect } from '../../src/core/ports/dialect.ts'
 import { DIALECTS } from '../../src/dialects/index.ts'
+import { numberedDialect } from '../conformance/numbered.ts'
 import { readSse } from '../conformance/read.ts'
 import { startTestApp, type TestApp } from './app.ts'
 
-vi.mock('../../src/dialects/index.ts', async (original) => {
-  const { DIALECTS } = (await original()) as typeof import('../../src/dialects/index.ts')
-  const { numberedDialect } = await import('../conformance/numbered.ts')
-  return { DIALECTS: { ...DIALECTS, spoken: [...DIALECTS.spoken, numberedDialect as Dialect] } }
-})
-
 let app: TestApp
 beforeAll(async () => {
+  ;(DIALECTS.spoken as Dialect[]).push(numberedDialect as Dialect)
   app = await startTestApp()
 })
 afterAll(() => app.stop())

@@ -1,21 +1,21 @@
 /** A guard may go by the time of day: the door tells it, on every way in. */
-import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { defineGuard } from '../../src/admission/guards/guard.ts'
+import { GUARDS } from '../../src/admission/guards/index.ts'
 import type { Asked } from '../../src/core/ports/admission.ts'
-import { startTestApp, type TestApp } from './app.ts'
+import type { TestApp } from './app.ts'
 
-const { seen } = vi.hoisted(() => ({ seen: [] as Asked[] }))
-vi.mock('../../src/admission/guards/index.ts', async (original) => {
-  const { GUARDS } = (await original()) as typeof import('../../src/admission/guards/index.ts')
-  const { defineGuard } = await import('../../src/admission/guards/guard.ts')
-  const watch = defineGuard('watch', 'Lets everything pass.', {}, () => (asked) => {
-    seen.push(asked)
-    return null
-  })
-  return { GUARDS: [...GUARDS, watch] }
+const seen: Asked[] = []
+const watch = defineGuard('watch', 'Lets everything pass.', {}, () => (asked) => {
+  seen.push(asked)
+  return null
 })
 
 let app: TestApp
 beforeAll(async () => {
+  // Before anything reads the list: the settings are made of it
+  ;(GUARDS as unknown as unknown[]).push(watch)
+  const { startTestApp } = await import('./app.ts')
   app = await startTestApp({}, { tenants: [{ name: 'default', guards: [{ guard: 'watch' }] }] })
 })
 afterAll(() => app?.stop())

@@ -3,9 +3,8 @@ import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openPeer } from '../protocol/peer.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
-import { chat } from './suite.ts'
 import { userOf } from './two-users.ts'
-import { type Answer, request, send } from './wire.ts'
+import { type Answer, chat, request, send } from './wire.ts'
 
 /** Revocation is noticed at once; what ends by the clock, within a second. */
 const AT_ONCE_MS = 700

@@ -1,17 +1,14 @@
 /** What a stream and a whole answer are written in is the dialect's: one of plain lines, through the whole server. */
-import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Dialect } from '../../src/core/ports/dialect.ts'
+import { DIALECTS } from '../../src/dialects/index.ts'
+import { linesDialect } from '../conformance/lines.ts'
 import { startTestApp, type TestApp } from './app.ts'
-
-vi.mock('../../src/dialects/index.ts', async (original) => {
-  const { DIALECTS } = (await original()) as typeof import('../../src/dialects/index.ts')
-  const { linesDialect } = await import('../conformance/lines.ts')
-  return { DIALECTS: { ...DIALECTS, spoken: [...DIALECTS.spoken, linesDialect as Dialect] } }
-})
 
 const TYPE = 'text/plain; charset=utf-8'
 let app: TestApp
 beforeAll(async () => {
+  ;(DIALECTS.spoken as Dialect[]).push(linesDialect as Dialect)
   app = await startTestApp({ heartbeat_ms: 100 })
 })
 afterAll(() => app?.stop())

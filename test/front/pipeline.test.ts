@@ -5,8 +5,7 @@
 import { connect } from 'node:net'
 import { afterEach, expect, it } from 'vitest'
 import { startTestApp, type TestApp } from './app.ts'
-import { chat } from './suite.ts'
-import { request } from './wire.ts'
+import { chat, request } from './wire.ts'
 
 let app: TestApp
 afterEach(() => app?.stop())

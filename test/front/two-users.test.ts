@@ -3,10 +3,11 @@
  * listed.
  */
 import { beforeAll, describe, expect, it } from 'vitest'
-import { app, ask } from './suite.ts'
+import { app, ask, beforeAllThat } from './suite.ts'
 import { HELLO, type User, userOf } from './two-users.ts'
 import type { Answer } from './wire.ts'
 
+beforeAllThat()
 let ann: User
 let bob: User
 beforeAll(async () => {

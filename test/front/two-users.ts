@@ -1,6 +1,5 @@
 /** Two end users of one tenant, as sessions of one API key. */
-import { chat } from './suite.ts'
-import { type Answer, request, send } from './wire.ts'
+import { type Answer, chat, request, send } from './wire.ts'
 
 export interface User {
   readonly token: string

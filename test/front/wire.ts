@@ -117,3 +117,10 @@ export function request(
   const lines = Object.entries(all).map(([k, v]) => `${k}: ${v}\r\n`)
   return Buffer.concat([Buffer.from(`${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n`, 'latin1'), bytes])
 }
+
+/** The body of a chat request to the demo model. */
+export const chat = (content: unknown, more: object = {}): Record<string, unknown> => ({
+  model: 'demo',
+  messages: [{ role: 'user', content }],
+  ...more,
+})
