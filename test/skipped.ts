@@ -1,5 +1,6 @@
-/** After a run: one line that names the suites that were left out. */
+/** After a run: one line that names the suites that were left out, and one that tells how deep it was. */
 import type { Reporter, TestModule, TestSuite } from 'vitest/node'
+import { DEEP } from './depth.ts'
 
 const suitesOf = (module: TestModule): TestSuite[] => [...module.children.suites()]
 
@@ -16,6 +17,7 @@ const skipped: Reporter = {
         .filter(leftOut)
         .map((suite) => `${suite.name} (${module.relativeModuleId})`),
     )
+    if (!DEEP) console.log('Few seeds, small sizes, one durability of each kind of case: SLUICE_TEST_DEEP=1 runs all.')
     console.log(names.length === 0 ? 'Skipped suites: none.' : `Skipped suites: ${names.join(', ')}.`)
   },
 }

@@ -5,6 +5,7 @@ import type { Job } from '../../src/core/job.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import { openDisk } from '../../src/engines/embedded/disk/disk.ts'
 import { type ConversationLimitOptions, UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
+import { depth } from '../depth.ts'
 import { embedded, type Planted } from './embedded.ts'
 import {
   DONE,
@@ -168,7 +169,10 @@ test('limits that were lowered hold after a restart', async () => {
   await eventually(async () => expect((await next.engine.conversations.get('acme', 'c'))?.turns).toBe(2))
 })
 
-test('150 turns of 4 MiB hold the event loop for no longer than 50 ms at a time', { timeout: 120_000 }, async () => {
+const TURNS = depth(150, 40)
+test(`${TURNS} turns of 4 MiB hold the event loop for no longer than 50 ms at a time`, {
+  timeout: 120_000,
+}, async () => {
   let db: DatabaseSync | null = null
   const planted = {
     opened(own: DatabaseSync) {
@@ -179,12 +183,12 @@ test('150 turns of 4 MiB hold the event loop for no longer than 50 ms at a time'
   const { engine, clock, worker } = await start({}, planted)
   await runJob(engine, worker, { options: { conversation: 'c' } })
   const text = JSON.stringify([{ role: 'user', content: 'é'.repeat(2 << 20) }])
-  plantTurns(db!, text, 150)
+  plantTurns(db!, text, TURNS)
   const held = await watchLoop()
   const page = await engine.conversations.turns('acme', 'c', { from: 'newest', limit: 1_000, maxBytes: 4 << 20 })
   await held.pause()
   expect([page!.turns.length, page!.more]).toEqual([1, true])
-  await engine.conversations.truncate('acme', 'c', 100)
+  await engine.conversations.truncate('acme', 'c', TURNS - 20)
   await held.pause()
   await runJob(engine, worker, { options: { conversation: 'c' } }, [], DONE)
   await held.pause()

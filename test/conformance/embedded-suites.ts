@@ -1,4 +1,5 @@
 import type { Durability } from '../../src/engines/shared/durability.ts'
+import { DEEP } from '../depth.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
@@ -20,13 +21,15 @@ export function conformEmbedded(durability: Durability): void {
       : durability === 'process'
         ? { power: 'not promised' }
         : {}
+  conform(`${durability}: durability`, durabilityCases, open, gaps)
+  conform(`${durability}: time`, timeCases, open, gaps)
+  // What survives differs; the rest is the same code as at `power`, whose promises are the stronger ones
+  if (durability === 'process' && !DEEP) return
   conform(`${durability}: queue`, queueCases, open, gaps)
   conform(`${durability}: control`, controlCases, open, gaps)
   conform(`${durability}: leases`, leaseCases, open, gaps)
   conform(`${durability}: log`, logCases, open, gaps)
   conform(`${durability}: conversations`, conversationCases, open, gaps)
   conform(`${durability}: keys`, keyCases, open, gaps)
-  conform(`${durability}: durability`, durabilityCases, open, gaps)
   conform(`${durability}: facts`, factCases, open, gaps)
-  conform(`${durability}: time`, timeCases, open, gaps)
 }

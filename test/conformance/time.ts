@@ -5,6 +5,7 @@
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Job, JobId } from '../../src/core/job.ts'
+import { depth } from '../depth.ts'
 import { accepted, type Case, DONE, draft, eventually, type Opened, runJob, submit, TestWorker } from './harness.ts'
 import { model } from './settings.ts'
 
@@ -225,7 +226,7 @@ export const timeCases: readonly Case[] = [
     },
   },
   {
-    name: 'of 50 that run when the process dies none is blamed; the one that kills it each time is found, and no other',
+    name: 'of many that run when the process dies none is blamed; the one that kills it each time is found, and no other',
     needs: 'kill',
     async run(open) {
       let opened = await open({ maxCrashes: 2 })
@@ -234,7 +235,9 @@ export const timeCases: readonly Case[] = [
       let deaths = 0
       for (let life = 0; life < 8; life++) {
         const { engine } = opened
-        innocents.push(...(await engine.submissions.submit(Array.from({ length: 50 }, () => draft()))).map(accepted))
+        innocents.push(
+          ...(await engine.submissions.submit(Array.from({ length: depth(50, 10) }, () => draft()))).map(accepted),
+        )
         const worker = new TestWorker(engine)
         let leases = await worker.lease(1_000)
         while (leases.length > 0 && !leases.some((lease) => lease.job.id === killer.id)) {

@@ -7,14 +7,15 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { depth } from '../depth.ts'
 import type { Heap } from './heap-watch.ts'
 import { freePort, type Server, startServer } from './server.ts'
 
-const JOBS = 20_000
+const JOBS = depth(20_000, 4_000)
 /** Compiled code, caches and tables as large as they will be. */
-const WARM_UP = 12_000
+const WARM_UP = depth(12_000, 6_000)
 /** Mostly about 100. A Set of one name that was cleared for each job made it 220, Maps of jobs 800 to 1,400. */
-const MAX_BYTES = 200
+const MAX_BYTES = depth(200, 400)
 /** It is bounded at 32 MB, looked at four times a second: it may double once before (src/cli/young-generation.ts). */
 const MAX_YOUNG_BYTES = 64 << 20
 const AT_ONCE = 32
@@ -117,7 +118,7 @@ it(`${JOBS} jobs grow the heap by under ${MAX_BYTES} bytes each without a major 
 
 it('what many calls at once need does not make the young generation large for good', async () => {
   agent.maxSockets = 800
-  for (let i = 0; i < 4; i++) await Promise.all(Array.from({ length: 800 }, (_, n) => ask(n % 2 === 0, LONG)))
+  for (let i = 0; i < depth(4, 2); i++) await Promise.all(Array.from({ length: 800 }, (_, n) => ask(n % 2 === 0, LONG)))
   const after = await heap()
   expect(after.young, JSON.stringify(after)).toBeLessThanOrEqual(MAX_YOUNG_BYTES)
 }, 60_000)

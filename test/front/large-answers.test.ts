@@ -4,6 +4,7 @@
  */
 import { request as httpRequest } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { DEEP } from '../depth.ts'
 import { encode, openPeer } from '../protocol/peer.ts'
 import { startTestApp, type TestApp } from './app.ts'
 import { type LargeUpstream, startLargeUpstream } from './large-upstream.ts'
@@ -39,25 +40,29 @@ const inAnswer = (before: string, piece: string, after: string, length = BYTES) 
     ]),
 })
 
-/** At the caps of core/answer-limits.ts, and beyond them. */
-const answers: ReadonlyArray<readonly [string, ReturnType<typeof inAnswer>]> = [
+type Answers = ReadonlyArray<readonly [string, ReturnType<typeof inAnswer>]>
+/** At the caps of core/answer-limits.ts, and beyond them: one of each kind. */
+const answers: Answers = [
   ['one long text', inAnswer('"content":"', 'some text ', '"')],
+  ['many small objects', inAnswer('"content":"x","x":[', '{"a":0},', '0]')],
+  ['lists in lists', inAnswer('"content":"x","x":[', `${'['.repeat(60)}${']'.repeat(60)},`, '0]')],
+  ['white space', inAnswer('"content":"x"', ' ', '')],
+  [
+    'log probabilities',
+    inAnswer('"content":"x","x":[', '{"token":"ab","logprob":-0.12,"bytes":[97,98]},', '0]', 7_000_000),
+  ],
+]
+/** More of those kinds. */
+const moreAnswers: Answers = [
   ['one long text of two-byte characters', inAnswer('"content":"', 'é', '"', BYTES / 2)],
   ['one long text of backslashes', inAnswer('"content":"', '\\\\', '"')],
   ['one long text of line ends', inAnswer('"content":"', '\\n', '"')],
   ['an image', inAnswer('"content":"x","images":[{"type":"image_url","image_url":{"url":"data:,', 'AAAA', '"}}]')],
   ['small objects', inAnswer('"content":"x","x":[', '{"a":0},', '0]', 2_350_000)],
-  ['many small objects', inAnswer('"content":"x","x":[', '{"a":0},', '0]')],
   ['empty lists', inAnswer('"content":"x","x":[', '[],', '0]', 890_000)],
   ['small numbers', inAnswer('"content":"x","x":[', '1,', '0]', 1_990_000)],
   ['long numbers', inAnswer('"content":"x","x":[', '0.1234567890123,', '0]', 15_900_000)],
-  ['lists in lists', inAnswer('"content":"x","x":[', `${'['.repeat(60)}${']'.repeat(60)},`, '0]')],
-  ['white space', inAnswer('"content":"x"', ' ', '')],
   ['line ends', inAnswer('"content":"x"', '\r', '')],
-  [
-    'log probabilities',
-    inAnswer('"content":"x","x":[', '{"token":"ab","logprob":-0.12,"bytes":[97,98]},', '0]', 7_000_000),
-  ],
 ]
 
 const response = (body: Buffer, type: string): Buffer =>
@@ -118,7 +123,7 @@ async function follow(job: string): Promise<void> {
 const chat = (more: object = {}) => ({ model: 'm', messages: [{ role: 'user', content: 'hello' }], ...more })
 
 let conversations = 0
-describe.each(answers)('%s', (_name, { document, event }) => {
+describe.each(DEEP ? [...answers, ...moreAnswers] : answers)('%s', (_name, { document, event }) => {
   it.each([
     ['as a document', false],
     ['as an event', true],

@@ -3,10 +3,11 @@
  * trace: `SEED=<seed> npx vitest run test/simulation` runs that one alone.
  */
 import { expect, it } from 'vitest'
+import { depth } from '../depth.ts'
 import { PLANTS } from './plants.ts'
 import { simulate } from './run.ts'
 
-const SEEDS = 2_000
+const SEEDS = depth(2_000, 250)
 const only = process.env['SEED']
 
 it(`keeps its promises over ${SEEDS} seeds`, { timeout: 120_000 }, () => {

@@ -1,6 +1,7 @@
 /** The scheduler against the plain one, and against its promises, over random commands. */
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import { depth } from '../../../test/depth.ts'
 import type { Scheduler, SchedulerEvent } from './port.ts'
 import { createScheduler } from './scheduler.ts'
 import { watch } from './testing/checker.ts'
@@ -30,7 +31,7 @@ it('does what the plain scheduler does: answers, order of asking, events, states
         for (const id of a.submitted) expect(real.state(id), `${where}, ${id}`).toBe(plain.state(id))
       }
     }),
-    { numRuns: 200 },
+    { numRuns: depth(200, 50) },
   )
 }, 120_000)
 
@@ -58,7 +59,7 @@ it('keeps its promises', () => {
     fc.property(commands, (walk) => {
       expect(violationsOf(() => createScheduler(WALK_OPTIONS), walk)).toEqual([])
     }),
-    { numRuns: 200 },
+    { numRuns: depth(200, 50) },
   )
 }, 120_000)
 

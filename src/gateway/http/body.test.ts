@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import { depth } from '../../../test/depth.ts'
 import { scanArray, scanObject } from '../../core/json.ts'
 import { memberBytes, parseBody } from './body.ts'
 
@@ -27,7 +28,7 @@ it('takes escaped text exactly if it is well-formed', () => {
       const raw = `{"a":["${upper ? escapes.replaceAll(/[a-f]/g, (c) => c.toUpperCase()) : escapes}"]}`
       expect(codeOf(raw)).toBe(text.isWellFormed() ? 'ok' : 'invalid_json')
     }),
-    { numRuns: 500 },
+    { numRuns: depth(500, 100) },
   )
 })
 
@@ -45,7 +46,7 @@ it('takes all that JSON can say, and gives its value and the bytes of its member
           expect(JSON.parse(Buffer.from(memberBytes(body, key)).toString())).toEqual(body.value[key])
       },
     ),
-    { numRuns: 500 },
+    { numRuns: depth(500, 100) },
   )
 })
 
@@ -61,7 +62,7 @@ it('finds the items of a list, whatever is in them', () => {
         expect(items.map((item) => JSON.parse(item) as unknown)).toEqual(JSON.parse(bytes.toString()))
       },
     ),
-    { numRuns: 500 },
+    { numRuns: depth(500, 100) },
   )
 })
 

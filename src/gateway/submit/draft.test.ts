@@ -1,6 +1,7 @@
 /** From a request to a draft: which bytes are kept, what makes two requests the same, which options are defaults. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { depth } from '../../../test/depth.ts'
 import { createAdmission } from '../../admission/admission.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { JobDraft, JobKind } from '../../core/job.ts'
@@ -272,7 +273,7 @@ describe('whatever is sent', () => {
           }
         },
       ),
-      { numRuns: 5_000 },
+      { numRuns: depth(5_000, 500) },
     )
     expect(drafts).toBeGreaterThan(50)
   })
@@ -291,7 +292,7 @@ describe('whatever is sent', () => {
           expect(thrown.status).toBeLessThan(500)
         }
       }),
-      { numRuns: 10_000 },
+      { numRuns: depth(10_000, 1_000) },
     )
   })
 })

@@ -1,6 +1,7 @@
 /** What is told as done is complete, and what is complete is told as done: whatever comes, in whatever pieces (E1). */
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import { depth } from '../../../../test/depth.ts'
 import { manualClock } from '../../../../test/manual-clock.ts'
 import { foldAnswer } from '../../../core/answer.ts'
 import type { ProviderEnd } from '../../../core/ports/provider.ts'
@@ -87,7 +88,7 @@ it('streams, in every spelling, cut at any byte, in any pieces', () => {
       expect(end.kind).toBe(isDone ? 'done' : 'failed')
       if (isDone) expect(texts).toEqual(truth.texts)
     }),
-    { numRuns: 3_000 },
+    { numRuns: depth(3_000, 300) },
   )
 })
 
@@ -106,7 +107,7 @@ it('the same in one piece and in single bytes', () => {
       expect(many.end.kind).toBe(one.end.kind)
       expect(many.texts).toEqual(one.texts)
     }),
-    { numRuns: 300 },
+    { numRuns: depth(300, 60) },
   )
 })
 
@@ -122,7 +123,7 @@ it('a stream that falls silent is done after a grace if it was complete, and a t
       })
       expect(end.kind).toBe(truth.ifBroken ? 'done' : 'failed')
     }),
-    { numRuns: 500 },
+    { numRuns: depth(500, 100) },
   )
 })
 
