@@ -22,8 +22,7 @@ export function conformEmbedded(durability: Durability): void {
         ? { power: 'not promised' }
         : {}
   conform(`${durability}: durability`, durabilityCases, open, gaps)
-  conform(`${durability}: time`, timeCases, open, gaps)
-  // What survives differs; the rest is the same code as at `power`, whose promises are the stronger ones
+  // What survives differs; for the rest `power` waits for a sync where `process` does not
   if (durability === 'process' && !DEEP) return
   conform(`${durability}: queue`, queueCases, open, gaps)
   conform(`${durability}: control`, controlCases, open, gaps)
@@ -32,4 +31,5 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: conversations`, conversationCases, open, gaps)
   conform(`${durability}: keys`, keyCases, open, gaps)
   conform(`${durability}: facts`, factCases, open, gaps)
+  conform(`${durability}: time`, timeCases, open, gaps)
 }

@@ -12,6 +12,8 @@ import { bareEnvironment } from '../environment.ts'
 const CHROMIUM = '/usr/bin/chromium'
 /** For what happens when it happens: as long as a busy machine may take. */
 const WITHIN_MS = 45_000
+/** The page is asked at such times: asking costs it more than what it does. */
+const POLL_MS = 100
 const ROOT = join(import.meta.dirname, '../..')
 
 interface ShownTurn {
@@ -100,7 +102,7 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
   async function eventually(what: string, isSo: () => Promise<boolean>, withinMs = WITHIN_MS): Promise<void> {
     for (const giveUpAt = performance.now() + withinMs; !(await isSo()); ) {
       if (performance.now() > giveUpAt) throw new Error(`never: ${what}`)
-      await new Promise((done) => setTimeout(done, 30))
+      await new Promise((done) => setTimeout(done, POLL_MS))
     }
   }
   const isOpen = (page: Page): Promise<unknown> =>
@@ -125,7 +127,7 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
       const shown = await turns(page)
       if (what(shown)) return shown
       if (performance.now() > giveUpAt) throw new Error(`the page shows ${JSON.stringify(shown, null, 1)}`)
-      await new Promise((done) => setTimeout(done, 30))
+      await new Promise((done) => setTimeout(done, POLL_MS))
     }
   }
   const allDone =

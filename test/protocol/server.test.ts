@@ -2,6 +2,7 @@ import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
+import { depth } from '../depth.ts'
 import { type Server, startServer } from '../e2e/server.ts'
 import { recordsOfFrames, recordsOfSse, seqOf, textOf } from './log.ts'
 import { encode, openPeer, type Peer, type Said } from './peer.ts'
@@ -248,7 +249,7 @@ describe('what a connection leaves behind', () => {
   it('who sends and never reads is not read from either, and goes on when it reads again', {
     timeout: 60_000,
   }, async () => {
-    const [BLOCKS, BLOCK] = [600, 100]
+    const [BLOCKS, BLOCK] = [depth(600, 250), 100]
     const at = await start(
       'http: { max_reader_buffer_bytes: 64KiB }\nwebsocket: { max_messages_per_second: 10_000_000 }\n',
     )
@@ -273,11 +274,11 @@ describe('what a connection leaves behind', () => {
     const at = await start('http: { max_reader_buffer_bytes: 64KiB }\n')
     const writer = await open(at, at.key)
     const ids: string[] = []
-    for (let i = 0; i < 12; i++) ids.push(await submit(writer, job(4_000, 1, { follow: false })))
+    for (let i = 0; i < depth(12, 8); i++) ids.push(await submit(writer, job(4_000, 1, { follow: false })))
     const deaf = await open(at, at.key)
     deaf.socket.pause()
     for (const id of ids) deaf.say({ t: 'attach', job: id })
-    // Some 12 MB, while they are written
+    // Some MB, while they are written
     for (const id of ids) expect((await call(`${at.url}/v1/jobs/${id}?wait_ms=30000`, at.key)).state).toBe('done')
     const quick = await submit(writer, job(5, 1))
     await writer.next('end')
