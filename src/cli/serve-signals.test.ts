@@ -75,13 +75,13 @@ describe('signals', () => {
 
   it('a stop that SIGKILL cuts short is no crash of what ran, however often', async () => {
     const folder = freshFolder()
-    const env = { SLUICE_KEY: 'a-key-of-the-tests-4711' }
+    const env = { SLUICE_KEY: 'a-key-of-the-tests-4711', SLUICE_QUEUE_MAX_CRASHES: '1' }
     const headers = { authorization: `Bearer ${env.SLUICE_KEY}`, 'content-type': 'application/json' }
     const request = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=5000 delay=40 ttft=0' }] }
     let id = ''
     const state = async (url: string): Promise<{ state: string; attempts: number }> =>
       (await (await fetch(`${url}/v1/jobs/${id}`, { headers })).json()) as { state: string; attempts: number }
-    const lives = depth(5, 3)
+    const lives = depth(5, 2)
     for (let life = 1; life <= lives; life++) {
       const server = serve({ folder, env, args: ['--workers-drain-ms', '60s'] })
       const { url } = await server.ready()

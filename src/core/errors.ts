@@ -256,6 +256,8 @@ const shortened = (text: string, most: number): string => (text.length > most ? 
 
 /** For errors without a time of their own. */
 const RETRY_AFTER_MS = 1_000
+/** What subtracting two readings of a clock may add: it must not make a millisecond, and that a second. */
+const DUST_MS = 1e-6
 
 /**
  * Headers that tell a client whether and when to send the same request again; the official SDKs obey them. `spent`: a
@@ -268,7 +270,7 @@ export function retryHeaders(
 ): Readonly<Record<string, string>> {
   const foundNoRoom = status === 429 || status === 503 || status === 507 || code === 'deadline_exceeded'
   const after = (ms: number): Readonly<Record<string, string>> => {
-    const whole = Math.max(1, Math.ceil(ms))
+    const whole = Math.max(1, Math.ceil(ms - DUST_MS))
     return { 'retry-after': String(Math.ceil(whole / 1000)), 'retry-after-ms': String(whole) }
   }
   if (!ERRORS[code].retryable) return { 'x-should-retry': 'false' }
