@@ -172,7 +172,8 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     })
     const conversation = `c-${transport}`
     const job = client.submit(ask('Tell me. demo: tokens=50 delay=10 ttft=20', { conversation }))
-    await pause(200)
+    // It has its token by then
+    await expect.poll(() => job.text).not.toBe('')
     net.cut()
     await job.answer()
     net.cut()
@@ -192,8 +193,8 @@ describe.each(['websocket', 'sse'] as const)('a reader over %s', (transport) => 
     const reader = job[Symbol.asyncIterator]()
     await reader.next()
     const other = client.submit(ask('Tell me. demo: tokens=10 delay=1 ttft=1'))
-    await pause(300)
-    const held = job.text.length
+    let held = -1
+    for (; held !== job.text.length; await pause(300)) held = job.text.length
     for (let i = 0; i < 3; i++) {
       net.cut()
       await pause(600)
@@ -221,7 +222,7 @@ describe.each(['websocket', 'sse'] as const)('a reader over %s', (transport) => 
     const jobs = Array.from({ length: 10 }, () =>
       client.submit(ask('Tell me. demo: tokens=2 delay=1 ttft=1', { lane })),
     )
-    for (let i = 0; i < 100 && (await made()) < 10; i++) await pause(20)
+    await expect.poll(made).toBe(10)
     expect(jobs.map((job) => job.id)).toEqual(jobs.map(() => null))
     net.cut()
     expect(new Set((await Promise.all(jobs.map((job) => job.accepted))).map(({ joined }) => joined))).toEqual(

@@ -13,10 +13,12 @@ import type { LogWriter } from '../../src/core/ports/log.ts'
 import type { Lease, Work } from '../../src/core/ports/work.ts'
 import { isEnd } from '../../src/core/record.ts'
 import type { OpenDisk } from '../../src/engines/embedded/disk/disk.ts'
+import type { Durability } from '../../src/engines/embedded/disk/store.ts'
+import { DEEP } from '../depth.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
-import { embedded } from './embedded.ts'
+import { embedded as open, type Planted } from './embedded.ts'
 import { type Case, type Open, type Opened, runCase } from './harness.ts'
 import { keyCases } from './keys.ts'
 import { leaseCases } from './leases.ts'
@@ -32,6 +34,10 @@ const cases = [
   ...conversationCases,
   ...keyCases,
 ]
+
+/** What is planted is not in the disk thread. */
+const embedded = (durability: Durability, planted: Planted = {}) =>
+  open(durability, { ...planted, withoutThread: !DEEP })
 
 /** The engine with one part replaced. */
 const bent =
