@@ -65,11 +65,20 @@ it('makes a key that works until it is revoked', async () => {
 })
 
 it('follows a job across a kill -9 of the server, and prints its text once', async () => {
+  const admin = async (method: string, path: string): Promise<any> => {
+    const headers = { authorization: `Bearer ${server.adminKey}`, 'content-type': 'application/json' }
+    return (await fetch(server.adminUrl + path, { method, headers, ...(method === 'POST' && { body: '{}' }) })).json()
+  }
+  // However long it takes until it is followed
+  await admin('POST', '/admin/pause')
   const id = await submit('A long one. demo: tokens=150 delay=40 ttft=20')
   let crash: Promise<void> | null = null
-  const followed = await sluice(['jobs', 'follow', id], server.key, (out) => {
+  const following = sluice(['jobs', 'follow', id], server.key, (out) => {
     if (out.length > 60) crash ??= server.crash()
   })
+  await expect.poll(async () => (await admin('GET', '/admin/stats')).followed_jobs).toBe(1)
+  await admin('POST', '/admin/resume')
+  const followed = await following
   await crash
   expect(crash).not.toBeNull()
   const result = (await (
@@ -80,7 +89,7 @@ it('follows a job across a kill -9 of the server, and prints its text once', asy
   expect(followed).toMatchObject({ code: 0, err: expect.stringMatching(/\(attempt 2, continue, on .*\)\n\(done\)/) })
   // The note of the second attempt begins a line of its own
   expect(followed.out.replaceAll('\n', '')).toBe(result.choices[0].message.content.replaceAll('\n', ''))
-}, 30_000)
+})
 
 it('shows, cancels and redrives', async () => {
   const id = await submit('Never mind. demo: tokens=2000 delay=20')

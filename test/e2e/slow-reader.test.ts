@@ -48,7 +48,7 @@ const get = async (path: string): Promise<any> =>
   (await fetch(server.url + path, { headers: { authorization: `Bearer ${server.key}` } })).json()
 /** All jobs have ended. */
 const idle = (): Promise<void> =>
-  expect.poll(async () => (await get('/v1/jobs?state=queued,leased')).data.length, { timeout: 20_000 }).toBe(0)
+  expect.poll(async () => (await get('/v1/jobs?state=queued,leased')).data.length, { timeout: 60_000 }).toBe(0)
 
 interface Cost {
   /** The server's RSS at most. */
@@ -192,15 +192,14 @@ const isUnharmed = (held: Cost, alone: Cost): boolean =>
 it('takes 1 KB a second: its memory is bounded, the fast ones are unharmed, and it is exact', async () => {
   // The same work that nobody reads, beside the same others: what it costs without its reader
   const unread = await openSlow()
-  const work = (round: number): Promise<Cost> =>
-    beside(() => {
-      for (let i = 0; i < SLOW_JOBS; i++) unread.send(submit(`u${round}-${i}`, LONG, { follow: false }))
-    })
+  let unreadJobs = 0
+  const unreadWork = (): void => {
+    for (let i = 0; i < SLOW_JOBS; i++) unread.send(submit(`u${++unreadJobs}`, LONG, { follow: false }))
+  }
   // The heap grows with the first rounds, whoever reads
-  await work(0)
-  await work(1)
-  const alone = await work(2)
-  unread.socket.destroy()
+  await beside(unreadWork)
+  await beside(unreadWork)
+  const alone = await beside(unreadWork)
 
   const slow = await openSlow()
   const held = await besideSlow(slow)
@@ -234,13 +233,13 @@ it('takes 1 KB a second: its memory is bounded, the fast ones are unharmed, and 
     const answer = await get(`/v1/jobs/${job}/result`)
     expect(text === answer.choices[0].message.content).toBe(true)
   }
-  // What harms them does so every time; other work on the machine does not
-  if (isUnharmed(held, alone)) return
-  const other = await openSlow()
-  const again = await besideSlow(other)
-  other.socket.destroy()
-  expect(
-    isUnharmed(again, alone),
-    `token lag of the fast ones again: p50 ${again.lagP50Ms.toFixed(0)}, p90 ${again.lagP90Ms.toFixed(0)} ms`,
-  ).toBe(true)
-}, 60_000)
+  // What harms them does so every time; other work on the machine does not, and it comes and goes
+  for (let tries = 0, pair = [held, alone]; !isUnharmed(pair[0], pair[1]); tries++) {
+    const [withReader, without] = pair.map(({ lagP50Ms, lagP90Ms }) => [lagP50Ms, lagP90Ms].map(Math.round))
+    expect(tries, `token lag of the fast ones, p50 and p90: ${withReader} ms; unread ${without} ms`).toBeLessThan(3)
+    const other = await openSlow()
+    const again = await besideSlow(other)
+    other.socket.destroy()
+    pair = [again, await beside(unreadWork)]
+  }
+}, 180_000)
