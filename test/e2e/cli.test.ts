@@ -1,6 +1,8 @@
 /** The commands against a real server: keys, jobs, and a follow that outlives a kill. */
 import { spawn } from 'node:child_process'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { bareEnvironment } from '../environment.ts'
 import { type Server, startServer } from './server.ts'
@@ -64,21 +66,36 @@ it('makes a key that works until it is revoked', async () => {
   expect((await sluice(['keys', 'list'])).out).toMatch(new RegExp(`${made.id}.* revoked `))
 })
 
+/** A way to the server that tells when somebody asks for events. */
+async function watchedWay(): Promise<{ url: string; isFollowed: Promise<void>; close(): void }> {
+  const { promise: isFollowed, resolve } = Promise.withResolvers<void>()
+  const way = createServer((near) => {
+    const far = connect(Number(new URL(server.url).port), '127.0.0.1')
+    near.on('data', (data) => data.includes('/events') && resolve())
+    // Either end's failure is the other's end
+    pipeline(near, far, near, () => {})
+  })
+  await new Promise<void>((done) => way.listen(0, '127.0.0.1', done))
+  return { url: `http://127.0.0.1:${(way.address() as AddressInfo).port}`, isFollowed, close: () => way.close() }
+}
+
 it('follows a job across a kill -9 of the server, and prints its text once', async () => {
-  const admin = async (method: string, path: string): Promise<any> => {
+  const admin = (path: string): Promise<unknown> => {
     const headers = { authorization: `Bearer ${server.adminKey}`, 'content-type': 'application/json' }
-    return (await fetch(server.adminUrl + path, { method, headers, ...(method === 'POST' && { body: '{}' }) })).json()
+    return fetch(server.adminUrl + path, { method: 'POST', headers, body: '{}' })
   }
+  const { url, isFollowed, close } = await watchedWay()
   // However long it takes until it is followed
-  await admin('POST', '/admin/pause')
+  await admin('/admin/pause')
   const id = await submit('A long one. demo: tokens=150 delay=40 ttft=20')
   let crash: Promise<void> | null = null
-  const following = sluice(['jobs', 'follow', id], server.key, (out) => {
+  const following = sluice(['jobs', 'follow', id, '--url', url], server.key, (out) => {
     if (out.length > 60) crash ??= server.crash()
   })
-  await expect.poll(async () => (await admin('GET', '/admin/stats')).followed_jobs).toBe(1)
-  await admin('POST', '/admin/resume')
+  await isFollowed
+  await admin('/admin/resume')
   const followed = await following
+  close()
   await crash
   expect(crash).not.toBeNull()
   const result = (await (
