@@ -1,6 +1,6 @@
 /**
  * How much of what is depth, and not coverage, a run shows: seeds, random walks, sizes, the same cases once more.
- * `npm test` takes a part of it; SLUICE_TEST_DEEP=1, as in .ci/run, all.
+ * `npm test` takes a part of it; `npm run test:deep`, and .ci/run, all.
  */
 export const DEEP = process.env['SLUICE_TEST_DEEP'] === '1'
 

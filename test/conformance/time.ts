@@ -226,7 +226,7 @@ export const timeCases: readonly Case[] = [
     },
   },
   {
-    name: 'of many that run when the process dies none is blamed; the one that kills it each time is found, and no other',
+    name: 'of many that run when the process dies none is blamed; what kills it each time is found, and no other',
     needs: 'kill',
     async run(open) {
       let opened = await open({ maxCrashes: 2 })
