@@ -2,26 +2,198 @@
  * The Redis engine, in a process of any role: what it asks and is told goes over the bus, what it decides nothing of is
  * read from Redis, and any process may run the coordinator of the fleet.
  */
-import type { Clock, Wheel } from '../../core/clock.ts'
+import { type Clock, sleep, type Wheel } from '../../core/clock.ts'
 import type { Emit } from '../../core/facts.ts'
 import type { Ids } from '../../core/ids.ts'
-import { openGround } from './bus/ground.ts'
+import { gauge } from '../../core/numbers.ts'
+import type { Coordinator } from '../../core/ports/coordinator.ts'
+import type { Engine } from '../../core/ports/engine.ts'
+import type { ConversationLimitOptions } from '../shared/conversation-limits.ts'
+import type { JobRetention } from '../shared/retention.ts'
+import { type Ground, openGround } from './bus/ground.ts'
+import { Health } from './bus/health.ts'
 import type { RedisAddress } from './client/connection.ts'
+import { storageError } from './client/errors.ts'
+import type { AskTime } from './client/redis-time.ts'
+import { RedisConversations } from './conversations/conversations.ts'
+import { ConversationLimits } from './conversations/limits.ts'
+import { Host } from './coordinator/host.ts'
+import { RedisJobs } from './jobs/jobs.ts'
+import { LeavingJobs } from './jobs/leaving.ts'
+import { RedisOperations } from './jobs/operations.ts'
+import { RedisPresence } from './jobs/presence.ts'
+import { RedisSubmissions } from './jobs/submissions.ts'
+import { Sweep } from './jobs/sweep.ts'
+import { TenantEraser } from './jobs/tenant.ts'
+import { RedisKeys } from './keys.ts'
+import { Logs } from './log/log.ts'
+import { RedisTickets } from './tickets.ts'
+import { FleetWork } from './work/work.ts'
 
 export interface RedisOptions {
   readonly redis: RedisAddress
+  /** An empty one, for each time that this process coordinates. */
+  readonly createCoordinator: () => Coordinator
   readonly clock: Clock
   readonly ids: Ids
   readonly wheel: Wheel
+  readonly retention: JobRetention & { readonly conversations: ConversationLimitOptions }
+  /** How long a plain POST runs on without a reader. */
+  readonly disconnectGraceMs: number
+  /** How long an SDK's retry joins a job that ended well, ms (J4). */
+  readonly joinAfterEndMs: number
   readonly onFact: Emit
 }
 
+/** Where tests reach in. */
+export interface Seams {
+  readonly askTime?: AskTime
+}
+
+export interface OpenedRedis {
+  readonly engine: Engine
+  /** As if the process were killed: no command leaves any more, and nobody is told. */
+  kill(): void
+}
+
+/** A process for which nobody hears is given up after this. */
+const GONE_MS = 1_500
+const RETRY_MS = 250
+
 /** Rejects where Redis can't be reached, or refuses. */
-export async function openRedis({ redis, clock, ids, onFact }: RedisOptions): Promise<{ close(): Promise<void> }> {
-  const ground = await openGround(redis, clock, ids, onFact)
+export async function openRedis(options: RedisOptions, seams: Seams = {}): Promise<OpenedRedis> {
+  const { redis, clock, ids, onFact } = options
+  const ground = await openGround(redis, clock, ids, onFact, seams.askTime)
+  try {
+    return await compose(options, ground, seams)
+  } catch (error) {
+    ground.close()
+    throw storageError(error)
+  }
+}
+
+async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams): Promise<OpenedRedis> {
+  const { redis, createCoordinator, clock, ids, wheel, retention, disconnectGraceMs, joinAfterEndMs, onFact } = options
+  const { bus } = ground
+  const keys = await RedisKeys.open(ground)
+  const logs: Logs = new Logs({
+    ...ground,
+    process: bus.process,
+    wheel,
+    charge: (job, attempt, tokens) => work.charge(job, attempt, tokens),
+    fenced: (job, attempt) => work.revoke(job, attempt, 'lost'),
+  })
+  const presence = new RedisPresence(ground)
+  const work = new FleetWork(ground, logs, () => presence.reading())
+  const jobs: RedisJobs = new RedisJobs(ground, (tenant, id, job) => conversations.eraseTurn(tenant, id, job))
+  const look = (ids: readonly string[]) => bus.ask({ type: 'look', ids })
+  const conversations: RedisConversations = new RedisConversations(ground, look, (id) => jobs.erase(id))
+  const submissions = new RedisSubmissions(ground, jobs, presence, (id) => keys.digestOf(id))
+  const leaving = new LeavingJobs(ground)
+  const eraser = new TenantEraser(ground, jobs, {
+    keys: (tenant) => keys.removeTenant(tenant),
+    conversations: (tenant) => conversations.removeTenant(tenant),
+  })
+  const health = new Health(ground)
+  const sweep = new Sweep(ground, retention)
+  const limits = new ConversationLimits(ground, conversations, retention.conversations)
+  const host = new Host({
+    redis,
+    rules: {
+      keepMs: (tenant) => finite(retention.tenant(tenant)?.logsMs ?? retention.logsMs),
+      disconnectGraceMs,
+      joinAfterEndMs,
+      goneMs: GONE_MS,
+    },
+    createCoordinator,
+    clock,
+    ids,
+    emit: onFact,
+    chores: {
+      start() {
+        sweep.start()
+        limits.start()
+      },
+      stop() {
+        sweep.stop()
+        limits.stop()
+      },
+    },
+    ...(askTime && { askTime }),
+  })
+  await logs.start()
+
+  let closed = false
+  /** What needs no farewell. */
+  const stop = (): void => {
+    closed = true
+    presence.close()
+    submissions.close()
+    jobs.stop()
+    conversations.close()
+    leaving.close()
+    keys.close()
+    health.close()
+  }
+  const disconnect = (): void => {
+    work.close()
+    logs.close()
+    ground.close()
+  }
+  let closing: Promise<void> | null = null
+  const close = async (): Promise<void> => {
+    if (closed) return
+    stop()
+    await host.stop()
+    disconnect()
+  }
+  const engine: Engine = {
+    submissions,
+    work,
+    jobs,
+    operations: new RedisOperations(ground),
+    log: leaving.of(logs),
+    conversations,
+    keys,
+    presence,
+    tickets: new RedisTickets(ground),
+    health() {
+      const told = health.read()
+      return told.ok && logs.down !== null ? { ok: false, error: logs.down } : told
+    },
+    async restore() {
+      await host.start()
+      while (!closed)
+        try {
+          await bus.ask({ type: 'hello' })
+          return
+        } catch (error) {
+          if (storageError(error).code !== 'storage_unavailable') throw error
+          await sleep(clock, RETRY_MS)
+        }
+    },
+    eraseTenant: (tenant) => eraser.erase(tenant),
+    configure(models) {
+      host.configure(models)
+      // Whoever coordinates now has the settings of its own start; a reload reaches one process after the other
+      if (!host.isActing) bus.ask({ type: 'configure', models }).catch(() => {})
+    },
+    metrics: [
+      gauge('pending_commands', 'Commands that wait for the answer of the coordinator', () => bus.pending),
+      sweep.removed,
+    ],
+    draining: () => work.draining(),
+    close: () => (closing ??= close()),
+  }
   return {
-    async close() {
-      ground.close()
+    engine,
+    kill() {
+      if (closed) return
+      stop()
+      host.kill()
+      disconnect()
     },
   }
 }
+
+const finite = (ms: number): number | null => (ms === Infinity ? null : ms)
