@@ -3,15 +3,17 @@
  * clocks say. They are drawn in blocks, so that a submit seldom waits for one. Jobs of several processes do not sort
  * by them: what orders the shard's jobs is the `seq` of the commit that accepts them.
  */
-import type { Ids } from '../../../core/ids.ts'
+import { sleep } from '../../../core/clock.ts'
 import type { JobId } from '../../../core/job.ts'
-import type { Connection } from '../client/connection.ts'
+import type { Ground } from '../bus/ground.ts'
 import { storageError } from '../client/errors.ts'
-import type { Names } from '../client/names.ts'
 
 const BLOCK = 64
 /** A new shard begins at a random number below 2^40: ids do not reveal how many jobs there were. */
 const FIRST_BYTES = 5
+/** While Redis is away a submit waits for its ids, as it would for its answer. */
+const DRAW_WITHIN_MS = 10_000
+const RETRY_MS = 100
 
 interface Block {
   next: number
@@ -19,9 +21,7 @@ interface Block {
 }
 
 export class Orders {
-  readonly #commands: Connection
-  readonly #names: Names
-  readonly #ids: Ids
+  readonly #ground: Pick<Ground, 'commands' | 'names' | 'ids' | 'clock'>
   /** Drawn and not given. */
   readonly #blocks: Block[] = []
   #left = 0
@@ -29,10 +29,8 @@ export class Orders {
   #last: Promise<unknown> | null = null
   #drawingAhead = false
 
-  constructor(commands: Connection, names: Names, ids: Ids) {
-    this.#commands = commands
-    this.#names = names
-    this.#ids = ids
+  constructor(ground: Pick<Ground, 'commands' | 'names' | 'ids' | 'clock'>) {
+    this.#ground = ground
   }
 
   /** Ids for `n` jobs, in the order of the calls. Rejects with storage_unavailable. */
@@ -60,7 +58,7 @@ export class Orders {
       const block = this.#blocks[0]
       const order = block.next++
       if (block.next === block.end) this.#blocks.shift()
-      return this.#ids.job(order)
+      return this.#ground.ids.job(order)
     })
   }
 
@@ -76,19 +74,26 @@ export class Orders {
   }
 
   async #draw(atLeast: number): Promise<void> {
-    const { client } = this.#commands
-    const counter = this.#names.orders()
-    const size = Math.max(BLOCK, atLeast)
-    try {
-      let last = await client.incrby(counter, size)
-      if (last === size) {
-        const first = this.#ids.random(FIRST_BYTES).reduce((n, byte) => n * 256 + byte, 0)
-        last = await client.incrby(counter, first)
+    const { clock } = this.#ground
+    const giveUpMono = clock.monoMs() + DRAW_WITHIN_MS
+    for (;;)
+      try {
+        return await this.#drawOnce(Math.max(BLOCK, atLeast))
+      } catch (thrown) {
+        const error = storageError(thrown)
+        if (error.code !== 'storage_unavailable' || clock.monoMs() > giveUpMono) throw error
+        await sleep(clock, RETRY_MS)
       }
-      this.#blocks.push({ next: last - size + 1, end: last + 1 })
-      this.#left += size
-    } catch (error) {
-      throw storageError(error)
+  }
+
+  async #drawOnce(size: number): Promise<void> {
+    const { commands, names, ids } = this.#ground
+    let last = await commands.client.incrby(names.orders(), size)
+    if (last === size) {
+      const first = ids.random(FIRST_BYTES).reduce((n, byte) => n * 256 + byte, 0)
+      last = await commands.client.incrby(names.orders(), first)
     }
+    this.#blocks.push({ next: last - size + 1, end: last + 1 })
+    this.#left += size
   }
 }

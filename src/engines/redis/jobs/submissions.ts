@@ -29,6 +29,7 @@ const COMMIT_MS = 4_000
 const REFUSED_BODY_S = 60
 /** Bytes of requests that wait for their answer; one alone may be larger. */
 const MAX_PENDING_BYTES = 64 << 20
+const MAX_PENDING = 10_000
 /** What of one turn of the event loop goes in one script. */
 const ONE_STORE_BYTES = 1 << 20
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
@@ -59,6 +60,7 @@ export class RedisSubmissions implements Submissions {
   readonly #digestOf: DigestOf
   readonly #maxPendingBytes: number
   readonly #orders: Orders
+  #pending = 0
   #pendingBytes = 0
   #storing: Storing[] = []
   #doubtful: Doubtful[] = []
@@ -77,7 +79,7 @@ export class RedisSubmissions implements Submissions {
     this.#digestOf = digestOf
     this.#jobs = jobs
     this.#presence = presence
-    this.#orders = new Orders(ground.commands, ground.names, ground.ids)
+    this.#orders = new Orders(ground)
   }
 
   submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
@@ -91,14 +93,16 @@ export class RedisSubmissions implements Submissions {
   async #take(drafts: readonly JobDraft[], digests: readonly string[]): Promise<readonly Submitted[]> {
     if (drafts.length === 0) return []
     const bytes = drafts.reduce((sum, { body }) => sum + body.length, 0)
-    if (this.#pendingBytes > 0 && this.#pendingBytes + bytes > this.#maxPendingBytes)
-      return refusedAll(drafts, unavailable())
+    const isFull = this.#pending === MAX_PENDING || this.#pendingBytes + bytes > this.#maxPendingBytes
+    if (this.#pending > 0 && isFull) return refusedAll(drafts, unavailable())
+    this.#pending++
     this.#pendingBytes += bytes
     try {
       return await this.#ask(drafts, bytes, digests)
     } catch (error) {
       return refusedAll(drafts, SluiceError.from(error))
     } finally {
+      this.#pending--
       this.#pendingBytes -= bytes
     }
   }

@@ -1,0 +1,156 @@
+/** What is kept of ended jobs in Redis: by age, by the bytes of all, and by tenant. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { systemIds } from '../../src/core/ids.ts'
+import type { JobId } from '../../src/core/job.ts'
+import { type Ground, openGround } from '../../src/engines/redis/bus/ground.ts'
+import { Sweep } from '../../src/engines/redis/jobs/sweep.ts'
+import type { JobRetention } from '../../src/engines/shared/retention.ts'
+import { DONE, eventually, leapClock } from '../conformance/harness.ts'
+import { TestFleet, type TestProcess } from './fleet.ts'
+import { NO_REDIS, RedisServer } from './server.ts'
+
+const HOUR_MS = 3_600_000
+
+describe.skipIf(NO_REDIS)('Redis: retention', () => {
+  let redis: RedisServer
+  let fleet: TestFleet
+  let ground: Ground
+  let process: TestProcess
+  const opened: Array<() => unknown> = []
+  beforeAll(async () => {
+    redis = await RedisServer.start({ appendfsync: 'everysec' })
+  })
+  afterAll(() => redis.remove())
+  beforeEach(async () => {
+    fleet = new TestFleet(redis.url)
+    await fleet.host({ rules: { keepMs: (tenant) => (tenant === 'nothing' ? 0 : HOUR_MS) } })
+    process = await fleet.process()
+    ground = process.ground
+  })
+  afterEach(async () => {
+    for (const close of opened.splice(0)) await close()
+    await fleet.close()
+  })
+
+  function sweeper(retention: Partial<JobRetention>): Sweep {
+    const all = { logsMs: HOUR_MS, bytes: Infinity, atLeastMs: 0, tenant: () => null, ...retention }
+    const sweep = new Sweep(ground, all)
+    sweep.start()
+    opened.push(() => sweep.stop())
+    return sweep
+  }
+
+  async function run(tenant: string, bytes: number, idempotencyKey?: string): Promise<JobId> {
+    const options = idempotencyKey === undefined ? {} : { idempotencyKey }
+    const id = await process.accepted({ tenant, body: ' '.repeat(bytes), options })
+    await eventually(() => expect(worker().taken.map(({ job }) => job.id)).toContain(id))
+    await process.work.finish(worker().taken.find(({ job }) => job.id === id)!, DONE)
+    return id
+  }
+  let made: ReturnType<TestProcess['worker']> | null = null
+  beforeEach(() => {
+    made = null
+  })
+  const worker = (): ReturnType<TestProcess['worker']> => (made ??= process.worker(5))
+
+  const isThere = async (id: JobId): Promise<boolean> =>
+    (await ground.commands.client.exists(ground.names.row(id), ground.names.body(id))) > 0
+  const there = async (ids: readonly JobId[]): Promise<readonly boolean[]> => Promise.all(ids.map(isThere))
+  const used = async (): Promise<number> =>
+    Object.values(await ground.commands.client.hgetall(ground.names.bytes())).reduce((sum, n) => sum + Number(n), 0)
+  const traces = async (ids: readonly JobId[]): Promise<readonly string[]> => {
+    const keys = await ground.commands.client.keys(`${ground.names.shard}:*`)
+    const found: string[] = []
+    for (const key of keys) {
+      if (ids.some((id) => key.includes(id))) found.push(key)
+      if ((await ground.commands.client.type(key)) !== 'zset') continue
+      for (const member of await ground.commands.client.zrange(key, 0, '-1'))
+        if (ids.some((id) => member.startsWith(id))) found.push(`${key} ${member}`)
+    }
+    return found
+  }
+
+  it('counts what a job takes in Redis, and forgets it with the job, its indexes and its key', async () => {
+    const ids = [await run('acme', 100, 'key'), await run('acme', 50_000), await run('other', 100)]
+    const counted = await used()
+    expect(counted).toBeGreaterThan(50_000)
+    expect(counted).toBeLessThan(70_000)
+    const sweep = sweeper({ tenant: (tenant) => (tenant === 'acme' ? { logsMs: -1 } : null) })
+    await sweep.sweep()
+    expect(await there(ids)).toEqual([false, false, true])
+    expect(await traces(ids.slice(0, 2))).toEqual([])
+    expect(Object.keys(await ground.commands.client.hgetall(ground.names.bytes()))).toEqual(['other'])
+    expect(sweep.removed.value).toBe(2)
+    // Its key is free
+    expect(await process.submit({ tenant: 'acme', body: 'new', options: { idempotencyKey: 'key' } })).toMatchObject([
+      { kind: 'accepted' },
+    ])
+  })
+
+  it('beyond its bytes, the tenant that takes most loses its oldest; none falls below its share', async () => {
+    const small = [await run('small', 1_000), await run('small', 1_000)]
+    const large: JobId[] = []
+    for (let i = 0; i < 6; i++) large.push(await run('large', 20_000))
+    const sweep = sweeper({ bytes: 80_000 })
+    await sweep.sweep()
+    expect(await there(small)).toEqual([true, true])
+    expect(await there(large)).toEqual([false, false, false, true, true, true])
+    expect(await used()).toBeLessThan(80_000)
+    await sweep.sweep()
+    expect((await there(large)).filter(Boolean).length).toBe(3)
+  })
+
+  it('what ended a moment ago stays, whatever it takes', async () => {
+    const ids = [await run('acme', 20_000), await run('acme', 20_000)]
+    await sweeper({ bytes: 1_000, atLeastMs: HOUR_MS }).sweep()
+    expect(await there(ids)).toEqual([true, true])
+  })
+
+  it('two that sweep at once count nothing twice, and remove nothing that lives', async () => {
+    const ids: JobId[] = []
+    for (let i = 0; i < 30; i++) ids.push(await run('acme', 500))
+    const waits = await process.accepted({ tenant: 'acme', options: { delayMs: HOUR_MS, idempotencyKey: 'k' } })
+    const sweeps = [sweeper({ logsMs: -1 }), sweeper({ logsMs: -1 })]
+    await Promise.all(sweeps.map((sweep) => sweep.sweep()))
+    expect(sweeps[0].removed.value + sweeps[1].removed.value).toBe(30)
+    expect(await ground.commands.client.hgetall(ground.names.bytes())).toEqual({})
+    expect(await traces(ids)).toEqual([])
+    expect(await ground.commands.client.hexists(ground.names.live(), waits)).toBe(1)
+    expect(await ground.commands.client.exists(ground.names.body(waits))).toBe(1)
+  })
+
+  it('a key that names another job by now is not freed by the removal of the first', async () => {
+    const id = await run('acme', 10, 'key')
+    const key = ground.names.key('acme', 'key')
+    const other = 'job_00000000000000000000000009 digest'
+    await ground.commands.client.set(key, other)
+    await sweeper({ logsMs: -1 }).sweep()
+    expect(await isThere(id)).toBe(false)
+    expect(await ground.commands.client.get(key)).toBe(other)
+  })
+
+  it('of a tenant that keeps nothing, a job goes some seconds after its end, or expires', async () => {
+    const id = await run('nothing', 10)
+    expect(await isThere(id)).toBe(true)
+    const ttl = await ground.commands.client.pttl(ground.names.row(id))
+    expect(ttl).toBeGreaterThan(0)
+    expect(ttl).toBeLessThan(2 * HOUR_MS)
+    const clock = leapClock()
+    const leaping = await openGround(
+      { url: redis.url },
+      clock,
+      systemIds(),
+      () => {},
+      async () => Date.now() + 5_000,
+    )
+    opened.push(leaping.close)
+    const later = new Sweep({ ...ground, clock, time: leaping.time }, { ...KEEP, tenant: () => ({ logsMs: 0 }) })
+    later.start()
+    opened.push(() => later.stop())
+    clock.leap(600)
+    await eventually(async () => expect(await isThere(id)).toBe(false))
+    expect(await traces([id])).toEqual([])
+  })
+})
+
+const KEEP = { logsMs: HOUR_MS, bytes: Infinity, atLeastMs: 0 }
