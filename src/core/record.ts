@@ -30,6 +30,12 @@ export const toBytes = (text: string): Bytes =>
 export const toText = (bytes: Bytes): string =>
   isShortAscii(bytes) ? bytes : Buffer.from(bytes, 'latin1').toString('utf8')
 
+/** V8 copies shorter ones instead of referring to what they are cut from. */
+const SHORTEST_SLICE = 13
+/** For what is kept: a slice would keep alive all that its socket's read brought. */
+export const copyOf = (bytes: Bytes): Bytes =>
+  bytes.length < SHORTEST_SLICE ? bytes : Buffer.from(bytes, 'latin1').toString('latin1')
+
 export type RecordKind = 'chunk' | 'document' | 'attempt' | 'reset' | 'usage' | 'end'
 
 /** How an attempt begins: `first` shows new text, `continue` extends what was shown, `restart` follows a reset. */

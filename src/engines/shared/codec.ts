@@ -10,7 +10,7 @@
  *   id (2-255), text[, text]                  a record: what is between (two texts where there is an inner part)
  * with text = length as varint (7 bits a byte, low first), bytes.
  */
-import { type Bytes, kindOf } from '../../core/record.ts'
+import { type Bytes, copyOf, kindOf } from '../../core/record.ts'
 
 export interface Template {
   readonly id: number
@@ -55,8 +55,6 @@ export function varint(n: number): Bytes {
 }
 
 const text = (bytes: Bytes): Bytes => varint(bytes.length) + bytes
-/** A copy: a slice would keep the socket's whole read alive. */
-const copy = (bytes: Bytes): Bytes => Buffer.from(bytes, 'latin1').toString('latin1')
 
 /** Encodes one log's records in order; the results, joined, are the encoded log. */
 export class Encoder {
@@ -97,7 +95,7 @@ export class Encoder {
       if (better !== null && shared(better) >= shared(last) + MIN_GAIN)
         return this.#define(better) + express(better, record)
     } else if (uses === SECOND_LOOK - 1 || uses === LAST_LOOK - 1)
-      this.#previous = record.length <= MAX_LEARNED ? copy(record) : ''
+      this.#previous = record.length <= MAX_LEARNED ? copyOf(record) : ''
     return encoded
   }
 
@@ -117,7 +115,7 @@ export class Encoder {
     const learned = this.#learn(record)
     this.#previous = ''
     if (learned !== null) return this.#define(learned) + express(learned, record)
-    if (record.length <= MAX_LEARNED) this.#previous = copy(record)
+    if (record.length <= MAX_LEARNED) this.#previous = copyOf(record)
     return CHARS[LITERAL] + text(record)
   }
 
@@ -173,7 +171,7 @@ function learn(id: number, a: Bytes, b: Bytes): Template | null {
   const quote = b.indexOf('"', b.length - s)
   const end = quote < 0 || s === 0 ? b.length : quote
   const inner = innerOf(a.slice(start, a.length - (b.length - end)), b.slice(start, end))
-  const template = { id, prefix: copy(b.slice(0, start)), inner: copy(inner), suffix: copy(b.slice(end)) }
+  const template = { id, prefix: copyOf(b.slice(0, start)), inner: copyOf(inner), suffix: copyOf(b.slice(end)) }
   return shared(template) < MIN_SHARED ? null : template
 }
 

@@ -2,7 +2,7 @@
  * Reads one HTTP/1.1 response from binary strings, cut anywhere (RFC 9112). What is ambiguous is refused, because a
  * response that two readers frame differently ends in somebody else's answer.
  */
-import type { Bytes } from '../../../core/record.ts'
+import { type Bytes, copyOf } from '../../../core/record.ts'
 import { HeaderNames, isControl, items, nameEnd, trimmed } from './headers.ts'
 
 export interface ResponseHead {
@@ -165,7 +165,7 @@ export class ResponseReader {
     if (++this.#headerCount > MAX_HEADERS) return this.#break('too many headers')
     const name = this.#wanted.find(text, from, colon)
     if (name === null) return
-    const value = trimmed(text, colon + 1, to)
+    const value = copyOf(trimmed(text, colon + 1, to))
     this.#headers ??= new Map()
     const known = this.#headers.get(name)
     this.#headers.set(name, known === undefined ? value : `${known}, ${value}`)

@@ -4,7 +4,7 @@
  * there, and valid strings in between, means the same with other words. All others are parsed.
  */
 import { isUtf8 } from 'node:buffer'
-import type { Bytes } from '../../../core/record.ts'
+import { type Bytes, copyOf } from '../../../core/record.ts'
 
 /** Members whose strings differ from token to token. */
 const TEXTS = /"(?:content|reasoning_content|reasoning|arguments|refusal|obfuscation)":"((?:[^"\\]|\\.)*)"/g
@@ -21,6 +21,7 @@ export class Shapes {
   /** A valid chunk in which only the texts matter. */
   learn(chunk: Bytes): void {
     if (chunk.length > MAX_SHAPE_BYTES) return
+    chunk = copyOf(chunk)
     const literals: string[] = []
     let from = 0
     for (const match of chunk.matchAll(TEXTS)) {
