@@ -1,8 +1,10 @@
 /** What the token log must stand. Functions, so that planted bugs can be held against them too. */
+import { randomBytes } from 'node:crypto'
 import { cpSync, rmSync } from 'node:fs'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import type { LogWriter } from '../../src/core/ports/log.ts'
 import { type Bytes, isEnd } from '../../src/core/record.ts'
+import { LogReader } from '../../src/engines/redis/log/read.ts'
 import { eventually } from '../conformance/harness.ts'
 import { random } from '../random.ts'
 import { type Bend, LogFleet, type LogProcess } from './log-fleet.ts'
@@ -33,8 +35,12 @@ interface World {
   join(): Promise<{ readonly process: LogProcess; readonly commands: FaultProxy; readonly subscriber: FaultProxy }>
 }
 
-async function inWorld(planted: Planted | undefined, run: (world: World) => Promise<void>): Promise<void> {
-  const server = await RedisServer.start({ appendfsync: 'always' })
+async function inWorld(
+  planted: Planted | undefined,
+  run: (world: World) => Promise<void>,
+  config: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const server = await RedisServer.start({ appendfsync: 'always', config })
   const fleet = new LogFleet(server.port, planted?.bend ?? null)
   const proxies: FaultProxy[] = []
   const proxy = async (): Promise<FaultProxy> => {
@@ -318,6 +324,82 @@ export const lost: LogCase = (planted) =>
     expect(noEnd(await readers[0].ended)).toEqual([...tokens(1, 10), ...tokens(101, 130)])
     expect(noEnd(await readers[1].ended)).toEqual(tokens(1, 12))
     expect(noEnd(await readers[2].ended)).toEqual([token('other')])
+  })
+
+/**
+ * A process that was stopped for so long that Redis gave it up, while all its logs went on: it reads what it missed, a
+ * few logs at a time, and Redis has held no more for it than it is allowed to.
+ */
+export const stopped: LogCase = (planted) =>
+  inWorld(
+    planted,
+    async ({ fleet, join, eventually }) => {
+      const [{ process: worker }, { process: gateway, subscriber }] = [await join(), await join()]
+      const jobs = await Promise.all(Array.from({ length: 60 }, () => fleet.accept()))
+      const writers = await Promise.all(jobs.map((job) => worker.begin(job, 1)))
+      const readers = jobs.map((job) => gateway.reader(job))
+      await eventually(async () => expect(await fleet.redis.hlen(fleet.names.followers())).toBe(60))
+      const { stretch } = LogReader.prototype
+      let [reading, mostAtOnce] = [0, 0]
+      const spy = vi.spyOn(LogReader.prototype, 'stretch').mockImplementation(async function (
+        this: LogReader,
+        ...args
+      ) {
+        mostAtOnce = Math.max(mostAtOnce, ++reading)
+        return stretch.apply(this, args).finally(() => reading--)
+      })
+      const texts = jobs.map(() => [] as Bytes[])
+      const write = async (runs: number): Promise<void> => {
+        for (let run = 0; run < runs; run++) {
+          for (const [i, writer] of writers.entries()) {
+            const records = Array.from(
+              { length: 10 },
+              (_, n) => `${i}.${run}.${n} ${randomBytes(80).toString('latin1')}`,
+            )
+            texts[i].push(...records)
+            writer.append(records, 10, false)
+          }
+          await Promise.all(writers.map((writer) => writer.flushed()))
+        }
+      }
+      try {
+        await write(2)
+        subscriber.stall('down')
+        await write(30)
+        const clients = String(await fleet.redis.client('LIST', 'TYPE', 'PUBSUB'))
+        for (const [, held] of clients.matchAll(/omem=(\d+)/g)) expect(Number(held)).toBeLessThan(1 << 20)
+        // What the kernel holds for it on the way may be less than it takes
+        await fleet.redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+        await write(20)
+        subscriber.heal()
+        await write(2)
+        for (const job of jobs) await fleet.end(job)
+        for (const [i, reader] of readers.entries()) expect(noEnd(await reader.ended)).toEqual(texts[i])
+        for (const { gaps, restarts } of readers) expect([gaps, restarts]).toEqual([0, 0])
+        expect(mostAtOnce).toBeGreaterThan(1)
+        expect(mostAtOnce).toBeLessThanOrEqual(16)
+      } finally {
+        spy.mockRestore()
+      }
+    },
+    { 'client-output-buffer-limit': 'pubsub 512kb 256kb 1' },
+  )
+
+/** A subscription that is dead though its connection is not closed is noticed, and made anew. */
+export const halfOpen: LogCase = (planted) =>
+  inWorld(planted, async ({ fleet, join, eventually }) => {
+    const [{ process: worker }, { process: gateway, subscriber }] = [await join(), await join()]
+    const job = await fleet.accept()
+    const writer = await worker.begin(job, 1)
+    const reader = gateway.reader(job)
+    writer.append([token(1)], 1, true)
+    await eventually(() => expect(reader.got.length).toBe(1))
+    subscriber.stall()
+    await eventually(() => expect(gateway.subscriber.away).toBe(true))
+    writer.append([token(2)], 1, true)
+    await writer.flushed()
+    subscriber.heal()
+    await eventually(() => expect(reader.got).toEqual(tokens(1, 2)))
   })
 
 /**

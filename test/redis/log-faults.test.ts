@@ -8,10 +8,12 @@ import {
   fenced,
   gaps,
   givenTwice,
+  halfOpen,
   type LogCase,
   lost,
   repeated,
   restarted,
+  stopped,
   torture,
 } from './log-cases.ts'
 import type { Bend } from './log-fleet.ts'
@@ -26,6 +28,8 @@ describe.skipIf(NO_REDIS)('Redis: the token log under faults', () => {
   test('each attempt can be read without what an earlier one knew', () => attempts())
   test('a restart of Redis that lost nothing goes unnoticed', () => restarted())
   test('history that was lost is told, and no cursor of it holds for other text', () => lost())
+  test('a process that was stopped reads what it missed, a few logs at a time', () => stopped())
+  test('a subscription that is dead and not closed is made anew', () => halfOpen())
   for (const seed of [1, 2, 3]) test(`byte-exact under random cuts (seed ${seed})`, () => torture(seed)())
 })
 

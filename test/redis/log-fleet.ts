@@ -10,7 +10,7 @@ import type { Job, JobId } from '../../src/core/job.ts'
 import type { LogWriter } from '../../src/core/ports/log.ts'
 import type { Lease } from '../../src/core/ports/work.ts'
 import { type Bytes, endRecord, isEnd } from '../../src/core/record.ts'
-import { Connection } from '../../src/engines/redis/client/connection.ts'
+import { Connection, PING_MS } from '../../src/engines/redis/client/connection.ts'
 import { Names } from '../../src/engines/redis/client/names.ts'
 import { Scripts } from '../../src/engines/redis/client/scripts.ts'
 import { randomOf } from '../../src/engines/redis/log/flush.ts'
@@ -111,6 +111,7 @@ export class LogProcess {
   readonly fenced: string[] = []
   readonly #fleet: LogFleet
   readonly #ends = new Map<JobId, () => void>()
+  #stopPings = (): void => {}
 
   constructor(fleet: LogFleet, url: string, subscriberUrl: string) {
     this.#fleet = fleet
@@ -136,6 +137,7 @@ export class LogProcess {
   async start(): Promise<void> {
     await Promise.all([this.commands.open(), this.subscriber.open()])
     await this.logs.start()
+    this.#stopPings = systemClock.every(PING_MS, () => this.subscriber.ping())
     const channel = this.#fleet.names.process(this.name)
     await this.subscriber.subscribe(channel, (job) => this.#ends.get(job.toString())?.())
   }
@@ -148,6 +150,7 @@ export class LogProcess {
   }
 
   close(): void {
+    this.#stopPings()
     this.logs.close()
     this.commands.close()
     this.subscriber.close()

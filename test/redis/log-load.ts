@@ -160,7 +160,8 @@ async function run(streams: number, rate: number, seconds: number, gatherMs: num
     console.log(
       [
         `${streams} streams, ${Math.round(worker.tokens / seconds)} tokens/s:`,
-        `worker ${(us(worker) - worker.madeUpUs!).toFixed(2)} µs a token (and ${worker.madeUpUs!.toFixed(2)} to make it),`,
+        `worker ${(us(worker) - worker.madeUpUs!).toFixed(2)} µs a token`,
+        `(and ${worker.madeUpUs!.toFixed(2)} to make it),`,
         `Redis ${(redis / worker.tokens).toFixed(2)}, gateway ${us(gateway).toFixed(2)};`,
         `lag p50 ${quantile(lags, 0.5)} ms, p99 ${quantile(lags, 0.99)} ms`,
       ].join(' '),
