@@ -58,7 +58,9 @@ try {
     )
   console.log(`${Math.round(waiting / seconds(startedMono))} accepted/s in blocks of 500`)
   const memory = await gateway.ground.commands.client.info('memory')
-  console.log(`Redis: ${Math.round(Number(/used_memory:(\d+)/.exec(memory)![1]) / waiting)} bytes a waiting job, in all`)
+  console.log(
+    `Redis: ${Math.round(Number(/used_memory:(\d+)/.exec(memory)![1]) / waiting)} bytes a waiting job, in all`,
+  )
 
   await fleet.thread()
   startedMono = performance.now()
