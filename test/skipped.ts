@@ -17,7 +17,7 @@ const skipped: Reporter = {
         .filter(leftOut)
         .map((suite) => `${suite.name} (${module.relativeModuleId})`),
     )
-    if (!DEEP) console.log('Few seeds, small sizes, one durability of each kind of case: npm run test:deep runs all.')
+    if (!DEEP) console.log('Few seeds and small sizes: npm run test:deep runs all.')
     console.log(names.length === 0 ? 'Skipped suites: none.' : `Skipped suites: ${names.join(', ')}.`)
   },
 }
