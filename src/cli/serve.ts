@@ -93,7 +93,7 @@ async function serve(
     throw listenError(error, ...listeners(error, config))
   })
   lifecycle.started(app, config.workers.drainMs)
-  boundYoungGeneration(clock, process.execArgv)
+  boundYoungGeneration(process.execArgv)
   show(app, config, keyFile, atTerminal)
   await lifecycle.stopped
   // Whatever still keeps the loop alive is not worth waiting for

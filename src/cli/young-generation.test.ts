@@ -1,0 +1,33 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+
+/** The largest young generation, MB, of a process that begins at once to keep much for a while. */
+function grown(args: readonly string[]): number {
+  const code = `
+    import { getHeapSpaceStatistics } from 'node:v8'
+    import { boundYoungGeneration } from ${JSON.stringify(join(import.meta.dirname, 'young-generation.ts'))}
+    boundYoungGeneration(${JSON.stringify(args)})
+    const kept = []
+    let n = 0
+    let most = 0
+    function turn() {
+      for (let i = 0; i < 20_000; i++) kept[n++ % 400_000] = { n, list: [n] }
+      const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
+      most = Math.max(most, young.space_size)
+      if (n < 3_000_000) setImmediate(turn)
+      else process.stdout.write(String(most / 2 ** 20))
+    }
+    turn()`
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' })
+  expect(stderr).toBe('')
+  return Number(stdout)
+}
+
+it('the young generation does not exceed 32 MB, however fast it grows', () => {
+  expect(grown([])).toBe(32)
+})
+
+it('unless an operator has set its size', () => {
+  expect(grown(['--max-semi-space-size=64'])).toBeGreaterThan(32)
+})
