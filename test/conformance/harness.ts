@@ -10,7 +10,7 @@ import type { Happened } from '../../src/core/facts.ts'
 import type { Job, JobId } from '../../src/core/job.ts'
 import type { ConversationInfo, Turn } from '../../src/core/ports/conversations.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
-import type { Submitted } from '../../src/core/ports/submissions.ts'
+import type { Begun } from '../../src/core/ports/submissions.ts'
 import type { Attachment, Lease, Outcome, Worker } from '../../src/core/ports/work.ts'
 import type { Bytes } from '../../src/core/record.ts'
 import { DONE, type DraftOptions, draft } from './words.ts'
@@ -157,14 +157,14 @@ export async function submit(engine: Engine, options: DraftOptions = {}): Promis
   return accepted(submitted)
 }
 
-export function accepted(submitted: Submitted): Job {
+export function accepted(submitted: Begun): Job {
   if (submitted.kind === 'refused') throw submitted.error
   expect(submitted.kind).toBe('accepted')
   return submitted.job
 }
 
 /** What it was refused with. */
-export function refusal(submitted: Submitted): SluiceError {
+export function refusal(submitted: Begun): SluiceError {
   if (submitted.kind !== 'refused') throw new Error(`not refused but ${submitted.kind}`)
   return submitted.error
 }

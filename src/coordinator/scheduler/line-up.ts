@@ -9,13 +9,15 @@ import type { Headroom } from './port.ts'
 /** Flows without jobs are kept for what they measured, up to this many: a pool's name may come from clients. */
 const MOST_IDLE_FLOWS = 256
 
+const NONE: readonly string[] = []
+
 export class LineUp {
   readonly #fairness: Fairness
   readonly #pauses: Pauses
   #flows: Flow<Entry>[] = []
   /** By pool and model, one a kind. */
   readonly #pools = new Map<string, Map<string, Array<Flow<Entry>>>>()
-  #readyPools = new Set<string>()
+  #readyPools: string[] = []
   #turns = 0
   #calls = 0
 
@@ -53,7 +55,7 @@ export class LineUp {
       if (!line.paused) this.#open(line)
     }
     line.add(entry, inFront)
-    if (!line.paused) this.#readyPools.add(flow.pool)
+    if (!line.paused) this.#ready(flow.pool)
   }
 
   /** It is no longer ready. */
@@ -67,16 +69,18 @@ export class LineUp {
 
   /** Jobs that were passed over may be leasable again. */
   rouse(): void {
-    for (const flow of this.#flows) if (flow.waits) this.#readyPools.add(flow.pool)
+    for (const flow of this.#flows) if (flow.waits) this.#ready(flow.pool)
   }
 
-  /**
-   * Pools for which something became leasable since the last call. Its set is replaced, not cleared: V8 links a table
-   * that is cleared to its successor (core/table.ts).
-   */
-  takeReadyPools(): ReadonlySet<string> {
+  #ready(pool: string): void {
+    if (!this.#readyPools.includes(pool)) this.#readyPools.push(pool)
+  }
+
+  /** Pools for which something became leasable since the last call. */
+  takeReadyPools(): readonly string[] {
+    if (this.#readyPools.length === 0) return NONE
     const ready = this.#readyPools
-    if (ready.size > 0) this.#readyPools = new Set()
+    this.#readyPools = []
     return ready
   }
 
@@ -96,7 +100,7 @@ export class LineUp {
         if (paused) this.#close(line)
         else {
           this.#open(line)
-          this.#readyPools.add(line.flow.pool)
+          this.#ready(line.flow.pool)
         }
       }
     }

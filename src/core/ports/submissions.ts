@@ -10,10 +10,10 @@ export type Submitted =
   /** idempotency_conflict, queue_full, deadline_unreachable, rate_limited, storage_full … Nothing was stored. */
   | { readonly kind: 'refused'; readonly error: SluiceError }
 
-export interface Begun {
-  readonly result: Submitted
-  readonly power: () => Promise<void>
-}
+/** As `Submitted`; nobody asks where a plain POST stands. */
+export type Begun =
+  | { readonly kind: 'accepted' | 'joined'; readonly job: Job }
+  | { readonly kind: 'refused'; readonly error: SluiceError }
 
 /** Durable jobs, in the fair order of the coordinator. */
 export interface Submissions {
@@ -24,7 +24,7 @@ export interface Submissions {
    * `power` returns resolves when it is power-safe: no cursor of a stream may be shown before. Whoever waits for the
    * end need not ask, as that is synced itself.
    */
-  begin(draft: JobDraft): Promise<Begun>
+  begin(draft: JobDraft): Promise<{ readonly result: Begun; readonly power: () => Promise<void> }>
   /** A new job with the request of one that failed or expired, at the end of its lane. */
   redrive(job: JobId): Promise<Submitted | null>
 }

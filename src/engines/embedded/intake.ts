@@ -2,7 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
-import type { Submitted } from '../../core/ports/submissions.ts'
+import type { Begun, Submitted } from '../../core/ports/submissions.ts'
 import { Table } from '../../core/table.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
 import type { Dispatch } from './dispatch.ts'
@@ -17,7 +17,8 @@ const STARTING_MS = 1_000
 /** Where a job stands that is not in line. */
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
 
-type Told = (result: Submitted) => void
+/** `live`: the job, unless it has ended. */
+type Told = (result: Begun, live: LiveJob | null) => void
 
 interface Known {
   readonly id: JobId
@@ -67,8 +68,9 @@ export class Intake {
         else this.#parts.store.whenSynced((error) => (error === null ? resolve(results) : reject(error)))
       }
       for (const [i, draft] of drafts.entries())
-        this.take(draft, (result) => {
-          results[i] = result
+        this.take(draft, (result, live) => {
+          if (result.kind === 'refused') results[i] = result
+          else results[i] = live === null ? { ...result, place: NOWHERE } : { kind: result.kind, ...this.#shown(live) }
           if (--left === 0) told()
         })
     })
@@ -77,7 +79,7 @@ export class Intake {
   /** `told` is called when it is committed. */
   take(draft: JobDraft, told: Told): void {
     const { store, coordinator, live, jobs } = this.#parts
-    const refuse = (error: SluiceError): void => told({ kind: 'refused', error })
+    const refuse = (error: SluiceError): void => told({ kind: 'refused', error }, null)
     if (store.down !== null) return refuse(store.down)
     if (!this.open) return refuse(new SluiceError('starting', { retryAfterMs: STARTING_MS }))
     if (this.erasing.has(draft.tenant)) return refuse(ERASING)
@@ -99,7 +101,7 @@ export class Intake {
     const running = live.get(decision.id)
     if (running !== undefined) return this.#join(running, told)
     const job = jobs.get(decision.id)
-    if (job !== null) told({ kind: 'joined', job, place: NOWHERE })
+    if (job !== null) told({ kind: 'joined', job }, null)
     // Kept no longer (retention 0, erased): a retry of it is a new job
     else if (draft.isRetry) this.take({ ...draft, isRetry: false }, told)
     else refuse(new SluiceError('job_gone'))
@@ -126,10 +128,11 @@ export class Intake {
 
   #join(live: LiveJob, told: Told): void {
     live.accepted.when((error) =>
-      told(error === null ? { kind: 'joined', ...this.#shown(live) } : { kind: 'refused', error }),
+      told(error === null ? { kind: 'joined', job: this.#parts.live.show(live) } : { kind: 'refused', error }, live),
     )
   }
 
+  /** As it is now. */
   #shown(live: LiveJob): { readonly job: Job; readonly place: Place } {
     return {
       job: this.#parts.live.show(live),
@@ -162,7 +165,7 @@ export class Intake {
           all.committed(live)
           this.#announce(live)
         } else this.#withdraw(live)
-        told(error === null ? { kind: 'accepted', ...this.#shown(live) } : { kind: 'refused', error })
+        told(error === null ? { kind: 'accepted', job } : { kind: 'refused', error }, live)
         live.accepted.tell(error)
       },
     })

@@ -60,7 +60,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     return this.#intake.takeAll(drafts)
   }
 
-  begin(draft: JobDraft): Promise<Begun> {
+  begin(draft: JobDraft): Promise<{ readonly result: Begun; readonly power: () => Promise<void> }> {
     return new Promise((resolve) => this.#intake.take(draft, (result) => resolve({ result, power: this.#power })))
   }
 

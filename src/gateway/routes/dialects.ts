@@ -28,14 +28,14 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
         'preference-applied': 'respond-async',
       })
     }
-    const { taken, power } = await submits.begin(call.caller, draft)
+    const begun = await submits.begin(call.caller, draft)
     // It may be the first one of a retry; this request decides how it is shown
     const { shownAs } = draft.job
-    const isAsAsked = taken.job.dialect === dialect.name && taken.job.shownAs === shownAs
-    const job = isAsAsked ? taken.job : { ...taken.job, dialect: dialect.name, shownAs }
+    const isAsAsked = begun.job.dialect === dialect.name && begun.job.shownAs === shownAs
+    const job = isAsAsked ? begun.job : { ...begun.job, dialect: dialect.name, shownAs }
     return stream === null
       ? answers.whole(call, job, dialect)
-      : answers.stream(call, job, stream, { cursor: null, submits: true, ready: power() })
+      : answers.stream(call, job, stream, { cursor: null, submits: true, ready: begun.power() })
   }
 
   return dialects.spoken.flatMap((dialect) =>

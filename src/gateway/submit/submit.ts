@@ -7,7 +7,7 @@ import { SluiceError } from '../../core/errors.ts'
 import { aboutDraft, aboutJob } from '../../core/facts.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
-import type { Submitted } from '../../core/ports/submissions.ts'
+import type { Begun, Submitted } from '../../core/ports/submissions.ts'
 import type { Auth } from '../caller/auth.ts'
 import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -29,7 +29,7 @@ export interface Submits {
   /** The same for one. Throws what it was refused for. */
   one(caller: Caller, draft: Draft): Promise<Taken>
   /** A job whose answer is sent at once; nothing that names it may be shown before `power`. Throws as `one`. */
-  begin(caller: Caller, draft: Draft): Promise<{ readonly taken: Taken; readonly power: () => Promise<void> }>
+  begin(caller: Caller, draft: Draft): Promise<{ readonly job: Job; readonly power: () => Promise<void> }>
   /** The job again; `caller` null: the operator asks. Throws as `one`, and invalid_request for a job that can't be. */
   again(caller: Caller | null, id: JobId): Promise<Taken>
 }
@@ -43,9 +43,9 @@ export function createSubmits({ admission, submissions, jobs, emit, clock }: Sub
   }
 
   /** The outcome, for the caller and as a fact. */
-  function outcome(caller: Caller | null, job: JobDraft | Job, result: Submitted): Submitted {
+  function outcome<R extends Begun>(caller: Caller | null, job: JobDraft | Job, result: R): R | Refused {
     const isForeign = result.kind === 'joined' && caller !== null && !canSee(caller, result.job)
-    const told: Submitted = isForeign ? refusal(new SluiceError('idempotency_conflict')) : result
+    const told = isForeign ? refusal(new SluiceError('idempotency_conflict')) : result
     if (told.kind === 'refused') emit({ type: 'job-refused', ...aboutDraft(job), code: told.error.code })
     else emit({ type: 'job-submitted', ...aboutJob(told.job), kind: job.kind, joined: told.kind === 'joined' })
     return told
@@ -78,7 +78,7 @@ export function createSubmits({ admission, submissions, jobs, emit, clock }: Sub
       const refused = blocked(draft.job, draft.texts)
       if (refused !== null) refuse(caller, draft.job, refused)
       const { result, power } = await submissions.begin(draft.job)
-      return { taken: taken(outcome(caller, draft.job, result)), power }
+      return { job: taken(outcome(caller, draft.job, result)).job, power }
     },
     async again(caller, id) {
       const job = await jobs.get(id)
@@ -95,15 +95,17 @@ export function createSubmits({ admission, submissions, jobs, emit, clock }: Sub
   }
 }
 
-const refusal = (error: SluiceError): Submitted => ({ kind: 'refused', error })
+type Refused = Extract<Begun, { kind: 'refused' }>
+
+const refusal = (error: SluiceError): Refused => ({ kind: 'refused', error })
 
 const notAgain = (): SluiceError =>
   new SluiceError('invalid_request', { message: 'Only a failed or expired job can be redriven.' })
 
 /** Throws what it was refused for. */
-function taken(result: Submitted): Taken {
+function taken<R extends Begun>(result: R): Exclude<R, Refused> {
   if (result.kind === 'refused') throw result.error
-  return result
+  return result as Exclude<R, Refused>
 }
 
 /** Of a job that was accepted. */

@@ -21,8 +21,6 @@ import { entry, latin1, leaseEntry, Segments } from './segments.ts'
 /** Encoded bytes of one log, and of all, above which they are read back from disk. */
 const MAX_LOG_BYTES = 256 << 10
 const MAX_ALL_BYTES = 256 << 20
-/** Longer than any read of a socket, of which it could be a slice. */
-const LARGE_PIECE = 1 << 20
 /**
  * Logs that just ended, kept for the replies that come right after; how many the next commit leaves of them. What is
  * kept for longer than a scavenge or two ends up in old space.
@@ -185,11 +183,9 @@ export class Logs implements TokenLog, LogShare {
     }
     for (const log of dirty) {
       if (!log.ending || !log.dirty) continue
-      // What is large is flat by now, and nobody's slice
-      const { unsaved } = log
-      const piece = unsaved.length > LARGE_PIECE ? unsaved : Buffer.from(unsaved, 'latin1').toString('latin1')
-      this.#liveBytes += piece.length
-      tell(log, log.saved(piece))
+      // No copy: it leaves memory soon
+      this.#liveBytes += log.unsaved.length
+      tell(log, log.saved(log.unsaved))
     }
     if (this.#moving.size > 0) {
       for (const [log, part] of this.#moving) {
