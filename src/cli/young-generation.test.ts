@@ -1,6 +1,7 @@
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { bareEnvironment } from '../../test/environment.ts'
 
 /** The largest young generation, MB, of a process that begins at once to keep much for a while. */
 function grown(args: readonly string[]): number {
@@ -30,4 +31,10 @@ it('the young generation does not exceed 32 MB, however fast it grows', () => {
 
 it('unless an operator has set its size', () => {
   expect(grown(['--max-semi-space-size=64'])).toBeGreaterThan(32)
+})
+
+it('after an idle time it grows again', { timeout: 90_000 }, () => {
+  const grow = join(import.meta.dirname, '../../test/e2e/grow.ts')
+  const out = execFileSync(process.execPath, ['--expose-gc', grow], { env: bareEnvironment() })
+  expect(JSON.parse(String(out))).toEqual({ busy: 32, idle: expect.closeTo(1, 0), again: 32 })
 })

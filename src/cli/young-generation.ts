@@ -14,15 +14,18 @@ const isSet = (args: readonly string[]): boolean =>
 
 /**
  * V8 has no setting for it that can be made while it runs, but one for how it grows. It doubles with a collection, so
- * each is looked at: a load that begins doubles it three times in a quarter of a second.
+ * each is looked at: a load that begins doubles it three times in a quarter of a second. When a server is idle, V8
+ * takes it back to 1 MB: then it must be able to grow again.
  */
 export function boundYoungGeneration(args: readonly string[]): void {
   if (isSet(args)) return
+  let grows = true
   const collections = new PerformanceObserver(() => {
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
-    if (young !== undefined && young.space_size < ENOUGH_BYTES) return
-    setFlagsFromString('--semi-space-growth-factor=1')
-    collections.disconnect()
+    const isSmall = young !== undefined && young.space_size < ENOUGH_BYTES
+    if (isSmall === grows) return
+    grows = isSmall
+    setFlagsFromString(`--semi-space-growth-factor=${grows ? 2 : 1}`)
   })
   collections.observe({ entryTypes: ['gc'] })
 }

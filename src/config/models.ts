@@ -84,29 +84,36 @@ const union = (option: (kind: ProviderSettings) => z.core.$ZodTypeDiscriminable)
 /** For documents and editors. */
 export const model = union((kind) => z.strictObject(shapeOf(kind)))
 
-const settingsOfAll: z.ZodRawShape = Object.assign({}, ...KINDS.map(shapeOf))
-
 /** What is another provider's is checked, and left out: a model may be tried at one provider, then at another. */
-function ofKind(kind: ProviderSettings): z.ZodType {
+function ofKind(kind: ProviderSettings, all: readonly ProviderSettings[]): z.ZodType {
   const own = shapeOf(kind)
   return z
-    .strictObject({ ...settingsOfAll, ...own })
+    .strictObject({ ...optionalOf(all), ...own })
     .superRefine((given, context) =>
       kind.check?.(given, (setting, message) => context.addIssue({ code: 'custom', path: [setting], message })),
     )
     .transform((given) => Object.fromEntries(Object.entries(given).filter(([key]) => Object.hasOwn(own, key))))
 }
 
-const byProvider: ReadonlyMap<unknown, z.ZodType> = new Map(KINDS.map((kind) => [kind.name, ofKind(kind)]))
-/** For an unknown provider: reports everything else that is wrong, too. */
-const ofNone = z.strictObject({ ...settingsOfAll, provider: z.enum(KINDS.map((kind) => kind.name)) })
+/** No provider needs what another requires. */
+const optionalOf = (kinds: readonly ProviderSettings[]): z.ZodRawShape =>
+  Object.fromEntries(kinds.flatMap(({ shape }) => Object.entries(shape)).map(([key, type]) => [key, z.optional(type)]))
 
-export const modelAsGiven = z.unknown().transform((given, context) => {
-  const { provider } = (given ?? {}) as { readonly provider?: unknown }
-  const { data, error } = (byProvider.get(provider) ?? ofNone).safeParse(given, { reportInput: true })
-  for (const issue of error?.issues ?? []) context.issues.push({ input: given, ...issue } as z.core.$ZodRawIssue)
-  return error === undefined ? (data as Model) : z.NEVER
-})
+/** A model's settings as they are given, by any of these providers. */
+export function asGiven(kinds: readonly ProviderSettings[]) {
+  const byProvider: ReadonlyMap<unknown, z.ZodType> = new Map(kinds.map((kind) => [kind.name, ofKind(kind, kinds)]))
+  /** For an unknown provider: reports everything else that is wrong, too. */
+  const provider = z.enum(kinds.map(({ name }) => name))
+  const ofNone = z.strictObject({ ...optionalOf(kinds), name: modelName, ...common, provider })
+  return z.unknown().transform((given, context) => {
+    const { provider } = (given ?? {}) as { readonly provider?: unknown }
+    const { data, error } = (byProvider.get(provider) ?? ofNone).safeParse(given, { reportInput: true })
+    for (const issue of error?.issues ?? []) context.issues.push({ input: given, ...issue } as z.core.$ZodRawIssue)
+    return error === undefined ? (data as Model) : z.NEVER
+  })
+}
+
+export const modelAsGiven = asGiven(KINDS)
 
 /** Of what was given for a model: settings that only other providers have. */
 export function settingsOfOthers(given: Readonly<Record<string, unknown>>): readonly string[] {

@@ -1,13 +1,15 @@
-/** What whole answers have in common: the end record decides, and a document is passed on byte for byte. */
+/** What whole answers have in common: the end record decides, and a document is passed on where it is the answer. */
 import { codeOf, retryHeaders, SluiceError, statusOf } from '../core/errors.ts'
 import type { Dialect, Reply, WholeAnswer } from '../core/ports/dialect.ts'
 import { type Bytes, type End, isEnd, isEndOfDone, kindOf, parseEnd, payloadOf } from '../core/record.ts'
 
 const NONE: Reply['headers'] = {}
 
-/** Makes an answer of the chunks of a log without a document. */
+/** Makes an answer of a log's records. */
 export interface Folding {
-  /** A chunk, a reset or a usage record. */
+  /** The provider's own document, byte for byte, is what clients of this dialect expect. */
+  readonly passesDocuments: boolean
+  /** A chunk, a reset or a usage record; or a document that isn't passed on. */
   push(record: Bytes): void
   /** Null: the log has no answer. */
   body(end: End): Bytes | null
@@ -16,7 +18,7 @@ export interface Folding {
 /** How a dialect spells errors. A function: as JSON. */
 type ErrorForm = Dialect['error'] | Pick<Dialect, 'error' | 'errorType'>
 
-/** `type`: of the answer, if it isn't JSON; a document is JSON in any case. */
+/** `type`: of the answer, if it isn't JSON; a document that is passed on is. */
 export function wholeAnswer(error: ErrorForm, folding: Folding, type?: string): WholeAnswer {
   let document: Bytes | null = null
   let last: Bytes | null = null
@@ -24,7 +26,7 @@ export function wholeAnswer(error: ErrorForm, folding: Folding, type?: string): 
     take(records) {
       for (const record of records) {
         const kind = kindOf(record)
-        if (kind === 'document') document = record
+        if (kind === 'document' && folding.passesDocuments) document = record
         else if (document === null && kind !== 'attempt' && kind !== 'end') folding.push(record)
         last = record
       }

@@ -83,7 +83,7 @@ export const linesDialect: Dialect<number> = {
     const records: Bytes[] = []
     return wholeAnswer(
       errors,
-      { push: (record) => void records.push(record), body: () => toBytes(textOf(records)) },
+      { passesDocuments: false, push: (record) => void records.push(record), body: () => toBytes(textOf(records)) },
       TYPE,
     )
   },

@@ -86,6 +86,7 @@ export const numberedDialect: Dialect<Items> = {
   whole({ shownAs }) {
     const fold = new LogFold()
     return wholeAnswer((error) => JSON.stringify({ oops: error.code }), {
+      passesDocuments: false,
       push: (record) => fold.push(record),
       body: () => {
         const [choice] = fold.answer().choices

@@ -9,6 +9,7 @@ export function whole(): WholeAnswer {
   // Most answers are documents, and need none
   let fold: LogFold | null = null
   return wholeAnswer(errorJson, {
+    passesDocuments: true,
     push(record) {
       fold ??= new LogFold()
       fold.push(record)

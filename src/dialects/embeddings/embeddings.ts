@@ -9,6 +9,7 @@ function whole(): WholeAnswer {
   // Until documents had a record of their own, an embedding was stored as a chunk
   let chunk: Bytes | null = null
   return wholeAnswer(errorJson, {
+    passesDocuments: true,
     push(record) {
       if (kindOf(record) === 'chunk') chunk = record
     },
