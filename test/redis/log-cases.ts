@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { cpSync, rmSync } from 'node:fs'
 import { expect, vi } from 'vitest'
+import { SluiceError } from '../../src/core/errors.ts'
 import type { LogWriter } from '../../src/core/ports/log.ts'
 import { type Bytes, isEnd } from '../../src/core/record.ts'
 import { LogReader } from '../../src/engines/redis/log/read.ts'
@@ -384,6 +385,26 @@ export const stopped: LogCase = (planted) =>
     },
     { 'client-output-buffer-limit': 'pubsub 512kb 256kb 1' },
   )
+
+/** A process that closes waits for nothing: what is not stored is refused, also what comes after. */
+export const closed: LogCase = (planted) =>
+  inWorld(planted, async ({ fleet, join }) => {
+    const { process, commands } = await join()
+    const [one, two, three] = [await fleet.accept(), await fleet.accept(), await fleet.accept()]
+    const underWay = await process.begin(one, 1)
+    const [waiting, idle] = [await process.begin(two, 1), await process.begin(three, 1)]
+    commands.cut()
+    underWay.append([token(1)], 1, true)
+    await soon(10)
+    waiting.append([token(1)], 1, false)
+    const finished = process.logs.store(two, 1, '[]')
+    process.close()
+    idle.append([token(1)], 1, false)
+    for (const writer of [underWay, waiting, idle]) await expect(writer.flushed()).rejects.toBeInstanceOf(SluiceError)
+    expect(await finished).toBe('fenced')
+    expect(await process.logs.store(three, 1, '[]')).toBe('fenced')
+    await expect(process.logs.read(one, 0, 1_000)).rejects.toMatchObject({ code: 'storage_unavailable' })
+  })
 
 /** A subscription that is dead though its connection is not closed is noticed, and made anew. */
 export const halfOpen: LogCase = (planted) =>

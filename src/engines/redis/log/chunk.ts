@@ -123,6 +123,11 @@ export class Decoder {
     return into.records
   }
 
+  /** Goes on only with a chunk that needs no other. */
+  forget(): void {
+    this.#next = 0
+  }
+
   /** Whether it can go on at this seq. */
   isAt(seq: number): boolean {
     return this.#next === seq

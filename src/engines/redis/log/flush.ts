@@ -69,7 +69,8 @@ export class Flush {
   #windowMs = MIN_WINDOW_MS
   /** Called when Redis is back. */
   #waiting: Array<() => void> = []
-  #closed = false
+  /** What it was closed with. */
+  #closed: SluiceError | null = null
   /** Why nothing can be stored; null when it can. */
   down: SluiceError | null = null
 
@@ -85,6 +86,7 @@ export class Flush {
 
   /** Its attempt has something to store; `urgent`: at the end of this turn. */
   touch(log: AttemptLog, urgent: boolean): void {
+    if (this.#closed !== null) return log.fence(this.#closed)
     if (!log.isDirty) {
       log.isDirty = true
       this.#dirty.push(log)
@@ -95,7 +97,7 @@ export class Flush {
 
   /** What is not stored by now is dropped. */
   close(error: SluiceError): void {
-    this.#closed = true
+    this.#closed = error
     for (const log of this.#dirty.splice(0)) log.fence(error)
     for (const again of this.#waiting.splice(0)) again()
   }
@@ -120,7 +122,7 @@ export class Flush {
   }
 
   #flush(): void {
-    if (this.#underWay > 0 || this.#closed) return
+    if (this.#underWay > 0 || this.#closed !== null) return
     this.#isPlanned = this.#isUrgent = false
     if (this.#dirty.length === 0) return
     this.#flushedMono = this.#deps.clock.monoMs()
@@ -143,18 +145,18 @@ export class Flush {
         const error = storageError(thrown)
         this.down = error
         const isHopeless = error.code === 'internal' && tries >= MAX_TRIES
-        if (isHopeless || this.#closed || this.#deps.clock.monoMs() - startedMono > PATIENCE_MS) {
+        if (isHopeless || this.#closed !== null || this.#deps.clock.monoMs() - startedMono > PATIENCE_MS) {
           this.#giveUp(batch, error)
           break
         }
         await this.#pause()
-        if (this.#closed) {
+        if (this.#closed !== null) {
           this.#giveUp(batch, error)
           break
         }
       }
     }
-    if (--this.#underWay > 0 || this.#closed || this.#dirty.length === 0) return
+    if (--this.#underWay > 0 || this.#closed !== null || this.#dirty.length === 0) return
     if (this.#isUrgent) this.#flush()
     else this.#plan()
   }

@@ -42,10 +42,11 @@ export class FollowedLog {
     this.heardMono = nowMono
   }
 
-  /** Begins after this record, which others tell. */
+  /** Begins after this record, which others tell; what it knew of the log before is void. */
   startAt(seq: number, epoch: number): void {
     this.seq = seq
     this.epoch = epoch
+    this.decoder.forget()
   }
 
   hold(arrival: Arrival): void {
@@ -62,13 +63,15 @@ export class FollowedLog {
     return this.#held.splice(0)
   }
 
-  /** Throws where the chunk is damaged. */
-  take({ epoch, firstSeq, count, what }: Arrival): Taken {
+  /**
+   * `isRead`: from the log, after the record that was told last. Else the first run of another epoch is a gap: what
+   * comes before it may be other records of the same numbers. Throws where the chunk is damaged.
+   */
+  take({ epoch, firstSeq, count, what }: Arrival, isRead = false): Taken {
     const last = firstSeq + count - 1
     const { seq } = this
     if (epoch < this.epoch || (epoch === this.epoch && last <= seq)) return 'told'
-    // Another epoch begins where this one ended, or else this one lost something
-    if (firstSeq > seq + 1 || (epoch !== this.epoch && firstSeq !== seq + 1 && seq > 0)) return 'gap'
+    if (firstSeq > seq + 1 || (epoch !== this.epoch && seq > 0 && !isRead)) return 'gap'
     let records: readonly Bytes[]
     if (isChunk(what)) {
       if (!this.decoder.canRead(what)) return 'gap'

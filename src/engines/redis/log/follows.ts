@@ -170,8 +170,8 @@ export class Follows {
   async #prepare(log: FollowedLog): Promise<Stretch | null> {
     const found = await this.#deps.reader.stretch(log.job, -1, 0, true, this.#deps.process)
     if (found === null) return null
-    for (const chunk of found.chunks) log.decoder.read(chunk, found.head + 1)
     log.startAt(found.head, found.epochBefore)
+    for (const chunk of found.chunks) log.decoder.read(chunk, found.head + 1)
     return found
   }
 
@@ -246,7 +246,7 @@ export class Follows {
     for (const chunk of chunks) {
       const { epoch, firstSeq, count } = chunk
       if (firstSeq + count - 1 <= log.seq) log.decoder.read(chunk, firstSeq + count)
-      else if (log.take({ epoch, firstSeq, count, what: chunk }) === 'ended') return this.#forget(log)
+      else if (log.take({ epoch, firstSeq, count, what: chunk }, true) === 'ended') return this.#forget(log)
     }
     return false
   }
