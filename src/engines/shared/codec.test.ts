@@ -109,4 +109,20 @@ describe('the codec', () => {
     expect(() => decode(encoded.slice(0, -3), [], everything())).toThrow('damaged')
     expect(() => decode('\x09\x01a', [], everything())).toThrow('damaged')
   })
+
+  test('cut short anywhere it ends: damaged, or a beginning of the records', () => {
+    // Lengths of more than one byte among them
+    const records = [opening, chunk(' a'), 'x'.repeat(300), chunk('y'.repeat(200)), 'z'.repeat(20_000)]
+    const { encoded } = roundTrip(records)
+    for (let length = 0; length < encoded.length; length++) {
+      const into = everything()
+      try {
+        decode(encoded.slice(0, length), [], into)
+      } catch (error) {
+        expect(error).toMatchObject({ message: 'a stored log is damaged' })
+      }
+      expect(into.records.length).toBeLessThan(records.length)
+      if (length % 100 === 0) expect(into.records).toEqual(records.slice(0, into.records.length))
+    }
+  })
 })

@@ -243,10 +243,10 @@ export function decode(encoded: Bytes, templates: Template[], into: Extract): vo
     for (;;) {
       const c = encoded.charCodeAt(i++)
       n += (c & 127) * scale
-      if (c < 128) break
+      // Past the end of the text it is NaN, and what follows fails
+      if (!(c >= 128)) break
       scale *= 128
     }
-    // NaN past the end of the text fails here too
     if (!(i + n <= encoded.length)) throw new Error('a stored log is damaged')
     return n
   }
