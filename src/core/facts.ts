@@ -161,7 +161,13 @@ type StoreFact =
   /** The store works, but needs an operator: see `detail`. */
   | {
       readonly type: 'store-warned'
-      readonly code: 'folder_exposed' | 'wal_held' | 'commits_missing' | 'job_damaged' | 'row_damaged'
+      readonly code:
+        | 'folder_exposed'
+        | 'wal_held'
+        | 'commits_missing'
+        | 'job_damaged'
+        | 'row_damaged'
+        | 'data_may_be_lost'
       readonly detail: string
     }
 

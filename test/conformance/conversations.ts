@@ -306,6 +306,7 @@ export const conversationCases: readonly Case[] = [
       const shown = (job: string | Job): string => (typeof job === 'string' ? job : `${job.id} ${job.state}`)
       const take = (): string[] => told.splice(0)
       const stop = engine.conversations.watch('acme', 'c', hear)
+      await eventually(() => expect(told).toHaveLength(1))
       expect(take()).toEqual(['standing new null []'])
       for (const [tenant, conversation] of [
         ['acme', 'd'],
@@ -324,13 +325,16 @@ export const conversationCases: readonly Case[] = [
       await eventually(async () => expect(told).toHaveLength(2))
       expect(take()).toEqual([`submitted ${b.id} queued`, `ended ${a.id} done`])
       // What is told is there already
-      engine.conversations.watch('acme', 'c', hear)()
+      const stopAgain = engine.conversations.watch('acme', 'c', hear)
+      await eventually(() => expect(told).toHaveLength(1))
+      stopAgain()
       expect(take()).toEqual([`standing 1 ${a.id} [${b.id} queued]`])
       await engine.jobs.cancel(b.id)
       await engine.conversations.rename('acme', 'c', 'name')
       await engine.jobs.erase(b.id)
       await engine.conversations.truncate('acme', 'c', 0)
       await engine.conversations.delete('acme', 'c')
+      await eventually(() => expect(told).toHaveLength(5))
       expect(take()).toEqual([`ended ${b.id} canceled`, 'renamed ', `erased ${b.id}`, 'truncated ', 'deleted '])
       stop()
       await runJob(engine, worker, chat)
@@ -347,8 +351,10 @@ export const conversationCases: readonly Case[] = [
       const { engine } = await before.reopen('kill')
       const told: ConversationNews[] = []
       engine.conversations.watch('acme', 'c', (news) => void told.push(news))
+      await eventually(() => expect(told).toHaveLength(1))
       expect(told).toMatchObject([{ type: 'standing', jobs: ids.map((id) => ({ id })), more: false }])
       await engine.eraseTenant('acme')
+      await eventually(() => expect(told.at(-1)?.type).toBe('deleted'))
       expect(told.slice(1).map(({ type }) => type)).toEqual(['ended', 'ended', 'deleted'])
     },
   },

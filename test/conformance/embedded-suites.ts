@@ -5,6 +5,7 @@ import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
 import { embedded } from './embedded.ts'
 import { factCases } from './facts.ts'
+import { fleetCases } from './fleet.ts'
 import { conform } from './harness.ts'
 import { keyCases } from './keys.ts'
 import { leaseCases } from './leases.ts'
@@ -16,12 +17,16 @@ import { timeCases } from './time.ts'
 export function conformEmbedded(durability: Durability): void {
   const open = embedded(durability)
   const cheap = DEEP ? open : embedded(durability, { withoutThread: true })
-  const gaps: Record<string, string> =
-    durability === 'memory'
+  const alone = "a data folder is one process's"
+  const gaps: Record<string, string> = {
+    fleet: alone,
+    cut: alone,
+    ...(durability === 'memory'
       ? { kill: 'nothing survives: that is what memory means', power: 'nothing survives: that is what memory means' }
       : durability === 'process'
         ? { power: 'not promised' }
-        : {}
+        : {}),
+  }
   conform(`${durability}: durability`, durabilityCases, open, gaps)
   conform(`${durability}: queue`, queueCases, cheap, gaps)
   conform(`${durability}: control`, controlCases, cheap, gaps)
@@ -31,4 +36,5 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: keys`, keyCases, cheap, gaps)
   conform(`${durability}: facts`, factCases, cheap, gaps)
   conform(`${durability}: time`, timeCases, cheap, gaps)
+  conform(`${durability}: fleet`, fleetCases, cheap, gaps)
 }

@@ -37,6 +37,10 @@ export interface Opened {
    * what was synced is left, and perhaps no more; the machine restarts. `meanwhile` runs in between.
    */
   reopen(how: 'kill' | 'power', meanwhile?: () => void): Promise<Opened>
+  /** Another process of the same fleet, on the same clock. Absent: there is only one. */
+  beside?(): Promise<Opened>
+  /** Cuts this process off from what stores, and from all others; returns what heals it. */
+  cut?(): () => void
   close(): Promise<void>
 }
 
@@ -45,7 +49,7 @@ export type Open = (settings?: Settings) => Promise<Opened>
 export interface Case {
   readonly name: string
   /** What the engine must be able to do; one that can't gives the reason. */
-  readonly needs?: 'kill' | 'power'
+  readonly needs?: 'kill' | 'power' | 'fleet' | 'cut'
   readonly run: (open: Open) => Promise<void>
 }
 
@@ -68,7 +72,11 @@ export async function runCase(one: Case, open: Open): Promise<void> {
   const opened: Opened[] = []
   const remember = (o: Opened): Opened => {
     opened.push(o)
-    return { ...o, reopen: async (...how) => remember(await o.reopen(...how)) }
+    return {
+      ...o,
+      reopen: async (...how) => remember(await o.reopen(...how)),
+      ...(o.beside && { beside: async () => remember(await o.beside!()) }),
+    }
   }
   try {
     await one.run(async (settings) => remember(await open(settings)))
@@ -184,6 +192,25 @@ export const counted = (engine: Engine): Engine => ({
   },
 })
 
+/**
+ * What was asked before has been decided, stored and told, if anything can be stored: an operator's change is stored
+ * after it. Twice, as what comes of a change may be stored by the next commit.
+ */
+export async function settled({ operations }: Engine): Promise<void> {
+  for (let i = 0; i < 2; i++) await operations.resume({ tenant: 'nobody' }).catch(() => {})
+}
+
+/**
+ * Time passes, and processes hear each other meanwhile: in a fleet they beat once a second, and time in which nobody
+ * could be heard ends no lease.
+ */
+export async function pass({ engine, clock }: Pick<Opened, 'engine' | 'clock'>, ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= BEAT_MS) {
+    clock.leap(Math.min(left, BEAT_MS))
+    await settled(engine)
+  }
+}
+
 /** A worker that takes leases when told to, and remembers what it is told. Otherwise it has no room. */
 export class TestWorker implements Worker {
   readonly id: string
@@ -234,18 +261,29 @@ export class TestWorker implements Worker {
   async lease(max = 100): Promise<readonly Lease[]> {
     const from = this.taken.length
     this.accept(max)
-    // Stored after what was leased, if anything can be stored
-    await this.#engine.operations.resume({ tenant: 'nobody' }).catch(() => {})
-    this.accept(0)
+    // Many come in several commits
+    for (let before = -1; before !== this.taken.length; await settled(this.#engine)) before = this.taken.length
+    await this.#noRoom()
     return this.taken.slice(from)
   }
 
   /** Leases exactly this job. */
   async one(job?: Job): Promise<Lease> {
-    const leases = await this.lease(1)
+    const from = this.taken.length
+    this.accept(1)
+    await settled(this.#engine)
+    // Its request may take longer to come than what was told after it
+    await eventually(() => expect(this.taken.length).toBeGreaterThan(from))
+    await this.#noRoom()
+    const leases = this.taken.slice(from)
     expect(leases.length).toBe(1)
     if (job) expect(leases[0].job.id).toBe(job.id)
     return leases[0]
+  }
+
+  async #noRoom(): Promise<void> {
+    this.accept(0)
+    await settled(this.#engine)
   }
 
   heartbeat(): void {

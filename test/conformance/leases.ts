@@ -4,7 +4,7 @@ import { SluiceError } from '../../src/core/errors.ts'
 import type { Place } from '../../src/core/job.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import type { Lease, Outcome } from '../../src/core/ports/work.ts'
-import { accepted, type Case, DONE, draft, eventually, type Opened, submit, TestWorker } from './harness.ts'
+import { accepted, type Case, DONE, draft, eventually, type Opened, pass, submit, TestWorker } from './harness.ts'
 import { ANY_MODEL, GRACE_MS, model } from './settings.ts'
 
 const failed = (code: SluiceError['code'], retry: boolean | 'elsewhere'): Outcome => ({
@@ -36,8 +36,8 @@ const WAYS: ReadonlyArray<readonly [string, (opened: Opened, worker: TestWorker,
   ],
   [
     'its lease ran out',
-    async ({ clock }, worker, lease) => {
-      clock.leap(11_000)
+    async (opened, worker, lease) => {
+      await pass(opened, 12_000)
       await eventually(() => expect(worker.heard).toContain(`lost ${lease.job.id}`))
     },
   ],

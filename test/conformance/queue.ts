@@ -11,6 +11,7 @@ import {
   DONE,
   draft,
   eventually,
+  pass,
   readAll,
   refusal,
   runJob,
@@ -388,16 +389,17 @@ export const queueCases: readonly Case[] = [
   {
     name: 'a heartbeat prolongs all leases of its worker, and of no other',
     async run(open) {
-      const { engine, clock } = await open({ leaseMs: 10_000 })
+      const opened = await open({ leaseMs: 10_000 })
+      const { engine } = opened
       const [w1, w2] = [new TestWorker(engine, 'w1'), new TestWorker(engine, 'w2')]
       await submit(engine)
       await submit(engine)
       await submit(engine)
       const mine = await w1.lease(2)
       await w2.lease(1)
-      clock.leap(8_000)
+      await pass(opened, 8_000)
       w1.heartbeat()
-      clock.leap(8_000)
+      await pass(opened, 8_000)
       await eventually(() => expect(w2.revocations.length).toBe(1))
       expect(w1.revocations).toEqual([])
       for (const lease of mine) expect((await engine.work.finish(lease, DONE)).kind).toBe('ended')

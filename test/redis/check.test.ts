@@ -1,7 +1,15 @@
 /** Which servers are refused, and what the operator is told to do. */
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type Checked, checkServers, type Demands, type Node } from '../../src/engines/redis/client/check.ts'
+import {
+  type Checked,
+  checkConnection,
+  checkServers,
+  type Demands,
+  type Node,
+} from '../../src/engines/redis/client/check.ts'
+import { Connection, type RedisAddress } from '../../src/engines/redis/client/connection.ts'
+import { RedisCluster } from './cluster.ts'
 import { NO_REDIS, type RedisOptions, RedisServer } from './server.ts'
 
 const opened: Array<() => unknown> = []
@@ -109,5 +117,27 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     await expect(checkServers(all, { durability: 'power', cluster: false, allowDataLoss: false })).rejects.toThrow(
       / redis-2:6379: appendfsync is everysec/,
     )
+  })
+
+  it('a connection is checked by itself, to one server or to a cluster of three', async () => {
+    const cluster = await RedisCluster.start({ appendfsync: 'always' })
+    opened.push(() => cluster.remove())
+    const demands = { durability: 'power', allowDataLoss: false } as const
+    const connect = async (address: RedisAddress): Promise<Connection> => {
+      const connection = new Connection(address, 'commands')
+      opened.push(() => connection.close())
+      await connection.open()
+      return connection
+    }
+    const [url, ...others] = cluster.urls
+    const all = await connect({ url, cluster: others })
+    expect((await checkConnection(all, demands)).warnings).toEqual([])
+    // As if it were alone
+    await expect(checkConnection(await connect({ url }), demands)).rejects.toThrow('set engine.redis.cluster to true')
+    const third = new Redis({ port: cluster.nodes[2].port, host: '127.0.0.1' })
+    opened.push(() => third.disconnect())
+    await third.config('SET', 'appendfsync', 'everysec')
+    const name = `127.0.0.1:${cluster.nodes[2].port}`
+    await expect(checkConnection(all, demands)).rejects.toThrow(`${name}: appendfsync is everysec`)
   })
 })

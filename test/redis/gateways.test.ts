@@ -86,6 +86,8 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
   }: Given = {}): Promise<Engine & { kill(): void }> {
     const { engine, kill } = await openRedis({
       redis: { url, prefix },
+      durability: 'memory',
+      allowDataLoss: false,
       createCoordinator: () => createCoordinator(coordinatorOptions(settings)),
       clock: systemClock,
       ids,

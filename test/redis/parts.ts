@@ -12,6 +12,7 @@ export interface Parts {
   readonly subscriber: Connection
   readonly scripts: Scripts
   readonly clock: LeapClock
+  readonly time: { nowMs(): number }
   readonly facts: readonly Happened[]
   readonly emit: (fact: Happened) => void
   close(): void
@@ -29,6 +30,7 @@ export async function openParts(address: RedisAddress): Promise<Parts> {
     subscriber,
     scripts: new Scripts(commands, names.shard),
     clock: leapClock(),
+    time: { nowMs: () => Date.now() },
     facts,
     emit: (fact) => void facts.push(fact),
     close() {

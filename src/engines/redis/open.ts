@@ -9,9 +9,11 @@ import { gauge } from '../../core/numbers.ts'
 import type { Coordinator } from '../../core/ports/coordinator.ts'
 import type { Engine } from '../../core/ports/engine.ts'
 import type { ConversationLimitOptions } from '../shared/conversation-limits.ts'
+import type { Durability } from '../shared/durability.ts'
 import type { JobRetention } from '../shared/retention.ts'
 import { type Ground, openGround } from './bus/ground.ts'
 import { Health } from './bus/health.ts'
+import { checkConnection } from './client/check.ts'
 import type { RedisAddress } from './client/connection.ts'
 import { storageError } from './client/errors.ts'
 import type { AskTime } from './client/redis-time.ts'
@@ -32,6 +34,10 @@ import { FleetWork } from './work/work.ts'
 
 export interface RedisOptions {
   readonly redis: RedisAddress
+  /** A server that can't keep it is refused: docs/engines.md. */
+  readonly durability: Durability
+  /** It is not refused, but the operator is warned. */
+  readonly allowDataLoss: boolean
   /** An empty one, for each time that this process coordinates. */
   readonly createCoordinator: () => Coordinator
   readonly clock: Clock
@@ -60,11 +66,13 @@ export interface OpenedRedis {
 const GONE_MS = 1_500
 const RETRY_MS = 250
 
-/** Rejects where Redis can't be reached, or refuses. */
+/** Rejects where Redis can't be reached or refuses, and with config_invalid where it can't keep `durability`. */
 export async function openRedis(options: RedisOptions, seams: Seams = {}): Promise<OpenedRedis> {
   const { redis, clock, ids, onFact } = options
   const ground = await openGround(redis, clock, ids, onFact, seams.askTime)
   try {
+    const { warnings } = await checkConnection(ground.commands, options)
+    for (const detail of warnings) onFact({ type: 'store-warned', code: 'data_may_be_lost', detail })
     return await compose(options, ground, seams)
   } catch (error) {
     ground.close()

@@ -9,17 +9,20 @@ import { storageError } from './client/errors.ts'
 const MAX_TICKETS = 100_000
 const MAX_TICKETS_PER_KEY = 10_000
 
+type Parts = Pick<Ground, 'scripts'> & { readonly time: Pick<Ground['time'], 'nowMs'> }
+
 const digestOf = (ticket: string): string => createHash('sha256').update(ticket).digest('base64url')
 
 export class RedisTickets implements Tickets {
-  readonly #scripts: Ground['scripts']
+  readonly #parts: Parts
 
-  constructor({ scripts }: Pick<Ground, 'scripts'>) {
-    this.#scripts = scripts
+  constructor(parts: Parts) {
+    this.#parts = parts
   }
 
   async issue(ticket: string, session: Session, ms: number): Promise<void> {
-    const args = [digestOf(ticket), session.keyId, JSON.stringify(session), ms, MAX_TICKETS_PER_KEY, MAX_TICKETS]
+    const caps = [MAX_TICKETS_PER_KEY, MAX_TICKETS]
+    const args = [digestOf(ticket), session.keyId, JSON.stringify(session), ms, ...caps]
     const unused = (await this.#run('tickets-issue', args)) as number
     if (unused >= 0)
       throw new SluiceError('rate_limited', {
@@ -35,7 +38,7 @@ export class RedisTickets implements Tickets {
 
   async #run(script: string, args: readonly (string | number)[]): Promise<unknown> {
     try {
-      return await this.#scripts.run(script, args)
+      return await this.#parts.scripts.run(script, [...args, this.#parts.time.nowMs()])
     } catch (error) {
       throw storageError(error)
     }

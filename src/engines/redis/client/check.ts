@@ -1,6 +1,9 @@
 /** Can this server keep what `durability` promises? Looked at when it is opened, and by `sluice doctor`. */
+import { Cluster } from 'ioredis'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Durability } from '../../shared/durability.ts'
+import type { Connection } from './connection.ts'
+import { storageError } from './errors.ts'
 
 /** One server: every primary of a cluster is looked at. */
 export interface Node {
@@ -26,6 +29,21 @@ export interface Checked {
 /** Streams with MINID, and in a cluster the channels of a slot. */
 const OLDEST = { alone: '6.2', cluster: '7.0' }
 const OLDEST_VALKEY = '7.2'
+
+/** As checkServers, of the server or cluster that a connection is to. Rejects with storage_unavailable, too. */
+export async function checkConnection({ client }: Connection, demands: Omit<Demands, 'cluster'>): Promise<Checked> {
+  const cluster = client instanceof Cluster
+  const primaries = cluster ? client.nodes('master') : [client]
+  const nodes = primaries.map((primary): Node => {
+    const { host, port } = primary.options
+    return { name: `${host}:${port}`, call: (command, ...args) => primary.call(command, ...args) }
+  })
+  try {
+    return await checkServers(nodes, { ...demands, cluster })
+  } catch (error) {
+    throw storageError(error)
+  }
+}
 
 /** Rejects with config_invalid, which names the node and says what to do. */
 export async function checkServers(nodes: readonly Node[], demands: Demands): Promise<Checked> {

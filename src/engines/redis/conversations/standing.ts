@@ -26,8 +26,8 @@ export const infoOf = (
   id,
   name: name ?? null,
   turns: Number(turns),
-  createdAtMs: Number(created),
-  updatedAtMs: Number(updated),
+  createdAtMs: Math.floor(Number(created)),
+  updatedAtMs: Math.floor(Number(updated)),
 })
 
 export async function readStanding(

@@ -13,6 +13,7 @@ import { redriven } from '../../shared/redriven.ts'
 import type { Ground } from '../bus/ground.ts'
 import { unavailable } from '../client/errors.ts'
 import type { Argument } from '../client/scripts.ts'
+import { turnRangeOf } from '../conversations/turn.ts'
 import type { Item } from '../protocol/commands.ts'
 import { unpackError } from '../protocol/errors.ts'
 import type { SubmitAnswer } from '../protocol/messages.ts'
@@ -132,8 +133,9 @@ export class RedisSubmissions implements Submissions {
 
   async #ask(drafts: readonly JobDraft[], bytes: number, digests: readonly string[]): Promise<readonly Submitted[]> {
     const ids = await this.#orders.take(drafts.length)
-    const items = drafts.map(({ body, isRetry, ...facts }, i): Item => {
-      return { id: ids[i], facts, bodyBytes: body.length, isRetry }
+    const items = drafts.map(({ body, isRetry, ...draft }, i): Item => {
+      const turn = draft.options.conversation === undefined ? undefined : turnRangeOf(body)
+      return { id: ids[i], facts: { ...draft, ...(turn && { turn }) }, bodyBytes: body.length, isRetry }
     })
     const untilMs = this.#ground.time.nowMs() + ACCEPT_MS
     let isSent = false

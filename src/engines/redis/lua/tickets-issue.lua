@@ -1,8 +1,7 @@
--- digest, key id, session, ms, most of a key, most of all. Returns -1, or how many unused ones the key has.
+-- digest, key id, session, ms, most of a key, most of all, now. Returns -1, or how many unused ones the key has.
 local digest, key_id, session, ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local sessions, ends, unused = S .. ':tickets', S .. ':tickets:ends', S .. ':tickets:unused'
-local time = call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = tonumber(ARGV[7])
 
 local function drop(ticket)
   local stored = call('HGET', sessions, ticket)

@@ -1,0 +1,3 @@
+import { conformRedis } from './redis-suites.ts'
+
+conformRedis('process', 'process', { suites: ['durability'] })
