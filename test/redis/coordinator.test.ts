@@ -330,6 +330,60 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     health.close()
     await proxy.close()
   })
+
+  it('coordinators die again and again under load: every accepted job ends once, lanes keep their order', async () => {
+    const proxy = await FaultProxy.start(redis.port)
+    let hosts = [await fleet.host(), await fleet.host({}, proxy.url)]
+    const [gateway, other] = [await fleet.process(), await fleet.process(proxy.url)]
+    const ends = new Map<string, number>()
+    const lanes = new Map<string, string[]>()
+    for (const process of [gateway, other]) {
+      const worker = process.worker(8)
+      const { leased } = worker
+      worker.leased = (leases) => {
+        leased.call(worker, leases)
+        for (const lease of leases)
+          void process.work.finish(lease, DONE).then(({ kind }) => {
+            if (kind === 'ended') ends.set(lease.job.id, (ends.get(lease.job.id) ?? 0) + 1)
+          })
+      }
+    }
+    const accepted: string[] = []
+    let isOver = false
+    const load = Array.from({ length: 8 }, async (_, n) => {
+      const lane = `l${n}`
+      const order: string[] = []
+      lanes.set(lane, order)
+      while (!isOver) {
+        const id = await gateway.accepted({ options: { lane } })
+        order.push(id)
+        accepted.push(id)
+      }
+    })
+    for (let round = 0; round < 6; round++) {
+      await new Promise((passed) => setTimeout(passed, 400))
+      if (round % 3 === 2) proxy.drop()
+      else {
+        const acting = hosts.find(({ isActing }) => isActing) ?? hosts[0]
+        acting.kill()
+        hosts = [...hosts.filter((host) => host !== acting), await fleet.host()]
+      }
+    }
+    isOver = true
+    await Promise.all(load)
+    const ended = async (): Promise<number> =>
+      (await gateway.ground.commands.client.zcard(gateway.ground.names.jobs())) ?? 0
+    await eventually(async () => expect(await ended()).toBe(accepted.length))
+    expect([...ends.values()].every((times) => times === 1)).toBe(true)
+    const seqs = new Map<string, number>()
+    for (const [i, fact] of fleet.facts.entries()) if (fact.type === 'job-ended') seqs.set(fact.job, i)
+    for (const order of lanes.values()) {
+      const at = order.flatMap((id) => seqs.get(id) ?? [])
+      expect(at).toEqual(at.toSorted((a, b) => a - b))
+    }
+    expect(accepted.length).toBeGreaterThan(50)
+    await proxy.close()
+  })
 })
 
 /** The next `count` messages of this type to this process are lost. */

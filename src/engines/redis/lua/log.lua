@@ -12,15 +12,22 @@ local function log_key(id)
   return S .. ':l:' .. id
 end
 
+local log_epoch_now = nil
+
 -- The current epoch. A server with another run_id may have lost what the last one had: from then on there is a new
 -- epoch, drawn with `random` so that none that was lost is drawn again.
 local function log_epoch(random)
+  if log_epoch_now then return log_epoch_now end
   local server = string.match(call('INFO', 'server'), 'run_id:(%x+)')
   local epoch, last = string.match(call('LINDEX', log_epochs, 0) or '', '^(%d+) (%x+)$')
-  if last == server then return tonumber(epoch) end
+  if last == server then
+    log_epoch_now = tonumber(epoch)
+    return log_epoch_now
+  end
   epoch = epoch and tonumber(epoch) + 1 + tonumber(random) or 1
   call('LPUSH', log_epochs, string.format('%.0f %s', epoch, server))
   call('LTRIM', log_epochs, 0, EPOCHS_KEPT - 1)
+  log_epoch_now = epoch
   return epoch
 end
 
