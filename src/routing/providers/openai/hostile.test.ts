@@ -231,7 +231,7 @@ describe('nothing is papered over', () => {
       upstreamModel: null,
       clock: systemClock,
       wheel: new Wheel(systemClock),
-      gatherMs: () => 0,
+      gathering: () => null,
     })
     const end = await new Promise<ProviderEnd>((done) =>
       nobody.start(
