@@ -122,9 +122,11 @@ it('together: an end that comes while a socket is left unread is seen, and its c
 
 it('apart: each is left unread for itself', async () => {
   const answers = [await begun(), await begun()]
-  gathering = { ms: 60, together: false }
+  gathering = { ms: 300, together: false }
   for (const { socket } of answers) {
+    came = []
     socket.write(token('third'), 'latin1')
+    await until(() => came.length === 1)
     await new Promise((next) => setTimeout(next, 25))
   }
   came = []
