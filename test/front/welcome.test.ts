@@ -15,7 +15,7 @@ afterAll(() => app?.stop())
 
 const look = (target: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Answer> =>
   send(app.port, request(method, target, { accept: BROWSER, ...headers }), {
-    withinMs: method === 'HEAD' ? 300 : 5_000,
+    withinMs: method === 'HEAD' ? 300 : 20_000,
   })
 
 it('shows a browser the first request, as it reached us', async () => {

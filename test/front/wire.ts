@@ -14,7 +14,7 @@ export interface Answer {
 }
 
 export interface SendOptions {
-  /** Gives up after. */
+  /** Gives up after: it never comes. */
   readonly withinMs?: number
   /** Waits for the close, instead of returning with the answer. */
   readonly untilClosed?: boolean
@@ -26,7 +26,7 @@ export interface SendOptions {
 
 /** Sends `bytes` on a fresh connection and reads one answer. */
 export function send(port: number, bytes: string | Buffer, options: SendOptions = {}): Promise<Answer> {
-  const { withinMs = 5_000, untilClosed = false, drip, end = false } = options
+  const { withinMs = 20_000, untilClosed = false, drip, end = false } = options
   return new Promise((resolve) => {
     const startedAt = performance.now()
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
