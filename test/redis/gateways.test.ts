@@ -8,6 +8,7 @@ import type { Job, JobId } from '../../src/core/job.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import type { Submitted } from '../../src/core/ports/submissions.ts'
 import type { Lease, Worker } from '../../src/core/ports/work.ts'
+import { openGround } from '../../src/engines/redis/bus/ground.ts'
 import { Connection } from '../../src/engines/redis/client/connection.ts'
 import { openRedis } from '../../src/engines/redis/open.ts'
 import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
@@ -190,12 +191,16 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
 
   it('S2: a job whose reader left is canceled after the grace, unless one came back at another gateway', async () => {
     const [a, b] = [await gateway({ graceMs: 1_500 }), await gateway({ graceMs: 1_500 })]
+    // Both have told the coordinator who reads what, as they do when they first hear of it
+    await new Promise((done) => setTimeout(done, 1_200))
     const cancels = { options: { onDisconnect: 'cancel' } } as const
     const [left, back, dead] = [await submit(a, cancels), await submit(a, cancels), await submit(b, cancels)]
     for (const job of [left, back]) a.presence.enter(job)(false)
     b.presence.enter(back)
     b.presence.enter(dead)
     await eventually(async () => expect((await a.jobs.get(left.id))?.state).toBe('canceled'))
+    // Had its grace begun, it would be over now
+    await new Promise((done) => setTimeout(done, 1_000))
     for (const job of [back, dead]) expect((await a.jobs.get(job.id))?.state).toBe('queued')
     // A gateway that dies takes its readers with it
     b.kill()
@@ -210,6 +215,8 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
     const secret = { tenant: 'hush', options: { idempotencyKey: 'hidden', conversation: 'talk' } } as const
     const done = await submit(a, secret)
     await hands.run(done.id)
+    const page = await b.conversations.turns('hush', 'talk', { from: 'oldest', limit: 9, maxBytes: 9_999 })
+    expect(page!.turns[0].messages).toMatch(/^\[\{"role":"user","content":"hello \d+"\}\]$/)
     expect(await b.jobs.erase(done.id)).toBe(true)
     expect(await a.jobs.get(done.id)).toBeNull()
     expect(await a.log.read(done.id, 0, 1_000)).toBeNull()
@@ -281,7 +288,8 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
       results.push(...(await far.submissions.submit([draft({ body: `number ${i}`, model: `m${i}` })])))
     })
     await new Promise((done) => setTimeout(done, 800))
-    proxy.stall()
+    // First what is asked arrives, and its answers are lost; then nothing passes
+    proxy.stall('down')
     await new Promise((done) => setTimeout(done, 1_500))
     proxy.cut()
     await new Promise((done) => setTimeout(done, 1_500))
@@ -294,6 +302,11 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
     expect(new Set(listed.map(({ id }) => id))).toEqual(new Set(taken))
     expect(new Set(listed.map(({ model }) => model)).size).toBe(200 - refused)
     expect(taken.length).toBeGreaterThan(150)
+    // Each request stays as long as its job, and no other is left
+    const { keys, client } = await store()
+    const bodies = (await keys()).filter((key) => key.includes(':b:'))
+    expect(bodies.length).toBe(taken.length)
+    for (const body of bodies) expect(await client.pttl(body)).toBe(-1)
   })
 
   it('a submit that is sent again after its job has ended, because its answer was lost, starts nothing', async () => {
@@ -314,6 +327,24 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
     await new Promise((done) => setTimeout(done, 300))
     expect(hands.taken.length).toBe(1)
     expect((await near.jobs.list({ limit: 10, states: ['done'] })).length).toBe(1)
+    expect(Buffer.from((await near.jobs.request(job.id))!).toString()).toBe('once')
+  })
+
+  it('what is submitted too late is refused: its gateway has told so already', async () => {
+    await gateway()
+    const ground = await openGround({ url: redis.url, prefix }, systemClock, ids, () => {})
+    opened.push(ground.close)
+    const { body, isRetry, ...facts } = draft()
+    const id = ids.job(1)
+    const submitted = async (untilMs: number): Promise<unknown> => {
+      const items = [{ id, facts, bodyBytes: body.length, isRetry }]
+      return ground.bus.ask({ type: 'submit', untilMs, items })
+    }
+    const now = ground.time.nowMs()
+    expect(await submitted(now - 50)).toMatchObject([{ kind: 'refused', error: { code: 'storage_unavailable' } }])
+    expect(await submitted(now + 5_000)).toMatchObject([{ kind: 'accepted' }])
+    // It was accepted in time
+    expect(await submitted(now - 50)).toMatchObject([{ kind: 'accepted' }])
   })
 
   it('each step of a job is a fact once in the fleet', async () => {

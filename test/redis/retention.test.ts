@@ -75,7 +75,7 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     const counted = await used()
     expect(counted).toBeGreaterThan(50_000)
     expect(counted).toBeLessThan(70_000)
-    const sweep = sweeper({ tenant: (tenant) => (tenant === 'acme' ? { logsMs: -1 } : null) })
+    const sweep = sweeper({ tenant: (tenant) => (tenant === 'acme' ? { logsMs: -HOUR_MS } : null) })
     await sweep.sweep()
     expect(await there(ids)).toEqual([false, false, true])
     expect(await traces(ids.slice(0, 2))).toEqual([])
@@ -110,7 +110,7 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     const ids: JobId[] = []
     for (let i = 0; i < 30; i++) ids.push(await run('acme', 500))
     const waits = await process.accepted({ tenant: 'acme', options: { delayMs: HOUR_MS, idempotencyKey: 'k' } })
-    const sweeps = [sweeper({ logsMs: -1 }), sweeper({ logsMs: -1 })]
+    const sweeps = [sweeper({ logsMs: -HOUR_MS }), sweeper({ logsMs: -HOUR_MS })]
     await Promise.all(sweeps.map((sweep) => sweep.sweep()))
     expect(sweeps[0].removed.value + sweeps[1].removed.value).toBe(30)
     expect(await ground.commands.client.hgetall(ground.names.bytes())).toEqual({})
@@ -124,7 +124,7 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     const key = ground.names.key('acme', 'key')
     const other = 'job_00000000000000000000000009 digest'
     await ground.commands.client.set(key, other)
-    await sweeper({ logsMs: -1 }).sweep()
+    await sweeper({ logsMs: -HOUR_MS }).sweep()
     expect(await isThere(id)).toBe(false)
     expect(await ground.commands.client.get(key)).toBe(other)
   })

@@ -133,10 +133,7 @@ export class RedisSubmissions implements Submissions {
 
   async #ask(drafts: readonly JobDraft[], bytes: number, digests: readonly string[]): Promise<readonly Submitted[]> {
     const ids = await this.#orders.take(drafts.length)
-    const items = drafts.map(({ body, isRetry, ...draft }, i): Item => {
-      const turn = draft.options.conversation === undefined ? undefined : turnRangeOf(body)
-      return { id: ids[i], facts: { ...draft, ...(turn && { turn }) }, bodyBytes: body.length, isRetry }
-    })
+    const items = drafts.map((draft, i) => itemOf(draft, ids[i]))
     const untilMs = this.#ground.time.nowMs() + ACCEPT_MS
     let isSent = false
     let isStored = false
@@ -287,6 +284,12 @@ function jobOf(
   id: JobId,
 ): Omit<Job, 'state' | 'epoch' | 'attempts' | 'acceptedAtMs'> {
   return { ...draft, id, body: NO_BODY }
+}
+
+/** Of a conversation's job, what will be its turn: the commit that ends it cuts that out of the request. */
+function itemOf({ body, isRetry, ...draft }: JobDraft, id: JobId): Item {
+  const turn = draft.options.conversation === undefined ? undefined : turnRangeOf(body)
+  return { id, facts: turn === undefined ? draft : { ...draft, turn }, bodyBytes: body.length, isRetry }
 }
 
 const isTaken = (id: JobId, answer: SubmitAnswer | undefined): boolean =>
