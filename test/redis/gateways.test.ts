@@ -237,6 +237,23 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
     await submit(b, { tenant: 'hush' })
   })
 
+  it('a damaged job is told, harms no list, and can be erased', async () => {
+    const a = await gateway()
+    const { client, keys } = await store()
+    const [done, waits, fine] = [await submit(a), await submit(a, { options: { delayMs: 60_000 } }), await submit(a)]
+    const hands = new Hands(a, 2)
+    await hands.run(done.id)
+    await hands.run(fine.id)
+    const [row, live] = ['r', 'live'].map((name) => `${prefix}{s0}:${name}`)
+    await client.set(`${row}:${done.id}`, 'x')
+    await client.hset(live, waits.id, '{}')
+    for (const { id } of [done, waits]) await expect(a.jobs.get(id)).rejects.toMatchObject({ code: 'job_damaged' })
+    expect((await a.jobs.list({ limit: 10, states: ['done'] })).map(({ id }) => id)).toEqual([fine.id])
+    for (const { id } of [done, waits]) expect(await a.jobs.erase(id)).toBe(true)
+    for (const { id } of [done, waits]) expect(await a.jobs.get(id)).toBeNull()
+    expect((await keys()).filter((key) => key.includes(done.id) || key.includes(waits.id))).toEqual([])
+  })
+
   it("names that hold colons, braces, lengths and line breaks reach nobody else's jobs", async () => {
     const a = await gateway()
     const hostile = [

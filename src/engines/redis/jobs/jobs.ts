@@ -68,10 +68,22 @@ export class RedisJobs implements Jobs {
     await this.ended(id)
     const stored = await this.rows.stored(id)
     if (stored === null || stored.kind === 'live') return false
+    if (stored.kind === 'damaged') await this.#forgetLive(id)
     const job = stored.kind === 'ended' ? removableOf(this.#ground.names, stored.row) : damagedOne(id)
     const removed = await this.remove([job])
     if (job.conversation !== null) await this.#eraseTurn(job.tenant, job.conversation, id)
     return removed > 0
+  }
+
+  /** A damaged job that has not ended, which nobody coordinates. */
+  async #forgetLive(id: JobId): Promise<void> {
+    const { commands, names } = this.#ground
+    try {
+      await commands.client.hdel(names.live(), id)
+      await commands.client.hdel(names.run(), id)
+    } catch (error) {
+      throw storageError(error)
+    }
   }
 
   /** Takes ended jobs out; resolves with how many there were. */
@@ -85,10 +97,13 @@ export class RedisJobs implements Jobs {
     const giveUpMono = clock.monoMs() + MAX_ERASE_MS
     while ((await this.rows.stored(id))?.kind === 'live') {
       if (clock.monoMs() > giveUpMono) throw unavailable()
-      // Its worker may take longer to stop than the bus waits for an answer
-      await bus.ask({ type: 'cancel', id, wait: true }).catch((error: unknown) => {
+      try {
+        // It does not have what it could not restore
+        if ((await bus.ask({ type: 'cancel', id, wait: true })) === 'unknown') return
+      } catch (error) {
+        // Its worker may take longer to stop than the bus waits for an answer
         if (storageError(error).code !== 'storage_unavailable' || this.#ground.commands.away) throw error
-      })
+      }
     }
   }
 

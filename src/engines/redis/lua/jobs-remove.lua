@@ -3,8 +3,7 @@ local removed = 0
 for i = 1, #ARGV, 4 do
   local id, tenant, bytes, key = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if call('HEXISTS', S .. ':live', id) == 0 then
-    removed = removed + call('UNLINK', S .. ':r:' .. id)
-    call('UNLINK', S .. ':b:' .. id, S .. ':l:' .. id)
+    if call('UNLINK', S .. ':r:' .. id, S .. ':b:' .. id, S .. ':l:' .. id) > 0 then removed = removed + 1 end
     for _, index in ipairs({ ':jobs', ':bad' }) do
       call('ZREM', S .. index, id)
       call('ZREM', S .. index .. ':' .. tenant, id)
