@@ -347,6 +347,22 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
     expect(Buffer.from((await near.jobs.request(job.id))!).toString()).toBe('once')
   })
 
+  it('a Redis that is full refuses work as storage_full, and takes it again when there is room', async () => {
+    const own = await RedisServer.start()
+    opened.push(() => own.remove())
+    const a = await gateway({ url: own.url })
+    const connection = new Connection({ url: own.url }, 'commands')
+    await connection.open()
+    opened.push(() => connection.close())
+    const [before] = await a.submissions.submit([draft()])
+    await connection.client.call('CONFIG', 'SET', 'maxmemory', '1mb')
+    expect(kinds(await a.submissions.submit([draft(), draft()]))).toEqual(['storage_full', 'storage_full'])
+    expect(await a.jobs.get(accepted(before).id)).toMatchObject({ state: 'queued' })
+    await connection.client.call('CONFIG', 'SET', 'maxmemory', '0')
+    await eventually(async () => expect(kinds(await a.submissions.submit([draft()]))).toEqual(['accepted']))
+    expect((await a.jobs.list({ limit: 10 })).length).toBe(2)
+  })
+
   it('what is submitted too late is refused: its gateway has told so already', async () => {
     await gateway()
     const ground = await openGround({ url: redis.url, prefix }, systemClock, ids, () => {})

@@ -44,6 +44,8 @@ interface Storing {
   /** Id and request of each job. */
   readonly bodies: readonly Argument[]
   readonly bytes: number
+  /** Called when it may reach Redis from now on. */
+  readonly sending: () => void
   readonly done: () => void
   readonly failed: (error: unknown) => void
 }
@@ -138,10 +140,12 @@ export class RedisSubmissions implements Submissions {
     let isSent = false
     let isStored = false
     const store = async (entry: string): Promise<void> => {
-      isSent ||= !this.#ground.commands.away
       // A request that is stored need not be sent again
       const bodies = isStored ? [] : drafts.flatMap(({ body }, i) => [ids[i], bufferOf(body)])
-      await this.#store({ entry, digests, bodies, bytes: isStored ? 0 : bytes })
+      const sending = (): void => {
+        isSent = true
+      }
+      await this.#store({ entry, digests, bodies, bytes: isStored ? 0 : bytes, sending })
       isStored = true
     }
     let answers: readonly SubmitAnswer[]
@@ -207,6 +211,7 @@ export class RedisSubmissions implements Submissions {
       bodies.length,
       ...bodies,
     ])
+    if (!this.#ground.commands.away) for (const { sending } of submits) sending()
     try {
       const revoked = (await this.#ground.scripts.run('submit', [REFUSED_BODY_S, ...args])) as readonly number[]
       for (const [i, { done, failed }] of submits.entries())
