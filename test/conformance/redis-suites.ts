@@ -19,8 +19,6 @@ const EPOCH = "a log's epoch is that of what Redis has, which outlives our proce
 
 /** What the Redis engine does not do, or not yet, and why. */
 const GAPS: Readonly<Record<string, string>> = {
-  'what was taken before finish is stored before the end; nothing is stored behind it':
-    'not yet: what is appended while finish is on its way is stored before the end',
   'the end is neither readable nor followed nor in the job before finish resolves':
     'all are told by the commit, readers and who finishes; the answer of finish may come last',
   'a kill loses no record that was flushed; the log goes on where it was, and cursors of all starts hold': EPOCH,

@@ -194,6 +194,8 @@ export class FleetWork implements Work {
     const held = this.#held.get(job.id, attempt)
     if (held === undefined || held.isFinishing) return FENCED
     held.isFinishing = true
+    // What is appended from here on is not stored; what was before is, ahead of the end
+    void this.#logs.settle(job.id, attempt)
     const { answer: _answer, ...told } = { answer: '', ...packOutcome(outcome) }
     const ask = { type: 'finish', worker: held.seat.id, id: job.id, attempt, outcome: told } as const
     try {
