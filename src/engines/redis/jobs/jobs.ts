@@ -70,9 +70,9 @@ export class RedisJobs implements Jobs {
     if (stored === null || stored.kind === 'live') return false
     if (stored.kind === 'damaged') await this.#forgetLive(id)
     const job = stored.kind === 'ended' ? removableOf(this.#ground.names, stored.row) : damagedOne(id)
-    const removed = await this.remove([job])
+    // First what only the job leads to: if this process dies now, an erase that is repeated finds both
     if (job.conversation !== null) await this.#eraseTurn(job.tenant, job.conversation, id)
-    return removed > 0
+    return (await this.remove([job])) > 0
   }
 
   /** A damaged job that has not ended, which nobody coordinates. */
