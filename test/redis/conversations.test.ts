@@ -38,6 +38,8 @@ class Fleet {
   readonly #parts: Parts
   readonly conversations: RedisConversations
   #seq = 0
+  /** Each gateway draws its own. */
+  orderOf = (seq: number): number => seq
   /** Not ended. */
   readonly live = new Map<string, Known>()
 
@@ -59,7 +61,7 @@ class Fleet {
 
   async accept(conversation: string, body = say('hello'), tenant = 'acme', at = 1_000): Promise<string> {
     const seq = ++this.#seq
-    const id = ids.job(seq)
+    const id = ids.job(this.orderOf(seq))
     const { client } = this.#parts.commands
     const { body: bytes, isRetry: _retry, ...facts } = draft({ tenant, body, options: { conversation } })
     const turn = turnRangeOf(bytes)
@@ -191,6 +193,17 @@ describe.skipIf(NO_REDIS)('Redis: conversations', () => {
       expect(await after('oldest', ids.job(99))).toEqual([])
       expect(jobOrder(a)).toBeLessThan(jobOrder(e)!)
     }
+  })
+
+  it('a place whose turn is gone holds among ids of two gateways, which are not in order', async () => {
+    const all = await fleet()
+    all.orderOf = (seq) => (seq % 2 === 0 ? seq + 64 : seq)
+    const [a, b, c, d] = [await all.turn('c'), await all.turn('c'), await all.turn('c'), await all.turn('c')]
+    await all.erase(b)
+    const range = { limit: 9, maxBytes: 1e6, beyond: b } as const
+    const after = async (from: 'newest' | 'oldest'): Promise<readonly string[]> =>
+      (await all.conversations.turns('acme', 'c', { ...range, from }))!.turns.map(({ job }) => job)
+    expect([await after('newest'), await after('oldest')]).toEqual([[a], [c, d]])
   })
 
   it('a page is bounded in bytes whatever it is asked for; a damaged turn is left empty and told', async () => {

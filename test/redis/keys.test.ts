@@ -155,6 +155,8 @@ describe.skipIf(NO_REDIS)('Redis: tickets', () => {
       expect(found.filter((one) => one !== null)).toEqual([session('k1')])
     }
     expect(await gateways[0].redeem('unknown')).toBeNull()
+    const parts = await partsOf(url)
+    expect(await parts.commands.client.keys('*:tickets*')).toEqual([])
   })
 
   it('it is stored as a digest, expires, and leaves nothing behind', async () => {
