@@ -49,7 +49,7 @@ export function redis(
           redis: { ...address, ...(proxy && { url: proxy.url }), prefix },
           durability,
           allowDataLoss: false,
-          createCoordinator: () => (planted.coordinator ?? same)(createCoordinator(coordinatorOptions(settings))),
+          coordinator: () => (planted.coordinator ?? same)(createCoordinator(coordinatorOptions(settings))),
           clock,
           ids,
           wheel: new Wheel(clock),

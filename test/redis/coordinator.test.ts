@@ -1,7 +1,11 @@
 /** The coordinator of a fleet, on a real Redis: elected, fenced, restored, and never sure that a message arrived. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { systemClock, Wheel } from '../../src/core/clock.ts'
+import { systemIds } from '../../src/core/ids.ts'
 import { Health } from '../../src/engines/redis/bus/health.ts'
-import { DONE, eventually } from '../conformance/harness.ts'
+import { openRedis } from '../../src/engines/redis/open.ts'
+import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
+import { DONE, eventually, runJob, TestWorker } from '../conformance/harness.ts'
 import { TestFleet, type TestProcess } from './fleet.ts'
 import { FaultProxy } from './proxy.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
@@ -383,6 +387,30 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     }
     expect(accepted.length).toBeGreaterThan(50)
     await proxy.close()
+  })
+
+  it('an engine runs it in a thread, as a server does', async () => {
+    const { engine } = await openRedis({
+      redis: { url: redis.url, prefix: 'threaded' },
+      durability: 'process',
+      allowDataLoss: false,
+      coordinator: { module: new URL('./decisions.ts', import.meta.url).href, options: {} },
+      clock: systemClock,
+      ids: systemIds(),
+      wheel: new Wheel(systemClock),
+      retention: { logsMs: 60_000, bytes: 1 << 30, atLeastMs: 0, conversations: UNLIMITED, tenant: () => null },
+      joinAfterEndMs: 60_000,
+      disconnectGraceMs: 15_000,
+      onFact: (fact) => fleet.facts.push(fact),
+    })
+    try {
+      await engine.restore()
+      expect(engine.health()).toEqual({ ok: true })
+      const job = await runJob(engine, new TestWorker(engine))
+      expect((await engine.jobs.get(job.id))?.state).toBe('done')
+    } finally {
+      await engine.close()
+    }
   })
 })
 

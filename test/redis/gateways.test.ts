@@ -89,7 +89,7 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
       redis: { url, prefix },
       durability: 'memory',
       allowDataLoss: false,
-      createCoordinator: () => createCoordinator(coordinatorOptions(settings)),
+      coordinator: () => createCoordinator(coordinatorOptions(settings)),
       clock: systemClock,
       ids,
       wheel: new Wheel(systemClock),

@@ -19,7 +19,9 @@ import { storageError } from './client/errors.ts'
 import type { AskTime } from './client/redis-time.ts'
 import { RedisConversations } from './conversations/conversations.ts'
 import { ConversationLimits } from './conversations/limits.ts'
-import { Host } from './coordinator/host.ts'
+import { type Chores, Host } from './coordinator/host.ts'
+import { HostThread } from './coordinator/host-thread.ts'
+import type { Rules } from './coordinator/parts.ts'
 import { RedisJobs } from './jobs/jobs.ts'
 import { LeavingJobs } from './jobs/leaving.ts'
 import { RedisOperations } from './jobs/operations.ts'
@@ -38,8 +40,11 @@ export interface RedisOptions {
   readonly durability: Durability
   /** It is not refused, but the operator is warned. */
   readonly allowDataLoss: boolean
-  /** An empty one, for each time that this process coordinates. */
-  readonly createCoordinator: () => Coordinator
+  /**
+   * What this process decides with, while it coordinates: a function that makes an empty machine, to run it here; or a
+   * module that has one (DecisionsModule), and its plain options, to run it in a thread of its own, as servers do.
+   */
+  readonly coordinator: (() => Coordinator) | { readonly module: string; readonly options: unknown }
   readonly clock: Clock
   readonly ids: Ids
   readonly wheel: Wheel
@@ -81,7 +86,7 @@ export async function openRedis(options: RedisOptions, seams: Seams = {}): Promi
 }
 
 async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams): Promise<OpenedRedis> {
-  const { redis, createCoordinator, clock, ids, wheel, retention, disconnectGraceMs, joinAfterEndMs, onFact } = options
+  const { redis, coordinator, clock, ids, wheel, retention, disconnectGraceMs, joinAfterEndMs, onFact } = options
   const { bus } = ground
   const keys = await RedisKeys.open(ground)
   const logs: Logs = new Logs({
@@ -105,30 +110,28 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
   const health = new Health(ground)
   const sweep = new Sweep(ground, retention)
   const limits = new ConversationLimits(ground, conversations, retention.conversations)
-  const host = new Host({
-    redis,
-    rules: {
-      keepMs: (tenant) => finite(retention.tenant(tenant)?.logsMs ?? retention.logsMs),
-      disconnectGraceMs,
-      joinAfterEndMs,
-      goneMs: GONE_MS,
+  const rules: Rules = {
+    keepMs: (tenant) => finite(retention.tenant(tenant)?.logsMs ?? retention.logsMs),
+    disconnectGraceMs,
+    joinAfterEndMs,
+    goneMs: GONE_MS,
+  }
+  const chores: Chores = {
+    start() {
+      sweep.start()
+      limits.start()
     },
-    createCoordinator,
-    clock,
-    ids,
-    emit: onFact,
-    chores: {
-      start() {
-        sweep.start()
-        limits.start()
-      },
-      stop() {
-        sweep.stop()
-        limits.stop()
-      },
+    stop() {
+      sweep.stop()
+      limits.stop()
     },
-    ...(askTime && { askTime }),
-  })
+  }
+  const shared = { redis, rules, clock, ids, emit: onFact, chores, ...(askTime && { askTime }) }
+  const { keepMs: _keep, ...threadRules } = rules
+  const host =
+    typeof coordinator === 'function'
+      ? new Host({ ...shared, createCoordinator: coordinator })
+      : new HostThread({ redis, rules: threadRules, ...coordinator }, clock, onFact, chores)
   await logs.start()
 
   let closed = false
