@@ -83,6 +83,7 @@ async function startCluster(durability: Durability): Promise<Store & { remove():
     async crash() {
       await Promise.all(cluster.nodes.map((node) => node.kill()))
       await Promise.all(cluster.nodes.map((node) => node.restart()))
+      await cluster.whole()
     },
     remove: () => cluster.remove(),
   }

@@ -73,14 +73,25 @@ export class RedisCluster {
         if (this.proxies.length > 0) await client.call('CONFIG', 'SET', 'cluster-announce-port', this.#clientPort(n))
         if (n > 0) await clients[0].call('CLUSTER', 'MEET', '127.0.0.1', this.nodes[n].port, this.#buses[n])
       }
-      const giveUpAt = performance.now() + READY_MS
-      for (const client of clients)
-        while (!(await isWhole(client, clients.length))) {
+    } finally {
+      for (const client of clients) client.disconnect()
+    }
+    await this.whole()
+  }
+
+  /** Resolves when all nodes serve their slots. */
+  async whole(): Promise<void> {
+    const giveUpAt = performance.now() + READY_MS
+    for (const { port } of this.nodes) {
+      const client = new Redis({ port, host: '127.0.0.1' })
+      try {
+        while (!(await isWhole(client, this.nodes.length))) {
           if (performance.now() > giveUpAt) throw new Error(`no cluster: ${await client.call('CLUSTER', 'NODES')}`)
           await new Promise((done) => setTimeout(done, 50))
         }
-    } finally {
-      for (const client of clients) client.disconnect()
+      } finally {
+        client.disconnect()
+      }
     }
   }
 
