@@ -451,7 +451,7 @@ it('a key that is not valid stops it, with the reason', async () => {
 
 it('close lets go; the job goes on', async () => {
   const client = await open()
-  const job = client.submit(ask('Tell me. demo: tokens=30 delay=10 ttft=10'))
+  const job = client.submit(ask('Tell me. demo: tokens=200 delay=10 ttft=10'))
   const { id } = await job.accepted
   client.close()
   await expect(job.answer()).rejects.toMatchObject({ code: 'closed' })

@@ -90,7 +90,9 @@ function ask(stream: boolean, content = 'hello'): Promise<void> {
       )
     })
     asked.on('error', reject)
-    asked.end(JSON.stringify({ model: 'm', stream, messages: [{ role: 'user', content }] }))
+    // However busy the machine is
+    const sluice = { deadline_ms: 600_000 }
+    asked.end(JSON.stringify({ model: 'm', stream, sluice, messages: [{ role: 'user', content }] }))
   })
 }
 
