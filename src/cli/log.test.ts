@@ -54,3 +54,24 @@ it('what can not be written as JSON does not cost the line, nor the process', ()
   log.warn({ err: new AggregateError([endless]) }, 'c')
   expect(parsed(lines)).toMatchObject([{ msg: 'a' }, { msg: 'b' }, { msg: 'c' }])
 })
+
+it('an error is shown even where a member of it can not be, and what it carries stays out of the log', () => {
+  const { log, lines } = logAt('info')
+  const request = { headers: { authorization: 'Bearer secret' } }
+  const error = Object.assign(new Error('the reason', { cause: new Error('the root') }), { code: 'EIO', request })
+  log.fatal({ err: Object.assign(error, { count: 1n, self: error }), job: 'job_1' }, 'ended')
+  const stack = expect.stringMatching(/^Error: the reason\n +at .*caused by: Error: the root\n/s)
+  const err = { type: 'Error', code: 'EIO', message: 'the reason: the root', stack }
+  expect(parsed(lines)).toEqual([{ level: 'fatal', time: expect.any(String), err, job: 'job_1', msg: 'ended' }])
+})
+
+it('an error has a bounded length: the sink would drop a line that is too long', () => {
+  const { log, lines } = logAt('info')
+  const nested = (depth: number): Error =>
+    depth === 0 ? new Error('x'.repeat(100_000)) : new AggregateError(Array(20).fill(nested(depth - 1)), 'several')
+  log.fatal({ err: nested(0) }, 'one')
+  log.fatal({ err: Object.assign(new Error('y'), { path: 'z'.repeat(1 << 20) }) }, 'two')
+  log.fatal({ err: nested(3) }, 'three')
+  for (const line of lines) expect(line.length).toBeLessThan(256 << 10)
+  expect(parsed(lines)).toMatchObject([{ msg: 'one' }, { msg: 'two' }, { err: { message: 'several' }, msg: 'three' }])
+})

@@ -74,9 +74,18 @@ function membersOf(fact: object): string {
 }
 
 const MAX_CAUSES = 8
+/** Of those that were thrown as one. */
+const MAX_ERRORS = 8
+/** Of a text: the sink drops a line that is too long. */
+const MAX_CHARS = 8_192
 
-/** An error's own members, such as its code, and where it and its causes come from. */
+/** Where an error and its causes come from. */
 function readable(error: unknown): unknown {
+  if (!(error instanceof AggregateError)) return alone(error)
+  return { ...(alone(error) as object), errors: error.errors.slice(0, MAX_ERRORS).map(alone) }
+}
+
+function alone(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const chain = [error]
   while (chain.length < MAX_CAUSES) {
@@ -84,13 +93,23 @@ function readable(error: unknown): unknown {
     if (!(cause instanceof Error)) break
     chain.push(cause)
   }
-  const of = (read: (each: Error) => string, between: string): string => chain.map(read).join(between)
+  const of = (read: (each: Error) => string, between: string): string =>
+    chain.map((each) => bounded(read(each))).join(between)
   return {
-    ...error,
+    ...plainMembers(error),
     type: error.constructor.name,
     message: of(({ message }) => message, ': '),
     stack: of(({ stack, message }) => stack ?? message, '\ncaused by: '),
-    ...(error.cause instanceof Error && { cause: undefined }),
-    ...(error instanceof AggregateError && { errors: error.errors.map(readable) }),
   }
 }
+
+/** Such as its code. Others can hold anything: a request, a secret, the error itself. */
+function plainMembers(error: Error): object {
+  const members: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(error))
+    if (typeof value === 'string') members[name] = bounded(value)
+    else if (typeof value === 'number' || typeof value === 'boolean') members[name] = value
+  return members
+}
+
+const bounded = (text: string): string => (text.length > MAX_CHARS ? `${text.slice(0, MAX_CHARS)}…` : text)

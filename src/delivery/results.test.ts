@@ -119,6 +119,12 @@ it('is made of what was told, where that is the whole log', async () => {
   expect(await ask(JOB.id, told)).toMatchObject({ body: 'x' })
 })
 
+it('is told any number of records at once, as after a commit that had to wait', () => {
+  const told = new Seen(Infinity)
+  told.take(1, [...Array.from({ length: 500_000 }, () => '{}'), RECORDS.at(-1)!])
+  expect([told.whole, told.records.length]).toEqual([true, 500_001])
+})
+
 it.each([
   ['from the middle', seen([2, RECORDS.slice(1)])],
   ['with a gap', seen([1, RECORDS.slice(0, 4)], [6, RECORDS.slice(5)])],

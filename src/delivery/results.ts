@@ -41,7 +41,8 @@ export class Seen {
     if (!this.#isWhole) return
     for (const record of records) this.#bytes += record.length
     this.#isWhole = firstSeq === this.records.length + 1 && this.#bytes <= this.#maxBytes
-    if (this.#isWhole) this.records.push(...records)
+    // One by one: a stalled commit brings more of them than a call takes arguments
+    if (this.#isWhole) for (const record of records) this.records.push(record)
     else this.records.length = 0
   }
 }
