@@ -103,7 +103,8 @@ function ended(term: Term, job: HeldJob, { id, state, error, usage, timing, depl
   const { facts, seq } = job.row
   const measured = { ...(usage && { usage }), ...(timing && { timing }) }
   const end: End = { state, ...(error && errorOf(error)), ...measured }
-  const endedAtMs = Math.floor(term.time.atMs(clock.monoMs()))
+  const endedMono = clock.monoMs()
+  const endedAtMs = Math.floor(term.time.atMs(endedMono))
   draft.unlease(id, job.attempt)
   draft.over.push({
     id,
