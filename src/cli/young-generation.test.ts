@@ -29,6 +29,12 @@ it('the young generation does not exceed 32 MB, however fast it grows', () => {
   expect(grown([])).toBe(32)
 })
 
+it('nor where one turn of the loop takes in many requests', { timeout: 90_000 }, () => {
+  const flood = join(import.meta.dirname, '../../test/e2e/flood.ts')
+  const out = execFileSync(process.execPath, [flood], { env: bareEnvironment() })
+  expect(JSON.parse(String(out))).toEqual({ requests: 1_000, turns: 1, young: 32 })
+})
+
 it('unless an operator has set its size', () => {
   expect(grown(['--max-semi-space-size=64'])).toBeGreaterThan(32)
 })

@@ -16,7 +16,7 @@ const JOBS = depth(20_000, 4_000)
 const WARM_UP = depth(12_000, 6_000)
 /** Mostly about 100. A Set of one name that was cleared for each job made it 220, Maps of jobs 800 to 1,400. */
 const MAX_BYTES = depth(200, 400)
-/** It is bounded at 32 MB after each turn of the loop, in which it may double (src/cli/young-generation.ts). */
+/** Bounded at 32 MB; it may double before that is noticed (src/cli/young-generation.ts). */
 const MAX_YOUNG_BYTES = 64 << 20
 const AT_ONCE = 32
 const LONG = 'Take your time. '.repeat(1_000)
