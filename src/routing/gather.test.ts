@@ -50,6 +50,16 @@ it('each for itself and longer when the thread is busy, until it clearly is no l
   expect(gauge.gathering()).toEqual(TOGETHER)
 })
 
+it('a few are read as their tokens come however busy the thread is: to leave them unread would save nothing', () => {
+  sample(29, 0.25)
+  expect(gauge.gathering()).toBeNull()
+  sample(500, 0.25)
+  sample(4, 0.25)
+  expect(gauge.gathering()).toEqual(APART)
+  sample(2, 0.25)
+  expect(gauge.gathering()).toBeNull()
+})
+
 it('always or never, if it is set so', () => {
   gauge = gatherGauge({ gather: 'on', gatherMs: 30 }, clock)
   sample(0)

@@ -1,8 +1,8 @@
 /**
  * How upstream sockets are read (decision 0008). At low load nothing is held back. Where tokens come from several
  * streams, all of those are read at once, a few times as often as tokens come: each turn of the event loop that serves
- * one token alone costs more than the token. When the loop is busy, each socket is left unread for longer, so that one
- * read brings several tokens.
+ * one token alone costs more than the token. When the loop is busy with many, each socket is left unread for longer, so
+ * that one read brings several tokens.
  */
 import type { Clock } from '../core/clock.ts'
 import { gauge, type NumberSource } from '../core/numbers.ts'
@@ -15,9 +15,11 @@ import type { Gathering } from '../core/ports/provider.ts'
 const BUSY = 0.2
 const CALM = 0.1
 const SAMPLE_MS = 200
-/** Reads in one sample from which on they are made together, and below which they are no longer. */
+/** Reads in one sample from which on sockets are left unread, and below which they are no longer; */
 const MANY = 30
 const FEW = 15
+/** that is, while each is read a quarter as often. */
+const FEW_APART = 4
 const TOGETHER: Gathering = { ms: 15, together: true }
 
 export interface GatherOptions {
@@ -37,8 +39,9 @@ export function gatherGauge({ gather, gatherMs }: GatherOptions, clock: Clock): 
   let reads = 0
   const share = coreShare(clock)
   function sample(): void {
-    if (share() > (now === apart ? CALM : BUSY)) now = apart
-    else now = reads >= (now === null ? MANY : FEW) ? TOGETHER : null
+    const isBusy = share() > (now === apart ? CALM : BUSY)
+    const isMany = reads >= (now === null ? MANY : now === apart ? FEW_APART : FEW)
+    now = isMany ? (isBusy ? apart : TOGETHER) : null
     reads = 0
   }
   return {
