@@ -14,6 +14,8 @@ import type { Subscription } from './subscription.ts'
 import { Turns } from './turns.ts'
 
 const SWEEP_MS = 250
+/** What a caller that waits holds of its answer: thousands may wait. A longer one is read again. */
+const SEEN_BYTES = 32 * 1024
 
 interface Reader {
   readonly subscription: Subscription
@@ -131,7 +133,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     ended,
     result(job, dialect) {
       return new Promise((resolve, reject) => {
-        const seen = new Seen(options.pageBytes)
+        const seen = new Seen(SEEN_BYTES)
         ended(job.id, () => results.of(job, dialect, seen).then(resolve, reject), reject, seen)
       })
     },
