@@ -6,10 +6,10 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ERRORS, type ErrorCode } from '../../src/core/errors.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from '../front/app.ts'
-import { watchLoop } from '../front/loop.ts'
+import { HeldLoop, watchLoop } from '../front/loop.ts'
 import { type Answer, send } from '../front/wire.ts'
 import {
   BINARY,
@@ -36,7 +36,7 @@ let strict: TestApp
 let stranger: { id: string; key: string }
 const peers = new Set<Peer>()
 const refusals: string[] = []
-const loop = watchLoop()
+let loop: ReturnType<typeof watchLoop>
 
 beforeAll(async () => {
   app = await startTestApp({ bad_keys_per_minute: 1_000, max_keys: 10_000 })
@@ -53,15 +53,20 @@ beforeAll(async () => {
     },
   )
   stranger = await app.addKey('stranger')
+})
+beforeEach(() => {
+  loop = watchLoop()
   loop.start()
 })
 afterEach(() => {
+  const heldMs = loop.stop()
   for (const peer of peers) {
     for (const frame of peer.heard.slice(0, 1_000)) if (frame.t === 'error') refusals.push(JSON.stringify(frame))
     for (const { opcode, payload } of peer.frames) if (opcode === CLOSE) refusals.push(payload.toString('latin1'))
     peer.drop()
   }
   peers.clear()
+  if (heldMs >= HELD_MS) throw new HeldLoop(heldMs)
 })
 afterAll(async () => {
   await Promise.all([app?.stop(), strict?.stop()])
@@ -469,15 +474,20 @@ describe('messages', () => {
     }
     let untold = 0
     for (let i = 0; i < 30; i++) {
+      const witness = await open()
       const tries = await Promise.all(
         Array.from({ length: 10 }, async () => {
           const bytes = noise()
           const peer = await open()
           peer.write(bytes)
-          const early = await Promise.race([peer.closed(), sleep(100).then(() => null)])
+          // Once the witness is answered, the noise has been read, however busy the machine is
+          const read = sleep(100).then(() => lives(witness))
+          const early = await Promise.race([peer.closed(), read.then(() => null)])
           // Whatever it still waits for comes to an end: 600 KB of blanks are a message too large, wherever they fall
           if (early === null) peer.write(encode(Buffer.alloc(600_000, 0x20), { mask: new Uint8Array(4) }))
-          return { bytes, closed: early ?? (await peer.closed()) }
+          const closed = early ?? (await peer.closed())
+          await read
+          return { bytes, closed }
         }),
       )
       for (const { bytes, closed } of tries) {
@@ -570,8 +580,7 @@ describe('floods and silence', () => {
     page.say({ t: 'hello', auth: { ticket } })
     expect((await page.closed()).code).toBe(4429)
     await three[0].close()
-    await sleep(20)
-    await lives(await open({}, strict))
+    await lives(await vi.waitFor(() => open({}, strict), { timeout: 20_000, interval: 20 }))
   })
   it('jobs of one connection: no more than max_jobs are followed', async () => {
     const peer = await open({}, strict)
@@ -671,10 +680,8 @@ describe('floods and silence', () => {
 })
 
 describe('after all that', () => {
-  it('the server is well, and its loop was never held', async () => {
-    const heldMs = loop.stop()
+  it('the server is well', async () => {
     await lives(await open())
-    expect(heldMs).toBeLessThan(HELD_MS)
   })
   it('no connection is left behind', async () => {
     for (const each of [app, strict]) await expect.poll(async () => (await stats(each))['sockets']).toBe(0)
