@@ -136,8 +136,10 @@ const pieces = (text: string): string[] => text.match(/[\s\S]{1,5}/gu) ?? []
 
 function stopIndex(text: string, stop: unknown): number {
   const stops = (Array.isArray(stop) ? stop : [stop]).filter((s): s is string => typeof s === 'string' && s !== '')
-  const found = stops.map((s) => text.indexOf(s)).filter((at) => at >= 0)
-  return found.length === 0 ? -1 : Math.min(...found)
+  return stops.reduce((first, s) => {
+    const at = text.indexOf(s)
+    return at >= 0 && (first < 0 || at < first) ? at : first
+  }, -1)
 }
 
 /** The tokens that make up the first `length` chars. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { speak } from './answer.ts'
 import { PARAGRAPHS } from './paragraphs.ts'
 import { seeded } from './random.ts'
 import { readScript } from './script.ts'
@@ -53,4 +54,13 @@ it('of a prompt of megabytes only the ends are searched for what it asks of the 
     read(`${long} demo: tokens=4`),
     read(`${long} demo: tokens=5\n${long}`),
   ]).toEqual([3, 4, null])
+})
+
+it('an answer ends before the first of its stops, however many there are', () => {
+  const script = readScript('demo', 'Hi', 1, { delayMs: 1, ttftMs: 1 })
+  const spoken = (stop?: readonly string[]): string =>
+    speak({ messages: [{ role: 'user', content: 'Hi' }], stop }, 0, script).tokens.join('')
+  const whole = spoken()
+  expect(spoken([whole.slice(30, 40), whole.slice(10, 20), 'not in it'])).toBe(whole.slice(0, 10))
+  expect(spoken(Array(190_000).fill(whole.slice(10, 20)))).toBe(whole.slice(0, 10))
 })
