@@ -61,7 +61,7 @@ export class Settings {
   ) {
     this.config = config
     this.#gather = gatherGauge(config.stream, clock)
-    this.#deps = { clock, ids, wheel, gathering: this.#gather.gathering }
+    this.#deps = { clock, ids, wheel, gatherMs: this.#gather.gatherMs }
     this.#tenants = byName(config)
     this.providers = createProviders(config, adapters, this.#deps)
   }

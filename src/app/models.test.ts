@@ -14,7 +14,7 @@ import { type Adapters, createProviders, loadAdapters, type NamedProvider, toRou
 
 const dir = mkdtempSync(join(tmpdir(), 'sluice-models-'))
 afterAll(() => rmSync(dir, { recursive: true }))
-const deps = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock), gathering: () => null }
+const deps = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock), gatherMs: () => 0 }
 
 function configOf(models: readonly object[], more: object = {}, key = 'a-key'): Config {
   const file = join(dir, 'sluice.yaml')

@@ -25,7 +25,7 @@ export interface NamedProvider {
 export type Adapters = ReadonlyMap<string, CreateProvider<ModelConfig>>
 
 /** What providers need of the process. */
-export type ProcessDeps = Pick<ProviderDeps, 'clock' | 'ids' | 'wheel' | 'gathering'>
+export type ProcessDeps = Pick<ProviderDeps, 'clock' | 'ids' | 'wheel' | 'gatherMs'>
 
 /** A provider's kind, typed for any model that names it: the configuration has checked the model with its schema. */
 interface Kind {
@@ -84,7 +84,7 @@ export async function openForCheck(config: Config): Promise<{
   readonly problem: string | null
 }> {
   try {
-    const deps = { clock, ids: systemIds(), wheel: new Wheel(clock), gathering: () => null }
+    const deps = { clock, ids: systemIds(), wheel: new Wheel(clock), gatherMs: () => 0 }
     return { providers: createProviders(config, await loadAdapters(config), deps), problem: null }
   } catch (error) {
     return { providers: [], problem: (error as Error).message }

@@ -224,13 +224,13 @@ export const settings = z.strictObject({
         .enum(['auto', 'on', 'off'])
         .prefault('auto')
         .describe(
-          "Leave providers' sockets unread between reads, so that each read brings more: always (`on`), never " +
-            '(`off`), or as the load asks for it (`auto`): not at all for few streams, all together every 15 ms for ' +
-            'several, each for `gather_ms` when a core is busy. A first token never waits.',
+          "Read several tokens at a time from a provider's socket: always (`on`), never (`off`), or when the " +
+            'machine is busy ' +
+            '(`auto`). A first token never waits.',
         ),
       gather_ms: duration({ min: 5, max: 300 })
         .prefault(60)
-        .describe('How long a socket is left unread after a read when a core is busy.'),
+        .describe('How long a socket is left unread while gathering.'),
     })
     .prefault({})
     .describe('How tokens are read from providers.'),

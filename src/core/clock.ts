@@ -57,31 +57,22 @@ function everyLong(ms: number, fn: () => void): () => void {
 
 export const sleep = (clock: Clock, ms: number): Promise<void> => new Promise((done) => clock.after(ms, done))
 
-/** The farthest that something may be due, beats; and slots enough that none is used twice. */
-const MAX_BEATS = 63
-const SLOTS = 128
-
 /**
- * The wheel of the stream path: one 5 ms beat for all streams, kept where something is due. On a beat the upstream
- * sockets whose gathering is over are read again; at the end of that turn of the event loop, when they have been read,
- * the log commits what came in and readers are written to. So a gathered token does not wait for another beat.
+ * The wheel of the stream path: one 5 ms beat for all streams. On each beat the upstream sockets whose gathering is
+ * over are read again; at the end of that turn of the event loop, when they have been read, the log commits what came
+ * in and readers are written to. So a gathered token does not wait for another beat. It turns while
+ * sockets are left unread.
  */
 export class Wheel {
   readonly beatMs: number
   readonly #clock: Clock
+  #stop: (() => void) | null = null
+  #idleBeats = 0
   readonly #onBeat: Array<() => void> = []
-  #afterReads: Array<() => void> = []
-  /** What is due on beat n is in slot n modulo their number. */
-  readonly #slots: Array<Array<() => void>> = Array.from({ length: SLOTS }, () => [])
+  /** Slot i holds what is due when `#now % slots === i`. */
+  readonly #slots: Array<Array<() => void>> = Array.from({ length: 64 }, () => [])
+  #now = 0
   #pending = 0
-  /** The last beat that was kept, and when. */
-  #beat = 0
-  #beatMono = 0
-  /** The next one; 0: none is due. */
-  #next = 0
-  #cancel: () => void = () => {}
-  /** The turn of a beat is not over. */
-  #isReading = false
 
   constructor(clock: Clock, beatMs = 5) {
     this.#clock = clock
@@ -95,75 +86,35 @@ export class Wheel {
 
   /** Runs `fn` after about `ms` (at most 63 beats). Cannot be canceled: check in `fn`. */
   in(ms: number, fn: () => void): void {
-    const now = this.#now()
-    this.#put(now + this.#beats(ms), now, fn)
-  }
-
-  /** Runs `fn` after at most about `ms`, on the beat of all others that ask for the same `ms`. */
-  together(ms: number, fn: () => void): void {
-    const now = this.#now()
-    const every = this.#beats(ms)
-    this.#put(now - (now % every) + every, now, fn)
-  }
-
-  /** On a beat: runs `fn` in its turn's end, before `onBeat`, when sockets have been read. */
-  afterReads(fn: () => void): void {
-    this.#afterReads.push(fn)
-  }
-
-  /** Does a beat's turn end within so many beats? */
-  isDueIn(beats: number): boolean {
-    return this.#isReading || (this.#next > 0 && this.#next - this.#now() <= beats)
-  }
-
-  #beats(ms: number): number {
-    return Math.min(MAX_BEATS, Math.max(1, Math.round(ms / this.beatMs)))
-  }
-
-  /** The number of the beat that it is. A beat that is late comes all the same before those that follow it. */
-  #now(): number {
-    const nowMono = this.#clock.monoMs()
-    if (this.#next === 0) this.#beatMono = nowMono
-    const passed = Math.floor((nowMono - this.#beatMono) / this.beatMs)
-    return this.#next === 0 ? this.#beat : Math.min(this.#beat + passed, this.#next - 1)
-  }
-
-  #put(beat: number, now: number, fn: () => void): void {
-    this.#slots[beat % SLOTS].push(fn)
+    const beats = Math.min(63, Math.max(1, Math.round(ms / this.beatMs)))
+    this.#slots[(this.#now + beats) & 63].push(fn)
     this.#pending++
-    if (this.#next > 0 && this.#next <= beat) return
-    this.#cancel()
-    this.#wait(beat, now)
+    this.#idleBeats = 0
+    this.#stop ??= this.#clock.every(this.beatMs, () => this.#beat())
   }
 
-  #wait(beat: number, now: number): void {
-    this.#next = beat
-    this.#cancel = this.#clock.after((beat - now) * this.beatMs, this.#keep)
+  /** Is there a beat to come? */
+  get turning(): boolean {
+    return this.#stop !== null
   }
 
-  readonly #keep = (): void => {
-    const beat = this.#next
-    const due = this.#slots[beat % SLOTS]
-    this.#slots[beat % SLOTS] = []
-    this.#pending -= due.length
-    this.#beat = beat
-    this.#beatMono = this.#clock.monoMs()
-    this.#next = 0
-    if (this.#pending > 0) {
-      let next = beat + 1
-      while (this.#slots[next % SLOTS].length === 0) next++
-      this.#wait(next, beat)
+  #beat(): void {
+    this.#now++
+    const slot = this.#slots[this.#now & 63]
+    if (slot.length > 0) {
+      this.#slots[this.#now & 63] = []
+      this.#pending -= slot.length
+      for (const fn of slot) fn()
     }
-    this.#isReading = true
-    for (const fn of due) fn()
-    this.#clock.soon(this.#endTurn)
+    this.#clock.soon(this.#turned)
   }
 
-  readonly #endTurn = (): void => {
-    this.#isReading = false
-    const afterReads = this.#afterReads
-    this.#afterReads = []
-    for (const fn of afterReads) fn()
+  readonly #turned = (): void => {
     for (const fn of this.#onBeat) fn()
+    if (this.#pending > 0) this.#idleBeats = 0
+    else if (++this.#idleBeats > 20) {
+      this.#stop?.()
+      this.#stop = null
+    }
   }
 }

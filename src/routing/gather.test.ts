@@ -1,4 +1,4 @@
-import { beforeEach, expect, it } from 'vitest'
+import { beforeEach, expect, it, vi } from 'vitest'
 import { type ManualClock, manualClock } from '../../test/manual-clock.ts'
 import { type GatherGauge, gatherGauge } from './gather.ts'
 
@@ -6,75 +6,51 @@ let clock: ManualClock
 let gauge: GatherGauge
 
 beforeEach(() => {
+  vi.restoreAllMocks()
   clock = manualClock()
   gauge = gatherGauge({ gather: 'auto', gatherMs: 60 }, clock)
 })
 
-const TOGETHER = { ms: 15, together: true }
-const APART = { ms: 60, together: false }
-
-/** A sample in which so many reads are made, and about so much of a core is used. */
-function sample(reads: number, share = 0): void {
-  for (let i = 0; i < reads; i++) gauge.gathering()
-  const before = process.threadCpuUsage()
-  const usedMs = (): number => {
-    const { user, system } = process.threadCpuUsage(before)
-    return (user + system) / 1000
-  }
-  while (usedMs() < share * 200);
+/** A sample with so many reads, during which the loop is busy for this share of the time. */
+function sample(reads: number, utilization: number): void {
+  for (let i = 0; i < reads; i++) gauge.gatherMs()
+  vi.spyOn(performance, 'eventLoopUtilization').mockReturnValue({ utilization, active: 0, idle: 0 })
   clock.advance(200)
 }
 
-it('a few streams are read as their tokens come', () => {
-  for (let i = 0; i < 5; i++) sample(29)
-  expect(gauge.gathering()).toBeNull()
-})
-
-it('several are read together, until there are clearly fewer', () => {
-  sample(30)
-  expect(gauge.gathering()).toEqual(TOGETHER)
-  sample(15)
-  expect(gauge.gathering()).toEqual(TOGETHER)
-  sample(13)
-  expect(gauge.gathering()).toBeNull()
-})
-
-it('each for itself and longer when the thread is busy, until it clearly is no longer', () => {
+it('begins when the loop is busy, and ends when it clearly is no longer', () => {
   sample(500, 0.25)
-  expect(gauge.gathering()).toEqual(APART)
-  sample(500, 0.15)
-  expect(gauge.gathering()).toEqual(APART)
-  sample(500)
-  expect(gauge.gathering()).toEqual(TOGETHER)
-  sample(500, 0.15)
-  expect(gauge.gathering()).toEqual(TOGETHER)
+  expect(gauge.gatherMs()).toBe(0)
+  sample(500, 0.35)
+  expect(gauge.gatherMs()).toBe(60)
+  sample(500, 0.2)
+  expect(gauge.gatherMs()).toBe(60)
+  sample(500, 0.1)
+  expect(gauge.gatherMs()).toBe(0)
 })
 
-it('a few are read as their tokens come however busy the thread is: to leave them unread would save nothing', () => {
-  sample(29, 0.25)
-  expect(gauge.gathering()).toBeNull()
-  sample(500, 0.25)
-  sample(4, 0.25)
-  expect(gauge.gathering()).toEqual(APART)
-  sample(2, 0.25)
-  expect(gauge.gathering()).toBeNull()
+it('a few are read as their tokens come however busy the loop is: to leave them unread would save nothing', () => {
+  sample(149, 0.9)
+  expect(gauge.gatherMs()).toBe(0)
+  sample(150, 0.9)
+  sample(40, 0.9)
+  expect(gauge.gatherMs()).toBe(60)
+  sample(38, 0.9)
+  expect(gauge.gatherMs()).toBe(0)
 })
 
 it('always or never, if it is set so', () => {
   gauge = gatherGauge({ gather: 'on', gatherMs: 30 }, clock)
-  sample(0)
-  expect(gauge.gathering()).toEqual({ ms: 30, together: false })
+  sample(0, 0)
+  expect(gauge.gatherMs()).toBe(30)
   gauge = gatherGauge({ gather: 'off', gatherMs: 30 }, clock)
-  sample(500, 0.25)
-  expect(gauge.gathering()).toBeNull()
+  sample(500, 0.9)
+  expect(gauge.gatherMs()).toBe(0)
 })
 
 it('the number that operators see is no read', () => {
   const [metric] = gauge.metrics
-  const read = (): number => (metric as { read(): number }).read()
-  for (let i = 0; i < 100; i++) read()
-  sample(0)
-  expect(read()).toBe(0)
-  sample(30)
-  expect(read()).toBe(15)
+  for (let i = 0; i < 500; i++) (metric as { read(): number }).read()
+  sample(0, 0.9)
+  expect(gauge.gatherMs()).toBe(0)
 })

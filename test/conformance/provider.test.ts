@@ -22,7 +22,7 @@ afterAll(() => rmSync(dir, { recursive: true }))
 async function providerOf(model: Readonly<Record<string, unknown>>): Promise<Provider> {
   writeFileSync(file, JSON.stringify({ models: [{ name: 'm', ...model }] }))
   const { config } = loadConfig({ file, env: { KEY: 'a-key' } })
-  const deps = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock), gathering: () => null }
+  const deps = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock), gatherMs: () => 0 }
   return createProviders(config, await loadAdapters(config), deps)[0].provider
 }
 

@@ -91,20 +91,13 @@ export interface Provider {
   close(): void
 }
 
-/** How long a socket is left unread after a read, so that fewer turns of the event loop bring more tokens. */
-export interface Gathering {
-  readonly ms: number
-  /** All are read at the same times, `ms` apart; else each `ms` after its last read. */
-  readonly together: boolean
-}
-
 /** What an adapter gets in addition to its settings. */
 export interface ProviderDeps {
   readonly clock: Clock
   readonly ids: Ids
   readonly wheel: Wheel
-  /** Asked after each read of an answer that trickles. Null: what comes next is read when it comes. */
-  readonly gathering: () => Gathering | null
+  /** How long a socket is left unread after a read; 0 = not at all. */
+  readonly gatherMs: () => number
   /** "http://user:password@proxy:3128", and the hosts that are called without it. */
   readonly proxy: string | null
   readonly noProxy: readonly string[]

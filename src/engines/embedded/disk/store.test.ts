@@ -126,7 +126,7 @@ describe('commits', () => {
 
   test('while reads are gathered, records wait for the beat that brings them', () => {
     clock.advance(100)
-    wheel.in(5, () => {})
+    wheel.in(20, () => {})
     record()
     clock.advance(4)
     expect(log.stored).toBe(0)

@@ -207,19 +207,19 @@ export class Store {
   }
 
   /**
-   * Commit soon: with the wheel's beat if it is the next one, as then reads are gathered for it. Else at the end of
-   * this turn of the event loop, where the last commit is a beat ago: a lone token does not wait. Tokens that follow
-   * sooner share a commit: with the next of them that comes late enough, so that no timer wakes the process for it, or
-   * else with the timer.
+   * Commit soon: with the wheel's beat while it turns, as then reads are gathered for it. Else at the end of this turn
+   * of the event loop, where the last commit is a beat ago: a lone token does not wait. Tokens that follow sooner share
+   * a commit: with the next of them that comes late enough, so that no timer wakes the process for it, or else with the
+   * timer.
    */
   turn(): void {
-    if (this.#wheel.isDueIn(1)) return
+    if (this.#wheel.turning) return
     if (this.#clock.monoMs() - this.#committedMono >= this.#wheel.beatMs) this.#atEndOfTurn(true)
     else this.#later()
   }
 
   #tidyLater(): void {
-    if (!this.#wheel.isDueIn(LATE_BEATS) && this.#log.dirty(true)) this.#later()
+    if (!this.#wheel.turning && this.#log.dirty(true)) this.#later()
   }
 
   #later(): void {

@@ -116,13 +116,9 @@ export class Flush {
     const now = clock.monoMs()
     // As beats come: the one nearest to the time
     this.#dueMono = this.#flushedMono + this.#windowMs - wheel.beatMs / 2
-    if (now < this.#dueMono) clock.after(this.#dueMono - now, () => this.#isPlanned && this.#unlessBeat())
-    else this.#unlessBeat()
-  }
-
-  /** With the beat that is next, which brings more. */
-  #unlessBeat(): void {
-    if (!this.#deps.wheel.isDueIn(1)) this.#soon()
+    if (wheel.turning) return
+    if (now >= this.#dueMono) this.#soon()
+    else clock.after(this.#dueMono - now, () => this.#isPlanned && this.#flush())
   }
 
   #flush(): void {

@@ -4,7 +4,6 @@
  * tokens of a whole window (gathering). No object, timer or promise per token. It follows no redirect.
  */
 import type { Clock, Wheel } from '../../../core/clock.ts'
-import type { Gathering } from '../../../core/ports/provider.ts'
 import type { Bytes } from '../../../core/record.ts'
 import { Slots } from '../../../core/table.ts'
 import { type ConnectionEvents, createConnector, type Wire } from './connect.ts'
@@ -22,8 +21,8 @@ export interface HttpClientOptions {
   readonly ca: string | null
   readonly clock: Clock
   readonly wheel: Wheel
-  /** Asked after each read. */
-  readonly gathering: () => Gathering | null
+  /** How long a socket is left unread after a read; 0 = read what comes. Asked after each read. */
+  readonly gatherMs: () => number
   readonly connectTimeoutMs: number
   /** Names, in lower case, of the response headers that its users read. */
   readonly headers: readonly string[]
@@ -58,8 +57,6 @@ export interface HttpHandler {
 
 /** A read that brought this much gains nothing from waiting for more. */
 const GATHER_BELOW_BYTES = 16 * 1024
-/** Read in vain so often, a socket that is read together with others is left open: its tokens are rare. */
-const MAX_VAIN = 3
 /** Idle connections are kept this long, or as long as the server allows. */
 const IDLE_MS = 55_000
 const MAX_IDLE = 1024
@@ -258,9 +255,6 @@ export class Exchange implements ResponseSink, Swept {
   #reading = false
   #paused = false
   #gathering = false
-  #how: Gathering | null = null
-  /** How often the socket was read in vain. */
-  #vain = 0
   #keepMs: number | null = null
   #drainUntilMono = Infinity
   #drained = 0
@@ -314,29 +308,10 @@ export class Exchange implements ResponseSink, Swept {
     if (!this.#reading && !this.#gathering) this.#connection?.resume()
   }
 
-  /** Leaves the socket unread for a while. */
-  #gather(how: Gathering) {
-    const { wheel } = this.#client.options
-    this.#gathering = true
-    this.#how = how
-    if (how.together) wheel.together(how.ms, this.#gathered)
-    else wheel.in(how.ms, this.#gathered)
-  }
-
+  /** The window is over. Not before the wheel has turned: see Wheel. */
   readonly #gathered = (): void => {
     this.#gathering = false
-    if (this.#over || this.#paused) return
-    this.#connection?.resume()
-    if (this.#how?.together !== true || this.#vain === MAX_VAIN) return
-    this.#vain++
-    this.#client.options.wheel.afterReads(this.#unread)
-  }
-
-  /** All sockets were read: one that brought nothing must not wake the loop for itself before the next time. */
-  readonly #unread = (): void => {
-    if (this.#vain === 0 || this.#over || this.#paused || !this.gathers) return
-    this.#connection?.pause()
-    this.#gather(this.#how!)
+    if (!this.#over && !this.#paused) this.#connection?.resume()
   }
 
   sweep(nowMono: number) {
@@ -347,7 +322,6 @@ export class Exchange implements ResponseSink, Swept {
 
   bytes(text: Bytes, isFull: boolean): boolean {
     this.#byteCame = true
-    this.#vain = 0
     this.#reading = true
     const used = this.#reader.feed(text)
     if (!this.#over) this.#handler.readDone()
@@ -362,8 +336,12 @@ export class Exchange implements ResponseSink, Swept {
       return true
     }
     if (this.gathers && !this.#gathering && !isFull && text.length < GATHER_BELOW_BYTES) {
-      const how = this.#client.options.gathering()
-      if (how !== null) this.#gather(how)
+      const { wheel, gatherMs } = this.#client.options
+      const ms = gatherMs()
+      if (ms > 0) {
+        this.#gathering = true
+        wheel.in(ms, this.#gathered)
+      }
     }
     return !this.#gathering && !this.#paused
   }

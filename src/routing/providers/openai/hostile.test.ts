@@ -231,7 +231,7 @@ describe('nothing is papered over', () => {
       upstreamModel: null,
       clock: systemClock,
       wheel: new Wheel(systemClock),
-      gathering: () => null,
+      gatherMs: () => 0,
     })
     const end = await new Promise<ProviderEnd>((done) =>
       nobody.start(

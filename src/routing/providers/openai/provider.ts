@@ -4,7 +4,7 @@
  */
 import type { Clock, Wheel } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
-import type { Gathering, Provider, ProviderCall, ProviderSink } from '../../../core/ports/provider.ts'
+import type { Provider, ProviderCall, ProviderSink } from '../../../core/ports/provider.ts'
 import { HttpClient, type HttpRequest } from '../http/client.ts'
 import { isControl } from '../http/headers.ts'
 import { bypassesProxy, parseBaseUrl, parseProxy } from '../http/origin.ts'
@@ -46,7 +46,7 @@ export interface OpenAiOptions {
   readonly noProxy?: readonly string[]
   readonly clock: Clock
   readonly wheel: Wheel
-  readonly gathering: () => Gathering | null
+  readonly gatherMs: () => number
   readonly connectTimeoutMs?: number
   readonly maxAnswerBytes?: number
 }
@@ -75,14 +75,14 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     options.proxy === null || options.proxy === undefined || bypassesProxy(origin, options.noProxy ?? [])
       ? null
       : parseProxy(options.proxy)
-  const { clock, wheel, gathering, apiKey, upstreamModel, continuation = 'none', streamUsage = true } = options
+  const { clock, wheel, gatherMs, apiKey, upstreamModel, continuation = 'none', streamUsage = true } = options
   const client = new HttpClient({
     origin,
     proxy,
     ca: options.ca ?? null,
     clock,
     wheel,
-    gathering,
+    gatherMs,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
     headers: [...RETRY_HEADERS, ...LIMIT_HEADERS],
   })

@@ -38,7 +38,7 @@ export interface Outcome {
 
 export const codeOf = ({ end }: Pick<Outcome, 'end'>): string => (end.kind === 'failed' ? end.error.code : end.kind)
 
-export const PATIENT: Timeouts = { ttftMs: 5_000, interTokenMs: 5_000, totalMs: 10_000 }
+const PATIENT: Timeouts = { ttftMs: 5_000, interTokenMs: 5_000, totalMs: 10_000 }
 
 export class RawUpstream {
   readonly sockets: Socket[] = []
@@ -81,7 +81,7 @@ export class RawUpstream {
       upstreamModel: 'real-name',
       clock: systemClock,
       wheel: new Wheel(systemClock),
-      gathering: () => null,
+      gatherMs: () => 0,
       ...options,
     })
   }
