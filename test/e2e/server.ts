@@ -38,6 +38,7 @@ export async function startServer(config: string, env: Record<string, string> = 
   writeFileSync(file, config)
   let printed = ''
   let child: ChildProcess
+  let ending = false
   const start = async (): Promise<void> => {
     child = spawn(process.execPath, [join(import.meta.dirname, '../../bin/sluice.js'), 'serve', '--config', file], {
       env: {
@@ -51,7 +52,12 @@ export async function startServer(config: string, env: Record<string, string> = 
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
+    ending = false
     for (const out of [child.stdout!, child.stderr!]) out.on('data', (d: Buffer) => (printed += d.toString()))
+    // Tests then fail with a refused connection, which tells nothing
+    child.once('exit', (code, signal) => {
+      if (!ending) console.error(`the server ended by itself (${code ?? signal}):\n${printed.slice(-4_000)}`)
+    })
     const giveUpAt = performance.now() + 45_000
     for (;;) {
       if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${printed}`)
@@ -82,12 +88,14 @@ export async function startServer(config: string, env: Record<string, string> = 
     },
     output: () => printed,
     async crash(meanwhile = () => {}) {
+      ending = true
       child.kill('SIGKILL')
       await ended()
       meanwhile()
       await start()
     },
     async stop() {
+      ending = true
       child.kill('SIGTERM')
       const late = setTimeout(() => child.kill('SIGKILL'), 10_000)
       await ended()
