@@ -26,13 +26,18 @@ function grown(args: readonly string[]): number {
 }
 
 it('the young generation does not exceed 32 MB, however fast it grows', () => {
-  expect(grown([])).toBe(32)
+  const most = grown([])
+  expect(most).toBeGreaterThan(16)
+  expect(most).toBeLessThanOrEqual(32)
 })
 
 it('nor where one turn of the loop takes in many requests', { timeout: 90_000 }, () => {
   const flood = join(import.meta.dirname, '../../test/e2e/flood.ts')
   const out = execFileSync(process.execPath, [flood], { env: bareEnvironment() })
-  expect(JSON.parse(String(out))).toEqual({ requests: 1_000, turns: 1, young: 32 })
+  const { requests, turns, young } = JSON.parse(String(out)) as Record<string, number>
+  expect([requests, turns]).toEqual([1_000, 1])
+  expect(young).toBeGreaterThan(16)
+  expect(young).toBeLessThanOrEqual(32)
 })
 
 it('unless an operator has set its size', () => {
@@ -42,5 +47,10 @@ it('unless an operator has set its size', () => {
 it('after an idle time it grows again', { timeout: 90_000 }, () => {
   const grow = join(import.meta.dirname, '../../test/e2e/grow.ts')
   const out = execFileSync(process.execPath, ['--expose-gc', grow], { env: bareEnvironment() })
-  expect(JSON.parse(String(out))).toEqual({ busy: 32, idle: expect.closeTo(1, 0), again: 32 })
+  const { busy, idle, again } = JSON.parse(String(out)) as Record<string, number>
+  expect(idle).toBeCloseTo(1, 0)
+  for (const young of [busy, again]) {
+    expect(young).toBeGreaterThan(16)
+    expect(young).toBeLessThanOrEqual(32)
+  }
 })

@@ -28,7 +28,8 @@ export function boundYoungGeneration(args: readonly string[]): void {
   let requests = 0
   const look = (): void => {
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
-    const isSmall = young !== undefined && young.space_size < ENOUGH_BYTES
+    // Doubled it must not exceed it: it is no power of two where V8 has shrunk it
+    const isSmall = young !== undefined && 2 * young.space_size <= ENOUGH_BYTES
     if (isSmall === grows) return
     grows = isSmall
     setFlagsFromString(`--semi-space-growth-factor=${grows ? 2 : 1}`)

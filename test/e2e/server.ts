@@ -56,7 +56,8 @@ export async function startServer(config: string, env: Record<string, string> = 
     for (const out of [child.stdout!, child.stderr!]) out.on('data', (d: Buffer) => (printed += d.toString()))
     // Tests then fail with a refused connection, which tells nothing
     child.once('exit', (code, signal) => {
-      if (!ending) console.error(`the server ended by itself (${code ?? signal}):\n${printed.slice(-4_000)}`)
+      if (!ending && code !== 0)
+        console.error(`the server ended by itself (${code ?? signal}):\n${printed.slice(-4_000)}`)
     })
     const giveUpAt = performance.now() + 45_000
     for (;;) {
