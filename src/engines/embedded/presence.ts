@@ -3,6 +3,7 @@ import type { Clock } from '../../core/clock.ts'
 import type { Job, JobId } from '../../core/job.ts'
 import type { Presence } from '../../core/ports/presence.ts'
 import { Table } from '../../core/table.ts'
+import { Readers } from '../shared/readers.ts'
 
 type Attended = Pick<Job, 'id' | 'options'>
 
@@ -10,7 +11,7 @@ export class EmbeddedPresence implements Presence {
   readonly #clock: Clock
   readonly #graceMs: number
   readonly #cancel: (job: JobId) => void
-  readonly #present = new Table<JobId, number>()
+  readonly #readers = new Readers()
   readonly #leaving = new Table<JobId, () => void>()
   #closed = false
 
@@ -22,30 +23,20 @@ export class EmbeddedPresence implements Presence {
 
   enter(job: Attended): (complete: boolean, goneMs?: number) => void {
     const { id } = job
-    this.#present.set(id, this.readers(id) + 1)
     this.#leaving.get(id)?.()
     this.#leaving.delete(id)
-    let here = true
-    return (complete, goneMs = 0) => {
-      if (!here) return
-      here = false
-      const others = this.readers(id) - 1
-      if (others > 0) {
-        this.#present.set(id, others)
-        return
-      }
-      this.#present.delete(id)
+    return this.#readers.enter(id, (complete, goneMs) => {
       if (!complete) this.#left(job, goneMs)
-    }
+    })
   }
 
   /** After a restart: its readers are gone, and have the grace to come back. */
   expect(job: Attended): void {
-    if (!this.#present.has(job.id)) this.#left(job)
+    if (this.readers(job.id) === 0) this.#left(job)
   }
 
   readers(job: JobId): number {
-    return this.#present.get(job) ?? 0
+    return this.#readers.of(job)
   }
 
   close(): void {

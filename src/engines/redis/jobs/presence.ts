@@ -7,6 +7,7 @@ import { sleep } from '../../../core/clock.ts'
 import type { Job, JobId } from '../../../core/job.ts'
 import type { Presence } from '../../../core/ports/presence.ts'
 import { Table } from '../../../core/table.ts'
+import { Readers } from '../../shared/readers.ts'
 import type { Ground } from '../bus/ground.ts'
 
 /** A reader of what was submitted comes at once, or not at all. */
@@ -24,7 +25,7 @@ interface News {
 
 export class RedisPresence implements Presence {
   readonly #ground: Ground
-  readonly #present = new Table<JobId, number>()
+  readonly #readers = new Readers()
   /** Of plain POSTs that have a reader here. */
   readonly #watched = new Table<JobId, true>()
   readonly #news = new Table<JobId, News>()
@@ -48,30 +49,19 @@ export class RedisPresence implements Presence {
   }
 
   enter({ id, options }: Pick<Job, 'id' | 'options'>): (complete: boolean, goneMs?: number) => void {
-    const before = this.readers(id)
-    this.#present.set(id, before + 1)
     const isPlain = options.onDisconnect === 'cancel'
-    if (before === 0 && isPlain) {
+    if (this.readers(id) === 0 && isPlain) {
       this.#watched.set(id, true)
       if (!this.#takeSubmitted(id)) this.#tell(id, true, 0)
     }
-    let here = true
-    return (complete, goneMs = 0) => {
-      if (!here) return
-      here = false
-      const others = this.readers(id) - 1
-      if (others > 0) {
-        this.#present.set(id, others)
-        return
-      }
-      this.#present.delete(id)
+    return this.#readers.enter(id, (complete, goneMs) => {
       this.#watched.delete(id)
       if (isPlain && !complete) this.#tell(id, false, goneMs)
-    }
+    })
   }
 
   readers(job: JobId): number {
-    return this.#present.get(job) ?? 0
+    return this.#readers.of(job)
   }
 
   /** Of these a new coordinator must know that they are read. */
