@@ -59,6 +59,7 @@ function configPage(): string {
     flag: 'true, false',
     number: 'number',
     map: 'names with values',
+    address: 'address, `{ env: NAME }` or `{ file: PATH }`',
     text: 'text',
   }
   const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ')

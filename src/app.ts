@@ -10,7 +10,7 @@ import { type ReloadOptions, reloader } from './app/reload.ts'
 import { createRuntime } from './app/runtime.ts'
 import { closingOnError, orAborted, within } from './app/within.ts'
 import { warnOfJobsWithoutModel } from './app/without-model.ts'
-import { startWorker } from './app/worker.ts'
+import { NO_WORKER, startWorker } from './app/worker.ts'
 import { environmentOf } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { urlOf } from './core/address.ts'
@@ -22,8 +22,8 @@ import { Catalogue } from './routing/catalogue.ts'
 import type { Drained } from './worker/pool.ts'
 
 export interface App {
-  /** Without a path. */
-  readonly publicUrl: string
+  /** Without a path. Null: a worker has no public listener. */
+  readonly publicUrl: string | null
   readonly adminUrl: string
   /** The first API key, when this start made it; shown once. */
   readonly createdKey: string | null
@@ -59,7 +59,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   // The engine has made the folder that it is kept in
   const ownKey = await closingOnError([engine, settings], () => adminKey(config, ids))
   const catalogue = new Catalogue(settings.routes())
-  const worker = startWorker(settings, engine, catalogue, runtime)
+  const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, catalogue, runtime)
   const reload = reloader(settings, { catalogue, engine, worker }, options)
   const loop = watchLoop()
   const numbers = createRegistry()
@@ -86,13 +86,13 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     const { created: createdKey, notes } = await firstKey(engine.keys, options, clock, ids)
     for (const note of notes) log.warn({}, note)
     options.signal?.throwIfAborted()
-    const open = await gateway.listenPublic(config.host, config.port)
+    const open = config.role === 'worker' ? null : await gateway.listenPublic(config.host, config.port)
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
     await orAborted(engine.restore(), options.signal)
     gateway.ready()
     await warnOfJobsWithoutModel(engine.jobs, catalogue, log)
     return {
-      publicUrl: urlOf(open),
+      publicUrl: open && urlOf(open),
       adminUrl: urlOf(admin),
       createdKey,
       stop,

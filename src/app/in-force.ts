@@ -3,9 +3,10 @@ import { isDeepStrictEqual } from 'node:util'
 import { LEAVES } from '../config/leaves.ts'
 import type { Config } from '../config/schema.ts'
 import { camelCase } from '../core/camel.ts'
+import type { PlanModel } from '../core/ports/coordinator.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Provider } from '../core/ports/provider.ts'
-import type { Catalogue } from '../routing/catalogue.ts'
+import type { Catalogue, ModelRoute } from '../routing/catalogue.ts'
 import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
 import { Secret } from '../settings/fields.ts'
 import type { WorkerPool } from '../worker/pool.ts'
@@ -74,6 +75,9 @@ export class Settings {
     return toRoutes(this.config, this.providers)
   }
 
+  /** The models as the coordinator plans with them: plain data. */
+  readonly plan = (): readonly PlanModel[] => this.routes().map(planned)
+
   /** Getters, as a reload may change some of it. */
   get retention() {
     const settings = this
@@ -105,7 +109,7 @@ export class Settings {
     this.#tenants = byName(next)
     const routes = this.routes()
     catalogue.replace(routes)
-    engine.configure(routes)
+    engine.configure(routes.map(planned))
     this.#closeRetired(worker)
     return {
       models: [...new Set(next.models.map(({ name }) => name))],
@@ -134,6 +138,18 @@ export class Settings {
   }
 }
 
+const planned = ({ name, deployments }: ModelRoute): PlanModel => ({
+  name,
+  deployments: deployments.map(({ name, kinds, upstreamModel, concurrent, order, revision }) => ({
+    name,
+    kinds,
+    upstreamModel,
+    concurrent,
+    order,
+    revision,
+  })),
+})
+
 const byName = (config: Config): ReadonlyMap<string, Config['tenants'][number]> =>
   new Map(config.tenants.map((tenant) => [tenant.name, tenant]))
 
@@ -145,6 +161,6 @@ function changes(before: Config, after: Config): readonly string[] {
 }
 
 function valueAt(config: Config, path: readonly string[]): unknown {
-  const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown>)[camelCase(key)], config)
+  const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[camelCase(key)], config)
   return value instanceof Secret ? [value.ref, value.known ? value.reveal() : null] : value
 }

@@ -1,5 +1,5 @@
 /** The keys that a start needs: the operator's, and the first one for clients. */
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { ADMIN_KEY, API_KEY, keepSecret } from '../config/secret-file.ts'
 import type { Clock } from '../core/clock.ts'
@@ -12,7 +12,7 @@ import { digestOf, hintOf, mintKey } from '../gateway/caller/api-key.ts'
 export function adminKey(config: Config, ids: Ids): string {
   if (config.admin.key !== null) return config.admin.key.reveal()
   const make = (): string => `sluice-admin-${Buffer.from(ids.random(32)).toString('base64url')}`
-  if (config.durability === 'memory') return make()
+  if (config.engine === 'embedded' && config.durability === 'memory') return make()
   locate(config.dataDir)
   return keepSecret(join(config.dataDir, 'admin.key'), ADMIN_KEY, make)
 }
@@ -47,7 +47,11 @@ export async function firstKey(
   const known = await keys.list()
   if (given === undefined && known.length > 0) return { created: null, notes: [] }
   const make = (): string => mintKey(ids).key
-  const key = given ?? (file === undefined ? make() : keepSecret(file, API_KEY, make))
+  const keep = (path: string): string => {
+    locate(dirname(path))
+    return keepSecret(path, API_KEY, make)
+  }
+  const key = given ?? (file === undefined ? make() : keep(file))
   const digest = digestOf(key)
   const found = keys.find(digest)
   const notes: string[] = []

@@ -8,6 +8,14 @@ import type { Runtime } from './runtime.ts'
 
 const MAX_PENDING_BYTES = 1 << 20
 
+/** In a process that only serves clients. */
+export const NO_WORKER: WorkerPool = {
+  metrics: [],
+  isUsing: () => false,
+  drain: async () => {},
+  drained: () => ({ jobsFinished: 0, jobsHandedBack: 0 }),
+}
+
 export function startWorker(
   { config }: Settings,
   { work, log, conversations }: Pick<Engine, 'work' | 'log' | 'conversations'>,

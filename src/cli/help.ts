@@ -32,7 +32,7 @@ export function overview(commands: Readonly<Record<string, { readonly about: str
 }
 
 /** The settings that are needed most. */
-const COMMON = ['host', 'port', 'admin-port', 'data-dir', 'durability', 'log-level']
+const COMMON = ['host', 'port', 'admin-port', 'data-dir', 'durability', 'redis-url', 'role', 'log-level']
 
 export function forCommand(command: Command): string {
   const options = Object.entries(optionsOf(command)).map(([name, option]) => [
@@ -90,6 +90,7 @@ const VALUE_NAMES: Readonly<Partial<Record<Leaf['kind'], string>>> = {
   size: 'SIZE',
   list: 'A,B',
   number: 'N',
+  address: 'URL',
 }
 const valueText = ({ choices, kind }: Leaf): string =>
   choices.length > 0 ? choices.join('|') : (VALUE_NAMES[kind] ?? 'TEXT')

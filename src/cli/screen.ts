@@ -18,7 +18,8 @@ export function readyLine(app: Started, config: Config, keyFile: string | null, 
     admin_url: app.adminUrl,
     key_file: app.createdKey === null ? null : keyFile,
     data_dir: config.dataDir,
-    msg: `Sluice is ready on ${app.publicUrl}`,
+    role: config.role,
+    msg: `Sluice is ready on ${app.publicUrl ?? app.adminUrl}`,
   })
 }
 
@@ -31,13 +32,21 @@ export function screen(app: Started, config: Config, readyMs: number): string[] 
     ['API key', apiKey(app, config)],
     ['Models', [...new Set(config.models.map((m) => m.name))].join(', ')],
     ['Admin', `${app.adminUrl}   (its key: ${adminKey(config)})`],
-    ['Data', `${config.dataDir}   (durability: ${config.durability})`],
+    config.engine === 'embedded'
+      ? ['Data', `${config.dataDir}   (durability: ${config.durability})`]
+      : ['Store', `Redis   (durability: ${config.durability})`],
   ]
-  return [
-    `Sluice ${version} is ready on ${app.publicUrl}   (${readyMs} ms)`,
+  const head = [
+    app.publicUrl === null
+      ? `Sluice ${version} is ready: a worker, with its probes on ${app.adminUrl}   (${readyMs} ms)`
+      : `Sluice ${version} is ready on ${app.publicUrl}   (${readyMs} ms)`,
     '',
     ...columns(about).map((line) => `  ${line}`),
     '',
+  ]
+  if (app.publicUrl === null) return head
+  return [
+    ...head,
     '  Try it:',
     '',
     `curl -N ${app.publicUrl}/v1/chat/completions -H "authorization: Bearer ${key}" ` +
@@ -54,5 +63,7 @@ function apiKey(app: Started, config: Config): string {
 
 function adminKey(config: Config): string {
   if (config.admin.key !== null) return `the value of ${config.admin.key}`
-  return config.durability === 'memory' ? 'set SLUICE_ADMIN_KEY to have one' : `${config.dataDir}/admin.key`
+  return config.engine === 'embedded' && config.durability === 'memory'
+    ? 'set SLUICE_ADMIN_KEY to have one'
+    : `${config.dataDir}/admin.key`
 }

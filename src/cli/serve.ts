@@ -109,9 +109,9 @@ function show(app: App, config: Config, keyFile: string | null, atTerminal: bool
   else for (const line of screen(app, config, Math.round(process.uptime() * 1000))) out.write(`${line}\n`)
 }
 
-/** Where the first API key is kept, if this start makes one. With durability memory there is no data folder. */
+/** Where the first API key is kept, if this start makes one. In memory alone there is no data folder. */
 const firstKeyFile = (config: Config): string =>
-  config.durability === 'memory'
+  config.engine === 'embedded' && config.durability === 'memory'
     ? join(mkdtempSync(join(tmpdir(), 'sluice-')), 'api.key')
     : join(config.dataDir, 'first-api.key')
 

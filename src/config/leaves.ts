@@ -34,12 +34,19 @@ function leavesOf(object: Schema, path: readonly string[] = []): readonly Leaf[]
     const kind = kindOf(inner)
     if (kind === 'object') return leavesOf(inner, at)
     const choices = choicesOf(inner._zod.def)
+    const groups = groupsOf(inner).flatMap((group) => leavesOf(group, at))
     // Refused wherever it is given
     if (inner._zod.def.type === 'unknown') return []
     const members = kind === 'items' ? membersOf((inner._zod.def as z.core.$ZodArrayDef).element) : []
     const description = field.description ?? ''
-    return [{ path: at, kind, nullable, default: fallback, description, choices, members, providers: null }]
+    return [{ path: at, kind, nullable, default: fallback, description, choices, members, providers: null }, ...groups]
   })
+}
+
+/** What may be given instead of a word: `engine` is one, or a group. */
+function groupsOf(schema: Schema): readonly Schema[] {
+  const { type, options = [] } = schema._zod.def as { readonly type: string; readonly options?: readonly Schema[] }
+  return type === 'union' && !fieldKinds.has(schema) ? options.filter(({ _zod }) => _zod.def.type === 'object') : []
 }
 
 /** What each item of a list has; where items differ by their provider, the settings of all, each once. */
@@ -83,11 +90,13 @@ function open(field: Schema): { readonly schema: Schema; readonly nullable: bool
 }
 
 function choicesOf(def: z.core.$ZodTypeDef): readonly string[] {
-  const { type, entries, values } = def as {
+  const { type, entries, values, options } = def as {
     readonly type: string
     readonly entries?: object
     readonly values?: readonly string[]
+    readonly options?: readonly Schema[]
   }
+  if (type === 'union') return options!.flatMap(({ _zod }) => choicesOf(_zod.def))
   return type === 'enum' ? Object.keys(entries!) : type === 'literal' ? values! : []
 }
 
@@ -125,6 +134,7 @@ function isItem({ _zod: { def } }: Schema): boolean {
 
 function kindOfUnion(options: readonly Schema[]): LeafKind {
   const types = options.map((o) => o._zod.def.type)
+  if (types.includes('enum')) return 'choice'
   return types.includes('array') ? 'list' : types.includes('boolean') ? 'flag' : 'text'
 }
 
@@ -143,7 +153,9 @@ export const MAPS: ReadonlySet<string> = new Set(
   LEAVES.flatMap((leaf) => [leaf, ...leaf.members]).flatMap(({ kind, path }) => (kind === 'map' ? path.slice(-1) : [])),
 )
 
+/** An engine's settings go by its own name: "redis_url". */
+const nameOf = ({ path }: Leaf): string => (path[0] === 'engine' && path.length > 1 ? path.slice(1) : path).join('_')
 /** ["http", "max_body_bytes"] → "SLUICE_HTTP_MAX_BODY_BYTES" */
-export const envName = (leaf: Leaf): string => `SLUICE_${leaf.path.join('_').toUpperCase()}`
+export const envName = (leaf: Leaf): string => `SLUICE_${nameOf(leaf).toUpperCase()}`
 /** ["http", "max_body_bytes"] → "http-max-body-bytes" */
-export const flagName = (leaf: Leaf): string => leaf.path.join('-').replaceAll('_', '-')
+export const flagName = (leaf: Leaf): string => nameOf(leaf).replaceAll('_', '-')

@@ -6,6 +6,7 @@ import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { PROVIDERS } from '../routing/providers/index.ts'
 import { bareText, readPath, Secret, type SecretSource } from '../settings/fields.ts'
+import { clusterUrlProblem, redisUrlProblem } from './engine.ts'
 import { type FileText, parseFile } from './file.ts'
 import { envName, FLAGS, flagName, type Leaf, MAPS, VALUES } from './leaves.ts'
 import { settingsOfOthers } from './models.ts'
@@ -20,7 +21,8 @@ export type Environment = Readonly<Record<string, string | undefined>>
 /** Where a value comes from. */
 export type Origin =
   | { readonly kind: 'default' | 'file' }
-  | { readonly kind: 'environment' | 'flag'; readonly name: string }
+  | GivenOrigin
+type GivenOrigin = { readonly kind: 'environment' | 'flag'; readonly name: string }
 
 export interface Sources {
   /** Values by flag name, without dashes: { port: "4200" }. */
@@ -69,18 +71,26 @@ export function loadConfig(sources: Sources = {}): Loaded {
   const raw = structuredClone(text?.value ?? {})
 
   const origins = new Map<string, Origin>()
+  const contradictions: Problem[] = []
+  const give = (leaf: Leaf, value: unknown, origin: GivenOrigin): void => {
+    const word = origins.get('engine')
+    if (leaf.path[0] === 'engine' && leaf.path.length > 1 && typeof raw['engine'] === 'string') {
+      if (raw['engine'] === 'embedded' && word?.kind === origin.kind)
+        contradictions.push({ path: leaf.path, problem: `is given, but ${word.name} is "embedded": leave out one of them` })
+      raw['engine'] = {}
+    }
+    set(raw, leaf.path, value)
+    origins.set(leaf.path.join('.'), origin)
+  }
   for (const leaf of VALUES) {
     const name = envName(leaf)
     const value = bareText(env[name] ?? '')
     if (value === '' && !(env[name] !== undefined && OUR_KEYS.includes(leaf.path.join('.')))) continue
-    set(raw, leaf.path, leaf.kind === 'secret' ? { env: name } : value)
-    origins.set(leaf.path.join('.'), { kind: 'environment', name })
+    give(leaf, leaf.kind === 'secret' || leaf.kind === 'address' ? { env: name } : value, { kind: 'environment', name })
   }
   for (const leaf of FLAGS) {
     const value = sources.flags?.[flagName(leaf)]
-    if (value === undefined) continue
-    set(raw, leaf.path, bareText(value))
-    origins.set(leaf.path.join('.'), { kind: 'flag', name: `--${flagName(leaf)}` })
+    if (value !== undefined) give(leaf, bareText(value), { kind: 'flag', name: `--${flagName(leaf)}` })
   }
   for (const leaf of VALUES) if (leaf.kind === 'choice') inLowerCase(raw, leaf)
   if (raw['models'] === undefined || (Array.isArray(raw['models']) && raw['models'].length === 0))
@@ -96,9 +106,13 @@ export function loadConfig(sources: Sources = {}): Loaded {
           file: readRegularFile,
         }),
         ...weakKeys(result.data),
+        ...noRedis(result.data),
       ]
     : []
-  const problems = result.success ? (sources.withoutSecrets ? [] : missing) : result.error.issues.flatMap(describeIssue)
+  const problems = [
+    ...contradictions,
+    ...(result.success ? (sources.withoutSecrets ? [] : missing) : result.error.issues.flatMap(describeIssue)),
+  ]
   if (!result.success || problems.length > 0) {
     const place = (problem: Problem): number => text?.offset(problem.path) ?? 0
     const lines = problems.toSorted((a, b) => place(a) - place(b)).map((problem) => describe(problem, originOf, text))
@@ -133,6 +147,17 @@ function weakKeys({ key, admin }: Settings): readonly Problem[] {
     const weakness = secret?.known ? weaknessOf(secret.reveal()) : null
     return weakness === null ? [] : [{ path, problem: `the value of ${secret} ${weakness}` }]
   })
+}
+
+/** An address that was given by reference. */
+function noRedis({ engine }: Settings): readonly Problem[] {
+  if (engine === 'embedded') return []
+  const { url, nodes } = engine.redis
+  const text = typeof url === 'string' ? url : url.known ? url.reveal() : null
+  const problem = text === null ? null : (redisUrlProblem(text) ?? (nodes.length > 0 ? clusterUrlProblem(text) : null))
+  if (problem === null) return []
+  const what = typeof url === 'string' ? '' : `the value of ${url} `
+  return [{ path: ['engine', 'redis', 'url'], problem: `${what}${problem}` }]
 }
 
 const isSameSecret = (a: Secret | null, b: Secret | null): boolean =>

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { PROVIDERS } from '../routing/providers/index.ts'
 import { count, duration, list } from '../settings/fields.ts'
 import type { ProviderSettings } from '../settings/provider.ts'
+import { asGivenBy } from './as-given.ts'
 
 export const name = z
   .string()
@@ -105,11 +106,9 @@ export function asGiven(kinds: readonly ProviderSettings[]) {
   /** For an unknown provider: reports everything else that is wrong, too. */
   const provider = z.enum(kinds.map(({ name }) => name))
   const ofNone = z.strictObject({ ...optionalOf(kinds), name: modelName, ...common, provider })
-  return z.unknown().transform((given, context) => {
+  return asGivenBy<Model>((given) => {
     const { provider } = (given ?? {}) as { readonly provider?: unknown }
-    const { data, error } = (byProvider.get(provider) ?? ofNone).safeParse(given, { reportInput: true })
-    for (const issue of error?.issues ?? []) context.issues.push({ input: given, ...issue } as z.core.$ZodRawIssue)
-    return error === undefined ? (data as Model) : z.NEVER
+    return byProvider.get(provider) ?? ofNone
   })
 }
 

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { guardSettings } from '../admission/settings.ts'
 import type { Camelised } from '../core/camel.ts'
 import { count, duration, filePath, flag, httpUrl, list, secret, size } from '../settings/fields.ts'
+import { engine, engineAsGiven, role } from './engine.ts'
 import { model, modelAsGiven, name } from './models.ts'
 
 const port = () => count({ max: 65_535 })
@@ -39,9 +40,14 @@ export const settings = z.strictObject({
     })
     .prefault({})
     .describe('The listener for operators.'),
+  engine,
+  role,
   data_dir: filePath()
     .prefault('./sluice-data')
-    .describe('The folder that holds all state. Only one server can use it at a time.'),
+    .describe(
+      'The folder that holds all state of the embedded engine: only one server can use it at a time. On Redis only ' +
+        'keys that were made here are in it.',
+    ),
   durability: z
     .enum(['memory', 'process', 'power'])
     .prefault('power')
@@ -346,9 +352,11 @@ export const settings = z.strictObject({
 
 /** The settings as the parts get them: checked as a whole, and with what follows from others filled in. */
 export const schema = settings
-  .extend({ models: z.array(modelAsGiven).prefault([]) })
+  .extend({ engine: engineAsGiven, models: z.array(modelAsGiven).prefault([]) })
   .superRefine((c, context) => {
     const refuse = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message })
+    if (c.engine === 'embedded' && c.role !== 'all')
+      refuse(['role'], `"${c.role}" needs a store that several processes share: set engine.redis.url (SLUICE_REDIS_URL)`)
     if (c.workers.heartbeat_ms * 2 > c.workers.lease_ms)
       refuse(['workers', 'heartbeat_ms'], 'must be at most half of workers.lease_ms')
     if (c.retention.conversations.bytes > c.retention.conversations.tenant_bytes)

@@ -79,7 +79,7 @@ async function startServer(durability: Durability): Promise<Store & { remove(): 
 async function startCluster(durability: Durability): Promise<Store & { remove(): Promise<void> }> {
   const cluster = await RedisCluster.start({ appendfsync: SYNCS[durability] })
   return {
-    address: { url: cluster.urls[0], cluster: cluster.urls.slice(1) },
+    address: { url: cluster.url, nodes: cluster.others },
     async crash() {
       await Promise.all(cluster.nodes.map((node) => node.kill()))
       await Promise.all(cluster.nodes.map((node) => node.restart()))

@@ -84,10 +84,10 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     const replica = await nodeOf({ appendfsync: 'always', config: { replicaof: `127.0.0.1 ${primary.port}` } })
     await expect(check(replica, { allowDataLoss: true })).rejects.toThrow('This is a replica')
     const member = await nodeOf({ appendfsync: 'always', config: { 'cluster-enabled': 'yes' } })
-    await expect(check(member, { allowDataLoss: true })).rejects.toThrow('set engine.redis.cluster to true')
+    await expect(check(member, { allowDataLoss: true })).rejects.toThrow('name others of its nodes in engine.redis.nodes')
     expect((await check(member, { cluster: true })).warnings).toEqual([])
     const alone = await nodeOf({ appendfsync: 'always' })
-    await expect(check(alone, { cluster: true })).rejects.toThrow('set engine.redis.cluster to false')
+    await expect(check(alone, { cluster: true })).rejects.toThrow('leave out engine.redis.nodes')
   })
 
   it('a version that is too old is refused by its number', async () => {
@@ -129,11 +129,11 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
       await connection.open()
       return connection
     }
-    const [url, ...others] = cluster.urls
-    const all = await connect({ url, cluster: others })
+    const { url, others } = cluster
+    const all = await connect({ url, nodes: others })
     expect((await checkConnection(all, demands)).warnings).toEqual([])
     // As if it were alone
-    await expect(checkConnection(await connect({ url }), demands)).rejects.toThrow('set engine.redis.cluster to true')
+    await expect(checkConnection(await connect({ url }), demands)).rejects.toThrow('name others of its nodes in engine.redis.nodes')
     const third = new Redis({ port: cluster.nodes[2].port, host: '127.0.0.1' })
     opened.push(() => third.disconnect())
     await third.config('SET', 'appendfsync', 'everysec')

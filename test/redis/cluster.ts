@@ -54,8 +54,9 @@ export class RedisCluster {
     return `redis://127.0.0.1:${this.#clientPort(0)}`
   }
 
-  get urls(): readonly string[] {
-    return this.nodes.map((_, n) => `redis://127.0.0.1:${this.#clientPort(n)}`)
+  /** All but the one of `url`, as settings name them. */
+  get others(): readonly string[] {
+    return this.nodes.slice(1).map((_, n) => `127.0.0.1:${this.#clientPort(n + 1)}`)
   }
 
   #clientPort(n: number): number {

@@ -42,9 +42,10 @@ export interface RedisOptions {
   readonly allowDataLoss: boolean
   /**
    * What this process decides with, while it coordinates: a function that makes an empty machine, to run it here; or a
-   * module that has one (DecisionsModule), and its plain options, to run it in a thread of its own, as servers do.
+   * module that has one (DecisionsModule), and its plain options, to run it in a thread of its own, as servers do. They
+   * are asked for again whenever the engine is configured.
    */
-  readonly coordinator: (() => Coordinator) | { readonly module: string; readonly options: unknown }
+  readonly coordinator: (() => Coordinator) | { readonly module: string; readonly options: () => unknown }
   readonly clock: Clock
   readonly ids: Ids
   readonly wheel: Wheel
@@ -128,10 +129,16 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
   }
   const shared = { redis, rules, clock, ids, emit: onFact, chores, ...(askTime && { askTime }) }
   const { keepMs: _keep, ...threadRules } = rules
-  const host =
-    typeof coordinator === 'function'
-      ? new Host({ ...shared, createCoordinator: coordinator })
-      : new HostThread({ redis, rules: threadRules, ...coordinator }, clock, onFact, chores)
+  let host: Host | HostThread
+  /** The settings were reloaded. */
+  let change = (): void => {}
+  if (typeof coordinator === 'function') host = new Host({ ...shared, createCoordinator: coordinator })
+  else {
+    const { module, options } = coordinator
+    const thread = new HostThread({ redis, rules: threadRules, module, options: options() }, clock, onFact, chores)
+    change = () => thread.change(options())
+    host = thread
+  }
   await logs.start()
 
   let closed = false
@@ -185,6 +192,7 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
     },
     eraseTenant: (tenant) => eraser.erase(tenant),
     configure(models) {
+      change()
       host.configure(models)
       // Whoever coordinates now has the settings of its own start; a reload reaches one process after the other
       if (!host.isActing) bus.ask({ type: 'configure', models }).catch(() => {})

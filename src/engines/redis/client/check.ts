@@ -115,8 +115,8 @@ function mustServe({ name, info }: Found, { cluster }: Demands): void {
   if (info.get('role') === 'slave')
     refuse('This is a replica, which takes no writes: give the address of its primary, or one that follows it.')
   const isCluster = info.get('cluster_enabled') === '1'
-  if (isCluster && !cluster) refuse('This is a node of a cluster: set engine.redis.cluster to true.')
-  if (!isCluster && cluster) refuse('This is no node of a cluster: set engine.redis.cluster to false.')
+  if (isCluster && !cluster) refuse('This is a node of a cluster: name others of its nodes in engine.redis.nodes.')
+  if (!isCluster && cluster) refuse('This is no node of a cluster: leave out engine.redis.nodes.')
 }
 
 function isOlder(version: string, than: string): boolean {

@@ -8,8 +8,8 @@ import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis'
 export interface RedisAddress {
   /** redis://user:password@host:port/db, or rediss:// for TLS. */
   readonly url: string
-  /** Other nodes of a Redis Cluster, where the first may be down; absent: one server. */
-  readonly cluster?: readonly string[]
+  /** Other nodes of a Redis Cluster, "host:port", where the first may be down; none: one server. */
+  readonly nodes?: readonly string[]
   /** Put before every key: several fleets on one server. */
   readonly prefix?: string
 }
@@ -41,7 +41,7 @@ export class Connection {
 
   constructor(address: RedisAddress, use: Use) {
     this.#address = address
-    this.sharded = address.cluster !== undefined
+    this.sharded = address.nodes !== undefined && address.nodes.length > 0
     this.client = this.sharded ? clusterOf(address, use) : new Redis(address.url, optionsOf())
     this.client.on('ready', () => this.#ready())
     this.client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (channel: Buffer, message: Buffer) => {
@@ -148,7 +148,7 @@ function optionsOf(): RedisOptions {
   }
 }
 
-function clusterOf({ url, cluster = [] }: RedisAddress, use: Use): Cluster {
+function clusterOf({ url, nodes = [] }: RedisAddress, use: Use): Cluster {
   const { enableOfflineQueue: _queue, retryStrategy: _retry, ...redisOptions } = optionsOf()
   const { username, password, protocol } = new URL(url)
   const options: ClusterOptions = {
@@ -163,10 +163,11 @@ function clusterOf({ url, cluster = [] }: RedisAddress, use: Use): Cluster {
     },
     ...(use === 'subscriber' && { shardedSubscribers: true }),
   }
-  return new Cluster([url, ...cluster].map(nodeOf), options)
+  return new Cluster([new URL(url).host, ...nodes].map(nodeOf), options)
 }
 
-function nodeOf(url: string): { readonly host: string; readonly port: number } {
-  const { hostname, port } = new URL(url)
-  return { host: hostname, port: Number(port || 6379) }
+/** "host:port", or "[::1]:port". */
+function nodeOf(address: string): { readonly host: string; readonly port: number } {
+  const [, host, port = '6379'] = /^\[?(.*?)\]?(?::(\d+))?$/.exec(address)!
+  return { host, port: Number(port) }
 }
