@@ -14,6 +14,7 @@ import { NO_WORKER, startWorker } from './app/worker.ts'
 import { environmentOf } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { urlOf } from './core/address.ts'
+import { withWall } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
 import { watchLoop } from './observability/loop.ts'
 import { depthOf, ownMemory } from './observability/numbers.ts'
@@ -65,7 +66,10 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const numbers = createRegistry()
   const stats = async () => statsOf(await numbers.read())
   const isSeeded = options.keyOnStart !== undefined
-  const gateway = startGateway(settings, { engine, catalogue, adminKey: ownKey, isSeeded, stats, reload }, runtime)
+  // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
+  const dates = withWall(clock, () => engine.wallMs())
+  const parts = { engine, catalogue, adminKey: ownKey, isSeeded, stats, reload }
+  const gateway = startGateway(settings, parts, { ...runtime, clock: dates })
 
   const shutDown = async (): Promise<Drained> => {
     engine.draining()
@@ -83,7 +87,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   try {
     const depth = depthOf(engine.operations)
     numbers.add(runtime.recorder, depth, engine, worker, settings, gateway, loop, ownMemory)
-    const { created: createdKey, notes } = await firstKey(engine.keys, options, clock, ids)
+    const { created: createdKey, notes } = await firstKey(engine.keys, config.role, options, dates, ids)
     for (const note of notes) log.warn({}, note)
     options.signal?.throwIfAborted()
     const open = config.role === 'worker' ? null : await gateway.listenPublic(config.host, config.port)

@@ -5,7 +5,7 @@
 import { createCoordinator } from '../coordinator/coordinator.ts'
 import { systemIds } from '../core/ids.ts'
 import type { TenantId } from '../core/job.ts'
-import type { Coordinator, PlanModel } from '../core/ports/coordinator.ts'
+import type { Coordinator } from '../core/ports/coordinator.ts'
 import type { Decisions } from '../engines/redis/coordinator/host-thread.ts'
 import type { Settings } from './in-force.ts'
 

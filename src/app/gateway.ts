@@ -29,6 +29,8 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
   const { clock, ids, emit, log } = runtime
   const { http, queue, sessions, websocket, workers } = settings.config
   const created = Math.floor(clock.wallMs() / 1000)
+  // Bound to the admin key: tokens outlive a restart, and are void when the operator changes it
+  const ownSecret = createHmac('sha256', adminKey).update('session tokens').digest()
   const delivery = createDelivery(engine.log, clock, emit, { ...http, pageBytes: PAGE_BYTES })
   const gateway = createGateway({
     admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
@@ -58,10 +60,9 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       ...http,
       ...queue,
       adminKeyDigest: digestOf(adminKey),
-      // Bound to the admin key: tokens outlive a restart, and are void when the operator changes it
-      sessions: { ...sessions, secret: createHmac('sha256', adminKey).update('session tokens').digest() },
+      sessions: { ...sessions, secret: () => engine.sharedSecret ?? ownSecret },
       socket: { ...websocket, drainMs: workers.drainMs + LAST_WORDS_MS },
-      keysHaveChecksums: !isSeeded,
+      keysHaveChecksums: engine.sharedSecret === null && !isSeeded,
     },
   })
   return {

@@ -1,10 +1,11 @@
 /** The keys that a start needs: the operator's, and the first one for clients. */
+import { rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Config } from '../config/schema.ts'
-import { ADMIN_KEY, API_KEY, keepSecret } from '../config/secret-file.ts'
+import { ADMIN_KEY, API_KEY, keepSecret, readSecret } from '../config/secret-file.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Ids } from '../core/ids.ts'
-import type { Keys } from '../core/ports/keys.ts'
+import type { ApiKey, Keys } from '../core/ports/keys.ts'
 import { locate } from '../engines/embedded/disk/folder.ts'
 import { digestOf, hintOf, mintKey } from '../gateway/caller/api-key.ts'
 
@@ -40,36 +41,54 @@ export interface KeyNews {
  */
 export async function firstKey(
   keys: Keys,
-  { keyOnStart: given, keyFile: file }: FirstKey,
+  role: Config['role'],
+  { keyOnStart, keyFile }: FirstKey,
   clock: Clock,
   ids: Ids,
 ): Promise<KeyNews> {
-  const known = await keys.list()
-  if (given === undefined && known.length > 0) return { created: null, notes: [] }
+  if (keyOnStart !== undefined) return seed(keys, keyOnStart, clock, ids)
+  // Who looks for a key looks where clients are served
+  return role === 'worker' ? NO_NEWS : makeFirst(keys, keyFile, clock, ids)
+}
+
+const NO_NEWS: KeyNews = { created: null, notes: [] }
+
+async function makeFirst(keys: Keys, file: string | undefined, clock: Clock, ids: Ids): Promise<KeyNews> {
+  if ((await keys.list()).length > 0) return NO_NEWS
   const make = (): string => mintKey(ids).key
-  const keep = (path: string): string => {
-    locate(dirname(path))
-    return keepSecret(path, API_KEY, make)
-  }
-  const key = given ?? (file === undefined ? make() : keep(file))
+  if (file !== undefined) locate(dirname(file))
+  const isKept = file !== undefined && readSecret(file, API_KEY) !== null
+  const key = file === undefined ? make() : keepSecret(file, API_KEY, make)
+  const digest = digestOf(key)
+  if (await keys.addFirst(newKey('first start', key, clock, ids), digest)) return { created: key, notes: [] }
+  // Another process was first: with the key of the same file, or with one of its own
+  if (file !== undefined && !isKept && keys.find(digest) === null) rmSync(file, { force: true })
+  return NO_NEWS
+}
+
+async function seed(keys: Keys, key: string, clock: Clock, ids: Ids): Promise<KeyNews> {
+  const known = await keys.list()
   const digest = digestOf(key)
   const found = keys.find(digest)
-  const notes: string[] = []
   if (found?.revokedAtMs !== undefined)
     return {
       created: null,
       notes: [`SLUICE_KEY is a key that was revoked (${found.id}), and stays so: choose another one.`],
     }
-  if (found === null) {
-    const id = ids.name('key', 8)
-    const name = given === undefined ? 'first start' : SEEDED
-    await keys.add({ id, tenant: 'default', name, hint: hintOf(key), createdAtMs: clock.wallMs() }, digest)
+  if (found === null) await keys.add(newKey(SEEDED, key, clock, ids), digest)
+  const notes: string[] = []
+  for (const old of known) {
+    if (old.name !== SEEDED || old.revokedAtMs !== undefined || old.id === found?.id) continue
+    await keys.revoke(old.id, clock.wallMs())
+    notes.push(`SLUICE_KEY has changed: the key of earlier starts (${old.hint}, ${old.id}) is revoked.`)
   }
-  if (given !== undefined)
-    for (const old of known) {
-      if (old.name !== SEEDED || old.revokedAtMs !== undefined || old.id === found?.id) continue
-      await keys.revoke(old.id, clock.wallMs())
-      notes.push(`SLUICE_KEY has changed: the key of earlier starts (${old.hint}, ${old.id}) is revoked.`)
-    }
-  return { created: given === undefined ? key : null, notes }
+  return { created: null, notes }
 }
+
+const newKey = (name: string, key: string, clock: Clock, ids: Ids): ApiKey => ({
+  id: ids.name('key', 8),
+  tenant: 'default',
+  name,
+  hint: hintOf(key),
+  createdAtMs: clock.wallMs(),
+})

@@ -84,11 +84,17 @@ describe('the engine', () => {
     const engine = (text: string): string => refusal(`engine: ${text}`)
     const redis = (text: string): string => engine(`{ redis: { ${text} } }`)
     for (const word of ['embeded', 'redis', '[]', '3'])
-      expect(engine(word)).toMatch(/^sluice.yaml:1:1: engine: must be "embedded", or a group with the address of a Redis/)
-    expect(engine('{ reddis: { url: redis://a } }')).toContain('engine.reddis: is not a known setting. Did you mean "redis"?')
+      expect(engine(word)).toMatch(
+        /^sluice.yaml:1:1: engine: must be "embedded", or a group with the address of a Redis/,
+      )
+    expect(engine('{ reddis: { url: redis://a } }')).toContain(
+      'engine.reddis: is not a known setting. Did you mean "redis"?',
+    )
     expect(engine('{}')).toContain('engine.redis: is required')
     expect(redis('')).toContain('engine.redis.url: is required')
-    expect(redis('url: redis://a, prefx: b')).toContain('engine.redis.prefx: is not a known setting. Did you mean "prefix"?')
+    expect(redis('url: redis://a, prefx: b')).toContain(
+      'engine.redis.prefx: is not a known setting. Did you mean "prefix"?',
+    )
     expect(redis('url: http://a')).toContain('engine.redis.url: must be an address such as redis://127.0.0.1:6379')
     expect(redis('url: 127.0.0.1:6379')).toContain('must be an address such as redis://')
     expect(redis('url: redis://a/b')).toContain('must end with the port, or with the number of a database')

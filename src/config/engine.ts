@@ -25,7 +25,10 @@ function urlField() {
     const problem = redisUrlProblem(text) ?? (new URL(text).password === '' ? null : LITERAL_PASSWORD)
     if (problem !== null) context.addIssue({ code: 'custom', message: problem })
   })
-  const field = z.union([literal, secret()], { error: 'expected an address, { env: NAME } or { file: PATH }' })
+  const field = z.union([literal, secret()], {
+    error: ({ input }) =>
+      input === undefined ? 'is required' : 'expected an address, { env: NAME } or { file: PATH }',
+  })
   fieldKinds.add(field, { kind: 'address' })
   return field
 }

@@ -19,9 +19,7 @@ import { isServiceLink } from './service-links.ts'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Where a value comes from. */
-export type Origin =
-  | { readonly kind: 'default' | 'file' }
-  | GivenOrigin
+export type Origin = { readonly kind: 'default' | 'file' } | GivenOrigin
 type GivenOrigin = { readonly kind: 'environment' | 'flag'; readonly name: string }
 
 export interface Sources {
@@ -76,7 +74,10 @@ export function loadConfig(sources: Sources = {}): Loaded {
     const word = origins.get('engine')
     if (leaf.path[0] === 'engine' && leaf.path.length > 1 && typeof raw['engine'] === 'string') {
       if (raw['engine'] === 'embedded' && word?.kind === origin.kind)
-        contradictions.push({ path: leaf.path, problem: `is given, but ${word.name} is "embedded": leave out one of them` })
+        contradictions.push({
+          path: leaf.path,
+          problem: `is given, but ${word.name} is "embedded": leave out one of them`,
+        })
       raw['engine'] = {}
     }
     set(raw, leaf.path, value)

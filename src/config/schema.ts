@@ -356,7 +356,10 @@ export const schema = settings
   .superRefine((c, context) => {
     const refuse = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message })
     if (c.engine === 'embedded' && c.role !== 'all')
-      refuse(['role'], `"${c.role}" needs a store that several processes share: set engine.redis.url (SLUICE_REDIS_URL)`)
+      refuse(
+        ['role'],
+        `"${c.role}" needs a store that several processes share: set engine.redis.url (SLUICE_REDIS_URL)`,
+      )
     if (c.workers.heartbeat_ms * 2 > c.workers.lease_ms)
       refuse(['workers', 'heartbeat_ms'], 'must be at most half of workers.lease_ms')
     if (c.retention.conversations.bytes > c.retention.conversations.tenant_bytes)

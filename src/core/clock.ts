@@ -38,6 +38,15 @@ export const systemClock: Clock = {
   soon: (fn) => void setImmediate(fn),
 }
 
+/** One whose wall clock is another's. */
+export const withWall = (clock: Clock, wallMs: () => number): Clock => ({
+  wallMs,
+  monoMs: () => clock.monoMs(),
+  after: (ms, fn) => clock.after(ms, fn),
+  every: (ms, fn) => clock.every(ms, fn),
+  soon: (fn) => clock.soon(fn),
+})
+
 /** In steps that setTimeout can wait for. */
 function afterLong(ms: number, fn: () => void): () => void {
   if (ms === Infinity) return () => {}

@@ -76,8 +76,8 @@ export interface GatewayOptions {
 
 /** What one session may use, or all sessions of one user together. */
 export interface SessionOptions {
-  /** Signs tokens. */
-  readonly secret: Uint8Array
+  /** Signs tokens; asked for each time. */
+  readonly secret: () => Uint8Array
   readonly ticketMs: number
   readonly tokenMs: number
   /** Longest session, and the one of a ticket that names no other. */

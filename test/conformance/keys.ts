@@ -14,6 +14,20 @@ const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
 
 export const keyCases: readonly Case[] = [
   {
+    name: 'of several first keys that are added at once, one is; a key that was revoked counts as one',
+    async run(open) {
+      const { engine } = await open()
+      const adding = ['k1', 'k2', 'k3'].map((id) => engine.keys.addFirst(key(id), `d${id}`))
+      expect((await Promise.all(adding)).filter(Boolean)).toEqual([true])
+      const [first, ...others] = await engine.keys.list()
+      expect(others).toEqual([])
+      expect(engine.keys.find(`d${first.id}`)).toEqual(first)
+      await engine.keys.revoke(first.id, 5)
+      expect(await engine.keys.addFirst(key('k4'), 'd4')).toBe(false)
+      expect(engine.keys.find('d4')).toBeNull()
+    },
+  },
+  {
     name: 'a key is found by its digest alone, from when add resolved; lists are in order of creation',
     async run(open) {
       const { engine } = await open()

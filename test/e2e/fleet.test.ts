@@ -85,7 +85,7 @@ describe.skipIf(NO_REDIS)('Redis: a fleet of processes', () => {
 
   it('a WebSocket that was cut at one goes on at the other, record by record', async () => {
     const peer = await greeted(a)
-    peer.say({ t: 'submit', id: 1, request: { ...chat('Hi. demo: tokens=120 delay=10'), stream: true } })
+    peer.say({ t: 'submit', id: '1', request: { ...chat('Hi. demo: tokens=120 delay=10'), stream: true } })
     const { job } = await peer.next('accepted')
     for (let n = 0; n < 5; n++) await peer.next('ev')
     peer.drop()
@@ -101,7 +101,7 @@ describe.skipIf(NO_REDIS)('Redis: a fleet of processes', () => {
   it('a conversation goes on at the other, and each hears what is said at either', async () => {
     const watching = await greeted(b)
     await ended(a, await submit(a, 'My name is Ada. demo: tokens=3', { conversation: 'c1' }))
-    watching.say({ t: 'watch', id: 1, conversation: 'c1' })
+    watching.say({ t: 'watch', id: '1', conversation: 'c1' })
     await watching.next('watching')
     const second = await submit(b, 'Who am I? demo: echo=1', { conversation: 'c1' })
     await ended(a, second)

@@ -69,7 +69,7 @@ export async function startTestApp(
       body: JSON.stringify(body),
     })
   return {
-    port: Number(new URL(app.publicUrl).port),
+    port: Number(new URL(app.publicUrl!).port),
     adminPort: Number(new URL(app.adminUrl).port),
     key: app.createdKey!,
     log,

@@ -84,7 +84,9 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     const replica = await nodeOf({ appendfsync: 'always', config: { replicaof: `127.0.0.1 ${primary.port}` } })
     await expect(check(replica, { allowDataLoss: true })).rejects.toThrow('This is a replica')
     const member = await nodeOf({ appendfsync: 'always', config: { 'cluster-enabled': 'yes' } })
-    await expect(check(member, { allowDataLoss: true })).rejects.toThrow('name others of its nodes in engine.redis.nodes')
+    await expect(check(member, { allowDataLoss: true })).rejects.toThrow(
+      'name others of its nodes in engine.redis.nodes',
+    )
     expect((await check(member, { cluster: true })).warnings).toEqual([])
     const alone = await nodeOf({ appendfsync: 'always' })
     await expect(check(alone, { cluster: true })).rejects.toThrow('leave out engine.redis.nodes')
@@ -133,7 +135,9 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     const all = await connect({ url, nodes: others })
     expect((await checkConnection(all, demands)).warnings).toEqual([])
     // As if it were alone
-    await expect(checkConnection(await connect({ url }), demands)).rejects.toThrow('name others of its nodes in engine.redis.nodes')
+    await expect(checkConnection(await connect({ url }), demands)).rejects.toThrow(
+      'name others of its nodes in engine.redis.nodes',
+    )
     const third = new Redis({ port: cluster.nodes[2].port, host: '127.0.0.1' })
     opened.push(() => third.disconnect())
     await third.config('SET', 'appendfsync', 'everysec')

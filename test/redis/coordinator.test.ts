@@ -396,7 +396,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
       redis: { url: redis.url, prefix: 'threaded' },
       durability: 'process',
       allowDataLoss: false,
-      coordinator: { module: new URL('./decisions.ts', import.meta.url).href, options: {} },
+      coordinator: { module: new URL('./decisions.ts', import.meta.url).href, options: () => ({}) },
       clock: systemClock,
       ids: systemIds(),
       wheel: new Wheel(systemClock),

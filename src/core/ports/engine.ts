@@ -23,6 +23,10 @@ export interface Engine {
   readonly keys: Keys
   readonly presence: Presence
   readonly tickets: Tickets
+  /** All processes on one store have the same: it signs session tokens. Null: there is only one process. */
+  readonly sharedSecret: Uint8Array | null
+  /** Wall clock, ms since 1970, on which all processes on one store agree: for dates, such as a key's end. */
+  wallMs(): number
   /** Can it take work? If not, `error` has the reason (disk full, I/O error). Shown by /readyz. */
   health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError }
   /**

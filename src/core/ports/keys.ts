@@ -18,6 +18,8 @@ export interface Keys {
   find(digest: string): ApiKey | null
   get(id: string): ApiKey | null
   add(key: ApiKey, digest: string): Promise<void>
+  /** Adds it if there is no key at all. False: there is one, whichever process added it. */
+  addFirst(key: ApiKey, digest: string): Promise<boolean>
   /** False when there is none. */
   revoke(id: string, atMs: number): Promise<boolean>
   list(): Promise<readonly ApiKey[]>

@@ -9,6 +9,7 @@ export class KeyStore implements Keys {
   readonly #byDigest = new Map<string, ApiKey>()
   /** By id. */
   readonly #digests = new Map<string, string>()
+  #addingFirst = false
   readonly #put: StatementSync
   readonly #removeTenant: StatementSync
 
@@ -40,6 +41,17 @@ export class KeyStore implements Keys {
     await this.#save(key, digest, false)
     this.#know(key, digest)
     await this.#store.synced()
+  }
+
+  async addFirst(key: ApiKey, digest: string): Promise<boolean> {
+    if (this.#byDigest.size > 0 || this.#addingFirst) return false
+    this.#addingFirst = true
+    try {
+      await this.add(key, digest)
+      return true
+    } finally {
+      this.#addingFirst = false
+    }
   }
 
   /** Invalid from this turn of the event loop on, even if it can't be stored. */

@@ -205,6 +205,8 @@ function engineOf(
     log: logs,
     conversations,
     keys,
+    sharedSecret: null,
+    wallMs: () => parts.clock.wallMs(),
     eraseTenant: (tenant) => store.ifUp(() => eraseTenant(tenant)),
     health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError } {
       const error = store.down

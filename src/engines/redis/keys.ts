@@ -78,6 +78,12 @@ export class RedisKeys implements Keys {
     await this.#look()
   }
 
+  async addFirst(key: ApiKey, digest: string): Promise<boolean> {
+    const added = await this.#change('first', digest, JSON.stringify(key))
+    await this.#look()
+    return added > 0
+  }
+
   /**
    * Invalid here from this turn of the event loop on, even if it can't be stored: that is tried again. When it
    * resolves, all processes have been told.
@@ -120,9 +126,10 @@ export class RedisKeys implements Keys {
     this.#revoking.delete(digest)
   }
 
-  async #change(...args: readonly (string | number)[]): Promise<void> {
+  /** How many were changed. */
+  async #change(...args: readonly (string | number)[]): Promise<number> {
     try {
-      await this.#parts.scripts.run('keys-change', args)
+      return Number(await this.#parts.scripts.run('keys-change', args))
     } catch (error) {
       throw storageError(error)
     }

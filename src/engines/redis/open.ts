@@ -31,6 +31,7 @@ import { Sweep } from './jobs/sweep.ts'
 import { TenantEraser } from './jobs/tenant.ts'
 import { RedisKeys } from './keys.ts'
 import { Logs } from './log/log.ts'
+import { FleetSecret } from './secret.ts'
 import { RedisTickets } from './tickets.ts'
 import { FleetWork } from './work/work.ts'
 
@@ -90,6 +91,7 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
   const { redis, coordinator, clock, ids, wheel, retention, disconnectGraceMs, joinAfterEndMs, onFact } = options
   const { bus } = ground
   const keys = await RedisKeys.open(ground)
+  const secret = await FleetSecret.open(ground)
   const logs: Logs = new Logs({
     ...ground,
     process: bus.process,
@@ -175,6 +177,10 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
     keys,
     presence,
     tickets: new RedisTickets(ground),
+    get sharedSecret() {
+      return secret.bytes
+    },
+    wallMs: () => ground.time.nowMs(),
     health() {
       const told = health.read()
       return told.ok && logs.down !== null ? { ok: false, error: logs.down } : told
@@ -199,6 +205,8 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
     },
     metrics: [
       gauge('pending_commands', 'Commands that wait for the answer of the coordinator', () => bus.pending),
+      gauge('coordinating', 'Processes that coordinate the fleet: one of all', () => (host.isActing ? 1 : 0)),
+      ...health.metrics,
       sweep.removed,
     ],
     draining: () => work.draining(),

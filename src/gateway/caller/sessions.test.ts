@@ -18,7 +18,7 @@ let tickets: EmbeddedTickets
 
 const open = (secret = SECRET): Sessions =>
   createSessions(keys, tickets, clock, systemIds(), {
-    secret,
+    secret: () => secret,
     ticketMs: 30_000,
     tokenMs: 600_000,
     sessionMs: 3_600_000,

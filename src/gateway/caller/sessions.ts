@@ -65,7 +65,7 @@ export function createSessions(
 ): Sessions {
   const { secret, ticketMs, tokenMs } = options
 
-  const sign = (text: string): Buffer => createHmac('sha256', secret).update(text).digest()
+  const sign = (text: string): Buffer => createHmac('sha256', secret()).update(text).digest()
 
   function admit(session: Session, origin: string | undefined, code: 'invalid_ticket' | 'invalid_token'): Caller {
     const key = keys.get(session.keyId)

@@ -5,6 +5,7 @@ import type { Ids } from '../../../core/ids.ts'
 import { Connection, type RedisAddress } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
+import { openError } from '../client/open-error.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
 import { Bus } from './bus.ts'
@@ -46,7 +47,9 @@ export async function openGround(
     subscriber.close()
   }
   try {
-    await Promise.all([commands.open(), subscriber.open()])
+    await Promise.all([commands.open(), subscriber.open()]).catch((error: unknown) => {
+      throw openError(error, redis)
+    })
     await Promise.all([bus.open(), time.read()])
     commands.onTurn((back) => back && time.read().catch(() => {})) // it is away again: the next turn reads it
   } catch (error) {

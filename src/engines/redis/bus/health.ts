@@ -1,8 +1,11 @@
 /** Can this process take work? Redis away, and a fleet that nobody coordinates, are told apart. */
 import type { SluiceError } from '../../../core/errors.ts'
+import { gauge, type Metric } from '../../../core/numbers.ts'
 import { unavailable } from '../client/errors.ts'
 import type { Ground } from './ground.ts'
 
+/** What was under way at a cut is sent again: one that is over sooner than this is no reason to send clients away. */
+const AWAY_MS = 2_000
 /** A takeover takes half a second, or 2.5 s where a host was stopped; a coordinator is heard once a second. */
 const UNCOORDINATED_MS = 5_000
 const LOOK_MS = 500
@@ -14,18 +17,28 @@ const NOBODY = unavailable(
 
 export class Health {
   readonly #ground: Ground
+  #awayMono: number | null = null
   #heardMono: number
   #told: SluiceError | null = null
   readonly #stop: () => void
 
   constructor(ground: Ground) {
-    const { bus, clock } = ground
+    const { bus, clock, commands, subscriber } = ground
     this.#ground = ground
     this.#heardMono = clock.monoMs()
     bus.onControl((control) => {
       if (control.type === 'coordinator') this.#heardMono = clock.monoMs()
     })
+    for (const connection of [commands, subscriber]) connection.onTurn(() => this.#turned())
     this.#stop = clock.every(LOOK_MS, () => this.#look())
+  }
+
+  get metrics(): readonly Metric[] {
+    const as = (error: SluiceError) => (): number => (this.#error() === error ? 1 : 0)
+    return [
+      gauge('redis_away', '1 while Redis cannot be reached, in any process', as(AWAY), 'max'),
+      gauge('uncoordinated', '1 while no process coordinates the fleet, as any process sees it', as(NOBODY), 'max'),
+    ]
   }
 
   read(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError } {
@@ -37,10 +50,20 @@ export class Health {
     this.#stop()
   }
 
-  #error(): SluiceError | null {
+  #turned(): void {
     const { commands, subscriber, clock } = this.#ground
-    if (commands.away || subscriber.away) return AWAY
-    return clock.monoMs() - this.#heardMono > UNCOORDINATED_MS ? NOBODY : null
+    if (commands.away || subscriber.away) this.#awayMono ??= clock.monoMs()
+    else {
+      this.#awayMono = null
+      // Nobody could be heard meanwhile
+      this.#heardMono = clock.monoMs()
+    }
+  }
+
+  #error(): SluiceError | null {
+    const now = this.#ground.clock.monoMs()
+    if (this.#awayMono !== null) return now - this.#awayMono > AWAY_MS ? AWAY : null
+    return now - this.#heardMono > UNCOORDINATED_MS ? NOBODY : null
   }
 
   /** For the log, once for each change. */

@@ -72,6 +72,8 @@ export class Names {
   keys = (): string => `${this.shard}:keys`
   /** Raised with each change of a key; told on the channel of the same name. */
   keysVersion = (): string => `${this.shard}:keys:n`
+  /** What signs session tokens. */
+  secret = (): string => `${this.shard}:secret`
   /** Hash: a ticket's digest → Session. */
   tickets = (): string => `${this.shard}:tickets`
 
