@@ -187,6 +187,7 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
     },
     async restore() {
       await host.start()
+      health.begin()
       while (!closed)
         try {
           await bus.ask({ type: 'hello' })

@@ -18,19 +18,24 @@ const NOBODY = unavailable(
 export class Health {
   readonly #ground: Ground
   #awayMono: number | null = null
-  #heardMono: number
+  /** When a coordinator was heard, or could have been; Infinity before there may be one. */
+  #heardMono = Infinity
   #told: SluiceError | null = null
   readonly #stop: () => void
 
   constructor(ground: Ground) {
     const { bus, clock, commands, subscriber } = ground
     this.#ground = ground
-    this.#heardMono = clock.monoMs()
     bus.onControl((control) => {
       if (control.type === 'coordinator') this.#heardMono = clock.monoMs()
     })
     for (const connection of [commands, subscriber]) connection.onTurn(() => this.#turned())
     this.#stop = clock.every(LOOK_MS, () => this.#look())
+  }
+
+  /** From now on there is a candidate: this process. */
+  begin(): void {
+    this.#heardMono = this.#ground.clock.monoMs()
   }
 
   get metrics(): readonly Metric[] {
@@ -56,7 +61,7 @@ export class Health {
     else {
       this.#awayMono = null
       // Nobody could be heard meanwhile
-      this.#heardMono = clock.monoMs()
+      this.#heardMono = Math.max(this.#heardMono, clock.monoMs())
     }
   }
 
