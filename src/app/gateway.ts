@@ -44,6 +44,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     tickets: engine.tickets,
     health: engine.health,
     eraseTenant: engine.eraseTenant,
+    backup: engine.backup,
     stats,
     reload,
     models: {

@@ -119,6 +119,7 @@ export interface GatewayDeps {
   readonly tickets: Tickets
   readonly health: Engine['health']
   readonly eraseTenant: Engine['eraseTenant']
+  readonly backup: Engine['backup']
   /** All numbers of this server, as JSON. */
   readonly stats: () => Promise<object>
   /** Reads the configuration again. Throws config_invalid, and nothing has changed. */

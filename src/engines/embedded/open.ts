@@ -1,7 +1,7 @@
 /** The embedded engine: one process, one data folder, node:sqlite. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Clock, Wheel } from '../../core/clock.ts'
-import type { SluiceError } from '../../core/errors.ts'
+import { SluiceError } from '../../core/errors.ts'
 import type { Emit } from '../../core/facts.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { Job, TenantId } from '../../core/job.ts'
@@ -16,6 +16,7 @@ import { type OpenDisk, openDisk } from './disk/disk.ts'
 import { whyRefused } from './disk/faults.ts'
 import { explained, walOf } from './disk/folder.ts'
 import type { Loss } from './disk/mark.ts'
+import { positionsIn } from './disk/positions.ts'
 import { openFolder } from './disk/schema.ts'
 import { Store } from './disk/store.ts'
 import { Dispatch } from './dispatch.ts'
@@ -28,6 +29,7 @@ import { Epochs } from './log/epochs.ts'
 import { Logs } from './log/log.ts'
 import type { Parts } from './parts.ts'
 import { Pauses } from './pauses.ts'
+import { Snapshots } from './portable/snapshot.ts'
 import { EmbeddedPresence } from './presence.ts'
 import { EmbeddedQueue } from './queue.ts'
 import { markDraining, moveSegments, recentlyDone, restoreJobs } from './recovery.ts'
@@ -93,13 +95,14 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       for (const each of laneNames(selector)) coordinator.pause(each, clock.monoMs())
     const interrupted = moveSegments(db, epochs, age, (n) => store.warn('commits_missing', damagedSegment(n)))
     const live = new LiveJobs(coordinator)
+    const positions = positionsIn(db)
     const parts: Parts = {
       store,
-      logs: new Logs(store, epochs, (id, attempt, tokens) => coordinator.charge(id, attempt, tokens)),
-      jobs: new Jobs(db),
+      logs: new Logs(store, epochs, positions, (id, attempt, tokens) => coordinator.charge(id, attempt, tokens)),
+      jobs: new Jobs(db, positions),
       live,
       coordinator,
-      conversations: new ConversationStore(store, live, clock, age, (id) => queue.eraseAnyway(id)),
+      conversations: new ConversationStore(store, live, clock, age, positions, (id) => queue.eraseAnyway(id)),
       clock,
       age,
       emit: onFact,
@@ -115,6 +118,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       queue.cancel(job).catch(() => {}) // the store failed, and says so through health
     })
     const keys = new KeyStore(store)
+    const snapshots = new Snapshots(clock)
     db.exec('PRAGMA synchronous = NORMAL') // from here on the disk thread syncs
     store.start(parts.logs, files === null ? null : (events) => (seams.disk ?? openDisk)(files, events))
     seams.opened?.(db)
@@ -125,6 +129,13 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     return {
       presence,
       tickets: new EmbeddedTickets(clock),
+      backup() {
+        if (files === null)
+          throw new SluiceError('invalid_request', {
+            message: 'This server stores nothing ("durability: memory"), so there is nothing to back up.',
+          })
+        return snapshots.take({ path: files.path, age: age.now() })
+      },
       ...engineOf(parts, queue, intake, keys, retention, dispatch, () => {
         closed = true
         dispatch.stop()
@@ -132,7 +143,8 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
         presence.close()
         retention.stop()
         stopAge()
-        return store.close(() => age.note()).finally(() => release(store.down?.code !== 'storage_failed'))
+        const ended = snapshots.close().then(() => store.close(() => age.note()))
+        return ended.finally(() => release(store.down?.code !== 'storage_failed'))
       }),
       async restore() {
         const expectReader = (job: Job): void => presence.expect(job)
@@ -175,7 +187,7 @@ function engineOf(
   retention: Retention,
   dispatch: Dispatch,
   close: () => Promise<void>,
-): Omit<Engine, 'restore' | 'presence' | 'tickets'> {
+): Omit<Engine, 'restore' | 'presence' | 'tickets' | 'backup'> {
   const { store, logs, live, conversations, coordinator } = parts
   let closed: Promise<void> | null = null
 

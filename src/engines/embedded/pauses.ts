@@ -35,4 +35,4 @@ export class Pauses {
   }
 }
 
-const canonical = ({ tenant, lane, model }: Selector): string => JSON.stringify({ tenant, lane, model })
+export const canonical = ({ tenant, lane, model }: Selector): string => JSON.stringify({ tenant, lane, model })

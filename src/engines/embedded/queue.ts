@@ -3,7 +3,6 @@
  * waits for the other.
  */
 import type { SluiceError } from '../../core/errors.ts'
-import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
 import type { DeploymentStatus, Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
@@ -67,7 +66,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   async redrive(id: JobId): Promise<Submitted | null> {
     const job = await this.get(id)
     if (job === null || (job.state !== 'failed' && job.state !== 'expired')) return null
-    const [submitted] = await this.submit([redriven(job, this.#parts.jobs.body(jobOrder(id)!))])
+    const [submitted] = await this.submit([redriven(job, this.#parts.jobs.body(this.#parts.jobs.positions.of(id)!))])
     return submitted
   }
 
@@ -151,12 +150,12 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   }
 
   async request(id: JobId): Promise<Uint8Array | null> {
-    return (await this.get(id)) === null ? null : this.#parts.jobs.body(jobOrder(id)!)
+    return (await this.get(id)) === null ? null : this.#parts.jobs.body(this.#parts.jobs.positions.of(id)!)
   }
 
   list(filter: JobFilter): Promise<readonly Job[]> {
-    const { store, clock, live } = this.#parts
-    return listJobs(store.db, clock, live, filter, (detail) => store.warn('job_damaged', detail))
+    const { store, clock, live, jobs } = this.#parts
+    return listJobs(store.db, jobs.positions, clock, live, filter, (detail) => store.warn('job_damaged', detail))
   }
 
   async places(jobs: readonly JobId[]): Promise<ReadonlyMap<JobId, Place>> {
@@ -175,7 +174,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   async eraseAnyway(id: JobId): Promise<boolean> {
     const { store, jobs, logs, conversations } = this.#parts
     await this.ended(id)
-    const order = jobOrder(id)
+    const order = this.#parts.jobs.positions.of(id)
     const owner = jobs.ownerOf(id)
     if (order === null || owner === null) return false
     const { tenant, conversation } = owner

@@ -6,14 +6,14 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Job, JobId } from '../../core/job.ts'
 import type { FailedAt } from '../../core/ports/coordinator.ts'
-import type { Bytes } from '../../core/record.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
 import type { Age } from './disk/age.ts'
 import { COLUMNS, type JobRow, NO_BODY, toJobOrSkip } from './jobs/jobs.ts'
 import { LiveJob } from './jobs/live-job.ts'
 import type { Epochs } from './log/epochs.ts'
+import { leftInSegments, textOf } from './log/leftover.ts'
 import { LiveLog } from './log/live-log.ts'
-import { partsWriter, storedSegments, timesOf } from './log/segments.ts'
+import { partsWriter, timesOf } from './log/segments.ts'
 import type { Parts } from './parts.ts'
 
 /** As many of the last jobs are looked at for J4: a start must not read all of a day. */
@@ -32,18 +32,6 @@ export const markDraining = (db: DatabaseSync): void =>
  */
 export type Interrupted = ReadonlySet<number>
 
-interface Found {
-  /** Attempts noted when the job last went back in line. */
-  readonly tried: number
-  /** The last lease that a segment notes; 0 = none. */
-  lease: number
-  times: Bytes
-  /** Segments before this are in parts already. */
-  readonly held: number
-  readonly pieces: Bytes[]
-  records: number
-}
-
 /** Costs what is in segments, not what is stored. Throws what SQLite throws. */
 export function moveSegments(
   db: DatabaseSync,
@@ -54,35 +42,7 @@ export function moveSegments(
   db.exec('BEGIN IMMEDIATE')
   epochs.begin(db)
   const drained = Number(db.prepare("DELETE FROM meta WHERE key = 'draining'").run().changes) > 0
-  const unfinished = db.prepare(
-    'SELECT attempts AS tried, (SELECT segment FROM parts WHERE ord = u.ord ORDER BY n DESC LIMIT 1) AS held ' +
-      'FROM unfinished u WHERE ord = ?',
-  )
-  const found = new Map<number, Found | null>()
-  const find = (order: number): Found | null => {
-    const known = found.get(order)
-    if (known !== undefined) return known
-    const row = unfinished.get(order) as { tried: number; held: number | null } | undefined
-    const log =
-      row === undefined ? null : { tried: row.tried, held: row.held ?? 0, lease: 0, times: '', pieces: [], records: 0 }
-    found.set(order, log)
-    return log
-  }
-  let lastSegment = 0
-  for (const { n, entries } of storedSegments(db, damaged)) {
-    lastSegment = n
-    for (const { order, lease, records, data } of entries) {
-      const log = find(order)
-      if (log === null) continue
-      if (lease > 0) {
-        log.lease = lease
-        if (records === 0) log.times = data
-      }
-      if (records === 0 || n < log.held) continue
-      log.pieces.push(data)
-      log.records += records
-    }
-  }
+  const { found, last: lastSegment } = leftInSegments(db, damaged)
   const write = partsWriter(db)
   const note = db.prepare(
     'UPDATE unfinished SET attempts = ?, not_before_age = 0, ttft = coalesce(?, ttft),' +
@@ -90,9 +50,8 @@ export function moveSegments(
   )
   const interrupted = new Set<number>()
   for (const [order, log] of found) {
-    if (log === null) continue
-    const { records, pieces } = log
-    const data = Buffer.from(pieces.join(''), 'latin1')
+    const { records } = log
+    const data = textOf(log)
     if (records > 0) write(null, { order, segment: lastSegment + 1, records, epoch: epochs.before(order), data })
     if (log.lease <= log.tried) continue
     const times = timesOf(log.times)
@@ -187,7 +146,7 @@ export async function restoreJobs(
 }
 
 /** Damaged or unknown: it is tried anywhere. */
-function placesOf(stored: string | null): FailedAt {
+export function placesOf(stored: string | null): FailedAt {
   try {
     const places: unknown = stored === null ? [] : JSON.parse(stored)
     return Array.isArray(places) ? (places as FailedAt).filter((at) => typeof at?.deployment === 'string') : []

@@ -3,6 +3,7 @@
  * read from Redis, and any process may run the coordinator of the fleet.
  */
 import { type Clock, sleep, type Wheel } from '../../core/clock.ts'
+import { SluiceError } from '../../core/errors.ts'
 import type { Emit } from '../../core/facts.ts'
 import type { Ids } from '../../core/ids.ts'
 import { gauge } from '../../core/numbers.ts'
@@ -31,6 +32,7 @@ import { Sweep } from './jobs/sweep.ts'
 import { TenantEraser } from './jobs/tenant.ts'
 import { RedisKeys } from './keys.ts'
 import { Logs } from './log/log.ts'
+import { halfFilled } from './portable/shard.ts'
 import { FleetSecret } from './secret.ts'
 import { RedisTickets } from './tickets.ts'
 import { FleetWork } from './work/work.ts'
@@ -79,6 +81,7 @@ export async function openRedis(options: RedisOptions, seams: Seams = {}): Promi
   const ground = await openGround(redis, clock, ids, onFact, seams.askTime)
   try {
     const { warnings } = await checkConnection(ground.commands, options)
+    if ((await ground.commands.client.exists(ground.names.filling())) === 1) throw halfFilled()
     for (const detail of warnings) onFact({ type: 'store-warned', code: 'data_may_be_lost', detail })
     return await compose(options, ground, seams)
   } catch (error) {
@@ -211,6 +214,13 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
       sweep.removed,
     ],
     draining: () => work.draining(),
+    backup() {
+      throw new SluiceError('invalid_request', {
+        message:
+          'This server stores in Redis, which backs itself up: keep a copy of its RDB or AOF files. docs/operations.md ' +
+          'tells how, and what else there is.',
+      })
+    },
     close: () => (closing ??= close()),
   }
   return {

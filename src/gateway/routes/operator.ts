@@ -8,6 +8,7 @@ import { mintKey } from '../caller/api-key.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, empty, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
+import { sendBytes } from '../http/byte-stream.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
@@ -153,6 +154,15 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       },
     },
     { method: 'POST', path: '/admin/reload', auth: 'operator', run: reload },
+    {
+      method: 'GET',
+      path: '/admin/backup',
+      auth: 'operator',
+      async run({ exchange }) {
+        await sendBytes(exchange, deps.backup(), (error) => deps.onFault(error, exchange.requestId))
+        return null
+      },
+    },
     {
       method: 'GET',
       path: '/admin/deployments',

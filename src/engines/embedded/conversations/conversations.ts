@@ -1,7 +1,6 @@
 /** Lanes that remember: one row for each turn, written in the commit that ends its job. */
 import type { Clock } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
-import { jobOrder } from '../../../core/ids.ts'
 import type { Job, JobId, JobState, TenantId } from '../../../core/job.ts'
 import type {
   ConversationInfo,
@@ -16,12 +15,13 @@ import type {
 import { leadingInstructions, messagesOf } from '../../shared/messages.ts'
 import { News } from '../../shared/news.ts'
 import type { Age } from '../disk/age.ts'
+import type { Positions } from '../disk/positions.ts'
 import type { Store } from '../disk/store.ts'
 import type { LiveJob, LiveJobs } from '../jobs/live-job.ts'
 import { conversationSql } from './sql.ts'
 
 /** Bytes that a turn counts in addition to its texts. */
-const TURN_BYTES = 256
+export const TURN_BYTES = 256
 /** Most jobs in the state that a watcher is sent. */
 const MAX_STANDING_JOBS = 100
 /** Most that one commit removes: large turns take long to free. */
@@ -58,11 +58,20 @@ export class ConversationStore implements Conversations {
   readonly #live: LiveJobs
   readonly #clock: Clock
   readonly #age: Age
+  readonly #positions: Positions
   /** Cancels a job if it has not ended, and removes it, its log and its turn. */
   readonly #eraseJob: (id: JobId) => Promise<unknown>
   readonly #sql: ReturnType<typeof conversationSql>
 
-  constructor(store: Store, live: LiveJobs, clock: Clock, age: Age, eraseJob: (id: JobId) => Promise<unknown>) {
+  constructor(
+    store: Store,
+    live: LiveJobs,
+    clock: Clock,
+    age: Age,
+    positions: Positions,
+    eraseJob: (id: JobId) => Promise<unknown>,
+  ) {
+    this.#positions = positions
     this.#eraseJob = eraseJob
     this.#store = store
     this.#live = live
@@ -110,7 +119,9 @@ export class ConversationStore implements Conversations {
   }
 
   #remove(tenant: TenantId, conversation: string, { ord, bytes }: Size): void {
-    if (this.#sql.remove.run(ord).changes !== 0) this.#count(tenant, conversation, -1, -bytes)
+    if (this.#sql.remove.run(ord).changes === 0) return
+    this.#count(tenant, conversation, -1, -bytes)
+    this.#positions.forget(ord)
   }
 
   #count(tenant: TenantId, conversation: string, turns: number, bytes: number): void {
@@ -132,7 +143,7 @@ export class ConversationStore implements Conversations {
   async turns(tenant: TenantId, id: string, { from, beyond, limit, maxBytes }: TurnRange): Promise<TurnPage | null> {
     if (this.#sql.get.get(tenant, id) === undefined) return null
     const isBack = from === 'newest'
-    const edge = beyond === undefined ? (isBack ? NEWEST : -1) : (jobOrder(beyond) ?? -1)
+    const edge = beyond === undefined ? (isBack ? NEWEST : -1) : (this.#positions.of(beyond) ?? -1)
     const sizes = this.#sql[isBack ? 'sizesBack' : 'sizes'].all(tenant, id, edge, limit + 1) as unknown as Size[]
     const taken = within(sizes, limit, maxBytes)
     const turns = taken.map(({ ord }) => ({ ...(this.#sql.turn.get(ord) as unknown as Turn) }))

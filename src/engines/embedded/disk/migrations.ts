@@ -9,6 +9,13 @@ export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = 
   1: toSchema2,
   2: toSchema3,
   3: toSchema4,
+  4: toSchema5,
+}
+
+/** 5: jobs of another engine keep their ids. */
+function toSchema5(db: DatabaseSync): void {
+  db.exec(`CREATE TABLE moved (ord INTEGER PRIMARY KEY, id_ord INTEGER NOT NULL);
+    CREATE INDEX moved_by_id ON moved (id_ord)`)
 }
 
 /** 4: jobs in line remember how long their attempts ran. */

@@ -24,7 +24,7 @@ import {
 import { findLoss, forget, GONE, type Loss, readMark } from './mark.ts'
 import { MIGRATIONS } from './migrations.ts'
 
-const SCHEMA_VERSION = 4
+const SCHEMA_VERSION = 5
 
 /** What the WAL file is cut to when it starts over. */
 const WAL_KEPT_BYTES = 64 << 20
@@ -38,6 +38,10 @@ CREATE TABLE jobs (
   body BLOB NOT NULL, checksum INTEGER);
 CREATE UNIQUE INDEX jobs_idem ON jobs (tenant, idem) WHERE idem IS NOT NULL;
 CREATE INDEX jobs_tenant ON jobs (tenant);
+
+-- Jobs that came from another engine, where the order in an id is not the order of acceptance: see positions.ts.
+CREATE TABLE moved (ord INTEGER PRIMARY KEY, id_ord INTEGER NOT NULL);
+CREATE INDEX moved_by_id ON moved (id_ord);
 
 -- A job's end, and its whole log (but its first parts, where it has some). No row: not ended.
 CREATE TABLE results (

@@ -1,18 +1,18 @@
 /** Jobs as rows: written at submit and once at the end, and how they read back. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { SluiceError } from '../../../core/errors.ts'
-import { jobOrder } from '../../../core/ids.ts'
 import type { Job, JobDraft, JobId, JobState, TenantId } from '../../../core/job.ts'
 import type { FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { End } from '../../../core/record.ts'
 import { checksumOf, damagedJob, expectIntact, parseIntact } from '../disk/checksum.ts'
+import type { Positions } from '../disk/positions.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { withDialect } from './older.ts'
 
 /** What of a submitted job has no column of its own. */
 type JobFacts = Omit<JobDraft, 'tenant' | 'model' | 'body' | 'isRetry'> & { readonly acceptedAtMs: number }
 /** By name: to copy what is left of a job without the others costs more than all else of its row. */
-const factsOf = (job: Job): { readonly [K in keyof Required<JobFacts>]: JobFacts[K] | undefined } => ({
+export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts>]: JobFacts[K] | undefined } => ({
   keyId: job.keyId,
   user: job.user,
   session: job.session,
@@ -50,12 +50,12 @@ export const COLUMNS =
 const SELECT = `SELECT ${COLUMNS} FROM jobs j LEFT JOIN results r ON r.ord = j.ord`
 
 /** Begins the keys in `meta` of jobs to be canceled. */
-const CANCEL = 'cancel '
+export const CANCEL = 'cancel '
 
 export const NO_BODY = new Uint8Array(0)
 
 /** A job without a result reads as queued, of epoch 1. Its body is left out. Throws job_damaged. */
-function toJob(row: JobRow): Job {
+export function toJob(row: JobRow): Job {
   const what = `What is stored of ${row.id}`
   const facts = parseIntact<JobFacts>(what, row.facts)
   if (typeof facts?.options !== 'object') throw damagedJob(what)
@@ -91,6 +91,7 @@ export function toJobOrSkip(row: JobRow, warn: (detail: string) => void): Job | 
 }
 
 export class Jobs {
+  readonly positions: Positions
   readonly #insert: StatementSync
   readonly #insertResult: StatementSync
   readonly #insertUnfinished: StatementSync
@@ -107,7 +108,8 @@ export class Jobs {
   readonly #canceled: StatementSync
   readonly #owner: StatementSync
 
-  constructor(db: DatabaseSync) {
+  constructor(db: DatabaseSync, positions: Positions) {
+    this.positions = positions
     this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
     this.#insertResult = db.prepare(
       `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log, checksum)
@@ -206,14 +208,16 @@ export class Jobs {
   }
 
   get(id: JobId): Job | null {
-    const order = jobOrder(id)
+    const order = this.positions.of(id)
     const row = order === null ? undefined : (this.#get.get(order) as JobRow | undefined)
     return row === undefined || row.id !== id ? null : toJob(row)
   }
 
   /** What an erase must know; also of a job whose facts are damaged. */
   ownerOf(id: JobId): { readonly tenant: TenantId; readonly conversation: string | null } | null {
-    const row = this.#owner.get(jobOrder(id)) as { id: string; tenant: string; conversation: string | null } | undefined
+    const row = this.#owner.get(this.positions.of(id)) as
+      | { id: string; tenant: string; conversation: string | null }
+      | undefined
     return row === undefined || row.id !== id ? null : row
   }
 
@@ -241,6 +245,7 @@ export class Jobs {
   /** Takes the job and its log out. */
   remove(order: number): void {
     for (const removal of this.#removals) removal.run(order)
+    this.positions.forget(order)
   }
 }
 

@@ -1,9 +1,9 @@
 /** Jobs newest first, by a filter: in the order of acceptance, which no clock changes. A damaged one is left out. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
-import { jobOrder } from '../../../core/ids.ts'
 import { isTerminal, type Job } from '../../../core/job.ts'
 import type { JobFilter } from '../../../core/ports/jobs.ts'
+import type { Positions } from '../disk/positions.ts'
 import { COLUMNS, type JobRow, toJobOrSkip } from './jobs.ts'
 import type { LiveJobs } from './live-job.ts'
 
@@ -13,13 +13,14 @@ const EVERYTHING = Number.MAX_SAFE_INTEGER
 
 export async function listJobs(
   db: DatabaseSync,
+  positions: Positions,
   clock: Clock,
   all: LiveJobs,
   filter: JobFilter,
   warn: (detail: string) => void,
 ): Promise<readonly Job[]> {
   const limit = Math.max(1, Math.min(1_000, filter.limit))
-  const before = filter.before === undefined ? EVERYTHING : (jobOrder(filter.before) ?? 0)
+  const before = filter.before === undefined ? EVERYTHING : (positions.of(filter.before) ?? 0)
   if (filter.states !== undefined && !filter.states.some(isTerminal)) return liveOnly(clock, all, filter, before, limit)
   const scan = prepare(db, filter)
   const found: Job[] = []
@@ -34,7 +35,7 @@ export async function listJobs(
       if (job !== null && fits(job, filter) && isIn(job, filter)) found.push(job)
     }
     if (found.length >= limit || (until === 0 && rows.length < wanted)) return found
-    from = rows.length < wanted ? until : jobOrder(rows[rows.length - 1].id)!
+    from = rows.length < wanted ? until : positions.of(rows[rows.length - 1].id)!
     await new Promise<void>((next) => clock.soon(next))
   }
 }

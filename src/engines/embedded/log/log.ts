@@ -4,7 +4,6 @@
  */
 import type { StatementSync } from 'node:sqlite'
 import { SluiceError } from '../../../core/errors.ts'
-import { jobOrder } from '../../../core/ids.ts'
 import type { JobId } from '../../../core/job.ts'
 import type { Following, LogHead, LogListener, LogPage, LogWriter, TokenLog } from '../../../core/ports/log.ts'
 import type { Lease } from '../../../core/ports/work.ts'
@@ -13,6 +12,7 @@ import { Chain, Slots, Table } from '../../../core/table.ts'
 import { decode, Extract } from '../../shared/codec.ts'
 import { expectIntact } from '../disk/checksum.ts'
 import { kindOf } from '../disk/faults.ts'
+import type { Positions } from '../disk/positions.ts'
 import type { LogShare, Store } from '../disk/store.ts'
 import type { Epochs } from './epochs.ts'
 import { type LiveLog, NO_NEWS } from './live-log.ts'
@@ -53,6 +53,7 @@ export class Logs implements TokenLog, LogShare {
   readonly #storedParts: StatementSync
   readonly #storedEpochs: StatementSync
   readonly #epochs: Epochs
+  readonly #positions: Positions
   #dirty: LiveLog[] = []
   #liveBytes = 0
   readonly #large = new Slots<LiveLog>()
@@ -64,8 +65,9 @@ export class Logs implements TokenLog, LogShare {
   /** Charges output tokens to a job's tenant. */
   readonly charge: (job: JobId, attempt: number, tokens: number) => void
 
-  constructor(store: Store, epochs: Epochs, charge: Logs['charge']) {
+  constructor(store: Store, epochs: Epochs, positions: Positions, charge: Logs['charge']) {
     this.#store = store
+    this.#positions = positions
     this.charge = charge
     this.#epochs = epochs
     this.segments = new Segments(store.db)
@@ -282,7 +284,7 @@ export class Logs implements TokenLog, LogShare {
   async head(job: JobId): Promise<LogHead | null> {
     const log = this.live.get(job) ?? this.#recent.get(job) ?? this.leaving.get(job)
     if (log !== undefined) return { epoch: log.epoch, head: log.head, ended: log.ended }
-    const order = jobOrder(job)
+    const order = this.#positions.of(job)
     const row =
       order === null
         ? undefined
@@ -291,7 +293,7 @@ export class Logs implements TokenLog, LogShare {
   }
 
   async commonWith(job: JobId, epoch: number): Promise<number> {
-    const order = jobOrder(job)
+    const order = this.#positions.of(job)
     if (order === null || !this.#epochs.isKnown(order, epoch)) return 0
     const parts = this.live.get(job)?.parts ?? (this.#storedEpochs.all(order) as Array<{ last: number; epoch: number }>)
     return parts.findLast((part) => part.epoch <= epoch)?.last ?? 0
@@ -333,7 +335,7 @@ export class Logs implements TokenLog, LogShare {
   }
 
   #readStored(job: JobId, afterSeq: number, maxBytes: number): LogPage | null {
-    const order = jobOrder(job)
+    const order = this.#positions.of(job)
     const row =
       order === null
         ? undefined

@@ -41,6 +41,9 @@ export class Names {
   /** Order numbers of job ids, drawn in blocks. */
   orders = (): string => `${this.shard}:orders`
 
+  /** There while the shard is being filled by `sluice migrate` or `sluice restore`: nobody may use it. */
+  filling = (): string => `${this.shard}:filling`
+
   // ------------------------------------------------------------ a job
 
   /** The request's bytes. */
@@ -70,6 +73,8 @@ export class Names {
 
   /** Hash: an API key's digest → ApiKey. */
   keys = (): string => `${this.shard}:keys`
+  /** Hash: an API key's digest → when it was revoked. */
+  revokedKeys = (): string => `${this.shard}:keys:revoked`
   /** Raised with each change of a key; told on the channel of the same name. */
   keysVersion = (): string => `${this.shard}:keys:n`
   /** What signs session tokens. */

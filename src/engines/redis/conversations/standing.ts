@@ -1,9 +1,9 @@
 /** How a conversation stands, and its news, from what scripts return and publish. */
 import type { Job, JobId, JobState, Place } from '../../../core/job.ts'
 import type { ConversationInfo, ConversationNews } from '../../../core/ports/conversations.ts'
+import { fits, number, parse } from '../../shared/shape.ts'
 import type { Answers } from '../protocol/messages.ts'
 import { endedJob, liveJob, readEnded, readLive } from '../protocol/rows.ts'
-import { fits, number, parse } from '../protocol/shape.ts'
 
 /** Most jobs in the state that a watcher is sent. */
 const MAX_STANDING_JOBS = 100

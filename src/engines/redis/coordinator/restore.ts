@@ -5,8 +5,8 @@
 import type { JobId } from '../../../core/job.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import { laneNames, scheduled } from '../../shared/scheduled.ts'
+import { parse } from '../../shared/shape.ts'
 import { readLive, readRun } from '../protocol/rows.ts'
-import { parse } from '../protocol/shape.ts'
 import { HeldJob, processOf } from './held.ts'
 import { absorb } from './outcomes.ts'
 import type { Term } from './parts.ts'
@@ -48,7 +48,7 @@ export async function restore(term: Term, isOver: () => boolean): Promise<number
     await new Promise<void>((turned) => clock.soon(turned))
   }
   if (isOver()) return damaged
-  for (const { id, canceling } of running) if (canceling) coordinator.cancel(id, clock.monoMs())
+  for (const { id, canceling } of all) if (canceling) coordinator.cancel(id, clock.monoMs())
   absorb(term)
   return damaged
 }

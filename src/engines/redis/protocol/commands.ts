@@ -9,8 +9,6 @@ import type { PlanModel } from '../../../core/ports/coordinator.ts'
 import type { JobFilter } from '../../../core/ports/jobs.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Outcome } from '../../../core/ports/work.ts'
-import { type PackedError, packError, unpackError } from './errors.ts'
-import { type Facts, packFacts, unpackFacts } from './facts.ts'
 import {
   count,
   fits,
@@ -24,7 +22,9 @@ import {
   readTyped,
   type Shape,
   text,
-} from './shape.ts'
+} from '../../shared/shape.ts'
+import { type PackedError, packError, unpackError } from './errors.ts'
+import { type Facts, packFacts, unpackFacts } from './facts.ts'
 
 /** Who asks. */
 interface Asked {

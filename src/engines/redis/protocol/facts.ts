@@ -4,7 +4,7 @@
  */
 import type { JobDraft, JobOptions } from '../../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../../core/json.ts'
-import { type Member as Check, count, flag, text } from './shape.ts'
+import { type Member as Check, count, flag, text } from '../../shared/shape.ts'
 
 /** A draft without its body. */
 export interface Facts extends Omit<JobDraft, 'body' | 'isRetry'> {

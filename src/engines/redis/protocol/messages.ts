@@ -5,8 +5,8 @@
 import type { Job, JobId, JobState, Place } from '../../../core/job.ts'
 import type { DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
+import { count, fits, list, object, parse, readTyped, type Shape, text } from '../../shared/shape.ts'
 import type { PackedError } from './errors.ts'
-import { count, fits, list, object, parse, readTyped, type Shape, text } from './shape.ts'
 
 /** What was asked under this number. */
 export interface Answer {

@@ -4,8 +4,8 @@ import type { Job, Timing, Usage } from '../../../core/job.ts'
 import type { EndState, FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import type { End } from '../../../core/record.ts'
+import { count, fits, number, object, parse, text } from '../../shared/shape.ts'
 import { type Facts, packFacts, unpackFacts } from './facts.ts'
-import { count, fits, number, object, parse, text } from './shape.ts'
 
 /** `live`: a job that has not ended. */
 export interface LiveRow {

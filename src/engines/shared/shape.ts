@@ -1,5 +1,5 @@
 /** Checks of what a peer sent: of the members that a reader uses, and no more. */
-import { isRecord, type JsonRecord } from '../../../core/json.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
 
 export type Member = (value: unknown) => boolean
 export type Shape = Readonly<Record<string, Member>>

@@ -1,0 +1,107 @@
+/** A data folder at rest, to be read or filled. */
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import type { Clock } from '../../../core/clock.ts'
+import { SluiceError } from '../../../core/errors.ts'
+import type { Ids } from '../../../core/ids.ts'
+import type { Boot } from '../../../core/ports/engine.ts'
+import type { Filling, Held } from '../../../core/ports/portable.ts'
+import { Age } from '../disk/age.ts'
+import { explained, type Location, locate, markOf, own, syncFolder, walOf } from '../disk/folder.ts'
+import { openFolder } from '../disk/schema.ts'
+import { Epochs } from '../log/epochs.ts'
+import { sourcesOf } from './read.ts'
+import { sinksOf } from './write.ts'
+
+/** In the data folder, while it is filled. */
+const PARTIAL = 'filling'
+/** Pages of the WAL at which it is moved to the database: nobody is served meanwhile. */
+const CHECKPOINT_PAGES = 10_000
+
+/** As a start of this version finds it; its jobs and logs are not changed. Throws in_use, config_invalid. */
+export function openHeldFolder(dir: string, clock: Clock, ids: Ids, boot: Boot): Held {
+  const location = locate(dir)
+  if (!existsSync(location.file))
+    throw new SluiceError('config_invalid', { message: `There is no store in ${dir}: is this the data folder?` })
+  const { db, loss, release } = openFolder(dir)
+  const damaged: string[] = []
+  try {
+    if (loss !== null) damaged.push('Its WAL is damaged or missing: the last commits are not there any more.')
+    const age = new Age(db, clock, boot).now()
+    const sources = sourcesOf({ db, epochs: new Epochs(db, ids), age, damaged: (detail) => damaged.push(detail) })
+    return { name: `the data folder ${dir}`, sources, damaged, close: async () => release() }
+  } catch (error) {
+    release()
+    throw explained(dir, error)
+  }
+}
+
+/** Only when it is finished, the folder holds a store. Throws in_use, and config_invalid where it holds one already. */
+export function fillFolder(dir: string, ids: Ids): Filling {
+  const location = locate(dir)
+  const lock = own(location)
+  const partial = join(location.dir, PARTIAL)
+  let folder: ReturnType<typeof openFolder> | null = null
+  const close = (): void => {
+    folder?.release()
+    folder = null
+    rmSync(partial, { recursive: true, force: true })
+    if (lock.isOpen) lock.close()
+  }
+  try {
+    expectNone(location)
+    rmSync(partial, { recursive: true, force: true })
+    folder = openFolder(partial)
+    const { db } = folder
+    db.exec(`PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
+    return {
+      name: `the data folder ${dir}`,
+      sinks: sinksOf(db).map((sink) => ({
+        kind: sink.kind,
+        write(items) {
+          try {
+            return sink.write(items)
+          } catch (error) {
+            throw explained(dir, error)
+          }
+        },
+      })),
+      get sources() {
+        return sourcesOf({ db, epochs: new Epochs(db, ids), age: 0, damaged() {} })
+      },
+      async finish() {
+        try {
+          folder?.release()
+          folder = null
+          const file = join(partial, basename(location.file))
+          syncFile(file)
+          expectNone(location)
+          renameSync(file, location.file)
+          syncFolder(location.dir)
+        } catch (error) {
+          throw explained(dir, error)
+        }
+      },
+      close: async () => close(),
+    }
+  } catch (error) {
+    close()
+    throw explained(dir, error)
+  }
+}
+
+function expectNone({ given, file }: Location): void {
+  if ([file, walOf(file), markOf(file)].some((path) => existsSync(path)))
+    throw new SluiceError('config_invalid', {
+      message: `The data folder ${given} holds a store already: name one that holds none (--data-dir).`,
+    })
+}
+
+function syncFile(path: string): void {
+  const fd = openSync(path, 'r+')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}

@@ -1,0 +1,139 @@
+/** A shard of Redis at rest, to be read or filled. */
+import { Cluster } from 'ioredis'
+import type { Clock } from '../../../core/clock.ts'
+import { SluiceError } from '../../../core/errors.ts'
+import type { Ids } from '../../../core/ids.ts'
+import type { Filling, Held } from '../../../core/ports/portable.ts'
+import type { Durability } from '../../shared/durability.ts'
+import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
+import type { RedisAddress } from '../client/connection.ts'
+import { storageError } from '../client/errors.ts'
+import { holdShard, type Shard } from './hold.ts'
+import { sourcesOf } from './read.ts'
+import { sinksOf, type WriteRules } from './write.ts'
+
+export interface ShardOptions {
+  readonly redis: RedisAddress
+  readonly durability: Durability
+  readonly allowDataLoss: boolean
+  readonly clock: Clock
+  readonly ids: Ids
+}
+
+const KEYS_AT_ONCE = 1_000
+
+const hold = ({ redis, durability, allowDataLoss, clock, ids }: ShardOptions): Promise<Shard> =>
+  holdShard(redis, { durability, allowDataLoss }, clock, ids)
+
+/** Rejects with in_use, and with config_invalid where commands are left that no coordinator took. */
+export async function openShard(options: ShardOptions): Promise<Held> {
+  const shard = await hold(options)
+  const damaged: string[] = []
+  try {
+    await expectUsable(shard)
+    await expectTaken(shard)
+  } catch (error) {
+    await shard.release()
+    throw storageError(error)
+  }
+  return {
+    name: nameOf(options.redis),
+    sources: sourcesOf(shard, (detail) => damaged.push(detail)),
+    damaged,
+    close: () => shard.release(),
+  }
+}
+
+/** Rejects with in_use, and with config_invalid where it holds anything that was not left by a filling that was cut. */
+export async function fillShard(options: ShardOptions, rules: WriteRules): Promise<Filling> {
+  const shard = await hold(options)
+  const { names, connection } = shard
+  try {
+    const wasCut = (await connection.client.exists(names.filling())) === 1
+    if (!wasCut) await expectEmpty(shard, options.redis)
+    await connection.client.set(names.filling(), '')
+    if (wasCut) await empty(shard)
+    await connection.client.del(names.epochs())
+    await connection.client.lpush(names.epochs(), `${FIRST_EPOCH} 0`)
+  } catch (error) {
+    await shard.release()
+    throw storageError(error)
+  }
+  let finished = false
+  return {
+    name: nameOf(options.redis),
+    sinks: sinksOf(shard, rules),
+    sources: sourcesOf(shard, () => {}),
+    async finish() {
+      shard.expectHeld()
+      try {
+        await connection.client.del(names.filling())
+        finished = true
+      } catch (error) {
+        throw storageError(error)
+      }
+    },
+    async close() {
+      // Where that fails, the next one that fills it begins with that
+      if (!finished && !connection.away)
+        await empty(shard)
+          .then(() => connection.client.del(names.filling()))
+          .catch(() => {})
+      await shard.release()
+    },
+  }
+}
+
+/** Without its password. */
+function nameOf({ url, prefix = '' }: RedisAddress): string {
+  const { host } = new URL(url)
+  return `Redis at ${host}${prefix === '' ? '' : ` (prefix "${prefix}")`}`
+}
+
+async function expectUsable({ connection, names }: Shard): Promise<void> {
+  if ((await connection.client.exists(names.filling())) === 1) throw halfFilled()
+}
+
+/** What `sluice migrate` left when it was cut is nothing that a server may run on. */
+export const halfFilled = (): SluiceError =>
+  new SluiceError('config_invalid', {
+    message:
+      'This Redis is half filled: a migration, or a restore, was cut short. Run it again; what it left is removed first.',
+  })
+
+async function expectTaken({ connection, names }: Shard): Promise<void> {
+  const commands = await connection.client.xlen(names.inbox())
+  if (commands > 0)
+    throw new SluiceError('config_invalid', {
+      message:
+        `${commands} commands in Redis were not taken by a coordinator: the fleet was killed. Start one process of it, ` +
+        'wait until it is ready, stop it (SIGTERM), and try again.',
+    })
+}
+
+async function expectEmpty(shard: Shard, address: RedisAddress): Promise<void> {
+  const { connection, names } = shard
+  const held = [names.live(), names.run(), names.jobs(), names.keys(), names.pauses(), names.conversationBytes()]
+  const there = await connection.client.exists(...held)
+  if (there > 0 || (await connection.client.xlen(names.inbox())) > 0)
+    throw new SluiceError('config_invalid', {
+      message:
+        `${nameOf(address)} holds a fleet's jobs, keys or conversations already, and what is moved is never mixed with ` +
+        'what is there: choose another engine.redis.prefix, or an empty server.',
+    })
+}
+
+/** Removes all of the shard but what holds it. */
+async function empty({ connection, names }: Shard): Promise<void> {
+  const kept = new Set([names.owner(), names.term(), names.fence(), names.filling()])
+  const { client } = connection
+  const pattern = `${names.shard.replace(/[*?[\]\\]/g, '\\$&')}:*`
+  for (const node of client instanceof Cluster ? client.nodes('master') : [client])
+    for (let cursor = '0'; ; ) {
+      const [next, found] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', KEYS_AT_ONCE)
+      const gone = found.filter((key) => !kept.has(key))
+      if (gone.length > 0) await client.unlink(...gone)
+      cursor = next
+      if (cursor === '0') break
+    }
+}

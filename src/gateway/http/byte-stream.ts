@@ -1,0 +1,41 @@
+/** An answer of bytes that are made as they are read: a client that reads slowly slows their maker down. */
+import { once } from 'node:events'
+import type { Exchange } from './exchange.ts'
+
+/** A client that takes nothing for this long is considered gone. */
+const STALLED_MS = 30_000
+
+/**
+ * What fails before the first byte is thrown. After that the connection is cut, so that no client takes a part for the
+ * whole; `failed` is told.
+ */
+export async function sendBytes(
+  exchange: Exchange,
+  chunks: AsyncIterable<Uint8Array>,
+  failed: (error: unknown) => void,
+): Promise<void> {
+  const { response } = exchange
+  const iterator = chunks[Symbol.asyncIterator]()
+  const closed = new AbortController()
+  exchange.onClose(() => closed.abort())
+  try {
+    let next = await iterator.next()
+    if (response.headersSent || response.destroyed) return
+    response.setTimeout(STALLED_MS, () => void response.destroy())
+    response.writeHead(
+      200,
+      exchange.headers({ 'content-type': 'application/octet-stream', 'cache-control': 'no-store' }),
+    )
+    while (next.done !== true && !response.destroyed) {
+      if (!response.write(next.value)) await once(response, 'drain', { signal: closed.signal })
+      next = await iterator.next()
+    }
+    response.end()
+  } catch (error) {
+    if (!response.headersSent) throw error
+    if (!closed.signal.aborted) failed(error)
+    response.destroy()
+  } finally {
+    await iterator.return?.()
+  }
+}

@@ -1,0 +1,123 @@
+/** Everything that an engine holds is moved to the other one, and back, and nothing can be told apart. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { Job } from '../../src/core/job.ts'
+import type { Engine } from '../../src/core/ports/engine.ts'
+import { DONE, draft, eventually, runJob, submit, TestWorker } from '../conformance/harness.ts'
+import { NO_REDIS, RedisServer } from '../redis/server.ts'
+import { allJobs, portrait } from './portrait.ts'
+import { folderSide, move, type Process, redisSide, removeFolder, type Side } from './sides.ts'
+
+const TENANTS = ['acme', 'umbrella']
+const HOUR_MS = 3_600_000
+const message = (text: string, role = 'user'): string => JSON.stringify({ role, content: text })
+const body = (...messages: readonly string[]): string => `{"model":"m","messages":[${messages.join(',')}]}`
+const chunk = (text: string): string =>
+  `{"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"${text}"}}]}`
+
+let redis: RedisServer
+const undo: Array<() => unknown> = []
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step()
+})
+
+function folder(): ReturnType<typeof folderSide> {
+  const side = folderSide()
+  undo.push(() => removeFolder(side))
+  return side
+}
+
+async function opened(side: Side): Promise<Process> {
+  const process = await side.open()
+  undo.push(() => process.close())
+  return process
+}
+
+/** Something of each kind, in every state that a job can be in while nobody runs it. */
+async function populate(engine: Engine): Promise<void> {
+  const worker = new TestWorker(engine, 'w1', ['text'])
+  const sent = { kind: 'failed', retry: false } as const
+  // Ended: done, with a long log; failed; canceled; with a key; in a conversation with instructions and an answer
+  await runJob(engine, worker, {}, Array.from({ length: 300 }, (_, i) => chunk(`word ${i}`)))
+  await runJob(engine, worker, { options: { idempotencyKey: 'once' }, metadata: { b: '1', a: '2' } }, ['{"a":1}'])
+  const failed = await submit(engine, { user: 'ü', requestId: 'req_1', shownAs: { include_usage: true } })
+  const { SluiceError } = await import('../../src/core/errors.ts')
+  await engine.work.finish(await worker.one(failed), { ...sent, error: new SluiceError('provider_rejected') })
+  const canceled = await submit(engine)
+  await engine.jobs.cancel(canceled.id)
+  const chat = { conversation: 'chat/1' }
+  await runJob(
+    engine,
+    worker,
+    { options: chat, body: body(message('be brief', 'system'), message('hällo')) },
+    [chunk('hi')],
+    { ...DONE, answer: message('hi', 'assistant') },
+  )
+  await runJob(engine, worker, { options: chat, body: body(message('more')) }, [chunk('…')], DONE)
+  await engine.conversations.rename('acme', 'chat/1', 'A name')
+  await runJob(engine, worker, { tenant: 'umbrella', options: { conversation: 'other' } }, [chunk('x')])
+
+  // Waiting: with attempts behind them, a delay, a lane in order, a paused tenant, a conversation's next turn
+  const again = await submit(engine, { options: { lane: 'retried' } })
+  const lease = await worker.one(again)
+  engine.log.open(lease).append([chunk('half'), chunk('an answer')], 2, true)
+  engine.log.open(lease).noteFirstText(12)
+  await engine.work.finish(lease, {
+    kind: 'failed',
+    error: new SluiceError('provider_unreachable'),
+    retry: true,
+  })
+  await submit(engine, { options: { delayMs: HOUR_MS, deadlineMs: 2 * HOUR_MS } })
+  await engine.operations.pause({ tenant: 'umbrella' })
+  await engine.operations.pause({ lane: 'l', tenant: 'acme' })
+  for (let i = 0; i < 5; i++) await submit(engine, { options: { lane: 'l' } })
+  for (let i = 0; i < 3; i++) await submit(engine, { tenant: 'umbrella', options: { priority: 'high' } })
+  await submit(engine, { options: chat, body: body(message('and then')) })
+  await submit(engine, { options: { idempotencyKey: 'waits' }, session: 's', onDisconnect: 'cancel' } as object)
+
+  await engine.keys.add({ id: 'key_1', tenant: 'acme', name: 'a', hint: 'sk-a', createdAtMs: 5 }, 'digest-1')
+  await engine.keys.add(
+    { id: 'key_2', tenant: 'umbrella', name: '', hint: 'sk-b', createdAtMs: 6, expiresAtMs: 4e12 },
+    'digest-2',
+  )
+  await engine.keys.revoke('key_1', 77)
+}
+
+async function portraitOf(side: Side) {
+  const { engine, close } = await side.open()
+  try {
+    return await portrait(engine, TENANTS)
+  } finally {
+    await close()
+  }
+}
+
+describe.skipIf(NO_REDIS)('moving between engines', () => {
+  beforeAll(async () => {
+    redis = await RedisServer.start({ appendfsync: 'everysec' })
+  })
+  afterAll(() => redis?.remove())
+
+  it('keeps all that can be seen, from a folder to Redis and back', async () => {
+    const [from, shard, back] = [folder(), redisSide(redis), folder()]
+    const { engine, close } = await from.open()
+    await populate(engine)
+    await eventually(async () => expect((await engine.operations.depth()).leased).toBe(0))
+    await close()
+    const before = await portraitOf(from)
+    expect(before.jobs.length).toBe(19)
+    const counts = await move(from, shard)
+    expect(counts.map(({ section, items }) => [section, items])).toEqual([
+      ['counters', 1],
+      ['epochs', 1],
+      ['keys', 2],
+      ['pauses', 2],
+      ['conversations', 2],
+      ['turns', 3],
+      ['ended_jobs', 7],
+      ['waiting_jobs', 12],
+    ])
+    expect(await portraitOf(shard)).toEqual(before)
+    await move(shard, back)
+    expect(await portraitOf(back)).toEqual(before)
+  })
+})

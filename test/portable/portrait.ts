@@ -1,0 +1,52 @@
+/** What can be seen of a store through its ports: the same before and after it was moved. */
+import type { Job, JobId } from '../../src/core/job.ts'
+import { isTerminal } from '../../src/core/job.ts'
+import type { Engine } from '../../src/core/ports/engine.ts'
+import { readAll, readConversation } from '../conformance/harness.ts'
+
+/** Names of the tenants and conversations that were used: a port lists those of one tenant. */
+export async function portrait(engine: Engine, tenants: readonly string[]) {
+  const jobs = await allJobs(engine)
+  const places = await engine.jobs.places(jobs.map(({ id }) => id))
+  const shown = []
+  for (const job of jobs) {
+    const log = await engine.log.head(job.id)
+    const { records, epoch } = log === null ? { records: [], epoch: 0 } : await readAll(engine, job.id)
+    const isOver = isTerminal(job.state)
+    shown.push({
+      // A job that waits is dated by the clock of its store, and its log goes on in an epoch of its own
+      ...strip(job, isOver ? ['body'] : ['body', 'acceptedAtMs', 'epoch']),
+      request: Buffer.from((await engine.jobs.request(job.id)) ?? []).toString(),
+      records,
+      ...(isOver && { logEpoch: epoch }),
+      position: places.get(job.id)?.position,
+    })
+  }
+  const conversations = []
+  for (const tenant of tenants)
+    for (const { id, ...info } of (await engine.conversations.list(tenant, { limit: 1_000 })).conversations) {
+      const read = await readConversation(engine, tenant, id)
+      const instructions = await engine.conversations.instructions(tenant, id)
+      conversations.push({ tenant, id, ...strip(info, ['updatedAtMs']), turns: read!.turns, instructions })
+    }
+  return {
+    jobs: shown,
+    conversations,
+    keys: (await engine.keys.list()).map((key) => ({ ...key })).sort((a, b) => (a.id < b.id ? -1 : 1)),
+    paused: [...(await engine.operations.paused())].map((one) => JSON.stringify(one)).sort(),
+    depth: await engine.operations.depth(),
+  }
+}
+
+export async function allJobs({ jobs }: Engine): Promise<readonly Job[]> {
+  const found: Job[] = []
+  for (let before: JobId | undefined; ; ) {
+    const page = await jobs.list({ limit: 100, ...(before !== undefined && { before }) })
+    found.push(...page)
+    if (page.length < 100) return found
+    before = page.at(-1)!.id
+  }
+}
+
+const strip = (value: object, without: readonly string[]): object =>
+  Object.fromEntries(Object.entries(value).filter(([name, of]) => !without.includes(name) && of !== undefined))

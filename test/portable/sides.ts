@@ -1,0 +1,116 @@
+/** Two stores between which things are moved: a data folder, and a shard of a real Redis. Each is opened, and closed. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createCoordinator } from '../../src/coordinator/coordinator.ts'
+import { systemClock, Wheel } from '../../src/core/clock.ts'
+import { systemIds } from '../../src/core/ids.ts'
+import type { Boot, Engine } from '../../src/core/ports/engine.ts'
+import type { Filling, Held } from '../../src/core/ports/portable.ts'
+import { openEmbedded } from '../../src/engines/embedded/open.ts'
+import { fillFolder, openHeldFolder } from '../../src/engines/embedded/portable/folder.ts'
+import { openRedis } from '../../src/engines/redis/open.ts'
+import { fillShard, openShard } from '../../src/engines/redis/portable/shard.ts'
+import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
+import { partsOf } from '../../src/engines/shared/portable/parts.ts'
+import { type Count, receive } from '../../src/engines/shared/portable/transfer.ts'
+import { counted, type LeapClock, leapClock, type Settings } from '../conformance/harness.ts'
+import { coordinatorOptions, GRACE_MS } from '../conformance/settings.ts'
+import type { RedisServer } from '../redis/server.ts'
+
+export const ids = systemIds()
+export const KEPT_MS = 86_400_000
+const JOIN_MS = 60_000
+const RETENTION = { logsMs: KEPT_MS, bytes: 1 << 30, atLeastMs: 0, conversations: UNLIMITED, tenant: () => null }
+
+export interface Process {
+  readonly engine: Engine
+  readonly clock: LeapClock
+  /** As kill -9. */
+  kill(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Side {
+  open(settings?: Settings): Promise<Process>
+  held(): Promise<Held>
+  filling(): Promise<Filling>
+}
+
+const boot: Boot = { id: 'boot', ms: () => performance.now() }
+
+export function folderSide(dir = mkdtempSync(join(tmpdir(), 'sluice-portable-'))): Side & { readonly dir: string } {
+  return {
+    dir,
+    async open(settings = {}) {
+      const clock = leapClock()
+      const engine = counted(
+        openEmbedded({
+          dir,
+          durability: 'process',
+          coordinator: createCoordinator(coordinatorOptions(settings)),
+          clock,
+          ids,
+          wheel: new Wheel(clock),
+          retention: RETENTION,
+          disconnectGraceMs: GRACE_MS,
+          joinAfterEndMs: JOIN_MS,
+          boot,
+          onFact() {},
+        }),
+      )
+      await engine.restore()
+      const close = (): Promise<void> => engine.close()
+      return { engine, clock, kill: close, close }
+    },
+    held: async () => openHeldFolder(dir, systemClock, ids, boot),
+    filling: async () => fillFolder(dir, ids),
+  }
+}
+
+export const removeFolder = ({ dir }: { readonly dir: string }): void => rmSync(dir, { recursive: true, force: true })
+
+/** A shard to itself. */
+export function redisSide(server: RedisServer, prefix = `${ids.name('moved', 6)}:`): Side & { readonly prefix: string } {
+  const redis = { url: `redis://127.0.0.1:${server.port}`, prefix }
+  const shard = { redis, durability: 'process', allowDataLoss: false, clock: systemClock, ids } as const
+  return {
+    prefix,
+    async open(settings = {}) {
+      const clock = leapClock()
+      const { engine, kill } = await openRedis({
+        redis,
+        durability: 'process',
+        allowDataLoss: false,
+        coordinator: () => createCoordinator(coordinatorOptions(settings)),
+        clock,
+        ids,
+        wheel: new Wheel(clock),
+        retention: RETENTION,
+        disconnectGraceMs: GRACE_MS,
+        joinAfterEndMs: JOIN_MS,
+        onFact() {},
+      })
+      const process = counted(engine)
+      await process.restore()
+      return { engine: process, clock, kill: async () => kill(), close: () => process.close() }
+    },
+    held: () => openShard(shard),
+    filling: () => fillShard(shard, { keepMs: () => KEPT_MS, joinAfterEndMs: JOIN_MS }),
+  }
+}
+
+/** As `sluice migrate`. */
+export async function move(from: Side, to: Side): Promise<readonly Count[]> {
+  const held = await from.held()
+  try {
+    const filling = await to.filling()
+    try {
+      return await receive(partsOf(held.sources), filling)
+    } finally {
+      await filling.close()
+    }
+  } finally {
+    await held.close()
+  }
+}
