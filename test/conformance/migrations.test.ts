@@ -193,7 +193,7 @@ test('jobs in line of schema 2 run; from then on they remember where they failed
   await first.engine.close()
   const db = new DatabaseSync(join(dir, 'sluice.db'))
   db.exec(`ALTER TABLE unfinished DROP COLUMN ttft; ALTER TABLE unfinished DROP COLUMN failed_at;
-    ALTER TABLE unfinished DROP COLUMN ran;
+    ALTER TABLE unfinished DROP COLUMN ran; DROP TABLE moved;
     PRAGMA user_version = 2`)
   db.close()
   const { engine } = await open(dir)

@@ -37,7 +37,12 @@ async function populate(engine: Engine): Promise<void> {
   const worker = new TestWorker(engine, 'w1', ['text'])
   const sent = { kind: 'failed', retry: false } as const
   // Ended: done, with a long log; failed; canceled; with a key; in a conversation with instructions and an answer
-  await runJob(engine, worker, {}, Array.from({ length: 300 }, (_, i) => chunk(`word ${i}`)))
+  await runJob(
+    engine,
+    worker,
+    {},
+    Array.from({ length: 300 }, (_, i) => chunk(`word ${i}`)),
+  )
   await runJob(engine, worker, { options: { idempotencyKey: 'once' }, metadata: { b: '1', a: '2' } }, ['{"a":1}'])
   const failed = await submit(engine, { user: 'ü', requestId: 'req_1', shownAs: { include_usage: true } })
   const { SluiceError } = await import('../../src/core/errors.ts')

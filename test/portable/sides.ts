@@ -71,7 +71,10 @@ export function folderSide(dir = mkdtempSync(join(tmpdir(), 'sluice-portable-'))
 export const removeFolder = ({ dir }: { readonly dir: string }): void => rmSync(dir, { recursive: true, force: true })
 
 /** A shard to itself. */
-export function redisSide(server: RedisServer, prefix = `${ids.name('moved', 6)}:`): Side & { readonly prefix: string } {
+export function redisSide(
+  server: RedisServer,
+  prefix = `${ids.name('moved', 6)}:`,
+): Side & { readonly prefix: string } {
   const redis = { url: `redis://127.0.0.1:${server.port}`, prefix }
   const shard = { redis, durability: 'process', allowDataLoss: false, clock: systemClock, ids } as const
   return {
