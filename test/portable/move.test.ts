@@ -1,10 +1,9 @@
 /** Everything that an engine holds is moved to the other one, and back, and nothing can be told apart. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { Job } from '../../src/core/job.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
-import { DONE, draft, eventually, runJob, submit, TestWorker } from '../conformance/harness.ts'
+import { DONE, eventually, runJob, submit, TestWorker } from '../conformance/harness.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
-import { allJobs, portrait } from './portrait.ts'
+import { portrait } from './portrait.ts'
 import { folderSide, move, type Process, redisSide, removeFolder, type Side } from './sides.ts'
 
 const TENANTS = ['acme', 'umbrella']
@@ -24,12 +23,6 @@ function folder(): ReturnType<typeof folderSide> {
   const side = folderSide()
   undo.push(() => removeFolder(side))
   return side
-}
-
-async function opened(side: Side): Promise<Process> {
-  const process = await side.open()
-  undo.push(() => process.close())
-  return process
 }
 
 /** Something of each kind, in every state that a job can be in while nobody runs it. */
