@@ -4,7 +4,7 @@ import type { Engine } from '../../src/core/ports/engine.ts'
 import { DONE, eventually, runJob, submit, TestWorker } from '../conformance/harness.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { portrait } from './portrait.ts'
-import { folderSide, move, type Process, redisSide, removeFolder, type Side } from './sides.ts'
+import { folderSide, move, redisSide, removeFolder, type Side } from './sides.ts'
 
 const TENANTS = ['acme', 'umbrella']
 const HOUR_MS = 3_600_000

@@ -9,6 +9,7 @@ import { checkConnection, type Demands } from '../client/check.ts'
 import { Connection, PING_MS, type RedisAddress } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
+import { openError } from '../client/open-error.ts'
 import { RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
 
@@ -102,7 +103,7 @@ export async function holdShard(
     }
   } catch (error) {
     await release()
-    throw storageError(error)
+    throw openError(error, redis)
   }
 }
 
