@@ -156,17 +156,7 @@ function jobWriter(db: DatabaseSync) {
       for (const each of stretchesOf(piecesOf(log, blob, body), PART_BYTES)) storePart(seq, each)
       const { attempts, fails, deaths, crashes, ttftMs, ranMs } = tally
       const places = failedAt.length === 0 ? null : JSON.stringify(failedAt)
-      unfinished(
-        seq,
-        attempts,
-        fails,
-        deaths,
-        crashes,
-        Math.ceil(notBeforeInMs),
-        ttftMs,
-        places,
-        ranMs,
-      )
+      unfinished(seq, attempts, fails, deaths, crashes, Math.ceil(notBeforeInMs), ttftMs, places, ranMs)
       if (canceling) cancel(CANCEL + seq)
     },
   }
