@@ -23,8 +23,8 @@ export interface Command {
   readonly usage: string
   readonly about: string
   readonly options: Readonly<Record<string, OptionHelp>>
-  /** The one argument that it needs: "job id", and the command that lists them. Absent: it takes none. */
-  readonly operand?: { readonly name: string; readonly listedBy: string }
+  /** The one argument that it needs: "job id", and the command that lists them, if one does. Absent: it takes none. */
+  readonly operand?: { readonly name: string; readonly listedBy?: string }
   /** More to know, shown below the options: a title, and rows. */
   readonly tables?: readonly HelpTable[]
   /** Takes every setting as a flag too, and --config. A list: the only ones that its help shows. */
@@ -147,10 +147,14 @@ export function readArgs(
 }
 
 /** Throws UsageError. */
-export function checkOperands({ operand }: Command, [first, ...more]: readonly string[]): void {
+export function checkOperands({ operand, usage }: Command, [first, ...more]: readonly string[]): void {
   if (operand === undefined && first !== undefined) throw new UsageError(`Unexpected argument: "${first}".`)
   if (operand !== undefined && !first)
-    throw new UsageError(`Missing ${operand.name}: "${invocation} ${operand.listedBy}" shows them.`)
+    throw new UsageError(
+      operand.listedBy === undefined
+        ? `Missing ${operand.name}: ${invocation} ${usage}`
+        : `Missing ${operand.name}: "${invocation} ${operand.listedBy}" shows them.`,
+    )
   if (more.length > 0) throw new UsageError(`Unexpected argument: "${more[0]}".`)
 }
 

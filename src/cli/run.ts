@@ -28,6 +28,9 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'print the configuration in force, and check what it refers to',
     load: () => import('./doctor.ts'),
   },
+  migrate: { about: 'move everything from the embedded engine to Redis, or back', load: () => import('./migrate.ts') },
+  backup: { about: 'save everything that a running server stores in a file', load: () => import('./backup.ts') },
+  restore: { about: 'fill an empty store from a backup', load: () => import('./restore.ts') },
   mock: {
     about: 'run an OpenAI-compatible upstream with scripted latency and faults',
     load: () => import('./mock.ts'),

@@ -1,4 +1,4 @@
-/** Two stores between which things are moved: a data folder, and a shard of a real Redis. Each is opened, and closed. */
+/** Two stores between which things are moved: a data folder, and a shard of a real Redis. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,7 +34,7 @@ export interface Process {
 export interface Side {
   open(settings?: Settings): Promise<Process>
   held(): Promise<Held>
-  filling(): Promise<Filling>
+  filling(): Promise<Filling | null>
 }
 
 const boot: Boot = { id: 'boot', ms: () => performance.now() }
@@ -108,6 +108,7 @@ export async function move(from: Side, to: Side): Promise<readonly Count[]> {
   const held = await from.held()
   try {
     const filling = await to.filling()
+    if (filling === null) throw new Error(`it is not empty`)
     try {
       return await receive(partsOf(held.sources), filling)
     } finally {

@@ -50,8 +50,8 @@ export interface Engine {
    */
   draining(): void
   /**
-   * All that is stored, as it is at one moment, in the form of a backup (engines/shared/portable/file.ts). Each chunk is
-   * made when it is asked for. Throws, or rejects before the first, where this engine can't.
+   * All that is stored, as it is at one moment, in the form of a backup (engines/shared/portable/file.ts). Each chunk
+   * is made when it is asked for. Throws, or rejects before the first, where this engine can't.
    */
   backup(): AsyncIterable<Uint8Array>
   /** Commits what is pending and releases the data folder. Safe to repeat. */

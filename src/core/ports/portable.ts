@@ -17,7 +17,7 @@ export interface Kind<T extends object = object> {
   readonly version: number
   /** Is it one, with all members that a sink reads? */
   fits(value: object, blob: Uint8Array): value is T
-  /** What must be the same wherever it is stored: texts and bytes, in an order of their own. Throws where it is damaged. */
+  /** What must be the same wherever it is stored: texts and bytes, in their order. Throws where it is damaged. */
   same(item: Item<T>): Iterable<string | Uint8Array>
 }
 

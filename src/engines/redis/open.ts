@@ -217,8 +217,8 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
     backup() {
       throw new SluiceError('invalid_request', {
         message:
-          'This server stores in Redis, which backs itself up: keep a copy of its RDB or AOF files. docs/operations.md ' +
-          'tells how, and what else there is.',
+          'This server stores in Redis, which backs itself up: keep copies of its RDB or AOF files ' +
+          '(docs/operations.md).',
       })
     },
     close: () => (closing ??= close()),

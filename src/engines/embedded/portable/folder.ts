@@ -36,9 +36,10 @@ export function openHeldFolder(dir: string, clock: Clock, ids: Ids, boot: Boot):
   }
 }
 
-/** Only when it is finished, the folder holds a store. Throws in_use, and config_invalid where it holds one already. */
-export function fillFolder(dir: string, ids: Ids): Filling {
+/** Only when it is finished, the folder holds a store. Null: it holds one already. Throws in_use. */
+export function fillFolder(dir: string, ids: Ids): Filling | null {
   const location = locate(dir)
+  if (holdsStore(location)) return null
   const lock = own(location)
   const partial = join(location.dir, PARTIAL)
   let folder: ReturnType<typeof openFolder> | null = null
@@ -49,7 +50,6 @@ export function fillFolder(dir: string, ids: Ids): Filling {
     if (lock.isOpen) lock.close()
   }
   try {
-    expectNone(location)
     rmSync(partial, { recursive: true, force: true })
     folder = openFolder(partial)
     const { db } = folder
@@ -75,7 +75,6 @@ export function fillFolder(dir: string, ids: Ids): Filling {
           folder = null
           const file = join(partial, basename(location.file))
           syncFile(file)
-          expectNone(location)
           renameSync(file, location.file)
           syncFolder(location.dir)
         } catch (error) {
@@ -90,12 +89,7 @@ export function fillFolder(dir: string, ids: Ids): Filling {
   }
 }
 
-function expectNone({ given, file }: Location): void {
-  if ([file, walOf(file), markOf(file)].some((path) => existsSync(path)))
-    throw new SluiceError('config_invalid', {
-      message: `The data folder ${given} holds a store already: name one that holds none (--data-dir).`,
-    })
-}
+const holdsStore = ({ file }: Location): boolean => [file, walOf(file), markOf(file)].some((path) => existsSync(path))
 
 function syncFile(path: string): void {
   const fd = openSync(path, 'r+')

@@ -44,13 +44,16 @@ export async function openShard(options: ShardOptions): Promise<Held> {
   }
 }
 
-/** Rejects with in_use, and with config_invalid where it holds anything that was not left by a filling that was cut. */
-export async function fillShard(options: ShardOptions, rules: WriteRules): Promise<Filling> {
+/** Null: it holds something, and not what a filling left that was cut. Rejects with in_use. */
+export async function fillShard(options: ShardOptions, rules: WriteRules): Promise<Filling | null> {
   const shard = await hold(options)
   const { names, connection } = shard
   try {
     const wasCut = (await connection.client.exists(names.filling())) === 1
-    if (!wasCut) await expectEmpty(shard, options.redis)
+    if (!wasCut && !(await isEmpty(shard))) {
+      await shard.release()
+      return null
+    }
     await connection.client.set(names.filling(), '')
     if (wasCut) await empty(shard)
     await connection.client.del(names.epochs())
@@ -98,7 +101,8 @@ async function expectUsable({ connection, names }: Shard): Promise<void> {
 export const halfFilled = (): SluiceError =>
   new SluiceError('config_invalid', {
     message:
-      'This Redis is half filled: a migration, or a restore, was cut short. Run it again; what it left is removed first.',
+      'This Redis is half filled: a migration, or a restore, was cut short. Run it again; what it left is removed ' +
+      'first.',
   })
 
 async function expectTaken({ connection, names }: Shard): Promise<void> {
@@ -106,21 +110,14 @@ async function expectTaken({ connection, names }: Shard): Promise<void> {
   if (commands > 0)
     throw new SluiceError('config_invalid', {
       message:
-        `${commands} commands in Redis were not taken by a coordinator: the fleet was killed. Start one process of it, ` +
-        'wait until it is ready, stop it (SIGTERM), and try again.',
+        `${commands} commands in Redis were not taken by a coordinator: the fleet was killed. Start one process of ` +
+        'it, wait until it is ready, stop it (SIGTERM), and try again.',
     })
 }
 
-async function expectEmpty(shard: Shard, address: RedisAddress): Promise<void> {
-  const { connection, names } = shard
+async function isEmpty({ connection: { client }, names }: Shard): Promise<boolean> {
   const held = [names.live(), names.run(), names.jobs(), names.keys(), names.pauses(), names.conversationBytes()]
-  const there = await connection.client.exists(...held)
-  if (there > 0 || (await connection.client.xlen(names.inbox())) > 0)
-    throw new SluiceError('config_invalid', {
-      message:
-        `${nameOf(address)} holds a fleet's jobs, keys or conversations already, and what is moved is never mixed with ` +
-        'what is there: choose another engine.redis.prefix, or an empty server.',
-    })
+  return (await client.exists(...held)) === 0 && (await client.xlen(names.inbox())) === 0
 }
 
 /** Removes all of the shard but what holds it. */

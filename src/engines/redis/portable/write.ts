@@ -1,4 +1,4 @@
-/** Fills an empty shard. What it puts there is nobody's until it is finished: no process opens a shard that is filled. */
+/** Fills an empty shard. No process opens one that is being filled. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { TenantId } from '../../../core/job.ts'
 import type { Kind, Sink } from '../../../core/ports/portable.ts'
