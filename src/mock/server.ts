@@ -25,9 +25,10 @@ export interface MockOptions {
   readonly clock?: Clock
 }
 
-/** One call: the request's `user`, and monotonic ms. */
+/** One call: the request's `user`, its path, and monotonic ms. */
 export interface MockCall {
   readonly user: string
+  readonly path: string
   readonly startMs: number
   /** Null while it runs. */
   readonly endMs: number | null
@@ -116,7 +117,7 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     stats.active++
     stats.peak = Math.max(stats.peak, stats.active)
     let over = false
-    const record = { user: body.user ?? '', startMs: clock.monoMs(), endMs: null as number | null }
+    const record = { user: body.user ?? '', path, startMs: clock.monoMs(), endMs: null as number | null }
     if (options.keepCalls === true) calls.push(record)
     const leave = (): void => {
       if (over) return

@@ -95,8 +95,8 @@ it.each<[string, RegExp, (h: ReturnType<typeof good>) => void]>([
   ],
   [
     'a reader refused',
-    /S1 a: 0-0 was shown and is not in the log/,
-    (h) => h.readers[0].seen.push({ id: '0-0', event: 'error', data: '{}' }),
+    /S1 a: was never told its end, and stood at forbidden/,
+    (h) => (h.readers[0] = { ...h.readers[0], seen: [], complete: false, refused: 'forbidden' }),
   ],
   ['one key, two jobs', /J4 b: its key was a before/, (h) => (h.acked[1] = { ...h.acked[1], key: 'key-a' })],
   [

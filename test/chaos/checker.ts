@@ -2,31 +2,34 @@
  * The offline checker: does a history keep the promises? A pure function; it says what is wrong, and is shown histories
  * with planted bugs (checker.test.ts) to prove that it would.
  */
-import type { Acked, Final, History, Reader, Seen } from './history.ts'
-
-const seqOf = (event: Seen): number => Number(event.id.split('-')[1])
+import { checkReader, tokensOf } from './check-reader.ts'
+import type { Acked, Answer, Final, History, UpstreamCall } from './history.ts'
+import { Losses } from './losses.ts'
 
 /** Every violation, each with its job. Empty = all promises kept. */
 export function check(history: History): string[] {
   const wrong: string[] = []
-  const keys = new Map<string, string>()
+  const losses = new Losses(history.losses ?? [])
+  const keys = new Map<string, Acked>()
   for (const job of history.acked) {
     const known = keys.get(job.key)
-    if (known !== undefined && known !== job.id) wrong.push(`J4 ${job.id}: its key was ${known} before`)
-    keys.set(job.key, job.id)
+    if (known !== undefined && known.id !== job.id && !losses.covers(known.ackedAtMs))
+      wrong.push(`J4 ${job.id}: its key was ${known.id} before`)
+    keys.set(job.key, job)
     const final = history.finals.get(job.id)
-    if (final === undefined) wrong.push(`J1 ${job.id}: acknowledged and lost`)
-    else wrong.push(...checkLog(job, final))
+    if (final !== undefined) wrong.push(...checkLog(job, final))
+    else if (!losses.covers(job.ackedAtMs)) wrong.push(`J1 ${job.id}: acknowledged and lost`)
   }
-  for (const reader of history.readers) wrong.push(...checkReader(reader, history.finals.get(reader.job)))
-  wrong.push(...checkLanes(history))
+  for (const reader of history.readers) wrong.push(...checkReader(reader, history.finals.get(reader.job), losses))
+  for (const answer of history.answers ?? []) wrong.push(...checkAnswer(answer, history.finals.get(answer.job), losses))
+  wrong.push(...checkLanes(history, losses))
   return wrong
 }
 
 function checkLog(job: Acked, { id, state, log }: Final): string[] {
   const wrong: string[] = []
   log.forEach((event, i) => {
-    if (seqOf(event) !== i + 1) wrong.push(`S1 ${id}: record ${i + 1} of the log is ${event.id}`)
+    if (Number(event.id.split('-')[1]) !== i + 1) wrong.push(`S1 ${id}: record ${i + 1} of the log is ${event.id}`)
   })
   const ends = log.filter((e) => e.event === 'end')
   if (ends.length !== 1 || log.at(-1)?.event !== 'end')
@@ -44,93 +47,79 @@ function checkLog(job: Acked, { id, state, log }: Final): string[] {
   return wrong
 }
 
-/** Indices of the tokens that count: those since the last reset. */
-export function tokensOf(log: readonly Seen[]): number[] {
-  const reset = log.findLastIndex((e) => e.event === 'reset')
-  return log
-    .slice(reset + 1)
-    .flatMap((e) =>
-      [...(e.event === 'chunk' || e.event === '' ? e.data : '').matchAll(/"content":" tok(\d{6})\./g)].map((m) =>
-        Number(m[1]),
-      ),
-    )
-}
-
-function isSame(dialect: Reader['dialect'], shown: Seen, stored: Seen): boolean {
-  // Chat renders all but the chunks in words of its own
-  if (dialect === 'chat') return !shown.data.startsWith('{"id"') || shown.data === stored.data
-  // A frame holds the record's JSON among its own: its value is what can be compared
-  return (
-    shown.event === stored.event &&
-    shown.data === (dialect === 'socket' ? JSON.stringify(JSON.parse(stored.data)) : stored.data)
-  )
-}
-
-function checkReader(reader: Reader, final: Final | undefined): string[] {
-  const wrong: string[] = []
-  const { job, dialect, seen, complete } = reader
-  if (final === undefined) return seen.length === 0 ? [] : [`S1 ${job}: was read, and is not there`]
-  const log = new Map(final.log.map((e) => [e.id, e]))
-  seen.forEach((event, i) => {
-    const before = i === 0 ? 0 : seqOf(seen[i - 1])
-    if (seqOf(event) <= before) wrong.push(`S1 ${job}: ${event.id} came after ${before} (${dialect})`)
-    if (dialect !== 'chat' && seqOf(event) > before + 1) wrong.push(`S1 ${job}: a gap before ${event.id}`)
-    if (
-      dialect === 'chat' &&
-      [...log.values()].some((e) => e.event === 'chunk' && seqOf(e) > before && seqOf(e) < seqOf(event))
-    )
-      wrong.push(`S1 ${job}: a chunk is missing before ${event.id} (chat)`)
-    const stored = log.get(event.id)
-    if (stored === undefined) wrong.push(`S1 ${job}: ${event.id} was shown and is not in the log`)
-    else if (!isSame(dialect, event, stored)) wrong.push(`S1 ${job}: ${event.id} was something else when it was shown`)
-  })
-  const last = seen.at(-1)
-  if (complete && dialect !== 'chat' && last?.event !== 'end') wrong.push(`S1 ${job}: told complete without an end`)
-  if (!complete && dialect !== 'chat')
-    wrong.push(`S1 ${job}: was never told its end, and stood at ${last?.id ?? 'nothing'} (${dialect})`)
-  if (last?.data === '[DONE]' && final.state !== 'done') wrong.push(`S1 ${job}: was told [DONE], and is ${final.state}`)
-  return wrong
+/** A JSON answer is whole, and is the one that is stored. */
+function checkAnswer({ job, tokens, text, status, atMs }: Answer, final: Final | undefined, losses: Losses): string[] {
+  if (status !== 200) return [`E1 ${job}: a plain call was answered with ${status} ${text}`]
+  const said = [...text.matchAll(/ tok(\d{6})\./g)].map((m) => Number(m[1]))
+  if (said.length !== tokens || said.some((t, i) => t !== i)) return [`E1 ${job}: ${said.length} tokens of ${tokens}`]
+  if (losses.covers(atMs)) return []
+  const isStored = final?.log.some(({ data }) => data.includes(JSON.stringify(text)))
+  return isStored === true ? [] : [`E1 ${job}: was answered, and something else is stored`]
 }
 
 /** The upstream writes down when it was told; an answer is over a little before that. */
 const CLOCK_MS = 5
 /** A canceled call is over when we closed its connection; its upstream, busy with others, notices later. */
 const ABORT_NOTICED_MS = 100
+/** Of a fleet, the one that closes it is told by another process. */
+const FLEET_ABORT_MS = 1_000
+/** What a loss undid may be done again for so long. */
+const AGAIN_MS = 10_000
 
 /** P1: ids sort by acceptance, and so do a conversation's turns, whatever the clock said. */
-function checkOrder(lane: string, order: readonly Acked[], turns: readonly string[] | undefined): string[] {
+function checkOrder(
+  lane: string,
+  order: readonly Acked[],
+  { isFleet = false, finals }: History,
+  turns: readonly string[] | undefined,
+): string[] {
   const wrong: string[] = []
   order.forEach((job, i) => {
-    if (i > 0 && job.id <= order[i - 1].id) wrong.push(`P1 ${lane}: ${job.id} sorts before ${order[i - 1].id}`)
+    if (!isFleet && i > 0 && job.id <= order[i - 1].id)
+      wrong.push(`P1 ${lane}: ${job.id} sorts before ${order[i - 1].id}`)
   })
   if (turns === undefined) return wrong
-  const places = new Map(order.map(({ id }, place) => [id, place]))
-  const seen = turns.flatMap((id) => places.get(id) ?? [])
-  if (seen.some((place, i) => i > 0 && place <= seen[i - 1])) wrong.push(`P1 ${lane}: its turns are not in order`)
-  if (seen.length !== order.length) wrong.push(`J1 ${lane}: ${seen.length} turns of ${order.length} jobs`)
+  const stored = order.filter(({ id }) => finals.has(id))
+  const places = new Map(stored.map(({ id, place }) => [id, place]))
+  const seen = turns.filter((id) => places.has(id))
+  if (seen.some((id, i) => i > 0 && places.get(id)! < places.get(seen[i - 1])!))
+    wrong.push(`P1 ${lane}: its turns are not in order`)
+  if (seen.length !== stored.length || new Set(seen).size !== seen.length)
+    wrong.push(`J1 ${lane}: ${seen.length} turns of ${stored.length} jobs`)
   return wrong
 }
 
+interface Made {
+  readonly call: UpstreamCall
+  readonly place: number
+  readonly id: string
+}
+
 /** J3: calls of one lane never overlap, and go in order; one that a crash cut off may be made again. */
-function checkLanes({ acked, calls, finals, turns }: History): string[] {
+function checkLanes(history: History, losses: Losses): string[] {
+  const { acked, calls, finals, turns, isFleet = false, isolated = [] } = history
   const wrong: string[] = []
   const lanes = Map.groupBy(
     acked.filter((j) => j.lane !== null),
     (j) => j.lane!,
   )
   const byUser = Map.groupBy(calls, (c) => c.user)
+  const abortMs = isFleet ? FLEET_ABORT_MS : ABORT_NOTICED_MS
+  /** Its worker could not be told that it was over. */
+  const isUnreachable = ({ path = '', startMs }: UpstreamCall, untilMs: number): boolean =>
+    isolated.some(({ worker, fromMs, toMs }) => path.startsWith(`/${worker}/`) && fromMs <= untilMs && startMs <= toMs)
   for (const [lane, jobs] of lanes) {
     const order = jobs.toSorted((a, b) => a.place - b.place)
-    wrong.push(...checkOrder(lane, order, turns.get(lane)))
-    const made = order
-      .flatMap((job, place) => (byUser.get(job.key) ?? []).map((call) => ({ call, place, id: job.id })))
+    wrong.push(...checkOrder(lane, order, history, turns.get(lane)))
+    const made: Made[] = order
+      .flatMap(({ key, place, id }) => (byUser.get(key) ?? []).map((call) => ({ call, place, id })))
       .toSorted((a, b) => a.call.startMs - b.call.startMs)
     made.forEach((now, i) => {
       const before = made[i - 1]
-      if (before === undefined) return
+      if (before === undefined || losses.isAfter(before.call.startMs, AGAIN_MS)) return
       const overlapMs = (before.call.endMs ?? Infinity) - now.call.startMs
       const state = finals.get(before.id)?.state
-      if (overlapMs > (state === 'canceled' ? ABORT_NOTICED_MS : CLOCK_MS))
+      if (overlapMs > (state === 'canceled' ? abortMs : CLOCK_MS) && !isUnreachable(before.call, now.call.startMs))
         wrong.push(
           `J3 ${lane}: ${now.id} began while ${before.id} (${state}) was answered, ${overlapMs.toFixed(1)} ms ` +
             'before its end',

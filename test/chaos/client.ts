@@ -1,15 +1,24 @@
-/** A client as it should be: retries what was not acknowledged, resumes after the last event it applied. */
+/**
+ * A client as it should be: retries what was not acknowledged, resumes after the last event it applied, and gives up a
+ * connection on which nothing comes.
+ */
 import { Agent, type ClientRequest, request } from 'node:http'
 import type { Seen } from './history.ts'
 
+/** A server that says nothing for so long, not even a heartbeat, is taken for dead. */
+const PATIENCE_MS = 60_000
+
 export class Http {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: Infinity })
-  readonly url: string
+  readonly #url: () => string
   readonly #key: string
+  readonly #patienceMs: number
 
-  constructor(url: string, key: string) {
-    this.url = url
+  /** `url`: a function is asked at each request. */
+  constructor(url: string | (() => string), key: string, patienceMs = PATIENCE_MS) {
+    this.#url = typeof url === 'string' ? () => url : url
     this.#key = key
+    this.#patienceMs = patienceMs
   }
 
   /** Rejects when the connection breaks before the answer is whole. */
@@ -20,7 +29,7 @@ export class Http {
     headers: Record<string, string> = {},
   ): Promise<{ status: number; json: any; headers: Record<string, unknown> }> {
     return new Promise((resolve, reject) => {
-      const sent = this.#request(method, path, headers, (response) => {
+      const sent = this.#request(method, path, headers, this.#agent, (response) => {
         let text = ''
         response.setEncoding('utf8')
         response.on('data', (part: string) => (text += part))
@@ -46,22 +55,25 @@ export class Http {
     method: string,
     path: string,
     headers: Record<string, string>,
+    agent: Agent | false,
     on: Parameters<typeof request>[2],
   ): ClientRequest {
-    return request(
-      `${this.url}${path}`,
+    const sent = request(
+      `${this.#url()}${path}`,
       {
         method,
-        agent: this.#agent,
+        agent,
         headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json', ...headers },
       },
       on,
     )
+    return sent.setTimeout(this.#patienceMs, () => sent.destroy(new Error('silent for too long')))
   }
 
   /**
    * Reads events, telling each as it is whole, until the stream ends or breaks. `cutAfterBytes`: destroys the
-   * connection by itself. Resolves with the status, and whether the server ended it.
+   * connection by itself. Resolves with the status, whether the server ended it, and the error that it answered with
+   * instead of a stream.
    */
   events(
     method: string,
@@ -70,47 +82,61 @@ export class Http {
     headers: Record<string, string>,
     on: (event: Seen) => void,
     cutAfterBytes = Infinity,
-  ): Promise<{ status: number; ended: boolean; headers: Record<string, unknown> }> {
+  ): Promise<EventsEnd> {
     return new Promise((resolve) => {
       let bytes = 0
       let rest = ''
-      const sent = request(
-        `${this.url}${path}`,
-        {
-          method,
-          agent: false,
-          headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json', ...headers },
-        },
-        (response) => {
-          const done = (ended: boolean): void =>
-            resolve({ status: response.statusCode!, ended, headers: response.headers })
-          response.setEncoding('latin1')
-          response.on('data', (part: string) => {
-            const room = cutAfterBytes - bytes
-            bytes += part.length
-            rest += part.slice(0, Math.max(0, room))
-            for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
-              const block = rest.slice(0, end).replace(/^(?::[^\n]*\n)+/, '')
-              rest = rest.slice(end + 2)
-              const field = (name: string): string => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1] ?? ''
-              if (response.statusCode === 200) on({ id: field('id'), event: field('event'), data: field('data') })
-            }
-            if (bytes >= cutAfterBytes) {
-              sent.destroy()
-              done(false)
-            }
+      const sent = this.#request(method, path, headers, false, (response) => {
+        const done = (ended: boolean): void =>
+          resolve({
+            status: response.statusCode!,
+            ended,
+            headers: response.headers,
+            code: response.statusCode! >= 400 ? codeOf(rest) : null,
           })
-          response.on('end', () => done(true))
-          response.on('error', () => done(false))
-          response.on('close', () => done(false))
-        },
-      )
-      sent.on('error', () => resolve({ status: 0, ended: false, headers: {} }))
+        response.setEncoding('latin1')
+        response.on('data', (part: string) => {
+          const room = cutAfterBytes - bytes
+          bytes += part.length
+          rest += part.slice(0, Math.max(0, room))
+          for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
+            const block = rest.slice(0, end).replace(/^(?::[^\n]*\n)+/, '')
+            rest = rest.slice(end + 2)
+            const field = (name: string): string => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1] ?? ''
+            if (response.statusCode === 200)
+              on({ id: field('id'), event: field('event'), data: field('data'), atMs: performance.now() })
+          }
+          if (bytes >= cutAfterBytes) {
+            sent.destroy()
+            done(false)
+          }
+        })
+        response.on('end', () => done(true))
+        response.on('error', () => done(false))
+        response.on('close', () => done(false))
+      })
+      sent.on('error', () => resolve({ status: 0, ended: false, headers: {}, code: null }))
       sent.end(body === undefined ? undefined : JSON.stringify(body))
     })
   }
 
   close(): void {
     this.#agent.destroy()
+  }
+}
+
+export interface EventsEnd {
+  /** 0: no answer. */
+  readonly status: number
+  readonly ended: boolean
+  readonly headers: Record<string, unknown>
+  readonly code: string | null
+}
+
+function codeOf(body: string): string {
+  try {
+    return String((JSON.parse(body) as { error: { code: unknown } }).error.code)
+  } catch {
+    return 'not an error of ours'
   }
 }

@@ -19,11 +19,14 @@ export const canFake = LIBRARY !== undefined
 const CLOCKS = ['-1h', '+10y', '+0', '-1', '-40y', '2020-01-01 00:00:00']
 
 /** The environment of a process whose clock is the `n`-th of them; the honest one where nothing can be faked. */
-export function clockOf(n: number): Record<string, string> {
+export const clockOf = (n: number): Record<string, string> => clockAt(CLOCKS[n % CLOCKS.length])
+
+/** `clock`: as libfaketime takes it. */
+export function clockAt(clock: string): Record<string, string> {
   if (LIBRARY === undefined) return {}
   return {
     LD_PRELOAD: LIBRARY,
-    FAKETIME: CLOCKS[n % CLOCKS.length],
+    FAKETIME: clock,
     FAKETIME_DONT_FAKE_MONOTONIC: '1',
     FAKETIME_NO_CACHE: '1',
   }

@@ -1,5 +1,5 @@
 /** Streams cut at random bytes, five times each, and resumed by cursor: every client ends token-exact. */
-import { tokensOf } from './checker.ts'
+import { tokensOf } from './check-reader.ts'
 import { Http } from './client.ts'
 import type { Seen } from './history.ts'
 import { freePort, KEY, SluiceProcess, startUpstream } from './server.ts'

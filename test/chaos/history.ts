@@ -6,6 +6,8 @@ export interface Seen {
   readonly id: string
   readonly event: string
   readonly data: string
+  /** When, by the driver's clock. */
+  readonly atMs?: number
 }
 
 export interface Acked {
@@ -14,8 +16,9 @@ export interface Acked {
   /** Tokens that its model was told to say. */
   readonly tokens: number
   readonly lane: string | null
-  /** Place in its lane, in the order of acknowledgement. */
+  /** Place in its lane, in the order of acknowledgement. Those that have the same one may run in any order. */
   readonly place: number
+  readonly ackedAtMs?: number
   canceled: boolean
 }
 
@@ -26,6 +29,20 @@ export interface Reader {
   readonly seen: Seen[]
   /** It was told that this is the end. */
   complete: boolean
+  /** It was refused for good: the code of the error. */
+  refused?: string
+}
+
+/** A whole JSON answer. */
+export interface Answer {
+  readonly job: string
+  readonly key: string
+  /** Tokens that its model was told to say. */
+  readonly tokens: number
+  /** Its text; or the code of the error. */
+  readonly text: string
+  readonly status: number
+  readonly atMs: number
 }
 
 /** A job as it is after the last restart. */
@@ -38,8 +55,15 @@ export interface Final {
 
 export interface UpstreamCall {
   readonly user: string
+  /** Each worker of a fleet calls a path of its own: "/<worker>/v1/chat/completions". */
+  readonly path?: string
   readonly startMs: number
   readonly endMs: number | null
+}
+
+export interface Span {
+  readonly fromMs: number
+  readonly toMs: number
 }
 
 export interface History {
@@ -49,4 +73,11 @@ export interface History {
   readonly calls: readonly UpstreamCall[]
   /** Jobs of each conversation's turns, in its order. */
   readonly turns: ReadonlyMap<string, readonly string[]>
+  readonly answers?: readonly Answer[]
+  /** Several processes give ids: they don't sort by acceptance. */
+  readonly isFleet?: boolean
+  /** What was stored in these spans may be lost, and must then be told: a fail-over to a replica that was late. */
+  readonly losses?: readonly Span[]
+  /** A worker that could not be reached: a call of its may run on beside its successor's. */
+  readonly isolated?: ReadonlyArray<Span & { readonly worker: string }>
 }

@@ -1,4 +1,7 @@
-/** npm run test:chaos [-- --kills 100 --jobs 10000 --streams 1000 --backlog 50000 --only kill,stop,… --seed N] */
+/**
+ * npm run test:chaos [-- kill stop … --kills 100 --jobs 10000 --streams 1000 --backlog 50000 --seed N]
+ * npm run test:chaos -- fleet [--events 100 --jobs 10000 --seed N]
+ */
 
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -7,19 +10,23 @@ import { runBacklog } from './backlog.ts'
 import { runBurst } from './burst.ts'
 import { canFake } from './clocks.ts'
 import { runCuts } from './cuts.ts'
+import { fleetVerdicts } from './fleet/main.ts'
 import { runKills } from './kill.ts'
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     kills: { type: 'string', default: '100' },
     jobs: { type: 'string', default: '10000' },
     streams: { type: 'string', default: '1000' },
     backlog: { type: 'string', default: '50000' },
-    only: { type: 'string', default: 'burst,cuts,backlog,stop,kill,users,planted' },
+    events: { type: 'string', default: '100' },
     seed: { type: 'string' },
   },
 })
-const only = values.only.split(',')
+const ALL = ['burst', 'cuts', 'backlog', 'stop', 'kill', 'users', 'planted']
+const only = positionals.length === 0 ? ALL : positionals
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
 const clocks = canFake ? 'each life with another clock' : 'honest clocks: no libfaketime here'
 let passed = 0
 let failed = 0
@@ -70,7 +77,6 @@ if (only.includes('stop')) {
   )
 }
 if (only.includes('kill')) {
-  const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
   const { kills, atPoints, acked, readers, sockets, events, resumes, wrong } = await runKills(
     Number(values.kills),
     Number(values.jobs),
@@ -118,5 +124,6 @@ if (only.includes('planted') && canFake) {
     `the oracle finds ${disorder} in the wrong order, as it must`,
   )
 }
+await fleetVerdicts(only, Number(values.events), Number(values.jobs), seed, verdict)
 process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)
 process.exit(failed === 0 ? 0 : 1)

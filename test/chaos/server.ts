@@ -19,6 +19,8 @@ export async function freePort(): Promise<number> {
 
 export interface Upstream {
   readonly url: string
+  /** Of its monotonic clock's 0, wall-clock ms. */
+  readonly originMs: number
   stop(): void
 }
 
@@ -31,8 +33,8 @@ export async function startUpstream(slots?: number): Promise<Upstream> {
       stdio: ['ignore', 'pipe', 'inherit'],
     },
   )
-  await new Promise((done) => child.stdout!.once('data', done))
-  return { url: `http://127.0.0.1:${port}`, stop: () => void child.kill('SIGKILL') }
+  const printed = await new Promise<Buffer>((done) => child.stdout!.once('data', done))
+  return { url: `http://127.0.0.1:${port}`, originMs: Number(printed), stop: () => void child.kill('SIGKILL') }
 }
 
 export class SluiceProcess {
@@ -90,6 +92,18 @@ export class SluiceProcess {
 
   get pid(): number {
     return this.#child!.pid!
+  }
+
+  signal(name: 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void {
+    this.#child?.kill(name)
+  }
+
+  /** An orderly stop; killed where that takes longer. */
+  async stop(withinMs: number): Promise<void> {
+    this.signal('SIGTERM')
+    const giveUpAt = performance.now() + withinMs
+    while (!this.dead && performance.now() < giveUpAt) await pause(5)
+    await this.kill()
   }
 
   async kill(): Promise<void> {

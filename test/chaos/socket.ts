@@ -10,7 +10,12 @@ export interface Followed {
   /** All it was shown, over all its connections. */
   readonly seen: Seen[]
   complete: boolean
+  /** It was refused for good: the code of the error. */
+  refused?: string
 }
+
+/** A server that says nothing for so long, not even a ping, is taken for dead. */
+const PATIENCE_MS = 60_000
 
 export interface Submit {
   readonly idempotency_key: string
@@ -20,10 +25,13 @@ export interface Submit {
 type Frame = { readonly t: string; readonly [member: string]: any }
 
 /** Not at its end, and not refused for good: what a client resumes. */
-export const isOpen = ({ complete, seen }: Followed): boolean => !complete && seen.at(-1)?.event !== 'error'
+export const isOpen = ({ complete, refused }: Followed): boolean => !complete && refused === undefined
 
-const cursorOf = ({ seen }: Followed): { cursor?: string } =>
-  seen.length === 0 ? {} : { cursor: seen[seen.length - 1].id }
+/** After a `gap` there is none, until something follows it. */
+const cursorOf = ({ seen }: Followed): { cursor?: string } => {
+  const id = seen.at(-1)?.id ?? ''
+  return id === '' ? {} : { cursor: id }
+}
 
 /**
  * Writes down what a frame says of a job. Nothing is left out: an `ev` that repeats something would be seen in the
@@ -31,16 +39,18 @@ const cursorOf = ({ seen }: Followed): { cursor?: string } =>
  */
 function note(followed: Followed, frame: Frame): void {
   const epoch = String(frame['cursor']).split('-')[0]
+  const atMs = performance.now()
   if (frame.t === 'ev') {
     ;(frame['e'] as object[]).forEach((event, i) => {
       const [kind, value] = Object.entries(event)[0]
-      followed.seen.push({ id: `${epoch}-${frame['seq'] + i}`, event: kind, data: JSON.stringify(value) })
+      followed.seen.push({ id: `${epoch}-${frame['seq'] + i}`, event: kind, data: JSON.stringify(value), atMs })
     })
   } else if (frame.t === 'end') {
     const { t: _t, job: _job, seq: _seq, cursor, ...end } = frame
-    followed.seen.push({ id: cursor as string, event: 'end', data: JSON.stringify(end) })
+    followed.seen.push({ id: cursor as string, event: 'end', data: JSON.stringify(end), atMs })
     followed.complete = true
-  } else if (frame.t === 'gap') followed.seen.push({ id: '0-0', event: 'gap', data: JSON.stringify(frame['reason']) })
+  } else if (frame.t === 'gap')
+    followed.seen.push({ id: '', event: 'gap', data: JSON.stringify(frame['reason']), atMs })
 }
 
 /** One connection, until it is lost: by the server, or by itself after so many bytes. */
@@ -50,7 +60,7 @@ class Connection {
   #bytes = 0
   onFrame: (frame: Frame) => void = () => {}
 
-  constructor(url: string, key: string, hello: object, cutAfterBytes: number) {
+  constructor(url: string, key: string, hello: object, cutAfterBytes: number, patienceMs = PATIENCE_MS) {
     this.#ws = new WebSocket(`${url.replace('http', 'ws')}/v1/ws`, 'sluice.v1')
     this.#ws.on('open', () => this.send({ t: 'hello', auth: { key }, ...hello }))
     this.#ws.on('message', (data: Buffer) => {
@@ -60,7 +70,10 @@ class Connection {
       else this.onFrame(JSON.parse(data.toString()) as Frame)
     })
     this.#ws.on('error', () => {})
+    const silent = setTimeout(() => this.cut(), patienceMs)
+    for (const sign of ['open', 'message', 'ping']) this.#ws.on(sign, () => silent.refresh())
     this.#lost = new Promise((lost) => this.#ws.once('close', () => lost()))
+    void this.#lost.then(() => clearTimeout(silent))
   }
 
   send(frame: object): void {
@@ -88,6 +101,7 @@ export async function readOnce(
   jobs: readonly Followed[],
   cutAfterBytes: number,
   more: () => Followed | null = () => null,
+  patienceMs = PATIENCE_MS,
 ): Promise<boolean> {
   const open = new Map(jobs.filter(isOpen).map((j) => [j.job, j]))
   if (open.size === 0) return true
@@ -96,12 +110,13 @@ export async function readOnce(
     key,
     { jobs: [...open.values()].map((j) => ({ job: j.job, ...cursorOf(j) })) },
     cutAfterBytes,
+    patienceMs,
   )
   connection.onFrame = (frame) => {
     const followed = open.get(frame['job'] as string)
     if (followed === undefined) return
     if (frame.t === 'error' && frame['retryable'] === true) return connection.cut()
-    if (frame.t === 'error') followed.seen.push({ id: '0-0', event: 'error', data: JSON.stringify(frame['error']) })
+    if (frame.t === 'error') followed.refused = frame['error'].code as string
     note(followed, frame)
     if (isOpen(followed)) return
     open.delete(followed.job)
@@ -116,27 +131,25 @@ export async function readOnce(
   return open.size === 0
 }
 
-/**
- * Submits on one connection what has no answer yet, until all are acknowledged or it is lost. `acknowledged` by
- * idempotency key.
- */
+/** Submits on one connection, until all are answered or it is lost. `acknowledged` is told the idempotency key. */
 export async function submitOnce(
   url: string,
   key: string,
   submits: readonly Submit[],
-  acknowledged: Map<string, string>,
+  acknowledged: (key: string, job: string) => void,
   cutAfterBytes = Infinity,
+  patienceMs = PATIENCE_MS,
 ): Promise<void> {
-  const left = new Set(submits.map((s) => s.idempotency_key).filter((k) => !acknowledged.has(k)))
+  const left = new Set(submits.map((s) => s.idempotency_key))
   if (left.size === 0) return
-  const connection = new Connection(url, key, {}, cutAfterBytes)
+  const connection = new Connection(url, key, {}, cutAfterBytes, patienceMs)
   connection.onFrame = (frame) => {
     if (frame.t === 'welcome')
       for (const submit of submits)
         if (left.has(submit.idempotency_key))
           connection.send({ t: 'submit', id: submit.idempotency_key, follow: false, ...submit })
     if (frame.t !== 'accepted' && frame.t !== 'error') return
-    if (frame.t === 'accepted') acknowledged.set(frame['id'] as string, frame['job'] as string)
+    if (frame.t === 'accepted') acknowledged(frame['id'] as string, frame['job'] as string)
     left.delete(frame['id'] as string)
     if (left.size === 0) connection.cut()
   }

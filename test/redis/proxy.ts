@@ -17,11 +17,13 @@ export class FaultProxy {
   readonly #stalled = new Set<Way>()
   #isCut = false
   #delayMs = 0
+  #target: number
 
   private constructor(server: Server, target: number) {
     this.#server = server
+    this.#target = target
     this.port = (server.address() as { port: number }).port
-    server.on('connection', (client) => this.#accept(client, target))
+    server.on('connection', (client) => this.#accept(client))
   }
 
   static async start(target: number): Promise<FaultProxy> {
@@ -39,6 +41,12 @@ export class FaultProxy {
 
   get connections(): number {
     return this.#pairs.size
+  }
+
+  /** Resets all connections; new ones go to another port. */
+  retarget(port: number): void {
+    this.#target = port
+    this.drop()
   }
 
   /** Resets all connections, and new ones, until `heal`. */
@@ -75,13 +83,13 @@ export class FaultProxy {
     await new Promise((done) => this.#server.close(done))
   }
 
-  #accept(client: Socket, target: number): void {
+  #accept(client: Socket): void {
     client.on('error', () => {})
     if (this.#isCut) {
       client.resetAndDestroy()
       return
     }
-    const server = connect(target, '127.0.0.1')
+    const server = connect(this.#target, '127.0.0.1')
     server.on('error', () => {})
     const pair: Pair = { from: { up: client, down: server } }
     this.#pairs.add(pair)

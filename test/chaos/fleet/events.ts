@@ -1,0 +1,223 @@
+/** What happens to a fleet: a deck of events, shuffled by the seed. */
+import type { Way } from '../../redis/proxy.ts'
+import { pause } from '../server.ts'
+import type { Fleet } from './fleet.ts'
+import type { FleetNode } from './node.ts'
+
+export type Random = (below: number) => number
+
+/** Nodes that no other event is about, and how to take one. */
+export class Targets {
+  readonly #fleet: Fleet
+  readonly #random: Random
+  readonly #busy = new Set<FleetNode>()
+
+  constructor(fleet: Fleet, random: Random) {
+    this.#fleet = fleet
+    this.#random = random
+  }
+
+  any(): FleetNode {
+    return this.#take(this.#fleet.nodes)
+  }
+
+  gateway(): FleetNode {
+    return this.#take(this.#fleet.gateways)
+  }
+
+  worker(): FleetNode {
+    return this.#take(this.#fleet.workers)
+  }
+
+  /** Any other one where nobody coordinates, or where another event is about it. */
+  async coordinator(): Promise<FleetNode> {
+    const found = await this.#fleet.coordinator()
+    return found === null || this.#busy.has(found) ? this.any() : this.#take([found])
+  }
+
+  free(node: FleetNode): void {
+    this.#busy.delete(node)
+  }
+
+  #take(among: readonly FleetNode[]): FleetNode {
+    const free = among.filter((node) => !this.#busy.has(node))
+    const node = free[this.#random(free.length)]
+    this.#busy.add(node)
+    return node
+  }
+}
+
+export interface Event {
+  readonly name: string
+  /** In a hundred. */
+  readonly share: number
+  /** What it is about: nothing else happens to that meanwhile. */
+  readonly of: 'node' | 'store' | 'all'
+  /** Resolves when it is over, with what it did. */
+  run(fleet: Fleet, targets: Targets, random: Random): Promise<string>
+}
+
+type On = (node: FleetNode, fleet: Fleet, random: Random) => Promise<string>
+type Pick = 'any' | 'gateway' | 'worker' | 'coordinator'
+
+const onNode = (name: string, share: number, pick: Pick, on: On): Event => ({
+  name,
+  share,
+  of: 'node',
+  async run(fleet, targets, random) {
+    const node = await targets[pick]()
+    try {
+      return `${node.name} ${await on(node, fleet, random)}`
+    } finally {
+      targets.free(node)
+    }
+  },
+})
+
+export async function startAgain(node: FleetNode): Promise<void> {
+  for (let tries = 1; !(await node.start()); tries++)
+    if (tries === 20) throw new Error(`${node.name} does not start again:\n${node.printed}`)
+    else await pause(200)
+}
+
+/** kill -9; started again after up to so long. */
+const kill =
+  (mostMs: number): On =>
+  async (node, _fleet, random) => {
+    const ms = random(mostMs)
+    await node.kill()
+    await pause(ms)
+    await startAgain(node)
+    return `for ${ms} ms`
+  }
+
+/** SIGSTOP, and SIGCONT after so long. */
+const suspend =
+  (leastMs: number, mostMs: number): On =>
+  async (node, fleet, random) => {
+    const ms = leastMs + random(mostMs - leastMs)
+    const reached = fleet.isolate(node)
+    node.suspend()
+    await pause(ms)
+    node.resume()
+    reached()
+    return `for ${ms} ms`
+  }
+
+/** Its link to Redis, for a while. */
+const link =
+  (leastMs: number, mostMs: number, harm: (node: FleetNode, random: Random) => string): On =>
+  async (node, fleet, random) => {
+    const ms = leastMs + random(mostMs - leastMs)
+    const reached = fleet.isolate(node)
+    const how = harm(node, random)
+    await pause(ms)
+    node.link.heal()
+    reached()
+    return `${how} for ${ms} ms`
+  }
+
+const WAYS: ReadonlyArray<readonly Way[]> = [['up', 'down'], ['up'], ['down']]
+
+async function stopAndStart(node: FleetNode): Promise<void> {
+  await node.stop()
+  await startAgain(node)
+}
+
+const cut = (node: FleetNode): string => {
+  node.link.cut()
+  return 'cut'
+}
+const stall = (node: FleetNode, random: Random): string => {
+  const ways = WAYS[random(WAYS.length)]
+  node.link.stall(...ways)
+  return `silent ${ways.join(' and ')}`
+}
+const slow = (node: FleetNode, random: Random): string => {
+  const ms = 50 + random(100)
+  node.link.delay(ms)
+  return `${ms} ms late`
+}
+
+export const EVENTS: readonly Event[] = [
+  onNode('kill the coordinator', 22, 'coordinator', kill(1_500)),
+  onNode('stop the coordinator', 8, 'coordinator', suspend(2_500, 4_500)),
+  onNode('cut the coordinator off', 3, 'coordinator', link(500, 5_000, cut)),
+  onNode('kill a gateway', 8, 'gateway', kill(2_000)),
+  onNode('kill a worker', 10, 'worker', kill(2_000)),
+  onNode('stop a gateway', 4, 'gateway', suspend(1_000, 6_000)),
+  onNode('stop a worker', 6, 'worker', suspend(1_000, 7_000)),
+  onNode('cut a link', 7, 'any', link(200, 6_000, cut)),
+  onNode('silence a link', 6, 'any', link(1_000, 7_000, stall)),
+  onNode('drop a link', 4, 'any', async (node) => {
+    node.link.drop()
+    return 'reset once'
+  }),
+  onNode('slow a link', 3, 'any', link(2_000, 4_000, slow)),
+  onNode('restart a node', 5, 'any', async (node) => {
+    await stopAndStart(node)
+    return 'restarted'
+  }),
+  {
+    name: 'kill Redis',
+    of: 'store',
+    share: 4,
+    async run({ store }) {
+      await store.kill(0)
+      return 'started again'
+    },
+  },
+  {
+    name: 'Redis away',
+    of: 'store',
+    share: 2,
+    async run({ store }) {
+      await store.kill(5_000)
+      return 'for 5 s'
+    },
+  },
+  {
+    name: 'stop Redis',
+    of: 'store',
+    share: 3,
+    async run({ store }, _targets, random) {
+      const ms = 1_000 + random(4_000)
+      await store.suspend(ms)
+      return `for ${ms} ms`
+    },
+  },
+  {
+    name: 'fail-over',
+    of: 'all',
+    share: 3,
+    async run({ store, links }) {
+      await store.failOver(links)
+      return 'to a replica that lacks the last second'
+    },
+  },
+  {
+    name: 'rolling restart',
+    of: 'all',
+    share: 2,
+    async run({ nodes }) {
+      for (const node of nodes) await stopAndStart(node)
+      return 'all nodes, one after the other'
+    },
+  },
+]
+
+/** So many events, in their shares, in an order of the seed's. */
+export function deckOf(count: number, random: Random, events: readonly Event[] = EVENTS): Event[] {
+  const all = events.reduce((sum, { share }) => sum + share, 0)
+  const deck: Event[] = []
+  let due = 0
+  for (const event of events) {
+    due += (event.share / all) * count
+    while (deck.length < Math.round(due)) deck.push(event)
+  }
+  for (let i = deck.length - 1; i > 0; i--) {
+    const j = random(i + 1)
+    ;[deck[i], deck[j]] = [deck[j], deck[i]]
+  }
+  return deck
+}

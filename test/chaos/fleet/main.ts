@@ -1,0 +1,63 @@
+/** The fleet's part of the chaos: `fleet` in full, `fleet-small` as CI runs it, `fleet-planted`. */
+import { NO_REDIS } from '../../redis/server.ts'
+import { PLANTS, plantedEnv } from './plants.ts'
+import { type FleetReport, runFleet } from './run.ts'
+import { summary, timesTable, tooSlow } from './verdict.ts'
+
+type Verdict = (name: string, good: boolean, line: string, wrong?: readonly string[]) => void
+
+const print = (line: string): void => void process.stdout.write(`       ${line}\n`)
+
+export async function fleetVerdicts(
+  only: readonly string[],
+  events: number,
+  jobs: number,
+  seed: number,
+  verdict: Verdict,
+): Promise<void> {
+  const chosen = only.filter((name) => name.startsWith('fleet'))
+  if (chosen.length === 0) return
+  if (NO_REDIS) {
+    process.stdout.write('skip fleet: no Redis server here (SLUICE_TEST_REDIS)\n')
+    return
+  }
+  const judge = (report: FleetReport): void => {
+    for (const line of timesTable(report.times)) print(line)
+    const wrong = [...report.wrong, ...tooSlow(report.times)]
+    verdict('fleet', wrong.length === 0, `${summary(report)}: ${wrong.length} violations (seed ${seed})`, wrong)
+  }
+  if (chosen.includes('fleet'))
+    judge(
+      await runFleet({
+        events,
+        jobs,
+        seed,
+        rounds: { 'kill coordinator': 5, 'stop coordinator': 3, 'kill gateway': 3, 'kill worker': 3 },
+        log: print,
+      }),
+    )
+  if (chosen.includes('fleet-small'))
+    judge(
+      await runFleet({
+        events: 12,
+        jobs: 800,
+        seed,
+        rounds: { 'kill coordinator': 1, 'stop coordinator': 1, 'kill gateway': 1, 'kill worker': 1 },
+        log: print,
+      }),
+    )
+  if (chosen.includes('fleet-planted'))
+    for (const plant of PLANTS) {
+      const { wrong } = await runFleet({
+        events: plant.events.length * plant.times,
+        jobs: 300,
+        seed,
+        rounds: { 'kill coordinator': 0, 'stop coordinator': 0, 'kill gateway': 0, 'kill worker': 0 },
+        env: plantedEnv(plant.name),
+        only: plant.events,
+        log: () => {},
+      })
+      const found = wrong.filter((each) => plant.seen.test(each))
+      verdict(`planted: ${plant.name}`, found.length > 0, `${found.length} found, as it must: ${found[0] ?? '-'}`)
+    }
+}

@@ -1,0 +1,183 @@
+/**
+ * The fleet's oracle: clients of every kind work through all gateways while processes, links and Redis fail. What they
+ * saw is checked offline: 0 lost (or, where a fail-over lost it, told), 0 doubled, 0 out of order.
+ */
+import { random as seeded } from '../../random.ts'
+import { check } from '../checker.ts'
+import { Http } from '../client.ts'
+import { readFinals, readTurns } from '../finals.ts'
+import type { History, UpstreamCall } from '../history.ts'
+import { Load } from '../load.ts'
+import { KEY, pause } from '../server.ts'
+import { deckOf, type Event, type Random, Targets } from './events.ts'
+import { Fleet } from './fleet.ts'
+import { type Fault, measure, type Times } from './times.ts'
+
+/** Of a client, where heartbeats come each second. */
+const PATIENCE_MS = 5_000
+/** After the last event every reader must reach its end within this. */
+const READ_ON_MS = 60_000
+const AT_ONCE = 2
+const PAUSE_MS = 1_000
+
+export interface FleetOptions {
+  readonly events: number
+  readonly jobs: number
+  readonly seed: number
+  /** How often each fault is measured. */
+  readonly rounds: Readonly<Record<Fault, number>>
+  /** For every process, to plant a fault. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Which events there are; all by default. */
+  readonly only?: readonly Event[]
+  /** Told each line of the event log. */
+  readonly log: (line: string) => void
+}
+
+export interface FleetReport {
+  /** How often each happened. */
+  readonly events: ReadonlyMap<string, number>
+  readonly acked: number
+  readonly readers: number
+  readonly answers: number
+  readonly seen: number
+  readonly resumes: number
+  /** Acknowledged in the last second before a fail-over, and gone: told by a 404. */
+  readonly toldLost: number
+  /** Readers that were told that what they had been shown was lost. */
+  readonly toldGaps: number
+  readonly seconds: number
+  readonly times: readonly Times[]
+  readonly wrong: readonly string[]
+}
+
+export async function runFleet(options: FleetOptions): Promise<FleetReport> {
+  const { events, jobs, seed, rounds, env, only, log } = options
+  const random = seeded(seed)
+  const startedMs = performance.now()
+  const fleet = await Fleet.start(env)
+  const at = (): string => ((performance.now() - startedMs) / 1_000).toFixed(1)
+  try {
+    let over = 0
+    const load = loadOf(fleet, seeded(seed + 1), () => load.acked.length < (jobs * (over + 1)) / (events + 1))
+    load.start()
+    const times: Times[] = []
+    for (const [fault, count] of Object.entries(rounds) as Array<[Fault, number]>)
+      for (let round = 0; round < count; round++) {
+        times.push(await measure(fleet, fault, random))
+        log(`${at()} s  measured: ${fault} (${times.at(-1)!.node})`)
+      }
+    const counts = await happen(fleet, deckOf(events, random, only), random, (line) => {
+      over++
+      log(`${at()} s  ${line}`)
+    })
+    while (load.acked.length < jobs) await pause(100)
+    await load.stop(READ_ON_MS)
+    log(`${at()} s  all is over: ${load.acked.length} jobs acknowledged`)
+
+    const { acked, readers, answers } = load
+    const history = await historyOf(fleet, load)
+    const { finals } = history
+    log(`${at()} s  read: ${finals.size} jobs`)
+    return {
+      events: counts,
+      acked: acked.length,
+      readers: readers.length,
+      answers: answers.length,
+      seen: readers.reduce((n, { seen }) => n + seen.length, 0),
+      resumes: load.resumes,
+      toldLost: acked.filter(({ id }) => !finals.has(id)).length,
+      toldGaps: readers.filter(
+        ({ seen, refused }) => refused === 'cursor_stale' || seen.some(({ event }) => event === 'gap'),
+      ).length,
+      seconds: (performance.now() - startedMs) / 1_000,
+      times,
+      wrong: check(history),
+    }
+  } finally {
+    await fleet.remove()
+  }
+}
+
+function loadOf({ gateways }: Fleet, random: Random, mayWrite: () => boolean): Load {
+  return new Load({
+    url: () => gateways[random(gateways.length)].url,
+    random,
+    patienceMs: PATIENCE_MS,
+    isFleet: true,
+    writers: 4,
+    followers: 16,
+    sockets: 4,
+    streamers: 6,
+    askers: 3,
+    // Long enough to be running when something happens, now and then
+    tokens: () => (random(10) === 0 ? 40 + random(120) : 2 + random(10)),
+    model: (tokens) => `mock-n${tokens}-d${tokens > 12 ? 20 + random(30) : 1 + random(4)}-f${random(8)}`,
+    mayWrite,
+  })
+}
+
+/** Runs the events, two at a time at most. Returns how often each happened. */
+async function happen(
+  fleet: Fleet,
+  deck: readonly Event[],
+  random: Random,
+  told: (line: string) => void,
+): Promise<Map<string, number>> {
+  const counts = new Map<string, number>()
+  const targets = new Targets(fleet, random)
+  const running = new Map<Event, Promise<void>>()
+  const mayBegin = ({ of }: Event): boolean =>
+    running.size < (of === 'all' ? 1 : AT_ONCE) &&
+    [...running.keys()].every((other) => other.of === 'node' || of === 'node')
+  const failed: unknown[] = []
+  for (const card of deck) {
+    const event = { ...card }
+    while (!mayBegin(event) || [...running.keys()].some(({ of }) => of === 'all')) await Promise.race(running.values())
+    const run = event
+      .run(fleet, targets, random)
+      .then(
+        (detail) => told(`${event.name}: ${detail}`),
+        (error: unknown) => void failed.push(error),
+      )
+      .finally(() => running.delete(event))
+    running.set(event, run)
+    counts.set(event.name, (counts.get(event.name) ?? 0) + 1)
+    // Now and then the next one begins before this one is over
+    if (random(3) > 0) await run
+    await pause(random(PAUSE_MS))
+    if (failed.length > 0) throw failed[0]
+  }
+  await Promise.all(running.values())
+  if (failed.length > 0) throw failed[0]
+  return counts
+}
+
+/** What clients saw, and what is stored in the end. */
+async function historyOf(fleet: Fleet, load: Load): Promise<History> {
+  const { acked, readers, answers } = load
+  const { store, upstream, gateways, isolated } = fleet
+  const http = new Http(() => gateways[0].url, KEY)
+  const ids = [...acked.map(({ id }) => id), ...[...readers, ...answers].map(({ job }) => job)]
+  const finals = await readFinals(http, [...new Set(ids)])
+  const turns = await readTurns(http, load.conversations)
+  const calls = (await new Http(upstream.url, '').call('GET', '/calls')).json as UpstreamCall[]
+  http.close()
+  // Its clock counts from another moment than the driver's
+  const shiftMs = upstream.originMs - performance.timeOrigin
+  return {
+    acked,
+    readers,
+    answers,
+    finals,
+    turns,
+    calls: calls.map((call) => ({
+      ...call,
+      startMs: call.startMs + shiftMs,
+      endMs: call.endMs === null ? null : call.endMs + shiftMs,
+    })),
+    isFleet: true,
+    losses: store.losses,
+    isolated,
+  }
+}

@@ -1,0 +1,75 @@
+/** What a run of the fleet showed, for people: a table of times, and whether it is as promised. */
+
+import { LEASE_MS } from './node.ts'
+import type { FleetReport } from './run.ts'
+import type { Fault, Times } from './times.ts'
+
+/** Goals of the issue, ms. */
+const ACCEPT_MS: Readonly<Record<Fault, number>> = {
+  'kill coordinator': 1_000,
+  'stop coordinator': 2_500,
+  'kill gateway': 1_000,
+  'kill worker': 1_000,
+}
+const RESUME_MS = 2_000
+const GO_ON_MS = LEASE_MS + 2_000
+/** Above what a busy machine does to a stream whatever happens. */
+const SILENCE_MS = 1_000
+
+const round = (ms: number): string => (Number.isFinite(ms) ? String(Math.round(ms)) : 'never')
+
+/** Median and worst. */
+function shown(values: readonly number[]): string {
+  if (values.length === 0) return '-'
+  const sorted = values.toSorted((a, b) => a - b)
+  return `${round(sorted[Math.floor((sorted.length - 1) / 2)])} / ${round(sorted.at(-1)!)} (${values.length})`
+}
+
+const COLUMNS: ReadonlyArray<readonly [string, (of: readonly Times[]) => readonly number[]]> = [
+  ['next accepted', (of) => of.map(({ acceptMs }) => acceptMs)],
+  ['reader resumed', (of) => of.flatMap(({ resumeMs }) => resumeMs)],
+  ['job went on', (of) => of.flatMap(({ goOnMs }) => goOnMs)],
+  ['silence elsewhere', (of) => of.map(({ silenceMs }) => silenceMs)],
+]
+
+/** Rows of text: each fault, and how long what took. */
+export function timesTable(times: readonly Times[]): string[] {
+  const rows = [['ms: median / worst (n)', ...COLUMNS.map(([name]) => name), 'calls refused']]
+  for (const [fault, of] of Map.groupBy(times, ({ fault }) => fault)) {
+    const failed = of.reduce((n, each) => n + each.failed, 0)
+    const calls = of.reduce((n, each) => n + each.calls, 0)
+    rows.push([fault, ...COLUMNS.map(([, values]) => shown(values(of))), `${failed} of ${calls}`])
+  }
+  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)))
+  return rows.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i]))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+/** What took longer than it may. */
+export function tooSlow(times: readonly Times[]): string[] {
+  return times.flatMap(({ fault, node, acceptMs, failed, resumeMs, goOnMs, silenceMs }) => {
+    const over = (what: string, ms: number, most: number): string[] =>
+      ms <= most ? [] : [`${fault} (${node}): ${what} after ${round(ms)} ms, at most ${most}`]
+    return [
+      ...over('the next call was accepted', acceptMs, ACCEPT_MS[fault]),
+      ...resumeMs.flatMap((ms) => over('a reader went on', ms, RESUME_MS)),
+      ...goOnMs.flatMap((ms) => over('a job went on', ms, GO_ON_MS)),
+      ...over('a stream went on', silenceMs, SILENCE_MS),
+      ...(failed > 0 ? [`${fault} (${node}): ${failed} calls were not accepted`] : []),
+    ]
+  })
+}
+
+export function summary(report: FleetReport): string {
+  const events = [...report.events].map(([name, n]) => `${n} × ${name}`).join(', ')
+  return (
+    `${[...report.events.values()].reduce((sum, n) => sum + n, 0)} events (${events}), ${report.acked} acknowledged ` +
+    `jobs, ${report.readers} readers, ${report.answers} JSON answers, ${report.seen} events read, ` +
+    `${report.resumes} resumes, ${report.seconds.toFixed(0)} s; lost in fail-overs and told: ${report.toldLost} jobs, ` +
+    `${report.toldGaps} readers`
+  )
+}
