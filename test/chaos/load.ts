@@ -270,7 +270,8 @@ export class Load {
           const cutAt = random(4) === 0 ? 300 + random(5_000) : Infinity
           const on = (event: Seen): void => void reader.seen.push(event)
           const answer = await this.#http.events('POST', '/v1/chat/completions', body, retry, on, cutAt)
-          path ??= (answer.headers['location'] as string | undefined) ?? null
+          // Where the first one has failed meanwhile, this is another job
+          path = (answer.headers['location'] as string | undefined) ?? path
           if (answer.status >= 400 && !isPassing(answer.status)) break
           reader.complete = isOver(reader.seen.at(-1))
           if (reader.complete) break

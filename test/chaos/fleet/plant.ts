@@ -19,6 +19,7 @@ function planted(source: string, edits: ReadonlyArray<readonly [from: string, to
 const lua = plant.edits.flatMap(([file, from, to]) =>
   file.endsWith('.lua') ? [[file.split('/').at(-1)!, from, to]] : [],
 )
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is source
 const READS = "readFileSync(new URL(`../lua/${file}.lua`, import.meta.url), 'utf8')"
 const scripts = `${JSON.stringify(lua)}.reduce((text, [name, from, to]) => {
   if (name !== file + '.lua') return text
