@@ -37,7 +37,9 @@ export function checkReader(reader: Reader, final: Final | undefined, losses: Lo
   const wrong = [...checkGaps(reader, losses), ...checkEnd(reader, final, losses)]
   // Told that it is void, or over before the loss: what it was shown meanwhile may be gone
   const code = reader.refused ?? (isError(last) ? codeOf(last!) : null)
-  const isVoid = (code !== null && LOST.includes(code)) || (reader.complete && losses.covers(last?.atMs))
+  const endIsStored = final?.log.some(({ id }) => id === last?.id) === true
+  const isVoid =
+    (code !== null && LOST.includes(code)) || (reader.complete && !endIsStored && losses.covers(last?.atMs))
   if (final === undefined)
     return seen.length === 0 || losses.covers(last?.atMs) || (isVoid && losses.anyBy(last?.atMs))
       ? wrong

@@ -1,6 +1,6 @@
 /**
  * npm run test:chaos [-- kill stop … --kills 100 --jobs 10000 --streams 1000 --backlog 50000 --seed N]
- * npm run test:chaos -- fleet [--events 100 --jobs 10000 --seed N]
+ * npm run test:chaos -- fleet [--events 100 --jobs 10000 --rounds 3 --seed N]
  */
 
 import { join } from 'node:path'
@@ -21,6 +21,7 @@ const { values, positionals } = parseArgs({
     streams: { type: 'string', default: '1000' },
     backlog: { type: 'string', default: '50000' },
     events: { type: 'string', default: '100' },
+    rounds: { type: 'string', default: '3' },
     seed: { type: 'string' },
   },
 })
@@ -124,6 +125,7 @@ if (only.includes('planted') && canFake) {
     `the oracle finds ${disorder} in the wrong order, as it must`,
   )
 }
-await fleetVerdicts(only, Number(values.events), Number(values.jobs), seed, verdict)
+const sizes = { events: Number(values.events), jobs: Number(values.jobs), rounds: Number(values.rounds) }
+await fleetVerdicts(only, sizes, seed, verdict)
 process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)
 process.exit(failed === 0 ? 0 : 1)

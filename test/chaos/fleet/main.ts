@@ -4,14 +4,22 @@ import { PLANTS, plantedEnv } from './plants.ts'
 import { type FleetReport, runFleet } from './run.ts'
 import { summary, timesTable, tooSlow } from './verdict.ts'
 
+interface Sizes {
+  readonly events: number
+  readonly jobs: number
+  /** How often each fault is measured. */
+  readonly rounds: number
+}
+
+const SMALL: Sizes = { events: 12, jobs: 800, rounds: 1 }
+
 type Verdict = (name: string, good: boolean, line: string, wrong?: readonly string[]) => void
 
 const print = (line: string): void => void process.stdout.write(`       ${line}\n`)
 
 export async function fleetVerdicts(
   only: readonly string[],
-  events: number,
-  jobs: number,
+  sizes: Sizes,
   seed: number,
   verdict: Verdict,
 ): Promise<void> {
@@ -21,38 +29,22 @@ export async function fleetVerdicts(
     process.stdout.write('skip fleet: no Redis server here (SLUICE_TEST_REDIS)\n')
     return
   }
+  const run = ({ events, jobs, rounds }: Sizes): Promise<FleetReport> =>
+    runFleet({ events, jobs, seed, rounds, log: print })
   const judge = (report: FleetReport): void => {
     for (const line of timesTable(report.times)) print(line)
     const wrong = [...report.wrong, ...tooSlow(report.times)]
     verdict('fleet', wrong.length === 0, `${summary(report)}: ${wrong.length} violations (seed ${seed})`, wrong)
   }
-  if (chosen.includes('fleet'))
-    judge(
-      await runFleet({
-        events,
-        jobs,
-        seed,
-        rounds: { 'kill coordinator': 5, 'stop coordinator': 3, 'kill gateway': 3, 'kill worker': 3 },
-        log: print,
-      }),
-    )
-  if (chosen.includes('fleet-small'))
-    judge(
-      await runFleet({
-        events: 12,
-        jobs: 800,
-        seed,
-        rounds: { 'kill coordinator': 1, 'stop coordinator': 1, 'kill gateway': 1, 'kill worker': 1 },
-        log: print,
-      }),
-    )
+  if (chosen.includes('fleet')) judge(await run(sizes))
+  if (chosen.includes('fleet-small')) judge(await run(SMALL))
   if (chosen.includes('fleet-planted'))
     for (const plant of PLANTS) {
       const { wrong } = await runFleet({
         events: plant.events.length * plant.times,
         jobs: 300,
         seed,
-        rounds: { 'kill coordinator': 0, 'stop coordinator': 0, 'kill gateway': 0, 'kill worker': 0 },
+        rounds: 0,
         env: plantedEnv(plant.name),
         only: plant.events,
         log: () => {},

@@ -11,7 +11,7 @@ import { Load } from '../load.ts'
 import { KEY, pause } from '../server.ts'
 import { deckOf, type Event, type Random, Targets } from './events.ts'
 import { Fleet } from './fleet.ts'
-import { type Fault, measure, type Times } from './times.ts'
+import { FAULTS, measure, type Times } from './times.ts'
 
 /** Of a client, where heartbeats come each second. */
 const PATIENCE_MS = 5_000
@@ -25,7 +25,7 @@ export interface FleetOptions {
   readonly jobs: number
   readonly seed: number
   /** How often each fault is measured. */
-  readonly rounds: Readonly<Record<Fault, number>>
+  readonly rounds: number
   /** For every process, to plant a fault. */
   readonly env?: Readonly<Record<string, string>>
   /** Which events there are; all by default. */
@@ -62,10 +62,11 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
     const load = loadOf(fleet, seeded(seed + 1), () => load.acked.length < (jobs * (over + 1)) / (events + 1))
     load.start()
     const times: Times[] = []
-    for (const [fault, count] of Object.entries(rounds) as Array<[Fault, number]>)
-      for (let round = 0; round < count; round++) {
-        times.push(await measure(fleet, fault, random))
-        log(`${at()} s  measured: ${fault} (${times.at(-1)!.node})`)
+    for (let round = 0; round < rounds; round++)
+      for (const fault of FAULTS) {
+        const found = await measure(fleet, fault, random)
+        times.push(found)
+        log(`${at()} s  measured: ${fault} (${found.node}), accepted after ${Math.round(found.acceptMs)} ms`)
       }
     const counts = await happen(fleet, deckOf(events, random, only), random, (line) => {
       over++

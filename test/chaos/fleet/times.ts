@@ -19,7 +19,8 @@ const AFTER_MS = 4_000
 /** Heartbeats come each second. */
 const READER_PATIENCE_MS = 3_000
 
-export type Fault = 'kill coordinator' | 'stop coordinator' | 'kill gateway' | 'kill worker'
+export const FAULTS = ['kill coordinator', 'stop coordinator', 'kill gateway', 'kill worker'] as const
+export type Fault = (typeof FAULTS)[number]
 
 export interface Times {
   readonly fault: Fault
