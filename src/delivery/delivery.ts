@@ -39,7 +39,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     if (open) return open
     const feed = new Feed(id, epoch, turns)
     feeds.set(id, feed)
-    feed.following = log.follow(id, (firstSeq, records) => feed.push(firstSeq, records))
+    feed.following = log.follow(id, (firstSeq, records, of) => feed.push(firstSeq, records, of))
     return feed
   }
 

@@ -81,13 +81,13 @@ it('a slow and a fast reader of one dialect', async () => {
     subscription.resume()
   }
   await turns()
-  feed.push(1, LOG.slice(0, 1))
+  feed.push(1, LOG.slice(0, 1), 1)
   // Both share the same state now; one of them reads no further
   rooms[1].now = 1
-  feed.push(2, LOG.slice(1, 2))
+  feed.push(2, LOG.slice(1, 2), 1)
   await turns()
-  feed.push(3, LOG.slice(2, 3))
-  feed.push(4, LOG.slice(3, 5))
+  feed.push(3, LOG.slice(2, 3), 1)
+  feed.push(4, LOG.slice(3, 5), 1)
   await turns()
   expect(fast.last()).toBe('[1 2 3 4 5]')
   expect(slow.last()).toBe('[1 2]')

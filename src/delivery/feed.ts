@@ -76,6 +76,7 @@ export class Feed {
   #views: readonly View[] = []
   /** Last seq known to be readable. */
   head = 0
+  /** In which its last record was written, or will be. */
   epoch: number
   following: Following | null = null
 
@@ -106,11 +107,12 @@ export class Feed {
   }
 
   /** A run of records from the log. */
-  push(firstSeq: number, records: readonly Bytes[]): void {
+  push(firstSeq: number, records: readonly Bytes[], epoch: number): void {
     const last = firstSeq + records.length - 1
     if (last > this.head) this.head = last
+    this.epoch = epoch
     const end = isEnd(records[records.length - 1]) ? records[records.length - 1] : null
-    const run: Run = { job: this.job, epoch: this.epoch, firstSeq, records }
+    const run: Run = { job: this.job, epoch, firstSeq, records }
     for (const reader of this.#readers) {
       if (!reader.live || reader.seq >= last) continue
       try {

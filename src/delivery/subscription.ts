@@ -96,7 +96,7 @@ export class Subscription implements FeedReader {
   async #seek(cursor: Cursor): Promise<'ok' | 'gap' | 'ended'> {
     const log = await this.#log.head(this.#feed.job)
     if (log === null) throw new SluiceError('job_gone')
-    const isCurrent = isOfEpoch(cursor, this.#feed.epoch)
+    const isCurrent = isOfEpoch(cursor, log.epoch)
     const common = isCurrent ? log.head : await this.#log.commonWith(this.#feed.job, cursor.epoch ?? 0)
     const found = await this.#find(cursor.n, common)
     if (found === 'ahead' && isCurrent) throw new SluiceError('cursor_ahead')

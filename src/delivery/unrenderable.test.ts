@@ -4,7 +4,7 @@ import { manualClock } from '../../test/manual-clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Job } from '../core/job.ts'
 import type { FrameSink } from '../core/ports/delivery.ts'
-import type { LogPage, TokenLog } from '../core/ports/log.ts'
+import type { LogListener, LogPage, TokenLog } from '../core/ports/log.ts'
 import type { Bytes } from '../core/record.ts'
 import { chat } from '../dialects/chat/chat.ts'
 import { DIALECTS } from '../dialects/index.ts'
@@ -17,7 +17,7 @@ const CHUNK = '{"choices":[{"index":0,"delta":{"content":"x"}}]}'
 const NO_NEWS = { ready: Promise.resolve(), stop: () => {} }
 
 function setUp(stored: readonly Bytes[]) {
-  let listener: (firstSeq: number, records: readonly Bytes[]) => void = () => {}
+  let listener: LogListener = () => {}
   const log = {
     follow(_job: string, fn: typeof listener) {
       listener = fn
@@ -59,7 +59,7 @@ function setUp(stored: readonly Bytes[]) {
     delivery,
     follow,
     readers: () => readers,
-    push: (first: number, ...records: Bytes[]) => listener(first, records),
+    push: (first: number, ...records: Bytes[]) => listener(first, records, 1),
   }
 }
 

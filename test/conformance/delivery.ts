@@ -372,6 +372,52 @@ export const deliveryCases: readonly DeliveryCase[] = [
     },
   },
   {
+    name: 'a log that goes on in a new epoch: its records are told in that, and resumed in it',
+    async run(open, one) {
+      for (const Kind of CLIENTS) {
+        const { log, delivery } = setUp(open, one)
+        const [stays, client] = [0, 1].map(() => new Kind(one, delivery, 1).connect())
+        await settle()
+        write(log, LONG.slice(0, 4))
+        log.renew()
+        write(log, LONG.slice(4, 8))
+        await settle()
+        client.cut()
+        expect(client.cursor).toBe(formatCursor(2, whole(one, LONG.slice(0, 8)).at(-1)!.n!))
+        client.connect()
+        write(log, [...LONG.slice(8, 10), LONG.at(-1)!])
+        await settle()
+        for (const each of [stays, client]) {
+          expect(each.bytes).not.toMatch(/gap|cursor_stale/)
+          each.read()
+          expect(each.told).toEqual(whole(one, [...LONG.slice(0, 10), LONG.at(-1)!]))
+        }
+      }
+    },
+  },
+  {
+    name: 'a cursor of a record that was just lost is never taken for one of what replaces it',
+    async run(open, one) {
+      const after = [...LONG.slice(0, 2), ...LONG.slice(20, 28)]
+      for (const Kind of CLIENTS)
+        for (const length of [4, after.length]) {
+          const { log, delivery } = setUp(open, one)
+          new Kind(one, delivery, 1).connect()
+          await settle()
+          write(log, LONG.slice(0, 8))
+          log.rewrite(2, after.slice(2, length), false)
+          const n = whole(one, LONG.slice(0, 7)).at(-1)!.n!
+          const late = new Kind(one, delivery, 1).connect(formatCursor(1, n))
+          await settle()
+          if (one.form.gap === null) expect(codeOf(late)).toBe('cursor_stale')
+          else {
+            late.read()
+            expect(late.told).toEqual(whole(one, after.slice(0, length)))
+          }
+        }
+    },
+  },
+  {
     name: 'a log that is rewritten while it is read: readers begin anew, or are told that they can not',
     async run(open, one) {
       for (let seed = 1; seed <= 60; seed++) {

@@ -9,7 +9,7 @@ import { job } from '../../src/coordinator/scheduler/testing/jobs.ts'
 import type { JobDraft } from '../../src/core/job.ts'
 import type { Coordinator, PlanModel } from '../../src/core/ports/coordinator.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
-import type { LogWriter } from '../../src/core/ports/log.ts'
+import type { LogListener, LogWriter } from '../../src/core/ports/log.ts'
 import type { Lease, Work } from '../../src/core/ports/work.ts'
 import { isEnd } from '../../src/core/record.ts'
 import type { OpenDisk } from '../../src/engines/embedded/disk/disk.ts'
@@ -250,7 +250,7 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
       log: replaced(log, {
         follow(job, listener) {
           let n = 0
-          return log.follow(job, (firstSeq, records) => void (++n % 3 === 2 || listener(firstSeq, records)))
+          return log.follow(job, (...run) => void (++n % 3 === 2 || listener(...run)))
         },
       }),
     })),
@@ -258,7 +258,7 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
   },
   'readers are told before the commit': {
     open: bent(memory, ({ log }) => {
-      const listeners = new Set<(firstSeq: number, records: readonly string[]) => void>()
+      const listeners = new Set<LogListener>()
       return {
         log: replaced(log, {
           follow(_job, listener) {
@@ -270,7 +270,7 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
             let seq = writer.head
             return replaced(writer, {
               append(records, tokens, urgent) {
-                for (const listener of listeners) listener(seq + 1, records)
+                for (const listener of listeners) listener(seq + 1, records, writer.epoch)
                 seq += records.length
                 writer.append(records, tokens, urgent)
               },

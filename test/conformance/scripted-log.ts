@@ -14,8 +14,10 @@ export interface ScriptedLog extends TokenLog {
   lose(): void
   /** Followers hear of what is told from now on. */
   connect(): void
-  /** A new epoch, of which the first `kept` records are those of before. */
-  rewrite(kept: number, records: readonly Bytes[]): void
+  /** A new epoch, which nothing was lost before. */
+  renew(): void
+  /** A new epoch, of which the first `kept` records are those of before. `isNoticed`: followers are told. */
+  rewrite(kept: number, records: readonly Bytes[], isNoticed?: boolean): void
   /** As after a DELETE. */
   erase(): void
   readonly followers: number
@@ -86,7 +88,7 @@ export function scriptedLog(job: JobId, { connected = true, pageRecords = 3 } = 
       const first = told + 1
       told = records.length
       const run = records.slice(first - 1)
-      if (isConnected) for (const listener of [...listeners]) listener(first, run)
+      if (isConnected) for (const listener of [...listeners]) listener(first, run, epoch)
     },
     lose() {
       told = records?.length ?? 0
@@ -95,13 +97,17 @@ export function scriptedLog(job: JobId, { connected = true, pageRecords = 3 } = 
       isConnected = true
       for (const done of connecting.splice(0)) done()
     },
-    rewrite(kept, more) {
+    renew() {
+      common.set(epoch, records!.length)
+      epoch++
+    },
+    rewrite(kept, more, isNoticed = true) {
       for (const [other, last] of common) common.set(other, Math.min(last, kept))
       common.set(epoch, kept)
       epoch++
       records = [...records!.slice(0, kept), ...more]
       told = records.length
-      news(job, epoch)
+      if (isNoticed) news(job, epoch)
     },
     erase() {
       records = null

@@ -70,7 +70,8 @@ export interface TokenLog {
   onEpoch(fn: (job: JobId, epoch: number) => void): () => void
 }
 
-export type LogListener = (firstSeq: number, records: readonly Bytes[]) => void
+/** `epoch`: in which the records were written, all of them. */
+export type LogListener = (firstSeq: number, records: readonly Bytes[], epoch: number) => void
 
 export interface Following {
   /**

@@ -58,8 +58,8 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
   const fleet = await Fleet.start(env)
   const at = (): string => ((performance.now() - startedMs) / 1_000).toFixed(1)
   try {
-    let over = 0
-    const load = loadOf(fleet, seeded(seed + 1), () => load.acked.length < (jobs * (over + 1)) / (events + 1))
+    const pace = new Pace(jobs, events)
+    const load = loadOf(fleet, seeded(seed + 1), () => pace.allows(load.acked.length))
     load.start()
     const times: Times[] = []
     for (let round = 0; round < rounds; round++)
@@ -69,9 +69,10 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
         log(`${at()} s  measured: ${fault} (${found.node}), accepted after ${Math.round(found.acceptMs)} ms`)
       }
     const counts = await happen(fleet, deckOf(events, random, only), random, (line) => {
-      over++
+      pace.over++
       log(`${at()} s  ${line}`)
     })
+    pace.over = events
     while (load.acked.length < jobs) await pause(100)
     await load.stop(READ_ON_MS)
     log(`${at()} s  all is over: ${load.acked.length} jobs acknowledged`)
@@ -97,6 +98,34 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
     }
   } finally {
     await fleet.remove()
+  }
+}
+
+/** About as long as an event takes, with the pause before the next one. */
+const EVENT_MS = 4_000
+
+/** Spreads the jobs evenly over the events, however long these take. */
+class Pace {
+  over = 0
+  readonly #jobs: number
+  readonly #events: number
+  readonly #startedMs = performance.now()
+  #allowed = 0
+  #seenMs = performance.now()
+
+  constructor(jobs: number, events: number) {
+    this.#jobs = jobs
+    this.#events = events
+  }
+
+  allows(acked: number): boolean {
+    const now = performance.now()
+    const left = this.#events - this.over
+    const eventMs = this.over === 0 ? EVENT_MS : (now - this.#startedMs) / this.over
+    if (left === 0) this.#allowed = this.#jobs
+    else this.#allowed += ((now - this.#seenMs) * Math.max(0, this.#jobs - this.#allowed)) / (left * eventMs)
+    this.#seenMs = now
+    return acked < this.#allowed
   }
 }
 

@@ -128,7 +128,7 @@ export class LiveLog {
   tell(firstSeq: number, records: readonly Bytes[]): void {
     for (const listener of this.listeners) {
       try {
-        listener(firstSeq, records)
+        listener(firstSeq, records, this.epoch)
       } catch (error) {
         // A reader's bug must not stop the commit that it was told of
         queueMicrotask(() => {

@@ -95,7 +95,7 @@ export class FollowedLog {
   #tell(firstSeq: number, records: readonly Bytes[]): void {
     for (const listener of this.listeners) {
       try {
-        listener(firstSeq, records)
+        listener(firstSeq, records, this.epoch)
       } catch (error) {
         // A reader's bug must not stop the others
         queueMicrotask(() => {
