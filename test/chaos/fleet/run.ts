@@ -68,6 +68,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
         times.push(found)
         log(`${at()} s  measured: ${fault} (${found.node}), accepted after ${Math.round(found.acceptMs)} ms`)
       }
+    pace.begin()
     const counts = await happen(fleet, deckOf(events, random, only), random, (line) => {
       pace.over++
       log(`${at()} s  ${line}`)
@@ -109,13 +110,17 @@ class Pace {
   over = 0
   readonly #jobs: number
   readonly #events: number
-  readonly #startedMs = performance.now()
+  #startedMs = performance.now()
   #allowed = 0
   #seenMs = performance.now()
 
   constructor(jobs: number, events: number) {
     this.#jobs = jobs
     this.#events = events
+  }
+
+  begin(): void {
+    this.#startedMs = performance.now()
   }
 
   allows(acked: number): boolean {
