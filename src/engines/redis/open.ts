@@ -208,7 +208,6 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
       if (!host.isActing) bus.ask({ type: 'configure', models }).catch(() => {})
     },
     metrics: [
-      gauge('coordinates', '1 where this process coordinates the fleet', () => (host.isActing ? 1 : 0)),
       gauge('pending_commands', 'Commands that wait for the answer of the coordinator', () => bus.pending),
       gauge('coordinating', 'Processes that coordinate the fleet: one of all', () => (host.isActing ? 1 : 0)),
       ...health.metrics,

@@ -60,7 +60,7 @@ export class Fleet {
     const giveUpAt = performance.now() + FOUND_MS
     while (performance.now() < giveUpAt) {
       const stats = await Promise.all(this.nodes.map((node) => node.stats()))
-      const acting = this.nodes.filter((_, i) => stats[i]?.['coordinates'] === 1)
+      const acting = this.nodes.filter((_, i) => stats[i]?.['coordinating'] === 1)
       if (acting.length === 1) return acting[0]
       await pause(50)
     }

@@ -1,4 +1,4 @@
-/** Bugs that the fleet's oracle is shown, and must see. Each is planted into the sources of all processes as they load. */
+/** Bugs that the fleet's oracle is shown, and must see: each is in the sources of all processes as they load. */
 import { EVENTS, type Event } from './events.ts'
 
 /** Of a file: a text, and what it becomes. */

@@ -94,7 +94,7 @@ export function summary(report: FleetReport): string {
   return (
     `${[...report.events.values()].reduce((sum, n) => sum + n, 0)} events (${events}), ${report.acked} acknowledged ` +
     `jobs, ${report.readers} readers, ${report.answers} JSON answers, ${report.seen} events read, ` +
-    `${report.resumes} resumes, ${report.seconds.toFixed(0)} s; lost in fail-overs and told: ${report.toldLost} jobs, ` +
-    `${report.toldGaps} readers`
+    `${report.resumes} resumes, ${report.seconds.toFixed(0)} s; lost in fail-overs and told: ${report.toldLost} ` +
+    `jobs, ${report.toldGaps} readers`
   )
 }
