@@ -293,13 +293,13 @@ export const durabilityCases: readonly Case[] = [
     async run(open) {
       const opened = await open()
       const [soon, later] = [
-        await submit(opened.engine, { options: { deadlineMs: 10_000 } }),
         await submit(opened.engine, { options: { deadlineMs: 100_000 } }),
+        await submit(opened.engine, { options: { deadlineMs: 1_000_000 } }),
       ]
-      opened.clock.leap(9_000)
+      opened.clock.leap(60_000)
       const { engine, clock } = await opened.reopen('kill')
       expect((await engine.jobs.get(soon.id))?.state).toBe('queued')
-      clock.leap(2_000)
+      clock.leap(41_000)
       await eventually(async () => expect((await engine.jobs.get(soon.id))?.state).toBe('expired'))
       expect((await engine.jobs.get(later.id))?.state).toBe('queued')
     },

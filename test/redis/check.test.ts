@@ -126,7 +126,7 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     opened.push(() => cluster.remove())
     const demands = { durability: 'power', allowDataLoss: false } as const
     const connect = async (address: RedisAddress): Promise<Connection> => {
-      const connection = new Connection(address, 'commands')
+      const connection = new Connection(address)
       opened.push(() => connection.close())
       await connection.open()
       return connection

@@ -15,10 +15,7 @@ describe.skipIf(NO_REDIS)('Redis: a connection', () => {
     opened.push(() => server.remove())
     const proxy = await FaultProxy.start(server.port)
     opened.push(() => proxy.close())
-    const [subscriber, publisher] = [
-      new Connection({ url: proxy.url }, 'subscriber'),
-      new Connection({ url: server.url }, 'commands'),
-    ]
+    const [subscriber, publisher] = [new Connection({ url: proxy.url }), new Connection({ url: server.url })]
     opened.push(
       () => subscriber.close(),
       () => publisher.close(),

@@ -137,7 +137,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await eventually(() => expect(worker.taken.length).toBe(1))
     const next = other.worker(1)
     gone.work.draining()
-    await other.ground.bus.ask({ type: 'depth' })
+    await other.settled()
     gone.kill()
     await eventually(() => expect(next.taken.length).toBe(1))
     expect(next.taken[0]).toMatchObject({ attempt: 2, crashes: 0 })
@@ -174,7 +174,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     const [never, ran] = [await process.accepted(), await process.accepted()]
     loseMail(process, 'leased', 1)
     worker.attachment.resize(2)
-    await process.ground.bus.ask({ type: 'depth' })
+    await process.settled()
     expect(worker.taken).toEqual([])
     await eventually(() => expect(worker.taken.length).toBe(2), 5_000)
     expect(worker.taken.map(({ job, attempt }) => [job.id, attempt]).sort()).toEqual([
@@ -342,6 +342,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     let hosts = [await fleet.host(), await fleet.host({}, proxy.url)]
     const [gateway, other] = [await fleet.process(), await fleet.process(proxy.url)]
     const ends = new Map<string, number>()
+    const finishes: Array<Promise<void>> = []
     const lanes = new Map<string, string[]>()
     for (const process of [gateway, other]) {
       const worker = process.worker(8)
@@ -349,9 +350,11 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
       worker.leased = (leases) => {
         leased.call(worker, leases)
         for (const lease of leases)
-          void process.work.finish(lease, DONE).then(({ kind }) => {
-            if (kind === 'ended') ends.set(lease.job.id, (ends.get(lease.job.id) ?? 0) + 1)
-          })
+          finishes.push(
+            process.work.finish(lease, DONE).then(({ kind }) => {
+              if (kind === 'ended') ends.set(lease.job.id, (ends.get(lease.job.id) ?? 0) + 1)
+            }),
+          )
       }
     }
     const accepted: string[] = []
@@ -380,7 +383,9 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     const ended = async (): Promise<number> =>
       (await gateway.ground.commands.client.zcard(gateway.ground.names.jobs())) ?? 0
     await eventually(async () => expect(await ended()).toBe(accepted.length))
+    await Promise.all(finishes)
     expect([...ends.values()].every((times) => times === 1)).toBe(true)
+    expect(ends.size).toBe(accepted.length)
     const seqs = new Map<string, number>()
     for (const [i, fact] of fleet.facts.entries()) if (fact.type === 'job-ended') seqs.set(fact.job, i)
     for (const order of lanes.values()) {

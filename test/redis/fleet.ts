@@ -104,6 +104,11 @@ export class TestProcess {
     this.work = new FleetWork(ground, logs, () => this.reading)
   }
 
+  /** Commands that were sent before are decided: a query would overtake them. */
+  async settled(): Promise<void> {
+    await this.ground.bus.ask({ type: 'resume', selector: { tenant: 'nobody' } })
+  }
+
   /** As if its answer had been lost. */
   async submitAgain(id: JobId): Promise<readonly SubmitAnswer[]> {
     const { body, isRetry, ...facts } = draft()

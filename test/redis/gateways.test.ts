@@ -105,7 +105,7 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
 
   /** What is stored, by a connection of its own. */
   async function store(): Promise<{ readonly keys: () => Promise<readonly string[]>; readonly client: any }> {
-    const connection = new Connection({ url: redis.url }, 'commands')
+    const connection = new Connection({ url: redis.url })
     await connection.open()
     opened.push(() => connection.close())
     const { client } = connection as any
@@ -351,7 +351,7 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
     const own = await RedisServer.start()
     opened.push(() => own.remove())
     const a = await gateway({ url: own.url })
-    const connection = new Connection({ url: own.url }, 'commands')
+    const connection = new Connection({ url: own.url })
     await connection.open()
     opened.push(() => connection.close())
     const [before] = await a.submissions.submit([draft()])

@@ -115,8 +115,8 @@ export class LogProcess {
 
   constructor(fleet: LogFleet, url: string, subscriberUrl: string) {
     this.#fleet = fleet
-    this.commands = new Connection({ url }, 'commands')
-    this.subscriber = new Connection({ url: subscriberUrl }, 'subscriber')
+    this.commands = new Connection({ url })
+    this.subscriber = new Connection({ url: subscriberUrl })
     this.logs = new Logs({
       process: this.name,
       names: fleet.names,

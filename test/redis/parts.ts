@@ -20,8 +20,8 @@ export interface Parts {
 
 export async function openParts(address: RedisAddress): Promise<Parts> {
   const names = new Names(address.prefix)
-  const commands = new Connection(address, 'commands')
-  const subscriber = new Connection(address, 'subscriber')
+  const commands = new Connection(address)
+  const subscriber = new Connection(address)
   await Promise.all([commands.open(), subscriber.open()])
   const facts: Happened[] = []
   return {

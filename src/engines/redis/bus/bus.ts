@@ -1,29 +1,34 @@
 /**
- * One process on the bus: it puts commands into the inbox, all of a turn in one entry; it hears the coordinator on its
- * own channel, and who coordinates on the control channel. A command that is not answered in time is sent again with
- * `re`, until its bound.
+ * One process on the bus: it puts commands into the inbox, all of a turn in one entry, and publishes its queries; it
+ * hears the coordinator on its own channel, and who coordinates on the control channel. What is not answered in time is
+ * sent again, a command with `re`, until its bound: the inbox grows by that only while somebody reads it.
  */
 import type { Clock } from '../../../core/clock.ts'
 import { Table } from '../../../core/table.ts'
 import { type Connection, PING_MS } from '../client/connection.ts'
 import { storageError, unavailable } from '../client/errors.ts'
 import type { Names } from '../client/names.ts'
-import { type Ask, type Command, writeCommands } from '../protocol/commands.ts'
+import type { Scripts } from '../client/scripts.ts'
+import { type Ask, isQuery, type Request, writeRequests } from '../protocol/commands.ts'
 import { unpackError } from '../protocol/errors.ts'
 import { type Answers, type Control, type Enclosed, type Message, readControl, readMail } from '../protocol/messages.ts'
 
 /** An answer takes a commit, a few ms; a takeover takes most of a second. */
 const RESEND_MS = 1_500
+/** A query is lost where nobody coordinates. */
+const ASK_AGAIN_MS = 500
 /** After that long, whoever asked is told that the store can't be reached. */
 const GIVE_UP_MS = 15_000
-/** Commands that wait for their answer. Beyond them the store counts as away. */
+const GIVE_UP_QUERY_MS = 5_000
+/** Requests that wait for their answer, of each sort. Beyond them the store counts as away. */
 const MAX_PENDING = 10_000
 const RETRY_MS = 100
-/** Commands in one entry of the inbox. */
-const COMMANDS_AN_ENTRY = 64
+/** Requests in one entry of the inbox, or one message. */
+const AT_ONCE = 64
 
 interface Pending {
-  command: Command
+  request: Request
+  readonly isQuery: boolean
   /** Nobody waits for it any longer then. */
   readonly untilMono: number
   sentMono: number
@@ -42,8 +47,12 @@ export class Bus {
   readonly names: Names
   readonly #commands: Connection
   readonly #subscriber: Connection
+  readonly #scripts: Scripts
   readonly #clock: Clock
   readonly #pending = new Table<string, Pending>()
+  #queries = 0
+  /** When somebody was last heard who coordinates. */
+  #coordinatedMono = -Infinity
   readonly #listeners: Array<(message: Told, enclosed: readonly Enclosed[]) => void> = []
   readonly #control: Array<(control: Control) => void> = []
   #stopTicks = (): void => {}
@@ -52,9 +61,17 @@ export class Bus {
   #sending = false
   #closed = false
 
-  constructor(process: string, names: Names, commands: Connection, subscriber: Connection, clock: Clock) {
+  constructor(
+    process: string,
+    names: Names,
+    scripts: Scripts,
+    commands: Connection,
+    subscriber: Connection,
+    clock: Clock,
+  ) {
     this.process = process
     this.names = names
+    this.#scripts = scripts
     this.#commands = commands
     this.#subscriber = subscriber
     this.#clock = clock
@@ -66,13 +83,14 @@ export class Bus {
     await this.#subscriber.subscribe(this.names.control(), (message) => {
       const control = readControl(message.toString())
       if (control === null) return
+      if (control.type === 'coordinator') this.#coordinatedMono = this.#clock.monoMs()
       for (const fn of this.#control) fn(control)
     })
     // What was under way, either way, may be lost
-    this.#commands.onTurn((back) => back && this.#resend(0))
-    this.#subscriber.onTurn((back) => back && this.#resend(0))
+    this.#commands.onTurn((back) => back && this.#resend(true))
+    this.#subscriber.onTurn((back) => back && this.#resend(true))
     const stopPings = this.#clock.every(PING_MS, () => this.#subscriber.ping())
-    const stopResends = this.#clock.every(RETRY_MS, () => this.#resend(RESEND_MS))
+    const stopResends = this.#clock.every(RETRY_MS, () => this.#resend())
     this.#stopTicks = () => {
       stopPings()
       stopResends()
@@ -93,7 +111,8 @@ export class Bus {
    * storage_unavailable: it may have been done all the same.
    */
   ask<A extends Ask>(ask: A): Promise<Answers[A['type']]> {
-    return this.#wait<A>(ask, GIVE_UP_MS, (pending) => this.#send(pending))
+    const giveUpMs = isQuery(ask) && ask.type !== 'hello' ? GIVE_UP_QUERY_MS : GIVE_UP_MS
+    return this.#wait<A>(ask, giveUpMs, (pending) => this.#send(pending))
   }
 
   /**
@@ -107,7 +126,7 @@ export class Bus {
   ): Promise<Answers[A['type']]> {
     return this.#wait<A>(ask, giveUpMs, (pending) => {
       pending.sentMono = this.#clock.monoMs()
-      store(writeCommands([pending.command])).catch((error: unknown) => this.#failed([pending], error))
+      store(writeRequests([pending.request])).catch((error: unknown) => this.#failed([pending], error))
     })
   }
 
@@ -125,13 +144,15 @@ export class Bus {
   // ------------------------------------------------------------ out
 
   #wait<A extends Ask>(ask: A, giveUpMs: number, send: (pending: Pending) => void): Promise<Answers[A['type']]> {
-    if (this.#closed || this.#pending.size >= MAX_PENDING) return Promise.reject(unavailable())
+    const isQueried = isQuery(ask)
+    if (this.#closed || this.#isFull(ask, isQueried)) return Promise.reject(unavailable())
+    if (isQueried) this.#queries++
     const n = ++this.#n
     return new Promise((answer, refuse) => {
       const now = this.#clock.monoMs()
-      const command = { ...ask, from: this.process, n } as Command
       const pending: Pending = {
-        command,
+        request: { ...ask, from: this.process, n } as Request,
+        isQuery: isQueried,
         untilMono: now + giveUpMs,
         sentMono: now,
         send,
@@ -143,11 +164,17 @@ export class Bus {
     })
   }
 
+  /** What ends work, and frees room, always finds its own: there is no more of it than runs here. */
+  #isFull({ type }: Ask, isQueried: boolean): boolean {
+    if (isQueried) return this.#queries >= MAX_PENDING
+    return type !== 'finish' && type !== 'leave' && this.#pending.size - this.#queries >= MAX_PENDING
+  }
+
   #send(pending: Pending): void {
     this.#unsent.push(pending)
     if (this.#sending) return
     this.#sending = true
-    // All of this turn in one entry
+    // All of this turn at once
     queueMicrotask(() => void this.#flush())
   }
 
@@ -158,20 +185,21 @@ export class Bus {
     if (this.#closed) return
     const now = this.#clock.monoMs()
     for (const pending of sent) pending.sentMono = now
-    const parts: Pending[][] = []
-    for (let at = 0; at < sent.length; at += COMMANDS_AN_ENTRY) parts.push(sent.slice(at, at + COMMANDS_AN_ENTRY))
-    await Promise.all(
-      parts.map((part) =>
-        this.put(writeCommands(part.map(({ command }) => command))).catch((error: unknown) =>
-          this.#failed(part, error),
-        ),
+    await Promise.all([
+      ...inParts(sent.filter((pending) => !pending.isQuery)).map((part) =>
+        this.put(written(part)).catch((error: unknown) => this.#failed(part, error)),
       ),
-    )
+      ...inParts(sent.filter((pending) => pending.isQuery)).map((part) =>
+        this.#commands
+          .publish(this.names.queries(), written(part))
+          .catch((error: unknown) => this.#failed(part, error)),
+      ),
+    ])
   }
 
   /** Puts an entry into the inbox. Rejects with what Redis or its client throws. */
   async put(entry: string): Promise<void> {
-    await this.#commands.client.xadd(this.names.inbox(), '*', 'c', entry)
+    await this.#scripts.run('inbox', [entry])
   }
 
   /** While Redis is away they wait. */
@@ -181,16 +209,22 @@ export class Bus {
     for (const pending of sent) this.#refuse(pending, reason)
   }
 
-  /** What has waited for `afterMs` since it was last sent. */
-  #resend(afterMs: number): void {
+  /** What has waited for too long; `all`: what was under way at a cut. */
+  #resend(all = false): void {
     const now = this.#clock.monoMs()
     for (const pending of this.#pending.values()) {
       if (now > pending.untilMono) this.#refuse(pending, unavailable())
-      else if (!this.#commands.away && now - pending.sentMono >= afterMs) {
-        pending.command = { ...pending.command, re: true }
+      else if (!this.#commands.away && (all || this.#isDue(pending, now))) {
+        pending.request = { ...pending.request, re: true }
         pending.send(pending)
       }
     }
+  }
+
+  /** While nobody coordinates, what is in the inbox stays there. */
+  #isDue({ isQuery: isQueried, sentMono }: Pending, now: number): boolean {
+    if (isQueried) return now - sentMono >= ASK_AGAIN_MS
+    return now - sentMono >= RESEND_MS && this.#coordinatedMono > sentMono
   }
 
   // ------------------------------------------------------------ in
@@ -201,7 +235,7 @@ export class Bus {
       if (message.type === 'answer' || message.type === 'refused') {
         const pending = this.#pending.get(String(message.n))
         if (pending === undefined) continue
-        this.#pending.delete(String(message.n))
+        this.#forget(pending)
         if (message.type === 'answer') pending.answer(message.is)
         else pending.refuse(unpackError(message.error))
       } else for (const fn of this.#listeners) fn(message, enclosed)
@@ -209,6 +243,20 @@ export class Bus {
   }
 
   #refuse(pending: Pending, error: unknown): void {
-    if (this.#pending.delete(String(pending.command.n))) pending.refuse(error)
+    if (this.#forget(pending)) pending.refuse(error)
   }
+
+  #forget({ request: { n }, isQuery: isQueried }: Pending): boolean {
+    if (!this.#pending.delete(String(n))) return false
+    if (isQueried) this.#queries--
+    return true
+  }
+}
+
+const written = (part: readonly Pending[]): string => writeRequests(part.map(({ request }) => request))
+
+function inParts(all: readonly Pending[]): readonly Pending[][] {
+  const parts: Pending[][] = []
+  for (let at = 0; at < all.length; at += AT_ONCE) parts.push(all.slice(at, at + AT_ONCE))
+  return parts
 }

@@ -7,6 +7,7 @@ import { storageError } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
 import { openError } from '../client/open-error.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
+import { Room } from '../client/room.ts'
 import { Scripts } from '../client/scripts.ts'
 import { Bus } from './bus.ts'
 
@@ -17,6 +18,7 @@ export interface Ground {
   /** Other channels of this process are heard here, too. */
   readonly subscriber: Connection
   readonly bus: Bus
+  readonly room: Room
   readonly clock: Clock
   readonly time: RedisTime
   readonly ids: Ids
@@ -36,13 +38,15 @@ export async function openGround(
   askTime?: AskTime,
 ): Promise<Ground> {
   const names = new Names(redis.prefix)
-  const commands = new Connection(redis, 'commands')
-  const subscriber = new Connection(redis, 'subscriber')
-  const bus = new Bus(ids.name('p', PROCESS_BYTES).slice(2), names, commands, subscriber, clock)
+  const commands = new Connection(redis)
+  const subscriber = new Connection(redis)
   const scripts = new Scripts(commands, names.shard)
+  const bus = new Bus(ids.name('p', PROCESS_BYTES).slice(2), names, scripts, commands, subscriber, clock)
+  const room = new Room(scripts, clock)
   const time = new RedisTime(clock, askTime ?? (() => timeOf(scripts)))
   const close = (): void => {
     bus.close()
+    room.stop()
     commands.close()
     subscriber.close()
   }
@@ -50,11 +54,11 @@ export async function openGround(
     await Promise.all([commands.open(), subscriber.open()]).catch((error: unknown) => {
       throw openError(error, redis)
     })
-    await Promise.all([bus.open(), time.read()])
+    await Promise.all([bus.open(), time.read(), room.start()])
     commands.onTurn((back) => back && time.read().catch(() => {})) // it is away again: the next turn reads it
   } catch (error) {
     close()
     throw storageError(error)
   }
-  return { names, commands, subscriber, scripts, bus, clock, time, ids, emit, close }
+  return { names, commands, subscriber, scripts, bus, room, clock, time, ids, emit, close }
 }

@@ -1,7 +1,7 @@
-/** Can this process take work? Redis away, and a fleet that nobody coordinates, are told apart. */
+/** Can this process take work? Redis away, full, and a fleet that nobody coordinates, are told apart. */
 import type { SluiceError } from '../../../core/errors.ts'
 import { gauge, type Metric } from '../../../core/numbers.ts'
-import { unavailable } from '../client/errors.ts'
+import { FULL, unavailable } from '../client/errors.ts'
 import type { Ground } from './ground.ts'
 
 /** What was under way at a cut is sent again: one that is over sooner than this is no reason to send clients away. */
@@ -68,7 +68,8 @@ export class Health {
   #error(): SluiceError | null {
     const now = this.#ground.clock.monoMs()
     if (this.#awayMono !== null) return now - this.#awayMono > AWAY_MS ? AWAY : null
-    return now - this.#heardMono > UNCOORDINATED_MS ? NOBODY : null
+    if (now - this.#heardMono > UNCOORDINATED_MS) return NOBODY
+    return this.#ground.room.isFull ? FULL : null
   }
 
   /** For the log, once for each change. */

@@ -1,5 +1,4 @@
 /** Can this server keep what `durability` promises? Looked at when it is opened, and by `sluice doctor`. */
-import { Cluster } from 'ioredis'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Durability } from '../../shared/durability.ts'
 import type { Connection } from './connection.ts'
@@ -31,17 +30,20 @@ const OLDEST = { alone: '6.2', cluster: '7.0' }
 const OLDEST_VALKEY = '7.2'
 
 /** As checkServers, of the server or cluster that a connection is to. Rejects with storage_unavailable, too. */
-export async function checkConnection({ client }: Connection, demands: Omit<Demands, 'cluster'>): Promise<Checked> {
-  const cluster = client instanceof Cluster
-  const primaries = cluster ? client.nodes('master') : [client]
-  const nodes = primaries.map((primary): Node => {
-    const { host, port } = primary.options
-    return { name: `${host}:${port}`, call: (command, ...args) => primary.call(command, ...args) }
-  })
+export async function checkConnection(connection: Connection, demands: Omit<Demands, 'cluster'>): Promise<Checked> {
+  const { sharded } = connection
+  const primaries = await connection.primaries()
   try {
-    return await checkServers(nodes, { ...demands, cluster })
+    await Promise.all(primaries.map((primary) => primary.connect()))
+    const nodes = (primaries.length > 0 ? primaries : [connection.client]).map((primary): Node => {
+      const { host, port } = primary.options
+      return { name: `${host}:${port}`, call: (command, ...args) => primary.call(command, ...args) }
+    })
+    return await checkServers(nodes, { ...demands, cluster: sharded })
   } catch (error) {
     throw storageError(error)
+  } finally {
+    for (const primary of primaries) primary.disconnect()
   }
 }
 

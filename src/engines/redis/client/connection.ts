@@ -3,7 +3,9 @@
  * rejected at once, and nothing is sent again by itself (a commit may be in). Whoever must get through tries again
  * when it is back.
  */
-import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
+import { Names } from './names.ts'
+import { connectorTo, nodeOf, SlotOwner } from './slot.ts'
 
 export interface RedisAddress {
   /** redis://user:password@host:port/db, or rediss:// for TLS. */
@@ -26,28 +28,35 @@ const RETRY_MOST_MS = 500
 
 const retryIn = (times: number): number => Math.min(RETRY_MOST_MS, RETRY_STEP_MS * times)
 
-/** `blocking`: its commands wait on the server, each for a time that it names. */
-export type Use = 'commands' | 'blocking' | 'subscriber'
+/** It is not the server of these keys, or no longer: another connection may find that. */
+const ELSEWHERE = /^(MOVED|READONLY|CLUSTERDOWN)\b/
 
 export class Connection {
-  readonly client: Redis | Cluster
+  readonly client: Redis
   /** Messages are published within the shard's own slot. */
   readonly sharded: boolean
   readonly #address: RedisAddress
+  readonly #owner: SlotOwner | null
   readonly #listeners: Array<(back: boolean) => void> = []
   readonly #channels = new Map<string, ReadonlyArray<(message: Buffer) => void>>()
   #isBack = false
   #closed = false
 
-  constructor(address: RedisAddress, use: Use) {
+  constructor(address: RedisAddress) {
+    const { url, nodes } = address
     this.#address = address
-    this.sharded = address.nodes !== undefined && address.nodes.length > 0
-    this.client = this.sharded ? clusterOf(address, use) : new Redis(address.url, optionsOf())
+    this.sharded = nodes !== undefined && nodes.length > 0
+    const options = optionsOf(url)
+    const tls = url.startsWith('rediss:') ? {} : null
+    this.#owner = this.sharded ? ownerOf(address, options) : null
+    this.client = new Redis({ ...options, ...(this.#owner && { Connector: connectorTo(this.#owner, tls) }) })
     this.client.on('ready', () => this.#ready())
     this.client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (channel: Buffer, message: Buffer) => {
       for (const fn of this.#channels.get(channel.toString()) ?? []) fn(message)
     })
     this.client.on('close', () => this.#turned(false))
+    // Its slot has moved
+    this.client.on('moved', () => this.client.disconnect(true))
     // Told by `away`; each command has its own rejection
     this.client.on('error', () => {})
   }
@@ -80,8 +89,15 @@ export class Connection {
   }
 
   /** Another one to the same server. */
-  another(use: Use): Connection {
-    return new Connection(this.#address, use)
+  another(): Connection {
+    return new Connection(this.#address)
+  }
+
+  /** Connections, not yet open, to all primaries of its cluster; none where it is not to a cluster. */
+  async primaries(): Promise<readonly Redis[]> {
+    if (this.#owner === null) return []
+    const nodes = await this.#owner.primaries()
+    return nodes.map((node) => new Redis({ ...optionsOf(this.#address.url), ...node }))
   }
 
   /** Without waiting for what is under way. Safe to repeat. */
@@ -122,7 +138,7 @@ export class Connection {
 
   /** Of a subscriber: one whose peer has vanished would else wait for ever. */
   ping(): void {
-    if (!this.sharded && !this.away) this.client.ping().catch(() => {}) // then it is cut
+    if (!this.away) this.client.ping().catch(() => {}) // then it is cut
   }
 
   #turned(back: boolean): void {
@@ -132,8 +148,15 @@ export class Connection {
   }
 }
 
-function optionsOf(): RedisOptions {
+function optionsOf(url: string): RedisOptions {
+  const { username, password, pathname, protocol } = new URL(url)
+  const db = Number(pathname.slice(1))
   return {
+    ...nodeOf(new URL(url).host),
+    ...(db > 0 && { db }),
+    ...(username !== '' && { username: decodeURIComponent(username) }),
+    ...(password !== '' && { password: decodeURIComponent(password) }),
+    ...(protocol === 'rediss:' && { tls: {} }),
     lazyConnect: true,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
@@ -143,31 +166,11 @@ function optionsOf(): RedisOptions {
     commandTimeout: COMMAND_TIMEOUT_MS,
     socketTimeout: DEAD_MS,
     retryStrategy: retryIn,
+    reconnectOnError: ({ message }) => ELSEWHERE.test(message),
     // See #ready
     autoResubscribe: false,
   }
 }
 
-function clusterOf({ url, nodes = [] }: RedisAddress, use: Use): Cluster {
-  const { enableOfflineQueue: _queue, retryStrategy: _retry, ...redisOptions } = optionsOf()
-  const { username, password, protocol } = new URL(url)
-  const options: ClusterOptions = {
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    clusterRetryStrategy: retryIn,
-    redisOptions: {
-      ...redisOptions,
-      ...(username !== '' && { username: decodeURIComponent(username) }),
-      ...(password !== '' && { password: decodeURIComponent(password) }),
-      ...(protocol === 'rediss:' && { tls: {} }),
-    },
-    ...(use === 'subscriber' && { shardedSubscribers: true }),
-  }
-  return new Cluster([new URL(url).host, ...nodes].map(nodeOf), options)
-}
-
-/** "host:port", or "[::1]:port". */
-function nodeOf(address: string): { readonly host: string; readonly port: number } {
-  const [, host, port = '6379'] = /^\[?(.*?)\]?(?::(\d+))?$/.exec(address)!
-  return { host, port: Number(port) }
-}
+const ownerOf = ({ url, nodes = [], prefix }: RedisAddress, options: RedisOptions): SlotOwner =>
+  new SlotOwner([new URL(url).host, ...nodes].map(nodeOf), new Names(prefix).shard, options)

@@ -11,6 +11,10 @@ export const unavailable = (message?: string, cause?: unknown): SluiceError =>
     ...(cause !== undefined && { cause }),
   })
 
+export const FULL = new SluiceError('storage_full', {
+  message: 'Redis has no memory left for new work: it is refused until jobs have ended, or maxmemory is raised.',
+})
+
 /** It passes: a restart, a fail-over, slots on their way. */
 const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|NOREPLICAS|UNBLOCKED)\b/
 /** An operator's work. */
@@ -26,11 +30,7 @@ export function storageError(thrown: unknown): SluiceError {
   const { message } = thrown
   // Scripts quote the error that ended them
   const reply = message.startsWith('ERR ') ? message.slice(4) : message
-  if (reply.startsWith('OOM'))
-    return new SluiceError('storage_full', {
-      message: 'Redis is at its maxmemory: new work is refused until memory is freed.',
-      cause: thrown,
-    })
+  if (reply.startsWith('OOM')) return FULL
   if (reply.startsWith('MISCONF'))
     return unavailable('Redis cannot write to its disk and refuses changes: check its log.', thrown)
   if (PASSING.test(reply)) return unavailable(undefined, thrown)

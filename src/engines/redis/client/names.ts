@@ -100,6 +100,8 @@ export class Names {
   tail = (process: string): string => `${this.shard}:t:${process}`
   /** To the coordinator: heartbeats and charges; may be lost. */
   beats = (): string => `${this.shard}:in`
+  /** To the coordinator: queries; asked again where no answer comes. */
+  queries = (): string => `${this.shard}:q`
   /** To every process: who coordinates. */
   control = (): string => `${this.shard}:ctl`
   /** A candidate's sign of life: it listens here. */

@@ -7,8 +7,7 @@ const URL_SETTING = 'engine.redis.url (SLUICE_REDIS_URL)'
 
 /** With config_invalid starting again would not help; with storage_unavailable it may. */
 export function openError(thrown: unknown, { url, nodes = [] }: RedisAddress): SluiceError {
-  const error = rootOf(thrown)
-  const { code = '', message } = error
+  const { code = '', message }: NodeJS.ErrnoException = thrown instanceof Error ? thrown : new Error(String(thrown))
   const at = `Redis at ${[new URL(url).host, ...nodes].join(', ')}`
   const wrong = (text: string): SluiceError => new SluiceError('config_invalid', { message: text, cause: thrown })
   const away = (text: string): SluiceError => unavailable(text, thrown)
@@ -39,11 +38,4 @@ export function openError(thrown: unknown, { url, nodes = [] }: RedisAddress): S
   if (code === 'ECONNRESET' || /Connection is closed|closed unexpectedly/.test(message))
     return away(`${at} closes the connection. Does it want TLS? Then write rediss:// in ${URL_SETTING}.`)
   return storageError(thrown)
-}
-
-/** A cluster's client wraps what its nodes answered. */
-function rootOf(thrown: unknown): NodeJS.ErrnoException {
-  const inner = (thrown as { readonly lastNodeError?: unknown } | null)?.lastNodeError
-  const error = inner instanceof Error ? inner : thrown
-  return error instanceof Error ? error : new Error(String(error))
 }

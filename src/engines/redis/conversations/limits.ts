@@ -71,10 +71,9 @@ export class ConversationLimits {
   async #sweepGrown(isStopped: () => boolean): Promise<void> {
     const { client } = this.#parts.commands
     const grown = this.#parts.names.grownConversations()
-    /** What is being looked at: what a sweep did not finish is looked at again. */
+    /** What is being looked at. */
     const now = `${grown}:now`
-    await client.sunionstore(grown, grown, now)
-    await client.del(now)
+    await this.#parts.scripts.run('conversation-grown', [grown, now])
     const tenants = new Set<TenantId>()
     while (!isStopped()) {
       const names = await client.srandmember(grown, GROWN_A_STEP)

@@ -8,7 +8,7 @@ import type { ConversationNews } from '../../../core/ports/conversations.ts'
 import { Table } from '../../../core/table.ts'
 import { News } from '../../shared/news.ts'
 import type { Ground } from '../bus/ground.ts'
-import type { Connection } from '../client/connection.ts'
+import { type Connection, PING_MS } from '../client/connection.ts'
 import { type Numbered, readNews, type Standing } from './standing.ts'
 
 /** News that are held back until the state is there. */
@@ -43,6 +43,7 @@ export class Watching {
   readonly #topics = new Table<string, Topic>()
   readonly #numbers = new WeakMap<ConversationNews, number>()
   #connection: Promise<Connection> | null = null
+  #stopPings = (): void => {}
   #closed = false
 
   constructor(
@@ -77,6 +78,7 @@ export class Watching {
 
   close(): void {
     this.#closed = true
+    this.#stopPings()
     this.#connection?.then(
       (connection) => connection.close(),
       () => {},
@@ -126,7 +128,7 @@ export class Watching {
   }
 
   async #connect(): Promise<Connection> {
-    const connection = this.#parts.commands.another('subscriber')
+    const connection = this.#parts.commands.another()
     connection.client.on(connection.sharded ? 'smessage' : 'message', (channel: string, message: string) => {
       const topic = this.#topics.get(channel)
       const numbered = topic === undefined ? null : readNews(message)
@@ -134,6 +136,7 @@ export class Watching {
     })
     await connection.open()
     if (this.#closed) connection.close()
+    else this.#stopPings = this.#parts.clock.every(PING_MS, () => connection.ping())
     connection.onTurn((back) => back && this.#hearAgain())
     return connection
   }

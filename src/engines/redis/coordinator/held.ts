@@ -1,10 +1,10 @@
 /** A job that has not ended, as its coordinator holds it beside the machine. */
 import { aboutJob } from '../../../core/facts.ts'
-import type { Job, JobId } from '../../../core/job.ts'
+import type { Job, JobId, TenantId } from '../../../core/job.ts'
 import type { Change, FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import { Table } from '../../../core/table.ts'
-import { type LiveRow, type RunRow, writeRun } from '../protocol/rows.ts'
+import { type Ceded, type LiveRow, type RunRow, writeRun } from '../protocol/rows.ts'
 
 /** Who is told when it has ended. */
 export interface Waiting {
@@ -27,6 +27,8 @@ export class HeldJob {
   failedAt = NOWHERE
   notBeforeAtMs = 0
   canceling = false
+  /** The last attempt that its worker ended without ending the job. */
+  ceded: Ceded | undefined
   waiting: Waiting[] = []
 
   constructor(row: LiveRow, run: RunRow | null = null) {
@@ -40,6 +42,7 @@ export class HeldJob {
     this.failedAt = run.failedAt
     this.notBeforeAtMs = run.notBeforeAtMs
     this.canceling = run.canceling
+    this.ceded = run.ceded
   }
 
   get id(): JobId {
@@ -53,8 +56,9 @@ export class HeldJob {
 
   /** As it is stored. */
   run(): string {
-    const { attempt, worker, claim, leasedAtMs, tally, failedAt, notBeforeAtMs, canceling } = this
-    return writeRun({ attempt, worker, claim, leasedAtMs, tally, failedAt, notBeforeAtMs, canceling })
+    const { attempt, worker, claim, leasedAtMs, tally, failedAt, notBeforeAtMs, canceling, ceded } = this
+    const run = { attempt, worker, claim, leasedAtMs, tally, failedAt, notBeforeAtMs, canceling }
+    return writeRun(ceded === undefined ? run : { ...run, ceded })
   }
 
   about(): ReturnType<typeof aboutJob> {
@@ -66,6 +70,7 @@ export class HeldJob {
 export class HeldJobs {
   readonly #jobs = new Table<JobId, HeldJob>()
   readonly #byWorker = new Table<string, Table<JobId, HeldJob>>()
+  readonly #bytes = new Table<TenantId, number>()
 
   get size(): number {
     return this.#jobs.size
@@ -94,12 +99,18 @@ export class HeldJobs {
 
   add(job: HeldJob): void {
     this.#jobs.set(job.id, job)
+    this.#count(job, 1)
     if (job.worker !== null) this.#give(job, job.worker)
   }
 
   delete(job: HeldJob): void {
     this.giveBack(job)
-    this.#jobs.delete(job.id)
+    if (this.#jobs.delete(job.id)) this.#count(job, -1)
+  }
+
+  /** What a tenant's jobs take in the store, about. */
+  bytesOf(tenant: TenantId): number {
+    return this.#bytes.get(tenant) ?? 0
   }
 
   lease(
@@ -127,6 +138,13 @@ export class HeldJobs {
     job.worker = job.claim = job.leasedAtMs = null
   }
 
+  #count({ row }: HeldJob, sign: 1 | -1): void {
+    const { tenant } = row.facts
+    const bytes = this.bytesOf(tenant) + sign * bytesOf(row)
+    if (bytes > 0) this.#bytes.set(tenant, bytes)
+    else this.#bytes.delete(tenant)
+  }
+
   #give(job: HeldJob, worker: string): void {
     const jobs = this.#byWorker.get(worker) ?? new Table<JobId, HeldJob>()
     jobs.set(job.id, job)
@@ -135,6 +153,12 @@ export class HeldJobs {
 }
 
 type Leased = Extract<Change, { type: 'leased' }>
+
+/** Rows and indexes of a job that has not ended, beside its request. */
+const ROW_BYTES = 1_024
+
+/** What a job takes in the store until it ends, about; its log grows beside it. */
+export const bytesOf = ({ bodyBytes }: Pick<LiveRow, 'bodyBytes'>): number => bodyBytes + ROW_BYTES
 
 /** The process of a worker: "<process>.<n>". */
 export const processOf = (worker: string): string => worker.slice(0, worker.indexOf('.'))

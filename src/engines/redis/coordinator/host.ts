@@ -10,7 +10,7 @@ import { Connection, PING_MS, type RedisAddress } from '../client/connection.ts'
 import { Names } from '../client/names.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
-import { type Command, readCommands } from '../protocol/commands.ts'
+import { type Command, readCommands, readQueries } from '../protocol/commands.ts'
 import { readBeats, readControl } from '../protocol/messages.ts'
 import { Election, OTHER_SERVER, type Won } from './election.ts'
 import type { Waiting } from './held.ts'
@@ -66,10 +66,10 @@ export class Host {
     this.#options = options
     this.id = ids.name('h', HOST_BYTES).slice(2)
     this.#names = new Names(redis.prefix)
-    this.#commands = new Connection(redis, 'commands')
-    this.#inbox = new Connection(redis, 'blocking')
-    this.#subscriber = new Connection(redis, 'subscriber')
-    this.#electionLine = new Connection(redis, 'commands')
+    this.#commands = new Connection(redis)
+    this.#inbox = new Connection(redis)
+    this.#subscriber = new Connection(redis)
+    this.#electionLine = new Connection(redis)
     const scripts = new Scripts(this.#commands, this.#names.shard)
     this.#time = new RedisTime(clock, askTime ?? (() => timeOf(scripts)))
     this.#election = new Election(this.id, clock, this.#electionLine, this.#names, ids.jitter, {
@@ -86,6 +86,12 @@ export class Host {
     await this.#subscriber.subscribe(this.#election.channel, () => {})
     await this.#subscriber.subscribe(this.#names.beats(), (message) => {
       for (const beat of readBeats(message.toString())) this.#term?.beat(beat)
+    })
+    await this.#subscriber.subscribe(this.#names.queries(), (message) => {
+      if (this.#term === null) return
+      const unread: Waiting[] = []
+      const queries = readQueries(message.toString(), (asked) => unread.push(asked))
+      this.#term.ask(queries, unread)
     })
     await this.#subscriber.subscribe(this.#names.control(), (message) => {
       if (readControl(message.toString())?.type === 'free') void this.#election.look()

@@ -4,12 +4,19 @@
  */
 import { createHash } from 'node:crypto'
 import type { JobId } from '../../../core/job.ts'
+import type { EndState } from '../../../core/ports/coordinator.ts'
 import { joinKeyOf } from '../../shared/scheduled.ts'
 import type { Connection } from '../client/connection.ts'
 import type { Names } from '../client/names.ts'
-import type { Command, Item } from '../protocol/commands.ts'
+import type { Item, Request } from '../protocol/commands.ts'
 import { type EndedRow, readEnded } from '../protocol/rows.ts'
 import type { HeldJobs } from './held.ts'
+
+/** How a job ended, and with which attempt. */
+export interface Ended {
+  readonly attempts: number
+  readonly state: EndState
+}
 
 export interface Known {
   readonly id: JobId
@@ -35,6 +42,8 @@ export class KnownJobs {
   readonly #names: Names
   /** Keys of jobs that are taken in this very batch. */
   readonly #taken = new Map<string, string>()
+  /** Jobs that end in this very batch. */
+  readonly #ending = new Map<JobId, Ended>()
 
   private constructor(
     names: Names,
@@ -50,7 +59,7 @@ export class KnownJobs {
 
   /** Rejects with what Redis or its client throws. */
   static async of(
-    commands: readonly Command[],
+    requests: readonly Request[],
     held: HeldJobs,
     connection: Connection,
     names: Names,
@@ -58,16 +67,16 @@ export class KnownJobs {
     const keys = new Set<string>()
     const ids = new Set<JobId>()
     const there = new Set<JobId>()
-    for (const command of commands) {
-      if (command.type === 'submit')
-        for (const item of command.items) {
+    for (const request of requests) {
+      if (request.type === 'submit')
+        for (const item of request.items) {
           if (item.facts.options.idempotencyKey !== undefined) keys.add(keyOf(names, item))
           else if (item.isRetry) keys.add(names.joinable(joinDigest(item.facts)))
-          if (command.re) ids.add(item.id)
+          if (request.re) ids.add(item.id)
         }
-      else if (command.type === 'cancel' || (command.type === 'finish' && command.re))
-        if (held.has(command.id)) there.add(command.id)
-        else ids.add(command.id)
+      else if (request.type === 'cancel' || request.type === 'finish' || request.type === 'finished')
+        if (held.has(request.id)) there.add(request.id)
+        else ids.add(request.id)
     }
     const found = new Map<string, string>()
     const ended = new Map<JobId, EndedRow | 'damaged'>()
@@ -107,6 +116,18 @@ export class KnownJobs {
   /** It was running, or in line, when the batch began. */
   wasHeld(id: JobId): boolean {
     return this.#held.has(id)
+  }
+
+  ending(id: JobId, ended: Ended): void {
+    this.#ending.set(id, ended)
+  }
+
+  /** Of a job that was asked about: before the batch, or in it. Undefined: it did not end, or is damaged. */
+  end(id: JobId): Ended | undefined {
+    const row = this.#ended.get(id)
+    return row === undefined || row === 'damaged'
+      ? this.#ending.get(id)
+      : { attempts: row.attempts, state: row.end.state }
   }
 
   /** Those that were asked about and had ended before the batch. */

@@ -7,6 +7,7 @@ import type { Selector } from '../../../core/ports/operations.ts'
 import type { Connection } from '../client/connection.ts'
 import type { Names } from '../client/names.ts'
 import type { RedisTime } from '../client/redis-time.ts'
+import type { Room } from '../client/room.ts'
 import type { Attendance } from './attendance.ts'
 import type { Won } from './election.ts'
 import type { Fleet } from './fleet.ts'
@@ -32,6 +33,7 @@ export interface Term {
   readonly coordinator: Coordinator
   readonly journal: Journal
   readonly held: HeldJobs
+  readonly room: Room
   readonly fleet: Fleet
   readonly attendance: Attendance
   readonly pauses: Map<string, Selector>

@@ -11,20 +11,23 @@ import type { Connection } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import type { Names } from '../client/names.ts'
 import type { RedisTime } from '../client/redis-time.ts'
+import { Room } from '../client/room.ts'
 import { Scripts } from '../client/scripts.ts'
-import type { Command } from '../protocol/commands.ts'
+import type { Command, Query } from '../protocol/commands.ts'
 import type { Beat } from '../protocol/messages.ts'
 import { VERSION } from '../protocol/version.ts'
 import { Attendance } from './attendance.ts'
 import type { Won } from './election.ts'
-import { Fleet, type Process } from './fleet.ts'
-import { HeldJobs, processOf, type Waiting } from './held.ts'
+import { Fleet } from './fleet.ts'
+import { HeldJobs, type Waiting } from './held.ts'
 import { Journal } from './journal.ts'
 import { KnownJobs } from './known.ts'
 import { absorb } from './outcomes.ts'
 import type { Rules, Term } from './parts.ts'
 import { reconcile } from './reconcile.ts'
+import { Replies } from './replies.ts'
 import { restore } from './restore.ts'
+import { callRoll, processGone, workerLeft } from './roll-call.ts'
 import { apply } from './verbs.ts'
 
 /** It looks at the clock at least this often; after so long a silence it did not run: stopped, suspended, held. */
@@ -68,11 +71,13 @@ export class ActingCoordinator implements Term {
   readonly fleet: Fleet
   readonly attendance: Attendance
   readonly held = new HeldJobs()
+  readonly room: Room
   readonly pauses = new Map<string, Selector>()
   readonly barred = new Map<string, number>()
   readonly greeting: Waiting[] = []
   readonly #options: TermOptions
   readonly #scripts: Scripts
+  readonly #replies: Replies
   #seq: number
   #seenMono: number
   #over = false
@@ -96,6 +101,7 @@ export class ActingCoordinator implements Term {
     this.emit = emit
     this.#seq = won.seq
     this.#scripts = new Scripts(connection, names.shard)
+    this.room = new Room(this.#scripts, clock)
     this.#seenMono = clock.monoMs()
     this.startedAtMs = time.atMs(this.#seenMono)
     this.journal = new Journal(this.#scripts, clock, won.term, random, {
@@ -109,15 +115,17 @@ export class ActingCoordinator implements Term {
     )
     this.fleet = new Fleet(rules.goneMs, {
       seated: (seat) => coordinator.attach(seat, this.now()),
-      left: (worker, wasDraining) => this.#left(worker, wasDraining),
-      gone: (process) => this.#gone(process),
+      left: (worker, wasDraining) => workerLeft(this, worker, wasDraining),
+      gone: (process) => processGone(this, process),
     })
+    this.#replies = new Replies(this, this.#scripts, () => this.end('another one coordinates'))
   }
 
   /** Resolves when it takes commands, or is over. */
   async open(): Promise<void> {
     let damaged = 0
     try {
+      await this.room.start()
       damaged = await restore(this, () => this.#over)
     } catch (error) {
       if (storageError(error).code === 'internal') this.#unforeseen(error)
@@ -169,6 +177,14 @@ export class ActingCoordinator implements Term {
     })
   }
 
+  /** Answered from what is committed. What comes too early is asked again. */
+  ask(queries: readonly Query[], unread: readonly Waiting[]): void {
+    if (!this.#open || this.#over) return
+    for (const { from, n } of unread) this.#replies.tell(from, { type: 'refused', n, error: LATER_VERSION })
+    if (this.#replies.ask(queries)) this.#turn(() => this.#replies.answer())
+    else this.#replies.send()
+  }
+
   beat(beat: Beat): void {
     if (!this.#open || this.#over) return
     const now = this.now()
@@ -195,6 +211,7 @@ export class ActingCoordinator implements Term {
     if (this.#over) return
     this.#over = true
     this.journal.stop()
+    this.room.stop()
     this.attendance.stop()
     this.#cancelTick()
     for (const stop of this.#stopTimers) stop()
@@ -212,6 +229,7 @@ export class ActingCoordinator implements Term {
       this.#lease()
       absorb(this)
       this.#greet()
+      this.#replies.send()
       await this.journal.commit()
       this.#arm()
     }
@@ -235,7 +253,7 @@ export class ActingCoordinator implements Term {
 
   /** What may start, as many as a commit takes. */
   #lease(): void {
-    if (!this.#open) return
+    if (!this.#open || this.room.isCritical) return
     const { coordinator } = this
     for (let left = LEASES_A_COMMIT; coordinator.leasable && left > 0; left -= 64) {
       coordinator.lease(this.now())
@@ -279,43 +297,14 @@ export class ActingCoordinator implements Term {
 
   /** Who is still there? */
   async #check(): Promise<void> {
-    const { fleet } = this
-    const ids = [...new Set([...fleet.ids, ...this.attendance.processes()])]
-    for (const id of ids) fleet.expect(id, this.now())
-    try {
-      const heard = (await this.#scripts.run('heard', ids)) as readonly number[]
-      const now = this.now()
-      for (const [i, id] of ids.entries()) fleet.presence(id, heard[i] > 0, now)
-    } catch {
-      return // it is away, and all have time to come back then
-    }
+    const { fleet, attendance } = this
+    if (!(await callRoll({ fleet, attendance, now: () => this.now() }, this.#scripts))) return
     await this.#turn(() => fleet.check(this.now()))
   }
 
   #greet(): void {
     if (this.greeting.length === 0 || !this.#open || !this.fleet.isSettled(this.now())) return
-    for (const { from, n } of this.greeting.splice(0)) this.journal.draft.tell(from, { type: 'answer', n, is: null })
-  }
-
-  #gone({ id, workers, isDraining }: Process): void {
-    const left = new Set<string>(workers.keys())
-    for (const worker of this.held.workers) if (processOf(worker) === id) left.add(worker)
-    for (const worker of left) this.#left(worker, isDraining)
-    this.attendance.gone(id)
-    if (isDraining) this.journal.draft.change('SREM', 'drain', id)
-  }
-
-  /** What it held is lost; handed back where it was about to stop, which is no crash. */
-  #left(worker: string, wasDraining: boolean): void {
-    const now = this.now()
-    if (wasDraining)
-      // Put back in front one after the other, they keep their order
-      for (const job of [...this.held.of(worker)].sort((a, b) => b.row.seq - a.row.seq)) {
-        this.coordinator.finish(job.id, job.attempt, { kind: 'released' }, now)
-        absorb(this)
-      }
-    this.coordinator.leave(worker, now)
-    absorb(this)
+    for (const { from, n } of this.greeting.splice(0)) this.#replies.tell(from, { type: 'answer', n, is: null })
   }
 }
 

@@ -1,24 +1,30 @@
 /** What each command does: the machine decides, and the answer leaves in the commit of what was decided. */
 import { SluiceError } from '../../../core/errors.ts'
-import type { JobId, Place } from '../../../core/job.ts'
-import type { PlanModel } from '../../../core/ports/coordinator.ts'
+import type { Place, TenantId } from '../../../core/job.ts'
+import type { EndState, PlanModel } from '../../../core/ports/coordinator.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
-import type { Finished } from '../../../core/ports/work.ts'
 import { laneNames, scheduled } from '../../shared/scheduled.ts'
-import { unavailable } from '../client/errors.ts'
-import { type Cancel, type Command, type Finish, type Item, type Submit, unpackOutcome } from '../protocol/commands.ts'
+import { FULL, unavailable } from '../client/errors.ts'
+import {
+  type Cancel,
+  type Command,
+  type Finish,
+  type Item,
+  type Submit,
+  unpackOutcome,
+  type WasFinished,
+} from '../protocol/commands.ts'
 import { packError } from '../protocol/errors.ts'
-import type { Answers, SubmitAnswer } from '../protocol/messages.ts'
+import type { Answers, FinishAnswer, SubmitAnswer } from '../protocol/messages.ts'
 import { type LiveRow, writeLive } from '../protocol/rows.ts'
-import { HeldJob } from './held.ts'
+import { bytesOf, HeldJob } from './held.ts'
 import { type KnownJobs, keyOf, keyValue } from './known.ts'
-import { liveList } from './live-list.ts'
 import { absorb } from './outcomes.ts'
 import type { Term } from './parts.ts'
 
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
 
-/** Applies one command. What it throws, whoever asked is told. */
+/** Applies one command. Whoever asked is told what it throws. */
 export function apply(term: Term, command: Command, known: KnownJobs): void {
   const { journal, fleet } = term
   const { from, n } = command
@@ -58,9 +64,6 @@ function answerOf(term: Term, command: Command, known: KnownJobs): Answer {
       return cancel(term, command, known)
     case 'finish':
       return answer('finish', finish(term, command, known))
-    case 'hello':
-      term.greeting.push(command)
-      return LATER
     case 'seat': {
       const { from, worker: id, pools, slots, version } = command
       fleet.seat(from, { id, pools, slots, version }, now)
@@ -80,29 +83,16 @@ function answerOf(term: Term, command: Command, known: KnownJobs): Answer {
     case 'pause':
     case 'resume':
       return pause(term, command.type, command.selector)
-    case 'paused':
-      return answer('paused', [...term.pauses.values()])
     case 'purge': {
       let purged = 0
       for (const each of laneNames(command.selector))
         purged += coordinator.purge(each, now, command.most - purged).length
       return answer('purge', purged)
     }
-    case 'look':
-      return { is: () => look(term, command.ids) }
-    case 'list':
-      return answer(
-        'list',
-        liveList(term.held, (id) => coordinator.state(id), command),
-      )
     case 'bar':
       if (command.ms === 0) term.barred.delete(command.tenant)
       else term.barred.set(command.tenant, now + command.ms)
       return NOTHING
-    case 'depth':
-      return answer('depth', coordinator.depth())
-    case 'deployments':
-      return answer('deployments', coordinator.status(now))
     case 'configure':
       coordinator.configure(command.models.map(withoutLimits), now)
       return NOTHING
@@ -139,6 +129,8 @@ function take(term: Term, { from }: Submit, item: Item, known: KnownJobs): Decid
   const { id, facts, bodyBytes, isRetry } = item
   const now = term.now()
   if (isBarred(term, facts.tenant, now)) return { kind: 'refused', error: packError(ERASING) }
+  const noRoom = lackOfRoom(term, facts.tenant, bytesOf(item))
+  if (noRoom !== null) return { kind: 'refused', error: packError(noRoom) }
   const joinsFromMs = term.time.atMs(now) - term.rules.joinAfterEndMs
   const isKnown = known.of(item, (endedAtMs) => endedAtMs >= joinsFromMs && endedAtMs < term.startedAtMs)
   const job = scheduled(id, { ...facts, body: NO_BODY, isRetry }, bodyBytes, now)
@@ -150,6 +142,7 @@ function take(term: Term, { from }: Submit, item: Item, known: KnownJobs): Decid
   const row: LiveRow = { id, seq: term.seq(), acceptedAtMs, epoch: won.epoch, from, bodyBytes, facts }
   const taken = new HeldJob(row)
   held.add(taken)
+  term.room.take(bytesOf(item))
   if (facts.options.onDisconnect === 'cancel') attendance.add(id, from)
   const { draft } = journal
   draft.live(id, writeLive(row))
@@ -182,6 +175,18 @@ function isBarred({ barred }: Term, tenant: string, now: number): boolean {
   return false
 }
 
+/** A tenant may take so many times what is left, so that a flood of one always leaves room for others. */
+const SHARE = 2
+
+function lackOfRoom({ room, held }: Term, tenant: TenantId, bytes: number): SluiceError | null {
+  const left = room.leftBytes
+  if (bytes > left) return FULL
+  return held.bytesOf(tenant) + bytes > SHARE * left ? TENANT_FULL : null
+}
+
+const TENANT_FULL = new SluiceError('storage_full', {
+  message: "This tenant's work in line takes its share of Redis's memory: retry when some of it has run.",
+})
 const NO_BODY = new Uint8Array(0)
 const ERASING = new SluiceError('overloaded', { message: 'This tenant is being erased; retry later.' })
 
@@ -208,30 +213,41 @@ function cancel(term: Term, { id, wait, from, n }: Cancel, known: KnownJobs): An
   return wait ? LATER : answer('cancel', kind)
 }
 
-function finish(term: Term, command: Finish, known: KnownJobs): Answers['finish'] {
+function finish(term: Term, command: Finish, known: KnownJobs): FinishAnswer {
   const { coordinator, held } = term
-  const { id, attempt, worker, re, outcome } = command
+  const { id, attempt, worker, outcome } = command
   const job = held.get(id)
   if (job === undefined || job.attempt !== attempt || job.worker !== worker)
-    return re ? before(command, job, known) : FENCED
+    return finishedBefore(term, { id, attempt, worker, kind: outcome.kind }, known)
   const now = term.now()
-  return told(coordinator.finish(id, attempt, unpackOutcome(outcome), now), now)
+  const finished = coordinator.finish(id, attempt, unpackOutcome(outcome), now)
+  if (finished.kind === 'again') {
+    job.ceded = { attempt, worker }
+    return { kind: 'again', inMs: Math.max(0, finished.notBeforeMono - now) }
+  }
+  if (finished.kind === 'ended') known.ending(id, { attempts: attempt, state: finished.state as EndState })
+  return finished
 }
 
 const FENCED = { kind: 'fenced' } as const
-const told = (finished: Finished, now: number): Answers['finish'] =>
-  finished.kind === 'again' ? { kind: 'again', inMs: Math.max(0, finished.notBeforeMono - now) } : finished
 
-/** What came of it when it was sent first, and its answer was lost. */
-function before({ id, attempt }: Finish, job: HeldJob | undefined, known: KnownJobs): Answers['finish'] {
+/** What came of an attempt's end, which may be sent more than once: its answer was lost. */
+export function finishedBefore(
+  { held }: Pick<Term, 'held'>,
+  { id, attempt, worker, kind }: Pick<WasFinished, 'id' | 'attempt' | 'worker' | 'kind'>,
+  known: KnownJobs,
+): FinishAnswer {
+  const job = held.get(id)
   if (job !== undefined)
-    return job.attempt === 0 && job.tally.attempts === attempt ? { kind: 'again', inMs: 0 } : FENCED
-  const ended = known.ended(id)
-  if (ended === undefined || ended === 'damaged' || ended.attempts !== attempt) return FENCED
-  return { kind: 'ended', state: ended.end.state }
+    return job.ceded?.attempt === attempt && job.ceded.worker === worker ? { kind: 'again', inMs: 0 } : FENCED
+  const end = known.end(id)
+  // It may have ended otherwise: given up as lost, while this attempt was done
+  return end?.attempts === attempt && (kind === 'done') === (end.state === 'done')
+    ? { kind: 'ended', state: end.state }
+    : FENCED
 }
 
-// ---------------------------------------------------------------- operators, and looks
+// ---------------------------------------------------------------- operators
 
 function pause(term: Term, verb: 'pause' | 'resume', selector: Selector): Answer {
   const { coordinator, journal, pauses } = term
@@ -242,16 +258,4 @@ function pause(term: Term, verb: 'pause' | 'resume', selector: Selector): Answer
   else pauses.delete(canonical)
   journal.draft.change(verb === 'pause' ? 'SADD' : 'SREM', 'pauses', canonical)
   return NOTHING
-}
-
-function look(term: Term, ids: readonly JobId[]): Answers['look'] {
-  const { coordinator, held } = term
-  const places = coordinator.places(ids, term.now())
-  return ids.flatMap((id) => {
-    const job = held.get(id)
-    const state = coordinator.state(id)
-    return job === undefined || state === null
-      ? []
-      : [{ id, state, attempts: job.attempts, place: places.get(id) ?? null }]
-  })
 }

@@ -13,12 +13,12 @@ const PUT_OFF_MS = 3_000
 const JOBS_AT_ONCE = 5_000
 
 export class LeavingJobs {
-  readonly #ground: Pick<Ground, 'commands' | 'names' | 'clock' | 'time'>
+  readonly #ground: Pick<Ground, 'commands' | 'names' | 'scripts' | 'clock' | 'time'>
   readonly #readers = new Table<JobId, number>()
   readonly #stop: () => void
   #looking = false
 
-  constructor(ground: Pick<Ground, 'commands' | 'names' | 'clock' | 'time'>) {
+  constructor(ground: Pick<Ground, 'commands' | 'names' | 'scripts' | 'clock' | 'time'>) {
     this.#ground = ground
     this.#stop = ground.clock.every(LOOK_MS, () => void this.#look())
   }
@@ -59,12 +59,12 @@ export class LeavingJobs {
   async #look(): Promise<void> {
     if (this.#looking || this.#readers.size === 0) return
     this.#looking = true
-    const { commands, names, time } = this.#ground
+    const { commands, names, scripts, time } = this.#ground
     try {
       const leaving = await commands.client.zrange(names.leaving(), 0, String(JOBS_AT_ONCE - 1))
       const untilMs = time.nowMs() + PUT_OFF_MS
-      const read = leaving.filter((job) => this.#readers.has(job)).flatMap((job) => [untilMs, job])
-      if (read.length > 0) await commands.client.zadd(names.leaving(), 'XX', 'GT', ...read)
+      const read = leaving.filter((job) => this.#readers.has(job))
+      if (read.length > 0) await scripts.run('leaving', [untilMs, ...read])
     } catch {
       // Away: whoever removes them can't either
     } finally {

@@ -11,7 +11,7 @@ import type { Job, JobDraft, JobId, Place } from '../../../core/job.ts'
 import type { Submissions, Submitted } from '../../../core/ports/submissions.ts'
 import { redriven } from '../../shared/redriven.ts'
 import type { Ground } from '../bus/ground.ts'
-import { unavailable } from '../client/errors.ts'
+import { FULL, unavailable } from '../client/errors.ts'
 import type { Argument } from '../client/scripts.ts'
 import { turnRangeOf } from '../conversations/turn.ts'
 import type { Item } from '../protocol/commands.ts'
@@ -33,6 +33,8 @@ const MAX_PENDING_BYTES = 64 << 20
 const MAX_PENDING = 10_000
 /** What of one turn of the event loop goes in one script. */
 const ONE_STORE_BYTES = 1 << 20
+/** Entries that nobody has read yet: the coordinator is not there, or does not keep up. */
+const MAX_INBOX = 20_000
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
 
 /** Digests of API keys, which must be valid when the submit is stored. */
@@ -98,6 +100,7 @@ export class RedisSubmissions implements Submissions {
     const bytes = drafts.reduce((sum, { body }) => sum + body.length, 0)
     const isFull = this.#pending === MAX_PENDING || this.#pendingBytes + bytes > this.#maxPendingBytes
     if (this.#pending > 0 && isFull) return refusedAll(drafts, unavailable())
+    if (this.#ground.room.isFull) return refusedAll(drafts, FULL)
     this.#pending++
     this.#pendingBytes += bytes
     try {
@@ -213,9 +216,11 @@ export class RedisSubmissions implements Submissions {
     ])
     if (!this.#ground.commands.away) for (const { sending } of submits) sending()
     try {
-      const revoked = (await this.#ground.scripts.run('submit', [REFUSED_BODY_S, ...args])) as readonly number[]
+      const run = this.#ground.scripts.run('submit', [REFUSED_BODY_S, MAX_INBOX, ...args])
+      const refused = (await run) as readonly number[] | null
       for (const [i, { done, failed }] of submits.entries())
-        if (revoked.includes(i + 1)) failed(new SluiceError('invalid_api_key'))
+        if (refused === null) failed(unavailable())
+        else if (refused.includes(i + 1)) failed(new SluiceError('invalid_api_key'))
         else done()
     } catch (error) {
       for (const { failed } of submits) failed(error)

@@ -12,12 +12,14 @@ import { readEnded } from '../protocol/rows.ts'
 import { type Removable, removableOf, removeJobs } from './removal.ts'
 
 const SWEEP_MS = 10_000
+/** Is Redis short of memory? */
+const LOOK_MS = 1_000
 const LEAVING_MS = 500
 const STEP_PAUSE_MS = 10
 const TENANTS_AT_ONCE = 200
 const JOBS_AT_ONCE = 100
 
-type Parts = Pick<Ground, 'names' | 'scripts' | 'commands' | 'clock' | 'time'>
+type Parts = Pick<Ground, 'names' | 'scripts' | 'commands' | 'room' | 'clock' | 'time'>
 
 export class Sweep {
   readonly removed: Counter = counter('removed_jobs', 'Jobs that were removed at the end of their retention')
@@ -35,7 +37,11 @@ export class Sweep {
   start(): void {
     const { clock } = this.#parts
     this.stop()
-    this.#stops = [clock.every(SWEEP_MS, () => void this.sweep()), clock.every(LEAVING_MS, () => void this.#seeOff())]
+    this.#stops = [
+      clock.every(SWEEP_MS, () => void this.sweep()),
+      clock.every(LOOK_MS, () => this.#parts.room.excessBytes > 0 && void this.sweep()),
+      clock.every(LEAVING_MS, () => void this.#seeOff()),
+    ]
   }
 
   stop(): void {
@@ -97,13 +103,15 @@ export class Sweep {
   // ------------------------------------------------------------ bytes
 
   /**
-   * From the tenant that takes most, and from none that takes less than its share: nobody's work evicts another's.
+   * What is above the limit, or what Redis has no room for. From the tenant that takes most, and from none that takes
+   * less than its share: nobody's work evicts another's.
    */
   async #sweepBytes(totals: Map<TenantId, number>): Promise<void> {
-    const { commands, names, time } = this.#parts
-    let excess = -this.#retention.bytes
-    for (const bytes of totals.values()) excess += bytes
-    const share = this.#retention.bytes / totals.size
+    const { commands, names, room, time } = this.#parts
+    let total = 0
+    for (const bytes of totals.values()) total += bytes
+    let excess = Math.max(total - this.#retention.bytes, room.excessBytes)
+    const share = Math.max(0, total - excess) / totals.size
     const until = time.nowMs() - this.#retention.atLeastMs
     while (excess > 0 && totals.size > 0 && this.#isRunning) {
       const tenant = largest(totals)

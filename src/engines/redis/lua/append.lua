@@ -1,3 +1,4 @@
+-- include room
 -- include log
 -- Stores a flush of many attempts: for each a chunk, if it is still the job's attempt and the chunk is the log's next.
 -- ARGV: own process, a random number where an attempt begins (else ''), the number of groups; of each group its

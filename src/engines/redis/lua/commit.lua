@@ -1,3 +1,4 @@
+-- include room
 -- include log
 -- include jobs
 -- include conversations

@@ -1,3 +1,4 @@
+-- include room
 -- include conversations
 -- tenant, id, seq. Ends a deletion of what came up to that seq: all of that is gone. What came later starts it anew.
 -- Returns whether there was one.

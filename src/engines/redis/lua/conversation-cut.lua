@@ -1,3 +1,4 @@
+-- include room
 -- include conversations
 -- tenant, id, first seq, last seq, most turns, most bytes. Removes turns, the newest first, and stays below what Redis
 -- frees in a moment. Returns how many.

@@ -1,3 +1,4 @@
+-- include room
 -- include conversations
 -- tenant, id, limit of turns, limit of bytes ('' none), most turns, most bytes of a step. Removes the oldest turns of
 -- one that is above a limit, but not its newest. Returns how many; call again until there is none.

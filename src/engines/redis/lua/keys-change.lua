@@ -1,4 +1,6 @@
--- 'add' digest key · 'first' digest key, if there is none · 'revoke' digest at_ms · 'remove' digest …; tells all processes. Returns how many were changed.
+-- include room
+-- 'add' digest key · 'first' digest key, if there is none · 'revoke' digest at_ms · 'remove' digest …; tells all
+-- processes. Returns how many were changed.
 local verb, keys, revoked = ARGV[1], S .. ':keys', S .. ':keys:revoked'
 local changed = 0
 if verb == 'add' then

@@ -1,3 +1,4 @@
+-- include room
 -- include log
 -- ARGV: a random number, id, seq after which to read (-1: only what is needed to decode what comes next), about how
 -- many bytes, 1 to begin where nothing earlier is needed to decode it, a process that follows the log from now on or

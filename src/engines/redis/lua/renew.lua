@@ -1,3 +1,4 @@
+-- include room
 -- include log
 -- The coordinator's sign of life. ARGV: host, term, ttl ms, a random number. Returns the epoch of logs: another than
 -- before, and history may have been lost. 0: it is not the coordinator any more.

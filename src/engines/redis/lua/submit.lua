@@ -1,7 +1,8 @@
--- Stores requests, then the commands that submit them, in one entry. ARGV: seconds; then for each submit its entry (a
--- JSON array), digests of API keys, ids and requests; lists have their length first. Returns which were refused,
--- because a key is no longer valid.
-local at = 1
+-- Stores requests, then the commands that submit them, in one entry. ARGV: seconds, most entries of the inbox; then for
+-- each submit its entry (a JSON array), digests of API keys, ids and requests; lists have their length first. Returns
+-- which were refused, because a key is no longer valid; nothing where the inbox is full.
+if call('XLEN', S .. ':inbox') >= tonumber(ARGV[2]) then return false end
+local at = 2
 local function take()
   at = at + 1
   return ARGV[at]

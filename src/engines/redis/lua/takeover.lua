@@ -1,3 +1,4 @@
+-- include room
 -- include log
 -- A candidate becomes the coordinator where there is none, or none but `from`. ARGV: its id, ttl ms, `from` or '', a
 -- random number. Returns 1, term, epoch of logs, last seq, whether this is another server than the last term's; or 0,

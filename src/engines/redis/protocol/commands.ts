@@ -1,6 +1,7 @@
 /**
- * What gateways and workers ask of the coordinator: entries of the inbox, each a JSON array of commands. They are taken
- * in order, and are trimmed by the very commit that stores what came of them.
+ * What gateways and workers ask of the coordinator. Commands change something: they are entries of the inbox, each a
+ * JSON array, taken in order and trimmed by the very commit that stores what came of them. Queries change nothing: they
+ * are published, and asked again where no answer comes.
  */
 
 import type { JobId, TenantId } from '../../../core/job.ts'
@@ -78,11 +79,6 @@ export interface Draining extends Asked {
   readonly type: 'draining'
 }
 
-/** Is the coordinator ready? */
-export interface Hello extends Asked {
-  readonly type: 'hello'
-}
-
 /** The end of an attempt; stored by the script that appends its last records. */
 export interface Finish extends Asked {
   readonly type: 'finish'
@@ -112,6 +108,22 @@ export interface Purge extends Asked {
   readonly most: number
 }
 
+// ---------------------------------------------------------------- queries
+
+/** Is the coordinator ready? */
+export interface Hello extends Asked {
+  readonly type: 'hello'
+}
+
+/** Has the end of this attempt been committed? Asked where the answer to a `finish` was lost. */
+export interface WasFinished extends Asked {
+  readonly type: 'finished'
+  readonly worker: string
+  readonly id: JobId
+  readonly attempt: number
+  readonly kind: Outcome['kind']
+}
+
 /** States and places. */
 export interface Look extends Asked {
   readonly type: 'look'
@@ -129,6 +141,14 @@ export interface List extends Asked {
 
 export type LiveFilter = Omit<JobFilter, 'before' | 'limit'>
 
+export interface Status extends Asked {
+  readonly type: 'paused' | 'depth' | 'deployments'
+}
+
+export type Query = Hello | WasFinished | Look | List | Status
+
+// ---------------------------------------------------------------- more commands
+
 /** Nothing more is taken of this tenant for so long, because it is being erased; 0: again it is. */
 export interface Bar extends Asked {
   readonly type: 'bar'
@@ -136,36 +156,20 @@ export interface Bar extends Asked {
   readonly ms: number
 }
 
-export interface Query extends Asked {
-  readonly type: 'paused' | 'depth' | 'deployments'
-}
-
 export interface Configure extends Asked {
   readonly type: 'configure'
   readonly models: readonly PlanModel[]
 }
 
-export type Command =
-  | Submit
-  | Cancel
-  | Seat
-  | Leave
-  | Draining
-  | Hello
-  | Finish
-  | Reading
-  | Pause
-  | Purge
-  | Look
-  | List
-  | Bar
-  | Query
-  | Configure
+export type Command = Submit | Cancel | Seat | Leave | Draining | Finish | Reading | Pause | Purge | Bar | Configure
 
-/** A command as its sender has it: the bus adds who asks. */
-export type Ask = { [C in Command as C['type']]: Omit<C, 'from' | 'n' | 're'> }[Command['type']]
+export type Request = Command | Query
+
+/** A request as its sender has it: the bus adds who asks. */
+export type Ask = { [R in Request as R['type']]: Omit<R, 'from' | 'n' | 're'> }[Request['type']]
 
 const KINDS: ReadonlyArray<Outcome['kind']> = ['done', 'failed', 'canceled', 'released']
+const KIND: Member = (kind) => KINDS.includes(kind as Outcome['kind'])
 const ASKED: Shape = { from: text, n: count }
 const ITEM = members({ id: text, facts: object, bodyBytes: count, isRetry: flag })
 /** One with members of a later version must not match more than it means. */
@@ -188,31 +192,37 @@ const SHAPES: Readonly<Record<Command['type'], Shape>> = {
   seat: { ...ASKED, worker: text, pools: list(text), slots: count, version: count },
   leave: { ...ASKED, worker: text },
   draining: ASKED,
-  hello: ASKED,
   finish: {
     ...ASKED,
     worker: text,
     id: text,
     attempt: count,
-    outcome: members({ kind: (kind) => KINDS.includes(kind as Outcome['kind']) }),
+    outcome: members({ kind: KIND }),
   },
   reading: { ...ASKED, id: text, here: flag },
   pause: { ...ASKED, selector: SELECTOR },
   resume: { ...ASKED, selector: SELECTOR },
   purge: { ...ASKED, selector: SELECTOR, most: count },
-  look: { ...ASKED, ids: list(text) },
-  list: { ...ASKED, filter: LIVE_FILTER, before: maybe(count), limit: count },
   bar: { ...ASKED, tenant: text, ms: count },
-  paused: ASKED,
-  depth: ASKED,
-  deployments: ASKED,
   configure: { ...ASKED, models: list(object) },
 }
 
-/** What has no limit is Infinity, which JSON writes as null. */
-export const writeCommands = (commands: readonly Command[]): string => JSON.stringify(commands.map(packed))
+const QUERY_SHAPES: Readonly<Record<Query['type'], Shape>> = {
+  hello: ASKED,
+  finished: { ...ASKED, worker: text, id: text, attempt: count, kind: KIND },
+  look: { ...ASKED, ids: list(text) },
+  list: { ...ASKED, filter: LIVE_FILTER, before: maybe(count), limit: count },
+  paused: ASKED,
+  depth: ASKED,
+  deployments: ASKED,
+}
 
-const packed = (command: Command): unknown =>
+export const isQuery = (request: Request | Ask): boolean => Object.hasOwn(QUERY_SHAPES, request.type)
+
+/** What has no limit is Infinity, which JSON writes as null. */
+export const writeRequests = (requests: readonly Request[]): string => JSON.stringify(requests.map(packed))
+
+const packed = (command: Request): unknown =>
   command.type !== 'submit'
     ? command
     : { ...command, items: command.items.map((item) => ({ ...item, facts: packFacts(item.facts) })) }
@@ -229,14 +239,20 @@ function unpacked(command: Command): Command | null {
   return { ...command, items }
 }
 
-/** `unknown` gets what this version can't read, and who wants an answer. */
-export function readCommands(
-  entry: string,
-  unknown: (asked: { readonly from: string; readonly n: number }) => void,
-): readonly Command[] {
-  const refuse = ({ from, n }: JsonRecord): void => {
-    if (typeof from === 'string' && Number.isSafeInteger(n)) unknown({ from, n: n as number })
+/** Who wants an answer to what this version can't read. */
+export type Unread = (asked: { readonly from: string; readonly n: number }) => void
+
+const refusing =
+  (unread: Unread) =>
+  ({ from, n }: JsonRecord): void => {
+    if (typeof from === 'string' && Number.isSafeInteger(n)) unread({ from, n: n as number })
   }
+
+export const readQueries = (message: string, unread: Unread): readonly Query[] =>
+  readTyped<Query>(message, QUERY_SHAPES, refusing(unread))
+
+export function readCommands(entry: string, unread: Unread): readonly Command[] {
+  const refuse = refusing(unread)
   return readTyped<Command>(entry, SHAPES, refuse).flatMap((command) => {
     const read = unpacked(command)
     if (read === null) refuse(command as unknown as JsonRecord)

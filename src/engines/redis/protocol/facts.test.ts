@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { SluiceError } from '../../../core/errors.ts'
 import type { JsonRecord } from '../../../core/json.ts'
-import { readCommands, type Submit, writeCommands } from './commands.ts'
+import { readCommands, type Submit, writeRequests } from './commands.ts'
 import { type Facts, packFacts, unpackFacts } from './facts.ts'
 import { endedJob, type LiveRow, readEnded, readLive, writeEnd, writeLive } from './rows.ts'
 
@@ -68,7 +68,7 @@ it('brings facts over the bus and into the store as they were', () => {
     expect(readLive(writeLive(row(facts)))).toEqual(row(facts))
     const items = [{ id: ID, facts, bodyBytes: 7, isRetry: true }]
     const submit: Submit = { type: 'submit', from: 'p', n: 1, untilMs: 5, items }
-    expect(readCommands(writeCommands([submit]), () => {})).toEqual([submit])
+    expect(readCommands(writeRequests([submit]), () => {})).toEqual([submit])
   }
 })
 

@@ -78,6 +78,11 @@ export type SubmitAnswer =
   | { readonly kind: 'joined'; readonly id: JobId }
   | { readonly kind: 'refused'; readonly error: PackedError }
 
+export type FinishAnswer =
+  | { readonly kind: 'ended'; readonly state: JobState }
+  | { readonly kind: 'again'; readonly inMs: number }
+  | { readonly kind: 'fenced' }
+
 export interface Answers {
   readonly submit: readonly SubmitAnswer[]
   readonly cancel: 'canceled' | 'canceling' | 'ended' | 'unknown'
@@ -87,10 +92,8 @@ export interface Answers {
   readonly leave: null
   readonly draining: null
   readonly reading: null
-  readonly finish:
-    | { readonly kind: 'ended'; readonly state: JobState }
-    | { readonly kind: 'again'; readonly inMs: number }
-    | { readonly kind: 'fenced' }
+  readonly finish: FinishAnswer
+  readonly finished: FinishAnswer
   readonly pause: null
   readonly resume: null
   /** How many. */

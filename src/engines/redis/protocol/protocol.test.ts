@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { SluiceError } from '../../../core/errors.ts'
-import { packOutcome, readCommands, unpackOutcome, writeCommands } from './commands.ts'
+import { packOutcome, readCommands, unpackOutcome, writeRequests } from './commands.ts'
 import { packError, unpackError } from './errors.ts'
 import { readBeats, readControl, readMail } from './messages.ts'
 import { fenceOf, readEnded, readLive, readRun, writeRun } from './rows.ts'
@@ -8,7 +8,7 @@ import { fenceOf, readEnded, readLive, readRun, writeRun } from './rows.ts'
 const cancel = { type: 'cancel', from: 'p1', n: 7, id: 'job_1' } as const
 
 test('commands: what was written is read', () => {
-  expect(readCommands(writeCommands([cancel]), () => {})).toEqual([cancel])
+  expect(readCommands(writeRequests([cancel]), () => {})).toEqual([cancel])
 })
 
 test('commands of a later version are handed back with who asked; the others are taken', () => {

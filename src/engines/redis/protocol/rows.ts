@@ -36,6 +36,13 @@ export interface RunRow {
   readonly canceling: boolean
   /** By Redis's clock; null: no attempt runs. */
   readonly leasedAtMs: number | null
+  /** The last attempt that its own worker ended, or handed back, so that the job went on. */
+  readonly ceded?: Ceded
+}
+
+export interface Ceded {
+  readonly attempt: number
+  readonly worker: string
 }
 
 /** `r:<id>`: a job that ended. */

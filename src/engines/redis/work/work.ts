@@ -15,10 +15,10 @@ import {
 } from '../../../core/ports/work.ts'
 import type { Ground } from '../bus/ground.ts'
 import { packOutcome } from '../protocol/commands.ts'
-import type { Beat, Enclosed, LeaseNote } from '../protocol/messages.ts'
+import type { Beat, Enclosed, FinishAnswer, LeaseNote } from '../protocol/messages.ts'
 import { readLive } from '../protocol/rows.ts'
 import { Beats } from './beats.ts'
-import { attemptKey, HeldAttempts, type Seat } from './held.ts'
+import { attemptKey, type Held, HeldAttempts, type Seat } from './held.ts'
 import { fetchBodies, leaseOf } from './leases.ts'
 
 /** What work needs of the token log. */
@@ -200,15 +200,20 @@ export class FleetWork implements Work {
     const ask = { type: 'finish', worker: held.seat.id, id: job.id, attempt, outcome: told } as const
     try {
       const finished = await bus.askVia(ask, this.#storing(lease, outcome), FINISH_WITHIN_MS)
-      if (finished.kind === 'fenced') return FENCED
-      return finished.kind === 'ended' ? finished : { kind: 'again', notBeforeMono: clock.monoMs() + finished.inMs }
+      return finishedOf(finished, clock.monoMs())
     } catch (error) {
-      if (error === REFUSED) return FENCED
-      throw error
+      if (error !== REFUSED) throw error
+      // It may be the log's answer to an end that was stored before, and has been committed since
+      return await this.#finishedBefore(held, outcome.kind)
     } finally {
       this.#held.end(held)
       this.#logs.fence(job.id, attempt)
     }
+  }
+
+  async #finishedBefore({ seat, id, attempt }: Held, kind: Outcome['kind']): Promise<Finished> {
+    const { bus, clock } = this.#ground
+    return finishedOf(await bus.ask({ type: 'finished', worker: seat.id, id, attempt, kind }), clock.monoMs())
   }
 
   /** Behind the attempt's text the first time; then its log is closed, and it is repeated as any command. */
@@ -232,10 +237,13 @@ export class FleetWork implements Work {
   /** Beside the bus; the commit that ends the job takes it. */
   async #keepAnswer({ job, attempt }: Lease, outcome: Outcome): Promise<void> {
     if (!('answer' in outcome) || outcome.answer === undefined || job.options.conversation === undefined) return
-    const { commands, names } = this.#ground
-    await commands.client.set(names.answer(job.id, attempt), outcome.answer, 'EX', ANSWER_S)
+    const { scripts, names } = this.#ground
+    await scripts.run('keep', [names.answer(job.id, attempt), outcome.answer, ANSWER_S])
   }
 }
+
+const finishedOf = (finished: FinishAnswer, now: number): Finished =>
+  finished.kind === 'again' ? { kind: 'again', notBeforeMono: now + finished.inMs } : finished
 
 const UNREADABLE = new SluiceError('job_damaged', { message: 'This worker can not read the job: see its version.' })
 /** By the log: the attempt is over. */

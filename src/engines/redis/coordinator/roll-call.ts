@@ -1,0 +1,46 @@
+/** Who of the fleet is still there, and what becomes of what a worker held that is not. */
+import type { Scripts } from '../client/scripts.ts'
+import type { Process } from './fleet.ts'
+import { processOf } from './held.ts'
+import { absorb } from './outcomes.ts'
+import type { Term } from './parts.ts'
+
+/** Does anybody hear for each process? Resolves with false where Redis is away: then all have time to come back. */
+export async function callRoll({ fleet, attendance, now }: RollCalled, scripts: Scripts): Promise<boolean> {
+  const ids = [...new Set([...fleet.ids, ...attendance.processes()])]
+  for (const id of ids) fleet.expect(id, now())
+  try {
+    const heard = (await scripts.run('heard', ids)) as readonly number[]
+    for (const [i, id] of ids.entries()) fleet.presence(id, heard[i] > 0, now())
+    return true
+  } catch {
+    return false
+  }
+}
+
+interface RollCalled extends Pick<Term, 'fleet' | 'attendance'> {
+  readonly now: () => number
+}
+
+export function processGone(term: Term, { id, workers, isDraining }: Process): void {
+  const { held, attendance, journal } = term
+  const left = new Set<string>(workers.keys())
+  for (const worker of held.workers) if (processOf(worker) === id) left.add(worker)
+  for (const worker of left) workerLeft(term, worker, isDraining)
+  attendance.gone(id)
+  if (isDraining) journal.draft.change('SREM', 'drain', id)
+}
+
+/** What it held is lost; handed back where it was about to stop, which is no crash. */
+export function workerLeft(term: Term, worker: string, wasDraining: boolean): void {
+  const { coordinator, held } = term
+  const now = term.now()
+  if (wasDraining)
+    // Put back in front one after the other, they keep their order
+    for (const job of [...held.of(worker)].sort((a, b) => b.row.seq - a.row.seq)) {
+      coordinator.finish(job.id, job.attempt, { kind: 'released' }, now)
+      absorb(term)
+    }
+  coordinator.leave(worker, now)
+  absorb(term)
+}

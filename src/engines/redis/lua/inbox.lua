@@ -1,0 +1,3 @@
+-- include room
+-- ARGV: an entry of the inbox.
+return call('XADD', S .. ':inbox', '*', 'c', ARGV[1])
