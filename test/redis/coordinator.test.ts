@@ -319,6 +319,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     const host = await fleet.host()
     const process = await fleet.process(proxy.url)
     const health = new Health(process.ground)
+    health.begin()
     const message = (): string => {
       const now = health.read()
       return now.ok ? 'ok' : now.error.message

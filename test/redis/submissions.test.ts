@@ -51,6 +51,14 @@ class Inbox {
     return found()
   }
 
+  /** A coordinator acts, and would have answered. */
+  async announce(): Promise<void> {
+    const { bus, commands, names } = this.#ground
+    const heard = new Promise<void>((done) => bus.onControl(() => done()))
+    await commands.publish(names.control(), '{"type":"coordinator","host":"h","term":"1.h"}')
+    await heard
+  }
+
   async answer({ from, n }: Command, is: unknown): Promise<void> {
     const message: Message = { type: 'answer', n, is }
     await this.#ground.commands.client.publish(this.#ground.names.process(from), JSON.stringify([message]))
@@ -140,6 +148,11 @@ describe.skipIf(NO_REDIS)('Redis: submissions', () => {
     const [first] = await inbox.submits(1)
     const answers = await inbox.store(first)
     clock.leap(1_700)
+    // Nobody has read the inbox: there is no use in another entry
+    await ground.commands.client.ping()
+    expect((await inbox.submits(1)).length).toBe(1)
+    await inbox.announce()
+    clock.leap(200)
     const [, again] = await inbox.submits(2)
     expect(again).toEqual({ ...first, re: true })
     expect(await ground.commands.client.ttl(ground.names.body(first.items[0].id))).toBe(-1)
