@@ -42,8 +42,8 @@ export async function holdShard(
 ): Promise<Shard> {
   const names = new Names(redis.prefix)
   const host = ids.name('m', HOST_BYTES).slice(2)
-  const connection = new Connection(redis, 'commands')
-  const subscriber = new Connection(redis, 'subscriber')
+  const connection = new Connection(redis)
+  const subscriber = new Connection(redis)
   const scripts = new Scripts(connection, names.shard)
   const time = new RedisTime(clock, () => timeOf(scripts))
   const processes = `${names.process('').replace(/[*?[\]\\]/g, '\\$&')}*`

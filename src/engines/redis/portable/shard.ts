@@ -1,5 +1,4 @@
 /** A shard of Redis at rest, to be read or filled. */
-import { Cluster } from 'ioredis'
 import type { Clock } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Ids } from '../../../core/ids.ts'
@@ -125,12 +124,11 @@ async function empty({ connection, names }: Shard): Promise<void> {
   const kept = new Set([names.owner(), names.term(), names.fence(), names.filling()])
   const { client } = connection
   const pattern = `${names.shard.replace(/[*?[\]\\]/g, '\\$&')}:*`
-  for (const node of client instanceof Cluster ? client.nodes('master') : [client])
-    for (let cursor = '0'; ; ) {
-      const [next, found] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', KEYS_AT_ONCE)
-      const gone = found.filter((key) => !kept.has(key))
-      if (gone.length > 0) await client.unlink(...gone)
-      cursor = next
-      if (cursor === '0') break
-    }
+  for (let cursor = '0'; ; ) {
+    const [next, found] = await client.scan(cursor, 'MATCH', pattern, 'COUNT', KEYS_AT_ONCE)
+    const gone = found.filter((key) => !kept.has(key))
+    if (gone.length > 0) await client.unlink(...gone)
+    cursor = next
+    if (cursor === '0') return
+  }
 }
