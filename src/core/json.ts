@@ -37,9 +37,18 @@ const [QUOTE, BACKSLASH, COLON, COMMA, OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CL
 ]
 const isSpace = (c: number): boolean => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09
 
-/** Index after the string that begins at `i` (a quote). Long strings are skipped natively. */
+/** Most strings end within so many bytes: looking at each is cheaper than a native search, which long ones pay for. */
+const NEAR = 24
+
+/** Index after the string that begins at `i` (a quote). */
 function skipString(json: Uint8Array, i: number): number {
-  for (let end = i + 1; ; end++) {
+  const near = Math.min(json.length, i + NEAR)
+  let at = i + 1
+  for (; at < near; at++) {
+    if (json[at] === QUOTE) return at + 1
+    if (json[at] === BACKSLASH) at++
+  }
+  for (let end = at; ; end++) {
     end = json.indexOf(QUOTE, end)
     if (end < 0) return json.length
     let slashes = 0
@@ -52,15 +61,14 @@ function skipString(json: Uint8Array, i: number): number {
  * Throws invalid_json or invalid_request (too deep, too many keys). `json` is UTF-8 without BOM. Keys such as
  * "__proto__" pass: bytes are passed on, and what is parsed is read, never merged.
  */
-export const scanObject = (json: Uint8Array, limits: JsonLimits): readonly Member[] => scan(json, limits).members
-
-/** As scanObject, with the number of keys at all depths. */
-export function scan(
-  json: Uint8Array,
-  limits: JsonLimits,
-): { readonly members: readonly Member[]; readonly keys: number } {
+export function scanObject(json: Uint8Array, limits: JsonLimits): readonly Member[] {
   const members: Member[] = []
-  const buffer = asBuffer(json)
+  scan(json, limits, members)
+  return members
+}
+
+/** As scanObject. Returns the number of keys at all depths; `members`: the top-level ones are added to it. */
+export function scan(json: Uint8Array, limits: JsonLimits, members: Member[] | null = null): number {
   let depth = 0
   let keys = 0
   let values = 0
@@ -71,7 +79,7 @@ export function scan(
   let valueStart = -1
   let afterColon = false
   const close = (end: number): void => {
-    if (valueStart < 0) return
+    if (members === null || valueStart < 0) return
     while (end > valueStart && isSpace(json[end - 1])) end--
     members.push({ key, at, valueStart, valueEnd: end })
     valueStart = -1
@@ -86,8 +94,8 @@ export function scan(
       while (next < json.length && isSpace(json[next])) next++
       if (json[next] === COLON) {
         keys++
-        if (depth === 1 && !afterColon && keys <= limits.maxKeys) {
-          key = decodeKey(buffer, i, end)
+        if (members !== null && depth === 1 && !afterColon && keys <= limits.maxKeys) {
+          key = decodeKey(asBuffer(json), i, end)
           at = i
           afterColon = true
           i = next
@@ -111,7 +119,7 @@ export function scan(
   checkKeys(keys, limits)
   if (values > maxValues) throw tooMuch(`has ${values} texts, lists and objects, more than`, maxValues, '')
   if (items > maxItems) throw tooMuch(`has ${items} items, more than`, maxItems, '')
-  return { members, keys }
+  return keys
 }
 
 /** Throws invalid_request. */

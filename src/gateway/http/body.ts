@@ -1,19 +1,40 @@
 /** Request bodies: read within the cap, then checked, cheapest check first, before JSON.parse sees them. */
 import { isUtf8 } from 'node:buffer'
 import { SluiceError } from '../../core/errors.ts'
-import { checkUnique, isRecord, type JsonLimits, type JsonRecord, type Member, scan } from '../../core/json.ts'
+import {
+  checkUnique,
+  isRecord,
+  type JsonLimits,
+  type JsonRecord,
+  type Member,
+  NO_LIMITS,
+  scan,
+  scanObject,
+} from '../../core/json.ts'
 import type { Call } from './call.ts'
 import { Aborted } from './exchange.ts'
 import type { Holding } from './inflow.ts'
 
-export interface JsonBody {
+/** One that was checked. */
+export class JsonBody {
   /** As sent, without a BOM. */
   readonly bytes: Uint8Array
   readonly value: JsonRecord
-  /** Top-level members by their bytes, in order. */
-  readonly members: readonly Member[]
   /** How many keys it has, at all depths. */
   readonly keys: number
+  #members: readonly Member[] | null = null
+
+  constructor(bytes: Uint8Array, value: JsonRecord, keys: number) {
+    this.bytes = bytes
+    this.value = value
+    this.keys = keys
+  }
+
+  /** Top-level members by their bytes, in order. Few requests need them. */
+  get members(): readonly Member[] {
+    this.#members ??= scanObject(this.bytes, NO_LIMITS)
+    return this.#members
+  }
 }
 
 /** What a body may hold besides its keys: parsing 4 MiB of empty lists takes half a second. */
@@ -41,37 +62,28 @@ const isJsonType = (type: string): boolean =>
       .every((parameter) => !parameter.startsWith('charset') || UTF8_CHARSET.test(parameter)))
 
 /**
- * The body as a JSON object in which no member is there twice. Throws what readBody and parseBody throw, and
- * unsupported_media_type.
+ * The body as a JSON object in which no member is there twice. Rejects with what parseBody throws,
+ * unsupported_media_type, body_too_large; overloaded and too_many_unfinished while it is on its way.
  */
-export async function readJson(call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> {
-  const body = await readParts(call, maxBytes, limits)
-  checkUnique(body)
-  return body
-}
+export const readJson = (call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> =>
+  read(call, maxBytes, limits, checkUnique)
 
 /** The same for a body that may be a list of requests, each to be checked by itself for members that it has twice. */
-export async function readParts(call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> {
-  const { 'content-type': type, 'content-encoding': encoding } = call.exchange.request.headers
-  if (type !== undefined && !isJsonType(type)) throw new SluiceError('unsupported_media_type')
-  // Nothing is ever decompressed, so there can be no bomb
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
-  const raw = await readBody(call, maxBytes)
-  call.check()
-  return parseBody(raw, limits)
-}
+export const readParts = (call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> =>
+  read(call, maxBytes, limits, () => {})
 
-/**
- * The whole body. A content-length over the cap is refused before a byte is read. Throws body_too_large; overloaded and
- * too_many_unfinished while it is on its way.
- */
-function readBody(call: Call, maxBytes: number): Promise<Buffer> {
-  const { request, response } = call.exchange
-  const length = Number(request.headers['content-length'] ?? Number.NaN)
-  if (length > maxBytes) throw new SluiceError('body_too_large')
-  if (request.headers.expect !== undefined) response.writeContinue()
+/** The whole body. A content-length over the cap is refused before a byte is read. */
+function read(call: Call, maxBytes: number, limits: JsonLimits, check: (body: JsonBody) => void): Promise<JsonBody> {
   return new Promise((resolve, reject) => {
-    const body = new Gathered()
+    const { request, response } = call.exchange
+    const { 'content-type': type, 'content-encoding': encoding, expect } = request.headers
+    if (type !== undefined && !isJsonType(type)) throw new SluiceError('unsupported_media_type')
+    // Nothing is ever decompressed, so there can be no bomb
+    if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
+    const length = Number(request.headers['content-length'] ?? Number.NaN)
+    if (length > maxBytes) throw new SluiceError('body_too_large')
+    if (expect !== undefined) response.writeContinue()
+    const gathered = new Gathered()
     let holding: Holding | undefined
     const fail = (error: Error): void => {
       holding?.hold(0)
@@ -80,14 +92,14 @@ function readBody(call: Call, maxBytes: number): Promise<Buffer> {
     }
     let chunks = 0
     const onData = (chunk: Buffer): void => {
-      if (++chunks > MAX_SMALL_CHUNKS && chunks * MEAN_CHUNK_BYTES > body.length) return fail(inPieces())
-      if (body.length + chunk.length > maxBytes) return fail(new SluiceError('body_too_large'))
-      body.add(chunk)
+      if (++chunks > MAX_SMALL_CHUNKS && chunks * MEAN_CHUNK_BYTES > gathered.length) return fail(inPieces())
+      if (gathered.length + chunk.length > maxBytes) return fail(new SluiceError('body_too_large'))
+      gathered.add(chunk)
       // What arrived complete holds nothing up
-      if (body.length === length || call.inflow === null) return
+      if (gathered.length === length || call.inflow === null) return
       try {
         holding ??= call.inflow.open(call.caller)
-        holding.hold(body.length)
+        holding.hold(gathered.length)
       } catch (thrown) {
         fail(SluiceError.from(thrown))
       }
@@ -95,7 +107,14 @@ function readBody(call: Call, maxBytes: number): Promise<Buffer> {
     request.on('data', onData)
     request.on('end', () => {
       holding?.hold(0)
-      resolve(body.bytes)
+      try {
+        call.check()
+        const body = parseBody(gathered.bytes, limits)
+        check(body)
+        resolve(body)
+      } catch (thrown) {
+        reject(thrown as Error)
+      }
     })
     request.on('error', () => fail(new Aborted()))
   })
@@ -134,7 +153,7 @@ export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
   if (!isUtf8(raw)) throw new SluiceError('invalid_json', { message: 'The body is not valid UTF-8.' })
   const bytes = raw[0] === 0xef && raw[1] === 0xbb && raw[2] === 0xbf ? raw.subarray(3) : raw
   const maxValues = Math.min(MAX_VALUES, limits.maxKeys * VALUES_A_KEY)
-  const { members, keys } = scan(bytes, { ...limits, maxValues, maxItems: MAX_ITEMS })
+  const keys = scan(bytes, { ...limits, maxValues, maxItems: MAX_ITEMS })
   const text = bytes.toString('utf8')
   let value: unknown
   try {
@@ -145,7 +164,7 @@ export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
   if (!isRecord(value)) throw new SluiceError('invalid_request', { message: 'The body must be a JSON object.' })
   if (hasLoneSurrogate(text, value))
     throw new SluiceError('invalid_json', { message: 'The body has a \\u escape that is half of a surrogate pair.' })
-  return { bytes, value, members, keys }
+  return new JsonBody(bytes, value, keys)
 }
 
 /** JSON.stringify writes pairs as characters and lone halves as escapes. Only bodies with such escapes pay for it. */

@@ -1,7 +1,7 @@
 /** Jobs and their events: PROTOCOL.md sections 4 and 5. */
 import { type ErrorCode, SluiceError } from '../../core/errors.ts'
 import type { Job } from '../../core/job.ts'
-import { checkKeys, checkUnique, isRecord, scan, scanArray } from '../../core/json.ts'
+import { checkKeys, checkUnique, isRecord, type Member, scan, scanArray } from '../../core/json.ts'
 import { type Dialect, SSE, type StreamForm } from '../../core/ports/dialect.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { type Cursor, parseCursor } from '../../core/record.ts'
@@ -83,7 +83,8 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     try {
       if (!isRecord(job))
         throw new SluiceError('invalid_request', { message: 'A job must be an object with a "request".' })
-      const { members, keys } = scan(bytes, options)
+      const members: Member[] = []
+      const keys = scan(bytes, options, members)
       checkUnique({ bytes, value: job, keys })
       return jobDraft(deps, call.caller, job, memberBytes({ bytes, members }, 'request'), null, call)
     } catch (thrown) {

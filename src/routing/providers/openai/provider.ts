@@ -19,6 +19,7 @@ import {
   embeddingBody,
   embeddingsAsked,
   hasStreamOptions,
+  howAsked,
 } from './request.ts'
 
 export interface OpenAiOptions {
@@ -114,11 +115,12 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
   })
 
   const askChat = (call: ProviderCall, stream: boolean, streamOptions: ChatEdits['streamOptions']): Asked => {
-    const body = chatBody(call.body, { upstreamModel, stream, streamOptions, continuation, prefix: call.prefix })
+    const asked = howAsked(call.body)
+    const body = chatBody(call.body, asked, { upstreamModel, stream, streamOptions, continuation, prefix: call.prefix })
     return {
       request: post(call, '/chat/completions', stream ? events : json, body),
       stream,
-      choices: choicesAsked(call.body),
+      choices: choicesAsked(asked),
       without: (what) => {
         if (what === 'stream_options' && hasStreamOptions(body)) return askChat(call, stream, 'none')
         return what === 'stream' ? askChat(call, !stream, stream ? 'as-sent' : streamOptions) : null

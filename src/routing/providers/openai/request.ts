@@ -1,12 +1,9 @@
 /** The body for the upstream: what the client sent, byte for byte, except for the members that are ours to set. */
 import { SluiceError } from '../../../core/errors.ts'
-import { editObject, memberText, scanArray } from '../../../core/json.ts'
+import { editObject, memberText, NO_LIMITS, scanArray, scanObject } from '../../../core/json.ts'
 
 /** How an upstream continues a given beginning: a last message with `prefix: true` (DeepSeek), or vLLM's two flags. */
 export type Continuation = 'none' | 'prefix' | 'vllm'
-
-/** As memberText. Most members are absent: a plain search is cheaper than a scan. */
-const textOf = (body: Buffer, key: string): string | null => (body.includes(`"${key}"`) ? memberText(body, key) : null)
 
 export interface ChatEdits {
   /** Null: what the client asked for. */
@@ -19,13 +16,36 @@ export interface ChatEdits {
   readonly prefix: string | undefined
 }
 
-const viewOf = (body: Uint8Array): Buffer => Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+const viewOf = (body: Uint8Array): Buffer =>
+  Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
 
-export function chatBody(bytes: Uint8Array, edits: ChatEdits): Uint8Array {
+/** Members that say how the client asked, as it wrote them (JSON); null: absent. */
+export interface HowAsked {
+  readonly stream: string | null
+  readonly streamOptions: string | null
+  readonly n: string | null
+}
+
+export function howAsked(bytes: Uint8Array): HowAsked {
   const body = viewOf(bytes)
+  let [stream, streamOptions, n]: Array<string | null> = [null, null, null]
+  if (body.includes('"stream') || body.includes('"n"'))
+    for (const { key, valueStart, valueEnd } of scanObject(body, NO_LIMITS)) {
+      // The last one of a name counts, as for JSON.parse
+      if (key === 'stream') stream = body.toString('utf8', valueStart, valueEnd)
+      else if (key === 'stream_options') streamOptions = body.toString('utf8', valueStart, valueEnd)
+      else if (key === 'n') n = body.toString('utf8', valueStart, valueEnd)
+    }
+  return { stream, streamOptions, n }
+}
+
+/** `asked`: what `howAsked` found in these bytes. */
+export function chatBody(
+  bytes: Uint8Array,
+  { stream: asked, streamOptions: options }: HowAsked,
+  edits: ChatEdits,
+): Uint8Array {
   const set: Record<string, string | null> = {}
-  const asked = textOf(body, 'stream')
-  const options = textOf(body, 'stream_options')
   if (edits.upstreamModel !== null) set['model'] = JSON.stringify(edits.upstreamModel)
   if (edits.stream) set['stream'] = 'true'
   // "stream": false stays as it was sent
@@ -37,7 +57,7 @@ export function chatBody(bytes: Uint8Array, edits: ChatEdits): Uint8Array {
       ? viewOf(editObject(Buffer.from(options), { include_usage: 'true' })).toString('utf8')
       : '{"include_usage":true}'
   if (edits.prefix !== undefined && edits.continuation !== 'none') {
-    set['messages'] = withPrefix(textOf(body, 'messages'), edits.prefix, edits.continuation)
+    set['messages'] = withPrefix(memberText(bytes, 'messages'), edits.prefix, edits.continuation)
     if (edits.continuation === 'vllm') {
       set['continue_final_message'] = 'true'
       set['add_generation_prompt'] = 'false'
@@ -47,14 +67,14 @@ export function chatBody(bytes: Uint8Array, edits: ChatEdits): Uint8Array {
 }
 
 /** How many choices the request asks for. */
-export function choicesAsked(bytes: Uint8Array): number {
-  const n = Number(textOf(viewOf(bytes), 'n') ?? 1)
+export function choicesAsked({ n: asked }: HowAsked): number {
+  const n = Number(asked ?? 1)
   return Number.isSafeInteger(n) && n > 0 ? n : 1
 }
 
 /** How many embeddings the request asks for: one of a text or of a list of tokens, else one of each item. */
 export function embeddingsAsked(bytes: Uint8Array): number {
-  const input = textOf(viewOf(bytes), 'input')
+  const input = memberText(bytes, 'input')
   if (input?.startsWith('[') !== true) return 1
   const json = Buffer.from(input)
   const items = scanArray(json)
