@@ -134,7 +134,14 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     result(job, dialect) {
       return new Promise((resolve, reject) => {
         const seen = new Seen(SEEN_BYTES)
-        ended(job.id, () => results.of(job, dialect, seen).then(resolve, reject), reject, seen)
+        const tell = (): void => {
+          try {
+            resolve(results.of(job, dialect, seen))
+          } catch (thrown) {
+            reject(thrown as Error)
+          }
+        }
+        ended(job.id, tell, reject, seen)
       })
     },
     close() {

@@ -62,12 +62,14 @@ export class Results {
   }
 
   /** Of a job that has ended; `seen` in this very turn. Throws job_gone. */
-  async of(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>, seen?: Seen): Promise<Reply> {
-    if (seen?.whole === true) {
-      const answer = dialect.whole(job)
-      answer.take(seen.records)
-      return answer.reply()
-    }
+  of(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>, seen?: Seen): Reply | Promise<Reply> {
+    if (seen?.whole !== true) return this.#ofLog(job, dialect)
+    const answer = dialect.whole(job)
+    answer.take(seen.records)
+    return answer.reply()
+  }
+
+  async #ofLog(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply> {
     // Read each time, so that an erased log is not answered from memory
     const first = await this.#read(job, 0)
     const answer = dialect.whole(job)

@@ -42,12 +42,16 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
     const exchange = new Exchange(request, response, requestIdOf(request, deps.ids), corsOf(request, origins), deps)
     const fail = (thrown: unknown): void => exchange.fail(thrown, headersOf(thrown, exchange, router))
     const send = (answer: Answered): void => {
-      if (answer !== null) exchange.send(answer)
+      try {
+        if (answer !== null) exchange.send(answer)
+      } catch (error) {
+        fail(error)
+      }
     }
     const begin = (): void => {
       try {
         const answer = handle(exchange)
-        if (answer instanceof Promise) answer.then(send).catch(fail)
+        if (answer instanceof Promise) void answer.then(send, fail)
         else send(answer)
       } catch (error) {
         fail(error)

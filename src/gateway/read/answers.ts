@@ -30,6 +30,8 @@ export interface Answers {
   releaseAll(): void
 }
 
+const GONE = Promise.resolve(null)
+
 export function createAnswers(deps: GatewayDeps): Answers {
   const { delivery, options, clock, dialects, presence } = deps
   const waiting = new Slots<() => void>()
@@ -65,10 +67,10 @@ export function createAnswers(deps: GatewayDeps): Answers {
       return null
     },
 
-    async whole(call, job, dialect) {
+    whole(call, job, dialect) {
       const { exchange } = call
       const leave = enter(call, job)
-      if (leave === null) return null
+      if (leave === null) return GONE
       return new Promise((resolve, reject) => {
         const over = (complete: boolean): void => {
           waiting.delete(place, giveUp)
