@@ -46,7 +46,8 @@ interface Choice {
   hasReason: boolean
   /** Did a delta show something? */
   shown: boolean
-  readonly calls: { readonly ids: Set<Json>; readonly indexes: Set<Json> }
+  /** Null: none yet, as in most answers. */
+  calls: { readonly ids: Set<Json>; readonly indexes: Set<Json> } | null
 }
 
 export class AnswerState {
@@ -99,7 +100,8 @@ export class AnswerState {
     }
     let isOrdinary = !hasUsage
     let [showsAny, endsAny] = [false, false]
-    for (const [position, choice] of choices.entries()) {
+    for (let position = 0; position < choices.length; position++) {
+      const choice = choices[position]
       if (!isObject(choice)) continue
       const reason = reasonOf(choice)
       if (isSomething(choice['error'])) return { kind: 'error', error: choice['error'] }
@@ -122,7 +124,7 @@ export class AnswerState {
     let choice = this.#choices.get(index)
     if (choice === undefined) {
       if (this.#choices.size >= MAX_CHOICES) return null
-      choice = { hasReason: false, shown: false, calls: { ids: new Set(), indexes: new Set() } }
+      choice = { hasReason: false, shown: false, calls: null }
       this.#choices.set(index, choice)
       this.#unfinished++
     }
@@ -153,9 +155,11 @@ export class AnswerState {
 }
 
 /** How many calls a choice has at least, after this chunk of it. */
-function countCalls({ delta }: JsonObject, { calls: { ids, indexes } }: Choice): number {
+function countCalls({ delta }: JsonObject, choice: Choice): number {
   const calls = isObject(delta) ? delta['tool_calls'] : undefined
   if (!Array.isArray(calls)) return 0
+  choice.calls ??= { ids: new Set(), indexes: new Set() }
+  const { ids, indexes } = choice.calls
   let unnamed = 0
   for (const call of calls) {
     if (!isObject(call)) continue
