@@ -8,6 +8,7 @@ import { Settings } from './app/in-force.ts'
 import { adminKey, firstKey } from './app/keys.ts'
 import { type ReloadOptions, reloader } from './app/reload.ts'
 import { createRuntime } from './app/runtime.ts'
+import { type Own, ofAll, type Question, type Siblings } from './app/siblings.ts'
 import { closingOnError, orAborted, within } from './app/within.ts'
 import { warnOfJobsWithoutModel } from './app/without-model.ts'
 import { NO_WORKER, startWorker } from './app/worker.ts'
@@ -16,9 +17,10 @@ import type { Config } from './config/schema.ts'
 import { urlOf } from './core/address.ts'
 import { withWall } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
+import type { Engine } from './core/ports/engine.ts'
 import { watchLoop } from './observability/loop.ts'
-import { depthOf, ownMemory } from './observability/numbers.ts'
-import { createRegistry, statsOf } from './observability/registry.ts'
+import { depthOf, ownProcess } from './observability/numbers.ts'
+import { createRegistry } from './observability/registry.ts'
 import { Catalogue } from './routing/catalogue.ts'
 import type { Drained } from './worker/pool.ts'
 
@@ -32,6 +34,10 @@ export interface App {
   stop(): Promise<Drained>
   /** A stop that waits for running jobs hands them back now. */
   hurry(): void
+  /** Can it take work? */
+  readonly health: Engine['health']
+  /** What all processes of a server are asked, of this one: its numbers, or a reload. */
+  answer(question: Question): Promise<unknown>
   /** Applies what may change in a running server, all of it or nothing; the outcome is logged. Never rejects. */
   reload(): Promise<void>
 }
@@ -43,6 +49,8 @@ export interface StartOptions extends ReloadOptions {
   readonly keyFile?: string
   /** Aborts the start. */
   readonly signal?: AbortSignal
+  /** Of several processes that share the ports. */
+  readonly siblings?: Siblings
 }
 
 /** For jobs to be handed back, and for the store to close: the whole stop takes less than 4 s after the drain. */
@@ -54,6 +62,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   armCrash(environmentOf('SLUICE_TEST_CRASH_AT'))
   const runtime = createRuntime(options.log)
   const { clock, ids, log } = runtime
+  const { siblings, signal } = options
   const { drainMs } = config.workers
   const settings = await Settings.open(config, runtime)
   const engine = await closingOnError([settings], () => openEngine(settings, runtime))
@@ -61,14 +70,14 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const ownKey = await closingOnError([engine, settings], () => adminKey(config, ids))
   const catalogue = new Catalogue(settings.routes())
   const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, catalogue, runtime)
-  const reload = reloader(settings, { catalogue, engine, worker }, options)
   const loop = watchLoop()
   const numbers = createRegistry()
-  const stats = async () => statsOf(await numbers.read())
+  const reload = reloader(settings, { catalogue, engine, worker }, options)
+  const own: Own = { numbers: () => numbers.read(), reload, health: engine.health }
   const isSeeded = options.keyOnStart !== undefined
   // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
   const dates = withWall(clock, () => engine.wallMs())
-  const parts = { engine, catalogue, adminKey: ownKey, isSeeded, stats, reload }
+  const parts = { ...ofAll(own, siblings), engine, catalogue, adminKey: ownKey, isSeeded }
   const gateway = startGateway(settings, parts, { ...runtime, clock: dates })
 
   const shutDown = async (): Promise<Drained> => {
@@ -86,13 +95,15 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
 
   try {
     const depth = depthOf(engine.operations)
-    numbers.add(runtime.recorder, depth, engine, worker, settings, gateway, loop, ownMemory)
+    numbers.add(runtime.recorder, depth, engine, worker, settings, gateway, loop, ownProcess)
     const { created: createdKey, notes } = await firstKey(engine.keys, config.role, options, dates, ids)
     for (const note of notes) log.warn({}, note)
-    options.signal?.throwIfAborted()
+    signal?.throwIfAborted()
+    // Of several processes, one that is not ready yet would be handed its share of the requests
+    if (siblings !== undefined) await orAborted(engine.restore(), signal)
     const open = config.role === 'worker' ? null : await gateway.listenPublic(config.host, config.port)
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
-    await orAborted(engine.restore(), options.signal)
+    if (siblings === undefined) await orAborted(engine.restore(), signal)
     gateway.ready()
     await warnOfJobsWithoutModel(engine.jobs, catalogue, log)
     return {
@@ -101,6 +112,8 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
       createdKey,
       stop,
       hurry: () => void worker.drain(0),
+      health: engine.health,
+      answer: (question) => own[question](),
       reload: () => reload().then(nothing, nothing),
     }
   } catch (error) {

@@ -16,7 +16,7 @@ const PAGE_BYTES = 256 * 1024
 /** For answers that are being written when the server stops. */
 export const LAST_WORDS_MS = 1_000
 
-export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload'> {
+export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload' | 'health'> {
   readonly engine: Engine
   readonly catalogue: Catalogue
   readonly adminKey: string
@@ -25,7 +25,7 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload'> {
 }
 
 export function startGateway(settings: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
-  const { engine, catalogue, adminKey, isSeeded, stats, reload } = parts
+  const { engine, catalogue, adminKey, isSeeded, health, stats, reload } = parts
   const { clock, ids, emit, log } = runtime
   const { http, queue, sessions, websocket, workers } = settings.config
   const created = Math.floor(clock.wallMs() / 1000)
@@ -42,7 +42,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     keys: engine.keys,
     presence: engine.presence,
     tickets: engine.tickets,
-    health: engine.health,
+    health,
     eraseTenant: engine.eraseTenant,
     backup: engine.backup,
     stats,

@@ -5,10 +5,11 @@ import { invocation } from './command.ts'
 import { columns } from './table.ts'
 import { version } from './version.ts'
 
-type Started = Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'>
+/** What is shown of a server. */
+export type Ready = Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'>
 
 /** For machines: one JSON line. The key itself goes to a terminal or into a file, never into a journal. */
-export function readyLine(app: Started, config: Config, keyFile: string | null, time: string): string {
+export function readyLine(app: Ready, config: Config, keyFile: string | null, time: string): string {
   return JSON.stringify({
     level: 'info',
     time,
@@ -24,7 +25,7 @@ export function readyLine(app: Started, config: Config, keyFile: string | null, 
 }
 
 /** For people. The curl line works as it is copied. */
-export function screen(app: Started, config: Config, readyMs: number): string[] {
+export function screen(app: Ready, config: Config, readyMs: number): string[] {
   const key = app.createdKey ?? '$SLUICE_API_KEY'
   const model = config.models.find((m) => !m.name.endsWith('*'))?.name ?? config.models[0].name.replace('*', '…')
   const body = JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'Hello' }] })
@@ -55,7 +56,7 @@ export function screen(app: Started, config: Config, readyMs: number): string[] 
   ]
 }
 
-function apiKey(app: Started, config: Config): string {
+function apiKey(app: Ready, config: Config): string {
   if (app.createdKey !== null) return `${app.createdKey}   (shown once; to create more: ${invocation} keys create)`
   if (config.key !== null) return `the value of ${config.key}   (clients read it from SLUICE_API_KEY)`
   return `created earlier   (to create another: ${invocation} keys create)`

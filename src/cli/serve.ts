@@ -3,7 +3,6 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isatty } from 'node:tty'
-import type { App } from '../app.ts'
 import { loadConfig, type Sources } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { systemClock as clock } from '../core/clock.ts'
@@ -11,7 +10,7 @@ import { type Args, type Command, EXIT } from './command.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { listenError } from './listen.ts'
 import type { ServerLog } from './log.ts'
-import { readyLine, screen } from './screen.ts'
+import { type Ready, readyLine, screen } from './screen.ts'
 import { onSignal } from './signals.ts'
 import { Sink } from './sink.ts'
 import { boundYoungGeneration } from './young-generation.ts'
@@ -48,13 +47,13 @@ export const command: Command = {
   ],
   takesSettings: true,
   async run(args) {
-    const [app, { openLog }] = await Promise.all([import('../app.ts'), import('./log.ts')])
+    const { openLog } = await import('./log.ts')
     const log = openLog('info', args.has('json'))
     const lifecycle = new Lifecycle(log, clock)
     onSignal(lifecycle.signal)
     endOnUnforeseen(log)
     try {
-      return await serve(args, app, log, lifecycle)
+      return await serve(args, log, lifecycle)
     } catch (error) {
       if (!lifecycle.stopAsked.aborted) throw error
       lifecycle.ended({ jobsFinished: 0, jobsHandedBack: 0 })
@@ -63,17 +62,22 @@ export const command: Command = {
   },
 }
 
-async function serve(
-  args: Args,
-  { startApp }: typeof import('../app.ts'),
-  log: ServerLog,
-  lifecycle: Lifecycle,
-): Promise<number> {
+async function serve(args: Args, log: ServerLog, lifecycle: Lifecycle): Promise<number> {
   const sources: Sources = { file: args.option('config'), flags: args.settings }
   const { config, warnings } = loadConfig(sources)
   log.level = config.log.level
-  for (const warning of warnings) log.warn({}, warning)
+  const several = config.processes === 1 ? null : await import('./processes/several.ts')
+  const child = several?.childOf(lifecycle) ?? null
+  // Once, though each of several processes reads the settings
+  if (child === null) for (const warning of warnings) log.warn({}, warning)
   const atTerminal = isatty(1) && !args.has('json')
+  if (several !== null && child === null) {
+    lifecycle.stopAsked.throwIfAborted()
+    const { ready, ended } = await several.startAll(config, log)
+    if (ready !== null) show(ready, config, firstKeyFile(config), atTerminal)
+    return ended
+  }
+  const { startApp } = await import('../app.ts')
   const keyFile = atTerminal ? null : firstKeyFile(config)
   const configAgain = (): Config => {
     const { config, warnings } = loadConfig({ ...sources, isReload: true })
@@ -87,6 +91,7 @@ async function serve(
       log.level = next.log.level
     },
     signal: lifecycle.stopAsked,
+    ...(child === null ? {} : { siblings: child }),
     ...(config.key === null ? {} : { keyOnStart: config.key.reveal() }),
     ...(keyFile === null ? {} : { keyFile }),
   }).catch((error: unknown) => {
@@ -94,7 +99,8 @@ async function serve(
   })
   lifecycle.started(app, config.workers.drainMs)
   boundYoungGeneration(process.execArgv)
-  show(app, config, keyFile, atTerminal)
+  if (child === null) show(app, config, keyFile, atTerminal)
+  else child.started(app)
   await lifecycle.stopped
   // Whatever still keeps the loop alive is not worth waiting for
   clock.after(LINGER_MS, () => process.exit(EXIT.ok))
@@ -103,7 +109,7 @@ async function serve(
 
 const LINGER_MS = 300
 
-function show(app: App, config: Config, keyFile: string | null, atTerminal: boolean): void {
+function show(app: Ready, config: Config, keyFile: string | null, atTerminal: boolean): void {
   const out = new Sink(1, { onLost: () => '' })
   if (!atTerminal) out.write(`${readyLine(app, config, keyFile, new Date(clock.wallMs()).toISOString())}\n`)
   else for (const line of screen(app, config, Math.round(process.uptime() * 1000))) out.write(`${line}\n`)

@@ -1,6 +1,6 @@
 /** Which engine stores, and its settings. */
 import { z } from 'zod'
-import { fieldKinds, flag, list, secret } from '../settings/fields.ts'
+import { count, fieldKinds, flag, list, secret } from '../settings/fields.ts'
 import { asGivenBy } from './as-given.ts'
 
 const EXAMPLE = 'such as redis://127.0.0.1:6379, or rediss://… for TLS'
@@ -84,6 +84,13 @@ const word = z.custom((given) => given === 'embedded', NO_ENGINE)
 export const engineAsGiven = asGivenBy<z.output<typeof engine>>((given) =>
   typeof given === 'object' && given !== null && !Array.isArray(given) ? redis : word,
 ).prefault('embedded')
+
+export const processes = count({ min: 1, max: 256 })
+  .prefault(1)
+  .describe(
+    'Processes that share the ports, one a CPU core. More than one only with `engine.redis`. Limits that are not of ' +
+      'the store (`http`, `websocket`, `sessions`, `workers.concurrency`) are those of each.',
+  )
 
 export const role = z
   .enum(['all', 'gateway', 'worker'])

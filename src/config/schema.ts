@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { guardSettings } from '../admission/settings.ts'
 import type { Camelised } from '../core/camel.ts'
 import { count, duration, filePath, flag, httpUrl, list, secret, size } from '../settings/fields.ts'
-import { engine, engineAsGiven, role } from './engine.ts'
+import { engine, engineAsGiven, processes, role } from './engine.ts'
 import { model, modelAsGiven, name } from './models.ts'
 
 const port = () => count({ max: 65_535 })
@@ -42,6 +42,7 @@ export const settings = z.strictObject({
     .describe('The listener for operators.'),
   engine,
   role,
+  processes,
   data_dir: filePath()
     .prefault('./sluice-data')
     .describe(
@@ -360,6 +361,8 @@ export const schema = settings
         ['role'],
         `"${c.role}" needs a store that several processes share: set engine.redis.url (SLUICE_REDIS_URL)`,
       )
+    if (c.engine === 'embedded' && c.processes > 1)
+      refuse(['processes'], 'more than one needs a store that processes share: set engine.redis.url (SLUICE_REDIS_URL)')
     if (c.workers.heartbeat_ms * 2 > c.workers.lease_ms)
       refuse(['workers', 'heartbeat_ms'], 'must be at most half of workers.lease_ms')
     if (c.retention.conversations.bytes > c.retention.conversations.tenant_bytes)

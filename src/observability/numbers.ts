@@ -2,8 +2,11 @@
 import { gauge, type NumberSource } from '../core/numbers.ts'
 import type { Operations, QueueDepth } from '../core/ports/operations.ts'
 
-export const ownMemory: NumberSource = {
-  metrics: [gauge('rss_bytes', 'Memory of the process', () => process.memoryUsage.rss())],
+export const ownProcess: NumberSource = {
+  metrics: [
+    gauge('processes', 'Processes whose numbers these are', () => 1),
+    gauge('rss_bytes', 'Memory of these processes', () => process.memoryUsage.rss()),
+  ],
 }
 
 /** All processes of a fleet report the same values, so these are not added up. */

@@ -1,0 +1,40 @@
+/** Several processes may share the ports of a server: what one of them is asked holds for all. */
+import type { SluiceError } from '../core/errors.ts'
+import type { GatewayDeps } from '../gateway/deps.ts'
+import { type Reading, statsOf, sum } from '../observability/registry.ts'
+import type { Reloaded } from './in-force.ts'
+
+export type Question = 'numbers' | 'reload'
+
+export interface Siblings {
+  /**
+   * What each of them answers to App.answer, this one included. Who does not answer in time is left out; rejects with
+   * the error of any of them.
+   */
+  ask(question: Question): Promise<readonly unknown[]>
+  /** Why another one takes no work; null: all do. */
+  readonly refusal: SluiceError | null
+}
+
+/** What this process alone would answer. */
+export interface Own extends Pick<GatewayDeps, 'health'> {
+  numbers(): Promise<readonly Reading[]>
+  reload(): Promise<Reloaded>
+}
+
+/** What the gateway answers: each request may reach any of the processes. */
+export function ofAll(own: Own, siblings: Siblings | undefined): Pick<GatewayDeps, 'health' | 'stats' | 'reload'> {
+  if (siblings === undefined) return { ...own, stats: async () => statsOf(await own.numbers()) }
+  return {
+    stats: async () => statsOf(sum((await siblings.ask('numbers')) as ReadonlyArray<readonly Reading[]>)),
+    async reload() {
+      const [reloaded] = (await siblings.ask('reload')) as readonly Reloaded[]
+      return reloaded
+    },
+    health() {
+      const health = own.health()
+      const { refusal } = siblings
+      return health.ok && refusal !== null ? { ok: false, error: refusal } : health
+    },
+  }
+}

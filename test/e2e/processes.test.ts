@@ -1,0 +1,118 @@
+/** `--processes`: several processes share the ports of a server, and answer as one. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { eventually } from '../conformance/harness.ts'
+import { NO_REDIS, RedisServer } from '../redis/server.ts'
+import { ADMIN_KEY, call, KEY, startProcess } from './fleet.ts'
+import { freshFolder, killAll, lines, type Options, removeFolders, serve } from './serve.ts'
+
+const childrenOf = (pid: number): readonly number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+
+const isRunning = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several processes on one port', () => {
+  let redis: RedisServer
+  beforeAll(async () => {
+    redis = await RedisServer.start()
+  })
+  afterEach(killAll)
+  afterAll(async () => {
+    await redis.remove()
+    removeFolders()
+  })
+
+  const start = (more: Options = {}) =>
+    startProcess(redis.url, 'all', { ...more, args: ['--processes', '2', ...(more.args ?? [])] })
+  const stats = async (adminUrl: string): Promise<Record<string, number>> =>
+    (await call(adminUrl, '/admin/stats', { key: ADMIN_KEY })).json() as Promise<Record<string, number>>
+  const models = async (url: string): Promise<string> =>
+    (await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${KEY}`, connection: 'close' } })).text()
+  const submit = async (url: string, prompt: string): Promise<string> => {
+    const request = { model: 'demo', messages: [{ role: 'user', content: prompt }] }
+    const response = await call(url, '/v1/jobs', { body: { request } })
+    expect(response.status).toBe(202)
+    return ((await response.json()) as { id: string }).id
+  }
+
+  it('are ready together, share the work, and answer as one; one that dies refuses nobody, and is followed', async () => {
+    const file = join(freshFolder(), '..', 'several.yaml')
+    const configured = (name: string) =>
+      writeFileSync(file, `models: [{ name: demo, provider: demo }, { name: ${name}, provider: demo }]\n`)
+    configured('before')
+    const { child, url, adminUrl, out, err, ended } = await start({ args: ['--config', file] })
+    expect(out().trim().split('\n')).toHaveLength(1)
+    for (let n = 0; n < 4; n++) await models(url!)
+    expect(await stats(adminUrl)).toMatchObject({ processes: 2, coordinating: 1 })
+
+    configured('after')
+    const reload = await call(adminUrl, '/admin/reload', { key: ADMIN_KEY, body: {} })
+    expect(await reload.json()).toMatchObject({ models: ['demo', 'after'] })
+    for (let n = 0; n < 6; n++) expect(await models(url!)).toContain('"after"')
+    configured('last')
+    child.kill('SIGHUP')
+    await eventually(async () => {
+      for (let n = 0; n < 6; n++) expect(await models(url!)).toContain('"last"')
+    })
+
+    const [victim] = childrenOf(child.pid!)
+    process.kill(victim, 'SIGKILL')
+    for (let n = 0; n < 20; n++) expect(await models(url!)).toContain('"last"')
+    await eventually(async () => expect(await stats(adminUrl)).toMatchObject({ processes: 2 }), 20_000)
+    const told = lines(err()).filter(({ msg }) => msg === 'a process ended by itself: another one follows')
+    expect(told).toEqual([expect.objectContaining({ pid: victim, signal: 'SIGKILL', again_in_ms: 200 })])
+
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+  })
+
+  it('a stop drains them all, and refuses no connection until they have ended', async () => {
+    const { child, url, adminUrl, ended, err } = await start()
+    const id = await submit(url!, 'Hi. demo: tokens=100 delay=10')
+    await eventually(async () => expect(await stats(adminUrl)).toMatchObject({ leased: 1 }))
+    child.kill('SIGTERM')
+    await eventually(async () => expect((await fetch(`${url}/readyz`)).status).toBe(503))
+    const response = await fetch(`${url}/v1/jobs/${id}`, { headers: { authorization: `Bearer ${KEY}` } })
+    expect([response.status, await response.text()]).toEqual([503, expect.stringContaining('draining')])
+    expect((await fetch(`${url}/livez`)).status).toBe(200)
+    expect(await ended).toBe(0)
+    const stopped = lines(err()).filter(({ msg }) => msg === 'stopped')
+    expect(stopped.map(({ jobs_finished: finished }) => finished).sort()).toEqual([0, 1])
+  })
+
+  it('whose parent is killed stop in order', async () => {
+    const { child, url, err } = await start()
+    const children = childrenOf(child.pid!)
+    expect(children).toHaveLength(2)
+    const id = await submit(url!, 'Hi. demo: tokens=2000 delay=10')
+    child.kill('SIGKILL')
+    await eventually(() => expect(children.filter(isRunning)).toEqual([]), 20_000)
+    expect(lines(err()).filter(({ msg }) => msg === 'stopped')).toHaveLength(2)
+    const next = await start()
+    const cancel = await call(next.url!, `/v1/jobs/${id}/cancel`, { body: {} })
+    expect(cancel.status).toBe(202)
+    next.child.kill('SIGTERM')
+    expect(await next.ended).toBe(0)
+  })
+
+  it('that can not start tell why once', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await new Promise((done) => other.once('listening', done))
+    const { port } = other.address() as { port: number }
+    const args = ['--processes', '3', '--redis-url', redis.url, '--admin-port', '0', '--port', String(port)]
+    const { ended, err, out } = serve({ args, env: { SLUICE_ADMIN_KEY: ADMIN_KEY } })
+    expect(await ended).toBe(5)
+    expect(lines(err())).toEqual([expect.objectContaining({ level: 'fatal', code: 'in_use' })])
+    expect(out()).toBe('')
+    other.close()
+  })
+})
