@@ -90,7 +90,7 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
   })
 
   it('whose parent is killed stop in order', async () => {
-    const { child, url, err } = await start()
+    const { child, url, err } = await start({ env: { SLUICE_WORKERS_DRAIN_MS: '500' } })
     const children = childrenOf(child.pid!)
     expect(children).toHaveLength(2)
     const id = await submit(url!, 'Hi. demo: tokens=2000 delay=10')
