@@ -44,7 +44,7 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
     return ((await response.json()) as { id: string }).id
   }
 
-  it('are ready together, share the work, and answer as one; one that dies refuses nobody, and is followed', async () => {
+  it('are ready together, and answer as one; one that dies refuses nobody, and is followed', async () => {
     const file = join(freshFolder(), '..', 'several.yaml')
     const configured = (name: string) =>
       writeFileSync(file, `models: [{ name: demo, provider: demo }, { name: ${name}, provider: demo }]\n`)
