@@ -152,6 +152,11 @@ it.each<[string, RegExp, Partial<History>]>([
     { answers: [{ job: 'a', key: 'k', tokens: 1, text: 'internal', status: 500, atMs: 10 }] },
   ],
   [
+    'a cancel that did not hold',
+    /S2 a: was told canceled, and is done/,
+    { acked: [acked('a', 10, { canceled: true, canceledAtMs: 20 })], finals: new Map([final('a')]) },
+  ],
+  [
     'one key, two jobs, where nothing was lost',
     /J4 b: its key was a before/,
     { acked: [acked('a', 10), acked('b', 20, { key: 'key-a' })], finals: new Map([final('a'), final('b')]) },

@@ -17,8 +17,12 @@ export function check(history: History): string[] {
       wrong.push(`J4 ${job.id}: its key was ${known.id} before`)
     keys.set(job.key, job)
     const final = history.finals.get(job.id)
-    if (final !== undefined) wrong.push(...checkLog(job, final))
-    else if (!losses.covers(job.ackedAtMs)) wrong.push(`J1 ${job.id}: acknowledged and lost`)
+    if (final !== undefined) {
+      wrong.push(...checkLog(job, final))
+      const { canceledAtMs } = job
+      if (canceledAtMs !== undefined && final.state !== 'canceled' && !losses.covers(canceledAtMs))
+        wrong.push(`S2 ${job.id}: was told canceled, and is ${final.state}`)
+    } else if (!losses.covers(job.ackedAtMs)) wrong.push(`J1 ${job.id}: acknowledged and lost`)
   }
   for (const reader of history.readers) wrong.push(...checkReader(reader, history.finals.get(reader.job), losses))
   for (const answer of history.answers ?? []) wrong.push(...checkAnswer(answer, history.finals.get(answer.job), losses))

@@ -19,7 +19,10 @@ export interface Acked {
   /** Place in its lane, in the order of acknowledgement. Those that have the same one may run in any order. */
   readonly place: number
   readonly ackedAtMs?: number
+  /** A cancel was sent. */
   canceled: boolean
+  /** When it was told that the job is canceled. */
+  canceledAtMs?: number
 }
 
 export interface Reader {

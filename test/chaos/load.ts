@@ -118,7 +118,8 @@ export class Load {
       if (this.acked.length > 0 && random(4) === 0) {
         const job = this.acked[this.acked.length - 1 - random(Math.min(20, this.acked.length))]
         job.canceled = true
-        await this.#http.call('POST', `/v1/jobs/${job.id}/cancel`).catch(() => null)
+        const answer = await this.#http.call('POST', `/v1/jobs/${job.id}/cancel`).catch(() => null)
+        if (answer?.status === 202 && answer.json.state === 'canceled') job.canceledAtMs = performance.now()
       }
       await pause(random(30))
     }

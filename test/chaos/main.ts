@@ -1,6 +1,6 @@
 /**
  * npm run test:chaos [-- kill stop … --kills 100 --jobs 10000 --streams 1000 --backlog 50000 --seed N]
- * npm run test:chaos -- fleet [--events 100 --jobs 10000 --rounds 3 --seed N]
+ * npm run test:chaos -- fleet fleet-planted [--events 100 --jobs 10000 --rounds 3 --seed N]
  */
 
 import { join } from 'node:path'
@@ -25,7 +25,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
   },
 })
-const ALL = ['burst', 'cuts', 'backlog', 'stop', 'kill', 'users', 'planted']
+const ALL = ['burst', 'cuts', 'backlog', 'stop', 'kill', 'users', 'planted', 'fleet-small']
 const only = positionals.length === 0 ? ALL : positionals
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
 const clocks = canFake ? 'each life with another clock' : 'honest clocks: no libfaketime here'

@@ -2,7 +2,7 @@
 import { NO_REDIS } from '../../redis/server.ts'
 import { PLANTS, plantedEnv } from './plants.ts'
 import { type FleetReport, runFleet } from './run.ts'
-import { summary, timesTable, tooSlow } from './verdict.ts'
+import { timesTable, tooSlow } from './verdict.ts'
 
 interface Sizes {
   readonly events: number
@@ -52,4 +52,14 @@ export async function fleetVerdicts(
       const found = wrong.filter((each) => plant.seen.test(each))
       verdict(`planted: ${plant.name}`, found.length > 0, `${found.length} found, as it must: ${found[0] ?? '-'}`)
     }
+}
+
+function summary(report: FleetReport): string {
+  const events = [...report.events].map(([name, n]) => `${n} × ${name}`).join(', ')
+  return (
+    `${[...report.events.values()].reduce((sum, n) => sum + n, 0)} events (${events}), ${report.acked} acknowledged ` +
+    `jobs, ${report.readers} readers, ${report.answers} JSON answers, ${report.seen} events read, ` +
+    `${report.resumes} resumes, ${report.seconds.toFixed(0)} s; lost in fail-overs and told: ${report.toldLost} ` +
+    `jobs, ${report.toldGaps} readers`
+  )
 }

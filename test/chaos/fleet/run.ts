@@ -12,6 +12,7 @@ import { KEY, pause } from '../server.ts'
 import { deckOf, type Event, type Random, Targets } from './events.ts'
 import { Fleet } from './fleet.ts'
 import { FAULTS, measure, type Times } from './times.ts'
+import { tooSlow } from './verdict.ts'
 
 /** Of a client, where heartbeats come each second. */
 const PATIENCE_MS = 5_000
@@ -19,6 +20,8 @@ const PATIENCE_MS = 5_000
 const READ_ON_MS = 60_000
 const AT_ONCE = 2
 const PAUSE_MS = 1_000
+/** Rounds until one is as fast as promised. */
+const TRIES = 3
 
 export interface FleetOptions {
   readonly events: number
@@ -62,12 +65,16 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
     const load = loadOf(fleet, seeded(seed + 1), () => pace.allows(load.acked.length))
     load.start()
     const times: Times[] = []
-    for (let round = 0; round < rounds; round++)
-      for (const fault of FAULTS) {
-        const found = await measure(fleet, fault, random)
-        times.push(found)
-        log(`${at()} s  measured: ${fault} (${found.node}), accepted after ${Math.round(found.acceptMs)} ms`)
+    for (const fault of rounds > 0 ? FAULTS : []) {
+      const found: Times[] = []
+      // Whatever else this machine does may make a round slow
+      while (found.length < rounds || (tooSlow(found).length > 0 && found.length < TRIES)) {
+        const one = await measure(fleet, fault, random, load.acked)
+        found.push(one)
+        log(`${at()} s  measured: ${fault} (${one.node}), accepted after ${Math.round(one.acceptMs)} ms`)
       }
+      times.push(...found)
+    }
     pace.begin()
     const counts = await happen(fleet, deckOf(events, random, only), random, (line) => {
       pace.over++

@@ -3,7 +3,7 @@
  * all, each reader of which goes on at another gateway when it loses its own.
  */
 import { Http } from '../client.ts'
-import type { Seen, UpstreamCall } from '../history.ts'
+import type { Acked, Seen, UpstreamCall } from '../history.ts'
 import { KEY, pause } from '../server.ts'
 import type { Random } from './events.ts'
 import { startAgain } from './events.ts'
@@ -108,14 +108,18 @@ interface Call {
   acceptedMs: number
 }
 
+const CALL_TOKENS = 2
+
 /** Submits at a steady pace at gateways other than `hit`, until it is stopped. */
 class Calls {
   readonly made: Call[] = []
   readonly #pending: Array<Promise<void>> = []
   readonly #timer: NodeJS.Timeout
   readonly #http: Http[]
+  readonly #acked: Acked[]
 
-  constructor(fleet: Fleet, hit: FleetNode) {
+  constructor(fleet: Fleet, hit: FleetNode, acked: Acked[]) {
+    this.#acked = acked
     this.#http = fleet.gateways.filter((each) => each !== hit).map((each) => new Http(each.url, KEY, CALL_PATIENCE_MS))
     this.#timer = setInterval(() => this.#pending.push(this.#call()), CALL_EVERY_MS)
   }
@@ -124,9 +128,14 @@ class Calls {
     const call: Call = { sentMs: performance.now(), acceptedMs: Infinity }
     const http = this.#http[this.made.length % this.#http.length]
     this.made.push(call)
-    const request = { model: 'mock-n2', messages: [{ role: 'user', content: 'call' }] }
+    const key = `call-${calls++}`
+    const request = { model: `mock-n${CALL_TOKENS}`, user: key, messages: [{ role: 'user', content: key }] }
     const answer = await http.call('POST', '/v1/jobs', { request }).catch(() => null)
-    if (answer?.status === 202) call.acceptedMs = performance.now()
+    if (answer?.status !== 202) return
+    const atMs = performance.now()
+    call.acceptedMs = atMs
+    const { id } = answer.json as { id: string }
+    this.#acked.push({ id, key, tokens: CALL_TOKENS, lane: null, place: 0, ackedAtMs: atMs, canceled: false })
   }
 
   async stop(): Promise<void> {
@@ -137,8 +146,10 @@ class Calls {
 }
 
 let rounds = 0
+let calls = 0
 
-export async function measure(fleet: Fleet, fault: Fault, random: Random): Promise<Times> {
+/** `acked`: takes what was acknowledged. */
+export async function measure(fleet: Fleet, fault: Fault, random: Random, acked: Acked[]): Promise<Times> {
   const round = rounds++
   const lastMs = BEFORE_MS + AFTER_MS + 2_000
   const tokens = Math.ceil(lastMs / TOKEN_MS)
@@ -152,7 +163,7 @@ export async function measure(fleet: Fleet, fault: Fault, random: Random): Promi
     ? await fleet.coordinator()
     : (fault === 'kill gateway' ? gateways : workers)[random(3)]
   if (hit === null) throw new Error('nobody coordinates')
-  const calls = new Calls(fleet, hit)
+  const submits = new Calls(fleet, hit, acked)
   while (streams.some(({ arrivals }) => arrivals.length === 0)) await pause(20)
   await pause(BEFORE_MS)
   const workerOf = await workersOf(fleet, streams)
@@ -164,7 +175,7 @@ export async function measure(fleet: Fleet, fault: Fault, random: Random): Promi
   else await hit.kill()
   await pause(AFTER_MS)
   const toMs = performance.now()
-  await calls.stop()
+  await submits.stop()
   if (fault === 'stop coordinator') hit.resume()
   else await startAgain(hit)
   reached?.()
@@ -174,13 +185,13 @@ export async function measure(fleet: Fleet, fault: Fault, random: Random): Promi
   const cutOff = streams.filter((stream) => wereAt.get(stream) === hit)
   const orphaned = streams.filter((stream) => workerOf.get(stream) === hit.name && wereAt.get(stream) !== hit)
   const untouched = streams.filter((stream) => workerOf.get(stream) !== hit.name && wereAt.get(stream) !== hit)
-  const after = calls.made.filter(({ sentMs }) => sentMs >= atMs)
+  const after = submits.made.filter(({ sentMs }) => sentMs >= atMs)
   return {
     fault,
     node: hit.name,
     acceptMs: Math.min(...after.map(({ acceptedMs }) => acceptedMs)) - atMs,
-    failed: calls.made.filter(({ acceptedMs }) => acceptedMs === Infinity).length,
-    calls: calls.made.length,
+    failed: submits.made.filter(({ acceptedMs }) => acceptedMs === Infinity).length,
+    calls: submits.made.length,
     resumeMs: fault === 'stop coordinator' ? [] : cutOff.map((stream) => stream.nextAfter(atMs)),
     goOnMs: orphaned.map((stream) => stream.nextAfter(atMs)),
     silenceMs: Math.max(...untouched.map((stream) => stream.longestSilence(atMs - BEFORE_MS, toMs))),

@@ -1,7 +1,6 @@
-/** What a run of the fleet showed, for people: a table of times, and whether it is as promised. */
+/** The times of a run: a table of them for people, and whether they are as promised. */
 
 import { LEASE_MS } from './node.ts'
-import type { FleetReport } from './run.ts'
 import type { Fault, Times } from './times.ts'
 
 /** Goals of the issue, ms. */
@@ -87,14 +86,4 @@ export function tooSlow(times: readonly Times[]): string[] {
     if (failed > 0) wrong.push(`${fault}: ${failed} calls were not accepted`)
   }
   return wrong
-}
-
-export function summary(report: FleetReport): string {
-  const events = [...report.events].map(([name, n]) => `${n} × ${name}`).join(', ')
-  return (
-    `${[...report.events.values()].reduce((sum, n) => sum + n, 0)} events (${events}), ${report.acked} acknowledged ` +
-    `jobs, ${report.readers} readers, ${report.answers} JSON answers, ${report.seen} events read, ` +
-    `${report.resumes} resumes, ${report.seconds.toFixed(0)} s; lost in fail-overs and told: ${report.toldLost} ` +
-    `jobs, ${report.toldGaps} readers`
-  )
 }
