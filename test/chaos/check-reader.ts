@@ -6,8 +6,8 @@ const seqOf = (event: Seen): number => Number(event.id.split('-')[1])
 const isError = (event: Seen | undefined): boolean => event?.data.startsWith('{"error"') === true
 const codeOf = (event: Seen): string => (JSON.parse(event.data) as { error: { code: string } }).error.code
 
-/** A reader's log is not what it was: told instead of an answer, or as the last event of one. */
-const LOST = ['cursor_stale', 'job_not_found', 'job_gone']
+/** The log is not what it was, or there is none: told instead of an answer, or as the last event of one. */
+export const LOST = ['cursor_stale', 'job_not_found', 'job_gone']
 
 /** Indices of the tokens that count: those since the last reset. */
 export function tokensOf(log: readonly Seen[]): number[] {

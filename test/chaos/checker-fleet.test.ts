@@ -59,6 +59,10 @@ it.each<[string, Partial<History>]>([
     { acked: [acked('a', 1_500)], readers: [reader([], { complete: false, refused: 'job_not_found' })] },
   ],
   [
+    'a plain call is told that its job was lost',
+    { answers: [{ job: '', key: 'k', tokens: 1, text: 'job_gone', status: 410, sentAtMs: 900, atMs: 4_000 }] },
+  ],
+  [
     'ids of several gateways do not sort',
     {
       acked: [acked('b', 10, { lane: 'l', place: 0 }), acked('a', 20, { lane: 'l', place: 1 })],
@@ -136,20 +140,29 @@ it.each<[string, RegExp, Partial<History>]>([
   [
     'a JSON answer that lacks a token',
     /E1 a: 2 tokens of 3/,
-    { answers: [{ job: 'a', key: 'k', tokens: 3, text: ' tok000000.1 tok000002.1', status: 200, atMs: 10 }] },
+    {
+      answers: [
+        { job: 'a', key: 'k', tokens: 3, text: ' tok000000.1 tok000002.1', status: 200, sentAtMs: 5, atMs: 10 },
+      ],
+    },
   ],
   [
     'a JSON answer that is not what is stored',
     /E1 a: was answered, and something else is stored/,
     {
       finals: new Map([final('a')]),
-      answers: [{ job: 'a', key: 'k', tokens: 1, text: ' tok000000.9', status: 200, atMs: 10 }],
+      answers: [{ job: 'a', key: 'k', tokens: 1, text: ' tok000000.9', status: 200, sentAtMs: 5, atMs: 10 }],
     },
   ],
   [
     'a plain call that fails',
-    /E1 a: a plain call was answered with 500 internal/,
-    { answers: [{ job: 'a', key: 'k', tokens: 1, text: 'internal', status: 500, atMs: 10 }] },
+    /E1 k: a plain call was answered with 500 internal/,
+    { answers: [{ job: 'a', key: 'k', tokens: 1, text: 'internal', status: 500, sentAtMs: 5, atMs: 10 }] },
+  ],
+  [
+    'a plain call that is told so where nothing was lost',
+    /E1 k: a plain call was answered with 410 job_gone/,
+    { answers: [{ job: '', key: 'k', tokens: 1, text: 'job_gone', status: 410, sentAtMs: 2_100, atMs: 4_000 }] },
   ],
   [
     'a cancel that did not hold',

@@ -45,6 +45,7 @@ export interface Answer {
   /** Its text; or the code of the error. */
   readonly text: string
   readonly status: number
+  readonly sentAtMs: number
   readonly atMs: number
 }
 

@@ -176,6 +176,7 @@ export class Load {
         sluice: { idempotency_key: key, deadline_ms: 600_000 },
       }
       while (!this.#over) {
+        const sentAtMs = performance.now()
         const answer = await this.#http.call('POST', '/v1/chat/completions', body).catch(() => null)
         if (answer === null || isPassing(answer.status)) {
           await pause(10 + random(40))
@@ -184,7 +185,7 @@ export class Load {
         const { status, json, headers } = answer
         const text = status === 200 ? json.choices[0].message.content : json.error.code
         const job = String(headers['sluice-job'])
-        this.answers.push({ job, key, tokens: count, text, status, atMs: performance.now() })
+        this.answers.push({ job, key, tokens: count, text, status, sentAtMs, atMs: performance.now() })
         break
       }
       await pause(50 + random(400))

@@ -119,9 +119,13 @@ const link =
 
 const WAYS: ReadonlyArray<readonly Way[]> = [['up', 'down'], ['up'], ['down']]
 
-async function stopAndStart(node: FleetNode): Promise<void> {
+/** Returns how long the stop took, ms. */
+async function stopAndStart(node: FleetNode): Promise<number> {
+  const sentMs = performance.now()
   await node.stop()
+  const tookMs = Math.round(performance.now() - sentMs)
   await startAgain(node)
+  return tookMs
 }
 
 const cut = (node: FleetNode): string => {
@@ -155,8 +159,7 @@ export const EVENTS: readonly Event[] = [
   }),
   onNode('slow a link', 3, 'any', link(2_000, 4_000, slow)),
   onNode('restart a node', 5, 'any', async (node) => {
-    await stopAndStart(node)
-    return 'restarted'
+    return `stopped in ${await stopAndStart(node)} ms`
   }),
   {
     name: 'kill Redis',
@@ -200,8 +203,9 @@ export const EVENTS: readonly Event[] = [
     of: 'all',
     share: 2,
     async run({ nodes }) {
-      for (const node of nodes) await stopAndStart(node)
-      return 'all nodes, one after the other'
+      const tookMs: number[] = []
+      for (const node of nodes) tookMs.push(await stopAndStart(node))
+      return `all nodes, stopped in ${tookMs.join(', ')} ms`
     },
   },
 ]
