@@ -4,14 +4,16 @@
  * sent again, a command with `re`, until its bound: the inbox grows by that only while somebody reads it.
  */
 import type { Clock } from '../../../core/clock.ts'
+import { SluiceError } from '../../../core/errors.ts'
 import { Table } from '../../../core/table.ts'
 import { type Connection, PING_MS } from '../client/connection.ts'
-import { storageError, unavailable } from '../client/errors.ts'
+import { storageError, tooNew, unavailable } from '../client/errors.ts'
 import type { Names } from '../client/names.ts'
 import type { Scripts } from '../client/scripts.ts'
 import { type Ask, isQuery, type Request, writeRequests } from '../protocol/commands.ts'
 import { unpackError } from '../protocol/errors.ts'
 import { type Answers, type Control, type Enclosed, type Message, readControl, readMail } from '../protocol/messages.ts'
+import { LAYOUT, nameOf } from '../protocol/version.ts'
 
 /** An answer takes a commit, a few ms; a takeover takes most of a second. */
 const RESEND_MS = 1_500
@@ -42,8 +44,7 @@ interface Pending {
 type Told = Exclude<Message, { type: 'answer' | 'refused' }>
 
 export class Bus {
-  /** This process: 64 random bits. */
-  readonly process: string
+  #process = ''
   readonly names: Names
   readonly #commands: Connection
   readonly #subscriber: Connection
@@ -51,6 +52,7 @@ export class Bus {
   readonly #clock: Clock
   readonly #pending = new Table<string, Pending>()
   #queries = 0
+  #outdated: SluiceError | null = null
   /** When somebody was last heard who coordinates. */
   #coordinatedMono = -Infinity
   readonly #listeners: Array<(message: Told, enclosed: readonly Enclosed[]) => void> = []
@@ -61,15 +63,7 @@ export class Bus {
   #sending = false
   #closed = false
 
-  constructor(
-    process: string,
-    names: Names,
-    scripts: Scripts,
-    commands: Connection,
-    subscriber: Connection,
-    clock: Clock,
-  ) {
-    this.process = process
+  constructor(names: Names, scripts: Scripts, commands: Connection, subscriber: Connection, clock: Clock) {
     this.names = names
     this.#scripts = scripts
     this.#commands = commands
@@ -77,8 +71,20 @@ export class Bus {
     this.#clock = clock
   }
 
-  /** Rejects with what Redis or its client throws. */
-  async open(): Promise<void> {
+  /** Of this process in the fleet: see protocol/version.ts. */
+  get process(): string {
+    return this.#process
+  }
+
+  /** Why this process may not take part any longer: the store's layout is newer than it; null: it may. */
+  get outdated(): SluiceError | null {
+    return this.#outdated
+  }
+
+  /** Rejects with config_invalid where the store is too new, and with what Redis or its client throws. */
+  async open(random: string): Promise<void> {
+    const [number] = await this.#join()
+    this.#process = nameOf(number, random)
     await this.#subscriber.subscribe(this.names.process(this.process), (mail) => this.#hear(mail))
     await this.#subscriber.subscribe(this.names.control(), (message) => {
       const control = readControl(message.toString())
@@ -86,15 +92,33 @@ export class Bus {
       if (control.type === 'coordinator') this.#coordinatedMono = this.#clock.monoMs()
       for (const fn of this.#control) fn(control)
     })
+    // Whoever raised the layout meanwhile did not see this process; from now on it is seen
+    await this.#join()
     // What was under way, either way, may be lost
     this.#commands.onTurn((back) => back && this.#resend(true))
-    this.#subscriber.onTurn((back) => back && this.#resend(true))
+    this.#subscriber.onTurn((back) => back && this.#back())
     const stopPings = this.#clock.every(PING_MS, () => this.#subscriber.ping())
     const stopResends = this.#clock.every(RETRY_MS, () => this.#resend())
     this.#stopTicks = () => {
       stopPings()
       stopResends()
     }
+  }
+
+  /** Rejects with config_invalid where the store is too new. */
+  async #join(): Promise<readonly [number: number, layout: number]> {
+    const [number, layout] = (await this.#scripts.run('join', [])) as readonly [number, number]
+    if (layout > LAYOUT) throw tooNew(layout)
+    return [number, layout]
+  }
+
+  #back(): void {
+    this.#resend(true)
+    this.#join().catch((error: unknown) => {
+      if (!(error instanceof SluiceError)) return // away again: at the next turn
+      this.#outdated = error
+      for (const pending of this.#pending.values()) this.#refuse(pending, error)
+    })
   }
 
   /** Messages to this process that are no answers. */
@@ -145,6 +169,7 @@ export class Bus {
 
   #wait<A extends Ask>(ask: A, giveUpMs: number, send: (pending: Pending) => void): Promise<Answers[A['type']]> {
     const isQueried = isQuery(ask)
+    if (this.#outdated !== null) return Promise.reject(this.#outdated)
     if (this.#closed || this.#isFull(ask, isQueried)) return Promise.reject(unavailable())
     if (isQueried) this.#queries++
     const n = ++this.#n

@@ -41,7 +41,7 @@ export async function openGround(
   const commands = new Connection(redis)
   const subscriber = new Connection(redis)
   const scripts = new Scripts(commands, names.shard)
-  const bus = new Bus(ids.name('p', PROCESS_BYTES).slice(2), names, scripts, commands, subscriber, clock)
+  const bus = new Bus(names, scripts, commands, subscriber, clock)
   const room = new Room(scripts, clock)
   const time = new RedisTime(clock, askTime ?? (() => timeOf(scripts)))
   const close = (): void => {
@@ -54,7 +54,7 @@ export async function openGround(
     await Promise.all([commands.open(), subscriber.open()]).catch((error: unknown) => {
       throw openError(error, redis)
     })
-    await Promise.all([bus.open(), time.read(), room.start()])
+    await Promise.all([bus.open(ids.name('p', PROCESS_BYTES).slice(2)), time.read(), room.start()])
     commands.onTurn((back) => back && time.read().catch(() => {})) // it is away again: the next turn reads it
   } catch (error) {
     close()

@@ -67,6 +67,7 @@ export class Health {
 
   #error(): SluiceError | null {
     const now = this.#ground.clock.monoMs()
+    if (this.#ground.bus.outdated !== null) return this.#ground.bus.outdated
     if (this.#awayMono !== null) return now - this.#awayMono > AWAY_MS ? AWAY : null
     if (now - this.#heardMono > UNCOORDINATED_MS) return NOBODY
     return this.#ground.room.isFull ? FULL : null

@@ -15,6 +15,13 @@ export const FULL = new SluiceError('storage_full', {
   message: 'Redis has no memory left for new work: it is refused until jobs have ended, or maxmemory is raised.',
 })
 
+export const tooNew = (layout: number): SluiceError =>
+  new SluiceError('config_invalid', {
+    message:
+      `A newer version of Sluice has stored in this Redis (layout ${layout}) what this one can't read: update this ` +
+      'process.',
+  })
+
 /** It passes: a restart, a fail-over, slots on their way. */
 const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|NOREPLICAS|UNBLOCKED)\b/
 /** An operator's work. */

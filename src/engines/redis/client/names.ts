@@ -44,6 +44,11 @@ export class Names {
   /** There while the shard is being filled by `sluice migrate` or `sluice restore`: nobody may use it. */
   filling = (): string => `${this.shard}:filling`
 
+  /** Of what is stored: see protocol/version.ts. Absent: 1. */
+  layout = (): string => `${this.shard}:layout`
+  /** Numbers of processes and hosts. */
+  members = (): string => `${this.shard}:members`
+
   // ------------------------------------------------------------ a job
 
   /** The request's bytes. */
@@ -96,6 +101,8 @@ export class Names {
 
   /** To a process: the coordinator's messages. */
   process = (process: string): string => `${this.shard}:p:${process}`
+  /** A pattern of these channels. */
+  processes = (): string => `${this.process('').replace(/[*?[\]\\]/g, '\\$&')}*`
   /** To a process: what logs that it follows bring. */
   tail = (process: string): string => `${this.shard}:t:${process}`
   /** To the coordinator: heartbeats and charges; may be lost. */

@@ -7,6 +7,7 @@ import type { Clock } from '../../../core/clock.ts'
 import type { Connection } from '../client/connection.ts'
 import type { Names } from '../client/names.ts'
 import { Scripts } from '../client/scripts.ts'
+import { LAYOUT } from '../protocol/version.ts'
 
 /** A host that is lost, or stopped, is replaced after this. */
 const TTL_MS = 2_000
@@ -33,6 +34,8 @@ export interface ElectionEvents {
   won(won: Won): void
   /** It coordinates no longer, or its memory may be ahead of what Redis has. */
   lost(reason: string): void
+  /** What is stored is too new for this version, which coordinates nothing. Called once. */
+  outdated(layout: number): void
 }
 
 export class Election {
@@ -48,6 +51,7 @@ export class Election {
   #holder = ''
   #asking = false
   #stopped = false
+  #isOutdated = false
   readonly #stopTimers: Array<() => void> = []
 
   /** `connection`: its own. */
@@ -82,9 +86,11 @@ export class Election {
     this.#asking = true
     try {
       const random = Math.floor(this.#random() * RANDOM)
-      const answer = (await this.#scripts.run('takeover', [this.#host, TTL_MS, from, random])) as readonly unknown[]
+      const args = [this.#host, TTL_MS, from, random, LAYOUT]
+      const answer = (await this.#scripts.run('takeover', args)) as readonly unknown[]
       if (this.#stopped) return
       if (answer[0] === 1) this.#win(answer)
+      else if (answer[0] === -1) this.#outdated(Number(answer[1]))
       else await this.#watch(String(answer[1]), Number(answer[2]))
     } catch {
       // Redis is away, or full: at the next look
@@ -108,6 +114,12 @@ export class Election {
     this.#won = null
     if (!handOver || !wasHolder || this.#connection.away) return
     await this.#scripts.run('release', [this.#host]).catch(() => {}) // the key expires
+  }
+
+  #outdated(layout: number): void {
+    if (this.#isOutdated) return
+    this.#isOutdated = true
+    this.#events.outdated(layout)
   }
 
   #win([, term, epoch, seq, other]: readonly unknown[]): void {

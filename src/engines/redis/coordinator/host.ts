@@ -7,11 +7,13 @@ import type { Emit } from '../../../core/facts.ts'
 import type { Ids } from '../../../core/ids.ts'
 import type { Coordinator, PlanModel } from '../../../core/ports/coordinator.ts'
 import { Connection, PING_MS, type RedisAddress } from '../client/connection.ts'
+import { tooNew } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
 import { type Command, readCommands, readQueries } from '../protocol/commands.ts'
 import { readBeats, readControl } from '../protocol/messages.ts'
+import { nameOf } from '../protocol/version.ts'
 import { Election, OTHER_SERVER, type Won } from './election.ts'
 import type { Waiting } from './held.ts'
 import type { Rules } from './parts.ts'
@@ -47,14 +49,15 @@ const RETRY_MS = 50
 const STOP_MS = 1_000
 
 export class Host {
-  readonly id: string
+  #id = ''
   readonly #options: HostOptions
   readonly #names: Names
   readonly #commands: Connection
   readonly #inbox: Connection
   readonly #subscriber: Connection
   readonly #electionLine: Connection
-  readonly #election: Election
+  readonly #scripts: Scripts
+  #election: Election | null = null
   readonly #time: RedisTime
   #models: readonly PlanModel[] | null = null
   #term: ActingCoordinator | null = null
@@ -62,20 +65,15 @@ export class Host {
   #stopPings = (): void => {}
 
   constructor(options: HostOptions) {
-    const { redis, ids, clock, askTime } = options
+    const { redis, clock, askTime } = options
     this.#options = options
-    this.id = ids.name('h', HOST_BYTES).slice(2)
     this.#names = new Names(redis.prefix)
     this.#commands = new Connection(redis)
     this.#inbox = new Connection(redis)
     this.#subscriber = new Connection(redis)
     this.#electionLine = new Connection(redis)
-    const scripts = new Scripts(this.#commands, this.#names.shard)
-    this.#time = new RedisTime(clock, askTime ?? (() => timeOf(scripts)))
-    this.#election = new Election(this.id, clock, this.#electionLine, this.#names, ids.jitter, {
-      won: (won) => void this.#begin(won),
-      lost: (reason) => this.#end(reason),
-    })
+    this.#scripts = new Scripts(this.#commands, this.#names.shard)
+    this.#time = new RedisTime(clock, askTime ?? (() => timeOf(this.#scripts)))
   }
 
   /** Rejects with what Redis or its client throws. */
@@ -83,7 +81,8 @@ export class Host {
     const all = [this.#commands, this.#inbox, this.#subscriber, this.#electionLine]
     await Promise.all(all.map((connection) => connection.open()))
     await this.#time.read()
-    await this.#subscriber.subscribe(this.#election.channel, () => {})
+    const election = await this.#candidate()
+    await this.#subscriber.subscribe(election.channel, () => {})
     await this.#subscriber.subscribe(this.#names.beats(), (message) => {
       for (const beat of readBeats(message.toString())) this.#term?.beat(beat)
     })
@@ -94,12 +93,24 @@ export class Host {
       this.#term.ask(queries, unread)
     })
     await this.#subscriber.subscribe(this.#names.control(), (message) => {
-      if (readControl(message.toString())?.type === 'free') void this.#election.look()
+      if (readControl(message.toString())?.type === 'free') void election.look()
     })
     for (const connection of [this.#commands, this.#subscriber]) connection.onTurn((back) => back && this.#back())
     if (this.#stopped) return
     this.#stopPings = this.#options.clock.every(PING_MS, () => this.#subscriber.ping())
-    this.#election.start()
+    this.#election = election
+    election.start()
+  }
+
+  async #candidate(): Promise<Election> {
+    const { clock, ids, emit } = this.#options
+    const [number] = (await this.#scripts.run('join', [])) as readonly [number, number]
+    this.#id = nameOf(number, ids.name('h', HOST_BYTES).slice(2))
+    return new Election(this.#id, clock, this.#electionLine, this.#names, ids.jitter, {
+      won: (won) => void this.#begin(won),
+      lost: (reason) => this.#end(reason),
+      outdated: (layout) => emit({ type: 'store-degraded', code: 'config_invalid', detail: tooNew(layout).message }),
+    })
   }
 
   get isActing(): boolean {
@@ -119,14 +130,14 @@ export class Host {
     const term = this.#term
     if (term !== null) await Promise.race([term.finish(), this.#after(STOP_MS)])
     this.#close()
-    await this.#election.stop(true)
+    await this.#election?.stop(true)
     this.#disconnect()
   }
 
   /** As if its process were killed: no further command leaves. */
   kill(): void {
     this.#stopped = true
-    void this.#election.stop(false)
+    void this.#election?.stop(false)
     this.#close()
     this.#disconnect()
   }
@@ -138,7 +149,7 @@ export class Host {
     const coordinator = createCoordinator()
     const term = new ActingCoordinator({
       won,
-      host: this.id,
+      host: this.#id,
       rules,
       coordinator,
       connection: this.#commands,
@@ -149,7 +160,7 @@ export class Host {
       emit,
       isDeaf: () => [this.#commands, this.#inbox, this.#subscriber].some(({ away }) => away),
       ended: (reason) => {
-        this.#election.stepDown()
+        this.#election?.stepDown()
         this.#end(reason)
       },
     })
@@ -165,7 +176,7 @@ export class Host {
   #end(reason: string): void {
     if (reason === OTHER_SERVER) this.#warnOfLoss()
     this.#close()
-    if (!this.#stopped) void this.#election.look()
+    if (!this.#stopped) void this.#election?.look()
   }
 
   #close(): void {
@@ -184,7 +195,7 @@ export class Host {
   #back(): void {
     void this.#time.read().catch(() => {}) // away again: at the next turn
     this.#term?.woke()
-    void this.#election.look()
+    void this.#election?.look()
   }
 
   #warnOfLoss(): void {

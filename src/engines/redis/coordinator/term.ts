@@ -15,7 +15,7 @@ import { Room } from '../client/room.ts'
 import { Scripts } from '../client/scripts.ts'
 import type { Command, Query } from '../protocol/commands.ts'
 import type { Beat } from '../protocol/messages.ts'
-import { VERSION } from '../protocol/version.ts'
+import { LAYOUT, VERSION } from '../protocol/version.ts'
 import { Attendance } from './attendance.ts'
 import type { Won } from './election.ts'
 import { Fleet } from './fleet.ts'
@@ -80,6 +80,8 @@ export class ActingCoordinator implements Term {
   readonly #replies: Replies
   #seq: number
   #seenMono: number
+  /** Of the store, as far as is known: nothing is written that needs a newer one. */
+  #layout = 1
   #over = false
   /** What the store has is in the machine. */
   #open = false
@@ -299,7 +301,17 @@ export class ActingCoordinator implements Term {
   async #check(): Promise<void> {
     const { fleet, attendance } = this
     if (!(await callRoll({ fleet, attendance, now: () => this.now() }, this.#scripts))) return
+    if (this.#layout < LAYOUT) await this.#raiseLayout()
     await this.#turn(() => fleet.check(this.now()))
+  }
+
+  async #raiseLayout(): Promise<void> {
+    const { names, won } = this
+    try {
+      this.#layout = (await this.#scripts.run('layout', [won.term, LAYOUT, names.processes()])) as number
+    } catch {
+      // Away: at the next check
+    }
   }
 
   #greet(): void {

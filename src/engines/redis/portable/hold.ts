@@ -46,7 +46,7 @@ export async function holdShard(
   const subscriber = new Connection(redis)
   const scripts = new Scripts(connection, names.shard)
   const time = new RedisTime(clock, () => timeOf(scripts))
-  const processes = `${names.process('').replace(/[*?[\]\\]/g, '\\$&')}*`
+  const processes = names.processes()
   const take = (from: string): Promise<unknown> => scripts.run('hold', [host, TTL_MS, from, processes])
   const stops: Array<() => void> = []
   let lost: SluiceError | null = null

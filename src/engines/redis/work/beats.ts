@@ -53,7 +53,8 @@ export class Beats {
   }
 
   #beat(reading: readonly JobId[]): void {
-    if (this.#closed) return
+    // What it holds is lost then, and made again by those that can read it
+    if (this.#closed || this.#ground.bus.outdated !== null) return
     const workers = this.#workers()
     if (workers.length === 0 && reading.length === 0) return
     const { bus, commands, names } = this.#ground
