@@ -65,7 +65,7 @@ describe.skipIf(NO_REDIS)('Redis: processes of a fleet', () => {
     await eventually(async () => expect(await layout()).toBe('2'))
   })
 
-  it('when all are of the newer version its layout is in force: an older process says that it must be updated', async () => {
+  it('when all are of the newer version its layout is in force: an older process says so, and stops', async () => {
     const proxy = await FaultProxy.start(redis.port)
     opened.push(() => proxy.close())
     const cutOff = await engines.open({ url: proxy.url })
@@ -83,7 +83,7 @@ describe.skipIf(NO_REDIS)('Redis: processes of a fleet', () => {
     expect(await next.do({ do: 'work' })).toMatchObject({ id, kind: 'ended' })
   })
 
-  it('machines that were cloned with their randomness, pid and name share no id, and one of them coordinates', async () => {
+  it('machines that were cloned, with their randomness, pid and name, share no id; one coordinates', async () => {
     const [a, b] = [await member(CLONED), await member(CLONED)]
     const { client } = store.commands
     const channels = (await client.call('PUBSUB', 'CHANNELS', new Names(address.prefix).processes())) as string[]
