@@ -6,7 +6,7 @@
  * threads, over exactly the measured window. Each round runs at every priority named. `--before` puts another checkout
  * of Sluice into the same rounds: the only fair way to compare two versions. `--short` takes less than a minute;
  * `--profile LOAD` tells where the time goes instead (profile.ts). Without the C tools a small load of our own is
- * used instead, with a note.
+ * used instead, with a note. `fleet`: the figures of a fleet on Redis instead (fleet/main.ts).
  */
 import { spawn } from 'node:child_process'
 import { resolve } from 'node:path'
@@ -33,6 +33,10 @@ import {
 } from './targets.ts'
 import { buildTools, isAllowed, type Priority, pinned, rssMb, type Tools } from './tools.ts'
 
+if (process.argv[2] === 'fleet') {
+  await import('./fleet/main.ts')
+  process.exit(0)
+}
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string' },
@@ -49,6 +53,7 @@ const { values } = parseArgs({
 })
 if (values.help) {
   process.stdout.write(`npm run bench [-- options]
+npm run bench -- fleet [options]   a fleet on Redis: see src/bench/fleet/main.ts
 
   --short              in less than a minute: one short round, nginx and Sluice
   --rounds N           of each target, interleaved (3)

@@ -34,13 +34,14 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-function launch(
+export function launch(
   priority: Priority,
   command: string,
   args: readonly string[],
   env: Record<string, string> = {},
+  cores: number | string = 0,
 ): ChildProcess {
-  const [run, all] = pinned(0, priority, 'env', [
+  const [run, all] = pinned(cores, priority, 'env', [
     ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
     command,
     ...args,
@@ -48,7 +49,7 @@ function launch(
   return spawn(run, all, { stdio: 'ignore' })
 }
 
-async function ended(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+export async function ended(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   child.kill(signal)
   const late = setTimeout(() => child.kill('SIGKILL'), 5_000)
@@ -56,15 +57,9 @@ async function ended(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): P
   clearTimeout(late)
 }
 
-async function answers(url: string): Promise<void> {
+export async function answers(url: string, isMeant: (response: Response) => boolean = () => true): Promise<void> {
   for (let i = 0; i < 400; i++) {
-    if (
-      await fetch(url).then(
-        () => true,
-        () => false,
-      )
-    )
-      return
+    if (await fetch(url).then(isMeant, () => false)) return
     await pause(10)
   }
   throw new Error(`nothing answers at ${url}`)

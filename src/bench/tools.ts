@@ -40,8 +40,9 @@ export interface Tools {
   readonly load: string
 }
 
-/** Null where the sources, or a compiler, are missing. */
-export function buildTools(): Tools | null {
+/** Null where the sources, or a compiler, are missing. `built`: a folder that has them ready. */
+export function buildTools(built?: string): Tools | null {
+  if (built !== undefined) return { upstream: join(built, 'upstream'), load: join(built, 'load') }
   if (!existsSync(SOURCES) || spawnSync('cc', ['--version']).status !== 0) return null
   const dir = mkdtempSync(join(tmpdir(), 'sluice-bench-tools-'))
   cpSync(SOURCES, dir, { recursive: true })
@@ -73,12 +74,12 @@ export function isAllowed(priority: Priority): boolean {
 
 /** Server on one core, tools on the other: a server is then measured by its own CPU alone. */
 export const pinned = (
-  core: 0 | 1,
+  cores: number | string,
   priority: Priority,
   command: string,
   args: readonly string[],
 ): [string, string[]] =>
-  TASKSET ? ['taskset', ['-c', String(core), ...WITH[priority], command, ...args]] : [command, [...args]]
+  TASKSET ? ['taskset', ['-c', String(cores), ...WITH[priority], command, ...args]] : [command, [...args]]
 
 const later = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
@@ -87,22 +88,36 @@ export async function runLoad(
   tools: Tools,
   priority: Priority,
   pid: number,
-  { ramp, warm, measured }: Window,
+  window: Window,
   args: readonly string[],
 ): Promise<Measured> {
+  return runLoadOver(tools, priority, [pid], window, args)
+}
+
+/** As `runLoad`, on a server that is several processes. */
+export async function runLoadOver(
+  tools: Tools,
+  priority: Priority,
+  pids: readonly number[],
+  { ramp, warm, measured }: Window,
+  args: readonly string[],
+): Promise<Measured & { readonly cpuUsPerSOf: readonly number[] }> {
   const window = ['-R', String(ramp), '-w', String(warm), '-s', String(measured)]
-  const [command, all] = pinned(1, priority, tools.load, [...args, '-P', String(pid), ...window])
+  const [command, all] = pinned(1, priority, tools.load, [...args, '-P', pids.join(), ...window])
   const child = spawn(command, all, { stdio: ['ignore', 'pipe', 'inherit'] })
   let text = ''
   child.stdout.on('data', (part: Buffer) => (text += part.toString()))
   const exit = new Promise<void>((done) => child.once('exit', () => done()))
   await later((ramp + warm) * 1000)
-  const [before, startedAt] = [cpuNs(pid), performance.now()]
+  const [before, startedAt] = [pids.map(cpuNs), performance.now()]
   await later(measured * 1000)
-  const cpuUsPerS = (cpuNs(pid) - before) / (performance.now() - startedAt)
+  const after = pids.map(cpuNs)
+  const tookMs = performance.now() - startedAt
+  const cpuUsPerSOf = after.map((ns, i) => (ns - before[i]) / tookMs)
   await exit
   try {
-    return { ...(JSON.parse(text) as Omit<Measured, 'cpuUsPerS'>), cpuUsPerS }
+    const cpuUsPerS = cpuUsPerSOf.reduce((sum, us) => sum + us, 0)
+    return { ...(JSON.parse(text) as Omit<Measured, 'cpuUsPerS'>), cpuUsPerS, cpuUsPerSOf }
   } catch {
     throw new Error(`the load client printed no figures: ${text.slice(0, 200)}`)
   }

@@ -26,6 +26,7 @@ const RETRY_MS = 250
 const MAX_TRIES = 3
 /** Attempts are given up after so long without Redis. */
 const PATIENCE_MS = 300_000
+const NOTHING = (): void => {}
 
 interface LoadedNote {
   readonly log: AttemptLog
@@ -116,7 +117,8 @@ export class Flush {
     const now = clock.monoMs()
     // As beats come: the one nearest to the time
     this.#dueMono = this.#flushedMono + this.#windowMs - wheel.beatMs / 2
-    if (wheel.turning) return
+    // It turns until then: nothing else may be there to keep it turning
+    if (wheel.turning) return wheel.in(this.#dueMono - now, NOTHING)
     if (now >= this.#dueMono) this.#soon()
     else clock.after(this.#dueMono - now, () => this.#isPlanned && this.#flush())
   }
