@@ -21,7 +21,7 @@ serve(async ({ role, port, fsync, slots, bytes }, ended) => {
     allowDataLoss: false,
     coordinator: {
       module: new URL('./decisions.ts', import.meta.url).href,
-      options: { maxQueuedPerTenant: 1_000_000 },
+      options: () => ({ maxQueuedPerTenant: 1_000_000 }),
     },
     clock: systemClock,
     ids: systemIds(),
