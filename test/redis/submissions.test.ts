@@ -34,9 +34,9 @@ class Inbox {
   async read(): Promise<readonly Command[]> {
     const { commands, names } = this.#ground
     const entries = await commands.client.xrange(names.inbox(), `(${this.#last}`, '+')
-    for (const [id, [, entry]] of entries) {
+    for (const [id, fields] of entries) {
       this.#last = id
-      this.commands.push(...readCommands(entry, () => {}))
+      for (const entry of fields.filter((_, i) => i % 2 === 1)) this.commands.push(...readCommands(entry, () => {}))
     }
     return this.commands
   }

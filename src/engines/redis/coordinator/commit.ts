@@ -29,6 +29,7 @@ export interface Over {
   readonly endedAtMs: number
   /** What of its row the store does not have yet. */
   readonly text: string
+  readonly bodyBytes: number
   /** Retention; null: for ever. */
   readonly keepMs: number | null
   readonly key: string
@@ -149,13 +150,14 @@ export class Commit {
     args.push(this.over.length)
     for (const over of this.over) {
       args.push(over.id, over.record, over.tenant, over.seq, over.state, over.endedAtMs, over.text)
-      args.push(over.keepMs ?? '', over.key, over.join, over.joinMs, over.conversation, over.attempt)
+      args.push(over.bodyBytes, over.keepMs ?? '', over.key, over.join, over.joinMs, over.conversation, over.attempt)
     }
     const leases = this.#leases.filter(({ notes }) => notes.length > 0)
     args.push(leases.length)
     for (const { process, notes } of leases) {
       args.push(process, JSON.stringify([{ type: 'leased', leases: notes }]), notes.length)
-      for (const { id, bodyBytes } of notes) args.push(id, bodyBytes <= ENCLOSED_BYTES ? '1' : '')
+      for (const { id, bodyBytes, attempt, again } of notes)
+        args.push(id, bodyBytes <= ENCLOSED_BYTES ? '1' : '', attempt > 1 || again ? '1' : '')
     }
     args.push(this.#mails.size)
     for (const [process, mail] of this.#mails) args.push(process, JSON.stringify(mail))

@@ -227,9 +227,10 @@ export class Host {
         const commands: Command[] = []
         const unread: Waiting[] = []
         for (; at < entries.length && commands.length < COMMANDS_A_COMMIT; at++) {
-          const [id, [, entry = '']] = entries[at]
+          const [id, fields] = entries[at]
           after = id
-          commands.push(...readCommands(entry, (asked) => unread.push(asked)))
+          for (let i = 1; i < fields.length; i += 2)
+            commands.push(...readCommands(fields[i], (asked) => unread.push(asked)))
         }
         await term.take(commands, unread, following(after))
       }

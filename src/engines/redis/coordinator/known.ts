@@ -2,7 +2,7 @@
  * What the store has of jobs that a batch of commands asks about, looked up once for the batch: jobs of idempotency
  * keys, jobs that ended well a short while ago (J4), and jobs that have ended.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { JobId } from '../../../core/job.ts'
 import type { EndState } from '../../../core/ports/coordinator.ts'
 import { joinKeyOf } from '../../shared/scheduled.ts'
@@ -23,7 +23,7 @@ export interface Known {
   readonly sameBody: boolean
 }
 
-const digest = (text: string): string => createHash('sha256').update(text).digest('hex')
+const digest = (text: string): string => hash('sha256', text)
 
 /** Another user's request is another, even where an API key uses names of a user's name space (T1). */
 const requestOf = ({ facts }: Item): string => digest(`${facts.bodyHash}\n${facts.user ?? ''}`)

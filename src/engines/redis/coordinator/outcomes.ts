@@ -114,6 +114,7 @@ function ended(term: Term, job: HeldJob, { id, state, error, usage, timing, depl
     state,
     endedAtMs,
     text: writeEnd({ attempts: job.attempts, end, endedAtMs }),
+    bodyBytes: job.row.bodyBytes,
     keepMs: rules.keepMs(facts.tenant),
     key: keyOf(names, job.row),
     join: state === 'done' ? joinDigest(facts) : '',

@@ -65,7 +65,9 @@ export class AttemptLog implements LogWriter {
   #told: Array<(stored: Stored) => void> = []
   /** Nothing more is taken. */
   #isClosed = false
-  #over: SluiceError | null = null
+  /** Nothing is stored any more; and why, where that is no usual end. */
+  #isOver = false
+  #reason: SluiceError | undefined
   /** Last seq taken, and stored. */
   #taken: number
   #stored: number
@@ -122,7 +124,7 @@ export class AttemptLog implements LogWriter {
 
   flushed(): Promise<void> {
     if (this.#stored === this.#taken) return Promise.resolve()
-    if (this.#over !== null) return Promise.reject(this.#over)
+    if (this.#isOver) return Promise.reject(this.#why())
     return new Promise((done, fail) => void this.#waiters.push({ seq: this.#taken, done, fail }))
   }
 
@@ -136,24 +138,33 @@ export class AttemptLog implements LogWriter {
   /** Stores a command for the coordinator after all that was taken; it replaces one that is not yet under way. */
   store(entry: string): Promise<Stored> {
     this.close()
-    if (this.#over !== null) return Promise.resolve('fenced')
+    if (this.#isOver) return Promise.resolve('fenced')
     this.#entry = entry
     this.#host.touch(this, true)
     return new Promise((told) => void this.#told.push(told))
   }
 
   /** Another attempt, or none, may write: what was not stored is dropped. */
-  fence(error = new SluiceError('worker_lost', { message: `Attempt ${this.attempt} is no longer this job's.` })): void {
-    if (this.#over !== null) return
-    this.#over = error
+  fence(reason?: SluiceError): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#reason = reason
     this.close()
     this.#run = NOTHING
     this.#body = ''
     this.#bytes = 0
     this.#flight = null
     this.#entry = null
-    for (const { fail } of this.#waiters.splice(0)) fail(error)
+    for (const { fail } of this.#waiters.splice(0)) fail(this.#why())
     for (const told of this.#told.splice(0)) told('fenced')
+  }
+
+  /** Every attempt ends; an error is made only for who waits. */
+  #why(): SluiceError {
+    return (
+      this.#reason ??
+      new SluiceError('worker_lost', { message: `Attempt ${this.attempt} is no longer this job's.` })
+    )
   }
 
   // ------------------------------------------------------------ flushes

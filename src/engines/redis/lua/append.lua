@@ -6,6 +6,9 @@
 -- changes nothing. Returns what its sender must know, in threes: index of the frame (or note, after them), what, value.
 --   'x' refused: the attempt is over · 'e' an attempt's first chunk has an old epoch · 'n' its number is this ·
 --   'f' who follows now
+-- Fields and commands of one entry of the inbox.
+local VALUES_AN_ENTRY = 128
+
 local run, self, groups = S .. ':run', ARGV[1], tonumber(ARGV[3])
 
 local ids, attempts, numbers, chunks, starts, ends, n = {}, {}, {}, {}, {}, {}, 0
@@ -124,15 +127,23 @@ for g = 1, groups do
   end
 end
 
-for at = 4 + 2 * groups, #ARGV, 4 do
-  local id, kind, text = ARGV[at], ARGV[at + 2], ARGV[at + 3]
-  i = i + 1
-  if refused[id] or not is_held(call('HGET', run, id), tonumber(ARGV[at + 1])) then
-    tell(i, 'x', '')
+local first_note, noted = 4 + 2 * groups, {}
+for at = first_note, #ARGV, 4 do noted[#noted + 1] = ARGV[at] end
+local note_rows = #noted > 0 and call('HMGET', run, unpack(noted)) or {}
+local ttfts, commands = {}, {}
+for k, id in ipairs(noted) do
+  local at = first_note + 4 * (k - 1)
+  local kind, text = ARGV[at + 2], ARGV[at + 3]
+  if refused[id] or not is_held(note_rows[k], tonumber(ARGV[at + 1])) then
+    tell(i + k, 'x', '')
   elseif kind == 'ttft' then
-    call('HSET', S .. ':ttft', id, text)
+    ttfts[#ttfts + 1], ttfts[#ttfts + 2] = id, text
   else
-    call('XADD', S .. ':inbox', '*', 'c', text)
+    commands[#commands + 1], commands[#commands + 2] = 'c', text
   end
+end
+if #ttfts > 0 then call('HSET', S .. ':ttft', unpack(ttfts)) end
+for from = 1, #commands, VALUES_AN_ENTRY do
+  call('XADD', S .. ':inbox', '*', unpack(commands, from, math.min(from + VALUES_AN_ENTRY - 1, #commands)))
 end
 return answer

@@ -37,21 +37,27 @@ for _ = 1, take() do
   end
 end
 
--- Jobs that ended.
-local ended = {}
-for _ = 1, take() do
-  local id, record, tenant, seq, state, at_ms, text = take(), take(), take(), take(), take(), take(), take()
-  local keep_ms, key, join, join_ms, conversation, attempt = take(), take(), take(), take(), take(), take()
-  local epoch, head = log_end(id, record, random)
-  epoch, head = string.format('%.0f', epoch), string.format('%.0f', head)
-  job_ended(id, tenant, seq, state, at_ms, text, keep_ms, key, join, join_ms, epoch, head)
-  if conversation ~= '' then conversation_ended(id, tenant, conversation, seq, state, at_ms, attempt) end
-  ended[#ended + 1] = id
+-- Jobs that ended. What all of them need is read, and indexed, in one call for all.
+local over, ended = {}, {}
+for i = 1, take() do
+  over[i] = {
+    id = take(), record = take(), tenant = take(), seq = take(), state = take(), at_ms = take(), text = take(),
+    body_bytes = take(), keep_ms = take(), key = take(), join = take(), join_ms = take(), conversation = take(),
+    attempt = take(),
+  }
+  ended[i] = over[i].id
 end
 if #ended > 0 then
-  call('HDEL', S .. ':live', unpack(ended))
-  call('HDEL', S .. ':run', unpack(ended))
-  call('HDEL', S .. ':ttft', unpack(ended))
+  local rows, followers, index = read_all(S .. ':live', ended), read_all(log_followers, ended), jobs_index()
+  for i, job in ipairs(over) do
+    local epoch, head, chunks = log_end(job.id, job.record, random, followers[i] or '')
+    if rows[i] then job_ended(job, rows[i], epoch, head, chunks, index) end
+    if job.conversation ~= '' then
+      conversation_ended(job.id, job.tenant, job.conversation, job.seq, job.state, job.at_ms, job.attempt)
+    end
+  end
+  jobs_indexed(index)
+  for _, of in ipairs({ ':live', ':run', ':ttft' }) do write_all('HDEL', S .. of, ended) end
 end
 
 local unheard = { 'ok' }
@@ -59,19 +65,32 @@ local function tell(process, message)
   if call(PUBLISH, S .. ':p:' .. process, message) == 0 then unheard[#unheard + 1] = process end
 end
 
--- Leases of a process: a message, and for each lease its job and whether its request goes with it.
+-- Leases of a process: a message, and for each lease its job, whether its request goes with it, and whether there may
+-- be text of it.
 for _ = 1, take() do
   local process, message = take(), take()
-  local notes, bodies = {}, {}
-  for _ = 1, take() do
-    local id, with_body = take(), take()
-    local body = with_body == '1' and call('GET', S .. ':b:' .. id)
-    local head = log_tip(id)
-    local ttft = head > 0 and call('HGET', S .. ':ttft', id) or '-'
-    notes[#notes + 1] = string.format('%d %.0f %s', body and #body or -1, head, ttft)
-    if body then bodies[#bodies + 1] = body end
+  local ids, bodies, tips, wanted = {}, {}, {}, {}
+  for i = 1, take() do
+    ids[i] = take()
+    if take() == '1' then
+      bodies[#bodies + 1] = S .. ':b:' .. ids[i]
+      wanted[i] = #bodies
+    end
+    tips[i] = take() == '1'
   end
-  tell(process, message .. '\n' .. table.concat(notes, ',') .. '\n' .. table.concat(bodies))
+  if #bodies > 0 then bodies = call('MGET', unpack(bodies)) end
+  local parts, n, enclosed = { message, '\n' }, 2, {}
+  for i, id in ipairs(ids) do
+    local body = wanted[i] and bodies[wanted[i]]
+    local head = tips[i] and log_tip(id) or 0
+    local ttft = head > 0 and call('HGET', S .. ':ttft', id) or '-'
+    n = n + 1
+    parts[n] = string.format(i > 1 and ',%d %.0f %s' or '%d %.0f %s', body and #body or -1, head, ttft)
+    if body then enclosed[#enclosed + 1] = body end
+  end
+  parts[n + 1] = '\n'
+  for i, body in ipairs(enclosed) do parts[n + 1 + i] = body end
+  tell(process, table.concat(parts))
 end
 
 -- What else processes are told.

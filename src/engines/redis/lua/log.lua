@@ -89,8 +89,9 @@ local function log_tip(id)
   return head, epoch
 end
 
--- Ends a log with its end record, once, and tells who follows it. Returns the epoch and seq of the end.
-local function log_end(id, record, random)
+-- Ends a log with its end record, once, and tells who follows it (where that is known already: `followers`). Returns
+-- the epoch and seq of the end, and how many chunks there are (nil: it had ended).
+local function log_end(id, record, random, followers)
   local key = log_key(id)
   local last = call('LINDEX', key, -1)
   local head = 0
@@ -101,10 +102,12 @@ local function log_end(id, record, random)
   end
   local epoch = log_epoch(random)
   local chunk = struct.pack(HEADER, END, epoch, head + 1, 1, 0, #record) .. '\0' .. log_varint(#record) .. record
-  local frame = log_frame(id, 0, call('RPUSH', key, chunk) - 1, chunk)
-  for process in string.gmatch(call('HGET', log_followers, id) or '', '%S+') do
-    call(PUBLISH, S .. ':t:' .. process, frame)
+  local chunks = call('RPUSH', key, chunk)
+  followers = followers or call('HGET', log_followers, id) or ''
+  if followers ~= '' then
+    local frame = log_frame(id, 0, chunks - 1, chunk)
+    for process in string.gmatch(followers, '%S+') do call(PUBLISH, S .. ':t:' .. process, frame) end
+    call('HDEL', log_followers, id)
   end
-  call('HDEL', log_followers, id)
-  return epoch, head + 1
+  return epoch, head + 1, chunks
 end

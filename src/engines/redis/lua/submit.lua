@@ -1,6 +1,10 @@
--- Stores requests, then the commands that submit them, in one entry. ARGV: seconds, most entries of the inbox; then for
--- each submit its entry (a JSON array), digests of API keys, ids and requests; lists have their length first. Returns
--- which were refused, because a key is no longer valid; nothing where the inbox is full.
+-- Stores requests, and then the commands that submit them. ARGV: seconds, most entries of the inbox; then for each
+-- submit its entry of the inbox, digests of API keys, ids and requests; lists have their length first. Returns which
+-- were refused, because a key is no longer valid; nothing where the inbox is full.
+
+-- Fields and commands of one entry of the inbox.
+local VALUES_AN_ENTRY = 128
+
 if call('XLEN', S .. ':inbox') >= tonumber(ARGV[2]) then return false end
 local at = 2
 local function take()
@@ -21,7 +25,7 @@ while at < #ARGV do
   end
   local bodies = tonumber(take())
   if valid then
-    entries[#entries + 1] = string.sub(entry, 2, -2)
+    entries[#entries + 1], entries[#entries + 2] = 'c', entry
     -- What is there already may be an accepted job's by now: it stays as it is
     for i = at + 1, at + bodies, 2 do call('SET', S .. ':b:' .. ARGV[i], ARGV[i + 1], 'NX', 'EX', ARGV[1]) end
   else
@@ -29,5 +33,7 @@ while at < #ARGV do
   end
   at = at + bodies
 end
-if #entries > 0 then call('XADD', S .. ':inbox', '*', 'c', '[' .. table.concat(entries, ',') .. ']') end
+for from = 1, #entries, VALUES_AN_ENTRY do
+  call('XADD', S .. ':inbox', '*', unpack(entries, from, math.min(from + VALUES_AN_ENTRY - 1, #entries)))
+end
 return refused

@@ -1,7 +1,7 @@
 /**
- * What gateways and workers ask of the coordinator. Commands change something: they are entries of the inbox, each a
- * JSON array, taken in order and trimmed by the very commit that stores what came of them. Queries change nothing: they
- * are published, and asked again where no answer comes.
+ * What gateways and workers ask of the coordinator. Commands change something: they are in entries of the inbox, whose
+ * values are JSON arrays of them, taken in order and trimmed by the very commit that stores what came of them. Queries
+ * change nothing: they are published, and asked again where no answer comes.
  */
 
 import type { JobId, TenantId } from '../../../core/job.ts'
