@@ -31,8 +31,8 @@ export interface JobsCandidate {
 const SLOTS = 200
 const IN_FLIGHT = 256
 const BYTES = 365
-const WARM_UP = 3_000
-const JOBS = 15_000
+const WARM_UP = 10_000
+const JOBS = 20_000
 const WAITING = 20_000
 /** A run that has not ended by then never will. */
 const WITHIN_MS = 60_000
