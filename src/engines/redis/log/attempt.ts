@@ -162,8 +162,7 @@ export class AttemptLog implements LogWriter {
   /** Every attempt ends; an error is made only for who waits. */
   #why(): SluiceError {
     return (
-      this.#reason ??
-      new SluiceError('worker_lost', { message: `Attempt ${this.attempt} is no longer this job's.` })
+      this.#reason ?? new SluiceError('worker_lost', { message: `Attempt ${this.attempt} is no longer this job's.` })
     )
   }
 
