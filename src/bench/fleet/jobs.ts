@@ -40,7 +40,7 @@ const WITHIN_MS = 60_000
 export function jobsCandidates(bullmq: string | null): readonly JobsCandidate[] {
   const script = join(ROOT, 'test/redis/job-load.ts')
   const sluice = (workers: number, block: number): JobsCandidate => ({
-    name: `**Sluice**, ${workers} worker${workers > 1 ? 's' : ''}, ${block === 1 ? 'one by one' : `blocks of ${block}`}`,
+    name: `**Sluice**, workers: ${workers}, ${block === 1 ? 'one by one' : `blocks of ${block}`}`,
     ...{ script, args: [], workers, block },
   })
   const other = (name: string, block: number): JobsCandidate[] =>

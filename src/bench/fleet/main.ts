@@ -2,9 +2,9 @@
  * npm run bench -- fleet [--rounds 3 --seconds 5 --parts jobs,tokens,goodput,takeover --fsync everysec,always
  * --waiting 100000 --priority raised --redis COMMAND --tools FOLDER --bullmq FOLDER --json]
  *
- * A fleet on Redis: beside BullMQ, beside Sluice in one process, and by itself. Interleaved rounds in random order, each
- * on a fresh Redis and in fresh processes, which are warmed; CPU by the scheduler's accounts, over exactly the measured
- * window. Nothing is fetched: what another machine has to be given is Node, the tree with its dependencies,
+ * A fleet on Redis: beside BullMQ, beside Sluice in one process, and by itself. Interleaved rounds in random order,
+ * each on a fresh Redis and in fresh processes, which are warmed; CPU by the scheduler's accounts, over exactly the
+ * measured window. Nothing is fetched: what another machine has to be given is Node, the tree with its dependencies,
  * redis-server, the C tools built from shared/load, and BullMQ (npm install --no-save bullmq@6.7.0).
  */
 import { spawn, spawnSync } from 'node:child_process'

@@ -44,8 +44,9 @@ export function tokensTable(rounds: Rounds): string {
     ...[300, 1000].flatMap((streams) => {
       const alone = embedded(streams, (s) => s.sluiceUs)
       const both = fleet(streams, (s) => s.sluiceUs)
+      const middle = (values: readonly number[]): string => median(values).toFixed(0)
       const lag = (target: typeof fleet): string =>
-        `${median(target(streams, (s) => s.lagP50)).toFixed(0)} / ${median(target(streams, (s) => s.lagP99)).toFixed(0)}`
+        `${middle(target(streams, (s) => s.lagP50))} / ${middle(target(streams, (s) => s.lagP99))}`
       const ttft = (target: typeof fleet): string =>
         ranged(
           target(streams, (s) => s.ttftP99 - UPSTREAM_MS),
