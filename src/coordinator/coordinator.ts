@@ -18,7 +18,7 @@ import type {
   ScheduledJob,
   WorkerSeat,
 } from '../core/ports/coordinator.ts'
-import type { DeploymentStatus, QueueDepth, Selector } from '../core/ports/operations.ts'
+import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../core/ports/operations.ts'
 import { type Claim, FENCED, type Finished, type Outcome } from '../core/ports/work.ts'
 import { giveBackAll, type Limit, takeAll } from './limits/limit.ts'
 import { Plan } from './plan/plan.ts'
@@ -276,6 +276,10 @@ class PureCoordinator implements Coordinator {
 
   depth(): QueueDepth {
     return this.#scheduler.depth()
+  }
+
+  backlog(): readonly Backlog[] {
+    return this.#scheduler.backlog()
   }
 
   status(now: number): readonly DeploymentStatus[] {

@@ -1,6 +1,6 @@
 /** Numbers that belong to no single part. */
 import { gauge, type NumberSource } from '../core/numbers.ts'
-import type { Operations, QueueDepth } from '../core/ports/operations.ts'
+import type { Backlog, Operations, QueueDepth } from '../core/ports/operations.ts'
 
 export const ownProcess: NumberSource = {
   metrics: [
@@ -10,17 +10,29 @@ export const ownProcess: NumberSource = {
 }
 
 /** All processes of a fleet report the same values, so these are not added up. */
-export function depthOf(operations: Pick<Operations, 'depth'>): NumberSource {
+export function depthOf(operations: Pick<Operations, 'depth' | 'backlog'>): NumberSource {
   let depth: QueueDepth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
+  let backlog: readonly Backlog[] = []
   return {
     metrics: [
       gauge('queued', 'Jobs in line', () => depth.queued, 'max'),
       gauge('delayed', 'Jobs that wait for a retry, or for their time', () => depth.delayed, 'max'),
       gauge('waiting', 'Jobs that are next, and wait for a free slot', () => depth.waiting, 'max'),
       gauge('leased', 'Jobs that run, anywhere', () => depth.leased, 'max'),
+      gauge('queue_tokens', 'Tokens of work that could start now, were there room', () => tokensOf(backlog), 'max'),
+      gauge(
+        'expected_wait_seconds',
+        'How long the slowest model needs for all that waits for it; 0 where that is not known',
+        () => longestOf(backlog) / 1_000,
+        'max',
+      ),
     ],
     async refresh() {
-      depth = await operations.depth()
+      ;[depth, backlog] = await Promise.all([operations.depth(), operations.backlog()])
     },
   }
 }
+
+const tokensOf = (backlog: readonly Backlog[]): number => backlog.reduce((sum, { tokens }) => sum + tokens, 0)
+const longestOf = (backlog: readonly Backlog[]): number =>
+  backlog.reduce((most, { waitMs }) => Math.max(most, waitMs ?? 0), 0)

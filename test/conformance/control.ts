@@ -10,6 +10,29 @@ const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') =>
 const ends = (records: readonly string[]): number => records.filter((r) => r.startsWith('@end')).length
 
 export const controlCases: readonly Case[] = [
+  // ---------------------------------------------------------------- what waits
+  {
+    name: 'the backlog is what could start now, of each pool and model: not what is paused, delayed or behind another',
+    async run(open) {
+      const { engine } = await open()
+      const backlog = async () =>
+        (await engine.operations.backlog())
+          .map(({ pool, model, jobs, tokens, waitMs }) => [pool, model, jobs, tokens, waitMs])
+          .sort()
+      expect(await backlog()).toEqual([])
+      for (let n = 0; n < 3; n++) await submit(engine, { options: { lane: 'l' } })
+      const [free] = [await submit(engine), await submit(engine, { options: { delayMs: 60_000 } })]
+      await submit(engine, { options: { pool: 'images' } })
+      expect(await backlog()).toEqual([
+        ['images', 'm', 1, 10, null],
+        ['text', 'm', 2, 20, null],
+      ])
+      await engine.operations.pause({ lane: 'l', tenant: 'acme' })
+      expect(await backlog()).toContainEqual(['text', 'm', 1, 10, null])
+      await engine.jobs.cancel(free.id)
+      expect(await backlog()).toEqual([['images', 'm', 1, 10, null]])
+    },
+  },
   // ---------------------------------------------------------------- cancel, expiry, redrive
   {
     name: 'cancel of a job in line ends it at once; again it has ended',

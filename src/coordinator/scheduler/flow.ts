@@ -183,6 +183,16 @@ export class Flow<E extends Queueable<E>> {
     return this.#heap.length
   }
 
+  /** Of all lines that are not paused. */
+  open(): { readonly jobs: number; readonly promptTokens: number } {
+    const sum = { jobs: 0, promptTokens: 0 }
+    for (const { size, promptTokens } of this.#heap) {
+      sum.jobs += size
+      sum.promptTokens += promptTokens
+    }
+    return sum
+  }
+
   /** In no order. */
   lineAt(i: number): Line<E> {
     return this.#heap[i]

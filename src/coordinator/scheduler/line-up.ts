@@ -1,5 +1,6 @@
 /** Ready work, and whose turn it is. */
 import type { JobKind } from '../../core/job.ts'
+import type { Backlog } from '../../core/ports/operations.ts'
 import type { Entry } from './entry.ts'
 import type { Fairness } from './fairness.ts'
 import { Flow, Line, lineIsBefore, type Tenant } from './flow.ts'
@@ -70,6 +71,22 @@ export class LineUp {
   /** Jobs that were passed over may be leasable again. */
   rouse(): void {
     for (const flow of this.#flows) if (flow.waits) this.#ready(flow.pool)
+  }
+
+  /** What is ready, of each pool and model, and not paused; kinds share what serves them. */
+  backlog(): readonly Backlog[] {
+    const found = new Map<string, Backlog>()
+    for (const flow of this.#flows) {
+      if (!flow.waits) continue
+      const { pool, model, throughput } = flow
+      const { jobs, promptTokens } = flow.open()
+      const tokens = Math.round(promptTokens + jobs * throughput.meanOutput)
+      const waitMs = throughput.rate === null ? null : Math.round(tokens / throughput.rate)
+      const name = JSON.stringify([pool, model])
+      const other = found.get(name)
+      found.set(name, other === undefined ? { pool, model, jobs, tokens, waitMs } : added(other, jobs, tokens, waitMs))
+    }
+    return [...found.values()]
   }
 
   #ready(pool: string): void {
@@ -201,6 +218,13 @@ export class LineUp {
     })
   }
 }
+
+const added = (one: Backlog, jobs: number, tokens: number, waitMs: number | null): Backlog => ({
+  ...one,
+  jobs: one.jobs + jobs,
+  tokens: one.tokens + tokens,
+  waitMs: one.waitMs === null ? waitMs : Math.max(one.waitMs, waitMs ?? 0),
+})
 
 /** Takes the line out of its heap until the call is over. */
 function park(line: Line<Entry>, parked: Line<Entry>[]): void {

@@ -52,6 +52,20 @@ it('counts the work of a thousand tenants by a sample of them', () => {
   expect(scheduler.place('t500.2', 0)!.tokensAhead / 100_000).toBeCloseTo(1, 1)
 })
 
+it('tells what waits of each model, and how long all of it takes at the speed of late', () => {
+  const scheduler = createScheduler(OPTIONS)
+  const start = measured(scheduler)
+  for (let i = 0; i < 60; i++) scheduler.submit(job(`${i}`, { promptTokens: 100 }), start)
+  scheduler.submit(job('other', { model: 'other', promptTokens: 7 }), start)
+  const [warm, other] = scheduler.backlog()
+  expect(warm).toMatchObject({ jobs: 60, tokens: 12_000 })
+  // Those before it, and itself
+  const last = scheduler.place('59', start)!.etaMs!
+  expect(warm.waitMs! / last).toBeGreaterThan(0.95)
+  expect(warm.waitMs! / last).toBeLessThan(1.1)
+  expect(other).toMatchObject({ model: 'other', jobs: 1, tokens: 7, waitMs: null })
+})
+
 it('says nothing of time before anything was measured', () => {
   const { scheduler, submit } = setUp()
   submit(0, job('1'))

@@ -2,7 +2,7 @@
 import type { SluiceError } from '../../core/errors.ts'
 import type { JobId, JobState, Place, TenantId } from '../../core/job.ts'
 import type { FailedAt, ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
-import type { QueueDepth, Selector } from '../../core/ports/operations.ts'
+import type { Backlog, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Claim, Finished, Outcome } from '../../core/ports/work.ts'
 
 export type SchedulerEvent =
@@ -138,6 +138,7 @@ export interface Scheduler {
   /** Mutable, for its owner; null when there is no such job. */
   notes(id: JobId): Notes | null
   depth(): QueueDepth
+  backlog(): readonly Backlog[]
   /** Events since the last drain, in order. */
   drain(): readonly SchedulerEvent[]
 }

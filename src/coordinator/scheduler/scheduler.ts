@@ -10,7 +10,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import type { JobId, JobState, Place } from '../../core/job.ts'
 import type { ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
-import type { QueueDepth, Selector } from '../../core/ports/operations.ts'
+import type { Backlog, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import { FENCED, type Finished, type Outcome } from '../../core/ports/work.ts'
 import { Table } from '../../core/table.ts'
 import { refusal } from './caps.ts'
@@ -463,6 +463,10 @@ class PureScheduler implements Scheduler {
 
   depth(): QueueDepth {
     return { ...this.#depth }
+  }
+
+  backlog(): readonly Backlog[] {
+    return this.#lineUp.backlog()
   }
 
   drain(): readonly SchedulerEvent[] {

@@ -9,7 +9,7 @@
  */
 import type { ErrorCode, SluiceError } from '../errors.ts'
 import type { JobId, JobKind, JobState, Place, Priority, TenantId, Timing, Usage } from '../job.ts'
-import type { DeploymentStatus, QueueDepth, Selector } from './operations.ts'
+import type { Backlog, DeploymentStatus, QueueDepth, Selector } from './operations.ts'
 import type { Claim, Finished, Outcome } from './work.ts'
 
 /** A job as the coordinator holds it. */
@@ -217,6 +217,7 @@ export interface Coordinator {
   places(ids: readonly JobId[], now: number): ReadonlyMap<JobId, Place>
   state(id: JobId): JobState | null
   depth(): QueueDepth
+  backlog(): readonly Backlog[]
   status(now: number): readonly DeploymentStatus[]
 
   /** Since the last call, in order. */

@@ -15,6 +15,17 @@ export interface QueueDepth {
   readonly leased: number
 }
 
+/** Work of a pool and model that could start now, if there were room for it: what another worker could take. */
+export interface Backlog {
+  readonly pool: string
+  readonly model: string
+  readonly jobs: number
+  /** Of their prompts, and what they will write by what such jobs have written lately. */
+  readonly tokens: number
+  /** How long all of it takes at the speed of late; null: there is too little data. */
+  readonly waitMs: number | null
+}
+
 /** The state of a deployment. */
 export interface DeploymentStatus {
   readonly deployment: string
@@ -41,6 +52,7 @@ export interface Operations {
   /** Cancels all that matches and is not running. Returns how many. */
   purge(selector: Selector): Promise<number>
   depth(): Promise<QueueDepth>
+  backlog(): Promise<readonly Backlog[]>
   /** Those in the configuration, in its order, and those that still have calls. */
   deployments(): Promise<readonly DeploymentStatus[]>
 }

@@ -5,7 +5,7 @@
 import type { SluiceError } from '../../core/errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
-import type { DeploymentStatus, Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
+import type { Backlog, DeploymentStatus, Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Begun, Submissions, Submitted } from '../../core/ports/submissions.ts'
 import {
   type Attachment,
@@ -242,6 +242,10 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   async depth(): Promise<QueueDepth> {
     return this.#parts.coordinator.depth()
+  }
+
+  async backlog(): Promise<readonly Backlog[]> {
+    return this.#parts.coordinator.backlog()
   }
 
   async deployments(): Promise<readonly DeploymentStatus[]> {

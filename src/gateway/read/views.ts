@@ -3,7 +3,7 @@ import type { WirePlace } from '../../core/frames.ts'
 import type { Job, Place } from '../../core/job.ts'
 import type { ConversationInfo } from '../../core/ports/conversations.ts'
 import type { ApiKey } from '../../core/ports/keys.ts'
-import type { DeploymentStatus } from '../../core/ports/operations.ts'
+import type { Backlog, DeploymentStatus } from '../../core/ports/operations.ts'
 import { formatCursor } from '../../core/record.ts'
 import { wireTiming, wireUsage } from '../../core/wire.ts'
 import { eventsOf } from './location.ts'
@@ -39,6 +39,14 @@ export const jobView = (job: Job, place: Place | null, head: number, prefix: str
   error: job.error ?? null,
   cursor: formatCursor(job.epoch, head),
   events: eventsOf(job.id),
+})
+
+export const backlogView = ({ pool, model, jobs, tokens, waitMs }: Backlog): object => ({
+  pool,
+  model,
+  jobs,
+  tokens,
+  expected_wait_ms: waitMs,
 })
 
 export const deploymentView = ({ deployment, active, concurrent, unwell }: DeploymentStatus): object => ({

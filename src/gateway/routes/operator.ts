@@ -12,7 +12,7 @@ import { sendBytes } from '../http/byte-stream.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
-import { deploymentView, keyView } from '../read/views.ts'
+import { backlogView, deploymentView, keyView } from '../read/views.ts'
 
 type Done = 'queue-paused' | 'queue-resumed' | 'queue-purged'
 
@@ -168,6 +168,12 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
       path: '/admin/deployments',
       auth: 'operator',
       run: async () => json(200, { object: 'list', data: (await operations.deployments()).map(deploymentView) }),
+    },
+    {
+      method: 'GET',
+      path: '/admin/backlog',
+      auth: 'operator',
+      run: async () => json(200, { object: 'list', data: (await operations.backlog()).map(backlogView) }),
     },
     {
       method: 'GET',

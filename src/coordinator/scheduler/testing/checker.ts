@@ -200,6 +200,7 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
     tally: (id) => scheduler.tally(id),
     notes: (id) => scheduler.notes(id),
     depth: () => scheduler.depth(),
+    backlog: () => scheduler.backlog(),
     drain: () => pending.splice(0),
   }
   return {

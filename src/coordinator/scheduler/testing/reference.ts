@@ -5,7 +5,7 @@
 import { SluiceError } from '../../../core/errors.ts'
 import type { JobState } from '../../../core/job.ts'
 import type { ScheduledJob, Tally } from '../../../core/ports/coordinator.ts'
-import type { QueueDepth, Selector } from '../../../core/ports/operations.ts'
+import type { Backlog, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Finished, Outcome } from '../../../core/ports/work.ts'
 import type { Headroom, Notes, SchedulerEvent, SchedulerOptions, SchedulerSubmit } from '../port.ts'
 
@@ -446,6 +446,18 @@ export class Reference {
   depth(): QueueDepth {
     const count = (state: JobState): number => this.#jobs.filter((j) => j.state === state).length
     return { queued: count('queued'), delayed: count('delayed'), waiting: count('waiting'), leased: count('leased') }
+  }
+
+  /** By what is asked, not by what is measured. */
+  backlog(): readonly Backlog[] {
+    const found = new Map<string, Backlog>()
+    for (const { job } of this.#leasable(() => true)) {
+      const { pool, model, promptTokens } = job
+      const other = found.get(`${pool} ${model}`)
+      const [jobs, tokens] = [(other?.jobs ?? 0) + 1, (other?.tokens ?? 0) + promptTokens]
+      found.set(`${pool} ${model}`, { pool, model, jobs, tokens, waitMs: null })
+    }
+    return [...found.values()]
   }
 
   drain(): readonly SchedulerEvent[] {

@@ -40,6 +40,8 @@ function answerOf(term: Term, query: Query, known: KnownJobs): Answers[Query['ty
       return [...pauses.values()]
     case 'depth':
       return coordinator.depth()
+    case 'backlog':
+      return coordinator.backlog()
     case 'deployments':
       return coordinator.status(term.now())
   }

@@ -1,5 +1,5 @@
 /** What operators do to queued work is the coordinator's to do: asked of it over the bus. */
-import type { DeploymentStatus, Operations, QueueDepth, Selector } from '../../../core/ports/operations.ts'
+import type { Backlog, DeploymentStatus, Operations, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import { laneNames } from '../../shared/scheduled.ts'
 import type { Ground } from '../bus/ground.ts'
 
@@ -44,6 +44,10 @@ export class RedisOperations implements Operations {
 
   depth(): Promise<QueueDepth> {
     return this.#ground.bus.ask({ type: 'depth' })
+  }
+
+  backlog(): Promise<readonly Backlog[]> {
+    return this.#ground.bus.ask({ type: 'backlog' })
   }
 
   async deployments(): Promise<readonly DeploymentStatus[]> {

@@ -142,7 +142,7 @@ export interface List extends Asked {
 export type LiveFilter = Omit<JobFilter, 'before' | 'limit'>
 
 export interface Status extends Asked {
-  readonly type: 'paused' | 'depth' | 'deployments'
+  readonly type: 'paused' | 'depth' | 'backlog' | 'deployments'
 }
 
 export type Query = Hello | WasFinished | Look | List | Status
@@ -214,6 +214,7 @@ const QUERY_SHAPES: Readonly<Record<Query['type'], Shape>> = {
   list: { ...ASKED, filter: LIVE_FILTER, before: maybe(count), limit: count },
   paused: ASKED,
   depth: ASKED,
+  backlog: ASKED,
   deployments: ASKED,
 }
 

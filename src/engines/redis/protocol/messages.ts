@@ -3,7 +3,7 @@
  * them a second line with what the commit's script added (see readMail). All leave inside the fenced script.
  */
 import type { Job, JobId, JobState, Place } from '../../../core/job.ts'
-import type { DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
+import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import { count, fits, list, object, parse, readTyped, type Shape, text } from '../../shared/shape.ts'
 import type { PackedError } from './errors.ts'
@@ -104,6 +104,7 @@ export interface Answers {
   readonly bar: null
   readonly paused: readonly Selector[]
   readonly depth: QueueDepth
+  readonly backlog: readonly Backlog[]
   readonly deployments: readonly DeploymentStatus[]
   readonly configure: null
 }
