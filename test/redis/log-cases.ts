@@ -339,7 +339,7 @@ export const stopped: LogCase = (planted) =>
       const jobs = await Promise.all(Array.from({ length: 60 }, () => fleet.accept()))
       const writers = await Promise.all(jobs.map((job) => worker.begin(job, 1)))
       const readers = jobs.map((job) => gateway.reader(job))
-      await eventually(async () => expect(await fleet.redis.hlen(fleet.names.followers())).toBe(60))
+      await eventually(() => expect(readers.every(({ isLive }) => isLive)).toBe(true))
       const { stretch } = LogReader.prototype
       let [reading, mostAtOnce] = [0, 0]
       const spy = vi.spyOn(LogReader.prototype, 'stretch').mockImplementation(async function (

@@ -177,12 +177,13 @@ export class LogReading {
   restarts = 0
   /** How often a run did not follow the one before. */
   gaps = 0
+  /** It has all that was stored before, and is told the rest. */
+  isLive = false
   readonly ended: Promise<readonly Bytes[]>
   readonly #logs: Logs
   readonly #job: JobId
   readonly #pageBytes: number
   #early: Array<readonly [number, readonly Bytes[]]> = []
-  #isLive = false
   #isOver = false
   #reading = 0
   #end!: (got: readonly Bytes[]) => void
@@ -199,7 +200,7 @@ export class LogReading {
     })
     this.ended.catch(() => {})
     const following = logs.follow(job, (firstSeq, run) => {
-      if (this.#isLive) this.#take(firstSeq, run)
+      if (this.isLive) this.#take(firstSeq, run)
       else this.#early.push([firstSeq, run])
     })
     const stopEpochs = logs.onEpoch((lost) => {
@@ -207,7 +208,7 @@ export class LogReading {
       this.restarts++
       this.got.length = 0
       this.#early = []
-      this.#isLive = false
+      this.isLive = false
       this.#catchUp()
     })
     this.#stop = () => {
@@ -238,7 +239,7 @@ export class LogReading {
       if (this.got.length >= page.head) break
       if (page.records.length === 0) throw new Error('an empty page before the head')
     }
-    this.#isLive = true
+    this.isLive = true
     for (const [firstSeq, run] of this.#early.splice(0)) this.#take(firstSeq, run)
   }
 
@@ -248,7 +249,7 @@ export class LogReading {
     if (known < 0) {
       // As delivery does: it reads what it missed
       this.gaps++
-      this.#isLive = false
+      this.isLive = false
       this.#catchUp()
       return
     }

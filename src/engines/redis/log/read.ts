@@ -13,6 +13,23 @@ import { randomOf } from './flush.ts'
 /** As long as readers wait for a restart of Redis, or a fail-over. */
 const PATIENCE_MS = 10_000
 const RETRY_MS = 100
+/**
+ * Thousands of readers come back in one moment when a gateway has died: logs are read many at once, and by few scripts
+ * at once. What else this process asks of Redis does not wait for all of them, and Redis serves others in between.
+ */
+const MAX_UNDER_WAY = 4
+const LOGS_AT_ONCE = 64
+const BYTES_AT_ONCE = 1 << 20
+
+/** A log that is to be read. */
+interface Wanted {
+  /** Those of log-read.lua. */
+  readonly args: readonly Argument[]
+  readonly maxBytes: number
+  readonly untilMono: number
+  readonly done: (answer: readonly unknown[]) => void
+  readonly failed: (error: unknown) => void
+}
 
 /** What log-read.lua returns. */
 export interface Stretch extends LogHead {
@@ -36,6 +53,9 @@ export interface ReadDeps {
 
 export class LogReader {
   readonly #deps: ReadDeps
+  /** First come, first served. */
+  #wanted: Wanted[] = []
+  #underWay = 0
   #closed = false
 
   constructor(deps: ReadDeps) {
@@ -59,8 +79,7 @@ export class LogReader {
     decodable: boolean,
     follower = '',
   ): Promise<Stretch | null> {
-    const args = [randomOf(this.#deps.ids), job, afterSeq, maxBytes, decodable ? 1 : 0, follower]
-    const answer = (await this.run('log-read', args, true)) as unknown[]
+    const answer = await this.#read([job, afterSeq, maxBytes, decodable ? 1 : 0, follower], maxBytes)
     if (answer.length === 0) return null
     const [epoch, head, ended, epochBefore, ...chunks] = answer
     return {
@@ -99,28 +118,65 @@ export class LogReader {
   }
 
   async commonWith(job: JobId, epoch: number): Promise<number> {
-    return Number(await this.run('log-common', [job, epoch]))
+    return Number(await this.#run('log-common', [job, epoch]))
   }
 
   /** Of each; null where there is no such log. `follower`: it follows those that have not ended. */
   async tips(jobs: readonly JobId[], follower = ''): Promise<ReadonlyArray<Tip | null>> {
-    const answer = (await this.run('log-look', [follower, ...jobs])) as number[]
+    const answer = (await this.#run('log-look', [follower, ...jobs])) as number[]
     return jobs.map((_, i) => (answer[2 * i] < 0 ? null : { head: answer[2 * i], epoch: answer[2 * i + 1] }))
   }
 
+  /** What log-read.lua returns of a log. */
+  #read(args: readonly Argument[], maxBytes: number): Promise<readonly unknown[]> {
+    return new Promise((done, failed) => {
+      const untilMono = this.#deps.clock.monoMs() + PATIENCE_MS
+      this.#wanted.push({ args, maxBytes, untilMono, done, failed })
+      // All of this turn share a script; what comes while scripts are under way shares the next
+      if (this.#wanted.length === 1) queueMicrotask(() => this.#readNext())
+    })
+  }
+
+  #readNext(): void {
+    while (this.#wanted.length > 0 && this.#underWay < MAX_UNDER_WAY) {
+      let [count, bytes] = [0, 0]
+      for (; count < Math.min(this.#wanted.length, LOGS_AT_ONCE) && bytes < BYTES_AT_ONCE; count++)
+        bytes += this.#wanted[count].maxBytes
+      this.#underWay++
+      void this.#readAll(this.#wanted.splice(0, count)).finally(() => {
+        this.#underWay--
+        this.#readNext()
+      })
+    }
+  }
+
+  async #readAll(wanted: readonly Wanted[]): Promise<void> {
+    const args = [randomOf(this.#deps.ids), ...wanted.flatMap((each) => each.args)]
+    const untilMono = Math.min(...wanted.map((each) => each.untilMono))
+    try {
+      const answers = (await this.#patiently('log-read', args, true, untilMono)) as ReadonlyArray<readonly unknown[]>
+      for (const [i, { done }] of wanted.entries()) done(answers[i])
+    } catch (error) {
+      for (const { failed } of wanted) failed(error)
+    }
+  }
+
   /** As `Scripts.run`; waits while Redis is away. Rejects with an error of the table. */
-  async run(script: string, args: readonly Argument[], asBytes = false): Promise<unknown> {
+  async #patiently(script: string, args: readonly Argument[], asBytes: boolean, untilMono: number): Promise<unknown> {
     const { scripts, clock } = this.#deps
-    const startedMono = clock.monoMs()
     for (;;) {
       try {
         return await (asBytes ? scripts.runBuffer(script, args) : scripts.run(script, args))
       } catch (thrown) {
         const error = storageError(thrown)
-        const isOver = this.#closed || clock.monoMs() - startedMono > PATIENCE_MS
+        const isOver = this.#closed || clock.monoMs() > untilMono
         if (isOver || error.code !== 'storage_unavailable') throw error
         await new Promise<void>((done) => clock.after(RETRY_MS, done))
       }
     }
+  }
+
+  #run(script: string, args: readonly Argument[]): Promise<unknown> {
+    return this.#patiently(script, args, false, this.#deps.clock.monoMs() + PATIENCE_MS)
   }
 }
