@@ -1,6 +1,6 @@
 /** A port with node's HTTP server behind it, under our limits. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { Server as NetServer, type Socket } from 'node:net'
 import { SluiceError } from '../../core/errors.ts'
 import { errorJson } from '../../core/wire.ts'
 import { errorHeaders, rawAnswer } from './exchange.ts'
@@ -10,6 +10,9 @@ import type { Owed } from './owed.ts'
 
 /** How often connections are checked for the timeouts of headers and requests. */
 const CONNECTION_CHECK_MS = 1_000
+
+/** Connections that wait to be accepted: when thousands come back at once, those beyond wait a second, then more. */
+const MAX_UNACCEPTED = 4_096
 
 export interface ListenerOptions {
   readonly headersTimeoutMs: number
@@ -86,13 +89,16 @@ export async function listen(
     server.on(event, (request, response) => server.emit('request', request, response))
   await new Promise<void>((done, failed) => {
     server.once('error', failed)
-    server.listen(port, host, () => {
+    server.listen({ port, host, backlog: MAX_UNACCEPTED }, () => {
       server.off('error', failed)
       done()
     })
   })
   return server
 }
+
+/** New connections are refused, and go to another gateway. Idle ones stay: a request may be on its way. */
+export const stopListening = (server: Server): void => void NetServer.prototype.close.call(server)
 
 const NO_MORE = 'A request that offers another protocol must be answered before the next one is sent: send that again.'
 

@@ -38,7 +38,7 @@ export class Connection implements Peer {
   closing = false
   greeted = false
   window = Infinity
-  readonly openedMono: number
+  openedMono: number
   heardMono: number
   /** When a sign of life was requested that has not come yet; Infinity: none was. */
   pingedMono = Infinity
@@ -98,6 +98,12 @@ export class Connection implements Peer {
   ping(now: number): void {
     this.pingedMono = now
     this.#ws.ping()
+  }
+
+  /** It had no chance to be heard until now. */
+  forgive(now: number): void {
+    if (this.pingedMono !== Infinity) this.pingedMono = now
+    if (this.caller === null) this.openedMono = now
   }
 
   refuse(thrown: unknown, about: { readonly id?: unknown; readonly job?: unknown }): void {

@@ -19,6 +19,8 @@ import { checkUpgrade, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.t
 const TICK_MS = 250
 /** Ticks from one look at all connections to the next. */
 const TICKS_A_SWEEP = 4
+/** After such a silence the process itself was stopped: what peers sent meanwhile is yet to be read. */
+const STOPPED_MS = 2_000
 /** How long a peer may take to answer our close. */
 const CLOSE_TIMEOUT_MS = 2_000
 /** Of a message, and pieces in which one frame may come: each costs more than its bytes. */
@@ -40,6 +42,7 @@ export class Hub {
   readonly #origins: ReadonlySet<string>
   #unflushed: Array<{ flush(): void }> = []
   #ticks = 0
+  #tickedMono = Infinity
   #stopTicks: (() => void) | null = null
 
   constructor(deps: GatewayDeps, parts: SocketParts) {
@@ -68,7 +71,7 @@ export class Hub {
   readonly shouldUpgrade = (request: IncomingMessage): boolean => {
     if (!wantsSocket(request)) return false
     try {
-      const refusal = this.#context.phase.refusal()
+      const refusal = this.#context.phase.unready()
       if (refusal !== null) throw refusal
       if (this.#context.owed.isPending(request.socket))
         throw new SluiceError('invalid_request', {
@@ -107,6 +110,7 @@ export class Hub {
     if (this.#connections.size === 0) {
       this.#stopTicks?.()
       this.#stopTicks = null
+      this.#tickedMono = Infinity
     }
   }
 
@@ -124,6 +128,8 @@ export class Hub {
 
   #tick(): void {
     const now = this.#deps.clock.monoMs()
+    if (now - this.#tickedMono >= STOPPED_MS) for (const connection of this.#connections) connection.forgive(now)
+    this.#tickedMono = now
     if (++this.#ticks % TICKS_A_SWEEP !== 0) return
     for (const connection of this.#connections) this.#look(connection, now)
   }

@@ -26,7 +26,8 @@ async function attachTo(
   const head = await log.head(id)
   if (head === null) throw new SluiceError('job_gone')
   if (cursor !== null && isOfEpoch(cursor, job.epoch) && cursor.n > head.head) throw new SluiceError('cursor_ahead')
-  const place = (await jobs.places([id])).get(id) ?? null
+  // One that runs has none. Who resumes it does not wait for the coordinator, which may be a moment away
+  const place = job.state === 'leased' ? null : ((await jobs.places([id])).get(id) ?? null)
   if (peer.closing) return
   const isFollowed = following.get(id) !== undefined
   if (!isFollowed) following.checkReaders(id)
