@@ -3,7 +3,7 @@
  * providers. The only file that knows every role; each is wired in app/.
  */
 import { openEngine } from './app/engine.ts'
-import { LAST_WORDS_MS, startGateway } from './app/gateway.ts'
+import { isOneOfMany, LAST_WORDS_MS, startGateway } from './app/gateway.ts'
 import { Settings } from './app/in-force.ts'
 import { adminKey, firstKey } from './app/keys.ts'
 import { type ReloadOptions, reloader } from './app/reload.ts'
@@ -83,7 +83,11 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const shutDown = async (): Promise<Drained> => {
     engine.draining()
     gateway.drain()
-    await within(runtime, 'running jobs', drainMs + HAND_BACK_MS, worker.drain(drainMs))
+    await Promise.all([
+      within(runtime, 'running jobs', drainMs + HAND_BACK_MS, worker.drain(drainMs)),
+      // Others run them
+      isOneOfMany(config) && within(runtime, 'plain POSTs', drainMs + HAND_BACK_MS, gateway.settled(drainMs)),
+    ])
     await within(runtime, 'open answers', 2 * LAST_WORDS_MS, gateway.close(LAST_WORDS_MS))
     loop.stop()
     settings.close()
@@ -111,7 +115,10 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
       adminUrl: urlOf(admin),
       createdKey,
       stop,
-      hurry: () => void worker.drain(0),
+      hurry() {
+        void worker.drain(0)
+        void gateway.settled(0)
+      },
       health: engine.health,
       answer: (question) => own[question](),
       reload: () => reload().then(nothing, nothing),

@@ -1,6 +1,7 @@
 /** The gateway, with the delivery that feeds its readers. */
 import { createHmac } from 'node:crypto'
 import { createAdmission } from '../admission/admission.ts'
+import type { Config } from '../config/schema.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import { createDelivery } from '../delivery/delivery.ts'
 import { DIALECTS } from '../dialects/index.ts'
@@ -15,6 +16,9 @@ import type { Runtime } from './runtime.ts'
 const PAGE_BYTES = 256 * 1024
 /** For answers that are being written when the server stops. */
 export const LAST_WORDS_MS = 1_000
+
+/** Other processes may serve the same jobs, and run them. */
+export const isOneOfMany = ({ engine }: Pick<Config, 'engine'>): boolean => engine !== 'embedded'
 
 export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload' | 'health'> {
   readonly engine: Engine
@@ -64,6 +68,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       sessions: { ...sessions, secret: () => engine.sharedSecret ?? ownSecret },
       socket: { ...websocket, drainMs: workers.drainMs + LAST_WORDS_MS },
       keysHaveChecksums: engine.sharedSecret === null && !isSeeded,
+      isOneOfMany: isOneOfMany(settings.config),
     },
   })
   return {

@@ -56,6 +56,8 @@ export interface GatewayOptions {
   readonly disconnectGraceMs: number
   /** A stream's headers are sent after this time at the latest. */
   readonly headersAfterMs: number
+  /** Other gateways serve the same jobs, and load balancers choose one. */
+  readonly isOneOfMany: boolean
   readonly maxReadersPerJob: number
   /** The longest that `wait_ms` waits. */
   readonly maxWaitMs: number
@@ -151,8 +153,13 @@ export interface Gateway {
   listenAdmin(host: string, port: number): Promise<Address>
   /** Stored jobs are back in line: from now on all requests are answered, not only probes. */
   ready(): void
-  /** New requests get 503 with `retry-after`, and connections close after their answers. Open answers continue. */
+  /**
+   * New requests get 503 with `retry-after`; where other gateways serve the same jobs, they are answered still, but no
+   * more connections are taken. Connections close after their answers. Open answers continue.
+   */
   drain(): void
+  /** Resolves when no plain POST is owed its answer any more, or after so long; and with it all earlier calls. */
+  settled(withinMs: number): Promise<void>
   /** Drains, waits for open answers at most `withinMs`, then cuts the rest. Safe to repeat. */
   close(withinMs?: number): Promise<void>
 }

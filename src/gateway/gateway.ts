@@ -9,7 +9,7 @@ import { createSessions } from './caller/sessions.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createEntries } from './entry.ts'
 import { Inflow } from './http/inflow.ts'
-import { listen } from './http/listener.ts'
+import { listen, stopListening } from './http/listener.ts'
 import { adminAdvice } from './http/no-route.ts'
 import { Owed } from './http/owed.ts'
 import { Router } from './http/router.ts'
@@ -53,7 +53,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const inflow = new Inflow(unfinished, 'unfinished requests')
   const outflow = new Inflow(unfinished, 'unread answers')
   const owed = new Owed(clock, options.disconnectGraceMs)
-  const phase = new Phase()
+  const phase = new Phase(options.isOneOfMany)
   const answers = createAnswers(deps)
   const submits = createSubmits(deps, auth)
   const jobs = createJobs(deps, submits)
@@ -62,6 +62,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const parts = { auth, sessions, admitted, submits, jobs, answers, watching, phase }
   const routes = createRoutes(deps, { ...parts, socket: hub.route })
   const servers: Server[] = []
+  let publicServer: Server | null = null
   let publicPort = 0
   const api = new Router(routes.public)
   const operators = new Router(
@@ -86,6 +87,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const serve = pipeline(router, normalOrigins(origins), ways)
     const server = await listen(host, port, options, { serve, owed, onUnreadable, sockets })
     servers.push(server)
+    if (sockets !== null) publicServer = server
     return { host, port: (server.address() as { port: number }).port }
   }
 
@@ -107,11 +109,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
       if (phase.isStopping) return
       phase.stop()
       hub.drain()
-      deps.presence.close() // readers leave because we do
+      if (!options.isOneOfMany)
+        deps.presence.close() // readers leave because we do
+      else if (publicServer !== null) stopListening(publicServer)
     },
+    settled: (withinMs) => answers.settled(withinMs),
     close(withinMs = 0) {
       closed ??= (async () => {
         this.drain()
+        deps.presence.close()
         answers.releaseAll()
         watching.endAll()
         hub.close()

@@ -1,11 +1,19 @@
-/** Whether requests are answered: not before the stored jobs are back in line, nor once the server stops. */
+/**
+ * Whether requests are answered: not before the stored jobs are back in line, nor once the server stops. In a fleet one
+ * that stops answers on: others run what it takes, and its load balancer may not have noticed.
+ */
 import { SluiceError } from '../core/errors.ts'
 
 /** When to come back to a server that starts or stops. */
 const RETRY_AFTER_MS = 1_000
 
 export class Phase {
+  readonly #isOneOfMany: boolean
   #is: 'starting' | 'open' | 'stopping' = 'starting'
+
+  constructor(isOneOfMany: boolean) {
+    this.#isOneOfMany = isOneOfMany
+  }
 
   get isStopping(): boolean {
     return this.#is === 'stopping'
@@ -19,9 +27,14 @@ export class Phase {
     this.#is = 'stopping'
   }
 
-  /** What refuses all but probes; null when open. */
-  refusal(): SluiceError | null {
+  /** What is told to probes; null when open. */
+  unready(): SluiceError | null {
     if (this.#is === 'open') return null
     return new SluiceError(this.isStopping ? 'draining' : 'starting', { retryAfterMs: RETRY_AFTER_MS })
+  }
+
+  /** What refuses all but probes; null: they are answered. */
+  refusal(): SluiceError | null {
+    return this.isStopping && this.#isOneOfMany ? null : this.unready()
   }
 }

@@ -66,7 +66,9 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
   }
 
   function handle(exchange: Exchange): Answered | Promise<Answered> {
-    const { request } = exchange
+    const { request, response } = exchange
+    // Whoever has it open goes elsewhere with the next one
+    if (phase.isStopping) response.shouldKeepAlive = false
     checkForm(request)
     if (isPreflight(request)) return answerPreflight(exchange)
     const { route, params, query } = router.find(request.method ?? '', request.url ?? '')

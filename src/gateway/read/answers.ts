@@ -26,6 +26,10 @@ export interface Answers {
   whole(call: KeyCall, job: Job, dialect: Dialect): Promise<Answered>
   /** Waits for the end, `waitMs` at most; tells whether it has come. */
   whenEnded(call: KeyCall, job: Job, waitMs: number): Promise<boolean>
+  /** A stop waits for the answer to this request, which nobody can ask for elsewhere. */
+  owe(call: KeyCall): void
+  /** Resolves when no such answer is owed any more, or after so long; and with it all earlier calls. */
+  settled(withinMs: number): Promise<void>
   /** The server stops: nobody waits any longer. Streams are let go by delivery. */
   releaseAll(): void
 }
@@ -35,6 +39,14 @@ const GONE = Promise.resolve(null)
 export function createAnswers(deps: GatewayDeps): Answers {
   const { delivery, options, clock, dialects, presence } = deps
   const waiting = new Slots<() => void>()
+  let owed = 0
+  let onSettled: Array<() => void> = []
+
+  function settle(): void {
+    const all = onSettled
+    onSettled = []
+    for (const fn of all) fn()
+  }
 
   /** The reader's leave; null when it left while its job was looked up: then it came and went. */
   function enter(call: KeyCall, job: Job): ((complete: boolean, goneMs?: number) => void) | null {
@@ -118,6 +130,22 @@ export function createAnswers(deps: GatewayDeps): Answers {
         const unwatch = delivery.ended(job.id, () => done(true))
         const place = waiting.add(giveUp)
         call.exchange.onClose(giveUp)
+      })
+    },
+
+    owe({ exchange }) {
+      owed++
+      exchange.onClose(() => {
+        if (--owed === 0) settle()
+      })
+    },
+
+    settled(withinMs) {
+      if (owed === 0) return Promise.resolve()
+      return new Promise((resolve) => {
+        onSettled.push(resolve)
+        const stopWaiting = clock.after(withinMs, settle)
+        onSettled.push(stopWaiting)
       })
     },
 

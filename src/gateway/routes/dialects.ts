@@ -15,6 +15,7 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
   const { options, dialects } = deps
 
   const submit = (dialect: Dialect, form: RequestForm) => async (call: KeyCall) => {
+    answers.owe(call)
     const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
     const body = await readJson(call, options.maxBodyBytes, options)
     const draft = dialectDraft(deps, call.caller, call.exchange.request.headers, body, { dialect, form }, !later, call)

@@ -15,7 +15,7 @@ export const probeRoutes = ({ health }: Pick<GatewayDeps, 'health'>, phase: Phas
     query: 'any',
     auth: 'none',
     run() {
-      const refusal = phase.refusal()
+      const refusal = phase.unready()
       if (refusal !== null) throw refusal
       const state = health()
       if (!state.ok) throw state.error
