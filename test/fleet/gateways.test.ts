@@ -1,0 +1,142 @@
+/** Gateways of a fleet that stop, freeze or die, as their clients see it. Real processes. */
+import { once } from 'node:events'
+import { Agent, request } from 'node:http'
+import type { Socket } from 'node:net'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import WebSocket from 'ws'
+import { type Logged, recordsOfFrames, recordsOfSse } from '../protocol/log.ts'
+import { openPeer, type Peer } from '../protocol/peer.ts'
+import { NO_REDIS, RedisServer } from '../redis/server.ts'
+import { KEY, Member, type Role } from './member.ts'
+
+const MODELS = [{ name: 'demo', provider: 'demo' }]
+
+describe.skipIf(NO_REDIS)('Redis: gateways that go', () => {
+  let redis: RedisServer
+  /** Of each test's fleet. */
+  let prefix: string
+  let fleets = 0
+  const members: Member[] = []
+  beforeAll(async () => {
+    redis = await RedisServer.start()
+  })
+  beforeEach(() => {
+    prefix = `${++fleets}:`
+  })
+  afterEach(async () => {
+    await Promise.all(members.splice(0).map((member) => member.kill()))
+  })
+  afterAll(() => redis?.remove())
+
+  async function start(role: Role, settings: object = {}): Promise<Member> {
+    const member = await Member.start({ role, redis: redis.url, prefix, settings: { models: MODELS, ...settings } })
+    members.push(member)
+    return member
+  }
+  const chat = (prompt: string, stream = true) => ({
+    model: 'demo',
+    stream,
+    messages: [{ role: 'user', content: prompt }],
+  })
+  const call = (url: string, path: string, body?: object, more: object = {}): Promise<Response> =>
+    fetch(`${url}${path}`, {
+      method: body === undefined ? 'GET' : 'POST',
+      headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json', ...more },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+  const records = async ({ url }: Member, job: string): Promise<readonly Logged[]> =>
+    recordsOfSse(await (await call(url, `/v1/jobs/${job}/events`)).text())
+  async function greeted({ url }: Member, hello: object = {}): Promise<Peer> {
+    const peer = await openPeer(url)
+    peer.say({ t: 'hello', auth: { key: KEY }, ...hello })
+    await peer.next('welcome')
+    return peer
+  }
+
+  it('one that stops answers its plain POSTs, and what comes on open connections; new ones are refused', async () => {
+    const [gateway] = await Promise.all([start('gateway', { workers: { drain_ms: 20_000 } }), start('worker')])
+    const stream = await call(gateway.url, '/v1/chat/completions', chat('Hi. demo: tokens=60 delay=50'))
+    const json = call(gateway.url, '/v1/chat/completions', chat('Hi. demo: tokens=40 delay=50', false))
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const [first] = await kept(agent, gateway, '/v1/models')
+    expect(first.statusCode).toBe(200)
+    const stopped = gateway.stop()
+    await expect.poll(() => fetch(`${gateway.adminUrl}/readyz`).then(({ status }) => status)).toBe(503)
+    await expect(fetch(`${gateway.url}/v1/models`)).rejects.toThrow()
+    const [second, body] = await kept(agent, gateway, '/v1/chat/completions', chat('Hi. demo: tokens=3', false))
+    expect([second.statusCode, second.headers.connection]).toEqual([200, 'close'])
+    expect(body).toContain('"finish_reason":"stop"')
+    expect((await stream.text()).trimEnd().endsWith('data: [DONE]')).toBe(true)
+    expect((await json).status).toBe(200)
+    expect(await stopped).toBe(0)
+  })
+
+  it('a reader of a job that runs resumes while the coordinator is stopped', async () => {
+    // Whoever comes first coordinates
+    const frozen = await start('gateway')
+    const [other] = await Promise.all([start('gateway'), start('worker')])
+    const peer = await greeted(other)
+    peer.say({ t: 'submit', id: '1', request: chat('Hi. demo: tokens=300 delay=20') })
+    const { job } = await peer.next('accepted')
+    const { cursor } = await peer.next('ev')
+    peer.drop()
+    frozen.freeze()
+    const startedMono = performance.now()
+    const again = await greeted(other, { jobs: [{ job, cursor }] })
+    await again.next('live')
+    // Its term outlasts this by a second
+    expect(performance.now() - startedMono).toBeLessThan(1_000)
+    frozen.thaw()
+    await again.next('end')
+    const [before, rest] = [recordsOfFrames(peer.heard, job), recordsOfFrames(again.heard, job, cursorSeq(cursor))]
+    expect([...before.slice(0, cursorSeq(cursor)), ...rest]).toEqual(await records(other, job))
+  })
+
+  it('one that was stopped for a while does not blame its WebSockets for the silence', async () => {
+    const gateway = await start('gateway', { websocket: { heartbeat_ms: 1_000 } })
+    const ws = new WebSocket(`${gateway.url.replace('http', 'ws')}/v1/ws`, 'sluice.v1', { autoPong: false })
+    await once(ws, 'open')
+    ws.send(JSON.stringify({ t: 'hello', auth: { key: KEY } }))
+    let closed = 0
+    ws.on('close', (code) => {
+      closed = code
+    })
+    const [data] = (await once(ws, 'ping')) as [Buffer]
+    // Right before it looks at who has answered, once a second
+    await new Promise((done) => setTimeout(done, 870))
+    gateway.freeze()
+    await new Promise((done) => setTimeout(done, 3_000))
+    gateway.thaw()
+    // As where the whole machine was suspended: what peers sent comes later than its timers
+    await new Promise((done) => setTimeout(done, 50))
+    ws.on('ping', (again: Buffer) => ws.pong(again))
+    ws.pong(data)
+    const pong = once(ws, 'message')
+    ws.send(JSON.stringify({ t: 'ping' }))
+    await pong
+    await new Promise((done) => setTimeout(done, 1_500))
+    expect(closed).toBe(0)
+    ws.terminate()
+  })
+})
+
+const cursorSeq = (cursor: string): number => Number(cursor.split('-')[1])
+
+/** On the one connection that the agent keeps. */
+async function kept(
+  agent: Agent,
+  { url }: Member,
+  path: string,
+  body?: object,
+): Promise<[response: import('node:http').IncomingMessage, body: string]> {
+  const asked = request(`${url}${path}`, {
+    agent,
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+  })
+  asked.end(body === undefined ? undefined : JSON.stringify(body))
+  const [response] = (await once(asked, 'response')) as [import('node:http').IncomingMessage & { socket: Socket }]
+  let text = ''
+  for await (const part of response) text += part
+  return [response, text]
+}
