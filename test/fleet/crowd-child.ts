@@ -5,8 +5,9 @@ import { Reader, type ReaderEvents } from './reader.ts'
 /** As @sluice/client waits: anywhere within a window that doubles. */
 const FIRST_MS = 500
 const LONGEST_MS = 20_000
-/** A connection that was held for this long had no failure. */
 const LOOK_MS = 20
+/** Told of readers that are late. */
+const TROUBLES = 9
 
 let ports: readonly number[] = []
 const readers: Reader[] = []
@@ -68,9 +69,10 @@ async function settled(withinMs: number): Promise<Told> {
   const late = readers.filter(({ isCaughtUp }) => !isCaughtUp)
   const without = (has: (reader: Reader) => boolean): number => late.filter((reader) => !has(reader)).length
   const connected = without(({ isConnected }) => isConnected)
+  const troubles = [...new Set(readers.flatMap(({ faults, retried }) => [...faults, ...retried]))].slice(0, TROUBLES)
   const why =
     `${connected} without a connection, ${without(({ job }) => job !== null)} without a job; ` +
-    `of all: ${JSON.stringify([...new Set(readers.flatMap(({ faults, retried }) => [...faults, ...retried]))].slice(0, 9))}`
+    `of all: ${JSON.stringify(troubles)}`
   return { missing: late.length, open: open.length, why }
 }
 

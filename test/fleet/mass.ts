@@ -115,7 +115,8 @@ export async function runMass(options: MassOptions): Promise<MassReport> {
     const caughtUpMs = await crowd.reach(heads, RESUME_WITHIN_MS)
     const lostByFreeze = sockets - (await socketsOf(frozen))
     log(
-      `a gateway stopped for ${frozenMs} ms: its ${followed.length} readers have caught up after ${caughtUpMs.toFixed(0)} ms, ` +
+      `a gateway stopped for ${frozenMs} ms: its ${followed.length} readers have caught up after ` +
+        `${caughtUpMs.toFixed(0)} ms, ` +
         `${lostByFreeze} lost their connection; Redis held ${(redisOutput / 2 ** 20).toFixed(1)} MB for it; ` +
         `gateways at most ${highest.toFixed(0)} MB; ${cpu.take()}`,
     )
@@ -159,8 +160,8 @@ export async function runMass(options: MassOptions): Promise<MassReport> {
 }
 
 const told = ({ resumedMs, attempts, missing }: Resumed): string =>
-  `${resumedMs.length} readers have resumed, p50 ${quantile(resumedMs, 0.5)} ms, p99 ${quantile(resumedMs, 0.99)} ms, ` +
-  `last ${quantile(resumedMs, 1)} ms, by ${attempts} connections; ${missing} have not`
+  `${resumedMs.length} readers have resumed, p50 ${quantile(resumedMs, 0.5)} ms, ` +
+  `p99 ${quantile(resumedMs, 0.99)} ms, last ${quantile(resumedMs, 1)} ms, by ${attempts} connections; ${missing} have not`
 
 async function socketsOf({ adminUrl }: Member): Promise<number> {
   const response = await fetch(`${adminUrl}/admin/stats`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } })
