@@ -159,9 +159,13 @@ export async function runMass(options: MassOptions): Promise<MassReport> {
   }
 }
 
-const told = ({ resumedMs, attempts, missing }: Resumed): string =>
-  `${resumedMs.length} readers have resumed, p50 ${quantile(resumedMs, 0.5)} ms, ` +
-  `p99 ${quantile(resumedMs, 0.99)} ms, last ${quantile(resumedMs, 1)} ms, by ${attempts} connections; ${missing} have not`
+const told = ({ resumedMs, attempts, missing }: Resumed): string => {
+  const ms = (q: number): string => `${quantile(resumedMs, q)} ms`
+  return (
+    `${resumedMs.length} readers have resumed, p50 ${ms(0.5)}, p99 ${ms(0.99)}, last ${ms(1)}, ` +
+    `by ${attempts} connections; ${missing} have not`
+  )
+}
 
 async function socketsOf({ adminUrl }: Member): Promise<number> {
   const response = await fetch(`${adminUrl}/admin/stats`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } })
