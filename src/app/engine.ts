@@ -4,6 +4,7 @@ import { openEmbedded } from '../engines/embedded/open.ts'
 import { thisBoot } from './boot.ts'
 import { coordinatorOf, decisionSettings, JOIN_AFTER_END_MS, MODULE } from './decisions.ts'
 import type { Settings } from './in-force.ts'
+import { redisAddress } from './redis.ts'
 import type { Runtime } from './runtime.ts'
 
 export async function openEngine(settings: Settings, { clock, ids, wheel, emit }: Runtime): Promise<Engine> {
@@ -23,12 +24,11 @@ export async function openEngine(settings: Settings, { clock, ids, wheel, emit }
     const coordinator = coordinatorOf(decisionSettings(settings), weight, ids.jitter)
     return openEmbedded({ ...shared, dir: dataDir, coordinator, boot: thisBoot(ids) })
   }
-  const { url, allowDataLoss, ...address } = engine.redis
   const { openRedis } = await import('../engines/redis/open.ts')
   const opened = await openRedis({
     ...shared,
-    redis: { ...address, url: typeof url === 'string' ? url : url.reveal() },
-    allowDataLoss,
+    redis: redisAddress(engine.redis),
+    allowDataLoss: engine.redis.allowDataLoss,
     coordinator: { module: MODULE, options: () => decisionSettings(settings) },
   })
   return opened.engine

@@ -11,6 +11,7 @@ import { type Part, partsOf } from '../engines/shared/portable/parts.ts'
 import { type Count, differences, type Progress, receive, survey } from '../engines/shared/portable/transfer.ts'
 import { thisBoot } from './boot.ts'
 import { JOIN_AFTER_END_MS } from './decisions.ts'
+import { redisAddress } from './redis.ts'
 
 export type { Count, Progress } from '../engines/shared/portable/transfer.ts'
 
@@ -135,7 +136,6 @@ function shardOf({ engine, durability }: Config): ShardOptions {
     throw new SluiceError('config_invalid', {
       message: 'Which Redis? Give its address with --redis-url, SLUICE_REDIS_URL or engine.redis.url.',
     })
-  const { url, allowDataLoss, ...address } = engine.redis
-  const redis = { ...address, url: typeof url === 'string' ? url : url.reveal() }
-  return { redis, durability, allowDataLoss, clock: systemClock, ids }
+  const redis = redisAddress(engine.redis)
+  return { redis, durability, allowDataLoss: engine.redis.allowDataLoss, clock: systemClock, ids }
 }

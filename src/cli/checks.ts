@@ -4,6 +4,7 @@ import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { examine } from '../app/data-folder.ts'
+import { examineRedis, type RedisSettings } from '../app/redis.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
 import { urlOf } from '../core/address.ts'
@@ -26,19 +27,18 @@ export interface NamedProvider {
 
 /** All checks, none of which waits longer than a few seconds. The providers are closed. */
 export async function checkAll(config: Config, providers: readonly NamedProvider[]): Promise<readonly Check[]> {
-  const [publicPort, adminPort, ...reached] = await Promise.all([
-    checkPort('port', config.host, config.port),
-    checkPort('admin.port', config.admin.host, config.admin.port),
+  const { host, port, admin, engine } = config
+  const [store, publicPort, adminPort, ...reached] = await Promise.all([
+    engine === 'embedded' ? checkData(config) : checkRedis(engine.redis, config.durability),
+    checkPort('port', host, port),
+    checkPort('admin.port', admin.host, admin.port),
     ...providers.map(checkProvider),
   ])
-  const folder = checkFolder(config.dataDir, config.durability)
-  const isUsed = folder.verdict !== 'failed' && config.durability !== 'memory'
   return [
     checkNode(process.versions.node),
-    folder,
-    ...(isUsed ? [checkDisk(config)] : []),
+    ...store,
     ...checkAdminKey(config),
-    publicPort,
+    ...(config.role === 'worker' ? [] : [publicPort]),
     adminPort,
     ...config.models.flatMap(checkCertificates),
     ...reached,
@@ -51,6 +51,31 @@ export function checkNode(version: string): Check {
     name: 'node',
     verdict: good ? 'ok' : 'failed',
     detail: good ? version : `${version}, but Sluice needs 24 or newer`,
+  }
+}
+
+function checkData(config: Config): readonly Check[] {
+  const folder = checkFolder(config.dataDir, config.durability)
+  const isUsed = folder.verdict !== 'failed' && config.durability !== 'memory'
+  return isUsed ? [folder, checkDisk(config)] : [folder]
+}
+
+const REDIS_CHECK_MS = 10_000
+
+/** Each server, and each thing that it can't keep. */
+export async function checkRedis(settings: RedisSettings, durability: Config['durability']): Promise<readonly Check[]> {
+  const name = 'engine.redis'
+  const { url, allowDataLoss } = settings
+  // What is missing has a row of its own
+  if (typeof url !== 'string' && !url.known) return []
+  try {
+    const { servers, warnings } = await withTimeout(() => examineRedis(settings, durability), REDIS_CHECK_MS)
+    return [
+      ...servers.map((detail): Check => ({ name, verdict: 'ok', detail })),
+      ...warnings.map((detail): Check => ({ name, verdict: allowDataLoss ? 'note' : 'failed', detail })),
+    ]
+  } catch (error) {
+    return [{ name, verdict: 'failed', detail: (error as Error).message }]
   }
 }
 

@@ -33,7 +33,11 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     const node = await nodeOf({ appendfsync: 'always' })
     for (const durability of ['power', 'process', 'memory'] as const)
       expect(await check(node, { durability })).toEqual({
-        version: expect.stringMatching(/^(Redis|Valkey) \d+\.\d+/) as string,
+        servers: [
+          expect.stringMatching(
+            /^redis:6379: (Redis|Valkey) \d.*policy noeviction, appendonly yes, appendfsync always$/,
+          ),
+        ],
         warnings: [],
       })
   })
@@ -109,7 +113,7 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     const member = (text: string): Node => as(/cluster_enabled:0/, `cluster_enabled:1\r\n${text}`)
     await expect(check(member('redis_version:6.2.14'), cluster)).rejects.toThrow('needs 7.0 or newer in a cluster')
     const valkey = (n: string): Node => as(version, `redis_version:7.2.4\r\nvalkey_version:${n}`)
-    expect((await check(valkey('8.1.0'))).version).toBe('Valkey 8.1.0')
+    expect((await check(valkey('8.1.0'))).servers).toEqual([expect.stringContaining(': Valkey 8.1.0,')])
     await expect(check(valkey('7.1.9'))).rejects.toThrow('Valkey 7.1.9. Sluice needs 7.2')
   })
 

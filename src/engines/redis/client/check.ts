@@ -1,8 +1,9 @@
 /** Can this server keep what `durability` promises? Looked at when it is opened, and by `sluice doctor`. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { Durability } from '../../shared/durability.ts'
-import type { Connection } from './connection.ts'
+import { Connection, type RedisAddress } from './connection.ts'
 import { storageError } from './errors.ts'
+import { openError } from './open-error.ts'
 
 /** One server: every primary of a cluster is looked at. */
 export interface Node {
@@ -19,8 +20,8 @@ export interface Demands {
 }
 
 export interface Checked {
-  /** "Redis 7.0.15" */
-  readonly version: string
+  /** Each server, with what was looked at: "127.0.0.1:6379: Redis 7.0.15, maxmemory-policy noeviction, …". */
+  readonly servers: readonly string[]
   /** Why it can't keep what `durability` promises: empty unless `allowDataLoss`. */
   readonly warnings: readonly string[]
 }
@@ -56,7 +57,26 @@ export async function checkServers(nodes: readonly Node[], demands: Demands): Pr
     throw new SluiceError('config_invalid', {
       message: `Redis can't keep "durability: ${demands.durability}". ${losses.join(' ')} ${ANYWAY}`,
     })
-  return { version: versionOf(found[0].info), warnings: losses }
+  return { servers: found.map(described), warnings: losses }
+}
+
+/** For `sluice doctor`. Rejects with what would keep a process from starting, but for losses. */
+export async function examineRedis(redis: RedisAddress, durability: Durability): Promise<Checked> {
+  const connection = new Connection(redis)
+  try {
+    await connection.open()
+    return await checkConnection(connection, { durability, allowDataLoss: true })
+  } catch (error) {
+    throw openError(error, redis)
+  } finally {
+    connection.close()
+  }
+}
+
+function described({ name, info, config }: Found): string {
+  const sync = info.get('aof_enabled') === '1' ? `yes, appendfsync ${config?.get('appendfsync') ?? 'unknown'}` : 'no'
+  const cluster = info.get('cluster_enabled') === '1' ? ', in a cluster' : ''
+  return `${name}: ${versionOf(info)}${cluster}, maxmemory-policy ${info.get('maxmemory_policy')}, appendonly ${sync}`
 }
 
 const ANYWAY = 'To start anyway, and lose acknowledged jobs when that happens: engine.redis.allow_data_loss.'

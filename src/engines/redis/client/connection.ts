@@ -4,8 +4,9 @@
  * when it is back.
  */
 import { Redis, type RedisOptions } from 'ioredis'
+import { isReply } from './errors.ts'
 import { Names } from './names.ts'
-import { connectorTo, nodeOf, SlotOwner } from './slot.ts'
+import { clientOf, connectorTo, type Node, nodeOf, SlotOwner } from './slot.ts'
 
 export interface RedisAddress {
   /** redis://user:password@host:port/db, or rediss:// for TLS. */
@@ -47,9 +48,10 @@ export class Connection {
     this.#address = address
     this.sharded = nodes !== undefined && nodes.length > 0
     const options = optionsOf(url)
-    const tls = url.startsWith('rediss:') ? {} : null
-    this.#owner = this.sharded ? ownerOf(address, options) : null
-    this.client = new Redis({ ...options, ...(this.#owner && { Connector: connectorTo(this.#owner, tls) }) })
+    const owner = this.sharded ? ownerOf(address, options) : null
+    const find = async (): Promise<Node> => (owner === null ? nodeOf(new URL(url).host) : owner.find())
+    this.#owner = owner
+    this.client = new Redis({ ...options, Connector: connectorTo(find, options.tls ?? null) })
     this.client.on('ready', () => this.#ready())
     this.client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (channel: Buffer, message: Buffer) => {
       for (const fn of this.#channels.get(channel.toString()) ?? []) fn(message)
@@ -80,9 +82,11 @@ export class Connection {
     client.on('error', note)
     try {
       await client.connect()
+      // ioredis goes on with database 0 where there is no such one
+      if (client.options.db) await client.select(client.options.db)
     } catch (error) {
       this.close()
-      throw refusal ?? error
+      throw isReply(error) ? error : (refusal ?? error)
     } finally {
       client.off('error', note)
     }
@@ -97,7 +101,7 @@ export class Connection {
   async primaries(): Promise<readonly Redis[]> {
     if (this.#owner === null) return []
     const nodes = await this.#owner.primaries()
-    return nodes.map((node) => new Redis({ ...optionsOf(this.#address.url), ...node }))
+    return nodes.map((node) => clientOf(node, optionsOf(this.#address.url)))
   }
 
   /** Without waiting for what is under way. Safe to repeat. */

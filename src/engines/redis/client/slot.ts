@@ -74,9 +74,8 @@ export class SlotOwner {
 
   /** Null: it does not answer. */
   async #ask(node: Node): Promise<View | null> {
-    const probe = new Redis({
+    const probe = clientOf(node, {
       ...this.#options,
-      ...node,
       lazyConnect: true,
       connectTimeout: PROBE_MS,
       commandTimeout: PROBE_MS,
@@ -126,8 +125,12 @@ const nameOf = ({ host, port }: Node): string => `${host}:${port}`
 
 type Stream = ReturnType<typeof connectTcp>
 
-/** Connects to whoever has the slot by then. */
-export function connectorTo(owner: SlotOwner, tls: ConnectionOptions | null): new () => AbstractConnector {
+/** Of one node. */
+export const clientOf = (node: Node, options: RedisOptions): Redis =>
+  new Redis({ ...options, ...node, Connector: connectorTo(async () => node, options.tls ?? null) })
+
+/** Connects to whoever is found by then. */
+export function connectorTo(find: () => Promise<Node>, tls: ConnectionOptions | null): new () => AbstractConnector {
   return class extends AbstractConnector {
     constructor() {
       super(DISCONNECT_MS)
@@ -135,9 +138,11 @@ export function connectorTo(owner: SlotOwner, tls: ConnectionOptions | null): ne
 
     async connect(): Promise<Stream> {
       this.connecting = true
-      const node = await owner.find()
+      const node = await find()
       if (!this.connecting) throw new Error('closed')
       const stream = tls === null ? connectTcp(node) : connectTls({ ...tls, ...node })
+      // ioredis hears the first one alone; TLS may tell of another, which would end the process
+      stream.on('error', () => {})
       stream.once('error', (error) => {
         this.firstError = error
       })
