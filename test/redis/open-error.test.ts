@@ -45,7 +45,9 @@ describe.skipIf(NO_REDIS)('Redis: what keeps a process from it', () => {
     const port = await freePort()
     expect(await refusal({ url: `redis://:${PASSWORD}@127.0.0.1:${port}` })).toMatchObject({
       code: 'storage_unavailable',
-      message: `Redis at 127.0.0.1:${port} refuses connections. Is it running? Its address: engine.redis.url (SLUICE_REDIS_URL).`,
+      message:
+        `Redis at 127.0.0.1:${port} refuses connections. Is it running? ` +
+        'Its address: engine.redis.url (SLUICE_REDIS_URL).',
     })
     expect((await refusal({ url: 'redis://no-such-host.invalid' })).message).toContain('this host is not found')
   })
