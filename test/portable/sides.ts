@@ -76,27 +76,48 @@ export function redisSide(
   prefix = `${ids.name('moved', 6)}:`,
 ): Side & { readonly prefix: string } {
   const redis = { url: `redis://127.0.0.1:${server.port}`, prefix }
-  const shard = { redis, durability: 'process', allowDataLoss: false, clock: systemClock, ids } as const
+  /** Redis's own clock, as if it had leapt with those of the processes. */
+  let aheadMs = 0
+  const askTime = async (): Promise<number> => Date.now() + aheadMs
+  const shard = { redis, durability: 'process', allowDataLoss: false, clock: systemClock, ids, askTime } as const
   return {
     prefix,
     async open(settings = {}) {
       const clock = leapClock()
-      const { engine, kill } = await openRedis({
-        redis,
-        durability: 'process',
-        allowDataLoss: false,
-        coordinator: () => createCoordinator(coordinatorOptions(settings)),
-        clock,
-        ids,
-        wheel: new Wheel(clock),
-        retention: RETENTION,
-        disconnectGraceMs: GRACE_MS,
-        joinAfterEndMs: JOIN_MS,
-        onFact() {},
-      })
+      const begunMs = aheadMs
+      const left = (): void => {
+        aheadMs = begunMs + clock.monoMs() - performance.now()
+      }
+      const { engine, kill } = await openRedis(
+        {
+          redis,
+          durability: 'process',
+          allowDataLoss: false,
+          coordinator: () => createCoordinator(coordinatorOptions(settings)),
+          clock,
+          ids,
+          wheel: new Wheel(clock),
+          retention: RETENTION,
+          disconnectGraceMs: GRACE_MS,
+          joinAfterEndMs: JOIN_MS,
+          onFact() {},
+        },
+        { askTime },
+      )
       const process = counted(engine)
       await process.restore()
-      return { engine: process, clock, kill: async () => kill(), close: () => process.close() }
+      return {
+        engine: process,
+        clock,
+        async kill() {
+          left()
+          kill()
+        },
+        close() {
+          left()
+          return process.close()
+        },
+      }
     },
     held: () => openShard(shard),
     filling: () => fillShard(shard, { keepMs: () => KEPT_MS, joinAfterEndMs: JOIN_MS }),

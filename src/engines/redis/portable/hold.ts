@@ -10,7 +10,7 @@ import { Connection, PING_MS, type RedisAddress } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
 import { openError } from '../client/open-error.ts'
-import { RedisTime, timeOf } from '../client/redis-time.ts'
+import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
 
 const TTL_MS = 5_000
@@ -39,13 +39,14 @@ export async function holdShard(
   demands: Omit<Demands, 'cluster'>,
   clock: Clock,
   ids: Ids,
+  askTime?: AskTime,
 ): Promise<Shard> {
   const names = new Names(redis.prefix)
   const host = ids.name('m', HOST_BYTES).slice(2)
   const connection = new Connection(redis)
   const subscriber = new Connection(redis)
   const scripts = new Scripts(connection, names.shard)
-  const time = new RedisTime(clock, () => timeOf(scripts))
+  const time = new RedisTime(clock, askTime ?? (() => timeOf(scripts)))
   const processes = names.processes()
   const take = (from: string): Promise<unknown> => scripts.run('hold', [host, TTL_MS, from, processes])
   const stops: Array<() => void> = []

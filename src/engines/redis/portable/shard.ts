@@ -7,6 +7,7 @@ import type { Durability } from '../../shared/durability.ts'
 import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
 import type { RedisAddress } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
+import type { AskTime } from '../client/redis-time.ts'
 import { holdShard, type Shard } from './hold.ts'
 import { sourcesOf } from './read.ts'
 import { sinksOf, type WriteRules } from './write.ts'
@@ -17,12 +18,14 @@ export interface ShardOptions {
   readonly allowDataLoss: boolean
   readonly clock: Clock
   readonly ids: Ids
+  /** Where tests reach in. */
+  readonly askTime?: AskTime
 }
 
 const KEYS_AT_ONCE = 1_000
 
-const hold = ({ redis, durability, allowDataLoss, clock, ids }: ShardOptions): Promise<Shard> =>
-  holdShard(redis, { durability, allowDataLoss }, clock, ids)
+const hold = ({ redis, durability, allowDataLoss, clock, ids, askTime }: ShardOptions): Promise<Shard> =>
+  holdShard(redis, { durability, allowDataLoss }, clock, ids, askTime)
 
 /** Rejects with in_use, and with config_invalid where commands are left that no coordinator took. */
 export async function openShard(options: ShardOptions): Promise<Held> {
