@@ -31,7 +31,13 @@ export interface Process {
   close(): Promise<void>
 }
 
+/** Enough to make it again in another thread. */
+export type Described = { readonly dir: string } | { readonly url: string; readonly prefix: string }
+
+export const sideOf = (of: Described): Side => ('dir' in of ? folderSide(of.dir) : redisSide(of, of.prefix))
+
 export interface Side {
+  readonly described: Described
   open(settings?: Settings): Promise<Process>
   held(): Promise<Held>
   filling(): Promise<Filling | null>
@@ -42,6 +48,7 @@ const boot: Boot = { id: 'boot', ms: () => performance.now() }
 export function folderSide(dir = mkdtempSync(join(tmpdir(), 'sluice-portable-'))): Side & { readonly dir: string } {
   return {
     dir,
+    described: { dir },
     async open(settings = {}) {
       const clock = leapClock()
       const engine = counted(
@@ -72,16 +79,17 @@ export const removeFolder = ({ dir }: { readonly dir: string }): void => rmSync(
 
 /** A shard to itself. */
 export function redisSide(
-  server: RedisServer,
+  { url }: Pick<RedisServer, 'url'>,
   prefix = `${ids.name('moved', 6)}:`,
 ): Side & { readonly prefix: string } {
-  const redis = { url: `redis://127.0.0.1:${server.port}`, prefix }
+  const redis = { url, prefix }
   /** Redis's own clock, as if it had leapt with those of the processes. */
   let aheadMs = 0
   const askTime = async (): Promise<number> => Date.now() + aheadMs
   const shard = { redis, durability: 'process', allowDataLoss: false, clock: systemClock, ids, askTime } as const
   return {
     prefix,
+    described: redis,
     async open(settings = {}) {
       const clock = leapClock()
       const begunMs = aheadMs

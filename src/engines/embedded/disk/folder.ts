@@ -32,6 +32,8 @@ export interface Location {
 }
 
 const DATABASE = 'sluice.db'
+/** In the data folder, while `sluice migrate` or `sluice restore` fills it. */
+export const FILLING = 'filling'
 const HEADER = 'SQLite format 3\0'
 const OTHERS = 0o077
 
@@ -142,7 +144,14 @@ export function inspect({ given, file }: Location): void {
     const walBytes = regular(given, walOf(file))?.size ?? 0
     regular(given, shmOf(file))
     if (size === 0) {
-      if (walBytes === 0 && found(markOf(file)) === null) return
+      if (walBytes === 0 && found(markOf(file)) === null) {
+        if (found(join(dirname(file), FILLING)) === null) return
+        throw new SluiceError('config_invalid', {
+          message:
+            `The data folder ${given} is half filled: a migration, or a restore, was cut short. Run it again; or, to ` +
+            `begin anew, remove ${join(dirname(file), FILLING)}.`,
+        })
+      }
       throw new SluiceError('config_invalid', {
         message:
           `${file} is ${found(file) === null ? 'missing' : 'empty'}, but this folder held a store. Restore the file ` +

@@ -7,14 +7,12 @@ import type { Ids } from '../../../core/ids.ts'
 import type { Boot } from '../../../core/ports/engine.ts'
 import type { Filling, Held } from '../../../core/ports/portable.ts'
 import { Age } from '../disk/age.ts'
-import { explained, type Location, locate, markOf, own, syncFolder, walOf } from '../disk/folder.ts'
+import { explained, FILLING, type Location, locate, markOf, own, syncFolder, walOf } from '../disk/folder.ts'
 import { openFolder } from '../disk/schema.ts'
 import { Epochs } from '../log/epochs.ts'
 import { sourcesOf } from './read.ts'
 import { sinksOf } from './write.ts'
 
-/** In the data folder, while it is filled. */
-const PARTIAL = 'filling'
 /** Pages of the WAL at which it is moved to the database: nobody is served meanwhile. */
 const CHECKPOINT_PAGES = 10_000
 
@@ -41,7 +39,7 @@ export function fillFolder(dir: string, ids: Ids): Filling | null {
   const location = locate(dir)
   if (holdsStore(location)) return null
   const lock = own(location)
-  const partial = join(location.dir, PARTIAL)
+  const partial = join(location.dir, FILLING)
   let folder: ReturnType<typeof openFolder> | null = null
   const close = (): void => {
     folder?.release()
