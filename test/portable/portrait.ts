@@ -4,6 +4,9 @@ import { isTerminal } from '../../src/core/job.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import { readAll, readConversation } from '../conformance/harness.ts'
 
+/** No part of a job as a client sees it. */
+const HIDDEN = ['body', 'isRetry']
+
 /** Names of the tenants and conversations that were used: a port lists those of one tenant. */
 export async function portrait(engine: Engine, tenants: readonly string[]) {
   const jobs = await allJobs(engine)
@@ -15,7 +18,7 @@ export async function portrait(engine: Engine, tenants: readonly string[]) {
     const isOver = isTerminal(job.state)
     shown.push({
       // A job that waits is dated by the clock of its store, and its log goes on in an epoch of its own
-      ...strip(job, isOver ? ['body'] : ['body', 'acceptedAtMs', 'epoch']),
+      ...strip(job, isOver ? HIDDEN : [...HIDDEN, 'acceptedAtMs', 'epoch']),
       request: Buffer.from((await engine.jobs.request(job.id)) ?? []).toString(),
       records,
       ...(isOver && { logEpoch: epoch }),

@@ -40,10 +40,11 @@ export class Snapshots {
     const worker = new Worker(new URL(source, import.meta.url), { workerData: data, execArgv: [] })
     worker.unref()
     this.#running = worker
+    const next = asking(worker)
     const stopTimer = this.#clock.after(MOST_MS, () => void worker.terminate())
     try {
       for (;;) {
-        const message = await asked(worker)
+        const message = await next()
         if (message.type === 'end') return
         if (message.type === 'failed') throw new SluiceError(message.code, { message: message.message })
         yield message.chunk
@@ -62,31 +63,25 @@ export class Snapshots {
   }
 }
 
-function asked(worker: Worker): Promise<FromSnapshot> {
-  return new Promise((resolve, reject) => {
-    const done = (): void => {
-      worker.off('message', told)
-      worker.off('error', failed)
-      worker.off('exit', ended)
-    }
-    const told = (message: FromSnapshot): void => {
-      done()
-      resolve(message)
-    }
-    const failed = (error: unknown): void => {
-      done()
-      reject(SluiceError.from(error))
-    }
-    const ended = (): void => {
-      done()
-      reject(
-        new SluiceError('draining', { message: 'The backup was cut short: it took too long, or the server stops.' }),
-      )
-    }
-    worker.once('message', told)
-    worker.once('error', failed)
-    worker.once('exit', ended)
-    const next: ToSnapshot = 'next'
-    worker.postMessage(next)
-  })
+const CUT = 'The backup was cut short: it took too long, or the server stops.'
+
+/** Asks the thread for its next message; rejects when it has ended. */
+function asking(worker: Worker): () => Promise<FromSnapshot> {
+  let told = (_: FromSnapshot): void => {}
+  let failed = (_: SluiceError): void => {}
+  let ended: SluiceError | null = null
+  const end = (error: SluiceError): void => {
+    ended ??= error
+    failed(ended)
+  }
+  worker.on('message', (message: FromSnapshot) => told(message))
+  worker.on('error', (error) => end(SluiceError.from(error)))
+  worker.on('exit', () => end(new SluiceError('draining', { message: CUT })))
+  return () =>
+    new Promise((resolve, reject) => {
+      ;[told, failed] = [resolve, reject]
+      const next: ToSnapshot = 'next'
+      if (ended === null) worker.postMessage(next)
+      else reject(ended)
+    })
 }

@@ -1,0 +1,180 @@
+/** `sluice backup`, `restore` and `migrate` with real servers, as operators use them. */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { bareEnvironment } from '../environment.ts'
+import { NO_REDIS, RedisServer } from '../redis/server.ts'
+import { ADMIN_KEY, call, KEY } from './fleet.ts'
+import { BIN, freshFolder, killAll, removeFolders, type Started, serve } from './serve.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'sluice-e2e-portable-'))
+const config = join(dir, 'sluice.yaml')
+writeFileSync(config, 'models:\n  - { name: demo, provider: demo }\n')
+const undo: Array<() => unknown> = []
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step()
+  killAll()
+})
+afterAll(() => {
+  removeFolders()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+interface Ran {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+function sluice(args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+  return new Promise((done) => {
+    const child = spawn(process.execPath, [BIN, ...args], {
+      env: { ...bareEnvironment(), SLUICE_ADMIN_KEY: ADMIN_KEY, SLUICE_CONFIG: config, ...env },
+    })
+    let [out, err] = ['', '']
+    child.stdout.on('data', (d: Buffer) => {
+      out += d.toString()
+    })
+    child.stderr.on('data', (d: Buffer) => {
+      err += d.toString()
+    })
+    child.on('close', (code) => done({ code, out, err }))
+  })
+}
+
+async function started(folder: string, env: Record<string, string> = {}, args: readonly string[] = []) {
+  const process = serve({
+    folder,
+    args: ['--admin-port', '0', ...args],
+    env: { SLUICE_KEY: KEY, SLUICE_ADMIN_KEY: ADMIN_KEY, SLUICE_CONFIG: config, ...env },
+  })
+  const { url, admin_url: admin } = await process.ready()
+  return { process, url, admin, stop: () => stopped(process) }
+}
+
+async function stopped({ child, ended }: Started): Promise<void> {
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+}
+
+const messages = [{ role: 'user', content: 'hello' }]
+async function submit(url: string, more: object = {}): Promise<string> {
+  const answer = await call(url, '/v1/jobs', { body: { request: { model: 'demo', messages }, ...more } })
+  return ((await answer.json()) as { id: string }).id
+}
+async function result(url: string, id: string): Promise<string> {
+  return (await call(url, `/v1/jobs/${id}?wait_ms=20000`)).text()
+}
+const events = (url: string, id: string, headers: Record<string, string>): Promise<Response> =>
+  fetch(`${url}/v1/jobs/${id}/events`, { headers: { authorization: `Bearer ${KEY}`, ...headers } })
+/** Whether a reader with this cursor is told that what it has is void. */
+const isTold = async (url: string, id: string, cursor: string): Promise<boolean> =>
+  /^event: ?gap$/m.test(await (await events(url, id, { 'last-event-id': cursor })).text())
+/** In its events' ids. */
+const epochOf = async (url: string, id: string): Promise<number> =>
+  Number(/^id: ?(\d+)-\d+$/m.exec(await (await events(url, id, {})).text())![1])
+
+it('a backup of a server that streams, restored beside it: results are there, cursors of later text are told', async () => {
+  const original = await started(freshFolder())
+  const done = await submit(original.url)
+  const before = await result(original.url, done)
+  // One streams while the backup is made, and one waits
+  const streams = await submit(original.url, { conversation: 'c' })
+  const lane = { tenant: 'default', lane: 'held' }
+  await call(original.admin, '/admin/pause', { key: ADMIN_KEY, body: lane })
+  const waits = await submit(original.url, { lane: 'held' })
+  const file = join(dir, 'one.backup')
+  const asked = ['backup', file, '--admin-url', original.admin]
+  const made = await sluice(asked)
+  expect([made.code, made.err]).toEqual([0, expect.stringMatching(/Saved in .*one\.backup/)])
+  expect(made.out).toMatch(/^SECTION +ITEMS/)
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+  expect(readdirSync(dir).sort()).toEqual(['one.backup', 'sluice.yaml'])
+  expect(await sluice(asked)).toMatchObject({ code: 2, err: expect.stringMatching(/exists: --force replaces it/) })
+  expect((await sluice([...asked, '--force', '--json'])).code).toBe(0)
+  expect(readdirSync(dir).sort()).toEqual(['one.backup', 'sluice.yaml'])
+
+  const folder = freshFolder()
+  expect(await sluice(['restore', join(dir, 'none'), '--data-dir', folder])).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/none can't be read \(ENOENT\)/),
+  })
+  expect(await sluice(['restore', file, '--data-dir', folder])).toMatchObject({ code: 0 })
+  expect(await sluice(['restore', file, '--data-dir', folder])).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/is not empty/),
+  })
+  const copy = await started(folder)
+  expect(await result(copy.url, done)).toBe(before)
+  for (const { url, admin } of [original, copy]) {
+    expect(await result(url, streams)).toMatch(/"state":"done"/)
+    await call(admin, '/admin/resume', { key: ADMIN_KEY, body: lane })
+    expect(await result(url, waits)).toMatch(/"state":"done"/)
+  }
+  // The text of each is its own: a cursor of the other is told
+  const [here, there] = [await epochOf(original.url, waits), await epochOf(copy.url, waits)]
+  expect(here).not.toBe(there)
+  expect(await isTold(copy.url, waits, `${here}-2`)).toBe(true)
+  expect(await isTold(original.url, waits, `${there}-2`)).toBe(true)
+  expect(await isTold(original.url, waits, `${here}-2`)).toBe(false)
+  await Promise.all([original.stop(), copy.stop()])
+})
+
+it('a server that is gone, or another one, is told, and no file is left', async () => {
+  const file = join(dir, 'none.backup')
+  const away = await sluice(['backup', file, '--admin-url', 'http://127.0.0.1:1'])
+  expect([away.code, existsSync(file)]).toEqual([3, false])
+  const { admin, stop } = await started(freshFolder())
+  const refused = await sluice(['backup', file, '--admin-url', admin], {
+    SLUICE_ADMIN_KEY: 'not-the-admin-key-0123456',
+  })
+  expect(refused.code).toBe(4)
+  const nowhere = await sluice(['backup', join(dir, 'no', 'folder'), '--admin-url', admin])
+  expect([nowhere.code, nowhere.err]).toEqual([1, expect.stringMatching(/can't be written \(ENOENT\)/)])
+  expect(readdirSync(dir).filter((name) => name.startsWith('none'))).toEqual([])
+  await stop()
+})
+
+describe.skipIf(NO_REDIS)('migrate', () => {
+  it('takes a stopped server to Redis and back, and refuses while either side is used', async () => {
+    const redis = await RedisServer.start()
+    undo.push(() => redis.remove())
+    const folder = freshFolder()
+    const first = await started(folder)
+    const id = await submit(first.url)
+    const before = JSON.parse(await result(first.url, id)) as object
+    const to = (name: string, dataDir: string, ...more: string[]) =>
+      sluice(['migrate', '--to', name, '--data-dir', dataDir, ...more], { SLUICE_REDIS_URL: redis.url })
+    expect(await to('redis', folder)).toMatchObject({ code: 5, err: expect.stringMatching(/in use by another Sluice/) })
+    await first.stop()
+    expect(await sluice(['migrate', '--to', 'redis', '--data-dir', folder])).toMatchObject({ code: 2 })
+    expect(await sluice(['migrate'])).toMatchObject({ code: 2, err: expect.stringMatching(/Where to\?/) })
+    const dry = await to('redis', folder, '--dry-run')
+    expect([dry.code, dry.err]).toEqual([0, expect.stringMatching(/Nothing was moved/)])
+    const told = JSON.parse((await to('redis', folder, '--json')).out) as { sections: Array<{ items: number }> }
+    expect(told).toMatchObject({
+      dry_run: false,
+      was_there: false,
+      damaged: [],
+      to: `Redis at 127.0.0.1:${redis.port}`,
+    })
+    expect(JSON.parse((await to('redis', folder, '--json')).out)).toMatchObject({ was_there: true })
+
+    const fleet = await started(freshFolder(), { SLUICE_REDIS_URL: redis.url })
+    expect(JSON.parse(await result(fleet.url, id))).toEqual(before)
+    const next = await submit(fleet.url)
+    await result(fleet.url, next)
+    const back = freshFolder()
+    expect(await to('embedded', back)).toMatchObject({ code: 5, err: expect.stringMatching(/has a process that runs/) })
+    expect((await sluice(['backup', join(dir, 'fleet'), '--admin-url', fleet.admin])).err).toMatch(/RDB or AOF/)
+    await fleet.stop()
+    expect(await to('redis', folder)).toMatchObject({ code: 2, err: expect.stringMatching(/is not empty/) })
+    expect(await to('embedded', back)).toMatchObject({ code: 0 })
+    const last = await started(back)
+    expect(JSON.parse(await result(last.url, id))).toEqual(before)
+    expect(await result(last.url, next)).toMatch(/"state":"done"/)
+    await last.stop()
+  })
+})
