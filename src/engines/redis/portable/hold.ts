@@ -7,11 +7,12 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { Ids } from '../../../core/ids.ts'
 import { checkConnection, type Demands } from '../client/check.ts'
 import { Connection, PING_MS, type RedisAddress } from '../client/connection.ts'
-import { storageError } from '../client/errors.ts'
+import { storageError, tooNew } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
 import { openError } from '../client/open-error.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
+import { LAYOUT } from '../protocol/version.ts'
 
 const TTL_MS = 5_000
 const RENEW_MS = 1_000
@@ -48,7 +49,7 @@ export async function holdShard(
   const scripts = new Scripts(connection, names.shard)
   const time = new RedisTime(clock, askTime ?? (() => timeOf(scripts)))
   const processes = names.processes()
-  const take = (from: string): Promise<unknown> => scripts.run('hold', [host, TTL_MS, from, processes])
+  const take = (from: string): Promise<unknown> => scripts.run('hold', [host, TTL_MS, from, processes, LAYOUT])
   const stops: Array<() => void> = []
   let lost: SluiceError | null = null
   let released = false
@@ -57,6 +58,7 @@ export async function holdShard(
     const giveUpMono = clock.monoMs() + WAIT_MS
     for (let from = ''; ; await sleep(clock, LOOK_MS)) {
       const [held, detail, heard] = (await take(from)) as readonly [number, string | number, number?]
+      if (held === -1) throw tooNew(Number(detail))
       if (held === 1) {
         if (Number(detail) > 0) throw inUse(Number(detail))
         return
