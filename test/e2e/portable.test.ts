@@ -76,7 +76,7 @@ const isTold = async (url: string, id: string, cursor: string): Promise<boolean>
 const epochOf = async (url: string, id: string): Promise<number> =>
   Number(/^id: ?(\d+)-\d+$/m.exec(await (await events(url, id, {})).text())![1])
 
-it('a backup of a server that streams, restored beside it: results are there, cursors of later text are told', async () => {
+it('a backup of a server that streams, restored beside it: results are there, later text is told', async () => {
   const original = await started(freshFolder())
   const done = await submit(original.url)
   const before = await result(original.url, done)

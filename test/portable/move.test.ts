@@ -243,7 +243,7 @@ describe.skipIf(NO_REDIS)('moving between engines', () => {
         )
       })
 
-      it('keys of idempotency and retries join what was moved; a cancel is remembered; revoked keys stay so', async () => {
+      it('idempotency keys and retries join what was moved; cancels and revoked keys are remembered', async () => {
         const keyed = draft({ options: { idempotencyKey: 'once' } })
         const waits = draft({ options: { idempotencyKey: 'waits', lane: 'l' } })
         const posted = draft({ options: { onDisconnect: 'cancel' } })

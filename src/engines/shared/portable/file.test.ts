@@ -1,4 +1,4 @@
-/** A backup as a file: what was written is read, and a file that is damaged or cut anywhere is never taken for whole. */
+/** A backup as a file: what was written is read, and what is damaged or cut anywhere is never taken for whole. */
 import { describe, expect, it } from 'vitest'
 import { decoded, encoded } from './file.ts'
 import type { Part } from './parts.ts'
