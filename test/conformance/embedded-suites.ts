@@ -1,5 +1,6 @@
 import type { Durability } from '../../src/engines/shared/durability.ts'
 import { DEEP } from '../depth.ts'
+import { briefCases } from './brief.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
@@ -29,6 +30,7 @@ export function conformEmbedded(durability: Durability): void {
   }
   conform(`${durability}: durability`, durabilityCases, open, gaps)
   conform(`${durability}: queue`, queueCases, cheap, gaps)
+  conform(`${durability}: brief`, briefCases, open, gaps)
   conform(`${durability}: control`, controlCases, cheap, gaps)
   conform(`${durability}: leases`, leaseCases, cheap, gaps)
   conform(`${durability}: log`, logCases, cheap, gaps)

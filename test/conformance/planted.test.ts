@@ -15,6 +15,7 @@ import { isEnd } from '../../src/core/record.ts'
 import type { OpenDisk } from '../../src/engines/embedded/disk/disk.ts'
 import type { Durability } from '../../src/engines/shared/durability.ts'
 import { DEEP } from '../depth.ts'
+import { briefCases } from './brief.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
@@ -27,6 +28,7 @@ import { queueCases } from './queue.ts'
 
 const cases = [
   ...queueCases,
+  ...briefCases,
   ...leaseCases,
   ...controlCases,
   ...logCases,

@@ -2,6 +2,7 @@ import { afterAll, describe } from 'vitest'
 import type { Durability } from '../../src/engines/shared/durability.ts'
 import { RedisCluster } from '../redis/cluster.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
+import { briefCases } from './brief.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
@@ -27,6 +28,7 @@ const GAPS: Readonly<Record<string, string>> = {
 
 export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   queue: queueCases,
+  brief: briefCases,
   control: controlCases,
   leases: leaseCases,
   log: logCases,

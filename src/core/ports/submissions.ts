@@ -22,7 +22,9 @@ export interface Submissions {
   /**
    * As submit of one, for a plain POST, which was promised nothing yet: resolves when the job is committed; what
    * `power` returns resolves when it is power-safe: no cursor of a stream may be shown before. Whoever waits for the
-   * end need not ask, as that is synced itself.
+   * end need not ask, as that is synced itself. A job for a document (`JobDraft.document`, or an embedding) that runs
+   * at once may be stored with its end, if that comes within two seconds; sooner if anything of it is promised or
+   * shown.
    */
   begin(draft: JobDraft): Promise<{ readonly result: Begun; readonly power: () => Promise<void> }>
   /** A new job with the request of one that failed or expired, at the end of its lane. */

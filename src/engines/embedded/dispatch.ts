@@ -36,7 +36,8 @@ export class Dispatch {
   constructor(parts: Parts) {
     this.#parts = parts
     this.#seenMono = parts.clock.monoMs()
-    this.#stopBeat = parts.clock.every(BEAT_MS, () => void this.now())
+    // What runs for longer than a beat is stored all the same: a restart takes it up
+    this.#stopBeat = parts.clock.every(BEAT_MS, () => parts.logs.keepHeld(this.now() - BEAT_MS))
   }
 
   open(): void {
@@ -129,7 +130,9 @@ export class Dispatch {
   #noteLease(live: LiveJob, { attempt, queuedMs, ttftMs }: Leased): void {
     live.log.attempt = attempt
     live.leasing = attempt
-    this.#parts.logs.noteLease(live.log, queuedMs, ttftMs)
+    const { logs } = this.#parts
+    if (live.isBrief && !live.isStored) logs.hold(live.log, this.#seenMono)
+    logs.noteLease(live.log, queuedMs, ttftMs)
   }
 
   /** After the commit. What is no longer leased by then was lost, or its submit could not be stored. */
@@ -152,7 +155,7 @@ export class Dispatch {
           if (all.get(job.id)?.revoked === attempt) worker.revoked(job.id, attempt, 'canceled')
       }
     }
-    store.write({ apply: () => {}, keep: true, done })
+    store.whenCommitted(done, true)
   }
 
   #leaseOf(live: LiveJob, change: Leased, tookMs: number): Lease {
@@ -160,7 +163,7 @@ export class Dispatch {
     const { jobs, live: all, emit } = this.#parts
     const { job, log } = live
     const { body, damaged } = live.body.length > 0 ? { body: live.body, damaged: undefined } : bodyOf(jobs, log.order)
-    all.dropBody(live)
+    if (!log.held) all.dropBody(live)
     live.attempts = attempt
     live.leasing = 0
     emit({ type: 'job-leased', ...aboutJob(job), attempt, deployment: claim.deployment, queuedMs })
@@ -180,15 +183,17 @@ export class Dispatch {
 
   /** Noted, so that a cancel that was acknowledged is not undone by a restart. */
   #noteCancel(live: LiveJob): void {
-    const { store, jobs } = this.#parts
+    const { store, jobs, logs } = this.#parts
+    logs.keep(live.log)
     live.canceling = store.run(() => jobs.noteCancel(live.log.order), true)
     live.canceling.catch(expectStoreFailure)
   }
 
   /** The attempt is over and the job goes back in line. */
   #return(live: LiveJob, { notBeforeMono, tally, failedAt }: Returned): void {
-    const { age, store, jobs, clock, emit } = this.#parts
+    const { age, store, jobs, logs, clock, emit } = this.#parts
     const { log } = live
+    logs.keep(log)
     log.attempt = 0
     live.attempts = tally.attempts
     const delayMs = Math.max(0, notBeforeMono - clock.monoMs())

@@ -51,6 +51,10 @@ export class Ending implements Write {
     const { job, log, attempts, canceling, answer } = this.#live
     const { state } = this.#end
     this.#written = jobs.insertResult(log, attempts, state, this.#json, this.#endedAtMs, this.#endedAge)
+    if (log.held) {
+      jobs.insert(this.#live, true)
+      this.#written += this.#live.body.length
+    }
     if (canceling !== null) jobs.forgetCancel(log.order)
     if (this.#withTurn) conversations.addTurn(job, log.order, this.#body(), state, answer, this.#endedAtMs)
   }
@@ -64,6 +68,7 @@ export class Ending implements Write {
     const { store } = this.#parts
     if (error === null) {
       store.wrote(this.#written)
+      this.#live.log.held = false
       store.whenSynced((failure) => (failure === null ? this.#tell() : this.#fail(failure)))
     } else if (this.#withTurn && error.code === 'internal') {
       // Its readers wait for the end, its lane for the next turn: rather a turn less

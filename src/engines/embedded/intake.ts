@@ -5,6 +5,7 @@ import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
 import type { Begun, Submitted } from '../../core/ports/submissions.ts'
 import { Table } from '../../core/table.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
+import type { Synced } from './disk/store.ts'
 import type { Dispatch } from './dispatch.ts'
 import { NO_BODY } from './jobs/jobs.ts'
 import { LiveJob } from './jobs/live-job.ts'
@@ -63,12 +64,19 @@ export class Intake {
     return new Promise((resolve, reject) => {
       const results: Submitted[] = []
       let left = drafts.length
+      let wasHeld = false
+      const synced = (error: SluiceError | null): void => (error === null ? resolve(results) : reject(error))
       const told = (): void => {
         if (results.every(({ kind }) => kind === 'refused')) resolve(results)
-        else this.#parts.store.whenSynced((error) => (error === null ? resolve(results) : reject(error)))
+        else if (wasHeld) this.#afterCommit(synced)
+        else this.#parts.store.whenSynced(synced)
       }
       for (const [i, draft] of drafts.entries())
         this.take(draft, (result, live) => {
+          if (live?.log.held === true) {
+            wasHeld = true
+            this.#parts.logs.keep(live.log)
+          }
           if (result.kind === 'refused') results[i] = result
           else results[i] = live === null ? { ...result, place: NOWHERE } : { kind: result.kind, ...this.#shown(live) }
           if (--left === 0) told()
@@ -76,8 +84,39 @@ export class Intake {
     })
   }
 
-  /** `told` is called when it is committed. */
-  take(draft: JobDraft, told: Told): void {
+  /** Power-safe after the next commit. */
+  #afterCommit(synced: Synced): void {
+    const { store } = this.#parts
+    store.whenCommitted((error) => (error === null ? store.whenSynced(synced) : synced(error)), true)
+  }
+
+  /** A job that was begun, and perhaps held, is to be power-safe. */
+  power(live: LiveJob): Promise<void> {
+    this.#parts.logs.keep(live.log)
+    return new Promise((resolve, reject) => this.#afterCommit((error) => (error === null ? resolve() : reject(error))))
+  }
+
+  /** Its log was held, and is no longer: its row comes with the next commit. */
+  keep(live: LiveJob): void {
+    const { store, jobs, live: all } = this.#parts
+    live.isStored = true
+    store.write({
+      keep: true,
+      apply: () => jobs.insert(live, false),
+      done: (error) => {
+        if (error === null) {
+          store.wrote(live.body.length)
+          all.dropBody(live)
+        } else live.log.held = true // with its end
+      },
+    })
+  }
+
+  /**
+   * `told` is called when it is committed. With `isBrief` a plain POST for a document that can be leased at once is not
+   * stored before its end, or `power`.
+   */
+  take(draft: JobDraft, told: Told, isBrief = false): void {
     const { store, coordinator, live, jobs } = this.#parts
     const refuse = (error: SluiceError): void => told({ kind: 'refused', error }, null)
     if (store.down !== null) return refuse(store.down)
@@ -94,7 +133,7 @@ export class Intake {
     const id = this.#ids.job(order)
     const decision = coordinator.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
     // Stored first: what is leased of it shares its commit
-    if (decision.kind === 'accepted') this.#accept(id, order, draft, now, told)
+    if (decision.kind === 'accepted') this.#accept(id, order, draft, now, told, isBrief && hasOnlyItsEnd(draft))
     this.#dispatch.act()
     if (decision.kind === 'accepted') return
     if (decision.kind === 'refused') return refuse(decision.error)
@@ -103,7 +142,7 @@ export class Intake {
     const job = jobs.get(decision.id)
     if (job !== null) told({ kind: 'joined', job }, null)
     // Kept no longer (retention 0, erased): a retry of it is a new job
-    else if (draft.isRetry) this.take({ ...draft, isRetry: false }, told)
+    else if (draft.isRetry) this.take({ ...draft, isRetry: false }, told, isBrief)
     else refuse(new SluiceError('job_gone'))
   }
 
@@ -140,31 +179,35 @@ export class Intake {
     }
   }
 
-  #accept(id: JobId, order: number, draft: JobDraft, now: number, told: Told): void {
+  #accept(id: JobId, order: number, draft: JobDraft, now: number, told: Told, isBrief: boolean): void {
     const { store, jobs, logs, conversations, live: all, clock, age } = this.#parts
     const epoch = this.#epochOf(order)
     const { body } = draft
     const acceptedAtMs = clock.wallMs()
     const job: Job = { ...draft, body: NO_BODY, id, state: 'queued', epoch, attempts: 0, acceptedAtMs }
-    const live = new LiveJob(job, new LiveLog(id, order, epoch), body)
-    const acceptedAge = age.of(now)
+    const log = new LiveLog(id, order, epoch)
+    const live = new LiveJob(job, log, body, age.of(now), isBrief)
     all.add(live)
-    logs.live.set(id, live.log)
+    logs.live.set(id, log)
     const key = draft.options.idempotencyKey === undefined ? null : `${draft.tenant}\n${draft.options.idempotencyKey}`
     if (key !== null) this.#keys.set(key, live)
     store.write({
       keep: false,
+      isEmpty: () => log.held,
       apply: () => {
-        jobs.insert(order, job, body, acceptedAge)
+        if (log.held) return
+        jobs.insert(live, false)
         conversations.open(job, order)
       },
       done: (error) => {
         if (key !== null) this.#keys.delete(key)
-        if (error === null) {
+        if (error !== null) this.#withdraw(live)
+        else if (!log.held) {
+          live.isStored = true
           store.wrote(body.length)
           all.committed(live)
           this.#announce(live)
-        } else this.#withdraw(live)
+        }
         told(error === null ? { kind: 'accepted', job } : { kind: 'refused', error }, live)
         live.accepted.tell(error)
       },
@@ -191,5 +234,13 @@ export class Intake {
     this.#dispatch.act()
   }
 }
+
+/** Nothing waits for it but its own call, and nothing is to be remembered of it before its end. */
+const hasOnlyItsEnd = ({ document, kind, options }: JobDraft): boolean =>
+  (document === true || kind === 'embedding') &&
+  options.lane === undefined &&
+  options.conversation === undefined &&
+  options.idempotencyKey === undefined &&
+  options.delayMs === undefined
 
 const ERASING = new SluiceError('overloaded', { message: 'This tenant is being erased; retry later.' })

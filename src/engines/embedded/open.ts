@@ -98,7 +98,13 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const positions = positionsIn(db)
     const parts: Parts = {
       store,
-      logs: new Logs(store, epochs, positions, (id, attempt, tokens) => coordinator.charge(id, attempt, tokens)),
+      logs: new Logs(
+        store,
+        epochs,
+        positions,
+        (id, attempt, tokens) => coordinator.charge(id, attempt, tokens),
+        (id) => intake.keep(live.get(id)!),
+      ),
       jobs: new Jobs(db, positions),
       live,
       coordinator,

@@ -60,7 +60,11 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   }
 
   begin(draft: JobDraft): Promise<{ readonly result: Begun; readonly power: () => Promise<void> }> {
-    return new Promise((resolve) => this.#intake.take(draft, (result) => resolve({ result, power: this.#power })))
+    return new Promise((resolve) => {
+      const told = (result: Begun, live: LiveJob | null): void =>
+        resolve({ result, power: live?.log.held === true ? () => this.#intake.power(live) : this.#power })
+      this.#intake.take(draft, told, true)
+    })
   }
 
   async redrive(id: JobId): Promise<Submitted | null> {
@@ -111,8 +115,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
       const told = (error: SluiceError | null): void => (error === null ? resolve(finished) : reject(error))
       if (finished.kind === 'ended') return live.ended.when(told)
       live.leasedBody = null
-      const done = (error: SluiceError | null): void => (error === null ? store.whenSynced(told) : told(error))
-      store.write({ apply: () => {}, keep: true, done })
+      store.whenCommitted((error) => (error === null ? store.whenSynced(told) : told(error)), true)
     })
   }
 
@@ -150,11 +153,16 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   }
 
   async request(id: JobId): Promise<Uint8Array | null> {
+    const live = this.#parts.live.get(id)
+    if (live?.log.held === true) return live.body
     return (await this.get(id)) === null ? null : this.#parts.jobs.body(this.#parts.jobs.positions.of(id)!)
   }
 
-  list(filter: JobFilter): Promise<readonly Job[]> {
-    const { store, clock, live, jobs } = this.#parts
+  async list(filter: JobFilter): Promise<readonly Job[]> {
+    const { store, clock, live, jobs, logs } = this.#parts
+    logs.keepHeld(Infinity)
+    // Also where nothing can be stored: then it tells what was
+    await new Promise((done) => store.whenCommitted(done, false))
     return listJobs(store.db, jobs.positions, clock, live, filter, (detail) => store.warn('job_damaged', detail))
   }
 

@@ -120,7 +120,8 @@ export async function restoreJobs(
         for (const { n, records, epoch } of storedParts.all(ord) as unknown as StoredRange[])
           log.parts.push({ n, last: log.partsEnd + records, epoch })
       log.taken = log.head = log.partsEnd
-      const live = new LiveJob({ ...job, epoch: log.epoch, attempts }, log, NO_BODY)
+      const live = new LiveJob({ ...job, epoch: log.epoch, attempts }, log, NO_BODY, row.acceptedAge)
+      live.isStored = true
       live.accepted.tell(null)
       all.add(live)
       logs.live.set(id, log)

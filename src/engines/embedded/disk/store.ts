@@ -21,6 +21,8 @@ export interface Write {
   done(error: SluiceError | null): void
   /** Kept and tried again while nothing can be written for now (full, locked); else refused. */
   readonly keep: boolean
+  /** Asked when the commit begins: has it nothing to store, and only waits for what was queued before it? */
+  readonly isEmpty?: () => boolean
 }
 
 /** Power-safe (null), or the store failed. */
@@ -70,6 +72,9 @@ const CHECKPOINT_BYTES = 4 << 20
 const COMMIT_BYTES = 16_384
 /** Commits wait at most as long for the last checkpoint before the WAL starts over. */
 const HOLD_MS = 50
+
+const isEmpty = (write: Write): boolean => write.isEmpty?.() === true
+const yes = (): boolean => true
 
 export class Store {
   readonly db: DatabaseSync
@@ -188,6 +193,11 @@ export class Store {
     )
   }
 
+  /** Calls `done` when all that is queued now is committed, or can't be. */
+  whenCommitted(done: (error: SluiceError | null) => void, keep: boolean): void {
+    this.write({ isEmpty: yes, apply: () => {}, keep, done })
+  }
+
   /** Does `work` unless nothing can be written, and waits for it only while something can. */
   async ifUp<T>(work: () => Promise<T>): Promise<T> {
     if (this.#down !== null) throw this.#down
@@ -252,8 +262,13 @@ export class Store {
 
   #try(beat: boolean): void {
     const writes = this.#writes
-    if (writes.length === 0 && !this.#log.dirty(beat)) return
+    const isDirty = this.#log.dirty(beat)
+    if (writes.length === 0 && !isDirty) return
     this.#writes = []
+    if (!isDirty && this.#down === null && writes.every(isEmpty)) {
+      for (const write of writes) write.done(null)
+      return
+    }
     const startedAt = this.#clock.monoMs()
     const bytesBefore = this.#sinceCheckpoint
     let at = 0
@@ -320,7 +335,7 @@ export class Store {
     this.#clock.after(RETRY_MS, () => {
       this.#retrying = false
       if (this.#down === null || this.#down.code === 'storage_failed' || this.#closed) return
-      if (this.#writes.length > 0 || this.#log.dirty(false)) this.#try(false)
+      if (!this.#writes.every(isEmpty) || this.#log.dirty(false)) this.#try(false)
       else this.#probe()
     })
   }

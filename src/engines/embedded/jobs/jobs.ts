@@ -90,6 +90,14 @@ export function toJobOrSkip(row: JobRow, warn: (detail: string) => void): Job | 
   }
 }
 
+/** What its row is made of. */
+interface Accepted {
+  readonly job: Job
+  readonly log: Pick<LiveLog, 'order'>
+  readonly body: Uint8Array
+  readonly acceptedAge: number
+}
+
 export class Jobs {
   readonly positions: Positions
   readonly #insert: StatementSync
@@ -134,10 +142,11 @@ export class Jobs {
     this.#removals = ['jobs', 'results', 'parts'].map((table) => db.prepare(`DELETE FROM ${table} WHERE ord = ?`))
   }
 
-  insert(order: number, job: Job, body: Uint8Array, acceptedAge: number): void {
+  /** `hasEnded`: its result follows in the same transaction. */
+  insert({ job, log, body, acceptedAge }: Accepted, hasEnded: boolean): void {
     const { id, tenant, model, options } = job
     this.#insert.run(
-      order,
+      log.order,
       id,
       tenant,
       options.idempotencyKey ?? null,
@@ -149,7 +158,7 @@ export class Jobs {
       body,
       checksumOf(body, body.length),
     )
-    this.#insertUnfinished.run(order)
+    if (!hasEnded) this.#insertUnfinished.run(log.order)
   }
 
   /** `end`: JSON. Returns how many bytes it wrote, about. */
@@ -162,7 +171,7 @@ export class Jobs {
     endedAge: number,
   ): number {
     const data = Buffer.from(log.whole(), 'latin1')
-    this.#deleteUnfinished.run(log.order)
+    if (!log.held) this.#deleteUnfinished.run(log.order)
     this.#insertResult.run(
       log.order,
       state,

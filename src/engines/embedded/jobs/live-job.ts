@@ -19,8 +19,17 @@ export class LiveJob {
   attempts: number
   /** Its request while it waits in memory for a lease; empty: it must be read. */
   body: Uint8Array
-  /** Committed (null), or what refused it. */
+  /** When it was accepted, by the age of the store. */
+  readonly acceptedAge: number
+  /**
+   * A plain POST for a document: nothing of it is promised or shown before its end. If it is leased at once, all of it
+   * is stored with that.
+   */
+  readonly isBrief: boolean
+  /** Accepted (null), or what refused it. */
   readonly accepted = new Once<SluiceError | null>()
+  /** Its row is there, or comes with the next commit. */
+  isStored = false
   isEnding = false
   /** Its end is told (null), or can't be stored. */
   readonly ended = new Once<SluiceError | null>()
@@ -33,8 +42,10 @@ export class LiveJob {
   leasedBody: Uint8Array | null = null
   answer: string | null = null
 
-  constructor(job: Job, log: LiveLog, body: Uint8Array) {
+  constructor(job: Job, log: LiveLog, body: Uint8Array, acceptedAge: number, isBrief = false) {
     this.job = job
+    this.acceptedAge = acceptedAge
+    this.isBrief = isBrief
     this.log = log
     this.attempts = job.attempts
     this.body = body

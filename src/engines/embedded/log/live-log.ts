@@ -42,6 +42,10 @@ export class LiveLog {
   dirty = false
   /** Its end was taken: it is stored whole with the next commit, and nothing follows. */
   ending = false
+  /** Nothing of its job is stored yet: it runs, has promised nothing, and is stored with its end (decision 0036). */
+  held = false
+  heldMono = 0
+  placeOfHeld = -1
   /** Its end may be read. */
   ended = false
   readonly encoder = new Encoder()

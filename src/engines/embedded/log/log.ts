@@ -57,6 +57,7 @@ export class Logs implements TokenLog, LogShare {
   #dirty: LiveLog[] = []
   #liveBytes = 0
   readonly #large = new Slots<LiveLog>()
+  readonly #held = new Slots<LiveLog>()
   // Of the commit under way
   #slots: Slot[] = []
   #moving = NONE
@@ -64,11 +65,20 @@ export class Logs implements TokenLog, LogShare {
   #oldest = 0
   /** Charges output tokens to a job's tenant. */
   readonly charge: (job: JobId, attempt: number, tokens: number) => void
+  /** Stores the job of a log that was held. */
+  readonly #keepJob: (job: JobId) => void
 
-  constructor(store: Store, epochs: Epochs, positions: Positions, charge: Logs['charge']) {
+  constructor(
+    store: Store,
+    epochs: Epochs,
+    positions: Positions,
+    charge: Logs['charge'],
+    keepJob: (job: JobId) => void,
+  ) {
     this.#store = store
     this.#positions = positions
     this.charge = charge
+    this.#keepJob = keepJob
     this.#epochs = epochs
     this.segments = new Segments(store.db)
     this.#stored = store.db.prepare(
@@ -100,15 +110,42 @@ export class Logs implements TokenLog, LogShare {
 
   take(log: LiveLog, records: readonly Bytes[], urgent: boolean): void {
     log.take(records)
+    if (log.held) {
+      // A document's end comes in the same turn; of what is shown before its end nothing is held
+      if (urgent) this.#store.before(() => this.keep(log))
+      return
+    }
     this.touch(log)
     if (urgent) this.#store.urgent()
     else this.#store.turn()
+  }
+
+  /** Nothing of it is stored before its end, unless it is to be kept sooner. */
+  hold(log: LiveLog, nowMono: number): void {
+    log.held = true
+    log.heldMono = nowMono
+    log.placeOfHeld = this.#held.add(log)
+  }
+
+  /** The next commit stores what there is of it and of its job. Safe to repeat. */
+  keep(log: LiveLog): void {
+    if (!log.held || log.ending) return
+    this.#held.delete(log.placeOfHeld, log)
+    log.held = false
+    this.#keepJob(log.job)
+    this.touch(log)
+  }
+
+  /** All that have been held since then or longer. */
+  keepHeld(sinceMono: number): void {
+    for (const log of this.#held) if (log.heldMono <= sinceMono) this.keep(log)
   }
 
   /** Its last record: stored with the job's end, for which a write follows. */
   takeEnd(log: LiveLog, record: Bytes): void {
     log.take([record])
     log.ending = true
+    this.#held.delete(log.placeOfHeld, log)
     this.touch(log)
   }
 
@@ -122,7 +159,7 @@ export class Logs implements TokenLog, LogShare {
 
   /** The log has something for the next commit. */
   touch(log: LiveLog): void {
-    if (log.dirty) return
+    if (log.dirty || (log.held && !log.ending)) return
     log.dirty = true
     this.#dirty.push(log)
   }
@@ -256,6 +293,7 @@ export class Logs implements TokenLog, LogShare {
       this.live.delete(job)
       this.segments.closed(live)
       this.#noLongerLarge(live)
+      this.#held.delete(live.placeOfHeld, live)
       this.#liveBytes -= live.bytes
       if (live.dirty) this.#dirty = this.#dirty.filter((log) => log !== live)
     }
@@ -417,6 +455,7 @@ class Writer implements LogWriter {
   flushed(): Promise<void> {
     const log = this.#log
     if (log.run.length === 0) return Promise.resolve()
+    this.#logs.keep(log)
     const { storeDown } = this.#logs
     if (storeDown?.code === 'storage_failed') return Promise.reject(storeDown)
     return new Promise((resolve, reject) => void log.waiters.push({ resolve, reject }))
