@@ -11,6 +11,7 @@ export class RedisCluster {
   /** One before each node, where it was asked for: the only addresses that clients are told. */
   readonly proxies: readonly FaultProxy[]
   readonly #buses: readonly number[]
+  readonly #replicas: RedisServer[] = []
 
   private constructor(nodes: readonly RedisServer[], proxies: readonly FaultProxy[], buses: readonly number[]) {
     this.nodes = nodes
@@ -96,7 +97,73 @@ export class RedisCluster {
     }
   }
 
+  /** Which node serves the slot of this key. */
+  async ownerOf(key: string): Promise<number> {
+    const slot = await this.#on(0, (client) => client.call('CLUSTER', 'KEYSLOT', key))
+    const ranges = (await this.#on(0, (client) => client.call('CLUSTER', 'SLOTS'))) as Array<
+      [number, number, [string, number]]
+    >
+    const [, , [, port]] = ranges.find(([first, last]) => Number(slot) >= first && Number(slot) <= last)!
+    return this.nodes.findIndex((_, n) => this.#clientPort(n) === port)
+  }
+
+  /** Moves a slot to another node, as an operator does. `moving` runs when its keys are about to go, and half way. */
+  async move(key: string, to: number, moving: () => Promise<void>): Promise<void> {
+    const from = await this.ownerOf(key)
+    const slot = Number(await this.#on(from, (client) => client.call('CLUSTER', 'KEYSLOT', key)))
+    const [source, target] = await Promise.all(
+      [from, to].map((n) => this.#on(n, (client) => client.call('CLUSTER', 'MYID') as Promise<string>)),
+    )
+    await this.#on(to, (client) => client.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', source))
+    await this.#on(from, (client) => client.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', target))
+    await moving()
+    for (let half = false; ; ) {
+      const keys = (await this.#on(from, (client) => client.call('CLUSTER', 'GETKEYSINSLOT', slot, 5))) as string[]
+      if (keys.length === 0) break
+      const { port } = this.nodes[to]
+      await this.#on(from, (client) => client.call('MIGRATE', '127.0.0.1', port, '', 0, 5_000, 'KEYS', ...keys))
+      if (!half) await moving()
+      half = true
+    }
+    for (const n of [to, from, ...this.nodes.keys()])
+      await this.#on(n, (client) => client.call('CLUSTER', 'SETSLOT', slot, 'NODE', target)).catch(() => {}) // a replica
+  }
+
+  /** A replica of a node, which follows it when it is lost. Resolves when it has all that its primary has. */
+  async replicate(of: number, options: RedisOptions = {}): Promise<void> {
+    const bus = await freePort()
+    const config = { 'cluster-enabled': 'yes', 'cluster-node-timeout': '2000', 'cluster-port': String(bus) }
+    const replica = await RedisServer.start({ ...options, config: { ...config, ...options.config } })
+    this.#replicas.push(replica)
+    const primary = await this.#on(of, (client) => client.call('CLUSTER', 'MYID') as Promise<string>)
+    const client = new Redis({ port: replica.port, host: '127.0.0.1' })
+    try {
+      await client.call('CLUSTER', 'MEET', '127.0.0.1', this.nodes[of].port, this.#buses[of])
+      const giveUpAt = performance.now() + READY_MS
+      const until = async (is: () => Promise<boolean>): Promise<void> => {
+        while (!(await is().catch(() => false))) {
+          if (performance.now() > giveUpAt) throw new Error('the replica does not join')
+          await new Promise((done) => setTimeout(done, 50))
+        }
+      }
+      await until(async () => (await client.call('CLUSTER', 'REPLICATE', primary)) === 'OK')
+      await until(async () => (await client.info('replication')).includes('master_link_status:up'))
+    } finally {
+      client.disconnect()
+    }
+  }
+
+  async #on<T>(n: number, run: (client: Redis) => Promise<T>): Promise<T> {
+    const client = new Redis({ port: this.nodes[n].port, host: '127.0.0.1' })
+    try {
+      return await run(client)
+    } finally {
+      client.disconnect()
+    }
+  }
+
   async remove(): Promise<void> {
+    await Promise.all(this.#replicas.map((replica) => replica.remove()))
     await Promise.all(this.proxies.map((proxy) => proxy.close()))
     await Promise.all(this.nodes.map((node) => node.remove()))
   }

@@ -1,6 +1,8 @@
 /** What a connection does when it is cut. */
 import { afterEach, describe, expect, it } from 'vitest'
-import { Connection } from '../../src/engines/redis/client/connection.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { Connection, PING_MS, type RedisAddress } from '../../src/engines/redis/client/connection.ts'
+import { RedisCluster } from './cluster.ts'
 import { FaultProxy } from './proxy.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
 
@@ -44,5 +46,39 @@ describe.skipIf(NO_REDIS)('Redis: a connection', () => {
     await publisher.publish('a', '1')
     await publisher.publish('b', '2')
     await expect.poll(() => heard).toEqual(['a 1', 'b 2'])
+  })
+
+  it.each(['a server', 'a cluster'])('whose peer vanishes without a word is given up: to %s', async (to) => {
+    let proxy: FaultProxy
+    let address: RedisAddress
+    if (to === 'a server') {
+      const server = await RedisServer.start({ appendfsync: null })
+      opened.push(() => server.remove())
+      proxy = await FaultProxy.start(server.port)
+      opened.push(() => proxy.close())
+      address = { url: proxy.url }
+    } else {
+      const cluster = await RedisCluster.start({ appendfsync: null, proxied: true })
+      opened.push(() => cluster.remove())
+      proxy = cluster.proxies[await cluster.ownerOf('{s0}')]
+      address = { url: cluster.url, nodes: cluster.others }
+    }
+    const subscriber = new Connection(address)
+    opened.push(() => subscriber.close())
+    await subscriber.open()
+    const heard: string[] = []
+    await subscriber.subscribe('{s0}:a', (message) => void heard.push(message.toString()))
+    const stopPings = systemClock.every(PING_MS, () => subscriber.ping())
+    opened.push(stopPings)
+    proxy.stall()
+    await expect.poll(() => subscriber.away, { timeout: 12_000 }).toBe(true)
+    proxy.drop()
+    proxy.heal()
+    await expect.poll(() => subscriber.away, { timeout: 12_000 }).toBe(false)
+    const publisher = subscriber.another()
+    opened.push(() => publisher.close())
+    await publisher.open()
+    await publisher.publish('{s0}:a', '1')
+    await expect.poll(() => heard).toEqual(['1'])
   })
 })
