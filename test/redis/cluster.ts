@@ -126,7 +126,7 @@ export class RedisCluster {
       half = true
     }
     for (const n of [to, from, ...this.nodes.keys()])
-      await this.#on(n, (client) => client.call('CLUSTER', 'SETSLOT', slot, 'NODE', target)).catch(() => {}) // a replica
+      await this.#on(n, (client) => client.call('CLUSTER', 'SETSLOT', slot, 'NODE', target))
   }
 
   /** A replica of a node, which follows it when it is lost. Resolves when it has all that its primary has. */
