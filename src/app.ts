@@ -98,7 +98,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const stop = (): Promise<Drained> => (stopped ??= shutDown())
 
   try {
-    const depth = depthOf(engine.operations)
+    const depth = depthOf(engine.operations, clock)
     numbers.add(runtime.recorder, depth, engine, worker, settings, gateway, loop, ownProcess)
     const { created: createdKey, notes } = await firstKey(engine.keys, config.role, options, dates, ids)
     for (const note of notes) log.warn({}, note)

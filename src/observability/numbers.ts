@@ -1,4 +1,5 @@
 /** Numbers that belong to no single part. */
+import type { Clock } from '../core/clock.ts'
 import { gauge, type NumberSource } from '../core/numbers.ts'
 import type { Backlog, Operations, QueueDepth } from '../core/ports/operations.ts'
 
@@ -9,8 +10,11 @@ export const ownProcess: NumberSource = {
   ],
 }
 
+/** The other numbers are wanted most while the store is away. */
+const DEPTH_MS = 1_000
+
 /** All processes of a fleet report the same values, so these are not added up. */
-export function depthOf(operations: Pick<Operations, 'depth' | 'backlog'>): NumberSource {
+export function depthOf(operations: Pick<Operations, 'depth' | 'backlog'>, clock: Clock): NumberSource {
   let depth: QueueDepth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
   let backlog: readonly Backlog[] = []
   return {
@@ -28,7 +32,12 @@ export function depthOf(operations: Pick<Operations, 'depth' | 'backlog'>): Numb
       ),
     ],
     async refresh() {
-      ;[depth, backlog] = await Promise.all([operations.depth(), operations.backlog()])
+      let inTime = (): void => {}
+      const late = new Promise<never>((_, fail) => {
+        inTime = clock.after(DEPTH_MS, () => fail(new Error('the store does not answer')))
+      })
+      const asked = Promise.all([operations.depth(), operations.backlog()])
+      ;[depth, backlog] = await Promise.race([asked, late]).finally(inTime)
     },
   }
 }
