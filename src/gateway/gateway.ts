@@ -22,6 +22,9 @@ import { createRoutes } from './routes/index.ts'
 import { Hub } from './socket/hub.ts'
 import { createSubmits } from './submit/submit.ts'
 
+/** A gateway that stops answers what comes on connections that are kept open, for so long. */
+const KEPT_MS = 3_000
+
 /** What is known of a request that could not be read. */
 const UNREAD = {
   tenant: null,
@@ -111,7 +114,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
       hub.drain()
       if (!options.isOneOfMany)
         deps.presence.close() // readers leave because we do
-      else if (publicServer !== null) stopListening(publicServer)
+      else if (publicServer !== null) {
+        const server = publicServer
+        stopListening(server)
+        clock.after(KEPT_MS, () => server.closeIdleConnections())
+      }
     },
     settled: (withinMs) => answers.settled(withinMs),
     close(withinMs = 0) {

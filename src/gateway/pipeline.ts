@@ -60,6 +60,10 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
     exchange.onClose(() => tellEnd(exchange, deps.emit))
     try {
       owed.add(exchange, begin)
+      // Its headers were sent before that was known, perhaps
+      exchange.onClose(() => {
+        if (phase.isStopping && !owed.isPending(request.socket)) request.socket.end()
+      })
     } catch (error) {
       fail(error)
     }

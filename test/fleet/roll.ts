@@ -33,7 +33,9 @@ type Kind = (typeof KINDS)[number]
 
 /** Longer than any answer of the load: what runs may finish. */
 const DRAIN_MS = 30_000
-const SETTLE_MS = 1_000
+/** After each start: a balancer takes a while to notice. */
+const SETTLE_MS = 3_000
+const PAUSE_MS = 1_000
 const CLIENTS = 10
 const ROLES: readonly Role[] = ['gateway', 'gateway', 'worker', 'worker']
 
@@ -145,7 +147,7 @@ class Load {
       } catch (error) {
         if (this.#isStopping && String(error).includes('closed')) return
         this.faults.push(`${kind}: ${error instanceof Error ? error.stack : error}`)
-        await sleep(SETTLE_MS)
+        await sleep(PAUSE_MS)
       }
     }
   }
