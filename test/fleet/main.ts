@@ -1,5 +1,5 @@
 /**
- * What a fleet does to its clients, over real processes and a real Redis: npm run test:fleet
+ * What a fleet does to its clients, over real processes and a real Redis: npm run test:fleet. Roll needs nginx.
  *
  *   node test/fleet/main.ts mass [--clients 10000] [--gateways 2] [--per-second 500] [--token-ms 3000] [--tokens 80]
  *   node test/fleet/main.ts roll [--streams 300] [--token-ms 100] [--tokens 60]
@@ -48,14 +48,17 @@ if (kinds.includes('mass')) {
   missed.push(...report.faults)
 }
 if (kinds.includes('roll')) {
-  const report = await runRoll({
-    streams: Number(values.streams),
-    tokens: number(values.tokens, 60),
-    tokenMs: number(values['token-ms'], 100),
-    roots: [undefined, undefined],
-    log,
-  })
-  missed.push(...report.faults)
+  for (const toNext of [false, true]) {
+    log(toNext ? 'rolling restart to the next version' : 'rolling restart')
+    const report = await runRoll({
+      streams: Number(values.streams),
+      tokens: number(values.tokens, 60),
+      tokenMs: number(values['token-ms'], 100),
+      toNext,
+      log,
+    })
+    missed.push(...report.faults)
+  }
 }
 for (const each of missed.slice(0, SHOWN_FAULTS)) console.log(`MISSED ${each}`)
 console.log(missed.length === 0 ? 'all goals are met' : `${missed.length} misses`)

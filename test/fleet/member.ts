@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bareEnvironment } from '../environment.ts'
+import { NEXT_VERSION } from '../redis/members.ts'
 
 export const KEY = 'sk-sluice-test-key-seeded-from-the-environment'
 export const ADMIN_KEY = 'admin-key-of-the-tests-0123456789abcdef'
@@ -27,8 +28,8 @@ export interface MemberOptions {
   readonly settings?: Readonly<Record<string, unknown>>
   /** Of the public listener; absent: any free one. */
   readonly port?: number
-  /** The tree whose program it runs. */
-  readonly root?: string
+  /** As if it were of the next version. */
+  readonly isNext?: boolean
 }
 
 export class Member {
@@ -61,7 +62,7 @@ export class Member {
     prefix = '',
     settings = {},
     port = 0,
-    root = ROOT,
+    isNext = false,
   }: MemberOptions): Promise<Member> {
     const dir = mkdtempSync(join(tmpdir(), 'sluice-fleet-'))
     const file = join(dir, 'sluice.yaml')
@@ -69,8 +70,14 @@ export class Member {
     // JSON is YAML
     writeFileSync(file, JSON.stringify({ ...own, ...settings }))
     const args = ['serve', '--json', '--config', file]
-    const child = spawn(process.execPath, [join(root, 'bin/sluice.js'), ...args], {
-      env: { ...bareEnvironment(), SLUICE_KEY: KEY, SLUICE_ADMIN_KEY: ADMIN_KEY },
+    const child = spawn(process.execPath, [join(ROOT, 'bin/sluice.js'), ...args], {
+      env: {
+        ...bareEnvironment(),
+        SLUICE_KEY: KEY,
+        SLUICE_ADMIN_KEY: ADMIN_KEY,
+        // Threads inherit it
+        ...(isNext && { NODE_OPTIONS: `--import=${NEXT_VERSION}` }),
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     running.add(child)

@@ -16,8 +16,8 @@ export interface RollOptions {
   readonly streams: number
   readonly tokens: number
   readonly tokenMs: number
-  /** The tree that each round of restarts starts; absent: this one. The first one is what the fleet begins with. */
-  readonly roots: ReadonlyArray<string | undefined>
+  /** To the next version of the program: test/redis/next-version.ts. */
+  readonly toNext: boolean
   readonly log: (line: string) => void
 }
 
@@ -39,10 +39,23 @@ const PAUSE_MS = 1_000
 const CLIENTS = 10
 const ROLES: readonly Role[] = ['gateway', 'gateway', 'worker', 'worker']
 
+/** Which process is started again, and whether with the next version. */
+type Step = readonly [member: number, isNext: boolean]
+const SAME: readonly Step[] = [0, 1, 2, 3].map((i) => [i, false])
+/** The first one goes back once: that holds until the last of the old version is gone. */
+const NEXT: readonly Step[] = [
+  [0, true],
+  [0, false],
+  [2, true],
+  [0, true],
+  [1, true],
+  [3, true],
+]
+
 const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
 export async function runRoll(options: RollOptions): Promise<RollReport> {
-  const { streams, roots, log } = options
+  const { streams, toNext, log } = options
   const redis = await RedisServer.start({ appendfsync: 'everysec' })
   const settings = {
     durability: 'process',
@@ -54,33 +67,33 @@ export async function runRoll(options: RollOptions): Promise<RollReport> {
   let load: Load | null = null
   try {
     const ports = [await freePort(), await freePort()]
-    const start = (i: number, root?: string): Promise<Member> =>
+    const start = (i: number, isNext: boolean): Promise<Member> =>
       Member.start({
         role: ROLES[i],
         redis: redis.url,
         settings,
         ...(i < ports.length && { port: ports[i] }),
-        ...(root !== undefined && { root }),
+        isNext,
       })
-    for (let i = 0; i < ROLES.length; i++) members.push(await start(i, roots[0]))
+    for (let i = 0; i < ROLES.length; i++) members.push(await start(i, false))
     front = await Front.start(ports)
     load = new Load(front.url, options)
     load.start(streams)
     await load.moves()
     const stopsMs: number[] = []
-    for (const root of roots.slice(1))
-      for (const i of members.keys()) {
-        const startedMono = performance.now()
-        const code = await members[i].stop()
-        stopsMs.push(performance.now() - startedMono)
-        if (code !== 0) load.faults.push(`a ${ROLES[i]} stopped with ${code}:\n${members[i].output()}`)
-        members[i] = await start(i, root)
-        await sleep(SETTLE_MS)
-        log(
-          `${ROLES[i]} ${(i % 2) + 1}: stopped in ${stopsMs.at(-1)!.toFixed(0)} ms, started; ` +
-            `${load.faults.length} faults, served ${JSON.stringify(load.served)}`,
-        )
-      }
+    for (const [i, isNext] of toNext ? NEXT : SAME) {
+      const startedMono = performance.now()
+      const code = await members[i].stop()
+      stopsMs.push(performance.now() - startedMono)
+      if (code !== 0) load.faults.push(`a ${ROLES[i]} stopped with ${code}:\n${members[i].output()}`)
+      members[i] = await start(i, isNext)
+      await sleep(SETTLE_MS)
+      log(
+        `${ROLES[i]} ${(i % 2) + 1}: stopped in ${stopsMs.at(-1)!.toFixed(0)} ms, ` +
+          `started${isNext ? ' as the next version' : ''}; ` +
+          `${load.faults.length} faults, served ${JSON.stringify(load.served)}`,
+      )
+    }
     await load.moves()
     await load.stop()
     return { served: load.served, faults: load.faults, stopsMs }
