@@ -9,6 +9,7 @@ import {
   type Node,
 } from '../../src/engines/redis/client/check.ts'
 import { Connection, type RedisAddress } from '../../src/engines/redis/client/connection.ts'
+import { eventually } from '../conformance/harness.ts'
 import { RedisCluster } from './cluster.ts'
 import { NO_REDIS, type RedisOptions, RedisServer } from './server.ts'
 
@@ -70,6 +71,25 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     const node = await nodeOf({ appendfsync: 'always', config: { 'no-appendfsync-on-rewrite': 'yes' } })
     await expect(check(node)).rejects.toThrow('no-appendfsync-on-rewrite is yes')
     expect((await check(node, { durability: 'process' })).warnings).toEqual([])
+  })
+
+  it('one that goes on without its replicas, or keeps all that a slow reader does not take, is told', async () => {
+    const primary = await RedisServer.start({ appendfsync: 'always' })
+    opened.push(() => primary.remove())
+    const client = new Redis({ port: primary.port, host: '127.0.0.1' })
+    opened.push(() => client.disconnect())
+    const node: Node = { name: 'redis-1:6379', call: (command, ...args) => client.call(command, ...args) }
+    expect((await check(node)).warnings).toEqual([])
+    const replica = await RedisServer.start({ config: { replicaof: `127.0.0.1 ${primary.port}` } })
+    opened.push(() => replica.remove())
+    await eventually(async () => {
+      const { warnings } = await check(node)
+      expect(warnings).toEqual([expect.stringContaining('redis-1:6379: It has replicas, and goes on alone')])
+    })
+    expect((await check(node, { durability: 'memory' })).warnings).toEqual([])
+    await client.config('SET', 'min-replicas-to-write', '1')
+    await client.config('SET', 'client-output-buffer-limit', 'pubsub 0 0 0')
+    expect((await check(node)).warnings).toEqual([expect.stringContaining('no limit for pubsub')])
   })
 
   it('where CONFIG is not allowed, what is unknown counts as not kept', async () => {

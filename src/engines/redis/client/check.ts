@@ -22,7 +22,7 @@ export interface Demands {
 export interface Checked {
   /** Each server, with what was looked at: "127.0.0.1:6379: Redis 7.0.15, maxmemory-policy noeviction, …". */
   readonly servers: readonly string[]
-  /** Why it can't keep what `durability` promises: empty unless `allowDataLoss`. */
+  /** Why it can't keep what `durability` promises, where `allowDataLoss`; and what is worth a change of its settings. */
   readonly warnings: readonly string[]
 }
 
@@ -57,7 +57,8 @@ export async function checkServers(nodes: readonly Node[], demands: Demands): Pr
     throw new SluiceError('config_invalid', {
       message: `Redis can't keep "durability: ${demands.durability}". ${losses.join(' ')} ${ANYWAY}`,
     })
-  return { servers: found.map(described), warnings: losses }
+  const advice = found.flatMap((one) => adviceOf(one, demands.durability).map((text) => `${one.name}: ${text}`))
+  return { servers: found.map(described), warnings: [...losses, ...advice] }
 }
 
 /** For `sluice doctor`. Rejects with what would keep a process from starting, but for losses. */
@@ -94,9 +95,16 @@ async function look(node: Node): Promise<Found> {
   return { name: node.name, info, config: await configOf(node) }
 }
 
+const SETTINGS = [
+  'appendfsync',
+  'no-appendfsync-on-rewrite',
+  'min-replicas-to-write',
+  'client-output-buffer-limit',
+] as const
+
 async function configOf(node: Node): Promise<ReadonlyMap<string, string> | null> {
   const config = new Map<string, string>()
-  for (const name of ['appendfsync', 'no-appendfsync-on-rewrite']) {
+  for (const name of SETTINGS) {
     // One name a call: Redis 6.2 takes no more
     const answer = await node.call('CONFIG', 'GET', name).catch((error: Error) => {
       if (/^(NOPERM|ERR unknown command)/i.test(error.message)) return null
@@ -145,6 +153,23 @@ function isOlder(version: string, than: string): boolean {
   const [a, b] = [version, than].map((text) => text.split('.').map(Number))
   for (let i = 0; i < b.length; i++) if (a[i] !== b[i]) return !(a[i] > b[i])
   return false
+}
+
+/** It serves; but something would be better. */
+function adviceOf({ info, config }: Found, durability: Durability): readonly string[] {
+  const advice: string[] = []
+  const hasReplicas = Number(info.get('connected_slaves')) > 0
+  if (durability !== 'memory' && hasReplicas && config?.get('min-replicas-to-write') === '0')
+    advice.push(
+      'It has replicas, and goes on alone where it is cut off from them: what it then confirms is lost when one of ' +
+        'them takes over. Set "min-replicas-to-write 1" and "min-replicas-max-lag 10".',
+    )
+  if (/\bpubsub 0 0 /.test(config?.get('client-output-buffer-limit') ?? ''))
+    advice.push(
+      'client-output-buffer-limit has no limit for pubsub: a slow process may take all of its memory. ' +
+        'Set "client-output-buffer-limit pubsub 32mb 8mb 60".',
+    )
+  return advice
 }
 
 /** Each says what is lost when, and what to set. */
