@@ -22,7 +22,7 @@ export interface Demands {
 export interface Checked {
   /** Each server, with what was looked at: "127.0.0.1:6379: Redis 7.0.15, maxmemory-policy noeviction, …". */
   readonly servers: readonly string[]
-  /** Why it can't keep what `durability` promises, where `allowDataLoss`; and what is worth a change of its settings. */
+  /** Why it can't keep what `durability` promises, where `allowDataLoss`; and what else its settings should have. */
   readonly warnings: readonly string[]
 }
 
