@@ -1,22 +1,14 @@
 /** Everything that an engine holds is moved to the other one, and back, and nothing can be told apart. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
-import { jobOrder } from '../../src/core/ids.ts'
-import type { Job } from '../../src/core/job.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
-import { accepted, DONE, draft, eventually, pass, readAll, runJob, submit, TestWorker } from '../conformance/harness.ts'
+import { DONE, eventually, runJob, submit, TestWorker } from '../conformance/harness.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
+import { body, chunk, HOUR_MS, MOVE_CASES, message } from './cases.ts'
 import { portrait } from './portrait.ts'
-import { folderSide, move, type Process, redisSide, removeFolder, type Side } from './sides.ts'
+import { folderSide, move, redisSide, removeFolder, type Side } from './sides.ts'
 
 const TENANTS = ['acme', 'umbrella']
-const HOUR_MS = 3_600_000
-const MINUTE_MS = 60_000
-const message = (text: string, role = 'user'): string => JSON.stringify({ role, content: text })
-const body = (...messages: readonly string[]): string => `{"model":"m","messages":[${messages.join(',')}]}`
-const chunk = (text: string): string =>
-  `{"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"${text}"}}]}`
-
 let redis: RedisServer
 const undo: Array<() => unknown> = []
 afterEach(async () => {
@@ -92,20 +84,6 @@ async function portraitOf(side: Side) {
   }
 }
 
-/** Runs `first` on one side, moves everything, and runs `then` on the other one with what `first` returned. */
-async function moved<T>(
-  from: Side,
-  to: Side,
-  first: (process: Process) => Promise<T>,
-  then: (process: Process, before: T) => Promise<void>,
-): Promise<void> {
-  const before = await from.open()
-  const found = await first(before).finally(() => before.close())
-  await move(from, to)
-  const after = await to.open()
-  await then(after, found).finally(() => after.close())
-}
-
 /** What must hold whichever way it goes. */
 const BOTH_WAYS: ReadonlyArray<readonly [string, () => Side, () => Side]> = [
   ['from a folder to Redis', () => folder(), () => redisSide(redis)],
@@ -142,187 +120,8 @@ describe.skipIf(NO_REDIS)('moving between engines', () => {
     expect(await portraitOf(back)).toEqual(before)
   })
 
-  for (const [way, from, to] of BOTH_WAYS) {
+  for (const [way, from, to] of BOTH_WAYS)
     describe(way, () => {
-      it('a lane goes on in its order, and an attempt with the next number', async () => {
-        const lane = { lane: 'l' }
-        await moved(
-          from(),
-          to(),
-          async ({ engine }) => {
-            const worker = new TestWorker(engine)
-            const first = await submit(engine, { options: lane })
-            const rest = [await submit(engine, { options: lane }), await submit(engine, { options: lane })]
-            const lease = await worker.one(first)
-            engine.log.open(lease).append([chunk('half')], 1, true)
-            await engine.log.open(lease).flushed()
-            await engine.work.finish(lease, { kind: 'released', ttftMs: 5 })
-            return [first, ...rest]
-          },
-          async ({ engine }, jobs) => {
-            const worker = new TestWorker(engine)
-            for (const [i, job] of jobs.entries()) {
-              const lease = await worker.one(job)
-              expect([lease.attempt, lease.log.head]).toEqual(i === 0 ? [2, 1] : [1, 0])
-              engine.log.open(lease).append([chunk('rest')], 1, true)
-              await engine.work.finish(lease, DONE)
-            }
-            expect((await readAll(engine, jobs[0].id)).records.slice(0, 2)).toEqual([chunk('half'), chunk('rest')])
-          },
-        )
-      })
-
-      it('delays, deadlines and attempts that failed are what was left of them', async () => {
-        await moved(
-          from(),
-          to(),
-          async (process) => {
-            const { engine } = process
-            const worker = new TestWorker(engine)
-            const late = await submit(engine, { options: { delayMs: 4 * MINUTE_MS, deadlineMs: HOUR_MS } })
-            const short = await submit(engine, { options: { deadlineMs: 4 * MINUTE_MS, lane: 'held' } })
-            const tried = await submit(engine, { options: { lane: 'tried' } })
-            await engine.operations.pause({ lane: 'held', tenant: 'acme' })
-            const failed = { kind: 'failed', error: new SluiceError('provider_unreachable'), retry: true } as const
-            expect(await engine.work.finish(await worker.one(tried), failed)).toMatchObject({ kind: 'again' })
-            await pass(process, 2 * MINUTE_MS)
-            expect(await engine.work.finish(await worker.one(tried), failed)).toMatchObject({ kind: 'again' })
-            return { late, short, tried }
-          },
-          async (process, { late, short, tried }) => {
-            const { engine } = process
-            const worker = new TestWorker(engine)
-            await pass(process, 2_000)
-            const failed = { kind: 'failed', error: new SluiceError('provider_unreachable'), retry: true } as const
-            // The third of three
-            expect(await engine.work.finish(await worker.one(tried), failed)).toEqual({
-              kind: 'ended',
-              state: 'failed',
-            })
-            expect((await engine.jobs.get(late.id))?.state).toBe('delayed')
-            expect((await engine.jobs.get(short.id))?.state).toBe('queued')
-            await pass(process, 2 * MINUTE_MS - 20_000)
-            expect((await engine.jobs.get(late.id))?.state).toBe('delayed')
-            expect((await engine.jobs.get(short.id))?.state).toBe('queued')
-            await pass(process, 20_000)
-            await eventually(async () => expect((await engine.jobs.get(short.id))?.state).toBe('expired'))
-            expect((await worker.one(late)).attempt).toBe(1)
-          },
-        )
-      })
-
-      it("a cursor goes on exactly, or is told; the target's own text has an epoch of its own", async () => {
-        await moved(
-          from(),
-          to(),
-          async ({ engine }) => {
-            const worker = new TestWorker(engine)
-            const over = await runJob(engine, worker, {}, [chunk('a'), chunk('b')])
-            const job = await submit(engine)
-            const lease = await worker.one(job)
-            const writer = engine.log.open(lease)
-            writer.append([chunk('shown'), chunk('here')], 2, true)
-            await writer.flushed()
-            const cursor = { epoch: writer.epoch, seq: 2 }
-            await engine.work.finish(lease, { kind: 'released' })
-            return { over, overEpoch: (await readAll(engine, over.id)).epoch, job, cursor }
-          },
-          async ({ engine }, { over, overEpoch, job, cursor }) => {
-            expect((await readAll(engine, over.id)).epoch).toBe(overEpoch)
-            const lease = await new TestWorker(engine).one(job)
-            expect(lease.log.epoch).not.toBe(cursor.epoch)
-            const writer = engine.log.open(lease)
-            writer.append([chunk('shown only there')], 1, true)
-            await writer.flushed()
-            // What the source showed is good for ever; what it may have shown after that is not known here
-            expect(await engine.log.commonWith(job.id, cursor.epoch)).toBe(2)
-            expect(await engine.log.commonWith(job.id, cursor.epoch + 1)).toBe(0)
-            const page = await engine.log.read(job.id, 1, 1 << 20)
-            expect([page!.epoch, page!.records]).toEqual([cursor.epoch, [chunk('here')]])
-          },
-        )
-      })
-
-      it('idempotency keys and retries join what was moved; cancels and revoked keys are remembered', async () => {
-        const keyed = draft({ options: { idempotencyKey: 'once' } })
-        const waits = draft({ options: { idempotencyKey: 'waits', lane: 'l' } })
-        const posted = draft({ options: { onDisconnect: 'cancel' } })
-        await moved(
-          from(),
-          to(),
-          async ({ engine }) => {
-            const worker = new TestWorker(engine)
-            const [done] = await Promise.all([submit(engine, keyed as object)])
-            await engine.work.finish(await worker.one(done), DONE)
-            const post = await submit(engine, posted as object)
-            await engine.work.finish(await worker.one(post), DONE)
-            const running = await submit(engine, { options: { lane: 'l' } })
-            await worker.one(running)
-            const waiting = await submit(engine, waits as object)
-            expect(await engine.jobs.cancel(running.id)).toEqual({ kind: 'canceling' })
-            await engine.keys.add({ id: 'k', tenant: 'acme', name: '', hint: 'h', createdAtMs: 1 }, 'd')
-            await engine.keys.revoke('k', 9)
-            return { done, post, running, waiting }
-          },
-          async ({ engine }, { done, post, running, waiting }) => {
-            await eventually(async () => expect((await engine.jobs.get(running.id))?.state).toBe('canceled'))
-            const joined = async (one: ReturnType<typeof draft>) => {
-              const [told] = await engine.submissions.submit([one])
-              return told.kind === 'joined' ? told.job.id : told.kind
-            }
-            expect(await joined(keyed)).toBe(done.id)
-            expect(await joined(waits)).toBe(waiting.id)
-            expect(await joined({ ...posted, isRetry: true })).toBe(post.id)
-            const [other] = await engine.submissions.submit([{ ...keyed, bodyHash: 'another' }])
-            expect(other).toMatchObject({ kind: 'refused', error: { code: 'idempotency_conflict' } })
-            expect(engine.keys.find('d')?.revokedAtMs).toBe(9)
-            const [next] = await engine.submissions.submit([draft()])
-            const order = (id: string): number => jobOrder(id)!
-            expect(order(accepted(next).id)).toBeGreaterThan(
-              Math.max(...[done, post, running, waiting].map((j) => order(j.id))),
-            )
-          },
-        )
-      })
-
-      it('a conversation goes on after its last turn, and its pages go on from any turn', async () => {
-        const chat = { conversation: 'c' }
-        await moved(
-          from(),
-          to(),
-          async ({ engine }) => {
-            const worker = new TestWorker(engine)
-            const turns: Job[] = []
-            for (let i = 0; i < 5; i++)
-              turns.push(await runJob(engine, worker, { options: chat, body: body(message(`${i}`)) }))
-            return turns
-          },
-          async ({ engine }, turns) => {
-            const last = await runJob(engine, new TestWorker(engine), { options: chat, body: body(message('last')) })
-            const all = [...turns, last].map(({ id }) => id)
-            for (const direction of ['oldest', 'newest'] as const) {
-              const found: string[] = []
-              for (let beyond: string | undefined; ; ) {
-                const page = await engine.conversations.turns('acme', 'c', {
-                  from: direction,
-                  limit: 2,
-                  maxBytes: 1 << 20,
-                  ...(beyond !== undefined && { beyond }),
-                })
-                found.push(...page!.turns.map(({ job }) => job))
-                if (!page!.more) break
-                beyond = found.at(-1)
-              }
-              expect(found).toEqual(direction === 'oldest' ? all : [...all].reverse())
-            }
-            await engine.jobs.erase(turns[1].id)
-            expect(await engine.jobs.get(turns[1].id)).toBeNull()
-            expect(await engine.conversations.truncate('acme', 'c', 2)).toBe(true)
-            const page = await engine.conversations.turns('acme', 'c', { from: 'oldest', limit: 9, maxBytes: 1 << 20 })
-            expect(page!.turns.map(({ job }) => job)).toEqual([turns[0].id, turns[2].id])
-          },
-        )
-      })
+      for (const { name, run } of MOVE_CASES) it(name, () => run(from(), to()))
     })
-  }
 })

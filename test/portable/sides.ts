@@ -6,13 +6,13 @@ import { createCoordinator } from '../../src/coordinator/coordinator.ts'
 import { systemClock, Wheel } from '../../src/core/clock.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import type { Boot, Engine } from '../../src/core/ports/engine.ts'
-import type { Filling, Held } from '../../src/core/ports/portable.ts'
+import type { Filling, Held, Item } from '../../src/core/ports/portable.ts'
 import { openEmbedded } from '../../src/engines/embedded/open.ts'
 import { fillFolder, openHeldFolder } from '../../src/engines/embedded/portable/folder.ts'
 import { openRedis } from '../../src/engines/redis/open.ts'
 import { fillShard, openShard } from '../../src/engines/redis/portable/shard.ts'
 import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
-import { partsOf } from '../../src/engines/shared/portable/parts.ts'
+import { type Part, partsOf } from '../../src/engines/shared/portable/parts.ts'
 import { type Count, receive } from '../../src/engines/shared/portable/transfer.ts'
 import { counted, type LeapClock, leapClock, type Settings } from '../conformance/harness.ts'
 import { coordinatorOptions, GRACE_MS } from '../conformance/settings.ts'
@@ -132,16 +132,34 @@ export function redisSide(
   }
 }
 
+/** A bug, planted into what is moved, or into the target after it. */
+export interface Bend {
+  /** Null: left out. */
+  item?(section: string, item: Item): Item | null
+  after?(to: Side): Promise<void>
+}
+
+async function* bent(parts: AsyncIterable<Part>, { item }: Bend): AsyncGenerator<Part> {
+  let section = ''
+  for await (const part of parts) {
+    if ('section' in part) section = part.section
+    const other = 'item' in part && item !== undefined ? item(section, part.item) : null
+    if (other !== null) yield { item: other }
+    else if (!('item' in part) || item === undefined) yield part
+  }
+}
+
 /** As `sluice migrate`. */
-export async function move(from: Side, to: Side): Promise<readonly Count[]> {
+export async function move(from: Side, to: Side, bend: Bend = {}): Promise<readonly Count[]> {
   const held = await from.held()
   try {
     const filling = await to.filling()
     if (filling === null) throw new Error(`it is not empty`)
     try {
-      return await receive(partsOf(held.sources), filling)
+      return await receive(bent(partsOf(held.sources), bend), filling)
     } finally {
       await filling.close()
+      await bend.after?.(to)
     }
   } finally {
     await held.close()

@@ -115,6 +115,7 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
         end.state,
         Math.floor(nowMs - endedAgoMs),
         writeEnd({ attempts, end, endedAtMs }),
+        value.body,
         keepMs ?? '',
         key,
         joinMs > 0 ? joinDigest(facts) : '',
