@@ -1,4 +1,4 @@
-/** What must go on after a move, whichever way it goes. Cases are functions, so that planted bugs are shown to them too. */
+/** What must go on after a move, whichever way it goes. Cases are functions, for planted bugs to be shown to them. */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import { jobOrder } from '../../src/core/ids.ts'
