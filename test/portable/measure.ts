@@ -100,9 +100,8 @@ console.log(`database ${Math.round(statSync(join(side.dir, 'sluice.db')).size / 
 console.log(`streams alone   ${await held(new Promise((done) => setTimeout(done, QUIET_MS)))}`)
 console.log(`with a backup   ${await held(backUp())}`)
 const size = statSync(file).size
-console.log(
-  `backup ${Math.round(size / MIB)} MiB, WAL then ${Math.round(statSync(join(side.dir, 'sluice.db-wal')).size / MIB)} MiB`,
-)
+const wal = statSync(join(side.dir, 'sluice.db-wal')).size
+console.log(`backup ${Math.round(size / MIB)} MiB, WAL then ${Math.round(wal / MIB)} MiB`)
 stop()
 await attachment.leave()
 await close()
@@ -113,9 +112,8 @@ const began = performance.now()
 await receive(decoded(createReadStream(file) as AsyncIterable<Uint8Array>, file), filling)
 await filling.close()
 const took = (performance.now() - began) / 1000
-console.log(
-  `restored and compared in ${took.toFixed(1)} s (${Math.round(size / MIB / took)} MiB/s), RSS ${Math.round(process.memoryUsage().rss / MIB)} MiB`,
-)
+const rss = Math.round(process.memoryUsage().rss / MIB)
+console.log(`restored and compared: ${took.toFixed(1)} s, ${Math.round(size / MIB / took)} MiB/s, RSS ${rss} MiB`)
 for (const each of [side, copy]) removeFolder(each)
 rmSync(file, { force: true })
 process.exit(0)
