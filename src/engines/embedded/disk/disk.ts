@@ -32,26 +32,15 @@ export type OpenDisk = (files: Files, events: DiskEvents) => Disk
 /** Small and steady work: a thread's young generation would grow to tens of MB all the same. */
 const YOUNG_MB = 2
 
-export type ToThread = 'checkpoint' | 'held' | 'close'
+export type ToThread = 'sync' | 'checkpoint' | 'held' | 'close'
 export type FromThread =
   | { readonly type: 'synced'; readonly ms: number; readonly walBytes: number }
   | { readonly type: 'hold' | 'release' | 'closed' }
   | { readonly type: 'checkpointed'; readonly walBytes: number }
   | { readonly type: 'failed'; readonly detail: string }
 
-/** What the thread that syncs is asked for, as bits of a word that it waits for. */
-export interface Asked {
-  readonly asked: Int32Array<SharedArrayBuffer>
-}
-export const [NOTHING, SYNC, CLOSE] = [0, 1, 2]
-
 export const openDisk: OpenDisk = (files, events) => {
-  const asked = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
-  const ask = (what: number): void => {
-    Atomics.or(asked, 0, what)
-    Atomics.notify(asked, 0)
-  }
-  const syncs = openThread('sync-worker', { ...files, asked }, events, events.failed, () => ask(CLOSE))
+  const syncs = openThread('sync-worker', files, events, events.failed)
   // Who writes little needs no checkpoint, nor the memory of another thread
   let checkpoints: Thread | null = null
   /** Out of memory or descriptors it may not start: then the WAL grows on, and the next checkpoint tries again. */
@@ -67,7 +56,7 @@ export const openDisk: OpenDisk = (files, events) => {
     }
   }
   return {
-    sync: () => ask(SYNC),
+    sync: () => syncs.tell('sync'),
     checkpoint: () => checkpointing('checkpoint'),
     held: () => checkpointing('held'),
     close: async () => void (await Promise.all([syncs.close(), checkpoints?.close()])),
@@ -79,17 +68,11 @@ interface Thread {
   close(): Promise<void>
 }
 
-/** `unstarted`: it ended before it had told anything. `askToClose`: null for one that takes messages. */
-function openThread(
-  name: string,
-  workerData: Files & Partial<Asked>,
-  events: DiskEvents,
-  unstarted: (detail: string) => void,
-  askToClose: (() => void) | null = null,
-): Thread {
+/** `unstarted`: it ended before it had told anything. */
+function openThread(name: string, files: Files, events: DiskEvents, unstarted: (detail: string) => void): Thread {
   const source = `./${name}.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`
   const worker = new Worker(new URL(source, import.meta.url), {
-    workerData,
+    workerData: files,
     execArgv: [],
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
   })
@@ -123,8 +106,7 @@ function openThread(
       worker.ref()
       await new Promise<void>((done) => {
         closed = done
-        if (askToClose === null) tell('close')
-        else askToClose()
+        tell('close')
       })
       await worker.terminate()
     },

@@ -1,13 +1,8 @@
-/**
- * Beside the event loop: makes what is committed safe from power loss when asked, and watches over the files. It is
- * asked by a word in shared memory and has no event loop of its own: a message costs as much as the checks of a sync.
- */
+/** Beside the event loop: makes what is committed safe from power loss when asked, and watches over the files. */
 import { fdatasyncSync, fstatSync } from 'node:fs'
-import { workerData } from 'node:worker_threads'
 import { systemClock } from '../../../core/clock.ts'
-import { type Asked, CLOSE, NOTHING, SYNC } from './disk.ts'
 import { type WalState, walState, writeMark } from './mark.ts'
-import { changes, expectFiles, files, guarded, tell } from './thread.ts'
+import { changes, expectFiles, files, guarded, onMessage, tell } from './thread.ts'
 
 /** How long a folder that was deleted or moved away can go unnoticed where nothing is synced. */
 const WATCH_MS = 1_000
@@ -39,21 +34,19 @@ function mark(state: WalState | null): void {
   }
 }
 
-function watch(): void {
-  expectFiles()
-  changes.expectNone()
-  if (!syncs) mark(walState(shm))
+const stopWatching = systemClock.every(WATCH_MS, () =>
+  guarded(() => {
+    expectFiles()
+    changes.expectNone()
+    if (!syncs) mark(walState(shm))
+  }, stop),
+)
+function stop(): void {
+  stopWatching()
 }
 
-const { asked } = workerData as Asked
-let watchMs = WATCH_MS
-const stop = (): void => {
-  watchMs = Infinity
-}
-for (let what = NOTHING; (what & CLOSE) === 0; ) {
-  Atomics.wait(asked, 0, NOTHING, watchMs)
-  what = Atomics.exchange(asked, 0, NOTHING)
-  if (what === NOTHING) guarded(watch, stop)
-  else if ((what & SYNC) !== 0) guarded(sync, stop)
-}
-tell({ type: 'closed' })
+onMessage((message) => {
+  if (message === 'sync') return sync()
+  stopWatching()
+  tell({ type: 'closed' })
+}, stop)
