@@ -57,11 +57,11 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
         feed.following?.stop()
         feeds.delete(job.id)
       }
-      emit({ type: 'reader-closed', ...aboutJob(job), dialect, complete })
+      emit({ ...aboutJob(job), type: 'reader-closed', dialect, complete })
     })
     const place = readers.add(reader)
     feed.add(reader.subscription)
-    emit({ type: 'reader-opened', ...aboutJob(job), dialect })
+    emit({ ...aboutJob(job), type: 'reader-opened', dialect })
     return reader
   }
 

@@ -142,7 +142,7 @@ export class Run implements ProviderSink {
       this.#textShown = false
     }
     this.#writer!.append(opening, 0, false)
-    emit({ type: 'attempt-started', ...aboutJob(job), attempt, deployment: claim.deployment, mode: begin.mode })
+    emit({ ...aboutJob(job), type: 'attempt-started', attempt, deployment: claim.deployment, mode: begin.mode })
     const prefix = begin.mode === 'continue' ? begin.prefix : undefined
     const body = prompt(this.lease, deployment)
     if (body instanceof Promise) this.#after(body, (made) => this.#ask(deployment, made, prefix))
@@ -231,8 +231,8 @@ export class Run implements ProviderSink {
       this.#textShown = true
       this.#firstTokenMono = this.#lastTokenMono
       emit({
-        type: 'first-token-received',
         ...aboutJob(this.lease.job),
+        type: 'first-token-received',
         attempt: this.lease.attempt,
         deployment: this.lease.claim.deployment,
         ttftMs: this.#firstTokenMono - this.#acceptedMono,
@@ -352,8 +352,8 @@ export class Run implements ProviderSink {
     const { job, attempt, claim } = this.lease
     const { usage }: { usage?: Usage } = outcome.kind === 'released' ? {} : outcome
     this.#deps.emit({
-      type: 'attempt-ended',
       ...aboutJob(job),
+      type: 'attempt-ended',
       attempt,
       deployment: claim.deployment,
       ...failureOf(outcome.kind === 'failed' ? outcome.error : null),

@@ -166,7 +166,7 @@ export class Dispatch {
     if (!log.held) all.dropBody(live)
     live.attempts = attempt
     live.leasing = 0
-    emit({ type: 'job-leased', ...aboutJob(job), attempt, deployment: claim.deployment, queuedMs })
+    emit({ ...aboutJob(job), type: 'job-leased', attempt, deployment: claim.deployment, queuedMs })
     return {
       job,
       body,
@@ -201,7 +201,7 @@ export class Dispatch {
     store
       .run(() => jobs.comeBack(log.order, tally, failedAt, notBeforeAge), true)
       .then(
-        () => emit({ type: 'job-returned', ...aboutJob(live.job), attempt: tally.attempts, delayMs }),
+        () => emit({ ...aboutJob(live.job), type: 'job-returned', attempt: tally.attempts, delayMs }),
         expectStoreFailure,
       )
   }

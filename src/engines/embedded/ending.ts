@@ -98,7 +98,7 @@ export class Ending implements Write {
         type: 'ended',
         job: { ...job, attempts, state, endedAtMs: this.#endedAtMs, ...(error !== null && { error: error.wire }) },
       })
-    emit({ type: 'job-ended', ...aboutJob(job), deployment, state, ...failureOf(error), usage, timing })
+    emit({ ...aboutJob(job), type: 'job-ended', deployment, state, ...failureOf(error), usage, timing })
     ended.tell(null)
   }
 }

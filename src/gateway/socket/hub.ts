@@ -156,7 +156,7 @@ export class Hub {
   // ---------------------------------------------------------------- for the operator
 
   #noteTtft(job: Job, ttftMs: number): void {
-    this.#deps.emit({ type: 'first-token-shown', ...aboutJob(job), ttftMs })
+    this.#deps.emit({ ...aboutJob(job), type: 'first-token-shown', ttftMs })
   }
 
   readonly metrics: readonly Metric[] = [

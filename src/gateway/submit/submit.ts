@@ -46,8 +46,8 @@ export function createSubmits({ admission, submissions, jobs, emit, clock }: Sub
   function outcome<R extends Begun>(caller: Caller | null, job: JobDraft | Job, result: R): R | Refused {
     const isForeign = result.kind === 'joined' && caller !== null && !canSee(caller, result.job)
     const told = isForeign ? refusal(new SluiceError('idempotency_conflict')) : result
-    if (told.kind === 'refused') emit({ type: 'job-refused', ...aboutDraft(job), code: told.error.code })
-    else emit({ type: 'job-submitted', ...aboutJob(told.job), kind: job.kind, joined: told.kind === 'joined' })
+    if (told.kind === 'refused') emit({ ...aboutDraft(job), type: 'job-refused', code: told.error.code })
+    else emit({ ...aboutJob(told.job), type: 'job-submitted', kind: job.kind, joined: told.kind === 'joined' })
     return told
   }
 
