@@ -4,12 +4,16 @@ import { Agent, request } from 'node:http'
 import type { Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
+import { connect } from '../../client/src/index.ts'
+import { DEEP } from '../depth.ts'
 import { type Logged, recordsOfFrames, recordsOfSse } from '../protocol/log.ts'
 import { openPeer, type Peer } from '../protocol/peer.ts'
-import { NO_REDIS, RedisServer } from '../redis/server.ts'
-import { KEY, Member, type Role } from './member.ts'
+import { freePort, NO_REDIS, RedisServer } from '../redis/server.ts'
+import { Front, NO_NGINX } from './front.ts'
+import { ADMIN_KEY, KEY, Member, type Role } from './member.ts'
 
 const MODELS = [{ name: 'demo', provider: 'demo' }]
+const HEADERS = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
 
 describe.skipIf(NO_REDIS)('Redis: gateways that go', () => {
   let redis: RedisServer
@@ -44,6 +48,8 @@ describe.skipIf(NO_REDIS)('Redis: gateways that go', () => {
       headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json', ...more },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
+  const stateOf = async ({ url }: Member, job: string): Promise<string> =>
+    ((await (await call(url, `/v1/jobs/${job}`)).json()) as { state: string }).state
   const records = async ({ url }: Member, job: string): Promise<readonly Logged[]> =>
     recordsOfSse(await (await call(url, `/v1/jobs/${job}/events`)).text())
   async function greeted({ url }: Member, hello: object = {}): Promise<Peer> {
@@ -92,7 +98,103 @@ describe.skipIf(NO_REDIS)('Redis: gateways that go', () => {
     expect([...before.slice(0, cursorSeq(cursor)), ...rest]).toEqual(await records(other, job))
   })
 
-  it('one that was stopped for a while does not blame its WebSockets for the silence', async () => {
+  it.skipIf(!DEEP)(
+    'a reader of a plain POST may move to another; a job without readers at any of them is canceled',
+    async () => {
+      const http = { disconnect_grace_ms: 1_500 }
+      const [a, b] = await Promise.all([
+        start('gateway', { http }),
+        start('gateway', { http }),
+        start('worker', { http }),
+      ])
+      const leaving = new AbortController()
+      const post = await fetch(`${a.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: HEADERS,
+        body: JSON.stringify(chat('Hi. demo: tokens=300 delay=20')),
+        signal: leaving.signal,
+      })
+      const [location, job] = [post.headers.get('location')!, post.headers.get('sluice-job')!]
+      const seen = await someOf(post)
+      leaving.abort()
+      const moving = new AbortController()
+      const whole = seen.slice(0, seen.lastIndexOf('\n\n'))
+      const after = { 'last-event-id': [...whole.matchAll(/^id: (.*)$/gm)].at(-1)![1] }
+      const again = await fetch(`${b.url}${location}`, { headers: { ...HEADERS, ...after }, signal: moving.signal })
+      await someOf(again)
+      await new Promise((done) => setTimeout(done, 3_000))
+      expect(await stateOf(a, job)).toBe('leased')
+      moving.abort()
+      await expect.poll(() => stateOf(a, job)).toBe('canceled')
+    },
+  )
+
+  it.skipIf(NO_NGINX || !DEEP).each(['websocket', 'sse'] as const)(
+    'a client over %s whose gateway was killed has the next token within 2 s, at another',
+    async (transport) => {
+      const [a] = await Promise.all([start('gateway'), start('worker')])
+      const port = await freePort()
+      const front = await Front.start([a.port, port])
+      const client = connect({ url: front.url, key: KEY, transport })
+      try {
+        const job = client.submit({ request: chat('Hi. demo: tokens=600 delay=20') })
+        let [text, heardMono, longestMs] = ['', Infinity, 0]
+        // There is no other gateway yet, so that it reads at this one
+        const killed = job.accepted.then(async () => {
+          await start('gateway', { port })
+          await new Promise((done) => setTimeout(done, 1_500))
+          await a.kill()
+          heardMono = performance.now()
+        })
+        for await (const event of job) {
+          if (event.type !== 'chunk') continue
+          const now = performance.now()
+          longestMs = Math.max(longestMs, now - heardMono)
+          if (heardMono < Infinity) heardMono = now
+          text += event.text
+        }
+        await killed
+        const { text: whole } = await job.answer()
+        expect(text).toBe(whole)
+        expect(longestMs).toBeGreaterThan(100)
+        expect(longestMs).toBeLessThan(2_000)
+      } finally {
+        client.close()
+        await front.close()
+      }
+    },
+  )
+
+  it('what is erased at one ends at the other', async () => {
+    const [a, b] = await Promise.all([start('gateway'), start('gateway'), start('worker')])
+    const peer = await greeted(a)
+    const long = 'Hi. demo: tokens=2000 delay=20'
+    peer.say({ t: 'submit', id: '1', conversation: 'c', request: chat(long) })
+    await peer.next('ev')
+    const deleted = await fetch(`${b.url}/v1/conversations/c`, { method: 'DELETE', headers: HEADERS })
+    expect(deleted.status).toBe(204)
+    expect(await peer.next('end')).toMatchObject({ state: 'canceled' })
+
+    const operator = { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' }
+    const made = await fetch(`${b.adminUrl}/admin/keys`, {
+      method: 'POST',
+      headers: operator,
+      body: JSON.stringify({ tenant: 'gone' }),
+    })
+    const { key } = (await made.json()) as { key: string }
+    const theirs = await openPeer(a.url)
+    theirs.say({ t: 'hello', auth: { key } })
+    theirs.say({ t: 'submit', id: '1', request: chat(long) })
+    await theirs.next('ev')
+    const startedMono = performance.now()
+    const erased = await fetch(`${b.adminUrl}/admin/tenants/gone`, { method: 'DELETE', headers: operator })
+    expect(erased.status).toBe(204)
+    expect((await theirs.closed()).code).toBe(4401)
+    expect(performance.now() - startedMono).toBeLessThan(10_000)
+    expect((await fetch(`${a.url}/v1/jobs`, { headers: { authorization: `Bearer ${key}` } })).status).toBe(401)
+  })
+
+  it.skipIf(!DEEP)('one that was stopped for a while does not blame its WebSockets for the silence', async () => {
     const gateway = await start('gateway', { websocket: { heartbeat_ms: 1_000 } })
     const ws = new WebSocket(`${gateway.url.replace('http', 'ws')}/v1/ws`, 'sluice.v1', { autoPong: false })
     await once(ws, 'open')
@@ -119,6 +221,14 @@ describe.skipIf(NO_REDIS)('Redis: gateways that go', () => {
     ws.terminate()
   })
 })
+
+/** The first of what comes: a whole event, and more. */
+async function someOf(response: Response): Promise<string> {
+  let text = ''
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  while (!text.includes('\n\n')) text += (await reader.read()).value ?? ''
+  return text
+}
 
 const cursorSeq = (cursor: string): number => Number(cursor.split('-')[1])
 

@@ -128,8 +128,9 @@ export async function runMass(options: MassOptions): Promise<MassReport> {
     alive = gateways.filter((gateway) => gateway !== killed)
     await crowd.ports(alive.map(({ port }) => port))
     cpu.delete(`gateway ${gateways.length}`)
+    const resuming = crowd.cut({ port: null, expected, withinMs: RESUME_WITHIN_MS })
     await killed.kill()
-    const afterKill = await crowd.cut({ port: null, expected, withinMs: RESUME_WITHIN_MS })
+    const afterKill = await resuming
     log(`a gateway killed: ${told(afterKill)}; the other at most ${highest.toFixed(0)} MB; ${cpu.take()}`)
 
     const ended = await crowd.end(tokens * tokenMs + RESUME_WITHIN_MS)
