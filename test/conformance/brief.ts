@@ -4,7 +4,7 @@
  */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
-import type { Job } from '../../src/core/job.ts'
+import type { DisconnectPolicy, Job } from '../../src/core/job.ts'
 import type { Lease } from '../../src/core/ports/work.ts'
 import { documentRecord, isEnd } from '../../src/core/record.ts'
 import {
@@ -32,10 +32,12 @@ interface Running {
   readonly power: () => Promise<void>
 }
 
-async function run({ engine }: Opened): Promise<Running> {
+async function run({ engine }: Opened, onDisconnect: DisconnectPolicy = 'cancel'): Promise<Running> {
   const worker = new TestWorker(engine)
   worker.accept(1)
-  const { result, power } = await engine.submissions.begin(draft(POST))
+  const { result, power } = await engine.submissions.begin(
+    draft({ ...POST, options: { policy: 'reject', onDisconnect } }),
+  )
   await eventually(() => expect(worker.taken).toHaveLength(1))
   worker.accept(0)
   return { worker, job: accepted(result), lease: worker.taken[0], power }
@@ -126,11 +128,11 @@ export const briefCases: readonly Case[] = [
     needs: 'kill',
     async run(open) {
       const opened = await open({ maxAttempts: 2 })
-      const { job, lease } = await run(opened)
+      // Nobody reads it meanwhile
+      const { job, lease } = await run(opened, 'continue')
       const error = new SluiceError('provider_error', { retryAfterMs: 60_000 })
       expect((await opened.engine.work.finish(lease, { kind: 'failed', error, retry: true })).kind).toBe('again')
       const { engine, clock } = await opened.reopen('kill')
-      engine.presence.enter(job)
       clock.leap(400_000)
       await eventually(async () => expect((await engine.jobs.get(job.id))?.state).toBe('queued'))
       const next = await new TestWorker(engine).one(job)
@@ -145,7 +147,7 @@ export const briefCases: readonly Case[] = [
       const opened = await open()
       const { job, lease } = await run(opened)
       const told: string[] = []
-      opened.engine.log.follow(job.id, (_firstSeq, records) => void told.push(...records))
+      await opened.engine.log.follow(job.id, (_firstSeq, records) => void told.push(...records)).ready
       const writer = opened.engine.log.open(lease)
       writer.append(['@attempt {"n":1}'], 0, false)
       writer.append(['{"a":1}'], 1, true)
