@@ -58,6 +58,10 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
     const reload = await call(adminUrl, '/admin/reload', { key: ADMIN_KEY, body: {} })
     expect(await reload.json()).toMatchObject({ models: ['demo', 'after'] })
     for (let n = 0; n < 6; n++) expect(await models(url!)).toContain('"after"')
+    // Whichever of them coordinates was told
+    const plan = { request: { model: 'after', messages: [{ role: 'user', content: 'Hi. demo: tokens=2' }] } }
+    const { id } = (await (await call(url!, '/v1/jobs', { body: plan })).json()) as { id: string }
+    expect(await (await call(url!, `/v1/jobs/${id}?wait_ms=20000`)).json()).toMatchObject({ state: 'done' })
     configured('last')
     child.kill('SIGHUP')
     await eventually(async () => {
@@ -75,15 +79,18 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
     expect(await ended).toBe(0)
   })
 
-  it('a stop drains them all, and refuses no connection until they have ended', async () => {
+  it('a stop drains them all: what is served is served to its end', async () => {
     const { child, url, adminUrl, ended, err } = await start()
-    const id = await submit(url!, 'Hi. demo: tokens=100 delay=10')
+    const messages = [{ role: 'user', content: 'Hi. demo: tokens=150 delay=10' }]
+    const stream = await call(url!, '/v1/chat/completions', { body: { model: 'demo', stream: true, messages } })
     await eventually(async () => expect(await stats(adminUrl)).toMatchObject({ leased: 1 }))
     child.kill('SIGTERM')
-    await eventually(async () => expect((await fetch(`${url}/readyz`)).status).toBe(503))
-    const response = await fetch(`${url}/v1/jobs/${id}`, { headers: { authorization: `Bearer ${KEY}` } })
-    expect([response.status, await response.text()]).toEqual([503, expect.stringContaining('draining')])
-    expect((await fetch(`${url}/livez`)).status).toBe(200)
+    await eventually(async () => {
+      const response = await fetch(`${adminUrl}/readyz`)
+      expect([response.status, await response.text()]).toEqual([503, expect.stringContaining('draining')])
+    })
+    expect((await fetch(`${adminUrl}/livez`)).status).toBe(200)
+    expect((await stream.text()).trimEnd().endsWith('data: [DONE]')).toBe(true)
     expect(await ended).toBe(0)
     const stopped = lines(err()).filter(({ msg }) => msg === 'stopped')
     expect(stopped.map(({ jobs_finished: finished }) => finished).sort()).toEqual([0, 1])
