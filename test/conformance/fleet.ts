@@ -1,15 +1,36 @@
 /** Held by every engine that several processes can open at once: what holds over one process holds over all. */
 import { expect } from 'vitest'
 import type { Bytes } from '../../src/core/record.ts'
-import { type Case, DONE, eventually, type Opened, pass, readAll, settled, submit, TestWorker } from './harness.ts'
+import {
+  type Case,
+  DONE,
+  eventually,
+  type Open,
+  type Opened,
+  pass,
+  readAll,
+  type Settings,
+  settled,
+  submit,
+  TestWorker,
+} from './harness.ts'
 import { draft } from './words.ts'
 
 const chunk = (n: number): string => `{"n":${n}}`
 
 /** The one that was opened first coordinates. */
-async function two(open: () => Promise<Opened>): Promise<readonly [Opened, Opened]> {
-  const first = await open()
+async function two(open: Open, settings?: Settings): Promise<readonly [Opened, Opened]> {
+  const first = await open(settings)
   return [first, await first.beside!()]
+}
+
+/** A job that the first took, and the second runs. */
+async function running(open: Open) {
+  const [a, b] = await two(open)
+  const worker = new TestWorker(b.engine)
+  const job = await submit(a.engine)
+  const lease = await worker.one(job)
+  return { a, b, worker, job, lease, writer: b.engine.log.open(lease) }
 }
 
 export const fleetCases: readonly Case[] = [
@@ -78,11 +99,7 @@ export const fleetCases: readonly Case[] = [
     name: 'adopt: the coordinator dies, and what runs elsewhere goes on in its attempt',
     needs: 'fleet',
     async run(open) {
-      const [a, b] = await two(open)
-      const worker = new TestWorker(b.engine)
-      const job = await submit(a.engine)
-      const lease = await worker.one(job)
-      const writer = b.engine.log.open(lease)
+      const { a, b, worker, job, lease, writer } = await running(open)
       writer.append([chunk(1)], 1, true)
       await writer.flushed()
       const next = await a.reopen('kill')
@@ -97,10 +114,7 @@ export const fleetCases: readonly Case[] = [
     name: 'adopt: a cancel after the coordinator died reaches the worker all the same',
     needs: 'fleet',
     async run(open) {
-      const [a, b] = await two(open)
-      const worker = new TestWorker(b.engine)
-      const job = await submit(a.engine)
-      const lease = await worker.one(job)
+      const { a, b, worker, job, lease } = await running(open)
       const next = await a.reopen('kill')
       expect(await next.engine.jobs.cancel(job.id)).toEqual({ kind: 'canceling' })
       await eventually(() => expect(worker.heard).toContain(`canceled ${job.id}`))
@@ -130,8 +144,7 @@ export const fleetCases: readonly Case[] = [
     name: 'reconcile: a worker that was given up while it was cut off stops, and can end nothing',
     needs: 'cut',
     async run(open) {
-      const first = await open({ leaseMs: 10_000 })
-      const cutOff = await first.beside!()
+      const [first, cutOff] = await two(open, { leaseMs: 10_000 })
       const [wa, wb] = [new TestWorker(first.engine, 'w1'), new TestWorker(cutOff.engine, 'w1')]
       const job = await submit(first.engine)
       const lease = await wb.one(job)
@@ -151,8 +164,7 @@ export const fleetCases: readonly Case[] = [
     name: 'lost message: a reader whose process was cut off hears all that was stored meanwhile, and its end, once',
     needs: 'cut',
     async run(open) {
-      const first = await open()
-      const cutOff = await first.beside!()
+      const [first, cutOff] = await two(open)
       const worker = new TestWorker(first.engine)
       const job = await submit(first.engine)
       const lease = await worker.one(job)
@@ -178,8 +190,7 @@ export const fleetCases: readonly Case[] = [
     name: 'lost message: a lease that its process did not hear of runs once, there or elsewhere',
     needs: 'cut',
     async run(open) {
-      const first = await open()
-      const cutOff = await first.beside!()
+      const [first, cutOff] = await two(open)
       const worker = new TestWorker(cutOff.engine)
       worker.accept(1)
       await settled(cutOff.engine)

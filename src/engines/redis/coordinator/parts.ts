@@ -50,3 +50,20 @@ export interface Term {
   /** The next `seq`. */
   seq(): number
 }
+
+export interface TermOptions {
+  readonly won: Won
+  readonly host: string
+  readonly rules: Rules
+  readonly coordinator: Coordinator
+  readonly connection: Connection
+  readonly names: Names
+  readonly clock: Clock
+  readonly time: RedisTime
+  readonly random: () => number
+  readonly emit: Emit
+  /** Nobody can be heard, so nothing is decided: no lease ends because of that. */
+  readonly isDeaf: () => boolean
+  /** It is over; nothing more is stored or told. */
+  readonly ended: (reason: string) => void
+}

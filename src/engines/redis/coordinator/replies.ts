@@ -66,3 +66,13 @@ export class Replies {
     )
   }
 }
+
+/** To what this version can't read. */
+export const refusedUnread = (n: number): Message => ({
+  type: 'refused',
+  n,
+  error: {
+    code: 'overloaded',
+    message: 'The coordinator of this fleet is of another version, and can not do that yet; retry later.',
+  },
+})

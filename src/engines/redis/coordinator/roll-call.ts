@@ -1,25 +1,38 @@
 /** Who of the fleet is still there, and what becomes of what a worker held that is not. */
 import type { Scripts } from '../client/scripts.ts'
+import { LAYOUT } from '../protocol/version.ts'
 import type { Process } from './fleet.ts'
 import { processOf } from './held.ts'
 import { absorb } from './outcomes.ts'
 import type { Term } from './parts.ts'
 
-/** Does anybody hear for each process? Resolves with false where Redis is away: then all have time to come back. */
-export async function callRoll({ fleet, attendance, now }: RollCalled, scripts: Scripts): Promise<boolean> {
-  const ids = [...new Set([...fleet.ids, ...attendance.processes()])]
-  for (const id of ids) fleet.expect(id, now())
-  try {
-    const heard = (await scripts.run('heard', ids)) as readonly number[]
-    for (const [i, id] of ids.entries()) fleet.presence(id, heard[i] > 0, now())
-    return true
-  } catch {
-    return false
-  }
-}
+export class RollCall {
+  readonly #term: Term
+  readonly #scripts: Scripts
+  /** Of the store, as far as is known: nothing is written that needs a newer one. */
+  #layout = 1
 
-interface RollCalled extends Pick<Term, 'fleet' | 'attendance'> {
-  readonly now: () => number
+  constructor(term: Term, scripts: Scripts) {
+    this.#term = term
+    this.#scripts = scripts
+  }
+
+  /** Does anybody hear for each process? Resolves with false where Redis is away: then all have time to come back. */
+  async call(): Promise<boolean> {
+    const { fleet, attendance, names, won } = this.#term
+    const ids = [...new Set([...fleet.ids, ...attendance.processes()])]
+    for (const id of ids) fleet.expect(id, this.#term.now())
+    try {
+      const heard = (await this.#scripts.run('heard', ids)) as readonly number[]
+      const now = this.#term.now()
+      for (const [i, id] of ids.entries()) fleet.presence(id, heard[i] > 0, now)
+      if (this.#layout < LAYOUT)
+        this.#layout = (await this.#scripts.run('layout', [won.term, LAYOUT, names.processes()])) as number
+      return true
+    } catch {
+      return false
+    }
+  }
 }
 
 export function processGone(term: Term, { id, workers, isDraining }: Process): void {

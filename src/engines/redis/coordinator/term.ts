@@ -15,7 +15,7 @@ import { Room } from '../client/room.ts'
 import { Scripts } from '../client/scripts.ts'
 import type { Command, Query } from '../protocol/commands.ts'
 import type { Beat } from '../protocol/messages.ts'
-import { LAYOUT, VERSION } from '../protocol/version.ts'
+import { VERSION } from '../protocol/version.ts'
 import { Attendance } from './attendance.ts'
 import type { Won } from './election.ts'
 import { Fleet } from './fleet.ts'
@@ -23,11 +23,11 @@ import { HeldJobs, type Waiting } from './held.ts'
 import { Journal } from './journal.ts'
 import { KnownJobs } from './known.ts'
 import { absorb } from './outcomes.ts'
-import type { Rules, Term } from './parts.ts'
+import type { Rules, Term, TermOptions } from './parts.ts'
 import { reconcile } from './reconcile.ts'
-import { Replies } from './replies.ts'
+import { Replies, refusedUnread } from './replies.ts'
 import { restore } from './restore.ts'
-import { callRoll, processGone, workerLeft } from './roll-call.ts'
+import { processGone, RollCall, workerLeft } from './roll-call.ts'
 import { apply } from './verbs.ts'
 
 /** It looks at the clock at least this often; after so long a silence it did not run: stopped, suspended, held. */
@@ -39,23 +39,6 @@ const PATIENCE_MS = 3_000
 /** Jobs leased in one commit. */
 const LEASES_A_COMMIT = 256
 const RETRY_MS = 50
-
-export interface TermOptions {
-  readonly won: Won
-  readonly host: string
-  readonly rules: Rules
-  readonly coordinator: Coordinator
-  readonly connection: Connection
-  readonly names: Names
-  readonly clock: Clock
-  readonly time: RedisTime
-  readonly random: () => number
-  readonly emit: Emit
-  /** Nobody can be heard, so nothing is decided: no lease ends because of that. */
-  readonly isDeaf: () => boolean
-  /** It is over; nothing more is stored or told. */
-  readonly ended: (reason: string) => void
-}
 
 export class ActingCoordinator implements Term {
   readonly won: Won
@@ -78,10 +61,9 @@ export class ActingCoordinator implements Term {
   readonly #options: TermOptions
   readonly #scripts: Scripts
   readonly #replies: Replies
+  readonly #rollCall: RollCall
   #seq: number
   #seenMono: number
-  /** Of the store, as far as is known: nothing is written that needs a newer one. */
-  #layout = 1
   #over = false
   /** What the store has is in the machine. */
   #open = false
@@ -120,6 +102,7 @@ export class ActingCoordinator implements Term {
       left: (worker, wasDraining) => workerLeft(this, worker, wasDraining),
       gone: (process) => processGone(this, process),
     })
+    this.#rollCall = new RollCall(this, this.#scripts)
     this.#replies = new Replies(this, this.#scripts, () => this.end('another one coordinates'))
   }
 
@@ -173,7 +156,7 @@ export class ActingCoordinator implements Term {
       if (known === null) return
       const seq = this.#seq
       for (const command of commands) apply(this, command, known)
-      for (const { from, n } of unread) this.journal.draft.tell(from, { type: 'refused', n, error: LATER_VERSION })
+      for (const { from, n } of unread) this.journal.draft.tell(from, refusedUnread(n))
       if (this.#seq > seq) this.journal.draft.change('SET', 'seq', this.#seq)
       this.journal.draft.keepFrom = keepFrom
     })
@@ -182,7 +165,7 @@ export class ActingCoordinator implements Term {
   /** Answered from what is committed. What comes too early is asked again. */
   ask(queries: readonly Query[], unread: readonly Waiting[]): void {
     if (!this.#open || this.#over) return
-    for (const { from, n } of unread) this.#replies.tell(from, { type: 'refused', n, error: LATER_VERSION })
+    for (const { from, n } of unread) this.#replies.tell(from, refusedUnread(n))
     if (this.#replies.ask(queries)) this.#turn(() => this.#replies.answer())
     else this.#replies.send()
   }
@@ -299,19 +282,7 @@ export class ActingCoordinator implements Term {
 
   /** Who is still there? */
   async #check(): Promise<void> {
-    const { fleet, attendance } = this
-    if (!(await callRoll({ fleet, attendance, now: () => this.now() }, this.#scripts))) return
-    if (this.#layout < LAYOUT) await this.#raiseLayout()
-    await this.#turn(() => fleet.check(this.now()))
-  }
-
-  async #raiseLayout(): Promise<void> {
-    const { names, won } = this
-    try {
-      this.#layout = (await this.#scripts.run('layout', [won.term, LAYOUT, names.processes()])) as number
-    } catch {
-      // Away: at the next check
-    }
+    if (await this.#rollCall.call()) await this.#turn(() => this.fleet.check(this.now()))
   }
 
   #greet(): void {
@@ -321,7 +292,3 @@ export class ActingCoordinator implements Term {
 }
 
 const DAMAGED = 'that had not ended are damaged in Redis, and are left out: check what else writes to it.'
-const LATER_VERSION = {
-  code: 'overloaded',
-  message: 'The coordinator of this fleet is of another version, and can not do that yet; retry later.',
-}

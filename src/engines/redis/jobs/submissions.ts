@@ -18,6 +18,7 @@ import type { Item } from '../protocol/commands.ts'
 import { unpackError } from '../protocol/errors.ts'
 import type { SubmitAnswer } from '../protocol/messages.ts'
 import { NO_BODY } from '../protocol/rows.ts'
+import { Doubts } from './doubts.ts'
 import type { RedisJobs } from './jobs.ts'
 import { Orders } from './orders.ts'
 import type { RedisPresence } from './presence.ts'
@@ -52,12 +53,6 @@ interface Storing {
   readonly failed: (error: unknown) => void
 }
 
-/** May have been accepted, though its client was told that it was not. */
-interface Doubtful {
-  readonly ids: readonly JobId[]
-  readonly fromMs: number
-}
-
 export class RedisSubmissions implements Submissions {
   readonly #ground: Ground
   readonly #jobs: RedisJobs
@@ -65,12 +60,10 @@ export class RedisSubmissions implements Submissions {
   readonly #digestOf: DigestOf
   readonly #maxPendingBytes: number
   readonly #orders: Orders
+  readonly #doubts: Doubts
   #pending = 0
   #pendingBytes = 0
   #storing: Storing[] = []
-  #doubtful: Doubtful[] = []
-  #stopDoubts: (() => void) | null = null
-  #closed = false
 
   constructor(
     ground: Ground,
@@ -85,6 +78,7 @@ export class RedisSubmissions implements Submissions {
     this.#jobs = jobs
     this.#presence = presence
     this.#orders = new Orders(ground)
+    this.#doubts = new Doubts(ground, (id) => jobs.cancel(id))
   }
 
   submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
@@ -130,8 +124,7 @@ export class RedisSubmissions implements Submissions {
   }
 
   close(): void {
-    this.#closed = true
-    this.#stopDoubts?.()
+    this.#doubts.close()
   }
 
   // ------------------------------------------------------------ one submit
@@ -243,9 +236,9 @@ export class RedisSubmissions implements Submissions {
     error: SluiceError,
   ): Promise<readonly Submitted[]> {
     const fromMs = untilMs + COMMIT_MS
-    const taken = this.#ground.time.nowMs() < fromMs ? null : await this.#taken(ids)
+    const taken = this.#ground.time.nowMs() < fromMs ? null : await this.#doubts.taken(ids)
     if (taken === null) {
-      this.#doubt({ ids, fromMs })
+      this.#doubts.add(ids, fromMs)
       return refusedAll(drafts, error)
     }
     return Promise.all(
@@ -254,38 +247,6 @@ export class RedisSubmissions implements Submissions {
         return job === null ? { kind: 'refused', error } : this.#accepted(job, NOWHERE)
       }),
     )
-  }
-
-  /** Those that were accepted; of the others nothing is left. Null: the store can't tell. */
-  async #taken(ids: readonly JobId[]): Promise<ReadonlySet<JobId> | null> {
-    try {
-      return new Set((await this.#ground.scripts.run('submit-end', ids)) as readonly JobId[])
-    } catch {
-      return null
-    }
-  }
-
-  #doubt(doubtful: Doubtful): void {
-    if (this.#closed) return
-    this.#doubtful.push(doubtful)
-    this.#stopDoubts ??= this.#ground.clock.every(1_000, () => void this.#resolveDoubts())
-  }
-
-  async #resolveDoubts(): Promise<void> {
-    const now = this.#ground.time.nowMs()
-    const due = this.#doubtful.filter(({ fromMs }) => fromMs <= now)
-    if (due.length === 0 || this.#ground.commands.away) return
-    this.#doubtful = this.#doubtful.filter(({ fromMs }) => fromMs > now)
-    for (const doubtful of due) {
-      const taken = await this.#taken(doubtful.ids)
-      if (taken === null) this.#doubtful.push(doubtful)
-      // Its client was refused, and may have sent it again
-      else
-        for (const id of taken) await this.#jobs.cancel(id).catch(() => this.#doubtful.push({ ids: [id], fromMs: now }))
-    }
-    if (this.#doubtful.length > 0) return
-    this.#stopDoubts?.()
-    this.#stopDoubts = null
   }
 }
 

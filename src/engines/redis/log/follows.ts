@@ -15,6 +15,7 @@ import type { Names } from '../client/names.ts'
 import type { Scripts } from '../client/scripts.ts'
 import { type Chunk, readFrames } from './chunk.ts'
 import { type Arrival, FollowedLog } from './followed.ts'
+import { Leaves } from './leaves.ts'
 import type { LogReader, Stretch } from './read.ts'
 
 const READ_BYTES = 256 << 10
@@ -22,9 +23,8 @@ const READ_BYTES = 256 << 10
 const MAX_READING = 16
 const LOOK_EVERY_MS = 1_000
 const SILENT_MS = 5_000
-/** Logs of one look, or one leave. */
+/** Logs of one look. */
 const AT_ONCE = 256
-const LEAVE_AFTER_MS = 100
 
 interface Follower {
   readonly log: FollowedLog
@@ -43,9 +43,7 @@ export interface FollowsDeps {
 export class Follows {
   readonly #deps: FollowsDeps
   readonly #followed = new Table<JobId, Follower>()
-  /** No longer followed, which is yet to be stored. */
-  readonly #leaving = new Table<JobId, true>()
-  #leavesPlanned = false
+  readonly #leaves: Leaves
   /** To be read, in order. */
   #gaps: FollowedLog[] = []
   #reading = 0
@@ -57,6 +55,7 @@ export class Follows {
 
   constructor(deps: FollowsDeps) {
     this.#deps = deps
+    this.#leaves = new Leaves(deps)
   }
 
   /** Rejects with what Redis or its client throws. */
@@ -72,6 +71,7 @@ export class Follows {
 
   close(): void {
     this.#closed = true
+    this.#leaves.close()
     this.#stopLooks()
   }
 
@@ -83,7 +83,7 @@ export class Follows {
     let found = this.#followed.get(job)
     if (found === undefined) {
       const log = new FollowedLog(job, this.#deps.clock.monoMs())
-      this.#leaving.delete(job)
+      this.#leaves.delete(job)
       found = { log, ready: this.#join(log) }
       found.ready.catch(() => {}) // told by whoever waits for it
       this.#followed.set(job, found)
@@ -92,7 +92,7 @@ export class Follows {
     log.add(listener)
     const stop = (): void => {
       log.delete(listener)
-      if (log.listeners.length === 0 && this.#forget(log)) this.#leave(job)
+      if (log.listeners.length === 0 && this.#forget(log)) this.#leaves.add(job)
     }
     return { ready, stop }
   }
@@ -118,7 +118,7 @@ export class Follows {
       readFrames(message.toString('latin1'), ({ job, chunk }) => {
         const found = this.#followed.get(job)
         if (found === undefined) {
-          this.#leave(job)
+          this.#leaves.add(job)
           return
         }
         found.log.heardMono = now
@@ -179,22 +179,6 @@ export class Follows {
   #goOn(log: FollowedLog): void {
     log.state = 'live'
     for (const arrival of log.release()) if (this.#isFollowed(log)) this.#take(log, arrival)
-  }
-
-  #leave(job: JobId): void {
-    if (this.#closed) return
-    this.#leaving.set(job, true)
-    if (this.#leavesPlanned) return
-    this.#leavesPlanned = true
-    this.#deps.clock.after(LEAVE_AFTER_MS, () => {
-      this.#leavesPlanned = false
-      const jobs = this.#leaving.keys()
-      for (const id of jobs) this.#leaving.delete(id)
-      const { scripts, process } = this.#deps
-      for (let i = 0; i < jobs.length && !this.#closed; i += AT_ONCE)
-        // Where that fails, what still comes asks for it again
-        scripts.run('log-leave', [process, ...jobs.slice(i, i + AT_ONCE)]).catch(() => {})
-    })
   }
 
   // ------------------------------------------------------------ gaps
