@@ -108,7 +108,7 @@ describe.skipIf(NO_REDIS)('Redis: memory', () => {
     const worker = new TestWorker(engine)
     const ids: JobId[] = []
     const bytes = 1 << 20
-    for (let refused = 0; ids.length * bytes < 1.5 * MAX_BYTES; ) {
+    for (let refused = 0; ids.length * bytes < 1.2 * MAX_BYTES; ) {
       const submitted = await begin(engine, 'acme', bytes)
       if (submitted.kind === 'refused') {
         expect(submitted.error.code).toBe('storage_full')

@@ -157,8 +157,11 @@ type Leased = Extract<Change, { type: 'leased' }>
 /** Rows and indexes of a job that has not ended, beside its request. */
 const ROW_BYTES = 1_024
 
-/** What a job takes in the store until it ends, about; its log grows beside it. */
-export const bytesOf = ({ bodyBytes }: Pick<LiveRow, 'bodyBytes'>): number => bodyBytes + ROW_BYTES
+/** What is stored takes up to a quarter more, by the sizes in which Redis's allocator gives memory. */
+const ALLOCATED = 1.25
+
+/** What a job takes in the store until it ends, at most, but for its log. */
+export const bytesOf = ({ bodyBytes }: Pick<LiveRow, 'bodyBytes'>): number => ALLOCATED * bodyBytes + ROW_BYTES
 
 /** The process of a worker: "<process>.<n>". */
 export const processOf = (worker: string): string => worker.slice(0, worker.indexOf('.'))
