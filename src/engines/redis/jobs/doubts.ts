@@ -1,6 +1,6 @@
 /**
- * Submits of which nobody knows whether they were accepted: their clients were refused, and may have sent them again. As
- * soon as the store can tell, what was accepted all the same is canceled.
+ * Submits of which nobody knows whether they were accepted: their clients were refused, and may have sent them again.
+ * As soon as the store can tell, what was accepted all the same is canceled.
  */
 import type { JobId } from '../../../core/job.ts'
 import type { Ground } from '../bus/ground.ts'
