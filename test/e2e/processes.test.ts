@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from '../conformance/harness.ts'
+import { DEEP } from '../depth.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { ADMIN_KEY, call, KEY, startProcess } from './fleet.ts'
 import { freshFolder, killAll, lines, type Options, removeFolders, serve } from './serve.ts'
@@ -96,7 +97,7 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
     expect(stopped.map(({ jobs_finished: finished }) => finished).sort()).toEqual([0, 1])
   })
 
-  it('whose parent is killed stop in order', async () => {
+  it.skipIf(!DEEP)('whose parent is killed stop in order', async () => {
     const { child, url, err } = await start({ env: { SLUICE_WORKERS_DRAIN_MS: '500' } })
     const children = childrenOf(child.pid!)
     expect(children).toHaveLength(2)
