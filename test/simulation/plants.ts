@@ -6,6 +6,7 @@ import { createCoordinator } from '../../src/coordinator/coordinator.ts'
 import { Plan } from '../../src/coordinator/plan/plan.ts'
 import { Seats } from '../../src/coordinator/seats.ts'
 import type { Change, Coordinator, FailedAt, Tally } from '../../src/core/ports/coordinator.ts'
+import { broken, eachNth, wrap } from './planting.ts'
 import { type Faults, OPTIONS } from './world.ts'
 
 export interface Plant {
@@ -19,35 +20,13 @@ export interface Plant {
 const wrapped = (change: (real: Coordinator) => Partial<Coordinator>): Faults => ({
   make(options) {
     const real = createCoordinator(options)
-    const other = change(real)
-    return new Proxy(real, {
-      get(_target, key) {
-        const own: unknown = Reflect.get(key in other ? other : real, key)
-        return typeof own === 'function' ? own.bind(real) : own
-      },
-    })
+    return wrap(real, change(real))
   },
 })
 
 /** Replaces changes of this type, or leaves them out. */
 const changed = (type: Change['type'], what: (change: Change) => readonly Change[]): Faults =>
   wrapped((real) => ({ changes: () => real.changes().flatMap((each) => (each.type === type ? what(each) : [each])) }))
-
-function broken<T extends object, K extends keyof T>(of: T, name: K, make: (real: T[K]) => T[K]): () => () => void {
-  return () => {
-    const real = of[name]
-    of[name] = make(real)
-    return () => {
-      of[name] = real
-    }
-  }
-}
-
-/** Applies only to each n-th call. */
-function eachNth(n: number): () => boolean {
-  let calls = 0
-  return () => ++calls % n === 0
-}
 
 const restored = (change: (tally: Tally, failedAt: FailedAt) => { tally?: Tally; failedAt?: FailedAt }): Faults =>
   wrapped((real) => ({

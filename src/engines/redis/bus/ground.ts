@@ -2,7 +2,7 @@
 import type { Clock } from '../../../core/clock.ts'
 import type { Emit } from '../../../core/facts.ts'
 import type { Ids } from '../../../core/ids.ts'
-import { Connection, type RedisAddress } from '../client/connection.ts'
+import { type Connect, Connection, type RedisAddress } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
 import { openError } from '../client/open-error.ts'
@@ -36,10 +36,11 @@ export async function openGround(
   ids: Ids,
   emit: Emit,
   askTime?: AskTime,
+  connect: Connect = () => new Connection(redis),
 ): Promise<Ground> {
   const names = new Names(redis.prefix)
-  const commands = new Connection(redis)
-  const subscriber = new Connection(redis)
+  const commands = connect()
+  const subscriber = connect()
   const scripts = new Scripts(commands, names.shard)
   const bus = new Bus(names, scripts, commands, subscriber, clock)
   const room = new Room(scripts, clock)

@@ -32,6 +32,17 @@ const retryIn = (times: number): number => Math.min(RETRY_MOST_MS, RETRY_STEP_MS
 /** It is not the server of these keys, or no longer: another connection may find that. */
 const ELSEWHERE = /^(MOVED|READONLY|CLUSTERDOWN)\b/
 
+export type Argument = string | number | Buffer
+
+export interface Script {
+  readonly name: string
+  readonly lua: string
+  readonly sha: string
+}
+
+/** Makes the connections of one process: a simulation has its own. */
+export type Connect = () => Connection
+
 export class Connection {
   readonly client: Redis
   /** Messages are published within the shard's own slot. */
@@ -121,6 +132,26 @@ export class Connection {
     return Number(await this.client.call(this.sharded ? 'SPUBLISH' : 'PUBLISH', channel, message))
   }
 
+  /** `args`: the script's one key, then its arguments. */
+  async evaluate({ lua, sha }: Script, args: readonly Argument[]): Promise<unknown> {
+    try {
+      return await this.client.evalsha(sha, 1, ...args)
+    } catch (error) {
+      if (!isUnknown(error)) throw error
+      return this.client.eval(lua, 1, ...args)
+    }
+  }
+
+  /** As `evaluate`, texts as bytes. */
+  async evaluateBuffer({ lua, sha }: Script, args: readonly Argument[]): Promise<unknown> {
+    try {
+      return await this.client.callBuffer('EVALSHA', sha, 1, ...args)
+    } catch (error) {
+      if (!isUnknown(error)) throw error
+      return this.client.callBuffer('EVAL', lua, 1, ...args)
+    }
+  }
+
   async #hear(channels: readonly string[]): Promise<void> {
     if (!this.sharded) await this.client.subscribe(...channels)
     else for (const channel of channels) await this.client.ssubscribe(channel)
@@ -151,6 +182,8 @@ export class Connection {
     for (const fn of this.#listeners) fn(back)
   }
 }
+
+const isUnknown = (error: unknown): boolean => isReply(error) && error.message.startsWith('NOSCRIPT')
 
 function optionsOf(url: string): RedisOptions {
   const { username, password, pathname, protocol } = new URL(url)

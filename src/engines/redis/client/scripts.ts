@@ -1,15 +1,9 @@
 /** The Lua scripts, one a verb, each a round trip. They are sent once, and then called by their digest. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import type { Connection } from './connection.ts'
-import { isReply } from './errors.ts'
+import type { Argument, Connection, Script } from './connection.ts'
 
-export type Argument = string | number | Buffer
-
-interface Script {
-  readonly lua: string
-  readonly sha: string
-}
+export type { Argument } from './connection.ts'
 
 const known = new Map<string, Script>()
 
@@ -26,7 +20,7 @@ function load(name: string, sharded: boolean): Script {
   const count = sharded ? 'SHARDNUMSUB' : 'NUMSUB'
   const included = [...read(name).matchAll(/^-- include (\S+)$/gm)].map(([, file]) => read(file))
   const lua = `local PUBLISH, NUMSUB = '${verb}', '${count}'\n${[read('prelude'), ...included, read(name)].join('')}`
-  const script = { lua, sha: createHash('sha1').update(lua).digest('hex') }
+  const script = { name, lua, sha: createHash('sha1').update(lua).digest('hex') }
   known.set(key, script)
   return script
 }
@@ -41,28 +35,12 @@ export class Scripts {
   }
 
   /** What the script returns, texts as UTF-8. Rejects with what Redis or its client throws: see errors.ts. */
-  async run(name: string, args: readonly Argument[]): Promise<unknown> {
-    const { client } = this.#connection
-    const { lua, sha } = load(name, this.#connection.sharded)
-    try {
-      return await client.evalsha(sha, 1, this.#shard, ...args)
-    } catch (error) {
-      if (!isUnknown(error)) throw error
-      return client.eval(lua, 1, this.#shard, ...args)
-    }
+  run(name: string, args: readonly Argument[]): Promise<unknown> {
+    return this.#connection.evaluate(load(name, this.#connection.sharded), [this.#shard, ...args])
   }
 
   /** As `run`, texts as bytes. */
-  async runBuffer(name: string, args: readonly Argument[]): Promise<unknown> {
-    const { client } = this.#connection
-    const { lua, sha } = load(name, this.#connection.sharded)
-    try {
-      return await client.callBuffer('EVALSHA', sha, 1, this.#shard, ...args)
-    } catch (error) {
-      if (!isUnknown(error)) throw error
-      return client.callBuffer('EVAL', lua, 1, this.#shard, ...args)
-    }
+  runBuffer(name: string, args: readonly Argument[]): Promise<unknown> {
+    return this.#connection.evaluateBuffer(load(name, this.#connection.sharded), [this.#shard, ...args])
   }
 }
-
-const isUnknown = (error: unknown): boolean => isReply(error) && error.message.startsWith('NOSCRIPT')

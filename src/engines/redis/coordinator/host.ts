@@ -6,7 +6,7 @@ import type { Clock } from '../../../core/clock.ts'
 import type { Emit } from '../../../core/facts.ts'
 import type { Ids } from '../../../core/ids.ts'
 import type { Coordinator, PlanModel } from '../../../core/ports/coordinator.ts'
-import { Connection, PING_MS, type RedisAddress } from '../client/connection.ts'
+import { type Connect, Connection, PING_MS, type RedisAddress } from '../client/connection.ts'
 import { tooNew } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
@@ -30,6 +30,7 @@ export interface HostOptions {
   /** What the one that coordinates does beside it. */
   readonly chores: Chores
   readonly askTime?: AskTime
+  readonly connect?: Connect
 }
 
 /** Called in turns, one for each term. */
@@ -65,13 +66,13 @@ export class Host {
   #stopPings = (): void => {}
 
   constructor(options: HostOptions) {
-    const { redis, clock, askTime } = options
+    const { redis, clock, askTime, connect = () => new Connection(redis) } = options
     this.#options = options
     this.#names = new Names(redis.prefix)
-    this.#commands = new Connection(redis)
-    this.#inbox = new Connection(redis)
-    this.#subscriber = new Connection(redis)
-    this.#electionLine = new Connection(redis)
+    this.#commands = connect()
+    this.#inbox = connect()
+    this.#subscriber = connect()
+    this.#electionLine = connect()
     this.#scripts = new Scripts(this.#commands, this.#names.shard)
     this.#time = new RedisTime(clock, askTime ?? (() => timeOf(this.#scripts)))
   }

@@ -1,0 +1,29 @@
+/**
+ * A whole fleet keeps its promises, whatever happens to its processes, its connections and its Redis (run.ts). A failure
+ * prints its seed and trace: `SEED=<seed> npx vitest run test/simulation/fleet` runs that one alone.
+ */
+import { expect, it } from 'vitest'
+import { depth } from '../../depth.ts'
+import { PLANTS } from './plants.ts'
+import { simulateFleet } from './run.ts'
+
+const SEEDS = depth(3_000, 100)
+const PLANTED_SEEDS = 200
+const only = process.env['SEED']
+
+it(`keeps its promises over ${SEEDS} seeds`, { timeout: 600_000 }, async () => {
+  if (only !== undefined) return void (await simulateFleet(Number(only)))
+  for (let seed = 1; seed <= SEEDS; seed++) await simulateFleet(seed)
+})
+
+it.each(PLANTS)('finds a planted bug: $name', { timeout: 120_000 }, async ({ faults, breaks }) => {
+  const repair = breaks?.()
+  const run = async (): Promise<void> => {
+    for (let seed = 1; seed <= PLANTED_SEEDS; seed++) await simulateFleet(seed, faults)
+  }
+  try {
+    await expect(run()).rejects.toThrow(/^seed \d+: /)
+  } finally {
+    repair?.()
+  }
+})

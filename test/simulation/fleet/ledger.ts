@@ -1,0 +1,298 @@
+/**
+ * What a fleet has promised, and what its store shows of that: whatever is stored is judged as it is stored, by rules
+ * that know nothing of how it was decided.
+ */
+import type { Coordinator } from '../../../src/core/ports/coordinator.ts'
+import type { Finished } from '../../../src/core/ports/work.ts'
+import { readFrames } from '../../../src/engines/redis/log/chunk.ts'
+import { readMail } from '../../../src/engines/redis/protocol/messages.ts'
+import { type LiveRow, type RunRow, readEnded, readLive, readRun } from '../../../src/engines/redis/protocol/rows.ts'
+import { must } from '../ledger.ts'
+import { LedgerLogs } from './logs.ts'
+import type { Reply } from './model.ts'
+import type { Call, Observer, SimServer } from './server.ts'
+
+export const SHARD = '{s0}'
+
+interface Known {
+  readonly row: LiveRow
+  /** As it was stored last. */
+  run: RunRow | null
+  runText: string
+  end: { readonly state: string; readonly attempts: number; readonly at: number } | null
+  isLost: boolean
+}
+
+/** How far what is promised holds in this simulation. */
+export interface Terms {
+  /** Calls at once, by deployment; jobs at once, by worker. */
+  readonly slots: ReadonlyMap<string, number>
+  readonly workerSlots: number
+  /** No worker is ever hindered: none may be blamed. */
+  readonly isCalm: boolean
+}
+
+export class FleetLedger implements Observer {
+  readonly logs = new LedgerLogs()
+  /** Machines of the terms, by their host. */
+  readonly machines = new Map<string, Coordinator>()
+  /** How often the store lost its end. */
+  losses = 0
+  readonly jobs = new Map<string, Known>()
+  readonly #server: SimServer
+  readonly #terms: Terms
+  readonly #byTag = new Map<string, string[]>()
+  readonly #byKey = new Map<string, string>()
+  readonly #begun = new Map<string, number>()
+  /** Ends of attempts as their workers gave them: records written. */
+  readonly #reported = new Map<string, { readonly kind: string; readonly records: number }>()
+  readonly #canceled = new Set<string>()
+  readonly #left = new Set<string>()
+  readonly #refused = new Map<string, number>()
+  #seq = 0
+
+  constructor(server: SimServer, terms: Terms) {
+    this.#server = server
+    this.#terms = terms
+  }
+
+  get #now(): number {
+    return this.#server.timeline.now
+  }
+
+  // ------------------------------------------------------------ what is stored
+
+  stored({ name, args }: Call, reply: Reply): void {
+    const { db } = this.#server
+    if (name === 'commit') {
+      if ((reply as readonly Reply[])[0] === 'ok') this.#judgeCommit(args[1])
+    } else if (name === 'append') {
+      const groups = Number(args[3])
+      for (let g = 0; g < groups; g++)
+        readFrames(args[5 + 2 * g], ({ job }) => this.logs.judge(db, `${SHARD}:l`, job))
+    }
+  }
+
+  #judgeCommit(term: string): void {
+    const { db } = this.#server
+    const live = db.hash(`${SHARD}:live`)
+    const run = db.hash(`${SHARD}:run`)
+    for (const [id, text] of live) if (this.jobs.get(id)?.isLost !== false) this.#judgeAccepted(id, text)
+    for (const [id, known] of this.jobs) {
+      if (known.end !== null || known.isLost) continue
+      if (!live.has(id)) this.#judgeEnd(id, known)
+      else this.#judgeRun(id, known, run.get(id) ?? '')
+    }
+    for (const id of run.keys()) must(live.has(id), `${id} runs, and has ended`)
+    this.#judgeSlots(term)
+  }
+
+  #judgeAccepted(id: string, text: string): void {
+    const row = readLive(text)
+    must(row !== null && row.id === id, `${id}: its row can not be read`)
+    must(row.seq > this.#seq, `${id} is accepted as ${row.seq}, after ${this.#seq}`)
+    this.#seq = row.seq
+    this.jobs.set(id, { row, run: null, runText: '', end: null, isLost: false })
+    const { metadata, tenant, options } = row.facts
+    const tag = metadata!['tag']
+    const twins = (this.#byTag.get(tag) ?? []).filter((twin) => twin !== id && this.#counts(twin))
+    must(twins.length === 0, `${tag} is accepted twice, as ${twins} and ${id}`)
+    this.#byTag.set(tag, [...twins, id])
+    if (options.idempotencyKey === undefined) return
+    const key = `${tenant} ${options.idempotencyKey}`
+    const twin = this.#byKey.get(key)
+    must(twin === undefined || twin === id || this.jobs.get(twin)!.isLost, `${twin} and ${id} have the key ${key}`)
+    this.#byKey.set(key, id)
+  }
+
+  #counts(id: string): boolean {
+    const known = this.jobs.get(id)!
+    return !known.isLost && known.end?.state !== 'canceled'
+  }
+
+  #judgeRun(id: string, known: Known, text: string): void {
+    if (text === known.runText) return
+    const run = readRun(text)
+    must(run !== null, `${id}: its run can not be read`)
+    const before = known.run
+    known.run = run
+    known.runText = text
+    const attempts = Math.max(before?.attempt ?? 0, before?.tally.attempts ?? 0)
+    must(run.tally.attempts >= attempts, `${id} had ${attempts} attempts, and has ${run.tally.attempts}`)
+    must(!this.#terms.isCalm || run.tally.deaths === 0, `${id}: a worker was blamed that was well`)
+    if (run.attempt === 0) return
+    if (before?.attempt === run.attempt) {
+      must(before.worker === run.worker, `${id}: attempt ${run.attempt} of ${before.worker} is given to ${run.worker}`)
+      return
+    }
+    must(run.attempt > attempts, `${id}: attempt ${run.attempt} after ${attempts}`)
+    const { lane } = known.row.facts.options
+    if (lane === undefined) return
+    for (const [other, { row, end, isLost }] of this.jobs)
+      if (end === null && !isLost && row.facts.options.lane === lane && row.facts.tenant === known.row.facts.tenant)
+        must(row.seq >= known.row.seq || !this.#isLive(other), `${id} overtakes ${other} of its lane`)
+  }
+
+  #isLive(id: string): boolean {
+    return this.#server.db.hash(`${SHARD}:live`).has(id)
+  }
+
+  #judgeEnd(id: string, known: Known): void {
+    const { db } = this.#server
+    const stored = db.get(`${SHARD}:r:${id}`)
+    must(stored !== null, `${id} is gone, and has not ended`)
+    const row = readEnded(stored)
+    must(row !== null, `${id}: its end can not be read`)
+    const { state } = row.end
+    known.end = { state, attempts: row.attempts, at: this.#now }
+    this.logs.judge(db, `${SHARD}:l`, id)
+    must(this.logs.isEnded(id), `${id} has ended, and its log has not`)
+    must(this.logs.head(id) === row.head, `${id}: its log has ${this.logs.head(id)} records of ${row.head}`)
+    if (state === 'done') this.#judgeDone(id, row.attempts, known)
+    if (state === 'canceled')
+      must(this.#canceled.has(id) || this.#left.has(id) || this.#refused.has(tagOf(known)), `${id}: nobody canceled it`)
+  }
+
+  #judgeDone(id: string, attempt: number, { run }: Known): void {
+    must(run?.attempt === attempt, `${id} is done by attempt ${attempt}, and ${run?.attempt} runs`)
+    const reported = this.#reported.get(`${id} ${attempt} ${run.worker}`)
+    must(reported?.kind === 'done', `${id} is done, which its worker never told`)
+    const last = this.logs.last(id)
+    const written = last?.attempt === attempt ? last.k : 0
+    must(written === reported.records, `${id} is done with ${written} records of ${reported.records}`)
+  }
+
+  #judgeSlots(term: string): void {
+    const byDeployment = new Map<string, number>()
+    const byWorker = new Map<string, number>()
+    for (const { run, end, isLost } of this.jobs.values()) {
+      if (run === null || run.attempt === 0 || end !== null || isLost) continue
+      const { deployment } = run.claim!
+      byDeployment.set(deployment, (byDeployment.get(deployment) ?? 0) + 1)
+      byWorker.set(run.worker!, (byWorker.get(run.worker!) ?? 0) + 1)
+    }
+    for (const [deployment, active] of byDeployment)
+      must(active <= this.#terms.slots.get(deployment)!, `${active} run at ${deployment}`)
+    for (const [worker, active] of byWorker) must(active <= this.#terms.workerSlots, `${active} run at ${worker}`)
+    // It decides one turn after the other, so that what it has is what it stores
+    const machine = this.machines.get(term.slice(term.indexOf('.') + 1))!
+    for (const { deployment, active } of machine.status(0)) {
+      const stored = byDeployment.get(deployment) ?? 0
+      must(active === stored, `${deployment}: ${active} calls are counted of ${stored}`)
+    }
+  }
+
+  /** Nothing is told that is not stored. */
+  told(channel: string, message: string): void {
+    if (!channel.startsWith(`${SHARD}:p:`)) return
+    const { db } = this.#server
+    for (const told of readMail(Buffer.from(message, 'latin1')).messages)
+      if (told.type === 'leased')
+        for (const { id, attempt, worker } of told.leases) {
+          const run = db.hash(`${SHARD}:run`).get(id) ?? ''
+          must(run.startsWith(`${attempt} ${worker} `), `${worker} is told of ${id} ${attempt}, which is not stored`)
+        }
+      else if (told.type === 'answer' && Array.isArray(told.is))
+        for (const answer of told.is as ReadonlyArray<{ readonly kind?: string; readonly id?: string }>)
+          if (answer.kind === 'accepted')
+            must(
+              this.#isLive(answer.id!) || db.exists(`${SHARD}:r:${answer.id}`),
+              `${answer.id} is told to be accepted, and is not stored`,
+            )
+  }
+
+  lost(): void {
+    this.losses++
+    const { db } = this.#server
+    this.logs.forget()
+    this.#seq = 0
+    for (const [id, known] of this.jobs) {
+      const ended = readEnded(db.get(`${SHARD}:r:${id}`) ?? '')
+      known.isLost = ended === null && !this.#isLive(id)
+      if (ended === null) known.end = null
+      if (known.isLost) continue
+      this.#seq = Math.max(this.#seq, known.row.seq)
+      known.runText = db.hash(`${SHARD}:run`).get(id) ?? ''
+      known.run = readRun(known.runText)
+      this.logs.judge(db, `${SHARD}:l`, id)
+    }
+  }
+
+  // ------------------------------------------------------------ what clients and workers see
+
+  acknowledged(id: string): void {
+    must(this.jobs.has(id), `${id} is acknowledged, and was never accepted`)
+  }
+
+  refused(tag: string): void {
+    this.#refused.set(tag, this.#now)
+  }
+
+  /** A client asks for it, or it does not read any more. */
+  cancels(id: string): void {
+    this.#canceled.add(id)
+  }
+
+  leaves(id: string): void {
+    this.#left.add(id)
+  }
+
+  canceled(id: string, kind: string, losses: number): void {
+    if (losses !== this.losses) return
+    const known = this.jobs.get(id)!
+    if (known.isLost) return
+    must(kind !== 'unknown', `${id} was accepted, and is unknown`)
+    if (kind === 'canceled') must(known.end?.state === 'canceled', `${id} is told to be canceled: ${known.end?.state}`)
+    if (kind === 'ended') must(known.end !== null, `${id} is told to have ended`)
+  }
+
+  begins(worker: string, id: string, attempt: number): void {
+    const key = `${id} ${attempt}`
+    must(this.#begun.get(key) !== this.losses, `attempt ${attempt} of ${id} runs twice`)
+    this.#begun.set(key, this.losses)
+    must(!this.#reported.has(`${key} ${worker}`), `attempt ${attempt} of ${id} runs again`)
+  }
+
+  reports(worker: string, id: string, attempt: number, kind: string, records: number): void {
+    this.#reported.set(`${id} ${attempt} ${worker}`, { kind, records })
+  }
+
+  finished(id: string, attempt: number, finished: Finished, losses: number): void {
+    if (losses !== this.losses) return
+    const known = this.jobs.get(id)
+    must(known !== undefined, `${id} was never accepted`)
+    if (finished.kind === 'ended')
+      must(
+        known.end?.state === finished.state && known.end.attempts === attempt,
+        `${id} is told to be ${finished.state}: ${JSON.stringify(known.end)}`,
+      )
+  }
+
+  // ------------------------------------------------------------ at its end
+
+  get open(): readonly string[] {
+    return [...this.jobs].filter(([, { end, isLost }]) => end === null && !isLost).map(([id]) => id)
+  }
+
+  settled(): void {
+    const { db } = this.#server
+    for (const name of ['live', 'run', 'fol', 'ttft']) {
+      const left = [...db.hash(`${SHARD}:${name}`).keys()]
+      must(left.length === 0, `${name} still has ${left}`)
+    }
+    must(db.stream(`${SHARD}:inbox`).entries.length === 0, 'the inbox is not empty')
+    for (const known of this.jobs.values()) {
+      const at = this.#refused.get(tagOf(known))
+      if (at === undefined || known.isLost || known.end === null) continue
+      must(
+        known.end.state === 'canceled' || known.end.at < at + REFUSED_RUNS_MS,
+        `${known.row.id} was refused, and is ${known.end.state}`,
+      )
+    }
+  }
+}
+
+/** What was refused in doubt is canceled after this at the latest. */
+const REFUSED_RUNS_MS = 30_000
+
+const tagOf = ({ row }: Known): string => row.facts.metadata!['tag']

@@ -1,0 +1,160 @@
+/** The coordinator's commit (lua/commit.lua, lua/jobs.lua), as a function of a simulated Redis. */
+import type { Database } from './database.ts'
+import { type Args, logEpoch, type Model, type Reach, type Reply } from './model.ts'
+import { endChunk, headerOf, logTip, writeFrame } from './model-log.ts'
+
+const JOB_BYTES = 1_024
+const BACKSTOP_MS = 3_600_000
+const LEAVING_MS = 3_000
+
+/** Bugs that may be planted into it. */
+export interface CommitFaults {
+  readonly noFence?: boolean
+  /** What is refused is told all the same. */
+  readonly tellsRefused?: boolean
+}
+
+export const committing =
+  ({ noFence = false, tellsRefused = false }: CommitFaults = {}): Model =>
+  (reach, S, args) => {
+    const { db } = reach
+    const [term, number] = [args.take(), args.count()]
+    const fence = db.get(`${S}:fence`)
+    const next = `${term}:${number + 1}`
+    if (fence === next) return ['in']
+    if (fence === `${term}:${number}` || noFence) {
+      db.set(`${S}:fence`, next)
+      return committed(reach, S, args)
+    }
+    if (tellsRefused) committed({ ...reach, db: db.copy() }, S, args)
+    return ['fenced', fence ?? 'false']
+  }
+
+function committed(reach: Reach, S: string, args: Args): Reply {
+  const { db } = reach
+  const [random, keep] = args.many(2)
+  if (keep !== '') db.trim(`${S}:inbox`, keep)
+
+  for (let left = args.count(); left > 0; left--) {
+    const count = args.count()
+    change(db, args.take(), `${S}:${args.take()}`, args.many(count))
+  }
+  for (let left = args.count(); left > 0; left--) {
+    const [id, key, value, conversation] = args.many(4)
+    db.persist(`${S}:b:${id}`)
+    if (key !== '') db.set(key, value)
+    if (conversation !== '') throw new Error('a conversation is not simulated')
+  }
+  for (let left = args.count(); left > 0; left--) end(reach, S, random, args)
+
+  const unheard: string[] = []
+  const tell = (process: string, message: string): void => {
+    if (reach.publish(`${S}:p:${process}`, message) === 0) unheard.push(process)
+  }
+  for (let left = args.count(); left > 0; left--) {
+    const [process, message] = args.many(2)
+    const notes: string[] = []
+    const bodies: string[] = []
+    for (let leases = args.count(); leases > 0; leases--) {
+      const [id, withBody] = args.many(2)
+      const body = withBody === '1' ? db.get(`${S}:b:${id}`) : null
+      const [head] = logTip(db, S, id)
+      const ttft = head > 0 ? (db.hash(`${S}:ttft`).get(id) ?? '-') : '-'
+      notes.push(`${body?.length ?? -1} ${head} ${ttft}`)
+      if (body !== null) bodies.push(body)
+    }
+    tell(process, `${message}\n${notes.join(',')}\n${bodies.join('')}`)
+  }
+  for (let left = args.count(); left > 0; left--) tell(args.take(), args.take())
+  return ['ok', ...unheard]
+}
+
+/** The verbs that commits use. */
+function change(db: Database, verb: string, key: string, args: readonly string[]): void {
+  switch (verb) {
+    case 'SET':
+      return db.set(key, args[0])
+    case 'SADD':
+      return void db.members(key).add(args[0])
+    case 'SREM':
+      return void db.members(key).delete(args[0])
+    case 'HSET': {
+      const hash = db.hash(key)
+      for (let i = 0; i < args.length; i += 2) hash.set(args[i], args[i + 1])
+      return
+    }
+    default:
+      throw new Error(`${verb} is not simulated`)
+  }
+}
+
+function end({ db, publish }: Reach, S: string, random: string, args: Args): void {
+  const [id, record, tenant, seq, state, atMs, text] = args.many(7)
+  const [keepMs, key, join, joinMs, conversation] = args.many(6)
+  if (conversation !== '') throw new Error('a conversation is not simulated')
+  const [epoch, head] = logEnd({ db, publish }, S, id, record, random)
+  jobEnded(db, S, { id, tenant, seq, state, atMs, text, keepMs, key, join, joinMs, epoch, head })
+  for (const name of ['live', 'run', 'ttft']) db.hash(`${S}:${name}`).delete(id)
+}
+
+/** Returns the epoch and seq of the end. */
+function logEnd(
+  { db, publish }: Pick<Reach, 'db' | 'publish'>,
+  S: string,
+  id: string,
+  record: string,
+  random: string,
+): readonly [epoch: number, head: number] {
+  const log = db.list(`${S}:l:${id}`)
+  const last = log.at(-1)
+  let head = 0
+  if (last !== undefined) {
+    const { isEnd, epoch, last: seq } = headerOf(last)
+    if (isEnd) return [epoch, seq]
+    head = seq
+  }
+  const epoch = logEpoch(db, S, random)
+  const chunk = endChunk(epoch, head + 1, record)
+  const frame = writeFrame(id, 0, log.push(chunk) - 1, chunk)
+  const followers = db.hash(`${S}:fol`)
+  for (const process of (followers.get(id) ?? '').split(' ')) if (process !== '') publish(`${S}:t:${process}`, frame)
+  followers.delete(id)
+  return [epoch, head + 1]
+}
+
+interface Ended {
+  readonly id: string
+  readonly tenant: string
+  readonly seq: string
+  readonly state: string
+  readonly atMs: string
+  readonly text: string
+  readonly keepMs: string
+  readonly key: string
+  readonly join: string
+  readonly joinMs: string
+  readonly epoch: number
+  readonly head: number
+}
+
+function jobEnded(db: Database, S: string, ended: Ended): void {
+  const { id, tenant, seq, state, atMs, text, keepMs, key, join, joinMs, epoch, head } = ended
+  const live = db.hash(`${S}:live`).get(id)
+  if (live === undefined) return
+  const [body, log, row] = [`${S}:b:${id}`, `${S}:l:${id}`, `${S}:r:${id}`]
+  // Redis counts what these two take; nothing here depends on how much that is
+  const bytes = JOB_BYTES + live.length + text.length
+  db.set(row, `${bytes} ${epoch} ${head}\n${live}\n${text}`)
+  const indexes = state === 'done' ? ['jobs'] : ['jobs', 'bad']
+  for (const index of indexes)
+    for (const name of [index, `${index}:${tenant}`]) db.scores(`${S}:${name}`).set(id, Number(seq))
+  db.scores(`${S}:ends:${tenant}`).set(`${id}:${bytes}`, Number(atMs))
+  const all = db.hash(`${S}:bytes`)
+  all.set(tenant, String(Number(all.get(tenant) ?? 0) + bytes))
+  if (keepMs === '0') db.scores(`${S}:leaving`).set(id, Number(atMs) + LEAVING_MS)
+  if (keepMs !== '') {
+    const expiry = db.now + 2 * Number(keepMs) + BACKSTOP_MS
+    for (const name of [body, log, row, ...(key === '' ? [] : [key])]) db.expireAt(name, expiry)
+  }
+  if (join !== '') db.set(`${S}:j:${join}`, `${id} ${atMs}`, db.now + Number(joinMs))
+}

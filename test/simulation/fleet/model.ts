@@ -1,0 +1,159 @@
+/**
+ * The scripts of src/engines/redis/lua as functions of a simulated Redis. model.test.ts holds each to the real one: the
+ * same calls give the same answers, messages and keys. Jobs of conversations are left out.
+ */
+import type { Argument } from '../../../src/engines/redis/client/connection.ts'
+import type { Database } from './database.ts'
+
+/** What a script reaches. */
+export interface Reach {
+  readonly db: Database
+  /** Returns how many heard it. */
+  publish(channel: string, message: string): number
+  subscribers(channel: string): number
+}
+
+export type Reply = string | number | null | ReadonlyArray<Reply>
+
+/** A script with its arguments: first the shard's name, which all keys begin with. */
+export type Model = (reach: Reach, shard: string, args: Args) => Reply
+
+/** A script's arguments, one after the other. */
+export class Args {
+  readonly all: readonly string[]
+  #at = 0
+
+  constructor(all: readonly string[]) {
+    this.all = all
+  }
+
+  get isDone(): boolean {
+    return this.#at >= this.all.length
+  }
+
+  take(): string {
+    if (this.isDone) throw new Error('the script has too few arguments')
+    return this.all[this.#at++]
+  }
+
+  count(): number {
+    return Number(this.take())
+  }
+
+  many(count: number): string[] {
+    return Array.from({ length: count }, () => this.take())
+  }
+}
+
+/** As Redis has them: bytes. */
+export const bytesOf = (arg: Argument): string =>
+  typeof arg === 'string' ? arg : typeof arg === 'number' ? String(arg) : arg.toString('latin1')
+
+// ---------------------------------------------------------------- who coordinates
+
+const takeover: Model = ({ db, subscribers }, S, args) => {
+  const [host, ttl, from, random] = args.many(4)
+  const owner = db.get(`${S}:owner`)
+  if (owner !== null && owner !== from) return [0, owner, subscribers(`${S}:h:${owner}`)]
+  db.set(`${S}:owner`, host, db.now + Number(ttl))
+  const term = `${db.incrBy(`${S}:term`, 1)}.${host}`
+  db.set(`${S}:fence`, `${term}:0`)
+  const before = db.list(`${S}:epochs`)[0]
+  const epoch = logEpoch(db, S, random)
+  const isOther = before !== undefined && db.list(`${S}:epochs`)[0] !== before
+  return [1, term, epoch, Number(db.get(`${S}:seq`) ?? 0), isOther ? 1 : 0]
+}
+
+const renew: Model = ({ db }, S, args) => {
+  const [host, term, ttl, random] = args.many(4)
+  const owner = db.get(`${S}:owner`)
+  const fence = db.get(`${S}:fence`) ?? ''
+  if ((owner !== null && owner !== host) || !fence.startsWith(`${term}:`)) return 0
+  db.set(`${S}:owner`, host, db.now + Number(ttl))
+  return logEpoch(db, S, random)
+}
+
+const release: Model = ({ db, publish }, S, args) => {
+  if (db.get(`${S}:owner`) !== args.take()) return 0
+  db.del(`${S}:owner`)
+  return publish(`${S}:ctl`, '{"type":"free"}')
+}
+
+const heard: Model = ({ subscribers }, S, args) => args.all.map((process) => subscribers(`${S}:p:${process}`))
+
+const time: Model = ({ db }) => [
+  String(Math.floor(db.now / 1_000)),
+  String(Math.floor((db.now - 1_000 * Math.floor(db.now / 1_000)) * 1_000)),
+]
+
+// ---------------------------------------------------------------- logs, as lua/log.lua
+
+const EPOCHS_KEPT = 1_000
+
+/** The current epoch: another server begins another one. */
+export function logEpoch(db: Database, S: string, random: string): number {
+  const epochs = db.list(`${S}:epochs`)
+  const [last, server] = epochs[0]?.split(' ') ?? []
+  if (server === db.runId) return Number(last)
+  const epoch = last === undefined ? 1 : Number(last) + 1 + Number(random)
+  epochs.unshift(`${epoch} ${db.runId}`)
+  epochs.length = Math.min(epochs.length, EPOCHS_KEPT)
+  return epoch
+}
+
+// ---------------------------------------------------------------- what is asked
+
+const submit: Model = ({ db }, S, args) => {
+  const seconds = args.count()
+  const entries: string[] = []
+  const refused: number[] = []
+  for (let n = 1; !args.isDone; n++) {
+    const entry = args.take()
+    const digests = args.many(args.count())
+    const bodies = args.many(args.count())
+    const keys = db.hash(`${S}:keys`)
+    const revoked = db.hash(`${S}:keys:revoked`)
+    if (digests.some((digest) => !keys.has(digest) || revoked.has(digest))) {
+      refused.push(n)
+      continue
+    }
+    entries.push(entry.slice(1, -1))
+    for (let i = 0; i < bodies.length; i += 2) {
+      const key = `${S}:b:${bodies[i]}`
+      if (!db.exists(key)) db.set(key, bodies[i + 1], db.now + 1_000 * seconds)
+    }
+  }
+  if (entries.length > 0) db.append(`${S}:inbox`, `[${entries.join(',')}]`)
+  return refused
+}
+
+const submitEnd: Model = ({ db }, S, args) => {
+  const taken: string[] = []
+  for (const id of args.all) {
+    if (db.hash(`${S}:live`).has(id) || db.exists(`${S}:r:${id}`)) taken.push(id)
+    else db.del(`${S}:b:${id}`)
+  }
+  return taken
+}
+
+const jobsGet: Model = ({ db }, S, args) => {
+  const found = [db.list(`${S}:epochs`)[0] ?? '']
+  for (const id of args.all) {
+    const live = db.hash(`${S}:live`).get(id)
+    if (live !== undefined) found.push(live, db.hash(`${S}:run`).get(id) ?? '', '')
+    else found.push('', '', db.get(`${S}:r:${id}`) ?? '')
+  }
+  return found
+}
+
+/** By the name of their file. */
+export const MODELS: Readonly<Record<string, Model>> = {
+  takeover,
+  renew,
+  release,
+  heard,
+  time,
+  submit,
+  'submit-end': submitEnd,
+  'jobs-get': jobsGet,
+}
