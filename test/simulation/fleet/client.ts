@@ -122,6 +122,7 @@ export class Clients {
   #attend(node: SimNode, job: Job): void {
     const { draw, ledger } = this.#fleet
     const leave = node.presence!.enter(job)
+    ledger.reads(job.id, () => node.isHindered)
     if (draw.chance(0.6)) return
     node.clock.after(draw.below(2_000), () => {
       ledger.leaves(job.id)

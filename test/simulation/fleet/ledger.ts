@@ -48,6 +48,8 @@ export class FleetLedger implements Observer {
   readonly #reported = new Map<string, { readonly kind: string; readonly records: number }>()
   readonly #canceled = new Set<string>()
   readonly #left = new Set<string>()
+  /** Of plain POSTs: may those who read them be taken for gone? */
+  readonly #readers = new Map<string, Array<() => boolean>>()
   readonly #refused = new Map<string, number>()
   #seq = 0
 
@@ -149,8 +151,12 @@ export class FleetLedger implements Observer {
     must(this.logs.isEnded(id), `${id} has ended, and its log has not`)
     must(this.logs.head(id) === row.head, `${id}: its log has ${this.logs.head(id)} records of ${row.head}`)
     if (state === 'done') this.#judgeDone(id, row.attempts, known)
-    if (state === 'canceled')
-      must(this.#canceled.has(id) || this.#left.has(id) || this.#refused.has(tagOf(known)), `${id}: nobody canceled it`)
+    if (state === 'canceled') must(this.#mayBeCanceled(id, known), `${id}: nobody canceled it`)
+  }
+
+  #mayBeCanceled(id: string, known: Known): boolean {
+    if (this.#canceled.has(id) || this.#left.has(id) || this.#refused.has(tagOf(known))) return true
+    return this.#readers.get(id)?.some((isGone) => isGone()) === true
   }
 
   #judgeDone(id: string, attempt: number, { run }: Known): void {
@@ -228,11 +234,18 @@ export class FleetLedger implements Observer {
     this.#refused.set(tag, this.#now)
   }
 
-  /** A client asks for it, or it does not read any more. */
+  /** A client reads it; `isHindered`: where it does, so that it may count as gone. */
+  reads(id: string, isHindered: () => boolean): void {
+    const readers = this.#readers.get(id)
+    if (readers === undefined) this.#readers.set(id, [isHindered])
+    else readers.push(isHindered)
+  }
+
   cancels(id: string): void {
     this.#canceled.add(id)
   }
 
+  /** It does not read any more. */
   leaves(id: string): void {
     this.#left.add(id)
   }

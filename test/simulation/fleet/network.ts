@@ -261,7 +261,7 @@ export class SimConnection {
       this.#isWatched = false
       const now = timeline.now
       const oldest = this.#pending[0]?.sentAt ?? now
-      const late = this.#pending.filter(({ sentAt }) => now - sentAt >= COMMAND_TIMEOUT_MS)
+      const late = this.#pending.filter(({ sentAt }) => sentAt + COMMAND_TIMEOUT_MS <= now)
       this.#pending = this.#pending.filter((each) => !late.includes(each))
       for (const { reject } of late) reject(new Error('Command timed out'))
       if (late.length > 0)

@@ -66,6 +66,8 @@ export class SimNode {
   worker: SimWorker | null = null
   host: Host | null = null
   isStopping = false
+  /** Something happened to it. */
+  isHindered = false
 
   constructor(fleet: Fleet, name: string, roles: Roles) {
     this.#fleet = fleet

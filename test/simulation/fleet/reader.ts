@@ -16,6 +16,8 @@ export class SimReader {
   isGone = false
   /** Told as they come; else it reads by itself. */
   #isLive = false
+  /** Told while it reads. */
+  #held: Array<readonly [firstSeq: number, records: readonly Bytes[]]> = []
   #stop = (): void => {}
   #round = 0
 
@@ -46,6 +48,7 @@ export class SimReader {
     const round = ++this.#round
     const logs = this.node.logs!
     this.#isLive = false
+    this.#held = []
     while (round === this.#round && !this.isEnded && !this.isGone)
       try {
         const following = logs.follow(this.job, (firstSeq, records) => this.#told(firstSeq, records))
@@ -63,6 +66,7 @@ export class SimReader {
           if (this.records.length >= page.head) break
         }
         this.#isLive = true
+        for (const [firstSeq, records] of this.#held.splice(0)) this.#told(firstSeq, records)
         return
       } catch {
         // Away: again
@@ -71,8 +75,9 @@ export class SimReader {
   }
 
   #told(firstSeq: number, records: readonly Bytes[]): void {
-    if (this.#isLive && firstSeq > this.records.length + 1) void this.#read()
-    else if (this.#isLive) this.#take(firstSeq, records)
+    if (!this.#isLive) this.#held.push([firstSeq, records])
+    else if (firstSeq > this.records.length + 1) void this.#read()
+    else this.#take(firstSeq, records)
   }
 
   #take(firstSeq: number, records: readonly Bytes[]): void {
@@ -86,16 +91,13 @@ export class SimReader {
   /** Null: it has what is stored, or was told that it can't. */
   missing(): string | null {
     const { ledger } = this.#fleet
-    const known = ledger.jobs.get(this.job)!
-    if (known.isLost) return this.#endedAtLoss !== null || this.isGone || this.isStale() ? null : `${this.job} is lost`
+    // What was lost may come back: a submit of which only what came of it was lost is taken again
+    if (this.isGone && ledger.losses > 0) return null
     if (this.#endedAtLoss !== null && this.#endedAtLoss !== ledger.losses) return null
+    if (ledger.jobs.get(this.job)!.isLost) return this.records.length === 0 ? null : `${this.job} is lost, untold`
     const stored = ledger.logs.records(this.job)
     const at = stored.findIndex((record, i) => record !== this.records[i])
     if (at < 0 && stored.length === this.records.length) return null
     return `${this.job} has ${this.records.length} of ${stored.length} records, the same up to ${at}`
-  }
-
-  isStale(): boolean {
-    return this.records.length === 0
   }
 }

@@ -113,6 +113,7 @@ export class Simulation {
         6,
         () => {
           this.#log(`${process.name} is killed`)
+          node.isHindered = true
           node.kill()
           this.#at(draw.below(1_500), () => this.#start(roles))
         },
@@ -122,6 +123,7 @@ export class Simulation {
         4,
         () => {
           this.#log(`${process.name} is cut`)
+          node.isHindered = true
           this.#network.cut(process)
         },
       ],
@@ -129,6 +131,7 @@ export class Simulation {
         3,
         () => {
           const ms = draw.of([200, 1_000, 3_000, 6_000, 9_000])
+          node.isHindered = true
           this.#log(`${process.name} is silent for ${ms}`)
           this.#network.silence(process, ms)
         },
@@ -140,6 +143,7 @@ export class Simulation {
         () => {
           if (node.isStopping) return
           this.#log(`${process.name} stops`)
+          node.isHindered = true
           void node.stop()
           this.#at(draw.below(1_500), () => this.#start(roles))
         },
@@ -156,6 +160,7 @@ export class Simulation {
   #pause(node: SimNode, ms: number): void {
     const { process } = node
     if (process.isPaused) return
+    node.isHindered = true
     this.#log(`${process.name} is stopped for ${ms}`)
     this.timeline.pause(process)
     this.#at(ms, () => this.#resume(node))
