@@ -117,12 +117,14 @@ export class Database {
     return value
   }
 
-  append(key: string, text: string): void {
+  /** Returns the id of the entry. */
+  append(key: string, text: string): string {
     const stream = this.stream(key)
     const [ms, n] = stream.last.split('-').map(Number)
     const now = Math.floor(this.now)
     stream.last = now > ms ? `${now}-0` : `${ms}-${n + 1}`
     stream.entries.push([stream.last, text])
+    return stream.last
   }
 
   /** Drops what is before the id. */

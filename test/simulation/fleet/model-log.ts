@@ -249,9 +249,13 @@ const common: Model = ({ db }, S, args) => {
   const [id, epoch] = [args.take(), args.count()]
   if (!db.list(`${S}:epochs`).some((each) => Number.parseInt(each, 10) === epoch)) return 0
   const log = db.list(`${S}:l:${id}`)
-  const end = log.findIndex((chunk) => headerOf(chunk).epoch > epoch)
-  const last = log[(end < 0 ? log.length : end) - 1]
-  return last === undefined ? 0 : headerOf(last).last
+  let [low, high] = [0, log.length]
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    if (headerOf(log[middle]).epoch > epoch) high = middle
+    else low = middle + 1
+  }
+  return low === 0 ? 0 : headerOf(log[low - 1]).last
 }
 
 export const LOG_MODELS: Readonly<Record<string, Model>> = {

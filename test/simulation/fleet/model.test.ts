@@ -16,6 +16,8 @@ const CALLS = depth(4_000, 600)
 /** Processes, of which the last is deaf; hosts, likewise. */
 const PROCESSES = ['p1', 'p2', 'p3']
 const HOSTS = ['h1', 'h2', 'h3']
+/** They tell what a server is like. */
+const OF_THE_SERVER = new Set(['time', 'memory'])
 const JOBS = ['j1', 'j2', 'j3', 'j4']
 
 describe.skipIf(NO_REDIS)('the model of Redis and its scripts', () => {
@@ -37,7 +39,7 @@ describe.skipIf(NO_REDIS)('the model of Redis and its scripts', () => {
     for (let i = 0; i < CALLS / 2; i++) await pair.step()
     await pair.compare()
     await pair.close()
-    expect([...pair.seen].sort()).toEqual(Object.keys(SCRIPTS).filter((name) => name !== 'time').sort())
+    expect([...pair.seen].sort()).toEqual(Object.keys(SCRIPTS).filter((name) => !OF_THE_SERVER.has(name)).sort())
   })
 })
 
@@ -64,8 +66,8 @@ class Pair {
   }
 
   async open(url: string): Promise<void> {
-    this.#commands = new Connection({ url }, 'commands')
-    this.#subscriber = new Connection({ url }, 'subscriber')
+    this.#commands = new Connection({ url })
+    this.#subscriber = new Connection({ url })
     await Promise.all([this.#commands.open(), this.#subscriber.open()])
     this.#scripts = new Scripts(this.#commands, this.#names.shard)
     for (const channel of this.#heard())
@@ -103,7 +105,7 @@ class Pair {
     const texts = args.map(bytesOf)
     const modeled = SCRIPTS[name](reach, this.#names.shard, new Args(texts))
     const real = textsOf(await this.#scripts.runBuffer(name, args))
-    expect(counted(real), `${++this.#n}: ${name} ${JSON.stringify(texts)}`).toEqual(counted(modeled))
+    if (name !== 'inbox') expect(counted(real), `${++this.#n}: ${name} ${JSON.stringify(texts)}`).toEqual(counted(modeled))
     if (name === 'takeover' && (modeled as Reply[])[0] === 1) {
       ;[, this.#term, this.#epoch] = modeled as [number, string, number]
       this.#number = 0
@@ -159,7 +161,9 @@ class Pair {
     const dice = draw.below(100)
     if (dice < 5) return ['takeover', [draw.of(HOSTS), 600_000, draw.of(['', ...HOSTS]), draw.below(1_000)]]
     if (dice < 9) return ['renew', [draw.of(HOSTS), draw.of([this.#term, '0.x']), 600_000, draw.below(1_000)]]
-    if (dice < 11) return ['release', [draw.of(HOSTS)]]
+    if (dice < 10) return ['tell', [draw.of([this.#term, '0.x']), draw.of(PROCESSES), 'one', draw.of(PROCESSES), '']]
+    if (dice < 11) return ['inbox', [`[{"n":${draw.below(100)}}]`]]
+    if (dice < 13) return ['release', [draw.of(HOSTS)]]
     if (dice < 40) return ['commit', this.#commit()]
     if (dice < 70) return ['append', this.#append()]
     if (dice < 74) return ['submit', this.#submit()]
@@ -228,7 +232,7 @@ class Pair {
         const head = chunks.length === 0 ? 0 : written.seq
         const body = `body of ${id} ${number} ${draw.below(1_000)} \0\xff`
         const seqs = { firstSeq: head + 1 + draw.of([0, 0, 0, 0, 1]), count, back: draw.below(Math.max(1, number)) }
-        const of = draw.chance(0.9) ? this.#epoch : 3
+        const of = opens && draw.chance(0.2) ? 3 : this.#epoch
         const chunk = repeats
           ? chunks.at(-1)!
           : writeChunk({ isEnd: false, isOpening: opens, epoch: of, ...seqs, bytes: body.length, body })
@@ -245,7 +249,7 @@ class Pair {
 
   #submit(): readonly Argument[] {
     const draw = this.#draw
-    const args: Argument[] = [60]
+    const args: Argument[] = [60, draw.of([0, 10_000, 10_000])]
     for (let n = 1 + draw.below(2); n > 0; n--) {
       args.push(`[{"n":${n}}]`, ...(draw.chance(0.8) ? [0] : [1, 'unknown']))
       const ids = JOBS.filter(() => draw.chance(0.3))

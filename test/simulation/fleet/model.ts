@@ -79,12 +79,22 @@ const release: Model = ({ db, publish }, S, args) => {
   return publish(`${S}:ctl`, '{"type":"free"}')
 }
 
+const tell: Model = ({ db, publish }, S, args) => {
+  const term = args.take()
+  if (!(db.get(`${S}:fence`) ?? '').startsWith(`${term}:`)) return 0
+  while (!args.isDone) publish(`${S}:p:${args.take()}`, args.take())
+  return 1
+}
+
 const heard: Model = ({ subscribers }, S, args) => args.all.map((process) => subscribers(`${S}:p:${process}`))
 
 const time: Model = ({ db }) => [
   String(Math.floor(db.now / 1_000)),
   String(Math.floor((db.now - 1_000 * Math.floor(db.now / 1_000)) * 1_000)),
 ]
+
+/** There is always enough. */
+const memory: Model = () => [0, 0]
 
 // ---------------------------------------------------------------- logs, as lua/log.lua
 
@@ -103,8 +113,11 @@ export function logEpoch(db: Database, S: string, random: string): number {
 
 // ---------------------------------------------------------------- what is asked
 
+const inbox: Model = ({ db }, S, args) => db.append(`${S}:inbox`, args.take())
+
 const submit: Model = ({ db }, S, args) => {
-  const seconds = args.count()
+  const [seconds, mostEntries] = [args.count(), args.count()]
+  if (db.stream(`${S}:inbox`).entries.length >= mostEntries) return null
   const entries: string[] = []
   const refused: number[] = []
   for (let n = 1; !args.isDone; n++) {
@@ -151,8 +164,11 @@ export const MODELS: Readonly<Record<string, Model>> = {
   takeover,
   renew,
   release,
+  tell,
   heard,
   time,
+  memory,
+  inbox,
   submit,
   'submit-end': submitEnd,
   'jobs-get': jobsGet,
