@@ -11,7 +11,11 @@ export function wrap<T extends object>(real: T, other: Partial<T>): T {
 }
 
 /** Replaces a method, from the call of what it returns to the call of what that returns. */
-export function broken<T extends object, K extends keyof T>(of: T, name: K, make: (real: T[K]) => T[K]): () => () => void {
+export function broken<T extends object, K extends keyof T>(
+  of: T,
+  name: K,
+  make: (real: T[K]) => T[K],
+): () => () => void {
   return () => {
     const real = of[name]
     of[name] = make(real)

@@ -112,9 +112,11 @@ export class Database {
   }
 
   #there<T extends Value>(key: string, make: () => T): T {
-    let value = this.#of(key) as T | undefined
-    if (value === undefined) this.#values.set(key, (value = make()))
-    return value
+    const there = this.#of(key) as T | undefined
+    if (there !== undefined) return there
+    const made = make()
+    this.#values.set(key, made)
+    return made
   }
 
   /** Returns the id of the entry. */

@@ -70,8 +70,7 @@ export class FleetLedger implements Observer {
       if ((reply as readonly Reply[])[0] === 'ok') this.#judgeCommit(args[1])
     } else if (name === 'append') {
       const groups = Number(args[3])
-      for (let g = 0; g < groups; g++)
-        readFrames(args[5 + 2 * g], ({ job }) => this.logs.judge(db, `${SHARD}:l`, job))
+      for (let g = 0; g < groups; g++) readFrames(args[5 + 2 * g], ({ job }) => this.logs.judge(db, `${SHARD}:l`, job))
     }
   }
 

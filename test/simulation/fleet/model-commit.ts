@@ -18,21 +18,22 @@ export const committing =
   ({ noFence = false, tellsRefused = false }: CommitFaults = {}): Model =>
   (reach, S, args) => {
     const { db } = reach
-    const [term, number] = [args.take(), args.count()]
+    const [term, number, epoch, random] = [args.take(), args.count(), args.count(), args.take()]
     const fence = db.get(`${S}:fence`)
     const next = `${term}:${number + 1}`
     if (fence === next) return ['in']
     if (fence === `${term}:${number}` || noFence) {
+      if (logEpoch(db, S, random) !== epoch && !noFence) return ['other']
       db.set(`${S}:fence`, next)
-      return committed(reach, S, args)
+      return committed(reach, S, random, args)
     }
-    if (tellsRefused) committed({ ...reach, db: db.copy() }, S, args)
+    if (tellsRefused) committed({ ...reach, db: db.copy() }, S, random, args)
     return ['fenced', fence ?? 'false']
   }
 
-function committed(reach: Reach, S: string, args: Args): Reply {
+function committed(reach: Reach, S: string, random: string, args: Args): Reply {
   const { db } = reach
-  const [random, keep] = args.many(2)
+  const keep = args.take()
   if (keep !== '') db.trim(`${S}:inbox`, keep)
 
   for (let left = args.count(); left > 0; left--) {

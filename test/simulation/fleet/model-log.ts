@@ -162,9 +162,10 @@ export const appending =
       }
     }
     while (!args.isDone) {
-      const [id, attempt, kind, text] = args.many(4)
+      const [id, attempt, kind, text, head] = args.many(5)
       i++
-      if (refused.has(id) || !isHeld(run.get(id), Number(attempt))) tell(i, 'x', '')
+      const isShort = kind === 'command' && logTip(db, S, id)[0] !== Number(head)
+      if (refused.has(id) || !isHeld(run.get(id), Number(attempt)) || isShort) tell(i, 'x', '')
       else if (kind === 'ttft') db.hash(`${S}:ttft`).set(id, text)
       else db.append(`${S}:inbox`, text)
     }

@@ -39,7 +39,11 @@ describe.skipIf(NO_REDIS)('the model of Redis and its scripts', () => {
     for (let i = 0; i < CALLS / 2; i++) await pair.step()
     await pair.compare()
     await pair.close()
-    expect([...pair.seen].sort()).toEqual(Object.keys(SCRIPTS).filter((name) => !OF_THE_SERVER.has(name)).sort())
+    expect([...pair.seen].sort()).toEqual(
+      Object.keys(SCRIPTS)
+        .filter((name) => !OF_THE_SERVER.has(name))
+        .sort(),
+    )
   })
 })
 
@@ -105,7 +109,8 @@ class Pair {
     const texts = args.map(bytesOf)
     const modeled = SCRIPTS[name](reach, this.#names.shard, new Args(texts))
     const real = textsOf(await this.#scripts.runBuffer(name, args))
-    if (name !== 'inbox') expect(counted(real), `${++this.#n}: ${name} ${JSON.stringify(texts)}`).toEqual(counted(modeled))
+    if (name !== 'inbox')
+      expect(counted(real), `${++this.#n}: ${name} ${JSON.stringify(texts)}`).toEqual(counted(modeled))
     if (name === 'takeover' && (modeled as Reply[])[0] === 1) {
       ;[, this.#term, this.#epoch] = modeled as [number, string, number]
       this.#number = 0
@@ -134,7 +139,10 @@ class Pair {
       case 'string':
         return shown(key, String((await client.getBuffer(key))?.toString('latin1')))
       case 'list':
-        return shown(key, (await client.lrangeBuffer(key, 0, -1)).map((each) => each.toString('latin1')))
+        return shown(
+          key,
+          (await client.lrangeBuffer(key, 0, -1)).map((each) => each.toString('latin1')),
+        )
       case 'hash':
         return shown(key, new Map(Object.entries(await client.hgetall(key))))
       case 'set':
@@ -209,7 +217,7 @@ class Pair {
     if (draw.chance(0.2)) commit.change('SET', 'seq', draw.below(1_000))
     if (draw.chance(0.2)) commit.change(draw.of(['SADD', 'SREM']), 'drain', draw.of(PROCESSES))
     const [term, number] = [draw.chance(0.9) ? this.#term : '0.x', this.#number + draw.of([0, 0, 0, 0, 0, -1, 1])]
-    return commit.args(term, number, draw.below(1_000))
+    return commit.args(term, number, draw.chance(0.95) ? this.#epoch : 3, draw.below(1_000))
   }
 
   #append(): readonly Argument[] {
@@ -243,7 +251,10 @@ class Pair {
     }
     const args: Argument[] = [draw.of(PROCESSES), isOpening ? draw.below(1_000) : '', groups.length / 2, ...groups]
     for (const id of JOBS)
-      if (draw.chance(0.2)) args.push(id, draw.of([1, 2]), draw.of(['ttft', 'command']), draw.of(['12', '[]']))
+      if (draw.chance(0.2)) {
+        const head = draw.chance(0.7) ? (this.#written.get(id)?.seq ?? 0) : draw.below(9)
+        args.push(id, draw.of([1, 2]), draw.of(['ttft', 'command']), draw.of(['12', '[]']), head)
+      }
     return args
   }
 
@@ -253,7 +264,7 @@ class Pair {
     for (let n = 1 + draw.below(2); n > 0; n--) {
       args.push(`[{"n":${n}}]`, ...(draw.chance(0.8) ? [0] : [1, 'unknown']))
       const ids = JOBS.filter(() => draw.chance(0.3))
-      args.push(2 * ids.length, ...ids.flatMap((id) => [id, `body ${id} ${draw.below(100)}`]))
+      args.push(2 * ids.length, ...ids.flatMap((id) => [id, draw.chance(0.2) ? '' : `body ${id} ${draw.below(100)}`]))
     }
     return args
   }
@@ -263,7 +274,8 @@ class Pair {
 function shown(key: string, value: Value): unknown {
   if (key.includes(':r:')) return counted(value)
   if (key.endsWith(':bytes')) return [...(value as Map<string, string>).keys()].sort()
-  if (key.includes(':ends:')) return [...new Set([...(value as Map<string, number>).keys()].map((each) => each.split(':')[0]))].sort()
+  if (key.includes(':ends:'))
+    return [...new Set([...(value as Map<string, number>).keys()].map((each) => each.split(':')[0]))].sort()
   if (typeof value === 'string' || Array.isArray(value)) return value
   if (value instanceof Set) return [...value].sort()
   if (value instanceof Map) return Object.fromEntries([...value].sort(([a], [b]) => (a < b ? -1 : 1)))

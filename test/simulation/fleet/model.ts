@@ -124,6 +124,16 @@ const submit: Model = ({ db }, S, args) => {
     const entry = args.take()
     const digests = args.many(args.count())
     const bodies = args.many(args.count())
+    const isMissing = (id: string, i: number): boolean =>
+      i % 2 === 0 &&
+      bodies[i + 1] === '' &&
+      !db.exists(`${S}:b:${id}`) &&
+      !db.exists(`${S}:r:${id}`) &&
+      !db.hash(`${S}:live`).has(id)
+    if (bodies.some(isMissing)) {
+      refused.push(-n)
+      continue
+    }
     const keys = db.hash(`${S}:keys`)
     const revoked = db.hash(`${S}:keys:revoked`)
     if (digests.some((digest) => !keys.has(digest) || revoked.has(digest))) {
@@ -133,7 +143,7 @@ const submit: Model = ({ db }, S, args) => {
     entries.push(entry.slice(1, -1))
     for (let i = 0; i < bodies.length; i += 2) {
       const key = `${S}:b:${bodies[i]}`
-      if (!db.exists(key)) db.set(key, bodies[i + 1], db.now + 1_000 * seconds)
+      if (bodies[i + 1] !== '' && !db.exists(key)) db.set(key, bodies[i + 1], db.now + 1_000 * seconds)
     }
   }
   if (entries.length > 0) db.append(`${S}:inbox`, `[${entries.join(',')}]`)

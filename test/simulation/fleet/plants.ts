@@ -44,9 +44,15 @@ export const PLANTS: readonly Plant[] = [
   { name: 'a restart of Redis is not seen', faults: { isAlwaysTheSame: true } },
   { name: 'a command is taken from the inbox when it is read', faults: { takesWhatIsRead: true } },
   // ---- the engine around the coordinator
-  { name: 'a lease that is told twice runs twice', breaks: broken(HeldAttempts.prototype, 'isOver', () => () => false) },
+  {
+    name: 'a lease that is told twice runs twice',
+    breaks: broken(HeldAttempts.prototype, 'isOver', () => () => false),
+  },
   { name: 'a lease that was not heard is not told again', breaks: broken(HeldJobs.prototype, 'of', () => () => []) },
-  { name: 'a submit that is sent again is taken anew', breaks: broken(KnownJobs.prototype, 'ended', () => () => undefined) },
+  {
+    name: 'a submit that is sent again is taken anew',
+    breaks: broken(KnownJobs.prototype, 'ended', () => () => undefined),
+  },
   { name: 'idempotency keys are not looked up', breaks: broken(KnownJobs.prototype, 'of', () => () => undefined) },
   {
     name: 'an end is stored before its text',

@@ -94,7 +94,11 @@ export class Simulation {
   // ------------------------------------------------------------ faults
 
   #start(roles: Roles): void {
-    const node = new SimNode(this.#fleet, `${roles.host ? 'h' : ''}${roles.gateway ? 'g' : ''}${roles.worker ? 'w' : ''}${++this.#made}`, roles)
+    const node = new SimNode(
+      this.#fleet,
+      `${roles.host ? 'h' : ''}${roles.gateway ? 'g' : ''}${roles.worker ? 'w' : ''}${++this.#made}`,
+      roles,
+    )
     this.#log(`${node.process.name} starts`)
     this.#nodes.push(node)
     void node.open()

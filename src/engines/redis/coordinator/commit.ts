@@ -124,8 +124,8 @@ export class Commit {
   }
 
   /** As lua/commit.lua takes them. */
-  args(term: string, number: number, random: number): readonly Argument[] {
-    const args: Argument[] = [term, number, random, this.keepFrom ?? '']
+  args(term: string, number: number, epoch: number, random: number): readonly Argument[] {
+    const args: Argument[] = [term, number, epoch, random, this.keepFrom ?? '']
     const ended = new Set(this.over.map(({ id }) => id))
     const changes = [...this.#changes]
     const store = (key: string, pairs: readonly string[]): void => {

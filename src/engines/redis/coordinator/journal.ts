@@ -6,6 +6,7 @@ import type { Clock } from '../../../core/clock.ts'
 import { storageError } from '../client/errors.ts'
 import type { Argument, Scripts } from '../client/scripts.ts'
 import { Commit } from './commit.ts'
+import { OTHER_SERVER, type Won } from './election.ts'
 
 /** Between two tries while Redis is away, or full. */
 const RETRY_MS = 50
@@ -23,7 +24,7 @@ export interface JournalEvents {
 export class Journal {
   readonly #scripts: Scripts
   readonly #clock: Clock
-  readonly #term: string
+  readonly #won: Pick<Won, 'term' | 'epoch'>
   readonly #random: () => number
   readonly #events: JournalEvents
   #ready: Commit[] = []
@@ -32,10 +33,16 @@ export class Journal {
   #over = false
 
   /** `random`: uniform in [0, 1). */
-  constructor(scripts: Scripts, clock: Clock, term: string, random: () => number, events: JournalEvents) {
+  constructor(
+    scripts: Scripts,
+    clock: Clock,
+    won: Pick<Won, 'term' | 'epoch'>,
+    random: () => number,
+    events: JournalEvents,
+  ) {
     this.#scripts = scripts
     this.#clock = clock
-    this.#term = term
+    this.#won = won
     this.#random = random
     this.#events = events
   }
@@ -69,7 +76,7 @@ export class Journal {
   }
 
   async #store(commit: Commit): Promise<boolean> {
-    const args = commit.args(this.#term, this.#number, Math.floor(this.#random() * RANDOM))
+    const args = commit.args(this.#won.term, this.#number, this.#won.epoch, Math.floor(this.#random() * RANDOM))
     while (!this.#over) {
       const answer = await this.#try(args)
       if (answer === null) {
@@ -77,6 +84,7 @@ export class Journal {
         continue
       }
       const [what, ...details] = answer
+      if (what === 'other') return this.#fence(OTHER_SERVER)
       if (what !== 'ok' && what !== 'in') return this.#fence(details.join(' '))
       this.#number++
       commit.stored()

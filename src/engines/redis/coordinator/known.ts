@@ -38,7 +38,7 @@ export const joinDigest = (facts: Item['facts']): string => digest(joinKeyOf(fac
 export class KnownJobs {
   readonly #found: ReadonlyMap<string, string>
   readonly #ended: ReadonlyMap<JobId, EndedRow | 'damaged'>
-  readonly #held: ReadonlySet<JobId>
+  readonly #held: Set<JobId>
   readonly #names: Names
   /** Keys of jobs that are taken in this very batch. */
   readonly #taken = new Map<string, string>()
@@ -49,7 +49,7 @@ export class KnownJobs {
     names: Names,
     found: ReadonlyMap<string, string>,
     ended: ReadonlyMap<JobId, EndedRow | 'damaged'>,
-    held: ReadonlySet<JobId>,
+    held: Set<JobId>,
   ) {
     this.#held = held
     this.#names = names
@@ -72,7 +72,7 @@ export class KnownJobs {
         for (const item of request.items) {
           if (item.facts.options.idempotencyKey !== undefined) keys.add(keyOf(names, item))
           else if (item.isRetry) keys.add(names.joinable(joinDigest(item.facts)))
-          if (request.re) ids.add(item.id)
+          if (request.re) (held.has(item.id) ? there : ids).add(item.id)
         }
       else if (request.type === 'cancel' || request.type === 'finish' || request.type === 'finished')
         if (held.has(request.id)) there.add(request.id)
@@ -107,13 +107,14 @@ export class KnownJobs {
     return id === undefined || !joins(Number(endedAtMs)) ? undefined : { id, sameBody: true }
   }
 
-  /** Its key is its own from now on. */
+  /** It is held, and its key is its own, from now on. */
   taken(item: Item): void {
+    this.#held.add(item.id)
     const key = keyOf(this.#names, item)
     if (key !== '') this.#taken.set(key, keyValue(item))
   }
 
-  /** It was running, or in line, when the batch began. */
+  /** Of those that were asked about: it ran, or was in line, when the batch began, or was taken in it. */
   wasHeld(id: JobId): boolean {
     return this.#held.has(id)
   }

@@ -88,7 +88,7 @@ export class ActingCoordinator implements Term {
     this.room = new Room(this.#scripts, clock)
     this.#seenMono = clock.monoMs()
     this.startedAtMs = time.atMs(this.#seenMono)
-    this.journal = new Journal(this.#scripts, clock, won.term, random, {
+    this.journal = new Journal(this.#scripts, clock, won, random, {
       fenced: (reason) => this.end(reason),
       unheard: (processes) => {
         for (const process of processes) this.fleet.presence(process, false, this.now())

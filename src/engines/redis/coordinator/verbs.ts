@@ -115,9 +115,9 @@ function submit(term: Term, command: Submit, known: KnownJobs): Answer {
   const results = command.items.map((item): Decided => {
     const there = term.held.get(item.id)
     if (there !== undefined) return { kind: 'taken', job: there }
-    const ended = command.re ? known.ended(item.id) : undefined
-    // Its answer was lost: it must not start anew
-    if (ended !== undefined) return { kind: 'joined', id: item.id }
+    // Its answer was lost, and it has ended since, before this batch or in it: it must not start anew
+    if (command.re && (known.ended(item.id) !== undefined || known.wasHeld(item.id)))
+      return { kind: 'joined', id: item.id }
     if (isLate) return { kind: 'refused', error: packError(unavailable()) }
     return take(term, command, item, known)
   })

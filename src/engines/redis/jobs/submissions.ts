@@ -137,12 +137,18 @@ export class RedisSubmissions implements Submissions {
     let isStored = false
     const store = async (entry: string): Promise<void> => {
       // A request that is stored need not be sent again
-      const bodies = isStored ? [] : drafts.flatMap(({ body }, i) => [ids[i], bufferOf(body)])
+      const bodies = drafts.flatMap(({ body }, i) => [ids[i], isStored ? '' : bufferOf(body)])
       const sending = (): void => {
         isSent = true
       }
-      await this.#store({ entry, digests, bodies, bytes: isStored ? 0 : bytes, sending })
-      isStored = true
+      try {
+        await this.#store({ entry, digests, bodies, bytes: isStored ? 0 : bytes, sending })
+        isStored = true
+      } catch (error) {
+        if (error !== MISSING || !isStored) throw error
+        isStored = false
+        await store(entry)
+      }
     }
     let answers: readonly SubmitAnswer[]
     try {
@@ -214,6 +220,7 @@ export class RedisSubmissions implements Submissions {
       for (const [i, { done, failed }] of submits.entries())
         if (refused === null) failed(unavailable())
         else if (refused.includes(i + 1)) failed(new SluiceError('invalid_api_key'))
+        else if (refused.includes(-i - 1)) failed(MISSING)
         else done()
     } catch (error) {
       for (const { failed } of submits) failed(error)
@@ -249,6 +256,9 @@ export class RedisSubmissions implements Submissions {
     )
   }
 }
+
+/** Redis has lost a request that it had. */
+const MISSING = unavailable()
 
 function jobOf(
   { isRetry: _retry, ...draft }: JobDraft,

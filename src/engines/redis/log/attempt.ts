@@ -38,6 +38,8 @@ export type Stored = 'stored' | 'fenced'
 export interface Note {
   readonly kind: 'command' | 'ttft'
   readonly text: string
+  /** The log's last seq before it: a command is refused where what it follows is not there. */
+  readonly head: number
   readonly told: ReadonlyArray<(stored: Stored) => void>
 }
 
@@ -193,8 +195,9 @@ export class AttemptLog implements LogWriter {
   takeNotes(): readonly Note[] {
     if (this.#ttftMs === null && this.#entry === null) return NO_NOTES
     const notes: Note[] = []
-    if (this.#ttftMs !== null) notes.push({ kind: 'ttft', text: String(Math.round(this.#ttftMs)), told: [] })
-    if (this.#entry !== null) notes.push({ kind: 'command', text: this.#entry, told: this.#told.splice(0) })
+    if (this.#ttftMs !== null) notes.push({ kind: 'ttft', text: String(Math.round(this.#ttftMs)), head: 0, told: [] })
+    if (this.#entry !== null)
+      notes.push({ kind: 'command', text: this.#entry, head: this.#taken, told: this.#told.splice(0) })
     this.#ttftMs = this.#entry = null
     return notes
   }

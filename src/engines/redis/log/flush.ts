@@ -190,7 +190,7 @@ export class Flush {
       groups.push(followers, Buffer.from(text, 'latin1'))
     }
     const args: Argument[] = [process, isOpening ? randomOf(ids) : '', groups.length / 2, ...groups]
-    for (const { log, note } of notes) args.push(log.job, log.attempt, note.kind, note.text)
+    for (const { log, note } of notes) args.push(log.job, log.attempt, note.kind, note.text, note.head)
     return args
   }
 

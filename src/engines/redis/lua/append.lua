@@ -2,8 +2,9 @@
 -- include log
 -- Stores a flush of many attempts: for each a chunk, if it is still the job's attempt and the chunk is the log's next.
 -- ARGV: own process, a random number where an attempt begins (else ''), the number of groups; of each group its
--- followers and its frames; then notes: id, attempt, 'command' for the inbox or 'ttft' of the job, text. Repeating it
--- changes nothing. Returns what its sender must know, in threes: index of the frame (or note, after them), what, value.
+-- followers and its frames; then notes: id, attempt, 'command' for the inbox or 'ttft' of the job, text, last seq of
+-- the log before a command: where Redis has lost some of it, the attempt is over. Repeating it changes nothing. Returns
+-- what its sender must know, in threes: index of the frame (or note, after them), what, value.
 --   'x' refused: the attempt is over · 'e' an attempt's first chunk has an old epoch · 'n' its number is this ·
 --   'f' who follows now
 -- Fields and commands of one entry of the inbox.
@@ -128,13 +129,14 @@ for g = 1, groups do
 end
 
 local first_note, noted = 4 + 2 * groups, {}
-for at = first_note, #ARGV, 4 do noted[#noted + 1] = ARGV[at] end
+for at = first_note, #ARGV, 5 do noted[#noted + 1] = ARGV[at] end
 local note_rows = #noted > 0 and call('HMGET', run, unpack(noted)) or {}
 local ttfts, commands = {}, {}
 for k, id in ipairs(noted) do
-  local at = first_note + 4 * (k - 1)
+  local at = first_note + 5 * (k - 1)
   local kind, text = ARGV[at + 2], ARGV[at + 3]
-  if refused[id] or not is_held(note_rows[k], tonumber(ARGV[at + 1])) then
+  local is_over = refused[id] or not is_held(note_rows[k], tonumber(ARGV[at + 1]))
+  if is_over or (kind == 'command' and log_tip(id) ~= tonumber(ARGV[at + 4])) then
     tell(i + k, 'x', '')
   elseif kind == 'ttft' then
     ttfts[#ttfts + 1], ttfts[#ttfts + 2] = id, text

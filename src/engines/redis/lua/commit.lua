@@ -3,19 +3,22 @@
 -- include jobs
 -- include conversations
 -- One commit of the coordinator: what it decided is stored, and then told, all of it or nothing. ARGV: term, number of
--- the commit, random, first inbox entry to keep ('' all); then five sections, each with its count first.
--- Returns 'ok' and the processes that nobody hears for any more; 'in': this very commit is stored already; 'fenced'.
+-- the commit, the term's epoch of logs, random, first inbox entry to keep ('' all); then five sections, each with its
+-- count first. Returns 'ok' and the processes that nobody hears for any more; 'in': this very commit is stored already;
+-- 'fenced'; 'other': this is another server than the one that elected it.
 local at = 0
 local function take()
   at = at + 1
   return ARGV[at]
 end
 
-local term, number, random, keep = take(), tonumber(take()), take(), take()
+local term, number, of_epoch, random, keep = take(), tonumber(take()), take(), take(), take()
 local fence = call('GET', S .. ':fence')
 local next_fence = string.format('%s:%.0f', term, number + 1)
 if fence == next_fence then return { 'in' } end
 if fence ~= string.format('%s:%.0f', term, number) then return { 'fenced', tostring(fence) } end
+-- What was decided may rest on what another server has lost
+if log_epoch(random) ~= tonumber(of_epoch) then return { 'other' } end
 call('SET', S .. ':fence', next_fence)
 if keep ~= '' then call('XTRIM', S .. ':inbox', 'MINID', keep) end
 

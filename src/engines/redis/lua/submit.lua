@@ -1,6 +1,7 @@
 -- Stores requests, and then the commands that submit them. ARGV: seconds, most entries of the inbox; then for each
--- submit its entry of the inbox, digests of API keys, ids and requests; lists have their length first. Returns which
--- were refused, because a key is no longer valid; nothing where the inbox is full.
+-- submit its entry of the inbox, digests of API keys, ids and requests ('': stored before); lists have their length
+-- first. Returns which were refused, because a key is no longer valid; or negated, because a request is not there any
+-- more. Nothing where the inbox is full.
 
 -- Fields and commands of one entry of the inbox.
 local VALUES_AN_ENTRY = 128
@@ -10,6 +11,10 @@ local at = 2
 local function take()
   at = at + 1
   return ARGV[at]
+end
+
+local function is_there(id)
+  return call('EXISTS', S .. ':b:' .. id, S .. ':r:' .. id) > 0 or call('HEXISTS', S .. ':live', id) == 1
 end
 
 local entries, refused = {}, {}
@@ -23,11 +28,16 @@ while at < #ARGV do
       valid = false
     end
   end
-  local bodies = tonumber(take())
-  if valid then
+  local bodies, there = tonumber(take()), true
+  for i = at + 1, at + bodies, 2 do there = there and (ARGV[i + 1] ~= '' or is_there(ARGV[i])) end
+  if not there then
+    refused[#refused + 1] = -n
+  elseif valid then
     entries[#entries + 1], entries[#entries + 2] = 'c', entry
     -- What is there already may be an accepted job's by now: it stays as it is
-    for i = at + 1, at + bodies, 2 do call('SET', S .. ':b:' .. ARGV[i], ARGV[i + 1], 'NX', 'EX', ARGV[1]) end
+    for i = at + 1, at + bodies, 2 do
+      if ARGV[i + 1] ~= '' then call('SET', S .. ':b:' .. ARGV[i], ARGV[i + 1], 'NX', 'EX', ARGV[1]) end
+    end
   else
     refused[#refused + 1] = n
   end

@@ -7,6 +7,8 @@ import { VERSION } from '../protocol/version.ts'
 import { attemptKey } from './held.ts'
 
 const BEAT_MS = 1_000
+/** A new coordinator is told so often who reads here: plain POSTs that it takes for unread are canceled. */
+const READING_BEATS = 3
 
 export class Beats {
   readonly #ground: Ground
@@ -15,6 +17,7 @@ export class Beats {
   readonly #charges = new Table<string, number>()
   #term = ''
   #isDue = false
+  #readingBeats = 0
   #closed = false
   readonly #stop: () => void
 
@@ -26,9 +29,10 @@ export class Beats {
     ground.bus.onControl((control) => {
       if (control.type !== 'coordinator' || control.term === this.#term) return
       this.#term = control.term
-      this.#beat(this.#reading())
+      this.#readingBeats = READING_BEATS
+      this.#beatWithReaders()
     })
-    this.#stop = ground.clock.every(BEAT_MS, () => this.#beat([]))
+    this.#stop = ground.clock.every(BEAT_MS, () => this.#beatWithReaders())
   }
 
   /** Output tokens that an attempt has stored. */
@@ -50,6 +54,12 @@ export class Beats {
   close(): void {
     this.#closed = true
     this.#stop()
+  }
+
+  #beatWithReaders(): void {
+    const isNew = this.#readingBeats > 0
+    if (isNew) this.#readingBeats--
+    this.#beat(isNew ? this.#reading() : [])
   }
 
   #beat(reading: readonly JobId[]): void {

@@ -203,7 +203,7 @@ export class FleetWork implements Work {
       return finishedOf(finished, clock.monoMs())
     } catch (error) {
       if (error !== REFUSED) throw error
-      // It may be the log's answer to an end that was stored before, and has been committed since
+      // So the log answers to an end that was stored before, and has been committed since, too
       return await this.#finishedBefore(held, outcome.kind)
     } finally {
       this.#held.end(held)
@@ -216,20 +216,19 @@ export class FleetWork implements Work {
     return finishedOf(await bus.ask({ type: 'finished', worker: seat.id, id, attempt, kind }), clock.monoMs())
   }
 
-  /** Behind the attempt's text the first time; then its log is closed, and it is repeated as any command. */
+  /** After the attempt's text, each time: Redis may have lost that since. */
   #storing(lease: Lease, outcome: Outcome): (entry: string) => Promise<void> {
-    let state: 'open' | 'storing' | 'stored' = 'open'
+    let isStoring = false
+    let isKept = false
     return async (entry) => {
-      if (state === 'stored') return this.#ground.bus.put(entry)
-      if (state === 'storing') return
-      state = 'storing'
+      if (isStoring) return
+      isStoring = true
       try {
-        await this.#keepAnswer(lease, outcome)
+        if (!isKept) await this.#keepAnswer(lease, outcome)
+        isKept = true
         if ((await this.#logs.store(lease.job.id, lease.attempt, entry)) === 'fenced') throw REFUSED
-        state = 'stored'
-      } catch (error) {
-        state = 'open'
-        throw error
+      } finally {
+        isStoring = false
       }
     }
   }
