@@ -7,8 +7,8 @@ import { depth } from '../../depth.ts'
 import { PLANTS } from './plants.ts'
 import { simulateFleet } from './run.ts'
 
-const SEEDS = depth(3_000, 100)
-const PLANTED_SEEDS = 200
+const SEEDS = depth(200, 60)
+const PLANTED_SEEDS = 150
 const only = process.env['SEED']
 
 it(`keeps its promises over ${SEEDS} seeds`, { timeout: 600_000 }, async () => {

@@ -65,13 +65,25 @@ export class FleetLedger implements Observer {
   // ------------------------------------------------------------ what is stored
 
   stored({ name, args }: Call, reply: Reply): void {
-    const { db } = this.#server
     if (name === 'commit') {
       if ((reply as readonly Reply[])[0] === 'ok') this.#judgeCommit(args[1])
     } else if (name === 'append') {
       const groups = Number(args[3])
-      for (let g = 0; g < groups; g++) readFrames(args[5 + 2 * g], ({ job }) => this.logs.judge(db, `${SHARD}:l`, job))
+      for (let g = 0; g < groups; g++) this.#judgeText(args[5 + 2 * g])
     }
+  }
+
+  /** Only whoever holds a job writes. */
+  #judgeText(frames: string): void {
+    readFrames(frames, ({ job }) => {
+      const run = this.jobs.get(job)?.run
+      this.logs.judge(
+        this.#server.db,
+        `${SHARD}:l`,
+        job,
+        (attempt, worker) => run?.attempt === attempt && run.worker === worker,
+      )
+    })
   }
 
   #judgeCommit(term: string): void {

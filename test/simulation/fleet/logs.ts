@@ -17,6 +17,8 @@ interface Text {
   readonly k: number
 }
 
+type Holds = (attempt: number, worker: string) => boolean
+
 interface Log {
   chunks: number
   decoder: Decoder
@@ -33,8 +35,8 @@ export class LedgerLogs {
   /** "<job> <epoch> <seq>" → record, of all that there ever was. */
   readonly #records = new Map<string, string>()
 
-  /** What was added since it was looked at last. */
-  judge(db: Database, key: string, id: string): void {
+  /** What was added since it was looked at last; `holds`: who may write now. */
+  judge(db: Database, key: string, id: string, holds: Holds = () => true): void {
     const chunks = db.list(`${key}:${id}`)
     const log = this.#logs.get(id) ?? empty()
     this.#logs.set(id, log)
@@ -43,11 +45,11 @@ export class LedgerLogs {
       const chunk = readChunk(chunks[log.chunks])
       must(!log.isEnded, `${id}: text is stored behind its end`)
       must(chunk.firstSeq === log.seq + 1, `${id}: record ${chunk.firstSeq} is stored after ${log.seq}`)
-      for (const record of log.decoder.read(chunk, chunk.firstSeq)) this.#record(id, log, chunk.epoch, record)
+      for (const record of log.decoder.read(chunk, chunk.firstSeq)) this.#record(id, log, chunk.epoch, record, holds)
     }
   }
 
-  #record(id: string, log: Log, epoch: number, record: string): void {
+  #record(id: string, log: Log, epoch: number, record: string, holds: Holds): void {
     log.seq++
     log.records.push(record)
     const cursor = `${id} ${epoch} ${log.seq}`
@@ -64,6 +66,7 @@ export class LedgerLogs {
       last === null || text.attempt > last.attempt
         ? text.k === 1
         : text.attempt === last.attempt && text.worker === last.worker && text.k === last.k + 1
+    must(holds(text.attempt, text.worker), `${id} is not ${text.worker}'s, which writes ${record}`)
     must(isNext, `${id}: after ${JSON.stringify(last)} comes ${record}`)
     log.last = text
   }

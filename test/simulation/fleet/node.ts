@@ -29,7 +29,8 @@ export interface NodeFaults {
   readonly logs?: (real: Logs, ground: Ground) => void
 }
 
-export const LEASE_MS = 4_000
+/** A connection that is dead is noticed before a lease is over. */
+export const LEASE_MS = 6_000
 export const WORKER_SLOTS = 2
 const GRACE_MS = 3_000
 const GONE_MS = 1_500

@@ -23,6 +23,12 @@ const FLEETS: ReadonlyArray<readonly Roles[]> = [
   [ALL, GATEWAY, WORKER],
 ]
 
+/** Where all but the workers are hindered. */
+const CALM_FLEETS: ReadonlyArray<readonly Roles[]> = [
+  [HOST, GATEWAY, WORKER, WORKER],
+  [HOST, HOST, GATEWAY, WORKER],
+]
+
 /** Bugs that may be planted. */
 export type Faults = NodeFaults & ServerFaults
 
@@ -74,7 +80,7 @@ export class Simulation {
 
   async run(): Promise<void> {
     const draw = this.#draw
-    for (const roles of this.#isCalm ? FLEETS[2] : draw.of(FLEETS)) this.#start(roles)
+    for (const roles of draw.of(this.#isCalm ? CALM_FLEETS : FLEETS)) this.#start(roles)
     const jobs = 8 + draw.below(20)
     for (let i = 0; i < jobs; i++) this.#at(draw.below(LOAD_MS), () => this.clients.submit())
     const faults = draw.below(7)

@@ -50,8 +50,6 @@ export interface ServerFaults {
   readonly scripts?: Readonly<Record<string, Model>>
   /** Nobody can see that it was restarted. */
   readonly isAlwaysTheSame?: boolean
-  /** The inbox loses what is read from it. */
-  readonly takesWhatIsRead?: boolean
 }
 
 export class SimServer {
@@ -138,7 +136,6 @@ export class SimServer {
   /** Replies at once where there are entries after `after`, or when there are; with none after `blockMs`. */
   readStream(key: string, after: string, blockMs: number, reply: (entries: readonly StreamEntry[]) => void): void {
     const entries = this.db.stream(key).entries.filter(([id]) => isEarlier(after, id))
-    if (this.#planted.takesWhatIsRead === true) this.db.stream(key).entries.splice(0)
     if (entries.length > 0) return reply(entries)
     const reader: Reader = { after, reply }
     this.#readers.push(reader)
