@@ -3,8 +3,8 @@
  * each. What changes it is a function of what it holds, of its time and of its arguments, so that it can be done again.
  */
 
-/** Id of an entry, and its one field's value. */
-export type StreamEntry = readonly [id: string, text: string]
+/** Id of an entry, and the values of its fields. */
+export type StreamEntry = readonly [id: string, texts: readonly string[]]
 
 export type Value =
   | string
@@ -120,12 +120,12 @@ export class Database {
   }
 
   /** Returns the id of the entry. */
-  append(key: string, text: string): string {
+  append(key: string, ...texts: readonly string[]): string {
     const stream = this.stream(key)
     const [ms, n] = stream.last.split('-').map(Number)
     const now = Math.floor(this.now)
     stream.last = now > ms ? `${now}-0` : `${ms}-${n + 1}`
-    stream.entries.push([stream.last, text])
+    stream.entries.push([stream.last, texts])
     return stream.last
   }
 

@@ -57,9 +57,9 @@ function committed(reach: Reach, S: string, random: string, args: Args): Reply {
     const notes: string[] = []
     const bodies: string[] = []
     for (let leases = args.count(); leases > 0; leases--) {
-      const [id, withBody] = args.many(2)
+      const [id, withBody, mayHaveText] = args.many(3)
       const body = withBody === '1' ? db.get(`${S}:b:${id}`) : null
-      const [head] = logTip(db, S, id)
+      const head = mayHaveText === '1' ? logTip(db, S, id)[0] : 0
       const ttft = head > 0 ? (db.hash(`${S}:ttft`).get(id) ?? '-') : '-'
       notes.push(`${body?.length ?? -1} ${head} ${ttft}`)
       if (body !== null) bodies.push(body)
@@ -90,7 +90,7 @@ function change(db: Database, verb: string, key: string, args: readonly string[]
 }
 
 function end({ db, publish }: Reach, S: string, random: string, args: Args): void {
-  const [id, record, tenant, seq, state, atMs, text] = args.many(7)
+  const [id, record, tenant, seq, state, atMs, text, _bodyBytes] = args.many(8)
   const [keepMs, key, join, joinMs, conversation] = args.many(6)
   if (conversation !== '') throw new Error('a conversation is not simulated')
   const [epoch, head] = logEnd({ db, publish }, S, id, record, random)
@@ -153,9 +153,7 @@ function jobEnded(db: Database, S: string, ended: Ended): void {
   const all = db.hash(`${S}:bytes`)
   all.set(tenant, String(Number(all.get(tenant) ?? 0) + bytes))
   if (keepMs === '0') db.scores(`${S}:leaving`).set(id, Number(atMs) + LEAVING_MS)
-  if (keepMs !== '') {
-    const expiry = db.now + 2 * Number(keepMs) + BACKSTOP_MS
-    for (const name of [body, log, row, ...(key === '' ? [] : [key])]) db.expireAt(name, expiry)
-  }
+  if (keepMs === '0')
+    for (const name of [body, log, row, ...(key === '' ? [] : [key])]) db.expireAt(name, db.now + BACKSTOP_MS)
   if (join !== '') db.set(`${S}:j:${join}`, `${id} ${atMs}`, db.now + Number(joinMs))
 }

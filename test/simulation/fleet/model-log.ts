@@ -1,7 +1,7 @@
 /** The token log's scripts (lua/append.lua, lua/log*.lua), as functions of a simulated Redis. */
 import { readChunk, writeChunk, writeFrame } from '../../../src/engines/redis/log/chunk.ts'
 import type { Database } from './database.ts'
-import { logEpoch, type Model } from './model.ts'
+import { type Args, logEpoch, type Model, type Reply } from './model.ts'
 
 export { writeFrame } from '../../../src/engines/redis/log/chunk.ts'
 
@@ -161,14 +161,16 @@ export const appending =
         }
       }
     }
+    const commands: string[] = []
     while (!args.isDone) {
       const [id, attempt, kind, text, head] = args.many(5)
       i++
       const isShort = kind === 'command' && logTip(db, S, id)[0] !== Number(head)
       if (refused.has(id) || !isHeld(run.get(id), Number(attempt)) || isShort) tell(i, 'x', '')
       else if (kind === 'ttft') db.hash(`${S}:ttft`).set(id, text)
-      else db.append(`${S}:inbox`, text)
+      else commands.push(text)
     }
+    if (commands.length > 0) db.append(`${S}:inbox`, ...commands)
     return answer
   }
 
@@ -193,7 +195,14 @@ function framesOf(db: Database, S: string, frames: string): Framed[] {
 const PREPARED_BYTES = 65_536
 
 const read: Model = ({ db }, S, args) => {
-  const [random, id] = args.many(2)
+  const random = args.take()
+  const answers: Reply[] = []
+  while (!args.isDone) answers.push(readOne(db, S, random, args))
+  return answers
+}
+
+function readOne(db: Database, S: string, random: string, args: Args): Reply {
+  const id = args.take()
   const [after, most, decodable, process] = [args.count(), args.count(), args.take() === '1', args.take()]
   const log = db.list(`${S}:l:${id}`)
   const live = db.hash(`${S}:live`).has(id)

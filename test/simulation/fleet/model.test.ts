@@ -17,7 +17,7 @@ const CALLS = depth(4_000, 600)
 const PROCESSES = ['p1', 'p2', 'p3']
 const HOSTS = ['h1', 'h2', 'h3']
 /** They tell what a server is like. */
-const OF_THE_SERVER = new Set(['time', 'memory'])
+const OF_THE_SERVER = new Set(['time', 'memory', 'layout'])
 const JOBS = ['j1', 'j2', 'j3', 'j4']
 
 describe.skipIf(NO_REDIS)('the model of Redis and its scripts', () => {
@@ -155,7 +155,10 @@ class Pair {
       }
       default: {
         const entries = await client.xrange(key, '-', '+')
-        return shown(key, { entries: entries.map(([id, [, text]]) => [id, text] as const), last: '' })
+        return shown(key, {
+          entries: entries.map(([id, fields]) => [id, fields.filter((_, i) => i % 2 === 1)]),
+          last: '',
+        })
       }
     }
   }
@@ -166,9 +169,11 @@ class Pair {
     const draw = this.#draw
     const id = draw.of(JOBS)
     const process = draw.of(PROCESSES)
-    const dice = draw.below(100)
-    if (dice < 5) return ['takeover', [draw.of(HOSTS), 600_000, draw.of(['', ...HOSTS]), draw.below(1_000)]]
+    const dice = draw.below(1_000) / 10
+    if (dice < 5)
+      return ['takeover', [draw.of(HOSTS), 600_000, draw.of(['', ...HOSTS]), draw.below(1_000), draw.of([0, 1, 2])]]
     if (dice < 9) return ['renew', [draw.of(HOSTS), draw.of([this.#term, '0.x']), 600_000, draw.below(1_000)]]
+    if (dice < 9.5) return ['join', []]
     if (dice < 10) return ['tell', [draw.of([this.#term, '0.x']), draw.of(PROCESSES), 'one', draw.of(PROCESSES), '']]
     if (dice < 11) return ['inbox', [`[{"n":${draw.below(100)}}]`]]
     if (dice < 13) return ['release', [draw.of(HOSTS)]]
@@ -179,7 +184,8 @@ class Pair {
     if (dice < 80) return ['jobs-get', JOBS.filter(() => draw.chance(0.5))]
     if (dice < 90) {
       const after = draw.of([-1, 0, 1, 2, 3, 5, 9, Number.MAX_SAFE_INTEGER])
-      return ['log-read', [draw.below(9), id, after, draw.of([0, 30, 1e6]), draw.below(2), draw.of(['', process])]]
+      const one = [id, after, draw.of([0, 30, 1e6]), draw.below(2), draw.of(['', process])]
+      return ['log-read', [draw.below(9), ...one, ...(draw.chance(0.3) ? one : [])]]
     }
     if (dice < 94) return ['log-look', [draw.of(['', process]), ...JOBS.filter(() => draw.chance(0.5))]]
     if (dice < 96) return ['log-leave', [process, ...JOBS.filter(() => draw.chance(0.5))]]
@@ -201,7 +207,13 @@ class Pair {
       if (draw.chance(0.12)) {
         const state = draw.of(['done', 'failed'])
         const end = { id, record: Buffer.from(`@end {"state":"${state}"}`), tenant: draw.of(['t', 'u']), state }
-        const times = { seq: draw.below(100), endedAtMs: draw.below(1_000_000), text: '{"n":1}', joinMs: 60_000 }
+        const times = {
+          seq: draw.below(100),
+          endedAtMs: draw.below(1_000_000),
+          text: '{"n":1}',
+          bodyBytes: 9,
+          joinMs: 60_000,
+        }
         const join = state === 'done' ? draw.of(['', 'digest']) : ''
         const kept = { keepMs: draw.of([null, 0, 5_000]), key: '', join, conversation: '', attempt: 1 }
         commit.over.push({ ...end, ...times, ...kept })
@@ -279,7 +291,7 @@ function shown(key: string, value: Value): unknown {
   if (typeof value === 'string' || Array.isArray(value)) return value
   if (value instanceof Set) return [...value].sort()
   if (value instanceof Map) return Object.fromEntries([...value].sort(([a], [b]) => (a < b ? -1 : 1)))
-  return value.entries.map(([, text]) => text)
+  return value.entries.map(([, texts]) => texts)
 }
 
 /** Without the bytes that a row begins with. */

@@ -52,7 +52,9 @@ export const bytesOf = (arg: Argument): string =>
 // ---------------------------------------------------------------- who coordinates
 
 const takeover: Model = ({ db, subscribers }, S, args) => {
-  const [host, ttl, from, random] = args.many(4)
+  const [host, ttl, from, random, readable] = args.many(5)
+  const layout = Number(db.get(`${S}:layout`) ?? 1)
+  if (layout > Number(readable)) return [-1, layout]
   const owner = db.get(`${S}:owner`)
   if (owner !== null && owner !== from) return [0, owner, subscribers(`${S}:h:${owner}`)]
   db.set(`${S}:owner`, host, db.now + Number(ttl))
@@ -93,6 +95,9 @@ const time: Model = ({ db }) => [
   String(Math.floor((db.now - 1_000 * Math.floor(db.now / 1_000)) * 1_000)),
 ]
 
+/** All processes are of one version. */
+const layout: Model = ({ db }, S) => Number(db.get(`${S}:layout`) ?? 1)
+
 /** There is always enough. */
 const memory: Model = () => [0, 0]
 
@@ -112,6 +117,8 @@ export function logEpoch(db: Database, S: string, random: string): number {
 }
 
 // ---------------------------------------------------------------- what is asked
+
+const join: Model = ({ db }, S) => [db.incrBy(`${S}:members`, 1), Number(db.get(`${S}:layout`) ?? 1)]
 
 const inbox: Model = ({ db }, S, args) => db.append(`${S}:inbox`, args.take())
 
@@ -140,13 +147,13 @@ const submit: Model = ({ db }, S, args) => {
       refused.push(n)
       continue
     }
-    entries.push(entry.slice(1, -1))
+    entries.push(entry)
     for (let i = 0; i < bodies.length; i += 2) {
       const key = `${S}:b:${bodies[i]}`
       if (bodies[i + 1] !== '' && !db.exists(key)) db.set(key, bodies[i + 1], db.now + 1_000 * seconds)
     }
   }
-  if (entries.length > 0) db.append(`${S}:inbox`, `[${entries.join(',')}]`)
+  if (entries.length > 0) db.append(`${S}:inbox`, ...entries)
   return refused
 }
 
@@ -172,12 +179,14 @@ const jobsGet: Model = ({ db }, S, args) => {
 /** By the name of their file. */
 export const MODELS: Readonly<Record<string, Model>> = {
   takeover,
+  join,
   renew,
   release,
   tell,
   heard,
   time,
   memory,
+  layout,
   inbox,
   submit,
   'submit-end': submitEnd,

@@ -318,7 +318,11 @@ export class SimConnection {
     const [, , , blockMs, , key, after] = args as [string, number, string, number, string, string, string]
     return this.#send((reply) =>
       this.#network.server.readStream(key, after, blockMs, (entries) =>
-        reply(entries.length === 0 ? null : [[key, entries.map(([id, text]) => [id, ['c', text]])]]),
+        reply(
+          entries.length === 0
+            ? null
+            : [[key, entries.map(([id, texts]) => [id, texts.flatMap((text) => ['c', text])])]],
+        ),
       ),
     )
   }

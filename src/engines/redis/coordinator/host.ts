@@ -114,6 +114,11 @@ export class Host {
     })
   }
 
+  /** Part of the names of its terms. */
+  get id(): string {
+    return this.#id
+  }
+
   get isActing(): boolean {
     return this.#term !== null
   }
