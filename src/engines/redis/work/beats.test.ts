@@ -19,6 +19,7 @@ it('who reads is told a new coordinator more than once, and then no more', () =>
   } as unknown as Connection
   const bus = {
     process: 'p',
+    outdated: null,
     onControl(fn: typeof announce) {
       announce = fn
     },
