@@ -1,6 +1,6 @@
 /**
- * A whole fleet keeps its promises, whatever happens to its processes, its connections and its Redis (run.ts). A failure
- * prints its seed and trace: `SEED=<seed> npx vitest run test/simulation/fleet` runs that one alone.
+ * A whole fleet keeps its promises, whatever happens to its processes, its connections and its Redis (run.ts). A
+ * failure prints its seed and trace: `SEED=<seed> npx vitest run test/simulation/fleet` runs that one alone.
  */
 import { expect, it } from 'vitest'
 import { depth } from '../../depth.ts'

@@ -1,4 +1,4 @@
-/** The models of the scripts and the scripts themselves: the same random calls give the same answers, messages, keys. */
+/** The models of the scripts, held to the scripts: the same random calls give the same answers, messages and keys. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Argument, Connection } from '../../../src/engines/redis/client/connection.ts'
 import { Names } from '../../../src/engines/redis/client/names.ts'

@@ -1,4 +1,4 @@
-/** Bugs, each of which the simulation of a fleet must find: in the scripts, in the engine around the coordinator, in it. */
+/** Bugs that the simulation of a fleet must find: in the scripts, around the coordinator, in it. */
 import { Plan } from '../../../src/coordinator/plan/plan.ts'
 import type { Coordinator } from '../../../src/core/ports/coordinator.ts'
 import { HeldJobs } from '../../../src/engines/redis/coordinator/held.ts'
