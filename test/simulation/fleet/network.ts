@@ -1,6 +1,7 @@
 /**
- * Connections to a simulated Redis, as client/connection.ts has them: in order each way, slow, cut at any moment,
- * silent while their process can't be reached. What is published may be lost, told twice, or late beside other channels.
+ * Connections to a simulated Redis, as client/connection.ts has them: in order each way, slow, cut at any moment, and
+ * silent while their process can't be reached. What is published may be lost, told twice, or late beside other
+ * channels.
  */
 import type { Argument, Connect, Connection, Script } from '../../../src/engines/redis/client/connection.ts'
 import type { Random } from '../random.ts'
