@@ -1,8 +1,8 @@
 /**
  * The Redis engine, in a process of any role: what it asks and is told goes over the bus, what it decides nothing of is
  * read from Redis, and any process may run the coordinator of the fleet. client/ is the way to Redis, lua/ has a script
- * for each verb, protocol/ what processes say to each other and store; bus/, jobs/, log/, work/ and conversations/ are a
- * process's own parts, coordinator/ what one of them runs for all. Why it is so: docs/decisions/0029 and 0033.
+ * for each verb, protocol/ what processes say to each other and store; bus/, jobs/, log/, work/ and conversations/ are
+ * a process's own parts, coordinator/ what one of them runs for all. Why it is so: docs/decisions/0029 and 0033.
  */
 import { type Clock, sleep, type Wheel } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
