@@ -15,8 +15,8 @@ it.skipIf(NO_REDIS || !DEEP)(
       clients: 300,
       gateways: 2,
       perSecond: 100,
-      tokens: 160,
-      tokenMs: 500,
+      tokens: 120,
+      tokenMs: 400,
       frozenMs: 12_000,
       log,
     })
@@ -30,13 +30,10 @@ it.skipIf(NO_REDIS || !DEEP)(
   240_000,
 )
 
-it.skipIf(NO_REDIS || NO_NGINX || !DEEP).each([
-  ['', false],
-  [' to the next version', true],
-])(
-  'Redis: a rolling restart%s, behind nginx, under load: no request fails',
-  async (_, toNext) => {
-    const { served, faults } = await runRoll({ streams: 60, tokens: 30, tokenMs: 100, toNext, log })
+it.skipIf(NO_REDIS || NO_NGINX || !DEEP)(
+  'Redis: a rolling restart to the next version, behind nginx, under load: no request fails',
+  async () => {
+    const { served, faults } = await runRoll({ streams: 60, tokens: 30, tokenMs: 100, toNext: true, log })
     expect(faults).toEqual([])
     for (const count of Object.values(served)) expect(count).toBeGreaterThan(15)
   },
