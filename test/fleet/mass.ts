@@ -139,7 +139,7 @@ export async function runMass(options: MassOptions): Promise<MassReport> {
     const retried: Record<string, number> = {}
     for (const code of ended.flatMap((each) => each.retried)) retried[code] = (retried[code] ?? 0) + 1
     log(
-      `${ended.length - faults.length} readers have exactly their job's text; tried again: ${JSON.stringify(retried)}`,
+      `${ended.length} readers compared with their jobs, ${faults.length} faults; tried again: ${JSON.stringify(retried)}`,
     )
     return {
       cut,
