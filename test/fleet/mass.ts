@@ -138,9 +138,7 @@ export async function runMass(options: MassOptions): Promise<MassReport> {
     const faults = await faultsOf(ended, alive[0])
     const retried: Record<string, number> = {}
     for (const code of ended.flatMap((each) => each.retried)) retried[code] = (retried[code] ?? 0) + 1
-    log(
-      `${ended.length} readers compared with their jobs, ${faults.length} faults; tried again: ${JSON.stringify(retried)}`,
-    )
+    log(`${ended.length} compared with their jobs, ${faults.length} faults; tried again: ${JSON.stringify(retried)}`)
     return {
       cut,
       caughtUpMs,
