@@ -1,6 +1,6 @@
 /** The store's words translated to the scheduler's. */
 import { ERRORS, SluiceError } from '../../core/errors.ts'
-import type { Job, JobDraft, JobId } from '../../core/job.ts'
+import type { JobDraft, JobId } from '../../core/job.ts'
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Selector } from '../../core/ports/operations.ts'
 import type { End } from '../../core/record.ts'
@@ -22,7 +22,12 @@ export function joinKeyOf({
 }
 
 /** `acceptedMono`: monotonic ms. */
-export function scheduled(id: JobId, job: JobDraft | Job, bodyBytes: number, acceptedMono: number): ScheduledJob {
+export function scheduled(
+  id: JobId,
+  job: Omit<JobDraft, 'body' | 'isRetry'>,
+  bodyBytes: number,
+  acceptedMono: number,
+): ScheduledJob {
   const { tenant, model, promptTokens, options } = job
   return {
     id,

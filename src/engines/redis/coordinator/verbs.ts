@@ -133,7 +133,7 @@ function take(term: Term, { from }: Submit, item: Item, known: KnownJobs): Decid
   if (noRoom !== null) return { kind: 'refused', error: packError(noRoom) }
   const joinsFromMs = term.time.atMs(now) - term.rules.joinAfterEndMs
   const isKnown = known.of(item, (endedAtMs) => endedAtMs >= joinsFromMs && endedAtMs < term.startedAtMs)
-  const job = scheduled(id, { ...facts, body: NO_BODY, isRetry }, bodyBytes, now)
+  const job = scheduled(id, facts, bodyBytes, now)
   const decision = coordinator.submit(job, now, isKnown, isRetry)
   if (decision.kind === 'refused') return { kind: 'refused', error: packError(decision.error) }
   if (decision.kind === 'joined') return { kind: 'joined', id: decision.id }
@@ -187,7 +187,6 @@ function lackOfRoom({ room, held }: Term, tenant: TenantId, bytes: number): Slui
 const TENANT_FULL = new SluiceError('storage_full', {
   message: "This tenant's work in line takes its share of Redis's memory: retry when some of it has run.",
 })
-const NO_BODY = new Uint8Array(0)
 const ERASING = new SluiceError('overloaded', { message: 'This tenant is being erased; retry later.' })
 
 function shown(term: Term, { id, attempts, row }: HeldJob): SubmitAnswer {
