@@ -51,8 +51,8 @@ export async function restore(term: Term, isOver: () => boolean): Promise<number
 }
 
 /**
- * By seq, each once. Numbers alone are sorted, each with its job's place in its last digits: 100,000 jobs by a comparing
- * function take longer than all the rest.
+ * By seq, each once. Numbers alone are sorted, each with its job's place in its last digits: 100,000 jobs by a
+ * comparing function take longer than all the rest.
  */
 function inOrder(found: readonly HeldJob[]): readonly HeldJob[] {
   const first = found.reduce((least, { row }) => Math.min(least, row.seq), Infinity)
