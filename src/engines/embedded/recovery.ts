@@ -126,7 +126,9 @@ export async function restoreJobs(
       all.add(live)
       logs.live.set(id, log)
       const what = scheduled(id, live.job, row.bodyBytes, age.mono(row.acceptedAge))
-      const notBeforeMono = Math.max(what.notBeforeMono, age.mono(row.notBeforeAge))
+      // 0: at once. In a folder that was moved here, age 0 is after the acceptance
+      const waitsMono = row.notBeforeAge === 0 ? -Infinity : age.mono(row.notBeforeAge)
+      const notBeforeMono = Math.max(what.notBeforeMono, waitsMono)
       const tally = { attempts, fails, deaths, crashes, ranMs, ttftMs }
       // Its worker died with the last process
       coordinator.restore({ ...what, notBeforeMono }, { tally, failedAt: placesOf(row.failedAt), held: null }, now)

@@ -25,7 +25,8 @@ export interface Shard {
   readonly names: Names
   readonly connection: Connection
   readonly scripts: Scripts
-  readonly time: RedisTime
+  /** Redis's clock when it was taken: for what is read and written, time stands still, so that nothing moves apart. */
+  readonly nowMs: number
   /** What a server can't keep of what `durability` promises. */
   readonly warnings: readonly string[]
   /** Throws in_use, or storage_unavailable, where it is no longer held. */
@@ -97,7 +98,7 @@ export async function holdShard(
       names,
       connection,
       scripts,
-      time,
+      nowMs: Math.floor(time.nowMs()),
       warnings,
       expectHeld() {
         if (lost !== null) throw lost

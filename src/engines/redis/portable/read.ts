@@ -139,7 +139,7 @@ async function* conversationItems(shard: Shard): AsyncGenerator<Item<StoredConve
       name,
       createdAtMs: Math.floor(Number(created)),
       updatedAtMs,
-      idleMs: Math.max(0, shard.time.nowMs() - updatedAtMs),
+      idleMs: Math.max(0, shard.nowMs - updatedAtMs),
       last: Number(last),
       first: first === null ? null : Number(first),
       instructions: instructions === '' ? null : instructions,
@@ -184,7 +184,7 @@ async function* turnsOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<Sto
 // ---------------------------------------------------------------- jobs
 
 async function* endedOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<EndedJob>> {
-  const { names, time } = shard
+  const { names, nowMs } = shard
   for (let from = 0; ; from += ROWS_AT_ONCE) {
     const ids = await asked(shard, ({ connection }) =>
       connection.client.zrange(names.jobs(), String(from), String(from + ROWS_AT_ONCE - 1)),
@@ -204,7 +204,7 @@ async function* endedOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<End
       if (kept === null) continue
       yield {
         ...kept,
-        value: { ...kept.value, endedAtMs, endedAgoMs: time.nowMs() - (await endOf(shard, row)), attempts, end },
+        value: { ...kept.value, endedAtMs, endedAgoMs: nowMs - (await endOf(shard, row)), attempts, end },
       }
     }
     if (ids.length < ROWS_AT_ONCE) return
@@ -221,7 +221,7 @@ async function endOf(shard: Shard, { id, bytes, facts, endedAtMs }: EndedRow): P
 }
 
 async function* waitingOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<WaitingJob>> {
-  const { names, time } = shard
+  const { names, nowMs } = shard
   const found: HeldJob[] = []
   for (let cursor = '0'; ; ) {
     const [next, pairs] = await asked(shard, ({ connection }) =>
@@ -247,7 +247,7 @@ async function* waitingOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<W
     const kept = await keptOf(shard, job.row, damaged)
     if (kept === null) continue
     const ttft = await asked(shard, ({ connection }) => connection.client.hget(names.ttft(), job.id))
-    yield { ...kept, value: { ...kept.value, ...standing(job, ttft, time.nowMs()) } }
+    yield { ...kept, value: { ...kept.value, ...standing(job, ttft, nowMs) } }
   }
 }
 
@@ -284,7 +284,7 @@ async function keptOf(shard: Shard, row: LiveRow, damaged: Damaged) {
         id,
         seq,
         acceptedAtMs,
-        acceptedAgoMs: shard.time.nowMs() - acceptedAtMs,
+        acceptedAgoMs: shard.nowMs - acceptedAtMs,
         facts: storedFacts(facts),
         keyed: owner?.startsWith(`${id} `) === true,
         body: request.length,

@@ -40,7 +40,7 @@ export interface WriteRules {
 }
 
 export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
-  const { names, scripts } = shard
+  const { names, scripts, nowMs } = shard
   const { client } = shard.connection
 
   /** All of a batch are sent before the first is answered. */
@@ -84,7 +84,7 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
   function putConversation(value: StoredConversation): Promise<unknown> {
     const { tenant, id, name, createdAtMs, updatedAtMs, last, first, instructions } = value
     // One that was written by a clock ahead must not stay for ever
-    const updated = Math.floor(Math.min(updatedAtMs, shard.time.nowMs()))
+    const updated = Math.floor(Math.min(updatedAtMs, shard.nowMs))
     const args = [tenant, id, Math.floor(createdAtMs), updated, last, first ?? '', instructions ?? '']
     return scripts.run('put-conversation', name === null ? args : [...args, name])
   }
@@ -101,7 +101,6 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
 
   function putEnded(value: EndedJob, blob: Uint8Array): Promise<unknown> {
     const { id, facts, seq, acceptedAtMs, end, endedAtMs, endedAgoMs, attempts } = value
-    const nowMs = shard.time.nowMs()
     const row = rowOf(value, acceptedAtMs, {})
     const key = value.keyed ? keyOf(names, row) : ''
     const keepMs = rules.keepMs(facts.tenant)
@@ -127,7 +126,6 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
   function putWaiting(value: WaitingJob, blob: Uint8Array): Promise<unknown> {
     const { id, facts, seq, acceptedAgoMs, tally, failedAt, notBeforeInMs, canceling, body } = value
     const { tenant, options } = facts
-    const nowMs = shard.time.nowMs()
     const { conversation } = options
     const turn = conversation === undefined ? undefined : turnRangeOf(blob.subarray(0, body))
     const row = rowOf(value, Math.round(nowMs - acceptedAgoMs), turn === undefined ? {} : { turn })
