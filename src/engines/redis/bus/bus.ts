@@ -95,7 +95,7 @@ export class Bus {
     // Whoever raised the layout meanwhile did not see this process; from now on it is seen
     await this.#join()
     // What was under way, either way, may be lost
-    this.#commands.onTurn((back) => back && this.#resend(true))
+    this.#commands.onTurn((back) => back && this.#back())
     this.#subscriber.onTurn((back) => back && this.#back())
     const stopPings = this.#clock.every(PING_MS, () => this.#subscriber.ping())
     const stopResends = this.#clock.every(RETRY_MS, () => this.#resend())
@@ -115,7 +115,7 @@ export class Bus {
   #back(): void {
     this.#resend(true)
     this.#join().catch((error: unknown) => {
-      if (!(error instanceof SluiceError)) return // away again: at the next turn
+      if (!(error instanceof SluiceError)) return // one of the two is away: when that is back
       this.#outdated = error
       for (const pending of this.#pending.values()) this.#refuse(pending, error)
     })
