@@ -9,9 +9,13 @@ import type { Item } from '../../src/core/ports/portable.ts'
 import { partsOf } from '../../src/engines/shared/portable/parts.ts'
 import { receive } from '../../src/engines/shared/portable/transfer.ts'
 import { runJob, submit, TestWorker } from '../conformance/harness.ts'
+import { DEEP } from '../depth.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { portrait } from './portrait.ts'
 import { folderSide, move, redisSide, removeFolder, type Side } from './sides.ts'
+
+/** Items: anywhere from the first to the last. */
+const KILLED_AFTER = DEEP ? [0, 3, 15, 28] : [28]
 
 let redis: RedisServer
 const undo: Array<() => unknown> = []
@@ -111,7 +115,7 @@ describe.skipIf(NO_REDIS)('with Redis', () => {
       const [source, target] = [from(), to()]
       await populated(source)
       const before = await portraitOf(source)
-      for (const items of [0, 3, 28]) {
+      for (const items of KILLED_AFTER) {
         await fillUntil(source, target, items)
         await expect(target.open()).rejects.toEqual(config(/half filled: a migration, or a restore, was cut short/))
         await expect(target.held()).rejects.toMatchObject({ code: 'config_invalid' })

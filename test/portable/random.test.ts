@@ -13,7 +13,7 @@ import { folderSide, move, type Process, redisSide, removeFolder, type Side } fr
 
 const TENANTS = ['acme', 'umbrella', 'ü']
 const NAMES = ['a', 'a/b', 'ä/"', 'c']
-const STEPS = 25
+const STEPS = depth(25, 12)
 const RETRY_CAP_MS = 1_100
 
 let redis: RedisServer
