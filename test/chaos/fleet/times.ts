@@ -32,16 +32,23 @@ export interface Times {
   readonly calls: number
   /** From the fault to the next event, of readers whose gateway died; at another gateway. */
   readonly resumeMs: readonly number[]
-  /** From the fault to the next event, of jobs whose worker died. */
+  /** From the fault to the next attempt's first event, of jobs whose worker died. */
   readonly goOnMs: readonly number[]
   /** The longest silence of a stream that the fault is no concern of. */
   readonly silenceMs: number
 }
 
+interface Arrival {
+  readonly atMs: number
+  /** By which it came. */
+  readonly gateway: FleetNode
+  readonly event: string
+}
+
 /** A job that streams, and its reader: what came when. */
 class Stream {
   readonly key: string
-  readonly arrivals: number[] = []
+  readonly arrivals: Arrival[] = []
   gateway: FleetNode
   job = ''
   #last = ''
@@ -70,7 +77,7 @@ class Stream {
       else await this.#elsewhere()
     }
     const on = ({ id, event }: Seen): void => {
-      this.arrivals.push(performance.now())
+      this.arrivals.push({ atMs: performance.now(), gateway: this.gateway, event })
       this.#last = id
       if (event === 'end') this.#isOver = true
     }
@@ -86,13 +93,13 @@ class Stream {
     this.#isOver = true
   }
 
-  /** The first event after a time, by how much. */
-  nextAfter(atMs: number): number {
-    return (this.arrivals.find((at) => at > atMs) ?? Infinity) - atMs
+  /** The first event after a time that is so, by how much. */
+  nextAfter(atMs: number, isMeant: (arrival: Arrival) => boolean): number {
+    return (this.arrivals.find((each) => each.atMs > atMs && isMeant(each))?.atMs ?? Infinity) - atMs
   }
 
   longestSilence(fromMs: number, toMs: number): number {
-    const seen = this.arrivals.filter((at) => at >= fromMs && at <= toMs)
+    const seen = this.arrivals.map(({ atMs }) => atMs).filter((at) => at >= fromMs && at <= toMs)
     return seen.reduce((most, at, i) => Math.max(most, at - (i === 0 ? fromMs : seen[i - 1])), 0)
   }
 
@@ -192,8 +199,11 @@ export async function measure(fleet: Fleet, fault: Fault, random: Random, acked:
     acceptMs: Math.min(...after.map(({ acceptedMs }) => acceptedMs)) - atMs,
     failed: submits.made.filter(({ acceptedMs }) => acceptedMs === Infinity).length,
     calls: submits.made.length,
-    resumeMs: fault === 'stop coordinator' ? [] : cutOff.map((stream) => stream.nextAfter(atMs)),
-    goOnMs: orphaned.map((stream) => stream.nextAfter(atMs)),
+    resumeMs:
+      fault === 'stop coordinator'
+        ? []
+        : cutOff.map((stream) => stream.nextAfter(atMs, ({ gateway }) => gateway !== hit)),
+    goOnMs: orphaned.map((stream) => stream.nextAfter(atMs, ({ event }) => event === 'attempt')),
     silenceMs: Math.max(...untouched.map((stream) => stream.longestSilence(atMs - BEFORE_MS, toMs))),
   }
 }
