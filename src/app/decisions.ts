@@ -4,7 +4,6 @@
  */
 import { createCoordinator } from '../coordinator/coordinator.ts'
 import { systemIds } from '../core/ids.ts'
-import type { TenantId } from '../core/job.ts'
 import type { Coordinator } from '../core/ports/coordinator.ts'
 import type { Decisions } from '../engines/redis/coordinator/host-thread.ts'
 import type { Settings } from './in-force.ts'
@@ -17,8 +16,7 @@ const RETURN_ROOM_MS = 60_000
 /** Its own URL, for the thread. */
 export const MODULE = import.meta.url
 
-/** What a reload changes is in it as it is now. */
-export function decisionSettings({ config, plan }: Settings) {
+const settingsNow = ({ config, plan }: Settings) => {
   const { queue, sessions, workers, tenants, retention } = config
   return {
     models: plan(),
@@ -31,15 +29,24 @@ export function decisionSettings({ config, plan }: Settings) {
     keepMsOf: new Map(tenants.map(({ name, retention: own }) => [name, own.logsMs])),
   }
 }
-export type DecisionSettings = ReturnType<typeof decisionSettings>
+export type DecisionSettings = ReturnType<typeof settingsNow>
 
-/** `weight`: of a tenant, asked each time. */
-export const coordinatorOf = (
-  { models, queue, leaseMs, maxQueuedPerSession, maxQueuedBytesPerSession }: DecisionSettings,
-  weight: (tenant: TenantId) => number,
-  jitter: () => number,
-): Coordinator =>
-  createCoordinator({
+/** As they are whenever it is asked: a reload changes them. */
+export function decisionSettings(settings: Settings): () => DecisionSettings {
+  let { config } = settings
+  let now = settingsNow(settings)
+  return () => {
+    if (config !== settings.config) {
+      config = settings.config
+      now = settingsNow(settings)
+    }
+    return now
+  }
+}
+
+export function coordinatorOf(settings: () => DecisionSettings, jitter: () => number): Coordinator {
+  const { models, queue, leaseMs, maxQueuedPerSession, maxQueuedBytesPerSession } = settings()
+  return createCoordinator({
     models,
     ...queue,
     leaseMs,
@@ -47,17 +54,18 @@ export const coordinatorOf = (
     maxQueuedBytesPerSession,
     joinAfterEndMs: JOIN_AFTER_END_MS,
     returnRoomMs: RETURN_ROOM_MS,
-    weight,
+    weight: (tenant) => settings().weights.get(tenant) ?? 1,
     promptWeight: 1,
     outputWeight: 2,
     jitter,
   })
+}
 
 export function openDecisions(options: unknown): Decisions {
   let settings = options as DecisionSettings
   const { jitter } = systemIds()
   return {
-    createCoordinator: () => coordinatorOf(settings, (tenant) => settings.weights.get(tenant) ?? 1, jitter),
+    createCoordinator: () => coordinatorOf(() => settings, jitter),
     keepMs: (tenant) => settings.keepMsOf.get(tenant) ?? settings.keepMs,
     change(to) {
       settings = to as DecisionSettings

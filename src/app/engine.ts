@@ -19,9 +19,9 @@ export async function openEngine(settings: Settings, { clock, ids, wheel, emit }
     joinAfterEndMs: JOIN_AFTER_END_MS,
     onFact: emit,
   }
+  const decisions = decisionSettings(settings)
   if (engine === 'embedded') {
-    const weight = (tenant: string): number => settings.tenant(tenant)?.weight ?? 1
-    const coordinator = coordinatorOf(decisionSettings(settings), weight, ids.jitter)
+    const coordinator = coordinatorOf(decisions, ids.jitter)
     return openEmbedded({ ...shared, dir: dataDir, coordinator, boot: thisBoot(ids) })
   }
   const { openRedis } = await import('../engines/redis/open.ts')
@@ -29,7 +29,7 @@ export async function openEngine(settings: Settings, { clock, ids, wheel, emit }
     ...shared,
     redis: redisAddress(engine.redis),
     allowDataLoss: engine.redis.allowDataLoss,
-    coordinator: { module: MODULE, options: () => decisionSettings(settings) },
+    coordinator: { module: MODULE, options: decisions },
   })
   return opened.engine
 }
