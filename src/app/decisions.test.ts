@@ -16,7 +16,7 @@ async function settingsOf(flags: Record<string, string>): Promise<DecisionSettin
   const { config } = loadConfig({ env: {}, flags })
   const settings = await Settings.open(config, { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock) })
   settings.close()
-  return structuredClone(decisionSettings(settings))
+  return structuredClone(decisionSettings(settings)())
 }
 
 it('what the coordinator decides by can be sent to its thread, and a reload replaces it', async () => {
