@@ -203,7 +203,11 @@ export async function measure(fleet: Fleet, fault: Fault, random: Random, acked:
       fault === 'stop coordinator'
         ? []
         : cutOff.map((stream) => stream.nextAfter(atMs, ({ gateway }) => gateway !== hit)),
-    goOnMs: orphaned.map((stream) => stream.nextAfter(atMs, ({ event }) => event === 'attempt')),
+    // Whoever was stopped is back at about the end of its lease
+    goOnMs:
+      fault === 'stop coordinator'
+        ? []
+        : orphaned.map((stream) => stream.nextAfter(atMs, ({ event }) => event === 'attempt')),
     silenceMs: Math.max(...untouched.map((stream) => stream.longestSilence(atMs - BEFORE_MS, toMs))),
   }
 }
