@@ -70,6 +70,24 @@ describe.skipIf(NO_REDIS)('Redis: a tail that was lost', () => {
     await fleet.close()
   })
 
+  it('a host whose own election is lost is elected to another term', async () => {
+    const fleet = new TestFleet(redis.url)
+    const host = await fleet.host()
+    const { commands, names: of } = (await fleet.process()).ground
+    const term = async (): Promise<string> => (await commands.client.get(of.fence()))!.split(':')[0]
+    await eventually(async () => expect(await commands.client.exists(of.fence())).toBe(1))
+    const before = await term()
+    const [epoch] = (await commands.client.lindex(of.epochs(), 0))!.split(' ')
+    await commands.client
+      .multi()
+      .lset(of.epochs(), 0, `${epoch} ${'0'.repeat(40)}`)
+      .decr(of.term())
+      .exec()
+    await eventually(async () => expect(await term()).not.toBe(before))
+    await host.stop()
+    await fleet.close()
+  })
+
   it('a submit that is sent again brings its request again where that is gone', async () => {
     const fleet = new TestFleet(redis.url)
     const { ground } = await fleet.process()
