@@ -262,19 +262,19 @@ export const restarted: LogCase = (planted) =>
     await server.restart()
     await writer.flushed()
     await eventually(() => expect(reader.got).toEqual(tokens(1, 20)))
-    // What follows is of another epoch, and a cursor of the first one holds as far as that was written
+    // What followed is of another epoch, and a cursor of the first one holds as far as that was written
     const { epoch } = (await gateway.logs.head(job))!
     expect(epoch).toBeGreaterThan(1)
     const second = await worker.begin(job, 2)
     expect([second.epoch, second.head]).toEqual([epoch, 20])
     second.append(tokens(21, 22), 2, true)
     await second.flushed()
-    expect(await gateway.logs.commonWith(job, 1)).toBe(20)
+    expect(await gateway.logs.commonWith(job, 1)).toBe(10)
     expect(await gateway.logs.commonWith(job, epoch)).toBe(22)
     expect(await gateway.logs.commonWith(job, 7)).toBe(0)
     // No page mixes two
-    expect(await gateway.logs.read(job, 18, 1 << 20)).toMatchObject({ epoch: 1, records: tokens(19, 20), head: 22 })
-    expect(await gateway.logs.read(job, 20, 1 << 20)).toMatchObject({ epoch, records: tokens(21, 22), head: 22 })
+    expect(await gateway.logs.read(job, 8, 1 << 20)).toMatchObject({ epoch: 1, records: tokens(9, 10), head: 22 })
+    expect(await gateway.logs.read(job, 10, 1 << 20)).toMatchObject({ epoch, records: tokens(11, 22), head: 22 })
     await fleet.end(job)
     expect(noEnd(await reader.ended)).toEqual(tokens(1, 22))
     expect(reader.restarts).toBe(0)
@@ -283,7 +283,7 @@ export const restarted: LogCase = (planted) =>
 /** Redis comes back without the last it had: who read that is told, and no cursor of it holds for other text. */
 export const lost: LogCase = (planted) =>
   inWorld(planted, async ({ eventually, server, fleet, join }) => {
-    const [{ process: worker }, { process: gateway }] = [await join(), await join()]
+    const [{ process: worker }, { process: other }, { process: gateway }] = [await join(), await join(), await join()]
     const [short, whole, anew] = [await fleet.accept(), await fleet.accept(), await fleet.accept()]
     const writers = await Promise.all([short, whole, anew].map((job) => worker.begin(job, 1)))
     const readers = [short, whole, anew].map((job) => gateway.reader(job))
@@ -315,7 +315,7 @@ export const lost: LogCase = (planted) =>
     expect([second.epoch, second.head]).toEqual([epoch, 10])
     second.append(tokens(101, 130), 30, true)
     // The lease was told before Redis fell, and is used after
-    const stale = worker.open(anew, 1, { epoch: 1, head: 0 })
+    const stale = other.open(anew, 1, { epoch: 1, head: 0 })
     stale.append([token('other')], 1, true)
     await Promise.all([second.flushed(), stale.flushed()])
     expect(await gateway.logs.commonWith(short, 1)).toBe(10)
@@ -325,6 +325,36 @@ export const lost: LogCase = (planted) =>
     expect(noEnd(await readers[0].ended)).toEqual([...tokens(1, 10), ...tokens(101, 130)])
     expect(noEnd(await readers[1].ended)).toEqual(tokens(1, 12))
     expect(noEnd(await readers[2].ended)).toEqual([token('other')])
+  })
+
+/** Redis comes back without a later attempt: the one before holds the job again, and what it writes is other text. */
+export const heldAgain: LogCase = (planted) =>
+  inWorld(planted, async ({ eventually, server, fleet, join }) => {
+    const [{ process: worker }, { process: other }, { process: gateway }] = [await join(), await join(), await join()]
+    const job = await fleet.accept()
+    const writer = await worker.begin(job, 1)
+    writer.append(tokens(1, 2), 2, true)
+    await writer.flushed()
+    const reader = gateway.reader(job)
+    const backup = `${server.dir}-backup`
+    cpSync(server.dir, backup, { recursive: true })
+    const later = await other.begin(job, 2)
+    later.append([token('lost')], 1, true)
+    await later.flushed()
+    await eventually(() => expect(reader.got).toEqual([...tokens(1, 2), token('lost')]))
+    await server.kill()
+    rmSync(server.dir, { recursive: true })
+    cpSync(backup, server.dir, { recursive: true })
+    rmSync(backup, { recursive: true })
+    await server.restart()
+    writer.append([token(3)], 1, true)
+    await writer.flushed()
+    writer.append([token(4)], 1, true)
+    await writer.flushed()
+    const { epoch } = (await gateway.logs.head(job))!
+    expect(epoch).toBeGreaterThan(1)
+    expect(await gateway.logs.commonWith(job, 1)).toBe(2)
+    await eventually(() => expect([reader.restarts, reader.got]).toEqual([1, tokens(1, 4)]))
   })
 
 /**

@@ -11,6 +11,7 @@ import {
   gaps,
   givenTwice,
   halfOpen,
+  heldAgain,
   type LogCase,
   lost,
   repeated,
@@ -30,6 +31,8 @@ describe.skipIf(NO_REDIS)('Redis: the token log under faults', () => {
   test('each attempt can be read without what an earlier one knew', () => attempts())
   test('a restart of Redis that lost nothing goes unnoticed', () => restarted())
   test('history that was lost is told, and no cursor of it holds for other text', () => lost())
+  test('an attempt that holds its job again, as a later one was lost, writes under cursors of its own', () =>
+    heldAgain())
   test('a process that was stopped reads what it missed, a few logs at a time', () => stopped())
   test('a process that closes waits for nothing', () => closed())
   test('a subscription that is dead and not closed is made anew', () => halfOpen())
@@ -69,7 +72,14 @@ const bugs: Readonly<Record<string, Bug>> = {
     bend: bent('append', 'if first ~= head + 1 then', 'if false then'),
     caughtBy: givenTwice,
   },
-  'an attempt begins in an old epoch': { bend: bent('append', 'if of ~= epoch then', 'if false then'), caughtBy: lost },
+  'an attempt begins in an old epoch': {
+    bend: bent('append', 'if is_old(i, chunk) then return', 'if false then return'),
+    caughtBy: lost,
+  },
+  'an attempt goes on in an old epoch': {
+    bend: bent('append', '~= chunk and is_old(i, chunk)', '~= chunk and false'),
+    caughtBy: heldAgain,
+  },
   'a restart of Redis draws no epoch': {
     bend: bent('log', 'if last == server then', 'if last then'),
     caughtBy: lost,

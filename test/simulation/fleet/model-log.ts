@@ -77,10 +77,11 @@ interface Framed {
 export interface AppendFaults {
   readonly noFence?: boolean
   readonly noNumbers?: boolean
+  readonly noEpoch?: boolean
 }
 
 export const appending =
-  ({ noFence = false, noNumbers = false }: AppendFaults = {}): Model =>
+  ({ noFence = false, noNumbers = false, noEpoch = false }: AppendFaults = {}): Model =>
   (reach, S, args) => {
     const { db } = reach
     const [self, random] = args.many(2)
@@ -98,6 +99,12 @@ export const appending =
     const refused = new Set<string>()
     const tell = (i: number, what: string, value: string | number): void => void answer.push(i, what, value)
 
+    const isOld = (i: number, chunk: string): boolean => {
+      if (noEpoch || epoch === null || headerOf(chunk).epoch === epoch) return false
+      tell(i, 'e', epoch)
+      return true
+    }
+
     const open = (i: number, log: string[], chunk: string): boolean => {
       const last = log.at(-1)
       if (last === chunk) {
@@ -105,15 +112,11 @@ export const appending =
         return true
       }
       const head = last === undefined ? 0 : headerOf(last).last
-      const { first, epoch: of } = headerOf(chunk)
-      if (first !== head + 1) {
+      if (headerOf(chunk).first !== head + 1) {
         tell(i, 'x', '')
         return false
       }
-      if (of !== epoch) {
-        tell(i, 'e', epoch!)
-        return false
-      }
+      if (isOld(i, chunk)) return false
       const number = log.push(chunk) - 1
       if (number > 0) tell(i, 'n', number)
       return true
@@ -126,6 +129,7 @@ export const appending =
       }
       const log = db.list(`${S}:l:${id}`)
       if (headerOf(chunk).isOpening) return open(i, log, chunk)
+      if (log[number] !== chunk && isOld(i, chunk)) return false
       if (noNumbers || log.length === number) {
         log.push(chunk)
         return true
@@ -171,6 +175,7 @@ export const appending =
       else commands.push(text)
     }
     if (commands.length > 0) db.append(`${S}:inbox`, ...commands)
+    if (epoch !== null) tell(0, 'e', epoch)
     return answer
   }
 

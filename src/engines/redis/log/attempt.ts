@@ -170,9 +170,13 @@ export class AttemptLog implements LogWriter {
 
   // ------------------------------------------------------------ flushes
 
-  /** The next chunk, under way from now on; null: there is nothing to store. Not called while one is. */
-  depart(): Flight | null {
+  /**
+   * The next chunk, under way from now on; null: there is nothing to store. Not called while one is. `epoch`: the
+   * current one, where that is known.
+   */
+  depart(epoch: number | null = null): Flight | null {
     if (this.#run.length === 0) return null
+    if (epoch !== null) this.#chunkEpoch = epoch
     const flight = {
       number: this.#number,
       epoch: this.#chunkEpoch,
@@ -216,7 +220,7 @@ export class AttemptLog implements LogWriter {
     for (const { seq, done } of waiters) if (seq <= this.#stored) done()
   }
 
-  /** The chunk under way, of this epoch now: history was lost before the attempt began to write. */
+  /** The chunk under way, of this epoch now: history may have been lost before it is stored. */
   rewritten(epoch: number): Flight | null {
     if (this.#flight === null) return null
     this.#chunkEpoch = epoch

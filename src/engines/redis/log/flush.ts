@@ -72,6 +72,8 @@ export class Flush {
   #waiting: Array<() => void> = []
   /** What it was closed with. */
   #closed: SluiceError | null = null
+  /** Of logs, at the server of this connection; null: it may be another server than before. */
+  #epoch: number | null = null
   /** Why nothing can be stored; null when it can. */
   down: SluiceError | null = null
 
@@ -81,6 +83,7 @@ export class Flush {
       if (this.#isPlanned && deps.clock.monoMs() >= this.#dueMono) this.#flush()
     })
     deps.commands.onTurn((back) => {
+      this.#epoch = null
       if (back) for (const again of this.#waiting.splice(0)) again()
     })
   }
@@ -130,7 +133,7 @@ export class Flush {
     this.#flushedMono = this.#deps.clock.monoMs()
     const dirty = this.#dirty
     this.#dirty = []
-    const batches = batchesOf(dirty)
+    const batches = batchesOf(dirty, this.#epoch)
     this.#windowMs = Math.min(MAX_WINDOW_MS, Math.max(MIN_WINDOW_MS, dirty.length / FRAMES_A_MS))
     this.#underWay = batches.length
     for (const batch of batches) void this.#store(batch)
@@ -178,7 +181,6 @@ export class Flush {
 
   #argumentsOf({ frames, notes }: Batch): Argument[] {
     const { process, ids } = this.#deps
-    const isOpening = frames.some(({ flight }) => flight.isOpening)
     const groups: Argument[] = []
     for (let i = 0; i < frames.length; ) {
       const { followers } = frames[i].log
@@ -189,7 +191,7 @@ export class Flush {
       }
       groups.push(followers, Buffer.from(text, 'latin1'))
     }
-    const args: Argument[] = [process, isOpening ? randomOf(ids) : '', groups.length / 2, ...groups]
+    const args: Argument[] = [process, this.#epoch === null ? randomOf(ids) : '', groups.length / 2, ...groups]
     for (const { log, note } of notes) args.push(log.job, log.attempt, note.kind, note.text, note.head)
     return args
   }
@@ -205,6 +207,7 @@ export class Flush {
       if (what === 'x') refused.add(at)
       else if (what === 'n') numbers[at] = Number(value)
       else if (what === 'f') frames[at].log.followers = String(value)
+      else if (what === 'e' && at < 0) this.#epoch = Number(value)
       else if (what === 'e') {
         refused.add(at)
         const flight = frames[at].log.rewritten(Number(value))
@@ -245,7 +248,7 @@ export class Flush {
 export const randomOf = (ids: Ids): number => Buffer.from(ids.random(4)).readUInt32BE() >>> 4
 
 /** What each has for this flush. Those with the same followers are together, so that their frames are one message. */
-function batchesOf(dirty: readonly AttemptLog[]): Batch[] {
+function batchesOf(dirty: readonly AttemptLog[], epoch: number | null): Batch[] {
   const groups = new Map<string, AttemptLog[]>()
   for (const log of dirty) {
     log.isDirty = false
@@ -261,7 +264,7 @@ function batchesOf(dirty: readonly AttemptLog[]): Batch[] {
         batch = { frames: [], notes: [], bytes: 0 }
         batches.push(batch)
       }
-      const flight = log.depart()
+      const flight = log.depart(epoch)
       if (flight !== null) {
         batch.frames.push({ log, flight })
         batch.bytes += flight.chunk.length

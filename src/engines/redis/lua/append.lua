@@ -1,12 +1,13 @@
 -- include room
 -- include log
 -- Stores a flush of many attempts: for each a chunk, if it is still the job's attempt and the chunk is the log's next.
--- ARGV: own process, a random number where an attempt begins (else ''), the number of groups; of each group its
+-- ARGV: own process, a random number where the sender may be at another server than before (else ''), the number of
+-- groups; of each group its
 -- followers and its frames; then notes: id, attempt, 'command' for the inbox or 'ttft' of the job, text, last seq of
 -- the log before a command: where Redis has lost some of it, the attempt is over. Repeating it changes nothing. Returns
 -- what its sender must know, in threes: index of the frame (or note, after them), what, value.
---   'x' refused: the attempt is over · 'e' an attempt's first chunk has an old epoch · 'n' its number is this ·
---   'f' who follows now
+--   'x' refused: the attempt is over · 'e' it has an old epoch, this is the current one (index 0: of this server) ·
+--   'n' its number is this · 'f' who follows now
 -- Fields and commands of one entry of the inbox.
 local VALUES_AN_ENTRY = 128
 
@@ -47,7 +48,17 @@ local function is_held(row, attempt)
   return row and string.sub(row, 1, #fence) == fence
 end
 
--- An attempt's first chunk: it goes on where the log ends, in the current epoch.
+-- Where the epoch is to be checked: whether a chunk that is not stored yet has an old one. What it had before may be
+-- another attempt's text, which Redis has lost.
+local function is_old(i, chunk)
+  if not epoch then return false end
+  local _, of = log_header(chunk)
+  if of == epoch then return false end
+  tell(i, 'e', epoch)
+  return true
+end
+
+-- An attempt's first chunk: it goes on where the log ends.
 local function open(i, key, chunk)
   local last = call('LINDEX', key, -1)
   local head = 0
@@ -56,15 +67,12 @@ local function open(i, key, chunk)
     return true
   end
   if last then head = log_last(last) end
-  local _, of, first = log_header(chunk)
+  local _, _, first = log_header(chunk)
   if first ~= head + 1 then
     tell(i, 'x', '')
     return false
   end
-  if of ~= epoch then
-    tell(i, 'e', epoch)
-    return false
-  end
+  if is_old(i, chunk) then return false end
   local number = call('RPUSH', key, chunk) - 1
   if number > 0 then tell(i, 'n', number) end
   return true
@@ -78,6 +86,7 @@ local function store(i)
     return false
   end
   if string.byte(chunk) == OPENING then return open(i, key, chunk) end
+  if epoch and call('LINDEX', key, number) ~= chunk and is_old(i, chunk) then return false end
   local length = call('RPUSH', key, chunk)
   if length == number + 1 then return true end
   call('RPOP', key)
@@ -148,4 +157,5 @@ if #ttfts > 0 then call('HSET', S .. ':ttft', unpack(ttfts)) end
 for from = 1, #commands, VALUES_AN_ENTRY do
   call('XADD', S .. ':inbox', '*', unpack(commands, from, math.min(from + VALUES_AN_ENTRY - 1, #commands)))
 end
+if epoch then tell(0, 'e', epoch) end
 return answer
