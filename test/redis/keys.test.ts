@@ -130,6 +130,40 @@ describe.skipIf(NO_REDIS)('Redis: keys', () => {
     expect(keys.find('d1')?.revokedAtMs).toBe(5)
   })
 
+  it('a Redis that was emptied is given the keys back, revoked ones as such, by whoever knows them', async () => {
+    const { url } = await server()
+    const parts = await partsOf(url)
+    let emptied = 0
+    const a = await RedisKeys.open(parts, async () => void emptied++)
+    opened.push(() => a.close())
+    const b = await keysOf(url)
+    await a.add(key('k1'), 'd1')
+    await a.add(key('k2'), 'd2')
+    await a.revoke('k2', 5)
+    await expect.poll(() => b.find('d2')?.revokedAtMs).toBe(5)
+    await parts.commands.client.flushall()
+    parts.clock.leap(10_001)
+    await expect.poll(() => emptied).toBe(1)
+    const c = await keysOf(url)
+    await expect.poll(async () => (await c.list()).length).toBe(2)
+    expect(c.find('d1')).toEqual(key('k1'))
+    expect(c.find('d2')?.revokedAtMs).toBe(5)
+    expect(a.find('d1')).toEqual(key('k1'))
+    expect(await b.list()).toEqual(await a.list())
+    // Keys that were moved here are not counted, which is no loss; that they are gone is one
+    await parts.commands.client.del(parts.names.keysVersion())
+    expect((await a.list()).length).toBe(2)
+    expect(emptied).toBe(1)
+    await parts.commands.client.flushall()
+    await a.list()
+    expect(emptied).toBe(2)
+    await expect.poll(async () => (await b.list()).length).toBe(2)
+    // All keys removed by hand is no loss
+    await a.removeTenant('acme')
+    expect(await b.list()).toEqual([])
+    expect(emptied).toBe(2)
+  })
+
   it('a damaged key is left out and told; an erased tenant has none', async () => {
     const { url } = await server()
     const a = await keysOf(url)

@@ -1,4 +1,5 @@
 /** Redis away for a while: what each verb's caller sees, and for how long (docs/engines.md has the table). */
+import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
@@ -115,5 +116,63 @@ describe.skipIf(NO_REDIS)('Redis: away', () => {
     await eventually(() => expect(engine.health()).toEqual({ ok: true }))
     await eventually(() => expect(engine.keys.find('digest')?.id).toBe('k'))
     expect((await engine.jobs.list({ tenant: 'acme', limit: 9 })).length).toBeGreaterThan(2)
+  })
+
+  it('a server that takes no writes any more (a replica, a full disk) is not ready, until it does', async () => {
+    const engine = await engines.open()
+    await submit(engine)
+    const admin = new Redis(redis.url)
+    try {
+      await admin.replicaof('127.0.0.1', 1)
+      const refusal = { ok: false, error: { code: GONE, message: expect.stringContaining('replica') } }
+      await expect.poll(() => engine.health(), { timeout: 8_000 }).toMatchObject(refusal)
+      // Connections that are cut at each refusal are no recovery
+      await sleep(1_500)
+      expect(engine.health()).toMatchObject(refusal)
+    } finally {
+      await admin.replicaof('NO', 'ONE')
+      admin.disconnect()
+    }
+    await eventually(() => expect(engine.health()).toEqual({ ok: true }))
+    await submit(engine)
+  })
+
+  it('emptied while it runs: keys stay valid, work is taken, and it is told', async () => {
+    const engine = await engines.open()
+    const other = await engines.open()
+    await engine.keys.add({ id: 'k', tenant: 'acme', name: 'k', hint: 'sk', createdAtMs: 1 }, 'digest')
+    await eventually(() => expect(other.keys.find('digest')).not.toBeNull())
+    const secret = Buffer.from(engine.sharedSecret!)
+    const admin = new Redis(redis.url)
+    await admin.flushall()
+    admin.disconnect()
+    const [submitted] = await other.submissions.submit([draft({ keyId: 'k' })])
+    expect(submitted.kind).toBe('accepted')
+    expect(engines.facts).toContainEqual(expect.objectContaining({ type: 'store-warned', code: 'commits_missing' }))
+    expect(engine.keys.find('digest')).not.toBeNull()
+    const late = await engines.open()
+    expect(late.keys.find('digest')).not.toBeNull()
+    expect(Buffer.from(late.sharedSecret!)).toEqual(secret)
+  })
+
+  it('what breaks every term is met at growing intervals', async () => {
+    const engine = await engines.open()
+    const admin = new Redis(redis.url)
+    const { prefix = '' } = engines.address
+    const row = (await admin.keys(`*${prefix}*`)).find((name) => name.endsWith(':owner'))!
+    const live = row.replace(/owner$/, 'live')
+    try {
+      await admin.del(live)
+      await admin.set(live, 'no hash')
+      await admin.del(row, row.replace(/owner$/, 'fence'))
+      await sleep(3_000)
+      const broken = engines.facts.filter((fact) => fact.type === 'store-degraded' && fact.code === 'internal')
+      expect(broken.length).toBeGreaterThan(1)
+      expect(broken.length).toBeLessThan(8)
+    } finally {
+      await admin.del(live)
+      admin.disconnect()
+    }
+    await eventually(async () => expect((await engine.submissions.submit([draft()]))[0].kind).toBe('accepted'), 10_000)
   })
 })

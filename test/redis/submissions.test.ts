@@ -93,7 +93,7 @@ async function setup(maxPendingBytes?: number) {
   opened.push(() => keys.close())
   const jobs = new RedisJobs(through, async () => {})
   const presence = new RedisPresence(through)
-  const submissions = new RedisSubmissions(through, jobs, presence, (id) => keys.digestOf(id), maxPendingBytes)
+  const submissions = new RedisSubmissions(through, jobs, presence, keys, maxPendingBytes)
   opened.push(
     () => jobs.stop(),
     () => presence.close(),

@@ -1,7 +1,8 @@
 /**
  * API keys. Each process holds all of them, and answers from memory: it is told of changes, and looks for those that it
  * was not told of every few seconds and after each cut. One that could not look for too long refuses keys instead of
- * trusting what may have been revoked.
+ * trusting what may have been revoked. A Redis that was emptied (FLUSHALL, a restart without its files) is given the
+ * keys back, revocations included.
  */
 
 import type { TenantId } from '../../core/job.ts'
@@ -32,18 +33,20 @@ export class RedisKeys implements Keys {
   #doubts = false
   #trustedMono = 0
   #looking: Promise<void> | null = null
+  readonly #emptied: () => Promise<void>
   /** What is being read may be older than a change that was told meanwhile. */
   #lookAgain = false
   #stopTimer = (): void => {}
   #closed = false
 
-  private constructor(parts: Parts) {
+  private constructor(parts: Parts, emptied: () => Promise<void>) {
     this.#parts = parts
+    this.#emptied = emptied
   }
 
-  /** Rejects with storage_unavailable. */
-  static async open(parts: Parts): Promise<RedisKeys> {
-    const keys = new RedisKeys(parts)
+  /** `emptied`: Redis has lost everything; it is called until it resolves. Rejects with storage_unavailable. */
+  static async open(parts: Parts, emptied: () => Promise<void> = async () => {}): Promise<RedisKeys> {
+    const keys = new RedisKeys(parts, emptied)
     await parts.subscriber.subscribe(parts.names.keysVersion(), () => keys.#lookSoon())
     const turned = (back: boolean): void => {
       keys.#doubts = true
@@ -99,6 +102,17 @@ export class RedisKeys implements Keys {
     }
     await this.#storeRevocation(digest, key.revokedAtMs ?? atMs)
     return true
+  }
+
+  /** As far as is known here. */
+  isValid(digest: string): boolean {
+    const key = this.#byDigest.get(digest)
+    return key !== undefined && key.revokedAtMs === undefined
+  }
+
+  /** One was refused that is valid as far as is known here: looks why. */
+  doubt(): void {
+    this.#lookSoon()
   }
 
   async list(): Promise<readonly ApiKey[]> {
@@ -164,9 +178,24 @@ export class RedisKeys implements Keys {
     if (this.#doubts) this.#version = ''
     this.#doubts = false
     const [version, keys, revoked] = (await this.#parts.scripts.run('keys-read', [this.#version])) as Read
+    if (version === NEVER_CHANGED && keys?.length === 0 && this.#byDigest.size > 0) return this.#giveBack()
     if (keys !== undefined && revoked !== undefined) this.#know(keys, revoked)
     this.#version = version
     this.#trustedMono = askedMono
+  }
+
+  /** A removal counts as a change of the keys: where there are none, and none is counted, Redis was emptied. */
+  async #giveBack(): Promise<void> {
+    await this.#emptied()
+    const known = [...this.#byDigest]
+    for (let at = 0; at < known.length; at += MOST_A_CALL)
+      await this.#change(
+        'again',
+        ...known
+          .slice(at, at + MOST_A_CALL)
+          .flatMap(([digest, { revokedAtMs, ...key }]) => [digest, JSON.stringify(key), revokedAtMs ?? '']),
+      )
+    this.#lookAgain = true
   }
 
   #know(stored: readonly string[], revoked: readonly string[]): void {
@@ -209,8 +238,10 @@ export class RedisKeys implements Keys {
   }
 }
 
-/** Keys that one script removes. */
+/** Keys that one script removes, or gives back. */
 const MOST_A_CALL = 500
+/** A move puts keys without counting them. */
+const NEVER_CHANGED = '0'
 
 type Read = readonly [version: string, keys?: readonly string[], revoked?: readonly string[]]
 

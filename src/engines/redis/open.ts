@@ -95,8 +95,11 @@ export async function openRedis(options: RedisOptions, seams: Seams = {}): Promi
 async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams): Promise<OpenedRedis> {
   const { redis, coordinator, clock, ids, wheel, retention, disconnectGraceMs, joinAfterEndMs, onFact } = options
   const { bus } = ground
-  const keys = await RedisKeys.open(ground)
   const secret = await FleetSecret.open(ground)
+  const keys = await RedisKeys.open(ground, async () => {
+    onFact({ type: 'store-warned', code: 'commits_missing', detail: EMPTIED })
+    await secret.giveBack()
+  })
   const logs: Logs = new Logs({
     ...ground,
     process: bus.process,
@@ -109,7 +112,7 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
   const jobs: RedisJobs = new RedisJobs(ground, (tenant, id, job) => conversations.eraseTurn(tenant, id, job))
   const look = (ids: readonly string[]) => bus.ask({ type: 'look', ids })
   const conversations: RedisConversations = new RedisConversations(ground, look, (id) => jobs.erase(id))
-  const submissions = new RedisSubmissions(ground, jobs, presence, (id) => keys.digestOf(id))
+  const submissions = new RedisSubmissions(ground, jobs, presence, keys)
   const leaving = new LeavingJobs(ground)
   const eraser = new TenantEraser(ground, jobs, {
     keys: (tenant) => keys.removeTenant(tenant),
@@ -235,5 +238,8 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
     },
   }
 }
+
+const EMPTIED =
+  'Redis was emptied: all jobs, logs and conversations are lost. It is given back the API keys that are known here.'
 
 const finite = (ms: number): number | null => (ms === Infinity ? null : ms)

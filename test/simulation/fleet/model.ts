@@ -99,7 +99,7 @@ const time: Model = ({ db }) => [
 const layout: Model = ({ db }, S) => Number(db.get(`${S}:layout`) ?? 1)
 
 /** There is always enough. */
-const memory: Model = () => [0, 0]
+const memory: Model = () => [0, 0, '']
 
 // ---------------------------------------------------------------- logs, as lua/log.lua
 

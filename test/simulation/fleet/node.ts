@@ -32,6 +32,7 @@ export interface NodeFaults {
 /** A connection that is dead is noticed before a lease is over. */
 export const LEASE_MS = 6_000
 export const WORKER_SLOTS = 2
+const NO_KEYS = { digestOf: () => null, isValid: () => false, doubt() {} }
 const GRACE_MS = 3_000
 const GONE_MS = 1_500
 
@@ -135,7 +136,7 @@ export class SimNode {
     const presence = new RedisPresence(ground)
     const work = new FleetWork(ground, logs, () => presence.reading())
     this.jobs = new RedisJobs(ground, () => Promise.resolve())
-    this.submissions = new RedisSubmissions(ground, this.jobs, presence, () => null)
+    this.submissions = new RedisSubmissions(ground, this.jobs, presence, NO_KEYS)
     await logs.start()
     this.logs = logs
     this.presence = presence

@@ -1,4 +1,4 @@
-/** Can this process take work? Redis away, full, and a fleet that nobody coordinates, are told apart. */
+/** Can this process take work? Redis away, refusing writes, full, and a fleet that nobody coordinates, are told apart. */
 import type { SluiceError } from '../../../core/errors.ts'
 import { gauge, type Metric } from '../../../core/numbers.ts'
 import { FULL, unavailable } from '../client/errors.ts'
@@ -57,8 +57,8 @@ export class Health {
 
   #turned(): void {
     const { commands, subscriber, clock } = this.#ground
-    if (commands.away || subscriber.away) this.#awayMono ??= clock.monoMs()
-    else {
+    if (commands.away || subscriber.away || this.#ground.room.refusal !== null) this.#awayMono ??= clock.monoMs()
+    else if (this.#awayMono !== null) {
       this.#awayMono = null
       // Nobody could be heard meanwhile
       this.#heardMono = Math.max(this.#heardMono, clock.monoMs())
@@ -68,15 +68,16 @@ export class Health {
   #error(): SluiceError | null {
     const now = this.#ground.clock.monoMs()
     if (this.#ground.bus.outdated !== null) return this.#ground.bus.outdated
-    if (this.#awayMono !== null) return now - this.#awayMono > AWAY_MS ? AWAY : null
+    if (this.#awayMono !== null) return now - this.#awayMono > AWAY_MS ? (this.#ground.room.refusal ?? AWAY) : null
     if (now - this.#heardMono > UNCOORDINATED_MS) return NOBODY
     return this.#ground.room.isFull ? FULL : null
   }
 
   /** For the log, once for each change. */
   #look(): void {
+    this.#turned()
     const error = this.#error()
-    if (error === this.#told) return
+    if (error?.message === this.#told?.message) return
     this.#told = error
     if (error === null) this.#ground.emit({ type: 'store-recovered' })
     else this.#ground.emit({ type: 'store-degraded', code: error.code, detail: error.message })

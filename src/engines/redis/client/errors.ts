@@ -23,7 +23,7 @@ export const tooNew = (layout: number): SluiceError =>
   })
 
 /** It passes: a restart, a fail-over, slots on their way. */
-const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|NOREPLICAS|UNBLOCKED)\b/
+const PASSING = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|UNBLOCKED)\b/
 /** An operator's work. */
 const REFUSED = /^(NOAUTH|WRONGPASS|NOPERM)\b/
 
@@ -34,12 +34,19 @@ export const isReply = (error: unknown): error is Error => error instanceof Erro
 export function storageError(thrown: unknown): SluiceError {
   if (thrown instanceof SluiceError) return thrown
   if (!isReply(thrown)) return thrown instanceof TypeError ? SluiceError.from(thrown) : unavailable(undefined, thrown)
-  const { message } = thrown
+  return replyError(thrown.message, thrown)
+}
+
+export function replyError(message: string, thrown: unknown = new Error(message)): SluiceError {
   // Scripts quote the error that ended them
   const reply = message.startsWith('ERR ') ? message.slice(4) : message
   if (reply.startsWith('OOM')) return FULL
   if (reply.startsWith('MISCONF'))
     return unavailable('Redis cannot write to its disk and refuses changes: check its log.', thrown)
+  if (reply.startsWith('READONLY'))
+    return unavailable('Redis is a replica, which takes no writes: the address must follow the primary.', thrown)
+  if (reply.startsWith('NOREPLICAS'))
+    return unavailable('Redis is cut off from its replicas, and takes no writes (min-replicas-to-write).', thrown)
   if (PASSING.test(reply)) return unavailable(undefined, thrown)
   if (REFUSED.test(reply))
     return new SluiceError('storage_failed', {

@@ -1,8 +1,10 @@
 /**
- * How much of Redis's memory is left. New work has no use of its last fifth: that is kept for what is on its way, whose
+ * How much of Redis's memory is left, and whether it takes writes at all. New work has no use of its last fifth: that is kept for what is on its way, whose
  * ends, cancels and removals are never refused (lua/room.lua). Above that, no further work is started either.
  */
 import type { Clock } from '../../../core/clock.ts'
+import type { SluiceError } from '../../../core/errors.ts'
+import { replyError } from './errors.ts'
 import type { Scripts } from './scripts.ts'
 
 /** Of maxmemory: above them ended jobs go before their time, nothing is accepted, nothing is leased. */
@@ -18,6 +20,7 @@ export class Room {
   #isStopped = false
   #usedBytes = 0
   #maxBytes = Infinity
+  #refusal: SluiceError | null = null
   /** Taken since it was read. */
   #takenBytes = 0
 
@@ -39,10 +42,16 @@ export class Room {
   }
 
   async read(): Promise<void> {
-    const [used, max] = (await this.#scripts.run('memory', [])) as readonly [number, number]
+    const [used, max, refusal] = (await this.#scripts.run('memory', [])) as readonly [number, number, string]
+    this.#refusal = refusal === '' ? null : replyError(refusal)
     this.#usedBytes = used
     this.#maxBytes = max === 0 ? Infinity : max
     this.#takenBytes = 0
+  }
+
+  /** Why Redis takes no writes, although it can be reached. */
+  get refusal(): SluiceError | null {
+    return this.#refusal
   }
 
   get usedBytes(): number {

@@ -52,6 +52,7 @@ export class Election {
   #asking = false
   #stopped = false
   #isOutdated = false
+  #restsUntilMono = -Infinity
   readonly #stopTimers: Array<() => void> = []
 
   /** `connection`: its own. */
@@ -83,6 +84,7 @@ export class Election {
   /** Is there a coordinator? If not, this one tries. */
   async look(from = ''): Promise<void> {
     if (this.#won !== null || this.#asking || this.#stopped || this.#connection.away) return
+    if (this.#clock.monoMs() < this.#restsUntilMono) return
     this.#asking = true
     try {
       const random = Math.floor(this.#random() * RANDOM)
@@ -103,6 +105,11 @@ export class Election {
   stepDown(): void {
     this.#won = null
     this.#unheard = 0
+  }
+
+  /** It stands for no election for so long. */
+  rest(ms: number): void {
+    this.#restsUntilMono = this.#clock.monoMs() + ms
   }
 
   /** No command leaves any more; `handOver`: but that which lets another follow at once. */

@@ -46,6 +46,10 @@ const ENTRIES = 1_000
 /** Commands that share a commit: beyond it Redis would be held. */
 const COMMANDS_A_COMMIT = 256
 const RETRY_MS = 50
+/** A term that broke off is followed by another at once; each that breaks off soon after, by a longer rest. */
+const REST_MS = 200
+const REST_MOST_MS = 5_000
+const SOON_MS = 10_000
 /** A stop waits so long for the commit that is under way. */
 const STOP_MS = 1_000
 
@@ -63,6 +67,9 @@ export class Host {
   #models: readonly PlanModel[] | null = null
   #term: ActingCoordinator | null = null
   #stopped = false
+  /** Terms that broke off one soon after the other, and when the last of them did. */
+  #broken = 0
+  #brokenMono = -Infinity
   #stopPings = (): void => {}
 
   constructor(options: HostOptions) {
@@ -165,8 +172,9 @@ export class Host {
       random: ids.jitter,
       emit,
       isDeaf: () => [this.#commands, this.#inbox, this.#subscriber].some(({ away }) => away),
-      ended: (reason) => {
+      ended: (reason, broke) => {
         this.#election?.stepDown()
+        if (broke) this.#rest()
         this.#end(reason)
       },
     })
@@ -183,6 +191,14 @@ export class Host {
     if (reason === OTHER_SERVER) this.#warnOfLoss()
     this.#close()
     if (!this.#stopped) void this.#election?.look()
+  }
+
+  /** What broke one term in what is stored breaks the next: no loop of takeovers, and of their errors. */
+  #rest(): void {
+    const now = this.#options.clock.monoMs()
+    this.#broken = now - this.#brokenMono < SOON_MS ? this.#broken + 1 : 0
+    this.#brokenMono = now
+    if (this.#broken > 0) this.#election?.rest(Math.min(REST_MOST_MS, REST_MS * 2 ** (this.#broken - 1)))
   }
 
   #close(): void {

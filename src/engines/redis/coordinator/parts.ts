@@ -65,5 +65,6 @@ export interface TermOptions {
   /** Nobody can be heard, so nothing is decided: no lease ends because of that. */
   readonly isDeaf: () => boolean
   /** It is over; nothing more is stored or told. */
-  readonly ended: (reason: string) => void
+  /** `broke`: by what nobody foresaw, and may meet the next one too. */
+  readonly ended: (reason: string, broke: boolean) => void
 }

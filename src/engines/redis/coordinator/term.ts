@@ -192,7 +192,7 @@ export class ActingCoordinator implements Term {
   }
 
   /** `reason`: null where it is no surprise. */
-  end(reason: string | null): void {
+  end(reason: string | null, broke = false): void {
     if (this.#over) return
     this.#over = true
     this.journal.stop()
@@ -200,7 +200,7 @@ export class ActingCoordinator implements Term {
     this.attendance.stop()
     this.#cancelTick()
     for (const stop of this.#stopTimers) stop()
-    if (reason !== null) this.#options.ended(reason)
+    if (reason !== null) this.#options.ended(reason, broke)
   }
 
   // ------------------------------------------------------------ one after the other
@@ -226,7 +226,7 @@ export class ActingCoordinator implements Term {
   #unforeseen(error: unknown): void {
     const detail = `The coordinator: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
     this.emit({ type: 'store-degraded', code: 'internal', detail })
-    this.end(detail)
+    this.end(detail, true)
   }
 
   /** Resolves when others can be heard. */

@@ -14,6 +14,7 @@ import type { Ground } from '../bus/ground.ts'
 import { FULL, unavailable } from '../client/errors.ts'
 import type { Argument } from '../client/scripts.ts'
 import { turnRangeOf } from '../conversations/turn.ts'
+import type { RedisKeys } from '../keys.ts'
 import type { Item } from '../protocol/commands.ts'
 import { unpackError } from '../protocol/errors.ts'
 import type { SubmitAnswer } from '../protocol/messages.ts'
@@ -38,8 +39,8 @@ const ONE_STORE_BYTES = 1 << 20
 const MAX_INBOX = 20_000
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
 
-/** Digests of API keys, which must be valid when the submit is stored. */
-export type DigestOf = (keyId: string) => string | null
+/** API keys, which must be valid when the submit is stored. */
+export type SubmitKeys = Pick<RedisKeys, 'digestOf' | 'isValid' | 'doubt'>
 
 interface Storing {
   readonly entry: string
@@ -57,7 +58,7 @@ export class RedisSubmissions implements Submissions {
   readonly #ground: Ground
   readonly #jobs: RedisJobs
   readonly #presence: RedisPresence
-  readonly #digestOf: DigestOf
+  readonly #keys: SubmitKeys
   readonly #maxPendingBytes: number
   readonly #orders: Orders
   readonly #doubts: Doubts
@@ -69,12 +70,12 @@ export class RedisSubmissions implements Submissions {
     ground: Ground,
     jobs: RedisJobs,
     presence: RedisPresence,
-    digestOf: DigestOf,
+    keys: SubmitKeys,
     maxPendingBytes: number = MAX_PENDING_BYTES,
   ) {
     this.#maxPendingBytes = maxPendingBytes
     this.#ground = ground
-    this.#digestOf = digestOf
+    this.#keys = keys
     this.#jobs = jobs
     this.#presence = presence
     this.#orders = new Orders(ground)
@@ -82,7 +83,7 @@ export class RedisSubmissions implements Submissions {
   }
 
   submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
-    const digests = new Set(drafts.map(({ keyId }) => this.#digestOf(keyId)))
+    const digests = new Set(drafts.map(({ keyId }) => this.#keys.digestOf(keyId)))
     return this.#take(
       drafts,
       [...digests].filter((digest) => digest !== null),
@@ -217,14 +218,21 @@ export class RedisSubmissions implements Submissions {
     try {
       const run = this.#ground.scripts.run('submit', [REFUSED_BODY_S, MAX_INBOX, ...args])
       const refused = (await run) as readonly number[] | null
-      for (const [i, { done, failed }] of submits.entries())
+      for (const [i, { digests, done, failed }] of submits.entries())
         if (refused === null) failed(unavailable())
-        else if (refused.includes(i + 1)) failed(new SluiceError('invalid_api_key'))
+        else if (refused.includes(i + 1)) failed(this.#keyRefused(digests))
         else if (refused.includes(-i - 1)) failed(MISSING)
         else done()
     } catch (error) {
       for (const { failed } of submits) failed(error)
     }
+  }
+
+  /** Redis has not got one that is valid here: it was revoked just now, or Redis was emptied. It is sent again. */
+  #keyRefused(digests: readonly string[]): SluiceError {
+    if (!digests.every((digest) => this.#keys.isValid(digest))) return new SluiceError('invalid_api_key')
+    this.#keys.doubt()
+    return unavailable()
   }
 
   /** The requests of those that were not accepted; else they expire. */
