@@ -1,4 +1,4 @@
-/** Can this process take work? Redis away, refusing writes, full, and a fleet that nobody coordinates, are told apart. */
+/** Can this process take work? Tells Redis away, refusing writes or full from a fleet that nobody coordinates. */
 import type { SluiceError } from '../../../core/errors.ts'
 import { gauge, type Metric } from '../../../core/numbers.ts'
 import { FULL, unavailable } from '../client/errors.ts'

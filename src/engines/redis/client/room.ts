@@ -1,6 +1,7 @@
 /**
- * How much of Redis's memory is left, and whether it takes writes at all. New work has no use of its last fifth: that is kept for what is on its way, whose
- * ends, cancels and removals are never refused (lua/room.lua). Above that, no further work is started either.
+ * How much of Redis's memory is left, and whether it takes writes at all. New work has no use of its last fifth: that
+ * is kept for what is on its way, whose ends, cancels and removals are never refused (lua/room.lua). Above that, no
+ * further work is started either.
  */
 import type { Clock } from '../../../core/clock.ts'
 import type { SluiceError } from '../../../core/errors.ts'
