@@ -4,8 +4,9 @@ import { systemClock, Wheel } from '../../src/core/clock.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import { Health } from '../../src/engines/redis/bus/health.ts'
 import { openRedis } from '../../src/engines/redis/open.ts'
+import { writeRequests } from '../../src/engines/redis/protocol/commands.ts'
 import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
-import { DONE, eventually, runJob, TestWorker } from '../conformance/harness.ts'
+import { DONE, draft, eventually, leapClock, runJob, TestWorker } from '../conformance/harness.ts'
 import { TestFleet, type TestProcess } from './fleet.ts'
 import { FaultProxy } from './proxy.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
@@ -165,6 +166,28 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(new Set(ids)).toEqual(new Set(await commands.client.hkeys(names.live())))
     expect((await process.ground.bus.ask({ type: 'depth' })).queued).toBe(11)
     await proxy.close()
+  })
+
+  it('what could not be committed in time never is: its submit was refused meanwhile', async () => {
+    const refused = new Map<string, number>()
+    const clock = leapClock()
+    await fleet.host({ refused, clock })
+    const process = await fleet.process()
+    const { bus, time, commands, names } = process.ground
+    await process.settled()
+    refused.set('commit', 0)
+    const { body, isRetry, ...facts } = draft()
+    const item = { id: 'job_late', facts, bodyBytes: body.length, isRetry }
+    await bus.put(
+      writeRequests([{ type: 'submit', from: bus.process, n: 99, untilMs: time.nowMs() + 1_000, items: [item] }]),
+    )
+    await eventually(() => expect(refused.get('commit')).toBeGreaterThan(0))
+    clock.leap(4_000)
+    await new Promise((done) => setTimeout(done, 1_000))
+    refused.clear()
+    await process.settled()
+    expect(await commands.client.hexists(names.live(), 'job_late')).toBe(0)
+    await process.accepted()
   })
 
   it('a lease that its worker never heard of is told again within a few beats', async () => {

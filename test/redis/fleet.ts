@@ -7,6 +7,7 @@ import type { JobId } from '../../src/core/job.ts'
 import type { Coordinator } from '../../src/core/ports/coordinator.ts'
 import type { Attachment, Lease, Worker } from '../../src/core/ports/work.ts'
 import { type Ground, openGround } from '../../src/engines/redis/bus/ground.ts'
+import { type Argument, Connection, type RedisAddress, type Script } from '../../src/engines/redis/client/connection.ts'
 import { Host } from '../../src/engines/redis/coordinator/host.ts'
 import { HostThread } from '../../src/engines/redis/coordinator/host-thread.ts'
 import type { Rules } from '../../src/engines/redis/coordinator/parts.ts'
@@ -23,8 +24,26 @@ const RULES: Rules = { keepMs: () => 3_600_000, disconnectGraceMs: 15_000, joinA
 
 export interface HostSettings extends Settings {
   readonly clock?: Clock
+  /** Scripts that Redis refuses, by name, as with a full disk; and how often it did. */
+  readonly refused?: Map<string, number>
   readonly rules?: Partial<Rules>
   readonly coordinator?: (real: Coordinator) => Coordinator
+}
+
+class RefusedConnection extends Connection {
+  readonly #refused: Map<string, number>
+
+  constructor(address: RedisAddress, refused: Map<string, number>) {
+    super(address)
+    this.#refused = refused
+  }
+
+  override async evaluate(script: Script, args: readonly Argument[]): Promise<unknown> {
+    const times = this.#refused.get(script.name)
+    if (times === undefined) return super.evaluate(script, args)
+    this.#refused.set(script.name, times + 1)
+    throw Object.assign(new Error('MISCONF Errors writing to the AOF file'), { name: 'ReplyError' })
+  }
 }
 
 /** Its processes and hosts: all are ended by `close`. */
@@ -42,7 +61,7 @@ export class TestFleet {
   }
 
   async host(settings: HostSettings = {}, url: string = this.url): Promise<Host> {
-    const { clock = systemClock, rules, coordinator = (real) => real } = settings
+    const { clock = systemClock, rules, refused, coordinator = (real) => real } = settings
     const host = new Host({
       redis: { url, prefix: this.#prefix },
       rules: { ...RULES, ...rules },
@@ -51,6 +70,7 @@ export class TestFleet {
       ids,
       emit: (fact) => this.facts.push(fact),
       chores: { start() {}, stop() {} },
+      ...(refused && { connect: () => new RefusedConnection({ url, prefix: this.#prefix }, refused) }),
     })
     await host.start()
     this.#closes.unshift(() => host.stop())

@@ -1,10 +1,11 @@
 /**
  * The journal of one term: commits, one after the other. A commit that was cut is sent again as it was, until it is in;
- * one that finds another's fence ends the term, and nothing of it was stored or told.
+ * one that finds another's fence, or comes too late, ends the term, and nothing of it was told.
  */
 import type { Clock } from '../../../core/clock.ts'
 import { storageError } from '../client/errors.ts'
 import type { Argument, Scripts } from '../client/scripts.ts'
+import { COMMIT_MS } from '../protocol/commands.ts'
 import { Commit } from './commit.ts'
 import { OTHER_SERVER, type Won } from './election.ts'
 
@@ -67,7 +68,8 @@ export class Journal {
     }
     const ready = this.#ready
     this.#ready = []
-    for (const commit of ready) if (!(await this.#store(commit))) return
+    const untilMono = this.#clock.monoMs() + COMMIT_MS
+    for (const commit of ready) if (!(await this.#store(commit, untilMono))) return
   }
 
   /** Nothing is sent any more. */
@@ -75,11 +77,12 @@ export class Journal {
     this.#over = true
   }
 
-  async #store(commit: Commit): Promise<boolean> {
+  async #store(commit: Commit, untilMono: number): Promise<boolean> {
     const args = commit.args(this.#won.term, this.#number, this.#won.epoch, Math.floor(this.#random() * RANDOM))
     while (!this.#over) {
       const answer = await this.#try(args)
       if (answer === null) {
+        if (this.#clock.monoMs() > untilMono) return this.#fence('Redis takes no commits')
         await new Promise<void>((again) => this.#clock.after(RETRY_MS, again))
         continue
       }

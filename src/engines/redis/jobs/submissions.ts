@@ -15,7 +15,7 @@ import { FULL, unavailable } from '../client/errors.ts'
 import type { Argument } from '../client/scripts.ts'
 import { turnRangeOf } from '../conversations/turn.ts'
 import type { RedisKeys } from '../keys.ts'
-import type { Item } from '../protocol/commands.ts'
+import { COMMIT_MS, type Item } from '../protocol/commands.ts'
 import { unpackError } from '../protocol/errors.ts'
 import type { SubmitAnswer } from '../protocol/messages.ts'
 import { NO_BODY } from '../protocol/rows.ts'
@@ -26,8 +26,6 @@ import type { RedisPresence } from './presence.ts'
 
 /** The coordinator accepts nothing that is older than this; its bus gives up later. */
 const ACCEPT_MS = 10_000
-/** What was decided in time is committed within this, or never: longer than a coordinator may be stopped. */
-const COMMIT_MS = 4_000
 /** A request whose submit was refused, or lost, is kept for as long. */
 const REFUSED_BODY_S = 60
 /** Bytes of requests that wait for their answer; one alone may be larger. */

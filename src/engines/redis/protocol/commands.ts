@@ -27,6 +27,9 @@ import {
 import { type PackedError, packError, unpackError } from './errors.ts'
 import { type Facts, packFacts, unpackFacts } from './facts.ts'
 
+/** What was decided in time is committed within this, or never: longer than a coordinator may be stopped. */
+export const COMMIT_MS = 4_000
+
 /** Who asks. */
 interface Asked {
   /** The process. */
