@@ -223,6 +223,37 @@ export const dropped: LogCase = (planted) =>
     await eventually(async () => expect(await followers()).toBe(null))
   })
 
+/** A job that Redis has lost may be taken again, as its submit was not: who follows its log goes on there. */
+export const takenAgain: LogCase = (planted) =>
+  inWorld(planted, async ({ eventually, fleet, join }) => {
+    const [{ process: worker }, { process: gateway, subscriber }] = [await join(), await join()]
+    const job = await fleet.accept()
+    const writer = await worker.begin(job, 1)
+    let restarts = 0
+    const got: Bytes[] = []
+    const following = gateway.logs.follow(job, (_, records) => void got.push(...records))
+    gateway.logs.onEpoch(() => void restarts++)
+    await following.ready
+    writer.append(tokens(1, 2), 2, true)
+    await eventually(() => expect(got).toEqual(tokens(1, 2)))
+    const { names, redis } = fleet
+    subscriber.cut()
+    await eventually(() => expect(gateway.subscriber.away).toBe(true))
+    await redis.multi().hdel(names.live(), job).del(names.log(job)).hdel(names.followers(), job).exec()
+    subscriber.heal()
+    await eventually(() => expect(restarts).toBe(1))
+    await redis.hset(names.live(), job, '{}')
+    const again = await worker.begin(job, 2)
+    // A look follows it again
+    subscriber.cut()
+    await eventually(() => expect(gateway.subscriber.away).toBe(true))
+    subscriber.heal()
+    await eventually(async () => expect(await redis.hget(names.followers(), job)).toBe(gateway.name))
+    again.append([token(3)], 1, true)
+    await eventually(() => expect(got).toEqual(tokens(1, 3)))
+    following.stop()
+  })
+
 /** Each attempt can be read, and followed, without what an earlier one knew. */
 export const attempts: LogCase = (planted) =>
   inWorld(planted, async ({ fleet, join }) => {

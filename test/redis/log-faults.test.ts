@@ -17,6 +17,7 @@ import {
   repeated,
   restarted,
   stopped,
+  takenAgain,
   torture,
 } from './log-cases.ts'
 import type { Bend } from './log-fleet.ts'
@@ -33,6 +34,7 @@ describe.skipIf(NO_REDIS)('Redis: the token log under faults', () => {
   test('history that was lost is told, and no cursor of it holds for other text', () => lost())
   test('an attempt that holds its job again, as a later one was lost, writes under cursors of its own', () =>
     heldAgain())
+  test('a log that was lost is followed again where its job is taken again', () => takenAgain())
   test('a process that was stopped reads what it missed, a few logs at a time', () => stopped())
   test('a process that closes waits for nothing', () => closed())
   test('a subscription that is dead and not closed is made anew', () => halfOpen())

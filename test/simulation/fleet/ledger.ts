@@ -221,7 +221,7 @@ export class FleetLedger implements Observer {
   lost(): void {
     this.losses++
     const { db } = this.#server
-    this.logs.forget()
+    this.logs.forget(db.list(`${SHARD}:epochs`).length === 0)
     this.#seq = 0
     for (const [id, known] of this.jobs) {
       const ended = readEnded(db.get(`${SHARD}:r:${id}`) ?? '')

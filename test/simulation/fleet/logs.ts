@@ -88,8 +88,12 @@ export class LedgerLogs {
     return this.#logs.get(id)?.records ?? []
   }
 
-  /** The store lost its end: logs are looked at from their start again. */
-  forget(): void {
+  /**
+   * The store lost its end: logs are looked at from their start again. `isAll`: its epochs too, so that they begin at 1
+   * again, and only ids, which are drawn, tell what there was from what there is.
+   */
+  forget(isAll: boolean): void {
     this.#logs.clear()
+    if (isAll) this.#records.clear()
   }
 }

@@ -58,10 +58,10 @@ const takeover: Model = ({ db, subscribers }, S, args) => {
   const owner = db.get(`${S}:owner`)
   if (owner !== null && owner !== from) return [0, owner, subscribers(`${S}:h:${owner}`)]
   db.set(`${S}:owner`, host, db.now + Number(ttl))
+  const term = `${db.incrBy(`${S}:term`, 1)}-${random}.${host}`
+  db.set(`${S}:fence`, `${term}:0`)
   const before = db.list(`${S}:epochs`)[0]
   const epoch = logEpoch(db, S, random)
-  const term = `${db.incrBy(`${S}:term`, 1)}-${epoch}.${host}`
-  db.set(`${S}:fence`, `${term}:0`)
   const isOther = before !== undefined && db.list(`${S}:epochs`)[0] !== before
   return [1, term, epoch, Number(db.get(`${S}:seq`) ?? 0), isOther ? 1 : 0]
 }

@@ -239,9 +239,11 @@ export class Follows {
   async #tellLost(log: FollowedLog): Promise<void> {
     const found = await this.#prepare(log)
     if (!this.#isFollowed(log)) return
+    // It may be taken again: its submit was not lost
+    if (found === null) log.startAt(0, 0)
     this.#restart(log, found?.epoch ?? log.epoch)
     if (found?.ended === true) this.#forget(log)
-    else if (found !== null) this.#goOn(log)
+    else this.#goOn(log)
   }
 
   #restart(log: FollowedLog, epoch: number): void {

@@ -11,10 +11,10 @@ if owner and owner ~= from then
   return { 0, owner, call('PUBSUB', NUMSUB, S .. ':h:' .. owner)[2] }
 end
 call('SET', S .. ':owner', host, 'PX', ttl)
+-- Drawn: a term that a fail-over lost is not counted again as the same, even by the same host
+local term = string.format('%.0f-%s.%s', call('INCR', S .. ':term'), random, host)
+call('SET', S .. ':fence', term .. ':0')
 local before = call('LINDEX', S .. ':epochs', 0)
 local epoch = log_epoch(random)
--- With the epoch: a term that a fail-over lost is not counted again as the same, even by the same host
-local term = string.format('%.0f-%.0f.%s', call('INCR', S .. ':term'), epoch, host)
-call('SET', S .. ':fence', term .. ':0')
 local is_other = before and call('LINDEX', S .. ':epochs', 0) ~= before
 return { 1, term, epoch, tonumber(call('GET', S .. ':seq') or 0), is_other and 1 or 0 }
