@@ -276,6 +276,25 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     }
   })
 
+  it('one that hears nobody for a while, its connections silent and not yet dead, takes no lease from anybody', async () => {
+    const proxy = await FaultProxy.start(redis.port)
+    await fleet.host({ leaseMs: 3_500 }, proxy.url)
+    const process = await fleet.process()
+    const worker = process.worker(1)
+    const id = await process.accepted()
+    await eventually(() => expect(worker.taken.length).toBe(1))
+    const beats = setInterval(() => worker.attachment.heartbeat(), 300)
+    // Shorter than it takes to notice that a connection is dead
+    proxy.stall()
+    await new Promise((passed) => setTimeout(passed, 4_500))
+    proxy.heal()
+    await process.settled()
+    clearInterval(beats)
+    expect(worker.heard).toEqual([`leased ${id} 1`])
+    expect(await process.work.finish(worker.taken[0], DONE)).toEqual({ kind: 'ended', state: 'done' })
+    await proxy.close()
+  })
+
   it('a store that lost its last commits is not believed to have them: the coordinator begins anew', async () => {
     const host = await fleet.host()
     const process = await fleet.process()

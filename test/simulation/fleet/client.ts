@@ -88,6 +88,7 @@ export class Clients {
     const tag = `t${++this.#tags}`
     const draft = draftOf(tag, this.#fleet)
     log(`${node.process.name} submits ${tag} ${JSON.stringify(draft.options)}`)
+    ledger.submits(tag, () => node.isHindered)
     const [result] = await node.submissions!.submit([draft])
     if (node.process.isDead) return
     if (result.kind === 'refused') {

@@ -46,6 +46,8 @@ export class FleetLedger implements Observer {
   readonly #begun = new Map<string, number>()
   /** Ends of attempts as their workers gave them: records written. */
   readonly #reported = new Map<string, { readonly kind: string; readonly records: number }>()
+  /** By tag: may the process that submits it be taken for gone? */
+  readonly #submitters = new Map<string, () => boolean>()
   readonly #canceled = new Set<string>()
   readonly #left = new Set<string>()
   /** Of plain POSTs: may those who read them be taken for gone? */
@@ -92,6 +94,8 @@ export class FleetLedger implements Observer {
     const run = db.hash(`${SHARD}:run`)
     for (const [id, text] of live) if (this.jobs.get(id)?.isLost !== false) this.#judgeAccepted(id, text)
     for (const [id, known] of this.jobs) {
+      // Its submit was not lost, nor its cancel: taken again, it has ended at once
+      if (known.isLost && db.exists(`${SHARD}:r:${id}`)) known.isLost = false
       if (known.end !== null || known.isLost) continue
       if (!live.has(id)) this.#judgeEnd(id, known)
       else this.#judgeRun(id, known, run.get(id) ?? '')
@@ -167,6 +171,7 @@ export class FleetLedger implements Observer {
 
   #mayBeCanceled(id: string, known: Known): boolean {
     if (this.#canceled.has(id) || this.#left.has(id) || this.#refused.has(tagOf(known))) return true
+    if (this.#submitters.get(tagOf(known))!()) return true
     return this.#readers.get(id)?.some((isGone) => isGone()) === true
   }
 
@@ -236,6 +241,11 @@ export class FleetLedger implements Observer {
   }
 
   // ------------------------------------------------------------ what clients and workers see
+
+  /** `isHindered`: where it is submitted, so that whoever is to read it there may count as gone. */
+  submits(tag: string, isHindered: () => boolean): void {
+    this.#submitters.set(tag, isHindered)
+  }
 
   acknowledged(id: string): void {
     must(this.jobs.has(id), `${id} is acknowledged, and was never accepted`)

@@ -9,27 +9,32 @@ import { Table } from '../../../core/table.ts'
 /** What was late to arrive may be followed by what was later still: that a reader is back. */
 const SETTLE_MS = 1_000
 
+const NOTHING = (): void => {}
+
 interface Attended {
   readonly readers: string[]
-  /** Ends the grace; null: somebody reads. */
-  stop: (() => void) | null
+  /** Its grace is over. */
+  isLeft: boolean
+  /** Ends the grace. */
+  stop: () => void
 }
 
 export class Attendance {
   readonly #clock: Clock
   readonly #graceMs: number
-  readonly #cancel: (job: JobId) => void
+  readonly #over: (job: JobId) => void
   readonly #jobs = new Table<JobId, Attended>()
 
-  constructor(clock: Clock, graceMs: number, cancel: (job: JobId) => void) {
+  /** `over`: a grace is; see `isLeft`. */
+  constructor(clock: Clock, graceMs: number, over: (job: JobId) => void) {
     this.#clock = clock
     this.#graceMs = graceMs
-    this.#cancel = cancel
+    this.#over = over
   }
 
   /** A job that is canceled when nobody reads it; `reader`: null after a takeover, when nobody was heard yet. */
   add(job: JobId, reader: string | null): void {
-    const attended: Attended = { readers: reader === null ? [] : [reader], stop: null }
+    const attended: Attended = { readers: reader === null ? [] : [reader], isLeft: false, stop: NOTHING }
     this.#jobs.set(job, attended)
     if (reader === null) this.#startGrace(job, attended, 0)
   }
@@ -37,8 +42,8 @@ export class Attendance {
   entered(job: JobId, process: string): void {
     const attended = this.#jobs.get(job)
     if (attended === undefined) return
-    attended.stop?.()
-    attended.stop = null
+    attended.stop()
+    attended.isLeft = false
     if (!attended.readers.includes(process)) attended.readers.push(process)
   }
 
@@ -59,7 +64,7 @@ export class Attendance {
 
   /** It has ended. */
   delete(job: JobId): void {
-    this.#jobs.get(job)?.stop?.()
+    this.#jobs.get(job)?.stop()
     this.#jobs.delete(job)
   }
 
@@ -71,14 +76,27 @@ export class Attendance {
   }
 
   stop(): void {
-    for (const { stop } of this.#jobs.values()) stop?.()
+    for (const { stop } of this.#jobs.values()) stop()
+  }
+
+  /** Its grace is over, and nobody was heard since. */
+  isLeft(job: JobId): boolean {
+    return this.#jobs.get(job)?.isLeft === true
+  }
+
+  /** After time in which nobody could be heard: whoever has come back has time to be heard. */
+  wait(): void {
+    for (const [job, attended] of this.#jobs.entries())
+      if (attended.readers.length === 0) this.#startGrace(job, attended, 0)
   }
 
   #startGrace(job: JobId, attended: Attended, goneMs: number): void {
-    attended.stop?.()
-    attended.stop = this.#clock.after(Math.max(Math.min(this.#graceMs, SETTLE_MS), this.#graceMs - goneMs), () => {
-      attended.stop = null
-      this.#cancel(job)
+    attended.stop()
+    const ms = Math.max(Math.min(this.#graceMs, SETTLE_MS), this.#graceMs - goneMs)
+    attended.isLeft = false
+    attended.stop = this.#clock.after(ms, () => {
+      attended.isLeft = true
+      this.#over(job)
     })
   }
 }

@@ -101,7 +101,9 @@ export class Host {
       this.#term.ask(queries, unread)
     })
     await this.#subscriber.subscribe(this.#names.control(), (message) => {
-      if (readControl(message.toString())?.type === 'free') void election.look()
+      const control = readControl(message.toString())
+      if (control?.type === 'free') void election.look()
+      else if (control?.term === this.#term?.won.term) this.#term?.heardItself()
     })
     for (const connection of [this.#commands, this.#subscriber]) connection.onTurn((back) => back && this.#back())
     if (this.#stopped) return

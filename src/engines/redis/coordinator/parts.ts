@@ -42,7 +42,7 @@ export interface Term {
   /** Who asked whether it is ready. */
   readonly greeting: Waiting[]
   readonly emit: Emit
-  /** Monotonic ms. The machine hears first of time in which nothing ran. */
+  /** Monotonic ms. */
   now(): number
   /** Redis's clock: for what outlives the term. */
   readonly time: RedisTime
@@ -62,7 +62,7 @@ export interface TermOptions {
   readonly time: RedisTime
   readonly random: () => number
   readonly emit: Emit
-  /** Nobody can be heard, so nothing is decided: no lease ends because of that. */
+  /** It has no connection, so nothing is decided: no lease ends because of that. */
   readonly isDeaf: () => boolean
   /** It is over; nothing more is stored or told. */
   /** `broke`: by what nobody foresaw, and may meet the next one too. */

@@ -30,9 +30,9 @@ import { restore } from './restore.ts'
 import { processGone, RollCall, workerLeft } from './roll-call.ts'
 import { apply } from './verbs.ts'
 
-/** It looks at the clock at least this often; after so long a silence it did not run: stopped, suspended, held. */
+/** It announces itself, and hears that as it hears all others; where it does not for so long, it hears nobody. */
 const BEAT_MS = 1_000
-const SLEPT_MS = 3_000
+const DEAF_MS = 2_500
 const CHECK_MS = 250
 /** After time in which it could hear nobody, all have this long to be heard again. */
 const PATIENCE_MS = 3_000
@@ -63,7 +63,8 @@ export class ActingCoordinator implements Term {
   readonly #replies: Replies
   readonly #rollCall: RollCall
   #seq: number
-  #seenMono: number
+  /** When it heard its own announcement. */
+  #heardMono: number
   #over = false
   /** What the store has is in the machine. */
   #open = false
@@ -86,8 +87,8 @@ export class ActingCoordinator implements Term {
     this.#seq = won.seq
     this.#scripts = new Scripts(connection, names.shard)
     this.room = new Room(this.#scripts, clock)
-    this.#seenMono = clock.monoMs()
-    this.startedAtMs = time.atMs(this.#seenMono)
+    this.#heardMono = clock.monoMs()
+    this.startedAtMs = time.atMs(this.#heardMono)
     this.journal = new Journal(this.#scripts, clock, won, random, {
       fenced: (reason) => this.end(reason),
       unheard: (processes) => {
@@ -95,7 +96,9 @@ export class ActingCoordinator implements Term {
       },
     })
     this.attendance = new Attendance(clock, rules.disconnectGraceMs, (job) =>
-      this.#turn(() => void coordinator.cancel(job, this.now())),
+      this.#turn(() => {
+        if (this.attendance.isLeft(job)) coordinator.cancel(job, this.now())
+      }),
     )
     this.fleet = new Fleet(rules.goneMs, {
       seated: (seat) => coordinator.attach(seat, this.now()),
@@ -119,6 +122,7 @@ export class ActingCoordinator implements Term {
     }
     if (this.#over) return
     this.#open = true
+    this.#heardMono = this.clock.monoMs()
     if (damaged > 0) this.emit({ type: 'store-warned', code: 'job_damaged', detail: `${damaged} jobs ${DAMAGED}` })
     const { clock } = this
     this.#stopTimers.push(
@@ -131,10 +135,7 @@ export class ActingCoordinator implements Term {
   }
 
   now(): number {
-    const now = this.clock.monoMs()
-    if (now - this.#seenMono > SLEPT_MS) this.woke(now)
-    this.#seenMono = now
-    return now
+    return this.clock.monoMs()
   }
 
   seq(): number {
@@ -142,11 +143,17 @@ export class ActingCoordinator implements Term {
     return this.#seq
   }
 
-  /** It could hear nobody for a while: no lease ends, and no process is given up, because of that. */
-  woke(now: number = this.clock.monoMs()): void {
-    this.#seenMono = now
+  /** It could hear nobody for a while: no lease ends, and nobody is taken for gone, because of that. */
+  woke(): void {
+    const now = this.now()
     this.coordinator.woke(now)
     this.fleet.wait(now, PATIENCE_MS)
+    this.attendance.wait()
+  }
+
+  /** Its own announcement has come back. */
+  heardItself(): void {
+    this.#heardMono = this.now()
   }
 
   /** `keepFrom`: the inbox is done with what is before. Resolves when they are committed. */
@@ -231,9 +238,15 @@ export class ActingCoordinator implements Term {
 
   /** Resolves when others can be heard. */
   async #hearing(): Promise<void> {
-    if (!this.#options.isDeaf()) return
-    while (!this.#over && this.#options.isDeaf()) await new Promise<void>((again) => this.clock.after(RETRY_MS, again))
+    if (!this.#isDeaf()) return
+    this.#announce()
+    while (!this.#over && this.#isDeaf()) await new Promise<void>((again) => this.clock.after(RETRY_MS, again))
     this.woke()
+  }
+
+  /** Away, stopped or suspended itself, or silent connections: until it is noticed that those are dead takes a while. */
+  #isDeaf(): boolean {
+    return this.#options.isDeaf() || (this.#open && this.now() - this.#heardMono > DEAF_MS)
   }
 
   /** What may start, as many as a commit takes. */
@@ -274,7 +287,6 @@ export class ActingCoordinator implements Term {
   // ------------------------------------------------------------ the fleet
 
   #announce(): void {
-    this.now()
     const { host } = this.#options
     const message = JSON.stringify({ type: 'coordinator', version: VERSION, host, term: this.won.term })
     this.connection.publish(this.names.control(), message).catch(() => {}) // told again in a second
