@@ -77,11 +77,10 @@ interface Framed {
 export interface AppendFaults {
   readonly noFence?: boolean
   readonly noNumbers?: boolean
-  readonly noEpoch?: boolean
 }
 
 export const appending =
-  ({ noFence = false, noNumbers = false, noEpoch = false }: AppendFaults = {}): Model =>
+  ({ noFence = false, noNumbers = false }: AppendFaults = {}): Model =>
   (reach, S, args) => {
     const { db } = reach
     const [self, random] = args.many(2)
@@ -100,7 +99,7 @@ export const appending =
     const tell = (i: number, what: string, value: string | number): void => void answer.push(i, what, value)
 
     const isOld = (i: number, chunk: string): boolean => {
-      if (noEpoch || epoch === null || headerOf(chunk).epoch === epoch) return false
+      if (epoch === null || headerOf(chunk).epoch === epoch) return false
       tell(i, 'e', epoch)
       return true
     }

@@ -3,6 +3,7 @@ import { Plan } from '../../../src/coordinator/plan/plan.ts'
 import type { Coordinator } from '../../../src/core/ports/coordinator.ts'
 import { HeldJobs } from '../../../src/engines/redis/coordinator/held.ts'
 import { KnownJobs } from '../../../src/engines/redis/coordinator/known.ts'
+import { RedisPresence } from '../../../src/engines/redis/jobs/presence.ts'
 import { FollowedLog } from '../../../src/engines/redis/log/followed.ts'
 import { Follows } from '../../../src/engines/redis/log/follows.ts'
 import { HeldAttempts } from '../../../src/engines/redis/work/held.ts'
@@ -15,6 +16,8 @@ import { SCRIPTS } from './scripts.ts'
 
 interface Plant {
   readonly name: string
+  /** A seed that found it, to look there first: seeds shift with any change. */
+  readonly from?: number
   readonly faults?: Faults
   /** Breaks a part; returns its repair. */
   readonly breaks?: () => () => void
@@ -26,10 +29,18 @@ const machine = (change: (real: Coordinator) => Partial<Coordinator>): Faults =>
 
 export const PLANTS: readonly Plant[] = [
   // ---- what is one script
-  { name: 'a commit is told before it is stored', faults: { scripts: { commit: committing({ tellsRefused: true }) } } },
-  { name: 'commits have no fence', faults: { scripts: { commit: committing({ noFence: true }) } } },
-  { name: 'text has no fence', faults: { scripts: { append: appending({ noFence: true }) } } },
-  { name: 'text that is sent again is stored again', faults: { scripts: { append: appending({ noNumbers: true }) } } },
+  {
+    name: 'a commit is told before it is stored',
+    from: 14,
+    faults: { scripts: { commit: committing({ tellsRefused: true }) } },
+  },
+  { name: 'commits have no fence', from: 14, faults: { scripts: { commit: committing({ noFence: true }) } } },
+  { name: 'text has no fence', from: 84, faults: { scripts: { append: appending({ noFence: true }) } } },
+  {
+    name: 'text that is sent again is stored again',
+    from: 55,
+    faults: { scripts: { append: appending({ noNumbers: true }) } },
+  },
   {
     name: 'a takeover counts from the start',
     faults: {
@@ -45,14 +56,24 @@ export const PLANTS: readonly Plant[] = [
   // ---- the engine around the coordinator
   {
     name: 'a lease that is told twice runs twice',
+    from: 16,
     breaks: broken(HeldAttempts.prototype, 'isOver', () => () => false),
   },
-  { name: 'a lease that was not heard is not told again', breaks: broken(HeldJobs.prototype, 'of', () => () => []) },
+  {
+    name: 'a lease that was not heard is not told again',
+    from: 10,
+    breaks: broken(HeldJobs.prototype, 'of', () => () => []),
+  },
   {
     name: 'a submit that is sent again is taken anew',
+    from: 49,
     breaks: broken(KnownJobs.prototype, 'ended', () => () => undefined),
   },
   { name: 'idempotency keys are not looked up', breaks: broken(KnownJobs.prototype, 'of', () => () => undefined) },
+  {
+    name: 'a new coordinator is not told who reads',
+    breaks: broken(RedisPresence.prototype, 'reading', () => () => []),
+  },
   {
     name: 'an end is stored before its text',
     faults: {
@@ -80,6 +101,7 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: 'readers are not told that history was lost',
+    from: 37,
     breaks: broken(Follows.prototype, 'onEpoch', () => () => () => {}),
   },
   // ---- the coordinator, and what a takeover gives it
@@ -103,6 +125,11 @@ export const PLANTS: readonly Plant[] = [
     name: 'lanes are forgotten by a takeover',
     faults: machine((real) => ({ restore: (job, found, now) => real.restore({ ...job, lane: null }, found, now) })),
   },
-  { name: 'workers need not be heard', faults: machine(() => ({ heartbeat() {} })) },
+  {
+    name: "a coordinator's own sleep, or deafness, is blamed on workers",
+    from: 90,
+    faults: machine(() => ({ woke() {} })),
+  },
+  { name: 'workers need not be heard', from: 8, faults: machine(() => ({ heartbeat() {} })) },
   { name: 'a lease that is over is never noticed', faults: machine(() => ({ nextAt: () => Infinity })) },
 ]
