@@ -308,6 +308,13 @@ export class FleetLedger implements Observer {
     return [...this.jobs].filter(([, { end, isLost }]) => end === null && !isLost).map(([id]) => id)
   }
 
+  /** All has ended, and nothing is to come: what was lost may be taken again, as its submit was not. */
+  get isIdle(): boolean {
+    const { db } = this.#server
+    const isLive = db.hash(`${SHARD}:live`).size > 0 || db.stream(`${SHARD}:inbox`).entries.length > 0
+    return !isLive && this.open.length === 0
+  }
+
   settled(): void {
     const { db } = this.#server
     for (const name of ['live', 'run', 'fol', 'ttft']) {

@@ -203,9 +203,9 @@ export class Simulation {
     await timeline.run(until, () => {
       if (timeline.now < lookAt || !this.#server.isUp) return false
       lookAt = timeline.now + 500
-      return ledger.open.length === 0 && clients.waiting === 0
+      return ledger.isIdle && clients.waiting === 0
     })
-    const isOver = ledger.open.length === 0 && clients.waiting === 0
+    const isOver = ledger.isIdle && clients.waiting === 0
     if (!isOver) throw new Error(`forgotten: ${ledger.open}, and ${clients.waiting} clients wait`)
     // Until the last reader was told, and the last trim is done
     await timeline.run(timeline.now + 8_000)
