@@ -6,7 +6,18 @@ import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Job, JobId } from '../../src/core/job.ts'
 import { depth } from '../depth.ts'
-import { accepted, type Case, DONE, draft, eventually, type Opened, runJob, submit, TestWorker } from './harness.ts'
+import {
+  accepted,
+  type Case,
+  DONE,
+  draft,
+  eventually,
+  type Opened,
+  pass,
+  runJob,
+  submit,
+  TestWorker,
+} from './harness.ts'
 import { model } from './settings.ts'
 
 const HOUR_MS = 3_600_000
@@ -269,7 +280,7 @@ export const timeCases: readonly Case[] = [
       expect(await engine.work.finish(lease, DONE)).toEqual({ kind: 'ended', state: 'done' })
       // A worker that is silent while the process runs has lost its lease, as before
       await worker.one(await submit(engine))
-      clock.leap(31_000)
+      await pass({ engine, clock }, 31_000)
       await eventually(() => expect(worker.revocations).toMatchObject([{ reason: 'lost' }]))
     },
   },

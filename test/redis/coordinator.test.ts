@@ -276,7 +276,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     }
   })
 
-  it('one that hears nobody for a while, its connections silent and not yet dead, takes no lease from anybody', async () => {
+  it('one that hears nobody, as its connections are silent and not yet dead, takes no lease from anybody', async () => {
     const proxy = await FaultProxy.start(redis.port)
     await fleet.host({ leaseMs: 3_500 }, proxy.url)
     const process = await fleet.process()

@@ -244,7 +244,7 @@ export class ActingCoordinator implements Term {
     this.woke()
   }
 
-  /** Away, stopped or suspended itself, or silent connections: until it is noticed that those are dead takes a while. */
+  /** Away, stopped or suspended itself, or with silent connections, which are known to be dead only after a while. */
   #isDeaf(): boolean {
     return this.#options.isDeaf() || (this.#open && this.now() - this.#heardMono > DEAF_MS)
   }
