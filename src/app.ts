@@ -5,7 +5,7 @@
 import { openEngine } from './app/engine.ts'
 import { isOneOfMany, LAST_WORDS_MS, startGateway } from './app/gateway.ts'
 import { Settings } from './app/in-force.ts'
-import { adminKey, firstKey } from './app/keys.ts'
+import { adminKey, firstKey, givenKey } from './app/keys.ts'
 import { type ReloadOptions, reloader } from './app/reload.ts'
 import { createRuntime } from './app/runtime.ts'
 import { type Own, ofAll, type Question, type Siblings } from './app/siblings.ts'
@@ -62,7 +62,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   armCrash(environmentOf('SLUICE_TEST_CRASH_AT'))
   const runtime = createRuntime(options.log)
   const { clock, ids, log } = runtime
-  const { siblings, signal } = options
+  const { siblings, signal, keyOnStart, keyFile } = options
   const { drainMs } = config.workers
   const settings = await Settings.open(config, runtime)
   const engine = await closingOnError([settings], () => openEngine(settings, runtime))
@@ -74,7 +74,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const numbers = createRegistry()
   const reload = reloader(settings, { catalogue, engine, worker }, options)
   const own: Own = { numbers: () => numbers.read(), reload, health: engine.health }
-  const isSeeded = options.keyOnStart !== undefined
+  const isSeeded = keyOnStart !== undefined
   // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
   const dates = withWall(clock, () => engine.wallMs())
   const parts = { ...ofAll(own, siblings), engine, catalogue, adminKey: ownKey, isSeeded }
@@ -100,14 +100,17 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   try {
     const depth = depthOf(engine.operations, clock)
     numbers.add(runtime.recorder, depth, engine, worker, settings, gateway, loop, ownProcess)
-    const { created: createdKey, notes } = await firstKey(engine.keys, config.role, options, dates, ids)
-    for (const note of notes) log.warn({}, note)
+    if (keyOnStart !== undefined)
+      for (const note of await givenKey(engine.keys, keyOnStart, dates, ids)) log.warn({}, note)
     signal?.throwIfAborted()
     // Of several processes, one that is not ready yet would be handed its share of the requests
     if (siblings !== undefined) await orAborted(engine.restore(), signal)
     const open = config.role === 'worker' ? null : await gateway.listenPublic(config.host, config.port)
     const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
     if (siblings === undefined) await orAborted(engine.restore(), signal)
+    // Where clients are served. Late: nobody would be shown the key of a start that failed
+    const makesKey = keyOnStart === undefined && config.role !== 'worker'
+    const createdKey = makesKey ? await firstKey(engine.keys, keyFile, dates, ids) : null
     gateway.ready()
     await warnOfJobsWithoutModel(engine.jobs, catalogue, log)
     return {

@@ -18,63 +18,36 @@ export function adminKey(config: Config, ids: Ids): string {
   return keepSecret(join(config.dataDir, 'admin.key'), ADMIN_KEY, make)
 }
 
-export interface FirstKey {
-  /** A key of the operator's own making (SLUICE_KEY). */
-  readonly keyOnStart?: string
-  /** Where a key made here is kept before it is valid, so that no crash loses it. Absent: it is only shown. */
-  readonly keyFile?: string
-}
-
 /** The name of keys that a start was given. */
 const SEEDED = 'given at the start'
 
-/** What became of the keys, for people to read. */
-export interface KeyNews {
-  /** The one made by this start. */
-  readonly created: string | null
-  readonly notes: readonly string[]
-}
-
 /**
- * Adds the given key, or makes one if there is none yet. A given key replaces those given to earlier starts: whoever
- * changes SLUICE_KEY wants the old one to stop working.
+ * Makes a key where there is none yet; else null. `file`: where it is kept before it is valid, so that no crash loses
+ * it. Absent: it is only shown.
  */
-export async function firstKey(
-  keys: Keys,
-  role: Config['role'],
-  { keyOnStart, keyFile }: FirstKey,
-  clock: Clock,
-  ids: Ids,
-): Promise<KeyNews> {
-  if (keyOnStart !== undefined) return seed(keys, keyOnStart, clock, ids)
-  // Who looks for a key looks where clients are served
-  return role === 'worker' ? NO_NEWS : makeFirst(keys, keyFile, clock, ids)
-}
-
-const NO_NEWS: KeyNews = { created: null, notes: [] }
-
-async function makeFirst(keys: Keys, file: string | undefined, clock: Clock, ids: Ids): Promise<KeyNews> {
-  if ((await keys.list()).length > 0) return NO_NEWS
+export async function firstKey(keys: Keys, file: string | undefined, clock: Clock, ids: Ids): Promise<string | null> {
+  if ((await keys.list()).length > 0) return null
   const make = (): string => mintKey(ids).key
   if (file !== undefined) locate(dirname(file))
   const isKept = file !== undefined && readSecret(file, API_KEY) !== null
   const key = file === undefined ? make() : keepSecret(file, API_KEY, make)
   const digest = digestOf(key)
-  if (await keys.addFirst(newKey('first start', key, clock, ids), digest)) return { created: key, notes: [] }
+  if (await keys.addFirst(newKey('first start', key, clock, ids), digest)) return key
   // Another process was first: with the key of the same file, or with one of its own
   if (file !== undefined && !isKept && keys.find(digest) === null) rmSync(file, { force: true })
-  return NO_NEWS
+  return null
 }
 
-async function seed(keys: Keys, key: string, clock: Clock, ids: Ids): Promise<KeyNews> {
+/**
+ * Adds the key that the operator gave (SLUICE_KEY). It replaces those given to earlier starts: whoever changes it wants
+ * the old one to stop working. Resolves with what people should read about it.
+ */
+export async function givenKey(keys: Keys, key: string, clock: Clock, ids: Ids): Promise<readonly string[]> {
   const known = await keys.list()
   const digest = digestOf(key)
   const found = keys.find(digest)
   if (found?.revokedAtMs !== undefined)
-    return {
-      created: null,
-      notes: [`SLUICE_KEY is a key that was revoked (${found.id}), and stays so: choose another one.`],
-    }
+    return [`SLUICE_KEY is a key that was revoked (${found.id}), and stays so: choose another one.`]
   if (found === null) await keys.add(newKey(SEEDED, key, clock, ids), digest)
   const notes: string[] = []
   for (const old of known) {
@@ -82,7 +55,7 @@ async function seed(keys: Keys, key: string, clock: Clock, ids: Ids): Promise<Ke
     await keys.revoke(old.id, clock.wallMs())
     notes.push(`SLUICE_KEY has changed: the key of earlier starts (${old.hint}, ${old.id}) is revoked.`)
   }
-  return { created: null, notes }
+  return notes
 }
 
 const newKey = (name: string, key: string, clock: Clock, ids: Ids): ApiKey => ({
