@@ -32,7 +32,7 @@ export function overview(commands: Readonly<Record<string, { readonly about: str
 }
 
 /** The settings that are needed most. */
-const COMMON = ['host', 'port', 'admin-port', 'data-dir', 'durability', 'redis-url', 'role', 'log-level']
+const COMMON = ['host', 'port', 'admin-port', 'data-dir', 'durability', 'redis-url', 'role', 'processes', 'log-level']
 
 export function forCommand(command: Command): string {
   const options = Object.entries(optionsOf(command)).map(([name, option]) => [

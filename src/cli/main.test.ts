@@ -152,6 +152,7 @@ it('helps', async () => {
   expect([overview.code, serve.code, settings.code, version.code]).toEqual([0, 0, 0, 0])
   for (const word of ['serve', 'keys', 'jobs', 'doctor', 'mock', 'Exit codes']) expect(overview.out).toContain(word)
   expect(serve.out).toMatch(/--data-dir.*SLUICE_DATA_DIR/)
+  for (const flag of ['--redis-url URL', '--role all', '--processes N']) expect(serve.out).toContain(flag)
   for (const word of [
     'SIGHUP',
     'tokens=N',

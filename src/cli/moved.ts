@@ -27,9 +27,10 @@ export function print(args: Args, out: Output, what: object, counts: readonly Co
     section,
     String(items),
     String(bytes),
-    digest.slice(0, SHOWN_OF_DIGEST),
+    ...(digest === '' ? [] : [digest.slice(0, SHOWN_OF_DIGEST)]),
   ])
-  for (const line of columns([['SECTION', 'ITEMS', 'BYTES', 'DIGEST'], ...rows])) out.print(line)
+  const head = ['SECTION', 'ITEMS', 'BYTES', ...(counts.some(({ digest }) => digest !== '') ? ['DIGEST'] : [])]
+  for (const line of columns([head, ...rows])) out.print(line)
   out.note(last)
 }
 

@@ -45,8 +45,8 @@ const redis = z.strictObject({
   redis: z
     .strictObject({
       url: urlField().describe(
-        'Its address: `redis://user:password@host:port/db`, or `rediss://…` for TLS. A reference, if there is a ' +
-          'password in it. In the environment: the address itself.',
+        'Address of the Redis: `redis://user:password@host:port/db`, or `rediss://…` for TLS. A reference, if there ' +
+          'is a password in it. In the environment: the address itself.',
       ),
       nodes: list(node)
         .prefault([])

@@ -54,6 +54,8 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
     expect(out().trim().split('\n')).toHaveLength(1)
     for (let n = 0; n < 4; n++) await models(url!)
     expect(await stats(adminUrl)).toMatchObject({ processes: 2, coordinating: 1 })
+    // A look at the numbers asks the coordinator, and does not count that
+    await eventually(async () => expect(await stats(adminUrl)).toMatchObject({ pending_commands: 0 }))
 
     configured('after')
     const reload = await call(adminUrl, '/admin/reload', { key: ADMIN_KEY, body: {} })

@@ -5,7 +5,10 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Worker } from 'node:worker_threads'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/core/clock.ts'
+import { systemIds } from '../../src/core/ids.ts'
 import type { Item } from '../../src/core/ports/portable.ts'
+import { openHeldFolder } from '../../src/engines/embedded/portable/folder.ts'
 import { partsOf } from '../../src/engines/shared/portable/parts.ts'
 import { receive } from '../../src/engines/shared/portable/transfer.ts'
 import { runJob, submit, TestWorker } from '../conformance/harness.ts'
@@ -84,6 +87,13 @@ it('a folder that a server uses, that holds no store, or one of a later version,
   db.exec('PRAGMA user_version = 99')
   db.close()
   await expect(side.held()).rejects.toEqual(config(/written by a newer Sluice \(schema 99/))
+})
+
+it('a folder that does not exist is not made by looking for a store there', () => {
+  const dir = join(folder().dir, 'mistyped')
+  const boot = { id: 'boot', ms: () => 0 }
+  expect(() => openHeldFolder(dir, systemClock, systemIds(), boot)).toThrow(/There is no store in/)
+  expect(existsSync(dir)).toBe(false)
 })
 
 it('a damaged job is left out and told; the others are moved', async () => {

@@ -18,8 +18,8 @@ const CHECKPOINT_PAGES = 10_000
 
 /** As a start of this version finds it; its jobs and logs are not changed. Throws in_use, config_invalid. */
 export function openHeldFolder(dir: string, clock: Clock, ids: Ids, boot: Boot): Held {
-  const location = locate(dir)
-  if (!existsSync(location.file))
+  // A mistyped folder is not made
+  if (!existsSync(dir) || !existsSync(locate(dir).file))
     throw new SluiceError('config_invalid', { message: `There is no store in ${dir}: is this the data folder?` })
   const { db, loss, release } = openFolder(dir)
   const damaged: string[] = []

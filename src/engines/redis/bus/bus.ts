@@ -154,8 +154,9 @@ export class Bus {
     })
   }
 
+  /** Commands. Queries are not among them: each look at the numbers asks some. */
   get pending(): number {
-    return this.#pending.size
+    return this.#pending.size - this.#queries
   }
 
   /** Rejects all that waits. */
@@ -192,7 +193,7 @@ export class Bus {
   /** What ends work, and frees room, always finds its own: there is no more of it than runs here. */
   #isFull({ type }: Ask, isQueried: boolean): boolean {
     if (isQueried) return this.#queries >= MAX_PENDING
-    return type !== 'finish' && type !== 'leave' && this.#pending.size - this.#queries >= MAX_PENDING
+    return type !== 'finish' && type !== 'leave' && this.pending >= MAX_PENDING
   }
 
   #send(pending: Pending): void {

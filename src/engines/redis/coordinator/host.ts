@@ -227,8 +227,8 @@ export class Host {
       type: 'store-warned',
       code: 'commits_missing',
       detail:
-        'Redis was restarted, or failed over: what it had not written, or replicated, is missing. Readers of ' +
-        'unfinished jobs are told; docs/engines.md has what each durability keeps.',
+        'Redis was restarted, or failed over: what it had not written, or not replicated, would be missing. Readers ' +
+        'of unfinished jobs are told of text that is; docs/engines.md has what each durability keeps.',
     })
   }
 
