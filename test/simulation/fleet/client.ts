@@ -88,12 +88,12 @@ export class Clients {
     const tag = `t${++this.#tags}`
     const draft = draftOf(tag, this.#fleet)
     log(`${node.process.name} submits ${tag} ${JSON.stringify(draft.options)}`)
-    ledger.submits(tag, () => node.isHindered)
+    ledger.cancels.submits(tag, () => node.isHindered)
     const [result] = await node.submissions!.submit([draft])
     if (node.process.isDead) return
     if (result.kind === 'refused') {
       log(`${node.process.name} refuses ${tag}: ${result.error.code}`)
-      ledger.refused(tag)
+      ledger.cancels.refused(tag, this.#fleet.network.timeline.now)
       return
     }
     const { job } = result
@@ -112,7 +112,7 @@ export class Clients {
     const { ledger, log } = this.#fleet
     void this.#at(node, async () => {
       const { losses } = ledger
-      ledger.cancels(job.id)
+      ledger.cancels.cancels(job.id)
       const { kind } = await node.jobs!.cancel(job.id)
       log(`${node.process.name} cancels ${job.id}: ${kind}`)
       ledger.canceled(job.id, kind, losses)
@@ -123,10 +123,10 @@ export class Clients {
   #attend(node: SimNode, job: Job): void {
     const { draw, ledger } = this.#fleet
     const leave = node.presence!.enter(job)
-    ledger.reads(job.id, () => node.isHindered)
+    ledger.cancels.reads(job.id, () => node.isHindered)
     if (draw.chance(0.6)) return
     node.clock.after(draw.below(2_000), () => {
-      ledger.leaves(job.id)
+      ledger.cancels.leaves(job.id)
       leave(false)
       const other = this.#gateway()
       if (other !== null && draw.chance(0.5)) other.clock.after(draw.below(2_000), () => other.presence!.enter(job))

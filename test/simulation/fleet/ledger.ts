@@ -8,9 +8,11 @@ import { readFrames } from '../../../src/engines/redis/log/chunk.ts'
 import { readMail } from '../../../src/engines/redis/protocol/messages.ts'
 import { type LiveRow, type RunRow, readEnded, readLive, readRun } from '../../../src/engines/redis/protocol/rows.ts'
 import { must } from '../ledger.ts'
+import { Cancels } from './cancels.ts'
 import { LedgerLogs } from './logs.ts'
 import type { Reply } from './model.ts'
 import type { Call, Observer, SimServer } from './server.ts'
+import { judgeSlots, type Terms } from './slots.ts'
 
 export const SHARD = '{s0}'
 
@@ -21,15 +23,6 @@ interface Known {
   runText: string
   end: { readonly state: string; readonly attempts: number; readonly at: number } | null
   isLost: boolean
-}
-
-/** How far what is promised holds in this simulation. */
-export interface Terms {
-  /** Calls at once, by deployment; jobs at once, by worker. */
-  readonly slots: ReadonlyMap<string, number>
-  readonly workerSlots: number
-  /** No worker is ever hindered: none may be blamed. */
-  readonly isCalm: boolean
 }
 
 export class FleetLedger implements Observer {
@@ -46,13 +39,7 @@ export class FleetLedger implements Observer {
   readonly #begun = new Map<string, number>()
   /** Ends of attempts as their workers gave them: records written. */
   readonly #reported = new Map<string, { readonly kind: string; readonly records: number }>()
-  /** By tag: may the process that submits it be taken for gone? */
-  readonly #submitters = new Map<string, () => boolean>()
-  readonly #canceled = new Set<string>()
-  readonly #left = new Set<string>()
-  /** Of plain POSTs: may those who read them be taken for gone? */
-  readonly #readers = new Map<string, Array<() => boolean>>()
-  readonly #refused = new Map<string, number>()
+  readonly cancels = new Cancels()
   #seq = 0
 
   constructor(server: SimServer, terms: Terms) {
@@ -166,13 +153,7 @@ export class FleetLedger implements Observer {
     must(this.logs.isEnded(id), `${id} has ended, and its log has not`)
     must(this.logs.head(id) === row.head, `${id}: its log has ${this.logs.head(id)} records of ${row.head}`)
     if (state === 'done') this.#judgeDone(id, row.attempts, known)
-    if (state === 'canceled') must(this.#mayBeCanceled(id, known), `${id}: nobody canceled it`)
-  }
-
-  #mayBeCanceled(id: string, known: Known): boolean {
-    if (this.#canceled.has(id) || this.#left.has(id) || this.#refused.has(tagOf(known))) return true
-    if (this.#submitters.get(tagOf(known))!()) return true
-    return this.#readers.get(id)?.some((isGone) => isGone()) === true
+    if (state === 'canceled') must(this.cancels.mayBe(id, tagOf(known)), `${id}: nobody canceled it`)
   }
 
   #judgeDone(id: string, attempt: number, { run }: Known): void {
@@ -185,23 +166,15 @@ export class FleetLedger implements Observer {
   }
 
   #judgeSlots(term: string): void {
-    const byDeployment = new Map<string, number>()
-    const byWorker = new Map<string, number>()
-    for (const { run, end, isLost } of this.jobs.values()) {
-      if (run === null || run.attempt === 0 || end !== null || isLost) continue
-      const { deployment } = run.claim!
-      byDeployment.set(deployment, (byDeployment.get(deployment) ?? 0) + 1)
-      byWorker.set(run.worker!, (byWorker.get(run.worker!) ?? 0) + 1)
-    }
-    for (const [deployment, active] of byDeployment)
-      must(active <= this.#terms.slots.get(deployment)!, `${active} run at ${deployment}`)
-    for (const [worker, active] of byWorker) must(active <= this.#terms.workerSlots, `${active} run at ${worker}`)
-    // It decides one turn after the other, so that what it has is what it stores
+    const running = [...this.jobs.values()].filter(
+      ({ run, end, isLost }) => run !== null && run.attempt > 0 && end === null && !isLost,
+    )
     const machine = this.machines.get(term.slice(term.indexOf('.') + 1))!
-    for (const { deployment, active } of machine.status(0)) {
-      const stored = byDeployment.get(deployment) ?? 0
-      must(active === stored, `${deployment}: ${active} calls are counted of ${stored}`)
-    }
+    judgeSlots(
+      running.map(({ run }) => run!),
+      this.#terms,
+      machine,
+    )
   }
 
   /** Nothing is told that is not stored. */
@@ -242,33 +215,8 @@ export class FleetLedger implements Observer {
 
   // ------------------------------------------------------------ what clients and workers see
 
-  /** `isHindered`: where it is submitted, so that whoever is to read it there may count as gone. */
-  submits(tag: string, isHindered: () => boolean): void {
-    this.#submitters.set(tag, isHindered)
-  }
-
   acknowledged(id: string): void {
     must(this.jobs.has(id), `${id} is acknowledged, and was never accepted`)
-  }
-
-  refused(tag: string): void {
-    this.#refused.set(tag, this.#now)
-  }
-
-  /** A client reads it; `isHindered`: where it does, so that it may count as gone. */
-  reads(id: string, isHindered: () => boolean): void {
-    const readers = this.#readers.get(id)
-    if (readers === undefined) this.#readers.set(id, [isHindered])
-    else readers.push(isHindered)
-  }
-
-  cancels(id: string): void {
-    this.#canceled.add(id)
-  }
-
-  /** It does not read any more. */
-  leaves(id: string): void {
-    this.#left.add(id)
   }
 
   canceled(id: string, kind: string, losses: number): void {
@@ -323,7 +271,7 @@ export class FleetLedger implements Observer {
     }
     must(db.stream(`${SHARD}:inbox`).entries.length === 0, 'the inbox is not empty')
     for (const known of this.jobs.values()) {
-      const at = this.#refused.get(tagOf(known))
+      const at = this.cancels.refusedAt(tagOf(known))
       if (at === undefined || known.isLost || known.end === null) continue
       must(
         known.end.state === 'canceled' || known.end.at < at + REFUSED_RUNS_MS,

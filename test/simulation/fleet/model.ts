@@ -11,6 +11,8 @@ export interface Reach {
   /** Returns how many heard it. */
   publish(channel: string, message: string): number
   subscribers(channel: string): number
+  /** Those that somebody hears. */
+  channels(): readonly string[]
 }
 
 export type Reply = string | number | null | ReadonlyArray<Reply>
@@ -95,8 +97,15 @@ const time: Model = ({ db }) => [
   String(Math.floor((db.now - 1_000 * Math.floor(db.now / 1_000)) * 1_000)),
 ]
 
-/** All processes are of one version. */
-const layout: Model = ({ db }, S) => Number(db.get(`${S}:layout`) ?? 1)
+const layout: Model = ({ db, channels }, S, args) => {
+  const [term, layout] = [args.take(), args.count()]
+  const now = Number(db.get(`${S}:layout`) ?? 1)
+  if (!(db.get(`${S}:fence`) ?? '').startsWith(`${term}:`)) return now
+  const processes = channels().filter((channel) => channel.startsWith(`${S}:p:`))
+  if (processes.some((channel) => (Number.parseInt(channel.slice(`${S}:p:`.length), 10) || 0) < layout)) return now
+  if (now < layout) db.set(`${S}:layout`, String(layout))
+  return Math.max(now, layout)
+}
 
 /** There is always enough. */
 const memory: Model = () => [0, 0, '']

@@ -1,10 +1,11 @@
 /** One run of a simulated fleet: a seed decides what happens. A violation tells its seed, and how it came to that. */
 import { type Random, random } from '../random.ts'
 import { Clients } from './client.ts'
-import { FleetLedger, type Terms } from './ledger.ts'
+import { FleetLedger } from './ledger.ts'
 import { CALM, Network, type Weather } from './network.ts'
 import { type Fleet, MODELS, type NodeFaults, type Roles, SimNode, WORKER_SLOTS } from './node.ts'
 import { type ServerFaults, SimServer } from './server.ts'
+import type { Terms } from './slots.ts'
 import { Timeline } from './timeline.ts'
 
 /** How long clients come and faults happen; until when all must have ended. */

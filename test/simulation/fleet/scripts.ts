@@ -6,12 +6,4 @@ import { LOG_MODELS } from './model-log.ts'
 export const SCRIPTS: Readonly<Record<string, Model>> = { ...MODELS, ...LOG_MODELS, commit: committing() }
 
 /** They change nothing. */
-export const READS: ReadonlySet<string> = new Set([
-  'heard',
-  'time',
-  'memory',
-  'layout',
-  'tell',
-  'jobs-get',
-  'log-common',
-])
+export const READS: ReadonlySet<string> = new Set(['heard', 'time', 'memory', 'tell', 'jobs-get', 'log-common'])

@@ -106,6 +106,7 @@ export class SimServer {
       db,
       publish: (channel: string, message: string) => (isTold ? this.publish(channel, message) : 1),
       subscribers: (channel: string) => this.#subscribers.get(channel)?.size ?? 0,
+      channels: () => [...this.#subscribers].filter(([, { size }]) => size > 0).map(([channel]) => channel),
     }
     return script(reach, args[0], new Args(args.slice(1)))
   }
