@@ -1,4 +1,5 @@
-/** After a run: one line that names the suites that were left out, and one that tells how deep it was. */
+/** After a run: one line that counts the suites that were left out, and one that tells how deep it was. */
+import { dirname } from 'node:path'
 import type { Reporter, TestModule, TestSuite } from 'vitest/node'
 import { DEEP } from './depth.ts'
 
@@ -12,13 +13,15 @@ function leftOut(suite: TestSuite): boolean {
 
 const skipped: Reporter = {
   onTestRunEnd(modules) {
-    const names = modules.flatMap((module) =>
-      suitesOf(module)
-        .filter(leftOut)
-        .map((suite) => `${suite.name} (${module.relativeModuleId})`),
-    )
+    const skipped = new Map<string, number>()
+    for (const module of modules) {
+      const folder = dirname(module.relativeModuleId)
+      const suites = suitesOf(module).filter(leftOut).length
+      if (suites > 0) skipped.set(folder, (skipped.get(folder) ?? 0) + suites)
+    }
+    const counts = [...skipped].map(([folder, suites]) => `${folder} ${suites}`).sort()
     if (!DEEP) console.log('Few seeds and small sizes: npm run test:deep runs all.')
-    console.log(names.length === 0 ? 'Skipped suites: none.' : `Skipped suites: ${names.join(', ')}.`)
+    console.log(`Skipped suites: ${counts.length === 0 ? 'none' : counts.join(', ')}.`)
   },
 }
 export default skipped

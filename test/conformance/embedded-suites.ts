@@ -30,7 +30,7 @@ export function conformEmbedded(durability: Durability): void {
   }
   conform(`${durability}: durability`, durabilityCases, open, gaps)
   conform(`${durability}: queue`, queueCases, cheap, gaps)
-  conform(`${durability}: brief`, briefCases, durability === 'power' ? open : cheap, gaps)
+  conform(`${durability}: brief`, briefCases, cheap, gaps)
   conform(`${durability}: control`, controlCases, cheap, gaps)
   conform(`${durability}: leases`, leaseCases, cheap, gaps)
   conform(`${durability}: log`, logCases, cheap, gaps)

@@ -330,13 +330,14 @@ export async function readAll(
 /** Waits until `check` passes; its last failure when it does not within `ms`. */
 export async function eventually(check: () => void | Promise<void>, ms = 15_000): Promise<void> {
   const giveUpAt = performance.now() + ms
-  for (;;) {
+  for (let pauseMs = 5; ; pauseMs = Math.min(pauseMs * 1.1, 200)) {
     try {
       await check()
       return
     } catch (error) {
       if (performance.now() > giveUpAt) throw error
-      await new Promise((done) => setTimeout(done, 5))
+      // Soon at first; what never comes is not asked for without end
+      await new Promise((done) => setTimeout(done, pauseMs))
     }
   }
 }
