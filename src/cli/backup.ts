@@ -1,5 +1,5 @@
 /** `sluice backup`: a running server's store, at one moment, as a file. */
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { type FileHandle, link, open, rename, rm } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { systemClock } from '../core/clock.ts'
@@ -25,6 +25,9 @@ export const command: Command = {
     const file = resolve(args.positionals[0])
     const isForced = args.has('force')
     if (!isForced && existsSync(file)) throw exists(file)
+    // A device that is replaced by a file is missed by other programs
+    if (statSync(file, { throwIfNoEntry: false })?.isFile() === false)
+      throw new UsageError(`${file} is no regular file: name another one.`)
     const partial = `${file}.${systemIds().name('partial', NAME_BYTES)}`
     const { inspect } = await import('../app/portable.ts')
     const progress = progressOn(out)

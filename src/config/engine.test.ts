@@ -108,6 +108,7 @@ describe('the engine', () => {
     expect(refusal(null, { SLUICE_REDIS_URL: `redis://:${PASSWORD}#@a` })).toMatch(
       /^SLUICE_REDIS_URL: engine.redis.url: the value of SLUICE_REDIS_URL must be an address .*%23/,
     )
+    expect(refusal(null, { SLUICE_REDIS_URL: 'redis://:100%@a' })).toContain('it is written %25')
     expect(refusal(null, { SLUICE_REDIS_URL: `http://${PASSWORD}@a` })).toContain('must be an address such as')
     expect(refusal('engine: { redis: { url: { env: NONE } } }')).toContain('the environment variable NONE is not set')
     expect(refusal(null, { SLUICE_ENGINE: 'embedded', SLUICE_REDIS_URL: REDIS.url })).toBe(

@@ -10,11 +10,21 @@ export function redisUrlProblem(text: string): string | null {
   if (!/^rediss?:\/\//i.test(text)) return `must be an address ${EXAMPLE}`
   if (!URL.canParse(text))
     return `must be an address ${EXAMPLE}; characters such as "#", "/" and "@" in a password are written %23, %2F, %40`
-  const { hostname, pathname, search, hash } = new URL(text)
+  const { username, password, hostname, pathname, search, hash } = new URL(text)
+  if (!isEncoded(username) || !isEncoded(password)) return 'has a "%" in its user or password: it is written %25'
   if (hostname === '') return 'has no host'
   if (!/^(\/\d{0,3})?$/.test(pathname) || search !== '' || hash !== '')
     return 'must end with the port, or with the number of a database: redis://127.0.0.1:6379/0'
   return null
+}
+
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 export const clusterUrlProblem = (text: string): string | null =>

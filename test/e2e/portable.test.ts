@@ -95,6 +95,8 @@ it('a backup of a server that streams, restored beside it: results are there, la
   expect(readdirSync(dir).sort()).toEqual(['one.backup', 'sluice.yaml'])
   expect(await sluice(asked)).toMatchObject({ code: 2, err: expect.stringMatching(/exists: --force replaces it/) })
   expect((await sluice([...asked, '--force', '--json'])).code).toBe(0)
+  const folderAt = await sluice(['backup', dir, '--force', '--admin-url', original.admin])
+  expect(folderAt).toMatchObject({ code: 2, err: expect.stringMatching(/no regular file/) })
   expect(readdirSync(dir).sort()).toEqual(['one.backup', 'sluice.yaml'])
 
   const folder = freshFolder()

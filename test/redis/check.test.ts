@@ -7,9 +7,10 @@ import {
   checkServers,
   type Demands,
   type Node,
+  watchSettings,
 } from '../../src/engines/redis/client/check.ts'
 import { Connection, type RedisAddress } from '../../src/engines/redis/client/connection.ts'
-import { eventually } from '../conformance/harness.ts'
+import { eventually, leapClock } from '../conformance/harness.ts'
 import { RedisCluster } from './cluster.ts'
 import { NO_REDIS, type RedisOptions, RedisServer } from './server.ts'
 
@@ -59,6 +60,27 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     await expect(check(node)).rejects.toThrow('appendonly is off')
     await expect(check(node, { durability: 'process' })).rejects.toThrow('"appendfsync everysec"')
     expect((await check(node, { durability: 'memory' })).warnings).toEqual([])
+  })
+
+  it('what changes while a process runs is warned of, once for each change', async () => {
+    const server = await RedisServer.start({ appendfsync: 'always' })
+    opened.push(() => server.remove())
+    const connection = new Connection({ url: server.url })
+    opened.push(() => connection.close())
+    await connection.open()
+    const clock = leapClock()
+    const warned: string[] = []
+    opened.push(watchSettings(connection, 'power', [], clock, (detail) => void warned.push(detail)))
+    const look = async (times: number): Promise<void> => {
+      clock.leap(60_001)
+      await eventually(() => expect(warned.length).toBe(times))
+    }
+    await connection.client.config('SET', 'appendfsync', 'everysec')
+    await look(1)
+    await look(1)
+    await connection.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    await look(2)
+    expect(warned).toEqual([expect.stringContaining('appendfsync is everysec'), expect.stringContaining('allkeys-lru')])
   })
 
   it('a server that deletes what it likes is refused at every level', async () => {

@@ -16,7 +16,7 @@ import type { Durability } from '../shared/durability.ts'
 import type { JobRetention } from '../shared/retention.ts'
 import { type Ground, openGround } from './bus/ground.ts'
 import { Health } from './bus/health.ts'
-import { checkConnection } from './client/check.ts'
+import { checkConnection, watchSettings } from './client/check.ts'
 import type { RedisAddress } from './client/connection.ts'
 import { storageError } from './client/errors.ts'
 import type { AskTime } from './client/redis-time.ts'
@@ -81,18 +81,27 @@ const RETRY_MS = 250
 export async function openRedis(options: RedisOptions, seams: Seams = {}): Promise<OpenedRedis> {
   const { redis, clock, ids, onFact } = options
   const ground = await openGround(redis, clock, ids, onFact, seams.askTime)
+  let stopWatch = (): void => {}
   try {
     const { warnings } = await checkConnection(ground.commands, options)
     if ((await ground.commands.client.exists(ground.names.filling())) === 1) throw halfFilled()
-    for (const detail of warnings) onFact({ type: 'store-warned', code: 'data_may_be_lost', detail })
-    return await compose(options, ground, seams)
+    const warn = (detail: string): void => onFact({ type: 'store-warned', code: 'data_may_be_lost', detail })
+    for (const detail of warnings) warn(detail)
+    stopWatch = watchSettings(ground.commands, options.durability, warnings, clock, warn)
+    return await compose(options, ground, seams, stopWatch)
   } catch (error) {
+    stopWatch()
     ground.close()
     throw storageError(error)
   }
 }
 
-async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams): Promise<OpenedRedis> {
+async function compose(
+  options: RedisOptions,
+  ground: Ground,
+  { askTime }: Seams,
+  stopWatch: () => void,
+): Promise<OpenedRedis> {
   const { redis, coordinator, clock, ids, wheel, retention, disconnectGraceMs, joinAfterEndMs, onFact } = options
   const { bus } = ground
   const secret = await FleetSecret.open(ground)
@@ -155,6 +164,7 @@ async function compose(options: RedisOptions, ground: Ground, { askTime }: Seams
   /** What needs no farewell. */
   const stop = (): void => {
     closed = true
+    stopWatch()
     presence.close()
     submissions.close()
     jobs.stop()

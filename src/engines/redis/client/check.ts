@@ -1,4 +1,5 @@
 /** Can this server keep what `durability` promises? Looked at when it is opened, and by `sluice doctor`. */
+import type { Clock } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Durability } from '../../shared/durability.ts'
 import { Connection, type RedisAddress } from './connection.ts'
@@ -47,6 +48,28 @@ export async function checkConnection(connection: Connection, demands: Omit<Dema
     for (const primary of primaries) primary.disconnect()
   }
 }
+
+/**
+ * Looks again now and then: settings change while a server runs, and another one may answer at its address. `known`: what
+ * was told. What is new is a warning; nothing that runs is refused.
+ */
+export function watchSettings(
+  connection: Connection,
+  durability: Durability,
+  known: readonly string[],
+  clock: Clock,
+  warn: (detail: string) => void,
+): () => void {
+  let told = new Set(known)
+  const look = async (): Promise<void> => {
+    const { warnings } = await checkConnection(connection, { durability, allowDataLoss: true })
+    for (const detail of warnings) if (!told.has(detail)) warn(detail)
+    told = new Set(warnings)
+  }
+  return clock.every(LOOK_MS, () => void look().catch(() => {})) // away, which health tells
+}
+
+const LOOK_MS = 60_000
 
 /** Rejects with config_invalid, which names the node and says what to do. */
 export async function checkServers(nodes: readonly Node[], demands: Demands): Promise<Checked> {
