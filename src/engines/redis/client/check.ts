@@ -50,8 +50,8 @@ export async function checkConnection(connection: Connection, demands: Omit<Dema
 }
 
 /**
- * Looks again now and then: settings change while a server runs, and another one may answer at its address. `known`: what
- * was told. What is new is a warning; nothing that runs is refused.
+ * Looks again now and then: settings change while a server runs, and another one may answer at its address. `known`:
+ * what was told. What is new is a warning; nothing that runs is refused.
  */
 export function watchSettings(
   connection: Connection,
