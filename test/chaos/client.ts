@@ -2,7 +2,7 @@
  * A client as it should be: retries what was not acknowledged, resumes after the last event it applied, and gives up a
  * connection on which nothing comes.
  */
-import { Agent, type ClientRequest, request } from 'node:http'
+import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { Seen } from './history.ts'
 
 /** A server that says nothing for so long, not even a heartbeat, is taken for dead. */
@@ -86,14 +86,13 @@ export class Http {
     return new Promise((resolve) => {
       let bytes = 0
       let rest = ''
+      let answer: IncomingMessage | null = null
+      const done = (ended: boolean): void => {
+        const status = answer?.statusCode ?? 0
+        resolve({ status, ended, headers: answer?.headers ?? {}, code: status >= 400 ? codeOf(rest) : null })
+      }
       const sent = this.#request(method, path, headers, false, (response) => {
-        const done = (ended: boolean): void =>
-          resolve({
-            status: response.statusCode!,
-            ended,
-            headers: response.headers,
-            code: response.statusCode! >= 400 ? codeOf(rest) : null,
-          })
+        answer = response
         response.setEncoding('latin1')
         response.on('data', (part: string) => {
           const room = cutAfterBytes - bytes
@@ -115,7 +114,7 @@ export class Http {
         response.on('error', () => done(false))
         response.on('close', () => done(false))
       })
-      sent.on('error', () => resolve({ status: 0, ended: false, headers: {}, code: null }))
+      sent.on('error', () => done(false))
       sent.end(body === undefined ? undefined : JSON.stringify(body))
     })
   }
