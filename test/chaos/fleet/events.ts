@@ -144,20 +144,31 @@ const slow = (node: FleetNode, random: Random): string => {
 }
 
 export const EVENTS: readonly Event[] = [
-  onNode('kill the coordinator', 22, 'coordinator', kill(1_500)),
+  onNode('kill the coordinator', 20, 'coordinator', kill(1_500)),
   onNode('stop the coordinator', 8, 'coordinator', suspend(2_500, 4_500)),
   onNode('cut the coordinator off', 3, 'coordinator', link(500, 5_000, cut)),
   onNode('kill a gateway', 8, 'gateway', kill(2_000)),
-  onNode('kill a worker', 10, 'worker', kill(2_000)),
+  onNode('kill a worker', 9, 'worker', kill(2_000)),
   onNode('stop a gateway', 4, 'gateway', suspend(1_000, 6_000)),
   onNode('stop a worker', 6, 'worker', suspend(1_000, 7_000)),
-  onNode('cut a link', 7, 'any', link(200, 6_000, cut)),
-  onNode('silence a link', 6, 'any', link(1_000, 7_000, stall)),
+  onNode('cut a link', 6, 'any', link(200, 6_000, cut)),
+  onNode('silence a link', 5, 'any', link(1_000, 7_000, stall)),
   onNode('drop a link', 4, 'any', async (node) => {
     node.link.drop()
     return 'reset once'
   }),
   onNode('slow a link', 3, 'any', link(2_000, 4_000, slow)),
+  onNode('drop a link to the upstream', 3, 'worker', async ({ upstream }) => {
+    upstream.drop()
+    return 'reset once'
+  }),
+  onNode('cut a worker from the upstream', 2, 'worker', async ({ upstream }, _fleet, random) => {
+    const ms = 200 + random(1_300)
+    upstream.cut()
+    await pause(ms)
+    upstream.heal()
+    return `for ${ms} ms`
+  }),
   onNode('restart a node', 5, 'any', async (node) => {
     return `stopped in ${await stopAndStart(node)} ms`
   }),

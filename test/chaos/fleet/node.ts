@@ -28,26 +28,35 @@ export class FleetNode {
   readonly name: string
   readonly role: Role
   readonly link: FaultProxy
+  /** To its upstream. */
+  readonly upstream: FaultProxy
   readonly #server: SluiceProcess
   readonly #clock: Record<string, string>
   /** SIGSTOP. */
   isStopped = false
 
-  private constructor({ name, role, clock }: NodeOptions, link: FaultProxy, server: SluiceProcess) {
+  private constructor(
+    { name, role, clock }: NodeOptions,
+    link: FaultProxy,
+    upstream: FaultProxy,
+    server: SluiceProcess,
+  ) {
     this.name = name
     this.role = role
     this.link = link
+    this.upstream = upstream
     this.#server = server
     this.#clock = clock === undefined ? {} : clockAt(clock)
   }
 
   static async make(options: NodeOptions): Promise<FleetNode> {
-    const { name, role, upstream, redisPort, env = {} } = options
+    const { name, role, redisPort, env = {} } = options
     const link = await FaultProxy.start(redisPort)
+    const upstream = await FaultProxy.start(Number(new URL(options.upstream).port))
     const config = `engine: { redis: { url: "${link.url}" } }
 role: ${role}
 models:
-  - { name: "mock-*", deployment: mock, provider: openai-compatible, base_url: "${upstream}/${name}/v1" }
+  - { name: "mock-*", deployment: mock, provider: openai-compatible, base_url: "http://127.0.0.1:${upstream.port}/${name}/v1" }
 queue: { max_crashes: 1000, max_attempts: 10, max_queued_per_lane: 100000 }
 workers: { lease_ms: ${LEASE_MS}, heartbeat_ms: 1s, drain_ms: ${DRAIN_MS}, concurrency: 200 }
 http: { heartbeat_ms: 1s, headers_after_ms: 1s }
@@ -55,7 +64,8 @@ websocket: { heartbeat_ms: 1s }
 log: { level: silent }
 retention: { bytes: 8GiB }
 `
-    return new FleetNode(options, link, new SluiceProcess([await freePort(), await freePort()], config, { ...env }))
+    const server = new SluiceProcess([await freePort(), await freePort()], config, { ...env })
+    return new FleetNode(options, link, upstream, server)
   }
 
   get url(): string {
@@ -118,6 +128,7 @@ retention: { bytes: 8GiB }
   async remove(): Promise<void> {
     await this.#server.remove()
     await this.link.close()
+    await this.upstream.close()
   }
 }
 
