@@ -127,7 +127,7 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: "a coordinator's own sleep, or deafness, is blamed on workers",
-    from: 90,
+    from: 300,
     faults: machine(() => ({ woke() {} })),
   },
   { name: 'workers need not be heard', from: 8, faults: machine(() => ({ heartbeat() {} })) },

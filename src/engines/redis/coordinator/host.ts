@@ -183,10 +183,10 @@ export class Host {
     this.#term = term
     if (this.#models !== null) term.configure(this.#models)
     if (won.otherServer) this.#warnOfLoss()
-    await term.open()
-    if (this.#term !== term) return
-    chores.start()
-    await this.#read(term)
+    const opened = term.open().then(() => {
+      if (this.#term === term) chores.start()
+    })
+    await this.#read(term, opened)
   }
 
   #end(reason: string): void {
@@ -234,8 +234,8 @@ export class Host {
 
   // ------------------------------------------------------------ the inbox
 
-  /** Reads without taking: what a commit is done with, it trims. */
-  async #read(term: ActingCoordinator): Promise<void> {
+  /** Reads without taking: what a commit is done with, it trims. What waits there is fetched before `term` is open. */
+  async #read(term: ActingCoordinator, opened: Promise<void>): Promise<void> {
     let after = '0-0'
     while (this.#term === term) {
       let entries: ReadonlyArray<readonly [id: string, fields: readonly string[]]>
@@ -247,6 +247,7 @@ export class Host {
         await this.#after(RETRY_MS) // away
         continue
       }
+      await opened
       for (let at = 0; at < entries.length && this.#term === term; ) {
         const commands: Command[] = []
         const unread: Waiting[] = []

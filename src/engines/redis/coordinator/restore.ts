@@ -6,7 +6,7 @@ import type { JobId } from '../../../core/job.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import { laneNames, scheduled } from '../../shared/scheduled.ts'
 import { parse } from '../../shared/shape.ts'
-import { readLive, readRun } from '../protocol/rows.ts'
+import { type LiveRow, readLive, readRun } from '../protocol/rows.ts'
 import { HeldJob, processOf } from './held.ts'
 import { absorb } from './outcomes.ts'
 import type { Term } from './parts.ts'
@@ -17,18 +17,24 @@ const ROWS_AT_ONCE = 1_000
 /** Rejects with what Redis or its client throws. Stops where `isOver`. Returns how many rows are damaged. */
 export async function restore(term: Term, isOver: () => boolean): Promise<number> {
   const { connection, names, coordinator, fleet, clock, held } = term
-  await restorePauses(term)
-  for (const process of await connection.client.smembers(names.draining()))
-    fleet.expect(process, clock.monoMs()).isDraining = true
   const runs = new Map<JobId, string>()
-  await scan(term, names.run(), isOver, (id, row) => runs.set(id, row))
-  const found: HeldJob[] = []
+  const rows: LiveRow[] = []
   let damaged = 0
-  await scan(term, names.live(), isOver, (id, stored) => {
-    const row = readLive(stored)
-    const run = runs.get(id)
-    if (row === null || row.id !== id) damaged++
-    else found.push(new HeldJob(row, run === undefined ? null : readRun(run)))
+  // At once: a takeover is over after as few round trips as possible
+  const [draining] = await Promise.all([
+    connection.client.smembers(names.draining()),
+    restorePauses(term),
+    scan(term, names.run(), isOver, (id, row) => runs.set(id, row)),
+    scan(term, names.live(), isOver, (id, stored) => {
+      const row = readLive(stored)
+      if (row === null || row.id !== id) damaged++
+      else rows.push(row)
+    }),
+  ])
+  for (const process of draining) fleet.expect(process, clock.monoMs()).isDraining = true
+  const found = rows.map((row) => {
+    const run = runs.get(row.id)
+    return new HeldJob(row, run === undefined ? null : readRun(run))
   })
   const jobs = inOrder(found)
   const running = jobs.filter(({ attempt }) => attempt > 0)

@@ -113,8 +113,7 @@ export class ActingCoordinator implements Term {
   async open(): Promise<void> {
     let damaged = 0
     try {
-      await this.room.start()
-      damaged = await restore(this, () => this.#over)
+      ;[damaged] = await Promise.all([restore(this, () => this.#over), this.room.start()])
     } catch (error) {
       if (storageError(error).code === 'internal') this.#unforeseen(error)
       else this.end('Redis is away')
