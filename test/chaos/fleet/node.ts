@@ -56,7 +56,10 @@ export class FleetNode {
     const config = `engine: { redis: { url: "${link.url}" } }
 role: ${role}
 models:
-  - { name: "mock-*", deployment: mock, provider: openai-compatible, base_url: "http://127.0.0.1:${upstream.port}/${name}/v1" }
+  - name: "mock-*"
+    deployment: mock
+    provider: openai-compatible
+    base_url: "http://127.0.0.1:${upstream.port}/${name}/v1"
 queue: { max_crashes: 1000, max_attempts: 10, max_queued_per_lane: 100000 }
 workers: { lease_ms: ${LEASE_MS}, heartbeat_ms: 1s, drain_ms: ${DRAIN_MS}, concurrency: 200 }
 http: { heartbeat_ms: 1s, headers_after_ms: 1s }
