@@ -25,7 +25,9 @@ export function within(
 /** Rejects as soon as the start is aborted, without waiting for the rest of the step. */
 export function orAborted(step: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((done, fail) => {
-    signal?.addEventListener('abort', () => fail(signal.reason as Error))
+    const abort = (): void => fail(signal!.reason as Error)
+    if (signal?.aborted) abort()
+    else signal?.addEventListener('abort', abort)
     step.then(done, fail)
   })
 }

@@ -62,17 +62,18 @@ function checkData(config: Config): readonly Check[] {
 
 const REDIS_CHECK_MS = 10_000
 
-/** Each server, and each thing that it can't keep. */
+/** Each server, what would be better, and what can't be kept. */
 export async function checkRedis(settings: RedisSettings, durability: Config['durability']): Promise<readonly Check[]> {
   const name = 'engine.redis'
   const { url, allowDataLoss } = settings
   // What is missing has a row of its own
   if (typeof url !== 'string' && !url.known) return []
   try {
-    const { servers, warnings } = await withTimeout(() => examineRedis(settings, durability), REDIS_CHECK_MS)
+    const { servers, losses, advice } = await withTimeout(() => examineRedis(settings, durability), REDIS_CHECK_MS)
     return [
       ...servers.map((detail): Check => ({ name, verdict: 'ok', detail })),
-      ...warnings.map((detail): Check => ({ name, verdict: allowDataLoss ? 'note' : 'failed', detail })),
+      ...advice.map((detail): Check => ({ name, verdict: 'note', detail })),
+      ...losses.map((detail): Check => ({ name, verdict: allowDataLoss ? 'note' : 'failed', detail })),
     ]
   } catch (error) {
     return [{ name, verdict: 'failed', detail: (error as Error).message }]

@@ -170,6 +170,7 @@ type StoreFact =
         | 'job_damaged'
         | 'row_damaged'
         | 'data_may_be_lost'
+        | 'redis_settings'
       readonly detail: string
     }
 

@@ -40,7 +40,8 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
             /^redis:6379: (Redis|Valkey) \d.*policy noeviction, appendonly yes, appendfsync always$/,
           ),
         ],
-        warnings: [],
+        losses: [],
+        advice: [expect.stringContaining('redis:6379: maxmemory is 0, no limit')],
       })
   })
 
@@ -50,16 +51,16 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
       code: 'config_invalid',
       message: expect.stringMatching(/redis:6379: appendfsync is everysec.*Set "appendfsync always"/) as string,
     })
-    expect((await check(node, { durability: 'process' })).warnings).toEqual([])
+    expect((await check(node, { durability: 'process' })).losses).toEqual([])
     // The operator may know better
-    expect((await check(node, { allowDataLoss: true })).warnings).toEqual([expect.stringContaining('everysec')])
+    expect((await check(node, { allowDataLoss: true })).losses).toEqual([expect.stringContaining('everysec')])
   })
 
   it('without an append-only file only memory can be kept', async () => {
     const node = await nodeOf({ appendfsync: null })
     await expect(check(node)).rejects.toThrow('appendonly is off')
     await expect(check(node, { durability: 'process' })).rejects.toThrow('"appendfsync everysec"')
-    expect((await check(node, { durability: 'memory' })).warnings).toEqual([])
+    expect((await check(node, { durability: 'memory' })).losses).toEqual([])
   })
 
   it('what changes while a process runs is warned of, once for each change', async () => {
@@ -92,26 +93,26 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
   it('one that skips the sync while it rewrites its file is no better than everysec', async () => {
     const node = await nodeOf({ appendfsync: 'always', config: { 'no-appendfsync-on-rewrite': 'yes' } })
     await expect(check(node)).rejects.toThrow('no-appendfsync-on-rewrite is yes')
-    expect((await check(node, { durability: 'process' })).warnings).toEqual([])
+    expect((await check(node, { durability: 'process' })).losses).toEqual([])
   })
 
   it('one that goes on without its replicas, or keeps all that a slow reader does not take, is told', async () => {
-    const primary = await RedisServer.start({ appendfsync: 'always' })
+    const primary = await RedisServer.start({ appendfsync: 'always', config: { maxmemory: '1gb' } })
     opened.push(() => primary.remove())
     const client = new Redis({ port: primary.port, host: '127.0.0.1' })
     opened.push(() => client.disconnect())
     const node: Node = { name: 'redis-1:6379', call: (command, ...args) => client.call(command, ...args) }
-    expect((await check(node)).warnings).toEqual([])
+    expect((await check(node)).advice).toEqual([])
     const replica = await RedisServer.start({ config: { replicaof: `127.0.0.1 ${primary.port}` } })
     opened.push(() => replica.remove())
     await eventually(async () => {
-      const { warnings } = await check(node)
-      expect(warnings).toEqual([expect.stringContaining('redis-1:6379: It has replicas, and goes on alone')])
+      const { advice } = await check(node)
+      expect(advice).toEqual([expect.stringContaining('redis-1:6379: It has replicas, and goes on alone')])
     })
-    expect((await check(node, { durability: 'memory' })).warnings).toEqual([])
+    expect((await check(node, { durability: 'memory' })).advice).toEqual([])
     await client.config('SET', 'min-replicas-to-write', '1')
     await client.config('SET', 'client-output-buffer-limit', 'pubsub 0 0 0')
-    expect((await check(node)).warnings).toEqual([expect.stringContaining('no limit for pubsub')])
+    expect((await check(node)).advice).toEqual([expect.stringContaining('no limit for pubsub')])
   })
 
   it('where CONFIG is not allowed, what is unknown counts as not kept', async () => {
@@ -121,7 +122,7 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
       { username: 'app', password: 'secret' },
     )
     await expect(check(node)).rejects.toThrow('CONFIG GET is not allowed here')
-    expect((await check(node, { durability: 'process' })).warnings).toEqual([])
+    expect((await check(node, { durability: 'process' })).losses).toEqual([])
   })
 
   it('a replica, and a node that is spoken to as if it were alone, are refused whatever is allowed', async () => {
@@ -133,7 +134,7 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     await expect(check(member, { allowDataLoss: true })).rejects.toThrow(
       'name others of its nodes in engine.redis.nodes',
     )
-    expect((await check(member, { cluster: true })).warnings).toEqual([])
+    expect((await check(member, { cluster: true })).losses).toEqual([])
     const alone = await nodeOf({ appendfsync: 'always' })
     await expect(check(alone, { cluster: true })).rejects.toThrow('leave out engine.redis.nodes')
   })
@@ -179,7 +180,7 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     }
     const { url, others } = cluster
     const all = await connect({ url, nodes: others })
-    expect((await checkConnection(all, demands)).warnings).toEqual([])
+    expect((await checkConnection(all, demands)).losses).toEqual([])
     // As if it were alone
     await expect(checkConnection(await connect({ url }), demands)).rejects.toThrow(
       'name others of its nodes in engine.redis.nodes',

@@ -130,7 +130,7 @@ export class Parent {
       this.#endIfAlone()
       return
     }
-    this.#failures = ranMs > STEADY_MS ? 0 : this.#failures + 1
+    this.#failures = ranMs > STEADY_MS ? 1 : this.#failures + 1
     const againMs = Math.min(AGAIN_MOST_MS, AGAIN_MS * 2 ** (this.#failures - 1))
     const { pid } = worker.process
     this.#log.error({ pid, code, signal, again_in_ms: againMs }, 'a process ended by itself: another one follows')

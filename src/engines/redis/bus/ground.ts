@@ -48,6 +48,7 @@ export async function openGround(
   const close = (): void => {
     bus.close()
     room.stop()
+    time.stop()
     commands.close()
     subscriber.close()
   }
@@ -55,8 +56,8 @@ export async function openGround(
     await Promise.all([commands.open(), subscriber.open()]).catch((error: unknown) => {
       throw openError(error, redis)
     })
-    await Promise.all([bus.open(ids.name('p', PROCESS_BYTES).slice(2)), time.read(), room.start()])
-    commands.onTurn((back) => back && time.read().catch(() => {})) // it is away again: the next turn reads it
+    await Promise.all([bus.open(ids.name('p', PROCESS_BYTES).slice(2)), time.start(), room.start()])
+    commands.onTurn((back) => back && time.readAgain())
   } catch (error) {
     close()
     throw storageError(error)

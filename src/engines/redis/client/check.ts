@@ -23,8 +23,10 @@ export interface Demands {
 export interface Checked {
   /** Each server, with what was looked at: "127.0.0.1:6379: Redis 7.0.15, maxmemory-policy noeviction, …". */
   readonly servers: readonly string[]
-  /** Why it can't keep what `durability` promises, where `allowDataLoss`; and what else its settings should have. */
-  readonly warnings: readonly string[]
+  /** Why it can't keep what `durability` promises, where `allowDataLoss`. */
+  readonly losses: readonly string[]
+  /** What else its settings should have. */
+  readonly advice: readonly string[]
 }
 
 /** Streams with MINID, and in a cluster the channels of a slot. */
@@ -62,7 +64,8 @@ export function watchSettings(
 ): () => void {
   let told = new Set(known)
   const look = async (): Promise<void> => {
-    const { warnings } = await checkConnection(connection, { durability, allowDataLoss: true })
+    const { losses, advice } = await checkConnection(connection, { durability, allowDataLoss: true })
+    const warnings = [...losses, ...advice]
     for (const detail of warnings) if (!told.has(detail)) warn(detail)
     told = new Set(warnings)
   }
@@ -81,7 +84,7 @@ export async function checkServers(nodes: readonly Node[], demands: Demands): Pr
       message: `Redis can't keep "durability: ${demands.durability}". ${losses.join(' ')} ${ANYWAY}`,
     })
   const advice = found.flatMap((one) => adviceOf(one, demands.durability).map((text) => `${one.name}: ${text}`))
-  return { servers: found.map(described), warnings: [...losses, ...advice] }
+  return { servers: found.map(described), losses, advice }
 }
 
 /** For `sluice doctor`. Rejects with what would keep a process from starting, but for losses. */
@@ -181,6 +184,11 @@ function isOlder(version: string, than: string): boolean {
 /** It serves; but something would be better. */
 function adviceOf({ info, config }: Found, durability: Durability): readonly string[] {
   const advice: string[] = []
+  if (info.get('maxmemory') === '0')
+    advice.push(
+      'maxmemory is 0, no limit: Sluice cannot refuse new work in time, and the machine may kill Redis when its ' +
+        'memory is full. Set "maxmemory" to less than the machine has.',
+    )
   const hasReplicas = Number(info.get('connected_slaves')) > 0
   if (durability !== 'memory' && hasReplicas && config?.get('min-replicas-to-write') === '0')
     advice.push(

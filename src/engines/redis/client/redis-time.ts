@@ -1,6 +1,6 @@
 /**
- * Redis's clock, read once and then followed by this process's monotonic one: all processes of a fleet mean the same
- * by a time, whatever their own wall clocks say.
+ * Redis's clock, carried on by this process's monotonic one and compared each minute, as the two drift apart: all
+ * processes of a fleet mean the same by a time, whatever their own wall clocks show.
  */
 import type { Clock } from '../../../core/clock.ts'
 import type { Scripts } from './scripts.ts'
@@ -8,22 +8,45 @@ import type { Scripts } from './scripts.ts'
 /** How Redis tells the time: TIME, as ms. */
 export type AskTime = () => Promise<number>
 
+const READ_MS = 60_000
+
 export class RedisTime {
   readonly #clock: Clock
   readonly #ask: AskTime
   /** Redis's clock when the monotonic one was 0. */
-  #offsetMs = 0
+  #offsetMs = NaN
+  #stopReads = (): void => {}
+  #isStopped = false
 
   constructor(clock: Clock, ask: AskTime) {
     this.#clock = clock
     this.#ask = ask
   }
 
-  /** Again after a reconnect: it may be another server. Rejects with what Redis or its client throws. */
-  async read(): Promise<void> {
+  /** Resolves when it is known. Rejects with what Redis or its client throws. */
+  async start(): Promise<void> {
+    await this.#read()
+    if (!this.#isStopped) this.#stopReads = this.#clock.every(READ_MS, () => this.readAgain())
+  }
+
+  /** After a reconnect: it may be another server. */
+  readAgain(): void {
+    this.#read().catch(() => {}) // away: the next reconnect or minute reads it
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#stopReads()
+  }
+
+  async #read(): Promise<void> {
     const askedMono = this.#clock.monoMs()
     const redisMs = await this.#ask()
-    this.#offsetMs = redisMs - (askedMono + this.#clock.monoMs()) / 2
+    const answeredMono = this.#clock.monoMs()
+    const offsetMs = redisMs - (askedMono + answeredMono) / 2
+    // An answer that was long under way tells no more than what is known
+    if (Math.abs(offsetMs - this.#offsetMs) <= (answeredMono - askedMono) / 2) return
+    this.#offsetMs = offsetMs
   }
 
   nowMs(): number {

@@ -88,7 +88,7 @@ export class Host {
   async start(): Promise<void> {
     const all = [this.#commands, this.#inbox, this.#subscriber, this.#electionLine]
     await Promise.all(all.map((connection) => connection.open()))
-    await this.#time.read()
+    await this.#time.start()
     const election = await this.#candidate()
     await this.#subscriber.subscribe(election.channel, () => {})
     await this.#subscriber.subscribe(this.#names.beats(), (message) => {
@@ -213,11 +213,12 @@ export class Host {
 
   #disconnect(): void {
     this.#stopPings()
+    this.#time.stop()
     for (const connection of [this.#commands, this.#inbox, this.#subscriber, this.#electionLine]) connection.close()
   }
 
   #back(): void {
-    void this.#time.read().catch(() => {}) // away again: at the next turn
+    this.#time.readAgain()
     this.#term?.woke()
     void this.#election?.look()
   }

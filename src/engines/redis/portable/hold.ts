@@ -27,8 +27,6 @@ export interface Shard {
   readonly scripts: Scripts
   /** Redis's clock when it was taken: for what is read and written, time stands still, so that nothing moves apart. */
   readonly nowMs: number
-  /** What a server can't keep of what `durability` promises. */
-  readonly warnings: readonly string[]
   /** Throws in_use, or storage_unavailable, where it is no longer held. */
   expectHeld(): void
   /** Safe to repeat. */
@@ -80,16 +78,17 @@ export async function holdShard(
     if (released) return
     released = true
     for (const stop of stops) stop()
+    time.stop()
     if (!connection.away) await scripts.run('release', [host]).catch(() => {}) // it expires
     connection.close()
     subscriber.close()
   }
   try {
     await Promise.all([connection.open(), subscriber.open()])
-    const { warnings } = await checkConnection(connection, demands)
+    await checkConnection(connection, demands)
     await subscriber.subscribe(names.host(host), () => {})
     await hold()
-    await time.read()
+    await time.start()
     stops.push(
       clock.every(RENEW_MS, () => void renew()),
       clock.every(PING_MS, () => subscriber.ping()),
@@ -99,7 +98,6 @@ export async function holdShard(
       connection,
       scripts,
       nowMs: Math.floor(time.nowMs()),
-      warnings,
       expectHeld() {
         if (lost !== null) throw lost
       },
