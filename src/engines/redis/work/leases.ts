@@ -3,7 +3,6 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { JobId } from '../../../core/job.ts'
 import type { Lease } from '../../../core/ports/work.ts'
 import type { Ground } from '../bus/ground.ts'
-import { storageError } from '../client/errors.ts'
 import type { Enclosed, LeaseNote } from '../protocol/messages.ts'
 import { type LiveRow, liveJob, NO_BODY } from '../protocol/rows.ts'
 
@@ -24,8 +23,8 @@ export async function fetchBodies(
         if (body != null) bodies.set(id, body)
       }
       break
-    } catch (error) {
-      if (storageError(error).code !== 'storage_unavailable') break
+    } catch {
+      // Away, or its permissions were changed: a job must not be damaged by that
       await new Promise<void>((again) => clock.after(RETRY_MS, again))
     }
   return bodies
