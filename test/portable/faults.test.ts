@@ -9,10 +9,13 @@ import { systemClock } from '../../src/core/clock.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import type { Item } from '../../src/core/ports/portable.ts'
 import { openHeldFolder } from '../../src/engines/embedded/portable/folder.ts'
+import { Names } from '../../src/engines/redis/client/names.ts'
+import { fillShard } from '../../src/engines/redis/portable/shard.ts'
 import { partsOf } from '../../src/engines/shared/portable/parts.ts'
 import { receive } from '../../src/engines/shared/portable/transfer.ts'
 import { runJob, submit, TestWorker } from '../conformance/harness.ts'
 import { DEEP } from '../depth.ts'
+import { manualClock } from '../manual-clock.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { portrait } from './portrait.ts'
 import { folderSide, move, redisSide, removeFolder, type Side } from './sides.ts'
@@ -20,6 +23,7 @@ import { folderSide, move, redisSide, removeFolder, type Side } from './sides.ts
 /** Items: anywhere from the first to the last. */
 const KILLED_AFTER = DEEP ? [0, 3, 15, 28] : [28]
 
+const ids = systemIds()
 let redis: RedisServer
 const undo: Array<() => unknown> = []
 afterEach(async () => {
@@ -184,5 +188,24 @@ describe.skipIf(NO_REDIS)('with Redis', () => {
     const left = (await client.keys('*')).map((key) => key.slice(key.lastIndexOf(':') + 1))
     expect(left.filter((name) => !['term', 'fence', 'owner'].includes(name))).toEqual([])
     expect(existsSync(join(from.dir, 'sluice.db'))).toBe(true)
+  })
+
+  it('one that was stopped, and replaced meanwhile, removes nothing of what another one filled', async () => {
+    const from = folder()
+    await populated(from)
+    const to = redisSide(redis)
+    // Its clock stands still, so that it renews nothing
+    const address = { url: redis.url, prefix: to.prefix }
+    const options = { redis: address, durability: 'process', allowDataLoss: false, clock: manualClock(), ids } as const
+    const stopped = await fillShard(options, { keepMs: () => null, joinAfterEndMs: 0 })
+    const { Redis } = await import('ioredis')
+    const client = new Redis(redis.url)
+    undo.push(() => client.disconnect())
+    // What it held has expired
+    await client.del(new Names(to.prefix).owner())
+    await move(from, to)
+    await expect(stopped!.finish()).rejects.toMatchObject({ code: 'in_use' })
+    await stopped!.close()
+    expect(await portraitOf(to)).toEqual(await portraitOf(from))
   })
 })

@@ -109,7 +109,7 @@ export async function holdShard(
   }
 }
 
-const inUse = (processes: number): SluiceError =>
+export const inUse = (processes: number): SluiceError =>
   new SluiceError('in_use', {
     message:
       `The fleet on this Redis has ${processes === 1 ? 'a process' : `${processes} processes`} that ` +

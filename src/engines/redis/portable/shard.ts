@@ -8,7 +8,7 @@ import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
 import type { RedisAddress } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import type { AskTime } from '../client/redis-time.ts'
-import { holdShard, type Shard } from './hold.ts'
+import { holdShard, inUse, type Shard } from './hold.ts'
 import { sourcesOf } from './read.ts'
 import { sinksOf, type WriteRules } from './write.ts'
 
@@ -23,6 +23,7 @@ export interface ShardOptions {
 }
 
 const KEYS_AT_ONCE = 1_000
+const MARK_BYTES = 8
 
 const hold = ({ redis, durability, allowDataLoss, clock, ids, askTime }: ShardOptions): Promise<Shard> =>
   holdShard(redis, { durability, allowDataLoss }, clock, ids, askTime)
@@ -50,19 +51,27 @@ export async function openShard(options: ShardOptions): Promise<Held> {
 export async function fillShard(options: ShardOptions, rules: WriteRules): Promise<Filling | null> {
   const shard = await hold(options)
   const { names, connection } = shard
+  const mark = options.ids.name('f', MARK_BYTES)
+  /** This process may have been stopped, and another one may have filled it meanwhile: what is there is not ours. */
+  const isOurs = async (): Promise<boolean> => (await connection.client.get(names.filling())) === mark
   try {
     const wasCut = (await connection.client.exists(names.filling())) === 1
     if (!wasCut && !(await isEmpty(shard))) {
       await shard.release()
       return null
     }
-    await connection.client.set(names.filling(), '')
+    await connection.client.set(names.filling(), mark)
     if (wasCut) await empty(shard)
     await connection.client.del(names.epochs())
     await connection.client.lpush(names.epochs(), `${FIRST_EPOCH} 0`)
   } catch (error) {
     await shard.release()
     throw storageError(error)
+  }
+  const undo = async (): Promise<void> => {
+    if (!(await isOurs())) return
+    await empty(shard)
+    await connection.client.del(names.filling())
   }
   let finished = false
   return {
@@ -72,6 +81,7 @@ export async function fillShard(options: ShardOptions, rules: WriteRules): Promi
     async finish() {
       shard.expectHeld()
       try {
+        if (!(await isOurs())) throw inUse(1)
         await connection.client.del(names.filling())
         finished = true
       } catch (error) {
@@ -80,10 +90,7 @@ export async function fillShard(options: ShardOptions, rules: WriteRules): Promi
     },
     async close() {
       // Where that fails, the next one that fills it begins with that
-      if (!finished && !connection.away)
-        await empty(shard)
-          .then(() => connection.client.del(names.filling()))
-          .catch(() => {})
+      if (!finished && !connection.away) await undo().catch(() => {})
       await shard.release()
     },
   }
