@@ -64,7 +64,7 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
   })
 
   it('what changes while a process runs is warned of, once for each change', async () => {
-    const server = await RedisServer.start({ appendfsync: 'always' })
+    const server = await RedisServer.start({ appendfsync: 'always', config: { maxmemory: '1gb' } })
     opened.push(() => server.remove())
     const connection = new Connection({ url: server.url })
     opened.push(() => connection.close())
