@@ -24,7 +24,7 @@ const isRunning = (pid: number): boolean => {
 describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several processes on one port', () => {
   let redis: RedisServer
   beforeAll(async () => {
-    redis = await RedisServer.start()
+    redis = await RedisServer.start({ config: { maxmemory: '1gb' } })
   })
   afterEach(killAll)
   afterAll(async () => {
