@@ -41,8 +41,8 @@ export class Health {
   get metrics(): readonly Metric[] {
     const as = (error: SluiceError) => (): number => (this.#error() === error ? 1 : 0)
     return [
-      gauge('redis_away', '1 while Redis cannot be reached, in any process', as(AWAY), 'max'),
-      gauge('uncoordinated', '1 while no process coordinates the fleet, as any process sees it', as(NOBODY), 'max'),
+      gauge('redis_away', 'Is 1 while Redis cannot be reached, in any process', as(AWAY), 'max'),
+      gauge('uncoordinated', 'Is 1 while no process coordinates the fleet, as any process sees it', as(NOBODY), 'max'),
     ]
   }
 
