@@ -5,6 +5,9 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 export const LONGEST = [
+  'test/conformance/redis-power.test.ts',
+  'test/conformance/redis-process.test.ts',
+  'test/conformance/redis-cluster.test.ts',
   'test/examples/chat.test.ts',
   'test/front/large-answers.test.ts',
   'test/protocol/server.test.ts',
