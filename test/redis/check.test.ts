@@ -71,7 +71,10 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     await connection.open()
     const clock = leapClock()
     const warned: string[] = []
-    opened.push(watchSettings(connection, 'power', [], clock, (detail) => void warned.push(detail)))
+    const known = await checkConnection(connection, { durability: 'power', allowDataLoss: false })
+    opened.push(
+      watchSettings(connection, 'power', known, clock, (code, detail) => void warned.push(`${code}: ${detail}`)),
+    )
     const look = async (times: number): Promise<void> => {
       clock.leap(60_001)
       await eventually(() => expect(warned.length).toBe(times))
@@ -81,7 +84,13 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     await look(1)
     await connection.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
     await look(2)
-    expect(warned).toEqual([expect.stringContaining('appendfsync is everysec'), expect.stringContaining('allkeys-lru')])
+    await connection.client.config('SET', 'maxmemory', '0')
+    await look(3)
+    expect(warned).toEqual([
+      expect.stringMatching(/^data_may_be_lost: .*appendfsync is everysec/),
+      expect.stringMatching(/^data_may_be_lost: .*allkeys-lru/),
+      expect.stringMatching(/^redis_settings: .*maxmemory is 0/),
+    ])
   })
 
   it('a server that deletes what it likes is refused at every level', async () => {

@@ -83,14 +83,11 @@ export async function openRedis(options: RedisOptions, seams: Seams = {}): Promi
   const ground = await openGround(redis, clock, ids, onFact, seams.askTime)
   let stopWatch = (): void => {}
   try {
-    const { losses, advice } = await checkConnection(ground.commands, options)
+    const checked = await checkConnection(ground.commands, options)
     if ((await ground.commands.client.exists(ground.names.filling())) === 1) throw halfFilled()
-    const told = (code: 'data_may_be_lost' | 'redis_settings') => (detail: string) =>
-      onFact({ type: 'store-warned', code, detail })
-    losses.forEach(told('data_may_be_lost'))
-    advice.forEach(told('redis_settings'))
-    const known = [...losses, ...advice]
-    stopWatch = watchSettings(ground.commands, options.durability, known, clock, told('data_may_be_lost'))
+    stopWatch = watchSettings(ground.commands, options.durability, checked, clock, (code, detail) =>
+      onFact({ type: 'store-warned', code, detail }),
+    )
     return await compose(options, ground, seams, stopWatch)
   } catch (error) {
     stopWatch()

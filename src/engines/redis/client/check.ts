@@ -52,23 +52,24 @@ export async function checkConnection(connection: Connection, demands: Omit<Dema
 }
 
 /**
- * Looks again now and then: settings change while a server runs, and another one may answer at its address. `known`:
- * what was told. What is new is a warning; nothing that runs is refused.
+ * Warns of what the start found (`known`), and looks again now and then: settings change while a server runs, and
+ * another one may answer at its address. Only what is new is told; nothing that runs is refused.
  */
 export function watchSettings(
   connection: Connection,
   durability: Durability,
-  known: readonly string[],
+  known: Checked,
   clock: Clock,
-  warn: (detail: string) => void,
+  warn: (code: 'data_may_be_lost' | 'redis_settings', detail: string) => void,
 ): () => void {
-  let told = new Set(known)
-  const look = async (): Promise<void> => {
-    const { losses, advice } = await checkConnection(connection, { durability, allowDataLoss: true })
-    const warnings = [...losses, ...advice]
-    for (const detail of warnings) if (!told.has(detail)) warn(detail)
-    told = new Set(warnings)
+  let told = new Set<string>()
+  const tell = ({ losses, advice }: Checked): void => {
+    for (const detail of losses) if (!told.has(detail)) warn('data_may_be_lost', detail)
+    for (const detail of advice) if (!told.has(detail)) warn('redis_settings', detail)
+    told = new Set([...losses, ...advice])
   }
+  const look = async (): Promise<void> => tell(await checkConnection(connection, { durability, allowDataLoss: true }))
+  tell(known)
   return clock.every(LOOK_MS, () => void look().catch(() => {})) // away, which health tells
 }
 
