@@ -50,13 +50,14 @@ async function populate(engine: Engine): Promise<void> {
   await runJob(engine, worker, { tenant: 'umbrella', options: { conversation: 'other' } }, [chunk('x')])
 
   // Waiting: with attempts behind them, a delay, a lane in order, a paused tenant, a conversation's next turn
-  const again = await submit(engine, { options: { lane: 'retried' } })
+  const again = await submit(engine, { options: { lane: 'retried', deadlineMs: 2 * HOUR_MS } })
   const lease = await worker.one(again)
   engine.log.open(lease).append([chunk('half'), chunk('an answer')], 2, true)
   engine.log.open(lease).noteFirstText(12)
   await engine.work.finish(lease, {
     kind: 'failed',
-    error: new SluiceError('provider_unreachable'),
+    // A short delay would end between two portraits on a busy machine
+    error: new SluiceError('provider_unreachable', { retryAfterMs: HOUR_MS }),
     retry: true,
   })
   await submit(engine, { options: { delayMs: HOUR_MS, deadlineMs: 2 * HOUR_MS } })
