@@ -95,8 +95,10 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       if (isEnd(records[records.length - 1])) tell()
     })
     following.ready
-      ?.then(() => (told ? null : log.head(job)))
-      .then((head) => {
+      ?.then(async (before) => {
+        // Where it is known, the log has not ended
+        if (told || before !== null) return
+        const head = await log.head(job)
         if (head === null || head.ended) tell()
       })
       .catch(failed)

@@ -79,6 +79,8 @@ export class Feed {
   /** In which its last record was written, or will be. */
   epoch: number
   following: Following | null = null
+  /** It is another log than the one that was followed: what there was then says nothing. */
+  isRewritten = false
 
   constructor(job: JobId, epoch: number, turns: Turns | null = null) {
     this.job = job
@@ -137,6 +139,7 @@ export class Feed {
   restart(epoch: number): void {
     this.epoch = epoch
     this.head = 0
+    this.isRewritten = true
     for (const reader of this.#readers) reader.restart()
   }
 }

@@ -40,6 +40,8 @@ export class Subscription implements FeedReader {
   live = false
   /** The client has the events up to this number. */
   #known = 0
+  /** Last seq there was when the feed began; what came later it was pushed. Null: not known, or the log tells. */
+  #before: number | null = null
   /** Counts rewrites of the log: pages read before the last one are void. */
   #readings = 0
   /** True until the start position is known: nothing is read before. */
@@ -77,7 +79,8 @@ export class Subscription implements FeedReader {
    * at the start. `ended`: nothing follows the cursor. Throws job_gone, cursor_ahead.
    */
   async seek(cursor: Cursor | null): Promise<'ok' | 'gap' | 'ended'> {
-    await this.#feed.following?.ready
+    const before = (await this.#feed.following?.ready) ?? null
+    if (!this.#feed.isRewritten) this.#before = before
     for (;;) {
       const reading = this.#readings
       try {
@@ -149,6 +152,7 @@ export class Subscription implements FeedReader {
   restart(): void {
     if (this.#left) return
     this.#readings++
+    this.#before = null
     if (this.#seeking) return
     this.live = false
     const { gap } = this.view.form
@@ -200,7 +204,13 @@ export class Subscription implements FeedReader {
         // No await before this return: room that came in between would find the reader busy, and be lost
         const claimed = this.#outlet.claim(this.#pageBytes)
         if (claimed <= 0) return
+        if (this.#hasAll()) {
+          this.#outlet.release(claimed)
+          this.#goLive()
+          return
+        }
         const reading = this.#readings
+        this.#before = null
         const page = await this.#read(claimed)
         if (this.#left) return
         if (reading !== this.#readings) continue
@@ -211,15 +221,22 @@ export class Subscription implements FeedReader {
           return this.#complete(events, page.ended ? (page.records.at(-1) ?? null) : null)
         if (events !== '') this.#outlet.write(events)
         else if (this.seq < page.head) await this.#nextTurn()
-        if (this.seq >= page.head && this.seq >= this.#feed.head) {
-          this.#feed.head = this.seq
-          this.live = true
-          this.#outlet.caughtUp()
-        }
+        if (this.seq >= page.head && this.seq >= this.#feed.head) this.#goLive()
       }
     } finally {
       this.#catchingUp = false
     }
+  }
+
+  /** Of what is known without reading the log: of a new job, before its first record. */
+  #hasAll(): boolean {
+    return this.#before !== null && this.seq >= this.#before && this.seq >= this.#feed.head
+  }
+
+  #goLive(): void {
+    this.#feed.head = this.seq
+    this.live = true
+    this.#outlet.caughtUp()
   }
 
   /** Pages that are only skipped fill no outlet, so nothing else would let the event loop turn. */

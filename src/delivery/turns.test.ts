@@ -15,7 +15,7 @@ async function readsOf(bytes: number): Promise<readonly number[]> {
   const reads: number[] = []
   let now = 0
   const log = {
-    follow: () => ({ ready: Promise.resolve(), stop: () => {} }),
+    follow: () => ({ ready: Promise.resolve(null), stop: () => {} }),
     onEpoch: () => () => {},
     async read(_job: string, after: number): Promise<LogPage> {
       reads[now] = (reads[now] ?? 0) + 1

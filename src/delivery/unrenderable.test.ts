@@ -14,7 +14,7 @@ const JOB = { id: 'job_1', epoch: 1, kind: 'chat', dialect: 'chat', takesBack: t
 const DEEP = `@document ${'{"message":'.repeat(9_000)}1${'}'.repeat(9_000)}`
 const CHUNK = '{"choices":[{"index":0,"delta":{"content":"x"}}]}'
 
-const NO_NEWS = { ready: Promise.resolve(), stop: () => {} }
+const NO_NEWS = { ready: Promise.resolve(null), stop: () => {} }
 
 function setUp(stored: readonly Bytes[]) {
   let listener: LogListener = () => {}

@@ -59,7 +59,7 @@ it.each<[string, OpenDelivery, FormCase, string]>([
   ],
   [
     'does not wait until the log is followed',
-    overLog((log) => ({ follow: (...how) => ({ ...log.follow(...how), ready: Promise.resolve() }) })),
+    overLog((log) => ({ follow: (...how) => ({ ...log.follow(...how), ready: Promise.resolve(null) }) })),
     chat,
     'what comes between following and reading',
   ],

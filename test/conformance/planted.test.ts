@@ -265,7 +265,7 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly caughtBy: st
         log: replaced(log, {
           follow(_job, listener) {
             listeners.add(listener)
-            return { ready: Promise.resolve(), stop: () => void listeners.delete(listener) }
+            return { ready: Promise.resolve(null), stop: () => void listeners.delete(listener) }
           },
           open(lease) {
             const writer = log.open(lease)

@@ -66,14 +66,15 @@ export function scriptedLog(job: JobId, { connected = true, pageRecords = 3 } = 
       return answer
     },
     follow(_job, listener) {
+      const start = (): number | null => {
+        listeners.add(listener)
+        return records === null || hasEnded() ? null : records.length
+      }
       const ready = isConnected
-        ? Promise.resolve()
+        ? Promise.resolve(start())
         : new Promise<void>((done) => {
             connecting.push(done)
-          })
-      const start = (): void => void listeners.add(listener)
-      if (isConnected) start()
-      else void ready.then(start)
+          }).then(start)
       return { ready, stop: () => void listeners.delete(listener) }
     },
     onEpoch(fn) {

@@ -166,6 +166,28 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
     await eventually(async () => expect((await keys()).filter((key) => key.includes(':b:')).length).toBe(2))
   })
 
+  it('a plain POST is followed by the commit that accepts it, and reading it takes no call', async () => {
+    const engine = await gateway()
+    const { client } = await store()
+    const post = draft({ options: { onDisconnect: 'cancel' } })
+    const calls = async (): Promise<string[]> => /cmdstat_llen:calls=\d+/.exec(await client.info('commandstats')) ?? []
+    const before = await calls()
+    const job = accepted((await engine.submissions.submit([post]))[0])
+    const followers = await client.hget(`${prefix}{s0}:fol`, job.id)
+    expect(followers).toMatch(/^\S+$/)
+    const got: string[] = []
+    const following = engine.log.follow(job.id, (_first, records) => void got.push(...records))
+    expect(await following.ready).toBe(0)
+    await new Hands(engine, 1).run(job.id)
+    await eventually(() => expect(got.length).toBe(2))
+    expect(await calls()).toEqual(before)
+    // What is only joined, or left to itself, is not
+    const again = await engine.submissions.submit([{ ...post, isRetry: true }])
+    expect(again[0].kind).toBe('joined')
+    const left = await submit(engine, {})
+    expect(await client.hget(`${prefix}{s0}:fol`, left.id)).toBe(null)
+  })
+
   it('a retry that comes to another gateway joins, also once its job has ended', async () => {
     const [a, b] = [await gateway(), await gateway()]
     const post = draft({ body: '{"post":1}', options: { policy: 'reject', onDisconnect: 'cancel' } })

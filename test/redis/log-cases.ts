@@ -198,6 +198,91 @@ export const gaps: LogCase = (planted) =>
     expect(gateway.logs.followed).toBe(0)
   })
 
+/** Who follows a log is told how far it went: what comes later is told, and nothing else has to be read. */
+export const followedAt: LogCase = (planted) =>
+  inWorld(planted, async ({ eventually, fleet, join }) => {
+    const [{ process: worker }, { process: gateway }] = [await join(), await join()]
+    const job = await fleet.accept()
+    const got: Bytes[][] = [[], [], []]
+    const follow = (n: number): Promise<number | null> =>
+      gateway.logs.follow(job, (_, records) => void got[n].push(...records)).ready!
+    const writer = await worker.begin(job, 1)
+    expect(await follow(0)).toBe(0)
+    writer.append(tokens(1, 3), 3, true)
+    await eventually(() => expect(got[0]).toEqual(tokens(1, 3)))
+    expect(await follow(1)).toBe(3)
+    writer.append(tokens(4, 5), 2, true)
+    await eventually(() => expect(got[1]).toEqual(tokens(4, 5)))
+    await fleet.end(job)
+    await eventually(() => expect(got[1].length).toBe(3))
+    // It has ended: nothing is told of it any more
+    expect(await follow(2)).toBe(null)
+    expect(got[2]).toEqual([])
+  })
+
+/**
+ * The commit that accepts a job makes whoever reads it at once its follower. What comes before the reader is held; where
+ * it was no such commit, or what it sent may be lost, the log is followed as any other; nobody is sent what none reads.
+ */
+export const expected: LogCase = (planted) =>
+  inWorld(planted, async ({ eventually, fleet, join }) => {
+    const [{ process: worker }, { process: gateway, subscriber }] = [await join(), await join()]
+    const calls = async (): Promise<number> =>
+      Number(/cmdstat_evalsha:calls=(\d+)/.exec(await fleet.redis.info('commandstats'))?.[1] ?? 0)
+    const followers = (job: string): Promise<string | null> => fleet.redis.hget(fleet.names.followers(), job)
+    const expecting = async (): Promise<string> => {
+      const id = fleet.id()
+      gateway.logs.expect(id)
+      await fleet.acceptFor(gateway, id)
+      return id
+    }
+    const write = async (job: string, attempt: number, from: number, to: number): Promise<void> => {
+      const writer = await worker.begin(job, attempt)
+      writer.append(tokens(from, to), 1, true)
+      await writer.flushed()
+    }
+
+    const job = await expecting()
+    await write(job, 1, 1, 2)
+    gateway.logs.granted(job)
+    const before = await calls()
+    const reader = gateway.reader(job)
+    await eventually(() => expect(reader.got).toEqual(tokens(1, 2)))
+    if (planted?.bend === undefined) expect(await calls()).toBe(before)
+    await write(job, 2, 3, 4)
+    await fleet.end(job)
+    expect(noEnd(await reader.ended)).toEqual(tokens(1, 4))
+
+    // Its coordinator is of an earlier version: nobody made it a follower
+    const ungranted = fleet.id()
+    gateway.logs.expect(ungranted)
+    await fleet.accept(ungranted)
+    await write(ungranted, 1, 1, 2)
+    const joined = gateway.reader(ungranted)
+    await eventually(() => expect(joined.got).toEqual(tokens(1, 2)))
+    expect(await followers(ungranted)).toBe(gateway.name)
+
+    // What was sent meanwhile is lost
+    const cut = await expecting()
+    gateway.logs.granted(cut)
+    subscriber.cut()
+    await eventually(() => expect(gateway.subscriber.away).toBe(true))
+    await write(cut, 1, 1, 2)
+    subscriber.heal()
+    await eventually(() => expect(gateway.subscriber.away).toBe(false))
+    const mended = gateway.reader(cut)
+    await eventually(() => expect(mended.got).toEqual(tokens(1, 2)))
+
+    // Its reader never comes
+    const unread = await expecting()
+    gateway.logs.granted(unread)
+    await write(unread, 1, 1, 2)
+    await eventually(async () => expect(await followers(unread)).toBe(null))
+    const late = gateway.reader(unread)
+    await eventually(() => expect(late.got).toEqual(tokens(1, 2)))
+    for (const each of [joined, mended, late]) each.leave()
+  })
+
 /** A process that nobody hears is dropped from the followers, and followed again by itself. */
 export const dropped: LogCase = (planted) =>
   inWorld(planted, async ({ eventually, fleet, join }) => {

@@ -7,7 +7,9 @@ import {
   attempts,
   closed,
   dropped,
+  expected,
   fenced,
+  followedAt,
   gaps,
   givenTwice,
   halfOpen,
@@ -29,6 +31,8 @@ describe.skipIf(NO_REDIS)('Redis: the token log under faults', () => {
   test('what was stored and not answered is there once', () => repeated())
   test('messages that were lost are read from the log', () => gaps())
   test('a process that nobody hears is dropped, and follows again when it is back', () => dropped())
+  test('who follows a log knows how far it went', () => followedAt())
+  test('the log of a job that is submitted here is followed from its accept on', () => expected())
   test('each attempt can be read without what an earlier one knew', () => attempts())
   test('a restart of Redis that lost nothing goes unnoticed', () => restarted())
   test('history that was lost is told, and no cursor of it holds for other text', () => lost())

@@ -71,10 +71,18 @@ export class LogFleet {
     )
   }
 
-  async accept(): Promise<JobId> {
-    const id = ids.job(++this.#order)
+  async accept(id = this.id()): Promise<JobId> {
     await this.redis.hset(this.names.live(), id, '{}')
     return id
+  }
+
+  id(): JobId {
+    return ids.job(++this.#order)
+  }
+
+  /** As a commit that makes the process that submitted it the first follower of its log. */
+  async acceptFor(process: LogProcess, id: JobId): Promise<void> {
+    await this.redis.multi().hset(this.names.live(), id, '{}').hset(this.names.followers(), id, process.name).exec()
   }
 
   /** The fence of this attempt; what its lease tells of the log. */
@@ -215,12 +223,18 @@ export class LogReading {
       following.stop()
       stopEpochs()
     }
-    Promise.resolve(following.ready).then(() => this.#catchUp(), this.#fail)
+    Promise.resolve(following.ready).then((before) => this.#followed(before), this.#fail)
   }
 
   leave(): void {
     this.#isOver = true
     this.#stop()
+  }
+
+  /** `before`: what there was then; all of it was told already, or there is something to be read. */
+  #followed(before: number | null): void {
+    if (before === null || before > 0) this.#catchUp()
+    else this.#goLive()
   }
 
   #catchUp(): void {
@@ -239,6 +253,10 @@ export class LogReading {
       if (this.got.length >= page.head) break
       if (page.records.length === 0) throw new Error('an empty page before the head')
     }
+    this.#goLive()
+  }
+
+  #goLive(): void {
     this.isLive = true
     for (const [firstSeq, run] of this.#early.splice(0)) this.#take(firstSeq, run)
   }

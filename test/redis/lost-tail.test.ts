@@ -14,6 +14,7 @@ import { TestFleet } from './fleet.ts'
 import { openParts, type Parts } from './parts.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
 
+const NO_LOGS = { expect() {}, granted() {} }
 const NO_KEYS = { digestOf: () => null, isValid: () => false, doubt() {} }
 
 describe.skipIf(NO_REDIS)('Redis: a tail that was lost', () => {
@@ -95,7 +96,7 @@ describe.skipIf(NO_REDIS)('Redis: a tail that was lost', () => {
     const { ground } = await fleet.process()
     const { commands, names: of } = ground
     const jobs = new RedisJobs(ground, () => Promise.resolve())
-    const submissions = new RedisSubmissions(ground, jobs, new RedisPresence(ground), NO_KEYS)
+    const submissions = new RedisSubmissions(ground, jobs, new RedisPresence(ground), NO_LOGS, NO_KEYS)
     // Nobody coordinates yet
     const submitting = submissions.submit([draft({ body: '{"model":"m"}' })])
     let keys: string[] = []

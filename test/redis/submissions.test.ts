@@ -1,7 +1,7 @@
 /** How work comes in over Redis: beside a coordinator that does what a test says. */
 import { afterEach, describe, expect, it } from 'vitest'
 import { systemIds } from '../../src/core/ids.ts'
-import type { JobDraft } from '../../src/core/job.ts'
+import type { JobDraft, JobId } from '../../src/core/job.ts'
 import type { Submitted } from '../../src/core/ports/submissions.ts'
 import { type Ground, openGround } from '../../src/engines/redis/bus/ground.ts'
 import { RedisJobs } from '../../src/engines/redis/jobs/jobs.ts'
@@ -93,7 +93,12 @@ async function setup(maxPendingBytes?: number) {
   opened.push(() => keys.close())
   const jobs = new RedisJobs(through, async () => {})
   const presence = new RedisPresence(through)
-  const submissions = new RedisSubmissions(through, jobs, presence, keys, maxPendingBytes)
+  const logs = { expected: [] as JobId[], followed: [] as JobId[] }
+  const reading = {
+    expect: (id: JobId) => void logs.expected.push(id),
+    granted: (id: JobId) => void logs.followed.push(id),
+  }
+  const submissions = new RedisSubmissions(through, jobs, presence, reading, keys, maxPendingBytes)
   opened.push(
     () => jobs.stop(),
     () => presence.close(),
@@ -104,7 +109,7 @@ async function setup(maxPendingBytes?: number) {
     const [names] = [await ground.commands.client.keys(`${ground.names.shard}:b:*`)]
     return names.length
   }
-  return { server, proxy, clock, ground, keys, submissions, inbox, bodies, through }
+  return { server, proxy, clock, ground, keys, submissions, inbox, bodies, through, logs }
 }
 
 const kinds = (results: readonly Submitted[]): readonly string[] =>
@@ -140,6 +145,23 @@ describe.skipIf(NO_REDIS)('Redis: submissions', () => {
     expect(await ground.commands.client.xlen(ground.names.inbox())).toBeLessThan(3)
     for (const submit of submits) await inbox.answer(submit, await inbox.store(submit))
     expect((await Promise.all(all)).flatMap(kinds)).toEqual(Array.from({ length: 20 }, () => 'accepted'))
+  })
+
+  it('the log of a plain POST is followed from its accept on, where the coordinator can do that', async () => {
+    const { submissions, inbox, logs } = await setup()
+    const plain = draft({ options: { onDisconnect: 'cancel' } })
+    const all = [submissions.submit([plain]), submissions.submit([plain]), submissions.submit([draft()])]
+    const [first, earlier, other] = await inbox.submits(3)
+    const [id] = first.items.map((item) => item.id)
+    expect(logs).toEqual({ expected: [id, earlier.items[0].id], followed: [] })
+    expect([first.follows, earlier.follows, other.follows]).toEqual([true, true, undefined])
+    const [accepted] = await inbox.store(first)
+    await inbox.answer(first, [{ ...accepted, follows: true }])
+    // One of an earlier version
+    await inbox.answer(earlier, await inbox.store(earlier))
+    await inbox.answer(other, await inbox.store(other))
+    expect((await Promise.all(all)).flatMap(kinds)).toEqual(['accepted', 'accepted', 'accepted'])
+    expect(logs.followed).toEqual([id])
   })
 
   it('a lost answer is asked for again, under the same id and without the request', async () => {

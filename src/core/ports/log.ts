@@ -75,9 +75,9 @@ export type LogListener = (firstSeq: number, records: readonly Bytes[], epoch: n
 
 export interface Following {
   /**
-   * From now on no record is missed. Null: so it is, and the log has not ended. Rejects where the log can't be
-   * followed.
+   * From now on no record is missed; resolves with the last seq there was before, null where that is not known, or the
+   * log may have ended. Null: no record is missed, and the log has not ended. Rejects where it can't be followed.
    */
-  readonly ready: Promise<void> | null
+  readonly ready: Promise<number | null> | null
   stop(): void
 }

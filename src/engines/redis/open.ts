@@ -121,7 +121,7 @@ async function compose(
   const jobs: RedisJobs = new RedisJobs(ground, (tenant, id, job) => conversations.eraseTurn(tenant, id, job))
   const look = (ids: readonly string[]) => bus.ask({ type: 'look', ids })
   const conversations: RedisConversations = new RedisConversations(ground, look, (id) => jobs.erase(id))
-  const submissions = new RedisSubmissions(ground, jobs, presence, keys)
+  const submissions = new RedisSubmissions(ground, jobs, presence, logs, keys)
   const leaving = new LeavingJobs(ground)
   const eraser = new TenantEraser(ground, jobs, {
     keys: (tenant) => keys.removeTenant(tenant),

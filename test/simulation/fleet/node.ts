@@ -136,7 +136,7 @@ export class SimNode {
     const presence = new RedisPresence(ground)
     const work = new FleetWork(ground, logs, () => presence.reading())
     this.jobs = new RedisJobs(ground, () => Promise.resolve())
-    this.submissions = new RedisSubmissions(ground, this.jobs, presence, NO_KEYS)
+    this.submissions = new RedisSubmissions(ground, this.jobs, presence, logs, NO_KEYS)
     await logs.start()
     this.logs = logs
     this.presence = presence

@@ -52,8 +52,10 @@ export class SimReader {
     while (round === this.#round && !this.isEnded && !this.isGone)
       try {
         const following = logs.follow(this.job, (firstSeq, records) => this.#told(firstSeq, records))
-        await following.ready
-        for (;;) {
+        const before = await following.ready
+        if (round !== this.#round) return following.stop()
+        // Of a log that is followed from its start there is nothing to read
+        while (before === null || before > this.records.length) {
           const page = await logs.read(this.job, this.records.length, PAGE_BYTES)
           if (round !== this.#round) return following.stop()
           if (page === null) {

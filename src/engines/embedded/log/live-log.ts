@@ -5,7 +5,7 @@ import type { Bytes } from '../../../core/record.ts'
 import type { Link } from '../../../core/table.ts'
 import { Encoder } from '../../shared/codec.ts'
 
-const READY = Promise.resolve()
+const READY = Promise.resolve(null)
 /** Of a log that has ended. */
 export const NO_NEWS: Following = { ready: READY, stop() {} }
 

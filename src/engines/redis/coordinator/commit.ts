@@ -55,6 +55,7 @@ export class Commit {
   readonly over: Over[] = []
   readonly #afterwards: Array<() => void> = []
   readonly #live: string[] = []
+  readonly #followers: string[] = []
   readonly #run = new Map<JobId, string>()
   readonly #changes: Argument[][] = []
   readonly #leases: Array<{ readonly process: string; readonly notes: LeaseNote[] }> = []
@@ -89,6 +90,11 @@ export class Commit {
 
   live(id: JobId, text: string): void {
     this.#live.push(id, text)
+  }
+
+  /** The first follower of its log. */
+  follow(id: JobId, process: string): void {
+    this.#followers.push(id, process)
   }
 
   run(id: JobId, text: string): void {
@@ -135,6 +141,7 @@ export class Commit {
       }
     }
     store('live', this.#live)
+    store('fol', this.#followers)
     store(
       'run',
       [...this.#run].flatMap(([id, text]) => (ended.has(id) ? [] : [id, text])),

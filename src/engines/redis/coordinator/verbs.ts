@@ -108,7 +108,7 @@ const withoutLimits = (model: PlanModel): PlanModel => ({
 // ---------------------------------------------------------------- submit
 
 /** Shown when it is committed, and what was leased of it with it. */
-type Decided = SubmitAnswer | { readonly kind: 'taken'; readonly job: HeldJob }
+type Decided = SubmitAnswer | { readonly kind: 'taken'; readonly job: HeldJob; readonly follows?: true }
 
 function submit(term: Term, command: Submit, known: KnownJobs): Answer {
   const isLate = term.time.atMs(term.now()) > command.untilMs
@@ -121,10 +121,10 @@ function submit(term: Term, command: Submit, known: KnownJobs): Answer {
     if (isLate) return { kind: 'refused', error: packError(unavailable()) }
     return take(term, command, item, known)
   })
-  return { is: () => results.map((result) => (result.kind === 'taken' ? shown(term, result.job) : result)) }
+  return { is: () => results.map((result) => (result.kind === 'taken' ? shown(term, result) : result)) }
 }
 
-function take(term: Term, { from }: Submit, item: Item, known: KnownJobs): Decided {
+function take(term: Term, { from, follows }: Submit, item: Item, known: KnownJobs): Decided {
   const { coordinator, names, journal, held, attendance, won } = term
   const { id, facts, bodyBytes, isRetry } = item
   const now = term.now()
@@ -164,7 +164,9 @@ function take(term: Term, { from }: Submit, item: Item, known: KnownJobs): Decid
             place: coordinator.places([id], now).get(id) ?? null,
           },
   })
-  return { kind: 'taken', job: taken }
+  if (!follows) return { kind: 'taken', job: taken }
+  draft.follow(id, from)
+  return { kind: 'taken', job: taken, follows }
 }
 
 function isBarred({ barred }: Term, tenant: string, now: number): boolean {
@@ -189,12 +191,13 @@ const TENANT_FULL = new SluiceError('storage_full', {
 })
 const ERASING = new SluiceError('overloaded', { message: 'This tenant is being erased; retry later.' })
 
-function shown(term: Term, { id, attempts, row }: HeldJob): SubmitAnswer {
+function shown(term: Term, { job, follows }: Extract<Decided, { kind: 'taken' }>): SubmitAnswer {
   const { coordinator } = term
+  const { id, attempts, row } = job
   const { seq, epoch, acceptedAtMs } = row
   const place = coordinator.places([id], term.now()).get(id) ?? NOWHERE
   const state = coordinator.state(id) ?? 'queued'
-  return { kind: 'accepted', id, seq, epoch, acceptedAtMs, state, attempts, place }
+  return { kind: 'accepted', id, seq, epoch, acceptedAtMs, state, attempts, place, ...(follows && { follows }) }
 }
 
 // ---------------------------------------------------------------- ends

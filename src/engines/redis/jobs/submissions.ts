@@ -15,6 +15,7 @@ import { FULL, unavailable } from '../client/errors.ts'
 import type { Argument } from '../client/scripts.ts'
 import { turnRangeOf } from '../conversations/turn.ts'
 import type { RedisKeys } from '../keys.ts'
+import type { Logs } from '../log/log.ts'
 import { COMMIT_MS, type Item } from '../protocol/commands.ts'
 import { unpackError } from '../protocol/errors.ts'
 import type { SubmitAnswer } from '../protocol/messages.ts'
@@ -40,6 +41,9 @@ const NOWHERE: Place = { position: 0, tokensAhead: 0 }
 /** API keys, which must be valid when the submit is stored. */
 export type SubmitKeys = Pick<RedisKeys, 'digestOf' | 'isValid' | 'doubt'>
 
+/** Logs that this process reads as soon as their jobs are accepted. */
+export type SubmitLogs = Pick<Logs, 'expect' | 'granted'>
+
 interface Storing {
   readonly entry: string
   readonly digests: readonly string[]
@@ -56,6 +60,7 @@ export class RedisSubmissions implements Submissions {
   readonly #ground: Ground
   readonly #jobs: RedisJobs
   readonly #presence: RedisPresence
+  readonly #logs: SubmitLogs
   readonly #keys: SubmitKeys
   readonly #maxPendingBytes: number
   readonly #orders: Orders
@@ -68,6 +73,7 @@ export class RedisSubmissions implements Submissions {
     ground: Ground,
     jobs: RedisJobs,
     presence: RedisPresence,
+    logs: SubmitLogs,
     keys: SubmitKeys,
     maxPendingBytes: number = MAX_PENDING_BYTES,
   ) {
@@ -76,6 +82,7 @@ export class RedisSubmissions implements Submissions {
     this.#keys = keys
     this.#jobs = jobs
     this.#presence = presence
+    this.#logs = logs
     this.#orders = new Orders(ground)
     this.#doubts = new Doubts(ground, (id) => jobs.cancel(id))
   }
@@ -132,6 +139,8 @@ export class RedisSubmissions implements Submissions {
     const ids = await this.#orders.take(drafts.length)
     const items = drafts.map((draft, i) => itemOf(draft, ids[i]))
     const untilMs = this.#ground.time.nowMs() + ACCEPT_MS
+    const isRead = drafts.every(isPlain)
+    if (isRead) for (const id of ids) this.#logs.expect(id)
     let isSent = false
     let isStored = false
     const store = async (entry: string): Promise<void> => {
@@ -151,7 +160,10 @@ export class RedisSubmissions implements Submissions {
     }
     let answers: readonly SubmitAnswer[]
     try {
-      answers = await this.#ground.bus.askVia({ type: 'submit', untilMs, items }, store)
+      answers = await this.#ground.bus.askVia(
+        { type: 'submit', untilMs, items, ...(isRead && { follows: true }) },
+        store,
+      )
     } catch (error) {
       if (!isSent) throw error
       return this.#givenUp(drafts, ids, untilMs, SluiceError.from(error))
@@ -164,6 +176,7 @@ export class RedisSubmissions implements Submissions {
   async #result(draft: JobDraft, id: JobId, answer: SubmitAnswer | undefined): Promise<Submitted> {
     if (answer?.kind === 'accepted') {
       const { state, epoch, attempts, acceptedAtMs, place } = answer
+      if (answer.follows) this.#logs.granted(id)
       return this.#accepted({ ...jobOf(draft, id), state, epoch, attempts, acceptedAtMs }, place)
     }
     if (answer?.kind === 'refused') return { kind: 'refused', error: unpackError(answer.error) }
@@ -178,7 +191,7 @@ export class RedisSubmissions implements Submissions {
   }
 
   #accepted(job: Job, place: Place): Submitted {
-    if (job.options.onDisconnect === 'cancel') this.#presence.submitted(job.id)
+    if (isPlain(job)) this.#presence.submitted(job.id)
     return { kind: 'accepted', job, place }
   }
 
@@ -262,6 +275,9 @@ export class RedisSubmissions implements Submissions {
     )
   }
 }
+
+/** Its submitter reads it. */
+const isPlain = ({ options }: JobDraft | Job): boolean => options.onDisconnect === 'cancel'
 
 /** Redis has lost a request that it had. */
 const MISSING = unavailable()

@@ -14,6 +14,7 @@ import { storageError } from '../client/errors.ts'
 import type { Names } from '../client/names.ts'
 import type { Scripts } from '../client/scripts.ts'
 import { type Chunk, readFrames } from './chunk.ts'
+import { ExpectedLogs } from './expected.ts'
 import { type Arrival, FollowedLog } from './followed.ts'
 import { Leaves } from './leaves.ts'
 import type { LogReader, Stretch } from './read.ts'
@@ -28,7 +29,7 @@ const AT_ONCE = 256
 
 interface Follower {
   readonly log: FollowedLog
-  readonly ready: Promise<void>
+  readonly joined: Promise<void>
 }
 
 export interface FollowsDeps {
@@ -43,6 +44,7 @@ export interface FollowsDeps {
 export class Follows {
   readonly #deps: FollowsDeps
   readonly #followed = new Table<JobId, Follower>()
+  readonly #expected = new ExpectedLogs()
   readonly #leaves: Leaves
   /** To be read, in order. */
   #gaps: FollowedLog[] = []
@@ -65,8 +67,12 @@ export class Follows {
     // What was published meanwhile is missed
     subscriber.onTurn((back) => {
       if (back) void this.#look(() => true)
+      else this.#expected.clear()
     })
-    this.#stopLooks = clock.every(LOOK_EVERY_MS, () => void this.#lookAtSilent())
+    this.#stopLooks = clock.every(LOOK_EVERY_MS, () => {
+      for (const job of this.#expected.expire()) this.#leaves.add(job)
+      void this.#lookAtSilent()
+    })
   }
 
   close(): void {
@@ -79,17 +85,30 @@ export class Follows {
     return this.#followed.size
   }
 
+  /** The job is being submitted, to be read here. */
+  expect(job: JobId): void {
+    this.#expected.add(job, this.#deps.clock.monoMs())
+  }
+
+  /** It was accepted, by a commit that made this process its follower. */
+  granted(job: JobId): void {
+    this.#expected.grant(job)
+  }
+
   follow(job: JobId, listener: LogListener): Following {
     let found = this.#followed.get(job)
     if (found === undefined) {
-      const log = new FollowedLog(job, this.#deps.clock.monoMs())
+      const expected = this.#expected.take(job)
+      const log = expected ?? new FollowedLog(job, this.#deps.clock.monoMs())
       this.#leaves.delete(job)
-      found = { log, ready: this.#join(log) }
-      found.ready.catch(() => {}) // told by whoever waits for it
+      // What was held is told after whoever follows has its `Following`
+      found = { log, joined: expected === null ? this.#join(log) : Promise.resolve().then(() => this.#goOn(log)) }
       this.#followed.set(job, found)
     }
-    const { log, ready } = found
+    const { log, joined } = found
     log.add(listener)
+    const ready = joined.then(() => (this.#isFollowed(log) ? log.seq : null))
+    ready.catch(() => {}) // told by whoever waits for it
     const stop = (): void => {
       log.delete(listener)
       if (log.listeners.length === 0 && this.#forget(log)) this.#leaves.add(job)
@@ -107,7 +126,9 @@ export class Follows {
   /** Records that an attempt of this process has stored. */
   stored(job: JobId, epoch: number, firstSeq: number, records: readonly Bytes[]): void {
     const found = this.#followed.get(job)
-    if (found !== undefined) this.#take(found.log, { epoch, firstSeq, count: records.length, what: records })
+    const arrival = { epoch, firstSeq, count: records.length, what: records }
+    if (found !== undefined) this.#take(found.log, arrival)
+    else this.#expected.hold(job, arrival)
   }
 
   // ------------------------------------------------------------ what arrives
@@ -117,12 +138,13 @@ export class Follows {
     try {
       readFrames(message.toString('latin1'), ({ job, chunk }) => {
         const found = this.#followed.get(job)
+        const arrival = { epoch: chunk.epoch, firstSeq: chunk.firstSeq, count: chunk.count, what: chunk }
         if (found === undefined) {
-          this.#leaves.add(job)
+          if (!this.#expected.hold(job, arrival)) this.#leaves.add(job)
           return
         }
         found.log.heardMono = now
-        this.#take(found.log, { epoch: chunk.epoch, firstSeq: chunk.firstSeq, count: chunk.count, what: chunk })
+        this.#take(found.log, arrival)
       })
     } catch {
       // What is damaged is missed; the next look finds that out

@@ -138,6 +138,16 @@ export class Logs implements TokenLog {
     return this.#reader.page(job, afterSeq, maxBytes)
   }
 
+  /** The job is being submitted here, to be read at once. */
+  expect(job: JobId): void {
+    this.#follows.expect(job)
+  }
+
+  /** It was accepted, by a commit that made this process a follower of its log. */
+  granted(job: JobId): void {
+    this.#follows.granted(job)
+  }
+
   follow(job: JobId, listener: LogListener): Following {
     return this.#follows.follow(job, listener)
   }

@@ -46,6 +46,8 @@ export interface Submit extends Asked {
   /** By Redis's clock: after this its sender tells its clients that nothing was accepted, and so it must be. */
   readonly untilMs: number
   readonly items: readonly Item[]
+  /** Its sender reads them: it follows the logs of those that are accepted. */
+  readonly follows?: true
 }
 
 export interface Item {

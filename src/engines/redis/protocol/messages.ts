@@ -74,6 +74,8 @@ export type SubmitAnswer =
       readonly state: JobState
       readonly attempts: number
       readonly place: Place
+      /** The commit made the sender a follower of the log. */
+      readonly follows?: true
     }
   | { readonly kind: 'joined'; readonly id: JobId }
   | { readonly kind: 'refused'; readonly error: PackedError }
