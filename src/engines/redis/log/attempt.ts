@@ -59,6 +59,8 @@ export class AttemptLog implements LogWriter {
   readonly #encoder = new Encoder()
   /** Waits in the host's list for the next flush. */
   isDirty = false
+  /** And can wait for no window. */
+  isUrgent = false
   /** Processes that follow the log, as far as is known here. */
   followers = ''
   /** A command that is stored after the text, and who waits for that. */
@@ -118,6 +120,11 @@ export class AttemptLog implements LogWriter {
     if (this.#isClosed) return
     this.#ttftMs = ttftMs
     this.#host.touch(this, false)
+  }
+
+  /** A chunk of it is: the next one departs when that has arrived. */
+  get isUnderWay(): boolean {
+    return this.#flight !== null
   }
 
   get pendingBytes(): number {

@@ -1,7 +1,8 @@
 /**
  * The rhythm of appends: what all attempts of this process took since the last flush is stored by one script (one for
- * each 256 jobs). One flush is under way at a time, so tokens that come meanwhile share the next. What Redis did not
- * answer is sent again as it was, until it answers: a chunk's number says whether it is in.
+ * each 256 jobs). Tokens that come while one is under way share the next; only what is urgent, a first token or an end,
+ * does not wait for that, unless its own log does. What Redis did not answer is sent again as it was, until it answers:
+ * a chunk's number says whether it is in.
  */
 import type { Clock, Wheel } from '../../../core/clock.ts'
 import type { SluiceError } from '../../../core/errors.ts'
@@ -26,6 +27,8 @@ const RETRY_MS = 250
 const MAX_TRIES = 3
 /** Attempts are given up after so long without Redis. */
 const PATIENCE_MS = 300_000
+/** Scripts under way, beyond which what is urgent waits as well. */
+const MAX_UNDER_WAY = 4
 const NOTHING = (): void => {}
 
 interface LoadedNote {
@@ -95,8 +98,10 @@ export class Flush {
       log.isDirty = true
       this.#dirty.push(log)
     }
-    if (urgent) this.#soon()
-    else if (!this.#isPlanned) this.#plan()
+    if (urgent) {
+      log.isUrgent = true
+      if (!log.isUnderWay) this.#soon()
+    } else if (!this.#isPlanned) this.#plan()
   }
 
   /** What is not stored by now is dropped. */
@@ -109,8 +114,8 @@ export class Flush {
   #soon(): void {
     if (this.#isUrgent) return
     this.#isUrgent = true
-    // What is under way ends with the next one
-    if (this.#underWay === 0) this.#deps.clock.soon(() => this.#flush())
+    // Else when one of those under way is over
+    if (this.#underWay < MAX_UNDER_WAY) this.#deps.clock.soon(() => this.#flush())
   }
 
   #plan(): void {
@@ -127,15 +132,19 @@ export class Flush {
   }
 
   #flush(): void {
-    if (this.#underWay > 0 || this.#closed !== null) return
+    const isHeldUp = this.#underWay > 0 && (!this.#isUrgent || this.#underWay >= MAX_UNDER_WAY)
+    if (isHeldUp || this.#closed !== null) return
     this.#isPlanned = this.#isUrgent = false
-    if (this.#dirty.length === 0) return
+    const dirty: AttemptLog[] = []
+    // One chunk of a log at a time
+    const later: AttemptLog[] = []
+    for (const log of this.#dirty) (log.isUnderWay ? later : dirty).push(log)
+    this.#dirty = later
+    if (dirty.length === 0) return
     this.#flushedMono = this.#deps.clock.monoMs()
-    const dirty = this.#dirty
-    this.#dirty = []
     const batches = batchesOf(dirty, this.#epoch)
     this.#windowMs = Math.min(MAX_WINDOW_MS, Math.max(MIN_WINDOW_MS, dirty.length / FRAMES_A_MS))
-    this.#underWay = batches.length
+    this.#underWay += batches.length
     for (const batch of batches) void this.#store(batch)
   }
 
@@ -161,7 +170,9 @@ export class Flush {
         }
       }
     }
-    if (--this.#underWay > 0 || this.#closed !== null || this.#dirty.length === 0) return
+    this.#underWay--
+    if (this.#closed !== null || this.#dirty.length === 0) return
+    this.#isUrgent ||= this.#dirty.some((log) => log.isUrgent && !log.isUnderWay)
     if (this.#isUrgent) this.#flush()
     else this.#plan()
   }
@@ -251,7 +262,7 @@ export const randomOf = (ids: Ids): number => Buffer.from(ids.random(4)).readUIn
 function batchesOf(dirty: readonly AttemptLog[], epoch: number | null): Batch[] {
   const groups = new Map<string, AttemptLog[]>()
   for (const log of dirty) {
-    log.isDirty = false
+    log.isDirty = log.isUrgent = false
     const group = groups.get(log.followers)
     if (group === undefined) groups.set(log.followers, [log])
     else group.push(log)
