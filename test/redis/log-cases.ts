@@ -221,8 +221,9 @@ export const followedAt: LogCase = (planted) =>
   })
 
 /**
- * The commit that accepts a job makes whoever reads it at once its follower. What comes before the reader is held; where
- * it was no such commit, or what it sent may be lost, the log is followed as any other; nobody is sent what none reads.
+ * Whoever submits a job and reads it at once is made its follower by the commit that accepts it. What comes before the
+ * reader is held; where it was no such commit, or what it sent may be lost, the log is followed as any other; nobody is
+ * sent what none reads.
  */
 export const expected: LogCase = (planted) =>
   inWorld(planted, async ({ eventually, fleet, join }) => {
