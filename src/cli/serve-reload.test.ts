@@ -69,7 +69,7 @@ describe('a reload', () => {
 
   it('takes models, tenants and the log level over; what runs keeps its deployment', async () => {
     const server = await start(`models:\n${demo('a')}${demo('old')}`)
-    const running = (await server.post('/v1/jobs', request('old', 'demo: tokens=30 delay=40 ttft=0'))).json['id']
+    const running = (await server.post('/v1/jobs', request('old', 'demo: tokens=80 delay=40 ttft=0'))).json['id']
     const state = async (id: unknown): Promise<unknown> => (await server.get(`/v1/jobs/${id}`))['state']
     while ((await state(running)) !== 'leased') await sleep(10)
     server.write(
@@ -120,7 +120,7 @@ describe('a reload', () => {
   it('jobs in line for a model that is gone wait for it, which is told, over a restart too', async () => {
     const both = `models:\n${demo('a', ', limits: { concurrent: 1 }')}${demo('b')}`
     let server = await start(both)
-    const first = (await server.post('/v1/jobs', request('a', 'demo: tokens=60 delay=40 ttft=0'))).json['id']
+    const first = (await server.post('/v1/jobs', request('a', 'demo: tokens=2000 delay=40 ttft=0'))).json['id']
     const jobs = Array.from({ length: 20 }, () => request('a', 'demo: tokens=1 ttft=0'))
     const { json } = await server.post('/v1/jobs', { jobs })
     const ids: unknown[] = (json['data'] as Array<{ id: string }>).map(({ id }) => id)
@@ -135,6 +135,7 @@ describe('a reload', () => {
     server = await start(`models:\n${demo('b')}`, server.folder)
     await told()
     while ((await state(first)) !== 'waiting') await sleep(20)
+    await server.post(`/v1/jobs/${first}/cancel`, {})
     expect(await state(ids[19])).toBe('queued')
     server.write(both)
     await server.hangUp()

@@ -246,7 +246,7 @@ describe('what it says, without a terminal', () => {
     const server = serve({ env })
     const { url } = await server.ready()
     const headers = { authorization: `Bearer ${env.SLUICE_KEY}`, 'content-type': 'application/json' }
-    const request = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=20 delay=40 ttft=0' }] }
+    const request = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=60 delay=50 ttft=0' }] }
     const made = await fetch(`${url}/v1/jobs`, { method: 'POST', headers, body: JSON.stringify({ request }) })
     const { id } = (await made.json()) as { id: string }
     const state = async (): Promise<string> =>

@@ -3,9 +3,10 @@
  * must be answered within a second of the port's opening, submits accepted or told to come back, and no job lost.
  */
 import { connect } from 'node:net'
+import { freePort } from '../free-port.ts'
 import { Http } from './client.ts'
 import { clockOf } from './clocks.ts'
-import { freePort, KEY, pause, SluiceProcess } from './server.ts'
+import { KEY, pause, SluiceProcess } from './server.ts'
 
 const AT_ONCE = 1_000
 /** What the promise is (P2). */

@@ -2,8 +2,10 @@
  * A burst on a provider with few slots: through Sluice all wait in line and are done; straight at the provider most are
  * refused.
  */
+
+import { freePort } from '../free-port.ts'
 import { Http } from './client.ts'
-import { freePort, KEY, SluiceProcess, startUpstream } from './server.ts'
+import { KEY, SluiceProcess, startUpstream } from './server.ts'
 
 export interface BurstReport {
   readonly through: {

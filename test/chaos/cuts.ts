@@ -1,8 +1,10 @@
 /** Streams cut at random bytes, five times each, and resumed by cursor: every client ends token-exact. */
+
+import { freePort } from '../free-port.ts'
 import { tokensOf } from './check-reader.ts'
 import { Http } from './client.ts'
 import type { Seen } from './history.ts'
-import { freePort, KEY, SluiceProcess, startUpstream } from './server.ts'
+import { KEY, SluiceProcess, startUpstream } from './server.ts'
 import { type Followed, readOnce, submitAndRead } from './socket.ts'
 
 /** A stream that is not over by then never will be. */

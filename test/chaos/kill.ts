@@ -2,6 +2,8 @@
  * The kill oracle: clients submit and follow over HTTP and WebSocket while the server is killed with -9, at random and
  * at named points, and started again. What they saw is checked offline: 0 lost, 0 doubled, 0 out of order.
  */
+
+import { freePort } from '../free-port.ts'
 import { random as seeded } from '../random.ts'
 import { check } from './checker.ts'
 import { Http } from './client.ts'
@@ -9,7 +11,7 @@ import { clockOf } from './clocks.ts'
 import { readFinals, readTurns } from './finals.ts'
 import type { History, UpstreamCall } from './history.ts'
 import { Load } from './load.ts'
-import { freePort, KEY, pause, SluiceProcess, startUpstream } from './server.ts'
+import { KEY, pause, SluiceProcess, startUpstream } from './server.ts'
 
 const POINTS = [
   'before-commit',

@@ -432,7 +432,7 @@ describe('while it runs', () => {
     const { engine, facts } = await start(dir, 'process', { disk: (real) => real })
     await submit(engine)
     harm(dir)
-    await eventually(() => expect(engine.health()).toMatchObject({ ok: false }), 5_000)
+    await eventually(() => expect(engine.health()).toMatchObject({ ok: false }))
     expect(refusal((await engine.submissions.submit([draft()]))[0]).code).toBe('storage_failed')
     expect(facts).toContainEqual(
       expect.objectContaining({ type: 'store-degraded', detail: expect.stringMatching(/deleted, moved or replaced/) }),

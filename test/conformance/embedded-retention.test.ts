@@ -6,6 +6,7 @@ import type { Engine } from '../../src/core/ports/engine.ts'
 import { openDisk } from '../../src/engines/embedded/disk/disk.ts'
 import { type ConversationLimitOptions, UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
 import { depth } from '../depth.ts'
+import { HeldLoop } from '../front/loop.ts'
 import { embedded, type Planted } from './embedded.ts'
 import {
   DONE,
@@ -196,7 +197,7 @@ test(`${TURNS} turns of 4 MiB hold the event loop for no longer than 50 ms at a 
   expect(await engine.conversations.get('acme', 'c')).toBeNull()
   clock.leap(SWEEP_MS)
   await held.pause()
-  expect(held.longestCpuMs()).toBeLessThan(50)
+  if (held.longestCpuMs() >= 50) throw new HeldLoop(held.longestCpuMs())
 })
 
 /** As they would be after as many jobs; in one transaction, since that is not what is measured. */

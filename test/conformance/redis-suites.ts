@@ -40,32 +40,43 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   fleet: fleetCases,
 }
 
-/** All suites, or some, on one server or on a cluster of three, which they share. */
+/**
+ * All suites, or some, on one server, side by side, as most of them wait for a takeover; or one after the other on a
+ * cluster of three, which they share with the cases that crash it.
+ */
 export function conformRedis(
   name: string,
   durability: Durability,
   options: { readonly cluster?: boolean; readonly suites?: readonly string[] } = {},
 ): void {
-  let started: Promise<Store & { remove(): Promise<void> }> | null = null
-  const store = (): Promise<Store> => {
+  let started: Promise<Store> | null = null
+  const shared = (): Promise<Store> => {
     started ??= options.cluster === true ? startCluster(durability) : startServer(durability)
     return started
   }
+  const open = redis(shared, durability)
+  const openAlone = options.cluster === true ? open : redis(() => startServer(durability), durability, { own: true })
   const gaps = {
     ...GAPS,
     ...(durability !== 'power' && { power: 'not promised' }),
     ...(options.cluster === true && { cut: 'its processes know all nodes' }),
   }
-  describe.skipIf(NO_REDIS)(`Redis: ${name}`, () => {
+  describe.skipIf(NO_REDIS)(`Redis: ${name}`, { concurrent: options.cluster !== true }, () => {
     afterAll(async () => (await started)?.remove())
-    for (const suite of options.suites ?? Object.keys(SUITES))
-      conform(`${name}: ${suite}`, SUITES[suite], redis(store, durability), gaps)
+    for (const suite of options.suites ?? Object.keys(SUITES)) {
+      const [crashes, others] = [true, false].map((is) =>
+        SUITES[suite].filter(({ needs }) => (needs === 'power') === is),
+      )
+      conform(`${name}: ${suite}`, others, open, gaps)
+      // A server to itself: the others' must not crash
+      conform(`${name}: ${suite}`, crashes, openAlone, gaps)
+    }
   })
 }
 
 const SYNCS = { power: 'always', process: 'everysec', memory: null } as const
 
-async function startServer(durability: Durability): Promise<Store & { remove(): Promise<void> }> {
+async function startServer(durability: Durability): Promise<Store> {
   const server = await RedisServer.start({ appendfsync: SYNCS[durability] })
   return {
     address: { url: server.url },
@@ -78,7 +89,7 @@ async function startServer(durability: Durability): Promise<Store & { remove(): 
   }
 }
 
-async function startCluster(durability: Durability): Promise<Store & { remove(): Promise<void> }> {
+async function startCluster(durability: Durability): Promise<Store> {
   const cluster = await RedisCluster.start({ appendfsync: SYNCS[durability] })
   return {
     address: { url: cluster.url, nodes: cluster.others },

@@ -3,7 +3,6 @@ import { createCoordinator } from '../../src/coordinator/coordinator.ts'
 import { Wheel } from '../../src/core/clock.ts'
 import type { Happened } from '../../src/core/facts.ts'
 import { systemIds } from '../../src/core/ids.ts'
-import type { Coordinator } from '../../src/core/ports/coordinator.ts'
 import type { RedisAddress } from '../../src/engines/redis/client/connection.ts'
 import { openRedis } from '../../src/engines/redis/open.ts'
 import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
@@ -19,22 +18,20 @@ export interface Store {
   readonly port?: number
   /** Killed and started again, on what it has stored. */
   crash(): Promise<void>
+  remove(): Promise<void>
 }
 
-const same = <T>(it: T): T => it
 const ids = systemIds()
 
-export interface Planted {
-  readonly coordinator?: (real: Coordinator) => Coordinator
-}
-
+/** `own`: each store is one case's, and removed with the last of its processes. */
 export function redis(
   store: () => Promise<Store>,
   durability: Durability,
-  planted: Planted = {},
+  { own = false } = {},
 ): (settings?: Settings) => Promise<Opened> {
   return async (settings = {}) => {
-    const { address, port, crash } = await store()
+    const { address, port, crash, remove } = await store()
+    let left = 0
     /** Each case has a part of the server to itself. */
     const prefix = `${ids.name('case', 6)}:`
     const clock = leapClock()
@@ -49,7 +46,7 @@ export function redis(
           redis: { ...address, ...(proxy && { url: proxy.url }), prefix },
           durability,
           allowDataLoss: false,
-          coordinator: () => (planted.coordinator ?? same)(createCoordinator(coordinatorOptions(settings))),
+          coordinator: () => createCoordinator(coordinatorOptions(settings)),
           clock,
           ids,
           wheel: new Wheel(clock),
@@ -69,6 +66,7 @@ export function redis(
         },
         { askTime },
       )
+      left++
       const engine = counted(real)
       await engine.restore()
       return {
@@ -92,6 +90,7 @@ export function redis(
         async close() {
           await engine.close()
           await proxy?.close()
+          if (--left === 0 && own) await remove()
         },
       }
     }

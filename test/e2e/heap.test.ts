@@ -8,8 +8,9 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { depth } from '../depth.ts'
+import { freePort } from '../free-port.ts'
 import type { Heap } from './heap-watch.ts'
-import { freePort, type Server, startServer } from './server.ts'
+import { type Server, startServer } from './server.ts'
 
 const JOBS = depth(20_000, 4_000)
 /** Compiled code, caches and tables as large as they will be. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from '../conformance/harness.ts'
 import { DEEP } from '../depth.ts'
+import { freePort } from '../free-port.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { ADMIN_KEY, call, KEY, startProcess } from './fleet.ts'
 import { freshFolder, killAll, lines, type Options, removeFolders, serve } from './serve.ts'
@@ -32,8 +33,11 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
     removeFolders()
   })
 
-  const start = (more: Options = {}) =>
-    startProcess(redis.url, 'all', { ...more, args: ['--processes', '2', ...(more.args ?? [])] })
+  const start = async (more: Options = {}) => {
+    // Its parent would choose some that others may take before its children do
+    const ports = ['--port', String(await freePort()), '--admin-port', String(await freePort())]
+    return startProcess(redis.url, 'all', { ...more, args: ['--processes', '2', ...ports, ...(more.args ?? [])] })
+  }
   const stats = async (adminUrl: string): Promise<Record<string, number>> =>
     (await call(adminUrl, '/admin/stats', { key: ADMIN_KEY })).json() as Promise<Record<string, number>>
   const models = async (url: string): Promise<string> =>
@@ -84,7 +88,7 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
 
   it('a stop drains them all: what is served is served to its end', async () => {
     const { child, url, adminUrl, ended, err } = await start()
-    const messages = [{ role: 'user', content: 'Hi. demo: tokens=150 delay=10' }]
+    const messages = [{ role: 'user', content: 'Hi. demo: tokens=400 delay=10' }]
     const stream = await call(url!, '/v1/chat/completions', { body: { model: 'demo', stream: true, messages } })
     await eventually(async () => expect(await stats(adminUrl)).toMatchObject({ leased: 1 }))
     child.kill('SIGTERM')

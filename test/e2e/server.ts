@@ -1,10 +1,10 @@
 /** A real Sluice in a process of its own, on free ports and a data folder that goes away with the test. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bareEnvironment } from '../environment.ts'
+import { freePort } from '../free-port.ts'
 
 export interface Server {
   readonly url: string
@@ -21,14 +21,6 @@ export interface Server {
 }
 
 export const KEY = 'sk-sluice-test-key-seeded-from-the-environment'
-
-export async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((done) => probe.listen(0, '127.0.0.1', done))
-  const { port } = probe.address() as { port: number }
-  await new Promise((done) => probe.close(done))
-  return port
-}
 
 /** `config`: YAML without ports and data_dir. */
 export async function startServer(config: string, env: Record<string, string> = {}): Promise<Server> {

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import type { Lease, Outcome } from '../../src/core/ports/work.ts'
-import { DONE, draft, settled, TestWorker } from '../conformance/harness.ts'
+import { DONE, draft, pass, settled, TestWorker } from '../conformance/harness.ts'
 import { depth } from '../depth.ts'
 import { random } from '../random.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
@@ -119,9 +119,10 @@ async function history(side: Side, processes: number, r: Random, mark: string): 
     r,
     mark,
   )
-  for (const process of opened) await process.close()
+  for (const process of opened.splice(1)) await process.close()
   // A retry that is still delayed joins the line later than one that is ready when a process starts
-  await new Promise((done) => setTimeout(done, RETRY_CAP_MS))
+  await pass(opened[0], RETRY_CAP_MS)
+  await opened[0].close()
 }
 
 describe.skipIf(NO_REDIS)('random histories', () => {

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { expectInTime } from '../in-time.ts'
 import { type Logged, recordsOfFrames, recordsOfSse, seqOf, textOf } from './log.ts'
 import { encode, NotUpgraded, type OpenOptions, openPeer, type Peer, type Said } from './peer.ts'
 
@@ -328,7 +329,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const at = performance.now()
       const peer = await open()
       expect((await peer.closed(9_000)).code).toBe(4408)
-      expect(performance.now() - at).toBeLessThan(8_000)
+      expectInTime(performance.now() - at, 8_000)
     })
 
     it('W15 a page of another origin is refused, one of our own is not', async () => {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { depth } from '../depth.ts'
 import { type Server, startServer } from '../e2e/server.ts'
+import { expectInTime } from '../in-time.ts'
 import { recordsOfFrames, recordsOfSse, seqOf, textOf } from './log.ts'
 import { encode, openPeer, type Peer, type Said } from './peer.ts'
 
@@ -65,7 +66,7 @@ describe('a stop', () => {
   it('goaway; who follows nothing leaves, running jobs end first, nothing new is taken', async () => {
     const at = await start('workers: { drain_ms: 10s }\n')
     const [idle, busy] = [await open(at, at.key), await open(at, at.key)]
-    const id = await submit(busy, job(120, 20))
+    const id = await submit(busy, job(250, 20))
     await busy.next(past(5))
     process.kill(at.pid, 'SIGTERM')
     const goaway = await busy.next('goaway')
@@ -102,7 +103,7 @@ describe('a stop', () => {
     const { by_ms: byMs } = await before.next('goaway')
     const from = performance.now()
     expect((await before.closed()).code).toBe(1012)
-    expect(performance.now() - from).toBeLessThan(byMs + 1_000)
+    expectInTime(performance.now() - from, byMs + 1_000)
     await at.crash()
     const cursor = lastCursor(before, id)
     const after = await greeted(at, { key: at.key }, { jobs: [{ job: id, cursor }] })
@@ -195,11 +196,11 @@ describe('who is let in', () => {
     peer.say({ t: 'hello', auth: { ticket } })
     const first = await peer.next('token')
     expect(first['expires_in_ms']).toBeLessThanOrEqual(4_000)
-    const second = await peer.next('token', 4_000)
+    const second = await peer.next('token')
     expect(second['token']).not.toBe(first['token'])
     await greeted(at, { token: second['token'] })
     // Looked after every few seconds
-    expect(await peer.closed(16_000)).toEqual({ code: 4401, reason: expect.stringContaining('invalid_token') })
+    expect(await peer.closed(30_000)).toEqual({ code: 4401, reason: expect.stringContaining('invalid_token') })
     expect(performance.now() - from).toBeGreaterThan(8_900)
   })
 
@@ -217,7 +218,7 @@ describe('who is let in', () => {
 
 describe('what a connection leaves behind', () => {
   it('on_disconnect: cancel: after the grace, unless its reader comes back', async () => {
-    const at = await start('http: { disconnect_grace_ms: 700ms }\n')
+    const at = await start('http: { disconnect_grace_ms: 2s }\n')
     const peer = await open(at, at.key)
     const left = await submit(peer, job(2_000, 20, { on_disconnect: 'cancel' }))
     const kept = await submit(peer, job(100, 20, { on_disconnect: 'cancel' }))
@@ -227,7 +228,7 @@ describe('what a connection leaves behind', () => {
     const back = await greeted(at, { key: at.key }, { jobs: [{ job: kept }] })
     expect(await back.next('end')).toMatchObject({ job: kept, state: 'done' })
     const states = await Promise.all(
-      [left, plain].map(async (id) => (await call(`${at.url}/v1/jobs/${id}?wait_ms=5000`, at.key)).state),
+      [left, plain].map(async (id) => (await call(`${at.url}/v1/jobs/${id}?wait_ms=20000`, at.key)).state),
     )
     expect(states).toEqual(['canceled', 'done'])
   })

@@ -1,7 +1,8 @@
 /** A real Redis Cluster on loopback: masters that share the slots, without replicas. */
 import { Redis } from 'ioredis'
+import { freePort } from '../free-port.ts'
 import { FaultProxy } from './proxy.ts'
-import { freePort, type RedisOptions, RedisServer } from './server.ts'
+import { type RedisOptions, RedisServer } from './server.ts'
 
 const SLOTS = 16_384
 const READY_MS = 30_000

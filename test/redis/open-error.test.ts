@@ -12,7 +12,8 @@ import { systemIds } from '../../src/core/ids.ts'
 import { openGround } from '../../src/engines/redis/bus/ground.ts'
 import { examineRedis } from '../../src/engines/redis/client/check.ts'
 import type { RedisAddress } from '../../src/engines/redis/client/connection.ts'
-import { freePort, NO_REDIS, RedisServer } from './server.ts'
+import { freePort } from '../free-port.ts'
+import { NO_REDIS, RedisServer } from './server.ts'
 
 const PASSWORD = 'pw-71c3e0'
 

@@ -5,9 +5,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { freePort } from '../free-port.ts'
 
 const SERVERS = ['redis-server', 'valkey-server']
 
@@ -30,8 +30,6 @@ export interface RedisOptions {
   readonly config?: Readonly<Record<string, string>>
 }
 
-/** Below the ports that the kernel gives to outgoing connections: nobody else takes it while the server is down. */
-const [FIRST_PORT, PORTS] = [12_000, 18_000]
 const START_TRIES = 20
 const START_MS = 20_000
 const READY = 'Ready to accept connections'
@@ -149,19 +147,5 @@ export class RedisServer {
   async remove(): Promise<void> {
     await this.kill()
     rmSync(this.dir, { recursive: true, force: true })
-  }
-}
-
-/** In the range where nobody takes it for an outgoing connection. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = FIRST_PORT + Math.floor(Math.random() * PORTS)
-    const probe = createServer()
-    const isFree = await new Promise<boolean>((done) => {
-      probe.once('error', () => done(false))
-      probe.listen(port, '127.0.0.1', () => done(true))
-    })
-    await new Promise((done) => probe.close(done))
-    if (isFree) return port
   }
 }

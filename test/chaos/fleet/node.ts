@@ -1,7 +1,7 @@
 /** One process of the fleet: a gateway or a worker, with a link of its own to Redis. */
 
+import { freePort } from '../../free-port.ts'
 import { FaultProxy } from '../../redis/proxy.ts'
-import { freePort } from '../../redis/server.ts'
 import { clockAt } from '../clocks.ts'
 import { SluiceProcess } from '../server.ts'
 

@@ -1,5 +1,6 @@
 /** Upstreams as they are, and as they should not be: raw bytes over real sockets. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { expectInTime } from '../../../../test/in-time.ts'
 import { systemClock, Wheel } from '../../../core/clock.ts'
 import type { Provider, ProviderEnd } from '../../../core/ports/provider.ts'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
@@ -291,7 +292,7 @@ it('closes the upstream connection within 100 ms of an abort', async () => {
   })
   run.abort()
   run.abort()
-  expect(await closed).toBeLessThan(100)
+  expectInTime(await closed, 100)
   expect(end).toEqual({ kind: 'aborted' })
 })
 
