@@ -30,6 +30,7 @@ export default defineConfig({
   test: {
     // Most of them wait for something, and not for a core
     maxWorkers: 4,
+    maxConcurrency: 12,
     sequence: { sequencer: LongestFirst },
     // Not while somebody edits the tree beside a run
     ...(process.env['CI'] && { globalSetup: 'test/stray-files.ts' }),

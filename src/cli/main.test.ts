@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { DEEP } from '../../test/depth.ts'
 import { bareEnvironment } from '../../test/environment.ts'
 import { openForCheck } from '../app/models.ts'
 import { loadConfig } from '../config/load.ts'
@@ -18,10 +19,14 @@ import { ago } from './table.ts'
 const dir = mkdtempSync(join(tmpdir(), 'sluice-cli-'))
 afterAll(() => rmSync(dir, { recursive: true }))
 
-function sluice(
-  args: readonly string[],
-  env: Record<string, string> = {},
-): Promise<{ code: number | null; out: string; err: string }> {
+interface Ran {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+/** As a process of its own. */
+function sluice(args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
   return new Promise((done) => {
     const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
       env: { ...bareEnvironment(), ...env },
@@ -32,6 +37,31 @@ function sluice(
     child.stderr.on('data', (d: Buffer) => (err += d.toString()))
     child.on('close', (code) => done({ code, out, err }))
   })
+}
+
+let turn: Promise<unknown> = Promise.resolve()
+/** The same without a process, which is most of what it costs: those of a deep run are enough. One at a time. */
+function command(args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+  if (DEEP) return sluice(args, env)
+  const ran = turn.then(async () => {
+    const [before, folder] = [process.env, process.cwd()]
+    const [out, err]: [string[], string[]] = [[], []]
+    const output = {
+      write: (text: string) => void out.push(text),
+      print: (line: string) => void out.push(`${line}\n`),
+      note: (line: string) => void err.push(`${line}\n`),
+    }
+    process.env = { ...bareEnvironment(), ...env }
+    process.chdir(dir)
+    try {
+      return { code: await run(args, output), out: out.join(''), err: err.join('') }
+    } finally {
+      process.env = before
+      process.chdir(folder)
+    }
+  })
+  turn = ran.catch(() => {})
+  return ran
 }
 
 describe('a mistake is named, with what was probably meant: exit code 2', () => {
@@ -129,24 +159,24 @@ describe('what another process has taken: one line, exit code 5', () => {
 
 it('the help of a subcommand shows what matters to it', async () => {
   const [asked, flag, group] = await Promise.all([
-    sluice(['help', 'jobs', 'follow']),
-    sluice(['jobs', 'follow', '--help']),
-    sluice(['jobs', '--help']),
+    command(['help', 'jobs', 'follow']),
+    command(['jobs', 'follow', '--help']),
+    command(['jobs', '--help']),
   ])
   expect(asked.out).toBe(flag.out)
   expect(asked.out).toContain('npx sluice jobs follow ID [--after CURSOR]\n')
   for (const option of ['--after CURSOR', '--url URL', '--key KEY', '--json']) expect(asked.out).toContain(option)
   expect(asked.out).not.toMatch(/--state|--limit|--durability|--log-level|--data-dir/)
-  expect((await sluice(['help', 'keys', 'list'])).out).toContain('--data-dir TEXT')
+  expect((await command(['help', 'keys', 'list'])).out).toContain('--data-dir TEXT')
   for (const verb of ['list', 'show', 'follow', 'cancel', 'redrive'])
     expect(group.out).toMatch(new RegExp(`^  ${verb} `, 'm'))
 })
 
 it('helps', async () => {
   const [overview, serve, settings, version] = await Promise.all([
-    sluice([]),
-    sluice(['serve', '-h']),
-    sluice(['help', 'settings']),
+    command([]),
+    command(['serve', '-h']),
+    command(['help', 'settings']),
     sluice(['--version']),
   ])
   expect([overview.code, serve.code, settings.code, version.code]).toEqual([0, 0, 0, 0])
@@ -165,7 +195,7 @@ it('helps', async () => {
     'echo=1',
   ])
     expect(serve.out).toContain(word)
-  const mock = (await sluice(['mock', '--help'])).out
+  const mock = (await command(['mock', '--help'])).out
   for (const letter of 'ndfbeksghxu') expect(mock).toMatch(new RegExp(`^ +-${letter}\\w+ `, 'm'))
   expect(settings.out).toContain('--http-max-body-bytes SIZE  SLUICE_HTTP_MAX_BODY_BYTES  [4MiB]')
   expect(settings.out).not.toContain('--admin-key')
@@ -219,7 +249,7 @@ describe('against a server', () => {
   )
   afterAll(() => server.close())
   const call = async (args: readonly string[], key = 'good') =>
-    sluice(args, { SLUICE_URL: await url, SLUICE_ADMIN_URL: await url, SLUICE_API_KEY: key, SLUICE_ADMIN_KEY: key })
+    command(args, { SLUICE_URL: await url, SLUICE_ADMIN_URL: await url, SLUICE_API_KEY: key, SLUICE_ADMIN_KEY: key })
 
   it('lists jobs in a table, and as JSON', async () => {
     expect((await call(['jobs', 'list', '--state', 'done', '--limit', '5'])).out).toMatch(
@@ -256,7 +286,7 @@ describe('against a server', () => {
       out: '',
       err: 'sluice: The admin key is not valid on this server: use the one in the admin.key of its data folder.\n',
     })
-    expect(await sluice(['jobs', 'list', '--url', 'http://127.0.0.1:9', '--key', 'x'])).toMatchObject({
+    expect(await command(['jobs', 'list', '--url', 'http://127.0.0.1:9', '--key', 'x'])).toMatchObject({
       code: 3,
       out: '',
     })
@@ -264,13 +294,13 @@ describe('against a server', () => {
 
   it('takes the address as it is copied from an SDK, and its key from SLUICE_KEY too', async () => {
     const env = { SLUICE_KEY: 'good' }
-    expect((await sluice(['jobs', 'cancel', 'job_1', '--url', `${await url}/v1/`], env)).out).toBe('job_1 canceled\n')
+    expect((await command(['jobs', 'cancel', 'job_1', '--url', `${await url}/v1/`], env)).out).toBe('job_1 canceled\n')
   })
 
   it('tells who is to blame for an address that does not work', async () => {
     const http = await url
     const says = async (address: string): Promise<[number | null, string]> => {
-      const { code, err } = await sluice(['jobs', 'list', '--url', address], { SLUICE_API_KEY: 'good' })
+      const { code, err } = await command(['jobs', 'list', '--url', address], { SLUICE_API_KEY: 'good' })
       return [code, err]
     }
     expect(await says('foo')).toEqual([
@@ -282,8 +312,8 @@ describe('against a server', () => {
     expect(await says(http.replace('http:', 'https:'))).toEqual([3, expect.stringContaining('does not speak TLS')])
     expect(await says('http://no-such-host.invalid')).toEqual([3, expect.stringContaining('was not found')])
     const env = { SLUICE_API_KEY: 'good', SLUICE_URL: '"foo"\r' }
-    expect((await sluice(['jobs', 'list'], env)).err).toContain('SLUICE_URL: "foo" is not')
-    const odd = await sluice(['jobs', 'list', '--url', http], { SLUICE_API_KEY: 'canary-kéy' })
+    expect((await command(['jobs', 'list'], env)).err).toContain('SLUICE_URL: "foo" is not')
+    const odd = await command(['jobs', 'list', '--url', http], { SLUICE_API_KEY: 'canary-kéy' })
     expect([odd.code, odd.err.includes('canary')]).toEqual([2, false])
   })
 
@@ -291,7 +321,7 @@ describe('against a server', () => {
     const other = createServer((_request, response) => response.writeHead(404).end('<h1>nginx</h1>'))
     await new Promise<void>((done) => other.listen(0, '127.0.0.1', done))
     const address = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
-    const { code, err } = await sluice(['jobs', 'list', '--url', address], { SLUICE_API_KEY: 'good' })
+    const { code, err } = await command(['jobs', 'list', '--url', address], { SLUICE_API_KEY: 'good' })
     expect([code, err]).toEqual([1, expect.stringContaining('answered HTTP 404, but is not Sluice')])
     other.close()
   })
@@ -307,7 +337,7 @@ it('finds the admin key in the data folder', async () => {
   const seen = new Promise<string | undefined>((done) =>
     server.once('request', (request) => done(request.headers.authorization)),
   )
-  expect((await sluice(['keys', 'list', '--data-dir', '.', '--admin-port', String(port)])).code).toBe(0)
+  expect((await command(['keys', 'list', '--data-dir', '.', '--admin-port', String(port)])).code).toBe(0)
   expect(await seen).toBe('Bearer stored-by-the-tests-42')
   server.close()
 })
@@ -375,7 +405,7 @@ describe('doctor', () => {
     const file = join(dir, 'missing.yaml')
     const models = 'models: [{ name: a, provider: openai, api_key: { env: NOT_SET } }, { name: demo, provider: demo }]'
     writeFileSync(file, `port: 0\nadmin: { port: 0 }\ndata_dir: ${join(dir, 'missing')}\n${models}\n`)
-    const { code, out } = await sluice(['doctor', '--quiet', '--config', file])
+    const { code, out } = await command(['doctor', '--quiet', '--config', file])
     expect(code).toBe(1)
     const failed = out.split('\n').filter((line) => line.startsWith('FAILED'))
     expect(failed).toEqual([expect.stringContaining('models[0].api_key: the environment variable NOT_SET is not set')])

@@ -2,7 +2,7 @@
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import { parseEnd } from '../../src/core/record.ts'
-import { accepted, type Case, DONE, draft, eventually, readAll, runJob, submit, TestWorker } from './harness.ts'
+import { accepted, type Case, DONE, draft, eventually, pass, readAll, runJob, submit, TestWorker } from './harness.ts'
 import { numbersOf } from './words.ts'
 
 const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') =>
@@ -87,12 +87,13 @@ export const controlCases: readonly Case[] = [
   {
     name: 'cancel of a running job whose worker is silent: ends when the lease runs out',
     async run(open) {
-      const { engine, clock } = await open({ leaseMs: 1_000 })
+      const opened = await open({ leaseMs: 10_000 })
+      const { engine } = opened
       const worker = new TestWorker(engine)
       const job = await submit(engine)
       const lease = await worker.one(job)
       await engine.jobs.cancel(job.id)
-      clock.leap(1_100)
+      await pass(opened, 10_100)
       await eventually(async () => expect((await engine.jobs.get(job.id))?.state).toBe('canceled'))
       expect((await engine.work.finish(lease, DONE)).kind).toBe('fenced')
       expect(ends((await readAll(engine, job.id)).records)).toBe(1)
@@ -136,12 +137,12 @@ export const controlCases: readonly Case[] = [
     async run(open) {
       const { engine, clock } = await open()
       const worker = new TestWorker(engine)
-      const job = await submit(engine, { options: { delayMs: 5_000 } })
+      const job = await submit(engine, { options: { delayMs: 60_000 } })
       expect(await worker.lease()).toEqual([])
       worker.accept(1)
-      clock.leap(4_800)
+      clock.leap(50_000)
       expect(worker.taken).toEqual([])
-      clock.leap(300)
+      clock.leap(10_100)
       await eventually(() => expect(worker.taken.map((l) => l.job.id)).toEqual([job.id]))
     },
   },

@@ -121,8 +121,8 @@ export const conversationCases: readonly Case[] = [
     name: 'an expired job leaves its turn too',
     async run(open) {
       const { engine, clock } = await open()
-      await submit(engine, { body: say('late'), options: { conversation: 'c', deadlineMs: 100 } })
-      clock.leap(200)
+      await submit(engine, { body: say('late'), options: { conversation: 'c', deadlineMs: 10_000 } })
+      clock.leap(10_100)
       await eventually(async () =>
         expect((await readConversation(engine, 'acme', 'c'))?.turns).toMatchObject([
           { state: 'expired', messages: '[{"role":"user","content":"late"}]' },

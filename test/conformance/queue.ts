@@ -361,14 +361,15 @@ export const queueCases: readonly Case[] = [
   {
     name: 'fence: a lease that ran out can write nothing more (J2)',
     async run(open) {
-      const { engine, clock } = await open({ leaseMs: 1_000 })
+      const opened = await open({ leaseMs: 20_000 })
+      const { engine } = opened
       const [dead, alive] = [new TestWorker(engine, 'dead'), new TestWorker(engine, 'alive')]
       const job = await submit(engine)
       const stale = await dead.one(job)
       const writer = engine.log.open(stale)
       writer.append(['{"a":1}'], 1, false)
       await writer.flushed()
-      clock.leap(1_100)
+      await pass(opened, 20_100)
       await eventually(() => expect(dead.revocations).toEqual([{ job: job.id, attempt: 1, reason: 'lost' }]))
       const lease = await alive.one(job)
       expect(lease).toMatchObject({ attempt: 2, crashes: 1 })
@@ -397,9 +398,9 @@ export const queueCases: readonly Case[] = [
       await submit(engine)
       const mine = await w1.lease(2)
       await w2.lease(1)
-      await pass(opened, 8_000)
+      await pass(opened, 7_000)
       w1.heartbeat()
-      await pass(opened, 8_000)
+      await pass(opened, 7_000)
       await eventually(() => expect(w2.revocations.length).toBe(1))
       expect(w1.revocations).toEqual([])
       for (const lease of mine) expect((await engine.work.finish(lease, DONE)).kind).toBe('ended')

@@ -261,7 +261,8 @@ export const timeCases: readonly Case[] = [
         await eventually(async () => expect((await opened.engine.operations.depth()).queued).toBeGreaterThan(0))
       }
       expect(deaths).toBe(5)
-      expect(await opened.engine.jobs.get(killer.id)).toMatchObject({ state: 'failed', error: { code: 'poison_job' } })
+      const poisoned = { state: 'failed', error: { code: 'poison_job' } }
+      await eventually(async () => expect(await opened.engine.jobs.get(killer.id)).toMatchObject(poisoned))
       for (const { id } of innocents) expect((await opened.engine.jobs.get(id))?.state).not.toBe('failed')
     },
   },
