@@ -92,8 +92,11 @@ export function embedded(
         const real = (planted.withoutThread ? withoutThread : openDisk)(path, {
           ...events,
           synced(ms, walBytes) {
-            copyFolder(began, synced)
-            rmSync(began, { recursive: true })
+            // A disk so slow that an orderly end did not wait for it: nothing is left to compare
+            if (existsSync(began)) {
+              copyFolder(began, synced)
+              rmSync(began, { recursive: true })
+            }
             events.synced(ms, walBytes)
           },
         })
