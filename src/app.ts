@@ -63,16 +63,17 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const runtime = createRuntime(options.log)
   const { clock, ids, log } = runtime
   const { siblings, signal, keyOnStart, keyFile } = options
+  const advises = siblings?.isFirst !== false
   const { drainMs } = config.workers
   const settings = await Settings.open(config, runtime)
-  const engine = await closingOnError([settings], () => openEngine(settings, runtime))
+  const engine = await closingOnError([settings], () => openEngine(settings, runtime, advises))
   // The engine has made the folder that it is kept in
   const ownKey = await closingOnError([engine, settings], () => adminKey(config, ids))
   const catalogue = new Catalogue(settings.routes())
   const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, catalogue, runtime)
   const loop = watchLoop()
   const numbers = createRegistry()
-  const reload = reloader(settings, { catalogue, engine, worker }, options)
+  const reload = reloader(settings, { catalogue, engine, worker }, { ...options, advises })
   const own: Own = { numbers: () => numbers.read(), reload, health: engine.health }
   const isSeeded = keyOnStart !== undefined
   // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
@@ -112,7 +113,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     const makesKey = keyOnStart === undefined && config.role !== 'worker'
     const createdKey = makesKey ? await firstKey(engine.keys, keyFile, dates, ids) : null
     gateway.ready()
-    await warnOfJobsWithoutModel(engine.jobs, catalogue, log)
+    if (advises) await warnOfJobsWithoutModel(engine.jobs, catalogue, log)
     return {
       publicUrl: open && urlOf(open),
       adminUrl: urlOf(admin),

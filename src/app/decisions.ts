@@ -1,11 +1,13 @@
 /**
  * What the coordinator decides by, as plain data: on Redis it runs in a thread of its own, which imports this module
- * (DecisionsModule).
+ * (DecisionsModule), and a reload of one process reaches the coordinator in another, as JSON.
  */
 import { createCoordinator } from '../coordinator/coordinator.ts'
 import { systemIds } from '../core/ids.ts'
-import type { Coordinator } from '../core/ports/coordinator.ts'
-import type { Decisions } from '../engines/redis/coordinator/host-thread.ts'
+import { isRecord } from '../core/json.ts'
+import type { Coordinator, PlanModel } from '../core/ports/coordinator.ts'
+import type { Decisions } from '../engines/redis/coordinator/parts.ts'
+import { count, list, maybe, members, number, object, type Shape, text } from '../engines/shared/shape.ts'
 import type { Settings } from './in-force.ts'
 
 /** J4: how long an SDK's retry joins a job that ended well. */
@@ -16,20 +18,45 @@ const RETURN_ROOM_MS = 60_000
 /** Its own URL, for the thread. */
 export const MODULE = import.meta.url
 
+/** By the groups of the configuration that they come from. Null: no limit, as JSON has no Infinity. */
 const settingsNow = ({ config, plan }: Settings) => {
   const { queue, sessions, workers, tenants, retention } = config
+  const { plainDeadlineMs: _plain, jobDeadlineMs: _job, ...decides } = queue
   return {
     models: plan(),
-    queue,
-    leaseMs: workers.leaseMs,
-    maxQueuedPerSession: sessions.maxQueuedJobs,
-    maxQueuedBytesPerSession: sessions.maxQueuedBytes,
-    weights: new Map(tenants.map(({ name, weight }) => [name, weight])),
-    keepMs: retention.logsMs,
-    keepMsOf: new Map(tenants.map(({ name, retention: own }) => [name, own.logsMs])),
+    queue: decides,
+    workers: { leaseMs: workers.leaseMs },
+    sessions: { maxQueuedJobs: sessions.maxQueuedJobs, maxQueuedBytes: sessions.maxQueuedBytes },
+    tenants: tenants.map(({ name, weight, retention: own }) => ({
+      name,
+      weight,
+      keepMs: finite(own.logsMs ?? retention.logsMs),
+    })),
+    retention: { keepMs: finite(retention.logsMs) },
   }
 }
 export type DecisionSettings = ReturnType<typeof settingsNow>
+
+const finite = (ms: number): number | null => (ms === Infinity ? null : ms)
+
+/** What is read of those that another process sends. A group that its version does not know stays as it is. */
+const GROUPS: Shape = {
+  models: list(members({ name: text, deployments: list(object) })),
+  queue: members({
+    maxAttempts: count,
+    maxCrashes: count,
+    retryBaseMs: number,
+    retryCapMs: number,
+    maxQueuedJobs: count,
+    maxQueuedPerTenant: count,
+    maxQueuedPerLane: count,
+    maxQueuedBytesPerTenant: count,
+  }),
+  workers: members({ leaseMs: number }),
+  sessions: members({ maxQueuedJobs: count, maxQueuedBytes: count }),
+  tenants: list(members({ name: text, weight: number, keepMs: maybe(number) })),
+  retention: members({ keepMs: maybe(number) }),
+}
 
 /** As they are whenever it is asked: a reload changes them. */
 export function decisionSettings(settings: Settings): () => DecisionSettings {
@@ -44,31 +71,61 @@ export function decisionSettings(settings: Settings): () => DecisionSettings {
   }
 }
 
+type Tenants = ReadonlyMap<string, DecisionSettings['tenants'][number]>
+
+/** By name; made once for each settings, as tokens are charged by it. */
+function tenantsOf(settings: () => DecisionSettings): () => Tenants {
+  let of: DecisionSettings['tenants'] | null = null
+  let byName: Tenants = new Map()
+  return () => {
+    const { tenants } = settings()
+    if (tenants !== of) byName = new Map(tenants.map((tenant) => [tenant.name, tenant]))
+    of = tenants
+    return byName
+  }
+}
+
 export function coordinatorOf(settings: () => DecisionSettings, jitter: () => number): Coordinator {
-  const { models, queue, leaseMs, maxQueuedPerSession, maxQueuedBytesPerSession } = settings()
+  const tenants = tenantsOf(settings)
+  const caps = () => {
+    const { queue, sessions } = settings()
+    return {
+      ...queue,
+      maxQueuedPerSession: sessions.maxQueuedJobs,
+      maxQueuedBytesPerSession: sessions.maxQueuedBytes,
+    }
+  }
+  const { models, workers } = settings()
   return createCoordinator({
-    models,
-    ...queue,
-    leaseMs,
-    maxQueuedPerSession,
-    maxQueuedBytesPerSession,
+    models: models.map(withoutLimits),
+    ...caps(),
+    caps,
+    leaseMs: workers.leaseMs,
     joinAfterEndMs: JOIN_AFTER_END_MS,
     returnRoomMs: RETURN_ROOM_MS,
-    weight: (tenant) => settings().weights.get(tenant) ?? 1,
+    weight: (tenant) => tenants().get(tenant)?.weight ?? 1,
     promptWeight: 1,
     outputWeight: 2,
     jitter,
   })
 }
 
+const withoutLimits = (model: PlanModel): PlanModel => ({
+  ...model,
+  deployments: model.deployments.map((each) => ({ ...each, concurrent: each.concurrent ?? Infinity })),
+})
+
 export function openDecisions(options: unknown): Decisions {
   let settings = options as DecisionSettings
   const { jitter } = systemIds()
+  const tenants = tenantsOf(() => settings)
   return {
     createCoordinator: () => coordinatorOf(() => settings, jitter),
-    keepMs: (tenant) => settings.keepMsOf.get(tenant) ?? settings.keepMs,
+    keepMs: (tenant) => (tenants().get(tenant) ?? settings.retention).keepMs,
+    settings: () => settings,
     change(to) {
-      settings = to as DecisionSettings
+      const known = Object.entries(isRecord(to) ? to : {}).filter(([name]) => Object.hasOwn(GROUPS, name))
+      if (known.every(([name, group]) => GROUPS[name](group))) settings = { ...settings, ...Object.fromEntries(known) }
     },
   }
 }

@@ -7,7 +7,12 @@ import type { Settings } from './in-force.ts'
 import { redisAddress } from './redis.ts'
 import type { Runtime } from './runtime.ts'
 
-export async function openEngine(settings: Settings, { clock, ids, wheel, emit }: Runtime): Promise<Engine> {
+/** `advises`: tells the operator what other processes of this machine would, too. */
+export async function openEngine(
+  settings: Settings,
+  { clock, ids, wheel, emit }: Runtime,
+  advises: boolean,
+): Promise<Engine> {
   const { durability, dataDir, http, engine } = settings.config
   const shared = {
     durability,
@@ -29,6 +34,7 @@ export async function openEngine(settings: Settings, { clock, ids, wheel, emit }
     ...shared,
     redis: redisAddress(engine.redis),
     allowDataLoss: engine.redis.allowDataLoss,
+    advises,
     coordinator: { module: MODULE, options: decisions },
   })
   return opened.engine

@@ -29,7 +29,20 @@ export interface Reloaded {
 }
 
 /** What a running server can change: whole groups, or single settings. */
-const TAKEN_OVER = ['models', 'tenants', 'timeouts', 'proxy', 'log', 'retention.logs']
+const TAKEN_OVER = [
+  'models',
+  'tenants',
+  'timeouts',
+  'proxy',
+  'log',
+  'retention.logs',
+  'queue.max_queued_jobs',
+  'queue.max_queued_per_tenant',
+  'queue.max_queued_per_lane',
+  'queue.max_queued_bytes_per_tenant',
+  'sessions.max_queued_jobs',
+  'sessions.max_queued_bytes',
+]
 
 const RETIRED_CHECK_MS = 1_000
 

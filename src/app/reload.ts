@@ -16,6 +16,11 @@ export interface ReloadOptions {
   readonly onReload?: (config: Config) => void
 }
 
+interface Advice {
+  /** False: a sibling tells the operator what each of them would. */
+  readonly advises: boolean
+}
+
 /**
  * A reload that logs its outcome, and how many jobs wait for models that are gone. Rejects with config_invalid; then
  * nothing has changed.
@@ -23,7 +28,7 @@ export interface ReloadOptions {
 export function reloader(
   settings: Settings,
   parts: ServedBy,
-  { log, configAgain, onReload }: ReloadOptions,
+  { log, configAgain, onReload, advises }: ReloadOptions & Advice,
 ): () => Promise<Reloaded> {
   const reload = async (): Promise<Reloaded> => {
     if (configAgain === undefined)
@@ -33,7 +38,7 @@ export function reloader(
       onReload?.(settings.config)
       const { models, tenants, needsRestart } = reloaded
       log.info({ models, tenants, needs_restart: needsRestart }, 'the configuration was reloaded')
-      await warnOfJobsWithoutModel(parts.engine.jobs, parts.catalogue, log)
+      if (advises) await warnOfJobsWithoutModel(parts.engine.jobs, parts.catalogue, log)
       return reloaded
     } catch (error) {
       const reason = (error as Error).message

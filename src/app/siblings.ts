@@ -14,6 +14,8 @@ export interface Siblings {
   ask(question: Question): Promise<readonly unknown[]>
   /** Why another one takes no work; null: all do. */
   readonly refusal: SluiceError | null
+  /** It tells the operator what each of them would. */
+  readonly isFirst: boolean
 }
 
 /** What this process alone would answer. */

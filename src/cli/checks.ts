@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { examine } from '../app/data-folder.ts'
-import { examineRedis, type RedisSettings } from '../app/redis.ts'
+import { compareWithFleet, examineRedis, type RedisSettings } from '../app/redis.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
 import { urlOf } from '../core/address.ts'
@@ -77,6 +77,25 @@ export async function checkRedis(settings: RedisSettings, durability: Config['du
     ]
   } catch (error) {
     return [{ name, verdict: 'failed', detail: (error as Error).message }]
+  }
+}
+
+/** Whether a fleet that runs decides by these settings: its coordinator may have been started with others. */
+export async function checkFleet(config: Config): Promise<readonly Check[]> {
+  const { engine } = config
+  if (engine === 'embedded') return []
+  const name = 'fleet'
+  try {
+    const found = await withTimeout(() => compareWithFleet(config, engine.redis), REDIS_CHECK_MS)
+    if (found === null) return []
+    const { coordinator, differ } = found
+    if (differ.length === 0) return [{ name, verdict: 'ok', detail: `${coordinator} coordinates it by these settings` }]
+    const detail =
+      `${coordinator} coordinates it, by other settings than these: ${differ.join(', ')}. Reload, or restart, ` +
+      'whichever is not up to date'
+    return [{ name, verdict: 'note', detail }]
+  } catch {
+    return [] // what can't be reached, or made, has a row of its own
   }
 }
 

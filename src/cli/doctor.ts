@@ -2,7 +2,7 @@
 import { loadConfig } from '../config/load.ts'
 import { printConfig } from '../config/print.ts'
 import { Secret } from '../settings/fields.ts'
-import { type Check, checkAll, checkDeployments } from './checks.ts'
+import { type Check, checkAll, checkDeployments, checkFleet } from './checks.ts'
 import { adminClient } from './client.ts'
 import { type Args, type Command, EXIT, FailedError } from './command.ts'
 import { columns } from './table.ts'
@@ -27,6 +27,8 @@ export const command: Command = {
       ...loaded.warnings.map((detail): Check => ({ name: 'environment', verdict: 'note', detail })),
       ...loaded.missing.map((detail): Check => ({ name: 'secret', verdict: 'failed', detail })),
       ...(await checkAll(loaded.config, providers)),
+      // Settings that lack their secrets are nobody's
+      ...(loaded.missing.length === 0 ? await checkFleet(loaded.config) : []),
       ...(await checkServer(args)),
       ...(problem === null ? [] : [{ name: 'models', verdict: 'failed', detail: problem } as const]),
     ]

@@ -11,24 +11,28 @@ import { Sink } from './sink.ts'
 const LEVELS = ['debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 type Level = (typeof LEVELS)[number]
 
-/** `json`: JSON even at a terminal. */
-export function openLog(level: Level, json: boolean): ServerLog {
+/** `json`: JSON even at a terminal. `nth`: of several processes. */
+export function openLog(level: Level, json: boolean, nth: number | null): ServerLog {
   const asText = !json && isatty(2)
   const render = (line: string): string => (asText ? pretty(line) : line)
   const lossLine = (lines: number): string =>
-    lineOf('warn', systemClock, { lines }, 'log lines were dropped: nobody read them, or the disk was full')
+    log.lineOf('warn', { lines }, 'log lines were dropped: nobody read them, or the disk was full')
   const sink = new Sink(2, { onLost: (lines) => render(lossLine(lines)) })
-  return new ServerLog(level, systemClock, (line) => sink.write(render(line)))
+  const log = new ServerLog(level, systemClock, (line) => sink.write(render(line)), nth)
+  return log
 }
 
 export class ServerLog {
   /** The lowest that is written. */
   level: Level
+  /** Of the processes that share a server's ports; 0: their parent. Null: there is one. */
+  nth: number | null
   readonly #clock: Clock
   readonly #write: (line: string) => void
 
-  constructor(level: Level, clock: Clock, write: (line: string) => void) {
+  constructor(level: Level, clock: Clock, write: (line: string) => void, nth: number | null = null) {
     this.level = level
+    this.nth = nth
     this.#clock = clock
     this.#write = write
   }
@@ -54,14 +58,16 @@ export class ServerLog {
   }
 
   #log(level: Level, fact: object, message: string | undefined): void {
-    if (LEVELS.indexOf(level) >= LEVELS.indexOf(this.level)) this.#write(lineOf(level, this.#clock, fact, message))
+    if (LEVELS.indexOf(level) >= LEVELS.indexOf(this.level)) this.#write(this.lineOf(level, fact, message))
   }
-}
 
-function lineOf(level: Level, clock: Clock, fact: object, message: string | undefined): string {
-  const head = `{"level":"${level}","time":"${new Date(clock.wallMs()).toISOString()}"`
-  const members = membersOf(fact).slice(1, -1)
-  return `${head}${members && `,${members}`}${message === undefined ? '' : `,"msg":${JSON.stringify(message)}`}}\n`
+  /** With its end. */
+  lineOf(level: Level, fact: object, message: string | undefined): string {
+    const which = this.nth === null ? '' : `,"process":${this.nth}`
+    const head = `{"level":"${level}","time":"${new Date(this.#clock.wallMs()).toISOString()}"${which}`
+    const members = membersOf(fact).slice(1, -1)
+    return `${head}${members && `,${members}`}${message === undefined ? '' : `,"msg":${JSON.stringify(message)}`}}\n`
+  }
 }
 
 function membersOf(fact: object): string {

@@ -71,7 +71,7 @@ describe('a mistake is named, with what was probably meant: exit code 2', () => 
     [['doctor', '--port'], 'The option --port needs a value.'],
     [['doctor', '--json=yes'], 'The option --json takes no value.'],
     [['doctor', 'now'], 'Unexpected argument: "now".'],
-    [['doctor', '--port', 'x'], '--port: port: expected a whole number'],
+    [['doctor', '--port', 'x'], '--port: expected a whole number'],
     [['doctor', '--config', 'none.yaml'], "none.yaml can't be read (ENOENT)."],
     [['jobs'], 'Missing subcommand: "npx sluice jobs list", "show", "follow", "cancel" or "redrive".'],
     [['jobs', '--json'], 'Missing subcommand'],
@@ -113,7 +113,7 @@ describe('the server without a terminal: its last line is JSON, whatever is wron
   it.each([
     [['--json', '--prot', '1'], 'There is no option --prot. Did you mean "--port"?'],
     [['now'], 'Unexpected argument: "now".'],
-    [['--port', 'x'], '--port: port: expected a whole number'],
+    [['--port', 'x'], '--port: expected a whole number'],
   ])('serve %s', async (args, msg) => {
     const { code, out, err } = await sluice(['serve', ...args])
     expect(err.split('\n')).toHaveLength(2)

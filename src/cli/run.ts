@@ -119,8 +119,8 @@ function explain(error: unknown, out: Output): number {
 }
 
 async function logFatal(error: unknown): Promise<number> {
-  const { openLog } = await import('./log.ts')
-  const log = openLog('fatal', true)
+  const [{ openLog }, { nthProcess }] = await Promise.all([import('./log.ts'), import('./processes/nth.ts')])
+  const log = openLog('fatal', true, nthProcess())
   const exitCode = exitCodeOf(error)
   const { code, message } = error as Error & { code?: string }
   if (exitCode === null) log.fatal({ err: error }, 'the start failed')

@@ -10,6 +10,7 @@ import { type Args, type Command, EXIT } from './command.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { listenError } from './listen.ts'
 import type { ServerLog } from './log.ts'
+import { nthProcess } from './processes/nth.ts'
 import { type Ready, readyLine, screen } from './screen.ts'
 import { onSignal } from './signals.ts'
 import { Sink } from './sink.ts'
@@ -48,7 +49,7 @@ export const command: Command = {
   takesSettings: true,
   async run(args) {
     const { openLog } = await import('./log.ts')
-    const log = openLog('info', args.has('json'))
+    const log = openLog('info', args.has('json'), nthProcess())
     const lifecycle = new Lifecycle(log, clock)
     onSignal(lifecycle.signal)
     endOnUnforeseen(log)
@@ -68,6 +69,7 @@ async function serve(args: Args, log: ServerLog, lifecycle: Lifecycle): Promise<
   log.level = config.log.level
   const several = config.processes === 1 ? null : await import('./processes/several.ts')
   const child = several?.childOf(lifecycle) ?? null
+  if (several !== null && child === null) log.nth = 0
   // Once, though each of several processes reads the settings
   if (child === null) for (const warning of warnings) log.warn({}, warning)
   const atTerminal = isatty(1) && !args.has('json')
@@ -81,7 +83,7 @@ async function serve(args: Args, log: ServerLog, lifecycle: Lifecycle): Promise<
   const keyFile = atTerminal ? null : firstKeyFile(config)
   const configAgain = (): Config => {
     const { config, warnings } = loadConfig({ ...sources, isReload: true })
-    for (const warning of warnings) log.warn({}, warning)
+    if (child?.isFirst !== false) for (const warning of warnings) log.warn({}, warning)
     return config
   }
   const app = await startApp(config, {

@@ -321,10 +321,10 @@ describe('what is wrong, where, and what was probably meant', () => {
   })
 
   it('names the variable and the flag', () => {
-    expect(refusal('host: a', { SLUICE_PORT: 'x' })).toBe('SLUICE_PORT: port: expected a whole number')
-    expect(refusal(null, {}, { 'http-max-depth': '1' })).toBe('--http-max-depth: http.max_depth: must be at least 8')
+    expect(refusal('host: a', { SLUICE_PORT: 'x' })).toBe('SLUICE_PORT: expected a whole number')
+    expect(refusal(null, {}, { 'http-max-depth': '1' })).toBe('--http-max-depth: must be at least 8')
     expect(refusal(null, { SLUICE_CONVERSATIONS_KEEP_FAILED: 'maybe' })).toBe(
-      'SLUICE_CONVERSATIONS_KEEP_FAILED: conversations.keep_failed: expected true or false',
+      'SLUICE_CONVERSATIONS_KEEP_FAILED: expected true or false',
     )
   })
 
@@ -434,7 +434,7 @@ describe('values as env files, shells and editors leave them', () => {
     ['""', 'must not be empty'],
   ])('refuses a path of %j', (text, problem) => {
     expect(refusal(`data_dir: ${JSON.stringify(text)}\n`)).toContain(problem)
-    if (text !== '""') expect(refusal(null, { SLUICE_DATA_DIR: text })).toContain(`SLUICE_DATA_DIR: data_dir: `)
+    if (text !== '""') expect(refusal(null, { SLUICE_DATA_DIR: text })).toContain(`SLUICE_DATA_DIR: `)
     expect(refusal(null, {}, { 'data-dir': text })).toContain(problem)
   })
 
@@ -513,7 +513,7 @@ describe('secrets', () => {
       expect(refusal(null, { SLUICE_ADMIN_KEY: weak })).toMatch(remedy)
       const inFile = write(`${weak}\n`, 'weak')
       expect(refusal(`admin: { key: { file: "${inFile}" } }`)).toMatch(remedy)
-      expect(refusal(null, { SLUICE_ADMIN_KEY: weak })).toMatch(/^SLUICE_ADMIN_KEY: admin\.key: the value of/)
+      expect(refusal(null, { SLUICE_ADMIN_KEY: weak })).toMatch(/^SLUICE_ADMIN_KEY: (is|may) /)
       expect(refusal(null, { SLUICE_KEY: weak })).not.toContain(weak.length > 5 ? weak : 'the value of a')
       expect(loadConfig({ env: { SLUICE_KEY: weak }, withoutSecrets: true }).config.key!.known).toBe(true)
     },

@@ -106,13 +106,13 @@ describe('the engine', () => {
     expect(redis('url: redis://a, prefix: "{x}"')).toContain('engine.redis.prefix: expected letters')
     expect(refusal(null, { SLUICE_REDIS_PREFIX: 'a' })).toContain('engine.redis.url: is required')
     expect(refusal(null, { SLUICE_REDIS_URL: `redis://:${PASSWORD}#@a` })).toMatch(
-      /^SLUICE_REDIS_URL: engine.redis.url: the value of SLUICE_REDIS_URL must be an address .*%23/,
+      /^SLUICE_REDIS_URL: must be an address .*%23/,
     )
     expect(refusal(null, { SLUICE_REDIS_URL: 'redis://:100%@a' })).toContain('it is written %25')
     expect(refusal(null, { SLUICE_REDIS_URL: `http://${PASSWORD}@a` })).toContain('must be an address such as')
     expect(refusal('engine: { redis: { url: { env: NONE } } }')).toContain('the environment variable NONE is not set')
     expect(refusal(null, { SLUICE_ENGINE: 'embedded', SLUICE_REDIS_URL: REDIS.url })).toBe(
-      'SLUICE_REDIS_URL: engine.redis.url: is given, but SLUICE_ENGINE is "embedded": leave out one of them',
+      'SLUICE_REDIS_URL: is given, but SLUICE_ENGINE is "embedded": leave out one of them',
     )
   })
 })
@@ -124,7 +124,8 @@ describe('a role', () => {
     expect(load(null, { SLUICE_REDIS_URL: REDIS.url }, { role: 'gateway' }).config.role).toBe('gateway')
     for (const role of ['gateway', 'worker'])
       expect(refusal(null, {}, { role })).toBe(
-        `--role: role: "${role}" needs a store that several processes share: set engine.redis.url (SLUICE_REDIS_URL)`,
+        `--role: "${role}" needs a Redis, which it shares with other processes: give its address with --redis-url, ` +
+          'SLUICE_REDIS_URL or engine.redis.url',
       )
     expect(refusal(null, {}, { role: 'gatway' })).toContain('Did you mean "gateway"?')
   })

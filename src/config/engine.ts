@@ -37,7 +37,9 @@ function urlField() {
   })
   const field = z.union([literal, secret()], {
     error: ({ input }) =>
-      input === undefined ? 'is required' : 'expected an address, { env: NAME } or { file: PATH }',
+      input === undefined
+        ? `is required: ${EXAMPLE} (--redis-url, SLUICE_REDIS_URL)`
+        : 'expected an address, { env: NAME } or { file: PATH }',
   })
   fieldKinds.add(field, { kind: 'address' })
   return field

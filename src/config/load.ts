@@ -51,8 +51,10 @@ export interface Loaded {
   originOf(path: string): Origin
 }
 
+/** Set by `sluice serve` for its children (`processes`). */
+export const NTH_PROCESS = 'SLUICE_NTH_PROCESS'
 /** Names in the environment that are no settings. `SLUICE_TEST_…` belongs to tests. */
-const OTHER_NAMES = ['SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL', 'SLUICE_API_KEY', 'SLUICE_MODEL']
+const OTHER_NAMES = [NTH_PROCESS, 'SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL', 'SLUICE_API_KEY', 'SLUICE_MODEL']
 
 /** Named and empty they are a mistake: without them anybody's key, or another one than was meant, would be in force. */
 const OUR_KEYS = ['key', 'admin.key']
@@ -254,12 +256,13 @@ function resolveSecrets(value: unknown, source: SecretSource, path: readonly str
 function describe({ path, problem }: Problem, originOf: (setting: string) => Origin, text: FileText | null): string {
   const name = path.reduce((so, key) => (/^\d+$/.test(key) ? `${so}[${key}]` : so === '' ? key : `${so}.${key}`), '')
   const origin = originOf(path.join('.'))
-  const where =
-    origin.kind === 'environment' || origin.kind === 'flag'
-      ? `${origin.name}: `
-      : text?.has(path.slice(0, 1))
-        ? `${text.place(path)}: `
-        : ''
+  // A flag, or a variable, names its setting: that is enough, and once
+  if (origin.kind === 'environment' || origin.kind === 'flag') {
+    const again = ['the value of', 'the environment variable'].map((what) => `${what} ${origin.name} `)
+    const said = again.find((words) => problem.startsWith(words)) ?? ''
+    return `${origin.name}: ${problem.slice(said.length)}`
+  }
+  const where = text?.has(path.slice(0, 1)) ? `${text.place(path)}: ` : ''
   return `${where}${name === '' ? '' : `${name}: `}${problem}`
 }
 

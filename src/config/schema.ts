@@ -351,18 +351,17 @@ export const settings = z.strictObject({
     .describe("The operator's log."),
 })
 
+const NAME_REDIS = 'give its address with --redis-url, SLUICE_REDIS_URL or engine.redis.url'
+
 /** The settings as the parts get them: checked as a whole, and with what follows from others filled in. */
 export const schema = settings
   .extend({ engine: engineAsGiven, models: z.array(modelAsGiven).prefault([]) })
   .superRefine((c, context) => {
     const refuse = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message })
     if (c.engine === 'embedded' && c.role !== 'all')
-      refuse(
-        ['role'],
-        `"${c.role}" needs a store that several processes share: set engine.redis.url (SLUICE_REDIS_URL)`,
-      )
+      refuse(['role'], `"${c.role}" needs a Redis, which it shares with other processes: ${NAME_REDIS}`)
     if (c.engine === 'embedded' && c.processes > 1)
-      refuse(['processes'], 'more than one needs a store that processes share: set engine.redis.url (SLUICE_REDIS_URL)')
+      refuse(['processes'], `more than one needs a Redis, which they share: ${NAME_REDIS}`)
     if (c.workers.heartbeat_ms * 2 > c.workers.lease_ms)
       refuse(['workers', 'heartbeat_ms'], 'must be at most half of workers.lease_ms')
     if (c.retention.conversations.bytes > c.retention.conversations.tenant_bytes)

@@ -160,6 +160,8 @@ interface DeploymentFact {
 type StoreFact =
   | { readonly type: 'store-degraded'; readonly code: ErrorCode; readonly detail: string }
   | { readonly type: 'store-recovered' }
+  /** In a fleet: groups of settings in which this process differs from the one that coordinates; none: no longer. */
+  | { readonly type: 'settings-compared'; readonly differ: readonly string[]; readonly coordinator: string }
   /** The store works, but needs an operator: see `detail`. */
   | {
       readonly type: 'store-warned'

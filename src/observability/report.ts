@@ -84,6 +84,10 @@ export function createReporter(log: Log, clock: Clock): Observe {
         return log.error(fact, 'the store is degraded')
       case 'store-warned':
         return log.warn(fact, 'the store needs an operator')
+      case 'settings-compared':
+        if (fact.differ.length === 0)
+          return log.info(fact, 'the settings in force in the fleet are those of this process')
+        return log.warn(fact, SETTINGS_DIFFER)
       case 'store-recovered':
         return log.info(fact, 'the store works again')
       default:
@@ -91,6 +95,10 @@ export function createReporter(log: Log, clock: Clock): Observe {
     }
   }
 }
+
+const SETTINGS_DIFFER =
+  'the settings in force in the fleet, which are those of its coordinator, are not those of this process: reload, or ' +
+  'restart, whichever of them is not up to date'
 
 const about = ({ job, tenant, keyId, model, requestId, trace }: JobEnded | AttemptEnded): object => ({
   job,

@@ -80,8 +80,98 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
     for (let n = 0; n < 20; n++) expect(await models(url!)).toContain('"last"')
     await eventually(async () => expect(await stats(adminUrl)).toMatchObject({ processes: 2 }), 20_000)
     const told = lines(err()).filter(({ msg }) => msg === 'a process ended by itself: another one follows')
-    expect(told).toEqual([expect.objectContaining({ pid: victim, signal: 'SIGKILL', again_in_ms: 200 })])
+    expect(told).toEqual([
+      expect.objectContaining({ process: 0, child: 1, pid: victim, signal: 'SIGKILL', again_in_ms: 200 }),
+    ])
 
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+  })
+
+  it('each line of their log names its process; what is true of all is told by one', async () => {
+    const env = { SLUICE_TYPO: '1' }
+    const { child, url, err, ended } = await start({ env: { ...env, SLUICE_LOG_LEVEL: 'debug' } })
+    for (let n = 0; n < 6; n++) await models(url!)
+    const told = () => lines(err())
+    const of = (n: number) => told().filter(({ process }) => process === n)
+    // A fact, too, of whichever served it
+    await eventually(() => expect(told().filter(({ type }) => type === 'request-ended').length).toBeGreaterThan(5))
+    expect([of(1), of(2)].every((each) => each.some(({ type }) => type === 'request-ended'))).toBe(true)
+    expect(told().filter(({ process }) => ![0, 1, 2].includes(process as number))).toEqual([])
+    child.kill('SIGHUP')
+    const reloads = () => told().filter(({ msg }) => msg === 'the configuration was reloaded')
+    await eventually(() =>
+      expect(
+        reloads()
+          .map(({ process }) => process)
+          .sort(),
+      ).toEqual([1, 2]),
+    )
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+    // Of the settings: at the start by the parent, at the reload by the first
+    const warned = told().filter(({ msg }) => /SLUICE_TYPO/.test(String(msg)))
+    expect(warned.map(({ process }) => process)).toEqual([0, 1])
+  })
+
+  it('advice about Redis is told once, by the first, and by the one that follows it', async () => {
+    const bare = await RedisServer.start()
+    const args = ['--processes', '3']
+    const { child, err, ended } = await startProcess(bare.url, 'all', { args })
+    const advice = () => lines(err()).filter(({ detail }) => /maxmemory is 0/.test(String(detail)))
+    await eventually(() => expect(advice().map(({ process }) => process)).toEqual([1]))
+    const [victim] = childrenOf(child.pid!)
+    process.kill(victim, 'SIGKILL')
+    await eventually(() => expect(advice().map(({ process }) => process)).toEqual([1, 1]), 20_000)
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+    await bare.remove()
+  })
+
+  it('one that is killed while it starts is told, as it could tell nothing itself', async () => {
+    const { child, err, ended } = serve({
+      args: ['--processes', '2', '--redis-url', redis.url, '--admin-port', '0'],
+      env: { SLUICE_ADMIN_KEY: ADMIN_KEY, SLUICE_KEY: KEY },
+    })
+    await eventually(() => expect(childrenOf(child.pid!)).toHaveLength(1), 20_000)
+    const [victim] = childrenOf(child.pid!)
+    process.kill(victim, 'SIGKILL')
+    expect(await ended).toBe(1)
+    expect(lines(err())).toContainEqual(
+      expect.objectContaining({ level: 'fatal', process: 0, child: 1, pid: victim, signal: 'SIGKILL' }),
+    )
+  })
+
+  // Red where Node hands connections over in another way than src/cli/processes/hand-over.ts knows
+  it('a connection that is on its way to a process that dies is served by another', async () => {
+    const { child, url, ended, err } = await start()
+    const [victim] = childrenOf(child.pid!)
+    process.kill(victim, 'SIGSTOP')
+    let served = 0
+    const asked = Array.from({ length: 4 }, () =>
+      models(url!).then((text) => {
+        served++
+        return text
+      }),
+    )
+    await eventually(() => expect(served).toBe(3))
+    await new Promise((passed) => setTimeout(passed, 300))
+    expect(served).toBe(3) // one waits for the process that is stopped
+    process.kill(victim, 'SIGKILL')
+    for (const text of await Promise.all(asked)) expect(text).toContain('"demo"')
+    expect(lines(err()).filter(({ msg }) => /in another way/.test(String(msg)))).toEqual([])
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+  })
+
+  it('where they share a socket, as on a Node that is not known, one that dies takes no connection along', async () => {
+    const { child, url, adminUrl, ended } = await start({ env: { NODE_CLUSTER_SCHED_POLICY: 'none' } })
+    const [victim] = childrenOf(child.pid!)
+    process.kill(victim, 'SIGSTOP')
+    for (let n = 0; n < 4; n++) expect(await models(url!)).toContain('"demo"')
+    process.kill(victim, 'SIGKILL')
+    for (let n = 0; n < 20; n++) expect(await models(url!)).toContain('"demo"')
+    await eventually(async () => expect(await stats(adminUrl)).toMatchObject({ processes: 2 }), 20_000)
     child.kill('SIGTERM')
     expect(await ended).toBe(0)
   })
@@ -125,7 +215,7 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
     const args = ['--processes', '3', '--redis-url', redis.url, '--admin-port', '0', '--port', String(port)]
     const { ended, err, out } = serve({ args, env: { SLUICE_ADMIN_KEY: ADMIN_KEY } })
     expect(await ended).toBe(5)
-    expect(lines(err())).toEqual([expect.objectContaining({ level: 'fatal', code: 'in_use' })])
+    expect(lines(err())).toEqual([expect.objectContaining({ level: 'fatal', process: 1, code: 'in_use' })])
     expect(out()).toBe('')
     other.close()
   })

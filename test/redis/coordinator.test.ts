@@ -375,7 +375,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     const host = await fleet.thread()
     const process = await fleet.process()
     await process.accepted()
-    host.change('fatal')
+    host.configure([], { fatal: true })
     await eventually(() => expect(fleet.facts.some(({ type }) => type === 'store-degraded')).toBe(true))
     await process.accepted()
   })

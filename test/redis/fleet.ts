@@ -60,6 +60,10 @@ export class TestFleet {
     this.url = url
   }
 
+  get address(): RedisAddress {
+    return { url: this.url, prefix: this.#prefix }
+  }
+
   async host(settings: HostSettings = {}, url: string = this.url): Promise<Host> {
     const { clock = systemClock, rules, refused, coordinator = (real) => real } = settings
     const host = new Host({

@@ -5,6 +5,7 @@ import type { App } from '../../app.ts'
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { type Answer, type FromChild, pack, type ToChild, unpack } from './messages.ts'
+import { nthProcess } from './nth.ts'
 
 const HEALTH_MS = 500
 /** The parent bounds each of its children; this is for a parent that hangs. */
@@ -27,6 +28,8 @@ export class Child implements Siblings {
     // What it serves keeps it alive, not that its parent could tell it something
     process.channel!.unref()
   }
+
+  readonly isFirst = nthProcess() === 1
 
   get refusal(): SluiceError | null {
     return this.#refusal

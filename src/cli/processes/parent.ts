@@ -9,7 +9,9 @@ import { EXIT } from '../command.ts'
 import type { ServerLog } from '../log.ts'
 import type { Ready } from '../screen.ts'
 import { hasLostTerminal } from '../signals.ts'
+import { chooseHandOver, handOnWhenDead } from './hand-over.ts'
 import type { Answer, FromChild, PackedError, ToChild } from './messages.ts'
+import { environmentFor } from './nth.ts'
 
 /** A process that has ended is followed by another one after this, twice as long each time up to the most. */
 const AGAIN_MS = 200
@@ -18,12 +20,12 @@ const AGAIN_MOST_MS = 30_000
 const STEADY_MS = 60_000
 /** Each child's answer; a reload reads files. */
 const ANSWER_MS = 5_000
-/** What a child had replied before it died is read by then. */
-const LAST_REPLIES_MS = 50
 /** A child's own stop is bounded; one that is stuck all the same is killed after this. */
 const STUCK_AFTER_MS = 7_000
 
 interface Sibling {
+  /** Its number, which one that follows it has too. */
+  readonly nth: number
   readonly worker: Worker
   ready: Ready | null
   /** Why it takes no work. */
@@ -49,6 +51,7 @@ export class Parent {
   #isUp = false
   #failures = 0
   #n = 0
+  #isNoted = false
   #stopping = false
   #exitCode: number = EXIT.ok
   #gone!: (exitCode: number) => void
@@ -60,6 +63,8 @@ export class Parent {
     this.#log = log
     this.#clock = clock
     this.ended = new Promise((resolve) => (this.#gone = resolve))
+    const note = chooseHandOver()
+    if (note !== null) log.info({}, note)
     cluster.setupPrimary({ args: [...options.args] })
   }
 
@@ -68,9 +73,9 @@ export class Parent {
    * The first one goes ahead: what keeps it from starting is told once, and what it makes the others find.
    */
   async start(): Promise<Ready | null> {
-    const first = await this.#start()
+    const first = await this.#start(1)
     if (first === null || this.#stopping) return null
-    const others = await Promise.all(Array.from({ length: this.#options.processes - 1 }, () => this.#start()))
+    const others = await Promise.all(Array.from({ length: this.#options.processes - 1 }, (_, i) => this.#start(i + 2)))
     this.#isUp = !others.includes(null)
     return this.#isUp ? first : null
   }
@@ -83,6 +88,13 @@ export class Parent {
     if (this.#stopping) this.#endIfAlone()
   }
 
+  #notAsKnown(): void {
+    if (this.#isNoted) return
+    this.#isNoted = true
+    const { node } = process.versions
+    this.#log.warn({ node }, 'this Node hands connections over in another way: one may be lost when a process dies')
+  }
+
   #stop(): void {
     this.#stopping = true
     this.#clock.after(this.#options.drainMs + STUCK_AFTER_MS, () => {
@@ -91,10 +103,10 @@ export class Parent {
   }
 
   /** Null: it has ended before it was ready. */
-  #start(): Promise<Ready | null> {
-    const worker = cluster.fork()
-    handOnWhenDead(worker, this.#clock)
-    const sibling: Sibling = { worker, ready: null, refusal: null, asked: new Map() }
+  #start(nth: number): Promise<Ready | null> {
+    const worker = cluster.fork(environmentFor(nth))
+    handOnWhenDead(worker, this.#clock, () => this.#notAsKnown())
+    const sibling: Sibling = { nth, worker, ready: null, refusal: null, asked: new Map() }
     const startedMono = this.#clock.monoMs()
     this.#siblings.add(sibling)
     return new Promise((resolve) => {
@@ -105,7 +117,9 @@ export class Parent {
         }
         this.#hear(sibling, message)
       })
-      worker.on('error', (err) => this.#log.error({ err, pid: worker.process.pid }, 'a process could not be told'))
+      worker.on('error', (err) =>
+        this.#log.error({ err, child: nth, pid: worker.process.pid }, 'a process could not be told'),
+      )
       worker.once('exit', (code, signal) => {
         this.#siblings.delete(sibling)
         for (const answered of sibling.asked.values()) answered(null)
@@ -116,14 +130,16 @@ export class Parent {
     })
   }
 
-  #ended({ worker }: Sibling, code: number, signal: string | null, ranMs: number): void {
+  #ended({ nth, worker }: Sibling, code: number, signal: string | null, ranMs: number): void {
+    const which = { child: nth, pid: worker.process.pid }
     if (this.#stopping) {
       if (code !== EXIT.ok && this.#exitCode === EXIT.ok) this.#exitCode = code || EXIT.failed
       this.#endIfAlone()
       return
     }
     if (!this.#isUp) {
-      // Its own log has told why
+      // Its own log has told why, where it could
+      if (signal !== null) this.#log.fatal({ ...which, signal }, 'a process was killed before all were ready')
       this.#exitCode = code || EXIT.failed
       this.#stop()
       for (const { worker } of this.#siblings) worker.process.kill('SIGTERM')
@@ -132,10 +148,9 @@ export class Parent {
     }
     this.#failures = ranMs > STEADY_MS ? 1 : this.#failures + 1
     const againMs = Math.min(AGAIN_MOST_MS, AGAIN_MS * 2 ** (this.#failures - 1))
-    const { pid } = worker.process
-    this.#log.error({ pid, code, signal, again_in_ms: againMs }, 'a process ended by itself: another one follows')
+    this.#log.error({ ...which, code, signal, again_in_ms: againMs }, 'a process ended by itself: another one follows')
     this.#clock.after(againMs, () => {
-      if (!this.#stopping) void this.#start()
+      if (!this.#stopping) void this.#start(nth)
     })
   }
 
@@ -179,30 +194,6 @@ export class Parent {
       send(one, { type: 'health', error: other?.refusal ?? null })
     }
   }
-}
-
-/**
- * Node hands a connection to a child, and waits for its reply. A child that dies before it replied would leave the
- * client waiting for ever: it counts as one that did not take it, and Node hands the connection to another.
- */
-function handOnWhenDead(worker: Worker, clock: Clock): void {
-  const child = worker.process
-  const send = child.send.bind(child) as (message: unknown, ...more: unknown[]) => boolean
-  const owed = new Set<unknown>()
-  child.send = (message: unknown, ...more: unknown[]): boolean => {
-    const { act, seq } = message as { readonly act?: unknown; readonly seq?: unknown }
-    if (act === 'newconn') owed.add(seq)
-    return send(message, ...more)
-  }
-  child.on('internalMessage', ({ ack }: { readonly ack?: unknown }) => owed.delete(ack))
-  worker.once('exit', () =>
-    clock.after(LAST_REPLIES_MS, () => {
-      if (owed.size === 0) return
-      // With a connection on its way, Node does not notice that it is disconnected
-      child.emit('disconnect')
-      for (const ack of owed) child.emit('internalMessage', { cmd: 'NODE_CLUSTER', ack, accepted: false })
-    }),
-  )
 }
 
 /** One that is gone needs no message. */

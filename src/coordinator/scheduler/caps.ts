@@ -6,7 +6,7 @@ import { earliestStartMs } from './estimate.ts'
 import type { Fairness } from './fairness.ts'
 import type { Flow, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
-import type { SchedulerOptions } from './port.ts'
+import type { Caps } from './port.ts'
 import type { Share } from './shares.ts'
 
 const LEAST_MS = 250
@@ -27,7 +27,7 @@ interface Standing {
 export function refusal(
   job: ScheduledJob,
   { tenant, share, flow, lane, inLine }: Standing,
-  options: SchedulerOptions,
+  caps: Caps,
   fairness: Fairness,
   now: number,
 ): SluiceError | null {
@@ -39,22 +39,21 @@ export function refusal(
       ...(goneMs === null ? {} : { retryAfterMs: soon(goneMs) }),
     })
 
-  if (inLine >= options.maxQueuedJobs)
-    return full('Too many jobs', options.maxQueuedJobs, 'jobs', jobMs && jobMs * inLine)
+  if (inLine >= caps.maxQueuedJobs) return full('Too many jobs', caps.maxQueuedJobs, 'jobs', jobMs && jobMs * inLine)
   const tenantMs = jobMs && jobMs * tenant.queued * Math.max(1, flow.tenants)
-  if (tenant.queued >= options.maxQueuedPerTenant)
-    return full('Too many jobs of this tenant', options.maxQueuedPerTenant, 'jobs', tenantMs)
-  if (tenant.bytes + job.bodyBytes > options.maxQueuedBytesPerTenant)
-    return full('Too many bytes of this tenant', options.maxQueuedBytesPerTenant, 'bytes', tenantMs)
+  if (tenant.queued >= caps.maxQueuedPerTenant)
+    return full('Too many jobs of this tenant', caps.maxQueuedPerTenant, 'jobs', tenantMs)
+  if (tenant.bytes + job.bodyBytes > caps.maxQueuedBytesPerTenant)
+    return full('Too many bytes of this tenant', caps.maxQueuedBytesPerTenant, 'bytes', tenantMs)
   const shareMs = share && jobMs && jobMs * share.queued
-  if (share !== null && share.queued >= options.maxQueuedPerSession)
-    return full('Too many jobs of this session', options.maxQueuedPerSession, 'jobs', shareMs)
-  if (share !== null && share.bytes + job.bodyBytes > options.maxQueuedBytesPerSession)
-    return full('Too many bytes of this session', options.maxQueuedBytesPerSession, 'bytes', shareMs)
-  if (lane !== undefined && lane.waiting >= options.maxQueuedPerLane)
+  if (share !== null && share.queued >= caps.maxQueuedPerSession)
+    return full('Too many jobs of this session', caps.maxQueuedPerSession, 'jobs', shareMs)
+  if (share !== null && share.bytes + job.bodyBytes > caps.maxQueuedBytesPerSession)
+    return full('Too many bytes of this session', caps.maxQueuedBytesPerSession, 'bytes', shareMs)
+  if (lane !== undefined && lane.waiting >= caps.maxQueuedPerLane)
     return full(
       'Too many jobs of this lane',
-      options.maxQueuedPerLane,
+      caps.maxQueuedPerLane,
       'jobs',
       meanMs === 0 ? null : meanMs * lane.waiting,
     )

@@ -55,7 +55,17 @@ export type SchedulerSubmit =
   | { readonly kind: 'joined'; readonly id: JobId }
   | { readonly kind: 'refused'; readonly error: SluiceError }
 
-export interface SchedulerOptions {
+/** How much may wait. */
+export interface Caps {
+  readonly maxQueuedJobs: number
+  readonly maxQueuedPerTenant: number
+  readonly maxQueuedPerLane: number
+  readonly maxQueuedBytesPerTenant: number
+  readonly maxQueuedPerSession: number
+  readonly maxQueuedBytesPerSession: number
+}
+
+export interface SchedulerOptions extends Caps {
   readonly leaseMs: number
   /** Attempts that a job may use up by failing. */
   readonly maxAttempts: number
@@ -66,12 +76,8 @@ export interface SchedulerOptions {
   readonly maxCrashes: number
   readonly retryBaseMs: number
   readonly retryCapMs: number
-  readonly maxQueuedJobs: number
-  readonly maxQueuedPerTenant: number
-  readonly maxQueuedPerLane: number
-  readonly maxQueuedBytesPerTenant: number
-  readonly maxQueuedPerSession: number
-  readonly maxQueuedBytesPerSession: number
+  /** Asked at each submit where they can change; else those of these options hold. */
+  readonly caps?: () => Caps
   /** How long after a good end an SDK's retry still joins, ms (J4). */
   readonly joinAfterEndMs: number
   /** One that comes back in line has at least this long to be leased again, whatever its deadline, ms. */

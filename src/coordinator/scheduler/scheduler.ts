@@ -92,7 +92,7 @@ class PureScheduler implements Scheduler {
       lane: job.lane === null ? undefined : this.#lanes.find(job.lane),
       inLine: queued + delayed + waiting,
     }
-    const error = refusal(job, standing, this.#options, this.#fairness, now)
+    const error = refusal(job, standing, this.#options.caps?.() ?? this.#options, this.#fairness, now)
     if (error !== null) return { kind: 'refused', error }
     this.#add(job, now)
     return { kind: 'accepted' }

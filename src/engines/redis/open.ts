@@ -14,6 +14,7 @@ import type { Engine } from '../../core/ports/engine.ts'
 import type { ConversationLimitOptions } from '../shared/conversation-limits.ts'
 import type { Durability } from '../shared/durability.ts'
 import type { JobRetention } from '../shared/retention.ts'
+import { Agreement } from './bus/agreement.ts'
 import { type Ground, openGround } from './bus/ground.ts'
 import { Health } from './bus/health.ts'
 import { checkConnection, watchSettings } from './client/check.ts'
@@ -35,6 +36,7 @@ import { TenantEraser } from './jobs/tenant.ts'
 import { RedisKeys } from './keys.ts'
 import { Logs } from './log/log.ts'
 import { halfFilled } from './portable/shard.ts'
+import { marksOf } from './protocol/marks.ts'
 import { FleetSecret } from './secret.ts'
 import { RedisTickets } from './tickets.ts'
 import { FleetWork } from './work/work.ts'
@@ -45,12 +47,14 @@ export interface RedisOptions {
   readonly durability: Durability
   /** It is not refused, but the operator is warned. */
   readonly allowDataLoss: boolean
+  /** False: what needs an operator in its settings, and in Redis's, is told by another process of this machine. */
+  readonly advises?: boolean
   /**
    * What this process decides with, while it coordinates: a function that makes an empty machine, to run it here; or a
    * module that has one (DecisionsModule), and its plain options, to run it in a thread of its own, as servers do. They
    * are asked for again whenever the engine is configured.
    */
-  readonly coordinator: (() => Coordinator) | { readonly module: string; readonly options: () => unknown }
+  readonly coordinator: (() => Coordinator) | { readonly module: string; readonly options: () => object }
   readonly clock: Clock
   readonly ids: Ids
   readonly wheel: Wheel
@@ -85,9 +89,10 @@ export async function openRedis(options: RedisOptions, seams: Seams = {}): Promi
   try {
     const checked = await checkConnection(ground.commands, options)
     if ((await ground.commands.client.exists(ground.names.filling())) === 1) throw halfFilled()
-    stopWatch = watchSettings(ground.commands, options.durability, checked, clock, (code, detail) =>
-      onFact({ type: 'store-warned', code, detail }),
-    )
+    if (options.advises !== false)
+      stopWatch = watchSettings(ground.commands, options.durability, checked, clock, (code, detail) =>
+        onFact({ type: 'store-warned', code, detail }),
+      )
     return await compose(options, ground, seams, stopWatch)
   } catch (error) {
     stopWatch()
@@ -149,15 +154,18 @@ async function compose(
   const shared = { redis, rules, clock, ids, emit: onFact, chores, ...(askTime && { askTime }) }
   const { keepMs: _keep, ...threadRules } = rules
   let host: Host | HostThread
-  /** The settings were reloaded. */
-  let change = (): void => {}
+  /** Plain data; none where a function decides. */
+  let settings = (): object => ({})
   if (typeof coordinator === 'function') host = new Host({ ...shared, createCoordinator: coordinator })
   else {
     const { module, options } = coordinator
-    const thread = new HostThread({ redis, rules: threadRules, module, options: options() }, clock, onFact, chores)
-    change = () => thread.change(options())
-    host = thread
+    host = new HostThread({ redis, rules: threadRules, module, options: options() }, clock, onFact, chores)
+    settings = options
   }
+  const emitAdvice: Emit = (fact) => {
+    if (options.advises !== false) onFact(fact)
+  }
+  const agreement = new Agreement({ bus, clock, emit: emitAdvice }, () => marksOf(settings()))
   await logs.start()
 
   let closed = false
@@ -217,15 +225,15 @@ async function compose(
     },
     eraseTenant: (tenant) => eraser.erase(tenant),
     configure(models) {
-      change()
-      host.configure(models)
-      // Whoever coordinates now has the settings of its own start; a reload reaches one process after the other
-      if (!host.isActing) bus.ask({ type: 'configure', models }).catch(() => {})
+      host.configure(models, settings())
+      // Whoever coordinates has the settings of its own start: see bus/agreement.ts where this does not arrive
+      if (!host.isActing) bus.ask({ type: 'configure', models, settings: settings() }).catch(() => {})
     },
     metrics: [
       gauge('pending_commands', 'Commands that wait for the answer of the coordinator', () => bus.pending),
       gauge('coordinating', 'Processes that coordinate the fleet: one of all', () => (host.isActing ? 1 : 0)),
       ...health.metrics,
+      ...agreement.metrics,
       sweep.removed,
     ],
     draining: () => work.draining(),

@@ -2,23 +2,13 @@
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '../../../core/clock.ts'
 import type { Emit, Happened } from '../../../core/facts.ts'
-import type { TenantId } from '../../../core/job.ts'
-import type { Coordinator, PlanModel } from '../../../core/ports/coordinator.ts'
+import type { PlanModel } from '../../../core/ports/coordinator.ts'
 import type { RedisAddress } from '../client/connection.ts'
 import { unavailable } from '../client/errors.ts'
 import type { Chores } from './host.ts'
-import type { Rules } from './parts.ts'
+import type { Decisions, Rules } from './parts.ts'
 
-/** What the thread decides with. It imports the module: a machine can't be sent to it. */
-export interface Decisions {
-  /** An empty one, for each term. */
-  createCoordinator(): Coordinator
-  /** Retention of a tenant's jobs; null: for ever. */
-  keepMs(tenant: TenantId): number | null
-  /** The settings were reloaded. */
-  change(options: unknown): void
-}
-
+/** The thread imports it: a machine can't be sent to it. */
 export interface DecisionsModule {
   openDecisions(options: unknown): Decisions
 }
@@ -26,14 +16,13 @@ export interface DecisionsModule {
 export interface HostData {
   readonly redis: RedisAddress
   readonly rules: Omit<Rules, 'keepMs'>
-  /** URL of a DecisionsModule, and what it is opened with: plain data. */
+  /** URL of a DecisionsModule, and the settings that it is opened with. */
   readonly module: string
   readonly options: unknown
 }
 
 export type ToHost =
-  | { readonly type: 'configure'; readonly models: readonly PlanModel[] }
-  | { readonly type: 'change'; readonly options: unknown }
+  | { readonly type: 'configure'; readonly models: readonly PlanModel[]; readonly settings: unknown }
   | { readonly type: 'stop' }
 
 export type FromHost =
@@ -55,7 +44,6 @@ export class HostThread {
   readonly #emit: Emit
   readonly #chores: Chores
   #data: HostData
-  #models: readonly PlanModel[] | null = null
   #thread: Worker | null = null
   #isActing = false
   #stopped = false
@@ -77,15 +65,10 @@ export class HostThread {
     return new Promise((started, refused) => this.#run(started, (message) => refused(unavailable(message))))
   }
 
-  configure(models: readonly PlanModel[]): void {
-    this.#models = models
-    this.#tell({ type: 'configure', models })
-  }
-
-  /** The settings were reloaded. */
-  change(options: unknown): void {
-    this.#data = { ...this.#data, options }
-    this.#tell({ type: 'change', options })
+  /** The settings were reloaded; a thread that follows another one begins with them. */
+  configure(models: readonly PlanModel[], settings: unknown): void {
+    this.#data = { ...this.#data, options: settings }
+    this.#tell({ type: 'configure', models, settings })
   }
 
   /** Hands over. Never rejects. */
@@ -117,7 +100,6 @@ export class HostThread {
     const thread = new Worker(ENTRY, { workerData: this.#data })
     let why = 'its thread has ended'
     this.#thread = thread
-    if (this.#models !== null) this.configure(this.#models)
     thread.on('message', (message: FromHost) => {
       if (message.type === 'facts') for (const fact of message.facts) this.#emit(fact)
       else if (message.type === 'acting') this.#act(message.is)

@@ -12,11 +12,12 @@ import { Names } from '../client/names.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
 import { type Command, readCommands, readQueries } from '../protocol/commands.ts'
+import { marksOf } from '../protocol/marks.ts'
 import { readBeats, readControl } from '../protocol/messages.ts'
 import { nameOf } from '../protocol/version.ts'
 import { Election, OTHER_SERVER, type Won } from './election.ts'
 import type { Waiting } from './held.ts'
-import type { Rules } from './parts.ts'
+import type { Decisions, Rules } from './parts.ts'
 import { ActingCoordinator } from './term.ts'
 
 export interface HostOptions {
@@ -24,6 +25,8 @@ export interface HostOptions {
   readonly rules: Rules
   /** An empty one, for each term. */
   readonly createCoordinator: () => Coordinator
+  /** Where that is made of settings which can change. */
+  readonly decisions?: Pick<Decisions, 'settings' | 'change'>
   readonly clock: Clock
   readonly ids: Ids
   readonly emit: Emit
@@ -132,10 +135,15 @@ export class Host {
     return this.#term !== null
   }
 
-  /** Of this term, and of those to come. */
-  configure(models: readonly PlanModel[]): void {
-    this.#models = models
+  /** Of this term, and of those to come. `settings`: of what decides, where that is made of some. */
+  configure(models: readonly PlanModel[], settings?: unknown): void {
+    this.#adopt(models, settings)
     this.#term?.configure(models)
+  }
+
+  #adopt(models: readonly PlanModel[], settings: unknown): void {
+    this.#models = models
+    if (settings !== undefined) this.#options.decisions?.change(settings)
   }
 
   /** Hands over: what is decided is committed, and another candidate follows at once. Never rejects. */
@@ -160,7 +168,7 @@ export class Host {
   // ------------------------------------------------------------ terms
 
   async #begin(won: Won): Promise<void> {
-    const { rules, clock, ids, emit, createCoordinator, chores } = this.#options
+    const { rules, clock, ids, emit, createCoordinator, decisions, chores } = this.#options
     const coordinator = createCoordinator()
     const term = new ActingCoordinator({
       won,
@@ -173,6 +181,8 @@ export class Host {
       time: this.#time,
       random: ids.jitter,
       emit,
+      marks: () => (decisions === undefined ? {} : marksOf(decisions.settings())),
+      adopt: (models, settings) => this.#adopt(models, settings),
       isDeaf: () => [this.#commands, this.#inbox, this.#subscriber].some(({ away }) => away),
       ended: (reason, broke) => {
         this.#election?.stepDown()

@@ -2,12 +2,13 @@
 import type { Clock } from '../../../core/clock.ts'
 import type { Emit } from '../../../core/facts.ts'
 import type { TenantId } from '../../../core/job.ts'
-import type { Coordinator } from '../../../core/ports/coordinator.ts'
+import type { Coordinator, PlanModel } from '../../../core/ports/coordinator.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Connection } from '../client/connection.ts'
 import type { Names } from '../client/names.ts'
 import type { RedisTime } from '../client/redis-time.ts'
 import type { Room } from '../client/room.ts'
+import type { Marks } from '../protocol/marks.ts'
 import type { Attendance } from './attendance.ts'
 import type { Won } from './election.ts'
 import type { Fleet } from './fleet.ts'
@@ -22,6 +23,18 @@ export interface Rules {
   readonly joinAfterEndMs: number
   /** A process for which nobody hears is given up after this. */
   readonly goneMs: number
+}
+
+/** What a host decides with, made of settings that can change. */
+export interface Decisions {
+  /** An empty one, for each term. */
+  createCoordinator(): Coordinator
+  /** Retention of a tenant's jobs; null: for ever. */
+  keepMs(tenant: TenantId): number | null
+  /** Plain data, in groups by name: another object after each change. */
+  settings(): object
+  /** Others were put in force, here or by another process, whose version may be another: what it sends is checked. */
+  change(settings: unknown): void
 }
 
 export interface Term {
@@ -42,6 +55,8 @@ export interface Term {
   /** Who asked whether it is ready. */
   readonly greeting: Waiting[]
   readonly emit: Emit
+  /** What decides, in this term and those to come: another process was configured. */
+  adopt(models: readonly PlanModel[], settings: unknown): void
   /** Monotonic ms. */
   now(): number
   /** Redis's clock: for what outlives the term. */
@@ -62,6 +77,9 @@ export interface TermOptions {
   readonly time: RedisTime
   readonly random: () => number
   readonly emit: Emit
+  /** Of the settings in force. */
+  readonly marks: () => Marks
+  readonly adopt: Term['adopt']
   /** It has no connection, so nothing is decided: no lease ends because of that. */
   readonly isDeaf: () => boolean
   /** It is over; nothing more is stored or told. */

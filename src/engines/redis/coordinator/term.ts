@@ -3,6 +3,7 @@
  * committed, and told by that very commit, before the next is looked at. It ends when a commit is fenced: then all that
  * was in memory is dropped, and nothing of it was told.
  */
+import { hostname } from 'node:os'
 import type { Clock } from '../../../core/clock.ts'
 import type { Emit } from '../../../core/facts.ts'
 import type { Coordinator } from '../../../core/ports/coordinator.ts'
@@ -14,7 +15,7 @@ import type { RedisTime } from '../client/redis-time.ts'
 import { Room } from '../client/room.ts'
 import { Scripts } from '../client/scripts.ts'
 import type { Command, Query } from '../protocol/commands.ts'
-import type { Beat } from '../protocol/messages.ts'
+import type { Beat, Control } from '../protocol/messages.ts'
 import { VERSION } from '../protocol/version.ts'
 import { Attendance } from './attendance.ts'
 import type { Won } from './election.ts'
@@ -39,6 +40,8 @@ const PATIENCE_MS = 3_000
 /** Jobs leased in one commit. */
 const LEASES_A_COMMIT = 256
 const RETRY_MS = 50
+/** For people. */
+const PLACE = `${hostname()} (pid ${process.pid})`
 
 export class ActingCoordinator implements Term {
   readonly won: Won
@@ -135,6 +138,10 @@ export class ActingCoordinator implements Term {
 
   now(): number {
     return this.clock.monoMs()
+  }
+
+  adopt(models: Parameters<Coordinator['configure']>[0], settings: unknown): void {
+    this.#options.adopt(models, settings)
   }
 
   seq(): number {
@@ -286,8 +293,9 @@ export class ActingCoordinator implements Term {
   // ------------------------------------------------------------ the fleet
 
   #announce(): void {
-    const { host } = this.#options
-    const message = JSON.stringify({ type: 'coordinator', version: VERSION, host, term: this.won.term })
+    const { host, marks } = this.#options
+    const control: Control = { type: 'coordinator', host, term: this.won.term, place: PLACE, marks: marks() }
+    const message = JSON.stringify({ ...control, version: VERSION })
     this.connection.publish(this.names.control(), message).catch(() => {}) // told again in a second
   }
 

@@ -26,6 +26,7 @@ const host = new Host({
   redis,
   rules: { ...rules, keepMs: (tenant) => decisions.keepMs(tenant) },
   createCoordinator: () => decisions.createCoordinator(),
+  decisions,
   clock: systemClock,
   ids: systemIds(),
   emit,
@@ -36,8 +37,7 @@ const host = new Host({
 })
 
 port.on('message', (message: ToHost) => {
-  if (message.type === 'configure') host.configure(message.models)
-  else if (message.type === 'change') decisions.change(message.options)
+  if (message.type === 'configure') host.configure(message.models, message.settings)
   else if (message.type === 'stop')
     void host.stop().then(() => {
       if (facts.length > 0) tell({ type: 'facts', facts })

@@ -93,9 +93,12 @@ function answerOf(term: Term, command: Command, known: KnownJobs): Answer {
       if (command.ms === 0) term.barred.delete(command.tenant)
       else term.barred.set(command.tenant, now + command.ms)
       return NOTHING
-    case 'configure':
-      coordinator.configure(command.models.map(withoutLimits), now)
+    case 'configure': {
+      const models = command.models.map(withoutLimits)
+      term.adopt(models, command.settings)
+      coordinator.configure(models, now)
       return NOTHING
+    }
   }
 }
 

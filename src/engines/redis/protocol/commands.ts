@@ -161,9 +161,12 @@ export interface Bar extends Asked {
   readonly ms: number
 }
 
+/** Another process than the one that coordinates was reloaded. */
 export interface Configure extends Asked {
   readonly type: 'configure'
   readonly models: readonly PlanModel[]
+  /** All that decides, as plain data; an older version sends the models alone. */
+  readonly settings?: object
 }
 
 export type Command = Submit | Cancel | Seat | Leave | Draining | Finish | Reading | Pause | Purge | Bar | Configure
@@ -209,7 +212,7 @@ const SHAPES: Readonly<Record<Command['type'], Shape>> = {
   resume: { ...ASKED, selector: SELECTOR },
   purge: { ...ASKED, selector: SELECTOR, most: count },
   bar: { ...ASKED, tenant: text, ms: count },
-  configure: { ...ASKED, models: list(object) },
+  configure: { ...ASKED, models: list(object), settings: maybe(object) },
 }
 
 const QUERY_SHAPES: Readonly<Record<Query['type'], Shape>> = {

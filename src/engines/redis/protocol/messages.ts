@@ -5,8 +5,9 @@
 import type { Job, JobId, JobState, Place } from '../../../core/job.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
-import { count, fits, list, object, parse, readTyped, type Shape, text } from '../../shared/shape.ts'
+import { count, fits, list, maybe, object, parse, readTyped, type Shape, text } from '../../shared/shape.ts'
 import type { PackedError } from './errors.ts'
+import type { Marks } from './marks.ts'
 
 /** What was asked under this number. */
 export interface Answer {
@@ -59,7 +60,15 @@ export type Message = Answer | Refused | Leased | Revoked
  * hear a heartbeat of all. Or none does.
  */
 export type Control =
-  | { readonly type: 'coordinator'; readonly host: string; readonly term: string }
+  | {
+      readonly type: 'coordinator'
+      readonly host: string
+      readonly term: string
+      /** Its machine and process, for people. Absent, as `marks`: it is of an older version. */
+      readonly place?: string
+      /** Of the settings in force. */
+      readonly marks?: Marks
+    }
   | { readonly type: 'free' }
 
 // ---------------------------------------------------------------- what `is` an answer
@@ -196,8 +205,16 @@ export function readMail(mail: Buffer): Mail {
   return { messages, enclosed }
 }
 
+const COORDINATOR: Shape = {
+  type: (type) => type === 'coordinator',
+  host: text,
+  term: text,
+  place: maybe(text),
+  marks: maybe(object),
+}
+
 export function readControl(json: string): Control | null {
   const control = parse(json)
   if (fits(control, { type: (t) => t === 'free' })) return { type: 'free' }
-  return fits(control, { type: (t) => t === 'coordinator', host: text, term: text }) ? (control as Control) : null
+  return fits(control, COORDINATOR) ? (control as Control) : null
 }
