@@ -89,6 +89,9 @@ export const ERRORS = {
   content_blocked: row(400, "The content is not allowed in this tenant's requests."),
   job_not_found: row(404, 'There is no such job.'),
   job_gone: row(410, 'The log of this job is no longer kept (retention); it cannot be resumed.', { close: 4404 }),
+  job_lost: row(503, 'The store lost this job before it ended (a fail-over, or a restart): submit it again.', {
+    close: 1013,
+  }),
   key_not_found: row(404, 'There is no such API key; GET /admin/keys lists them.'),
   conversation_not_found: row(404, 'There is no such conversation.'),
   cursor_invalid: row(400, 'The cursor is not valid: expected "<epoch>-<seq>" or a number.'),

@@ -2,10 +2,11 @@
 import type { Clock } from '../core/clock.ts'
 import { aboutJob, type Emit } from '../core/facts.ts'
 import type { Job, JobId } from '../core/job.ts'
-import type { Delivery } from '../core/ports/delivery.ts'
+import type { Delivery, FoundJob } from '../core/ports/delivery.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import { isEnd } from '../core/record.ts'
 import { Slots, Table } from '../core/table.ts'
+import { whyAbsent } from './absent.ts'
 import { EventReader, type ReaderOptions } from './event-reader.ts'
 import { Feed } from './feed.ts'
 import { Results, Seen } from './results.ts'
@@ -32,14 +33,16 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
   let stopSweep: (() => void) | null = null
   let closed = false
 
-  log.onEpoch((job, epoch) => feeds.get(job)?.restart(epoch))
-
   function feedOf({ id, epoch }: Job): Feed {
     const open = feeds.get(id)
     if (open) return open
     const feed = new Feed(id, epoch, turns)
     feeds.set(id, feed)
-    feed.following = log.follow(id, (firstSeq, records, of) => feed.push(firstSeq, records, of))
+    feed.following = log.follow(
+      id,
+      (firstSeq, records, of) => feed.push(firstSeq, records, of),
+      (of) => feed.restart(of),
+    )
     return feed
   }
 
@@ -82,7 +85,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
    * `failed`: it can't be found out whether the job ended. Callers with another way to give up leave it out. `seen` is
    * told what the log tells.
    */
-  function ended(job: JobId, fn: () => void, failed: (thrown: unknown) => void = () => {}, seen?: Seen): () => void {
+  function ended(job: FoundJob, fn: () => void, failed: (thrown: unknown) => void = () => {}, seen?: Seen): () => void {
     let told = false
     const tell = (): void => {
       if (told) return
@@ -90,18 +93,26 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       following.stop()
       fn()
     }
-    const following = log.follow(job, (firstSeq, records) => {
-      seen?.take(firstSeq, records)
-      if (isEnd(records[records.length - 1])) tell()
-    })
-    following.ready
-      ?.then(async (before) => {
-        // Where it is known, the log has not ended
-        if (told || before !== null) return
-        const head = await log.head(job)
-        if (head === null || head.ended) tell()
-      })
-      .catch(failed)
+    const look = async (): Promise<void> => {
+      while (!told) {
+        const head = await log.head(job.id)
+        if (head === null ? (await whyAbsent(log, job)) !== null : head.ended) tell()
+        else if (head !== null) return
+      }
+    }
+    const following = log.follow(
+      job.id,
+      (firstSeq, records) => {
+        seen?.take(firstSeq, records)
+        if (isEnd(records[records.length - 1])) tell()
+      },
+      () => {
+        seen?.forget()
+        look().catch(failed)
+      },
+    )
+    // Where it is known how far the log goes, it has not ended
+    following.ready?.then((before) => (before === null ? look() : undefined)).catch(failed)
     return () => {
       told = true
       following.stop()
@@ -143,7 +154,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
             reject(thrown as Error)
           }
         }
-        ended(job.id, tell, reject, seen)
+        ended(job, tell, reject, seen)
       })
     },
     close() {

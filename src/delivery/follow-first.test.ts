@@ -13,7 +13,7 @@ const records = (first: number, last: number): string[] =>
   Array.from({ length: last - first + 1 }, (_, i) => `{"n":${first + i}}`)
 
 function setUp() {
-  const log = scriptedLog('job_1')
+  const log = scriptedLog()
   const options = { heartbeatMs: 1_000, maxReaderBufferBytes: 100_000, pageBytes: 1_000 }
   const delivery = createDelivery(log, manualClock(), () => {}, options)
   const settled = async (): Promise<void> => {
@@ -119,7 +119,7 @@ it('a caller waits for the end of a followed log without looking at it', async (
     heads.count++
     return head(job)
   }
-  delivery.ended('job_1', () => {
+  delivery.ended(JOB, () => {
     isTold = true
   })
   await settled()

@@ -11,11 +11,11 @@ import { chat } from '../dialects/chat/chat.ts'
 import { createDelivery } from './delivery.ts'
 import { Results, Seen } from './results.ts'
 
-const JOB = { id: 'job_1', kind: 'chat', dialect: 'd' } as const
+const JOB = { id: 'job_1', epoch: 1, state: 'leased', kind: 'chat', dialect: 'd' } as const
 const RECORDS = [...Array.from({ length: 10 }, (_, i) => `{"n":${i}}`), endRecord({ state: 'done' })]
 
 function setUp(records: readonly Bytes[], body = 'x', bend: Partial<TokenLog> = {}) {
-  const log = scriptedLog(JOB.id)
+  const log = scriptedLog()
   log.write(records)
   const clock = manualClock()
   const turns: number[] = []
@@ -95,7 +95,7 @@ it('is kept within bounds: the oldest goes first', async () => {
 
 it('fails for those who asked, and is made anew for the next', async () => {
   let fails = true
-  const whole = scriptedLog(JOB.id)
+  const whole = scriptedLog()
   whole.write(RECORDS)
   const { ask, made } = setUp(RECORDS, 'x', {
     read: (job, after, most) => (fails && after > 0 ? Promise.reject(new Error('EIO')) : whole.read(job, after, most)),
@@ -128,7 +128,7 @@ it.each([
   ['short', 'x'.repeat(20_000), 0],
   ['long', 'x'.repeat(40_000), 1],
 ])('a caller that waits holds what it was told of a %s answer, or reads it', async (_what, text, pages) => {
-  const log = scriptedLog(JOB.id)
+  const log = scriptedLog()
   const delivery = createDelivery(log, manualClock(), () => {}, ROOMY)
   const reply = delivery.result({ ...JOB, dialect: 'chat' } as Job, chat)
   log.write([`{"choices":[{"index":0,"delta":{"content":"${text}"}}]}`, endRecord({ state: 'done' })])

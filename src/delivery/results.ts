@@ -4,14 +4,18 @@
  */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
+import type { FoundJob } from '../core/ports/delivery.ts'
 import type { Dialect, Rendering, Reply, WholeAnswer } from '../core/ports/dialect.ts'
 import type { LogPage, TokenLog } from '../core/ports/log.ts'
 import { type Bytes, isEnd } from '../core/record.ts'
 import { Table } from '../core/table.ts'
+import { back } from './absent.ts'
 
 /** How long a long answer is kept for other callers, and how many bytes of them. */
 const KEPT_MS = 10_000
 const KEPT_BYTES = 8 << 20
+
+type Asked = Rendering & FoundJob
 
 interface Made {
   readonly epoch: number
@@ -43,7 +47,13 @@ export class Seen {
     this.#isWhole = firstSeq === this.records.length + 1 && this.#bytes <= this.#maxBytes
     // One by one: a stalled commit brings more of them than a call takes arguments
     if (this.#isWhole) for (const record of records) this.records.push(record)
-    else this.records.length = 0
+    else this.forget()
+  }
+
+  /** It is not the log any more that was told. */
+  forget(): void {
+    this.#isWhole = false
+    this.records.length = 0
   }
 }
 
@@ -61,15 +71,15 @@ export class Results {
     this.#pageBytes = pageBytes
   }
 
-  /** Of a job that has ended; `seen` in this very turn. Throws job_gone. */
-  of(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>, seen?: Seen): Reply | Promise<Reply> {
+  /** Of a job that has ended; `seen` in this very turn. Throws job_gone, job_lost. */
+  of(job: Asked, dialect: Pick<Dialect, 'name' | 'whole'>, seen?: Seen): Reply | Promise<Reply> {
     if (seen?.whole !== true) return this.#ofLog(job, dialect)
     const answer = dialect.whole(job)
     answer.take(seen.records)
     return answer.reply()
   }
 
-  async #ofLog(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply> {
+  async #ofLog(job: Asked, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply> {
     // Read each time, so that an erased log is not answered from memory
     const first = await this.#read(job, 0)
     const answer = dialect.whole(job)
@@ -78,7 +88,7 @@ export class Results {
     return answer.reply()
   }
 
-  #long(job: Rendering, dialect: string, first: LogPage, answer: WholeAnswer): Promise<Reply> {
+  #long(job: Asked, dialect: string, first: LogPage, answer: WholeAnswer): Promise<Reply> {
     const key = `${job.id} ${dialect} ${JSON.stringify(job.shownAs)}`
     const known = this.#made.get(key)
     if (known !== undefined && known.epoch === first.epoch && known.head === first.head) return known.reply
@@ -107,7 +117,7 @@ export class Results {
     this.#bytes -= made.bytes
   }
 
-  async #make(job: Rendering, first: LogPage, answer: WholeAnswer): Promise<Reply> {
+  async #make(job: Asked, first: LogPage, answer: WholeAnswer): Promise<Reply> {
     for (let page = first, seq = 0; ; ) {
       // Reading the page was enough work for one turn if its records are large
       await new Promise<void>((next) => this.#clock.soon(next))
@@ -119,9 +129,11 @@ export class Results {
     }
   }
 
-  async #read(job: Rendering, afterSeq: number): Promise<LogPage> {
-    const page = await this.#log.read(job.id, afterSeq, this.#pageBytes)
-    if (page === null) throw new SluiceError('job_gone')
-    return page
+  async #read(job: Asked, afterSeq: number): Promise<LogPage> {
+    for (;;) {
+      const page = await this.#log.read(job.id, afterSeq, this.#pageBytes)
+      if (page !== null) return page
+      await back(this.#log, job)
+    }
   }
 }

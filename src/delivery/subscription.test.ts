@@ -12,7 +12,6 @@ import { createDelivery } from './delivery.ts'
 const RECORDS = [...Array.from({ length: 50 }, (_, i) => `{"n":${i}}`), '@end {"state":"done"}']
 const log = {
   follow: () => ({ ready: Promise.resolve(null), stop: () => {} }),
-  onEpoch: () => () => {},
   async read(_job: string, after: number, maxBytes: number): Promise<LogPage> {
     const records: string[] = []
     for (

@@ -6,8 +6,9 @@ import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import type { StreamForm } from '../core/ports/dialect.ts'
-import type { LogPage, TokenLog } from '../core/ports/log.ts'
+import type { LogHead, LogPage, TokenLog } from '../core/ports/log.ts'
 import { type Bytes, type Cursor, formatCursor, isOfEpoch } from '../core/record.ts'
+import { back } from './absent.ts'
 import type { Feed, FeedReader, View } from './feed.ts'
 
 /** Where a reader's events go. */
@@ -76,7 +77,7 @@ export class Subscription implements FeedReader {
 
   /**
    * Moves to just after `cursor`; null = the start. `gap`: the log is not the one that the cursor is of, so it is now
-   * at the start. `ended`: nothing follows the cursor. Throws job_gone, cursor_ahead.
+   * at the start. `ended`: nothing follows the cursor. Throws job_gone, job_lost, cursor_ahead.
    */
   async seek(cursor: Cursor | null): Promise<'ok' | 'gap' | 'ended'> {
     const before = (await this.#feed.following?.ready) ?? null
@@ -97,8 +98,7 @@ export class Subscription implements FeedReader {
   }
 
   async #seek(cursor: Cursor): Promise<'ok' | 'gap' | 'ended'> {
-    const log = await this.#log.head(this.#feed.job)
-    if (log === null) throw new SluiceError('job_gone')
+    const log = await this.#head()
     const isCurrent = isOfEpoch(cursor, log.epoch)
     const common = isCurrent ? log.head : await this.#log.commonWith(this.#feed.job, cursor.epoch ?? 0)
     const found = await this.#find(cursor.n, common)
@@ -108,6 +108,20 @@ export class Subscription implements FeedReader {
       return 'gap'
     }
     return found === 'over' || (log.ended && found === log.head) ? 'ended' : 'ok'
+  }
+
+  async #head(): Promise<LogHead> {
+    for (;;) {
+      const head = await this.#log.head(this.#feed.job)
+      if (head !== null) return head
+      await this.#back()
+    }
+  }
+
+  /** The log is not there: resolves where it is again. Throws job_gone, job_lost. */
+  #back(): Promise<void> {
+    const { id, state } = this.#job
+    return back(this.#log, { id, state, epoch: this.#feed.epoch })
   }
 
   /**
@@ -124,7 +138,10 @@ export class Subscription implements FeedReader {
     }
     while (form.count(this.state) < n && this.seq < common) {
       const page = await this.#log.read(this.#feed.job, this.seq, this.#pageBytes)
-      if (page === null) throw new SluiceError('job_gone')
+      if (page === null) {
+        await this.#back()
+        continue
+      }
       const records = page.records.slice(0, common - this.seq)
       if (records.length === 0) break
       const run = { job: this.#feed.job, epoch: page.epoch, firstSeq: page.firstSeq, records }
@@ -158,9 +175,20 @@ export class Subscription implements FeedReader {
     const { gap } = this.view.form
     const hasShown = this.seq > 0 || this.#known > 0
     this.#toStart()
-    if (hasShown && gap === null) return this.fail(new SluiceError('cursor_stale'))
+    if (hasShown && gap === null) return void this.#failStale()
     if (hasShown && gap !== null) this.#outlet.write(gap(this.#feed.job))
     this.resume()
+  }
+
+  /** What was shown can't be taken back. Is there a log to be read from the start? */
+  async #failStale(): Promise<void> {
+    this.#seeking = true
+    try {
+      await this.#head()
+      throw new SluiceError('cursor_stale')
+    } catch (error) {
+      this.fail(error)
+    }
   }
 
   /** Continues reading if it is parked and there is room. */
@@ -195,7 +223,7 @@ export class Subscription implements FeedReader {
   async #catchUp(): Promise<void> {
     this.#catchingUp = true
     try {
-      while (!this.#left && !this.live) {
+      while (!this.#left && !this.live && !this.#seeking) {
         const turn = this.#feed.turns?.wait() ?? null
         if (turn !== null) {
           await turn
@@ -214,7 +242,10 @@ export class Subscription implements FeedReader {
         const page = await this.#read(claimed)
         if (this.#left) return
         if (reading !== this.#readings) continue
-        if (page === null) throw new SluiceError('job_gone')
+        if (page === null) {
+          await this.#back()
+          continue
+        }
         this.#feed.turns?.spend(sizeOf(page))
         const { events, over } = this.#render(page)
         if (over || (page.ended && this.seq === page.head))

@@ -16,7 +16,6 @@ async function readsOf(bytes: number): Promise<readonly number[]> {
   let now = 0
   const log = {
     follow: () => ({ ready: Promise.resolve(null), stop: () => {} }),
-    onEpoch: () => () => {},
     async read(_job: string, after: number): Promise<LogPage> {
       reads[now] = (reads[now] ?? 0) + 1
       return { epoch: 1, firstSeq: after + 1, records: records.slice(after), head: records.length, ended: true }

@@ -23,7 +23,6 @@ function setUp(stored: readonly Bytes[]) {
       listener = fn
       return NO_NEWS
     },
-    onEpoch: () => () => {},
     head: async () => ({ epoch: 1, head: stored.length, ended: stored.at(-1)?.startsWith('@end') === true }),
     async read(_job: string, after: number): Promise<LogPage> {
       const records = stored.slice(after)
@@ -89,7 +88,7 @@ it('makes a JSON reply fail, and not hang', async () => {
 it('passes on what the store says', async () => {
   const { delivery } = setUp([])
   const fails = () => Promise.reject(new Error('EIO'))
-  const log = { follow: () => NO_NEWS, onEpoch: () => () => {}, head: fails, read: fails } as unknown as TokenLog
+  const log = { follow: () => NO_NEWS, head: fails, read: fails } as unknown as TokenLog
   const broken = createDelivery(log, manualClock(), () => {}, { heartbeatMs: 1, maxReaderBufferBytes: 1, pageBytes: 1 })
   await expect(broken.result(JOB, chat)).rejects.toThrow('EIO')
   delivery.close()

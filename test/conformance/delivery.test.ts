@@ -65,7 +65,7 @@ it.each<[string, OpenDelivery, FormCase, string]>([
   ],
   [
     'knows nothing of new epochs',
-    overLog(() => ({ onEpoch: () => () => {} })),
+    overLog((log) => ({ follow: (job, listener) => log.follow(job, listener) })),
     native,
     'a log that is rewritten while it is read',
   ],

@@ -4,7 +4,7 @@ import type { Clock } from '../../src/core/clock.ts'
 import type { SluiceError } from '../../src/core/errors.ts'
 import type { Job } from '../../src/core/job.ts'
 import type { Delivery, FrameSink, SocketReader } from '../../src/core/ports/delivery.ts'
-import type { Reply } from '../../src/core/ports/dialect.ts'
+import type { Reply, WholeAnswer } from '../../src/core/ports/dialect.ts'
 import type { TokenLog } from '../../src/core/ports/log.ts'
 import { type Bytes, type Cursor, endRecord, formatCursor, parseCursor } from '../../src/core/record.ts'
 import { GOLDEN_LOGS } from '../golden/logs.ts'
@@ -39,6 +39,8 @@ const clock: Clock = {
   soon: (fn) => void setImmediate(fn),
 }
 
+const jobOf = ({ job }: FormCase, epoch = 1): Job => ({ ...job, epoch, state: 'leased' }) as Job
+
 /** A client that reads at its own pace, is cut, and comes back with the cursor of the last event that it has. */
 abstract class Client {
   protected readonly one: FormCase
@@ -59,7 +61,7 @@ abstract class Client {
   constructor(one: FormCase, delivery: Delivery, epoch: number) {
     this.one = one
     this.delivery = delivery
-    this.job = { ...one.job, epoch } as Job
+    this.job = jobOf(one, epoch)
   }
 
   abstract open(cursor: string | null): void
@@ -226,13 +228,21 @@ class Sharing extends Client {
 }
 
 const CLIENTS = [Streaming, Sharing] as const
-const setUp = (open: OpenDelivery, one: FormCase, given: Parameters<typeof scriptedLog>[1] = {}) => {
-  const log = scriptedLog(one.job.id, given)
+const setUp = (open: OpenDelivery, given: Parameters<typeof scriptedLog>[0] = {}) => {
+  const log = scriptedLog(given)
   return { log, delivery: open(log, clock, { buffer: BUFFER, page: PAGE }) }
 }
 const write = (log: ScriptedLog, records: readonly Bytes[]): void => {
   log.write(records)
   log.tell()
+}
+/** Its records, as they are. */
+function folded(): WholeAnswer {
+  const all: Bytes[] = []
+  return {
+    take: (records) => void all.push(...records),
+    reply: () => ({ status: 200, headers: {}, body: all.join('\n') }),
+  }
 }
 const [LONG] = LOGS.filter(([name]) => name === 'a long answer').map(([, records]) => records)
 const codeOf = ({ outcome }: Client): string => (typeof outcome === 'string' ? outcome : outcome.code)
@@ -244,7 +254,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
       for (let seed = 1; seed <= 60; seed++) {
         const next = random(seed)
         const [, records] = LOGS[next(LOGS.length)]
-        const { log, delivery } = setUp(open, one, { pageRecords: 1 + next(4) })
+        const { log, delivery } = setUp(open, { pageRecords: 1 + next(4) })
         const clients: Client[] = []
         const join = (): void => {
           const Kind = CLIENTS[next(2)]
@@ -302,7 +312,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
         const all = whole(one, records)
         for (const Kind of CLIENTS)
           for (const ended of [true, false]) {
-            const { log, delivery } = setUp(open, one)
+            const { log, delivery } = setUp(open)
             write(log, ended ? records : records.slice(0, -1))
             const known = whole(one, ended ? records : records.slice(0, -1))
             const clients = known.map(({ n }) => new Kind(one, delivery, 1).connect(formatCursor(1, n!)))
@@ -327,7 +337,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
       const all = whole(one, records)
       for (const Kind of CLIENTS)
         for (const ended of [true, false]) {
-          const { log, delivery } = setUp(open, one)
+          const { log, delivery } = setUp(open)
           write(log, ended ? records : records.slice(0, -1))
           const last = ended ? all.at(-1)!.n! : (whole(one, records.slice(0, -1)).at(-1)?.n ?? 0)
           // Numbered by record, a record may have no event: its number is not ahead
@@ -357,7 +367,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
       const reached = whole(one, records.slice(0, kept)).at(-1)!.n!
       for (const Kind of CLIENTS)
         for (const { n } of whole(one, records)) {
-          const { log, delivery } = setUp(open, one)
+          const { log, delivery } = setUp(open)
           write(log, records)
           log.rewrite(kept, after.slice(kept))
           const client = new Kind(one, delivery, 2).connect(formatCursor(1, n!))
@@ -375,7 +385,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
     name: 'a log that goes on in a new epoch: its records are told in that, and resumed in it',
     async run(open, one) {
       for (const Kind of CLIENTS) {
-        const { log, delivery } = setUp(open, one)
+        const { log, delivery } = setUp(open)
         const [stays, client] = [0, 1].map(() => new Kind(one, delivery, 1).connect())
         await settle()
         write(log, LONG.slice(0, 4))
@@ -401,7 +411,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
       const after = [...LONG.slice(0, 2), ...LONG.slice(20, 28)]
       for (const Kind of CLIENTS)
         for (const length of [4, after.length]) {
-          const { log, delivery } = setUp(open, one)
+          const { log, delivery } = setUp(open)
           new Kind(one, delivery, 1).connect()
           await settle()
           write(log, LONG.slice(0, 8))
@@ -425,7 +435,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
         const records = LONG.slice(0, 6 + next(10))
         const kept = next(6)
         const after = [...records.slice(0, kept), ...LONG.slice(20, 22 + next(4))]
-        const { log, delivery } = setUp(open, one)
+        const { log, delivery } = setUp(open)
         write(log, records.slice(0, 4))
         const clients = [0, 1, 2, 3].map((i) => {
           const client = new CLIENTS[i % 2](one, delivery, 1)
@@ -462,10 +472,79 @@ export const deliveryCases: readonly DeliveryCase[] = [
     },
   },
   {
+    name: 'a log that the store has lost: its readers are told so, whether they were shown anything or not',
+    async run(open, one) {
+      for (const Kind of CLIENTS)
+        for (const shown of [0, 4])
+          for (const cursor of [null, formatCursor(1, 0)]) {
+            const { log, delivery } = setUp(open)
+            const client = new Kind(one, delivery, 1).connect(cursor)
+            await settle()
+            write(log, LONG.slice(0, shown))
+            await settle()
+            log.vanish()
+            await settle()
+            // A stream that has begun ends with that error, or is cut where its dialect has none
+            const inStream = one.form.error === null || client.bytes.includes('"job_lost"')
+            expect(codeOf(client)).toBe(Kind === Streaming && inStream ? 'gone' : 'job_lost')
+            expect(log.followers).toBe(0)
+          }
+    },
+  },
+  {
+    name: 'a log that was lost, and is there again, is read from its start',
+    async run(open, one) {
+      for (const Kind of CLIENTS)
+        for (const shown of [0, 4]) {
+          const { log, delivery } = setUp(open)
+          const client = new Kind(one, delivery, 1).connect()
+          write(log, LONG.slice(0, shown))
+          await settle()
+          const hasShown = one.read(client.bytes).length > 0
+          log.vanish()
+          log.returns(LONG.slice(2, 6))
+          await settle()
+          write(log, LONG.slice(-1))
+          await settle()
+          client.read()
+          if (one.form.gap === null && hasShown) expect(codeOf(client)).not.toBe('complete')
+          else expect(client.told).toEqual(whole(one, [...LONG.slice(2, 6), ...LONG.slice(-1)]))
+        }
+    },
+  },
+  {
+    name: 'a whole answer is of one log: rewritten meanwhile it is the new one, lost it is refused',
+    async run(open, one) {
+      const { dialect } = one.job
+      const folding = { name: dialect, whole: () => folded() }
+      for (const kept of [0, 2]) {
+        const { log, delivery } = setUp(open)
+        const asked = delivery.result(jobOf(one), folding)
+        write(log, LONG.slice(0, 4))
+        await settle()
+        const after = [...LONG.slice(0, kept), ...LONG.slice(20, 24 - kept)]
+        log.rewrite(kept, after.slice(kept))
+        await settle()
+        write(log, LONG.slice(-1))
+        expect((await asked).body).toBe([...after, ...LONG.slice(-1)].join('\n'))
+      }
+      const { log, delivery } = setUp(open)
+      const asked = delivery.result(jobOf(one), folding)
+      let told = 0
+      delivery.ended(jobOf(one), () => told++)
+      write(log, LONG.slice(0, 4))
+      await settle()
+      log.vanish()
+      await expect(asked).rejects.toMatchObject({ code: 'job_lost' })
+      await settle()
+      expect([told, log.followers]).toEqual([1, 0])
+    },
+  },
+  {
     name: 'nothing is told before it may be, whatever else was written and read on the connection',
     async run(open, one) {
       for (const cursor of [null, formatCursor(1, 1)]) {
-        const { log, delivery } = setUp(open, one)
+        const { log, delivery } = setUp(open)
         write(log, LONG)
         const client = new Streaming(one, delivery, 1)
         let allow = (): void => {}
@@ -489,7 +568,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
   {
     name: 'credit that comes with the attach begins nothing before the place is found',
     async run(open, one) {
-      const { log, delivery } = setUp(open, one)
+      const { log, delivery } = setUp(open)
       write(log, LONG)
       const { n } = whole(one, LONG)[5]
       const client = new Sharing(one, delivery, 1).connect(formatCursor(1, n!))
@@ -508,7 +587,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
           [formatCursor(1, 1), 8],
           [null, LONG.length],
         ] as const) {
-          const { log, delivery } = setUp(open, one, { connected: false })
+          const { log, delivery } = setUp(open, { connected: false })
           write(log, LONG.slice(0, 4))
           const client = new Kind(one, delivery, 1).connect(cursor)
           await settle(3)
@@ -528,7 +607,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
     name: 'one that reads ahead of what is told starves nobody',
     async run(open, one) {
       for (const Kind of CLIENTS) {
-        const { log, delivery } = setUp(open, one)
+        const { log, delivery } = setUp(open)
         const early = new Kind(one, delivery, 1).connect()
         write(log, LONG.slice(0, 5))
         await settle()
@@ -549,7 +628,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
     name: 'a run that is old news to one, half known to another, and new to a third is told once to each',
     async run(open, one) {
       for (const Kind of CLIENTS) {
-        const { log, delivery } = setUp(open, one)
+        const { log, delivery } = setUp(open)
         write(log, LONG.slice(0, 5))
         const clients = [new Kind(one, delivery, 1).connect()]
         await settle()
@@ -573,7 +652,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
     name: 'a run that was lost on its way is read from the log with the next one',
     async run(open, one) {
       for (const Kind of CLIENTS) {
-        const { log, delivery } = setUp(open, one)
+        const { log, delivery } = setUp(open)
         write(log, LONG.slice(0, 5))
         const client = new Kind(one, delivery, 1).connect()
         await settle()
@@ -590,7 +669,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
   {
     name: 'readers of one job in other forms are told what theirs tell',
     async run(open, one) {
-      const { log, delivery } = setUp(open, one)
+      const { log, delivery } = setUp(open)
       const readers = [...FORMS, one].flatMap((form) =>
         CLIENTS.map((Kind) => ({ form, client: new Kind(form, delivery, 1).connect() })),
       )
@@ -610,7 +689,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
     name: 'a reader that takes nothing costs its buffer and a page, and is caught up when it reads',
     async run(open, one) {
       for (const Kind of CLIENTS) {
-        const { log, delivery } = setUp(open, one)
+        const { log, delivery } = setUp(open)
         const slow = new Kind(one, delivery, 1)
         slow.isSlow = true
         slow.connect()
@@ -635,20 +714,20 @@ export const deliveryCases: readonly DeliveryCase[] = [
   {
     name: 'the end is told once: to those who wait for it, and to those who come after',
     async run(open, one) {
-      const { log, delivery } = setUp(open, one)
+      const { log, delivery } = setUp(open)
       write(log, LONG.slice(0, 3))
       const told = [0, 0, 0, 0]
       const hear = (i: number) => () => void told[i]++
-      delivery.ended(one.job.id, hear(0))
-      delivery.ended(one.job.id, hear(1))()
+      delivery.ended(jobOf(one), hear(0))
+      delivery.ended(jobOf(one), hear(1))()
       await settle()
       expect(told).toEqual([0, 0, 0, 0])
       log.write([endRecord({ state: 'done' })])
-      delivery.ended(one.job.id, hear(2))
+      delivery.ended(jobOf(one), hear(2))
       await settle()
       log.tell()
       await settle()
-      delivery.ended(one.job.id, hear(3))
+      delivery.ended(jobOf(one), hear(3))
       await settle()
       expect(told).toEqual([1, 0, 1, 1])
       expect(log.followers).toBe(0)
@@ -658,7 +737,7 @@ export const deliveryCases: readonly DeliveryCase[] = [
     name: 'closed, it ends all readers where they stand, and they come back with their cursor',
     async run(open, one) {
       for (const Kind of CLIENTS) {
-        const { log, delivery } = setUp(open, one)
+        const { log, delivery } = setUp(open)
         write(log, LONG.slice(0, 10))
         const client = new Kind(one, delivery, 1).connect()
         await settle()

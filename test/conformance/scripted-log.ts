@@ -2,7 +2,7 @@
  * A token log in memory that does what a distant one may: it is followed only after a while, records can be read before
  * they are told of, reads take their time, and the log may lose its tail and begin a new epoch.
  */
-import type { JobId } from '../../src/core/job.ts'
+import { SluiceError } from '../../src/core/errors.ts'
 import type { LogListener, LogPage, TokenLog } from '../../src/core/ports/log.ts'
 import { type Bytes, isEnd } from '../../src/core/record.ts'
 
@@ -18,6 +18,10 @@ export interface ScriptedLog extends TokenLog {
   renew(): void
   /** A new epoch, of which the first `kept` records are those of before. `isNoticed`: followers are told. */
   rewrite(kept: number, records: readonly Bytes[], isNoticed?: boolean): void
+  /** The store has lost all of it, and begins a new epoch; followers are told. */
+  vanish(): void
+  /** What was lost is there again. */
+  returns(records: readonly Bytes[]): void
   /** As after a DELETE. */
   erase(): void
   readonly followers: number
@@ -25,7 +29,7 @@ export interface ScriptedLog extends TokenLog {
   readonly pages: number
 }
 
-export function scriptedLog(job: JobId, { connected = true, pageRecords = 3 } = {}): ScriptedLog {
+export function scriptedLog({ connected = true, pageRecords = 3 } = {}): ScriptedLog {
   let records: Bytes[] | null = []
   let epoch = 1
   let told = 0
@@ -33,10 +37,12 @@ export function scriptedLog(job: JobId, { connected = true, pageRecords = 3 } = 
   let isConnected = connected
   /** By epoch: how far the log of today is still that one. */
   const common = new Map<number, number>()
-  const listeners = new Set<LogListener>()
+  const listeners = new Map<LogListener, ((epoch: number) => void) | undefined>()
   const connecting: Array<() => void> = []
-  let news: (job: JobId, epoch: number) => void = () => {}
   const soon = (): Promise<void> => new Promise((next) => setImmediate(next))
+  const tellRewritten = (of = epoch): void => {
+    for (const rewritten of [...listeners.values()]) rewritten?.(of)
+  }
   const hasEnded = (): boolean => records !== null && records.length > 0 && isEnd(records.at(-1)!)
 
   return {
@@ -65,9 +71,13 @@ export function scriptedLog(job: JobId, { connected = true, pageRecords = 3 } = 
       await soon()
       return answer
     },
-    follow(_job, listener) {
+    async missing(_job, since) {
+      await soon()
+      return records === null ? new SluiceError(since === epoch ? 'job_gone' : 'job_lost') : null
+    },
+    follow(_job, listener, rewritten) {
       const start = (): number | null => {
-        listeners.add(listener)
+        listeners.set(listener, rewritten)
         return records === null || hasEnded() ? null : records.length
       }
       const ready = isConnected
@@ -77,10 +87,6 @@ export function scriptedLog(job: JobId, { connected = true, pageRecords = 3 } = 
           }).then(start)
       return { ready, stop: () => void listeners.delete(listener) }
     },
-    onEpoch(fn) {
-      news = fn
-      return () => {}
-    },
     write(more) {
       records!.push(...more)
     },
@@ -89,7 +95,7 @@ export function scriptedLog(job: JobId, { connected = true, pageRecords = 3 } = 
       const first = told + 1
       told = records.length
       const run = records.slice(first - 1)
-      if (isConnected) for (const listener of [...listeners]) listener(first, run, epoch)
+      if (isConnected) for (const listener of [...listeners.keys()]) listener(first, run, epoch)
     },
     lose() {
       told = records?.length ?? 0
@@ -108,7 +114,16 @@ export function scriptedLog(job: JobId, { connected = true, pageRecords = 3 } = 
       epoch++
       records = [...records!.slice(0, kept), ...more]
       told = records.length
-      if (isNoticed) news(job, epoch)
+      if (isNoticed) tellRewritten()
+    },
+    vanish() {
+      records = null
+      const since = epoch++
+      tellRewritten(since)
+    },
+    returns(more) {
+      records = [...more]
+      told = records.length
     },
     erase() {
       records = null

@@ -1,6 +1,6 @@
 /** A fleet for tests, on a real Redis: hosts of the coordinator, and processes that submit and work. */
 import { createCoordinator } from '../../src/coordinator/coordinator.ts'
-import { type Clock, systemClock } from '../../src/core/clock.ts'
+import { type Clock, systemClock, Wheel } from '../../src/core/clock.ts'
 import type { Happened } from '../../src/core/facts.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import type { JobId } from '../../src/core/job.ts'
@@ -11,6 +11,7 @@ import { type Argument, Connection, type RedisAddress, type Script } from '../..
 import { Host } from '../../src/engines/redis/coordinator/host.ts'
 import { HostThread } from '../../src/engines/redis/coordinator/host-thread.ts'
 import type { Rules } from '../../src/engines/redis/coordinator/parts.ts'
+import { Logs } from '../../src/engines/redis/log/log.ts'
 import type { SubmitAnswer } from '../../src/engines/redis/protocol/messages.ts'
 import { type AttemptLogs, FleetWork } from '../../src/engines/redis/work/work.ts'
 import { eventually, type Settings } from '../conformance/harness.ts'
@@ -18,6 +19,17 @@ import { coordinatorOptions } from '../conformance/settings.ts'
 import { type DraftOptions, draft } from '../conformance/words.ts'
 
 const ids = systemIds()
+
+/** What a process reads logs with. */
+export const logsOf = (ground: Ground): Logs =>
+  new Logs({
+    ...ground,
+    process: ground.bus.process,
+    wheel: new Wheel(ground.clock),
+    decided: () => ground.bus.settled(),
+    charge() {},
+    fenced() {},
+  })
 let orders = 1_000
 
 const RULES: Rules = { keepMs: () => 3_600_000, disconnectGraceMs: 15_000, joinAfterEndMs: 60_000, goneMs: 300 }

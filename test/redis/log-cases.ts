@@ -245,7 +245,7 @@ export const expected: LogCase = (planted) =>
 
     const job = await expecting()
     await write(job, 1, 1, 2)
-    gateway.logs.granted(job)
+    gateway.logs.granted(job, 1)
     const before = await calls()
     const reader = gateway.reader(job)
     await eventually(() => expect(reader.got).toEqual(tokens(1, 2)))
@@ -265,7 +265,7 @@ export const expected: LogCase = (planted) =>
 
     // What was sent meanwhile is lost
     const cut = await expecting()
-    gateway.logs.granted(cut)
+    gateway.logs.granted(cut, 1)
     subscriber.cut()
     await eventually(() => expect(gateway.subscriber.away).toBe(true))
     await write(cut, 1, 1, 2)
@@ -276,7 +276,7 @@ export const expected: LogCase = (planted) =>
 
     // Its reader never comes
     const unread = await expecting()
-    gateway.logs.granted(unread)
+    gateway.logs.granted(unread, 1)
     await write(unread, 1, 1, 2)
     await eventually(async () => expect(await followers(unread)).toBe(null))
     const late = gateway.reader(unread)
@@ -317,8 +317,11 @@ export const takenAgain: LogCase = (planted) =>
     const writer = await worker.begin(job, 1)
     let restarts = 0
     const got: Bytes[] = []
-    const following = gateway.logs.follow(job, (_, records) => void got.push(...records))
-    gateway.logs.onEpoch(() => void restarts++)
+    const following = gateway.logs.follow(
+      job,
+      (_, records) => void got.push(...records),
+      () => void restarts++,
+    )
     await following.ready
     writer.append(tokens(1, 2), 2, true)
     await eventually(() => expect(got).toEqual(tokens(1, 2)))

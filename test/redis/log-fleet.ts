@@ -138,6 +138,7 @@ export class LogProcess {
       wheel: new Wheel(systemClock),
       ids,
       charge() {},
+      decided: async () => {},
       fenced: (job, attempt) => void this.fenced.push(`${job} ${attempt}`),
     })
   }
@@ -207,22 +208,22 @@ export class LogReading {
       this.#fail = fail
     })
     this.ended.catch(() => {})
-    const following = logs.follow(job, (firstSeq, run) => {
-      if (this.isLive) this.#take(firstSeq, run)
-      else this.#early.push([firstSeq, run])
-    })
-    const stopEpochs = logs.onEpoch((lost) => {
-      if (lost !== job || this.#isOver) return
-      this.restarts++
-      this.got.length = 0
-      this.#early = []
-      this.isLive = false
-      this.#catchUp()
-    })
-    this.#stop = () => {
-      following.stop()
-      stopEpochs()
-    }
+    const following = logs.follow(
+      job,
+      (firstSeq, run) => {
+        if (this.isLive) this.#take(firstSeq, run)
+        else this.#early.push([firstSeq, run])
+      },
+      () => {
+        if (this.#isOver) return
+        this.restarts++
+        this.got.length = 0
+        this.#early = []
+        this.isLive = false
+        this.#catchUp()
+      },
+    )
+    this.#stop = following.stop
     Promise.resolve(following.ready).then((before) => this.#followed(before), this.#fail)
   }
 

@@ -8,13 +8,12 @@ import { RedisJobs } from '../../src/engines/redis/jobs/jobs.ts'
 import { RedisPresence } from '../../src/engines/redis/jobs/presence.ts'
 import { RedisSubmissions } from '../../src/engines/redis/jobs/submissions.ts'
 import { writeRequests } from '../../src/engines/redis/protocol/commands.ts'
-import { DONE, draft, eventually, readAll, submit, TestWorker } from '../conformance/harness.ts'
+import { accepted, DONE, draft, eventually, readAll, refusal, submit, TestWorker } from '../conformance/harness.ts'
 import { Engines } from './engines.ts'
-import { TestFleet } from './fleet.ts'
+import { logsOf, TestFleet } from './fleet.ts'
 import { openParts, type Parts } from './parts.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
 
-const NO_LOGS = { expect() {}, granted() {} }
 const NO_KEYS = { digestOf: () => null, isValid: () => false, doubt() {} }
 
 describe.skipIf(NO_REDIS)('Redis: a tail that was lost', () => {
@@ -96,7 +95,7 @@ describe.skipIf(NO_REDIS)('Redis: a tail that was lost', () => {
     const { ground } = await fleet.process()
     const { commands, names: of } = ground
     const jobs = new RedisJobs(ground, () => Promise.resolve())
-    const submissions = new RedisSubmissions(ground, jobs, new RedisPresence(ground), NO_LOGS, NO_KEYS)
+    const submissions = new RedisSubmissions(ground, jobs, new RedisPresence(ground), logsOf(ground), NO_KEYS)
     // Nobody coordinates yet
     const submitting = submissions.submit([draft({ body: '{"model":"m"}' })])
     let keys: string[] = []
@@ -109,6 +108,35 @@ describe.skipIf(NO_REDIS)('Redis: a tail that was lost', () => {
     const [taken] = await submitting
     expect(taken.kind).toBe('accepted')
     expect(await commands.client.get(keys[0])).toBe('{"model":"m"}')
+    submissions.close()
+    await fleet.close()
+  })
+
+  it.each([
+    ['lost with what Redis had last', true, 'job_lost'],
+    ['erased', false, 'job_gone'],
+  ])('a job that a submit joins, and that is %s before it is looked up, is told so', async (_, isLost, code) => {
+    const fleet = new TestFleet(redis.url)
+    await fleet.host()
+    const { ground } = await fleet.process()
+    const { commands, names: of } = ground
+    let joined = ''
+    class Jobs extends RedisJobs {
+      override async get(id: string) {
+        if (id !== joined) return super.get(id)
+        const [epoch] = (await commands.client.lindex(of.epochs(), 0))!.split(' ')
+        const gone = commands.client.multi().hdel(of.live(), id)
+        if (isLost) gone.lset(of.epochs(), 0, `${epoch} ${'0'.repeat(40)}`)
+        await gone.exec()
+        return super.get(id)
+      }
+    }
+    const jobs = new Jobs(ground, () => Promise.resolve())
+    const submissions = new RedisSubmissions(ground, jobs, new RedisPresence(ground), logsOf(ground), NO_KEYS)
+    const same = draft({ options: { idempotencyKey: 'k' } })
+    const first = accepted((await submissions.submit([same]))[0])
+    joined = first.id
+    expect(refusal((await submissions.submit([same]))[0]).code).toBe(code)
     submissions.close()
     await fleet.close()
   })

@@ -97,6 +97,7 @@ async function setup(maxPendingBytes?: number) {
   const reading = {
     expect: (id: JobId) => void logs.expected.push(id),
     granted: (id: JobId) => void logs.followed.push(id),
+    missing: async () => null,
   }
   const submissions = new RedisSubmissions(through, jobs, presence, reading, keys, maxPendingBytes)
   opened.push(

@@ -1,6 +1,6 @@
 /** From the log to readers: replay, then live. */
 import type { SluiceError } from '../errors.ts'
-import type { Job, JobId } from '../job.ts'
+import type { Job } from '../job.ts'
 import type { Bytes, Cursor } from '../record.ts'
 import type { Dialect, Rendering, Reply, StreamForm } from './dialect.ts'
 
@@ -83,15 +83,21 @@ export interface SocketReader {
   leave(): void
 }
 
+/** A job as it was found: with that, a log that was lost is told from one that was erased. */
+export type FoundJob = Pick<Job, 'id' | 'epoch' | 'state'>
+
 export interface Delivery {
   /** Writes the job's frames after the cursor to the sink until the end. */
   follow(reader: SocketReaderRequest): SocketReader
   /** Streams the job's events to the sink until the end. What fails before the first event is an answer of its own. */
   stream(reader: ReaderRequest): void
   /** The whole answer, once the job has ended and its end is power-safe. */
-  result(job: Rendering, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply>
-  /** Calls `fn` once the end may be shown, soon if the job has ended already. Returns a function that stops it. */
-  ended(job: JobId, fn: () => void): () => void
+  result(job: Rendering & FoundJob, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply>
+  /**
+   * Calls `fn` once the end may be shown, soon if the job has ended already, or is not there any more. Returns a
+   * function that stops it.
+   */
+  ended(job: FoundJob, fn: () => void): () => void
   /** Ends all streams at a record boundary (drain). */
   close(): void
 }

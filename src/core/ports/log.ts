@@ -1,4 +1,5 @@
 /** The token log: records of jobs, read back by cursor, followed live. */
+import type { SluiceError } from '../errors.ts'
 import type { JobId } from '../job.ts'
 import type { Bytes } from '../record.ts'
 import type { Lease } from './work.ts'
@@ -60,14 +61,16 @@ export interface TokenLog {
   /**
    * Calls `listener` with each run of records once it may be read (stored; the end record: power-safe), in order, in
    * the same turn for all listeners of a job. Does not replay: follow first, wait until it is ready, then read, then
-   * drop what both brought. A log that ended calls nobody.
+   * drop what both brought. A log that ended calls nobody. `rewritten` is called where the log has lost records: it has
+   * a new epoch, and is read from the start, or is not there. Never where a log lasts as long as the process that
+   * serves it.
    */
-  follow(job: JobId, listener: LogListener): Following
+  follow(job: JobId, listener: LogListener, rewritten?: (epoch: number) => void): Following
   /**
-   * Calls `fn`, from now on, for each log that was followed and has lost records: it has a new epoch, and can be read
-   * from the start. Never called where a log lasts as long as the process that serves it.
+   * Why there is no log of a job that was there in this epoch: job_gone where it was erased, job_lost where the store
+   * has lost it since then. Resolves when that is certain; null: the log is there again.
    */
-  onEpoch(fn: (job: JobId, epoch: number) => void): () => void
+  missing(job: JobId, epoch: number): Promise<SluiceError | null>
 }
 
 /** `epoch`: in which the records were written, all of them. */

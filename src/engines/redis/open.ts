@@ -119,6 +119,7 @@ async function compose(
     process: bus.process,
     wheel,
     charge: (job, attempt, tokens) => work.charge(job, attempt, tokens),
+    decided: () => bus.settled(),
     fenced: (job, attempt) => work.revoke(job, attempt, 'lost'),
   })
   const presence = new RedisPresence(ground)

@@ -127,7 +127,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
         }
         const giveUp = (): void => done(false)
         const stopWaiting = clock.after(waitMs, giveUp)
-        const unwatch = delivery.ended(job.id, () => done(true))
+        const unwatch = delivery.ended(job, () => done(true))
         const place = waiting.add(giveUp)
         call.exchange.onClose(giveUp)
       })

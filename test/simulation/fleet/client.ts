@@ -136,7 +136,7 @@ export class Clients {
   #read(job: Job): void {
     const node = this.#gateway()
     if (node === null) return
-    const reader = new SimReader(this.#fleet, node, job.id)
+    const reader = new SimReader(this.#fleet, node, job)
     this.readers.push(reader)
     void this.#at(node, () => reader.start())
   }

@@ -31,6 +31,8 @@ export class FleetLedger implements Observer {
   readonly machines = new Map<string, Coordinator>()
   /** How often the store lost its end. */
   losses = 0
+  /** It has lost all it had: its epochs begin anew, and tell nothing. */
+  isEmptied = false
   readonly jobs = new Map<string, Known>()
   readonly #server: SimServer
   readonly #terms: Terms
@@ -199,7 +201,9 @@ export class FleetLedger implements Observer {
   lost(): void {
     this.losses++
     const { db } = this.#server
-    this.logs.forget(db.list(`${SHARD}:epochs`).length === 0)
+    const lostAll = db.list(`${SHARD}:epochs`).length === 0
+    this.isEmptied ||= lostAll
+    this.logs.forget(lostAll)
     this.#seq = 0
     for (const [id, known] of this.jobs) {
       const ended = readEnded(db.get(`${SHARD}:r:${id}`) ?? '')

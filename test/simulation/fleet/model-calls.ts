@@ -62,6 +62,7 @@ export class Calls {
       const one = [id, after, draw.of([0, 30, 1e6]), draw.below(2), draw.of(['', process])]
       return ['log-read', [draw.below(9), ...one, ...(draw.chance(0.3) ? one : [])]]
     }
+    if (dice < 91) return ['log-missing', [draw.below(9), id]]
     if (dice < 94) return ['log-look', [draw.of(['', process]), ...JOBS.filter(() => draw.chance(0.5))]]
     if (dice < 96) return ['log-leave', [process, ...JOBS.filter(() => draw.chance(0.5))]]
     if (dice < 98) return ['log-common', [id, draw.of([this.epoch, 1, 7])]]

@@ -253,6 +253,12 @@ const look: Model = ({ db }, S, args) => {
   })
 }
 
+const missing: Model = ({ db }, S, args) => {
+  const [random, id] = args.many(2)
+  const isThere = db.exists(`${S}:l:${id}`) || db.hash(`${S}:live`).has(id)
+  return [logEpoch(db, S, random), isThere ? 0 : 1]
+}
+
 const leave: Model = ({ db }, S, args) => {
   const process = args.take()
   for (const id of args.all.slice(1)) dropFollower(db, S, id, process)
@@ -276,6 +282,7 @@ export const LOG_MODELS: Readonly<Record<string, Model>> = {
   append: appending(),
   'log-read': read,
   'log-look': look,
+  'log-missing': missing,
   'log-leave': leave,
   'log-common': common,
 }

@@ -130,6 +130,7 @@ export class SimNode {
       process: bus.process,
       wheel: new Wheel(clock),
       charge: (job, attempt, tokens) => work.charge(job, attempt, tokens),
+      decided: () => bus.settled(),
       fenced: (job, attempt) => work.revoke(job, attempt, 'lost'),
     })
     faults.logs?.(logs, ground)

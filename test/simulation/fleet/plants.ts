@@ -1,6 +1,7 @@
 /** Bugs that the simulation of a fleet must find: in the scripts, around the coordinator, in it. */
 import { Plan } from '../../../src/coordinator/plan/plan.ts'
 import type { Coordinator } from '../../../src/core/ports/coordinator.ts'
+import { Bus } from '../../../src/engines/redis/bus/bus.ts'
 import { HeldJobs } from '../../../src/engines/redis/coordinator/held.ts'
 import { KnownJobs } from '../../../src/engines/redis/coordinator/known.ts'
 import { RedisPresence } from '../../../src/engines/redis/jobs/presence.ts'
@@ -102,7 +103,19 @@ export const PLANTS: readonly Plant[] = [
   {
     name: 'readers are not told that history was lost',
     from: 37,
-    breaks: broken(Follows.prototype, 'onEpoch', () => () => () => {}),
+    breaks: broken(
+      Follows.prototype,
+      'follow',
+      (real) =>
+        function (this: Follows, job, listener) {
+          return real.call(this, job, listener)
+        },
+    ),
+  },
+  {
+    name: 'a job that is taken again is told to be lost',
+    from: 290,
+    breaks: broken(Bus.prototype, 'settled', () => async () => {}),
   },
   // ---- the coordinator, and what a takeover gives it
   {

@@ -1,5 +1,5 @@
 /** Reads a job's log as the delivery does: follows it, reads what there is, and begins anew where it was rewritten. */
-import type { JobId } from '../../../src/core/job.ts'
+import type { Job, JobId } from '../../../src/core/job.ts'
 import { type Bytes, isEnd } from '../../../src/core/record.ts'
 import type { Fleet, SimNode } from './node.ts'
 
@@ -13,7 +13,10 @@ export class SimReader {
   records: Bytes[] = []
   /** Of the store, when it got the end. */
   #endedAtLoss: number | null = null
-  isGone = false
+  /** Of the store, when it was told why there is no log, and what. */
+  #gone: { readonly code: string; readonly losses: number } | null = null
+  /** Of logs, when it was known to be there. */
+  #epoch: number
   /** Told as they come; else it reads by itself. */
   #isLive = false
   /** Told while it reads. */
@@ -21,23 +24,23 @@ export class SimReader {
   #stop = (): void => {}
   #round = 0
 
-  constructor(fleet: Fleet, node: SimNode, job: JobId) {
+  constructor(fleet: Fleet, node: SimNode, { id, epoch }: Job) {
     this.#fleet = fleet
     this.node = node
-    this.job = job
+    this.job = id
+    this.#epoch = epoch
   }
 
-  async start(): Promise<void> {
-    const logs = this.node.logs!
-    const stopEpochs = logs.onEpoch((job) => {
-      if (job !== this.job) return
-      this.#fleet.log(`a reader of ${job} begins anew`)
-      this.records = []
-      this.#endedAtLoss = null
-      void this.#read()
-    })
-    this.#stop = () => stopEpochs()
-    await this.#read()
+  start(): Promise<void> {
+    return this.#read()
+  }
+
+  #beginAnew(epoch: number): void {
+    this.#fleet.log(`a reader of ${this.job} begins anew`)
+    this.#epoch = epoch
+    this.records = []
+    this.#endedAtLoss = null
+    void this.#read()
   }
 
   get isEnded(): boolean {
@@ -49,22 +52,31 @@ export class SimReader {
     const logs = this.node.logs!
     this.#isLive = false
     this.#held = []
-    while (round === this.#round && !this.isEnded && !this.isGone)
+    while (round === this.#round && !this.isEnded && this.#gone === null)
       try {
-        const following = logs.follow(this.job, (firstSeq, records) => this.#told(firstSeq, records))
+        this.#stop()
+        const following = logs.follow(
+          this.job,
+          (firstSeq, records) => this.#told(firstSeq, records),
+          (epoch) => this.#beginAnew(epoch),
+        )
+        this.#stop = following.stop
         const before = await following.ready
-        if (round !== this.#round) return following.stop()
+        if (round !== this.#round) return
         // Of a log that is followed from its start there is nothing to read
         while (before === null || before > this.records.length) {
           const page = await logs.read(this.job, this.records.length, PAGE_BYTES)
-          if (round !== this.#round) return following.stop()
+          if (round !== this.#round) return
           if (page === null) {
-            this.isGone = true
-            this.#stop()
-            return following.stop()
+            const why = await logs.missing(this.job, this.#epoch)
+            if (round !== this.#round) return
+            if (why === null) continue
+            this.#fleet.log(`a reader of ${this.job} is told ${why.code}`)
+            this.#gone = { code: why.code, losses: this.#fleet.ledger.losses }
+            return this.#stop()
           }
           this.#take(page.firstSeq, page.records)
-          if (this.isEnded) return following.stop()
+          if (this.isEnded) return this.#stop()
           if (this.records.length >= page.head) break
         }
         this.#isLive = true
@@ -93,10 +105,14 @@ export class SimReader {
   /** Null: it has what is stored, or was told that it can't. */
   missing(): string | null {
     const { ledger } = this.#fleet
-    // What was lost may come back: a submit of which only what came of it was lost is taken again
-    if (this.isGone && ledger.losses > 0) return null
+    const { isLost } = ledger.jobs.get(this.job)!
+    if (this.#gone !== null) {
+      // Nothing is erased here
+      const isTrue = this.#gone.code === 'job_lost' || ledger.isEmptied
+      return isTrue && (isLost || this.#gone.losses < ledger.losses) ? null : `${this.job} is told ${this.#gone.code}`
+    }
     if (this.#endedAtLoss !== null && this.#endedAtLoss !== ledger.losses) return null
-    if (ledger.jobs.get(this.job)!.isLost) return this.records.length === 0 ? null : `${this.job} is lost, untold`
+    if (isLost) return this.records.length === 0 ? null : `${this.job} is lost, untold`
     const stored = ledger.logs.records(this.job)
     const at = stored.findIndex((record, i) => record !== this.records[i])
     if (at < 0 && stored.length === this.records.length) return null

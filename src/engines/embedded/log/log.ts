@@ -314,9 +314,9 @@ export class Logs implements TokenLog, LogShare {
     return (this.live.get(job) ?? this.leaving.get(job))?.follow(listener) ?? NO_NEWS
   }
 
-  /** A log lives as long as this process: each start begins with its readers anew. */
-  onEpoch(): () => void {
-    return () => {}
+  /** What it has, it keeps for as long as this process lives. */
+  missing(): Promise<SluiceError> {
+    return Promise.resolve(new SluiceError('job_gone'))
   }
 
   async head(job: JobId): Promise<LogHead | null> {

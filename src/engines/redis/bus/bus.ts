@@ -28,6 +28,9 @@ const RETRY_MS = 100
 /** Requests in one entry of the inbox, or one message. */
 const AT_ONCE = 64
 
+/** A command that changes nothing. */
+const NOTHING = { type: 'bar', tenant: '', ms: 0 } as const
+
 interface Pending {
   request: Request
   readonly isQuery: boolean
@@ -152,6 +155,11 @@ export class Bus {
       pending.sentMono = this.#clock.monoMs()
       store(writeRequests([pending.request])).catch((error: unknown) => this.#failed([pending], error))
     })
+  }
+
+  /** Resolves when all that is in the inbox now is decided, and stored. Rejects as `ask`. */
+  settled(): Promise<unknown> {
+    return this.ask(NOTHING)
   }
 
   /** Commands. Queries are not among them: each look at the numbers asks some. */

@@ -120,7 +120,7 @@ function submit(term: Term, command: Submit, known: KnownJobs): Answer {
     if (there !== undefined) return { kind: 'taken', job: there }
     // Its answer was lost, and it has ended since, before this batch or in it: it must not start anew
     if (command.re && (known.ended(item.id) !== undefined || known.wasHeld(item.id)))
-      return { kind: 'joined', id: item.id }
+      return { kind: 'joined', id: item.id, epoch: term.won.epoch }
     if (isLate) return { kind: 'refused', error: packError(unavailable()) }
     return take(term, command, item, known)
   })
@@ -139,7 +139,7 @@ function take(term: Term, { from, follows }: Submit, item: Item, known: KnownJob
   const job = scheduled(id, facts, bodyBytes, now)
   const decision = coordinator.submit(job, now, isKnown, isRetry)
   if (decision.kind === 'refused') return { kind: 'refused', error: packError(decision.error) }
-  if (decision.kind === 'joined') return { kind: 'joined', id: decision.id }
+  if (decision.kind === 'joined') return { kind: 'joined', id: decision.id, epoch: won.epoch }
   known.taken(item)
   const acceptedAtMs = Math.floor(term.time.atMs(now))
   const row: LiveRow = { id, seq: term.seq(), acceptedAtMs, epoch: won.epoch, from, bodyBytes, facts }

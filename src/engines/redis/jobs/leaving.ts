@@ -3,7 +3,7 @@
  * process puts off as long as somebody reads the job there: a process that died puts off nothing.
  */
 import type { JobId } from '../../../core/job.ts'
-import type { Following, LogListener, TokenLog } from '../../../core/ports/log.ts'
+import type { Following, TokenLog } from '../../../core/ports/log.ts'
 import { Table } from '../../../core/table.ts'
 import type { Ground } from '../bus/ground.ts'
 
@@ -30,8 +30,8 @@ export class LeavingJobs {
       head: (job) => log.head(job),
       commonWith: (job, epoch) => log.commonWith(job, epoch),
       read: (job, afterSeq, maxBytes) => log.read(job, afterSeq, maxBytes),
-      onEpoch: (fn) => log.onEpoch(fn),
-      follow: (job, listener) => this.#follow(log, job, listener),
+      missing: (job, epoch) => log.missing(job, epoch),
+      follow: (...how) => this.#follow(log, how),
     }
   }
 
@@ -39,8 +39,9 @@ export class LeavingJobs {
     this.#stop()
   }
 
-  #follow(log: TokenLog, job: JobId, listener: LogListener): Following {
-    const { ready, stop } = log.follow(job, listener)
+  #follow(log: TokenLog, how: Parameters<TokenLog['follow']>): Following {
+    const [job] = how
+    const { ready, stop } = log.follow(...how)
     this.#readers.set(job, (this.#readers.get(job) ?? 0) + 1)
     let isHere = true
     return {

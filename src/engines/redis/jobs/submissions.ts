@@ -42,7 +42,7 @@ const NOWHERE: Place = { position: 0, tokensAhead: 0 }
 export type SubmitKeys = Pick<RedisKeys, 'digestOf' | 'isValid' | 'doubt'>
 
 /** Logs that this process reads as soon as their jobs are accepted. */
-export type SubmitLogs = Pick<Logs, 'expect' | 'granted'>
+export type SubmitLogs = Pick<Logs, 'expect' | 'granted' | 'missing'>
 
 interface Storing {
   readonly entry: string
@@ -176,7 +176,7 @@ export class RedisSubmissions implements Submissions {
   async #result(draft: JobDraft, id: JobId, answer: SubmitAnswer | undefined): Promise<Submitted> {
     if (answer?.kind === 'accepted') {
       const { state, epoch, attempts, acceptedAtMs, place } = answer
-      if (answer.follows) this.#logs.granted(id)
+      if (answer.follows) this.#logs.granted(id, epoch)
       return this.#accepted({ ...jobOf(draft, id), state, epoch, attempts, acceptedAtMs }, place)
     }
     if (answer?.kind === 'refused') return { kind: 'refused', error: unpackError(answer.error) }
@@ -185,9 +185,11 @@ export class RedisSubmissions implements Submissions {
     // Where it is its own, it has ended since it was sent first
     const kind = answer.id === id ? 'accepted' : 'joined'
     if (job !== null) return { kind, job, place: places.get(job.id) ?? NOWHERE }
-    // Kept no longer (retention 0, erased): a retry of it is a new job
-    if (!draft.isRetry) return { kind: 'refused', error: new SluiceError('job_gone') }
-    return (await this.submit([{ ...draft, isRetry: false }]))[0]
+    // Kept no longer (retention 0, erased), or lost: a retry of it is a new job
+    if (draft.isRetry) return (await this.submit([{ ...draft, isRetry: false }]))[0]
+    const { epoch } = answer
+    const error = epoch === undefined ? new SluiceError('job_gone') : await this.#logs.missing(answer.id, epoch)
+    return { kind: 'refused', error: error ?? unavailable() }
   }
 
   #accepted(job: Job, place: Place): Submitted {

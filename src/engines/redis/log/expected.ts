@@ -21,9 +21,11 @@ export class ExpectedLogs {
   }
 
   /** The commit that accepted the job made this process its follower. */
-  grant(job: JobId): void {
+  grant(job: JobId, epoch: number): void {
     const expected = this.#get(job)
-    if (expected !== undefined) expected.isGranted = true
+    if (expected === undefined) return
+    expected.isGranted = true
+    expected.log.since = epoch
   }
 
   /** False: it is not expected. */

@@ -33,6 +33,10 @@ export class FollowedLog {
   seq = 0
   epoch = 0
   heardMono: number
+  /** Of logs, when this one was last known to be there. */
+  since = 0
+  /** Called where it is not the log any more whose records were told. */
+  rewritten: ReadonlyArray<(epoch: number) => void> = []
   readonly decoder = new Decoder()
   #held: Arrival[] = []
   #heldBytes = 0
@@ -84,12 +88,14 @@ export class FollowedLog {
   }
 
   /** Listeners may come and go while they are told: each change makes a new list. */
-  add(listener: LogListener): void {
+  add(listener: LogListener, rewritten?: (epoch: number) => void): void {
     this.listeners = [...this.listeners, listener]
+    if (rewritten !== undefined) this.rewritten = [...this.rewritten, rewritten]
   }
 
-  delete(listener: LogListener): void {
+  delete(listener: LogListener, rewritten?: (epoch: number) => void): void {
     this.listeners = this.listeners.filter((other) => other !== listener)
+    if (rewritten !== undefined) this.rewritten = this.rewritten.filter((other) => other !== rewritten)
   }
 
   #tell(firstSeq: number, records: readonly Bytes[]): void {

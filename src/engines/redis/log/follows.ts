@@ -51,7 +51,6 @@ export class Follows {
   #reading = 0
   #looking = false
   #lookAgain = false
-  #lost: ReadonlyArray<(job: JobId, epoch: number) => void> = []
   #stopLooks = (): void => {}
   #closed = false
 
@@ -91,11 +90,11 @@ export class Follows {
   }
 
   /** It was accepted, by a commit that made this process its follower. */
-  granted(job: JobId): void {
-    this.#expected.grant(job)
+  granted(job: JobId, epoch: number): void {
+    this.#expected.grant(job, epoch)
   }
 
-  follow(job: JobId, listener: LogListener): Following {
+  follow(job: JobId, listener: LogListener, rewritten?: (epoch: number) => void): Following {
     let found = this.#followed.get(job)
     if (found === undefined) {
       const expected = this.#expected.take(job)
@@ -106,21 +105,20 @@ export class Follows {
       this.#followed.set(job, found)
     }
     const { log, joined } = found
-    log.add(listener)
-    const ready = joined.then(() => (this.#isFollowed(log) ? log.seq : null))
+    log.add(listener, rewritten)
+    const ready = joined.then(() => (this.#isFollowed(log) && log.since > 0 ? log.seq : null))
     ready.catch(() => {}) // told by whoever waits for it
     const stop = (): void => {
-      log.delete(listener)
+      log.delete(listener, rewritten)
       if (log.listeners.length === 0 && this.#forget(log)) this.#leaves.add(job)
     }
     return { ready, stop }
   }
 
-  onEpoch(fn: (job: JobId, epoch: number) => void): () => void {
-    this.#lost = [...this.#lost, fn]
-    return () => {
-      this.#lost = this.#lost.filter((other) => other !== fn)
-    }
+  /** A log that was missing is there again: from now on this process is sent what is stored. */
+  again(job: JobId): void {
+    const log = this.#followed.get(job)?.log
+    if (log?.state === 'live') this.#mend(log, null)
   }
 
   /** Records that an attempt of this process has stored. */
@@ -180,7 +178,8 @@ export class Follows {
     try {
       const found = await this.#prepare(log)
       if (!this.#isFollowed(log)) return
-      if (found === null || found.ended) this.#forget(log)
+      // One that is not there may be taken again: those who follow it find out, and leave where it is not
+      if (found?.ended === true) this.#forget(log)
       else this.#goOn(log)
     } catch (error) {
       this.#forget(log)
@@ -192,6 +191,7 @@ export class Follows {
   async #prepare(log: FollowedLog): Promise<Stretch | null> {
     const found = await this.#deps.reader.stretch(log.job, -1, 0, true, this.#deps.process)
     if (found === null) return null
+    log.since = found.epoch
     log.startAt(found.head, found.epochBefore)
     for (const chunk of found.chunks) log.decoder.read(chunk, found.head + 1)
     return found
@@ -234,6 +234,7 @@ export class Follows {
         const found = await reader.stretch(log.job, seq, READ_BYTES, decodable, process)
         if (!this.#isFollowed(log)) return
         if (found === null || (seq > 0 && found.epochBefore !== log.epoch)) return await this.#tellLost(log)
+        log.since = found.epoch
         if (this.#tell(log, found.chunks)) return
         if (log.seq >= found.head) break
         if (log.seq === seq) throw new SluiceError('job_damaged')
@@ -261,15 +262,15 @@ export class Follows {
   async #tellLost(log: FollowedLog): Promise<void> {
     const found = await this.#prepare(log)
     if (!this.#isFollowed(log)) return
-    // It may be taken again: its submit was not lost
+    // It may be taken again: its submit was not lost. Its readers find out, and leave where it is not
     if (found === null) log.startAt(0, 0)
-    this.#restart(log, found?.epoch ?? log.epoch)
+    if (log.since > 0) this.#restart(log, log.since)
     if (found?.ended === true) this.#forget(log)
     else this.#goOn(log)
   }
 
   #restart(log: FollowedLog, epoch: number): void {
-    for (const fn of this.#lost) fn(log.job, epoch)
+    for (const fn of log.rewritten) fn(epoch)
   }
 
   // ------------------------------------------------------------ looks

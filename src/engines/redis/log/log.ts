@@ -30,6 +30,8 @@ export interface LogDeps {
   readonly ids: Ids
   /** Output tokens of an attempt, to be charged to its tenant. */
   charge(job: JobId, attempt: number, tokens: number): void
+  /** Resolves when all that is in the coordinator's inbox now is decided, and stored. */
+  decided(): Promise<unknown>
   /** Redis refused what this attempt wrote: it is no longer the job's. */
   fenced(job: JobId, attempt: number): void
 }
@@ -39,10 +41,12 @@ export class Logs implements TokenLog {
   readonly #follows: Follows
   readonly #reader: LogReader
   readonly #host: AttemptHost
+  readonly #decided: () => Promise<unknown>
   /** Attempts of this process that may write. */
   readonly #attempts = new Table<JobId, AttemptLog>()
 
   constructor(deps: LogDeps) {
+    this.#decided = () => deps.decided()
     this.#reader = new LogReader(deps)
     this.#follows = new Follows({ ...deps, reader: this.#reader })
     this.#flush = new Flush({
@@ -143,16 +147,25 @@ export class Logs implements TokenLog {
     this.#follows.expect(job)
   }
 
-  /** It was accepted, by a commit that made this process a follower of its log. */
-  granted(job: JobId): void {
-    this.#follows.granted(job)
+  /** It was accepted in this epoch, by a commit that made this process a follower of its log. */
+  granted(job: JobId, epoch: number): void {
+    this.#follows.granted(job, epoch)
   }
 
-  follow(job: JobId, listener: LogListener): Following {
-    return this.#follows.follow(job, listener)
+  follow(job: JobId, listener: LogListener, rewritten?: (epoch: number) => void): Following {
+    return this.#follows.follow(job, listener, rewritten)
   }
 
-  onEpoch(fn: (job: JobId, epoch: number) => void): () => void {
-    return this.#follows.onEpoch(fn)
+  async missing(job: JobId, epoch: number): Promise<SluiceError | null> {
+    let found = await this.#reader.missing(job)
+    if (found.isMissing && found.epoch === epoch) return new SluiceError('job_gone')
+    if (found.isMissing) {
+      // Where its submit was not lost, it is taken again
+      await this.#decided()
+      found = await this.#reader.missing(job)
+    }
+    if (found.isMissing) return new SluiceError('job_lost')
+    this.#follows.again(job)
+    return null
   }
 }

@@ -121,6 +121,12 @@ export class LogReader {
     return Number(await this.#run('log-common', [job, epoch]))
   }
 
+  /** The epoch of logs, and whether this job has none. */
+  async missing(job: JobId): Promise<{ readonly epoch: number; readonly isMissing: boolean }> {
+    const [epoch, missing] = (await this.#run('log-missing', [randomOf(this.#deps.ids), job])) as number[]
+    return { epoch, isMissing: missing === 1 }
+  }
+
   /** Of each; null where there is no such log. `follower`: it follows those that have not ended. */
   async tips(jobs: readonly JobId[], follower = ''): Promise<ReadonlyArray<Tip | null>> {
     const answer = (await this.#run('log-look', [follower, ...jobs])) as number[]

@@ -86,7 +86,8 @@ export type SubmitAnswer =
       /** The commit made the sender a follower of the log. */
       readonly follows?: true
     }
-  | { readonly kind: 'joined'; readonly id: JobId }
+  /** `epoch`: of logs, in which it was there; absent: an older version answers. */
+  | { readonly kind: 'joined'; readonly id: JobId; readonly epoch?: number }
   | { readonly kind: 'refused'; readonly error: PackedError }
 
 export type FinishAnswer =
