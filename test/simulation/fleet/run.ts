@@ -30,8 +30,18 @@ const CALM_FLEETS: ReadonlyArray<readonly Roles[]> = [
   [HOST, HOST, GATEWAY, WORKER],
 ]
 
-/** Bugs that may be planted. */
-export type Faults = NodeFaults & ServerFaults
+/** Instead of what the seed draws: a fleet in which only whoever coordinates is hindered, and how. */
+export interface Scenario {
+  readonly fleet: readonly Roles[]
+  /** Its messages are lost, both ways, for so long, ms; one of these, each time. */
+  readonly silentMs: readonly number[]
+}
+
+/** A coordinator that hears nobody for longer than a lease, while workers go on. */
+export const DEAF_COORDINATOR: Scenario = { fleet: [HOST, GATEWAY, WORKER, WORKER], silentMs: [7_000, 9_000] }
+
+/** Bugs that may be planted, and where. */
+export type Faults = NodeFaults & ServerFaults & { readonly scenario?: Scenario }
 
 /** Resolves when it has settled; rejects with the first violation. */
 export async function simulateFleet(seed: number, faults: Faults = {}): Promise<Simulation> {
@@ -57,12 +67,14 @@ export class Simulation {
   readonly #nodes: SimNode[] = []
   /** Only coordinators and gateways are hindered. */
   readonly #isCalm: boolean
+  readonly #scenario: Scenario | null
   #made = 0
 
   constructor(seed: number, faults: Faults) {
     this.#draw = random(seed)
     const draw = this.#draw
-    this.#isCalm = draw.chance(0.25)
+    this.#scenario = faults.scenario ?? null
+    this.#isCalm = draw.chance(0.25) || this.#scenario !== null
     const weather: Weather =
       this.#isCalm || draw.chance(0.3)
         ? CALM
@@ -81,10 +93,11 @@ export class Simulation {
 
   async run(): Promise<void> {
     const draw = this.#draw
-    for (const roles of draw.of(this.#isCalm ? CALM_FLEETS : FLEETS)) this.#start(roles)
+    const fleets = this.#isCalm ? CALM_FLEETS : FLEETS
+    for (const roles of this.#scenario?.fleet ?? draw.of(fleets)) this.#start(roles)
     const jobs = 8 + draw.below(20)
     for (let i = 0; i < jobs; i++) this.#at(draw.below(LOAD_MS), () => this.clients.submit())
-    const faults = draw.below(7)
+    const faults = this.#scenario === null ? draw.below(7) : 1 + draw.below(2)
     for (let i = 0; i < faults; i++) this.#at(draw.below(LOAD_MS), () => this.#fault())
     await this.timeline.run(LOAD_MS)
     await this.#settle()
@@ -119,6 +132,10 @@ export class Simulation {
     const acting = alive.find(({ host }) => host?.isActing)
     const node = acting !== undefined && draw.chance(0.5) ? acting : draw.of(alive)
     const { process, roles } = node
+    if (this.#scenario !== null) {
+      if (node === acting) this.#silence(node, draw.of(this.#scenario.silentMs))
+      return
+    }
     const doings: ReadonlyArray<readonly [number, () => void]> = [
       [
         6,
@@ -138,15 +155,7 @@ export class Simulation {
           this.#network.cut(process)
         },
       ],
-      [
-        3,
-        () => {
-          const ms = draw.of([200, 1_000, 3_000, 6_000, 9_000])
-          node.isHindered = true
-          this.#log(`${process.name} is silent for ${ms}`)
-          this.#network.silence(process, ms)
-        },
-      ],
+      [3, () => this.#silence(node, draw.of([200, 1_000, 3_000, 6_000, 9_000]))],
       [3, () => this.#restart(0)],
       [this.#isCalm ? 0 : 4, () => this.#restart(1 + draw.below(60))],
       [
@@ -166,6 +175,12 @@ export class Simulation {
       at -= weight
       if (at < 0) return does()
     }
+  }
+
+  #silence(node: SimNode, ms: number): void {
+    node.isHindered = true
+    this.#log(`${node.process.name} is silent for ${ms}`)
+    this.#network.silence(node.process, ms)
   }
 
   #pause(node: SimNode, ms: number): void {
