@@ -35,8 +35,8 @@ export default defineConfig({
     // Not while somebody edits the tree beside a run
     ...(process.env['CI'] && { globalSetup: 'test/stray-files.ts' }),
     // For what never comes. What comes is waited for, and takes as long as a machine busy with other things needs
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     expect: { poll: { timeout: 20_000, interval: 20 } },
     // Who holds the loop, or is slow, is so each time; a busy machine is not (test/front/loop.ts, test/in-time.ts)
     retry: { count: 2, condition: /held the loop|took too long/ },

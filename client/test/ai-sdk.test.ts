@@ -110,7 +110,7 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
     expect(turns.map(({ messages }) => messages.length)).toEqual([1, 1])
     expect([textOf(it.messages[1]), textOf(it.messages[3])]).toEqual(turns.map(({ answer }) => answer.content))
     expect(textOf(it.messages[3])).toContain('Tell me of rivers')
-  }, 30_000)
+  })
 
   it('goes on after a reload in mid-answer, once, and has nothing to go on with after that', async () => {
     const id = fresh()
@@ -127,7 +127,7 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
     expect(textOf(after.messages[1])).toBe(answer.content)
     await after.resumeStream()
     expect(after.messages).toHaveLength(2)
-  }, 30_000)
+  })
 
   it('stops the job, regenerates in place of the last turn, and tells an error', async () => {
     const id = fresh()
@@ -149,7 +149,7 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
     expect(turns[2].state).toBe('canceled')
     await it.sendMessage({ text: 'Fail. demo: fail=400' })
     expect([it.status, String(it.error)]).toEqual(['error', expect.stringContaining('asked to fail')])
-  }, 30_000)
+  })
 
   it('calls a tool, sends what it said, and answers', async () => {
     const id = fresh()
@@ -177,7 +177,7 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
     const turns = await turnsOf(id)
     expect(turns).toHaveLength(2)
     expect(turns[1].messages).toEqual([{ role: 'tool', tool_call_id: calls[0].toolCallId, content: 'sunny' }])
-  }, 30_000)
+  })
 
   it("has the types of the AI SDK's ChatTransport", () => {
     const folder = mkdtempSync(join(ROOT, 'client/test/.types-'))
@@ -201,5 +201,5 @@ export const fits: ChatTransport<UIMessage> = createChatTransport(sluice, { requ
     } finally {
       rmSync(folder, { recursive: true })
     }
-  }, 60_000)
+  })
 })

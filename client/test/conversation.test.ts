@@ -31,7 +31,7 @@ function until(conversation: Conversation, what: () => boolean): Promise<void> {
     const late = setTimeout(() => {
       stop()
       fail(new Error(`the conversation stays at ${JSON.stringify(shown(conversation), null, 1)}`))
-    }, 20_000)
+    }, 40_000)
     const look = (): void => {
       if (!what()) return
       clearTimeout(late)
@@ -89,7 +89,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     const again = chat((await tab(transport)).sluice, id)
     await until(again, () => again.loaded)
     expect([told(again), again.name]).toEqual([told(conversation), 'Numbers'])
-  }, 60_000)
+  })
 
   it('misses no turn over a cut, and says where the answer was cut', async () => {
     const id = fresh()
@@ -108,7 +108,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     expect(cuts[0].tokens).toBeGreaterThan(5)
     expect(cuts[0].chars).toBeLessThan(answer.length)
     expect(told(conversation)).toEqual(await kept(sluice, id))
-  }, 60_000)
+  })
 
   it('shows what came and went while it was away, in order', async () => {
     const id = fresh()
@@ -125,7 +125,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     net.cut()
     await until(conversation, areDone(conversation, 3))
     expect(told(conversation)).toEqual(await kept(sluice, id))
-  }, 60_000)
+  })
 
   it('stops what runs and what waits; what fails says why, also to who comes later, and is tried again', async () => {
     const id = fresh()
@@ -148,7 +148,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     )
     expect(again.retry(again.turns[2]).messages).toEqual(fails.messages)
     await until(conversation, () => conversation.turns.length === 4)
-  }, 60_000)
+  })
 
   it('has any name, and pages of what was said long ago', async () => {
     const id = `${fresh()}/../a b\\ü?&#%2F`
@@ -161,7 +161,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     expect([again.turns.length, again.hasOlder]).toEqual([100, true])
     await again.older()
     expect([shown(again), again.hasOlder]).toEqual([shown(conversation), false])
-  }, 60_000)
+  })
 
   it('forgets what is erased, truncated and deleted elsewhere', async () => {
     const id = fresh()
@@ -176,7 +176,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     await until(conversation, () => conversation.turns.length === 1)
     await sluice.http('DELETE', `/v1/conversations/${id}`)
     await until(conversation, () => conversation.turns.length === 0)
-  }, 60_000)
+  })
 })
 
 describe('where WebSockets are blocked', () => {
@@ -197,7 +197,6 @@ describe('where WebSockets are blocked', () => {
       conversation.send('Hello. demo: tokens=5 delay=1')
       await until(conversation, areDone(conversation, 1))
     },
-    30_000,
   )
 
   it('a server that is away is no blocked WebSocket', async () => {
@@ -213,7 +212,7 @@ describe('where WebSockets are blocked', () => {
       }, 20)
     })
     expect(sluice.transport).toBe('websocket')
-  }, 30_000)
+  })
 })
 
 it('watches more conversations than a burst of messages may be', async () => {
@@ -232,7 +231,7 @@ it('watches more conversations than a burst of messages may be', async () => {
     sluice.close()
     await strict.stop()
   }
-}, 60_000)
+})
 
 it('what was typed and not accepted outlives a reload of its tab, once and in its place', async () => {
   const kept = new Map<string, string>()
@@ -264,4 +263,4 @@ it('what was typed and not accepted outlives a reload of its tab, once and in it
   } finally {
     Reflect.deleteProperty(globalThis, 'sessionStorage')
   }
-}, 30_000)
+})

@@ -155,7 +155,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     await server.crash()
     const answers = await Promise.all(jobs.map((job) => job.answer()))
     for (const [i, job] of jobs.entries()) expect(answers[i].text).toBe(await result(client, job))
-  }, 30_000)
+  })
 
   it('gets in by a ticket, and stays in by its token', async () => {
     let tickets = 0
@@ -211,7 +211,7 @@ describe.each(['websocket', 'sse'] as const)('a reader over %s', (transport) => 
     expect(job.text.length).toBe(held)
     for await (const _ of { [Symbol.asyncIterator]: () => reader });
     expect(job.text).toBe(whole)
-  }, 40_000)
+  })
 
   it('whose acceptance was lost does not make two jobs', async () => {
     const client = await open({ transport })
@@ -353,7 +353,7 @@ it('comes back after the server was stopped and started again', async () => {
   const next = client.submit(ask('And now? demo: tokens=3 delay=1 ttft=1'))
   for (const job of [...jobs, next]) expect((await job.answer()).text).toBe(await result(client, job))
   expect(states).toEqual(expect.arrayContaining(['waiting', 'open']))
-}, 60_000)
+})
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -390,7 +390,7 @@ it('falls back to server-sent events where WebSockets do not get through', async
   expect((await job.answer()).text.length).toBeGreaterThan(0)
   expect(client.transport).toBe('sse')
   expect(states.at(-1)).toBe('open')
-}, 30_000)
+})
 
 it.each([
   ['is none, as in Node 20', undefined],
@@ -402,27 +402,22 @@ it.each([
       }
     },
   ],
-])(
-  'reads server-sent events where there %s WebSocket',
-  async (_what, webSocket) => {
-    vi.stubGlobal('WebSocket', webSocket)
-    const states: State[] = []
-    const client = await open({ onState: (state) => states.push(state) })
-    const job = client.submit(ask('Tell me. demo: tokens=5 delay=1 ttft=1'))
-    expect((await job.answer()).text).toBe(await result(client, job))
-    expect([client.transport, states.at(-1), states.includes('waiting')]).toEqual(['sse', 'open', false])
-    // Who wants nothing else learns why there is none
-    const error = expect.objectContaining({ code: 'unsupported_runtime', retryable: false })
-    if (webSocket === undefined)
-      expect(() => connect({ url: net.url, key: 'k', transport: 'websocket' })).toThrow(error)
-    else {
-      const strict = await open({ transport: 'websocket' })
-      await expect(strict.submit(ask('Tell me.')).answer()).rejects.toEqual(error)
-      expect(strict.state).toBe('closed')
-    }
-  },
-  30_000,
-)
+])('reads server-sent events where there %s WebSocket', async (_what, webSocket) => {
+  vi.stubGlobal('WebSocket', webSocket)
+  const states: State[] = []
+  const client = await open({ onState: (state) => states.push(state) })
+  const job = client.submit(ask('Tell me. demo: tokens=5 delay=1 ttft=1'))
+  expect((await job.answer()).text).toBe(await result(client, job))
+  expect([client.transport, states.at(-1), states.includes('waiting')]).toEqual(['sse', 'open', false])
+  // Who wants nothing else learns why there is none
+  const error = expect.objectContaining({ code: 'unsupported_runtime', retryable: false })
+  if (webSocket === undefined) expect(() => connect({ url: net.url, key: 'k', transport: 'websocket' })).toThrow(error)
+  else {
+    const strict = await open({ transport: 'websocket' })
+    await expect(strict.submit(ask('Tell me.')).answer()).rejects.toEqual(error)
+    expect(strict.state).toBe('closed')
+  }
+})
 
 it('a consumer that takes its time holds up nobody but itself', async () => {
   const client = await open({ window: 4_096 })
@@ -437,7 +432,7 @@ it('a consumer that takes its time holds up nobody but itself', async () => {
   expect(slow.text.length).toBe(held)
   for await (const _ of { [Symbol.asyncIterator]: () => reader }) await pause(0)
   expect(slow.text).toBe(await result(client, slow))
-}, 30_000)
+})
 
 it('a key is used as it was meant: without the line end of its file; a base URL without its /v1', async () => {
   const client = await open({ key: `${server.key}\n` })

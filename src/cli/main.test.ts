@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { DEEP } from '../../test/depth.ts'
+import { lines } from '../../test/e2e/serve.ts'
 import { bareEnvironment } from '../../test/environment.ts'
 import { openForCheck } from '../app/models.ts'
 import { loadConfig } from '../config/load.ts'
@@ -139,7 +140,9 @@ describe('what another process has taken: one line, exit code 5', () => {
     const ports = { '--port': '0', '--admin-port': '0', [flag]: await taken }
     const args = [...Object.entries(ports).flat(), '--data-dir', join(dir, `taken${flag}`)]
     const { code, out, err } = await sluice(['serve', ...args])
-    expect(JSON.parse(err)).toMatchObject({ level: 'fatal', code: 'in_use', msg: expect.stringContaining(flag) })
+    expect(lines(err)).toEqual([
+      expect.objectContaining({ level: 'fatal', code: 'in_use', msg: expect.stringContaining(flag) }),
+    ])
     expect([code, out]).toEqual([5, ''])
   })
 

@@ -3,11 +3,9 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { freshFolder, killAll, lines, type Ready, removeFolders, type Started, serve } from '../../test/e2e/serve.ts'
 
-// Dozens of processes start here, one after the other
-vi.setConfig({ testTimeout: 60_000 })
 afterEach(killAll)
 afterAll(removeFolders)
 

@@ -6,8 +6,6 @@ import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { DEEP, depth } from '../../test/depth.ts'
 import { freshFolder, isAlive, killAll, lines, removeFolders, serve } from '../../test/e2e/serve.ts'
 
-// Dozens of processes start here, one after the other
-vi.setConfig({ testTimeout: 60_000 })
 afterEach(killAll)
 afterAll(removeFolders)
 
@@ -126,20 +124,16 @@ describe('signals', () => {
       return false
     }
   })()
-  it.skipIf(!canUnshare)(
-    'as the first process of a container: SIGTERM while it starts, and once it runs',
-    async () => {
-      for (const after of ['start', 'ready']) {
-        const server = serve({ prefix: ['unshare', '-Urpf', '--mount-proc', '--kill-child'] })
-        const { pid: parent } = server.child
-        const child = (): string => readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim()
-        while (child() === '' || !handlesSignals(child())) await sleep(1)
-        if (after === 'ready') await server.ready()
-        const pid = child()
-        process.kill(Number(pid), 'SIGTERM')
-        expect(await server.ended, after).toBe(0)
-      }
-    },
-    30_000,
-  )
+  it.skipIf(!canUnshare)('as the first process of a container: SIGTERM while it starts, and once it runs', async () => {
+    for (const after of ['start', 'ready']) {
+      const server = serve({ prefix: ['unshare', '-Urpf', '--mount-proc', '--kill-child'] })
+      const { pid: parent } = server.child
+      const child = (): string => readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim()
+      while (child() === '' || !handlesSignals(child())) await sleep(1)
+      if (after === 'ready') await server.ready()
+      const pid = child()
+      process.kill(Number(pid), 'SIGTERM')
+      expect(await server.ended, after).toBe(0)
+    }
+  })
 })

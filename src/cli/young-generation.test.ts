@@ -31,7 +31,7 @@ it('the young generation does not exceed 32 MB, however fast it grows', () => {
   expect(most).toBeLessThanOrEqual(32)
 })
 
-it('nor where one turn of the loop takes in many requests', { timeout: 90_000 }, () => {
+it('nor where one turn of the loop takes in many requests', () => {
   const flood = join(import.meta.dirname, '../../test/e2e/flood.ts')
   const out = execFileSync(process.execPath, [flood], { env: bareEnvironment() })
   const { requests, turns, young } = JSON.parse(String(out)) as Record<string, number>
@@ -44,7 +44,7 @@ it('unless an operator has set its size', () => {
   expect(grown(['--max-semi-space-size=64'])).toBeGreaterThan(32)
 })
 
-it('after an idle time it grows again', { timeout: 90_000 }, () => {
+it('after an idle time it grows again', () => {
   const grow = join(import.meta.dirname, '../../test/e2e/grow.ts')
   const out = execFileSync(process.execPath, ['--expose-gc', grow], { env: bareEnvironment() })
   const { busy, idle, again } = JSON.parse(String(out)) as Record<string, number>

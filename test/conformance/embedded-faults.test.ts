@@ -324,7 +324,7 @@ describe('a write that the system refuses', () => {
     const ended = owner.lines.filter((line) => line.startsWith('ended')).length
     await owner.told('ended', ended + 5)
     expect(owner.lines.filter((line) => line.startsWith('refused storage_failed'))).toEqual([])
-  }, 60_000)
+  })
 })
 
 describe('a failing disk', () => {
@@ -632,4 +632,4 @@ test('kill -9 of a real process at any time loses nothing it was told (J1), and 
     )
   }
   accepted((await opened.engine.submissions.submit([draft()]))[0])
-}, 60_000)
+})

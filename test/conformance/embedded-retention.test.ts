@@ -171,9 +171,7 @@ test('limits that were lowered hold after a restart', async () => {
 })
 
 const TURNS = depth(150, 40)
-test(`${TURNS} turns of 4 MiB hold the event loop for no longer than 50 ms at a time`, {
-  timeout: 120_000,
-}, async () => {
+test(`${TURNS} turns of 4 MiB hold the event loop for no longer than 50 ms at a time`, async () => {
   let db: DatabaseSync | null = null
   const planted = {
     opened(own: DatabaseSync) {

@@ -29,11 +29,13 @@ export function conformEmbedded(durability: Durability): void {
         : {}),
   }
   conform(`${durability}: durability`, durabilityCases, open, gaps)
-  conform(`${durability}: queue`, queueCases, cheap, gaps)
   conform(`${durability}: brief`, briefCases, cheap, gaps)
+  conform(`${durability}: log`, logCases, cheap, gaps)
+  // What is the same whenever it is synced
+  if (!DEEP && durability !== 'power') return
+  conform(`${durability}: queue`, queueCases, cheap, gaps)
   conform(`${durability}: control`, controlCases, cheap, gaps)
   conform(`${durability}: leases`, leaseCases, cheap, gaps)
-  conform(`${durability}: log`, logCases, cheap, gaps)
   conform(`${durability}: conversations`, conversationCases, cheap, gaps)
   conform(`${durability}: keys`, keyCases, cheap, gaps)
   conform(`${durability}: facts`, factCases, cheap, gaps)

@@ -390,7 +390,7 @@ export const queueCases: readonly Case[] = [
   {
     name: 'a heartbeat prolongs all leases of its worker, and of no other',
     async run(open) {
-      const opened = await open({ leaseMs: 10_000 })
+      const opened = await open({ leaseMs: 60_000 })
       const { engine } = opened
       const [w1, w2] = [new TestWorker(engine, 'w1'), new TestWorker(engine, 'w2')]
       await submit(engine)
@@ -398,9 +398,9 @@ export const queueCases: readonly Case[] = [
       await submit(engine)
       const mine = await w1.lease(2)
       await w2.lease(1)
-      await pass(opened, 7_000)
+      await pass(opened, 40_000)
       w1.heartbeat()
-      await pass(opened, 7_000)
+      await pass(opened, 40_000)
       await eventually(() => expect(w2.revocations.length).toBe(1))
       expect(w1.revocations).toEqual([])
       for (const lease of mine) expect((await engine.work.finish(lease, DONE)).kind).toBe('ended')

@@ -120,7 +120,7 @@ it('shows, cancels and redrives', async () => {
   })
   expect((await sluice(['jobs', 'redrive', failing])).out).toMatch(/^job_\w+ (queued|leased|waiting)\n$/)
   expect((await sluice(['jobs', 'show', 'job_00000000000000000000000000'])).code).toBe(1)
-}, 60_000)
+})
 
 it('what the server refuses of the command line has exit code 2, too', async () => {
   const refused = async (...args: string[]): Promise<unknown> => {

@@ -42,26 +42,21 @@ function ask(method: string, path: string, body?: object): Promise<Record<string
   })
 }
 
-it.skipIf(!hasPrlimit)(
-  'waits, and goes on when there are some again',
-  async () => {
-    // In memory: what a store does without descriptors is its own matter
-    const warm = await ask('POST', '/v1/jobs', job)
-    expect(await ask('GET', `/v1/jobs/${warm['id']}?wait_ms=20000`)).toMatchObject({ state: 'done' })
-    for (const socket of upstream.sockets) socket.destroy()
-    upstream.asked.length = 0
-    const limit = (soft: string): void =>
-      void execFileSync('prlimit', ['--pid', String(server.pid), `--nofile=${soft}:`])
-    // What is open stays open, and nothing new can be opened
-    limit('3')
-    const made = await ask('POST', '/v1/jobs', job)
-    const stuck = await ask('GET', `/v1/jobs/${made['id']}?wait_ms=1500`)
-    expect([stuck['error'], upstream.asked.length]).toEqual([null, 0])
-    expect(['queued', 'waiting', 'leased']).toContain(stuck['state'])
-    expect(server.output()).toContain('EMFILE')
-    limit('4096')
-    const ended = await ask('GET', `/v1/jobs/${made['id']}?wait_ms=20000`)
-    expect([ended['state'], upstream.asked.length]).toEqual(['done', 1])
-  },
-  60_000,
-)
+it.skipIf(!hasPrlimit)('waits, and goes on when there are some again', async () => {
+  // In memory: what a store does without descriptors is its own matter
+  const warm = await ask('POST', '/v1/jobs', job)
+  expect(await ask('GET', `/v1/jobs/${warm['id']}?wait_ms=20000`)).toMatchObject({ state: 'done' })
+  for (const socket of upstream.sockets) socket.destroy()
+  upstream.asked.length = 0
+  const limit = (soft: string): void => void execFileSync('prlimit', ['--pid', String(server.pid), `--nofile=${soft}:`])
+  // What is open stays open, and nothing new can be opened
+  limit('3')
+  const made = await ask('POST', '/v1/jobs', job)
+  const stuck = await ask('GET', `/v1/jobs/${made['id']}?wait_ms=1500`)
+  expect([stuck['error'], upstream.asked.length]).toEqual([null, 0])
+  expect(['queued', 'waiting', 'leased']).toContain(stuck['state'])
+  expect(server.output()).toContain('EMFILE')
+  limit('4096')
+  const ended = await ask('GET', `/v1/jobs/${made['id']}?wait_ms=20000`)
+  expect([ended['state'], upstream.asked.length]).toEqual(['done', 1])
+})

@@ -84,7 +84,7 @@ describe.skipIf(!existsSync(CHROMIUM))('EventSource in headless Chromium', () =>
         '--disable-sync',
       ],
     })
-  }, 60_000)
+  })
   afterAll(async () => {
     await browser?.close()
     backend?.closeAllConnections()
@@ -122,5 +122,5 @@ describe.skipIf(!existsSync(CHROMIUM))('EventSource in headless Chromium', () =>
     expect(got.text).toBe(answer.choices[0].message.content)
     expect(got.ids).toEqual([...new Set(got.ids)])
     expect(got.end.state).toBe('done')
-  }, 60_000)
+  })
 })

@@ -45,7 +45,7 @@ describe.skipIf(NO_REDIS)('Redis: the truths of a fleet', () => {
       // A folder that can't be made
       start('worker', '/proc/sluice'),
     ])
-  }, 60_000)
+  })
   afterAll(async () => {
     const all = [early, late, cut, worker].filter((each) => each !== undefined)
     for (const { child } of all) child.kill('SIGTERM')

@@ -18,7 +18,7 @@ describe.skipIf(NO_REDIS)('Redis: a fleet of processes', () => {
   beforeAll(async () => {
     fleet = await startFleet('gateway', 'gateway', 'worker', 'worker')
     ;[a, b] = fleet.gateways
-  }, 60_000)
+  })
   afterAll(async () => {
     await fleet?.stop()
     killAll()

@@ -242,4 +242,4 @@ it('takes 1 KB a second: its memory is bounded, the fast ones are unharmed, and 
     other.socket.destroy()
     pair = [again, await beside(unreadWork)]
   }
-}, 180_000)
+})

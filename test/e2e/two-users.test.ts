@@ -5,13 +5,13 @@ import { liveTogether } from './two-users.ts'
 
 const plant = (name: string): string => join(import.meta.dirname, `plant-${name}.ts`)
 
-it('two users of one tenant live at the same names', { timeout: 60_000 }, async () => {
+it('two users of one tenant live at the same names', async () => {
   const { answers, kills, wrong } = await liveTogether(12, 3)
   expect(wrong).toEqual([])
   expect([answers, kills]).toEqual([24, 3])
 })
 
-it.each(['shared-names', 'open-jobs'])('finds a planted leak: %s', { timeout: 60_000 }, async (name) => {
+it.each(['shared-names', 'open-jobs'])('finds a planted leak: %s', async (name) => {
   const { wrong } = await liveTogether(4, 0, plant(name))
   expect(wrong.join('\n')).toMatch(/sees the other's|asks for the other's/)
 })

@@ -62,7 +62,7 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
         '--disable-sync',
       ],
     })
-  }, 60_000)
+  })
   afterEach(() => context?.close())
   afterAll(async () => {
     await browser?.close()
@@ -212,7 +212,7 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await eventually('named', async () => (await page.textContent('#list button')) === 'Tell me of rivers.')
     const elsewhere = await open()
     await eventually('named', async () => (await elsewhere.textContent('#title')) === 'Tell me of rivers.')
-  }, 120_000)
+  })
 
   it('stops an answer by Esc or in place of Send, takes back one that waits; a reload shows the same', async () => {
     context = await browser.newContext()
@@ -247,28 +247,24 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await page.reload()
     await isOpen(page)
     expect(await until(page, (all) => all.length === 4)).toEqual(shown)
-  }, 90_000)
+  })
 
-  deep(
-    'sends what was typed before it knew which conversation it shows',
-    async () => {
-      context = await browser.newContext()
-      const page = await context.newPage()
-      let release = (): void => {}
-      const held = new Promise<void>((done) => (release = done))
-      await page.route(/\/v1\/conversations\?limit/, async (route) => {
-        await held
-        await route.continue()
-      })
-      await page.goto(origin)
-      await isOpen(page)
-      await say(page, 'Are you there? demo: tokens=10 delay=5')
-      expect(await turns(page)).toEqual([])
-      release()
-      expect((await until(page, allDone(1)))[0].question).toContain('Are you there?')
-    },
-    90_000,
-  )
+  deep('sends what was typed before it knew which conversation it shows', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    let release = (): void => {}
+    const held = new Promise<void>((done) => (release = done))
+    await page.route(/\/v1\/conversations\?limit/, async (route) => {
+      await held
+      await route.continue()
+    })
+    await page.goto(origin)
+    await isOpen(page)
+    await say(page, 'Are you there? demo: tokens=10 delay=5')
+    expect(await turns(page)).toEqual([])
+    release()
+    expect((await until(page, allDone(1)))[0].question).toContain('Are you there?')
+  })
 
   it('goes on over kill -9 of the server', async () => {
     context = await browser.newContext()
@@ -279,109 +275,93 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     await sluice.crash()
     const shown = await until(page, allDone(2))
     expect(shown.map(({ answer }) => answer)).toEqual(await kept(page))
-  }, 90_000)
+  })
 
-  deep(
-    'npm run demo: its button kills the server before your eyes, and the text goes on',
-    async () => {
-      const port = await freePort()
-      const [demo, printed] = await run('demo.ts', ['--port', String(port)], {}, 'Open http://')
-      expect(printed).toContain(`Open http://127.0.0.1:${port}`)
-      context = await browser.newContext()
-      const page = await open(`http://127.0.0.1:${port}`)
-      await page.click('#chips button')
-      await until(page, isTelling(0, 100))
-      expect(await page.locator('#list button').allTextContents()).toHaveLength(1)
-      await page.click('#kill')
-      await until(page, ([{ seams }]) => seams.some((seam) => /^cut at token \d+, it continues when/.test(seam)))
-      await until(page, ([{ seams }]) => seams.some((seam) => seam.endsWith('none lost')))
-      await eventually('told', async () => /^(A new server is up|Back after)/.test((await page.textContent('#story'))!))
-      const [{ answer }] = await until(page, allDone(1))
-      // The next question is about something else
+  deep('npm run demo: its button kills the server before your eyes, and the text goes on', async () => {
+    const port = await freePort()
+    const [demo, printed] = await run('demo.ts', ['--port', String(port)], {}, 'Open http://')
+    expect(printed).toContain(`Open http://127.0.0.1:${port}`)
+    context = await browser.newContext()
+    const page = await open(`http://127.0.0.1:${port}`)
+    await page.click('#chips button')
+    await until(page, isTelling(0, 100))
+    expect(await page.locator('#list button').allTextContents()).toHaveLength(1)
+    await page.click('#kill')
+    await until(page, ([{ seams }]) => seams.some((seam) => /^cut at token \d+, it continues when/.test(seam)))
+    await until(page, ([{ seams }]) => seams.some((seam) => seam.endsWith('none lost')))
+    await eventually('told', async () => /^(A new server is up|Back after)/.test((await page.textContent('#story'))!))
+    const [{ answer }] = await until(page, allDone(1))
+    // The next question is about something else
+    await page.click('#cut')
+    await eventually('told', async () => (await page.textContent('#story')) !== '')
+    await say(page, 'What is Sluice?')
+    expect(await page.textContent('#story')).toBe('')
+    await until(page, allDone(2))
+    // The whole of it, once: an answer of so many tokens of prose that says nothing twice
+    const again = await open(page.url())
+    expect((await until(again, allDone(2)))[0].answer).toBe(answer)
+    expect(answer.split('\n\n').length).toBe(new Set(answer.split('\n\n')).size)
+    // Nobody else can use it
+    for (const headers of [{}, { origin: 'http://evil.example' }])
+      expect((await fetch(`http://127.0.0.1:${port}/kill`, { method: 'POST', headers })).status).toBe(404)
+    demo.kill('SIGTERM')
+    await new Promise((done) => demo.once('exit', done))
+    expect(existsSync(/removes (\S+)\./.exec(printed)![1])).toBe(false)
+  })
+
+  deep('keeps what was typed while nothing was accepted over a reload, and says it once', async () => {
+    context = await browser.newContext()
+    const page = await open()
+    await say(page, 'Tell me of glass. demo: tokens=10 delay=5 ttft=20')
+    await until(page, allDone(1))
+    process.kill(sluice.pid, 'SIGSTOP')
+    try {
+      // The first arrives after all, when its page is gone; the second was never sent
+      await say(page, 'And of sand? demo: tokens=10 delay=5 ttft=20')
+      await until(page, (shown) => shown[1]?.note === 'Sending…')
       await page.click('#cut')
-      await eventually('told', async () => (await page.textContent('#story')) !== '')
-      await say(page, 'What is Sluice?')
-      expect(await page.textContent('#story')).toBe('')
-      await until(page, allDone(2))
-      // The whole of it, once: an answer of so many tokens of prose that says nothing twice
-      const again = await open(page.url())
-      expect((await until(again, allDone(2)))[0].answer).toBe(answer)
-      expect(answer.split('\n\n').length).toBe(new Set(answer.split('\n\n')).size)
-      // Nobody else can use it
-      for (const headers of [{}, { origin: 'http://evil.example' }])
-        expect((await fetch(`http://127.0.0.1:${port}/kill`, { method: 'POST', headers })).status).toBe(404)
-      demo.kill('SIGTERM')
-      await new Promise((done) => demo.once('exit', done))
-      expect(existsSync(/removes (\S+)\./.exec(printed)![1])).toBe(false)
-    },
-    120_000,
-  )
+      await say(page, 'And of fire? demo: tokens=10 delay=5 ttft=20')
+      await until(page, (shown) => shown[2]?.note === 'Sending…')
+      await page.reload()
+    } finally {
+      process.kill(sluice.pid, 'SIGCONT')
+    }
+    const shown = await until(page, allDone(3))
+    expect(shown.map(({ question }) => question.slice(0, 12))).toEqual(['Tell me of g', 'And of sand?', 'And of fire?'])
+    expect(shown.map(({ answer }) => answer)).toEqual(await kept(page))
+  })
 
-  deep(
-    'keeps what was typed while nothing was accepted over a reload, and says it once',
-    async () => {
-      context = await browser.newContext()
-      const page = await open()
-      await say(page, 'Tell me of glass. demo: tokens=10 delay=5 ttft=20')
-      await until(page, allDone(1))
-      process.kill(sluice.pid, 'SIGSTOP')
-      try {
-        // The first arrives after all, when its page is gone; the second was never sent
-        await say(page, 'And of sand? demo: tokens=10 delay=5 ttft=20')
-        await until(page, (shown) => shown[1]?.note === 'Sending…')
-        await page.click('#cut')
-        await say(page, 'And of fire? demo: tokens=10 delay=5 ttft=20')
-        await until(page, (shown) => shown[2]?.note === 'Sending…')
-        await page.reload()
-      } finally {
-        process.kill(sluice.pid, 'SIGCONT')
-      }
-      const shown = await until(page, allDone(3))
-      expect(shown.map(({ question }) => question.slice(0, 12))).toEqual([
-        'Tell me of g',
-        'And of sand?',
-        'And of fire?',
-      ])
-      expect(shown.map(({ answer }) => answer)).toEqual(await kept(page))
-    },
-    90_000,
-  )
-
-  deep(
-    'knows its own job where it hears of it by another way first',
-    async () => {
-      context = await browser.newContext()
-      const page = await context.newPage()
-      // The server's acceptance is late, while its news is not
-      let release = (): void => {}
-      const released = new Promise<void>((done) => {
-        release = done
+  deep('knows its own job where it hears of it by another way first', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    // The server's acceptance is late, while its news is not
+    let release = (): void => {}
+    const released = new Promise<void>((done) => {
+      release = done
+    })
+    let news = (): void => {}
+    const told = new Promise<void>((done) => {
+      news = done
+    })
+    await page.routeWebSocket(/v1\/ws/, (socket) => {
+      const upstream = socket.connectToServer()
+      upstream.onMessage(async (message) => {
+        if (String(message).includes('"accepted"')) await released
+        socket.send(message)
+        // Where the conversation is read while it is submitted, what stands in it is told in place of the news
+        if (/"submitted"|"jobs":\[\{/.test(String(message))) news()
       })
-      let news = (): void => {}
-      const told = new Promise<void>((done) => {
-        news = done
-      })
-      await page.routeWebSocket(/v1\/ws/, (socket) => {
-        const upstream = socket.connectToServer()
-        upstream.onMessage(async (message) => {
-          if (String(message).includes('"accepted"')) await released
-          socket.send(message)
-          // Where the conversation is read while it is submitted, what stands in it is told in place of the news
-          if (/"submitted"|"jobs":\[\{/.test(String(message))) news()
-        })
-      })
-      await page.goto(origin)
-      await isOpen(page)
-      await say(page, 'Tell me of wool. demo: tokens=2000 delay=10 ttft=5000')
-      await told
-      await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))')
-      expect((await turns(page)).map(({ state }) => state)).toEqual(['sending'])
-      release()
-      await until(page, (shown) => shown.length === 1 && shown[0].state === 'answering')
-      await page.click('#stop')
-    },
-    60_000,
-  )
+    })
+    await page.goto(origin)
+    await isOpen(page)
+    await say(page, 'Tell me of wool. demo: tokens=2000 delay=10 ttft=5000')
+    await told
+    await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))')
+    expect((await turns(page)).map(({ state }) => state)).toEqual(['sending'])
+    release()
+    await until(page, (shown) => shown.length === 1 && shown[0].state === 'answering')
+    await page.click('#stop')
+  })
 
   it('renders Markdown, and nothing in it can be more than text', async () => {
     context = await browser.newContext()
@@ -412,106 +392,94 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     expect(made.tags).toEqual(['a', 'button', 'code', 'div', 'em', 'p', 'span', 'strong'])
     expect(shown.answer).toContain('[bad](javascript:window.hurt=1)')
     expect(errors).toEqual([])
-  }, 60_000)
+  })
 
-  deep(
-    'shows a failure where it happened, and tries again in its place',
-    async () => {
-      context = await browser.newContext()
-      const page = await open()
-      await say(page, 'Fail, please. demo: fail=400')
-      const shown = await until(page, (all) => all[0]?.state === 'failed')
-      expect(shown[0].note).toContain('The demo was asked to fail')
-      await page.reload()
-      await isOpen(page)
-      expect(await until(page, (all) => all.length === 1 && all[0].note !== '')).toEqual(shown)
-      await page.click('.again')
-      await eventually('a second try', async () => (await page.locator('#log article').count()) === 2)
-      await until(page, (all) => all.length === 1 && all[0].state === 'failed')
-    },
-    60_000,
-  )
+  deep('shows a failure where it happened, and tries again in its place', async () => {
+    context = await browser.newContext()
+    const page = await open()
+    await say(page, 'Fail, please. demo: fail=400')
+    const shown = await until(page, (all) => all[0]?.state === 'failed')
+    expect(shown[0].note).toContain('The demo was asked to fail')
+    await page.reload()
+    await isOpen(page)
+    expect(await until(page, (all) => all.length === 1 && all[0].note !== '')).toEqual(shown)
+    await page.click('.again')
+    await eventually('a second try', async () => (await page.locator('#log article').count()) === 2)
+    await until(page, (all) => all.length === 1 && all[0].state === 'failed')
+  })
 
-  deep(
-    'on a phone: the list is a menu, targets are large, who reads further up stays there',
-    async () => {
-      context = await browser.newContext({ viewport: { width: 390, height: 600 }, hasTouch: true, isMobile: true })
-      const page = await open()
-      await say(page, 'Tell me of rain. demo: tokens=400 delay=2')
-      await until(page, allDone(1))
-      const end = (): Promise<number> =>
-        page.evaluate(
-          "(() => { const s = document.querySelector('#scroll'); return s.scrollHeight - s.scrollTop - " +
-            's.clientHeight })()',
-        )
-      await eventually('at the end', async () => (await end()) < 2)
-      expect(await page.isVisible('#newest')).toBe(false)
-      await page.evaluate("document.querySelector('#scroll').scrollTop = 0")
-      await page.waitForSelector('#newest', { state: 'visible' })
-      await page.fill('#message', 'A\nlonger\nmessage')
-      expect(await end()).toBeGreaterThan(100)
-      await page.click('#newest')
-      await eventually('at the end again', async () => (await end()) < 2)
-      expect(await page.isVisible('#new')).toBe(false)
-      await page.click('#menu')
-      await page.waitForSelector('#new', { state: 'visible' })
-      // The focus is seen: nothing cuts its outline off
-      await page.press('#new', 'Tab')
-      const focused = `(() => { const e = document.activeElement, { outlineStyle, outlineWidth, outlineOffset } =
+  deep('on a phone: the list is a menu, targets are large, who reads further up stays there', async () => {
+    context = await browser.newContext({ viewport: { width: 390, height: 600 }, hasTouch: true, isMobile: true })
+    const page = await open()
+    await say(page, 'Tell me of rain. demo: tokens=400 delay=2')
+    await until(page, allDone(1))
+    const end = (): Promise<number> =>
+      page.evaluate(
+        "(() => { const s = document.querySelector('#scroll'); return s.scrollHeight - s.scrollTop - " +
+          's.clientHeight })()',
+      )
+    await eventually('at the end', async () => (await end()) < 2)
+    expect(await page.isVisible('#newest')).toBe(false)
+    await page.evaluate("document.querySelector('#scroll').scrollTop = 0")
+    await page.waitForSelector('#newest', { state: 'visible' })
+    await page.fill('#message', 'A\nlonger\nmessage')
+    expect(await end()).toBeGreaterThan(100)
+    await page.click('#newest')
+    await eventually('at the end again', async () => (await end()) < 2)
+    expect(await page.isVisible('#new')).toBe(false)
+    await page.click('#menu')
+    await page.waitForSelector('#new', { state: 'visible' })
+    // The focus is seen: nothing cuts its outline off
+    await page.press('#new', 'Tab')
+    const focused = `(() => { const e = document.activeElement, { outlineStyle, outlineWidth, outlineOffset } =
       getComputedStyle(e); return [e.localName, outlineStyle, outlineWidth, outlineOffset].join(' ') })()`
-      expect(await page.evaluate(focused)).toBe('button solid 2px -2px')
-      const small = await page.evaluate(
-        "[...document.querySelectorAll('button')].filter((b) => b.checkVisibility({ visibilityProperty: true " +
-          '})).filter((b) => b.getBoundingClientRect().height < 44).map((b) => b.textContent)',
-      )
-      expect(small).toEqual([])
-      await page.click('#new')
-      await page.waitForSelector('#empty', { state: 'visible' })
-      expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
-      await page.focus('#message')
-      expect(await page.evaluate(focused)).toBe('textarea solid 2px 0px')
-      // What is told of the connection leaves the thread its place
-      await say(page, 'Tell me of ice. demo: tokens=300 delay=10')
-      await until(page, isTelling(0))
-      await page.click('#cut')
-      await eventually('told', async () => (await page.textContent('#story'))!.startsWith('Back after'))
-      const [story, scroll] = (await page.evaluate(
-        "['#story', '#scroll'].map((id) => document.querySelector(id).getBoundingClientRect().toJSON())",
-      )) as Array<{ height: number; top: number; bottom: number }>
-      expect([story.height <= 60, story.bottom <= scroll.top]).toEqual([true, true])
-      await eventually('at the end still', async () => (await end()) < 2)
-    },
-    60_000,
-  )
+    expect(await page.evaluate(focused)).toBe('button solid 2px -2px')
+    const small = await page.evaluate(
+      "[...document.querySelectorAll('button')].filter((b) => b.checkVisibility({ visibilityProperty: true " +
+        '})).filter((b) => b.getBoundingClientRect().height < 44).map((b) => b.textContent)',
+    )
+    expect(small).toEqual([])
+    await page.click('#new')
+    await page.waitForSelector('#empty', { state: 'visible' })
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
+    await page.focus('#message')
+    expect(await page.evaluate(focused)).toBe('textarea solid 2px 0px')
+    // What is told of the connection leaves the thread its place
+    await say(page, 'Tell me of ice. demo: tokens=300 delay=10')
+    await until(page, isTelling(0))
+    await page.click('#cut')
+    await eventually('told', async () => (await page.textContent('#story'))!.startsWith('Back after'))
+    const [story, scroll] = (await page.evaluate(
+      "['#story', '#scroll'].map((id) => document.querySelector(id).getBoundingClientRect().toJSON())",
+    )) as Array<{ height: number; top: number; bottom: number }>
+    expect([story.height <= 60, story.bottom <= scroll.top]).toEqual([true, true])
+    await eventually('at the end still', async () => (await end()) < 2)
+  })
 
-  deep(
-    'asks for nothing that is not there, and for nothing while nothing happens',
-    async () => {
-      context = await browser.newContext()
-      const page = await context.newPage()
-      const [problems, calls]: [string[], string[]] = [[], []]
-      page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
-      page.on('pageerror', (error) => problems.push(String(error)))
-      page.on(
-        'response',
-        (response) => response.status() >= 400 && problems.push(`${response.status()} ${response.url()}`),
-      )
-      await page.goto(origin)
-      await isOpen(page)
-      await page.waitForSelector('#empty', { state: 'visible' })
-      expect(await page.evaluate('document.activeElement.id')).toBe('message')
-      const called = await page.locator('button').allTextContents()
-      expect(called.filter((name) => name === 'New chat')).toHaveLength(1)
-      await say(page, 'Hello. demo: tokens=5 delay=1')
-      await until(page, allDone(1))
-      await eventually('named', async () => (await page.textContent('#list button')) === 'Hello.')
-      await page.waitForLoadState('networkidle')
-      page.on('request', (request) => calls.push(request.url()))
-      await page.evaluate('new Promise((done) => setTimeout(done, 3_000))')
-      expect([problems, calls]).toEqual([[], []])
-    },
-    60_000,
-  )
+  deep('asks for nothing that is not there, and for nothing while nothing happens', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    const [problems, calls]: [string[], string[]] = [[], []]
+    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
+    page.on('pageerror', (error) => problems.push(String(error)))
+    page.on(
+      'response',
+      (response) => response.status() >= 400 && problems.push(`${response.status()} ${response.url()}`),
+    )
+    await page.goto(origin)
+    await isOpen(page)
+    await page.waitForSelector('#empty', { state: 'visible' })
+    expect(await page.evaluate('document.activeElement.id')).toBe('message')
+    const called = await page.locator('button').allTextContents()
+    expect(called.filter((name) => name === 'New chat')).toHaveLength(1)
+    await say(page, 'Hello. demo: tokens=5 delay=1')
+    await until(page, allDone(1))
+    await eventually('named', async () => (await page.textContent('#list button')) === 'Hello.')
+    await page.waitForLoadState('networkidle')
+    page.on('request', (request) => calls.push(request.url()))
+    await page.evaluate('new Promise((done) => setTimeout(done, 3_000))')
+    expect([problems, calls]).toEqual([[], []])
+  })
 
   it('without WebSockets: connected at once at load, nothing is blamed, and cuts are told as well', async () => {
     context = await browser.newContext()
@@ -536,99 +504,83 @@ describe.skipIf(!existsSync(CHROMIUM))('chat in headless Chromium', () => {
     const shown = await until(page, allDone(1))
     expect(shown.map(({ answer }) => answer)).toEqual(await kept(page))
     expect(blamed).toBe(false)
-  }, 60_000)
+  })
 
-  deep(
-    'tells within seconds that it is offline, also over a connection that seems open',
-    async () => {
-      context = await browser.newContext()
-      const page = await context.newPage()
-      let muffled = false
-      await page.routeWebSocket(/v1\/ws/, (socket) => {
-        const upstream = socket.connectToServer()
-        upstream.onMessage((message) => {
-          if (!muffled) socket.send(message)
-        })
+  deep('tells within seconds that it is offline, also over a connection that seems open', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    let muffled = false
+    await page.routeWebSocket(/v1\/ws/, (socket) => {
+      const upstream = socket.connectToServer()
+      upstream.onMessage((message) => {
+        if (!muffled) socket.send(message)
       })
-      await page.goto(origin)
-      await isOpen(page)
-      muffled = true
-      const from = performance.now()
-      await context.setOffline(true)
-      await eventually('offline', async () => (await page.textContent('#status'))!.startsWith('Offline'))
-      expectInTime(performance.now() - from, 12_000) // the heartbeat alone would take 30 s
-      muffled = false
-      await context.setOffline(false)
-      await isOpen(page)
-    },
-    60_000,
-  )
+    })
+    await page.goto(origin)
+    await isOpen(page)
+    muffled = true
+    const from = performance.now()
+    await context.setOffline(true)
+    await eventually('offline', async () => (await page.textContent('#status'))!.startsWith('Offline'))
+    expectInTime(performance.now() - from, 12_000) // the heartbeat alone would take 30 s
+    muffled = false
+    await context.setOffline(false)
+    await isOpen(page)
+  })
 
-  deep(
-    'on a slow network a reload says that it loads, and shows no empty conversation',
-    async () => {
-      context = await browser.newContext()
-      const page = await open()
-      await say(page, 'Tell me of peat. demo: tokens=10 delay=1')
-      await until(page, allDone(1))
-      let release = (): void => {}
-      const released = new Promise<void>((done) => {
-        release = done
-      })
-      await page.route(/\/v1\/conversations/, async (route) => {
-        await released
-        await route.continue()
-      })
-      await page.reload()
-      await isOpen(page)
-      await page.waitForSelector('#loading', { state: 'visible' })
-      expect([await page.isVisible('#empty'), await page.textContent('#title')]).toEqual([false, 'Loading…'])
-      release()
-      await until(page, allDone(1))
-      expect(await page.isVisible('#loading')).toBe(false)
-    },
-    60_000,
-  )
+  deep('on a slow network a reload says that it loads, and shows no empty conversation', async () => {
+    context = await browser.newContext()
+    const page = await open()
+    await say(page, 'Tell me of peat. demo: tokens=10 delay=1')
+    await until(page, allDone(1))
+    let release = (): void => {}
+    const released = new Promise<void>((done) => {
+      release = done
+    })
+    await page.route(/\/v1\/conversations/, async (route) => {
+      await released
+      await route.continue()
+    })
+    await page.reload()
+    await isOpen(page)
+    await page.waitForSelector('#loading', { state: 'visible' })
+    expect([await page.isVisible('#empty'), await page.textContent('#title')]).toEqual([false, 'Loading…'])
+    release()
+    await until(page, allDone(1))
+    expect(await page.isVisible('#loading')).toBe(false)
+  })
 
-  deep(
-    'says how to let it in, where its origin is refused',
-    async () => {
-      const port = await freePort()
-      const refused = `http://127.0.0.1:${port}`
-      expect(await startChat(port, sluice)).toContain(`--http-cors-origins ${refused}`)
-      context = await browser.newContext()
-      const page = await context.newPage()
-      await page.goto(refused)
-      await page.waitForSelector('#problem:not([hidden])')
-      expect(await page.textContent('#problem')).toBe(
-        `Sluice refuses pages of ${refused}: start it with --http-cors-origins ${refused}`,
-      )
-    },
-    60_000,
-  )
+  deep('says how to let it in, where its origin is refused', async () => {
+    const port = await freePort()
+    const refused = `http://127.0.0.1:${port}`
+    expect(await startChat(port, sluice)).toContain(`--http-cors-origins ${refused}`)
+    context = await browser.newContext()
+    const page = await context.newPage()
+    await page.goto(refused)
+    await page.waitForSelector('#problem:not([hidden])')
+    expect(await page.textContent('#problem')).toBe(
+      `Sluice refuses pages of ${refused}: start it with --http-cors-origins ${refused}`,
+    )
+  })
 
-  deep(
-    'says so where Sluice is away, and goes on when it is back',
-    async () => {
-      context = await browser.newContext()
-      const page = await context.newPage()
-      const away = /\/v1\//
-      await page.route(away, (route) => route.abort('connectionrefused'))
-      let isAway = true
-      await page.routeWebSocket(
-        /v1\/ws/,
-        (socket) => void (isAway ? socket.close({ code: 1006 }) : socket.connectToServer()),
-      )
-      await page.goto(origin)
-      await page.waitForSelector(`#problem:text-is("Sluice can't be reached at ${sluice.url}. Trying again.")`)
-      await say(page, 'Are you there? demo: tokens=10 delay=5')
-      isAway = false
-      await page.unroute(away)
-      await until(page, allDone(1))
-      expect(await page.isVisible('#problem')).toBe(false)
-    },
-    60_000,
-  )
+  deep('says so where Sluice is away, and goes on when it is back', async () => {
+    context = await browser.newContext()
+    const page = await context.newPage()
+    const away = /\/v1\//
+    await page.route(away, (route) => route.abort('connectionrefused'))
+    let isAway = true
+    await page.routeWebSocket(
+      /v1\/ws/,
+      (socket) => void (isAway ? socket.close({ code: 1006 }) : socket.connectToServer()),
+    )
+    await page.goto(origin)
+    await page.waitForSelector(`#problem:text-is("Sluice can't be reached at ${sluice.url}. Trying again.")`)
+    await say(page, 'Are you there? demo: tokens=10 delay=5')
+    isAway = false
+    await page.unroute(away)
+    await until(page, allDone(1))
+    expect(await page.isVisible('#problem')).toBe(false)
+  })
 
   it('gives no ticket to who is nobody, no key to anybody, and has no button to kill', async () => {
     const asked = await fetch(`${origin}/ticket`, { method: 'POST' })

@@ -80,7 +80,7 @@ beforeAll(async () => {
   })
   await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done))
   url = `http://127.0.0.1:${(proxy.address() as { port: number }).port}/v1`
-}, 60_000)
+})
 afterAll(async () => {
   proxy?.closeAllConnections()
   proxy?.close()
@@ -193,34 +193,26 @@ describe.each([
   ['node', node, 'bad: 1n', 'TypeError', false],
   ['python', python, '"tempersture": 1', 'TypeError', interpreter === undefined],
 ] as const)('the recipe for %s', (_language, program, mistake, mistaken, isMissing) => {
-  it.skipIf(isMissing)(
-    'gives each chunk once over three cuts, from one job',
-    async () => {
-      const before = await jobs()
-      const { chunks, error } = await run(...program(QUESTION))
-      expect([error, cuts]).toEqual([null, ['torn', 'ended', 'torn']])
-      expect(textOf(chunks)).toBe(await whole(QUESTION))
-      expect(chunks.at(-1).usage.completion_tokens).toBe(120)
-      expect((await jobs()) - before).toBe(2) // its own, and the one that it is compared with
-    },
-    60_000,
-  )
+  it.skipIf(isMissing)('gives each chunk once over three cuts, from one job', async () => {
+    const before = await jobs()
+    const { chunks, error } = await run(...program(QUESTION))
+    expect([error, cuts]).toEqual([null, ['torn', 'ended', 'torn']])
+    expect(textOf(chunks)).toBe(await whole(QUESTION))
+    expect(chunks.at(-1).usage.completion_tokens).toBe(120)
+    expect((await jobs()) - before).toBe(2) // its own, and the one that it is compared with
+  })
 
-  it.skipIf(isMissing)(
-    'waits for a server that is starting, busy or away behind its proxy',
-    async () => {
-      answers = [
-        ...['starting', 'draining', 'overloaded', 'storage_locked'].map((code) => busy(503, code)),
-        html(502),
-        busy(429, 'queue_full'),
-      ]
-      cuts = ['torn', 'torn'] // two of the three
-      const { chunks, error } = await run(...program(QUESTION, '', 'short'))
-      expect([error, answers, cuts.length]).toEqual([null, [], 3])
-      expect(textOf(chunks)).toBe(await whole(QUESTION))
-    },
-    60_000,
-  )
+  it.skipIf(isMissing)('waits for a server that is starting, busy or away behind its proxy', async () => {
+    answers = [
+      ...['starting', 'draining', 'overloaded', 'storage_locked'].map((code) => busy(503, code)),
+      html(502),
+      busy(429, 'queue_full'),
+    ]
+    cuts = ['torn', 'torn'] // two of the three
+    const { chunks, error } = await run(...program(QUESTION, '', 'short'))
+    expect([error, answers, cuts.length]).toEqual([null, [], 3])
+    expect(textOf(chunks)).toBe(await whole(QUESTION))
+  })
 
   it.skipIf(isMissing)(
     'raises what no other try can change: a mistake in the program, a wrong address, nobody there',
@@ -252,18 +244,13 @@ describe.each([
       expect([chunks, asked]).toEqual([[], [1, 7, 7]])
       expect(error).toMatch(/^404 .*\n.*Connection.*\n502 .*\n.*Connection.*$/)
     },
-    60_000,
   )
 
-  it.skipIf(isMissing)(
-    'tells what is refused, and what failed, instead of asking for ever',
-    async () => {
-      expect(await run(...program('Fail. demo: fail=400'))).toMatchObject({ chunks: [], error: expect.any(String) })
-      const broken = await run(...program('Break off. demo: tokens=30 delay=1 garbage=5'))
-      expect(broken.error).toEqual(expect.any(String))
-    },
-    60_000,
-  )
+  it.skipIf(isMissing)('tells what is refused, and what failed, instead of asking for ever', async () => {
+    expect(await run(...program('Fail. demo: fail=400'))).toMatchObject({ chunks: [], error: expect.any(String) })
+    const broken = await run(...program('Break off. demo: tokens=30 delay=1 garbage=5'))
+    expect(broken.error).toEqual(expect.any(String))
+  })
 })
 
 it('every TypeScript block of the README type-checks, strictly', () => {
@@ -282,4 +269,4 @@ it('every TypeScript block of the README type-checks, strictly', () => {
   )
   const { stdout, status } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })
   expect([status, stdout]).toEqual([0, ''])
-}, 60_000)
+})

@@ -46,14 +46,14 @@ const answers: Answers = [
   ['one long text', inAnswer('"content":"', 'some text ', '"')],
   ['many small objects', inAnswer('"content":"x","x":[', '{"a":0},', '0]')],
   ['lists in lists', inAnswer('"content":"x","x":[', `${'['.repeat(60)}${']'.repeat(60)},`, '0]')],
+]
+/** More of those kinds. */
+const moreAnswers: Answers = [
   ['white space', inAnswer('"content":"x"', ' ', '')],
   [
     'log probabilities',
     inAnswer('"content":"x","x":[', '{"token":"ab","logprob":-0.12,"bytes":[97,98]},', '0]', 7_000_000),
   ],
-]
-/** More of those kinds. */
-const moreAnswers: Answers = [
   ['one long text of two-byte characters', inAnswer('"content":"', 'é', '"', BYTES / 2)],
   ['one long text of backslashes', inAnswer('"content":"', '\\\\', '"')],
   ['one long text of line ends', inAnswer('"content":"', '\\n', '"')],
@@ -127,7 +127,7 @@ describe.each(DEEP ? [...answers, ...moreAnswers] : answers)('%s', (_name, { doc
   it.each([
     ['as a document', false],
     ['as an event', true],
-  ])('%s', { timeout: 60_000 }, async (_form, stream) => {
+  ])('%s', async (_form, stream) => {
     upstream.says(response(stream ? event() : document(), stream ? 'text/event-stream' : 'application/json'))
     let job = ''
     const held: Record<string, number> = {}
@@ -144,7 +144,7 @@ describe.each(DEEP ? [...answers, ...moreAnswers] : answers)('%s', (_name, { doc
   })
 })
 
-it('2,048 embeddings of 1,536 numbers', { timeout: 60_000 }, async () => {
+it('2,048 embeddings of 1,536 numbers', async () => {
   const vector = Array.from({ length: 1_536 }, (_, i) => (Math.sin(i) / 2).toFixed(7)).join(',')
   const data = Array.from({ length: 2_048 }, (_, i) => `{"object":"embedding","index":${i},"embedding":[${vector}]}`)
   const body = Buffer.from(`{"object":"list","data":[${data.join(',')}],"usage":{"prompt_tokens":1,"total_tokens":1}}`)
@@ -164,7 +164,7 @@ it('2,048 embeddings of 1,536 numbers', { timeout: 60_000 }, async () => {
 it.each([
   ['as a document', false],
   ['as an event', true],
-])('one text of more than 16 MiB is refused, and says so: %s', { timeout: 60_000 }, async (_form, stream) => {
+])('one text of more than 16 MiB is refused, and says so: %s', async (_form, stream) => {
   const { document, event } = inAnswer('"content":"', 'some text ', '"', 40_000_000)
   upstream.says(response(stream ? event() : document(), stream ? 'text/event-stream' : 'application/json'))
   let start = ''

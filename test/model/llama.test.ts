@@ -38,7 +38,7 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('llama.cpp', () => {
     context_tokens: 512
 `)
     openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: server.key, maxRetries: 0 })
-  }, 30_000)
+  })
   afterAll(async () => {
     await server?.stop()
     llama?.kill('SIGKILL')
@@ -76,7 +76,7 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('llama.cpp', () => {
       expect(answer.tokens).toBeGreaterThan(0)
       expect(answer.text.length).toBeGreaterThan(0)
     }
-  }, 60_000)
+  })
 
   it('gives the same answer in JSON as in a stream', async () => {
     const whole = await openai.chat.completions.create(ask(3))

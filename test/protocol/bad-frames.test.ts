@@ -629,9 +629,7 @@ describe('floods and silence', () => {
     expect(new Set(answers())).toEqual(new Set(['followed', 'too_many_jobs']))
   })
 
-  it('what a connection follows and does not read is not queued for it: 1 MiB, however many jobs', {
-    timeout: 60_000,
-  }, async () => {
+  it('what a connection follows and does not read is not queued for it: 1 MiB, however many jobs', async () => {
     const sockets: Socket[] = []
     const onSocket = (message: unknown): void => void sockets.push((message as { readonly socket: Socket }).socket)
     subscribe('net.server.socket', onSocket)

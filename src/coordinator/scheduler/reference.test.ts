@@ -33,7 +33,7 @@ it('does what the plain scheduler does: answers, order of asking, events, states
     }),
     { numRuns: depth(200, 50) },
   )
-}, 120_000)
+})
 
 const comparable = (event: object): unknown =>
   'error' in event ? { ...event, error: (event.error as { code: string }).code } : event
@@ -61,7 +61,7 @@ it('keeps its promises', () => {
     }),
     { numRuns: depth(200, 50) },
   )
-}, 120_000)
+})
 
 // ------------------------------------------------------------ planted bugs, which the checker must see
 

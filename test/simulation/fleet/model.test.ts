@@ -19,7 +19,7 @@ describe.skipIf(NO_REDIS)('the model of Redis and its scripts', () => {
   })
   afterAll(() => redis.remove())
 
-  it(`answers, tells and holds what Redis does, over ${CALLS} calls and a restart`, { timeout: 120_000 }, async () => {
+  it(`answers, tells and holds what Redis does, over ${CALLS} calls and a restart`, async () => {
     const pair = new Pair(random(Number(process.env['SEED'] ?? 1)))
     await pair.open(redis.url)
     for (let i = 0; i < CALLS / 2; i++) await pair.step()
