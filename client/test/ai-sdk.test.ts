@@ -115,7 +115,7 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
   it('goes on after a reload in mid-answer, once, and has nothing to go on with after that', async () => {
     const id = fresh()
     const before = await chat(id)
-    void before.sendMessage({ text: 'Tell me of rivers. demo: tokens=120 delay=10 ttft=10' })
+    void before.sendMessage({ text: 'Tell me of rivers. demo: tokens=400 delay=10 ttft=10' })
     await begun(before, 2)
     const messages = structuredClone(before.messages)
     sluice.close()

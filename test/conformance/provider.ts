@@ -313,10 +313,10 @@ export const providerCases: readonly ProviderCase[] = [
   {
     name: 'a pause that is longer than the silence allowed is no silence',
     async run(rig) {
-      const asked = ask(rig, '-n60-d10', { timeouts: { ...PATIENT, interTokenMs: 700 } })
+      const asked = ask(rig, '-n60-d10', { timeouts: { ...PATIENT, interTokenMs: 1_200 } })
       await begun(asked)
       asked.run.pause()
-      await sleep(1_600)
+      await sleep(2_500)
       asked.run.resume()
       expect(await ended(asked)).toMatchObject({ kind: 'done' })
       expect(contents(asked)).toHaveLength(60)
@@ -373,9 +373,8 @@ export const providerCases: readonly ProviderCase[] = [
     name: 'silence: before the first text it is tried elsewhere, after it again; the whole call has a limit too',
     needs: 'faults',
     async run(rig) {
-      const timeouts = { ttftMs: 300, interTokenMs: 300, totalMs: 20_000 }
-      const first = ask(rig, '-n5-f20000', { timeouts })
-      const later = ask(rig, '-n5-d0-s2', { timeouts })
+      const first = ask(rig, '-n5-f20000', { timeouts: { ...PATIENT, ttftMs: 300 } })
+      const later = ask(rig, '-n5-d0-s2', { timeouts: { ...PATIENT, interTokenMs: 300 } })
       const slow = ask(rig, '-n10000-d20', { timeouts: { ...PATIENT, totalMs: 600 } })
       const ends = await Promise.all([first, later, slow].map(failure))
       expect(ends.map(({ error }) => error.code)).toEqual(Array(3).fill('provider_timeout'))

@@ -39,7 +39,7 @@ it('answers in order, each prompt with all that was said before', async () => {
   for (const text of ['one', 'two', 'three', 'four', 'five']) jobs.push(await post('/v1/jobs', say('chat-a', text)))
   const other = await post('/v1/jobs', say('chat-b', 'elsewhere'))
   for (const job of [...jobs, other]) expect(job.state).toMatch(/queued|waiting|leased|done/)
-  const last = await get(`/v1/jobs/${jobs[4].id}/result?wait_ms=10000`)
+  const last = await get(`/v1/jobs/${jobs[4].id}/result?wait_ms=50000`)
   expect(last.choices[0].finish_reason).toBe('stop')
 
   const prompts = (await mock.bodies())

@@ -107,7 +107,7 @@ describe.skipIf(!existsSync(CHROMIUM))('EventSource in headless Chromium', () =>
     const { id } = (await submitted.json()) as { id: string }
     const page = await browser.newPage()
     await page.goto(`http://127.0.0.1:${port}/?job=${id}`)
-    await page.waitForFunction('window.got.end !== null', null, { timeout: 30_000 })
+    await page.waitForFunction('window.got.end !== null', null, { timeout: 90_000 })
     const got = (await page.evaluate('window.got')) as {
       ids: string[]
       text: string
