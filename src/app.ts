@@ -2,6 +2,7 @@
  * The picture, and nothing else: clients ask the gateway, the engine keeps the queue and the logs, the worker asks the
  * providers. The only file that knows every role; each is wired in app/.
  */
+import { vocabulary } from './app/data.ts'
 import { openEngine } from './app/engine.ts'
 import { isOneOfMany, LAST_WORDS_MS, startGateway } from './app/gateway.ts'
 import { Settings } from './app/in-force.ts'
@@ -65,10 +66,13 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const { siblings, signal, keyOnStart, keyFile } = options
   const advises = siblings?.isFirst !== false
   const { drainMs } = config.workers
+  // Read while the store opens
+  const words = vocabulary()
   const settings = await Settings.open(config, runtime)
   const engine = await closingOnError([settings], () => openEngine(settings, runtime, advises))
   // The engine has made the folder that it is kept in
-  const ownKey = await closingOnError([engine, settings], () => adminKey(config, ids))
+  const opened = closingOnError([engine, settings], () => Promise.all([adminKey(config, ids), words]))
+  const [ownKey, tokens] = await opened
   const catalogue = new Catalogue(settings.routes())
   const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, catalogue, runtime)
   const loop = watchLoop()
@@ -78,7 +82,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const isSeeded = keyOnStart !== undefined
   // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
   const dates = withWall(clock, () => engine.wallMs())
-  const parts = { ...ofAll(own, siblings), engine, catalogue, adminKey: ownKey, isSeeded }
+  const parts = { ...ofAll(own, siblings), engine, catalogue, vocabulary: tokens, adminKey: ownKey, isSeeded }
   const gateway = startGateway(settings, parts, { ...runtime, clock: dates })
 
   const shutDown = async (): Promise<Drained> => {

@@ -79,9 +79,3 @@ it('each tenant has its own, and a reload changes them at once', () => {
   strict = []
   expect(refused('acme')).toBe(false)
 })
-
-it('estimates four bytes a token, 1,000 tokens an image, and no prompt as nothing', () => {
-  const { estimate } = createAdmission(() => undefined)
-  expect([0, 1, 4, 5, 400].map((textBytes) => estimate({ textBytes, media: 0 }))).toEqual([1, 1, 1, 2, 100])
-  expect(estimate({ textBytes: 5, media: 3 })).toBe(3_002)
-})

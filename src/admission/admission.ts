@@ -1,8 +1,7 @@
-/** The gate before the queue: the estimate of a prompt, and the guards of its tenant. */
+/** The gate before the queue: the guards of a tenant. */
 import type { SluiceError } from '../core/errors.ts'
 import type { TenantId } from '../core/job.ts'
 import type { Admission, Asked } from '../core/ports/admission.ts'
-import { estimateTokens } from './estimate.ts'
 import type { Check, Guard } from './guards/guard.ts'
 import { GUARDS } from './guards/index.ts'
 import type { GuardSettings } from './settings.ts'
@@ -20,7 +19,6 @@ export function createAdmission(guardsOf: (tenant: TenantId) => readonly GuardSe
   }
 
   return {
-    estimate: estimateTokens,
     check(asked: Asked): SluiceError | null {
       const settings = guardsOf(asked.tenant)
       if (settings === undefined) return null

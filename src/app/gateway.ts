@@ -1,6 +1,8 @@
 /** The gateway, with the delivery that feeds its readers. */
 import { createHmac } from 'node:crypto'
 import { createAdmission } from '../admission/admission.ts'
+import type { Vocabulary } from '../admission/estimate/vocabulary.ts'
+import { Weights } from '../admission/estimate/weights.ts'
 import type { Config } from '../config/schema.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import { createDelivery } from '../delivery/delivery.ts'
@@ -10,6 +12,7 @@ import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import type { Settings } from './in-force.ts'
+import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
 
 /** Of the log, read at once for a reader that catches up. */
@@ -23,21 +26,29 @@ export const isOneOfMany = ({ engine }: Pick<Config, 'engine'>): boolean => engi
 export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload' | 'health'> {
   readonly engine: Engine
   readonly catalogue: Catalogue
+  readonly vocabulary: Vocabulary
   readonly adminKey: string
   /** The operator has given a key of their own making. */
   readonly isSeeded: boolean
 }
 
 export function startGateway(settings: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
-  const { engine, catalogue, adminKey, isSeeded, health, stats, reload } = parts
-  const { clock, ids, emit, log } = runtime
+  const { engine, catalogue, vocabulary, adminKey, isSeeded, health, stats, reload } = parts
+  const { clock, ids, emit, observe, log } = runtime
   const { http, queue, sessions, websocket, workers } = settings.config
   const created = Math.floor(clock.wallMs() / 1000)
   // Bound to the admin key: tokens outlive a restart, and are void when the operator changes it
   const ownSecret = createHmac('sha256', adminKey).update('session tokens').digest()
   const delivery = createDelivery(engine.log, clock, emit, { ...http, pageBytes: PAGE_BYTES })
+  const secret = (): Uint8Array => engine.sharedSecret ?? ownSecret
+  // No client knows it, and every process of a fleet has the same
+  const salt = createHmac('sha256', secret()).update('estimates').digest().readInt32LE()
+  const weights = new Weights(vocabulary, salt)
+  observe((fact) => weights.observe(fact))
   const gateway = createGateway({
     admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
+    weights,
+    prices: pricesOf(settings, catalogue),
     submissions: engine.submissions,
     jobs: engine.jobs,
     operations: engine.operations,
@@ -65,7 +76,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       ...http,
       ...queue,
       adminKeyDigest: digestOf(adminKey),
-      sessions: { ...sessions, secret: () => engine.sharedSecret ?? ownSecret },
+      sessions: { ...sessions, secret },
       socket: { ...websocket, drainMs: workers.drainMs + LAST_WORDS_MS },
       keysHaveChecksums: engine.sharedSecret === null && !isSeeded,
       isOneOfMany: isOneOfMany(settings.config),

@@ -6,6 +6,7 @@ import { camelCase } from '../core/camel.ts'
 import { systemClock as clock, Wheel } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import { systemIds } from '../core/ids.ts'
+import type { Seller } from '../core/ports/prices.ts'
 import type { CreateProvider, Deployment, Provider, ProviderDeps } from '../core/ports/provider.ts'
 import type { ModelRoute } from '../routing/catalogue.ts'
 import { deploymentNames } from '../routing/names.ts'
@@ -31,6 +32,7 @@ export type ProcessDeps = Pick<ProviderDeps, 'clock' | 'ids' | 'wheel' | 'gather
 interface Kind {
   readonly shape: Readonly<Record<string, unknown>>
   place(model: ModelConfig): string
+  seller(model: ModelConfig): Seller
   identity?(model: ModelConfig): ReadonlyArray<string | null>
   load(): Promise<{ readonly create: CreateProvider<ModelConfig> }>
 }
@@ -108,6 +110,8 @@ function ownSettings(model: ModelConfig): readonly unknown[] {
   const { shape } = kindOf(model.provider)
   return [model.provider, ...Object.keys(shape).map((name) => settings[camelCase(name)])]
 }
+
+export const sellerOf = (model: ModelConfig): Seller => kindOf(model.provider).seller(model)
 
 const upstreamOf = (model: ModelConfig): string | null => ('model' in model ? model.model : null)
 

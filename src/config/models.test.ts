@@ -9,6 +9,7 @@ const canned = providerSettings({
   about: 'always the same text',
   shape: { text: z.string().min(1).describe('What it answers.') },
   place: () => 'canned',
+  seller: () => 'own',
 })
 const KINDS = [demo, canned] as readonly unknown[] as readonly ProviderSettings[]
 const problemsOf = (model: object): readonly string[] =>

@@ -9,6 +9,10 @@ export const name = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'expected letters, digits, ".", "_" or "-", at most 64')
 
+/** US dollars. */
+const dollars = (description: string) =>
+  z.number().min(0).max(1_000_000).nullable().prefault(null).describe(description)
+
 const timeout = () => duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `timeouts`.')
 
 const common = {
@@ -33,6 +37,19 @@ const common = {
     })
     .prefault({})
     .describe('Limits of this deployment.'),
+  price: z
+    .strictObject({
+      input: dollars('US dollars for a million tokens of input. With all prices null, the list price holds.'),
+      cached_input: dollars('The same for input that the provider had cached. Null: as `input`.'),
+      cache_write: dollars('The same for input that it cached. Null: as `input`.'),
+      output: dollars('The same for output.'),
+      reasoning: dollars('The same for reasoning, where it costs other than `output`.'),
+      input_audio: dollars('The same for sound in the input. Null: as `input`.'),
+      output_audio: dollars('The same for sound in the output. Null: as `output`.'),
+      request: dollars('US dollars for each request, beside its tokens.'),
+    })
+    .prefault({})
+    .describe('What calls cost.'),
   pool: name.prefault('text').describe('The pool of workers that runs its jobs.'),
   context_tokens: count({ min: 1 })
     .prefault(128_000)

@@ -14,8 +14,10 @@ import type { Keys } from '../core/ports/keys.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import type { Operations } from '../core/ports/operations.ts'
 import type { Presence } from '../core/ports/presence.ts'
+import type { Prices } from '../core/ports/prices.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
 import type { Tickets } from '../core/ports/tickets.ts'
+import type { Weights } from '../core/ports/weights.ts'
 
 export interface PublicModel {
   readonly id: string
@@ -111,6 +113,8 @@ export interface SocketOptions {
 
 export interface GatewayDeps {
   readonly admission: Admission
+  readonly weights: Weights
+  readonly prices: Prices
   readonly submissions: Submissions
   readonly jobs: Jobs
   readonly operations: Operations

@@ -1,6 +1,7 @@
 /** What a provider declares in its settings.ts. Its adapter is a file of its own, loaded when a model uses it. */
 import type { z } from 'zod'
 import type { Camelised } from '../core/camel.ts'
+import type { Seller } from '../core/ports/prices.ts'
 
 /** The settings by the names of code, as the adapter gets them. */
 export type SettingsOf<Shape extends z.ZodRawShape> = Camelised<z.output<z.ZodObject<Shape>>>
@@ -18,6 +19,8 @@ export interface ProviderSettings<Name extends string = string, Shape extends z.
   place(settings: SettingsOf<Shape>): string
   /** What tells apart several at one place: version, whose key. Never a secret. Absent: there can be only one. */
   identity?(settings: SettingsOf<Shape>): ReadonlyArray<string | null>
+  /** Whose price list holds, where a model's settings have no price. */
+  seller(settings: SettingsOf<Shape>): Seller
   /** Models that are offered if none are configured and the environment has what they need. */
   fromEnvironment?(has: (variable: string) => boolean): readonly Readonly<Record<string, unknown>>[]
 }

@@ -8,7 +8,7 @@ export const maxContext = defineGuard(
   'Blocks requests with a larger prompt.',
   {
     tokens: count({ min: 1 }).describe(
-      'Largest prompt that a request may bring, as estimated: four bytes of text a token, 1,000 tokens an image.',
+      'Largest prompt that a request may bring, as estimated (POST /v1/estimate tells how much that is).',
     ),
   },
   ({ tokens }) =>

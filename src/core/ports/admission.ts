@@ -16,21 +16,11 @@ export interface Asked {
   readonly atMs: number
 }
 
-/** What a request brings for its model to read. */
-export interface PromptSize {
-  /** Of all its texts. */
-  readonly textBytes: number
-  /** Images, sounds and files. */
-  readonly media: number
-}
-
 /**
  * Pure: it stores nothing, waits for nothing, and answers the same request at the same time alike until the settings
  * change.
  */
 export interface Admission {
-  /** In tokens. */
-  estimate(prompt: PromptSize): number
   /** The error of the first of the tenant's guards that blocks it; null if all let it pass. */
   check(asked: Asked): SluiceError | null
 }

@@ -11,6 +11,7 @@ import type { Watching } from '../read/watching.ts'
 import type { Submits } from '../submit/submit.ts'
 import { conversationRoutes } from './conversations.ts'
 import { dialectRoutes } from './dialects.ts'
+import { estimateRoutes } from './estimates.ts'
 import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
 import { operatorRoutes } from './operator.ts'
@@ -44,6 +45,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
     public: [
       ...dialectRoutes(deps, jobs, submits, answers),
       ...modelRoutes(deps),
+      ...estimateRoutes(deps),
       ...jobRoutes(deps, jobs, submits, answers),
       ...conversationRoutes(deps, watching.stream),
       ...sessionRoutes(deps, auth, sessions),

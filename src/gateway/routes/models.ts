@@ -5,21 +5,11 @@ import { json } from '../http/answer.ts'
 import type { Route } from '../http/route.ts'
 import { namesOf, noModel } from '../submit/model.ts'
 
-export function modelRoutes({ models, dialects, admission, clock }: GatewayDeps): readonly Route[] {
+export function modelRoutes(deps: GatewayDeps): readonly Route[] {
+  const { models, dialects } = deps
   const query = dialects.spoken.flatMap(({ requests }) => requests.flatMap((form) => form.query))
 
-  /** What the tenant's guards refuse whatever is asked of it. */
-  const refusal = (tenant: string, model: string): SluiceError | null => {
-    const blocked = admission.check({
-      tenant,
-      kind: 'chat',
-      model,
-      promptTokens: 0,
-      texts: () => [],
-      atMs: clock.wallMs(),
-    })
-    return blocked?.code === 'model_not_allowed' ? blocked : null
-  }
+  const refusal = (tenant: string, model: string): SluiceError | null => modelRefusal(deps, tenant, model)
   const allowed = (tenant: string): readonly PublicModel[] =>
     models.list().filter(({ id }) => refusal(tenant, id) === null)
 
@@ -46,6 +36,17 @@ export function modelRoutes({ models, dialects, admission, clock }: GatewayDeps)
       },
     },
   ]
+}
+
+/** What the tenant's guards refuse whatever is asked of the model. */
+export function modelRefusal(
+  { admission, clock }: Pick<GatewayDeps, 'admission' | 'clock'>,
+  tenant: string,
+  model: string,
+): SluiceError | null {
+  const asked = { tenant, kind: 'chat', model, promptTokens: 0, texts: () => [], atMs: clock.wallMs() } as const
+  const blocked = admission.check(asked)
+  return blocked?.code === 'model_not_allowed' ? blocked : null
 }
 
 const modelView = ({ id, created, ownedBy }: PublicModel): Record<string, unknown> => ({

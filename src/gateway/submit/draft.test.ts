@@ -2,9 +2,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { depth } from '../../../test/depth.ts'
-import { createAdmission } from '../../admission/admission.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { JobDraft, JobKind } from '../../core/job.ts'
+import type { Weighed } from '../../core/ports/weights.ts'
 import { DIALECTS } from '../../dialects/index.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -12,8 +12,14 @@ import { type JsonBody, memberBytes, parseBody } from '../http/body.ts'
 import { dialectDraft, jobDraft, type Spoken } from './draft.ts'
 
 const LIMITS = { maxDepth: 64, maxKeys: 10_000 }
+const weighed: Weighed[] = []
 const deps = {
-  admission: createAdmission(() => undefined),
+  weights: {
+    weigh(asked: Weighed) {
+      weighed.push(asked)
+      return { tokens: 7, own: 1, exact: true, isPlain: true }
+    },
+  },
   models: {
     resolve: (name: string) => (name === 'demo' ? { pool: 'text', kinds: ['chat', 'embedding'] } : null),
     list: () => [],
@@ -160,16 +166,35 @@ describe('what else is noted', () => {
     expect(plain(body(',"user":"u","safety_identifier":"s"')).user).toBe('s')
     expect(plain(body('')).user).toBe(undefined)
   })
-  it('tokens by the text, and 1,000 for an image, whatever its size', () => {
-    const image = `{"type":"image_url","image_url":{"url":"data:image/png;base64,${'A'.repeat(100_000)}"}}`
-    expect(
-      plain(
-        `{"model":"demo","messages":[{"role":"user","content":[${image},{"type":"text",` +
-          `"text":"${'x'.repeat(400)}"}]}]}`,
-      ).promptTokens,
-    ).toBe(1_100)
-    expect(plain(BODY.replace('hello', 'é'.repeat(200))).promptTokens).toBe(100)
-    expect(plain(BODY.replace('hello', '')).promptTokens).toBe(1)
+  it('what its prompt weighs, with the conversation that it continues', () => {
+    weighed.length = 0
+    const draft = plain(`{"model":"demo",${MESSAGES},"sluice":{"conversation":"c"}}`)
+    expect(draft.promptTokens).toBe(7)
+    expect(weighed).toEqual([
+      {
+        tenant: 'acme',
+        model: 'demo',
+        conversation: 'c',
+        prompt: { texts: ['hello'], media: [], frameTokens: 7, syntaxTokens: 0, unreadBytes: 0 },
+      },
+    ])
+  })
+  it('the most that its model may answer', () => {
+    const most = (more: string): number | null =>
+      dialectDraft(
+        deps,
+        caller,
+        {},
+        parseBody(Buffer.from(`{"model":"demo",${MESSAGES}${more}}`), LIMITS),
+        spoken('chat'),
+        true,
+        ORIGIN,
+      ).maxOutputTokens
+    expect(most('')).toBe(null)
+    expect(most(',"max_tokens":50')).toBe(50)
+    expect(most(',"max_tokens":50,"max_completion_tokens":40,"n":3')).toBe(120)
+    expect(most(',"max_tokens":null')).toBe(null)
+    expect(most(',"max_tokens":"50"')).toBe(null)
   })
   it('how it is shown: what a job shows that nobody waits for can be taken back', () => {
     const raw = `{"model":"demo",${MESSAGES},"stream":true,"stream_options":{"include_usage":true}}`

@@ -6,6 +6,7 @@ import { bad } from '../../core/fields.ts'
 import type { JobDraft, JobOptions } from '../../core/job.ts'
 import { editObject, isRecord, type JsonRecord } from '../../core/json.ts'
 import type { Dialect, RequestForm, StreamForm } from '../../core/ports/dialect.ts'
+import type { Weight } from '../../core/ports/weights.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
 import { type Caller, shareOf, userOf, withinNames } from '../caller/caller.ts'
 import { namesAnother } from '../caller/named-user.ts'
@@ -14,10 +15,11 @@ import type { JsonBody } from '../http/body.ts'
 import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 import { checkModel, namesOf, noModel } from './model.ts'
-import { sizeOf, textsOf } from './texts.ts'
+import { maxOutputTokens } from './output.ts'
+import { promptOf, textsOf } from './texts.ts'
 
 /** What a draft is made with. */
-export type DraftDeps = Pick<GatewayDeps, 'models' | 'admission' | 'dialects' | 'options'>
+export type DraftDeps = Pick<GatewayDeps, 'models' | 'weights' | 'dialects' | 'options'>
 
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
@@ -52,6 +54,10 @@ export interface Origin {
 /** A job that may be submitted, once its tenant's guards have let it pass. */
 export interface Draft {
   readonly job: JobDraft
+  /** Of its prompt. */
+  readonly weight: Weight
+  /** The most that it lets its model answer; null: it names no limit. */
+  readonly maxOutputTokens: number | null
   readonly texts: () => readonly string[]
   /** How its client asked to follow the answer; null: it wants it whole. */
   readonly stream: StreamForm | null
@@ -126,7 +132,7 @@ export function jobDraft(
 }
 
 /** What goes to an endpoint; the first of them all where none is named. Throws invalid_request. */
-function spokenAt({ dialects }: DraftDeps, endpoint: unknown): Spoken {
+export function spokenAt({ dialects }: DraftDeps, endpoint: unknown): Spoken {
   for (const dialect of dialects.spoken)
     for (const form of dialect.requests) if (endpoint === undefined || endpoint === form.path) return { dialect, form }
   throw new SluiceError('invalid_request', {
@@ -172,18 +178,26 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
       message: '"sluice-user" must be a string of at most 512 characters.',
     })
   const stream = read.stream === true ? dialect.stream : null
+  const { tenant } = caller.key
+  const named = withinNames(caller, options)
+  const weight = deps.weights.weigh({
+    tenant,
+    model,
+    conversation: named.conversation,
+    prompt: promptOf(value, body.length),
+  })
   const job: Writable<JobDraft> = {
-    tenant: caller.key.tenant,
+    tenant,
     keyId: caller.key.id,
     kind,
     model,
     body,
     bodyHash: options.idempotencyKey === undefined ? bodyHash(asked) : fingerprint(kind, bytes, given),
-    options: withinNames(caller, options),
+    options: named,
     isRetry: asked.isRetry,
     dialect: dialect.name,
     takesBack: !plain || stream === null || stream.takesBack,
-    promptTokens: deps.admission.estimate(sizeOf(value)),
+    promptTokens: weight.tokens,
     requestId: origin.requestId,
   }
   if (typeof user === 'string' && user !== '') job.user = user
@@ -194,7 +208,8 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (dialect.stream !== null && (plain ? stream === null : read.stream === false)) job.document = true
   if (metadata !== undefined) job.metadata = metadata
   if (origin.trace !== null) job.trace = origin.trace
-  return { job, texts: () => textsOf(value), stream }
+  const most = maxOutputTokens(kind, value)
+  return { job, weight, maxOutputTokens: most, texts: () => textsOf(value), stream }
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }

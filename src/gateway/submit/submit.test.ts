@@ -14,8 +14,17 @@ import { createSubmits, type Submits } from './submit.ts'
 const PLACE = { position: 1 } as Place
 const caller = (user: string): Caller => ({ key: { id: 'key_1', tenant: 'acme' }, session: { user } }) as Caller
 const ann = caller('ann')
-const DRAFT = { tenant: 'acme', keyId: 'key_1', model: 'm', kind: 'chat', promptTokens: 1, user: 'ann' } as JobDraft
-const draft: Draft = { job: DRAFT, texts: () => [], stream: null }
+const DRAFT = {
+  tenant: 'acme',
+  keyId: 'key_1',
+  model: 'm',
+  kind: 'chat',
+  promptTokens: 1,
+  user: 'ann',
+  options: {},
+} as JobDraft
+const WEIGHT = { tokens: 1, own: 1, exact: true, isPlain: true }
+const draft: Draft = { job: DRAFT, weight: WEIGHT, maxOutputTokens: null, texts: () => [], stream: null }
 const jobOf = (user: string): Job => ({ ...DRAFT, id: 'job_1', state: 'failed', user }) as unknown as Job
 
 const ACCEPTED: Submitted = { kind: 'accepted', job: jobOf('ann'), place: PLACE }
@@ -29,6 +38,7 @@ const DOORS: ReadonlyArray<readonly [string, (submits: Submits) => Promise<unkno
 function setUp(result = ACCEPTED, { revoked = '', blocked = false } = {}) {
   const facts: Happened[] = []
   const stored: string[] = []
+  const weighed: string[] = []
   let isRevoked = revoked === 'before'
   const keep = (drafts: number): Submitted[] =>
     Array.from({ length: drafts }, () => {
@@ -38,7 +48,8 @@ function setUp(result = ACCEPTED, { revoked = '', blocked = false } = {}) {
   const submits = createSubmits(
     {
       clock: manualClock(),
-      admission: { estimate: () => 1, check: () => (blocked ? new SluiceError('content_blocked') : null) },
+      admission: { check: () => (blocked ? new SluiceError('content_blocked') : null) },
+      weights: { weigh: () => WEIGHT, accepted: (job) => void weighed.push(job) },
       submissions: {
         submit: async (drafts) => keep(drafts.length),
         begin: async () => ({ result: keep(1)[0], power: async () => {} }),
@@ -59,13 +70,25 @@ function setUp(result = ACCEPTED, { revoked = '', blocked = false } = {}) {
       },
     } as Partial<Auth> as Auth,
   )
-  return { submits, stored, facts }
+  return { submits, stored, facts, weighed }
 }
 
 it.each(DOORS)('%s: tells of what is taken', async (_door, submit) => {
   const { submits, facts } = setUp()
   await submit(submits)
   expect(facts).toMatchObject([{ type: 'job-submitted', job: 'job_1', tenant: 'acme', model: 'm', joined: false }])
+})
+
+it.each(DOORS)('%s: what is accepted is remembered with its weight, if it was weighed', async (door, submit) => {
+  const { submits, weighed } = setUp()
+  await submit(submits)
+  expect(weighed).toEqual(door === 'again' ? [] : ['job_1'])
+})
+
+it.each(DOORS)('%s: what is joined was weighed before', async (_door, submit) => {
+  const { submits, weighed } = setUp({ kind: 'joined', job: jobOf('ann'), place: PLACE })
+  await submit(submits)
+  expect(weighed).toEqual([])
 })
 
 it.each(DOORS)('%s: what a guard refuses is stored nowhere, and told', async (_door, submit) => {

@@ -34,9 +34,9 @@ export interface Submits {
   again(caller: Caller | null, id: JobId): Promise<Taken>
 }
 
-type SubmitDeps = Pick<GatewayDeps, 'admission' | 'submissions' | 'jobs' | 'emit' | 'clock'>
+type SubmitDeps = Pick<GatewayDeps, 'admission' | 'weights' | 'submissions' | 'jobs' | 'emit' | 'clock'>
 
-export function createSubmits({ admission, submissions, jobs, emit, clock }: SubmitDeps, auth: Auth): Submits {
+export function createSubmits({ admission, weights, submissions, jobs, emit, clock }: SubmitDeps, auth: Auth): Submits {
   function blocked(job: JobDraft | Job, texts: Draft['texts']): SluiceError | null {
     const { tenant, kind, model, promptTokens } = job
     return admission.check({ tenant, kind, model, promptTokens, texts, atMs: clock.wallMs() })
@@ -48,6 +48,15 @@ export function createSubmits({ admission, submissions, jobs, emit, clock }: Sub
     const told = isForeign ? refusal(new SluiceError('idempotency_conflict')) : result
     if (told.kind === 'refused') emit({ ...aboutDraft(job), type: 'job-refused', code: told.error.code })
     else emit({ ...aboutJob(told.job), type: 'job-submitted', kind: job.kind, joined: told.kind === 'joined' })
+    return told
+  }
+
+  /** The outcome of a draft; how well it was weighed its end will tell. */
+  function taking<R extends Begun>(caller: Caller, { job, weight }: Draft, result: R): R | Refused {
+    const told = outcome(caller, job, result)
+    const { tenant, model, options } = job
+    if (told.kind === 'accepted')
+      weights.accepted(told.job.id, { tenant, model, conversation: options.conversation }, weight)
     return told
   }
 
@@ -66,7 +75,7 @@ export function createSubmits({ admission, submissions, jobs, emit, clock }: Sub
     return drafts.map((draft, i) => {
       if (draft instanceof SluiceError) return refusal(draft)
       const now = checked[i]
-      return outcome(caller, draft.job, now instanceof SluiceError ? refusal(now) : results.next().value!)
+      return taking(caller, draft, now instanceof SluiceError ? refusal(now) : results.next().value!)
     })
   }
 
@@ -78,7 +87,7 @@ export function createSubmits({ admission, submissions, jobs, emit, clock }: Sub
       const refused = blocked(draft.job, draft.texts)
       if (refused !== null) refuse(caller, draft.job, refused)
       const { result, power } = await submissions.begin(draft.job)
-      return { job: taken(outcome(caller, draft.job, result)).job, power }
+      return { job: taken(taking(caller, draft, result)).job, power }
     },
     async again(caller, id) {
       const job = await jobs.get(id)

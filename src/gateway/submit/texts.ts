@@ -4,7 +4,7 @@
  */
 import { isText } from '../../core/fields.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
-import type { PromptSize } from '../../core/ports/admission.ts'
+import type { Medium, Prompt } from '../../core/ports/weights.ts'
 
 /** Members that may hold an image, a sound, a file, or its address: letters by chance. */
 const MEDIA = new Set([
@@ -33,20 +33,33 @@ const ADDRESS = /^[a-z][a-z0-9+.-]*:\/\/\S+$/i
 /** Shorter ones may be words. */
 const BASE64 = /^[\w+/=-]{256}/
 const DATA_URL = /^data:([^,]{0,256});base64,/i
-/** A number in a list is a token. */
-const NUMBER_BYTES = 4
+/** What an estimate looks at: numbers in lists count one, all else 16. About half a millisecond. */
+const MAX_WORK = 160_000
+const WORK = 16
+/** Of a message: OpenAI's frame around it, its role among it; and of all: the beginning of the answer. */
+const [MESSAGE_TOKENS, ANSWER_TOKENS] = [4, 3]
+/** Small members that no model reads. */
+const UNREAD = new Set([
+  ...['model', 'user', 'safety_identifier', 'metadata', 'prompt_cache_key', 'service_tier', 'reasoning_effort'],
+  ...['verbosity', 'stream_options', 'sluice'],
+])
 
 interface Visitor {
+  /** A value, or an item of a list, follows; `work`: how much. False: that is enough. */
+  goOn(work: number): boolean
   text(text: string): void
-  /** In a list. */
+  medium(text: string, name: string, detail: unknown): void
+  /** A number in a list is a token. */
   number(): void
-  media(): void
+  /** In a schema: a name or a value that is no text of the client's. */
+  syntax(): void
 }
 
 /** Each text in a checked request; of a message in parts also their texts as one, as many models read them. */
 export function textsOf(request: JsonRecord): readonly string[] {
   const texts: string[] = []
-  walk(request, { text: (text) => void texts.push(text), number: ignore, media: ignore })
+  for (const name in request)
+    if (name !== 'model') visit(request[name], name, SCHEMAS.has(name), undefined, { ...NOTHING, text: push(texts) })
   const { messages } = request
   for (const message of Array.isArray(messages) ? messages : []) {
     const content = isRecord(message) ? message['content'] : null
@@ -56,56 +69,87 @@ export function textsOf(request: JsonRecord): readonly string[] {
 }
 
 const ignore = (): void => {}
+const NOTHING: Visitor = { goOn: () => true, text: ignore, medium: ignore, number: ignore, syntax: ignore }
+const push = (texts: string[]) => (text: string) => void texts.push(text)
 
 function partText(part: unknown): string {
   const text = isRecord(part) ? part['text'] : part
   return isText(text) ? text : ''
 }
 
-export function sizeOf(request: JsonRecord): PromptSize {
-  const size = { textBytes: 0, media: 0 }
-  walk(request, {
+/** `bytes`: of the request. */
+export function promptOf(request: JsonRecord, bytes: number): Prompt {
+  const texts: string[] = []
+  const media: Medium[] = []
+  const { messages } = request
+  let frameTokens = Array.isArray(messages) ? messages.length * MESSAGE_TOKENS + ANSWER_TOKENS : 0
+  let [syntaxTokens, work, seen] = [0, 0, 0]
+  const visitor: Visitor = {
+    goOn(more) {
+      work += more
+      return work <= MAX_WORK
+    },
     text(text) {
-      size.textBytes += Buffer.byteLength(text)
+      texts.push(text)
+      seen += text.length
+    },
+    medium(text, name, detail) {
+      media.push({ text, name, detail })
+      seen += text.length
     },
     number() {
-      size.textBytes += NUMBER_BYTES
+      frameTokens++
     },
-    media() {
-      size.media++
+    syntax() {
+      syntaxTokens++
     },
-  })
-  return size
+  }
+  for (const name in request)
+    if (!UNREAD.has(name) && !visit(request[name], name, SCHEMAS.has(name), undefined, visitor)) break
+  return { texts, media, frameTokens, syntaxTokens, unreadBytes: work <= MAX_WORK ? 0 : Math.max(0, bytes - seen) }
 }
 
-/** The model's name was checked, and no model reads it. */
-function walk(request: JsonRecord, to: Visitor): void {
-  for (const name in request) if (name !== 'model') visit(request[name], name, SCHEMAS.has(name), to)
-}
-
-/** `isFree`: its members are called as the client likes. */
-function visit(value: unknown, name: string, isFree: boolean, to: Visitor): void {
-  if (isText(value)) visitText(value, name, isFree, to)
+/**
+ * False: that was enough, and the rest is left out. `isFree`: its members are called as the client likes. `detail`: of
+ * the object that it is a member of.
+ */
+function visit(value: unknown, name: string, isFree: boolean, detail: unknown, to: Visitor): boolean {
+  if (!to.goOn(WORK)) return false
+  if (isText(value)) visitText(value, name, isFree, detail, to)
   else if (Array.isArray(value)) {
     for (const item of value)
-      if (typeof item === 'number') to.number()
-      else visit(item, name, isFree, to)
+      if (typeof item !== 'number') {
+        if (!visit(item, name, isFree, detail, to)) return false
+      } else if (to.goOn(1)) to.number()
+      else return false
   } else if (isRecord(value)) {
     // "for in" is slow where names are numbers
     for (const key of Object.keys(value)) {
-      if (isFree && !WORDS.has(key)) to.text(key)
-      visit(value[key], key, isFree || ARGUMENTS.has(key), to)
+      if (isFree) visitName(key, to)
+      if (!visit(value[key], key, isFree || ARGUMENTS.has(key), value['detail'], to)) return false
     }
-  }
+  } else if (isFree) to.syntax()
+  return true
 }
 
-function visitText(text: string, name: string, isFree: boolean, to: Visitor): void {
-  if (ENUMERATED.has(name) && WORDS.has(text)) return
-  if (name === FILE_ID) to.media()
+function visitName(name: string, to: Visitor): void {
+  // What separates it from its value
+  to.syntax()
+  if (WORDS.has(name)) to.syntax()
+  else to.text(name)
+}
+
+function visitText(text: string, name: string, isFree: boolean, detail: unknown, to: Visitor): void {
+  if (isFree) to.syntax()
+  if (ENUMERATED.has(name) && WORDS.has(text)) {
+    if (isFree) to.syntax()
+    return
+  }
+  if (name === FILE_ID) to.medium(text, name, detail)
   const type = !isFree && MEDIA.has(name) ? mediaTypeOf(text) : null
   if (type === null) to.text(text)
   else if (type.startsWith('text/')) to.text(Buffer.from(text.slice(text.indexOf(',')), 'base64').toString('utf8'))
-  else to.media()
+  else to.medium(text, name, detail)
 }
 
 /** Null: these are words. Empty: of an unknown type. */

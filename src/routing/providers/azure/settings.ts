@@ -10,4 +10,5 @@ export const azure = providerSettings({
   },
   place: ({ baseUrl }) => new URL(baseUrl!).host,
   identity: openAiIdentity,
+  seller: () => ({ id: 'azure' }),
 })

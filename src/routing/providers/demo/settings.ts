@@ -20,5 +20,6 @@ export const demo = providerSettings({
       .optional(),
   },
   place: () => 'demo',
+  seller: () => 'own',
   fromEnvironment: () => [{ name: 'demo' }],
 })

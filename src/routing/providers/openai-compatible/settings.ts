@@ -10,4 +10,5 @@ export const openaiCompatible = providerSettings({
   },
   place: ({ baseUrl }) => new URL(baseUrl!).host,
   identity: openAiIdentity,
+  seller: ({ baseUrl }) => ({ url: baseUrl! }),
 })

@@ -85,6 +85,8 @@ export const openai = providerSettings({
   },
   place: ({ baseUrl }) => new URL(baseUrl ?? OPENAI_URL).host,
   identity: openAiIdentity,
+  // Also through a proxy
+  seller: () => ({ id: 'openai' }),
   fromEnvironment(has) {
     if (!has('OPENAI_API_KEY')) return []
     const models = { chat: ['gpt-*', 'o*'], embedding: ['text-embedding-*'] }

@@ -1,0 +1,14 @@
+import { readFileSync } from 'node:fs'
+import { brotliDecompressSync } from 'node:zlib'
+import { Vocabulary } from '../vocabulary.ts'
+
+export const vocabularyFile = (): Buffer => brotliDecompressSync(readFileSync(new URL('../o200k.bin', import.meta.url)))
+
+export const vocabulary = new Vocabulary(vocabularyFile())
+
+/** All of its tokens, counted without a limit. */
+export function tokensIn(text: string): number {
+  const tally = { tokens: 0, chars: 0, lookups: 0 }
+  vocabulary.count(text, tally)
+  return tally.tokens
+}

@@ -1,0 +1,102 @@
+/**
+ * What prompts weigh. It learns from the ends of the jobs that this process accepted and sees end; a restart begins
+ * anew.
+ */
+import { BYTES_PER_TOKEN } from '../../core/estimate.ts'
+import type { Fact } from '../../core/facts.ts'
+import type { JobId, TenantId } from '../../core/job.ts'
+import type { Weights as Port, Prompt, Weighed, Weight } from '../../core/ports/weights.ts'
+import { Table } from '../../core/table.ts'
+import { Factors } from './factors.ts'
+import { familyOf, isO200k, plainName } from './family.ts'
+import { mediaTokens } from './media.ts'
+import { countTexts } from './text.ts'
+import type { Vocabulary } from './vocabulary.ts'
+
+/** Jobs that have not ended, and conversations: as many at least are remembered. */
+const MAX_REMEMBERED = 10_000
+
+interface Sent {
+  readonly tenant: TenantId
+  readonly family: string
+  readonly own: number
+  readonly conversation: string | undefined
+}
+
+export class Weights implements Port {
+  readonly #vocabulary: Vocabulary
+  readonly #salt: number
+  readonly #factors = new Factors()
+  readonly #sent = new Recent<Sent>()
+  /** Tokens of a conversation that its next turn brings along, as its last one was reported. */
+  readonly #conversations = new Recent<number>()
+
+  /** `salt`: an integer that clients don't know. */
+  constructor(vocabulary: Vocabulary, salt: number) {
+    this.#vocabulary = vocabulary
+    this.#salt = salt
+  }
+
+  weigh({ tenant, model, conversation, prompt }: Weighed): Weight {
+    const name = plainName(model)
+    const { tokens, exact } = this.#count(prompt, name)
+    const before =
+      conversation === undefined ? undefined : this.#conversations.get(conversationKey(tenant, conversation))
+    const corrected = tokens * this.#factors.get(tenant, familyOf(name))
+    return {
+      tokens: Math.max(1, Math.round(corrected) + (before ?? 0)),
+      own: tokens,
+      exact: exact && isO200k(name),
+      isPlain: conversation === undefined && prompt.media.length === 0 && prompt.unreadBytes === 0,
+    }
+  }
+
+  #count({ texts, media, frameTokens, syntaxTokens, unreadBytes }: Prompt, name: string) {
+    const text = countTexts(texts, this.#vocabulary, this.#salt)
+    const sum = text.tokens + frameTokens + syntaxTokens + mediaTokens(media, name)
+    return {
+      tokens: sum + Math.ceil(unreadBytes / BYTES_PER_TOKEN),
+      exact: text.exact && media.length === 0 && syntaxTokens === 0 && unreadBytes === 0,
+    }
+  }
+
+  accepted(job: JobId, { tenant, model, conversation }: Omit<Weighed, 'prompt'>, { own, isPlain }: Weight): void {
+    if (isPlain || conversation !== undefined)
+      this.#sent.set(job, { tenant, family: familyOf(plainName(model)), own, conversation })
+  }
+
+  observe(fact: Fact): void {
+    if (fact.type !== 'job-ended') return
+    const sent = this.#sent.get(fact.job)
+    const { usage, timing, state } = fact
+    // The usage of several attempts is their sum
+    if (sent === undefined || state !== 'done' || usage === undefined || timing?.attempts !== 1) return
+    const { promptTokens, completionTokens, reasoningTokens = 0, estimated } = usage
+    if (sent.conversation !== undefined)
+      this.#conversations.set(
+        conversationKey(sent.tenant, sent.conversation),
+        promptTokens + Math.max(0, completionTokens - reasoningTokens),
+      )
+    else if (!estimated) this.#factors.learn(sent.tenant, sent.family, sent.own, promptTokens)
+  }
+}
+
+const conversationKey = (tenant: TenantId, conversation: string): string => `${tenant}\n${conversation}`
+
+/** What was set last. It forgets half of it at a time. */
+class Recent<V extends object | number> {
+  #young = new Table<string, V>()
+  #old = new Table<string, V>()
+
+  get(key: string): V | undefined {
+    return this.#young.get(key) ?? this.#old.get(key)
+  }
+
+  set(key: string, value: V): void {
+    if (this.#young.size >= MAX_REMEMBERED) {
+      this.#old = this.#young
+      this.#young = new Table()
+    }
+    this.#young.set(key, value)
+  }
+}

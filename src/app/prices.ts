@@ -1,0 +1,28 @@
+/** The prices of the configured models: a reload changes them at once. */
+import type { ModelConfig } from '../config/schema.ts'
+import type { Prices } from '../core/ports/prices.ts'
+import { createPrices, type Sold } from '../pricing/prices.ts'
+import { perMillion, type Rates } from '../pricing/rates.ts'
+import type { Catalogue } from '../routing/catalogue.ts'
+import { book } from './data.ts'
+import type { Settings } from './in-force.ts'
+import { sellerOf } from './models.ts'
+
+export function pricesOf(settings: Settings, catalogue: Catalogue): Prices {
+  const sold = (deployment: string): ModelConfig => settings.providers.find(({ name }) => name === deployment)!.model
+  return createPrices(book, (model) => {
+    const route = catalogue.resolve(model)
+    if (route === null) return null
+    return route.deployments.map(({ name, order, upstreamModel }): Sold => {
+      const model = sold(name)
+      return { order, upstreamModel, seller: sellerOf(model), rates: ratesOf(model) }
+    })
+  })
+}
+
+function ratesOf({ price }: ModelConfig): Rates | null {
+  const given = Object.entries(price).filter((each): each is [string, number] => each[1] !== null)
+  // A request is paid one by one, tokens by the million
+  const rate = (name: string, dollars: number): number => perMillion(name === 'request' ? dollars * 1e6 : dollars)
+  return given.length === 0 ? null : Object.fromEntries(given.map(([name, dollars]) => [name, rate(name, dollars)]))
+}

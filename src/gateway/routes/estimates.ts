@@ -1,0 +1,99 @@
+/** What a request weighs, and costs, before it is sent: PROTOCOL.md section 3. */
+import { SluiceError } from '../../core/errors.ts'
+import { bad, checkNames, isText } from '../../core/fields.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
+import type { Price } from '../../core/ports/prices.ts'
+import type { GatewayDeps } from '../deps.ts'
+import { type Answer, json } from '../http/answer.ts'
+import { type JsonBody, memberBytes, readJson } from '../http/body.ts'
+import type { KeyCall } from '../http/call.ts'
+import type { Route } from '../http/route.ts'
+import { type Draft, dialectDraft, jobDraft, spokenAt } from '../submit/draft.ts'
+import { checkModel, namesOf, noModel } from '../submit/model.ts'
+import { promptOf } from '../submit/texts.ts'
+import { modelRefusal } from './models.ts'
+
+/** One of them is counted. */
+const COUNTED = ['messages', 'input', 'text'] as const
+
+export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
+  const { admission, weights, models, prices, clock, options } = deps
+
+  async function tokenize(call: KeyCall): Promise<Answer> {
+    const { value, bytes } = await readJson(call, options.maxBodyBytes, options)
+    checkNames(value, ['model', ...COUNTED, 'tools', 'response_format'])
+    const model = checkModel(value)
+    const { tenant } = call.caller.key
+    if (models.resolve(model) === null) throw noModel(model, namesOf(models))
+    const refusal = modelRefusal(deps, tenant, model)
+    if (refusal !== null) throw refusal
+    checkCounted(value)
+    const { exact, own, tokens } = weights.weigh({ tenant, model, prompt: promptOf(value, bytes.length) })
+    return json(200, { object: 'tokens', model, tokens: exact ? own : tokens, exact })
+  }
+
+  async function estimate(call: KeyCall): Promise<Answer> {
+    const { job, weight, maxOutputTokens, texts } = draftOf(call, await readJson(call, options.maxBodyBytes, options))
+    const { tenant, kind, model, promptTokens } = job
+    const now = clock.wallMs()
+    // As a submit would be refused
+    const refusal = admission.check({ tenant, kind, model, promptTokens, texts, atMs: now })
+    if (refusal !== null) throw refusal
+    const price = prices.of(model, now)
+    const priced = price !== null && 'cost' in price
+    return json(200, {
+      object: 'estimate',
+      model,
+      input_tokens: promptTokens,
+      exact: weight.exact && weight.isPlain && weight.own === promptTokens,
+      max_output_tokens: maxOutputTokens,
+      cost: priced ? costView(price, promptTokens, maxOutputTokens) : null,
+      ...(price !== null && 'reason' in price && { cost_unknown: price.reason }),
+    })
+  }
+
+  /** A job as for POST /v1/jobs, or the request itself, as it would be posted to `?endpoint=`. */
+  function draftOf(call: KeyCall, body: JsonBody): Draft {
+    const { headers } = call.exchange.request
+    const endpoint = call.parameter('endpoint')
+    if (body.value['request'] === undefined)
+      return dialectDraft(deps, call.caller, headers, body, spokenAt(deps, endpoint), true, call)
+    if (endpoint !== undefined)
+      throw bad('endpoint', 'Name the "endpoint" beside "request", and not in the query, too.')
+    return jobDraft(deps, call.caller, body.value, memberBytes(body, 'request'), headers, call)
+  }
+
+  return [
+    { method: 'POST', path: '/v1/tokenize', auth: 'tenant', run: tokenize },
+    { method: 'POST', path: '/v1/estimate', query: ['endpoint'], auth: 'tenant', run: estimate },
+  ]
+}
+
+/** Throws invalid_request. */
+function checkCounted(value: JsonRecord): void {
+  const given = COUNTED.filter((name) => value[name] !== undefined)
+  if (given.length !== 1)
+    throw new SluiceError('invalid_request', {
+      param: given[1] ?? 'messages',
+      message: 'Give one of "messages", "input" and "text".',
+    })
+  const [name] = given
+  const counted = value[name]
+  const isList = Array.isArray(counted)
+  if (name === 'messages' ? !(isList && counted.every(isRecord)) : !(isText(counted) || (name === 'input' && isList)))
+    throw bad(name, `"${name}" must be ${WHAT[name]}.`)
+}
+
+const WHAT = { messages: 'a list of messages', input: 'a text, or a list of texts or tokens', text: 'a text' }
+
+function costView(price: Price, input: number, maxOutput: number | null): object {
+  const before = price.cost({ input, output: 0 })
+  const answer = maxOutput === null ? null : price.cost({ input, output: maxOutput }) - before
+  return {
+    currency: 'usd',
+    input: before / 1e9,
+    output_max: answer === null ? null : answer / 1e9,
+    nano_dollars: { input: before, output_max: answer },
+    price_version: price.version,
+  }
+}

@@ -1,0 +1,53 @@
+/** The price of a call: as its model's settings have it, else by its seller's list. */
+import type { Price, Prices, Seller, Tokens, Unpriced } from '../core/ports/prices.ts'
+import type { Book } from './book.ts'
+import { isOwnAddress } from './own-address.ts'
+import { costOf, FREE, type Rates } from './rates.ts'
+
+/** A deployment, as far as its price goes. */
+export interface Sold {
+  /** Lower ones are tried first. */
+  readonly order: number
+  /** The provider's name for the model; null: as the client calls it. */
+  readonly upstreamModel: string | null
+  readonly seller: Seller
+  /** From the settings. */
+  readonly rates: Rates | null
+}
+
+/** `sold`: the deployments of a model, by its public name; null: there is no such model. */
+export function createPrices(book: () => Book, sold: (model: string) => readonly Sold[] | null): Prices {
+  function priceOf({ rates, seller, upstreamModel }: Sold, model: string, atMs: number): Price | Unpriced {
+    if (rates !== null) return at('settings', rates)
+    if (seller === 'own') return at('own', FREE)
+    const name = upstreamModel ?? model
+    const listed = book().rates(seller, name, atMs)
+    if (listed !== null) return at(book().version, listed)
+    if ('url' in seller && !book().sells(seller.url)) {
+      if (isOwnAddress(seller.url)) return at('own', FREE)
+      return { reason: `no price list has the provider of "${name}": give the model a price in the settings` }
+    }
+    return { reason: `no price list has the model "${name}": give it a price in the settings` }
+  }
+
+  return {
+    of(model, atMs) {
+      const all = sold(model)
+      if (all === null) return null
+      const first = Math.min(...all.map(({ order }) => order))
+      const found = all.filter(({ order }) => order === first).map((each) => priceOf(each, model, atMs))
+      const unknown = found.find((each) => 'reason' in each)
+      return unknown ?? dearest(found as readonly Price[])
+    },
+  }
+}
+
+const at = (version: string, rates: Rates): Price => ({ version, cost: (tokens: Tokens) => costOf(tokens, rates) })
+
+function dearest(prices: readonly Price[]): Price {
+  if (prices.length === 1) return prices[0]
+  return {
+    version: [...new Set(prices.map(({ version }) => version))].join(', '),
+    cost: (tokens) => Math.max(...prices.map((price) => price.cost(tokens))),
+  }
+}

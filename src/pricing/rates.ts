@@ -1,0 +1,76 @@
+/** A model's rates, and what a call costs by them: integers only, so that sums over a month are exact. */
+import type { Tokens } from '../core/ports/prices.ts'
+
+type Kind = keyof Tokens
+export type RateName = Kind | 'request'
+
+/** In nano-dollars for 1,000 tokens (which is micro-dollars for a million), or for 1,000 requests. */
+export type Rate = number | Tiered
+
+/** A larger prompt may have another rate, for all of its tokens. */
+export interface Tiered {
+  readonly base: number
+  /** In ascending order: above so many tokens of input. */
+  readonly tiers: ReadonlyArray<{ readonly above: number; readonly rate: number }>
+}
+
+/** Kinds without a rate are charged as the wider kind that they are part of. */
+export type Rates = { readonly [name in RateName]?: Rate }
+
+export const FREE: Rates = { input: 0, output: 0 }
+
+/** Each after those that are parts of it. */
+const KINDS: ReadonlyArray<readonly [kind: Kind, parts: readonly Kind[]]> = [
+  ['cachedAudio', []],
+  ['cachedInput', ['cachedAudio']],
+  ['cacheWriteLong', []],
+  ['cacheWrite', ['cacheWriteLong']],
+  ['inputAudio', ['cachedAudio']],
+  ['input', ['cachedAudio', 'cachedInput', 'cacheWriteLong', 'cacheWrite', 'inputAudio']],
+  ['reasoning', []],
+  ['outputAudio', []],
+  ['output', ['reasoning', 'outputAudio']],
+]
+
+/** In nano-dollars, rounded once. */
+export function costOf(tokens: Tokens, rates: Rates): number {
+  const own: { [kind in Kind]?: number } = {}
+  const sum = new Sum()
+  if (rates.request !== undefined) sum.add(1, rateFor(rates.request, tokens.input))
+  for (const [kind, parts] of KINDS) {
+    const rate = rates[kind]
+    if (rate === undefined) continue
+    let n = tokens[kind] ?? 0
+    for (const part of parts) n -= own[part] ?? 0
+    // What providers report need not add up
+    own[kind] = Math.max(0, n)
+    sum.add(own[kind], rateFor(rate, tokens.input))
+  }
+  return sum.rounded()
+}
+
+function rateFor(rate: Rate, inputTokens: number): number {
+  if (typeof rate === 'number') return rate
+  let found = rate.base
+  for (const { above, rate: next } of rate.tiers) if (inputTokens > above) found = next
+  return found
+}
+
+/** Of products divided by 1,000: exact, although the products may be larger than 2^53. */
+class Sum {
+  #whole = 0
+  #thousandths = 0
+
+  add(n: number, perThousand: number): void {
+    const rest = n % 1000
+    this.#whole += ((n - rest) / 1000) * perThousand
+    this.#thousandths += rest * perThousand
+  }
+
+  rounded(): number {
+    return Math.min(Number.MAX_SAFE_INTEGER, this.#whole + Math.floor((this.#thousandths + 500) / 1000))
+  }
+}
+
+/** A price as people write it: US dollars for a million tokens. */
+export const perMillion = (dollars: number): number => Math.round(dollars * 1e6)
