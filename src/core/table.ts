@@ -14,6 +14,11 @@ export class Slots<T> {
     return this.#items.length - this.#free.length
   }
 
+  /** No index is as large as this. */
+  get extent(): number {
+    return this.#items.length
+  }
+
   /** Returns its index, to be kept for `delete`. */
   add(item: T): number {
     const place = this.#free.pop() ?? this.#items.length

@@ -1,0 +1,38 @@
+/** So many jobs at once. */
+import type { Account } from './account.ts'
+
+export class Running implements Account {
+  readonly unit = 'running'
+  readonly whenOut = 'debt'
+  limit: number
+  #count = 0
+
+  constructor(limit: number) {
+    this.limit = limit
+  }
+
+  /** Nobody knows when one of them ends: the least time. */
+  waitMs(amount: number): number {
+    return this.#count + amount <= this.limit ? 0 : this.limit <= 0 ? Infinity : 1
+  }
+
+  left(): number {
+    return this.limit - this.#count
+  }
+
+  resetMs(): number {
+    return 0
+  }
+
+  hold(amount: number): void {
+    this.#count += amount
+  }
+
+  settle(held: number): void {
+    this.#count -= held
+  }
+
+  isUnused(): boolean {
+    return this.#count === 0
+  }
+}
