@@ -13,23 +13,36 @@ export interface LevelLimits {
   readonly concurrent: number
 }
 
+/** A level's accounts as they are now; others after a reload. */
+export interface Accounts {
+  readonly level: Level
+  /** Of tokens, requests and money. */
+  readonly amounts: readonly Account[]
+  /** Null: any number may run. */
+  readonly running: Running | null
+  /** The smallest burst that the tokens of an answer count against. */
+  readonly outputBurst: number
+}
+
 export class Level {
   readonly kind: LevelKind
-  /** Unique over all levels. */
+  /** Of a user, a run and a tenant's model: the tenant. Else empty. */
+  readonly owner: string
   readonly name: string
   #limits: LevelLimits
-  #accounts: readonly Account[]
+  #accounts: Accounts
   /** Jobs that hold something here. */
   holders = 0
 
-  constructor(kind: LevelKind, name: string, limits: LevelLimits, calendar: Calendar) {
+  constructor(kind: LevelKind, owner: string, name: string, limits: LevelLimits, calendar: Calendar) {
     this.kind = kind
+    this.owner = owner
     this.name = name
     this.#limits = limits
-    this.#accounts = accountsOf(limits, [], calendar, 0)
+    this.#accounts = accountsOf(this, limits, null, calendar, 0)
   }
 
-  get accounts(): readonly Account[] {
+  get accounts(): Accounts {
     return this.#accounts
   }
 
@@ -37,30 +50,38 @@ export class Level {
   change(limits: LevelLimits, calendar: Calendar, now: number): void {
     if (limits === this.#limits) return
     this.#limits = limits
-    this.#accounts = accountsOf(limits, this.#accounts, calendar, now)
+    this.#accounts = accountsOf(this, limits, this.#accounts, calendar, now)
   }
 
   isUnused(now: number): boolean {
     if (this.holders > 0) return false
-    for (const account of this.#accounts) if (!account.isUnused(now)) return false
+    for (const account of this.#accounts.amounts) if (!account.isUnused(now)) return false
     return true
   }
 }
 
-function accountsOf(limits: LevelLimits, known: readonly Account[], calendar: Calendar, now: number): Account[] {
-  const accounts: Account[] = []
-  for (const limit of limits.rates) {
-    const before = known.find((account): account is Rate => account instanceof Rate && account.unit === limit.unit)
-    before?.change(limit, now)
-    accounts.push(before ?? new Rate(limit))
+function accountsOf(
+  level: Level,
+  { rates, budgets, concurrent }: LevelLimits,
+  before: Accounts | null,
+  calendar: Calendar,
+  now: number,
+): Accounts {
+  const known = before?.amounts ?? []
+  const amounts: Account[] = []
+  let outputBurst = Infinity
+  for (const limit of rates) {
+    const rate = known.find((one): one is Rate => one instanceof Rate && one.unit === limit.unit)
+    rate?.change(limit, now)
+    amounts.push(rate ?? new Rate(limit))
+    if (limit.unit === 'tokens' || limit.unit === 'output_tokens') outputBurst = Math.min(outputBurst, limit.burst)
   }
-  for (const limit of limits.budgets) {
-    const before = known.find((one): one is Budget => one instanceof Budget && one.window === limit.window)
-    before?.change(limit)
-    accounts.push(before ?? new Budget(limit, calendar))
+  for (const limit of budgets) {
+    const budget = known.find((one): one is Budget => one instanceof Budget && one.window === limit.window)
+    budget?.change(limit)
+    amounts.push(budget ?? new Budget(limit, calendar))
   }
-  const running = known.find((account): account is Running => account instanceof Running) ?? new Running(Infinity)
-  running.limit = limits.concurrent
-  if (limits.concurrent !== Infinity) accounts.push(running)
-  return accounts
+  const running = concurrent === Infinity ? null : (before?.running ?? new Running(concurrent))
+  if (running !== null) running.limit = concurrent
+  return { level, amounts, running, outputBurst }
 }

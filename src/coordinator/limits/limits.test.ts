@@ -5,6 +5,7 @@ import { depth } from '../../../test/depth.ts'
 import type { Unit, WhenOut } from './account.ts'
 import type { BudgetLimit, Calendar } from './budget.ts'
 import type { LevelKind, LevelLimits } from './level.ts'
+import type { Rules } from './levels.ts'
 import { type Amounts, type Hold, type LimitedJob, Limits, type LimitsOptions, type Shortfall } from './limits.ts'
 import type { RateLimit } from './rate.ts'
 
@@ -49,41 +50,40 @@ const JOB: LimitedJob = {
 }
 const job = (more: Partial<LimitedJob> = {}): LimitedJob => ({ ...JOB, ...more })
 
-/** Levels by kind; each user, key and model has its own. */
-const machine = (by: Partial<Record<LevelKind, LevelLimits>>, more: Partial<LimitsOptions> = {}): Limits =>
-  new Limits({
-    levelsOf: ({ tenant, user, keyId, model, run }) => {
-      const names: Record<LevelKind, string | null> = {
-        run,
-        key: keyId,
-        user: user === null ? null : `${tenant}/${user}`,
-        tenant,
-        tenant_model: `${tenant}/${model}`,
-        model,
-        global: '',
-      }
-      return (Object.keys(names) as LevelKind[]).flatMap((kind) => {
-        const name = names[kind]
-        const of = by[kind]
-        return name === null || of === undefined ? [] : [{ kind, name: `${kind}\n${name}`, limits: of }]
-      })
-    },
+/** Each user, key and model has its own. */
+const rulesOf = (by: Partial<Record<LevelKind, LevelLimits>>): Rules => ({
+  global: by.global ?? null,
+  model: () => by.model ?? null,
+  key: () => by.key ?? null,
+  tenant: () => ({
+    all: by.tenant ?? null,
+    eachUser: by.user ?? null,
+    eachRun: by.run ?? null,
+    model: () => by.tenant_model ?? null,
+  }),
+})
+
+const machine = (by: Partial<Record<LevelKind, LevelLimits>>, more: Partial<LimitsOptions> = {}): Limits => {
+  const rules = rulesOf(by)
+  return new Limits({
+    rules: () => rules,
     calendar: hourly,
     priceOf: () => ({ input: 1_000, output: 4_000 }),
     outputQuantile: 0.8,
     unknownOutputTokens: 1_024,
     ...more,
   })
+}
 
 const held = (got: Hold | Shortfall): Hold => {
-  expect(got).toHaveProperty('levels')
+  expect(got).toHaveProperty('amounts')
   return got as Hold
 }
 const short = (got: Hold | Shortfall | null): Shortfall => {
   expect(got).toHaveProperty('waitMs')
   return got as Shortfall
 }
-const isHold = (got: Hold | Shortfall): got is Hold => 'levels' in got
+const isHold = (got: Hold | Shortfall): got is Hold => 'amounts' in got
 const used = (inputTokens: number, outputTokens: number, nanoDollars = 0): Amounts => ({
   inputTokens,
   outputTokens,
@@ -114,7 +114,7 @@ describe('a hold', () => {
     held(of.reserve(JOB, true, 0))
     expect(short(of.reserve(JOB, true, 0))).toEqual({
       level: 'tenant',
-      name: 'tenant\nacme',
+      name: 'acme',
       unit: 'tokens',
       limit: 450,
       weight: 200,
@@ -255,6 +255,11 @@ describe('while an answer streams', () => {
 describe('how long an answer will be', () => {
   const of = () => machine({ tenant: limits({ rates: [rate('tokens', 1e7, 1)] }) })
   const unknown = job({ maxOutputTokens: null })
+  const learn = (limits: Limits, lengths: readonly number[]): void => {
+    const hold = held(limits.reserve(unknown, true, 0))
+    for (const tokens of lengths) limits.answered(hold, tokens)
+    limits.settle(hold, null, 0)
+  }
   const heldFor = (limits: Limits, who: LimitedJob): number => {
     const hold = held(limits.reserve(who, true, 0))
     const { outputTokens } = hold.amounts!
@@ -265,7 +270,10 @@ describe('how long an answer will be', () => {
   it('is learned for tenant, model and route; what is not known there is taken from the tenant, then the model', () => {
     const limits = of()
     expect(heldFor(limits, unknown)).toBe(1_024)
-    for (let i = 1; i <= 100; i++) limits.answered(unknown, i)
+    learn(
+      limits,
+      Array.from({ length: 100 }, (_, i) => i + 1),
+    )
     expect(heldFor(limits, unknown)).toBeGreaterThanOrEqual(80)
     expect(heldFor(limits, unknown)).toBeLessThanOrEqual(96)
     expect(heldFor(limits, job({ maxOutputTokens: null, route: 'new' }))).toBeLessThanOrEqual(96)
@@ -276,8 +284,8 @@ describe('how long an answer will be', () => {
 
   it('follows a change', () => {
     const limits = of()
-    for (let i = 0; i < 1_000; i++) limits.answered(unknown, 10)
-    for (let i = 0; i < 600; i++) limits.answered(unknown, 2_000)
+    learn(limits, Array(1_000).fill(10))
+    learn(limits, Array(600).fill(2_000))
     expect(heldFor(limits, unknown)).toBeGreaterThanOrEqual(2_000)
   })
 
@@ -328,7 +336,7 @@ it('what is no longer used is forgotten: a million users leave nothing', () => {
 
 it('a reload changes what there may be; what was used stays used', () => {
   let now = limits({ rates: [rate('tokens', 1_000, 1)], concurrent: 1 })
-  const of = machine({}, { levelsOf: () => [{ kind: 'tenant', name: 't', limits: now }] })
+  const of = machine({}, { rules: () => rulesOf({ tenant: now }) })
   const hold = held(of.reserve(JOB, true, 0))
   now = limits({ rates: [rate('tokens', 300, 1), rate('requests', 1, 1)], concurrent: 2 })
   expect(left(of, 'tenant', 'tokens', 0)).toBe(100)

@@ -2,20 +2,14 @@
  * Who may use what. The weight of a job is held before it runs, on all of its levels or on none, corrected while its
  * answer streams, and settled once, by what it came to. A refusal takes nothing anywhere.
  */
-import { Slots, Table } from '../../core/table.ts'
 import type { Account, Unit } from './account.ts'
 import type { Calendar } from './budget.ts'
-import { Level, type LevelKind, type LevelLimits } from './level.ts'
-import { OutputLengths } from './output-lengths.ts'
+import type { Accounts, Level, LevelKind } from './level.ts'
+import { Levels, type Rules, type Whose } from './levels.ts'
+import { type Lengths, OutputLengths } from './output-lengths.ts'
 
 /** What limits need to know of a job. */
-export interface LimitedJob {
-  readonly tenant: string
-  readonly model: string
-  readonly keyId: string
-  readonly user: string | null
-  /** An agent's run; null: it belongs to none. */
-  readonly run: string | null
+export interface LimitedJob extends Whose {
   /** Tells kinds of requests apart by how long their answers are. */
   readonly route: string
   /** The estimate of its prompt. */
@@ -29,6 +23,7 @@ export interface Amounts {
   readonly inputTokens: number
   readonly outputTokens: number
   readonly requests: number
+  /** An integer: exact up to 9 million dollars. */
   readonly nanoDollars: number
 }
 
@@ -39,23 +34,20 @@ export interface TokenPrice {
 }
 
 export interface LimitsOptions {
-  /** The limits of a level that this job is subject to; null: there are none. `name` tells whose they are. */
-  readonly levelsOf: (job: LimitedJob) => ReadonlyArray<{
-    readonly kind: LevelKind
-    readonly name: string
-    readonly limits: LevelLimits
-  }>
+  readonly rules: () => Rules
   readonly calendar: Calendar
   /** Null: nobody knows what it costs. */
   readonly priceOf: (model: string) => TokenPrice | null
-  /** The share of answers for which what is held from the start suffices (0.8), and tokens where none is known. */
+  /** The share of answers for which what is held from the start suffices: 0.5 (0045). */
   readonly outputQuantile: number
+  /** Held for an answer of which nothing is known, tokens. */
   readonly unknownOutputTokens: number
 }
 
 /** What stands in the way of a job: the account with the longest wait. */
 export interface Shortfall {
   readonly level: LevelKind
+  /** Whose: of a user, the user. */
   readonly name: string
   readonly unit: Unit
   readonly limit: number
@@ -66,19 +58,17 @@ export interface Shortfall {
   readonly waitMs: number
 }
 
-/** What a job holds. */
+/** What a job holds, on accounts that a reload may have replaced since. */
 export interface Hold {
   readonly job: LimitedJob
-  /** What there was room for; null: nothing any more, or not yet. */
+  readonly on: readonly Accounts[]
+  readonly lengths: Lengths
+  /** What there was room for; null: settled. */
   amounts: Amounts | null
   /** What was streamed beyond that: taken all the same, where debt may be made. */
   debt: Amounts
   /** Is it counted among those that run? */
   isRunning: boolean
-  readonly levels: readonly Level[]
-  /** Accounts at the time of the hold: a reload may change what its levels have. */
-  readonly accounts: readonly Account[]
-  readonly slots: readonly Account[]
 }
 
 /** Held tokens of which so large a share was streamed are topped up … */
@@ -86,23 +76,19 @@ const TOP_UP_AT = 0.8
 /** … by as much again, within these bounds. */
 const LEAST_TOP_UP = 64
 const MOST_TOP_UP = 1_024
-/** A quarter of what a level has, while nobody knows how long answers are. */
+/** Of what a level has, while nobody knows how long answers are. */
 const UNKNOWN_SHARE = 0.25
-/** Levels looked at for each job, to forget those that are unused. */
-const SWEPT = 2
 
 const NOTHING: Amounts = { inputTokens: 0, outputTokens: 0, requests: 0, nanoDollars: 0 }
 
 export class Limits {
   readonly #options: LimitsOptions
-  readonly #lengths: OutputLengths
-  readonly #levels = new Table<string, Level>()
-  readonly #swept = new Slots<Level>()
-  #sweepAt = 0
+  readonly #lengths = new OutputLengths()
+  readonly #levels: Levels
 
   constructor(options: LimitsOptions) {
     this.#options = options
-    this.#lengths = new OutputLengths(options.outputQuantile, options.unknownOutputTokens)
+    this.#levels = new Levels(options.rules, options.calendar)
   }
 
   /** Levels in memory. */
@@ -117,35 +103,42 @@ export class Limits {
    * is returned and nothing was taken.
    */
   reserve(job: LimitedJob, toRun: boolean, now: number): Hold | Shortfall {
-    const hold = this.#open(job, now)
-    const weight = this.weigh(job, hold.levels)
-    const short = shortfall(hold.levels, weight, toRun, now)
+    const on = this.#levels.of(job, now)
+    const lengths = this.#lengths.of(job.tenant, job.model, job.route)
+    const amounts = this.#weigh(job, on, lengths)
+    const short = shortfall(on, amounts, toRun, now)
     if (short !== null) return short
-    take(hold, weight, now)
-    if (toRun) run(hold, now)
-    for (const level of hold.levels) level.holders++
+    const hold: Hold = { job, on, lengths, amounts, debt: NOTHING, isRunning: false }
+    take(on, amounts, now)
+    if (toRun) run(hold)
+    for (const { level } of on) level.holders++
     return hold
   }
 
   /** Takes a place among those that run, for a job that holds its weight already. */
   start(hold: Hold, now: number): Shortfall | null {
     if (hold.isRunning) return null
-    const short = shortfall(hold.levels, null, true, now)
-    if (short === null) run(hold, now)
+    const short = shortfall(hold.on, NOTHING, true, now)
+    if (short === null) run(hold)
     return short
   }
 
-  /** What is held for a job: its prompt and its answer, as far as one can tell. */
-  weigh(job: LimitedJob, levels: readonly Level[]): Amounts {
-    const { promptTokens: inputTokens } = job
-    const known = this.#lengths.expected(job.tenant, job.model, job.route)
-    const expected = known ?? Math.min(this.#lengths.unknown, Math.max(1, smallestBurst(levels) * UNKNOWN_SHARE))
-    const outputTokens = Math.ceil(Math.min(job.maxOutputTokens ?? Infinity, expected))
-    return { inputTokens, outputTokens, requests: 1, nanoDollars: this.costOf(job.model, inputTokens, outputTokens) }
+  /** Its prompt and its answer, as far as one can tell. */
+  #weigh({ model, promptTokens, maxOutputTokens }: LimitedJob, on: readonly Accounts[], lengths: Lengths): Amounts {
+    const expected = lengths.quantile(this.#options.outputQuantile) ?? this.#unknown(on)
+    const outputTokens = Math.ceil(Math.min(maxOutputTokens ?? Infinity, expected))
+    const nanoDollars = this.#costOf(model, promptTokens, outputTokens)
+    return { inputTokens: promptTokens, outputTokens, requests: 1, nanoDollars }
+  }
+
+  #unknown(on: readonly Accounts[]): number {
+    let least = this.#options.unknownOutputTokens
+    for (const { outputBurst } of on) least = Math.min(least, Math.max(1, outputBurst * UNKNOWN_SHARE))
+    return least
   }
 
   /** Nano-dollars, rounded up; 0 where nobody knows the price. */
-  costOf(model: string, inputTokens: number, outputTokens: number): number {
+  #costOf(model: string, inputTokens: number, outputTokens: number): number {
     const price = this.#options.priceOf(model)
     return price === null ? 0 : Math.ceil(price.input * inputTokens + price.output * outputTokens)
   }
@@ -157,59 +150,59 @@ export class Limits {
    * otherwise the answer goes on.
    */
   streamed(hold: Hold, outputTokens: number, now: number): Shortfall | null {
-    const { amounts } = hold
+    const { amounts, on, job } = hold
     if (amounts === null || outputTokens < amounts.outputTokens * TOP_UP_AT) return null
-    const most = hold.job.maxOutputTokens ?? Infinity
     const wanted = Math.min(MOST_TOP_UP, Math.max(LEAST_TOP_UP, amounts.outputTokens))
-    const more = Math.min(wanted, most - amounts.outputTokens)
-    if (more > 0) {
-      const ahead = { ...NOTHING, outputTokens: more, nanoDollars: this.costOf(hold.job.model, 0, more) }
-      if (shortfall(hold.levels, ahead, false, now) === null) {
-        take(hold, ahead, now)
-        return null
-      }
+    const ahead = this.#output(job.model, Math.min(wanted, (job.maxOutputTokens ?? Infinity) - amounts.outputTokens))
+    if (ahead.outputTokens > 0 && shortfall(on, ahead, false, now) === null) {
+      take(on, ahead, now)
+      hold.amounts = sum(amounts, ahead)
+      return null
     }
-    const beyond = outputTokens - amounts.outputTokens - hold.debt.outputTokens
-    if (beyond <= 0) return null
-    const due = { ...NOTHING, outputTokens: beyond, nanoDollars: this.costOf(hold.job.model, 0, beyond) }
-    const cut = shortfall(hold.levels, due, false, now, 'cut')
-    if (cut !== null) return cut
-    for (const account of hold.accounts)
-      if (account.whenOut !== 'deny_next') account.hold(amountOf(due, account.unit), now)
+    const due = this.#output(job.model, outputTokens - amounts.outputTokens - hold.debt.outputTokens)
+    if (due.outputTokens <= 0) return null
+    const short = shortfall(on, due, false, now, 'cut')
+    if (short !== null) return short
+    // Others are to see the debt now, not when it is settled
+    take(on, due, now, 'deny_next')
     hold.debt = sum(hold.debt, due)
     return null
+  }
+
+  #output(model: string, outputTokens: number): Amounts {
+    return { inputTokens: 0, outputTokens, requests: 0, nanoDollars: this.#costOf(model, 0, outputTokens) }
   }
 
   // ------------------------------------------------------------ after it
 
   /** Ends a hold, once: what was used is counted, the rest given back. Null: nothing was used. */
   settle(hold: Hold, used: Amounts | null, now: number): void {
-    if (hold.isRunning) {
-      hold.isRunning = false
-      for (const account of hold.slots) account.settle(1, 0, now)
-    }
-    if (hold.amounts === null) return
-    const { amounts, debt, accounts } = hold
+    const { amounts, debt, on } = hold
+    if (amounts === null) return
     hold.amounts = null
-    const all = sum(amounts, debt)
-    for (const account of accounts) {
-      const held = account.whenOut === 'deny_next' ? amounts : all
-      account.settle(amountOf(held, account.unit), amountOf(used ?? NOTHING, account.unit), now)
+    const all = debt === NOTHING ? amounts : sum(amounts, debt)
+    for (const { level, amounts: accounts, running } of on) {
+      for (const account of accounts) {
+        const held = amountOf(account.whenOut === 'deny_next' ? amounts : all, account.unit)
+        account.settle(held, amountOf(used ?? NOTHING, account.unit), now)
+      }
+      if (hold.isRunning) running?.settle(1)
+      level.holders--
     }
-    for (const level of hold.levels) level.holders--
+    hold.isRunning = false
   }
 
-  /** An answer ended by itself: its length tells of the next ones'. */
-  answered({ tenant, model, route }: LimitedJob, outputTokens: number): void {
-    this.#lengths.learn(tenant, model, route, outputTokens)
+  /** Its answer ended by itself: its length tells of the next ones'. */
+  answered({ lengths }: Hold, outputTokens: number): void {
+    lengths.learn(outputTokens)
   }
 
   // ------------------------------------------------------------ what there is
 
   /** For each level of a job and each unit: how much there may be, how much is left, and when all is free again. */
   standing(job: LimitedJob, now: number) {
-    return this.#open(job, now).levels.flatMap((level) =>
-      level.accounts.map((account) => ({
+    return this.#levels.of(job, now).flatMap(({ level, amounts, running }) =>
+      [...amounts, ...(running === null ? [] : [running])].map((account) => ({
         level: level.kind,
         unit: account.unit,
         limit: account.limit,
@@ -218,48 +211,8 @@ export class Limits {
       })),
     )
   }
-
-  // ------------------------------------------------------------ levels
-
-  #open(job: LimitedJob, now: number): Hold {
-    const levels = this.#options.levelsOf(job).map(({ kind, name, limits }) => {
-      const level = this.#levels.get(name) ?? this.#make(kind, name, limits)
-      level.change(limits, this.#options.calendar, now)
-      return level
-    })
-    this.#sweep(levels, now)
-    const accounts = levels.flatMap(({ accounts }) => accounts)
-    return {
-      job,
-      amounts: null,
-      debt: NOTHING,
-      isRunning: false,
-      levels,
-      accounts: accounts.filter(({ unit }) => unit !== 'running'),
-      slots: accounts.filter(({ unit }) => unit === 'running'),
-    }
-  }
-
-  #make(kind: LevelKind, name: string, limits: LevelLimits): Level {
-    const level = new Level(kind, name, limits, this.#options.calendar)
-    this.#levels.set(name, level)
-    this.#swept.add(level)
-    return level
-  }
-
-  /** A user who was here once is not remembered for ever. */
-  #sweep(except: readonly Level[], now: number): void {
-    for (let i = 0; i < SWEPT; i++) {
-      this.#sweepAt = this.#sweepAt >= this.#swept.extent ? 0 : this.#sweepAt + 1
-      const level = this.#swept.get(this.#sweepAt)
-      if (level === undefined || except.includes(level) || !level.isUnused(now)) continue
-      this.#swept.delete(this.#sweepAt, level)
-      this.#levels.delete(level.name)
-    }
-  }
 }
 
-/** Amounts an account counts. */
 function amountOf(of: Amounts, unit: Unit): number {
   switch (unit) {
     case 'input_tokens':
@@ -279,37 +232,39 @@ function amountOf(of: Amounts, unit: Unit): number {
 
 /** The account with the longest wait; null: all have room. `only`: among those that cut a stream. */
 function shortfall(
-  levels: readonly Level[],
-  weight: Amounts | null,
+  on: readonly Accounts[],
+  weight: Amounts,
   toRun: boolean,
   now: number,
   only?: 'cut',
 ): Shortfall | null {
-  let worst: { level: Level; account: Account; waitMs: number; weight: number } | null = null
-  for (const level of levels)
-    for (const account of level.accounts) {
+  let worst: { level: Level; account: Account; weight: number; waitMs: number } | null = null
+  for (const { level, amounts, running } of on) {
+    for (const account of amounts) {
       if (only !== undefined && account.whenOut !== only) continue
-      const amount = account.unit === 'running' ? (toRun ? 1 : 0) : weight === null ? 0 : amountOf(weight, account.unit)
+      const amount = amountOf(weight, account.unit)
       if (amount === 0) continue
       const waitMs = account.waitMs(amount, now)
-      if (waitMs > 0 && (worst === null || waitMs > worst.waitMs)) worst = { level, account, waitMs, weight: amount }
+      if (waitMs > 0 && (worst === null || waitMs > worst.waitMs)) worst = { level, account, weight: amount, waitMs }
     }
-  if (worst === null) return null
-  const { level, account, waitMs } = worst
-  return {
-    level: level.kind,
-    name: level.name,
-    unit: account.unit,
-    limit: account.limit,
-    weight: worst.weight,
-    left: account.left(now),
-    waitMs,
+    const waitMs = toRun && running !== null ? running.waitMs(1) : 0
+    if (waitMs > 0 && (worst === null || waitMs > worst.waitMs)) worst = { level, account: running!, weight: 1, waitMs }
   }
+  if (worst === null) return null
+  const { level, account, weight: amount, waitMs } = worst
+  const { unit, limit } = account
+  return { level: level.kind, name: level.name, unit, limit, weight: amount, left: account.left(now), waitMs }
 }
 
-function take(hold: Hold, more: Amounts, now: number): void {
-  for (const account of hold.accounts) account.hold(amountOf(more, account.unit), now)
-  hold.amounts = sum(hold.amounts ?? NOTHING, more)
+function take(on: readonly Accounts[], amounts: Amounts, now: number, except?: 'deny_next'): void {
+  for (const { amounts: accounts } of on)
+    for (const account of accounts)
+      if (except === undefined || account.whenOut !== except) account.hold(amountOf(amounts, account.unit), now)
+}
+
+function run(hold: Hold): void {
+  hold.isRunning = true
+  for (const { running } of hold.on) running?.hold(1)
 }
 
 const sum = (a: Amounts, b: Amounts): Amounts => ({
@@ -318,17 +273,3 @@ const sum = (a: Amounts, b: Amounts): Amounts => ({
   requests: a.requests + b.requests,
   nanoDollars: a.nanoDollars + b.nanoDollars,
 })
-
-function run(hold: Hold, now: number): void {
-  hold.isRunning = true
-  for (const account of hold.slots) account.hold(1, now)
-}
-
-/** The smallest burst that the tokens of an answer count against. */
-function smallestBurst(levels: readonly Level[]): number {
-  let least = Infinity
-  for (const { accounts } of levels)
-    for (const { unit, limit } of accounts)
-      if (unit === 'output_tokens' || unit === 'tokens') least = Math.min(least, limit)
-  return least
-}
