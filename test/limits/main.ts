@@ -39,9 +39,8 @@ if (import.meta.main) {
   console.log(`| --- | ${titles.map(() => '---').join(' | ')} | --- |`)
   console.log(`| | ${titles.map(() => 'used · peak · admitted · falsely refused · big served').join(' | ')} | |`)
   for (const { name, of, burst } of compare()) {
-    const cells = of.map(
-      ({ utilisation, peak, admitted, falselyRefused, bigServed }) =>
-        `${utilisation.toFixed(2)} · ${peak.toFixed(2)} · ${percent(admitted)} · ${percent(falselyRefused)} · ${percent(bigServed)}`,
+    const cells = of.map(({ utilisation, peak, admitted, falselyRefused, bigServed }) =>
+      [utilisation.toFixed(2), peak.toFixed(2), ...[admitted, falselyRefused, bigServed].map(percent)].join(' · '),
     )
     console.log(`| ${name} | ${cells.join(' | ')} | ${burst.toFixed(2)} |`)
   }

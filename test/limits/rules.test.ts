@@ -25,7 +25,7 @@ describe('rules of admission', () => {
     expect(of('3 × input').of[SMALL]!.utilisation).toBeLessThan(0.75)
   })
 
-  it('more is let in than by any other rule on a small limit, and hardly anything is refused that would have fitted', () => {
+  it('more is let in than by any other rule on a small limit; little is refused that would have fitted', () => {
     for (const { name, of } of found)
       if (name !== sluice.name) expect([name, sluice.of[SMALL]!.admitted >= of[SMALL]!.admitted]).toEqual([name, true])
     expect(sluice.of[SMALL]!.falselyRefused).toBeLessThan(0.02)

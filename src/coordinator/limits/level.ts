@@ -1,4 +1,4 @@
-/** One level's accounts: a key's, a user's, a tenant's … Made when it is first asked, forgotten once nothing is used. */
+/** One level's accounts: a key's, a user's, a tenant's … Made when first asked, forgotten once nothing is used. */
 import type { Account } from './account.ts'
 import { Budget, type BudgetLimit, type Calendar } from './budget.ts'
 import { Rate, type RateLimit } from './rate.ts'
