@@ -2,12 +2,16 @@
 import type { SluiceError } from '../../../core/errors.ts'
 import { gauge, type Metric } from '../../../core/numbers.ts'
 import { FULL, unavailable } from '../client/errors.ts'
+import type { Control } from '../protocol/messages.ts'
 import type { Ground } from './ground.ts'
 
 /** What was under way at a cut is sent again: one that is over sooner than this is no reason to send clients away. */
 const AWAY_MS = 2_000
 /** A takeover takes half a second, or 2.5 s where a host was stopped; a coordinator is heard once a second. */
 const UNCOORDINATED_MS = 5_000
+/** A term that broke off once is followed by another at once. One that lasts for so long is sound. */
+const BROKEN_MS = 2_000
+const SOUND_MS = 3_000
 const LOOK_MS = 500
 
 const AWAY = unavailable('Redis cannot be reached: new work is refused, and what runs goes on, until it is back.')
@@ -15,20 +19,26 @@ const NOBODY = unavailable(
   'No process coordinates the fleet: start one that may (sluice serve), and see the log of those that run.',
 )
 
+const brokenBy = (reason: string): SluiceError =>
+  unavailable(`What is decided cannot be stored, so nothing is: ${reason}`)
+
 export class Health {
   readonly #ground: Ground
   #awayMono: number | null = null
   /** When a coordinator was heard, or could have been; Infinity before there may be one. */
   #heardMono = Infinity
+  /** Terms break off: since when, and why. */
+  #broken: { readonly sinceMono: number; readonly error: SluiceError } | null = null
+  /** The term that was heard last, and since when. */
+  #term = ''
+  #termMono = 0
   #told: SluiceError | null = null
   readonly #stop: () => void
 
   constructor(ground: Ground) {
     const { bus, clock, commands, subscriber } = ground
     this.#ground = ground
-    bus.onControl((control) => {
-      if (control.type === 'coordinator') this.#heardMono = clock.monoMs()
-    })
+    bus.onControl((control) => this.#hear(control))
     for (const connection of [commands, subscriber]) connection.onTurn(() => this.#turned())
     this.#stop = clock.every(LOOK_MS, () => this.#look())
   }
@@ -55,6 +65,20 @@ export class Health {
     this.#stop()
   }
 
+  #hear(control: Control): void {
+    const now = this.#ground.clock.monoMs()
+    if (control.type === 'broken') {
+      this.#broken = { sinceMono: this.#broken?.sinceMono ?? now, error: brokenBy(control.reason) }
+      this.#term = ''
+    } else if (control.type === 'coordinator') {
+      this.#heardMono = now
+      if (control.term !== this.#term) {
+        this.#term = control.term
+        this.#termMono = now
+      } else if (now - this.#termMono >= SOUND_MS) this.#broken = null
+    }
+  }
+
   #turned(): void {
     const { commands, subscriber, clock } = this.#ground
     if (commands.away || subscriber.away || this.#ground.room.refusal !== null) this.#awayMono ??= clock.monoMs()
@@ -69,6 +93,7 @@ export class Health {
     const now = this.#ground.clock.monoMs()
     if (this.#ground.bus.outdated !== null) return this.#ground.bus.outdated
     if (this.#awayMono !== null) return now - this.#awayMono > AWAY_MS ? (this.#ground.room.refusal ?? AWAY) : null
+    if (this.#broken !== null && now - this.#broken.sinceMono > BROKEN_MS) return this.#broken.error
     if (now - this.#heardMono > UNCOORDINATED_MS) return NOBODY
     return this.#ground.room.isFull ? FULL : null
   }

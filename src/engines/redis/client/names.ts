@@ -93,6 +93,9 @@ export class Names {
   conversationBytes = (): string => `${this.shard}:cb`
   /** Set: "<bytes of the tenant's name>:<tenant>:<id>", of conversations that grew since the last sweep. */
   grownConversations = (): string => `${this.shard}:cg`
+  /** One of its keys: c, ct, cm, cj or cx. */
+  conversation = (kind: string, tenant: string, id: string): string =>
+    `${this.shard}:${kind}:${Buffer.byteLength(tenant)}:${tenant}:${id}`
   /** Channel: its news. */
   conversationNews = (tenant: string, id: string): string =>
     `${this.shard}:cn:${Buffer.byteLength(tenant)}:${tenant}:${id}`

@@ -7,13 +7,13 @@ import type { Emit } from '../../../core/facts.ts'
 import type { Ids } from '../../../core/ids.ts'
 import type { Coordinator, PlanModel } from '../../../core/ports/coordinator.ts'
 import { type Connect, Connection, PING_MS, type RedisAddress } from '../client/connection.ts'
-import { tooNew } from '../client/errors.ts'
+import { storageError, tooNew } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
 import { type Command, readCommands, readQueries } from '../protocol/commands.ts'
 import { marksOf } from '../protocol/marks.ts'
-import { readBeats, readControl } from '../protocol/messages.ts'
+import { type Control, readBeats, readControl } from '../protocol/messages.ts'
 import { nameOf } from '../protocol/version.ts'
 import { Election, OTHER_SERVER, type Won } from './election.ts'
 import type { Waiting } from './held.ts'
@@ -53,6 +53,8 @@ const RETRY_MS = 50
 const REST_MS = 200
 const REST_MOST_MS = 5_000
 const SOON_MS = 10_000
+const SUSPECT_MS = 60_000
+const REASON_CHARS = 500
 /** A stop waits so long for the commit that is under way. */
 const STOP_MS = 1_000
 
@@ -73,6 +75,8 @@ export class Host {
   /** Terms that broke off one soon after the other, and when the last of them did. */
   #broken = 0
   #brokenMono = -Infinity
+  /** A term of some host broke off: until then, those that follow look for the reason. */
+  #suspectsUntilMono = -Infinity
   #stopPings = (): void => {}
 
   constructor(options: HostOptions) {
@@ -106,6 +110,7 @@ export class Host {
     await this.#subscriber.subscribe(this.#names.control(), (message) => {
       const control = readControl(message.toString())
       if (control?.type === 'free') void election.look()
+      else if (control?.type === 'broken') this.#suspectsUntilMono = this.#options.clock.monoMs() + SUSPECT_MS
       else if (control?.term === this.#term?.won.term) this.#term?.heardItself()
     })
     for (const connection of [this.#commands, this.#subscriber]) connection.onTurn((back) => back && this.#back())
@@ -184,9 +189,10 @@ export class Host {
       marks: () => (decisions === undefined ? {} : marksOf(decisions.settings())),
       adopt: (models, settings) => this.#adopt(models, settings),
       isDeaf: () => [this.#commands, this.#inbox, this.#subscriber].some(({ away }) => away),
+      isSuspect: clock.monoMs() < this.#suspectsUntilMono,
       ended: (reason, broke) => {
         this.#election?.stepDown()
-        if (broke) this.#rest()
+        if (broke) this.#rest(reason)
         this.#end(reason)
       },
     })
@@ -206,8 +212,11 @@ export class Host {
   }
 
   /** What broke one term in what is stored breaks the next: no loop of takeovers, and of their errors. */
-  #rest(): void {
+  #rest(reason: string): void {
     const now = this.#options.clock.monoMs()
+    const control: Control = { type: 'broken', host: this.#id, reason: reason.split('\n')[0].slice(0, REASON_CHARS) }
+    this.#commands.publish(this.#names.control(), JSON.stringify(control)).catch(() => {}) // the next one is told
+    this.#suspectsUntilMono = now + SUSPECT_MS
     this.#broken = now - this.#brokenMono < SOON_MS ? this.#broken + 1 : 0
     this.#brokenMono = now
     if (this.#broken > 0) this.#election?.rest(Math.min(REST_MOST_MS, REST_MS * 2 ** (this.#broken - 1)))
@@ -254,7 +263,8 @@ export class Host {
         const { client } = this.#inbox
         const read = await client.xread('COUNT', ENTRIES, 'BLOCK', BLOCK_MS, 'STREAMS', this.#names.inbox(), after)
         entries = read?.[0]?.[1] ?? []
-      } catch {
+      } catch (error) {
+        if (storageError(error).code === 'internal') term.broke(error)
         await this.#after(RETRY_MS) // away
         continue
       }

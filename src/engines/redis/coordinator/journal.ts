@@ -18,6 +18,8 @@ const RANDOM = 2 ** 28
 export interface JournalEvents {
   /** Another coordinates, or this one can't be sure of its memory. Called once; nothing is committed any more. */
   fenced(reason: string): void
+  /** A commit can't be stored, and no other way. Called once; nothing is committed any more. */
+  broke(error: unknown): void
   /** Nobody hears for these processes. */
   unheard(processes: readonly string[]): void
 }
@@ -88,6 +90,7 @@ export class Journal {
       }
       const [what, ...details] = answer
       if (what === 'other') return this.#fence(OTHER_SERVER)
+      if (what === 'failed') return this.#break(`Redis refuses a commit: ${details.join(' ')}`)
       if (what !== 'ok' && what !== 'in') return this.#fence(details.join(' '))
       this.#number++
       commit.stored()
@@ -106,6 +109,14 @@ export class Journal {
       if (code === 'storage_unavailable' || code === 'storage_full') return null
       return ['failed', cause instanceof Error ? cause.message : message]
     }
+  }
+
+  #break(reason: string): false {
+    if (!this.#over) {
+      this.#over = true
+      this.#events.broke(reason)
+    }
+    return false
   }
 
   #fence(reason: string): false {

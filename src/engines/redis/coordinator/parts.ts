@@ -82,6 +82,8 @@ export interface TermOptions {
   readonly adopt: Term['adopt']
   /** It has no connection, so nothing is decided: no lease ends because of that. */
   readonly isDeaf: () => boolean
+  /** A term before broke off: what broke it may still be stored. */
+  readonly isSuspect: boolean
   /** It is over; nothing more is stored or told. */
   /** `broke`: by what nobody foresaw, and may meet the next one too. */
   readonly ended: (reason: string, broke: boolean) => void

@@ -29,6 +29,7 @@ import { reconcile } from './reconcile.ts'
 import { Replies, refusedUnread } from './replies.ts'
 import { restore } from './restore.ts'
 import { processGone, RollCall, workerLeft } from './roll-call.ts'
+import { wrongType } from './types.ts'
 import { apply } from './verbs.ts'
 
 /** It announces itself, and hears that as it hears all others; where it does not for so long, it hears nobody. */
@@ -94,6 +95,7 @@ export class ActingCoordinator implements Term {
     this.startedAtMs = time.atMs(this.#heardMono)
     this.journal = new Journal(this.#scripts, clock, won, random, {
       fenced: (reason) => this.end(reason),
+      broke: (error) => this.broke(error),
       unheard: (processes) => {
         for (const process of processes) this.fleet.presence(process, false, this.now())
       },
@@ -118,10 +120,13 @@ export class ActingCoordinator implements Term {
     try {
       ;[damaged] = await Promise.all([restore(this, () => this.#over), this.room.start()])
     } catch (error) {
-      if (storageError(error).code === 'internal') this.#unforeseen(error)
+      if (storageError(error).code === 'internal') this.broke(error)
       else this.end('Redis is away')
       return
     }
+    if (this.#over) return
+    const wrong = this.#options.isSuspect ? await wrongType(this).catch(() => null) : null
+    if (wrong !== null) return this.broke(wrong)
     if (this.#over) return
     this.#open = true
     this.#heardMono = this.clock.monoMs()
@@ -231,12 +236,13 @@ export class ActingCoordinator implements Term {
       await this.journal.commit()
       this.#arm()
     }
-    this.#last = this.#last.then(turn).catch((error: unknown) => this.#unforeseen(error))
+    this.#last = this.#last.then(turn).catch((error: unknown) => this.broke(error))
     return this.#last
   }
 
   /** Its memory may not be what it should be: the next term restores what is stored. */
-  #unforeseen(error: unknown): void {
+  broke(error: unknown): void {
+    if (this.#over) return
     const detail = `The coordinator: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
     this.emit({ type: 'store-degraded', code: 'internal', detail })
     this.end(detail, true)

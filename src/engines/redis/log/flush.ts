@@ -161,6 +161,8 @@ export class Flush {
         const isHopeless = error.code === 'internal' && tries >= MAX_TRIES
         if (isHopeless || this.#closed !== null || this.#deps.clock.monoMs() - startedMono > PATIENCE_MS) {
           this.#giveUp(batch, error)
+          // Nothing is tried any more: the next one tells
+          if (isHopeless) this.down = null
           break
         }
         await this.#pause()

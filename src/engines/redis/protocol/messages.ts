@@ -70,6 +70,8 @@ export type Control =
       readonly marks?: Marks
     }
   | { readonly type: 'free' }
+  /** A term broke off, and the next one may, for the same reason. */
+  | { readonly type: 'broken'; readonly host: string; readonly reason: string }
 
 // ---------------------------------------------------------------- what `is` an answer
 
@@ -214,8 +216,10 @@ const COORDINATOR: Shape = {
   marks: maybe(object),
 }
 
+const BROKEN: Shape = { type: (type) => type === 'broken', host: text, reason: text }
+
 export function readControl(json: string): Control | null {
   const control = parse(json)
   if (fits(control, { type: (t) => t === 'free' })) return { type: 'free' }
-  return fits(control, COORDINATOR) ? (control as Control) : null
+  return fits(control, COORDINATOR) || fits(control, BROKEN) ? (control as Control) : null
 }

@@ -107,5 +107,8 @@ test('beats and control messages: what is none is ignored', () => {
   expect(readControl('{"type":"coordinator","host":"h","term":"1.h","settled":true}')).not.toBe(null)
   expect(readControl('{"type":"coordinator"}')).toBe(null)
   expect(readControl('{"type":"free"}')).toEqual({ type: 'free' })
+  expect(readControl('{"type":"broken","host":"h"}')).toBeNull()
+  const broken = { type: 'broken', host: 'h', reason: 'r' }
+  expect(readControl(JSON.stringify(broken))).toEqual(broken)
   expect(readControl('x')).toBe(null)
 })

@@ -1,0 +1,51 @@
+/**
+ * Keys of a shard that hold something else than its scripts take them for. They are looked for after a term has broken
+ * off: a script that meets one has stored a part of what it should, and each term to come would meet it again.
+ */
+import type { HeldJob } from './held.ts'
+import type { Term } from './parts.ts'
+
+type Type = 'hash' | 'zset' | 'list' | 'set' | 'stream'
+
+const AT_ONCE = 1_000
+
+/** What is wrong, for people; null: nothing that could be found. Rejects with what Redis or its client throws. */
+export async function wrongType({ connection, names, held }: Term): Promise<string | null> {
+  const jobs = [...held.values()]
+  const expected: ReadonlyArray<readonly [key: string, type: Type]> = [
+    [names.inbox(), 'stream'],
+    [names.draining(), 'set'],
+    [names.pauses(), 'set'],
+    ...[names.live(), names.run(), names.ttft(), names.followers(), names.bytes()].map(typed('hash')),
+    ...[names.jobs(), names.bad(), names.leaving()].map(typed('zset')),
+    ...[...new Set(jobs.map(({ row }) => row.facts.tenant))].flatMap((tenant) =>
+      [names.jobs(tenant), names.bad(tenant), names.ends(tenant)].map(typed('zset')),
+    ),
+    ...jobs.filter(({ attempt }) => attempt > 0).flatMap((job) => keysOf(job, names)),
+  ]
+  for (let at = 0; at < expected.length; at += AT_ONCE) {
+    const some = expected.slice(at, at + AT_ONCE)
+    const found = await Promise.all(some.map(([key]) => connection.client.type(key)))
+    for (const [i, [key, type]] of some.entries())
+      if (found[i] !== type && found[i] !== 'none')
+        return `the key "${key}" is a ${found[i]}, and must be a ${type}: check what else writes to this Redis`
+  }
+  return null
+}
+
+const typed =
+  (type: Type) =>
+  (key: string): readonly [string, Type] => [key, type]
+
+/** Of a job that runs. */
+function keysOf({ id, row: { facts } }: HeldJob, names: Term['names']): ReadonlyArray<readonly [string, Type]> {
+  const { conversation } = facts.options
+  const log = typed('list')(names.log(id))
+  if (conversation === undefined) return [log]
+  const of = (kind: string): string => names.conversation(kind, facts.tenant, conversation)
+  return [
+    log,
+    ...['c', 'cm'].map((kind) => typed('hash')(of(kind))),
+    ...['ct', 'cj', 'cx'].map((kind) => typed('zset')(of(kind))),
+  ]
+}
