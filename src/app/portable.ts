@@ -39,7 +39,7 @@ export async function migrate(config: Config, to: EngineName, dryRun: boolean, p
     try {
       const counts = dryRun
         ? await survey(from.sources, false, progress)
-        : await receive(partsOf(from.sources), filling, progress)
+        : await receive(confirmed(from), filling, progress)
       return { from: from.name, to: filling.name, counts, damaged: from.damaged, wasThere: false }
     } finally {
       await filling.close()
@@ -49,12 +49,19 @@ export async function migrate(config: Config, to: EngineName, dryRun: boolean, p
   }
 }
 
+/** All that it holds, if nobody changed it meanwhile. */
+async function* confirmed(from: Held): AsyncGenerator<Part> {
+  yield* partsOf(from.sources)
+  await from.confirm()
+}
+
 /** The target is not empty. That is no failure where all of it is there: it was moved before. */
 async function sameAs(from: Held, config: Config, to: EngineName, progress: Progress): Promise<Moved> {
   const there = await open(config, to)
   try {
     const counts = await survey(from.sources, true, progress)
     const found = await survey(there.sources, true, (section, items) => progress(`${section}, compared`, items))
+    await Promise.all([from.confirm(), there.confirm()])
     if (differences(counts, found).length > 0) throw occupied(there.name)
     return { from: from.name, to: there.name, counts, damaged: from.damaged, wasThere: true }
   } finally {

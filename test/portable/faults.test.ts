@@ -5,15 +5,18 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Worker } from 'node:worker_threads'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { createCoordinator } from '../../src/coordinator/coordinator.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import type { Item } from '../../src/core/ports/portable.ts'
 import { openHeldFolder } from '../../src/engines/embedded/portable/folder.ts'
 import { Names } from '../../src/engines/redis/client/names.ts'
-import { fillShard } from '../../src/engines/redis/portable/shard.ts'
+import { Host } from '../../src/engines/redis/coordinator/host.ts'
+import { fillShard, openShard } from '../../src/engines/redis/portable/shard.ts'
 import { partsOf } from '../../src/engines/shared/portable/parts.ts'
 import { receive } from '../../src/engines/shared/portable/transfer.ts'
-import { runJob, submit, TestWorker } from '../conformance/harness.ts'
+import { eventually, runJob, submit, TestWorker } from '../conformance/harness.ts'
+import { coordinatorOptions } from '../conformance/settings.ts'
 import { DEEP } from '../depth.ts'
 import { manualClock } from '../manual-clock.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
@@ -58,6 +61,13 @@ async function fillUntil(from: Side, to: Side, items: number): Promise<void> {
   const [told] = (await once(worker, 'message')) as [string]
   expect(told).toBe('half')
   await worker.terminate()
+}
+
+/** All keys of a shard, but those of whoever holds it. */
+async function dumpOf(client: import('ioredis').Redis, shard: string): Promise<ReadonlyMap<string, string>> {
+  const keys = (await client.keys(`${shard}:*`)).filter((key) => !/:(owner|fence|term)$/.test(key)).sort()
+  const dumps = await Promise.all(keys.map((key) => client.dumpBuffer(key)))
+  return new Map(keys.map((key, i) => [key, dumps[i].toString('base64')]))
 }
 
 const config = (message: RegExp) =>
@@ -190,22 +200,83 @@ describe.skipIf(NO_REDIS)('with Redis', () => {
     expect(existsSync(join(from.dir, 'sluice.db'))).toBe(true)
   })
 
-  it('one that was stopped, and replaced meanwhile, removes nothing of what another one filled', async () => {
-    const from = folder()
-    await populated(from)
-    const to = redisSide(redis)
-    // Its clock stands still, so that it renews nothing
-    const address = { url: redis.url, prefix: to.prefix }
-    const options = { redis: address, durability: 'process', allowDataLoss: false, clock: manualClock(), ids } as const
-    const stopped = await fillShard(options, { keepMs: () => null, joinAfterEndMs: 0 })
+  /** Its clock stands still, so that it renews nothing, and does not notice. */
+  const stoppedAt = ({ prefix }: { readonly prefix: string }) =>
+    ({
+      redis: { url: redis.url, prefix },
+      durability: 'process',
+      allowDataLoss: false,
+      clock: manualClock(),
+      ids,
+    }) as const
+
+  async function clientOf(): Promise<import('ioredis').Redis> {
     const { Redis } = await import('ioredis')
     const client = new Redis(redis.url)
     undo.push(() => client.disconnect())
+    return client
+  }
+
+  it('one that was stopped, and replaced meanwhile, writes and removes nothing of what another one filled', async () => {
+    const from = folder()
+    await populated(from)
+    const to = redisSide(redis)
+    const stopped = (await fillShard(stoppedAt(to), { keepMs: () => null, joinAfterEndMs: 0 }))!
+    const held = await from.held()
+    const items: Array<readonly [section: string, Item]> = []
+    for (const { kind, read } of held.sources) for await (const item of read()) items.push([kind.name, item])
+    await held.close()
+    const client = await clientOf()
+    const names = new Names(to.prefix)
     // What it held has expired
-    await client.del(new Names(to.prefix).owner())
+    await client.del(names.owner())
     await move(from, to)
-    await expect(stopped!.finish()).rejects.toMatchObject({ code: 'in_use' })
-    await stopped!.close()
+    const before = await dumpOf(client, names.shard)
+    for (const [section, item] of items) {
+      const { write } = stopped.sinks.find(({ kind }) => kind.name === section)!
+      await expect(write([item])).rejects.toMatchObject({ code: 'in_use' })
+    }
+    await expect(stopped.finish()).rejects.toMatchObject({ code: 'in_use' })
+    await stopped.close()
+    expect(await dumpOf(client, names.shard)).toEqual(before)
     expect(await portraitOf(to)).toEqual(await portraitOf(from))
+  })
+
+  it('one that was stopped while a fleet ran on what it reads does not tell that it moved all', async () => {
+    const from = redisSide(redis)
+    await populated(from)
+    const held = await openShard(stoppedAt(from))
+    await (await clientOf()).del(new Names(from.prefix).owner())
+    const { engine, close } = await from.open()
+    await submit(engine)
+    await close()
+    await expect(held.confirm()).rejects.toMatchObject({ code: 'in_use' })
+    await held.close()
+    const again = await from.held()
+    await again.confirm()
+    await again.close()
+  })
+
+  it('nobody coordinates what is half filled, though it was empty when that process began', async () => {
+    const to = redisSide(redis)
+    const names = new Names(to.prefix)
+    const client = await clientOf()
+    // A server that is about to stand for election: nobody coordinates, and none may
+    await client.set(names.filling(), 'a migration that was killed')
+    const host = new Host({
+      redis: { url: redis.url, prefix: to.prefix },
+      rules: { keepMs: () => null, disconnectGraceMs: 0, joinAfterEndMs: 0, goneMs: 1_500 },
+      createCoordinator: () => createCoordinator(coordinatorOptions({})),
+      clock: systemClock,
+      ids,
+      emit() {},
+      chores: { start() {}, stop() {} },
+    })
+    undo.push(() => host.stop())
+    await host.start()
+    await new Promise((passed) => setTimeout(passed, 700))
+    expect([host.isActing, await client.exists(names.owner())]).toEqual([false, 0])
+    await client.del(names.filling())
+    await eventually(() => expect(host.isActing).toBe(true))
   })
 })

@@ -2,7 +2,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
+import { partsOf } from '../../src/engines/shared/portable/parts.ts'
+import { receive } from '../../src/engines/shared/portable/transfer.ts'
 import { DONE, eventually, runJob, submit, TestWorker } from '../conformance/harness.ts'
+import { DEEP } from '../depth.ts'
+import { RedisCluster } from '../redis/cluster.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { body, chunk, HOUR_MS, MOVE_CASES, message } from './cases.ts'
 import { portrait } from './portrait.ts'
@@ -97,6 +101,20 @@ describe.skipIf(NO_REDIS)('moving between engines', () => {
   })
   afterAll(() => redis?.remove())
 
+  it('a text and a request that are larger than what a script may bring arrive whole', async () => {
+    const [from, shard, back] = [folder(), redisSide(redis), folder()]
+    const { engine, close } = await from.open()
+    const texts = Array.from({ length: 100 }, (_, i) => chunk(`${i} ${'é'.repeat(20_000)}`))
+    const worker = new TestWorker(engine, 'w1', ['text'])
+    for (let n = 0; n < 3; n++) await runJob(engine, worker, { body: body(message('x'.repeat(1_500_000))) }, texts)
+    await close()
+    const before = await portraitOf(from)
+    await move(from, shard)
+    expect(await portraitOf(shard)).toEqual(before)
+    await move(shard, back)
+    expect(await portraitOf(back)).toEqual(before)
+  })
+
   it('keeps all that can be seen, from a folder to Redis and back', async () => {
     const [from, shard, back] = [folder(), redisSide(redis), folder()]
     const { engine, close } = await from.open()
@@ -126,3 +144,57 @@ describe.skipIf(NO_REDIS)('moving between engines', () => {
       for (const { name, run } of MOVE_CASES) it(name, () => run(from(), to()))
     })
 })
+
+describe.skipIf(NO_REDIS)('moving to a cluster of Redis, and back', () => {
+  let cluster: RedisCluster
+  beforeAll(async () => {
+    cluster = await RedisCluster.start({ appendfsync: 'everysec' })
+  })
+  afterAll(() => cluster?.remove())
+
+  it('keeps all that can be seen; a try that was cut is begun anew, and what is there is never mixed', async () => {
+    const [from, shard, back] = [folder(), redisSide(cluster), folder()]
+    const { engine, close } = await from.open()
+    await populate(engine)
+    await eventually(async () => expect((await engine.operations.depth()).leased).toBe(0))
+    await close()
+    const before = await portraitOf(from)
+    const cut = move(from, shard, { item: (section) => cutAt('waiting_jobs', section) })
+    await expect(cut).rejects.toThrow('cut')
+    await move(from, shard)
+    expect(await portraitOf(shard)).toEqual(before)
+    expect(await shard.filling()).toBeNull()
+    const { close: stop } = await shard.open()
+    await expect(move(shard, back)).rejects.toMatchObject({ code: 'in_use' })
+    await stop()
+    await move(shard, back)
+    expect(await portraitOf(back)).toEqual(before)
+  })
+
+  for (const { name, run } of MOVE_CASES) {
+    it.skipIf(!DEEP)(name, () => run(folder(), redisSide(cluster)))
+    it.skipIf(!DEEP)(`${name}, and back`, () => run(redisSide(cluster), folder()))
+  }
+
+  it('a slot that moves to another node breaks it off, and the next try goes there', async () => {
+    const [from, shard] = [folder(), redisSide(cluster)]
+    const { engine, close } = await from.open()
+    await populate(engine)
+    await close()
+    const before = await portraitOf(from)
+    const filling = (await shard.filling())!
+    const owner = await cluster.ownerOf('{s0}')
+    await cluster.move('{s0}', (owner + 1) % 3, async () => {})
+    const held = await from.held()
+    await expect(receive(partsOf(held.sources), filling)).rejects.toMatchObject({ code: 'storage_unavailable' })
+    await held.close()
+    await filling.close()
+    await eventually(async () => void (await move(from, shard)), 20_000)
+    expect(await portraitOf(shard)).toEqual(before)
+  })
+})
+
+function cutAt(last: string, section: string): null {
+  if (section === last) throw new Error('cut')
+  return null
+}

@@ -16,7 +16,6 @@ import { type Part, partsOf } from '../../src/engines/shared/portable/parts.ts'
 import { type Count, receive } from '../../src/engines/shared/portable/transfer.ts'
 import { counted, type LeapClock, leapClock, type Settings } from '../conformance/harness.ts'
 import { coordinatorOptions, GRACE_MS } from '../conformance/settings.ts'
-import type { RedisServer } from '../redis/server.ts'
 
 export const ids = systemIds()
 export const KEPT_MS = 86_400_000
@@ -82,10 +81,10 @@ export const removeFolder = ({ dir }: { readonly dir: string }): void => rmSync(
 
 /** A shard to itself. */
 export function redisSide(
-  { url }: Pick<RedisServer, 'url'>,
+  { url, others }: { readonly url: string; readonly others?: readonly string[] },
   prefix = `${ids.name('moved', 6)}:`,
 ): Side & { readonly prefix: string } {
-  const redis = { url, prefix }
+  const redis = { url, prefix, ...(others && { nodes: others }) }
   /** Redis's own clock, as if it had leapt with those of the processes. */
   let aheadMs = 0
   const askTime = async (): Promise<number> => Date.now() + aheadMs

@@ -40,6 +40,8 @@ export interface Held {
   readonly sources: readonly Source[]
   /** What was left out because it is damaged, a sentence each; grows while it is read. */
   readonly damaged: readonly string[]
+  /** Rejects with in_use where somebody may have changed it since it is held. */
+  confirm(): Promise<void>
   close(): Promise<void>
 }
 

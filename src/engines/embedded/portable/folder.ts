@@ -27,7 +27,9 @@ export function openHeldFolder(dir: string, clock: Clock, ids: Ids, boot: Boot):
     if (loss !== null) damaged.push('Its WAL is damaged or missing: the last commits are not there any more.')
     const age = new Age(db, clock, boot).now()
     const sources = sourcesOf({ db, epochs: new Epochs(db, ids), age, damaged: (detail) => damaged.push(detail) })
-    return { name: `the data folder ${dir}`, sources, damaged, close: async () => release() }
+    // The lock is the kernel's: nobody had it meanwhile
+    const confirm = async (): Promise<void> => {}
+    return { name: `the data folder ${dir}`, sources, damaged, confirm, close: async () => release() }
   } catch (error) {
     release()
     throw explained(dir, error)

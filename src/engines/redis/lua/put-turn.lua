@@ -1,7 +1,8 @@
+-- include put
 -- include conversations
--- A turn of elsewhere. ARGV: tenant, conversation, job, seq, state, messages, bytes up to the end of their instructions,
--- answer.
-local tenant, conversation, job, seq, state, messages, instructions, answer = unpack(ARGV)
+-- A turn of elsewhere. ARGV: see put; tenant, conversation, job, seq, state, messages, bytes up to the end of their
+-- instructions, answer.
+local tenant, conversation, job, seq, state, messages, instructions, answer = unpack(ARGV, at + 1)
 local name = conversation_name(tenant, conversation)
 local turn = turn_text(state, messages, instructions, answer)
 call('ZADD', S .. ':ct:' .. name, seq, job)

@@ -1,3 +1,7 @@
+-- include put
 -- include conversations
--- ARGV: tenant, conversation, job, seq: a job of it that has not ended.
-return call('ZADD', S .. ':cj:' .. conversation_name(ARGV[1], ARGV[2]), ARGV[4], ARGV[3])
+-- A job that has not ended: what it has is among the changes. ARGV: see put; id, seq, and tenant and conversation, where
+-- it is of one.
+local id, seq, tenant, conversation = unpack(ARGV, at + 1)
+if conversation then call('ZADD', S .. ':cj:' .. conversation_name(tenant, conversation), seq, id) end
+return 'ok'

@@ -11,7 +11,7 @@ import { storageError, tooNew } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
 import { openError } from '../client/open-error.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
-import { Scripts } from '../client/scripts.ts'
+import { type Argument, Scripts } from '../client/scripts.ts'
 import { LAYOUT } from '../protocol/version.ts'
 
 const TTL_MS = 5_000
@@ -21,14 +21,21 @@ const WAIT_MS = 3_000
 const LOOK_MS = 100
 const HOST_BYTES = 8
 
+/** How many arguments, a command, its key without the shard's name, and the arguments. */
+export type Change = readonly Argument[]
+
 export interface Shard {
   readonly names: Names
   readonly connection: Connection
   readonly scripts: Scripts
+  /** Runs one of the put scripts, which change nothing where another one holds the shard: then rejects with in_use. */
+  put(script: string, changes: readonly Change[], args?: readonly Argument[]): Promise<void>
   /** Redis's clock when it was taken: for what is read and written, time stands still, so that nothing moves apart. */
   readonly nowMs: number
-  /** Throws in_use, or storage_unavailable, where it is no longer held. */
+  /** Throws in_use, or storage_unavailable, where it is known that it is no longer held. */
   expectHeld(): void
+  /** Rejects so where it was not held all the time: what was read may not be of one moment. */
+  confirm(): Promise<void>
   /** Safe to repeat. */
   release(): Promise<void>
 }
@@ -48,31 +55,42 @@ export async function holdShard(
   const scripts = new Scripts(connection, names.shard)
   const time = new RedisTime(clock, askTime ?? (() => timeOf(scripts)))
   const processes = names.processes()
-  const take = (from: string): Promise<unknown> => scripts.run('hold', [host, TTL_MS, from, processes, LAYOUT])
+  let fence = ''
+  const take = (from: string): Promise<unknown> => scripts.run('hold', [host, TTL_MS, from, processes, LAYOUT, fence])
   const stops: Array<() => void> = []
   let lost: SluiceError | null = null
+  let heldMono = clock.monoMs()
   let released = false
 
   async function hold(): Promise<void> {
     const giveUpMono = clock.monoMs() + WAIT_MS
     for (let from = ''; ; await sleep(clock, LOOK_MS)) {
-      const [held, detail, heard] = (await take(from)) as readonly [number, string | number, number?]
+      const [held, detail, more] = (await take(from)) as readonly [number, string | number, (string | number)?]
       if (held === -1) throw tooNew(Number(detail))
       if (held === 1) {
         if (Number(detail) > 0) throw inUse(Number(detail))
+        fence = String(more)
+        heldMono = clock.monoMs()
         return
       }
-      if (Number(heard) > 0 || clock.monoMs() > giveUpMono) throw inUse(1)
+      if (Number(more) > 0 || clock.monoMs() > giveUpMono) throw inUse(1)
       from = String(detail)
     }
   }
   async function renew(): Promise<void> {
     try {
+      const askedMono = clock.monoMs()
       const [held] = (await take('')) as readonly [number]
-      if (held !== 1) lost = inUse(1)
+      if (held === 1) heldMono = askedMono
+      else lost ??= inUse(1)
     } catch (error) {
-      lost = storageError(error)
+      lost ??= storageError(error)
     }
+  }
+  function expectHeld(): void {
+    // This process was stopped meanwhile
+    if (clock.monoMs() - heldMono > TTL_MS) lost ??= inUse(1)
+    if (lost !== null) throw lost
   }
   async function release(): Promise<void> {
     if (released) return
@@ -98,8 +116,20 @@ export async function holdShard(
       connection,
       scripts,
       nowMs: Math.floor(time.nowMs()),
-      expectHeld() {
-        if (lost !== null) throw lost
+      async put(script, changes, args = []) {
+        expectHeld()
+        try {
+          const put = await scripts.run(script, [fence, changes.length, ...changes.flat(), ...args])
+          if (put === 'fenced') lost ??= inUse(1)
+        } catch (error) {
+          throw storageError(error)
+        }
+        expectHeld()
+      },
+      expectHeld,
+      async confirm() {
+        await renew()
+        expectHeld()
       },
       release,
     }
@@ -112,6 +142,6 @@ export async function holdShard(
 export const inUse = (processes: number): SluiceError =>
   new SluiceError('in_use', {
     message:
-      `The fleet on this Redis has ${processes === 1 ? 'a process' : `${processes} processes`} that ` +
-      `${processes === 1 ? 'runs' : 'run'}: stop all of them (SIGTERM), or choose another engine.redis.prefix.`,
+      `The fleet on this Redis has ${processes === 1 ? 'a process that runs' : `${processes} processes that run`}, or ` +
+      'is being moved by another command: stop all of them (SIGTERM), or choose another engine.redis.prefix.',
   })

@@ -8,7 +8,7 @@ import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
 import type { RedisAddress } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import type { AskTime } from '../client/redis-time.ts'
-import { holdShard, inUse, type Shard } from './hold.ts'
+import { holdShard, type Shard } from './hold.ts'
 import { sourcesOf } from './read.ts'
 import { sinksOf, type WriteRules } from './write.ts'
 
@@ -43,6 +43,7 @@ export async function openShard(options: ShardOptions): Promise<Held> {
     name: nameOf(options.redis),
     sources: sourcesOf(shard, (detail) => damaged.push(detail)),
     damaged,
+    confirm: () => shard.confirm(),
     close: () => shard.release(),
   }
 }
@@ -51,27 +52,25 @@ export async function openShard(options: ShardOptions): Promise<Held> {
 export async function fillShard(options: ShardOptions, rules: WriteRules): Promise<Filling | null> {
   const shard = await hold(options)
   const { names, connection } = shard
-  const mark = options.ids.name('f', MARK_BYTES)
-  /** This process may have been stopped, and another one may have filled it meanwhile: what is there is not ours. */
-  const isOurs = async (): Promise<boolean> => (await connection.client.get(names.filling())) === mark
   try {
     const wasCut = (await connection.client.exists(names.filling())) === 1
     if (!wasCut && !(await isEmpty(shard))) {
       await shard.release()
       return null
     }
-    await connection.client.set(names.filling(), mark)
+    await shard.put('put', [[1, 'SET', 'filling', options.ids.name('f', MARK_BYTES)]])
     if (wasCut) await empty(shard)
-    await connection.client.del(names.epochs())
-    await connection.client.lpush(names.epochs(), `${FIRST_EPOCH} 0`)
+    await shard.put('put', [
+      [0, 'DEL', 'epochs'],
+      [1, 'LPUSH', 'epochs', `${FIRST_EPOCH} 0`],
+    ])
   } catch (error) {
     await shard.release()
     throw storageError(error)
   }
   const undo = async (): Promise<void> => {
-    if (!(await isOurs())) return
     await empty(shard)
-    await connection.client.del(names.filling())
+    await shard.put('put', [DONE])
   }
   let finished = false
   return {
@@ -79,14 +78,8 @@ export async function fillShard(options: ShardOptions, rules: WriteRules): Promi
     sinks: sinksOf(shard, rules),
     sources: sourcesOf(shard, () => {}),
     async finish() {
-      shard.expectHeld()
-      try {
-        if (!(await isOurs())) throw inUse(1)
-        await connection.client.del(names.filling())
-        finished = true
-      } catch (error) {
-        throw storageError(error)
-      }
+      await shard.put('put', [DONE])
+      finished = true
     },
     async close() {
       // Where that fails, the next one that fills it begins with that
@@ -95,6 +88,9 @@ export async function fillShard(options: ShardOptions, rules: WriteRules): Promi
     },
   }
 }
+
+/** It is no longer being filled. */
+const DONE = [0, 'DEL', 'filling'] as const
 
 /** Without its password. */
 function nameOf({ url, prefix = '' }: RedisAddress): string {
@@ -110,8 +106,8 @@ async function expectUsable({ connection, names }: Shard): Promise<void> {
 export const halfFilled = (): SluiceError =>
   new SluiceError('config_invalid', {
     message:
-      'This Redis is half filled: a migration, or a restore, was cut short. Run it again; what it left is removed ' +
-      'first.',
+      'This Redis is half filled: a migration, or a restore, was cut short, or is still under way. Run it again; what ' +
+      'it left is removed first.',
   })
 
 async function expectTaken({ connection, names }: Shard): Promise<void> {
@@ -130,14 +126,18 @@ async function isEmpty({ connection: { client }, names }: Shard): Promise<boolea
 }
 
 /** Removes all of the shard but what holds it. */
-async function empty({ connection, names }: Shard): Promise<void> {
+async function empty(shard: Shard): Promise<void> {
+  const { connection, names } = shard
   const kept = new Set([names.owner(), names.term(), names.fence(), names.filling()])
   const { client } = connection
   const pattern = `${names.shard.replace(/[*?[\]\\]/g, '\\$&')}:*`
   for (let cursor = '0'; ; ) {
     const [next, found] = await client.scan(cursor, 'MATCH', pattern, 'COUNT', KEYS_AT_ONCE)
     const gone = found.filter((key) => !kept.has(key))
-    if (gone.length > 0) await client.unlink(...gone)
+    await shard.put(
+      'put',
+      gone.map((key) => [0, 'UNLINK', key.slice(names.shard.length + 1)]),
+    )
     cursor = next
     if (cursor === '0') return
   }

@@ -20,18 +20,26 @@ import {
 } from '../../shared/portable/kinds.ts'
 import { pieceOf, piecesOf, type Stretch, stretchesOf } from '../../shared/portable/log.ts'
 import { storageError } from '../client/errors.ts'
+import type { Argument } from '../client/scripts.ts'
 import { turnRangeOf } from '../conversations/turn.ts'
 import { joinDigest, keyOf, keyValue } from '../coordinator/known.ts'
 import { writeChunk } from '../log/chunk.ts'
 import { type LiveRow, readLive, writeEnd, writeLive, writeRun } from '../protocol/rows.ts'
-import type { Shard } from './hold.ts'
+import type { Change, Shard } from './hold.ts'
 
 /** Of records: the most that one chunk of a log has, about. */
 const CHUNK_BYTES = 64 << 10
+/** Redis does nothing else while a script runs. */
+const SCRIPT_BYTES = 1 << 20
 /** In place of a server's run_id: whichever comes first begins a new epoch. */
 const NO_SERVER = '0'
 /** Of jobs that no process of this fleet submitted. */
 const FROM_ELSEWHERE = 'moved'
+
+const sizeOf = (value: Argument | undefined): number =>
+  Buffer.byteLength(Buffer.isBuffer(value) ? value : String(value))
+const set = (key: string, value: Argument): Change => [1, 'SET', key, value]
+const hset = (key: string, field: string, value: Argument): Change => [2, 'HSET', key, field, value]
 
 export interface WriteRules {
   /** Retention of a tenant's jobs; null: for ever. */
@@ -40,39 +48,32 @@ export interface WriteRules {
 }
 
 export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
-  const { names, scripts, nowMs } = shard
+  const { names, nowMs } = shard
   const { client } = shard.connection
 
   /** All of a batch are sent before the first is answered. */
-  const sink = <T extends object>(kind: Kind<T>, one: (value: T, blob: Uint8Array) => unknown): Sink<T> => ({
+  const sink = <T extends object>(kind: Kind<T>, one: (value: T, blob: Uint8Array) => Promise<void>): Sink<T> => ({
     kind,
     async write(items) {
-      shard.expectHeld()
-      try {
-        await Promise.all(items.map(({ value, blob }) => one(value, blob)))
-      } catch (error) {
-        throw storageError(error)
-      }
+      await Promise.all(items.map(({ value, blob }) => one(value, blob)))
     },
   })
 
   return [
     sink(COUNTERS, async ({ orders, seq }) => {
-      const known = await client.mget(names.orders(), names.seq())
+      const known = await client.mget(names.orders(), names.seq()).catch(refused)
       const [ordersNow, seqNow] = known.map((each) => Number(each ?? 0))
+      const most = Math.max(orders, ordersNow)
       // A counter at 0 draws where it begins
-      if (Math.max(orders, ordersNow) > 0) await client.set(names.orders(), Math.max(orders, ordersNow))
-      await client.set(names.seq(), Math.max(seq, seqNow))
+      await put(most > 0 && set('orders', most), set('seq', Math.max(seq, seqNow)))
     }),
-    sink(EPOCHS, ({ epoch }) => epoch !== FIRST_EPOCH && client.lpush(names.epochs(), `${epoch} ${NO_SERVER}`)),
+    sink(EPOCHS, ({ epoch }) => put(epoch !== FIRST_EPOCH && [1, 'LPUSH', 'epochs', `${epoch} ${NO_SERVER}`])),
     sink(KEYS, ({ digest, key }) => {
       const { revokedAtMs, ...rest } = key
-      return Promise.all([
-        client.hset(names.keys(), digest, JSON.stringify(rest)),
-        revokedAtMs !== undefined && client.hset(names.revokedKeys(), digest, revokedAtMs),
-      ])
+      const isRevoked = revokedAtMs !== undefined
+      return put(hset('keys', digest, JSON.stringify(rest)), isRevoked && hset('keys:revoked', digest, revokedAtMs))
     }),
-    sink(PAUSES, ({ tenant, lane, model }) => client.sadd(names.pauses(), JSON.stringify({ tenant, lane, model }))),
+    sink(PAUSES, ({ tenant, lane, model }) => put([1, 'SADD', 'pauses', JSON.stringify({ tenant, lane, model })])),
     sink(CONVERSATIONS, putConversation),
     sink(TURNS, putTurn),
     sink(ENDED, putEnded),
@@ -81,49 +82,53 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
 
   // ------------------------------------------------------------ conversations
 
-  function putConversation(value: StoredConversation): Promise<unknown> {
+  function put(...changes: ReadonlyArray<Change | false>): Promise<void> {
+    return shard.put(
+      'put',
+      changes.filter((change) => change !== false),
+    )
+  }
+
+  function putConversation(value: StoredConversation): Promise<void> {
     const { tenant, id, name, createdAtMs, updatedAtMs, last, first, instructions } = value
     // One that was written by a clock ahead must not stay for ever
     const updated = Math.floor(Math.min(updatedAtMs, shard.nowMs))
     const args = [tenant, id, Math.floor(createdAtMs), updated, last, first ?? '', instructions ?? '']
-    return scripts.run('put-conversation', name === null ? args : [...args, name])
+    return shard.put('put-conversation', [], name === null ? args : [...args, name])
   }
 
-  function putTurn(value: StoredTurn, blob: Uint8Array): Promise<unknown> {
+  function putTurn(value: StoredTurn, blob: Uint8Array): Promise<void> {
     const { tenant, conversation, job, seq, state, messages } = value
     const asked = Buffer.from(blob.subarray(0, messages))
     const answer = Buffer.from(blob.subarray(messages))
     const args = [tenant, conversation, job, seq, state, asked, leadingInstructionsEnd(asked), answer]
-    return scripts.run('put-turn', args)
+    return shard.put('put-turn', [], args)
   }
 
   // ------------------------------------------------------------ jobs
 
-  function putEnded(value: EndedJob, blob: Uint8Array): Promise<unknown> {
+  function putEnded(value: EndedJob, blob: Uint8Array): Promise<void> {
     const { id, facts, seq, acceptedAtMs, end, endedAtMs, endedAgoMs, attempts } = value
     const row = rowOf(value, acceptedAtMs, {})
     const key = value.keyed ? keyOf(names, row) : ''
     const keepMs = rules.keepMs(facts.tenant)
     const joinMs = end.state === 'done' ? Math.floor(rules.joinAfterEndMs - endedAgoMs) : 0
-    return Promise.all([
-      ...put(value, blob, row),
-      scripts.run('put-ended', [
-        id,
-        facts.tenant,
-        seq,
-        end.state,
-        Math.floor(nowMs - endedAgoMs),
-        writeEnd({ attempts, end, endedAtMs }),
-        value.body,
-        keepMs ?? '',
-        key,
-        joinMs > 0 ? joinDigest(facts) : '',
-        Math.max(0, joinMs),
-      ]),
+    return putJob('put-ended', ofJob(value, blob, row), [
+      id,
+      facts.tenant,
+      seq,
+      end.state,
+      Math.floor(nowMs - endedAgoMs),
+      writeEnd({ attempts, end, endedAtMs }),
+      value.body,
+      keepMs ?? '',
+      key,
+      joinMs > 0 ? joinDigest(facts) : '',
+      Math.max(0, joinMs),
     ])
   }
 
-  function putWaiting(value: WaitingJob, blob: Uint8Array): Promise<unknown> {
+  function putWaiting(value: WaitingJob, blob: Uint8Array): Promise<void> {
     const { id, facts, seq, acceptedAgoMs, tally, failedAt, notBeforeInMs, canceling, body } = value
     const { tenant, options } = facts
     const { conversation } = options
@@ -140,12 +145,12 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
       leasedAtMs: null,
     })
     const isFresh = tally.attempts === 0 && failedAt.length === 0 && notBeforeInMs <= 0 && !canceling
-    return Promise.all([
-      ...put(value, blob, row),
-      !isFresh && client.hset(names.run(), id, run),
-      tally.ttftMs !== null && client.hset(names.ttft(), id, tally.ttftMs),
-      conversation !== undefined && scripts.run('put-waiting', [tenant, conversation, id, seq]),
-    ])
+    const changes = [
+      ...ofJob(value, blob, row),
+      ...(isFresh ? [] : [hset('run', id, run)]),
+      ...(tally.ttftMs === null ? [] : [hset('ttft', id, tally.ttftMs)]),
+    ]
+    return putJob('put-waiting', changes, [id, seq, ...(conversation === undefined ? [] : [tenant, conversation])])
   }
 
   function rowOf({ id, seq, facts, body }: EndedJob | WaitingJob, acceptedAtMs: number, more: object): LiveRow {
@@ -165,22 +170,40 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
     return row
   }
 
-  /** What any job has. In this order: the last script of an ended one finds the others. */
-  function put(value: EndedJob | WaitingJob, blob: Uint8Array, row: LiveRow): ReadonlyArray<Promise<unknown>> {
+  /** In the order in which they are sent: `script` finds all of the job. */
+  async function putJob(script: string, changes: readonly Change[], args: readonly Argument[]): Promise<void> {
+    const sent: Array<Promise<void>> = []
+    let part: Change[] = []
+    let bytes = 0
+    for (const change of changes) {
+      if (bytes > SCRIPT_BYTES) {
+        sent.push(shard.put('put', part))
+        part = []
+        bytes = 0
+      }
+      part.push(change)
+      bytes += sizeOf(change.at(-1))
+    }
+    await Promise.all([...sent, shard.put(script, part, args)])
+  }
+
+  /** What any job has. */
+  function ofJob(value: EndedJob | WaitingJob, blob: Uint8Array, row: LiveRow): readonly Change[] {
     const { id, body, log, keyed } = value
-    const sent: Array<Promise<unknown>> = [
-      client.set(names.body(id), Buffer.from(blob.subarray(0, body))),
-      client.hset(names.live(), id, writeLive(row)),
-    ]
+    const changes: Change[] = [set(`b:${id}`, Buffer.from(blob.subarray(0, body))), hset('live', id, writeLive(row))]
     const isOver = 'end' in value
     let first = 1
     for (const stretch of withEndApart(stretchesOf(piecesOf(log, blob, body), CHUNK_BYTES), isOver)) {
-      sent.push(client.rpush(names.log(id), chunkOf(stretch, first)))
+      changes.push([1, 'RPUSH', `l:${id}`, chunkOf(stretch, first)])
       first += stretch.records.length
     }
-    if (keyed) sent.push(client.set(keyOf(names, row), keyValue({ ...row, isRetry: false })))
-    return sent
+    if (keyed) changes.push(set(keyOf(names, row).slice(names.shard.length + 1), keyValue({ ...row, isRetry: false })))
+    return changes
   }
+}
+
+const refused = (error: unknown): never => {
+  throw storageError(error)
 }
 
 interface ChunkStretch extends Stretch {
