@@ -217,7 +217,7 @@ describe.skipIf(NO_REDIS)('with Redis', () => {
     return client
   }
 
-  it('one that was stopped, and replaced meanwhile, writes and removes nothing of what another one filled', async () => {
+  it('one that was stopped, and replaced meanwhile, writes and removes nothing of what another filled', async () => {
     const from = folder()
     await populated(from)
     const to = redisSide(redis)

@@ -142,6 +142,6 @@ export async function holdShard(
 export const inUse = (processes: number): SluiceError =>
   new SluiceError('in_use', {
     message:
-      `The fleet on this Redis has ${processes === 1 ? 'a process that runs' : `${processes} processes that run`}, or ` +
-      'is being moved by another command: stop all of them (SIGTERM), or choose another engine.redis.prefix.',
+      `The fleet on this Redis has ${processes === 1 ? 'a process that runs' : `${processes} processes that run`}, ` +
+      'or is being moved by another command: stop all of them (SIGTERM), or choose another engine.redis.prefix.',
   })

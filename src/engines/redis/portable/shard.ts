@@ -106,8 +106,8 @@ async function expectUsable({ connection, names }: Shard): Promise<void> {
 export const halfFilled = (): SluiceError =>
   new SluiceError('config_invalid', {
     message:
-      'This Redis is half filled: a migration, or a restore, was cut short, or is still under way. Run it again; what ' +
-      'it left is removed first.',
+      'This Redis is half filled: a migration, or a restore, was cut short, or is still under way. Run it again; ' +
+      'what it left is removed first.',
   })
 
 async function expectTaken({ connection, names }: Shard): Promise<void> {
