@@ -5,8 +5,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { priceData, priceFile } from './prices.ts'
-import { vocabularyFile } from './vocabulary.ts'
+import { vocabularyData } from './vocabulary.ts'
 
 const root = join(import.meta.dirname, '..')
 writeFileSync(join(root, 'src/pricing/prices.json'), priceFile(await priceData()))
-writeFileSync(join(root, 'src/admission/estimate/o200k.bin'), vocabularyFile())
+writeFileSync(join(root, 'src/admission/estimate/o200k.bin'), vocabularyData())

