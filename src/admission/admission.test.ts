@@ -1,8 +1,11 @@
 /** The guards, each by itself and in their order: pure, so that the same request is answered alike. */
 import { describe, expect, it } from 'vitest'
+import type { z } from 'zod'
 import type { Asked } from '../core/ports/admission.ts'
 import { createAdmission } from './admission.ts'
 import { type GuardSettings, guardSettings } from './settings.ts'
+
+type GuardInput = z.input<typeof guardSettings>[number]
 
 const asked = (more: Partial<Asked> = {}): Asked => ({
   tenant: 'acme',
@@ -13,11 +16,15 @@ const asked = (more: Partial<Asked> = {}): Asked => ({
   atMs: 0,
   ...more,
 })
-const code = (guards: readonly GuardSettings[], more?: Partial<Asked>): string | null =>
-  createAdmission(() => guards).check(asked(more))?.code ?? null
+/** As the configuration reads them. */
+const read = (guards: readonly GuardInput[]): readonly GuardSettings[] => guardSettings.parse(guards)
+const code = (guards: readonly GuardInput[], more?: Partial<Asked>): string | null => {
+  const settings = read(guards)
+  return createAdmission(() => settings).check(asked(more)).error?.code ?? null
+}
 
 describe('max-context', () => {
-  const guard: GuardSettings = { guard: 'max-context', tokens: 10 }
+  const guard: GuardInput = { guard: 'max-context', tokens: 10 }
   it('lets exactly so many tokens pass', () => {
     expect(code([guard])).toBe(null)
     expect(code([guard], { promptTokens: 11 })).toBe('context_length_exceeded')
@@ -25,7 +32,7 @@ describe('max-context', () => {
 })
 
 describe('allow-models', () => {
-  const guard: GuardSettings = { guard: 'allow-models', models: ['gpt-4o', 'text-*'] }
+  const guard: GuardInput = { guard: 'allow-models', models: ['gpt-4o', 'text-*'] }
   it.each([
     ['gpt-4o', null],
     ['gpt-4o-mini', 'model_not_allowed'],
@@ -39,14 +46,14 @@ describe('allow-models', () => {
 })
 
 it('allow-models: "*" allows every model', () => {
-  const guard = guardSettings.parse([{ guard: 'allow-models', models: ['*'] }])
+  const guard: readonly GuardInput[] = [{ guard: 'allow-models', models: ['*'] }]
   expect(code(guard, { model: 'any' })).toBe(null)
   expect(guardSettings.safeParse([{ guard: 'allow-models', models: [''] }]).success).toBe(false)
   expect(guardSettings.safeParse([{ guard: 'allow-models', models: ['**'] }]).success).toBe(false)
 })
 
 describe('deny-terms', () => {
-  const guard: GuardSettings = { guard: 'deny-terms', terms: ['WORLD peace', 'ü'] }
+  const guard: GuardInput = { guard: 'deny-terms', terms: ['WORLD peace', 'ü'] }
   it.each<[string, readonly string[], string | null]>([
     ['in any case, within a word', ['the New World Peaceful'], 'content_blocked'],
     ['in any text', ['fine', 'ÜBER'], 'content_blocked'],
@@ -56,13 +63,14 @@ describe('deny-terms', () => {
     expect(code([guard], { texts: () => texts })).toBe(refused)
   })
   it('does not repeat what it found', () => {
-    const refusal = createAdmission(() => [guard]).check(asked({ texts: () => ['secret world peace'] }))
-    expect(refusal?.message).not.toMatch(/world|secret/)
+    const settings = read([guard])
+    const { error } = createAdmission(() => settings).check(asked({ texts: () => ['secret world peace'] }))
+    expect(error?.message).not.toMatch(/world|secret/)
   })
 })
 
 it('the first guard that blocks answers, and nothing is read for the others', () => {
-  const guards: readonly GuardSettings[] = [
+  const guards: readonly GuardInput[] = [
     { guard: 'max-context', tokens: 5 },
     { guard: 'deny-terms', terms: ['hello'] },
   ]
@@ -72,9 +80,9 @@ it('the first guard that blocks answers, and nothing is read for the others', ()
 })
 
 it('each tenant has its own, and a reload changes them at once', () => {
-  let strict: readonly GuardSettings[] = [{ guard: 'allow-models', models: ['other'] }]
+  let strict = read([{ guard: 'allow-models', models: ['other'] }])
   const admission = createAdmission((tenant) => (tenant === 'acme' ? strict : undefined))
-  const refused = (tenant: string): boolean => admission.check(asked({ tenant })) !== null
+  const refused = (tenant: string): boolean => admission.check(asked({ tenant })).error !== null
   expect([refused('acme'), refused('else')]).toEqual([true, false])
   strict = []
   expect(refused('acme')).toBe(false)

@@ -1,9 +1,11 @@
 /** The worker: takes leases, asks providers, writes what they answer. */
+import { createAnswerGuards } from '../admission/answers.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { startPool, type WorkerPool } from '../worker/pool.ts'
 import { createPrompts } from '../worker/prompt.ts'
 import type { Settings } from './in-force.ts'
+import { createModerator } from './moderation.ts'
 import type { Runtime } from './runtime.ts'
 
 const MAX_PENDING_BYTES = 1 << 20
@@ -17,17 +19,21 @@ export const NO_WORKER: WorkerPool = {
 }
 
 export function startWorker(
-  { config }: Settings,
+  settings: Settings,
   { work, log, conversations }: Pick<Engine, 'work' | 'log' | 'conversations'>,
   catalogue: Catalogue,
-  { clock, ids, emit, log: report }: Runtime,
+  runtime: Runtime,
 ): WorkerPool {
-  return startPool(
+  const { config } = settings
+  const { clock, ids, emit, log: report } = runtime
+  const moderator = createModerator(() => settings.config.proxy, runtime)
+  const pool = startPool(
     work,
     {
       deployment: (name) => catalogue.deployment(name),
       open: (lease) => log.open(lease),
       read: (job, afterSeq, maxBytes) => log.read(job, afterSeq, maxBytes),
+      guards: createAnswerGuards((tenant) => settings.tenant(tenant)?.guards, { moderate: moderator.ask, emit }),
       finish: (lease, outcome) => work.finish(lease, outcome),
       clock,
       emit,
@@ -39,4 +45,11 @@ export function startWorker(
     clock,
     { ...config.workers, id: `worker-${Buffer.from(ids.random(8)).toString('hex')}` },
   )
+  return {
+    ...pool,
+    async drain(ms) {
+      await pool.drain(ms)
+      moderator.close()
+    },
+  }
 }

@@ -87,6 +87,10 @@ export const ERRORS = {
   model_not_allowed: row(403, 'This tenant may not use that model.'),
   context_length_exceeded: row(400, 'The prompt is longer than this tenant may send: shorten it.'),
   content_blocked: row(400, "The content is not allowed in this tenant's requests."),
+  output_too_long: row(400, 'The request asks for a longer answer than this tenant may have: lower max_tokens.'),
+  tool_not_allowed: row(403, 'This tenant may not use that tool.'),
+  modality_not_allowed: row(403, 'This tenant may not send or ask for content of that kind.'),
+  loop_detected: row(409, 'The agent repeats itself: let it try something else, or end it.', { close: 4400 }),
   job_not_found: row(404, 'There is no such job.'),
   job_gone: row(410, 'The log of this job is no longer kept (retention); it cannot be resumed.', { close: 4404 }),
   job_lost: row(503, 'The store lost this job before it ended (a fail-over, or a restart): submit it again.', {
@@ -145,6 +149,10 @@ export const ERRORS = {
   provider_cut: row(502, 'The model provider ended the answer before it was complete.'),
   provider_garbage: row(502, 'The model provider sent something that is not a valid answer.'),
   provider_timeout: row(504, 'The model provider did not answer in time.'),
+  answer_invalid: row(502, 'The answer does not match the JSON Schema that was asked for (guard json-schema).'),
+  moderation_failed: row(503, 'The moderation service did not answer, and nothing passes without it; retry later.', {
+    close: 1013,
+  }),
   worker_lost: row(502, 'The worker died after part of the answer had been shown, and the answer cannot be continued.'),
   stream_restarted: row(
     502,

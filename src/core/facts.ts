@@ -5,6 +5,7 @@
  */
 import type { ErrorCode, SluiceError } from './errors.ts'
 import type { Job, JobDraft, JobId, JobKind, JobState, TenantId, Timing, Usage } from './job.ts'
+import type { Ruling } from './ruling.ts'
 import type { Traceparent } from './trace.ts'
 
 /** Who asked. */
@@ -87,6 +88,9 @@ interface RequestFact extends Asker {
 type SubmitFact =
   | (AboutJob & { readonly type: 'job-submitted'; readonly kind: JobKind; readonly joined: boolean })
   | (Asker & { readonly type: 'job-refused'; readonly code: ErrorCode })
+
+/** From admission, of a request; from the worker, of an answer: what a guard of the tenant made of it. */
+type GuardFact = Asker & { readonly type: 'guard-decided'; readonly job: JobId | null } & Ruling
 
 /** From the engine. */
 type JobFact = AboutJob &
@@ -180,6 +184,7 @@ type StoreFact =
 export type Happened =
   | RequestFact
   | SubmitFact
+  | GuardFact
   | JobFact
   | AttemptFact
   | ReaderFact

@@ -16,11 +16,13 @@ export interface Log {
 
 type JobEnded = Extract<Fact, { type: 'job-ended' }>
 type RequestEnded = Extract<Fact, { type: 'request-ended' }>
+type GuardDecided = Extract<Fact, { type: 'guard-decided' }>
 type AttemptEnded = Extract<Fact, { type: 'attempt-ended' }>
 
 export function createReporter(log: Log, clock: Clock): Observe {
   const attempts = new Throttle(clock)
   const refusals = new Throttle(clock)
+  const rulings = new Throttle(clock)
 
   function jobEnded(fact: JobEnded): void {
     const { state, deployment, usage, timing } = fact
@@ -63,8 +65,19 @@ export function createReporter(log: Log, clock: Clock): Observe {
     log.info(line, 'request refused')
   }
 
+  function guardDecided(fact: GuardDecided): void {
+    const { job, tenant, keyId, model, requestId, trace, guard, on, mode, verdict, rules, count, unscanned } = fact
+    const left = rulings.pass()
+    if (left === null) return
+    const who = { job, tenant, key: keyId, model, request_id: requestId, ...traceId(trace) }
+    const what = { guard, on, mode, verdict, rules, count, ...(unscanned.length > 0 && { not_scanned: unscanned }) }
+    log.info({ ...who, ...what, ...left }, 'guard decided')
+  }
+
   return (fact) => {
     switch (fact.type) {
+      case 'guard-decided':
+        return guardDecided(fact)
       case 'job-ended':
         return jobEnded(fact)
       case 'attempt-ended':

@@ -32,6 +32,7 @@ function setUp() {
       open: () => ({ epoch: 1, head: 0, pendingBytes: 0, append() {}, noteFirstText() {}, flushed: async () => {} }),
       read: async () => null,
       prompt: ({ body }) => body,
+      guards: { stand: () => null },
       async finish({ attempt }: Lease, { kind }: Outcome) {
         ended.push(`${attempt} ${kind}`)
         return { kind: 'ended', state: 'done' }

@@ -169,6 +169,7 @@ function setUp(
             if (broken.emit === true && type === 'attempt-ended') throw new TypeError('a fault of ours')
           },
           onFault: (thrown) => void faults.push(thrown),
+          guards: { stand: () => null },
           async prompt({ body }) {
             await promptAfter
             return body

@@ -15,6 +15,7 @@ import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
 import { Once } from '../core/once.ts'
+import type { AnswerGuards } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
 import type { Deployment, Provider, ProviderEnd, ProviderRun, ProviderSink } from '../core/ports/provider.ts'
 import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
@@ -34,6 +35,8 @@ export interface RunDeps {
   readonly read: (job: string, afterSeq: number, maxBytes: number) => Promise<LogPage | null>
   /** The request as the upstream gets it: a conversation's with all that was said before. */
   readonly prompt: (request: JobRequest, deployment: Deployment) => Uint8Array | Promise<Uint8Array>
+  /** What a tenant's guards have to look at in answers. */
+  readonly guards: AnswerGuards
   readonly finish: (lease: Lease, outcome: Outcome) => Promise<Finished>
   readonly emit: Emit
   /** Something unforeseen was thrown: for the log. Must not throw. */
@@ -152,17 +155,19 @@ export class Run implements ProviderSink {
   #ask(deployment: Deployment, body: Uint8Array, prefix: string | undefined): void {
     if (this.#stop !== null) return this.#settle(this.#stopped(this.#stop))
     const { job, attempt } = this.lease
+    const call = { job, attempt, deployment: deployment.name, body, prefix }
+    const stage = this.#deps.guards.stand(call, this, () => this.#call?.abort())
     this.#call = deployment.provider.start(
       {
         kind: job.kind,
-        body,
+        body: stage?.body ?? body,
         stream: asksForStream(deployment, job),
         requestId: `${job.id}.${attempt}`,
         trace: job.trace,
         timeouts: deployment.timeouts,
-        prefix,
+        prefix: stage === null ? prefix : stage.prefix,
       },
-      this,
+      stage ?? this,
     )
   }
 

@@ -1,6 +1,9 @@
-/** What a job must pass before the queue sees it, whichever door it came through. */
+/** What a job must pass before the queue sees it, whichever door it came through, and what its answer must pass. */
 import type { SluiceError } from '../errors.ts'
-import type { JobKind, TenantId } from '../job.ts'
+import type { Job, JobKind, TenantId } from '../job.ts'
+import type { JsonRecord } from '../json.ts'
+import type { Ruling } from '../ruling.ts'
+import type { ProviderSink } from './provider.ts'
 
 /** A checked request, in no dialect. */
 export interface Asked {
@@ -14,6 +17,18 @@ export interface Asked {
   readonly texts: () => readonly string[]
   /** When it is asked, wall clock: guards have no clock of their own. */
   readonly atMs: number
+  /** Images, sounds, files and texts that can't be decoded: nothing of them is in `texts`. Absent: none. */
+  readonly media?: () => number
+  /** Its members. Absent: nothing is known but what is above. */
+  readonly request?: () => JsonRecord
+}
+
+export interface Decision {
+  /** Of the first guard that blocks it; null if all let it pass. */
+  readonly error: SluiceError | null
+  /** The request as it may be stored and sent, given the one that was asked; null: as it is. */
+  readonly edit: ((body: Uint8Array) => Uint8Array) | null
+  readonly rulings: readonly Ruling[]
 }
 
 /**
@@ -21,6 +36,32 @@ export interface Asked {
  * change.
  */
 export interface Admission {
-  /** The error of the first of the tenant's guards that blocks it; null if all let it pass. */
-  check(asked: Asked): SluiceError | null
+  check(asked: Asked): Decision
+}
+
+/** A call that is about to be made for an attempt. */
+export interface GuardedCall {
+  readonly job: Job
+  readonly attempt: number
+  readonly deployment: string
+  /** The request for the provider. */
+  readonly body: Uint8Array
+  /** What is to be continued. */
+  readonly prefix: string | undefined
+}
+
+/** Stands between a provider and the log: the provider's sink. */
+export interface Stage extends ProviderSink {
+  /** The request, and what is to be continued, as the provider may see them. */
+  readonly body: Uint8Array
+  readonly prefix: string | undefined
+}
+
+/** The guards of answers. */
+export interface AnswerGuards {
+  /**
+   * Null: no guard of the tenant concerns this answer, and its events go to the log as they come. Else `to` gets what
+   * may be stored; `abort` stops the call. Throws what keeps the call from being made.
+   */
+  stand(call: GuardedCall, to: ProviderSink, abort: () => void): Stage | null
 }

@@ -10,7 +10,7 @@ import type { KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { type Draft, dialectDraft, jobDraft, spokenAt } from '../submit/draft.ts'
 import { checkModel, namesOf, noModel } from '../submit/model.ts'
-import { promptOf } from '../submit/texts.ts'
+import { promptOf } from '../../core/text-request.ts'
 import { modelRefusal } from './models.ts'
 
 /** One of them is counted. */

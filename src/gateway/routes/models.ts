@@ -45,8 +45,8 @@ export function modelRefusal(
   model: string,
 ): SluiceError | null {
   const asked = { tenant, kind: 'chat', model, promptTokens: 0, texts: () => [], atMs: clock.wallMs() } as const
-  const blocked = admission.check(asked)
-  return blocked?.code === 'model_not_allowed' ? blocked : null
+  const { error } = admission.check(asked)
+  return error?.code === 'model_not_allowed' ? error : null
 }
 
 const modelView = ({ id, created, ownedBy }: PublicModel): Record<string, unknown> => ({

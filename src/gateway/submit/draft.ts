@@ -7,6 +7,7 @@ import type { JobDraft, JobOptions } from '../../core/job.ts'
 import { editObject, isRecord, type JsonRecord } from '../../core/json.ts'
 import type { Dialect, RequestForm, StreamForm } from '../../core/ports/dialect.ts'
 import type { Weight } from '../../core/ports/weights.ts'
+import { promptOf } from '../../core/text-request.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
 import { type Caller, shareOf, userOf, withinNames } from '../caller/caller.ts'
 import { namesAnother } from '../caller/named-user.ts'
@@ -16,7 +17,6 @@ import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 import { checkModel, namesOf, noModel } from './model.ts'
 import { maxOutputTokens } from './output.ts'
-import { promptOf, textsOf } from './texts.ts'
 
 /** What a draft is made with. */
 export type DraftDeps = Pick<GatewayDeps, 'models' | 'weights' | 'dialects' | 'options'>
@@ -58,7 +58,8 @@ export interface Draft {
   readonly weight: Weight
   /** The most that it lets its model answer; null: it names no limit. */
   readonly maxOutputTokens: number | null
-  readonly texts: () => readonly string[]
+  /** The request, for guards. */
+  readonly value: JsonRecord
   /** How its client asked to follow the answer; null: it wants it whole. */
   readonly stream: StreamForm | null
 }
@@ -209,7 +210,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (metadata !== undefined) job.metadata = metadata
   if (origin.trace !== null) job.trace = origin.trace
   const most = maxOutputTokens(kind, value)
-  return { job, weight, maxOutputTokens: most, texts: () => textsOf(value), stream }
+  return { job, weight, maxOutputTokens: most, value, stream }
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }

@@ -24,7 +24,7 @@ const DRAFT = {
   options: {},
 } as JobDraft
 const WEIGHT = { tokens: 1, own: 1, exact: true, isPlain: true }
-const draft: Draft = { job: DRAFT, weight: WEIGHT, maxOutputTokens: null, texts: () => [], stream: null }
+const draft: Draft = { job: DRAFT, weight: WEIGHT, maxOutputTokens: null, value: {}, stream: null }
 const jobOf = (user: string): Job => ({ ...DRAFT, id: 'job_1', state: 'failed', user }) as unknown as Job
 
 const ACCEPTED: Submitted = { kind: 'accepted', job: jobOf('ann'), place: PLACE }
@@ -48,7 +48,9 @@ function setUp(result = ACCEPTED, { revoked = '', blocked = false } = {}) {
   const submits = createSubmits(
     {
       clock: manualClock(),
-      admission: { check: () => (blocked ? new SluiceError('content_blocked') : null) },
+      admission: {
+        check: () => ({ error: blocked ? new SluiceError('content_blocked') : null, edit: null, rulings: [] }),
+      },
       weights: { weigh: () => WEIGHT, accepted: (job) => void weighed.push(job) },
       submissions: {
         submit: async (drafts) => keep(drafts.length),

@@ -7,12 +7,14 @@ import { SluiceError } from '../../core/errors.ts'
 import { aboutDraft, aboutJob } from '../../core/facts.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
+import type { Decision } from '../../core/ports/admission.ts'
 import type { Begun, Submitted } from '../../core/ports/submissions.ts'
+import type { Ruling } from '../../core/ruling.ts'
+import { type Content, contentOf } from '../../core/text-request.ts'
 import type { Auth } from '../caller/auth.ts'
 import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Draft } from './draft.ts'
-import { textsOf } from './texts.ts'
 
 export interface Taken {
   readonly kind: 'accepted' | 'joined'
@@ -37,45 +39,75 @@ export interface Submits {
 type SubmitDeps = Pick<GatewayDeps, 'admission' | 'weights' | 'submissions' | 'jobs' | 'emit' | 'clock'>
 
 export function createSubmits({ admission, weights, submissions, jobs, emit, clock }: SubmitDeps, auth: Auth): Submits {
-  function blocked(job: JobDraft | Job, texts: Draft['texts']): SluiceError | null {
+  function decide(job: JobDraft | Job, request: () => JsonRecord): Decision {
     const { tenant, kind, model, promptTokens } = job
-    return admission.check({ tenant, kind, model, promptTokens, texts, atMs: clock.wallMs() })
+    let content: Content | null = null
+    const read = (): Content => {
+      content ??= contentOf(request())
+      return content
+    }
+    const texts = () => read().texts
+    const media = () => read().media
+    return admission.check({ tenant, kind, model, promptTokens, texts, media, request, atMs: clock.wallMs() })
+  }
+
+  /** As its tenant's guards let it pass; else the error that blocks it. */
+  function guarded({ job, value }: Draft): Passed | Blocked {
+    const { error, edit, rulings } = decide(job, () => value)
+    if (error !== null) return { error, rulings }
+    if (edit === null) return { job, rulings }
+    try {
+      // Its digest stays that of what the client sent, and would send again
+      return { job: { ...job, body: edit(job.body) }, rulings }
+    } catch (thrown) {
+      return { error: SluiceError.from(thrown), rulings }
+    }
   }
 
   /** The outcome, for the caller and as a fact. */
-  function outcome<R extends Begun>(caller: Caller | null, job: JobDraft | Job, result: R): R | Refused {
+  function outcome<R extends Begun>(
+    caller: Caller | null,
+    job: JobDraft | Job,
+    result: R,
+    rulings: readonly Ruling[],
+  ): R | Refused {
     const isForeign = result.kind === 'joined' && caller !== null && !canSee(caller, result.job)
     const told = isForeign ? refusal(new SluiceError('idempotency_conflict')) : result
+    const id = told.kind === 'refused' ? null : told.job.id
+    for (const ruling of rulings) emit({ ...aboutDraft(job), type: 'guard-decided', job: id, ...ruling })
     if (told.kind === 'refused') emit({ ...aboutDraft(job), type: 'job-refused', code: told.error.code })
     else emit({ ...aboutJob(told.job), type: 'job-submitted', kind: job.kind, joined: told.kind === 'joined' })
     return told
   }
 
   /** The outcome of a draft; how well it was weighed its end will tell. */
-  function taking<R extends Begun>(caller: Caller, { job, weight }: Draft, result: R): R | Refused {
-    const told = outcome(caller, job, result)
+  function taking<R extends Begun>(
+    caller: Caller,
+    { job, weight }: Draft,
+    result: R,
+    rulings: readonly Ruling[],
+  ): R | Refused {
+    const told = outcome(caller, job, result, rulings)
     const { tenant, model, options } = job
     if (told.kind === 'accepted')
       weights.accepted(told.job.id, { tenant, model, conversation: options.conversation }, weight)
     return told
   }
 
-  function refuse(caller: Caller | null, job: JobDraft | Job, error: SluiceError): never {
-    outcome(caller, job, refusal(error))
+  function refuse(caller: Caller | null, job: JobDraft | Job, { error, rulings }: Blocked): never {
+    outcome(caller, job, refusal(error), rulings)
     throw error
   }
 
   async function all(caller: Caller, drafts: ReadonlyArray<Draft | SluiceError>): Promise<readonly Submitted[]> {
     auth.check(caller)
-    const checked = drafts.map((draft) =>
-      draft instanceof SluiceError ? draft : (blocked(draft.job, draft.texts) ?? draft),
-    )
-    const passed = checked.filter((draft): draft is Draft => !(draft instanceof SluiceError))
-    const results = (await submissions.submit(passed.map(({ job }) => job))).values()
+    const checked = drafts.map((draft) => (draft instanceof SluiceError ? draft : guarded(draft)))
+    const passed = checked.flatMap((each) => ('job' in each ? [each.job] : []))
+    const results = (await submissions.submit(passed)).values()
     return drafts.map((draft, i) => {
       if (draft instanceof SluiceError) return refusal(draft)
-      const now = checked[i]
-      return taking(caller, draft, now instanceof SluiceError ? refusal(now) : results.next().value!)
+      const now = checked[i] as Passed | Blocked
+      return taking(caller, draft, 'job' in now ? results.next().value! : refusal(now.error), now.rulings)
     })
   }
 
@@ -84,10 +116,10 @@ export function createSubmits({ admission, weights, submissions, jobs, emit, clo
     one: async (caller, draft) => taken((await all(caller, [draft]))[0]),
     async begin(caller, draft) {
       auth.check(caller)
-      const refused = blocked(draft.job, draft.texts)
-      if (refused !== null) refuse(caller, draft.job, refused)
-      const { result, power } = await submissions.begin(draft.job)
-      return { job: taken(taking(caller, draft, result)).job, power }
+      const now = guarded(draft)
+      if ('error' in now) refuse(caller, draft.job, now)
+      const { result, power } = await submissions.begin(now.job)
+      return { job: taken(taking(caller, draft, result, now.rulings)).job, power }
     },
     async again(caller, id) {
       const job = await jobs.get(id)
@@ -95,13 +127,26 @@ export function createSubmits({ admission, weights, submissions, jobs, emit, clo
       if (job.state !== 'failed' && job.state !== 'expired') throw notAgain()
       const request = await jobs.request(id)
       if (caller !== null) auth.check(caller)
-      const refused = blocked(job, () => textsOf(parsed(request)))
-      if (refused !== null) refuse(caller, job, refused)
+      const { error, edit, rulings } = decide(job, () => parsed(request))
+      // It runs as it was stored
+      const refused = error ?? (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
+      if (refused !== null) refuse(caller, job, { error: refused, rulings })
       const result = await submissions.redrive(id)
       if (result === null) throw notAgain()
-      return taken(outcome(caller, job, result))
+      return taken(outcome(caller, job, result, rulings))
     },
   }
+}
+
+/** As the queue gets it. */
+interface Passed {
+  readonly job: JobDraft
+  readonly rulings: readonly Ruling[]
+}
+
+interface Blocked {
+  readonly error: SluiceError
+  readonly rulings: readonly Ruling[]
 }
 
 type Refused = Extract<Begun, { kind: 'refused' }>
@@ -110,6 +155,19 @@ const refusal = (error: SluiceError): Refused => ({ kind: 'refused', error })
 
 const notAgain = (): SluiceError =>
   new SluiceError('invalid_request', { message: 'Only a failed or expired job can be redriven.' })
+
+function isSame(edit: NonNullable<Decision['edit']>, request: Uint8Array): boolean {
+  try {
+    return Buffer.compare(edit(request), request) === 0
+  } catch {
+    return false
+  }
+}
+
+const notAsStored = (): SluiceError =>
+  new SluiceError('content_blocked', {
+    message: "The tenant's guards would change this request since it was stored: submit it again.",
+  })
 
 /** Throws what it was refused for. */
 function taken<R extends Begun>(result: R): Exclude<R, Refused> {

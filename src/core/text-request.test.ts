@@ -1,7 +1,7 @@
 /** What an estimate is made of: every text once, frames, media; and never more than it has time for. */
 import { describe, expect, it } from 'vitest'
 import type { JsonRecord } from '../../core/json.ts'
-import { promptOf } from './texts.ts'
+import { promptOf } from './text-request.ts'
 
 const prompt = (request: JsonRecord) => promptOf(request, JSON.stringify(request).length)
 const NOTHING = { texts: [], media: [], frameTokens: 0, syntaxTokens: 0, unreadBytes: 0 }

@@ -2,9 +2,10 @@
  * What a request brings for its model to read: for the guards, and for the estimate of its size. Providers read more
  * members than are known here, so all text counts, however deep and whatever it is called.
  */
-import { isText } from '../../core/fields.ts'
-import { isRecord, type JsonRecord } from '../../core/json.ts'
-import type { Medium, Prompt } from '../../core/ports/weights.ts'
+import { isText } from './fields.ts'
+import { isRecord, type JsonRecord } from './json.ts'
+import { editStrings, type Names } from './json-strings.ts'
+import type { Medium, Prompt } from './ports/weights.ts'
 
 /** Members that may hold an image, a sound, a file, or its address: letters by chance. */
 const MEDIA = new Set([
@@ -55,22 +56,48 @@ interface Visitor {
   syntax(): void
 }
 
-/** Each text in a checked request; of a message in parts also their texts as one, as many models read them. */
-export function textsOf(request: JsonRecord): readonly string[] {
+/** What guards can read of a request, and how much there is that they can't. */
+export interface Content {
+  /** Each text; of a message in parts also their texts as one, as many models read them. */
+  readonly texts: readonly string[]
+  /** Images, sounds and files, and texts that can't be decoded. */
+  readonly media: number
+}
+
+/** Of a checked request. */
+export function contentOf(request: JsonRecord): Content {
   const texts: string[] = []
+  let media = 0
+  const visitor: Visitor = { ...NOTHING, text: (text) => void texts.push(text), medium: () => void media++ }
   for (const name in request)
-    if (name !== 'model') visit(request[name], name, SCHEMAS.has(name), undefined, { ...NOTHING, text: push(texts) })
+    if (name !== 'model') visit(request[name], name, SCHEMAS.has(name), undefined, visitor)
   const { messages } = request
   for (const message of Array.isArray(messages) ? messages : []) {
     const content = isRecord(message) ? message['content'] : null
     if (Array.isArray(content) && content.length > 1) texts.push(content.map(partText).join(''))
   }
-  return texts
+  return { texts, media }
+}
+
+export const textsOf = (request: JsonRecord): readonly string[] => contentOf(request).texts
+
+/**
+ * The request with each of its texts as `edit` returns it; every other byte stays as it was. Names of members and
+ * encoded texts can't be edited.
+ */
+export const editTexts = (request: Uint8Array, edit: (text: string) => string): Uint8Array =>
+  editStrings(request, (text, names) => (isEditable(text, names) ? edit(text) : text))
+
+function isEditable(text: string, names: Names): boolean {
+  if (names[0] === 'model') return false
+  const name = names.findLast((each) => typeof each === 'string') ?? ''
+  if (ENUMERATED.has(name) && WORDS.has(text)) return false
+  const isFree = SCHEMAS.has(names[0] as string) || names.some((each) => ARGUMENTS.has(each as string))
+  return isFree || !MEDIA.has(name) || mediaTypeOf(text) === null
 }
 
 const ignore = (): void => {}
 const NOTHING: Visitor = { goOn: () => true, text: ignore, medium: ignore, number: ignore, syntax: ignore }
-const push = (texts: string[]) => (text: string) => void texts.push(text)
 
 function partText(part: unknown): string {
   const text = isRecord(part) ? part['text'] : part
@@ -148,8 +175,11 @@ function visitText(text: string, name: string, isFree: boolean, detail: unknown,
   if (name === FILE_ID) to.medium(text, name, detail)
   const type = !isFree && MEDIA.has(name) ? mediaTypeOf(text) : null
   if (type === null) to.text(text)
-  else if (type.startsWith('text/')) to.text(Buffer.from(text.slice(text.indexOf(',')), 'base64').toString('utf8'))
-  else to.medium(text, name, detail)
+  else if (type.startsWith('text/')) {
+    const decoded = Buffer.from(text.slice(text.indexOf(',')), 'base64').toString('utf8')
+    to.text(decoded)
+    if (decoded.includes('\ufffd')) to.medium(text, name, detail)
+  } else to.medium(text, name, detail)
 }
 
 /** Null: these are words. Empty: of an unknown type. */

@@ -1,0 +1,2 @@
+/** What stands where something was redacted. */
+export const marker = (rule: string): string => `[redacted:${rule}]`

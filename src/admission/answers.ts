@@ -1,0 +1,32 @@
+/** The guards of answers, as the worker meets them. */
+import { aboutJob, type Emit } from '../core/facts.ts'
+import type { TenantId } from '../core/job.ts'
+import type { AnswerGuards } from '../core/ports/admission.ts'
+import type { Moderate } from './answer/moderating.ts'
+import { AnswerStage } from './answer/stage.ts'
+import { guardsOf } from './made.ts'
+import type { GuardSettings } from './settings.ts'
+
+export interface AnswerGuardsDeps {
+  readonly moderate: Moderate
+  readonly emit: Emit
+}
+
+/** `settingsOf`: as for createAdmission. */
+export function createAnswerGuards(
+  settingsOf: (tenant: TenantId) => readonly GuardSettings[] | undefined,
+  { moderate, emit }: AnswerGuardsDeps,
+): AnswerGuards {
+  return {
+    stand(call, to, abort) {
+      const settings = settingsOf(call.job.tenant)
+      if (settings === undefined || settings.length === 0) return null
+      const guards = guardsOf(settings)
+      if (guards.every(({ answer }) => answer === null)) return null
+      const tell = (rulings: Parameters<ConstructorParameters<typeof AnswerStage>[4]['tell']>[0]): void => {
+        for (const ruling of rulings) emit({ ...aboutJob(call.job), type: 'guard-decided', ...ruling })
+      }
+      return new AnswerStage(call, guards, to, abort, { moderate, tell })
+    },
+  }
+}

@@ -1,0 +1,53 @@
+/** Blocks requests that bring, or ask for, kinds of content that a tenant may not use. */
+import { z } from 'zod'
+import { SluiceError } from '../../core/errors.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
+import { defineGuard } from './guard.ts'
+
+const INPUT = ['text', 'image', 'audio', 'video', 'file'] as const
+const OUTPUT = ['text', 'image', 'audio'] as const
+
+/** Types of parts, as OpenAI's dialect and the engines that speak it name them. */
+const PARTS: ReadonlyMap<unknown, string> = new Map([
+  ...['text', 'refusal', 'input_text', 'output_text', 'thinking', 'tool_result'].map((type) => [type, 'text'] as const),
+  ...['image_url', 'image', 'input_image'].map((type) => [type, 'image'] as const),
+  ...['input_audio', 'audio', 'audio_url'].map((type) => [type, 'audio'] as const),
+  ...['video_url', 'video', 'input_video'].map((type) => [type, 'video'] as const),
+  ...['file', 'input_file', 'document', 'document_url', 'file_url'].map((type) => [type, 'file'] as const),
+])
+
+export const allowModalities = defineGuard(
+  'allow-modalities',
+  'Blocks requests with kinds of content that are not listed; a kind that it does not know is never allowed.',
+  {
+    input: z.array(z.enum(INPUT)).min(1).prefault(['text']).describe('What messages may contain.'),
+    output: z.array(z.enum(OUTPUT)).min(1).prefault(['text']).describe('What `modalities` may ask for.'),
+  },
+  ({ input, output }) => {
+    const [mayBring, mayAsk] = [new Set<string>(input), new Set<string>(output)]
+    return ({ request }) => {
+      if (request === undefined) return null
+      const { messages, modalities } = request()
+      for (const [i, message] of (Array.isArray(messages) ? messages : []).entries()) {
+        const refused = isRecord(message) ? kindsOf(message).find((kind) => !mayBring.has(kind)) : undefined
+        if (refused !== undefined) return refusal(`messages[${i}].content`, `send ${refused}`)
+      }
+      const asked = Array.isArray(modalities) ? modalities : []
+      const wanted = asked.find((kind) => !mayAsk.has(String(kind)))
+      return wanted === undefined ? null : refusal('modalities', 'ask for that kind of content')
+    }
+  },
+)
+
+const refusal = (param: string, what: string): SluiceError =>
+  new SluiceError('modality_not_allowed', { param, message: `This tenant may not ${what} (guard allow-modalities).` })
+
+function kindsOf({ content, audio, images }: JsonRecord): readonly string[] {
+  const kinds: string[] = []
+  if (Array.isArray(content))
+    for (const part of content)
+      kinds.push(isRecord(part) ? (PARTS.get(part['type'] ?? 'text') ?? 'content of an unknown kind') : 'text')
+  if (isRecord(audio)) kinds.push('audio')
+  if (Array.isArray(images)) kinds.push('image')
+  return kinds
+}

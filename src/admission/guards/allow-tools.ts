@@ -1,0 +1,54 @@
+/** Blocks requests that bring tools which are not on a tenant's list. */
+import { SluiceError } from '../../core/errors.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
+import { defineGuard } from './guard.ts'
+import { names, onList } from './names.ts'
+
+interface Tool {
+  readonly name: string
+  readonly param: string
+}
+
+export const allowTools = defineGuard(
+  'allow-tools',
+  'Blocks requests with any tool that is not listed.',
+  {
+    tools: names().describe(
+      'Names of functions and custom tools, types of tools that a provider brings (`web_search`); a trailing `*` ' +
+        'matches any ending. Empty: no tools.',
+    ),
+  },
+  ({ tools }) => {
+    const isAllowed = onList(tools)
+    return ({ request }) => {
+      const refused = request === undefined ? undefined : toolsOf(request()).find(({ name }) => !isAllowed(name))
+      return refused === undefined
+        ? null
+        : new SluiceError('tool_not_allowed', {
+            param: refused.param,
+            message: `This tenant may not use the tool ${JSON.stringify(refused.name.slice(0, 64))} (guard allow-tools).`,
+          })
+    }
+  },
+)
+
+function toolsOf({ tools, functions, web_search_options: search }: JsonRecord): readonly Tool[] {
+  const named = (list: unknown, param: string, nameOf: (tool: JsonRecord) => unknown): readonly Tool[] =>
+    !Array.isArray(list)
+      ? []
+      : list.map((tool, i) => {
+          const name = isRecord(tool) ? nameOf(tool) : null
+          return { name: typeof name === 'string' ? name : '', param: `${param}[${i}]` }
+        })
+  return [
+    ...named(tools, 'tools', toolName),
+    ...named(functions, 'functions', ({ name }) => name),
+    ...(search === undefined || search === null ? [] : [{ name: 'web_search', param: 'web_search_options' }]),
+  ]
+}
+
+function toolName({ type, function: made, custom }: JsonRecord): unknown {
+  if (isRecord(made)) return made['name']
+  if (isRecord(custom)) return custom['name']
+  return type
+}
