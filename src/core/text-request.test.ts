@@ -1,6 +1,6 @@
 /** What an estimate is made of: every text once, frames, media; and never more than it has time for. */
 import { describe, expect, it } from 'vitest'
-import type { JsonRecord } from '../../core/json.ts'
+import type { JsonRecord } from './json.ts'
 import { promptOf } from './text-request.ts'
 
 const prompt = (request: JsonRecord) => promptOf(request, JSON.stringify(request).length)

@@ -69,8 +69,7 @@ export function contentOf(request: JsonRecord): Content {
   const texts: string[] = []
   let media = 0
   const visitor: Visitor = { ...NOTHING, text: (text) => void texts.push(text), medium: () => void media++ }
-  for (const name in request)
-    if (name !== 'model') visit(request[name], name, SCHEMAS.has(name), undefined, visitor)
+  for (const name in request) if (name !== 'model') visit(request[name], name, SCHEMAS.has(name), undefined, visitor)
   const { messages } = request
   for (const message of Array.isArray(messages) ? messages : []) {
     const content = isRecord(message) ? message['content'] : null

@@ -3,21 +3,22 @@ import { SluiceError } from '../../core/errors.ts'
 import { bad, checkNames, isText } from '../../core/fields.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import type { Price } from '../../core/ports/prices.ts'
+import { promptOf } from '../../core/text-request.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
 import { type JsonBody, memberBytes, readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { type Draft, dialectDraft, jobDraft, spokenAt } from '../submit/draft.ts'
+import { decide } from '../submit/guarded.ts'
 import { checkModel, namesOf, noModel } from '../submit/model.ts'
-import { promptOf } from '../../core/text-request.ts'
 import { modelRefusal } from './models.ts'
 
 /** One of them is counted. */
 const COUNTED = ['messages', 'input', 'text'] as const
 
 export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
-  const { admission, weights, models, prices, clock, options } = deps
+  const { weights, models, prices, clock, options } = deps
 
   async function tokenize(call: KeyCall): Promise<Answer> {
     const { value, bytes } = await readJson(call, options.maxBodyBytes, options)
@@ -33,12 +34,12 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
   }
 
   async function estimate(call: KeyCall): Promise<Answer> {
-    const { job, weight, maxOutputTokens, texts } = draftOf(call, await readJson(call, options.maxBodyBytes, options))
-    const { tenant, kind, model, promptTokens } = job
+    const { job, weight, maxOutputTokens, value } = draftOf(call, await readJson(call, options.maxBodyBytes, options))
+    const { model, promptTokens } = job
     const now = clock.wallMs()
     // As a submit would be refused
-    const refusal = admission.check({ tenant, kind, model, promptTokens, texts, atMs: now })
-    if (refusal !== null) throw refusal
+    const { error } = decide(deps, job, () => value)
+    if (error !== null) throw error
     const price = prices.of(model, now)
     const priced = price !== null && 'cost' in price
     return json(200, {

@@ -10,11 +10,11 @@ import type { JsonRecord } from '../../core/json.ts'
 import type { Decision } from '../../core/ports/admission.ts'
 import type { Begun, Submitted } from '../../core/ports/submissions.ts'
 import type { Ruling } from '../../core/ruling.ts'
-import { type Content, contentOf } from '../../core/text-request.ts'
 import type { Auth } from '../caller/auth.ts'
 import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Draft } from './draft.ts'
+import { decide } from './guarded.ts'
 
 export interface Taken {
   readonly kind: 'accepted' | 'joined'
@@ -38,22 +38,12 @@ export interface Submits {
 
 type SubmitDeps = Pick<GatewayDeps, 'admission' | 'weights' | 'submissions' | 'jobs' | 'emit' | 'clock'>
 
-export function createSubmits({ admission, weights, submissions, jobs, emit, clock }: SubmitDeps, auth: Auth): Submits {
-  function decide(job: JobDraft | Job, request: () => JsonRecord): Decision {
-    const { tenant, kind, model, promptTokens } = job
-    let content: Content | null = null
-    const read = (): Content => {
-      content ??= contentOf(request())
-      return content
-    }
-    const texts = () => read().texts
-    const media = () => read().media
-    return admission.check({ tenant, kind, model, promptTokens, texts, media, request, atMs: clock.wallMs() })
-  }
+export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
+  const { weights, submissions, jobs, emit } = deps
 
   /** As its tenant's guards let it pass; else the error that blocks it. */
   function guarded({ job, value }: Draft): Passed | Blocked {
-    const { error, edit, rulings } = decide(job, () => value)
+    const { error, edit, rulings } = decide(deps, job, () => value)
     if (error !== null) return { error, rulings }
     if (edit === null) return { job, rulings }
     try {
@@ -127,7 +117,7 @@ export function createSubmits({ admission, weights, submissions, jobs, emit, clo
       if (job.state !== 'failed' && job.state !== 'expired') throw notAgain()
       const request = await jobs.request(id)
       if (caller !== null) auth.check(caller)
-      const { error, edit, rulings } = decide(job, () => parsed(request))
+      const { error, edit, rulings } = decide(deps, job, () => parsed(request))
       // It runs as it was stored
       const refused = error ?? (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
       if (refused !== null) refuse(caller, job, { error: refused, rulings })

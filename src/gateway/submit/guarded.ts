@@ -1,0 +1,22 @@
+/** A request before the guards of its tenant, whichever way it came. */
+import type { Clock } from '../../core/clock.ts'
+import type { Job, JobDraft } from '../../core/job.ts'
+import type { JsonRecord } from '../../core/json.ts'
+import type { Admission, Decision } from '../../core/ports/admission.ts'
+import { type Content, contentOf } from '../../core/text-request.ts'
+
+/** `request`: read only where a guard looks at it. */
+export function decide(
+  { admission, clock }: { readonly admission: Admission; readonly clock: Clock },
+  { tenant, kind, model, promptTokens }: JobDraft | Job,
+  request: () => JsonRecord,
+): Decision {
+  let content: Content | null = null
+  const read = (): Content => {
+    content ??= contentOf(request())
+    return content
+  }
+  const texts = () => read().texts
+  const media = () => read().media
+  return admission.check({ tenant, kind, model, promptTokens, texts, media, request, atMs: clock.wallMs() })
+}
