@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Json, JsonObject } from '../../core/fold.ts'
 import { payloadOf, toText } from '../../core/record.ts'
-import { samples, seeded } from '../scan/testing.ts'
-import { type GuardInput, type Staged, staged, textOf } from './testing.ts'
+import { samples, seeded } from '../testing/samples.ts'
+import { type GuardInput, type Staged, staged, textOf } from '../testing/staged.ts'
 
 const { secrets: KINDS, prose, pieces, pick } = samples(seeded(1))
 const SECRET = `ghp_${'0123456789abcdefghijklmnopqrstuvwxyz'}`

@@ -1,6 +1,6 @@
 /**
- * The texts of an answer, looked through on their way to the log. A chunk stays one chunk; what is held back of it comes
- * with a later one of its choice, or in one of its own before the choice ends.
+ * The texts of an answer, looked through on their way to the log. A chunk stays one chunk; what is held back of it
+ * comes with a later one of its choice, or in one of its own before the choice ends.
  *
  * A choice ends with its finish reason, unless more of it follows: some upstreams give one with every chunk. So a chunk
  * with a reason waits for what comes next.

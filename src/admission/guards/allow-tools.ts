@@ -26,11 +26,13 @@ export const allowTools = defineGuard(
         ? null
         : new SluiceError('tool_not_allowed', {
             param: refused.param,
-            message: `This tenant may not use the tool ${JSON.stringify(refused.name.slice(0, 64))} (guard allow-tools).`,
+            message: `This tenant may not use the tool ${quoted(refused.name)} (guard allow-tools).`,
           })
     }
   },
 )
+
+const quoted = (name: string): string => JSON.stringify(name.slice(0, 64))
 
 function toolsOf({ tools, functions, web_search_options: search }: JsonRecord): readonly Tool[] {
   const named = (list: unknown, param: string, nameOf: (tool: JsonRecord) => unknown): readonly Tool[] =>

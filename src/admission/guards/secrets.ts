@@ -7,7 +7,7 @@ import { action, on, textParts, unscanned } from './texts.ts'
 
 export const secrets = defineGuard(
   'secrets',
-  'Looks for keys and tokens that have a form of their own: of clouds, model providers, code hosts, JWTs, private keys.',
+  'Looks for keys and tokens that have a form of their own: of clouds, model providers, code hosts; JWTs, PEM keys.',
   { on, action, unscanned },
   (settings) => textParts('secrets', settings, { finder: ruleFinder(SECRETS), what: 'a key or token' }),
 )

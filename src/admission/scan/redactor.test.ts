@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { depth } from '../../../test/depth.ts'
+import { samples, seeded } from '../testing/samples.ts'
 import type { Finder } from './finder.ts'
 import { patternFinder } from './patterns.ts'
 import { PERSONAL } from './personal.ts'
@@ -9,7 +10,6 @@ import { Redactor } from './redactor.ts'
 import { SECRETS } from './secrets.ts'
 import { ruleFinder } from './sequence.ts'
 import { termFinder } from './terms.ts'
-import { samples, seeded } from './testing.ts'
 
 const secrets = ruleFinder(SECRETS)
 const personal = ruleFinder(Object.values(PERSONAL).flat())

@@ -68,7 +68,7 @@ interface Options {
   readonly within?: boolean
 }
 
-/** A run must not contain what the next part begins with, unless its length is fixed. Begins with a literal or a run. */
+/** A run must not contain what the next part begins with, unless its length is fixed. */
 export function sequence(
   name: string,
   parts: ReadonlyArray<string | Run>,

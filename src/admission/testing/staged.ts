@@ -8,9 +8,9 @@ import type { Job } from '../../core/job.ts'
 import type { Stage } from '../../core/ports/admission.ts'
 import type { ProviderEnd } from '../../core/ports/provider.ts'
 import { type Bytes, documentRecord, toBytes, toText } from '../../core/record.ts'
+import type { Moderate } from '../answer/moderating.ts'
 import { createAnswerGuards } from '../answers.ts'
 import { guardSettings } from '../settings.ts'
-import type { Moderate } from './moderating.ts'
 
 export type GuardInput = z.input<typeof guardSettings>[number]
 
