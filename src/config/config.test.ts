@@ -290,7 +290,7 @@ describe('what is wrong, where, and what was probably meant', () => {
     [
       'tenants: [{ name: a, guards: [{ guard: max-context, tokens: 1, token: 1 }] }]',
       'sluice.yaml:1:64: tenants[0].guards[0].token: is not a setting of the guard max-context. ' +
-        'Did you mean "tokens"? Known here: tokens.',
+        'Did you mean "tokens"? Known here: tokens, mode.',
     ],
     [
       'tenants: [{ name: a, guards: [{ guard: max-context, tokens: 0 }] }]',
