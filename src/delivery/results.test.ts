@@ -101,7 +101,7 @@ it('fails for those who asked, and is made anew for the next', async () => {
     read: (job, after, most) => (fails && after > 0 ? Promise.reject(new Error('EIO')) : whole.read(job, after, most)),
   })
   const asked = [ask(), ask()]
-  for (const one of asked) await expect(one).rejects.toThrow('EIO')
+  await Promise.all(asked.map((one) => expect(one).rejects.toThrow('EIO')))
   fails = false
   expect((await ask()).body).toBe('x')
   expect(made()).toBe(1)

@@ -116,7 +116,7 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
 
   it('advice about Redis is told once, by the first, and by the one that follows it', async () => {
     const bare = await RedisServer.start()
-    const args = ['--processes', '3']
+    const args = ['--processes', '3', '--port', String(await freePort()), '--admin-port', String(await freePort())]
     const { child, err, ended } = await startProcess(bare.url, 'all', { args })
     const advice = () => lines(err()).filter(({ detail }) => /maxmemory is 0/.test(String(detail)))
     await eventually(() => expect(advice().map(({ process }) => process)).toEqual([1]))

@@ -103,7 +103,7 @@ describe.skipIf(NO_REDIS)('Redis: gateways that go', () => {
   it.skipIf(!DEEP)(
     'a reader of a plain POST may move to another; a job without readers at any of them is canceled',
     async () => {
-      const http = { disconnect_grace_ms: 1_500 }
+      const http = { disconnect_grace_ms: 4_000 }
       const [a, b] = await Promise.all([
         start('gateway', { http }),
         start('gateway', { http }),
@@ -113,7 +113,7 @@ describe.skipIf(NO_REDIS)('Redis: gateways that go', () => {
       const post = await fetch(`${a.url}/v1/chat/completions`, {
         method: 'POST',
         headers: HEADERS,
-        body: JSON.stringify(chat('Hi. demo: tokens=300 delay=20')),
+        body: JSON.stringify(chat('Hi. demo: tokens=2000 delay=20')),
         signal: leaving.signal,
       })
       const [location, job] = [post.headers.get('location')!, post.headers.get('sluice-job')!]
@@ -124,7 +124,7 @@ describe.skipIf(NO_REDIS)('Redis: gateways that go', () => {
       const after = { 'last-event-id': [...whole.matchAll(/^id: (.*)$/gm)].at(-1)![1] }
       const again = await fetch(`${b.url}${location}`, { headers: { ...HEADERS, ...after }, signal: moving.signal })
       await someOf(again)
-      await new Promise((done) => setTimeout(done, 3_000))
+      await new Promise((done) => setTimeout(done, 6_000))
       expect(await stateOf(a, job)).toBe('leased')
       moving.abort()
       await expect.poll(() => stateOf(a, job)).toBe('canceled')

@@ -221,7 +221,7 @@ it('a JSON answer names its job, and says how long it took', async () => {
 })
 
 it('20: a stop refuses new work and says when to come back; what runs ends first', async () => {
-  app = await startTestApp()
+  app = await startTestApp({}, { workers: { drain_ms: 20_000 } })
   const reader = await open('POST', '/v1/chat/completions', chat('demo: tokens=150 delay=20 ttft=1', { stream: true }))
   const stopped = app.stop()
   const got = await ask('POST', '/v1/chat/completions', chat('x'))
