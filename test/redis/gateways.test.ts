@@ -175,6 +175,8 @@ describe.skipIf(NO_REDIS)('Redis: gateways', () => {
     const job = accepted((await engine.submissions.submit([post]))[0])
     const followers = await client.hget(`${prefix}{s0}:fol`, job.id)
     expect(followers).toMatch(/^\S+$/)
+    // As a list, each look-up of a flush would walk through all of it
+    expect(await client.object('ENCODING', `${prefix}{s0}:fol`)).toBe('hashtable')
     const got: string[] = []
     const following = engine.log.follow(job.id, (_first, records) => void got.push(...records))
     expect(await following.ready).toBe(0)

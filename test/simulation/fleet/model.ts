@@ -62,6 +62,7 @@ const takeover: Model = ({ db, subscribers }, S, args) => {
   db.set(`${S}:owner`, host, db.now + Number(ttl))
   const term = `${db.incrBy(`${S}:term`, 1)}-${random}.${host}`
   db.set(`${S}:fence`, `${term}:0`)
+  for (const name of ['fol', 'ttft']) db.hash(`${S}:${name}`).set('-', '-'.repeat(65))
   const before = db.list(`${S}:epochs`)[0]
   const epoch = logEpoch(db, S, random)
   const isOther = before !== undefined && db.list(`${S}:epochs`)[0] !== before

@@ -114,7 +114,7 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: 'a job that is taken again is told to be lost',
-    from: 290,
+    from: 530,
     breaks: broken(Bus.prototype, 'settled', () => async () => {}),
   },
   // ---- the coordinator, and what a takeover gives it

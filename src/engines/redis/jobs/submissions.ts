@@ -68,6 +68,7 @@ export class RedisSubmissions implements Submissions {
   #pending = 0
   #pendingBytes = 0
   #storing: Storing[] = []
+  #storesUnderWay = 0
 
   constructor(
     ground: Ground,
@@ -203,7 +204,10 @@ export class RedisSubmissions implements Submissions {
   #store(submit: Omit<Storing, 'done' | 'failed'>): Promise<void> {
     return new Promise((done, failed) => {
       this.#storing.push({ ...submit, done, failed })
-      if (this.#storing.length === 1) this.#ground.clock.soon(() => this.#flush())
+      if (this.#storing.length > 1) return
+      // One that comes alone does not wait for the end of a busy turn
+      if (this.#storesUnderWay === 0) queueMicrotask(() => this.#flush())
+      else this.#ground.clock.soon(() => this.#flush())
     })
   }
 
@@ -228,6 +232,7 @@ export class RedisSubmissions implements Submissions {
       ...bodies,
     ])
     if (!this.#ground.commands.away) for (const { sending } of submits) sending()
+    this.#storesUnderWay++
     try {
       const run = this.#ground.scripts.run('submit', [REFUSED_BODY_S, MAX_INBOX, ...args])
       const refused = (await run) as readonly number[] | null
@@ -238,6 +243,8 @@ export class RedisSubmissions implements Submissions {
         else done()
     } catch (error) {
       for (const { failed } of submits) failed(error)
+    } finally {
+      this.#storesUnderWay--
     }
   }
 

@@ -43,10 +43,13 @@ export interface Note {
   readonly told: ReadonlyArray<(stored: Stored) => void>
 }
 
+/** A first text is stored at once, an end at the end of this turn, or by the next beat; all else has a window. */
+export type When = 'now' | 'soon' | 'later'
+
 /** What an attempt needs of its process. */
 export interface AttemptHost {
-  /** It has something for the next flush. */
-  touch(attempt: AttemptLog, urgent: boolean): void
+  /** It has something to store. */
+  touch(attempt: AttemptLog, when: When): void
   charge(job: JobId, attempt: number, tokens: number): void
 }
 
@@ -59,8 +62,8 @@ export class AttemptLog implements LogWriter {
   readonly #encoder = new Encoder()
   /** Waits in the host's list for the next flush. */
   isDirty = false
-  /** And can wait for no window. */
-  isUrgent = false
+  /** And for no window. */
+  isDue = false
   /** Processes that follow the log, as far as is known here. */
   followers = ''
   /** A command that is stored after the text, and who waits for that. */
@@ -112,14 +115,14 @@ export class AttemptLog implements LogWriter {
     this.#bytes += bytes
     this.#run = this.#run.length === 0 ? records : this.#run.concat(records)
     this.#taken += records.length
-    this.#host.touch(this, urgent)
+    this.#host.touch(this, urgent ? 'now' : 'later')
     if (outputTokens > 0) this.#host.charge(this.job, this.attempt, outputTokens)
   }
 
   noteFirstText(ttftMs: number): void {
     if (this.#isClosed) return
     this.#ttftMs = ttftMs
-    this.#host.touch(this, false)
+    this.#host.touch(this, 'later')
   }
 
   /** A chunk of it is: the next one departs when that has arrived. */
@@ -149,7 +152,7 @@ export class AttemptLog implements LogWriter {
     this.close()
     if (this.#isOver) return Promise.resolve('fenced')
     this.#entry = entry
-    this.#host.touch(this, true)
+    this.#host.touch(this, 'soon')
     return new Promise((told) => void this.#told.push(told))
   }
 

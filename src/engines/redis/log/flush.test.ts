@@ -10,98 +10,127 @@ import { Flush } from './flush.ts'
 /** A flush whose scripts are answered when the test says so. */
 function held() {
   const clock = manualClock()
-  /** What each script stores, by job; and its answer. */
-  const scripts: Array<{ readonly jobs: readonly string[]; readonly answer: () => Promise<void> }> = []
+  const scripts: Array<{ readonly args: readonly unknown[]; readonly answer: (is: unknown) => void }> = []
   const run = (_name: string, args: readonly unknown[]): Promise<unknown> =>
-    new Promise((answered) => {
-      const jobs = [
-        ...Buffer.concat(args.filter((arg): arg is Buffer => arg instanceof Buffer))
-          .toString('latin1')
-          .matchAll(/job_\d/g),
-      ]
-      const answer = async (): Promise<void> => {
-        answered([])
-        await new Promise(setImmediate)
-      }
-      scripts.push({ jobs: jobs.map(([job]) => job), answer })
+    new Promise((answer) => void scripts.push({ args, answer }))
+  /** Of each script the numbers of its jobs, and its ends. */
+  const stored = (): readonly string[] =>
+    scripts.map(({ args }) => {
+      const frames = Buffer.concat(args.filter((arg): arg is Buffer => arg instanceof Buffer)).toString('latin1')
+      const ends = args.filter((arg) => typeof arg === 'string' && arg.startsWith('end'))
+      return [[...frames.matchAll(/job_(\d)/g)].map(([, n]) => n).join(''), ...ends].join(' ')
     })
+  const answer = async (n: number): Promise<void> => {
+    scripts[n].answer([])
+    await new Promise(setImmediate)
+  }
   const parts = { process: 'p', clock, wheel: new Wheel(clock), ids: systemIds() }
   const commands = { onTurn() {} } as unknown as Connection
   const flush = new Flush({ ...parts, commands, scripts: { run } as unknown as Scripts, stored() {}, fenced() {} })
   const host = { touch: flush.touch.bind(flush), charge() {} }
   const attempt = (n: number): AttemptLog => new AttemptLog(`job_${n}`, 1, { epoch: 1, head: 0 }, host)
   const turn = async (): Promise<void> => {
+    await Promise.resolve()
     clock.advance(0)
     await new Promise(setImmediate)
   }
-  return { clock, scripts, attempt, turn }
+  return { clock, wheel: parts.wheel, stored, answer, attempt, turn }
 }
 
-it('what is urgent does not wait for what is under way, unless that is its own', async () => {
-  const { clock, scripts, attempt, turn } = held()
+it('a first text waits for nothing that is under way; all else shares one script at a time', async () => {
+  const { clock, stored, answer, attempt, turn } = held()
   const [one, two, three] = [attempt(1), attempt(2), attempt(3)]
+  one.append(['opening'], 0, false)
+  await turn()
+  two.append(['opening'], 0, false)
+  three.append(['first'], 1, true)
+  // Before this turn of the event loop ends
+  await Promise.resolve()
+  expect(stored()).toEqual(['1', '3'])
   one.append(['first'], 1, true)
+  clock.advance(1_000)
   await turn()
-  two.append(['first'], 1, true)
-  one.append(['second'], 1, true)
+  expect(stored()).toEqual(['1', '3'])
+  await answer(0)
+  await turn()
+  expect(stored()).toEqual(['1', '3', '21'])
   three.append(['second'], 1, false)
-  await turn()
-  expect(scripts.map(({ jobs }) => jobs)).toEqual([['job_1'], ['job_2', 'job_3']])
-  await scripts[0].answer()
-  await turn()
-  expect(scripts.map(({ jobs }) => jobs)).toEqual([['job_1'], ['job_2', 'job_3'], ['job_1']])
-  // What is not urgent shares the next one, however long those take
-  three.append(['third'], 1, false)
-  await scripts[2].answer()
+  await answer(1)
   clock.advance(1_000)
   await turn()
-  expect(scripts.length).toBe(3)
-  await scripts[1].answer()
+  expect(stored().length).toBe(3)
+  await answer(2)
   clock.advance(1_000)
   await turn()
-  expect(scripts.map(({ jobs }) => jobs)).toEqual([['job_1'], ['job_2', 'job_3'], ['job_1'], ['job_3']])
+  expect(stored()).toEqual(['1', '3', '21', '3'])
 })
 
-it('few scripts are under way at once, and none of what comes meanwhile is left', async () => {
-  const { scripts, attempt, turn } = held()
+it('an end that comes with its text shares its script, a later one waits for no window', async () => {
+  const { stored, answer, attempt, turn } = held()
+  const [one, two] = [attempt(1), attempt(2)]
+  one.append(['text'], 1, true)
+  void one.store('end 1')
+  await turn()
+  expect(stored()).toEqual(['1 end 1'])
+  two.append(['text'], 1, true)
+  await turn()
+  void two.store('end 2')
+  await turn()
+  expect(stored()).toEqual(['1 end 1', '2'])
+  await answer(1)
+  await turn()
+  expect(stored()).toEqual(['1 end 1', '2', ' end 2'])
+})
+
+it('while the wheel turns, ends wait for its next beat, to share a script', async () => {
+  const { clock, wheel, stored, attempt, turn } = held()
+  wheel.in(wheel.beatMs, () => {})
+  const [one, two] = [attempt(1), attempt(2)]
+  void one.store('end 1')
+  await turn()
+  clock.advance(wheel.beatMs - 1)
+  void two.store('end 2')
+  await turn()
+  expect(stored()).toEqual([])
+  clock.advance(1)
+  await turn()
+  expect(stored()).toEqual([' end 1 end 2'])
+})
+
+it('few scripts of first texts are under way at once, and none of what comes meanwhile is left', async () => {
+  const { stored, answer, attempt, turn } = held()
   const attempts = [1, 2, 3, 4, 5, 6].map(attempt)
   for (const each of attempts) {
     each.append(['text'], 1, true)
     await turn()
   }
-  expect(scripts.length).toBe(4)
-  await scripts[3].answer()
-  await turn()
-  expect(scripts.map(({ jobs }) => jobs).at(-1)).toEqual(['job_5', 'job_6'])
-  for (const { answer } of scripts) await answer()
+  expect(stored()).toEqual(['1', '2', '3', '4'])
+  await answer(2)
+  expect(stored()).toEqual(['1', '2', '3', '4', '56'])
+  for (const n of [0, 1, 3, 4]) await answer(n)
   await Promise.all(attempts.map((each) => each.flushed()))
 })
 
-/** Enough that a flush is to come only after 60 ms. */
-const MANY = 240
-
-it('stores what comes when the wheel is about to stand still', async () => {
-  const clock = manualClock()
-  const wheel = new Wheel(clock)
-  const scripts = { run: async () => [] } as unknown as Scripts
-  const commands = { onTurn() {} } as unknown as Connection
-  const parts = { process: 'p', commands, scripts, clock, wheel, ids: systemIds() }
-  const flush = new Flush({ ...parts, stored() {}, fenced() {} })
-  const host = { touch: flush.touch.bind(flush), charge() {} }
-  const logs = Array.from({ length: MANY }, (_, i) => new AttemptLog(`job_${i}`, 1, { epoch: 1, head: 0 }, host))
-  const pass = async (ms: number): Promise<void> => {
-    clock.advance(ms)
-    await new Promise(setImmediate)
+it.each(['an end', 'more text'])('%s is stored, though the wheel is about to stand still', async (what) => {
+  for (let beat = 1; beat < 30; beat++) {
+    const { clock, wheel, stored, answer, attempt, turn } = held()
+    const [log, other] = [attempt(1), attempt(2)]
+    let beats = 0
+    // After the beat's flush, in its turn
+    wheel.onBeat(() => {
+      if (++beats !== beat) return
+      if (what === 'an end') void log.store('end 1')
+      else log.append(['text'], 1, false)
+    })
+    other.append(['text'], 1, false)
+    await turn()
+    await answer(0)
+    wheel.in(wheel.beatMs, () => {})
+    while (wheel.turning) {
+      clock.advance(wheel.beatMs)
+      await turn()
+    }
+    if (beats < beat) break // it stood still before
+    expect(stored().length).toBe(2)
   }
-  wheel.in(wheel.beatMs, () => {})
-  await pass(wheel.beatMs)
-  // It turns for another 20 beats; a flush of many is 10 beats before it stops
-  await pass(10 * wheel.beatMs)
-  for (const log of logs) log.append(['text'], 1, true)
-  await pass(0)
-  await Promise.all(logs.map((log) => log.flushed()))
-  logs[0].append(['more'], 1, false)
-  await pass(1_000)
-  expect(logs[0].pendingBytes).toBe(0)
-  expect(wheel.turning).toBe(false)
 })

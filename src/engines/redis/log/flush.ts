@@ -1,8 +1,9 @@
 /**
  * The rhythm of appends: what all attempts of this process took since the last flush is stored by one script (one for
- * each 256 jobs). Tokens that come while one is under way share the next; only what is urgent, a first token or an end,
- * does not wait for that, unless its own log does. What Redis did not answer is sent again as it was, until it answers:
- * a chunk's number says whether it is in.
+ * each 256 jobs), with a window that grows with how much comes. Tokens that come while one is under way share the next.
+ * An answer's first text waits for none of that: it is stored at once, by a small script of its own, unless its own log
+ * is under way. What Redis did not answer is sent again as it was, until it answers: a chunk's number says whether it
+ * is in.
  */
 import type { Clock, Wheel } from '../../../core/clock.ts'
 import type { SluiceError } from '../../../core/errors.ts'
@@ -12,23 +13,24 @@ import type { Bytes } from '../../../core/record.ts'
 import type { Connection } from '../client/connection.ts'
 import { storageError } from '../client/errors.ts'
 import type { Argument, Scripts } from '../client/scripts.ts'
-import type { AttemptLog, Flight, Note } from './attempt.ts'
+import type { AttemptLog, Flight, Note, When } from './attempt.ts'
 import { writeFrame } from './chunk.ts'
 
 /** Jobs of one script, and about how many bytes: Redis serves nobody else meanwhile. */
 const MAX_FRAMES = 256
 const MAX_BYTES = 1 << 20
-/** Few streams are flushed at once; many share a flush, which costs the same. */
+/** Few streams are flushed at once; many share a flush, which costs about what 10 of them do. */
 const MIN_WINDOW_MS = 5
 const MAX_WINDOW_MS = 60
-const FRAMES_A_MS = 4
+/** For each frame in a millisecond: 200 streams that are gathered for 60 ms bring 3.3, which makes 10 ms. */
+const WINDOW_MS = 3
 const RETRY_MS = 250
 /** What Redis refuses for no reason that passes is tried so often. */
 const MAX_TRIES = 3
 /** Attempts are given up after so long without Redis. */
 const PATIENCE_MS = 300_000
-/** Scripts under way, beyond which what is urgent waits as well. */
-const MAX_UNDER_WAY = 4
+/** Scripts of first texts under way; beyond them such texts share the next. */
+const MAX_FIRSTS = 4
 const NOTHING = (): void => {}
 
 interface LoadedNote {
@@ -64,10 +66,14 @@ export interface FlushDeps {
 export class Flush {
   readonly #deps: FlushDeps
   #dirty: AttemptLog[] = []
+  /** To be stored at once. */
+  #first: AttemptLog[] = []
+  /** Scripts of first texts, and of a flush. */
+  #firstsUnderWay = 0
   #underWay = 0
-  /** A flush is to come: by a beat, a timer, or the end of this turn. */
+  /** A flush is to come: by a beat, a timer, the end of this turn, or that of what is under way. */
   #isPlanned = false
-  #isUrgent = false
+  #isDue = false
   #dueMono = 0
   #flushedMono = -Infinity
   #windowMs = MIN_WINDOW_MS
@@ -91,17 +97,22 @@ export class Flush {
     })
   }
 
-  /** Its attempt has something to store; `urgent`: at the end of this turn. */
-  touch(log: AttemptLog, urgent: boolean): void {
+  /** Its attempt has something to store. */
+  touch(log: AttemptLog, when: When): void {
     if (this.#closed !== null) return log.fence(this.#closed)
     if (!log.isDirty) {
       log.isDirty = true
       this.#dirty.push(log)
     }
-    if (urgent) {
-      log.isUrgent = true
-      if (!log.isUnderWay) this.#soon()
-    } else if (!this.#isPlanned) this.#plan()
+    if (when === 'later') {
+      if (!this.#isPlanned) this.#plan()
+      return
+    }
+    log.isDue = true
+    if (when === 'now') {
+      this.#first.push(log)
+      if (this.#first.length === 1) queueMicrotask(() => this.#flushFirst())
+    } else if (!log.isUnderWay) this.#soon()
   }
 
   /** What is not stored by now is dropped. */
@@ -111,11 +122,15 @@ export class Flush {
     for (const again of this.#waiting.splice(0)) again()
   }
 
+  /** At the end of this turn; or, while the wheel turns, with its next beat, so that ends share a script, too. */
   #soon(): void {
-    if (this.#isUrgent) return
-    this.#isUrgent = true
-    // Else when one of those under way is over
-    if (this.#underWay < MAX_UNDER_WAY) this.#deps.clock.soon(() => this.#flush())
+    if (this.#isDue) return
+    this.#isDue = this.#isPlanned = true
+    if (this.#underWay > 0) return
+    const { clock, wheel } = this.#deps
+    this.#dueMono = clock.monoMs()
+    if (wheel.turning) wheel.in(wheel.beatMs, NOTHING)
+    else clock.soon(() => this.#flush())
   }
 
   #plan(): void {
@@ -131,21 +146,44 @@ export class Flush {
     else clock.after(this.#dueMono - now, () => this.#isPlanned && this.#flush())
   }
 
+  #flushFirst(): void {
+    if (this.#firstsUnderWay >= MAX_FIRSTS || this.#closed !== null) return
+    const first = this.#first.filter((log) => log.isDirty && !log.isUnderWay)
+    this.#first = []
+    for (const batch of batchesOf(first, this.#epoch)) {
+      this.#firstsUnderWay++
+      void this.#store(batch).finally(() => {
+        this.#firstsUnderWay--
+        if (this.#first.length > 0) this.#flushFirst()
+        if (this.#dirty.some((log) => log.isDirty && log.isDue && !log.isUnderWay)) this.#soon()
+        else if (this.#dirty.length > 0 && !this.#isPlanned) this.#plan()
+      })
+    }
+  }
+
   #flush(): void {
-    const isHeldUp = this.#underWay > 0 && (!this.#isUrgent || this.#underWay >= MAX_UNDER_WAY)
-    if (isHeldUp || this.#closed !== null) return
-    this.#isPlanned = this.#isUrgent = false
+    if (this.#underWay > 0 || this.#closed !== null) return
+    this.#isPlanned = this.#isDue = false
     const dirty: AttemptLog[] = []
-    // One chunk of a log at a time
     const later: AttemptLog[] = []
-    for (const log of this.#dirty) (log.isUnderWay ? later : dirty).push(log)
+    // One chunk of a log at a time; what was stored as a first text is clean
+    for (const log of this.#dirty) if (log.isDirty) (log.isUnderWay ? later : dirty).push(log)
     this.#dirty = later
     if (dirty.length === 0) return
-    this.#flushedMono = this.#deps.clock.monoMs()
-    const batches = batchesOf(dirty, this.#epoch)
-    this.#windowMs = Math.min(MAX_WINDOW_MS, Math.max(MIN_WINDOW_MS, dirty.length / FRAMES_A_MS))
-    this.#underWay += batches.length
-    for (const batch of batches) void this.#store(batch)
+    const now = this.#deps.clock.monoMs()
+    const framesAMs = dirty.length / Math.max(MIN_WINDOW_MS, now - this.#flushedMono)
+    this.#windowMs = Math.min(MAX_WINDOW_MS, Math.max(MIN_WINDOW_MS, WINDOW_MS * framesAMs))
+    this.#flushedMono = now
+    for (const batch of batchesOf(dirty, this.#epoch)) {
+      this.#underWay++
+      void this.#store(batch).finally(() => {
+        if (--this.#underWay > 0) return
+        this.#isPlanned = this.#isDue = false
+        if (this.#dirty.length === 0) return
+        if (this.#dirty.some((log) => log.isDirty && log.isDue && !log.isUnderWay)) this.#flush()
+        else this.#plan()
+      })
+    }
   }
 
   async #store(batch: Batch): Promise<void> {
@@ -172,11 +210,6 @@ export class Flush {
         }
       }
     }
-    this.#underWay--
-    if (this.#closed !== null || this.#dirty.length === 0) return
-    this.#isUrgent ||= this.#dirty.some((log) => log.isUrgent && !log.isUnderWay)
-    if (this.#isUrgent) this.#flush()
-    else this.#plan()
   }
 
   /** Until Redis is back, or for a while where it is not away. */
@@ -264,7 +297,7 @@ export const randomOf = (ids: Ids): number => Buffer.from(ids.random(4)).readUIn
 function batchesOf(dirty: readonly AttemptLog[], epoch: number | null): Batch[] {
   const groups = new Map<string, AttemptLog[]>()
   for (const log of dirty) {
-    log.isDirty = log.isUrgent = false
+    log.isDirty = log.isDue = false
     const group = groups.get(log.followers)
     if (group === undefined) groups.set(log.followers, [log])
     else group.push(log)

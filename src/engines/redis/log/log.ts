@@ -58,7 +58,7 @@ export class Logs implements TokenLog {
       },
     })
     this.#host = {
-      touch: (log, urgent) => this.#flush.touch(log, urgent),
+      touch: (log, when) => this.#flush.touch(log, when),
       charge: (job, attempt, tokens) => deps.charge(job, attempt, tokens),
     }
   }

@@ -16,6 +16,8 @@ call('SET', S .. ':owner', host, 'PX', ttl)
 -- Drawn: a term that a fail-over lost is not counted again as the same, even by the same host
 local term = string.format('%.0f-%s.%s', call('INCR', S .. ':term'), random, host)
 call('SET', S .. ':fence', term .. ':0')
+-- Redis keeps a hash of up to 512 short values as a list, which each look-up walks through; a long one makes it a table
+for _, of in ipairs({ ':fol', ':ttft' }) do call('HSET', S .. of, '-', string.rep('-', 65)) end
 local before = call('LINDEX', S .. ':epochs', 0)
 local epoch = log_epoch(random)
 local is_other = before and call('LINDEX', S .. ':epochs', 0) ~= before

@@ -224,7 +224,9 @@ export class FleetWork implements Work {
       if (isStoring) return
       isStoring = true
       try {
-        if (!isKept) await this.#keepAnswer(lease, outcome)
+        // In this very turn where there is none: an end that comes with its text shares its script
+        const keeping = isKept ? null : this.#keepAnswer(lease, outcome)
+        if (keeping !== null) await keeping
         isKept = true
         if ((await this.#logs.store(lease.job.id, lease.attempt, entry)) === 'fenced') throw REFUSED
       } finally {
@@ -234,10 +236,10 @@ export class FleetWork implements Work {
   }
 
   /** Beside the bus; the commit that ends the job takes it. */
-  async #keepAnswer({ job, attempt }: Lease, outcome: Outcome): Promise<void> {
-    if (!('answer' in outcome) || outcome.answer === undefined || job.options.conversation === undefined) return
+  #keepAnswer({ job, attempt }: Lease, outcome: Outcome): Promise<unknown> | null {
+    if (!('answer' in outcome) || outcome.answer === undefined || job.options.conversation === undefined) return null
     const { scripts, names } = this.#ground
-    await scripts.run('keep', [names.answer(job.id, attempt), outcome.answer, ANSWER_S])
+    return scripts.run('keep', [names.answer(job.id, attempt), outcome.answer, ANSWER_S])
   }
 }
 
