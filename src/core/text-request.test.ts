@@ -49,6 +49,17 @@ describe('a prompt', () => {
     ])
   })
 
+  it('has the text of a file, and of a long one its beginning', () => {
+    const fileOf = (text: string) => {
+      const file_data = `data:text/plain;base64,${Buffer.from(text).toString('base64')}`
+      return prompt({ messages: [message([{ type: 'file', file: { file_data } }])] })
+    }
+    expect(fileOf('forty pages')).toMatchObject({ texts: ['forty pages'], media: [], unreadBytes: 0 })
+    const { texts, unreadBytes } = fileOf('page '.repeat(100_000))
+    expect(texts).toEqual(['page '.repeat(100_000).slice(0, 12_288)])
+    expect(Math.abs(unreadBytes - (500_000 - 12_288))).toBeLessThan(4)
+  })
+
   it('to be embedded is its texts, or tokens that were sent as numbers', () => {
     expect(prompt({ input: ['a', 'b'] })).toEqual({ ...NOTHING, texts: ['a', 'b'] })
     expect(prompt({ input: [1, 2, 3] })).toEqual({ ...NOTHING, frameTokens: 3 })
@@ -74,7 +85,7 @@ describe('a request with more members than there is time for', () => {
     const { texts, frameTokens, unreadBytes } = prompt(request)
     const bytes = JSON.stringify(request).length
     expect(texts.length).toBeLessThanOrEqual(10_000)
-    expect(frameTokens).toBeLessThanOrEqual(4 * 200_000 + 3)
+    expect(frameTokens).toBeLessThanOrEqual(120_000)
     expect(unreadBytes).toBeGreaterThan(bytes / 2)
     expect(unreadBytes).toBeLessThanOrEqual(bytes)
   })

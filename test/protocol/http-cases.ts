@@ -321,4 +321,41 @@ export function describeHttp(reach: () => Promise<Target> | Target): void {
       expect((await get('/v1/conversations?after=x')).status).toBe(400)
     })
   })
+
+  describe('a request that is weighed', () => {
+    const answer = async (path: string, body: object): Promise<any> => {
+      const response = await post(path, body)
+      expect(response.status).toBe(200)
+      return response.json()
+    }
+
+    it('H16 has as many tokens as its parts', async () => {
+      const short = await answer('/v1/tokenize', { model: target.model, text: 'rivers' })
+      expect(short).toEqual({
+        object: 'tokens',
+        model: target.model,
+        tokens: expect.any(Number),
+        exact: expect.any(Boolean),
+      })
+      const long = await answer('/v1/tokenize', { model: target.model, text: 'rivers and '.repeat(50) })
+      expect(long.tokens).toBeGreaterThan(10 * short.tokens)
+      const both = { model: target.model, messages: [{ role: 'user', content: 'rivers' }] }
+      expect((await answer('/v1/tokenize', both)).tokens).toBeGreaterThan(short.tokens)
+      expect((await post('/v1/tokenize', { model: target.model, text: 'a', input: 'b' })).status).toBe(400)
+    })
+
+    it('H17 has a cost, or the reason why none is known', async () => {
+      const told = await answer('/v1/estimate', chat('rivers', { max_tokens: 7, n: 2 }))
+      expect(told).toMatchObject({ object: 'estimate', model: target.model, max_output_tokens: 14 })
+      expect(told.input_tokens).toBeGreaterThan(0)
+      if (told.cost === null) expect(told.cost_unknown).toEqual(expect.any(String))
+      else {
+        const { input, output_max: output, nano_dollars: nano, currency, price_version: version } = told.cost
+        expect([currency, typeof version]).toEqual(['usd', 'string'])
+        expect([Math.round(input * 1e9), Math.round(output * 1e9)]).toEqual([nano.input, nano.output_max])
+      }
+      expect(await answer('/v1/estimate', { request: chat('rivers') })).toMatchObject({ max_output_tokens: null })
+      expect((await post('/v1/estimate', chat('rivers', { model: 'no-such-model' }))).status).toBe(404)
+    })
+  })
 }
