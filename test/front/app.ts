@@ -23,10 +23,11 @@ export interface TestApp {
   stop(): Promise<void>
 }
 
-/** `http`: settings under that name. */
+/** `http`: settings under that name. `env`: what references to secrets name. */
 export async function startTestApp(
   http: Readonly<Record<string, unknown>> = {},
   more: Readonly<Record<string, unknown>> = {},
+  env: Readonly<Record<string, string>> = {},
 ): Promise<TestApp> {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-front-'))
   const file = join(dir, 'sluice.yaml')
@@ -49,7 +50,7 @@ export async function startTestApp(
         ...settings,
       }),
     )
-    return loadConfig({ file, env: { SLUICE_ADMIN_KEY: ADMIN_KEY } }).config
+    return loadConfig({ file, env: { SLUICE_ADMIN_KEY: ADMIN_KEY, ...env } }).config
   }
   let inForce = more
   const log: string[] = []

@@ -504,7 +504,7 @@ describe('moderation', () => {
 
   it.each([
     ['open', [{ kind: 'done' }]],
-    ['closed', [{ kind: 'failed', error: { code: 'moderation_failed' }, retry: true }]],
+    ['closed', [{ kind: 'failed', error: { code: 'moderation_failed' }, retry: false }]],
   ] as const)('without a verdict, fail: %s', async (policy, ends) => {
     const { one, fail } = setUp({ fail: policy })
     one.chunk({ content: 'Hi' })

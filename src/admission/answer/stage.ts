@@ -169,7 +169,8 @@ export class AnswerStage implements Stage {
     if (asked.length === 0) return null
     return new Moderating(asked, this.body, this.#deps.moderate, (error) => {
       if (error === null) this.#judged()
-      else this.#stop({ kind: 'failed', error, retry: error.retryable })
+      // Another call of the provider would not help
+      else this.#stop({ kind: 'failed', error, retry: false })
     })
   }
 

@@ -34,6 +34,8 @@ const MAX_TEXT = 4_096
 /** Members that narrow what others of the same schema say in ways that are not followed here. */
 const UNFOLLOWED = ['allOf', 'not', 'if', 'patternProperties', 'prefixItems', 'dependentSchemas', 'propertyNames']
 
+/** The beginning of one. */
+const NUMBER = /^-?(?:(?:0|[1-9]\d*)(?:\.(?:\d+(?:[eE][+-]?\d*)?)?|[eE][+-]?\d*)?)?$/
 const LITERALS: Readonly<Record<string, string>> = { t: 'true', f: 'false', n: 'null' }
 
 type Expected =
@@ -128,8 +130,7 @@ export class PrefixCheck {
   #bare(text: string): boolean {
     const literal = LITERALS[text[0]]
     const type = literal === undefined ? 'number' : literal === 'null' ? 'null' : 'boolean'
-    const isPossible =
-      literal === undefined ? /^-?(?:(?:0|[1-9]\d*)(?:\.\d*)?(?:[eE][+-]?\d*)?)?$/.test(text) : literal.startsWith(text)
+    const isPossible = literal === undefined ? NUMBER.test(text) : literal.startsWith(text)
     if (!isPossible || text.length > 400 || ofType(this.#options, type)?.length === 0) return false
     this.#token = { kind: 'bare', text, escaped: false, tooLong: false }
     return true
