@@ -77,14 +77,22 @@ export async function restore(
   progress: Progress,
 ): Promise<Moved> {
   const to = config.engine === 'embedded' ? 'embedded' : 'redis'
+  const parts = decoded(chunks, name)
+  // What is missing, or no backup at all, touches nothing
+  const first = await parts.next()
   const filling = await fill(config, to)
   if (filling === null) throw occupied(to === 'embedded' ? `The data folder ${config.dataDir}` : 'This Redis')
   try {
-    const counts = await receive(decoded(chunks, name), filling, progress)
+    const counts = await receive(after(first, parts), filling, progress)
     return { from: null, to: filling.name, counts, damaged: [], wasThere: false }
   } finally {
     await filling.close()
   }
+}
+
+async function* after(first: IteratorResult<Part>, parts: AsyncGenerator<Part>): AsyncGenerator<Part> {
+  if (first.done !== true) yield first.value
+  yield* parts
 }
 
 /** Is this file, which is just being written, a whole backup? */

@@ -1,7 +1,7 @@
 /** `sluice backup`: a running server's store, at one moment, as a file. */
-import { existsSync, statSync } from 'node:fs'
-import { type FileHandle, link, open, rename, rm } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { type FileHandle, link, open, rename } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { systemClock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import { systemIds } from '../core/ids.ts'
@@ -11,7 +11,10 @@ import { print, progressOn } from './moved.ts'
 
 /** A server that sends nothing for this long is gone. */
 const STALLED_MS = 60_000
+const PARTIAL = 'partial'
 const NAME_BYTES = 6
+/** Long since nothing was written: what made it was killed. */
+const LEFT_MS = 10 * STALLED_MS
 
 export const command: Command = {
   usage: 'backup FILE [--force]',
@@ -28,7 +31,10 @@ export const command: Command = {
     // A device that is replaced by a file is missed by other programs
     if (statSync(file, { throwIfNoEntry: false })?.isFile() === false)
       throw new UsageError(`${file} is no regular file: name another one.`)
-    const partial = `${file}.${systemIds().name('partial', NAME_BYTES)}`
+    removeLeft(file)
+    const partial = `${file}.${systemIds().name(PARTIAL, NAME_BYTES)}`
+    const remove = (): void => rmSync(partial, { force: true })
+    process.on('exit', remove) // a signal
     const { inspect } = await import('../app/portable.ts')
     const progress = progressOn(out)
     const late = new AbortController()
@@ -50,9 +56,23 @@ export const command: Command = {
       throw explained(file, error)
     } finally {
       await handle?.close()
-      await rm(partial, { force: true })
+      remove()
+      process.off('exit', remove)
     }
   },
+}
+
+/** What backups to this file left that were killed. */
+function removeLeft(file: string): void {
+  const folder = dirname(file)
+  if (!existsSync(folder)) return
+  const beforeMs = systemClock.wallMs() - LEFT_MS
+  const beginning = `${basename(file)}.${PARTIAL}_`
+  for (const name of readdirSync(folder).filter((each) => each.startsWith(beginning))) {
+    const path = join(folder, name)
+    const { mtimeMs = Infinity } = statSync(path, { throwIfNoEntry: false }) ?? {}
+    if (mtimeMs < beforeMs) rmSync(path, { force: true })
+  }
 }
 
 async function* written(

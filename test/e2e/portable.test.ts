@@ -1,9 +1,23 @@
 /** `sluice backup`, `restore` and `migrate` with real servers, as operators use them. */
-import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { eventually } from '../conformance/harness.ts'
 import { bareEnvironment } from '../environment.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { ADMIN_KEY, call, KEY } from './fleet.ts'
@@ -28,11 +42,22 @@ interface Ran {
   readonly err: string
 }
 
-function sluice(args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+const backupEnvironment = () => ({ ...bareEnvironment(), SLUICE_ADMIN_KEY: ADMIN_KEY, SLUICE_CONFIG: config })
+
+const sluice = (args: readonly string[], env: Record<string, string> = {}): Promise<Ran> =>
+  ran([process.execPath, BIN, ...args], { ...backupEnvironment(), ...env })
+
+/** Where this user may mount a file system of its own, which only the program sees. */
+const CAN_LIMIT = process.platform === 'linux' && spawnSync('unshare', ['-rm', 'true']).status === 0
+/** With a file system of that size at `path`. */
+const limited = (path: string, size: string, command: readonly string[], env: NodeJS.ProcessEnv): Promise<Ran> => {
+  const mount = 'path=$1 size=$2; shift 2; mount -t tmpfs -o size=$size none "$path" && exec "$@"'
+  return ran(['unshare', '-rm', 'sh', '-c', mount, 'sh', path, size, ...command], env)
+}
+
+function ran([program, ...args]: readonly string[], env: NodeJS.ProcessEnv): Promise<Ran> {
   return new Promise((done) => {
-    const child = spawn(process.execPath, [BIN, ...args], {
-      env: { ...bareEnvironment(), SLUICE_ADMIN_KEY: ADMIN_KEY, SLUICE_CONFIG: config, ...env },
-    })
+    const child = spawn(program, args, { env })
     let [out, err] = ['', '']
     child.stdout.on('data', (d: Buffer) => {
       out += d.toString()
@@ -138,6 +163,127 @@ it('a server that is gone, or another one, is told, and no file is left', async 
   expect([nowhere.code, nowhere.err]).toEqual([1, expect.stringMatching(/can't be written \(ENOENT\)/)])
   expect(readdirSync(dir).filter((name) => name.startsWith('none'))).toEqual([])
   await stop()
+})
+
+/** An admin listener whose backup never ends. */
+async function endless(): Promise<{ readonly url: string; readonly asked: () => boolean }> {
+  let isAsked = false
+  const server = createServer((_, response) => {
+    isAsked = true
+    response.writeHead(200, { 'content-type': 'application/octet-stream' }).write('sluice 1\n')
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  undo.push(
+    () => server.closeAllConnections(),
+    () => server.close(),
+  )
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked: () => isAsked }
+}
+
+it('a backup that is interrupted leaves nothing; of one that was killed, the next one removes what it left', async () => {
+  const { url, asked } = await endless()
+  const folder = join(dir, 'killed')
+  mkdirSync(folder)
+  const file = join(folder, 'one.backup')
+  const begin = () => spawn(process.execPath, [BIN, 'backup', file, '--admin-url', url], { env: backupEnvironment() })
+  const left = (): readonly string[] => readdirSync(folder)
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
+    const child = begin()
+    await eventually(() => expect([asked(), left().length]).toEqual([true, 1]))
+    child.kill(signal)
+    await once(child, 'exit')
+    if (signal !== 'SIGKILL') expect([signal, left()]).toEqual([signal, []])
+  }
+  const [partial] = left()
+  expect(partial).toMatch(/^one\.backup\.partial_/)
+  writeFileSync(join(folder, 'other.backup.partial_1'), 'of another file')
+  const { admin, stop } = await started(freshFolder())
+  // It may be one that is under way
+  expect((await sluice(['backup', file, '--admin-url', admin])).code).toBe(0)
+  expect(left()).toContain(partial)
+  const longAgo = new Date(Date.now() - 3_600_000)
+  for (const name of left()) utimesSync(join(folder, name), longAgo, longAgo)
+  expect((await sluice(['backup', file, '--force', '--admin-url', admin])).code).toBe(0)
+  expect(left().toSorted()).toEqual(['one.backup', 'other.backup.partial_1'])
+  await stop()
+})
+
+it('a backup that is missing, of something else, damaged or cut leaves no folder, or the one that was there', async () => {
+  const { url, admin, stop } = await started(freshFolder())
+  await result(url, await submit(url))
+  const file = join(dir, 'whole.backup')
+  expect((await sluice(['backup', file, '--admin-url', admin])).code).toBe(0)
+  await stop()
+  const whole = readFileSync(file)
+  const damaged = Buffer.from(whole)
+  damaged[damaged.length - 100] ^= 1
+  const made = (name: string, bytes: Buffer | string): string => {
+    writeFileSync(join(dir, name), bytes)
+    return join(dir, name)
+  }
+  const BAD: ReadonlyArray<readonly [file: string, message: RegExp]> = [
+    [join(dir, 'none'), /none can't be read \(ENOENT\)/],
+    [dir, /can't be read \(EISDIR\)/],
+    [made('empty', ''), /is no backup of Sluice/],
+    [made('text', 'hello, this is no backup'), /is no backup of Sluice/],
+    [made('damaged', damaged), /is damaged at byte \d+, or was cut short/],
+    [made('cut', whole.subarray(0, whole.length - 20)), /was cut short/],
+  ]
+  const there = freshFolder()
+  mkdirSync(there, { recursive: true })
+  writeFileSync(join(there, 'mine'), '')
+  for (const [bad, message] of BAD) {
+    const into = join(dir, 'deep', 'er', 'new')
+    const ran = await sluice(['restore', bad, '--data-dir', into])
+    expect([ran.code === 0, ran.err]).toEqual([false, expect.stringMatching(message)])
+    expect(existsSync(join(dir, 'deep'))).toBe(false)
+    await sluice(['restore', bad, '--data-dir', there])
+    expect(readdirSync(there).filter((name) => name !== 'owner.lock')).toEqual(['mine'])
+  }
+})
+
+describe.skipIf(!CAN_LIMIT)('on a disk that is full', () => {
+  it('a backup is no file at all, and its message tells why', async () => {
+    const { url, admin, stop } = await started(freshFolder())
+    for (let n = 0; n < 20; n++) await submit(url, { metadata: { filler: 'x'.repeat(500) } })
+    const small = mkdtempSync(join(tmpdir(), 'sluice-small-'))
+    undo.push(() => rmSync(small, { recursive: true }))
+    const script = `"$@"; code=$?; ls -A ${small}; exit $code`
+    const args = [process.execPath, BIN, 'backup', join(small, 'f'), '--admin-url', admin]
+    const ran = await limited(small, '8k', ['sh', '-c', script, 'sh', ...args], backupEnvironment())
+    expect(ran).toEqual({
+      code: 1,
+      out: '',
+      err: expect.stringMatching(/There is no room for .*f \(ENOSPC\): free some/),
+    })
+    await stop()
+  })
+
+  it('a folder is restored whole, or not at all, wherever the disk is full', async () => {
+    const { url, admin, stop } = await started(freshFolder())
+    const filler = 'x'.repeat(20_000)
+    for (let n = 0; n < 20; n++)
+      await call(url, '/v1/jobs', {
+        body: { request: { model: 'demo', messages: [{ role: 'user', content: `${n} ${filler}` }] }, lane: 'l' },
+      })
+    const file = join(dir, 'large.backup')
+    expect((await sluice(['backup', file, '--admin-url', admin])).code).toBe(0)
+    await stop()
+    const small = mkdtempSync(join(tmpdir(), 'sluice-small-'))
+    undo.push(() => rmSync(small, { recursive: true }))
+    const child = join(import.meta.dirname, '../portable/full-disk.ts')
+    const ran = await limited(small, '64k', [process.execPath, child, file, small], backupEnvironment())
+    expect([ran.code, ran.err]).toEqual([0, ''])
+    const tries = ran.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+    const [full, whole] = [tries.filter(({ code }) => code !== null), tries.filter(({ code }) => code === null)]
+    expect(full.length).toBeGreaterThan(5)
+    for (const one of full) expect(one).toMatchObject({ code: 'storage_full', left: [] })
+    expect(whole.length).toBeGreaterThan(0)
+    for (const one of whole) expect(one).toMatchObject({ jobs: 20 })
+  }, 60_000)
 })
 
 describe.skipIf(NO_REDIS)('migrate', () => {

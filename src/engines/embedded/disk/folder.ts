@@ -15,6 +15,7 @@ import {
   readSync,
   realpathSync,
   rmdirSync,
+  rmSync,
   type Stats,
   statSync,
 } from 'node:fs'
@@ -29,6 +30,8 @@ export interface Location {
   /** Without symbolic links: what every thread opens. The WAL, the lock and the mark are beside the file. */
   readonly dir: string
   readonly file: string
+  /** Folders that were made for it, the innermost first. */
+  readonly made: readonly string[]
 }
 
 const DATABASE = 'sluice.db'
@@ -47,13 +50,13 @@ export const lockOf = (file: string): string =>
 /** Finds the folder, and makes it where it is missing. Throws config_invalid, storage_full. */
 export function locate(given: string): Location {
   try {
-    makeFolder(resolve(given))
+    const made = makeFolder(resolve(given))
     const dir = realpathSync(given)
     if (!statSync(dir).isDirectory()) throw unusable(given, given, ['it is not a folder', CHOOSE])
     accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK)
     const file = realFile(given, join(dir, DATABASE))
     accessSync(dirname(file), constants.R_OK | constants.W_OK | constants.X_OK)
-    return { given, dir: dirname(file), file }
+    return { given, dir: dirname(file), file, made }
   } catch (error) {
     throw explained(given, error)
   }
@@ -89,15 +92,29 @@ function tryToMakeOne(above: string): void {
 }
 
 /** Level by level: Node's recursive mkdir never returns where the kernel makes no folders (/proc). */
-function makeFolder(dir: string): void {
+function makeFolder(dir: string): readonly string[] {
   const missing: string[] = []
   for (let at = dir; found(at) === null; at = dirname(at)) missing.push(at)
+  const made: string[] = []
   for (const each of missing.reverse()) {
     try {
       mkdirSync(each, { mode: 0o700 })
+      made.unshift(each)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
+  }
+  return made
+}
+
+/** Removes the folders that were made for it, its lock with them, unless something is in there. */
+export function unmake({ made, file }: Location): void {
+  if (made.length === 0) return
+  for (const path of [lockOf(file), `${lockOf(file)}-journal`]) rmSync(path, { force: true })
+  try {
+    for (const each of made) rmdirSync(each)
+  } catch {
+    // It is in use by now
   }
 }
 

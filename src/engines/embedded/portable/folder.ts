@@ -1,13 +1,15 @@
 /** A data folder at rest, to be read or filled. */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Ids } from '../../../core/ids.ts'
 import type { Boot } from '../../../core/ports/engine.ts'
 import type { Filling, Held } from '../../../core/ports/portable.ts'
 import { Age } from '../disk/age.ts'
-import { explained, FILLING, type Location, locate, markOf, own, syncFolder, walOf } from '../disk/folder.ts'
+import { damage } from '../disk/faults.ts'
+import { explained, FILLING, type Location, locate, markOf, own, syncFolder, unmake, walOf } from '../disk/folder.ts'
 import { openFolder } from '../disk/schema.ts'
 import { Epochs } from '../log/epochs.ts'
 import { sourcesOf } from './read.ts'
@@ -36,17 +38,22 @@ export function openHeldFolder(dir: string, clock: Clock, ids: Ids, boot: Boot):
   }
 }
 
-/** Only when it is finished, the folder holds a store. Null: it holds one already. Throws in_use. */
+/**
+ * Only when it is finished, the folder holds a store; where it is not, folders that were made for it are gone. Null: it
+ * holds one already. Throws in_use.
+ */
 export function fillFolder(dir: string, ids: Ids): Filling | null {
   const location = locate(dir)
   if (holdsStore(location)) return null
-  const lock = own(location)
+  const lock = locked(location)
   const partial = join(location.dir, FILLING)
   let folder: ReturnType<typeof openFolder> | null = null
+  let isFinished = false
   const close = (): void => {
     folder?.release()
     folder = null
     rmSync(partial, { recursive: true, force: true })
+    if (!isFinished) unmake(location)
     if (lock.isOpen) lock.close()
   }
   try {
@@ -71,11 +78,15 @@ export function fillFolder(dir: string, ids: Ids): Filling | null {
       },
       async finish() {
         try {
+          // What closing does not get into the database, it leaves in the WAL, and tells nobody
+          db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
           folder?.release()
           folder = null
           const file = join(partial, basename(location.file))
+          if (existsSync(walOf(file))) throw damage('its WAL could not be moved to the database')
           syncFile(file)
           renameSync(file, location.file)
+          isFinished = true
           syncFolder(location.dir)
         } catch (error) {
           throw explained(dir, error)
@@ -86,6 +97,16 @@ export function fillFolder(dir: string, ids: Ids): Filling | null {
   } catch (error) {
     close()
     throw explained(dir, error)
+  }
+}
+
+function locked(location: Location): DatabaseSync {
+  try {
+    return own(location)
+  } catch (thrown) {
+    const error = explained(location.given, thrown)
+    if ((error as SluiceError).code !== 'in_use') unmake(location)
+    throw error
   }
 }
 
