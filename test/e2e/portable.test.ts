@@ -180,7 +180,7 @@ async function endless(): Promise<{ readonly url: string; readonly asked: () => 
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked: () => isAsked }
 }
 
-it('a backup that is interrupted leaves nothing; of one that was killed, the next one removes what it left', async () => {
+it('a backup that is interrupted leaves nothing; what a killed one left, the next one removes', async () => {
   const { url, asked } = await endless()
   const folder = join(dir, 'killed')
   mkdirSync(folder)
@@ -208,7 +208,7 @@ it('a backup that is interrupted leaves nothing; of one that was killed, the nex
   await stop()
 })
 
-it('a backup that is missing, of something else, damaged or cut leaves no folder, or the one that was there', async () => {
+it('a backup that is missing, none at all, damaged or cut leaves no folder, or the one that was there', async () => {
   const { url, admin, stop } = await started(freshFolder())
   await result(url, await submit(url))
   const file = join(dir, 'whole.backup')
