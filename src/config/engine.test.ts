@@ -102,6 +102,10 @@ describe('the engine', () => {
     expect(redis(`url: redis://u:${PASSWORD}@a`)).toContain('contains a password: give the address by reference')
     expect(refusal(null, {}, { 'redis-url': `redis://:${PASSWORD}@a` })).toMatch(/^--redis-url: .*contains a password/)
     expect(redis('url: redis://a, nodes: [redis://b]')).toContain('expected the host and port of a node')
+    for (const wrong of ['redis://b', '10.0.0.1', 'a:1, b'])
+      expect(refusal(null, { SLUICE_REDIS_URL: 'redis://a' }, { 'redis-nodes': wrong })).toMatch(
+        /^--redis-nodes: expected the host and port of a node/,
+      )
     expect(redis('url: redis://a/3, nodes: [b:1]')).toContain('a Redis Cluster has only the database 0')
     expect(redis('url: redis://a, prefix: "{x}"')).toContain('engine.redis.prefix: expected letters')
     expect(refusal(null, { SLUICE_REDIS_PREFIX: 'a' })).toContain('engine.redis.url: is required')

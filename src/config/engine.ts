@@ -38,7 +38,7 @@ function urlField() {
   const field = z.union([literal, secret()], {
     error: ({ input }) =>
       input === undefined
-        ? `is required: ${EXAMPLE} (--redis-url, SLUICE_REDIS_URL)`
+        ? `is required: an address ${EXAMPLE} (--redis-url, SLUICE_REDIS_URL)`
         : 'expected an address, { env: NAME } or { file: PATH }',
   })
   fieldKinds.add(field, { kind: 'address' })
@@ -87,8 +87,8 @@ export const engine = z
   )
 
 const NO_ENGINE =
-  'must be "embedded", or a group with the address of a Redis: engine: { redis: { url: redis://127.0.0.1:6379 } } ' +
-  '(SLUICE_REDIS_URL)'
+  'must be "embedded", or a group with the address of a Redis: engine: { redis: { url: redis://127.0.0.1:6379 } }; ' +
+  '--redis-url or SLUICE_REDIS_URL alone chooses it'
 /** An engine's name alone. */
 const word = z.custom((given) => given === 'embedded', NO_ENGINE)
 

@@ -97,14 +97,16 @@ export const flag = () =>
 
 /** A list of texts; from flags and the environment separated by commas. */
 export const list = (item: z.ZodString = z.string().min(1)) =>
-  z.union([z.array(item), z.string()], { error: listProblem }).transform((value) =>
-    typeof value === 'string'
-      ? value
-          .split(',')
-          .map((s) => s.trim())
-          .filter((s) => s !== '')
-      : value,
-  )
+  z.union([z.array(item), z.string()], { error: listProblem }).transform((value, context) => {
+    if (typeof value !== 'string') return value
+    const items = value
+      .split(',')
+      .map((text) => text.trim())
+      .filter((text) => text !== '')
+    const wrong = items.map((text) => item.safeParse(text)).find(({ success }) => !success)
+    if (wrong?.error !== undefined) context.addIssue({ code: 'custom', message: wrong.error.issues[0].message })
+    return items
+  })
 
 const listProblem = ({ input }: { readonly input: unknown }): string =>
   Array.isArray(input) ? 'expected a list of texts: put numbers, true, false and null in quotes' : 'expected a list'
