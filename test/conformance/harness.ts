@@ -131,7 +131,7 @@ export function leapClock(): LeapClock {
         timer.fn()
       }
       if (timer.at <= mono()) fire()
-      else timer.handle = setTimeout(fire, timer.at - mono())
+      else timer.handle = setTimeout(fire, Math.max(0, timer.at - mono()))
     }
   }
   return {

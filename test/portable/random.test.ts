@@ -1,5 +1,5 @@
 /** Random histories, over two gateways where there are two, are moved there and back: nothing can be told apart. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import type { Lease, Outcome } from '../../src/core/ports/work.ts'
@@ -17,15 +17,6 @@ const STEPS = depth(25, 12)
 const RETRY_CAP_MS = 1_100
 
 let redis: RedisServer
-const undo: Array<() => unknown> = []
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step()
-})
-function folder(): Side {
-  const side = folderSide()
-  undo.push(() => removeFolder(side))
-  return side
-}
 
 type Random = (below: number) => number
 const oneOf = <T>(of: readonly T[], r: Random): T => of[r(of.length)]
@@ -125,23 +116,34 @@ async function history(side: Side, processes: number, r: Random, mark: string): 
   await opened[0].close()
 }
 
+const AT_ONCE = 5
+
 describe.skipIf(NO_REDIS)('random histories', () => {
   beforeAll(async () => {
     redis = await RedisServer.start({ appendfsync: 'everysec' })
   })
   afterAll(() => redis?.remove())
 
-  for (let seed = 1; seed <= depth(30, 1); seed++)
-    it(`seed ${seed}: folder, Redis, folder, Redis`, async () => {
-      const r = random(seed)
-      const sides = [folder(), redisSide(redis), folder(), redisSide(redis)]
-      for (const [i, side] of sides.entries()) {
-        await history(side, i % 2 === 0 ? 1 : 2, r, `${'abcd'[i]}`)
-        const next = sides[i + 1]
-        if (next === undefined) return
-        const before = await seen(side)
-        await move(side, next)
-        expect(await seen(next)).toEqual(before)
-      }
+  const seeds = Array.from({ length: depth(30, 1) }, (_, i) => i + 1)
+  // Most of each is waiting
+  for (let from = 0; from < seeds.length; from += AT_ONCE)
+    describe(`${AT_ONCE} at once`, () => {
+      it.concurrent.each(seeds.slice(from, from + AT_ONCE))('seed %i: folder, Redis, folder, Redis', async (seed) => {
+        const r = random(seed)
+        const folders = [folderSide(), folderSide()]
+        const sides: readonly Side[] = [folders[0], redisSide(redis), folders[1], redisSide(redis)]
+        try {
+          for (const [i, side] of sides.entries()) {
+            await history(side, i % 2 === 0 ? 1 : 2, r, `${'abcd'[i]}`)
+            const next = sides[i + 1]
+            if (next === undefined) return
+            const before = await seen(side)
+            await move(side, next)
+            expect(await seen(next)).toEqual(before)
+          }
+        } finally {
+          for (const folder of folders) removeFolder(folder)
+        }
+      })
     })
 })
