@@ -11,6 +11,7 @@ import { digestOf } from '../gateway/caller/api-key.ts'
 import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
+import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
 import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
@@ -39,12 +40,17 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
   const created = Math.floor(clock.wallMs() / 1000)
   // Bound to the admin key: tokens outlive a restart, and are void when the operator changes it
   const ownSecret = createHmac('sha256', adminKey).update('session tokens').digest()
-  const delivery = createDelivery(engine.log, clock, emit, { ...http, pageBytes: PAGE_BYTES })
   const secret = (): Uint8Array => engine.sharedSecret ?? ownSecret
   // No client knows it, and every process of a fleet has the same
   const salt = createHmac('sha256', secret()).update('estimates').digest().readInt32LE()
   const weights = new Weights(vocabulary, salt)
-  observe((fact) => weights.observe(fact))
+  observe((fact) => {
+    if (fact.type === 'job-ended') weights.ended(fact.job, () => fact)
+  })
+  const told = isOneOfMany(settings.config)
+    ? hearingEnds(engine.log, (job, end) => weights.ended(job, end))
+    : engine.log
+  const delivery = createDelivery(told, clock, emit, { ...http, pageBytes: PAGE_BYTES })
   const gateway = createGateway({
     admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
     weights,

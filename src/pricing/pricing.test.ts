@@ -183,6 +183,13 @@ describe('whose price', () => {
       [sold({ seller: { url: 'https://api.deepseek.com/v1' } })],
       [DATA.version, expect.any(Number)],
     ],
+    ['a date as others write it', 'gpt-4o-20240806', [sold({})], [DATA.version, 12_500_000]],
+    [
+      'what a provider sells for another',
+      'claude-3-haiku',
+      [sold({ seller: { id: 'azure' } })],
+      [DATA.version, 1_500_000],
+    ],
     ['an own engine', 'llama', [sold({ seller: { url: 'http://10.1.2.3:8000/v1' } })], ['own', 0]],
     ['the demo', 'demo', [sold({ seller: 'own' })], ['own', 0]],
     ['of two the dearer', 'gpt-4o', [sold({ rates: { input: 1 } }), sold({ rates: { input: 3 } })], ['settings', 3]],

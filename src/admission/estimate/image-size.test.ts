@@ -16,12 +16,19 @@ const gif = (width: number, height: number): Buffer => file(...ascii('GIF89a'), 
 const webp = (kind: string, ...bytes: readonly number[]): Buffer =>
   file(...ascii('RIFF'), ...le(400, 4), ...ascii('WEBP'), ...ascii(kind), ...le(300, 4), ...bytes)
 /** Its segments, then the frame, of this coding. */
-const jpeg = (width: number, height: number, segments: readonly number[] = [16], marker = 0xc0): Buffer =>
+const jpeg = (
+  width: number,
+  height: number,
+  segments: readonly number[] = [16],
+  marker = 0xc0,
+  before: readonly number[] = [],
+): Buffer =>
   Buffer.concat([
     Buffer.from([0xff, 0xd8]),
     ...segments.map((length) =>
       Buffer.from([0xff, 0xe1, ...be(length, 2), ...new Array<number>(length - 2).fill(0xff)]),
     ),
+    Buffer.from(before),
     file(0xff, marker, ...be(17, 2), 8, ...be(height, 2), ...be(width, 2)),
   ])
 
@@ -32,6 +39,10 @@ const FILES: ReadonlyArray<readonly [string, Buffer]> = [
   ['WebP, lossless', webp('VP8L', 0x2f, ...le(639 | (479 << 14), 4))],
   ['WebP, extended', webp('VP8X', 0, 0, 0, 0, ...le(639, 3), ...le(479, 3))],
   ['JPEG', jpeg(640, 480)],
+  [
+    'JPEG, after its Huffman tables and fill bytes',
+    jpeg(640, 480, [], 0xc1, [0xff, 0xc4, 0, 8, 0, 9, 9, 9, 9, 9, 0xff, 0xff]),
+  ],
   ['JPEG, progressive, after a large thumbnail', jpeg(640, 480, [16, 60_000, 4_001], 0xc2)],
 ]
 

@@ -40,6 +40,10 @@ describe('counts as the reference', () => {
   })
 })
 
+it.each(['ehndfwpa', 'ptquzmqf', 'knjmpfkl', 'ottlabv', 'gmtelnql'])('%s is not the token of the same hash', (word) => {
+  expect(tokensIn(word)).toBe(countTokens(word))
+})
+
 describe('an endless word', () => {
   it.each(Object.keys(HOSTILE))('of %s costs as much a character as a short one', (kind) => {
     const work = (chars: number): number => {

@@ -1,11 +1,10 @@
 /** What prompts weigh, and what is learned from what they turned out to weigh. */
 import { describe, expect, it } from 'vitest'
-import type { Fact } from '../../core/facts.ts'
 import type { Prompt } from '../../core/ports/weights.ts'
 import { Factors } from './factors.ts'
 import { familyOf, isO200k, plainName } from './family.ts'
 import { tokensIn, vocabulary } from './testing/vocabulary.ts'
-import { Weights } from './weights.ts'
+import { type Ended, Weights } from './weights.ts'
 
 const NOTHING: Prompt = { texts: [], media: [], frameTokens: 0, syntaxTokens: 0, unreadBytes: 0 }
 const TEXT = 'Which of these fifty contracts can be terminated before the end of the year?'
@@ -14,16 +13,15 @@ const OWN = tokensIn(TEXT) + 7
 const asked = { tenant: 'acme', model: 'gpt-4o', prompt }
 const weights = (): Weights => new Weights(vocabulary, 1)
 
-type Ended = Extract<Fact, { type: 'job-ended' }>
-const ended = (job: string, promptTokens: number, more: Partial<Ended> = {}): Ended =>
-  ({
-    type: 'job-ended',
-    job,
-    state: 'done',
-    usage: { promptTokens, completionTokens: 100, reasoningTokens: 30, estimated: false },
-    timing: { queuedMs: 0, totalMs: 1, attempts: 1 },
-    ...more,
-  }) as Ended
+const ended = (promptTokens: number, more: Partial<Ended> = {}): Ended => ({
+  state: 'done',
+  usage: { promptTokens, completionTokens: 100, reasoningTokens: 30, estimated: false },
+  timing: { queuedMs: 0, totalMs: 1, attempts: 1 },
+  ...more,
+})
+/** Its end, as it is told. */
+const end = (some: Weights, job: string, promptTokens: number, more?: Partial<Ended>): void =>
+  some.ended(job, () => ended(promptTokens, more))
 
 describe('the weight of a prompt', () => {
   it('is its texts and its frames, counted', () => {
@@ -51,7 +49,7 @@ describe('what is learned', () => {
     for (let i = 0; i < times; i++) {
       const weight = some.weigh(asked)
       some.accepted(`job_${i}`, asked, weight)
-      some.observe(ended(`job_${i}`, promptTokens, more))
+      end(some, `job_${i}`, promptTokens, more)
     }
     return some
   }
@@ -69,7 +67,7 @@ describe('what is learned', () => {
     const some = weights()
     const weight = some.weigh(asked)
     for (let i = 0; i < 500; i++) some.accepted(`job_${i}`, asked, weight)
-    for (let i = 0; i < 500; i++) some.observe(ended(`job_${i}`, Math.round(OWN * 1.3)))
+    for (let i = 0; i < 500; i++) end(some, `job_${i}`, Math.round(OWN * 1.3))
     expect(some.weigh(asked).tokens / OWN).toBeLessThan(1.35)
   })
 
@@ -88,8 +86,8 @@ describe('what is learned', () => {
     const heavy = { ...asked, prompt: { ...prompt, media } }
     for (let i = 0; i < 50; i++) {
       some.accepted(`job_${i}`, heavy, some.weigh(heavy))
-      some.observe(ended(`job_${i}`, 3 * OWN))
-      some.observe(ended(`other_${i}`, 3 * OWN))
+      end(some, `job_${i}`, 3 * OWN)
+      end(some, `other_${i}`, 3 * OWN)
     }
     expect(some.weigh(asked).tokens).toBe(OWN)
   })
@@ -99,7 +97,7 @@ describe('what is learned', () => {
     const turn = { ...asked, conversation: 'c' }
     expect(some.weigh(turn)).toEqual({ tokens: OWN, own: OWN, exact: true, isPlain: false })
     some.accepted('job_1', turn, some.weigh(turn))
-    some.observe(ended('job_1', 5_000))
+    end(some, 'job_1', 5_000)
     // Its prompt, and its answer without the reasoning, which is not sent again
     expect(some.weigh(turn)).toMatchObject({ tokens: 5_000 + 70 + OWN, own: OWN })
     expect(some.weigh({ ...turn, tenant: 'else' }).tokens).toBe(OWN)
@@ -113,10 +111,20 @@ describe('what is learned', () => {
     const weight = some.weigh(asked)
     some.accepted('first', asked, weight)
     for (let i = 0; i < 20_000; i++) some.accepted(`job_${i}`, asked, weight)
-    for (let i = 0; i < 100; i++) some.observe(ended('first', 2 * OWN))
+    end(some, 'first', 4 * OWN)
     expect(some.weigh(asked).tokens).toBe(OWN)
-    for (let i = 0; i < 100; i++) some.observe(ended('job_19999', 2 * OWN))
+    end(some, 'job_10001', 4 * OWN)
     expect(some.weigh(asked).tokens).toBeGreaterThan(OWN)
+  })
+
+  it('is learned once, however often the end is told', () => {
+    const some = weights()
+    some.accepted('job_1', asked, some.weigh(asked))
+    end(some, 'job_1', 4 * OWN)
+    const { tokens } = some.weigh(asked)
+    end(some, 'job_1', 4 * OWN)
+    expect(some.weigh(asked).tokens).toBe(tokens)
+    some.ended('job_2', () => expect.unreachable())
   })
 })
 

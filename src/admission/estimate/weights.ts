@@ -1,10 +1,9 @@
 /**
- * What prompts weigh. It learns from the ends of the jobs that this process accepted and sees end; a restart begins
- * anew.
+ * What prompts weigh. It learns from the ends of the jobs that this process accepted and hears the end of; a restart
+ * begins anew.
  */
 import { BYTES_PER_TOKEN } from '../../core/estimate.ts'
-import type { Fact } from '../../core/facts.ts'
-import type { JobId, TenantId } from '../../core/job.ts'
+import type { JobId, JobState, TenantId, Timing, Usage } from '../../core/job.ts'
 import type { Weights as Port, Prompt, Weighed, Weight } from '../../core/ports/weights.ts'
 import { Table } from '../../core/table.ts'
 import { Factors } from './factors.ts'
@@ -15,6 +14,13 @@ import type { Vocabulary } from './vocabulary.ts'
 
 /** Jobs that have not ended, and conversations: as many at least are remembered. */
 const MAX_REMEMBERED = 10_000
+
+/** Of a job. */
+export interface Ended {
+  readonly state: JobState
+  readonly usage?: Usage
+  readonly timing?: Timing
+}
 
 interface Sent {
   readonly tenant: TenantId
@@ -65,12 +71,13 @@ export class Weights implements Port {
       this.#sent.set(job, { tenant, family: familyOf(plainName(model)), own, conversation })
   }
 
-  observe(fact: Fact): void {
-    if (fact.type !== 'job-ended') return
-    const sent = this.#sent.get(fact.job)
-    const { usage, timing, state } = fact
+  /** May be called again for the same job. */
+  ended(job: JobId, end: () => Ended): void {
+    const sent = this.#sent.take(job)
+    if (sent === undefined) return
+    const { state, usage, timing } = end()
     // The usage of several attempts is their sum
-    if (sent === undefined || state !== 'done' || usage === undefined || timing?.attempts !== 1) return
+    if (state !== 'done' || usage === undefined || timing?.attempts !== 1) return
     const { promptTokens, completionTokens, reasoningTokens = 0, estimated } = usage
     if (sent.conversation !== undefined)
       this.#conversations.set(
@@ -90,6 +97,12 @@ class Recent<V extends object | number> {
 
   get(key: string): V | undefined {
     return this.#young.get(key) ?? this.#old.get(key)
+  }
+
+  take(key: string): V | undefined {
+    const value = this.get(key)
+    if (!this.#young.delete(key)) this.#old.delete(key)
+    return value
   }
 
   set(key: string, value: V): void {
