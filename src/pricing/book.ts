@@ -53,12 +53,15 @@ const COMPACT_DATE = /-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)/g
 export class Book {
   readonly version: string
   readonly #providers: readonly BookProvider[]
+  /** The addresses of their APIs, in the same order. */
+  readonly #apis: readonly RegExp[]
   /** What was found, by seller and model; clients choose the names of models. */
   readonly #found = new Map<string, readonly Dated[] | null>()
 
   constructor({ version, providers }: BookData) {
     this.version = version
     this.#providers = providers
+    this.#apis = providers.map(({ api }) => new RegExp(`^(?:${api})`))
   }
 
   /** Null: unknown, or not sold by the token. */
@@ -81,7 +84,7 @@ export class Book {
   #provider(seller: Listed): BookProvider | undefined {
     return 'id' in seller
       ? this.#providers.find(({ id }) => id === seller.id)
-      : this.#providers.find(({ api }) => new RegExp(`^(?:${api})`).test(seller.url))
+      : this.#providers.find((_, i) => this.#apis[i].test(seller.url))
   }
 
   #find(seller: Listed, model: string): readonly Dated[] | null {

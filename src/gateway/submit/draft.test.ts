@@ -193,6 +193,7 @@ describe('what else is noted', () => {
     expect(most('')).toBe(null)
     expect(most(',"max_tokens":50')).toBe(50)
     expect(most(',"max_tokens":50,"max_completion_tokens":40,"n":3')).toBe(120)
+    expect(most(',"max_tokens":9007199254740991,"n":128')).toBe(Number.MAX_SAFE_INTEGER)
     expect(most(',"max_tokens":null')).toBe(null)
     expect(most(',"max_tokens":"50"')).toBe(null)
   })

@@ -7,7 +7,7 @@ export function maxOutputTokens(kind: JobKind, request: JsonRecord): number | nu
   if (kind === 'embedding') return 0
   const { max_completion_tokens: max, max_tokens: older, n } = request
   const each = max ?? older
-  return isCount(each) ? each * (isCount(n) ? Math.max(1, n) : 1) : null
+  return isCount(each) ? Math.min(Number.MAX_SAFE_INTEGER, each * (isCount(n) ? Math.max(1, n) : 1)) : null
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
