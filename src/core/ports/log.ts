@@ -28,7 +28,7 @@ export interface LogWriter {
   readonly head: number
   /**
    * Takes records in order, to be stored with the next commit window; never throws. `outputTokens` of them are
-   * charged to the tenant's fair share. `urgent`: commit at the end of this turn (the first token). What was
+   * charged to the tenant's fair share. `urgent`: commit in this turn (the first token). What was
    * taken before `Work.finish` is stored before the end record.
    */
   append(records: readonly Bytes[], outputTokens: number, urgent: boolean): void

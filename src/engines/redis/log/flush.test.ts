@@ -1,11 +1,15 @@
 import { expect, it } from 'vitest'
+import { depth } from '../../../../test/depth.ts'
 import { manualClock } from '../../../../test/manual-clock.ts'
+import { random } from '../../../../test/random.ts'
 import { Wheel } from '../../../core/clock.ts'
 import { systemIds } from '../../../core/ids.ts'
 import type { Connection } from '../client/connection.ts'
 import type { Scripts } from '../client/scripts.ts'
 import { AttemptLog } from './attempt.ts'
 import { Flush } from './flush.ts'
+
+const SEEDS = depth(300, 30)
 
 /** A flush whose scripts are answered when the test says so. */
 function held() {
@@ -67,19 +71,23 @@ it('a first text waits for nothing that is under way; all else shares one script
 
 it('an end that comes with its text shares its script, a later one waits for no window', async () => {
   const { stored, answer, attempt, turn } = held()
-  const [one, two] = [attempt(1), attempt(2)]
+  const [one, two, three] = [attempt(1), attempt(2), attempt(3)]
   one.append(['text'], 1, true)
   void one.store('end 1')
   await turn()
   expect(stored()).toEqual(['1 end 1'])
+  // A window begins
+  three.append(['opening'], 0, false)
+  await turn()
+  await answer(1)
   two.append(['text'], 1, true)
   await turn()
   void two.store('end 2')
   await turn()
-  expect(stored()).toEqual(['1 end 1', '2'])
-  await answer(1)
+  expect(stored()).toEqual(['1 end 1', '3', '2'])
+  await answer(2)
   await turn()
-  expect(stored()).toEqual(['1 end 1', '2', ' end 2'])
+  expect(stored()).toEqual(['1 end 1', '3', '2', ' end 2'])
 })
 
 it('while the wheel turns, ends wait for its next beat, to share a script', async () => {
@@ -132,5 +140,69 @@ it.each(['an end', 'more text'])('%s is stored, though the wheel is about to sta
     }
     if (beats < beat) break // it stood still before
     expect(stored().length).toBe(2)
+  }
+})
+
+/** A script takes so long at most, and what waits for one may wait for another before. */
+const SCRIPT_MS = 40
+const LONGEST_MS = 60 + 2 * SCRIPT_MS + 10
+
+it(`keeps nothing back, whatever comes when (${SEEDS} seeds)`, async () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const draw = random(seed)
+    const clock = manualClock()
+    const wheel = new Wheel(clock)
+    const underWay = new Map<string, number>()
+    const fails = draw(3) === 0
+    const run = async (_name: string, args: readonly unknown[]): Promise<unknown> => {
+      const frames = Buffer.concat(args.filter((arg): arg is Buffer => arg instanceof Buffer)).toString('latin1')
+      const jobs = [...frames.matchAll(/job_\d\d/g)].map(([job]) => job)
+      for (const job of jobs) {
+        const others = underWay.get(job) ?? 0
+        expect(others, `seed ${seed}: two chunks of ${job} under way`).toBe(0)
+        underWay.set(job, 1)
+      }
+      await new Promise<void>((done) => clock.after(draw(SCRIPT_MS), done))
+      for (const job of jobs) underWay.delete(job)
+      if (fails && draw(4) === 0) throw new Error('Connection is closed.')
+      return []
+    }
+    const parts = { process: 'p', clock, wheel, ids: systemIds() }
+    const commands = { onTurn() {} } as unknown as Connection
+    const flush = new Flush({ ...parts, commands, scripts: { run } as unknown as Scripts, stored() {}, fenced() {} })
+    /** When each came that is not stored yet. */
+    const waiting = new Map<object, number>()
+    const host = { touch: flush.touch.bind(flush), charge() {} }
+    const attempts = Array.from({ length: 1 + draw(20) }, (_, i) => ({
+      log: new AttemptLog(`job_${10 + i}`, 1, { epoch: 1, head: 0 }, host),
+      texts: 0,
+      isOver: false,
+    }))
+    const wait = (until: Promise<unknown>): void => {
+      waiting.set(until, clock.monoMs())
+      void until.then(() => waiting.delete(until))
+    }
+    const pass = async (ms: number): Promise<void> => {
+      clock.advance(ms)
+      await new Promise(setImmediate)
+      for (const since of waiting.values())
+        if (!fails) expect(clock.monoMs() - since, `seed ${seed}: waits`).toBeLessThan(LONGEST_MS)
+    }
+    for (let step = 0; step < 80; step++) {
+      const attempt = attempts[draw(attempts.length)]
+      if (draw(8) === 0) wheel.in(wheel.beatMs, () => {})
+      if (!attempt.isOver && draw(6) === 0) {
+        attempt.isOver = true
+        wait(attempt.log.store('end'))
+      } else if (!attempt.isOver) {
+        attempt.log.append(['text'], 1, attempt.texts++ === 1)
+        wait(attempt.log.flushed())
+      }
+      for (let ms = draw(3) === 0 ? draw(30) : 0; ms >= 0; ms--) await pass(1)
+    }
+    for (let ms = 0; waiting.size > 0; ms++) {
+      expect(ms, `seed ${seed}: ${waiting.size} are never stored`).toBeLessThan(5_000)
+      await pass(1)
+    }
   }
 })
