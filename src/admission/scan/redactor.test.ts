@@ -142,6 +142,18 @@ it('a key without its end, and one in JSON within a text', () => {
   expect(inPieces(secrets, pieces(`{"text":"line\\n${token}\\n"}`))).toBe('{"text":"line\\n[github-pat]\\n"}')
 })
 
+it('one that begins in the end of another, which was too long to be held back', () => {
+  const { secrets: kinds, pieces, some } = samples(seeded(8))
+  const [, makeKey] = kinds.find(([rule]) => rule === 'private-key')!
+  const key = makeKey()
+  const long = `x.eyJ${some(300, 'abcABC')}`
+  for (let i = 0; i < 50; i++) {
+    const shown = inPieces(secrets, pieces(`${long}${key} and more`))
+    expect(hasPart(shown, key)).toBe(false)
+    expect(shown.endsWith(' and more')).toBe(true)
+  }
+})
+
 it('in whatever pieces a text comes, the same is shown', () => {
   const finders: readonly Finder[] = [secrets, personal, termFinder(['falcon', 'falcon nine', 'on a'])]
   const { secrets: kinds, prose } = samples(seeded(6))

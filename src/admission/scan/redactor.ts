@@ -21,6 +21,8 @@ interface Hit {
 
 /** Characters before what is undecided: they tell whether a word begins there. */
 const CONTEXT = 2
+/** The end of what was swallowed, in which something else may begin: longer than any literal that rules begin with. */
+const OVERLAP = 32
 /** Of a text that is there as a whole, looked at at once: so its matches never are all in memory. */
 const PIECE = 64 << 10
 
@@ -31,6 +33,10 @@ export class Redactor {
   #context = ''
   #held = ''
   #swallow: Swallow | null = null
+  /** What was swallowed last. */
+  #swallowed = ''
+  /** How much of what is held was swallowed, and is never shown. */
+  #hidden = 0
 
   /** `context`: the end of what was shown before. */
   constructor(seekers: readonly Seeker[], context = '') {
@@ -40,7 +46,7 @@ export class Redactor {
 
   /** Characters that are held back. */
   get held(): number {
-    return this.#held.length
+    return this.#held.length - this.#hidden
   }
 
   /** What may be shown now. */
@@ -62,11 +68,13 @@ export class Redactor {
 
   #take(piece: string, isOpen: boolean): string {
     if (this.blocked) return ''
-    const rest = this.#swallowed(piece)
+    const rest = this.#afterSwallowed(piece)
     if (!isOpen) this.#swallow = null
     const text = this.#context + this.#held + rest
     const from = this.#context.length
     if (text.length === from) return ''
+    /** Nothing before this is shown. */
+    const visible = from + this.#hidden
     let cut = text.length
     const hits: Hit[] = []
     for (const seeker of this.#seekers) {
@@ -84,7 +92,11 @@ export class Redactor {
         at = Math.max(at, to)
         continue
       }
-      shown += text.slice(at, begin)
+      if (to <= visible) {
+        at = to
+        continue
+      }
+      shown += text.slice(Math.max(at, visible), Math.max(begin, visible))
       const replacement = seeker.found(text.slice(begin, to), rule)
       if (replacement === null) {
         this.blocked = true
@@ -93,25 +105,35 @@ export class Redactor {
       }
       shown += replacement
       at = to
-      if (goesOn !== undefined) this.#swallow = goesOn()
+      if (goesOn !== undefined) {
+        this.#swallow = goesOn()
+        this.#swallowed = text.slice(Math.max(begin, to - OVERLAP), to)
+      }
     }
     if (at < cut) {
       // Never between the halves of a character
       if (cut < text.length && isLow(text, cut) && cut > at) cut--
-      shown += text.slice(at, cut)
+      shown += text.slice(Math.max(at, visible), Math.max(cut, visible))
       at = cut
     }
     this.#context = text.slice(Math.max(0, at - CONTEXT), at)
     this.#held = text.slice(at)
+    this.#hidden = Math.max(0, visible - at)
     return shown
   }
 
-  #swallowed(piece: string): string {
+  /** Where something that was swallowed has ended, its end is looked at again: another match may have begun in it. */
+  #afterSwallowed(piece: string): string {
     if (this.#swallow === null) return piece
     const n = this.#swallow(piece)
-    if (n > 0) this.#context = piece.slice(Math.max(0, n - CONTEXT), n)
-    if (n < piece.length) this.#swallow = null
-    return n === 0 ? piece : piece.slice(n)
+    const all = this.#swallowed + piece.slice(0, n)
+    this.#swallowed = all.slice(-OVERLAP)
+    if (n === piece.length) return ''
+    this.#swallow = null
+    this.#context = all.slice(0, -OVERLAP).slice(-CONTEXT)
+    this.#held = this.#swallowed
+    this.#hidden = this.#held.length
+    return piece.slice(n)
   }
 }
 
