@@ -110,19 +110,42 @@ export const givenTwice: LogCase = (planted) =>
   inWorld(planted, async ({ fleet, join }) => {
     const [{ process: one }, { process: two }, { process: three }] = [await join(), await join(), await join()]
     const job = await fleet.accept()
-    const lease = await fleet.lease(job, 1)
+    const lease = await fleet.lease(job, 1, one.name)
     const [first, same, other] = [one, two, three].map((process) => process.open(job, 1, lease))
     first.append([token('a')], 1, true)
     await first.flushed()
     // The very words that are there might be a repeat
+    await fleet.lease(job, 1, two.name)
     same.append([token('a')], 1, true)
     await same.flushed()
+    await fleet.lease(job, 1, one.name)
     first.append([token('b')], 1, true)
     await first.flushed()
+    await fleet.lease(job, 1, two.name)
     same.append([token('c')], 1, true)
     await expect(same.flushed()).rejects.toMatchObject({ code: 'worker_lost' })
+    await fleet.lease(job, 1, three.name)
     other.append([token('x')], 1, true)
     await expect(other.flushed()).rejects.toMatchObject({ code: 'worker_lost' })
+    expect(await stored(one, job)).toEqual([token('a'), token('b')])
+  })
+
+/** Redis has lost an attempt with its text, and gives its number to another process, which has written as much. */
+export const givenToAnother: LogCase = (planted) =>
+  inWorld(planted, async ({ fleet, join }) => {
+    const [{ process: one }, { process: two }] = [await join(), await join()]
+    const job = await fleet.accept()
+    const before = await one.begin(job, 1)
+    before.append([token('lost')], 1, true)
+    await before.flushed()
+    await fleet.redis.del(fleet.names.log(job))
+    const after = await two.begin(job, 1)
+    after.append([token('a')], 1, true)
+    await after.flushed()
+    before.append([token('x')], 1, true)
+    await expect(before.flushed()).rejects.toMatchObject({ code: 'worker_lost' })
+    after.append([token('b')], 1, true)
+    await after.flushed()
     expect(await stored(one, job)).toEqual([token('a'), token('b')])
   })
 
@@ -431,6 +454,7 @@ export const lost: LogCase = (planted) =>
     expect([second.epoch, second.head]).toEqual([epoch, 10])
     second.append(tokens(101, 130), 30, true)
     // The lease was told before Redis fell, and is used after
+    await fleet.lease(anew, 1, other.name)
     const stale = other.open(anew, 1, { epoch: 1, head: 0 })
     stale.append([token('other')], 1, true)
     await Promise.all([second.flushed(), stale.flushed()])

@@ -53,7 +53,7 @@ function engineOf(fleet: LogFleet, process: LogProcess): Engine {
         if (entry.state !== 'queued' || held >= seat.slots) continue
         entry.state = 'leased'
         entry.holder = seat
-        const log = await fleet.lease(entry.job.id, ++entry.attempt)
+        const log = await fleet.lease(entry.job.id, ++entry.attempt, process.name)
         process.logs.begin(entry.job.id, entry.attempt, log)
         seat.worker.leased([{ job: entry.job, attempt: entry.attempt, log } as Lease])
       }

@@ -11,6 +11,7 @@ import {
   fenced,
   followedAt,
   gaps,
+  givenToAnother,
   givenTwice,
   halfOpen,
   heldAgain,
@@ -28,6 +29,8 @@ import { NO_REDIS } from './server.ts'
 describe.skipIf(NO_REDIS)('Redis: the token log under faults', () => {
   test('an attempt that lost its job writes nothing', () => fenced())
   test('of one attempt that was given twice, one writes', () => givenTwice())
+  test('an attempt that was lost, and given to another process under its number, writes nothing', () =>
+    givenToAnother())
   test('what was stored and not answered is there once', () => repeated())
   test('messages that were lost are read from the log', () => gaps())
   test('a process that nobody hears is dropped, and follows again when it is back', () => dropped())
@@ -66,6 +69,10 @@ interface Bug {
 
 const bugs: Readonly<Record<string, Bug>> = {
   'no fence': { bend: bent('append', 'return row and string.sub', 'return true or string.sub'), caughtBy: fenced },
+  'a fence of numbers alone': {
+    bend: bent('append', "'%.0f %s.', attempt, self", "'%.0f ', attempt"),
+    caughtBy: givenToAnother,
+  },
   'no chunk number': {
     bend: bent('append', 'if length == number + 1 then', 'if true then'),
     caughtBy: repeated,

@@ -85,12 +85,12 @@ export class LogFleet {
     await this.redis.multi().hset(this.names.live(), id, '{}').hset(this.names.followers(), id, process.name).exec()
   }
 
-  /** The fence of this attempt; what its lease tells of the log. */
-  async lease(job: JobId, attempt: number): Promise<Lease['log']> {
-    const text = `call('HSET', S .. ':run', ARGV[1], ARGV[2] .. ' w {}')
+  /** The fence of this attempt, of a worker of that process; what its lease tells of the log. */
+  async lease(job: JobId, attempt: number, process: string): Promise<Lease['log']> {
+    const text = `call('HSET', S .. ':run', ARGV[1], ARGV[2])
       local head = log_tip(ARGV[1])
       return { log_epoch(ARGV[3]), head }`
-    const [epoch, head] = (await this.eval(text, job, attempt, randomOf(ids))) as number[]
+    const [epoch, head] = (await this.eval(text, job, `${attempt} ${process}.w {}`, randomOf(ids))) as number[]
     return { epoch, head }
   }
 
@@ -166,7 +166,7 @@ export class LogProcess {
   }
 
   async begin(job: JobId, attempt: number): Promise<LogWriter> {
-    return this.open(job, attempt, await this.#fleet.lease(job, attempt))
+    return this.open(job, attempt, await this.#fleet.lease(job, attempt, this.name))
   }
 
   open(job: JobId, attempt: number, log: Lease['log']): LogWriter {

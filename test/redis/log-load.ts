@@ -11,9 +11,8 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../src/core/clock.ts'
-import type { Job, JobId } from '../../src/core/job.ts'
+import type { JobId } from '../../src/core/job.ts'
 import type { LogWriter } from '../../src/core/ports/log.ts'
-import type { Lease } from '../../src/core/ports/work.ts'
 import type { Bytes } from '../../src/core/record.ts'
 import { LogFleet, type LogProcess } from './log-fleet.ts'
 import { RedisServer } from './server.ts'
@@ -80,7 +79,7 @@ async function measure(tokens: () => number): Promise<Measured> {
   return { cpuUs: user + system, tokens: tokens() - before }
 }
 
-async function work(task: Task, { logs }: LogProcess): Promise<Measured> {
+async function work(task: Task, worker: LogProcess): Promise<Measured> {
   const forgotten = new Load(task, () => {})
   await sleep(BASELINE_MS / 2)
   const timer = measure(() => forgotten.tokens)
@@ -88,10 +87,7 @@ async function work(task: Task, { logs }: LogProcess): Promise<Measured> {
   process.emit('message', null, undefined)
   const alone = await timer
   forgotten.stop()
-  const writers = task.jobs.map((id): LogWriter => {
-    logs.begin(id, 1, { epoch: 1, head: 0 })
-    return logs.open({ job: { id } as Job, attempt: 1 } as Lease)
-  })
+  const writers: readonly LogWriter[] = await Promise.all(task.jobs.map((id) => worker.begin(id, 1)))
   const load = new Load(task, (i, records) => writers[i].append(records, records.length, false))
   process.send!('ready')
   await once(process, 'message')
@@ -144,7 +140,6 @@ async function run(streams: number, rate: number, seconds: number, gatherMs: num
   const fleet = new LogFleet(server.port)
   try {
     const jobs = await Promise.all(Array.from({ length: streams }, () => fleet.accept()))
-    await Promise.all(jobs.map((job) => fleet.lease(job, 1)))
     const task = { port: server.port, jobs, rate, gatherMs }
     const children = [await start({ ...task, role: 'gateway' }), await start({ ...task, role: 'worker' })]
     await sleep(WARM_UP_MS)

@@ -94,7 +94,7 @@ export const appending =
     }
     const epoch = random === '' ? null : logEpoch(db, S, random)
     const isHeld = (row: string | undefined, attempt: number): boolean =>
-      noFence || row?.startsWith(`${attempt} `) === true
+      noFence || row?.startsWith(`${attempt} ${self}.`) === true
     const refused = new Set<string>()
     const tell = (i: number, what: string, value: string | number): void => void answer.push(i, what, value)
 

@@ -38,11 +38,12 @@ local function tell(i, what, value)
 end
 
 local fences = {}
--- Whether a row of `run` is this attempt's.
+-- Whether a row of `run` is this attempt's, of a worker of this process: what Redis has lost is counted anew, and a
+-- number may be another process's by now.
 local function is_held(row, attempt)
   local fence = fences[attempt]
   if fence == nil then
-    fence = string.format('%.0f ', attempt)
+    fence = string.format('%.0f %s.', attempt, self)
     fences[attempt] = fence
   end
   return row and string.sub(row, 1, #fence) == fence
