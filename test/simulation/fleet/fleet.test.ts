@@ -16,14 +16,15 @@ it(`keeps its promises over ${SEEDS} seeds`, { timeout: 600_000 }, async () => {
   for (let seed = 1; seed <= SEEDS; seed++) await simulateFleet(seed)
 })
 
-it.each(PLANTS)('finds a planted bug: $name', async ({ faults, breaks, from = 1 }) => {
+/** A bug may show in more ways than one: the verdict that is its own must be among them. */
+it.each(PLANTS)('finds a planted bug: $name', async ({ faults, breaks, seen, from = 1 }) => {
   const repair = breaks?.()
-  const run = async (): Promise<void> => {
-    for (let seed = from; seed < from + PLANTED_SEEDS; seed++) await simulateFleet(seed, faults)
-  }
+  const verdicts: string[] = []
   try {
-    await expect(run()).rejects.toThrow(/^seed \d+: /)
+    for (let seed = from; seed < from + PLANTED_SEEDS && !verdicts.some((each) => seen.test(each)); seed++)
+      await simulateFleet(seed, faults).catch((error: Error) => void verdicts.push(error.message.split('\n')[0]))
   } finally {
     repair?.()
   }
+  expect(verdicts).toContainEqual(expect.stringMatching(seen))
 })

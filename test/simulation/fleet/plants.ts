@@ -12,11 +12,13 @@ import { broken, eachNth, wrap } from '../planting.ts'
 import type { Reply } from './model.ts'
 import { committing } from './model-commit.ts'
 import { appending } from './model-log.ts'
-import type { Faults } from './run.ts'
+import { DEAF_COORDINATOR, type Faults, LOSING_REDIS } from './run.ts'
 import { SCRIPTS } from './scripts.ts'
 
 interface Plant {
   readonly name: string
+  /** The verdict that it must meet: of the ledger, of a reader, or that something never came. */
+  readonly seen: RegExp
   /** A seed that found it, to look there first: seeds shift with any change. */
   readonly from?: number
   readonly faults?: Faults
@@ -32,18 +34,31 @@ export const PLANTS: readonly Plant[] = [
   // ---- what is one script
   {
     name: 'a commit is told before it is stored',
+    seen: /is not stored$/,
     from: 14,
     faults: { scripts: { commit: committing({ tellsRefused: true }) } },
   },
-  { name: 'commits have no fence', from: 14, faults: { scripts: { commit: committing({ noFence: true }) } } },
-  { name: 'text has no fence', from: 84, faults: { scripts: { append: appending({ noFence: true }) } } },
+  {
+    name: 'commits have no fence',
+    seen: /runs, and has ended$|is given to|is accepted as \d+, after/,
+    from: 14,
+    faults: { scripts: { commit: committing({ noFence: true }) } },
+  },
+  {
+    name: 'text has no fence',
+    seen: / is not \S+'s, which writes /,
+    from: 84,
+    faults: { scripts: { append: appending({ noFence: true }) } },
+  },
   {
     name: 'text that is sent again is stored again',
+    seen: /record \d+ is stored after /,
     from: 55,
     faults: { scripts: { append: appending({ noNumbers: true }) } },
   },
   {
     name: 'a takeover counts from the start',
+    seen: /is accepted as 1, after \d+$/,
     faults: {
       scripts: {
         takeover(reach, shard, args) {
@@ -53,30 +68,39 @@ export const PLANTS: readonly Plant[] = [
       },
     },
   },
-  { name: 'a restart of Redis is not seen', faults: { isAlwaysTheSame: true } },
+  { name: 'a restart of Redis is not seen', seen: / \d+ \d+ was .*, and is /, faults: { isAlwaysTheSame: true } },
   // ---- the engine around the coordinator
   {
     name: 'a lease that is told twice runs twice',
+    seen: /attempt \d+ of \S+ runs again$/,
     from: 16,
     breaks: broken(HeldAttempts.prototype, 'isOver', () => () => false),
   },
   {
     name: 'a lease that was not heard is not told again',
+    seen: /: forgotten: /,
     from: 10,
     breaks: broken(HeldJobs.prototype, 'of', () => () => []),
   },
   {
     name: 'a submit that is sent again is taken anew',
+    seen: /\d+ calls are counted of \d+$/,
     from: 49,
     breaks: broken(KnownJobs.prototype, 'ended', () => () => undefined),
   },
-  { name: 'idempotency keys are not looked up', breaks: broken(KnownJobs.prototype, 'of', () => () => undefined) },
+  {
+    name: 'idempotency keys are not looked up',
+    seen: / have the key /,
+    breaks: broken(KnownJobs.prototype, 'of', () => () => undefined),
+  },
   {
     name: 'a new coordinator is not told who reads',
+    seen: /nobody canceled it$/,
     breaks: broken(RedisPresence.prototype, 'reading', () => () => []),
   },
   {
     name: 'an end is stored before its text',
+    seen: /is done with \d+ records of \d+$/,
     faults: {
       logs(real, { bus }) {
         real.store = async (_job, _attempt, entry) => {
@@ -88,6 +112,7 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: 'what a message lacks is not read',
+    seen: /a reader at \S+ \S+ has \d+ of \d+ records/,
     breaks: broken(
       FollowedLog.prototype,
       'take',
@@ -102,6 +127,7 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: 'readers are not told that history was lost',
+    seen: /a reader at \S+ \S+ (has \d+ of \d+ records|is lost, untold)/,
     from: 37,
     breaks: broken(
       Follows.prototype,
@@ -114,12 +140,14 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: 'a job that is taken again is told to be lost',
-    from: 530,
+    seen: /is told job_lost$/,
+    faults: { scenario: LOSING_REDIS },
     breaks: broken(Bus.prototype, 'settled', () => async () => {}),
   },
   // ---- the coordinator, and what a takeover gives it
   {
     name: 'a settle is lost',
+    seen: /\d+ calls are counted of \d+$/,
     breaks: broken(Plan.prototype, 'release', (real) => {
       const skips = eachNth(5)
       return function (this: Plan, deployment) {
@@ -127,22 +155,37 @@ export const PLANTS: readonly Plant[] = [
       }
     }),
   },
-  { name: 'an adopted lease is not counted', breaks: broken(Plan.prototype, 'adopt', () => () => {}) },
+  {
+    name: 'an adopted lease is not counted',
+    seen: /\d+ calls are counted of \d+$/,
+    breaks: broken(Plan.prototype, 'adopt', () => () => {}),
+  },
   {
     name: 'attempts are forgotten by a takeover',
+    seen: /: forgotten: |is given to/,
     faults: machine((real) => ({
       restore: (job, found, now) => real.restore(job, { ...found, tally: { ...found.tally, attempts: 0 } }, now),
     })),
   },
   {
     name: 'lanes are forgotten by a takeover',
+    seen: / overtakes \S+ of its lane$/,
     faults: machine((real) => ({ restore: (job, found, now) => real.restore({ ...job, lane: null }, found, now) })),
   },
   {
     name: "a coordinator's own sleep, or deafness, is blamed on workers",
-    from: 300,
-    faults: machine(() => ({ woke() {} })),
+    seen: /a worker was blamed that was well$/,
+    faults: { ...machine(() => ({ woke() {} })), scenario: DEAF_COORDINATOR },
   },
-  { name: 'workers need not be heard', from: 8, faults: machine(() => ({ heartbeat() {} })) },
-  { name: 'a lease that is over is never noticed', faults: machine(() => ({ nextAt: () => Infinity })) },
+  {
+    name: 'workers need not be heard',
+    seen: /a worker was blamed that was well$/,
+    from: 8,
+    faults: machine(() => ({ heartbeat() {} })),
+  },
+  {
+    name: 'a lease that is over is never noticed',
+    seen: /: forgotten: /,
+    faults: machine(() => ({ nextAt: () => Infinity })),
+  },
 ]

@@ -30,15 +30,16 @@ const CALM_FLEETS: ReadonlyArray<readonly Roles[]> = [
   [HOST, HOST, GATEWAY, WORKER],
 ]
 
-/** Instead of what the seed draws: a fleet in which only whoever coordinates is hindered, and how. */
-export interface Scenario {
-  readonly fleet: readonly Roles[]
-  /** Its messages are lost, both ways, for so long, ms; one of these, each time. */
-  readonly silentMs: readonly number[]
-}
+/** Instead of what the seed draws: which fleet, and what happens to it, which is one thing alone. */
+export type Scenario = { readonly fleet: readonly Roles[] } & (
+  | { /** Whoever coordinates is silent for one of these. */ readonly silentMs: readonly number[] }
+  | { /** Redis is restarted, and has lost one of these numbers of writes. */ readonly losses: readonly number[] }
+)
 
 /** A coordinator that hears nobody for longer than a lease, while workers go on. */
 export const DEAF_COORDINATOR: Scenario = { fleet: [HOST, GATEWAY, WORKER, WORKER], silentMs: [7_000, 9_000] }
+/** What Redis had last is lost, again and again. */
+export const LOSING_REDIS: Scenario = { fleet: [ALL, ALL], losses: [4, 8, 16, 32] }
 
 /** Bugs that may be planted, and where. */
 export type Faults = NodeFaults & ServerFaults & { readonly scenario?: Scenario }
@@ -74,7 +75,8 @@ export class Simulation {
     this.#draw = random(seed)
     const draw = this.#draw
     this.#scenario = faults.scenario ?? null
-    this.#isCalm = draw.chance(0.25) || this.#scenario !== null
+    const { scenario } = faults
+    this.#isCalm = scenario === undefined ? draw.chance(0.25) : 'silentMs' in scenario
     const weather: Weather =
       this.#isCalm || draw.chance(0.3)
         ? CALM
@@ -132,8 +134,10 @@ export class Simulation {
     const acting = alive.find(({ host }) => host?.isActing)
     const node = acting !== undefined && draw.chance(0.5) ? acting : draw.of(alive)
     const { process, roles } = node
-    if (this.#scenario !== null) {
-      if (node === acting) this.#silence(node, draw.of(this.#scenario.silentMs))
+    const scenario = this.#scenario
+    if (scenario !== null) {
+      if ('losses' in scenario) this.#restart(draw.of(scenario.losses))
+      else if (node === acting) this.#silence(node, draw.of(scenario.silentMs))
       return
     }
     const doings: ReadonlyArray<readonly [number, () => void]> = [
