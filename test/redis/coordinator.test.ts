@@ -24,6 +24,38 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
   })
   afterEach(() => fleet.close())
 
+  it('a coordinator that is cut off as soon as it took over hears later who reads, and cancels nothing', async () => {
+    const proxy = await FaultProxy.start(redis.port)
+    const rules = { disconnectGraceMs: 2_500 }
+    const first = await fleet.host({ rules })
+    const process = await fleet.process()
+    const id = await process.accepted({ options: { onDisconnect: 'cancel' } })
+    const second = await fleet.host({ rules }, proxy.url)
+    let isCut = false
+    // What it is told of readers is lost
+    Object.defineProperty(process, 'reading', {
+      get() {
+        if (second.isActing && !isCut) proxy.cut()
+        isCut ||= second.isActing
+        return [id]
+      },
+    })
+    first.kill()
+    await eventually(() => expect(isCut).toBe(true))
+    const { commands, names: of, bus } = process.ground
+    const term = async (): Promise<string> => (await commands.client.get(of.fence()))!.split(':')[0]
+    const before = await term()
+    // A new coordinator is told as often as this takes
+    await new Promise((passed) => setTimeout(passed, 4_000))
+    proxy.heal()
+    await eventually(async () => expect(await bus.ask({ type: 'depth' })).toMatchObject({ queued: 1 }))
+    await new Promise((passed) => setTimeout(passed, 2 * rules.disconnectGraceMs))
+    expect((await bus.ask({ type: 'look', ids: [id] })).map(({ state }) => state)).toEqual(['queued'])
+    expect(await term()).toBe(before)
+    await fleet.close()
+    await proxy.close()
+  })
+
   it('takes a job, leases it with its request, and ends it', async () => {
     await fleet.host()
     const process = await fleet.process()

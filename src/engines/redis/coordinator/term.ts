@@ -70,6 +70,8 @@ export class ActingCoordinator implements Term {
   /** When it heard its own announcement. */
   #heardMono: number
   #over = false
+  /** How often it could hear nobody for a while: what it was told then is lost, and told again. */
+  #wakes = 0
   /** What the store has is in the machine. */
   #open = false
   #cancelTick = (): void => {}
@@ -157,6 +159,7 @@ export class ActingCoordinator implements Term {
   /** It could hear nobody for a while: no lease ends, and nobody is taken for gone, because of that. */
   woke(): void {
     const now = this.now()
+    this.#wakes++
     this.coordinator.woke(now)
     this.fleet.wait(now, PATIENCE_MS)
     this.attendance.wait()
@@ -300,7 +303,8 @@ export class ActingCoordinator implements Term {
 
   #announce(): void {
     const { host, marks } = this.#options
-    const control: Control = { type: 'coordinator', host, term: this.won.term, place: PLACE, marks: marks() }
+    const about = { host, term: this.won.term, wakes: this.#wakes, place: PLACE, marks: marks() }
+    const control: Control = { type: 'coordinator', ...about }
     const message = JSON.stringify({ ...control, version: VERSION })
     this.connection.publish(this.names.control(), message).catch(() => {}) // told again in a second
   }

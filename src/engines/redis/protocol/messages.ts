@@ -56,14 +56,16 @@ export interface Revoked {
 export type Message = Answer | Refused | Leased | Revoked
 
 /**
- * On the control channel: this coordinator acts, told once a second; where the term is another than before, it wants to
- * hear a heartbeat of all. Or none does.
+ * On the control channel: this coordinator acts, told once a second; where the term, or `wakes`, is another than
+ * before, it wants to hear a heartbeat of all. Or none does.
  */
 export type Control =
   | {
       readonly type: 'coordinator'
       readonly host: string
       readonly term: string
+      /** How often it could hear nobody for a while. */
+      readonly wakes?: number
       /** Its machine and process, for people. Absent, as `marks`: it is of an older version. */
       readonly place?: string
       /** Of the settings in force. */
@@ -212,6 +214,7 @@ const COORDINATOR: Shape = {
   type: (type) => type === 'coordinator',
   host: text,
   term: text,
+  wakes: maybe(count),
   place: maybe(text),
   marks: maybe(object),
 }

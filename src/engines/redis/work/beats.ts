@@ -7,7 +7,10 @@ import { VERSION } from '../protocol/version.ts'
 import { attemptKey } from './held.ts'
 
 const BEAT_MS = 1_000
-/** A new coordinator is told so often who reads here: plain POSTs that it takes for unread are canceled. */
+/**
+ * A new coordinator, or one that could not hear for a while, is told so often who reads here: plain POSTs that it takes
+ * for unread are canceled.
+ */
 const READING_BEATS = 3
 
 export class Beats {
@@ -15,7 +18,8 @@ export class Beats {
   readonly #workers: () => Beat['workers']
   readonly #reading: () => readonly JobId[]
   readonly #charges = new Table<string, number>()
-  #term = ''
+  /** Who coordinates, in which term; and whether it could hear ever since. */
+  #hearer = ''
   #isDue = false
   #readingBeats = 0
   #closed = false
@@ -27,8 +31,10 @@ export class Beats {
     this.#workers = workers
     this.#reading = reading
     ground.bus.onControl((control) => {
-      if (control.type !== 'coordinator' || control.term === this.#term) return
-      this.#term = control.term
+      if (control.type !== 'coordinator') return
+      const hearer = `${control.term} ${control.wakes ?? 0}`
+      if (hearer === this.#hearer) return
+      this.#hearer = hearer
       this.#readingBeats = READING_BEATS
       this.#beatWithReaders()
     })
