@@ -7,7 +7,7 @@ const isError = (event: Seen | undefined): boolean => event?.data.startsWith('{"
 const codeOf = (event: Seen): string => (JSON.parse(event.data) as { error: { code: string } }).error.code
 
 /** The log is not what it was, or there is none: told instead of an answer, or as the last event of one. */
-export const LOST = ['cursor_stale', 'job_not_found', 'job_gone']
+export const LOST = ['cursor_stale', 'job_not_found', 'job_gone', 'job_lost']
 
 /** Indices of the tokens that count: those since the last reset. */
 export function tokensOf(log: readonly Seen[]): number[] {

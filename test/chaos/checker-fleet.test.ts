@@ -59,10 +59,6 @@ it.each<[string, Partial<History>]>([
     { acked: [acked('a', 1_500)], readers: [reader([], { complete: false, refused: 'job_not_found' })] },
   ],
   [
-    'a plain call is told that its job was lost',
-    { answers: [{ job: '', key: 'k', tokens: 1, text: 'job_gone', status: 410, sentAtMs: 900, atMs: 4_000 }] },
-  ],
-  [
     'ids of several gateways do not sort',
     {
       acked: [acked('b', 10, { lane: 'l', place: 0 }), acked('a', 20, { lane: 'l', place: 1 })],
@@ -160,9 +156,9 @@ it.each<[string, RegExp, Partial<History>]>([
     { answers: [{ job: 'a', key: 'k', tokens: 1, text: 'internal', status: 500, sentAtMs: 5, atMs: 10 }] },
   ],
   [
-    'a plain call that is told so where nothing was lost',
+    'a plain call that is told to give up, where its job was lost: it should come back',
     /E1 k: a plain call was answered with 410 job_gone/,
-    { answers: [{ job: '', key: 'k', tokens: 1, text: 'job_gone', status: 410, sentAtMs: 2_100, atMs: 4_000 }] },
+    { answers: [{ job: '', key: 'k', tokens: 1, text: 'job_gone', status: 410, sentAtMs: 900, atMs: 4_000 }] },
   ],
   [
     'a cancel that did not hold',

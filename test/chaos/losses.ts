@@ -21,11 +21,6 @@ export class Losses {
     return atMs !== undefined && this.#spans.some(({ fromMs, toMs }) => fromMs <= atMs && atMs <= toMs + withinMs)
   }
 
-  /** One lies in this time, or overlaps it. */
-  meet(fromMs: number, toMs: number): boolean {
-    return this.#spans.some((span) => span.fromMs <= toMs && fromMs <= span.toMs)
-  }
-
   /** One has begun by then. */
   anyBy(atMs: number | undefined): boolean {
     return atMs !== undefined && this.#spans.some(({ fromMs }) => fromMs <= atMs)

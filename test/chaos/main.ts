@@ -1,6 +1,6 @@
 /**
  * npm run test:chaos [-- kill stop … --kills 100 --jobs 10000 --streams 1000 --backlog 50000 --seed N]
- * npm run test:chaos -- fleet fleet-planted [--events 100 --jobs 10000 --rounds 3 --seed N]
+ * npm run test:chaos -- fleet fleet-planted [--events 100 --jobs 10000 --rounds 3 --fsync everysec --seed N]
  */
 
 import { join } from 'node:path'
@@ -22,6 +22,7 @@ const { values, positionals } = parseArgs({
     backlog: { type: 'string', default: '50000' },
     events: { type: 'string', default: '100' },
     rounds: { type: 'string', default: '3' },
+    fsync: { type: 'string', default: 'always' },
     seed: { type: 'string' },
   },
 })
@@ -125,7 +126,8 @@ if (only.includes('planted') && canFake) {
     `the oracle finds ${disorder} in the wrong order, as it must`,
   )
 }
-const sizes = { events: Number(values.events), jobs: Number(values.jobs), rounds: Number(values.rounds) }
+const fsync = values.fsync === 'everysec' ? 'everysec' : 'always'
+const sizes = { events: Number(values.events), jobs: Number(values.jobs), rounds: Number(values.rounds), fsync }
 await fleetVerdicts(only, sizes, seed, verdict)
 process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)
 process.exit(failed === 0 ? 0 : 1)

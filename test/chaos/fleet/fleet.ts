@@ -3,7 +3,7 @@
 import type { Span } from '../history.ts'
 import { pause, startUpstream, type Upstream } from '../server.ts'
 import { FleetNode, type Role } from './node.ts'
-import { FleetStore } from './store.ts'
+import { FleetStore, type Fsync } from './store.ts'
 
 const GATEWAYS = 3
 const WORKERS = 3
@@ -26,12 +26,13 @@ export class Fleet {
   }
 
   /** `env`: for every process, to plant a fault. */
-  static async start(env: Readonly<Record<string, string>> = {}): Promise<Fleet> {
-    const [store, upstream] = await Promise.all([FleetStore.start(), startUpstream()])
+  static async start(env: Readonly<Record<string, string>> = {}, fsync: Fsync = 'always'): Promise<Fleet> {
+    const [store, upstream] = await Promise.all([FleetStore.start(fsync), startUpstream()])
+    const durability = fsync === 'always' ? 'power' : 'process'
     const make = (role: Role, n: number): Promise<FleetNode> => {
       const name = `${role[0]}${n + 1}`
       const clock = CLOCKS[name]
-      const options = { name, role, upstream: upstream.url, redisPort: store.port, env }
+      const options = { name, role, upstream: upstream.url, redisPort: store.port, durability, env } as const
       return FleetNode.make(clock === undefined ? options : { ...options, clock })
     }
     const nodes = await Promise.all([

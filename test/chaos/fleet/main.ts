@@ -2,6 +2,7 @@
 import { NO_REDIS } from '../../redis/server.ts'
 import { PLANTS, plantedEnv } from './plants.ts'
 import { type FleetReport, runFleet } from './run.ts'
+import type { Fsync } from './store.ts'
 import { timesTable, tooSlow } from './verdict.ts'
 
 interface Sizes {
@@ -9,6 +10,7 @@ interface Sizes {
   readonly jobs: number
   /** How often each fault is measured. */
   readonly rounds: number
+  readonly fsync?: Fsync
 }
 
 const SMALL: Sizes = { events: 12, jobs: 800, rounds: 1 }
@@ -29,8 +31,7 @@ export async function fleetVerdicts(
     process.stdout.write('skip fleet: no Redis server here (SLUICE_TEST_REDIS)\n')
     return
   }
-  const run = ({ events, jobs, rounds }: Sizes): Promise<FleetReport> =>
-    runFleet({ events, jobs, seed, rounds, log: print })
+  const run = (of: Sizes): Promise<FleetReport> => runFleet({ ...of, seed, log: print })
   const judge = (report: FleetReport): void => {
     for (const line of timesTable(report.times)) print(line)
     const wrong = [...report.wrong, ...tooSlow(report.times)]

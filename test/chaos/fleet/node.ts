@@ -18,6 +18,7 @@ export interface NodeOptions {
   /** Of the upstream, without a path. */
   readonly upstream: string
   readonly redisPort: number
+  readonly durability: 'power' | 'process'
   /** "+1h": by how much its wall clock is wrong. */
   readonly clock?: string
   /** For its process: to plant a fault. */
@@ -55,6 +56,7 @@ export class FleetNode {
     const upstream = await FaultProxy.start(Number(new URL(options.upstream).port))
     const config = `engine: { redis: { url: "${link.url}" } }
 role: ${role}
+durability: ${options.durability}
 models:
   - name: "mock-*"
     deployment: mock

@@ -11,6 +11,7 @@ import { Load } from '../load.ts'
 import { KEY, pause } from '../server.ts'
 import { deckOf, type Event, type Random, Targets } from './events.ts'
 import { Fleet } from './fleet.ts'
+import type { Fsync } from './store.ts'
 import { FAULTS, measure, type Times } from './times.ts'
 import { tooSlow } from './verdict.ts'
 
@@ -29,6 +30,8 @@ export interface FleetOptions {
   readonly seed: number
   /** How often each fault is measured. */
   readonly rounds: number
+  /** How safe Redis is, and what is asked of it: `power` or `process`. */
+  readonly fsync?: Fsync
   /** For every process, to plant a fault. */
   readonly env?: Readonly<Record<string, string>>
   /** Which events there are; all by default. */
@@ -55,10 +58,10 @@ export interface FleetReport {
 }
 
 export async function runFleet(options: FleetOptions): Promise<FleetReport> {
-  const { events, jobs, seed, rounds, env, only, log } = options
+  const { events, jobs, seed, rounds, fsync, env, only, log } = options
   const random = seeded(seed)
   const startedMs = performance.now()
-  const fleet = await Fleet.start(env)
+  const fleet = await Fleet.start(env, fsync)
   const at = (): string => ((performance.now() - startedMs) / 1_000).toFixed(1)
   try {
     const pace = new Pace(jobs, events)

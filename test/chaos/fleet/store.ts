@@ -9,17 +9,24 @@ const SYNCED_MS = 20_000
 /** What the replica lacks when it takes over. */
 export const LOST_MS = 1_000
 
+/** With `everysec`: what a Redis that is killed has confirmed and may not have handed to the kernel. */
+const UNWRITTEN_MS = 2_500
+
+export type Fsync = 'always' | 'everysec'
+
 export class FleetStore {
   /** Writes of these spans may be lost. */
   readonly losses: Span[] = []
+  readonly #fsync: Fsync
   #server: RedisServer
 
-  private constructor(server: RedisServer) {
+  private constructor(server: RedisServer, fsync: Fsync) {
     this.#server = server
+    this.#fsync = fsync
   }
 
-  static async start(): Promise<FleetStore> {
-    return new FleetStore(await RedisServer.start())
+  static async start(fsync: Fsync): Promise<FleetStore> {
+    return new FleetStore(await RedisServer.start({ appendfsync: fsync }), fsync)
   }
 
   get port(): number {
@@ -28,7 +35,9 @@ export class FleetStore {
 
   /** kill -9, and started again on what it has stored. */
   async kill(awayMs: number): Promise<void> {
+    const fromMs = performance.now() - UNWRITTEN_MS
     await this.#server.kill()
+    if (this.#fsync === 'everysec') this.losses.push({ fromMs, toMs: performance.now() })
     await pause(awayMs)
     await this.#server.restart()
   }
@@ -43,7 +52,7 @@ export class FleetStore {
   async failOver(links: readonly FaultProxy[]): Promise<void> {
     const primary = this.#server
     const line = await FaultProxy.start(primary.port)
-    const replica = await RedisServer.start()
+    const replica = await RedisServer.start({ appendfsync: this.#fsync })
     const client = new Redis(replica.port, { retryStrategy: () => 100, maxRetriesPerRequest: null })
     client.on('error', () => {})
     try {
