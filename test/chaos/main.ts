@@ -11,6 +11,7 @@ import { runBurst } from './burst.ts'
 import { canFake } from './clocks.ts'
 import { runCuts } from './cuts.ts'
 import { fleetVerdicts } from './fleet/main.ts'
+import type { Fsync } from './fleet/store.ts'
 import { runKills } from './kill.ts'
 
 const { values, positionals } = parseArgs({
@@ -126,7 +127,7 @@ if (only.includes('planted') && canFake) {
     `the oracle finds ${disorder} in the wrong order, as it must`,
   )
 }
-const fsync = values.fsync === 'everysec' ? 'everysec' : 'always'
+const fsync: Fsync = values.fsync === 'everysec' ? 'everysec' : 'always'
 const sizes = { events: Number(values.events), jobs: Number(values.jobs), rounds: Number(values.rounds), fsync }
 await fleetVerdicts(only, sizes, seed, verdict)
 process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)

@@ -11,9 +11,10 @@ import { Load } from '../load.ts'
 import { KEY, pause } from '../server.ts'
 import { deckOf, type Event, type Random, Targets } from './events.ts'
 import { Fleet } from './fleet.ts'
+import { Slowdown } from './slowdown.ts'
 import type { Fsync } from './store.ts'
 import { FAULTS, measure, type Times } from './times.ts'
-import { tooSlow } from './verdict.ts'
+import { acceptLimit, tooSlow } from './verdict.ts'
 
 /** Of a client, where heartbeats come each second. */
 const PATIENCE_MS = 5_000
@@ -61,7 +62,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
   const { events, jobs, seed, rounds, fsync, env, only, log } = options
   const random = seeded(seed)
   const startedMs = performance.now()
-  const fleet = await Fleet.start(env, fsync)
+  const [fleet, control] = await Promise.all([Fleet.start(env, fsync), Slowdown.start()])
   const at = (): string => ((performance.now() - startedMs) / 1_000).toFixed(1)
   try {
     const pace = new Pace(jobs, events)
@@ -72,9 +73,12 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
       const found: Times[] = []
       // Whatever else this machine does may make a round slow
       while (found.length < rounds || (tooSlow(found).length > 0 && found.length < TRIES)) {
-        const one = await measure(fleet, fault, random, load.acked)
+        const one = await measure(fleet, fault, random, load.acked, control)
         found.push(one)
-        log(`${at()} s  measured: ${fault} (${one.node}), accepted after ${Math.round(one.acceptMs)} ms`)
+        log(
+          `${at()} s  measured: ${fault} (${one.node}), accepted after ${Math.round(one.acceptMs)} ms, where ` +
+            `${Math.round(acceptLimit(one))} may be (slowed down ${one.slowdown.toFixed(2)} times)`,
+        )
       }
       times.push(...found)
     }
@@ -108,6 +112,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
       wrong: check(history),
     }
   } finally {
+    control.stop()
     await fleet.remove()
   }
 }

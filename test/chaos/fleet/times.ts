@@ -9,6 +9,7 @@ import type { Random } from './events.ts'
 import { startAgain } from './events.ts'
 import type { Fleet } from './fleet.ts'
 import type { FleetNode } from './node.ts'
+import type { Slowdown } from './slowdown.ts'
 
 const STREAMS = 12
 const TOKEN_MS = 30
@@ -27,6 +28,8 @@ export interface Times {
   readonly node: string
   /** From the fault to the acceptance of the first call that was made after it, ms. */
   readonly acceptMs: number
+  /** How much slower than alone a process was meanwhile. */
+  readonly slowdown: number
   /** Calls that were not accepted, of so many. */
   readonly failed: number
   readonly calls: number
@@ -156,7 +159,13 @@ let rounds = 0
 let calls = 0
 
 /** `acked`: takes what was acknowledged. */
-export async function measure(fleet: Fleet, fault: Fault, random: Random, acked: Acked[]): Promise<Times> {
+export async function measure(
+  fleet: Fleet,
+  fault: Fault,
+  random: Random,
+  acked: Acked[],
+  control: Slowdown,
+): Promise<Times> {
   const round = rounds++
   const lastMs = BEFORE_MS + AFTER_MS + 2_000
   const tokens = Math.ceil(lastMs / TOKEN_MS)
@@ -193,10 +202,12 @@ export async function measure(fleet: Fleet, fault: Fault, random: Random, acked:
   const orphaned = streams.filter((stream) => workerOf.get(stream) === hit.name && wereAt.get(stream) !== hit)
   const untouched = streams.filter((stream) => workerOf.get(stream) !== hit.name && wereAt.get(stream) !== hit)
   const after = submits.made.filter(({ sentMs }) => sentMs >= atMs)
+  const acceptMs = Math.min(...after.map(({ acceptedMs }) => acceptedMs)) - atMs
   return {
     fault,
     node: hit.name,
-    acceptMs: Math.min(...after.map(({ acceptedMs }) => acceptedMs)) - atMs,
+    acceptMs,
+    slowdown: control.between(atMs, atMs + Math.min(AFTER_MS, Math.max(1_000, acceptMs))),
     failed: submits.made.filter(({ acceptedMs }) => acceptedMs === Infinity).length,
     calls: submits.made.length,
     resumeMs:
