@@ -5,7 +5,7 @@ import { RedisServer } from '../../redis/server.ts'
 import type { Span } from '../history.ts'
 import { pause } from '../server.ts'
 
-const SYNCED_MS = 20_000
+const SYNCED_MS = 60_000
 /** What the replica lacks when it takes over. */
 export const LOST_MS = 1_000
 

@@ -140,7 +140,7 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: 'a job that is taken again is told to be lost',
-    seen: /is told job_lost$/,
+    seen: /is told to be lost$/,
     faults: { scenario: LOSING_REDIS },
     breaks: broken(Bus.prototype, 'settled', () => async () => {}),
   },

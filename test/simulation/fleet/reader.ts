@@ -107,9 +107,9 @@ export class SimReader {
     const { ledger } = this.#fleet
     const { isLost } = ledger.jobs.get(this.job)!
     if (this.#gone !== null) {
-      // Nothing is erased here
-      const isTrue = this.#gone.code === 'job_lost' || ledger.isEmptied
-      return isTrue && (isLost || this.#gone.losses < ledger.losses) ? null : `${this.job} is told ${this.#gone.code}`
+      // Nothing is erased here; but a store that lost its epochs too can't tell what it has lost
+      if (this.#gone.code !== 'job_lost') return ledger.isEmptied ? null : `${this.job} is told ${this.#gone.code}`
+      return isLost || this.#gone.losses < ledger.losses ? null : `${this.job} is told to be lost`
     }
     if (this.#endedAtLoss !== null && this.#endedAtLoss !== ledger.losses) return null
     if (isLost) return this.records.length === 0 ? null : `${this.job} is lost, untold`
