@@ -11,6 +11,7 @@ import { Lifecycle } from './lifecycle.ts'
 import { listenError } from './listen.ts'
 import type { ServerLog } from './log.ts'
 import { nthProcess } from './processes/nth.ts'
+import { yieldToMainThread } from './one-core.ts'
 import { type Ready, readyLine, screen } from './screen.ts'
 import { onSignal } from './signals.ts'
 import { Sink } from './sink.ts'
@@ -101,6 +102,7 @@ async function serve(args: Args, log: ServerLog, lifecycle: Lifecycle): Promise<
   })
   lifecycle.started(app, config.workers.drainMs)
   boundYoungGeneration(process.execArgv)
+  yieldToMainThread()
   if (child === null) show(app, config, keyFile, atTerminal)
   else child.started(app)
   await lifecycle.stopped

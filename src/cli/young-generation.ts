@@ -3,7 +3,6 @@
  * longer than a few scavenges of 32 MB lives as long as its stream does (docs/decisions/0026).
  */
 import { subscribe } from 'node:diagnostics_channel'
-import { availableParallelism } from 'node:os'
 import { PerformanceObserver } from 'node:perf_hooks'
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 
@@ -24,8 +23,6 @@ const isSet = (args: readonly string[]): boolean =>
  * grow again.
  */
 export function boundYoungGeneration(args: readonly string[]): void {
-  // On one core helper threads only compete with the thread that waits for them
-  if (availableParallelism() === 1) setFlagsFromString('--no-parallel-scavenge')
   if (isSet(args)) return
   let grows = true
   let requests = 0

@@ -2,11 +2,21 @@
  * Are the files still what this process wrote? A backup copied over them, or a WAL cut in place, keeps every inode, and
  * later commits go where nobody will find them. Looked at with each sync, for a few small reads.
  */
-import { fstatSync } from 'node:fs'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import { markOf, walOf } from './folder.ts'
-import { bytesAt, FRAME_HEADER_BYTES, readMark, WAL_HEADER_BYTES, type WalState, walState } from './mark.ts'
+import {
+  bytesAt,
+  FRAME_HEADER_BYTES,
+  openMark,
+  readOpenMark,
+  WAL_HEADER_BYTES,
+  type WalState,
+  walState,
+  writeOpenMark,
+} from './mark.ts'
 import type { Files } from './schema.ts'
 
+const UNSEEN: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EMFILE', 'ENFILE'])
 const DATABASE_HEADER_BYTES = 100
 /** Grows with the database (https://sqlite.org/fileformat2.html#database_header). */
 const CHANGE_COUNTER_AT = 24
@@ -20,15 +30,30 @@ export class Changes {
   #counter = 0
   #databaseBytes = 0
   #last: LastFrame | null = null
+  /** As we wrote it, and where. */
   #mark: WalState | null = null
+  #markFile: number | null = null
 
   constructor(files: Files) {
     this.#files = files
   }
 
-  /** We wrote this mark. */
-  marked(state: WalState): void {
-    this.#mark = state
+  /** Claims so much for the next start. */
+  mark(state: WalState | null): void {
+    if (state === null || (state.frames === this.#mark?.frames && state.salts === this.#mark.salts)) return
+    try {
+      this.#markFile ??= openMark(this.#files.path)
+      writeOpenMark(this.#markFile, state)
+      this.#mark = state
+    } catch {
+      // It only claims less; the store has its own writes to judge the disk by
+    }
+  }
+
+  /** Another file may have the mark's name by now. */
+  renamed(): void {
+    if (this.#markFile !== null) closeSync(this.#markFile)
+    this.#markFile = null
   }
 
   /** Throws an error that names what another program changed. */
@@ -41,10 +66,9 @@ export class Changes {
   /** Another program's checkpoint or VACUUM only counts on. */
   #expectDatabase(): void {
     const { database, path } = this.#files
-    const header = bytesAt(database, 0, DATABASE_HEADER_BYTES)
-    if (header.length < DATABASE_HEADER_BYTES) throw changed(path)
-    const counter = header.readUInt32BE(CHANGE_COUNTER_AT)
     const { size } = fstatSync(database)
+    if (size < DATABASE_HEADER_BYTES) throw changed(path)
+    const counter = bytesAt(database, CHANGE_COUNTER_AT, 4).readUInt32BE()
     if (counter < this.#counter || (counter === this.#counter && size < this.#databaseBytes)) throw changed(path)
     this.#counter = counter
     this.#databaseBytes = size
@@ -66,21 +90,21 @@ export class Changes {
   }
 
   #expectMark(): void {
-    const { path } = this.#files
-    const mark = this.#mark
-    const found = mark === null ? null : markNow(path)
-    if (found !== null && (found.salts !== mark!.salts || found.frames !== mark!.frames)) throw changed(markOf(path))
+    if (this.#mark === null) return
+    const found = this.#markNow()
+    if (found !== null && (found.salts !== this.#mark.salts || found.frames !== this.#mark.frames))
+      throw changed(markOf(this.#files.path))
   }
-}
 
-/** Null: there is none, or no descriptor to look for it with. */
-function markNow(path: string): WalState | null {
-  try {
-    return readMark(path)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EMFILE' || code === 'ENFILE') return null
-    throw error
+  /** Null: there is none, or no descriptor to look for it with. */
+  #markNow(): WalState | null {
+    try {
+      this.#markFile ??= openSync(markOf(this.#files.path), 'r+')
+      return readOpenMark(this.#markFile)
+    } catch (error) {
+      if (UNSEEN.has((error as NodeJS.ErrnoException).code)) return null
+      throw error
+    }
   }
 }
 

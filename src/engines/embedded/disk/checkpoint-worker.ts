@@ -9,7 +9,7 @@
 import { fdatasyncSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { kindOf, whyRefused } from './faults.ts'
-import { changes, expectFiles, files, onMessage, reason, tell } from './thread.ts'
+import { changes, files, names, onMessage, reason, tell } from './thread.ts'
 
 const RESTART_BYTES = 48 << 20
 const PAGE_BYTES = 4096 + 24
@@ -21,7 +21,7 @@ let restarting = false
 
 function open(): DatabaseSync {
   try {
-    expectFiles()
+    names.expect()
     const db = new DatabaseSync(path)
     db.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0')
     return db

@@ -63,10 +63,18 @@ export function walState(shm: number): WalState | null {
   }
 }
 
+/** To be read and written; made where it is missing. */
+export const openMark = (file: string): number => openSync(markOf(file), constants.O_RDWR | constants.O_CREAT, 0o600)
+
+export const readOpenMark = (fd: number): WalState | null => decodeMark(bytesAt(fd, 0, MARK_BYTES))
+
+export const writeOpenMark = (fd: number, state: WalState | null): void =>
+  void writeSync(fd, encodeMark(state), 0, MARK_BYTES, 0)
+
 export function writeMark(file: string, state: WalState | null): void {
-  const fd = openSync(markOf(file), constants.O_WRONLY | constants.O_CREAT, 0o600)
+  const fd = openMark(file)
   try {
-    writeSync(fd, encodeMark(state), 0, MARK_BYTES, 0)
+    writeOpenMark(fd, state)
   } finally {
     closeSync(fd)
   }
@@ -91,8 +99,7 @@ export interface Loss {
 export const GONE: Loss = { what: 'gone', commits: 0, copy: null }
 
 /** Null: nothing is claimed. */
-export const readMark = (file: string): WalState | null =>
-  read(markOf(file), (fd) => decodeMark(bytesAt(fd, 0, MARK_BYTES)))
+export const readMark = (file: string): WalState | null => read(markOf(file), readOpenMark)
 
 /**
  * Compares what SQLite found in the WAL, by its index, with the mark. To be called before the first write, which would
@@ -153,7 +160,7 @@ function fits(header: Buffer): boolean {
 }
 
 export function bytesAt(fd: number, at: number, length: number): Buffer {
-  const bytes = Buffer.alloc(length)
+  const bytes = Buffer.allocUnsafe(length)
   return bytes.subarray(0, readSync(fd, bytes, 0, length, at))
 }
 

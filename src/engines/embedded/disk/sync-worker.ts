@@ -1,14 +1,13 @@
 /** Beside the event loop: makes what is committed safe from power loss when asked, and watches over the files. */
 import { fdatasyncSync, fstatSync } from 'node:fs'
 import { systemClock } from '../../../core/clock.ts'
-import { type WalState, walState, writeMark } from './mark.ts'
-import { changes, expectFiles, files, guarded, onMessage, tell } from './thread.ts'
+import { walState } from './mark.ts'
+import { changes, files, guarded, names, onMessage, tell } from './thread.ts'
 
 /** How long a folder that was deleted or moved away can go unnoticed where nothing is synced. */
 const WATCH_MS = 1_000
 
-const { path, wal, shm } = files
-let marked: WalState | null = null
+const { wal, shm } = files
 /** Power-safe: then the mark claims only what is synced. */
 let syncs = false
 
@@ -17,28 +16,18 @@ function sync(): void {
   syncs = true
   const state = walState(shm)
   fdatasyncSync(wal)
-  expectFiles()
+  if (names.expectStill()) changes.renamed()
   changes.expectNone()
-  mark(state)
+  changes.mark(state)
   tell({ type: 'synced', ms: systemClock.monoMs() - startedMono, walBytes: fstatSync(wal).size })
-}
-
-function mark(state: WalState | null): void {
-  if (state === null || (state.frames === marked?.frames && state.salts === marked.salts)) return
-  try {
-    writeMark(path, state)
-    marked = state
-    changes.marked(state)
-  } catch {
-    // It only claims less; the store has its own writes to judge the disk by
-  }
 }
 
 const stopWatching = systemClock.every(WATCH_MS, () =>
   guarded(() => {
-    expectFiles()
+    names.expect()
+    changes.renamed()
     changes.expectNone()
-    if (!syncs) mark(walState(shm))
+    if (!syncs) changes.mark(walState(shm))
   }, stop),
 )
 function stop(): void {
