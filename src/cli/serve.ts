@@ -10,7 +10,7 @@ import { type Args, type Command, EXIT } from './command.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { listenError } from './listen.ts'
 import type { ServerLog } from './log.ts'
-import { yieldToMainThread } from './one-core.ts'
+import { collectAlone } from './one-core.ts'
 import { nthProcess } from './processes/nth.ts'
 import { type Ready, readyLine, screen } from './screen.ts'
 import { onSignal } from './signals.ts'
@@ -65,6 +65,7 @@ export const command: Command = {
 }
 
 async function serve(args: Args, log: ServerLog, lifecycle: Lifecycle): Promise<number> {
+  collectAlone()
   const sources: Sources = { file: args.option('config'), flags: args.settings }
   const { config, warnings } = loadConfig(sources)
   log.level = config.log.level
@@ -102,7 +103,6 @@ async function serve(args: Args, log: ServerLog, lifecycle: Lifecycle): Promise<
   })
   lifecycle.started(app, config.workers.drainMs)
   boundYoungGeneration(process.execArgv)
-  yieldToMainThread()
   if (child === null) show(app, config, keyFile, atTerminal)
   else child.started(app)
   await lifecycle.stopped
