@@ -61,6 +61,23 @@ test('a sync does not wait for a checkpoint', async () => {
   expect(told).toEqual(['checkpointed', 'synced', 'synced', 'checkpointed'])
 })
 
+test('a close waits for the sync that runs', async () => {
+  const { db, disk, told } = await open()
+  db.exec("INSERT INTO filler VALUES ('x')")
+  disk.sync()
+  await disk.close()
+  expect(told).toEqual(['synced'])
+})
+
+test('a sync whose files are gone is a failure, and nothing else is told of it', async () => {
+  const { db, disk, told } = await open()
+  db.exec("INSERT INTO filler VALUES ('x')")
+  rmSync(`${db.location()}-wal`)
+  disk.sync()
+  await disk.close() // after the sync
+  expect(told).toEqual([expect.stringMatching(/sluice\.db-wal was deleted, moved or replaced/)])
+})
+
 test('a long WAL starts over, each time that it is long', async () => {
   const { db, disk, told, happened } = await open()
   const row = db.prepare('INSERT INTO filler VALUES (?)')
