@@ -147,6 +147,7 @@ export function toRoutes(config: Config, providers: readonly NamedProvider[]): M
   return [...groups].map(([name, members]) => ({
     name,
     pool: members[0].model.pool,
+    upstreamModel: upstreamOf(members.toSorted((a, b) => a.model.order - b.model.order)[0].model),
     kinds: [...new Set(members.flatMap((m) => m.model.kinds))],
     deployments: members.map(
       ({ name, model, provider, madeOf }): Deployment => ({

@@ -26,9 +26,16 @@ export interface PublicModel {
   readonly ownedBy: string
 }
 
+export interface PublicRoute {
+  readonly pool: string
+  readonly kinds: readonly JobKind[]
+  /** The provider's name for the model: how it counts tokens. Null: as clients call it. */
+  readonly upstreamModel: string | null
+}
+
 export interface Models {
   /** By the public name; null when there is none. */
-  resolve(name: string): { readonly pool: string; readonly kinds: readonly JobKind[] } | null
+  resolve(name: string): PublicRoute | null
   list(): readonly PublicModel[]
 }
 

@@ -7,6 +7,8 @@ export interface ModelRoute {
   /** What clients ask for; a trailing "*" stands for any ending. */
   readonly name: string
   readonly pool: string
+  /** The provider's name for it, at the deployment that is tried first; null: as clients call it. */
+  readonly upstreamModel: string | null
   /** Of all its deployments. */
   readonly kinds: readonly JobKind[]
   readonly deployments: readonly Deployment[]

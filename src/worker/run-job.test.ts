@@ -66,6 +66,7 @@ function setUp(
     {
       name: 'm',
       pool: 'text',
+      upstreamModel: null,
       kinds: ['chat' as const],
       deployments: deployments.map(
         (more, i): Deployment => ({

@@ -48,6 +48,8 @@ beforeAll(async () => {
         { name: 'text-*', ...priced, kinds: ['embedding'] },
         { name: 'listed', provider, base_url: 'https://api.deepseek.com/v1', model: 'deepseek-reasoner' },
         { name: 'unknown', provider, base_url: 'https://models.example.com/v1' },
+        { name: 'chat', ...own, model: 'openai/gpt-4o' },
+        { name: 'chat', ...own, model: 'claude-sonnet-4-5', order: 1 },
         { name: 'demo', provider: 'demo' },
       ],
       tenants: [
@@ -84,6 +86,7 @@ describe('POST /v1/tokenize', () => {
     ['a text to be embedded', { model: 'text-a', input: TEXT }, { tokens: countTokens(TEXT), exact: false }],
     ['several', { model: 'gpt-4o', input: ['a', 'b c'] }, { tokens: 3, exact: true }],
     ['tokens', { model: 'gpt-4o', input: [1, 2, 3, 4] }, { tokens: 4, exact: true }],
+    ['by the name that the provider has for it', { model: 'chat', messages }, { tokens: TOKENS, exact: true }],
     ['by another vocabulary', { model: 'claude-sonnet-4-5', text: TEXT }, { exact: false }],
     ['tools', { model: 'gpt-4o', messages, tools: [{ type: 'function', function: { name: 'f' } }] }, { exact: false }],
     ['a long text', { model: 'gpt-4o', text: 'words and words '.repeat(1_000) }, { exact: false }],

@@ -25,7 +25,7 @@ const end = (some: Weights, job: string, promptTokens: number, more?: Partial<En
 
 describe('the weight of a prompt', () => {
   it('is its texts and its frames, counted', () => {
-    expect(weights().weigh(asked)).toEqual({ tokens: OWN, own: OWN, exact: true, isPlain: true })
+    expect(weights().weigh(asked)).toEqual({ tokens: OWN, own: OWN, exact: true, family: 'gpt-4o', isPlain: true })
   })
 
   it.each<[string, string, Partial<Prompt>, number]>([
@@ -95,7 +95,7 @@ describe('what is learned', () => {
   it('how long a conversation is, by its last turn; its own turn is weighed as ever', () => {
     const some = weights()
     const turn = { ...asked, conversation: 'c' }
-    expect(some.weigh(turn)).toEqual({ tokens: OWN, own: OWN, exact: true, isPlain: false })
+    expect(some.weigh(turn)).toEqual({ tokens: OWN, own: OWN, exact: true, family: 'gpt-4o', isPlain: false })
     some.accepted('job_1', turn, some.weigh(turn))
     end(some, 'job_1', 5_000)
     // Its prompt, and its answer without the reasoning, which is not sent again

@@ -48,11 +48,13 @@ export class Weights implements Port {
     const { tokens, exact } = this.#count(prompt, name)
     const before =
       conversation === undefined ? undefined : this.#conversations.get(conversationKey(tenant, conversation))
-    const corrected = tokens * this.#factors.get(tenant, familyOf(name))
+    const family = familyOf(name)
+    const corrected = tokens * this.#factors.get(tenant, family)
     return {
       tokens: Math.max(1, Math.round(corrected) + (before ?? 0)),
       own: tokens,
       exact: exact && isO200k(name),
+      family,
       isPlain: conversation === undefined && prompt.media.length === 0 && prompt.unreadBytes === 0,
     }
   }
@@ -66,9 +68,12 @@ export class Weights implements Port {
     }
   }
 
-  accepted(job: JobId, { tenant, model, conversation }: Omit<Weighed, 'prompt'>, { own, isPlain }: Weight): void {
-    if (isPlain || conversation !== undefined)
-      this.#sent.set(job, { tenant, family: familyOf(plainName(model)), own, conversation })
+  accepted(
+    job: JobId,
+    { tenant, conversation }: Pick<Weighed, 'tenant' | 'conversation'>,
+    { own, family, isPlain }: Weight,
+  ): void {
+    if (isPlain || conversation !== undefined) this.#sent.set(job, { tenant, family, own, conversation })
   }
 
   /** May be called again for the same job. */

@@ -26,6 +26,7 @@ export interface Prompt {
 /** Whose prompt it is. */
 export interface Weighed {
   readonly tenant: TenantId
+  /** As its provider calls it. */
   readonly model: string
   /** That it continues: its messages so far are sent, too. As stored. */
   readonly conversation?: string | undefined
@@ -40,6 +41,8 @@ export interface Weight {
   readonly own: number
   /** `own` was counted as the model counts, to the token. */
   readonly exact: boolean
+  /** Models that count alike: what is learned, is learned for them. */
+  readonly family: string
   /** It teaches something: text alone, with nothing before it. */
   readonly isPlain: boolean
 }
@@ -49,5 +52,5 @@ export interface Weights {
   /** Costs at most a millisecond of CPU, whatever the prompt is. */
   weigh(asked: Weighed): Weight
   /** A job was accepted: the usage that its end reports tells how good the estimate was. */
-  accepted(job: JobId, asked: Omit<Weighed, 'prompt'>, weight: Weight): void
+  accepted(job: JobId, asked: Pick<Weighed, 'tenant' | 'conversation'>, weight: Weight): void
 }

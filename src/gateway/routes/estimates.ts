@@ -25,11 +25,13 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
     checkNames(value, ['model', ...COUNTED, 'tools', 'response_format'])
     const model = checkModel(value)
     const { tenant } = call.caller.key
-    if (models.resolve(model) === null) throw noModel(model, namesOf(models))
+    const route = models.resolve(model)
+    if (route === null) throw noModel(model, namesOf(models))
     const refusal = modelRefusal(deps, tenant, model)
     if (refusal !== null) throw refusal
     checkCounted(value)
-    const { exact, own, tokens } = weights.weigh({ tenant, model, prompt: promptOf(value, bytes.length) })
+    const asked = { tenant, model: route.upstreamModel ?? model }
+    const { exact, own, tokens } = weights.weigh({ ...asked, prompt: promptOf(value, bytes.length) })
     return json(200, { object: 'tokens', model, tokens: exact ? own : tokens, exact })
   }
 

@@ -17,11 +17,12 @@ const deps = {
   weights: {
     weigh(asked: Weighed) {
       weighed.push(asked)
-      return { tokens: 7, own: 1, exact: true, isPlain: true }
+      return { tokens: 7, own: 1, exact: true, family: 'demo', isPlain: true }
     },
   },
   models: {
-    resolve: (name: string) => (name === 'demo' ? { pool: 'text', kinds: ['chat', 'embedding'] } : null),
+    resolve: (name: string) =>
+      name === 'demo' ? { pool: 'text', kinds: ['chat', 'embedding'], upstreamModel: 'gpt-4o' } : null,
     list: () => [],
   },
   dialects: DIALECTS,
@@ -173,7 +174,7 @@ describe('what else is noted', () => {
     expect(weighed).toEqual([
       {
         tenant: 'acme',
-        model: 'demo',
+        model: 'gpt-4o',
         conversation: 'c',
         prompt: { texts: ['hello'], media: [], frameTokens: 7, syntaxTokens: 0, unreadBytes: 0 },
       },

@@ -183,7 +183,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const named = withinNames(caller, options)
   const weight = deps.weights.weigh({
     tenant,
-    model,
+    model: route.upstreamModel ?? model,
     conversation: named.conversation,
     prompt: promptOf(value, body.length),
   })

@@ -23,7 +23,7 @@ const DRAFT = {
   user: 'ann',
   options: {},
 } as JobDraft
-const WEIGHT = { tokens: 1, own: 1, exact: true, isPlain: true }
+const WEIGHT = { tokens: 1, own: 1, exact: true, family: 'm', isPlain: true }
 const draft: Draft = { job: DRAFT, weight: WEIGHT, maxOutputTokens: null, value: {}, stream: null }
 const jobOf = (user: string): Job => ({ ...DRAFT, id: 'job_1', state: 'failed', user }) as unknown as Job
 

@@ -78,9 +78,8 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     rulings: readonly Ruling[],
   ): R | Refused {
     const told = outcome(caller, job, result, rulings)
-    const { tenant, model, options } = job
-    if (told.kind === 'accepted')
-      weights.accepted(told.job.id, { tenant, model, conversation: options.conversation }, weight)
+    const { tenant, options } = job
+    if (told.kind === 'accepted') weights.accepted(told.job.id, { tenant, conversation: options.conversation }, weight)
     return told
   }
 
