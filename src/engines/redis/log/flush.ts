@@ -22,8 +22,8 @@ const MAX_BYTES = 1 << 20
 /** Few streams are flushed at once; many share a flush, which costs about what 10 of them do. */
 const MIN_WINDOW_MS = 5
 const MAX_WINDOW_MS = 60
-/** For each frame in a millisecond: 200 streams that are gathered for 60 ms bring 3.3, which makes 10 ms. */
-const WINDOW_MS = 3
+/** For each frame in a millisecond: 200 streams that are gathered for 60 ms bring 3.3, which makes 17 ms. */
+const WINDOW_MS = 5
 const RETRY_MS = 250
 /** What Redis refuses for no reason that passes is tried so often. */
 const MAX_TRIES = 3
