@@ -41,13 +41,13 @@ function tokensBefore(fairness: Fairness, flow: Flow<Entry>, tenant: Tenant<Entr
   return tokensOf(flow, own) + (sample === 0 ? 0 : (others * flow.tenants) / sample)
 }
 
-/** For a queued job. `paused`: when it starts is unknown. */
-export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: number): Place {
+/** For a queued job. `fromMono`: it does not start before; Infinity: nobody knows when. */
+export function placeOf(fairness: Fairness, entry: Entry, fromMono: number, now: number): Place {
   const { flow, tenant } = entry
   const lane = laneAhead(entry)
   // Of a lane only the head is in the tenant's line
   const head = entry.lane?.head ?? entry
-  const line = tenant.lines.find((known) => known.flow === head.flow)
+  const line = head.line ?? tenant.lines.find((known) => known.flow === head.flow)
   const running = head !== entry && head.lease !== null
   const own =
     running || line === undefined ? NONE : head.line === line ? line.ahead(head) : line.before(head.job.priority, true)
@@ -57,9 +57,12 @@ export function placeOf(fairness: Fairness, entry: Entry, paused: boolean, now: 
     tokensAhead: Math.round(before + tokensOf(flow, lane)),
   }
   const { rate, meanMs } = flow.throughput
-  if (rate === null || paused) return place
+  if (rate === null || fromMono === Infinity) return place
   const rest = running ? Math.max(0, meanMs - (now - head.lease!.leasedMono)) : before / rate
-  return { ...place, etaMs: Math.round(Math.max(rest + lane.jobs * meanMs, entry.notBeforeMono - now, 0)) }
+  return {
+    ...place,
+    etaMs: Math.round(Math.max(rest + lane.jobs * meanMs, entry.notBeforeMono - now, fromMono - now, 0)),
+  }
 }
 
 /** Jobs ahead of it in its lane that are not running. */

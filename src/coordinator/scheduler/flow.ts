@@ -3,6 +3,7 @@
  * many jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
  */
 import type { JobKind, Priority, TenantId } from '../../core/job.ts'
+import type { Block } from './blocks.ts'
 import { type Rankable, Ranked } from './ranked.ts'
 import { Throughput } from './throughput.ts'
 
@@ -19,7 +20,7 @@ export interface Queueable<E extends Queueable<E>> extends Rankable<E> {
  * `low`.
  */
 const AGING = 8
-const CLASS: Readonly<Record<Priority, 0 | 1 | 2>> = { high: 0, normal: 1, low: 2 }
+export const CLASS: Readonly<Record<Priority, 0 | 1 | 2>> = { high: 0, normal: 1, low: 2 }
 
 /** Kept forever: only the operator makes tenants, so their number is limited. */
 export class Tenant<E extends Queueable<E>> {
@@ -34,8 +35,10 @@ export class Tenant<E extends Queueable<E>> {
   readonly lines: Array<Line<E>> = []
   /** The last one that was emptied: most jobs find no other in line, and need it again. */
   lastLine: Line<E> | null = null
-  /** Lines that are not paused. */
+  /** Lines that are open. */
   active = 0
+  /** It is out of something. */
+  blockedBy: Block | null = null
   /** Jobs in line (ready or not), and bytes of their bodies. */
   queued = 0
   bytes = 0
@@ -59,6 +62,13 @@ export class Line<E extends Queueable<E>> {
   size = 0
   promptTokens = 0
   paused = false
+  /** Its tenant is out of something for this model. */
+  blockedBy: Block | null = null
+  /** Not a line of the line-up: single jobs that wait for this account, and all have these narrow accounts. */
+  parkedBy: Block | null = null
+  parkedFor = ''
+  /** Is it in the line-up, or held back? */
+  isOpen = false
   /** The tenant's counter when last looked at, never above the true one. */
   key = 0
   /** Index in the flow's heap; -1 = not in it. */
@@ -154,7 +164,7 @@ export class Flow<E extends Queueable<E>> {
   readonly throughput = new Throughput()
   /** Jobs of it that have not ended. */
   jobs = 0
-  /** Ready jobs, and their prompt tokens; paused ones included. */
+  /** Ready jobs, and their prompt tokens; those held back included. */
   ready = 0
   promptTokens = 0
   /**
@@ -163,7 +173,7 @@ export class Flow<E extends Queueable<E>> {
    */
   floor = 0
   /**
-   * By (key, tenant): those that are not paused. Keys of all but the first may lag behind the counters, which mostly
+   * By (key, tenant): those that are open. Keys of all but the first may lag behind the counters, which mostly
    * grow.
    */
   readonly #heap: Array<Line<E>> = []
@@ -183,7 +193,7 @@ export class Flow<E extends Queueable<E>> {
     return this.#heap.length
   }
 
-  /** Of all lines that are not paused. */
+  /** Of all open lines. */
   open(): { readonly jobs: number; readonly promptTokens: number } {
     const sum = { jobs: 0, promptTokens: 0 }
     for (const { size, promptTokens } of this.#heap) {

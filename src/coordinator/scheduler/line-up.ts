@@ -1,11 +1,13 @@
 /** Ready work, and whose turn it is. */
 import type { JobKind } from '../../core/job.ts'
+import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Backlog } from '../../core/ports/operations.ts'
+import { type Block, Blocks } from './blocks.ts'
 import type { Entry } from './entry.ts'
 import type { Fairness } from './fairness.ts'
 import { Flow, Line, lineIsBefore, type Tenant } from './flow.ts'
 import type { Pauses } from './pauses.ts'
-import type { Headroom } from './port.ts'
+import type { Headroom, HeadroomRefusal } from './port.ts'
 
 /** Flows without jobs are kept for what they measured, up to this many: a pool's name may come from clients. */
 const MOST_IDLE_FLOWS = 256
@@ -18,13 +20,17 @@ export class LineUp {
   #flows: Flow<Entry>[] = []
   /** By pool and model, one a kind. */
   readonly #pools = new Map<string, Map<string, Array<Flow<Entry>>>>()
+  readonly #blocks = new Blocks()
+  readonly #narrow: (job: ScheduledJob) => readonly string[]
   #readyPools: string[] = []
   #turns = 0
   #calls = 0
 
-  constructor(fairness: Fairness, pauses: Pauses) {
+  /** `narrow`: see SchedulerOptions. */
+  constructor(fairness: Fairness, pauses: Pauses, narrow: (job: ScheduledJob) => readonly string[] = () => NONE) {
     this.#fairness = fairness
     this.#pauses = pauses
+    this.#narrow = narrow
   }
 
   flow(pool: string, model: string, kind: JobKind): Flow<Entry> {
@@ -52,11 +58,13 @@ export class LineUp {
       tenant.lastLine = null
       line.turn = ++this.#turns
       line.paused = this.#pauses.holdsLine(tenant.id, flow.model)
+      line.blockedBy = tenant.lines.find(isBlockedFor(flow.model))?.blockedBy ?? null
+      line.blockedBy?.lines.push(line)
       tenant.lines.push(line)
-      if (!line.paused) this.#open(line)
+      if (mayOpen(line)) this.#open(line)
     }
     line.add(entry, inFront)
-    if (!line.paused) this.#ready(flow.pool)
+    if (line.isOpen) this.#ready(flow.pool)
   }
 
   /** It is no longer ready. */
@@ -66,6 +74,7 @@ export class LineUp {
     line.flow.throughput.observe(now, line.flow.waits)
     line.remove(entry)
     if (line.size === 0) this.#retire(line)
+    if (entry.outOf !== null) this.#letOut(this.#takeBack(entry), now)
   }
 
   /** Jobs that were passed over may be leasable again. */
@@ -110,17 +119,121 @@ export class LineUp {
   reconsider(now: number): void {
     for (const tenant of this.#fairness.tenants()) {
       for (const line of tenant.lines) {
-        const paused = this.#pauses.holdsLine(tenant.id, line.flow.model)
-        if (paused === line.paused) continue
-        line.flow.throughput.observe(now, line.flow.waits)
-        line.paused = paused
-        if (paused) this.#close(line)
-        else {
-          this.#open(line)
-          this.#ready(line.flow.pool)
-        }
+        line.paused = this.#pauses.holdsLine(tenant.id, line.flow.model)
+        this.#update(line, now)
       }
     }
+  }
+
+  // ------------------------------------------------------------ what is used up
+
+  /** Something was given back there. */
+  freed(account: string, now: number): void {
+    const block = this.#blocks.get(account)
+    if (block !== undefined) this.#unblock(block, now)
+  }
+
+  tick(now: number): void {
+    for (let due = this.#blocks.shift(now); due !== null; due = this.#blocks.shift(now)) this.#unblock(due, now)
+  }
+
+  nextAt(): number {
+    return this.#blocks.nextAt()
+  }
+
+  /** -Infinity: it is not held back by an account. */
+  blockedUntil({ line, tenant }: Entry): number {
+    const block = line?.parkedBy ?? line?.blockedBy ?? tenant.blockedBy
+    return block == null || block.heapAt < 0 ? -Infinity : block.due
+  }
+
+  #block(entry: Entry, line: Line<Entry>, { scope, blocked }: HeadroomRefusal, now: number): void {
+    const block = this.#blocks.of(blocked!.account, blocked!.untilMono)
+    const { tenant } = line
+    if (scope === 'job') {
+      const from = entry.outOf === null ? null : this.#takeBack(entry)
+      this.#park(entry, line, block, true)
+      if (from !== null && from !== block) {
+        block.takeOver(from, this.#narrowOf(entry))
+        this.#letOut(from, now)
+      }
+    } else if (scope === 'tenant') {
+      tenant.blockedBy = block
+      block.tenants.push(tenant)
+      for (const one of tenant.lines) this.#update(one, now)
+    } else
+      for (const one of tenant.lines) {
+        if (one.flow.model !== line.flow.model || one.blockedBy !== null) continue
+        one.blockedBy = block
+        block.lines.push(one)
+        this.#update(one, now)
+      }
+  }
+
+  /** All that it held back may try again; of the parked jobs one at a time, as the next may have no room. */
+  #unblock(block: Block, now: number): void {
+    this.#blocks.disarm(block)
+    const { tenants, lines } = block
+    for (const tenant of tenants.splice(0)) {
+      tenant.blockedBy = null
+      for (const line of tenant.lines) this.#update(line, now)
+    }
+    for (const line of lines.splice(0)) {
+      line.blockedBy = null
+      this.#update(line, now)
+    }
+    this.#letOut(block, now)
+  }
+
+  /** `inFront`: it was there before, or came first. */
+  #park(entry: Entry, line: Line<Entry>, block: Block, inFront: boolean): void {
+    line.remove(entry)
+    block.lineOf(entry, this.#narrowOf(entry)).add(entry, inFront)
+  }
+
+  #narrowOf({ job }: Entry): string {
+    return this.#narrow(job).join('\n')
+  }
+
+  #letOut(block: Block, now: number): void {
+    const entry = block.out === null ? block.next() : null
+    if (entry !== null) {
+      const line = entry.line!
+      block.out = entry
+      entry.outOf = block
+      line.remove(entry)
+      if (line.size === 0) this.#retire(line)
+      this.stand(entry, true, now)
+    }
+    this.#blocks.forget(block)
+  }
+
+  #takeBack(entry: Entry): Block {
+    const block = entry.outOf!
+    block.out = null
+    entry.outOf = null
+    return block
+  }
+
+  /** The account for which others of its kind wait already, and which it must not overtake. */
+  #waitsBehind(entry: Entry): Block | null {
+    if (entry.outOf !== null) return null
+    for (const account of this.#narrow(entry.job)) {
+      const block = this.#blocks.get(account)
+      if (block !== undefined && (block.out !== null || block.parked.length > 0)) return block
+    }
+    return null
+  }
+
+  /** It is open if nothing holds it back. */
+  #update(line: Line<Entry>, now: number): void {
+    const isToOpen = mayOpen(line)
+    if (isToOpen === line.isOpen) return
+    line.flow.throughput.observe(now, line.flow.waits)
+    if (isToOpen) {
+      this.#open(line)
+      this.#ready(line.flow.pool)
+    } else this.#close(line)
   }
 
   /**
@@ -146,21 +259,32 @@ export class LineUp {
       const line = next(open, call, parked)
       if (line === null) break
       const entry = line.first()!
-      const refusal = headroom(entry.job, entry)
-      if (refusal === null) {
+      const behind = this.#waitsBehind(entry)
+      const refusal = behind === null ? headroom(entry.job, entry) : null
+      if (behind !== null) {
+        wait(entry)
+        this.#park(entry, line, behind, false)
+      } else if (refusal === null) {
         leased++
         this.#fairness.serve(line.tenant, line.flow.floor)
         line.turn = ++this.#turns
         line.remove(entry)
+        const block = entry.outOf === null ? null : this.#takeBack(entry)
         lease(entry)
+        if (block !== null) this.#letOut(block, now)
       } else {
         wait(entry)
-        if (refusal.scope === 'job') {
+        if (refusal.blocked !== undefined) {
+          if (refusal.scope !== 'job') heldBack.push({ what: line.tenant, leasedBefore: leased })
+          this.#block(entry, line, refusal, now)
+        } else if (refusal.scope === 'job') {
           line.remove(entry)
           aside.push({ entry, line })
         } else if (refusal.scope === 'tenant') {
           line.tenant.refusedIn = call
           heldBack.push({ what: line.tenant, leasedBefore: leased })
+        } else if (refusal.scope === 'line') {
+          park(line, parked)
         } else {
           for (let i = open.length - 1; i >= 0; i--) {
             if (open[i].model !== entry.job.model || open[i].kind !== entry.job.kind) continue
@@ -172,8 +296,8 @@ export class LineUp {
     }
     for (const { entry, line } of aside.reverse()) line.add(entry, true)
     for (const line of parked) {
-      if (line.size > 0) line.flow.enter(line)
-      else this.#retire(line)
+      if (line.size === 0) this.#retire(line)
+      else if (line.isOpen) line.flow.enter(line)
     }
     for (const { what, leasedBefore } of heldBack) if (leased > leasedBefore) what.floor = this.#fairness.virtual
   }
@@ -181,19 +305,29 @@ export class LineUp {
   #open(line: Line<Entry>): void {
     const { tenant, flow } = line
     if (tenant.active++ === 0) this.#fairness.enter(tenant, this.#lowest())
+    line.isOpen = true
     flow.enter(line)
   }
 
   #close(line: Line<Entry>): void {
     line.flow.leave(line)
+    line.isOpen = false
     if (--line.tenant.active === 0) this.#fairness.leave(line.tenant)
   }
 
   #retire(line: Line<Entry>): void {
-    const { lines } = line.tenant
-    lines.splice(lines.indexOf(line), 1)
+    if (line.parkedBy !== null) {
+      remove(line.parkedBy.parked, line)
+      this.#blocks.forget(line.parkedBy)
+      return
+    }
+    remove(line.tenant.lines, line)
     line.tenant.lastLine = line
-    if (!line.paused) this.#close(line)
+    if (line.isOpen) this.#close(line)
+    if (line.blockedBy === null) return
+    remove(line.blockedBy.lines, line)
+    this.#blocks.forget(line.blockedBy)
+    line.blockedBy = null
   }
 
   /** The smallest counter of tenants with ready work. */
@@ -225,6 +359,18 @@ const added = (one: Backlog, jobs: number, tokens: number, waitMs: number | null
   tokens: one.tokens + tokens,
   waitMs: one.waitMs === null ? waitMs : Math.max(one.waitMs, waitMs ?? 0),
 })
+
+const mayOpen = ({ paused, blockedBy, tenant }: Line<Entry>): boolean =>
+  !paused && blockedBy === null && tenant.blockedBy === null
+
+const isBlockedFor =
+  (model: string) =>
+  ({ blockedBy, flow }: Line<Entry>): boolean =>
+    blockedBy !== null && flow.model === model
+
+function remove<T>(from: T[], one: T): void {
+  from.splice(from.indexOf(one), 1)
+}
 
 /** Takes the line out of its heap until the call is over. */
 function park(line: Line<Entry>, parked: Line<Entry>[]): void {

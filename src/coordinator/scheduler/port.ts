@@ -45,9 +45,17 @@ export interface Notes {
 export type Headroom = (job: ScheduledJob, notes: Notes) => HeadroomRefusal | null
 
 export interface HeadroomRefusal {
-  /** The scope that is full; the rest of this call skips every job in it. A model is full for one kind of job. */
-  readonly scope: 'model' | 'tenant' | 'job'
-  readonly retryAfterMs?: number
+  /**
+   * The scope that is full; the rest of this call skips every job in it. A model is full for one kind of job; `line`:
+   * the model, for this tenant alone.
+   */
+  readonly scope: 'model' | 'tenant' | 'line' | 'job'
+  /**
+   * The account that is used up, where it is the tenant's (`tenant`, `line`) or one of the job's `narrow` ones (`job`):
+   * nothing of the scope is asked about again before that time, or before something is `freed` there. Absent: it is
+   * asked about in the next call.
+   */
+  readonly blocked?: { readonly account: string; readonly untilMono: number }
 }
 
 export type SchedulerSubmit =
@@ -89,6 +97,11 @@ export interface SchedulerOptions extends Caps {
   readonly outputWeight: number
   /** Uniform [0,1), for full jitter. */
   readonly jitter: () => number
+  /**
+   * Accounts of a job that are narrower than its tenant's: jobs that wait for one of them are not overtaken by others
+   * of the same account. Absent: there are none.
+   */
+  readonly narrow?: (job: ScheduledJob) => readonly string[]
   /** A lease is over, however it ended. Called once for each, within the call that ends it. */
   readonly released?: (notes: Notes, worker: string) => void
 }
@@ -121,6 +134,8 @@ export interface Scheduler {
     now: number,
   ): ReadonlyArray<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }>
   heartbeat(worker: string, now: number): void
+  /** Something was given back to these accounts: who waits for it may try again. */
+  freed(accounts: readonly string[]): void
   /** Output tokens as they stream; moves the tenant's virtual counter. */
   charge(id: JobId, attempt: number, tokens: number): void
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished

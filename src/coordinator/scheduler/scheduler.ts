@@ -66,7 +66,7 @@ class PureScheduler implements Scheduler {
     this.#leases = new Leases(options.leaseMs, this.#timers)
     this.#joins = new Joins(options.joinAfterEndMs)
     this.#fairness = new Fairness(options)
-    this.#lineUp = new LineUp(this.#fairness, this.#pauses)
+    this.#lineUp = new LineUp(this.#fairness, this.#pauses, options.narrow)
   }
 
   // ------------------------------------------------------------ in
@@ -183,6 +183,10 @@ class PureScheduler implements Scheduler {
   heartbeat(worker: string, now: number): void {
     this.#now = now
     this.#leases.heartbeat(worker, now)
+  }
+
+  freed(accounts: readonly string[]): void {
+    for (const account of accounts) this.#lineUp.freed(account, this.#now)
   }
 
   charge(id: JobId, attempt: number, tokens: number): void {
@@ -377,6 +381,7 @@ class PureScheduler implements Scheduler {
 
   tick(now: number): void {
     this.#now = now
+    this.#lineUp.tick(now)
     for (let due = this.#timers.shift(now); due !== null; due = this.#timers.shift(now)) {
       if (due instanceof WorkerLeases) {
         this.#lose(this.#leases.expired(due, now), this.#leases.of(due.id).length, now)
@@ -391,7 +396,7 @@ class PureScheduler implements Scheduler {
   }
 
   nextAt(): number {
-    return this.#timers.next()
+    return Math.min(this.#timers.next(), this.#lineUp.nextAt())
   }
 
   // ------------------------------------------------------------ the operator's
@@ -438,12 +443,8 @@ class PureScheduler implements Scheduler {
     const entry = this.#entries.get(id)
     if (entry === undefined || entry.lease !== null) return null
     const { job } = entry
-    return placeOf(
-      this.#fairness,
-      entry,
-      this.#pauses.holdsLane(job) || this.#pauses.holdsLine(job.tenant, job.model),
-      now,
-    )
+    const isPaused = this.#pauses.holdsLane(job) || this.#pauses.holdsLine(job.tenant, job.model)
+    return placeOf(this.#fairness, entry, isPaused ? Infinity : this.#lineUp.blockedUntil(entry), now)
   }
 
   state(id: JobId): JobState | null {

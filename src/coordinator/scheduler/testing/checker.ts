@@ -153,6 +153,7 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       add(job, tally.attempts)
       then(scheduler.restore(job, tally, now))
     },
+    freed: (accounts) => then(scheduler.freed(accounts)),
     adopt: (id, worker, now) => then(scheduler.adopt(id, worker, now)),
     died: (ids, now) => then(scheduler.died(ids, now)),
     lease,
