@@ -46,7 +46,7 @@ export class Block implements Timed {
     )
     if (known !== undefined) return known
     const line = new Line(flow, tenant)
-    line.parkedBy = this
+    line.parkedBy = this.account
     line.parkedFor = accounts
     this.parked.push(line)
     return line
@@ -56,7 +56,7 @@ export class Block implements Timed {
   takeOver(from: Block, accounts: string): void {
     for (const line of from.parked.filter(({ parkedFor }) => parkedFor === accounts)) {
       from.parked.splice(from.parked.indexOf(line), 1)
-      line.parkedBy = this
+      line.parkedBy = this.account
       this.parked.push(line)
     }
   }

@@ -2,7 +2,6 @@
 import type { JobState } from '../../core/job.ts'
 import type { FailedAt, ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Claim } from '../../core/ports/work.ts'
-import type { Block } from './blocks.ts'
 import type { Flow, Line, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
 import type { Notes } from './port.ts'
@@ -36,8 +35,8 @@ export class Entry implements Timed, Notes {
   ttftMs: number | null = null
   /** The line it is in while it is ready. */
   line: Line<Entry> | null = null
-  /** It was parked there, and may try again. */
-  outOf: Block | null = null
+  /** The account by which it was parked, and may try again. */
+  outOf: string | null = null
   // Links of its class in the line
   ticket = 0
   before: Entry | null = null

@@ -3,7 +3,6 @@
  * many jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
  */
 import type { JobKind, Priority, TenantId } from '../../core/job.ts'
-import type { Block } from './blocks.ts'
 import { type Rankable, Ranked } from './ranked.ts'
 import { Throughput } from './throughput.ts'
 
@@ -37,8 +36,8 @@ export class Tenant<E extends Queueable<E>> {
   lastLine: Line<E> | null = null
   /** Lines that are open. */
   active = 0
-  /** It is out of something. */
-  blockedBy: Block | null = null
+  /** The account that it is out of. */
+  blockedBy: string | null = null
   /** Jobs in line (ready or not), and bytes of their bodies. */
   queued = 0
   bytes = 0
@@ -62,10 +61,10 @@ export class Line<E extends Queueable<E>> {
   size = 0
   promptTokens = 0
   paused = false
-  /** Its tenant is out of something for this model. */
-  blockedBy: Block | null = null
+  /** The account that its tenant is out of for this model. */
+  blockedBy: string | null = null
   /** Not a line of the line-up: single jobs that wait for this account, and all have these narrow accounts. */
-  parkedBy: Block | null = null
+  parkedBy: string | null = null
   parkedFor = ''
   /** Is it in the line-up, or held back? */
   isOpen = false

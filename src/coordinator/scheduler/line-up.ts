@@ -59,7 +59,7 @@ export class LineUp {
       line.turn = ++this.#turns
       line.paused = this.#pauses.holdsLine(tenant.id, flow.model)
       line.blockedBy = tenant.lines.find(isBlockedFor(flow.model))?.blockedBy ?? null
-      line.blockedBy?.lines.push(line)
+      if (line.blockedBy !== null) this.#blocks.get(line.blockedBy)!.lines.push(line)
       tenant.lines.push(line)
       if (mayOpen(line)) this.#open(line)
     }
@@ -143,8 +143,9 @@ export class LineUp {
 
   /** -Infinity: it is not held back by an account. */
   blockedUntil({ line, tenant }: Entry): number {
-    const block = line?.parkedBy ?? line?.blockedBy ?? tenant.blockedBy
-    return block == null || block.heapAt < 0 ? -Infinity : block.due
+    const account = line?.parkedBy ?? line?.blockedBy ?? tenant.blockedBy
+    const block = account === null ? undefined : this.#blocks.get(account)
+    return block === undefined || block.heapAt < 0 ? -Infinity : block.due
   }
 
   #block(entry: Entry, line: Line<Entry>, { scope, blocked }: HeadroomRefusal, now: number): void {
@@ -158,13 +159,13 @@ export class LineUp {
         this.#letOut(from, now)
       }
     } else if (scope === 'tenant') {
-      tenant.blockedBy = block
+      tenant.blockedBy = block.account
       block.tenants.push(tenant)
       for (const one of tenant.lines) this.#update(one, now)
     } else
       for (const one of tenant.lines) {
         if (one.flow.model !== line.flow.model || one.blockedBy !== null) continue
-        one.blockedBy = block
+        one.blockedBy = block.account
         block.lines.push(one)
         this.#update(one, now)
       }
@@ -200,7 +201,7 @@ export class LineUp {
     if (entry !== null) {
       const line = entry.line!
       block.out = entry
-      entry.outOf = block
+      entry.outOf = block.account
       line.remove(entry)
       if (line.size === 0) this.#retire(line)
       this.stand(entry, true, now)
@@ -209,7 +210,7 @@ export class LineUp {
   }
 
   #takeBack(entry: Entry): Block {
-    const block = entry.outOf!
+    const block = this.#blocks.get(entry.outOf!)!
     block.out = null
     entry.outOf = null
     return block
@@ -317,16 +318,18 @@ export class LineUp {
 
   #retire(line: Line<Entry>): void {
     if (line.parkedBy !== null) {
-      remove(line.parkedBy.parked, line)
-      this.#blocks.forget(line.parkedBy)
+      const block = this.#blocks.get(line.parkedBy)!
+      remove(block.parked, line)
+      this.#blocks.forget(block)
       return
     }
     remove(line.tenant.lines, line)
     line.tenant.lastLine = line
     if (line.isOpen) this.#close(line)
     if (line.blockedBy === null) return
-    remove(line.blockedBy.lines, line)
-    this.#blocks.forget(line.blockedBy)
+    const block = this.#blocks.get(line.blockedBy)!
+    remove(block.lines, line)
+    this.#blocks.forget(block)
     line.blockedBy = null
   }
 
