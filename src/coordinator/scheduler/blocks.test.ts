@@ -307,7 +307,7 @@ describe('any history', () => {
     { weight: 1, arbitrary: fc.record({ do: fc.constant('pause' as const), on: fc.boolean(), lane: fc.boolean() }) },
   )
 
-  it('ends with all that waits served, though it is leased only when somebody said so; no class of a user overtakes', () => {
+  it('ends with all that waits served, leased only when somebody said so; nobody of a user and class overtakes', () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
         const of = new Limited()
