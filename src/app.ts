@@ -108,11 +108,19 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     if (keyOnStart !== undefined)
       for (const note of await givenKey(engine.keys, keyOnStart, dates, ids)) log.warn({}, note)
     signal?.throwIfAborted()
-    // Of several processes, one that is not ready yet would be handed its share of the requests
-    if (siblings !== undefined) await orAborted(engine.restore(), signal)
-    const open = config.role === 'worker' ? null : await gateway.listenPublic(config.host, config.port)
-    const admin = await gateway.listenAdmin(config.admin.host, config.admin.port)
-    if (siblings === undefined) await orAborted(engine.restore(), signal)
+    const restore = (): Promise<void> => orAborted(engine.restore(), signal)
+    const openAdmin = () => gateway.listenAdmin(config.admin.host, config.admin.port)
+    const openPublic = async () =>
+      config.role === 'worker' ? null : await gateway.listenPublic(config.host, config.port)
+    // Whoever listens is handed its share of the requests: by siblings, or by a balancer, which others could answer
+    const first = siblings === undefined && isOneOfMany(config) ? await openAdmin() : null
+    if (isOneOfMany(config)) {
+      await restore()
+      gateway.ready()
+    }
+    const open = await openPublic()
+    const admin = first ?? (await openAdmin())
+    if (!isOneOfMany(config)) await restore()
     // Where clients are served. Late: nobody would be shown the key of a start that failed
     const makesKey = keyOnStart === undefined && config.role !== 'worker'
     const createdKey = makesKey ? await firstKey(engine.keys, keyFile, dates, ids) : null

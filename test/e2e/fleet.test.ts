@@ -1,5 +1,6 @@
 /** Two gateways and two workers on one Redis: what a client was given by one holds at the other. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../free-port.ts'
 import { type Logged, recordsOfFrames, recordsOfSse, textOf } from '../protocol/log.ts'
 import { openPeer, type Peer } from '../protocol/peer.ts'
 import { NO_REDIS } from '../redis/server.ts'
@@ -140,6 +141,24 @@ describe.skipIf(NO_REDIS)('Redis: a fleet of processes', () => {
       body: JSON.stringify({ ticket }),
     })
     expect(again.status).toBe(401)
+  })
+
+  it('a gateway that starts listens when it can answer: a balancer takes an open port for ready', async () => {
+    const port = await freePort()
+    const answers: string[] = []
+    let isReady = false
+    const asking = (async () => {
+      while (!isReady)
+        await fetch(`http://127.0.0.1:${port}/v1/models`, { headers: { authorization: `Bearer ${KEY}` } })
+          .then(async (response) => answers.push(`${response.status} ${await response.text()}`))
+          .catch(() => {}) // refused: the balancer tries another gateway
+    })()
+    const { url, adminUrl } = await fleet.add('gateway', { args: ['--port', String(port)] })
+    isReady = true
+    await asking
+    expect(answers.filter((answer) => !answer.startsWith('200 '))).toEqual([])
+    expect(url).toBe(`http://127.0.0.1:${port}`)
+    expect((await fetch(`${adminUrl}/readyz`)).status).toBe(200)
   })
 
   it('nothing went wrong in any of them', () => {
