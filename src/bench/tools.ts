@@ -126,14 +126,33 @@ export async function runLoadOver(
 /** CPU time of a process with all its threads, ns, by the scheduler's own accounts. */
 export function cpuNs(pid: number): number {
   let sum = 0
+  for (const [, ns] of threadsNs(pid)) sum += ns
+  return sum
+}
+
+function* threadsNs(pid: number): Iterable<readonly [thread: string, ns: number]> {
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
     try {
-      sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0])
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8')
+      yield [thread, Number(stat.split(' ')[0])]
     } catch {
       // It ended meanwhile
     }
   }
-  return sum
+}
+
+/** The share of a core that the busiest thread of these processes takes until it is asked. */
+export function busiest(pids: readonly number[]): () => number {
+  const read = (): Map<string, number> => {
+    const threads = new Map<string, number>()
+    for (const pid of pids) for (const [thread, ns] of threadsNs(pid)) threads.set(thread, ns)
+    return threads
+  }
+  const [before, startedAt] = [read(), performance.now()]
+  return () => {
+    const ns = [...read()].map(([thread, now]) => now - (before.get(thread) ?? 0))
+    return Math.max(...ns) / 1e6 / (performance.now() - startedAt)
+  }
 }
 
 export const rssMb = (pid: number): number =>

@@ -37,7 +37,14 @@ export const aboutDraft = ({ tenant, keyId, model, requestId, trace }: JobDraft 
 })
 
 /** As aboutDraft. */
-export const aboutJob = ({ id, tenant, keyId, model, requestId, trace }: Job): AboutJob => ({
+export const aboutJob = ({
+  id,
+  tenant,
+  keyId,
+  model,
+  requestId,
+  trace,
+}: Pick<Job, 'id' | 'tenant' | 'keyId' | 'model' | 'requestId' | 'trace'>): AboutJob => ({
   job: id,
   tenant,
   keyId,

@@ -3,6 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { systemClock, Wheel } from '../../src/core/clock.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import { Health } from '../../src/engines/redis/bus/health.ts'
+import { Connection } from '../../src/engines/redis/client/connection.ts'
+import { Names } from '../../src/engines/redis/client/names.ts'
 import { openRedis } from '../../src/engines/redis/open.ts'
 import { writeRequests } from '../../src/engines/redis/protocol/commands.ts'
 import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
@@ -307,6 +309,41 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(again).toMatchObject({ kind: 'joined', id: 'id' in a ? a.id : '' })
   })
 
+  it('a retry joins what ended well before a takeover, in whichever layout that was stored', async () => {
+    // While one of the version before is there, nothing is stored that it can't read
+    const older = new Connection(fleet.address)
+    await older.open()
+    await older.subscribe(new Names(fleet.address.prefix).process('1-1-older'), () => {})
+    const first = await fleet.host()
+    const process = await fleet.process()
+    const { names, commands } = process.ground
+    const worker = process.worker(1)
+    const run = async (body: string): Promise<string> => {
+      const id = await process.accepted({ body })
+      await eventually(() => expect(worker.taken.at(-1)?.job.id).toBe(id))
+      await process.work.finish(worker.taken.at(-1)!, DONE)
+      return id
+    }
+    const keys = async (kind: string): Promise<number> =>
+      (await commands.client.keys(`${names.shard.replace(/[*?[\]\\]/g, '\\$&')}:${kind}:*`)).length
+    const ended = new Map([['{"post":0}', await run('{"post":0}')]])
+    expect([await keys('j'), await keys('jw')]).toEqual([1, 0])
+    older.close()
+    await eventually(async () => {
+      const body = `{"post":${ended.size}}`
+      ended.set(body, await run(body))
+      expect(await keys('jw')).toBeGreaterThan(0)
+    })
+    const second = await fleet.host()
+    first.kill()
+    await eventually(() => expect(second.isActing).toBe(true))
+    for (const [body, id] of ended)
+      expect(await process.submit({ body, isRetry: true })).toMatchObject([{ kind: 'joined', id }])
+    expect(await process.submit({ body: '{"post":0}', isRetry: true, user: 'bob' })).toMatchObject([
+      { kind: 'accepted' },
+    ])
+  })
+
   it('Redis away: what was asked meanwhile is answered when it is back, and no lease is lost', async () => {
     const down = await RedisServer.start({ appendfsync: 'always' })
     const own = new TestFleet(down.url)
@@ -480,8 +517,10 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await eventually(() => expect(accepted.length).toBeGreaterThan(50))
     isOver = true
     await Promise.all(load)
-    const ended = async (): Promise<number> =>
-      (await gateway.ground.commands.client.zcard(gateway.ground.names.jobs())) ?? 0
+    const ended = async (): Promise<number> => {
+      await gateway.ground.scripts.run('jobs-file', [])
+      return gateway.ground.commands.client.zcard(gateway.ground.names.jobs())
+    }
     await eventually(async () => expect(await ended()).toBe(accepted.length))
     await Promise.all(finishes)
     expect([...ends.values()].every((times) => times === 1)).toBe(true)

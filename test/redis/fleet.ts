@@ -130,6 +130,7 @@ export class TestProcess {
     this.ground = ground
     const logs: AttemptLogs = {
       begin() {},
+      taken: () => 0,
       settle: async () => {},
       store: async (_job, _attempt, entry) => {
         await ground.bus.put(entry)

@@ -50,7 +50,9 @@ serve(async ({ role, port, fsync, slots, bytes }, ended) => {
       const options = n % 2 === 0 ? { lane: `lane ${n % LANES}` } : {}
       return draft({ tenant: `tenant ${n % TENANTS}`, options, body, bodyHash })
     })
-    for (const { kind } of await engine.submissions.submit(drafts))
-      if (kind !== 'accepted') throw new Error(`a job was ${kind}`)
+    for (const submitted of await engine.submissions.submit(drafts)) {
+      if (submitted.kind === 'refused') throw submitted.error
+      if (submitted.kind !== 'accepted') throw new Error(`a job was ${submitted.kind}`)
+    }
   }
 })

@@ -8,7 +8,7 @@ import { registerHooks } from 'node:module'
 const CHANGES: Readonly<Record<string, ReadonlyArray<readonly [from: string, to: string]>>> = {
   'protocol/version.ts': [
     ['VERSION = 1', 'VERSION = 2'],
-    ['LAYOUT = 1', 'LAYOUT = 2'],
+    ['LAYOUT = 2', 'LAYOUT = 3'],
   ],
   'protocol/commands.ts': [
     ['requests.map(packed)', 'requests.map((each) => ({ ...(packed(each) as object), later: { version: 2 } }))'],

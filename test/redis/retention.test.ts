@@ -3,9 +3,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { systemIds } from '../../src/core/ids.ts'
 import type { JobId } from '../../src/core/job.ts'
 import { type Ground, openGround } from '../../src/engines/redis/bus/ground.ts'
+import { Commit } from '../../src/engines/redis/coordinator/commit.ts'
+import type { Host } from '../../src/engines/redis/coordinator/host.ts'
 import { Sweep } from '../../src/engines/redis/jobs/sweep.ts'
+import { writeLive } from '../../src/engines/redis/protocol/rows.ts'
+import { LAYOUT } from '../../src/engines/redis/protocol/version.ts'
 import type { JobRetention } from '../../src/engines/shared/retention.ts'
-import { DONE, eventually, leapClock } from '../conformance/harness.ts'
+import { DONE, draft, eventually, leapClock } from '../conformance/harness.ts'
 import { TestFleet, type TestProcess } from './fleet.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
 
@@ -15,6 +19,7 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
   let redis: RedisServer
   let fleet: TestFleet
   let ground: Ground
+  let host: Host
   let process: TestProcess
   const opened: Array<() => unknown> = []
   beforeAll(async () => {
@@ -23,7 +28,7 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
   afterAll(() => redis.remove())
   beforeEach(async () => {
     fleet = new TestFleet(redis.url)
-    await fleet.host({ rules: { keepMs: (tenant) => (tenant === 'nothing' ? 0 : HOUR_MS) } })
+    host = await fleet.host({ rules: { keepMs: (tenant) => (tenant === 'nothing' ? 0 : HOUR_MS) } })
     process = await fleet.process()
     ground = process.ground
   })
@@ -56,8 +61,11 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
   const isThere = async (id: JobId): Promise<boolean> =>
     (await ground.commands.client.exists(ground.names.row(id), ground.names.body(id))) > 0
   const there = async (ids: readonly JobId[]): Promise<readonly boolean[]> => Promise.all(ids.map(isThere))
-  const used = async (): Promise<number> =>
-    Object.values(await ground.commands.client.hgetall(ground.names.bytes())).reduce((sum, n) => sum + Number(n), 0)
+  const used = async (): Promise<number> => {
+    await ground.scripts.run('jobs-file', [])
+    const bytes = await ground.commands.client.hgetall(ground.names.bytes())
+    return Object.values(bytes).reduce((sum, n) => sum + Number(n), 0)
+  }
   const traces = async (ids: readonly JobId[]): Promise<readonly string[]> => {
     const keys = await ground.commands.client.keys(`${ground.names.shard}:*`)
     const found: string[] = []
@@ -117,6 +125,72 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     expect(await traces(ids)).toEqual([])
     expect(await ground.commands.client.hexists(ground.names.live(), waits)).toBe(1)
     expect(await ground.commands.client.exists(ground.names.body(waits))).toBe(1)
+  })
+
+  it('requests that were stored and never taken are removed; those of jobs, and of what may yet be taken, stay', async () => {
+    const { names, commands } = ground
+    const [ended, waits] = [await run('acme', 10), await process.accepted({ options: { delayMs: HOUR_MS } })]
+    const store = async (id: JobId, at: string): Promise<JobId> => {
+      await commands.client.set(names.body(id), 'a request')
+      await commands.client.xadd(names.sent(), at, 'i', id)
+      return id
+    }
+    const [lost, recent] = [systemIds().job(1), systemIds().job(2)]
+    await commands.client.xadd(names.sent(), '1-1', 'i', `${ended} ${waits}`)
+    await store(lost, '1-2')
+    await store(recent, '*')
+    await sweeper({}).sweep()
+    const isKept = async (id: JobId): Promise<boolean> => (await commands.client.exists(names.body(id))) === 1
+    expect(await Promise.all([ended, waits, lost, recent].map(isKept))).toEqual([true, true, false, true])
+    expect((await commands.client.xrange(names.sent(), '-', '+')).map(([, fields]) => fields)).toEqual([['i', recent]])
+  })
+
+  it('what is indexed of ended jobs is written when there is much of it, or when somebody reads an index', async () => {
+    const { names, commands, scripts } = ground
+    const commit = async (ids: readonly JobId[]): Promise<void> => {
+      const [term, number] = (await commands.client.get(names.fence()))!.split(/:(?=\d+$)/)
+      const { epoch } = { epoch: Number((await commands.client.lindex(names.epochs(), 0))!.split(' ')[0]) }
+      const { body: _body, isRetry: _retry, ...facts } = draft({ tenant: 'a b' })
+      const ending = new Commit()
+      ending.filesLater = true
+      for (const [seq, id] of ids.entries()) {
+        ending.live(id, writeLive({ id, seq, acceptedAtMs: 1, epoch, from: 'p', bodyBytes: 1, facts }))
+        const over = {
+          id,
+          record: '@end {"state":"failed"}',
+          tenant: 'a b',
+          seq,
+          state: 'failed',
+          endedAtMs: 5,
+          text: '{}',
+        }
+        const none = { key: '', join: '', joinMs: 0, conversation: '' }
+        ending.over.push({ ...over, ...none, bodyBytes: 1, keeps: true, attempt: 0, isEmpty: true })
+      }
+      expect(await scripts.run('commit', ending.args(term, Number(number), epoch, 1))).toEqual(['ok'])
+    }
+    // Nobody else commits
+    await host.stop()
+    await scripts.run('takeover', ['h', 60_000, '', 1, LAYOUT])
+    const ids = Array.from({ length: 600 }, (_, n) => systemIds().job(n + 1))
+    const counts = async (): Promise<readonly number[]> => [
+      await commands.client.llen(names.unfiled()),
+      ...(await Promise.all(
+        [names.jobs(), names.jobs('a b'), names.bad('a b')].map((key) => commands.client.zcard(key)),
+      )),
+    ]
+    await commit(ids.slice(0, 500))
+    expect(await counts()).toEqual([500, 0, 0, 0])
+    await commit(ids.slice(500))
+    expect(await counts()).toEqual([0, 600, 600, 600])
+    const more = systemIds().job(1_000)
+    await commit([more])
+    expect(await counts()).toEqual([1, 600, 600, 600])
+    await scripts.run('jobs-remove', [more, 'a b', 0, ''])
+    expect(await counts()).toEqual([0, 600, 600, 600])
+    const bytes = Number((await commands.client.hgetall(names.bytes()))['a b'])
+    const members = await commands.client.zrange(names.ends('a b'), '0', '-1')
+    expect(bytes).toBe(members.reduce((sum, member) => sum + Number(member.split(':')[1]), 0))
   })
 
   it('a key that names another job by now is not freed by the removal of the first', async () => {

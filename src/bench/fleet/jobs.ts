@@ -5,7 +5,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
 import { ended, pause, ROOT } from '../targets.ts'
-import { cpuNs } from '../tools.ts'
+import { busiest, cpuNs } from '../tools.ts'
 import type { Bench } from './machine.ts'
 import { CORES } from './machine.ts'
 import type { Go, Task } from './protocol.ts'
@@ -16,6 +16,9 @@ export interface JobsShown {
   /** CPU of a job, µs: of Redis, and of all processes together. */
   readonly redisUs: number
   readonly processesUs: number
+  /** Of a core, of the busiest thread: of Redis, and of all processes. */
+  readonly redisBusy: number
+  readonly processesBusy: number
   /** Of Redis, for a job that waits. */
   readonly waitingBytes: number
 }
@@ -24,12 +27,20 @@ export interface JobsCandidate {
   readonly name: string
   readonly script: string
   readonly args: readonly string[]
+  readonly submitters: number
   readonly workers: number
   readonly block: number
+  /** Of all submitters: submitted, and not yet accepted. */
+  readonly inFlight: number
+}
+
+/** Processes that submit, and that work. */
+export interface JobsShape {
+  readonly submitters: number
+  readonly workers: number
 }
 
 const SLOTS = 200
-const IN_FLIGHT = 256
 const BYTES = 365
 const WARM_UP = 10_000
 const JOBS = 20_000
@@ -37,21 +48,27 @@ const WAITING = 20_000
 /** A run that has not ended by then never will. */
 const WITHIN_MS = 60_000
 
-export function jobsCandidates(bullmq: string | null): readonly JobsCandidate[] {
-  const script = join(ROOT, 'test/redis/job-load.ts')
-  const sluice = (workers: number, block: number): JobsCandidate => ({
-    name: `**Sluice**, workers: ${workers}, ${block === 1 ? 'one by one' : `blocks of ${block}`}`,
-    ...{ script, args: [], workers, block },
-  })
-  const other = (name: string, block: number): JobsCandidate[] =>
-    bullmq === null ? [] : [{ name, script: join(import.meta.dirname, 'bullmq.ts'), args: [bullmq], workers: 1, block }]
-  return [
-    sluice(1, 1),
-    sluice(2, 1),
-    sluice(1, 64),
-    ...other('BullMQ, `add`', 1),
-    ...other('BullMQ, `addBulk` of 64', 64),
-  ]
+/** All shapes with each number in flight, one by one and in blocks. */
+export function jobsCandidates(
+  bullmq: string | null,
+  shapes: readonly JobsShape[],
+  inFlight: readonly number[],
+): readonly JobsCandidate[] {
+  const all = shapes.flatMap((shape) =>
+    inFlight.flatMap((most) => [1, 64].map((block) => ({ ...shape, block, inFlight: most }))),
+  )
+  const of = ({ submitters, workers, inFlight: most }: (typeof all)[number]): string =>
+    `${submitters} + ${workers} processes, ${most} in flight`
+  const sluice = all.map((each) => ({
+    name: `**Sluice**, ${each.block === 1 ? 'one by one' : `blocks of ${each.block}`}, ${of(each)}`,
+    ...{ script: join(ROOT, 'test/redis/job-load.ts'), args: [], ...each },
+  }))
+  if (bullmq === null) return sluice
+  const other = all.map((each) => ({
+    name: `BullMQ, ${each.block === 1 ? '`add`' : `\`addBulk\` of ${each.block}`}, ${of(each)}`,
+    ...{ script: join(import.meta.dirname, 'bullmq.ts'), args: [bullmq], ...each },
+  }))
+  return [...sluice, ...other]
 }
 
 /** A child that can be told what to do. */
@@ -82,7 +99,7 @@ class Child {
 
 export async function measureJobs(bench: Bench, candidate: JobsCandidate): Promise<JobsShown> {
   const waitingBytes = await memory(bench, candidate)
-  const shown = await run(bench, candidate, candidate.workers, async (submitter, workers, redis) => {
+  const shown = await run(bench, candidate, candidate.workers, async (submitters, workers, redis) => {
     const total = (): number => workers.reduce((sum, { count }) => sum + count, 0)
     const until = async (count: number): Promise<void> => {
       const lateAt = performance.now() + WITHIN_MS
@@ -91,15 +108,18 @@ export async function measureJobs(bench: Bench, candidate: JobsCandidate): Promi
         await pause(2)
       }
     }
-    const go = (jobs: number): Go => ({ jobs, inFlight: IN_FLIGHT, block: candidate.block })
-    submitter.process.send(go(WARM_UP))
+    const go = (jobs: number): void => submitAll(submitters, candidate, jobs)
+    go(WARM_UP)
     await until(WARM_UP)
-    const all = [submitter, ...workers]
+    const all = [...submitters, ...workers]
     const processesUs = (): number => all.reduce((sum, child) => sum + child.cpuUs(), 0)
     const [startedAt, redisUs, ownUs] = [performance.now(), redis.cpuUs(), processesUs()]
-    submitter.process.send(go(JOBS))
+    const [redisBusy, processesBusy] = [busiest([redis.pid]), busiest(all.map((child) => child.process.pid!))]
+    go(JOBS)
     await until(WARM_UP + JOBS)
     return {
+      redisBusy: redisBusy(),
+      processesBusy: processesBusy(),
       perS: JOBS / ((performance.now() - startedAt) / 1000),
       redisUs: (redis.cpuUs() - redisUs) / JOBS,
       processesUs: (processesUs() - ownUs) / JOBS,
@@ -108,13 +128,19 @@ export async function measureJobs(bench: Bench, candidate: JobsCandidate): Promi
   return { ...shown, waitingBytes }
 }
 
+/** Each submits its part. */
+function submitAll(submitters: readonly Child[], { block, inFlight }: JobsCandidate, jobs: number): void {
+  const part = { jobs: jobs / submitters.length, inFlight: inFlight / submitters.length, block } satisfies Go
+  for (const { process } of submitters) process.send(part)
+}
+
 /** Nobody works. */
 const memory = (bench: Bench, candidate: JobsCandidate): Promise<number> =>
-  run(bench, candidate, 0, async (submitter, _, redis) => {
+  run(bench, { ...candidate, submitters: 1 }, 0, async (submitters, _, redis) => {
     const before = await redis.usedBytes()
-    submitter.process.send({ jobs: WAITING, inFlight: IN_FLIGHT, block: candidate.block } satisfies Go)
+    submitAll(submitters, candidate, WAITING)
     const lateAt = performance.now() + WITHIN_MS
-    while (submitter.count < WAITING) {
+    while (submitters[0].count < WAITING) {
       if (performance.now() > lateAt) throw new Error(`${candidate.name} does not take ${WAITING} jobs`)
       await pause(10)
     }
@@ -127,7 +153,7 @@ async function run<T>(
   { server, fsync, priority }: Bench,
   candidate: JobsCandidate,
   workers: number,
-  measure: (submitter: Child, workers: readonly Child[], redis: BenchRedis) => Promise<T>,
+  measure: (submitters: readonly Child[], workers: readonly Child[], redis: BenchRedis) => Promise<T>,
 ): Promise<T> {
   const redis = await BenchRedis.start(server, fsync, CORES.redis, priority)
   const children: Child[] = []
@@ -138,10 +164,11 @@ async function run<T>(
       await child.open({ role, port: redis.port, fsync, slots: SLOTS, bytes: BYTES })
       return child
     }
-    const submitter = await open('submit')
+    const submitting: Child[] = []
+    for (let i = 0; i < candidate.submitters; i++) submitting.push(await open('submit'))
     const working: Child[] = []
     for (let i = 0; i < workers; i++) working.push(await open('work'))
-    return await measure(submitter, working, redis)
+    return await measure(submitting, working, redis)
   } finally {
     await Promise.all(children.map(({ process }) => ended(process, 'SIGKILL')))
     await redis.stop()

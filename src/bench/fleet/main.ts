@@ -1,6 +1,7 @@
 /**
  * npm run bench -- fleet [--rounds 3 --seconds 5 --parts jobs,tokens,goodput,takeover --fsync everysec,always
- * --waiting 100000 --priority raised --redis COMMAND --tools FOLDER --bullmq FOLDER --json]
+ * --waiting 100000 --shapes 1+1,2+2 --in-flight 256 --priority raised --redis COMMAND --tools FOLDER --bullmq FOLDER
+ * --json]. A shape of the jobs: processes that submit + processes that work.
  *
  * A fleet on Redis: beside BullMQ, beside Sluice in one process, and by itself. Interleaved rounds in random order,
  * each on a fresh Redis and in fresh processes, which are warmed; CPU by the scheduler's accounts, over exactly the
@@ -29,6 +30,8 @@ const { values } = parseArgs({
     parts: { type: 'string', default: 'jobs,tokens,goodput,takeover' },
     fsync: { type: 'string', default: 'everysec' },
     waiting: { type: 'string', default: '100000' },
+    shapes: { type: 'string', default: '1+1,2+2' },
+    'in-flight': { type: 'string', default: '256' },
     priority: { type: 'string', default: 'raised' },
     redis: { type: 'string', default: 'redis-server' },
     tools: { type: 'string' },
@@ -45,6 +48,11 @@ const fail = (text: string): never => {
 const rounds = Number(values.rounds)
 const parts = values.parts.split(',')
 const waiting = Number(values.waiting)
+const shapes = values.shapes.split(',').map((shape) => {
+  const [submitters, workers] = shape.split('+').map(Number)
+  return { submitters, workers }
+})
+const inFlight = values['in-flight'].split(',').map(Number)
 const priority = isAllowed(values.priority as Priority) ? (values.priority as Priority) : 'ordinary'
 if (priority !== values.priority) note(`${values.priority} priority is not granted here.`)
 if (spawnSync(values.redis, ['--version']).status !== 0) fail(`${values.redis} is not here: nothing to measure.`)
@@ -77,7 +85,7 @@ async function measured(bench: Bench): Promise<unknown> {
   const takeovers: TakeoverShown[] = []
   if (parts.includes('jobs')) {
     await interleaved(
-      jobsCandidates(bullmq),
+      jobsCandidates(bullmq, shapes, inFlight),
       (candidate) => candidate.name,
       jobs,
       (each) => measureJobs(bench, each),

@@ -8,6 +8,8 @@ import { THOUSAND_RATE, type TokensShown, type TokenTarget } from './tokens.ts'
 const ranged = (values: readonly number[], digits = 0): string =>
   median(values).toFixed(digits) + spread(values, digits)
 
+const percent = (shares: readonly number[]): string => `${(100 * median(shares)).toFixed(0)} %`
+
 const table = (head: readonly string[], rows: ReadonlyArray<readonly string[]>): string =>
   [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 
@@ -17,9 +19,11 @@ export function jobsTable(shown: ReadonlyMap<string, readonly JobsShown[]>): str
     ranged(all.map(({ perS }) => perS)),
     ranged(all.map(({ redisUs }) => redisUs)),
     ranged(all.map(({ processesUs }) => processesUs)),
+    `${percent(all.map(({ redisBusy }) => redisBusy))} / ${percent(all.map(({ processesBusy }) => processesBusy))}`,
     ranged(all.map(({ waitingBytes }) => waitingBytes)),
   ])
-  return table(['', 'jobs/s end to end', 'Redis, CPU µs a job', 'processes, CPU µs a job', 'bytes a waiting job'], rows)
+  const cpu = ['Redis, CPU µs a job', 'processes, CPU µs a job', 'busiest thread of Redis / of the processes']
+  return table(['', 'jobs/s end to end', ...cpu, 'bytes a waiting job'], rows)
 }
 
 type Rounds = ReadonlyMap<TokenTarget, ReadonlyArray<ReadonlyMap<number, TokensShown>>>

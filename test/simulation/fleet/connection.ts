@@ -9,6 +9,7 @@ export class SimConnection extends SimLink {
 
   async #call(name: string, args: readonly Argument[]): Promise<Reply> {
     const call = { name, args: args.map(bytesOf) }
+    this.network.server.observer?.sent(call)
     return (await this.send((reply) => reply(this.network.server.call(call)))) as Reply
   }
 
@@ -26,6 +27,10 @@ export class SimConnection extends SimLink {
 
   mget(...keys: readonly string[]): Promise<unknown> {
     return this.#call('mget', keys)
+  }
+
+  hmget(key: string, ...fields: readonly string[]): Promise<unknown> {
+    return this.#call('hmget', [key, ...fields])
   }
 
   async mgetBuffer(...keys: readonly string[]): Promise<unknown> {

@@ -12,7 +12,7 @@ import { Cancels } from './cancels.ts'
 import { LedgerLogs } from './logs.ts'
 import type { Reply } from './model.ts'
 import type { Call, Observer, SimServer } from './server.ts'
-import { judgeSlots, type Terms } from './slots.ts'
+import { type Counted, judgeSlots, type Terms } from './slots.ts'
 
 export const SHARD = '{s0}'
 
@@ -25,10 +25,17 @@ interface Known {
   isLost: boolean
 }
 
+interface Decided {
+  readonly machine: Coordinator
+  readonly counted: Counted
+}
+
 export class FleetLedger implements Observer {
   readonly logs = new LedgerLogs()
   /** Machines of the terms, by their host. */
   readonly machines = new Map<string, Coordinator>()
+  /** What the machine counted when a commit was decided, by term and number: by now it may be ahead of that. */
+  readonly #decided = new Map<string, Decided>()
   /** How often the store lost its end. */
   losses = 0
   /** It has lost all it had: its epochs begin anew, and tell nothing. */
@@ -55,9 +62,17 @@ export class FleetLedger implements Observer {
 
   // ------------------------------------------------------------ what is stored
 
+  sent({ name, args: [, term, number] }: Call): void {
+    if (name !== 'commit') return
+    const [commit, machine] = [`${term}:${number}`, this.machines.get(term.slice(term.indexOf('.') + 1))!]
+    // Sent again; of another machine where the count of terms was lost
+    if (this.#decided.get(commit)?.machine === machine) return
+    this.#decided.set(commit, { machine, counted: machine.status(0) })
+  }
+
   stored({ name, args }: Call, reply: Reply): void {
     if (name === 'commit') {
-      if ((reply as readonly Reply[])[0] === 'ok') this.#judgeCommit(args[1])
+      if ((reply as readonly Reply[])[0] === 'ok') this.#judgeCommit(`${args[1]}:${args[2]}`)
     } else if (name === 'append') {
       const groups = Number(args[3])
       for (let g = 0; g < groups; g++) this.#judgeText(args[5 + 2 * g])
@@ -77,7 +92,7 @@ export class FleetLedger implements Observer {
     })
   }
 
-  #judgeCommit(term: string): void {
+  #judgeCommit(commit: string): void {
     const { db } = this.#server
     const live = db.hash(`${SHARD}:live`)
     const run = db.hash(`${SHARD}:run`)
@@ -90,7 +105,7 @@ export class FleetLedger implements Observer {
       else this.#judgeRun(id, known, run.get(id) ?? '')
     }
     for (const id of run.keys()) must(live.has(id), `${id} runs, and has ended`)
-    this.#judgeSlots(term)
+    this.#judgeSlots(commit)
   }
 
   #judgeAccepted(id: string, text: string): void {
@@ -167,15 +182,14 @@ export class FleetLedger implements Observer {
     must(written === reported.records, `${id} is done with ${written} records of ${reported.records}`)
   }
 
-  #judgeSlots(term: string): void {
+  #judgeSlots(commit: string): void {
     const running = [...this.jobs.values()].filter(
       ({ run, end, isLost }) => run !== null && run.attempt > 0 && end === null && !isLost,
     )
-    const machine = this.machines.get(term.slice(term.indexOf('.') + 1))!
     judgeSlots(
       running.map(({ run }) => run!),
       this.#terms,
-      machine,
+      this.#decided.get(commit)!.counted,
     )
   }
 

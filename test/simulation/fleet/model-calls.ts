@@ -83,7 +83,7 @@ export class Calls {
       if (draw.chance(0.4)) commit.run(id, `${draw.of([0, 1, 1, 2])} ${draw.of(PROCESSES)}.1 {}`)
       if (draw.chance(0.12)) {
         const state = draw.of(['done', 'failed'])
-        const end = { id, record: Buffer.from(`@end {"state":"${state}"}`), tenant: draw.of(['t', 'u']), state }
+        const end = { id, record: `@end {"state":"${state}"}`, tenant: draw.of(['t', 'u']), state }
         const times = {
           seq: draw.below(100),
           endedAtMs: draw.below(1_000_000),
@@ -91,18 +91,21 @@ export class Calls {
           bodyBytes: 9,
           joinMs: 60_000,
         }
+        commit.filesLater = draw.chance(0.5)
         const join = state === 'done' ? draw.of(['', 'digest']) : ''
-        const kept = { keepMs: draw.of([null, 0, 5_000]), key: '', join, conversation: '', attempt: 1 }
-        commit.over.push({ ...end, ...times, ...kept })
+        const kept = { keeps: draw.chance(0.6), key: '', join, conversation: '', attempt: 1 }
+        commit.over.push({ ...end, ...times, ...kept, isEmpty: draw.chance(0.5) })
       }
       if (draw.chance(0.2)) {
         const process = draw.of(PROCESSES)
-        const about = { worker: `${process}.1`, id, row: '{}', attempt: 1, crashes: 0, epoch: 1 }
+        const row = process === P3 ? { row: '{}' } : {}
+        const about = { worker: `${process}.1`, id, ...row, attempt: 1, crashes: 0, epoch: 1 }
         const times = { sinceAcceptedMs: 0, queuedMs: 0, ttftMs: null }
         const claim = { deployment: 'd', reservation: null }
         commit.lease(process, { ...about, ...times, claim, bodyBytes: draw.of([10, 1 << 20]) })
       }
     }
+    if (draw.chance(0.2)) commit.joined(draw.of([1, 2]), 70_000, draw.of(['d1', 'd2']), `${draw.of(JOBS)} 5`)
     if (draw.chance(0.3)) commit.tell(draw.of(PROCESSES), { type: 'answer', n: 1, is: null })
     if (draw.chance(0.2)) commit.change('SET', 'seq', draw.below(1_000))
     if (draw.chance(0.2)) commit.change(draw.of(['SADD', 'SREM']), 'drain', draw.of(PROCESSES))
@@ -150,7 +153,7 @@ export class Calls {
 
   #submit(): readonly Argument[] {
     const draw = this.#draw
-    const args: Argument[] = [60, draw.of([0, 10_000, 10_000])]
+    const args: Argument[] = [draw.of([0, 10_000, 10_000])]
     for (let n = 1 + draw.below(2); n > 0; n--) {
       args.push(`[{"n":${n}}]`, ...(draw.chance(0.8) ? [0] : [1, 'unknown']))
       const ids = JOBS.filter(() => draw.chance(0.3))

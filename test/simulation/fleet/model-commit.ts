@@ -21,7 +21,7 @@ export const committing =
     const [term, number, epoch, random] = [args.take(), args.count(), args.count(), args.take()]
     const fence = db.get(`${S}:fence`)
     const next = `${term}:${number + 1}`
-    if (fence === next) return ['in']
+    if (fence?.startsWith(`${term}:`) && Number(fence.slice(term.length + 1)) > number) return ['in']
     if (fence === `${term}:${number}` || noFence) {
       if (logEpoch(db, S, random) !== epoch && !noFence) return ['other']
       db.set(`${S}:fence`, next)
@@ -46,14 +46,15 @@ function committed(reach: Reach, S: string, random: string, args: Args): Reply {
     if (key !== '') db.set(key, value)
     if (conversation !== '') throw new Error('a conversation is not simulated')
   }
-  for (let left = args.count(); left > 0; left--) end(reach, S, random, args)
+  const later = args.take() === '1'
+  for (let left = args.count(); left > 0; left--) end(reach, S, random, args, later)
 
   const unheard: string[] = []
   const tell = (process: string, message: string): void => {
     if (reach.publish(`${S}:p:${process}`, message) === 0) unheard.push(process)
   }
   for (let left = args.count(); left > 0; left--) {
-    const [process, message] = args.many(2)
+    const [process, message, withRows] = args.many(3)
     const notes: string[] = []
     const bodies: string[] = []
     for (let leases = args.count(); leases > 0; leases--) {
@@ -61,7 +62,9 @@ function committed(reach: Reach, S: string, random: string, args: Args): Reply {
       const body = withBody === '1' ? db.get(`${S}:b:${id}`) : null
       const head = mayHaveText === '1' ? logTip(db, S, id)[0] : 0
       const ttft = head > 0 ? (db.hash(`${S}:ttft`).get(id) ?? '-') : '-'
-      notes.push(`${body?.length ?? -1} ${head} ${ttft}`)
+      const row = withRows === '1' ? (db.hash(`${S}:live`).get(id) ?? '') : null
+      notes.push(`${body?.length ?? -1} ${head} ${ttft}${row === null ? '' : ` ${row.length}`}`)
+      if (row !== null) bodies.push(row)
       if (body !== null) bodies.push(body)
     }
     tell(process, `${message}\n${notes.join(',')}\n${bodies.join('')}`)
@@ -79,6 +82,8 @@ function change(db: Database, verb: string, key: string, args: readonly string[]
       return void db.members(key).add(args[0])
     case 'SREM':
       return void db.members(key).delete(args[0])
+    case 'PEXPIRE':
+      return db.expireAt(key, db.now + Number(args[0]))
     case 'HSET': {
       const hash = db.hash(key)
       for (let i = 0; i < args.length; i += 2) hash.set(args[i], args[i + 1])
@@ -89,12 +94,13 @@ function change(db: Database, verb: string, key: string, args: readonly string[]
   }
 }
 
-function end({ db, publish }: Reach, S: string, random: string, args: Args): void {
-  const [id, record, tenant, seq, state, atMs, text, _bodyBytes] = args.many(8)
-  const [keepMs, key, join, joinMs, conversation] = args.many(6)
+function end({ db, publish }: Reach, S: string, random: string, args: Args, later: boolean): void {
+  const [id, record, text, , filed, about] = args.many(6)
+  const [, keeps, atMs, key, join, joinMs, conversation = ''] = about === 'x' ? args.many(11) : ['', '1']
   if (conversation !== '') throw new Error('a conversation is not simulated')
   const [epoch, head] = logEnd({ db, publish }, S, id, record, random)
-  jobEnded(db, S, { id, tenant, seq, state, atMs, text, keepMs, key, join, joinMs, epoch, head })
+  const ended = { id, text, filed, isKept: keeps === '1', atMs, key: key ?? '', join: join ?? '', joinMs, epoch, head }
+  jobEnded(db, S, ended, later)
   for (const name of ['live', 'run', 'ttft']) db.hash(`${S}:${name}`).delete(id)
 }
 
@@ -125,35 +131,40 @@ function logEnd(
 
 interface Ended {
   readonly id: string
-  readonly tenant: string
-  readonly seq: string
-  readonly state: string
-  readonly atMs: string
   readonly text: string
-  readonly keepMs: string
+  readonly filed: string
+  readonly isKept: boolean
+  readonly atMs: string | undefined
   readonly key: string
   readonly join: string
-  readonly joinMs: string
+  readonly joinMs: string | undefined
   readonly epoch: number
   readonly head: number
 }
 
-function jobEnded(db: Database, S: string, ended: Ended): void {
-  const { id, tenant, seq, state, atMs, text, keepMs, key, join, joinMs, epoch, head } = ended
+function jobEnded(db: Database, S: string, ended: Ended, later: boolean): void {
+  const { id, text, filed, isKept, atMs, key, join, joinMs, epoch, head } = ended
   const live = db.hash(`${S}:live`).get(id)
   if (live === undefined) return
   const [body, log, row] = [`${S}:b:${id}`, `${S}:l:${id}`, `${S}:r:${id}`]
   // Redis counts what these two take; nothing here depends on how much that is
   const bytes = JOB_BYTES + live.length + text.length
   db.set(row, `${bytes} ${epoch} ${head}\n${live}\n${text}`)
-  const indexes = state === 'done' ? ['jobs'] : ['jobs', 'bad']
-  for (const index of indexes)
+  if (later) db.list(`${S}:unfiled`).push(`${bytes} ${filed}`)
+  else file(db, S, `${bytes} ${filed}`)
+  if (join !== '') db.set(`${S}:j:${join}`, `${id} ${atMs}`, db.now + Number(joinMs))
+  if (isKept) return
+  for (const name of [body, log, row, ...(key === '' ? [] : [key])]) db.expireAt(name, db.now + BACKSTOP_MS)
+  db.scores(`${S}:leaving`).set(id, Number(atMs) + LEAVING_MS)
+}
+
+/** Into the indexes. What waits for that is never so much here that a commit does it. */
+function file(db: Database, S: string, entry: string): void {
+  const [bytes, seq, atMs, state, id, ...tenants] = entry.split(' ')
+  const tenant = tenants.join(' ')
+  for (const index of state === 'd' ? ['jobs'] : ['jobs', 'bad'])
     for (const name of [index, `${index}:${tenant}`]) db.scores(`${S}:${name}`).set(id, Number(seq))
   db.scores(`${S}:ends:${tenant}`).set(`${id}:${bytes}`, Number(atMs))
   const all = db.hash(`${S}:bytes`)
-  all.set(tenant, String(Number(all.get(tenant) ?? 0) + bytes))
-  if (keepMs === '0') db.scores(`${S}:leaving`).set(id, Number(atMs) + LEAVING_MS)
-  if (keepMs === '0')
-    for (const name of [body, log, row, ...(key === '' ? [] : [key])]) db.expireAt(name, db.now + BACKSTOP_MS)
-  if (join !== '') db.set(`${S}:j:${join}`, `${id} ${atMs}`, db.now + Number(joinMs))
+  all.set(tenant, String(Number(all.get(tenant) ?? 0) + Number(bytes)))
 }

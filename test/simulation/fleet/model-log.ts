@@ -168,7 +168,8 @@ export const appending =
     while (!args.isDone) {
       const [id, attempt, kind, text, head] = args.many(5)
       i++
-      const isShort = kind === 'command' && logTip(db, S, id)[0] !== Number(head)
+      const isEmpty = attempt === '1' && head === '0'
+      const isShort = kind === 'command' && !isEmpty && logTip(db, S, id)[0] !== Number(head)
       if (refused.has(id) || !isHeld(run.get(id), Number(attempt)) || isShort) tell(i, 'x', '')
       else if (kind === 'ttft') db.hash(`${S}:ttft`).set(id, text)
       else commands.push(text)

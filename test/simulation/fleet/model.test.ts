@@ -147,6 +147,7 @@ class Pair {
 /** Bytes that Redis counts are not compared, nor the ids that its clock gives. */
 function shown(key: string, value: Value): unknown {
   if (key.includes(':r:')) return counted(value)
+  if (key.endsWith(':unfiled')) return (value as string[]).map((each) => each.replace(/^\d+/, 'N'))
   if (key.endsWith(':bytes')) return [...(value as Map<string, string>).keys()].sort()
   if (key.includes(':ends:'))
     return [...new Set([...(value as Map<string, number>).keys()].map((each) => each.split(':')[0]))].sort()

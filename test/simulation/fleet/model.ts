@@ -133,9 +133,10 @@ const join: Model = ({ db }, S) => [db.incrBy(`${S}:members`, 1), Number(db.get(
 const inbox: Model = ({ db }, S, args) => db.append(`${S}:inbox`, args.take())
 
 const submit: Model = ({ db }, S, args) => {
-  const [seconds, mostEntries] = [args.count(), args.count()]
+  const mostEntries = args.count()
   if (db.stream(`${S}:inbox`).entries.length >= mostEntries) return null
   const entries: string[] = []
+  const ids: string[] = []
   const refused: number[] = []
   for (let n = 1; !args.isDone; n++) {
     const entry = args.take()
@@ -159,10 +160,12 @@ const submit: Model = ({ db }, S, args) => {
     }
     entries.push(entry)
     for (let i = 0; i < bodies.length; i += 2) {
-      const key = `${S}:b:${bodies[i]}`
-      if (bodies[i + 1] !== '' && !db.exists(key)) db.set(key, bodies[i + 1], db.now + 1_000 * seconds)
+      if (bodies[i + 1] === '') continue
+      db.set(`${S}:b:${bodies[i]}`, bodies[i + 1])
+      ids.push(bodies[i])
     }
   }
+  if (ids.length > 0) db.append(`${S}:sent`, ids.join(' '))
   if (entries.length > 0) db.append(`${S}:inbox`, ...entries)
   return refused
 }

@@ -37,6 +37,7 @@ interface Reader {
 
 /** Who looks at what was stored. */
 export interface Observer {
+  sent(call: Call): void
   /** After each call that may have changed something. */
   stored(call: Call, reply: Reply): void
   told(channel: string, message: string): void
@@ -195,7 +196,7 @@ export class SimServer {
   }
 }
 
-const VERBS_READ: ReadonlySet<string> = new Set(['mget', 'smembers', 'hgetall', 'publish'])
+const VERBS_READ: ReadonlySet<string> = new Set(['mget', 'hmget', 'smembers', 'hgetall', 'publish'])
 
 /** What is called beside scripts; keys come first. */
 function verb(db: Database, name: string, args: readonly string[]): Reply {
@@ -205,6 +206,8 @@ function verb(db: Database, name: string, args: readonly string[]): Reply {
       return null
     case 'mget':
       return args.map((key) => db.get(key))
+    case 'hmget':
+      return args.slice(1).map((field) => db.hash(args[0]).get(field) ?? null)
     case 'smembers':
       return [...db.members(args[0])]
     case 'hgetall':

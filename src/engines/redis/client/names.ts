@@ -51,6 +51,8 @@ export class Names {
 
   // ------------------------------------------------------------ a job
 
+  /** Stream: ids of jobs whose requests were stored a short while ago; those that were never taken are removed. */
+  sent = (): string => `${this.shard}:sent`
   /** The request's bytes. */
   body = (id: string): string => `${this.shard}:b:${id}`
   /** List: the chunks of its token log. */
@@ -63,6 +65,8 @@ export class Names {
   jobs = (tenant?: string): string => `${this.shard}:jobs${tenant === undefined ? '' : `:${tenant}`}`
   /** Of these, those that are not done. */
   bad = (tenant?: string): string => `${this.shard}:bad${tenant === undefined ? '' : `:${tenant}`}`
+  /** List: what is to be written to these indexes, by whoever reads or changes one: see lua/jobs.lua. */
+  unfiled = (): string => `${this.shard}:unfiled`
   /** ZSET: "<id>:<bytes>" of a tenant's ended jobs by the time of their end. */
   ends = (tenant: string): string => `${this.shard}:ends:${tenant}`
   /** Hash: tenant → bytes of its ended jobs. */
@@ -71,8 +75,10 @@ export class Names {
   leaving = (): string => `${this.shard}:leaving`
   /** "<id> <hash of body and user>": the job of an idempotency key. */
   key = (tenant: string, key: string): string => `${this.shard}:k:${tenant.length}:${tenant}:${key}`
-  /** "<id> <endedAtMs>": a job that ended well a short while ago, by its join key's digest (J4). */
+  /** "<id> <endedAtMs>": a job that ended well a short while ago, by its join key's digest (J4); of layout 1. */
   joinable = (digest: string): string => `${this.shard}:j:${digest}`
+  /** Hash: digest → the same, of those that ended in one window of time. */
+  joined = (window: number): string => `${this.shard}:jw:${window}`
 
   // ------------------------------------------------------------ keys and tickets
 

@@ -3,7 +3,7 @@ import type { JobId, Place } from '../../../core/job.ts'
 import type { Argument } from '../client/scripts.ts'
 import type { LeaseNote, Message } from '../protocol/messages.ts'
 
-/** A job that is taken. */
+/** A job that is taken, where more than its row is stored for that. */
 export interface Taken {
   readonly id: JobId
   /** Its idempotency key's name and value; '': none. */
@@ -21,8 +21,7 @@ export interface Taken {
 
 export interface Over {
   readonly id: JobId
-  /** UTF-8. */
-  readonly record: Buffer
+  readonly record: string
   readonly tenant: string
   readonly seq: number
   readonly state: string
@@ -30,15 +29,27 @@ export interface Over {
   /** What of its row the store does not have yet. */
   readonly text: string
   readonly bodyBytes: number
-  /** Retention; null: for ever. */
-  readonly keepMs: number | null
+  /** Is anything kept of it? */
+  readonly keeps: boolean
   readonly key: string
-  /** Digest of its join key, where retries join it; ''. */
+  /** Digest of its join key, where that is a key of its own; ''. */
   readonly join: string
   readonly joinMs: number
   readonly conversation: string
   readonly attempt: number
+  /** Nothing was written to its log, as far as is known. */
+  readonly isEmpty: boolean
 }
+
+/** What is indexed of a job that ended, but for its bytes: see lua/jobs.lua. */
+export const filedOf = ({
+  seq,
+  endedAtMs,
+  state,
+  id,
+  tenant,
+}: Pick<Over, 'seq' | 'endedAtMs' | 'state' | 'id' | 'tenant'>): string =>
+  `${seq} ${endedAtMs} ${state === 'done' ? 'd' : 'b'} ${id} ${tenant}`
 
 /** A script unpacks no more than about 8,000 values. */
 const PAIRS_AT_ONCE = 500
@@ -53,10 +64,14 @@ export class Commit {
   keepFrom: string | null = null
   readonly taken: Taken[] = []
   readonly over: Over[] = []
+  /** May what is indexed of ended jobs wait? */
+  filesLater = false
   readonly #afterwards: Array<() => void> = []
   readonly #live: string[] = []
   readonly #followers: string[] = []
   readonly #run = new Map<JobId, string>()
+  readonly #joined = new Map<number, string[]>()
+  #joinedMs = 0
   readonly #changes: Argument[][] = []
   readonly #leases: Array<{ readonly process: string; readonly notes: LeaseNote[] }> = []
   readonly #mails = new Map<string, Message[]>()
@@ -99,6 +114,14 @@ export class Commit {
 
   run(id: JobId, text: string): void {
     this.#run.set(id, text)
+  }
+
+  /** A retry may join it, by its digest; a window of such jobs is kept for so long. */
+  joined(window: number, keptMs: number, digest: string, value: string): void {
+    this.#joinedMs = keptMs
+    const pairs = this.#joined.get(window)
+    if (pairs === undefined) this.#joined.set(window, [digest, value])
+    else pairs.push(digest, value)
   }
 
   /** A command on a key of the shard: `key` is what follows the shard's name. */
@@ -146,6 +169,10 @@ export class Commit {
       'run',
       [...this.#run].flatMap(([id, text]) => (ended.has(id) ? [] : [id, text])),
     )
+    for (const [window, pairs] of this.#joined) {
+      store(`jw:${window}`, pairs)
+      changes.push([1, 'PEXPIRE', `jw:${window}`, this.#joinedMs])
+    }
     args.push(changes.length, ...changes.flat())
     args.push(this.taken.length)
     for (const { id, key, value, turn } of this.taken) {
@@ -154,15 +181,21 @@ export class Commit {
       const { tenant, seq, acceptedAtMs, state, place } = turn
       args.push(tenant, seq, acceptedAtMs, state, place === null ? '' : JSON.stringify(place))
     }
-    args.push(this.over.length)
+    args.push(this.filesLater ? '1' : '', this.over.length)
     for (const over of this.over) {
-      args.push(over.id, over.record, over.tenant, over.seq, over.state, over.endedAtMs, over.text)
-      args.push(over.bodyBytes, over.keepMs ?? '', over.key, over.join, over.joinMs, over.conversation, over.attempt)
+      const { id, record, text, bodyBytes, keeps, endedAtMs, key, join, conversation, isEmpty } = over
+      args.push(id, record, text, bodyBytes, filedOf(over))
+      if (keeps && key === '' && join === '' && conversation === '') args.push(isEmpty ? 'e' : '')
+      else {
+        args.push('x', isEmpty ? '1' : '', keeps ? '1' : '', endedAtMs, key, join, over.joinMs)
+        args.push(conversation, over.tenant, over.seq, over.state, over.attempt)
+      }
     }
     const leases = this.#leases.filter(({ notes }) => notes.length > 0)
     args.push(leases.length)
     for (const { process, notes } of leases) {
-      args.push(process, JSON.stringify([{ type: 'leased', leases: notes }]), notes.length)
+      args.push(process, JSON.stringify([{ type: 'leased', leases: notes }]))
+      args.push(notes.some(({ row }) => row === undefined) ? '1' : '', notes.length)
       for (const { id, bodyBytes, attempt, again } of notes)
         args.push(id, bodyBytes <= ENCLOSED_BYTES ? '1' : '', attempt > 1 || again ? '1' : '')
     }

@@ -1,6 +1,6 @@
 /** A job that has not ended, as its coordinator holds it beside the machine. */
 import { aboutJob } from '../../../core/facts.ts'
-import type { Job, JobId, TenantId } from '../../../core/job.ts'
+import type { JobId, TenantId } from '../../../core/job.ts'
 import type { Change, FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import { Table } from '../../../core/table.ts'
@@ -27,6 +27,8 @@ export class HeldJob {
   failedAt = NOWHERE
   notBeforeAtMs = 0
   canceling = false
+  /** Its first attempt has ended, and wrote nothing. */
+  isEmpty = false
   /** The last attempt that its worker ended without ending the job. */
   ceded: Ceded | undefined
   waiting: Waiting[] = []
@@ -62,7 +64,8 @@ export class HeldJob {
   }
 
   about(): ReturnType<typeof aboutJob> {
-    return aboutJob({ ...this.row.facts, id: this.id } as Job)
+    const { tenant, keyId, model, requestId, trace } = this.row.facts
+    return aboutJob({ id: this.id, tenant, keyId, model, requestId, trace })
   }
 }
 

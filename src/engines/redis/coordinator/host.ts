@@ -42,6 +42,8 @@ export interface Chores {
   stop(): void
 }
 
+type Entry = readonly [id: string, fields: readonly string[]]
+
 const HOST_BYTES = 8
 /** How long a read of the inbox waits for an entry. */
 const BLOCK_MS = 250
@@ -254,33 +256,46 @@ export class Host {
 
   // ------------------------------------------------------------ the inbox
 
-  /** Reads without taking: what a commit is done with, it trims. What waits there is fetched before `term` is open. */
+  /**
+   * Reads without taking: what a commit is done with, it trims. The next read is on its way while one is decided; what
+   * waits there at the start is fetched before `term` is open.
+   */
   async #read(term: ActingCoordinator, opened: Promise<void>): Promise<void> {
+    const entries: Entry[] = []
+    let taking: Promise<void> | null = null
+    const takeAll = async (): Promise<void> => {
+      await opened
+      while (entries.length > 0 && this.#term === term) await this.#take(term, entries)
+      taking = null
+    }
     let after = '0-0'
     while (this.#term === term) {
-      let entries: ReadonlyArray<readonly [id: string, fields: readonly string[]]>
       try {
         const { client } = this.#inbox
         const read = await client.xread('COUNT', ENTRIES, 'BLOCK', BLOCK_MS, 'STREAMS', this.#names.inbox(), after)
-        entries = read?.[0]?.[1] ?? []
+        entries.push(...(read?.[0]?.[1] ?? []))
       } catch (error) {
         if (storageError(error).code === 'internal') term.broke(error)
         await this.#after(RETRY_MS) // away
         continue
       }
-      await opened
-      for (let at = 0; at < entries.length && this.#term === term; ) {
-        const commands: Command[] = []
-        const unread: Waiting[] = []
-        for (; at < entries.length && commands.length < COMMANDS_A_COMMIT; at++) {
-          const [id, fields] = entries[at]
-          after = id
-          for (let i = 1; i < fields.length; i += 2)
-            commands.push(...readCommands(fields[i], (asked) => unread.push(asked)))
-        }
-        await term.take(commands, unread, following(after))
-      }
+      if (entries.length === 0) continue
+      after = entries.at(-1)![0]
+      taking ??= takeAll()
+      if (entries.length >= ENTRIES) await taking
     }
+  }
+
+  async #take(term: ActingCoordinator, entries: Entry[]): Promise<void> {
+    const commands: Command[] = []
+    const unread: Waiting[] = []
+    let taken = 0
+    for (; taken < entries.length && commands.length < COMMANDS_A_COMMIT; taken++)
+      for (const [i, field] of entries[taken][1].entries())
+        if (i % 2 === 1) commands.push(...readCommands(field, (asked) => unread.push(asked)))
+    const [last] = entries[taken - 1]
+    entries.splice(0, taken)
+    await term.take(commands, unread, following(last))
   }
 
   #after(ms: number): Promise<void> {

@@ -1,6 +1,7 @@
 /**
- * The journal of one term: commits, one after the other. A commit that was cut is sent again as it was, until it is in;
- * one that finds another's fence, or comes too late, ends the term, and nothing of it was told.
+ * The journal of one term: commits, in order, of which two may be under way, so that Redis stores one while the next is
+ * decided. A commit that was cut is sent again as it was, until it is in; one that finds another's fence, or comes too
+ * late, ends the term, and nothing of it was told.
  */
 import type { Clock } from '../../../core/clock.ts'
 import { storageError } from '../client/errors.ts'
@@ -9,6 +10,8 @@ import { COMMIT_MS } from '../protocol/commands.ts'
 import { Commit } from './commit.ts'
 import { OTHER_SERVER, type Won } from './election.ts'
 
+/** More would only wait at Redis, and smaller commits cost more. */
+const UNDER_WAY = 2
 /** Between two tries while Redis is away, or full. */
 const RETRY_MS = 50
 /** What is decided at once beyond this goes into a further commit: Redis does nothing else during one. */
@@ -18,7 +21,7 @@ const RANDOM = 2 ** 28
 export interface JournalEvents {
   /** Another coordinates, or this one can't be sure of its memory. Called once; nothing is committed any more. */
   fenced(reason: string): void
-  /** A commit can't be stored, and no other way. Called once; nothing is committed any more. */
+  /** A commit can't be stored, and no other way; or what follows on it threw. Nothing is committed any more. */
   broke(error: unknown): void
   /** Nobody hears for these processes. */
   unheard(processes: readonly string[]): void
@@ -33,6 +36,8 @@ export class Journal {
   #ready: Commit[] = []
   #draft = new Commit()
   #number = 0
+  /** Commits under way, the oldest first: whether each came to be stored. */
+  readonly #underWay: Array<Promise<boolean>> = []
   #over = false
 
   /** `random`: uniform in [0, 1). */
@@ -62,7 +67,7 @@ export class Journal {
     this.#draft = new Commit()
   }
 
-  /** Resolves when all of the draft is stored, and told; or when it never will be. */
+  /** Resolves when all of the draft is under way, and there is room for more; or when it never will be. */
   async commit(): Promise<void> {
     if (!this.#draft.isEmpty) {
       this.#ready.push(this.#draft)
@@ -71,7 +76,17 @@ export class Journal {
     const ready = this.#ready
     this.#ready = []
     const untilMono = this.#clock.monoMs() + COMMIT_MS
-    for (const commit of ready) if (!(await this.#store(commit, untilMono))) return
+    for (const commit of ready) {
+      if (this.#over) return
+      this.#send(commit, untilMono)
+      if (this.#underWay.length >= UNDER_WAY) await this.#underWay[0]
+    }
+  }
+
+  /** Resolves when all that was under way is stored, and told: true; or when it never will be. */
+  async settled(): Promise<boolean> {
+    await this.#underWay.at(-1)
+    return !this.#over
   }
 
   /** Nothing is sent any more. */
@@ -79,25 +94,42 @@ export class Journal {
     this.#over = true
   }
 
-  async #store(commit: Commit, untilMono: number): Promise<boolean> {
-    const args = commit.args(this.#won.term, this.#number, this.#won.epoch, Math.floor(this.#random() * RANDOM))
-    while (!this.#over) {
-      const answer = await this.#try(args)
-      if (answer === null) {
-        if (this.#clock.monoMs() > untilMono) return this.#fence('Redis takes no commits')
-        await new Promise<void>((again) => this.#clock.after(RETRY_MS, again))
-        continue
-      }
-      const [what, ...details] = answer
-      if (what === 'other') return this.#fence(OTHER_SERVER)
-      if (what === 'failed') return this.#break(`Redis refuses a commit: ${details.join(' ')}`)
-      if (what !== 'ok' && what !== 'in') return this.#fence(details.join(' '))
-      this.#number++
-      commit.stored()
-      if (details.length > 0) this.#events.unheard([...new Set(details)])
-      return true
+  #send(commit: Commit, untilMono: number): void {
+    const { term, epoch } = this.#won
+    const args = commit.args(term, this.#number++, epoch, Math.floor(this.#random() * RANDOM))
+    const stored = this.#store(commit, args, untilMono, this.#underWay.at(-1)).catch((error: unknown) =>
+      this.#break(error),
+    )
+    this.#underWay.push(stored)
+    void stored.then(() => this.#underWay.shift())
+  }
+
+  /** `before`: the commit before it, where that is under way. */
+  async #store(
+    commit: Commit,
+    args: readonly Argument[],
+    untilMono: number,
+    before?: Promise<boolean>,
+  ): Promise<boolean> {
+    const early = this.#try(args)
+    if (before !== undefined && !(await before)) return false
+    let answer = await early
+    // Where the one before was cut, this one has overtaken it, and was refused for that alone
+    if (before !== undefined && answer?.[0] === 'fenced') answer = await this.#try(args)
+    while (answer === null) {
+      if (this.#over) return false
+      if (this.#clock.monoMs() > untilMono) return this.#fence('Redis takes no commits')
+      await new Promise<void>((again) => this.#clock.after(RETRY_MS, again))
+      if (this.#over) return false
+      answer = await this.#try(args)
     }
-    return false
+    const [what, ...details] = answer
+    if (what === 'other') return this.#fence(OTHER_SERVER)
+    if (what === 'failed') return this.#break(`Redis refuses a commit: ${details.join(' ')}`)
+    if (what !== 'ok' && what !== 'in') return this.#fence(details.join(' '))
+    commit.stored()
+    if (details.length > 0) this.#events.unheard([...new Set(details)])
+    return true
   }
 
   /** Null: to be tried again. */
@@ -111,10 +143,10 @@ export class Journal {
     }
   }
 
-  #break(reason: string): false {
+  #break(error: unknown): false {
     if (!this.#over) {
       this.#over = true
-      this.#events.broke(reason)
+      this.#events.broke(error)
     }
     return false
   }

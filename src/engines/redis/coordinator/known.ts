@@ -6,11 +6,10 @@ import { hash } from 'node:crypto'
 import type { JobId } from '../../../core/job.ts'
 import type { EndState } from '../../../core/ports/coordinator.ts'
 import { joinKeyOf } from '../../shared/scheduled.ts'
-import type { Connection } from '../client/connection.ts'
 import type { Names } from '../client/names.ts'
 import type { Item, Request } from '../protocol/commands.ts'
 import { type EndedRow, readEnded } from '../protocol/rows.ts'
-import type { HeldJobs } from './held.ts'
+import type { Term } from './parts.ts'
 
 /** How a job ended, and with which attempt. */
 export interface Ended {
@@ -60,18 +59,17 @@ export class KnownJobs {
   /** Rejects with what Redis or its client throws. */
   static async of(
     requests: readonly Request[],
-    held: HeldJobs,
-    connection: Connection,
-    names: Names,
+    { held, connection, names, journal, joinable }: Term,
   ): Promise<KnownJobs> {
     const keys = new Set<string>()
+    const digests = new Set<string>()
     const ids = new Set<JobId>()
     const there = new Set<JobId>()
     for (const request of requests) {
       if (request.type === 'submit')
         for (const item of request.items) {
           if (item.facts.options.idempotencyKey !== undefined) keys.add(keyOf(names, item))
-          else if (item.isRetry) keys.add(names.joinable(joinDigest(item.facts)))
+          else if (item.isRetry && joinable !== null) digests.add(joinDigest(item.facts))
           if (request.re) (held.has(item.id) ? there : ids).add(item.id)
         }
       else if (request.type === 'cancel' || request.type === 'finish' || request.type === 'finished')
@@ -81,12 +79,15 @@ export class KnownJobs {
     const found = new Map<string, string>()
     const ended = new Map<JobId, EndedRow | 'damaged'>()
     const all = [...keys, ...[...ids].map((id) => names.row(id))]
+    // What is decided and not stored yet would be missing
+    if (all.length + digests.size > 0) await journal.settled()
     const values = all.length === 0 ? [] : await connection.client.mget(...all)
     for (const [i, key] of [...keys].entries()) if (values[i] !== null) found.set(key, values[i]!)
     for (const [i, id] of [...ids].entries()) {
       const row = values[keys.size + i]
       if (row !== null) ended.set(id, readEnded(row!) ?? 'damaged')
     }
+    if (digests.size > 0) await findEnded([...digests], { connection, names }, joinable!, found)
     return new KnownJobs(names, found, ended, there)
   }
 
@@ -135,4 +136,38 @@ export class KnownJobs {
   ended(id: JobId): EndedRow | 'damaged' | undefined {
     return this.#ended.get(id)
   }
+}
+
+/** When jobs ended that a retry may join and the machine does not know: in terms before this one. */
+export interface Joinable {
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+/** Those that end in so long are in one hash. */
+export const JOIN_WINDOW_MS = 10_000
+
+/** The hash of those that end at this time, and what is written there of one. */
+export const joinWindow = (endedAtMs: number): number => Math.floor(endedAtMs / JOIN_WINDOW_MS)
+export const joinValue = (id: JobId, endedAtMs: number): string => `${id} ${endedAtMs}`
+
+/** The newest of each digest. */
+async function findEnded(
+  digests: readonly string[],
+  { connection: { client }, names }: Pick<Term, 'connection' | 'names'>,
+  { fromMs, toMs }: Joinable,
+  found: Map<string, string>,
+): Promise<void> {
+  const windows: number[] = []
+  for (let window = joinWindow(fromMs); window <= joinWindow(toMs); window++) windows.push(window)
+  const [single, ...hashed] = await Promise.all([
+    client.mget(...digests.map((digest) => names.joinable(digest))),
+    ...windows.map((window) => client.hmget(names.joined(window), ...digests)),
+  ])
+  const endedAt = (value: string | undefined): number => (value === undefined ? -1 : Number(value.split(' ')[1]))
+  for (const values of [single, ...hashed])
+    for (const [i, value] of values.entries()) {
+      const name = names.joinable(digests[i])
+      if (value !== null && endedAt(value) > endedAt(found.get(name))) found.set(name, value)
+    }
 }

@@ -2,12 +2,13 @@
 
 import { failureOf } from '../../../core/facts.ts'
 import type { Change, Notice } from '../../../core/ports/coordinator.ts'
-import { type End, endRecord } from '../../../core/record.ts'
+import { type End, endRecord, toText } from '../../../core/record.ts'
 import { errorOf } from '../../shared/scheduled.ts'
 import type { LeaseNote } from '../protocol/messages.ts'
 import { writeEnd, writeLive } from '../protocol/rows.ts'
+import { FILED_LATER, JOINED_BY_WINDOW, layoutOf, ROWS_BESIDE } from '../protocol/version.ts'
 import { type HeldJob, processOf } from './held.ts'
-import { joinDigest, keyOf } from './known.ts'
+import { JOIN_WINDOW_MS, joinDigest, joinValue, joinWindow, keyOf } from './known.ts'
 import type { Term } from './parts.ts'
 
 type Of<T extends Change['type']> = Extract<Change, { type: T }>
@@ -52,7 +53,7 @@ function leased(term: Term, job: HeldJob, change: Of<'leased'>): void {
   const { draft } = journal
   draft.run(id, job.run())
   draft.lease(processOf(worker), noteOf(term, job, { crashes, sinceAcceptedMs, queuedMs, ttftMs }))
-  const fact = { type: 'job-leased', ...job.about(), attempt, deployment: claim.deployment, queuedMs } as const
+  const fact = { ...job.about(), type: 'job-leased', attempt, deployment: claim.deployment, queuedMs } as const
   draft.afterwards(() => {
     if (job.attempt === attempt) emit(fact)
   })
@@ -64,7 +65,7 @@ type Times = Pick<Of<'leased'>, 'crashes' | 'sinceAcceptedMs' | 'queuedMs' | 'tt
 const noteOf = ({ won }: Term, { id, row, worker, attempt, claim }: HeldJob, times: Times): LeaseNote => ({
   worker: worker!,
   id,
-  row: writeLive(row),
+  ...(layoutOf(worker!) < ROWS_BESIDE && { row: writeLive(row) }),
   bodyBytes: row.bodyBytes,
   attempt,
   claim: claim!,
@@ -92,7 +93,7 @@ function returned(term: Term, job: HeldJob, { id, notBeforeMono, tally, failedAt
   job.notBeforeAtMs = notBeforeMono > now ? Math.ceil(term.time.atMs(notBeforeMono)) : 0
   draft.run(id, job.run())
   const delayMs = Math.max(0, notBeforeMono - now)
-  const fact = { type: 'job-returned', ...job.about(), attempt: tally.attempts, delayMs } as const
+  const fact = { ...job.about(), type: 'job-returned', attempt: tally.attempts, delayMs } as const
   draft.afterwards(() => emit(fact))
 }
 
@@ -106,25 +107,31 @@ function ended(term: Term, job: HeldJob, { id, state, error, usage, timing, depl
   const endedMono = clock.monoMs()
   const endedAtMs = Math.floor(term.time.atMs(endedMono))
   draft.unlease(id, job.attempt)
+  const join = state === 'done' ? joinDigest(facts) : ''
+  const isJoined = join !== '' && term.layout >= JOINED_BY_WINDOW
+  draft.filesLater = term.layout >= FILED_LATER
+  if (isJoined)
+    draft.joined(joinWindow(endedAtMs), rules.joinAfterEndMs + JOIN_WINDOW_MS, join, joinValue(id, endedAtMs))
   draft.over.push({
     id,
-    record: Buffer.from(endRecord(end), 'latin1'),
+    record: toText(endRecord(end)),
     tenant: facts.tenant,
     seq,
     state,
     endedAtMs,
     text: writeEnd({ attempts: job.attempts, end, endedAtMs }),
     bodyBytes: job.row.bodyBytes,
-    keepMs: rules.keepMs(facts.tenant),
+    keeps: rules.keepMs(facts.tenant) !== 0,
     key: keyOf(names, job.row),
-    join: state === 'done' ? joinDigest(facts) : '',
+    join: isJoined ? '' : join,
     joinMs: rules.joinAfterEndMs,
     conversation: facts.options.conversation ?? '',
     attempt: job.attempt,
+    isEmpty: job.attempts === 0 || job.isEmpty,
   })
   for (const { from, n } of job.waiting) draft.tell(from, { type: 'answer', n, is: 'ended' })
   held.delete(job)
   attendance.delete(id)
-  const fact = { type: 'job-ended', ...job.about(), deployment, state, ...failureOf(error), ...measured } as const
+  const fact = { ...job.about(), type: 'job-ended', deployment, state, ...failureOf(error), ...measured } as const
   draft.afterwards(() => emit(fact))
 }

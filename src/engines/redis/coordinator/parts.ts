@@ -14,6 +14,7 @@ import type { Won } from './election.ts'
 import type { Fleet } from './fleet.ts'
 import type { HeldJobs, Waiting } from './held.ts'
 import type { Journal } from './journal.ts'
+import type { Joinable } from './known.ts'
 
 /** How the fleet is coordinated, whichever process does it. */
 export interface Rules {
@@ -62,6 +63,10 @@ export interface Term {
   /** Redis's clock: for what outlives the term. */
   readonly time: RedisTime
   readonly startedAtMs: number
+  /** Of the store, as far as is known: what needs a newer one is not written. */
+  readonly layout: number
+  /** Null: there are none any more. */
+  readonly joinable: Joinable | null
   /** The next `seq`. */
   seq(): number
 }

@@ -33,12 +33,12 @@ export class Replies {
 
   /** Answers all that wait. Called when all that was decided is committed. */
   async answer(): Promise<void> {
+    if (!(await this.#term.journal.settled())) return
     const asked = this.#asked
     this.#asked = []
-    const { held, connection, names } = this.#term
     let known: KnownJobs
     try {
-      known = await KnownJobs.of(asked, held, connection, names)
+      known = await KnownJobs.of(asked, this.#term)
     } catch (error) {
       if (storageError(error).code !== 'storage_unavailable') throw error
       return // they are asked again

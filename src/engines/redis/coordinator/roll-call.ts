@@ -9,8 +9,8 @@ import type { Term } from './parts.ts'
 export class RollCall {
   readonly #term: Term
   readonly #scripts: Scripts
-  /** Of the store, as far as is known: nothing is written that needs a newer one. */
-  #layout = 1
+  /** Of the store, as far as is known. */
+  layout = 1
 
   constructor(term: Term, scripts: Scripts) {
     this.#term = term
@@ -26,8 +26,8 @@ export class RollCall {
       const heard = (await this.#scripts.run('heard', ids)) as readonly number[]
       const now = this.#term.now()
       for (const [i, id] of ids.entries()) fleet.presence(id, heard[i] > 0, now)
-      if (this.#layout < LAYOUT)
-        this.#layout = (await this.#scripts.run('layout', [won.term, LAYOUT, names.processes()])) as number
+      if (this.layout < LAYOUT)
+        this.layout = (await this.#scripts.run('layout', [won.term, LAYOUT, names.processes()])) as number
       return true
     } catch {
       return false

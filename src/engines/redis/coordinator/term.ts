@@ -22,7 +22,7 @@ import type { Won } from './election.ts'
 import { Fleet } from './fleet.ts'
 import { HeldJobs, type Waiting } from './held.ts'
 import { Journal } from './journal.ts'
-import { KnownJobs } from './known.ts'
+import { type Joinable, KnownJobs } from './known.ts'
 import { absorb } from './outcomes.ts'
 import type { Rules, Term, TermOptions } from './parts.ts'
 import { reconcile } from './reconcile.ts'
@@ -156,6 +156,15 @@ export class ActingCoordinator implements Term {
     return this.#seq
   }
 
+  get layout(): number {
+    return this.#rollCall.layout
+  }
+
+  get joinable(): Joinable | null {
+    const fromMs = this.time.atMs(this.now()) - this.rules.joinAfterEndMs
+    return fromMs < this.startedAtMs ? { fromMs, toMs: this.startedAtMs } : null
+  }
+
   /** It could hear nobody for a while: no lease ends, and nobody is taken for gone, because of that. */
   woke(): void {
     const now = this.now()
@@ -170,7 +179,7 @@ export class ActingCoordinator implements Term {
     this.#heardMono = this.now()
   }
 
-  /** `keepFrom`: the inbox is done with what is before. Resolves when they are committed. */
+  /** `keepFrom`: the inbox is done with what is before. Resolves when their commit is under way: see Journal. */
   take(commands: readonly Command[], unread: readonly Waiting[], keepFrom: string): Promise<void> {
     return this.#turn(async () => {
       const known = await this.#known(commands)
@@ -209,6 +218,7 @@ export class ActingCoordinator implements Term {
   /** All that was decided is committed, and nothing more is taken. */
   async finish(): Promise<void> {
     await this.#last
+    await this.journal.settled()
     this.end(null)
   }
 
@@ -226,7 +236,7 @@ export class ActingCoordinator implements Term {
 
   // ------------------------------------------------------------ one after the other
 
-  /** Runs `decide` when all before is committed, then commits what was decided. */
+  /** Runs `decide` when all before is decided, and on its way into the store; then commits what was decided. */
   #turn(decide: () => void | Promise<void>): Promise<void> {
     const turn = async (): Promise<void> => {
       await this.#hearing()
@@ -291,7 +301,7 @@ export class ActingCoordinator implements Term {
   async #known(commands: readonly Command[]): Promise<KnownJobs | null> {
     while (!this.#over)
       try {
-        return await KnownJobs.of(commands, this.held, this.connection, this.names)
+        return await KnownJobs.of(commands, this)
       } catch (error) {
         if (storageError(error).code !== 'storage_unavailable') throw error
         await new Promise<void>((again) => this.clock.after(RETRY_MS, again))

@@ -13,7 +13,8 @@ const AT_ONCE = 1_000
 export async function wrongType({ connection, names, held }: Term): Promise<string | null> {
   const jobs = [...held.values()]
   const expected: ReadonlyArray<readonly [key: string, type: Type]> = [
-    [names.inbox(), 'stream'],
+    ...[names.inbox(), names.sent()].map(typed('stream')),
+    [names.unfiled(), 'list'],
     [names.draining(), 'set'],
     [names.pauses(), 'set'],
     ...[names.live(), names.run(), names.ttft(), names.followers(), names.bytes()].map(typed('hash')),

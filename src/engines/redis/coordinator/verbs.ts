@@ -127,7 +127,7 @@ function submit(term: Term, command: Submit, known: KnownJobs): Answer {
   return { is: () => results.map((result) => (result.kind === 'taken' ? shown(term, result) : result)) }
 }
 
-function take(term: Term, { from, follows }: Submit, item: Item, known: KnownJobs): Decided {
+function take(term: Term, { from, follows, lasting = false }: Submit, item: Item, known: KnownJobs): Decided {
   const { coordinator, names, journal, held, attendance, won } = term
   const { id, facts, bodyBytes, isRetry } = item
   const now = term.now()
@@ -151,22 +151,18 @@ function take(term: Term, { from, follows }: Submit, item: Item, known: KnownJob
   draft.live(id, writeLive(row))
   const key = keyOf(names, item)
   const { conversation } = facts.options
-  draft.taken.push({
-    id,
-    key,
-    value: key === '' ? '' : keyValue(item),
-    turn:
-      conversation === undefined
-        ? null
-        : {
-            conversation,
-            tenant: facts.tenant,
-            seq: row.seq,
-            acceptedAtMs,
-            state: coordinator.state(id) ?? 'queued',
-            place: coordinator.places([id], now).get(id) ?? null,
-          },
-  })
+  const turn = conversation === undefined ? null : { conversation, tenant: facts.tenant, seq: row.seq, acceptedAtMs }
+  if (!lasting || key !== '' || turn !== null)
+    draft.taken.push({
+      id,
+      key,
+      value: key === '' ? '' : keyValue(item),
+      turn: turn && {
+        ...turn,
+        state: coordinator.state(id) ?? 'queued',
+        place: coordinator.places([id], now).get(id) ?? null,
+      },
+    })
   if (!follows) return { kind: 'taken', job: taken }
   draft.follow(id, from)
   return { kind: 'taken', job: taken, follows }
@@ -225,6 +221,7 @@ function finish(term: Term, command: Finish, known: KnownJobs): FinishAnswer {
   if (job === undefined || job.attempt !== attempt || job.worker !== worker)
     return finishedBefore(term, { id, attempt, worker, kind: outcome.kind }, known)
   const now = term.now()
+  job.isEmpty = attempt === 1 && command.head === 0
   const finished = coordinator.finish(id, attempt, unpackOutcome(outcome), now)
   if (finished.kind === 'again') {
     job.ceded = { attempt, worker }

@@ -27,6 +27,7 @@ export async function listJobs(ground: Ground, rows: Rows, filter: JobFilter): P
     const before = filter.before === undefined ? null : await seqOf(ground, rows, filter.before)
     // First those that live: what ends before the others are read is found there
     const live = await listLive(ground, rows, filter, before, limit)
+    await ground.scripts.run('jobs-file', [])
     const ended = await listEnded(ground, rows, filter, before, limit)
     const found = new Map([...live, ...ended].map((one) => [one.job.id, one]))
     return [...found.values()]

@@ -27,8 +27,6 @@ import type { RedisPresence } from './presence.ts'
 
 /** The coordinator accepts nothing that is older than this; its bus gives up later. */
 const ACCEPT_MS = 10_000
-/** A request whose submit was refused, or lost, is kept for as long. */
-const REFUSED_BODY_S = 60
 /** Bytes of requests that wait for their answer; one alone may be larger. */
 const MAX_PENDING_BYTES = 64 << 20
 const MAX_PENDING = 10_000
@@ -162,7 +160,7 @@ export class RedisSubmissions implements Submissions {
     let answers: readonly SubmitAnswer[]
     try {
       answers = await this.#ground.bus.askVia(
-        { type: 'submit', untilMs, items, ...(isRead && { follows: true }) },
+        { type: 'submit', untilMs, lasting: true, items, ...(isRead && { follows: true }) },
         store,
       )
     } catch (error) {
@@ -234,7 +232,7 @@ export class RedisSubmissions implements Submissions {
     if (!this.#ground.commands.away) for (const { sending } of submits) sending()
     this.#storesUnderWay++
     try {
-      const run = this.#ground.scripts.run('submit', [REFUSED_BODY_S, MAX_INBOX, ...args])
+      const run = this.#ground.scripts.run('submit', [MAX_INBOX, ...args])
       const refused = (await run) as readonly number[] | null
       for (const [i, { digests, done, failed }] of submits.entries())
         if (refused === null) failed(unavailable())
@@ -255,7 +253,7 @@ export class RedisSubmissions implements Submissions {
     return unavailable()
   }
 
-  /** The requests of those that were not accepted; else they expire. */
+  /** The requests of those that were not accepted; else the sweep finds them. */
   #drop(ids: readonly JobId[]): void {
     if (ids.length > 0)
       this.#ground.commands.client.unlink(ids.map((id) => this.#ground.names.body(id))).catch(() => {})

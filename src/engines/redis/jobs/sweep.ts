@@ -18,6 +18,9 @@ const LEAVING_MS = 500
 const STEP_PAUSE_MS = 10
 const TENANTS_AT_ONCE = 200
 const JOBS_AT_ONCE = 100
+/** Whatever was stored before has been taken by then, or never will be: see submissions.ts. */
+const TAKEN_MS = 30_000
+const SUBMITS_AT_ONCE = 50
 
 type Parts = Pick<Ground, 'names' | 'scripts' | 'commands' | 'room' | 'clock' | 'time'>
 
@@ -54,11 +57,25 @@ export class Sweep {
     if (this.#sweeping) return
     this.#sweeping = true
     try {
+      await this.#sweepRequests()
+      await this.#parts.scripts.run('jobs-file', [])
       await this.#sweepBytes(await this.#sweepAges())
     } catch {
       // Redis is away, which health shows; the next sweep continues
     } finally {
       this.#sweeping = false
+    }
+  }
+
+  // ------------------------------------------------------------ never taken
+
+  /** Requests whose submit was lost with its process, or was none that the coordinator could read. */
+  async #sweepRequests(): Promise<void> {
+    const { clock, scripts, time } = this.#parts
+    const until = Math.floor(time.nowMs() - TAKEN_MS)
+    for (let some = SUBMITS_AT_ONCE; some === SUBMITS_AT_ONCE && this.#isRunning; ) {
+      some = (await scripts.run('submit-left', [until, SUBMITS_AT_ONCE])) as number
+      await sleep(clock, STEP_PAUSE_MS)
     }
   }
 

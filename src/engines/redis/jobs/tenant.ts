@@ -73,9 +73,10 @@ export class TenantEraser {
   }
 
   async #removeAll(tenant: TenantId): Promise<void> {
-    const { commands, names } = this.#ground
+    const { commands, names, scripts } = this.#ground
     const index = names.jobs(tenant)
     try {
+      await scripts.run('jobs-file', [])
       for (;;) {
         const ids = await commands.client.zrange(index, 0, String(JOBS_AT_ONCE - 1))
         if (ids.length === 0) return

@@ -130,6 +130,11 @@ export class AttemptLog implements LogWriter {
     return this.#flight !== null
   }
 
+  /** Last seq that it wrote, or found. */
+  get taken(): number {
+    return this.#taken
+  }
+
   get pendingBytes(): number {
     return this.#bytes + (this.#flight?.bytes ?? 0)
   }

@@ -108,6 +108,11 @@ export class Logs implements TokenLog {
     return this.#of(job, attempt)?.store(entry) ?? Promise.resolve('fenced')
   }
 
+  /** Last seq of what the attempt wrote, or found; null: it is over. */
+  taken(job: JobId, attempt: number): number | null {
+    return this.#of(job, attempt)?.taken ?? null
+  }
+
   /** The attempt writes nothing more; resolves when what it wrote is stored, or never will be. */
   async settle(job: JobId, attempt: number): Promise<void> {
     const log = this.#of(job, attempt)

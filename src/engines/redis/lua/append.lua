@@ -31,6 +31,8 @@ local epoch = ARGV[2] ~= '' and log_epoch(ARGV[2])
 local rows = n > 0 and call('HMGET', run, unpack(ids)) or {}
 local following = n > 0 and call('HMGET', log_followers, unpack(ids)) or {}
 local answer, refused = {}, {}
+-- Last seq of logs whose last chunk was stored just now
+local tips = {}
 
 local function tell(i, what, value)
   local m = #answer
@@ -75,6 +77,7 @@ local function open(i, key, chunk)
   end
   if is_old(i, chunk) then return false end
   local number = call('RPUSH', key, chunk) - 1
+  tips[ids[i]] = log_last(chunk)
   if number > 0 then tell(i, 'n', number) end
   return true
 end
@@ -89,7 +92,10 @@ local function store(i)
   if string.byte(chunk) == OPENING then return open(i, key, chunk) end
   if epoch and call('LINDEX', key, number) ~= chunk and is_old(i, chunk) then return false end
   local length = call('RPUSH', key, chunk)
-  if length == number + 1 then return true end
+  if length == number + 1 then
+    tips[ids[i]] = log_last(chunk)
+    return true
+  end
   call('RPOP', key)
   -- After a cut it may be there already: this very chunk, for an attempt may have been given away twice
   if length - 1 > number and call('LINDEX', key, number) == chunk then return true end
@@ -142,11 +148,18 @@ local first_note, noted = 4 + 2 * groups, {}
 for at = first_note, #ARGV, 5 do noted[#noted + 1] = ARGV[at] end
 local note_rows = #noted > 0 and call('HMGET', run, unpack(noted)) or {}
 local ttfts, commands = {}, {}
+
+-- Whether a log lacks what a command follows. A first attempt that wrote nothing follows nothing.
+local function is_short(id, attempt, head)
+  if head == '0' and attempt == '1' then return false end
+  return (tips[id] or log_tip(id)) ~= tonumber(head)
+end
+
 for k, id in ipairs(noted) do
   local at = first_note + 5 * (k - 1)
   local kind, text = ARGV[at + 2], ARGV[at + 3]
   local is_over = refused[id] or not is_held(note_rows[k], tonumber(ARGV[at + 1]))
-  if is_over or (kind == 'command' and log_tip(id) ~= tonumber(ARGV[at + 4])) then
+  if is_over or (kind == 'command' and is_short(id, ARGV[at + 1], ARGV[at + 4])) then
     tell(i + k, 'x', '')
   elseif kind == 'ttft' then
     ttfts[#ttfts + 1], ttfts[#ttfts + 2] = id, text

@@ -11,15 +11,17 @@ local function take()
   at = at + 1
   return ARGV[at]
 end
+local function filled(text)
+  return text ~= '' and text or nil
+end
 
 local term, number, of_epoch, random, keep = take(), tonumber(take()), take(), take(), take()
 local fence = call('GET', S .. ':fence')
-local next_fence = string.format('%s:%.0f', term, number + 1)
-if fence == next_fence then return { 'in' } end
-if fence ~= string.format('%s:%.0f', term, number) then return { 'fenced', tostring(fence) } end
+local of, expected = string.match(fence or '', '^(.*):(%d+)$')
+if of ~= term or tonumber(expected) < number then return { 'fenced', tostring(fence) } end
+if tonumber(expected) > number then return { 'in' } end
 -- What was decided may rest on what another server has lost
 if log_epoch(random) ~= tonumber(of_epoch) then return { 'other' } end
-call('SET', S .. ':fence', next_fence)
 if keep ~= '' then call('XTRIM', S .. ':inbox', 'MINID', keep) end
 
 -- Changes: how many arguments, a command, its key.
@@ -29,7 +31,7 @@ for _ = 1, take() do
   at = at + count
 end
 
--- Jobs that were accepted, and are in live already.
+-- Of jobs that were accepted, and are in live already, those of which more is stored.
 for _ = 1, take() do
   local id, key, value = take(), take(), take()
   job_taken(id, key, value)
@@ -40,26 +42,36 @@ for _ = 1, take() do
   end
 end
 
--- Jobs that ended. What all of them need is read, and indexed, in one call for all.
+-- Jobs that ended; first whether their index entries may wait. What all of them need is read, and written, in one call
+-- for all. `about`: what most of them have not.
 local over, ended = {}, {}
+local later = take() == '1'
 for i = 1, take() do
-  over[i] = {
-    id = take(), record = take(), tenant = take(), seq = take(), state = take(), at_ms = take(), text = take(),
-    body_bytes = take(), keep_ms = take(), key = take(), join = take(), join_ms = take(), conversation = take(),
-    attempt = take(),
+  local job = {
+    id = ARGV[at + 1], record = ARGV[at + 2], text = ARGV[at + 3], body_bytes = ARGV[at + 4], filed = ARGV[at + 5],
+    keeps = true, epoch = 0, head = 0, chunks = 0,
   }
-  ended[i] = over[i].id
+  local about = ARGV[at + 6]
+  at = at + 6
+  job.empty = about == 'e'
+  if about == 'x' then
+    job.empty, job.keeps, job.at_ms = take() == '1', take() == '1', take()
+    job.key, job.join, job.join_ms = filled(take()), filled(take()), take()
+    job.conversation, job.tenant, job.seq, job.state, job.attempt = filled(take()), take(), take(), take(), take()
+  end
+  over[i], ended[i] = job, job.id
 end
 if #ended > 0 then
-  local rows, followers, index = read_all(S .. ':live', ended), read_all(log_followers, ended), jobs_index()
+  local rows, followers = read_all(S .. ':live', ended), read_all(log_followers, ended)
   for i, job in ipairs(over) do
-    local epoch, head, chunks = log_end(job.id, job.record, random, followers[i] or '')
-    if rows[i] then job_ended(job, rows[i], epoch, head, chunks, index) end
-    if job.conversation ~= '' then
+    job.epoch, job.head, job.chunks = log_end(job.id, job.record, random, followers[i] or '', job.empty)
+  end
+  jobs_ended(over, rows, later)
+  for _, job in ipairs(over) do
+    if job.conversation then
       conversation_ended(job.id, job.tenant, job.conversation, job.seq, job.state, job.at_ms, job.attempt)
     end
   end
-  jobs_indexed(index)
   for _, of in ipairs({ ':live', ':run', ':ttft' }) do write_all('HDEL', S .. of, ended) end
 end
 
@@ -68,10 +80,10 @@ local function tell(process, message)
   if call(PUBLISH, S .. ':p:' .. process, message) == 0 then unheard[#unheard + 1] = process end
 end
 
--- Leases of a process: a message, and for each lease its job, whether its request goes with it, and whether there may
--- be text of it.
+-- Leases of a process: a message, whether rows go with it, and for each lease its job, whether its request goes with it,
+-- and whether there may be text of it.
 for _ = 1, take() do
-  local process, message = take(), take()
+  local process, message, with_rows = take(), take(), take() == '1'
   local ids, bodies, tips, wanted = {}, {}, {}, {}
   for i = 1, take() do
     ids[i] = take()
@@ -82,6 +94,7 @@ for _ = 1, take() do
     tips[i] = take() == '1'
   end
   if #bodies > 0 then bodies = call('MGET', unpack(bodies)) end
+  local rows = with_rows and call('HMGET', S .. ':live', unpack(ids))
   local parts, n, enclosed = { message, '\n' }, 2, {}
   for i, id in ipairs(ids) do
     local body = wanted[i] and bodies[wanted[i]]
@@ -89,6 +102,10 @@ for _ = 1, take() do
     local ttft = head > 0 and call('HGET', S .. ':ttft', id) or '-'
     n = n + 1
     parts[n] = string.format(i > 1 and ',%d %.0f %s' or '%d %.0f %s', body and #body or -1, head, ttft)
+    if rows then
+      parts[n] = parts[n] .. ' ' .. #(rows[i] or '')
+      enclosed[#enclosed + 1] = rows[i] or ''
+    end
     if body then enclosed[#enclosed + 1] = body end
   end
   parts[n + 1] = '\n'
@@ -98,4 +115,6 @@ end
 
 -- What else processes are told.
 for _ = 1, take() do tell(take(), take()) end
+-- Last: should a commit break off in its middle, the one that was sent after it is refused
+call('SET', S .. ':fence', string.format('%s:%.0f', term, number + 1))
 return unheard

@@ -1,4 +1,7 @@
+-- include room
+-- include jobs
 -- Removes ended jobs with all that is stored of them. ARGV: id, tenant, bytes, key or '' of each. Returns how many.
+jobs_file()
 local removed = 0
 for i = 1, #ARGV, 4 do
   local id, tenant, bytes, key = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]

@@ -89,20 +89,29 @@ local function log_tip(id)
   return head, epoch
 end
 
--- Ends a log with its end record, once, and tells who follows it (where that is known already: `followers`). Returns
--- the epoch and seq of the end, and how many chunks there are (nil: it had ended).
-local function log_end(id, record, random, followers)
-  local key = log_key(id)
-  local last = call('LINDEX', key, -1)
-  local head = 0
-  if last then
-    local flags, epoch, _, seq = log_header(last)
-    if flags % 2 == END then return epoch, seq end
-    head = seq
+local function log_end_chunk(epoch, seq, record)
+  return struct.pack(HEADER, END, epoch, seq, 1, 0, #record) .. '\0' .. log_varint(#record) .. record
+end
+
+-- Ends a log with its end record, once, and tells who follows it (where that is known already: `followers`). `empty`:
+-- nothing should be there yet. Returns the epoch and seq of the end, and how many chunks there are (nil: it had ended).
+local function log_end(id, record, random, followers, empty)
+  local key, epoch, head, chunks = log_key(id), log_epoch(random), 0, 0
+  local chunk = log_end_chunk(epoch, 1, record)
+  if empty then
+    chunks = call('RPUSH', key, chunk)
+    if chunks > 1 then call('RPOP', key) end
   end
-  local epoch = log_epoch(random)
-  local chunk = struct.pack(HEADER, END, epoch, head + 1, 1, 0, #record) .. '\0' .. log_varint(#record) .. record
-  local chunks = call('RPUSH', key, chunk)
+  if chunks ~= 1 then
+    local last = call('LINDEX', key, -1)
+    if last then
+      local flags, of, _, seq = log_header(last)
+      if flags % 2 == END then return of, seq end
+      head = seq
+      chunk = log_end_chunk(epoch, head + 1, record)
+    end
+    chunks = call('RPUSH', key, chunk)
+  end
   followers = followers or call('HGET', log_followers, id) or ''
   if followers ~= '' then
     local frame = log_frame(id, 0, chunks - 1, chunk)

@@ -1,15 +1,16 @@
 -- include put
 -- include log
 -- include jobs
--- A job that ended elsewhere: its request, its log, and its text in live, are among the changes. ARGV: see put; id,
--- tenant, seq, state, when it ended, the last line of its row, bytes of its request, retention ms or '', idempotency key
--- or '', join key's digest or '', ms.
+-- A job that ended elsewhere: its request, its log, and its text in live, are among the changes. ARGV: see put; id, what
+-- of its entry in the indexes does not depend on bytes, when it ended, the last line of its row, bytes of its request,
+-- '1' where something is kept of it, idempotency key or '', join key's digest or '', ms.
+local function filled(text)
+  return text ~= '' and text or nil
+end
 local job = {
-  id = take(), tenant = take(), seq = take(), state = take(), at_ms = take(), text = take(), body_bytes = take(),
-  keep_ms = take(), key = take(), join = take(), join_ms = take(),
+  id = take(), filed = take(), at_ms = take(), text = take(), body_bytes = take(), keeps = take() == '1',
+  key = filled(take()), join = filled(take()), join_ms = take(), chunks = 0,
 }
-local live, index = call('HGET', S .. ':live', job.id), jobs_index()
-local head, epoch = log_tip(job.id)
-job_ended(job, live, epoch, head, 0, index)
-jobs_indexed(index)
+job.head, job.epoch = log_tip(job.id)
+jobs_ended({ job }, { call('HGET', S .. ':live', job.id) }, false)
 return call('HDEL', S .. ':live', job.id)

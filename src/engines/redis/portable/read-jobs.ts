@@ -14,6 +14,7 @@ const CHUNKS_AT_ONCE = 64
 
 export async function* endedOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<EndedJob>> {
   const { names, nowMs } = shard
+  await asked(shard, ({ scripts }) => scripts.run('jobs-file', []))
   for (let from = 0; ; from += ROWS_AT_ONCE) {
     const ids = await asked(shard, ({ connection }) =>
       connection.client.zrange(names.jobs(), String(from), String(from + ROWS_AT_ONCE - 1)),

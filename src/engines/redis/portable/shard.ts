@@ -121,7 +121,15 @@ async function expectTaken({ connection, names }: Shard): Promise<void> {
 }
 
 async function isEmpty({ connection: { client }, names }: Shard): Promise<boolean> {
-  const held = [names.live(), names.run(), names.jobs(), names.keys(), names.pauses(), names.conversationBytes()]
+  const held = [
+    names.live(),
+    names.run(),
+    names.jobs(),
+    names.unfiled(),
+    names.keys(),
+    names.pauses(),
+    names.conversationBytes(),
+  ]
   return (await client.exists(...held)) === 0 && (await client.xlen(names.inbox())) === 0
 }
 

@@ -22,6 +22,7 @@ import { pieceOf, piecesOf, type Stretch, stretchesOf } from '../../shared/porta
 import { storageError } from '../client/errors.ts'
 import type { Argument } from '../client/scripts.ts'
 import { turnRangeOf } from '../conversations/turn.ts'
+import { filedOf } from '../coordinator/commit.ts'
 import { joinDigest, keyOf, keyValue } from '../coordinator/known.ts'
 import { writeChunk } from '../log/chunk.ts'
 import { type LiveRow, readLive, writeEnd, writeLive, writeRun } from '../protocol/rows.ts'
@@ -111,17 +112,15 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
     const { id, facts, seq, acceptedAtMs, end, endedAtMs, endedAgoMs, attempts } = value
     const row = rowOf(value, acceptedAtMs, {})
     const key = value.keyed ? keyOf(names, row) : ''
-    const keepMs = rules.keepMs(facts.tenant)
+    const indexedAtMs = Math.floor(nowMs - endedAgoMs)
     const joinMs = end.state === 'done' ? Math.floor(rules.joinAfterEndMs - endedAgoMs) : 0
     return putJob('put-ended', ofJob(value, blob, row), [
       id,
-      facts.tenant,
-      seq,
-      end.state,
-      Math.floor(nowMs - endedAgoMs),
+      filedOf({ id, tenant: facts.tenant, seq, state: end.state, endedAtMs: indexedAtMs }),
+      indexedAtMs,
       writeEnd({ attempts, end, endedAtMs }),
       value.body,
-      keepMs ?? '',
+      rules.keepMs(facts.tenant) === 0 ? '' : '1',
       key,
       joinMs > 0 ? joinDigest(facts) : '',
       Math.max(0, joinMs),

@@ -45,6 +45,8 @@ export interface Submit extends Asked {
   readonly type: 'submit'
   /** By Redis's clock: after this its sender tells its clients that nothing was accepted, and so it must be. */
   readonly untilMs: number
+  /** Its requests do not expire. Those of an older version do, until they are taken. */
+  readonly lasting?: boolean
   readonly items: readonly Item[]
   /** Its sender reads them: it follows the logs of those that are accepted. */
   readonly follows?: true
@@ -90,6 +92,8 @@ export interface Finish extends Asked {
   readonly worker: string
   readonly id: JobId
   readonly attempt: number
+  /** Last seq of its log. */
+  readonly head?: number
   readonly outcome: PackedOutcome
 }
 
@@ -195,7 +199,7 @@ const LIVE_FILTER = members({
 })
 
 const SHAPES: Readonly<Record<Command['type'], Shape>> = {
-  submit: { ...ASKED, untilMs: number, items: list(ITEM) },
+  submit: { ...ASKED, untilMs: number, lasting: maybe(flag), items: list(ITEM) },
   cancel: { ...ASKED, id: text },
   seat: { ...ASKED, worker: text, pools: list(text), slots: count, version: count },
   leave: { ...ASKED, worker: text },
@@ -205,6 +209,7 @@ const SHAPES: Readonly<Record<Command['type'], Shape>> = {
     worker: text,
     id: text,
     attempt: count,
+    head: maybe(count),
     outcome: members({ kind: KIND }),
   },
   reading: { ...ASKED, id: text, here: flag },

@@ -25,8 +25,8 @@ export interface Refused {
 export interface LeaseNote {
   readonly worker: string
   readonly id: JobId
-  /** LiveRow, as it is stored. */
-  readonly row: string
+  /** LiveRow, as it is stored; absent: it is enclosed. */
+  readonly row?: string
   readonly bodyBytes: number
   readonly attempt: number
   readonly crashes: number
@@ -160,7 +160,7 @@ export const readBeats = (json: string): readonly Beat[] => readTyped<Beat>(json
 
 // ---------------------------------------------------------------- mail
 
-const LEASE: Shape = { worker: text, id: text, row: text, attempt: count, crashes: count, claim: object }
+const LEASE: Shape = { worker: text, id: text, row: maybe(text), attempt: count, crashes: count, claim: object }
 
 const SHAPES: Readonly<Record<Message['type'], Shape>> = {
   answer: { n: count },
@@ -169,8 +169,10 @@ const SHAPES: Readonly<Record<Message['type'], Shape>> = {
   revoked: { worker: text, id: text, attempt: count, reason: text },
 }
 
-/** What comes with a lease: its request, unless that is large, and how far its log goes. */
+/** What comes with a lease: its row, its request, unless that is large, and how far its log goes. */
 export interface Enclosed {
+  /** Null: it is in the lease's note. */
+  readonly row: string | null
   /** Null: to be fetched. */
   readonly body: Buffer | null
   /** Last seq; 0: it is empty. */
@@ -188,8 +190,9 @@ export interface Mail {
 const LINE = 0x0a
 
 /**
- * One message of a process's channel: JSON; then, where there are leases, a line with "<bytes> <head> <ttft>" for each,
- * split by commas ("-1": the body is not here; "-": no text was shown yet), and the bodies, one after the other.
+ * One message of a process's channel: JSON; then, where there are leases, a line with "<bytes> <head> <ttft> <bytes of
+ * its row>" for each, split by commas ("-1": the body is not here; "-": no text was shown yet; no fourth: the row is in
+ * the JSON), and row and body of each, one after the other.
  */
 export function readMail(mail: Buffer): Mail {
   const end = mail.indexOf(LINE)
@@ -201,11 +204,12 @@ export function readMail(mail: Buffer): Mail {
     .toString('latin1', end + 1, start - 1)
     .split(',')
     .map((note) => {
-      const [bytes, head, ttft] = note.split(' ').map(Number)
+      const [bytes, head, ttft, rowBytes = 0] = note.split(' ').map(Number)
       const ttftMs = Number.isNaN(ttft) ? null : ttft
-      if (bytes < 0) return { body: null, head, ttftMs }
-      at += bytes
-      return { body: mail.subarray(at - bytes, at), head, ttftMs }
+      const [rowAt, bodyAt] = [at, at + rowBytes]
+      at = bodyAt + Math.max(0, bytes)
+      const row = rowBytes === 0 ? null : mail.toString('utf8', rowAt, bodyAt)
+      return { row, body: bytes < 0 ? null : mail.subarray(bodyAt, at), head, ttftMs }
     })
   return { messages, enclosed }
 }

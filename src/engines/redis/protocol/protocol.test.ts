@@ -82,7 +82,7 @@ test.each(['', '[]', '{}', '{"id":7}', '{"id":"x","seq":-1}'])('rows: %s is dama
   expect(readEnded(row)).toBe(null)
 })
 
-test('mail: bodies come behind their leases, and may be any bytes', () => {
+test('mail: rows and bodies come behind their leases, and may be any bytes', () => {
   const lease = { worker: 'w', id: 'job_1', row: '{}', bodyBytes: 0, attempt: 1, crashes: 0, claim: {} }
   const json = JSON.stringify([
     { type: 'leased', leases: [lease, lease, lease] },
@@ -94,9 +94,15 @@ test('mail: bodies come behind their leases, and may be any bytes', () => {
   const { messages, enclosed } = readMail(mail)
   expect(messages.map(({ type }) => type)).toEqual(['leased', 'answer'])
   expect(enclosed).toEqual([
-    { body, head: 0, ttftMs: null },
-    { body: null, head: 7, ttftMs: 12 },
-    { body: Buffer.alloc(0), head: 9, ttftMs: null },
+    { row: null, body, head: 0, ttftMs: null },
+    { row: null, body: null, head: 7, ttftMs: 12 },
+    { row: null, body: Buffer.alloc(0), head: 9, ttftMs: null },
+  ])
+  const withRows = Buffer.concat([Buffer.from(`${json}\n4 0 - 4,-1 7 12 3,0 9 - 0\n"ü"`), body, Buffer.from('{2}')])
+  expect(readMail(withRows).enclosed).toEqual([
+    { row: '"ü"', body, head: 0, ttftMs: null },
+    { row: '{2}', body: null, head: 7, ttftMs: 12 },
+    { row: null, body: Buffer.alloc(0), head: 9, ttftMs: null },
   ])
   expect(readMail(Buffer.from(json)).enclosed).toEqual([])
 })

@@ -10,7 +10,17 @@ export const VERSION = 1
  * raises it, and stores that only where the fleet's own layout (`layout` in Redis) is as new: the coordinator raises
  * that when every process which is there reads it. From then on older processes refuse to start.
  */
-export const LAYOUT = 1
+export const LAYOUT = 2
+
+/** From this one on, what a retry may join is in a hash for each window of time, instead of a key for each job. */
+export const JOINED_BY_WINDOW = 2
+/** From this one on, what is indexed of ended jobs may wait: see lua/jobs.lua. */
+export const FILED_LATER = 2
+/** From this one on, a process takes leases whose row comes beside them. */
+export const ROWS_BESIDE = 2
+
+/** What a process reads. */
+export const layoutOf = (process: string): number => Number.parseInt(process, 10) || 0
 
 /** Unique over the fleet, though machines were cloned with all their randomness; told by its name: what it reads. */
 export const nameOf = (number: number, random: string): string => `${LAYOUT}-${number}-${random}`

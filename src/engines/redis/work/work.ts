@@ -27,6 +27,8 @@ export interface AttemptLogs {
   begin(job: JobId, attempt: number, log: { readonly epoch: number; readonly head: number }): void
   /** Stores a command in the inbox, behind the attempt's text; nothing is written after it. */
   store(job: JobId, attempt: number, entry: string): Promise<'stored' | 'fenced'>
+  /** Last seq of what the attempt wrote, or found; null: it is over. */
+  taken(job: JobId, attempt: number): number | null
   /** The attempt writes nothing more; resolves when what it wrote is stored, or never will be. */
   settle(job: JobId, attempt: number): Promise<void>
   /** Nothing of this attempt is stored any more. */
@@ -153,7 +155,7 @@ export class FleetWork implements Work {
       const { id, attempt, worker } = note
       const seat = [...this.#seats.values()].find((each) => each.id === worker)
       if (seat === undefined || this.#held.get(id, attempt) !== undefined) continue
-      const row = readLive(note.row)
+      const row = readLive(note.row ?? enclosed[i].row ?? '')
       if (row === null) this.#giveUp(note, { kind: 'failed', error: UNREADABLE, retry: true })
       else if (this.#held.isOver(id, attempt)) {
         // It ran here: another attempt may run, this one never again
@@ -197,7 +199,9 @@ export class FleetWork implements Work {
     // What is appended from here on is not stored; what was before is, ahead of the end
     void this.#logs.settle(job.id, attempt)
     const { answer: _answer, ...told } = { answer: '', ...packOutcome(outcome) }
-    const ask = { type: 'finish', worker: held.seat.id, id: job.id, attempt, outcome: told } as const
+    const head = this.#logs.taken(job.id, attempt)
+    const ends = { worker: held.seat.id, id: job.id, attempt, ...(head !== null && { head }), outcome: told }
+    const ask = { type: 'finish', ...ends } as const
     try {
       const finished = await bus.askVia(ask, this.#storing(lease, outcome), FINISH_WITHIN_MS)
       return finishedOf(finished, clock.monoMs())
