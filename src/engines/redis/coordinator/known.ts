@@ -9,7 +9,7 @@ import { joinKeyOf } from '../../shared/scheduled.ts'
 import type { Names } from '../client/names.ts'
 import type { Item, Request } from '../protocol/commands.ts'
 import { type EndedRow, readEnded } from '../protocol/rows.ts'
-import type { Term } from './parts.ts'
+import type { Joinable, Term } from './parts.ts'
 
 /** How a job ended, and with which attempt. */
 export interface Ended {
@@ -136,12 +136,6 @@ export class KnownJobs {
   ended(id: JobId): EndedRow | 'damaged' | undefined {
     return this.#ended.get(id)
   }
-}
-
-/** When jobs ended that a retry may join and the machine does not know: in terms before this one. */
-export interface Joinable {
-  readonly fromMs: number
-  readonly toMs: number
 }
 
 /** Those that end in so long are in one hash. */

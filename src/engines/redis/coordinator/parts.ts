@@ -14,7 +14,6 @@ import type { Won } from './election.ts'
 import type { Fleet } from './fleet.ts'
 import type { HeldJobs, Waiting } from './held.ts'
 import type { Journal } from './journal.ts'
-import type { Joinable } from './known.ts'
 
 /** How the fleet is coordinated, whichever process does it. */
 export interface Rules {
@@ -36,6 +35,12 @@ export interface Decisions {
   settings(): object
   /** Others were put in force, here or by another process, whose version may be another: what it sends is checked. */
   change(settings: unknown): void
+}
+
+/** When jobs ended that a retry may join and the machine does not know: in terms before this one. */
+export interface Joinable {
+  readonly fromMs: number
+  readonly toMs: number
 }
 
 export interface Term {
