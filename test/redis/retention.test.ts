@@ -127,7 +127,7 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     expect(await ground.commands.client.exists(ground.names.body(waits))).toBe(1)
   })
 
-  it('requests that were stored and never taken are removed; those of jobs, and of what may yet be taken, stay', async () => {
+  it('requests that were never taken are removed; those of jobs, and of what may yet be taken, stay', async () => {
     const { names, commands } = ground
     const [ended, waits] = [await run('acme', 10), await process.accepted({ options: { delayMs: HOUR_MS } })]
     const store = async (id: JobId, at: string): Promise<JobId> => {
