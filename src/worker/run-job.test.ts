@@ -41,6 +41,8 @@ function setUp(
   deployments: readonly Partial<Deployment>[] = [{}],
   broken: {
     read?: boolean
+    /** Reads for which the store can't be reached. */
+    away?: number
     finish?: boolean
     finishOnce?: Error | null
     flush?: boolean
@@ -162,6 +164,10 @@ function setUp(
           }),
           async read(_job: string, after: number): Promise<LogPage> {
             if (broken.read === true) throw new Error('EIO')
+            if ((broken.away ?? 0) > 0) {
+              broken.away!--
+              throw new SluiceError('storage_unavailable')
+            }
             const records = stored.slice(after, after + (broken.pageRecords ?? Infinity))
             return { epoch: 1, firstSeq: after + 1, records, head: stored.length, ended: false }
           },
@@ -412,6 +418,22 @@ it('a conversation whose answer can not be put together fails, and its lane goes
   sink.end({ kind: 'done' })
   await over(run)
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: false, error: { code: 'provider_garbage' } }])
+})
+
+it.each([
+  ['for a while is waited for, and the answer is a turn of its conversation', 3, { kind: 'done' }],
+  ['for good ends the attempt', Infinity, { kind: 'failed', error: { code: 'storage_unavailable' } }],
+] as const)('a store that is away when a complete answer is read back %s', async (_how, away, ended) => {
+  const { outcomes, attempt, clock } = setUp([{}], { away })
+  const { run, sink } = await attempt({ options: { deadlineMs: 60_000, conversation: 'c' } as never })
+  sink.events([CHUNK])
+  sink.end({ kind: 'done' })
+  for (let s = 0; s < 400; s++) {
+    clock.advance(1_000)
+    await turn()
+  }
+  await over(run)
+  expect(outcomes).toMatchObject([ended])
 })
 
 it.each([

@@ -8,7 +8,7 @@
  * Every way out is an outcome, and goes through `#settle`, once; only an attempt that is lost has none.
  */
 import { foldInSteps, toMessage } from '../core/answer.ts'
-import type { Clock } from '../core/clock.ts'
+import { type Clock, sleep } from '../core/clock.ts'
 import { crashpoint } from '../core/crashpoint.ts'
 import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
@@ -394,12 +394,21 @@ export class Run implements ProviderSink {
     }
   }
 
-  /** The log so far, all committed. */
+  /** The log so far, all committed. While the store is away it is asked again: an answer is not failed for that. */
   async #read(): Promise<readonly Bytes[]> {
     await this.#writer!.flushed()
+    const { clock } = this.#deps
+    const untilMono = clock.monoMs() + PATIENCE_MS
     const all: Bytes[] = []
     for (;;) {
-      const page = await this.#deps.read(this.lease.job.id, all.length, PAGE_BYTES)
+      const page = await this.#deps.read(this.lease.job.id, all.length, PAGE_BYTES).catch((thrown: unknown) => {
+        if (SluiceError.from(thrown).code !== 'storage_unavailable' || clock.monoMs() >= untilMono) throw thrown
+        return AWAY as typeof AWAY
+      })
+      if (page === AWAY) {
+        await sleep(clock, RETRY_MS)
+        continue
+      }
       if (page === null) return all
       for (const record of page.records) all.push(record)
       if (all.length >= page.head) return all
@@ -438,6 +447,10 @@ export class Run implements ProviderSink {
 
 /** No outcome: nothing may be stored of it. */
 const LOST = null
+const AWAY: unique symbol = Symbol('the store is away')
+/** As long as the log's own writes wait for it. */
+const PATIENCE_MS = 300_000
+const RETRY_MS = 500
 
 const asksForStream = ({ stream }: Deployment, job: Job): boolean =>
   stream === 'always' || (stream === 'as_asked' && job.document !== true)
