@@ -394,25 +394,29 @@ export class Run implements ProviderSink {
     }
   }
 
-  /** The log so far, all committed. While the store is away it is asked again: an answer is not failed for that. */
+  /** The log so far, all committed. */
   async #read(): Promise<readonly Bytes[]> {
     await this.#writer!.flushed()
-    const { clock } = this.#deps
-    const untilMono = clock.monoMs() + PATIENCE_MS
+    const untilMono = this.#deps.clock.monoMs() + PATIENCE_MS
     const all: Bytes[] = []
     for (;;) {
-      const page = await this.#deps.read(this.lease.job.id, all.length, PAGE_BYTES).catch((thrown: unknown) => {
-        if (SluiceError.from(thrown).code !== 'storage_unavailable' || clock.monoMs() >= untilMono) throw thrown
-        return AWAY as typeof AWAY
-      })
-      if (page === AWAY) {
-        await sleep(clock, RETRY_MS)
-        continue
-      }
+      const page = await this.#page(all.length, untilMono)
       if (page === null) return all
       for (const record of page.records) all.push(record)
       if (all.length >= page.head) return all
     }
+  }
+
+  /** While the store is away it is asked again: an answer is not failed for that. */
+  async #page(after: number, untilMono: number): Promise<LogPage | null> {
+    const { clock, read } = this.#deps
+    for (;;)
+      try {
+        return await read(this.lease.job.id, after, PAGE_BYTES)
+      } catch (thrown) {
+        if (SluiceError.from(thrown).code !== 'storage_unavailable' || clock.monoMs() >= untilMono) throw thrown
+        await sleep(clock, RETRY_MS)
+      }
   }
 
   // ------------------------------------------------------------ numbers
@@ -447,7 +451,6 @@ export class Run implements ProviderSink {
 
 /** No outcome: nothing may be stored of it. */
 const LOST = null
-const AWAY: unique symbol = Symbol('the store is away')
 /** As long as the log's own writes wait for it. */
 const PATIENCE_MS = 300_000
 const RETRY_MS = 500
