@@ -7,6 +7,7 @@ import type { ModerationSettings } from '../admission/answer/part.ts'
 import type { Config } from '../config/schema.ts'
 import { isObject } from '../core/fold.ts'
 import { type Bytes, toText } from '../core/record.ts'
+import { Throttle } from '../observability/report.ts'
 import { HttpClient } from '../routing/providers/http/client.ts'
 import { bypassesProxy, parseBaseUrl, parseProxy } from '../routing/providers/http/origin.ts'
 import type { Runtime } from './runtime.ts'
@@ -23,9 +24,10 @@ const MAX_ANSWER_BYTES = 1 << 20
 /** `proxy`: as it is in the settings whenever a service is called for the first time. */
 export function createModerator(
   proxy: () => Config['proxy'],
-  { clock, wheel }: Pick<Runtime, 'clock' | 'wheel'>,
+  { clock, wheel, log }: Pick<Runtime, 'clock' | 'wheel' | 'log'>,
 ): Moderator {
   const clients = new Map<string, HttpClient>()
+  const failures = new Throttle(clock)
 
   function clientOf(url: string): HttpClient {
     const known = clients.get(url)
@@ -52,15 +54,19 @@ export function createModerator(
       const body = Buffer.from(JSON.stringify({ input: texts, ...(model !== null && { model }) }), 'utf8')
       const authorization = key === null ? '' : `authorization: Bearer ${key.reveal()}\r\n`
       let status = 0
+      let isReadable = false
       let text: Bytes = ''
-      const fail = (): void => {
+      const fail = (reason: string): void => {
         cancel()
+        const left = failures.pass()
+        const line = { reason, ...(status !== 0 && { status }), ...left }
+        if (left !== null) log.warn(line, 'a moderation service gave no verdict')
         reject(new Error('no verdict'))
       }
       let abort = (): void => {}
       const cancel = clock.after(timeout, () => {
         abort()
-        fail()
+        fail('timeout')
       })
       const exchange = clientOf(url).request(
         {
@@ -71,22 +77,23 @@ export function createModerator(
         },
         {
           head(head) {
-            status = head.coding === undefined ? head.status : 0
+            status = head.status
+            isReadable = head.coding === undefined
           },
           body(piece) {
             text += piece
             if (text.length <= MAX_ANSWER_BYTES) return
             abort()
-            fail()
+            fail('too_long')
           },
           readDone() {},
           end() {
             cancel()
-            const judged = status === 200 ? judgedBy(text) : null
-            if (judged === null) fail()
+            const judged = status === 200 && isReadable ? judgedBy(text) : null
+            if (judged === null) fail(status === 200 ? 'garbage' : 'refused')
             else resolve(judged)
           },
-          fail,
+          fail: ({ kind }) => fail(kind),
         },
       )
       abort = () => exchange.abort()

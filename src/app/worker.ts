@@ -1,5 +1,6 @@
 /** The worker: takes leases, asks providers, writes what they answer. */
 import { createAnswerGuards } from '../admission/answers.ts'
+import type { Job, TenantId } from '../core/job.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { startPool, type WorkerPool } from '../worker/pool.ts'
@@ -27,17 +28,19 @@ export function startWorker(
   const { config } = settings
   const { clock, ids, emit, log: report } = runtime
   const moderator = createModerator(() => settings.config.proxy, runtime)
+  const onFault = (err: unknown, { id: job }: Job): void => report.error({ err, job }, 'unforeseen error')
+  const guardsOf = (tenant: TenantId) => settings.tenant(tenant)?.guards
   const pool = startPool(
     work,
     {
       deployment: (name) => catalogue.deployment(name),
       open: (lease) => log.open(lease),
       read: (job, afterSeq, maxBytes) => log.read(job, afterSeq, maxBytes),
-      guards: createAnswerGuards((tenant) => settings.tenant(tenant)?.guards, { moderate: moderator.ask, emit }),
+      guards: createAnswerGuards(guardsOf, { moderate: moderator.ask, emit, onFault }),
       finish: (lease, outcome) => work.finish(lease, outcome),
       clock,
       emit,
-      onFault: (err, { id: job }) => report.error({ err, job }, 'unforeseen error'),
+      onFault,
       prompt: createPrompts({ ...config.conversations, conversations, clock }),
       maxAnswerBytes: config.http.maxAnswerBytes,
       maxPendingBytes: MAX_PENDING_BYTES,

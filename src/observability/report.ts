@@ -167,7 +167,7 @@ const BURST = 50
 const PER_SECOND = 10
 
 /** Keeps an outage, or a client in a loop, from filling the disk: some are logged, the others counted. */
-class Throttle {
+export class Throttle {
   readonly #clock: Clock
   #tokens = BURST
   #atMono: number

@@ -1,10 +1,13 @@
 /** One attempt against a queue, a log and a provider that the test plays; the clock moves only when told. */
 import { expect, it } from 'vitest'
 import { type ManualClock, manualClock } from '../../test/manual-clock.ts'
+import { createAnswerGuards } from '../admission/answers.ts'
+import { guardSettings } from '../admission/settings.ts'
 import { createCoordinator } from '../coordinator/coordinator.ts'
 import { OPTIONS, job as scheduled } from '../coordinator/scheduler/testing/jobs.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
+import type { AnswerGuards } from '../core/ports/admission.ts'
 import type { LogPage } from '../core/ports/log.ts'
 import type { Deployment, ProviderCall, ProviderSink } from '../core/ports/provider.ts'
 import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
@@ -49,6 +52,7 @@ function setUp(
     emit?: boolean
     pageRecords?: number
   } = {},
+  { guards = { stand: () => null } as AnswerGuards, body = '{"messages":[]}' } = {},
 ): Stage {
   const clock = manualClock()
   const [stored, outcomes, calls]: [Bytes[], Outcome[], ProviderCall[]] = [[], [], []]
@@ -149,7 +153,7 @@ function setUp(
       const times = { sinceAcceptedMs, queuedMs, ttftMs }
       const log = { epoch: 1, head: stored.length }
       const run = new Run(
-        { job: { ...job, ...more }, body: Buffer.from('{"messages":[]}'), attempt, crashes, claim, ...times, log },
+        { job: { ...job, ...more }, body: Buffer.from(body), attempt, crashes, claim, ...times, log },
         {
           deployment: (name) => catalogue.deployment(name),
           finish,
@@ -176,7 +180,7 @@ function setUp(
             if (broken.emit === true && type === 'attempt-ended') throw new TypeError('a fault of ours')
           },
           onFault: (thrown) => void faults.push(thrown),
-          guards: { stand: () => null },
+          guards,
           async prompt({ body }) {
             await promptAfter
             return body
@@ -317,6 +321,31 @@ it('another deployment does not wait until the first is free', async () => {
   await over(run)
   expect(outcomes).toMatchObject([{ kind: 'failed', retry: true }])
   expect((await attempt()).run.lease.claim.deployment).toBe('d1')
+})
+
+it.each(['canceled', 'released'] as const)('%s: an answer that has ended waits for no verdict', async (reason) => {
+  let sink!: ProviderSink
+  const provider = {
+    continues: true,
+    start(_call: ProviderCall, to: ProviderSink) {
+      sink = to
+      // Its call has ended by then
+      return { abort() {}, pause() {}, resume() {} }
+    },
+  }
+  const settings = guardSettings.parse([{ guard: 'moderation', url: 'http://127.0.0.1:1/v1/moderations' }])
+  const moderate = () => new Promise<never>(() => {})
+  const guards = createAnswerGuards(() => settings, { moderate, emit() {}, onFault() {} })
+  const body = '{"messages":[{"role":"user","content":"Hi"}]}'
+  const { stored, outcomes, attempt } = setUp([{ provider: provider as never }], {}, { guards, body })
+  const { run } = await attempt()
+  sink.events([CHUNK])
+  sink.end({ kind: 'done' })
+  const before = stored.length
+  expect(outcomes).toEqual([])
+  run.stop(reason)
+  await turn()
+  expect([outcomes.map(({ kind }) => kind), stored.length]).toEqual([[reason], before])
 })
 
 it('an answer above the cap ends the job, and is not asked for again', async () => {

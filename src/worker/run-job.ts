@@ -15,7 +15,7 @@ import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
 import { Once } from '../core/once.ts'
-import type { AnswerGuards } from '../core/ports/admission.ts'
+import type { AnswerGuards, Stage } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
 import type { Deployment, Provider, ProviderEnd, ProviderRun, ProviderSink } from '../core/ports/provider.ts'
 import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
@@ -71,6 +71,8 @@ export class Run implements ProviderSink {
   readonly #acceptedMono: number
   #writer: LogWriter | null = null
   #call: ProviderRun | null = null
+  /** Between the call and this; null: its tenant has no guards of answers. */
+  #stage: Stage | null = null
   #stop: 'canceled' | 'lost' | 'released' | null = null
   /** Why the call was aborted, where nobody asked for it. */
   #fault: { readonly error: SluiceError; readonly retry: boolean } | null = null
@@ -157,6 +159,7 @@ export class Run implements ProviderSink {
     const { job, attempt } = this.lease
     const call = { job, attempt, deployment: deployment.name, body, prefix }
     const stage = this.#deps.guards.stand(call, this, () => this.#call?.abort())
+    this.#stage = stage
     this.#call = deployment.provider.start(
       {
         kind: job.kind,
@@ -264,7 +267,7 @@ export class Run implements ProviderSink {
   /** Nothing more of this answer can be taken: its call ends, and with it the attempt. */
   #giveUp(thrown: unknown, retry = false): void {
     this.#fault ??= { error: this.#foreseen(thrown), retry }
-    this.#call?.abort()
+    this.#abort()
   }
 
   end(end: ProviderEnd): void {
@@ -282,7 +285,12 @@ export class Run implements ProviderSink {
   stop(reason: 'canceled' | 'lost' | 'released'): void {
     if (this.#stop !== null || this.#settled) return
     this.#stop = reason
-    this.#call?.abort() // while it is opening, `#begin` sees it
+    this.#abort() // while it is opening, `#ask` sees it
+  }
+
+  #abort(): void {
+    this.#call?.abort()
+    this.#stage?.stop()
   }
 
   // ------------------------------------------------------------ outcomes

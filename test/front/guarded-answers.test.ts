@@ -206,9 +206,22 @@ describe('at the door', () => {
     ['more', { max_tokens: 700 }, { max_tokens: 50 }],
     ['both', { max_tokens: 700, max_completion_tokens: 1e9 }, { max_tokens: 50, max_completion_tokens: 50 }],
     ['nonsense', { max_tokens: '9999' }, { max_tokens: 50 }],
+    ['no bound', { max_tokens: -1, max_completion_tokens: 0 }, { max_tokens: 50, max_completion_tokens: 50 }],
+    ['no bound, by other names', { n_predict: -1, max_tokens: 7 }, { n_predict: 50, max_tokens: 7 }],
+    ['less, by other names', { max_new_tokens: 7 }, { max_new_tokens: 7, max_completion_tokens: 50 }],
   ])('an answer is no longer than allowed: %s', async (_name, asked, sent) => {
     await post('capped', chat('hello', asked))
     expect(JSON.parse(got[0])).toEqual(chat('hello', sent))
+  })
+
+  it('an estimate tells how long it may be', async () => {
+    const most = async (more: object): Promise<unknown> =>
+      JSON.parse((await post('capped', chat('hello', more), '/v1/estimate')).body).max_output_tokens
+    expect([await most({}), await most({ max_tokens: 700, n: 2 }), await most({ max_tokens: 7 })]).toEqual([50, 100, 7])
+  })
+
+  it('a name that some engines read in any case is refused in another', async () => {
+    expect((await post('capped', chat('hello', { N_Predict: 700 }))).code).toBe('invalid_request')
   })
 
   it('an agent in a loop is flagged, then told to stop, and not to try again', async () => {
@@ -258,6 +271,10 @@ describe('personal data', () => {
 
   it('or from everybody', async () => {
     expect(contentOf(await post('open', chat(TEXT)))).toBe('I am [EMAIL_1], [EMAIL_2] is not')
+    for (const name of ['user', 'safety_identifier']) {
+      const { body } = await post('open', { request: chat('hello', { [name]: 'joe@example.com' }) }, '/v1/jobs')
+      expect(JSON.parse(body)).toMatchObject({ user: '[EMAIL_1]' })
+    }
   })
 })
 
@@ -322,17 +339,28 @@ describe('moderation', () => {
     expect(app.log.some((line) => /"guard":"moderation".*"rules":\["violence"\]/.test(line))).toBe(true)
   })
 
-  it.each<[string, (response: ServerResponse) => void]>([
-    ['is down', (response) => void response.destroy()],
-    ['is silent', () => {}],
-    ['fails', (response) => void response.writeHead(500).end()],
-    ['sends us elsewhere', (response) => void response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end()],
-    ['answers nonsense', (response) => void response.end('{"results":[{"flagged":"no"}]}')],
-    ['answers too much', (response) => void response.end('x'.repeat(2 << 20))],
-  ])('nothing passes without a verdict where the service %s', async (_name, answer) => {
+  it.each<[string, (response: ServerResponse) => void, string]>([
+    ['is down', (response) => void response.destroy(), '"reason":"unreachable"'],
+    ['is silent', () => {}, '"reason":"timeout"'],
+    ['fails', (response) => void response.writeHead(500).end(), '"reason":"refused","status":500'],
+    [
+      'sends us elsewhere',
+      (response) => void response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(),
+      '"reason":"refused","status":302',
+    ],
+    [
+      'answers nonsense',
+      (response) => void response.end('{"results":[{"flagged":"no"}]}'),
+      '"reason":"garbage","status":200',
+    ],
+    ['answers too much', (response) => void response.end('x'.repeat(2 << 20)), '"reason":"too_long","status":200'],
+  ])('nothing passes without a verdict where the service %s', async (_name, answer, reason) => {
     judge = answer
+    const before = app.log.length
     const refused = await post('moderated', chat('hello'))
     expect([refused.status, refused.code]).toEqual([503, 'moderation_failed'])
+    const told = app.log.slice(before).filter((line) => line.includes('a moderation service gave no verdict'))
+    expect(told).toEqual([expect.stringContaining(reason)])
     // Each call of the provider may cost something
     expect(got).toHaveLength(1)
   })

@@ -20,51 +20,64 @@ interface Asking {
   readonly tally: Tally
 }
 
-/** Of one request: a service has its own limits, and is told the end of a long one. */
+/** Of one call: a service has limits of its own. Longer requests are asked about in several. */
 const MAX_CHARS = 256 << 10
+const MAX_CALLS = 8
+/** Of a text that is cut: so much of the end of one piece begins the next. */
+const OVERLAP = 1_024
 const CATEGORY = /^[a-z][a-z0-9_/-]{0,63}$/i
 
 export class Moderating {
   readonly #onVerdict: (error: SluiceError | null) => void
-  /** Verdicts that are still to come, and those of them that are waited for. */
+  readonly #onLate: (tally: Tally) => void
+  /** Verdicts that are still to come and may end the answer, and those of them that are waited for. */
   #open = 0
   #waited = 0
   #waitsForAll = false
   #over = false
+  /** Those in the shadow whose verdicts are still to come. */
+  readonly #shadows = new Set<Tally>()
 
-  /** `onVerdict`: null once nothing is waited for any more; an error where the answer is to be ended. */
+  /**
+   * `onVerdict`: null once nothing is waited for any more; an error where the answer is to be ended. `onLate`: a
+   * verdict in the shadow that came after `close`.
+   */
   constructor(
     asking: readonly Asking[],
     body: Uint8Array,
     moderate: Moderate,
     onVerdict: (error: SluiceError | null) => void,
+    onLate: (tally: Tally) => void,
   ) {
     this.#onVerdict = onVerdict
+    this.#onLate = onLate
     const { texts, media } = contentOf(JSON.parse(Buffer.from(body).toString('utf8')) as JsonRecord)
-    const { kept, tooLong } = lastOf(texts)
+    const { calls, tooLong } = split(texts)
     for (const { part, isEnforced, tally } of asking) {
       const { moderation } = part
-      if (tooLong) tally.missed('too_long')
       if (media > 0) tally.missed('media')
+      if (calls.length === 0) continue
       const waits = moderation.wait && isEnforced
-      this.#open++
+      if (isEnforced) this.#open++
+      else this.#shadows.add(tally)
       if (waits) this.#waited++
-      moderate(moderation, kept).then(
-        ({ flagged, categories }) => {
-          if (flagged)
-            for (const name of categories.length === 0 ? ['flagged'] : categories)
-              tally.add('block', CATEGORY.test(name) ? name : 'other')
-          this.#judged(waits, flagged && isEnforced ? blocked() : null)
-        },
-        () => {
-          tally.missed('unavailable')
-          this.#judged(waits, moderation.fail === 'closed' && isEnforced ? new SluiceError('moderation_failed') : null)
-        },
-      )
+      void Promise.allSettled(calls.map((call) => moderate(moderation, call))).then((answers) => {
+        const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
+        const flagged = found.filter(({ flagged }) => flagged)
+        for (const { categories } of flagged)
+          for (const name of categories.length === 0 ? ['flagged'] : categories)
+            tally.add('block', CATEGORY.test(name) ? name : 'other')
+        if (tooLong) tally.missed('too_long')
+        if (found.length < answers.length) tally.missed('unavailable')
+        if (!isEnforced) return this.#observed(tally)
+        const isJudged = !tooLong && found.length === answers.length
+        const fails = !isJudged && moderation.fail === 'closed'
+        this.#judged(waits, flagged.length > 0 ? blocked() : fails ? new SluiceError('moderation_failed') : null)
+      })
     }
   }
 
-  /** Is a verdict still to come? */
+  /** Is a verdict still to come that may end the answer? */
   get isOpen(): boolean {
     return this.#open > 0
   }
@@ -79,8 +92,18 @@ export class Moderating {
     this.#waitsForAll = true
   }
 
+  /** Is its verdict still to come, in the shadow? Then it is told by `onLate`. */
+  isLate(tally: Tally): boolean {
+    return this.#shadows.has(tally)
+  }
+
   close(): void {
     this.#over = true
+  }
+
+  #observed(tally: Tally): void {
+    this.#shadows.delete(tally)
+    if (this.#over) this.#onLate(tally)
   }
 
   #judged(waited: boolean, error: SluiceError | null): void {
@@ -95,13 +118,29 @@ export class Moderating {
 const blocked = (): SluiceError =>
   new SluiceError('content_blocked', { message: 'A moderation service rejects the request (guard moderation).' })
 
-function lastOf(texts: readonly string[]): { readonly kept: readonly string[]; readonly tooLong: boolean } {
-  const kept: string[] = []
-  let left = MAX_CHARS
-  for (const text of texts.toReversed()) {
-    if (left <= 0) return { kept: kept.reverse(), tooLong: true }
-    kept.push(text.slice(-left))
-    left -= text.length
-  }
-  return { kept: kept.reverse(), tooLong: left < 0 }
+interface Split {
+  /** The texts of each call. */
+  readonly calls: ReadonlyArray<readonly string[]>
+  /** There is more than may be asked about: these are its end. */
+  readonly tooLong: boolean
+}
+
+/** Texts with nothing in them are left out: services refuse them. */
+function split(texts: readonly string[]): Split {
+  const calls: string[][] = []
+  const inOrder = (tooLong: boolean): Split => ({ calls: calls.map((call) => call.reverse()).reverse(), tooLong })
+  let left = 0
+  for (const text of texts.toReversed())
+    for (let end = /\S/.test(text) ? text.length : 0; end > 0; ) {
+      if (left === 0) {
+        if (calls.length === MAX_CALLS) return inOrder(true)
+        calls.push([])
+        left = MAX_CHARS
+      }
+      const from = Math.max(0, end - left)
+      calls.at(-1)!.push(text.slice(from, end))
+      left -= end - from
+      end = from === 0 ? 0 : Math.min(from + OVERLAP, end - 1)
+    }
+  return inOrder(false)
 }

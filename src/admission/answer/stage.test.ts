@@ -212,6 +212,35 @@ describe('blocks', () => {
   })
 })
 
+describe('a text that begins like a data URL', () => {
+  const TEXT = `data:text/plain,${SECRET}`
+  const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } }
+
+  it('is looked through, in a stream and in a document', () => {
+    const one = staged([redact])
+    one.chunk({ content: TEXT })
+    one.chunk(callOf(0, TEXT))
+    one.chunk({ annotations: [{ url: TEXT }] })
+    one.finish()
+    one.done()
+    const other = staged([redact])
+    other.document(completion(`data:;base64,${SECRET}`))
+    expect(one.content()).toBe(`data:text/plain,${MARKER}`)
+    expect(other.content()).toBe(`data:;base64,${MARKER}`)
+    expect(textOf([...one.records, ...other.records])).not.toContain(SECRET)
+    expect(one.rulings()['secrets']).toMatchObject({ count: 3, unscanned: [] })
+  })
+
+  it('an image is not, and is told', () => {
+    const one = staged([redact])
+    one.chunk({ images: [image] })
+    one.finish()
+    one.done()
+    expect(one.choices()[0].message['images']).toEqual([image])
+    expect(one.rulings()['secrets']).toMatchObject({ verdict: 'allow', unscanned: ['media'] })
+  })
+})
+
 describe('a document', () => {
   it('is encoded again only where it was changed', () => {
     const one = staged([redact])
@@ -451,11 +480,7 @@ describe('moderation', () => {
         return promise
       },
     })
-    const settled = (): Promise<void> =>
-      promise
-        .then(() => {})
-        .catch(() => {})
-        .then(() => {})
+    const settled = (): Promise<void> => new Promise((next) => setImmediate(next))
     return {
       one,
       asked,
@@ -534,4 +559,100 @@ describe('moderation', () => {
     expect(one.ends).toEqual([{ kind: 'done' }])
     expect(one.rulings()['moderation']).toMatchObject({ mode: 'shadow', verdict: 'block', rules: ['hate'] })
   })
+
+  it('in the shadow it is told also where it comes after the end', async () => {
+    const { one, judge } = setUp({ mode: 'shadow', wait: false })
+    one.chunk({ content: 'Hi' })
+    one.finish()
+    one.done()
+    expect([one.ends, one.facts]).toEqual([[{ kind: 'done' }], []])
+    await judge(true, ['hate'])
+    expect(one.ends).toHaveLength(1)
+    expect(one.rulings()['moderation']).toMatchObject({ mode: 'shadow', verdict: 'block', rules: ['hate'] })
+  })
+
+  it.each([true, false])('is not waited for once nobody waits for the answer: wait %s', async (wait) => {
+    const { one, judge } = setUp({ wait })
+    one.chunk({ content: 'Hi' })
+    one.stage!.stop()
+    // Its call goes on, until that tells its end
+    expect(one.ends).toEqual([])
+    one.finish()
+    one.done()
+    expect(one.ends).toEqual([])
+    one.stage!.stop()
+    expect(one.ends).toEqual([{ kind: 'aborted' }])
+    await judge(false)
+    expect(one.ends).toHaveLength(1)
+  })
+
+  describe('a long request', () => {
+    const MAX_CHARS = 256 << 10
+    const asking = async (texts: readonly string[], more: object = {}) => {
+      const calls: Array<readonly string[]> = []
+      const one = staged([guard(more)], {
+        request: { messages: texts.map((content) => ({ role: 'user', content })) },
+        async moderate(_settings, texts) {
+          calls.push(texts)
+          return { flagged: texts.some((text) => text.includes('BAD')), categories: [] }
+        },
+      })
+      one.done()
+      await new Promise((next) => setImmediate(next))
+      return { one, calls }
+    }
+    const REJECTED = [{ kind: 'failed', error: { code: 'content_blocked' } }]
+
+    it.each<[string, readonly string[]]>([
+      ['before much else', ['BAD', 'x'.repeat(MAX_CHARS), 'x']],
+      ['in the middle of much else', [`${'x'.repeat(MAX_CHARS)}BAD${'x'.repeat(3 * MAX_CHARS)}`]],
+      ['where a piece ends', [`BAD${'x'.repeat(MAX_CHARS - 2)}`]],
+      ['before many short ones', ['BAD', ...Array.from({ length: 9_000 }, () => 'x'.repeat(60))]],
+    ])('is asked about in several calls: bad %s', async (_name, texts) => {
+      const { one, calls } = await asking(texts)
+      expect(one.ends).toMatchObject(REJECTED)
+      for (const call of calls) expect(call.join('').length).toBeLessThanOrEqual(MAX_CHARS)
+    })
+
+    it('is not passed where it is too long for that', async () => {
+      const long = ['BAD', 'x'.repeat(9 * MAX_CHARS)]
+      const closed = await asking(long)
+      expect(closed.calls).toHaveLength(8)
+      expect(closed.one.ends).toMatchObject([{ kind: 'failed', error: { code: 'moderation_failed' } }])
+      expect(closed.one.rulings()['moderation']).toMatchObject({ verdict: 'allow', unscanned: ['too_long'] })
+      const open = await asking(long, { fail: 'open' })
+      expect(open.one.ends).toEqual([{ kind: 'done' }])
+      expect(open.one.rulings()['moderation']).toMatchObject({ unscanned: ['too_long'] })
+      expect((await asking([...long, 'BAD'])).one.ends).toMatchObject(REJECTED)
+    })
+
+    it('a rejected piece counts, also where another has no verdict', async () => {
+      const one = staged([guard({ fail: 'open' })], {
+        request: { messages: [{ role: 'user', content: `BAD${'x'.repeat(MAX_CHARS)}` }] },
+        async moderate(_settings, [text]) {
+          if (!text.includes('BAD')) throw new Error('down')
+          return { flagged: true, categories: [] }
+        },
+      })
+      one.done()
+      await new Promise((next) => setImmediate(next))
+      expect(one.ends).toMatchObject(REJECTED)
+    })
+
+    it('empty texts are not asked about, nor is a request without any other', async () => {
+      const { one, calls } = await asking(['', 'Hello', ' \n'])
+      expect(calls).toEqual([['Hello']])
+      expect(one.ends).toEqual([{ kind: 'done' }])
+      const empty = await asking(['', ' '])
+      expect([empty.calls, empty.one.ends]).toEqual([[], [{ kind: 'done' }]])
+    })
+  })
+})
+
+it('what is unforeseen ends the answer, and is told', () => {
+  const one = staged([redact])
+  one.stage!.events(['no JSON'])
+  expect(one.ends).toMatchObject([{ kind: 'failed', error: { code: 'internal' }, retry: false }])
+  expect(one.isAborted()).toBe(true)
+  expect(one.faults).toHaveLength(1)
 })

@@ -29,6 +29,8 @@ export interface StageDeps {
   readonly moderate: Moderate
   /** What was decided, once the answer has ended. */
   readonly tell: (rulings: readonly Ruling[]) => void
+  /** Something unforeseen was thrown. */
+  readonly onFault: (thrown: unknown) => void
 }
 
 /** One guard's part in this answer. */
@@ -51,11 +53,13 @@ export class AnswerStage implements Stage {
   readonly #acting: readonly Acting[]
   readonly #texts: AnswerTexts | null
   readonly #matching: ReadonlyArray<{ readonly by: Acting<PartOf<'schema'>>; readonly matching: Matching }>
-  /** Null: nobody waits for a verdict. */
+  /** Null: no service is asked. */
   #moderating: Moderating | null
   /** What came before the verdict. */
   #queue: Array<() => void> = []
   #blockedBy = ''
+  /** The provider has told its end. */
+  #isComplete = false
   #over = false
 
   /** Throws content_blocked, answer_invalid. */
@@ -167,11 +171,12 @@ export class AnswerStage implements Stage {
   #moderatingOf(): Moderating | null {
     const asked = this.#ofKind('moderation')
     if (asked.length === 0) return null
-    return new Moderating(asked, this.body, this.#deps.moderate, (error) => {
+    const onVerdict = (error: SluiceError | null): void => {
       if (error === null) this.#judged()
       // Another call of the provider would not help
       else this.#stop({ kind: 'failed', error, retry: false })
-    })
+    }
+    return new Moderating(asked, this.body, this.#deps.moderate, onVerdict, (tally) => this.#tell([tally]))
   }
 
   // ------------------------------------------------------------ from the provider
@@ -185,9 +190,15 @@ export class AnswerStage implements Stage {
   }
 
   end(end: ProviderEnd): void {
+    this.#isComplete = true
     // Nobody waits for what was aborted
     if (end.kind === 'aborted') this.#end(end)
     else this.#then(() => this.#end(end))
+  }
+
+  stop(): void {
+    // Else the end of the call, which is aborted, is still to come
+    if (this.#isComplete) this.#end({ kind: 'aborted' })
   }
 
   /** Now, or once the verdict is there. */
@@ -207,7 +218,9 @@ export class AnswerStage implements Stage {
     try {
       next()
     } catch (thrown) {
-      this.#stop({ kind: 'failed', error: SluiceError.from(thrown), retry: false })
+      const error = SluiceError.from(thrown)
+      if (error.code === 'internal') this.#deps.onFault(thrown)
+      this.#stop({ kind: 'failed', error, retry: false })
     }
   }
 
@@ -264,10 +277,14 @@ export class AnswerStage implements Stage {
     this.#over = true
     this.#queue = []
     this.#moderating?.close()
-    const rulings = this.#acting.map(({ tally }) => tally.ruling()).filter((ruling) => ruling !== null)
-    if (rulings.length > 0) this.#deps.tell(rulings)
+    this.#tell(this.#acting.map(({ tally }) => tally).filter((tally) => this.#moderating?.isLate(tally) !== true))
     before()
     this.#to.end(end)
+  }
+
+  #tell(tallies: readonly Tally[]): void {
+    const rulings = tallies.map((tally) => tally.ruling()).filter((ruling) => ruling !== null)
+    if (rulings.length > 0) this.#deps.tell(rulings)
   }
 }
 

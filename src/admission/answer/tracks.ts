@@ -27,9 +27,13 @@ interface Call {
 /** Members that name or label something; no text of an answer. */
 const LABELS = new Set(['role', 'type', 'id', 'index', 'format', 'name', 'tool_call_id', 'expires_at'])
 const MEDIA = new Set(['data', 'b64_json'])
+/** Members that may hold it as a data URL. */
+const ADDRESSES = new Set(['url', 'image_url', 'audio_url', 'video_url', 'file_url', 'file_data'])
+const DATA_URL = /^data:[^,]{0,256};base64,/i
 
 /** Is it sound or image, which nothing is looked for in? */
-export const isMedia = (name: string, text: string): boolean => MEDIA.has(name) || text.startsWith('data:')
+export const isMedia = (name: string, text: string): boolean =>
+  MEDIA.has(name) || (ADDRESSES.has(name) && DATA_URL.test(text))
 export const isLabel = (name: string): boolean => LABELS.has(name)
 
 export class Tracks {

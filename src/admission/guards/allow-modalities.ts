@@ -44,10 +44,15 @@ const refusal = (param: string, what: string): SluiceError =>
 
 function kindsOf({ content, audio, images }: JsonRecord): readonly string[] {
   const kinds: string[] = []
-  if (Array.isArray(content))
-    for (const part of content)
-      kinds.push(isRecord(part) ? (PARTS.get(part['type'] ?? 'text') ?? 'content of an unknown kind') : 'text')
+  if (Array.isArray(content)) for (const part of content) kinds.push(isRecord(part) ? kindOf(part) : 'text')
   if (isRecord(audio)) kinds.push('audio')
   if (Array.isArray(images)) kinds.push('image')
   return kinds
+}
+
+/** Engines tell what a part without a type is by its members. */
+function kindOf(part: JsonRecord): string {
+  const { type = null } = part
+  const isText = type === null && Object.keys(part).every((name) => name === 'text' || name === 'type')
+  return (isText ? 'text' : PARTS.get(type)) ?? 'content of an unknown kind'
 }

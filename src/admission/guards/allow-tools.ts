@@ -49,8 +49,9 @@ function toolsOf({ tools, functions, web_search_options: search }: JsonRecord): 
   ]
 }
 
-function toolName({ type, function: made, custom }: JsonRecord): unknown {
-  if (isRecord(made)) return made['name']
-  if (isRecord(custom)) return custom['name']
-  return type
+/** A tool that its provider brings goes by its type, whatever else it is given. */
+function toolName({ type = null, function: made, custom }: JsonRecord): unknown {
+  if (type !== null && type !== 'function' && type !== 'custom') return type
+  const own = type === 'custom' || (type === null && !isRecord(made)) ? custom : made
+  return isRecord(own) ? own['name'] : null
 }

@@ -29,6 +29,17 @@ describe('allow-tools', () => {
     ['a custom one', { tools: [{ type: 'custom', custom: { name: 'sh' } }] }, ['tool_not_allowed', 'tools[0]']],
     ['one of the provider', { tools: [{ type: 'code_interpreter' }] }, ['tool_not_allowed', 'tools[0]']],
     ['one without a name', { tools: [made(7)] }, ['tool_not_allowed', 'tools[0]']],
+    [
+      'one of the provider under the name of another',
+      { tools: [{ type: 'code_interpreter', function: { name: 'read_file' }, custom: { name: 'read_file' } }] },
+      ['tool_not_allowed', 'tools[0]'],
+    ],
+    [
+      'a custom one under the name of a function',
+      { tools: [{ type: 'custom', function: { name: 'read_file' }, custom: { name: 'sh' } }] },
+      ['tool_not_allowed', 'tools[0]'],
+    ],
+    ['one without a type', { tools: [{ function: { name: 'read_file' } }, { custom: { name: 'read_me' } }] }, null],
     ['no object', { tools: ['read_file'] }, ['tool_not_allowed', 'tools[0]']],
     ['an old function', { functions: [{ name: 'write' }] }, ['tool_not_allowed', 'functions[0]']],
   ])('%s', (_name, request, refused) => {
@@ -54,6 +65,12 @@ describe('allow-modalities', () => {
       { messages: [user([{ type: 'hologram' }])] },
       ['modality_not_allowed', 'messages[0].content'],
     ],
+    [
+      'an image without a type',
+      { messages: [user([{ text: 'a', image_url: { url: 'https://example.com/a.png' } }])] },
+      ['modality_not_allowed', 'messages[0].content'],
+    ],
+    ['text without a type', { messages: [user([{ text: 'a' }, { type: null, text: 'b' }, 'c'])] }, null],
     [
       'to be answered in sound',
       { messages: [user('a')], modalities: ['text', 'audio'] },

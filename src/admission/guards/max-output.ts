@@ -5,12 +5,16 @@ import { count } from '../../settings/fields.ts'
 import { defineGuard } from './guard.ts'
 
 const MEMBERS = ['max_completion_tokens', 'max_tokens'] as const
+/** What some engines read instead, or before these: llama.cpp, Ollama, TGI and SGLang, Responses and Gemini. */
+const OTHERS = ['n_predict', 'num_predict', 'max_new_tokens', 'max_output_tokens'] as const
 
 export const maxOutput = defineGuard(
   'max-output',
   'Bounds the tokens of each choice of an answer; a request that sets no bound gets this one.',
   {
-    tokens: count({ min: 1 }).describe('Largest `max_completion_tokens` or `max_tokens` of a request.'),
+    tokens: count({ min: 1 }).describe(
+      'Largest `max_completion_tokens` or `max_tokens` of a request, or of their like (`n_predict`).',
+    ),
     over: z
       .enum(['cap', 'block'])
       .prefault('cap')
@@ -24,16 +28,20 @@ export const maxOutput = defineGuard(
     ({ kind, request }) => {
       if (kind !== 'chat' || request === undefined) return null
       const asked = request()
-      const given = MEMBERS.filter((name) => asked[name] !== undefined && asked[name] !== null)
-      if (given.length === 0) return { verdict: 'allow', rules: [], count: 0, members: { [member]: String(tokens) } }
-      const above = given.filter((name) => !(typeof asked[name] === 'number' && asked[name] <= tokens))
-      if (above.length === 0) return null
+      const isGiven = (name: string): boolean => asked[name] !== undefined && asked[name] !== null
+      const above = [...MEMBERS, ...OTHERS].filter((name) => isGiven(name) && !isWithin(asked[name], tokens))
+      const missing = MEMBERS.some(isGiven) ? {} : { [member]: String(tokens) }
+      if (above.length === 0)
+        return member in missing ? { verdict: 'allow', rules: [], count: 0, members: missing } : null
       if (over === 'block')
         return new SluiceError('output_too_long', {
           param: above[0],
           message: `"${above[0]}" may be at most ${tokens} for this tenant (guard max-output).`,
         })
-      const members = Object.fromEntries(above.map((name) => [name, String(tokens)]))
+      const members = { ...missing, ...Object.fromEntries(above.map((name) => [name, String(tokens)])) }
       return { verdict: 'redact', rules: above, count: above.length, members }
     },
 )
+
+/** Engines take -1, and some 0, for no bound at all. */
+const isWithin = (asked: unknown, tokens: number): boolean => typeof asked === 'number' && asked >= 1 && asked <= tokens

@@ -22,7 +22,12 @@ export const pii = defineGuard(
       .prefault([...KINDS])
       .describe('What is looked for.'),
     on,
-    action: textAction.prefault('redact'),
+    action: textAction
+      .prefault('redact')
+      .describe(
+        'What is done where something is found: `block`, `redact` (of requests as `restore` says, of answers it is ' +
+          'replaced), or `flag` (it is only told).',
+      ),
     restore: flag()
       .prefault(true)
       .describe(

@@ -142,6 +142,37 @@ it('a key without its end, and one in JSON within a text', () => {
   expect(inPieces(secrets, pieces(`{"text":"line\\n${token}\\n"}`))).toBe('{"text":"line\\n[github-pat]\\n"}')
 })
 
+it.each<[string, (key: string) => string]>([
+  ['JSON within JSON', (key) => JSON.stringify({ file: JSON.stringify({ key }) })],
+  ['JSON within JSON within JSON', (key) => JSON.stringify([JSON.stringify([JSON.stringify([key])])])],
+  ['lines that are indented', (key) => `key: |\n${key.replace(/^/gm, ' '.repeat(16))}`],
+  ['lines that are indented, in JSON', (key) => JSON.stringify({ key: key.replace(/^/gm, '\t\t\t\t\t\t') })],
+  ['Windows’ lines', (key) => JSON.stringify(key.replaceAll('\n', '\r\n\r\n'))],
+  ['an encrypted key', (key) => key.replace('\n', '\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A\n\n')],
+])('a private key in %s', (_name, within) => {
+  const { pieces, some } = samples(seeded(9))
+  for (let i = 0; i < 50; i++) {
+    const lines = Array.from({ length: 5 }, () => some(64, 'ABCabc123+/'))
+    const text = `${within(`-----BEGIN RSA PRIVATE KEY-----\n${lines.join('\n')}\n-----END RSA PRIVATE KEY-----`)}, so`
+    for (const shown of [inPieces(secrets, pieces(text)), redactor(secrets).whole(text)]) {
+      expect(lines.some((line) => hasPart(shown, line))).toBe(false)
+      expect(shown).toContain('[private-key]')
+      expect(shown.endsWith(', so')).toBe(true)
+    }
+  }
+})
+
+it.each([
+  ['\\u003e', '\\u003c'],
+  ['\\\\u003E', '"'],
+  ['?key%3D', '%26'],
+])('a key after %s', (before, after) => {
+  const { pieces } = samples(seeded(10))
+  const token = 'AKIAIOSFODNN7EXAMPLE'
+  for (let i = 0; i < 50; i++)
+    expect(inPieces(secrets, pieces(`a ${before}${token}${after} b`))).toBe(`a ${before}[aws-access-token]${after} b`)
+})
+
 it('one that begins in the end of another, which was too long to be held back', () => {
   const { secrets: kinds, pieces, some } = samples(seeded(8))
   const [, makeKey] = kinds.find(([rule]) => rule === 'private-key')!
@@ -230,6 +261,7 @@ describe('takes time in proportion to the text', () => {
   const UNITS = [
     ...['a', 'eyJ', 'eyJ-', '-eyJaaaaaaaaaaaaaa.eyJaaaaaaaaaa-', '-----BEGIN PRIVATE KEY-----AAAAAAAAAAAA', '-'],
     ...['1 ', '1111 ', '+1', 'a@', 'a.', 'a@a.', 'DE89 ', 'a:', '1.1.', '(555) ', 'AKIA', 'sk-proj-', '\\n', 'x', 'é'],
+    ...['\\', '-----BEGIN PRIVATE KEY-----\\', '%3D', '\\u003e'],
     ...['sk-ant-api03-', '1234-', '12345678:A', 'SG.', 'https://hooks.slack.com/', '[EMAIL_1]'],
   ]
   it.each(UNITS)('%s', (unit) => {

@@ -3,6 +3,7 @@
  * be the beginning of something: nothing that is to be replaced is ever shown in part.
  */
 import type { Finder, Swallow } from './finder.ts'
+import { ESCAPE_CHARS } from './sequence.ts'
 
 /** What looks for something, and what becomes of it. */
 export interface Seeker {
@@ -20,7 +21,7 @@ interface Hit {
 }
 
 /** Characters before what is undecided: they tell whether a word begins there. */
-const CONTEXT = 2
+const CONTEXT = ESCAPE_CHARS
 /** The end of what was swallowed, in which something else may begin: longer than any literal that rules begin with. */
 const OVERLAP = 32
 /** Of a text that is there as a whole, looked at at once: so its matches never are all in memory. */

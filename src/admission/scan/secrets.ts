@@ -24,9 +24,14 @@ const DASHES = '-----'
 const LABEL = /^[A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----/
 const MAX_LABEL = 48
 const KEY_TEXT = chars('A-Za-z0-9+/=')
-/** A line break, as it is or as JSON within a text spells it, any number of times. */
-const BREAK = /^(?:\s|\\[rn])*/
-const MAX_BREAK = 8
+/** Line breaks and what indents a line, as they are or as JSON spells them, within JSON within a text too. */
+const BREAK = /^(?:\s|\\{1,8}[rnt])*/
+/** With all that is before it, and enough of the key's text, it can be held back. */
+const MAX_BREAK = 56
+/** The beginning of another one. */
+const BREAK_BEGUN = /^\\{1,8}$/
+/** What may stand before the key's text. */
+const HEADERS = ['Proc-Type', 'Version', 'Comment']
 /** Of the key's text: less of it is talk about keys. */
 const SURE = 12
 /** Without its end a key is taken to be so long. */
@@ -53,11 +58,13 @@ const privateKey: Rule = {
     const labelEnd = at + BEGIN.length + label[0].length
     const [lines] = BREAK.exec(text.slice(labelEnd, labelEnd + MAX_BREAK))!
     const from = labelEnd + lines.length
-    if (isOpen && text.slice(from) === '\\') return OPEN
+    if (isOpen && BREAK_BEGUN.test(text.slice(from, from + 9))) return OPEN
     let sure = from
     while (sure < text.length && sure - from < SURE && has(KEY_TEXT, text.charCodeAt(sure))) sure++
-    if (sure - from < SURE && !text.startsWith('Proc-Type', from) && !text.startsWith('Version', from))
-      return isOpen && sure === text.length ? OPEN : NONE
+    if (sure - from < SURE && !HEADERS.some((header) => text.startsWith(header, from))) {
+      const isCut = sure === text.length || HEADERS.some((header) => header.startsWith(text.slice(from, from + SURE)))
+      return isOpen && isCut ? OPEN : NONE
+    }
     const end = endIn(text.slice(0, at + MAX_KEY), from)
     if (end !== NONE) return end
     return isOpen ? OPEN : Math.min(text.length, at + MAX_KEY)

@@ -46,7 +46,8 @@ export const isWordAt = (text: string, at: number): boolean => at < text.length 
 
 /** In JSON that is text itself, as a tool call's arguments, a letter before a word may be part of "\n". */
 const ESCAPED = chars('nrtbf')
-const BACKSLASH = 0x5c
+const [BACKSLASH, PERCENT, LETTER_U] = [0x5c, 0x25, 0x75]
+const HEX = chars('0-9a-fA-F')
 
 /** Does a word begin here? */
 export function beginsWord(text: string, at: number): boolean {
@@ -55,8 +56,19 @@ export function beginsWord(text: string, at: number): boolean {
   return !has(WORD, before) || beginsAfterEscape(text, at)
 }
 
+/** Of the longest escape. */
+export const ESCAPE_CHARS = 6
+
+/** Also "\u003e", as JSON spells what HTML must not have, and "%3D" of an address. */
 export const beginsAfterEscape = (text: string, at: number): boolean =>
-  at > 1 && has(ESCAPED, text.charCodeAt(at - 1)) && text.charCodeAt(at - 2) === BACKSLASH
+  (at > 1 && has(ESCAPED, text.charCodeAt(at - 1)) && text.charCodeAt(at - 2) === BACKSLASH) ||
+  (at > 2 && text.charCodeAt(at - 3) === PERCENT && isHex(text, at - 2, at)) ||
+  (at > 5 && text.charCodeAt(at - 5) === LETTER_U && text.charCodeAt(at - 6) === BACKSLASH && isHex(text, at - 4, at))
+
+function isHex(text: string, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if (!has(HEX, text.charCodeAt(i))) return false
+  return true
+}
 
 interface Options {
   /** Characters that must not stand before it. */

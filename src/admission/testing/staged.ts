@@ -21,6 +21,7 @@ export interface Staged {
   readonly records: Bytes[]
   readonly ends: ProviderEnd[]
   readonly facts: Happened[]
+  readonly faults: unknown[]
   /** Was the call aborted? */
   isAborted(): boolean
   /** A chunk of one choice. */
@@ -49,8 +50,13 @@ export function staged(
   const records: Bytes[] = []
   const ends: ProviderEnd[] = []
   const facts: Happened[] = []
+  const faults: unknown[] = []
   let aborted = false
-  const { stand } = createAnswerGuards(() => settings, { moderate, emit: (fact) => void facts.push(fact) })
+  const { stand } = createAnswerGuards(() => settings, {
+    moderate,
+    emit: (fact) => void facts.push(fact),
+    onFault: (thrown) => void faults.push(thrown),
+  })
   const stage = stand(
     { job, attempt: 1, deployment: 'd', body: Buffer.from(JSON.stringify(request)), prefix },
     {
@@ -71,6 +77,7 @@ export function staged(
     records,
     ends,
     facts,
+    faults,
     isAborted: () => aborted,
     chunk: (delta, more = {}) => send({ ...head, choices: [{ index: 0, delta, finish_reason: null, ...more }] }),
     finish: (reason = 'stop', index = 0) => send({ ...head, choices: [{ index, delta: {}, finish_reason: reason }] }),

@@ -55,6 +55,8 @@ export interface Stage extends ProviderSink {
   /** The request, and what is to be continued, as the provider may see them. */
   readonly body: Uint8Array
   readonly prefix: string | undefined
+  /** Nobody waits for the answer any more, and its call is aborted: an end that the provider told waits for nothing. */
+  stop(): void
 }
 
 /** The guards of answers. */

@@ -12,6 +12,7 @@ import type { Route } from '../http/route.ts'
 import { type Draft, dialectDraft, jobDraft, spokenAt } from '../submit/draft.ts'
 import { decide } from '../submit/guarded.ts'
 import { checkModel, namesOf, noModel } from '../submit/model.ts'
+import { maxOutputTokens } from '../submit/output.ts'
 import { modelRefusal } from './models.ts'
 
 /** One of them is counted. */
@@ -36,12 +37,14 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
   }
 
   async function estimate(call: KeyCall): Promise<Answer> {
-    const { job, weight, maxOutputTokens, value } = draftOf(call, await readJson(call, options.maxBodyBytes, options))
+    const draft = draftOf(call, await readJson(call, options.maxBodyBytes, options))
+    const { job, weight, value } = draft
     const { model, promptTokens } = job
     const now = clock.wallMs()
     // As a submit would be refused
-    const { error } = decide(deps, job, () => value)
+    const { error, edit } = decide(deps, job, () => value)
     if (error !== null) throw error
+    const most = edit === null ? draft.maxOutputTokens : maxOutputTokens(job.kind, parsed(edit(job.body)))
     const price = prices.of(model, now)
     const priced = price !== null && 'cost' in price
     return json(200, {
@@ -49,8 +52,8 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
       model,
       input_tokens: promptTokens,
       exact: weight.exact && weight.isPlain && weight.own === promptTokens,
-      max_output_tokens: maxOutputTokens,
-      cost: priced ? costView(price, promptTokens, maxOutputTokens) : null,
+      max_output_tokens: most,
+      cost: priced ? costView(price, promptTokens, most) : null,
       ...(price !== null && 'reason' in price && { cost_unknown: price.reason }),
     })
   }
@@ -71,6 +74,8 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
     { method: 'POST', path: '/v1/estimate', query: ['endpoint'], auth: 'tenant', run: estimate },
   ]
 }
+
+const parsed = (body: Uint8Array): JsonRecord => JSON.parse(Buffer.from(body).toString('utf8')) as JsonRecord
 
 /** Throws invalid_request. */
 function checkCounted(value: JsonRecord): void {

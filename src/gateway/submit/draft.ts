@@ -60,6 +60,8 @@ export interface Draft {
   readonly maxOutputTokens: number | null
   /** The request, for guards. */
   readonly value: JsonRecord
+  /** The user of a job whose request was edited; null: it is none that the request names. */
+  readonly userIn: ((body: Uint8Array) => string | undefined) | null
   /** How its client asked to follow the answer; null: it wants it whole. */
   readonly stream: StreamForm | null
 }
@@ -210,7 +212,13 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (metadata !== undefined) job.metadata = metadata
   if (origin.trace !== null) job.trace = origin.trace
   const most = maxOutputTokens(kind, value)
-  return { job, weight, maxOutputTokens: most, value, stream }
+  const userIn = own === null && read.user !== undefined ? userReader(form) : null
+  return { job, weight, maxOutputTokens: most, value, userIn, stream }
+}
+
+const userReader = (form: RequestForm) => (body: Uint8Array) => {
+  const { user } = form.read(JSON.parse(Buffer.from(body).toString('utf8')) as JsonRecord, body)
+  return typeof user === 'string' && user !== '' ? user : undefined
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }

@@ -10,7 +10,9 @@ export const REFUSED = ['api_base', 'base_url', 'api_key', 'headers', 'extra_hea
 /** Members of a request that we act on, whether here, in a worker, or in a provider's adapter. */
 const READ = new Set([
   ...['model', 'messages', 'input', 'stream', 'stream_options', 'n', 'max_tokens', 'max_completion_tokens'],
-  ...['tools', 'response_format', 'user', 'safety_identifier', 'metadata', 'sluice'],
+  ...['n_predict', 'num_predict', 'max_new_tokens', 'max_output_tokens'],
+  ...['tools', 'functions', 'web_search_options', 'modalities', 'response_format'],
+  ...['user', 'safety_identifier', 'metadata', 'sluice'],
   ...REFUSED,
 ])
 const MAX_NAME_CHARS = 32

@@ -42,13 +42,15 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
   const { weights, submissions, jobs, emit } = deps
 
   /** As its tenant's guards let it pass; else the error that blocks it. */
-  function guarded({ job, value }: Draft): Passed | Blocked {
+  function guarded({ job, value, userIn }: Draft): Passed | Blocked {
     const { error, edit, rulings } = decide(deps, job, () => value)
     if (error !== null) return { error, rulings }
     if (edit === null) return { job, rulings }
     try {
       // Its digest stays that of what the client sent, and would send again
-      return { job: { ...job, body: edit(job.body) }, rulings }
+      const body = edit(job.body)
+      const user = userIn?.(body) ?? job.user
+      return { job: { ...job, body, ...(user !== undefined && { user }) }, rulings }
     } catch (thrown) {
       return { error: SluiceError.from(thrown), rulings }
     }
