@@ -14,10 +14,12 @@ export const deltaShows = ({ delta }: JsonObject): boolean => isObject(delta) &&
  * again elsewhere without any reader noticing.
  */
 export function isOpening(chunk: JsonObject): boolean {
-  const { choices } = chunk
-  const ends = Array.isArray(choices) && choices.some((choice) => isObject(choice) && reasonOf(choice) !== null)
-  return !ends && !chunkShows(chunk)
+  return !endsChoice(chunk) && !chunkShows(chunk)
 }
+
+/** Has any of its choices a finish reason? */
+export const endsChoice = ({ choices }: JsonObject): boolean =>
+  Array.isArray(choices) && choices.some((choice) => isObject(choice) && reasonOf(choice) !== null)
 
 /** Spellings of "no reason yet". */
 const NO_REASON = /^(?:|null|none|not_finished|unfinished|in_progress)$/i

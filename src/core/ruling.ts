@@ -3,7 +3,7 @@
 export type Verdict = 'allow' | 'flag' | 'redact' | 'block'
 
 /** What a guard could not look into: it is told as such, never as passed. */
-export type Unscanned = 'too_long' | 'media' | 'schema' | 'unavailable'
+export type Unscanned = 'too_long' | 'media' | 'schema' | 'parts' | 'unavailable'
 
 /** What a guard made of a request or an answer; only where that is worth telling. It holds no text. */
 export interface Ruling {

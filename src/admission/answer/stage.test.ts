@@ -437,6 +437,104 @@ describe('a schema', () => {
     expect(payloadOf(good.records[0])).toBe(bytes)
   })
 
+  it('is held against what the client sees, where personal data is hidden', () => {
+    const schema = {
+      type: 'object',
+      properties: {
+        to: { enum: ['joe@example.com', 'ann@example.com'] },
+        cc: { const: 'bob@example.com' },
+        from: { type: 'string', pattern: '^[^ \\[]+@[^ ]+$' },
+      },
+      required: ['to', 'cc', 'from'],
+    }
+    const request: JsonObject = {
+      messages: [{ role: 'user', content: 'I am joe@example.com' }],
+      response_format: { type: 'json_schema', json_schema: { name: 'mail', schema } },
+    }
+    const guards: readonly GuardInput[] = [{ guard: 'pii' }, guard]
+    const whole = '{"to":"[EMAIL_2]","cc":"[EMAIL_3]","from":"[EMAIL_1]"}'
+    const shown = '{"to":"ann@example.com","cc":"bob@example.com","from":"joe@example.com"}'
+    for (const own of [null, JSON.stringify(schema)]) {
+      const one = staged([{ guard: 'pii' }, { ...guard, schema: own } as GuardInput], { request })
+      streamed(one, whole, 3)
+      one.finish()
+      one.done()
+      expect([one.ends, one.content(), one.facts]).toEqual([[{ kind: 'done' }], shown, []])
+    }
+    const continued = staged(guards, { request, prefix: '{"to":"ann@example.com",' })
+    streamed(continued, '"cc":"[EMAIL_3]","from":"[EMAIL_1]"}', 3)
+    continued.finish()
+    continued.done()
+    expect(continued.ends).toEqual([{ kind: 'done' }])
+    const document = staged(guards, { request })
+    document.document(completion(whole))
+    document.done()
+    expect([document.ends, document.content()]).toEqual([[{ kind: 'done' }], shown])
+    const other = staged(guards, { request })
+    streamed(other, '{"to":"[EMAIL_1]","cc":"[EMAIL_2]",', 3)
+    expect(other.ends).toMatchObject([{ kind: 'failed', error: { code: 'answer_invalid' } }])
+  })
+
+  it('judges the whole once, at the end, whatever the finish reasons', () => {
+    const each = staged([guard], { request })
+    for (const piece of pieces(VALID, 3)) each.chunk({ content: piece }, { finish_reason: 'stop' })
+    each.done()
+    expect([each.content(), each.ends]).toEqual([VALID, [{ kind: 'done' }]])
+    for (const reason of ['stop', 'eos', 'end_turn', null]) {
+      const one = staged([guard], { request })
+      one.chunk({ content: '{"name":"Tom"' })
+      if (reason !== null) one.finish(reason)
+      one.done()
+      expect([reason, one.rulings()['json-schema']?.['rules']]).toEqual([reason, ['json']])
+      expect(one.ends).toMatchObject([{ kind: 'failed', error: { code: 'answer_invalid' }, retry: true }])
+      // Nobody saw an end of it
+      expect(textOf(one.records)).not.toMatch(/"finish_reason":"/)
+    }
+    const calls = staged([guard], { request })
+    calls.chunk({ content: '{' })
+    calls.chunk(callOf(0, '{}'))
+    calls.finish()
+    calls.done()
+    expect(calls.ends).toEqual([{ kind: 'done' }])
+  })
+
+  it('shows the end only with the verdict, and at once where another choice goes on', () => {
+    const one = staged([guard], { request: { ...request, n: 2 } })
+    one.chunk({ content: VALID })
+    one.finish()
+    expect(textOf(one.records)).not.toContain('"stop"')
+    one.chunk({ content: VALID }, { index: 1 })
+    expect(textOf(one.records)).toContain('"stop"')
+    one.finish('stop', 1)
+    one.done()
+    expect(one.choices().map(({ finishReason }) => finishReason)).toEqual(['stop', 'stop'])
+    expect(one.ends).toEqual([{ kind: 'done' }])
+  })
+
+  it('tells that content in parts is not checked', () => {
+    const parts: Json = [{ type: 'text', text: '{"nick":1}' }]
+    const one = staged([guard], { request })
+    one.chunk({ content: parts })
+    one.finish()
+    one.done()
+    const document = staged([guard], { request })
+    document.document({ choices: [{ index: 0, message: { content: parts }, finish_reason: 'stop' }] })
+    document.done()
+    for (const { ends, rulings } of [one, document]) {
+      expect(ends).toEqual([{ kind: 'done' }])
+      expect(rulings()['json-schema']).toMatchObject({ verdict: 'allow', unscanned: ['parts'] })
+    }
+  })
+
+  it('in the shadow delays nothing, and counts an answer once', () => {
+    const one = staged([{ ...guard, mode: 'shadow' } as GuardInput], { request })
+    streamed(one, 'Here it is', 3)
+    one.finish()
+    expect(textOf(one.records)).toContain('"stop"')
+    one.done()
+    expect(one.rulings()['json-schema']).toMatchObject({ rules: ['prefix'], count: 1 })
+  })
+
   it('that can’t be checked is told as not checked', () => {
     const loop = {
       $defs: { a: { anyOf: [{ type: 'null' }, { properties: { a: { $ref: '#/$defs/a' } } }] } },

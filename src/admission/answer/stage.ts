@@ -6,6 +6,7 @@
  * It ends an answer early by aborting the call and telling the end itself; what the provider tells after that is
  * dropped.
  */
+import { chunkShows, endsChoice } from '../../core/delta.ts'
 import { parseDocument } from '../../core/document.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/fold.ts'
@@ -14,16 +15,16 @@ import type { GuardedCall, Stage } from '../../core/ports/admission.ts'
 import type { ProviderEnd, ProviderSink } from '../../core/ports/provider.ts'
 import { type Bytes, toText } from '../../core/record.ts'
 import type { Ruling } from '../../core/ruling.ts'
-import { Redactor, type Seeker } from '../scan/redactor.ts'
+import type { Seeker } from '../scan/redactor.ts'
 import { compileSchema, type JsonCheck } from '../schema/json-check.ts'
 import { type Hidden, hide } from './hidden.ts'
 import { marker } from './marker.ts'
 import { Matching } from './matching.ts'
 import { type Moderate, Moderating } from './moderating.ts'
 import type { AnswerGuard, AnswerPart } from './part.ts'
+import { reader } from './reader.ts'
 import { Tally } from './tally.ts'
 import { AnswerTexts } from './texts.ts'
-import type { Reader } from './tracks.ts'
 
 export interface StageDeps {
   readonly moderate: Moderate
@@ -44,6 +45,9 @@ interface Acting<Part extends AnswerPart = AnswerPart> {
 type Kind = AnswerPart['kind']
 type PartOf<K extends Kind> = Extract<AnswerPart, { kind: K }>
 
+/** Chunks that show nothing, after a finish reason: commonly one, with the usage. */
+const MAX_ENDING = 64
+
 export class AnswerStage implements Stage {
   readonly body: Uint8Array
   readonly prefix: string | undefined
@@ -53,6 +57,10 @@ export class AnswerStage implements Stage {
   readonly #acting: readonly Acting[]
   readonly #texts: AnswerTexts | null
   readonly #matching: ReadonlyArray<{ readonly by: Acting<PartOf<'schema'>>; readonly matching: Matching }>
+  /** Can an answer fail a schema? */
+  readonly #mayFail: boolean
+  /** Chunks from one with a finish reason on: shown once the whole was judged, or more of the answer follows. */
+  #ending: Array<{ readonly chunk: JsonObject; readonly payload: Bytes }> = []
   /** Null: no service is asked. */
   #moderating: Moderating | null
   /** What came before the verdict. */
@@ -77,7 +85,8 @@ export class AnswerStage implements Stage {
     this.prefix = hidden.prefix
     const isChat = call.job.kind === 'chat'
     this.#texts = isChat ? this.#textsOf(call, hidden.restoring) : null
-    this.#matching = isChat ? this.#matchingOf(call) : []
+    this.#matching = isChat ? this.#matchingOf(call, hidden) : []
+    this.#mayFail = this.#matching.some(({ by }) => by.isEnforced)
     this.#moderating = this.#moderatingOf()
   }
 
@@ -136,11 +145,12 @@ export class AnswerStage implements Stage {
     })
   }
 
-  #matchingOf({ body, prefix }: GuardedCall) {
+  /** The schema as the client knows it, and so the answer with what was hidden put back. */
+  #matchingOf({ body }: GuardedCall, { prefix, restoring }: Hidden) {
     return this.#ofKind('schema').flatMap((by) => {
       const check = by.part.own ?? this.#asked(body, by.tally)
       if (check === null) return []
-      const matching = new Matching(check)
+      const matching = new Matching(check, restoring, () => by.tally.missed('parts'))
       // What was shown can't be taken back: continued, it would fail again
       const broken = prefix === undefined ? null : matching.add(0, prefix)
       if (broken !== null) this.#invalid(by, broken)
@@ -228,8 +238,8 @@ export class AnswerStage implements Stage {
     const out: Bytes[] = []
     for (const payload of payloads) {
       const chunk = JSON.parse(toText(payload)) as JsonObject
-      const end = this.#held(chunk)
-      if (end === null) for (const each of this.#texts?.chunk(chunk, payload) ?? [payload]) out.push(each)
+      const end = this.#broken((matching) => matching.chunk(chunk))
+      if (end === null) this.#take(chunk, payload, out)
       if (end === null && this.#texts?.isOver !== true) continue
       if (out.length > 0) this.#to.events(out)
       return this.#stop(end ?? { kind: 'done' })
@@ -238,15 +248,34 @@ export class AnswerStage implements Stage {
   }
 
   #document(document: Bytes, usage: unknown): void {
-    const end = this.#matching.length === 0 ? null : this.#held(parseDocument(document))
+    const parsed = this.#matching.length === 0 ? {} : parseDocument(document)
+    const end = this.#broken((matching) => matching.chunk(parsed) ?? matching.end())
     if (end !== null) return this.#stop(end)
     this.#to.document(this.#texts?.document(document) ?? document, usage)
   }
 
-  /** Against the schemas. Returns how the answer ends, if it can't match. */
-  #held(chunk: JsonObject): ProviderEnd | null {
+  #take(chunk: JsonObject, payload: Bytes, out: Bytes[]): void {
+    if (!this.#mayFail) return this.#pass(chunk, payload, out)
+    if (chunkShows(chunk) || this.#ending.length >= MAX_ENDING) this.#release(out)
+    if (this.#ending.length > 0 || endsChoice(chunk)) this.#ending.push({ chunk, payload })
+    else this.#pass(chunk, payload, out)
+  }
+
+  #release(out: Bytes[]): void {
+    const ending = this.#ending
+    this.#ending = []
+    for (const { chunk, payload } of ending) this.#pass(chunk, payload, out)
+  }
+
+  #pass(chunk: JsonObject, payload: Bytes, out: Bytes[]): void {
+    if (this.#texts?.isOver === true) return
+    for (const each of this.#texts?.chunk(chunk, payload) ?? [payload]) out.push(each)
+  }
+
+  /** A rule of the schemas? Returns how the answer ends then. */
+  #broken(ruleOf: (matching: Matching) => string | null): ProviderEnd | null {
     for (const { by, matching } of this.#matching) {
-      const broken = matching.chunk(chunk)
+      const broken = ruleOf(matching)
       if (broken === null) continue
       by.tally.add('block', broken)
       if (by.isEnforced) return { kind: 'failed', error: invalid(broken), retry: by.part.invalid === 'retry' }
@@ -257,7 +286,11 @@ export class AnswerStage implements Stage {
   #end(end: ProviderEnd): void {
     if (this.#over) return
     if (end.kind === 'done') {
-      const left = this.#texts?.end() ?? []
+      const broken = this.#broken((matching) => matching.end())
+      if (broken !== null) return this.#finish(broken)
+      const left: Bytes[] = []
+      this.#release(left)
+      for (const each of this.#texts?.end() ?? []) left.push(each)
       if (left.length > 0) this.#to.events(left)
     }
     // A verdict that nobody waits for may still end what is well so far
@@ -296,27 +329,4 @@ const invalid = (rule: string): SluiceError =>
 function choicesAsked(body: Uint8Array): number {
   const n = Number(memberText(body, 'n') ?? 1)
   return Number.isSafeInteger(n) && n > 0 ? n : 1
-}
-
-/** What changes a text, and what only looks through it, which sees it as the provider sent it. */
-function reader(enforced: readonly Seeker[], observed: readonly Seeker[], context: string): Reader {
-  const edits = enforced.length === 0 ? null : new Redactor(enforced, context)
-  const looks = observed.length === 0 ? null : new Redactor(observed, context)
-  return {
-    get blocked() {
-      return edits?.blocked ?? false
-    },
-    push(text) {
-      looks?.push(text)
-      return edits?.push(text) ?? text
-    },
-    end() {
-      looks?.end()
-      return edits?.end() ?? ''
-    },
-    whole(text) {
-      looks?.whole(text)
-      return edits?.whole(text) ?? text
-    },
-  }
 }

@@ -6,7 +6,7 @@ import type { Finder, Found, Match } from './finder.ts'
 export const MAX_PATTERNS = 50
 export const MAX_PATTERN_CHARS = 1_000
 /** Instructions of RE2, of all patterns together: each character of a text may cost so many steps. */
-const MAX_PROGRAM = 5_000
+export const MAX_PROGRAM = 5_000
 
 const engine = (): typeof RE2JS => (load('re2js') as { readonly RE2JS: typeof RE2JS }).RE2JS
 

@@ -4,11 +4,11 @@
  * is told as not checked.
  */
 import type { ValidateFunction } from 'ajv'
-import type { RE2JS } from 're2js'
 import { isObject, type Json, type JsonObject } from '../../core/fold.ts'
 import { load } from '../../core/load.ts'
+import { Patterns } from './patterns.ts'
 import { PrefixCheck } from './prefix.ts'
-import { pointed } from './reference.ts'
+import { checkSize } from './size.ts'
 
 export interface JsonCheck {
   /** For an answer that is beginning. */
@@ -18,9 +18,6 @@ export interface JsonCheck {
 }
 
 const MAX_SCHEMA_CHARS = 64 << 10
-/** Schemas that a value may be held against, each reference counted as often as it is followed. */
-const MAX_CHECKS = 20_000
-const MAX_DEPTH = 64
 /** Compiled ones that are kept. */
 const MAX_KEPT = 200
 
@@ -55,10 +52,13 @@ export function compileSchema(text: string): JsonCheck {
   const known = kept.get(text)
   if (known !== undefined) return known
   if (text.length > MAX_SCHEMA_CHARS) throw new Error(`the schema has more than ${MAX_SCHEMA_CHARS} characters`)
-  const schema = parse(text)
-  if (!isObject(schema)) throw new Error('the schema is not a JSON object')
-  checkSize(schema)
-  const check = created(schema)
+  const parsed = parse(text)
+  if (!isObject(parsed)) throw new Error('the schema is not a JSON object')
+  // Its name for others; ajv has schemas of its own that it could be taken for
+  const { $id: _id, ...schema } = parsed
+  const patterns = new Patterns()
+  checkSize(schema, patterns)
+  const check = created(schema, patterns)
   // The oldest makes room: a service asks with the same few
   if (kept.size >= MAX_KEPT) kept.delete(kept.keys().next().value!)
   kept.set(text, check)
@@ -73,9 +73,8 @@ function parse(text: string): Json {
   }
 }
 
-function created(schema: JsonObject): JsonCheck {
+function created(schema: JsonObject, patterns: Patterns): JsonCheck {
   const { default: Create } = load('ajv') as { readonly default: Ajv }
-  const { RE2JS: Engine } = load('re2js') as { readonly RE2JS: typeof RE2JS }
   const ajv = new Create({
     strict: false,
     validateFormats: false,
@@ -84,8 +83,7 @@ function created(schema: JsonObject): JsonCheck {
     inlineRefs: false,
     logger: false,
     messages: false,
-    // A pattern of a client must not go back either
-    code: { regExp: Object.assign((source: string) => matcher(Engine, source), { code: 'regExp' }) },
+    code: { regExp: Object.assign((source: string) => patterns.matcher(source), { code: 'regExp' }) },
   })
   // The one of ajv compares each pair
   ajv.removeKeyword('uniqueItems')
@@ -110,45 +108,6 @@ function created(schema: JsonObject): JsonCheck {
   }
 }
 
-/** Ajv tells patterns apart by `toString`. */
-function matcher(Engine: typeof RE2JS, source: string): { test(text: string): boolean; toString(): string } {
-  const expression = Engine.compile(source)
-  return { test: (text) => expression.matcher(text).find(), toString: () => source }
-}
-
 function areUnique(wanted: boolean, items: readonly unknown[]): boolean {
   return !wanted || new Set(items.map((item) => JSON.stringify(item))).size === items.length
 }
-
-/** Throws where a value could be held against too many schemas, or against one without end. */
-function checkSize(root: JsonObject): void {
-  const sizes = new Map<Json, number>()
-  const open = new Set<Json>()
-  const sizeOf = (schema: Json | undefined, depth: number): number => {
-    if (typeof schema !== 'object' || schema === null) return 1
-    const known = sizes.get(schema)
-    if (known !== undefined) return known
-    if (open.has(schema)) throw new Error('the schema refers to itself')
-    if (depth > MAX_DEPTH) throw new Error(`the schema is nested deeper than ${MAX_DEPTH}`)
-    open.add(schema)
-    let size = 1
-    if (Array.isArray(schema)) for (const item of schema) size += sizeOf(item, depth + 1)
-    else
-      for (const key of Object.keys(schema)) {
-        if (DEFINITIONS.has(key) || DATA.has(key)) continue
-        const ref = key === '$ref' ? pointed(root, schema[key]) : schema[key]
-        if (ref === null && key === '$ref') throw new Error('the schema refers to something outside it')
-        size += sizeOf(ref, depth + 1)
-        if (key === '$dynamicRef' || key === '$recursiveRef') throw new Error(`the schema has a ${key}`)
-      }
-    open.delete(schema)
-    if (size > MAX_CHECKS) throw new Error(`the schema amounts to more than ${MAX_CHECKS} checks`)
-    sizes.set(schema, size)
-    return size
-  }
-  sizeOf(root, 0)
-}
-
-/** Members that are no schemas of their own where they stand. */
-const DEFINITIONS = new Set(['$defs', 'definitions'])
-const DATA = new Set(['enum', 'const', 'default', 'examples', 'required'])

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { depth } from '../../../test/depth.ts'
+import { expectInTime } from '../../../test/in-time.ts'
 import type { JsonObject } from '../../core/fold.ts'
 import { compileSchema } from './json-check.ts'
 import { PrefixCheck } from './prefix.ts'
@@ -119,4 +120,15 @@ it('an answer of 4 MB takes time in proportion, and bounded memory', () => {
   const deep = new PrefixCheck({})
   expect(deep.push('['.repeat(128))).toBe(true)
   expect(deep.push('[')).toBe(false)
+})
+
+it('a listed value takes no time for each of the others at each character', () => {
+  const values = Array.from({ length: 1_200 }, (_, i) => `${'a'.repeat(40)}${i}`)
+  const listed = Array.from({ length: 15 }, () => ({ enum: [...values, 7, 8.5] }))
+  const check = new PrefixCheck({ type: 'array', items: { anyOf: listed } })
+  const item = `"${values[777]}",7,8.5`
+  const began = performance.now()
+  expect(check.push(`[${Array.from({ length: 1_000 }, () => item).join(',')}`)).toBe(true)
+  expectInTime(performance.now() - began, 500)
+  expect(check.push(`,"${'a'.repeat(40)}x`)).toBe(false)
 })

@@ -5,10 +5,19 @@
  * It may take what is invalid, never the reverse.
  */
 import { isObject, type Json, type JsonObject, own } from '../../core/fold.ts'
+import {
+  type Fits,
+  isWhole,
+  listedOf,
+  memberOf,
+  narrowed,
+  type Options,
+  ofType,
+  textsOf,
+  typeOf,
+  typesOf,
+} from './options.ts'
 import { pointed } from './reference.ts'
-
-/** Schemas that a value may match, one of which is enough. Null: anything. */
-type Options = readonly JsonObject[] | null
 
 interface Frame {
   readonly kind: 'object' | 'array'
@@ -25,6 +34,8 @@ interface Token {
   text: string
   escaped: boolean
   tooLong: boolean
+  /** Of the values that are listed, those that it may become; null: it may be any text. */
+  fits: readonly Fits[] | null
 }
 
 const MAX_DEPTH = 128
@@ -90,7 +101,7 @@ export class PrefixCheck {
       case 'first-name':
         if (c === '}' && this.#expected === 'first-name') return this.#close('object')
         if (c !== '"') return false
-        this.#token = { kind: 'name', text: '', escaped: false, tooLong: false }
+        this.#token = begun('name')
         return true
       case 'first-item':
         if (c === ']') return this.#close('array')
@@ -119,20 +130,19 @@ export class PrefixCheck {
       }
       case '"':
         if (ofType(this.#options, 'string')?.length === 0) return false
-        this.#token = { kind: 'text', text: '', escaped: false, tooLong: false }
+        this.#token = begun('text', textsOf(this.#options))
         return true
       default:
-        return this.#bare(c)
+        return ofType(this.#options, bareType(c))?.length !== 0 && this.#bare(c)
     }
   }
 
   /** A number or a literal, as far as it has been read. */
   #bare(text: string): boolean {
     const literal = LITERALS[text[0]]
-    const type = literal === undefined ? 'number' : literal === 'null' ? 'null' : 'boolean'
     const isPossible = literal === undefined ? NUMBER.test(text) : literal.startsWith(text)
-    if (!isPossible || text.length > 400 || ofType(this.#options, type)?.length === 0) return false
-    this.#token = { kind: 'bare', text, escaped: false, tooLong: false }
+    if (!isPossible || text.length > 400) return false
+    this.#token = { ...begun('bare'), text }
     return true
   }
 
@@ -157,9 +167,12 @@ export class PrefixCheck {
       token.tooLong = true
       return true
     }
+    // What is spelled with escapes is compared at its end
+    if (c === '\\') token.fits = null
+    const at = token.text.length
     token.text += c
-    // Of an enumeration nothing else may begin
-    return token.kind === 'name' || token.text.includes('\\') || mayBecome(this.#options, token.text)
+    token.fits &&= token.fits.map((fits) => narrowed(fits, at, c)).filter(({ from, to }) => from < to)
+    return token.fits?.length !== 0
   }
 
   #textEnds({ text, tooLong }: Token): boolean {
@@ -171,8 +184,8 @@ export class PrefixCheck {
     const options = ofType(this.#options, typeOf(value))
     if (options === null) return true
     return options.some((schema) => {
-      const listed = valuesOf(schema)
-      if (listed !== null && !listed.some((each) => each === value || typeof each === 'object')) return false
+      const listed = listedOf(schema)
+      if (listed !== null && !listed.values.has(value)) return false
       return !typesOf(schema)?.includes('integer') || typeof value !== 'number' || isWhole(schema, value)
     })
   }
@@ -246,48 +259,13 @@ export class PrefixCheck {
   }
 }
 
-/** Those that a value of this type may match. */
-function ofType(options: Options, type: string): Options {
-  if (options === null) return null
-  return options.filter((schema) => {
-    const types = typesOf(schema)
-    if (types !== null && !types.includes(type) && !(type === 'number' && types.includes('integer'))) return false
-    const listed = valuesOf(schema)
-    return listed === null || listed.some((value) => typeOf(value) === type)
-  })
+const begun = (kind: Token['kind'], fits: Token['fits'] = null): Token => {
+  return { kind, text: '', escaped: false, tooLong: false, fits }
 }
 
-function typesOf({ type }: JsonObject): readonly Json[] | null {
-  return typeof type === 'string' ? [type] : Array.isArray(type) ? type : null
-}
-
-function valuesOf(schema: JsonObject): readonly Json[] | null {
-  if (Object.hasOwn(schema, 'const')) return [schema['const']]
-  return Array.isArray(schema['enum']) ? schema['enum'] : null
-}
-
-const typeOf = (value: Json): string => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value)
-
-const isWhole = (schema: JsonObject, value: number): boolean =>
-  Number.isInteger(value) || typesOf(schema)!.includes('number')
-
-function mayBecome(options: Options, text: string): boolean {
-  return (
-    options === null ||
-    options.some((schema) => {
-      const listed = valuesOf(schema)
-      const types = typesOf(schema)
-      if (types !== null && !types.includes('string')) return false
-      return listed === null || listed.some((value) => typeof value === 'string' && value.startsWith(text))
-    })
-  )
-}
-
-/** What a member of this name must match; false: there may be none. */
-function memberOf(schema: JsonObject, name: string): Json {
-  const { properties, additionalProperties: others } = schema
-  const known = isObject(properties) ? own(properties, name) : undefined
-  return known ?? others ?? true
+function bareType(c: string): string {
+  const literal = LITERALS[c]
+  return literal === undefined ? 'number' : literal === 'null' ? 'null' : 'boolean'
 }
 
 /** A text of JSON, without its quotes; undefined: it is none. */
