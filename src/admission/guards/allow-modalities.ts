@@ -42,9 +42,13 @@ export const allowModalities = defineGuard(
 const refusal = (param: string, what: string): SluiceError =>
   new SluiceError('modality_not_allowed', { param, message: `This tenant may not ${what} (guard allow-modalities).` })
 
-function kindsOf({ content, audio, images }: JsonRecord): readonly string[] {
-  const kinds: string[] = []
-  if (Array.isArray(content)) for (const part of content) kinds.push(isRecord(part) ? kindOf(part) : 'text')
+/** Of a message, or of a part that has parts of its own, as a tool's result. */
+function kindsOf({ content, audio, images }: JsonRecord, kinds: string[] = []): readonly string[] {
+  if (Array.isArray(content))
+    for (const part of content) {
+      kinds.push(isRecord(part) ? kindOf(part) : 'text')
+      if (isRecord(part)) kindsOf(part, kinds)
+    }
   if (isRecord(audio)) kinds.push('audio')
   if (Array.isArray(images)) kinds.push('image')
   return kinds

@@ -34,7 +34,12 @@ export const allowTools = defineGuard(
 
 const quoted = (name: string): string => JSON.stringify(name.slice(0, 64))
 
-function toolsOf({ tools, functions, web_search_options: search }: JsonRecord): readonly Tool[] {
+/** By which some providers search the web: OpenAI, xAI, Alibaba. */
+const SEARCHES = ['web_search_options', 'search_parameters', 'enable_search']
+
+function toolsOf(request: JsonRecord): readonly Tool[] {
+  const { tools, functions, plugins } = request
+  const searches = SEARCHES.filter((name) => (request[name] ?? false) !== false)
   const named = (list: unknown, param: string, nameOf: (tool: JsonRecord) => unknown): readonly Tool[] =>
     !Array.isArray(list)
       ? []
@@ -45,7 +50,9 @@ function toolsOf({ tools, functions, web_search_options: search }: JsonRecord): 
   return [
     ...named(tools, 'tools', toolName),
     ...named(functions, 'functions', ({ name }) => name),
-    ...(search === undefined || search === null ? [] : [{ name: 'web_search', param: 'web_search_options' }]),
+    // OpenRouter's
+    ...named(plugins, 'plugins', ({ id }) => id),
+    ...searches.map((param) => ({ name: 'web_search', param })),
   ]
 }
 

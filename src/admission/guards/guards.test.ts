@@ -29,6 +29,8 @@ describe('allow-tools', () => {
     ['a custom one', { tools: [{ type: 'custom', custom: { name: 'sh' } }] }, ['tool_not_allowed', 'tools[0]']],
     ['one of the provider', { tools: [{ type: 'code_interpreter' }] }, ['tool_not_allowed', 'tools[0]']],
     ['one without a name', { tools: [made(7)] }, ['tool_not_allowed', 'tools[0]']],
+    ['a search', { search_parameters: { mode: 'auto' }, enable_search: false, plugins: [] }, null],
+    ['a plugin', { plugins: [{ id: 'web' }] }, ['tool_not_allowed', 'plugins[0]']],
     [
       'one of the provider under the name of another',
       { tools: [{ type: 'code_interpreter', function: { name: 'read_file' }, custom: { name: 'read_file' } }] },
@@ -46,7 +48,10 @@ describe('allow-tools', () => {
     expect(codeAt(guards, request)).toEqual(refused)
   })
   it('an empty list allows none', () => {
-    expect(codeAt([{ guard: 'allow-tools', tools: [] }], { tools: [made('a')] })).not.toBe(null)
+    const none: readonly GuardInput[] = [{ guard: 'allow-tools', tools: [] }]
+    expect(codeAt(none, { tools: [made('a')] })).not.toBe(null)
+    for (const name of ['web_search_options', 'search_parameters', 'enable_search'])
+      expect(codeAt(none, { [name]: true })).toEqual(['tool_not_allowed', name])
   })
 })
 
@@ -68,6 +73,11 @@ describe('allow-modalities', () => {
     [
       'an image without a type',
       { messages: [user([{ text: 'a', image_url: { url: 'https://example.com/a.png' } }])] },
+      ['modality_not_allowed', 'messages[0].content'],
+    ],
+    [
+      'an image in what a tool returned',
+      { messages: [user([{ type: 'tool_result', content: [{ type: 'text', text: 'a' }, { type: 'image' }] }])] },
       ['modality_not_allowed', 'messages[0].content'],
     ],
     ['text without a type', { messages: [user([{ text: 'a' }, { type: null, text: 'b' }, 'c'])] }, null],

@@ -122,6 +122,8 @@ it.each([
   'AKIA is a beginning, AKIAIOSFODNN7EXAMPL too short',
   'eyJhbGciOiJIUzI1NiJ9 alone',
   'A file begins with -----BEGIN PRIVATE KEY----- and so on',
+  '-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----',
+  '"-----BEGIN PRIVATE KEY-----", 12: "-----END PRIVATE KEY-----"',
   'xghp_0123456789abcdefghijklmnopqrstuvwxyzAB',
   'ghp_short ghp_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG',
 ])('is no secret: %s', (text) => {
@@ -147,6 +149,12 @@ it.each<[string, (key: string) => string]>([
   ['JSON within JSON within JSON', (key) => JSON.stringify([JSON.stringify([JSON.stringify([key])])])],
   ['lines that are indented', (key) => `key: |\n${key.replace(/^/gm, ' '.repeat(16))}`],
   ['lines that are indented, in JSON', (key) => JSON.stringify({ key: key.replace(/^/gm, '\t\t\t\t\t\t') })],
+  ['lines that are numbered', (key) => key.replace(/^/gm, '     7\t')],
+  ['lines that are numbered, in JSON', (key) => JSON.stringify(key.replace(/^/gm, '    12→'))],
+  ['lines that are quoted', (key) => key.replace(/^/gm, '> ')],
+  ['lines that were removed', (key) => key.replace(/^/gm, '-')],
+  ['lines of a comment', (key) => JSON.stringify(key.replace(/^/gm, '   # '))],
+  ['texts that are put together', (key) => key.replaceAll('\n', '\\n" +\n    "')],
   ['Windows’ lines', (key) => JSON.stringify(key.replaceAll('\n', '\r\n\r\n'))],
   ['an encrypted key', (key) => key.replace('\n', '\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A\n\n')],
 ])('a private key in %s', (_name, within) => {
@@ -166,6 +174,7 @@ it.each([
   ['\\u003e', '\\u003c'],
   ['\\\\u003E', '"'],
   ['?key%3D', '%26'],
+  ['\\x3e', '\\x3c'],
 ])('a key after %s', (before, after) => {
   const { pieces } = samples(seeded(10))
   const token = 'AKIAIOSFODNN7EXAMPLE'

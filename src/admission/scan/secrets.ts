@@ -24,8 +24,11 @@ const DASHES = '-----'
 const LABEL = /^[A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----/
 const MAX_LABEL = 48
 const KEY_TEXT = chars('A-Za-z0-9+/=')
-/** Line breaks and what indents a line, as they are or as JSON spells them, within JSON within a text too. */
-const BREAK = /^(?:\s|\\{1,8}[rnt])*/
+/**
+ * Line breaks, and what stands before a line: blanks, its number, the marks of quotes, comments, diffs and strings. As
+ * they are or as JSON spells them, within JSON within a text too.
+ */
+const BREAK = /^(?:[\s>#*|"',;:+→-]|\\{1,8}[rnt"]|\d{1,6}(?=[\s:|→\\-]))*/
 /** With all that is before it, and enough of the key's text, it can be held back. */
 const MAX_BREAK = 56
 /** The beginning of another one. */

@@ -46,7 +46,7 @@ export const isWordAt = (text: string, at: number): boolean => at < text.length 
 
 /** In JSON that is text itself, as a tool call's arguments, a letter before a word may be part of "\n". */
 const ESCAPED = chars('nrtbf')
-const [BACKSLASH, PERCENT, LETTER_U] = [0x5c, 0x25, 0x75]
+const [BACKSLASH, PERCENT, LETTER_U, LETTER_X] = [0x5c, 0x25, 0x75, 0x78]
 const HEX = chars('0-9a-fA-F')
 
 /** Does a word begin here? */
@@ -59,10 +59,14 @@ export function beginsWord(text: string, at: number): boolean {
 /** Of the longest escape. */
 export const ESCAPE_CHARS = 6
 
-/** Also "\u003e", as JSON spells what HTML must not have, and "%3D" of an address. */
+/** Also "\u003e", as JSON spells what HTML must not have, "\x3e" of other languages, and "%3D" of an address. */
 export const beginsAfterEscape = (text: string, at: number): boolean =>
   (at > 1 && has(ESCAPED, text.charCodeAt(at - 1)) && text.charCodeAt(at - 2) === BACKSLASH) ||
   (at > 2 && text.charCodeAt(at - 3) === PERCENT && isHex(text, at - 2, at)) ||
+  (at > 3 &&
+    text.charCodeAt(at - 3) === LETTER_X &&
+    text.charCodeAt(at - 4) === BACKSLASH &&
+    isHex(text, at - 2, at)) ||
   (at > 5 && text.charCodeAt(at - 5) === LETTER_U && text.charCodeAt(at - 6) === BACKSLASH && isHex(text, at - 4, at))
 
 function isHex(text: string, from: number, to: number): boolean {

@@ -11,7 +11,8 @@ export const REFUSED = ['api_base', 'base_url', 'api_key', 'headers', 'extra_hea
 const READ = new Set([
   ...['model', 'messages', 'input', 'stream', 'stream_options', 'n', 'max_tokens', 'max_completion_tokens'],
   ...['n_predict', 'num_predict', 'max_new_tokens', 'max_output_tokens'],
-  ...['tools', 'functions', 'web_search_options', 'modalities', 'response_format'],
+  ...['tools', 'functions', 'plugins', 'modalities', 'response_format'],
+  ...['web_search_options', 'search_parameters', 'enable_search'],
   ...['user', 'safety_identifier', 'metadata', 'sluice'],
   ...REFUSED,
 ])
