@@ -1,8 +1,9 @@
 /** Holds the content of each choice against a JSON Schema, while it arrives and when the answer is complete. */
 import { reasonOf } from '../../core/delta.ts'
 import { choiceIndex, isObject, type Json, type JsonObject } from '../../core/fold.ts'
+import type { Unscanned } from '../../core/ruling.ts'
 import { Redactor, type Seeker } from '../scan/redactor.ts'
-import type { JsonCheck } from '../schema/json-check.ts'
+import { type JsonCheck, TOO_LONG } from '../schema/json-check.ts'
 import type { PrefixCheck } from '../schema/prefix.ts'
 
 interface Content {
@@ -24,14 +25,14 @@ const CUT = new Set(['length', 'max_tokens', 'model_length', 'content_filter'])
 export class Matching {
   readonly #check: JsonCheck
   readonly #restoring: Seeker | null
-  readonly #onParts: () => void
+  readonly #onMissed: (what: Unscanned) => void
   readonly #contents = new Map<number, Content>()
 
-  /** `restoring`: what was hidden from the provider. `onParts`: a content is no text, which can't be checked. */
-  constructor(check: JsonCheck, restoring: Seeker | null, onParts: () => void) {
+  /** `restoring`: what was hidden from the provider. `onMissed`: a content can't be checked. */
+  constructor(check: JsonCheck, restoring: Seeker | null, onMissed: (what: Unscanned) => void) {
     this.#check = check
     this.#restoring = restoring
-    this.#onParts = onParts
+    this.#onMissed = onMissed
   }
 
   /** Text of a choice. Returns the rule that it breaks, or null; once one is broken, null. */
@@ -65,14 +66,15 @@ export class Matching {
       const broken = this.#goesOn(content, left)
       if (broken !== null) return broken
       const problem = content.text === '' ? null : this.#check.problemOf(content.text)
-      if (problem !== null) return problem
+      if (problem === TOO_LONG) this.#onMissed('too_long')
+      else if (problem !== null) return problem
     }
     return null
   }
 
   #piece(index: number, { content, tool_calls: calls, function_call: call }: JsonObject): string | null {
     if ((Array.isArray(calls) && calls.length > 0) || isObject(call)) this.#contentOf(index).calls = true
-    if (isParts(content)) this.#onParts()
+    if (isParts(content)) this.#onMissed('parts')
     return typeof content === 'string' ? this.add(index, content) : null
   }
 

@@ -526,6 +526,31 @@ describe('a schema', () => {
     }
   })
 
+  it('whose patterns are too slow for an answer is told as not checked', () => {
+    const slow = JSON.stringify({ pattern: '(?:[a-z]?){1000}(?:[a-z]?){1000}[0-9]$' })
+    const unscanned = (length: number): unknown => {
+      const one = staged([{ ...guard, schema: slow } as GuardInput])
+      one.chunk({ content: `"${'a'.repeat(length)}1"` })
+      one.done()
+      expect(one.ends).toEqual([{ kind: 'done' }])
+      return one.rulings()['json-schema']?.['unscanned']
+    }
+    expect(unscanned(100)).toBe(undefined)
+    expect(unscanned(20_000)).toEqual(['too_long'])
+    // The next answer has all of the time again
+    expect(unscanned(100)).toBe(undefined)
+  })
+
+  it('holds back few of the chunks that an upstream sends after its end', () => {
+    const one = staged([guard], { request })
+    one.chunk({ content: VALID })
+    one.finish()
+    for (let i = 0; i < 100; i++) one.chunk({})
+    expect(one.records.length).toBeGreaterThan(30)
+    one.done()
+    expect([one.records.length, one.ends]).toEqual([102, [{ kind: 'done' }]])
+  })
+
   it('in the shadow delays nothing, and counts an answer once', () => {
     const one = staged([{ ...guard, mode: 'shadow' } as GuardInput], { request })
     streamed(one, 'Here it is', 3)

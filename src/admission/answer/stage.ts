@@ -150,7 +150,7 @@ export class AnswerStage implements Stage {
     return this.#ofKind('schema').flatMap((by) => {
       const check = by.part.own ?? this.#asked(body, by.tally)
       if (check === null) return []
-      const matching = new Matching(check, restoring, () => by.tally.missed('parts'))
+      const matching = new Matching(check, restoring, (what) => by.tally.missed(what))
       // What was shown can't be taken back: continued, it would fail again
       const broken = prefix === undefined ? null : matching.add(0, prefix)
       if (broken !== null) this.#invalid(by, broken)

@@ -6,16 +6,19 @@
 import type { ValidateFunction } from 'ajv'
 import { isObject, type Json, type JsonObject } from '../../core/fold.ts'
 import { load } from '../../core/load.ts'
-import { Patterns } from './patterns.ts'
+import { Patterns, TooManySteps } from './patterns.ts'
 import { PrefixCheck } from './prefix.ts'
 import { checkSize } from './size.ts'
 
 export interface JsonCheck {
   /** For an answer that is beginning. */
   begin(): PrefixCheck
-  /** Null: the whole text is valid. Else the rule of the schema that it breaks, or "json". */
+  /** Null: the whole text is valid. Else the rule of the schema that it breaks, "json", or `TOO_LONG`. */
   problemOf(text: string): string | null
 }
+
+/** No rule: the text is too long for the patterns of its schema. */
+export const TOO_LONG = 'too_long'
 
 const MAX_SCHEMA_CHARS = 64 << 10
 /** Compiled ones that are kept. */
@@ -103,7 +106,13 @@ function created(schema: JsonObject, patterns: Patterns): JsonCheck {
       } catch {
         return 'json'
       }
-      return validate(value) ? null : (validate.errors?.[0]?.keyword ?? 'schema')
+      patterns.begin()
+      try {
+        return validate(value) ? null : (validate.errors?.[0]?.keyword ?? 'schema')
+      } catch (thrown) {
+        if (thrown instanceof TooManySteps) return TOO_LONG
+        throw thrown
+      }
     },
   }
 }

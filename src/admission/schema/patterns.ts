@@ -3,6 +3,12 @@ import type { RE2JS } from 're2js'
 import { load } from '../../core/load.ts'
 import { MAX_PATTERN_CHARS, MAX_PROGRAM } from '../scan/patterns.ts'
 
+/** Of one answer: instructions times characters. The slowest patterns take 60 ns for each, common ones far less. */
+const MAX_STEPS = 32 << 20
+
+/** Thrown by a matcher: the answer is too long for the patterns. */
+export class TooManySteps extends Error {}
+
 interface Taken {
   readonly size: number
   /** Ajv tells patterns apart by `toString`. */
@@ -12,10 +18,16 @@ interface Taken {
 export class Patterns {
   readonly #taken = new Map<string, Taken>()
   #size = 0
+  #stepsLeft = 0
 
   /** Its size, in instructions of RE2. Throws where it is no expression of RE2, or there are too many. */
   take(source: string): number {
     return this.#of(source).size
+  }
+
+  /** Another answer is matched. */
+  begin(): void {
+    this.#stepsLeft = MAX_STEPS
   }
 
   matcher(source: string): Taken['matcher'] {
@@ -27,7 +39,14 @@ export class Patterns {
     if (known !== undefined) return known
     if (source.length > MAX_PATTERN_CHARS)
       throw new Error(`a pattern of the schema has more than ${MAX_PATTERN_CHARS} characters`)
-    const taken = compiled(source)
+    const expression = compiled(source)
+    const size = expression.programSize()
+    const test = (text: string): boolean => {
+      this.#stepsLeft -= size * text.length
+      if (this.#stepsLeft < 0) throw new TooManySteps()
+      return expression.matcher(text).find()
+    }
+    const taken: Taken = { size, matcher: { test, toString: () => source } }
     this.#size += taken.size
     if (this.#size > MAX_PROGRAM) throw new Error('the patterns of the schema are too large: write shorter repetitions')
     this.#taken.set(source, taken)
@@ -35,16 +54,11 @@ export class Patterns {
   }
 }
 
-function compiled(source: string): Taken {
+function compiled(source: string): RE2JS {
   const { RE2JS: Engine } = load('re2js') as { readonly RE2JS: typeof RE2JS }
-  let expression: RE2JS
   try {
-    expression = Engine.compile(source)
+    return Engine.compile(source)
   } catch {
     throw new Error('a pattern of the schema is not an expression of RE2')
-  }
-  return {
-    size: expression.programSize(),
-    matcher: { test: (text) => expression.matcher(text).find(), toString: () => source },
   }
 }
