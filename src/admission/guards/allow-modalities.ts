@@ -32,7 +32,7 @@ export const allowModalities = defineGuard(
         const refused = isRecord(message) ? kindsOf(message).find((kind) => !mayBring.has(kind)) : undefined
         if (refused !== undefined) return refusal(`messages[${i}].content`, `send ${refused}`)
       }
-      const asked = Array.isArray(modalities) ? modalities : []
+      const asked: readonly unknown[] = Array.isArray(modalities) ? modalities : isGiven(modalities) ? [modalities] : []
       const wanted = asked.find((kind) => !mayAsk.has(String(kind)))
       return wanted === undefined ? null : refusal('modalities', 'ask for that kind of content')
     }
@@ -42,6 +42,8 @@ export const allowModalities = defineGuard(
 const refusal = (param: string, what: string): SluiceError =>
   new SluiceError('modality_not_allowed', { param, message: `This tenant may not ${what} (guard allow-modalities).` })
 
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null
+
 /** Of a message, or of a part that has parts of its own, as a tool's result. */
 function kindsOf({ content, audio, images }: JsonRecord, kinds: string[] = []): readonly string[] {
   if (Array.isArray(content))
@@ -49,8 +51,8 @@ function kindsOf({ content, audio, images }: JsonRecord, kinds: string[] = []): 
       kinds.push(isRecord(part) ? kindOf(part) : 'text')
       if (isRecord(part)) kindsOf(part, kinds)
     }
-  if (isRecord(audio)) kinds.push('audio')
-  if (Array.isArray(images)) kinds.push('image')
+  if (isGiven(audio)) kinds.push('audio')
+  if (isGiven(images)) kinds.push('image')
   return kinds
 }
 

@@ -40,13 +40,14 @@ const SEARCHES = ['web_search_options', 'search_parameters', 'enable_search']
 function toolsOf(request: JsonRecord): readonly Tool[] {
   const { tools, functions, plugins } = request
   const searches = SEARCHES.filter((name) => (request[name] ?? false) !== false)
-  const named = (list: unknown, param: string, nameOf: (tool: JsonRecord) => unknown): readonly Tool[] =>
-    !Array.isArray(list)
-      ? []
-      : list.map((tool, i) => {
-          const name = isRecord(tool) ? nameOf(tool) : null
-          return { name: typeof name === 'string' ? name : '', param: `${param}[${i}]` }
-        })
+  const named = (list: unknown, param: string, nameOf: (tool: JsonRecord) => unknown): readonly Tool[] => {
+    if (list === undefined || list === null) return []
+    if (!Array.isArray(list)) return [{ name: '', param }]
+    return list.map((tool, i) => {
+      const name = isRecord(tool) ? nameOf(tool) : null
+      return { name: typeof name === 'string' ? name : '', param: `${param}[${i}]` }
+    })
+  }
   return [
     ...named(tools, 'tools', toolName),
     ...named(functions, 'functions', ({ name }) => name),

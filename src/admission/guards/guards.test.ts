@@ -42,6 +42,7 @@ describe('allow-tools', () => {
       ['tool_not_allowed', 'tools[0]'],
     ],
     ['one without a type', { tools: [{ function: { name: 'read_file' } }, { custom: { name: 'read_me' } }] }, null],
+    ['no list', { tools: { type: 'code_interpreter' } }, ['tool_not_allowed', 'tools']],
     ['no object', { tools: ['read_file'] }, ['tool_not_allowed', 'tools[0]']],
     ['an old function', { functions: [{ name: 'write' }] }, ['tool_not_allowed', 'functions[0]']],
   ])('%s', (_name, request, refused) => {
@@ -81,6 +82,13 @@ describe('allow-modalities', () => {
       ['modality_not_allowed', 'messages[0].content'],
     ],
     ['text without a type', { messages: [user([{ text: 'a' }, { type: null, text: 'b' }, 'c'])] }, null],
+    ['no list', { messages: [user('a')], modalities: 'audio' }, ['modality_not_allowed', 'modalities']],
+    [
+      'an image beside the content',
+      { messages: [{ ...user('a'), images: 'AAAA' }] },
+      ['modality_not_allowed', 'messages[0].content'],
+    ],
+    ['no sound', { messages: [{ role: 'assistant', content: 'a', audio: null }], modalities: null }, null],
     [
       'to be answered in sound',
       { messages: [user('a')], modalities: ['text', 'audio'] },
