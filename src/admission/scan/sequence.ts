@@ -60,14 +60,16 @@ export function beginsWord(text: string, at: number): boolean {
 export const ESCAPE_CHARS = 6
 
 /** Also "\u003e", as JSON spells what HTML must not have, "\x3e" of other languages, and "%3D" of an address. */
-export const beginsAfterEscape = (text: string, at: number): boolean =>
-  (at > 1 && has(ESCAPED, text.charCodeAt(at - 1)) && text.charCodeAt(at - 2) === BACKSLASH) ||
-  (at > 2 && text.charCodeAt(at - 3) === PERCENT && isHex(text, at - 2, at)) ||
-  (at > 3 &&
-    text.charCodeAt(at - 3) === LETTER_X &&
-    text.charCodeAt(at - 4) === BACKSLASH &&
-    isHex(text, at - 2, at)) ||
-  (at > 5 && text.charCodeAt(at - 5) === LETTER_U && text.charCodeAt(at - 6) === BACKSLASH && isHex(text, at - 4, at))
+export function beginsAfterEscape(text: string, at: number): boolean {
+  if (at < 2) return false
+  const [last, second] = [text.charCodeAt(at - 1), text.charCodeAt(at - 2)]
+  if (second === BACKSLASH) return has(ESCAPED, last)
+  if (at < 3 || !has(HEX, last) || !has(HEX, second)) return false
+  const third = text.charCodeAt(at - 3)
+  if (third === PERCENT) return true
+  if (third === LETTER_X) return text.charCodeAt(at - 4) === BACKSLASH
+  return text.charCodeAt(at - 5) === LETTER_U && text.charCodeAt(at - 6) === BACKSLASH && isHex(text, at - 4, at - 2)
+}
 
 function isHex(text: string, from: number, to: number): boolean {
   for (let i = from; i < to; i++) if (!has(HEX, text.charCodeAt(i))) return false
