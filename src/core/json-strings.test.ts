@@ -43,7 +43,8 @@ it('whatever the JSON, it visits each text with its way, and changes what JSON.p
       const edited = edit(JSON.stringify(json, null, space), (text, names) =>
         text.includes('a') ? `${text}:${names.join('.')}` : text,
       )
-      expect(JSON.parse(edited)).toEqual(changed(json, []))
+      // As text: V8's JSON.parse takes a name with an escape for another one that it has seen, now and then
+      expect(edited).toBe(JSON.stringify(changed(json, []), null, space))
     }),
     { numRuns: depth(10_000, 500) },
   )

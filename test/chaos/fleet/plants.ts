@@ -26,9 +26,10 @@ export const PLANTS: readonly Plant[] = [
     edits: [
       [
         'engines/redis/lua/commit.lua',
-        "if fence ~= string.format('%s:%.0f', term, number) then return { 'fenced', tostring(fence) } end",
+        "if of ~= term or tonumber(expected) < number then return { 'fenced', tostring(fence) } end",
         '',
       ],
+      ['engines/redis/lua/commit.lua', "if tonumber(expected) > number then return { 'in' } end", ''],
     ],
     events: eventsOf('stop the coordinator', 'cut the coordinator off'),
     times: 3,
@@ -38,7 +39,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'no fence for attempts',
     edits: [
       ['engines/redis/lua/append.lua', 'return row and string.sub(row, 1, #fence) == fence', 'return true'],
-      ['engines/redis/lua/append.lua', 'if length == number + 1 then return true end', 'if true then return true end'],
+      ['engines/redis/lua/append.lua', 'if length == number + 1 then', 'if true then'],
       ['engines/redis/lua/append.lua', 'if first ~= head + 1 then', 'if false then'],
     ],
     events: eventsOf('stop a worker', 'cut a link'),
