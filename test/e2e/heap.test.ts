@@ -12,7 +12,7 @@ import { freePort } from '../free-port.ts'
 import type { Heap } from './heap-watch.ts'
 import { type Server, startServer } from './server.ts'
 
-const JOBS = depth(20_000, 4_000)
+const JOBS = depth(40_000, 4_000)
 /** Compiled code, caches and tables as large as they will be. */
 const WARM_UP = depth(12_000, 6_000)
 /** Mostly about 100. A Set of one name that was cleared for each job made it 220, Maps of jobs 800 to 1,400. */

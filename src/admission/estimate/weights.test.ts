@@ -69,6 +69,18 @@ describe('what is learned', () => {
     for (let i = 0; i < 500; i++) some.accepted(`job_${i}`, asked, weight)
     for (let i = 0; i < 500; i++) end(some, `job_${i}`, Math.round(OWN * 1.3))
     expect(some.weigh(asked).tokens / OWN).toBeLessThan(1.35)
+    expect(some.weigh(asked).tokens / OWN).toBeGreaterThan(1.15)
+  })
+
+  it('goes on where a few that take for ever are remembered', () => {
+    const some = weights()
+    const weight = some.weigh(asked)
+    for (let i = 0; i < 100; i++) some.accepted(`stays_${i}`, asked, weight)
+    for (let i = 0; i < 400; i++) {
+      some.accepted(`job_${i}`, asked, weight)
+      end(some, `job_${i}`, 2 * OWN)
+    }
+    expect(some.weigh(asked).tokens / OWN).toBeGreaterThan(1.3)
   })
 
   it.each<[string, Partial<Ended>]>([
@@ -109,12 +121,13 @@ describe('what is learned', () => {
   it('is bounded: what was long ago is forgotten', () => {
     const some = weights()
     const weight = some.weigh(asked)
+    const turn = (i: number) => ({ ...asked, conversation: `c${i}` })
     some.accepted('first', asked, weight)
-    for (let i = 0; i < 20_000; i++) some.accepted(`job_${i}`, asked, weight)
+    for (let i = 0; i < 20_000; i++) some.accepted(`job_${i}`, turn(i), weight)
     end(some, 'first', 4 * OWN)
     expect(some.weigh(asked).tokens).toBe(OWN)
     end(some, 'job_10001', 4 * OWN)
-    expect(some.weigh(asked).tokens).toBeGreaterThan(OWN)
+    expect(some.weigh(turn(10_001)).tokens).toBeGreaterThan(4 * OWN)
   })
 
   it('is learned once, however often the end is told', () => {

@@ -15,11 +15,20 @@ import type { Vocabulary } from './vocabulary.ts'
 /** Jobs that have not ended, and conversations: as many at least are remembered. */
 const MAX_REMEMBERED = 10_000
 
+/** While so many jobs are remembered, of others that are in no conversation every so many-th is. */
+const [FEW, ONE_OF] = [16, 16]
+
 /** Of a job. */
 export interface Ended {
   readonly state: JobState
   readonly usage?: Usage
   readonly timing?: Timing
+}
+
+interface Kind {
+  readonly model: string
+  readonly name: string
+  readonly family: string
 }
 
 interface Sent {
@@ -33,7 +42,9 @@ export class Weights implements Port {
   readonly #vocabulary: Vocabulary
   readonly #salt: number
   readonly #factors = new Factors()
+  #kind: Kind = { model: '', name: '', family: '' }
   readonly #sent = new Recent<Sent>()
+  #passed = 0
   /** Tokens of a conversation that its next turn brings along, as its last one was reported. */
   readonly #conversations = new Recent<number>()
 
@@ -44,11 +55,10 @@ export class Weights implements Port {
   }
 
   weigh({ tenant, model, conversation, prompt }: Weighed): Weight {
-    const name = plainName(model)
+    const { name, family } = this.#kindOf(model)
     const { tokens, exact } = this.#count(prompt, name)
     const before =
       conversation === undefined ? undefined : this.#conversations.get(conversationKey(tenant, conversation))
-    const family = familyOf(name)
     const corrected = tokens * this.#factors.get(tenant, family)
     return {
       tokens: Math.max(1, Math.round(corrected) + (before ?? 0)),
@@ -57,6 +67,15 @@ export class Weights implements Port {
       family,
       isPlain: conversation === undefined && prompt.media.length === 0 && prompt.unreadBytes === 0,
     }
+  }
+
+  /** Most requests are for the model of the one before: then they share its strings, too. */
+  #kindOf(model: string): Kind {
+    if (model !== this.#kind.model) {
+      const name = plainName(model)
+      this.#kind = { model, name, family: familyOf(name) }
+    }
+    return this.#kind
   }
 
   #count({ texts, media, frameTokens, syntaxTokens, unreadBytes }: Prompt, name: string) {
@@ -73,7 +92,13 @@ export class Weights implements Port {
     { tenant, conversation }: Pick<Weighed, 'tenant' | 'conversation'>,
     { own, family, isPlain }: Weight,
   ): void {
-    if (isPlain || conversation !== undefined) this.#sent.set(job, { tenant, family, own, conversation })
+    if (conversation !== undefined || (isPlain && this.#isSampled()))
+      this.#sent.set(job, { tenant, family, own, conversation })
+  }
+
+  /** Of many at once a few teach as much, and what is remembered of each outlives it until a major collection. */
+  #isSampled(): boolean {
+    return this.#sent.size < FEW || ++this.#passed % ONE_OF === 0
   }
 
   /** May be called again for the same job. */
@@ -99,6 +124,10 @@ const conversationKey = (tenant: TenantId, conversation: string): string => `${t
 class Recent<V extends object | number> {
   #young = new Table<string, V>()
   #old = new Table<string, V>()
+
+  get size(): number {
+    return this.#young.size + this.#old.size
+  }
 
   get(key: string): V | undefined {
     return this.#young.get(key) ?? this.#old.get(key)
