@@ -1,5 +1,6 @@
 /** Which schemas are used: what they may cost is bounded, whoever wrote them. */
 import { describe, expect, it } from 'vitest'
+import { expectInTime } from '../../../test/in-time.ts'
 import type { Json, JsonObject } from '../../core/fold.ts'
 import { compileSchema, schemaProblem } from './json-check.ts'
 
@@ -80,6 +81,27 @@ it('listed values and names count, wherever they are', () => {
   expect(problemOf({ $defs: { a: { enum: numbers(1_000) } }, items: listsOf(21) })).toContain('more than 20000 checks')
   expect(problemOf({ const: numbers(21_000) })).toContain('more than 20000 checks')
   expect(problemOf({ required: Array.from({ length: 21_000 }, () => '') })).toContain('more than 20000 checks')
+})
+
+it('what a schema lists takes no time for each value of an answer', () => {
+  const values = Array.from({ length: 8_000 }, (_, i) => i.toString(36).padStart(4, '0'))
+  const listed = compileSchema(JSON.stringify({ items: { enum: values } }))
+  const names = compileSchema(JSON.stringify({ items: { type: 'object', required: values.map(() => 'a') } }))
+  const text = JSON.stringify(Array.from({ length: 20_000 }, () => values[7_999]))
+  const objects = JSON.stringify(Array.from({ length: 10_000 }, () => ({ a: 1 })))
+  const began = performance.now()
+  expect(listed.problemOf(text)).toBe(null)
+  const middle = performance.now()
+  expect(names.begin().push(objects)).toBe(true)
+  expectInTime(middle - began, 500)
+  expectInTime(performance.now() - middle, 500)
+})
+
+it('a listed value may be of any type', () => {
+  const { problemOf: rule } = compileSchema(JSON.stringify({ enum: [{ a: [1], b: null }, [2], 3, null, 'x', false] }))
+  for (const text of ['{"b":null,"a":[1]}', '[2]', '3.0', 'null', '"x"', 'false'])
+    expect([text, rule(text)]).toEqual([text, null])
+  for (const text of ['{"a":[1]}', '[3]', '4', '"y"', 'true', '{}']) expect([text, rule(text)]).toEqual([text, 'enum'])
 })
 
 const listsOf = (count: number): JsonObject => ({

@@ -88,9 +88,10 @@ function created(schema: JsonObject, patterns: Patterns): JsonCheck {
     messages: false,
     code: { regExp: Object.assign((source: string) => patterns.matcher(source), { code: 'regExp' }) },
   })
-  // The one of ajv compares each pair
-  ajv.removeKeyword('uniqueItems')
+  // Those of ajv compare each pair, and each value that is listed
+  for (const keyword of ['uniqueItems', 'enum']) ajv.removeKeyword(keyword)
   ajv.addKeyword({ keyword: 'uniqueItems', type: 'array', validate: areUnique, errors: false })
+  ajv.addKeyword({ keyword: 'enum', schemaType: 'array', compile: isListed, errors: false })
   let validate: ValidateFunction
   try {
     validate = ajv.compile(schema)
@@ -115,6 +116,15 @@ function created(schema: JsonObject, patterns: Patterns): JsonCheck {
       }
     },
   }
+}
+
+function isListed(values: readonly unknown[]): (value: unknown) => boolean {
+  const listed = new Set(values)
+  const { default: equal } = load('ajv/dist/runtime/equal.js') as {
+    readonly default: (a: unknown, b: unknown) => boolean
+  }
+  const others = values.filter((value) => typeof value === 'object' && value !== null)
+  return (value) => listed.has(value) || others.some((other) => equal(other, value))
 }
 
 function areUnique(wanted: boolean, items: readonly unknown[]): boolean {

@@ -53,6 +53,7 @@ export interface Fits {
 
 /** Those whose character at `at` is `c`, where all before it are the same. */
 export function narrowed({ texts, from, to }: Fits, at: number, c: string): Fits {
+  if (to - from === 1) return { texts, from: texts[from].charAt(at) === c ? from : to, to }
   const first = (from: number, isThere: (c: string) => boolean): number => {
     let [low, high] = [from, to]
     while (low < high) {
@@ -80,6 +81,19 @@ export function textsOf(options: Options): readonly Fits[] | null {
     fits.push({ texts: listed.texts, from: 0, to: listed.texts.length })
   }
   return options && fits
+}
+
+const required = new WeakMap<JsonObject, ReadonlySet<string>>()
+
+/** Names of members that must be there, each once. */
+export function requiredOf(schema: JsonObject): ReadonlySet<string> {
+  let names = required.get(schema)
+  if (names === undefined) {
+    const { required: listed } = schema
+    names = new Set(Array.isArray(listed) ? listed.filter((name) => typeof name === 'string') : [])
+    required.set(schema, names)
+  }
+  return names
 }
 
 /** What a member of this name must match; false: there may be none. */

@@ -123,12 +123,12 @@ it('an answer of 4 MB takes time in proportion, and bounded memory', () => {
 })
 
 it('a listed value takes no time for each of the others at each character', () => {
-  const values = Array.from({ length: 1_200 }, (_, i) => `${'a'.repeat(40)}${i}`)
+  const values = Array.from({ length: 4_000 }, (_, i) => `${'a'.repeat(40)}${i}`)
   const listed = Array.from({ length: 15 }, () => ({ enum: [...values, 7, 8.5] }))
   const check = new PrefixCheck({ type: 'array', items: { anyOf: listed } })
   const item = `"${values[777]}",7,8.5`
   const began = performance.now()
-  expect(check.push(`[${Array.from({ length: 1_000 }, () => item).join(',')}`)).toBe(true)
-  expectInTime(performance.now() - began, 500)
+  expect(check.push(`[${Array.from({ length: 400 }, () => item).join(',')}`)).toBe(true)
+  expectInTime(performance.now() - began, 1_000)
   expect(check.push(`,"${'a'.repeat(40)}x`)).toBe(false)
 })

@@ -13,6 +13,7 @@ import {
   narrowed,
   type Options,
   ofType,
+  requiredOf,
   textsOf,
   typeOf,
   typesOf,
@@ -225,8 +226,7 @@ export class PrefixCheck {
   #close(kind: Frame['kind']): boolean {
     const frame = this.#frames.pop()
     if (frame?.kind !== kind) return false
-    const hasAll = ({ required }: JsonObject): boolean =>
-      !Array.isArray(required) || required.every((name) => typeof name !== 'string' || frame.seen.has(name))
+    const hasAll = (schema: JsonObject): boolean => requiredOf(schema).isSubsetOf(frame.seen)
     if (kind === 'object' && frame.options !== null && !frame.options.some(hasAll)) return false
     return this.#valueEnds()
   }
