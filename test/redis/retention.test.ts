@@ -145,6 +145,31 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     expect((await commands.client.xrange(names.sent(), '-', '+')).map(([, fields]) => fields)).toEqual([['i', recent]])
   })
 
+  it('of requests that may never have been taken, each step looks at so many, whatever their submits', async () => {
+    const { names, commands, scripts } = ground
+    const ids = Array.from({ length: 4_200 }, (_, n) => systemIds().job(n + 1))
+    const { client } = commands
+    await client.mset(ids.flatMap((id) => [names.body(id), 'a request']))
+    await client.xadd(names.sent(), '*', 'i', ids.slice(0, 2_000).join(' '))
+    for (const id of ids.slice(2_000, 2_200)) await client.xadd(names.sent(), '*', 'i', id)
+    await client.xadd(names.sent(), '*', 'i', ids.slice(2_200).join(' '))
+    const step = async (): Promise<readonly unknown[]> => {
+      const isMore = await scripts.run('submit-left', ['+', 150])
+      return [isMore, await client.exists(ids.map((id) => names.body(id))), await client.xlen(names.sent())]
+    }
+    expect(await step()).toEqual([1, 2_200, 201])
+    expect(await step()).toEqual([1, 2_050, 51])
+    expect(await step()).toEqual([1, 0, 0])
+    expect(await step()).toEqual([0, 0, 0])
+  })
+
+  it('what keeps requests from being swept keeps nothing else', async () => {
+    const id = await run('acme', 10)
+    await ground.commands.client.set(ground.names.sent(), 'of another program')
+    await sweeper({ logsMs: -HOUR_MS }).sweep()
+    expect(await isThere(id)).toBe(false)
+  })
+
   it('what is indexed of ended jobs is written when there is much of it, or when somebody reads an index', async () => {
     const { names, commands, scripts } = ground
     const commit = async (ids: readonly JobId[]): Promise<void> => {

@@ -20,7 +20,7 @@ const TENANTS_AT_ONCE = 200
 const JOBS_AT_ONCE = 100
 /** Whatever was stored before has been taken by then, or never will be: see submissions.ts. */
 const TAKEN_MS = 30_000
-const SUBMITS_AT_ONCE = 50
+const IDS_AT_ONCE = 1_000
 
 type Parts = Pick<Ground, 'names' | 'scripts' | 'commands' | 'room' | 'clock' | 'time'>
 
@@ -29,8 +29,7 @@ export class Sweep {
   readonly #parts: Parts
   readonly #retention: JobRetention
   #stops: ReadonlyArray<() => void> = []
-  #sweeping = false
-  #seeingOff = false
+  readonly #underWay = new Set<'requests' | 'jobs' | 'leaving'>()
 
   constructor(parts: Parts, retention: JobRetention) {
     this.#parts = parts
@@ -43,7 +42,7 @@ export class Sweep {
     this.#stops = [
       clock.every(SWEEP_MS, () => void this.sweep()),
       clock.every(LOOK_MS, () => this.#parts.room.excessBytes > 0 && void this.sweep()),
-      clock.every(LEAVING_MS, () => void this.#seeOff()),
+      clock.every(LEAVING_MS, () => void this.#once('leaving', () => this.#seeOff())),
     ]
   }
 
@@ -54,17 +53,28 @@ export class Sweep {
 
   /** One pass over all tenants. */
   async sweep(): Promise<void> {
-    if (this.#sweeping) return
-    this.#sweeping = true
+    await Promise.all([
+      this.#once('requests', () => this.#sweepRequests()),
+      this.#once('jobs', () => this.#sweepJobs()),
+    ])
+  }
+
+  /** Unless it is under way. */
+  async #once(what: 'requests' | 'jobs' | 'leaving', pass: () => Promise<void>): Promise<void> {
+    if (this.#underWay.has(what)) return
+    this.#underWay.add(what)
     try {
-      await this.#sweepRequests()
-      await this.#parts.scripts.run('jobs-file', [])
-      await this.#sweepBytes(await this.#sweepAges())
+      await pass()
     } catch {
-      // Redis is away, which health shows; the next sweep continues
+      // Redis is away, which health shows; the next pass continues
     } finally {
-      this.#sweeping = false
+      this.#underWay.delete(what)
     }
+  }
+
+  async #sweepJobs(): Promise<void> {
+    await this.#parts.scripts.run('jobs-file', [])
+    await this.#sweepBytes(await this.#sweepAges())
   }
 
   // ------------------------------------------------------------ never taken
@@ -73,10 +83,8 @@ export class Sweep {
   async #sweepRequests(): Promise<void> {
     const { clock, scripts, time } = this.#parts
     const until = Math.floor(time.nowMs() - TAKEN_MS)
-    for (let some = SUBMITS_AT_ONCE; some === SUBMITS_AT_ONCE && this.#isRunning; ) {
-      some = (await scripts.run('submit-left', [until, SUBMITS_AT_ONCE])) as number
+    while (this.#isRunning && (await scripts.run('submit-left', [until, IDS_AT_ONCE])) === 1)
       await sleep(clock, STEP_PAUSE_MS)
-    }
   }
 
   // ------------------------------------------------------------ age
@@ -153,19 +161,11 @@ export class Sweep {
 
   /** Those that no gateway reads any longer: see LeavingJobs. */
   async #seeOff(): Promise<void> {
-    if (this.#seeingOff) return
-    this.#seeingOff = true
     const { commands, names, time } = this.#parts
-    try {
-      for (let some = JOBS_AT_ONCE; some === JOBS_AT_ONCE && this.#isRunning; ) {
-        const ids = await commands.client.zrangebyscore(names.leaving(), '-inf', time.nowMs(), 'LIMIT', 0, JOBS_AT_ONCE)
-        await this.#removeIds(ids)
-        some = ids.length
-      }
-    } catch {
-      // As for a sweep
-    } finally {
-      this.#seeingOff = false
+    for (let some = JOBS_AT_ONCE; some === JOBS_AT_ONCE && this.#isRunning; ) {
+      const ids = await commands.client.zrangebyscore(names.leaving(), '-inf', time.nowMs(), 'LIMIT', 0, JOBS_AT_ONCE)
+      await this.#removeIds(ids)
+      some = ids.length
     }
   }
 
