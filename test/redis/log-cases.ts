@@ -293,6 +293,18 @@ export const expected: LogCase = (planted) =>
     const mended = gateway.reader(cut)
     await eventually(() => expect(mended.got).toEqual(tokens(1, 2)))
 
+    // So it is of one that was submitted meanwhile
+    subscriber.cut()
+    await eventually(() => expect(gateway.subscriber.away).toBe(true))
+    const meanwhile = await expecting()
+    gateway.logs.granted(meanwhile, 1)
+    await write(meanwhile, 1, 1, 2)
+    subscriber.heal()
+    await eventually(() => expect(gateway.subscriber.away).toBe(false))
+    const unsent = gateway.reader(meanwhile)
+    await eventually(() => expect(unsent.isLive).toBe(true))
+    expect(unsent.got).toEqual(tokens(1, 2))
+
     // Its reader never comes
     const unread = await expecting()
     gateway.logs.granted(unread, 1)
@@ -300,7 +312,7 @@ export const expected: LogCase = (planted) =>
     await eventually(async () => expect(await followers(unread)).toBe(null))
     const late = gateway.reader(unread)
     await eventually(() => expect(late.got).toEqual(tokens(1, 2)))
-    for (const each of [joined, mended, late]) each.leave()
+    for (const each of [joined, mended, unsent, late]) each.leave()
   })
 
 /** A process that nobody hears is dropped from the followers, and followed again by itself. */

@@ -63,10 +63,10 @@ export class Follows {
   async start(): Promise<void> {
     const { subscriber, names, process, clock } = this.#deps
     await subscriber.subscribe(names.tail(process), (message) => this.#hear(message))
-    // What was published meanwhile is missed
+    // What was published meanwhile is missed, also of jobs that were submitted meanwhile
     subscriber.onTurn((back) => {
+      this.#expected.clear()
       if (back) void this.#look(() => true)
-      else this.#expected.clear()
     })
     this.#stopLooks = clock.every(LOOK_EVERY_MS, () => {
       for (const job of this.#expected.expire()) this.#leaves.add(job)
