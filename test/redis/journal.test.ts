@@ -104,6 +104,20 @@ describe.skipIf(NO_REDIS)('the journal on Redis', () => {
     await three()
   })
 
+  it('of which the second was refused for that alone, and the term ends meanwhile: it is not sent again', async () => {
+    connection.fault = async (nth, run) => {
+      if (nth === 1) cut()
+      const answer = await run()
+      if (nth === 3) journal.stop()
+      return answer
+    }
+    await write(1)
+    await write(2)
+    expect(await journal.settled()).toBe(false)
+    expect(connection.sent).toBe(3)
+    expect(await connection.client.lrange(`${names.shard}:test`, 0, -1)).toEqual(['1'])
+  })
+
   it('of which the first found no memory', async () => {
     const full = Object.assign(new Error('OOM command not allowed'), { name: 'ReplyError' })
     connection.fault = (nth, run) => (nth === 1 ? Promise.reject(full) : run())

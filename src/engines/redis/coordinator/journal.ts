@@ -115,7 +115,10 @@ export class Journal {
     if (before !== undefined && !(await before)) return false
     let answer = await early
     // Where the one before was cut, this one has overtaken it, and was refused for that alone
-    if (before !== undefined && answer?.[0] === 'fenced') answer = await this.#try(args)
+    if (before !== undefined && answer?.[0] === 'fenced') {
+      if (this.#over) return false
+      answer = await this.#try(args)
+    }
     while (answer === null) {
       if (this.#over) return false
       if (this.#clock.monoMs() > untilMono) return this.#fence('Redis takes no commits')
