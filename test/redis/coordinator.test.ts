@@ -7,6 +7,8 @@ import { Connection } from '../../src/engines/redis/client/connection.ts'
 import { Names } from '../../src/engines/redis/client/names.ts'
 import { openRedis } from '../../src/engines/redis/open.ts'
 import { writeRequests } from '../../src/engines/redis/protocol/commands.ts'
+import { readLive, writeLive } from '../../src/engines/redis/protocol/rows.ts'
+import { LAYOUT } from '../../src/engines/redis/protocol/version.ts'
 import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
 import { DONE, draft, eventually, leapClock, runJob, TestWorker } from '../conformance/harness.ts'
 import { expectInTime } from '../in-time.ts'
@@ -114,6 +116,96 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     proxy.heal()
     await proxy.close()
     expectInTime(tookMs, 1_300)
+  })
+
+  it('a batch of which a takeover found a part gives no number twice, and loses no job', async () => {
+    let left = Infinity
+    const first = await fleet.host({ commits: (run) => (left-- > 0 ? run() : new Promise(() => {})) })
+    const process = await fleet.process()
+    await process.settled()
+    const { bus, time, commands, names } = process.ground
+    const { body, isRetry, ...facts } = draft()
+    const untilMs = time.nowMs() + 20_000
+    const submits = Array.from({ length: 300 }, (_, n) => {
+      const items = [{ id: `job_${n}`, facts, bodyBytes: body.length, isRetry }]
+      return { type: 'submit', from: bus.process, n: 1_000 + n, untilMs, items } as const
+    })
+    left = 1
+    await bus.put(writeRequests(submits))
+    await eventually(async () => expect(await commands.client.hlen(names.live())).toBe(256))
+    first.kill()
+    const second = await fleet.host()
+    await eventually(async () => expect(await commands.client.hlen(names.live())).toBe(300))
+    const rows = (await commands.client.hvals(names.live())).map((row) => readLive(row)!)
+    expect(new Set(rows.map(({ seq }) => seq)).size).toBe(300)
+    second.kill()
+    await fleet.host()
+    await eventually(async () => expect((await bus.ask({ type: 'depth' })).queued).toBe(300))
+  })
+
+  it('jobs whose numbers are alike, of an earlier version, all go back in line; later ones come after', async () => {
+    const first = await fleet.host()
+    const process = await fleet.process()
+    const { bus, commands, names } = process.ground
+    const ids = [await process.accepted(), await process.accepted(), await process.accepted()]
+    first.kill()
+    for (const id of ids) {
+      const row = readLive((await commands.client.hget(names.live(), id))!)!
+      await commands.client.hset(names.live(), id, writeLive({ ...row, seq: 7 }))
+    }
+    await commands.client.set(names.seq(), 2)
+    await fleet.host()
+    await eventually(async () => expect((await bus.ask({ type: 'depth' })).queued).toBe(3))
+    expect(await process.submit({})).toMatchObject([{ kind: 'accepted', seq: 8 }])
+  })
+
+  it('an attempt that has ended before its lease is known to be stored is told of all the same', async () => {
+    const answers: Array<() => void> = []
+    let isLate = false
+    await fleet.host({
+      async commits(run) {
+        const answer = await run()
+        if (isLate) await new Promise<void>((done) => answers.push(done))
+        return answer
+      },
+    })
+    const process = await fleet.process()
+    const worker = process.worker(1)
+    await process.settled()
+    isLate = true
+    await process.accepted()
+    await eventually(() => expect(worker.taken.length).toBe(1))
+    expect(await process.work.finish(worker.taken[0], DONE)).toEqual({ kind: 'ended', state: 'done' })
+    isLate = false
+    expect(answers.length).toBe(2)
+    for (const answer of answers) answer()
+    const types = (): readonly string[] => fleet.facts.map(({ type }) => type)
+    await eventually(() => expect(types()).toContain('job-ended'))
+    expect(types()).toEqual(['job-leased', 'job-ended'])
+  })
+
+  it('no layout is raised while older processes that were cut off with all others may come back', async () => {
+    const [coordinator, older] = [await FaultProxy.start(redis.port), await FaultProxy.start(redis.port)]
+    const connection = new Connection({ ...fleet.address, url: older.url })
+    await connection.open()
+    const channel = new Names(fleet.address.prefix).process('1-1-older')
+    await connection.subscribe(channel, () => {})
+    await fleet.host({}, coordinator.url)
+    const process = await fleet.process()
+    await process.settled()
+    const { commands, names } = process.ground
+    const layout = (): Promise<string | null> => commands.client.get(names.layout())
+    older.cut()
+    coordinator.drop()
+    await new Promise((passed) => setTimeout(passed, 2_000))
+    older.heal()
+    await eventually(async () => expect(await commands.client.publish(channel, '')).toBe(1))
+    expect(await layout()).toBe(null)
+    connection.close()
+    await eventually(async () => expect(await layout()).toBe(String(LAYOUT)), 30_000)
+    await fleet.close()
+    await coordinator.close()
+    await older.close()
   })
 
   it('hands over at a stop: another one follows at once', async () => {
@@ -333,7 +425,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
       const body = `{"post":${ended.size}}`
       ended.set(body, await run(body))
       expect(await keys('jw')).toBeGreaterThan(0)
-    })
+    }, 30_000)
     const second = await fleet.host()
     first.kill()
     await eventually(() => expect(second.isActing).toBe(true))

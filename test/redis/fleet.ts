@@ -38,22 +38,28 @@ export interface HostSettings extends Settings {
   readonly clock?: Clock
   /** Scripts that Redis refuses, by name, as with a full disk; and how often it did. */
   readonly refused?: Map<string, number>
+  /** Each commit goes by way of it. */
+  readonly commits?: (run: () => Promise<unknown>) => Promise<unknown>
   readonly rules?: Partial<Rules>
   readonly coordinator?: (real: Coordinator) => Coordinator
 }
 
-class RefusedConnection extends Connection {
-  readonly #refused: Map<string, number>
+class FaultyConnection extends Connection {
+  readonly #faults: Pick<HostSettings, 'refused' | 'commits'>
 
-  constructor(address: RedisAddress, refused: Map<string, number>) {
+  constructor(address: RedisAddress, faults: Pick<HostSettings, 'refused' | 'commits'>) {
     super(address)
-    this.#refused = refused
+    this.#faults = faults
   }
 
   override async evaluate(script: Script, args: readonly Argument[]): Promise<unknown> {
-    const times = this.#refused.get(script.name)
-    if (times === undefined) return super.evaluate(script, args)
-    this.#refused.set(script.name, times + 1)
+    const { refused, commits } = this.#faults
+    const times = refused?.get(script.name)
+    if (refused === undefined || times === undefined) {
+      const run = (): Promise<unknown> => super.evaluate(script, args)
+      return script.name === 'commit' && commits !== undefined ? commits(run) : run()
+    }
+    refused.set(script.name, times + 1)
     throw Object.assign(new Error('MISCONF Errors writing to the AOF file'), { name: 'ReplyError' })
   }
 }
@@ -77,7 +83,7 @@ export class TestFleet {
   }
 
   async host(settings: HostSettings = {}, url: string = this.url): Promise<Host> {
-    const { clock = systemClock, rules, refused, coordinator = (real) => real } = settings
+    const { clock = systemClock, rules, coordinator = (real) => real } = settings
     const host = new Host({
       redis: { url, prefix: this.#prefix },
       rules: { ...RULES, ...rules },
@@ -86,7 +92,7 @@ export class TestFleet {
       ids,
       emit: (fact) => this.facts.push(fact),
       chores: { start() {}, stop() {} },
-      ...(refused && { connect: () => new RefusedConnection({ url, prefix: this.#prefix }, refused) }),
+      connect: () => new FaultyConnection({ url, prefix: this.#prefix }, settings),
     })
     await host.start()
     this.#closes.unshift(() => host.stop())

@@ -14,6 +14,8 @@ import { FaultProxy } from './proxy.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
 
 const ids = systemIds()
+/** Whoever is missed has 10 s to come back. */
+const RAISED_MS = 30_000
 
 describe.skipIf(NO_REDIS)('Redis: processes of a fleet', () => {
   let redis: RedisServer
@@ -63,7 +65,7 @@ describe.skipIf(NO_REDIS)('Redis: processes of a fleet', () => {
     expect(await layout()).not.toBe(String(LAYOUT + 1))
     await old.close()
     other.close()
-    await eventually(async () => expect(await layout()).toBe(String(LAYOUT + 1)))
+    await eventually(async () => expect(await layout()).toBe(String(LAYOUT + 1)), RAISED_MS)
   })
 
   it('when all are of the newer version its layout is in force: an older process says so, and stops', async () => {
@@ -74,7 +76,7 @@ describe.skipIf(NO_REDIS)('Redis: processes of a fleet', () => {
     const { id } = await next.do({ do: 'submit' })
     expect(await layout()).not.toBe(String(LAYOUT + 1))
     proxy.cut()
-    await eventually(async () => expect(await layout()).toBe(String(LAYOUT + 1)))
+    await eventually(async () => expect(await layout()).toBe(String(LAYOUT + 1)), RAISED_MS)
     await expect(engines.open()).rejects.toMatchObject({ code: 'config_invalid' })
     await expect(engines.open()).rejects.toThrow('update this process')
     // One that was cut off meanwhile takes no part any more

@@ -9,6 +9,7 @@ import type { JobId } from '../../src/core/job.ts'
 import type { Lease, Outcome } from '../../src/core/ports/work.ts'
 import { isEnd } from '../../src/core/record.ts'
 import { Names } from '../../src/engines/redis/client/names.ts'
+import { LAYOUT } from '../../src/engines/redis/protocol/version.ts'
 import { DONE, eventually, readAll, submit, TestWorker } from '../conformance/harness.ts'
 import { DEEP } from '../depth.ts'
 import { Engines } from './engines.ts'
@@ -30,7 +31,7 @@ interface Key {
   readonly isIndex?: true
 }
 /** So many entries of indexes wait, at most, until a commit writes them. */
-const WAITING = Array.from({ length: 511 }, (_, n) => `1 ${n} 1 d job_${n} filler`)
+const WAITING = Array.from({ length: 511 }, (_, n) => `1 ${n} 1 d job_${n} a filler`)
 const KEYS: readonly Key[] = [
   { name: 'live', of: (names) => names.live() },
   { name: 'run', of: (names) => names.run() },
@@ -44,6 +45,7 @@ const KEYS: readonly Key[] = [
   { name: "a tenant's ends", of: (names) => names.ends('acme'), isIndex: true },
   { name: 'bad', of: (names) => names.bad(), isIndex: true, outcome: FAILED },
   { name: "a tenant's bad", of: (names) => names.bad('acme'), isIndex: true, outcome: FAILED },
+  { name: 'the jobs of a tenant that has none any more', of: (names) => names.jobs('a filler'), isIndex: true },
   { name: 'leaving', of: (names) => names.leaving(), retentionMs: 0 },
   { name: 'a conversation', of: (names) => names.conversation('c', 'acme', 'talk'), conversation: 'talk' },
   { name: 'its turns', of: (names) => names.conversation('ct', 'acme', 'talk'), conversation: 'talk' },
@@ -51,7 +53,7 @@ const KEYS: readonly Key[] = [
 ]
 
 /** One of each kind; all where tests are deep. */
-const CHOSEN = ['run', 'inbox', 'log', 'jobs', 'its turns']
+const CHOSEN = ['run', 'inbox', 'log', 'jobs', 'the jobs of a tenant that has none any more', 'its turns']
 const CASES = KEYS.filter(({ name }) => DEEP || CHOSEN.includes(name))
 
 describe.skipIf(NO_REDIS)('Redis: keys of a wrong type', () => {
@@ -78,6 +80,7 @@ describe.skipIf(NO_REDIS)('Redis: keys of a wrong type', () => {
   async function breakAndHeal(engines: Engines, given: Key): Promise<void> {
     const { outcome = DONE, retentionMs, conversation } = given
     const settings = retentionMs === undefined ? {} : { retention: { logsMs: retentionMs } }
+    await admin.set(new Names(engines.address.prefix).layout(), LAYOUT)
     const [engine, other] = [await engines.open(settings), await engines.open(settings)]
     const worker = new TestWorker(engine)
     const job = await submit(engine, { options: { ...(conversation !== undefined && { conversation }) } })
@@ -105,7 +108,8 @@ describe.skipIf(NO_REDIS)('Redis: keys of a wrong type', () => {
       isRed()
       await new Promise((next) => setTimeout(next, 50))
     }
-    expect(engines.facts.filter(({ type }) => type === 'store-degraded')).not.toEqual([])
+    const told = engines.facts.flatMap((fact) => (fact.type === 'store-degraded' ? [fact.detail] : []))
+    expect(told).toContainEqual(expect.stringContaining(`the key "${key}" is a string`))
 
     await admin.del(key)
     if (before) await admin.rename(`${key}:aside`, key)

@@ -107,7 +107,7 @@ export class Calls {
     }
     if (draw.chance(0.2)) commit.joined(draw.of([1, 2]), 70_000, draw.of(['d1', 'd2']), `${draw.of(JOBS)} 5`)
     if (draw.chance(0.3)) commit.tell(draw.of(PROCESSES), { type: 'answer', n: 1, is: null })
-    if (draw.chance(0.2)) commit.change('SET', 'seq', draw.below(1_000))
+    if (draw.chance(0.2)) commit.seq = draw.below(1_000)
     if (draw.chance(0.2)) commit.change(draw.of(['SADD', 'SREM']), 'drain', draw.of(PROCESSES))
     const [term, number] = [draw.chance(0.9) ? this.term : '0.x', this.number + draw.of([0, 0, 0, 0, 0, -1, 1])]
     return commit.args(term, number, draw.chance(0.95) ? this.epoch : 3, draw.below(1_000))

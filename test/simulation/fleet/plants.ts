@@ -141,6 +141,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: 'a job that is taken again is told to be lost',
     seen: /is told to be lost$/,
+    from: 171,
     faults: { scenario: LOSING_REDIS },
     breaks: broken(Bus.prototype, 'settled', () => async () => {}),
   },

@@ -2,6 +2,8 @@
  * A simulated Redis: it executes one command after the other, tells subscribers, and keeps a log of what it changed.
  * A restart may lose the end of that log; it then has another run_id.
  */
+import { Names } from '../../../src/engines/redis/client/names.ts'
+import { LAYOUT } from '../../../src/engines/redis/protocol/version.ts'
 import type { Random } from '../random.ts'
 import { Database, isEarlier, type StreamEntry } from './database.ts'
 import { Args, type Model, type Reply } from './model.ts'
@@ -73,6 +75,8 @@ export class SimServer {
     this.draw = draw
     this.#planted = planted
     this.#scripts = { ...SCRIPTS, ...planted.scripts }
+    // The last upgrade was long ago
+    for (const db of [this.db, this.#copy]) db.set(new Names().layout(), String(LAYOUT))
     this.#start()
   }
 

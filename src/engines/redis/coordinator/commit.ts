@@ -62,11 +62,13 @@ const LEASES_A_MESSAGE = 64
 export class Commit {
   /** Entries of the inbox before this are done with; null: none. */
   keepFrom: string | null = null
+  /** The last `seq` of the jobs that it takes; null: it takes none. */
+  seq: number | null = null
   readonly taken: Taken[] = []
   readonly over: Over[] = []
   /** May what is indexed of ended jobs wait? */
   filesLater = false
-  readonly #afterwards: Array<() => void> = []
+  readonly #afterwards = new Set<() => void>()
   readonly #live: string[] = []
   readonly #followers: string[] = []
   readonly #run = new Map<JobId, string>()
@@ -74,6 +76,8 @@ export class Commit {
   #joinedMs = 0
   readonly #changes: Argument[][] = []
   readonly #leases: Array<{ readonly process: string; readonly notes: LeaseNote[] }> = []
+  /** What runs once a lease is stored. */
+  readonly #leased = new Map<LeaseNote, () => void>()
   readonly #mails = new Map<string, Message[]>()
 
   /** Nothing was decided, and nobody waits. */
@@ -96,7 +100,7 @@ export class Commit {
 
   /** Runs `fn` once it is stored. */
   afterwards(fn: () => void): void {
-    this.#afterwards.push(fn)
+    this.#afterwards.add(fn)
   }
 
   stored(): void {
@@ -129,21 +133,27 @@ export class Commit {
     this.#changes.push([args.length, verb, key, ...args])
   }
 
-  lease(process: string, note: LeaseNote): void {
+  /** `stored`: as for `afterwards`, unless the lease is taken back before. */
+  lease(process: string, note: LeaseNote, stored?: () => void): void {
+    if (stored !== undefined) {
+      this.afterwards(stored)
+      this.#leased.set(note, stored)
+    }
     const last = this.#leases.findLast((each) => each.process === process)
     if (last === undefined || last.notes.length === LEASES_A_MESSAGE) this.#leases.push({ process, notes: [note] })
     else last.notes.push(note)
   }
 
-  /** False: no such lease is in here. */
-  unlease(id: JobId, attempt: number): boolean {
+  /** Where such a lease is in here, nobody is told of it. */
+  unlease(id: JobId, attempt: number): void {
     for (const { notes } of this.#leases) {
       const at = notes.findIndex((note) => note.id === id && note.attempt === attempt)
       if (at < 0) continue
-      notes.splice(at, 1)
-      return true
+      const [note] = notes.splice(at, 1)
+      const stored = this.#leased.get(note)
+      if (stored !== undefined) this.#afterwards.delete(stored)
+      return
     }
-    return false
   }
 
   tell(process: string, message: Message): void {
@@ -157,6 +167,8 @@ export class Commit {
     const args: Argument[] = [term, number, epoch, random, this.keepFrom ?? '']
     const ended = new Set(this.over.map(({ id }) => id))
     const changes = [...this.#changes]
+    // With the rows that use it: a number that is taken is never given again
+    if (this.seq !== null) changes.push([1, 'SET', 'seq', this.seq])
     const store = (key: string, pairs: readonly string[]): void => {
       for (let from = 0; from < pairs.length; from += 2 * PAIRS_AT_ONCE) {
         const part = pairs.slice(from, from + 2 * PAIRS_AT_ONCE)

@@ -52,11 +52,9 @@ function leased(term: Term, job: HeldJob, change: Of<'leased'>): void {
   held.lease(job, change, now, time.atMs(now))
   const { draft } = journal
   draft.run(id, job.run())
-  draft.lease(processOf(worker), noteOf(term, job, { crashes, sinceAcceptedMs, queuedMs, ttftMs }))
+  const note = noteOf(term, job, { crashes, sinceAcceptedMs, queuedMs, ttftMs })
   const fact = { ...job.about(), type: 'job-leased', attempt, deployment: claim.deployment, queuedMs } as const
-  draft.afterwards(() => {
-    if (job.attempt === attempt) emit(fact)
-  })
+  draft.lease(processOf(worker), note, () => emit(fact))
 }
 
 type Times = Pick<Of<'leased'>, 'crashes' | 'sinceAcceptedMs' | 'queuedMs' | 'ttftMs'>

@@ -74,6 +74,8 @@ export interface Term {
   readonly joinable: Joinable | null
   /** The next `seq`. */
   seq(): number
+  /** A stored job has this one. */
+  taken(seq: number): void
 }
 
 export interface TermOptions {
@@ -94,7 +96,6 @@ export interface TermOptions {
   readonly isDeaf: () => boolean
   /** A term before broke off: what broke it may still be stored. */
   readonly isSuspect: boolean
-  /** It is over; nothing more is stored or told. */
-  /** `broke`: by what nobody foresaw, and may meet the next one too. */
+  /** It is over; nothing more is stored or told. `broke`: by what nobody foresaw, and may meet the next one too. */
   readonly ended: (reason: string, broke: boolean) => void
 }

@@ -31,7 +31,7 @@ export class Replies {
     return isFirst && queries.length > 0
   }
 
-  /** Answers all that wait. Called when all that was decided is committed. */
+  /** Answers all that wait, once all that was decided is committed. */
   async answer(): Promise<void> {
     if (!(await this.#term.journal.settled())) return
     const asked = this.#asked

@@ -18,7 +18,8 @@ const ROWS_AT_ONCE = 1_000
 export async function restore(term: Term, isOver: () => boolean): Promise<number> {
   const { connection, names, coordinator, fleet, clock, held } = term
   const runs = new Map<JobId, string>()
-  const rows: LiveRow[] = []
+  // A hash that changes while it is read can name a field twice
+  const rows = new Map<JobId, LiveRow>()
   let damaged = 0
   // At once: a takeover is over after as few round trips as possible
   const [draining] = await Promise.all([
@@ -28,11 +29,12 @@ export async function restore(term: Term, isOver: () => boolean): Promise<number
     scan(term, names.live(), isOver, (id, stored) => {
       const row = readLive(stored)
       if (row === null || row.id !== id) damaged++
-      else rows.push(row)
+      else rows.set(id, row)
     }),
   ])
   for (const process of draining) fleet.expect(process, clock.monoMs()).isDraining = true
-  const found = rows.map((row) => {
+  const found = Array.from(rows.values(), (row) => {
+    term.taken(row.seq)
     const run = runs.get(row.id)
     return new HeldJob(row, run === undefined ? null : readRun(run))
   })
@@ -57,18 +59,13 @@ export async function restore(term: Term, isOver: () => boolean): Promise<number
 }
 
 /**
- * By seq, each once. Numbers alone are sorted, each with its job's place in its last digits: 100,000 jobs by a
- * comparing function take longer than all the rest.
+ * By seq. Numbers alone are sorted, each with its job's place in its last digits: a comparing function for 100,000 jobs
+ * takes longer than all the rest.
  */
 function inOrder(found: readonly HeldJob[]): readonly HeldJob[] {
   const first = found.reduce((least, { row }) => Math.min(least, row.seq), Infinity)
   const order = Float64Array.from(found, ({ row }, at) => (row.seq - first) * found.length + at).sort()
-  const jobs: HeldJob[] = []
-  for (const number of order) {
-    const job = found[number % found.length]
-    if (job.row.seq !== jobs.at(-1)?.row.seq) jobs.push(job)
-  }
-  return jobs
+  return Array.from(order, (number) => found[number % found.length])
 }
 
 function putBack(term: Term, job: HeldJob): void {
@@ -103,7 +100,7 @@ async function restorePauses({ connection, names, pauses, coordinator, clock }: 
   }
 }
 
-/** A hash that changes while it is read can name a field twice: the caller takes the first. */
+/** A hash that changes meanwhile can name a field twice. */
 async function scan(
   { connection }: Term,
   key: string,

@@ -1,20 +1,30 @@
 /** Who of the fleet is still there, and what becomes of what a worker held that is not. */
 import type { Scripts } from '../client/scripts.ts'
-import { LAYOUT } from '../protocol/version.ts'
+import { LAYOUT, layoutOf } from '../protocol/version.ts'
 import type { Process } from './fleet.ts'
 import { processOf } from './held.ts'
 import { absorb } from './outcomes.ts'
 import type { Term } from './parts.ts'
+
+/** Older processes may only be cut off, as when Redis restarts during a rolling upgrade: they have so long to be back. */
+const BACK_MS = 10_000
 
 export class RollCall {
   readonly #term: Term
   readonly #scripts: Scripts
   /** Of the store, as far as is known. */
   layout = 1
+  /** It is not raised before. */
+  #raisedFromMono = Infinity
 
   constructor(term: Term, scripts: Scripts) {
     this.#term = term
     this.#scripts = scripts
+  }
+
+  /** From now on processes are missed that may come back. */
+  wait(): void {
+    this.#raisedFromMono = this.#term.now() + BACK_MS
   }
 
   /** Does anybody hear for each process? Resolves with false where Redis is away: then all have time to come back. */
@@ -26,12 +36,20 @@ export class RollCall {
       const heard = (await this.#scripts.run('heard', ids)) as readonly number[]
       const now = this.#term.now()
       for (const [i, id] of ids.entries()) fleet.presence(id, heard[i] > 0, now)
-      if (this.layout < LAYOUT)
-        this.layout = (await this.#scripts.run('layout', [won.term, LAYOUT, names.processes()])) as number
+      if (this.layout < LAYOUT) {
+        const layout = this.#mayRaise(now) ? LAYOUT : 0
+        this.layout = (await this.#scripts.run('layout', [won.term, layout, names.processes()])) as number
+      }
       return true
     } catch {
       return false
     }
+  }
+
+  /** The script sees only who is there at that moment. */
+  #mayRaise(now: number): boolean {
+    const { fleet } = this.#term
+    return now >= this.#raisedFromMono && fleet.isSettled(now) && fleet.ids.every((id) => layoutOf(id) >= LAYOUT)
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * One term of the coordinator: commands, heartbeats and time reach the machine one after the other; what it decides is
- * committed, and told by that very commit, before the next is looked at. It ends when a commit is fenced: then all that
- * was in memory is dropped, and nothing of it was told.
+ * One term of the coordinator: commands, heartbeats and time reach the machine one after the other. What it decides is
+ * told by the very commit that stores it; meanwhile the next is decided (see Journal). It ends when a commit is fenced:
+ * then all that was in memory is dropped, and nothing of it was told.
  */
 import { hostname } from 'node:os'
 import type { Clock } from '../../../core/clock.ts'
@@ -119,19 +119,21 @@ export class ActingCoordinator implements Term {
   /** Resolves when it takes commands, or is over. */
   async open(): Promise<void> {
     let damaged = 0
+    let unforeseen: unknown = null
     try {
       ;[damaged] = await Promise.all([restore(this, () => this.#over), this.room.start()])
     } catch (error) {
-      if (storageError(error).code === 'internal') this.broke(error)
-      else this.end('Redis is away')
-      return
+      if (storageError(error).code !== 'internal') return this.end('Redis is away')
+      unforeseen = error
     }
     if (this.#over) return
-    const wrong = this.#options.isSuspect ? await wrongType(this).catch(() => null) : null
+    const isSuspect = this.#options.isSuspect || unforeseen !== null
+    const wrong = (isSuspect ? await wrongType(this).catch(() => null) : null) ?? unforeseen
     if (wrong !== null) return this.broke(wrong)
     if (this.#over) return
     this.#open = true
     this.#heardMono = this.clock.monoMs()
+    this.#rollCall.wait()
     if (damaged > 0) this.emit({ type: 'store-warned', code: 'job_damaged', detail: `${damaged} jobs ${DAMAGED}` })
     const { clock } = this
     this.#stopTimers.push(
@@ -156,6 +158,10 @@ export class ActingCoordinator implements Term {
     return this.#seq
   }
 
+  taken(seq: number): void {
+    this.#seq = Math.max(this.#seq, seq)
+  }
+
   get layout(): number {
     return this.#rollCall.layout
   }
@@ -172,6 +178,7 @@ export class ActingCoordinator implements Term {
     this.coordinator.woke(now)
     this.fleet.wait(now, PATIENCE_MS)
     this.attendance.wait()
+    this.#rollCall.wait()
   }
 
   /** Its own announcement has come back. */
@@ -184,10 +191,8 @@ export class ActingCoordinator implements Term {
     return this.#turn(async () => {
       const known = await this.#known(commands)
       if (known === null) return
-      const seq = this.#seq
       for (const command of commands) apply(this, command, known)
       for (const { from, n } of unread) this.journal.draft.tell(from, refusedUnread(n))
-      if (this.#seq > seq) this.journal.draft.change('SET', 'seq', this.#seq)
       this.journal.draft.keepFrom = keepFrom
     })
   }

@@ -2,16 +2,20 @@
  * Keys of a shard that hold something else than its scripts take them for. They are looked for after a term has broken
  * off: a script that meets one has stored a part of what it should, and each term to come would meet it again.
  */
+import type { TenantId } from '../../../core/job.ts'
 import type { HeldJob } from './held.ts'
 import type { Term } from './parts.ts'
 
 type Type = 'hash' | 'zset' | 'list' | 'set' | 'stream'
 
 const AT_ONCE = 1_000
+/** Of those that wait: their first writing, which broke a term, comes sooner. */
+const MOST_UNFILED = 10_000
 
 /** What is wrong, for people; null: nothing that could be found. Rejects with what Redis or its client throws. */
 export async function wrongType({ connection, names, held }: Term): Promise<string | null> {
   const jobs = [...held.values()]
+  const tenants = new Set([...(await tenantsOf(connection.client, names.unfiled())), ...jobs.map(tenantOf)])
   const expected: ReadonlyArray<readonly [key: string, type: Type]> = [
     ...[names.inbox(), names.sent()].map(typed('stream')),
     [names.unfiled(), 'list'],
@@ -19,9 +23,7 @@ export async function wrongType({ connection, names, held }: Term): Promise<stri
     [names.pauses(), 'set'],
     ...[names.live(), names.run(), names.ttft(), names.followers(), names.bytes()].map(typed('hash')),
     ...[names.jobs(), names.bad(), names.leaving()].map(typed('zset')),
-    ...[...new Set(jobs.map(({ row }) => row.facts.tenant))].flatMap((tenant) =>
-      [names.jobs(tenant), names.bad(tenant), names.ends(tenant)].map(typed('zset')),
-    ),
+    ...[...tenants].flatMap((tenant) => [names.jobs(tenant), names.bad(tenant), names.ends(tenant)].map(typed('zset'))),
     ...jobs.filter(({ attempt }) => attempt > 0).flatMap((job) => keysOf(job, names)),
   ]
   for (let at = 0; at < expected.length; at += AT_ONCE) {
@@ -32,6 +34,15 @@ export async function wrongType({ connection, names, held }: Term): Promise<stri
         return `the key "${key}" is a ${found[i]}, and must be a ${type}: check what else writes to this Redis`
   }
   return null
+}
+
+const tenantOf = ({ row }: HeldJob): TenantId => row.facts.tenant
+
+/** Of ended jobs whose index entries wait: each is "<bytes> <seq> <when it ended> <state> <id> <tenant>". */
+async function tenantsOf(client: Term['connection']['client'], unfiled: string): Promise<readonly TenantId[]> {
+  if ((await client.type(unfiled)) !== 'list') return []
+  const entries = await client.lrange(unfiled, 0, MOST_UNFILED - 1)
+  return entries.map((entry) => entry.split(' ').slice(5).join(' '))
 }
 
 const typed =

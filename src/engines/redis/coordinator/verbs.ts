@@ -149,6 +149,7 @@ function take(term: Term, { from, follows, lasting = false }: Submit, item: Item
   if (facts.options.onDisconnect === 'cancel') attendance.add(id, from)
   const { draft } = journal
   draft.live(id, writeLive(row))
+  draft.seq = row.seq
   const key = keyOf(names, item)
   const { conversation } = facts.options
   const turn = conversation === undefined ? null : { conversation, tenant: facts.tenant, seq: row.seq, acceptedAtMs }
