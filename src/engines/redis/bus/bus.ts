@@ -43,7 +43,7 @@ interface Pending {
   readonly refuse: (error: unknown) => void
 }
 
-/** What `Bus.on` may listen to; answers go to who asked. */
+/** What `onMessage` listens to; answers go to who asked. */
 type Told = Exclude<Message, { type: 'answer' | 'refused' }>
 
 export class Bus {

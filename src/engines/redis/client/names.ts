@@ -28,7 +28,7 @@ export class Names {
   inbox = (): string => `${this.shard}:inbox`
   /** Hash: job id → LiveRow, of all that have not ended. */
   live = (): string => `${this.shard}:live`
-  /** Hash: job id → RunRow; its beginning, "<attempt> <worker> ", is the fence of appends. */
+  /** Hash: job id → RunRow; its beginning, "<attempt> <process>.", is the fence of appends. */
   run = (): string => `${this.shard}:run`
   /** Hash: job id → processes that follow it, separated by spaces. */
   followers = (): string => `${this.shard}:fol`

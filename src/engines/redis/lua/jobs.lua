@@ -7,7 +7,8 @@ local BACKSTOP_MS = 3600000
 -- How long a job of which nothing is kept waits for the next sign of a reader.
 local LEAVING_MS = 3000
 
--- It is taken: its request stays, and its idempotency key is its own.
+-- It is taken: its idempotency key is its own, and its request stays, which expires where a gateway of the version
+-- before has stored it.
 local function job_taken(id, key, value)
   call('PERSIST', S .. ':b:' .. id)
   if key ~= '' then call('SET', key, value) end

@@ -8,7 +8,8 @@ export const VERSION = 1
 /**
  * The newest layout of the store that this version reads. One that stores something which an older version can't read
  * raises it, and stores that only where the fleet's own layout (`layout` in Redis) is as new: the coordinator raises
- * that when every process which is there reads it. From then on older processes refuse to start.
+ * that when every process which is there reads it, and no outage was so recent that others may come back. From then on
+ * older processes refuse to start.
  */
 export const LAYOUT = 2
 
