@@ -275,7 +275,10 @@ export class Host {
         const read = await client.xread('COUNT', ENTRIES, 'BLOCK', BLOCK_MS, 'STREAMS', this.#names.inbox(), after)
         entries.push(...(read?.[0]?.[1] ?? []))
       } catch (error) {
-        if (storageError(error).code === 'internal') term.broke(error)
+        if (storageError(error).code === 'internal') {
+          await opened // a term that is suspect finds the reason
+          term.broke(error)
+        }
         await this.#after(RETRY_MS) // away
         continue
       }
