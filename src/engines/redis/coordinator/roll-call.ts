@@ -6,7 +6,7 @@ import { processOf } from './held.ts'
 import { absorb } from './outcomes.ts'
 import type { Term } from './parts.ts'
 
-/** Older processes may only be cut off, as when Redis restarts during a rolling upgrade: they have so long to be back. */
+/** Older processes may only be cut off, as when Redis restarts in a rolling upgrade: they have so long to be back. */
 const BACK_MS = 10_000
 
 export class RollCall {
