@@ -248,6 +248,7 @@ const attachment = engine.work.attach({
     for (const lease of leases) run(lease)
   },
   revoked() {},
+  cut() {},
 })
 const heart = setInterval(() => attachment.heartbeat(), 5_000)
 

@@ -36,6 +36,13 @@ const job = (id: string, tenant: string) => ({
   notBeforeMono: 0,
   deadlineMono: Infinity,
   joinKey: null,
+  keyId: 'key_1',
+  user: null,
+  run: null,
+  route: '',
+  maxOutputTokens: null,
+  price: null,
+  policy: 'wait' as const,
 })
 
 it('what the coordinator decides by can be sent to its thread, and a reload replaces it', async () => {

@@ -1,10 +1,10 @@
 /** The parts together: what comes in as calls goes out as changes and notices, and claims are settled once. */
 import { expect, it } from 'vitest'
 import { SluiceError } from '../core/errors.ts'
+import { type LevelLimits, type LimitSettings, NO_LIMITS } from '../core/limits.ts'
 import type { Found, PlanDeployment } from '../core/ports/coordinator.ts'
 import type { Outcome } from '../core/ports/work.ts'
 import { type CoordinatorOptions, createCoordinator } from './coordinator.ts'
-import type { Limit } from './limits/limit.ts'
 import { done, job, OPTIONS } from './scheduler/testing/jobs.ts'
 
 const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({
@@ -19,8 +19,19 @@ const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeplo
 const FOUND: Found = {
   tally: { attempts: 0, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null },
   failedAt: [],
+  reservation: null,
   held: null,
 }
+const limitedTo = (more: Partial<LevelLimits>): LimitSettings => ({
+  ...NO_LIMITS,
+  eachTenant: {
+    all: { rates: [], budgets: [], concurrent: null, ...more },
+    eachUser: null,
+    eachRun: null,
+    eachKey: null,
+    models: {},
+  },
+})
 const failed = (code: SluiceError['code'], more: Partial<Extract<Outcome, { kind: 'failed' }>> = {}): Outcome => ({
   kind: 'failed',
   error: new SluiceError(code),
@@ -83,6 +94,7 @@ it('tells what was decided in order: accepted, leased with its claim, returned, 
   expect(coordinator.finish('1', 1, done(), 130)).toEqual({ kind: 'fenced' })
   expect(coordinator.finish('1', 2, done(), 140)).toEqual({ kind: 'ended', state: 'done' })
   expect(coordinator.changes()).toMatchObject([
+    { type: 'used', record: { job: '1', attempt: 2, end: 'done', usage: { promptTokens: 100 } } },
     { type: 'ended', id: '1', state: 'done', error: null, usage: { promptTokens: 100 }, deployment: 'b' },
   ])
   expect(coordinator.finish('1', 2, done(), 150)).toEqual({ kind: 'fenced' })
@@ -136,22 +148,18 @@ it.each<[string, (stage: ReturnType<typeof setUp>) => void]>([
   ['its lease runs out', ({ coordinator }) => coordinator.tick(OPTIONS.leaseMs)],
   ['its worker leaves', ({ coordinator }) => coordinator.leave('w', 1)],
   ['it could not be stored', ({ coordinator }) => coordinator.withdraw('1')],
-])('settles a claim once: %s', (_how, end) => {
-  const log: string[] = []
-  const limit: Limit = {
-    take({ id }) {
-      log.push(`+${id}`)
-      return null
-    },
-    giveBack: ({ id }) => void log.push(`-${id}`),
-  }
-  const stage = setUp({ limits: [limit] })
-  stage.submit('1')
+])('settles a claim and a hold once: %s', (_how, end) => {
+  const stage = setUp({ limits: () => limitedTo({ concurrent: 1 }) })
+  stage.submit('1', '2')
   expect(stage.lease()).toEqual(['1 a'])
+  expect(stage.coordinator.leasable).toBe(false)
   end(stage)
   stage.coordinator.finish('1', 1, done(), OPTIONS.leaseMs)
-  expect(log).toEqual(['+1', '-1'])
   expect(stage.active()).toEqual([0, 0])
+  stage.coordinator.cancel('1', OPTIONS.leaseMs)
+  stage.attach(9, 'other', OPTIONS.leaseMs)
+  expect(stage.coordinator.leasable).toBe(true)
+  expect(stage.lease(OPTIONS.leaseMs)).toHaveLength(1)
 })
 
 it('a job that kills its worker again and again is given up, and its claim settled', () => {
@@ -161,57 +169,10 @@ it('a job that kills its worker again and again is given up, and its claim settl
   coordinator.leave('w', 1)
   attach(1, 'next', 1)
   expect(coordinator.changes()).toMatchObject([
+    { type: 'used', record: { end: 'lost', usage: { promptTokens: 100, estimated: true } } },
     { type: 'ended', id: '1', state: 'failed', error: { code: 'poison_job' }, deployment: null },
   ])
   expect(active()).toEqual([0, 0])
-})
-
-it('asks the limits first, then the plan; a later no undoes what an earlier one has taken', () => {
-  const log: string[] = []
-  let isFull = true
-  const limit = (name: string, refuses: () => boolean): Limit => ({
-    take() {
-      if (refuses()) return { scope: 'tenant' }
-      log.push(`${name}+`)
-      return null
-    },
-    giveBack: () => void log.push(`${name}-`),
-  })
-  const { submit, lease, active } = setUp({
-    models: [{ name: 'chat', deployments: [deployment('a')] }],
-    limits: [limit('x', () => false), limit('y', () => isFull)],
-  })
-  submit('1', '2')
-  expect(lease()).toEqual([])
-  expect(log.splice(0)).toEqual(['x+', 'x-'])
-  isFull = false
-  expect(lease()).toEqual(['1 a'])
-  // The plan had none for the second
-  expect(log).toEqual(['x+', 'y+', 'x+', 'y+', 'y-', 'x-'])
-  expect(active()).toEqual([1])
-})
-
-it('is leasable when a limit has room again, though neither a worker nor a deployment was full', () => {
-  let taken = false
-  const one: Limit = {
-    take() {
-      if (taken) return { scope: 'tenant' }
-      taken = true
-      return null
-    },
-    giveBack() {
-      taken = false
-    },
-  }
-  const { coordinator, submit, lease } = setUp({
-    models: [{ name: 'chat', deployments: [deployment('a', { concurrent: Infinity })] }],
-    limits: [one],
-  })
-  submit('1', '2')
-  expect([lease(), coordinator.leasable]).toEqual([['1 a'], false])
-  coordinator.finish('1', 1, done(), 1)
-  expect(coordinator.leasable).toBe(true)
-  expect(lease(1)).toEqual(['2 a'])
 })
 
 it('cancels: noted once, its worker told once, and it ends as canceled even if it failed', () => {
@@ -244,7 +205,7 @@ it('adopts what runs: it has its slots, its worker, and a whole new lease', () =
   })
   const tally = { ...FOUND.tally, attempts: 3, ttftMs: 5 }
   const claim = { deployment: 'a', reservation: null }
-  coordinator.restore(job('held'), { tally, failedAt: [], held: { worker: 'other', claim } }, 1_000)
+  coordinator.restore(job('held'), { tally, failedAt: [], reservation: null, held: { worker: 'other', claim } }, 1_000)
   coordinator.restore(job('waits'), FOUND, 1_000)
   // Its place is taken
   expect(lease(1_000)).toEqual([])
@@ -259,10 +220,13 @@ it('adopts what runs: it has its slots, its worker, and a whole new lease', () =
 it('an adopted lease whose worker does not come back is lost, also on a deployment that is gone', () => {
   const { coordinator } = setUp({ models: [] })
   const held = { worker: 'gone', claim: { deployment: 'old', reservation: null } }
-  coordinator.restore(job('1'), { tally: { ...FOUND.tally, attempts: 1 }, failedAt: [], held }, 0)
+  coordinator.restore(job('1'), { tally: { ...FOUND.tally, attempts: 1 }, failedAt: [], reservation: null, held }, 0)
   expect(coordinator.status(0)).toMatchObject([{ deployment: 'old', active: 1 }])
   coordinator.tick(OPTIONS.leaseMs)
-  expect(coordinator.changes()).toMatchObject([{ type: 'returned', id: '1', tally: { attempts: 1, deaths: 1 } }])
+  expect(coordinator.changes()).toMatchObject([
+    { type: 'used', record: { deployment: 'old', end: 'lost' } },
+    { type: 'returned', id: '1', tally: { attempts: 1, deaths: 1 } },
+  ])
   expect(coordinator.status(0)).toEqual([])
 })
 

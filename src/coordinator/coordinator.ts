@@ -1,16 +1,25 @@
 /**
  * The coordinator: who is next (scheduler/), may it start (limits), and where (plan/), as one pure machine.
  *
- * A lease brings a claim: what it may use. Claims are settled in one place, `#settle`, which the scheduler calls when a
- * lease is over: finished, handed back, lost, or given up.
+ * A lease brings a claim: what it may use. Claims and holds are settled in one place, `#settle`, which the scheduler
+ * calls when a lease is over: finished, handed back, lost, or given up.
  */
 
 import { SluiceError } from '../core/errors.ts'
-import type { JobId, JobState, Place } from '../core/job.ts'
+import type { JobId, JobState, Place, Usage } from '../core/job.ts'
+import {
+  type Amounts,
+  type Calendar,
+  type LevelState,
+  type LimitSettings,
+  NO_LIMITS,
+  type Standing,
+} from '../core/limits.ts'
 import type {
   Change,
   Coordinator,
   Decision,
+  Died,
   EndState,
   Found,
   Notice,
@@ -20,17 +29,20 @@ import type {
 } from '../core/ports/coordinator.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../core/ports/operations.ts'
 import { type Claim, FENCED, type Finished, type Outcome } from '../core/ports/work.ts'
-import { giveBackAll, type Limit, takeAll } from './limits/limit.ts'
+import type { AttemptEnd, Cost } from '../core/usage-record.ts'
+import { blockOf } from './blocked.ts'
+import { costOf, type Hold, Limits } from './limits/limits.ts'
+import { refusalOf } from './limits/refusal.ts'
 import { Plan } from './plan/plan.ts'
-import type { Headroom, Notes, Scheduler, SchedulerOptions } from './scheduler/port.ts'
+import type { Admit, Headroom, HeadroomRefusal, Notes, Scheduler, SchedulerOptions } from './scheduler/port.ts'
 import { createScheduler } from './scheduler/scheduler.ts'
 import { Seats } from './seats.ts'
 import { type Verdict, verdictOn } from './verdict.ts'
 
-export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released'> {
+export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released' | 'left' | 'narrow'> {
   readonly models: readonly PlanModel[]
-  /** Asked in this order, before the plan. */
-  readonly limits?: readonly Limit[]
+  /** As they are whenever it is asked. Absent: nothing is limited. */
+  readonly limits?: () => LimitSettings
 }
 
 export const createCoordinator = (options: CoordinatorOptions): Coordinator => new PureCoordinator(options)
@@ -41,20 +53,56 @@ const LEASE_BATCH = 64
 const NOTICED_COOL_MS = 5_000
 const NO_CHANGES: readonly Change[] = []
 const NO_NOTICES: readonly Notice[] = []
+/** See 0045. */
+const OUTPUT_QUANTILE = 0.5
+const UNKNOWN_OUTPUT_TOKENS = 1_024
+
+/** How an attempt ended, while it is settled. */
+interface Ending {
+  readonly end: AttemptEnd
+  /** Absent: it never called. */
+  readonly usage: Usage | undefined
+  readonly cost: Cost | undefined
+}
 
 class PureCoordinator implements Coordinator {
   readonly #scheduler: Scheduler
   readonly #plan: Plan
-  readonly #limits: readonly Limit[]
+  readonly #limits: Limits
   readonly #seats = new Seats()
   #changes: Change[] = []
   #notices: Notice[] = []
   #leasable = false
+  /** When what all tenants share may have room again. */
+  #roomAt = Infinity
+  /** The last `now`. */
+  #now = 0
+  /** Of the attempt that is being ended; null: its worker is lost. */
+  #ending: Ending | null = null
 
-  constructor({ models, limits = [], ...options }: CoordinatorOptions) {
+  constructor({ models, limits = () => NO_LIMITS, ...options }: CoordinatorOptions) {
     this.#plan = new Plan(models)
-    this.#limits = limits
-    this.#scheduler = createScheduler({ ...options, released: (notes, worker) => this.#settle(notes, worker) })
+    this.#limits = new Limits({
+      settings: limits,
+      outputQuantile: OUTPUT_QUANTILE,
+      unknownOutputTokens: UNKNOWN_OUTPUT_TOKENS,
+    })
+    this.#scheduler = createScheduler({
+      ...options,
+      narrow: (job) => this.#limits.narrow(job),
+      released: (notes, worker) => this.#settle(notes, worker),
+      left: (notes) => this.#letGo(notes),
+    })
+  }
+
+  // ------------------------------------------------------------ the limits' store
+
+  openLimits(levels: readonly LevelState[], calendar: Calendar, now: number): void {
+    this.#limits.open(levels, calendar, now)
+  }
+
+  takeLevels(now: number): readonly LevelState[] {
+    return this.#limits.take(now)
   }
 
   // ------------------------------------------------------------ jobs come in
@@ -65,21 +113,45 @@ class PureCoordinator implements Coordinator {
     known?: { readonly id: JobId; readonly sameBody: boolean },
     isRetry?: boolean,
   ): Decision {
-    const decision = this.#scheduler.submit(job, now, known, isRetry)
-    if (decision.kind === 'accepted') this.#changes.push({ type: 'accepted', id: job.id })
+    this.#now = now
+    let hold: Hold | null = null
+    const admit: Admit = () => {
+      const held = job.policy === 'reject' ? this.#limits.reserve(job, false, now) : this.#limits.lacks(job, now)
+      if (held === null) return null
+      if ('amounts' in held) {
+        hold = held
+        return null
+      }
+      // It waits, unless there will be no room for it in time, or only more money helps
+      const { waitMs, unit } = held
+      const isHopeless = waitMs === null || unit === 'nano_dollars' || now + waitMs > job.deadlineMono
+      return job.policy === 'wait' && !isHopeless ? null : refusalOf(held, job.model)
+    }
+    const decision = this.#scheduler.submit(job, now, known, isRetry, admit)
+    if (decision.kind === 'accepted') {
+      this.#scheduler.notes(job.id)!.hold = hold
+      this.#changes.push({ type: 'accepted', id: job.id })
+    }
     this.#collect()
-    return decision
+    if (decision.kind !== 'accepted') return decision
+    return { ...decision, reservation: amountsOf(hold), standing: this.#limits.standing(job, now) }
   }
 
   withdraw(id: JobId): void {
+    // If it was leased, nobody was told
+    this.#ending = UNTOLD
     this.#scheduler.withdraw(id)
+    this.#ending = null
     this.#collect()
   }
 
-  restore(job: ScheduledJob, { tally, failedAt, held }: Found, now: number): void {
+  restore(job: ScheduledJob, { tally, failedAt, reservation, held }: Found, now: number): void {
+    this.#now = now
     this.#scheduler.restore(job, tally, now)
     const notes = this.#scheduler.notes(job.id)!
     notes.failedAt = failedAt
+    const amounts = held === null ? reservation : held.claim.reservation
+    if (amounts !== null) notes.hold = this.#limits.adopt(job, amounts, held !== null, now)
     if (held !== null) {
       this.#scheduler.adopt(job.id, held.worker, now)
       this.#plan.adopt(held.claim.deployment)
@@ -89,8 +161,21 @@ class PureCoordinator implements Coordinator {
     this.#collect()
   }
 
-  died(ids: readonly JobId[], now: number): void {
-    this.#scheduler.died(ids, now)
+  died(attempts: readonly Died[], now: number): void {
+    this.#now = now
+    for (const { id, deployment, outputTokens } of attempts) {
+      const notes = this.#scheduler.notes(id)
+      if (notes === null) continue
+      const { job, attempt } = notes
+      const usage = seenOf(job, outputTokens)
+      const cost = guessOf(job, usage)
+      this.#limits.spend(job, amountsUsed(job, usage, cost), now)
+      this.#record(job, attempt, deployment, 'lost', usage, cost)
+    }
+    this.#scheduler.died(
+      attempts.map(({ id }) => id),
+      now,
+    )
     this.#collect()
   }
 
@@ -103,6 +188,7 @@ class PureCoordinator implements Coordinator {
   }
 
   leave(worker: string, now: number): void {
+    this.#now = now
     this.#seats.leave(worker)
     this.#scheduler.lose(worker, now)
     this.#collect()
@@ -113,6 +199,7 @@ class PureCoordinator implements Coordinator {
   }
 
   woke(now: number): void {
+    this.#now = now
     this.#scheduler.woke(now)
     this.#collect()
   }
@@ -146,15 +233,21 @@ class PureCoordinator implements Coordinator {
 
   #leaseTo({ id: worker, pools }: WorkerSeat, max: number, now: number): number {
     const headroom: Headroom = (job, notes) => {
-      const refusal = takeAll(this.#limits, job, now)
-      if (refusal !== null) return refusal
+      const held = notes.hold
+      const short = this.#hold(job, notes, now)
+      if (short !== null) return short
       const found = this.#plan.claim(job, notes.failedAt, now)
-      if (typeof found !== 'string') {
-        giveBackAll(this.#limits, job)
-        return found
+      if (typeof found === 'string') {
+        notes.claim = { deployment: found, reservation: amountsOf(notes.hold) }
+        notes.streamed = 0
+        return null
       }
-      notes.claim = { deployment: found, reservation: null }
-      return null
+      if (held !== null) this.#limits.unstart(held)
+      else if (notes.hold !== null) {
+        this.#limits.settle(notes.hold, null, now)
+        notes.hold = null
+      }
+      return found
     }
     const leased = this.#scheduler.lease(worker, pools, max, headroom, now)
     for (const { id, attempt, crashes } of leased) {
@@ -167,17 +260,72 @@ class PureCoordinator implements Coordinator {
     return leased.length
   }
 
-  /** The one place where a claim is given back. */
-  #settle(notes: Notes, worker: string): void {
-    const { deployment } = notes.claim!
-    notes.claim = null
-    this.#plan.release(deployment)
-    giveBackAll(this.#limits, notes.job)
-    if (this.#seats.giveBack(worker) || this.#limits.length > 0) this.#leasable = true
+  /** Takes of the limits what it needs to run, beyond what it holds already. */
+  #hold(job: ScheduledJob, notes: Notes, now: number): HeadroomRefusal | null {
+    const held = notes.hold === null ? this.#limits.reserve(job, true, now) : this.#limits.start(notes.hold, now)
+    if (held === null) return null
+    if ('amounts' in held) {
+      notes.hold = held
+      return null
+    }
+    const block = blockOf(held, this.#limits.await(held, job, now), now)
+    if (block.blocked === undefined) this.#roomAt = Math.min(this.#roomAt, now + (held.waitMs ?? Infinity))
+    return block
   }
 
-  charge(id: JobId, attempt: number, tokens: number): void {
+  /** The one place where a claim is given back, and what an attempt used is booked. */
+  #settle(notes: Notes, worker: string): void {
+    const { job, attempt, hold, claim, streamed } = notes
+    const { deployment } = claim!
+    notes.claim = null
+    notes.hold = null
+    this.#plan.release(deployment)
+    const { end, usage, cost = guessOf(job, usage) } = this.#ending ?? lostOf(job, streamed)
+    if (hold !== null) {
+      this.#limits.settle(hold, usage === undefined ? null : amountsUsed(job, usage, cost), this.#now)
+      if (end === 'done' && usage !== undefined) this.#limits.answered(hold, usage.completionTokens)
+      this.#free(hold)
+    }
+    if (usage !== undefined) this.#record(job, attempt, deployment, end, usage, cost)
+    if (this.#seats.giveBack(worker) || hold !== null) this.#leasable = true
+  }
+
+  /** It ends without having run: what it held from its submit on is given back. */
+  #letGo(notes: Notes): void {
+    const { hold } = notes
+    if (hold === null) return
+    notes.hold = null
+    this.#limits.settle(hold, null, this.#now)
+    this.#free(hold)
+    this.#leasable = true
+  }
+
+  #free(hold: Hold): void {
+    const freed = this.#limits.freed(hold)
+    if (freed.length > 0) this.#scheduler.freed(freed)
+  }
+
+  #record(
+    { id, tenant, keyId, user, run, kind, model }: ScheduledJob,
+    attempt: number,
+    deployment: string | null,
+    end: AttemptEnd,
+    usage: Usage,
+    { nanoDollars, priceVersion }: Cost,
+  ): void {
+    const record = { job: id, attempt, tenant, keyId, user, run, kind, model, deployment, end, usage }
+    this.#changes.push({ type: 'used', id, record: { ...record, nanoDollars, priceVersion } })
+  }
+
+  charge(id: JobId, attempt: number, tokens: number, now: number): void {
+    this.#now = now
     this.#scheduler.charge(id, attempt, tokens)
+    const notes = this.#scheduler.notes(id)
+    if (notes === null || notes.lease === null || notes.attempt !== attempt) return
+    notes.streamed += tokens
+    if (notes.hold === null) return
+    const cause = this.#limits.streamed(notes.hold, notes.streamed, now)
+    if (cause !== null) this.#notices.push({ type: 'cut', id, worker: notes.lease.worker.id, attempt, cause })
   }
 
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished {
@@ -185,8 +333,11 @@ class PureCoordinator implements Coordinator {
     if (notes === null || notes.claim === null || notes.attempt !== attempt) return FENCED
     const { job, claim } = notes
     notes.ttftMs = ttftOf(outcome) ?? notes.ttftMs
+    this.#now = now
     const verdict = this.#learn(job, notes, claim, outcome, now)
+    this.#ending = endingOf(outcome)
     const finished = this.#scheduler.finish(id, attempt, verdict, now)
+    this.#ending = null
     if (finished.kind === 'ended') this.#changes.push(endOf(id, finished.state, verdict, claim))
     else if (finished.kind === 'again') this.#return(id, finished.notBeforeMono)
     this.#collect()
@@ -212,6 +363,7 @@ class PureCoordinator implements Coordinator {
   }
 
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown' {
+    this.#now = now
     const kind = this.#scheduler.cancel(id, now)
     this.#collect()
     return kind
@@ -242,6 +394,7 @@ class PureCoordinator implements Coordinator {
   }
 
   purge(selector: Selector, now: number, most?: number): readonly JobId[] {
+    this.#now = now
     const purged = this.#scheduler.purge(selector, now, most)
     this.#collect()
     return purged
@@ -250,13 +403,18 @@ class PureCoordinator implements Coordinator {
   // ------------------------------------------------------------ time
 
   tick(now: number): void {
+    this.#now = now
     this.#scheduler.tick(now)
     this.#plan.tick(now)
+    if (now >= this.#roomAt) {
+      this.#roomAt = Infinity
+      this.#leasable = true
+    }
     this.#collect()
   }
 
   nextAt(): number {
-    return Math.min(this.#scheduler.nextAt(), this.#plan.nextAt())
+    return Math.min(this.#scheduler.nextAt(), this.#plan.nextAt(), this.#roomAt)
   }
 
   // ------------------------------------------------------------ queries
@@ -280,6 +438,10 @@ class PureCoordinator implements Coordinator {
 
   backlog(): readonly Backlog[] {
     return this.#scheduler.backlog()
+  }
+
+  standing(job: ScheduledJob, now: number): Standing {
+    return this.#limits.standing(job, now)
   }
 
   status(now: number): readonly DeploymentStatus[] {
@@ -328,6 +490,51 @@ class PureCoordinator implements Coordinator {
   #return(id: JobId, notBeforeMono: number): void {
     const { failedAt } = this.#scheduler.notes(id)!
     this.#changes.push({ type: 'returned', id, notBeforeMono, tally: this.#scheduler.tally(id)!, failedAt })
+  }
+}
+
+const amountsOf = (hold: Hold | null): Amounts | null => hold?.amounts ?? null
+
+const UNTOLD: Ending = { end: 'released', usage: undefined, cost: undefined }
+
+/** A worker's end of an attempt. What it came to, if it came to anything. */
+function endingOf(outcome: Outcome): Ending {
+  const usage = outcome.kind === 'released' ? outcome.attemptUsage : (outcome.attemptUsage ?? outcome.usage)
+  const end = outcome.kind === 'done' && outcome.cut !== undefined ? 'cut' : outcome.kind
+  return { end, usage, cost: outcome.cost }
+}
+
+/** Its worker is lost: the call was made, and what came of it is what was streamed. */
+const lostOf = (job: ScheduledJob, streamed: number): Ending => ({
+  end: 'lost',
+  usage: seenOf(job, streamed),
+  cost: undefined,
+})
+
+const seenOf = ({ promptTokens }: ScheduledJob, completionTokens: number): Usage => ({
+  promptTokens,
+  completionTokens,
+  estimated: true,
+})
+
+/** Where nobody computed what it cost: by the price that it was accepted at. */
+const guessOf = ({ price }: ScheduledJob, usage: Usage | undefined): Cost => ({
+  nanoDollars: price === null || usage === undefined ? null : costOf(price, usage.promptTokens, usage.completionTokens),
+  priceVersion: null,
+})
+
+/** Of the limits. An attempt that came to nothing (refused, unreachable) is no request either. */
+function amountsUsed(
+  { price }: ScheduledJob,
+  { promptTokens, completionTokens }: Usage,
+  { nanoDollars }: Cost,
+): Amounts | null {
+  if (promptTokens === 0 && completionTokens === 0) return null
+  return {
+    inputTokens: promptTokens,
+    outputTokens: completionTokens,
+    requests: 1,
+    nanoDollars: nanoDollars ?? costOf(price, promptTokens, completionTokens),
   }
 }
 

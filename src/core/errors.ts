@@ -2,6 +2,8 @@
  * The one error table. Every error a client can get is a row here: HTTP status, OpenAI error `type`, whether the same
  * request may be sent again, and the WebSocket close code with the same meaning. docs/errors.md is made from it.
  */
+import type { Shortfall } from './limits.ts'
+
 interface ErrorRow {
   /** HTTP status. */
   readonly status: number
@@ -108,6 +110,13 @@ export const ERRORS = {
   // Refused for now
   queue_full: row(429, 'The queue is full for this tenant or lane; retry later.'),
   rate_limited: row(429, 'Rate limit reached; retry later.'),
+  rate_limit_exceeded: row(429, 'Rate limit reached; retry later.'),
+  request_exceeds_limit: row(429, 'Request too large: it is more than its rate limit can ever hold. Shorten it.', {
+    retryable: false,
+  }),
+  insufficient_quota: row(429, 'You exceeded your budget: an operator must raise it, or wait for its next window.', {
+    retryable: false,
+  }),
   deadline_unreachable: row(429, 'The job could not start before its deadline; retry later or allow more time.'),
   too_many_auth_failures: row(
     429,
@@ -206,6 +215,8 @@ interface ErrorDetails {
   readonly retryAfterMs?: number
   /** An HTTP status more precise than the table's, e.g. a provider's own 4xx. */
   readonly status?: number
+  /** The limit that refused it. */
+  readonly limit?: Shortfall
   /** The provider's own code of the error, such as `context_length_exceeded`. */
   readonly upstreamCode?: string | null
   readonly cause?: unknown
@@ -218,6 +229,7 @@ export class SluiceError extends Error {
   readonly param: string | null
   readonly retryAfterMs: number | undefined
   readonly upstreamCode: string | null
+  readonly limit: Shortfall | undefined
 
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
     super(
@@ -230,6 +242,7 @@ export class SluiceError extends Error {
     this.param = details.param == null ? null : shortened(details.param, MAX_PARAM_CHARS)
     this.retryAfterMs = details.retryAfterMs
     this.upstreamCode = details.upstreamCode ?? null
+    this.limit = details.limit
   }
 
   /** The same error with another time to come back. */

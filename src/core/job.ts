@@ -1,5 +1,6 @@
 /** A job: one accepted generation, from submit to its one terminal record. Its id also names its log. */
 import type { WireError } from './errors.ts'
+import type { TokenPrice } from './limits.ts'
 import type { Traceparent } from './trace.ts'
 
 /**
@@ -71,8 +72,16 @@ export interface JobDraft {
    * `stream: false`.
    */
   readonly document?: boolean
-  /** Estimate, for fairness; corrected by the provider's usage. */
+  /** Estimate, for fairness and limits; corrected by the provider's usage. */
   readonly promptTokens: number
+  /** The most that it lets its model answer, tokens; absent: it names no limit. */
+  readonly maxOutputTokens?: number
+  /** Tells kinds of requests apart by how long their answers are: a digest of its instructions. */
+  readonly route?: string
+  /** An agent's run, as its client names it: all jobs of a run share its limits. */
+  readonly run?: string
+  /** Nano-dollars a token when it was accepted; absent: nobody knows. */
+  readonly price?: TokenPrice
   /** The client's own labels, returned with the job. */
   readonly metadata?: Readonly<Record<string, string>>
   /** Id of the HTTP request, or of the WebSocket connection, that submitted it: links a log line to its client. */

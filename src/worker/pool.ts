@@ -53,6 +53,10 @@ export function startPool(work: Pick<Work, 'attach'>, deps: RunDeps, clock: Cloc
       const run = runs.get(job)
       if (run?.lease.attempt === attempt) run.stop(reason)
     },
+    cut(job, attempt, cause) {
+      const run = runs.get(job)
+      if (run?.lease.attempt === attempt) run.cut(cause)
+    },
   }
 
   function run(one: Run): void {

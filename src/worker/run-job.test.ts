@@ -116,7 +116,7 @@ function setUp(
       throw new SluiceError('storage_failed')
     }
     const finished = coordinator.finish(lease.job.id, lease.attempt, outcome, clock.monoMs())
-    const [change] = coordinator.changes()
+    const [change] = coordinator.changes().filter(({ type }) => type !== 'used')
     if (change.type === 'ended')
       outcomes.push({ ...outcome, kind: change.state, error: change.error, retry: false } as Outcome)
     else if (change.type === 'returned') {

@@ -14,6 +14,7 @@ import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
+import type { Shortfall } from '../core/limits.ts'
 import { Once } from '../core/once.ts'
 import type { AnswerGuards, Stage } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
@@ -74,6 +75,8 @@ export class Run implements ProviderSink {
   /** Between the call and this; null: its tenant has no guards of answers. */
   #stage: Stage | null = null
   #stop: 'canceled' | 'lost' | 'released' | null = null
+  /** For this the answer ends where it is. */
+  #cut: Shortfall | null = null
   /** Why the call was aborted, where nobody asked for it. */
   #fault: { readonly error: SluiceError; readonly retry: boolean } | null = null
   #settled = false
@@ -288,6 +291,13 @@ export class Run implements ProviderSink {
     this.#abort() // while it is opening, `#ask` sees it
   }
 
+  /** The answer ends where it is. */
+  cut(cause: Shortfall): void {
+    if (this.#cut !== null || this.#stop !== null || this.#settled) return
+    this.#cut = cause
+    this.#abort()
+  }
+
   #abort(): void {
     this.#call?.abort()
     this.#stage?.stop()
@@ -298,6 +308,7 @@ export class Run implements ProviderSink {
   #outcomeOf(end: ProviderEnd): Outcome | typeof LOST | Promise<Outcome> {
     if (this.#stop !== null) return this.#stopped(this.#stop)
     if (this.#fault !== null) return { kind: 'failed', ...this.#fault, ...this.#spent() }
+    if (this.#cut !== null) return { kind: 'done', cut: this.#cut, ...this.#spent() }
     switch (end.kind) {
       case 'done':
         return { kind: 'done', ...this.#spent() }

@@ -22,6 +22,7 @@ const MODELS = [
 const FOUND: Found = {
   tally: { attempts: 0, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null },
   failedAt: [],
+  reservation: null,
   held: null,
 }
 const RELEASED: Outcome = { kind: 'released' }
@@ -33,6 +34,7 @@ const failed = (retry: boolean | 'elsewhere' = true, code: SluiceError['code'] =
 const job = (id: string, more: Partial<ScheduledJob> = {}): ScheduledJob => ({
   ...{ id, kind: 'chat', tenant: 't', lane: null, session: null, pool: 'text', model: 'm', priority: 'normal' },
   ...{ promptTokens: 10, bodyBytes: 10, acceptedMono: 0, notBeforeMono: 0, deadlineMono: Infinity, joinKey: null },
+  ...{ keyId: 'key_1', user: null, run: null, route: '', maxOutputTokens: null, price: null, policy: 'wait' },
   ...more,
 })
 
@@ -61,6 +63,7 @@ export class Stage {
   told(): readonly string[] {
     return this.it
       .changes()
+      .filter(({ type }) => type !== 'used')
       .map((change) => `${change.type} ${change.id}${'state' in change ? ` ${change.state}` : ''}`)
   }
 
@@ -353,7 +356,7 @@ export const CASES: readonly Case[] = [
     (stage) => {
       const tally = { attempts: 5, fails: 0, deaths: 5, crashes: OPTIONS.maxCrashes, ranMs: 0, ttftMs: null }
       stage.it.restore(job('1'), { ...FOUND, tally }, 0)
-      stage.it.died(['1'], 0)
+      stage.it.died([{ id: '1', deployment: null, outputTokens: 0 }], 0)
       equal(stage.told(), ['ended 1 failed'])
     },
   ],

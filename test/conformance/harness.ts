@@ -233,6 +233,8 @@ export class TestWorker implements Worker {
     this.#attachment = engine.work.attach(this)
   }
 
+  cut(): void {}
+
   leased(leases: readonly Lease[]): void {
     for (const lease of leases) {
       holders.set(lease, this)

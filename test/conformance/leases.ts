@@ -106,6 +106,7 @@ export const leaseCases: readonly Case[] = [
         // In the very call that tells of it
         leased: () => killed.resolve(opened.reopen('kill')),
         revoked() {},
+        cut() {},
       })
       const { engine } = await killed.promise
       expect(await new TestWorker(engine).one(job)).toMatchObject({ attempt: 2 })
@@ -122,6 +123,7 @@ export const leaseCases: readonly Case[] = [
         slots: 1,
         leased: (leases) => void taken.push(...leases),
         revoked() {},
+        cut() {},
       })
       const submitting = engine.submissions.submit([draft()])
       await null // it is decided at the end of the call, and stored at the end of the turn

@@ -59,6 +59,7 @@ engine.work.attach({
     for (const lease of leases) void run(lease).catch(lost)
   },
   revoked() {},
+  cut() {},
 })
 say('ready - -')
 setInterval(() => {

@@ -126,7 +126,11 @@ const unsettled = coordinatedBy((real) => {
       if (finished.kind === 'fenced' || status === undefined) return finished
       const claim = { deployment: status.deployment, reservation: null }
       const tally = { attempts: 1, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null }
-      real.restore(job(`ghost${++n}`), { tally, failedAt: [], held: { worker: 'ghost', claim } }, now)
+      real.restore(
+        job(`ghost${++n}`),
+        { tally, failedAt: [], reservation: null, held: { worker: 'ghost', claim } },
+        now,
+      )
       return finished
     },
   }

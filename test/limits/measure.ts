@@ -1,22 +1,21 @@
 /** `node test/limits/measure.ts`: CPU of a reserve and its settlement, over 5 levels with 14 accounts. */
 
-import type { LevelLimits } from '../../src/coordinator/limits/level.ts'
 import { type LimitedJob, Limits } from '../../src/coordinator/limits/limits.ts'
+import { type LevelLimits, type LimitSettings, NO_LIMITS } from '../../src/core/limits.ts'
 
 const rate = (unit: 'tokens' | 'requests') =>
   ({ unit, burst: 1e9, perSecond: 1e6, whenOut: 'debt', oversize: 'refuse' }) as const
-const BOTH: LevelLimits = { rates: [rate('tokens'), rate('requests')], budgets: [], concurrent: Infinity }
+const BOTH: LevelLimits = { rates: [rate('tokens'), rate('requests')], budgets: [], concurrent: null }
 const ALL: LevelLimits = {
   rates: [rate('tokens'), rate('requests')],
   budgets: [{ window: 'day', nanoDollars: 1e15, whenOut: 'cut' }],
   concurrent: 1_000,
 }
-const tenant = { all: ALL, eachUser: BOTH, eachRun: null, model: () => BOTH }
-const rules = { global: ALL, model: () => null, key: () => BOTH, tenant: () => tenant }
+const models = Object.fromEntries(Array.from({ length: 7 }, (_, i) => [`m${i}`, BOTH]))
+const eachTenant = { all: ALL, eachUser: BOTH, eachRun: null, eachKey: BOTH, models }
+const settings: LimitSettings = { ...NO_LIMITS, global: ALL, eachTenant }
 const limits = new Limits({
-  rules: () => rules,
-  calendar: () => ({ index: 0, endsMono: Infinity }),
-  priceOf: () => ({ input: 250, output: 2_000 }),
+  settings: () => settings,
   outputQuantile: 0.5,
   unknownOutputTokens: 1_024,
 })
@@ -31,6 +30,7 @@ const jobs = Array.from(
     route: `r${i % 5}`,
     promptTokens: 500,
     maxOutputTokens: null,
+    price: { input: 250, output: 2_000 },
   }),
 )
 const took: number[] = []
@@ -39,7 +39,7 @@ for (let round = 0; round < 12; round++) {
   const before = process.cpuUsage()
   for (const job of jobs) {
     const hold = limits.reserve(job, true, now++)
-    if ('waitMs' in hold) throw new Error('refused')
+    if (hold === null || 'waitMs' in hold) throw new Error('refused')
     limits.streamed(hold, 300, now)
     limits.settle(hold, { inputTokens: 500, outputTokens: 300, requests: 1, nanoDollars: 725_000 }, now)
     limits.answered(hold, 300)

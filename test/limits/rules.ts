@@ -1,6 +1,7 @@
 /** The rules that are compared: others' as they are published, and Sluice's, which is the real machine. */
 import { type Hold, type LimitedJob, Limits } from '../../src/coordinator/limits/limits.ts'
 import { Rate } from '../../src/coordinator/limits/rate.ts'
+import { NO_LIMITS } from '../../src/core/limits.ts'
 import type { Request, Rule } from './world.ts'
 
 const MINUTE_MS = 60_000
@@ -89,14 +90,12 @@ function sluice(tokensPerMinute: number): Rule<{ readonly hold: Hold; shown: num
       } as const,
     ],
     budgets: [],
-    concurrent: Infinity,
+    concurrent: null,
   }
-  const tenant = { all, eachUser: null, eachRun: null, model: () => null }
-  const rules = { global: null, model: () => null, key: () => null, tenant: () => tenant }
+  const eachTenant = { all, eachUser: null, eachRun: null, eachKey: null, models: {} }
+  const settings = { ...NO_LIMITS, eachTenant }
   const limits = new Limits({
-    rules: () => rules,
-    calendar: () => ({ index: 0, endsMono: Infinity }),
-    priceOf: () => null,
+    settings: () => settings,
     outputQuantile: 0.5,
     unknownOutputTokens: 1_024,
   })
@@ -109,12 +108,13 @@ function sluice(tokensPerMinute: number): Rule<{ readonly hold: Hold; shown: num
     route: request.route,
     promptTokens: request.estimate,
     maxOutputTokens: request.maxOutputTokens,
+    price: null,
   })
   return {
     name: 'Sluice: learned length, top-up, debt',
     admit(request, now) {
       const got = limits.reserve(jobOf(request), true, now)
-      return 'waitMs' in got ? null : { hold: got, shown: 0 }
+      return got === null || 'waitMs' in got ? null : { hold: got, shown: 0 }
     },
     streamed(held, outputTokens, now) {
       held.shown = outputTokens

@@ -37,6 +37,7 @@ const attachment = engine.work.attach({
     waiting?.()
   },
   revoked() {},
+  cut() {},
 })
 const token = (n: number): string =>
   `{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"m","choices":[{"index":0,` +

@@ -204,6 +204,8 @@ export class RecordingWorker implements Worker {
     this.attachment = work.attach(this)
   }
 
+  cut(): void {}
+
   leased(leases: readonly Lease[]): void {
     for (const lease of leases) {
       this.taken.push(lease)

@@ -42,6 +42,8 @@ class Hands implements Worker {
     engine.work.attach(this)
   }
 
+  cut(): void {}
+
   leased(leases: readonly Lease[]): void {
     this.taken.push(...leases)
   }

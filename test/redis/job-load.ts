@@ -39,7 +39,7 @@ serve(async ({ role, port, fsync, slots, bytes }, ended) => {
         if (kind !== 'ended') throw new Error(`a job came to be ${kind}`)
         ended()
       })
-    work.attach({ id: 'w', pools: [], slots, leased: (leases) => leases.forEach(end), revoked() {} })
+    work.attach({ id: 'w', pools: [], slots, leased: (leases) => leases.forEach(end), revoked() {}, cut() {} })
     return async () => {}
   }
   return async (count, from) => {

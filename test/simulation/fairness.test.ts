@@ -38,6 +38,7 @@ function widestGap(seed: number, weight: (tenant: string) => number): number {
       ...{ id: `j${++made}`, kind: 'chat', tenant, lane: null, session: null, pool: 'text', model: 'm' },
       ...{ priority: 'normal', promptTokens: 1 + draw.below(MAX_PROMPT), bodyBytes: 1, acceptedMono: 0 },
       ...{ notBeforeMono: 0, deadlineMono: Infinity, joinKey: null },
+      ...{ keyId: 'key_1', user: null, run: null, route: '', maxOutputTokens: null, price: null, policy: 'wait' },
     }
     jobs.set(job.id, job)
     coordinator.submit(job, 0)

@@ -100,6 +100,15 @@ function jobOf(draw: Random, id: string, now: number): ScheduledJob {
     acceptedMono: now,
     notBeforeMono,
     deadlineMono: draw.chance(0.2) ? notBeforeMono + 1 + draw.below(150) : Infinity,
+    ...{
+      keyId: 'key_1',
+      user: null,
+      run: null,
+      route: '',
+      maxOutputTokens: null,
+      price: null,
+      policy: 'wait' as const,
+    },
     joinKey: draw.chance(0.3) ? draw.of(['k1', 'k2', 'k3']) : null,
   }
 }
@@ -154,7 +163,7 @@ function charge(world: World, draw: Random): void {
   const held = world.decided.held()
   if (held.length === 0) return
   const { job, held: lease } = draw.of(held)
-  world.coordinator.charge(job.id, lease!.attempt, draw.below(50))
+  world.coordinator.charge(job.id, lease!.attempt, draw.below(50), world.now)
 }
 
 function crash(world: World, draw: Random): void {

@@ -3,8 +3,8 @@
  * or come back as ghosts, and processes that die at every step. Whatever happens is decided by the seed.
  */
 import { type CoordinatorOptions, createCoordinator } from '../../src/coordinator/coordinator.ts'
-import type { Limit } from '../../src/coordinator/limits/limit.ts'
-import type { Change, Coordinator, PlanModel, ScheduledJob, Tally } from '../../src/core/ports/coordinator.ts'
+import { type LimitSettings, NO_LIMITS } from '../../src/core/limits.ts'
+import type { Change, Coordinator, Died, PlanModel, ScheduledJob, Tally } from '../../src/core/ports/coordinator.ts'
 import type { Selector } from '../../src/core/ports/operations.ts'
 import type { Finished, Outcome } from '../../src/core/ports/work.ts'
 import { Ledger, must, type Scene, type Seat } from './ledger.ts'
@@ -30,6 +30,16 @@ export const OPTIONS: Omit<CoordinatorOptions, 'models' | 'limits'> = {
 }
 /** Of one tenant at once. */
 const CONCURRENT = 3
+const LIMITED: LimitSettings = {
+  ...NO_LIMITS,
+  eachTenant: {
+    all: { rates: [], budgets: [], concurrent: CONCURRENT },
+    eachUser: null,
+    eachRun: null,
+    eachKey: null,
+    models: {},
+  },
+}
 
 /** How the engine around it may be wrong: bugs that the simulation must find. */
 export interface Faults {
@@ -73,7 +83,6 @@ export class World {
   readonly #toldEnds = new Map<string, string>()
   /** Of returns that were told. */
   readonly #toldTallies = new Map<string, Tally>()
-  #taken = new Map<string, number>()
 
   constructor(models: readonly PlanModel[], isLimited: boolean, faults: Faults = {}) {
     this.models = models
@@ -83,22 +92,8 @@ export class World {
   }
 
   #create(): Coordinator {
-    this.#taken = new Map()
-    const limit: Limit = {
-      take: ({ tenant }) => {
-        const taken = this.#taken.get(tenant) ?? 0
-        if (taken >= CONCURRENT) return { scope: 'tenant' }
-        this.#taken.set(tenant, taken + 1)
-        return null
-      },
-      giveBack: ({ tenant }) => {
-        const taken = this.#taken.get(tenant) ?? 0
-        must(taken > 0, `${tenant} gets back what it never took`)
-        this.#taken.set(tenant, taken - 1)
-      },
-    }
     const { make = createCoordinator, options = {} } = this.#faults
-    return make({ ...OPTIONS, ...options, models: this.models, limits: this.#isLimited ? [limit] : [] })
+    return make({ ...OPTIONS, ...options, models: this.models, limits: () => (this.#isLimited ? LIMITED : NO_LIMITS) })
   }
 
   log(line: string): void {
@@ -343,13 +338,13 @@ export class World {
     this.coordinator = this.#create()
     if (!alone) this.processes.clear()
     this.#seats = new Map()
-    const died: string[] = []
+    const died: Died[] = []
     const canceled: string[] = []
     for (const known of this.decided.open()) {
       const { job, tally, failedAt, held, notBeforeMono } = known
       const isHeld = alone && held !== null
       if (known.canceling) canceled.push(job.id)
-      if (held !== null && !isHeld) died.push(job.id)
+      if (held !== null && !isHeld) died.push({ id: job.id, deployment: held.claim.deployment, outputTokens: 0 })
       known.canceling = false
       known.held = isHeld ? { ...held, sinceMono: this.now } : null
       if (tally.attempts > 0)
@@ -359,13 +354,13 @@ export class World {
         {
           tally,
           failedAt,
+          reservation: null,
           held: isHeld ? { worker: held.worker, claim: held.claim } : null,
         },
         this.now,
       )
-      if (isHeld && this.#isLimited) this.#taken.set(job.tenant, (this.#taken.get(job.tenant) ?? 0) + 1)
     }
-    this.call(`died ${died}`, () => this.coordinator.died(died, this.now), { losing: true })
+    this.call(`died ${died.map(({ id }) => id)}`, () => this.coordinator.died(died, this.now), { losing: true })
     for (const id of canceled) if (this.decided.jobs.get(id)?.end === null) this.cancel(id)
     for (const selector of this.paused) this.coordinator.pause(selector, this.now)
   }
@@ -405,8 +400,11 @@ export class World {
       [...calls.values()].every((count) => count === 0),
       `calls of ${[...calls.keys()]} are not counted`,
     )
-    for (const [tenant, taken] of this.#taken)
-      must(taken === held.filter(({ job }) => job.tenant === tenant).length, `${tenant} holds ${taken} of the limit`)
+    if (this.#isLimited)
+      for (const tenant of new Set(held.map(({ job }) => job.tenant))) {
+        const running = held.filter(({ job }) => job.tenant === tenant).length
+        must(running <= CONCURRENT, `${tenant} runs ${running} of ${CONCURRENT}`)
+      }
     const depth = this.coordinator.depth()
     must(depth.leased === held.length, `${depth.leased} leases counted of ${held.length}`)
     const inLine = this.decided.open().length - held.length

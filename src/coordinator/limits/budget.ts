@@ -1,37 +1,17 @@
 /** So much money in an hour, a day or a month of the calendar. What is held counts as if it were spent. */
-import type { Account, WhenOut } from './account.ts'
-
-export type Window = 'hour' | 'day' | 'month'
-
-export interface BudgetLimit {
-  readonly window: Window
-  readonly nanoDollars: number
-  readonly whenOut: WhenOut
-}
-
-/**
- * The calendar, as far as budgets need it. It must not follow the jumps of the wall clock: a clock that is set must not
- * open a new month.
- */
-export type Calendar = (
-  window: Window,
-  now: number,
-) => {
-  /** Grows from window to window. */
-  readonly index: number
-  readonly endsMono: number
-}
+import type { BudgetLimit, Calendar, WhenOut, Window } from '../../core/limits.ts'
+import type { Account } from './account.ts'
 
 export class Budget implements Account {
   readonly unit = 'nano_dollars'
   #limit: BudgetLimit
-  readonly #calendar: Calendar
+  readonly #calendar: () => Calendar
   #index = -Infinity
   #endsMono = -Infinity
   #spent = 0
   #held = 0
 
-  constructor(limit: BudgetLimit, calendar: Calendar) {
+  constructor(limit: BudgetLimit, calendar: () => Calendar) {
     this.#limit = limit
     this.#calendar = calendar
   }
@@ -67,9 +47,26 @@ export class Budget implements Account {
     return this.#spent + this.#held > 0 ? this.#endsMono - now : 0
   }
 
+  windowMs(now: number): number {
+    this.#turn(now)
+    return this.#endsMono - now
+  }
+
   hold(amount: number, now: number): void {
     this.#turn(now)
     this.#held += amount
+  }
+
+  /** Spent by what has ended, for the store; null: nothing. */
+  spent(now: number): { readonly index: number; readonly nanoDollars: number } | null {
+    this.#turn(now)
+    return this.#spent === 0 ? null : { index: this.#index, nanoDollars: this.#spent }
+  }
+
+  /** As `spent` told. */
+  restore({ index, nanoDollars }: { readonly index: number; readonly nanoDollars: number }): void {
+    this.#index = index
+    this.#spent = nanoDollars
   }
 
   /** It counts in the window in which it is settled. */
@@ -86,7 +83,7 @@ export class Budget implements Account {
 
   #turn(now: number): void {
     if (now < this.#endsMono) return
-    const { index, endsMono } = this.#calendar(this.#limit.window, now)
+    const { index, endsMono } = this.#calendar()(this.#limit.window, now)
     this.#endsMono = endsMono
     if (index <= this.#index) return
     this.#index = index

@@ -1,17 +1,9 @@
 /** One level's accounts: a key's, a user's, a tenant's … Made when first asked, forgotten once nothing is used. */
+import type { Calendar, LevelKind, LevelLimits, LevelUse, Unit, Window } from '../../core/limits.ts'
 import type { Account } from './account.ts'
-import { Budget, type BudgetLimit, type Calendar } from './budget.ts'
-import { Rate, type RateLimit } from './rate.ts'
+import { Budget } from './budget.ts'
+import { Rate } from './rate.ts'
 import { Running } from './running.ts'
-
-export type LevelKind = 'run' | 'key' | 'user' | 'tenant' | 'tenant_model' | 'model' | 'global'
-
-export interface LevelLimits {
-  readonly rates: readonly RateLimit[]
-  readonly budgets: readonly BudgetLimit[]
-  /** Jobs at once; Infinity: any number. */
-  readonly concurrent: number
-}
 
 /** A level's accounts as they are now; others after a reload. */
 export interface Accounts {
@@ -26,18 +18,26 @@ export interface Accounts {
 
 export class Level {
   readonly kind: LevelKind
-  /** Of a user, a run and a tenant's model: the tenant. Else empty. */
+  /** Of a user, a key, a run and a tenant's model: the tenant. Else empty. */
   readonly owner: string
   readonly name: string
+  readonly #calendar: () => Calendar
   #limits: LevelLimits
   #accounts: Accounts
   /** Jobs that hold something here. */
   holders = 0
+  /** What it has used is not what the store has. */
+  isChanged = false
+  /** The store has something of it. */
+  isStored = false
+  /** A job waits for it: who gives something back tells. */
+  isAwaited = false
 
-  constructor(kind: LevelKind, owner: string, name: string, limits: LevelLimits, calendar: Calendar) {
+  constructor(kind: LevelKind, owner: string, name: string, limits: LevelLimits, calendar: () => Calendar) {
     this.kind = kind
     this.owner = owner
     this.name = name
+    this.#calendar = calendar
     this.#limits = limits
     this.#accounts = accountsOf(this, limits, null, calendar, 0)
   }
@@ -46,11 +46,16 @@ export class Level {
     return this.#accounts
   }
 
+  /** Among all levels. */
+  get id(): string {
+    return `${this.kind}\n${this.owner}\n${this.name}`
+  }
+
   /** What was used of an amount that is still limited stays used. */
-  change(limits: LevelLimits, calendar: Calendar, now: number): void {
+  change(limits: LevelLimits, now: number): void {
     if (limits === this.#limits) return
     this.#limits = limits
-    this.#accounts = accountsOf(this, limits, this.#accounts, calendar, now)
+    this.#accounts = accountsOf(this, limits, this.#accounts, this.#calendar, now)
   }
 
   isUnused(now: number): boolean {
@@ -58,13 +63,43 @@ export class Level {
     for (const account of this.#accounts.amounts) if (!account.isUnused(now)) return false
     return true
   }
+
+  // ------------------------------------------------------------ for the store
+
+  /** Without what is held. Null: nothing. */
+  used(now: number): LevelUse | null {
+    const rates: Partial<Record<Unit, number>> = {}
+    const spent: Partial<Record<Window, { readonly index: number; readonly nanoDollars: number }>> = {}
+    let isUsed = false
+    for (const account of this.#accounts.amounts)
+      if (account instanceof Rate) {
+        const used = account.usedBy(now)
+        if (used > 0) rates[account.unit] = used
+        isUsed ||= used > 0
+      } else if (account instanceof Budget) {
+        const sum = account.spent(now)
+        if (sum !== null) spent[account.window] = sum
+        isUsed ||= sum !== null
+      }
+    return isUsed ? { atMono: now, rates, spent } : null
+  }
+
+  restore({ atMono, rates, spent }: LevelUse, now: number): void {
+    this.isStored = true
+    for (const account of this.#accounts.amounts)
+      if (account instanceof Rate) account.restore(rates[account.unit] ?? 0, atMono, now)
+      else if (account instanceof Budget) {
+        const sum = spent[account.window]
+        if (sum !== undefined) account.restore(sum)
+      }
+  }
 }
 
 function accountsOf(
   level: Level,
   { rates, budgets, concurrent }: LevelLimits,
   before: Accounts | null,
-  calendar: Calendar,
+  calendar: () => Calendar,
   now: number,
 ): Accounts {
   const known = before?.amounts ?? []
@@ -81,7 +116,7 @@ function accountsOf(
     budget?.change(limit)
     amounts.push(budget ?? new Budget(limit, calendar))
   }
-  const running = concurrent === Infinity ? null : (before?.running ?? new Running(concurrent))
-  if (running !== null) running.limit = concurrent
+  const running = concurrent === null ? null : (before?.running ?? new Running(concurrent))
+  if (running !== null) running.limit = concurrent!
   return { level, amounts, running, outputBurst }
 }

@@ -1,25 +1,7 @@
 /** All levels that something is used of, and those of a job. */
+import type { Calendar, LevelKind, LevelLimits, LevelState, LimitSettings } from '../../core/limits.ts'
 import { Slots, Table } from '../../core/table.ts'
-import type { Calendar } from './budget.ts'
-import { type Accounts, Level, type LevelKind, type LevelLimits } from './level.ts'
-
-/** What there may be, by the settings; null: no limit. The same objects as long as nothing changes. */
-export interface Rules {
-  readonly global: LevelLimits | null
-  /** Of all tenants together. */
-  model(model: string): LevelLimits | null
-  tenant(tenant: string): TenantRules | null
-  key(id: string): LevelLimits | null
-}
-
-export interface TenantRules {
-  readonly all: LevelLimits | null
-  /** Each end user has accounts of its own. */
-  readonly eachUser: LevelLimits | null
-  /** Each run of an agent. */
-  readonly eachRun: LevelLimits | null
-  model(model: string): LevelLimits | null
-}
+import { type Accounts, Level } from './level.ts'
 
 /** Whose levels a job belongs to. */
 export interface Whose {
@@ -35,15 +17,17 @@ export interface Whose {
 const SWEPT = 2
 
 export class Levels {
-  readonly #rules: () => Rules
-  readonly #calendar: Calendar
+  readonly #settings: () => LimitSettings
+  readonly #calendar: () => Calendar
   readonly #all = new Slots<Level>()
   /** By kind, owner and name, each as its job spells it: a name that is put together costs more than the rest. */
   readonly #byKind = new Table<LevelKind, Table<string, Table<string, Level>>>()
   #sweepAt = 0
+  #changed: Level[] = []
+  #forgotten: Level[] = []
 
-  constructor(rules: () => Rules, calendar: Calendar) {
-    this.#rules = rules
+  constructor(settings: () => LimitSettings, calendar: () => Calendar) {
+    this.#settings = settings
     this.#calendar = calendar
   }
 
@@ -52,29 +36,70 @@ export class Levels {
   }
 
   /** From the narrowest to the widest. */
-  of({ tenant, model, keyId, user, run }: Whose, now: number): readonly Accounts[] {
+  of(whose: Whose, now: number): readonly Accounts[] {
     this.#sweep(now)
-    const rules = this.#rules()
-    const own = rules.tenant(tenant)
+    const settings = this.#settings()
     const found: Accounts[] = []
-    const add = (kind: LevelKind, owner: string, name: string | null, limits: LevelLimits | null): void => {
-      if (limits !== null && name !== null) found.push(this.#find(kind, owner, name, limits, now))
+    for (const kind of KINDS) {
+      const [owner, name] = placeOf(kind, whose)
+      if (name === null) continue
+      const limits = limitsOf(settings, kind, owner, name)
+      if (limits !== null) found.push(this.#find(kind, owner, name, limits, now))
     }
-    if (own !== null) add('run', tenant, run, own.eachRun)
-    add('key', '', keyId, rules.key(keyId))
-    if (own !== null) {
-      add('user', tenant, user, own.eachUser)
-      add('tenant_model', tenant, model, own.model(model))
-      add('tenant', '', tenant, own.all)
-    }
-    add('model', '', model, rules.model(model))
-    add('global', '', '', rules.global)
     return found
+  }
+
+  /** Ids of those that are narrower than its tenant. */
+  narrow(whose: Whose): readonly string[] {
+    const settings = this.#settings()
+    const ids: string[] = []
+    for (const kind of NARROW) {
+      const [owner, name] = placeOf(kind, whose)
+      if (name !== null && limitsOf(settings, kind, owner, name) !== null) ids.push(`${kind}\n${owner}\n${name}`)
+    }
+    return ids
+  }
+
+  // ------------------------------------------------------------ for the store
+
+  changed(level: Level): void {
+    if (level.isChanged) return
+    level.isChanged = true
+    this.#changed.push(level)
+  }
+
+  /** Since the last call. */
+  take(now: number): readonly LevelState[] {
+    if (this.#changed.length === 0 && this.#forgotten.length === 0) return NONE
+    const states: LevelState[] = []
+    const changed = this.#changed
+    this.#changed = []
+    for (const level of changed) {
+      level.isChanged = false
+      const { kind, owner, name } = level
+      const used = level.used(now)
+      if (used === null && !level.isStored) continue
+      level.isStored = used !== null
+      states.push({ kind, owner, name, used })
+    }
+    for (const { kind, owner, name } of this.#forgotten) states.push({ kind, owner, name, used: null })
+    this.#forgotten = []
+    return states
+  }
+
+  /** What the settings limit no longer is left to be forgotten. */
+  restore(states: readonly LevelState[], now: number): void {
+    const settings = this.#settings()
+    for (const { kind, owner, name, used } of states) {
+      if (used === null) continue
+      const limits = limitsOf(settings, kind, owner, name) ?? NOTHING_LIMITED
+      this.#find(kind, owner, name, limits, now).level.restore(used, now)
+    }
   }
 
   #find(kind: LevelKind, owner: string, name: string, limits: LevelLimits, now: number): Accounts {
     const level = this.#byKind.get(kind)?.get(owner)?.get(name) ?? this.#make(kind, owner, name, limits)
-    level.change(limits, this.#calendar, now)
+    level.change(limits, now)
     return level.accounts
   }
 
@@ -94,15 +119,74 @@ export class Levels {
     for (let i = 0; i < SWEPT; i++) {
       this.#sweepAt = this.#sweepAt >= this.#all.extent ? 0 : this.#sweepAt + 1
       const level = this.#all.get(this.#sweepAt)
-      if (level?.isUnused(now)) this.#forget(level, this.#sweepAt)
+      if (level !== undefined && !level.isChanged && level.isUnused(now)) this.#forget(level, this.#sweepAt)
     }
   }
 
   #forget(level: Level, at: number): void {
+    if (level.isStored) this.#forgotten.push(level)
     this.#all.delete(at, level)
     const owners = this.#byKind.get(level.kind)!
     const names = owners.get(level.owner)!
     names.delete(level.name)
     if (names.size === 0) owners.delete(level.owner)
+  }
+}
+
+const NONE: readonly LevelState[] = []
+const NOTHING_LIMITED: LevelLimits = { rates: [], budgets: [], concurrent: null }
+/** From the narrowest to the widest. */
+const KINDS: readonly LevelKind[] = ['run', 'key', 'user', 'tenant_model', 'tenant', 'model', 'global']
+const NARROW: readonly LevelKind[] = ['run', 'key', 'user']
+
+/** Of a job; a name that is null: it has none of this kind. */
+function placeOf(kind: LevelKind, { tenant, model, keyId, user, run }: Whose): [owner: string, name: string | null] {
+  switch (kind) {
+    case 'run':
+      return [tenant, run]
+    case 'key':
+      return [tenant, keyId]
+    case 'user':
+      return [tenant, user]
+    case 'tenant_model':
+      return [tenant, model]
+    case 'tenant':
+      return ['', tenant]
+    case 'model':
+      return ['', model]
+    case 'global':
+      return ['', '']
+  }
+}
+
+/** Names are clients' own: `constructor` is not limited. */
+const own = <T>(record: Readonly<Record<string, T>>, name: string): T | null =>
+  Object.hasOwn(record, name) ? record[name] : null
+
+/** What there may be, by the settings; null: no limit. */
+function limitsOf(
+  { global, models, tenants, eachTenant, keys }: LimitSettings,
+  kind: LevelKind,
+  owner: string,
+  name: string,
+): LevelLimits | null {
+  const tenant = (id: string) => own(tenants, id) ?? eachTenant
+  switch (kind) {
+    case 'run':
+      return tenant(owner)?.eachRun ?? null
+    case 'key':
+      return own(keys, name) ?? tenant(owner)?.eachKey ?? null
+    case 'user':
+      return tenant(owner)?.eachUser ?? null
+    case 'tenant_model': {
+      const models = tenant(owner)?.models
+      return models === undefined ? null : own(models, name)
+    }
+    case 'tenant':
+      return tenant(name)?.all ?? null
+    case 'model':
+      return own(models, name)
+    case 'global':
+      return global
   }
 }

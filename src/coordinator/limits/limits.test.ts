@@ -2,12 +2,21 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { depth } from '../../../test/depth.ts'
-import type { Unit, WhenOut } from './account.ts'
-import type { BudgetLimit, Calendar } from './budget.ts'
-import type { LevelKind, LevelLimits } from './level.ts'
-import type { Rules } from './levels.ts'
-import { type Amounts, type Hold, type LimitedJob, Limits, type LimitsOptions, type Shortfall } from './limits.ts'
-import type { RateLimit } from './rate.ts'
+import {
+  type Amounts,
+  type BudgetLimit,
+  type Calendar,
+  type LevelKind,
+  type LevelLimits,
+  type LevelState,
+  type LimitSettings,
+  NO_LIMITS,
+  type RateLimit,
+  type Shortfall,
+  type Unit,
+  type WhenOut,
+} from '../../core/limits.ts'
+import { type Hold, type LimitedJob, Limits, type LimitsOptions } from './limits.ts'
 
 const HOUR_MS = 3_600_000
 const NANO = 1e9
@@ -28,7 +37,7 @@ const rate = (unit: RateLimit['unit'], burst: number, perSecond: number, more: P
 const limits = (more: Partial<LevelLimits> = {}): LevelLimits => ({
   rates: [],
   budgets: [],
-  concurrent: Infinity,
+  concurrent: null,
   ...more,
 })
 const budget = (dollars: number, more: Partial<BudgetLimit> = {}): BudgetLimit => ({
@@ -47,35 +56,38 @@ const JOB: LimitedJob = {
   route: 'r',
   promptTokens: 100,
   maxOutputTokens: 100,
+  price: { input: 1_000, output: 4_000 },
 }
 const job = (more: Partial<LimitedJob> = {}): LimitedJob => ({ ...JOB, ...more })
 
 /** Each user, key and model has its own. */
-const rulesOf = (by: Partial<Record<LevelKind, LevelLimits>>): Rules => ({
+const settingsOf = (by: Partial<Record<LevelKind, LevelLimits>>): LimitSettings => ({
+  ...NO_LIMITS,
   global: by.global ?? null,
-  model: () => by.model ?? null,
-  key: () => by.key ?? null,
-  tenant: () => ({
+  models: by.model === undefined ? {} : { m: by.model },
+  eachTenant: {
     all: by.tenant ?? null,
     eachUser: by.user ?? null,
     eachRun: by.run ?? null,
-    model: () => by.tenant_model ?? null,
-  }),
+    eachKey: by.key ?? null,
+    models: by.tenant_model === undefined ? {} : { m: by.tenant_model },
+  },
 })
 
-const machine = (by: Partial<Record<LevelKind, LevelLimits>>, more: Partial<LimitsOptions> = {}): Limits => {
-  const rules = rulesOf(by)
-  return new Limits({
-    rules: () => rules,
-    calendar: hourly,
-    priceOf: () => ({ input: 1_000, output: 4_000 }),
-    outputQuantile: 0.8,
-    unknownOutputTokens: 1_024,
-    ...more,
-  })
+const machine = (
+  by: Partial<Record<LevelKind, LevelLimits>>,
+  more: Partial<LimitsOptions> = {},
+  calendar = hourly,
+  stored: readonly LevelState[] = [],
+  now = 0,
+): Limits => {
+  const settings = settingsOf(by)
+  const made = new Limits({ settings: () => settings, outputQuantile: 0.8, unknownOutputTokens: 1_024, ...more })
+  made.open(stored, calendar, now)
+  return made
 }
 
-const held = (got: Hold | Shortfall): Hold => {
+const held = (got: Hold | Shortfall | null): Hold => {
   expect(got).toHaveProperty('amounts')
   return got as Hold
 }
@@ -83,7 +95,7 @@ const short = (got: Hold | Shortfall | null): Shortfall => {
   expect(got).toHaveProperty('waitMs')
   return got as Shortfall
 }
-const isHold = (got: Hold | Shortfall): got is Hold => 'amounts' in got
+const isHold = (got: Hold | Shortfall | null): got is Hold => got !== null && 'amounts' in got
 const used = (inputTokens: number, outputTokens: number, nanoDollars = 0): Amounts => ({
   inputTokens,
   outputTokens,
@@ -91,7 +103,7 @@ const used = (inputTokens: number, outputTokens: number, nanoDollars = 0): Amoun
   nanoDollars,
 })
 const left = (of: Limits, level: LevelKind, unit: Unit, now: number, who: LimitedJob = JOB): number =>
-  of.standing(who, now).find((one) => one.level === level && one.unit === unit)!.left
+  of.rooms(who, now).find((one) => one.level === level && one.unit === unit)!.left
 
 describe('a hold', () => {
   it('takes prompt and answer from every level, and a settlement gives back what was not used', () => {
@@ -186,7 +198,7 @@ describe('a request that is heavier than a bucket can ever hold', () => {
       level: 'user',
       limit: 5_000,
       weight: 80_100,
-      waitMs: Infinity,
+      waitMs: null,
     })
     expect(left(of, 'user', 'tokens', 0)).toBe(5_000)
   })
@@ -316,10 +328,7 @@ describe('money', () => {
 
   it('a window that the calendar repeats (a clock that was set back) does not give it again', () => {
     let index = 5
-    const of = machine(
-      { tenant: limits({ budgets: [budget(0.001)] }) },
-      { calendar: (_, now) => ({ index, endsMono: now + 1 }) },
-    )
+    const of = machine({ tenant: limits({ budgets: [budget(0.001)] }) }, {}, (_, now) => ({ index, endsMono: now + 1 }))
     of.settle(held(of.reserve(JOB, true, 0)), used(0, 0, 700_000), 0)
     index = 4
     expect(left(of, 'tenant', 'nano_dollars', 10)).toBe(300_000)
@@ -328,15 +337,72 @@ describe('money', () => {
   })
 })
 
+describe('a restart', () => {
+  const by = {
+    tenant: limits({ rates: [rate('tokens', 1_000, 1)], budgets: [budget(0.01)], concurrent: 2 }),
+    user: limits({ rates: [rate('requests', 5, 0.001)] }),
+  }
+
+  it('finds what was used, as long ago as it is, and what is held is held again', () => {
+    const before = machine(by)
+    before.settle(held(before.reserve(JOB, true, 0)), used(300, 100, 700_000), 0)
+    const runs = held(before.reserve(JOB, true, 1_000))
+    const stored = before.take(1_000)
+    expect(before.take(1_000)).toEqual([])
+    expect(stored.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual(['tenant acme', 'user ann'])
+    const after = machine(by, {}, hourly, JSON.parse(JSON.stringify(stored)), 1_000)
+    const adopted = after.adopt(JOB, runs.amounts!, true, 1_000)
+    for (const unit of ['tokens', 'nano_dollars', 'running'] as const)
+      expect([unit, left(after, 'tenant', unit, 11_000)]).toEqual([unit, left(before, 'tenant', unit, 11_000)])
+    expect(left(after, 'user', 'requests', 11_000)).toBeCloseTo(left(before, 'user', 'requests', 11_000))
+    for (const [of, hold] of [[before, runs] as const, [after, adopted] as const])
+      of.settle(hold, used(10, 20, 30_000), 12_000)
+    for (const unit of ['tokens', 'nano_dollars', 'running'] as const)
+      expect([unit, left(after, 'tenant', unit, 12_000)]).toEqual([unit, left(before, 'tenant', unit, 12_000)])
+  })
+
+  it('finds nothing of what is no longer used, and a level that was forgotten is deleted, once', () => {
+    const of = machine({ tenant: limits({ rates: [rate('tokens', 1_000, 1)] }) })
+    of.settle(held(of.reserve(JOB, true, 0)), used(300, 100), 0)
+    expect(of.take(0)).toMatchObject([{ kind: 'tenant', owner: '', name: 'acme', used: { rates: { tokens: 400 } } }])
+    for (let i = 0; i < 3; i++) of.rooms(job({ tenant: 'other' }), HOUR_MS)
+    expect(of.take(HOUR_MS)).toEqual([{ kind: 'tenant', owner: '', name: 'acme', used: null }])
+    expect(of.take(HOUR_MS)).toEqual([])
+  })
+
+  it('of an attempt that died with its process: what was seen of it is counted', () => {
+    const of = machine({ tenant: limits({ rates: [rate('tokens', 1_000, 1)] }) })
+    of.spend(JOB, used(100, 30), 0)
+    expect(left(of, 'tenant', 'tokens', 0)).toBe(870)
+  })
+})
+
+it('tells, for each unit, of the level with the smallest share left', () => {
+  const of = machine({
+    user: limits({ rates: [rate('tokens', 1_000, 10), rate('requests', 2, 0.1)] }),
+    tenant: limits({ rates: [rate('tokens', 100_000, 100), rate('requests', 3, 0.1)], concurrent: 3 }),
+  })
+  held(of.reserve(job({ user: 'bob' }), true, 0))
+  held(of.reserve(job({ user: 'bob' }), true, 0))
+  held(of.reserve(JOB, true, 0))
+  expect(of.standing(JOB, 0)).toEqual([
+    { level: 'user', unit: 'tokens', limit: 1_000, left: 800, resetMs: 20_000, windowMs: 100_000 },
+    { level: 'tenant', unit: 'requests', limit: 3, left: 0, resetMs: 30_000, windowMs: 30_000 },
+  ])
+})
+
 it('what is no longer used is forgotten: a million users leave nothing', () => {
   const of = machine({ user: limits({ rates: [rate('tokens', 1_000, 100_000)] }) })
-  for (let i = 0; i < 20_000; i++) of.settle(held(of.reserve(job({ user: `u${i}` }), true, i)), used(10, 10), i)
+  for (let i = 0; i < 20_000; i++) {
+    of.settle(held(of.reserve(job({ user: `u${i}` }), true, i)), used(10, 10), i)
+    of.take(i)
+  }
   expect(of.size).toBeLessThan(100)
 })
 
 it('a reload changes what there may be; what was used stays used', () => {
   let now = limits({ rates: [rate('tokens', 1_000, 1)], concurrent: 1 })
-  const of = machine({}, { rules: () => rulesOf({ tenant: now }) })
+  const of = machine({}, { settings: () => settingsOf({ tenant: now }) })
   const hold = held(of.reserve(JOB, true, 0))
   now = limits({ rates: [rate('tokens', 300, 1), rate('requests', 1, 1)], concurrent: 2 })
   expect(left(of, 'tenant', 'tokens', 0)).toBe(100)
@@ -382,7 +448,7 @@ describe('any history', () => {
     }),
     { selector: ({ unit }) => unit, maxLength: 3 },
   )
-  const level = fc.record({ rates, budgets: fc.constant([budget(0.01)]), concurrent: fc.constantFrom(1, 3, Infinity) })
+  const level = fc.record({ rates, budgets: fc.constant([budget(0.01)]), concurrent: fc.constantFrom(1, 3, null) })
 
   it('ends with nothing held: each level has what was used, and no more was let in than it had', () => {
     fc.assert(
@@ -395,12 +461,12 @@ describe('any history', () => {
           if (one.do === 'pass') now += one.ms
           else if (one.do === 'reserve') {
             const who = job({ user: `u${one.user}`, promptTokens: one.prompt, maxOutputTokens: one.max })
-            const before = JSON.stringify(of.standing(who, now))
+            const before = JSON.stringify(of.rooms(who, now))
             const got = of.reserve(who, one.run, now)
             if (isHold(got)) open.push(got)
             else {
-              expect(JSON.stringify(of.standing(who, now))).toBe(before)
-              expect(got.waitMs).toBeGreaterThan(0)
+              expect(JSON.stringify(of.rooms(who, now))).toBe(before)
+              expect(short(got).waitMs ?? Infinity).toBeGreaterThan(0)
             }
           } else {
             const at = one.at % Math.max(1, open.length)
@@ -412,12 +478,14 @@ describe('any history', () => {
               of.settle(hold, one.lost ? null : used(one.input, one.output, one.input + one.output), now)
             }
           }
-          expect(running()).toBeLessThanOrEqual(Math.min(tenant.concurrent, 3 * user.concurrent))
+          expect(running()).toBeLessThanOrEqual(
+            Math.min(tenant.concurrent ?? Infinity, 3 * (user.concurrent ?? Infinity)),
+          )
         }
         for (const hold of open) of.settle(hold, null, now)
         // Much later all is free again, whatever happened: nothing stays held
         for (const name of ['u0', 'u1', 'u2'])
-          for (const { unit, limit, left } of of.standing(job({ user: name }), now + 1e9))
+          for (const { unit, limit, left } of of.rooms(job({ user: name }), now + 1e9))
             expect([unit, left]).toEqual([unit, limit])
       }),
       { numRuns: depth(3_000, 300) },

@@ -2,10 +2,20 @@
  * Who may use what. The weight of a job is held before it runs, on all of its levels or on none, corrected while its
  * answer streams, and settled once, by what it came to. A refusal takes nothing anywhere.
  */
-import type { Account, Unit } from './account.ts'
-import type { Calendar } from './budget.ts'
-import type { Accounts, Level, LevelKind } from './level.ts'
-import { Levels, type Rules, type Whose } from './levels.ts'
+import type {
+  Amounts,
+  Calendar,
+  LevelState,
+  LimitSettings,
+  Room,
+  Shortfall,
+  Standing,
+  TokenPrice,
+  Unit,
+} from '../../core/limits.ts'
+import type { Account } from './account.ts'
+import type { Accounts, Level } from './level.ts'
+import { Levels, type Whose } from './levels.ts'
 import { type Lengths, OutputLengths } from './output-lengths.ts'
 
 /** What limits need to know of a job. */
@@ -16,46 +26,16 @@ export interface LimitedJob extends Whose {
   readonly promptTokens: number
   /** As its client asked; null: as long as it gets. */
   readonly maxOutputTokens: number | null
-}
-
-/** Tokens that were used, or are held, and what they cost. */
-export interface Amounts {
-  readonly inputTokens: number
-  readonly outputTokens: number
-  readonly requests: number
-  /** An integer: exact up to 9 million dollars. */
-  readonly nanoDollars: number
-}
-
-/** Nano-dollars a token. */
-export interface TokenPrice {
-  readonly input: number
-  readonly output: number
+  /** Null: nobody knows what it costs. */
+  readonly price: TokenPrice | null
 }
 
 export interface LimitsOptions {
-  readonly rules: () => Rules
-  readonly calendar: Calendar
-  /** Null: nobody knows what it costs. */
-  readonly priceOf: (model: string) => TokenPrice | null
+  readonly settings: () => LimitSettings
   /** The share of answers for which what is held from the start suffices: 0.5 (0045). */
   readonly outputQuantile: number
   /** Held for an answer of which nothing is known, tokens. */
   readonly unknownOutputTokens: number
-}
-
-/** What stands in the way of a job: the account with the longest wait. */
-export interface Shortfall {
-  readonly level: LevelKind
-  /** Whose: of a user, the user. */
-  readonly name: string
-  readonly unit: Unit
-  readonly limit: number
-  /** What the job weighs there. */
-  readonly weight: number
-  readonly left: number
-  /** Until it fits, if nothing else comes; Infinity: never. */
-  readonly waitMs: number
 }
 
 /** What a job holds, on accounts that a reload may have replaced since. */
@@ -71,6 +51,9 @@ export interface Hold {
   isRunning: boolean
 }
 
+/** Until an engine tells of another one. */
+const NO_CALENDAR: Calendar = () => ({ index: 0, endsMono: Infinity })
+
 /** Held tokens of which so large a share was streamed are topped up … */
 const TOP_UP_AT = 0.8
 /** … by as much again, within these bounds. */
@@ -79,16 +62,17 @@ const MOST_TOP_UP = 1_024
 /** Of what a level has, while nobody knows how long answers are. */
 const UNKNOWN_SHARE = 0.25
 
-const NOTHING: Amounts = { inputTokens: 0, outputTokens: 0, requests: 0, nanoDollars: 0 }
+export const NOTHING: Amounts = { inputTokens: 0, outputTokens: 0, requests: 0, nanoDollars: 0 }
 
 export class Limits {
   readonly #options: LimitsOptions
   readonly #lengths = new OutputLengths()
   readonly #levels: Levels
+  #calendar = NO_CALENDAR
 
   constructor(options: LimitsOptions) {
     this.#options = options
-    this.#levels = new Levels(options.rules, options.calendar)
+    this.#levels = new Levels(options.settings, () => this.#calendar)
   }
 
   /** Levels in memory. */
@@ -96,23 +80,49 @@ export class Limits {
     return this.#levels.size
   }
 
+  // ------------------------------------------------------------ the store
+
+  /** First of all: what had been used, and the calendar for budgets. */
+  open(levels: readonly LevelState[], calendar: Calendar, now: number): void {
+    this.#calendar = calendar
+    this.#levels.restore(levels, now)
+  }
+
+  /** Levels whose use has changed since the last call. */
+  take(now: number): readonly LevelState[] {
+    return this.#levels.take(now)
+  }
+
+  /** What a job held before a restart, and holds still. */
+  adopt(job: LimitedJob, amounts: Amounts, isRunning: boolean, now: number): Hold {
+    const hold = this.#hold(job, this.#levels.of(job, now), amounts)
+    take(hold.on, amounts, now)
+    if (isRunning) run(hold)
+    return hold
+  }
+
   // ------------------------------------------------------------ before the answer
 
   /**
    * Holds what the job weighs, and, where it is to run now, a place among those that run. All or nothing: a shortfall
-   * is returned and nothing was taken.
+   * is returned and nothing was taken. Null: nothing limits it.
    */
-  reserve(job: LimitedJob, toRun: boolean, now: number): Hold | Shortfall {
+  reserve(job: LimitedJob, toRun: boolean, now: number): Hold | Shortfall | null {
     const on = this.#levels.of(job, now)
-    const lengths = this.#lengths.of(job.tenant, job.model, job.route)
-    const amounts = this.#weigh(job, on, lengths)
+    if (on.length === 0) return null
+    const amounts = this.#weigh(job, on, this.#lengths.of(job.tenant, job.model, job.route))
     const short = shortfall(on, amounts, toRun, now)
     if (short !== null) return short
-    const hold: Hold = { job, on, lengths, amounts, debt: NOTHING, isRunning: false }
+    const hold = this.#hold(job, on, amounts)
     take(on, amounts, now)
     if (toRun) run(hold)
-    for (const { level } of on) level.holders++
     return hold
+  }
+
+  /** What stands in its way, if it were to be held now; nothing is taken. */
+  lacks(job: LimitedJob, now: number): Shortfall | null {
+    const on = this.#levels.of(job, now)
+    return shortfall(on, this.#weigh(job, on, this.#lengths.of(job.tenant, job.model, job.route)), false, now)
   }
 
   /** Takes a place among those that run, for a job that holds its weight already. */
@@ -123,11 +133,27 @@ export class Limits {
     return short
   }
 
+  /** Gives that place back: it could not start after all. */
+  unstart(hold: Hold): void {
+    if (!hold.isRunning) return
+    hold.isRunning = false
+    for (const { running } of hold.on) running?.settle(1)
+  }
+
+  #hold(job: LimitedJob, on: readonly Accounts[], amounts: Amounts): Hold {
+    for (const { level } of on) {
+      level.holders++
+      this.#levels.changed(level)
+    }
+    const lengths = this.#lengths.of(job.tenant, job.model, job.route)
+    return { job, on, lengths, amounts, debt: NOTHING, isRunning: false }
+  }
+
   /** Its prompt and its answer, as far as one can tell. */
-  #weigh({ model, promptTokens, maxOutputTokens }: LimitedJob, on: readonly Accounts[], lengths: Lengths): Amounts {
+  #weigh({ promptTokens, maxOutputTokens, price }: LimitedJob, on: readonly Accounts[], lengths: Lengths): Amounts {
     const expected = lengths.quantile(this.#options.outputQuantile) ?? this.#unknown(on)
     const outputTokens = Math.ceil(Math.min(maxOutputTokens ?? Infinity, expected))
-    const nanoDollars = this.#costOf(model, promptTokens, outputTokens)
+    const nanoDollars = costOf(price, promptTokens, outputTokens)
     return { inputTokens: promptTokens, outputTokens, requests: 1, nanoDollars }
   }
 
@@ -135,12 +161,6 @@ export class Limits {
     let least = this.#options.unknownOutputTokens
     for (const { outputBurst } of on) least = Math.min(least, Math.max(1, outputBurst * UNKNOWN_SHARE))
     return least
-  }
-
-  /** Nano-dollars, rounded up; 0 where nobody knows the price. */
-  #costOf(model: string, inputTokens: number, outputTokens: number): number {
-    const price = this.#options.priceOf(model)
-    return price === null ? 0 : Math.ceil(price.input * inputTokens + price.output * outputTokens)
   }
 
   // ------------------------------------------------------------ while it streams
@@ -153,13 +173,13 @@ export class Limits {
     const { amounts, on, job } = hold
     if (amounts === null || outputTokens < amounts.outputTokens * TOP_UP_AT) return null
     const wanted = Math.min(MOST_TOP_UP, Math.max(LEAST_TOP_UP, amounts.outputTokens))
-    const ahead = this.#output(job.model, Math.min(wanted, (job.maxOutputTokens ?? Infinity) - amounts.outputTokens))
+    const ahead = output(job.price, Math.min(wanted, (job.maxOutputTokens ?? Infinity) - amounts.outputTokens))
     if (ahead.outputTokens > 0 && shortfall(on, ahead, false, now) === null) {
       take(on, ahead, now)
       hold.amounts = sum(amounts, ahead)
       return null
     }
-    const due = this.#output(job.model, outputTokens - amounts.outputTokens - hold.debt.outputTokens)
+    const due = output(job.price, outputTokens - amounts.outputTokens - hold.debt.outputTokens)
     if (due.outputTokens <= 0) return null
     const short = shortfall(on, due, false, now, 'cut')
     if (short !== null) return short
@@ -167,10 +187,6 @@ export class Limits {
     take(on, due, now, 'deny_next')
     hold.debt = sum(hold.debt, due)
     return null
-  }
-
-  #output(model: string, outputTokens: number): Amounts {
-    return { inputTokens: 0, outputTokens, requests: 0, nanoDollars: this.#costOf(model, 0, outputTokens) }
   }
 
   // ------------------------------------------------------------ after it
@@ -188,6 +204,7 @@ export class Limits {
       }
       if (hold.isRunning) running?.settle(1)
       level.holders--
+      this.#levels.changed(level)
     }
     hold.isRunning = false
   }
@@ -197,21 +214,90 @@ export class Limits {
     lengths.learn(outputTokens)
   }
 
+  /** Of an attempt whose hold is gone: its worker died with this process. */
+  spend(job: LimitedJob, used: Amounts | null, now: number): void {
+    if (used === null) return
+    for (const { level, amounts: accounts } of this.#levels.of(job, now)) {
+      for (const account of accounts) account.settle(0, amountOf(used, account.unit), now)
+      this.#levels.changed(level)
+    }
+  }
+
+  // ------------------------------------------------------------ who waits for what
+
+  /** Ids of the levels of a job that are narrower than its tenant. */
+  narrow(job: LimitedJob): readonly string[] {
+    return this.#levels.narrow(job)
+  }
+
+  /** A job waits for this one: when something is given back there, `freed` tells. Its id. */
+  await(hold: Pick<Shortfall, 'level'>, job: LimitedJob, now: number): string {
+    const { level } = this.#levels.of(job, now).find((one) => one.level.kind === hold.level)!
+    level.isAwaited = true
+    return level.id
+  }
+
+  /** Ids of the levels of a hold for which jobs wait; each is told once. */
+  freed({ on }: Hold): readonly string[] {
+    let ids: string[] | null = null
+    for (const { level } of on) {
+      if (!level.isAwaited) continue
+      level.isAwaited = false
+      ids ??= []
+      ids.push(level.id)
+    }
+    return ids ?? NOBODY
+  }
+
   // ------------------------------------------------------------ what there is
 
   /** For each level of a job and each unit: how much there may be, how much is left, and when all is free again. */
-  standing(job: LimitedJob, now: number) {
-    return this.#levels.of(job, now).flatMap(({ level, amounts, running }) =>
-      [...amounts, ...(running === null ? [] : [running])].map((account) => ({
-        level: level.kind,
-        unit: account.unit,
-        limit: account.limit,
-        left: account.left(now),
-        resetMs: account.resetMs(now),
-      })),
-    )
+  rooms(job: LimitedJob, now: number): readonly Room[] {
+    return this.#levels
+      .of(job, now)
+      .flatMap(({ level, amounts, running }) =>
+        [...amounts, ...(running === null ? [] : [running])].map((account) => roomOf(level, account, now)),
+      )
+  }
+
+  /** Of these, for each unit the one with the smallest share left; concurrency is no such. */
+  standing(job: LimitedJob, now: number): Standing {
+    const on = this.#levels.of(job, now)
+    if (on.length === 0) return NO_ROOMS
+    const tightest: Array<{ readonly level: Level; readonly account: Account; readonly share: number }> = []
+    for (const { level, amounts } of on)
+      for (const account of amounts) {
+        const share = account.left(now) / account.limit
+        const at = tightest.findIndex((one) => one.account.unit === account.unit)
+        if (at < 0) tightest.push({ level, account, share })
+        else if (share < tightest[at].share) tightest[at] = { level, account, share }
+      }
+    return tightest.map(({ level, account }) => roomOf(level, account, now))
   }
 }
+
+const NOBODY: readonly string[] = []
+const NO_ROOMS: Standing = []
+
+const roomOf = ({ kind }: Level, account: Account, now: number): Room => ({
+  level: kind,
+  unit: account.unit,
+  limit: account.limit,
+  left: account.left(now),
+  resetMs: account.resetMs(now),
+  windowMs: account.windowMs(now),
+})
+
+/** Nano-dollars, rounded up; 0 where nobody knows the price. */
+export const costOf = (price: TokenPrice | null, inputTokens: number, outputTokens: number): number =>
+  price === null ? 0 : Math.ceil(price.input * inputTokens + price.output * outputTokens)
+
+const output = (price: TokenPrice | null, outputTokens: number): Amounts => ({
+  inputTokens: 0,
+  outputTokens,
+  requests: 0,
+  nanoDollars: costOf(price, 0, outputTokens),
+})
 
 function amountOf(of: Amounts, unit: Unit): number {
   switch (unit) {
@@ -252,8 +338,17 @@ function shortfall(
   }
   if (worst === null) return null
   const { level, account, weight: amount, waitMs } = worst
-  const { unit, limit } = account
-  return { level: level.kind, name: level.name, unit, limit, weight: amount, left: account.left(now), waitMs }
+  const { unit, limit, window } = account
+  return {
+    level: level.kind,
+    name: level.name,
+    unit,
+    ...(window !== null && { window }),
+    limit,
+    weight: amount,
+    left: account.left(now),
+    waitMs: waitMs === Infinity ? null : waitMs,
+  }
 }
 
 function take(on: readonly Accounts[], amounts: Amounts, now: number, except?: 'deny_next'): void {

@@ -3,24 +3,18 @@
  * the generic cell rate algorithm (ATM Forum, 1996) in its other form. There is no window with an edge; debt is a
  * bucket that is more than full.
  */
-import type { Account, Unit, WhenOut } from './account.ts'
-
-export interface RateLimit {
-  readonly unit: Exclude<Unit, 'nano_dollars' | 'running'>
-  /** Units that may be used at once. */
-  readonly burst: number
-  readonly perSecond: number
-  readonly whenOut: WhenOut
-  /** A request that is heavier than the burst: `refuse`d for good, or let through when all is free, leaving debt. */
-  readonly oversize: 'refuse' | 'debt'
-}
+import type { RateLimit, WhenOut } from '../../core/limits.ts'
+import type { Account } from './account.ts'
 
 /** What the arithmetic of floats may leave behind: far below one unit. */
 const NOTHING = 1e-6
 
 export class Rate implements Account {
   #limit: RateLimit
+  readonly window = null
+  /** What is held included. */
   #used = 0
+  #held = 0
   /** When `#used` was right. */
   #atMono = -Infinity
 
@@ -61,12 +55,29 @@ export class Rate implements Account {
     return this.#leak(now) / this.#perMs
   }
 
+  windowMs(): number {
+    return this.#limit.burst / this.#perMs
+  }
+
   hold(amount: number, now: number): void {
     this.#used = this.#leak(now) + amount
+    this.#held += amount
+  }
+
+  /** Used by what has ended, for the store. */
+  usedBy(now: number): number {
+    return Math.max(0, this.#leak(now) - this.#held)
+  }
+
+  /** As `usedBy` told at `atMono`. */
+  restore(used: number, atMono: number, now: number): void {
+    this.#used = used
+    this.#atMono = Math.min(atMono, now)
   }
 
   settle(held: number, used: number, now: number): void {
     const more = used - held
+    this.#held -= held
     // What leaked meanwhile was not used: a refund never fills more than the bucket
     const room = this.#limit.whenOut === 'deny_next' ? Math.max(0, this.left(now)) : Infinity
     this.#used = Math.max(0, this.#leak(now) + Math.min(more, room))

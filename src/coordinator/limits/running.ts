@@ -4,6 +4,7 @@ import type { Account } from './account.ts'
 export class Running implements Account {
   readonly unit = 'running'
   readonly whenOut = 'debt'
+  readonly window = null
   limit: number
   #count = 0
 
@@ -21,6 +22,10 @@ export class Running implements Account {
   }
 
   resetMs(): number {
+    return 0
+  }
+
+  windowMs(): number {
     return 0
   }
 

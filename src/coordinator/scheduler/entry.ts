@@ -2,6 +2,7 @@
 import type { JobState } from '../../core/job.ts'
 import type { FailedAt, ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Claim } from '../../core/ports/work.ts'
+import type { Hold } from '../limits/limits.ts'
 import type { Flow, Line, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
 import type { Notes } from './port.ts'
@@ -31,6 +32,8 @@ export class Entry implements Timed, Notes {
   deadlineMono: number
   lease: ActiveLease | null = null
   claim: Claim | null = null
+  hold: Hold | null = null
+  streamed = 0
   failedAt: FailedAt = NOWHERE
   ttftMs: number | null = null
   /** The line it is in while it is ready. */

@@ -4,6 +4,7 @@ import type { JobId, JobState, Place, TenantId } from '../../core/job.ts'
 import type { FailedAt, ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
 import type { Backlog, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Claim, Finished, Outcome } from '../../core/ports/work.ts'
+import type { Hold } from '../limits/limits.ts'
 
 export type SchedulerEvent =
   /** It went back in line without a word from its worker: the store writes its tally. */
@@ -36,13 +37,21 @@ export interface Notes {
   readonly attempt: number
   /** See Tally. */
   readonly ranMs: number
+  readonly lease: { readonly worker: { readonly id: string } } | null
   claim: Claim | null
+  /** What it holds of the limits; null: nothing. */
+  hold: Hold | null
+  /** Output tokens of the attempt that runs. */
+  streamed: number
   failedAt: FailedAt
   ttftMs: number | null
 }
 
 /** May this job start now? `null` = yes; what it takes for that is given back when the lease is `released`. */
 export type Headroom = (job: ScheduledJob, notes: Notes) => HeadroomRefusal | null
+
+/** May this job be taken at all? */
+export type Admit = () => SluiceError | null
 
 export interface HeadroomRefusal {
   /**
@@ -104,6 +113,8 @@ export interface SchedulerOptions extends Caps {
   readonly narrow?: (job: ScheduledJob) => readonly string[]
   /** A lease is over, however it ended. Called once for each, within the call that ends it. */
   readonly released?: (notes: Notes, worker: string) => void
+  /** It ends while it is in line: canceled, expired, purged, withdrawn, given up. */
+  readonly left?: (notes: Notes) => void
 }
 
 /**
@@ -111,12 +122,13 @@ export interface SchedulerOptions extends Caps {
  * same answers. `now` is monotonic ms. Each call may add events, to be taken with `drain` right after it.
  */
 export interface Scheduler {
-  /** `known`: what the store found under the tenant's idempotency key. */
+  /** `known`: what the store found under the tenant's idempotency key. `admit` is asked last, of a new job. */
   submit(
     job: ScheduledJob,
     now: number,
     known?: { readonly id: JobId; readonly sameBody: boolean },
     isRetry?: boolean,
+    admit?: Admit,
   ): SchedulerSubmit
   /** Undoes a submit that could not be stored. */
   withdraw(id: JobId): void

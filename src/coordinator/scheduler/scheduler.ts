@@ -23,6 +23,7 @@ import { Leases } from './leases.ts'
 import { LineUp } from './line-up.ts'
 import { matches, Pauses } from './pauses.ts'
 import type {
+  Admit,
   Headroom,
   HeadroomRefusal,
   Notes,
@@ -76,6 +77,7 @@ class PureScheduler implements Scheduler {
     now: number,
     known?: { readonly id: JobId; readonly sameBody: boolean },
     isRetry = false,
+    admit?: Admit,
   ): SchedulerSubmit {
     this.#now = now
     if (known !== undefined)
@@ -92,7 +94,8 @@ class PureScheduler implements Scheduler {
       lane: job.lane === null ? undefined : this.#lanes.find(job.lane),
       inLine: queued + delayed + waiting,
     }
-    const error = refusal(job, standing, this.#options.caps?.() ?? this.#options, this.#fairness, now)
+    const caps = this.#options.caps?.() ?? this.#options
+    const error = refusal(job, standing, caps, this.#fairness, now) ?? admit?.() ?? null
     if (error !== null) return { kind: 'refused', error }
     this.#add(job, now)
     return { kind: 'accepted' }
@@ -361,8 +364,10 @@ class PureScheduler implements Scheduler {
     const { job, flow, lease } = entry
     this.#timers.clear(entry)
     this.#lineUp.stepOut(entry, now)
-    if (lease === null) this.#countInLine(entry, -1)
-    else this.#release(lease)
+    if (lease === null) {
+      this.#countInLine(entry, -1)
+      this.#options.left?.(entry)
+    } else this.#release(lease)
     this.#depth[entry.state]--
     this.#entries.delete(job.id)
     this.#joins.remove(job.joinKey, job.id)

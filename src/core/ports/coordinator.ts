@@ -9,6 +9,8 @@
  */
 import type { ErrorCode, SluiceError } from '../errors.ts'
 import type { JobId, JobKind, JobState, Place, Priority, TenantId, Timing, Usage } from '../job.ts'
+import type { Amounts, Calendar, LevelState, Shortfall, Standing, TokenPrice } from '../limits.ts'
+import type { UsageRecord } from '../usage-record.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from './operations.ts'
 import type { Claim, Finished, Outcome } from './work.ts'
 
@@ -26,6 +28,20 @@ export interface ScheduledJob {
   readonly priority: Priority
   readonly promptTokens: number
   readonly bodyBytes: number
+  /** Whose limits it uses, beside its tenant's and its model's. */
+  readonly keyId: string
+  /** The end user; null: none is named. */
+  readonly user: string | null
+  /** An agent's run; null: it belongs to none. */
+  readonly run: string | null
+  /** Tells kinds of requests apart by how long their answers are; '': not known. */
+  readonly route: string
+  /** As its client asked; null: as long as it gets. */
+  readonly maxOutputTokens: number | null
+  /** Null: nobody knows what it costs. */
+  readonly price: TokenPrice | null
+  /** `reject`: what it weighs is held from its submit on, or it is refused. `wait`: from its lease on. */
+  readonly policy: 'reject' | 'wait'
   /** Negative if that was before this process started. */
   readonly acceptedMono: number
   /** Not leased before this. */
@@ -59,10 +75,21 @@ export type FailedAt = ReadonlyArray<{
   readonly never: boolean
 }>
 
+/** An attempt that was running when its worker's process died. */
+export interface Died {
+  readonly id: JobId
+  /** Where it ran; null: nobody knows. */
+  readonly deployment: string | null
+  /** Of its answer, as far as it was stored. */
+  readonly outputTokens: number
+}
+
 /** What a restart found of a job that has not ended. */
 export interface Found {
   readonly tally: Tally
   readonly failedAt: FailedAt
+  /** What it holds while it waits, as its acceptance told; null: nothing. */
+  readonly reservation: Amounts | null
   /** It still runs there: the lease is adopted, and begins anew. */
   readonly held: { readonly worker: string; readonly claim: Claim } | null
 }
@@ -105,6 +132,8 @@ export type Change =
       /** Of the last attempt; null: it ended in line, or its worker was lost. */
       readonly deployment: string | null
     }
+  /** What an attempt came to, once for each; before the `returned` or `ended` of its job, in the same commit. */
+  | { readonly type: 'used'; readonly id: JobId; readonly record: UsageRecord }
 
 export type EndState = JobState & ('done' | 'failed' | 'canceled' | 'expired')
 
@@ -117,6 +146,14 @@ export type Notice =
       readonly attempt: number
       readonly reason: 'canceled' | 'lost'
     }
+  /** Nothing is left for it: its worker ends the answer where it is. */
+  | {
+      readonly type: 'cut'
+      readonly id: JobId
+      readonly worker: string
+      readonly attempt: number
+      readonly cause: Shortfall
+    }
   /** No call starts on this deployment for `ms`; worth a line in the log. */
   | {
       readonly type: 'cooling'
@@ -127,7 +164,8 @@ export type Notice =
     }
 
 export type Decision =
-  | { readonly kind: 'accepted' }
+  /** `reservation`: what it holds from now on, to be stored with it; null: nothing. */
+  | { readonly kind: 'accepted'; readonly reservation: Amounts | null; readonly standing: Standing }
   | { readonly kind: 'joined'; readonly id: JobId }
   | { readonly kind: 'refused'; readonly error: SluiceError }
 
@@ -177,7 +215,15 @@ export interface Coordinator {
   /** Puts back, in order of acceptance, what a restart found. */
   restore(job: ScheduledJob, found: Found, now: number): void
   /** These, all restored and not held, were running when their worker's process died. */
-  died(ids: readonly JobId[], now: number): void
+  died(attempts: readonly Died[], now: number): void
+
+  /** First of all: what the store has of the limits, and the calendar that budgets go by. */
+  openLimits(levels: readonly LevelState[], calendar: Calendar, now: number): void
+  /**
+   * Levels whose use has changed since the last call, as it is now: to be stored in the commit of the changes that were
+   * taken before, so asked for once a commit.
+   */
+  takeLevels(now: number): readonly LevelState[]
 
   /** A worker that takes jobs. Attaching it again changes its pools or slots; it keeps what it holds. */
   attach(worker: WorkerSeat, now: number): void
@@ -194,8 +240,8 @@ export interface Coordinator {
    * worker that is assigned many begins the first before the last is stored.
    */
   lease(now: number): void
-  /** Output tokens as they stream; moves the tenant's virtual counter. */
-  charge(id: JobId, attempt: number, tokens: number): void
+  /** Output tokens as they stream; moves the tenant's virtual counter, and may end the answer (see `notices`). */
+  charge(id: JobId, attempt: number, tokens: number, now: number): void
   /** Ends an attempt, unless it is fenced. */
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
@@ -218,6 +264,8 @@ export interface Coordinator {
   state(id: JobId): JobState | null
   depth(): QueueDepth
   backlog(): readonly Backlog[]
+  /** What is left of the limits that a job like this one is under. */
+  standing(job: ScheduledJob, now: number): Standing
   status(now: number): readonly DeploymentStatus[]
 
   /** Since the last call, in order. */

@@ -1,10 +1,12 @@
 /** How work comes in. Every promise that reports a change resolves when it is power-safe. */
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../job.ts'
+import type { Standing } from '../limits.ts'
 
+/** `standing`: what is left of the limits that a new job is under; absent: nothing limits it. */
 export type Submitted =
   /** A new job, power-safe. */
-  | { readonly kind: 'accepted'; readonly job: Job; readonly place: Place }
+  | { readonly kind: 'accepted'; readonly job: Job; readonly place: Place; readonly standing?: Standing }
   /** Same idempotency key and body, or an SDK's retry: the job that is there already. */
   | { readonly kind: 'joined'; readonly job: Job; readonly place: Place }
   /** idempotency_conflict, queue_full, deadline_unreachable, rate_limited, storage_full … Nothing was stored. */
@@ -12,7 +14,7 @@ export type Submitted =
 
 /** As `Submitted`; nobody asks where a plain POST stands. */
 export type Begun =
-  | { readonly kind: 'accepted' | 'joined'; readonly job: Job }
+  | { readonly kind: 'accepted' | 'joined'; readonly job: Job; readonly standing?: Standing }
   | { readonly kind: 'refused'; readonly error: SluiceError }
 
 /** Durable jobs, in the fair order of the coordinator. */

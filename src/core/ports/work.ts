@@ -6,6 +6,8 @@
  */
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobId, JobState, Timing, Usage } from '../job.ts'
+import type { Amounts, Shortfall } from '../limits.ts'
+import type { Cost } from '../usage-record.ts'
 
 /** What runs jobs. Its methods must not throw. */
 export interface Worker {
@@ -18,13 +20,18 @@ export interface Worker {
   leased(leases: readonly Lease[]): void
   /** Stop this attempt at once: the job was canceled, its lease was lost, or the store fenced it. */
   revoked(job: JobId, attempt: number, reason: 'canceled' | 'lost'): void
+  /**
+   * Its tenant, user or key has nothing left: the answer ends where it is, with finish reason `length` and this cause.
+   * May be told again.
+   */
+  cut(job: JobId, attempt: number, cause: Shortfall): void
 }
 
 /** What a lease occupies; settled when it ends. */
 export interface Claim {
   readonly deployment: string
-  /** The limits' share; null: none. */
-  readonly reservation: string | null
+  /** What is held for it; null: nothing is limited. */
+  readonly reservation: Amounts | null
 }
 
 export interface Lease {
@@ -57,6 +64,10 @@ export type Outcome =
       /** Of this attempt; absent = the same. */
       readonly attemptUsage?: Usage
       readonly timing: Timing
+      /** Of this attempt; absent: nobody knows. */
+      readonly cost?: Cost
+      /** It was cut for this; the answer is as long as it was allowed to be. */
+      readonly cut?: Shortfall
       /** For a conversation: the assistant's message, JSON. */
       readonly answer?: string
     }
@@ -72,6 +83,7 @@ export type Outcome =
       readonly textShown?: boolean
       readonly usage?: Usage
       readonly attemptUsage?: Usage
+      readonly cost?: Cost
       readonly timing?: Timing
       readonly answer?: string
     }
@@ -79,12 +91,16 @@ export type Outcome =
       readonly kind: 'canceled'
       readonly usage?: Usage
       readonly attemptUsage?: Usage
+      readonly cost?: Cost
       readonly timing?: Timing
       readonly answer?: string
     }
   /** Handed back unharmed (drain): goes to the head of its lane, no attempt is counted. */
   | {
       readonly kind: 'released'
+      /** What the attempt came to; absent: it never called. */
+      readonly attemptUsage?: Usage
+      readonly cost?: Cost
       /** Acceptance to first text, where some was shown. */
       readonly ttftMs?: number
     }

@@ -5,6 +5,7 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import { aboutJob } from '../../core/facts.ts'
+import type { JobId } from '../../core/job.ts'
 import type { Change, Notice } from '../../core/ports/coordinator.ts'
 import type { Lease, Worker } from '../../core/ports/work.ts'
 import { Ending } from './ending.ts'
@@ -58,6 +59,13 @@ export class Dispatch {
     if (now - this.#seenMono > SLEPT_MS) this.#parts.coordinator.woke(now)
     this.#seenMono = now
     return now
+  }
+
+  /** Output tokens as they stream: an answer that nothing is left for is cut. */
+  charge(id: JobId, attempt: number, tokens: number): void {
+    const { coordinator, clock } = this.#parts
+    coordinator.charge(id, attempt, tokens, clock.monoMs())
+    for (const notice of coordinator.notices()) this.#tell(notice)
   }
 
   act(): void {
@@ -117,6 +125,10 @@ export class Dispatch {
   #tell(notice: Notice): void {
     if (notice.type === 'cooling') {
       this.#parts.emit({ ...notice, type: 'deployment-cooled' })
+      return
+    }
+    if (notice.type === 'cut') {
+      this.workers.get(notice.worker)?.cut(notice.id, notice.attempt, notice.cause)
       return
     }
     const { id, worker, attempt, reason } = notice

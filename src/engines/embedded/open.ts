@@ -102,7 +102,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
         store,
         epochs,
         positions,
-        (id, attempt, tokens) => coordinator.charge(id, attempt, tokens),
+        (id, attempt, tokens) => dispatch.charge(id, attempt, tokens),
         (id) => intake.keep(live.get(id)!),
       ),
       jobs: new Jobs(db, positions),

@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Job, JobId } from '../../core/job.ts'
-import type { FailedAt } from '../../core/ports/coordinator.ts'
+import type { Died, FailedAt } from '../../core/ports/coordinator.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
 import type { Age } from './disk/age.ts'
 import { COLUMNS, type JobRow, NO_BODY, toJobOrSkip } from './jobs/jobs.ts'
@@ -104,7 +104,7 @@ export async function restoreJobs(
   const { store, coordinator, clock, live: all, logs } = parts
   const next = store.db.prepare(UNFINISHED)
   const storedParts = store.db.prepare('SELECT n, records, epoch FROM parts WHERE ord = ? ORDER BY n')
-  const died: JobId[] = []
+  const died: Died[] = []
   const canceled = parts.jobs.canceled()
   const toCancel: JobId[] = []
   for (let after = -1; ; ) {
@@ -131,8 +131,12 @@ export async function restoreJobs(
       const notBeforeMono = Math.max(what.notBeforeMono, waitsMono)
       const tally = { attempts, fails, deaths, crashes, ranMs, ttftMs }
       // Its worker died with the last process
-      coordinator.restore({ ...what, notBeforeMono }, { tally, failedAt: placesOf(row.failedAt), held: null }, now)
-      if (interrupted.has(ord)) died.push(id)
+      coordinator.restore(
+        { ...what, notBeforeMono },
+        { tally, failedAt: placesOf(row.failedAt), reservation: null, held: null },
+        now,
+      )
+      if (interrupted.has(ord)) died.push({ id, deployment: null, outputTokens: 0 })
       if (canceled.has(ord)) {
         live.canceling = Promise.resolve()
         toCancel.push(id)

@@ -48,6 +48,8 @@ export class SimWorker implements Worker {
     node.clock.every(LEASE_MS / 3, () => this.#attachment.heartbeat())
   }
 
+  cut(): void {}
+
   leased(leases: readonly Lease[]): void {
     for (const lease of leases) this.#begin(lease)
   }

@@ -87,7 +87,7 @@ function putBack(term: Term, job: HeldJob): void {
   held.add(job)
   const { tally, failedAt } = job
   const waiting = again > what.notBeforeMono ? { ...what, notBeforeMono: again } : what
-  coordinator.restore(waiting, { tally, failedAt, held: isHeld ? { worker, claim } : null }, now)
+  coordinator.restore(waiting, { tally, failedAt, reservation: null, held: isHeld ? { worker, claim } : null }, now)
   if (row.facts.options.onDisconnect === 'cancel') attendance.add(id, null)
 }
 

@@ -210,7 +210,7 @@ export class ActingCoordinator implements Term {
     const now = this.now()
     this.fleet.beat(beat, now)
     for (const { id, alive } of beat.workers) if (alive) this.coordinator.heartbeat(id, now)
-    for (const [id, attempt, tokens] of beat.charges) this.coordinator.charge(id, attempt, tokens)
+    for (const [id, attempt, tokens] of beat.charges) this.coordinator.charge(id, attempt, tokens, now)
     for (const id of beat.reading ?? []) this.attendance.entered(id, beat.process)
     reconcile(this, beat, now)
     this.#turn(() => {})

@@ -3,6 +3,7 @@
  * them a second line with what the commit's script added (see readMail). All leave inside the fenced script.
  */
 import type { Job, JobId, JobState, Place } from '../../../core/job.ts'
+import type { Shortfall } from '../../../core/limits.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import { count, fits, list, maybe, object, parse, readTyped, type Shape, text } from '../../shared/shape.ts'
@@ -53,7 +54,15 @@ export interface Revoked {
   readonly reason: 'canceled' | 'lost'
 }
 
-export type Message = Answer | Refused | Leased | Revoked
+export interface Cut {
+  readonly type: 'cut'
+  readonly worker: string
+  readonly id: JobId
+  readonly attempt: number
+  readonly cause: Shortfall
+}
+
+export type Message = Answer | Refused | Leased | Revoked | Cut
 
 /**
  * On the control channel: this coordinator acts, told once a second; where the term, or `wakes`, is another than
@@ -167,6 +176,7 @@ const SHAPES: Readonly<Record<Message['type'], Shape>> = {
   refused: { n: count, error: object },
   leased: { leases: list((value) => fits(value, LEASE)) },
   revoked: { worker: text, id: text, attempt: count, reason: text },
+  cut: { worker: text, id: text, attempt: count, cause: object },
 }
 
 /** What comes with a lease: its row, its request, unless that is large, and how far its log goes. */

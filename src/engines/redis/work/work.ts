@@ -4,6 +4,7 @@
  */
 import { SluiceError } from '../../../core/errors.ts'
 import type { JobId } from '../../../core/job.ts'
+import type { Shortfall } from '../../../core/limits.ts'
 import {
   type Attachment,
   FENCED,
@@ -59,6 +60,7 @@ export class FleetWork implements Work {
     this.#beats = new Beats(ground, () => this.#told(), reading)
     ground.bus.onMessage((message, enclosed) => {
       if (message.type === 'leased') this.#leased(message.leases, enclosed)
+      else if (message.type === 'cut') this.#inOrder(() => this.#cut(message.id, message.attempt, message.cause))
       else this.#inOrder(() => this.revoke(message.id, message.attempt, message.reason))
     })
   }
@@ -186,6 +188,11 @@ export class FleetWork implements Work {
       this.#logs.fence(id, attempt)
     }
     held.seat.worker.revoked(id, attempt, reason)
+  }
+
+  #cut(id: JobId, attempt: number, cause: Shortfall): void {
+    const held = this.#held.get(id, attempt)
+    if (held !== undefined && !held.isFinishing && !held.isRevoked) held.seat.worker.cut(id, attempt, cause)
   }
 
   // ------------------------------------------------------------ ends

@@ -1,0 +1,153 @@
+/** Who may use how much: the settings of the limits as plain data (JSON), and what the limits tell of themselves. */
+
+/** Whose a limit is: an agent's run, a key, an end user, a tenant, a tenant's model, a model, everybody. */
+export type LevelKind = 'run' | 'key' | 'user' | 'tenant' | 'tenant_model' | 'model' | 'global'
+
+/** What is counted. Money is in nano-dollars: an integer, exact up to 9 million dollars. */
+export type Unit = 'input_tokens' | 'output_tokens' | 'tokens' | 'requests' | 'nano_dollars' | 'running'
+
+/** Of the calendar, in UTC. */
+export type Window = 'hour' | 'day' | 'month'
+
+/**
+ * What a stream does that needs more than there is. `debt`: it goes on, and what it took is paid back before the next
+ * request. `deny_next`: it goes on, and the next request waits for room, but no longer than if the account had only
+ * just run out. `cut`: it ends.
+ */
+export type WhenOut = 'debt' | 'deny_next' | 'cut'
+
+// ---------------------------------------------------------------- settings
+
+export interface RateLimit {
+  readonly unit: Exclude<Unit, 'nano_dollars' | 'running'>
+  /** Units that may be used at once. */
+  readonly burst: number
+  readonly perSecond: number
+  readonly whenOut: WhenOut
+  /** A request that is heavier than the burst: `refuse`d for good, or let through when all is free, leaving debt. */
+  readonly oversize: 'refuse' | 'debt'
+}
+
+export interface BudgetLimit {
+  readonly window: Window
+  readonly nanoDollars: number
+  readonly whenOut: WhenOut
+}
+
+/** What one level may use: a rate for each unit at most, a budget for each window at most. */
+export interface LevelLimits {
+  readonly rates: readonly RateLimit[]
+  readonly budgets: readonly BudgetLimit[]
+  /** Jobs at once; null: any number. */
+  readonly concurrent: number | null
+}
+
+/** All limits; null: none. The same object for as long as nothing changes. */
+export interface LimitSettings {
+  /** Of everybody together. */
+  readonly global: LevelLimits | null
+  /** Of all tenants together, by the model's public name. */
+  readonly models: Readonly<Record<string, LevelLimits>>
+  readonly tenants: Readonly<Record<string, TenantLimits>>
+  /** Of tenants that are not in `tenants`. */
+  readonly eachTenant: TenantLimits | null
+  /** By the key's id. */
+  readonly keys: Readonly<Record<string, LevelLimits>>
+}
+
+export interface TenantLimits {
+  readonly all: LevelLimits | null
+  /** Each end user has accounts of its own. */
+  readonly eachUser: LevelLimits | null
+  /** Each run of an agent. */
+  readonly eachRun: LevelLimits | null
+  /** Each key that has no limits of its own. */
+  readonly eachKey: LevelLimits | null
+  /** By the model's public name. */
+  readonly models: Readonly<Record<string, LevelLimits>>
+}
+
+export const NO_LIMITS: LimitSettings = { global: null, models: {}, tenants: {}, eachTenant: null, keys: {} }
+
+// ---------------------------------------------------------------- what is held, and used
+
+/** Tokens that were used, or are held, and what they cost. */
+export interface Amounts {
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly requests: number
+  /** An integer. */
+  readonly nanoDollars: number
+}
+
+/** Nano-dollars a token; fractions are allowed. */
+export interface TokenPrice {
+  readonly input: number
+  readonly output: number
+}
+
+/** What one level has used, for its store. */
+export interface LevelState {
+  readonly kind: LevelKind
+  /** Of a user, a key, a run and a tenant's model: the tenant. Else empty. */
+  readonly owner: string
+  readonly name: string
+  /** Null: nothing; it is forgotten. */
+  readonly used: LevelUse | null
+}
+
+export interface LevelUse {
+  /** When `rates` were right, monotonic ms. An engine stores it in a clock that outlives the process. */
+  readonly atMono: number
+  /** Used, without what is held, by unit. */
+  readonly rates: Readonly<Partial<Record<Unit, number>>>
+  /** Spent in the window of this index, without what is held. */
+  readonly spent: Readonly<Partial<Record<Window, { readonly index: number; readonly nanoDollars: number }>>>
+}
+
+/**
+ * The calendar, as far as budgets need it. It must not follow the jumps of the wall clock: a clock that is set must not
+ * open a new month (P1).
+ */
+export type Calendar = (
+  window: Window,
+  nowMono: number,
+) => {
+  /** Grows from window to window. */
+  readonly index: number
+  readonly endsMono: number
+}
+
+// ---------------------------------------------------------------- what clients are told
+
+/** What stands in the way of a job: the account with the longest wait. */
+export interface Shortfall {
+  readonly level: LevelKind
+  /** Whose: of a user, the user. */
+  readonly name: string
+  readonly unit: Unit
+  /** Of a budget. */
+  readonly window?: Window
+  readonly limit: number
+  /** What the job weighs there. */
+  readonly weight: number
+  readonly left: number
+  /** Until it fits, if nothing else comes; null: never, it is more than there can be. */
+  readonly waitMs: number | null
+}
+
+/** What is left of one limit. */
+export interface Room {
+  readonly level: LevelKind
+  readonly unit: Unit
+  readonly limit: number
+  /** Below zero: debt. */
+  readonly left: number
+  /** Until nothing of it is used, if nothing more comes. */
+  readonly resetMs: number
+  /** The time in which `limit` comes back; of a budget, until its window ends. */
+  readonly windowMs: number
+}
+
+/** For each unit that is limited, the level that has the smallest share left. Empty: no limits. */
+export type Standing = readonly Room[]

@@ -1,0 +1,33 @@
+/** What one attempt at a provider came to: the ledger's record. */
+import type { JobId, JobKind, TenantId, Usage } from './job.ts'
+
+/** What an attempt cost. */
+export interface Cost {
+  /** An integer. Null: nobody knows a price. */
+  readonly nanoDollars: number | null
+  /** The table that the price is from; null without a price. */
+  readonly priceVersion: string | null
+}
+
+/** `lost`: its worker died, or was not heard of; `released`: handed back by a worker that stops. */
+export type AttemptEnd = 'done' | 'cut' | 'failed' | 'canceled' | 'released' | 'lost'
+
+export interface UsageRecord extends Cost {
+  readonly job: JobId
+  /** With `job`, its name: 1 for the first. */
+  readonly attempt: number
+  readonly tenant: TenantId
+  readonly keyId: string
+  /** The end user; null: none was named. */
+  readonly user: string | null
+  /** An agent's run; null: it belongs to none. */
+  readonly run: string | null
+  readonly kind: JobKind
+  /** As the client asked for it. */
+  readonly model: string
+  /** Null: nobody knows. */
+  readonly deployment: string | null
+  readonly end: AttemptEnd
+  /** Of this attempt. `estimated`: the provider did not report it. */
+  readonly usage: Usage
+}
