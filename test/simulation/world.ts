@@ -273,7 +273,7 @@ export class World {
       isOurs ? { finishing: { id, done: outcome.kind === 'done' } } : {},
     )
     must((finished.kind !== 'fenced') === isOurs, `${id}, attempt ${attempt}: ${finished.kind}`)
-    const change = this.#pending.slice(pending).find((each) => each.id === id)
+    const change = this.#pending.slice(pending).find((each) => each.id === id && each.type !== 'used')
     if (finished.kind === 'ended')
       must(change?.type === 'ended' && change.state === finished.state, `${id} ended, and no change says so`)
     if (finished.kind === 'again')
