@@ -16,7 +16,7 @@ export interface Leaf {
   readonly default: unknown
   readonly description: string
   readonly choices: readonly string[]
-  /** Of `items`: what each has. */
+  /** Of `items`: what each has. Of `limits`: what they are. */
   readonly members: readonly Leaf[]
   /** Of a model's setting: the providers that have it, unless all do. */
   readonly providers: readonly string[] | null
@@ -37,7 +37,12 @@ function leavesOf(object: Schema, path: readonly string[] = []): readonly Leaf[]
     const groups = groupsOf(inner).flatMap((group) => leavesOf(group, at))
     // Refused wherever it is given
     if (inner._zod.def.type === 'unknown') return []
-    const members = kind === 'items' ? membersOf((inner._zod.def as z.core.$ZodArrayDef).element) : []
+    const members =
+      kind === 'items'
+        ? membersOf((inner._zod.def as z.core.$ZodArrayDef).element)
+        : kind === 'limits'
+          ? leavesOf(inner)
+          : []
     const description = field.description ?? ''
     return [{ path: at, kind, nullable, default: fallback, description, choices, members, providers: null }, ...groups]
   })
@@ -145,7 +150,9 @@ export const LEAVES: readonly Leaf[] = leavesOf(settings)
  * Settings that are one value: they have an environment name; those that are no secret also a flag (a process list
  * shows flags to all).
  */
-export const VALUES: readonly Leaf[] = LEAVES.filter((leaf) => leaf.kind !== 'items' && leaf.kind !== 'map')
+export const VALUES: readonly Leaf[] = LEAVES.filter(
+  ({ kind }) => kind !== 'items' && kind !== 'limits' && kind !== 'map',
+)
 export const FLAGS: readonly Leaf[] = VALUES.filter((leaf) => leaf.kind !== 'secret')
 
 /** Settings whose members the user names. */

@@ -1,7 +1,7 @@
 /**
  * Defaults < file < environment < flags, into one checked, frozen object. The only reader of the process's environment.
  */
-import { camelCase } from '../core/camel.ts'
+import { camelised } from '../core/camel.ts'
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { PROVIDERS } from '../routing/providers/index.ts'
@@ -130,7 +130,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
   const warnings = [...linkNote(links), ...unknownNames(env), ...unused]
   if (isSameSecret(result.data.key, result.data.admin.key))
     warnings.push('key and admin.key are the same: every client with that key can act as an operator.')
-  const config = freeze(camelised(result.data)) as Config
+  const config: Config = freeze(camelised(result.data, isKept))
   return {
     config,
     settings: freeze(result.data),
@@ -273,12 +273,8 @@ function unknownNames(env: Environment): string[] {
     .map((name) => `${name} in the environment is not a known setting.${didYouMean(name, known)}`)
 }
 
-/** The settings by the names of code; the keys of a map are the user's own, and stay. */
-function camelised(value: unknown, name = ''): unknown {
-  if (Array.isArray(value)) return value.map((item) => camelised(item))
-  if (typeof value !== 'object' || value === null || value instanceof Secret || MAPS.has(name)) return value
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [camelCase(key), camelised(member, key)]))
-}
+/** The keys of a map are the user's own. */
+const isKept = (value: object, name: string): boolean => value instanceof Secret || MAPS.has(name)
 
 function freeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !(value instanceof Secret)) {

@@ -73,7 +73,7 @@ function unknownKey(path: readonly string[], key: string): string | null {
 /** The names allowed in a group, or in each item of a list. */
 function namesIn(leaves: readonly Leaf[], path: readonly string[]): string[] {
   const list = leaves.find(
-    (leaf) => leaf.kind === 'items' && leaf.path.join('.') === path.slice(0, leaf.path.length).join('.'),
+    (leaf) => leaf.members.length > 0 && leaf.path.join('.') === path.slice(0, leaf.path.length).join('.'),
   )
   if (list) return namesIn(list.members, path.slice(list.path.length))
   const inside = leaves.filter((leaf) => path.every((key, i) => leaf.path[i] === key) && leaf.path.length > path.length)

@@ -24,3 +24,13 @@ export function camelCase(name: string): string {
     ? UNITS[name as keyof typeof UNITS]
     : name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
+
+/** A value of settings by the names of code. `keeps`: what stays as it is, names that users choose in it included. */
+export function camelised<T>(value: T, keeps: (value: object, name: string) => boolean = () => false): Camelised<T> {
+  const read = (value: unknown, name: string): unknown => {
+    if (Array.isArray(value)) return value.map((item) => read(item, ''))
+    if (typeof value !== 'object' || value === null || keeps(value, name)) return value
+    return Object.fromEntries(Object.entries(value).map(([key, member]) => [camelCase(key), read(member, key)]))
+  }
+  return read(value, '') as Camelised<T>
+}

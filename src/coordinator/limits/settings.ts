@@ -1,0 +1,186 @@
+/** The `limits` of the settings, and of tenants: as they are given, and as the coordinator reads them. */
+import { z } from 'zod'
+import type { Camelised } from '../../core/camel.ts'
+import type { BudgetLimit, LevelLimits, RateLimit, TenantLimits } from '../../core/limits.ts'
+import { didYouMean } from '../../core/nearest.ts'
+import { count, fieldKinds } from '../../settings/fields.ts'
+
+/** More is no exact number of nano-dollars. */
+const MOST_DOLLARS = 9_000_000
+const MOST_A_MINUTE = 1e12
+const MOST_CONCURRENT = 1e6
+/** A month's worth, in minutes. */
+const MOST_BURST = 44_640
+
+// ---------------------------------------------------------------- as they are given
+
+const rate = (what: string) =>
+  count({ min: 1, max: MOST_A_MINUTE }).nullable().prefault(null).describe(`${what} in a minute. Null: no limit.`)
+
+const decimal = (what: string, given: z.ZodNumber) =>
+  z
+    .union([z.number(), z.string().regex(/^\d+(_\d+)*(\.\d+)?$/, `expected ${what}`)], { error: `expected ${what}` })
+    .transform((text) => (typeof text === 'number' ? text : Number(text.replaceAll('_', ''))))
+    .pipe(given)
+
+const dollars = (window: string) =>
+  decimal(
+    'an amount of US dollars, such as 12.5',
+    z
+      .number()
+      .min(0, 'must be at least 0')
+      .max(MOST_DOLLARS, `must be at most ${MOST_DOLLARS}: larger sums can't be counted exactly`),
+  )
+    .nullable()
+    .prefault(null)
+    .describe(`US dollars for each ${window} of the calendar, UTC. 0: only what costs nothing. Null: no budget.`)
+
+const level = {
+  tokens_per_minute: rate('Tokens, of prompts and answers together,'),
+  input_tokens_per_minute: rate('Tokens of prompts'),
+  output_tokens_per_minute: rate('Tokens of answers'),
+  requests_per_minute: rate('Requests'),
+  burst: decimal(
+    "a number of minutes' worth, such as 2 or 0.5",
+    z
+      .number()
+      .gt(0, 'must be greater than 0, or nothing would ever fit; "concurrent: 0" lets nothing run')
+      .max(MOST_BURST, `must be at most ${MOST_BURST}`),
+  )
+    .prefault(1)
+    .describe("How much may be used at once, in minutes' worth of these rates."),
+  dollars_per_hour: dollars('hour'),
+  dollars_per_day: dollars('day'),
+  dollars_per_month: dollars('month'),
+  concurrent: count({ max: MOST_CONCURRENT })
+    .nullable()
+    .prefault(null)
+    .describe('Jobs that run at once; more wait. 0: nothing runs. Null: no limit.'),
+  when_out: z
+    .enum(['debt', 'deny_next', 'cut'])
+    .nullable()
+    .prefault(null)
+    .describe(
+      'What becomes of an answer that needs more than there is. `debt`: it goes on, and what it took is paid back ' +
+        'first. `deny_next`: it goes on, and only the next request waits. `cut`: it ends with `finish_reason: length`. ' +
+        'Null: `debt` for rates, `cut` for money.',
+    ),
+  oversize: z
+    .enum(['refuse', 'debt'])
+    .prefault('refuse')
+    .describe(
+      'A request heavier than all that may be used at once. `refuse`: it is refused for good. `debt`: it runs when ' +
+        'nothing else is used, and what it took is paid back.',
+    ),
+}
+
+/** Names what is not known here; all else is told by the members themselves. */
+const strict = <Shape extends z.ZodRawShape>(shape: Shape) =>
+  z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((key) => `"${key}" is not a limit.${didYouMean(key, Object.keys(shape))}`).join(' ')
+        : issue.code === 'invalid_type'
+          ? `expected a group of limits, such as { ${Object.keys(level)[0]}: 100000 }`
+          : undefined,
+  })
+
+/** A group of limits is shown as one: its members have no flags. */
+function group<Shape extends z.ZodRawShape>(shape: Shape) {
+  const schema = strict(shape)
+  fieldKinds.add(schema, { kind: 'limits' })
+  return schema
+}
+
+/** What one level may use. */
+export const levelSettings = group(level)
+
+export const modelLimitSettings = z
+  .array(
+    strict({
+      name: z
+        .string({ error: 'expected the name of a model' })
+        .regex(/^[\w.:/@+-]{1,200}\*?$|^\*$/, 'expected the name of a model, or the beginning of one followed by "*"')
+        .describe('A model as clients name it; with a trailing "*" all that begin so, together.'),
+      ...level,
+    }),
+    { error: 'expected a list of limits, each with the "name" of its model' },
+  )
+  .superRefine((models, context) => {
+    for (const [i, { name }] of models.entries())
+      if (models.findIndex((one) => one.name === name) < i)
+        context.addIssue({ code: 'custom', path: [i, 'name'], message: `"${name}" is a duplicate` })
+  })
+  .prefault([])
+
+const each = (whose: string) => levelSettings.nullable().prefault(null).describe(whose)
+
+/** What a tenant may use, and whoever acts for it. */
+export const tenantLimitSettings = group({
+  ...level,
+  each_user: each('Of each of its end users. Null: no limits.'),
+  each_key: each('Of each of its API keys. Null: no limits.'),
+  each_run: each('Of each run of an agent (`sluice: { run }`). Null: no limits.'),
+  models: modelLimitSettings.describe('Of its models.'),
+})
+
+/** The names of YAML, and of the admin API. */
+export type LevelSettings = z.output<typeof levelSettings>
+export type TenantLimitSettings = z.output<typeof tenantLimitSettings>
+
+// ---------------------------------------------------------------- as they are read
+
+/** Null: nothing is limited. */
+export function levelLimits(given: Camelised<LevelSettings> | null): LevelLimits | null {
+  if (given === null) return null
+  const { burst, whenOut, oversize, concurrent } = given
+  const rates: RateLimit[] = []
+  const rate = (unit: RateLimit['unit'], perMinute: number | null): void => {
+    if (perMinute === null) return
+    // Whole units: what is added up stays exact
+    const atOnce = Math.max(1, Math.round(perMinute * burst))
+    rates.push({ unit, burst: atOnce, perSecond: perMinute / 60, whenOut: whenOut ?? 'debt', oversize })
+  }
+  rate('tokens', given.tokensPerMinute)
+  rate('input_tokens', given.inputTokensPerMinute)
+  rate('output_tokens', given.outputTokensPerMinute)
+  rate('requests', given.requestsPerMinute)
+  const budgets: BudgetLimit[] = []
+  const budget = (window: BudgetLimit['window'], dollars: number | null): void => {
+    if (dollars !== null) budgets.push({ window, nanoDollars: nanoDollars(dollars), whenOut: whenOut ?? 'cut' })
+  }
+  budget('hour', given.dollarsPerHour)
+  budget('day', given.dollarsPerDay)
+  budget('month', given.dollarsPerMonth)
+  return rates.length === 0 && budgets.length === 0 && concurrent === null ? null : { rates, budgets, concurrent }
+}
+
+/** Null: those of tenants without limits of their own hold. */
+export const tenantLimits = (given: Camelised<TenantLimitSettings> | null): TenantLimits | null =>
+  given === null
+    ? null
+    : {
+        all: levelLimits(given),
+        eachUser: levelLimits(given.eachUser),
+        eachRun: levelLimits(given.eachRun),
+        eachKey: levelLimits(given.eachKey),
+        models: modelLimits(given.models),
+      }
+
+/** By name. */
+export function modelLimits(
+  given: Camelised<z.output<typeof modelLimitSettings>>,
+): Readonly<Record<string, LevelLimits>> {
+  return Object.fromEntries(
+    given.flatMap((one): ReadonlyArray<readonly [string, LevelLimits]> => {
+      const limits = levelLimits(one)
+      return limits === null ? [] : [[one.name, limits]]
+    }),
+  )
+}
+
+/** Shifted as it is written: 0.1 has no exact form in binary, and 100_000_000 is meant. */
+function nanoDollars(dollars: number): number {
+  const [digits, exponent = '0'] = String(dollars).split('e')
+  return Math.round(Number(`${digits}e${Number(exponent) + 9}`))
+}
