@@ -62,7 +62,7 @@ const level = {
     .prefault(null)
     .describe(
       'What becomes of an answer that needs more than there is. `debt`: it goes on, and what it took is paid back ' +
-        'first. `deny_next`: it goes on, and only the next request waits. `cut`: it ends with `finish_reason: length`. ' +
+        'first. `deny_next`: it goes on, and only the next request waits. `cut`: it ends (`finish_reason: length`). ' +
         'Null: `debt` for rates, `cut` for money.',
     ),
   oversize: z
