@@ -183,6 +183,35 @@ test('is migrated once, and has the tables of a new folder', () => {
   expect(tables(dir)).toEqual(tables(fresh))
 })
 
+/** A folder as schema 5 had it. */
+const backTo5 = (db: DatabaseSync): void =>
+  db.exec(`ALTER TABLE unfinished DROP COLUMN reservation; ALTER TABLE unfinished DROP COLUMN unbooked;
+    DROP TABLE levels; DROP TABLE usage; DROP TABLE usage_sums; DROP TABLE tenants;
+    PRAGMA user_version = 5`)
+
+test('jobs of schema 5 run on, in the tables of a new folder', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-schema-5-'))
+  undo.push(() => rmSync(dir, { recursive: true, force: true }))
+  const first = await embedded('process', { dir })()
+  const [ended, waiting] = [await runJob(first.engine, new TestWorker(first.engine)), await submit(first.engine)]
+  await first.engine.close()
+  const db = new DatabaseSync(join(dir, 'sluice.db'))
+  const tables = (of: DatabaseSync): unknown =>
+    of.prepare("SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name").all()
+  const before = tables(db)
+  backTo5(db)
+  db.close()
+  const { engine } = await open(dir)
+  expect((await engine.jobs.get(ended.id))?.state).toBe('done')
+  const lease = await new TestWorker(engine).one(waiting)
+  expect(await engine.work.finish(lease, DONE)).toEqual({ kind: 'ended', state: 'done' })
+  await engine.close()
+  const after = new DatabaseSync(join(dir, 'sluice.db'), { readOnly: true })
+  expect(tables(after)).toEqual(before)
+  expect(after.prepare('PRAGMA user_version').get()).toEqual({ user_version: 6 })
+  after.close()
+})
+
 test('jobs in line of schema 2 run; from then on they remember where they failed', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-schema-2-'))
   undo.push(() => rmSync(dir, { recursive: true, force: true }))
@@ -192,6 +221,7 @@ test('jobs in line of schema 2 run; from then on they remember where they failed
   await first.engine.work.finish(await worker.one(job), { kind: 'released' })
   await first.engine.close()
   const db = new DatabaseSync(join(dir, 'sluice.db'))
+  backTo5(db)
   db.exec(`ALTER TABLE unfinished DROP COLUMN ttft; ALTER TABLE unfinished DROP COLUMN failed_at;
     ALTER TABLE unfinished DROP COLUMN ran; DROP TABLE moved;
     PRAGMA user_version = 2`)

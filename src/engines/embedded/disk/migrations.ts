@@ -10,6 +10,44 @@ export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = 
   2: toSchema3,
   3: toSchema4,
   4: toSchema5,
+  5: toSchema6,
+}
+
+/** Tables that came with schema 6. */
+export const LIMITS_AND_USAGE = `
+-- What was used of limits, without what is held: LevelState in core/limits.ts. No row: nothing.
+CREATE TABLE levels (
+  kind TEXT NOT NULL, owner TEXT NOT NULL, name TEXT NOT NULL,
+  age INTEGER NOT NULL, -- when \`used\` was right
+  used TEXT NOT NULL, -- JSON: rates and spent
+  PRIMARY KEY (kind, owner, name)) WITHOUT ROWID;
+
+-- A record for each attempt at a provider, in the order of their commits; sums of them, which are kept for longer.
+CREATE TABLE usage (
+  n INTEGER PRIMARY KEY,
+  day TEXT NOT NULL, -- of the wall clock, UTC, as at
+  at INTEGER NOT NULL, age INTEGER NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL,
+  user TEXT, -- null: none
+  model TEXT NOT NULL,
+  facts TEXT NOT NULL); -- JSON: what else there is of a UsageRecord
+CREATE INDEX usage_tenant ON usage (tenant);
+CREATE TABLE usage_sums (
+  day TEXT NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL,
+  user TEXT NOT NULL, -- empty: none
+  model TEXT NOT NULL,
+  attempts INTEGER NOT NULL, estimated INTEGER NOT NULL, unpriced INTEGER NOT NULL,
+  prompt INTEGER NOT NULL, cached INTEGER NOT NULL, completion INTEGER NOT NULL, reasoning INTEGER NOT NULL,
+  nano_dollars INTEGER NOT NULL,
+  PRIMARY KEY (day, tenant, key, user, model)) WITHOUT ROWID;
+
+CREATE TABLE tenants (id TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID;
+`
+
+/** 6: what is used of limits, and what it cost. */
+function toSchema6(db: DatabaseSync): void {
+  db.exec(`ALTER TABLE unfinished ADD COLUMN reservation TEXT;
+    ALTER TABLE unfinished ADD COLUMN unbooked INTEGER NOT NULL DEFAULT 0;
+    ${LIMITS_AND_USAGE}`)
 }
 
 /** 5: jobs of another engine keep their ids. */

@@ -22,9 +22,9 @@ import {
   walOf,
 } from './folder.ts'
 import { findLoss, forget, GONE, type Loss, readMark } from './mark.ts'
-import { MIGRATIONS } from './migrations.ts'
+import { LIMITS_AND_USAGE, MIGRATIONS } from './migrations.ts'
 
-const SCHEMA_VERSION = 5
+const SCHEMA_VERSION = 6
 
 /** What the WAL file is cut to when it starts over. */
 const WAL_KEPT_BYTES = 64 << 20
@@ -59,7 +59,9 @@ CREATE TABLE unfinished (
   crashes INTEGER NOT NULL, not_before_age INTEGER NOT NULL,
   ttft INTEGER,
   failed_at TEXT, -- JSON: FailedAt; null: nowhere
-  ran INTEGER NOT NULL DEFAULT 0);
+  ran INTEGER NOT NULL DEFAULT 0,
+  reservation TEXT, -- JSON: Amounts; what it holds until its first lease; null: nothing
+  unbooked INTEGER NOT NULL DEFAULT 0); -- attempt that ended with its process, and has no usage record yet
 
 -- Token records of live jobs, one row a commit for all of them; gone when no live job needs them.
 CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER);
@@ -92,7 +94,7 @@ CREATE INDEX turns_of ON turns (tenant, conversation, ord, bytes);
 
 CREATE TABLE keys (digest TEXT PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pauses (selector TEXT PRIMARY KEY) WITHOUT ROWID;
-
+${LIMITS_AND_USAGE}
 -- Starts: logs of jobs before \`before\` that had not ended went on under a new epoch.
 CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, before INTEGER NOT NULL);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
