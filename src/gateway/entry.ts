@@ -2,7 +2,7 @@
 import type { Admitted } from './caller/admitted.ts'
 import type { Auth } from './caller/auth.ts'
 import type { Caller } from './caller/caller.ts'
-import type { Exchange } from './http/exchange.ts'
+import { Aborted, type Exchange } from './http/exchange.ts'
 import type { AuthRule } from './http/route.ts'
 
 export interface Entry {
@@ -10,32 +10,42 @@ export interface Entry {
   readonly isAlwaysOpen: boolean
   /** Are bytes of incomplete bodies counted, as a stranger's or as its caller's? */
   readonly isCounted: boolean
-  /** The caller; null: none is needed, or none is known yet. Throws for whom it keeps out. */
-  readonly enter: (exchange: Exchange) => Caller | null
+  /** The caller; null: none is needed, or none is known yet. Throws for whom it keeps out, as it rejects. */
+  readonly enter: (exchange: Exchange) => Caller | null | Promise<Caller>
 }
 
 const nobody = (): null => null
 
-export const createEntries = (auth: Auth, admitted: Admitted): Readonly<Record<AuthRule, Entry>> => ({
-  none: { isAlwaysOpen: true, isCounted: true, enter: nobody },
-  ticket: { isAlwaysOpen: false, isCounted: true, enter: nobody },
-  tenant: {
-    isAlwaysOpen: false,
-    isCounted: true,
-    enter(exchange) {
-      const caller = auth.tenant(exchange.request)
-      // It stays in as long as its caller is valid
-      exchange.onClose(admitted.enter(caller, 'request', (error) => exchange.sendAway(error)))
-      exchange.caller = caller
-      return caller
+export function createEntries(auth: Auth, admitted: Admitted): Readonly<Record<AuthRule, Entry>> {
+  function letIn(exchange: Exchange, caller: Caller): Caller {
+    // It stays in as long as its caller is valid
+    exchange.onClose(admitted.enter(caller, 'request', (error) => exchange.sendAway(error)))
+    exchange.caller = caller
+    return caller
+  }
+
+  return {
+    none: { isAlwaysOpen: true, isCounted: true, enter: nobody },
+    ticket: { isAlwaysOpen: false, isCounted: true, enter: nobody },
+    tenant: {
+      isAlwaysOpen: false,
+      isCounted: true,
+      enter(exchange) {
+        const caller = auth.tenant(exchange.request)
+        if (!(caller instanceof Promise)) return letIn(exchange, caller)
+        return caller.then((found) => {
+          if (exchange.response.destroyed) throw new Aborted()
+          return letIn(exchange, found)
+        })
+      },
     },
-  },
-  operator: {
-    isAlwaysOpen: false,
-    isCounted: false,
-    enter({ request }) {
-      auth.operator(request)
-      return null
+    operator: {
+      isAlwaysOpen: false,
+      isCounted: false,
+      enter({ request }) {
+        auth.operator(request)
+        return null
+      },
     },
-  },
-})
+  }
+}

@@ -80,11 +80,14 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
     const entry = entries[route.auth]
     const refusal = entry.isAlwaysOpen ? null : phase.refusal()
     if (refusal !== null) throw refusal
+    const run = (caller: Caller | null): Answered | Promise<Answered> => {
+      checkQuery(route, query)
+      const call = new Call(exchange, caller, params, query, entry.isCounted ? inflow : null, check)
+      // Entries of `tenant` routes always return a caller
+      return route.auth === 'tenant' ? route.run(call as KeyCall) : route.run(call)
+    }
     const caller = entry.enter(exchange)
-    checkQuery(route, query)
-    const call = new Call(exchange, caller, params, query, entry.isCounted ? inflow : null, check)
-    // Entries of `tenant` routes always return a caller
-    return route.auth === 'tenant' ? route.run(call as KeyCall) : route.run(call)
+    return caller instanceof Promise ? caller.then(run) : run(caller)
   }
 }
 

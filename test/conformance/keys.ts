@@ -56,4 +56,20 @@ export const keyCases: readonly Case[] = [
       expect((await engine.keys.list())[0].revokedAtMs).toBe(5)
     },
   },
+  {
+    name: 'a key that another process has added is known once it was looked for, as is that one was revoked',
+    needs: 'fleet',
+    async run(open) {
+      const a = await open()
+      const b = await a.beside!()
+      for (let i = 0; i < 10; i++) {
+        await a.engine.keys.add(key(`k${i}`), `d${i}`)
+        await b.engine.keys.refresh()
+        expect(b.engine.keys.find(`d${i}`)).toEqual(key(`k${i}`))
+        await a.engine.keys.revoke(`k${i}`, 5)
+        await b.engine.keys.refresh()
+        expect(b.engine.keys.get(`k${i}`)?.revokedAtMs).toBe(5)
+      }
+    },
+  },
 ]

@@ -115,13 +115,22 @@ describe.skipIf(NO_REDIS)('Redis: a fleet of processes', () => {
 
   it('a key that is made or revoked at one is in force at both, for what is open too', async () => {
     const [first, second] = fleet.processes.filter(({ role }) => role === 'gateway').map(({ adminUrl }) => adminUrl)
-    const made = await json<{ id: string; key: string }>(call(first, '/admin/keys', { key: ADMIN_KEY, body: {} }))
+    const make = () => json<{ id: string; key: string }>(call(first, '/admin/keys', { key: ADMIN_KEY, body: {} }))
+    const made = await make()
     const job = await submit(b, 'Hi. demo: tokens=2000 delay=20', {}, made.key)
+    for (let i = 0; i < 10; i++) {
+      const peer = await openPeer(b, { headers: { authorization: `Bearer ${(await make()).key}` } })
+      peer.say({ t: 'hello' })
+      await peer.next('welcome')
+      peer.close()
+    }
     const cut = records(b, job.id, made.key)
     const revoked = await call(second, `/admin/keys/${made.id}`, { key: ADMIN_KEY, method: 'DELETE' })
     expect(revoked.status).toBe(204)
-    expect((await call(a, '/v1/models', { key: made.key })).status).toBe(401)
-    expect((await call(b, '/v1/models', { key: made.key })).status).toBe(401)
+    for (const url of [a, b])
+      await expect
+        .poll(async () => (await call(url, '/v1/models', { key: made.key })).status, { timeout: 5_000 })
+        .toBe(401)
     await cut
   })
 

@@ -1,8 +1,15 @@
 /** Keys and tickets of a fleet: what one process does, all know. */
+import type { IncomingMessage } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { ApiKey } from '../../src/core/ports/keys.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import type { SluiceError } from '../../src/core/errors.ts'
+import { systemIds } from '../../src/core/ids.ts'
+import type { ApiKey, Keys } from '../../src/core/ports/keys.ts'
 import { RedisKeys } from '../../src/engines/redis/keys.ts'
 import { RedisTickets } from '../../src/engines/redis/tickets.ts'
+import { mintKey } from '../../src/gateway/caller/api-key.ts'
+import { createAuth } from '../../src/gateway/caller/auth.ts'
+import { createSessions } from '../../src/gateway/caller/sessions.ts'
 import { openParts, type Parts } from './parts.ts'
 import { FaultProxy } from './proxy.ts'
 import { NO_REDIS, type RedisOptions, RedisServer } from './server.ts'
@@ -39,6 +46,23 @@ const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
   createdAtMs: 1_750_000_000_000.25,
   ...more,
 })
+
+/** As a gateway checks keys. */
+function authOf(keys: Keys, badKeysPerMinute = 100) {
+  const sessions = createSessions(keys, undefined as never, systemClock, systemIds(), {
+    secret: () => Buffer.from('a secret of the tests'),
+    ticketMs: 30_000,
+    tokenMs: 600_000,
+    sessionMs: 3_600_000,
+  })
+  const options = { adminKeyDigest: null, keysHaveChecksums: false, badKeysPerMinute }
+  return { sessions, auth: createAuth(keys, sessions, systemClock, options) }
+}
+const asking = (text: string): IncomingMessage => {
+  const authorization = `Bearer ${text}`
+  const request = { headers: { authorization }, rawHeaders: ['authorization', authorization], socket: {}, url: '/' }
+  return request as unknown as IncomingMessage
+}
 const session = (keyId: string) => ({ id: 's', keyId, user: null, origin: null, endsAtMs: 1 })
 
 describe.skipIf(NO_REDIS)('Redis: keys', () => {
@@ -56,6 +80,56 @@ describe.skipIf(NO_REDIS)('Redis: keys', () => {
     await a.add(key('k2'), 'd2')
     expect(await c.revoke('k2', 7)).toBe(true)
     expect(await c.revoke('k3', 7)).toBe(false)
+  })
+
+  it("a key that a gateway was not told of yet is looked for before it is refused; a session's key too", async () => {
+    const { url } = await server()
+    const [a, deaf] = [await keysOf(url), await keysOf(url)]
+    await deaf.parts.subscriber.client.unsubscribe()
+    const minted = mintKey(systemIds())
+    await a.add(key('k1'), minted.digest)
+    expect(deaf.find(minted.digest)).toBeNull()
+    const { auth } = authOf(deaf)
+    expect(await auth.tenant(asking(minted.key))).toMatchObject({ key: { id: 'k1' } })
+    // Known now: nobody waits
+    expect(auth.tenant(asking(minted.key))).toMatchObject({ key: { id: 'k1' } })
+    await a.add(key('k2'), 'd2')
+    const { token } = authOf(a).sessions.token({ ...session('k2'), endsAtMs: Date.now() + 60_000 })
+    expect(deaf.get('k2')).toBeNull()
+    expect(await auth.tenant(asking(token))).toMatchObject({ key: { id: 'k2' }, session: { keyId: 'k2' } })
+  })
+
+  it('a flood of made-up keys costs Redis 20 looks a second at most, and who floods is not looked for', async () => {
+    const { url } = await server()
+    const keys = await keysOf(url)
+    const { client } = keys.parts.commands
+    const calls = async (): Promise<number> =>
+      Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info('commandstats'))?.[1])
+    const before = await calls()
+    const startedMono = performance.now()
+    for (let wave = 0; wave < 10; wave++) await Promise.all(Array.from({ length: 200 }, async () => keys.refresh()))
+    expect(await calls()).toBe(before + 10)
+    expect(performance.now() - startedMono).toBeGreaterThan(9 * 49)
+    const { auth } = authOf(keys, 3)
+    const codes: string[] = []
+    for (let i = 0; i < 6; i++)
+      await Promise.resolve()
+        .then(() => auth.tenant(asking(mintKey(systemIds()).key)))
+        .catch((error: SluiceError) => codes.push(error.code))
+    expect(codes).toEqual([...Array(3).fill('invalid_api_key'), ...Array(3).fill('too_many_auth_failures')])
+    expect(await calls()).toBe(before + 13)
+  })
+
+  it('while Redis is away an unknown key is no wrong key: 503, which clients try again', async () => {
+    const { url, port } = await server()
+    const proxy = await FaultProxy.start(port)
+    opened.push(() => proxy.close())
+    const { auth } = authOf(await keysOf(proxy.url))
+    proxy.cut()
+    await expect(Promise.resolve().then(() => auth.tenant(asking(mintKey(systemIds()).key)))).rejects.toMatchObject({
+      code: 'storage_unavailable',
+    })
+    expect((await keysOf(url)).find('d')).toBeNull()
   })
 
   it('two processes that add the same key at once have one', async () => {
@@ -81,7 +155,7 @@ describe.skipIf(NO_REDIS)('Redis: keys', () => {
     await expect.poll(() => cut.find('d1')?.revokedAtMs).toBe(5)
   })
 
-  it('a channel that is silent without a cut: the keys are read again every 10 s', async () => {
+  it('a channel that is silent without a cut: the keys are read again every 4 s', async () => {
     const { url } = await server()
     const [a, deaf] = [await keysOf(url), await keysOf(url)]
     await a.add(key('k1'), 'd1')
@@ -90,7 +164,7 @@ describe.skipIf(NO_REDIS)('Redis: keys', () => {
     await a.revoke('k1', 5)
     await new Promise((done) => setTimeout(done, 50))
     expect(deaf.find('d1')?.revokedAtMs).toBeUndefined()
-    deaf.parts.clock.leap(10_001)
+    deaf.parts.clock.leap(4_001)
     await expect.poll(() => deaf.find('d1')?.revokedAtMs).toBe(5)
   })
 

@@ -37,6 +37,10 @@ export class KeyStore implements Keys {
     return digest === undefined ? null : this.find(digest)
   }
 
+  refresh(): null {
+    return null
+  }
+
   async add(key: ApiKey, digest: string): Promise<void> {
     await this.#save(key, digest, false)
     this.#know(key, digest)

@@ -5,6 +5,7 @@
  * keys back, revocations included.
  */
 
+import { sleep } from '../../core/clock.ts'
 import type { TenantId } from '../../core/job.ts'
 import { isRecord } from '../../core/json.ts'
 import type { ApiKey, Keys } from '../../core/ports/keys.ts'
@@ -12,10 +13,12 @@ import type { Ground } from './bus/ground.ts'
 import { storageError, unavailable } from './client/errors.ts'
 
 /** It looks this often, and, where it could not, this soon again. */
-const LOOK_MS = 10_000
+const LOOK_MS = 4_000
 const RETRY_MS = 1_000
 /** What it knows is good for this long. */
 const TRUST_MS = 30_000
+/** Whoever asks for keys that are not there makes it look no more often. */
+const REFRESH_MS = 50
 
 type Parts = Pick<Ground, 'names' | 'commands' | 'scripts' | 'subscriber' | 'clock' | 'emit'>
 
@@ -34,6 +37,10 @@ export class RedisKeys implements Keys {
   #trustedMono = 0
   #looking: Promise<void> | null = null
   readonly #emptied: () => Promise<void>
+  /** Looks that somebody waits for: the one that is yet to begin, and the last that has begun. */
+  #nextRefresh: Promise<void> | null = null
+  #refresh: Promise<void> = Promise.resolve()
+  #refreshedMono = -REFRESH_MS
   /** What is being read may be older than a change that was told meanwhile. */
   #lookAgain = false
   #stopTimer = (): void => {}
@@ -74,6 +81,11 @@ export class RedisKeys implements Keys {
   /** Null: there is no such key. */
   digestOf(id: string): string | null {
     return this.#digests.get(id) ?? null
+  }
+
+  refresh(): Promise<void> {
+    this.#nextRefresh ??= this.#refreshInTurn()
+    return this.#nextRefresh
   }
 
   async add(key: ApiKey, digest: string): Promise<void> {
@@ -156,6 +168,17 @@ export class RedisKeys implements Keys {
       this.#looking = null
     })
     return this.#looking
+  }
+
+  /** Of those that wait none waits for a look that others, who come later, make last longer. */
+  async #refreshInTurn(): Promise<void> {
+    const { clock } = this.#parts
+    await this.#refresh.catch(() => {})
+    await sleep(clock, Math.max(0, this.#refreshedMono + REFRESH_MS - clock.monoMs()))
+    this.#refreshedMono = clock.monoMs()
+    this.#nextRefresh = null
+    this.#refresh = this.#look()
+    return this.#refresh
   }
 
   async #read(): Promise<void> {

@@ -30,10 +30,11 @@ export const fromOf = ({ socket, headers }: IncomingMessage): From => ({
 
 export interface Auth {
   /**
-   * The caller that the headers authenticate. Throws missing_api_key, invalid_api_key, invalid_token,
-   * too_many_auth_failures, invalid_request.
+   * The caller that the headers authenticate; of a key that is not known here, once the store was asked. Throws, or
+   * rejects with, missing_api_key, invalid_api_key, invalid_token, too_many_auth_failures, invalid_request,
+   * storage_unavailable.
    */
-  tenant(request: IncomingMessage): Caller
+  tenant(request: IncomingMessage): Caller | Promise<Caller>
   /** The same for a credential in a frame or a body. Throws invalid_ticket too. */
   admit(credential: Credential, from: From): Promise<Caller>
   /** A key may have been revoked meanwhile, a session may be over. */
@@ -79,17 +80,28 @@ export function createAuth(
   const isStillValid = ({ key, session }: Caller): boolean =>
     session === null ? isValidKey(keys.get(key.id), clock.wallMs()) : sessions.isStillValid(session)
 
-  function byKey(text: string, from: From): Caller {
+  function byKey(text: string, from: From): Caller | Promise<Caller> {
     const key = findByText(text)
-    if (key === null) throw strangers.refusal(from.address, 'invalid_api_key')
-    return { key, session: null }
+    if (key !== null) return { key, session: null }
+    // Made at another gateway a moment ago, perhaps. Whoever guesses keys is not looked for
+    const looking = strangers.areTooMany(from.address) ? null : keys.refresh()
+    if (looking === null) throw strangers.refusal(from.address, 'invalid_api_key')
+    return looking.then(() => {
+      const found = findByText(text)
+      if (found === null) throw strangers.refusal(from.address, 'invalid_api_key')
+      return { key: found, session: null }
+    })
   }
 
-  function byToken(text: string, from: From): Caller {
-    try {
-      return sessions.verify(text, from.origin)
-    } catch (thrown) {
+  function byToken(text: string, from: From): Caller | Promise<Caller> {
+    const refuse = (thrown: unknown): never => {
       throw strange(thrown, from)
+    }
+    try {
+      const caller = sessions.verify(text, from.origin)
+      return caller instanceof Promise ? caller.catch(refuse) : caller
+    } catch (thrown) {
+      return refuse(thrown)
     }
   }
 
@@ -208,16 +220,32 @@ class Strangers {
     this.#perMinute = perMinute
   }
 
+  /** Is the next invalid key from there one too many? */
+  areTooMany(from: string): boolean {
+    this.#turn()
+    return (this.#refused.get(this.#addressOf(from)) ?? 0) >= this.#perMinute
+  }
+
   refusal(from: string, code: 'invalid_api_key' | 'invalid_ticket' | 'invalid_token'): SluiceError {
+    const now = this.#turn()
+    const address = this.#addressOf(from)
+    const refused = (this.#refused.get(address) ?? 0) + 1
+    this.#refused.set(address, refused)
+    if (refused <= this.#perMinute) return new SluiceError(code)
+    return new SluiceError('too_many_auth_failures', { retryAfterMs: this.#minuteEndsAt - now })
+  }
+
+  #addressOf(from: string): string {
+    return this.#refused.size >= MAX_ADDRESSES && !this.#refused.has(from) ? '' : from
+  }
+
+  /** Begins another minute when the last is over. */
+  #turn(): number {
     const now = this.#clock.monoMs()
     if (now >= this.#minuteEndsAt) {
       this.#refused.clear()
       this.#minuteEndsAt = now + MINUTE_MS
     }
-    const address = this.#refused.size >= MAX_ADDRESSES && !this.#refused.has(from) ? '' : from
-    const refused = (this.#refused.get(address) ?? 0) + 1
-    this.#refused.set(address, refused)
-    if (refused <= this.#perMinute) return new SluiceError(code)
-    return new SluiceError('too_many_auth_failures', { retryAfterMs: this.#minuteEndsAt - now })
+    return now
   }
 }

@@ -34,8 +34,8 @@ export interface Sessions {
   redeem(ticket: string, origin: string | undefined): Promise<Caller>
   /** A new token for an open session. */
   token(session: Session): Token
-  /** Throws invalid_token, origin_forbidden. */
-  verify(token: string, origin: string | undefined): Caller
+  /** Throws, or rejects with, invalid_token, origin_forbidden, storage_unavailable; see Auth.tenant. */
+  verify(token: string, origin: string | undefined): Caller | Promise<Caller>
   /** The session is not over, and its key is valid. */
   isStillValid(session: Session): boolean
 }
@@ -53,6 +53,8 @@ interface Claims {
   readonly e: number
 }
 
+type Invalid = 'invalid_ticket' | 'invalid_token'
+
 const foreign = (): SluiceError =>
   new SluiceError('origin_forbidden', { message: 'This ticket or token is bound to a different origin.' })
 
@@ -67,7 +69,13 @@ export function createSessions(
 
   const sign = (text: string): Buffer => createHmac('sha256', secret()).update(text).digest()
 
-  function admit(session: Session, origin: string | undefined, code: 'invalid_ticket' | 'invalid_token'): Caller {
+  /** Its key may have been made at another gateway a moment ago. */
+  function admit(session: Session, origin: string | undefined, code: Invalid): Caller | Promise<Caller> {
+    const looking = keys.get(session.keyId) === null ? keys.refresh() : null
+    return looking === null ? admitKnown(session, origin, code) : looking.then(() => admitKnown(session, origin, code))
+  }
+
+  function admitKnown(session: Session, origin: string | undefined, code: Invalid): Caller {
     const key = keys.get(session.keyId)
     const now = clock.wallMs()
     if (!isValidKey(key, now) || session.endsAtMs <= now) throw new SluiceError(code)

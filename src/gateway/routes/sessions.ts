@@ -60,7 +60,7 @@ export function sessionRoutes(deps: GatewayDeps, auth: Auth, sessions: Sessions)
       auth: 'ticket',
       async run(call) {
         const caller = hasCredential(call.exchange.request)
-          ? auth.tenant(call.exchange.request)
+          ? await auth.tenant(call.exchange.request)
           : await auth.admit(
               ticketOf((await readJson(call, MAX_BODY_BYTES, LIMITS)).value),
               fromOf(call.exchange.request),

@@ -7,14 +7,16 @@ import { SluiceError } from '../../core/errors.ts'
 import { aboutJob } from '../../core/facts.ts'
 import type { Job } from '../../core/job.ts'
 import { gauge, type Metric } from '../../core/numbers.ts'
+import { errorJson } from '../../core/wire.ts'
 import { fromOf } from '../caller/auth.ts'
 import type { Caller } from '../caller/caller.ts'
 import { normalOrigins } from '../caller/origin.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { errorHeaders, rawAnswer } from '../http/exchange.ts'
 import type { Route } from '../http/route.ts'
 import { Connection } from './connection.ts'
 import type { SocketContext, SocketParts } from './context.ts'
-import { checkUpgrade, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.ts'
+import { checkUpgrade, type Entering, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.ts'
 
 const TICK_MS = 250
 /** Ticks from one look at all connections to the next. */
@@ -38,7 +40,7 @@ export class Hub {
   readonly #connections = new Set<Connection>()
   /** Why a request was not upgraded; its route answers with that. */
   readonly #refused = new WeakMap<IncomingMessage, unknown>()
-  readonly #upgrades = new WeakMap<IncomingMessage, { readonly caller: Caller | null }>()
+  readonly #upgrades = new WeakMap<IncomingMessage, Entering>()
   readonly #origins: ReadonlySet<string>
   #unflushed: Array<{ flush(): void }> = []
   #ticks = 0
@@ -78,8 +80,8 @@ export class Hub {
           message: 'An upgrade must wait for the answers to the requests before it: send it again after them.',
         })
       const caller = checkUpgrade(request, this.#context.auth, this.#origins)
-      if (caller !== null) this.#context.admitted.checkRoom(caller, 'socket')
-      this.#upgrades.set(request, { caller })
+      if (caller !== null && !(caller instanceof Promise)) this.#context.admitted.checkRoom(caller, 'socket')
+      if (caller !== null) this.#upgrades.set(request, caller)
       return true
     } catch (error) {
       this.#refused.set(request, error)
@@ -89,17 +91,33 @@ export class Hub {
 
   listenOn(server: Server): void {
     server.on('upgrade', (request, socket, head) => {
-      const { caller } = this.#upgrades.get(request) ?? { caller: null }
-      const from = fromOf(request)
-      this.#wss ??= createServer(this.#deps.options.socket.maxMessageBytes)
-      this.#wss.handleUpgrade(request, socket as Socket, head, (ws) => {
-        const id = this.#deps.ids.name('conn', 8)
-        const connection = new Connection(this.#context, ws, socket as Socket, from, id, this.#onClosed)
-        this.#connections.add(connection)
-        if (caller !== null) connection.enter(caller, null)
-        this.#stopTicks ??= this.#deps.clock.every(TICK_MS, () => this.#tick())
-        if (this.#context.phase.isStopping) connection.close(new SluiceError('draining'))
-      })
+      const entering = this.#upgrades.get(request) ?? null
+      if (!(entering instanceof Promise)) return this.#upgrade(request, socket as Socket, head, entering)
+      const onError = (): void => void socket.destroy()
+      socket.on('error', onError)
+      entering
+        .then((caller) => {
+          this.#context.admitted.checkRoom(caller, 'socket')
+          socket.off('error', onError)
+          this.#upgrade(request, socket as Socket, head, caller)
+        })
+        .catch((thrown: unknown) => {
+          const error = SluiceError.from(thrown)
+          socket.end(rawAnswer(error.status, errorJson(error.wire), errorHeaders(error)), 'latin1')
+        })
+    })
+  }
+
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer, caller: Caller | null): void {
+    const from = fromOf(request)
+    this.#wss ??= createServer(this.#deps.options.socket.maxMessageBytes)
+    this.#wss.handleUpgrade(request, socket, head, (ws) => {
+      const id = this.#deps.ids.name('conn', 8)
+      const connection = new Connection(this.#context, ws, socket, from, id, this.#onClosed)
+      this.#connections.add(connection)
+      if (caller !== null) connection.enter(caller, null)
+      this.#stopTicks ??= this.#deps.clock.every(TICK_MS, () => this.#tick())
+      if (this.#context.phase.isStopping) connection.close(new SluiceError('draining'))
     })
   }
 

@@ -16,11 +16,14 @@ const KEY = /^[+/0-9A-Za-z]{22}==$/
 export const wantsSocket = ({ url, headers }: IncomingMessage): boolean =>
   headers.upgrade?.toLowerCase() === 'websocket' && (url === SOCKET_PATH || url?.startsWith(`${SOCKET_PATH}?`) === true)
 
+/** As Auth.tenant tells; null: it will be known by the first frame. */
+export type Entering = Caller | null | Promise<Caller>
+
 /**
  * The caller, if the upgrade authenticates; null: the first frame will. Throws what checkForm and Auth.tenant throw,
  * and upgrade_required, invalid_request, origin_forbidden.
  */
-export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: ReadonlySet<string>): Caller | null {
+export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: ReadonlySet<string>): Entering {
   checkForm(request)
   const { headers, method } = request
   if (method !== 'GET') throw new SluiceError('method_not_allowed')
