@@ -8,6 +8,7 @@ import type { Clock } from '../../src/core/clock.ts'
 import type { SluiceError } from '../../src/core/errors.ts'
 import type { Happened } from '../../src/core/facts.ts'
 import type { Job, JobId } from '../../src/core/job.ts'
+import type { LimitSettings } from '../../src/core/limits.ts'
 import type { ConversationInfo, Turn } from '../../src/core/ports/conversations.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import type { Begun } from '../../src/core/ports/submissions.ts'
@@ -26,6 +27,10 @@ export interface Settings {
   readonly maxQueuedPerSession?: number
   readonly retentionMs?: number
   readonly retentionOf?: (tenant: string) => number | null
+  /** How long usage records are kept. */
+  readonly usageMs?: number
+  /** Absent: nothing is limited. */
+  readonly limits?: LimitSettings
 }
 
 export interface Opened {

@@ -1,5 +1,6 @@
 /** The coordinator that engines are held against the suites with. */
 import type { CoordinatorOptions } from '../../src/coordinator/coordinator.ts'
+import { NO_LIMITS } from '../../src/core/limits.ts'
 import type { PlanModel } from '../../src/core/ports/coordinator.ts'
 import type { Settings } from './harness.ts'
 
@@ -19,6 +20,7 @@ export const GRACE_MS = 15_000
 
 export const coordinatorOptions = (settings: Settings): CoordinatorOptions => ({
   models: ANY_MODEL,
+  limits: () => settings.limits ?? NO_LIMITS,
   leaseMs: settings.leaseMs ?? 3_600_000,
   maxAttempts: settings.maxAttempts ?? 3,
   maxCrashes: settings.maxCrashes ?? 3,
