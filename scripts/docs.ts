@@ -35,13 +35,18 @@ Every error has OpenAI's shape, \`{"error": {"message", "type", "param", "code"}
 later. Such a refusal carries \`x-should-retry: true\`, \`retry-after\` and \`retry-after-ms\`; every other one carries
 \`x-should-retry: false\`, which the official SDKs obey. So does a job that failed after its attempts were used up: a
 client's retries would only multiply them. A job that found no room (429, 503, 507) or no time
-(\`deadline_exceeded\`) says when to come back.
+(\`deadline_exceeded\`) says when to come back. Where that is in more than a minute, \`x-should-retry\` is
+\`false\`, too: the official SDKs wait no longer, and would come back within seconds.
 *Close* is the code with which a WebSocket is closed for the same reason.
 
 Where the model provider named a code of its own, it is in the error too. If the provider refused the request
 (\`provider_rejected\`), \`code\` and \`param\` are the provider's, such as \`context_length_exceeded\`, because that is
 where SDKs and agents look, and \`sluice_code\` holds the row of this table. In all other failures \`code\` is the row
 of this table and \`upstream_code\` the provider's.
+
+What a limit refuses has OpenAI's words: \`type\` is \`tokens\`, \`requests\` or \`insufficient_quota\`, and a
+request that its limit will never let through (\`request_exceeds_limit\`) has the \`code\` \`rate_limit_exceeded\`
+and its row in \`sluice_code\`. A member \`limit\` names what refused it (PROTOCOL.md, section 2).
 
 | code | HTTP | type | retry | close | message |
 | --- | --- | --- | --- | --- | --- |

@@ -308,3 +308,31 @@ it('a model that comes back is leasable at once; places of many are asked for to
   expect(lease()).toEqual(['1 a'])
   expect([...coordinator.places(['1', '2'], 0).keys()]).toEqual(['2'])
 })
+
+it('a job in line is told which limit has no room for it, and for how long; not if it waits for its turn alone', () => {
+  const limits = limitedTo({
+    rates: [{ unit: 'requests', burst: 2, perSecond: 1, whenOut: 'debt', oversize: 'refuse' }],
+    concurrent: 2,
+  })
+  const { coordinator, lease } = setUp({ limits: () => limits })
+  const waits = (id: string, now: number) => coordinator.places([id], now).get(id)!.waitingFor
+  for (const id of ['1', '2', '3']) coordinator.submit(job(id, { policy: 'wait' }), 0)
+  expect(waits('1', 0)).toBeUndefined()
+  lease()
+  expect(waits('3', 0)).toEqual({ level: 'tenant', unit: 'requests', inMs: 1_000 })
+  // Nobody knows when one of those that run will end
+  expect(waits('3', 1_000)).toEqual({ level: 'tenant', unit: 'running', inMs: null })
+  expect(coordinator.submit(job('4', { policy: 'reject' }), 5_000).kind).toBe('accepted')
+  expect(waits('4', 5_000)).toEqual({ level: 'tenant', unit: 'running', inMs: null })
+})
+
+it('joins tell what is left, too', () => {
+  const limits = limitedTo({
+    rates: [{ unit: 'requests', burst: 2, perSecond: 1, whenOut: 'debt', oversize: 'refuse' }],
+  })
+  const { coordinator } = setUp({ limits: () => limits })
+  const left = (known?: { id: string; sameBody: boolean }) =>
+    coordinator.submit(job('1', { policy: 'reject' }), 0, known)
+  expect(left()).toMatchObject({ kind: 'accepted', standing: [{ unit: 'requests', limit: 2, left: 1 }] })
+  expect(left({ id: '1', sameBody: true })).toMatchObject({ kind: 'joined', standing: [{ left: 1 }] })
+})

@@ -6,13 +6,14 @@
  */
 
 import { SluiceError } from '../core/errors.ts'
-import type { JobId, JobState, Place, Usage } from '../core/job.ts'
+import type { Awaited, JobId, JobState, Place, Usage } from '../core/job.ts'
 import {
   type Amounts,
   type Calendar,
   type LevelState,
   type LimitSettings,
   NO_LIMITS,
+  type Shortfall,
   type Standing,
 } from '../core/limits.ts'
 import type {
@@ -70,6 +71,7 @@ class PureCoordinator implements Coordinator {
   readonly #plan: Plan
   readonly #limits: Limits
   readonly #seats = new Seats()
+  readonly #jitter: () => number
   #changes: Change[] = []
   #notices: Notice[] = []
   #leasable = false
@@ -82,6 +84,7 @@ class PureCoordinator implements Coordinator {
 
   constructor({ models, limits = () => NO_LIMITS, ...options }: CoordinatorOptions) {
     this.#plan = new Plan(models)
+    this.#jitter = options.jitter
     this.#limits = new Limits({
       settings: limits,
       outputQuantile: OUTPUT_QUANTILE,
@@ -116,7 +119,7 @@ class PureCoordinator implements Coordinator {
     this.#now = now
     let hold: Hold | null = null
     const admit: Admit = () => {
-      const held = job.policy === 'reject' ? this.#limits.reserve(job, false, now) : this.#limits.lacks(job, now)
+      const held = job.policy === 'reject' ? this.#limits.reserve(job, false, now) : this.#limits.lacks(job, false, now)
       if (held === null) return null
       if ('amounts' in held) {
         hold = held
@@ -125,7 +128,7 @@ class PureCoordinator implements Coordinator {
       // It waits, unless there will be no room for it in time, or only more money helps
       const { waitMs, unit } = held
       const isHopeless = waitMs === null || unit === 'nano_dollars' || now + waitMs > job.deadlineMono
-      return job.policy === 'wait' && !isHopeless ? null : refusalOf(held, job.model)
+      return job.policy === 'wait' && !isHopeless ? null : refusalOf(held, job.model, this.#jitter())
     }
     const decision = this.#scheduler.submit(job, now, known, isRetry, admit)
     if (decision.kind === 'accepted') {
@@ -133,8 +136,11 @@ class PureCoordinator implements Coordinator {
       this.#changes.push({ type: 'accepted', id: job.id })
     }
     this.#collect()
-    if (decision.kind !== 'accepted') return decision
-    return { ...decision, reservation: amountsOf(hold), standing: this.#limits.standing(job, now) }
+    if (decision.kind === 'refused') return decision
+    const standing = this.#limits.standing(job, now)
+    return decision.kind === 'joined'
+      ? { ...decision, standing }
+      : { ...decision, reservation: amountsOf(hold), standing }
   }
 
   withdraw(id: JobId): void {
@@ -423,9 +429,15 @@ class PureCoordinator implements Coordinator {
     const places = new Map<JobId, Place>()
     for (const id of ids) {
       const place = this.#scheduler.place(id, now)
-      if (place !== null) places.set(id, place)
+      if (place !== null) places.set(id, this.#withLimit(place, this.#scheduler.notes(id)!, now))
     }
     return places
+  }
+
+  /** What it would wait for if it were its turn. */
+  #withLimit(place: Place, { job, hold }: Notes, now: number): Place {
+    const short = hold === null ? this.#limits.lacks(job, true, now) : this.#limits.lacksPlace(hold, now)
+    return short === null ? place : { ...place, waitingFor: awaitedOf(short) }
   }
 
   state(id: JobId): JobState | null {
@@ -492,6 +504,14 @@ class PureCoordinator implements Coordinator {
     this.#changes.push({ type: 'returned', id, notBeforeMono, tally: this.#scheduler.tally(id)!, failedAt })
   }
 }
+
+/** Nobody knows when one that runs will end. */
+const awaitedOf = ({ level, unit, window, waitMs }: Shortfall): Awaited => ({
+  level,
+  unit,
+  ...(window !== undefined && { window }),
+  inMs: unit === 'running' ? null : waitMs,
+})
 
 const amountsOf = (hold: Hold | null): Amounts | null => hold?.amounts ?? null
 

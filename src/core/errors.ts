@@ -2,7 +2,8 @@
  * The one error table. Every error a client can get is a row here: HTTP status, OpenAI error `type`, whether the same
  * request may be sent again, and the WebSocket close code with the same meaning. docs/errors.md is made from it.
  */
-import type { Shortfall } from './limits.ts'
+import { wholeMs } from './duration.ts'
+import { type Shortfall, type WireLimit, wireLimit } from './limits.ts'
 
 interface ErrorRow {
   /** HTTP status. */
@@ -14,6 +15,8 @@ interface ErrorRow {
     | 'permission_error'
     | 'not_found_error'
     | 'rate_limit_error'
+    | 'requests'
+    | 'insufficient_quota'
     | 'server_error'
   /** May the very same request be sent again and succeed? */
   readonly retryable: boolean
@@ -109,14 +112,16 @@ export const ERRORS = {
   idempotency_conflict: row(422, 'This idempotency key was already used with a different body.', { close: 4400 }),
   // Refused for now
   queue_full: row(429, 'The queue is full for this tenant or lane; retry later.'),
-  rate_limited: row(429, 'Rate limit reached; retry later.'),
-  rate_limit_exceeded: row(429, 'Rate limit reached; retry later.'),
+  rate_limit_exceeded: row(429, 'Rate limit reached; retry later.', { type: 'requests' }),
   request_exceeds_limit: row(429, 'Request too large: it is more than its rate limit can ever hold. Shorten it.', {
+    type: 'requests',
     retryable: false,
   }),
-  insufficient_quota: row(429, 'You exceeded your budget: an operator must raise it, or wait for its next window.', {
-    retryable: false,
-  }),
+  insufficient_quota: row(
+    429,
+    'You exceeded your current quota: an operator must raise it, or wait for its next window.',
+    { type: 'insufficient_quota', retryable: false },
+  ),
   deadline_unreachable: row(429, 'The job could not start before its deadline; retry later or allow more time.'),
   too_many_auth_failures: row(
     429,
@@ -194,12 +199,14 @@ export interface WireError {
   readonly message: string
   readonly type: string
   readonly param: string | null
-  /** A row of the table, or the provider's own code if it refused the request with one. */
+  /** A row of the table; or the provider's own code if it refused the request with one, or OpenAI's for the row. */
   readonly code: string
-  /** The row of the table, if `code` is the provider's. */
+  /** The row of the table, if `code` is another. */
   readonly sluice_code?: ErrorCode
   /** The provider's own code, if `code` is ours. */
   readonly upstream_code?: string
+  /** What refused it. */
+  readonly limit?: WireLimit
 }
 
 /** The row of the table that an error on the wire belongs to. */
@@ -247,8 +254,8 @@ export class SluiceError extends Error {
 
   /** The same error with another time to come back. */
   with({ retryAfterMs }: { readonly retryAfterMs: number | undefined }): SluiceError {
-    const { message, param, status, upstreamCode, cause } = this
-    const details = { message, param, status, upstreamCode, cause }
+    const { message, param, status, upstreamCode, cause, limit } = this
+    const details = { message, param, status, upstreamCode, cause, ...(limit !== undefined && { limit }) }
     return new SluiceError(this.code, retryAfterMs === undefined ? details : { ...details, retryAfterMs })
   }
 
@@ -257,8 +264,9 @@ export class SluiceError extends Error {
   }
 
   get wire(): WireError {
-    const { message, param, code, upstreamCode } = this
-    const base = { message, type: ERRORS[code].type, param }
+    const { message, param, code, upstreamCode, limit } = this
+    const base = { message, type: typeOf(code, limit), param }
+    if (limit !== undefined) return { ...base, ...openAiCode(code), limit: wireLimit(limit) }
     if (upstreamCode === null) return { ...base, code }
     // SDKs and agents act on the provider's code of a refusal (they compact on context_length_exceeded), so it goes
     // first
@@ -273,6 +281,14 @@ export class SluiceError extends Error {
   }
 }
 
+/** OpenAI's names for what ran out; concurrency, too, is of requests. */
+const typeOf = (code: ErrorCode, limit: Shortfall | undefined): string =>
+  limit?.unit.endsWith('tokens') ? 'tokens' : ERRORS[code].type
+
+/** OpenAI has one code for a request that does not fit now and one that never will. */
+const openAiCode = (code: ErrorCode): Pick<WireError, 'code' | 'sluice_code'> =>
+  code === 'request_exceeds_limit' ? { code: 'rate_limit_exceeded', sluice_code: code } : { code }
+
 /** Messages may quote what a peer sent: a key of 4 MiB must neither be echoed nor logged. */
 const MAX_MESSAGE_CHARS = 2_000
 const MAX_PARAM_CHARS = 256
@@ -280,8 +296,8 @@ const shortened = (text: string, most: number): string => (text.length > most ? 
 
 /** For errors without a time of their own. */
 const RETRY_AFTER_MS = 1_000
-/** What subtracting two readings of a clock may add: it must not make a millisecond, and that a second. */
-const DUST_MS = 1e-6
+/** The official SDKs wait as long as they are told up to this; told more, they come back within seconds. */
+const LONGEST_SDK_WAIT_MS = 60_000
 
 /**
  * Headers that tell a client whether and when to send the same request again; the official SDKs obey them. `spent`: a
@@ -294,12 +310,13 @@ export function retryHeaders(
 ): Readonly<Record<string, string>> {
   const foundNoRoom = status === 429 || status === 503 || status === 507 || code === 'deadline_exceeded'
   const after = (ms: number): Readonly<Record<string, string>> => {
-    const whole = Math.max(1, Math.ceil(ms - DUST_MS))
+    const whole = Math.max(1, wholeMs(ms))
     return { 'retry-after': String(Math.ceil(whole / 1000)), 'retry-after-ms': String(whole) }
   }
   if (!ERRORS[code].retryable) return { 'x-should-retry': 'false' }
   // For people and schedulers: an SDK would repeat it at once
   if (spent && !foundNoRoom)
     return { ...(retryAfterMs === undefined ? {} : after(retryAfterMs)), 'x-should-retry': 'false' }
-  return { ...after(retryAfterMs ?? RETRY_AFTER_MS), 'x-should-retry': 'true' }
+  const ms = retryAfterMs ?? RETRY_AFTER_MS
+  return { ...after(ms), 'x-should-retry': String(ms <= LONGEST_SDK_WAIT_MS) }
 }

@@ -1,6 +1,6 @@
 /** A job: one accepted generation, from submit to its one terminal record. Its id also names its log. */
 import type { WireError } from './errors.ts'
-import type { TokenPrice } from './limits.ts'
+import type { Shortfall, TokenPrice } from './limits.ts'
 import type { Traceparent } from './trace.ts'
 
 /**
@@ -137,4 +137,11 @@ export interface Place {
   readonly tokensAhead: number
   /** Absent while nothing has been measured yet. */
   readonly etaMs?: number
+  /** The limit that has no room for it now; absent: it waits for its turn alone. */
+  readonly waitingFor?: Awaited
+}
+
+export interface Awaited extends Pick<Shortfall, 'level' | 'unit' | 'window'> {
+  /** Until there is room, if nothing more comes; null: nobody knows. */
+  readonly inMs: number | null
 }

@@ -1,4 +1,5 @@
 /** Who may use how much: the settings of the limits as plain data (JSON), and what the limits tell of themselves. */
+import { wholeMs } from './duration.ts'
 
 /** Whose a limit is: an agent's run, a key, an end user, a tenant, a tenant's model, a model, everybody. */
 export type LevelKind = 'run' | 'key' | 'user' | 'tenant' | 'tenant_model' | 'model' | 'global'
@@ -40,6 +41,8 @@ export interface LevelLimits {
   readonly budgets: readonly BudgetLimit[]
   /** Jobs at once; null: any number. */
   readonly concurrent: number | null
+  /** Of one request's body, known before it is read; absent: as many as the server takes. */
+  readonly maxRequestBytes?: number
 }
 
 /** All limits; null: none. The same object for as long as nothing changes. */
@@ -128,12 +131,16 @@ export interface Shortfall {
   readonly unit: Unit
   /** Of a budget. */
   readonly window?: Window
+  /** Of a rate: the time in which `limit` comes back. */
+  readonly windowMs?: number
   readonly limit: number
   /** What the job weighs there. */
   readonly weight: number
   readonly left: number
   /** Until it fits, if nothing else comes; null: never, it is more than there can be. */
   readonly waitMs: number | null
+  /** Its client may not know of others that use it, too: see `isShared`. */
+  readonly shared?: true
 }
 
 /** What is left of one limit. */
@@ -149,5 +156,64 @@ export interface Room {
   readonly windowMs: number
 }
 
-/** For each unit that is limited, the level that has the smallest share left. Empty: no limits. */
+/** For each unit that is limited, its client's own level that has the smallest share left. Empty: there is none. */
 export type Standing = readonly Room[]
+
+/**
+ * What is left of a level tells how much others use it (T1): all tenants a model, the users of a tenant its own levels.
+ * `ofSession`: the client is a page's session, which sees its user's work only.
+ */
+export const isShared = (level: LevelKind, ofSession: boolean): boolean =>
+  level === 'model' || level === 'global' || (ofSession && level !== 'user' && level !== 'run')
+
+// ---------------------------------------------------------------- on the wire
+
+/** A limit that has no room. */
+export interface WireLimit {
+  readonly level: LevelKind
+  /** Whose: of a level `key`, the key's id; absent where that is not its client's to know. */
+  readonly name?: string
+  /** Money is in billionths of a dollar. */
+  readonly unit: Unit
+  /** Of a budget. */
+  readonly window?: Window
+  /** Absent: money that is others', too. */
+  readonly limit?: number
+  /** Never below 0. Absent: others use it, too, and what is left tells of them. */
+  readonly remaining?: number
+  /** What the request weighs there. */
+  readonly requested: number
+  /** Until it fits, if nothing else comes; null: never. */
+  readonly reset_ms: number | null
+}
+
+/** As its client may see it (T1). Amounts are whole: what is left is rounded down, a wait up. */
+export function wireLimit({ level, name, unit, window, limit, weight, left, waitMs, shared }: Shortfall): WireLimit {
+  return {
+    level,
+    ...(name !== '' && !shared && { name }),
+    unit,
+    ...(window !== undefined && { window }),
+    ...(!(shared && unit === 'nano_dollars') && { limit: Math.floor(limit) }),
+    ...(!shared && { remaining: Math.max(0, Math.floor(left)) }),
+    requested: Math.ceil(weight),
+    reset_ms: waitMs === null ? null : wholeMs(waitMs),
+  }
+}
+
+/** What is left of a limit. */
+export interface WireRoom extends Pick<WireLimit, 'level' | 'unit'> {
+  readonly limit: number
+  /** Never below 0. */
+  readonly remaining: number
+  /** Until all of it is free again, if nothing more comes; of a budget, until its window ends. */
+  readonly reset_ms: number
+}
+
+export const wireRoom = ({ level, unit, limit, left, resetMs, windowMs }: Room): WireRoom => ({
+  level,
+  unit,
+  limit: Math.floor(limit),
+  remaining: Math.max(0, Math.floor(left)),
+  reset_ms: wholeMs(unit === 'nano_dollars' ? windowMs : resetMs),
+})

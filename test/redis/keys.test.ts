@@ -289,7 +289,9 @@ describe.skipIf(NO_REDIS)('Redis: tickets', () => {
     const tickets = new RedisTickets(parts)
     for (let i = 0; i < 10_000; i += 500)
       await Promise.all(Array.from({ length: 500 }, (_, n) => tickets.issue(`t${i + n}`, session('greedy'), 600_000)))
-    await expect(tickets.issue('one more', session('greedy'), 600_000)).rejects.toMatchObject({ code: 'rate_limited' })
+    await expect(tickets.issue('one more', session('greedy'), 600_000)).rejects.toMatchObject({
+      code: 'rate_limit_exceeded',
+    })
     await tickets.issue('other', session('modest'), 600_000)
     expect(await tickets.redeem('other')).toEqual(session('modest'))
     expect(await tickets.redeem('t0')).toEqual(session('greedy'))

@@ -128,6 +128,7 @@ describe('a hold', () => {
       level: 'tenant',
       name: 'acme',
       unit: 'tokens',
+      windowMs: 4_500_000,
       limit: 450,
       weight: 200,
       left: 50,
@@ -389,6 +390,30 @@ it('tells, for each unit, of the level with the smallest share left', () => {
     { level: 'user', unit: 'tokens', limit: 1_000, left: 800, resetMs: 20_000, windowMs: 100_000 },
     { level: 'tenant', unit: 'requests', limit: 3, left: 0, resetMs: 30_000, windowMs: 30_000 },
   ])
+})
+
+describe('of a level that others use, too, nothing is told (T1)', () => {
+  const of = machine({
+    user: limits({ rates: [rate('tokens', 1_000, 10)] }),
+    tenant: limits({ rates: [rate('tokens', 400, 100)] }),
+    model: limits({ rates: [rate('tokens', 400, 50)] }),
+  })
+  held(of.reserve(JOB, true, 0))
+  const page = job({ session: 'ann' })
+
+  it('of what is left', () => {
+    expect(of.standing(JOB, 0)).toMatchObject([{ level: 'tenant', left: 200 }])
+    expect(of.standing(page, 0)).toMatchObject([{ level: 'user', left: 800 }])
+  })
+
+  it('of what ran out', () => {
+    held(of.reserve(JOB, true, 0))
+    expect(of.lacks(JOB, false, 0)).toMatchObject({ level: 'model', shared: true })
+    const tenants = machine({ tenant: limits({ rates: [rate('tokens', 400, 100)] }) })
+    for (const now of [0, 0]) held(tenants.reserve(JOB, true, now))
+    expect(tenants.lacks(JOB, false, 0)).not.toHaveProperty('shared')
+    expect(tenants.lacks(page, false, 0)).toMatchObject({ level: 'tenant', shared: true })
+  })
 })
 
 it('what is no longer used is forgotten: a million users leave nothing', () => {

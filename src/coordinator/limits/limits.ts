@@ -2,16 +2,17 @@
  * Who may use what. The weight of a job is held before it runs, on all of its levels or on none, corrected while its
  * answer streams, and settled once, by what it came to. A refusal takes nothing anywhere.
  */
-import type {
-  Amounts,
-  Calendar,
-  LevelState,
-  LimitSettings,
-  Room,
-  Shortfall,
-  Standing,
-  TokenPrice,
-  Unit,
+import {
+  type Amounts,
+  type Calendar,
+  isShared,
+  type LevelState,
+  type LimitSettings,
+  type Room,
+  type Shortfall,
+  type Standing,
+  type TokenPrice,
+  type Unit,
 } from '../../core/limits.ts'
 import type { Account } from './account.ts'
 import type { Accounts, Level } from './level.ts'
@@ -28,6 +29,8 @@ export interface LimitedJob extends Whose {
   readonly maxOutputTokens: number | null
   /** Null: nobody knows what it costs. */
   readonly price: TokenPrice | null
+  /** Of a page; null or absent: none. */
+  readonly session?: string | null
 }
 
 export interface LimitsOptions {
@@ -111,7 +114,7 @@ export class Limits {
     const on = this.#levels.of(job, now)
     if (on.length === 0) return null
     const amounts = this.#weigh(job, on, this.#lengths.of(job.tenant, job.model, job.route))
-    const short = shortfall(on, amounts, toRun, now)
+    const short = shortfall(job, on, amounts, toRun, now)
     if (short !== null) return short
     const hold = this.#hold(job, on, amounts)
     take(on, amounts, now)
@@ -119,16 +122,22 @@ export class Limits {
     return hold
   }
 
-  /** What stands in its way, if it were to be held now; nothing is taken. */
-  lacks(job: LimitedJob, now: number): Shortfall | null {
+  /** What stands in its way, if it were to be held now, and where it is to run, started; nothing is taken. */
+  lacks(job: LimitedJob, toRun: boolean, now: number): Shortfall | null {
     const on = this.#levels.of(job, now)
-    return shortfall(on, this.#weigh(job, on, this.#lengths.of(job.tenant, job.model, job.route)), false, now)
+    if (on.length === 0) return null
+    return shortfall(job, on, this.#weigh(job, on, this.#lengths.of(job.tenant, job.model, job.route)), toRun, now)
+  }
+
+  /** What stands in the way of a start; nothing is taken. */
+  lacksPlace({ job, on, isRunning }: Hold, now: number): Shortfall | null {
+    return isRunning ? null : shortfall(job, on, NOTHING, true, now)
   }
 
   /** Takes a place among those that run, for a job that holds its weight already. */
   start(hold: Hold, now: number): Shortfall | null {
     if (hold.isRunning) return null
-    const short = shortfall(hold.on, NOTHING, true, now)
+    const short = this.lacksPlace(hold, now)
     if (short === null) run(hold)
     return short
   }
@@ -174,14 +183,14 @@ export class Limits {
     if (amounts === null || outputTokens < amounts.outputTokens * TOP_UP_AT) return null
     const wanted = Math.min(MOST_TOP_UP, Math.max(LEAST_TOP_UP, amounts.outputTokens))
     const ahead = output(job.price, Math.min(wanted, (job.maxOutputTokens ?? Infinity) - amounts.outputTokens))
-    if (ahead.outputTokens > 0 && shortfall(on, ahead, false, now) === null) {
+    if (ahead.outputTokens > 0 && shortfall(job, on, ahead, false, now) === null) {
       take(on, ahead, now)
       hold.amounts = sum(amounts, ahead)
       return null
     }
     const due = output(job.price, outputTokens - amounts.outputTokens - hold.debt.outputTokens)
     if (due.outputTokens <= 0) return null
-    const short = shortfall(on, due, false, now, 'cut')
+    const short = shortfall(job, on, due, false, now, 'cut')
     if (short !== null) return short
     // Others are to see the debt now, not when it is settled
     take(on, due, now, 'deny_next')
@@ -260,18 +269,21 @@ export class Limits {
       )
   }
 
-  /** Of these, for each unit the one with the smallest share left; concurrency is no such. */
+  /** Of its client's own, for each unit the one with the smallest share left; concurrency is no such. */
   standing(job: LimitedJob, now: number): Standing {
     const on = this.#levels.of(job, now)
     if (on.length === 0) return NO_ROOMS
+    const ofSession = job.session != null
     const tightest: Array<{ readonly level: Level; readonly account: Account; readonly share: number }> = []
-    for (const { level, amounts } of on)
+    for (const { level, amounts } of on) {
+      if (isShared(level.kind, ofSession)) continue
       for (const account of amounts) {
-        const share = account.left(now) / account.limit
+        const share = account.limit > 0 ? account.left(now) / account.limit : 0
         const at = tightest.findIndex((one) => one.account.unit === account.unit)
         if (at < 0) tightest.push({ level, account, share })
         else if (share < tightest[at].share) tightest[at] = { level, account, share }
       }
+    }
     return tightest.map(({ level, account }) => roomOf(level, account, now))
   }
 }
@@ -318,6 +330,7 @@ function amountOf(of: Amounts, unit: Unit): number {
 
 /** The account with the longest wait; null: all have room. `only`: among those that cut a stream. */
 function shortfall(
+  { session }: LimitedJob,
   on: readonly Accounts[],
   weight: Amounts,
   toRun: boolean,
@@ -343,11 +356,12 @@ function shortfall(
     level: level.kind,
     name: level.name,
     unit,
-    ...(window !== null && { window }),
+    ...(window !== null ? { window } : unit !== 'running' && { windowMs: account.windowMs(now) }),
     limit,
     weight: amount,
     left: account.left(now),
     waitMs: waitMs === Infinity ? null : waitMs,
+    ...(isShared(level.kind, session != null) && { shared: true as const }),
   }
 }
 

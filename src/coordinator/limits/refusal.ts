@@ -1,50 +1,77 @@
-/** A shortfall as the error of a submit that can't be taken. */
+/** A shortfall as the error of a submit that can't be taken: in OpenAI's words, which clients look for. */
+import { durationText } from '../../core/duration.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Shortfall, Unit } from '../../core/limits.ts'
 
-/** `model`: as its client asked. */
-export function refusalOf(short: Shortfall, model: string): SluiceError {
-  const { unit, waitMs, limit, weight, left } = short
-  if (unit === 'nano_dollars')
-    return new SluiceError('insufficient_quota', {
-      limit: short,
-      message:
-        `You exceeded the budget of ${whose(short)} for the ${short.window}: ${dollars(limit)}, of which ` +
-        `${dollars(Math.max(0, left))} are left; this request may cost ${dollars(weight)}.`,
-    })
-  const what = `${UNITS[unit]} of ${whose(short)}: limit ${whole(limit)}`
+/** Those who were refused at one time come back one by one: later by up to so large a share of their wait, … */
+const SPREAD = 0.2
+/** … within these bounds. */
+const LEAST_SPREAD_MS = 100
+const MOST_SPREAD_MS = 5_000
+
+/** `model`: as its client asked. `jitter`: uniform in [0, 1). */
+export function refusalOf(limit: Shortfall, model: string, jitter: number): SluiceError {
+  const { unit, waitMs, weight } = limit
+  if (unit === 'nano_dollars') return new SluiceError('insufficient_quota', { limit, message: overBudget(limit) })
+  const what = `${model} (${whose(limit)}) on ${amountOf(limit)}: Limit ${whole(limit.limit)}`
   if (waitMs === null)
     return new SluiceError('request_exceeds_limit', {
-      limit: short,
-      message:
-        `Request too large for ${model} on ${what}, requested ${whole(weight)}. The input or output tokens must be ` +
-        'reduced in order to run successfully.',
+      limit,
+      message: `Request too large for ${what}, Requested ${whole(weight)}. ${ADVICE[unit]}`,
     })
+  const spreadMs = Math.min(MOST_SPREAD_MS, Math.max(LEAST_SPREAD_MS, waitMs * SPREAD))
+  const retryAfterMs = Math.ceil(waitMs + jitter * spreadMs)
+  // How much of it is used is others' business where they use it, too
+  const used = limit.shared ? '' : `, Used ${whole(Math.max(0, limit.limit - limit.left))}`
   return new SluiceError('rate_limit_exceeded', {
-    limit: short,
-    retryAfterMs: waitMs,
+    limit,
+    retryAfterMs,
     message:
-      `Rate limit reached for ${model} on ${what}, used ${whole(Math.max(0, limit - left))}, requested ` +
-      `${whole(weight)}. Please try again in ${seconds(waitMs)}.`,
+      `Rate limit reached for ${what}${used}, Requested ${whole(weight)}. ` +
+      `Please try again in ${durationText(retryAfterMs)}.`,
   })
 }
 
-const UNITS: Readonly<Record<Unit, string>> = {
-  input_tokens: 'input tokens',
-  output_tokens: 'output tokens',
-  tokens: 'tokens',
-  requests: 'requests',
-  nano_dollars: 'money',
-  running: 'concurrent requests',
+function overBudget(budget: Shortfall): string {
+  const { window, limit, left, weight, shared } = budget
+  const of = `the budget of ${whose(budget)} for the ${window}`
+  if (shared) return `You exceeded your current quota: ${of} has no room for this request.`
+  return (
+    `You exceeded your current quota: of ${of}, ${dollars(limit)}, ${dollars(Math.max(0, left))} are left, and this ` +
+    `request may cost ${dollars(weight)}.`
+  )
+}
+
+const AMOUNTS: Readonly<Record<Unit, readonly [name: string, perMinute: string]>> = {
+  input_tokens: ['input tokens', 'input tokens per min (input TPM)'],
+  output_tokens: ['output tokens', 'output tokens per min (output TPM)'],
+  tokens: ['tokens', 'tokens per min (TPM)'],
+  requests: ['requests', 'requests per min (RPM)'],
+  nano_dollars: ['money', 'money'],
+  running: ['concurrent requests', 'concurrent requests'],
+}
+const MINUTE_MS = 60_000
+const amountOf = ({ unit, windowMs = 0 }: Shortfall): string =>
+  AMOUNTS[unit][Math.abs(windowMs - MINUTE_MS) < 1 ? 1 : 0]
+
+const TOO_LONG = 'The input or output tokens must be reduced in order to run successfully.'
+const NONE_ALLOWED = 'None are allowed.'
+const ADVICE: Readonly<Record<Unit, string>> = {
+  input_tokens: TOO_LONG,
+  output_tokens: TOO_LONG,
+  tokens: TOO_LONG,
+  requests: NONE_ALLOWED,
+  nano_dollars: '',
+  running: NONE_ALLOWED,
 }
 
 /** A tenant's own name, its users' and its keys' are its own to read; nothing is told of others. */
-function whose({ level, name }: Shortfall): string {
+function whose({ level, name, shared }: Shortfall): string {
   switch (level) {
     case 'run':
       return `run ${name}`
     case 'key':
-      return `API key ${name}`
+      return shared ? 'your API key' : `API key ${name}`
     case 'user':
       return `user ${name}`
     case 'tenant':
@@ -59,5 +86,4 @@ function whose({ level, name }: Shortfall): string {
 }
 
 const whole = (amount: number): string => String(Math.floor(amount))
-const seconds = (ms: number): string => (ms < 1_000 ? `${Math.ceil(ms)}ms` : `${Math.ceil(ms / 10) / 100}s`)
 const dollars = (nano: number): string => `$${(nano / 1e9).toFixed(nano < 1e7 ? 6 : 2)}`

@@ -166,7 +166,7 @@ export type Notice =
 export type Decision =
   /** `reservation`: what it holds from now on, to be stored with it; null: nothing. */
   | { readonly kind: 'accepted'; readonly reservation: Amounts | null; readonly standing: Standing }
-  | { readonly kind: 'joined'; readonly id: JobId }
+  | { readonly kind: 'joined'; readonly id: JobId; readonly standing: Standing }
   | { readonly kind: 'refused'; readonly error: SluiceError }
 
 // ---------------------------------------------------------------- models

@@ -3,13 +3,13 @@ import type { SluiceError } from '../errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../job.ts'
 import type { Standing } from '../limits.ts'
 
-/** `standing`: what is left of the limits that a new job is under; absent: nothing limits it. */
+/** `standing`: what is left of its client's limits; absent: there are none, or nobody knows. */
 export type Submitted =
   /** A new job, power-safe. */
   | { readonly kind: 'accepted'; readonly job: Job; readonly place: Place; readonly standing?: Standing }
   /** Same idempotency key and body, or an SDK's retry: the job that is there already. */
-  | { readonly kind: 'joined'; readonly job: Job; readonly place: Place }
-  /** idempotency_conflict, queue_full, deadline_unreachable, rate_limited, storage_full … Nothing was stored. */
+  | { readonly kind: 'joined'; readonly job: Job; readonly place: Place; readonly standing?: Standing }
+  /** idempotency_conflict, queue_full, deadline_unreachable, rate_limit_exceeded, storage_full … Nothing was stored. */
   | { readonly kind: 'refused'; readonly error: SluiceError }
 
 /** As `Submitted`; nobody asks where a plain POST stands. */

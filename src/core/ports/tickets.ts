@@ -14,7 +14,9 @@ export interface Session {
 }
 
 export interface Tickets {
-  /** Keeps it for `ms`, or until it is redeemed. Rejects with rate_limited if its key has too many unused ones. */
+  /**
+   * Keeps it for `ms`, or until it is redeemed. Rejects with rate_limit_exceeded if its key has too many unused ones.
+   */
   issue(ticket: string, session: Session, ms: number): Promise<void>
   /** Uses it up. Null: unknown, used, or too old. */
   redeem(ticket: string): Promise<Session | null>

@@ -26,7 +26,7 @@ export class EmbeddedTickets implements Tickets {
     const { keyId } = session
     const unused = this.#unusedOf.get(keyId) ?? 0
     if (unused >= MAX_TICKETS_PER_KEY)
-      throw new SluiceError('rate_limited', {
+      throw new SluiceError('rate_limit_exceeded', {
         message: `This key has ${unused} unused tickets: use some, or wait until they expire.`,
         retryAfterMs: ms,
       })

@@ -25,7 +25,7 @@ export class RedisTickets implements Tickets {
     const args = [digestOf(ticket), session.keyId, JSON.stringify(session), ms, ...caps]
     const unused = (await this.#run('tickets-issue', args)) as number
     if (unused >= 0)
-      throw new SluiceError('rate_limited', {
+      throw new SluiceError('rate_limit_exceeded', {
         message: `This key has ${unused} unused tickets: use some, or wait until they expire.`,
         retryAfterMs: ms,
       })

@@ -68,11 +68,11 @@ it('a ticket is good once, in time', async () => {
 it('one key has so many unused tickets, and drives out none of the others', async () => {
   const others = await sessions.ticket({ ...key, id: 'key_2' }, null, null, null)
   const [first] = await Promise.all(Array.from({ length: 10_000 }, () => sessions.ticket(key, 'ann', null, null)))
-  expect(await code(() => sessions.ticket(key, 'ann', null, null))).toBe('rate_limited')
+  expect(await code(() => sessions.ticket(key, 'ann', null, null))).toBe('rate_limit_exceeded')
   expect((await sessions.ticket({ ...key, id: 'key_2' }, null, null, null)).ticket).not.toBe(others.ticket)
   await sessions.redeem(first.ticket, undefined)
   await sessions.ticket(key, 'ann', null, null)
-  expect(await code(() => sessions.ticket(key, 'ann', null, null))).toBe('rate_limited')
+  expect(await code(() => sessions.ticket(key, 'ann', null, null))).toBe('rate_limit_exceeded')
   now += 30_000
   await sessions.ticket(key, 'ann', null, null)
 })

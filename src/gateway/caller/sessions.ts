@@ -23,7 +23,7 @@ export interface Token {
 }
 
 export interface Sessions {
-  /** `sessionMs` null = the longest. Rejects with rate_limited. */
+  /** `sessionMs` null = the longest. Rejects with rate_limit_exceeded. */
   ticket(
     key: ApiKey,
     user: string | null,
