@@ -320,6 +320,12 @@ export const settings = z.strictObject({
           'Ended jobs, and with them their idempotency keys, are kept this long even when `retention.bytes` is ' +
             'exceeded.',
         ),
+      usage: duration()
+        .prefault('90d')
+        .describe('How long usage records are kept, one for each attempt at a provider. Their sums by day stay.'),
+      usage_bytes: size({ min: 2 ** 20 })
+        .prefault('256MiB')
+        .describe('Bytes of usage records that are kept; above it, the oldest go first.'),
       conversations: z
         .strictObject({
           max_age: duration()

@@ -121,6 +121,8 @@ export function embedded(
             logsMs: settings.retentionMs ?? 86_400_000,
             bytes: 1 << 30,
             atLeastMs: 0,
+            usageMs: settings.usageMs ?? 86_400_000,
+            usageBytes: 1 << 30,
             conversations: UNLIMITED,
             ...planted.retention,
             tenant: (t) => retentionOf(settings, t),

@@ -54,6 +54,8 @@ export function redis(
             logsMs: settings.retentionMs ?? 86_400_000,
             bytes: 1 << 30,
             atLeastMs: 0,
+            usageMs: settings.usageMs ?? 86_400_000,
+            usageBytes: 1 << 30,
             conversations: UNLIMITED,
             tenant: (tenant) => {
               const logsMs = settings.retentionOf?.(tenant) ?? null

@@ -20,7 +20,15 @@ import { coordinatorOptions, GRACE_MS } from '../conformance/settings.ts'
 export const ids = systemIds()
 export const KEPT_MS = 86_400_000
 const JOIN_MS = 60_000
-const RETENTION = { logsMs: KEPT_MS, bytes: 1 << 30, atLeastMs: 0, conversations: UNLIMITED, tenant: () => null }
+const RETENTION = {
+  logsMs: KEPT_MS,
+  bytes: 1 << 30,
+  atLeastMs: 0,
+  usageMs: 86_400_000,
+  usageBytes: 1 << 30,
+  conversations: UNLIMITED,
+  tenant: () => null,
+}
 
 export interface Process {
   readonly engine: Engine

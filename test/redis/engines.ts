@@ -45,6 +45,8 @@ export class Engines {
         logsMs: 3_600_000,
         bytes: 1 << 30,
         atLeastMs: 0,
+        usageMs: 86_400_000,
+        usageBytes: 1 << 30,
         tenant: () => null,
         ...retention,
         conversations: UNLIMITED,

@@ -19,7 +19,14 @@ import { FaultProxy } from './proxy.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
 
 const ids = systemIds()
-const KEPT: JobRetention = { logsMs: 3_600_000, bytes: 1 << 30, atLeastMs: 0, tenant: () => null }
+const KEPT: JobRetention = {
+  logsMs: 3_600_000,
+  bytes: 1 << 30,
+  atLeastMs: 0,
+  usageMs: 86_400_000,
+  usageBytes: 1 << 30,
+  tenant: () => null,
+}
 
 interface Given extends Settings {
   readonly graceMs?: number

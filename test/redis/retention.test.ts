@@ -38,7 +38,15 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
   })
 
   function sweeper(retention: Partial<JobRetention>): Sweep {
-    const all = { logsMs: HOUR_MS, bytes: Infinity, atLeastMs: 0, tenant: () => null, ...retention }
+    const all = {
+      logsMs: HOUR_MS,
+      bytes: Infinity,
+      atLeastMs: 0,
+      usageMs: HOUR_MS,
+      usageBytes: 1 << 30,
+      tenant: () => null,
+      ...retention,
+    }
     const sweep = new Sweep(ground, all)
     sweep.start()
     opened.push(() => sweep.stop())
@@ -252,4 +260,4 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
   })
 })
 
-const KEEP = { logsMs: HOUR_MS, bytes: Infinity, atLeastMs: 0 }
+const KEEP = { logsMs: HOUR_MS, bytes: Infinity, atLeastMs: 0, usageMs: HOUR_MS, usageBytes: 1 << 30 }

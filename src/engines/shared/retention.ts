@@ -1,4 +1,4 @@
-/** What an engine keeps of jobs that have ended, and for how long. */
+/** What an engine keeps of jobs that have ended and of what they used, and for how long. */
 import type { TenantId } from '../../core/job.ts'
 
 export interface JobRetention {
@@ -8,6 +8,9 @@ export interface JobRetention {
   readonly bytes: number
   /** How long an ended job is kept whatever `bytes` says, ms: its result can be fetched, its idempotency key holds. */
   readonly atLeastMs: number
+  /** How long usage records are kept, ms, and how many bytes of them; sums of them stay. */
+  readonly usageMs: number
+  readonly usageBytes: number
   /** A tenant's own; null = as for all. */
   readonly tenant: (tenant: TenantId) => { readonly logsMs: number } | null
 }
