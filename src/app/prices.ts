@@ -9,14 +9,22 @@ import type { Settings } from './in-force.ts'
 import { sellerOf } from './models.ts'
 
 export function pricesOf(settings: Settings, catalogue: Catalogue): Prices {
-  const sold = (deployment: string): ModelConfig => settings.providers.find(({ name }) => name === deployment)!.model
-  return createPrices(book, (model) => {
-    const route = catalogue.resolve(model)
-    if (route === null) return null
-    return route.deployments.map(({ name, order, upstreamModel }): Sold => {
-      const model = sold(name)
-      return { order, upstreamModel, seller: sellerOf(model), rates: ratesOf(model) }
-    })
+  const kept = new WeakMap<ModelConfig, Sold>()
+  const sold = ({ name, order, upstreamModel }: Pick<Sold, 'order' | 'upstreamModel'> & { name: string }): Sold => {
+    const { model } = settings.providers.find((provider) => provider.name === name)!
+    let found = kept.get(model)
+    if (found === undefined) {
+      found = { order, upstreamModel, seller: sellerOf(model), rates: ratesOf(model) }
+      kept.set(model, found)
+    }
+    return found
+  }
+  return createPrices(book, {
+    model: (name) => catalogue.resolve(name)?.deployments.map(sold) ?? null,
+    deployment(name) {
+      const found = catalogue.deployment(name)
+      return found && sold(found)
+    },
   })
 }
 

@@ -2,11 +2,13 @@
 import { createAnswerGuards } from '../admission/answers.ts'
 import type { Job, TenantId } from '../core/job.ts'
 import type { Engine } from '../core/ports/engine.ts'
+import { costing } from '../ledger/cost.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { startPool, type WorkerPool } from '../worker/pool.ts'
 import { createPrompts } from '../worker/prompt.ts'
 import type { Settings } from './in-force.ts'
 import { createModerator } from './moderation.ts'
+import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
 
 const MAX_PENDING_BYTES = 1 << 20
@@ -38,6 +40,7 @@ export function startWorker(
       read: (job, afterSeq, maxBytes) => log.read(job, afterSeq, maxBytes),
       guards: createAnswerGuards(guardsOf, { moderate: moderator.ask, emit, onFault }),
       finish: (lease, outcome) => work.finish(lease, outcome),
+      price: costing(pricesOf(settings, catalogue), clock),
       clock,
       emit,
       onFault,

@@ -519,7 +519,7 @@ const UNTOLD: Ending = { end: 'released', usage: undefined, cost: undefined }
 
 /** A worker's end of an attempt. What it came to, if it came to anything. */
 function endingOf(outcome: Outcome): Ending {
-  const usage = outcome.kind === 'released' ? outcome.attemptUsage : (outcome.attemptUsage ?? outcome.usage)
+  const usage = outcome.kind === 'done' ? (outcome.attemptUsage ?? outcome.usage) : outcome.attemptUsage
   const end = outcome.kind === 'done' && outcome.cut !== undefined ? 'cut' : outcome.kind
   return { end, usage, cost: outcome.cost }
 }
@@ -573,6 +573,7 @@ function endOf(id: JobId, state: JobState, outcome: SchedulerOutcome, { deployme
     error: state === 'done' ? null : errorOf(state, outcome),
     ...(usage && { usage }),
     ...(timing && { timing }),
+    ...(outcome.kind === 'done' && outcome.cut !== undefined && { cut: outcome.cut }),
     deployment,
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { ErrorCode, SluiceError } from './errors.ts'
 import type { Job, JobDraft, JobId, JobKind, JobState, TenantId, Timing, Usage } from './job.ts'
+import type { LevelKind, Unit, Window } from './limits.ts'
 import type { Ruling } from './ruling.ts'
 import type { Traceparent } from './trace.ts'
 
@@ -126,6 +127,14 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
     | { readonly type: 'attempt-started'; readonly mode: 'first' | 'continue' | 'restart' }
     /** The first text of the answer arrived. */
     | { readonly type: 'first-token-received'; readonly ttftMs: number }
+    /** By a limit: nothing was left for it. */
+    | {
+        readonly type: 'answer-cut'
+        readonly level: LevelKind
+        readonly unit: Unit
+        /** Of a budget; null: it is a rate. */
+        readonly window: Window | null
+      }
     | (Failure & { readonly type: 'attempt-ended'; readonly usage?: Usage })
   )
 

@@ -105,14 +105,21 @@ export interface Job extends Omit<JobDraft, 'isRetry'> {
   readonly error?: WireError
   readonly usage?: Usage
   readonly timing?: Timing
+  /** Its answer was cut for this: nothing was left for it. */
+  readonly cut?: Shortfall
 }
 
 /** Tokens, counted by the provider, or by us where it could not (`estimated`). */
 export interface Usage {
   readonly promptTokens: number
   readonly completionTokens: number
+  /** Part of `promptTokens`, as are those written to the provider's cache, and those of sounds. */
   readonly cachedTokens?: number
+  readonly cacheWriteTokens?: number
+  readonly audioPromptTokens?: number
+  /** Part of `completionTokens`, as are those of sounds. */
   readonly reasoningTokens?: number
+  readonly audioCompletionTokens?: number
   readonly estimated: boolean
 }
 

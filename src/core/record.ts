@@ -10,6 +10,7 @@
  */
 import type { WireError } from './errors.ts'
 import type { Timing, Usage } from './job.ts'
+import type { Shortfall } from './limits.ts'
 
 /** A binary string: every char is one byte, 0-255. */
 export type Bytes = string
@@ -57,6 +58,8 @@ export interface End {
   readonly retryAfterMs?: number
   readonly usage?: Usage
   readonly timing?: Timing
+  /** `done`, and cut for this: nothing was left for it. */
+  readonly cut?: Shortfall
 }
 
 export const attemptRecord = (attempt: Attempt): Bytes => toBytes(`@attempt ${JSON.stringify(attempt)}`)

@@ -10,12 +10,22 @@ export const wireUsage = (usage: Usage): Record<string, unknown> => ({
   prompt_tokens: usage.promptTokens,
   completion_tokens: usage.completionTokens,
   total_tokens: usage.promptTokens + usage.completionTokens,
-  ...(usage.cachedTokens === undefined ? {} : { prompt_tokens_details: { cached_tokens: usage.cachedTokens } }),
-  ...(usage.reasoningTokens === undefined
-    ? {}
-    : { completion_tokens_details: { reasoning_tokens: usage.reasoningTokens } }),
+  ...details('prompt_tokens_details', {
+    cached_tokens: usage.cachedTokens,
+    cache_write_tokens: usage.cacheWriteTokens,
+    audio_tokens: usage.audioPromptTokens,
+  }),
+  ...details('completion_tokens_details', {
+    reasoning_tokens: usage.reasoningTokens,
+    audio_tokens: usage.audioCompletionTokens,
+  }),
   estimated: usage.estimated,
 })
+
+function details(name: string, parts: Readonly<Record<string, number | undefined>>): object {
+  const told = Object.entries(parts).filter(([, tokens]) => tokens !== undefined)
+  return told.length === 0 ? {} : { [name]: Object.fromEntries(told) }
+}
 
 const round = (ms: number | undefined): number | null => (ms === undefined ? null : Math.round(ms * 100) / 100)
 

@@ -15,8 +15,14 @@ export interface Sold {
   readonly rates: Rates | null
 }
 
-/** `sold`: the deployments of a model, by its public name; null: there is no such model. */
-export function createPrices(book: () => Book, sold: (model: string) => readonly Sold[] | null): Prices {
+export interface SoldBy {
+  /** The deployments of a model, by its public name; null: there is no such model. */
+  model(name: string): readonly Sold[] | null
+  /** Null: there is no such deployment. */
+  deployment(name: string): Sold | null
+}
+
+export function createPrices(book: () => Book, sold: SoldBy): Prices {
   function priceOf({ rates, seller, upstreamModel }: Sold, model: string, atMs: number): Price | Unpriced {
     if (rates !== null) return at('settings', rates)
     if (seller === 'own') return at('own', FREE)
@@ -32,12 +38,16 @@ export function createPrices(book: () => Book, sold: (model: string) => readonly
 
   return {
     of(model, atMs) {
-      const all = sold(model)
+      const all = sold.model(model)
       if (all === null) return null
       const first = Math.min(...all.map(({ order }) => order))
       const found = all.filter(({ order }) => order === first).map((each) => priceOf(each, model, atMs))
       const unknown = found.find((each) => 'reason' in each)
       return unknown ?? dearest(found as readonly Price[])
+    },
+    at(deployment, model, atMs) {
+      const one = sold.deployment(deployment)
+      return one && priceOf(one, model, atMs)
     },
   }
 }

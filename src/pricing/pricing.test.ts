@@ -163,10 +163,10 @@ describe('whose price', () => {
     ...more,
   })
   const pricesOf = (...all: readonly Sold[]) =>
-    createPrices(
-      () => book,
-      (model) => (model === 'none' ? null : all),
-    )
+    createPrices(() => book, {
+      model: (name) => (name === 'none' ? null : all),
+      deployment: (name) => all.find((_, i) => name === `d${i}`) ?? null,
+    })
   const price = (model: string, ...all: readonly Sold[]) => {
     const found = pricesOf(...all).of(model, AT)
     if (found === null || 'reason' in found) return found

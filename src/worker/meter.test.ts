@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { Meter } from './meter.ts'
 
 const token = '{"choices":[{"index":0,"delta":{"content":" \\"usage\\":{"},"finish_reason":null}],"usage":null}'
@@ -127,4 +127,79 @@ it.each([
   const meter = new Meter(7, 1_000)
   meter.see(token)
   expect(meter.see(chunk)).toBe('usage')
+})
+
+describe('kinds of tokens', () => {
+  const reported = (usage: object): unknown => {
+    const meter = new Meter(7, 1_000)
+    meter.see(token)
+    meter.see(`{"choices":[],"usage":${JSON.stringify(usage)}}`)
+    return meter.attemptUsage()
+  }
+  const told = { prompt_tokens: 100, completion_tokens: 50 }
+  const plain = { promptTokens: 100, completionTokens: 50, estimated: false }
+
+  it.each<[string, object, object]>([
+    [
+      'all of them',
+      {
+        prompt_tokens_details: { cached_tokens: 10, cache_write_tokens: 20, audio_tokens: 30 },
+        completion_tokens_details: { reasoning_tokens: 5, audio_tokens: 6 },
+      },
+      {
+        cachedTokens: 10,
+        cacheWriteTokens: 20,
+        audioPromptTokens: 30,
+        reasoningTokens: 5,
+        audioCompletionTokens: 6,
+      },
+    ],
+    [
+      'those that most have none of are left out',
+      {
+        prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
+        completion_tokens_details: { reasoning_tokens: 0, audio_tokens: 0, accepted_prediction_tokens: 0 },
+      },
+      { cachedTokens: 0, reasoningTokens: 0 },
+    ],
+    ["DeepSeek's cache", { prompt_cache_hit_tokens: 64, prompt_cache_miss_tokens: 36 }, { cachedTokens: 64 }],
+    ["Moonshot's cache", { cached_tokens: 64 }, { cachedTokens: 64 }],
+    ["LiteLLM's name", { prompt_tokens_details: { cache_creation_tokens: 9 } }, { cacheWriteTokens: 9 }],
+    [
+      'parts larger than the whole are nonsense',
+      {
+        prompt_tokens_details: { cached_tokens: 101, audio_tokens: 101 },
+        completion_tokens_details: { audio_tokens: 51 },
+      },
+      {},
+    ],
+    [
+      'reasoning beside the answer, by the total',
+      { total_tokens: 190, completion_tokens_details: { reasoning_tokens: 40 } },
+      { completionTokens: 90, reasoningTokens: 40 },
+    ],
+    [
+      'reasoning beside the answer, as it is more',
+      { completion_tokens_details: { reasoning_tokens: 51 } },
+      { completionTokens: 101, reasoningTokens: 51 },
+    ],
+    [
+      'reasoning in the answer',
+      { total_tokens: 150, completion_tokens_details: { reasoning_tokens: 40 } },
+      { reasoningTokens: 40 },
+    ],
+  ])('%s', (_name, more, kinds) => {
+    expect(reported({ ...told, ...more })).toEqual({ ...plain, ...kinds })
+  })
+
+  it('are summed over attempts', () => {
+    const meter = new Meter(7, 1_000)
+    const usage = { ...told, prompt_tokens_details: { cache_write_tokens: 2 } }
+    for (let i = 0; i < 2; i++) {
+      if (i > 0) meter.nextAttempt()
+      meter.see(token)
+      meter.see(`{"choices":[],"usage":${JSON.stringify(usage)}}`)
+    }
+    expect(meter.usage()).toEqual({ promptTokens: 200, completionTokens: 100, cacheWriteTokens: 4, estimated: false })
+  })
 })

@@ -8,6 +8,7 @@ import { BYTES_PER_TOKEN } from '../core/estimate.ts'
 import { isObject, type JsonObject } from '../core/fold.ts'
 import type { Usage } from '../core/job.ts'
 import { type Bytes, kindOf, payloadOf, toText } from '../core/record.ts'
+import { reported } from './reported.ts'
 
 /** Does this chunk carry a usage object? `"usage":null`, as OpenAI sends with each token, is none. */
 function hasUsage(chunk: Bytes): boolean {
@@ -21,19 +22,6 @@ function hasUsage(chunk: Bytes): boolean {
   at++
   while (chunk.charCodeAt(at) <= 32) at++
   return chunk.charCodeAt(at) === 123
-}
-
-/** A token has at least one byte; hidden reasoning may add this many tokens to those of the bytes received. */
-const HIDDEN_TOKENS = 64 * 1024
-/** The same if the upstream reports how many tokens of reasoning there were. */
-const MAX_REASONING_TOKENS = 1024 * 1024
-/** Images, files and tools are more tokens than the bytes that name them. */
-const HIDDEN_PROMPT_TOKENS = 256 * 1024
-
-/** Some upstreams write numbers as texts. */
-function count(value: unknown): number | undefined {
-  const n = typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value
-  return typeof n === 'number' && Number.isSafeInteger(n) && n >= 0 ? n : undefined
 }
 
 const NOTHING: Usage = { promptTokens: 0, completionTokens: 0, estimated: false }
@@ -114,25 +102,14 @@ export class Meter {
     this.#seen++
   }
 
-  /** Nonsense, or more tokens than the bytes sent can be, counts as no report. */
   #report(usage: unknown): void {
-    if (!isObject(usage)) return
-    const promptTokens = count(usage['prompt_tokens'])
-    const completionTokens = count(usage['completion_tokens'])
-    if (promptTokens === undefined && completionTokens === undefined) return
-    const { prompt_tokens_details: prompt, completion_tokens_details: completion } = usage
-    const cachedTokens = isObject(prompt) ? count(prompt['cached_tokens']) : undefined
-    const reasoningTokens = isObject(completion) ? count(completion['reasoning_tokens']) : undefined
-    if ((promptTokens ?? 0) > this.#requestBytes + HIDDEN_PROMPT_TOKENS) return
-    if ((reasoningTokens ?? 0) > MAX_REASONING_TOKENS) return
-    if ((completionTokens ?? 0) - (reasoningTokens ?? 0) > this.#bytes + HIDDEN_TOKENS) return
-    this.#reported = {
-      promptTokens: promptTokens ?? 0,
-      completionTokens: completionTokens ?? 0,
-      ...(cachedTokens === undefined || cachedTokens > (promptTokens ?? 0) ? {} : { cachedTokens }),
-      ...(reasoningTokens === undefined ? {} : { reasoningTokens }),
-      estimated: false,
-    }
+    const report = reported(usage, { requestBytes: this.#requestBytes, bytes: this.#bytes })
+    if (report !== null) this.#reported = report
+  }
+
+  /** Of the attempts before this one; null: nothing came of them. */
+  get earlier(): Usage | null {
+    return this.#earlier
   }
 
   /** The upstream refused, or was never reached: if nothing came of it, it costs nothing. */
@@ -161,13 +138,22 @@ function tokensIn(document: Bytes): number {
 }
 
 function sum(a: Usage, b: Usage): Usage {
-  const optional = (name: 'cachedTokens' | 'reasoningTokens'): Partial<Usage> =>
-    a[name] === undefined && b[name] === undefined ? {} : { [name]: (a[name] ?? 0) + (b[name] ?? 0) }
+  const all: { -readonly [kind in Kind]?: number } = {}
+  for (const kind of KINDS)
+    if (a[kind] !== undefined || b[kind] !== undefined) all[kind] = (a[kind] ?? 0) + (b[kind] ?? 0)
   return {
     promptTokens: a.promptTokens + b.promptTokens,
     completionTokens: a.completionTokens + b.completionTokens,
-    ...optional('cachedTokens'),
-    ...optional('reasoningTokens'),
+    ...all,
     estimated: a.estimated || b.estimated,
   }
 }
+
+type Kind = Exclude<keyof Usage, 'promptTokens' | 'completionTokens' | 'estimated'>
+const KINDS = [
+  'cachedTokens',
+  'cacheWriteTokens',
+  'audioPromptTokens',
+  'reasoningTokens',
+  'audioCompletionTokens',
+] as const satisfies readonly Kind[]

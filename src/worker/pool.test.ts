@@ -33,6 +33,7 @@ function setUp() {
       read: async () => null,
       prompt: ({ body }) => body,
       guards: { stand: () => null },
+      price: () => () => ({ nanoDollars: null, priceVersion: null }),
       async finish({ attempt }: Lease, { kind }: Outcome) {
         ended.push(`${attempt} ${kind}`)
         return { kind: 'ended', state: 'done' }

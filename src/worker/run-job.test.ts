@@ -1,17 +1,21 @@
 /** One attempt against a queue, a log and a provider that the test plays; the clock moves only when told. */
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { type ManualClock, manualClock } from '../../test/manual-clock.ts'
 import { createAnswerGuards } from '../admission/answers.ts'
 import { guardSettings } from '../admission/settings.ts'
 import { createCoordinator } from '../coordinator/coordinator.ts'
 import { OPTIONS, job as scheduled } from '../coordinator/scheduler/testing/jobs.ts'
+import { foldAnswer } from '../core/answer.ts'
 import { SluiceError } from '../core/errors.ts'
+import type { Happened } from '../core/facts.ts'
 import type { Job } from '../core/job.ts'
+import type { Shortfall } from '../core/limits.ts'
 import type { AnswerGuards } from '../core/ports/admission.ts'
 import type { LogPage } from '../core/ports/log.ts'
 import type { Deployment, ProviderCall, ProviderSink } from '../core/ports/provider.ts'
 import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
 import type { Bytes } from '../core/record.ts'
+import type { UsageRecord } from '../core/usage-record.ts'
 import { Catalogue } from '../routing/catalogue.ts'
 import { Run } from './run-job.ts'
 
@@ -27,6 +31,9 @@ interface Stage {
   /** What became of each attempt, by the coordinator. */
   readonly outcomes: Outcome[]
   readonly calls: ProviderCall[]
+  readonly facts: Happened[]
+  /** What attempts came to, by the coordinator. */
+  readonly used: UsageRecord[]
   /** What was told to the log. */
   readonly faults: unknown[]
   /** What the log was told of the answer's first text. */
@@ -57,6 +64,8 @@ function setUp(
   const clock = manualClock()
   const [stored, outcomes, calls]: [Bytes[], Outcome[], ProviderCall[]] = [[], [], []]
   const faults: unknown[] = []
+  const facts: Happened[] = []
+  const used: UsageRecord[] = []
   const firstTexts: number[] = []
   let sink!: ProviderSink
   const provider = {
@@ -116,7 +125,9 @@ function setUp(
       throw new SluiceError('storage_failed')
     }
     const finished = coordinator.finish(lease.job.id, lease.attempt, outcome, clock.monoMs())
-    const [change] = coordinator.changes().filter(({ type }) => type !== 'used')
+    const changes = coordinator.changes()
+    for (const change of changes) if (change.type === 'used') used.push(change.record)
+    const [change] = changes.filter(({ type }) => type !== 'used')
     if (change.type === 'ended')
       outcomes.push({ ...outcome, kind: change.state, error: change.error, retry: false } as Outcome)
     else if (change.type === 'returned') {
@@ -135,6 +146,8 @@ function setUp(
     outcomes,
     calls,
     faults,
+    facts,
+    used,
     firstTexts,
     remove: () => catalogue.replace([]),
     holdPrompt() {
@@ -176,11 +189,16 @@ function setUp(
             return { epoch: 1, firstSeq: after + 1, records, head: stored.length, ended: false }
           },
           clock,
-          emit({ type }) {
-            if (broken.emit === true && type === 'attempt-ended') throw new TypeError('a fault of ours')
+          emit(fact) {
+            facts.push(fact)
+            if (broken.emit === true && fact.type === 'attempt-ended') throw new TypeError('a fault of ours')
           },
           onFault: (thrown) => void faults.push(thrown),
           guards,
+          price: () => (usage) => ({
+            nanoDollars: 100 * usage.promptTokens + usage.completionTokens,
+            priceVersion: 'p1',
+          }),
           async prompt({ body }) {
             await promptAfter
             return body
@@ -573,4 +591,217 @@ it('a long answer is continued from all of it, page by page', async () => {
   await over(first.run)
   await attempt()
   expect(calls[1].prefix).toBe('HiHiHiHi')
+})
+
+describe('an answer that is cut', () => {
+  const CAUSE: Shortfall = {
+    level: 'user',
+    name: 'u',
+    unit: 'tokens',
+    limit: 10,
+    weight: 11,
+    left: 0,
+    waitMs: 1_000,
+  }
+  const USAGE = '{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":1}}'
+  const ended = (index: number, reason: string): Bytes =>
+    `{"id":"c1","choices":[{"index":${index},"delta":{},"finish_reason":"${reason}"}]}`
+  const reasons = (stored: readonly Bytes[]): unknown =>
+    foldAnswer(stored).choices.map(({ index, finishReason }) => [index, finishReason])
+
+  it('ends well: each choice that has no end gets one, and what was seen is its usage', async () => {
+    const { stored, outcomes, used, facts, attempt } = setUp([{}], {}, { body: '{"messages":[],"n":3}' })
+    const { run, sink } = await attempt()
+    sink.events([OPENING, CHUNK, CHUNK.replace('"index":0', '"index":1'), ended(1, 'stop')])
+    sink.events([CHUNK])
+    run.cut(CAUSE)
+    run.cut(CAUSE)
+    sink.events([CHUNK])
+    await over(run)
+    expect(stored.slice(-2)).toEqual(
+      [0, 2].map(
+        (index) =>
+          `{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[` +
+          `{"index":${index},"delta":{},"logprobs":null,"finish_reason":"length"}]}`,
+      ),
+    )
+    expect(reasons(stored)).toEqual([
+      [0, 'length'],
+      [1, 'stop'],
+      [2, 'length'],
+    ])
+    const usage = { promptTokens: 3, completionTokens: 4, estimated: true }
+    expect(outcomes).toMatchObject([{ kind: 'done', cut: CAUSE, usage, attemptUsage: usage }])
+    expect(used).toMatchObject([{ end: 'cut', usage, nanoDollars: 304, priceVersion: 'p1' }])
+    expect(facts.filter(({ type }) => type === 'answer-cut')).toMatchObject([
+      { job: 'job_1', attempt: 1, deployment: 'd0', level: 'user', unit: 'tokens', window: null },
+    ])
+  })
+
+  it('of which nothing is there yet has an end, too', async () => {
+    const { stored, outcomes, attempt } = setUp()
+    const { run } = await attempt()
+    run.cut(CAUSE)
+    await over(run)
+    expect(JSON.parse(stored.at(-1)!)).toMatchObject({
+      id: 'chatcmpl-job_1',
+      model: 'm',
+      object: 'chat.completion.chunk',
+    })
+    expect([reasons(stored), outcomes[0].kind]).toEqual([[[0, 'length']], 'done'])
+  })
+
+  it('when it had come to its end is complete, and its usage is waited for', async () => {
+    const { stored, outcomes, used, attempt } = setUp()
+    const { run, sink } = await attempt()
+    sink.events([CHUNK, ended(0, 'stop')])
+    run.cut(CAUSE)
+    sink.events([USAGE])
+    sink.end({ kind: 'done' })
+    await over(run)
+    expect(reasons(stored)).toEqual([[0, 'stop']])
+    expect(outcomes).toMatchObject([
+      { kind: 'done', usage: { promptTokens: 5, completionTokens: 1, estimated: false } },
+    ])
+    expect([outcomes[0], used[0].end]).toEqual([expect.not.objectContaining({ cut: CAUSE }), 'done'])
+  })
+
+  it('whose upstream gives each chunk a reason ends, too', async () => {
+    const { outcomes, attempt } = setUp()
+    const { run, sink } = await attempt()
+    for (let i = 0; i < 2; i++) {
+      sink.events([CHUNK.replace('null', '"stop"')])
+      run.cut(CAUSE)
+    }
+    await over(run)
+    // No choice is open
+    expect(outcomes).toEqual([expect.not.objectContaining({ cut: CAUSE })])
+    expect(outcomes).toMatchObject([{ kind: 'done', usage: { completionTokens: 2 } }])
+  })
+
+  it('came in one piece: it is complete', async () => {
+    const { stored, outcomes, attempt } = setUp()
+    const { run, sink } = await attempt({ document: true })
+    sink.document(DOCUMENT, { prompt_tokens: 5, completion_tokens: 2 })
+    run.cut(CAUSE)
+    sink.end({ kind: 'done' })
+    await over(run)
+    expect(stored.at(-1)).toBe(`@document ${DOCUMENT}`)
+    expect(outcomes).toEqual([expect.not.objectContaining({ cut: CAUSE })])
+  })
+
+  it('is a turn of its conversation', async () => {
+    const { outcomes, attempt } = setUp()
+    const { run, sink } = await attempt({ options: { deadlineMs: 60_000, conversation: 'c' } as never })
+    sink.events([CHUNK])
+    run.cut(CAUSE)
+    await over(run)
+    expect(outcomes).toMatchObject([{ kind: 'done', cut: CAUSE, answer: '{"role":"assistant","content":"Hi"}' }])
+  })
+
+  it.each(['canceled', 'lost'] as const)('and then %s is what it is then', async (reason) => {
+    const { outcomes, attempt } = setUp([{}], { away: 1 })
+    const { run, sink } = await attempt()
+    sink.events([CHUNK])
+    run.cut(CAUSE)
+    await turn()
+    run.stop(reason)
+    await over(run)
+    expect(outcomes.map(({ kind }) => kind)).toEqual(reason === 'lost' ? [] : [reason])
+  })
+})
+
+describe('what an attempt came to', () => {
+  it.each(['canceled', 'released'] as const)('is nothing where it is %s before its call', async (reason) => {
+    const { outcomes, used, facts, attempt, holdPrompt } = setUp()
+    const go = holdPrompt()
+    const beginning = attempt()
+    const run = await go.run
+    run.stop(reason)
+    go.now()
+    await over(run)
+    await beginning
+    expect([outcomes.map(({ kind }) => kind), used]).toEqual([[reason], []])
+    expect(facts.find(({ type }) => type === 'attempt-ended')).not.toHaveProperty('usage')
+  })
+
+  it('is nothing where a later one is canceled before its call, and its job keeps what the first came to', async () => {
+    const { outcomes, used, attempt, holdPrompt } = setUp([{}, {}])
+    const first = await attempt()
+    first.sink.events([CHUNK])
+    first.sink.end({ kind: 'failed', error: new SluiceError('provider_cut'), retry: true })
+    await over(first.run)
+    const go = holdPrompt()
+    const beginning = attempt()
+    const run = await go.run
+    run.stop('canceled')
+    go.now()
+    await over(run)
+    await beginning
+    expect(used).toMatchObject([{ attempt: 1, end: 'failed', usage: { promptTokens: 3, completionTokens: 1 } }])
+    expect(outcomes[1]).toMatchObject({ kind: 'canceled', usage: { promptTokens: 3, completionTokens: 1 } })
+  })
+
+  it('is told by one that is handed back in the middle of its answer', async () => {
+    const { used, attempt } = setUp()
+    const { run, sink } = await attempt()
+    sink.events([CHUNK, CHUNK])
+    run.stop('released')
+    await over(run)
+    expect(used).toMatchObject([
+      { end: 'released', usage: { promptTokens: 3, completionTokens: 2, estimated: true }, nanoDollars: 302 },
+    ])
+  })
+
+  it.each<[string, { finishOnce?: Error }, (sink: ProviderSink) => void]>([
+    ['that its provider aborts', {}, (sink) => sink.end({ kind: 'aborted' })],
+    ['whose end can not be stored for a fault of ours', { finishOnce: FAULT }, (sink) => sink.end({ kind: 'done' })],
+  ])('is told by one %s', async (_name, broken, end) => {
+    const { used, attempt } = setUp([{}], broken)
+    const { run, sink } = await attempt()
+    sink.events([CHUNK])
+    end(sink)
+    await over(run)
+    expect(used).toMatchObject([{ end: 'failed', usage: { promptTokens: 3, completionTokens: 1 }, nanoDollars: 301 }])
+  })
+
+  it('is told once, as the provider reported it', async () => {
+    const { used, attempt } = setUp()
+    const { run, sink } = await attempt()
+    const kinds = '"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":6}'
+    sink.events([CHUNK, `{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7,${kinds}}}`])
+    sink.end({ kind: 'done' })
+    await over(run)
+    expect(used).toMatchObject([
+      {
+        job: 'job_1',
+        attempt: 1,
+        deployment: 'd0',
+        end: 'done',
+        usage: { promptTokens: 5, completionTokens: 7, cachedTokens: 4, reasoningTokens: 6, estimated: false },
+        nanoDollars: 507,
+        priceVersion: 'p1',
+      },
+    ])
+  })
+})
+
+describe('a store that is away while the log is read is not waited for', () => {
+  it.each([
+    ['canceled', ['canceled']],
+    ['released', ['released']],
+    ['lost', []],
+  ] as const)('by an attempt that is %s', async (reason, ended) => {
+    for (const conversation of [{}, { conversation: 'c' }]) {
+      const { outcomes, attempt } = setUp([{}], { away: Infinity })
+      const { run, sink } = await attempt({ options: { deadlineMs: 60_000, ...conversation } as never })
+      sink.events([CHUNK])
+      const failed = { kind: 'failed', error: new SluiceError('provider_cut'), retry: true } as const
+      sink.end('conversation' in conversation ? { kind: 'done' } : failed)
+      await turn()
+      run.stop(reason)
+      await over(run)
+      expect(outcomes.map(({ kind }) => kind)).toEqual(ended)
+    }
+  })
 })

@@ -8,11 +8,13 @@
  * Every way out is an outcome, and goes through `#settle`, once; only an attempt that is lost has none.
  */
 import { foldInSteps, toMessage } from '../core/answer.ts'
-import { type Clock, sleep } from '../core/clock.ts'
+import type { Clock } from '../core/clock.ts'
 import { crashpoint } from '../core/crashpoint.ts'
+import { endsChoice } from '../core/delta.ts'
 import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
+import type { JsonObject } from '../core/fold.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
 import type { Shortfall } from '../core/limits.ts'
 import { Once } from '../core/once.ts'
@@ -20,7 +22,18 @@ import type { AnswerGuards, Stage } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
 import type { Deployment, Provider, ProviderEnd, ProviderRun, ProviderSink } from '../core/ports/provider.ts'
 import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
-import { attemptRecord, type Bytes, documentRecord, resetRecord, toBytes, toText, usageRecord } from '../core/record.ts'
+import {
+  attemptRecord,
+  type Bytes,
+  documentRecord,
+  kindOf,
+  resetRecord,
+  toBytes,
+  toText,
+  usageRecord,
+} from '../core/record.ts'
+import type { Cost } from '../core/usage-record.ts'
+import { finishing } from './cut.ts'
 import { Meter } from './meter.ts'
 import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
 
@@ -39,6 +52,8 @@ export interface RunDeps {
   /** What a tenant's guards have to look at in answers. */
   readonly guards: AnswerGuards
   readonly finish: (lease: Lease, outcome: Outcome) => Promise<Finished>
+  /** The price of a call to this deployment now, for the model that the client asked for. */
+  readonly price: (deployment: string, model: string) => (usage: Usage) => Cost
   readonly emit: Emit
   /** Something unforeseen was thrown: for the log. Must not throw. */
   readonly onFault: (thrown: unknown, job: Job) => void
@@ -72,11 +87,18 @@ export class Run implements ProviderSink {
   readonly #acceptedMono: number
   #writer: LogWriter | null = null
   #call: ProviderRun | null = null
+  #price: ((usage: Usage) => Cost) | null = null
   /** Between the call and this; null: its tenant has no guards of answers. */
   #stage: Stage | null = null
   #stop: 'canceled' | 'lost' | 'released' | null = null
+  /** Ends a wait for a store that is away, when the attempt is stopped. */
+  #onStop: (() => void) | null = null
   /** For this the answer ends where it is. */
   #cut: Shortfall | null = null
+  /** It was to be cut when it had just come to its end by itself. */
+  #isSpared = false
+  /** What the last read brought. */
+  #last: readonly Bytes[] = []
   /** Why the call was aborted, where nobody asked for it. */
   #fault: { readonly error: SluiceError; readonly retry: boolean } | null = null
   #settled = false
@@ -160,6 +182,7 @@ export class Run implements ProviderSink {
   #ask(deployment: Deployment, body: Uint8Array, prefix: string | undefined): void {
     if (this.#stop !== null) return this.#settle(this.#stopped(this.#stop))
     const { job, attempt } = this.lease
+    this.#price = this.#deps.price(deployment.name, job.model)
     const call = { job, attempt, deployment: deployment.name, body, prefix }
     const stage = this.#deps.guards.stand(call, this, () => this.#call?.abort())
     this.#stage = stage
@@ -189,8 +212,13 @@ export class Run implements ProviderSink {
 
   // ------------------------------------------------------------ calling
 
+  /** What comes now is no part of the answer. */
+  get #isOver(): boolean {
+    return this.#stop !== null || this.#settled || this.#fault !== null || this.#cut !== null
+  }
+
   events(payloads: readonly Bytes[]): void {
-    if (this.#stop !== null || this.#settled || this.#fault !== null) return
+    if (this.#isOver) return
     try {
       this.#take(payloads)
     } catch (thrown) {
@@ -212,11 +240,12 @@ export class Run implements ProviderSink {
       if (this.#identity !== null) payload = rewrite(payload, this.#identity)
       records.push(payload)
     }
+    this.#last = records
     this.#append(records, this.#meter.tokens - before)
   }
 
   document(document: Bytes, usage: unknown): void {
-    if (this.#stop !== null || this.#settled || this.#fault !== null) return
+    if (this.#isOver) return
     try {
       const before = this.#meter.tokens
       this.#answerBytes += document.length
@@ -225,6 +254,7 @@ export class Run implements ProviderSink {
       const identity = this.#identity
       const record =
         identity === null ? documentRecord(document) : chunkBytesOf(document, (chunk) => ({ ...chunk, ...identity }))
+      this.#last = [record]
       this.#append([record], this.#meter.tokens - before)
     } catch (thrown) {
       this.#giveUp(thrown)
@@ -274,7 +304,7 @@ export class Run implements ProviderSink {
   }
 
   end(end: ProviderEnd): void {
-    let outcome: Outcome | typeof LOST | Promise<Outcome>
+    let outcome: Outcome | typeof LOST | Promise<Outcome | typeof LOST>
     try {
       outcome = this.#outcomeOf(end)
     } catch (thrown) {
@@ -286,16 +316,24 @@ export class Run implements ProviderSink {
 
   /** Stop at once: canceled, no longer ours, or handed back. */
   stop(reason: 'canceled' | 'lost' | 'released'): void {
-    if (this.#stop !== null || this.#settled) return
+    if (this.#stop !== null || (this.#settled && this.#onStop === null)) return
     this.#stop = reason
-    this.#abort() // while it is opening, `#ask` sees it
+    this.#onStop?.()
+    if (!this.#settled) this.#abort() // while it is opening, `#ask` sees it
   }
 
-  /** The answer ends where it is. */
+  /** The answer ends where it is. One that has come to its end is left to its usage, which is still to come. */
   cut(cause: Shortfall): void {
-    if (this.#cut !== null || this.#stop !== null || this.#settled) return
-    this.#cut = cause
-    this.#abort()
+    if (this.#isOver) return
+    try {
+      const isSpared = this.#isSpared
+      this.#isSpared = this.#last.some(endsAnswer)
+      if (this.#isSpared && !isSpared) return
+      this.#cut = cause
+      this.#abort()
+    } catch (thrown) {
+      this.#giveUp(thrown)
+    }
   }
 
   #abort(): void {
@@ -308,10 +346,10 @@ export class Run implements ProviderSink {
   #outcomeOf(end: ProviderEnd): Outcome | typeof LOST | Promise<Outcome> {
     if (this.#stop !== null) return this.#stopped(this.#stop)
     if (this.#fault !== null) return { kind: 'failed', ...this.#fault, ...this.#spent() }
-    if (this.#cut !== null) return { kind: 'done', cut: this.#cut, ...this.#spent() }
+    if (this.#cut !== null && end.kind === 'aborted') return this.#endCut(this.#cut)
     switch (end.kind) {
       case 'done':
-        return { kind: 'done', ...this.#spent() }
+        return this.#done()
       case 'aborted':
         return this.#failedBy(new Error('the provider aborted a call that nobody had stopped'))
       case 'failed':
@@ -331,10 +369,26 @@ export class Run implements ProviderSink {
     return { kind: 'failed', error, retry, textShown, ...this.#spent() }
   }
 
+  /** Every choice that has no end gets one. A cut that came when all had theirs changes nothing (E1). */
+  async #endCut(cause: Shortfall): Promise<Outcome> {
+    const { clock, emit } = this.#deps
+    const { job, body, attempt, claim } = this.lease
+    const missing = finishing(await foldInSteps(await this.#read(), clock), job, body)
+    if (missing.length === 0) return this.#done()
+    this.#writer!.append(missing, 0, false)
+    const { level, unit, window = null } = cause
+    emit({ ...aboutJob(job), type: 'answer-cut', attempt, deployment: claim.deployment, level, unit, window })
+    return { ...this.#done(), cut: cause }
+  }
+
+  #done(): Outcome & { readonly kind: 'done' } {
+    return { kind: 'done', usage: this.#meter.usage(), ...this.#attemptSpent(), timing: this.#timing() }
+  }
+
   #stopped(reason: 'canceled' | 'lost' | 'released'): Outcome | typeof LOST {
     if (reason === 'lost') return LOST
     if (reason === 'canceled') return { kind: 'canceled', ...this.#spent() }
-    return { kind: 'released', ...this.#ttft() }
+    return { kind: 'released', ...this.#attemptSpent(), ...this.#ttft() }
   }
 
   // ------------------------------------------------------------ settling
@@ -345,8 +399,8 @@ export class Run implements ProviderSink {
     if (found === LOST) return this.ended.tell()
     crashpoint('before-finish')
     const isTurn = this.lease.job.options.conversation !== undefined && found.kind !== 'released'
-    if (isTurn) void this.#withAnswer(found).then((outcome) => this.#finish(outcome))
-    else this.#finish(found)
+    if (!isTurn) this.#finish(found)
+    else void this.#withAnswer(found).then((outcome) => (outcome === LOST ? this.ended.tell() : this.#finish(outcome)))
   }
 
   #finish(outcome: Outcome): void {
@@ -369,25 +423,28 @@ export class Run implements ProviderSink {
     if (error.code !== 'internal' || this.#hasFailed) return this.ended.tell()
     // A fault of ours: without an end the job would stay leased for as long as this process runs
     this.#hasFailed = true
-    this.#deps.finish(this.lease, { kind: 'failed', error, retry: false }).then(this.#finished, this.#unfinished)
+    const outcome: Outcome = { kind: 'failed', error, retry: false, ...this.#spent() }
+    this.#deps.finish(this.lease, outcome).then(this.#finished, this.#unfinished)
   }
 
   #tellEnd(outcome: Outcome): void {
     const { job, attempt, claim } = this.lease
-    const { usage }: { usage?: Usage } = outcome.kind === 'released' ? {} : outcome
+    const { attemptUsage: usage } = outcome
     this.#deps.emit({
       ...aboutJob(job),
       type: 'attempt-ended',
       attempt,
       deployment: claim.deployment,
       ...failureOf(outcome.kind === 'failed' ? outcome.error : null),
-      ...(usage && { usage: this.#meter.attemptUsage() }),
+      ...(usage && { usage }),
     })
   }
 
-  #failedBy(thrown: unknown): Outcome {
+  #failedBy(thrown: unknown): Outcome | typeof LOST {
+    // A read of the log was given up for this
+    if (this.#stop !== null && thrown === STOPPED) return this.#stopped(this.#stop)
     const error = this.#foreseen(thrown)
-    return { kind: 'failed', error, retry: error.retryable }
+    return { kind: 'failed', error, retry: error.retryable, ...this.#spent() }
   }
 
   /** As an error of the table; what is none is told to the log. */
@@ -398,7 +455,7 @@ export class Run implements ProviderSink {
   }
 
   /** Of a conversation. What can't be put together ends the job: it would end every later reader the same way. */
-  async #withAnswer(outcome: Exclude<Outcome, { kind: 'released' }>): Promise<Outcome> {
+  async #withAnswer(outcome: Exclude<Outcome, { kind: 'released' }>): Promise<Outcome | typeof LOST> {
     try {
       const { clock } = this.#deps
       const answer = await foldInSteps(await this.#read(), clock)
@@ -407,6 +464,7 @@ export class Run implements ProviderSink {
       if (message.length > LARGE_MESSAGE) await new Promise<void>((next) => clock.soon(next))
       return { ...outcome, answer: message }
     } catch (cause) {
+      if (this.#stop !== null && cause === STOPPED) return this.#stopped(this.#stop)
       if (outcome.kind !== 'done') return outcome
       const error = cause instanceof SluiceError ? cause : new SluiceError('provider_garbage', { cause })
       return { kind: 'failed', error, retry: false, ...this.#spent() }
@@ -426,7 +484,7 @@ export class Run implements ProviderSink {
     }
   }
 
-  /** While the store is away it is asked again: an answer is not failed for that. */
+  /** While the store is away it is asked again: an answer is not failed for that. Throws STOPPED. */
   async #page(after: number, untilMono: number): Promise<LogPage | null> {
     const { clock, read } = this.#deps
     for (;;)
@@ -434,14 +492,37 @@ export class Run implements ProviderSink {
         return await read(this.lease.job.id, after, PAGE_BYTES)
       } catch (thrown) {
         if (SluiceError.from(thrown).code !== 'storage_unavailable' || clock.monoMs() >= untilMono) throw thrown
-        await sleep(clock, RETRY_MS)
+        if (this.#stop === null) await this.#pause()
+        if (this.#stop !== null) throw STOPPED
       }
+  }
+
+  /** For a moment, or until it is stopped. */
+  #pause(): Promise<void> {
+    return new Promise((done) => {
+      const next = (): void => {
+        cancel()
+        this.#onStop = null
+        done()
+      }
+      const cancel = this.#deps.clock.after(RETRY_MS, next)
+      this.#onStop = next
+    })
   }
 
   // ------------------------------------------------------------ numbers
 
-  #spent(): { readonly usage: Usage; readonly attemptUsage: Usage; readonly timing: Timing } {
-    return { usage: this.#meter.usage(), attemptUsage: this.#meter.attemptUsage(), timing: this.#timing() }
+  /** Of the job so far, and of this attempt. */
+  #spent(): Spent & { readonly usage?: Usage; readonly timing: Timing } {
+    const usage = this.#call === null ? this.#meter.earlier : this.#meter.usage()
+    return { ...(usage && { usage }), ...this.#attemptSpent(), timing: this.#timing() }
+  }
+
+  /** Nothing, where its provider was not called. */
+  #attemptSpent(): Spent {
+    if (this.#call === null) return {}
+    const attemptUsage = this.#meter.attemptUsage()
+    return { attemptUsage, ...(this.#price !== null && { cost: this.#price(attemptUsage) }) }
   }
 
   #ttft(): { readonly ttftMs?: number } {
@@ -468,11 +549,23 @@ export class Run implements ProviderSink {
   }
 }
 
+/** What an attempt came to. */
+interface Spent {
+  readonly attemptUsage?: Usage
+  readonly cost?: Cost
+}
+
 /** No outcome: nothing may be stored of it. */
 const LOST = null
+/** Thrown where it waits for nothing any more. */
+const STOPPED = new Error('the attempt was stopped')
 /** As long as the log's own writes wait for it. */
 const PATIENCE_MS = 300_000
 const RETRY_MS = 500
+
+/** A choice has its end, or the usage of all of them is there. */
+const endsAnswer = (record: Bytes): boolean =>
+  kindOf(record) !== 'chunk' || endsChoice(JSON.parse(toText(record)) as JsonObject)
 
 const asksForStream = ({ stream }: Deployment, job: Job): boolean =>
   stream === 'always' || (stream === 'as_asked' && job.document !== true)

@@ -129,6 +129,8 @@ export type Change =
       readonly error: SluiceError | null
       readonly usage?: Usage
       readonly timing?: Timing
+      /** The answer was cut for this. */
+      readonly cut?: Shortfall
       /** Of the last attempt; null: it ended in line, or its worker was lost. */
       readonly deployment: string | null
     }

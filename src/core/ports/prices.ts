@@ -36,4 +36,6 @@ export interface Prices {
    * tried first. Null: there is no such model.
    */
   of(model: string, atMs: number): Price | Unpriced | null
+  /** Of a call to one deployment, for this model of a client's. Null: there is no such deployment. */
+  at(deployment: string, model: string, atMs: number): Price | Unpriced | null
 }

@@ -61,7 +61,7 @@ export type Outcome =
       readonly kind: 'done'
       /** Of the whole job, over its attempts. */
       readonly usage: Usage
-      /** Of this attempt; absent = the same. */
+      /** What this attempt came to; absent = the same. */
       readonly attemptUsage?: Usage
       readonly timing: Timing
       /** Of this attempt; absent: nobody knows. */
@@ -82,6 +82,7 @@ export type Outcome =
       /** Readers have seen text of this job, so it can't wait in line as if nothing had happened. Absent: no. */
       readonly textShown?: boolean
       readonly usage?: Usage
+      /** Absent: it never called. */
       readonly attemptUsage?: Usage
       readonly cost?: Cost
       readonly timing?: Timing
@@ -90,6 +91,7 @@ export type Outcome =
   | {
       readonly kind: 'canceled'
       readonly usage?: Usage
+      /** Absent: it never called. */
       readonly attemptUsage?: Usage
       readonly cost?: Cost
       readonly timing?: Timing

@@ -26,11 +26,11 @@ export class Ending implements Write {
   #written = 0
 
   constructor(parts: Parts, live: LiveJob, ended: Ended) {
-    const { state, error, usage, timing } = ended
+    const { state, error, usage, timing, cut } = ended
     this.#parts = parts
     this.#live = live
     this.#ended = ended
-    this.#end = error === null ? { state, usage, timing } : { state, ...errorOf(error), usage, timing }
+    this.#end = error === null ? { state, usage, timing, cut } : { state, ...errorOf(error), usage, timing }
     this.#json = JSON.stringify(this.#end)
     this.#record = endRecordOf(this.#json)
     this.#endedAtMs = Math.floor(parts.clock.wallMs())

@@ -13,6 +13,7 @@ export function redriven(job: Job, body: Uint8Array): JobDraft {
     error: _error,
     usage: _usage,
     timing: _timing,
+    cut: _cut,
     ...draft
   } = job
   const { idempotencyKey: _key, delayMs: _delay, ...options } = draft.options

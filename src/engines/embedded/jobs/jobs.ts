@@ -78,10 +78,11 @@ export function toJob(row: JobRow): Job {
 }
 
 /** Of an end, what a job shows besides its state. */
-const toldOf = ({ error, usage, timing }: End): Pick<Job, 'error' | 'usage' | 'timing'> => ({
+const toldOf = ({ error, usage, timing, cut }: End): Pick<Job, 'error' | 'usage' | 'timing' | 'cut'> => ({
   ...(error && { error }),
   ...(usage && { usage }),
   ...(timing && { timing }),
+  ...(cut && { cut }),
 })
 
 /** As `toJob`; null where it is damaged, which is told. */

@@ -96,12 +96,12 @@ function returned(term: Term, job: HeldJob, { id, notBeforeMono, tally, failedAt
 }
 
 /** Its record, its row and its turn, in one commit; whoever waited for it is told in that very commit. */
-function ended(term: Term, job: HeldJob, { id, state, error, usage, timing, deployment }: Of<'ended'>): void {
+function ended(term: Term, job: HeldJob, { id, state, error, usage, timing, cut, deployment }: Of<'ended'>): void {
   const { journal, rules, names, held, attendance, emit, clock } = term
   const { draft } = journal
   const { facts, seq } = job.row
   const measured = { ...(usage && { usage }), ...(timing && { timing }) }
-  const end: End = { state, ...(error && errorOf(error)), ...measured }
+  const end: End = { state, ...(error && errorOf(error)), ...measured, ...(cut && { cut }) }
   const endedMono = clock.monoMs()
   const endedAtMs = Math.floor(term.time.atMs(endedMono))
   draft.unlease(id, job.attempt)

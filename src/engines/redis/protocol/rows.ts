@@ -1,6 +1,5 @@
 /** What Redis keeps of a job, written by the coordinator's commit alone. */
-import type { WireError } from '../../../core/errors.ts'
-import type { Job, Timing, Usage } from '../../../core/job.ts'
+import type { Job } from '../../../core/job.ts'
 import type { EndState, FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import type { End } from '../../../core/record.ts'
@@ -109,13 +108,13 @@ export function liveJob(row: LiveRow, state: Job['state'], attempts: number): Jo
 }
 
 export function endedJob(row: EndedRow): Job {
-  const { error, usage, timing, state }: { error?: WireError; usage?: Usage; timing?: Timing; state: EndState } =
-    row.end
+  const { error, usage, timing, cut, state }: End & { readonly state: EndState } = row.end
   return {
     ...liveJob(row, state, row.attempts),
     endedAtMs: row.endedAtMs,
     ...(error && { error }),
     ...(usage && { usage }),
     ...(timing && { timing }),
+    ...(cut && { cut }),
   }
 }

@@ -1,0 +1,49 @@
+import { expect, it } from 'vitest'
+import type { Usage } from '../core/job.ts'
+import type { Prices, Tokens } from '../core/ports/prices.ts'
+import { costing } from './cost.ts'
+
+const USAGE: Usage = { promptTokens: 100, completionTokens: 50, estimated: false }
+
+function setUp(found: ReturnType<Prices['at']>) {
+  const asked: unknown[] = []
+  const at: Prices['at'] = (...args) => {
+    asked.push(args)
+    return found
+  }
+  return { asked, price: costing({ at }, { wallMs: () => 1_000 }) }
+}
+
+it('is asked for by deployment, model and time, and for tokens of all kinds', () => {
+  const counted: Tokens[] = []
+  const cost = (tokens: Tokens): number => {
+    counted.push(tokens)
+    return 7
+  }
+  const { asked, price } = setUp({ version: 'v', cost })
+  const kinds = {
+    cachedTokens: 1,
+    cacheWriteTokens: 2,
+    audioPromptTokens: 3,
+    reasoningTokens: 4,
+    audioCompletionTokens: 5,
+  }
+  expect(price('d', 'm')({ ...USAGE, ...kinds })).toEqual({ nanoDollars: 7, priceVersion: 'v' })
+  expect(asked).toEqual([['d', 'm', 1_000]])
+  expect(counted).toEqual([
+    { input: 100, cachedInput: 1, cacheWrite: 2, inputAudio: 3, output: 50, reasoning: 4, outputAudio: 5 },
+  ])
+})
+
+it.each([
+  ['no price', { reason: 'unknown' }],
+  ['no deployment', null],
+])('%s: nothing is known', (_name, found) => {
+  expect(setUp(found).price('d', 'm')(USAGE)).toEqual({ nanoDollars: null, priceVersion: null })
+})
+
+it('what was estimated has its price, and what the provider refused costs nothing', () => {
+  const price = setUp({ version: 'v', cost: () => 7 }).price('d', 'm')
+  expect(price({ ...USAGE, estimated: true }).nanoDollars).toBe(7)
+  expect(price({ promptTokens: 0, completionTokens: 0, estimated: false }).nanoDollars).toBe(0)
+})

@@ -1,0 +1,30 @@
+/** What an attempt costs: its tokens by kind, at its deployment's price when it was called. */
+import type { Clock } from '../core/clock.ts'
+import type { Usage } from '../core/job.ts'
+import type { Prices, Tokens } from '../core/ports/prices.ts'
+import type { Cost } from '../core/usage-record.ts'
+
+const UNPRICED: Cost = { nanoDollars: null, priceVersion: null }
+
+export const costing =
+  (prices: Pick<Prices, 'at'>, clock: Pick<Clock, 'wallMs'>) =>
+  (deployment: string, model: string): ((usage: Usage) => Cost) => {
+    const price = prices.at(deployment, model, clock.wallMs())
+    if (price === null || 'reason' in price) return () => UNPRICED
+    const { version: priceVersion } = price
+    return (usage) => {
+      // A provider that refused, or was not reached, asks for nothing, not even for the request
+      const isFree = usage.promptTokens === 0 && usage.completionTokens === 0
+      return { nanoDollars: isFree ? 0 : price.cost(tokensOf(usage)), priceVersion }
+    }
+  }
+
+const tokensOf = (usage: Usage): Tokens => ({
+  input: usage.promptTokens,
+  output: usage.completionTokens,
+  ...(usage.cachedTokens !== undefined && { cachedInput: usage.cachedTokens }),
+  ...(usage.cacheWriteTokens !== undefined && { cacheWrite: usage.cacheWriteTokens }),
+  ...(usage.audioPromptTokens !== undefined && { inputAudio: usage.audioPromptTokens }),
+  ...(usage.reasoningTokens !== undefined && { reasoning: usage.reasoningTokens }),
+  ...(usage.audioCompletionTokens !== undefined && { outputAudio: usage.audioCompletionTokens }),
+})
