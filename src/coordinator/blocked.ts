@@ -14,9 +14,12 @@ const SCOPES: Readonly<Record<LevelKind, HeadroomRefusal['scope']>> = {
 }
 
 /** `account`: the level's id. */
-export function blockOf({ level, waitMs }: Shortfall, account: string, now: number): HeadroomRefusal {
-  const scope = SCOPES[level]
-  return scope === 'model'
-    ? { scope }
-    : { scope, blocked: { account, untilMono: waitMs === null ? Infinity : now + waitMs } }
+export function blockOf(short: Shortfall, account: string, now: number): HeadroomRefusal {
+  if (short.waitMs === null) return { scope: 'never' }
+  const scope = SCOPES[short.level]
+  return scope === 'model' ? { scope } : { scope, blocked: { account, untilMono: roomAt(short, now) } }
 }
+
+/** Infinity: it has room when one that runs has ended, which tells. */
+export const roomAt = ({ unit, waitMs }: Shortfall, now: number): number =>
+  unit === 'running' || waitMs === null ? Infinity : now + waitMs

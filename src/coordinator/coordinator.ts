@@ -31,16 +31,16 @@ import type {
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../core/ports/operations.ts'
 import { type Claim, FENCED, type Finished, type Outcome } from '../core/ports/work.ts'
 import type { AttemptEnd, Cost } from '../core/usage-record.ts'
-import { blockOf } from './blocked.ts'
+import { blockOf, roomAt } from './blocked.ts'
 import { costOf, type Hold, Limits } from './limits/limits.ts'
-import { refusalOf } from './limits/refusal.ts'
+import { lateOf, refusalOf } from './limits/refusal.ts'
 import { Plan } from './plan/plan.ts'
 import type { Admit, Headroom, HeadroomRefusal, Notes, Scheduler, SchedulerOptions } from './scheduler/port.ts'
 import { createScheduler } from './scheduler/scheduler.ts'
 import { Seats } from './seats.ts'
 import { type Verdict, verdictOn } from './verdict.ts'
 
-export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released' | 'left' | 'narrow'> {
+export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow'> {
   readonly models: readonly PlanModel[]
   /** As they are whenever it is asked. Absent: nothing is limited. */
   readonly limits?: () => LimitSettings
@@ -95,6 +95,10 @@ class PureCoordinator implements Coordinator {
       narrow: (job) => this.#limits.narrow(job),
       released: (notes, worker) => this.#settle(notes, worker),
       left: (notes) => this.#letGo(notes),
+      late: (notes) => {
+        const short = this.#lacksToRun(notes, this.#now)
+        return short && lateOf(short)
+      },
     })
   }
 
@@ -275,7 +279,7 @@ class PureCoordinator implements Coordinator {
       return null
     }
     const block = blockOf(held, this.#limits.await(held, job, now), now)
-    if (block.blocked === undefined) this.#roomAt = Math.min(this.#roomAt, now + (held.waitMs ?? Infinity))
+    if (block.scope === 'model') this.#roomAt = Math.min(this.#roomAt, roomAt(held, now))
     return block
   }
 
@@ -380,6 +384,9 @@ class PureCoordinator implements Coordinator {
   configure(models: readonly PlanModel[], now: number): void {
     this.tick(now)
     this.#plan.configure(models)
+    this.#scheduler.limitsChanged(now)
+    // Also who waits for what all tenants share
+    this.#leasable = true
     this.#collect()
   }
 
@@ -434,9 +441,13 @@ class PureCoordinator implements Coordinator {
     return places
   }
 
+  #lacksToRun({ job, hold }: Notes, now: number): Shortfall | null {
+    return hold === null ? this.#limits.lacks(job, true, now) : this.#limits.lacksPlace(hold, now)
+  }
+
   /** What it would wait for if it were its turn. */
-  #withLimit(place: Place, { job, hold }: Notes, now: number): Place {
-    const short = hold === null ? this.#limits.lacks(job, true, now) : this.#limits.lacksPlace(hold, now)
+  #withLimit(place: Place, notes: Notes, now: number): Place {
+    const short = this.#lacksToRun(notes, now)
     return short === null ? place : { ...place, waitingFor: awaitedOf(short) }
   }
 

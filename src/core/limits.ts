@@ -102,7 +102,7 @@ export interface LevelState {
 export interface LevelUse {
   /** When `rates` were right, monotonic ms. An engine stores it in a clock that outlives the process. */
   readonly atMono: number
-  /** Used, without what is held, by unit. */
+  /** Used, without what is held, by unit; below zero where some of that was paid back by time. */
   readonly rates: Readonly<Partial<Record<Unit, number>>>
   /** Spent in the window of this index, without what is held. */
   readonly spent: Readonly<Partial<Record<Window, { readonly index: number; readonly nanoDollars: number }>>>

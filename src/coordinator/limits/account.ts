@@ -22,6 +22,8 @@ export interface Account {
   windowMs(now: number): number
   /** Takes it, whether it fits or not. */
   hold(amount: number, now: number): void
+  /** It was held when what was used was stored, and is held still. */
+  adopt(amount: number, now: number): void
   /** Ends a hold of `held`: what was used is counted, the rest given back. */
   settle(held: number, used: number, now: number): void
   /** Nothing is used: it can be forgotten, and made anew. */

@@ -57,6 +57,10 @@ export class Budget implements Account {
     this.#held += amount
   }
 
+  adopt(amount: number, now: number): void {
+    this.hold(amount, now)
+  }
+
   /** Spent by what has ended, for the store; null: nothing. */
   spent(now: number): { readonly index: number; readonly nanoDollars: number } | null {
     this.#turn(now)

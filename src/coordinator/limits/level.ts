@@ -74,8 +74,8 @@ export class Level {
     for (const account of this.#accounts.amounts)
       if (account instanceof Rate) {
         const used = account.usedBy(now)
-        if (used > 0) rates[account.unit] = used
-        isUsed ||= used > 0
+        if (used !== null) rates[account.unit] = used
+        isUsed ||= used !== null
       } else if (account instanceof Budget) {
         const sum = account.spent(now)
         if (sum !== null) spent[account.window] = sum
@@ -87,8 +87,10 @@ export class Level {
   restore({ atMono, rates, spent }: LevelUse, now: number): void {
     this.isStored = true
     for (const account of this.#accounts.amounts)
-      if (account instanceof Rate) account.restore(rates[account.unit] ?? 0, atMono, now)
-      else if (account instanceof Budget) {
+      if (account instanceof Rate) {
+        const used = rates[account.unit]
+        if (used !== undefined) account.restore(used, atMono, now)
+      } else if (account instanceof Budget) {
         const sum = spent[account.window]
         if (sum !== undefined) account.restore(sum)
       }

@@ -71,7 +71,9 @@ export class Levels {
   /** Since the last call. */
   take(now: number): readonly LevelState[] {
     if (this.#changed.length === 0 && this.#forgotten.length === 0) return NONE
-    const states: LevelState[] = []
+    // First: it may have been made anew since
+    const states = this.#forgotten.map(({ kind, owner, name }): LevelState => ({ kind, owner, name, used: null }))
+    this.#forgotten = []
     const changed = this.#changed
     this.#changed = []
     for (const level of changed) {
@@ -82,8 +84,6 @@ export class Levels {
       level.isStored = used !== null
       states.push({ kind, owner, name, used })
     }
-    for (const { kind, owner, name } of this.#forgotten) states.push({ kind, owner, name, used: null })
-    this.#forgotten = []
     return states
   }
 

@@ -306,6 +306,22 @@ describe('how long an answer will be', () => {
     const limits = machine({ tenant: limits_(1_000) })
     expect(heldFor(limits, unknown)).toBe(250)
   })
+  it.each<[string, Partial<LevelLimits>]>([
+    ['tokens', { rates: [rate('tokens', 300, 1)] }],
+    ['output tokens', { rates: [rate('output_tokens', 150, 1)] }],
+    ['money', { budgets: [budget(0.0005)] }],
+  ])('makes no request too heavy for ever: only a prompt, or what is left, does: %s', (_unit, user) => {
+    const of = machine({ user: limits(user), model: limits({ rates: [rate('tokens', 1e7, 1)] }) })
+    const long = held(of.reserve(job({ user: null }), true, 0))
+    for (let i = 0; i < 20; i++) of.answered(long, 5_000)
+    const hold = held(of.reserve(unknown, true, 0))
+    expect(hold.amounts!.outputTokens).toBeGreaterThanOrEqual(100)
+    of.settle(hold, hold.amounts, 0)
+    const wait = short(of.reserve(unknown, true, 0)).waitMs
+    expect(wait).not.toBe(null)
+    expect(isHold(of.reserve(unknown, true, wait!))).toBe(true)
+  })
+
   const limits_ = (burst: number): LevelLimits => limits({ rates: [rate('tokens', burst, 1)] })
 })
 
@@ -369,6 +385,73 @@ describe('a restart', () => {
     for (let i = 0; i < 3; i++) of.rooms(job({ tenant: 'other' }), HOUR_MS)
     expect(of.take(HOUR_MS)).toEqual([{ kind: 'tenant', owner: '', name: 'acme', used: null }])
     expect(of.take(HOUR_MS)).toEqual([])
+  })
+
+  it('at any time changes no decision: what is held, what it leaked and what is used come back as they were', () => {
+    const step = fc.record({
+      ms: fc.nat(4_000),
+      user: fc.nat(3),
+      prompt: fc.nat(400),
+      end: fc.option(fc.record({ at: fc.nat(20), output: fc.nat(500) })),
+      restarts: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(
+        fc.array(step, { maxLength: 40 }),
+        fc.constantFrom<WhenOut>('debt', 'deny_next'),
+        (steps, whenOut) => {
+          const tight = {
+            tenant: limits({ rates: [rate('tokens', 1_500, 30, { whenOut })], budgets: [budget(0.01)], concurrent: 4 }),
+            user: limits({ rates: [rate('requests', 5, 0.5), rate('output_tokens', 700, 40, { whenOut })] }),
+          }
+          const plain = machine(tight)
+          let restarted = machine(tight)
+          let store = new Map<string, LevelState>()
+          let now = 0
+          const open: Array<{ readonly who: LimitedJob; readonly hold: Hold; other: Hold }> = []
+          const commit = (): void => {
+            store = new Map(store)
+            for (const state of restarted.take(now)) {
+              const id = JSON.stringify([state.kind, state.owner, state.name])
+              if (state.used === null) store.delete(id)
+              else store.set(id, JSON.parse(JSON.stringify(state)) as LevelState)
+            }
+          }
+          for (const { ms, user, prompt, end, restarts } of steps) {
+            now += ms
+            const who = job({ user: `u${user}`, promptTokens: prompt })
+            const [a, b] = [plain.reserve(who, true, now), restarted.reserve(who, true, now)]
+            expect(isHold(b)).toBe(isHold(a))
+            if (isHold(a) && isHold(b)) open.push({ who, hold: a, other: b })
+            if (end !== null && open.length > 0) {
+              const [one] = open.splice(end.at % open.length, 1)
+              const came = used(one.who.promptTokens, end.output, end.output * 1_000)
+              plain.settle(one.hold, came, now)
+              restarted.settle(one.other, came, now)
+            }
+            commit()
+            if (!restarts) continue
+            now += ms
+            restarted = machine(tight, {}, hourly, [...store.values()], now)
+            for (const one of open) one.other = restarted.adopt(one.who, one.hold.amounts!, true, now)
+          }
+          for (let i = 0; i < 4; i++) {
+            const rooms = [plain, restarted].map((of) => of.rooms(job({ user: `u${i}` }), now).map(({ left }) => left))
+            for (const [at, left] of rooms[0].entries()) expect(rooms[1][at]).toBeCloseTo(left, 3)
+          }
+        },
+      ),
+      { numRuns: depth(3_000, 300) },
+    )
+  })
+
+  it('finds what is used of a level that was forgotten and made anew in one commit', () => {
+    const of = machine({ tenant: limits({ rates: [rate('tokens', 1_000, 1)] }) })
+    of.settle(held(of.reserve(JOB, true, 0)), used(300, 100), 0)
+    of.take(0)
+    for (let i = 0; i < 3; i++) of.rooms(job({ tenant: 'other' }), HOUR_MS)
+    of.spend(JOB, used(100, 30), HOUR_MS)
+    expect(of.take(HOUR_MS).at(-1)).toMatchObject({ name: 'acme', used: { rates: { tokens: 130 } } })
   })
 
   it('of an attempt that died with its process: what was seen of it is counted', () => {

@@ -99,7 +99,8 @@ export class Limits {
   /** What a job held before a restart, and holds still. */
   adopt(job: LimitedJob, amounts: Amounts, isRunning: boolean, now: number): Hold {
     const hold = this.#hold(job, this.#levels.of(job, now), amounts)
-    take(hold.on, amounts, now)
+    for (const { amounts: accounts } of hold.on)
+      for (const account of accounts) account.adopt(amountOf(amounts, account.unit), now)
     if (isRunning) run(hold)
     return hold
   }
@@ -159,8 +160,9 @@ export class Limits {
   }
 
   /** Its prompt and its answer, as far as one can tell. */
-  #weigh({ promptTokens, maxOutputTokens, price }: LimitedJob, on: readonly Accounts[], lengths: Lengths): Amounts {
-    const expected = lengths.quantile(this.#options.outputQuantile) ?? this.#unknown(on)
+  #weigh(job: LimitedJob, on: readonly Accounts[], lengths: Lengths): Amounts {
+    const { promptTokens, maxOutputTokens, price } = job
+    const expected = possible(lengths.quantile(this.#options.outputQuantile) ?? this.#unknown(on), job, on)
     const outputTokens = Math.ceil(Math.min(maxOutputTokens ?? Infinity, expected))
     const nanoDollars = costOf(price, promptTokens, outputTokens)
     return { inputTokens: promptTokens, outputTokens, requests: 1, nanoDollars }
@@ -303,6 +305,33 @@ const roomOf = ({ kind }: Level, account: Account, now: number): Room => ({
 /** Nano-dollars, rounded up; 0 where nobody knows the price. */
 export const costOf = (price: TokenPrice | null, inputTokens: number, outputTokens: number): number =>
   price === null ? 0 : Math.ceil(price.input * inputTokens + price.output * outputTokens)
+
+/** A guess alone makes no request heavier than a limit can hold. */
+function possible(outputTokens: number, job: LimitedJob, on: readonly Accounts[]): number {
+  let least = outputTokens
+  for (const { amounts } of on)
+    for (const account of amounts) {
+      const most = mostOutput(account, job)
+      if (most < least && most >= 1) least = most
+    }
+  return least
+}
+
+/** What an account can ever hold beside this prompt, tokens. */
+function mostOutput({ unit, limit }: Account, { promptTokens, price }: LimitedJob): number {
+  switch (unit) {
+    case 'tokens':
+      return Math.floor(limit - promptTokens)
+    case 'output_tokens':
+      return Math.floor(limit)
+    case 'nano_dollars':
+      return price === null || price.output === 0
+        ? Infinity
+        : Math.floor((limit - price.input * promptTokens) / price.output)
+    default:
+      return Infinity
+  }
+}
 
 const output = (price: TokenPrice | null, outputTokens: number): Amounts => ({
   inputTokens: 0,

@@ -8,6 +8,8 @@ import type { Account } from './account.ts'
 
 /** What the arithmetic of floats may leave behind: far below one unit. */
 const NOTHING = 1e-6
+/** After a restart. */
+const ADOPTED_WITHIN_MS = 60_000
 
 export class Rate implements Account {
   #limit: RateLimit
@@ -17,6 +19,8 @@ export class Rate implements Account {
   #held = 0
   /** When `#used` was right. */
   #atMono = -Infinity
+  /** As restored, with what was adopted since; null once anything else was counted. */
+  #found: { used: number; readonly atMono: number; readonly sinceMono: number } | null = null
 
   constructor(limit: RateLimit) {
     this.#limit = limit
@@ -60,22 +64,40 @@ export class Rate implements Account {
   }
 
   hold(amount: number, now: number): void {
+    this.#found = null
     this.#used = this.#leak(now) + amount
     this.#held += amount
   }
 
-  /** Used by what has ended, for the store. */
-  usedBy(now: number): number {
-    return Math.max(0, this.#leak(now) - this.#held)
+  /** For the store: used, without what is held; below zero where some of that has leaked. Null: nothing. */
+  usedBy(now: number): number | null {
+    const used = this.#leak(now) - this.#held
+    return this.#held === 0 && used <= NOTHING ? null : used
   }
 
   /** As `usedBy` told at `atMono`. */
   restore(used: number, atMono: number, now: number): void {
-    this.#used = used
-    this.#atMono = Math.min(atMono, now)
+    this.#found = { used, atMono: Math.min(atMono, now), sinceMono: now }
+    this.#used = this.#foundBy(now)
+    this.#atMono = now
+  }
+
+  /** All leaks together from the time of the store on, as if nothing had happened. */
+  adopt(amount: number, now: number): void {
+    if (this.#found === null) return this.hold(amount, now)
+    this.#held += amount
+    this.#found.used += amount
+    this.#used = this.#foundBy(now)
+    this.#atMono = now
+  }
+
+  #foundBy(now: number): number {
+    const { used, atMono } = this.#found!
+    return Math.max(0, used - (now - atMono) * this.#perMs)
   }
 
   settle(held: number, used: number, now: number): void {
+    this.#found = null
     const more = used - held
     this.#held -= held
     // What leaked meanwhile was not used: a refund never fills more than the bucket
@@ -84,7 +106,9 @@ export class Rate implements Account {
   }
 
   isUnused(now: number): boolean {
-    return this.#leak(now) <= NOTHING
+    // What is held may be adopted yet
+    const isFound = this.#found !== null && now - this.#found.sinceMono < ADOPTED_WITHIN_MS
+    return !isFound && this.#leak(now) <= NOTHING
   }
 
   #leak(now: number): number {

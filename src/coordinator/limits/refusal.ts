@@ -32,6 +32,16 @@ export function refusalOf(limit: Shortfall, model: string, jitter: number): Slui
   })
 }
 
+/** Of a job that expired in line. */
+export const lateOf = (limit: Shortfall): SluiceError =>
+  new SluiceError('deadline_exceeded', {
+    limit,
+    message:
+      "The job's deadline passed before it could start: it waited for room on " +
+      `${limit.unit === 'nano_dollars' ? `the budget of ${whose(limit)}` : `${amountOf(limit)} of ${whose(limit)}`}, ` +
+      `Limit ${amount(limit, limit.limit)}, Requested ${amount(limit, limit.weight)}.`,
+  })
+
 function overBudget(budget: Shortfall): string {
   const { window, limit, left, weight, shared } = budget
   const of = `the budget of ${whose(budget)} for the ${window}`
@@ -85,5 +95,6 @@ function whose({ level, name, shared }: Shortfall): string {
   }
 }
 
+const amount = ({ unit }: Shortfall, of: number): string => (unit === 'nano_dollars' ? dollars(of) : whole(of))
 const whole = (amount: number): string => String(Math.floor(amount))
 const dollars = (nano: number): string => `$${(nano / 1e9).toFixed(nano < 1e7 ? 6 : 2)}`

@@ -33,6 +33,10 @@ export class Running implements Account {
     this.#count += amount
   }
 
+  adopt(amount: number): void {
+    this.hold(amount)
+  }
+
   settle(held: number): void {
     this.#count -= held
   }

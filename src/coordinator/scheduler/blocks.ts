@@ -7,6 +7,9 @@ import type { Entry } from './entry.ts'
 import { CLASS, Line, type Tenant } from './flow.ts'
 import { type Timed, Timers } from './timers.ts'
 
+/** Not an account: for what can't start at all as the limits are. */
+export const NEVER = ''
+
 /** An account that is used up. */
 export class Block implements Timed {
   readonly account: string
@@ -80,6 +83,10 @@ export class Blocks {
     this.#byAccount.set(account, block)
     this.#timers.set(block, untilMono)
     return block
+  }
+
+  all(): readonly Block[] {
+    return [...this.#byAccount.values()]
   }
 
   nextAt(): number {

@@ -2,7 +2,7 @@
 import type { JobKind } from '../../core/job.ts'
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Backlog } from '../../core/ports/operations.ts'
-import { type Block, Blocks } from './blocks.ts'
+import { type Block, Blocks, NEVER } from './blocks.ts'
 import type { Entry } from './entry.ts'
 import type { Fairness } from './fairness.ts'
 import { Flow, Line, lineIsBefore, type Tenant } from './flow.ts'
@@ -133,6 +133,13 @@ export class LineUp {
     if (block !== undefined) this.#unblock(block, now)
   }
 
+  /** All that waits may try again, in its order. */
+  limitsChanged(now: number): void {
+    for (const block of this.#blocks.all())
+      if (block.account === NEVER) this.#recall(block, now)
+      else this.#unblock(block, now)
+  }
+
   tick(now: number): void {
     for (let due = this.#blocks.shift(now); due !== null; due = this.#blocks.shift(now)) this.#unblock(due, now)
   }
@@ -169,6 +176,25 @@ export class LineUp {
         block.lines.push(one)
         this.#update(one, now)
       }
+  }
+
+  /** It can't start: it waits alone, so that it is in nobody's way. */
+  #setAside(entry: Entry, line: Line<Entry>, now: number): void {
+    const from = entry.outOf === null ? null : this.#takeBack(entry)
+    line.remove(entry)
+    this.#blocks.of(NEVER, Infinity).lineOf(entry, NEVER).add(entry, false)
+    if (from !== null) this.#letOut(from, now)
+  }
+
+  #recall(aside: Block, now: number): void {
+    const entries: Entry[] = []
+    for (const line of aside.parked.splice(0))
+      for (let entry = line.first(); entry !== null; entry = line.first()) {
+        line.remove(entry)
+        entries.push(entry)
+      }
+    this.#blocks.forget(aside)
+    for (const entry of entries.sort((a, b) => b.seq - a.seq)) this.stand(entry, true, now)
   }
 
   /** All that it held back may try again; of the parked jobs one at a time, as the next may have no room. */
@@ -275,7 +301,8 @@ export class LineUp {
         if (block !== null) this.#letOut(block, now)
       } else {
         wait(entry)
-        if (refusal.blocked !== undefined) {
+        if (refusal.scope === 'never') this.#setAside(entry, line, now)
+        else if (refusal.blocked !== undefined) {
           if (refusal.scope !== 'job') heldBack.push({ what: line.tenant, leasedBefore: leased })
           this.#block(entry, line, refusal, now)
         } else if (refusal.scope === 'job') {

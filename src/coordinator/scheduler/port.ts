@@ -56,9 +56,10 @@ export type Admit = () => SluiceError | null
 export interface HeadroomRefusal {
   /**
    * The scope that is full; the rest of this call skips every job in it. A model is full for one kind of job; `line`:
-   * the model, for this tenant alone.
+   * the model, for this tenant alone. `never`: as the limits are it can't start at all; it waits for other limits, and
+   * nobody waits for it.
    */
-  readonly scope: 'model' | 'tenant' | 'line' | 'job'
+  readonly scope: 'model' | 'tenant' | 'line' | 'job' | 'never'
   /**
    * The account that is used up, where it is the tenant's (`tenant`, `line`) or one of the job's `narrow` ones (`job`):
    * nothing of the scope is asked about again before that time, or before something is `freed` there. Absent: it is
@@ -115,6 +116,8 @@ export interface SchedulerOptions extends Caps {
   readonly released?: (notes: Notes, worker: string) => void
   /** It ends while it is in line: canceled, expired, purged, withdrawn, given up. */
   readonly left?: (notes: Notes) => void
+  /** What kept it in line until it expired; null: nothing that can be told. */
+  readonly late?: (notes: Notes) => SluiceError | null
 }
 
 /**
@@ -148,6 +151,8 @@ export interface Scheduler {
   heartbeat(worker: string, now: number): void
   /** Something was given back to these accounts: who waits for it may try again. */
   freed(accounts: readonly string[]): void
+  /** There may be other limits now: whoever waits for an account may try again. */
+  limitsChanged(now: number): void
   /** Output tokens as they stream; moves the tenant's virtual counter. */
   charge(id: JobId, attempt: number, tokens: number): void
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished

@@ -192,6 +192,11 @@ class PureScheduler implements Scheduler {
     for (const account of accounts) this.#lineUp.freed(account, this.#now)
   }
 
+  limitsChanged(now: number): void {
+    this.#now = now
+    this.#lineUp.limitsChanged(now)
+  }
+
   charge(id: JobId, attempt: number, tokens: number): void {
     const entry = this.#entries.get(id)
     if (entry !== undefined && entry.lease !== null && entry.attempt === attempt) this.#serve(entry.lease, 0, tokens)
@@ -391,8 +396,10 @@ class PureScheduler implements Scheduler {
       if (due instanceof WorkerLeases) {
         this.#lose(this.#leases.expired(due, now), this.#leases.of(due.id).length, now)
         this.#leases.arm(due)
-      } else if (due.deadlineMono <= now) this.#endAlone(due, 'expired', new SluiceError('deadline_exceeded'), now)
-      else {
+      } else if (due.deadlineMono <= now) {
+        const error = this.#options.late?.(due) ?? new SluiceError('deadline_exceeded')
+        this.#endAlone(due, 'expired', error, now)
+      } else {
         this.#setState(due, 'queued')
         this.#offer(due, false, now)
         this.#arm(due)

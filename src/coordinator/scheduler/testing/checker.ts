@@ -154,6 +154,7 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       then(scheduler.restore(job, tally, now))
     },
     freed: (accounts) => then(scheduler.freed(accounts)),
+    limitsChanged: (now) => then(scheduler.limitsChanged(now)),
     adopt: (id, worker, now) => then(scheduler.adopt(id, worker, now)),
     died: (ids, now) => then(scheduler.died(ids, now)),
     lease,
