@@ -102,7 +102,7 @@ export const CASES: readonly Case[] = [
   [
     'submit: the same key and body is the same job, another body a conflict',
     ({ it, told }) => {
-      equal(it.submit(job('2'), 0, { id: '1', sameBody: true }), { kind: 'joined', id: '1' })
+      equal(it.submit(job('2'), 0, { id: '1', sameBody: true }), { kind: 'joined', id: '1', standing: [] })
       const decision = it.submit(job('2'), 0, { id: '1', sameBody: false })
       ok(decision.kind === 'refused' && decision.error.code === 'idempotency_conflict')
       equal(told.call({ it } as Stage), [])
@@ -113,10 +113,10 @@ export const CASES: readonly Case[] = [
     ({ it }) => {
       const twin = (id: string, now: number) => it.submit(job(id, { joinKey: 'k' }), now, undefined, true)
       equal(twin('1', 0).kind, 'accepted')
-      equal(twin('2', 0), { kind: 'joined', id: '1' })
+      equal(twin('2', 0), { kind: 'joined', id: '1', standing: [] })
       it.lease(0)
       it.finish('1', 1, DONE, 1)
-      equal(twin('3', OPTIONS.joinAfterEndMs), { kind: 'joined', id: '1' })
+      equal(twin('3', OPTIONS.joinAfterEndMs), { kind: 'joined', id: '1', standing: [] })
       equal(twin('4', OPTIONS.joinAfterEndMs + 2).kind, 'accepted')
     },
   ],
