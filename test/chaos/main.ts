@@ -1,9 +1,10 @@
 /**
  * npm run test:chaos [-- kill stop … --kills 100 --jobs 10000 --streams 1000 --backlog 50000 --seed N]
  * npm run test:chaos -- fleet fleet-planted [--events 100 --jobs 10000 --rounds 3 --fsync everysec --seed N]
+ * npm run test:chaos -- fleet-upgrade --before FOLDER [--events 30 --jobs 3000 --seed N]
  */
 
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { liveTogether } from '../e2e/two-users.ts'
 import { runBacklog } from './backlog.ts'
@@ -24,6 +25,7 @@ const { values, positionals } = parseArgs({
     events: { type: 'string', default: '100' },
     rounds: { type: 'string', default: '3' },
     fsync: { type: 'string', default: 'always' },
+    before: { type: 'string' },
     seed: { type: 'string' },
   },
 })
@@ -128,7 +130,13 @@ if (only.includes('planted') && canFake) {
   )
 }
 const fsync: Fsync = values.fsync === 'everysec' ? 'everysec' : 'always'
-const sizes = { events: Number(values.events), jobs: Number(values.jobs), rounds: Number(values.rounds), fsync }
+const sizes = {
+  events: Number(values.events),
+  jobs: Number(values.jobs),
+  rounds: Number(values.rounds),
+  fsync,
+  ...(values.before !== undefined && { before: resolve(values.before) }),
+}
 await fleetVerdicts(only, sizes, seed, verdict)
 process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)
 process.exit(failed === 0 ? 0 : 1)

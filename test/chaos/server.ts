@@ -38,6 +38,8 @@ export class SluiceProcess {
   #child: ChildProcess | null = null
   readonly #env: Record<string, string>
   printed = ''
+  /** Where its sources are. */
+  root = ROOT
 
   constructor(ports: readonly [number, number], config: string, env: Record<string, string> = {}) {
     this.#ports = ports
@@ -52,7 +54,7 @@ export class SluiceProcess {
 
   /** Resolves when it is ready, or false when it died before. */
   async start(env: Record<string, string> = {}): Promise<boolean> {
-    const child = spawn(process.execPath, [join(ROOT, 'bin/sluice.js'), 'serve', '--config', this.#config], {
+    const child = spawn(process.execPath, [join(this.root, 'bin/sluice.js'), 'serve', '--config', this.#config], {
       env: {
         PATH: process.env['PATH'],
         NODE_COMPILE_CACHE: join(tmpdir(), 'sluice-chaos-cache'),

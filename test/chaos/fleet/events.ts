@@ -221,6 +221,18 @@ export const EVENTS: readonly Event[] = [
   },
 ]
 
+/** Each node is stopped, and started again as the version that is tested. */
+export const upgrades = ({ nodes }: Fleet): readonly Event[] =>
+  nodes.map((node) => ({
+    name: 'upgrade a node',
+    of: 'all',
+    share: 0,
+    async run() {
+      node.upgrade()
+      return `${node.name} stopped in ${await stopAndStart(node)} ms`
+    },
+  }))
+
 /** So many events, in their shares, in an order of the seed's. */
 export function deckOf(count: number, random: Random, events: readonly Event[] = EVENTS): Event[] {
   const all = events.reduce((sum, { share }) => sum + share, 0)

@@ -25,14 +25,19 @@ export class Fleet {
     this.nodes = nodes
   }
 
-  /** `env`: for every process, to plant a fault. */
-  static async start(env: Readonly<Record<string, string>> = {}, fsync: Fsync = 'always'): Promise<Fleet> {
+  /** `env`: for every process, to plant a fault. `before`: sources of the version that it begins with. */
+  static async start(
+    env: Readonly<Record<string, string>> = {},
+    fsync: Fsync = 'always',
+    before?: string,
+  ): Promise<Fleet> {
     const [store, upstream] = await Promise.all([FleetStore.start(fsync), startUpstream()])
     const durability = fsync === 'always' ? 'power' : 'process'
     const make = (role: Role, n: number): Promise<FleetNode> => {
       const name = `${role[0]}${n + 1}`
       const clock = CLOCKS[name]
-      const options = { name, role, upstream: upstream.url, redisPort: store.port, durability, env } as const
+      const shared = { name, role, upstream: upstream.url, redisPort: store.port, durability, env } as const
+      const options = before === undefined ? shared : { ...shared, before }
       return FleetNode.make(clock === undefined ? options : { ...options, clock })
     }
     const nodes = await Promise.all([

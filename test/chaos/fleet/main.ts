@@ -1,4 +1,7 @@
-/** The fleet's part of the chaos: `fleet` in full, `fleet-small` as CI runs it, `fleet-planted`. */
+/**
+ * The fleet's part of the chaos: `fleet` in full, `fleet-small` as CI runs it, `fleet-planted`, and `fleet-upgrade`:
+ * from an earlier version to this one, node by node.
+ */
 import { NO_REDIS } from '../../redis/server.ts'
 import { PLANTS, plantedEnv } from './plants.ts'
 import { type FleetReport, runFleet } from './run.ts'
@@ -11,6 +14,8 @@ interface Sizes {
   /** How often each fault is measured. */
   readonly rounds: number
   readonly fsync?: Fsync
+  /** The earlier version's sources, with what they need installed: for `fleet-upgrade`. */
+  readonly before?: string
 }
 
 const SMALL: Sizes = { events: 12, jobs: 800, rounds: 1 }
@@ -37,7 +42,12 @@ export async function fleetVerdicts(
     const wrong = [...report.wrong, ...tooSlow(report.times)]
     verdict('fleet', wrong.length === 0, `${summary(report)}: ${wrong.length} violations (seed ${seed})`, wrong)
   }
-  if (chosen.includes('fleet')) judge(await run(sizes))
+  const { before, ...plain } = sizes
+  if (chosen.includes('fleet')) judge(await run(plain))
+  if (chosen.includes('fleet-upgrade')) {
+    if (before === undefined) throw new Error('name the earlier version: --before FOLDER')
+    judge(await run({ ...plain, before, rounds: 0 }))
+  }
   if (chosen.includes('fleet-small')) judge(await run(SMALL))
   if (chosen.includes('fleet-planted'))
     for (const plant of PLANTS) {

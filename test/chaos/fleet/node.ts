@@ -21,6 +21,8 @@ export interface NodeOptions {
   readonly durability: 'power' | 'process'
   /** "+1h": by how much its wall clock is wrong. */
   readonly clock?: string
+  /** Sources of an earlier version, from which it is started until it is upgraded. */
+  readonly before?: string
   /** For its process: to plant a fault. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -32,6 +34,7 @@ export class FleetNode {
   /** To its upstream. */
   readonly upstream: FaultProxy
   readonly #server: SluiceProcess
+  readonly #root: string
   readonly #clock: Record<string, string>
   /** SIGSTOP. */
   isStopped = false
@@ -41,12 +44,14 @@ export class FleetNode {
     link: FaultProxy,
     upstream: FaultProxy,
     server: SluiceProcess,
+    root: string,
   ) {
     this.name = name
     this.role = role
     this.link = link
     this.upstream = upstream
     this.#server = server
+    this.#root = root
     this.#clock = clock === undefined ? {} : clockAt(clock)
   }
 
@@ -70,7 +75,9 @@ log: { level: silent }
 retention: { bytes: 8GiB }
 `
     const server = new SluiceProcess([await freePort(), await freePort()], config, { ...env })
-    return new FleetNode(options, link, upstream, server)
+    const { root } = server
+    if (options.before !== undefined) server.root = options.before
+    return new FleetNode(options, link, upstream, server, root)
   }
 
   get url(): string {
@@ -94,6 +101,13 @@ retention: { bytes: 8GiB }
   /** Resolves when it is ready, false: it died before. */
   start(): Promise<boolean> {
     return this.#server.start(this.#clock)
+  }
+
+  /** From its next start on it is of this version. False: it is already. */
+  upgrade(): boolean {
+    if (this.#server.root === this.#root) return false
+    this.#server.root = this.#root
+    return true
   }
 
   async kill(): Promise<void> {

@@ -9,7 +9,7 @@ import { readFinals, readTurns } from '../finals.ts'
 import type { History, UpstreamCall } from '../history.ts'
 import { Load } from '../load.ts'
 import { KEY, pause } from '../server.ts'
-import { deckOf, type Event, type Random, Targets } from './events.ts'
+import { deckOf, type Event, type Random, Targets, upgrades } from './events.ts'
 import { Fleet } from './fleet.ts'
 import { Slowdown } from './slowdown.ts'
 import type { Fsync } from './store.ts'
@@ -37,6 +37,8 @@ export interface FleetOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Which events there are; all by default. */
   readonly only?: readonly Event[]
+  /** Sources of the version that the fleet begins with: its nodes are upgraded one by one. */
+  readonly before?: string
   /** Told each line of the event log. */
   readonly log: (line: string) => void
 }
@@ -59,10 +61,10 @@ export interface FleetReport {
 }
 
 export async function runFleet(options: FleetOptions): Promise<FleetReport> {
-  const { events, jobs, seed, rounds, fsync, env, only, log } = options
+  const { events, jobs, seed, rounds, fsync, env, only, before, log } = options
   const random = seeded(seed)
   const startedMs = performance.now()
-  const [fleet, control] = await Promise.all([Fleet.start(env, fsync), Slowdown.start()])
+  const [fleet, control] = await Promise.all([Fleet.start(env, fsync, before), Slowdown.start()])
   const at = (): string => ((performance.now() - startedMs) / 1_000).toFixed(1)
   try {
     const pace = new Pace(jobs, events)
@@ -83,7 +85,9 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
       times.push(...found)
     }
     pace.begin()
-    const counts = await happen(fleet, deckOf(events, random, only), random, (line) => {
+    const deck = deckOf(events, random, only)
+    if (before !== undefined) spread(deck, upgrades(fleet))
+    const counts = await happen(fleet, deck, random, (line) => {
       pace.over++
       log(`${at()} s  ${line}`)
     })
@@ -165,6 +169,12 @@ function loadOf({ gateways }: Fleet, random: Random, mayWrite: () => boolean): L
     model: (tokens) => `mock-n${tokens}-d${tokens > 12 ? 20 + random(30) : 1 + random(4)}-f${random(8)}`,
     mayWrite,
   })
+}
+
+/** Evenly among the others. */
+function spread(deck: Event[], more: readonly Event[]): void {
+  const step = (deck.length + more.length) / (more.length + 1)
+  for (const [i, event] of more.entries()) deck.splice(Math.round((i + 1) * step), 0, event)
 }
 
 /** Runs the events, two at a time at most. Returns how often each happened. */
