@@ -1,12 +1,13 @@
 /**
- * The coordinator: who is next (scheduler/), may it start (limits), and where (plan/), as one pure machine.
+ * The coordinator: who is next (scheduler/), may it start (limits), and where (plan/), or whose answer it repeats
+ * (shares/), as one pure machine.
  *
  * A lease brings a claim: what it may use. Claims and holds are settled in one place, `#settle`, which the scheduler
  * calls when a lease is over: finished, handed back, lost, or given up.
  */
 
 import { SluiceError } from '../core/errors.ts'
-import type { Awaited, JobId, JobState, Place, Usage } from '../core/job.ts'
+import type { Awaited, Cached, JobId, JobState, Place, TenantId, Usage } from '../core/job.ts'
 import {
   type Amounts,
   type Calendar,
@@ -29,7 +30,7 @@ import type {
   WorkerSeat,
 } from '../core/ports/coordinator.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../core/ports/operations.ts'
-import { type Claim, FENCED, type Finished, type Outcome } from '../core/ports/work.ts'
+import { type Claim, FENCED, type Finished, FROM_CACHE, type Outcome } from '../core/ports/work.ts'
 import type { AttemptEnd, Cost } from '../core/usage-record.ts'
 import { blockOf, roomAt } from './blocked.ts'
 import { costOf, type Hold, Limits } from './limits/limits.ts'
@@ -38,12 +39,15 @@ import { Plan } from './plan/plan.ts'
 import type { Admit, Headroom, HeadroomRefusal, Notes, Scheduler, SchedulerOptions } from './scheduler/port.ts'
 import { createScheduler } from './scheduler/scheduler.ts'
 import { Seats } from './seats.ts'
+import { type ShareRules, Shares } from './shares/shares.ts'
 import { type Verdict, verdictOn } from './verdict.ts'
 
 export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow'> {
   readonly models: readonly PlanModel[]
   /** As they are whenever it is asked. Absent: nothing is limited. */
   readonly limits?: () => LimitSettings
+  /** Null: its jobs share no answers. As it is whenever it is asked. Absent: nobody's do. */
+  readonly shares?: (tenant: TenantId) => ShareRules | null
 }
 
 export const createCoordinator = (options: CoordinatorOptions): Coordinator => new PureCoordinator(options)
@@ -70,6 +74,7 @@ class PureCoordinator implements Coordinator {
   readonly #scheduler: Scheduler
   readonly #plan: Plan
   readonly #limits: Limits
+  readonly #shares: Shares
   readonly #seats = new Seats()
   readonly #jitter: () => number
   #changes: Change[] = []
@@ -82,9 +87,10 @@ class PureCoordinator implements Coordinator {
   /** Of the attempt that is being ended; null: its worker is lost. */
   #ending: Ending | null = null
 
-  constructor({ models, limits = () => NO_LIMITS, ...options }: CoordinatorOptions) {
+  constructor({ models, limits = () => NO_LIMITS, shares = () => null, ...options }: CoordinatorOptions) {
     this.#plan = new Plan(models)
     this.#jitter = options.jitter
+    this.#shares = new Shares(shares)
     this.#limits = new Limits({
       settings: limits,
       outputQuantile: OUTPUT_QUANTILE,
@@ -122,8 +128,12 @@ class PureCoordinator implements Coordinator {
   ): Decision {
     this.#now = now
     let hold: Hold | null = null
+    const cached = this.#shares.find(job, now)
+    const repeats = isRepeat(cached)
+    const weighed = repeats ? asRepeat(job) : job
     const admit: Admit = () => {
-      const held = job.policy === 'reject' ? this.#limits.reserve(job, false, now) : this.#limits.lacks(job, false, now)
+      const held =
+        job.policy === 'reject' ? this.#limits.reserve(weighed, false, now) : this.#limits.lacks(weighed, false, now)
       if (held === null) return null
       if ('amounts' in held) {
         hold = held
@@ -134,17 +144,18 @@ class PureCoordinator implements Coordinator {
       const isHopeless = waitMs === null || unit === 'nano_dollars' || now + waitMs > job.deadlineMono
       return job.policy === 'wait' && !isHopeless ? null : refusalOf(held, job.model, this.#jitter())
     }
-    const decision = this.#scheduler.submit(job, now, known, isRetry, admit)
+    const decision = this.#scheduler.submit(job, now, known, isRetry, admit, repeats)
     if (decision.kind === 'accepted') {
       this.#scheduler.notes(job.id)!.hold = hold
+      if (cached !== null) this.#shares.take(job, now)
       this.#changes.push({ type: 'accepted', id: job.id })
     }
     this.#collect()
     if (decision.kind === 'refused') return decision
     const standing = this.#limits.standing(job, now)
-    return decision.kind === 'joined'
-      ? { ...decision, standing }
-      : { ...decision, reservation: amountsOf(hold), standing }
+    if (decision.kind === 'joined') return { ...decision, standing }
+    const accepted = { ...decision, reservation: amountsOf(hold), standing }
+    return cached === null ? accepted : { ...accepted, cached }
   }
 
   withdraw(id: JobId): void {
@@ -153,18 +164,25 @@ class PureCoordinator implements Coordinator {
     this.#scheduler.withdraw(id)
     this.#ending = null
     this.#collect()
+    this.#unshare(id)
   }
 
   restore(job: ScheduledJob, { tally, failedAt, reservation, held }: Found, now: number): void {
     this.#now = now
-    this.#scheduler.restore(job, tally, now)
+    const source = held?.claim.source ?? null
+    const repeats = held === null ? isRepeat(this.#shares.find(job, now)) : source !== null
+    this.#scheduler.restore(job, tally, now, repeats)
+    if (held === null) this.#shares.take(job, now)
+    else this.#shares.adopt(job, source)
     const notes = this.#scheduler.notes(job.id)!
     notes.failedAt = failedAt
     const amounts = held === null ? reservation : held.claim.reservation
-    if (amounts !== null) notes.hold = this.#limits.adopt(job, amounts, held !== null, now)
+    // It was to repeat an answer that is not there any more: it weighs more now, and holds that when it is leased
+    const isTooLittle = !repeats && job.share !== undefined && amounts?.inputTokens === 0
+    if (amounts !== null && !isTooLittle) notes.hold = this.#limits.adopt(weighedOf(notes), amounts, held !== null, now)
     if (held !== null) {
       this.#scheduler.adopt(job.id, held.worker, now)
-      this.#plan.adopt(held.claim.deployment)
+      if (source === null) this.#plan.adopt(held.claim.deployment)
       this.#seats.take(held.worker)
       notes.claim = held.claim
     }
@@ -175,7 +193,8 @@ class PureCoordinator implements Coordinator {
     this.#now = now
     for (const { id, deployment, outputTokens } of attempts) {
       const notes = this.#scheduler.notes(id)
-      if (notes === null) continue
+      // Of a repeat nothing is lost
+      if (notes === null || deployment === FROM_CACHE) continue
       const { job, attempt } = notes
       const usage = seenOf(job, outputTokens)
       const cost = guessOf(job, usage)
@@ -243,6 +262,7 @@ class PureCoordinator implements Coordinator {
 
   #leaseTo({ id: worker, pools }: WorkerSeat, max: number, now: number): number {
     const headroom: Headroom = (job, notes) => {
+      if (notes.repeats) return this.#repeat(job, notes, now)
       const held = notes.hold
       const short = this.#hold(job, notes, now)
       if (short !== null) return short
@@ -262,12 +282,51 @@ class PureCoordinator implements Coordinator {
     const leased = this.#scheduler.lease(worker, pools, max, headroom, now)
     for (const { id, attempt, crashes } of leased) {
       const { job, claim, ranMs, ttftMs } = this.#scheduler.notes(id)!
+      if (job.share !== undefined) this.#freeShared(this.#shares.leased(id))
       this.#seats.take(worker)
       const sinceAcceptedMs = now - job.acceptedMono
       const times = { sinceAcceptedMs, queuedMs: Math.max(0, sinceAcceptedMs - ranMs), ttftMs }
       this.#changes.push({ type: 'leased', id, worker, attempt, crashes, claim: claim!, ...times })
     }
     return leased.length
+  }
+
+  /** It needs no deployment, but the answer: until that is there, or comes, it does not ask again. */
+  #repeat(job: ScheduledJob, notes: Notes, now: number): HeadroomRefusal | null {
+    const { maker, state, account } = this.#shares.answerFor(job.id)!
+    if (maker === null || state === 'waits') return { scope: 'job', blocked: { account, untilMono: Infinity } }
+    const short = this.#hold(asRepeat(job), notes, now)
+    if (short !== null) return short
+    notes.claim = { deployment: FROM_CACHE, source: maker, reservation: amountsOf(notes.hold) }
+    notes.streamed = 0
+    return null
+  }
+
+  #freeShared(account: string | null): void {
+    if (account === null) return
+    this.#scheduler.freed([account])
+    this.#leasable = true
+  }
+
+  /** It ended, and leaves no answer to those that share it: the oldest of them in line makes it now. */
+  #unshare(id: JobId): void {
+    const { promoted, canceled } = this.#shares.ended(id, (other) => this.#jobInLine(other))
+    if (promoted !== null) this.#generate(promoted)
+    if (canceled !== null) this.cancel(canceled, this.#now)
+  }
+
+  #jobInLine(id: JobId): ScheduledJob | null {
+    const notes = this.#scheduler.notes(id)
+    return notes === null || notes.lease !== null ? null : notes.job
+  }
+
+  /** One in line was to repeat an answer, and makes it itself: it holds the weight of that when it is leased. */
+  #generate(id: JobId): void {
+    const notes = this.#scheduler.notes(id)!
+    notes.repeats = false
+    this.#letGo(notes)
+    this.#scheduler.regroup(id, this.#now)
+    this.#leasable = true
   }
 
   /** Takes of the limits what it needs to run, beyond what it holds already. */
@@ -286,17 +345,20 @@ class PureCoordinator implements Coordinator {
   /** The one place where a claim is given back, and what an attempt used is booked. */
   #settle(notes: Notes, worker: string): void {
     const { job, attempt, hold, claim, streamed } = notes
-    const { deployment } = claim!
+    const { deployment, source } = claim!
     notes.claim = null
     notes.hold = null
-    this.#plan.release(deployment)
-    const { end, usage, cost = guessOf(job, usage) } = this.#ending ?? lostOf(job, streamed)
+    const isRepeat = source !== undefined
+    if (!isRepeat) this.#plan.release(deployment)
+    const ending = this.#ending ?? lostOf(job, streamed)
+    const { end, usage, cost = guessOf(job, usage) } = isRepeat ? ofRepeat(ending) : ending
     if (hold !== null) {
-      this.#limits.settle(hold, usage === undefined ? null : amountsUsed(job, usage, cost), this.#now)
-      if (end === 'done' && usage !== undefined) this.#limits.answered(hold, usage.completionTokens)
+      const used = usage === undefined ? null : isRepeat ? ONE_REQUEST : amountsUsed(job, usage, cost)
+      this.#limits.settle(hold, used, this.#now)
+      if (end === 'done' && usage !== undefined && !isRepeat) this.#limits.answered(hold, usage.completionTokens)
       this.#free(hold)
     }
-    if (usage !== undefined) this.#record(job, attempt, deployment, end, usage, cost)
+    if (usage !== undefined) this.#record(job, attempt, deployment, end, usage, cost, source)
     if (this.#seats.giveBack(worker) || hold !== null) this.#leasable = true
   }
 
@@ -322,8 +384,10 @@ class PureCoordinator implements Coordinator {
     end: AttemptEnd,
     usage: Usage,
     { nanoDollars, priceVersion }: Cost,
+    source?: JobId,
   ): void {
-    const record = { job: id, attempt, tenant, keyId, user, run, kind, model, deployment, end, usage }
+    const where = source === undefined ? { deployment } : { deployment: null, source }
+    const record = { job: id, attempt, tenant, keyId, user, run, kind, model, ...where, end, usage }
     this.#changes.push({ type: 'used', id, record: { ...record, nanoDollars, priceVersion } })
   }
 
@@ -331,7 +395,7 @@ class PureCoordinator implements Coordinator {
     this.#now = now
     this.#scheduler.charge(id, attempt, tokens)
     const notes = this.#scheduler.notes(id)
-    if (notes === null || notes.lease === null || notes.attempt !== attempt) return
+    if (notes === null || notes.lease === null || notes.attempt !== attempt || notes.repeats) return
     notes.streamed += tokens
     if (notes.hold === null) return
     const cause = this.#limits.streamed(notes.hold, notes.streamed, now)
@@ -344,14 +408,36 @@ class PureCoordinator implements Coordinator {
     const { job, claim } = notes
     notes.ttftMs = ttftOf(outcome) ?? notes.ttftMs
     this.#now = now
-    const verdict = this.#learn(job, notes, claim, outcome, now)
-    this.#ending = endingOf(outcome)
+    const { source } = claim
+    const verdict =
+      source === undefined ? this.#learn(job, notes, claim, outcome, now) : this.#repeated(job, notes, source, outcome)
+    this.#ending = endingOf(verdict === RELEASED ? verdict : outcome)
     const finished = this.#scheduler.finish(id, attempt, verdict, now)
     this.#ending = null
-    if (finished.kind === 'ended') this.#changes.push(endOf(id, finished.state, verdict, claim))
-    else if (finished.kind === 'again') this.#return(id, finished.notBeforeMono)
+    if (finished.kind === 'ended') {
+      this.#changes.push(endOf(id, finished.state, verdict, claim))
+      if (job.share !== undefined) this.#share(job, outcome, finished.state, source)
+    } else if (finished.kind === 'again') this.#return(id, finished.notBeforeMono)
     this.#collect()
     return finished
+  }
+
+  /** A repeat that failed, and may be tried again: it makes its own answer, or repeats another. */
+  #repeated(job: ScheduledJob, notes: Notes, source: JobId, outcome: Outcome): SchedulerOutcome {
+    if (outcome.kind === 'failed' && outcome.retry !== false) {
+      notes.repeats = this.#shares.broken(job, source)
+      return RELEASED
+    }
+    // It costs its tenant nothing of its fair share
+    if (outcome.kind === 'failed') return { ...outcome, retry: false, attemptUsage: NO_USAGE }
+    return outcome.kind === 'released' ? outcome : { ...outcome, attemptUsage: NO_USAGE }
+  }
+
+  /** Its end: of an answer that is whole and its own, others may have the same. */
+  #share(job: ScheduledJob, outcome: Outcome, state: JobState, source: JobId | undefined): void {
+    const isWhole = state === 'done' && outcome.kind === 'done' && outcome.cut === undefined
+    if (isWhole && source === undefined) this.#freeShared(this.#shares.made(job, this.#now))
+    else this.#unshare(job.id)
   }
 
   /** Updates the deployment's health by how the attempt went, and decides what becomes of the job. */
@@ -377,6 +463,10 @@ class PureCoordinator implements Coordinator {
     const kind = this.#scheduler.cancel(id, now)
     this.#collect()
     return kind
+  }
+
+  abandon(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown' | 'kept' {
+    return this.#shares.abandon(id) ? 'kept' : this.cancel(id, now)
   }
 
   // ------------------------------------------------------------ the operator's
@@ -441,8 +531,9 @@ class PureCoordinator implements Coordinator {
     return places
   }
 
-  #lacksToRun({ job, hold }: Notes, now: number): Shortfall | null {
-    return hold === null ? this.#limits.lacks(job, true, now) : this.#limits.lacksPlace(hold, now)
+  #lacksToRun(notes: Notes, now: number): Shortfall | null {
+    const { hold } = notes
+    return hold === null ? this.#limits.lacks(weighedOf(notes), true, now) : this.#limits.lacksPlace(hold, now)
   }
 
   /** What it would wait for if it were its turn. */
@@ -500,6 +591,7 @@ class PureCoordinator implements Coordinator {
         case 'ended': {
           const { id, state, error } = event
           this.#changes.push({ type: 'ended', id, state, error, deployment: null })
+          this.#unshare(id)
           break
         }
         case 'revoked':
@@ -511,7 +603,8 @@ class PureCoordinator implements Coordinator {
   }
 
   #return(id: JobId, notBeforeMono: number): void {
-    const { failedAt } = this.#scheduler.notes(id)!
+    const { failedAt, job } = this.#scheduler.notes(id)!
+    if (job.share !== undefined) this.#shares.returned(id)
     this.#changes.push({ type: 'returned', id, notBeforeMono, tally: this.#scheduler.tally(id)!, failedAt })
   }
 }
@@ -525,6 +618,25 @@ const awaitedOf = ({ level, unit, window, waitMs }: Shortfall): Awaited => ({
 })
 
 const amountsOf = (hold: Hold | null): Amounts | null => hold?.amounts ?? null
+
+// ---------------------------------------------------------------- repeats
+
+const isRepeat = (cached: Cached | null): boolean => cached === 'hit' || cached === 'joined'
+
+/** As limits weigh it: a request, and no tokens. */
+const asRepeat = (job: ScheduledJob): ScheduledJob => ({ ...job, promptTokens: 0, maxOutputTokens: 0, price: null })
+
+const weighedOf = ({ job, repeats }: Notes): ScheduledJob => (repeats ? asRepeat(job) : job)
+
+const ONE_REQUEST: Amounts = { inputTokens: 0, outputTokens: 0, requests: 1, nanoDollars: 0 }
+const NO_USAGE: Usage = { promptTokens: 0, completionTokens: 0, estimated: false }
+const RELEASED: Extract<Outcome, { kind: 'released' }> = { kind: 'released' }
+
+/** Nobody generated anything for it. What came to no end was no request either. */
+const ofRepeat = ({ end }: Ending): Ending =>
+  end === 'done' || end === 'canceled' || end === 'failed'
+    ? { end, usage: NO_USAGE, cost: { nanoDollars: 0, priceVersion: null } }
+    : { end, usage: undefined, cost: undefined }
 
 const UNTOLD: Ending = { end: 'released', usage: undefined, cost: undefined }
 

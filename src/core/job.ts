@@ -42,6 +42,16 @@ export interface JobOptions {
 
 export type JobKind = 'chat' | 'embedding'
 
+/** Jobs of the same key asked the same, of the same tenant (and user): one may be answered with another's answer. */
+export interface Share {
+  readonly key: string
+  /** It takes no answer that is there; what it is answered is for others. Absent: it takes one. */
+  readonly refresh?: true
+}
+
+/** `hit`: another job's answer that was there; `joined`: one that was being made; `miss`: it was to make its own. */
+export type Cached = 'hit' | 'joined' | 'miss'
+
 /** A job as submitted. */
 export interface JobDraft {
   readonly tenant: TenantId
@@ -82,6 +92,8 @@ export interface JobDraft {
   readonly run?: string
   /** Nano-dollars a token when it was accepted; absent: nobody knows. */
   readonly price?: TokenPrice
+  /** With which requests it may share an answer; absent: with none. */
+  readonly share?: Share
   /** The client's own labels, returned with the job. */
   readonly metadata?: Readonly<Record<string, string>>
   /** Id of the HTTP request, or of the WebSocket connection, that submitted it: links a log line to its client. */
@@ -101,6 +113,8 @@ export interface Job extends Omit<JobDraft, 'isRetry'> {
   /** Attempts begun. */
   readonly attempts: number
   readonly acceptedAtMs: number
+  /** How it was to get its answer when it was accepted; absent: it shares none. */
+  readonly cached?: Cached
   readonly endedAtMs?: number
   readonly error?: WireError
   readonly usage?: Usage

@@ -25,8 +25,10 @@ export interface UsageRecord extends Cost {
   readonly kind: JobKind
   /** As the client asked for it. */
   readonly model: string
-  /** Null: nobody knows. */
+  /** Null: nobody knows, or none. */
   readonly deployment: string | null
+  /** The job whose answer it repeated: no tokens, no money. Absent: it was generated. */
+  readonly source?: JobId
   readonly end: AttemptEnd
   /** Of this attempt. `estimated`: the provider did not report it. */
   readonly usage: Usage

@@ -18,7 +18,7 @@ export class Entry implements Timed, Notes {
   /** Order of acceptance. */
   readonly seq: number
   readonly tenant: Tenant<Entry>
-  readonly flow: Flow<Entry>
+  flow: Flow<Entry>
   readonly lane: Lane<Entry> | null
   state: LiveState = 'queued'
   /** Number of the last lease; the fence. */
@@ -31,6 +31,7 @@ export class Entry implements Timed, Notes {
   notBeforeMono: number
   deadlineMono: number
   lease: ActiveLease | null = null
+  repeats = false
   claim: Claim | null = null
   hold: Hold | null = null
   streamed = 0

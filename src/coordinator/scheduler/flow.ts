@@ -6,6 +6,9 @@ import type { JobKind, Priority, TenantId } from '../../core/job.ts'
 import { type Rankable, Ranked } from './ranked.ts'
 import { Throughput } from './throughput.ts'
 
+/** What repeats another job's answer needs no deployment: it stands apart from what waits for one. */
+export type FlowKind = JobKind | 'repeat'
+
 /** What a line needs of a job. The links are its own. */
 export interface Queueable<E extends Queueable<E>> extends Rankable<E> {
   readonly job: { readonly promptTokens: number; readonly priority: Priority }
@@ -159,7 +162,7 @@ const isAged = (tenant: { readonly leases: number }): boolean => tenant.leases %
 export class Flow<E extends Queueable<E>> {
   readonly pool: string
   readonly model: string
-  readonly kind: JobKind
+  readonly kind: FlowKind
   readonly throughput = new Throughput()
   /** Jobs of it that have not ended. */
   jobs = 0
@@ -177,7 +180,7 @@ export class Flow<E extends Queueable<E>> {
    */
   readonly #heap: Array<Line<E>> = []
 
-  constructor(pool: string, model: string, kind: JobKind) {
+  constructor(pool: string, model: string, kind: FlowKind) {
     this.pool = pool
     this.model = model
     this.kind = kind

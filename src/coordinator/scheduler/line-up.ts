@@ -1,11 +1,10 @@
 /** Ready work, and whose turn it is. */
-import type { JobKind } from '../../core/job.ts'
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Backlog } from '../../core/ports/operations.ts'
 import { type Block, Blocks, NEVER } from './blocks.ts'
 import type { Entry } from './entry.ts'
 import type { Fairness } from './fairness.ts'
-import { Flow, Line, lineIsBefore, type Tenant } from './flow.ts'
+import { Flow, type FlowKind, Line, lineIsBefore, type Tenant } from './flow.ts'
 import type { Pauses } from './pauses.ts'
 import type { Headroom, HeadroomRefusal } from './port.ts'
 
@@ -33,7 +32,7 @@ export class LineUp {
     this.#narrow = narrow
   }
 
-  flow(pool: string, model: string, kind: JobKind): Flow<Entry> {
+  flow(pool: string, model: string, kind: FlowKind): Flow<Entry> {
     const known = this.#pools
       .get(pool)
       ?.get(model)
@@ -86,7 +85,7 @@ export class LineUp {
   backlog(): readonly Backlog[] {
     const found = new Map<string, Backlog>()
     for (const flow of this.#flows) {
-      if (!flow.waits) continue
+      if (!flow.waits || flow.kind === 'repeat') continue
       const { pool, model, throughput } = flow
       const { jobs, promptTokens } = flow.open()
       const tokens = Math.round(promptTokens + jobs * throughput.meanOutput)
@@ -315,7 +314,7 @@ export class LineUp {
           park(line, parked)
         } else {
           for (let i = open.length - 1; i >= 0; i--) {
-            if (open[i].model !== entry.job.model || open[i].kind !== entry.job.kind) continue
+            if (open[i].model !== line.flow.model || open[i].kind !== line.flow.kind) continue
             heldBack.push({ what: open.splice(i, 1)[0], leasedBefore: leased })
           }
         }

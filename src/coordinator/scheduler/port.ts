@@ -38,6 +38,8 @@ export interface Notes {
   /** See Tally. */
   readonly ranMs: number
   readonly lease: { readonly worker: { readonly id: string } } | null
+  /** It repeats another job's answer. Looked at by the scheduler when it comes in line. */
+  repeats: boolean
   claim: Claim | null
   /** What it holds of the limits; null: nothing. */
   hold: Hold | null
@@ -125,18 +127,24 @@ export interface SchedulerOptions extends Caps {
  * same answers. `now` is monotonic ms. Each call may add events, to be taken with `drain` right after it.
  */
 export interface Scheduler {
-  /** `known`: what the store found under the tenant's idempotency key. `admit` is asked last, of a new job. */
+  /**
+   * `known`: what the store found under the tenant's idempotency key. `admit` is asked last, of a new job. `repeats`:
+   * see Notes.
+   */
   submit(
     job: ScheduledJob,
     now: number,
     known?: { readonly id: JobId; readonly sameBody: boolean },
     isRetry?: boolean,
     admit?: Admit,
+    repeats?: boolean,
   ): SchedulerSubmit
   /** Undoes a submit that could not be stored. */
   withdraw(id: JobId): void
   /** Puts back, in order of acceptance, what a restart found. */
-  restore(job: ScheduledJob, tally: Tally, now: number): void
+  restore(job: ScheduledJob, tally: Tally, now: number, repeats?: boolean): void
+  /** Its notes were changed while it is in line: `repeats`. */
+  regroup(id: JobId, now: number): void
   /** One that was just restored still runs there: it has a new lease, of the same attempt. */
   adopt(id: JobId, worker: string, now: number): void
   /** These, all restored, were running when their worker's process died. Restarts alone call this: see `lose`. */

@@ -17,6 +17,7 @@ import { refusal } from './caps.ts'
 import { type ActiveLease, Entry, type LiveState, WorkerLeases } from './entry.ts'
 import { placeOf } from './estimate.ts'
 import { Fairness } from './fairness.ts'
+import type { Flow } from './flow.ts'
 import { Joins } from './joins.ts'
 import { Lanes } from './lanes.ts'
 import { Leases } from './leases.ts'
@@ -78,6 +79,7 @@ class PureScheduler implements Scheduler {
     known?: { readonly id: JobId; readonly sameBody: boolean },
     isRetry = false,
     admit?: Admit,
+    repeats = false,
   ): SchedulerSubmit {
     this.#now = now
     if (known !== undefined)
@@ -90,15 +92,19 @@ class PureScheduler implements Scheduler {
     const standing = {
       tenant: this.#fairness.tenant(job.tenant),
       share: this.#shares.of(job),
-      flow: this.#lineUp.flow(job.pool, job.model, job.kind),
+      flow: this.#flowOf(job, repeats),
       lane: job.lane === null ? undefined : this.#lanes.find(job.lane),
       inLine: queued + delayed + waiting,
     }
     const caps = this.#options.caps?.() ?? this.#options
     const error = refusal(job, standing, caps, this.#fairness, now) ?? admit?.() ?? null
     if (error !== null) return { kind: 'refused', error }
-    this.#add(job, now)
+    this.#add(job, now, repeats)
     return { kind: 'accepted' }
+  }
+
+  #flowOf({ pool, model, kind }: ScheduledJob, repeats: boolean): Flow<Entry> {
+    return this.#lineUp.flow(pool, model, repeats ? 'repeat' : kind)
   }
 
   withdraw(id: JobId): void {
@@ -106,9 +112,9 @@ class PureScheduler implements Scheduler {
     if (entry !== undefined) this.#end(entry, this.#now)
   }
 
-  restore(job: ScheduledJob, tally: Tally, now: number): void {
+  restore(job: ScheduledJob, tally: Tally, now: number, repeats = false): void {
     this.#now = now
-    const entry = this.#add(job, now, tally.attempts)
+    const entry = this.#add(job, now, repeats, tally.attempts)
     entry.fails = tally.fails
     entry.deaths = tally.deaths
     entry.crashes = tally.crashes
@@ -134,12 +140,13 @@ class PureScheduler implements Scheduler {
     }
   }
 
-  #add(job: ScheduledJob, now: number, attempts = 0): Entry {
+  #add(job: ScheduledJob, now: number, repeats: boolean, attempts = 0): Entry {
     if (this.#entries.has(job.id)) throw new Error(`${job.id} is there already`)
     const tenant = this.#fairness.tenant(job.tenant)
-    const flow = this.#lineUp.flow(job.pool, job.model, job.kind)
+    const flow = this.#flowOf(job, repeats)
     const entry = new Entry(job, ++this.#accepted, tenant, flow, job.lane === null ? null : this.#lanes.open(job.lane))
     entry.attempt = attempts
+    entry.repeats = repeats
     this.#entries.set(job.id, entry)
     flow.jobs++
     this.#lanes.append(entry)
@@ -335,9 +342,23 @@ class PureScheduler implements Scheduler {
     this.#arm(entry)
   }
 
+  regroup(id: JobId, now: number): void {
+    this.#now = now
+    const entry = this.#entries.get(id)
+    if (entry === undefined || entry.lease !== null) return
+    this.#lineUp.stepOut(entry, now)
+    this.#offer(entry, true, now)
+  }
+
   /** It is ready, if it is its lane's turn. */
   #offer(entry: Entry, inFront: boolean, now: number): void {
     if (entry.line !== null || entry.lease !== null || entry.state === 'delayed') return
+    if (entry.repeats !== (entry.flow.kind === 'repeat')) {
+      const flow = this.#flowOf(entry.job, entry.repeats)
+      entry.flow.jobs--
+      flow.jobs++
+      entry.flow = flow
+    }
     if (entry.lane === null || entry.lane.head === entry) this.#lineUp.stand(entry, inFront, now)
   }
 

@@ -8,7 +8,7 @@
  * one commit keeps their order.
  */
 import type { ErrorCode, SluiceError } from '../errors.ts'
-import type { JobId, JobKind, JobState, Place, Priority, TenantId, Timing, Usage } from '../job.ts'
+import type { Cached, JobId, JobKind, JobState, Place, Priority, Share, TenantId, Timing, Usage } from '../job.ts'
 import type { Amounts, Calendar, LevelState, Shortfall, Standing, TokenPrice } from '../limits.ts'
 import type { UsageRecord } from '../usage-record.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from './operations.ts'
@@ -50,6 +50,8 @@ export interface ScheduledJob {
   readonly deadlineMono: number
   /** For J4: the same API key, user, conversation or lane, and body as another POST; null = never joined. */
   readonly joinKey: string | null
+  /** Absent: its answer is its own. */
+  readonly share?: Share
 }
 
 /** What became of a job's attempts; stored whenever it goes back in line. */
@@ -167,7 +169,13 @@ export type Notice =
 
 export type Decision =
   /** `reservation`: what it holds from now on, to be stored with it; null: nothing. */
-  | { readonly kind: 'accepted'; readonly reservation: Amounts | null; readonly standing: Standing }
+  | {
+      readonly kind: 'accepted'
+      readonly reservation: Amounts | null
+      readonly standing: Standing
+      /** Absent: it shares no answer. */
+      readonly cached?: Cached
+    }
   | { readonly kind: 'joined'; readonly id: JobId; readonly standing: Standing }
   | { readonly kind: 'refused'; readonly error: SluiceError }
 
@@ -247,6 +255,8 @@ export interface Coordinator {
   /** Ends an attempt, unless it is fenced. */
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
+  /** Nobody reads it any more: it is canceled, unless others share its answer; then when they have gone as well. */
+  abandon(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown' | 'kept'
 
   /** Replaces the models. What runs continues, and counts; jobs of a model that is gone wait for it. */
   configure(models: readonly PlanModel[], now: number): void

@@ -27,9 +27,15 @@ export interface Worker {
   cut(job: JobId, attempt: number, cause: Shortfall): void
 }
 
+/** Stands for a deployment where an answer is repeated; no deployment can be called so. */
+export const FROM_CACHE = '@cache'
+
 /** What a lease occupies; settled when it ends. */
 export interface Claim {
+  /** FROM_CACHE with a `source`. */
   readonly deployment: string
+  /** The job whose answer it repeats; absent: it asks the deployment. */
+  readonly source?: JobId
   /** What is held for it; null: nothing is limited. */
   readonly reservation: Amounts | null
 }

@@ -153,6 +153,7 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       add(job, tally.attempts)
       then(scheduler.restore(job, tally, now))
     },
+    regroup: (id, now) => then(scheduler.regroup(id, now)),
     freed: (accounts) => then(scheduler.freed(accounts)),
     limitsChanged: (now) => then(scheduler.limitsChanged(now)),
     adopt: (id, worker, now) => then(scheduler.adopt(id, worker, now)),

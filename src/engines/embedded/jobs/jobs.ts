@@ -10,7 +10,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import { withDialect } from './older.ts'
 
 /** What of a submitted job has no column of its own. */
-type JobFacts = Omit<JobDraft, 'tenant' | 'model' | 'body' | 'isRetry'> & { readonly acceptedAtMs: number }
+type JobFacts = Omit<JobDraft, 'tenant' | 'model' | 'body' | 'isRetry'> & Pick<Job, 'acceptedAtMs' | 'cached'>
 /** By name: to copy what is left of a job without the others costs more than all else of its row. */
 export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts>]: JobFacts[K] | undefined } => ({
   keyId: job.keyId,
@@ -28,6 +28,8 @@ export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts
   route: job.route,
   run: job.run,
   price: job.price,
+  share: job.share,
+  cached: job.cached,
   metadata: job.metadata,
   requestId: job.requestId,
   trace: job.trace,
