@@ -45,6 +45,7 @@ describe.skipIf(NO_REDIS)('the journal on Redis', () => {
     fenced = []
     broken = []
     const events = {
+      closing() {},
       fenced: (reason: string) => void fenced.push(reason),
       unheard() {},
       broke: (error: unknown) => void broken.push(String(error)),

@@ -6,6 +6,7 @@ import type { Conversations } from './conversations.ts'
 import type { PlanModel } from './coordinator.ts'
 import type { Jobs } from './jobs.ts'
 import type { Keys } from './keys.ts'
+import type { Ledger } from './ledger.ts'
 import type { TokenLog } from './log.ts'
 import type { Operations } from './operations.ts'
 import type { Presence } from './presence.ts'
@@ -23,6 +24,7 @@ export interface Engine {
   readonly keys: Keys
   readonly presence: Presence
   readonly tickets: Tickets
+  readonly ledger: Ledger
   /** All processes on one store have the same: it signs session tokens. Null: there is only one process. */
   readonly sharedSecret: Uint8Array | null
   /** Wall clock, ms since 1970, on which all processes on one store agree: for dates, such as a key's end. */
@@ -36,8 +38,8 @@ export interface Engine {
    */
   restore(): Promise<void>
   /**
-   * Erases all that is stored of a tenant: jobs (running ones are canceled first), logs, conversations, keys.
-   * Power-safe when resolved.
+   * Erases all that is stored of a tenant: jobs (running ones are canceled first), logs, conversations, keys, what it
+   * used. Power-safe when resolved.
    */
   eraseTenant(tenant: TenantId): Promise<void>
   /** Replaces the models in the turn of the call. What runs keeps running; jobs of a model that is gone wait for it. */

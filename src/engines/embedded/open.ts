@@ -135,6 +135,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     return {
       presence,
       tickets: new EmbeddedTickets(clock),
+      ledger: NO_LEDGER,
       backup() {
         if (files === null)
           throw new SluiceError('invalid_request', {
@@ -193,7 +194,7 @@ function engineOf(
   retention: Retention,
   dispatch: Dispatch,
   close: () => Promise<void>,
-): Omit<Engine, 'restore' | 'presence' | 'tickets' | 'backup'> {
+): Omit<Engine, 'restore' | 'presence' | 'tickets' | 'ledger' | 'backup'> {
   const { store, logs, live, conversations, coordinator } = parts
   let closed: Promise<void> | null = null
 
@@ -245,4 +246,10 @@ function engineOf(
     draining: () => store.write({ apply: () => markDraining(store.db), keep: false, done: () => {} }),
     close: () => (closed ??= close()),
   }
+}
+
+/** Until this engine keeps what was used. */
+const NO_LEDGER: Engine['ledger'] = {
+  sums: () => Promise.reject(new SluiceError('storage_unavailable')),
+  records: () => Promise.reject(new SluiceError('storage_unavailable')),
 }

@@ -34,6 +34,7 @@ import { RedisSubmissions } from './jobs/submissions.ts'
 import { Sweep } from './jobs/sweep.ts'
 import { TenantEraser } from './jobs/tenant.ts'
 import { RedisKeys } from './keys.ts'
+import { RedisLedger } from './ledger.ts'
 import { Logs } from './log/log.ts'
 import { halfFilled } from './portable/shard.ts'
 import { marksOf } from './protocol/marks.ts'
@@ -129,9 +130,11 @@ async function compose(
   const conversations: RedisConversations = new RedisConversations(ground, look, (id) => jobs.erase(id))
   const submissions = new RedisSubmissions(ground, jobs, presence, logs, keys)
   const leaving = new LeavingJobs(ground)
+  const ledger = new RedisLedger(ground)
   const eraser = new TenantEraser(ground, jobs, {
     keys: (tenant) => keys.removeTenant(tenant),
     conversations: (tenant) => conversations.removeTenant(tenant),
+    usage: (tenant) => ledger.removeTenant(tenant),
   })
   const health = new Health(ground)
   const sweep = new Sweep(ground, retention)
@@ -204,6 +207,7 @@ async function compose(
     keys,
     presence,
     tickets: new RedisTickets(ground),
+    ledger,
     get sharedSecret() {
       return secret.bytes
     },

@@ -1,4 +1,5 @@
 /** Random calls of all scripts, many of them in order and some not. */
+import type { UsageRecord } from '../../../src/core/usage-record.ts'
 import type { Argument } from '../../../src/engines/redis/client/connection.ts'
 import type { Names } from '../../../src/engines/redis/client/names.ts'
 import { Commit } from '../../../src/engines/redis/coordinator/commit.ts'
@@ -80,6 +81,8 @@ export class Calls {
         const key = draw.chance(0.3) ? this.#names.key('t', draw.of(['k1', 'k2'])) : ''
         commit.taken.push({ id, key, value: key === '' ? '' : `${id} digest`, turn: null })
       }
+      if (draw.chance(0.3)) commit.used.add(this.#used(id), draw.of([1e12, 1e12 + 86_400_000]))
+      if (draw.chance(0.2)) commit.level(`["user","t","${id}"]`, draw.of([null, '{"t":1}']))
       if (draw.chance(0.4)) commit.run(id, `${draw.of([0, 1, 1, 2])} ${draw.of(PROCESSES)}.1 {}`)
       if (draw.chance(0.12)) {
         const state = draw.of(['done', 'failed'])
@@ -111,6 +114,26 @@ export class Calls {
     if (draw.chance(0.2)) commit.change(draw.of(['SADD', 'SREM']), 'drain', draw.of(PROCESSES))
     const [term, number] = [draw.chance(0.9) ? this.term : '0.x', this.number + draw.of([0, 0, 0, 0, 0, -1, 1])]
     return commit.args(term, number, draw.chance(0.95) ? this.epoch : 3, draw.below(1_000))
+  }
+
+  #used(job: string): UsageRecord {
+    const draw = this.#draw
+    const used = { promptTokens: draw.below(9), completionTokens: 3, estimated: draw.chance(0.5) }
+    return {
+      job,
+      attempt: 1 + draw.below(2),
+      tenant: draw.of(['t', 'é\0\x01']),
+      keyId: draw.of(['k', 'l']),
+      user: draw.of([null, '', 'a\n']),
+      run: null,
+      kind: 'chat',
+      model: 'm',
+      deployment: null,
+      end: 'done',
+      usage: used,
+      nanoDollars: draw.of([null, 0, 9_007_199]),
+      priceVersion: null,
+    }
   }
 
   #append(): readonly Argument[] {

@@ -1,4 +1,4 @@
-/** The coordinator's commit (lua/commit.lua, lua/jobs.lua), as a function of a simulated Redis. */
+/** The coordinator's commit (lua/commit.lua, lua/used.lua, lua/jobs.lua), as a function of a simulated Redis. */
 import type { Database } from './database.ts'
 import { type Args, logEpoch, type Model, type Reach, type Reply } from './model.ts'
 import { endChunk, headerOf, logTip, writeFrame } from './model-log.ts'
@@ -40,6 +40,7 @@ function committed(reach: Reach, S: string, random: string, args: Args): Reply {
     const count = args.count()
     change(db, args.take(), `${S}:${args.take()}`, args.many(count))
   }
+  used(db, S, args)
   for (let left = args.count(); left > 0; left--) {
     const [id, key, value, conversation] = args.many(4)
     db.persist(`${S}:b:${id}`)
@@ -89,8 +90,29 @@ function change(db: Database, verb: string, key: string, args: readonly string[]
       for (let i = 0; i < args.length; i += 2) hash.set(args[i], args[i + 1])
       return
     }
+    case 'HDEL':
+      for (const field of args) db.hash(key).delete(field)
+      return
     default:
       throw new Error(`${verb} is not simulated`)
+  }
+}
+
+function used(db: Database, S: string, args: Args): void {
+  const tenants = args.count()
+  if (tenants === 0) return
+  for (let left = tenants; left > 0; left--) db.append(`${S}:use:log`, args.many(2)[1])
+  const day = args.take()
+  const sums = db.hash(`${S}:use:${day}`)
+  for (let left = args.count(); left > 0; left--) {
+    const [group, added] = args.many(2)
+    const before = sums.get(group)?.split(' ').map(Number)
+    if (before === undefined) {
+      db.scores(`${S}:use:${day}:g`).set(group, 0)
+      db.scores(`${S}:use:days`).set(day, 0)
+    }
+    const numbers = added.split(' ').map(Number)
+    sums.set(group, (before === undefined ? numbers : numbers.map((n, i) => n + before[i])).join(' '))
   }
 }
 

@@ -38,6 +38,8 @@ export class Names {
   draining = (): string => `${this.shard}:drain`
   /** Set: selectors, JSON. */
   pauses = (): string => `${this.shard}:pauses`
+  /** Hash: "[<kind>,<owner>,<name>]" → what that level of the limits has used: see protocol/levels.ts. */
+  levels = (): string => `${this.shard}:lim`
   /** Order numbers of job ids, drawn in blocks. */
   orders = (): string => `${this.shard}:orders`
 
@@ -79,6 +81,17 @@ export class Names {
   joinable = (digest: string): string => `${this.shard}:j:${digest}`
   /** Hash: digest → the same, of those that ended in one window of time. */
   joined = (window: number): string => `${this.shard}:jw:${window}`
+
+  // ------------------------------------------------------------ usage (protocol/usage.ts, lua/used.lua)
+
+  /** Stream: an entry for each commit and tenant; its field is the tenant, its value the records. */
+  usageRecords = (): string => `${this.shard}:use:log`
+  /** ZSET in the order of their names: days of which there are sums. */
+  usageDays = (): string => `${this.shard}:use:days`
+  /** Hash: group → sums of one day. */
+  usageSums = (day: string): string => `${this.shard}:use:${day}`
+  /** ZSET in the order of their names: its groups. */
+  usageGroups = (day: string): string => `${this.shard}:use:${day}:g`
 
   // ------------------------------------------------------------ keys and tickets
 

@@ -2,6 +2,7 @@
 import type { JobId, Place } from '../../../core/job.ts'
 import type { Argument } from '../client/scripts.ts'
 import type { LeaseNote, Message } from '../protocol/messages.ts'
+import { Used } from './used.ts'
 
 /** A job that is taken, where more than its row is stored for that. */
 export interface Taken {
@@ -66,11 +67,14 @@ export class Commit {
   seq: number | null = null
   readonly taken: Taken[] = []
   readonly over: Over[] = []
+  readonly used = new Used()
   /** May what is indexed of ended jobs wait? */
   filesLater = false
   readonly #afterwards = new Set<() => void>()
   readonly #live: string[] = []
   readonly #followers: string[] = []
+  readonly #levels: string[] = []
+  readonly #forgotten: string[] = []
   readonly #run = new Map<JobId, string>()
   readonly #joined = new Map<number, string[]>()
   #joinedMs = 0
@@ -118,6 +122,12 @@ export class Commit {
 
   run(id: JobId, text: string): void {
     this.#run.set(id, text)
+  }
+
+  /** What a level of the limits has used; null: nothing any more. */
+  level(name: string, use: string | null): void {
+    if (use === null) this.#forgotten.push(name)
+    else this.#levels.push(name, use)
   }
 
   /** A retry may join it, by its digest; a window of such jobs is kept for so long. */
@@ -181,11 +191,16 @@ export class Commit {
       'run',
       [...this.#run].flatMap(([id, text]) => (ended.has(id) ? [] : [id, text])),
     )
+    store('lim', this.#levels)
+    for (let from = 0; from < this.#forgotten.length; from += PAIRS_AT_ONCE) {
+      const names = this.#forgotten.slice(from, from + PAIRS_AT_ONCE)
+      changes.push([names.length, 'HDEL', 'lim', ...names])
+    }
     for (const [window, pairs] of this.#joined) {
       store(`jw:${window}`, pairs)
       changes.push([1, 'PEXPIRE', `jw:${window}`, this.#joinedMs])
     }
-    args.push(changes.length, ...changes.flat())
+    args.push(changes.length, ...changes.flat(), ...this.used.args())
     args.push(this.taken.length)
     for (const { id, key, value, turn } of this.taken) {
       args.push(id, key, value, turn?.conversation ?? '')

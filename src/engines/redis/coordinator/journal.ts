@@ -19,6 +19,8 @@ const HEAVY = 256
 const RANDOM = 2 ** 28
 
 export interface JournalEvents {
+  /** All that was decided so far is in this commit: what goes with it as it is now? */
+  closing(commit: Commit): void
   /** Another coordinates, or this one can't be sure of its memory. Called once; nothing is committed any more. */
   fenced(reason: string): void
   /** A commit can't be stored, and no other way; or what follows on it threw. Nothing is committed any more. */
@@ -62,17 +64,18 @@ export class Journal {
 
   /** What was decided so far is whole, and may be in a commit before what follows. */
   split(): void {
-    if (this.#draft.weight < HEAVY) return
+    if (this.#draft.weight >= HEAVY) this.#close()
+  }
+
+  #close(): void {
+    this.#events.closing(this.#draft)
     this.#ready.push(this.#draft)
     this.#draft = new Commit()
   }
 
   /** Resolves when all of the draft is under way, and there is room for more; or when it never will be. */
   async commit(): Promise<void> {
-    if (!this.#draft.isEmpty) {
-      this.#ready.push(this.#draft)
-      this.#draft = new Commit()
-    }
+    if (!this.#draft.isEmpty) this.#close()
     const ready = this.#ready
     this.#ready = []
     const untilMono = this.#clock.monoMs() + COMMIT_MS

@@ -4,19 +4,30 @@ import { failureOf } from '../../../core/facts.ts'
 import type { Change, Notice } from '../../../core/ports/coordinator.ts'
 import { type End, endRecord, toText } from '../../../core/record.ts'
 import { errorOf } from '../../shared/scheduled.ts'
+import { writeLevelName, writeLevelUse } from '../protocol/levels.ts'
 import type { LeaseNote } from '../protocol/messages.ts'
 import { writeEnd, writeLive } from '../protocol/rows.ts'
 import { FILED_LATER, JOINED_BY_WINDOW, layoutOf, ROWS_BESIDE } from '../protocol/version.ts'
+import type { Commit } from './commit.ts'
 import { type HeldJob, processOf } from './held.ts'
 import { JOIN_WINDOW_MS, joinDigest, joinValue, joinWindow, keyOf } from './known.ts'
 import type { Term } from './parts.ts'
 
 type Of<T extends Change['type']> = Extract<Change, { type: T }>
 
-/** After each call of the machine. `split`: may what follows be in a commit of its own? */
+/**
+ * After each call of the machine. `split`: may what follows be in a commit of its own? Not where attempts are ended: the
+ * levels that they used are told as they are after all of them.
+ */
 export function absorb(term: Term, split = true): void {
-  const { coordinator, held, journal } = term
-  for (const change of coordinator.changes()) {
+  const { coordinator, held, journal, time } = term
+  const changes = coordinator.changes()
+  const mayBeSplit = split && !changes.some(({ type }) => type === 'used')
+  for (const change of changes) {
+    if (change.type === 'used') {
+      journal.draft.used.add(change.record, time.atMs(term.now()))
+      continue
+    }
     const job = held.get(change.id)
     if (job === undefined) continue
     switch (change.type) {
@@ -35,9 +46,16 @@ export function absorb(term: Term, split = true): void {
       case 'ended':
         ended(term, job, change)
     }
-    if (split) journal.split()
+    if (mayBeSplit) journal.split()
   }
   for (const notice of coordinator.notices()) tell(term, notice)
+}
+
+/** Levels whose use has changed: of all that is in this commit. */
+export function withLevels(term: Term, commit: Commit): void {
+  const { coordinator, time } = term
+  for (const level of coordinator.takeLevels(term.now()))
+    commit.level(writeLevelName(level), level.used && writeLevelUse(level.used, (mono) => time.atMs(mono)))
 }
 
 function tell({ emit, journal }: Term, notice: Notice): void {

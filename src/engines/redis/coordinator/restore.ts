@@ -3,9 +3,12 @@
  * back in line in its order of acceptance, in steps that let the event loop turn.
  */
 import type { JobId } from '../../../core/job.ts'
+import type { LevelState } from '../../../core/limits.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
+import { calendarOf } from '../../shared/calendar.ts'
 import { laneNames, scheduled } from '../../shared/scheduled.ts'
 import { parse } from '../../shared/shape.ts'
+import { readLevel } from '../protocol/levels.ts'
 import { type LiveRow, readLive, readRun } from '../protocol/rows.ts'
 import { HeldJob, processOf } from './held.ts'
 import { absorb } from './outcomes.ts'
@@ -14,17 +17,30 @@ import type { Term } from './parts.ts'
 /** Rows that Redis hands over at once; jobs that go back in line in one turn of the event loop. */
 const ROWS_AT_ONCE = 1_000
 
-/** Rejects with what Redis or its client throws. Stops where `isOver`. Returns how many rows are damaged. */
-export async function restore(term: Term, isOver: () => boolean): Promise<number> {
-  const { connection, names, coordinator, fleet, clock, held } = term
+/** How many are damaged: jobs, and levels of the limits. */
+export interface Damaged {
+  readonly damaged: number
+  readonly levels: number
+}
+
+/** Rejects with what Redis or its client throws. Stops where `isOver`. */
+export async function restore(term: Term, isOver: () => boolean): Promise<Damaged> {
+  const { connection, names, coordinator, fleet, clock, held, time } = term
   const runs = new Map<JobId, string>()
   // A hash that changes while it is read can name a field twice
   const rows = new Map<JobId, LiveRow>()
+  const used = new Map<string, LevelState | null>()
   let damaged = 0
   // At once: a takeover is over after as few round trips as possible
   const [draining] = await Promise.all([
     connection.client.smembers(names.draining()),
     restorePauses(term),
+    scan(term, names.levels(), isOver, (name, use) =>
+      used.set(
+        name,
+        readLevel(name, use, (atMs) => time.mono(atMs)),
+      ),
+    ),
     scan(term, names.run(), isOver, (id, row) => runs.set(id, row)),
     scan(term, names.live(), isOver, (id, stored) => {
       const row = readLive(stored)
@@ -32,6 +48,14 @@ export async function restore(term: Term, isOver: () => boolean): Promise<number
       else rows.set(id, row)
     }),
   ])
+  const levels = [...used.values()].filter((level) => level !== null)
+  const told = { levels: used.size - levels.length }
+  // First of all: what jobs hold is held on them
+  coordinator.openLimits(
+    levels,
+    calendarOf((mono) => time.atMs(mono)),
+    clock.monoMs(),
+  )
   for (const process of draining) fleet.expect(process, clock.monoMs()).isDraining = true
   const found = Array.from(rows.values(), (row) => {
     term.taken(row.seq)
@@ -52,10 +76,10 @@ export async function restore(term: Term, isOver: () => boolean): Promise<number
       }
     await new Promise<void>((turned) => clock.soon(turned))
   }
-  if (isOver()) return damaged
+  if (isOver()) return { ...told, damaged }
   for (const { id, canceling } of all) if (canceling) coordinator.cancel(id, clock.monoMs())
   absorb(term)
-  return damaged
+  return { ...told, damaged }
 }
 
 /**
@@ -86,8 +110,10 @@ function putBack(term: Term, job: HeldJob): void {
   }
   held.add(job)
   const { tally, failedAt } = job
+  // It was given back with the first lease
+  const reservation = job.attempts === 0 ? (row.reservation ?? null) : null
   const waiting = again > what.notBeforeMono ? { ...what, notBeforeMono: again } : what
-  coordinator.restore(waiting, { tally, failedAt, reservation: null, held: isHeld ? { worker, claim } : null }, now)
+  coordinator.restore(waiting, { tally, failedAt, reservation, held: isHeld ? { worker, claim } : null }, now)
   if (row.facts.options.onDisconnect === 'cancel') attendance.add(id, null)
 }
 

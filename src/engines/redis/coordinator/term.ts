@@ -23,7 +23,7 @@ import { Fleet } from './fleet.ts'
 import { HeldJobs, type Waiting } from './held.ts'
 import { Journal } from './journal.ts'
 import { KnownJobs } from './known.ts'
-import { absorb } from './outcomes.ts'
+import { absorb, withLevels } from './outcomes.ts'
 import type { Joinable, Rules, Term, TermOptions } from './parts.ts'
 import { reconcile } from './reconcile.ts'
 import { Replies, refusedUnread } from './replies.ts'
@@ -96,6 +96,7 @@ export class ActingCoordinator implements Term {
     this.#heardMono = clock.monoMs()
     this.startedAtMs = time.atMs(this.#heardMono)
     this.journal = new Journal(this.#scripts, clock, won, random, {
+      closing: (commit) => withLevels(this, commit),
       fenced: (reason) => this.end(reason),
       broke: (error) => this.broke(error),
       unheard: (processes) => {
@@ -119,9 +120,10 @@ export class ActingCoordinator implements Term {
   /** Resolves when it takes commands, or is over. */
   async open(): Promise<void> {
     let damaged = 0
+    let levels = 0
     let unforeseen: unknown = null
     try {
-      ;[damaged] = await Promise.all([restore(this, () => this.#over), this.room.start()])
+      ;[{ damaged, levels }] = await Promise.all([restore(this, () => this.#over), this.room.start()])
     } catch (error) {
       if (storageError(error).code !== 'internal') return this.end('Redis is away')
       unforeseen = error
@@ -135,6 +137,7 @@ export class ActingCoordinator implements Term {
     this.#heardMono = this.clock.monoMs()
     this.#rollCall.wait()
     if (damaged > 0) this.emit({ type: 'store-warned', code: 'job_damaged', detail: `${damaged} jobs ${DAMAGED}` })
+    if (levels > 0) this.emit({ type: 'store-warned', code: 'row_damaged', detail: `${levels} levels ${FORGOTTEN}` })
     const { clock } = this
     this.#stopTimers.push(
       clock.every(BEAT_MS, () => this.#announce()),
@@ -335,4 +338,5 @@ export class ActingCoordinator implements Term {
   }
 }
 
+const FORGOTTEN = 'of the limits are damaged in Redis, and begin anew: check what else writes to it.'
 const DAMAGED = 'that had not ended are damaged in Redis, and are left out: check what else writes to it.'

@@ -3,6 +3,7 @@
  * off: a script that meets one has stored a part of what it should, and each term to come would meet it again.
  */
 import type { TenantId } from '../../../core/job.ts'
+import { dayOf } from '../protocol/usage.ts'
 import type { HeldJob } from './held.ts'
 import type { Term } from './parts.ts'
 
@@ -13,16 +14,18 @@ const AT_ONCE = 1_000
 const MOST_UNFILED = 10_000
 
 /** What is wrong, for people; null: nothing that could be found. Rejects with what Redis or its client throws. */
-export async function wrongType({ connection, names, held }: Term): Promise<string | null> {
+export async function wrongType({ connection, names, held, time, clock }: Term): Promise<string | null> {
   const jobs = [...held.values()]
+  const today = dayOf(time.atMs(clock.monoMs()))
   const tenants = new Set([...(await tenantsOf(connection.client, names.unfiled())), ...jobs.map(tenantOf)])
   const expected: ReadonlyArray<readonly [key: string, type: Type]> = [
-    ...[names.inbox(), names.sent()].map(typed('stream')),
+    ...[names.inbox(), names.sent(), names.usageRecords()].map(typed('stream')),
     [names.unfiled(), 'list'],
     [names.draining(), 'set'],
     [names.pauses(), 'set'],
     ...[names.live(), names.run(), names.ttft(), names.followers(), names.bytes()].map(typed('hash')),
-    ...[names.jobs(), names.bad(), names.leaving()].map(typed('zset')),
+    ...[names.levels(), names.usageSums(today)].map(typed('hash')),
+    ...[names.jobs(), names.bad(), names.leaving(), names.usageDays(), names.usageGroups(today)].map(typed('zset')),
     ...[...tenants].flatMap((tenant) => [names.jobs(tenant), names.bad(tenant), names.ends(tenant)].map(typed('zset'))),
     ...jobs.filter(({ attempt }) => attempt > 0).flatMap((job) => keysOf(job, names)),
   ]

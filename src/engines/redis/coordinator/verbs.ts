@@ -1,6 +1,7 @@
 /** What each command does: the machine decides, and the answer leaves in the commit of what was decided. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { Place, TenantId } from '../../../core/job.ts'
+import type { Standing } from '../../../core/limits.ts'
 import type { EndState, PlanModel } from '../../../core/ports/coordinator.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import { laneNames, scheduled } from '../../shared/scheduled.ts'
@@ -111,7 +112,9 @@ const withoutLimits = (model: PlanModel): PlanModel => ({
 // ---------------------------------------------------------------- submit
 
 /** Shown when it is committed, and what was leased of it with it. */
-type Decided = SubmitAnswer | { readonly kind: 'taken'; readonly job: HeldJob; readonly follows?: true }
+type Decided =
+  | SubmitAnswer
+  | { readonly kind: 'taken'; readonly job: HeldJob; readonly follows?: true; readonly standing?: Standing }
 
 function submit(term: Term, command: Submit, known: KnownJobs): Answer {
   const isLate = term.time.atMs(term.now()) > command.untilMs
@@ -128,7 +131,7 @@ function submit(term: Term, command: Submit, known: KnownJobs): Answer {
 }
 
 function take(term: Term, { from, follows, lasting = false }: Submit, item: Item, known: KnownJobs): Decided {
-  const { coordinator, names, journal, held, attendance, won } = term
+  const { coordinator, names, journal, attendance, won } = term
   const { id, facts, bodyBytes, isRetry } = item
   const now = term.now()
   if (isBarred(term, facts.tenant, now)) return { kind: 'refused', error: packError(ERASING) }
@@ -142,9 +145,11 @@ function take(term: Term, { from, follows, lasting = false }: Submit, item: Item
   if (decision.kind === 'joined') return { kind: 'joined', id: decision.id, epoch: won.epoch }
   known.taken(item)
   const acceptedAtMs = Math.floor(term.time.atMs(now))
-  const row: LiveRow = { id, seq: term.seq(), acceptedAtMs, epoch: won.epoch, from, bodyBytes, facts }
+  const { reservation, standing } = decision
+  const held = reservation !== null && { reservation }
+  const row: LiveRow = { id, seq: term.seq(), acceptedAtMs, epoch: won.epoch, from, bodyBytes, facts, ...held }
   const taken = new HeldJob(row)
-  held.add(taken)
+  term.held.add(taken)
   term.room.take(bytesOf(item))
   if (facts.options.onDisconnect === 'cancel') attendance.add(id, from)
   const { draft } = journal
@@ -164,9 +169,8 @@ function take(term: Term, { from, follows, lasting = false }: Submit, item: Item
         place: coordinator.places([id], now).get(id) ?? null,
       },
     })
-  if (!follows) return { kind: 'taken', job: taken }
-  draft.follow(id, from)
-  return { kind: 'taken', job: taken, follows }
+  if (follows) draft.follow(id, from)
+  return { kind: 'taken', job: taken, ...(follows && { follows }), ...(standing.length > 0 && { standing }) }
 }
 
 function isBarred({ barred }: Term, tenant: string, now: number): boolean {
@@ -191,13 +195,14 @@ const TENANT_FULL = new SluiceError('storage_full', {
 })
 const ERASING = new SluiceError('overloaded', { message: 'This tenant is being erased; retry later.' })
 
-function shown(term: Term, { job, follows }: Extract<Decided, { kind: 'taken' }>): SubmitAnswer {
+function shown(term: Term, { job, follows, standing }: Extract<Decided, { kind: 'taken' }>): SubmitAnswer {
   const { coordinator } = term
   const { id, attempts, row } = job
   const { seq, epoch, acceptedAtMs } = row
   const place = coordinator.places([id], term.now()).get(id) ?? NOWHERE
   const state = coordinator.state(id) ?? 'queued'
-  return { kind: 'accepted', id, seq, epoch, acceptedAtMs, state, attempts, place, ...(follows && { follows }) }
+  const more = { ...(follows && { follows }), ...(standing !== undefined && { standing }) }
+  return { kind: 'accepted', id, seq, epoch, acceptedAtMs, state, attempts, place, ...more }
 }
 
 // ---------------------------------------------------------------- ends

@@ -174,9 +174,10 @@ export class RedisSubmissions implements Submissions {
 
   async #result(draft: JobDraft, id: JobId, answer: SubmitAnswer | undefined): Promise<Submitted> {
     if (answer?.kind === 'accepted') {
-      const { state, epoch, attempts, acceptedAtMs, place } = answer
+      const { state, epoch, attempts, acceptedAtMs, place, standing } = answer
       if (answer.follows) this.#logs.granted(id, epoch)
-      return this.#accepted({ ...jobOf(draft, id), state, epoch, attempts, acceptedAtMs }, place)
+      const submitted = this.#accepted({ ...jobOf(draft, id), state, epoch, attempts, acceptedAtMs }, place)
+      return standing === undefined ? submitted : { ...submitted, standing }
     }
     if (answer?.kind === 'refused') return { kind: 'refused', error: unpackError(answer.error) }
     if (answer?.kind !== 'joined') return { kind: 'refused', error: new SluiceError('internal') }
@@ -191,7 +192,7 @@ export class RedisSubmissions implements Submissions {
     return { kind: 'refused', error: error ?? unavailable() }
   }
 
-  #accepted(job: Job, place: Place): Submitted {
+  #accepted(job: Job, place: Place): Extract<Submitted, { kind: 'accepted' }> {
     if (isPlain(job)) this.#presence.submitted(job.id)
     return { kind: 'accepted', job, place }
   }

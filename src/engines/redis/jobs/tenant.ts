@@ -16,6 +16,8 @@ export interface TenantParts {
   /** Before its jobs: nothing new can come in. */
   readonly keys: (tenant: TenantId) => Promise<void>
   readonly conversations: (tenant: TenantId) => Promise<void>
+  /** After its jobs: what ended last is there. */
+  readonly usage: (tenant: TenantId) => Promise<void>
 }
 
 export class TenantEraser {
@@ -54,6 +56,7 @@ export class TenantEraser {
       while (await this.#cancelAll(tenant)) await this.#removeAll(tenant)
       await this.#removeAll(tenant)
       await this.#parts.conversations(tenant)
+      await this.#parts.usage(tenant)
     } finally {
       stopBars()
       await this.#bar(tenant, 0).catch(() => {}) // it ends by itself

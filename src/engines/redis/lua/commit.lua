@@ -1,9 +1,10 @@
 -- include room
 -- include log
 -- include jobs
+-- include used
 -- include conversations
 -- One commit of the coordinator: what it decided is stored, and then told, all of it or nothing. ARGV: term, number of
--- the commit, the term's epoch of logs, random, first inbox entry to keep ('' all); then five sections, each with its
+-- the commit, the term's epoch of logs, random, first inbox entry to keep ('' all); then six sections, each with its
 -- count first. Returns 'ok' and the processes that nobody hears for any more; 'in': this very commit is stored already;
 -- 'fenced'; 'other': this is another server than the one that elected it.
 local at = 0
@@ -29,6 +30,15 @@ for _ = 1, take() do
   local count, verb, key = tonumber(take()), take(), take()
   call(verb, S .. ':' .. key, unpack(ARGV, at + 1, at + count))
   at = at + count
+end
+
+-- What attempts came to: of each tenant, its records; then a day's groups, and what is added to each.
+local tenants = tonumber(take())
+if tenants > 0 then
+  for _ = 1, tenants do call('XADD', S .. ':use:log', '*', take(), take()) end
+  local day, groups, added = take(), {}, {}
+  for i = 1, take() do groups[i], added[i] = take(), take() end
+  used_add(day, groups, added)
 end
 
 -- Of jobs that were accepted, and are in live already, those of which more is stored.

@@ -1,5 +1,6 @@
 /** Errors as they travel between processes: without their cause. */
 import { ERRORS, type ErrorCode, SluiceError } from '../../../core/errors.ts'
+import type { Shortfall } from '../../../core/limits.ts'
 
 export interface PackedError {
   readonly code: string
@@ -8,9 +9,11 @@ export interface PackedError {
   readonly param?: string
   readonly retryAfterMs?: number
   readonly upstreamCode?: string
+  readonly limit?: Shortfall
 }
 
-export function packError({ code, message, status, param, retryAfterMs, upstreamCode }: SluiceError): PackedError {
+export function packError(error: SluiceError): PackedError {
+  const { code, message, status, param, retryAfterMs, upstreamCode, limit } = error
   return {
     code,
     message,
@@ -18,6 +21,7 @@ export function packError({ code, message, status, param, retryAfterMs, upstream
     ...(param !== null && { param }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     ...(upstreamCode !== null && { upstreamCode }),
+    ...(limit !== undefined && { limit }),
   }
 }
 

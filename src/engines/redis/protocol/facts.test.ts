@@ -3,7 +3,7 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { JsonRecord } from '../../../core/json.ts'
 import { readCommands, type Submit, writeRequests } from './commands.ts'
 import { type Facts, packFacts, unpackFacts } from './facts.ts'
-import { endedJob, type LiveRow, readEnded, readLive, writeEnd, writeLive } from './rows.ts'
+import { endedJob, type LiveRow, readEnded, readLive, readRun, writeEnd, writeLive, writeRun } from './rows.ts'
 
 const ID = 'job_00000000000000000000000001'
 const PLAIN: Facts = {
@@ -33,6 +33,10 @@ const FULL: Facts = {
   shownAs: { include_usage: true },
   takesBack: true,
   document: false,
+  maxOutputTokens: 0,
+  route: '',
+  run: 'a run\n',
+  price: { input: 2_500, output: 0.5 },
   metadata: { é: '"\\' },
   requestId: 'req_1',
   trace: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
@@ -119,4 +123,22 @@ it('shows an ended job, and knows a damaged row', () => {
   for (const text of ['', 'x', `x\n${live}\n${last}`, `${first}\n${live}`, `${first}\n{}\n${last}`])
     expect(readEnded(text)).toBeNull()
   expect(readEnded(`${first}\n${live}\n{"n":1,"t":2}`)).toBeNull()
+})
+
+it('brings what a job holds into its rows; what can not be read of that holds nothing', () => {
+  const reservation = { inputTokens: 3, outputTokens: 64, requests: 1, nanoDollars: 1_500 }
+  const waiting = { ...row(PLAIN), reservation }
+  expect(readLive(writeLive(waiting))).toEqual(waiting)
+  for (const h of [null, 5, [1, 2, 3], [1, 2, 3, -1], [1, 2, 3, 'x']])
+    expect(readLive(JSON.stringify({ ...JSON.parse(writeLive(waiting)), h }))).toEqual(row(PLAIN))
+  const tally = { attempts: 1, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null }
+  const rest = { tally, failedAt: [], notBeforeAtMs: 0, canceling: false, leasedAtMs: 5 }
+  const runs = { attempt: 1, worker: 'p.1', claim: { deployment: 'd', reservation }, ...rest }
+  expect(readRun(writeRun(runs))).toEqual(runs)
+  for (const damaged of [undefined, 'r', { ...reservation, requests: -1 }, { ...reservation, nanoDollars: NaN }]) {
+    const claim = { deployment: 'd', reservation: damaged as never }
+    expect(readRun(writeRun({ ...runs, claim }))?.claim).toEqual({ deployment: 'd', reservation: null })
+  }
+  for (const claim of [null, 'd', { reservation }] as never[])
+    expect(readRun(writeRun({ ...runs, claim }))?.claim).toBeNull()
 })

@@ -4,7 +4,7 @@
  */
 import type { JobDraft, JobOptions } from '../../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../../core/json.ts'
-import { type Member as Check, count, flag, text } from '../../shared/shape.ts'
+import { type Member as Check, count, flag, members, text } from '../../shared/shape.ts'
 
 /** A draft without its body. */
 export interface Facts extends Omit<JobDraft, 'body' | 'isRetry'> {
@@ -41,6 +41,8 @@ const oneOf =
     all.includes(value as string)
 const texts = (value: unknown): boolean => isRecord(value) && Object.values(value).every(text)
 
+const rate: Check = (value) => Number.isFinite(value) && (value as number) >= 0
+
 const turnRange: Check = (value) => Array.isArray(value) && value.length === 3 && value.every(count)
 
 const OPTIONS = [
@@ -69,6 +71,10 @@ const FACTS = [
   optional('takesBack', 'x', flag, false),
   optional('document', 'f', flag),
   required('promptTokens', 'p', count),
+  optional('maxOutputTokens', 'b', count),
+  optional('route', 'y', text),
+  optional('run', 'r', text),
+  optional('price', 'a', members({ input: rate, output: rate })),
   optional('metadata', 'e', texts),
   optional('requestId', 'q', text),
   optional('trace', 'c', text),

@@ -3,7 +3,7 @@
  * them a second line with what the commit's script added (see readMail). All leave inside the fenced script.
  */
 import type { Job, JobId, JobState, Place } from '../../../core/job.ts'
-import type { Shortfall } from '../../../core/limits.ts'
+import type { Shortfall, Standing } from '../../../core/limits.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import { count, fits, list, maybe, object, parse, readTyped, type Shape, text } from '../../shared/shape.ts'
@@ -96,6 +96,8 @@ export type SubmitAnswer =
       readonly state: JobState
       readonly attempts: number
       readonly place: Place
+      /** Absent: nothing limits it, or an older version answers. */
+      readonly standing?: Standing
       /** The commit made the sender a follower of the log. */
       readonly follows?: true
     }

@@ -1,5 +1,7 @@
 /** What Redis keeps of a job, written by the coordinator's commit alone. */
 import type { Job } from '../../../core/job.ts'
+import { isRecord } from '../../../core/json.ts'
+import type { Amounts } from '../../../core/limits.ts'
 import type { EndState, FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import type { End } from '../../../core/record.ts'
@@ -19,6 +21,8 @@ export interface LiveRow {
   readonly from: string
   readonly bodyBytes: number
   readonly facts: Facts
+  /** What it holds until its first lease. */
+  readonly reservation?: Amounts
 }
 
 /** `run`: where its attempts stand. Written as "<attempt> <worker> <JSON>"; no attempt runs: "0 - <JSON>". */
@@ -57,16 +61,44 @@ export interface EndedRow extends LiveRow {
 
 const LIVE = { i: text, s: count, a: number, e: count, f: text, b: count }
 
-export const writeLive = ({ id, seq, acceptedAtMs, epoch, from, bodyBytes, facts }: LiveRow): string =>
-  JSON.stringify({ i: id, s: seq, a: acceptedAtMs, e: epoch, f: from, b: bodyBytes, j: packFacts(facts) })
+export function writeLive({ id, seq, acceptedAtMs, epoch, from, bodyBytes, facts, reservation }: LiveRow): string {
+  const row = { i: id, s: seq, a: acceptedAtMs, e: epoch, f: from, b: bodyBytes, j: packFacts(facts) }
+  return JSON.stringify(reservation === undefined ? row : { ...row, h: packAmounts(reservation) })
+}
+
+const packAmounts = ({ inputTokens, outputTokens, requests, nanoDollars }: Amounts) => [
+  inputTokens,
+  outputTokens,
+  requests,
+  nanoDollars,
+]
+
+/** What can't be read holds nothing: the job is weighed again at its lease. */
+function unpackAmounts(packed: unknown): Amounts | undefined {
+  if (!Array.isArray(packed) || packed.length !== 4 || !packed.every(count)) return undefined
+  const [inputTokens, outputTokens, requests, nanoDollars] = packed as number[]
+  return { inputTokens, outputTokens, requests, nanoDollars }
+}
+
+const AMOUNTS = { inputTokens: count, outputTokens: count, requests: count, nanoDollars: count }
+
+/** Null: it is none. Of an older version, or damaged: nothing is held for it. */
+function readClaim(stored: unknown): Claim | null {
+  if (!isRecord(stored) || !text(stored['deployment'])) return null
+  const { reservation } = stored
+  return { ...(stored as object), reservation: fits(reservation, AMOUNTS) ? reservation : null } as Claim
+}
 
 /** Null: damaged. */
 export function readLive(stored: string): LiveRow | null {
   const row = parse(stored)
   if (!fits(row, LIVE)) return null
-  const { i: id, s: seq, a: acceptedAtMs, e: epoch, f: from, b: bodyBytes, j } = row as Record<string, unknown>
+  const { i: id, s: seq, a: acceptedAtMs, e: epoch, f: from, b: bodyBytes, j, h } = row as Record<string, unknown>
   const facts = unpackFacts(j)
-  return facts === null ? null : ({ id, seq, acceptedAtMs, epoch, from, bodyBytes, facts } as LiveRow)
+  if (facts === null) return null
+  const reservation = unpackAmounts(h)
+  const read = { id, seq, acceptedAtMs, epoch, from, bodyBytes, facts }
+  return (reservation === undefined ? read : { ...read, reservation }) as LiveRow
 }
 
 /** The last line of an EndedRow; before it the script puts "<bytes> <epoch> <head>", and what was in `live`. */
@@ -96,7 +128,13 @@ export function readRun(stored: string): RunRow | null {
   if (attempt === undefined) return null
   const rest = parse(stored.slice(attempt.length + worker.length + 2))
   if (!fits(rest, { tally: object, failedAt: Array.isArray })) return null
-  return { ...(rest as RunRow), attempt: Number(attempt), worker: worker === '-' ? null : worker }
+  const { claim } = rest as RunRow
+  return {
+    ...(rest as RunRow),
+    attempt: Number(attempt),
+    worker: worker === '-' ? null : worker,
+    claim: readClaim(claim),
+  }
 }
 
 export const NO_BODY = new Uint8Array(0)

@@ -8,6 +8,12 @@ import { attemptKey } from './held.ts'
 
 const BEAT_MS = 1_000
 /**
+ * What streams fast is charged sooner than with the next beat: an answer that is to be cut goes on for no longer than
+ * these tokens, or a beat, and the way there and back.
+ */
+const EARLY_TOKENS = 128
+const EARLY_MS = 100
+/**
  * A new coordinator, or one that could not hear for a while, is told so often who reads here: plain POSTs that it takes
  * for unread are canceled.
  */
@@ -23,6 +29,7 @@ export class Beats {
   #isDue = false
   #readingBeats = 0
   #closed = false
+  #cancelEarly: (() => void) | null = null
   readonly #stop: () => void
 
   /** `reading`: all plain POSTs that have a reader here. */
@@ -44,7 +51,9 @@ export class Beats {
   /** Output tokens that an attempt has stored. */
   charge(id: JobId, attempt: number, tokens: number): void {
     const key = attemptKey(id, attempt)
-    this.#charges.set(key, (this.#charges.get(key) ?? 0) + tokens)
+    const sum = (this.#charges.get(key) ?? 0) + tokens
+    this.#charges.set(key, sum)
+    if (sum >= EARLY_TOKENS) this.#cancelEarly ??= this.#ground.clock.after(EARLY_MS, () => this.#tell([], []))
   }
 
   /** All of a turn in one. */
@@ -59,6 +68,7 @@ export class Beats {
 
   close(): void {
     this.#closed = true
+    this.#cancelEarly?.()
     this.#stop()
   }
 
@@ -72,7 +82,14 @@ export class Beats {
     // What it holds is lost then, and made again by those that can read it
     if (this.#closed || this.#ground.bus.outdated !== null) return
     const workers = this.#workers()
-    if (workers.length === 0 && reading.length === 0) return
+    if (workers.length > 0 || reading.length > 0) this.#tell(workers, reading)
+  }
+
+  /** With all that was charged since. */
+  #tell(workers: Beat['workers'], reading: readonly JobId[]): void {
+    this.#cancelEarly?.()
+    this.#cancelEarly = null
+    if (this.#closed || this.#ground.bus.outdated !== null) return
     const { bus, commands, names } = this.#ground
     const charges = [...this.#charges.entries()].map(([key, tokens]) => {
       this.#charges.delete(key)

@@ -1,0 +1,55 @@
+/** What the levels of the limits have used, as `lim` has it: times by Redis's clock, without what is held. */
+import type { LevelKind, LevelState, LevelUse, Unit, Window } from '../../../core/limits.ts'
+import { fits, number, object, parse } from '../../shared/shape.ts'
+
+/** A level's field. Names are users' own: nothing in one ends it. */
+export const writeLevelName = ({ kind, owner, name }: Omit<LevelState, 'used'>): string =>
+  JSON.stringify([kind, owner, name])
+
+/** `atMs`: Redis's clock of a monotonic time. */
+export function writeLevelUse({ atMono, rates, spent }: LevelUse, atMs: (mono: number) => number): string {
+  const windows = Object.entries(spent).map(([window, { index, nanoDollars }]) => [window, [index, nanoDollars]])
+  return JSON.stringify({ t: Math.round(atMs(atMono)), r: rates, s: Object.fromEntries(windows) })
+}
+
+const KINDS: Readonly<Record<LevelKind, true>> = {
+  run: true,
+  key: true,
+  user: true,
+  tenant: true,
+  tenant_model: true,
+  model: true,
+  global: true,
+}
+const UNITS: Readonly<Record<Exclude<Unit, 'nano_dollars' | 'running'>, true>> = {
+  input_tokens: true,
+  output_tokens: true,
+  tokens: true,
+  requests: true,
+}
+const WINDOWS: Readonly<Record<Window, true>> = { hour: true, day: true, month: true }
+
+const USE = { t: number, r: object, s: object }
+const isAmount = (value: unknown): boolean => Number.isFinite(value) && (value as number) >= 0
+
+/** Null: damaged. What a later version added is dropped. `mono`: this process's time at one of Redis's clock. */
+export function readLevel(name: string, use: string, mono: (atMs: number) => number): LevelState | null {
+  const of = parse(name)
+  const used = parse(use)
+  if (!Array.isArray(of) || of.length !== 3 || !of.every((part) => typeof part === 'string')) return null
+  if (!Object.hasOwn(KINDS, of[0]) || !fits(used, USE)) return null
+  const { t, r, s } = used as { t: number; r: Record<string, unknown>; s: Record<string, unknown> }
+  const rates = Object.entries(r).filter(([unit, amount]) => Object.hasOwn(UNITS, unit) && isAmount(amount))
+  const spent = Object.entries(s).flatMap(([window, sum]) => {
+    if (!Object.hasOwn(WINDOWS, window) || !Array.isArray(sum)) return []
+    const [index, nanoDollars] = sum as readonly unknown[]
+    return Number.isSafeInteger(index) && isAmount(nanoDollars) ? [[window, { index, nanoDollars }]] : []
+  })
+  const [kind, owner, level] = of as [LevelKind, string, string]
+  return {
+    kind,
+    owner,
+    name: level,
+    used: { atMono: mono(t), rates: Object.fromEntries(rates), spent: Object.fromEntries(spent) } as LevelUse,
+  }
+}

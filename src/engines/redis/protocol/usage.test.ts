@@ -1,0 +1,115 @@
+import { expect, it } from 'vitest'
+import type { UsageRecord } from '../../../core/usage-record.ts'
+import { readLevel, writeLevelName, writeLevelUse } from './levels.ts'
+import {
+  type Group,
+  groupName,
+  matches,
+  packRecord,
+  readGroup,
+  readRecords,
+  tenantPrefix,
+  writeRecords,
+} from './usage.ts'
+
+const RECORD: UsageRecord = {
+  job: 'job_1',
+  attempt: 2,
+  tenant: 'acme',
+  keyId: 'key_1',
+  user: null,
+  run: null,
+  kind: 'chat',
+  model: 'm',
+  deployment: null,
+  end: 'lost',
+  usage: { promptTokens: 3, completionTokens: 0, estimated: true },
+  nanoDollars: null,
+  priceVersion: null,
+}
+const FULL: UsageRecord = {
+  ...RECORD,
+  user: 'constructor',
+  run: '\n',
+  kind: 'embedding',
+  deployment: 'd',
+  end: 'done',
+  usage: { promptTokens: 3, completionTokens: 4, cachedTokens: 1, reasoningTokens: 2, estimated: false },
+  nanoDollars: 0,
+  priceVersion: 'p1',
+}
+
+it('reads records as they were written; one that is damaged is null in its place', () => {
+  const written = writeRecords(1_000, [packRecord(RECORD), { j: 'job_2' }, packRecord(FULL)])
+  expect(readRecords('acme', written)).toEqual([{ ...RECORD, atMs: 1_000 }, null, { ...FULL, atMs: 1_000 }])
+  for (const damaged of ['', '{}', '[]', '["now"]', 'null']) expect(readRecords('acme', damaged)).toEqual([])
+})
+
+const NAMES = [
+  '',
+  '\0',
+  '\0\0',
+  '\0\x01',
+  '\x01',
+  '\x01\x01',
+  '\x01\x02',
+  '\x02',
+  ' ',
+  'a',
+  'a\0',
+  'ab',
+  'u',
+  'é',
+  '￿',
+  '😀',
+]
+
+it('names of groups are read back, and sort by bytes as tenant, key, user (none first) and model do', () => {
+  const groups: Group[] = []
+  for (const tenant of NAMES)
+    for (const user of [null, ...NAMES])
+      groups.push({ tenant, keyId: 'k', user, model: '' }, { tenant, keyId: 'k\0', user, model: 'm' })
+  for (const group of groups) expect(readGroup(groupName(group))).toEqual(group)
+  const bytes = (text: string): Buffer => Buffer.from(text)
+  const byParts = (a: Group, b: Group): number =>
+    bytes(a.tenant).compare(bytes(b.tenant)) ||
+    bytes(a.keyId).compare(bytes(b.keyId)) ||
+    Number(a.user !== null) - Number(b.user !== null) ||
+    bytes(a.user ?? '').compare(bytes(b.user ?? '')) ||
+    bytes(a.model).compare(bytes(b.model))
+  const byName = [...groups].sort((a, b) => bytes(groupName(a)).compare(bytes(groupName(b))))
+  expect(byName).toEqual([...groups].sort(byParts))
+  for (const tenant of NAMES)
+    for (const group of groups) expect(groupName(group).startsWith(tenantPrefix(tenant))).toBe(group.tenant === tenant)
+})
+
+it('a filter takes what has all of its members', () => {
+  const of = { tenant: 't', keyId: 'k', user: null, model: 'm' }
+  for (const filter of [{}, { tenant: 't', keyId: 'k', model: 'm', fromDay: '2026-01-02', toDay: '2026-01-02' }])
+    expect(matches(filter, of, '2026-01-02')).toBe(true)
+  for (const filter of [
+    { tenant: '' },
+    { user: '' },
+    { fromDay: '2026-01-03' },
+    { toDay: '2026-01-01' },
+    { model: 'n' },
+  ])
+    expect(matches(filter, of, '2026-01-02')).toBe(false)
+})
+
+it('levels are read back by another clock, without what a later version added; null where damaged', () => {
+  const name = writeLevelName({ kind: 'user', owner: 'acme', name: 'a"\n,b' })
+  const use = { atMono: 5, rates: { tokens: 1.5 }, spent: { month: { index: 24_322, nanoDollars: 7 } } }
+  const written = writeLevelUse(use, (mono) => mono + 1_000)
+  const read = { kind: 'user', owner: 'acme', name: 'a"\n,b', used: { ...use, atMono: 905 } }
+  expect(readLevel(name, written, (atMs) => atMs - 100)).toEqual(read)
+  const later = {
+    ...JSON.parse(written),
+    r: { tokens: 1.5, images: 2, requests: -1 },
+    s: { month: [24_322, 7], year: [1, 1] },
+  }
+  expect(readLevel(name, JSON.stringify(later), (atMs) => atMs - 100)).toEqual(read)
+  for (const damaged of ['', '[]', '["user","acme"]', '["planet","",""]', '["constructor","",""]'])
+    expect(readLevel(damaged, written, (atMs) => atMs)).toBeNull()
+  for (const damaged of ['', '[]', '{"t":1,"r":{}}']) expect(readLevel(name, damaged, (atMs) => atMs)).toBeNull()
+})

@@ -1,0 +1,164 @@
+/** What attempts came to, as Redis has it: records of a commit and a tenant in one text, and sums of a day by group. */
+import type { StoredUsage, UsageFilter, UsageSum } from '../../../core/ports/ledger.ts'
+import type { UsageRecord } from '../../../core/usage-record.ts'
+import { count, fits, flag, maybe, parse, text } from '../../shared/shape.ts'
+
+const DAY_CHARS = 10
+export const dayOf = (atMs: number): string => new Date(atMs).toISOString().slice(0, DAY_CHARS)
+
+// ---------------------------------------------------------------- records
+
+/** As JSON: [when, record, …]; what is usual is left out. */
+export const writeRecords = (atMs: number, records: readonly object[]): string => JSON.stringify([atMs, ...records])
+
+export function packRecord(record: UsageRecord): object {
+  const { job, attempt, keyId, user, run, kind, model, deployment, end, usage, nanoDollars, priceVersion } = record
+  const { promptTokens, completionTokens, cachedTokens, reasoningTokens, estimated } = usage
+  return {
+    j: job,
+    n: attempt,
+    k: keyId,
+    ...(user !== null && { u: user }),
+    ...(run !== null && { r: run }),
+    ...(kind !== 'chat' && { v: kind }),
+    m: model,
+    ...(deployment !== null && { d: deployment }),
+    e: end,
+    p: promptTokens,
+    c: completionTokens,
+    ...(cachedTokens !== undefined && { h: cachedTokens }),
+    ...(reasoningTokens !== undefined && { t: reasoningTokens }),
+    ...(estimated && { x: true }),
+    ...(nanoDollars !== null && { $: nanoDollars }),
+    ...(priceVersion !== null && { w: priceVersion }),
+  }
+}
+
+const RECORD = {
+  j: text,
+  n: count,
+  k: text,
+  u: maybe(text),
+  r: maybe(text),
+  v: maybe(text),
+  m: text,
+  d: maybe(text),
+  e: text,
+  p: count,
+  c: count,
+  h: maybe(count),
+  t: maybe(count),
+  x: maybe(flag),
+  $: maybe(count),
+  w: maybe(text),
+}
+
+/** One entry of the stream: null in the place of what is damaged. */
+export function readRecords(tenant: string, value: string): ReadonlyArray<StoredUsage | null> {
+  const stored = parse(value)
+  if (!Array.isArray(stored) || !Number.isFinite(stored[0])) return []
+  const [atMs, ...records] = stored as [number, ...unknown[]]
+  return records.map((record) => (fits(record, RECORD) ? unpackRecord(tenant, atMs, record as Packed) : null))
+}
+
+type Packed = Readonly<Record<string, string & number & true>>
+
+function unpackRecord(tenant: string, atMs: number, packed: Packed): StoredUsage {
+  const { j, n, k, u, r, v, m, d, e, p, c, h, t, x, $, w } = packed
+  return {
+    job: j,
+    attempt: n,
+    tenant,
+    keyId: k,
+    user: u ?? null,
+    run: r ?? null,
+    kind: (v as StoredUsage['kind'] | undefined) ?? 'chat',
+    model: m,
+    deployment: d ?? null,
+    end: e as string as StoredUsage['end'],
+    usage: {
+      promptTokens: p,
+      completionTokens: c,
+      ...(h !== undefined && { cachedTokens: h }),
+      ...(t !== undefined && { reasoningTokens: t }),
+      estimated: x === true,
+    },
+    nanoDollars: $ ?? null,
+    priceVersion: w ?? null,
+    atMs,
+  }
+}
+
+// ---------------------------------------------------------------- sums
+
+export type Group = Pick<UsageSum, 'tenant' | 'keyId' | 'user' | 'model'>
+
+/**
+ * A group's name: its parts in the order in which sums are told, each ended by a zero byte, which none of them has as
+ * it is written: so the names sort by bytes as the groups do.
+ */
+export const groupName = ({ tenant, keyId, user, model }: Group): string =>
+  [tenant, keyId, user === null ? '' : `u${user}`, model].map((part) => `${escaped(part)}\0`).join('')
+
+/** What all groups of a tenant begin with. */
+export const tenantPrefix = (tenant: string): string => `${escaped(tenant)}\0`
+
+/** `name` is one that `groupName` wrote; null: it is not. */
+export function readGroup(name: string): Group | null {
+  const parts = name.split('\0')
+  if (parts.length !== 5 || parts[4] !== '') return null
+  const [tenant, keyId, user, model] = parts.map(unescaped)
+  return { tenant, keyId, user: user === '' ? null : user.slice(1), model }
+}
+
+/** biome-ignore lint/suspicious/noControlCharactersInRegex: names may have any character */
+const SPECIAL = /[\0\x01]/g
+const escaped = (part: string): string => part.replace(SPECIAL, (char) => (char === '\0' ? '\x01\x01' : '\x01\x02'))
+/** biome-ignore lint/suspicious/noControlCharactersInRegex: as above */
+const ESCAPE = /\x01[\x01\x02]/g
+const unescaped = (part: string): string => part.replace(ESCAPE, (pair) => (pair === '\x01\x01' ? '\0' : '\x01'))
+
+type Amounts = Omit<UsageSum, 'day' | keyof Group>
+
+/** In the order in which they are stored. */
+const SUMS: ReadonlyArray<keyof Amounts> = [
+  'attempts',
+  'estimated',
+  'unpriced',
+  'promptTokens',
+  'cachedTokens',
+  'completionTokens',
+  'reasoningTokens',
+  'nanoDollars',
+]
+
+export const NO_SUMS: readonly number[] = SUMS.map(() => 0)
+
+/** What a record adds, in their order. */
+export const addedBy = ({ usage, nanoDollars }: UsageRecord): readonly number[] => [
+  1,
+  usage.estimated ? 1 : 0,
+  nanoDollars === null ? 1 : 0,
+  usage.promptTokens,
+  usage.cachedTokens ?? 0,
+  usage.completionTokens,
+  usage.reasoningTokens ?? 0,
+  nanoDollars ?? 0,
+]
+
+/** Null: damaged. */
+export function readSum(day: string, group: Group, stored: string): UsageSum | null {
+  const numbers = stored.split(' ').map(Number)
+  if (numbers.length !== SUMS.length || !numbers.every(Number.isFinite)) return null
+  return { day, ...group, ...(Object.fromEntries(SUMS.map((name, i) => [name, numbers[i]])) as unknown as Amounts) }
+}
+
+// ---------------------------------------------------------------- filters
+
+export const matches = ({ tenant, keyId, user, model, fromDay, toDay }: UsageFilter, of: Group, day: string): boolean =>
+  (tenant === undefined || of.tenant === tenant) &&
+  (keyId === undefined || of.keyId === keyId) &&
+  (user === undefined || of.user === user) &&
+  (model === undefined || of.model === model) &&
+  (fromDay === undefined || day >= fromDay) &&
+  (toDay === undefined || day <= toDay)
