@@ -5,9 +5,10 @@
 import { SluiceError } from '../../core/errors.ts'
 import type { TenantId } from '../../core/job.ts'
 import type { Ledger, LedgerPage, StoredUsage, UsageFilter, UsageSum } from '../../core/ports/ledger.ts'
+import { dayOf } from '../shared/calendar.ts'
 import type { Ground } from './bus/ground.ts'
 import { storageError } from './client/errors.ts'
-import { dayOf, type Group, matches, readGroup, readRecords, readSum, tenantPrefix } from './protocol/usage.ts'
+import { type Group, matches, readGroup, readRecords, readSum, tenantPrefix } from './protocol/usage.ts'
 
 /** Redis does nothing else while it finds these. */
 const NAMES_AT_ONCE = 1_000

@@ -4,11 +4,9 @@ import { failureOf } from '../../../core/facts.ts'
 import type { Change, Notice } from '../../../core/ports/coordinator.ts'
 import { type End, endRecord, toText } from '../../../core/record.ts'
 import { errorOf } from '../../shared/scheduled.ts'
-import { writeLevelName, writeLevelUse } from '../protocol/levels.ts'
 import type { LeaseNote } from '../protocol/messages.ts'
 import { writeEnd, writeLive } from '../protocol/rows.ts'
 import { FILED_LATER, JOINED_BY_WINDOW, layoutOf, ROWS_BESIDE } from '../protocol/version.ts'
-import type { Commit } from './commit.ts'
 import { type HeldJob, processOf } from './held.ts'
 import { JOIN_WINDOW_MS, joinDigest, joinValue, joinWindow, keyOf } from './known.ts'
 import type { Term } from './parts.ts'
@@ -49,13 +47,6 @@ export function absorb(term: Term, split = true): void {
     if (mayBeSplit) journal.split()
   }
   for (const notice of coordinator.notices()) tell(term, notice)
-}
-
-/** Levels whose use has changed: of all that is in this commit. */
-export function withLevels(term: Term, commit: Commit): void {
-  const { coordinator, time } = term
-  for (const level of coordinator.takeLevels(term.now()))
-    commit.level(writeLevelName(level), level.used && writeLevelUse(level.used, (mono) => time.atMs(mono)))
 }
 
 function tell({ emit, journal }: Term, notice: Notice): void {

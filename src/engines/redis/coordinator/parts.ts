@@ -14,6 +14,7 @@ import type { Won } from './election.ts'
 import type { Fleet } from './fleet.ts'
 import type { HeldJobs, Waiting } from './held.ts'
 import type { Journal } from './journal.ts'
+import type { StoredLevels } from './levels.ts'
 
 /** How the fleet is coordinated, whichever process does it. */
 export interface Rules {
@@ -52,6 +53,7 @@ export interface Term {
   readonly coordinator: Coordinator
   readonly journal: Journal
   readonly held: HeldJobs
+  readonly levels: StoredLevels
   readonly room: Room
   readonly fleet: Fleet
   readonly attendance: Attendance

@@ -3,12 +3,9 @@
  * back in line in its order of acceptance, in steps that let the event loop turn.
  */
 import type { JobId } from '../../../core/job.ts'
-import type { LevelState } from '../../../core/limits.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
-import { calendarOf } from '../../shared/calendar.ts'
 import { laneNames, scheduled } from '../../shared/scheduled.ts'
 import { parse } from '../../shared/shape.ts'
-import { readLevel } from '../protocol/levels.ts'
 import { type LiveRow, readLive, readRun } from '../protocol/rows.ts'
 import { HeldJob, processOf } from './held.ts'
 import { absorb } from './outcomes.ts'
@@ -25,22 +22,17 @@ export interface Damaged {
 
 /** Rejects with what Redis or its client throws. Stops where `isOver`. */
 export async function restore(term: Term, isOver: () => boolean): Promise<Damaged> {
-  const { connection, names, coordinator, fleet, clock, held, time } = term
+  const { connection, names, coordinator, fleet, clock, held, levels } = term
   const runs = new Map<JobId, string>()
   // A hash that changes while it is read can name a field twice
   const rows = new Map<JobId, LiveRow>()
-  const used = new Map<string, LevelState | null>()
+  const used = new Map<string, string>()
   let damaged = 0
   // At once: a takeover is over after as few round trips as possible
   const [draining] = await Promise.all([
     connection.client.smembers(names.draining()),
     restorePauses(term),
-    scan(term, names.levels(), isOver, (name, use) =>
-      used.set(
-        name,
-        readLevel(name, use, (atMs) => time.mono(atMs)),
-      ),
-    ),
+    scan(term, names.levels(), isOver, (name, use) => used.set(name, use)),
     scan(term, names.run(), isOver, (id, row) => runs.set(id, row)),
     scan(term, names.live(), isOver, (id, stored) => {
       const row = readLive(stored)
@@ -48,14 +40,7 @@ export async function restore(term: Term, isOver: () => boolean): Promise<Damage
       else rows.set(id, row)
     }),
   ])
-  const levels = [...used.values()].filter((level) => level !== null)
-  const told = { levels: used.size - levels.length }
-  // First of all: what jobs hold is held on them
-  coordinator.openLimits(
-    levels,
-    calendarOf((mono) => time.atMs(mono)),
-    clock.monoMs(),
-  )
+  const told = { levels: levels.open(used) }
   for (const process of draining) fleet.expect(process, clock.monoMs()).isDraining = true
   const found = Array.from(rows.values(), (row) => {
     term.taken(row.seq)

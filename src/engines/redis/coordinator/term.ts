@@ -23,7 +23,8 @@ import { Fleet } from './fleet.ts'
 import { HeldJobs, type Waiting } from './held.ts'
 import { Journal } from './journal.ts'
 import { KnownJobs } from './known.ts'
-import { absorb, withLevels } from './outcomes.ts'
+import { StoredLevels } from './levels.ts'
+import { absorb } from './outcomes.ts'
 import type { Joinable, Rules, Term, TermOptions } from './parts.ts'
 import { reconcile } from './reconcile.ts'
 import { Replies, refusedUnread } from './replies.ts'
@@ -58,6 +59,7 @@ export class ActingCoordinator implements Term {
   readonly fleet: Fleet
   readonly attendance: Attendance
   readonly held = new HeldJobs()
+  readonly levels: StoredLevels
   readonly room: Room
   readonly pauses = new Map<string, Selector>()
   readonly barred = new Map<string, number>()
@@ -90,13 +92,14 @@ export class ActingCoordinator implements Term {
     this.time = time
     this.coordinator = coordinator
     this.emit = emit
+    this.levels = new StoredLevels(coordinator, clock, time)
     this.#seq = won.seq
     this.#scripts = new Scripts(connection, names.shard)
     this.room = new Room(this.#scripts, clock)
     this.#heardMono = clock.monoMs()
     this.startedAtMs = time.atMs(this.#heardMono)
     this.journal = new Journal(this.#scripts, clock, won, random, {
-      closing: (commit) => withLevels(this, commit),
+      closing: (commit) => this.levels.into(commit),
       fenced: (reason) => this.end(reason),
       broke: (error) => this.broke(error),
       unheard: (processes) => {

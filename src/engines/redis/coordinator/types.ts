@@ -3,7 +3,7 @@
  * off: a script that meets one has stored a part of what it should, and each term to come would meet it again.
  */
 import type { TenantId } from '../../../core/job.ts'
-import { dayOf } from '../protocol/usage.ts'
+import { dayOf } from '../../shared/calendar.ts'
 import type { HeldJob } from './held.ts'
 import type { Term } from './parts.ts'
 

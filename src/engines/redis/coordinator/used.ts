@@ -1,7 +1,8 @@
 /** What attempts came to that one commit ends: records by tenant, and what they add to the sums of the day. */
 import type { UsageRecord } from '../../../core/usage-record.ts'
+import { dayOf } from '../../shared/calendar.ts'
 import type { Argument } from '../client/scripts.ts'
-import { addedBy, dayOf, groupName, packRecord, writeRecords } from '../protocol/usage.ts'
+import { addedBy, groupName, packRecord, writeRecords } from '../protocol/usage.ts'
 
 export class Used {
   /** By Redis's clock: of all of the commit, so that no record is of another day than its sum. */

@@ -1,6 +1,7 @@
 /** What the levels of the limits have used, as `lim` has it: times by Redis's clock, without what is held. */
 import type { LevelKind, LevelState, LevelUse, Unit, Window } from '../../../core/limits.ts'
-import { fits, number, object, parse } from '../../shared/shape.ts'
+import type { OpenWindow, OpenWindows } from '../../shared/calendar.ts'
+import { count, fits, number, object, parse } from '../../shared/shape.ts'
 
 /** A level's field. Names are users' own: nothing in one ends it. */
 export const writeLevelName = ({ kind, owner, name }: Omit<LevelState, 'used'>): string =>
@@ -27,7 +28,7 @@ const UNITS: Readonly<Record<Exclude<Unit, 'nano_dollars' | 'running'>, true>> =
   tokens: true,
   requests: true,
 }
-const WINDOWS: Readonly<Record<Window, true>> = { hour: true, day: true, month: true }
+const SPANS: Readonly<Record<Window, true>> = { hour: true, day: true, month: true }
 
 const USE = { t: number, r: object, s: object }
 const isAmount = (value: unknown): boolean => Number.isFinite(value) && (value as number) >= 0
@@ -41,7 +42,7 @@ export function readLevel(name: string, use: string, mono: (atMs: number) => num
   const { t, r, s } = used as { t: number; r: Record<string, unknown>; s: Record<string, unknown> }
   const rates = Object.entries(r).filter(([unit, amount]) => Object.hasOwn(UNITS, unit) && isAmount(amount))
   const spent = Object.entries(s).flatMap(([window, sum]) => {
-    if (!Object.hasOwn(WINDOWS, window) || !Array.isArray(sum)) return []
+    if (!Object.hasOwn(SPANS, window) || !Array.isArray(sum)) return []
     const [index, nanoDollars] = sum as readonly unknown[]
     return Number.isSafeInteger(index) && isAmount(nanoDollars) ? [[window, { index, nanoDollars }]] : []
   })
@@ -52,4 +53,18 @@ export function readLevel(name: string, use: string, mono: (atMs: number) => num
     name: level,
     used: { atMono: mono(t), rates: Object.fromEntries(rates), spent: Object.fromEntries(spent) } as LevelUse,
   }
+}
+
+// ---------------------------------------------------------------- windows
+
+/** The field of the windows that budgets go by. */
+export const WINDOWS = 'windows'
+
+export const writeWindows = (open: OpenWindows): string => JSON.stringify(open)
+
+/** Those that can be read. */
+export function readWindows(stored: string): OpenWindows {
+  const windows = Object.entries((parse(stored) ?? {}) as Record<string, OpenWindow>)
+  const isOpen = (window: OpenWindow): boolean => fits(window, { index: count, ends: Number.isFinite })
+  return Object.fromEntries(windows.filter(([name, window]) => Object.hasOwn(SPANS, name) && isOpen(window)))
 }

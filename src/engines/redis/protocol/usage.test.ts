@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import type { UsageRecord } from '../../../core/usage-record.ts'
-import { readLevel, writeLevelName, writeLevelUse } from './levels.ts'
+import { readLevel, readWindows, writeLevelName, writeLevelUse, writeWindows } from './levels.ts'
 import {
   type Group,
   groupName,
@@ -112,4 +112,12 @@ it('levels are read back by another clock, without what a later version added; n
   for (const damaged of ['', '[]', '["user","acme"]', '["planet","",""]', '["constructor","",""]'])
     expect(readLevel(damaged, written, (atMs) => atMs)).toBeNull()
   for (const damaged of ['', '[]', '{"t":1,"r":{}}']) expect(readLevel(name, damaged, (atMs) => atMs)).toBeNull()
+})
+
+it('reads of the windows that are open those that it can', () => {
+  const open = { hour: { index: 490_000, ends: 1.5 }, month: { index: 24_322, ends: 9 } }
+  expect(readWindows(writeWindows(open))).toEqual(open)
+  const later = { ...open, hour: { index: -1, ends: 1 }, day: { index: 1 }, year: { index: 1, ends: 2 } }
+  expect(readWindows(JSON.stringify(later))).toEqual({ month: open.month })
+  for (const damaged of ['', '[]', '5', 'null', '{']) expect(readWindows(damaged)).toEqual({})
 })

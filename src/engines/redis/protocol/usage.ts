@@ -3,9 +3,6 @@ import type { StoredUsage, UsageFilter, UsageSum } from '../../../core/ports/led
 import type { UsageRecord } from '../../../core/usage-record.ts'
 import { count, fits, flag, maybe, parse, text } from '../../shared/shape.ts'
 
-const DAY_CHARS = 10
-export const dayOf = (atMs: number): string => new Date(atMs).toISOString().slice(0, DAY_CHARS)
-
 // ---------------------------------------------------------------- records
 
 /** As JSON: [when, record, …]; what is usual is left out. */
