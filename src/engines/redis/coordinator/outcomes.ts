@@ -14,8 +14,8 @@ import type { Term } from './parts.ts'
 type Of<T extends Change['type']> = Extract<Change, { type: T }>
 
 /**
- * After each call of the machine. `split`: may what follows be in a commit of its own? Not where attempts are ended: the
- * levels that they used are told as they are after all of them.
+ * After each call of the machine. `split`: may what follows be in a commit of its own? Not where attempts are ended:
+ * the levels that they used are told as they are after all of them.
  */
 export function absorb(term: Term, split = true): void {
   const { coordinator, held, journal, time } = term
