@@ -66,6 +66,8 @@ function configPage(): string {
     map: 'names with values',
     address: 'address, `{ env: NAME }` or `{ file: PATH }`',
     text: 'text',
+    items: 'list',
+    limits: 'limits',
   }
   const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
   const kind = (leaf: Leaf): string =>
@@ -79,14 +81,20 @@ function configPage(): string {
   const value = (leaf: Leaf): string =>
     `| \`${leaf.path.join('.')}\` | ${kind(leaf)} | ${fallback(leaf)} | ${cell(leaf.description)} |`
   const head = '| setting | value | default | meaning |\n| --- | --- | --- | --- |'
-  const items = LEAVES.filter((leaf) => leaf.kind === 'items')
-  const section = (leaf: Leaf): string =>
-    [
+  const groups = LEAVES.filter((leaf) => leaf.members.length > 0)
+  const level = groups.find((leaf) => leaf.kind === 'limits')!
+  const section = (leaf: Leaf): string => {
+    const isOfLevel = ({ path }: Leaf): boolean => level.members.some((one) => one.path.join('.') === path.join('.'))
+    const isAsLevel = leaf !== level && leaf.members.some(isOfLevel)
+    const own = leaf.members.filter((each) => each.providers === null && !(isAsLevel && isOfLevel(each)))
+    const what = leaf.kind === 'items' ? 'a list, each item with' : 'a group of'
+    return [
       `## \`${leaf.path.join('.')}\``,
-      `${leaf.description} Only in YAML: a list, each item with`,
-      [head, ...leaf.members.filter(({ providers }) => providers === null).map(value)].join('\n'),
+      `${leaf.description} Only in YAML: ${what}${isAsLevel ? ` the settings of \`${level.path.join('.')}\`, and` : ''}`,
+      [head, ...own.map(value)].join('\n'),
       ...ofProviders(leaf.members),
     ].join('\n\n')
+  }
   /** A table for each set of providers that share settings. */
   const ofProviders = (members: readonly Leaf[]): string[] => {
     const some = members.filter(({ providers }) => providers !== null)
@@ -115,7 +123,7 @@ the unit (\`24 h\`), and \`_\` may group digits (\`1_000_000\`).
 ${head}
 ${VALUES.map(value).join('\n')}
 
-${items.map(section).join('\n\n')}
+${groups.map(section).join('\n\n')}
 
 ### Guards of a tenant
 

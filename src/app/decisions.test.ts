@@ -6,7 +6,7 @@ import { loadConfig } from '../config/load.ts'
 import { systemClock, Wheel } from '../core/clock.ts'
 import { systemIds } from '../core/ids.ts'
 import { type DecisionSettings, decisionSettings, openDecisions } from './decisions.ts'
-import { Settings } from './in-force.ts'
+import { type ServedBy, Settings } from './in-force.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'sluice-decisions-'))
 afterAll(() => rmSync(dir, { recursive: true }))
@@ -71,15 +71,117 @@ it('what another process sends arrives whole, as JSON: retention of tenants, cap
   expect(next.changes().some(({ type }) => type === 'leased')).toBe(true)
 })
 
-it('a group that is damaged changes nothing at all; one that is unknown, or missing, is left as it is', async () => {
+it('a group that is damaged, unknown or missing is left as it is; the others are taken', async () => {
   const decisions = openDecisions(await settingsOf({ 'retention-logs': '1h' }))
   const { retention: _, ...others } = await settingsOf({ 'retention-logs': '2h' })
   const before = decisions.settings()
   for (const wrong of [null, 'x', [], { ...others, retention: { keepMs: 'long' } }]) decisions.change(wrong)
   expect(decisions.settings()).toEqual(before)
+  decisions.change({ ...others, retention: { keepMs: 'long' }, workers: { leaseMs: 1_234 } })
+  expect(decisions.settings()).toMatchObject({ workers: { leaseMs: 1_234 }, retention: { keepMs: 3_600_000 } })
   decisions.change({ ...others, later: {} })
   expect(decisions.keepMs('acme')).toBe(3_600_000)
   decisions.change({ ...others, retention: { keepMs: 7_200_000, later: 1 } })
   expect(decisions.keepMs('acme')).toBe(7_200_000)
   expect(decisions.settings()).not.toHaveProperty('later')
+})
+
+const LIMITS = `
+limits:
+  global: { tokens_per_minute: 1_000_000 }
+  models: [{ name: demo, requests_per_minute: 100 }]
+  each_tenant: { concurrent: 4, each_user: { tokens_per_minute: 60_000, burst: 2 } }
+tenants:
+  - { name: acme, limits: { dollars_per_day: 0.1, each_run: { dollars_per_hour: 1 }, each_key: { concurrent: 2 } } }
+  - { name: free }
+  - { name: open, limits: {} }
+`
+
+it('limits arrive at the thread as they were given', async () => {
+  const decisions = openDecisions(JSON.parse(JSON.stringify(await settingsOf({}, LIMITS))))
+  const { limits } = decisions.settings() as DecisionSettings
+  expect(limits.global!.rates).toEqual([
+    { unit: 'tokens', burst: 1_000_000, perSecond: 1_000_000 / 60, whenOut: 'debt', oversize: 'refuse' },
+  ])
+  expect(Object.keys(limits.models)).toEqual(['demo'])
+  expect(Object.keys(limits.tenants)).toEqual(['acme', 'open'])
+  expect(limits.eachTenant!.eachUser!.rates[0].burst).toBe(120_000)
+  expect(limits.tenants['acme'].all!.budgets).toEqual([{ window: 'day', nanoDollars: 100_000_000, whenOut: 'cut' }])
+})
+
+it('the coordinator decides by the limits of another process at once', async () => {
+  const decisions = openDecisions(await settingsOf({}))
+  const coordinator = decisions.createCoordinator()
+  const ask = (id: string, user: string) => {
+    const { kind } = coordinator.submit({ ...job(id, 'acme'), user, policy: 'reject' }, 0)
+    return kind
+  }
+  expect([ask('a', 'ann'), ask('b', 'ann')]).toEqual(['accepted', 'accepted'])
+  const yaml = 'limits: { each_tenant: { each_user: { requests_per_minute: 1 } } }'
+  decisions.change(JSON.parse(JSON.stringify(await settingsOf({}, yaml))))
+  expect([ask('c', 'ann'), ask('d', 'ann'), ask('e', 'bob')]).toEqual(['accepted', 'refused', 'accepted'])
+})
+
+it('limits that are damaged are left out', async () => {
+  const { limits } = await settingsOf({}, LIMITS)
+  const [rate] = limits.global!.rates
+  const [budget] = limits.tenants['acme'].all!.budgets
+  const wrong = [
+    { ...limits, global: undefined },
+    { ...limits, global: { ...limits.global, concurrent: undefined } },
+    { ...limits, models: [] },
+    { ...limits, tenants: { acme: 1 } },
+    { ...limits, keys: { key_1: { rates: [], budgets: [], concurrent: -1 } } },
+    ...[
+      { ...rate, burst: 0 },
+      { ...rate, perSecond: 0 },
+      { ...rate, perSecond: -1 },
+      // As "1e999" is read
+      { ...rate, burst: Infinity },
+      { ...rate, burst: null },
+      { ...rate, unit: 'nano_dollars' },
+      { ...rate, whenOut: 'stop' },
+      { ...rate, oversize: undefined },
+    ].map((one) => ({ ...limits, global: { ...limits.global, rates: [one] } })),
+    ...[
+      { ...budget, nanoDollars: 0.5 },
+      { ...budget, nanoDollars: -1 },
+      { ...budget, window: 'year' },
+    ].map((one) => ({
+      ...limits,
+      global: { ...limits.global, budgets: [one] },
+    })),
+  ]
+  const decisions = openDecisions(await settingsOf({}))
+  const before = decisions.settings()
+  for (const one of wrong) {
+    decisions.change({ limits: one })
+    expect(decisions.settings(), JSON.stringify(one)).toBe(before)
+  }
+  decisions.change({ limits })
+  expect((decisions.settings() as DecisionSettings).limits).toEqual(limits)
+})
+
+it('limits are the same object until they change, whatever else is reloaded', async () => {
+  const load = (yaml: string) => {
+    const file = join(dir, 'sluice.yaml')
+    writeFileSync(file, yaml)
+    return loadConfig({ env: {}, file }).config
+  }
+  const runtime = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock) }
+  const settings = await Settings.open(load(`port: 4100\n${LIMITS}`), runtime)
+  const parts = {
+    catalogue: { replace: () => {} },
+    engine: { configure: () => {} },
+    worker: { isUsing: () => false },
+  } as unknown as ServedBy
+  const decided = decisionSettings(settings)
+  const before = decided().limits
+  await settings.reload(load(`queue: { max_queued_jobs: 5 }\n${LIMITS}`), parts)
+  expect(decided().queue.maxQueuedJobs).toBe(5)
+  expect(decided().limits).toBe(before)
+  const { needsRestart } = await settings.reload(load(LIMITS.replace('concurrent: 4', 'concurrent: 5')), parts)
+  expect(decided().limits.eachTenant!.all!.concurrent).toBe(5)
+  expect(needsRestart).toEqual([])
+  settings.close()
 })

@@ -7,7 +7,20 @@ import { systemIds } from '../core/ids.ts'
 import { isRecord } from '../core/json.ts'
 import type { Coordinator, PlanModel } from '../core/ports/coordinator.ts'
 import type { Decisions } from '../engines/redis/coordinator/parts.ts'
-import { count, list, maybe, members, number, object, type Shape, text } from '../engines/shared/shape.ts'
+import {
+  count,
+  list,
+  maybe,
+  members,
+  number,
+  object,
+  oneOf,
+  orNull,
+  positive,
+  record,
+  type Shape,
+  text,
+} from '../engines/shared/shape.ts'
 import type { Settings } from './in-force.ts'
 
 /** J4: how long an SDK's retry joins a job that ended well. */
@@ -19,11 +32,12 @@ const RETURN_ROOM_MS = 60_000
 export const MODULE = import.meta.url
 
 /** By the groups of the configuration that they come from. Null: no limit, as JSON has no Infinity. */
-const settingsNow = ({ config, plan }: Settings) => {
+const settingsNow = (settings: Settings) => {
+  const { config } = settings
   const { queue, sessions, workers, tenants, retention } = config
   const { plainDeadlineMs: _plain, jobDeadlineMs: _job, ...decides } = queue
   return {
-    models: plan(),
+    models: settings.plan(),
     queue: decides,
     workers: { leaseMs: workers.leaseMs },
     sessions: { maxQueuedJobs: sessions.maxQueuedJobs, maxQueuedBytes: sessions.maxQueuedBytes },
@@ -33,13 +47,40 @@ const settingsNow = ({ config, plan }: Settings) => {
       keepMs: finite(own.logsMs ?? retention.logsMs),
     })),
     retention: { keepMs: finite(retention.logsMs) },
+    limits: settings.limits(),
   }
 }
 export type DecisionSettings = ReturnType<typeof settingsNow>
 
 const finite = (ms: number): number | null => (ms === Infinity ? null : ms)
 
-/** What is read of those that another process sends. A group that its version does not know stays as it is. */
+const whenOut = oneOf('debt', 'deny_next', 'cut')
+const level = members({
+  rates: list(
+    members({
+      unit: oneOf('input_tokens', 'output_tokens', 'tokens', 'requests'),
+      burst: positive,
+      perSecond: positive,
+      whenOut,
+      oversize: oneOf('refuse', 'debt'),
+    }),
+  ),
+  budgets: list(members({ window: oneOf('hour', 'day', 'month'), nanoDollars: count, whenOut })),
+  concurrent: orNull(count),
+  maxRequestBytes: maybe(count),
+})
+const tenantLevels = members({
+  all: orNull(level),
+  eachUser: orNull(level),
+  eachRun: orNull(level),
+  eachKey: orNull(level),
+  models: record(level),
+})
+
+/**
+ * What is read of those that another process sends. A group that its version does not know, or can't read, stays as it
+ * is: the marks of what is in force tell the sender.
+ */
 const GROUPS: Shape = {
   models: list(members({ name: text, deployments: list(object) })),
   queue: members({
@@ -56,6 +97,13 @@ const GROUPS: Shape = {
   sessions: members({ maxQueuedJobs: count, maxQueuedBytes: count }),
   tenants: list(members({ name: text, weight: number, keepMs: maybe(number) })),
   retention: members({ keepMs: maybe(number) }),
+  limits: members({
+    global: orNull(level),
+    models: record(level),
+    tenants: record(tenantLevels),
+    eachTenant: orNull(tenantLevels),
+    keys: record(level),
+  }),
 }
 
 /** As they are whenever it is asked: a reload changes them. */
@@ -63,7 +111,7 @@ export function decisionSettings(settings: Settings): () => DecisionSettings {
   let { config } = settings
   let now = settingsNow(settings)
   return () => {
-    if (config !== settings.config) {
+    if (config !== settings.config || now.limits !== settings.limits()) {
       config = settings.config
       now = settingsNow(settings)
     }
@@ -98,6 +146,7 @@ export function coordinatorOf(settings: () => DecisionSettings, jitter: () => nu
   const { models, workers } = settings()
   return createCoordinator({
     models: models.map(withoutLimits),
+    limits: () => settings().limits,
     ...caps(),
     caps,
     leaseMs: workers.leaseMs,
@@ -124,8 +173,9 @@ export function openDecisions(options: unknown): Decisions {
     keepMs: (tenant) => (tenants().get(tenant) ?? settings.retention).keepMs,
     settings: () => settings,
     change(to) {
-      const known = Object.entries(isRecord(to) ? to : {}).filter(([name]) => Object.hasOwn(GROUPS, name))
-      if (known.every(([name, group]) => GROUPS[name](group))) settings = { ...settings, ...Object.fromEntries(known) }
+      const groups = Object.entries(isRecord(to) ? to : {})
+      const read = groups.filter(([name, group]) => Object.hasOwn(GROUPS, name) && GROUPS[name](group))
+      if (read.length > 0) settings = { ...settings, ...Object.fromEntries(read) }
     },
   }
 }

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { LEAVES } from '../config/leaves.ts'
 import type { Config } from '../config/schema.ts'
 import { camelCase } from '../core/camel.ts'
+import type { LimitSettings } from '../core/limits.ts'
 import type { PlanModel } from '../core/ports/coordinator.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Provider } from '../core/ports/provider.ts'
@@ -10,6 +11,7 @@ import type { Catalogue, ModelRoute } from '../routing/catalogue.ts'
 import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
 import { Secret } from '../settings/fields.ts'
 import type { WorkerPool } from '../worker/pool.ts'
+import { limitsOf } from './limits.ts'
 import {
   type Adapters,
   createProviders,
@@ -32,6 +34,7 @@ export interface Reloaded {
 const TAKEN_OVER = [
   'models',
   'tenants',
+  'limits',
   'timeouts',
   'proxy',
   'log',
@@ -60,6 +63,7 @@ export class Settings {
   readonly #gather: GatherGauge
   readonly #deps: ProcessDeps
   #tenants: ReadonlyMap<string, Config['tenants'][number]>
+  #limits: LimitSettings
   #retired: Provider[] = []
   #cancelCheck: (() => void) | null = null
 
@@ -77,11 +81,17 @@ export class Settings {
     this.#gather = gatherGauge(config.stream, clock)
     this.#deps = { clock, ids, wheel, gatherMs: this.#gather.gatherMs }
     this.#tenants = byName(config)
+    this.#limits = limitsOf(config)
     this.providers = createProviders(config, adapters, this.#deps)
   }
 
   tenant(name: string): Config['tenants'][number] | undefined {
     return this.#tenants.get(name)
+  }
+
+  /** The same object for as long as nothing changes. */
+  limits(): LimitSettings {
+    return this.#limits
   }
 
   routes() {
@@ -120,6 +130,9 @@ export class Settings {
     this.config = next
     this.providers = providers
     this.#tenants = byName(next)
+    // What has not changed keeps its object: nobody reads it anew
+    const limits = limitsOf(next)
+    if (!isDeepStrictEqual(limits, this.#limits)) this.#limits = limits
     const routes = this.routes()
     catalogue.replace(routes)
     engine.configure(routes.map(planned))

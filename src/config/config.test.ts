@@ -89,6 +89,9 @@ describe('defaults < file < environment < flags', () => {
     expect(new Set(VALUES.map(envName)).size).toBe(VALUES.length)
     expect(new Set(FLAGS.map(flagName)).size).toBe(FLAGS.length)
     expect(LEAVES.filter((leaf) => !VALUES.includes(leaf)).map((leaf) => leaf.path.join('.'))).toEqual([
+      'limits.global',
+      'limits.models',
+      'limits.each_tenant',
       'models',
       'tenants',
     ])

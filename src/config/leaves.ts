@@ -5,7 +5,7 @@ import type { z } from 'zod'
 import { type FieldKind, fieldKinds } from '../settings/fields.ts'
 import { settings } from './schema.ts'
 
-export type LeafKind = FieldKind | 'text' | 'choice' | 'flag' | 'list' | 'number' | 'object' | 'items' | 'map'
+export type LeafKind = FieldKind | 'text' | 'choice' | 'flag' | 'list' | 'object' | 'items' | 'map'
 
 export interface Leaf {
   /** Its place, as in YAML: ["http", "max_body_bytes"]. */

@@ -16,17 +16,19 @@ export function printConfig(loaded: Loaded): string {
 function printable(value: unknown, key = ''): unknown {
   if (value instanceof Secret) return { ...value.ref }
   if (Array.isArray(value))
-    return value.map((item: unknown) =>
-      typeof item === 'object' && item !== null ? withoutEmpty(printable(item)) : printable(item),
-    )
+    return value.map((item: unknown) => (isGroup(item) ? withoutEmpty(printable(item) as object) : printable(item)))
   if (typeof value === 'string') return withoutQuery(value)
   if (typeof value !== 'object' || value === null) return value
   if (key === 'headers')
     return Object.fromEntries(
       Object.entries(value).map(([name, v]) => [name, v instanceof Secret ? printable(v) : NOT_SHOWN]),
     )
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, printable(member, name)]))
+  const shown = (member: unknown) => (key === 'limits' && isGroup(member) ? withoutEmpty(member) : member)
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, shown(printable(member, name))]))
 }
+
+const isGroup = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const NOT_SHOWN = '(not shown)'
 
@@ -38,11 +40,14 @@ function withoutQuery(text: string): string {
   return text.slice(0, mark + 1) + members.map((member) => member.replace(/^([^=]*=)?.+$/s, `$1${NOT_SHOWN}`)).join('&')
 }
 
-/** A model or tenant without its empty members. */
-function withoutEmpty(item: unknown): unknown {
+/** A model, a tenant or limits without their empty members. */
+function withoutEmpty(item: object): object {
   const isEmpty = (value: unknown): boolean =>
     value === null || (typeof value === 'object' && Object.values(value as object).every(isEmpty))
-  return Object.fromEntries(Object.entries(item as object).filter(([, value]) => !isEmpty(value)))
+  const full = (value: unknown): unknown => (isGroup(value) ? withoutEmpty(value) : value)
+  return Object.fromEntries(
+    Object.entries(item).flatMap(([key, value]) => (isEmpty(value) ? [] : [[key, full(value)] as const])),
+  )
 }
 
 /** `values`: the settings that the map was made of. */

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { guardSettings } from '../admission/settings.ts'
+import { levelSettings, modelLimitSettings, tenantLimitSettings } from '../coordinator/limits/settings.ts'
 import type { Camelised } from '../core/camel.ts'
 import { count, duration, filePath, flag, httpUrl, list, secret, size } from '../settings/fields.ts'
 import { engine, engineAsGiven, processes, role } from './engine.ts'
@@ -212,6 +213,35 @@ export const settings = z.strictObject({
     .prefault({})
     .describe('The queue.'),
 
+  limits: z
+    .strictObject({
+      global: levelSettings
+        .nullable()
+        .prefault(null)
+        .describe('What everybody together may use (docs/limits.md). Null: no limits.'),
+      models: modelLimitSettings.describe('What all tenants together may use of a model.'),
+      each_tenant: tenantLimitSettings
+        .nullable()
+        .prefault(null)
+        .describe('What each tenant may use that has no `limits` of its own. Null: no limits.'),
+      unpriced: z
+        .enum(['refuse', 'count'])
+        .prefault('refuse')
+        .describe(
+          'A request for a model whose price nobody knows, where a limit of money holds for its caller. `refuse`: it ' +
+            'is refused. `count`: it is counted at `limits.unpriced_dollars_per_million_tokens`.',
+        ),
+      unpriced_dollars_per_million_tokens: z
+        .number()
+        .min(0)
+        .max(1_000_000)
+        .nullable()
+        .prefault(null)
+        .describe('With `unpriced: count`: what a million tokens of such a model count, of prompts and of answers.'),
+    })
+    .prefault({})
+    .describe('Who may use how much.'),
+
   timeouts: z
     .strictObject({
       ttft_ms: duration({ min: 1 })
@@ -284,6 +314,10 @@ export const settings = z.strictObject({
           })
           .prefault({})
           .describe('Retention for this tenant.'),
+        limits: tenantLimitSettings
+          .nullable()
+          .prefault(null)
+          .describe('What it may use, its users all together. Null: what `limits.each_tenant` has.'),
         guards: guardSettings
           .prefault([])
           .describe(
@@ -381,6 +415,11 @@ export const schema = settings
         refuse(['http', 'cors_origins', String(i)], 'expected an origin, e.g. https://app.example.com, or *')
     if (c.admin.port === null && c.port === 65_535) refuse(['admin', 'port'], 'is required if port is 65535')
     if (c.port !== 0 && c.admin.port === c.port) refuse(['admin', 'port'], 'must differ from port')
+    const { unpriced, unpriced_dollars_per_million_tokens: unpricedDollars } = c.limits
+    if (unpriced === 'count' && unpricedDollars === null)
+      refuse(['limits', 'unpriced_dollars_per_million_tokens'], 'is required with limits.unpriced: count')
+    if (unpriced === 'refuse' && unpricedDollars !== null)
+      refuse(['limits', 'unpriced_dollars_per_million_tokens'], 'is used only with limits.unpriced: count')
     const tenants = c.tenants.map((t) => t.name)
     for (const [i, tenant] of tenants.entries())
       if (tenants.indexOf(tenant) < i) refuse(['tenants', String(i), 'name'], `"${tenant}" is a duplicate`)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 
 /** `address`: a text, or a reference to one that has a password in it. `limits`: a group of settings, shown as one. */
-export type FieldKind = 'count' | 'duration' | 'size' | 'secret' | 'address' | 'limits'
+export type FieldKind = 'count' | 'number' | 'duration' | 'size' | 'secret' | 'address' | 'limits'
 
 /** What a field is, for flags, docs and printing; looked up by the innermost schema. */
 export const fieldKinds: z.core.$ZodRegistry<{ readonly kind: FieldKind }> = z.registry<{ readonly kind: FieldKind }>()

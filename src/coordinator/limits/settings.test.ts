@@ -53,6 +53,11 @@ describe('one level', () => {
     expect(level({ concurrent: 0 })).toEqual({ rates: [], budgets: [], concurrent: 0 })
   })
 
+  it('has a largest request', () => {
+    const limits = { rates: [], budgets: [], concurrent: null, maxRequestBytes: 65_536 }
+    expect(level({ max_request_bytes: '64KiB' })).toEqual(limits)
+  })
+
   it('refuses in words that help', () => {
     expect(problems({ tokens_per_minut: 1 })).toEqual([
       ['', '"tokens_per_minut" is not a limit. Did you mean "tokens_per_minute"?'],

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Camelised } from '../../core/camel.ts'
 import type { BudgetLimit, LevelLimits, RateLimit, TenantLimits } from '../../core/limits.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { count, fieldKinds } from '../../settings/fields.ts'
+import { count, fieldKinds, size } from '../../settings/fields.ts'
 
 /** More is no exact number of nano-dollars. */
 const MOST_DOLLARS = 9_000_000
@@ -17,11 +17,15 @@ const MOST_BURST = 44_640
 const rate = (what: string) =>
   count({ min: 1, max: MOST_A_MINUTE }).nullable().prefault(null).describe(`${what} in a minute. Null: no limit.`)
 
-const decimal = (what: string, given: z.ZodNumber) =>
-  z
-    .union([z.number(), z.string().regex(/^\d+(_\d+)*(\.\d+)?$/, `expected ${what}`)], { error: `expected ${what}` })
-    .transform((text) => (typeof text === 'number' ? text : Number(text.replaceAll('_', ''))))
+function decimal(what: string, given: z.ZodNumber) {
+  const expected = `expected ${what}`
+  const field = z
+    .union([z.number(), z.string().regex(/^\d+(_\d+)*(\.\d+)?$/, expected)], { error: expected })
+    .transform((value) => (typeof value === 'number' ? value : Number(value.replaceAll('_', ''))))
     .pipe(given)
+  fieldKinds.add(field, { kind: 'number' })
+  return field
+}
 
 const dollars = (window: string) =>
   decimal(
@@ -56,6 +60,10 @@ const level = {
     .nullable()
     .prefault(null)
     .describe('Jobs that run at once; more wait. 0: nothing runs. Null: no limit.'),
+  max_request_bytes: size({ min: 1 })
+    .nullable()
+    .prefault(null)
+    .describe('Largest body of a request; one whose `content-length` is larger is refused unread. Null: no limit.'),
   when_out: z
     .enum(['debt', 'deny_next', 'cut'])
     .nullable()
@@ -133,7 +141,7 @@ export type TenantLimitSettings = z.output<typeof tenantLimitSettings>
 /** Null: nothing is limited. */
 export function levelLimits(given: Camelised<LevelSettings> | null): LevelLimits | null {
   if (given === null) return null
-  const { burst, whenOut, oversize, concurrent } = given
+  const { burst, whenOut, oversize, concurrent, maxRequestBytes } = given
   const rates: RateLimit[] = []
   const rate = (unit: RateLimit['unit'], perMinute: number | null): void => {
     if (perMinute === null) return
@@ -152,7 +160,8 @@ export function levelLimits(given: Camelised<LevelSettings> | null): LevelLimits
   budget('hour', given.dollarsPerHour)
   budget('day', given.dollarsPerDay)
   budget('month', given.dollarsPerMonth)
-  return rates.length === 0 && budgets.length === 0 && concurrent === null ? null : { rates, budgets, concurrent }
+  const isNone = rates.length === 0 && budgets.length === 0 && concurrent === null && maxRequestBytes === null
+  return isNone ? null : { rates, budgets, concurrent, ...(maxRequestBytes !== null && { maxRequestBytes }) }
 }
 
 /** Null: those of tenants without limits of their own hold. */

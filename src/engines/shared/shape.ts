@@ -8,15 +8,29 @@ export const text: Member = (value) => typeof value === 'string'
 export const count: Member = (value) => Number.isSafeInteger(value) && (value as number) >= 0
 export const flag: Member = (value) => typeof value === 'boolean'
 export const number: Member = (value) => typeof value === 'number'
+export const positive: Member = (value) => Number.isFinite(value) && (value as number) > 0
 export const object: Member = (value) => isRecord(value)
 export const maybe =
   (member: Member): Member =>
   (value) =>
     value === undefined || value === null || member(value)
+export const orNull =
+  (member: Member): Member =>
+  (value) =>
+    value === null || member(value)
 export const list =
   (member: Member): Member =>
   (value) =>
     Array.isArray(value) && value.every(member)
+/** Of any names. */
+export const record =
+  (member: Member): Member =>
+  (value) =>
+    isRecord(value) && Object.values(value).every(member)
+export const oneOf =
+  (...texts: readonly string[]): Member =>
+  (value) =>
+    texts.includes(value as string)
 export const members =
   (shape: Shape): Member =>
   (value) =>
