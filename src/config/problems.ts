@@ -58,6 +58,12 @@ const NAMES: Readonly<Record<string, string>> = {
   record: 'names with values',
 }
 
+/** Of groups that are shown as one, too; items have no place of their own. */
+const EVERYWHERE = LEAVES.flatMap(({ path, kind, members }) => [
+  path,
+  ...(kind === 'limits' ? members.map((member) => [...path, ...member.path]) : []),
+])
+
 /** Null: the schema knows better what is allowed there. */
 function unknownKey(path: readonly string[], key: string): string | null {
   const within = path.filter((p) => !/^\d+$/.test(p))
@@ -65,8 +71,8 @@ function unknownKey(path: readonly string[], key: string): string | null {
   if (siblings.length === 0) return null
   const near = nearest(key, siblings)
   if (near !== null) return `is not a known setting. Did you mean "${near}"?`
-  const elsewhere = LEAVES.find((leaf) => leaf.path.at(-1) === key)
-  if (elsewhere) return `is not a known setting here. Did you mean "${elsewhere.path.join('.')}"?`
+  const elsewhere = EVERYWHERE.find((path) => path.at(-1) === key)
+  if (elsewhere) return `is not a known setting here. Did you mean "${elsewhere.join('.')}"?`
   return `is not a known setting. Known here: ${siblings.join(', ')}.`
 }
 

@@ -32,6 +32,10 @@ const limitedTo = (more: Partial<LevelLimits>): LimitSettings => ({
     models: {},
   },
 })
+const globallyTo = (more: Partial<LevelLimits>): LimitSettings => ({
+  ...NO_LIMITS,
+  global: { rates: [], budgets: [], concurrent: null, ...more },
+})
 const failed = (code: SluiceError['code'], more: Partial<Extract<Outcome, { kind: 'failed' }>> = {}): Outcome => ({
   kind: 'failed',
   error: new SluiceError(code),
@@ -335,4 +339,33 @@ it('joins tell what is left, too', () => {
     coordinator.submit(job('1', { policy: 'reject' }), 0, known)
   expect(left()).toMatchObject({ kind: 'accepted', standing: [{ unit: 'requests', limit: 2, left: 1 }] })
   expect(left({ id: '1', sameBody: true })).toMatchObject({ kind: 'joined', standing: [{ left: 1 }] })
+})
+
+it('lets waiting jobs try again when the limits have changed', () => {
+  const user = (concurrent: number | null): LimitSettings => ({
+    ...NO_LIMITS,
+    eachTenant: {
+      all: null,
+      eachUser: { rates: [], budgets: [], concurrent },
+      eachRun: null,
+      eachKey: null,
+      models: {},
+    },
+  })
+  const all = [limitedTo, ({ concurrent = null }: Partial<LevelLimits>) => user(concurrent), globallyTo]
+  for (const levels of all) {
+    let limits = levels({ concurrent: 0 })
+    const models = [{ name: 'chat', deployments: [deployment('a', { concurrent: 9 })] }]
+    const { coordinator, lease } = setUp({ models, limits: () => limits })
+    for (const id of ['1', '2', '3']) coordinator.submit(job(id, { user: 'ann' }), 0)
+    expect(lease()).toEqual([])
+    limits = levels({ concurrent: 2 })
+    coordinator.configure(models, 1)
+    expect(coordinator.leasable).toBe(true)
+    expect(lease(1)).toEqual(['1 a', '2 a'])
+    expect(lease(2)).toEqual([])
+    limits = NO_LIMITS
+    coordinator.configure(models, 3)
+    expect(lease(3)).toEqual(['3 a'])
+  }
 })

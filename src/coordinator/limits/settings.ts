@@ -107,7 +107,7 @@ export const modelLimitSettings = z
   .array(
     strict({
       name: z
-        .string({ error: 'expected the name of a model' })
+        .string()
         .regex(/^[\w.:/@+-]{1,200}\*?$|^\*$/, 'expected the name of a model, or the beginning of one followed by "*"')
         .describe('A model as clients name it; with a trailing "*" all that begin so, together.'),
       ...level,
