@@ -87,10 +87,11 @@ function configPage(): string {
     const isOfLevel = ({ path }: Leaf): boolean => level.members.some((one) => one.path.join('.') === path.join('.'))
     const isAsLevel = leaf !== level && leaf.members.some(isOfLevel)
     const own = leaf.members.filter((each) => each.providers === null && !(isAsLevel && isOfLevel(each)))
-    const what = leaf.kind === 'items' ? 'a list, each item with' : 'a group of'
+    const others = isAsLevel ? ` the settings of \`${level.path.join('.')}\`, and` : ''
+    const what = `${leaf.kind === 'items' ? 'a list, each item with' : 'a group of'}${others}`
     return [
       `## \`${leaf.path.join('.')}\``,
-      `${leaf.description} Only in YAML: ${what}${isAsLevel ? ` the settings of \`${level.path.join('.')}\`, and` : ''}`,
+      `${leaf.description} Only in YAML: ${what}`,
       [head, ...own.map(value)].join('\n'),
       ...ofProviders(leaf.members),
     ].join('\n\n')

@@ -32,9 +32,11 @@ export function checkDocuments(root: string): string[] {
     ),
   ])
   const paths = new Set(
-    LEAVES.flatMap((leaf) => [leaf, ...leaf.members.map((m) => ({ path: [...leaf.path, ...m.path] }))]).flatMap(
-      ({ path }) => path.map((_, i) => path.slice(0, i + 1).join('.')),
-    ),
+    LEAVES.flatMap((leaf) => [
+      leaf,
+      // In a table of its list, a setting goes by its own path
+      ...leaf.members.flatMap(({ path }) => [{ path }, { path: [...leaf.path, ...path] }]),
+    ]).flatMap(({ path }) => path.map((_, i) => path.slice(0, i + 1).join('.'))),
   )
   const groups = new Set(
     LEAVES.filter((leaf: Leaf) => leaf.path.length > 1 || leaf.members.length > 0).map((leaf) => leaf.path[0]),
