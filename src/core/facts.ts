@@ -96,6 +96,13 @@ interface RequestFact extends Asker {
 type SubmitFact =
   | (AboutJob & { readonly type: 'job-submitted'; readonly kind: JobKind; readonly joined: boolean })
   | (Asker & { readonly type: 'job-refused'; readonly code: ErrorCode })
+  /** After that: a limit had no room for it. */
+  | (Asker & {
+      readonly type: 'limit-refused'
+      readonly code: ErrorCode
+      readonly level: LevelKind
+      readonly unit: Unit
+    })
 
 /** From admission, of a request; from the worker, of an answer: what a guard of the tenant made of it. */
 type GuardFact = Asker & { readonly type: 'guard-decided'; readonly job: JobId | null } & Ruling

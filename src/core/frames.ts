@@ -4,8 +4,9 @@
  */
 import type { WireError } from './errors.ts'
 import type { DisconnectPolicy, JobState, Priority, WorkerLossPolicy } from './job.ts'
+import type { WireLimit, WireRoom } from './limits.ts'
 
-export type { WireError }
+export type { WireError, WireLimit, WireRoom }
 
 /** The credential, one of these. A browser has a ticket, then the token of the `welcome`. */
 export type Credential = { readonly key: string } | { readonly ticket: string } | { readonly token: string }
@@ -151,6 +152,13 @@ export interface WirePlace {
   readonly tokens_ahead: number
   /** Null while nothing has been measured yet. */
   readonly eta_ms: number | null
+  /** The limit that has no room for it now; absent: it waits for its turn alone. */
+  readonly waiting_for?: WireAwaited
+}
+
+export interface WireAwaited extends Pick<WireLimit, 'level' | 'unit' | 'window'> {
+  /** Until there is room, if nothing more comes; null: nobody knows. */
+  readonly reset_ms: number | null
 }
 
 /** The job is durable: it will not be lost. */
@@ -165,6 +173,8 @@ export interface AcceptedFrame {
   readonly joined: boolean
   /** Null when it is not queued. */
   readonly queue: WirePlace | null
+  /** What is left of its limits; absent: there are none, or nobody knows. */
+  readonly limits?: readonly WireRoom[]
 }
 
 export interface AttachedFrame {
@@ -177,7 +187,7 @@ export interface AttachedFrame {
   readonly queue: WirePlace | null
 }
 
-/** While a followed job waits and its place changes, at most once a second. */
+/** While a followed job waits and its place, or what it waits for, changes: at most once a second. */
 export interface QueueFrame extends WirePlace {
   readonly t: 'queue'
   readonly job: string

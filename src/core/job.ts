@@ -162,6 +162,13 @@ export interface Place {
   readonly waitingFor?: Awaited
 }
 
+/** As a client would notice: that time passes is no change. `told` null: nothing was. */
+export const isSamePlace = ({ position, waitingFor }: Place, told: Place | null): boolean =>
+  told !== null &&
+  position === told.position &&
+  waitingFor?.level === told.waitingFor?.level &&
+  waitingFor?.unit === told.waitingFor?.unit
+
 export interface Awaited extends Pick<Shortfall, 'level' | 'unit' | 'window'> {
   /** Until there is room, if nothing more comes; null: nobody knows. */
   readonly inMs: number | null

@@ -42,6 +42,27 @@ it('a line a job, with whose it was, where it ran, and what it took', () => {
   expect(told.splice(0)).toEqual([['info', 'job done', line]])
 })
 
+it('a line for what a limit refused, with whose key it was and what ran out; a flood of them is told once', () => {
+  const report = createReporter(log, manualClock())
+  const { job: _none, ...asker } = about
+  for (let i = 0; i < 1_000; i++)
+    report({ type: 'limit-refused', ...asker, code: 'rate_limit_exceeded', level: 'user', unit: 'tokens' })
+  expect(told.length).toBeLessThan(100)
+  expect(told.splice(0)[0]).toEqual([
+    'info',
+    'refused by a limit',
+    {
+      tenant: 't',
+      key: 'key_1',
+      model: 'chat',
+      request_id: 'req_1',
+      code: 'rate_limit_exceeded',
+      level: 'user',
+      unit: 'tokens',
+    },
+  ])
+})
+
 it('a warning for each failure, with its status and reason', () => {
   const report = createReporter(log, manualClock())
   const failure = {

@@ -17,12 +17,14 @@ export interface Log {
 type JobEnded = Extract<Fact, { type: 'job-ended' }>
 type RequestEnded = Extract<Fact, { type: 'request-ended' }>
 type GuardDecided = Extract<Fact, { type: 'guard-decided' }>
+type LimitRefused = Extract<Fact, { type: 'limit-refused' }>
 type AttemptEnded = Extract<Fact, { type: 'attempt-ended' }>
 
 export function createReporter(log: Log, clock: Clock): Observe {
   const attempts = new Throttle(clock)
   const refusals = new Throttle(clock)
   const rulings = new Throttle(clock)
+  const limits = new Throttle(clock)
 
   function jobEnded(fact: JobEnded): void {
     const { state, deployment, usage, timing } = fact
@@ -74,8 +76,18 @@ export function createReporter(log: Log, clock: Clock): Observe {
     log.info({ ...who, ...what, ...left }, 'guard decided')
   }
 
+  function limitRefused(fact: LimitRefused): void {
+    const left = limits.pass()
+    if (left === null) return
+    const { tenant, keyId, model, requestId, trace, code, level, unit } = fact
+    const who = { tenant, key: keyId, model, request_id: requestId, ...traceId(trace) }
+    log.info({ ...who, code, level, unit, ...left }, 'refused by a limit')
+  }
+
   return (fact) => {
     switch (fact.type) {
+      case 'limit-refused':
+        return limitRefused(fact)
       case 'guard-decided':
         return guardDecided(fact)
       case 'job-ended':

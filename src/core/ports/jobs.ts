@@ -26,8 +26,8 @@ export interface Jobs {
   /** Their places; those that are not queued (running, ended, unknown) are left out. */
   places(jobs: readonly JobId[]): Promise<ReadonlyMap<JobId, Place>>
   /**
-   * Sends `listener` the job's place when its position has changed, about once a second. Returns a function that
-   * ends it.
+   * Sends `listener` the job's place when its position, or the limit that it waits for, has changed, about once a
+   * second. Returns a function that ends it.
    */
   watchPlace(job: JobId, listener: (place: Place) => void): () => void
   /**

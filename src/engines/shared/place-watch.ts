@@ -1,6 +1,6 @@
 /** Reports changes of watched jobs' places, a few at a time. */
 import type { Clock } from '../../core/clock.ts'
-import type { JobId, Place } from '../../core/job.ts'
+import { isSamePlace, type JobId, type Place } from '../../core/job.ts'
 import { Chain, type Link } from '../../core/table.ts'
 
 const TICK_MS = 250
@@ -13,8 +13,8 @@ interface Watched {
   readonly job: JobId
   readonly fn: (place: Place) => void
   lookedMono: number
-  /** Last reported; -1: not yet. */
-  position: number
+  /** Last reported; null: not yet. */
+  told: Place | null
   readonly link: Link<Watched>
 }
 
@@ -40,7 +40,7 @@ export class PlaceWatch {
 
   watch(job: JobId, fn: (place: Place) => void): () => void {
     const link = { before: null, after: null }
-    const watched: Watched = { job, fn, lookedMono: this.#clock.monoMs(), position: -1, link }
+    const watched: Watched = { job, fn, lookedMono: this.#clock.monoMs(), told: null, link }
     this.#watched.add(watched)
     this.#stopTicks ??= this.#clock.every(TICK_MS, () => this.#tick())
     return () => {
@@ -82,8 +82,8 @@ export class PlaceWatch {
       // A listener that was called before it may have stopped this one
       if (!this.#watched.has(watched)) continue
       const place = places.get(watched.job)
-      if (place === undefined || place.position === watched.position) continue
-      watched.position = place.position
+      if (place === undefined || isSamePlace(place, watched.told)) continue
+      watched.told = place
       watched.fn(place)
     }
   }

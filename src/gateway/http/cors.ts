@@ -4,10 +4,12 @@ import { SluiceError } from '../../core/errors.ts'
 import { isListed } from '../caller/origin.ts'
 import { type Answer, empty, type Headers } from './answer.ts'
 import type { Exchange } from './exchange.ts'
+import { RATE_LIMIT_HEADERS } from './rate-limit.ts'
 
 const METHODS = 'GET, POST, PATCH, DELETE, OPTIONS'
 const EXPOSED =
-  'x-request-id, location, sluice-job, retry-after, retry-after-ms, x-should-retry, server-timing, traceparent'
+  'x-request-id, location, sluice-job, retry-after, retry-after-ms, x-should-retry, server-timing, traceparent, ' +
+  RATE_LIMIT_HEADERS
 const MAX_AGE_SECONDS = '600'
 const NONE: Headers = {}
 const MAX_SHOWN_CHARS = 128

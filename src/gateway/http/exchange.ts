@@ -10,6 +10,7 @@ import type { Caller } from '../caller/caller.ts'
 import { type Answer, bytes, type Headers, JSON_TYPE, NO_HEADERS } from './answer.ts'
 import type { Inflow } from './inflow.ts'
 import { STATUS_CODES } from './node-http.ts'
+import { refusalHeaders } from './rate-limit.ts'
 
 /**
  * A body this small that is still arriving when its request is refused is read and dropped; a larger one costs the
@@ -171,9 +172,10 @@ export class Exchange {
 /** The peer left before its request was complete: there is no answer. */
 export class Aborted extends Error {}
 
-/** May the request be tried again, and on this connection? */
+/** May the request be tried again, and on this connection? What is left of what refused it? */
 export const errorHeaders = (error: SluiceError): Headers => ({
   ...retryHeaders(error),
+  ...(error.limit !== undefined && refusalHeaders(error.limit)),
   ...(error.code === 'draining' ? { connection: 'close' } : {}),
 })
 

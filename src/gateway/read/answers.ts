@@ -5,7 +5,7 @@ import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
 import type { Cursor } from '../../core/record.ts'
 import { Slots } from '../../core/table.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { type Answered, bytes } from '../http/answer.ts'
+import { type Answered, bytes, type Headers } from '../http/answer.ts'
 import type { KeyCall } from '../http/call.ts'
 import { EventStream } from '../http/event-stream.ts'
 import { resultOf, streamOf } from './location.ts'
@@ -17,13 +17,15 @@ export interface StreamOptions {
   readonly submits: boolean
   /** Nothing that names the job may be shown before. */
   readonly ready: Promise<void>
+  /** Of its answer, beside those of every stream. */
+  readonly headers?: Headers
 }
 
 export interface Answers {
   /** A job's events, written as they come. */
   stream(call: KeyCall, job: Job, form: StreamForm, options: StreamOptions): null
   /** The answer in one piece, to whoever submitted the job, once it has ended. */
-  whole(call: KeyCall, job: Job, dialect: Dialect): Promise<Answered>
+  whole(call: KeyCall, job: Job, dialect: Dialect, headers: Headers): Promise<Answered>
   /** Waits for the end, `waitMs` at most; tells whether it has come. */
   whenEnded(call: KeyCall, job: Job, waitMs: number): Promise<boolean>
   /** A stop waits for the answer to this request, which nobody can ask for elsewhere. */
@@ -58,7 +60,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
   }
 
   return {
-    stream(call, job, form, { cursor, submits, ready }) {
+    stream(call, job, form, { cursor, submits, ready, headers }) {
       const leave = enter(call, job)
       if (leave === null) return null
       delivery.stream({
@@ -67,7 +69,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
         cursor,
         sink: new EventStream(
           call.exchange,
-          { location: streamOf(job.id, form, dialects), 'sluice-job': job.id },
+          { location: streamOf(job.id, form, dialects), 'sluice-job': job.id, ...headers },
           form.wire,
         ),
         submits,
@@ -79,7 +81,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
       return null
     },
 
-    whole(call, job, dialect) {
+    whole(call, job, dialect, limits) {
       const { exchange } = call
       const leave = enter(call, job)
       if (leave === null) return GONE
@@ -104,6 +106,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
           const all = {
             location: resultOf(job.id),
             'sluice-job': job.id,
+            ...limits,
             ...headers,
             'server-timing': `total;dur=${exchange.tookMs.toFixed(1)}`,
           }

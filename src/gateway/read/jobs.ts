@@ -10,7 +10,7 @@ import { type Answer, json } from '../http/answer.ts'
 import type { Call, KeyCall } from '../http/call.ts'
 import type { Submits } from '../submit/submit.ts'
 import { eventsOf } from './location.ts'
-import { jobView } from './views.ts'
+import { jobView, limitsView } from './views.ts'
 
 const STATES: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased', 'done', 'failed', 'canceled', 'expired']
 const FILTERS = ['lane', 'conversation', 'model', 'before'] as const
@@ -45,7 +45,7 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
     submitted: async (result: Submitted, caller: Caller): Promise<Record<string, unknown>> =>
       result.kind === 'refused'
         ? { object: 'error', error: result.error.wire }
-        : viewOf(result.job, result.place, caller),
+        : { ...(await viewOf(result.job, result.place, caller)), ...limitsView(result.standing) },
     /** The caller's own job; another tenant's, or another user's, is not there (T1). */
     async own(call: KeyCall): Promise<Job> {
       const job = await jobs.get(call.params['id'])

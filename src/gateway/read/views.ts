@@ -1,6 +1,8 @@
 /** What clients are shown. */
-import type { WirePlace } from '../../core/frames.ts'
-import type { Job, Place } from '../../core/job.ts'
+import { wholeMs } from '../../core/duration.ts'
+import type { WireAwaited, WirePlace } from '../../core/frames.ts'
+import type { Awaited, Job, Place } from '../../core/job.ts'
+import { type Standing, type WireRoom, wireRoom } from '../../core/limits.ts'
 import type { ConversationInfo } from '../../core/ports/conversations.ts'
 import type { ApiKey } from '../../core/ports/keys.ts'
 import type { Backlog, DeploymentStatus } from '../../core/ports/operations.ts'
@@ -12,7 +14,23 @@ import { eventsOf } from './location.ts'
 export const placeView = (place: Place | null): WirePlace | null =>
   place === null || place.position === 0
     ? null
-    : { position: place.position, tokens_ahead: place.tokensAhead, eta_ms: place.etaMs ?? null }
+    : {
+        position: place.position,
+        tokens_ahead: place.tokensAhead,
+        eta_ms: place.etaMs ?? null,
+        ...(place.waitingFor !== undefined && { waiting_for: awaitedView(place.waitingFor) }),
+      }
+
+const awaitedView = ({ level, unit, window, inMs }: Awaited): WireAwaited => ({
+  level,
+  unit,
+  ...(window !== undefined && { window }),
+  reset_ms: inMs === null ? null : wholeMs(inMs),
+})
+
+/** What is left of a new job's limits; nothing where there are none. */
+export const limitsView = (standing: Standing | undefined): { readonly limits?: readonly WireRoom[] } =>
+  standing === undefined || standing.length === 0 ? {} : { limits: standing.map(wireRoom) }
 
 const without = (prefix: string, name: string | undefined): string | null =>
   (name?.startsWith(prefix) ? name.slice(prefix.length) : name) ?? null

@@ -4,6 +4,7 @@ import type { GatewayDeps } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
+import { standingHeaders } from '../http/rate-limit.ts'
 import type { Route } from '../http/route.ts'
 import type { Answers } from '../read/answers.ts'
 import type { Jobs } from '../read/jobs.ts'
@@ -27,6 +28,7 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
         location: stream === null ? eventsOf(taken.job.id) : streamOf(taken.job.id, stream, dialects),
         'sluice-job': taken.job.id,
         'preference-applied': 'respond-async',
+        ...standingHeaders(taken.standing),
       })
     }
     const begun = await submits.begin(call.caller, draft)
@@ -34,9 +36,10 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
     const { shownAs } = draft.job
     const isAsAsked = begun.job.dialect === dialect.name && begun.job.shownAs === shownAs
     const job = isAsAsked ? begun.job : { ...begun.job, dialect: dialect.name, shownAs }
+    const headers = standingHeaders(begun.standing)
     return stream === null
-      ? answers.whole(call, job, dialect)
-      : answers.stream(call, job, stream, { cursor: null, submits: true, ready: begun.power() })
+      ? answers.whole(call, job, dialect, headers)
+      : answers.stream(call, job, stream, { cursor: null, submits: true, ready: begun.power(), headers })
   }
 
   return dialects.spoken.flatMap((dialect) =>

@@ -10,6 +10,7 @@ import { type Answer, bytes, empty, json } from '../http/answer.ts'
 import { type JsonBody, memberBytes, readParts } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import { streamHeaders } from '../http/event-stream.ts'
+import { standingHeaders } from '../http/rate-limit.ts'
 import type { Route } from '../http/route.ts'
 import type { Answers } from '../read/answers.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
@@ -44,6 +45,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     return json(taken.kind === 'joined' ? 200 : 202, await jobs.submitted(taken, call.caller), {
       location: eventsOf(taken.job.id),
       'sluice-job': taken.job.id,
+      ...standingHeaders(taken.standing),
     })
   }
 

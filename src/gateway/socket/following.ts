@@ -1,7 +1,7 @@
 /** The jobs that one connection follows. */
 import { SluiceError } from '../../core/errors.ts'
 import type { ServerFrame } from '../../core/frames.ts'
-import { isTerminal, type Job, type JobId, type Place } from '../../core/job.ts'
+import { isSamePlace, isTerminal, type Job, type JobId, type Place } from '../../core/job.ts'
 import type { SocketReader } from '../../core/ports/delivery.ts'
 import type { Cursor } from '../../core/record.ts'
 import { Table } from '../../core/table.ts'
@@ -98,12 +98,12 @@ export class FollowedJobs {
 
   /** Until it has shown something. `place`: what the client knows. */
   #tellPlaces(job: JobId, place: Place | null, reader: SocketReader): () => void {
-    let told = place?.position ?? 0
+    let told = place
     const unwatch = this.#follower.context.deps.jobs.watchPlace(job, (place) => {
       if (reader.started) return unwatch()
       const shown = placeView(place)
-      if (shown === null || shown.position === told) return
-      told = shown.position
+      if (shown === null || isSamePlace(place, told)) return
+      told = place
       this.#follower.send({ t: 'queue', job, ...shown })
     })
     return unwatch

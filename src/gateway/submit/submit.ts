@@ -7,6 +7,7 @@ import { SluiceError } from '../../core/errors.ts'
 import { aboutDraft, aboutJob } from '../../core/facts.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
+import type { Standing } from '../../core/limits.ts'
 import type { Decision } from '../../core/ports/admission.ts'
 import type { Begun, Submitted } from '../../core/ports/submissions.ts'
 import type { Ruling } from '../../core/ruling.ts'
@@ -20,6 +21,13 @@ export interface Taken {
   readonly kind: 'accepted' | 'joined'
   readonly job: Job
   readonly place: Place
+  readonly standing?: Standing
+}
+
+export interface Started {
+  readonly job: Job
+  readonly standing: Standing | undefined
+  readonly power: () => Promise<void>
 }
 
 export interface Submits {
@@ -31,7 +39,7 @@ export interface Submits {
   /** The same for one. Throws what it was refused for. */
   one(caller: Caller, draft: Draft): Promise<Taken>
   /** A job whose answer is sent at once; nothing that names it may be shown before `power`. Throws as `one`. */
-  begin(caller: Caller, draft: Draft): Promise<{ readonly job: Job; readonly power: () => Promise<void> }>
+  begin(caller: Caller, draft: Draft): Promise<Started>
   /** The job again; `caller` null: the operator asks. Throws as `one`, and invalid_request for a job that can't be. */
   again(caller: Caller | null, id: JobId): Promise<Taken>
 }
@@ -67,8 +75,12 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     const told = isForeign ? refusal(new SluiceError('idempotency_conflict')) : result
     const id = told.kind === 'refused' ? null : told.job.id
     for (const ruling of rulings) emit({ ...aboutDraft(job), type: 'guard-decided', job: id, ...ruling })
-    if (told.kind === 'refused') emit({ ...aboutDraft(job), type: 'job-refused', code: told.error.code })
-    else emit({ ...aboutJob(told.job), type: 'job-submitted', kind: job.kind, joined: told.kind === 'joined' })
+    if (told.kind === 'refused') {
+      const { code, limit } = told.error
+      emit({ ...aboutDraft(job), type: 'job-refused', code })
+      if (limit !== undefined)
+        emit({ ...aboutDraft(job), type: 'limit-refused', code, level: limit.level, unit: limit.unit })
+    } else emit({ ...aboutJob(told.job), type: 'job-submitted', kind: job.kind, joined: told.kind === 'joined' })
     return told
   }
 
@@ -110,7 +122,8 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
       const now = guarded(draft)
       if ('error' in now) refuse(caller, draft.job, now)
       const { result, power } = await submissions.begin(now.job)
-      return { job: taken(taking(caller, draft, result, now.rulings)).job, power }
+      const { job, standing } = taken(taking(caller, draft, result, now.rulings))
+      return { job, standing, power }
     },
     async again(caller, id) {
       const job = await jobs.get(id)

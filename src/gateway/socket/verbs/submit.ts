@@ -3,7 +3,7 @@ import type { SubmitFrame } from '../../../core/frames.ts'
 import { formatCursor } from '../../../core/record.ts'
 import type { Caller } from '../../caller/caller.ts'
 import { type JsonBody, memberBytes } from '../../http/body.ts'
-import { placeView } from '../../read/views.ts'
+import { limitsView, placeView } from '../../read/views.ts'
 import { jobDraft } from '../../submit/draft.ts'
 import type { Peer } from '../peer.ts'
 
@@ -19,7 +19,7 @@ async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: Js
   const { t: _t, id: _id, follow: _follow, ...asked } = body.value
   const origin = { requestId: peer.id, trace: null }
   const draft = jobDraft(deps, caller, asked, memberBytes(body, 'request'), null, origin)
-  const { kind, job, place } = await submits.one(caller, draft)
+  const { kind, job, place, standing } = await submits.one(caller, draft)
   peer.send({
     t: 'accepted',
     id: frame.id,
@@ -28,6 +28,7 @@ async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: Js
     state: job.state,
     joined: kind === 'joined',
     queue: placeView(place),
+    ...limitsView(standing),
   })
   if (frame.follow !== false) peer.following.add(job, null, false, place)
 }

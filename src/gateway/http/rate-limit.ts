@@ -1,0 +1,82 @@
+/**
+ * What is left of a caller's limits, as header fields: OpenAI's `x-ratelimit-*`, which SDKs and agents read, and
+ * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11). PROTOCOL.md section 3.
+ */
+import { durationText } from '../../core/duration.ts'
+import type { Room, Shortfall, Standing, Unit } from '../../core/limits.ts'
+import { type Headers, NO_HEADERS } from './answer.ts'
+
+/** What browsers may show to pages. */
+export const RATE_LIMIT_HEADERS =
+  'x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, ' +
+  'x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, ratelimit-policy, ratelimit'
+
+/** Absent or empty: nothing limits it. */
+export function standingHeaders(standing: Standing | undefined): Headers {
+  if (standing === undefined || standing.length === 0) return NO_HEADERS
+  const headers: Record<string, string> = {}
+  let tokens: Room | null = null
+  let policies = ''
+  let limits = ''
+  for (const room of standing) {
+    if (room.unit === 'requests') openAi(headers, 'requests', room)
+    else if (isOfTokens(room.unit) && (tokens === null || shareOf(room) < shareOf(tokens))) tokens = room
+    const comma = policies === '' ? '' : ', '
+    policies += comma + policyOf(room)
+    limits += comma + serviceLimitOf(room)
+  }
+  if (tokens !== null) openAi(headers, 'tokens', tokens)
+  headers['ratelimit-policy'] = policies
+  headers['ratelimit'] = limits
+  return headers
+}
+
+/** Of what refused a request; of a level that others use, too, nothing is told. */
+export function refusalHeaders(short: Shortfall): Headers {
+  const { level, unit, window, limit, left, windowMs, waitMs, shared } = short
+  if (shared || unit === 'running') return NO_HEADERS
+  const isBudget = window !== undefined
+  if (!isBudget && windowMs === undefined) return NO_HEADERS
+  const ofWindow = isBudget ? (waitMs ?? Infinity) : windowMs!
+  const resetMs = isBudget ? ofWindow : limit > 0 ? (Math.max(0, limit - left) / limit) * ofWindow : Infinity
+  return standingHeaders([{ level, unit, limit, left, resetMs, windowMs: ofWindow }])
+}
+
+const isOfTokens = (unit: Unit): boolean => unit !== 'nano_dollars' && unit !== 'running'
+const shareOf = ({ left, limit }: Room): number => (limit > 0 ? left / limit : 0)
+const whole = (amount: number): number => Math.max(0, Math.floor(amount))
+
+function openAi(headers: Record<string, string>, what: 'requests' | 'tokens', { limit, left, resetMs }: Room): void {
+  headers[`x-ratelimit-limit-${what}`] = String(whole(limit))
+  headers[`x-ratelimit-remaining-${what}`] = String(whole(left))
+  headers[`x-ratelimit-reset-${what}`] = durationText(resetMs)
+}
+
+/** The draft registers `requests`; units of a vendor bear its name. Money: an integer there has 15 digits at most. */
+const UNITS: Readonly<Record<Unit, string>> = {
+  requests: '',
+  tokens: ';qu="sluice-tokens"',
+  input_tokens: ';qu="sluice-input-tokens"',
+  output_tokens: ';qu="sluice-output-tokens"',
+  nano_dollars: ';qu="sluice-micro-usd"',
+  running: ';qu="concurrent-requests"',
+}
+const NANO_A_MICRO = 1_000
+
+const nameOf = ({ level, unit }: Room): string => `"${level}-${unit === 'nano_dollars' ? 'money' : unit}"`
+const quota = ({ unit }: Room, amount: number): number =>
+  whole(unit === 'nano_dollars' ? amount / NANO_A_MICRO : amount)
+const seconds = (ms: number, least: number): number => Math.max(least, Math.ceil(ms / 1_000))
+
+/** A window of the calendar has no fixed length, so `w` is told of rates only. */
+function policyOf(room: Room): string {
+  const { unit, limit, windowMs } = room
+  const window = unit === 'nano_dollars' || !Number.isFinite(windowMs) ? '' : `;w=${seconds(windowMs, 1)}`
+  return `${nameOf(room)};q=${quota(room, limit)}${UNITS[unit]}${window}`
+}
+
+function serviceLimitOf(room: Room): string {
+  const { unit, left, resetMs, windowMs } = room
+  const ms = unit === 'nano_dollars' ? windowMs : resetMs
+  return `${nameOf(room)};r=${quota(room, left)}${Number.isFinite(ms) ? `;t=${seconds(ms, 0)}` : ''}`
+}
