@@ -130,9 +130,9 @@ export class Limits {
     return shortfall(job, on, this.#weigh(job, on, this.#lengths.of(job.tenant, job.model, job.route)), toRun, now)
   }
 
-  /** What stands in the way of a start; nothing is taken. */
-  lacksPlace({ job, on, isRunning }: Hold, now: number): Shortfall | null {
-    return isRunning ? null : shortfall(job, on, NOTHING, true, now)
+  /** What stands in the way of a start, by the limits as they are now; nothing is taken. */
+  lacksPlace({ job, isRunning }: Hold, now: number): Shortfall | null {
+    return isRunning ? null : shortfall(job, this.#levels.of(job, now), NOTHING, true, now)
   }
 
   /** Takes a place among those that run, for a job that holds its weight already. */
