@@ -8,6 +8,7 @@ import type { Ledger, LedgerPage, StoredUsage, UsageFilter, UsageSum } from '../
 import { dayOf } from '../shared/calendar.ts'
 import type { Ground } from './bus/ground.ts'
 import { storageError } from './client/errors.ts'
+import { following } from './client/stream-id.ts'
 import { type Group, matches, readGroup, readRecords, readSum, tenantPrefix } from './protocol/usage.ts'
 
 /** Redis does nothing else while it finds these. */
@@ -126,7 +127,7 @@ export class RedisLedger implements Ledger {
       }
       at = 0
       if (entries.length < ENTRIES_AT_ONCE) return { items, next: null }
-      if (looked + ENTRIES_AT_ONCE >= ENTRIES_A_PAGE) return { items, next: `${following(start)}.0` }
+      if (looked + ENTRIES_AT_ONCE >= ENTRIES_A_PAGE) return { items, next: `${following(start.slice(1))}.0` }
     }
   }
 
@@ -186,10 +187,4 @@ function readRecordCursor(cursor: string): readonly [entry: string, skip: number
   const [, entry, skip] = /^(\d{1,15}-\d{1,15})\.(\d{1,9})$/.exec(cursor) ?? []
   if (entry === undefined) throw invalid()
   return [entry, Number(skip)]
-}
-
-/** The least id after an exclusive start. */
-function following(start: string): string {
-  const [ms, n] = start.slice(1).split('-')
-  return `${ms}-${Number(n) + 1}`
 }

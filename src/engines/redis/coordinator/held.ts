@@ -23,6 +23,8 @@ export class HeldJob {
   claim: Claim | null = null
   leasedAtMs: number | null = null
   leasedMono = 0
+  /** Output tokens of the attempt that runs, as far as this coordinator was told. */
+  streamed = 0
   tally = NO_ATTEMPTS
   failedAt = NOWHERE
   notBeforeAtMs = 0
@@ -126,6 +128,7 @@ export class HeldJobs {
     job.worker = worker
     job.claim = claim
     job.leasedMono = mono
+    job.streamed = 0
     job.leasedAtMs = Math.floor(atMs)
     job.tally = { ...job.tally, attempts: attempt }
     this.#give(job, worker)

@@ -11,6 +11,7 @@ import { storageError, tooNew } from '../client/errors.ts'
 import { Names } from '../client/names.ts'
 import { type AskTime, RedisTime, timeOf } from '../client/redis-time.ts'
 import { Scripts } from '../client/scripts.ts'
+import { following } from '../client/stream-id.ts'
 import { type Command, readCommands, readQueries } from '../protocol/commands.ts'
 import { marksOf } from '../protocol/marks.ts'
 import { type Control, readBeats, readControl } from '../protocol/messages.ts'
@@ -304,10 +305,4 @@ export class Host {
   #after(ms: number): Promise<void> {
     return new Promise((done) => this.#options.clock.after(ms, done))
   }
-}
-
-/** The least id after one of an entry: "<ms>-<n>". */
-function following(id: string): string {
-  const [ms, n] = id.split('-')
-  return `${ms}-${Number(n) + 1}`
 }

@@ -6,6 +6,7 @@
 import { hostname } from 'node:os'
 import type { Clock } from '../../../core/clock.ts'
 import type { Emit } from '../../../core/facts.ts'
+import type { JobId } from '../../../core/job.ts'
 import type { Coordinator } from '../../../core/ports/coordinator.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Connection } from '../client/connection.ts'
@@ -216,10 +217,20 @@ export class ActingCoordinator implements Term {
     const now = this.now()
     this.fleet.beat(beat, now)
     for (const { id, alive } of beat.workers) if (alive) this.coordinator.heartbeat(id, now)
-    for (const [id, attempt, tokens] of beat.charges) this.coordinator.charge(id, attempt, tokens, now)
+    for (const [id, attempt, tokens] of beat.charges) this.#charge(id, attempt, tokens, now)
+    for (const [id, attempt, tokens] of beat.streamed ?? []) {
+      const untold = tokens - (this.held.get(id)?.streamed ?? tokens)
+      if (untold > 0) this.#charge(id, attempt, untold, now)
+    }
     for (const id of beat.reading ?? []) this.attendance.entered(id, beat.process)
     reconcile(this, beat, now)
     this.#turn(() => {})
+  }
+
+  #charge(id: JobId, attempt: number, tokens: number, now: number): void {
+    const job = this.held.get(id)
+    if (job?.attempt === attempt) job.streamed += tokens
+    this.coordinator.charge(id, attempt, tokens, now)
   }
 
   configure(models: Parameters<Coordinator['configure']>[0]): void {

@@ -8,7 +8,9 @@ import type { JobId, TenantId } from '../../../core/job.ts'
 import { type Counter, counter } from '../../../core/numbers.ts'
 import type { JobRetention } from '../../shared/retention.ts'
 import type { Ground } from '../bus/ground.ts'
+import { following } from '../client/stream-id.ts'
 import { readEnded } from '../protocol/rows.ts'
+import { recordedAtMs } from '../protocol/usage.ts'
 import { type Removable, removableOf, removeJobs } from './removal.ts'
 
 const SWEEP_MS = 10_000
@@ -21,6 +23,9 @@ const JOBS_AT_ONCE = 100
 /** Whatever was stored before has been taken by then, or never will be: see submissions.ts. */
 const TAKEN_MS = 30_000
 const IDS_AT_ONCE = 1_000
+const ENTRIES_AT_ONCE = 256
+/** Records of usage never take more of Redis's memory. */
+const USAGE_SHARE = 0.1
 
 type Parts = Pick<Ground, 'names' | 'scripts' | 'commands' | 'room' | 'clock' | 'time'>
 
@@ -29,7 +34,7 @@ export class Sweep {
   readonly #parts: Parts
   readonly #retention: JobRetention
   #stops: ReadonlyArray<() => void> = []
-  readonly #underWay = new Set<'requests' | 'jobs' | 'leaving'>()
+  readonly #underWay = new Set<'requests' | 'jobs' | 'leaving' | 'usage'>()
 
   constructor(parts: Parts, retention: JobRetention) {
     this.#parts = parts
@@ -56,11 +61,12 @@ export class Sweep {
     await Promise.all([
       this.#once('requests', () => this.#sweepRequests()),
       this.#once('jobs', () => this.#sweepJobs()),
+      this.#once('usage', () => this.#sweepUsage()),
     ])
   }
 
   /** Unless it is under way. */
-  async #once(what: 'requests' | 'jobs' | 'leaving', pass: () => Promise<void>): Promise<void> {
+  async #once(what: 'requests' | 'jobs' | 'leaving' | 'usage', pass: () => Promise<void>): Promise<void> {
     if (this.#underWay.has(what)) return
     this.#underWay.add(what)
     try {
@@ -154,6 +160,31 @@ export class Sweep {
       if (due.length > 0) await this.#remove(due)
       // The rest of it is too recent
       if (members.length < JOBS_AT_ONCE) totals.delete(tenant)
+    }
+  }
+
+  // ------------------------------------------------------------ records of usage
+
+  async #sweepUsage(): Promise<void> {
+    const { commands, names, clock, time, room } = this.#parts
+    const { usageMs, usageBytes } = this.#retention
+    const key = names.usageRecords()
+    while (usageMs < Infinity && this.#isRunning) {
+      const entries = await commands.client.xrange(key, '-', '+', 'COUNT', ENTRIES_AT_ONCE)
+      const untilMs = time.nowMs() - usageMs
+      const kept = entries.findIndex(([, [, value]]) => recordedAtMs(value) >= untilMs)
+      const [last] = entries.at(kept < 0 ? -1 : kept) ?? []
+      if (last === undefined || kept === 0) break
+      await commands.client.xtrim(key, 'MINID', kept < 0 ? following(last) : last)
+      if (kept > 0) break
+      await sleep(clock, STEP_PAUSE_MS)
+    }
+    const [bytes, length] = await Promise.all([commands.client.memory('USAGE', key), commands.client.xlen(key)])
+    const most = Math.min(usageBytes, USAGE_SHARE * room.maxBytes)
+    const keeps = Math.floor((length * most) / (bytes ?? 0))
+    for (let left = length; left > keeps && this.#isRunning; await sleep(clock, STEP_PAUSE_MS)) {
+      left = Math.max(keeps, left - IDS_AT_ONCE)
+      await commands.client.xtrim(key, 'MAXLEN', left)
     }
   }
 

@@ -40,7 +40,7 @@ export function readLevel(name: string, use: string, mono: (atMs: number) => num
   if (!Array.isArray(of) || of.length !== 3 || !of.every((part) => typeof part === 'string')) return null
   if (!Object.hasOwn(KINDS, of[0]) || !fits(used, USE)) return null
   const { t, r, s } = used as { t: number; r: Record<string, unknown>; s: Record<string, unknown> }
-  const rates = Object.entries(r).filter(([unit, amount]) => Object.hasOwn(UNITS, unit) && isAmount(amount))
+  const rates = Object.entries(r).filter(([unit, amount]) => Object.hasOwn(UNITS, unit) && Number.isFinite(amount))
   const spent = Object.entries(s).flatMap(([window, sum]) => {
     if (!Object.hasOwn(SPANS, window) || !Array.isArray(sum)) return []
     const [index, nanoDollars] = sum as readonly unknown[]

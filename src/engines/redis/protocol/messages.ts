@@ -6,7 +6,18 @@ import type { Job, JobId, JobState, Place } from '../../../core/job.ts'
 import type { Shortfall, Standing } from '../../../core/limits.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
-import { count, fits, list, maybe, object, parse, readTyped, type Shape, text } from '../../shared/shape.ts'
+import {
+  count,
+  fits,
+  list,
+  type Member,
+  maybe,
+  object,
+  parse,
+  readTyped,
+  type Shape,
+  text,
+} from '../../shared/shape.ts'
 import type { PackedError } from './errors.ts'
 import type { Marks } from './marks.ts'
 
@@ -155,16 +166,21 @@ export interface Beat {
   }>
   /** Output tokens since the last one: [job id, attempt, tokens]. */
   readonly charges: ReadonlyArray<readonly [JobId, number, number]>
+  /** All output tokens of what it holds, likewise; only where a new coordinator asked. */
+  readonly streamed?: ReadonlyArray<readonly [JobId, number, number]>
   /** All plain POSTs that have a reader there; only where a new coordinator asked. */
   readonly reading?: readonly JobId[]
 }
+
+const CHARGE: Member = (value) => Array.isArray(value) && text(value[0]) && count(value[1]) && count(value[2])
 
 const BEAT: Shape = {
   process: text,
   workers: list((value) =>
     fits(value, { id: text, pools: list(text), slots: count, version: count, held: list(text) }),
   ),
-  charges: list((value) => Array.isArray(value) && text(value[0]) && count(value[1]) && count(value[2])),
+  charges: list(CHARGE),
+  streamed: maybe(list(CHARGE)),
 }
 
 export const readBeats = (json: string): readonly Beat[] => readTyped<Beat>(json, { beat: BEAT })

@@ -34,7 +34,17 @@ const FULL: UsageRecord = {
   kind: 'embedding',
   deployment: 'd',
   end: 'done',
-  usage: { promptTokens: 3, completionTokens: 4, cachedTokens: 1, reasoningTokens: 2, estimated: false },
+  source: 'job_0',
+  usage: {
+    promptTokens: 3,
+    completionTokens: 4,
+    cachedTokens: 1,
+    cacheWriteTokens: 0,
+    audioPromptTokens: 3,
+    reasoningTokens: 2,
+    audioCompletionTokens: 4,
+    estimated: false,
+  },
   nanoDollars: 0,
   priceVersion: 'p1',
 }
@@ -99,13 +109,17 @@ it('a filter takes what has all of its members', () => {
 
 it('levels are read back by another clock, without what a later version added; null where damaged', () => {
   const name = writeLevelName({ kind: 'user', owner: 'acme', name: 'a"\n,b' })
-  const use = { atMono: 5, rates: { tokens: 1.5 }, spent: { month: { index: 24_322, nanoDollars: 7 } } }
+  const use = {
+    atMono: 5,
+    rates: { tokens: 1.5, output_tokens: -2.5 },
+    spent: { month: { index: 24_322, nanoDollars: 7 } },
+  }
   const written = writeLevelUse(use, (mono) => mono + 1_000)
   const read = { kind: 'user', owner: 'acme', name: 'a"\n,b', used: { ...use, atMono: 905 } }
   expect(readLevel(name, written, (atMs) => atMs - 100)).toEqual(read)
   const later = {
     ...JSON.parse(written),
-    r: { tokens: 1.5, images: 2, requests: -1 },
+    r: { tokens: 1.5, output_tokens: -2.5, images: 2, requests: '1' },
     s: { month: [24_322, 7], year: [1, 1] },
   }
   expect(readLevel(name, JSON.stringify(later), (atMs) => atMs - 100)).toEqual(read)

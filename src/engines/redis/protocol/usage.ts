@@ -8,9 +8,19 @@ import { count, fits, flag, maybe, parse, text } from '../../shared/shape.ts'
 /** As JSON: [when, record, …]; what is usual is left out. */
 export const writeRecords = (atMs: number, records: readonly object[]): string => JSON.stringify([atMs, ...records])
 
+/** Tokens that are part of others. */
+const PARTS = [
+  ['cachedTokens', 'h'],
+  ['cacheWriteTokens', 'i'],
+  ['audioPromptTokens', 'y'],
+  ['reasoningTokens', 't'],
+  ['audioCompletionTokens', 'z'],
+] as const
+
 export function packRecord(record: UsageRecord): object {
-  const { job, attempt, keyId, user, run, kind, model, deployment, end, usage, nanoDollars, priceVersion } = record
-  const { promptTokens, completionTokens, cachedTokens, reasoningTokens, estimated } = usage
+  const { job, attempt, keyId, user, run, kind, model, deployment, source, end, usage, nanoDollars, priceVersion } =
+    record
+  const { promptTokens, completionTokens, estimated } = usage
   return {
     j: job,
     n: attempt,
@@ -20,11 +30,11 @@ export function packRecord(record: UsageRecord): object {
     ...(kind !== 'chat' && { v: kind }),
     m: model,
     ...(deployment !== null && { d: deployment }),
+    ...(source !== undefined && { s: source }),
     e: end,
     p: promptTokens,
     c: completionTokens,
-    ...(cachedTokens !== undefined && { h: cachedTokens }),
-    ...(reasoningTokens !== undefined && { t: reasoningTokens }),
+    ...Object.fromEntries(PARTS.flatMap(([name, short]) => (usage[name] === undefined ? [] : [[short, usage[name]]]))),
     ...(estimated && { x: true }),
     ...(nanoDollars !== null && { $: nanoDollars }),
     ...(priceVersion !== null && { w: priceVersion }),
@@ -40,11 +50,11 @@ const RECORD = {
   v: maybe(text),
   m: text,
   d: maybe(text),
+  s: maybe(text),
   e: text,
   p: count,
   c: count,
-  h: maybe(count),
-  t: maybe(count),
+  ...Object.fromEntries(PARTS.map(([, short]) => [short, maybe(count)])),
   x: maybe(flag),
   $: maybe(count),
   w: maybe(text),
@@ -61,7 +71,7 @@ export function readRecords(tenant: string, value: string): ReadonlyArray<Stored
 type Packed = Readonly<Record<string, string & number & true>>
 
 function unpackRecord(tenant: string, atMs: number, packed: Packed): StoredUsage {
-  const { j, n, k, u, r, v, m, d, e, p, c, h, t, x, $, w } = packed
+  const { j, n, k, u, r, v, m, d, s, e, p, c, x, $, w } = packed
   return {
     job: j,
     attempt: n,
@@ -72,12 +82,12 @@ function unpackRecord(tenant: string, atMs: number, packed: Packed): StoredUsage
     kind: (v as StoredUsage['kind'] | undefined) ?? 'chat',
     model: m,
     deployment: d ?? null,
+    ...(s != null && { source: s }),
     end: e as string as StoredUsage['end'],
     usage: {
       promptTokens: p,
       completionTokens: c,
-      ...(h !== undefined && { cachedTokens: h }),
-      ...(t !== undefined && { reasoningTokens: t }),
+      ...Object.fromEntries(PARTS.flatMap(([name, short]) => (packed[short] == null ? [] : [[name, packed[short]]]))),
       estimated: x === true,
     },
     nanoDollars: $ ?? null,
@@ -85,6 +95,9 @@ function unpackRecord(tenant: string, atMs: number, packed: Packed): StoredUsage
     atMs,
   }
 }
+
+/** When the records of an entry were decided; NaN: it is damaged. */
+export const recordedAtMs = (value: string): number => Number(/^\[(\d{1,15})[,\]]/.exec(value)?.[1] ?? NaN)
 
 // ---------------------------------------------------------------- sums
 

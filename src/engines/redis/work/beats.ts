@@ -19,9 +19,12 @@ const EARLY_MS = 100
  */
 const READING_BEATS = 3
 
+type Charges = Beat['charges']
+
 export class Beats {
   readonly #ground: Ground
   readonly #workers: () => Beat['workers']
+  readonly #streamed: () => Charges
   readonly #reading: () => readonly JobId[]
   readonly #charges = new Table<string, number>()
   /** Who coordinates, in which term; and whether it could hear ever since. */
@@ -32,10 +35,16 @@ export class Beats {
   #cancelEarly: (() => void) | null = null
   readonly #stop: () => void
 
-  /** `reading`: all plain POSTs that have a reader here. */
-  constructor(ground: Ground, workers: () => Beat['workers'], reading: () => readonly JobId[]) {
+  /** `streamed`: all that what is held has stored. `reading`: all plain POSTs that have a reader here. */
+  constructor(
+    ground: Ground,
+    workers: () => Beat['workers'],
+    streamed: () => Charges,
+    reading: () => readonly JobId[],
+  ) {
     this.#ground = ground
     this.#workers = workers
+    this.#streamed = streamed
     this.#reading = reading
     ground.bus.onControl((control) => {
       if (control.type !== 'coordinator') return
@@ -53,7 +62,7 @@ export class Beats {
     const key = attemptKey(id, attempt)
     const sum = (this.#charges.get(key) ?? 0) + tokens
     this.#charges.set(key, sum)
-    if (sum >= EARLY_TOKENS) this.#cancelEarly ??= this.#ground.clock.after(EARLY_MS, () => this.#tell([], []))
+    if (sum >= EARLY_TOKENS) this.#cancelEarly ??= this.#ground.clock.after(EARLY_MS, () => this.#tell([], [], []))
   }
 
   /** All of a turn in one. */
@@ -62,7 +71,7 @@ export class Beats {
     this.#isDue = true
     queueMicrotask(() => {
       this.#isDue = false
-      this.#beat([])
+      this.#beat(false)
     })
   }
 
@@ -75,18 +84,20 @@ export class Beats {
   #beatWithReaders(): void {
     const isNew = this.#readingBeats > 0
     if (isNew) this.#readingBeats--
-    this.#beat(isNew ? this.#reading() : [])
+    this.#beat(isNew)
   }
 
-  #beat(reading: readonly JobId[]): void {
+  /** `toNew`: also what a new coordinator does not know. */
+  #beat(toNew: boolean): void {
     // What it holds is lost then, and made again by those that can read it
     if (this.#closed || this.#ground.bus.outdated !== null) return
     const workers = this.#workers()
-    if (workers.length > 0 || reading.length > 0) this.#tell(workers, reading)
+    const reading = toNew ? this.#reading() : []
+    if (workers.length > 0 || reading.length > 0) this.#tell(workers, toNew ? this.#streamed() : [], reading)
   }
 
   /** With all that was charged since. */
-  #tell(workers: Beat['workers'], reading: readonly JobId[]): void {
+  #tell(workers: Beat['workers'], streamed: Charges, reading: readonly JobId[]): void {
     this.#cancelEarly?.()
     this.#cancelEarly = null
     if (this.#closed || this.#ground.bus.outdated !== null) return
@@ -96,7 +107,8 @@ export class Beats {
       const [id, attempt] = key.split(' ')
       return [id, Number(attempt), tokens] as const
     })
-    const told = { workers, charges, ...(reading.length > 0 && { reading }) }
+    const of = { ...(streamed.length > 0 && { streamed }), ...(reading.length > 0 && { reading }) }
+    const told = { workers, charges, ...of }
     const beat: Beat = { type: 'beat', version: VERSION, process: bus.process, ...told }
     commands.publish(names.beats(), JSON.stringify([beat])).catch(() => {
       for (const [id, attempt, tokens] of charges) this.charge(id, attempt, tokens)

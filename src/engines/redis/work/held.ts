@@ -19,6 +19,8 @@ export interface Held {
   readonly seat: Seat
   readonly id: JobId
   readonly attempt: number
+  /** Output tokens that it has stored. */
+  streamed: number
   /** Its end is on its way. */
   isFinishing: boolean
   /** Its worker was told to stop. */
@@ -40,7 +42,14 @@ export class HeldAttempts {
   }
 
   add(seat: Seat, id: JobId, attempt: number): void {
-    this.#held.set(attemptKey(id, attempt), { seat, id, attempt, isFinishing: false, isRevoked: false })
+    this.#held.set(attemptKey(id, attempt), { seat, id, attempt, streamed: 0, isFinishing: false, isRevoked: false })
+  }
+
+  /** Of all that have stored any: [job, attempt, output tokens]. */
+  streamed(): ReadonlyArray<readonly [JobId, number, number]> {
+    return [...this.#held.values()].flatMap(({ id, attempt, streamed }) =>
+      streamed === 0 ? [] : [[id, attempt, streamed] as const],
+    )
   }
 
   of(seat: Seat): readonly Held[] {

@@ -57,7 +57,12 @@ export class FleetWork implements Work {
   constructor(ground: Ground, logs: AttemptLogs, reading: () => readonly JobId[]) {
     this.#ground = ground
     this.#logs = logs
-    this.#beats = new Beats(ground, () => this.#told(), reading)
+    this.#beats = new Beats(
+      ground,
+      () => this.#told(),
+      () => this.#held.streamed(),
+      reading,
+    )
     ground.bus.onMessage((message, enclosed) => {
       if (message.type === 'leased') this.#leased(message.leases, enclosed)
       else if (message.type === 'cut') this.#inOrder(() => this.#cut(message.id, message.attempt, message.cause))
@@ -114,6 +119,8 @@ export class FleetWork implements Work {
 
   /** Output tokens that an attempt has stored. */
   charge(id: JobId, attempt: number, tokens: number): void {
+    const held = this.#held.get(id, attempt)
+    if (held !== undefined) held.streamed += tokens
     this.#beats.charge(id, attempt, tokens)
   }
 
