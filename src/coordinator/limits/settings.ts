@@ -160,8 +160,11 @@ export function levelLimits(given: Camelised<LevelSettings> | null): LevelLimits
   budget('hour', given.dollarsPerHour)
   budget('day', given.dollarsPerDay)
   budget('month', given.dollarsPerMonth)
-  const isNone = rates.length === 0 && budgets.length === 0 && concurrent === null && maxRequestBytes === null
-  return isNone ? null : { rates, budgets, concurrent, ...(maxRequestBytes !== null && { maxRequestBytes }) }
+  const others = {
+    ...(maxRequestBytes !== null && { maxRequestBytes }),
+  }
+  const isNone = concurrent === null && [...rates, ...budgets, ...Object.keys(others)].length === 0
+  return isNone ? null : { rates, budgets, concurrent, ...others }
 }
 
 /** Null: those of tenants without limits of their own hold. */
