@@ -10,6 +10,7 @@ import { DIALECTS } from '../dialects/index.ts'
 import { digestOf } from '../gateway/caller/api-key.ts'
 import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
+import { createReports } from '../ledger/reports.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
@@ -55,6 +56,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
     weights,
     prices: pricesOf(settings, catalogue),
+    usage: createReports(engine.ledger, clock),
     submissions: engine.submissions,
     jobs: engine.jobs,
     operations: engine.operations,

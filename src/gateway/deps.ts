@@ -11,6 +11,7 @@ import type { Dialects } from '../core/ports/dialect.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Keys } from '../core/ports/keys.ts'
+import type { UsageReports } from '../core/ports/ledger.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import type { Operations } from '../core/ports/operations.ts'
 import type { Presence } from '../core/ports/presence.ts'
@@ -122,6 +123,7 @@ export interface GatewayDeps {
   readonly admission: Admission
   readonly weights: Weights
   readonly prices: Prices
+  readonly usage: UsageReports
   readonly submissions: Submissions
   readonly jobs: Jobs
   readonly operations: Operations

@@ -57,3 +57,32 @@ export interface Ledger {
   /** In the order of their commits, oldest first. Kept as long as `retention.usage` says. */
   records(filter: UsageFilter, after: string | null, most: number): Promise<LedgerPage<StoredUsage>>
 }
+
+// ---------------------------------------------------------------- reports
+
+/** What a report tells apart. */
+export type UsageGrouping = 'day' | 'tenant' | 'user' | 'key' | 'model'
+
+/** As in UsageSum. */
+export interface UsageCounts extends Omit<UsageSum, 'day' | 'tenant' | 'keyId' | 'user' | 'model' | 'nanoDollars'> {
+  /** A sum over many days may exceed what a number holds. */
+  readonly nanoDollars: bigint
+}
+
+/** A null name: no user was named. */
+export interface UsageGroup extends UsageCounts {
+  /** In the order of the report's grouping. */
+  readonly names: ReadonlyArray<string | null>
+}
+
+export interface UsageReport {
+  readonly total: UsageCounts
+  /** By name, in the order of the grouping; one without names where nothing is told apart. */
+  readonly groups: readonly UsageGroup[]
+}
+
+export interface UsageReports {
+  /** Throws invalid_request where there is too much to add up, or there are too many groups; overloaded. */
+  sums(filter: UsageFilter, by: readonly UsageGrouping[]): Promise<UsageReport>
+  records: Ledger['records']
+}

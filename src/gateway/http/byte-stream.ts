@@ -1,5 +1,6 @@
 /** An answer of bytes that are made as they are read: a client that reads slowly slows their maker down. */
 import { once } from 'node:events'
+import type { Headers } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 
 /** A client that takes nothing for this long is considered gone. */
@@ -13,6 +14,7 @@ export async function sendBytes(
   exchange: Exchange,
   chunks: AsyncIterable<Uint8Array>,
   failed: (error: unknown) => void,
+  headers: Headers = { 'content-type': 'application/octet-stream' },
 ): Promise<void> {
   const { response } = exchange
   const iterator = chunks[Symbol.asyncIterator]()
@@ -22,10 +24,7 @@ export async function sendBytes(
     let next = await iterator.next()
     if (response.headersSent || response.destroyed) return
     response.setTimeout(STALLED_MS, () => void response.destroy())
-    response.writeHead(
-      200,
-      exchange.headers({ 'content-type': 'application/octet-stream', 'cache-control': 'no-store' }),
-    )
+    response.writeHead(200, exchange.headers({ ...headers, 'cache-control': 'no-store' }))
     while (next.done !== true && !response.destroyed) {
       if (!response.write(next.value)) await once(response, 'drain', { signal: closed.signal })
       next = await iterator.next()

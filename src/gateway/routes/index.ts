@@ -17,6 +17,7 @@ import { modelRoutes } from './models.ts'
 import { operatorRoutes } from './operator.ts'
 import { probeRoutes } from './probes.ts'
 import { sessionRoutes } from './sessions.ts'
+import { usageRoutes } from './usage.ts'
 import { welcomeRoutes } from './welcome.ts'
 
 /** What the routes are made of, besides the ports. */
@@ -41,11 +42,13 @@ export interface Routes {
 export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
   const { auth, sessions, admitted, submits, jobs, answers, watching, phase, socket } = parts
   const probes = probeRoutes(deps, phase)
+  const usage = usageRoutes(deps)
   return {
     public: [
       ...dialectRoutes(deps, jobs, submits, answers),
       ...modelRoutes(deps),
       ...estimateRoutes(deps),
+      ...usage.public,
       ...jobRoutes(deps, jobs, submits, answers),
       ...conversationRoutes(deps, watching.stream),
       ...sessionRoutes(deps, auth, sessions),
@@ -53,6 +56,6 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...welcomeRoutes(deps.models),
       ...probes,
     ],
-    admin: [...operatorRoutes(deps, jobs, admitted), ...probes],
+    admin: [...operatorRoutes(deps, jobs, admitted), ...usage.admin, ...probes],
   }
 }
