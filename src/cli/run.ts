@@ -24,6 +24,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   serve: { about: 'start the server', load: () => import('./serve.ts') },
   keys: { about: 'create, list and revoke API keys', load: () => import('./keys.ts') },
   jobs: { about: 'list, show, follow, cancel and redrive jobs', load: () => import('./jobs.ts') },
+  usage: { about: 'show what was used, and what it cost', load: () => import('./usage.ts') },
   doctor: {
     about: 'print the configuration in force, and check what it refers to',
     load: () => import('./doctor.ts'),

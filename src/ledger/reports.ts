@@ -15,13 +15,13 @@ import type {
 const PAGE = 1_000
 export const MAX_SUMS = 1_000_000
 export const MAX_GROUPS = 10_000
-/** Reports that wait for the one that is being made. */
-const MAX_WAITING = 16
+/** Reports of one tenant that wait, or are being made; and of all tenants together. */
+const MAX_WAITING = 4
 
 export function createReports(ledger: Ledger, clock: Pick<Clock, 'soon'>): UsageReports {
   // One at a time: whoever asks, and however often, the server's own work goes on
   let last: Promise<unknown> = Promise.resolve()
-  let waiting = 0
+  const waiting = new Map<string, number>()
 
   async function add(filter: UsageFilter, by: readonly UsageGrouping[]): Promise<UsageReport> {
     const report = new Adding(by)
@@ -38,9 +38,17 @@ export function createReports(ledger: Ledger, clock: Pick<Clock, 'soon'>): Usage
 
   return {
     sums(filter, by) {
-      if (waiting >= MAX_WAITING) return Promise.reject(new SluiceError('overloaded'))
-      waiting++
-      const made = last.then(() => add(filter, by)).finally(() => waiting--)
+      const { tenant = '' } = filter
+      const open = waiting.get(tenant) ?? 0
+      if (open >= MAX_WAITING) return Promise.reject(new SluiceError('overloaded'))
+      waiting.set(tenant, open + 1)
+      const made = last
+        .then(() => add(filter, by))
+        .finally(() => {
+          const left = waiting.get(tenant)! - 1
+          if (left > 0) waiting.set(tenant, left)
+          else waiting.delete(tenant)
+        })
       last = made.catch(() => {})
       return made
     },

@@ -37,6 +37,7 @@ export const recordView = ({ usage, ...record }: StoredUsage) => ({
   kind: record.kind,
   model: record.model,
   deployment: record.deployment,
+  source: record.source ?? null,
   end: record.end,
   prompt_tokens: usage.promptTokens,
   cached_tokens: usage.cachedTokens ?? 0,
@@ -52,7 +53,7 @@ export const recordView = ({ usage, ...record }: StoredUsage) => ({
 })
 
 export const RECORD_COLUMNS = [
-  ...['job', 'attempt', 'tenant', 'key', 'user', 'run', 'kind', 'model', 'deployment', 'end'],
+  ...['job', 'attempt', 'tenant', 'key', 'user', 'run', 'kind', 'model', 'deployment', 'source', 'end'],
   ...['prompt_tokens', 'cached_tokens', 'cache_write_tokens', 'audio_prompt_tokens'],
   ...['completion_tokens', 'reasoning_tokens', 'audio_completion_tokens', 'estimated'],
   ...['dollars', 'nano_dollars', 'price_version'],
