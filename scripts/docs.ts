@@ -139,7 +139,7 @@ ${GUARDS.map(guardRow).join('\n')}
 | environment | meaning |
 | --- | --- |
 | \`SLUICE_CONFIG\` | the YAML file |
-| \`SLUICE_URL\`, \`SLUICE_ADMIN_URL\` | where \`sluice jobs\`, \`sluice keys\` and \`sluice usage\` find a server that runs elsewhere |
+| \`SLUICE_URL\`, \`SLUICE_ADMIN_URL\` | where \`sluice jobs\`, \`keys\` and \`usage\` find a server elsewhere |
 | \`OPENAI_API_KEY\` | without \`models\`, its models are offered too |
 
 ## What the server prints
