@@ -202,7 +202,7 @@ class PureCoordinator implements Coordinator {
       this.#record(job, attempt, deployment, 'lost', usage, cost)
     }
     this.#scheduler.died(
-      attempts.map(({ id }) => id),
+      attempts.filter(({ wasDraining }) => wasDraining !== true).map(({ id }) => id),
       now,
     )
     this.#collect()

@@ -10,6 +10,7 @@ import { fleetCases } from './fleet.ts'
 import { conform } from './harness.ts'
 import { keyCases } from './keys.ts'
 import { leaseCases } from './leases.ts'
+import { ledgerCases } from './ledger.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
 import { timeCases } from './time.ts'
@@ -40,5 +41,6 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: keys`, keyCases, cheap, gaps)
   conform(`${durability}: facts`, factCases, cheap, gaps)
   conform(`${durability}: time`, timeCases, cheap, gaps)
+  conform(`${durability}: ledger`, ledgerCases, cheap, gaps)
   conform(`${durability}: fleet`, fleetCases, cheap, gaps)
 }

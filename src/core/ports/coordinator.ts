@@ -84,6 +84,8 @@ export interface Died {
   readonly deployment: string | null
   /** Of its answer, as far as it was stored. */
   readonly outputTokens: number
+  /** A stop was under way: nobody is blamed for it. */
+  readonly wasDraining?: boolean
 }
 
 /** What a restart found of a job that has not ended. */

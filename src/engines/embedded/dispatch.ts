@@ -8,6 +8,7 @@ import { aboutJob } from '../../core/facts.ts'
 import type { JobId } from '../../core/job.ts'
 import type { Change, Notice } from '../../core/ports/coordinator.ts'
 import type { Lease, Worker } from '../../core/ports/work.ts'
+import type { UsageRecord } from '../../core/usage-record.ts'
 import { Ending } from './ending.ts'
 import { bodyOf } from './jobs/jobs.ts'
 import type { LiveJob } from './jobs/live-job.ts'
@@ -102,6 +103,7 @@ export class Dispatch {
     for (const change of coordinator.changes()) {
       if (change.type === 'accepted') continue // stored by its submit, which has the request
       const live = all.get(change.id)
+      if (change.type === 'used') this.#book(live, change.record)
       if (live === undefined || live.isEnding) continue
       switch (change.type) {
         case 'canceling':
@@ -122,6 +124,11 @@ export class Dispatch {
     for (const notice of coordinator.notices()) this.#tell(notice)
   }
 
+  #book(live: LiveJob | undefined, record: UsageRecord): void {
+    this.#parts.bookings.add(record, live?.isUnbooked === true ? live.log.order : null)
+    if (live !== undefined) live.isUnbooked = false
+  }
+
   #tell(notice: Notice): void {
     if (notice.type === 'cooling') {
       this.#parts.emit({ ...notice, type: 'deployment-cooled' })
@@ -139,12 +146,12 @@ export class Dispatch {
 
   // ------------------------------------------------------------ leases
 
-  #noteLease(live: LiveJob, { attempt, queuedMs, ttftMs }: Leased): void {
+  #noteLease(live: LiveJob, { attempt, queuedMs, ttftMs, claim: { deployment } }: Leased): void {
     live.log.attempt = attempt
     live.leasing = attempt
     const { logs } = this.#parts
     if (live.isBrief && !live.isStored) logs.hold(live.log, this.#seenMono)
-    logs.noteLease(live.log, queuedMs, ttftMs)
+    logs.noteLease(live.log, { queuedMs, ttftMs, deployment })
   }
 
   /** After the commit. What is no longer leased by then was lost, or its submit could not be stored. */

@@ -2,6 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
+import type { Decision } from '../../core/ports/coordinator.ts'
 import type { Begun, Submitted } from '../../core/ports/submissions.ts'
 import { Table } from '../../core/table.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
@@ -17,6 +18,8 @@ import type { Parts } from './parts.ts'
 const STARTING_MS = 1_000
 /** Where a job stands that is not in line. */
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
+
+type Accepted = Extract<Decision, { kind: 'accepted' }>
 
 /** `live`: the job, unless it has ended. */
 type Told = (result: Begun, live: LiveJob | null) => void
@@ -78,7 +81,7 @@ export class Intake {
             this.#parts.logs.keep(live.log)
           }
           if (result.kind === 'refused') results[i] = result
-          else results[i] = live === null ? { ...result, place: NOWHERE } : { kind: result.kind, ...this.#shown(live) }
+          else results[i] = live === null ? { ...result, place: NOWHERE } : { ...result, ...this.#shown(live) }
           if (--left === 0) told()
         })
     })
@@ -133,7 +136,8 @@ export class Intake {
     const id = this.#ids.job(order)
     const decision = coordinator.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
     // Stored first: what is leased of it shares its commit
-    if (decision.kind === 'accepted') this.#accept(id, order, draft, now, told, isBrief && hasOnlyItsEnd(draft))
+    if (decision.kind === 'accepted')
+      this.#accept(id, order, draft, now, decision, told, isBrief && hasOnlyItsEnd(draft))
     this.#dispatch.act()
     if (decision.kind === 'accepted') return
     if (decision.kind === 'refused') return refuse(decision.error)
@@ -179,14 +183,22 @@ export class Intake {
     }
   }
 
-  #accept(id: JobId, order: number, draft: JobDraft, now: number, told: Told, isBrief: boolean): void {
+  #accept(
+    id: JobId,
+    order: number,
+    draft: JobDraft,
+    now: number,
+    { reservation, standing }: Accepted,
+    told: Told,
+    isBrief: boolean,
+  ): void {
     const { store, jobs, logs, conversations, live: all, clock, age } = this.#parts
     const epoch = this.#epochOf(order)
     const { body } = draft
     const acceptedAtMs = clock.wallMs()
     const job: Job = { ...draft, body: NO_BODY, id, state: 'queued', epoch, attempts: 0, acceptedAtMs }
     const log = new LiveLog(id, order, epoch)
-    const live = new LiveJob(job, log, body, age.of(now), isBrief)
+    const live = new LiveJob(job, log, body, age.of(now), isBrief, reservation)
     all.add(live)
     logs.live.set(id, log)
     const key = draft.options.idempotencyKey === undefined ? null : `${draft.tenant}\n${draft.options.idempotencyKey}`
@@ -208,7 +220,8 @@ export class Intake {
           all.committed(live)
           this.#announce(live)
         }
-        told(error === null ? { kind: 'accepted', job } : { kind: 'refused', error }, live)
+        if (error !== null) told({ kind: 'refused', error }, live)
+        else told(standing.length === 0 ? { kind: 'accepted', job } : { kind: 'accepted', job, standing }, live)
         live.accepted.tell(error)
       },
     })

@@ -36,6 +36,10 @@ import { markDraining, moveSegments, recentlyDone, restoreJobs } from './recover
 import { ConversationLimits } from './retention/conversations.ts'
 import { Retention, type RetentionOptions, usedBytes } from './retention/retention.ts'
 import { EmbeddedTickets } from './tickets.ts'
+import { Bookings } from './usage/booking.ts'
+import { UsageRows } from './usage/ledger.ts'
+import { LevelRows } from './usage/levels.ts'
+import { UsageRetention } from './usage/retention.ts'
 
 export interface EmbeddedOptions {
   /** The data folder; made when absent. Not looked at with `memory`. */
@@ -93,8 +97,10 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const pauses = new Pauses(store)
     for (const selector of pauses.list())
       for (const each of laneNames(selector)) coordinator.pause(each, clock.monoMs())
-    const interrupted = moveSegments(db, epochs, age, (n) => store.warn('commits_missing', damagedSegment(n)))
+    moveSegments(db, epochs, age, (n) => store.warn('commits_missing', damagedSegment(n)))
     const live = new LiveJobs(coordinator)
+    const usage = new UsageRows(db, clock)
+    const levels = new LevelRows(db, age, clock)
     const positions = positionsIn(db)
     const parts: Parts = {
       store,
@@ -108,6 +114,8 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       jobs: new Jobs(db, positions),
       live,
       coordinator,
+      levels,
+      bookings: new Bookings({ store, coordinator, clock, age, levels, usage }),
       conversations: new ConversationStore(store, live, clock, age, positions, (id) => queue.eraseAnyway(id)),
       clock,
       age,
@@ -116,7 +124,8 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     }
     const { conversations: limits } = options.retention
     const sweeps = new ConversationLimits(store, parts.conversations, parts.live, clock, age, limits)
-    const retention = new Retention(store, parts.logs, parts.jobs, sweeps, clock, age, options.retention)
+    const usageSweeps = new UsageRetention(store, usage, levels, clock, age, options.retention)
+    const retention = new Retention(store, parts.logs, parts.jobs, sweeps, usageSweeps, clock, age, options.retention)
     const dispatch = new Dispatch(parts)
     const intake = new Intake(parts, ids, orders, dispatch, epochOf, recentlyDone(db, age, options.joinAfterEndMs))
     const queue = new EmbeddedQueue(parts, intake, dispatch, pauses)
@@ -135,7 +144,6 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     return {
       presence,
       tickets: new EmbeddedTickets(clock),
-      ledger: NO_LEDGER,
       backup() {
         if (files === null)
           throw new SluiceError('invalid_request', {
@@ -143,7 +151,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
           })
         return snapshots.take({ path: files.path, age: age.now() })
       },
-      ...engineOf(parts, queue, intake, keys, retention, dispatch, () => {
+      ...engineOf(parts, queue, intake, keys, usage, retention, dispatch, () => {
         closed = true
         dispatch.stop()
         queue.stop()
@@ -155,7 +163,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       }),
       async restore() {
         const expectReader = (job: Job): void => presence.expect(job)
-        await restoreJobs(parts, age, epochOf, interrupted, () => closed, expectReader).catch((error: unknown) => {
+        await restoreJobs(parts, age, epochOf, () => closed, expectReader).catch((error: unknown) => {
           throw explained(options.dir, error)
         })
         if (closed) return
@@ -191,10 +199,11 @@ function engineOf(
   queue: EmbeddedQueue,
   { erasing }: Intake,
   keys: KeyStore,
+  usage: UsageRows,
   retention: Retention,
   dispatch: Dispatch,
   close: () => Promise<void>,
-): Omit<Engine, 'restore' | 'presence' | 'tickets' | 'ledger' | 'backup'> {
+): Omit<Engine, 'restore' | 'presence' | 'tickets' | 'backup'> {
   const { store, logs, live, conversations, coordinator } = parts
   let closed: Promise<void> | null = null
 
@@ -212,6 +221,7 @@ function engineOf(
       await retention.removeTenant(tenant)
     } while (running().length > 0)
     await conversations.removeTenant(tenant)
+    await retention.removeUsage(tenant)
     await logs.renewed()
     await store.synced()
   }
@@ -224,6 +234,7 @@ function engineOf(
     log: logs,
     conversations,
     keys,
+    ledger: usage,
     sharedSecret: null,
     wallMs: () => parts.clock.wallMs(),
     eraseTenant: (tenant) => store.ifUp(() => eraseTenant(tenant)),
@@ -246,10 +257,4 @@ function engineOf(
     draining: () => store.write({ apply: () => markDraining(store.db), keep: false, done: () => {} }),
     close: () => (closed ??= close()),
   }
-}
-
-/** Until this engine keeps what was used. */
-const NO_LEDGER: Engine['ledger'] = {
-  sums: () => Promise.reject(new SluiceError('storage_unavailable')),
-  records: () => Promise.reject(new SluiceError('storage_unavailable')),
 }

@@ -10,6 +10,8 @@ import type { Jobs } from './jobs/jobs.ts'
 import type { LiveJobs } from './jobs/live-job.ts'
 import type { LiveLog } from './log/live-log.ts'
 import type { Logs } from './log/log.ts'
+import type { Bookings } from './usage/booking.ts'
+import type { LevelRows } from './usage/levels.ts'
 
 export interface Parts {
   readonly store: Store
@@ -18,6 +20,8 @@ export interface Parts {
   readonly live: LiveJobs
   readonly coordinator: Coordinator
   readonly conversations: ConversationStore
+  readonly levels: LevelRows
+  readonly bookings: Bookings
   readonly clock: Clock
   readonly age: Age
   readonly emit: Emit

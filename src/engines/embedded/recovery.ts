@@ -5,7 +5,11 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Job, JobId } from '../../core/job.ts'
+import type { Amounts } from '../../core/limits.ts'
 import type { Died, FailedAt } from '../../core/ports/coordinator.ts'
+import { type Bytes, kindOf } from '../../core/record.ts'
+import { attemptOf, outputTokensIn } from '../../core/seen.ts'
+import { decode, Extract } from '../shared/codec.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
 import type { Age } from './disk/age.ts'
 import { COLUMNS, type JobRow, NO_BODY, toJobOrSkip } from './jobs/jobs.ts'
@@ -13,7 +17,8 @@ import { LiveJob } from './jobs/live-job.ts'
 import type { Epochs } from './log/epochs.ts'
 import { leftInSegments, textOf } from './log/leftover.ts'
 import { LiveLog } from './log/live-log.ts'
-import { partsWriter, timesOf } from './log/segments.ts'
+import type { Logs } from './log/log.ts'
+import { begunOf, partsWriter } from './log/segments.ts'
 import type { Parts } from './parts.ts'
 
 /** As many of the last jobs are looked at for J4: a start must not read all of a day. */
@@ -27,41 +32,38 @@ export const markDraining = (db: DatabaseSync): void =>
 
 // ---------------------------------------------------------------- before the ports open
 
-/**
- * Orders of the jobs whose attempts were running when the process died of itself; none after a stop that was cut short.
- */
-export type Interrupted = ReadonlySet<number>
+/** An attempt that died with its process: kept until it is booked, as this process may die before. */
+interface Unbooked {
+  readonly attempt: number
+  readonly deployment: string | null
+  /** A stop was under way: that is nobody's crash. */
+  readonly wasDraining: boolean
+}
 
 /** Costs what is in segments, not what is stored. Throws what SQLite throws. */
-export function moveSegments(
-  db: DatabaseSync,
-  epochs: Epochs,
-  age: Age,
-  damaged: (segment: number) => void,
-): Interrupted {
+export function moveSegments(db: DatabaseSync, epochs: Epochs, age: Age, damaged: (segment: number) => void): void {
   db.exec('BEGIN IMMEDIATE')
   epochs.begin(db)
-  const drained = Number(db.prepare("DELETE FROM meta WHERE key = 'draining'").run().changes) > 0
+  const wasDraining = Number(db.prepare("DELETE FROM meta WHERE key = 'draining'").run().changes) > 0
   const { found, last: lastSegment } = leftInSegments(db, damaged)
   const write = partsWriter(db)
   const note = db.prepare(
     'UPDATE unfinished SET attempts = ?, not_before_age = 0, ttft = coalesce(?, ttft),' +
-      ' ran = max(ran, ? - (SELECT accepted_age FROM jobs j WHERE j.ord = unfinished.ord)) WHERE ord = ?',
+      ' ran = max(ran, ? - (SELECT accepted_age FROM jobs j WHERE j.ord = unfinished.ord)), unbooked = ? WHERE ord = ?',
   )
-  const interrupted = new Set<number>()
   for (const [order, log] of found) {
     const { records } = log
     const data = textOf(log)
     if (records > 0) write(null, { order, segment: lastSegment + 1, records, epoch: epochs.before(order), data })
     if (log.lease <= log.tried) continue
-    const times = timesOf(log.times)
+    const begun = begunOf(log.begun)
+    const unbooked: Unbooked = { attempt: log.lease, deployment: begun?.deployment ?? null, wasDraining }
     // When it stopped is not known: all the time until now counts as the attempt's
-    note.run(log.lease, times?.ttftMs ?? null, times === null ? 0 : age.now() - times.queuedMs, order)
-    if (!drained) interrupted.add(order)
+    const ranMs = begun === null ? 0 : age.now() - begun.queuedMs
+    note.run(log.lease, begun?.ttftMs ?? null, ranMs, JSON.stringify(unbooked), order)
   }
   if (lastSegment > 0) db.exec('DELETE FROM segments')
   db.exec('COMMIT')
-  return interrupted
 }
 
 // ---------------------------------------------------------------- after it
@@ -84,11 +86,13 @@ type UnfinishedRow = JobRow & {
   readonly ttft: number | null
   readonly ran: number
   readonly failedAt: string | null
+  readonly reservation: string | null
+  readonly unbooked: string | null
 }
 
 const UNFINISHED = `SELECT u.ord AS ord, length(j.body) AS bodyBytes, j.accepted_age AS acceptedAge, ${COLUMNS},
     u.attempts AS tried, u.fails AS fails, u.deaths AS deaths, u.crashes AS crashes, u.not_before_age AS notBeforeAge,
-    u.ttft AS ttft, u.ran AS ran, u.failed_at AS failedAt
+    u.ttft AS ttft, u.ran AS ran, u.failed_at AS failedAt, u.reservation AS reservation, u.unbooked AS unbooked
   FROM unfinished u JOIN jobs j ON j.ord = u.ord LEFT JOIN results r ON r.ord = u.ord
   WHERE u.ord > ? ORDER BY u.ord LIMIT ${ROWS_AT_ONCE}`
 
@@ -97,11 +101,12 @@ export async function restoreJobs(
   parts: Parts,
   age: Age,
   epochOf: (order: number) => number,
-  interrupted: Interrupted,
   isStopped: () => boolean,
   each: (job: Job) => void,
 ): Promise<void> {
   const { store, coordinator, clock, live: all, logs } = parts
+  await parts.levels.restore(coordinator, (detail) => store.warn('row_damaged', detail))
+  if (isStopped()) return
   const next = store.db.prepare(UNFINISHED)
   const storedParts = store.db.prepare('SELECT n, records, epoch FROM parts WHERE ord = ? ORDER BY n')
   const died: Died[] = []
@@ -133,10 +138,21 @@ export async function restoreJobs(
       // Its worker died with the last process
       coordinator.restore(
         { ...what, notBeforeMono },
-        { tally, failedAt: placesOf(row.failedAt), reservation: null, held: null },
+        {
+          tally,
+          failedAt: placesOf(row.failedAt),
+          // What it held from then on was held for its attempt, and is booked with that
+          reservation: attempts === 0 ? parsed<Amounts>(row.reservation) : null,
+          held: null,
+        },
         now,
       )
-      if (interrupted.has(ord)) died.push({ id, deployment: null, outputTokens: 0 })
+      const unbooked = parsed<Unbooked>(row.unbooked)
+      if (unbooked !== null) {
+        live.isUnbooked = true
+        const { deployment, wasDraining } = unbooked
+        died.push({ id, deployment, outputTokens: streamedBy(unbooked.attempt, log, logs), wasDraining })
+      }
       if (canceled.has(ord)) {
         live.canceling = Promise.resolve()
         toCancel.push(id)
@@ -150,6 +166,33 @@ export async function restoreJobs(
   }
   coordinator.died(died, clock.monoMs())
   for (const id of toCancel) coordinator.cancel(id, clock.monoMs())
+}
+
+/** Null where it is damaged, too. */
+export function parsed<T extends object>(stored: string | null): T | null {
+  try {
+    const value: unknown = stored === null ? null : JSON.parse(stored)
+    return typeof value === 'object' ? (value as T | null) : null
+  } catch {
+    return null
+  }
+}
+
+/** Output tokens that this attempt, the last one, left in its log: from the end of the log to where it began. */
+function streamedBy(attempt: number, { parts }: LiveLog, { segments }: Logs): number {
+  let tail: readonly Bytes[] = []
+  for (const { n } of parts.toReversed()) {
+    try {
+      const into = new Extract(0, Infinity, Infinity)
+      decode(segments.part(n), [], into)
+      const begins = into.records.findLastIndex((record) => kindOf(record) === 'attempt')
+      tail = begins < 0 ? [...into.records, ...tail] : [...into.records.slice(begins), ...tail]
+      if (begins >= 0) return attemptOf(tail[0])?.n === attempt ? outputTokensIn(tail) : 0
+    } catch {
+      return 0 // damaged, which its next attempt finds
+    }
+  }
+  return 0
 }
 
 /** Damaged or unknown: it is tried anywhere. */

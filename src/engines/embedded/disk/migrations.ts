@@ -31,6 +31,7 @@ CREATE TABLE usage (
   model TEXT NOT NULL,
   facts TEXT NOT NULL); -- JSON: what else there is of a UsageRecord
 CREATE INDEX usage_tenant ON usage (tenant);
+CREATE INDEX usage_day ON usage (day);
 CREATE TABLE usage_sums (
   day TEXT NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL,
   user TEXT NOT NULL, -- empty: none
@@ -46,7 +47,7 @@ CREATE TABLE tenants (id TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID;
 /** 6: what is used of limits, and what it cost. */
 function toSchema6(db: DatabaseSync): void {
   db.exec(`ALTER TABLE unfinished ADD COLUMN reservation TEXT;
-    ALTER TABLE unfinished ADD COLUMN unbooked INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE unfinished ADD COLUMN unbooked TEXT;
     ${LIMITS_AND_USAGE}`)
 }
 

@@ -61,7 +61,7 @@ CREATE TABLE unfinished (
   failed_at TEXT, -- JSON: FailedAt; null: nowhere
   ran INTEGER NOT NULL DEFAULT 0,
   reservation TEXT, -- JSON: Amounts; what it holds until its first lease; null: nothing
-  unbooked INTEGER NOT NULL DEFAULT 0); -- attempt that ended with its process, and has no usage record yet
+  unbooked TEXT); -- JSON: an attempt that died with its process, and has no usage record yet; null: none
 
 -- Token records of live jobs, one row a commit for all of them; gone when no live job needs them.
 CREATE TABLE segments (n INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER);

@@ -2,6 +2,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Job, JobDraft, JobId, JobState, TenantId } from '../../../core/job.ts'
+import type { Amounts } from '../../../core/limits.ts'
 import type { FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { End } from '../../../core/record.ts'
 import { checksumOf, damagedJob, expectIntact, parseIntact } from '../disk/checksum.ts'
@@ -103,6 +104,8 @@ interface Accepted {
   readonly log: Pick<LiveLog, 'order'>
   readonly body: Uint8Array
   readonly acceptedAge: number
+  /** What it holds while it waits for its first lease; null: nothing. */
+  readonly reservation: Amounts | null
 }
 
 export class Jobs {
@@ -130,7 +133,7 @@ export class Jobs {
       `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log, checksum)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0)')
+    this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0, 0, 0, NULL, NULL, 0, ?, NULL)')
     this.#updateUnfinished = db.prepare(
       'UPDATE unfinished SET attempts = ?, fails = ?, deaths = ?, crashes = ?, not_before_age = ?, ttft = ?,' +
         ' failed_at = ?, ran = ? WHERE ord = ?',
@@ -150,7 +153,7 @@ export class Jobs {
   }
 
   /** `hasEnded`: its result follows in the same transaction. */
-  insert({ job, log, body, acceptedAge }: Accepted, hasEnded: boolean): void {
+  insert({ job, log, body, acceptedAge, reservation }: Accepted, hasEnded: boolean): void {
     const { id, tenant, model, options } = job
     this.#insert.run(
       log.order,
@@ -165,7 +168,7 @@ export class Jobs {
       body,
       checksumOf(body, body.length),
     )
-    if (!hasEnded) this.#insertUnfinished.run(log.order)
+    if (!hasEnded) this.#insertUnfinished.run(log.order, reservation === null ? null : JSON.stringify(reservation))
   }
 
   /** `end`: JSON. Returns how many bytes it wrote, about. */

@@ -1,6 +1,7 @@
 /** A job that has not ended, or whose end is not told yet. */
 import type { SluiceError } from '../../../core/errors.ts'
 import { isTerminal, type Job, type JobId, type JobState, type Place, type TenantId } from '../../../core/job.ts'
+import type { Amounts } from '../../../core/limits.ts'
 import { Once } from '../../../core/once.ts'
 import type { Coordinator } from '../../../core/ports/coordinator.ts'
 import { Table } from '../../../core/table.ts'
@@ -26,10 +27,14 @@ export class LiveJob {
    * is stored with that.
    */
   readonly isBrief: boolean
+  /** What it holds while it waits for its first lease, as its acceptance told. */
+  readonly reservation: Amounts | null
   /** Accepted (null), or what refused it. */
   readonly accepted = new Once<SluiceError | null>()
   /** Its row is there, or comes with the next commit. */
   isStored = false
+  /** An attempt of it died with the last process, and is not booked yet. */
+  isUnbooked = false
   isEnding = false
   /** Its end is told (null), or can't be stored. */
   readonly ended = new Once<SluiceError | null>()
@@ -42,8 +47,16 @@ export class LiveJob {
   leasedBody: Uint8Array | null = null
   answer: string | null = null
 
-  constructor(job: Job, log: LiveLog, body: Uint8Array, acceptedAge: number, isBrief = false) {
+  constructor(
+    job: Job,
+    log: LiveLog,
+    body: Uint8Array,
+    acceptedAge: number,
+    isBrief = false,
+    reservation: Amounts | null = null,
+  ) {
     this.job = job
+    this.reservation = reservation
     this.acceptedAge = acceptedAge
     this.isBrief = isBrief
     this.log = log

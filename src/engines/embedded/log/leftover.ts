@@ -8,7 +8,8 @@ export interface Leftover {
   readonly tried: number
   /** The last lease that a segment notes; 0 = none. */
   lease: number
-  times: Bytes
+  /** What is known of it. */
+  begun: Bytes
   /** Segments before this are in parts already. */
   readonly held: number
   readonly pieces: Bytes[]
@@ -35,7 +36,7 @@ export function leftInSegments(
       ended.add(order)
       return null
     }
-    const log: Leftover = { tried: row.tried, held: row.held ?? 0, lease: 0, times: '', pieces: [], records: 0 }
+    const log: Leftover = { tried: row.tried, held: row.held ?? 0, lease: 0, begun: '', pieces: [], records: 0 }
     found.set(order, log)
     return log
   }
@@ -47,7 +48,7 @@ export function leftInSegments(
       if (log === null) continue
       if (lease > 0) {
         log.lease = lease
-        if (records === 0) log.times = data
+        if (records === 0) log.begun = data
       }
       if (records === 0 || n < log.held) continue
       log.pieces.push(data)

@@ -28,10 +28,11 @@ export class LiveLog {
   readonly epoch: number
   /** The attempt that may write; 0 = none. */
   attempt = 0
-  /** An attempt to be noted, with its times, in the next commit; 0 = none. */
+  /** An attempt to be noted, with its times and deployment, in the next commit; 0 = none. */
   lease = 0
   queuedMs = 0
   ttftMs: number | null = null
+  deployment: string | null = null
   /** Last seq taken, and last that may be read. */
   taken = 0
   head = 0

@@ -16,7 +16,7 @@ import type { Positions } from '../disk/positions.ts'
 import type { LogShare, Store } from '../disk/store.ts'
 import type { Epochs } from './epochs.ts'
 import { type LiveLog, NO_NEWS } from './live-log.ts'
-import { entry, latin1, leaseEntry, Segments } from './segments.ts'
+import { type Begun, entry, latin1, leaseEntry, Segments } from './segments.ts'
 
 /** Encoded bytes of one log, and of all, above which they are read back from disk. */
 const MAX_LOG_BYTES = 256 << 10
@@ -149,11 +149,12 @@ export class Logs implements TokenLog, LogShare {
     this.touch(log)
   }
 
-  /** An attempt begins: noted, so that a restart knows it, and its times. */
-  noteLease(log: LiveLog, queuedMs: number, ttftMs: number | null): void {
+  /** An attempt begins: noted, so that a restart knows of it. */
+  noteLease(log: LiveLog, { queuedMs, ttftMs, deployment }: Begun): void {
     log.lease = log.attempt
     log.queuedMs = queuedMs
     log.ttftMs = ttftMs
+    log.deployment = deployment
     this.touch(log)
   }
 
@@ -445,7 +446,8 @@ class Writer implements LogWriter {
 
   noteFirstText(ttftMs: number): void {
     const log = this.#log
-    if (log.attempt === this.#attempt && !log.ending) this.#logs.noteLease(log, log.queuedMs, ttftMs)
+    if (log.attempt === this.#attempt && !log.ending)
+      this.#logs.noteLease(log, { queuedMs: log.queuedMs, ttftMs, deployment: log.deployment })
   }
 
   get pendingBytes(): number {

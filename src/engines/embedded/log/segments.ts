@@ -4,11 +4,12 @@
  *
  * A segment is a sequence of entries: order number of the job (7 bytes, high first), varint of the attempt that this
  * entry notes (0 = none), varint of the number of records, varint of the length, encoded records (codec.ts). An entry
- * that notes an attempt has no records but the attempt's times: varint of the time in line, and, once it is known,
- * varint of the time to the first text. Earlier versions wrote no times, and records with the attempt.
+ * that notes an attempt has no records but what is known of the attempt: varint of the time in line, varint of the time
+ * to the first text plus one (0 = there was none yet), its deployment. Earlier versions wrote no deployment and the time
+ * to the first text as it is, which reads a millisecond short; before that no times, and records with the attempt.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Bytes } from '../../../core/record.ts'
+import { type Bytes, toBytes, toText } from '../../../core/record.ts'
 import { Chain } from '../../../core/table.ts'
 import { varint } from '../../shared/codec.ts'
 import { checksumOf, expectIntact, isIntact } from '../disk/checksum.ts'
@@ -46,22 +47,27 @@ export function entry(order: number, lease: number, records: number, data: Bytes
   return tag + varint(lease) + varint(records) + varint(data.length) + data
 }
 
-/** The times of an attempt that are not known before it ends, should it never end. */
-export interface Times {
+/** What is to be known of an attempt that never ends. */
+export interface Begun {
   readonly queuedMs: number
   readonly ttftMs: number | null
+  /** Null: an earlier version wrote it. */
+  readonly deployment: string | null
 }
 
-export function leaseEntry(order: number, attempt: number, { queuedMs, ttftMs }: Times): Bytes {
-  const times = varint(Math.round(queuedMs)) + (ttftMs === null ? '' : varint(Math.round(ttftMs)))
-  return entry(order, attempt, 0, times)
+export function leaseEntry(order: number, attempt: number, { queuedMs, ttftMs, deployment }: Begun): Bytes {
+  const times = varint(Math.round(queuedMs)) + varint(ttftMs === null ? 0 : Math.round(ttftMs) + 1)
+  return entry(order, attempt, 0, times + toBytes(deployment ?? ''))
 }
 
 /** Null: an earlier version wrote the entry. */
-export function timesOf(data: Bytes): Times | null {
+export function begunOf(data: Bytes): Begun | null {
   if (data === '') return null
   const cursor = new Cursor(data)
-  return { queuedMs: cursor.number(), ttftMs: cursor.done ? null : cursor.number() }
+  const queuedMs = cursor.number()
+  const ttft = cursor.done ? 0 : cursor.number()
+  const deployment = toText(cursor.rest())
+  return { queuedMs, ttftMs: ttft === 0 ? null : ttft - 1, deployment: deployment === '' ? null : deployment }
 }
 
 class Cursor {
@@ -84,6 +90,10 @@ class Cursor {
       n += (c & 127) * scale
       if (c < 128) return n
     }
+  }
+
+  rest(): Bytes {
+    return this.take(this.#bytes.length - this.#at)
   }
 
   take(length: number): Bytes {

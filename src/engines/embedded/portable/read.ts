@@ -29,7 +29,7 @@ import { expectIntact, parseIntact } from '../disk/checksum.ts'
 import { COLUMNS, type JobRow, toJob } from '../jobs/jobs.ts'
 import type { Epochs } from '../log/epochs.ts'
 import { type Leftover, leftInSegments, textOf } from '../log/leftover.ts'
-import { timesOf } from '../log/segments.ts'
+import { begunOf } from '../log/segments.ts'
 import { placesOf } from '../recovery.ts'
 
 export interface Reading {
@@ -220,8 +220,8 @@ function* waitingOf({ db, epochs, age, damaged }: Reading): Generator<Item<Waiti
 }
 
 /** When it stopped is not known: all the time until now counts as the attempt's. */
-function openAttempt({ lease, times }: Leftover, sinceAcceptedMs: number) {
-  const known = timesOf(times)
+function openAttempt({ lease, begun }: Leftover, sinceAcceptedMs: number) {
+  const known = begunOf(begun)
   return {
     attempt: lease,
     ranMs: known === null ? 0 : Math.max(0, sinceAcceptedMs - known.queuedMs),

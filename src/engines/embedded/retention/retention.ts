@@ -13,6 +13,7 @@ import type { Store } from '../disk/store.ts'
 import type { Jobs } from '../jobs/jobs.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Logs } from '../log/log.ts'
+import type { UsageRetention } from '../usage/retention.ts'
 import type { ConversationLimits } from './conversations.ts'
 import { ENDED_SIZE, EndedBytes } from './ended-bytes.ts'
 
@@ -47,6 +48,7 @@ export class Retention {
   readonly #ofTenant: StatementSync
   readonly #ended: EndedBytes
   readonly #limits: ConversationLimits
+  readonly #usage: UsageRetention
   readonly #cancels: Array<() => void> = []
   #leavingTimer = false
   #sweeping = false
@@ -58,6 +60,7 @@ export class Retention {
     logs: Logs,
     jobs: Jobs,
     limits: ConversationLimits,
+    usage: UsageRetention,
     clock: Clock,
     age: Age,
     options: RetentionOptions,
@@ -69,6 +72,7 @@ export class Retention {
     this.#age = age
     this.#options = options
     this.#limits = limits
+    this.#usage = usage
     const { db } = store
     this.#ended = new EndedBytes(db, clock)
     const rows = `SELECT j.ord AS ord, j.id AS id, ${ENDED_SIZE} AS bytes, r.ended_age AS endedAge
@@ -132,6 +136,7 @@ export class Retention {
       }
       if (usedBytes(this.#store.db) > this.#options.bytes) await this.#sweepBytes()
       await this.#limits.sweep(() => this.#closed)
+      await this.#usage.sweep(() => this.#closed)
     } catch {
       // The store is down, which its health shows; the next sweep continues
     } finally {
@@ -188,6 +193,11 @@ export class Retention {
 
   #mayGo({ id, endedAge }: OldRow, until: number): boolean {
     return endedAge !== null && endedAge <= until && !this.#logs.live.has(id) && !this.#logs.leaving.has(id)
+  }
+
+  /** Removes what its jobs used, too; they must have ended. */
+  removeUsage(tenant: TenantId): Promise<void> {
+    return this.#usage.removeTenant(tenant)
   }
 
   /** Removes all jobs of a tenant that have ended. */

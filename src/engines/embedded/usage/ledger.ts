@@ -1,0 +1,326 @@
+/**
+ * Usage as rows: a record for each attempt, and sums by day, tenant, key, user and model, in one upsert a group and
+ * commit. Reads go a few hundred rows at a time and let the event loop turn in between.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Clock } from '../../../core/clock.ts'
+import { SluiceError } from '../../../core/errors.ts'
+import type { TenantId } from '../../../core/job.ts'
+import type { Ledger, LedgerPage, StoredUsage, UsageFilter, UsageSum } from '../../../core/ports/ledger.ts'
+import type { UsageRecord } from '../../../core/usage-record.ts'
+import { dayOf } from '../../shared/calendar.ts'
+
+/** Rows that are read in one turn of the event loop: a millisecond or two. */
+const ROWS_A_STEP = 500
+/** Rows that one page looks at: with a filter that fits few, it ends before it is full. */
+const ROWS_A_PAGE = 20_000
+/** Greatest sum that is told: more is no exact number. */
+const MOST = Number.MAX_SAFE_INTEGER
+/** Before and after all days. */
+const FIRST_DAY = ''
+const LAST_DAY = '~'
+
+type Value = string | number | null
+
+interface RecordRow {
+  readonly n: number
+  readonly day: string
+  readonly at: number
+  readonly tenant: string
+  readonly key: string
+  readonly user: string | null
+  readonly model: string
+  readonly facts: string
+}
+
+type SumKey = readonly [day: string, tenant: string, key: string, user: string, model: string]
+type SumRow = Omit<UsageSum, 'keyId'> & { readonly key: string; readonly user: string }
+
+const SUM_COLUMNS =
+  'day, tenant, key, user, model, attempts, estimated, unpriced, prompt AS promptTokens, cached AS cachedTokens, ' +
+  `completion AS completionTokens, reasoning AS reasoningTokens, min(nano_dollars, ${MOST}) AS nanoDollars`
+const RECORD_COLUMNS = 'n, day, at, tenant, key, user, model, facts'
+
+export class UsageRows implements Ledger {
+  readonly #db: DatabaseSync
+  readonly #clock: Clock
+  readonly #insert: StatementSync
+  readonly #add: StatementSync
+  readonly #note: StatementSync
+  /** Number of the last record that is committed. */
+  #last: number
+  /** Of the last record. */
+  #day = ''
+  #dayNumber = -1
+
+  constructor(db: DatabaseSync, clock: Clock) {
+    this.#db = db
+    this.#clock = clock
+    this.#insert = db.prepare('INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#add = db.prepare(`INSERT INTO usage_sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts, estimated = estimated + excluded.estimated,
+      unpriced = unpriced + excluded.unpriced, prompt = prompt + excluded.prompt, cached = cached + excluded.cached,
+      completion = completion + excluded.completion, reasoning = reasoning + excluded.reasoning,
+      nano_dollars = nano_dollars + excluded.nano_dollars`)
+    this.#note = db.prepare("INSERT OR REPLACE INTO meta VALUES ('usage', ?)")
+    // A number is not given again when the last records are erased: who exports goes on after it
+    const { last } = db
+      .prepare(
+        "SELECT max(ifnull((SELECT max(n) FROM usage), 0), ifnull((SELECT value FROM meta WHERE key = 'usage'), 0) + 0) AS last",
+      )
+      .get() as { last: number }
+    this.#last = last
+  }
+
+  // ------------------------------------------------------------ inside the transaction of an attempt's end
+
+  /** May run again, should the transaction fail; `committed` follows where it did not. */
+  insert(records: readonly StoredUsage[], age: number): void {
+    let n = this.#last
+    const sums = new Map<string, number[]>()
+    const keys: SumKey[] = []
+    for (const { atMs, tenant, keyId, user, model, ...facts } of records) {
+      const day = this.#dayOf(atMs)
+      this.#insert.run(++n, day, atMs, age, tenant, keyId, user, model, JSON.stringify(facts))
+      const { usage, nanoDollars } = facts
+      const amounts = [
+        1,
+        usage.estimated ? 1 : 0,
+        nanoDollars === null ? 1 : 0,
+        usage.promptTokens,
+        usage.cachedTokens ?? 0,
+        usage.completionTokens,
+        usage.reasoningTokens ?? 0,
+        nanoDollars ?? 0,
+      ]
+      // Users and models are clients' own words
+      const group = records.length === 1 ? '' : `${day} ${tenant} ${keyId} ${model.length} ${model} ${user ?? ''}`
+      const sum = sums.get(group)
+      if (sum !== undefined) for (let i = 0; i < sum.length; i++) sum[i] += amounts[i]
+      else {
+        sums.set(group, amounts)
+        keys.push([day, tenant, keyId, user ?? '', model])
+      }
+    }
+    let i = 0
+    for (const amounts of sums.values()) this.#add.run(...keys[i++], ...amounts)
+  }
+
+  committed(records: number): void {
+    this.#last += records
+  }
+
+  #dayOf(atMs: number): string {
+    const number = Math.floor(atMs / 86_400_000)
+    if (number !== this.#dayNumber) {
+      this.#dayNumber = number
+      this.#day = dayOf(atMs)
+    }
+    return this.#day
+  }
+
+  // ------------------------------------------------------------ sums
+
+  async sums(filter: UsageFilter, after: string | null, most: number): Promise<LedgerPage<UsageSum>> {
+    const from = filter.fromDay ?? FIRST_DAY
+    const begun = after === null ? null : sumCursor(after)
+    let at: SumKey = begun !== null && begun[0] >= from ? begun : [from, '', '', '', '']
+    const items: UsageSum[] = []
+    for (let looked = 0; ; ) {
+      const rows = filter.tenant === undefined ? this.#sumsAfter(at, filter) : this.#sumsOf(filter.tenant, at, filter)
+      for (const row of rows) {
+        at = keyOf(row)
+        if (!fits(filter, row)) continue
+        items.push(sumOf(row))
+        if (items.length >= most) return { items, next: cursorOf(at) }
+      }
+      looked += rows.length
+      if (rows.length === 0) return { items, next: null }
+      if (looked >= ROWS_A_PAGE) return { items, next: cursorOf(at) }
+      await this.#turned()
+    }
+  }
+
+  #sumsAfter(at: SumKey, { toDay = LAST_DAY }: UsageFilter): readonly SumRow[] {
+    return this.#all<SumRow>(
+      `SELECT ${SUM_COLUMNS} FROM usage_sums WHERE (day, tenant, key, user, model) > (?, ?, ?, ?, ?) AND day <= ?
+        ORDER BY day, tenant, key, user, model LIMIT ${ROWS_A_STEP}`,
+      [...at, toDay],
+    )
+  }
+
+  /** From day to day: the rows of others are not looked at. */
+  #sumsOf(tenant: TenantId, at: SumKey, { toDay = LAST_DAY }: UsageFilter): readonly SumRow[] {
+    let [day] = at
+    let rest: readonly string[] = at[1] === tenant ? at.slice(2) : ['', '', '']
+    for (;;) {
+      const rows = this.#all<SumRow>(
+        `SELECT ${SUM_COLUMNS} FROM usage_sums WHERE day = ? AND tenant = ? AND (key, user, model) > (?, ?, ?)
+          ORDER BY key, user, model LIMIT ${ROWS_A_STEP}`,
+        [day, tenant, ...rest],
+      )
+      if (rows.length > 0) return rows
+      const [next] = this.#all<{ day: string | null }>(
+        'SELECT min(day) AS day FROM usage_sums WHERE day > ? AND day <= ?',
+        [day, toDay],
+      )
+      if (next.day === null) return []
+      day = next.day
+      rest = ['', '', '']
+    }
+  }
+
+  // ------------------------------------------------------------ records
+
+  async records(filter: UsageFilter, after: string | null, most: number): Promise<LedgerPage<StoredUsage>> {
+    const [first, last] = this.#rangeOf(filter)
+    let at = Math.max(after === null ? 0 : recordCursor(after), first - 1)
+    const { tenant } = filter
+    const items: StoredUsage[] = []
+    for (let looked = 0; ; ) {
+      const rows = this.#all<RecordRow>(
+        `SELECT ${RECORD_COLUMNS} FROM usage WHERE ${tenant === undefined ? '' : 'tenant = ? AND '}n > ? AND n <= ?
+          ORDER BY n LIMIT ${ROWS_A_STEP}`,
+        [...(tenant === undefined ? [] : [tenant]), at, last],
+      )
+      for (const row of rows) {
+        at = row.n
+        if (!fits(filter, row) || !isWithin(filter, row.day)) continue
+        items.push(recordOf(row))
+        if (items.length >= most) return { items, next: String(at) }
+      }
+      looked += rows.length
+      if (rows.length < ROWS_A_STEP) return { items, next: null }
+      if (looked >= ROWS_A_PAGE) return { items, next: String(at) }
+      await this.#turned()
+    }
+  }
+
+  /** Numbers of the first and the last record of these days: a clock that was set has left some in between. */
+  #rangeOf({ fromDay, toDay }: UsageFilter): readonly [number, number] {
+    if (fromDay === undefined && toDay === undefined) return [0, MOST]
+    let [first, last] = [MOST, 0]
+    for (let day = fromDay ?? FIRST_DAY, isFirst = true; ; isFirst = false) {
+      const [next] = this.#all<{ day: string | null }>(
+        `SELECT min(day) AS day FROM usage WHERE day ${isFirst ? '>=' : '>'} ? AND day <= ?`,
+        [day, toDay ?? LAST_DAY],
+      )
+      if (next.day === null) return [first, last]
+      day = next.day
+      const [range] = this.#all<{ least: number; most: number }>(
+        `SELECT (SELECT min(n) FROM usage WHERE day = ?1) AS least, (SELECT max(n) FROM usage WHERE day = ?1) AS most`,
+        [day],
+      )
+      first = Math.min(first, range.least)
+      last = Math.max(last, range.most)
+    }
+  }
+
+  // ------------------------------------------------------------ what goes
+
+  /** Numbers up to which records are older than `age`, or too many for so many bytes; at most some steps' worth. */
+  expired(age: number, bytes: number): number | null {
+    const rows = this.#all<{ n: number; age: number }>(`SELECT n, age FROM usage ORDER BY n LIMIT ${ROWS_A_STEP}`, [])
+    if (rows.length === 0) return null
+    const old = rows.findLast((row) => row.age <= age)?.n ?? 0
+    const excess = this.#last + 1 - rows[0].n - Math.floor(bytes / this.#rowBytes())
+    const many = excess <= 0 ? 0 : Math.min(rows[0].n + excess - 1, rows[rows.length - 1].n)
+    const until = Math.max(old, many)
+    return until === 0 ? null : until
+  }
+
+  /** By the newest ones. */
+  #rowBytes(): number {
+    const [{ bytes }] = this.#all<{ bytes: number | null }>(
+      `SELECT avg(octet_length(facts) + octet_length(tenant) * 2 + octet_length(key) + ifnull(octet_length(user), 0) +
+        octet_length(model)) AS bytes FROM (SELECT * FROM usage ORDER BY n DESC LIMIT 100)`,
+      [],
+    )
+    return ROW_BYTES + (bytes ?? 0)
+  }
+
+  /** In a transaction. */
+  removeUntil(n: number): void {
+    this.#note.run(String(this.#last))
+    this.#db.prepare('DELETE FROM usage WHERE n <= ?').run(n)
+  }
+
+  /** In a transaction: some of a tenant's; false: there was nothing left. */
+  removeSome(tenant: TenantId): boolean {
+    this.#note.run(String(this.#last))
+    const { changes } = this.#db
+      .prepare(`DELETE FROM usage WHERE n IN (SELECT n FROM usage WHERE tenant = ? ORDER BY n LIMIT ${ROWS_A_STEP})`)
+      .run(tenant)
+    if (Number(changes) > 0) return true
+    const days = this.#db.prepare('SELECT DISTINCT day FROM usage_sums').all() as Array<{ day: string }>
+    const remove = this.#db.prepare('DELETE FROM usage_sums WHERE day = ? AND tenant = ?')
+    for (const { day } of days) remove.run(day, tenant)
+    return false
+  }
+
+  // ------------------------------------------------------------
+
+  #all<T>(sql: string, values: readonly Value[]): readonly T[] {
+    return this.#statement(sql).all(...values) as unknown as T[]
+  }
+
+  readonly #statements = new Map<string, StatementSync>()
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql)
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql)
+      this.#statements.set(sql, statement)
+    }
+    return statement
+  }
+
+  #turned(): Promise<void> {
+    return new Promise((turned) => this.#clock.soon(turned))
+  }
+}
+
+/** Of a record, beside its texts: numbers, and its places in the indexes. */
+const ROW_BYTES = 80
+
+const isWithin = ({ fromDay = FIRST_DAY, toDay = LAST_DAY }: UsageFilter, day: string): boolean =>
+  day >= fromDay && day <= toDay
+
+const fits = (
+  { tenant, keyId, user, model }: UsageFilter,
+  row: { readonly tenant: string; readonly key: string; readonly user: string | null; readonly model: string },
+): boolean =>
+  (tenant === undefined || row.tenant === tenant) &&
+  (keyId === undefined || row.key === keyId) &&
+  (user === undefined || row.user === user) &&
+  (model === undefined || row.model === model)
+
+const keyOf = ({ day, tenant, key, user, model }: SumRow): SumKey => [day, tenant, key, user, model]
+
+const sumOf = ({ key, user, ...row }: SumRow): UsageSum => ({ ...row, keyId: key, user: user === '' ? null : user })
+
+export function recordOf({ at, tenant, key, user, model, facts }: Omit<RecordRow, 'n' | 'day'>): StoredUsage {
+  const rest = JSON.parse(facts) as Omit<UsageRecord, 'tenant' | 'keyId' | 'user' | 'model'>
+  return { ...rest, atMs: at, tenant, keyId: key, user, model }
+}
+
+const cursorOf = (key: SumKey): string => Buffer.from(JSON.stringify(key)).toString('base64url')
+
+function sumCursor(text: string): SumKey {
+  try {
+    const key: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'))
+    if (Array.isArray(key) && key.length === 5 && key.every((name) => typeof name === 'string'))
+      return key as unknown as SumKey
+  } catch {
+    // Below
+  }
+  throw invalid()
+}
+
+function recordCursor(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw invalid()
+  return Number(text)
+}
+
+const invalid = (): SluiceError =>
+  new SluiceError('cursor_invalid', { message: 'This is no cursor of a usage page: take `next` of the page before.' })

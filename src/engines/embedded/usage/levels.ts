@@ -1,0 +1,122 @@
+/** What is used of limits, as rows: read once at the start, then written as the coordinator tells of changes. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Clock } from '../../../core/clock.ts'
+import type { TenantId } from '../../../core/job.ts'
+import type { LevelKind, LevelState, LevelUse, Window } from '../../../core/limits.ts'
+import type { Coordinator } from '../../../core/ports/coordinator.ts'
+import { BudgetWindows, type OpenWindow } from '../../shared/calendar.ts'
+import type { Age } from '../disk/age.ts'
+
+/** Levels that are restored in one turn of the event loop. */
+const ROWS_AT_ONCE = 1_000
+
+interface Row {
+  readonly kind: LevelKind
+  readonly owner: string
+  readonly name: string
+  readonly age: number
+  readonly used: string
+}
+
+type Windows = Partial<Record<Window, OpenWindow>>
+type Used = Pick<LevelUse, 'rates' | 'spent'>
+
+export class LevelRows {
+  readonly #db: DatabaseSync
+  readonly #age: Age
+  readonly #clock: Clock
+  readonly #put: StatementSync
+  readonly #delete: StatementSync
+  readonly #noteWindows: StatementSync
+  #windows: BudgetWindows | null = null
+  /** Turns of the windows that are committed. */
+  #notedTurns = 0
+
+  constructor(db: DatabaseSync, age: Age, clock: Clock) {
+    this.#db = db
+    this.#age = age
+    this.#clock = clock
+    this.#put = db.prepare(`INSERT INTO levels VALUES (?, ?, ?, ?, ?)
+      ON CONFLICT DO UPDATE SET age = excluded.age, used = excluded.used`)
+    this.#delete = db.prepare('DELETE FROM levels WHERE kind = ? AND owner = ? AND name = ?')
+    this.#noteWindows = db.prepare("INSERT OR REPLACE INTO meta VALUES ('windows', ?)")
+  }
+
+  /** Gives the coordinator all that is stored. `damaged`: a row is left out. */
+  async restore(coordinator: Pick<Coordinator, 'openLimits'>, damaged: (detail: string) => void): Promise<void> {
+    const open = this.#openWindows(damaged)
+    const states: LevelState[] = []
+    for (const row of this.#db.prepare('SELECT * FROM levels').iterate() as unknown as Iterable<Row>) {
+      const used = usedOf(row.used)
+      const { kind, owner, name } = row
+      if (used === null) {
+        damaged(`What was used of the limits of ${kind} "${name}" is damaged: it counts from nothing.`)
+        continue
+      }
+      states.push({ kind, owner, name, used: { ...used, atMono: this.#age.mono(row.age) } })
+      reach(open, used)
+    }
+    const wallAt = (mono: number): number => this.#clock.wallMs() + mono - this.#clock.monoMs()
+    const windows = new BudgetWindows((mono) => this.#age.of(mono), wallAt, open)
+    this.#windows = windows
+    for (let at = 0; at === 0 || at < states.length; at += ROWS_AT_ONCE) {
+      coordinator.openLimits(states.slice(at, at + ROWS_AT_ONCE), windows.calendar, this.#clock.monoMs())
+      if (at + ROWS_AT_ONCE < states.length) await new Promise<void>((turned) => this.#clock.soon(turned))
+    }
+  }
+
+  #openWindows(damaged: (detail: string) => void): Windows {
+    const row = this.#db.prepare("SELECT value FROM meta WHERE key = 'windows'").get() as { value: string } | undefined
+    try {
+      const open = row === undefined ? {} : (JSON.parse(row.value) as Windows)
+      return Object.fromEntries(Object.entries(open).filter(([, one]) => typeof one?.ends === 'number'))
+    } catch {
+      damaged('When the windows of budgets end is damaged: they end as the calendar says.')
+      return {}
+    }
+  }
+
+  // ------------------------------------------------------------ inside a transaction
+
+  write(states: readonly LevelState[]): void {
+    for (const { kind, owner, name, used } of states)
+      if (used === null) this.#delete.run(kind, owner, name)
+      else {
+        const { atMono, rates, spent } = used
+        this.#put.run(kind, owner, name, this.#age.of(atMono), JSON.stringify({ rates, spent }))
+      }
+    const windows = this.#windows
+    if (windows !== null && windows.turns > this.#notedTurns) this.#noteWindows.run(JSON.stringify(windows.open))
+  }
+
+  committed(): void {
+    this.#notedTurns = this.#windows?.turns ?? 0
+  }
+
+  removeTenant(tenant: TenantId): void {
+    this.#db.prepare("DELETE FROM levels WHERE owner = ?1 OR (kind = 'tenant' AND name = ?1)").run(tenant)
+  }
+}
+
+/** Null: it is damaged. */
+function usedOf(text: string): Used | null {
+  try {
+    const { rates, spent } = JSON.parse(text) as Used
+    return typeof rates === 'object' && typeof spent === 'object' && rates !== null && spent !== null
+      ? { rates, spent }
+      : null
+  } catch {
+    return null
+  }
+}
+
+/** Whatever clock they were named by: the window that is open is none before one that something was spent in. */
+function reach(open: Windows, { spent }: Used): void {
+  for (const window of Object.keys(spent) as Window[]) {
+    const { index } = spent[window]!
+    const known = open[window]
+    if (known === undefined) open[window] = { index: index - 1, ends: -Infinity }
+    else if (known.ends === -Infinity) open[window] = { index: Math.max(known.index, index - 1), ends: -Infinity }
+    else if (known.index < index) open[window] = { index, ends: known.ends }
+  }
+}
