@@ -11,6 +11,7 @@ import { conform } from './harness.ts'
 import { keyCases } from './keys.ts'
 import { leaseCases } from './leases.ts'
 import { ledgerCases } from './ledger.ts'
+import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
 import { timeCases } from './time.ts'
@@ -42,5 +43,6 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: facts`, factCases, cheap, gaps)
   conform(`${durability}: time`, timeCases, cheap, gaps)
   conform(`${durability}: ledger`, ledgerCases, cheap, gaps)
+  conform(`${durability}: limits`, limitCases, cheap, gaps)
   conform(`${durability}: fleet`, fleetCases, cheap, gaps)
 }

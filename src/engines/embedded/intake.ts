@@ -203,6 +203,7 @@ export class Intake {
     logs.live.set(id, log)
     const key = draft.options.idempotencyKey === undefined ? null : `${draft.tenant}\n${draft.options.idempotencyKey}`
     if (key !== null) this.#keys.set(key, live)
+    if (reservation !== null) this.#parts.bookings.addHold(log)
     store.write({
       keep: false,
       isEmpty: () => log.held,

@@ -136,7 +136,7 @@ export class Jobs {
     this.#insertUnfinished = db.prepare('INSERT INTO unfinished VALUES (?, 0, 0, 0, 0, 0, NULL, NULL, 0, ?, NULL)')
     this.#updateUnfinished = db.prepare(
       'UPDATE unfinished SET attempts = ?, fails = ?, deaths = ?, crashes = ?, not_before_age = ?, ttft = ?,' +
-        ' failed_at = ?, ran = ? WHERE ord = ?',
+        ' failed_at = ?, ran = ?, reservation = NULL, unbooked = NULL WHERE ord = ?',
     )
     this.#acceptedFrom = db.prepare('SELECT ord, accepted_age AS age FROM jobs WHERE ord >= ? ORDER BY ord LIMIT 1')
     this.#range = db.prepare('SELECT (SELECT min(ord) FROM jobs) AS first, (SELECT max(ord) FROM jobs) AS last')

@@ -1,6 +1,6 @@
 /**
- * What attempts came to, and what is left of the limits after them: one write a commit, however many attempts end in
- * it, and always that of their ends.
+ * What attempts came to, and what is used of the limits then: one write a commit, however many attempts end in it, and
+ * always in that of their ends.
  */
 import type { StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
@@ -11,6 +11,7 @@ import type { StoredUsage } from '../../../core/ports/ledger.ts'
 import type { UsageRecord } from '../../../core/usage-record.ts'
 import type { Age } from '../disk/age.ts'
 import type { Store, Write } from '../disk/store.ts'
+import type { LiveLog } from '../log/live-log.ts'
 import type { UsageRows } from './ledger.ts'
 import type { LevelRows } from './levels.ts'
 
@@ -35,12 +36,21 @@ export class Bookings {
 
   /** `order`: of a job whose attempt ended with the last process, and was not booked since. */
   add(record: UsageRecord, order: number | null): void {
-    const { store, clock } = this.#parts
-    if (this.#next === null) {
-      this.#next = new Booking(this.#parts, this.#booked, () => (this.#next = null))
-      store.write(this.#next)
-    }
-    this.#next?.add({ ...record, atMs: Math.floor(clock.wallMs()) }, order)
+    this.#open((booking) => booking.add({ ...record, atMs: Math.floor(this.#parts.clock.wallMs()) }, order))
+  }
+
+  /** A job holds something from now on; the limits are stored as they are then, if the job is. */
+  addHold(log: Pick<LiveLog, 'held'>): void {
+    this.#open((booking) => booking.addHold(log))
+  }
+
+  /** The store may refuse it at once. */
+  #open(fill: (booking: Booking) => void): void {
+    const booking = this.#next ?? new Booking(this.#parts, this.#booked, () => (this.#next = null))
+    fill(booking)
+    if (this.#next !== null) return
+    this.#next = booking
+    this.#parts.store.write(booking)
   }
 }
 
@@ -51,6 +61,7 @@ class Booking implements Write {
   readonly #over: () => void
   readonly #records: StoredUsage[] = []
   readonly #orders: number[] = []
+  readonly #holds: Array<Pick<LiveLog, 'held'>> = []
   /** Of all tries of this commit, the last of a level last. */
   #levels: readonly LevelState[] = []
 
@@ -65,7 +76,16 @@ class Booking implements Write {
     if (order !== null) this.#orders.push(order)
   }
 
+  addHold(log: Pick<LiveLog, 'held'>): void {
+    this.#holds.push(log)
+  }
+
+  isEmpty(): boolean {
+    return this.#records.length === 0 && this.#holds.every(({ held }) => held)
+  }
+
   apply(): void {
+    if (this.isEmpty()) return
     const { coordinator, clock, age, levels, usage } = this.#parts
     const changed = coordinator.takeLevels(clock.monoMs())
     this.#levels = this.#levels.length === 0 ? changed : [...this.#levels, ...changed]

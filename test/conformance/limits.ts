@@ -1,0 +1,241 @@
+/** Held by every engine: what is used of limits, and held by who waits, is what it was, whatever dies meanwhile. */
+import { expect } from 'vitest'
+import { SluiceError } from '../../src/core/errors.ts'
+import type { LevelLimits, LimitSettings, RateLimit, Standing, TenantLimits } from '../../src/core/limits.ts'
+import { NO_LIMITS } from '../../src/core/limits.ts'
+import type { Engine } from '../../src/core/ports/engine.ts'
+import type { Submitted } from '../../src/core/ports/submissions.ts'
+import type { Outcome } from '../../src/core/ports/work.ts'
+import { accepted, type Case, DONE, draft, eventually, pass, refusal, settled, TestWorker } from './harness.ts'
+import { recordsOf } from './ledger.ts'
+import type { DraftOptions } from './words.ts'
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+/** So slow that a test sees nothing of it. */
+const SLOW = 1e-6
+
+const rate = (unit: RateLimit['unit'], burst: number, perSecond = SLOW): RateLimit => ({
+  unit,
+  burst,
+  perSecond,
+  whenOut: 'debt',
+  oversize: 'refuse',
+})
+const level = (more: Partial<LevelLimits>): LevelLimits => ({ rates: [], budgets: [], concurrent: null, ...more })
+const NONE: TenantLimits = { all: null, eachUser: null, eachRun: null, eachKey: null, models: {} }
+const limited = (acme: Partial<TenantLimits>): LimitSettings => ({
+  ...NO_LIMITS,
+  tenants: { acme: { ...NONE, ...acme } },
+})
+const aDay = (nanoDollars: number): LimitSettings =>
+  limited({ all: level({ budgets: [{ window: 'day', nanoDollars, whenOut: 'cut' }] }) })
+
+/** At once, or not at all. */
+const post = (more: DraftOptions = {}): DraftOptions => ({
+  maxOutputTokens: 10,
+  ...more,
+  options: { policy: 'reject', ...more.options },
+})
+
+const submitOne = async (engine: Engine, options: DraftOptions = post()): Promise<Submitted> =>
+  (await engine.submissions.submit([draft(options)]))[0]
+
+/** What is left of one unit, as an accepted job tells; it weighs next to nothing, and is canceled. */
+async function left(engine: Engine, unit: string, options: DraftOptions = {}): Promise<number> {
+  const submitted = await submitOne(engine, { promptTokens: 0, maxOutputTokens: 0, ...options })
+  const { id } = accepted(submitted)
+  await engine.jobs.cancel(id)
+  const { standing = [] } = submitted as { readonly standing?: Standing }
+  return Math.round(standing.find((room) => room.unit === unit)!.left)
+}
+
+const used = (promptTokens: number, completionTokens: number, nanoDollars = 0): Outcome => ({
+  ...DONE,
+  usage: { promptTokens, completionTokens, estimated: false },
+  cost: { nanoDollars, priceVersion: null },
+})
+
+export const limitCases: readonly Case[] = [
+  {
+    name: '1,000 submits at once on a bucket for 33: 33, and what was refused is nowhere',
+    async run(open) {
+      const { engine } = await open({ limits: limited({ all: level({ rates: [rate('tokens', 33 * 20)] }) }) })
+      const all = (
+        await Promise.all(
+          Array.from({ length: 100 }, () => engine.submissions.submit(Array.from({ length: 10 }, () => draft(post())))),
+        )
+      ).flat()
+      const taken = all.filter(({ kind }) => kind === 'accepted')
+      expect(taken.length).toBe(33)
+      const error = refusal(all.find(({ kind }) => kind === 'refused')!)
+      expect(error).toMatchObject({
+        code: 'rate_limit_exceeded',
+        limit: { level: 'tenant', unit: 'tokens', weight: 20 },
+      })
+      expect(error.retryAfterMs).toBeGreaterThan(0)
+      expect((await engine.jobs.list({ limit: 1_000 })).length).toBe(33)
+      expect(await recordsOf(engine)).toEqual([])
+    },
+  },
+  {
+    name: 'what an accepted job is told is left; nothing where nothing limits it',
+    async run(open) {
+      const { engine } = await open({ limits: limited({ eachUser: level({ rates: [rate('tokens', 1_000)] }) }) })
+      const ann = await submitOne(engine, post({ user: 'ann' }))
+      expect(ann).toMatchObject({ standing: [{ level: 'user', unit: 'tokens', limit: 1_000 }] })
+      expect(Math.round((ann as { standing: Standing }).standing[0].left)).toBe(980)
+      expect(await submitOne(engine, post())).not.toHaveProperty('standing')
+      const { result } = await engine.submissions.begin(draft(post({ user: 'ann', document: true })))
+      expect(result).toMatchObject({ kind: 'accepted', standing: [{ level: 'user', limit: 1_000 }] })
+    },
+  },
+  {
+    name: 'what was used is used over a kill, exactly; what waits holds what it held',
+    needs: 'kill',
+    async run(open) {
+      const limits = limited({
+        all: level({ rates: [rate('tokens', 10_000), rate('requests', 50)] }),
+        eachUser: level({ rates: [rate('input_tokens', 1_000)] }),
+        eachKey: level({ rates: [rate('output_tokens', 5_000)] }),
+      })
+      let opened = await open({ limits })
+      const worker = new TestWorker(opened.engine)
+      for (const [input, output] of [
+        [100, 40],
+        [7, 3],
+      ] as const) {
+        const job = accepted(await submitOne(opened.engine, post({ user: 'constructor' })))
+        await opened.engine.work.finish(await worker.one(job), used(input, output))
+      }
+      // In line: held since they were accepted
+      for (let i = 0; i < 3; i++)
+        accepted(await submitOne(opened.engine, post({ user: 'two\nlines', promptTokens: 50 })))
+      // Waits for its lease: it holds nothing yet
+      accepted(await submitOne(opened.engine, { user: 'ann', promptTokens: 500, maxOutputTokens: 10 }))
+      const rooms = async (engine: Engine): Promise<readonly number[]> => [
+        await left(engine, 'tokens'),
+        await left(engine, 'requests'),
+        await left(engine, 'output_tokens'),
+        await left(engine, 'input_tokens', { user: 'constructor' }),
+        await left(engine, 'input_tokens', { user: 'two\nlines' }),
+        await left(engine, 'input_tokens', { user: 'ann' }),
+      ]
+      const before = [10_000 - 150 - 180, 50 - 2 - 3, 5_000 - 43 - 30, 1_000 - 107, 1_000 - 150, 1_000]
+      expect(await rooms(opened.engine)).toEqual(before)
+      for (let i = 0; i < 3; i++) {
+        opened = await opened.reopen('kill')
+        expect(await rooms(opened.engine)).toEqual(before)
+      }
+      // They hold it once: their ends give back what they did not use
+      const again = new TestWorker(opened.engine)
+      for (let leases = await again.lease(1); leases.length > 0; leases = await again.lease(1))
+        await opened.engine.work.finish(leases[0], used(1, 1))
+      expect(await left(opened.engine, 'tokens')).toBe(10_000 - 150 - 8)
+      expect(await left(opened.engine, 'requests')).toBe(50 - 2 - 4)
+    },
+  },
+  {
+    name: 'what ran when the process died is booked once, and no longer held, whoever dies before that is stored',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open({ limits: limited({ all: level({ rates: [rate('tokens', 1_000)], concurrent: 1 }) }) })
+      for (let life = 1; life <= 3; life++) {
+        const { engine } = opened
+        const job = life === 1 ? accepted(await submitOne(engine, post({ promptTokens: 90 }))) : undefined
+        const lease = await new TestWorker(engine).one(job)
+        const log = engine.log.open(lease)
+        const chunk = JSON.stringify({ choices: [{ index: 0, delta: { content: 'a' } }] })
+        log.append([`@attempt {"n":${life},"mode":"first","deployment":"d"}`, ...Array(5).fill(chunk)], 5, true)
+        await log.flushed()
+        opened = await opened.reopen('kill')
+        if (life === 2) opened = await opened.reopen('kill')
+        await settled(opened.engine)
+        // A fleet adopts what runs, and learns with the lease's end that its worker is gone
+        await eventually(async () => {
+          await pass(opened, 1_000)
+          expect((await recordsOf(opened.engine)).length).toBe(life)
+        }, 60_000)
+        expect(await left(opened.engine, 'tokens')).toBe(1_000 - 95 * life)
+      }
+      expect((await recordsOf(opened.engine)).map(({ attempt, end }) => [attempt, end])).toEqual([
+        [1, 'lost'],
+        [2, 'lost'],
+        [3, 'lost'],
+      ])
+    },
+  },
+  {
+    name: 'what was returned holds nothing until its next lease, over a kill too',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open({ limits: limited({ all: level({ rates: [rate('tokens', 1_000)] }) }) })
+      const job = accepted(await submitOne(opened.engine, post({ promptTokens: 400 })))
+      await opened.engine.work.finish(await new TestWorker(opened.engine).one(job), { kind: 'released' })
+      expect(await left(opened.engine, 'tokens')).toBe(1_000)
+      opened = await opened.reopen('kill')
+      expect(await left(opened.engine, 'tokens')).toBe(1_000)
+      const error = new SluiceError('provider_error')
+      const lease = await new TestWorker(opened.engine).one(job)
+      expect(await left(opened.engine, 'tokens')).toBe(590)
+      await opened.engine.work.finish(lease, { kind: 'failed', error, retry: false })
+      expect(await left(opened.engine, 'tokens')).toBe(1_000)
+    },
+  },
+  {
+    name: 'time pays back over a restart as it does without one',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open({ limits: limited({ all: level({ rates: [rate('tokens', 6_000, 10)] }) }) })
+      const job = accepted(await submitOne(opened.engine))
+      await opened.engine.work.finish(await new TestWorker(opened.engine).one(job), used(4_000, 0))
+      expect(await left(opened.engine, 'tokens')).toBeLessThan(3_000)
+      opened = await opened.reopen('kill', () => opened.clock.sleep(200_000))
+      const now = await left(opened.engine, 'tokens')
+      expect(now).toBeGreaterThanOrEqual(4_000)
+      expect(now).toBeLessThan(5_900)
+      opened.clock.jumpWall(10 * 365 * DAY_MS)
+      expect(await left(opened.engine, 'tokens')).toBeLessThan(5_900)
+    },
+  },
+  ...[0, -HOUR_MS, 30 * HOUR_MS, 10 * 365 * DAY_MS, -60 * 365 * DAY_MS].map((jump): Case => {
+    return {
+      name: `a budget is spent over a restart, and the window is the same (the clock jumps ${jump / HOUR_MS} h)`,
+      needs: 'kill',
+      async run(open) {
+        let opened = await open({ limits: aDay(1_000_000) })
+        const priced = (): DraftOptions => post({ price: { input: 10_000, output: 10_000 } })
+        // Not shortly before midnight: the day would end while the test runs
+        const intoDay = opened.clock.wallMs() % DAY_MS
+        if (DAY_MS - intoDay < 600_000) opened.clock.leap(DAY_MS - intoDay + 1_000)
+        const job = accepted(await submitOne(opened.engine, priced()))
+        await opened.engine.work.finish(await new TestWorker(opened.engine).one(job), used(60, 1, 900_000))
+        expect(await left(opened.engine, 'nano_dollars')).toBe(100_000)
+        opened.clock.jumpWall(jump)
+        expect(await left(opened.engine, 'nano_dollars')).toBe(100_000)
+        opened = await opened.reopen('kill', () => opened.clock.jumpWall(jump))
+        expect(await left(opened.engine, 'nano_dollars')).toBe(100_000)
+        const error = refusal(await submitOne(opened.engine, priced()))
+        expect(error).toMatchObject({ code: 'insufficient_quota', limit: { unit: 'nano_dollars', window: 'day' } })
+        // A day later it is another one, whatever the clock shows
+        await pass(opened, 60_000)
+        expect(await left(opened.engine, 'nano_dollars')).toBe(100_000)
+        opened.clock.leap(1.5 * DAY_MS)
+        await settled(opened.engine)
+        expect(await left(opened.engine, 'nano_dollars')).toBe(1_000_000)
+      },
+    }
+  }),
+  {
+    name: 'an erased tenant has used nothing after a restart',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open({ limits: limited({ eachUser: level({ rates: [rate('tokens', 1_000)] }) }) })
+      const job = accepted(await submitOne(opened.engine, post({ user: 'ann' })))
+      await opened.engine.work.finish(await new TestWorker(opened.engine).one(job), used(500, 100))
+      await opened.engine.eraseTenant('acme')
+      opened = await opened.reopen('kill')
+      expect(await left(opened.engine, 'tokens', { user: 'ann' })).toBe(1_000)
+    },
+  },
+]
