@@ -9,7 +9,7 @@ import { type Attempt, type Bytes, kindOf, payloadOf, toText } from './record.ts
 export const attemptOf = (record: Bytes): Attempt | null =>
   kindOf(record) === 'attempt' ? (JSON.parse(toText(payloadOf(record))) as Attempt) : null
 
-/** Output tokens in records of one attempt: its chunks from the first that shows something on; a document's by length. */
+/** Output tokens in records of one attempt: chunks from the first that shows something on; a document's by length. */
 export function outputTokensIn(records: readonly Bytes[]): number {
   let tokens = 0
   let shown = false

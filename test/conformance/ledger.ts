@@ -187,7 +187,7 @@ export const ledgerCases: readonly Case[] = [
     },
   },
   {
-    name: 'each attempt once: one that failed and was tried again, one handed back, one canceled; none that never called',
+    name: 'each attempt once: one that failed, one handed back, one canceled; none that never called',
     async run(open) {
       const { engine, clock } = await open()
       const worker = new TestWorker(engine)

@@ -5,8 +5,8 @@
  * A segment is a sequence of entries: order number of the job (7 bytes, high first), varint of the attempt that this
  * entry notes (0 = none), varint of the number of records, varint of the length, encoded records (codec.ts). An entry
  * that notes an attempt has no records but what is known of the attempt: varint of the time in line, varint of the time
- * to the first text plus one (0 = there was none yet), its deployment. Earlier versions wrote no deployment and the time
- * to the first text as it is, which reads a millisecond short; before that no times, and records with the attempt.
+ * to the first text plus one (0 = there was none yet), its deployment. Earlier versions wrote no deployment, and the
+ * time to the first text as it is, which reads a millisecond short; before that no times, and records with the attempt.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'

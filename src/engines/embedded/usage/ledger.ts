@@ -66,7 +66,8 @@ export class UsageRows implements Ledger {
     // A number is not given again when the last records are erased: who exports goes on after it
     const { last } = db
       .prepare(
-        "SELECT max(ifnull((SELECT max(n) FROM usage), 0), ifnull((SELECT value FROM meta WHERE key = 'usage'), 0) + 0) AS last",
+        `SELECT max(ifnull((SELECT max(n) FROM usage), 0),
+          ifnull((SELECT value FROM meta WHERE key = 'usage'), 0) + 0) AS last`,
       )
       .get() as { last: number }
     this.#last = last
