@@ -6,6 +6,7 @@ import { costing } from '../ledger/cost.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { startPool, type WorkerPool } from '../worker/pool.ts'
 import { createPrompts } from '../worker/prompt.ts'
+import { createReplays } from '../worker/replay.ts'
 import type { Settings } from './in-force.ts'
 import { createModerator } from './moderation.ts'
 import { pricesOf } from './prices.ts'
@@ -36,6 +37,7 @@ export function startWorker(
     work,
     {
       deployment: (name) => catalogue.deployment(name),
+      replay: createReplays({ log, clock }),
       open: (lease) => log.open(lease),
       read: (job, afterSeq, maxBytes) => log.read(job, afterSeq, maxBytes),
       guards: createAnswerGuards(guardsOf, { moderate: moderator.ask, emit, onFault }),

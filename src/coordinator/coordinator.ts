@@ -393,9 +393,10 @@ class PureCoordinator implements Coordinator {
 
   charge(id: JobId, attempt: number, tokens: number, now: number): void {
     this.#now = now
-    this.#scheduler.charge(id, attempt, tokens)
     const notes = this.#scheduler.notes(id)
+    // A repeat costs no tokens
     if (notes === null || notes.lease === null || notes.attempt !== attempt || notes.repeats) return
+    this.#scheduler.charge(id, attempt, tokens)
     notes.streamed += tokens
     if (notes.hold === null) return
     const cause = this.#limits.streamed(notes.hold, notes.streamed, now)

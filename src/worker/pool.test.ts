@@ -29,6 +29,7 @@ function setUp() {
     },
     {
       deployment: () => deployment,
+      replay: () => deployment,
       open: () => ({ epoch: 1, head: 0, pendingBytes: 0, append() {}, noteFirstText() {}, flushed: async () => {} }),
       read: async () => null,
       prompt: ({ body }) => body,

@@ -169,6 +169,9 @@ function setUp(
         { job: { ...job, ...more }, body: Buffer.from(body), attempt, crashes, claim, ...times, log },
         {
           deployment: (name) => catalogue.deployment(name),
+          replay: () => {
+            throw new Error('nothing is repeated')
+          },
           finish,
           open: () => ({
             epoch: 1,

@@ -15,7 +15,7 @@ import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { JsonObject } from '../core/fold.ts'
-import type { Job, Timing, Usage } from '../core/job.ts'
+import type { Job, JobId, Timing, Usage } from '../core/job.ts'
 import type { Shortfall } from '../core/limits.ts'
 import { Once } from '../core/once.ts'
 import type { AnswerGuards, Stage } from '../core/ports/admission.ts'
@@ -44,6 +44,8 @@ export type JobRequest = Pick<Lease, 'job' | 'body'>
 export interface RunDeps {
   /** Where a claim leads; null: taken out of the configuration. */
   readonly deployment: (name: string) => Deployment | null
+  /** Where a claim with a source leads. */
+  readonly replay: (source: JobId) => Deployment
   /** Opens the log for the lease's attempt. Throws what fences it. */
   readonly open: (lease: Lease) => LogWriter
   readonly read: (job: string, afterSeq: number, maxBytes: number) => Promise<LogPage | null>
@@ -121,7 +123,8 @@ export class Run implements ProviderSink {
     const { job, body, claim, sinceAcceptedMs, ttftMs } = lease
     this.lease = lease
     this.#deps = deps
-    this.#deployment = deps.deployment(claim.deployment)
+    this.#deployment =
+      claim.source === undefined ? deps.deployment(claim.deployment) : deps.replay(claim.source)
     this.#meter = new Meter(job.promptTokens, body.length)
     this.#acceptedMono = deps.clock.monoMs() - sinceAcceptedMs
     this.#firstTokenMono = ttftMs === null ? null : this.#acceptedMono + ttftMs
