@@ -9,6 +9,7 @@ import type { Coordinator, PlanModel } from '../core/ports/coordinator.ts'
 import type { Decisions } from '../engines/redis/coordinator/parts.ts'
 import {
   count,
+  flag,
   list,
   maybe,
   members,
@@ -41,10 +42,11 @@ const settingsNow = (settings: Settings) => {
     queue: decides,
     workers: { leaseMs: workers.leaseMs },
     sessions: { maxQueuedJobs: sessions.maxQueuedJobs, maxQueuedBytes: sessions.maxQueuedBytes },
-    tenants: tenants.map(({ name, weight, retention: own }) => ({
+    tenants: tenants.map(({ name, weight, retention: own, cache }) => ({
       name,
       weight,
       keepMs: finite(own.logsMs ?? retention.logsMs),
+      cache: { ttlMs: cache.ttlMs, maxEntries: cache.maxEntries, coalesce: cache.coalesce },
     })),
     retention: { keepMs: finite(retention.logsMs) },
     limits: settings.limits(),
@@ -95,7 +97,14 @@ const GROUPS: Shape = {
   }),
   workers: members({ leaseMs: number }),
   sessions: members({ maxQueuedJobs: count, maxQueuedBytes: count }),
-  tenants: list(members({ name: text, weight: number, keepMs: maybe(number) })),
+  tenants: list(
+    members({
+      name: text,
+      weight: number,
+      keepMs: maybe(number),
+      cache: maybe(members({ ttlMs: number, maxEntries: count, coalesce: flag })),
+    }),
+  ),
   retention: members({ keepMs: maybe(number) }),
   limits: members({
     global: orNull(level),
@@ -153,6 +162,8 @@ export function coordinatorOf(settings: () => DecisionSettings, jitter: () => nu
     joinAfterEndMs: JOIN_AFTER_END_MS,
     returnRoomMs: RETURN_ROOM_MS,
     weight: (tenant) => tenants().get(tenant)?.weight ?? 1,
+    // One of an older version has none
+    shares: (tenant) => tenants().get(tenant)?.cache ?? null,
     promptWeight: 1,
     outputWeight: 2,
     jitter,

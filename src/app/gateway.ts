@@ -55,6 +55,10 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
   const gateway = createGateway({
     admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
     weights,
+    sharing: (tenant) => {
+      const cache = settings.tenant(tenant)?.cache
+      return cache !== undefined && (cache.coalesce || cache.ttlMs > 0) ? cache : null
+    },
     prices: pricesOf(settings, catalogue),
     usage: createReports(engine.ledger, clock),
     submissions: engine.submissions,

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { guardSettings } from '../admission/settings.ts'
 import { levelSettings, modelLimitSettings, tenantLimitSettings } from '../coordinator/limits/settings.ts'
+import { cacheSettings } from '../coordinator/shares/settings.ts'
 import type { Camelised } from '../core/camel.ts'
 import { count, duration, filePath, flag, httpUrl, list, secret, size } from '../settings/fields.ts'
 import { engine, engineAsGiven, processes, role } from './engine.ts'
@@ -324,6 +325,7 @@ export const settings = z.strictObject({
             'What its requests must pass, in this order: a list of `{ guard: NAME, …settings }`. Each submit is ' +
               'checked, whichever way it came.',
           ),
+        cache: cacheSettings.describe('Answers that its requests share. Without it each is generated.'),
       }),
     )
     .prefault([])

@@ -175,6 +175,8 @@ export interface AcceptedFrame {
   readonly queue: WirePlace | null
   /** What is left of its limits; absent: there are none, or nobody knows. */
   readonly limits?: readonly WireRoom[]
+  /** How it is to get its answer: another's, that was there (`hit`) or is being made; absent: it shares none. */
+  readonly cache?: 'hit' | 'joined' | 'miss'
 }
 
 export interface AttachedFrame {

@@ -38,6 +38,8 @@ export interface JobOptions {
   readonly policy: 'reject' | 'wait'
   readonly onWorkerLoss: WorkerLossPolicy
   readonly onDisconnect: DisconnectPolicy
+  /** `no-store`: it shares no answer; `no-cache`: it takes none that is there, and makes one. Absent: as its tenant. */
+  readonly cache?: 'no-store' | 'no-cache'
 }
 
 export type JobKind = 'chat' | 'embedding'

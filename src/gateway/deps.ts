@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
-import type { JobKind } from '../core/job.ts'
+import type { JobKind, TenantId } from '../core/job.ts'
 import type { Metric } from '../core/numbers.ts'
 import type { Admission } from '../core/ports/admission.ts'
 import type { Conversations } from '../core/ports/conversations.ts'
@@ -19,6 +19,7 @@ import type { Prices } from '../core/ports/prices.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
 import type { Tickets } from '../core/ports/tickets.ts'
 import type { Weights } from '../core/ports/weights.ts'
+import type { SharingRules } from './submit/sharing.ts'
 
 export interface PublicModel {
   readonly id: string
@@ -124,6 +125,8 @@ export interface GatewayDeps {
   readonly weights: Weights
   readonly prices: Prices
   readonly usage: UsageReports
+  /** What a tenant's requests share; null: nothing. */
+  readonly sharing: (tenant: TenantId) => SharingRules | null
   readonly submissions: Submissions
   readonly jobs: Jobs
   readonly operations: Operations

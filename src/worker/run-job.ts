@@ -123,8 +123,7 @@ export class Run implements ProviderSink {
     const { job, body, claim, sinceAcceptedMs, ttftMs } = lease
     this.lease = lease
     this.#deps = deps
-    this.#deployment =
-      claim.source === undefined ? deps.deployment(claim.deployment) : deps.replay(claim.source)
+    this.#deployment = claim.source === undefined ? deps.deployment(claim.deployment) : deps.replay(claim.source)
     this.#meter = new Meter(job.promptTokens, body.length)
     this.#acceptedMono = deps.clock.monoMs() - sinceAcceptedMs
     this.#firstTokenMono = ttftMs === null ? null : this.#acceptedMono + ttftMs

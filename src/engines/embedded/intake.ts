@@ -188,7 +188,7 @@ export class Intake {
     order: number,
     draft: JobDraft,
     now: number,
-    { reservation, standing }: Accepted,
+    { reservation, standing, cached }: Accepted,
     told: Told,
     isBrief: boolean,
   ): void {
@@ -196,7 +196,8 @@ export class Intake {
     const epoch = this.#epochOf(order)
     const { body } = draft
     const acceptedAtMs = clock.wallMs()
-    const job: Job = { ...draft, body: NO_BODY, id, state: 'queued', epoch, attempts: 0, acceptedAtMs }
+    const accepted = { ...draft, body: NO_BODY, id, state: 'queued', epoch, attempts: 0, acceptedAtMs } as const
+    const job: Job = cached === undefined ? accepted : { ...accepted, cached }
     const log = new LiveLog(id, order, epoch)
     const live = new LiveJob(job, log, body, age.of(now), isBrief, reservation)
     all.add(live)

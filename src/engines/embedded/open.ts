@@ -130,7 +130,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const intake = new Intake(parts, ids, orders, dispatch, epochOf, recentlyDone(db, age, options.joinAfterEndMs))
     const queue = new EmbeddedQueue(parts, intake, dispatch, pauses)
     const presence = new EmbeddedPresence(clock, options.disconnectGraceMs, (job) => {
-      queue.cancel(job).catch(() => {}) // the store failed, and says so through health
+      queue.abandon(job).catch(() => {}) // the store failed, and says so through health
     })
     const keys = new KeyStore(store)
     const snapshots = new Snapshots(clock)

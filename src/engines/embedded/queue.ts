@@ -141,6 +141,16 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     return { kind: 'ended' }
   }
 
+  /** Nobody reads it: it is canceled, unless others share its answer. */
+  async abandon(id: JobId): Promise<void> {
+    const { live, coordinator } = this.#parts
+    const job = live.get(id)
+    if (job === undefined || job.isEnding) return
+    coordinator.abandon(id, this.#dispatch.now())
+    this.#dispatch.act()
+    await (job.canceling ?? this.#told(job))
+  }
+
   /** A full disk keeps the end for later; who asked is told at once. */
   #told(live: LiveJob): Promise<void> {
     return live.isEnding ? this.#parts.store.whileUp(endOf(live)) : Promise.resolve()

@@ -14,6 +14,7 @@ export function redriven(job: Job, body: Uint8Array): JobDraft {
     usage: _usage,
     timing: _timing,
     cut: _cut,
+    cached: _cached,
     ...draft
   } = job
   const { idempotencyKey: _key, delayMs: _delay, ...options } = draft.options

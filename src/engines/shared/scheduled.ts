@@ -57,6 +57,7 @@ export function scheduled(
     notBeforeMono: acceptedMono + (options.delayMs ?? 0),
     deadlineMono: acceptedMono + options.deadlineMs,
     joinKey: joinKeyOf(job),
+    ...(job.share !== undefined && { share: job.share }),
   }
 }
 

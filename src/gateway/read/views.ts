@@ -51,6 +51,7 @@ export const jobView = (job: Job, place: Place | null, head: number, prefix: str
   attempts: job.attempts,
   metadata: job.metadata ?? {},
   ...(job.redriveOf === undefined ? {} : { redrive_of: job.redriveOf }),
+  ...(job.cached === undefined ? {} : { cache: job.cached }),
   queue: placeView(place),
   usage: job.usage === undefined ? null : wireUsage(job.usage),
   timing: job.timing === undefined ? null : wireTiming(job.timing),

@@ -7,6 +7,7 @@ import type { KeyCall } from '../http/call.ts'
 import { standingHeaders } from '../http/rate-limit.ts'
 import type { Route } from '../http/route.ts'
 import type { Answers } from '../read/answers.ts'
+import { cacheHeader } from '../read/cached.ts'
 import type { Jobs } from '../read/jobs.ts'
 import { eventsOf, streamOf } from '../read/location.ts'
 import { dialectDraft } from '../submit/draft.ts'
@@ -29,6 +30,7 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
         'sluice-job': taken.job.id,
         'preference-applied': 'respond-async',
         ...standingHeaders(taken.standing),
+        ...cacheHeader(taken.job),
       })
     }
     const begun = await submits.begin(call.caller, draft)
@@ -36,7 +38,7 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
     const { shownAs } = draft.job
     const isAsAsked = begun.job.dialect === dialect.name && begun.job.shownAs === shownAs
     const job = isAsAsked ? begun.job : { ...begun.job, dialect: dialect.name, shownAs }
-    const headers = standingHeaders(begun.standing)
+    const headers = { ...standingHeaders(begun.standing), ...cacheHeader(begun.job) }
     return stream === null
       ? answers.whole(call, job, dialect, headers)
       : answers.stream(call, job, stream, { cursor: null, submits: true, ready: begun.power(), headers })

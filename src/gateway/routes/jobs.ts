@@ -13,6 +13,7 @@ import { streamHeaders } from '../http/event-stream.ts'
 import { standingHeaders } from '../http/rate-limit.ts'
 import type { Route } from '../http/route.ts'
 import type { Answers } from '../read/answers.ts'
+import { cacheHeader } from '../read/cached.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
 import { eventsOf } from '../read/location.ts'
 import { type Draft, jobDraft } from '../submit/draft.ts'
@@ -46,6 +47,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       location: eventsOf(taken.job.id),
       'sluice-job': taken.job.id,
       ...standingHeaders(taken.standing),
+      ...cacheHeader(taken.job),
     })
   }
 
@@ -144,7 +146,8 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
         if (await answers.whenEnded(call, job, waitMs(call))) {
           const { status, body, type } = await delivery.result(job, dialectOf(job))
           // However it ended, asking for it again changes nothing
-          const headers = { 'sluice-job': job.id, ...(status < 400 ? {} : { 'x-should-retry': 'false' }) }
+          const told = { 'sluice-job': job.id, ...cacheHeader(job) }
+          const headers = status < 400 ? told : { ...told, 'x-should-retry': 'false' }
           return bytes(status, body, headers, type)
         }
         return json(202, await jobs.view(job.id, call.caller))

@@ -17,6 +17,7 @@ const NAMES = [
   'policy',
   'on_worker_loss',
   'on_disconnect',
+  'cache',
   'metadata',
 ] as const
 type Name = (typeof NAMES)[number]
@@ -30,6 +31,11 @@ const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low']
 const POLICIES: readonly JobOptions['policy'][] = ['reject', 'wait']
 const WORKER_LOSS: readonly WorkerLossPolicy[] = ['continue', 'restart', 'fail']
 const DISCONNECT: readonly DisconnectPolicy[] = ['cancel', 'continue']
+const CACHE: ReadonlyArray<NonNullable<JobOptions['cache']>> = ['no-store', 'no-cache']
+const MAX_DIRECTIVES = 16
+
+/** No part of what an idempotency key stands for. */
+const ASIDE: ReadonlySet<Name> = new Set<Name>(['idempotency_key', 'cache'])
 
 const MAX_NAME_CHARS = 256
 const MAX_DELAY_MS = 30 * 86_400_000
@@ -57,6 +63,14 @@ const NONE: Readonly<Record<string, string>> = {}
 export function headerOptions(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
   let options: Record<string, string> | null = null
   for (const header in headers) {
+    if (header === 'cache-control') {
+      const cache = cacheControl(String(headers[header]))
+      if (cache !== null) {
+        options ??= {}
+        options['cache'] ??= cache
+      }
+      continue
+    }
     const isOurs = header.startsWith('sluice-')
     if (!isOurs && header !== 'idempotency-key') continue
     const name = isOurs ? HEADERS.get(header) : 'idempotency_key'
@@ -70,6 +84,12 @@ export function headerOptions(headers: IncomingHttpHeaders): Readonly<Record<str
     if (isOurs || options[name] === undefined) options[name] = String(headers[header])
   }
   return options ?? NONE
+}
+
+/** Of the request's directives the strictest that concerns answers that are shared; null: none does. */
+function cacheControl(header: string): NonNullable<JobOptions['cache']> | null {
+  const directives = header.toLowerCase().split(',', MAX_DIRECTIVES)
+  return CACHE.find((name) => directives.some((directive) => directive.trim() === name)) ?? null
 }
 
 /** `members`: of the body; they win over `headers`. Throws invalid_request. */
@@ -114,6 +134,15 @@ export function readJobOptions(
     return n
   }
 
+  const cacheOf = (v: unknown): JobOptions['cache'] => {
+    if (v === undefined || v === true || v === 'true') return undefined
+    if (v === false || v === 'false') return 'no-store'
+    const name = CACHE.find((each) => each === v)
+    if (name === undefined) throw bad('cache', 'false, true, "no-store" or "no-cache"')
+    return name
+  }
+
+  const cache = cacheOf(value('cache'))
   const conversation = text('conversation')
   const lane = text('lane')
   if (conversation !== undefined && lane !== undefined)
@@ -144,12 +173,13 @@ export function readJobOptions(
       idempotencyKey === undefined ? otherwise.onDisconnect : 'continue',
       DISCONNECT,
     ),
+    ...(cache === undefined ? {} : { cache }),
   }
   const metadata = members['metadata'] ?? undefined
   if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
   const given: Record<string, unknown> = {}
   if (idempotencyKey !== undefined)
-    for (const name of NAMES) if (name !== 'idempotency_key' && value(name) !== undefined) given[name] = value(name)
+    for (const name of NAMES) if (!ASIDE.has(name) && value(name) !== undefined) given[name] = value(name)
   if (given['delay_ms'] !== undefined) given['delay_ms'] = delayMs
   if (given['deadline_ms'] !== undefined) given['deadline_ms'] = deadlineMs
   if (isRecord(metadata)) given['metadata'] = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))

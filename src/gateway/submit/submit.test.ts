@@ -51,6 +51,7 @@ function setUp(result = ACCEPTED, { revoked = '', blocked = false } = {}) {
       admission: {
         check: () => ({ error: blocked ? new SluiceError('content_blocked') : null, edit: null, rulings: [] }),
       },
+      sharing: () => null,
       weights: { weigh: () => WEIGHT, accepted: (job) => void weighed.push(job) },
       submissions: {
         submit: async (drafts) => keep(drafts.length),

@@ -16,6 +16,7 @@ import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Draft } from './draft.ts'
 import { decide } from './guarded.ts'
+import { shareOf } from './sharing.ts'
 
 export interface Taken {
   readonly kind: 'accepted' | 'joined'
@@ -44,21 +45,23 @@ export interface Submits {
   again(caller: Caller | null, id: JobId): Promise<Taken>
 }
 
-type SubmitDeps = Pick<GatewayDeps, 'admission' | 'weights' | 'submissions' | 'jobs' | 'emit' | 'clock'>
+type SubmitDeps = Pick<GatewayDeps, 'admission' | 'sharing' | 'weights' | 'submissions' | 'jobs' | 'emit' | 'clock'>
 
 export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
-  const { weights, submissions, jobs, emit } = deps
+  const { weights, sharing, submissions, jobs, emit } = deps
 
   /** As its tenant's guards let it pass; else the error that blocks it. */
   function guarded({ job, value, userIn }: Draft): Passed | Blocked {
     const { error, edit, rulings } = decide(deps, job, () => value)
     if (error !== null) return { error, rulings }
-    if (edit === null) return { job, rulings }
+    const rules = sharing(job.tenant)
+    if (edit === null && rules === null) return { job, rulings }
     try {
       // Its digest stays that of what the client sent, and would send again
-      const body = edit(job.body)
-      const user = userIn?.(body) ?? job.user
-      return { job: { ...job, body, ...(user !== undefined && { user }) }, rulings }
+      const body = edit === null ? job.body : edit(job.body)
+      const share = rules === null ? undefined : shareOf(rules, job, value, body)
+      const user = edit === null ? job.user : (userIn?.(body) ?? job.user)
+      return { job: { ...job, body, ...(user !== undefined && { user }), ...(share && { share }) }, rulings }
     } catch (thrown) {
       return { error: SluiceError.from(thrown), rulings }
     }

@@ -29,6 +29,7 @@ async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: Js
     joined: kind === 'joined',
     queue: placeView(place),
     ...limitsView(standing),
+    ...(job.cached !== undefined && { cache: job.cached }),
   })
   if (frame.follow !== false) peer.following.add(job, null, false, place)
 }
