@@ -19,7 +19,6 @@ import type { Prices } from '../core/ports/prices.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
 import type { Tickets } from '../core/ports/tickets.ts'
 import type { Weights } from '../core/ports/weights.ts'
-import type { SharingRules } from './submit/sharing.ts'
 
 export interface PublicModel {
   readonly id: string
@@ -118,6 +117,12 @@ export interface SocketOptions {
   readonly maxPerKey: number
   /** How long a connection may stay open once the server stops. */
   readonly drainMs: number
+}
+
+/** Which requests of a tenant may share answers. */
+export interface SharingRules {
+  readonly share: 'user' | 'tenant'
+  readonly temperatureZeroOnly: boolean
 }
 
 export interface GatewayDeps {

@@ -6,14 +6,9 @@
 import { hash } from 'node:crypto'
 import type { JobDraft, Share } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
+import type { SharingRules } from '../deps.ts'
 import { canonical } from './fingerprint.ts'
 import { sortedMembers } from './sorted-members.ts'
-
-/** A tenant's. */
-export interface SharingRules {
-  readonly share: 'user' | 'tenant'
-  readonly temperatureZeroOnly: boolean
-}
 
 /** Who asks, and how the answer comes: they don't change what is answered. */
 const ASIDE: ReadonlySet<string> = new Set([
