@@ -208,6 +208,17 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
     expect(await next.ended).toBe(0)
   })
 
+  it('a stop that meets one which has only just been started again is an orderly one', async () => {
+    const { child, ended } = await start()
+    const before = childrenOf(child.pid!)
+    process.kill(before[0], 'SIGKILL')
+    // It is too young to hear of signals
+    while (!childrenOf(child.pid!).some((pid) => !before.includes(pid)))
+      await new Promise((next) => setTimeout(next, 2))
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+  })
+
   it('that can not start tell why once', async () => {
     const other = createServer().listen(0, '127.0.0.1')
     await new Promise((done) => other.once('listening', done))

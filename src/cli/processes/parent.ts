@@ -130,10 +130,12 @@ export class Parent {
     })
   }
 
-  #ended({ nth, worker }: Sibling, code: number, signal: string | null, ranMs: number): void {
+  #ended({ nth, worker, ready }: Sibling, code: number, signal: string | null, ranMs: number): void {
     const which = { child: nth, pid: worker.process.pid }
     if (this.#stopping) {
-      if (code !== EXIT.ok && this.#exitCode === EXIT.ok) this.#exitCode = code || EXIT.failed
+      // One that has only just been started does not hear of a stop yet: the signal itself ends it, and nothing ran
+      const isOrderly = code === EXIT.ok || (ready === null && signal !== null && signal !== 'SIGKILL')
+      if (!isOrderly && this.#exitCode === EXIT.ok) this.#exitCode = code || EXIT.failed
       this.#endIfAlone()
       return
     }
