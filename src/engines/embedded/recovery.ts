@@ -33,7 +33,7 @@ export const markDraining = (db: DatabaseSync): void =>
 // ---------------------------------------------------------------- before the ports open
 
 /** An attempt that died with its process: kept until it is booked, as this process may die before. */
-interface Unbooked {
+export interface Unbooked {
   readonly attempt: number
   readonly deployment: string | null
   /** A stop was under way: that is nobody's crash. */

@@ -1,6 +1,7 @@
 /** What a folder holds, in the words of no store. Nothing is changed: a server may run beside it. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Job } from '../../../core/job.ts'
+import type { Amounts } from '../../../core/limits.ts'
 import type { ApiKey } from '../../../core/ports/keys.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Item, Source } from '../../../core/ports/portable.ts'
@@ -30,7 +31,7 @@ import { COLUMNS, type JobRow, toJob } from '../jobs/jobs.ts'
 import type { Epochs } from '../log/epochs.ts'
 import { type Leftover, leftInSegments, textOf } from '../log/leftover.ts'
 import { begunOf } from '../log/segments.ts'
-import { placesOf } from '../recovery.ts'
+import { parsed, placesOf } from '../recovery.ts'
 
 export interface Reading {
   readonly db: DatabaseSync
@@ -180,6 +181,8 @@ type WaitingRow = StoredJob & {
   readonly ttft: number | null
   readonly ran: number
   readonly failedAt: string | null
+  readonly reservation: string | null
+  readonly unbooked: string | null
   readonly canceling: 0 | 1
 }
 
@@ -191,6 +194,7 @@ function* waitingOf({ db, epochs, age, damaged }: Reading): Generator<Item<Waiti
   const partsOf = partsIn(db)
   const rows = db.prepare(`SELECT ${JOB}, u.attempts AS tried, u.fails AS fails, u.deaths AS deaths,
     u.crashes AS crashes, u.not_before_age AS notBeforeAge, u.ttft AS ttft, u.ran AS ran, u.failed_at AS failedAt,
+    u.reservation AS reservation, u.unbooked AS unbooked,
     EXISTS (SELECT 1 FROM meta m WHERE m.key = 'cancel ' || u.ord) AS canceling
     FROM unfinished u JOIN jobs j ON j.ord = u.ord LEFT JOIN results r ON r.ord = u.ord ORDER BY u.ord`)
   for (const row of rows.iterate() as unknown as Iterable<WaitingRow>)
@@ -213,10 +217,24 @@ function* waitingOf({ db, epochs, age, damaged }: Reading): Generator<Item<Waiti
         failedAt: placesOf(row.failedAt),
         notBeforeInMs: open === null ? Math.max(0, notBeforeAge - age) : 0,
         canceling: row.canceling === 1,
+        ...leftOf(row, open),
       })
     } catch (error) {
       damaged(`${(error as Error).message} It is left out.`)
     }
+}
+
+/** What it holds, and what of it is to be booked yet. */
+function leftOf(
+  { tried, reservation, unbooked }: WaitingRow,
+  open: ReturnType<typeof openAttempt> | null,
+): Pick<WaitingJob, 'reservation' | 'unbooked'> {
+  const held = tried === 0 && open === null ? parsed<Amounts>(reservation) : null
+  const died = open ?? parsed<{ readonly attempt: number; readonly deployment: string | null }>(unbooked)
+  return {
+    ...(held !== null && { reservation: held }),
+    ...(died !== null && { unbooked: { attempt: died.attempt, deployment: died.deployment } }),
+  }
 }
 
 /** When it stopped is not known: all the time until now counts as the attempt's. */
@@ -226,6 +244,7 @@ function openAttempt({ lease, begun }: Leftover, sinceAcceptedMs: number) {
     attempt: lease,
     ranMs: known === null ? 0 : Math.max(0, sinceAcceptedMs - known.queuedMs),
     ttftMs: known?.ttftMs ?? null,
+    deployment: known?.deployment ?? null,
   }
 }
 

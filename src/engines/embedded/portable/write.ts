@@ -11,12 +11,16 @@ import {
   type EndedJob,
   EPOCHS,
   KEYS,
+  LEVELS,
   PAUSES,
   type StoredConversation,
   type StoredTurn,
   TURNS,
+  USAGE,
+  USAGE_SUMS,
   WAITING,
   type WaitingJob,
+  WINDOWS,
 } from '../../shared/portable/kinds.ts'
 import { pieceOf, piecesOf, type Stretch, stretchesOf } from '../../shared/portable/log.ts'
 import { TURN_BYTES } from '../conversations/conversations.ts'
@@ -24,6 +28,8 @@ import { checksumOf } from '../disk/checksum.ts'
 import { CANCEL, factsOf } from '../jobs/jobs.ts'
 import { partsWriter } from '../log/segments.ts'
 import { canonical } from '../pauses.ts'
+import type { Unbooked } from '../recovery.ts'
+import { levelsWriter, usageWriter } from '../usage/portable.ts'
 
 /** Of records: the most that one part of a log has, about. */
 const PART_BYTES = 1 << 20
@@ -49,6 +55,7 @@ export function sinksOf(db: DatabaseSync): readonly Sink[] {
   const pause = run('INSERT INTO pauses VALUES (?)')
   const jobs = jobWriter(db)
   const conversations = conversationWriter(db)
+  const [levels, usage] = [levelsWriter(db), usageWriter(db)]
   let last = 0
 
   const sink = <T extends object>(kind: Kind<T>, one: (value: T, blob: Uint8Array) => void): Sink<T> => ({
@@ -68,6 +75,10 @@ export function sinksOf(db: DatabaseSync): readonly Sink[] {
     }),
     sink(KEYS, ({ digest, key: one }) => key(digest, one.id, one.tenant, JSON.stringify(one))),
     sink(PAUSES, (selector: Selector) => pause(canonical(selector))),
+    sink(WINDOWS, levels.window),
+    sink(LEVELS, levels.level),
+    sink(USAGE_SUMS, usage.sum),
+    sink(USAGE, usage.record),
     sink(CONVERSATIONS, conversations.begin),
     sink(TURNS, conversations.turn),
     sink(ENDED, jobs.ended),
@@ -95,8 +106,8 @@ function jobWriter(db: DatabaseSync) {
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   )
   const unfinished = run(
-    `INSERT INTO unfinished (ord, attempts, fails, deaths, crashes, not_before_age, ttft, failed_at, ran)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO unfinished (ord, attempts, fails, deaths, crashes, not_before_age, ttft, failed_at, ran, reservation,
+      unbooked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   )
   const cancel = run("INSERT INTO meta VALUES (?, '')")
   const part = partsWriter(db)
@@ -151,12 +162,14 @@ function jobWriter(db: DatabaseSync) {
       )
     },
     waiting(value: WaitingJob, blob: Uint8Array): void {
-      const { seq, body, log, tally, failedAt, notBeforeInMs, canceling } = value
+      const { seq, body, log, tally, failedAt, notBeforeInMs, canceling, reservation, unbooked } = value
       store(value, blob)
       for (const each of stretchesOf(piecesOf(log, blob, body), PART_BYTES)) storePart(seq, each)
       const { attempts, fails, deaths, crashes, ttftMs, ranMs } = tally
       const places = failedAt.length === 0 ? null : JSON.stringify(failedAt)
-      unfinished(seq, attempts, fails, deaths, crashes, Math.ceil(notBeforeInMs), ttftMs, places, ranMs)
+      const held = reservation === undefined ? null : JSON.stringify(reservation)
+      const died = unbooked === undefined ? null : JSON.stringify({ ...unbooked, wasDraining: true } satisfies Unbooked)
+      unfinished(seq, attempts, fails, deaths, crashes, Math.ceil(notBeforeInMs), ttftMs, places, ranMs, held, died)
       if (canceling) cancel(CANCEL + seq)
     },
   }

@@ -22,7 +22,7 @@ const LAST_DAY = '~'
 
 type Value = string | number | null
 
-interface RecordRow {
+export interface RecordRow {
   readonly n: number
   readonly day: string
   readonly at: number
@@ -34,9 +34,9 @@ interface RecordRow {
 }
 
 type SumKey = readonly [day: string, tenant: string, key: string, user: string, model: string]
-type SumRow = Omit<UsageSum, 'keyId'> & { readonly key: string; readonly user: string }
+export type SumRow = Omit<UsageSum, 'keyId'> & { readonly key: string; readonly user: string }
 
-const SUM_COLUMNS =
+export const SUM_COLUMNS =
   'day, tenant, key, user, model, attempts, estimated, unpriced, prompt AS promptTokens, cached AS cachedTokens, ' +
   `completion AS completionTokens, reasoning AS reasoningTokens, min(nano_dollars, ${MOST}) AS nanoDollars`
 const RECORD_COLUMNS = 'n, day, at, tenant, key, user, model, facts'
@@ -298,7 +298,11 @@ const fits = (
 
 const keyOf = ({ day, tenant, key, user, model }: SumRow): SumKey => [day, tenant, key, user, model]
 
-const sumOf = ({ key, user, ...row }: SumRow): UsageSum => ({ ...row, keyId: key, user: user === '' ? null : user })
+export const sumOf = ({ key, user, ...row }: SumRow): UsageSum => ({
+  ...row,
+  keyId: key,
+  user: user === '' ? null : user,
+})
 
 export function recordOf({ at, tenant, key, user, model, facts }: Omit<RecordRow, 'n' | 'day'>): StoredUsage {
   const rest = JSON.parse(facts) as Omit<UsageRecord, 'tenant' | 'keyId' | 'user' | 'model'>

@@ -10,7 +10,7 @@ import type { Age } from '../disk/age.ts'
 /** Levels that are restored in one turn of the event loop. */
 const ROWS_AT_ONCE = 1_000
 
-interface Row {
+export interface LevelRow {
   readonly kind: LevelKind
   readonly owner: string
   readonly name: string
@@ -18,6 +18,7 @@ interface Row {
   readonly used: string
 }
 
+export const WINDOWS: readonly Window[] = ['hour', 'day', 'month']
 type Windows = Partial<Record<Window, OpenWindow>>
 type Used = Pick<LevelUse, 'rates' | 'spent'>
 
@@ -44,15 +45,12 @@ export class LevelRows {
 
   /** Gives the coordinator all that is stored. `damaged`: a row is left out. */
   async restore(coordinator: Pick<Coordinator, 'openLimits'>, damaged: (detail: string) => void): Promise<void> {
-    const open = this.#openWindows(damaged)
+    const open = windowsIn(this.#db, damaged)
     const states: LevelState[] = []
-    for (const row of this.#db.prepare('SELECT * FROM levels').iterate() as unknown as Iterable<Row>) {
-      const used = usedOf(row.used)
+    for (const row of this.#db.prepare('SELECT * FROM levels').iterate() as unknown as Iterable<LevelRow>) {
       const { kind, owner, name } = row
-      if (used === null) {
-        damaged(`What was used of the limits of ${kind} "${name}" is damaged: it counts from nothing.`)
-        continue
-      }
+      const used = usedOf(row, damaged)
+      if (used === null) continue
       states.push({ kind, owner, name, used: { ...used, atMono: this.#age.mono(row.age) } })
       reach(open, used)
     }
@@ -62,17 +60,6 @@ export class LevelRows {
     for (let at = 0; at === 0 || at < states.length; at += ROWS_AT_ONCE) {
       coordinator.openLimits(states.slice(at, at + ROWS_AT_ONCE), windows.calendar, this.#clock.monoMs())
       if (at + ROWS_AT_ONCE < states.length) await new Promise<void>((turned) => this.#clock.soon(turned))
-    }
-  }
-
-  #openWindows(damaged: (detail: string) => void): Windows {
-    const row = this.#db.prepare("SELECT value FROM meta WHERE key = 'windows'").get() as { value: string } | undefined
-    try {
-      const open = row === undefined ? {} : (JSON.parse(row.value) as Windows)
-      return Object.fromEntries(Object.entries(open).filter(([, one]) => typeof one?.ends === 'number'))
-    } catch {
-      damaged('When the windows of budgets end is damaged: they end as the calendar says.')
-      return {}
     }
   }
 
@@ -98,16 +85,32 @@ export class LevelRows {
   }
 }
 
-/** Null: it is damaged. */
-function usedOf(text: string): Used | null {
+/** As they were stored. */
+export function windowsIn(db: DatabaseSync, damaged: (detail: string) => void): Windows {
+  const row = db.prepare("SELECT value FROM meta WHERE key = 'windows'").get() as { value: string } | undefined
   try {
-    const { rates, spent } = JSON.parse(text) as Used
-    return typeof rates === 'object' && typeof spent === 'object' && rates !== null && spent !== null
-      ? { rates, spent }
-      : null
+    const open = row === undefined ? {} : (JSON.parse(row.value) as Windows)
+    return Object.fromEntries(WINDOWS.flatMap((name) => (isWindow(open[name]) ? [[name, open[name]]] : [])))
   } catch {
-    return null
+    damaged('When the windows of budgets end is damaged: they end as the calendar says.')
+    return {}
   }
+}
+
+const isWindow = (one: OpenWindow | undefined): boolean =>
+  typeof one?.index === 'number' && typeof one.ends === 'number'
+
+/** Null: it is damaged, which is told. */
+export function usedOf({ kind, name, used }: LevelRow, damaged: (detail: string) => void): Used | null {
+  try {
+    const { rates, spent } = JSON.parse(used) as Used
+    if (typeof rates === 'object' && typeof spent === 'object' && rates !== null && spent !== null)
+      return { rates, spent }
+  } catch {
+    // Below
+  }
+  damaged(`What was used of the limits of ${kind} "${name}" is damaged: it counts from nothing.`)
+  return null
 }
 
 /** Whatever clock they were named by: the window that is open is none before one that something was spent in. */

@@ -1,8 +1,10 @@
 /** The kinds of things that an engine holds: what of each travels, and what of it must arrive as it was. */
 import { jobOrder } from '../../../core/ids.ts'
 import { isTerminal, type Job, type JobDraft, type JobId, type JobState } from '../../../core/job.ts'
+import type { Amounts, LevelKind, LevelUse, Window } from '../../../core/limits.ts'
 import type { FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { ApiKey } from '../../../core/ports/keys.ts'
+import type { StoredUsage, UsageSum } from '../../../core/ports/ledger.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Item, Kind } from '../../../core/ports/portable.ts'
 import type { End } from '../../../core/record.ts'
@@ -88,6 +90,32 @@ export interface WaitingJob extends Kept {
   readonly notBeforeInMs: number
   /** It is to be canceled. */
   readonly canceling: boolean
+  /** What it holds until its first lease; absent: nothing. */
+  readonly reservation?: Amounts
+  /** Its attempt ran, and has no usage record. A store that can't book it later drops this. */
+  readonly unbooked?: { readonly attempt: number; readonly deployment: string | null }
+}
+
+/** What was used of a level of the limits, without what is held. In the order of kind, owner and name (UTF-8). */
+export interface StoredLevel extends Pick<LevelUse, 'rates' | 'spent'> {
+  readonly kind: LevelKind
+  readonly owner: string
+  readonly name: string
+  /** `rates` were right so long ago. */
+  readonly agoMs: number
+}
+
+/** A window that budgets go by: the one that was last open. */
+export interface StoredWindow {
+  readonly window: Window
+  readonly index: number
+  /** Negative: it is over. */
+  readonly endsInMs: number
+}
+
+/** A record of the ledger; in the order of their commits. */
+export interface StoredRecord extends StoredUsage {
+  readonly agoMs: number
 }
 
 // ---------------------------------------------------------------- checks
@@ -126,6 +154,8 @@ const KEPT: Shape = {
   body: count,
   log: runs,
 }
+const AMOUNTS: Shape = { inputTokens: number, outputTokens: number, requests: number, nanoDollars: number }
+const USED_BY: Shape = { tenant: text, keyId: text, user: maybe(text), model: text }
 const TALLY: Shape = {
   attempts: count,
   fails: count,
@@ -185,6 +215,47 @@ export const KEYS = kind<StoredKey>('keys', {
   digest: text,
   key: members({ id: text, tenant: text, name: text, hint: text, createdAtMs: number }),
 })
+export const WINDOWS = kind<StoredWindow>(
+  'limit_windows',
+  { window: (value) => ['hour', 'day', 'month'].includes(value as string), index: number, endsInMs: number },
+  ['endsInMs'],
+)
+export const LEVELS = kind<StoredLevel>(
+  'limit_levels',
+  { kind: text, owner: text, name: text, agoMs: number, rates: object, spent: object },
+  ['agoMs'],
+)
+export const USAGE = kind<StoredRecord>(
+  'usage',
+  {
+    ...USED_BY,
+    job: text,
+    attempt: count,
+    run: maybe(text),
+    kind: text,
+    deployment: maybe(text),
+    end: text,
+    usage: members({ promptTokens: count, completionTokens: count, estimated: flag }),
+    nanoDollars: maybe(count),
+    priceVersion: maybe(text),
+    atMs: number,
+    agoMs: number,
+  },
+  ['agoMs'],
+)
+/** In the order of the port. */
+export const USAGE_SUMS = kind<UsageSum>('usage_sums', {
+  ...USED_BY,
+  day: (value) => typeof value === 'string' && /^\d{4,6}-\d\d-\d\d$/.test(value),
+  attempts: count,
+  estimated: count,
+  unpriced: count,
+  promptTokens: count,
+  cachedTokens: count,
+  completionTokens: count,
+  reasoningTokens: count,
+  nanoDollars: count,
+})
 export const PAUSES = kind<Selector>('pauses', { tenant: maybe(text), lane: maybe(text), model: maybe(text) })
 export const CONVERSATIONS = kind<StoredConversation>(
   'conversations',
@@ -234,8 +305,16 @@ export const ENDED = kind<EndedJob>(
 )
 export const WAITING = kind<WaitingJob>(
   'waiting_jobs',
-  { ...KEPT, tally: members(TALLY), failedAt: Array.isArray, notBeforeInMs: number, canceling: flag },
-  ['acceptedAtMs', 'acceptedAgoMs', 'notBeforeInMs', 'log'],
+  {
+    ...KEPT,
+    tally: members(TALLY),
+    failedAt: Array.isArray,
+    notBeforeInMs: number,
+    canceling: flag,
+    reservation: maybe(members(AMOUNTS)),
+    unbooked: maybe(members({ attempt: count, deployment: maybe(text) })),
+  },
+  ['acceptedAtMs', 'acceptedAgoMs', 'notBeforeInMs', 'log', 'unbooked'],
   isWhole,
   bytesOf,
 )
@@ -243,7 +322,8 @@ export const WAITING = kind<WaitingJob>(
 /** What a job was submitted with, without what the store adds. */
 export function storedFacts(job: StoredFacts | Job): StoredFacts {
   const { tenant, keyId, user, session, kind: jobKind, model, bodyHash, options, dialect, shownAs, takesBack } = job
-  const { document, promptTokens, metadata, requestId, trace, redriveOf } = job
+  const { document, promptTokens, maxOutputTokens, route, run, price, share, metadata, requestId, trace, redriveOf } =
+    job
   return {
     tenant,
     keyId,
@@ -258,6 +338,11 @@ export function storedFacts(job: StoredFacts | Job): StoredFacts {
     takesBack,
     ...(document !== undefined && { document }),
     promptTokens,
+    ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+    ...(route !== undefined && { route }),
+    ...(run !== undefined && { run }),
+    ...(price !== undefined && { price }),
+    ...(share !== undefined && { share }),
     ...(metadata !== undefined && { metadata }),
     ...(requestId !== undefined && { requestId }),
     ...(trace !== undefined && { trace }),
