@@ -78,8 +78,10 @@ it('a section that the target does not know is refused by its name, a later vers
   const filling = (await side.filling())!
   undo.push(() => filling.close())
   const item: Item = { value: {}, blob: new Uint8Array() }
-  const usage = [{ section: 'usage', version: 1 }, { item }]
-  await expect(receive(usage, filling)).rejects.toEqual(config(/section "usage", which the data folder .* can't hold/))
+  const unknown = [{ section: 'batches', version: 1 }, { item }]
+  await expect(receive(unknown, filling)).rejects.toEqual(
+    config(/section "batches", which the data folder .* can't hold/),
+  )
   const later = [{ section: 'keys', version: 2 }, { item }]
   await expect(receive(later, filling)).rejects.toEqual(
     config(/"keys" was written by a newer Sluice \(version 2; this/),
