@@ -61,6 +61,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     },
     prices: pricesOf(settings, catalogue),
     usage: createReports(engine.ledger, clock),
+    limits: () => settings.limits(),
     submissions: engine.submissions,
     jobs: engine.jobs,
     operations: engine.operations,

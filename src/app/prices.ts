@@ -19,12 +19,17 @@ export function pricesOf(settings: Settings, catalogue: Catalogue): Prices {
     }
     return found
   }
-  return createPrices(book, {
-    model: (name) => catalogue.resolve(name)?.deployments.map(sold) ?? null,
-    deployment(name) {
+  const soldBy = {
+    model: (name: string) => catalogue.resolve(name)?.deployments.map(sold) ?? null,
+    deployment(name: string) {
       const found = catalogue.deployment(name)
       return found && sold(found)
     },
+  }
+  return createPrices(book, soldBy, () => {
+    const { unpriced, unpricedDollarsPerMillionTokens: dollars } = settings.config.limits
+    if (unpriced === 'refuse' || dollars === null) return null
+    return { input: perMillion(dollars), output: perMillion(dollars) }
   })
 }
 

@@ -96,6 +96,7 @@ export const ERRORS = {
   tool_not_allowed: row(403, 'This tenant may not use that tool.'),
   modality_not_allowed: row(403, 'This tenant may not send or ask for content of that kind.'),
   loop_detected: row(409, 'The agent repeats itself: let it try something else, or end it.', { close: 4400 }),
+  model_unpriced: row(403, 'Nobody knows what that model costs, and a budget limits this request: ask the operator.'),
   job_not_found: row(404, 'There is no such job.'),
   job_gone: row(410, 'The log of this job is no longer kept (retention); it cannot be resumed.', { close: 4404 }),
   job_lost: row(503, 'The store lost this job before it ended (a fail-over, or a restart): submit it again.', {

@@ -72,6 +72,38 @@ export interface TenantLimits {
 
 export const NO_LIMITS: LimitSettings = { global: null, models: {}, tenants: {}, eachTenant: null, keys: {} }
 
+/** Names are clients' own: `constructor` is not limited. */
+const own = <T>(record: Readonly<Record<string, T>>, name: string): T | null =>
+  Object.hasOwn(record, name) ? record[name] : null
+
+/** What a level may use, by the settings; null: it is not limited. `owner`: its tenant, of those that have one. */
+export function limitsAt(
+  { global, models, tenants, eachTenant, keys }: LimitSettings,
+  kind: LevelKind,
+  owner: string,
+  name: string,
+): LevelLimits | null {
+  const tenant = (id: string) => own(tenants, id) ?? eachTenant
+  switch (kind) {
+    case 'run':
+      return tenant(owner)?.eachRun ?? null
+    case 'key':
+      return own(keys, name) ?? tenant(owner)?.eachKey ?? null
+    case 'user':
+      return tenant(owner)?.eachUser ?? null
+    case 'tenant_model': {
+      const models = tenant(owner)?.models
+      return models === undefined ? null : own(models, name)
+    }
+    case 'tenant':
+      return tenant(name)?.all ?? null
+    case 'model':
+      return own(models, name)
+    case 'global':
+      return global
+  }
+}
+
 // ---------------------------------------------------------------- what is held, and used
 
 /** Tokens that were used, or are held, and what they cost. */

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
 import type { JobKind, TenantId } from '../core/job.ts'
+import type { LimitSettings } from '../core/limits.ts'
 import type { Metric } from '../core/numbers.ts'
 import type { Admission } from '../core/ports/admission.ts'
 import type { Conversations } from '../core/ports/conversations.ts'
@@ -132,6 +133,8 @@ export interface GatewayDeps {
   readonly usage: UsageReports
   /** What a tenant's requests share; null: nothing. */
   readonly sharing: (tenant: TenantId) => SharingRules | null
+  /** As they are now. */
+  readonly limits: () => LimitSettings
   readonly submissions: Submissions
   readonly jobs: Jobs
   readonly operations: Operations

@@ -22,17 +22,20 @@ export interface SoldBy {
   deployment(name: string): Sold | null
 }
 
-export function createPrices(book: () => Book, sold: SoldBy): Prices {
+/** `otherwise`: what a model counts whose price nobody knows; null: its price stays unknown. */
+export function createPrices(book: () => Book, sold: SoldBy, otherwise: () => Rates | null = () => null): Prices {
   function priceOf({ rates, seller, upstreamModel }: Sold, model: string, atMs: number): Price | Unpriced {
     if (rates !== null) return at('settings', rates)
     if (seller === 'own') return at('own', FREE)
     const name = upstreamModel ?? model
     const listed = book().rates(seller, name, atMs)
     if (listed !== null) return at(book().version, listed)
-    if ('url' in seller && !book().sells(seller.url)) {
-      if (isOwnAddress(seller.url)) return at('own', FREE)
+    const isUnlisted = 'url' in seller && !book().sells(seller.url)
+    if (isUnlisted && isOwnAddress(seller.url)) return at('own', FREE)
+    const counted = otherwise()
+    if (counted !== null) return at('unpriced', counted)
+    if (isUnlisted)
       return { reason: `no price list has the provider of "${name}": give the model a price in the settings` }
-    }
     return { reason: `no price list has the model "${name}": give it a price in the settings` }
   }
 

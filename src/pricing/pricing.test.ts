@@ -162,11 +162,11 @@ describe('whose price', () => {
     rates: null,
     ...more,
   })
-  const pricesOf = (...all: readonly Sold[]) =>
-    createPrices(() => book, {
-      model: (name) => (name === 'none' ? null : all),
-      deployment: (name) => all.find((_, i) => name === `d${i}`) ?? null,
-    })
+  const soldBy = (all: readonly Sold[]) => ({
+    model: (name: string) => (name === 'none' ? null : all),
+    deployment: (name: string) => all.find((_, i) => name === `d${i}`) ?? null,
+  })
+  const pricesOf = (...all: readonly Sold[]) => createPrices(() => book, soldBy(all))
   const price = (model: string, ...all: readonly Sold[]) => {
     const found = pricesOf(...all).of(model, AT)
     if (found === null || 'reason' in found) return found
@@ -210,6 +210,25 @@ describe('whose price', () => {
     ['one that is not sold by the token', 'whisper-1', sold({})],
   ])('%s has none, and that is told', (_name, model, one) => {
     expect(price(model, one)).toEqual({ reason: expect.stringContaining('give') })
+  })
+
+  it('one that has none counts at a default, where there is one; others at their own price', () => {
+    const otherwise: Rates = { input: 1_000, output: 1_000 }
+    const cost = (model: string, one: Sold) => {
+      const found = createPrices(
+        () => book,
+        soldBy([one]),
+        () => otherwise,
+      ).of(model, AT)
+      return found !== null && 'cost' in found ? [found.version, found.cost({ input: 1_000, output: 1_000 })] : found
+    }
+    const elsewhere = sold({ seller: { url: 'https://models.example.com/v1' } })
+    expect([cost('gpt-99', sold({})), cost('m', elsewhere)]).toEqual([
+      ['unpriced', 2_000],
+      ['unpriced', 2_000],
+    ])
+    expect(cost('gpt-4o', sold({}))).toEqual([DATA.version, 12_500_000])
+    expect(cost('m', sold({ seller: { url: 'http://localhost:8000' } }))).toEqual(['own', 0])
   })
 
   it.each([

@@ -1,5 +1,12 @@
 /** All levels that something is used of, and those of a job. */
-import type { Calendar, LevelKind, LevelLimits, LevelState, LimitSettings } from '../../core/limits.ts'
+import {
+  type Calendar,
+  type LevelKind,
+  type LevelLimits,
+  type LevelState,
+  type LimitSettings,
+  limitsAt,
+} from '../../core/limits.ts'
 import { Slots, Table } from '../../core/table.ts'
 import { type Accounts, Level } from './level.ts'
 
@@ -43,7 +50,7 @@ export class Levels {
     for (const kind of KINDS) {
       const [owner, name] = placeOf(kind, whose)
       if (name === null) continue
-      const limits = limitsOf(settings, kind, owner, name)
+      const limits = limitsAt(settings, kind, owner, name)
       if (limits !== null) found.push(this.#find(kind, owner, name, limits, now))
     }
     return found
@@ -55,7 +62,7 @@ export class Levels {
     const ids: string[] = []
     for (const kind of NARROW) {
       const [owner, name] = placeOf(kind, whose)
-      if (name !== null && limitsOf(settings, kind, owner, name) !== null) ids.push(`${kind}\n${owner}\n${name}`)
+      if (name !== null && limitsAt(settings, kind, owner, name) !== null) ids.push(`${kind}\n${owner}\n${name}`)
     }
     return ids
   }
@@ -92,7 +99,7 @@ export class Levels {
     const settings = this.#settings()
     for (const { kind, owner, name, used } of states) {
       if (used === null) continue
-      const limits = limitsOf(settings, kind, owner, name) ?? NOTHING_LIMITED
+      const limits = limitsAt(settings, kind, owner, name) ?? NOTHING_LIMITED
       this.#find(kind, owner, name, limits, now).level.restore(used, now)
     }
   }
@@ -156,37 +163,5 @@ function placeOf(kind: LevelKind, { tenant, model, keyId, user, run }: Whose): [
       return ['', model]
     case 'global':
       return ['', '']
-  }
-}
-
-/** Names are clients' own: `constructor` is not limited. */
-const own = <T>(record: Readonly<Record<string, T>>, name: string): T | null =>
-  Object.hasOwn(record, name) ? record[name] : null
-
-/** What there may be, by the settings; null: no limit. */
-function limitsOf(
-  { global, models, tenants, eachTenant, keys }: LimitSettings,
-  kind: LevelKind,
-  owner: string,
-  name: string,
-): LevelLimits | null {
-  const tenant = (id: string) => own(tenants, id) ?? eachTenant
-  switch (kind) {
-    case 'run':
-      return tenant(owner)?.eachRun ?? null
-    case 'key':
-      return own(keys, name) ?? tenant(owner)?.eachKey ?? null
-    case 'user':
-      return tenant(owner)?.eachUser ?? null
-    case 'tenant_model': {
-      const models = tenant(owner)?.models
-      return models === undefined ? null : own(models, name)
-    }
-    case 'tenant':
-      return tenant(name)?.all ?? null
-    case 'model':
-      return own(models, name)
-    case 'global':
-      return global
   }
 }

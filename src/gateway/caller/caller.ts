@@ -35,6 +35,10 @@ export function prefixOf(caller: Caller): string {
   return user === null ? '' : `${encodeURIComponent(user)}/`
 }
 
+/** A run as it is stored. A page uses up only what its own user's, or its own session's, runs may use. */
+export const withinRun = (caller: Caller, run: string): string =>
+  (caller.session === null ? '' : prefixOf(caller) || `${encodeURIComponent(caller.session.id)}/`) + run
+
 /** The options as they are stored. */
 export function withinNames(caller: Caller, options: JobOptions): JobOptions {
   const prefix = prefixOf(caller)

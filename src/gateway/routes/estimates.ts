@@ -44,7 +44,7 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
     // As a submit would be refused
     const { error, edit } = decide(deps, job, () => value)
     if (error !== null) throw error
-    const most = edit === null ? draft.maxOutputTokens : maxOutputTokens(job.kind, parsed(edit(job.body)))
+    const most = maxOutputTokens(job.kind, edit === null ? value : parsed(edit(job.body)))
     const price = prices.of(model, now)
     const priced = price !== null && 'cost' in price
     return json(200, {

@@ -2,8 +2,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { depth } from '../../../test/depth.ts'
+import { manualClock } from '../../../test/manual-clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { JobDraft, JobKind } from '../../core/job.ts'
+import type { Tokens } from '../../core/ports/prices.ts'
 import type { Weighed } from '../../core/ports/weights.ts'
 import { DIALECTS } from '../../dialects/index.ts'
 import type { Caller } from '../caller/caller.ts'
@@ -20,13 +22,20 @@ const deps = {
       return { tokens: 7, own: 1, exact: true, family: 'demo', isPlain: true }
     },
   },
+  clock: manualClock(),
+  prices: {
+    of: () => ({
+      version: '1',
+      cost: ({ input, output }: Tokens) => 5 + 150 * input + (input > 5 ? 600 : 400) * output,
+    }),
+  },
   models: {
     resolve: (name: string) =>
       name === 'demo' ? { pool: 'text', kinds: ['chat', 'embedding'], upstreamModel: 'gpt-4o' } : null,
     list: () => [],
   },
   dialects: DIALECTS,
-  options: { plainDeadlineMs: 60_000, jobDeadlineMs: 86_400_000 },
+  options: { plainDeadlineMs: 60_000, jobDeadlineMs: 86_400_000, sessions: { maxDelayMs: 3_600_000 } },
 } as unknown as GatewayDeps
 
 const ORIGIN = { requestId: 'req_1', trace: null }
@@ -181,16 +190,7 @@ describe('what else is noted', () => {
     ])
   })
   it('the most that its model may answer', () => {
-    const most = (more: string): number | null =>
-      dialectDraft(
-        deps,
-        caller,
-        {},
-        parseBody(Buffer.from(`{"model":"demo",${MESSAGES}${more}}`), LIMITS),
-        spoken('chat'),
-        true,
-        ORIGIN,
-      ).maxOutputTokens
+    const most = (more: string): number | null => plain(`{"model":"demo",${MESSAGES}${more}}`).maxOutputTokens ?? null
     expect(most('')).toBe(null)
     expect(most(',"max_tokens":50')).toBe(50)
     expect(most(',"max_tokens":50,"max_completion_tokens":40,"n":3')).toBe(120)
@@ -321,5 +321,92 @@ describe('whatever is sent', () => {
       }),
       { numRuns: depth(10_000, 1_000) },
     )
+  })
+})
+
+describe('for limits', () => {
+  const withMessages = (messages: unknown, more: object = {}) =>
+    plain(JSON.stringify({ model: 'demo', messages, ...more }))
+  const user = { role: 'user', content: 'hello' }
+  const system = { role: 'system', content: 'Be brief.' }
+
+  it('the price of a token, by the size of the prompt, what is paid for the request among it', () => {
+    const { price } = plain(BODY)
+    expect(price!.output).toBe(600)
+    expect(Math.ceil(price!.input * 7)).toBe(5 + 7 * 150)
+  })
+
+  it('kinds of requests are told apart by their instructions, tools and form, and by nothing else', () => {
+    const kinds = [
+      withMessages([user]),
+      withMessages([system, user]),
+      withMessages([{ ...system, content: 'Be long.' }, user]),
+      withMessages([user], { tools: [{ type: 'function', function: { name: 'f' } }] }),
+      withMessages([user], { response_format: { type: 'json_object' } }),
+      withMessages([system, user], { response_format: { type: 'json_object' } }),
+    ].map(({ route }) => route)
+    expect(new Set(kinds).size).toBe(kinds.length)
+    expect(kinds[0]).toBeUndefined()
+    expect(kinds[1]).toMatch(/^[\w-]{10}$/)
+    for (const same of [
+      withMessages([system, { ...user, content: 'something else' }, user]),
+      withMessages([{ ...system, content: [{ type: 'text', text: 'Be brief.' }] }, user]),
+      withMessages([{ ...system, role: 'developer' }, user], {
+        tools: [],
+        max_tokens: 5,
+        response_format: { type: 'text' },
+      }),
+    ])
+      expect(same.route).toBe(kinds[1])
+    expect(withMessages([user, system]).route).toBeUndefined()
+  })
+
+  it('of instructions a bounded part is looked at', () => {
+    const long = (text: string) => withMessages([{ ...system, content: 'x'.repeat(2_048) + text }, user]).route
+    expect(long('a')).toBe(long('b'))
+    const many = (text: string) =>
+      withMessages([...Array.from({ length: 8 }, () => system), { ...system, content: text }])
+    expect(many('a').route).toBe(many('b').route)
+    for (const odd of [
+      null,
+      5,
+      [],
+      [null],
+      [{ role: 'system' }],
+      [{ role: 'system', content: [null, 5, { text: 6 }] }],
+    ])
+      expect(() => withMessages(odd)).not.toThrow(TypeError)
+  })
+
+  it('a run is named by an option, wherever it stands', () => {
+    const runs = [
+      plain(BODY.replace('{', '{"sluice":{"run":"r-1"},')),
+      plain(BODY, { 'sluice-run': 'r-1' }),
+      job(`{"request":${BODY},"run":"r-1"}`),
+    ]
+    expect(runs.map(({ run }) => run)).toEqual(['r-1', 'r-1', 'r-1'])
+    expect(plain(BODY).run).toBeUndefined()
+    for (const wrong of ['', 'x'.repeat(129), 'a\nb', 5])
+      expect(() => job(JSON.stringify({ request: JSON.parse(BODY), run: wrong }))).toThrow(
+        '"run" must be a string of 1 to 128 characters',
+      )
+    const key = { 'idempotency-key': 'k' }
+    expect(plain(BODY, { ...key, 'sluice-run': 'a' }).bodyHash).not.toBe(plain(BODY, key).bodyHash)
+  })
+
+  it("a page's run is its user's, or its session's, and nobody else's", () => {
+    const runOf = (session: object | null): string | undefined =>
+      dialectDraft(
+        deps,
+        { ...caller, session } as Caller,
+        { 'sluice-run': 'r' },
+        parseBody(Buffer.from(BODY), LIMITS),
+        spoken('chat'),
+        true,
+        ORIGIN,
+      ).job.run
+    expect(runOf(null)).toBe('r')
+    expect(runOf({ id: 'ses_1', user: 'ann/x' })).toBe('ann%2Fx/r')
+    expect(runOf({ id: 'ses_1', user: null })).toBe('ses_1/r')
   })
 })

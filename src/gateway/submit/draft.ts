@@ -9,17 +9,19 @@ import type { Dialect, RequestForm, StreamForm } from '../../core/ports/dialect.
 import type { Weight } from '../../core/ports/weights.ts'
 import { promptOf } from '../../core/text-request.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
-import { type Caller, shareOf, userOf, withinNames } from '../caller/caller.ts'
+import { type Caller, shareOf, userOf, withinNames, withinRun } from '../caller/caller.ts'
 import { namesAnother } from '../caller/named-user.ts'
 import type { GatewayDeps, GatewayOptions } from '../deps.ts'
 import type { JsonBody } from '../http/body.ts'
 import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
+import { routeOf } from './kind-of-request.ts'
 import { checkModel, namesOf, noModel } from './model.ts'
 import { maxOutputTokens } from './output.ts'
+import { tokenPrice } from './price.ts'
 
 /** What a draft is made with. */
-export type DraftDeps = Pick<GatewayDeps, 'models' | 'weights' | 'dialects' | 'options'>
+export type DraftDeps = Pick<GatewayDeps, 'models' | 'weights' | 'prices' | 'clock' | 'dialects' | 'options'>
 
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
@@ -56,12 +58,10 @@ export interface Draft {
   readonly job: JobDraft
   /** Of its prompt. */
   readonly weight: Weight
-  /** The most that it lets its model answer; null: it names no limit. */
-  readonly maxOutputTokens: number | null
   /** The request, for guards. */
   readonly value: JsonRecord
   /** The user of a job whose request was edited; null: it is none that the request names. */
-  readonly userIn: ((body: Uint8Array) => string | undefined) | null
+  readonly userIn: ((request: JsonRecord, body: Uint8Array) => string | undefined) | null
   /** How its client asked to follow the answer; null: it wants it whole. */
   readonly stream: StreamForm | null
 }
@@ -152,16 +152,16 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const { kind } = form
   const model = checkModel(request)
   const { value, body, shownAs, ...read } = form.read(request, bytes)
-  const route = deps.models.resolve(model)
-  if (route === null) throw noModel(model, namesOf(deps.models))
-  if (!route.kinds.includes(kind))
+  const served = deps.models.resolve(model)
+  if (served === null) throw noModel(model, namesOf(deps.models))
+  if (!served.kinds.includes(kind))
     throw new SluiceError('invalid_request', {
       param: 'model',
       message: `The model "${model}" does not support ${form.what}.`,
     })
-  const { options, given, metadata } = readJobOptions(asked.options, headers, {
+  const { options, given, metadata, run } = readJobOptions(asked.options, headers, {
     at: asked.at,
-    pool: route.pool,
+    pool: served.pool,
     plain,
     plainDeadlineMs: deps.options.plainDeadlineMs,
     jobDeadlineMs: deps.options.jobDeadlineMs,
@@ -185,7 +185,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const named = withinNames(caller, options)
   const weight = deps.weights.weigh({
     tenant,
-    model: route.upstreamModel ?? model,
+    model: served.upstreamModel ?? model,
     conversation: named.conversation,
     prompt: promptOf(value, body.length),
   })
@@ -210,14 +210,20 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   // Asked as we were asked: a plain POST streams only if it says so, a job unless it says otherwise
   if (dialect.stream !== null && (plain ? stream === null : read.stream === false)) job.document = true
   if (metadata !== undefined) job.metadata = metadata
+  if (run !== undefined) job.run = withinRun(caller, run)
+  const route = routeOf(kind, value)
+  if (route !== undefined) job.route = route
+  const price = deps.prices.of(model, deps.clock.wallMs())
+  if (price !== null && 'cost' in price) job.price = tokenPrice(price, weight.tokens)
   if (origin.trace !== null) job.trace = origin.trace
-  const most = maxOutputTokens(kind, value)
+  const most = kind === 'embedding' ? null : maxOutputTokens(kind, value)
+  if (most !== null) job.maxOutputTokens = most
   const userIn = own === null && read.user !== undefined ? userReader(form) : null
-  return { job, weight, maxOutputTokens: most, value, userIn, stream }
+  return { job, weight, value, userIn, stream }
 }
 
-const userReader = (form: RequestForm) => (body: Uint8Array) => {
-  const { user } = form.read(JSON.parse(Buffer.from(body).toString('utf8')) as JsonRecord, body)
+const userReader = (form: RequestForm) => (request: JsonRecord, body: Uint8Array) => {
+  const { user } = form.read(request, body)
   return typeof user === 'string' && user !== '' ? user : undefined
 }
 

@@ -4,6 +4,17 @@ import type { Job, JobDraft } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { Admission, Decision } from '../../core/ports/admission.ts'
 import { type Content, contentOf } from '../../core/text-request.ts'
+import type { Draft } from './draft.ts'
+import { maxOutputTokens } from './output.ts'
+
+/** As its guards let it pass. Its digest stays that of what the client sent, and would send again. */
+export function edited(job: JobDraft, edit: NonNullable<Decision['edit']>, userIn: Draft['userIn']): JobDraft {
+  const body = edit(job.body)
+  const request = JSON.parse(Buffer.from(body).toString('utf8')) as JsonRecord
+  const user = userIn?.(request, body)
+  const most = maxOutputTokens(job.kind, request)
+  return { ...job, body, ...(user !== undefined && { user }), ...(most !== null && { maxOutputTokens: most }) }
+}
 
 /** `request`: read only where a guard looks at it. */
 export function decide(

@@ -15,6 +15,7 @@ const NAMES = [
   'deadline_ms',
   'idempotency_key',
   'policy',
+  'run',
   'on_worker_loss',
   'on_disconnect',
   'cache',
@@ -38,6 +39,7 @@ const MAX_DIRECTIVES = 16
 const ASIDE: ReadonlySet<Name> = new Set<Name>(['idempotency_key', 'cache'])
 
 const MAX_NAME_CHARS = 256
+const MAX_RUN_CHARS = 128
 const MAX_DELAY_MS = 30 * 86_400_000
 
 export interface Defaults {
@@ -55,6 +57,8 @@ export interface ReadOptions {
   /** Those that the client gave, except the idempotency key, in one spelling wherever they were. */
   readonly given: Readonly<Record<string, unknown>>
   readonly metadata: Readonly<Record<string, string>> | undefined
+  /** An agent's run. */
+  readonly run: string | undefined
 }
 
 const NONE: Readonly<Record<string, string>> = {}
@@ -99,7 +103,7 @@ export function readJobOptions(
   defaults: Defaults,
 ): ReadOptions {
   if (headers === NONE && isEmpty(members))
-    return { options: defaultOptions(defaults), given: NONE, metadata: undefined }
+    return { options: defaultOptions(defaults), given: NONE, metadata: undefined, run: undefined }
   for (const name in members) {
     if (!MEMBERS.has(name))
       throw new SluiceError('invalid_request', {
@@ -111,12 +115,12 @@ export function readJobOptions(
   const bad = (name: Name, what: string): SluiceError =>
     new SluiceError('invalid_request', { param: `${defaults.at}${name}`, message: `"${name}" must be ${what}.` })
 
-  const text = (name: Name): string | undefined => {
+  const text = (name: Name, maxChars = MAX_NAME_CHARS): string | undefined => {
     const v = value(name)
     if (v === undefined) return undefined
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-    if (typeof v !== 'string' || v === '' || v.length > MAX_NAME_CHARS || /[\x00-\x1f\x7f]/.test(v))
-      throw bad(name, `a string of 1 to ${MAX_NAME_CHARS} characters`)
+    if (typeof v !== 'string' || v === '' || v.length > maxChars || /[\x00-\x1f\x7f]/.test(v))
+      throw bad(name, `a string of 1 to ${maxChars} characters`)
     return v
   }
   const choice = <T extends string>(name: Name, otherwise: T, all: readonly T[]): T => {
@@ -175,6 +179,7 @@ export function readJobOptions(
     ),
     ...(cache === undefined ? {} : { cache }),
   }
+  const run = text('run', MAX_RUN_CHARS)
   const metadata = members['metadata'] ?? undefined
   if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
   const given: Record<string, unknown> = {}
@@ -183,7 +188,7 @@ export function readJobOptions(
   if (given['delay_ms'] !== undefined) given['delay_ms'] = delayMs
   if (given['deadline_ms'] !== undefined) given['deadline_ms'] = deadlineMs
   if (isRecord(metadata)) given['metadata'] = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))
-  return { options, given, metadata: metadata as Readonly<Record<string, string>> | undefined }
+  return { options, given, metadata: metadata as Readonly<Record<string, string>> | undefined, run }
 }
 
 function isEmpty(members: JsonRecord): boolean {

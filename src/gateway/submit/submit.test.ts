@@ -1,9 +1,11 @@
 /** The door itself: who is checked when, whose job may be joined, and what is told of each submit. */
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { manualClock } from '../../../test/manual-clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Happened } from '../../core/facts.ts'
 import type { Job, JobDraft, Place } from '../../core/job.ts'
+import { type LevelLimits, type LimitSettings, NO_LIMITS } from '../../core/limits.ts'
+import type { Decision } from '../../core/ports/admission.ts'
 import type { Jobs } from '../../core/ports/jobs.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import type { Auth } from '../caller/auth.ts'
@@ -24,7 +26,7 @@ const DRAFT = {
   options: {},
 } as JobDraft
 const WEIGHT = { tokens: 1, own: 1, exact: true, family: 'm', isPlain: true }
-const draft: Draft = { job: DRAFT, weight: WEIGHT, maxOutputTokens: null, value: {}, userIn: null, stream: null }
+const draft: Draft = { job: DRAFT, weight: WEIGHT, value: {}, userIn: null, stream: null }
 const jobOf = (user: string): Job => ({ ...DRAFT, id: 'job_1', state: 'failed', user }) as unknown as Job
 
 const ACCEPTED: Submitted = { kind: 'accepted', job: jobOf('ann'), place: PLACE }
@@ -34,12 +36,20 @@ const DOORS: ReadonlyArray<readonly [string, (submits: Submits) => Promise<unkno
   ['again', (submits) => submits.again(ann, 'job_1')],
 ]
 
+interface Setting {
+  readonly revoked?: string
+  readonly blocked?: boolean
+  readonly edit?: Decision['edit']
+  readonly limits?: LimitSettings
+}
+
 /** `revoked`: from when on the caller's key is good no more. */
-function setUp(result = ACCEPTED, { revoked = '', blocked = false } = {}) {
+function setUp(result = ACCEPTED, { revoked = '', blocked = false, edit = null, limits = NO_LIMITS }: Setting = {}) {
   const facts: Happened[] = []
   const stored: string[] = []
   const weighed: string[] = []
   let isRevoked = revoked === 'before'
+  const submitted: JobDraft[] = []
   const keep = (drafts: number): Submitted[] =>
     Array.from({ length: drafts }, () => {
       stored.push('job')
@@ -49,12 +59,17 @@ function setUp(result = ACCEPTED, { revoked = '', blocked = false } = {}) {
     {
       clock: manualClock(),
       admission: {
-        check: () => ({ error: blocked ? new SluiceError('content_blocked') : null, edit: null, rulings: [] }),
+        check: () => ({ error: blocked ? new SluiceError('content_blocked') : null, edit, rulings: [] }),
       },
       sharing: () => null,
+      limits: () => limits,
+      prices: { of: () => ({ reason: 'no price list has the model "m"' }), at: () => null },
       weights: { weigh: () => WEIGHT, accepted: (job) => void weighed.push(job) },
       submissions: {
-        submit: async (drafts) => keep(drafts.length),
+        async submit(drafts) {
+          submitted.push(...drafts)
+          return keep(drafts.length)
+        },
         begin: async () => ({ result: keep(1)[0], power: async () => {} }),
         redrive: async () => keep(1)[0],
       },
@@ -73,7 +88,7 @@ function setUp(result = ACCEPTED, { revoked = '', blocked = false } = {}) {
       },
     } as Partial<Auth> as Auth,
   )
-  return { submits, stored, facts, weighed }
+  return { submits, stored, submitted, facts, weighed }
 }
 
 it.each(DOORS)('%s: tells of what is taken', async (_door, submit) => {
@@ -126,4 +141,80 @@ it('each result of a list is in the place of its draft', async () => {
   const results = await submits.all(ann, [bad, draft, bad, draft])
   expect(results.map((result) => result.kind)).toEqual(['refused', 'accepted', 'refused', 'accepted'])
   expect(stored).toHaveLength(2)
+})
+
+describe('what limits go by', () => {
+  it('is the request as the guards let it pass', async () => {
+    const body = Buffer.from('{"model":"m","max_tokens":200,"n":2,"user":"bob"}')
+    const { submits, submitted } = setUp(ACCEPTED, { edit: () => body })
+    await submits.one(ann, { ...draft, job: { ...DRAFT, maxOutputTokens: 9_000 } })
+    await submits.one(ann, { ...draft, userIn: ({ user }) => user as string })
+    expect(submitted).toMatchObject([
+      { body, maxOutputTokens: 400, user: 'ann' },
+      { body, maxOutputTokens: 400, user: 'bob' },
+    ])
+  })
+
+  const budget: LevelLimits = {
+    rates: [],
+    budgets: [{ window: 'day', nanoDollars: 1, whenOut: 'cut' }],
+    concurrent: null,
+  }
+  const tenant = { all: null, eachUser: null, eachRun: null, eachKey: null, models: {} }
+  const BUDGETS: Readonly<Record<string, LimitSettings>> = {
+    global: { ...NO_LIMITS, global: budget },
+    model: { ...NO_LIMITS, models: { m: budget } },
+    tenant: { ...NO_LIMITS, tenants: { acme: { ...tenant, all: budget } } },
+    eachTenant: { ...NO_LIMITS, eachTenant: { ...tenant, all: budget } },
+    user: { ...NO_LIMITS, eachTenant: { ...tenant, eachUser: budget } },
+    eachKey: { ...NO_LIMITS, eachTenant: { ...tenant, eachKey: budget } },
+    key: { ...NO_LIMITS, keys: { key_1: budget } },
+    tenantModel: { ...NO_LIMITS, eachTenant: { ...tenant, models: { m: budget } } },
+  }
+  const OTHERS: Readonly<Record<string, LimitSettings>> = {
+    none: NO_LIMITS,
+    'rates alone': { ...NO_LIMITS, global: { ...budget, budgets: [], concurrent: 1 } },
+    "another model's": { ...NO_LIMITS, models: { other: budget } },
+    "another tenant's": { ...NO_LIMITS, tenants: { other: { ...tenant, all: budget } } },
+    "its tenant has none of each tenant's": {
+      ...NO_LIMITS,
+      tenants: { acme: tenant },
+      eachTenant: { ...tenant, all: budget },
+    },
+    "another key's": { ...NO_LIMITS, keys: { key_2: budget } },
+    'a run, and it is of none': { ...NO_LIMITS, eachTenant: { ...tenant, eachRun: budget } },
+  }
+
+  it.each(DOORS)('a model that nobody knows the price of is refused where a budget holds: %s', async (_, door) => {
+    for (const [name, limits] of Object.entries(BUDGETS)) {
+      const { submits, stored, facts } = setUp(ACCEPTED, { limits })
+      await expect(door(submits), name).rejects.toMatchObject({
+        code: 'model_unpriced',
+        message: expect.stringContaining('no price list has the model "m"'),
+      })
+      expect(stored).toEqual([])
+      expect(facts.map((fact) => fact.type)).toEqual(['job-refused'])
+    }
+    for (const [name, limits] of Object.entries(OTHERS)) {
+      const { submits, stored } = setUp(ACCEPTED, { limits })
+      await door(submits)
+      expect(stored, name).toEqual(['job'])
+    }
+  })
+
+  it('one with a price is not, nor is one that a guard blocks told of prices', async () => {
+    const priced = { ...draft, job: { ...DRAFT, price: { input: 1, output: 1 } } }
+    const { submits, stored } = setUp(ACCEPTED, { limits: BUDGETS['tenant'] })
+    await submits.one(ann, priced)
+    expect(stored).toEqual(['job'])
+    const blocked = setUp(ACCEPTED, { limits: BUDGETS['tenant'], blocked: true })
+    await expect(blocked.submits.one(ann, draft)).rejects.toMatchObject({ code: 'content_blocked' })
+  })
+
+  it('a run with a budget refuses what belongs to it alone', async () => {
+    const { submits, stored } = setUp(ACCEPTED, { limits: OTHERS['a run, and it is of none'] })
+    const inRun = { ...draft, job: { ...DRAFT, run: 'r' } }
+    await expect(submits.one(ann, inRun)).rejects.toMatchObject({ code: 'model_unpriced' })
+    expect(stored).toEqual([])
+  })
 })

@@ -15,7 +15,8 @@ import type { Auth } from '../caller/auth.ts'
 import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Draft } from './draft.ts'
-import { decide } from './guarded.ts'
+import { decide, edited } from './guarded.ts'
+import { refusedUnpriced } from './price.ts'
 import { shareOf } from './sharing.ts'
 
 export interface Taken {
@@ -45,7 +46,10 @@ export interface Submits {
   again(caller: Caller | null, id: JobId): Promise<Taken>
 }
 
-type SubmitDeps = Pick<GatewayDeps, 'admission' | 'sharing' | 'weights' | 'submissions' | 'jobs' | 'emit' | 'clock'>
+type SubmitDeps = Pick<
+  GatewayDeps,
+  'admission' | 'sharing' | 'weights' | 'limits' | 'prices' | 'submissions' | 'jobs' | 'emit' | 'clock'
+>
 
 export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
   const { weights, sharing, submissions, jobs, emit } = deps
@@ -53,15 +57,13 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
   /** As its tenant's guards let it pass; else the error that blocks it. */
   function guarded({ job, value, userIn }: Draft): Passed | Blocked {
     const { error, edit, rulings } = decide(deps, job, () => value)
-    if (error !== null) return { error, rulings }
-    const rules = sharing(job.tenant)
-    if (edit === null && rules === null) return { job, rulings }
+    const refused = error ?? refusedUnpriced(deps.limits(), deps.prices, job, deps.clock.wallMs())
+    if (refused !== null) return { error: refused, rulings }
     try {
-      // Its digest stays that of what the client sent, and would send again
-      const body = edit === null ? job.body : edit(job.body)
-      const share = rules === null ? undefined : shareOf(rules, job, value, body)
-      const user = edit === null ? job.user : (userIn?.(body) ?? job.user)
-      return { job: { ...job, body, ...(user !== undefined && { user }), ...(share && { share }) }, rulings }
+      const passed = edit === null ? job : edited(job, edit, userIn)
+      const rules = sharing(job.tenant)
+      const share = rules === null ? undefined : shareOf(rules, job, value, passed.body)
+      return { job: share === undefined ? passed : { ...passed, share }, rulings }
     } catch (thrown) {
       return { error: SluiceError.from(thrown), rulings }
     }
@@ -136,7 +138,10 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
       if (caller !== null) auth.check(caller)
       const { error, edit, rulings } = decide(deps, job, () => parsed(request))
       // It runs as it was stored
-      const refused = error ?? (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
+      const refused =
+        error ??
+        refusedUnpriced(deps.limits(), deps.prices, job, deps.clock.wallMs()) ??
+        (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
       if (refused !== null) refuse(caller, job, { error: refused, rulings })
       const result = await submissions.redrive(id)
       if (result === null) throw notAgain()

@@ -1,0 +1,46 @@
+/** What a request may cost, where a budget limits it. */
+import { SluiceError } from '../../core/errors.ts'
+import type { JobDraft } from '../../core/job.ts'
+import { type LevelKind, type LimitSettings, limitsAt, type TokenPrice } from '../../core/limits.ts'
+import type { Price, Prices } from '../../core/ports/prices.ts'
+
+/** Of an answer: long enough for a price a token to come out exact. */
+const MANY_TOKENS = 1_000_000
+
+/** As a token of this prompt costs, whose size may choose the rate; what is paid for each request is part of it. */
+export function tokenPrice(price: Price, promptTokens: number): TokenPrice {
+  const input = price.cost({ input: promptTokens, output: 0 })
+  return {
+    input: input / Math.max(1, promptTokens),
+    output: (price.cost({ input: promptTokens, output: MANY_TOKENS }) - input) / MANY_TOKENS,
+  }
+}
+
+type Asked = Pick<JobDraft, 'tenant' | 'keyId' | 'user' | 'run' | 'model' | 'price'>
+
+/** A request that nobody knows the price of has no place in a budget. Null: there is none, or it has a price. */
+export function refusedUnpriced(settings: LimitSettings, prices: Prices, job: Asked, atMs: number): SluiceError | null {
+  if (job.price !== undefined || !hasBudget(settings, job)) return null
+  const found = prices.of(job.model, atMs)
+  const reason = found !== null && 'reason' in found ? `: ${found.reason}` : ''
+  return new SluiceError('model_unpriced', {
+    param: 'model',
+    message:
+      `Nobody knows what the model ${JSON.stringify(job.model)} costs, and a budget limits this request${reason}; ` +
+      'or let such models count at a default price (limits.unpriced).',
+  })
+}
+
+function hasBudget(settings: LimitSettings, { tenant, keyId, user, run, model }: Asked): boolean {
+  const at = (level: LevelKind, owner: string, name: string | undefined): boolean =>
+    name !== undefined && (limitsAt(settings, level, owner, name)?.budgets.length ?? 0) > 0
+  return (
+    at('tenant', '', tenant) ||
+    at('user', tenant, user) ||
+    at('key', tenant, keyId) ||
+    at('run', tenant, run) ||
+    at('tenant_model', tenant, model) ||
+    at('model', '', model) ||
+    at('global', '', '')
+  )
+}
