@@ -109,7 +109,7 @@ export class ActingCoordinator implements Term {
     })
     this.attendance = new Attendance(clock, rules.disconnectGraceMs, (job) =>
       this.#turn(() => {
-        if (this.attendance.isLeft(job)) coordinator.cancel(job, this.now())
+        if (this.attendance.isLeft(job)) coordinator.abandon(job, this.now())
       }),
     )
     this.fleet = new Fleet(rules.goneMs, {

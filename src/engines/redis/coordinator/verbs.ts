@@ -145,9 +145,10 @@ function take(term: Term, { from, follows, lasting = false }: Submit, item: Item
   if (decision.kind === 'joined') return { kind: 'joined', id: decision.id, epoch: won.epoch }
   known.taken(item)
   const acceptedAtMs = Math.floor(term.time.atMs(now))
-  const { reservation, standing } = decision
+  const { reservation, standing, cached } = decision
   const held = reservation !== null && { reservation }
-  const row: LiveRow = { id, seq: term.seq(), acceptedAtMs, epoch: won.epoch, from, bodyBytes, facts, ...held }
+  const about = cached === undefined ? facts : { ...facts, cached }
+  const row: LiveRow = { id, seq: term.seq(), acceptedAtMs, epoch: won.epoch, from, bodyBytes, facts: about, ...held }
   const taken = new HeldJob(row)
   term.held.add(taken)
   term.room.take(bytesOf(item))
@@ -198,10 +199,15 @@ const ERASING = new SluiceError('overloaded', { message: 'This tenant is being e
 function shown(term: Term, { job, follows, standing }: Extract<Decided, { kind: 'taken' }>): SubmitAnswer {
   const { coordinator } = term
   const { id, attempts, row } = job
-  const { seq, epoch, acceptedAtMs } = row
+  const { seq, epoch, acceptedAtMs, facts } = row
+  const { cached } = facts
   const place = coordinator.places([id], term.now()).get(id) ?? NOWHERE
   const state = coordinator.state(id) ?? 'queued'
-  const more = { ...(follows && { follows }), ...(standing !== undefined && { standing }) }
+  const more = {
+    ...(follows && { follows }),
+    ...(standing !== undefined && { standing }),
+    ...(cached !== undefined && { cached }),
+  }
   return { kind: 'accepted', id, seq, epoch, acceptedAtMs, state, attempts, place, ...more }
 }
 

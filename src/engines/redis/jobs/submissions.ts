@@ -174,9 +174,10 @@ export class RedisSubmissions implements Submissions {
 
   async #result(draft: JobDraft, id: JobId, answer: SubmitAnswer | undefined): Promise<Submitted> {
     if (answer?.kind === 'accepted') {
-      const { state, epoch, attempts, acceptedAtMs, place, standing } = answer
+      const { state, epoch, attempts, acceptedAtMs, place, standing, cached } = answer
       if (answer.follows) this.#logs.granted(id, epoch)
-      const submitted = this.#accepted({ ...jobOf(draft, id), state, epoch, attempts, acceptedAtMs }, place)
+      const known = { ...jobOf(draft, id), state, epoch, attempts, acceptedAtMs }
+      const submitted = this.#accepted(cached === undefined ? known : { ...known, cached }, place)
       return standing === undefined ? submitted : { ...submitted, standing }
     }
     if (answer?.kind === 'refused') return { kind: 'refused', error: unpackError(answer.error) }

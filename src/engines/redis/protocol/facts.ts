@@ -2,12 +2,14 @@
  * What a client submitted, in few bytes: of a job in line, it is most of what Redis holds beside the request. Names are
  * short, and what is usual is left out. What is read is checked, and what a later version added is dropped.
  */
-import type { JobDraft, JobOptions } from '../../../core/job.ts'
+import type { Cached, JobDraft, JobOptions } from '../../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../../core/json.ts'
-import { type Member as Check, count, flag, members, text } from '../../shared/shape.ts'
+import { type Member as Check, count, flag, maybe, members, text } from '../../shared/shape.ts'
 
 /** A draft without its body. */
 export interface Facts extends Omit<JobDraft, 'body' | 'isRetry'> {
+  /** Of one that was accepted. */
+  readonly cached?: Cached
   /** Of a conversation's job: what of its body is the turn. */
   readonly turn?: TurnRange
 }
@@ -56,6 +58,7 @@ const OPTIONS = [
   optional('policy', 'y', oneOf('reject'), 'wait'),
   optional('onWorkerLoss', 'x', oneOf('restart', 'fail'), 'continue'),
   optional('onDisconnect', 'z', oneOf('cancel'), 'continue'),
+  optional('cache', 'h', oneOf('no-store', 'no-cache')),
 ]
 
 const FACTS = [
@@ -75,6 +78,8 @@ const FACTS = [
   optional('route', 'y', text),
   optional('run', 'r', text),
   optional('price', 'a', members({ input: rate, output: rate })),
+  optional('share', 'j', members({ key: text, refresh: maybe(flag) })),
+  optional('cached', 'i', oneOf('hit', 'joined', 'miss')),
   optional('metadata', 'e', texts),
   optional('requestId', 'q', text),
   optional('trace', 'c', text),

@@ -2,7 +2,7 @@
  * What the coordinator tells processes, on their channels: one JSON array of messages, and where leases are among
  * them a second line with what the commit's script added (see readMail). All leave inside the fenced script.
  */
-import type { Job, JobId, JobState, Place } from '../../../core/job.ts'
+import type { Cached, Job, JobId, JobState, Place } from '../../../core/job.ts'
 import type { Shortfall, Standing } from '../../../core/limits.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
@@ -109,6 +109,7 @@ export type SubmitAnswer =
       readonly place: Place
       /** Absent: nothing limits it, or an older version answers. */
       readonly standing?: Standing
+      readonly cached?: Cached
       /** The commit made the sender a follower of the log. */
       readonly follows?: true
     }

@@ -85,8 +85,9 @@ const AMOUNTS = { inputTokens: count, outputTokens: count, requests: count, nano
 /** Null: it is none. Of an older version, or damaged: nothing is held for it. */
 function readClaim(stored: unknown): Claim | null {
   if (!isRecord(stored) || !text(stored['deployment'])) return null
-  const { reservation } = stored
-  return { ...(stored as object), reservation: fits(reservation, AMOUNTS) ? reservation : null } as Claim
+  const { reservation, source, ...claim } = stored
+  const read = { ...claim, reservation: fits(reservation, AMOUNTS) ? reservation : null }
+  return (text(source) ? { ...read, source } : read) as Claim
 }
 
 /** Null: damaged. */
