@@ -10,6 +10,7 @@ import { adminKey, firstKey, givenKey } from './app/keys.ts'
 import { type ReloadOptions, reloader } from './app/reload.ts'
 import { createRuntime } from './app/runtime.ts'
 import { type Own, ofAll, type Question, type Siblings } from './app/siblings.ts'
+import { followStored } from './app/stored-limits.ts'
 import { closingOnError, orAborted, within } from './app/within.ts'
 import { warnOfJobsWithoutModel } from './app/without-model.ts'
 import { NO_WORKER, startWorker } from './app/worker.ts'
@@ -70,6 +71,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const words = vocabulary()
   const settings = await Settings.open(config, runtime)
   const engine = await closingOnError([settings], () => openEngine(settings, runtime, advises))
+  followStored(settings, engine)
   // The engine has made the folder that it is kept in
   const opened = closingOnError([engine, settings], () => Promise.all([adminKey(config, ids), words]))
   const [ownKey, tokens] = await opened

@@ -5,6 +5,7 @@
 import { createCoordinator } from '../coordinator/coordinator.ts'
 import { systemIds } from '../core/ids.ts'
 import { isRecord } from '../core/json.ts'
+import type { LimitSettings } from '../core/limits.ts'
 import type { Coordinator, PlanModel } from '../core/ports/coordinator.ts'
 import type { Decisions } from '../engines/redis/coordinator/parts.ts'
 import {
@@ -23,6 +24,7 @@ import {
   text,
 } from '../engines/shared/shape.ts'
 import type { Settings } from './in-force.ts'
+import { inForce, type StoredLimits } from './stored-limits.ts'
 
 /** J4: how long an SDK's retry joins a job that ended well. */
 export const JOIN_AFTER_END_MS = 60_000
@@ -52,7 +54,8 @@ const settingsNow = (settings: Settings) => {
     limits: settings.limits(),
   }
 }
-export type DecisionSettings = ReturnType<typeof settingsNow>
+/** `stored`: what the store has of limits and switches, of which each process is told by it. */
+export type DecisionSettings = ReturnType<typeof settingsNow> & { readonly stored?: StoredLimits }
 
 const finite = (ms: number): number | null => (ms === Infinity ? null : ms)
 
@@ -113,16 +116,22 @@ const GROUPS: Shape = {
     eachTenant: orNull(tenantLevels),
     keys: record(level),
   }),
+  stored: members({
+    tenants: record(tenantLevels),
+    keys: record(level),
+    disabled: members({ tenants: list(text), models: list(text), keys: record(text) }),
+  }),
 }
 
-/** As they are whenever it is asked: a reload changes them. */
-export function decisionSettings(settings: Settings): () => DecisionSettings {
+/** As they are whenever it is asked: a reload changes them. `stored`: see Engine.adjust. */
+export function decisionSettings(settings: Settings, stored?: () => StoredLimits): () => DecisionSettings {
   let { config } = settings
-  let now = settingsNow(settings)
+  const read = (): DecisionSettings => ({ ...settingsNow(settings), ...(stored && { stored: stored() }) })
+  let now = read()
   return () => {
-    if (config !== settings.config || now.limits !== settings.limits()) {
+    if (config !== settings.config || now.limits !== settings.limits() || now.stored !== stored?.()) {
       config = settings.config
-      now = settingsNow(settings)
+      now = read()
     }
     return now
   }
@@ -142,6 +151,21 @@ function tenantsOf(settings: () => DecisionSettings): () => Tenants {
   }
 }
 
+/** The same object for as long as nothing changes. */
+function withStored(settings: () => DecisionSettings): () => LimitSettings {
+  let { limits, stored } = settings()
+  let both = inForce(limits, stored)
+  return () => {
+    const now = settings()
+    if (now.limits !== limits || now.stored !== stored) {
+      limits = now.limits
+      stored = now.stored
+      both = inForce(limits, stored)
+    }
+    return both
+  }
+}
+
 export function coordinatorOf(settings: () => DecisionSettings, jitter: () => number): Coordinator {
   const tenants = tenantsOf(settings)
   const caps = () => {
@@ -155,7 +179,7 @@ export function coordinatorOf(settings: () => DecisionSettings, jitter: () => nu
   const { models, workers } = settings()
   return createCoordinator({
     models: models.map(withoutLimits),
-    limits: () => settings().limits,
+    limits: withStored(settings),
     ...caps(),
     caps,
     leaseMs: workers.leaseMs,

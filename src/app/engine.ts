@@ -24,9 +24,11 @@ export async function openEngine(
     joinAfterEndMs: JOIN_AFTER_END_MS,
     onFact: emit,
   }
-  const decisions = decisionSettings(settings)
   if (engine === 'embedded') {
-    const coordinator = coordinatorOf(decisions, ids.jitter)
+    const coordinator = coordinatorOf(
+      decisionSettings(settings, () => settings.stored),
+      ids.jitter,
+    )
     return openEmbedded({ ...shared, dir: dataDir, coordinator, boot: thisBoot(ids) })
   }
   const { openRedis } = await import('../engines/redis/open.ts')
@@ -35,7 +37,7 @@ export async function openEngine(
     redis: redisAddress(engine.redis),
     allowDataLoss: engine.redis.allowDataLoss,
     advises,
-    coordinator: { module: MODULE, options: decisions },
+    coordinator: { module: MODULE, options: decisionSettings(settings) },
   })
   return opened.engine
 }

@@ -14,6 +14,7 @@ import { createReports } from '../ledger/reports.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
+import { limitRules } from './limit-rules.ts'
 import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -68,6 +69,9 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     log: engine.log,
     conversations: engine.conversations,
     keys: engine.keys,
+    tenants: engine.tenants,
+    audit: engine.audit,
+    limitRules: limitRules(settings),
     presence: engine.presence,
     tickets: engine.tickets,
     health,

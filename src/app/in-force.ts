@@ -21,6 +21,7 @@ import {
   toRoutes,
 } from './models.ts'
 import type { Runtime } from './runtime.ts'
+import { NOTHING_STORED, type StoredLimits } from './stored-limits.ts'
 
 export interface Reloaded {
   /** Names of the models that clients can use now. */
@@ -60,6 +61,8 @@ export interface ServedBy {
 export class Settings {
   config: Config
   providers: readonly NamedProvider[]
+  /** Limits and switches that the store has. */
+  stored: StoredLimits = NOTHING_STORED
   readonly #gather: GatherGauge
   readonly #deps: ProcessDeps
   #tenants: ReadonlyMap<string, Config['tenants'][number]>

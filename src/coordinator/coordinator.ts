@@ -475,6 +475,11 @@ class PureCoordinator implements Coordinator {
   configure(models: readonly PlanModel[], now: number): void {
     this.tick(now)
     this.#plan.configure(models)
+    this.limitsChanged(now)
+  }
+
+  limitsChanged(now: number): void {
+    this.tick(now)
     this.#scheduler.limitsChanged(now)
     // Also who waits for what all tenants share
     this.#leasable = true

@@ -82,12 +82,14 @@ export const ERRORS = {
   invalid_ticket: row(401, 'The ticket is not valid: a ticket works once, and expires soon. Request a new one.'),
   invalid_token: row(401, 'The session token is no longer valid. Request a new ticket.'),
   forbidden: row(403, 'This key is not allowed to do that.'),
+  access_disabled: row(403, 'An operator has disabled this: ask them when it is enabled again.'),
   origin_forbidden: row(403, 'This origin is not listed in http.cors_origins.'),
   // What is asked for
   model_not_found: row(
     404,
     'There is no model with that name; GET /v1/models lists them. A model named "*" in the settings matches any name.',
   ),
+  model_disabled: row(503, 'An operator has disabled this model; use another one, or retry later.', { close: 1013 }),
   // What a tenant may not request: the guards of `tenants`
   model_not_allowed: row(403, 'This tenant may not use that model.'),
   context_length_exceeded: row(400, 'The prompt is longer than this tenant may send: shorten it.'),
@@ -103,6 +105,8 @@ export const ERRORS = {
     close: 1013,
   }),
   key_not_found: row(404, 'There is no such API key; GET /admin/keys lists them.'),
+  tenant_not_found: row(404, 'There is no such tenant; GET /admin/tenants lists them.'),
+  managed_by_config: row(409, 'The configuration file sets this: change it there, and reload.', { close: 4400 }),
   conversation_not_found: row(404, 'There is no such conversation.'),
   cursor_invalid: row(400, 'The cursor is not valid: expected "<epoch>-<seq>" or a number.'),
   cursor_ahead: row(400, 'The cursor is ahead of the log.'),

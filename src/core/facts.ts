@@ -6,6 +6,7 @@
 import type { ErrorCode, SluiceError } from './errors.ts'
 import type { Job, JobDraft, JobId, JobKind, JobState, TenantId, Timing, Usage } from './job.ts'
 import type { LevelKind, Unit, Window } from './limits.ts'
+import type { AuditEntry } from './ports/audit.ts'
 import type { Ruling } from './ruling.ts'
 import type { Traceparent } from './trace.ts'
 
@@ -165,6 +166,9 @@ interface OperatorFact {
   readonly jobs?: number
 }
 
+/** From the gateway: what an operator has changed of tenants, keys and switches; kept in the audit, too. */
+type AdminFact = { readonly type: 'admin-changed' } & AuditEntry
+
 type ConnectionFact =
   | { readonly type: 'session-opened'; readonly tenant: TenantId; readonly transport: 'http' | 'socket' }
   | { readonly type: 'socket-opened'; readonly conn: string; readonly tenant: TenantId; readonly client: string | null }
@@ -212,6 +216,7 @@ export type Happened =
   | AttemptFact
   | ReaderFact
   | OperatorFact
+  | AdminFact
   | ConnectionFact
   | DeploymentFact
   | StoreFact

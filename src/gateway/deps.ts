@@ -3,9 +3,11 @@ import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
 import type { JobKind, TenantId } from '../core/job.ts'
+import type { JsonRecord } from '../core/json.ts'
 import type { LimitSettings } from '../core/limits.ts'
 import type { Metric } from '../core/numbers.ts'
 import type { Admission } from '../core/ports/admission.ts'
+import type { Audit } from '../core/ports/audit.ts'
 import type { Conversations } from '../core/ports/conversations.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
 import type { Dialects } from '../core/ports/dialect.ts'
@@ -18,6 +20,7 @@ import type { Operations } from '../core/ports/operations.ts'
 import type { Presence } from '../core/ports/presence.ts'
 import type { Prices } from '../core/ports/prices.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
+import type { Tenants } from '../core/ports/tenants.ts'
 import type { Tickets } from '../core/ports/tickets.ts'
 import type { Weights } from '../core/ports/weights.ts'
 
@@ -39,6 +42,14 @@ export interface Models {
   /** By the public name; null when there is none. */
   resolve(name: string): PublicRoute | null
   list(): readonly PublicModel[]
+}
+
+/** What the operator may set of limits, and what the file has set. */
+export interface LimitRules {
+  /** Of a tenant, or of a key, as given. Returns it without what says nothing. Throws invalid_request. */
+  check(of: 'tenant' | 'key', given: unknown): JsonRecord
+  /** Tenants of the file, with the limits that it sets of them; null: none. */
+  configured(): ReadonlyMap<string, JsonRecord | null>
 }
 
 export interface GatewayOptions {
@@ -141,6 +152,9 @@ export interface GatewayDeps {
   readonly log: TokenLog
   readonly conversations: Conversations
   readonly keys: Keys
+  readonly tenants: Tenants
+  readonly audit: Audit
+  readonly limitRules: LimitRules
   readonly presence: Presence
   readonly tickets: Tickets
   readonly health: Engine['health']

@@ -7,7 +7,9 @@ import type { Clock } from '../core/clock.ts'
 import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
+import { requireScope } from './caller/access.ts'
 import type { Caller } from './caller/caller.ts'
+import { scopeOf } from './caller/scopes.ts'
 import type { Entry } from './entry.ts'
 import type { Answered, Headers } from './http/answer.ts'
 import { Call, type KeyCall } from './http/call.ts'
@@ -81,6 +83,7 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
     const refusal = entry.isAlwaysOpen ? null : phase.refusal()
     if (refusal !== null) throw refusal
     const run = (caller: Caller | null): Answered | Promise<Answered> => {
+      if (route.auth === 'tenant' && caller !== null) requireScope(caller.key, scopeOf(route))
       checkQuery(route, query)
       const call = new Call(exchange, caller, params, query, entry.isCounted ? inflow : null, check)
       // Entries of `tenant` routes always return a caller

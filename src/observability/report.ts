@@ -103,6 +103,10 @@ export function createReporter(log: Log, clock: Clock): Observe {
         const line = { tenant, lane, model, ...(jobs !== undefined && { jobs }), request_id: requestId }
         return log.info(line, fact.type.replace('-', ' '))
       }
+      case 'admin-changed': {
+        const { atMs: _at, requestId, type: _type, ...line } = fact
+        return log.info({ ...line, request_id: requestId }, 'admin changed')
+      }
       case 'deployment-cooled':
         return log.warn(fact, `a deployment is left alone for ${Math.ceil(fact.ms / 1_000)} s`)
       case 'store-degraded':

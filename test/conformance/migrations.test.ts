@@ -187,6 +187,7 @@ test('is migrated once, and has the tables of a new folder', () => {
 const backTo5 = (db: DatabaseSync): void =>
   db.exec(`ALTER TABLE unfinished DROP COLUMN reservation; ALTER TABLE unfinished DROP COLUMN unbooked;
     DROP TABLE levels; DROP TABLE usage; DROP TABLE usage_sums; DROP TABLE tenants;
+    DROP TABLE audit;
     PRAGMA user_version = 5`)
 
 test('jobs of schema 5 run on, in the tables of a new folder', async () => {

@@ -262,6 +262,8 @@ export interface Coordinator {
 
   /** Replaces the models. What runs continues, and counts; jobs of a model that is gone wait for it. */
   configure(models: readonly PlanModel[], now: number): void
+  /** Other limits are in force: whoever waits for room may try again. `configure` does the same. */
+  limitsChanged(now: number): void
   pause(selector: Selector, now: number): void
   resume(selector: Selector, now: number): void
   paused(): readonly Selector[]

@@ -2,6 +2,7 @@
 import type { SluiceError } from '../errors.ts'
 import type { TenantId } from '../job.ts'
 import type { Metric } from '../numbers.ts'
+import type { Audit } from './audit.ts'
 import type { Conversations } from './conversations.ts'
 import type { PlanModel } from './coordinator.ts'
 import type { Jobs } from './jobs.ts'
@@ -11,6 +12,7 @@ import type { TokenLog } from './log.ts'
 import type { Operations } from './operations.ts'
 import type { Presence } from './presence.ts'
 import type { Submissions } from './submissions.ts'
+import type { Tenants } from './tenants.ts'
 import type { Tickets } from './tickets.ts'
 import type { Work } from './work.ts'
 
@@ -22,6 +24,8 @@ export interface Engine {
   readonly log: TokenLog
   readonly conversations: Conversations
   readonly keys: Keys
+  readonly tenants: Tenants
+  readonly audit: Audit
   readonly presence: Presence
   readonly tickets: Tickets
   readonly ledger: Ledger
@@ -44,6 +48,11 @@ export interface Engine {
   eraseTenant(tenant: TenantId): Promise<void>
   /** Replaces the models in the turn of the call. What runs keeps running; jobs of a model that is gone wait for it. */
   configure(models: readonly PlanModel[]): void
+  /**
+   * Groups of the coordinator's settings that every process is told of by the store: of a fleet, that of this process
+   * alone has them from now on.
+   */
+  adjust(settings: object): void
   /** Of this process: how fast it stores, and how much. What all processes share is asked of `operations`. */
   readonly metrics: readonly Metric[]
   /**

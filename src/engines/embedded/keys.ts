@@ -1,15 +1,15 @@
 /** API keys, answered from memory. */
 import type { StatementSync } from 'node:sqlite'
 import type { TenantId } from '../../core/job.ts'
-import type { ApiKey, Keys } from '../../core/ports/keys.ts'
+import type { ApiKey, Keys, NewSecret } from '../../core/ports/keys.ts'
+import { changed, KeyRing, readKey } from '../shared/key-ring.ts'
 import type { Store } from './disk/store.ts'
 
 export class KeyStore implements Keys {
   readonly #store: Store
-  readonly #byDigest = new Map<string, ApiKey>()
-  /** By id. */
-  readonly #digests = new Map<string, string>()
+  readonly #ring = new KeyRing()
   #addingFirst = false
+  #tell = (): void => {}
   readonly #put: StatementSync
   readonly #removeTenant: StatementSync
 
@@ -20,35 +20,41 @@ export class KeyStore implements Keys {
     for (const { digest, facts } of store.db.prepare('SELECT digest, facts FROM keys').all() as Array<{
       digest: string
       facts: string
-    }>)
-      try {
-        this.#know(JSON.parse(facts) as ApiKey, digest)
-      } catch {
-        store.warn('row_damaged', 'An API key is damaged on disk, and is not accepted any more: make a new one.')
-      }
+    }>) {
+      const key = readKey(facts)
+      if (key !== null) this.#ring.put(digest, key)
+      else store.warn('row_damaged', 'An API key is damaged on disk, and is not accepted any more: make a new one.')
+    }
   }
 
   find(digest: string): ApiKey | null {
-    return this.#byDigest.get(digest) ?? null
+    return this.#ring.find(digest)
   }
 
   get(id: string): ApiKey | null {
-    const digest = this.#digests.get(id)
-    return digest === undefined ? null : this.find(digest)
+    return this.#ring.get(id)
+  }
+
+  all(): Iterable<ApiKey> {
+    return this.#ring.all()
   }
 
   refresh(): null {
     return null
   }
 
+  onChange(fn: () => void): void {
+    this.#tell = fn
+  }
+
   async add(key: ApiKey, digest: string): Promise<void> {
-    await this.#save(key, digest, false)
-    this.#know(key, digest)
+    await this.#save([[digest, key]], false)
+    this.#know([[digest, key]])
     await this.#store.synced()
   }
 
   async addFirst(key: ApiKey, digest: string): Promise<boolean> {
-    if (this.#byDigest.size > 0 || this.#addingFirst) return false
+    if (this.#ring.size > 0 || this.#addingFirst) return false
     this.#addingFirst = true
     try {
       await this.add(key, digest)
@@ -58,37 +64,64 @@ export class KeyStore implements Keys {
     }
   }
 
+  async change(id: string, to: (key: ApiKey) => ApiKey): Promise<ApiKey | null> {
+    const digest = this.#ring.digestOf(id)
+    if (digest === null) return null
+    const key = changed(this.#ring.find(digest)!, to)
+    await this.#replace([[digest, key]])
+    return key
+  }
+
+  async rotate(id: string, secret: NewSecret): Promise<ApiKey | null> {
+    const keys = this.#ring.rotated(id, secret)
+    if (keys === null) return null
+    await this.#replace(keys)
+    return keys[0][1]
+  }
+
   /** Invalid from this turn of the event loop on, even if it can't be stored. */
   async revoke(id: string, atMs: number): Promise<boolean> {
-    const digest = this.#digests.get(id)
-    const key = this.get(id)
-    if (digest === undefined || key === null) return false
-    const revoked: ApiKey = { ...key, revokedAtMs: key.revokedAtMs ?? atMs }
-    this.#know(revoked, digest)
-    await this.#store.whileUp(this.#save(revoked, digest, true).then(() => this.#store.synced()))
+    const digests = this.#ring.digestsOf(id)
+    if (digests.length === 0) return false
+    await this.#store.whileUp(
+      this.#replace(
+        digests.map((digest): Entry => {
+          const key = this.#ring.find(digest)!
+          return [digest, { ...key, revokedAtMs: key.revokedAtMs ?? atMs }]
+        }),
+      ),
+    )
     return true
   }
 
   async list(): Promise<readonly ApiKey[]> {
-    return [...this.#byDigest.values()].sort((a, b) => a.createdAtMs - b.createdAtMs)
+    return this.#ring.sorted()
   }
 
   /** Removes all of a tenant's keys; committed when resolved. */
   async removeTenant(tenant: TenantId): Promise<void> {
-    for (const [digest, key] of this.#byDigest) {
-      if (key.tenant !== tenant) continue
-      this.#byDigest.delete(digest)
-      this.#digests.delete(key.id)
-    }
+    for (const [digest, key] of [...this.#ring.entries()]) if (key.tenant === tenant) this.#ring.delete(digest)
+    this.#tell()
     await this.#store.run(() => void this.#removeTenant.run(tenant), true)
   }
 
-  #know(key: ApiKey, digest: string): void {
-    this.#byDigest.set(digest, key)
-    this.#digests.set(key.id, digest)
+  /** In force from this turn on: what another change is made of must be there. */
+  async #replace(entries: readonly Entry[]): Promise<void> {
+    this.#know(entries)
+    await this.#save(entries, true)
+    await this.#store.synced()
   }
 
-  #save(key: ApiKey, digest: string, keep: boolean): Promise<void> {
-    return this.#store.run(() => void this.#put.run(digest, key.id, key.tenant, JSON.stringify(key)), keep)
+  #know(entries: readonly Entry[]): void {
+    for (const [digest, key] of entries) this.#ring.put(digest, key)
+    this.#tell()
+  }
+
+  #save(entries: readonly Entry[], keep: boolean): Promise<void> {
+    return this.#store.run(() => {
+      for (const [digest, key] of entries) this.#put.run(digest, key.id, key.tenant, JSON.stringify(key))
+    }, keep)
   }
 }
+
+type Entry = readonly [digest: string, key: ApiKey]

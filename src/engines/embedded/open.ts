@@ -35,6 +35,7 @@ import { EmbeddedQueue } from './queue.ts'
 import { markDraining, moveSegments, recentlyDone, restoreJobs } from './recovery.ts'
 import { ConversationLimits } from './retention/conversations.ts'
 import { Retention, type RetentionOptions, usedBytes } from './retention/retention.ts'
+import { AuditStore, TenantStore } from './tenants.ts'
 import { EmbeddedTickets } from './tickets.ts'
 import { Bookings } from './usage/booking.ts'
 import { UsageRows } from './usage/ledger.ts'
@@ -133,6 +134,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       queue.abandon(job).catch(() => {}) // the store failed, and says so through health
     })
     const keys = new KeyStore(store)
+    const tenants = new TenantStore(store)
     const snapshots = new Snapshots(clock)
     db.exec('PRAGMA synchronous = NORMAL') // from here on the disk thread syncs
     store.start(parts.logs, files === null ? null : (events) => (seams.disk ?? openDisk)(files, events))
@@ -151,7 +153,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
           })
         return snapshots.take({ path: files.path, age: age.now() })
       },
-      ...engineOf(parts, queue, intake, keys, usage, retention, dispatch, () => {
+      ...engineOf(parts, queue, intake, { keys, tenants }, usage, retention, dispatch, () => {
         closed = true
         dispatch.stop()
         queue.stop()
@@ -198,7 +200,7 @@ function engineOf(
   parts: Parts,
   queue: EmbeddedQueue,
   { erasing }: Intake,
-  keys: KeyStore,
+  { keys, tenants }: { readonly keys: KeyStore; readonly tenants: TenantStore },
   usage: UsageRows,
   retention: Retention,
   dispatch: Dispatch,
@@ -216,6 +218,7 @@ function engineOf(
   async function erase(tenant: TenantId): Promise<void> {
     const running = (): readonly LiveJob[] => [...live.values()].filter(({ job }) => job.tenant === tenant)
     await keys.removeTenant(tenant)
+    await tenants.remove(tenant)
     do {
       await Promise.all(running().map(({ job }) => queue.ended(job.id)))
       await retention.removeTenant(tenant)
@@ -234,6 +237,8 @@ function engineOf(
     log: logs,
     conversations,
     keys,
+    tenants,
+    audit: new AuditStore(store),
     ledger: usage,
     sharedSecret: null,
     wallMs: () => parts.clock.wallMs(),
@@ -244,6 +249,10 @@ function engineOf(
     },
     configure(models) {
       coordinator.configure(models, dispatch.now())
+      dispatch.act()
+    },
+    adjust() {
+      coordinator.limitsChanged(dispatch.now())
       dispatch.act()
     },
     metrics: [

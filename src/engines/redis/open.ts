@@ -39,6 +39,7 @@ import { Logs } from './log/log.ts'
 import { halfFilled } from './portable/shard.ts'
 import { marksOf } from './protocol/marks.ts'
 import { FleetSecret } from './secret.ts'
+import { RedisAudit, RedisTenants } from './tenants.ts'
 import { RedisTickets } from './tickets.ts'
 import { FleetWork } from './work/work.ts'
 
@@ -115,6 +116,7 @@ async function compose(
     onFact({ type: 'store-warned', code: 'commits_missing', detail: EMPTIED })
     await secret.giveBack()
   })
+  const tenants = await RedisTenants.open(ground)
   const logs: Logs = new Logs({
     ...ground,
     process: bus.process,
@@ -132,7 +134,10 @@ async function compose(
   const leaving = new LeavingJobs(ground)
   const ledger = new RedisLedger(ground)
   const eraser = new TenantEraser(ground, jobs, {
-    keys: (tenant) => keys.removeTenant(tenant),
+    keys: async (tenant) => {
+      await keys.removeTenant(tenant)
+      await tenants.remove(tenant)
+    },
     conversations: (tenant) => conversations.removeTenant(tenant),
     usage: (tenant) => ledger.removeTenant(tenant),
   })
@@ -183,6 +188,7 @@ async function compose(
     conversations.close()
     leaving.close()
     keys.close()
+    tenants.close()
     health.close()
   }
   const disconnect = (): void => {
@@ -205,6 +211,8 @@ async function compose(
     log: leaving.of(logs),
     conversations,
     keys,
+    tenants,
+    audit: new RedisAudit(ground),
     presence,
     tickets: new RedisTickets(ground),
     ledger,
@@ -234,6 +242,7 @@ async function compose(
       // Whoever coordinates has the settings of its own start: see bus/agreement.ts where this does not arrive
       if (!host.isActing) bus.ask({ type: 'configure', models, settings: settings() }).catch(() => {})
     },
+    adjust: (settings) => host.adjust(settings),
     metrics: [
       gauge('pending_commands', 'Commands that wait for the answer of the coordinator', () => bus.pending),
       gauge('coordinating', 'Processes that coordinate the fleet: one of all', () => (host.isActing ? 1 : 0)),

@@ -7,7 +7,7 @@ import type { Credential } from '../../core/frames.ts'
 import type { ApiKey, Keys } from '../../core/ports/keys.ts'
 import type { GatewayOptions } from '../deps.ts'
 import { digestOf, isWellFormed, KEY_PREFIX, MAX_KEY_BYTES } from './api-key.ts'
-import { type Caller, isValidKey } from './caller.ts'
+import { type Caller, isValidKey, isValidSecret } from './caller.ts'
 import { type Sessions, TICKET_PREFIX, TOKEN_PREFIX } from './sessions.ts'
 
 /** Addresses counted within a minute; beyond them all others share one count. */
@@ -78,7 +78,7 @@ export function createAuth(
   }
 
   const isStillValid = ({ key, session }: Caller): boolean =>
-    session === null ? isValidKey(keys.get(key.id), clock.wallMs()) : sessions.isStillValid(session)
+    session === null ? isValidSecret(key, keys.get(key.id), clock.wallMs()) : sessions.isStillValid(session)
 
   function byKey(text: string, from: From): Caller | Promise<Caller> {
     const key = findByText(text)

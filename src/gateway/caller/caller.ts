@@ -14,6 +14,13 @@ export interface Caller {
 export const isValidKey = (key: ApiKey | null, nowMs: number): key is ApiKey =>
   key !== null && key.revokedAtMs === undefined && (key.expiresAtMs === undefined || key.expiresAtMs > nowMs)
 
+/** A key may have got another secret since this one was seen (`key`): then it is good until its overlap ends. */
+export function isValidSecret(key: ApiKey, now: ApiKey | null, nowMs: number): boolean {
+  if (!isValidKey(now, nowMs)) return false
+  const behind = (now.generation ?? 0) - (key.generation ?? 0)
+  return behind <= 0 || (behind === 1 && (now.previousEndsAtMs ?? 0) > nowMs)
+}
+
 export const userOf = ({ session }: Caller): string | null => session?.user ?? null
 
 /** Whose share of the tenant's quotas it uses, all tabs and sessions of a user together; null: no session's. */

@@ -2,10 +2,12 @@
 import { wholeMs } from '../../core/duration.ts'
 import type { WireAwaited, WirePlace } from '../../core/frames.ts'
 import type { Awaited, Job, Place } from '../../core/job.ts'
+import type { JsonRecord } from '../../core/json.ts'
 import { type Standing, type WireRoom, wireRoom } from '../../core/limits.ts'
 import type { ConversationInfo } from '../../core/ports/conversations.ts'
-import type { ApiKey } from '../../core/ports/keys.ts'
+import { type ApiKey, SCOPES } from '../../core/ports/keys.ts'
 import type { Backlog, DeploymentStatus } from '../../core/ports/operations.ts'
+import type { Disabled } from '../../core/ports/tenants.ts'
 import { formatCursor } from '../../core/record.ts'
 import { wireTiming, wireUsage } from '../../core/wire.ts'
 import { eventsOf } from './location.ts'
@@ -80,15 +82,30 @@ export const deploymentView = ({ deployment, active, concurrent, unwell }: Deplo
   })),
 })
 
+export const disabledView = (disabled: Disabled | null): JsonRecord | null =>
+  disabled === null
+    ? null
+    : {
+        running: disabled.running,
+        queued: disabled.queued,
+        reason: disabled.reason,
+        at: Math.floor(disabled.atMs / 1000),
+      }
+
 export const keyView = (key: ApiKey): Record<string, unknown> => ({
   id: key.id,
   object: 'key',
   tenant: key.tenant,
   name: key.name,
   hint: key.hint,
+  scopes: key.scopes ?? [...SCOPES],
+  models: key.models ?? null,
+  limits: key.limits ?? null,
+  disabled: disabledView(key.disabled ?? null),
   created_at: Math.floor(key.createdAtMs / 1000),
   expires_at: key.expiresAtMs === undefined ? null : Math.floor(key.expiresAtMs / 1000),
   revoked_at: key.revokedAtMs === undefined ? null : Math.floor(key.revokedAtMs / 1000),
+  replaced_at: key.replacedAtMs === undefined ? null : Math.floor(key.replacedAtMs / 1000),
 })
 
 export const conversationView = (info: ConversationInfo, prefix: string): Record<string, unknown> => ({

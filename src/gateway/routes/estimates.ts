@@ -25,10 +25,11 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
     const { value, bytes } = await readJson(call, options.maxBodyBytes, options)
     checkNames(value, ['model', ...COUNTED, 'tools', 'response_format'])
     const model = checkModel(value)
-    const { tenant } = call.caller.key
+    const { key } = call.caller
+    const { tenant } = key
     const route = models.resolve(model)
     if (route === null) throw noModel(model, namesOf(models))
-    const refusal = modelRefusal(deps, tenant, model)
+    const refusal = modelRefusal(deps, key, model)
     if (refusal !== null) throw refusal
     checkCounted(value)
     const asked = { tenant, model: route.upstreamModel ?? model }

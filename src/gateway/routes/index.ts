@@ -13,10 +13,12 @@ import { conversationRoutes } from './conversations.ts'
 import { dialectRoutes } from './dialects.ts'
 import { estimateRoutes } from './estimates.ts'
 import { jobRoutes } from './jobs.ts'
+import { keyRoutes } from './keys.ts'
 import { modelRoutes } from './models.ts'
 import { operatorRoutes } from './operator.ts'
 import { probeRoutes } from './probes.ts'
 import { sessionRoutes } from './sessions.ts'
+import { tenantRoutes } from './tenants.ts'
 import { usageRoutes } from './usage.ts'
 import { welcomeRoutes } from './welcome.ts'
 
@@ -56,6 +58,12 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...welcomeRoutes(deps.models),
       ...probes,
     ],
-    admin: [...operatorRoutes(deps, jobs, admitted), ...usage.admin, ...probes],
+    admin: [
+      ...operatorRoutes(deps, jobs),
+      ...keyRoutes(deps, admitted),
+      ...tenantRoutes(deps, admitted),
+      ...usage.admin,
+      ...probes,
+    ],
   }
 }

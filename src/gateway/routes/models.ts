@@ -1,5 +1,7 @@
 /** The models that clients may name: PROTOCOL.md section 3. */
 import type { SluiceError } from '../../core/errors.ts'
+import type { ApiKey } from '../../core/ports/keys.ts'
+import { notAllowed } from '../caller/access.ts'
 import type { GatewayDeps, PublicModel } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import type { Route } from '../http/route.ts'
@@ -9,9 +11,8 @@ export function modelRoutes(deps: GatewayDeps): readonly Route[] {
   const { models, dialects } = deps
   const query = dialects.spoken.flatMap(({ requests }) => requests.flatMap((form) => form.query))
 
-  const refusal = (tenant: string, model: string): SluiceError | null => modelRefusal(deps, tenant, model)
-  const allowed = (tenant: string): readonly PublicModel[] =>
-    models.list().filter(({ id }) => refusal(tenant, id) === null)
+  const allowed = (key: ApiKey): readonly PublicModel[] =>
+    models.list().filter(({ id }) => modelRefusal(deps, key, id) === null)
 
   return [
     {
@@ -19,7 +20,7 @@ export function modelRoutes(deps: GatewayDeps): readonly Route[] {
       path: '/v1/models',
       query,
       auth: 'tenant',
-      run: ({ caller }) => json(200, { object: 'list', data: allowed(caller.key.tenant).map(modelView) }),
+      run: ({ caller }) => json(200, { object: 'list', data: allowed(caller.key).map(modelView) }),
     },
     {
       method: 'GET',
@@ -28,9 +29,9 @@ export function modelRoutes(deps: GatewayDeps): readonly Route[] {
       auth: 'tenant',
       run(call) {
         const { id } = call.params
-        const { tenant } = call.caller.key
-        if (models.resolve(id) === null) throw noModel(id, namesOf({ list: () => allowed(tenant) }))
-        const blocked = refusal(tenant, id)
+        const { key } = call.caller
+        if (models.resolve(id) === null) throw noModel(id, namesOf({ list: () => allowed(key) }))
+        const blocked = modelRefusal(deps, key, id)
         if (blocked !== null) throw blocked
         return json(200, modelView(models.list().find((m) => m.id === id) ?? { id, created: 0, ownedBy: 'sluice' }))
       },
@@ -38,12 +39,15 @@ export function modelRoutes(deps: GatewayDeps): readonly Route[] {
   ]
 }
 
-/** What the tenant's guards refuse whatever is asked of the model. */
+/** What the key, its tenant, or the tenant's guards refuse whatever is asked of the model. */
 export function modelRefusal(
-  { admission, clock }: Pick<GatewayDeps, 'admission' | 'clock'>,
-  tenant: string,
+  deps: Pick<GatewayDeps, 'admission' | 'clock' | 'keys' | 'tenants'>,
+  { id: keyId, tenant }: Pick<ApiKey, 'id' | 'tenant'>,
   model: string,
 ): SluiceError | null {
+  const refusal = notAllowed(deps, { tenant, keyId, model })
+  if (refusal !== null) return refusal
+  const { admission, clock } = deps
   const asked = { tenant, kind: 'chat', model, promptTokens: 0, texts: () => [], atMs: clock.wallMs() } as const
   const { error } = admission.check(asked)
   return error?.code === 'model_not_allowed' ? error : null

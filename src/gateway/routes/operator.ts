@@ -1,55 +1,22 @@
 /** What only the operator may: PROTOCOL.md section 8. */
 import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
-import type { ApiKey } from '../../core/ports/keys.ts'
 import type { Selector } from '../../core/ports/operations.ts'
-import type { Admitted } from '../caller/admitted.ts'
-import { mintKey } from '../caller/api-key.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { type Answer, empty, json } from '../http/answer.ts'
+import { type Answer, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import { sendBytes } from '../http/byte-stream.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
-import { backlogView, deploymentView, keyView } from '../read/views.ts'
+import { backlogView, deploymentView } from '../read/views.ts'
 
 type Done = 'queue-paused' | 'queue-resumed' | 'queue-purged'
 
-const TENANT = /^[A-Za-z0-9][\w.-]{0,63}$/
-const MAX_NAME_CHARS = 128
-const MAX_KEY_MS = 100 * 365 * 86_400_000
 const SELECTORS = ['tenant', 'lane', 'model']
 
-export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted): readonly Route[] {
-  const { operations, keys, ids, clock, options } = deps
-
-  async function addKey(call: Call): Promise<Answer> {
-    const {
-      tenant = 'default',
-      name = '',
-      expires_in_ms: expires,
-    } = (await readJson(call, options.maxBodyBytes, options)).value
-    if (typeof tenant !== 'string' || !TENANT.test(tenant))
-      throw bad('tenant', '"tenant" must be 1 to 64 letters, digits, ".", "-" or "_".')
-    if (typeof name !== 'string' || name.length > MAX_NAME_CHARS)
-      throw bad('name', `"name" must be a string of at most ${MAX_NAME_CHARS} characters.`)
-    if (expires !== undefined && !(typeof expires === 'number' && expires > 0 && expires <= MAX_KEY_MS))
-      throw bad('expires_in_ms', `"expires_in_ms" must be above 0, and ${MAX_KEY_MS} at most.`)
-    const minted = mintKey(ids)
-    const now = clock.wallMs()
-    const id = ids.name('key', 8)
-    const key: ApiKey = {
-      id,
-      tenant,
-      name,
-      hint: minted.hint,
-      createdAtMs: now,
-      ...(expires === undefined ? {} : { expiresAtMs: Math.ceil(now + (expires as number)) }),
-    }
-    await keys.add(key, minted.digest)
-    return json(201, { ...keyView(key), key: minted.key })
-  }
+export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] {
+  const { operations, options } = deps
 
   async function selector(call: Call): Promise<Selector> {
     const { value } = await readJson(call, options.maxBodyBytes, options)
@@ -80,24 +47,6 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
   const paused = async (): Promise<Answer> => json(200, { object: 'list', data: await operations.paused() })
 
   return [
-    {
-      method: 'GET',
-      path: '/admin/keys',
-      auth: 'operator',
-      run: async () => json(200, { object: 'list', data: (await keys.list()).map(keyView) }),
-    },
-    { method: 'POST', path: '/admin/keys', auth: 'operator', run: addKey },
-    {
-      method: 'DELETE',
-      path: '/admin/keys/:id',
-      auth: 'operator',
-      async run(call) {
-        const revoked = keys.revoke(call.params['id'], clock.wallMs())
-        admitted.check()
-        if (!(await revoked)) throw new SluiceError('key_not_found')
-        return empty(204)
-      },
-    },
     {
       method: 'GET',
       path: '/admin/jobs',
@@ -140,17 +89,6 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs, admitted: Admitted
         const purged = await operations.purge(selected)
         tell(call, 'queue-purged', selected, purged)
         return json(200, { purged })
-      },
-    },
-    {
-      method: 'DELETE',
-      path: '/admin/tenants/:id',
-      auth: 'operator',
-      async run(call) {
-        const erased = deps.eraseTenant(call.params['id'])
-        admitted.check()
-        await erased
-        return empty(204)
       },
     },
     { method: 'POST', path: '/admin/reload', auth: 'operator', run: reload },

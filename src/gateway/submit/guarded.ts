@@ -1,9 +1,10 @@
-/** A request before the guards of its tenant, whichever way it came. */
-import type { Clock } from '../../core/clock.ts'
+/** A request before what its key may use, and the guards of its tenant, whichever way it came. */
 import type { Job, JobDraft } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
-import type { Admission, Decision } from '../../core/ports/admission.ts'
+import type { Decision } from '../../core/ports/admission.ts'
 import { type Content, contentOf } from '../../core/text-request.ts'
+import { refusalOf } from '../caller/access.ts'
+import type { GatewayDeps } from '../deps.ts'
 import type { Draft } from './draft.ts'
 import { maxOutputTokens } from './output.ts'
 
@@ -18,10 +19,14 @@ export function edited(job: JobDraft, edit: NonNullable<Decision['edit']>, userI
 
 /** `request`: read only where a guard looks at it. */
 export function decide(
-  { admission, clock }: { readonly admission: Admission; readonly clock: Clock },
-  { tenant, kind, model, promptTokens }: JobDraft | Job,
+  deps: Pick<GatewayDeps, 'admission' | 'clock' | 'keys' | 'tenants'>,
+  job: JobDraft | Job,
   request: () => JsonRecord,
 ): Decision {
+  const refusal = refusalOf(deps, job)
+  if (refusal !== null) return { error: refusal, edit: null, rulings: [] }
+  const { admission, clock } = deps
+  const { tenant, kind, model, promptTokens } = job
   let content: Content | null = null
   const read = (): Content => {
     content ??= contentOf(request())

@@ -7,7 +7,9 @@ import type { Job, JobDraft, Place } from '../../core/job.ts'
 import { type LevelLimits, type LimitSettings, NO_LIMITS } from '../../core/limits.ts'
 import type { Decision } from '../../core/ports/admission.ts'
 import type { Jobs } from '../../core/ports/jobs.ts'
+import type { Keys } from '../../core/ports/keys.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
+import type { Tenants } from '../../core/ports/tenants.ts'
 import type { Auth } from '../caller/auth.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { Draft } from './draft.ts'
@@ -58,6 +60,8 @@ function setUp(result = ACCEPTED, { revoked = '', blocked = false, edit = null, 
   const submits = createSubmits(
     {
       clock: manualClock(),
+      keys: { get: () => null } as Partial<Keys> as Keys,
+      tenants: { get: () => null } as Partial<Tenants> as Tenants,
       admission: {
         check: () => ({ error: blocked ? new SluiceError('content_blocked') : null, edit, rulings: [] }),
       },

@@ -48,7 +48,17 @@ export interface Submits {
 
 type SubmitDeps = Pick<
   GatewayDeps,
-  'admission' | 'sharing' | 'weights' | 'limits' | 'prices' | 'submissions' | 'jobs' | 'emit' | 'clock'
+  | 'admission'
+  | 'keys'
+  | 'tenants'
+  | 'sharing'
+  | 'weights'
+  | 'limits'
+  | 'prices'
+  | 'submissions'
+  | 'jobs'
+  | 'emit'
+  | 'clock'
 >
 
 export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {

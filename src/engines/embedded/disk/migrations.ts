@@ -42,6 +42,8 @@ CREATE TABLE usage_sums (
   PRIMARY KEY (day, tenant, key, user, model)) WITHOUT ROWID;
 
 CREATE TABLE tenants (id TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID;
+-- What operators have changed, the last of it.
+CREATE TABLE audit (n INTEGER PRIMARY KEY, facts TEXT NOT NULL);
 `
 
 /** 6: what is used of limits, and what it cost. */

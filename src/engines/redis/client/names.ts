@@ -101,6 +101,10 @@ export class Names {
   revokedKeys = (): string => `${this.shard}:keys:revoked`
   /** Raised with each change of a key; told on the channel of the same name. */
   keysVersion = (): string => `${this.shard}:keys:n`
+  /** Hash: "<kind> <id>" → TenantRecord; its version, as of the keys; a list of AuditEntry, the newest first. */
+  tenants = (): string => `${this.shard}:tenants`
+  tenantsVersion = (): string => `${this.shard}:tenants:n`
+  audit = (): string => `${this.shard}:audit`
   /** What signs session tokens. */
   secret = (): string => `${this.shard}:secret`
   /** Hash: a ticket's digest → Session. */

@@ -23,6 +23,7 @@ export interface HostData {
 
 export type ToHost =
   | { readonly type: 'configure'; readonly models: readonly PlanModel[]; readonly settings: unknown }
+  | { readonly type: 'adjust'; readonly settings: object }
   | { readonly type: 'stop' }
 
 export type FromHost =
@@ -45,6 +46,7 @@ export class HostThread {
   readonly #chores: Chores
   #data: HostData
   #thread: Worker | null = null
+  #own: object = {}
   #isActing = false
   #stopped = false
   #cancelRestart = (): void => {}
@@ -67,8 +69,15 @@ export class HostThread {
 
   /** The settings were reloaded; a thread that follows another one begins with them. */
   configure(models: readonly PlanModel[], settings: unknown): void {
-    this.#data = { ...this.#data, options: settings }
+    this.#data = { ...this.#data, options: { ...(settings as object), ...this.#own } }
     this.#tell({ type: 'configure', models, settings })
+  }
+
+  /** Groups of its settings that each process is told of by the store. */
+  adjust(settings: object): void {
+    this.#own = settings
+    this.#data = { ...this.#data, options: { ...(this.#data.options as object), ...settings } }
+    this.#tell({ type: 'adjust', settings })
   }
 
   /** Hands over. Never rejects. */

@@ -149,6 +149,12 @@ export class Host {
     this.#term?.configure(models)
   }
 
+  /** Groups of the settings, of this host alone: hosts of other processes are told by their own. */
+  adjust(settings: object): void {
+    this.#options.decisions?.change(settings)
+    this.#term?.limitsChanged()
+  }
+
   #adopt(models: readonly PlanModel[], settings: unknown): void {
     this.#models = models
     if (settings !== undefined) this.#options.decisions?.change(settings)

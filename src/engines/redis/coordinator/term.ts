@@ -233,6 +233,10 @@ export class ActingCoordinator implements Term {
     this.coordinator.charge(id, attempt, tokens, now)
   }
 
+  limitsChanged(): void {
+    this.#turn(() => this.coordinator.limitsChanged(this.now()))
+  }
+
   configure(models: Parameters<Coordinator['configure']>[0]): void {
     this.#turn(() => this.coordinator.configure(models, this.now()))
   }

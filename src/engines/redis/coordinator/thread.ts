@@ -38,6 +38,7 @@ const host = new Host({
 
 port.on('message', (message: ToHost) => {
   if (message.type === 'configure') host.configure(message.models, message.settings)
+  else if (message.type === 'adjust') host.adjust(message.settings)
   else if (message.type === 'stop')
     void host.stop().then(() => {
       if (facts.length > 0) tell({ type: 'facts', facts })

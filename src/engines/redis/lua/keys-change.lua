@@ -1,6 +1,6 @@
 -- include room
 -- 'add' digest key · 'first' digest key, if there is none · 'again' digest key at_ms … (revoked then, or '') ·
--- 'revoke' digest at_ms · 'remove' digest …; tells all processes. Returns how many were changed.
+-- 'replace' version digest key …, if that is still the version · 'revoke' digest at_ms · 'remove' digest …; tells all processes. Returns how many were changed.
 local verb, keys, revoked = ARGV[1], S .. ':keys', S .. ':keys:revoked'
 local changed = 0
 if verb == 'add' then
@@ -11,6 +11,11 @@ elseif verb == 'again' then
   for i = 2, #ARGV, 3 do
     changed = changed + call('HSETNX', keys, ARGV[i], ARGV[i + 1])
     if ARGV[i + 2] ~= '' then changed = changed + call('HSETNX', revoked, ARGV[i], ARGV[i + 2]) end
+  end
+elseif verb == 'replace' then
+  if (call('GET', S .. ':keys:n') or '0') == ARGV[2] then
+    for i = 3, #ARGV, 2 do call('HSET', keys, ARGV[i], ARGV[i + 1]) end
+    changed = 1
   end
 elseif verb == 'revoke' then
   -- The first time counts

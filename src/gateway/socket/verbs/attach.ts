@@ -2,11 +2,13 @@
 import { SluiceError } from '../../../core/errors.ts'
 import type { AttachFrame } from '../../../core/frames.ts'
 import { formatCursor, isOfEpoch, parseCursor } from '../../../core/record.ts'
+import { requireScope } from '../../caller/access.ts'
 import { type Caller, canSee } from '../../caller/caller.ts'
 import { placeView } from '../../read/views.ts'
 import type { Peer } from '../peer.ts'
 
-export function attach(peer: Peer, frame: AttachFrame, caller: Caller): Promise<void> {
+export async function attach(peer: Peer, frame: AttachFrame, caller: Caller): Promise<void> {
+  requireScope(caller.key, 'read')
   const work = (): Promise<void> => attachTo(peer, frame, caller)
   return peer.following.get(frame.job) === undefined ? peer.following.withPlace(work) : work()
 }

@@ -1,7 +1,9 @@
 /** What each frame from a client does, once it is checked and its sender is known: PROTOCOL.md section 6. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { CancelFrame, ClientFrame } from '../../../core/frames.ts'
+import { requireScope } from '../../caller/access.ts'
 import { type Caller, canSee } from '../../caller/caller.ts'
+import { FRAME_SCOPES } from '../../caller/scopes.ts'
 import type { JsonBody } from '../../http/body.ts'
 import type { Peer } from '../peer.ts'
 import { attach } from './attach.ts'
@@ -45,6 +47,8 @@ export function perform(
   caller: Caller,
   body: JsonBody,
 ): void {
+  const scope = FRAME_SCOPES[frame.t]
+  if (scope !== null) requireScope(caller.key, scope)
   const verb = VERBS[frame.t] as Verb<ClientFrame>
   verb(peer, frame, caller, body)?.catch((error: unknown) =>
     peer.refuse(error, frame as { readonly id?: string; readonly job?: string }),

@@ -1,0 +1,31 @@
+/** Limits that the admin API sets are checked as those of the file; and what the file has set stands. */
+import { levelSettings, tenantLimitSettings } from '../coordinator/limits/settings.ts'
+import { SluiceError } from '../core/errors.ts'
+import type { JsonRecord } from '../core/json.ts'
+import type { LimitRules } from '../gateway/deps.ts'
+import type { Settings } from './in-force.ts'
+
+const SCHEMAS = { tenant: tenantLimitSettings, key: levelSettings } as const
+
+export const limitRules = (settings: Pick<Settings, 'config'>): LimitRules => ({
+  check(of, given) {
+    const { data, error } = SCHEMAS[of].safeParse(given)
+    if (data !== undefined) return given as JsonRecord
+    const [{ path, message }] = error.issues
+    const param = ['limits', ...path.map(String)].join('.')
+    throw new SluiceError('invalid_request', { param, message: `"${param}": ${message}` })
+  },
+  configured: () =>
+    new Map(settings.config.tenants.map(({ name, limits }) => [name, limits === null ? null : spelled(limits)])),
+})
+
+/** By the names of the file, without what says nothing. */
+function spelled(limits: object): JsonRecord {
+  const entries = Object.entries(limits).flatMap(([name, value]): ReadonlyArray<readonly [string, unknown]> => {
+    if (value === null || (Array.isArray(value) && value.length === 0)) return []
+    const key = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+    const one = (each: unknown): unknown => (typeof each === 'object' && each !== null ? spelled(each) : each)
+    return [[key, Array.isArray(value) ? value.map(one) : one(value)]]
+  })
+  return Object.fromEntries(entries)
+}

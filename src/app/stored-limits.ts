@@ -1,0 +1,99 @@
+/** Limits and switches that the admin API has set, read for the coordinator, and put over those of the configuration. */
+import { levelLimits, levelSettings, tenantLimitSettings, tenantLimits } from '../coordinator/limits/settings.ts'
+import { camelised } from '../core/camel.ts'
+import type { JsonRecord } from '../core/json.ts'
+import type { LevelLimits, LimitSettings, TenantLimits } from '../core/limits.ts'
+import type { Engine } from '../core/ports/engine.ts'
+import type { Keys } from '../core/ports/keys.ts'
+import type { Tenants } from '../core/ports/tenants.ts'
+
+/** Plain data: a group of the coordinator's settings. */
+export interface StoredLimits {
+  readonly tenants: Readonly<Record<string, TenantLimits>>
+  /** By id. */
+  readonly keys: Readonly<Record<string, LevelLimits>>
+  readonly disabled: {
+    readonly tenants: readonly string[]
+    readonly models: readonly string[]
+    /** Tenants by the key's id. */
+    readonly keys: Readonly<Record<string, string>>
+  }
+}
+
+/** What an older version has stored may be read no more: then it limits nothing. */
+function read<T>(schema: { safeParse(value: unknown): { data?: T } }, given: JsonRecord): T | null {
+  return schema.safeParse(given).data ?? null
+}
+
+export function storedLimits(keys: Pick<Keys, 'all'>, tenants: Pick<Tenants, 'all'>): StoredLimits {
+  const ofTenants: Array<readonly [string, TenantLimits]> = []
+  const ofKeys: Array<readonly [string, LevelLimits]> = []
+  const disabled = { tenants: [] as string[], models: [] as string[], keys: [] as Array<readonly [string, string]> }
+  for (const { kind, id, limits, disabled: off } of tenants.all()) {
+    if (off !== null) disabled[kind === 'tenant' ? 'tenants' : 'models'].push(id)
+    const settings = limits === null ? null : read(tenantLimitSettings, limits)
+    const own = settings === null ? null : tenantLimits(camelised(settings))
+    if (kind === 'tenant' && own !== null) ofTenants.push([id, own])
+  }
+  for (const { id, tenant, limits, disabled: off, replacedAtMs, revokedAtMs } of keys.all()) {
+    if (replacedAtMs !== undefined || revokedAtMs !== undefined) continue
+    if (off !== undefined) disabled.keys.push([id, tenant])
+    const settings = limits === undefined ? null : read(levelSettings, limits)
+    const own = settings === null ? null : levelLimits(camelised(settings))
+    if (own !== null) ofKeys.push([id, own])
+  }
+  return {
+    tenants: Object.fromEntries(ofTenants),
+    keys: Object.fromEntries(ofKeys),
+    disabled: { ...disabled, keys: Object.fromEntries(disabled.keys) },
+  }
+}
+
+/** What the configuration says of a tenant stands. */
+export function inForce(limits: LimitSettings, stored: StoredLimits | undefined): LimitSettings {
+  if (stored === undefined || isEmpty(stored)) return limits
+  const tenants = { ...stored.tenants, ...limits.tenants }
+  const keys = { ...stored.keys, ...limits.keys }
+  const models = { ...limits.models }
+  const tenant = (id: string): TenantLimits => own(tenants, id) ?? limits.eachTenant ?? UNLIMITED
+  const { disabled } = stored
+  for (const [id, of] of Object.entries(disabled.keys)) keys[id] = off(own(keys, id) ?? tenant(of).eachKey)
+  for (const name of disabled.models) models[name] = off(own(models, name))
+  for (const id of disabled.tenants) tenants[id] = { ...tenant(id), all: off(tenant(id).all) }
+  return { ...limits, tenants, keys, models }
+}
+
+const UNLIMITED: TenantLimits = { all: null, eachUser: null, eachRun: null, eachKey: null, models: {} }
+
+const own = <T>(record: Readonly<Record<string, T>>, name: string): T | null =>
+  Object.hasOwn(record, name) ? record[name] : null
+
+/** Nothing of it starts. */
+const off = (limits: LevelLimits | null): LevelLimits => ({
+  ...(limits ?? { rates: [], budgets: [] }),
+  concurrent: 0,
+})
+
+const isEmpty = ({ tenants, keys, disabled }: StoredLimits): boolean =>
+  [tenants, keys, disabled.tenants, disabled.models, disabled.keys].every((one) => Object.keys(one).length === 0)
+
+export const NOTHING_STORED: StoredLimits = { tenants: {}, keys: {}, disabled: { tenants: [], models: [], keys: {} } }
+
+/** Puts what is stored in force, now and with each change, wherever it is made. */
+export function followStored(
+  settings: { stored: StoredLimits },
+  engine: Pick<Engine, 'keys' | 'tenants' | 'adjust'>,
+): void {
+  let known = JSON.stringify(settings.stored)
+  const look = (): void => {
+    const stored = storedLimits(engine.keys, engine.tenants)
+    const text = JSON.stringify(stored)
+    if (text === known) return
+    known = text
+    settings.stored = stored
+    engine.adjust({ stored })
+  }
+  engine.keys.onChange(look)
+  engine.tenants.onChange(look)
+  look()
+}

@@ -1,0 +1,42 @@
+/** What the operator has set of tenants and models while the server runs. Settings of the file are not here. */
+import type { JsonRecord } from '../json.ts'
+
+/** A kill switch that is on. Nothing new is taken; nothing of what waits starts. */
+export interface Disabled {
+  /** What was running then: it ends by itself, or was canceled. */
+  readonly running: 'finish' | 'cut'
+  /** What was waiting then: it keeps its place, or was canceled. */
+  readonly queued: 'keep' | 'cancel'
+  /** For its clients; empty: none was given. */
+  readonly reason: string
+  readonly atMs: number
+}
+
+export interface TenantRecord {
+  /** A model has nothing but its switch. */
+  readonly kind: 'tenant' | 'model'
+  /** Of a model: its public name. */
+  readonly id: string
+  readonly label: string
+  /** Names of models that it may use, or beginnings that end in "*". Null: all. */
+  readonly models: readonly string[] | null
+  /** As they were given (coordinator/limits/settings.ts). Null: those of the file. */
+  readonly limits: JsonRecord | null
+  readonly disabled: Disabled | null
+  readonly createdAtMs: number
+  readonly changedAtMs: number
+}
+
+export type TenantKind = TenantRecord['kind']
+
+export interface Tenants {
+  /** Answers from memory, as `all`: each process holds all records, and is told of changes. */
+  get(kind: TenantKind, id: string): TenantRecord | null
+  all(): Iterable<TenantRecord>
+  /** Stores what `to` makes of a record (null: there is none yet), with all that others have changed. Power-safe. */
+  change(kind: TenantKind, id: string, to: (record: TenantRecord | null) => TenantRecord): Promise<TenantRecord>
+  /** In order of kind and id, with all that was stored at the call. */
+  list(): Promise<readonly TenantRecord[]>
+  /** `fn` is called after each change, wherever it was made. */
+  onChange(fn: () => void): void
+}

@@ -1,0 +1,30 @@
+/** Records of tenants and models: their names in a store, and their reading. */
+import type { TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
+import { fits, maybe, members, number, object, parse, type Shape, text } from './shape.ts'
+
+export const recordName = (kind: TenantKind, id: string): string => `${kind} ${id}`
+
+export const RECORD: Shape = {
+  kind: (value) => value === 'tenant' || value === 'model',
+  id: text,
+  label: text,
+  models: maybe(Array.isArray),
+  limits: maybe(object),
+  disabled: maybe(members({ running: text, queued: text, reason: text, atMs: number })),
+  createdAtMs: number,
+  changedAtMs: number,
+}
+
+/** Null: damaged. */
+export function readRecord(json: string): TenantRecord | null {
+  const record = parse(json)
+  return fits(record, RECORD) ? (record as TenantRecord) : null
+}
+
+export const DAMAGED = 'What was set of a tenant is damaged in the store, and is not in force: set it again.'
+
+export const sorted = (records: Iterable<TenantRecord>): readonly TenantRecord[] =>
+  [...records].sort((a, b) => {
+    const [one, other] = [recordName(a.kind, a.id), recordName(b.kind, b.id)]
+    return one < other ? -1 : one > other ? 1 : 0
+  })

@@ -1,0 +1,66 @@
+/** What a key may be used for: its scopes, its models and its tenant's, and what an operator has disabled. */
+import { SluiceError } from '../../core/errors.ts'
+import type { ApiKey, Keys, Scope } from '../../core/ports/keys.ts'
+import type { Disabled, Tenants } from '../../core/ports/tenants.ts'
+
+/** Throws forbidden. */
+export function requireScope({ scopes, id }: ApiKey, scope: Scope): void {
+  if (scopes === undefined || scopes.includes(scope)) return
+  throw new SluiceError('forbidden', {
+    message: `The API key (${id}) lacks the scope "${scope}": use another key, or have it added to this one.`,
+  })
+}
+
+/** What may be asked about. A connection may have been opened before its key was changed: it is looked up. */
+interface Asked {
+  readonly tenant: string
+  readonly keyId: string
+  readonly model: string
+}
+
+interface Stores {
+  readonly keys: Pick<Keys, 'get'>
+  readonly tenants: Pick<Tenants, 'get'>
+}
+
+/** Why a key may not use a model, whatever is asked; null: it may. */
+export function notAllowed({ keys, tenants }: Stores, { tenant, keyId, model }: Asked): SluiceError | null {
+  const own = keys.get(keyId)?.models
+  if (own !== undefined && !isListed(own, model)) return notListed(`API key (${keyId})`, model)
+  const models = tenants.get('tenant', tenant)?.models ?? null
+  return models === null || isListed(models, model) ? null : notListed(`tenant "${tenant}"`, model)
+}
+
+/** The same, and why nothing new is taken of it now. */
+export function refusalOf(stores: Stores, asked: Asked): SluiceError | null {
+  const { keys, tenants } = stores
+  const { tenant, keyId, model } = asked
+  const keyOff = keys.get(keyId)?.disabled
+  if (keyOff !== undefined) return disabled('access_disabled', `API key (${keyId})`, keyOff)
+  const tenantOff = tenants.get('tenant', tenant)?.disabled ?? null
+  if (tenantOff !== null) return disabled('access_disabled', `tenant "${tenant}"`, tenantOff)
+  const modelOff = tenants.get('model', model)?.disabled ?? null
+  return modelOff === null ? notAllowed(stores, asked) : disabled('model_disabled', `model "${model}"`, modelOff)
+}
+
+const WHAT_NOW = {
+  access_disabled: 'ask them to enable it again.',
+  model_disabled: 'use another model, or retry when it is enabled again.',
+} as const
+
+const disabled = (code: keyof typeof WHAT_NOW, what: string, { reason }: Disabled): SluiceError =>
+  new SluiceError(code, {
+    message: `The ${what} is disabled by an operator${reason === '' ? '' : ` (${reason})`}: ${WHAT_NOW[code]}`,
+    // An SDK need not ask again soon
+    ...(code === 'model_disabled' && { param: 'model', retryAfterMs: RETRY_AFTER_MS }),
+  })
+const RETRY_AFTER_MS = 10_000
+
+const notListed = (whose: string, model: string): SluiceError =>
+  new SluiceError('model_not_allowed', {
+    param: 'model',
+    message: `The ${whose} may not use the model "${model}": GET /v1/models lists those that it may use.`,
+  })
+
+const isListed = (entries: readonly string[], name: string): boolean =>
+  entries.some((entry) => (entry.endsWith('*') ? name.startsWith(entry.slice(0, -1)) : entry === name))

@@ -1,0 +1,74 @@
+/** Ends what runs, or waits, of a tenant, a key or a model. */
+import { sleep } from '../../core/clock.ts'
+import { bad } from '../../core/fields.ts'
+import type { Job, JobId, JobState } from '../../core/job.ts'
+import type { GatewayDeps } from '../deps.ts'
+
+/** What a switch is for: one of these. */
+export interface Selected {
+  readonly tenant?: string
+  readonly key?: string
+  readonly model?: string
+}
+
+const NAMES = ['tenant', 'key', 'model'] as const
+const QUEUED: readonly JobState[] = ['queued', 'delayed', 'waiting']
+const RUNNING: readonly JobState[] = ['leased']
+const PAGE = 1_000
+const AT_ONCE = 100
+/** Whoever coordinates is told of a switch within this; jobs that it leased before are found by the next look. */
+const SETTLE_MS = 200
+/** Looks that find nothing new before all is considered stopped, and all looks. */
+const QUIET_LOOKS = 2
+const MOST_LOOKS = 20
+
+/** Exactly one of the names. Throws invalid_request. */
+export function selectedOf(body: Readonly<Record<string, unknown>>): Selected {
+  const given = NAMES.filter((name) => body[name] !== undefined)
+  const [name] = given
+  const value = body[name]
+  if (given.length !== 1) throw bad('tenant', 'Give exactly one of "tenant", "key", "model".')
+  if (typeof value !== 'string' || value === '' || value.length > 256) throw bad(name, `"${name}" must be a name.`)
+  return { [name]: value }
+}
+
+/** How many were canceled: those that run, and those that wait. Nothing of it starts meanwhile, by the caller's care. */
+export async function stopJobs(
+  deps: Pick<GatewayDeps, 'jobs' | 'operations' | 'clock' | 'options'>,
+  selected: Selected,
+  { running, queued }: { readonly running: boolean; readonly queued: boolean },
+): Promise<{ readonly running: number; readonly queued: number }> {
+  const { jobs, operations, clock, options } = deps
+  const canceled = new Map<JobId, JobState>()
+  let purged = 0
+
+  async function look(states: readonly JobState[]): Promise<boolean> {
+    const { tenant, key, model } = selected
+    const filter = { ...(tenant !== undefined && { tenant }), ...(model !== undefined && { model }), states }
+    let isNew = false
+    for (let before: JobId | undefined; ; ) {
+      const page = await jobs.list({ ...filter, ...(before !== undefined && { before }), limit: PAGE })
+      const own = page.filter((job: Job) => (key === undefined || job.keyId === key) && !canceled.has(job.id))
+      for (let at = 0; at < own.length; at += AT_ONCE)
+        await Promise.all(
+          own.slice(at, at + AT_ONCE).map(async ({ id, state }) => {
+            canceled.set(id, state)
+            await jobs.cancel(id)
+          }),
+        )
+      isNew ||= own.length > 0
+      if (page.length < PAGE) return isNew
+      before = page[page.length - 1].id
+    }
+  }
+
+  const states = [...(running ? RUNNING : []), ...(queued ? QUEUED : [])]
+  if (states.length === 0) return { running: 0, queued: 0 }
+  if (queued && selected.key === undefined) purged = await operations.purge(selected)
+  for (let looks = 0, quiet = 0; quiet < (options.isOneOfMany ? QUIET_LOOKS : 1) && looks < MOST_LOOKS; looks++) {
+    if (looks > 0 && options.isOneOfMany) await sleep(clock, SETTLE_MS)
+    quiet = (await look(states)) ? 0 : quiet + 1
+  }
+  const ran = [...canceled.values()].filter((state) => state === 'leased').length
+  return { running: ran, queued: purged + canceled.size - ran }
+}

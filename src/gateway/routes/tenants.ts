@@ -1,0 +1,217 @@
+/** Tenants, switches, and what operators have changed: PROTOCOL.md section 8. */
+import { SluiceError } from '../../core/errors.ts'
+import { checkNames } from '../../core/fields.ts'
+import type { JsonRecord } from '../../core/json.ts'
+import type { AuditEntry } from '../../core/ports/audit.ts'
+import type { Disabled, TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
+import type { Admitted } from '../caller/admitted.ts'
+import type { GatewayDeps } from '../deps.ts'
+import { type Answer, empty, json } from '../http/answer.ts'
+import { readJson } from '../http/body.ts'
+import type { Call } from '../http/call.ts'
+import type { Route } from '../http/route.ts'
+import { disabledView } from '../read/views.ts'
+import { checkChange, modelList, oneOf, shortText, tellChange, tenantId } from './changes.ts'
+import { type Selected, selectedOf, stopJobs } from './stopping.ts'
+
+const AUDIT_LIST = 100
+const MAX_AUDIT_LIST = 1_000
+
+export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route[] {
+  const { tenants, keys, audit, clock, options, limitRules } = deps
+
+  const bodyOf = async (call: Call): Promise<JsonRecord> => (await readJson(call, options.maxBodyBytes, options)).value
+
+  /** One truth of both sources, and which is whose. */
+  function viewOf(id: string, record: TenantRecord | null): JsonRecord {
+    const configured = limitRules.configured()
+    const ofFile = configured.get(id) ?? null
+    return {
+      id,
+      object: 'tenant',
+      label: record?.label ?? '',
+      models: record?.models ?? null,
+      limits: ofFile ?? record?.limits ?? null,
+      limits_source: ofFile !== null ? 'config' : record?.limits == null ? null : 'api',
+      source: configured.has(id) ? 'config' : record !== null ? 'api' : 'key',
+      disabled: disabledView(record?.disabled ?? null),
+      created_at: record === null ? null : Math.floor(record.createdAtMs / 1000),
+      changed_at: record === null ? null : Math.floor(record.changedAtMs / 1000),
+    }
+  }
+
+  /** Those of the file, of the API, and those that have keys. */
+  async function known(): Promise<ReadonlyMap<string, TenantRecord | null>> {
+    const all = new Map<string, TenantRecord | null>()
+    for (const id of limitRules.configured().keys()) all.set(id, null)
+    for (const key of await keys.list()) all.set(key.tenant, null)
+    for (const record of await tenants.list()) if (record.kind === 'tenant') all.set(record.id, record)
+    return all
+  }
+
+  async function list(): Promise<Answer> {
+    const all = [...(await known())].sort(([a], [b]) => (a < b ? -1 : 1))
+    return json(200, { object: 'list', data: all.map(([id, record]) => viewOf(id, record)) })
+  }
+
+  async function show(call: Call): Promise<Answer> {
+    const id = call.params['id']
+    const record = (await known()).get(id)
+    if (record === undefined) throw new SluiceError('tenant_not_found')
+    return json(200, viewOf(id, record))
+  }
+
+  async function change(call: Call): Promise<Answer> {
+    const id = tenantId(call.params['id'])
+    const body = await bodyOf(call)
+    checkChange(body, ['label', 'models', 'limits'])
+    const { label, models, limits } = body
+    if (limits !== undefined && (limitRules.configured().get(id) ?? null) !== null)
+      throw new SluiceError('managed_by_config', {
+        param: 'limits',
+        message: `The configuration sets the limits of this tenant (tenants, name: ${id}): change them there, and reload.`,
+      })
+    const members = {
+      ...(label !== undefined && { label: shortText('label', label) }),
+      ...(models !== undefined && { models: modelList(models) }),
+      ...(limits !== undefined && { limits: limits === null ? null : limitRules.check('tenant', limits) }),
+    }
+    let before: TenantRecord | null = null
+    const record = await tenants.change('tenant', id, (known) => {
+      before = known
+      return { ...(known ?? fresh('tenant', id)), ...members, changedAtMs: clock.wallMs() }
+    })
+    await tellChange(deps, call, {
+      action: 'tenant-changed',
+      target: `tenant ${id}`,
+      tenant: id,
+      before: before === null ? {} : viewOf(id, before),
+      after: viewOf(id, record),
+    })
+    return json(200, viewOf(id, record))
+  }
+
+  const fresh = (kind: TenantKind, id: string): TenantRecord => {
+    const now = clock.wallMs()
+    return { kind, id, label: '', models: null, limits: null, disabled: null, createdAtMs: now, changedAtMs: now }
+  }
+
+  // ---------------------------------------------------------------- switches
+
+  /** Stores it; resolves with what it was before. Throws key_not_found, invalid_request. */
+  async function put({ tenant, key: id, model }: Selected, disabled: Disabled | null): Promise<Disabled | null> {
+    let before: Disabled | null = null
+    if (id !== undefined) {
+      const changed = await keys.change(id, ({ disabled: known, ...key }) => {
+        before = known ?? null
+        return disabled === null ? key : { ...key, disabled }
+      })
+      if (changed === null) throw new SluiceError('key_not_found')
+    } else {
+      const [kind, name]: [TenantKind, string] =
+        tenant !== undefined ? ['tenant', tenantId(tenant)] : ['model', model ?? '']
+      if (disabled === null && tenants.get(kind, name) === null) return null
+      await tenants.change(kind, name, (known) => {
+        before = known?.disabled ?? null
+        return { ...(known ?? fresh(kind, name)), disabled, changedAtMs: clock.wallMs() }
+      })
+    }
+    return before
+  }
+
+  async function turn(call: Call, selected: Selected, disabled: Disabled | null): Promise<void> {
+    await keys.refresh()
+    const tenant = selected.tenant ?? (selected.key === undefined ? null : (keys.get(selected.key)?.tenant ?? null))
+    const before = await put(selected, disabled)
+    const [kind, id] = Object.entries(selected)[0]
+    await tellChange(deps, call, {
+      action: `${kind}-${disabled === null ? 'enabled' : 'disabled'}`,
+      target: `${kind} ${id}`,
+      tenant,
+      before: { disabled: disabledView(before) },
+      after: { disabled: disabledView(disabled) },
+    })
+  }
+
+  async function disable(call: Call): Promise<Answer> {
+    const body = await bodyOf(call)
+    checkNames(body, ['tenant', 'key', 'model', 'running', 'queued', 'reason'])
+    const selected = selectedOf(body)
+    const disabled: Disabled = {
+      running: oneOf('running', body['running'] ?? 'finish', ['finish', 'cut']),
+      queued: oneOf('queued', body['queued'] ?? 'keep', ['keep', 'cancel']),
+      reason: shortText('reason', body['reason'] ?? ''),
+      atMs: clock.wallMs(),
+    }
+    await turn(call, selected, disabled)
+    const { running, queued } = disabled
+    const canceled = await stopJobs(deps, selected, { running: running === 'cut', queued: queued === 'cancel' })
+    return json(200, { object: 'switch', ...selected, disabled: disabledView(disabled), canceled })
+  }
+
+  async function enable(call: Call): Promise<Answer> {
+    const body = await bodyOf(call)
+    checkNames(body, ['tenant', 'key', 'model'])
+    const selected = selectedOf(body)
+    await turn(call, selected, null)
+    return json(200, { object: 'switch', ...selected, disabled: null })
+  }
+
+  /** What is disabled now. */
+  async function switches(): Promise<Answer> {
+    const records = await tenants.list()
+    const data = [
+      ...records.map(({ kind, id, disabled }) => ({ [kind]: id, disabled })),
+      ...(await keys.list())
+        .filter(({ replacedAtMs }) => replacedAtMs === undefined)
+        .map(({ id, disabled = null }) => ({ key: id, disabled })),
+    ]
+    return json(200, {
+      object: 'list',
+      data: data.flatMap(({ disabled, ...selected }) =>
+        disabled === null ? [] : { object: 'switch', ...selected, disabled: disabledView(disabled) },
+      ),
+    })
+  }
+
+  async function erase(call: Call): Promise<Answer> {
+    const id = call.params['id']
+    const erased = deps.eraseTenant(id)
+    admitted.check()
+    await erased
+    await tellChange(deps, call, { action: 'tenant-erased', target: `tenant ${id}`, tenant: id, before: {}, after: {} })
+    return empty(204)
+  }
+
+  return [
+    { method: 'GET', path: '/admin/tenants', auth: 'operator', run: list },
+    { method: 'GET', path: '/admin/tenants/:id', auth: 'operator', run: show },
+    { method: 'PATCH', path: '/admin/tenants/:id', auth: 'operator', run: change },
+    { method: 'DELETE', path: '/admin/tenants/:id', auth: 'operator', run: erase },
+    { method: 'GET', path: '/admin/disable', auth: 'operator', run: switches },
+    { method: 'POST', path: '/admin/disable', auth: 'operator', run: disable },
+    { method: 'POST', path: '/admin/enable', auth: 'operator', run: enable },
+    {
+      method: 'GET',
+      path: '/admin/audit',
+      query: ['limit'],
+      auth: 'operator',
+      async run(call) {
+        const entries = await audit.list(call.integer('limit', 1, MAX_AUDIT_LIST) ?? AUDIT_LIST)
+        return json(200, { object: 'list', data: entries.map(auditView) })
+      },
+    },
+  ]
+}
+
+const auditView = ({ atMs, from, requestId, action, target, tenant, before, after }: AuditEntry): JsonRecord => ({
+  object: 'audit_entry',
+  at_ms: atMs,
+  action,
+  target,
+  tenant,
+  from,
+  request_id: requestId,
+  before,
+  after,
+})
