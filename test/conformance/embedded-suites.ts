@@ -14,6 +14,7 @@ import { ledgerCases } from './ledger.ts'
 import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
+import { tenantCases } from './tenants.ts'
 import { timeCases } from './time.ts'
 
 /** All suites of an engine. A file for each durability: they run beside each other. */
@@ -40,6 +41,7 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: leases`, leaseCases, cheap, gaps)
   conform(`${durability}: conversations`, conversationCases, cheap, gaps)
   conform(`${durability}: keys`, keyCases, cheap, gaps)
+  conform(`${durability}: tenants`, tenantCases, cheap, gaps)
   conform(`${durability}: facts`, factCases, cheap, gaps)
   conform(`${durability}: time`, timeCases, cheap, gaps)
   conform(`${durability}: ledger`, ledgerCases, cheap, gaps)

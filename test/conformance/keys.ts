@@ -72,4 +72,74 @@ export const keyCases: readonly Case[] = [
       }
     },
   },
+  {
+    name: 'a key is changed as it is stored; what it is, whose, and its revocation stay',
+    async run(open) {
+      const { engine } = await open()
+      const { keys } = engine
+      expect(await keys.change('k1', (known) => known)).toBeNull()
+      await keys.add(key('k1'), 'd1')
+      let told = 0
+      keys.onChange(() => told++)
+      const changed = await keys.change('k1', (known) => ({
+        ...known,
+        name: 'new',
+        tenant: 'x',
+        id: 'k2',
+        scopes: ['read'],
+      }))
+      expect(changed).toEqual(key('k1', { name: 'new', scopes: ['read'] }))
+      expect(keys.find('d1')).toEqual(changed)
+      expect(told).toBeGreaterThan(0)
+      await Promise.all(
+        Array.from({ length: 10 }, (_, i) =>
+          keys.change('k1', (known) => ({ ...known, models: [...(known.models ?? []), `m${i}`] })),
+        ),
+      )
+      expect(keys.get('k1')!.models!.toSorted()).toEqual(Array.from({ length: 10 }, (_, i) => `m${i}`))
+      await keys.revoke('k1', 5)
+      await keys.change('k1', (known) => ({ ...known, name: 'newer' }))
+      expect([keys.get('k1')?.name, keys.get('k1')?.revokedAtMs]).toEqual(['newer', 5])
+    },
+  },
+  {
+    name: 'a rotation: one id, the new secret, the one before until its end, those before that no more',
+    async run(open) {
+      const { engine } = await open()
+      const { keys } = engine
+      const secret = (n: number, endsAtMs = 1_000) => ({ digest: `d${n}`, hint: `h${n}`, nowMs: 100 * n, endsAtMs })
+      expect(await keys.rotate('k1', secret(2))).toBeNull()
+      await keys.add(key('k1', { scopes: ['read'], expiresAtMs: 5_000 }), 'd1')
+      const second = await keys.rotate('k1', secret(2))
+      expect(second).toEqual(
+        key('k1', { scopes: ['read'], hint: 'h2', expiresAtMs: 5_000, generation: 1, previousEndsAtMs: 1_000 }),
+      )
+      expect(keys.find('d2')).toEqual(second)
+      expect(keys.get('k1')).toEqual(second)
+      expect(keys.find('d1')).toMatchObject({ id: 'k1', expiresAtMs: 1_000, replacedAtMs: 200 })
+      // No secret lives longer by a rotation
+      await keys.rotate('k1', secret(3, 9_000))
+      expect(keys.get('k1')).toMatchObject({ hint: 'h3', generation: 2, previousEndsAtMs: 5_000 })
+      expect(keys.find('d2')?.expiresAtMs).toBe(5_000)
+      expect(keys.find('d1')?.expiresAtMs).toBe(300)
+      expect((await keys.list()).map(({ hint }) => hint)).toEqual(['sk-sluice-ab', 'h2', 'h3'])
+      await keys.revoke('k1', 7)
+      for (const digest of ['d1', 'd2', 'd3']) expect(keys.find(digest)?.revokedAtMs).toBe(7)
+      expect(await keys.rotate('k1', secret(4))).toBeNull()
+    },
+  },
+  {
+    name: 'changes and rotations survive a kill',
+    needs: 'kill',
+    async run(open) {
+      const first = await open()
+      await first.engine.keys.add(key('k1'), 'd1')
+      await first.engine.keys.change('k1', (known) => ({ ...known, models: ['a*'] }))
+      await first.engine.keys.rotate('k1', { digest: 'd2', hint: 'h2', nowMs: 10, endsAtMs: 20 })
+      const known = [first.engine.keys.find('d1'), first.engine.keys.find('d2')]
+      const { engine } = await first.reopen('kill')
+      expect([engine.keys.find('d1'), engine.keys.find('d2')]).toEqual(known)
+      expect(engine.keys.get('k1')).toEqual(known[1])
+    },
+  },
 ]

@@ -14,6 +14,7 @@ import { leaseCases } from './leases.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
 import { redis, type Store } from './redis.ts'
+import { tenantCases } from './tenants.ts'
 import { timeCases } from './time.ts'
 
 const EPOCH = "a log's epoch is that of what Redis has, which outlives our processes"
@@ -34,6 +35,7 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   log: logCases,
   conversations: conversationCases,
   keys: keyCases,
+  tenants: tenantCases,
   durability: durabilityCases,
   facts: factCases,
   time: timeCases,

@@ -1,0 +1,306 @@
+/** Tenants and keys as the operator sets them: in force at once, told, kept; and kill switches. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openPeer } from '../protocol/peer.ts'
+import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
+
+interface Made {
+  readonly id: string
+  readonly key: string
+}
+type Body = Record<string, any>
+
+const HEADERS = (key: string) => ({ authorization: `Bearer ${key}`, 'content-type': 'application/json' })
+
+describe('tenants and keys', () => {
+  let app: TestApp
+  beforeEach(async () => {
+    app = await startTestApp()
+  })
+  afterEach(() => app.stop())
+
+  const publicUrl = (path: string): string => `http://127.0.0.1:${app.port}${path}`
+  async function admin(method: string, path: string, body?: object): Promise<{ status: number; body: Body }> {
+    const response = await fetch(`http://127.0.0.1:${app.adminPort}${path}`, {
+      method,
+      headers: HEADERS(ADMIN_KEY),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? {} : JSON.parse(text) }
+  }
+  async function call(key: string, path: string, body?: object, method = body ? 'POST' : 'GET') {
+    const response = await fetch(publicUrl(path), {
+      method,
+      headers: HEADERS(key),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (text.startsWith('{') ? JSON.parse(text) : {}) as Body,
+    }
+  }
+  const chat = (text = 'Hi. demo: tokens=3', model = 'demo', more: object = {}) => ({
+    model,
+    messages: [{ role: 'user', content: text }],
+    ...more,
+  })
+  const ask = (key: string, model = 'demo') => call(key, '/v1/chat/completions', chat(undefined, model))
+  const make = (more: object = {}): Promise<Made> => app.addKey('acme', more)
+  const submit = async (key: string, text: string, model = 'demo'): Promise<string> => {
+    const { status, body } = await call(key, '/v1/jobs', { request: chat(text, model) })
+    expect(status).toBe(202)
+    return body['id']
+  }
+  const state = async (id: string): Promise<string> =>
+    ((await admin('GET', '/admin/jobs')).body['data'] as Body[]).find((job) => job['id'] === id)!['state']
+
+  // ---------------------------------------------------------------- keys
+
+  it('a key is used for its scopes alone, over HTTP and WebSocket', async () => {
+    const reader = await make({ scopes: ['read'] })
+    const writer = await make({ scopes: ['submit'] })
+    expect((await call(reader.key, '/v1/models')).status).toBe(200)
+    const refused = await ask(reader.key)
+    expect([refused.status, refused.body['error'].code]).toEqual([403, 'forbidden'])
+    expect(refused.body['error'].message).toContain('"submit"')
+    const id = await submit(writer.key, 'Hi. demo: tokens=3')
+    expect((await call(writer.key, `/v1/jobs/${id}`)).status).toBe(403)
+    expect((await call(reader.key, `/v1/jobs/${id}`)).status).toBe(200)
+    for (const path of ['/v1/tickets', '/v1/tokenize']) expect((await call(reader.key, path, {})).status).toBe(403)
+    expect((await call(reader.key, `/v1/jobs/${id}`, undefined, 'DELETE')).status).toBe(403)
+    const peer = await openPeer(publicUrl(''))
+    peer.say({ t: 'hello', auth: { key: reader.key } })
+    await peer.next('welcome')
+    peer.say({ t: 'submit', id: 's1', request: chat() })
+    expect((await peer.next('error'))['error'].code).toBe('forbidden')
+    peer.say({ t: 'attach', id: 'a1', job: id })
+    expect((await peer.next('attached'))['job']).toBe(id)
+    const other = await openPeer(publicUrl(''))
+    other.say({ t: 'hello', auth: { key: writer.key }, jobs: [{ job: id }] })
+    await other.next('welcome')
+    expect((await other.next('error'))['error'].code).toBe('forbidden')
+    const bad = await admin('POST', '/admin/keys', { scopes: ['read', 'all'] })
+    expect([bad.status, bad.body['error'].param]).toEqual([400, 'scopes'])
+  })
+
+  it('a key, and a tenant, may use the models that are listed, and see no others', async () => {
+    const { id, key } = await make({ models: ['ta*'] })
+    const models = async () => ((await call(key, '/v1/models')).body['data'] as Body[]).map((model) => model['id'])
+    expect(await models()).toEqual(['talks'])
+    expect((await ask(key, 'talks')).status).toBe(200)
+    const refused = await ask(key)
+    expect([refused.status, refused.body['error'].code]).toEqual([403, 'model_not_allowed'])
+    expect(refused.body['error'].message).toContain('GET /v1/models')
+    expect((await call(key, '/v1/models/demo')).status).toBe(403)
+    expect((await call(key, '/v1/estimate', chat())).status).toBe(403)
+    expect((await admin('PATCH', `/admin/keys/${id}`, { models: null })).body['models']).toBeNull()
+    expect(await models()).toEqual(['demo', 'talks'])
+    expect((await admin('PATCH', '/admin/tenants/acme', { models: ['demo'] })).status).toBe(200)
+    expect(await models()).toEqual(['demo'])
+    expect((await ask(key, 'talks')).body['error'].message).toContain('tenant "acme"')
+    expect((await ask(app.key, 'talks')).status).toBe(200)
+  })
+
+  it('a rotated key is the same key: both secrets work until the overlap ends, and count as one', async () => {
+    const { id, key } = await make({ limits: { requests_per_minute: 2 } })
+    expect((await ask(key)).status).toBe(200)
+    const { status, body } = await admin('POST', `/admin/keys/${id}/rotate`, { overlap_ms: 3_600_000 })
+    expect([status, body['id']]).toEqual([201, id])
+    expect(body['key']).not.toBe(key)
+    expect((await ask(body['key'])).status).toBe(200)
+    for (const secret of [key, body['key']]) expect((await ask(secret)).status).toBe(429)
+    const listed = ((await admin('GET', '/admin/keys')).body['data'] as Body[]).filter((each) => each['id'] === id)
+    expect(listed.map((each) => [each['replaced_at'] !== null, each['expires_at'] !== null])).toEqual([
+      [true, true],
+      [false, false],
+    ])
+    // What is open with a secret that has ended is cut; without an overlap it ends at once
+    const peer = await openPeer(publicUrl(''))
+    peer.say({ t: 'hello', auth: { key } })
+    await peer.next('welcome')
+    const again = await admin('POST', `/admin/keys/${id}/rotate`, {})
+    for (const secret of [key, body['key']]) expect((await call(secret, '/v1/models')).status).toBe(401)
+    expect((await call(again.body['key'], '/v1/models')).status).toBe(200)
+    expect((await peer.closed()).code).toBe(4401)
+    expect((await admin('DELETE', `/admin/keys/${id}`)).status).toBe(204)
+    expect((await call(again.body['key'], '/v1/models')).status).toBe(401)
+    expect((await admin('POST', `/admin/keys/${id}/rotate`, {})).status).toBe(400)
+  })
+
+  it('a key changes while it is used: its limits, its name, its end', async () => {
+    const { id, key } = await make({ limits: { requests_per_minute: 1 } })
+    expect([(await ask(key)).status, (await ask(key)).status]).toEqual([200, 429])
+    await admin('PATCH', `/admin/keys/${id}`, { limits: { requests_per_minute: 100 }, name: 'faster' })
+    expect((await ask(key)).status).toBe(200)
+    await admin('PATCH', `/admin/keys/${id}`, { limits: null })
+    expect((await ask(key)).headers.get('x-ratelimit-limit-requests')).toBeNull()
+    expect((await admin('PATCH', `/admin/keys/${id}`, { expires_in_ms: 1 })).body['name']).toBe('faster')
+    await expect.poll(async () => (await call(key, '/v1/models')).status).toBe(401)
+    await admin('PATCH', `/admin/keys/${id}`, { expires_in_ms: null })
+    expect((await call(key, '/v1/models')).status).toBe(200)
+    for (const [body, param] of [
+      [{ limits: { requests_per_minut: 1 } }, 'limits'],
+      [{ limits: { burst: 0 } }, 'limits.burst'],
+      [{ models: ['a b'] }, 'models'],
+      [{ colour: 1 }, 'colour'],
+      [{}, 'name'],
+    ] as const) {
+      const { status, body: answer } = await admin('PATCH', `/admin/keys/${id}`, body)
+      expect([status, answer['error'].param]).toEqual([400, param])
+    }
+    expect((await admin('PATCH', '/admin/keys/key_none', { name: 'x' })).body['error'].code).toBe('key_not_found')
+  })
+
+  it('a revocation ends what is open, and by choice what runs and what waits', async () => {
+    const [gone, cut] = [await make(), await make()]
+    const running = await submit(gone.key, 'demo: tokens=400 delay=20')
+    const stopped = await submit(cut.key, 'demo: tokens=2000 delay=20')
+    for (const id of [running, stopped]) await expect.poll(() => state(id)).toBe('leased')
+    const events = fetch(publicUrl(`/v1/jobs/${stopped}/events`), { headers: HEADERS(cut.key) })
+      .then((r) => r.text())
+      .catch(() => '')
+    expect((await admin('DELETE', `/admin/keys/${gone.id}`)).status).toBe(204)
+    expect((await admin('DELETE', `/admin/keys/${cut.id}?running=cut&queued=cancel`)).status).toBe(204)
+    await events
+    await expect.poll(() => state(stopped), { timeout: 5_000 }).toBe('canceled')
+    expect(await state(running)).toBe('leased')
+    expect((await admin('DELETE', `/admin/keys/${cut.id}?running=hard`)).status).toBe(400)
+  })
+
+  // ---------------------------------------------------------------- tenants
+
+  it('limits of a tenant are in force at once, and gone at once', async () => {
+    const [{ key }, other] = [await make(), await make()]
+    const { body } = await admin('PATCH', '/admin/tenants/acme', { limits: { requests_per_minute: 2 }, label: 'ACME' })
+    expect(body).toMatchObject({
+      label: 'ACME',
+      limits: { requests_per_minute: 2 },
+      limits_source: 'api',
+      source: 'api',
+    })
+    expect([(await ask(key)).status, (await ask(other.key)).status, (await ask(key)).status]).toEqual([200, 200, 429])
+    expect((await ask(app.key)).status).toBe(200)
+    await admin('PATCH', '/admin/tenants/acme', { limits: { requests_per_minute: 2, each_key: { concurrent: 0 } } })
+    const waiting = await call(key, '/v1/jobs', { request: chat() })
+    await admin('PATCH', '/admin/tenants/acme', { limits: null })
+    expect((await ask(key)).status).toBe(200)
+    if (waiting.status === 202) await expect.poll(() => state(waiting.body['id'])).toBe('done')
+  })
+
+  it('what the file says of a tenant can be changed there alone', async () => {
+    const tenants = [
+      { name: 'acme', limits: { requests_per_minute: 1, each_user: { concurrent: 2 } } },
+      { name: 'free' },
+    ]
+    const { key } = await make()
+    await admin('PATCH', '/admin/tenants/acme', { limits: { requests_per_minute: 50 } })
+    await app.reload({ tenants })
+    expect([(await ask(key)).status, (await ask(key)).status]).toEqual([200, 429])
+    const { status, body } = await admin('PATCH', '/admin/tenants/acme', { limits: { requests_per_minute: 9 } })
+    expect([status, body['error'].code]).toEqual([409, 'managed_by_config'])
+    expect(body['error'].message).toContain('tenants, name: acme')
+    expect((await admin('PATCH', '/admin/tenants/acme', { label: 'A' })).status).toBe(200)
+    const listed = (await admin('GET', '/admin/tenants')).body['data'] as Body[]
+    expect(listed.map((tenant) => [tenant['id'], tenant['source'], tenant['limits_source']])).toEqual([
+      ['acme', 'config', 'config'],
+      ['default', 'key', null],
+      ['free', 'config', null],
+    ])
+    expect(listed[0]['limits']).toMatchObject({ requests_per_minute: 1, each_user: { concurrent: 2 } })
+    expect((await admin('PATCH', '/admin/tenants/free', { limits: { requests_per_minute: 9 } })).status).toBe(200)
+    expect((await admin('GET', '/admin/tenants/nobody')).body['error'].code).toBe('tenant_not_found')
+  })
+
+  // ---------------------------------------------------------------- switches
+
+  for (const what of ['tenant', 'key', 'model'] as const)
+    it(`a ${what} is disabled: nothing new is taken, what waits keeps its place, what runs ends; then enabled`, async () => {
+      const { id, key } = await make()
+      const selected = { [what]: { tenant: 'acme', key: id, model: 'talks' }[what] }
+      await admin('PATCH', '/admin/tenants/acme', { limits: { concurrent: 1 } })
+      const running = await submit(key, 'demo: tokens=40 delay=20', 'talks')
+      await expect.poll(() => state(running)).toBe('leased')
+      const waiting = await submit(key, 'Hi. demo: tokens=3', 'talks')
+      const off = await admin('POST', '/admin/disable', { ...selected, reason: 'unpaid' })
+      expect(off.body).toMatchObject({ ...selected, disabled: { running: 'finish', queued: 'keep', reason: 'unpaid' } })
+      await admin('PATCH', '/admin/tenants/acme', { limits: null })
+      const refused = await ask(key, 'talks')
+      expect([refused.status, refused.body['error'].code]).toEqual(
+        what === 'model' ? [503, 'model_disabled'] : [403, 'access_disabled'],
+      )
+      expect(refused.body['error'].message).toContain('unpaid')
+      expect((await call(key, '/v1/jobs', { request: chat('Hi', 'talks') })).body['error'].code).toBe(
+        refused.body['error'].code,
+      )
+      expect((await ask(app.key, 'demo')).status).toBe(200)
+      await expect.poll(() => state(running)).toBe('done')
+      // Idempotent; and another choice
+      await admin('POST', '/admin/disable', selected)
+      expect(await state(waiting)).not.toMatch(/leased|done|canceled/)
+      expect((await admin('GET', '/admin/disable')).body['data']).toMatchObject([
+        { ...selected, disabled: { reason: '' } },
+      ])
+      expect((await admin('POST', '/admin/enable', selected)).body['disabled']).toBeNull()
+      expect((await admin('POST', '/admin/enable', selected)).status).toBe(200)
+      await expect.poll(() => state(waiting)).toBe('done')
+      expect((await ask(key, 'talks')).status).toBe(200)
+      expect((await admin('GET', '/admin/disable')).body['data']).toEqual([])
+    })
+
+  for (const what of ['tenant', 'key', 'model'] as const)
+    it(`a ${what} is disabled with all that runs and waits: both are canceled, nobody else's`, async () => {
+      const { id, key } = await make()
+      const selected = { [what]: { tenant: 'acme', key: id, model: 'talks' }[what] }
+      const others = await submit(app.key, 'demo: tokens=40 delay=20')
+      const held = await call(key, '/v1/jobs', { request: chat('x', 'talks'), delay_ms: 3_600_000 })
+      const running = await submit(key, 'demo: tokens=2000 delay=20', 'talks')
+      await expect.poll(() => state(running)).toBe('leased')
+      const off = await admin('POST', '/admin/disable', { ...selected, running: 'cut', queued: 'cancel' })
+      expect(off.body['canceled']).toEqual({ running: 1, queued: 1 })
+      await expect.poll(() => state(running), { timeout: 5_000 }).toBe('canceled')
+      expect(await state(held.body['id'])).toBe('canceled')
+      await expect.poll(() => state(others)).toBe('done')
+    })
+
+  it('a switch needs one name, that is known', async () => {
+    for (const body of [
+      {},
+      { tenant: 'a', key: 'b' },
+      { lane: 'x' },
+      { tenant: 'acme', running: 'kill' },
+      { model: '' },
+    ])
+      expect((await admin('POST', '/admin/disable', body)).status).toBe(400)
+    expect((await admin('POST', '/admin/disable', { key: 'key_none' })).body['error'].code).toBe('key_not_found')
+  })
+
+  // ---------------------------------------------------------------- audit
+
+  it('changes are kept and told, with what differs, and with no secret', async () => {
+    const { id, key } = await make({ name: 'first' })
+    await admin('PATCH', `/admin/keys/${id}`, { name: 'second' })
+    const rotated = await admin('POST', `/admin/keys/${id}/rotate`, {})
+    await admin('PATCH', '/admin/tenants/acme', { label: 'ACME' })
+    await admin('POST', '/admin/disable', { model: 'talks' })
+    await admin('DELETE', `/admin/keys/${id}`)
+    const { body } = await admin('GET', '/admin/audit?limit=6')
+    const entries = body['data'] as Body[]
+    expect(entries.map((entry) => [entry['action'], entry['target']])).toEqual([
+      ['key-revoked', `key ${id}`],
+      ['model-disabled', 'model talks'],
+      ['tenant-changed', 'tenant acme'],
+      ['key-rotated', `key ${id}`],
+      ['key-changed', `key ${id}`],
+      ['key-created', `key ${id}`],
+    ])
+    expect([entries[4]['before'], entries[4]['after']]).toEqual([{ name: 'first' }, { name: 'second' }])
+    expect(entries[1]['before']).toEqual({ disabled: null })
+    expect(entries[0]['from']).toContain('127.0.0.1')
+    const told = app.log.filter((line) => line.includes('admin changed'))
+    expect(told.length).toBe(6)
+    const all = [JSON.stringify(body), ...app.log].join('\n')
+    for (const secret of [key, rotated.body['key'], ADMIN_KEY]) expect(all).not.toContain(secret)
+  })
+})
