@@ -1,4 +1,4 @@
-/** Limits and switches that the admin API has set, read for the coordinator, and put over those of the configuration. */
+/** Limits and switches of the admin API, read for the coordinator, and put over those of the configuration. */
 import { levelLimits, levelSettings, tenantLimitSettings, tenantLimits } from '../coordinator/limits/settings.ts'
 import { camelised } from '../core/camel.ts'
 import type { JsonRecord } from '../core/json.ts'

@@ -216,7 +216,7 @@ describe('tenants and keys', () => {
   // ---------------------------------------------------------------- switches
 
   for (const what of ['tenant', 'key', 'model'] as const)
-    it(`a ${what} is disabled: nothing new is taken, what waits keeps its place, what runs ends; then enabled`, async () => {
+    it(`a ${what} is disabled: nothing new is taken, what waits stays, what runs ends; then enabled`, async () => {
       const { id, key } = await make()
       const selected = { [what]: { tenant: 'acme', key: id, model: 'talks' }[what] }
       await admin('PATCH', '/admin/tenants/acme', { limits: { concurrent: 1 } })

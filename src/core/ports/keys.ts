@@ -21,7 +21,7 @@ export interface ApiKey {
   readonly scopes?: readonly Scope[]
   /** Names of models that it may use, or beginnings that end in "*". Absent: all. */
   readonly models?: readonly string[]
-  /** One level's limits, as they were given (coordinator/limits/settings.ts). Absent: those of each key of its tenant. */
+  /** One level's limits, as given (coordinator/limits/settings.ts). Absent: those of each key of its tenant. */
   readonly limits?: JsonRecord
   readonly disabled?: Disabled
   /** Of its secret: one more with each rotation. Absent: 0. */

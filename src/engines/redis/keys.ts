@@ -1,7 +1,7 @@
 /**
  * API keys. Each process holds all of them, and answers from memory (told.ts). One that could not look for too long
- * refuses keys instead of trusting what may have been revoked. A Redis that was emptied (FLUSHALL, a restart without its
- * files) is given the keys back, revocations included.
+ * refuses keys instead of trusting what may have been revoked. A Redis that was emptied (FLUSHALL, a restart without
+ * its files) is given the keys back, revocations included.
  */
 
 import type { TenantId } from '../../core/job.ts'

@@ -32,7 +32,7 @@ export function selectedOf(body: Readonly<Record<string, unknown>>): Selected {
   return { [name]: value }
 }
 
-/** How many were canceled: those that run, and those that wait. Nothing of it starts meanwhile, by the caller's care. */
+/** Resolves with how many were canceled. That nothing of it starts meanwhile is the caller's care. */
 export async function stopJobs(
   deps: Pick<GatewayDeps, 'jobs' | 'operations' | 'clock' | 'options'>,
   selected: Selected,

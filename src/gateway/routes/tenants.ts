@@ -69,7 +69,7 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
     if (limits !== undefined && (limitRules.configured().get(id) ?? null) !== null)
       throw new SluiceError('managed_by_config', {
         param: 'limits',
-        message: `The configuration sets the limits of this tenant (tenants, name: ${id}): change them there, and reload.`,
+        message: `The configuration sets this tenant's limits (tenants, name: ${id}): change them there, and reload.`,
       })
     const members = {
       ...(label !== undefined && { label: shortText('label', label) }),
