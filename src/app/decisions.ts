@@ -5,7 +5,6 @@
 import { createCoordinator } from '../coordinator/coordinator.ts'
 import { systemIds } from '../core/ids.ts'
 import { isRecord } from '../core/json.ts'
-import type { LimitSettings } from '../core/limits.ts'
 import type { Coordinator, PlanModel } from '../core/ports/coordinator.ts'
 import type { Decisions } from '../engines/redis/coordinator/parts.ts'
 import {
@@ -24,7 +23,7 @@ import {
   text,
 } from '../engines/shared/shape.ts'
 import type { Settings } from './in-force.ts'
-import { inForce, type StoredLimits } from './stored-limits.ts'
+import { type StoredLimits, withStored } from './stored-limits.ts'
 
 /** J4: how long an SDK's retry joins a job that ended well. */
 export const JOIN_AFTER_END_MS = 60_000
@@ -148,21 +147,6 @@ function tenantsOf(settings: () => DecisionSettings): () => Tenants {
     if (tenants !== of) byName = new Map(tenants.map((tenant) => [tenant.name, tenant]))
     of = tenants
     return byName
-  }
-}
-
-/** The same object for as long as nothing changes. */
-function withStored(settings: () => DecisionSettings): () => LimitSettings {
-  let { limits, stored } = settings()
-  let both = inForce(limits, stored)
-  return () => {
-    const now = settings()
-    if (now.limits !== limits || now.stored !== stored) {
-      limits = now.limits
-      stored = now.stored
-      both = inForce(limits, stored)
-    }
-    return both
   }
 }
 

@@ -17,6 +17,7 @@ import type { Settings } from './in-force.ts'
 import { limitRules } from './limit-rules.ts'
 import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
+import { withStored } from './stored-limits.ts'
 
 /** Of the log, read at once for a reader that catches up. */
 const PAGE_BYTES = 256 * 1024
@@ -62,7 +63,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     },
     prices: pricesOf(settings, catalogue),
     usage: createReports(engine.ledger, clock),
-    limits: () => settings.limits(),
+    limits: withStored(() => ({ limits: settings.limits(), stored: settings.stored })),
     submissions: engine.submissions,
     jobs: engine.jobs,
     operations: engine.operations,

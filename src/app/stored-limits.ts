@@ -63,6 +63,23 @@ export function inForce(limits: LimitSettings, stored: StoredLimits | undefined)
   return { ...limits, tenants, keys, models }
 }
 
+/** The same object for as long as nothing changes. */
+export function withStored(
+  settings: () => { readonly limits: LimitSettings; readonly stored?: StoredLimits },
+): () => LimitSettings {
+  let { limits, stored } = settings()
+  let both = inForce(limits, stored)
+  return () => {
+    const now = settings()
+    if (now.limits !== limits || now.stored !== stored) {
+      limits = now.limits
+      stored = now.stored
+      both = inForce(limits, stored)
+    }
+    return both
+  }
+}
+
 const UNLIMITED: TenantLimits = { all: null, eachUser: null, eachRun: null, eachKey: null, models: {} }
 
 const own = <T>(record: Readonly<Record<string, T>>, name: string): T | null =>

@@ -189,6 +189,16 @@ describe('tenants and keys', () => {
     if (waiting.status === 202) await expect.poll(() => state(waiting.body['id'])).toBe('done')
   })
 
+  it('a budget that is set lets nothing in that nobody can price, as one of the file does', async () => {
+    const { key } = await make()
+    const unknown = { name: 'mystery', provider: 'openai-compatible', base_url: 'http://127.0.0.1:9/v1', model: 'x' }
+    await app.reload({ models: [unknown] })
+    await admin('PATCH', '/admin/tenants/acme', { limits: { dollars_per_day: 1 } })
+    expect((await ask(key, 'mystery')).body['error'].code).toBe('model_unpriced')
+    await admin('PATCH', '/admin/tenants/acme', { limits: null })
+    expect((await ask(key, 'mystery')).body['error'].code).toBe('provider_unreachable')
+  })
+
   it('what the file says of a tenant can be changed there alone', async () => {
     const tenants = [
       { name: 'acme', limits: { requests_per_minute: 1, each_user: { concurrent: 2 } } },
