@@ -1,4 +1,4 @@
-import type { WireError } from '../../src/core/frames.ts'
+import type { WireError, WireLimit } from '../../src/core/frames.ts'
 
 export interface SluiceErrorDetails {
   readonly retryable?: boolean
@@ -6,6 +6,7 @@ export interface SluiceErrorDetails {
   readonly retryAfterMs?: number | undefined
   /** HTTP status, where there was one. */
   readonly status?: number | undefined
+  readonly limit?: WireLimit | undefined
   readonly cause?: unknown
 }
 
@@ -15,6 +16,8 @@ export class SluiceError extends Error {
   readonly retryable: boolean
   readonly retryAfterMs: number | undefined
   readonly status: number | undefined
+  /** The limit that had no room, where one refused it: `reset_ms` tells when there will be; null: never. */
+  readonly limit: WireLimit | undefined
 
   constructor(code: string, message: string, details: SluiceErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -23,10 +26,11 @@ export class SluiceError extends Error {
     this.retryable = details.retryable ?? false
     this.retryAfterMs = wait(details.retryAfterMs)
     this.status = details.status
+    this.limit = details.limit
   }
 
-  static of(error: Pick<WireError, 'code' | 'message'>, details: SluiceErrorDetails = {}): SluiceError {
-    return new SluiceError(error.code, error.message, details)
+  static of(error: Pick<WireError, 'code' | 'message' | 'limit'>, details: SluiceErrorDetails = {}): SluiceError {
+    return new SluiceError(error.code, error.message, { ...details, limit: error.limit })
   }
 
   /** Anything thrown while talking to the server; whatever has no code of its own counts as a lost connection. */

@@ -1,5 +1,14 @@
 /** What an application sees of a job. */
-import type { EndFrame, WireChunk, WireEvent, WirePlace, WireTiming, WireUsage } from '../../src/core/frames.ts'
+import type {
+  EndFrame,
+  WireChunk,
+  WireEvent,
+  WireLimit,
+  WirePlace,
+  WireRoom,
+  WireTiming,
+  WireUsage,
+} from '../../src/core/frames.ts'
 import type { Message } from './fold.ts'
 
 type Attempt = Extract<WireEvent, { attempt: unknown }>['attempt']
@@ -10,7 +19,7 @@ interface Logged {
 }
 
 export type JobEvent =
-  /** Its place in the queue now. */
+  /** Its place in the queue now, and the limit that it waits for, if it waits for one. */
   | ({ readonly type: 'queue' } & WirePlace)
   | ({ readonly type: 'attempt' } & Attempt & Logged)
   /** One chunk as the provider sent it, and its text. */
@@ -32,6 +41,8 @@ export interface EndEvent extends Logged {
   readonly type: 'end'
   readonly state: EndFrame['state']
   readonly error: EndFrame['error'] | null
+  /** The limit that ended the answer early. */
+  readonly cut: WireLimit | null
   readonly usage: WireUsage | null
   readonly timing: WireTiming | null
   /** As seen here: submit to first text, ms; null for a job that was attached to, or showed nothing. */
@@ -43,12 +54,16 @@ export interface Accepted {
   /** It existed already: the same idempotency key, the same body. */
   readonly joined: boolean
   readonly queue: WirePlace | null
+  /** What is left of the limits that it is under; empty: there are none, or nobody knows. */
+  readonly limits: readonly WireRoom[]
 }
 
 export interface Answer {
   readonly text: string
   /** The first choice's, tool calls included. */
   readonly message: Message
+  /** The limit that ended it early; null: it is whole, as far as the model is concerned. */
+  readonly cut: WireLimit | null
   readonly usage: WireUsage | null
   readonly timing: WireTiming | null
   readonly ttftMs: number | null

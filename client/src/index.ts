@@ -4,7 +4,9 @@ export type {
   WatchingFrame,
   WireChunk,
   WireJob,
+  WireLimit,
   WirePlace,
+  WireRoom,
   WireTiming,
   WireUsage,
 } from '../../src/core/frames.ts'

@@ -66,7 +66,7 @@ export class Job implements AsyncIterable<JobEvent> {
         )
       this.#place = place
     }
-    if (id !== null) this.#accepted.resolve({ id, joined: true, queue: null })
+    if (id !== null) this.#accepted.resolve({ id, joined: true, queue: null, limits: [] })
   }
 
   /** Null until it was accepted. */
@@ -115,7 +115,8 @@ export class Job implements AsyncIterable<JobEvent> {
     const end = await this.#ended.promise
     if (end.state !== 'done')
       throw !end.error ? new SluiceError(`job_${end.state}`, `The job ended: ${end.state}.`) : SluiceError.of(end.error)
-    return { text: this.#text, message: this.#message, usage: end.usage, timing: end.timing, ttftMs: end.seen.ttftMs }
+    const { cut, usage, timing, seen } = end
+    return { text: this.#text, message: this.#message, cut, usage, timing, ttftMs: seen.ttftMs }
   }
 
   /** Ends the job, wherever it is; resolves when the server has confirmed it. */
@@ -166,10 +167,10 @@ export class Job implements AsyncIterable<JobEvent> {
 
   // ---------------------------------------------------------------- from the transport
 
-  accept({ job, joined, queue }: Pick<AcceptedFrame, 'job' | 'joined' | 'queue'>): void {
+  accept({ job, joined, queue, limits = [] }: Pick<AcceptedFrame, 'job' | 'joined' | 'queue' | 'limits'>): void {
     this.#id = job
     this.#queue = queue
-    this.#accepted.resolve({ id: job, joined, queue })
+    this.#accepted.resolve({ id: job, joined, queue, limits })
     if (queue !== null) this.#tell({ type: 'queue', ...queue }, 0)
   }
 
@@ -219,7 +220,8 @@ export class Job implements AsyncIterable<JobEvent> {
 
   waits(place: WirePlace): void {
     this.#queue = place
-    this.#tell({ type: 'queue', position: place.position, tokens_ahead: place.tokens_ahead, eta_ms: place.eta_ms }, 0)
+    const { position, tokens_ahead, eta_ms, waiting_for } = place
+    this.#tell({ type: 'queue', position, tokens_ahead, eta_ms, ...(waiting_for && { waiting_for }) }, 0)
   }
 
   live(): void {
@@ -246,9 +248,10 @@ export class Job implements AsyncIterable<JobEvent> {
     cursor,
     state,
     error,
+    cut,
     usage,
     timing,
-  }: Pick<EndFrame, 'seq' | 'cursor' | 'state' | 'error' | 'usage' | 'timing'>): void {
+  }: Pick<EndFrame, 'seq' | 'cursor' | 'state' | 'error' | 'cut' | 'usage' | 'timing'>): void {
     if (this.#over) return
     if (seq > this.#place.seq + 1) return this.#wire.reattach(this)
     this.#place = { cursor, seq }
@@ -258,6 +261,7 @@ export class Job implements AsyncIterable<JobEvent> {
       cursor,
       state,
       error: error ?? null,
+      cut: cut ?? null,
       usage: usage ?? null,
       timing: timing ?? null,
       seen: { ttftMs: this.#ttftMs },

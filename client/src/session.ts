@@ -157,12 +157,18 @@ export function createSession(
   return session
 }
 
+/** As the server tells it; a proxy doesn't. One that is told to wait for long is not to be sent again by a machine. */
+function mayComeBack({ status, headers }: Response): boolean {
+  if (headers.has('x-should-retry')) return headers.get('x-should-retry') === 'true' || headers.has('retry-after')
+  return status === 408 || status === 429 || status >= 500
+}
+
 async function errorOf(response: Response): Promise<SluiceError> {
   const { status } = response
   const after = Number(response.headers.get('retry-after-ms') ?? Number.NaN)
   const details = {
     status,
-    retryable: status === 408 || status === 429 || status >= 500,
+    retryable: mayComeBack(response),
     retryAfterMs: Number.isFinite(after) ? after : undefined,
   }
   try {

@@ -1,5 +1,5 @@
 /** Jobs over plain HTTP: submitted by POST, read as server-sent events (PROTOCOL.md sections 4 and 5). */
-import type { EndFrame, WireEvent } from '../../src/core/frames.ts'
+import type { AcceptedFrame, EndFrame, WireEvent } from '../../src/core/frames.ts'
 import { backoffMs } from './backoff.ts'
 import { nothingLeft, SluiceError } from './errors.ts'
 import type { Job } from './job.ts'
@@ -107,8 +107,8 @@ export function createSse(
 
   async function submit(job: Job): Promise<void> {
     const response = await session.open('POST', '/v1/jobs', job.request, {}, AbortSignal.timeout(SUBMIT_WITHIN_MS))
-    const made = (await response.json()) as { id: string; queue: never }
-    job.accept({ job: made.id, joined: response.status === 200, queue: made.queue })
+    const { id, queue, limits } = (await response.json()) as Pick<AcceptedFrame, 'id' | 'queue' | 'limits'>
+    job.accept({ job: id, joined: response.status === 200, queue, ...(limits && { limits }) })
   }
 
   /** Reads one response. Throws when it is cut. */

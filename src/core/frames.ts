@@ -19,6 +19,8 @@ export interface JobRequest {
   readonly endpoint?: string
   readonly conversation?: string
   readonly lane?: string
+  /** An agent's run: all jobs of a run share its limits. */
+  readonly run?: string
   readonly pool?: string
   readonly priority?: Priority
   readonly delay_ms?: number
@@ -258,6 +260,8 @@ export interface EndFrame {
   readonly cursor: string
   readonly state: 'done' | 'failed' | 'canceled' | 'expired'
   readonly error?: WireError
+  /** The limit that ended the answer early: its finish reason is `length`. */
+  readonly cut?: WireLimit
   readonly usage?: WireUsage
   readonly timing?: WireTiming
 }

@@ -75,3 +75,22 @@ it('one that is stopped by another that is told is not told any more', () => {
   clock.advance(1_250)
   expect(told).toEqual(['a'])
 })
+
+it('tells when a job waits for another limit, or for none, at the same position; not that time passes', () => {
+  const clock = manualClock()
+  let place: Place = { position: 1, tokensAhead: 0 }
+  const watch = new PlaceWatch(clock, (jobs) => new Map(jobs.map((job) => [job, place])))
+  const told: Array<string | undefined> = []
+  watch.watch('a', ({ waitingFor }) => void told.push(waitingFor?.unit))
+  const look = (waitingFor?: Place['waitingFor']): void => {
+    place = { position: 1, tokensAhead: 0, ...(waitingFor && { waitingFor }) }
+    clock.advance(1_500)
+  }
+  look()
+  look({ level: 'user', unit: 'tokens', inMs: 900 })
+  look({ level: 'user', unit: 'tokens', inMs: 400 })
+  look({ level: 'user', unit: 'running', inMs: null })
+  look()
+  expect(told).toEqual([undefined, 'tokens', 'running', undefined])
+  watch.stop()
+})

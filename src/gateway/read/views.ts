@@ -3,7 +3,7 @@ import { wholeMs } from '../../core/duration.ts'
 import type { WireAwaited, WirePlace } from '../../core/frames.ts'
 import type { Awaited, Job, Place } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
-import { type Standing, type WireRoom, wireRoom } from '../../core/limits.ts'
+import { type Standing, type WireRoom, wireLimit, wireRoom } from '../../core/limits.ts'
 import type { ConversationInfo } from '../../core/ports/conversations.ts'
 import { type ApiKey, SCOPES } from '../../core/ports/keys.ts'
 import type { Backlog, DeploymentStatus } from '../../core/ports/operations.ts'
@@ -58,6 +58,7 @@ export const jobView = (job: Job, place: Place | null, head: number, prefix: str
   usage: job.usage === undefined ? null : wireUsage(job.usage),
   timing: job.timing === undefined ? null : wireTiming(job.timing),
   error: job.error ?? null,
+  ...(job.cut !== undefined && { cut: wireLimit(job.cut) }),
   cursor: formatCursor(job.epoch, head),
   events: eventsOf(job.id),
 })

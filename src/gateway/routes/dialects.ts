@@ -11,6 +11,7 @@ import { cacheHeader } from '../read/cached.ts'
 import type { Jobs } from '../read/jobs.ts'
 import { eventsOf, streamOf } from '../read/location.ts'
 import { dialectDraft } from '../submit/draft.ts'
+import { checkLength } from '../submit/size.ts'
 import type { Submits } from '../submit/submit.ts'
 
 export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answers: Answers): readonly Route[] {
@@ -19,6 +20,7 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
   const submit = (dialect: Dialect, form: RequestForm) => async (call: KeyCall) => {
     answers.owe(call)
     const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
+    checkLength(deps.limits(), call)
     const body = await readJson(call, options.maxBodyBytes, options)
     const draft = dialectDraft(deps, call.caller, call.exchange.request.headers, body, { dialect, form }, !later, call)
     const { stream } = draft

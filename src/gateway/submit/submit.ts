@@ -18,6 +18,7 @@ import type { Draft } from './draft.ts'
 import { decide, edited } from './guarded.ts'
 import { refusedUnpriced } from './price.ts'
 import { shareOf } from './sharing.ts'
+import { refusedForSize } from './size.ts'
 
 export interface Taken {
   readonly kind: 'accepted' | 'joined'
@@ -66,6 +67,8 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
 
   /** As its tenant's guards let it pass; else the error that blocks it. */
   function guarded({ job, value, userIn }: Draft): Passed | Blocked {
+    const tooLarge = refusedForSize(deps.limits(), job)
+    if (tooLarge !== null) return { error: tooLarge, rulings: NO_RULINGS }
     const { error, edit, rulings } = decide(deps, job, () => value)
     const refused = error ?? refusedUnpriced(deps.limits(), deps.prices, job, deps.clock.wallMs())
     if (refused !== null) return { error: refused, rulings }
@@ -170,6 +173,8 @@ interface Blocked {
   readonly error: SluiceError
   readonly rulings: readonly Ruling[]
 }
+
+const NO_RULINGS: readonly Ruling[] = []
 
 type Refused = Extract<Begun, { kind: 'refused' }>
 
