@@ -8,6 +8,7 @@ const keys: Record<string, string> = {}
 const clients: Sluice[] = []
 
 const TENANTS = {
+  roomy: { requests_per_minute: 1_000_000 },
   /** 400 tokens at once. */
   small: { tokens_per_minute: 800, burst: 0.5 },
   /** One request at once. */
@@ -36,6 +37,13 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
     clients.push(client)
     return client
   }
+
+  it('an accepted job tells what is left', async () => {
+    const job = open('roomy').submit(ask('Hi. demo: tokens=3 delay=1 ttft=1'))
+    const { limits } = await job.accepted
+    expect(limits).toMatchObject([{ level: 'tenant', unit: 'requests', limit: 1_000_000 }])
+    expect((await job.answer()).cut).toBeNull()
+  })
 
   it('what can never fit fails at once, with the limit, and is not sent again', async () => {
     const job = open('small').submit(ask('A long story of rivers. '.repeat(200)))

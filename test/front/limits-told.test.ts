@@ -71,6 +71,54 @@ async function greeted(tenant: string): Promise<Peer> {
   return peer
 }
 
+describe('what is left', () => {
+  it('is told by each answer, JSON and stream, and by a submit', async () => {
+    const before = rateHeaders(await post('many', ask()))
+    expect(before).toEqual({
+      'x-ratelimit-limit-requests': '1000000',
+      'x-ratelimit-remaining-requests': '999999',
+      'x-ratelimit-reset-requests': '1ms',
+      'ratelimit-policy': '"tenant-requests";q=1000000;w=60',
+      ratelimit: '"tenant-requests";r=999999;t=1',
+    })
+    const stream = await post('many', ask({ stream: true }))
+    expect(stream.headers['content-type']).toMatch('text/event-stream')
+    expect(rateHeaders(stream)).toMatchObject({ 'x-ratelimit-limit-requests': '1000000' })
+    const later = await post('many', ask(), { prefer: 'respond-async' })
+    const job = await post('many', { request: ask() }, {}, '/v1/jobs')
+    for (const taken of [later, job]) {
+      expect([taken.status, rateHeaders(taken)]).toMatchObject([202, { ratelimit: expect.any(String) }])
+      expect(JSON.parse(taken.body).limits).toMatchObject([{ level: 'tenant', unit: 'requests', limit: 1_000_000 }])
+    }
+  })
+
+  it('is told of a join, too', async () => {
+    const retried = { 'x-stainless-retry-count': '1' }
+    const body = ask({ metadata: { n: 'join' } })
+    const first = await post('many', body)
+    const again = await post('many', body, retried)
+    expect(again.headers['sluice-job']).toBe(first.headers['sluice-job'])
+    expect(rateHeaders(again)).toMatchObject({ 'x-ratelimit-limit-requests': '1000000' })
+  })
+
+  it('is not told where nothing is limited, nor of a limit that other tenants use', async () => {
+    for (const model of ['demo', 'shared']) {
+      const got = await post('free', ask({ model }))
+      expect([got.status, rateHeaders(got)]).toEqual([200, {}])
+    }
+  })
+
+  it("a page's session is told of its own user's limit, and of no other user's use (T1)", async () => {
+    const made = await post('pages', { user: 'ann' }, {}, '/v1/tickets')
+    const { ticket } = JSON.parse(made.body)
+    const session = await send(app.port, request('POST', '/v1/sessions', {}, JSON.stringify({ ticket })))
+    const { token } = JSON.parse(session.body)
+    const got = await post('pages', ask(), { authorization: `Bearer ${token}` })
+    expect(rateHeaders(got)).toMatchObject({ ratelimit: expect.stringMatching(/^"user-requests";r=499;t=\d$/) })
+    expect(JSON.stringify(got.headers)).not.toContain('tenant')
+  })
+})
+
 describe('a refusal', () => {
   it('names what has no room, when there is, and costs nothing', async () => {
     const few = await fresh()

@@ -2,6 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import type { Ids } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
+import type { Standing } from '../../core/limits.ts'
 import type { Decision } from '../../core/ports/coordinator.ts'
 import type { Begun, Submitted } from '../../core/ports/submissions.ts'
 import { Table } from '../../core/table.ts'
@@ -20,6 +21,13 @@ const STARTING_MS = 1_000
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
 
 type Accepted = Extract<Decision, { kind: 'accepted' }>
+
+/** As it is told; nothing where nothing is limited. */
+interface Left {
+  readonly standing?: Standing
+}
+const UNLIMITED: Left = {}
+const leftOf = (standing: Standing): Left => (standing.length === 0 ? UNLIMITED : { standing })
 
 /** `live`: the job, unless it has ended. */
 type Told = (result: Begun, live: LiveJob | null) => void
@@ -141,10 +149,11 @@ export class Intake {
     this.#dispatch.act()
     if (decision.kind === 'accepted') return
     if (decision.kind === 'refused') return refuse(decision.error)
+    const left = leftOf(decision.standing)
     const running = live.get(decision.id)
-    if (running !== undefined) return this.#join(running, told)
+    if (running !== undefined) return this.#join(running, left, told)
     const job = jobs.get(decision.id)
-    if (job !== null) told({ kind: 'joined', job }, null)
+    if (job !== null) told({ kind: 'joined', job, ...left }, null)
     // Kept no longer (retention 0, erased): a retry of it is a new job
     else if (draft.isRetry) this.take({ ...draft, isRetry: false }, told, isBrief)
     else refuse(new SluiceError('job_gone'))
@@ -169,10 +178,11 @@ export class Intake {
     return ended === undefined || now > ended.untilMono ? undefined : { id: ended.id, sameBody: true }
   }
 
-  #join(live: LiveJob, told: Told): void {
-    live.accepted.when((error) =>
-      told(error === null ? { kind: 'joined', job: this.#parts.live.show(live) } : { kind: 'refused', error }, live),
-    )
+  #join(live: LiveJob, left: Left, told: Told): void {
+    live.accepted.when((error) => {
+      if (error !== null) told({ kind: 'refused', error }, live)
+      else told({ kind: 'joined', job: this.#parts.live.show(live), ...left }, live)
+    })
   }
 
   /** As it is now. */
@@ -223,7 +233,7 @@ export class Intake {
           this.#announce(live)
         }
         if (error !== null) told({ kind: 'refused', error }, live)
-        else told(standing.length === 0 ? { kind: 'accepted', job } : { kind: 'accepted', job, standing }, live)
+        else told({ kind: 'accepted', job, ...leftOf(standing) }, live)
         live.accepted.tell(error)
       },
     })

@@ -142,7 +142,10 @@ function take(term: Term, { from, follows, lasting = false }: Submit, item: Item
   const job = scheduled(id, facts, bodyBytes, now)
   const decision = coordinator.submit(job, now, isKnown, isRetry)
   if (decision.kind === 'refused') return { kind: 'refused', error: packError(decision.error) }
-  if (decision.kind === 'joined') return { kind: 'joined', id: decision.id, epoch: won.epoch }
+  if (decision.kind === 'joined') {
+    const { id, standing } = decision
+    return { kind: 'joined', id, epoch: won.epoch, ...(standing.length > 0 && { standing }) }
+  }
   known.taken(item)
   const acceptedAtMs = Math.floor(term.time.atMs(now))
   const { reservation, standing, cached } = decision

@@ -185,7 +185,9 @@ export class RedisSubmissions implements Submissions {
     const [job, places] = await Promise.all([this.#jobs.get(answer.id), this.#jobs.places([answer.id])])
     // Where it is its own, it has ended since it was sent first
     const kind = answer.id === id ? 'accepted' : 'joined'
-    if (job !== null) return { kind, job, place: places.get(job.id) ?? NOWHERE }
+    const { standing } = answer
+    if (job !== null)
+      return { kind, job, place: places.get(job.id) ?? NOWHERE, ...(standing !== undefined && { standing }) }
     // Kept no longer (retention 0, erased), or lost: a retry of it is a new job
     if (draft.isRetry) return (await this.submit([{ ...draft, isRetry: false }]))[0]
     const { epoch } = answer

@@ -114,7 +114,7 @@ export type SubmitAnswer =
       readonly follows?: true
     }
   /** `epoch`: of logs, in which it was there; absent: an older version answers. */
-  | { readonly kind: 'joined'; readonly id: JobId; readonly epoch?: number }
+  | { readonly kind: 'joined'; readonly id: JobId; readonly epoch?: number; readonly standing?: Standing }
   | { readonly kind: 'refused'; readonly error: PackedError }
 
 export type FinishAnswer =
