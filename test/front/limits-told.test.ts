@@ -1,4 +1,4 @@
-/** What limits tell, over HTTP, SSE and WebSocket, and what the official SDK makes of it: PROTOCOL.md sections 2, 3, 6. */
+/** What limits tell, over HTTP, SSE and WebSocket, and what the official SDK makes of it: PROTOCOL.md, sections 2 to 6. */
 import OpenAI, { RateLimitError } from 'openai'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { openPeer, type Peer } from '../protocol/peer.ts'
@@ -163,6 +163,18 @@ describe('a refusal', () => {
     expect(got.headers['retry-after']).toBeUndefined()
   })
 
+  it('for lack of money is a quota', async () => {
+    const got = await post('poor', ask({ model: 'dear', max_tokens: 5 }))
+    expect(got.status).toBe(429)
+    expect(errorOf(got)).toMatchObject({
+      type: 'insufficient_quota',
+      code: 'insufficient_quota',
+      limit: { level: 'tenant', unit: 'nano_dollars', window: 'month', limit: 1_000, remaining: 1_000 },
+    })
+    expect([got.headers['x-should-retry'], got.headers['retry-after']]).toEqual(['false', undefined])
+    expect(got.headers['ratelimit']).toMatch(/^"tenant-money";r=1/)
+  })
+
   it('by what all tenants share tells nothing of them', async () => {
     let got = await post('free', ask({ model: 'shared' }))
     for (let i = 0; i < 3 && got.status === 200; i++) got = await post('free', ask({ model: 'shared' }))
@@ -264,17 +276,17 @@ describe('the official SDK', () => {
     return { asked, create }
   }
 
-  it.each([['too large', 'each', {}, 'A long story of rivers. '.repeat(200), 'rate_limit_exceeded', 'tokens']])(
-    'raises RateLimitError and repeats nothing: %s',
-    async (_what, tenant, more, content, code, type) => {
-      const { asked, create } = sdk(tenant === 'each' ? await fresh() : tenant)
-      const error = await create(content, more).catch((thrown: unknown) => thrown)
-      expect(error).toBeInstanceOf(RateLimitError)
-      expect(error).toMatchObject({ status: 429, code, type })
-      expect((error as RateLimitError).error).toHaveProperty('limit.level', 'tenant')
-      expect(asked).toHaveLength(1)
-    },
-  )
+  it.each([
+    ['too large', 'each', {}, 'A long story of rivers. '.repeat(200), 'rate_limit_exceeded', 'tokens'],
+    ['no money', 'poor', { model: 'dear', max_tokens: 5 }, 'Hi', 'insufficient_quota', 'insufficient_quota'],
+  ])('raises RateLimitError and repeats nothing: %s', async (_what, tenant, more, content, code, type) => {
+    const { asked, create } = sdk(tenant === 'each' ? await fresh() : tenant)
+    const error = await create(content, more).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(RateLimitError)
+    expect(error).toMatchObject({ status: 429, code, type })
+    expect((error as RateLimitError).error).toHaveProperty('limit.level', 'tenant')
+    expect(asked).toHaveLength(1)
+  })
 
   it('waits as long as it is told, and gets its answer', async () => {
     const { asked, create } = sdk('quick')
