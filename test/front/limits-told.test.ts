@@ -1,4 +1,4 @@
-/** What limits tell, over HTTP, SSE and WebSocket, and what the official SDK makes of it: PROTOCOL.md, sections 2 to 6. */
+/** What limits tell over HTTP, SSE and WebSocket, and what the official SDK makes of it: PROTOCOL.md, sections 2-6. */
 import OpenAI, { RateLimitError } from 'openai'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { openPeer, type Peer } from '../protocol/peer.ts'
