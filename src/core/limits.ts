@@ -1,5 +1,6 @@
 /** Who may use how much: the settings of the limits as plain data (JSON), and what the limits tell of themselves. */
 import { wholeMs } from './duration.ts'
+import { ModelIndex } from './model-index.ts'
 
 /** Whose a limit is: an agent's run, a key, an end user, a tenant, a tenant's model, a model, everybody. */
 export type LevelKind = 'run' | 'key' | 'user' | 'tenant' | 'tenant_model' | 'model' | 'global'
@@ -49,8 +50,8 @@ export interface LevelLimits {
 export interface LimitSettings {
   /** Of everybody together. */
   readonly global: LevelLimits | null
-  /** Of all tenants together, by the model's public name. */
-  readonly models: Readonly<Record<string, LevelLimits>>
+  /** Of all tenants together. */
+  readonly models: ModelLimits
   readonly tenants: Readonly<Record<string, TenantLimits>>
   /** Of tenants that are not in `tenants`. */
   readonly eachTenant: TenantLimits | null
@@ -66,9 +67,12 @@ export interface TenantLimits {
   readonly eachRun: LevelLimits | null
   /** Each key that has no limits of its own. */
   readonly eachKey: LevelLimits | null
-  /** By the model's public name. */
-  readonly models: Readonly<Record<string, LevelLimits>>
+  /** As of all tenants. */
+  readonly models: ModelLimits
 }
+
+/** By the model's public name, or by its beginning and a "*": models that begin so share what there is. */
+export type ModelLimits = Readonly<Record<string, LevelLimits>>
 
 export const NO_LIMITS: LimitSettings = { global: null, models: {}, tenants: {}, eachTenant: null, keys: {} }
 
@@ -76,31 +80,49 @@ export const NO_LIMITS: LimitSettings = { global: null, models: {}, tenants: {},
 const own = <T>(record: Readonly<Record<string, T>>, name: string): T | null =>
   Object.hasOwn(record, name) ? record[name] : null
 
+const tenantOf = ({ tenants, eachTenant }: LimitSettings, tenant: string): TenantLimits | null =>
+  own(tenants, tenant) ?? eachTenant
+
+/** Made once for each settings. */
+const indexes = new WeakMap<ModelLimits, ModelIndex<{ readonly name: string }>>()
+
+/** The name under which a model is limited: its own, or the longest beginning of it. Null: it is not. */
+function limitedAs(models: ModelLimits, model: string): string | null {
+  let index = indexes.get(models)
+  if (index === undefined) {
+    index = new ModelIndex(Object.keys(models).map((name) => ({ name })))
+    indexes.set(models, index)
+  }
+  return index.find(model)?.name ?? null
+}
+
+/** The name of the level at which a model's requests count: a tenant's, or, of all tenants, null. Null: there is none. */
+export function modelLevel(settings: LimitSettings, tenant: string | null, model: string): string | null {
+  const models = tenant === null ? settings.models : tenantOf(settings, tenant)?.models
+  return models === undefined ? null : limitedAs(models, model)
+}
+
 /** What a level may use, by the settings; null: it is not limited. `owner`: its tenant, of those that have one. */
-export function limitsAt(
-  { global, models, tenants, eachTenant, keys }: LimitSettings,
-  kind: LevelKind,
-  owner: string,
-  name: string,
-): LevelLimits | null {
-  const tenant = (id: string) => own(tenants, id) ?? eachTenant
+export function limitsAt(settings: LimitSettings, kind: LevelKind, owner: string, name: string): LevelLimits | null {
   switch (kind) {
     case 'run':
-      return tenant(owner)?.eachRun ?? null
+      return tenantOf(settings, owner)?.eachRun ?? null
     case 'key':
-      return own(keys, name) ?? tenant(owner)?.eachKey ?? null
+      return own(settings.keys, name) ?? tenantOf(settings, owner)?.eachKey ?? null
     case 'user':
-      return tenant(owner)?.eachUser ?? null
+      return tenantOf(settings, owner)?.eachUser ?? null
     case 'tenant_model': {
-      const models = tenant(owner)?.models
-      return models === undefined ? null : own(models, name)
+      const level = modelLevel(settings, owner, name)
+      return level === null ? null : tenantOf(settings, owner)!.models[level]
     }
     case 'tenant':
-      return tenant(name)?.all ?? null
-    case 'model':
-      return own(models, name)
+      return tenantOf(settings, name)?.all ?? null
+    case 'model': {
+      const level = modelLevel(settings, null, name)
+      return level === null ? null : settings.models[level]
+    }
     case 'global':
-      return global
+      return settings.global
   }
 }
 

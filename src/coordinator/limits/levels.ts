@@ -6,6 +6,7 @@ import {
   type LevelState,
   type LimitSettings,
   limitsAt,
+  modelLevel,
 } from '../../core/limits.ts'
 import { Slots, Table } from '../../core/table.ts'
 import { type Accounts, Level } from './level.ts'
@@ -48,7 +49,7 @@ export class Levels {
     const settings = this.#settings()
     const found: Accounts[] = []
     for (const kind of KINDS) {
-      const [owner, name] = placeOf(kind, whose)
+      const [owner, name] = placeOf(settings, kind, whose)
       if (name === null) continue
       const limits = limitsAt(settings, kind, owner, name)
       if (limits !== null) found.push(this.#find(kind, owner, name, limits, now))
@@ -61,7 +62,7 @@ export class Levels {
     const settings = this.#settings()
     const ids: string[] = []
     for (const kind of NARROW) {
-      const [owner, name] = placeOf(kind, whose)
+      const [owner, name] = placeOf(settings, kind, whose)
       if (name !== null && limitsAt(settings, kind, owner, name) !== null) ids.push(`${kind}\n${owner}\n${name}`)
     }
     return ids
@@ -147,7 +148,11 @@ const KINDS: readonly LevelKind[] = ['run', 'key', 'user', 'tenant_model', 'tena
 const NARROW: readonly LevelKind[] = ['run', 'key', 'user']
 
 /** Of a job; a name that is null: it has none of this kind. */
-function placeOf(kind: LevelKind, { tenant, model, keyId, user, run }: Whose): [owner: string, name: string | null] {
+function placeOf(
+  settings: LimitSettings,
+  kind: LevelKind,
+  { tenant, model, keyId, user, run }: Whose,
+): [owner: string, name: string | null] {
   switch (kind) {
     case 'run':
       return [tenant, run]
@@ -156,11 +161,11 @@ function placeOf(kind: LevelKind, { tenant, model, keyId, user, run }: Whose): [
     case 'user':
       return [tenant, user]
     case 'tenant_model':
-      return [tenant, model]
+      return [tenant, modelLevel(settings, tenant, model)]
     case 'tenant':
       return ['', tenant]
     case 'model':
-      return ['', model]
+      return ['', modelLevel(settings, null, model)]
     case 'global':
       return ['', '']
   }

@@ -181,6 +181,40 @@ describe('a hold', () => {
     expect(isHold(of.reserve(job({ user: 'ann' }), true, 0))).toBe(true)
   })
 
+  it('of models that begin alike is of all of them together; a model that is named counts for itself', () => {
+    const one = limits({ rates: [rate('requests', 1, 0.001)] })
+    const models = { 'gpt-*': one, 'gpt-4-mini': one, 'gpt-4*': one }
+    const settings: LimitSettings = {
+      ...NO_LIMITS,
+      models,
+      tenants: { acme: { all: null, eachUser: null, eachRun: null, eachKey: null, models: { '*': one } } },
+    }
+    const open = (stored: readonly LevelState[] = []): Limits => {
+      const of = new Limits({ settings: () => settings, outputQuantile: 0.8, unknownOutputTokens: 1_024 })
+      of.open(stored, hourly, 0)
+      return of
+    }
+    const of = open()
+    const ask = (model: string, tenant = 'other') => isHold(of.reserve({ ...JOB, model, tenant }, true, 0))
+    expect(['gpt-3', 'gpt-5'].map((model) => ask(model))).toEqual([true, false])
+    expect(['gpt-4', 'gpt-4o'].map((model) => ask(model))).toEqual([true, false])
+    expect(['gpt-4-mini', 'gpt-4-mini'].map((model) => ask(model))).toEqual([true, false])
+    expect(of.reserve({ ...JOB, model: 'llama', tenant: 'other' }, true, 0)).toBeNull()
+    expect([ask('llama', 'acme'), ask('qwen', 'acme')]).toEqual([true, false])
+    const stored = of.take(0)
+    expect(stored.map(({ kind, owner, name }) => [kind, owner, name])).toEqual([
+      ['model', '', 'gpt-*'],
+      ['model', '', 'gpt-4*'],
+      ['model', '', 'gpt-4-mini'],
+      ['tenant_model', 'acme', '*'],
+    ])
+    const used = stored.map((state) => ({ ...state, used: { atMono: 0, rates: { requests: 1 }, spent: {} } }))
+    const again = open(used)
+    const names = ['gpt-9', 'gpt-4-turbo', 'gpt-4-mini']
+    const inReach = names.map((model) => isHold(again.reserve({ ...JOB, model, tenant: 'other' }, true, 0)))
+    expect(inReach).toEqual([false, false, false])
+  })
+
   it('of a lease that waited: a place among those that run is taken when it starts, and given back once', () => {
     const of = machine({ tenant: limits({ concurrent: 1 }) })
     const [first, second] = [held(of.reserve(JOB, false, 0)), held(of.reserve(JOB, false, 0))]
