@@ -96,7 +96,7 @@ function limitedAs(models: ModelLimits, model: string): string | null {
   return index.find(model)?.name ?? null
 }
 
-/** The name of the level at which a model's requests count: a tenant's, or, of all tenants, null. Null: there is none. */
+/** The level at which a model's requests count: of a tenant, or, with null, of all tenants. Null: there is none. */
 export function modelLevel(settings: LimitSettings, tenant: string | null, model: string): string | null {
   const models = tenant === null ? settings.models : tenantOf(settings, tenant)?.models
   return models === undefined ? null : limitedAs(models, model)
