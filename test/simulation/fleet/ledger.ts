@@ -13,6 +13,7 @@ import { LedgerLogs } from './logs.ts'
 import type { Reply } from './model.ts'
 import type { Call, Observer, SimServer } from './server.ts'
 import { type Counted, judgeSlots, type Terms } from './slots.ts'
+import { JudgedUsage, judgeConcurrency } from './usage.ts'
 
 export const SHARD = '{s0}'
 
@@ -32,6 +33,7 @@ interface Decided {
 
 export class FleetLedger implements Observer {
   readonly logs = new LedgerLogs()
+  readonly usage = new JudgedUsage()
   /** Machines of the terms, by their host. */
   readonly machines = new Map<string, Coordinator>()
   /** What the machine counted when a commit was decided, by term and number: by now it may be ahead of that. */
@@ -97,6 +99,7 @@ export class FleetLedger implements Observer {
     const live = db.hash(`${SHARD}:live`)
     const run = db.hash(`${SHARD}:run`)
     for (const [id, text] of live) if (this.jobs.get(id)?.isLost !== false) this.#judgeAccepted(id, text)
+    this.usage.stored(db, SHARD, this.#tenantOf)
     for (const [id, known] of this.jobs) {
       // Its submit was not lost, nor its cancel: taken again, it has ended at once
       if (known.isLost && db.exists(`${SHARD}:r:${id}`)) known.isLost = false
@@ -105,6 +108,7 @@ export class FleetLedger implements Observer {
       else this.#judgeRun(id, known, run.get(id) ?? '')
     }
     for (const id of run.keys()) must(live.has(id), `${id} runs, and has ended`)
+    this.usage.judge(db, SHARD)
     this.#judgeSlots(commit)
   }
 
@@ -139,6 +143,7 @@ export class FleetLedger implements Observer {
     known.run = run
     known.runText = text
     const attempts = Math.max(before?.attempt ?? 0, before?.tally.attempts ?? 0)
+    if (before !== null && before.attempt > 0 && before.attempt !== run.attempt) this.usage.ended(id, before.attempt)
     must(run.tally.attempts >= attempts, `${id} had ${attempts} attempts, and has ${run.tally.attempts}`)
     must(!this.#terms.isCalm || run.tally.deaths === 0, `${id}: a worker was blamed that was well`)
     if (run.attempt === 0) return
@@ -166,6 +171,7 @@ export class FleetLedger implements Observer {
     must(row !== null, `${id}: its end can not be read`)
     const { state } = row.end
     known.end = { state, attempts: row.attempts, at: this.#now }
+    if (known.run !== null && known.run.attempt > 0) this.usage.ended(id, known.run.attempt)
     this.logs.judge(db, `${SHARD}:l`, id)
     must(this.logs.isEnded(id), `${id} has ended, and its log has not`)
     must(this.logs.head(id) === row.head, `${id}: its log has ${this.logs.head(id)} records of ${row.head}`)
@@ -182,6 +188,8 @@ export class FleetLedger implements Observer {
     must(written === reported.records, `${id} is done with ${written} records of ${reported.records}`)
   }
 
+  readonly #tenantOf = (id: string): string => this.jobs.get(id)!.row.facts.tenant
+
   #judgeSlots(commit: string): void {
     const running = [...this.jobs.values()].filter(
       ({ run, end, isLost }) => run !== null && run.attempt > 0 && end === null && !isLost,
@@ -191,6 +199,7 @@ export class FleetLedger implements Observer {
       this.#terms,
       this.#decided.get(commit)!.counted,
     )
+    judgeConcurrency(running.map(({ row }) => row.facts.tenant))
   }
 
   /** Nothing is told that is not stored. */
@@ -223,12 +232,18 @@ export class FleetLedger implements Observer {
       const ended = readEnded(db.get(`${SHARD}:r:${id}`) ?? '')
       known.isLost = ended === null && !this.#isLive(id)
       if (ended === null) known.end = null
-      if (known.isLost) continue
+      if (known.isLost) {
+        // Where it is taken again, that is another run of it
+        known.run = null
+        known.runText = ''
+        continue
+      }
       this.#seq = Math.max(this.#seq, known.row.seq)
       known.runText = db.hash(`${SHARD}:run`).get(id) ?? ''
       known.run = readRun(known.runText)
       this.logs.judge(db, `${SHARD}:l`, id)
     }
+    this.usage.lost(db, SHARD, this.#tenantOf)
   }
 
   // ------------------------------------------------------------ what clients and workers see

@@ -15,6 +15,7 @@ import { OPTIONS } from '../world.ts'
 import type { FleetLedger } from './ledger.ts'
 import type { Network } from './network.ts'
 import { clockOf, SimProcess } from './timeline.ts'
+import { LIMITS } from './usage.ts'
 import { SimWorker } from './worker.ts'
 
 export interface Roles {
@@ -106,7 +107,13 @@ export class SimNode {
         redis,
         rules: { keepMs: () => 3_600_000, disconnectGraceMs: GRACE_MS, joinAfterEndMs: 60_000, goneMs: GONE_MS },
         createCoordinator: () => {
-          const real = createCoordinator({ ...OPTIONS, leaseMs: LEASE_MS, maxCrashes: 1_000, models: MODELS })
+          const real = createCoordinator({
+            ...OPTIONS,
+            leaseMs: LEASE_MS,
+            maxCrashes: 1_000,
+            models: MODELS,
+            limits: () => LIMITS,
+          })
           const machine = faults.coordinator?.(real) ?? real
           ledger.machines.set(host.id, machine)
           return machine

@@ -1,9 +1,11 @@
 /** Bugs that the simulation of a fleet must find: in the scripts, around the coordinator, in it. */
 import { Plan } from '../../../src/coordinator/plan/plan.ts'
+import type { LevelState } from '../../../src/core/limits.ts'
 import type { Coordinator } from '../../../src/core/ports/coordinator.ts'
 import { Bus } from '../../../src/engines/redis/bus/bus.ts'
 import { HeldJobs } from '../../../src/engines/redis/coordinator/held.ts'
 import { KnownJobs } from '../../../src/engines/redis/coordinator/known.ts'
+import { Used } from '../../../src/engines/redis/coordinator/used.ts'
 import { RedisPresence } from '../../../src/engines/redis/jobs/presence.ts'
 import { FollowedLog } from '../../../src/engines/redis/log/followed.ts'
 import { Follows } from '../../../src/engines/redis/log/follows.ts'
@@ -40,7 +42,7 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: 'commits have no fence',
-    seen: /runs, and has ended$|is given to|is accepted as \d+, after/,
+    seen: /runs, and has ended$|is given to|is accepted as \d+, after|is recorded twice$/,
     from: 14,
     faults: { scripts: { commit: committing({ noFence: true }) } },
   },
@@ -74,7 +76,7 @@ export const PLANTS: readonly Plant[] = [
     name: 'a lease that is told twice runs twice',
     seen: /attempt \d+ of \S+ runs again$/,
     from: 16,
-    breaks: broken(HeldAttempts.prototype, 'isOver', () => () => false),
+    breaks: broken(HeldAttempts.prototype, 'over', () => () => undefined),
   },
   {
     name: 'a lease that was not heard is not told again',
@@ -144,6 +146,70 @@ export const PLANTS: readonly Plant[] = [
     from: 171,
     faults: { scenario: LOSING_REDIS },
     breaks: broken(Bus.prototype, 'settled', () => async () => {}),
+  },
+  // ---- limits, and what was used
+  {
+    name: 'an end that is told again is recorded again',
+    seen: /is recorded twice$/,
+    breaks: broken(
+      Used.prototype,
+      'add',
+      (real) =>
+        function (this: Used, record, atMs) {
+          for (let i = record.attempt > 1 ? 2 : 1; i > 0; i--) real.call(this, record, atMs)
+        },
+    ),
+  },
+  {
+    name: 'what an attempt used is lost with a takeover',
+    seen: /has ended, and is not recorded$/,
+    faults: machine((real) => {
+      const adopted = new Set<string>()
+      return {
+        restore(job, found, now) {
+          if (found.held !== null) adopted.add(job.id)
+          real.restore(job, found, now)
+        },
+        changes: () => real.changes().filter(({ type, id }) => type !== 'used' || !adopted.delete(id)),
+      }
+    }),
+  },
+  {
+    name: 'an attempt that a stopping process left behind used nothing',
+    seen: /has ended, and is not recorded$/,
+    faults: machine((real) => ({
+      finish: (id, attempt, outcome, now) =>
+        real.finish(id, attempt, outcome.kind === 'released' ? { kind: 'released' } : outcome, now),
+    })),
+  },
+  {
+    name: 'levels are forgotten by a takeover',
+    seen: / has spent \d+, and \d+ is stored$/,
+    faults: machine((real) => ({ openLimits: (_levels, calendar, now) => real.openLimits([], calendar, now) })),
+  },
+  {
+    name: 'levels are stored a commit late',
+    seen: / has spent \d+, and \d+ is stored$/,
+    faults: machine((real) => {
+      let late: readonly LevelState[] = []
+      return {
+        takeLevels(now) {
+          const before = late
+          late = real.takeLevels(now)
+          return before
+        },
+      }
+    }),
+  },
+  {
+    name: 'what runs holds nothing after a takeover',
+    seen: / of tenant \S+ run at once$/,
+    faults: machine((real) => ({
+      restore(job, found, now) {
+        const held = found.held && { ...found.held, claim: { ...found.held.claim, reservation: null } }
+        real.restore(job, { ...found, held }, now)
+      },
+    })),
   },
   // ---- the coordinator, and what a takeover gives it
   {

@@ -1,6 +1,6 @@
 /** A worker that writes text which tells whose it is, and ends its attempts in all ways. */
 import { SluiceError } from '../../../src/core/errors.ts'
-import type { JobId } from '../../../src/core/job.ts'
+import type { JobId, Usage } from '../../../src/core/job.ts'
 import type { LogWriter } from '../../../src/core/ports/log.ts'
 import type { Attachment, Lease, Outcome, Work, Worker } from '../../../src/core/ports/work.ts'
 import type { Logs } from '../../../src/engines/redis/log/log.ts'
@@ -16,11 +16,14 @@ interface Run {
   stop: () => void
 }
 
-const DONE: Outcome = {
-  kind: 'done',
-  usage: { promptTokens: 10, completionTokens: 5, estimated: false },
-  timing: { queuedMs: 0, totalMs: 0, attempts: 1 },
-}
+const TIMING = { queuedMs: 0, totalMs: 0, attempts: 1 }
+/** What an attempt came to that wrote so much. */
+const usageOf = ({ written }: Run, estimated: boolean): Usage => ({
+  promptTokens: 10,
+  completionTokens: written,
+  estimated,
+})
+const released = (run: Run): Outcome => ({ kind: 'released', attemptUsage: usageOf(run, true) })
 /** Between two records. */
 const PACES = [2, 20, 150, 700]
 const DRAIN_MS = 500
@@ -59,7 +62,7 @@ export class SimWorker implements Worker {
     if (run?.lease.attempt !== attempt) return
     this.#fleet.log(`${this.name} hears that ${job} ${attempt} is ${reason}`)
     run.stop()
-    if (reason === 'canceled') void this.#end(run, { kind: 'canceled' })
+    if (reason === 'canceled') void this.#end(run, { kind: 'canceled', attemptUsage: usageOf(run, true) })
     else this.#runs.delete(job)
   }
 
@@ -67,7 +70,7 @@ export class SimWorker implements Worker {
   async drain(): Promise<void> {
     this.#attachment.resize(0)
     await new Promise<void>((passed) => this.#node.clock.after(DRAIN_MS, passed))
-    await Promise.all([...this.#runs.values()].map((run) => this.#end(run, { kind: 'released' })))
+    await Promise.all([...this.#runs.values()].map((run) => this.#end(run, released(run))))
     await this.#attachment.leave().catch(() => {})
   }
 
@@ -90,16 +93,17 @@ export class SimWorker implements Worker {
         run.written++
         writer.append([recordOf(this.name, attempt, run.written)], 1, run.written === 1)
         run.stop = this.#node.clock.after(draw.below(2 * pace), next)
-      } else void this.#end(run, this.#outcome())
+      } else void this.#end(run, this.#outcome(run))
     }
     run.stop = this.#node.clock.after(draw.below(2 * pace), next)
   }
 
-  #outcome(): Outcome {
+  #outcome(run: Run): Outcome {
     const { draw } = this.#fleet
-    if (draw.chance(0.75)) return DONE
-    if (draw.chance(0.3)) return { kind: 'released' }
-    return { kind: 'failed', error: new SluiceError('provider_error'), retry: draw.chance(0.7), textShown: false }
+    if (draw.chance(0.75)) return { kind: 'done', usage: usageOf(run, false), timing: TIMING }
+    if (draw.chance(0.3)) return released(run)
+    const error = new SluiceError('provider_error')
+    return { kind: 'failed', error, retry: draw.chance(0.7), textShown: false, attemptUsage: usageOf(run, true) }
   }
 
   async #end(run: Run, outcome: Outcome): Promise<void> {

@@ -62,14 +62,16 @@ export function processGone(term: Term, { id, workers, isDraining }: Process): v
   if (isDraining) journal.draft.change('SREM', 'drain', id)
 }
 
-/** What it held is lost; handed back where it was about to stop, which is no crash. */
+/** What it held is lost; handed back where it was about to stop, which is no crash. Its calls were made all the same. */
 export function workerLeft(term: Term, worker: string, wasDraining: boolean): void {
   const { coordinator, held } = term
   const now = term.now()
   if (wasDraining)
     // Put back in front one after the other, they keep their order
     for (const job of [...held.of(worker)].sort((a, b) => b.row.seq - a.row.seq)) {
-      coordinator.finish(job.id, job.attempt, { kind: 'released' }, now)
+      const { promptTokens } = job.row.facts
+      const attemptUsage = { promptTokens, completionTokens: job.streamed, estimated: true }
+      coordinator.finish(job.id, job.attempt, { kind: 'released', attemptUsage }, now)
       absorb(term)
     }
   coordinator.leave(worker, now)

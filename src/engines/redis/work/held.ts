@@ -34,8 +34,9 @@ export const attemptKey = (id: JobId, attempt: number): string => `${id} ${attem
 
 export class HeldAttempts {
   readonly #held = new Table<string, Held>()
-  #over = new Table<string, true>()
-  #overBefore = new Table<string, true>()
+  /** Output tokens of each. */
+  #over = new Table<string, number>()
+  #overBefore = new Table<string, number>()
 
   get(id: JobId, attempt: number): Held | undefined {
     return this.#held.get(attemptKey(id, attempt))
@@ -57,17 +58,18 @@ export class HeldAttempts {
   }
 
   /** It may never run again, even where its lease is told once more. */
-  end({ id, attempt }: Held): void {
+  end({ id, attempt, streamed }: Held): void {
     const key = attemptKey(id, attempt)
     this.#held.delete(key)
-    this.#over.set(key, true)
+    this.#over.set(key, streamed)
     if (this.#over.size < REMEMBERED) return
     this.#overBefore = this.#over
-    this.#over = new Table<string, true>()
+    this.#over = new Table<string, number>()
   }
 
-  isOver(id: JobId, attempt: number): boolean {
+  /** Output tokens that it had stored; undefined: it did not run here, as far as is remembered. */
+  over(id: JobId, attempt: number): number | undefined {
     const key = attemptKey(id, attempt)
-    return this.#over.has(key) || this.#overBefore.has(key)
+    return this.#over.get(key) ?? this.#overBefore.get(key)
   }
 }

@@ -165,10 +165,13 @@ export class FleetWork implements Work {
       const seat = [...this.#seats.values()].find((each) => each.id === worker)
       if (seat === undefined || this.#held.get(id, attempt) !== undefined) continue
       const row = readLive(note.row ?? enclosed[i].row ?? '')
+      const streamed = this.#held.over(id, attempt)
       if (row === null) this.#giveUp(note, { kind: 'failed', error: UNREADABLE, retry: true })
-      else if (this.#held.isOver(id, attempt)) {
+      else if (streamed !== undefined) {
         // It ran here: another attempt may run, this one never again
-        if (note.again) this.#giveUp(note, { kind: 'released' })
+        const { promptTokens } = row.facts
+        const attemptUsage = { promptTokens, completionTokens: streamed, estimated: true }
+        if (note.again) this.#giveUp(note, { kind: 'released', attemptUsage })
       } else {
         this.#held.add(seat, id, attempt)
         this.#logs.begin(id, attempt, { epoch: note.epoch, head: enclosed[i].head })
