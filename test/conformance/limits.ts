@@ -220,7 +220,7 @@ export const limitCases: readonly Case[] = [
         // A day later it is another one, whatever the clock shows
         await pass(opened, 60_000)
         expect(await left(opened.engine, 'nano_dollars')).toBe(100_000)
-        opened.clock.leap(1.5 * DAY_MS)
+        opened.clock.sleep(1.5 * DAY_MS)
         await settled(opened.engine)
         expect(await left(opened.engine, 'nano_dollars')).toBe(1_000_000)
       },

@@ -11,6 +11,8 @@ import { fleetCases } from './fleet.ts'
 import { type Case, conform } from './harness.ts'
 import { keyCases } from './keys.ts'
 import { leaseCases } from './leases.ts'
+import { ledgerCases } from './ledger.ts'
+import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
 import { redis, type Store } from './redis.ts'
@@ -40,6 +42,8 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   facts: factCases,
   time: timeCases,
   fleet: fleetCases,
+  limits: limitCases,
+  ledger: ledgerCases,
 }
 
 /**

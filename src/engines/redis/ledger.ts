@@ -9,6 +9,7 @@ import { dayOf } from '../shared/calendar.ts'
 import type { Ground } from './bus/ground.ts'
 import { storageError } from './client/errors.ts'
 import { following } from './client/stream-id.ts'
+import { isLevelOf } from './protocol/levels.ts'
 import { type Group, matches, readGroup, readRecords, readSum, tenantPrefix } from './protocol/usage.ts'
 
 /** Redis does nothing else while it finds these. */
@@ -138,6 +139,7 @@ export class RedisLedger implements Ledger {
     try {
       await this.#removeSums(tenant)
       await this.#removeRecords(tenant)
+      await this.#removeLevels(tenant)
     } catch (error) {
       throw storageError(error)
     }
@@ -157,6 +159,18 @@ export class RedisLedger implements Ledger {
         await commands.client.zrem(groups, ...found)
       }
     }
+  }
+
+  /** The next coordinator finds nothing of them. */
+  async #removeLevels(tenant: TenantId): Promise<void> {
+    const { names, commands } = this.#parts
+    let cursor = '0'
+    do {
+      const [next, pairs] = await commands.client.hscan(names.levels(), cursor, 'COUNT', NAMES_AT_ONCE)
+      const own = pairs.filter((name, i) => i % 2 === 0 && isLevelOf(name, tenant))
+      if (own.length > 0) await commands.client.hdel(names.levels(), ...own)
+      cursor = next
+    } while (cursor !== '0')
   }
 
   async #removeRecords(tenant: TenantId): Promise<void> {

@@ -149,7 +149,7 @@ export const PLANTS: readonly Plant[] = [
   },
   // ---- limits, and what was used
   {
-    name: 'an end that is told again is recorded again',
+    name: 'an attempt after the first is recorded twice',
     seen: /is recorded twice$/,
     breaks: broken(
       Used.prototype,

@@ -112,11 +112,21 @@ export class Fleet {
     }
   }
 
+  /** Those that the next check gives up. */
+  leaving(now: number): readonly Process[] {
+    if (now < this.#patientUntilMono) return []
+    return [...this.#processes.values()].filter((process) => this.#isGone(process, now))
+  }
+
+  #isGone({ absentMono }: Process, now: number): boolean {
+    return absentMono !== null && now - absentMono >= this.#goneMs
+  }
+
   /** Gives up whoever is gone for too long, and seats nobody who is silent. */
   check(now: number): void {
     if (now < this.#patientUntilMono) return
     for (const process of this.#processes.values()) {
-      if (process.absentMono !== null && now - process.absentMono >= this.#goneMs) this.#gone(process)
+      if (this.#isGone(process, now)) this.#gone(process)
       else if (!process.isSilent && now - process.heardMono > SILENT_MS) {
         process.isSilent = true
         for (const seat of process.workers.values()) this.#events.seated({ ...seat, slots: 0 })

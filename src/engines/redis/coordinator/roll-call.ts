@@ -53,11 +53,15 @@ export class RollCall {
   }
 }
 
-export function processGone(term: Term, { id, workers, isDraining }: Process): void {
-  const { held, attendance, journal } = term
-  const left = new Set<string>(workers.keys())
-  for (const worker of held.workers) if (processOf(worker) === id) left.add(worker)
-  for (const worker of left) workerLeft(term, worker, isDraining)
+/** Its workers, those of which only what they run is known among them. */
+export function workersOf({ held }: Pick<Term, 'held'>, { id, workers }: Process): ReadonlySet<string> {
+  return new Set([...workers.keys(), ...held.workers.filter((worker) => processOf(worker) === id)])
+}
+
+export function processGone(term: Term, process: Process): void {
+  const { id, isDraining } = process
+  const { attendance, journal } = term
+  for (const worker of workersOf(term, process)) workerLeft(term, worker, isDraining)
   attendance.gone(id)
   if (isDraining) journal.draft.change('SREM', 'drain', id)
 }

@@ -15,13 +15,14 @@ import type { Names } from '../client/names.ts'
 import type { RedisTime } from '../client/redis-time.ts'
 import { Room } from '../client/room.ts'
 import { Scripts } from '../client/scripts.ts'
+import { LogReader } from '../log/read.ts'
 import type { Command, Query } from '../protocol/commands.ts'
 import type { Beat, Control } from '../protocol/messages.ts'
 import { VERSION } from '../protocol/version.ts'
 import { Attendance } from './attendance.ts'
 import type { Won } from './election.ts'
 import { Fleet } from './fleet.ts'
-import { HeldJobs, type Waiting } from './held.ts'
+import { type HeldJob, HeldJobs, type Waiting } from './held.ts'
 import { Journal } from './journal.ts'
 import { KnownJobs } from './known.ts'
 import { StoredLevels } from './levels.ts'
@@ -30,7 +31,8 @@ import type { Joinable, Rules, Term, TermOptions } from './parts.ts'
 import { reconcile } from './reconcile.ts'
 import { Replies, refusedUnread } from './replies.ts'
 import { restore } from './restore.ts'
-import { processGone, RollCall, workerLeft } from './roll-call.ts'
+import { processGone, RollCall, workerLeft, workersOf } from './roll-call.ts'
+import { streamedBy } from './streamed.ts'
 import { wrongType } from './types.ts'
 import { apply } from './verbs.ts'
 
@@ -43,6 +45,8 @@ const PATIENCE_MS = 3_000
 /** Jobs leased in one commit. */
 const LEASES_A_COMMIT = 256
 const RETRY_MS = 50
+/** What is not counted by then is what the last beat told. */
+const COUNTED_WITHIN_MS = 1_000
 /** For people. */
 const PLACE = `${hostname()} (pid ${process.pid})`
 
@@ -69,6 +73,8 @@ export class ActingCoordinator implements Term {
   readonly #scripts: Scripts
   readonly #replies: Replies
   readonly #rollCall: RollCall
+  readonly #logs: LogReader
+  #isChecking = false
   #seq: number
   /** When it heard its own announcement. */
   #heardMono: number
@@ -118,6 +124,12 @@ export class ActingCoordinator implements Term {
       gone: (process) => processGone(this, process),
     })
     this.#rollCall = new RollCall(this, this.#scripts)
+    this.#logs = new LogReader({
+      commands: connection,
+      scripts: this.#scripts,
+      clock,
+      ids: { random: bytesOf(random) },
+    })
     this.#replies = new Replies(this, this.#scripts, () => this.end('another one coordinates'))
   }
 
@@ -253,6 +265,7 @@ export class ActingCoordinator implements Term {
     if (this.#over) return
     this.#over = true
     this.journal.stop()
+    this.#logs.close()
     this.room.stop()
     this.attendance.stop()
     this.#cancelTick()
@@ -347,7 +360,32 @@ export class ActingCoordinator implements Term {
 
   /** Who is still there? */
   async #check(): Promise<void> {
-    if (await this.#rollCall.call()) await this.#turn(() => this.fleet.check(this.now()))
+    if (this.#isChecking) return
+    this.#isChecking = true
+    try {
+      if (!(await this.#rollCall.call())) return
+      await this.#countStreamed()
+      await this.#turn(() => this.fleet.check(this.now()))
+    } finally {
+      this.#isChecking = false
+    }
+  }
+
+  /** What those that are given up now have streamed since their last beats. */
+  async #countStreamed(): Promise<void> {
+    const workers = this.fleet.leaving(this.now()).flatMap((process) => [...workersOf(this, process)])
+    const jobs = workers.flatMap((worker) => [...this.held.of(worker)])
+    if (jobs.length === 0) return
+    const count = async (job: HeldJob): Promise<void> => {
+      const { id, attempt } = job
+      const tokens = await streamedBy(this.#logs, job).catch(() => null)
+      if (tokens !== null && job.attempt === attempt && tokens > job.streamed)
+        this.#charge(id, attempt, tokens - job.streamed, this.now())
+    }
+    await Promise.race([
+      Promise.all(jobs.map(count)),
+      new Promise<void>((late) => this.clock.after(COUNTED_WITHIN_MS, late)),
+    ])
   }
 
   #greet(): void {
@@ -355,6 +393,11 @@ export class ActingCoordinator implements Term {
     for (const { from, n } of this.greeting.splice(0)) this.#replies.tell(from, { type: 'answer', n, is: null })
   }
 }
+
+const bytesOf =
+  (random: () => number) =>
+  (bytes: number): Uint8Array =>
+    Uint8Array.from({ length: bytes }, () => Math.floor(256 * random()))
 
 const FORGOTTEN = 'of the limits are damaged in Redis, and begin anew: check what else writes to it.'
 const DAMAGED = 'that had not ended are damaged in Redis, and are left out: check what else writes to it.'

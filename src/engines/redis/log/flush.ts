@@ -291,7 +291,7 @@ export class Flush {
 }
 
 /** A draw for log_epoch (lua/log.lua). */
-export const randomOf = (ids: Ids): number => Buffer.from(ids.random(4)).readUInt32BE() >>> 4
+export const randomOf = (ids: Pick<Ids, 'random'>): number => Buffer.from(ids.random(4)).readUInt32BE() >>> 4
 
 /** What each has for this flush. Those with the same followers are together, so that their frames are one message. */
 function batchesOf(dirty: readonly AttemptLog[], epoch: number | null): Batch[] {

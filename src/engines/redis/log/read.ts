@@ -48,7 +48,7 @@ export interface ReadDeps {
   readonly commands: Connection
   readonly scripts: Scripts
   readonly clock: Clock
-  readonly ids: Ids
+  readonly ids: Pick<Ids, 'random'>
 }
 
 export class LogReader {

@@ -7,6 +7,14 @@ import { count, fits, number, object, parse } from '../../shared/shape.ts'
 export const writeLevelName = ({ kind, owner, name }: Omit<LevelState, 'used'>): string =>
   JSON.stringify([kind, owner, name])
 
+/** Is it the tenant's own level, or one of its users', keys', runs' or models'? */
+export function isLevelOf(stored: string, tenant: string): boolean {
+  const of = parse(stored)
+  if (!Array.isArray(of)) return false
+  const [kind, owner, name] = of as readonly unknown[]
+  return kind === 'tenant' ? name === tenant : kind !== 'model' && kind !== 'global' && owner === tenant
+}
+
 /** `atMs`: Redis's clock of a monotonic time. */
 export function writeLevelUse({ atMono, rates, spent }: LevelUse, atMs: (mono: number) => number): string {
   const windows = Object.entries(spent).map(([window, { index, nanoDollars }]) => [window, [index, nanoDollars]])
