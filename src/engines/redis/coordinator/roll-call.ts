@@ -66,7 +66,7 @@ export function processGone(term: Term, process: Process): void {
   if (isDraining) journal.draft.change('SREM', 'drain', id)
 }
 
-/** What it held is lost; handed back where it was about to stop, which is no crash. Its calls were made all the same. */
+/** What it held is lost; handed back where it was about to stop, which is no crash. Its calls were made anyway. */
 export function workerLeft(term: Term, worker: string, wasDraining: boolean): void {
   const { coordinator, held } = term
   const now = term.now()
