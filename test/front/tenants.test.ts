@@ -191,8 +191,8 @@ describe('tenants and keys', () => {
 
   it('a budget that is set lets nothing in that nobody can price, as one of the file does', async () => {
     const { key } = await make()
-    const unknown = { name: 'mystery', provider: 'openai-compatible', base_url: 'http://127.0.0.1:9/v1', model: 'x' }
-    await app.reload({ models: [unknown] })
+    const at = { base_url: 'http://127.0.0.1:9/v1', api_key: { env: 'SLUICE_ADMIN_KEY' } }
+    await app.reload({ models: [{ name: 'mystery', provider: 'openai', model: 'no-such-model', ...at }] })
     await admin('PATCH', '/admin/tenants/acme', { limits: { dollars_per_day: 1 } })
     expect((await ask(key, 'mystery')).body['error'].code).toBe('model_unpriced')
     await admin('PATCH', '/admin/tenants/acme', { limits: null })
