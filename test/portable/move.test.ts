@@ -78,6 +78,24 @@ async function populate(engine: Engine): Promise<void> {
     'digest-2',
   )
   await engine.keys.revoke('key_1', 77)
+  await engine.keys.rotate('key_2', { digest: 'digest-3', hint: 'sk-c', nowMs: 8, endsAtMs: 9 })
+  const dates = { createdAtMs: 1, changedAtMs: 2 }
+  const disabled = { running: 'cut', queued: 'keep', reason: 'r', atMs: 3 } as const
+  const acme = {
+    kind: 'tenant',
+    id: 'acme',
+    label: 'A',
+    models: ['a*'],
+    limits: { concurrent: 1 },
+    disabled: null,
+  } as const
+  await engine.tenants.change('tenant', 'acme', () => ({ ...acme, ...dates }))
+  const model = { kind: 'model', id: 'm', label: '', models: null, limits: null, disabled } as const
+  await engine.tenants.change('model', 'm', () => ({ ...model, ...dates }))
+  for (const atMs of [1, 2]) {
+    const told = { atMs, from: '', requestId: 'r', action: 'a', target: 't', tenant: null }
+    await engine.audit.add({ ...told, before: {}, after: { b: atMs } })
+  }
 }
 
 async function portraitOf(side: Side) {
@@ -127,7 +145,9 @@ describe.skipIf(NO_REDIS)('moving between engines', () => {
     expect(counts.map(({ section, items }) => [section, items])).toEqual([
       ['counters', 1],
       ['epochs', 1],
-      ['keys', 2],
+      ['keys', 3],
+      ['tenants', 2],
+      ['audit', 2],
       ['pauses', 2],
       ['conversations', 2],
       ['turns', 3],

@@ -36,6 +36,8 @@ export async function portrait(engine: Engine, tenants: readonly string[]) {
     jobs: shown,
     conversations,
     keys: (await engine.keys.list()).map((key) => ({ ...key })).sort((a, b) => (a.id < b.id ? -1 : 1)),
+    tenants: await engine.tenants.list(),
+    audit: await engine.audit.list(100),
     paused: [...(await engine.operations.paused())].map((one) => JSON.stringify(one)).sort(),
     depth: await engine.operations.depth(),
   }

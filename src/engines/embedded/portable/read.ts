@@ -1,12 +1,16 @@
 /** What a folder holds, in the words of no store. Nothing is changed: a server may run beside it. */
+
 import type { DatabaseSync } from 'node:sqlite'
 import type { Job } from '../../../core/job.ts'
 import type { Amounts } from '../../../core/limits.ts'
+import type { AuditEntry } from '../../../core/ports/audit.ts'
 import type { ApiKey } from '../../../core/ports/keys.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Item, Source } from '../../../core/ports/portable.ts'
+import type { TenantRecord } from '../../../core/ports/tenants.ts'
 import type { End } from '../../../core/record.ts'
 import {
+  AUDIT,
   CONVERSATIONS,
   COUNTERS,
   type Counters,
@@ -21,11 +25,14 @@ import {
   type StoredKey,
   type StoredTurn,
   storedFacts,
+  TENANTS,
   TURNS,
   WAITING,
   type WaitingJob,
 } from '../../shared/portable/kinds.ts'
 import { type Piece, runOf } from '../../shared/portable/log.ts'
+import { parse } from '../../shared/shape.ts'
+import { readRecord } from '../../shared/tenant-records.ts'
 import { expectIntact, parseIntact } from '../disk/checksum.ts'
 import { COLUMNS, type JobRow, toJob } from '../jobs/jobs.ts'
 import type { Epochs } from '../log/epochs.ts'
@@ -53,6 +60,8 @@ export function sourcesOf(reading: Reading): readonly Source[] {
       read: () => one(db.prepare('SELECT epoch FROM epochs ORDER BY epoch').all() as unknown as Epoch[]),
     },
     { kind: KEYS, read: () => one(keysOf(reading)) },
+    { kind: TENANTS, read: () => one(tenantsOf(reading)) },
+    { kind: AUDIT, read: () => one(auditOf(reading)) },
     { kind: PAUSES, read: () => one(pausesOf(reading)) },
     { kind: CONVERSATIONS, read: () => one(conversationsOf(reading)) },
     { kind: TURNS, read: () => turnsOf(db) },
@@ -81,6 +90,24 @@ function* keysOf({ db, damaged }: Reading): Generator<StoredKey> {
     } catch {
       damaged('An API key is damaged, and is left out: make a new one.')
     }
+}
+
+function* tenantsOf({ db, damaged }: Reading): Generator<TenantRecord> {
+  for (const { facts } of db.prepare('SELECT facts FROM tenants ORDER BY id').iterate() as Iterable<{
+    facts: string
+  }>) {
+    const record = readRecord(facts)
+    if (record !== null) yield record
+    else damaged('What was set of a tenant is damaged, and is left out: set it again.')
+  }
+}
+
+function* auditOf({ db, damaged }: Reading): Generator<AuditEntry> {
+  for (const { facts } of db.prepare('SELECT facts FROM audit ORDER BY n').iterate() as Iterable<{ facts: string }>) {
+    const entry = parse(facts) as AuditEntry | null
+    if (entry !== null) yield entry
+    else damaged('An entry of the audit is damaged, and is left out.')
+  }
 }
 
 function* pausesOf({ db, damaged }: Reading): Generator<Selector> {

@@ -1,10 +1,12 @@
 /** Fills an empty folder. Its age begins at 0: what happened before has a negative one. */
+
 import type { DatabaseSync } from 'node:sqlite'
 import { jobOrder } from '../../../core/ids.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Kind, Sink } from '../../../core/ports/portable.ts'
 import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
 import {
+  AUDIT,
   CONVERSATIONS,
   COUNTERS,
   ENDED,
@@ -15,6 +17,7 @@ import {
   PAUSES,
   type StoredConversation,
   type StoredTurn,
+  TENANTS,
   TURNS,
   USAGE,
   USAGE_SUMS,
@@ -23,6 +26,7 @@ import {
   WINDOWS,
 } from '../../shared/portable/kinds.ts'
 import { pieceOf, piecesOf, type Stretch, stretchesOf } from '../../shared/portable/log.ts'
+import { recordName } from '../../shared/tenant-records.ts'
 import { TURN_BYTES } from '../conversations/conversations.ts'
 import { checksumOf } from '../disk/checksum.ts'
 import { CANCEL, factsOf } from '../jobs/jobs.ts'
@@ -52,6 +56,8 @@ export function sinksOf(db: DatabaseSync): readonly Sink[] {
   const meta = run('INSERT OR REPLACE INTO meta VALUES (?, ?)')
   const epoch = run('INSERT INTO epochs VALUES (?, ?)')
   const key = run('INSERT INTO keys VALUES (?, ?, ?, ?)')
+  const tenant = run('INSERT INTO tenants VALUES (?, ?)')
+  const audit = run('INSERT INTO audit (facts) VALUES (?)')
   const pause = run('INSERT INTO pauses VALUES (?)')
   const jobs = jobWriter(db)
   const conversations = conversationWriter(db)
@@ -74,6 +80,8 @@ export function sinksOf(db: DatabaseSync): readonly Sink[] {
       if (value.epoch !== FIRST_EPOCH) epoch(value.epoch, last + 1)
     }),
     sink(KEYS, ({ digest, key: one }) => key(digest, one.id, one.tenant, JSON.stringify(one))),
+    sink(TENANTS, (record) => tenant(recordName(record.kind, record.id), JSON.stringify(record))),
+    sink(AUDIT, (entry) => audit(JSON.stringify(entry))),
     sink(PAUSES, (selector: Selector) => pause(canonical(selector))),
     sink(WINDOWS, levels.window),
     sink(LEVELS, levels.level),

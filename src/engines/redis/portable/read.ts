@@ -1,9 +1,12 @@
 /** What a shard at rest holds, in the words of no store. */
+import type { AuditEntry } from '../../../core/ports/audit.ts'
 import type { ApiKey } from '../../../core/ports/keys.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Item, Source } from '../../../core/ports/portable.ts'
+import type { TenantRecord } from '../../../core/ports/tenants.ts'
 import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
 import {
+  AUDIT,
   CONVERSATIONS,
   COUNTERS,
   type Counters,
@@ -13,10 +16,12 @@ import {
   KEYS,
   PAUSES,
   type StoredKey,
+  TENANTS,
   TURNS,
   WAITING,
 } from '../../shared/portable/kinds.ts'
 import { parse } from '../../shared/shape.ts'
+import { readRecord } from '../../shared/tenant-records.ts'
 import type { Shard } from './hold.ts'
 import { conversationItems, turnsOf } from './read-conversations.ts'
 import { endedOf, waitingOf } from './read-jobs.ts'
@@ -27,6 +32,8 @@ export function sourcesOf(shard: Shard, damaged: Damaged): readonly Source[] {
     { kind: COUNTERS, read: () => countersOf(shard) },
     { kind: EPOCHS, read: () => epochsOf(shard) },
     { kind: KEYS, read: () => keysOf(shard, damaged) },
+    { kind: TENANTS, read: () => tenantsOf(shard, damaged) },
+    { kind: AUDIT, read: () => auditOf(shard, damaged) },
     { kind: PAUSES, read: () => pausesOf(shard) },
     { kind: CONVERSATIONS, read: () => conversationItems(shard) },
     { kind: TURNS, read: () => turnsOf(shard, damaged) },
@@ -61,6 +68,24 @@ async function* keysOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<Stor
         digest,
         key: revoked[digest] === undefined ? key : { ...key, revokedAtMs: Number(revoked[digest]) },
       })
+  }
+}
+
+async function* tenantsOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<TenantRecord>> {
+  const stored = await asked(shard, ({ connection, names }) => connection.client.hgetall(names.tenants()))
+  for (const name of Object.keys(stored).sort(byText)) {
+    const record = readRecord(stored[name])
+    if (record !== null) yield plain(record)
+    else damaged('What was set of a tenant is damaged, and is left out: set it again.')
+  }
+}
+
+async function* auditOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<AuditEntry>> {
+  const stored = await asked(shard, ({ connection, names }) => connection.client.lrange(names.audit(), 0, -1))
+  for (const each of stored.reverse()) {
+    const entry = parse(each) as AuditEntry | null
+    if (entry !== null) yield plain(entry)
+    else damaged('An entry of the audit is damaged, and is left out.')
   }
 }
 

@@ -127,6 +127,8 @@ async function isEmpty({ connection: { client }, names }: Shard): Promise<boolea
     names.jobs(),
     names.unfiled(),
     names.keys(),
+    names.tenants(),
+    names.audit(),
     names.pauses(),
     names.conversationBytes(),
   ]

@@ -1,10 +1,12 @@
 /** Fills an empty shard. No process opens one that is being filled. */
+
 import { SluiceError } from '../../../core/errors.ts'
 import type { TenantId } from '../../../core/job.ts'
 import type { Kind, Sink } from '../../../core/ports/portable.ts'
 import { leadingInstructionsEnd } from '../../shared/messages.ts'
 import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
 import {
+  AUDIT,
   CONVERSATIONS,
   COUNTERS,
   ENDED,
@@ -14,11 +16,13 @@ import {
   PAUSES,
   type StoredConversation,
   type StoredTurn,
+  TENANTS,
   TURNS,
   WAITING,
   type WaitingJob,
 } from '../../shared/portable/kinds.ts'
 import { pieceOf, piecesOf, type Stretch, stretchesOf } from '../../shared/portable/log.ts'
+import { recordName } from '../../shared/tenant-records.ts'
 import { storageError } from '../client/errors.ts'
 import type { Argument } from '../client/scripts.ts'
 import { turnRangeOf } from '../conversations/turn.ts'
@@ -74,6 +78,8 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
       const isRevoked = revokedAtMs !== undefined
       return put(hset('keys', digest, JSON.stringify(rest)), isRevoked && hset('keys:revoked', digest, revokedAtMs))
     }),
+    sink(TENANTS, (record) => put(hset('tenants', recordName(record.kind, record.id), JSON.stringify(record)))),
+    sink(AUDIT, (entry) => put([1, 'LPUSH', 'audit', JSON.stringify(entry)])),
     sink(PAUSES, ({ tenant, lane, model }) => put([1, 'SADD', 'pauses', JSON.stringify({ tenant, lane, model })])),
     sink(CONVERSATIONS, putConversation),
     sink(TURNS, putTurn),

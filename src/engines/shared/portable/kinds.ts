@@ -2,13 +2,16 @@
 import { jobOrder } from '../../../core/ids.ts'
 import { isTerminal, type Job, type JobDraft, type JobId, type JobState } from '../../../core/job.ts'
 import type { Amounts, LevelKind, LevelUse, Window } from '../../../core/limits.ts'
+import type { AuditEntry } from '../../../core/ports/audit.ts'
 import type { FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { ApiKey } from '../../../core/ports/keys.ts'
 import type { StoredUsage, UsageSum } from '../../../core/ports/ledger.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Item, Kind } from '../../../core/ports/portable.ts'
+import type { TenantRecord } from '../../../core/ports/tenants.ts'
 import type { End } from '../../../core/record.ts'
 import { count, fits, flag, maybe, members, number, object, type Shape, text } from '../shape.ts'
+import { RECORD } from '../tenant-records.ts'
 import { piecesOf, type Run, recordsOf, runs } from './log.ts'
 
 export const NO_BLOB = new Uint8Array(0)
@@ -214,6 +217,18 @@ export const EPOCHS = kind<Epoch>('epochs', { epoch: count })
 export const KEYS = kind<StoredKey>('keys', {
   digest: text,
   key: members({ id: text, tenant: text, name: text, hint: text, createdAtMs: number }),
+})
+export const TENANTS = kind<TenantRecord>('tenants', RECORD)
+/** The oldest first. */
+export const AUDIT = kind<AuditEntry>('audit', {
+  atMs: number,
+  from: text,
+  requestId: text,
+  action: text,
+  target: text,
+  tenant: maybe(text),
+  before: object,
+  after: object,
 })
 export const WINDOWS = kind<StoredWindow>(
   'limit_windows',
