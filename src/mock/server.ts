@@ -5,6 +5,7 @@
  *   mock-n200-d20-f50   200 tokens (10), 20 ms apart (0), the first after 50 ms (0)
  *   eN answer with status N    kN drop the connection after N tokens    sN fall silent after N    gN garbage after N
  *   hN an error event after N  x0 no [DONE]    u0 usage only if asked for    bN tokens a write (1)
+ *   cN of the prompt's 19 tokens N were cached
  *
  * Token i reads " tok00000i.TTTTTTTTTTTTT": its index, and the monotonic microsecond of its sending.
  */
@@ -25,14 +26,24 @@ export interface MockOptions {
   readonly clock?: Clock
 }
 
-/** One call: the request's `user`, its path, and monotonic ms. */
+/** One call: the request's `user`, its path, monotonic ms, and what it came to. */
 export interface MockCall {
+  /** Its `x-request-id`. */
+  readonly id: string
   readonly user: string
   readonly path: string
   readonly startMs: number
   /** Null while it runs. */
   readonly endMs: number | null
+  /** What a provider would charge: the prompt, and all that was generated, whether it was read or not. */
+  readonly promptTokens: number
+  readonly cachedTokens: number
+  readonly tokens: number
+  /** Its usage was sent. */
+  readonly reported: boolean
 }
+
+type OpenCall = { -readonly [name in keyof MockCall]: MockCall[name] }
 
 export interface MockStats {
   readonly requests: number
@@ -63,7 +74,7 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
   const clock = options.clock ?? systemClock
   const stats = { requests: 0, refused: 0, active: 0, peak: 0, aborted: 0, tokens: 0, reportedTokens: 0 }
   const bodies: string[] = []
-  const calls: MockCall[] = []
+  const calls: OpenCall[] = []
 
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]
@@ -85,7 +96,7 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     request.on('end', () => answer(request, response, Buffer.concat(parts).toString('utf8'), path))
   })
 
-  function answer(_request: IncomingMessage, response: ServerResponse, text: string, path: string): void {
+  function answer(request: IncomingMessage, response: ServerResponse, text: string, path: string): void {
     let body: {
       model?: string
       stream?: boolean
@@ -117,7 +128,18 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     stats.active++
     stats.peak = Math.max(stats.peak, stats.active)
     let over = false
-    const record = { user: body.user ?? '', path, startMs: clock.monoMs(), endMs: null as number | null }
+    const script = parseScript(body.model ?? '')
+    const record: OpenCall = {
+      id: String(request.headers['x-request-id'] ?? ''),
+      user: body.user ?? '',
+      path,
+      startMs: clock.monoMs(),
+      endMs: null,
+      promptTokens: script['e'] === undefined ? PROMPT_TOKENS : 0,
+      cachedTokens: script['e'] === undefined ? (script['c'] ?? 0) : 0,
+      tokens: 0,
+      reported: false,
+    }
     if (options.keepCalls === true) calls.push(record)
     const leave = (): void => {
       if (over) return
@@ -128,7 +150,6 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     }
     response.on('close', leave)
     response.on('finish', leave)
-    const script = parseScript(body.model ?? '')
     if (script['e'] !== undefined) {
       clock.after(script['f'] ?? 0, () =>
         json(response, script['e'] ?? 500, {
@@ -138,24 +159,23 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       return
     }
     if (path.endsWith('/embeddings')) return embeddings(response, body)
-    if (body.stream === true)
-      stream(response, body.model ?? 'mock', script, script['u'] !== 0 || body.stream_options?.include_usage === true)
-    else whole(response, body.model ?? 'mock', script)
+    if (body.stream === true) stream(response, body.model ?? 'mock', script, record, sendsUsage(script, body))
+    else whole(response, body.model ?? 'mock', script, record)
   }
 
   const head = (model: string): string =>
     `{"id":"chatcmpl-mock-${stats.requests}","object":"chat.completion.chunk","created":1750000000,` +
     `"model":${JSON.stringify(model)},"system_fingerprint":"fp_mock","choices":[`
-  const usage = (n: number): object => ({
+  const usage = (n: number, cached: number): object => ({
     prompt_tokens: PROMPT_TOKENS,
     completion_tokens: n,
     total_tokens: PROMPT_TOKENS + n,
-    prompt_tokens_details: { cached_tokens: 0 },
+    prompt_tokens_details: { cached_tokens: cached },
   })
   const token = (i: number): string =>
     ` tok${String(i).padStart(6, '0')}.${String(Math.floor(clock.monoMs() * 1000)).padStart(13, '0')}`
 
-  function stream(response: ServerResponse, model: string, script: Script, sayUsage: boolean): void {
+  function stream(response: ServerResponse, model: string, script: Script, record: OpenCall, sayUsage: boolean): void {
     const count = script['n'] ?? 10
     const start = head(model)
     const event = (delta: string, finish = 'null'): string =>
@@ -180,6 +200,7 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
           )
         text += event(`{"content":"${token(next++)}"}`)
         stats.tokens++
+        record.tokens++
       }
       if (next < count) {
         response.write(text)
@@ -187,19 +208,22 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
         return
       }
       if (sayUsage) stats.reportedTokens += count
-      const last = sayUsage ? `data: ${start}],"usage":${JSON.stringify(usage(count))}}\n\n` : ''
+      record.reported = sayUsage
+      const last = sayUsage ? `data: ${start}],"usage":${JSON.stringify(usage(count, record.cachedTokens))}}\n\n` : ''
       response.end(`${text}${event('{}', '"stop"')}${last}${script['x'] === 0 ? '' : 'data: [DONE]\n\n'}`)
     }
     clock.after(script['f'] ?? 0, begin)
   }
 
-  function whole(response: ServerResponse, model: string, script: Script): void {
+  function whole(response: ServerResponse, model: string, script: Script, record: OpenCall): void {
     const count = script['n'] ?? 10
     clock.after((script['f'] ?? 0) + count * (script['d'] ?? 0), () => {
       let content = ''
       for (let i = 0; i < count; i++) content += token(i)
       stats.tokens += count
       stats.reportedTokens += count
+      record.tokens = count
+      record.reported = !response.destroyed
       const choices = [
         { index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' },
       ]
@@ -209,7 +233,7 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
         created: 1750000000,
         model,
         choices,
-        usage: usage(count),
+        usage: usage(count, record.cachedTokens),
       })
     })
   }
@@ -245,6 +269,11 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     },
   }
 }
+
+const sendsUsage = (
+  script: Script,
+  body: { readonly stream_options?: { readonly include_usage?: boolean } },
+): boolean => script['u'] !== 0 || body.stream_options?.include_usage === true
 
 const parseScript = (model: string): Script =>
   Object.fromEntries(
