@@ -167,6 +167,6 @@ export function tableOf({ rows, difference, reported, neverArrived, unknown }: J
     `where the provider reported (${reported} calls): ${difference.tokens} tokens and ${difference.nanoDollars} ` +
       'nano-dollars of difference',
     `${neverArrived} attempts were stopped, or died, on their way to the provider: their prompts are estimated`,
-    `${unknown.length} calls (${unknown.reduce((sum, n) => sum + n, 0)} tokens) died before anything was stored of them`,
+    `${unknown.length} calls (${unknown.reduce((sum, n) => sum + n, 0)} tokens) died before they were stored`,
   ]
 }
