@@ -13,12 +13,20 @@ const SCOPES: Readonly<Record<LevelKind, HeadroomRefusal['scope']>> = {
   global: 'model',
 }
 
-/** `account`: the level's id. */
-export function blockOf(short: Shortfall, account: string, now: number): HeadroomRefusal {
+/**
+ * `account`: the level's id. A job that `holds` its weight lacks but a place among those that run: it is in the way of
+ * none that hold nothing, nor they in its way.
+ */
+export function blockOf(short: Shortfall, account: string, holds: boolean, now: number): HeadroomRefusal {
   if (short.waitMs === null) return { scope: 'never' }
   const scope = SCOPES[short.level]
-  return scope === 'model' ? { scope } : { scope, blocked: { account, untilMono: roomAt(short, now) } }
+  if (holds && scope !== 'model') return { scope: 'job', blocked: { account: placesOf(account), untilMono: Infinity } }
+  if (scope === 'model') return { scope: short.unit === 'running' ? 'model' : 'weight' }
+  return { scope, blocked: { account, untilMono: roomAt(short, now) } }
 }
+
+/** What jobs wait for that hold their weight already. */
+export const placesOf = (account: string): string => `places\n${account}`
 
 /** Infinity: it has room when one that runs has ended, which tells. */
 export const roomAt = ({ unit, waitMs }: Shortfall, now: number): number =>

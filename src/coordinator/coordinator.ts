@@ -32,7 +32,7 @@ import type {
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../core/ports/operations.ts'
 import { type Claim, FENCED, type Finished, FROM_CACHE, type Outcome } from '../core/ports/work.ts'
 import type { AttemptEnd, Cost } from '../core/usage-record.ts'
-import { blockOf, roomAt } from './blocked.ts'
+import { blockOf, placesOf, roomAt } from './blocked.ts'
 import { costOf, type Hold, Limits } from './limits/limits.ts'
 import { lateOf, refusalOf } from './limits/refusal.ts'
 import { Plan } from './plan/plan.ts'
@@ -98,7 +98,8 @@ class PureCoordinator implements Coordinator {
     })
     this.#scheduler = createScheduler({
       ...options,
-      narrow: (job) => this.#limits.narrow(job),
+      narrow: (job, { hold }) =>
+        hold === null ? this.#limits.narrow(job) : this.#limits.narrow(job, true).map(placesOf),
       released: (notes, worker) => this.#settle(notes, worker),
       left: (notes) => this.#letGo(notes),
       late: (notes) => {
@@ -131,13 +132,14 @@ class PureCoordinator implements Coordinator {
     const cached = this.#shares.find(job, now)
     const repeats = isRepeat(cached)
     const weighed = repeats ? asRepeat(job) : job
-    const admit: Admit = () => {
-      const held =
-        job.policy === 'reject' ? this.#limits.reserve(weighed, false, now) : this.#limits.lacks(weighed, false, now)
+    const admit: Admit = (isFirst) => {
+      // Who is before it in its lane must not wait for what it holds
+      const holds = job.policy === 'reject' && isFirst
+      const held = holds ? this.#limits.reserve(weighed, false, now) : this.#limits.lacks(weighed, false, now)
       if (held === null) return null
       if ('amounts' in held) {
         hold = held
-        return null
+        return held
       }
       // It waits, unless there will be no room for it in time, or only more money helps
       const { waitMs, unit } = held
@@ -146,7 +148,6 @@ class PureCoordinator implements Coordinator {
     }
     const decision = this.#scheduler.submit(job, now, known, isRetry, admit, repeats)
     if (decision.kind === 'accepted') {
-      this.#scheduler.notes(job.id)!.hold = hold
       if (cached !== null) this.#shares.take(job, now)
       this.#changes.push({ type: 'accepted', id: job.id })
     }
@@ -171,15 +172,16 @@ class PureCoordinator implements Coordinator {
     this.#now = now
     const source = held?.claim.source ?? null
     const repeats = held === null ? isRepeat(this.#shares.find(job, now)) : source !== null
-    this.#scheduler.restore(job, tally, now, repeats)
+    const amounts = held === null ? reservation : held.claim.reservation
+    // It was to repeat an answer that is not there any more: it weighs more now, and holds that when it is leased
+    const isTooLittle = !repeats && job.share !== undefined && amounts?.inputTokens === 0
+    const weighed = repeats ? asRepeat(job) : job
+    const hold = amounts === null || isTooLittle ? null : this.#limits.adopt(weighed, amounts, held !== null, now)
+    this.#scheduler.restore(job, tally, now, repeats, hold)
     if (held === null) this.#shares.take(job, now)
     else this.#shares.adopt(job, source)
     const notes = this.#scheduler.notes(job.id)!
     notes.failedAt = failedAt
-    const amounts = held === null ? reservation : held.claim.reservation
-    // It was to repeat an answer that is not there any more: it weighs more now, and holds that when it is leased
-    const isTooLittle = !repeats && job.share !== undefined && amounts?.inputTokens === 0
-    if (amounts !== null && !isTooLittle) notes.hold = this.#limits.adopt(weighedOf(notes), amounts, held !== null, now)
     if (held !== null) {
       this.#scheduler.adopt(job.id, held.worker, now)
       if (source === null) this.#plan.adopt(held.claim.deployment)
@@ -337,8 +339,8 @@ class PureCoordinator implements Coordinator {
       notes.hold = held
       return null
     }
-    const block = blockOf(held, this.#limits.await(held, job, now), now)
-    if (block.scope === 'model') this.#roomAt = Math.min(this.#roomAt, roomAt(held, now))
+    const block = blockOf(held, this.#limits.await(held, job, now), notes.hold !== null, now)
+    if (block.scope === 'model' || block.scope === 'weight') this.#roomAt = Math.min(this.#roomAt, roomAt(held, now))
     return block
   }
 
@@ -374,7 +376,7 @@ class PureCoordinator implements Coordinator {
 
   #free(hold: Hold): void {
     const freed = this.#limits.freed(hold)
-    if (freed.length > 0) this.#scheduler.freed(freed)
+    if (freed.length > 0) this.#scheduler.freed([...freed, ...freed.map(placesOf)])
   }
 
   #record(
@@ -672,13 +674,13 @@ const guessOf = ({ price }: ScheduledJob, usage: Usage | undefined): Cost => ({
   priceVersion: null,
 })
 
-/** Of the limits. An attempt that came to nothing (refused, unreachable) is no request either. */
+/** Of the limits. An attempt that came to nothing and costs nothing (refused, unreachable) is no request either. */
 function amountsUsed(
   { price }: ScheduledJob,
   { promptTokens, completionTokens }: Usage,
   { nanoDollars }: Cost,
 ): Amounts | null {
-  if (promptTokens === 0 && completionTokens === 0) return null
+  if (promptTokens === 0 && completionTokens === 0 && !nanoDollars) return null
   return {
     inputTokens: promptTokens,
     outputTokens: completionTokens,

@@ -181,6 +181,18 @@ describe('submit', () => {
     expect(of.lease()).toEqual(['1'])
   })
 
+  it('policy reject in a lane where others are before it: refused where there is no room, but it holds nothing', () => {
+    const of = new Stage({ tenant: money(2_000_000) })
+    of.submit('1', { lane: 'l', price: PRICE, promptTokens: 400 })
+    expect(of.lease()).toEqual(['1'])
+    expect(of.submit('2', { lane: 'l', price: PRICE, promptTokens: 1_000 })).toBe('accepted')
+    expect(of.decide('3', { lane: 'l', price: PRICE, policy: 'reject' })).toMatchObject({ reservation: null })
+    const large = { lane: 'l', price: PRICE, policy: 'reject', promptTokens: 1_900 } as const
+    expect(of.submit('4', large)).toBe('insufficient_quota')
+    of.finish('1', done(400, 10))
+    expect(of.lease()).toEqual(['2'])
+  })
+
   it('what the queue refuses, and what joins, holds nothing', () => {
     const of = new Stage({ tenant: requests(5) }, { maxQueuedPerTenant: 1 })
     expect(of.submit('1', { policy: 'reject', joinKey: 'k' })).toBe('accepted')
@@ -215,6 +227,25 @@ describe('lease', () => {
     of.finish('1', done())
     expect(of.lease()).toEqual(['2'])
   })
+
+  it.each<LevelKind>(['run', 'key', 'user', 'tenant_model', 'tenant', 'model', 'global'])(
+    'what was let in, and holds its weight, waits for no job that has no room: %s',
+    (level) => {
+      const whose = { user: 'u', run: 'r' }
+      const of = new Stage({ [level]: { ...tokens(500), concurrent: 1 } })
+      of.submit('runs', whose)
+      expect(of.lease()).toEqual(['runs'])
+      for (const id of ['1', '2', '3']) of.submit(id, { ...whose, promptTokens: 400 })
+      expect(of.lease()).toEqual([])
+      expect(of.submit('post', { ...whose, policy: 'reject' })).toBe('accepted')
+      expect(of.submit('another', { ...whose, policy: 'reject', promptTokens: 60 })).toBe('accepted')
+      expect([of.lease(), of.it.leasable]).toEqual([[], false])
+      of.finish('runs', done(190, 10))
+      expect(of.lease()).toEqual(['post'])
+      of.finish('post', done(190, 10))
+      expect(of.lease()).toEqual(['another'])
+    },
+  )
 
   it.each<LevelKind>(['run', 'key', 'user', 'tenant_model', 'tenant', 'model', 'global'])(
     'waits for an end, not for a time, where one may run at once: %s',

@@ -4,7 +4,7 @@
  */
 import { expect, it } from 'vitest'
 import { depth } from '../depth.ts'
-import { PLANTS } from './plants.ts'
+import { LIMIT_PLANTS, PLANTS } from './plants.ts'
 import { simulate } from './run.ts'
 
 const SEEDS = depth(2_000, 250)
@@ -15,7 +15,7 @@ it(`keeps its promises over ${SEEDS} seeds`, () => {
   for (let seed = 1; seed <= SEEDS; seed++) simulate(seed)
 })
 
-it.each(PLANTS)('finds a planted bug: $name', ({ faults, breaks }) => {
+it.each([...PLANTS, ...LIMIT_PLANTS])('finds a planted bug: $name', ({ faults, breaks }) => {
   const repair = breaks?.()
   try {
     expect(() => {

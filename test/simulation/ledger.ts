@@ -2,11 +2,26 @@
  * The state of all jobs as it follows from the changes alone, and what no change may do. A simulation has two ledgers:
  * what was decided, where each change is checked as it is made, and what was stored, from which a restart begins.
  */
+import type { Usage } from '../../src/core/job.ts'
+import type { Amounts } from '../../src/core/limits.ts'
 import type { Change, EndState, FailedAt, PlanModel, ScheduledJob, Tally } from '../../src/core/ports/coordinator.ts'
 import type { Selector } from '../../src/core/ports/operations.ts'
+import type { UsageRecord } from '../../src/core/usage-record.ts'
 
 type Of<T extends Change['type']> = Extract<Change, { type: T }>
-export type Held = Pick<Of<'leased'>, 'worker' | 'attempt' | 'claim'> & { readonly sinceMono: number }
+export type Held = Pick<Of<'leased'>, 'worker' | 'attempt' | 'claim'> & {
+  readonly sinceMono: number
+  /** Output tokens, as they were charged. */
+  streamed: number
+}
+
+/** What an attempt came to, and what was held for it when it began. */
+export interface Used {
+  readonly record: UsageRecord
+  readonly atMono: number
+  readonly job: ScheduledJob
+  readonly reservation: Amounts | null
+}
 
 export interface Known {
   readonly job: ScheduledJob
@@ -19,6 +34,12 @@ export interface Known {
   dueMono: number
   canceling: boolean
   end: EndState | null
+  /** What it holds since its submit, until its first lease. */
+  reservation: Amounts | null
+  /** Of its last lease. */
+  leasedWith: Amounts | null
+  /** The last attempt of which it was told what it came to. */
+  usedBy: number
 }
 
 export interface Seat {
@@ -37,7 +58,9 @@ export interface Scene {
   readonly leaseMs: number
   readonly returnRoomMs: number
   /** The lease that ends in this very call, if any, and whether it was reported as done. */
-  readonly finishing: { readonly id: string; readonly done: boolean } | null
+  readonly finishing: { readonly id: string; readonly done: boolean; readonly usage: Usage | undefined } | null
+  /** Attempts that died with everything, and what was seen of their answers. */
+  readonly died: ReadonlyMap<string, number>
   /** Leases may be lost in this call, however fresh. */
   readonly losing: boolean
 }
@@ -50,12 +73,14 @@ const matches = (selector: Selector, job: ScheduledJob): boolean =>
 export class Ledger {
   /** In order of acceptance. */
   readonly jobs = new Map<string, Known>()
+  readonly used: Used[] = []
   #accepted = 0
 
   copy(): Ledger {
     const copy = new Ledger()
     copy.#accepted = this.#accepted
-    for (const [id, known] of this.jobs) copy.jobs.set(id, { ...known })
+    copy.used.push(...this.used)
+    for (const [id, known] of this.jobs) copy.jobs.set(id, { ...known, held: known.held && { ...known.held } })
     return copy
   }
 
@@ -81,6 +106,8 @@ export class Ledger {
         return must(known.held !== null, 'a job that does not run has no worker to stop')
       case 'returned':
         return judgeReturn(change, known, scene)
+      case 'used':
+        return judgeUse(change, known, scene)
       case 'ended':
         return judgeEnd(change, known, scene)
     }
@@ -130,17 +157,29 @@ export class Ledger {
         dueMono: job!.deadlineMono,
         canceling: false,
         end: null,
+        reservation: null,
+        leasedWith: null,
+        usedBy: 0,
       })
       return
     }
     const known = this.jobs.get(change.id)!
     switch (change.type) {
       case 'leased':
-        known.held = { worker: change.worker, attempt: change.attempt, claim: change.claim, sinceMono: now }
+        known.held = {
+          ...{ worker: change.worker, attempt: change.attempt, claim: change.claim },
+          ...{ sinceMono: now, streamed: 0 },
+        }
+        known.reservation = null
+        known.leasedWith = change.claim.reservation
         known.tally = { ...known.tally, attempts: change.attempt }
         break
       case 'canceling':
         known.canceling = true
+        break
+      case 'used':
+        known.usedBy = change.record.attempt
+        this.used.push({ record: change.record, atMono: now, job: known.job, reservation: known.leasedWith })
         break
       case 'returned':
         known.held = null
@@ -156,6 +195,35 @@ export class Ledger {
   }
 }
 
+/** Each attempt once, as what it came to. */
+function judgeUse({ id, record }: Of<'used'>, { held, usedBy, tally, job }: Known, scene: Scene): void {
+  const { attempt, usage } = record
+  must(attempt > usedBy, `${id}: attempt ${attempt} is told a second time`)
+  must(attempt === tally.attempts, `${id}: attempt ${attempt} of ${tally.attempts} is over`)
+  const { finishing, died } = scene
+  const seen = held === null ? died.get(id) : held.streamed
+  must(seen !== undefined, `${id} did not run`)
+  const isFinish = finishing?.id === id
+  must(held === null || record.deployment === held.claim.deployment, `${id} did not run on ${record.deployment}`)
+  const expected = isFinish ? finishing.usage : { promptTokens: job.promptTokens, completionTokens: seen }
+  must(
+    expected?.promptTokens === usage.promptTokens && expected.completionTokens === usage.completionTokens,
+    `${id}: attempt ${attempt} came to ${JSON.stringify(expected)}, not ${JSON.stringify(usage)}`,
+  )
+  must(usage.estimated === !isFinish, `${id}: is ${JSON.stringify(usage)} what a provider told?`)
+  const { tenant, keyId, user, run } = record
+  must(
+    tenant === job.tenant && keyId === job.keyId && user === job.user && run === job.run,
+    `${id}: another pays for attempt ${attempt}`,
+  )
+}
+
+/** Before an attempt is over, what it came to is told, if it came to anything. */
+function judgeUsed(id: string, { held, usedBy }: Known, { finishing }: Scene): void {
+  if (held === null || (finishing?.id === id && finishing.usage === undefined)) return
+  must(usedBy === held.attempt, `${id}: attempt ${held.attempt} is over, and nobody pays for it`)
+}
+
 function judgeReturn({ id, tally, notBeforeMono }: Of<'returned'>, known: Known, scene: Scene): void {
   const before = known.tally
   must(tally.attempts === before.attempts, `${id} comes back from attempt ${tally.attempts}, not ${before.attempts}`)
@@ -164,6 +232,7 @@ function judgeReturn({ id, tally, notBeforeMono }: Of<'returned'>, known: Known,
   must(fails === 0 || (fails === 1 && scene.finishing?.id === id), `${id} failed ${fails} times at once`)
   must(scene.finishing?.id === id || !known.canceling, `${id} is to be canceled, not tried again`)
   must(Number.isFinite(notBeforeMono), `${id} never comes back`)
+  judgeUsed(id, known, scene)
   judgeLoss(id, known, scene)
 }
 
@@ -176,6 +245,7 @@ function judgeEnd({ id, state, error, deployment }: Of<'ended'>, known: Known, s
     must(scene.now >= known.dueMono, `${id} expires ${known.dueMono - scene.now} ms too early`)
   }
   must(!known.canceling || state === 'canceled' || state === 'done', `${id} was canceled, and ${state}`)
+  judgeUsed(id, known, scene)
   must(deployment === (isFinish ? (known.held?.claim.deployment ?? null) : null), `${id} ended at ${deployment}`)
   judgeLoss(id, known, scene)
 }

@@ -3,8 +3,14 @@
  * what passes between them, or in the coordinator's parts.
  */
 import { createCoordinator } from '../../src/coordinator/coordinator.ts'
+import { Budget } from '../../src/coordinator/limits/budget.ts'
+import { Limits } from '../../src/coordinator/limits/limits.ts'
+import { Rate } from '../../src/coordinator/limits/rate.ts'
+import { Running } from '../../src/coordinator/limits/running.ts'
 import { Plan } from '../../src/coordinator/plan/plan.ts'
+import { LineUp } from '../../src/coordinator/scheduler/line-up.ts'
 import { Seats } from '../../src/coordinator/seats.ts'
+import type { Amounts } from '../../src/core/limits.ts'
 import type { Change, Coordinator, FailedAt, Tally } from '../../src/core/ports/coordinator.ts'
 import { broken, eachNth, wrap } from './planting.ts'
 import { type Faults, OPTIONS } from './world.ts'
@@ -37,6 +43,88 @@ const scheduled = (change: (now: number) => object): Faults =>
   wrapped((real) => ({
     submit: (job, now, known, isRetry) => real.submit({ ...job, ...change(now) }, now, known, isRetry),
   }))
+
+/** What limits must show: the coordinator's own suite, which has none, does not. */
+export const LIMIT_PLANTS: readonly Plant[] = [
+  { name: 'what an attempt used is not stored', faults: { loses: ({ type }) => type === 'used' } },
+  { name: 'what an attempt used is not told', faults: changed('used', () => []) },
+  { name: 'what an attempt used is told twice', faults: changed('used', (change) => [change, change]) },
+  {
+    name: 'what an attempt used is told after its end',
+    faults: wrapped((real) => ({
+      changes: () => real.changes().toSorted((a, b) => Number(a.type === 'used') - Number(b.type === 'used')),
+    })),
+  },
+  {
+    name: 'another pays',
+    faults: changed('used', (change) =>
+      change.type === 'used' ? [{ ...change, record: { ...change.record, keyId: 'key_9' } }] : [change],
+    ),
+  },
+  {
+    name: 'what died with its process is free',
+    faults: wrapped((real) => ({
+      died: (attempts, now) =>
+        real.died(
+          attempts.map((each) => ({ ...each, outputTokens: 0 })),
+          now,
+        ),
+    })),
+  },
+  { name: 'levels are not stored', faults: wrapped(() => ({ takeLevels: () => [] })) },
+  {
+    name: 'levels are forgotten by a restart',
+    faults: wrapped((real) => ({ openLimits: (_levels, calendar, now) => real.openLimits([], calendar, now) })),
+  },
+  {
+    name: 'what waits holds nothing after a restart',
+    faults: wrapped((real) => ({
+      restore: (job, found, now) => real.restore(job, { ...found, reservation: null }, now),
+    })),
+  },
+  {
+    name: 'what runs holds nothing after a restart',
+    faults: wrapped((real) => ({
+      restore: (job, found, now) => {
+        const { held } = found
+        const free = held && { ...held, claim: { ...held.claim, reservation: null } }
+        real.restore(job, { ...found, held: free }, now)
+      },
+    })),
+  },
+  {
+    name: 'another attempt is cut',
+    faults: wrapped((real) => ({
+      notices: () =>
+        real.notices().map((each) => (each.type === 'cut' ? { ...each, attempt: each.attempt + 1 } : each)),
+    })),
+  },
+  { name: 'a rate lets all in', breaks: broken(Rate.prototype, 'waitMs', () => () => 0) },
+  { name: 'a budget lets all in', breaks: broken(Budget.prototype, 'waitMs', () => () => 0) },
+  { name: 'any number may run', breaks: broken(Running.prototype, 'waitMs', () => () => 0) },
+  {
+    name: 'a hold is not given back',
+    breaks: broken(Limits.prototype, 'settle', (real) => {
+      const skips = eachNth(9)
+      return function (this: Limits, hold, used, now) {
+        if (!skips()) real.call(this, hold, used, now)
+      }
+    }),
+  },
+  {
+    name: 'what was used is given back',
+    breaks: broken(
+      Limits.prototype,
+      'settle',
+      (real) =>
+        function (this: Limits, hold, _used: Amounts | null, now) {
+          real.call(this, hold, null, now)
+        },
+    ),
+  },
+  { name: 'who waits is not told of what was given back', breaks: broken(Limits.prototype, 'freed', () => () => []) },
+  { name: 'who waits is not told of other limits', breaks: broken(LineUp.prototype, 'limitsChanged', () => () => {}) },
+]
 
 export const PLANTS: readonly Plant[] = [
   // ---- the engine

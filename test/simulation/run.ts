@@ -1,8 +1,10 @@
 /** One run of the simulation: what happens is drawn by the seed; a violation tells the seed and how it came to that. */
 import { SluiceError } from '../../src/core/errors.ts'
+import { NO_LIMITS } from '../../src/core/limits.ts'
 import type { PlanDeployment, PlanModel, ScheduledJob } from '../../src/core/ports/coordinator.ts'
 import type { Selector } from '../../src/core/ports/operations.ts'
 import type { Outcome } from '../../src/core/ports/work.ts'
+import { limitsOf } from './limited.ts'
 import { type Random, random } from './random.ts'
 import { DONE, type Faults, World } from './world.ts'
 
@@ -36,16 +38,18 @@ const POOLS = [[], ['text'], ['text', 'image']] as const
 
 /** Throws the first violation. */
 export function simulate(seed: number, faults: Faults = {}): void {
-  const world = new World(MODELS, seed % 2 === 0, faults)
+  const draw = random(seed)
+  const isLimited = seed % 2 === 0
+  const world = new World(MODELS, isLimited ? limitsOf(draw) : NO_LIMITS, faults)
   try {
-    drive(world, random(seed))
+    drive(world, draw, isLimited && seed % 6 === 0)
   } catch (thrown) {
     const trace = world.trace.slice(-TRACED).join('\n')
     throw new Error(`seed ${seed}: ${(thrown as Error).message}\n${trace}`, { cause: thrown })
   }
 }
 
-function drive(world: World, draw: Random): void {
+function drive(world: World, draw: Random, reloads: boolean): void {
   let made = 0
   const workers = (): string[] => [...world.processes.keys()]
   const attach = (): void => world.attach(`w${++made}`, draw.of(POOLS), 1 + draw.below(4))
@@ -61,8 +65,9 @@ function drive(world: World, draw: Random): void {
     [2, () => world.pause(draw.of(SELECTORS), draw.chance(0.4))],
     [1, () => void world.call('purge', () => world.coordinator.purge(draw.of(SELECTORS), world.now, draw.of([1, 99])))],
     [2, () => world.configure(modelsOf(draw))],
+    [reloads ? 2 : 0, () => world.reload(limitsOf(draw))],
     [1, () => world.sleep(draw.of([150, 5_000, 86_400_000]))],
-    [3, () => charge(world, draw)],
+    [6, () => charge(world, draw)],
     [2, () => crash(world, draw)],
   ]
   const total = doings.reduce((sum, [weight]) => sum + weight, 0)
@@ -101,13 +106,13 @@ function jobOf(draw: Random, id: string, now: number): ScheduledJob {
     notBeforeMono,
     deadlineMono: draw.chance(0.2) ? notBeforeMono + 1 + draw.below(150) : Infinity,
     ...{
-      keyId: 'key_1',
-      user: null,
-      run: null,
-      route: '',
-      maxOutputTokens: null,
-      price: null,
-      policy: 'wait' as const,
+      keyId: draw.of(['key_1', 'key_2']),
+      user: draw.of([null, 'ann', 'bob']),
+      run: draw.of([null, null, 'r1', 'r2']),
+      route: draw.of(['', 'r']),
+      maxOutputTokens: draw.of([null, null, 5, 40]),
+      price: draw.of([null, { input: 2.5, output: 10 }]),
+      policy: draw.of(['wait', 'wait', 'reject'] as const),
     },
     joinKey: draw.chance(0.3) ? draw.of(['k1', 'k2', 'k3']) : null,
   }
@@ -140,9 +145,17 @@ function finishOne(world: World, draw: Random): void {
 }
 
 function outcomeOf(draw: Random): Outcome {
-  if (draw.chance(0.5)) return DONE
-  if (draw.chance(0.2)) return { kind: 'released' }
-  if (draw.chance(0.1)) return { kind: 'canceled' }
+  const attemptUsage = { promptTokens: draw.below(300), completionTokens: draw.below(150), estimated: false }
+  const used = draw.of([
+    {},
+    { attemptUsage },
+    { attemptUsage: { ...attemptUsage, promptTokens: 0, completionTokens: 0 } },
+  ])
+  const cost = draw.chance(0.3) ? { cost: { nanoDollars: draw.below(3_000), priceVersion: 'v1' } } : {}
+  if (draw.chance(0.3)) return DONE
+  if (draw.chance(0.3)) return { ...DONE, attemptUsage, ...cost }
+  if (draw.chance(0.2)) return { kind: 'released', ...used }
+  if (draw.chance(0.1)) return { kind: 'canceled', ...used, ...cost }
   const code = draw.of([
     'provider_error',
     'provider_rate_limited',
@@ -156,6 +169,7 @@ function outcomeOf(draw: Random): Outcome {
     error: new SluiceError(code, retryAfterMs === undefined ? {} : { retryAfterMs }),
     retry: draw.of([true, true, false, 'elsewhere'] as const),
     textShown: draw.chance(0.3),
+    ...used,
   }
 }
 
@@ -163,7 +177,7 @@ function charge(world: World, draw: Random): void {
   const held = world.decided.held()
   if (held.length === 0) return
   const { job, held: lease } = draw.of(held)
-  world.coordinator.charge(job.id, lease!.attempt, draw.below(50), world.now)
+  world.charge(job.id, lease!.attempt, draw.below(50))
 }
 
 function crash(world: World, draw: Random): void {

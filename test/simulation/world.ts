@@ -3,11 +3,21 @@
  * or come back as ghosts, and processes that die at every step. Whatever happens is decided by the seed.
  */
 import { type CoordinatorOptions, createCoordinator } from '../../src/coordinator/coordinator.ts'
-import { type LimitSettings, NO_LIMITS } from '../../src/core/limits.ts'
-import type { Change, Coordinator, Died, PlanModel, ScheduledJob, Tally } from '../../src/core/ports/coordinator.ts'
+import type { Usage } from '../../src/core/job.ts'
+import { type Amounts, type LevelState, type LimitSettings, NO_LIMITS, type Standing } from '../../src/core/limits.ts'
+import type {
+  Change,
+  Coordinator,
+  Died,
+  Notice,
+  PlanModel,
+  ScheduledJob,
+  Tally,
+} from '../../src/core/ports/coordinator.ts'
 import type { Selector } from '../../src/core/ports/operations.ts'
 import type { Finished, Outcome } from '../../src/core/ports/work.ts'
 import { Ledger, must, type Scene, type Seat } from './ledger.ts'
+import { calendar, checkLevels, checkRest } from './limited.ts'
 
 export const OPTIONS: Omit<CoordinatorOptions, 'models' | 'limits'> = {
   leaseMs: 100,
@@ -28,19 +38,6 @@ export const OPTIONS: Omit<CoordinatorOptions, 'models' | 'limits'> = {
   outputWeight: 2,
   jitter: () => 0.5,
 }
-/** Of one tenant at once. */
-const CONCURRENT = 3
-const LIMITED: LimitSettings = {
-  ...NO_LIMITS,
-  eachTenant: {
-    all: { rates: [], budgets: [], concurrent: CONCURRENT },
-    eachUser: null,
-    eachRun: null,
-    eachKey: null,
-    models: {},
-  },
-}
-
 /** How the engine around it may be wrong: bugs that the simulation must find. */
 export interface Faults {
   readonly make?: typeof createCoordinator
@@ -59,10 +56,11 @@ export interface Process {
   readonly ghosts: Array<{ readonly id: string; readonly attempt: number }>
 }
 
-const NONE: Pick<Scene, 'finishing' | 'losing'> = { finishing: null, losing: false }
+const NONE: Pick<Scene, 'finishing' | 'losing' | 'died'> = { finishing: null, losing: false, died: new Map() }
+const STARTED_MONO = 1_000
 
 export class World {
-  now = 1_000
+  now = STARTED_MONO
   coordinator: Coordinator
   models: readonly PlanModel[]
   readonly trace: string[] = []
@@ -74,26 +72,35 @@ export class World {
   decided = new Ledger()
   stored = new Ledger()
   readonly #faults: Faults
-  /** A limit of its own hides wake-ups that are lost elsewhere: half of the worlds have none. */
-  readonly #isLimited: boolean
+  /** Limits hide wake-ups that are lost elsewhere: half of the worlds have none. */
+  #limits: LimitSettings
+  /** Other limits have come into force meanwhile. */
+  #hasReloaded = false
+  #levels = new Map<string, LevelState>()
+  /** Something was taken from limits, not for a lease, since the last lease. */
+  #hasTaken = false
   #seats = new Map<string, Seat>()
   readonly #jobs = new Map<string, ScheduledJob>()
+  readonly #reservations = new Map<string, Amounts>()
+  readonly #decidedMono = new WeakMap<Change, number>()
   #pending: Change[] = []
   #tells: Array<() => void> = []
   readonly #toldEnds = new Map<string, string>()
   /** Of returns that were told. */
   readonly #toldTallies = new Map<string, Tally>()
 
-  constructor(models: readonly PlanModel[], isLimited: boolean, faults: Faults = {}) {
+  constructor(models: readonly PlanModel[], limits: LimitSettings, faults: Faults = {}) {
     this.models = models
-    this.#isLimited = isLimited
+    this.#limits = limits
     this.#faults = faults
     this.coordinator = this.#create()
   }
 
   #create(): Coordinator {
     const { make = createCoordinator, options = {} } = this.#faults
-    return make({ ...OPTIONS, ...options, models: this.models, limits: () => (this.#isLimited ? LIMITED : NO_LIMITS) })
+    const coordinator = make({ ...OPTIONS, ...options, models: this.models, limits: () => this.#limits })
+    coordinator.openLimits([...this.#levels.values()], calendar, this.now)
+    return coordinator
   }
 
   log(line: string): void {
@@ -110,11 +117,12 @@ export class World {
     for (const change of this.coordinator.changes()) {
       this.log(`  ${shown(change)}`)
       this.decided.judge(change, scene)
-      this.decided.apply(change, this.#jobs.get(change.id), scene)
+      this.#apply(this.decided, change, scene)
       this.#pending.push(change)
       this.#tells.push(() => this.#tell(change))
     }
     for (const notice of this.coordinator.notices()) {
+      if (notice.type === 'cut') this.#judgeCut(notice)
       if (notice.type !== 'revoked') continue
       const { worker, id, attempt, reason } = notice
       this.log(`  revoked ${id} ${attempt} ${reason}`)
@@ -123,6 +131,13 @@ export class World {
     if (this.#faults.tellsBeforeCommit === true) this.#tellAll()
     this.#check()
     return result
+  }
+
+  #judgeCut({ id, worker, attempt, cause }: Extract<Notice, { type: 'cut' }>): void {
+    const held = this.decided.jobs.get(id)?.held
+    must(held?.worker === worker && held.attempt === attempt, `${id}: attempt ${attempt} does not run, and is cut`)
+    must(cause.left < cause.weight, `${id} is cut, and ${cause.left} ${cause.unit} are left`)
+    must(JSON.stringify(this.#limits).includes('"cut"') || this.#hasReloaded, `${id} is cut, and nothing asks for that`)
   }
 
   #scene(more: Partial<typeof NONE> = {}): Scene {
@@ -143,7 +158,25 @@ export class World {
   store(): void {
     const { loses } = this.#faults
     for (const change of this.#pending.splice(0))
-      if (loses?.(change) !== true) this.stored.apply(change, this.#jobs.get(change.id), this.#scene())
+      if (loses?.(change) !== true) this.#apply(this.stored, change, this.#scene())
+    for (const { job, held } of this.decided.held()) {
+      const stored = this.stored.jobs.get(job.id)?.held
+      if (stored?.attempt === held!.attempt) stored.streamed = held!.streamed
+    }
+    for (const state of this.coordinator.takeLevels(this.now)) {
+      const id = JSON.stringify([state.kind, state.owner, state.name])
+      if (state.used === null) this.#levels.delete(id)
+      else this.#levels.set(id, JSON.parse(JSON.stringify(state)) as LevelState)
+    }
+  }
+
+  #apply(ledger: Ledger, change: Change, scene: Scene): void {
+    const decidedMono = this.#decidedMono.get(change) ?? scene.now
+    this.#decidedMono.set(change, decidedMono)
+    // Counted when it was decided, whenever it is stored
+    ledger.apply(change, this.#jobs.get(change.id), change.type === 'used' ? { ...scene, now: decidedMono } : scene)
+    const reservation = this.#reservations.get(change.id)
+    if (change.type === 'accepted' && reservation !== undefined) ledger.jobs.get(change.id)!.reservation = reservation
   }
 
   commit(): void {
@@ -178,7 +211,14 @@ export class World {
     this.#jobs.set(job.id, job)
     const decision = this.call(
       `submit ${job.id} ${job.tenant} ${job.lane} ${job.model} ${job.kind} due ${job.deadlineMono}`,
-      () => this.coordinator.submit(job, this.now, undefined, isRetry),
+      () => {
+        const decided = this.coordinator.submit(job, this.now, undefined, isRetry)
+        if (decided.kind === 'accepted' && decided.reservation !== null) {
+          this.#reservations.set(job.id, decided.reservation)
+          this.#hasTaken = true
+        }
+        return decided
+      },
     )
     if (decision.kind === 'joined') {
       const twin = this.decided.jobs.get(decision.id)
@@ -228,7 +268,21 @@ export class World {
     )
   }
 
+  reload(limits: LimitSettings): void {
+    this.#limits = limits
+    this.#hasReloaded = true
+    this.call(`reload ${JSON.stringify(limits)}`, () => this.coordinator.configure(this.models, this.now))
+  }
+
   // ------------------------------------------------------------ workers
+
+  /** Tokens of an answer. */
+  charge(id: string, attempt: number, tokens: number): void {
+    const { held } = this.decided.jobs.get(id)!
+    if (held?.attempt === attempt) held.streamed += tokens
+    this.#hasTaken = this.#limits !== NO_LIMITS
+    this.call(`charge ${id} ${attempt} ${tokens}`, () => this.coordinator.charge(id, attempt, tokens, this.now))
+  }
 
   attach(id: string, pools: readonly string[], slots: number): void {
     if (!this.processes.has(id)) this.processes.set(id, { id, pools, runs: new Map(), ghosts: [] })
@@ -259,7 +313,10 @@ export class World {
     const pending = this.#pending.length
     this.call('lease', () => this.coordinator.lease(this.now))
     const woken = this.#pending.slice(pending).find(({ type }) => type === 'leased')
-    must(leasable || woken === undefined, `${woken?.id} could have been leased, and nobody said so`)
+    // What took room since may have put aside a job that others waited for
+    must(leasable || woken === undefined || this.#hasTaken, `${woken?.id} could have been leased, and nobody said so`)
+    // So may one that was leased before others of what all tenants share were asked
+    this.#hasTaken = this.#limits.global !== null || Object.keys(this.#limits.models).length > 0
   }
 
   finish(id: string, attempt: number, outcome: Outcome): Finished {
@@ -270,7 +327,7 @@ export class World {
       `finish ${id} ${attempt} ${outcome.kind}` +
         (outcome.kind === 'failed' ? ` ${outcome.error.code} ${outcome.retry}` : ''),
       () => this.coordinator.finish(id, attempt, outcome, this.now),
-      isOurs ? { finishing: { id, done: outcome.kind === 'done' } } : {},
+      isOurs ? { finishing: { id, done: outcome.kind === 'done', usage: usageOf(outcome) } } : {},
     )
     must((finished.kind !== 'fenced') === isOurs, `${id}, attempt ${attempt}: ${finished.kind}`)
     const change = this.#pending.slice(pending).find((each) => each.id === id && each.type !== 'used')
@@ -344,9 +401,10 @@ export class World {
       const { job, tally, failedAt, held, notBeforeMono } = known
       const isHeld = alone && held !== null
       if (known.canceling) canceled.push(job.id)
-      if (held !== null && !isHeld) died.push({ id: job.id, deployment: held.claim.deployment, outputTokens: 0 })
+      if (held !== null && !isHeld)
+        died.push({ id: job.id, deployment: held.claim.deployment, outputTokens: held.streamed })
       known.canceling = false
-      known.held = isHeld ? { ...held, sinceMono: this.now } : null
+      known.held = isHeld ? { ...held, sinceMono: this.now, streamed: 0 } : null
       if (tally.attempts > 0)
         known.dueMono = Math.max(job.deadlineMono, Math.max(this.now, notBeforeMono) + OPTIONS.returnRoomMs)
       this.coordinator.restore(
@@ -354,13 +412,18 @@ export class World {
         {
           tally,
           failedAt,
-          reservation: null,
+          reservation: known.reservation,
           held: isHeld ? { worker: held.worker, claim: held.claim } : null,
         },
         this.now,
       )
     }
-    this.call(`died ${died.map(({ id }) => id)}`, () => this.coordinator.died(died, this.now), { losing: true })
+    this.call(`died ${died.map(({ id }) => id)}`, () => this.coordinator.died(died, this.now), {
+      losing: true,
+      died: new Map(died.map(({ id, outputTokens }) => [id, outputTokens])),
+    })
+    for (const { id } of died)
+      must(this.decided.jobs.get(id)!.usedBy === this.decided.jobs.get(id)!.tally.attempts, `nobody pays for ${id}`)
     for (const id of canceled) if (this.decided.jobs.get(id)?.end === null) this.cancel(id)
     for (const selector of this.paused) this.coordinator.pause(selector, this.now)
   }
@@ -400,11 +463,8 @@ export class World {
       [...calls.values()].every((count) => count === 0),
       `calls of ${[...calls.keys()]} are not counted`,
     )
-    if (this.#isLimited)
-      for (const tenant of new Set(held.map(({ job }) => job.tenant))) {
-        const running = held.filter(({ job }) => job.tenant === tenant).length
-        must(running <= CONCURRENT, `${tenant} runs ${running} of ${CONCURRENT}`)
-      }
+    if (this.#limits !== NO_LIMITS && !this.#hasReloaded)
+      checkLevels(this.#limits, this.decided, STARTED_MONO, this.now)
     const depth = this.coordinator.depth()
     must(depth.leased === held.length, `${depth.leased} leases counted of ${held.length}`)
     const inLine = this.decided.open().length - held.length
@@ -414,6 +474,8 @@ export class World {
   /** All is well from now on: then every job ends. */
   settle(models: readonly PlanModel[]): void {
     for (const selector of [...this.paused]) this.pause(selector, false)
+    // What was accepted under one set of limits may be too heavy for another
+    if (this.#hasReloaded) this.reload(NO_LIMITS)
     this.configure(models)
     for (const id of [...this.processes.keys()]) this.leave(id)
     this.attach('last', [], 4)
@@ -434,6 +496,8 @@ export class World {
     for (const id of this.acknowledged) must(this.#isTold(id), `the end of ${id} is not told`)
     for (const { deployment, active } of this.coordinator.status(this.now))
       must(active === 0, `${deployment} still has ${active} calls`)
+    const standing = (job: ScheduledJob, now: number): Standing => this.coordinator.standing(job, now)
+    if (!this.#hasReloaded) checkRest(this.#limits, this.decided, [...this.#jobs.values()], standing, this.now)
   }
 
   /** A job whose end was stored when the process died is not reported again: its end is read. */
@@ -447,6 +511,9 @@ export const DONE: Outcome = {
   usage: { promptTokens: 10, completionTokens: 5, estimated: false },
   timing: { queuedMs: 0, totalMs: 0, attempts: 1 },
 }
+
+const usageOf = (outcome: Outcome): Usage | undefined =>
+  outcome.kind === 'released' ? outcome.attemptUsage : (outcome.attemptUsage ?? outcome.usage)
 
 const shown = (change: Change): string =>
   `${change.type} ${change.id}` +

@@ -59,8 +59,9 @@ export class Level {
   }
 
   isUnused(now: number): boolean {
-    if (this.holders > 0) return false
-    for (const account of this.#accounts.amounts) if (!account.isUnused(now)) return false
+    const { amounts, running } = this.#accounts
+    if (this.holders > 0 || running?.isUnused() === false) return false
+    for (const account of amounts) if (!account.isUnused(now)) return false
     return true
   }
 

@@ -57,11 +57,11 @@ export class Levels {
     return found
   }
 
-  /** Ids of those that are narrower than its tenant. */
-  narrow(whose: Whose): readonly string[] {
+  /** Ids of those that are narrower than its tenant, or no wider. */
+  narrow(whose: Whose, toTenant: boolean): readonly string[] {
     const settings = this.#settings()
     const ids: string[] = []
-    for (const kind of NARROW) {
+    for (const kind of toTenant ? OWN : NARROW) {
       const [owner, name] = placeOf(settings, kind, whose)
       if (name !== null && limitsAt(settings, kind, owner, name) !== null) ids.push(`${kind}\n${owner}\n${name}`)
     }
@@ -146,6 +146,7 @@ const NOTHING_LIMITED: LevelLimits = { rates: [], budgets: [], concurrent: null 
 /** From the narrowest to the widest. */
 const KINDS: readonly LevelKind[] = ['run', 'key', 'user', 'tenant_model', 'tenant', 'model', 'global']
 const NARROW: readonly LevelKind[] = ['run', 'key', 'user']
+const OWN: readonly LevelKind[] = [...NARROW, 'tenant_model', 'tenant']
 
 /** Of a job; a name that is null: it has none of this kind. */
 function placeOf(

@@ -598,7 +598,7 @@ describe('any history', () => {
         const of = machine({ tenant, user })
         const open: Hold[] = []
         let now = 0
-        const running = (): number => open.filter(({ isRunning }) => isRunning).length
+        const running = (): number => open.filter(({ places }) => places !== null).length
         for (const one of steps) {
           if (one.do === 'pass') now += one.ms
           else if (one.do === 'reserve') {

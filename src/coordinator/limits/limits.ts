@@ -18,6 +18,7 @@ import type { Account } from './account.ts'
 import type { Accounts, Level } from './level.ts'
 import { Levels, type Whose } from './levels.ts'
 import { type Lengths, OutputLengths } from './output-lengths.ts'
+import type { Running } from './running.ts'
 
 /** What limits need to know of a job. */
 export interface LimitedJob extends Whose {
@@ -50,8 +51,8 @@ export interface Hold {
   amounts: Amounts | null
   /** What was streamed beyond that: taken all the same, where debt may be made. */
   debt: Amounts
-  /** Is it counted among those that run? */
-  isRunning: boolean
+  /** Where it is counted among those that run; null: it does not run. */
+  places: readonly Running[] | null
 }
 
 /** Until an engine tells of another one. */
@@ -101,7 +102,7 @@ export class Limits {
     const hold = this.#hold(job, this.#levels.of(job, now), amounts)
     for (const { amounts: accounts } of hold.on)
       for (const account of accounts) account.adopt(amountOf(amounts, account.unit), now)
-    if (isRunning) run(hold)
+    if (isRunning) run(hold, hold.on)
     return hold
   }
 
@@ -119,7 +120,7 @@ export class Limits {
     if (short !== null) return short
     const hold = this.#hold(job, on, amounts)
     take(on, amounts, now)
-    if (toRun) run(hold)
+    if (toRun) run(hold, on)
     return hold
   }
 
@@ -131,23 +132,26 @@ export class Limits {
   }
 
   /** What stands in the way of a start, by the limits as they are now; nothing is taken. */
-  lacksPlace({ job, isRunning }: Hold, now: number): Shortfall | null {
-    return isRunning ? null : shortfall(job, this.#levels.of(job, now), NOTHING, true, now)
+  lacksPlace({ job, places }: Hold, now: number): Shortfall | null {
+    return places !== null ? null : shortfall(job, this.#levels.of(job, now), NOTHING, true, now)
   }
 
   /** Takes a place among those that run, for a job that holds its weight already. */
   start(hold: Hold, now: number): Shortfall | null {
-    if (hold.isRunning) return null
-    const short = this.lacksPlace(hold, now)
-    if (short === null) run(hold)
+    const { job, places } = hold
+    if (places !== null) return null
+    // By the limits as they are now: a reload may have changed them since it was submitted
+    const on = this.#levels.of(job, now)
+    const short = shortfall(job, on, NOTHING, true, now)
+    if (short === null) run(hold, on)
     return short
   }
 
   /** Gives that place back: it could not start after all. */
   unstart(hold: Hold): void {
-    if (!hold.isRunning) return
-    hold.isRunning = false
-    for (const { running } of hold.on) running?.settle(1)
+    if (hold.places === null) return
+    for (const running of hold.places) running.settle(1)
+    hold.places = null
   }
 
   #hold(job: LimitedJob, on: readonly Accounts[], amounts: Amounts): Hold {
@@ -156,7 +160,7 @@ export class Limits {
       this.#levels.changed(level)
     }
     const lengths = this.#lengths.of(job.tenant, job.model, job.route)
-    return { job, on, lengths, amounts, debt: NOTHING, isRunning: false }
+    return { job, on, lengths, amounts, debt: NOTHING, places: null }
   }
 
   /** Its prompt and its answer, as far as one can tell. */
@@ -208,16 +212,15 @@ export class Limits {
     if (amounts === null) return
     hold.amounts = null
     const all = debt === NOTHING ? amounts : sum(amounts, debt)
-    for (const { level, amounts: accounts, running } of on) {
+    for (const { level, amounts: accounts } of on) {
       for (const account of accounts) {
         const held = amountOf(account.whenOut === 'deny_next' ? amounts : all, account.unit)
         account.settle(held, amountOf(used ?? NOTHING, account.unit), now)
       }
-      if (hold.isRunning) running?.settle(1)
       level.holders--
       this.#levels.changed(level)
     }
-    hold.isRunning = false
+    this.unstart(hold)
   }
 
   /** Its answer ended by itself: its length tells of the next ones'. */
@@ -236,9 +239,9 @@ export class Limits {
 
   // ------------------------------------------------------------ who waits for what
 
-  /** Ids of the levels of a job that are narrower than its tenant. */
-  narrow(job: LimitedJob): readonly string[] {
-    return this.#levels.narrow(job)
+  /** Ids of the levels of a job that are narrower than its tenant, or no wider. */
+  narrow(job: LimitedJob, toTenant = false): readonly string[] {
+    return this.#levels.narrow(job, toTenant)
   }
 
   /** A job waits for this one: when something is given back there, `freed` tells. Its id. */
@@ -400,9 +403,9 @@ function take(on: readonly Accounts[], amounts: Amounts, now: number, except?: '
       if (except === undefined || account.whenOut !== except) account.hold(amountOf(amounts, account.unit), now)
 }
 
-function run(hold: Hold): void {
-  hold.isRunning = true
-  for (const { running } of hold.on) running?.hold(1)
+function run(hold: Hold, on: readonly Accounts[]): void {
+  hold.places = on.flatMap(({ running }) => running ?? [])
+  for (const running of hold.places) running.hold(1)
 }
 
 const sum = (a: Amounts, b: Amounts): Amounts => ({

@@ -1,6 +1,6 @@
 /**
  * A flow holds the ready jobs of one pool, model and kind, so that a model without headroom is skipped at once, however
- * many jobs want it. In a flow each tenant has a line; a heap of lines gives the tenant to be served next.
+ * many jobs want it. In a flow each tenant has a line; heaps of lines give the tenant to be served next.
  */
 import type { JobKind, Priority, TenantId } from '../../core/job.ts'
 import { type Rankable, Ranked } from './ranked.ts'
@@ -33,7 +33,7 @@ export class Tenant<E extends Queueable<E>> {
   counter = 0
   /** It is lifted to this at its next lease. */
   floor = 0
-  /** Its lines with ready jobs, at most one in each flow. */
+  /** Its lines with ready jobs, in each flow at most one for those that hold what they weigh, and one for others. */
   readonly lines: Array<Line<E>> = []
   /** The last one that was emptied: most jobs find no other in line, and need it again. */
   lastLine: Line<E> | null = null
@@ -61,6 +61,8 @@ export class Tenant<E extends Queueable<E>> {
 export class Line<E extends Queueable<E>> {
   readonly flow: Flow<E>
   readonly tenant: Tenant<E>
+  /** Its jobs hold what they weigh: no account that is used up holds them back. */
+  readonly holds: boolean
   size = 0
   promptTokens = 0
   paused = false
@@ -80,9 +82,10 @@ export class Line<E extends Queueable<E>> {
   /** Created when first used. */
   readonly #classes: Array<Ranked<E> | undefined> = [undefined, undefined, undefined]
 
-  constructor(flow: Flow<E>, tenant: Tenant<E>) {
+  constructor(flow: Flow<E>, tenant: Tenant<E>, holds = false) {
     this.flow = flow
     this.tenant = tenant
+    this.holds = holds
   }
 
   add(entry: E, inFront: boolean): void {
@@ -174,11 +177,10 @@ export class Flow<E extends Queueable<E>> {
    * the floor its tenants would be served first until they had caught up.
    */
   floor = 0
-  /**
-   * By (key, tenant): those that are open. Keys of all but the first may lag behind the counters, which mostly
-   * grow.
-   */
-  readonly #heap: Array<Line<E>> = []
+  /** The lease call in which there was no room for jobs that hold nothing. */
+  refusedIn = 0
+  readonly #holding = new Heap<E>()
+  readonly #others = new Heap<E>()
 
   constructor(pool: string, model: string, kind: FlowKind) {
     this.pool = pool
@@ -188,17 +190,19 @@ export class Flow<E extends Queueable<E>> {
 
   /** Is there work that may be leased? */
   get waits(): boolean {
-    return this.#heap.length > 0
+    return this.tenants > 0
   }
 
+  /** Open lines: one a tenant, or two. */
   get tenants(): number {
-    return this.#heap.length
+    return this.#holding.lines.length + this.#others.lines.length
   }
 
   /** Of all open lines. */
   open(): { readonly jobs: number; readonly promptTokens: number } {
     const sum = { jobs: 0, promptTokens: 0 }
-    for (const { size, promptTokens } of this.#heap) {
+    for (let i = 0; i < this.tenants; i++) {
+      const { size, promptTokens } = this.lineAt(i)
       sum.jobs += size
       sum.promptTokens += promptTokens
     }
@@ -207,12 +211,45 @@ export class Flow<E extends Queueable<E>> {
 
   /** In no order. */
   lineAt(i: number): Line<E> {
-    return this.#heap[i]
+    const { lines } = this.#holding
+    return i < lines.length ? lines[i] : this.#others.lines[i - lines.length]
   }
 
-  /** The line of the tenant to be served next. */
+  /** The line to be served next. `onlyHolding`: of those whose jobs hold what they weigh. */
+  first(onlyHolding = false): Line<E> | null {
+    const holding = this.#holding.first()
+    const other = onlyHolding ? null : this.#others.first()
+    if (holding === null || other === null) return holding ?? other
+    return lineIsBefore(holding, other) ? holding : other
+  }
+
+  enter(line: Line<E>): void {
+    this.#heapOf(line).enter(line)
+  }
+
+  leave(line: Line<E>): void {
+    this.#heapOf(line).leave(line)
+  }
+
+  /** Its tenant's counter fell. */
+  moveUp(line: Line<E>): void {
+    this.#heapOf(line).moveUp(line)
+  }
+
+  #heapOf({ holds }: Line<E>): Heap<E> {
+    return holds ? this.#holding : this.#others
+  }
+}
+
+/**
+ * By (key, tenant), at most one line a tenant. Keys of all but the first may lag behind the counters, which mostly
+ * grow.
+ */
+class Heap<E extends Queueable<E>> {
+  readonly lines: Array<Line<E>> = []
+
   first(): Line<E> | null {
-    const heap = this.#heap
+    const heap = this.lines
     if (heap.length === 0) return null
     for (let top = heap[0]; top.key < top.tenant.counter; top = heap[0]) {
       top.key = top.tenant.counter
@@ -223,7 +260,7 @@ export class Flow<E extends Queueable<E>> {
 
   enter(line: Line<E>): void {
     line.key = line.tenant.counter
-    line.heapAt = this.#heap.push(line) - 1
+    line.heapAt = this.lines.push(line) - 1
     this.#up(line)
   }
 
@@ -231,14 +268,13 @@ export class Flow<E extends Queueable<E>> {
     const at = line.heapAt
     if (at < 0) return
     line.heapAt = -1
-    const last = this.#heap.pop()!
+    const last = this.lines.pop()!
     if (last === line) return
     this.#put(last, at)
     this.#up(last)
     this.#down(last)
   }
 
-  /** Its tenant's counter fell. */
   moveUp(line: Line<E>): void {
     if (line.heapAt < 0 || line.key <= line.tenant.counter) return
     line.key = line.tenant.counter
@@ -246,7 +282,7 @@ export class Flow<E extends Queueable<E>> {
   }
 
   #put(line: Line<E>, at: number): void {
-    this.#heap[at] = line
+    this.lines[at] = line
     line.heapAt = at
   }
 
@@ -254,15 +290,15 @@ export class Flow<E extends Queueable<E>> {
     let at = line.heapAt
     while (at > 0) {
       const parent = (at - 1) >> 1
-      if (!keyIsBefore(line, this.#heap[parent])) break
-      this.#put(this.#heap[parent], at)
+      if (!keyIsBefore(line, this.lines[parent])) break
+      this.#put(this.lines[parent], at)
       at = parent
     }
     this.#put(line, at)
   }
 
   #down(line: Line<E>): void {
-    const heap = this.#heap
+    const heap = this.lines
     let at = line.heapAt
     for (let child = 2 * at + 1; child < heap.length; child = 2 * at + 1) {
       if (child + 1 < heap.length && keyIsBefore(heap[child + 1], heap[child])) child++

@@ -6,7 +6,7 @@ import type { Entry } from './entry.ts'
 import type { Fairness } from './fairness.ts'
 import { Flow, type FlowKind, Line, lineIsBefore, type Tenant } from './flow.ts'
 import type { Pauses } from './pauses.ts'
-import type { Headroom, HeadroomRefusal } from './port.ts'
+import type { Headroom, HeadroomRefusal, Notes } from './port.ts'
 
 /** Flows without jobs are kept for what they measured, up to this many: a pool's name may come from clients. */
 const MOST_IDLE_FLOWS = 256
@@ -20,13 +20,17 @@ export class LineUp {
   /** By pool and model, one a kind. */
   readonly #pools = new Map<string, Map<string, Array<Flow<Entry>>>>()
   readonly #blocks = new Blocks()
-  readonly #narrow: (job: ScheduledJob) => readonly string[]
+  readonly #narrow: (job: ScheduledJob, notes: Notes) => readonly string[]
   #readyPools: string[] = []
   #turns = 0
   #calls = 0
 
   /** `narrow`: see SchedulerOptions. */
-  constructor(fairness: Fairness, pauses: Pauses, narrow: (job: ScheduledJob) => readonly string[] = () => NONE) {
+  constructor(
+    fairness: Fairness,
+    pauses: Pauses,
+    narrow: (job: ScheduledJob, notes: Notes) => readonly string[] = () => NONE,
+  ) {
     this.#fairness = fairness
     this.#pauses = pauses
     this.#narrow = narrow
@@ -51,13 +55,16 @@ export class LineUp {
     if (this.#pauses.holdsLane(entry.job)) return
     const { flow, tenant } = entry
     flow.throughput.observe(now, flow.waits)
-    let line = tenant.lines.find((known) => known.flow === flow)
+    const holds = entry.hold !== null
+    const isIts = (known: Line<Entry>): boolean => known.flow === flow && known.holds === holds
+    let line = tenant.lines.find(isIts)
     if (line === undefined) {
-      line = tenant.lastLine?.flow === flow ? tenant.lastLine : new Line(flow, tenant)
+      const { lastLine } = tenant
+      line = lastLine !== null && isIts(lastLine) ? lastLine : new Line(flow, tenant, holds)
       tenant.lastLine = null
       line.turn = ++this.#turns
       line.paused = this.#pauses.holdsLine(tenant.id, flow.model)
-      line.blockedBy = tenant.lines.find(isBlockedFor(flow.model))?.blockedBy ?? null
+      line.blockedBy = holds ? null : (tenant.lines.find(isBlockedFor(flow.model))?.blockedBy ?? null)
       if (line.blockedBy !== null) this.#blocks.get(line.blockedBy)!.lines.push(line)
       tenant.lines.push(line)
       if (mayOpen(line)) this.#open(line)
@@ -170,7 +177,7 @@ export class LineUp {
       for (const one of tenant.lines) this.#update(one, now)
     } else
       for (const one of tenant.lines) {
-        if (one.flow.model !== line.flow.model || one.blockedBy !== null) continue
+        if (one.flow.model !== line.flow.model || one.blockedBy !== null || one.holds) continue
         one.blockedBy = block.account
         block.lines.push(one)
         this.#update(one, now)
@@ -217,8 +224,8 @@ export class LineUp {
     block.lineOf(entry, this.#narrowOf(entry)).add(entry, inFront)
   }
 
-  #narrowOf({ job }: Entry): string {
-    return this.#narrow(job).join('\n')
+  #narrowOf(entry: Entry): string {
+    return this.#narrow(entry.job, entry).join('\n')
   }
 
   #letOut(block: Block, now: number): void {
@@ -244,7 +251,7 @@ export class LineUp {
   /** The account for which others of its kind wait already, and which it must not overtake. */
   #waitsBehind(entry: Entry): Block | null {
     if (entry.outOf !== null) return null
-    for (const account of this.#narrow(entry.job)) {
+    for (const account of this.#narrow(entry.job, entry)) {
       const block = this.#blocks.get(account)
       if (block !== undefined && (block.out !== null || block.parked.length > 0)) return block
     }
@@ -314,8 +321,11 @@ export class LineUp {
           park(line, parked)
         } else {
           for (let i = open.length - 1; i >= 0; i--) {
-            if (open[i].model !== line.flow.model || open[i].kind !== line.flow.kind) continue
-            heldBack.push({ what: open.splice(i, 1)[0], leasedBefore: leased })
+            const flow = open[i]
+            if (flow.model !== line.flow.model || flow.kind !== line.flow.kind) continue
+            heldBack.push({ what: flow, leasedBefore: leased })
+            if (refusal.scope === 'weight') flow.refusedIn = call
+            else open.splice(i, 1)
           }
         }
       }
@@ -389,8 +399,8 @@ const added = (one: Backlog, jobs: number, tokens: number, waitMs: number | null
   waitMs: one.waitMs === null ? waitMs : Math.max(one.waitMs, waitMs ?? 0),
 })
 
-const mayOpen = ({ paused, blockedBy, tenant }: Line<Entry>): boolean =>
-  !paused && blockedBy === null && tenant.blockedBy === null
+const mayOpen = ({ paused, holds, blockedBy, tenant }: Line<Entry>): boolean =>
+  !paused && (holds || (blockedBy === null && tenant.blockedBy === null))
 
 const isBlockedFor =
   (model: string) =>
@@ -412,10 +422,11 @@ function park(line: Line<Entry>, parked: Line<Entry>[]): void {
 function next(open: readonly Flow<Entry>[], call: number, parked: Line<Entry>[]): Line<Entry> | null {
   let best: Line<Entry> | null = null
   for (const flow of open) {
-    let line = flow.first()
+    const onlyHolding = flow.refusedIn === call
+    let line = flow.first(onlyHolding)
     while (line !== null && line.tenant.refusedIn === call) {
       park(line, parked)
-      line = flow.first()
+      line = flow.first(onlyHolding)
     }
     if (line !== null && (best === null || lineIsBefore(line, best))) best = line
   }

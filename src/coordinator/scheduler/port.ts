@@ -52,16 +52,19 @@ export interface Notes {
 /** May this job start now? `null` = yes; what it takes for that is given back when the lease is `released`. */
 export type Headroom = (job: ScheduledJob, notes: Notes) => HeadroomRefusal | null
 
-/** May this job be taken at all? */
-export type Admit = () => SluiceError | null
+/**
+ * May this job be taken at all? What it holds from now on, or why not; null: it may, and holds nothing. `isFirst`: no
+ * other job of its lane is before it.
+ */
+export type Admit = (isFirst: boolean) => Hold | SluiceError | null
 
 export interface HeadroomRefusal {
   /**
    * The scope that is full; the rest of this call skips every job in it. A model is full for one kind of job; `line`:
-   * the model, for this tenant alone. `never`: as the limits are it can't start at all; it waits for other limits, and
+   * the model, for this tenant alone. `weight`: the model, for those that hold nothing of what they weigh. `never`: as the limits are it can't start at all; it waits for other limits, and
    * nobody waits for it.
    */
-  readonly scope: 'model' | 'tenant' | 'line' | 'job' | 'never'
+  readonly scope: 'model' | 'weight' | 'tenant' | 'line' | 'job' | 'never'
   /**
    * The account that is used up, where it is the tenant's (`tenant`, `line`) or one of the job's `narrow` ones (`job`):
    * nothing of the scope is asked about again before that time, or before something is `freed` there. Absent: it is
@@ -110,10 +113,10 @@ export interface SchedulerOptions extends Caps {
   /** Uniform [0,1), for full jitter. */
   readonly jitter: () => number
   /**
-   * Accounts of a job that are narrower than its tenant's: jobs that wait for one of them are not overtaken by others
+   * Accounts of a job that may block it alone, those that are narrower than its tenant's: jobs that wait for one of them are not overtaken by others
    * of the same account. Absent: there are none.
    */
-  readonly narrow?: (job: ScheduledJob) => readonly string[]
+  readonly narrow?: (job: ScheduledJob, notes: Notes) => readonly string[]
   /** A lease is over, however it ended. Called once for each, within the call that ends it. */
   readonly released?: (notes: Notes, worker: string) => void
   /** It ends while it is in line: canceled, expired, purged, withdrawn, given up. */
@@ -142,7 +145,7 @@ export interface Scheduler {
   /** Undoes a submit that could not be stored. */
   withdraw(id: JobId): void
   /** Puts back, in order of acceptance, what a restart found. */
-  restore(job: ScheduledJob, tally: Tally, now: number, repeats?: boolean): void
+  restore(job: ScheduledJob, tally: Tally, now: number, repeats?: boolean, hold?: Hold | null): void
   /** Its notes were changed while it is in line: `repeats`. */
   regroup(id: JobId, now: number): void
   /** One that was just restored still runs there: it has a new lease, of the same attempt. */

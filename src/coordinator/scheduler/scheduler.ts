@@ -13,6 +13,7 @@ import type { ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
 import type { Backlog, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import { FENCED, type Finished, type Outcome } from '../../core/ports/work.ts'
 import { Table } from '../../core/table.ts'
+import type { Hold } from '../limits/limits.ts'
 import { refusal } from './caps.ts'
 import { type ActiveLease, Entry, type LiveState, WorkerLeases } from './entry.ts'
 import { placeOf } from './estimate.ts'
@@ -97,9 +98,9 @@ class PureScheduler implements Scheduler {
       inLine: queued + delayed + waiting,
     }
     const caps = this.#options.caps?.() ?? this.#options
-    const error = refusal(job, standing, caps, this.#fairness, now) ?? admit?.() ?? null
-    if (error !== null) return { kind: 'refused', error }
-    this.#add(job, now, repeats)
+    const admitted = refusal(job, standing, caps, this.#fairness, now) ?? admit?.(standing.lane === undefined) ?? null
+    if (admitted instanceof SluiceError) return { kind: 'refused', error: admitted }
+    this.#add(job, now, repeats, admitted)
     return { kind: 'accepted' }
   }
 
@@ -112,9 +113,9 @@ class PureScheduler implements Scheduler {
     if (entry !== undefined) this.#end(entry, this.#now)
   }
 
-  restore(job: ScheduledJob, tally: Tally, now: number, repeats = false): void {
+  restore(job: ScheduledJob, tally: Tally, now: number, repeats = false, hold: Hold | null = null): void {
     this.#now = now
-    const entry = this.#add(job, now, repeats, tally.attempts)
+    const entry = this.#add(job, now, repeats, hold, tally.attempts)
     entry.fails = tally.fails
     entry.deaths = tally.deaths
     entry.crashes = tally.crashes
@@ -140,13 +141,14 @@ class PureScheduler implements Scheduler {
     }
   }
 
-  #add(job: ScheduledJob, now: number, repeats: boolean, attempts = 0): Entry {
+  #add(job: ScheduledJob, now: number, repeats: boolean, hold: Hold | null, attempts = 0): Entry {
     if (this.#entries.has(job.id)) throw new Error(`${job.id} is there already`)
     const tenant = this.#fairness.tenant(job.tenant)
     const flow = this.#flowOf(job, repeats)
     const entry = new Entry(job, ++this.#accepted, tenant, flow, job.lane === null ? null : this.#lanes.open(job.lane))
     entry.attempt = attempts
     entry.repeats = repeats
+    entry.hold = hold
     this.#entries.set(job.id, entry)
     flow.jobs++
     this.#lanes.append(entry)
