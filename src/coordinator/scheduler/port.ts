@@ -61,8 +61,8 @@ export type Admit = (isFirst: boolean) => Hold | SluiceError | null
 export interface HeadroomRefusal {
   /**
    * The scope that is full; the rest of this call skips every job in it. A model is full for one kind of job; `line`:
-   * the model, for this tenant alone. `weight`: the model, for those that hold nothing of what they weigh. `never`: as the limits are it can't start at all; it waits for other limits, and
-   * nobody waits for it.
+   * the model, for this tenant alone. `weight`: the model, for those that hold nothing of what they weigh. `never`: as
+   * the limits are it can't start at all; it waits for other limits, and nobody waits for it.
    */
   readonly scope: 'model' | 'weight' | 'tenant' | 'line' | 'job' | 'never'
   /**
@@ -113,8 +113,8 @@ export interface SchedulerOptions extends Caps {
   /** Uniform [0,1), for full jitter. */
   readonly jitter: () => number
   /**
-   * Accounts of a job that may block it alone, those that are narrower than its tenant's: jobs that wait for one of them are not overtaken by others
-   * of the same account. Absent: there are none.
+   * Accounts of a job that may block it alone, those that are narrower than its tenant's: jobs that wait for one of
+   * them are not overtaken by others of the same account. Absent: there are none.
    */
   readonly narrow?: (job: ScheduledJob, notes: Notes) => readonly string[]
   /** A lease is over, however it ended. Called once for each, within the call that ends it. */
