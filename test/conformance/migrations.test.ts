@@ -186,7 +186,7 @@ test('is migrated once, and has the tables of a new folder', () => {
 /** A folder as schema 5 had it. */
 const backTo5 = (db: DatabaseSync): void =>
   db.exec(`ALTER TABLE unfinished DROP COLUMN reservation; ALTER TABLE unfinished DROP COLUMN unbooked;
-    DROP TABLE levels; DROP TABLE usage; DROP TABLE usage_sums; DROP TABLE tenants;
+    DROP TABLE levels; DROP TABLE usage; DROP TABLE usage_runs; DROP TABLE usage_sums; DROP TABLE tenants;
     DROP TABLE audit;
     PRAGMA user_version = 5`)
 

@@ -25,13 +25,13 @@ CREATE TABLE levels (
 -- A record for each attempt at a provider, in the order of their commits; sums of them, which are kept for longer.
 CREATE TABLE usage (
   n INTEGER PRIMARY KEY,
-  day TEXT NOT NULL, -- of the wall clock, UTC, as at
-  at INTEGER NOT NULL, age INTEGER NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL,
+  at INTEGER NOT NULL, -- wall clock
+  age INTEGER NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL,
   user TEXT, -- null: none
   model TEXT NOT NULL,
   facts TEXT NOT NULL); -- JSON: what else there is of a UsageRecord
-CREATE INDEX usage_tenant ON usage (tenant);
-CREATE INDEX usage_day ON usage (day);
+-- Where records of another day (UTC) begin. An index would cost each commit a page.
+CREATE TABLE usage_runs (n INTEGER PRIMARY KEY, day TEXT NOT NULL);
 CREATE TABLE usage_sums (
   day TEXT NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL,
   user TEXT NOT NULL, -- empty: none

@@ -12,7 +12,10 @@ import { dayOf } from '../../shared/calendar.ts'
 
 /** Rows that are read in one turn of the event loop: a millisecond or two. */
 const ROWS_A_STEP = 500
-/** Rows that one page looks at: with a filter that fits few, it ends before it is full. */
+/** Records that are looked at in one turn, and for one page: those that don't match are not even read. */
+const RECORDS_A_STEP = 5_000
+const RECORDS_A_PAGE = 200_000
+/** Rows of sums that one page looks at: with a filter that fits few, it ends before it is full. */
 const ROWS_A_PAGE = 20_000
 /** Greatest sum that is told: more is no exact number. */
 const MOST = Number.MAX_SAFE_INTEGER
@@ -24,7 +27,6 @@ type Value = string | number | null
 
 export interface RecordRow {
   readonly n: number
-  readonly day: string
   readonly at: number
   readonly tenant: string
   readonly key: string
@@ -39,29 +41,34 @@ export type SumRow = Omit<UsageSum, 'keyId'> & { readonly key: string; readonly 
 export const SUM_COLUMNS =
   'day, tenant, key, user, model, attempts, estimated, unpriced, prompt AS promptTokens, cached AS cachedTokens, ' +
   `completion AS completionTokens, reasoning AS reasoningTokens, min(nano_dollars, ${MOST}) AS nanoDollars`
-const RECORD_COLUMNS = 'n, day, at, tenant, key, user, model, facts'
+const RECORD_COLUMNS = 'n, at, tenant, key, user, model, facts'
 
 export class UsageRows implements Ledger {
   readonly #db: DatabaseSync
   readonly #clock: Clock
   readonly #insert: StatementSync
   readonly #add: StatementSync
+  readonly #begin: StatementSync
   readonly #note: StatementSync
   /** Number of the last record that is committed. */
   #last: number
-  /** Of the last record. */
+  /** Its day. */
+  #run: string
+  #newRun = ''
+  /** Of the last record, committed or not. */
   #day = ''
   #dayNumber = -1
 
   constructor(db: DatabaseSync, clock: Clock) {
     this.#db = db
     this.#clock = clock
-    this.#insert = db.prepare('INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#insert = db.prepare('INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
     this.#add = db.prepare(`INSERT INTO usage_sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts, estimated = estimated + excluded.estimated,
       unpriced = unpriced + excluded.unpriced, prompt = prompt + excluded.prompt, cached = cached + excluded.cached,
       completion = completion + excluded.completion, reasoning = reasoning + excluded.reasoning,
       nano_dollars = nano_dollars + excluded.nano_dollars`)
+    this.#begin = db.prepare('INSERT INTO usage_runs VALUES (?, ?)')
     this.#note = db.prepare("INSERT OR REPLACE INTO meta VALUES ('usage', ?)")
     // A number is not given again when the last records are erased: who exports goes on after it
     const { last } = db
@@ -71,6 +78,7 @@ export class UsageRows implements Ledger {
       )
       .get() as { last: number }
     this.#last = last
+    this.#run = this.#all<{ day: string }>('SELECT day FROM usage_runs ORDER BY n DESC LIMIT 1', [])[0]?.day ?? ''
   }
 
   // ------------------------------------------------------------ inside the transaction of an attempt's end
@@ -78,11 +86,15 @@ export class UsageRows implements Ledger {
   /** May run again, should the transaction fail; `committed` follows where it did not. */
   insert(records: readonly StoredUsage[], age: number): void {
     let n = this.#last
+    this.#newRun = this.#run
     const sums = new Map<string, number[]>()
     const keys: SumKey[] = []
     for (const { atMs, tenant, keyId, user, model, ...facts } of records) {
       const day = this.#dayOf(atMs)
-      this.#insert.run(++n, day, atMs, age, tenant, keyId, user, model, JSON.stringify(facts))
+      n++
+      if (day !== this.#newRun) this.#begin.run(n, day)
+      this.#newRun = day
+      this.#insert.run(n, atMs, age, tenant, keyId, user, model, JSON.stringify(facts))
       const { usage, nanoDollars } = facts
       const amounts = [
         1,
@@ -109,6 +121,7 @@ export class UsageRows implements Ledger {
 
   committed(records: number): void {
     this.#last += records
+    this.#run = this.#newRun
   }
 
   #dayOf(atMs: number): string {
@@ -174,52 +187,50 @@ export class UsageRows implements Ledger {
   // ------------------------------------------------------------ records
 
   async records(filter: UsageFilter, after: string | null, most: number): Promise<LedgerPage<StoredUsage>> {
+    const { tenant = null, keyId = null, user = null, model = null } = filter
     const [first, last] = this.#rangeOf(filter)
     let at = Math.max(after === null ? 0 : recordCursor(after), first - 1)
-    const { tenant } = filter
+    const end = at + RECORDS_A_PAGE
     const items: StoredUsage[] = []
-    for (let looked = 0; ; ) {
+    while (at < last) {
+      const to = Math.min(at + RECORDS_A_STEP, last)
       const rows = this.#all<RecordRow>(
-        `SELECT ${RECORD_COLUMNS} FROM usage WHERE ${tenant === undefined ? '' : 'tenant = ? AND '}n > ? AND n <= ?
+        `SELECT ${RECORD_COLUMNS} FROM usage WHERE n > ?1 AND n <= ?2 AND (?3 IS NULL OR tenant = ?3) AND
+          (?4 IS NULL OR key = ?4) AND (?5 IS NULL OR user = ?5) AND (?6 IS NULL OR model = ?6)
           ORDER BY n LIMIT ${ROWS_A_STEP}`,
-        [...(tenant === undefined ? [] : [tenant]), at, last],
+        [at, to, tenant, keyId, user, model],
       )
       for (const row of rows) {
         at = row.n
-        if (!fits(filter, row) || !isWithin(filter, row.day)) continue
+        if (!isWithin(filter, dayOf(row.at))) continue
         items.push(recordOf(row))
-        if (items.length >= most) return { items, next: String(at) }
+        if (items.length >= most) return { items, next: at < last ? String(at) : null }
       }
-      looked += rows.length
-      if (rows.length < ROWS_A_STEP) return { items, next: null }
-      if (looked >= ROWS_A_PAGE) return { items, next: String(at) }
+      if (rows.length < ROWS_A_STEP) at = to
+      if (at >= end) break
       await this.#turned()
     }
+    return { items, next: at < last ? String(at) : null }
   }
 
-  /** Numbers of the first and the last record of these days: a clock that was set has left some in between. */
+  /** Numbers of the first and the last record of these days: a clock that was set has left others in between. */
   #rangeOf({ fromDay, toDay }: UsageFilter): readonly [number, number] {
-    if (fromDay === undefined && toDay === undefined) return [0, MOST]
+    const [{ least }] = this.#all<{ least: number | null }>('SELECT min(n) AS least FROM usage', [])
+    if (least === null) return [0, 0]
+    if (fromDay === undefined && toDay === undefined) return [least, this.#last]
     let [first, last] = [MOST, 0]
-    for (let day = fromDay ?? FIRST_DAY, isFirst = true; ; isFirst = false) {
-      const [next] = this.#all<{ day: string | null }>(
-        `SELECT min(day) AS day FROM usage WHERE day ${isFirst ? '>=' : '>'} ? AND day <= ?`,
-        [day, toDay ?? LAST_DAY],
-      )
-      if (next.day === null) return [first, last]
-      day = next.day
-      const [range] = this.#all<{ least: number; most: number }>(
-        `SELECT (SELECT min(n) FROM usage WHERE day = ?1) AS least, (SELECT max(n) FROM usage WHERE day = ?1) AS most`,
-        [day],
-      )
-      first = Math.min(first, range.least)
-      last = Math.max(last, range.most)
+    const runs = this.#all<{ n: number; day: string }>('SELECT n, day FROM usage_runs ORDER BY n', [])
+    for (const [i, { n, day }] of runs.entries()) {
+      if (!isWithin({ fromDay, toDay }, day)) continue
+      first = Math.min(first, n)
+      last = i + 1 < runs.length ? runs[i + 1].n - 1 : this.#last
     }
+    return [Math.max(first, least), last]
   }
 
   // ------------------------------------------------------------ what goes
 
-  /** Numbers up to which records are older than `age`, or too many for so many bytes; at most some steps' worth. */
+  /** The number up to which records are older than `age`, or too many for so many bytes; as many as one step removes. */
   expired(age: number, bytes: number): number | null {
     const rows = this.#all<{ n: number; age: number }>(`SELECT n, age FROM usage ORDER BY n LIMIT ${ROWS_A_STEP}`, [])
     if (rows.length === 0) return null
@@ -233,7 +244,7 @@ export class UsageRows implements Ledger {
   /** By the newest ones. */
   #rowBytes(): number {
     const [{ bytes }] = this.#all<{ bytes: number | null }>(
-      `SELECT avg(octet_length(facts) + octet_length(tenant) * 2 + octet_length(key) + ifnull(octet_length(user), 0) +
+      `SELECT avg(octet_length(facts) + octet_length(tenant) + octet_length(key) + ifnull(octet_length(user), 0) +
         octet_length(model)) AS bytes FROM (SELECT * FROM usage ORDER BY n DESC LIMIT 100)`,
       [],
     )
@@ -244,19 +255,22 @@ export class UsageRows implements Ledger {
   removeUntil(n: number): void {
     this.#note.run(String(this.#last))
     this.#db.prepare('DELETE FROM usage WHERE n <= ?').run(n)
+    this.#db.prepare('DELETE FROM usage_runs WHERE n < (SELECT max(n) FROM usage_runs WHERE n <= ?)').run(n + 1)
   }
 
-  /** In a transaction: some of a tenant's; false: there was nothing left. */
-  removeSome(tenant: TenantId): boolean {
+  /** In a transaction: a tenant's records among those after `n`. Returns the last that it looked at; null: all. */
+  removeSome(tenant: TenantId, n: number): number | null {
     this.#note.run(String(this.#last))
-    const { changes } = this.#db
-      .prepare(`DELETE FROM usage WHERE n IN (SELECT n FROM usage WHERE tenant = ? ORDER BY n LIMIT ${ROWS_A_STEP})`)
-      .run(tenant)
-    if (Number(changes) > 0) return true
+    const until = n + RECORDS_A_STEP
+    this.#db.prepare('DELETE FROM usage WHERE n > ? AND n <= ? AND tenant = ?').run(n, until, tenant)
+    return until < this.#last ? until : null
+  }
+
+  /** In a transaction. */
+  removeSums(tenant: TenantId): void {
     const days = this.#db.prepare('SELECT DISTINCT day FROM usage_sums').all() as Array<{ day: string }>
     const remove = this.#db.prepare('DELETE FROM usage_sums WHERE day = ? AND tenant = ?')
     for (const { day } of days) remove.run(day, tenant)
-    return false
   }
 
   // ------------------------------------------------------------
@@ -304,7 +318,7 @@ export const sumOf = ({ key, user, ...row }: SumRow): UsageSum => ({
   user: user === '' ? null : user,
 })
 
-export function recordOf({ at, tenant, key, user, model, facts }: Omit<RecordRow, 'n' | 'day'>): StoredUsage {
+export function recordOf({ at, tenant, key, user, model, facts }: Omit<RecordRow, 'n'>): StoredUsage {
   const rest = JSON.parse(facts) as Omit<UsageRecord, 'tenant' | 'keyId' | 'user' | 'model'>
   return { ...rest, atMs: at, tenant, keyId: key, user, model }
 }

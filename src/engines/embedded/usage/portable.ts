@@ -66,7 +66,9 @@ export function levelsWriter(db: DatabaseSync) {
 }
 
 export function usageWriter(db: DatabaseSync) {
-  const record = db.prepare('INSERT INTO usage VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)')
+  const record = db.prepare('INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+  const begin = db.prepare('INSERT INTO usage_runs VALUES (?, ?)')
+  let [n, run] = [0, '']
   const sum = db.prepare('INSERT INTO usage_sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
   return {
     sum(value: UsageSum): void {
@@ -77,7 +79,11 @@ export function usageWriter(db: DatabaseSync) {
     },
     record({ atMs, agoMs, tenant, keyId, user, model, ...facts }: StoredRecord): void {
       const at = Math.floor(atMs)
-      record.run(dayOf(at), at, -Math.round(agoMs), tenant, keyId, user, model, JSON.stringify(facts))
+      const day = dayOf(at)
+      n++
+      if (day !== run) begin.run(n, day)
+      run = day
+      record.run(n, at, -Math.round(agoMs), tenant, keyId, user, model, JSON.stringify(facts))
     },
   }
 }

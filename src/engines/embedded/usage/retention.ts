@@ -48,11 +48,16 @@ export class UsageRetention {
 
   /** Its records, its sums, and what it has used of limits; committed when resolved. */
   async removeTenant(tenant: TenantId): Promise<void> {
-    let isMore = true
-    while (isMore)
+    let n: number | null = 0
+    while (n !== null) {
+      const from: number = n
       await this.#store.run(() => {
-        isMore = this.#usage.removeSome(tenant)
-        if (!isMore) this.#levels.removeTenant(tenant)
+        n = this.#usage.removeSome(tenant, from)
       }, true)
+    }
+    await this.#store.run(() => {
+      this.#usage.removeSums(tenant)
+      this.#levels.removeTenant(tenant)
+    }, true)
   }
 }
