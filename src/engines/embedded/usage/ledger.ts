@@ -230,7 +230,7 @@ export class UsageRows implements Ledger {
 
   // ------------------------------------------------------------ what goes
 
-  /** The number up to which records are older than `age`, or too many for so many bytes; as many as one step removes. */
+  /** The number up to which records are older than `age`, or too many for so many bytes; a step of them at most. */
   expired(age: number, bytes: number): number | null {
     const rows = this.#all<{ n: number; age: number }>(`SELECT n, age FROM usage ORDER BY n LIMIT ${ROWS_A_STEP}`, [])
     if (rows.length === 0) return null
