@@ -91,6 +91,34 @@ export const limitCases: readonly Case[] = [
     },
   },
   {
+    name: 'who joins is told what is left; a job in line, what it waits for, and not of others',
+    async run(open) {
+      const { engine } = await open({
+        limits: {
+          ...limited({ all: level({ rates: [rate('requests', 100)], concurrent: 1 }) }),
+          models: { m: level({ rates: [rate('requests', 2)] }) },
+        },
+      })
+      const keyed = { body: '{"model":"m","messages":[]}', options: { idempotencyKey: 'once' } }
+      accepted(await submitOne(engine, keyed))
+      const joined = await submitOne(engine, keyed)
+      expect(joined).toMatchObject({ kind: 'joined', standing: [{ level: 'tenant', unit: 'requests', limit: 100 }] })
+      const worker = new TestWorker(engine)
+      const lease = await worker.one()
+      const next = accepted(await submitOne(engine, {}))
+      const waitingFor = { level: 'tenant', unit: 'running', inMs: null }
+      await eventually(async () =>
+        expect((await engine.jobs.places([next.id])).get(next.id)).toMatchObject({ position: 1, waitingFor }),
+      )
+      await engine.work.finish(lease, DONE)
+      await engine.work.finish(await worker.one(next), DONE)
+      const error = refusal(await submitOne(engine, post()))
+      expect(error).toMatchObject({ code: 'rate_limit_exceeded', limit: { level: 'model', shared: true } })
+      expect(error.wire.limit).not.toHaveProperty('remaining')
+      expect(error.wire).toMatchObject({ type: 'requests', limit: { level: 'model', unit: 'requests', limit: 2 } })
+    },
+  },
+  {
     name: 'what was used is used over a kill, exactly; what waits holds what it held',
     needs: 'kill',
     async run(open) {
