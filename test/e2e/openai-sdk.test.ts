@@ -7,7 +7,10 @@ let server: Server
 let openai: OpenAI
 
 beforeAll(async () => {
-  server = await startServer('models:\n  - { name: demo, provider: demo }\nhttp: { disconnect_grace_ms: 1000 }\n')
+  server = await startServer(
+    'models:\n  - { name: demo, provider: demo }\nhttp: { disconnect_grace_ms: 1000 }\n' +
+      'limits: { each_tenant: { tokens_per_minute: 100_000 } }\n',
+  )
   openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: server.key })
 })
 afterAll(() => server?.stop())
@@ -104,6 +107,29 @@ describe('errors are the classes that SDKs know', () => {
     const error = await (call as () => Promise<unknown>)().catch((e: unknown) => e)
     expect(error).toBeInstanceOf(kind)
     expect((error as { code: string }).code).toBe(code)
+  })
+
+  it('what no limit will ever let through is a RateLimitError, and asked for once', async () => {
+    let asked = 0
+    const counting = new OpenAI({
+      baseURL: `${server.url}/v1`,
+      apiKey: server.key,
+      fetch: (url, init) => {
+        asked++
+        return fetch(url, init)
+      },
+    })
+    const error = await counting.chat.completions.create(ask('rivers '.repeat(200_000))).catch((e: unknown) => e)
+    expect(error).toBeInstanceOf(OpenAI.RateLimitError)
+    expect(error).toMatchObject({ code: 'rate_limit_exceeded', type: 'tokens' })
+    expect((error as Error).message).toContain('Request too large for demo')
+    expect(asked).toBe(1)
+  })
+
+  it('answers tell what is left', async () => {
+    const { response } = await openai.chat.completions.create(ask('Hi. demo: tokens=3 delay=1')).withResponse()
+    expect(response.headers.get('x-ratelimit-limit-tokens')).toBe('100000')
+    expect(Number(response.headers.get('x-ratelimit-remaining-tokens'))).toBeGreaterThan(0)
   })
 
   it('an answer that breaks off is an error, not an end', async () => {

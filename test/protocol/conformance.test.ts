@@ -15,6 +15,8 @@ models:
   - { name: demo, provider: demo }
   - { name: narrow, provider: demo, limits: { concurrent: 1 } }
 sessions: { ticket_ms: 3s }
+tenants:
+  - { name: limited, limits: { tokens_per_minute: 1000, requests_per_minute: 100000 } }
 `
 let server: Server | undefined
 afterAll(() => server?.stop())
@@ -26,25 +28,31 @@ const reach = (): Promise<Target> => (target ??= start())
 async function start(): Promise<Target> {
   if (url !== undefined) {
     const [otherTenantKey, narrowModel, embeddingModel] = [said('OTHER_KEY'), said('NARROW'), said('EMBEDDING')]
+    const limitedKey = said('LIMITED_KEY')
     return {
       url,
       key: said('KEY') ?? '',
       model: said('MODEL') ?? 'demo',
       ...(otherTenantKey === undefined ? {} : { otherTenantKey }),
+      ...(limitedKey === undefined ? {} : { limitedKey }),
       ...(narrowModel === undefined ? {} : { narrowModel }),
       ...(embeddingModel === undefined ? {} : { embeddingModel }),
     }
   }
   server = await startServer(CONFIG)
-  const made = await fetch(`${server.adminUrl}/admin/keys`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${server.adminKey}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ tenant: 'stranger' }),
-  })
+  const keyOf = async (tenant: string): Promise<string> => {
+    const made = await fetch(`${server!.adminUrl}/admin/keys`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${server!.adminKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ tenant }),
+    })
+    return ((await made.json()) as { key: string }).key
+  }
   return {
     url: server.url,
     key: server.key,
-    otherTenantKey: ((await made.json()) as { key: string }).key,
+    otherTenantKey: await keyOf('stranger'),
+    limitedKey: await keyOf('limited'),
     model: 'demo',
     narrowModel: 'narrow',
     embeddingModel: 'demo',

@@ -14,6 +14,8 @@ export interface Target {
   readonly key: string
   /** A key of another tenant; without it W45 is left out. */
   readonly otherTenantKey?: string
+  /** A key that may use 1,000 tokens at once, and requests enough; without it H18 and H19 are left out. */
+  readonly limitedKey?: string
   readonly model: string
   /** A model that answers one job at a time; without it W80 and W81 are left out. */
   readonly narrowModel?: string

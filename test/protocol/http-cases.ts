@@ -250,6 +250,51 @@ export function describeHttp(reach: () => Promise<Target> | Target): void {
     })
   })
 
+  describe('limits', () => {
+    const limited = (): Record<string, string> => ({ authorization: `Bearer ${target.limitedKey}` })
+    /** The parameters of its items, by their names. */
+    const items = (field: string | null): ReadonlyMap<string, string> =>
+      new Map((field ?? '').split(', ').map((item) => [item.slice(0, item.indexOf(';')), item] as const))
+
+    it.for([false, true])('H18 an answer tells what is left (stream: %s)', async (stream, context) => {
+      if (target.limitedKey === undefined) return context.skip('no key with limits')
+      const path = '/v1/chat/completions'
+      const response = await post(path, chat(prompt(2, 1), { stream, max_tokens: 5 }), limited())
+      await response.body?.cancel()
+      expect(response.status).toBe(200)
+      const left = (what: string): string | null => response.headers.get(`x-ratelimit-${what}`)
+      for (const unit of ['requests', 'tokens']) {
+        const [limit, remaining] = [Number(left(`limit-${unit}`)), Number(left(`remaining-${unit}`))]
+        expect([limit > 0, remaining >= 0, remaining < limit]).toEqual([true, true, true])
+        expect(left(`reset-${unit}`)).toMatch(/^(?:\d+h)?(?:\d+m)?(?:\d+ms|\d+(?:\.\d{1,3})?s)$/)
+      }
+      expect(left('limit-tokens')).toBe('1000')
+      const policies = items(response.headers.get('ratelimit-policy'))
+      const limits = items(response.headers.get('ratelimit'))
+      expect([...limits.keys()]).toEqual([...policies.keys()])
+      for (const item of policies.values())
+        expect(item).toMatch(/^"[\w-]+";q=\d{1,15}(?:;qu="[\w-]+")?(?:;w=[1-9]\d*)?$/)
+      for (const item of limits.values()) expect(item).toMatch(/^"[\w-]+";r=\d{1,15}(?:;t=\d+)?$/)
+    })
+
+    it('H19 what can never fit is refused for good, by name', async (context) => {
+      if (target.limitedKey === undefined) return context.skip('no key with limits')
+      const large = chat('A long story of rivers. '.repeat(2_000))
+      const response = await post('/v1/chat/completions', large, limited())
+      expect([response.status, verdict(response)]).toEqual([429, NEVER])
+      const { error } = (await response.json()) as { error: Record<string, any> }
+      expect(error).toMatchObject({
+        type: 'tokens',
+        code: 'rate_limit_exceeded',
+        sluice_code: 'request_exceeds_limit',
+        limit: { unit: 'tokens', limit: 1_000, reset_ms: null },
+      })
+      expect(error['message']).toMatch(/^Request too large for .*: Limit 1000, Requested \d+\./)
+      const job = await post('/v1/jobs', { jobs: [{ request: large }] }, limited())
+      expect(await job.json()).toMatchObject({ data: [{ error: { sluice_code: 'request_exceeds_limit' } }] })
+    })
+  })
+
   describe('who asks', () => {
     it.each(['x-api-key', 'api-key'])('H9 the key in %s is as good; two that differ are none', async (name) => {
       expect((await fetch(`${target.url}/v1/models`, { headers: { [name]: target.key } })).status).toBe(200)

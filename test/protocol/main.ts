@@ -4,6 +4,7 @@
  *   --narrow NAME       one that answers one job at a time; without it the cases of the queue are left out
  *   --embedding NAME    one for embeddings; without it their case is left out
  *   --other-key KEY     a key of another tenant; without it its case is left out
+ *   --limited-key KEY   one that may use 1,000 tokens at once; without it the cases of limits are left out
  *   --list              says the cases, and runs none
  */
 import { spawn } from 'node:child_process'
@@ -19,13 +20,14 @@ const { values } = parseArgs({
     narrow: text,
     embedding: text,
     'other-key': text,
+    'limited-key': text,
     list: { type: 'boolean' },
   },
 })
 if (!values.list && (values.url === undefined || values.key === undefined)) {
   console.error(
     'usage: node test/protocol/main.ts --url URL --key KEY [--model NAME] [--narrow NAME] [--embedding NAME] ' +
-      '[--other-key KEY], or --list',
+      '[--other-key KEY] [--limited-key KEY], or --list',
   )
   process.exit(2)
 }
@@ -37,6 +39,7 @@ const said = {
   NARROW: values.narrow,
   EMBEDDING: values.embedding,
   OTHER_KEY: values['other-key'],
+  LIMITED_KEY: values['limited-key'],
 }
 const env = Object.fromEntries(
   Object.entries(said).flatMap(([name, value]) => (value === undefined ? [] : [[`SLUICE_PROTOCOL_${name}`, value]])),
