@@ -38,12 +38,19 @@ export const labels = (max: number): Check => ({
   what: `at most ${max} pairs of texts (names to 64, values to 512 characters)`,
 })
 
+/** Of the members that there are, in an error. */
+const MAX_NAMED = 12
+
 /** Throws invalid_request for a member of another name. */
 export function checkNames(value: JsonRecord, names: Iterable<string>): void {
   const known = [...names]
   for (const name in value)
-    if (!known.includes(name)) throw bad(name, `"${name}" is not a known member.${didYouMean(name, known)}`)
+    if (!known.includes(name)) throw bad(name, `"${name}" is not a known member.${meant(name, known)}`)
 }
+
+const meant = (name: string, known: readonly string[]): string =>
+  didYouMean(name, known) ||
+  ` There are ${known.slice(0, MAX_NAMED).join(', ')}${known.length > MAX_NAMED ? ' …' : '.'}`
 
 /** Checks each member that has a check, in the request's own order, and ignores all others. */
 export function checkMembers(request: JsonRecord, checks: ReadonlyMap<string, Check>): void {

@@ -89,6 +89,14 @@ describe('POST /v1/tokenize', () => {
     ['by the name that the provider has for it', { model: 'chat', messages }, { tokens: TOKENS, exact: true }],
     ['by another vocabulary', { model: 'claude-sonnet-4-5', text: TEXT }, { exact: false }],
     ['tools', { model: 'gpt-4o', messages, tools: [{ type: 'function', function: { name: 'f' } }] }, { exact: false }],
+    [
+      'a whole request',
+      {
+        ...{ model: 'gpt-4o', messages, max_tokens: 50, stream: true, stream_options: { include_usage: true } },
+        ...{ temperature: 0.2, user: 'ann', metadata: { a: 'b' }, sluice: { run: 'r' }, reasoning_effort: 'low' },
+      },
+      { tokens: TOKENS, exact: true },
+    ],
     ['a long text', { model: 'gpt-4o', text: 'words and words '.repeat(1_000) }, { exact: false }],
   ])('%s', async (_name, body, expected) => {
     const [status, answer] = await post('/v1/tokenize', body)
@@ -106,6 +114,14 @@ describe('POST /v1/tokenize', () => {
     ['an unknown member', { model: 'gpt-4o', text: 'a', txt: 'b' }, 400, refusal('invalid_request', 'txt')],
   ])('%s', async (_name, body, status, answer) => {
     expect(await post('/v1/tokenize', body)).toEqual([status, answer])
+  })
+
+  it('names what it knows where it refuses', async () => {
+    const message = async (body: object) => (await post('/v1/tokenize', body))[1].error.message
+    expect(await message({ model: 'gpt-4o', text: 'a', max_token: 5 })).toContain('Did you mean "max_tokens"?')
+    expect(await message({ model: 'gpt-4o', text: 'a', zzz: 5 })).toMatch(
+      /There are messages, input, text, model, .* …/,
+    )
   })
 
   it('a model that the tenant may not use', async () => {

@@ -17,13 +17,21 @@ import { modelRefusal } from './models.ts'
 
 /** One of them is counted. */
 const COUNTED = ['messages', 'input', 'text'] as const
+/** What may stand beside it, as in a request that is posted. */
+const BESIDE = [
+  ...['model', 'user', 'safety_identifier', 'metadata', 'sluice', 'stream', 'stream_options', 'store', 'service_tier'],
+  ...['tools', 'functions', 'tool_choice', 'function_call', 'parallel_tool_calls', 'response_format', 'prediction'],
+  ...['max_tokens', 'max_completion_tokens', 'n', 'temperature', 'top_p', 'stop', 'seed', 'logit_bias', 'logprobs'],
+  ...['top_logprobs', 'presence_penalty', 'frequency_penalty', 'reasoning_effort', 'verbosity', 'modalities', 'audio'],
+  ...['prompt_cache_key', 'prompt_cache_retention', 'web_search_options', 'encoding_format', 'dimensions'],
+]
 
 export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
   const { weights, models, prices, clock, options } = deps
 
   async function tokenize(call: KeyCall): Promise<Answer> {
     const { value, bytes } = await readJson(call, options.maxBodyBytes, options)
-    checkNames(value, ['model', ...COUNTED, 'tools', 'response_format'])
+    checkNames(value, [...COUNTED, ...BESIDE])
     const model = checkModel(value)
     const { key } = call.caller
     const { tenant } = key
