@@ -585,7 +585,9 @@ describe('files of the repository', () => {
   it('sluice.example.yaml loads, also with all that is commented out', () => {
     const text = readFileSync(join(root, 'sluice.example.yaml'), 'utf8')
     expect(load(text).config.models.map((m) => m.name)).toEqual(['demo'])
-    const whole = text.replace(/^ {2}# (?=(- | {2}\w))/gm, '  ').replace('/run/secrets/azure-key', write('k', 'azure'))
+    const whole = text
+      .replace(/^ {2}# (?=(- | {2}\w|\w+: [[{]))/gm, '  ')
+      .replace('/run/secrets/azure-key', write('k', 'azure'))
     expect(load(whole, { OPENAI_API_KEY: 'k' }).config.models.map((m) => m.name)).toEqual([
       'demo',
       'chat',
@@ -593,6 +595,15 @@ describe('files of the repository', () => {
       'local/*',
       'gpt-azure',
     ])
+  })
+
+  it('every yaml block of docs/limits.md loads, and limits what its comments tell', () => {
+    const text = readFileSync(join(root, 'docs/limits.md'), 'utf8')
+    const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map((m) => m[1])
+    expect(blocks).toHaveLength(1)
+    const { limits, tenants } = load(blocks[0]).config
+    expect([limits.global?.concurrent, limits.eachTenant?.dollarsPerDay]).toEqual([500, 20])
+    expect(tenants.map((tenant) => tenant.limits?.eachUser?.concurrent)).toEqual([2, undefined])
   })
 
   it('sluice.schema.json is up to date ("npm run docs")', () => {
