@@ -84,6 +84,8 @@ class PureCoordinator implements Coordinator {
   #roomAt = Infinity
   /** The last `now`. */
   #now = 0
+  /** Makers of answers that nobody waits for any more. */
+  #forsaken: JobId[] = []
   /** Of the attempt that is being ended; null: its worker is lost. */
   #ending: Ending | null = null
 
@@ -164,8 +166,8 @@ class PureCoordinator implements Coordinator {
     this.#ending = UNTOLD
     this.#scheduler.withdraw(id)
     this.#ending = null
-    this.#collect()
     this.#unshare(id)
+    this.#collect()
   }
 
   restore(job: ScheduledJob, { tally, failedAt, reservation, held }: Found, now: number): void {
@@ -314,7 +316,7 @@ class PureCoordinator implements Coordinator {
   #unshare(id: JobId): void {
     const { promoted, canceled } = this.#shares.ended(id, (other) => this.#jobInLine(other))
     if (promoted !== null) this.#generate(promoted)
-    if (canceled !== null) this.cancel(canceled, this.#now)
+    if (canceled !== null) this.#forsaken.push(canceled)
   }
 
   #jobInLine(id: JobId): ScheduledJob | null {
@@ -588,6 +590,15 @@ class PureCoordinator implements Coordinator {
 
   /** After each call of the scheduler: turns its events into changes and notices. */
   #collect(): void {
+    this.#takeEvents()
+    for (let id = this.#forsaken.pop(); id !== undefined; id = this.#forsaken.pop()) {
+      this.#scheduler.cancel(id, this.#now)
+      this.#takeEvents()
+    }
+    if (this.#plan.takeRoom()) this.#leasable = true
+  }
+
+  #takeEvents(): void {
     for (const event of this.#scheduler.drain()) {
       switch (event.type) {
         case 'ready':
@@ -607,12 +618,11 @@ class PureCoordinator implements Coordinator {
           this.#notices.push(event)
       }
     }
-    if (this.#plan.takeRoom()) this.#leasable = true
   }
 
   #return(id: JobId, notBeforeMono: number): void {
     const { failedAt, job } = this.#scheduler.notes(id)!
-    if (job.share !== undefined) this.#shares.returned(id)
+    if (job.share !== undefined && this.#shares.returned(job)) this.#generate(id)
     this.#changes.push({ type: 'returned', id, notBeforeMono, tally: this.#scheduler.tally(id)!, failedAt })
   }
 }

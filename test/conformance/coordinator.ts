@@ -19,19 +19,19 @@ const deployment = (name: string, order: number, concurrent: number, kinds: read
 const MODELS = [
   { name: 'm', deployments: [deployment('a', 0, 1, ['chat']), deployment('b', 1, 9, ['chat', 'embedding'])] },
 ]
-const FOUND: Found = {
+export const FOUND: Found = {
   tally: { attempts: 0, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null },
   failedAt: [],
   reservation: null,
   held: null,
 }
 const RELEASED: Outcome = { kind: 'released' }
-const failed = (retry: boolean | 'elsewhere' = true, code: SluiceError['code'] = 'provider_error'): Outcome => ({
+export const failed = (retry: boolean | 'elsewhere' = true, code: SluiceError['code'] = 'provider_error'): Outcome => ({
   kind: 'failed',
   error: new SluiceError(code),
   retry,
 })
-const job = (id: string, more: Partial<ScheduledJob> = {}): ScheduledJob => ({
+export const job = (id: string, more: Partial<ScheduledJob> = {}): ScheduledJob => ({
   ...{ id, kind: 'chat', tenant: 't', lane: null, session: null, pool: 'text', model: 'm', priority: 'normal' },
   ...{ promptTokens: 10, bodyBytes: 10, acceptedMono: 0, notBeforeMono: 0, deadlineMono: Infinity, joinKey: null },
   ...{ keyId: 'key_1', user: null, run: null, route: '', maxOutputTokens: null, price: null, policy: 'wait' },
@@ -41,8 +41,8 @@ const job = (id: string, more: Partial<ScheduledJob> = {}): ScheduledJob => ({
 export class Stage {
   readonly it: Coordinator
 
-  constructor(make: Make) {
-    this.it = make({ ...OPTIONS, models: MODELS })
+  constructor(make: Make, more: Partial<CoordinatorOptions> = {}) {
+    this.it = make({ ...OPTIONS, models: MODELS, ...more })
     this.it.attach({ id: 'w', pools: [], slots: 9 }, 0)
   }
 

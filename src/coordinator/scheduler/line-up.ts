@@ -166,7 +166,7 @@ export class LineUp {
     const { tenant } = line
     if (scope === 'job') {
       const from = entry.outOf === null ? null : this.#takeBack(entry)
-      this.#park(entry, line, block, true)
+      this.#park(entry, line, block, from !== null)
       if (from !== null && from !== block) {
         block.takeOver(from, this.#narrowOf(entry))
         this.#letOut(from, now)
@@ -218,7 +218,7 @@ export class LineUp {
     this.#letOut(block, now)
   }
 
-  /** `inFront`: it was there before, or came first. */
+  /** `inFront`: it was there before. */
   #park(entry: Entry, line: Line<Entry>, block: Block, inFront: boolean): void {
     line.remove(entry)
     block.lineOf(entry, this.#narrowOf(entry)).add(entry, inFront)

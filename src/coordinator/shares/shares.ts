@@ -59,11 +59,11 @@ export class Shares {
     this.#rulesOf = rulesOf
   }
 
-  /** Answers that are kept, and jobs that share one or may. */
-  get size(): { readonly kept: number; readonly jobs: number } {
+  /** Answers that are kept, those that are being made, and live jobs that make or repeat one. */
+  get size(): { readonly kept: number; readonly making: number; readonly jobs: number } {
     let kept = 0
     for (const answers of this.#made.values()) kept += answers.size
-    return { kept, jobs: this.#byJob.size }
+    return { kept, making: this.#making.size, jobs: this.#byJob.size }
   }
 
   // ------------------------------------------------------------ in
@@ -128,8 +128,9 @@ export class Shares {
     this.#byJob.set(id, answer)
   }
 
-  #keptFor({ tenant, share }: SharingJob, { ttlMs }: ShareRules, now: number): SharedAnswer | null {
-    if (share!.refresh) return null
+  #keptFor(job: SharingJob, { ttlMs }: ShareRules, now: number): SharedAnswer | null {
+    const { tenant, share } = job
+    if (share!.refresh || !mayWait(job)) return null
     const kept = this.#made.get(tenant)?.get(share!.key)
     return kept !== undefined && now - kept.madeMono < ttlMs ? kept : null
   }
@@ -160,12 +161,19 @@ export class Shares {
     return answer.isRead ? answer.account : null
   }
 
-  /** It is in line again; a reader stays one. */
-  returned(id: JobId): void {
+  /** It is in line again; a reader stays one, unless nobody else makes the answer any more. Was that so? */
+  returned({ id, priority }: SharingJob): boolean {
     const answer = this.#byJob.get(id)
-    if (answer === undefined) return
+    if (answer === undefined) return false
     if (answer.maker === id) answer.state = 'waits'
-    else answer.readers.add(id)
+    else if (answer.maker !== null) answer.readers.add(id)
+    else {
+      answer.readers.delete(id)
+      answer.maker = id
+      answer.priority = priority
+      return true
+    }
+    return false
   }
 
   /** It made its answer, whole. Returns the account of those that wait for it. */
@@ -259,6 +267,9 @@ export class Shares {
   }
 }
 
-/** Others may wait for it, and it for others: one in a lane could wait for itself, by way of others. */
+/**
+ * Others may wait for it, and it for others. One in a lane could wait for itself, by way of others: it only makes
+ * answers.
+ */
 const mayWait = ({ lane, acceptedMono, notBeforeMono }: SharingJob): boolean =>
   lane === null && notBeforeMono <= acceptedMono

@@ -1,0 +1,66 @@
+/** Shared answers: the coordinator against their suite, and the suite against planted bugs. */
+import { expect, it } from 'vitest'
+import { createCoordinator } from '../../src/coordinator/coordinator.ts'
+import { SharedAnswer } from '../../src/coordinator/shares/answer.ts'
+import { Shares } from '../../src/coordinator/shares/shares.ts'
+import { CASES, LIMITED, SharingStage } from './shares.ts'
+
+it.each(CASES)('%s', (_name, run) => run(new SharingStage(createCoordinator)))
+it.each(LIMITED)('%s', (_name, limits, run) => run(new SharingStage(createCoordinator, limits)))
+
+type Verbs = Record<string, (...args: never[]) => unknown>
+const instead =
+  (of: object, name: string, made: (real: (...args: never[]) => unknown) => unknown) => (): (() => void) => {
+    const verbs = of as Verbs
+    const real = verbs[name]
+    verbs[name] = made(real) as Verbs[string]
+    return () => {
+      verbs[name] = real
+    }
+  }
+const nothing = { freed: null, promoted: null, canceled: null }
+
+const PLANTS: ReadonlyArray<readonly [name: string, plant: () => () => void]> = [
+  ['nobody takes over from a maker that failed', instead(Shares.prototype, 'ended', () => () => nothing)],
+  ['a maker that runs is not told of', instead(Shares.prototype, 'leased', () => () => null)],
+  ['a maker that is in line again counts as running', instead(Shares.prototype, 'returned', () => () => false)],
+  ['a source that is gone is repeated again', instead(Shares.prototype, 'broken', () => () => true)],
+  ['a job with readers is canceled all the same', instead(Shares.prototype, 'abandon', () => () => false)],
+  ['what runs is not adopted', instead(Shares.prototype, 'adopt', () => () => {})],
+  [
+    'all that was ever answered is kept',
+    instead(
+      Shares.prototype,
+      'made',
+      (real) =>
+        function (this: Shares, ...[job]: never[]) {
+          return real.call(this, job, Infinity as never)
+        },
+    ),
+  ],
+  [
+    'readers are forgotten',
+    () => {
+      const real = Object.getOwnPropertyDescriptor(SharedAnswer.prototype, 'isRead')!
+      Object.defineProperty(SharedAnswer.prototype, 'isRead', { configurable: true, get: () => false })
+      return () => Object.defineProperty(SharedAnswer.prototype, 'isRead', real)
+    },
+  ],
+]
+
+it.each(PLANTS)('finds a planted bug: %s', (_name, plant) => {
+  const repair = plant()
+  try {
+    const red = CASES.filter(([, run]) => {
+      try {
+        run(new SharingStage(createCoordinator))
+        return false
+      } catch {
+        return true
+      }
+    })
+    expect(red.map(([name]) => name)).not.toEqual([])
+  } finally {
+    repair()
+  }
+})
