@@ -44,7 +44,7 @@ describe.skipIf(NO_REDIS)('Redis: answers that requests share', () => {
   it('forty streams over two gateways are one call, and then answers that are kept', async () => {
     const before = upstream.stats.requests
     const answers = await Promise.all(
-      Array.from({ length: 40 }, (_, i) => ask(i % 2 === 0 ? a : b, 'mock-n40-d20-f1000', true)),
+      Array.from({ length: 40 }, (_, i) => ask(i % 2 === 0 ? a : b, 'mock-n40-d20-f2500', true)),
     )
     const bodies = await Promise.all(answers.map((answer) => answer.text()))
     expect(upstream.stats.requests - before).toBe(1)
@@ -55,7 +55,7 @@ describe.skipIf(NO_REDIS)('Redis: answers that requests share', () => {
       1, 39,
     ])
     for (const url of [a, b]) {
-      const again = await ask(url, 'mock-n40-d20-f1000', true)
+      const again = await ask(url, 'mock-n40-d20-f2500', true)
       expect(again.headers.get('x-sluice-cache')).toBe('hit')
       expect(textsOf(await again.text())).toBe(textsOf(bodies[0]))
       const view = await call(url, `/v1/jobs/${again.headers.get('sluice-job')}`)

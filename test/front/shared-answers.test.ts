@@ -1,7 +1,7 @@
 /** Answers that requests share: the cache of a tenant, and generations that are joined (0051). */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type MockServer, startMock } from '../../src/mock/server.ts'
-import { startTestApp, type TestApp } from './app.ts'
+import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { userOf } from './two-users.ts'
 import { type Answer, request, send } from './wire.ts'
 
@@ -45,6 +45,20 @@ const post = (body: unknown, headers: Record<string, string> = {}, key = app.key
       typeof body === 'string' ? body : JSON.stringify(body),
     ),
   )
+/** All of them wait in line before the first is asked. */
+async function together(count: number, asked: Record<string, unknown>): Promise<readonly Answer[]> {
+  const { model } = asked
+  await app.admin('/admin/pause', { model })
+  const answers = Array.from({ length: count }, () => post(asked))
+  const stats = request('GET', '/admin/stats', { authorization: `Bearer ${ADMIN_KEY}` })
+  const inLine = async (): Promise<number> => {
+    const { queued, waiting } = JSON.parse((await send(app.adminPort, stats)).body)
+    return queued + waiting
+  }
+  while ((await inLine()) < count) await new Promise((next) => setTimeout(next, 5))
+  await app.admin('/admin/resume', { model })
+  return Promise.all(answers)
+}
 const cacheOf = (answer: Answer): string | undefined => answer.headers['x-sluice-cache']
 const calls = (): number => upstream.stats.requests
 const view = async (id: string): Promise<Record<string, unknown>> =>
@@ -184,8 +198,8 @@ describe('the cache of a tenant', () => {
 describe('requests at the same time', () => {
   it('a hundred of them are one call, and each gets the whole answer', async () => {
     await start({ coalesce: true })
-    const asked = question('mock-n30-d5-f50', { stream: true })
-    const answers = await Promise.all(Array.from({ length: 100 }, () => post(asked)))
+    const asked = question('mock-n30-d5', { stream: true })
+    const answers = await together(100, asked)
     expect(calls()).toBe(1)
     expect(answers.filter((answer) => cacheOf(answer) === 'joined')).toHaveLength(99)
     const text = ({ body }: Answer): string => body.match(/ tok\d+\.\d+/g)?.join('') ?? ''
@@ -199,7 +213,7 @@ describe('requests at the same time', () => {
 
   it('the same for documents, with one worker slot', async () => {
     await start({ coalesce: true }, {}, { workers: { concurrency: 1, drain_ms: 2_000 } })
-    const answers = await Promise.all(Array.from({ length: 20 }, () => post(question('mock-n3-f100'))))
+    const answers = await together(20, question('mock-n3'))
     expect([calls(), new Set(answers.map(({ body }) => body)).size]).toEqual([1, 1])
   })
 
@@ -256,7 +270,7 @@ describe('requests at the same time', () => {
 
   it('what the provider refuses is refused to all of them, with one call', async () => {
     await start({ coalesce: true })
-    const answers = await Promise.all(Array.from({ length: 20 }, () => post(question('mock-n3-f100-e400'))))
+    const answers = await together(20, question('mock-n3-e400'))
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 400))
     expect(new Set(answers.map(({ body }) => body)).size).toBe(1)
     expect(calls()).toBe(1)
