@@ -3,7 +3,19 @@ import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import { jobOrder } from '../../src/core/ids.ts'
 import type { Job } from '../../src/core/job.ts'
-import { accepted, DONE, draft, eventually, pass, readAll, runJob, submit, TestWorker } from '../conformance/harness.ts'
+import { type LimitSettings, NO_LIMITS, type Standing } from '../../src/core/limits.ts'
+import {
+  accepted,
+  DONE,
+  draft,
+  eventually,
+  pass,
+  readAll,
+  runJob,
+  type Settings,
+  submit,
+  TestWorker,
+} from '../conformance/harness.ts'
 import { type Bend, move, type Process, type Side } from './sides.ts'
 
 export const HOUR_MS = 3_600_000
@@ -25,15 +37,70 @@ async function moved<T>(
   bend: Bend | undefined,
   first: (process: Process) => Promise<T>,
   then: (process: Process, before: T) => Promise<void>,
+  settings: Settings = {},
 ): Promise<void> {
-  const before = await from.open()
+  const before = await from.open(settings)
   const found = await first(before).finally(() => before.close())
   await move(from, to, bend)
-  const after = await to.open()
+  const after = await to.open(settings)
   await then(after, found).finally(() => after.close())
 }
 
+/** Of `acme`, so slow that a test sees nothing of it. */
+const LIMITS: LimitSettings = {
+  ...NO_LIMITS,
+  tenants: {
+    acme: {
+      all: {
+        rates: [{ unit: 'tokens', burst: 10_000, perSecond: 1e-6, whenOut: 'debt', oversize: 'refuse' }],
+        budgets: [{ window: 'month', nanoDollars: 1_000_000, whenOut: 'cut' }],
+        concurrent: null,
+      },
+      eachUser: null,
+      eachRun: null,
+      eachKey: null,
+      models: {},
+    },
+  },
+}
+
+/** What is left, by unit, as a job that is refused nothing is told. */
+async function leftOf({ engine }: Process): Promise<readonly unknown[]> {
+  const [submitted] = await engine.submissions.submit([draft({ promptTokens: 0, maxOutputTokens: 0 })])
+  await engine.jobs.cancel(accepted(submitted).id)
+  const { standing = [] } = submitted as { readonly standing?: Standing }
+  return standing.map(({ level, unit, left }) => [level, unit, Math.round(left)])
+}
+
 export const MOVE_CASES: readonly MoveCase[] = [
+  {
+    name: 'what was used of limits is used, and what waits holds what it held',
+    async run(from, to, bend) {
+      const price = { input: 100, output: 100 }
+      await moved(
+        from,
+        to,
+        bend,
+        async (process) => {
+          const { engine } = process
+          const cost = { nanoDollars: 400_000, priceVersion: null }
+          const usage = { promptTokens: 900, completionTokens: 100, estimated: false }
+          await runJob(engine, new TestWorker(engine), { price }, [chunk('a')], { ...DONE, usage, cost })
+          const held = { promptTokens: 500, maxOutputTokens: 100, price, options: { policy: 'reject' } } as const
+          accepted((await engine.submissions.submit([draft(held)]))[0])
+          return leftOf(process)
+        },
+        async (process, left) => {
+          expect(left).toEqual([
+            ['tenant', 'tokens', 10_000 - 1_000 - 600],
+            ['tenant', 'nano_dollars', 1_000_000 - 400_000 - 60_000],
+          ])
+          expect(await leftOf(process)).toEqual(left)
+        },
+        { limits: LIMITS },
+      )
+    },
+  },
   {
     name: 'a lane goes on in its order, and an attempt with the next number',
     async run(from, to, bend) {

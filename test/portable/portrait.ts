@@ -3,6 +3,7 @@ import type { Job, JobId } from '../../src/core/job.ts'
 import { isTerminal } from '../../src/core/job.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import { readAll, readConversation } from '../conformance/harness.ts'
+import { recordsOf, sumsOf } from '../conformance/ledger.ts'
 
 /** No part of a job as a client sees it. */
 const HIDDEN = ['body', 'isRetry']
@@ -40,6 +41,8 @@ export async function portrait(engine: Engine, tenants: readonly string[]) {
     audit: await engine.audit.list(100),
     paused: [...(await engine.operations.paused())].map((one) => JSON.stringify(one)).sort(),
     depth: await engine.operations.depth(),
+    sums: await sumsOf(engine),
+    records: await recordsOf(engine),
   }
 }
 

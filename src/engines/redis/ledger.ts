@@ -22,7 +22,7 @@ const ENTRIES_A_PAGE = 10_000
 const LATE_MS = 60_000
 const DAY_MS = 86_400_000
 
-type Parts = Pick<Ground, 'names' | 'commands' | 'scripts'>
+type Parts = Pick<Ground, 'names' | 'commands'>
 
 export class RedisLedger implements Ledger {
   readonly #parts: Parts
@@ -158,6 +158,7 @@ export class RedisLedger implements Ledger {
         await commands.client.hdel(names.usageSums(day), ...found)
         await commands.client.zrem(groups, ...found)
       }
+      if ((await commands.client.zcard(groups)) === 0) await commands.client.zrem(names.usageDays(), day)
     }
   }
 

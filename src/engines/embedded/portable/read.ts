@@ -19,6 +19,7 @@ import {
   EPOCHS,
   type Epoch,
   KEYS,
+  LEVELS,
   NO_BLOB,
   PAUSES,
   type StoredConversation,
@@ -27,8 +28,11 @@ import {
   storedFacts,
   TENANTS,
   TURNS,
+  USAGE,
+  USAGE_SUMS,
   WAITING,
   type WaitingJob,
+  WINDOWS,
 } from '../../shared/portable/kinds.ts'
 import { type Piece, runOf } from '../../shared/portable/log.ts'
 import { parse } from '../../shared/shape.ts'
@@ -39,6 +43,7 @@ import type { Epochs } from '../log/epochs.ts'
 import { type Leftover, leftInSegments, textOf } from '../log/leftover.ts'
 import { begunOf } from '../log/segments.ts'
 import { parsed, placesOf } from '../recovery.ts'
+import { levelsOf, recordsOf, sumsOf, windowsOf } from '../usage/portable.ts'
 
 export interface Reading {
   readonly db: DatabaseSync
@@ -63,6 +68,10 @@ export function sourcesOf(reading: Reading): readonly Source[] {
     { kind: TENANTS, read: () => one(tenantsOf(reading)) },
     { kind: AUDIT, read: () => one(auditOf(reading)) },
     { kind: PAUSES, read: () => one(pausesOf(reading)) },
+    { kind: WINDOWS, read: () => one(windowsOf(reading)) },
+    { kind: LEVELS, read: () => one(levelsOf(reading)) },
+    { kind: USAGE_SUMS, read: () => one(sumsOf(reading)) },
+    { kind: USAGE, read: () => one(recordsOf(reading)) },
     { kind: CONVERSATIONS, read: () => one(conversationsOf(reading)) },
     { kind: TURNS, read: () => turnsOf(db) },
     { kind: ENDED, read: () => endedOf(reading) },

@@ -77,13 +77,15 @@ export async function* waitingOf(shard: Shard, damaged: Damaged): AsyncGenerator
     const kept = await keptOf(shard, job.row, damaged)
     if (kept === null) continue
     const ttft = await asked(shard, ({ connection }) => connection.client.hget(names.ttft(), job.id))
-    yield { ...kept, value: { ...kept.value, ...standing(job, ttft, nowMs) } }
+    const { reservation } = job.row
+    const held = job.attempts === 0 && reservation !== undefined && { reservation }
+    yield { ...kept, value: { ...kept.value, ...standing(job, ttft, nowMs), ...held } }
   }
 }
 
 /** An attempt that runs has begun: what follows is the next one, and nobody's crash. */
 function standing(job: HeldJob, ttft: string | null, nowMs: number) {
-  const { tally, attempts, attempt, leasedAtMs, failedAt, notBeforeAtMs, canceling } = job
+  const { tally, attempts, attempt, claim, leasedAtMs, failedAt, notBeforeAtMs, canceling } = job
   const isOpen = attempt > 0
   return {
     tally: {
@@ -95,6 +97,7 @@ function standing(job: HeldJob, ttft: string | null, nowMs: number) {
     failedAt,
     notBeforeInMs: isOpen || notBeforeAtMs === 0 ? 0 : Math.max(0, notBeforeAtMs - nowMs),
     canceling,
+    ...(isOpen && { unbooked: { attempt, deployment: claim?.deployment ?? null } }),
   }
 }
 

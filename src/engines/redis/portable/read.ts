@@ -14,11 +14,15 @@ import {
   EPOCHS,
   type Epoch,
   KEYS,
+  LEVELS,
   PAUSES,
   type StoredKey,
   TENANTS,
   TURNS,
+  USAGE,
+  USAGE_SUMS,
   WAITING,
+  WINDOWS,
 } from '../../shared/portable/kinds.ts'
 import { parse } from '../../shared/shape.ts'
 import { readRecord } from '../../shared/tenant-records.ts'
@@ -26,6 +30,7 @@ import type { Shard } from './hold.ts'
 import { conversationItems, turnsOf } from './read-conversations.ts'
 import { endedOf, waitingOf } from './read-jobs.ts'
 import { asked, byText, type Damaged, plain } from './reading.ts'
+import { levelsOf, recordsOf, sumsOf, windowsOf } from './usage.ts'
 
 export function sourcesOf(shard: Shard, damaged: Damaged): readonly Source[] {
   return [
@@ -35,6 +40,10 @@ export function sourcesOf(shard: Shard, damaged: Damaged): readonly Source[] {
     { kind: TENANTS, read: () => tenantsOf(shard, damaged) },
     { kind: AUDIT, read: () => auditOf(shard, damaged) },
     { kind: PAUSES, read: () => pausesOf(shard) },
+    { kind: WINDOWS, read: () => windowsOf(shard) },
+    { kind: LEVELS, read: () => levelsOf(shard, damaged) },
+    { kind: USAGE_SUMS, read: () => sumsOf(shard) },
+    { kind: USAGE, read: () => recordsOf(shard) },
     { kind: CONVERSATIONS, read: () => conversationItems(shard) },
     { kind: TURNS, read: () => turnsOf(shard, damaged) },
     { kind: ENDED, read: () => endedOf(shard, damaged) },

@@ -62,6 +62,9 @@ export async function fillShard(options: ShardOptions, rules: WriteRules): Promi
     if (wasCut) await empty(shard)
     await shard.put('put', [
       [0, 'DEL', 'epochs'],
+      // What a fleet that held nothing had used
+      [0, 'DEL', 'lim'],
+      [0, 'DEL', 'use:log'],
       [1, 'LPUSH', 'epochs', `${FIRST_EPOCH} 0`],
     ])
   } catch (error) {
@@ -131,6 +134,7 @@ async function isEmpty({ connection: { client }, names }: Shard): Promise<boolea
     names.audit(),
     names.pauses(),
     names.conversationBytes(),
+    names.usageDays(),
   ]
   return (await client.exists(...held)) === 0 && (await client.xlen(names.inbox())) === 0
 }

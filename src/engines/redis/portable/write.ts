@@ -13,13 +13,17 @@ import {
   type EndedJob,
   EPOCHS,
   KEYS,
+  LEVELS,
   PAUSES,
   type StoredConversation,
   type StoredTurn,
   TENANTS,
   TURNS,
+  USAGE,
+  USAGE_SUMS,
   WAITING,
   type WaitingJob,
+  WINDOWS,
 } from '../../shared/portable/kinds.ts'
 import { pieceOf, piecesOf, type Stretch, stretchesOf } from '../../shared/portable/log.ts'
 import { recordName } from '../../shared/tenant-records.ts'
@@ -31,6 +35,7 @@ import { joinDigest, keyOf, keyValue } from '../coordinator/known.ts'
 import { writeChunk } from '../log/chunk.ts'
 import { type LiveRow, readLive, writeEnd, writeLive, writeRun } from '../protocol/rows.ts'
 import type { Change, Shard } from './hold.ts'
+import { levelsWriter, usageWriter } from './usage.ts'
 
 /** Of records: the most that one chunk of a log has, about. */
 const CHUNK_BYTES = 64 << 10
@@ -55,6 +60,8 @@ export interface WriteRules {
 export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
   const { names, nowMs } = shard
   const { client } = shard.connection
+  const levels = levelsWriter(shard, put)
+  const usage = usageWriter(put)
 
   /** All of a batch are sent before the first is answered. */
   const sink = <T extends object>(kind: Kind<T>, one: (value: T, blob: Uint8Array) => Promise<void>): Sink<T> => ({
@@ -81,6 +88,10 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
     sink(TENANTS, (record) => put(hset('tenants', recordName(record.kind, record.id), JSON.stringify(record)))),
     sink(AUDIT, (entry) => put([1, 'LPUSH', 'audit', JSON.stringify(entry)])),
     sink(PAUSES, ({ tenant, lane, model }) => put([1, 'SADD', 'pauses', JSON.stringify({ tenant, lane, model })])),
+    sink(WINDOWS, levels.window),
+    sink(LEVELS, levels.level),
+    sink(USAGE_SUMS, usage.sum),
+    sink(USAGE, usage.record),
     sink(CONVERSATIONS, putConversation),
     sink(TURNS, putTurn),
     sink(ENDED, putEnded),
@@ -138,7 +149,9 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
     const { tenant, options } = facts
     const { conversation } = options
     const turn = conversation === undefined ? undefined : turnRangeOf(blob.subarray(0, body))
-    const row = rowOf(value, Math.round(nowMs - acceptedAgoMs), turn === undefined ? {} : { turn })
+    const { reservation } = value
+    const held = reservation === undefined ? {} : { reservation }
+    const row = rowOf(value, Math.round(nowMs - acceptedAgoMs), turn === undefined ? {} : { turn }, held)
     const run = writeRun({
       attempt: 0,
       worker: null,
@@ -158,7 +171,12 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
     return putJob('put-waiting', changes, [id, seq, ...(conversation === undefined ? [] : [tenant, conversation])])
   }
 
-  function rowOf({ id, seq, facts, body }: EndedJob | WaitingJob, acceptedAtMs: number, more: object): LiveRow {
+  function rowOf(
+    { id, seq, facts, body }: EndedJob | WaitingJob,
+    acceptedAtMs: number,
+    more: object,
+    held: Pick<LiveRow, 'reservation'> = {},
+  ): LiveRow {
     const row: LiveRow = {
       id,
       seq,
@@ -167,6 +185,7 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
       from: FROM_ELSEWHERE,
       bodyBytes: body,
       facts: { ...facts, ...more },
+      ...held,
     }
     if (readLive(writeLive(row)) === null)
       throw new SluiceError('storage_failed', {

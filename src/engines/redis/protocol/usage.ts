@@ -142,8 +142,6 @@ const SUMS: ReadonlyArray<keyof Amounts> = [
   'nanoDollars',
 ]
 
-export const NO_SUMS: readonly number[] = SUMS.map(() => 0)
-
 /** What a record adds, in their order. */
 export const addedBy = ({ usage, nanoDollars }: UsageRecord): readonly number[] => [
   1,
@@ -155,6 +153,8 @@ export const addedBy = ({ usage, nanoDollars }: UsageRecord): readonly number[] 
   usage.reasoningTokens ?? 0,
   nanoDollars ?? 0,
 ]
+
+export const writeSum = (sum: Amounts): string => SUMS.map((name) => sum[name]).join(' ')
 
 /** Null: damaged. */
 export function readSum(day: string, group: Group, stored: string): UsageSum | null {
