@@ -9,10 +9,23 @@ import { type Attempt, type Bytes, kindOf, payloadOf, toText } from './record.ts
 export const attemptOf = (record: Bytes): Attempt | null =>
   kindOf(record) === 'attempt' ? (JSON.parse(toText(payloadOf(record))) as Attempt) : null
 
-/** Output tokens in records of one attempt: chunks from the first that shows something on; a document's by length. */
+/** As the last chunk of most answers, which has only their finish reason. */
+export function isBare(chunk: Bytes): boolean {
+  try {
+    return !chunkShows(JSON.parse(toText(chunk)) as JsonObject)
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Output tokens in records of one attempt: chunks from the first that shows something on, but for a bare one at the
+ * end; a document's by length.
+ */
 export function outputTokensIn(records: readonly Bytes[]): number {
   let tokens = 0
   let shown = false
+  let last: Bytes | null = null
   for (const record of records) {
     const kind = kindOf(record)
     if (kind === 'document') tokens += inDocument(payloadOf(record))
@@ -22,10 +35,12 @@ export function outputTokensIn(records: readonly Bytes[]): number {
         if (isOpening(chunk)) continue
         shown = chunkShows(chunk)
       }
-      if (shown) tokens++
+      if (!shown) continue
+      tokens++
+      last = record
     }
   }
-  return tokens
+  return last !== null && isBare(last) ? tokens - 1 : tokens
 }
 
 function inDocument(document: Bytes): number {

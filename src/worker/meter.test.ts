@@ -203,3 +203,13 @@ describe('kinds of tokens', () => {
     expect(meter.usage()).toEqual({ promptTokens: 200, completionTokens: 100, cacheWriteTokens: 4, estimated: false })
   })
 })
+
+it('a last chunk that has only its finish reason is no token', () => {
+  const meter = new Meter(7, 1_000)
+  for (let i = 0; i < 3; i++) meter.see(token)
+  meter.see('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')
+  expect(meter.usage().completionTokens).toBe(3)
+  meter.nextAttempt()
+  meter.see(token)
+  expect(meter.attemptUsage().completionTokens).toBe(1)
+})

@@ -8,6 +8,7 @@ import { BYTES_PER_TOKEN } from '../core/estimate.ts'
 import { isObject, type JsonObject } from '../core/fold.ts'
 import type { Usage } from '../core/job.ts'
 import { type Bytes, kindOf, payloadOf, toText } from '../core/record.ts'
+import { isBare } from '../core/seen.ts'
 import { reported } from './reported.ts'
 
 /** Does this chunk carry a usage object? `"usage":null`, as OpenAI sends with each token, is none. */
@@ -36,6 +37,8 @@ export class Meter {
   #earlier: Usage | null = null
   /** Of this attempt. */
   #seen = 0
+  /** Of the chunks that were counted. */
+  #last: Bytes | null = null
   #bytes = 0
   #reported: Usage | null = null
   #isFree = false
@@ -60,6 +63,7 @@ export class Meter {
   nextAttempt(): void {
     if (this.#bytes > 0) this.#earlier = this.usage()
     this.#seen = 0
+    this.#last = null
     this.#bytes = 0
     this.#reported = null
     this.shown = false
@@ -70,20 +74,20 @@ export class Meter {
     this.#bytes += chunk.length
     const reports = hasUsage(chunk)
     if (this.shown && !reports) {
-      this.#token()
+      this.#token(chunk)
       return 'chunk'
     }
     const parsed = JSON.parse(toText(chunk)) as JsonObject
     const { choices } = parsed
     const usage = usageOf(parsed)
     if (reports) this.#report(usage)
-    const isBare = !Array.isArray(choices) || choices.length === 0 || (this.shown && isOpening(parsed))
-    if (usage !== null && isBare) return 'usage'
+    const isAlone = !Array.isArray(choices) || choices.length === 0 || (this.shown && isOpening(parsed))
+    if (usage !== null && isAlone) return 'usage'
     if (!this.shown) {
       if (isOpening(parsed)) return 'opening'
       this.shown = chunkShows(parsed)
     }
-    if (this.shown) this.#token()
+    if (this.shown) this.#token(chunk)
     return 'chunk'
   }
 
@@ -97,9 +101,10 @@ export class Meter {
     this.shown = true
   }
 
-  #token(): void {
+  #token(chunk: Bytes): void {
     this.tokens++
     this.#seen++
+    this.#last = chunk
   }
 
   #report(usage: unknown): void {
@@ -120,7 +125,9 @@ export class Meter {
   /** Of this attempt: what the provider reported, else what was seen. */
   attemptUsage(): Usage {
     if (this.#isFree) return NOTHING
-    return this.#reported ?? { promptTokens: this.#promptTokens, completionTokens: this.#seen, estimated: true }
+    if (this.#reported !== null) return this.#reported
+    const completionTokens = this.#last !== null && isBare(this.#last) ? this.#seen - 1 : this.#seen
+    return { promptTokens: this.#promptTokens, completionTokens, estimated: true }
   }
 
   /** Of the job so far: the sum over its attempts, estimated where any of them is. */

@@ -113,8 +113,7 @@ export function judge(
           faults.push(`${id} (${end}): ${prompt} + ${answer}, its provider has ${call.promptTokens} + ${call.tokens}`)
       }
     } else if (!estimated) faults.push(`${id} (${end}) is told as reported, and was not`)
-    // The last chunk shows nothing, and is counted
-    if (estimated && answer > call.tokens + 1) faults.push(`${id} (${end}): ${answer} estimated, of ${call.tokens}`)
+    if (estimated && answer > call.tokens) faults.push(`${id} (${end}): ${answer} estimated, of ${call.tokens}`)
     const key = `${end} ${estimated}`
     const row = rows.get(key) ?? { end, estimated, calls: 0, provider: 0, ledger: 0, worst: 0 }
     rows.set(key, row)

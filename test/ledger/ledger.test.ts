@@ -102,8 +102,8 @@ describe('the verdict knows', () => {
     [
       'an estimate of more than there was',
       [call(1, { reported: false })],
-      [record(1, { estimated: true, end: 'cut', completion_tokens: 12 })],
-      /12 estimated, of 10/,
+      [record(1, { estimated: true, end: 'cut', completion_tokens: 11 })],
+      /11 estimated, of 10/,
     ],
   ])('%s', (_name, calls, records, fault) => {
     expect(faultsOf(calls, records)).toEqual(expect.arrayContaining([expect.stringMatching(fault)]))
