@@ -91,6 +91,39 @@ describe('contracts', () => {
   })
 })
 
+describe('bouncer', () => {
+  it('refuses the loop, the bomb and the circling agent with their causes, while another user chats on', async () => {
+    const guarded = await startServer(readFileSync(join(ROOT, 'examples/bouncer/sluice.yaml'), 'utf8'), {
+      SLUICE_LOG_LEVEL: 'silent',
+    })
+    try {
+      const { code, out, err } = await example('bouncer', [], { SLUICE_URL: guarded.url })
+      expect(code, out + err).toBe(0)
+      expect(out).toMatch(/^User A: [1-9] of 50 PDFs were read, 4\d were refused\.$/m)
+      expect(out).toMatch(/^ {2}Rate limit reached for demo \(user A\) on tokens per min \(TPM\): Limit 6000, /m)
+      expect(out).toMatch(/^User B: 8 of 8 messages were answered/m)
+      expect(out).toMatch(/^The prompt of 80,000 tokens was refused in \d+ ms; retry: false\.$/m)
+      expect(out).toMatch(/^The agent was stopped at step \d+\.\n {2}You exceeded your current quota: .*run agent-1/m)
+      const headers = { authorization: `Bearer ${guarded.key}` }
+      const { data } = (await (await fetch(`${guarded.url}/v1/usage?group_by=user`, { headers })).json()) as {
+        data: ReadonlyArray<{ user: string | null; attempts: number; nano_dollars: number }>
+      }
+      // Nothing of the prompt of 80,000 tokens, and no more than its budget of the agent
+      expect(data.map(({ user }) => user)).toEqual([null, 'A', 'B'])
+      expect(data[0].nano_dollars).toBeLessThanOrEqual(10_000_000)
+      expect(data[1].attempts).toBeLessThan(10)
+    } finally {
+      await guarded.stop()
+    }
+  })
+
+  it.each(KIND)('says in a line what to do: %s', async (_what, env, said) => {
+    const { code, out, err } = await example('bouncer', [], env)
+    expect([code, out, err.trim().split('\n').length], err).toEqual([1, '', 1])
+    expect(err).toContain(said)
+  })
+})
+
 it('bulk-content writes twenty articles', async () => {
   const out = join(dir, 'articles')
   const ran = await example('bulk-content', ['--out', out])
