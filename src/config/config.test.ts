@@ -597,6 +597,28 @@ describe('files of the repository', () => {
     ])
   })
 
+  it('limits of models that there are not are told, and no reason to stop', () => {
+    const names = (list: readonly string[]) => list.map((name) => ({ name, concurrent: 1 }))
+    const yaml = JSON.stringify({
+      models: ['chat', 'gpt-*', 'local/*'].map((name) => ({ name, provider: 'demo' })),
+      limits: {
+        models: names(['chat', 'gpt-4o', 'gpt-4*', 'g*', '*', 'nil', 'chat-*', 'chat2']),
+        each_tenant: { models: names(['local/x', 'remote/*']) },
+      },
+      tenants: [{ name: 'acme', limits: { models: names(['llama']) } }, { name: 'other' }],
+    })
+    const told = load(yaml).warnings.map((line) => line.replace(/^.*sluice\.yaml:\d+:\d+: /, ''))
+    const idle = (setting: string, name: string) =>
+      `${setting}.name: "${name}" limits nothing: no model in \`models\` has such a name`
+    expect(told).toEqual([
+      idle('limits.models[5]', 'nil'),
+      idle('limits.models[6]', 'chat-*'),
+      idle('limits.models[7]', 'chat2'),
+      idle('limits.each_tenant.models[1]', 'remote/*'),
+      idle('tenants[0].limits.models[0]', 'llama'),
+    ])
+  })
+
   it('every yaml block of docs/limits.md loads, and limits what its comments tell', () => {
     const text = readFileSync(join(root, 'docs/limits.md'), 'utf8')
     const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map((m) => m[1])

@@ -8,6 +8,7 @@ import { PROVIDERS } from '../routing/providers/index.ts'
 import { bareText, readPath, Secret, type SecretSource } from '../settings/fields.ts'
 import { clusterUrlProblem, redisUrlProblem } from './engine.ts'
 import { type FileText, parseFile } from './file.ts'
+import { idleLimits } from './idle-limits.ts'
 import { envName, FLAGS, flagName, type Leaf, MAPS, VALUES } from './leaves.ts'
 import { settingsOfOthers } from './models.ts'
 import { describeIssue, type Problem } from './problems.ts'
@@ -126,7 +127,9 @@ export function loadConfig(sources: Sources = {}): Loaded {
           : `${lines.length} settings are not valid:\n${lines.map((line) => `  ${line}`).join('\n')}`,
     })
   }
-  const unused = unusedSettings(raw['models']).map((each) => describe(each, originOf, text))
+  const unused = [...unusedSettings(raw['models']), ...idleLimits(result.data)].map((each) =>
+    describe(each, originOf, text),
+  )
   const warnings = [...linkNote(links), ...unknownNames(env), ...unused]
   if (isSameSecret(result.data.key, result.data.admin.key))
     warnings.push('key and admin.key are the same: every client with that key can act as an operator.')
