@@ -597,6 +597,22 @@ describe('files of the repository', () => {
     ])
   })
 
+  it('limits are printed without what is not set, and can be loaded again', () => {
+    const yaml = `
+limits:
+  global: { tokens_per_minute: 1_000, dollars_per_day: 0.1 }
+  models: [{ name: demo, burst: 0.5, requests_per_minute: 10 }]
+  each_tenant: { each_user: { concurrent: 0 }, models: [{ name: demo, max_request_bytes: 64KiB }] }
+tenants:
+  - { name: none, limits: {} }
+  - { name: acme, limits: { when_out: deny_next, output_tokens_per_minute: 5, each_run: { dollars_per_hour: 1 } } }
+`
+    const before = load(yaml)
+    const printed = printConfig(before)
+    expect(load(printed).config).toEqual(before.config)
+    expect(/^limits:[\s\S]*?(?=^\w)/m.exec(printed)![0]).not.toContain('output_tokens_per_minute')
+  })
+
   it('limits of models that there are not are told, and no reason to stop', () => {
     const names = (list: readonly string[]) => list.map((name) => ({ name, concurrent: 1 }))
     const yaml = JSON.stringify({
