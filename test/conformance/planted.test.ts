@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { job } from '../../src/coordinator/scheduler/testing/jobs.ts'
 import type { JobDraft } from '../../src/core/job.ts'
-import type { Coordinator, PlanModel } from '../../src/core/ports/coordinator.ts'
+import type { Change, Coordinator, PlanModel } from '../../src/core/ports/coordinator.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import type { LogListener, LogWriter } from '../../src/core/ports/log.ts'
 import type { Lease, Work } from '../../src/core/ports/work.ts'
@@ -23,6 +23,8 @@ import { embedded as open, type Planted } from './embedded.ts'
 import { type Case, type Open, type Opened, runCase } from './harness.ts'
 import { keyCases } from './keys.ts'
 import { leaseCases } from './leases.ts'
+import { ledgerCases } from './ledger.ts'
+import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
 
@@ -35,6 +37,8 @@ const cases = [
   ...durabilityCases,
   ...conversationCases,
   ...keyCases,
+  ...ledgerCases,
+  ...limitCases,
 ]
 
 /** What is planted is not in the disk thread. */
@@ -456,6 +460,104 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly verdict: Reg
     }),
     verdict: /expected \[ \{ role: 'system'.* to be null/,
     caughtBy: 'the instructions that a conversation began with are kept apart, as long as their turn is not erased',
+  },
+  'what an attempt used is not booked': {
+    open: coordinatedBy((real) => ({ changes: () => real.changes().filter(({ type }) => type !== 'used') })),
+    verdict: /to deeply equal \[/,
+    caughtBy: 'each attempt once: one that failed, one handed back, one canceled; none that never called',
+  },
+  'what an attempt used is booked twice': {
+    open: coordinatedBy((real) => ({
+      changes: () =>
+        real.changes().flatMap((change): readonly Change[] => (change.type === 'used' ? [change, change] : [change])),
+    })),
+    verdict: /to deeply equal \[/,
+    caughtBy: 'each attempt once: one that failed, one handed back, one canceled; none that never called',
+  },
+  'an attempt that died with its process is not booked': {
+    open: coordinatedBy((real) => ({
+      changes: () => real.changes().filter((change) => change.type !== 'used' || change.record.end !== 'lost'),
+    })),
+    verdict: /to match object|to deeply equal/,
+    caughtBy: 'what was told as ended is booked, over a kill; what ran is booked once, by what its log has',
+  },
+  'what is used of limits is not stored': {
+    open: coordinatedBy(() => ({ takeLevels: () => [] })),
+    verdict: /expected \[ 98\d0, .* to deeply equal \[ 9670, /,
+    caughtBy: 'what was used is used over a kill, exactly; what waits holds what it held',
+  },
+  'levels are not restored': {
+    open: coordinatedBy((real) => ({ openLimits: (_levels, calendar, now) => real.openLimits([], calendar, now) })),
+    verdict: /expected \[ 9820, .* to deeply equal \[ 9670, /,
+    caughtBy: 'what was used is used over a kill, exactly; what waits holds what it held',
+  },
+  'a restart forgets what who waits holds': {
+    open: coordinatedBy((real) => ({
+      restore: (job, found, now) => real.restore(job, { ...found, reservation: null }, now),
+    })),
+    verdict: /expected \[ 98\d0, .* to deeply equal \[ 9670, /,
+    caughtBy: 'what was used is used over a kill, exactly; what waits holds what it held',
+  },
+  'a restart holds again what was returned': {
+    open: coordinatedBy((real) => ({
+      restore: (job, found, now) =>
+        real.restore(
+          job,
+          { ...found, reservation: { inputTokens: 400, outputTokens: 10, requests: 1, nanoDollars: 0 } },
+          now,
+        ),
+    })),
+    verdict: /expected 590 to be 1000/,
+    caughtBy: 'what was returned holds nothing until its next lease, over a kill too',
+  },
+  'budgets go by the wall clock': {
+    open: (settings) => {
+      const clock: { wallMs?: () => number } = {}
+      const open = coordinatedBy((real) => ({
+        openLimits: (levels, _calendar, now) =>
+          real.openLimits(
+            levels,
+            (_window, at) => {
+              const wall = clock.wallMs!()
+              const index = Math.floor(wall / 86_400_000)
+              return { index, endsMono: Math.min(at + 1, at + (index + 1) * 86_400_000 - wall) }
+            },
+            now,
+          ),
+      }))
+      clock.wallMs = () => opened?.clock.wallMs() ?? Date.now()
+      let opened: Opened | null = null
+      return open(settings).then((it) => {
+        opened = it
+        return it
+      })
+    },
+    verdict: /expected 1000000 to be 100000/,
+    caughtBy: 'a budget is spent over a restart, and the window is the same (the clock jumps 30 h)',
+  },
+  'an erased tenant leaves its usage': {
+    open: bent(memory, (engine) => ({
+      eraseTenant: async (tenant) => {
+        const { ledger } = engine
+        const kept = { ...(await ledger.sums({ tenant }, null, 3)), next: null }
+        await engine.eraseTenant(tenant)
+        Object.assign(ledger, { sums: async () => kept })
+      },
+    })),
+    verdict: /to deeply equal \[ 'globex' \]/,
+    caughtBy: 'a tenant is erased with what it used, and no other',
+  },
+  'pages of sums begin anew with each day': {
+    open: bent(memory, ({ ledger }) => ({
+      ledger: replaced(ledger, {
+        sums: async (filter, after, most) => {
+          const page = await ledger.sums(filter, after, most)
+          return after === null ? page : { ...page, items: page.items.slice(1) }
+        },
+      }),
+    })),
+    verdict: /expected \d+ to be 9|to deeply equal/,
+    caughtBy: 'sums are exact: by day, tenant, key, user and model, in this order, whatever users are called',
   },
   'tenants share conversations': {
     open: bent(memory, ({ conversations }) => ({
