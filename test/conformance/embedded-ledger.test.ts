@@ -1,4 +1,4 @@
-/** The embedded ledger and limits: what they write, and how long they hold the event loop. Their promises: the suites. */
+/** The embedded ledger and limits: what they write, and how long they hold the loop. Their promises: the suites. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -74,7 +74,7 @@ it.each([NO_LIMITS, each(level(1))])(
   },
 )
 
-it('where nothing is limited no level is stored; many ends of one commit are one sum, and each level once', async () => {
+it('where nothing is limited no level is stored; ends of one commit are one sum, and each level once', async () => {
   const free = await start()
   await runJob(free.engine, new TestWorker(free.engine))
   expect(free.rows('SELECT * FROM levels')).toEqual([])
@@ -123,7 +123,7 @@ it('a full disk keeps what was used with its end, and books it once there is roo
   expect(db.prepare("SELECT count(*) AS n FROM levels WHERE kind = 'user'").get()).toEqual({ n: 2 })
 })
 
-it('an attempt that a stop cut off is booked, and nobody is blamed; where it ran is known without its log', async () => {
+it('an attempt that a stop cut off is booked, and nobody is blamed; where it ran needs no log', async () => {
   const opened = await start({}, { maxCrashes: 0 })
   const job = await submit(opened.engine)
   const lease = await new TestWorker(opened.engine).one(job)
@@ -166,7 +166,8 @@ it('100,000 records and sums are read, trimmed and erased without holding the ev
     WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 100000)
     INSERT INTO usage SELECT n, 1700000000000 + n, 0, 't' || (n % 10), 'k', 'u' || n, 'm', '${facts}' FROM i;
     INSERT INTO usage_runs VALUES (1, '2023-11-14');
-    INSERT INTO usage_sums SELECT '2023-11-' || (10 + n % 20), tenant, key, user, model, 1, 0, 0, 1, 0, 1, 0, 1 FROM usage;
+    INSERT INTO usage_sums
+      SELECT '2023-11-' || (10 + n % 20), tenant, key, user, model, 1, 0, 0, 1, 0, 1, 0, 1 FROM usage;
     INSERT INTO levels SELECT 'user', tenant, user, 0, '{"rates":{"tokens":5},"spent":{}}' FROM usage LIMIT 50000;
     COMMIT`)
   db.close()
