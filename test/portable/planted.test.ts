@@ -40,6 +40,8 @@ const PLANTED: ReadonlyArray<readonly [name: string, by: RegExp, Bend]> = [
   ['retries join nothing', /idempotency/, changed<EndedJob>('ended_jobs', () => ({ endedAgoMs: 1e9 }))],
   ['counters begin anew', /idempotency/, changed('counters', () => ({ orders: 1, seq: 1 }))],
   ['turns are left out', /a conversation/, leftOut('turns')],
+  ['limits begin anew', /limits/, leftOut('limit_levels')],
+  ['what waits holds nothing', /limits/, waiting(() => ({ reservation: undefined }))],
 ]
 
 /** A case found it, or the comparison of both sides. */
