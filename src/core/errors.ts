@@ -270,8 +270,8 @@ export class SluiceError extends Error {
 
   get wire(): WireError {
     const { message, param, code, upstreamCode, limit } = this
-    const base = { message, type: typeOf(code, limit), param }
-    if (limit !== undefined) return { ...base, ...openAiCode(code), limit: wireLimit(limit) }
+    const base = { message, type: typeOf(code, limit), param, ...(limit !== undefined && { limit: wireLimit(limit) }) }
+    if (code === 'request_exceeds_limit') return { ...base, code: 'rate_limit_exceeded', sluice_code: code }
     if (upstreamCode === null) return { ...base, code }
     // SDKs and agents act on the provider's code of a refusal (they compact on context_length_exceeded), so it goes
     // first
@@ -288,11 +288,7 @@ export class SluiceError extends Error {
 
 /** OpenAI's names for what ran out; concurrency, too, is of requests. */
 const typeOf = (code: ErrorCode, limit: Shortfall | undefined): string =>
-  limit?.unit.endsWith('tokens') ? 'tokens' : ERRORS[code].type
-
-/** OpenAI has one code for a request that does not fit now and one that never will. */
-const openAiCode = (code: ErrorCode): Pick<WireError, 'code' | 'sluice_code'> =>
-  code === 'request_exceeds_limit' ? { code: 'rate_limit_exceeded', sluice_code: code } : { code }
+  ERRORS[code].type === 'requests' && limit?.unit.endsWith('tokens') ? 'tokens' : ERRORS[code].type
 
 /** Messages may quote what a peer sent: a key of 4 MiB must neither be echoed nor logged. */
 const MAX_MESSAGE_CHARS = 2_000

@@ -18,13 +18,13 @@ const TENANTS = {
   narrow: { concurrent: 1 },
   stingy: { output_tokens_per_minute: 12_000, burst: 0.001, when_out: 'cut' },
   brief: { max_request_bytes: 400, each_user: { max_request_bytes: 300 } },
-  pages: { requests_per_minute: 1_000, each_user: { requests_per_minute: 500 } },
+  pages: { requests_per_minute: 400, each_user: { requests_per_minute: 500 } },
   free: {},
 }
 
 beforeAll(async () => {
   app = await startTestApp(
-    {},
+    { cors_origins: ['https://app.example.com'] },
     {
       models: [
         { name: 'demo', provider: 'demo' },
@@ -101,6 +101,11 @@ describe('what is left', () => {
     expect(rateHeaders(again)).toMatchObject({ 'x-ratelimit-limit-requests': '1000000' })
   })
 
+  it('may be read by pages of origins that may call', async () => {
+    const got = await post('many', ask(), { origin: 'https://app.example.com' })
+    expect(got.headers['access-control-expose-headers']).toContain('x-ratelimit-remaining-requests')
+  })
+
   it('is not told where nothing is limited, nor of a limit that other tenants use', async () => {
     for (const model of ['demo', 'shared']) {
       const got = await post('free', ask({ model }))
@@ -116,6 +121,8 @@ describe('what is left', () => {
     const got = await post('pages', ask(), { authorization: `Bearer ${token}` })
     expect(rateHeaders(got)).toMatchObject({ ratelimit: expect.stringMatching(/^"user-requests";r=499;t=\d$/) })
     expect(JSON.stringify(got.headers)).not.toContain('tenant')
+    // The key itself sees all of its tenant
+    expect(rateHeaders(await post('pages', ask()))).toMatchObject({ ratelimit: expect.stringContaining('"tenant-') })
   })
 })
 

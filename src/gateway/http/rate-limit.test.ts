@@ -72,6 +72,11 @@ const SHORT: Shortfall = {
   waitMs: 18_000,
 }
 
+it('a number of more digits than the draft has is cut', () => {
+  const headers = standingHeaders([room({ unit: 'tokens', limit: 4e16, left: 4e16, windowMs: 2.7e9 })])
+  expect(headers['ratelimit-policy']).toContain(';q=999999999999999;')
+})
+
 it('of a refusal: what has no room, and when all of it is back', () => {
   expect(refusalHeaders(SHORT)).toEqual({
     'x-ratelimit-limit-tokens': '1000',

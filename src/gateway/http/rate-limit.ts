@@ -52,7 +52,7 @@ function openAi(headers: Record<string, string>, what: 'requests' | 'tokens', { 
   headers[`x-ratelimit-reset-${what}`] = durationText(resetMs)
 }
 
-/** The draft registers `requests`; units of a vendor bear its name. Money: an integer there has 15 digits at most. */
+/** The draft registers `requests`; units of a vendor bear its name. Money is in millionths: see MOST. */
 const UNITS: Readonly<Record<Unit, string>> = {
   requests: '',
   tokens: ';qu="sluice-tokens"',
@@ -62,10 +62,12 @@ const UNITS: Readonly<Record<Unit, string>> = {
   running: ';qu="concurrent-requests"',
 }
 const NANO_A_MICRO = 1_000
+/** Of an integer in a structured field (RFC 9651). */
+const MOST = 999_999_999_999_999
 
 const nameOf = ({ level, unit }: Room): string => `"${level}-${unit === 'nano_dollars' ? 'money' : unit}"`
 const quota = ({ unit }: Room, amount: number): number =>
-  whole(unit === 'nano_dollars' ? amount / NANO_A_MICRO : amount)
+  Math.min(MOST, whole(unit === 'nano_dollars' ? amount / NANO_A_MICRO : amount))
 const seconds = (ms: number, least: number): number => Math.max(least, Math.ceil(ms / 1_000))
 
 /** A window of the calendar has no fixed length, so `w` is told of rates only. */
