@@ -57,22 +57,27 @@ export interface Judged {
 /** The usage of these was on its way when they were stopped. */
 const STOPPED = new Set(['canceled', 'cut', 'released', 'lost'])
 
-/** A crash, and until when clients and the provider may not have noticed it. */
-export interface Crash {
-  readonly fromMs: number
-  readonly toMs: number
+/** What clients saw. */
+export interface Seen {
+  /** When servers were killed, and when they were up again. */
+  readonly crashes: ReadonlyArray<{ readonly fromMs: number; readonly toMs: number }>
+  /** Users whose request was answered, or acknowledged. */
+  readonly answered: ReadonlySet<string>
 }
+
+/** What had come to its end at the provider may not have been read yet. */
+const LATE_MS = 5_000
 
 export function judge(
   calls: readonly MockCall[],
   records: readonly Booked[],
   sums: Sums,
-  crashes: readonly Crash[] = [],
+  { crashes, answered }: Seen,
 ): Judged {
   const faults: string[] = []
   const unknown: number[] = []
-  const died = ({ startMs, endMs }: MockCall): boolean =>
-    crashes.some(({ fromMs, toMs }) => startMs < toMs && (endMs ?? Infinity) > fromMs && (endMs ?? 0) < toMs)
+  const died = ({ startMs, endMs, user }: MockCall): boolean =>
+    !answered.has(user) && crashes.some(({ fromMs, toMs }) => startMs < toMs && (endMs ?? Infinity) > fromMs - LATE_MS)
   const rows = new Map<string, Row>()
   const booked = new Map<string, Booked>()
   const called = new Map<string, MockCall>()

@@ -32,7 +32,7 @@ describe.each(ENGINES)('the ledger on %s', (engine) => {
 describe('the verdict knows', () => {
   const call = (n: number, more: Partial<MockCall> = {}): MockCall => ({
     id: `job_${n}.1`,
-    user: '',
+    user: 'answered',
     path: '/v1/chat/completions',
     startMs: 0,
     endMs: 10,
@@ -48,6 +48,7 @@ describe('the verdict knows', () => {
     const { prompt_tokens, cached_tokens, completion_tokens } = { ...booked, ...more }
     return { ...booked, nano_dollars: priceOf(prompt_tokens, cached_tokens, completion_tokens), ...more }
   }
+  const SEEN = { crashes: [{ fromMs: 100, toMs: 200 }], answered: new Set(['answered']) }
   const sumOf = (records: readonly Booked[]): Sums => {
     const sum = (of: (record: Booked) => number): number => records.reduce((all, each) => all + of(each), 0)
     return {
@@ -61,14 +62,14 @@ describe('the verdict knows', () => {
     }
   }
   const faultsOf = (calls: readonly MockCall[], records: readonly Booked[], sums = sumOf(records)) =>
-    judge(calls, records, sums, [{ fromMs: 100, toMs: 200 }]).faults
+    judge(calls, records, sums, SEEN).faults
 
   it('what is right', () => {
     const calls = [
       call(1),
       call(2, { reported: false }),
       call(3, { tokens: 0, promptTokens: 0, cachedTokens: 0, reported: false }),
-      call(4, { startMs: 90, endMs: 110, reported: false }),
+      call(4, { startMs: 90, endMs: 95, user: 'unanswered' }),
     ]
     const records = [
       record(1),
@@ -77,14 +78,14 @@ describe('the verdict knows', () => {
       record(5, { end: 'lost', estimated: true, completion_tokens: 0 }),
     ]
     expect(faultsOf(calls, records)).toEqual([])
-    const { difference, reported, neverArrived, unknown } = judge(calls, records, sumOf(records), [
-      { fromMs: 100, toMs: 200 },
-    ])
+    const { difference, reported, neverArrived, unknown } = judge(calls, records, sumOf(records), SEEN)
     expect([difference, reported, neverArrived, unknown]).toEqual([{ tokens: 0, nanoDollars: 0 }, 2, 1, [10]])
   })
 
   it.each<[string, readonly MockCall[], readonly Booked[], RegExp]>([
     ['a record that is lost', [call(1)], [], /job_1.1 was called \(10 tokens\), and is not booked/],
+    ['one that is lost long after a crash', [call(1, { user: 'u', startMs: 300, endMs: 400 })], [], /is not booked/],
+    ['one that is lost long before', [call(1, { user: 'u', startMs: -9_000, endMs: -8_000 })], [], /is not booked/],
     ['one that is there twice', [call(1)], [record(1), record(1)], /booked twice/],
     ['a call made twice', [call(1), call(1)], [record(1)], /called twice/],
     ['one that was not made', [], [record(1)], /was not called/],

@@ -35,6 +35,7 @@ interface Servers {
   stop(): Promise<void>
 }
 
+const SILENT = 'mock-n10-s3'
 /** A model's deployments, by the script of the mock, in the order in which they are tried. */
 const MODELS: Readonly<Record<string, readonly string[]>> = {
   plain: ['mock-n12-d1-f2-c5'],
@@ -47,7 +48,7 @@ const MODELS: Readonly<Record<string, readonly string[]>> = {
   drops: ['mock-n16-k5', 'mock-n9-c2'],
   broken: ['mock-e500', 'mock-n7'],
   told: ['mock-n10-h3', 'mock-n6'],
-  silent: ['mock-n10-s3', 'mock-n8-d1'],
+  silent: [SILENT, 'mock-n8-d1'],
   garbled: ['mock-n10-g4', 'mock-n11'],
   busy: ['mock-e429', 'mock-n5'],
 }
@@ -74,7 +75,7 @@ function settingsOf(mock: MockServer): Record<string, unknown> {
         order,
         price,
         stream_usage: name !== 'quiet',
-        timeouts: { inter_token_ms: 400 },
+        ...(model === SILENT && { timeouts: { inter_token_ms: 400 } }),
       })),
     ),
     tenants: [{ name: 'limited', limits: { each_user: { output_tokens_per_minute: 24, when_out: 'cut' } } }],
@@ -123,7 +124,8 @@ export async function runLedger({ engine, requests, kills, seed, log }: LedgerRu
     const limitedKey = await keyOf(servers, 'limited')
     const draw = random(seed)
     const crashes: Array<{ fromMs: number; toMs: number }> = []
-    const drawn = { answered: 0, unanswered: 0 }
+    const answered = new Set<string>()
+    let unanswered = 0
     let begun = 0
     let up: Promise<void> = Promise.resolve()
     const crashEvery = Math.ceil(requests / (kills + 1))
@@ -143,19 +145,22 @@ export async function runLedger({ engine, requests, kills, seed, log }: LedgerRu
       const model = often ? OFTEN[draw(OFTEN.length)] : FAILING[draw(FAILING.length)]
       const delayMs = draw(60)
       const url = servers.url()
-      const asked: Promise<unknown> =
+      const user = `user-${n}`
+      const asked: Promise<boolean> =
         pick < 8
-          ? ask(url, limitedKey, 'long', { stream: pick < 6, user: `user-${n}` })
+          ? ask(url, limitedKey, user, 'long', pick < 6)
           : pick < 16
-            ? canceled(url, delayMs)
+            ? canceled(url, user, delayMs)
             : pick < 22
-              ? left(url, delayMs)
+              ? left(url, user, delayMs)
               : pick < 40
-                ? submit(url, model)
-                : ask(url, KEY, model, { stream: pick < 75 })
+                ? submit(url, user, model).then(() => true)
+                : ask(url, KEY, user, model, pick < 75)
       await asked.then(
-        () => drawn.answered++,
-        () => drawn.unanswered++,
+        (whole) => {
+          if (whole) answered.add(user)
+        },
+        () => unanswered++,
       )
     }
     const lane = async (): Promise<void> => {
@@ -167,7 +172,12 @@ export async function runLedger({ engine, requests, kills, seed, log }: LedgerRu
     const calls = JSON.parse(await (await fetch(`${mock.url}/calls`)).text())
     const records = await allRecords(servers)
     const { total } = (await admin(servers, '/admin/usage')) as { readonly total: Sums }
-    return { ...judge(calls, records, total, crashes), calls: calls.length, ...drawn }
+    return {
+      ...judge(calls, records, total, { crashes, answered }),
+      calls: calls.length,
+      answered: answered.size,
+      unanswered,
+    }
   } finally {
     await servers.stop()
     await mock.close()
@@ -187,23 +197,30 @@ function post(url: string, key: string, path: string, body: object, signal?: Abo
   })
 }
 
-const ask = async (url: string, key: string, model: string, more: object): Promise<string> =>
-  (await post(url, key, '/v1/chat/completions', { model, messages, ...more })).text()
-
-/** A client that goes away in the middle. */
-async function left(url: string, afterMs: number): Promise<void> {
-  const body = { model: 'slow', messages, stream: true }
-  const response = await post(url, KEY, '/v1/chat/completions', body, AbortSignal.timeout(30 + afterMs))
-  await response.text().catch(() => {})
+/** These resolve with whether it was answered. */
+async function ask(url: string, key: string, user: string, model: string, stream: boolean): Promise<boolean> {
+  await (await post(url, key, '/v1/chat/completions', { model, messages, stream, user })).text()
+  return true
 }
 
-const submit = async (url: string, model: string): Promise<{ readonly id: string }> =>
-  (await (await post(url, KEY, '/v1/jobs', { request: { model, messages } })).json()) as { readonly id: string }
+/** A client that goes away in the middle. */
+async function left(url: string, user: string, afterMs: number): Promise<boolean> {
+  const body = { model: 'slow', messages, stream: true, user }
+  const response = await post(url, KEY, '/v1/chat/completions', body, AbortSignal.timeout(30 + afterMs))
+  await response.text().catch(() => {})
+  return false
+}
 
-async function canceled(url: string, afterMs: number): Promise<void> {
-  const { id } = await submit(url, 'slow')
+async function submit(url: string, user: string, model: string): Promise<string> {
+  const response = await post(url, KEY, '/v1/jobs', { request: { model, messages, user } })
+  return ((await response.json()) as { readonly id: string }).id
+}
+
+async function canceled(url: string, user: string, afterMs: number): Promise<boolean> {
+  const id = await submit(url, user, 'slow')
   await sleep(afterMs)
   await (await post(url, KEY, `/v1/jobs/${id}/cancel`, {})).text()
+  return true
 }
 
 // ---------------------------------------------------------------- the operator
