@@ -43,6 +43,7 @@ interface ErrorBody {
 /** The API names routes; who types a command wants a command. */
 const MESSAGES: ReadonlyMap<string, string> = new Map([
   ['key_not_found', `There is no such API key. "${invocation} keys list" shows their ids.`],
+  ['tenant_not_found', `There is no such tenant. "${invocation} tenants list" shows them.`],
   ['job_not_found', `There is no such job. "${invocation} jobs list" shows their ids.`],
   ['invalid_api_key', `The API key is not valid on this server. "${invocation} keys create" creates one.`],
 ])

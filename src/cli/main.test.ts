@@ -276,6 +276,30 @@ describe('against a server', () => {
     expect(asked.at(-1)).toBe('DELETE /admin/keys/key_1')
   })
 
+  it('sets, rotates and disables keys, tenants and models', async () => {
+    const asks = async (line: string): Promise<string> => {
+      await call(line.split(' '))
+      return `${asked.at(-1)} ${sent}`
+    }
+    expect(await asks('keys set key_1 --models gpt-4*,o1 --scopes read --limits none --expires-days never')).toBe(
+      'PATCH /admin/keys/key_1 {"expires_in_ms":null,"scopes":["read"],"models":["gpt-4*","o1"],"limits":null}',
+    )
+    expect(await asks('keys rotate key_1 --overlap 24h')).toBe('POST /admin/keys/key_1/rotate {"overlap_ms":86400000}')
+    expect(await asks('keys revoke key_1 --cut')).toContain('DELETE /admin/keys/key_1?running=cut')
+    expect(await asks('tenants set acme --label A --limits {"concurrent":2} --models all')).toBe(
+      'PATCH /admin/tenants/acme {"label":"A","models":null,"limits":{"concurrent":2}}',
+    )
+    expect(await asks('tenants disable acme --cut --reason unpaid')).toBe(
+      'POST /admin/disable {"tenant":"acme","running":"cut","queued":"keep","reason":"unpaid"}',
+    )
+    expect(await asks('keys disable key_1 --cancel')).toBe(
+      'POST /admin/disable {"key":"key_1","running":"finish","queued":"cancel","reason":""}',
+    )
+    expect(await asks('models enable gpt-4')).toBe('POST /admin/enable {"model":"gpt-4"}')
+    for (const line of ['tenants set acme', 'tenants set acme --limits {', 'keys rotate key_1 --overlap soon'])
+      expect((await call(line.split(' '))).code).toBe(2)
+  })
+
   const NO_JOB = 'sluice: There is no such job. "npx sluice jobs list" shows their ids.\n'
   it('tells by its exit code how it failed', async () => {
     expect(await call(['jobs', 'show', 'job_2'])).toEqual({ code: 1, out: '', err: NO_JOB })

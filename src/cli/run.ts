@@ -22,7 +22,9 @@ interface Entry {
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
   serve: { about: 'start the server', load: () => import('./serve.ts') },
-  keys: { about: 'create, list and revoke API keys', load: () => import('./keys.ts') },
+  keys: { about: 'create, list, change, rotate and revoke API keys', load: () => import('./keys.ts') },
+  tenants: { about: 'list, set and disable tenants, and what was changed', load: () => import('./tenants.ts') },
+  models: { about: 'disable and enable models', load: () => import('./models.ts') },
   jobs: { about: 'list, show, follow, cancel and redrive jobs', load: () => import('./jobs.ts') },
   usage: { about: 'show what was used, and what it cost', load: () => import('./usage.ts') },
   doctor: {
