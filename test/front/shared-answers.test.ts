@@ -1,6 +1,7 @@
 /** Answers that requests share: the cache of a tenant, and generations that are joined (0051). */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type MockServer, startMock } from '../../src/mock/server.ts'
+import { openPeer } from '../protocol/peer.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { userOf } from './two-users.ts'
 import { type Answer, request, send } from './wire.ts'
@@ -193,6 +194,49 @@ describe('the cache of a tenant', () => {
     expect([first.status, again.status]).toEqual([200, 200])
     expect(JSON.parse(again.body).choices[0].finish_reason).toBe('stop')
   })
+})
+
+describe('what a repeat costs', () => {
+  it('a request, and no tokens; the ledger names its source', async () => {
+    await start(TTL, { limits: { requests_per_minute: 100, tokens_per_minute: 10_000 } })
+    const asked = question('mock-n50', { max_tokens: 50 })
+    const left = (answer: Answer, unit: string): number => Number(answer.headers[`x-ratelimit-remaining-${unit}`])
+    const first = await post(asked)
+    const hits = [await post(asked), await post(asked)]
+    expect(hits.map(cacheOf)).toEqual(['hit', 'hit'])
+    expect(left(hits[1], 'tokens')).toBeGreaterThanOrEqual(left(hits[0], 'tokens'))
+    expect(left(hits[1], 'requests')).toBeLessThan(left(hits[0], 'requests'))
+    const records = await send(
+      app.adminPort,
+      request('GET', '/admin/usage/records', { authorization: `Bearer ${ADMIN_KEY}` }),
+    )
+    const found = (JSON.parse(records.body) as { data: ReadonlyArray<Record<string, unknown>> }).data
+    const of = (answer: Answer) => found.find(({ job }) => job === answer.headers['sluice-job'])
+    expect(of(hits[0])).toMatchObject({ deployment: null, nano_dollars: 0, source: first.headers['sluice-job'] })
+    expect(of(first)).toMatchObject({ source: null, completion_tokens: 50 })
+  })
+
+  it('nothing of a budget that has run out of tokens: what is there is still answered', async () => {
+    await start(TTL, { limits: { tokens_per_minute: 80 } })
+    const asked = question('mock-n50', { max_tokens: 90 })
+    await post(asked)
+    expect((await post(question('mock-n51', { max_tokens: 90 }))).code).toBe('rate_limit_exceeded')
+    expect(cacheOf(await post(asked))).toBe('hit')
+  })
+})
+
+it('a WebSocket is told in `accepted`', async () => {
+  await start(TTL)
+  const asked = question('mock-n3')
+  await post({ ...asked, stream: true })
+  const peer = await openPeer(`http://127.0.0.1:${app.port}`)
+  peer.say({ t: 'hello', auth: { key: app.key } })
+  await peer.next('welcome')
+  peer.say({ t: 'submit', id: '1', request: asked })
+  expect(await peer.next('accepted')).toMatchObject({ cache: 'hit', joined: false })
+  expect(await peer.next('end')).toMatchObject({ state: 'done' })
+  peer.drop()
+  expect(calls()).toBe(1)
 })
 
 describe('requests at the same time', () => {
