@@ -171,7 +171,7 @@ it('100,000 records and sums are read, trimmed and erased without holding the ev
     INSERT INTO levels SELECT 'user', tenant, user, 0, '{"rates":{"tokens":5},"spent":{}}' FROM usage LIMIT 50000;
     COMMIT`)
   db.close()
-  const opened = await embedded('process', { withoutThread: true, dir })()
+  const opened = await embedded('process', { withoutThread: true, dir })({ limits: each(level(1)) })
   undo.push(() => opened.close())
   const { ledger } = opened.engine
   let longest = 0

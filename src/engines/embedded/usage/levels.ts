@@ -7,7 +7,7 @@ import type { Coordinator } from '../../../core/ports/coordinator.ts'
 import { BudgetWindows, type OpenWindow } from '../../shared/calendar.ts'
 import type { Age } from '../disk/age.ts'
 
-/** Levels that are restored in one turn of the event loop. */
+/** Levels that are read, or restored, in one turn of the event loop: 2 ms or so. */
 const ROWS_AT_ONCE = 1_000
 
 export interface LevelRow {
@@ -47,20 +47,32 @@ export class LevelRows {
   async restore(coordinator: Pick<Coordinator, 'openLimits'>, damaged: (detail: string) => void): Promise<void> {
     const open = windowsIn(this.#db, damaged)
     const states: LevelState[] = []
-    for (const row of this.#db.prepare('SELECT * FROM levels').iterate() as unknown as Iterable<LevelRow>) {
-      const { kind, owner, name } = row
-      const used = usedOf(row, damaged)
-      if (used === null) continue
-      states.push({ kind, owner, name, used: { ...used, atMono: this.#age.mono(row.age) } })
-      reach(open, used)
+    const next = this.#db.prepare(`SELECT * FROM levels WHERE (kind, owner, name) > (?, ?, ?)
+      ORDER BY kind, owner, name LIMIT ${ROWS_AT_ONCE}`)
+    for (let after = ['', '', '']; ; ) {
+      const rows = next.all(...after) as unknown as LevelRow[]
+      for (const row of rows) {
+        const { kind, owner, name } = row
+        after = [kind, owner, name]
+        const used = usedOf(row, damaged)
+        if (used === null) continue
+        states.push({ kind, owner, name, used: { ...used, atMono: this.#age.mono(row.age) } })
+        reach(open, used)
+      }
+      if (rows.length < ROWS_AT_ONCE) break
+      await this.#turned()
     }
     const wallAt = (mono: number): number => this.#clock.wallMs() + mono - this.#clock.monoMs()
     const windows = new BudgetWindows((mono) => this.#age.of(mono), wallAt, open)
     this.#windows = windows
     for (let at = 0; at === 0 || at < states.length; at += ROWS_AT_ONCE) {
       coordinator.openLimits(states.slice(at, at + ROWS_AT_ONCE), windows.calendar, this.#clock.monoMs())
-      if (at + ROWS_AT_ONCE < states.length) await new Promise<void>((turned) => this.#clock.soon(turned))
+      if (at + ROWS_AT_ONCE < states.length) await this.#turned()
     }
+  }
+
+  #turned(): Promise<void> {
+    return new Promise((turned) => this.#clock.soon(turned))
   }
 
   // ------------------------------------------------------------ inside a transaction
