@@ -14,10 +14,12 @@ const CHANGES: Readonly<Record<string, ReadonlyArray<readonly [from: string, to:
     ['requests.map(packed)', 'requests.map((each) => ({ ...(packed(each) as object), later: { version: 2 } }))'],
   ],
   'protocol/rows.ts': [
-    ['JSON.stringify({ i: id,', 'JSON.stringify({ later: [2], i: id,'],
+    ['const row = { i: id,', 'const row = { later: [2], i: id,'],
     ['JSON.stringify({ n: attempts,', 'JSON.stringify({ later: [2], n: attempts,'],
     ['JSON.stringify(rest)', 'JSON.stringify({ later: [2], ...rest })'],
   ],
+  'protocol/usage.ts': [['    j: job,', '    later: [2],\n    j: job,']],
+  'protocol/levels.ts': [['JSON.stringify({ t: ', 'JSON.stringify({ later: [2], t: ']],
   'coordinator/commit.ts': [
     [
       'JSON.stringify(mail)',
