@@ -10,6 +10,9 @@ import type { SharingRules } from '../deps.ts'
 import { canonical } from './fingerprint.ts'
 import { sortedMembers } from './sorted-members.ts'
 
+/** To put the members of a larger request in order could hold the event loop for too long. */
+const MAX_BYTES = 256 << 10
+
 /** Who asks, and how the answer comes: they don't change what is answered. */
 const ASIDE: ReadonlySet<string> = new Set([
   ...['user', 'safety_identifier', 'metadata', 'stream', 'stream_options', 'sluice'],
@@ -19,6 +22,7 @@ const ASIDE: ReadonlySet<string> = new Set([
 export function shareOf(rules: SharingRules, job: JobDraft, value: JsonRecord, body: Uint8Array): Share | undefined {
   const { tenant, kind, model, options, user, session } = job
   if (options.conversation !== undefined || options.cache === 'no-store') return undefined
+  if (Math.max(job.body.length, body.length) > MAX_BYTES) return undefined
   if (rules.temperatureZeroOnly && kind !== 'embedding' && value['temperature'] !== 0) return undefined
   const whose = rules.share === 'tenant' ? [] : [user ?? null, user === undefined ? (session ?? null) : null]
   const texts = [JSON.stringify([tenant, ...whose, kind, model, options.pool]), textOf(job.body)]
