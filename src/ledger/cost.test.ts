@@ -39,7 +39,10 @@ it.each([
   ['no price', { reason: 'unknown' }],
   ['no deployment', null],
 ])('%s: nothing is known', (_name, found) => {
-  expect(setUp(found).price('d', 'm')(USAGE)).toEqual({ nanoDollars: null, priceVersion: null })
+  const price = setUp(found).price('d', 'm')
+  expect(price(USAGE)).toEqual({ nanoDollars: null, priceVersion: null })
+  // Nothing came of it, so nothing is missing
+  expect(price({ ...USAGE, promptTokens: 0, completionTokens: 0 })).toEqual({ nanoDollars: 0, priceVersion: null })
 })
 
 it('what was estimated has its price, and what the provider refused costs nothing', () => {

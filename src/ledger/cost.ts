@@ -4,18 +4,20 @@ import type { Usage } from '../core/job.ts'
 import type { Prices, Tokens } from '../core/ports/prices.ts'
 import type { Cost } from '../core/usage-record.ts'
 
+/** Nobody knows. */
 const UNPRICED: Cost = { nanoDollars: null, priceVersion: null }
+/** A provider that refused, or was not reached, asks for nothing, not even for the request. */
+const isFree = ({ promptTokens, completionTokens }: Usage): boolean => promptTokens === 0 && completionTokens === 0
 
 export const costing =
   (prices: Pick<Prices, 'at'>, clock: Pick<Clock, 'wallMs'>) =>
   (deployment: string, model: string): ((usage: Usage) => Cost) => {
-    const price = prices.at(deployment, model, clock.wallMs())
-    if (price === null || 'reason' in price) return () => UNPRICED
-    const { version: priceVersion } = price
+    const found = prices.at(deployment, model, clock.wallMs())
+    const price = found !== null && 'cost' in found ? found : null
+    const priceVersion = price?.version ?? null
     return (usage) => {
-      // A provider that refused, or was not reached, asks for nothing, not even for the request
-      const isFree = usage.promptTokens === 0 && usage.completionTokens === 0
-      return { nanoDollars: isFree ? 0 : price.cost(tokensOf(usage)), priceVersion }
+      if (isFree(usage)) return { nanoDollars: 0, priceVersion }
+      return price === null ? UNPRICED : { nanoDollars: price.cost(tokensOf(usage)), priceVersion }
     }
   }
 
