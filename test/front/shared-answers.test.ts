@@ -150,6 +150,13 @@ describe('the cache of a tenant', () => {
     expect(calls()).toBe(1 + others.length)
   })
 
+  it('shares no request that is too large to be put in order', async () => {
+    await start(TTL)
+    const large = { ...question('mock-n2'), x: 'x'.repeat(256 << 10) }
+    const answers = [await post(large), await post(large)]
+    expect([calls(), ...answers.map(cacheOf)]).toEqual([2, undefined, undefined])
+  })
+
   it('keeps users and tenants apart; those of one tenant share only if it says so', async () => {
     await start(TTL)
     const foreign = await app.addKey('other')
