@@ -6,7 +6,8 @@
  * threads, over exactly the measured window. Each round runs at every priority named. `--before` puts another checkout
  * of Sluice into the same rounds: the only fair way to compare two versions. `--short` takes less than a minute;
  * `--profile LOAD` tells where the time goes instead (profile.ts). Without the C tools a small load of our own is
- * used instead, with a note. `fleet`: the figures of a fleet on Redis instead (fleet/main.ts).
+ * used instead, with a note. `fleet`: the figures of a fleet on Redis instead (fleet/main.ts); `limits`: of
+ * limits (limits/main.ts).
  */
 import { spawn } from 'node:child_process'
 import { resolve } from 'node:path'
@@ -37,6 +38,7 @@ if (process.argv[2] === 'fleet') {
   await import('./fleet/main.ts')
   process.exit(0)
 }
+if (process.argv[2] === 'limits') await import('./limits/main.ts')
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string' },
@@ -54,6 +56,7 @@ const { values } = parseArgs({
 if (values.help) {
   process.stdout.write(`npm run bench [-- options]
 npm run bench -- fleet [options]   a fleet on Redis: see src/bench/fleet/main.ts
+npm run bench -- limits [options]  what limits and refusals cost: see src/bench/limits/main.ts
 
   --short              in less than a minute: one short round, nginx and Sluice
   --rounds N           of each target, interleaved (3)

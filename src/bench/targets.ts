@@ -187,15 +187,22 @@ export async function mockUpstream(port: number): Promise<{ stop(): Promise<void
 }
 
 /** `root`: a checkout with its dependencies. `flags`: Node's. */
-export const sluiceIn = (root: string, name: string, flags: readonly string[] = []): Target => ({
+/** `settings`: more of the file; `model`: more of its model's entry. */
+export const sluiceIn = (
+  root: string,
+  name: string,
+  flags: readonly string[] = [],
+  settings = '',
+  model = '',
+): Target => ({
   name,
   async start(upstream, priority) {
     const [port, adminPort] = [await freePort(), await freePort()]
     const dir = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
     writeFileSync(
       join(dir, 'sluice.yaml'),
-      `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "http://127.0.0.1:${upstream}/v1" ` +
-        '}\nlog: { level: warn }\n',
+      `models:\n  - { name: "mock-*", provider: openai-compatible, base_url: "http://127.0.0.1:${upstream}/v1"` +
+        `${model === '' ? '' : `, ${model}`} }\nlog: { level: warn }\n${settings}`,
     )
     const startedAt = performance.now()
     const child = launch(
