@@ -5,7 +5,8 @@ import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { KEY, Member } from './member.ts'
 
 /** No lighter than what the upstream counts for any prompt: what is held is then no less than what is spent. */
-const PROMPT = 'Please tell me, in five tokens or fewer, what became of the nineteen that you always count for a prompt.'
+const PROMPT =
+  'Please tell me, in five tokens or fewer, what became of the nineteen that you always count for a prompt.'
 
 describe.skipIf(NO_REDIS)('Redis: limits of three nodes', () => {
   let redis: RedisServer

@@ -29,7 +29,8 @@ async function start(limits: object): Promise<void> {
   )
 }
 /** No lighter than what the upstream counts for any prompt: what is held is then no less than what is spent. */
-const PROMPT = 'Please tell me, in five tokens or fewer, what became of the nineteen that you always count for a prompt.'
+const PROMPT =
+  'Please tell me, in five tokens or fewer, what became of the nineteen that you always count for a prompt.'
 const body = (more: object = {}): string =>
   JSON.stringify({ model: 'mock-n5', messages: [{ role: 'user', content: PROMPT }], ...more })
 const post = (more: object = {}): Promise<Answer> =>
