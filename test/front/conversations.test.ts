@@ -111,7 +111,9 @@ it('says what is wrong', async () => {
   expect(await wrong('GET', '/v1/conversations?id=x&conversation=y')).toContain('name two conversations')
   expect(await wrong('PATCH', '/v1/conversations/x', { nme: 'x' })).toContain('Did you mean "name"?')
   expect(await wrong('PATCH', '/v1/conversations/x', { name: 'x', keep: 1 })).toContain('"keep" is not a known member')
-  expect(await wrong('PATCH', '/v1/conversations/x', { n: 1 })).toBe('"n" is not a known member.')
+  expect(await wrong('PATCH', '/v1/conversations/x', { n: 1 })).toBe(
+    '"n" is not a known member. There are name, keep_turns.',
+  )
 })
 
 it('exists from its first submit on, and what is deleted while a job runs does not come back', async () => {
