@@ -24,17 +24,28 @@ export interface SoldBy {
 
 /** `otherwise`: what a model counts whose price nobody knows; null: its price stays unknown. */
 export function createPrices(book: () => Book, sold: SoldBy, otherwise: () => Rates | null = () => null): Prices {
+  /** By address; these are the settings', so there are few. */
+  const sellers = new Map<string, 'listed' | 'own' | 'unknown'>()
+  function kindOf(url: string): 'listed' | 'own' | 'unknown' {
+    let kind = sellers.get(url)
+    if (kind === undefined) {
+      kind = book().sells(url) ? 'listed' : isOwnAddress(url) ? 'own' : 'unknown'
+      sellers.set(url, kind)
+    }
+    return kind
+  }
+
   function priceOf({ rates, seller, upstreamModel }: Sold, model: string, atMs: number): Price | Unpriced {
     if (rates !== null) return at('settings', rates)
     if (seller === 'own') return at('own', FREE)
     const name = upstreamModel ?? model
     const listed = book().rates(seller, name, atMs)
     if (listed !== null) return at(book().version, listed)
-    const isUnlisted = 'url' in seller && !book().sells(seller.url)
-    if (isUnlisted && isOwnAddress(seller.url)) return at('own', FREE)
+    const kind = 'url' in seller ? kindOf(seller.url) : 'listed'
+    if (kind === 'own') return at('own', FREE)
     const counted = otherwise()
     if (counted !== null) return at('unpriced', counted)
-    if (isUnlisted)
+    if (kind === 'unknown')
       return { reason: `no price list has the provider of "${name}": give the model a price in the settings` }
     return { reason: `no price list has the model "${name}": give it a price in the settings` }
   }
