@@ -1,5 +1,6 @@
 /** What the checker knows of a fleet: what a fail-over may lose, and that it must be told. */
 import { expect, it } from 'vitest'
+import { checkUsage, type UsageLeft } from './check-usage.ts'
 import { check } from './checker.ts'
 import type { Acked, Final, History, Reader, Seen } from './history.ts'
 
@@ -172,4 +173,23 @@ it.each<[string, RegExp, Partial<History>]>([
   ],
 ])('is red on %s', (_name, expected, more) => {
   expect(check(history(more)).join('\n')).toMatch(expected)
+})
+
+it('each attempt is recorded once, a job that is done with the end of that, and sums are those of records', () => {
+  const usage = { promptTokens: 3, completionTokens: 2, estimated: false }
+  const records = [
+    { job: 'a', attempt: 1, end: 'lost', usage },
+    { job: 'a', attempt: 2, end: 'done', usage },
+  ] as const
+  const sums = [{ attempts: 2, promptTokens: 6, completionTokens: 4 }]
+  const wrong = (left: UsageLeft): readonly string[] => checkUsage({ usage: left, finals: new Map([final('a')]) })
+  expect(wrong({ records, sums })).toEqual([])
+  expect(wrong({ records: [...records, records[0]], sums })).toEqual([
+    'M1 a: attempt 1 is recorded twice',
+    'M1 the sums are 2,6,4, of records 3,9,6',
+  ])
+  expect(wrong({ records: records.slice(0, 1), sums })[0]).toBe('M1 a: is done, with 0 records of that')
+  expect(wrong({ records, sums: [{ ...sums[0], completionTokens: 5 }] })).toEqual([
+    'M1 the sums are 2,6,5, of records 2,6,4',
+  ])
 })

@@ -3,6 +3,7 @@
  * with planted bugs (checker.test.ts) to prove that it would.
  */
 import { checkReader, tokensOf } from './check-reader.ts'
+import { checkUsage } from './check-usage.ts'
 import type { Acked, Answer, Final, History, UpstreamCall } from './history.ts'
 import { Losses } from './losses.ts'
 
@@ -26,7 +27,7 @@ export function check(history: History): string[] {
   }
   for (const reader of history.readers) wrong.push(...checkReader(reader, history.finals.get(reader.job), losses))
   for (const answer of history.answers ?? []) wrong.push(...checkAnswer(answer, history.finals.get(answer.job), losses))
-  wrong.push(...checkLanes(history, losses))
+  wrong.push(...checkLanes(history, losses), ...checkUsage(history))
   return wrong
 }
 

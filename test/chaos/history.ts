@@ -1,4 +1,5 @@
 /** What clients saw, written down as it happened. All that the checker knows. */
+import type { UsageLeft } from './check-usage.ts'
 
 /** One event as a reader applied it. */
 export interface Seen {
@@ -84,4 +85,6 @@ export interface History {
   readonly losses?: readonly Span[]
   /** A worker that could not be reached: a call of its may run on beside its successor's. */
   readonly isolated?: ReadonlyArray<Span & { readonly worker: string }>
+  /** What the ledger has; absent: an older version ended some of the attempts. */
+  readonly usage?: UsageLeft
 }

@@ -2,7 +2,12 @@
  * The fleet's oracle: clients of every kind work through all gateways while processes, links and Redis fail. What they
  * saw is checked offline: 0 lost (or, where a fail-over lost it, told), 0 doubled, 0 out of order.
  */
+import type { LedgerPage } from '../../../src/core/ports/ledger.ts'
+import { Connection } from '../../../src/engines/redis/client/connection.ts'
+import { Names } from '../../../src/engines/redis/client/names.ts'
+import { RedisLedger } from '../../../src/engines/redis/ledger.ts'
 import { random as seeded } from '../../random.ts'
+import type { UsageLeft } from '../check-usage.ts'
 import { check } from '../checker.ts'
 import { Http } from '../client.ts'
 import { readFinals, readTurns } from '../finals.ts'
@@ -22,6 +27,7 @@ const PATIENCE_MS = 5_000
 const READ_ON_MS = 60_000
 const AT_ONCE = 2
 const PAUSE_MS = 1_000
+const PAGE = 1_000
 /** Rounds until one is as fast as promised. */
 const TRIES = 3
 
@@ -97,7 +103,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
     log(`${at()} s  all is over: ${load.acked.length} jobs acknowledged`)
 
     const { acked, readers, answers } = load
-    const history = await historyOf(fleet, load)
+    const history = await historyOf(fleet, load, before === undefined)
     const { finals } = history
     log(`${at()} s  read: ${finals.size} jobs`)
     return {
@@ -214,7 +220,7 @@ async function happen(
 }
 
 /** What clients saw, and what is stored in the end. */
-async function historyOf(fleet: Fleet, load: Load): Promise<History> {
+async function historyOf(fleet: Fleet, load: Load, records: boolean): Promise<History> {
   const { acked, readers, answers } = load
   const { store, upstream, gateways, isolated } = fleet
   const http = new Http(() => gateways[0].url, KEY)
@@ -239,5 +245,29 @@ async function historyOf(fleet: Fleet, load: Load): Promise<History> {
     isFleet: true,
     losses: store.losses,
     isolated,
+    ...(records && { usage: await usageOf(store.port) }),
+  }
+}
+
+/** As Redis has it: all of the fleet write into one ledger. */
+async function usageOf(port: number): Promise<UsageLeft> {
+  const commands = new Connection({ url: `redis://127.0.0.1:${port}` })
+  try {
+    await commands.open()
+    const ledger = new RedisLedger({ names: new Names(), commands })
+    const records = await allOf((after) => ledger.records({}, after, PAGE))
+    return { records, sums: await allOf((after) => ledger.sums({}, after, PAGE)) }
+  } finally {
+    commands.close()
+  }
+}
+
+async function allOf<T>(read: (after: string | null) => Promise<LedgerPage<T>>): Promise<readonly T[]> {
+  const items: T[] = []
+  for (let after: string | null = null; ; ) {
+    const page: LedgerPage<T> = await read(after)
+    items.push(...page.items)
+    after = page.next
+    if (after === null) return items
   }
 }
