@@ -266,11 +266,15 @@ export class UsageRows implements Ledger {
     return until < this.#last ? until : null
   }
 
-  /** In a transaction. */
-  removeSums(tenant: TenantId): void {
-    const days = this.#db.prepare('SELECT DISTINCT day FROM usage_sums').all() as Array<{ day: string }>
-    const remove = this.#db.prepare('DELETE FROM usage_sums WHERE day = ? AND tenant = ?')
-    for (const { day } of days) remove.run(day, tenant)
+  /** In a transaction: some of a tenant's sums, from this day on. Returns where to go on; null: there are no more. */
+  removeSomeSums(tenant: TenantId, from: string): string | null {
+    const [{ day }] = this.#all<{ day: string | null }>('SELECT min(day) AS day FROM usage_sums WHERE day >= ?', [from])
+    if (day === null) return null
+    const { changes } = this.#statement(`DELETE FROM usage_sums WHERE day = ?1 AND tenant = ?2 AND
+      (key, user, model) IN (SELECT key, user, model FROM usage_sums WHERE day = ?1 AND tenant = ?2
+        LIMIT ${ROWS_A_STEP})`).run(day, tenant)
+    // No day is between one and this
+    return Number(changes) === ROWS_A_STEP ? day : `${day}+`
   }
 
   // ------------------------------------------------------------

@@ -18,6 +18,8 @@ export interface LevelRow {
   readonly used: string
 }
 
+/** Levels that belong to a tenant. */
+const OWNED: readonly LevelKind[] = ['run', 'key', 'user', 'tenant_model']
 export const WINDOWS: readonly Window[] = ['hour', 'day', 'month']
 type Windows = Partial<Record<Window, OpenWindow>>
 type Used = Pick<LevelUse, 'rates' | 'spent'>
@@ -92,8 +94,13 @@ export class LevelRows {
     this.#notedTurns = this.#windows?.turns ?? 0
   }
 
-  removeTenant(tenant: TenantId): void {
-    this.#db.prepare("DELETE FROM levels WHERE owner = ?1 OR (kind = 'tenant' AND name = ?1)").run(tenant)
+  /** Some of a tenant's; false: there are no more. */
+  removeSome(tenant: TenantId): boolean {
+    const remove = this.#db.prepare(`DELETE FROM levels WHERE kind = ?1 AND owner = ?2 AND name IN
+      (SELECT name FROM levels WHERE kind = ?1 AND owner = ?2 LIMIT ${ROWS_AT_ONCE / 2})`)
+    for (const kind of OWNED) if (Number(remove.run(kind, tenant).changes) > 0) return true
+    this.#delete.run('tenant', '', tenant)
+    return false
   }
 }
 

@@ -55,9 +55,17 @@ export class UsageRetention {
         n = this.#usage.removeSome(tenant, from)
       }, true)
     }
-    await this.#store.run(() => {
-      this.#usage.removeSums(tenant)
-      this.#levels.removeTenant(tenant)
-    }, true)
+    let day: string | null = ''
+    while (day !== null) {
+      const from: string = day
+      await this.#store.run(() => {
+        day = this.#usage.removeSomeSums(tenant, from)
+      }, true)
+    }
+    let isMore = true
+    while (isMore)
+      await this.#store.run(() => {
+        isMore = this.#levels.removeSome(tenant)
+      }, true)
   }
 }
