@@ -404,8 +404,13 @@ function take(on: readonly Accounts[], amounts: Amounts, now: number, except?: '
 }
 
 function run(hold: Hold, on: readonly Accounts[]): void {
-  hold.places = on.flatMap(({ running }) => running ?? [])
-  for (const running of hold.places) running.hold(1)
+  const places: Running[] = []
+  for (const { running } of on) {
+    if (running === null) continue
+    running.hold(1)
+    places.push(running)
+  }
+  hold.places = places
 }
 
 const sum = (a: Amounts, b: Amounts): Amounts => ({
