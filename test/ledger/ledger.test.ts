@@ -7,7 +7,7 @@ import { type Booked, judge, priceOf, type Sums, tableOf } from './judge.ts'
 import { runLedger } from './run.ts'
 
 const ENGINES = NO_REDIS ? (['embedded'] as const) : (['embedded', 'redis'] as const)
-const REQUESTS = depth(20_000, 1_500)
+const REQUESTS = depth(4_000, 800)
 const RUN_MS = 900_000
 
 describe.each(ENGINES)('the ledger on %s', (engine) => {
