@@ -95,7 +95,7 @@ async function refuse(url: string, forS: number): Promise<readonly number[]> {
   const startedAt = performance.now()
   for (let i = 0; i < perSecond * forS; i++) {
     const at = startedAt + (i * 1_000) / perSecond
-    if (performance.now() < at) await pause(at - performance.now())
+    if (performance.now() < at) await pause(Math.max(0, at - performance.now()))
     due.push(
       new Promise((resolve, reject) => {
         let sentAt = 0
