@@ -64,22 +64,24 @@ export class KeyStore implements Keys {
     }
   }
 
+  /** As `revoke`. */
   async change(id: string, to: (key: ApiKey) => ApiKey): Promise<ApiKey | null> {
     const digest = this.#ring.digestOf(id)
     if (digest === null) return null
     const key = changed(this.#ring.find(digest)!, to)
-    await this.#replace([[digest, key]])
+    await this.#store.whileUp(this.#replace([[digest, key]]))
     return key
   }
 
+  /** As `revoke`. */
   async rotate(id: string, secret: NewSecret): Promise<ApiKey | null> {
     const keys = this.#ring.rotated(id, secret)
     if (keys === null) return null
-    await this.#replace(keys)
+    await this.#store.whileUp(this.#replace(keys))
     return keys[0][1]
   }
 
-  /** Invalid from this turn of the event loop on, even if it can't be stored. */
+  /** In force from this turn of the event loop on, even if it can't be stored: then it rejects at once. */
   async revoke(id: string, atMs: number): Promise<boolean> {
     const digests = this.#ring.digestsOf(id)
     if (digests.length === 0) return false

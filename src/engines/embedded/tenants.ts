@@ -51,8 +51,8 @@ export class TenantStore implements Tenants {
   /** Committed when resolved. */
   async remove(tenant: string): Promise<void> {
     const name = recordName('tenant', tenant)
-    if (!this.#records.delete(name)) return
-    this.#tell()
+    if (this.#records.delete(name)) this.#tell()
+    // Also one that is damaged, and therefore not known
     const remove = this.#store.db.prepare('DELETE FROM tenants WHERE id = ?')
     await this.#store.run(() => void remove.run(name), true)
   }
@@ -65,15 +65,16 @@ export class AuditStore implements Audit {
     this.#store = store
   }
 
+  /** Rejects where it can't be stored now; it is stored later all the same. */
   async add(entry: AuditEntry): Promise<void> {
     const { db } = this.#store
     const add = db.prepare('INSERT INTO audit (facts) VALUES (?)')
     const trim = db.prepare('DELETE FROM audit WHERE n <= (SELECT max(n) FROM audit) - ?')
-    await this.#store.run(() => {
+    const stored = this.#store.run(() => {
       add.run(JSON.stringify(entry))
       trim.run(AUDIT_KEPT)
     }, true)
-    await this.#store.synced()
+    await this.#store.whileUp(stored.then(() => this.#store.synced()))
   }
 
   async list(most: number): Promise<readonly AuditEntry[]> {

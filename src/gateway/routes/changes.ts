@@ -46,6 +46,13 @@ export function tellChange(
   return kept
 }
 
+/** Null, or why it failed: a change may be in force although it can't be stored now. */
+export const outcomeOf = (change: Promise<unknown>): Promise<unknown> =>
+  change.then(
+    () => null,
+    (error: unknown) => error,
+  )
+
 // ---------------------------------------------------------------- members of bodies
 
 export function tenantId(id: unknown): string {

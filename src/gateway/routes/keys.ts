@@ -11,7 +11,7 @@ import { readJson } from '../http/body.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { keyView } from '../read/views.ts'
-import { checkChange, modelList, oneOf, shortText, tellChange, tenantId } from './changes.ts'
+import { checkChange, modelList, oneOf, outcomeOf, shortText, tellChange, tenantId } from './changes.ts'
 import { stopJobs } from './stopping.ts'
 
 const MAX_KEY_MS = 100 * 365 * 86_400_000
@@ -99,10 +99,13 @@ export function keyRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route
     const before = keys.get(id)
     const revoking = keys.revoke(id, clock.wallMs())
     admitted.check()
-    if (!(await revoking)) throw new SluiceError('key_not_found')
+    const unstored = await outcomeOf(revoking)
     const after = keys.get(id)
+    if (unstored !== null && after?.revokedAtMs === undefined) throw unstored
+    if (unstored === null && !(await revoking)) throw new SluiceError('key_not_found')
     if (after !== null) await tell(call, 'key-revoked', before ?? null, after)
     await stopJobs(deps, { key: id }, { running: cut, queued: cancel })
+    if (unstored !== null) throw unstored
     return empty(204)
   }
 

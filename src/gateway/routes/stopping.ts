@@ -32,7 +32,7 @@ export function selectedOf(body: Readonly<Record<string, unknown>>): Selected {
   return { [name]: value }
 }
 
-/** Resolves with how many were canceled. That nothing of it starts meanwhile is the caller's care. */
+/** Resolves with how many were canceled; rejects where that can't be stored now, though it will be. That nothing of it starts meanwhile is the caller's care. */
 export async function stopJobs(
   deps: Pick<GatewayDeps, 'jobs' | 'operations' | 'clock' | 'options'>,
   selected: Selected,
@@ -41,6 +41,11 @@ export async function stopJobs(
   const { jobs, operations, clock, options } = deps
   const canceled = new Map<JobId, JobState>()
   let purged = 0
+  /** Why an end can't be stored now: all are canceled first. */
+  let unstored: unknown = null
+  const later = (error: unknown): void => {
+    unstored ??= error
+  }
 
   async function look(states: readonly JobState[]): Promise<boolean> {
     const { tenant, key, model } = selected
@@ -53,7 +58,7 @@ export async function stopJobs(
         await Promise.all(
           own.slice(at, at + AT_ONCE).map(async ({ id, state }) => {
             canceled.set(id, state)
-            await jobs.cancel(id)
+            await jobs.cancel(id).catch(later)
           }),
         )
       isNew ||= own.length > 0
@@ -64,11 +69,12 @@ export async function stopJobs(
 
   const states = [...(running ? RUNNING : []), ...(queued ? QUEUED : [])]
   if (states.length === 0) return { running: 0, queued: 0 }
-  if (queued && selected.key === undefined) purged = await operations.purge(selected)
+  if (queued && selected.key === undefined) await operations.purge(selected).then((n) => (purged = n), later)
   for (let looks = 0, quiet = 0; quiet < (options.isOneOfMany ? QUIET_LOOKS : 1) && looks < MOST_LOOKS; looks++) {
     if (looks > 0 && options.isOneOfMany) await sleep(clock, SETTLE_MS)
     quiet = (await look(states)) ? 0 : quiet + 1
   }
+  if (unstored !== null) throw unstored
   const ran = [...canceled.values()].filter((state) => state === 'leased').length
   return { running: ran, queued: purged + canceled.size - ran }
 }

@@ -1,4 +1,5 @@
 /** Tenants, switches, and what operators have changed: PROTOCOL.md section 8. */
+import { isDeepStrictEqual } from 'node:util'
 import { SluiceError } from '../../core/errors.ts'
 import { checkNames } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
@@ -11,7 +12,7 @@ import { readJson } from '../http/body.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { disabledView } from '../read/views.ts'
-import { checkChange, modelList, oneOf, shortText, tellChange, tenantId } from './changes.ts'
+import { checkChange, modelList, oneOf, outcomeOf, shortText, tellChange, tenantId } from './changes.ts'
 import { type Selected, selectedOf, stopJobs } from './stopping.ts'
 
 const AUDIT_LIST = 100
@@ -98,31 +99,42 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
 
   // ---------------------------------------------------------------- switches
 
-  /** Stores it; resolves with what it was before. Throws key_not_found, invalid_request. */
-  async function put({ tenant, key: id, model }: Selected, disabled: Disabled | null): Promise<Disabled | null> {
-    let before: Disabled | null = null
+  /** Stores it; `was` is told what it was before. Throws key_not_found, invalid_request. */
+  async function put(
+    { tenant, key: id, model }: Selected,
+    disabled: Disabled | null,
+    was: (before: Disabled | null) => void,
+  ): Promise<void> {
     if (id !== undefined) {
       const changed = await keys.change(id, ({ disabled: known, ...key }) => {
-        before = known ?? null
+        was(known ?? null)
         return disabled === null ? key : { ...key, disabled }
       })
       if (changed === null) throw new SluiceError('key_not_found')
     } else {
       const [kind, name]: [TenantKind, string] =
         tenant !== undefined ? ['tenant', tenantId(tenant)] : ['model', model ?? '']
-      if (disabled === null && tenants.get(kind, name) === null) return null
+      if (disabled === null && tenants.get(kind, name) === null) return
       await tenants.change(kind, name, (known) => {
-        before = known?.disabled ?? null
+        was(known?.disabled ?? null)
         return { ...(known ?? fresh(kind, name)), disabled, changedAtMs: clock.wallMs() }
       })
     }
-    return before
   }
 
-  async function turn(call: Call, selected: Selected, disabled: Disabled | null): Promise<void> {
+  function isInForce({ tenant, key: id, model = '' }: Selected, disabled: Disabled | null): boolean {
+    const record =
+      id !== undefined ? keys.get(id) : tenants.get(tenant !== undefined ? 'tenant' : 'model', tenant ?? model)
+    return record !== null && isDeepStrictEqual(record.disabled ?? null, disabled)
+  }
+
+  /** Resolves with why it can't be stored now, where it is in force all the same; null: it is stored. */
+  async function turn(call: Call, selected: Selected, disabled: Disabled | null): Promise<unknown> {
     await keys.refresh()
     const tenant = selected.tenant ?? (selected.key === undefined ? null : (keys.get(selected.key)?.tenant ?? null))
-    const before = await put(selected, disabled)
+    let before: Disabled | null = null
+    const unstored = await outcomeOf(put(selected, disabled, (known) => (before = known)))
+    if (unstored !== null && !isInForce(selected, disabled)) throw unstored
     const [kind, id] = Object.entries(selected)[0]
     await tellChange(deps, call, {
       action: `${kind}-${disabled === null ? 'enabled' : 'disabled'}`,
@@ -131,6 +143,7 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
       before: { disabled: disabledView(before) },
       after: { disabled: disabledView(disabled) },
     })
+    return unstored
   }
 
   async function disable(call: Call): Promise<Answer> {
@@ -143,9 +156,10 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
       reason: shortText('reason', body['reason'] ?? ''),
       atMs: clock.wallMs(),
     }
-    await turn(call, selected, disabled)
+    const unstored = await turn(call, selected, disabled)
     const { running, queued } = disabled
     const canceled = await stopJobs(deps, selected, { running: running === 'cut', queued: queued === 'cancel' })
+    if (unstored !== null) throw unstored
     return json(200, { object: 'switch', ...selected, disabled: disabledView(disabled), canceled })
   }
 
@@ -153,7 +167,8 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
     const body = await bodyOf(call)
     checkNames(body, ['tenant', 'key', 'model'])
     const selected = selectedOf(body)
-    await turn(call, selected, null)
+    const unstored = await turn(call, selected, null)
+    if (unstored !== null) throw unstored
     return json(200, { object: 'switch', ...selected, disabled: null })
   }
 
