@@ -73,8 +73,8 @@ export class Commit {
   readonly #afterwards = new Set<() => void>()
   readonly #live: string[] = []
   readonly #followers: string[] = []
-  readonly #levels: string[] = []
-  readonly #forgotten: string[] = []
+  /** By name; null: forgotten. One may be forgotten and made anew within one commit. */
+  readonly #levels = new Map<string, string | null>()
   readonly #run = new Map<JobId, string>()
   readonly #joined = new Map<number, string[]>()
   #joinedMs = 0
@@ -126,8 +126,7 @@ export class Commit {
 
   /** What a level of the limits has used; null: nothing any more. */
   level(name: string, use: string | null): void {
-    if (use === null) this.#forgotten.push(name)
-    else this.#levels.push(name, use)
+    this.#levels.set(name, use)
   }
 
   /** A retry may join it, by its digest; a window of such jobs is kept for so long. */
@@ -191,9 +190,14 @@ export class Commit {
       'run',
       [...this.#run].flatMap(([id, text]) => (ended.has(id) ? [] : [id, text])),
     )
-    store('lim', this.#levels)
-    for (let from = 0; from < this.#forgotten.length; from += PAIRS_AT_ONCE) {
-      const names = this.#forgotten.slice(from, from + PAIRS_AT_ONCE)
+    const levels = [...this.#levels]
+    store(
+      'lim',
+      levels.flatMap(([name, use]) => (use === null ? [] : [name, use])),
+    )
+    const forgotten = levels.flatMap(([name, use]) => (use === null ? [name] : []))
+    for (let from = 0; from < forgotten.length; from += PAIRS_AT_ONCE) {
+      const names = forgotten.slice(from, from + PAIRS_AT_ONCE)
       changes.push([names.length, 'HDEL', 'lim', ...names])
     }
     for (const [window, pairs] of this.#joined) {
