@@ -121,6 +121,10 @@ class PureCoordinator implements Coordinator {
     return this.#limits.take(now)
   }
 
+  forgetTenant(tenant: TenantId): void {
+    this.#limits.forgetTenant(tenant)
+  }
+
   // ------------------------------------------------------------ jobs come in
 
   submit(

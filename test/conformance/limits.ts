@@ -255,15 +255,31 @@ export const limitCases: readonly Case[] = [
     }
   }),
   {
-    name: 'an erased tenant has used nothing after a restart',
+    name: 'an erased tenant has used nothing, now and after a restart, whatever others do next',
     needs: 'kill',
     async run(open) {
-      let opened = await open({ limits: limited({ eachUser: level({ rates: [rate('tokens', 1_000)] }) }) })
-      const job = accepted(await submitOne(opened.engine, post({ user: 'ann' })))
-      await opened.engine.work.finish(await new TestWorker(opened.engine).one(job), used(500, 100))
+      const eachUser = level({ rates: [rate('tokens', 1_000)] })
+      const { tenants } = limited({ all: level({ rates: [rate('tokens', 5_000)] }), eachUser })
+      let opened = await open({ limits: { ...NO_LIMITS, tenants: { ...tenants, globex: { ...NONE, eachUser } } } })
+      const worker = new TestWorker(opened.engine)
+      const end = async (options: DraftOptions): Promise<void> => {
+        const job = accepted(await submitOne(opened.engine, post(options)))
+        await opened.engine.work.finish(await worker.one(job), used(500, 100))
+      }
+      await end({ user: 'ann' })
+      // Held, and given back: no commit has the level as it is now
+      const { id } = accepted(await submitOne(opened.engine, post({ user: 'ann', promptTokens: 50 })))
+      await opened.engine.jobs.cancel(id)
       await opened.engine.eraseTenant('acme')
-      opened = await opened.reopen('kill')
+      await end({ tenant: 'globex', user: 'ann' })
       expect(await left(opened.engine, 'tokens', { user: 'ann' })).toBe(1_000)
+      expect(await left(opened.engine, 'tokens')).toBe(5_000)
+      for (let restarts = 0; restarts < 2; restarts++) {
+        opened = await opened.reopen('kill')
+        expect(await left(opened.engine, 'tokens', { user: 'ann' })).toBe(1_000)
+        expect(await left(opened.engine, 'tokens')).toBe(5_000)
+        expect(await left(opened.engine, 'tokens', { tenant: 'globex', user: 'ann' })).toBe(400)
+      }
     },
   },
 ]

@@ -491,6 +491,11 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly verdict: Reg
     verdict: /expected \[ 9820, .* to deeply equal \[ 9670, /,
     caughtBy: 'what was used is used over a kill, exactly; what waits holds what it held',
   },
+  'what an erased tenant used stays in memory': {
+    open: coordinatedBy(() => ({ forgetTenant: () => {} })),
+    verdict: /expected 400 to be 1000/,
+    caughtBy: 'an erased tenant has used nothing, now and after a restart, whatever others do next',
+  },
   'a restart forgets what who waits holds': {
     open: coordinatedBy((real) => ({
       restore: (job, found, now) => real.restore(job, { ...found, reservation: null }, now),

@@ -68,6 +68,15 @@ export class Levels {
     return ids
   }
 
+  /** What a tenant, and its users, keys, runs and models have used; what something is held of stays. */
+  forgetTenant(tenant: string): void {
+    this.#changed = this.#changed.filter((level) => !isLeft(level, tenant))
+    for (let at = this.#all.extent - 1; at >= 0; at--) {
+      const level = this.#all.get(at)
+      if (level !== undefined && isLeft(level, tenant)) this.#forget(level, at)
+    }
+  }
+
   // ------------------------------------------------------------ for the store
 
   changed(level: Level): void {
@@ -140,6 +149,9 @@ export class Levels {
     if (names.size === 0) owners.delete(level.owner)
   }
 }
+
+const isLeft = ({ kind, owner, name, holders }: Level, tenant: string): boolean =>
+  holders === 0 && (kind === 'tenant' ? name === tenant : owner === tenant)
 
 const NONE: readonly LevelState[] = []
 const NOTHING_LIMITED: LevelLimits = { rates: [], budgets: [], concurrent: null }

@@ -488,6 +488,46 @@ describe('a restart', () => {
     expect(of.take(HOUR_MS).at(-1)).toMatchObject({ name: 'acme', used: { rates: { tokens: 130 } } })
   })
 
+  it('finds nothing of a tenant that was erased, nor is it written back; what others use, or it holds, stays', () => {
+    const each = limits({ rates: [rate('tokens', 1_000, 1)] })
+    const of = machine({
+      run: each,
+      key: each,
+      user: each,
+      tenant_model: each,
+      tenant: each,
+      model: each,
+      global: each,
+    })
+    const acme = job({ run: 'r' })
+    const others = job({ tenant: 'other', user: 'acme' })
+    of.spend(acme, used(100, 50), 0)
+    of.take(0)
+    of.spend(acme, used(10, 5), 0)
+    of.spend(others, used(1, 1), 0)
+    of.spend(job({ user: 'new' }), used(1, 1), 0)
+    const runs = held(of.reserve(job({ user: 'holds', keyId: 'k', model: 'n', run: null }), true, 0))
+    of.forgetTenant('acme')
+    const changed = of.take(0)
+    const gone = changed.filter((level) => level.used === null).map(({ kind, owner, name }) => [kind, owner, name])
+    expect(gone.toSorted()).toEqual([
+      ['key', 'acme', 'key_1'],
+      ['run', 'acme', 'r'],
+      ['tenant_model', 'acme', 'm'],
+      ['user', 'acme', 'ann'],
+    ])
+    const kept = changed.filter((level) => level.used !== null && level.owner === 'acme').map(({ name }) => name)
+    expect(kept.toSorted()).toEqual(['holds', 'k'])
+    for (const level of ['run', 'key', 'user', 'tenant_model'] as const)
+      expect(left(of, level, 'tokens', 0, acme)).toBe(1_000)
+    expect(left(of, 'model', 'tokens', 0)).toBe(1_000 - 150 - 15 - 2 - 2)
+    expect(left(of, 'user', 'tokens', 0, others)).toBe(998)
+    of.settle(runs, null, 0)
+    of.forgetTenant('acme')
+    expect(left(of, 'tenant', 'tokens', 0, acme)).toBe(1_000)
+    expect(of.take(0)).toContainEqual({ kind: 'tenant', owner: '', name: 'acme', used: null })
+  })
+
   it('of an attempt that died with its process: what was seen of it is counted', () => {
     const of = machine({ tenant: limits({ rates: [rate('tokens', 1_000, 1)] }) })
     of.spend(JOB, used(100, 30), 0)

@@ -97,6 +97,10 @@ export class Limits {
     return this.#levels.take(now)
   }
 
+  forgetTenant(tenant: string): void {
+    this.#levels.forgetTenant(tenant)
+  }
+
   /** What a job held before a restart, and holds still. */
   adopt(job: LimitedJob, amounts: Amounts, isRunning: boolean, now: number): Hold {
     const hold = this.#hold(job, this.#levels.of(job, now), amounts)

@@ -236,6 +236,8 @@ export interface Coordinator {
    * taken before, so asked for once a commit.
    */
   takeLevels(now: number): readonly LevelState[]
+  /** It is erased, and none of its jobs is left: what it has used of limits is told as changed to nothing. */
+  forgetTenant(tenant: TenantId): void
 
   /** A worker that takes jobs. Attaching it again changes its pools or slots; it keeps what it holds. */
   attach(worker: WorkerSeat, now: number): void

@@ -224,6 +224,8 @@ function engineOf(
       await retention.removeTenant(tenant)
     } while (running().length > 0)
     await conversations.removeTenant(tenant)
+    // First in memory: what is forgotten there is not written back
+    coordinator.forgetTenant(tenant)
     await retention.removeUsage(tenant)
     await logs.renewed()
     await store.synced()

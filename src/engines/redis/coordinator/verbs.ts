@@ -94,6 +94,9 @@ function answerOf(term: Term, command: Command, known: KnownJobs): Answer {
       if (command.ms === 0) term.barred.delete(command.tenant)
       else term.barred.set(command.tenant, now + command.ms)
       return NOTHING
+    case 'forget':
+      coordinator.forgetTenant(command.tenant)
+      return NOTHING
     case 'configure': {
       const models = command.models.map(withoutLimits)
       term.adopt(models, command.settings)

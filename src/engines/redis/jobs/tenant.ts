@@ -16,7 +16,7 @@ export interface TenantParts {
   /** Before its jobs: nothing new can come in. */
   readonly keys: (tenant: TenantId) => Promise<void>
   readonly conversations: (tenant: TenantId) => Promise<void>
-  /** After its jobs: what ended last is there. */
+  /** After its jobs: what ended last is there. The coordinator forgets it after that, and in the store too. */
   readonly usage: (tenant: TenantId) => Promise<void>
 }
 
@@ -57,6 +57,7 @@ export class TenantEraser {
       await this.#removeAll(tenant)
       await this.#parts.conversations(tenant)
       await this.#parts.usage(tenant)
+      await this.#ground.bus.ask({ type: 'forget', tenant })
     } finally {
       stopBars()
       await this.#bar(tenant, 0).catch(() => {}) // it ends by itself

@@ -165,6 +165,12 @@ export interface Bar extends Asked {
   readonly ms: number
 }
 
+/** Nothing is left of this tenant but what it has used of limits. */
+export interface Forget extends Asked {
+  readonly type: 'forget'
+  readonly tenant: TenantId
+}
+
 /** Another process than the one that coordinates was reloaded. */
 export interface Configure extends Asked {
   readonly type: 'configure'
@@ -173,7 +179,19 @@ export interface Configure extends Asked {
   readonly settings?: object
 }
 
-export type Command = Submit | Cancel | Seat | Leave | Draining | Finish | Reading | Pause | Purge | Bar | Configure
+export type Command =
+  | Submit
+  | Cancel
+  | Seat
+  | Leave
+  | Draining
+  | Finish
+  | Reading
+  | Pause
+  | Purge
+  | Bar
+  | Forget
+  | Configure
 
 export type Request = Command | Query
 
@@ -217,6 +235,7 @@ const SHAPES: Readonly<Record<Command['type'], Shape>> = {
   resume: { ...ASKED, selector: SELECTOR },
   purge: { ...ASKED, selector: SELECTOR, most: count },
   bar: { ...ASKED, tenant: text, ms: count },
+  forget: { ...ASKED, tenant: text },
   configure: { ...ASKED, models: list(object), settings: maybe(object) },
 }
 

@@ -141,6 +141,7 @@ export interface Answers {
   readonly look: ReadonlyArray<Pick<Job, 'id' | 'state' | 'attempts'> & { readonly place: Place | null }>
   readonly list: ReadonlyArray<Pick<Job, 'id' | 'state' | 'attempts'> & { readonly seq: number }>
   readonly bar: null
+  readonly forget: null
   readonly paused: readonly Selector[]
   readonly depth: QueueDepth
   readonly backlog: readonly Backlog[]
