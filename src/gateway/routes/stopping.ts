@@ -32,7 +32,10 @@ export function selectedOf(body: Readonly<Record<string, unknown>>): Selected {
   return { [name]: value }
 }
 
-/** Resolves with how many were canceled; rejects where that can't be stored now, though it will be. That nothing of it starts meanwhile is the caller's care. */
+/**
+ * Resolves with how many were canceled; rejects where that can't be stored now, though it will be. That nothing of it
+ * starts meanwhile is the caller's care.
+ */
 export async function stopJobs(
   deps: Pick<GatewayDeps, 'jobs' | 'operations' | 'clock' | 'options'>,
   selected: Selected,
