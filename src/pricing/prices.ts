@@ -50,14 +50,24 @@ export function createPrices(book: () => Book, sold: SoldBy, otherwise: () => Ra
     return { reason: `no price list has the model "${name}": give it a price in the settings` }
   }
 
+  /** One price that nobody knows makes all of it unknown. */
+  function dearestOf(some: readonly Sold[], model: string, atMs: number): Price | Unpriced {
+    const found = some.map((each) => priceOf(each, model, atMs))
+    const unknown = found.find((each) => 'reason' in each)
+    return unknown ?? dearest(found as readonly Price[])
+  }
+
   return {
     of(model, atMs) {
       const all = sold.model(model)
       if (all === null) return null
       const first = Math.min(...all.map(({ order }) => order))
-      const found = all.filter(({ order }) => order === first).map((each) => priceOf(each, model, atMs))
-      const unknown = found.find((each) => 'reason' in each)
-      return unknown ?? dearest(found as readonly Price[])
+      const tried = all.filter(({ order }) => order === first)
+      return dearestOf(tried, model, atMs)
+    },
+    dearest(model, atMs) {
+      const all = sold.model(model)
+      return all && dearestOf(all, model, atMs)
     },
     at(deployment, model, atMs) {
       const one = sold.deployment(deployment)

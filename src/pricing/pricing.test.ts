@@ -204,6 +204,20 @@ describe('whose price', () => {
     expect(price(model, ...all)).toEqual(expected)
   })
 
+  it('whichever deployment answers: of all of them the dearest, and none where one has none', () => {
+    const spare = (more: Partial<Sold>) => sold({ order: 1, ...more })
+    const own = sold({ seller: 'own' })
+    const dearest = (model: string, ...all: readonly Sold[]) => {
+      const found = pricesOf(...all).dearest(model, AT)
+      return found !== null && 'cost' in found ? found.cost({ input: 1_000, output: 1_000 }) : found
+    }
+    expect(dearest('gpt-4o', own, spare({}))).toBe(12_500_000)
+    expect(dearest('gpt-4o', spare({}), sold({ rates: { input: 1 } }))).toBe(12_500_000)
+    expect(dearest('gpt-99', own, spare({}))).toEqual({ reason: expect.stringContaining('gpt-99') })
+    expect(dearest('llama', own)).toBe(0)
+    expect(dearest('none', own)).toBe(null)
+  })
+
   it.each<[string, string, Sold]>([
     ['an unknown model', 'gpt-99', sold({})],
     ['an unknown provider', 'm', sold({ seller: { url: 'https://models.example.com/v1' } })],

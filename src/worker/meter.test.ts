@@ -80,6 +80,69 @@ it('sums what the log holds of earlier attempts, as it was counted or reported',
   expect(meter.tokens).toBe(4)
 })
 
+describe('a report that can not be all of it', () => {
+  const text = (usage = 'null') =>
+    `{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"usage":${usage}}`
+  const bare = '{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}'
+  const early = '{"prompt_tokens":1000,"completion_tokens":1}'
+  const seen = (...chunks: readonly string[]) => {
+    const meter = new Meter(7, 1_000)
+    for (const chunk of chunks) meter.see(chunk)
+    return meter.attemptUsage()
+  }
+
+  it('of the first chunk, of an answer that was broken off: what came since counts', () => {
+    expect(seen(text(early), ...Array<string>(5_000).fill(text()))).toEqual({
+      promptTokens: 1_000,
+      completionTokens: 5_001,
+      estimated: true,
+    })
+  })
+
+  it('more than the chunks there were is the most that is known', () => {
+    const told = { promptTokens: 9, completionTokens: 40, estimated: true }
+    expect(seen(text(), report(9, 40), text())).toEqual(told)
+  })
+
+  it.each<[string, string[]]>([
+    ['the last chunk', [text(), text('{"prompt_tokens":9,"completion_tokens":40}')]],
+    ['each chunk', Array<string>(3).fill(text('{"prompt_tokens":9,"completion_tokens":40}'))],
+    ['the last but for its finish reason', [text(), report(9, 40), bare]],
+    ['the chunk with its finish reason', [text(), bare.replace('null', '{"prompt_tokens":9,"completion_tokens":40}')]],
+  ])('one in %s is exact', (_where, chunks) => {
+    expect(seen(...chunks)).toEqual({ promptTokens: 9, completionTokens: 40, estimated: false })
+  })
+
+  it('no tokens at all, of an answer: estimated', () => {
+    const estimate = { promptTokens: 7, completionTokens: 2, estimated: true }
+    expect(seen(text(), text(), report(0, 0))).toEqual(estimate)
+    expect(seen(text(), text(), report(0, 2))).toEqual(estimate)
+    expect(seen(text(), text(), '{"choices":[],"usage":{"completion_tokens":2}}')).toEqual(estimate)
+    expect(seen(text(), text(), report(9, 0))).toEqual({ ...estimate, promptTokens: 9 })
+  })
+
+  it('no tokens of a document, or of an embedding', () => {
+    const none = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
+    const answer = new Meter(7, 1_000)
+    answer.seeDocument(documentOf({ content: TEXT }), none, true)
+    expect(answer.attemptUsage()).toEqual({ promptTokens: 7, completionTokens: 100, estimated: true })
+    const noText = new Meter(7, 1_000)
+    noText.seeDocument(documentOf({ content: TEXT }), { ...none, prompt_tokens: 9 }, true)
+    expect(noText.attemptUsage()).toEqual({ promptTokens: 9, completionTokens: 100, estimated: true })
+    const embedding = new Meter(7, 1_000)
+    embedding.seeDocument('x'.repeat(400), none, false)
+    expect(embedding.attemptUsage()).toEqual({ promptTokens: 7, completionTokens: 0, estimated: true })
+  })
+
+  it('is of its own attempt', () => {
+    const meter = new Meter(7, 1_000)
+    for (const chunk of [text(), text(), report(9, 2)]) meter.see(chunk)
+    meter.nextAttempt()
+    for (const chunk of [text(early), text()]) meter.see(chunk)
+    expect(meter.attemptUsage()).toEqual({ promptTokens: 1_000, completionTokens: 2, estimated: true })
+  })
+})
+
 const documentOf = (message: object): string =>
   JSON.stringify({ id: 'x'.repeat(400), choices: [{ index: 0, message, finish_reason: 'stop' }] })
 const TEXT = 'x'.repeat(400)

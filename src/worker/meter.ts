@@ -41,6 +41,8 @@ export class Meter {
   #last: Bytes | null = null
   #bytes = 0
   #reported: Usage | null = null
+  /** `#seen` when that was reported. */
+  #seenThen = 0
   #isFree = false
 
   /** `promptTokens`: the estimate. */
@@ -66,6 +68,7 @@ export class Meter {
     this.#last = null
     this.#bytes = 0
     this.#reported = null
+    this.#seenThen = 0
     this.shown = false
   }
 
@@ -80,7 +83,7 @@ export class Meter {
     const parsed = JSON.parse(toText(chunk)) as JsonObject
     const { choices } = parsed
     const usage = usageOf(parsed)
-    if (reports) this.#report(usage)
+    const isReport = reports && this.#report(usage)
     const isAlone = !Array.isArray(choices) || choices.length === 0 || (this.shown && isOpening(parsed))
     if (usage !== null && isAlone) return 'usage'
     if (!this.shown) {
@@ -88,6 +91,8 @@ export class Meter {
       this.shown = chunkShows(parsed)
     }
     if (this.shown) this.#token(chunk)
+    // Its own text is in its report
+    if (isReport) this.#seenThen = this.#seen
     return 'chunk'
   }
 
@@ -95,9 +100,10 @@ export class Meter {
   seeDocument(document: Bytes, usage: unknown, isText: boolean): void {
     this.#bytes += document.length
     this.#report(usage)
-    const tokens = this.#reported?.completionTokens ?? (isText ? tokensIn(document) : 0)
+    const tokens = this.#reported?.completionTokens || (isText ? tokensIn(document) : 0)
     this.tokens += tokens
     this.#seen += tokens
+    this.#seenThen = this.#seen
     this.shown = true
   }
 
@@ -107,9 +113,13 @@ export class Meter {
     this.#last = chunk
   }
 
-  #report(usage: unknown): void {
-    const report = reported(usage, { requestBytes: this.#requestBytes, bytes: this.#bytes })
-    if (report !== null) this.#reported = report
+  #report(usage: unknown): boolean {
+    const seen = { requestBytes: this.#requestBytes, bytes: this.#bytes, promptTokens: this.#promptTokens }
+    const report = reported(usage, seen)
+    if (report === null) return false
+    this.#reported = report
+    this.#seenThen = this.#seen
+    return true
   }
 
   /** Of the attempts before this one; null: nothing came of them. */
@@ -125,9 +135,17 @@ export class Meter {
   /** Of this attempt: what the provider reported, else what was seen. */
   attemptUsage(): Usage {
     if (this.#isFree) return NOTHING
-    if (this.#reported !== null) return this.#reported
-    const completionTokens = this.#last !== null && isBare(this.#last) ? this.#seen - 1 : this.#seen
-    return { promptTokens: this.#promptTokens, completionTokens, estimated: true }
+    const report = this.#reported
+    if (report === null) return { promptTokens: this.#promptTokens, completionTokens: this.#text(), estimated: true }
+    // A report that more text came after (the call was broken off), or that tells of none, is a lower bound
+    const told = report.completionTokens === 0 ? 0 : this.#seenThen
+    if (this.#seen <= told || this.#text() <= told) return report
+    return { ...report, completionTokens: Math.max(report.completionTokens, this.#text()), estimated: true }
+  }
+
+  /** Chunks with text, as tokens. */
+  #text(): number {
+    return this.#last !== null && isBare(this.#last) ? this.#seen - 1 : this.#seen
   }
 
   /** Of the job so far: the sum over its attempts, estimated where any of them is. */

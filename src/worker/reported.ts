@@ -9,24 +9,28 @@ const MAX_REASONING_TOKENS = 1024 * 1024
 /** Images, files and tools are more tokens than the bytes that name them. */
 const HIDDEN_PROMPT_TOKENS = 256 * 1024
 
-/** Bytes of the request, and of the answer so far. */
+/** Bytes of the request, and of the answer so far; the estimate of the prompt. */
 export interface Seen {
   readonly requestBytes: number
   readonly bytes: number
+  readonly promptTokens: number
 }
 
-/** Null: no report. Neither is nonsense, or more tokens than the bytes sent can be. */
-export function reported(usage: unknown, { requestBytes, bytes }: Seen): Usage | null {
+/**
+ * Null: no report. Neither is nonsense, or more tokens than the bytes sent can be. An answer to a prompt of no tokens
+ * there is not: who reports that, or leaves it out, does not know, and the estimate stands.
+ */
+export function reported(usage: unknown, { requestBytes, bytes, promptTokens: estimate }: Seen): Usage | null {
   if (!isObject(usage)) return null
   const [prompt, completion] = [count(usage['prompt_tokens']), count(usage['completion_tokens'])]
-  if (prompt === undefined && completion === undefined) return null
-  const [promptTokens, told] = [prompt ?? 0, completion ?? 0]
+  if (!prompt && !completion) return null
+  const [promptTokens, told] = [prompt || estimate, completion ?? 0]
   const { prompt_tokens_details: input, completion_tokens_details: output } = usage
   const reasoningTokens = part(output, 'reasoning_tokens')
   const reasoning = reasoningTokens ?? 0
   // Most count reasoning as part of the answer, some (xAI) beside it
   const isBeside =
-    reasoning > told || (reasoning > 0 && count(usage['total_tokens']) === promptTokens + told + reasoning)
+    reasoning > told || (reasoning > 0 && count(usage['total_tokens']) === (prompt ?? 0) + told + reasoning)
   const completionTokens = isBeside ? told + reasoning : told
   if (promptTokens > requestBytes + HIDDEN_PROMPT_TOKENS || reasoning > MAX_REASONING_TOKENS) return null
   if (completionTokens - reasoning > bytes + HIDDEN_TOKENS) return null
@@ -46,7 +50,7 @@ export function reported(usage: unknown, { requestBytes, bytes }: Seen): Usage |
     ...some('audioPromptTokens', part(input, 'audio_tokens'), promptTokens),
     ...(reasoningTokens !== undefined && { reasoningTokens }),
     ...some('audioCompletionTokens', part(output, 'audio_tokens'), completionTokens),
-    estimated: false,
+    estimated: !prompt,
   }
 }
 

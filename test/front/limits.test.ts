@@ -168,6 +168,38 @@ describe('money', () => {
     expect(errorOf(out).message).toContain('$0.30')
   })
 
+  it('a free engine that fails over to a dear provider is held at that price', async () => {
+    const calls = { own: 0, dear: 0 }
+    upstream = createServer((req, res) => {
+      const isOwn = req.url!.startsWith('/own/')
+      calls[isOwn ? 'own' : 'dear']++
+      const usage = { prompt_tokens: 100, completion_tokens: 900, total_tokens: 1_000 }
+      const choices = [{ index: 0, message: { role: 'assistant', content: 'Two.' }, finish_reason: 'stop' }]
+      req.resume().on('end', () => {
+        res.statusCode = isOwn ? 500 : 200
+        res.setHeader('content-type', 'application/json')
+        res.end(JSON.stringify(isOwn ? { error: { message: 'out' } } : { object: 'chat.completion', choices, usage }))
+      })
+    })
+    await new Promise<void>((done) => upstream!.listen(0, '127.0.0.1', done))
+    const { port } = upstream.address() as AddressInfo
+    const at = (path: string, more: object) => ({
+      ...{ name: 'm', provider: 'openai-compatible', base_url: `http://127.0.0.1:${port}/${path}`, ...more },
+    })
+    await start({ limits: { each_tenant: { dollars_per_day: 0.5 } }, queue: { retry_base_ms: 5, retry_cap_ms: 10 } }, [
+      at('own', {}),
+      // 0.09 dollars an answer
+      at('dear', { order: 1, price: { input: 0, output: 100 } }),
+    ])
+    const answers: Answer[] = []
+    for (let i = 0; i < 10; i++) answers.push(await ask(quick(5, { model: 'm', max_tokens: 1_000 })))
+    expect(answers.map(({ code }) => code)).toEqual([
+      ...Array<null>(5).fill(null),
+      ...Array<string>(5).fill('insufficient_quota'),
+    ])
+    expect(calls.dear).toBe(5)
+  })
+
   it('an answer ends where its budget does', async () => {
     await start({ limits: { each_tenant: { each_run: { dollars_per_hour: 0.2 } } } })
     const answer = await ask(chat('demo: tokens=5000 delay=1 ttft=1'), app.key, { 'sluice-run': 'loop' })

@@ -23,19 +23,17 @@ function holding(
   tokensPerMinute: number,
   weightOf: (request: Request) => number,
   { debt = true, refundsErrors = true } = {},
-): Rule<number> {
+): Rule<{ readonly held: number; readonly mark: number }> {
   const of = bucket(tokensPerMinute)
   return {
     name,
     admit(request, now) {
-      const weight = weightOf(request)
-      if (of.waitMs(weight, now) > 0) return null
-      of.hold(weight, now)
-      return weight
+      const held = weightOf(request)
+      return of.waitMs(held, now) > 0 ? null : { held, mark: of.hold(held, now) }
     },
-    end(held, _request, used, now) {
+    end({ held, mark }, _request, used, now) {
       const total = used === null ? (refundsErrors ? 0 : held) : used.inputTokens + used.outputTokens
-      of.settle(held, debt ? total : Math.min(held, total), now)
+      of.settle(held, debt ? total : Math.min(held, total), now, mark)
     },
   }
 }

@@ -20,12 +20,15 @@ export interface Account {
   resetMs(now: number): number
   /** In which `limit` comes back; of a budget, until its window ends. */
   windowMs(now: number): number
-  /** Takes it, whether it fits or not. */
-  hold(amount: number, now: number): void
-  /** It was held when what was used was stored, and is held still. */
-  adopt(amount: number, now: number): void
+  /**
+   * Takes it, whether it fits or not. Returns a mark, to be kept with the hold: by it one can tell what time has paid
+   * back of it since. `held` and `mark`: what the same job holds here already.
+   */
+  hold(amount: number, now: number, held?: number, mark?: number): number
+  /** It was held when what was used was stored, and is held still. Returns its mark. */
+  adopt(amount: number, now: number): number
   /** Ends a hold of `held`: what was used is counted, the rest given back. */
-  settle(held: number, used: number, now: number): void
+  settle(held: number, used: number, now: number, mark: number): void
   /** Nothing is used: it can be forgotten, and made anew. */
   isUnused(now: number): boolean
 }

@@ -52,13 +52,14 @@ export class Budget implements Account {
     return this.#endsMono - now
   }
 
-  hold(amount: number, now: number): void {
+  hold(amount: number, now: number): number {
     this.#turn(now)
     this.#held += amount
+    return 0
   }
 
-  adopt(amount: number, now: number): void {
-    this.hold(amount, now)
+  adopt(amount: number, now: number): number {
+    return this.hold(amount, now)
   }
 
   /** Spent by what has ended, for the store; null: nothing. */

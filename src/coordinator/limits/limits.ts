@@ -17,7 +17,7 @@ import {
 import type { Account } from './account.ts'
 import type { Accounts, Level } from './level.ts'
 import { Levels, type Whose } from './levels.ts'
-import { type Lengths, OutputLengths } from './output-lengths.ts'
+import { OutputLengths } from './output-lengths.ts'
 import type { Running } from './running.ts'
 
 /** What limits need to know of a job. */
@@ -46,7 +46,8 @@ export interface LimitsOptions {
 export interface Hold {
   readonly job: LimitedJob
   readonly on: readonly Accounts[]
-  readonly lengths: Lengths
+  /** Of each account's hold, in the order of `on` (account.ts). */
+  readonly marks: number[]
   /** What there was room for; null: settled. */
   amounts: Amounts | null
   /** What was streamed beyond that: taken all the same, where debt may be made. */
@@ -105,7 +106,7 @@ export class Limits {
   adopt(job: LimitedJob, amounts: Amounts, isRunning: boolean, now: number): Hold {
     const hold = this.#hold(job, this.#levels.of(job, now), amounts)
     for (const { amounts: accounts } of hold.on)
-      for (const account of accounts) account.adopt(amountOf(amounts, account.unit), now)
+      for (const account of accounts) hold.marks.push(account.adopt(amountOf(amounts, account.unit), now))
     if (isRunning) run(hold, hold.on)
     return hold
   }
@@ -119,11 +120,11 @@ export class Limits {
   reserve(job: LimitedJob, toRun: boolean, now: number): Hold | Shortfall | null {
     const on = this.#levels.of(job, now)
     if (on.length === 0) return null
-    const amounts = this.#weigh(job, on, this.#lengths.of(job.tenant, job.model, job.route))
+    const amounts = this.#weigh(job, on)
     const short = shortfall(job, on, amounts, toRun, now)
     if (short !== null) return short
     const hold = this.#hold(job, on, amounts)
-    take(on, amounts, now)
+    take(hold, amounts, NOTHING, now)
     if (toRun) run(hold, on)
     return hold
   }
@@ -132,7 +133,7 @@ export class Limits {
   lacks(job: LimitedJob, toRun: boolean, now: number): Shortfall | null {
     const on = this.#levels.of(job, now)
     if (on.length === 0) return null
-    return shortfall(job, on, this.#weigh(job, on, this.#lengths.of(job.tenant, job.model, job.route)), toRun, now)
+    return shortfall(job, on, this.#weigh(job, on), toRun, now)
   }
 
   /** What stands in the way of a start, by the limits as they are now; nothing is taken. */
@@ -163,14 +164,13 @@ export class Limits {
       level.holders++
       this.#levels.changed(level)
     }
-    const lengths = this.#lengths.of(job.tenant, job.model, job.route)
-    return { job, on, lengths, amounts, debt: NOTHING, places: null }
+    return { job, on, marks: [], amounts, debt: NOTHING, places: null }
   }
 
   /** Its prompt and its answer, as far as one can tell. */
-  #weigh(job: LimitedJob, on: readonly Accounts[], lengths: Lengths): Amounts {
+  #weigh(job: LimitedJob, on: readonly Accounts[]): Amounts {
     const { promptTokens, maxOutputTokens, price } = job
-    const expected = possible(lengths.quantile(this.#options.outputQuantile) ?? this.#unknown(on), job, on)
+    const expected = possible(this.#lengths.quantile(job, this.#options.outputQuantile) ?? this.#unknown(on), job, on)
     const outputTokens = Math.ceil(Math.min(maxOutputTokens ?? Infinity, expected))
     const nanoDollars = costOf(price, promptTokens, outputTokens)
     return { inputTokens: promptTokens, outputTokens, requests: 1, nanoDollars }
@@ -194,7 +194,7 @@ export class Limits {
     const wanted = Math.min(MOST_TOP_UP, Math.max(LEAST_TOP_UP, amounts.outputTokens))
     const ahead = output(job.price, Math.min(wanted, (job.maxOutputTokens ?? Infinity) - amounts.outputTokens))
     if (ahead.outputTokens > 0 && shortfall(job, on, ahead, false, now) === null) {
-      take(on, ahead, now)
+      take(hold, ahead, amounts, now)
       hold.amounts = sum(amounts, ahead)
       return null
     }
@@ -203,7 +203,7 @@ export class Limits {
     const short = shortfall(job, on, due, false, now, 'cut')
     if (short !== null) return short
     // Others are to see the debt now, not when it is settled
-    take(on, due, now, 'deny_next')
+    take(hold, due, amounts, now, 'deny_next')
     hold.debt = sum(hold.debt, due)
     return null
   }
@@ -212,14 +212,15 @@ export class Limits {
 
   /** Ends a hold, once: what was used is counted, the rest given back. Null: nothing was used. */
   settle(hold: Hold, used: Amounts | null, now: number): void {
-    const { amounts, debt, on } = hold
+    const { amounts, debt, on, marks } = hold
     if (amounts === null) return
     hold.amounts = null
     const all = debt === NOTHING ? amounts : sum(amounts, debt)
+    let at = 0
     for (const { level, amounts: accounts } of on) {
       for (const account of accounts) {
         const held = amountOf(account.whenOut === 'deny_next' ? amounts : all, account.unit)
-        account.settle(held, amountOf(used ?? NOTHING, account.unit), now)
+        account.settle(held, amountOf(used ?? NOTHING, account.unit), now, marks[at++])
       }
       level.holders--
       this.#levels.changed(level)
@@ -228,15 +229,15 @@ export class Limits {
   }
 
   /** Its answer ended by itself: its length tells of the next ones'. */
-  answered({ lengths }: Hold, outputTokens: number): void {
-    lengths.learn(outputTokens)
+  answered({ job }: Hold, outputTokens: number): void {
+    this.#lengths.learn(job, outputTokens)
   }
 
   /** Of an attempt whose hold is gone: its worker died with this process. */
   spend(job: LimitedJob, used: Amounts | null, now: number): void {
     if (used === null) return
     for (const { level, amounts: accounts } of this.#levels.of(job, now)) {
-      for (const account of accounts) account.settle(0, amountOf(used, account.unit), now)
+      for (const account of accounts) account.settle(0, amountOf(used, account.unit), now, 0)
       this.#levels.changed(level)
     }
   }
@@ -309,9 +310,15 @@ const roomOf = ({ kind }: Level, account: Account, now: number): Room => ({
   windowMs: account.windowMs(now),
 })
 
+/** Beyond what two divisions, two products and their sum may be off by; a part of the cost. */
+const FLOAT_ERROR = 2 ** -50
+
 /** Nano-dollars, rounded up; 0 where nobody knows the price. */
-export const costOf = (price: TokenPrice | null, inputTokens: number, outputTokens: number): number =>
-  price === null ? 0 : Math.ceil(price.input * inputTokens + price.output * outputTokens)
+export function costOf(price: TokenPrice | null, inputTokens: number, outputTokens: number): number {
+  if (price === null) return 0
+  const cost = price.input * inputTokens + price.output * outputTokens
+  return Math.ceil(cost - cost * FLOAT_ERROR)
+}
 
 /** A guess alone makes no request heavier than a limit can hold. */
 function possible(outputTokens: number, job: LimitedJob, on: readonly Accounts[]): number {
@@ -401,10 +408,18 @@ function shortfall(
   }
 }
 
-function take(on: readonly Accounts[], amounts: Amounts, now: number, except?: 'deny_next'): void {
+/** `held`: what it holds already, its debt not among it. */
+function take({ on, marks, debt }: Hold, more: Amounts, held: Amounts, now: number, except?: 'deny_next'): void {
+  const all = debt === NOTHING ? held : sum(held, debt)
+  let at = 0
   for (const { amounts: accounts } of on)
-    for (const account of accounts)
-      if (except === undefined || account.whenOut !== except) account.hold(amountOf(amounts, account.unit), now)
+    for (const account of accounts) {
+      const mark = at++
+      const { unit, whenOut } = account
+      if (whenOut === except) continue
+      const before = amountOf(whenOut === 'deny_next' ? held : all, unit)
+      marks[mark] = account.hold(amountOf(more, unit), now, before, marks[mark])
+    }
 }
 
 function run(hold: Hold, on: readonly Accounts[]): void {

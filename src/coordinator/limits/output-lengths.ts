@@ -5,53 +5,121 @@
  */
 import { Table } from '../../core/table.ts'
 
+/** Whose answer it is. */
+export interface Answered {
+  readonly tenant: string
+  readonly model: string
+  readonly route: string
+}
+
 /** Quarter octaves up to 2^20 tokens. */
 const CLASSES = 81
 /** Answers after which older ones count half. */
 const HALVED_AT = 256
 /** Answers that must have been seen before they are believed. */
 const ENOUGH = 8
-const MOST_NAMES = 10_000
+/** Of one tenant, and models of all: who has more of them forgets its own. */
+const MOST_NAMES = 500
+/** Of all tenants together. */
+const MOST_ROUTES = 10_000
+
+interface Own {
+  readonly models: Names
+  /** By model and route. */
+  readonly routes: Names
+}
 
 export class OutputLengths {
-  readonly #byName = new Table<string, Lengths>()
-  /** In order of their making, so that the oldest makes room. */
-  #names: string[] = []
+  readonly #models = new Names()
+  readonly #tenants = new Table<string, Own>()
+  #routes = 0
+  /** Answers learned from. */
+  #learned = 0
 
-  of(tenant: string, model: string, route: string): Lengths {
-    const name = `${tenant}\n${model}\n${route}`
-    return this.#byName.get(name) ?? this.#make(name, this.#wider(tenant, model))
+  /** Routes that are known. */
+  get size(): number {
+    return this.#routes
   }
 
-  #wider(tenant: string, model: string): Lengths {
-    const name = `${tenant}\n${model}`
-    return this.#byName.get(name) ?? this.#make(name, this.#byName.get(model) ?? this.#make(model, null))
+  /** This share of answers is at most as long, tokens; null: too few are known. Whoever only asks leaves nothing. */
+  quantile({ tenant, model, route }: Answered, share: number): number | null {
+    const own = this.#tenants.get(tenant)
+    return (
+      own?.routes.get(`${model}\n${route}`)?.quantile(share) ??
+      own?.models.get(model)?.quantile(share) ??
+      this.#models.get(model)?.quantile(share) ??
+      null
+    )
   }
 
-  #make(name: string, wider: Lengths | null): Lengths {
-    if (this.#names.length >= MOST_NAMES) {
-      // An eighth at once, so that making room costs little for each
-      for (const old of this.#names.splice(0, MOST_NAMES / 8)) this.#byName.delete(old)
+  /** Of an answer that ended by itself, tokens. */
+  learn({ tenant, model, route }: Answered, tokens: number): void {
+    let own = this.#tenants.get(tenant)
+    if (own === undefined) {
+      own = { models: new Names(), routes: new Names() }
+      this.#tenants.set(tenant, own)
     }
-    const lengths = new Lengths(wider)
-    this.#byName.set(name, lengths)
-    this.#names.push(name)
-    return lengths
+    const at = ++this.#learned
+    const before = own.routes.size
+    own.routes.made(`${model}\n${route}`).learn(tokens, at)
+    own.models.made(model).learn(tokens, at)
+    this.#models.made(model).learn(tokens, at)
+    this.#routes += own.routes.size - before
+    if (this.#routes > MOST_ROUTES) this.#makeRoom()
+  }
+
+  #makeRoom(): void {
+    const all = [...this.#tenants.values()].map(({ routes }) => routes)
+    const until = eldest(all.flatMap((routes) => routes.ages()))
+    this.#routes = 0
+    for (const routes of all) {
+      routes.forget(until)
+      this.#routes += routes.size
+    }
   }
 }
 
-export class Lengths {
-  readonly #wider: Lengths | null
-  readonly #counts = new Float32Array(CLASSES)
-  #total = 0
+/** Who has not learned for longest is forgotten: an eighth at once, so that it costs little for each. */
+const eldest = (ages: readonly number[]): number => Float64Array.from(ages).sort()[Math.floor(ages.length / 8)]
 
-  constructor(wider: Lengths | null) {
-    this.#wider = wider
+class Names {
+  readonly #byName = new Table<string, Lengths>()
+
+  get size(): number {
+    return this.#byName.size
   }
 
-  /** This share of answers is at most as long, tokens; null: too few are known. */
+  get(name: string): Lengths | undefined {
+    return this.#byName.get(name)
+  }
+
+  made(name: string): Lengths {
+    let lengths = this.#byName.get(name)
+    if (lengths !== undefined) return lengths
+    if (this.#byName.size >= MOST_NAMES) this.forget(eldest(this.ages()))
+    lengths = new Lengths()
+    this.#byName.set(name, lengths)
+    return lengths
+  }
+
+  ages(): readonly number[] {
+    return Array.from(this.#byName.values(), ({ learnedAt }) => learnedAt)
+  }
+
+  forget(until: number): void {
+    for (const [name, { learnedAt }] of this.#byName.entries()) if (learnedAt <= until) this.#byName.delete(name)
+  }
+}
+
+class Lengths {
+  readonly #counts = new Float32Array(CLASSES)
+  #total = 0
+  /** By count of all answers. */
+  learnedAt = 0
+
+  /** Null: too few are known. */
   quantile(share: number): number | null {
-    if (this.#total < ENOUGH) return this.#wider?.quantile(share) ?? null
+    if (this.#total < ENOUGH) return null
     let left = share * this.#total
     let at = 0
     for (; at < CLASSES - 1; at++) {
@@ -61,9 +129,8 @@ export class Lengths {
     return Math.ceil(2 ** (at / 4))
   }
 
-  /** Of an answer that ended by itself, tokens. */
-  learn(tokens: number): void {
-    this.#wider?.learn(tokens)
+  learn(tokens: number, at: number): void {
+    this.learnedAt = at
     this.#counts[tokens <= 1 ? 0 : Math.min(CLASSES - 1, Math.ceil(4 * Math.log2(tokens)))]++
     if (++this.#total < HALVED_AT) return
     this.#total = 0

@@ -2,12 +2,18 @@
  * So much at once, and so much in a time: a bucket that fills with what is used and leaks at a steady rate, which is
  * the generic cell rate algorithm (ATM Forum, 1996) in its other form. There is no window with an edge; debt is a
  * bucket that is more than full.
+ *
+ * What is held leaks, too, after all that was used, and each hold by the same share of what is left of it. A hold gives
+ * back no more than that: what it leaked has let others in. So in any time no more is let in than by a bucket that knew
+ * from the start what each would use (rate.test.ts).
  */
 import type { RateLimit, WhenOut } from '../../core/limits.ts'
 import type { Account } from './account.ts'
 
 /** What the arithmetic of floats may leave behind: far below one unit. */
 const NOTHING = 1e-6
+/** What leaked of a hold when the bucket ran empty, as a mark: e^-64 of it is left. */
+const ALL = 64
 /** After a restart. */
 const ADOPTED_WITHIN_MS = 60_000
 
@@ -17,6 +23,10 @@ export class Rate implements Account {
   /** What is held included. */
   #used = 0
   #held = 0
+  /** What is left of that in the bucket. */
+  #heldLeft = 0
+  /** Grows while what is held leaks: of a hold that was taken at mark m, e^(m - #mark) is left. */
+  #mark = 0
   /** When `#used` was right. */
   #atMono = -Infinity
   /** As restored, with what was adopted since; null once anything else was counted. */
@@ -63,10 +73,14 @@ export class Rate implements Account {
     return this.#limit.burst / this.#perMs
   }
 
-  hold(amount: number, now: number): void {
+  hold(amount: number, now: number, held = 0, mark = this.#mark): number {
+    if (amount === 0) return mark
     this.#found = null
     this.#used = this.#leak(now) + amount
     this.#held += amount
+    this.#heldLeft += amount
+    if (held === 0) return this.#mark
+    return this.#mark + Math.log((this.#leftOf(held, mark) + amount) / (held + amount))
   }
 
   /** For the store: used, without what is held; below zero where some of that has leaked. Null: nothing. */
@@ -78,31 +92,41 @@ export class Rate implements Account {
   /** As `usedBy` told at `atMono`. */
   restore(used: number, atMono: number, now: number): void {
     this.#found = { used, atMono: Math.min(atMono, now), sinceMono: now }
-    this.#used = this.#foundBy(now)
-    this.#atMono = now
+    this.#countFound(now)
   }
 
   /** All leaks together from the time of the store on, as if nothing had happened. */
-  adopt(amount: number, now: number): void {
+  adopt(amount: number, now: number): number {
     if (this.#found === null) return this.hold(amount, now)
     this.#held += amount
     this.#found.used += amount
-    this.#used = this.#foundBy(now)
-    this.#atMono = now
+    this.#countFound(now)
+    return 0
   }
 
-  #foundBy(now: number): number {
+  /** What each hold had leaked is not stored: all have leaked by the same share. */
+  #countFound(now: number): void {
     const { used, atMono } = this.#found!
-    return Math.max(0, used - (now - atMono) * this.#perMs)
+    this.#used = Math.max(0, used - (now - atMono) * this.#perMs)
+    this.#atMono = now
+    this.#heldLeft = this.#held
+    this.#mark = 0
+    this.#leakHeld()
   }
 
-  settle(held: number, used: number, now: number): void {
+  settle(held: number, used: number, now: number, mark: number): void {
     this.#found = null
-    const more = used - held
-    this.#held -= held
-    // What leaked meanwhile was not used: a refund never fills more than the bucket
     const room = this.#limit.whenOut === 'deny_next' ? Math.max(0, this.left(now)) : Infinity
-    this.#used = Math.max(0, this.#leak(now) + Math.min(more, room))
+    this.#leak(now)
+    const left = this.#leftOf(held, mark)
+    this.#held -= held
+    this.#heldLeft = Math.min(this.#held, this.#heldLeft - left)
+    const more = used - held
+    this.#used = Math.max(0, this.#used + (more < 0 ? -Math.min(-more, left) : Math.min(more, room)))
+  }
+
+  #leftOf(held: number, mark: number): number {
+    return held === 0 ? 0 : Math.min(this.#heldLeft, held * Math.exp(mark - this.#mark))
   }
 
   isUnused(now: number): boolean {
@@ -115,8 +139,16 @@ export class Rate implements Account {
     if (now > this.#atMono) {
       this.#used = this.#used === 0 ? 0 : Math.max(0, this.#used - (now - this.#atMono) * this.#perMs)
       this.#atMono = now
+      this.#leakHeld()
     }
     return this.#used
+  }
+
+  #leakHeld(): void {
+    if (this.#heldLeft <= this.#used) return
+    const isEmpty = this.#used <= NOTHING
+    this.#mark += isEmpty ? ALL : Math.log(this.#heldLeft / this.#used)
+    this.#heldLeft = isEmpty ? 0 : this.#used
   }
 
   get #perMs(): number {

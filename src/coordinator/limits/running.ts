@@ -29,12 +29,13 @@ export class Running implements Account {
     return 0
   }
 
-  hold(amount: number): void {
+  hold(amount: number): number {
     this.#count += amount
+    return 0
   }
 
-  adopt(amount: number): void {
-    this.hold(amount)
+  adopt(amount: number): number {
+    return this.hold(amount)
   }
 
   settle(held: number): void {

@@ -36,6 +36,8 @@ export interface Prices {
    * tried first. Null: there is no such model.
    */
   of(model: string, atMs: number): Price | Unpriced | null
+  /** The same of all its deployments: whichever of them answers, a call costs no more. */
+  dearest(model: string, atMs: number): Price | Unpriced | null
   /** Of a call to one deployment, for this model of a client's. Null: there is no such deployment. */
   at(deployment: string, model: string, atMs: number): Price | Unpriced | null
 }

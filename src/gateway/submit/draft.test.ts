@@ -24,7 +24,7 @@ const deps = {
   },
   clock: manualClock(),
   prices: {
-    of: () => ({
+    dearest: () => ({
       version: '1',
       cost: ({ input, output }: Tokens) => 5 + 150 * input + (input > 5 ? 600 : 400) * output,
     }),

@@ -18,7 +18,7 @@ import { headerOptions, readJobOptions } from './job-options.ts'
 import { routeOf } from './kind-of-request.ts'
 import { checkModel, namesOf, noModel } from './model.ts'
 import { maxOutputTokens } from './output.ts'
-import { tokenPrice } from './price.ts'
+import { priceNow } from './price.ts'
 
 /** What a draft is made with. */
 export type DraftDeps = Pick<GatewayDeps, 'models' | 'weights' | 'prices' | 'clock' | 'dialects' | 'options'>
@@ -213,8 +213,8 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (run !== undefined) job.run = withinRun(caller, run)
   const route = routeOf(kind, value)
   if (route !== undefined) job.route = route
-  const price = deps.prices.of(model, deps.clock.wallMs())
-  if (price !== null && 'cost' in price) job.price = tokenPrice(price, weight.tokens)
+  const price = priceNow(deps.prices, model, weight.tokens, deps.clock.wallMs())
+  if (price !== null) job.price = price
   if (origin.trace !== null) job.trace = origin.trace
   const most = kind === 'embedding' ? null : maxOutputTokens(kind, value)
   if (most !== null) job.maxOutputTokens = most

@@ -16,12 +16,21 @@ export function tokenPrice(price: Price, promptTokens: number): TokenPrice {
   }
 }
 
+/**
+ * By which a request is held, whichever deployment will answer it: that of the dearest. Null: nobody knows it, or one
+ * of theirs.
+ */
+export function priceNow(prices: Prices, model: string, promptTokens: number, atMs: number): TokenPrice | null {
+  const price = prices.dearest(model, atMs)
+  return price !== null && 'cost' in price ? tokenPrice(price, promptTokens) : null
+}
+
 type Asked = Pick<JobDraft, 'tenant' | 'keyId' | 'user' | 'run' | 'model' | 'price'>
 
 /** A request that nobody knows the price of has no place in a budget. Null: there is none, or it has a price. */
 export function refusedUnpriced(settings: LimitSettings, prices: Prices, job: Asked, atMs: number): SluiceError | null {
   if (job.price !== undefined || !hasBudget(settings, job)) return null
-  const found = prices.of(job.model, atMs)
+  const found = prices.dearest(job.model, atMs)
   const reason = found !== null && 'reason' in found ? `: ${found.reason}` : ''
   return new SluiceError('model_unpriced', {
     param: 'model',

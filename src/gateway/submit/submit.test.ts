@@ -8,6 +8,7 @@ import { type LevelLimits, type LimitSettings, NO_LIMITS } from '../../core/limi
 import type { Decision } from '../../core/ports/admission.ts'
 import type { Jobs } from '../../core/ports/jobs.ts'
 import type { Keys } from '../../core/ports/keys.ts'
+import type { Prices, Unpriced } from '../../core/ports/prices.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import type { Tenants } from '../../core/ports/tenants.ts'
 import type { Auth } from '../caller/auth.ts'
@@ -43,10 +44,16 @@ interface Setting {
   readonly blocked?: boolean
   readonly edit?: Decision['edit']
   readonly limits?: LimitSettings
+  readonly price?: ReturnType<Prices['dearest']>
 }
 
+const UNPRICED: Unpriced = { reason: 'no price list has the model "m"' }
+
 /** `revoked`: from when on the caller's key is good no more. */
-function setUp(result = ACCEPTED, { revoked = '', blocked = false, edit = null, limits = NO_LIMITS }: Setting = {}) {
+function setUp(
+  result = ACCEPTED,
+  { revoked = '', blocked = false, edit = null, limits = NO_LIMITS, price = UNPRICED }: Setting = {},
+) {
   const facts: Happened[] = []
   const stored: string[] = []
   const weighed: string[] = []
@@ -67,7 +74,7 @@ function setUp(result = ACCEPTED, { revoked = '', blocked = false, edit = null, 
       },
       sharing: () => null,
       limits: () => limits,
-      prices: { of: () => ({ reason: 'no price list has the model "m"' }), at: () => null },
+      prices: { of: () => null, dearest: () => price, at: () => null },
       weights: { weigh: () => WEIGHT, accepted: (job) => void weighed.push(job) },
       submissions: {
         async submit(drafts) {
