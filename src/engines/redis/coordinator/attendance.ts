@@ -13,6 +13,8 @@ const NOTHING = (): void => {}
 
 interface Attended {
   readonly readers: string[]
+  /** Processes whose last reader has left, and when, by their own telling: what they told before comes too late. */
+  readonly left: Map<string, number>
   /** Its grace is over. */
   isLeft: boolean
   /** Ends the grace. */
@@ -34,23 +36,31 @@ export class Attendance {
 
   /** A job that is canceled when nobody reads it; `reader`: null after a takeover, when nobody was heard yet. */
   add(job: JobId, reader: string | null): void {
-    const attended: Attended = { readers: reader === null ? [] : [reader], isLeft: false, stop: NOTHING }
+    const attended: Attended = {
+      readers: reader === null ? [] : [reader],
+      left: new Map(),
+      isLeft: false,
+      stop: NOTHING,
+    }
     this.#jobs.set(job, attended)
     if (reader === null) this.#startGrace(job, attended, 0)
   }
 
-  entered(job: JobId, process: string): void {
+  /** `toldAtMs`: of a heartbeat, which may be overtaken by a command; absent: in the order in which it was told. */
+  entered(job: JobId, process: string, toldAtMs?: number): void {
     const attended = this.#jobs.get(job)
     if (attended === undefined) return
+    if (toldAtMs !== undefined && toldAtMs <= (attended.left.get(process) ?? -Infinity)) return
     attended.stop()
     attended.isLeft = false
     if (!attended.readers.includes(process)) attended.readers.push(process)
   }
 
-  /** `goneMs`: how long ago that was, about. */
-  left(job: JobId, process: string, goneMs: number): void {
+  /** `goneMs`: how long ago that was, about; `atMs`: when it told so, as in `entered`. */
+  left(job: JobId, process: string, goneMs: number, atMs?: number): void {
     const attended = this.#jobs.get(job)
     if (attended === undefined) return
+    if (atMs !== undefined) attended.left.set(process, atMs)
     const at = attended.readers.indexOf(process)
     if (at < 0) return
     attended.readers.splice(at, 1)

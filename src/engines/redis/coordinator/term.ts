@@ -234,7 +234,7 @@ export class ActingCoordinator implements Term {
       const untold = tokens - (this.held.get(id)?.streamed ?? tokens)
       if (untold > 0) this.#charge(id, attempt, untold, now)
     }
-    for (const id of beat.reading ?? []) this.attendance.entered(id, beat.process)
+    for (const id of beat.reading ?? []) this.attendance.entered(id, beat.process, beat.atMs)
     reconcile(this, beat, now)
     this.#turn(() => {})
   }

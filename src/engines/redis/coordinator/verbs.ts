@@ -79,7 +79,10 @@ function answerOf(term: Term, command: Command, known: KnownJobs): Answer {
       return NOTHING
     case 'reading':
       if (command.here) attendance.entered(command.id, command.from)
-      else attendance.left(command.id, command.from, term.time.atMs(now) - (command.leftAtMs ?? term.time.atMs(now)))
+      else {
+        const nowMs = term.time.atMs(now)
+        attendance.left(command.id, command.from, nowMs - (command.leftAtMs ?? nowMs), command.atMs)
+      }
       return NOTHING
     case 'pause':
     case 'resume':

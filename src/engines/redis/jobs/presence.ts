@@ -101,7 +101,8 @@ export class RedisPresence implements Presence {
     ) {
       const { here, leftAtMs } = news
       try {
-        await this.#ground.bus.ask({ type: 'reading', id, here, ...(here ? {} : { leftAtMs }) })
+        const { bus, time } = this.#ground
+        await bus.ask({ type: 'reading', id, here, ...(here ? {} : { leftAtMs, atMs: time.nowMs() }) })
         told = here
       } catch {
         await sleep(this.#ground.clock, RETRY_MS)

@@ -104,6 +104,8 @@ export interface Reading extends Asked {
   readonly here: boolean
   /** When it may have left, by Redis's clock. */
   readonly leftAtMs?: number
+  /** When that was told, as in a heartbeat. */
+  readonly atMs?: number
 }
 
 export interface Pause extends Asked {

@@ -172,6 +172,8 @@ export interface Beat {
   readonly streamed?: ReadonlyArray<readonly [JobId, number, number]>
   /** All plain POSTs that have a reader there; only where a new coordinator asked. */
   readonly reading?: readonly JobId[]
+  /** When that was so, by Redis's clock as that process knows it. */
+  readonly atMs?: number
 }
 
 const CHARGE: Member = (value) => Array.isArray(value) && text(value[0]) && count(value[1]) && count(value[2])

@@ -101,13 +101,13 @@ export class Beats {
     this.#cancelEarly?.()
     this.#cancelEarly = null
     if (this.#closed || this.#ground.bus.outdated !== null) return
-    const { bus, commands, names } = this.#ground
+    const { bus, commands, names, time } = this.#ground
     const charges = [...this.#charges.entries()].map(([key, tokens]) => {
       this.#charges.delete(key)
       const [id, attempt] = key.split(' ')
       return [id, Number(attempt), tokens] as const
     })
-    const of = { ...(streamed.length > 0 && { streamed }), ...(reading.length > 0 && { reading }) }
+    const of = { ...(streamed.length > 0 && { streamed }), ...(reading.length > 0 && { reading, atMs: time.nowMs() }) }
     const told = { workers, charges, ...of }
     const beat: Beat = { type: 'beat', version: VERSION, process: bus.process, ...told }
     commands.publish(names.beats(), JSON.stringify([beat])).catch(() => {
