@@ -1,0 +1,107 @@
+/**
+ * How jobs leave: an attempt's end teaches the plan, becomes a verdict, and is told. Whatever ends a lease (finished,
+ * handed back, lost, given up), the scheduler calls `settle`, the one place where a claim is given back.
+ */
+import type { JobId } from '../core/job.ts'
+import type { ScheduledJob } from '../core/ports/coordinator.ts'
+import { type Claim, FENCED, type Finished, type Outcome } from '../core/ports/work.ts'
+import { type Ending, endingOf, endOf, lostOf, RELEASED, type SchedulerOutcome, ttftOf, UNTOLD } from './ending.ts'
+import type { Leasing, Parts } from './leasing.ts'
+import type { Plan } from './plan/plan.ts'
+import type { Results } from './results.ts'
+import type { Notes, Scheduler, SchedulerEvent } from './scheduler/port.ts'
+import type { Sharing } from './sharing.ts'
+import type { Spending } from './spending.ts'
+import { verdictOn } from './verdict.ts'
+
+/** A deployment that cools for this long or longer is worth a line in the log. */
+const NOTICED_COOL_MS = 5_000
+
+export class Exits {
+  readonly #scheduler: Scheduler
+  readonly #plan: Plan
+  readonly #spending: Spending
+  readonly #sharing: Sharing
+  readonly #results: Results
+  readonly #leasing: Leasing
+  /** Of the attempt that is being ended; null: its worker is lost. */
+  #ending: Ending | null = null
+
+  constructor({ scheduler, plan, spending, sharing, results }: Parts, leasing: Leasing) {
+    this.#scheduler = scheduler
+    this.#plan = plan
+    this.#spending = spending
+    this.#sharing = sharing
+    this.#results = results
+    this.#leasing = leasing
+  }
+
+  /** Its worker reports. */
+  finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished {
+    const notes = this.#scheduler.notes(id)
+    if (notes === null || notes.claim === null || notes.attempt !== attempt) return FENCED
+    const { job, claim } = notes
+    const { source } = claim
+    notes.ttftMs = ttftOf(outcome) ?? notes.ttftMs
+    const verdict =
+      source === undefined
+        ? this.#learn(job, notes, claim, outcome, now)
+        : this.#sharing.repeated(job, notes, source, outcome)
+    this.#ending = endingOf(verdict === RELEASED ? verdict : outcome)
+    const finished = this.#scheduler.finish(id, attempt, verdict, now)
+    this.#ending = null
+    if (finished.kind === 'ended') {
+      this.#results.change(endOf(id, finished.state, verdict, claim))
+      this.#sharing.finished(job, outcome, finished.state, source, now)
+    } else if (finished.kind === 'again') this.returned(id, finished.notBeforeMono, now)
+    return finished
+  }
+
+  /** Updates the deployment's health by how the attempt went, and decides what becomes of the job. */
+  #learn(job: ScheduledJob, notes: Notes, { deployment }: Claim, outcome: Outcome, now: number): SchedulerOutcome {
+    if (outcome.kind === 'done') this.#plan.answered(job, deployment, now)
+    if (outcome.kind !== 'failed') return outcome
+    const { code, retryAfterMs } = outcome.error
+    const elsewhere = outcome.retry === 'elsewhere'
+    const failure = { code, retryAfterMs, elsewhere }
+    const { failedAt, coolingMs } = this.#plan.failed(job, deployment, notes.failedAt, failure, now)
+    notes.failedAt = failedAt
+    if (coolingMs !== null && coolingMs >= NOTICED_COOL_MS)
+      this.#results.notice({ type: 'cooling', deployment, model: job.model, code, ms: coolingMs })
+    return verdictOn(outcome, {
+      hereInMs: this.#plan.coolsForMs(deployment, job.model, now),
+      elsewhereInMs: this.#plan.elsewhereInMs(job, deployment, failedAt, now),
+      roomMs: job.deadlineMono - now,
+    })
+  }
+
+  /** It is back in line. */
+  returned(id: JobId, notBeforeMono: number, now: number): void {
+    const { failedAt, job } = this.#scheduler.notes(id)!
+    this.#sharing.returned(job, now)
+    this.#results.change({ type: 'returned', id, notBeforeMono, tally: this.#scheduler.tally(id)!, failedAt })
+  }
+
+  /** Without a word from a worker. */
+  endedAlone({ id, state, error }: Extract<SchedulerEvent, { type: 'ended' }>, now: number): void {
+    this.#results.change({ type: 'ended', id, state, error, deployment: null })
+    this.#sharing.ended(id, now)
+  }
+
+  /** It was not stored. If it was leased, nobody was told. */
+  withdraw(id: JobId, now: number): void {
+    this.#ending = UNTOLD
+    this.#scheduler.withdraw(id)
+    this.#ending = null
+    this.#sharing.ended(id, now)
+  }
+
+  /** Its lease is over. */
+  settle(notes: Notes, worker: string, now: number): void {
+    const { deployment, source } = notes.claim!
+    if (source === undefined) this.#plan.release(deployment)
+    this.#spending.settle(notes, this.#ending ?? lostOf(notes.job, notes.streamed), now)
+    notes.claim = null
+    this.#leasing.giveBack(worker)
+  }
+}

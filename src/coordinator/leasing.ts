@@ -1,0 +1,129 @@
+/** Who starts now, on which worker and with what claim: fair order, as far as there are slots, room and a deployment. */
+import type { ScheduledJob, WorkerSeat } from '../core/ports/coordinator.ts'
+import { FROM_CACHE } from '../core/ports/work.ts'
+import type { Plan } from './plan/plan.ts'
+import type { Results } from './results.ts'
+import type { Headroom, HeadroomRefusal, Notes, Scheduler } from './scheduler/port.ts'
+import { Seats } from './seats.ts'
+import type { Sharing } from './sharing.ts'
+import { amountsOf, type Spending } from './spending.ts'
+
+/** What starts and ends of leases are decided with. */
+export interface Parts {
+  readonly scheduler: Scheduler
+  readonly plan: Plan
+  readonly spending: Spending
+  readonly sharing: Sharing
+  readonly results: Results
+}
+
+/** Jobs leased in one call: few enough that none waits long for the others to be stored and started. */
+const LEASE_BATCH = 64
+
+export class Leasing {
+  readonly #scheduler: Scheduler
+  readonly #plan: Plan
+  readonly #spending: Spending
+  readonly #sharing: Sharing
+  readonly #results: Results
+  readonly #seats = new Seats()
+  #leasable = false
+
+  constructor({ scheduler, plan, spending, sharing, results }: Parts) {
+    this.#scheduler = scheduler
+    this.#plan = plan
+    this.#spending = spending
+    this.#sharing = sharing
+    this.#results = results
+  }
+
+  get leasable(): boolean {
+    return this.#leasable
+  }
+
+  /** Something may be leasable again. */
+  wake(): void {
+    this.#leasable = true
+  }
+
+  // ------------------------------------------------------------ workers
+
+  attach(worker: WorkerSeat): void {
+    this.#seats.attach(worker)
+    this.#leasable = true
+  }
+
+  leave(worker: string): void {
+    this.#seats.leave(worker)
+  }
+
+  /** A lease that a restart found. */
+  adopt(worker: string): void {
+    this.#seats.take(worker)
+  }
+
+  /** A lease is over. */
+  giveBack(worker: string): void {
+    if (this.#seats.giveBack(worker)) this.#leasable = true
+  }
+
+  // ------------------------------------------------------------ lease
+
+  lease(now: number): void {
+    this.#leasable = false
+    let left = LEASE_BATCH
+    for (let hasMore = true; hasMore && left > 0; ) {
+      hasMore = false
+      const free = this.#seats.free()
+      // Several workers get a few each per round, so that the least loaded comes first again
+      const share = free.length === 1 ? left : Math.ceil(left / (4 * free.length))
+      for (const seat of free) {
+        const max = Math.min(share, left, seat.slots - seat.held)
+        const leased = this.#leaseTo(seat, max, now)
+        left -= leased
+        // It got as many as it could take, so there may be more
+        if (leased === max) hasMore = true
+      }
+    }
+    if (left === 0) this.#leasable = true
+  }
+
+  #leaseTo({ id: worker, pools }: WorkerSeat, max: number, now: number): number {
+    const headroom: Headroom = (job, notes) =>
+      notes.repeats ? this.#repeat(job, notes, now) : this.#generate(job, notes, now)
+    const leased = this.#scheduler.lease(worker, pools, max, headroom, now)
+    for (const { id, attempt, crashes } of leased) {
+      const { job, claim, ranMs, ttftMs } = this.#scheduler.notes(id)!
+      this.#sharing.leased(job)
+      this.#seats.take(worker)
+      const sinceAcceptedMs = now - job.acceptedMono
+      const times = { sinceAcceptedMs, queuedMs: Math.max(0, sinceAcceptedMs - ranMs), ttftMs }
+      this.#results.change({ type: 'leased', id, worker, attempt, crashes, claim: claim!, ...times })
+    }
+    return leased.length
+  }
+
+  #generate(job: ScheduledJob, notes: Notes, now: number): HeadroomRefusal | null {
+    const before = notes.hold
+    const short = this.#spending.start(notes, now)
+    if (short !== null) return short
+    const found = this.#plan.claim(job, notes.failedAt, now)
+    if (typeof found !== 'string') {
+      this.#spending.unstart(notes, before, now)
+      return found
+    }
+    notes.claim = { deployment: found, reservation: amountsOf(notes.hold) }
+    notes.streamed = 0
+    return null
+  }
+
+  #repeat(job: ScheduledJob, notes: Notes, now: number): HeadroomRefusal | null {
+    const source = this.#sharing.sourceOf(job.id)
+    if (typeof source !== 'string') return source
+    const short = this.#spending.start(notes, now)
+    if (short !== null) return short
+    notes.claim = { deployment: FROM_CACHE, source, reservation: amountsOf(notes.hold) }
+    notes.streamed = 0
+    return null
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * What jobs hold of the limits, and what their attempts come to: the one place where a hold is taken, given back and
+ * settled, and where usage is recorded.
+ */
+import type { SluiceError } from '../core/errors.ts'
+import type { Awaited, Usage } from '../core/job.ts'
+import type { Amounts, Calendar, LevelState, LimitSettings, Shortfall, Standing } from '../core/limits.ts'
+import type { ScheduledJob } from '../core/ports/coordinator.ts'
+import type { AttemptEnd, Cost, UsageRecord } from '../core/usage-record.ts'
+import { blockOf, placesOf, roomAt } from './blocked.ts'
+import { type Ending, ofRepeat, seenOf } from './ending.ts'
+import { costOf, type Hold, Limits } from './limits/limits.ts'
+import { lateOf, refusalOf } from './limits/refusal.ts'
+import type { Results } from './results.ts'
+import type { HeadroomRefusal, Notes } from './scheduler/port.ts'
+
+export interface SpendingOptions {
+  readonly settings: () => LimitSettings
+  /** Uniform [0,1). */
+  readonly jitter: () => number
+  readonly results: Results
+  /** Something was given back; who waits for one of these accounts may try again. */
+  readonly gaveBack: (accounts: readonly string[]) => void
+}
+
+/** See 0045. */
+const OUTPUT_QUANTILE = 0.5
+const UNKNOWN_OUTPUT_TOKENS = 1_024
+const ONE_REQUEST: Amounts = { inputTokens: 0, outputTokens: 0, requests: 1, nanoDollars: 0 }
+const NOBODY: readonly string[] = []
+
+export class Spending {
+  readonly #limits: Limits
+  readonly #jitter: () => number
+  readonly #results: Results
+  readonly #gaveBack: (accounts: readonly string[]) => void
+  /** When what all tenants share may have room again. */
+  #roomAt = Infinity
+
+  constructor({ settings, jitter, results, gaveBack }: SpendingOptions) {
+    this.#limits = new Limits({
+      settings,
+      outputQuantile: OUTPUT_QUANTILE,
+      unknownOutputTokens: UNKNOWN_OUTPUT_TOKENS,
+    })
+    this.#jitter = jitter
+    this.#results = results
+    this.#gaveBack = gaveBack
+  }
+
+  open(levels: readonly LevelState[], calendar: Calendar, now: number): void {
+    this.#limits.open(levels, calendar, now)
+  }
+
+  take(now: number): readonly LevelState[] {
+    return this.#limits.take(now)
+  }
+
+  /** May what all tenants share have room again? */
+  tick(now: number): boolean {
+    if (now < this.#roomAt) return false
+    this.#roomAt = Infinity
+    return true
+  }
+
+  nextAt(): number {
+    return this.#roomAt
+  }
+
+  // ------------------------------------------------------------ in line
+
+  /** See Admit. `isFirst`: who is before it in its lane must not wait for what it holds. */
+  admit(job: ScheduledJob, repeats: boolean, isFirst: boolean, now: number): Hold | SluiceError | null {
+    const weighed = repeats ? asRepeat(job) : job
+    const holds = job.policy === 'reject' && isFirst
+    const held = holds ? this.#limits.reserve(weighed, false, now) : this.#limits.lacks(weighed, false, now)
+    if (held === null || 'amounts' in held) return held
+    // It waits, unless there will be no room for it in time, or only more money helps
+    const { waitMs, unit } = held
+    const isHopeless = waitMs === null || unit === 'nano_dollars' || now + waitMs > job.deadlineMono
+    return job.policy === 'wait' && !isHopeless ? null : refusalOf(held, job.model, this.#jitter())
+  }
+
+  /** What it held before a restart. */
+  adopt(job: ScheduledJob, repeats: boolean, amounts: Amounts | null, isRunning: boolean, now: number): Hold | null {
+    // It was to repeat an answer that is not there any more: it weighs more now, and holds that when it is leased
+    const isTooLittle = !repeats && job.share !== undefined && amounts?.inputTokens === 0
+    return amounts === null || isTooLittle
+      ? null
+      : this.#limits.adopt(repeats ? asRepeat(job) : job, amounts, isRunning, now)
+  }
+
+  /** The accounts that may block it alone. */
+  narrow(job: ScheduledJob, { hold }: Notes): readonly string[] {
+    return hold === null ? this.#limits.narrow(job) : this.#limits.narrow(job, true).map(placesOf)
+  }
+
+  /** It expired in line. */
+  late(notes: Notes, now: number): SluiceError | null {
+    const short = this.#lacksToRun(notes, now)
+    return short && lateOf(short)
+  }
+
+  /** What it would wait for if it were its turn. */
+  awaited(notes: Notes, now: number): Awaited | null {
+    const short = this.#lacksToRun(notes, now)
+    return short && awaitedOf(short)
+  }
+
+  #lacksToRun(notes: Notes, now: number): Shortfall | null {
+    const { job, hold, repeats } = notes
+    return hold === null
+      ? this.#limits.lacks(repeats ? asRepeat(job) : job, true, now)
+      : this.#limits.lacksPlace(hold, now)
+  }
+
+  /** It does not run, or not as what it was weighed as: what it held since its submit is given back. */
+  letGo(notes: Notes, now: number): void {
+    const { hold } = notes
+    if (hold === null) return
+    notes.hold = null
+    this.#limits.settle(hold, null, now)
+    this.#free(hold)
+  }
+
+  standing(job: ScheduledJob, now: number): Standing {
+    return this.#limits.standing(job, now)
+  }
+
+  // ------------------------------------------------------------ while it runs
+
+  /** Takes what it needs to run, beyond what it holds already. */
+  start(notes: Notes, now: number): HeadroomRefusal | null {
+    const { job, repeats } = notes
+    const weighed = repeats ? asRepeat(job) : job
+    const held = notes.hold === null ? this.#limits.reserve(weighed, true, now) : this.#limits.start(notes.hold, now)
+    if (held === null) return null
+    if ('amounts' in held) {
+      notes.hold = held
+      return null
+    }
+    const block = blockOf(held, this.#limits.await(held, weighed, now), notes.hold !== null, now)
+    if (block.scope === 'model' || block.scope === 'weight') this.#roomAt = Math.min(this.#roomAt, roomAt(held, now))
+    return block
+  }
+
+  /** It could not start after all: it holds what it held before. */
+  unstart(notes: Notes, before: Hold | null, now: number): void {
+    if (before !== null) this.#limits.unstart(before)
+    else if (notes.hold !== null) {
+      this.#limits.settle(notes.hold, null, now)
+      notes.hold = null
+    }
+  }
+
+  /** Output tokens as they stream. What ran out, where that is to end the answer. */
+  streamed(notes: Notes, tokens: number, now: number): Shortfall | null {
+    notes.streamed += tokens
+    return notes.hold === null ? null : this.#limits.streamed(notes.hold, notes.streamed, now)
+  }
+
+  /** Its lease is over. */
+  settle(notes: Notes, ended: Ending, now: number): void {
+    const { job, attempt, hold, claim } = notes
+    const { deployment, source } = claim!
+    const isRepeat = source !== undefined
+    const { end, usage, cost = guessOf(job, usage) } = isRepeat ? ofRepeat(ended) : ended
+    if (hold !== null) {
+      notes.hold = null
+      const used = usage === undefined ? null : isRepeat ? ONE_REQUEST : amountsUsed(job, usage, cost)
+      this.#limits.settle(hold, used, now)
+      if (end === 'done' && usage !== undefined && !isRepeat) this.#limits.answered(hold, usage.completionTokens)
+      this.#free(hold)
+    }
+    if (usage === undefined) return
+    this.#record(job, attempt, isRepeat ? { deployment: null, source } : { deployment }, end, usage, cost)
+  }
+
+  /** Its worker's process died, and with it what it held. */
+  died({ job, attempt }: Notes, deployment: string | null, outputTokens: number, now: number): void {
+    const usage = seenOf(job, outputTokens)
+    const cost = guessOf(job, usage)
+    this.#limits.spend(job, amountsUsed(job, usage, cost), now)
+    this.#record(job, attempt, { deployment }, 'lost', usage, cost)
+  }
+
+  #free(hold: Hold): void {
+    const freed = this.#limits.freed(hold)
+    this.#gaveBack(freed.length === 0 ? NOBODY : [...freed, ...freed.map(placesOf)])
+  }
+
+  #record(
+    { id, tenant, keyId, user, run, kind, model }: ScheduledJob,
+    attempt: number,
+    where: Pick<UsageRecord, 'deployment' | 'source'>,
+    end: AttemptEnd,
+    usage: Usage,
+    { nanoDollars, priceVersion }: Cost,
+  ): void {
+    const record = { job: id, attempt, tenant, keyId, user, run, kind, model, ...where, end, usage }
+    this.#results.change({ type: 'used', id, record: { ...record, nanoDollars, priceVersion } })
+  }
+}
+
+export const amountsOf = (hold: Hold | null): Amounts | null => hold?.amounts ?? null
+
+/** As limits weigh what repeats another's answer: a request, and no tokens. */
+const asRepeat = (job: ScheduledJob): ScheduledJob => ({ ...job, promptTokens: 0, maxOutputTokens: 0, price: null })
+
+/** Nobody knows when one that runs will end. */
+const awaitedOf = ({ level, unit, window, waitMs }: Shortfall): Awaited => ({
+  level,
+  unit,
+  ...(window !== undefined && { window }),
+  inMs: unit === 'running' ? null : waitMs,
+})
+
+/** Where nobody computed what it cost: by the price that it was accepted at. */
+const guessOf = ({ price }: ScheduledJob, usage: Usage | undefined): Cost => ({
+  nanoDollars: price === null || usage === undefined ? null : costOf(price, usage.promptTokens, usage.completionTokens),
+  priceVersion: null,
+})
+
+/** Of the limits. An attempt that came to nothing and costs nothing (refused, unreachable) is no request either. */
+function amountsUsed(
+  { price }: ScheduledJob,
+  { promptTokens, completionTokens }: Usage,
+  { nanoDollars }: Cost,
+): Amounts | null {
+  if (promptTokens === 0 && completionTokens === 0 && !nanoDollars) return null
+  return {
+    inputTokens: promptTokens,
+    outputTokens: completionTokens,
+    requests: 1,
+    nanoDollars: nanoDollars ?? costOf(price, promptTokens, completionTokens),
+  }
+}
