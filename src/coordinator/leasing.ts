@@ -1,4 +1,4 @@
-/** Who starts now, on which worker and with what claim: fair order, as far as there are slots, room and a deployment. */
+/** Who starts now, on which worker, with what claim: in fair order, as far as slots, room and deployments go. */
 import type { ScheduledJob, WorkerSeat } from '../core/ports/coordinator.ts'
 import { FROM_CACHE } from '../core/ports/work.ts'
 import type { Plan } from './plan/plan.ts'
