@@ -92,7 +92,7 @@ class PureCoordinator implements Coordinator {
   }
 
   forgetTenant(tenant: TenantId): void {
-    this.#limits.forgetTenant(tenant)
+    this.#spending.forgetTenant(tenant)
   }
 
   // ------------------------------------------------------------ jobs come in

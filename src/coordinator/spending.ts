@@ -3,7 +3,7 @@
  * settled, and where usage is recorded.
  */
 import type { SluiceError } from '../core/errors.ts'
-import type { Awaited, Usage } from '../core/job.ts'
+import type { Awaited, TenantId, Usage } from '../core/job.ts'
 import type { Amounts, Calendar, LevelState, LimitSettings, Shortfall, Standing } from '../core/limits.ts'
 import type { ScheduledJob } from '../core/ports/coordinator.ts'
 import type { AttemptEnd, Cost, UsageRecord } from '../core/usage-record.ts'
@@ -54,6 +54,10 @@ export class Spending {
 
   take(now: number): readonly LevelState[] {
     return this.#limits.take(now)
+  }
+
+  forgetTenant(tenant: TenantId): void {
+    this.#limits.forgetTenant(tenant)
   }
 
   /** May what all tenants share have room again? */
