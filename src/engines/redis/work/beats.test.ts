@@ -26,7 +26,7 @@ it('who reads is told a new coordinator more than once, and then no more', () =>
   } as unknown as Ground['bus']
   const reading = ['job']
   const beats = new Beats(
-    { clock, commands, bus, names: new Names() } as unknown as Ground,
+    { clock, commands, bus, names: new Names(), time: { nowMs: () => clock.wallMs() } } as unknown as Ground,
     () => [],
     () => [],
     () => reading,
