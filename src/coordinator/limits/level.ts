@@ -1,11 +1,20 @@
 /** One level's accounts: a key's, a user's, a tenant's … Made when first asked, forgotten once nothing is used. */
-import type { Calendar, LevelKind, LevelLimits, LevelUse, Unit, Window } from '../../core/limits.ts'
+import type {
+  BudgetLimit,
+  Calendar,
+  LevelKind,
+  LevelLimits,
+  LevelUse,
+  RateLimit,
+  Unit,
+  Window,
+} from '../../core/limits.ts'
 import type { Account } from './account.ts'
 import { Budget } from './budget.ts'
 import { Rate } from './rate.ts'
 import { Running } from './running.ts'
 
-/** A level's accounts as they are now; others after a reload. */
+/** A level's accounts that are limited now; others after a reload. */
 export interface Accounts {
   readonly level: Level
   /** Of tokens, requests and money. */
@@ -24,6 +33,10 @@ export class Level {
   readonly #calendar: () => Calendar
   #limits: LevelLimits
   #accounts: Accounts
+  /** All that it ever had: one that is left out of the limits, and put back, has used what it had. */
+  readonly #rates: Rate[] = []
+  readonly #budgets: Budget[] = []
+  #running: Running | null = null
   /** Jobs that hold something here. */
   holders = 0
   /** What it has used is not what the store has. */
@@ -39,7 +52,7 @@ export class Level {
     this.name = name
     this.#calendar = calendar
     this.#limits = limits
-    this.#accounts = accountsOf(this, limits, null, calendar, 0)
+    this.#accounts = this.#inForce(limits, 0)
   }
 
   get accounts(): Accounts {
@@ -51,18 +64,49 @@ export class Level {
     return `${this.kind}\n${this.owner}\n${this.name}`
   }
 
-  /** What was used of an amount that is still limited stays used. */
+  /** What was used stays used. */
   change(limits: LevelLimits, now: number): void {
     if (limits === this.#limits) return
     this.#limits = limits
-    this.#accounts = accountsOf(this, limits, this.#accounts, this.#calendar, now)
+    this.#accounts = this.#inForce(limits, now)
+  }
+
+  #inForce({ rates, budgets, concurrent }: LevelLimits, now: number): Accounts {
+    const amounts: Account[] = []
+    let outputBurst = Infinity
+    for (const limit of rates) {
+      amounts.push(this.#rate(limit, now))
+      if (limit.unit === 'tokens' || limit.unit === 'output_tokens') outputBurst = Math.min(outputBurst, limit.burst)
+    }
+    for (const limit of budgets) amounts.push(this.#budget(limit))
+    if (concurrent !== null) {
+      this.#running ??= new Running(concurrent)
+      this.#running.limit = concurrent
+    }
+    return { level: this, amounts, running: concurrent === null ? null : this.#running, outputBurst }
+  }
+
+  #rate(limit: RateLimit, now: number): Rate {
+    const known = this.#rates.find(({ unit }) => unit === limit.unit)
+    known?.change(limit, now)
+    if (known !== undefined) return known
+    const rate = new Rate(limit)
+    this.#rates.push(rate)
+    return rate
+  }
+
+  #budget(limit: BudgetLimit): Budget {
+    const known = this.#budgets.find(({ window }) => window === limit.window)
+    known?.change(limit)
+    if (known !== undefined) return known
+    const budget = new Budget(limit, this.#calendar)
+    this.#budgets.push(budget)
+    return budget
   }
 
   isUnused(now: number): boolean {
-    const { amounts, running } = this.#accounts
-    if (this.holders > 0 || running?.isUnused() === false) return false
-    for (const account of amounts) if (!account.isUnused(now)) return false
-    return true
+    if (this.holders > 0 || this.#running?.isUnused() === false) return false
+    return this.#rates.every((rate) => rate.isUnused(now)) && this.#budgets.every((budget) => budget.isUnused(now))
   }
 
   // ------------------------------------------------------------ for the store
@@ -72,54 +116,39 @@ export class Level {
     const rates: Partial<Record<Unit, number>> = {}
     const spent: Partial<Record<Window, { readonly index: number; readonly nanoDollars: number }>> = {}
     let isUsed = false
-    for (const account of this.#accounts.amounts)
-      if (account instanceof Rate) {
-        const used = account.usedBy(now)
-        if (used !== null) rates[account.unit] = used
-        isUsed ||= used !== null
-      } else if (account instanceof Budget) {
-        const sum = account.spent(now)
-        if (sum !== null) spent[account.window] = sum
-        isUsed ||= sum !== null
-      }
+    for (const rate of this.#rates) {
+      const used = rate.usedBy(now)
+      if (used !== null) rates[rate.unit] = used
+      isUsed ||= used !== null
+    }
+    for (const budget of this.#budgets) {
+      const sum = budget.spent(now)
+      if (sum !== null) spent[budget.window] = sum
+      isUsed ||= sum !== null
+    }
     return isUsed ? { atMono: now, rates, spent } : null
   }
 
+  /** What is not limited now may be again. */
   restore({ atMono, rates, spent }: LevelUse, now: number): void {
     this.isStored = true
-    for (const account of this.#accounts.amounts)
-      if (account instanceof Rate) {
-        const used = rates[account.unit]
-        if (used !== undefined) account.restore(used, atMono, now)
-      } else if (account instanceof Budget) {
-        const sum = spent[account.window]
-        if (sum !== undefined) account.restore(sum)
-      }
+    for (const unit of UNITS) {
+      const used = rates[unit]
+      if (used === undefined) continue
+      const known = this.#rates.find((one) => one.unit === unit)
+      const rate = known ?? Rate.unlimited(unit, used)
+      if (known === undefined) this.#rates.push(rate)
+      rate.restore(used, atMono, now)
+    }
+    for (const window of WINDOWS) {
+      const sum = spent[window]
+      if (sum === undefined) continue
+      const known = this.#budgets.find((one) => one.window === window)
+      const budget = known ?? this.#budget({ window, nanoDollars: 0, whenOut: 'debt' })
+      budget.restore(sum)
+    }
   }
 }
 
-function accountsOf(
-  level: Level,
-  { rates, budgets, concurrent }: LevelLimits,
-  before: Accounts | null,
-  calendar: () => Calendar,
-  now: number,
-): Accounts {
-  const known = before?.amounts ?? []
-  const amounts: Account[] = []
-  let outputBurst = Infinity
-  for (const limit of rates) {
-    const rate = known.find((one): one is Rate => one instanceof Rate && one.unit === limit.unit)
-    rate?.change(limit, now)
-    amounts.push(rate ?? new Rate(limit))
-    if (limit.unit === 'tokens' || limit.unit === 'output_tokens') outputBurst = Math.min(outputBurst, limit.burst)
-  }
-  for (const limit of budgets) {
-    const budget = known.find((one): one is Budget => one instanceof Budget && one.window === limit.window)
-    budget?.change(limit)
-    amounts.push(budget ?? new Budget(limit, calendar))
-  }
-  const running = concurrent === null ? null : (before?.running ?? new Running(concurrent))
-  if (running !== null) running.limit = concurrent!
-  return { level, amounts, running, outputBurst }
-}
+const UNITS: ReadonlyArray<RateLimit['unit']> = ['input_tokens', 'output_tokens', 'tokens', 'requests']
+const WINDOWS: readonly Window[] = ['hour', 'day', 'month']

@@ -104,7 +104,7 @@ export class Levels {
     return states
   }
 
-  /** What the settings limit no longer is left to be forgotten. */
+  /** Of what the settings do not limit, too: they may again. */
   restore(states: readonly LevelState[], now: number): void {
     const settings = this.#settings()
     for (const { kind, owner, name, used } of states) {

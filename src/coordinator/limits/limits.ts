@@ -46,12 +46,14 @@ export interface LimitsOptions {
 export interface Hold {
   readonly job: LimitedJob
   readonly on: readonly Accounts[]
-  /** Of each account's hold, in the order of `on` (account.ts). */
+  /** On each account, in the order of `on`. Whatever changes meanwhile, so much is given back. */
+  readonly held: number[]
+  /** Of each account's hold, as `held` (account.ts). */
   readonly marks: number[]
   /** What there was room for; null: settled. */
   amounts: Amounts | null
-  /** What was streamed beyond that: taken all the same, where debt may be made. */
-  debt: Amounts
+  /** Tokens that were streamed beyond that: taken all the same, where debt may be made. */
+  debt: number
   /** Where it is counted among those that run; null: it does not run. */
   places: readonly Running[] | null
 }
@@ -106,7 +108,11 @@ export class Limits {
   adopt(job: LimitedJob, amounts: Amounts, isRunning: boolean, now: number): Hold {
     const hold = this.#hold(job, this.#levels.of(job, now), amounts)
     for (const { amounts: accounts } of hold.on)
-      for (const account of accounts) hold.marks.push(account.adopt(amountOf(amounts, account.unit), now))
+      for (const account of accounts) {
+        const amount = amountOf(amounts, account.unit)
+        hold.held.push(amount)
+        hold.marks.push(account.adopt(amount, now))
+      }
     if (isRunning) run(hold, hold.on)
     return hold
   }
@@ -124,7 +130,7 @@ export class Limits {
     const short = shortfall(job, on, amounts, toRun, now)
     if (short !== null) return short
     const hold = this.#hold(job, on, amounts)
-    take(hold, amounts, NOTHING, now)
+    take(hold, amounts, now)
     if (toRun) run(hold, on)
     return hold
   }
@@ -164,7 +170,7 @@ export class Limits {
       level.holders++
       this.#levels.changed(level)
     }
-    return { job, on, marks: [], amounts, debt: NOTHING, places: null }
+    return { job, on, held: [], marks: [], amounts, debt: 0, places: null }
   }
 
   /** Its prompt and its answer, as far as one can tell. */
@@ -194,17 +200,17 @@ export class Limits {
     const wanted = Math.min(MOST_TOP_UP, Math.max(LEAST_TOP_UP, amounts.outputTokens))
     const ahead = output(job.price, Math.min(wanted, (job.maxOutputTokens ?? Infinity) - amounts.outputTokens))
     if (ahead.outputTokens > 0 && shortfall(job, on, ahead, false, now) === null) {
-      take(hold, ahead, amounts, now)
+      take(hold, ahead, now)
       hold.amounts = sum(amounts, ahead)
       return null
     }
-    const due = output(job.price, outputTokens - amounts.outputTokens - hold.debt.outputTokens)
+    const due = output(job.price, outputTokens - amounts.outputTokens - hold.debt)
     if (due.outputTokens <= 0) return null
     const short = shortfall(job, on, due, false, now, 'cut')
     if (short !== null) return short
     // Others are to see the debt now, not when it is settled
-    take(hold, due, amounts, now, 'deny_next')
-    hold.debt = sum(hold.debt, due)
+    take(hold, due, now, 'deny_next')
+    hold.debt += due.outputTokens
     return null
   }
 
@@ -212,15 +218,14 @@ export class Limits {
 
   /** Ends a hold, once: what was used is counted, the rest given back. Null: nothing was used. */
   settle(hold: Hold, used: Amounts | null, now: number): void {
-    const { amounts, debt, on, marks } = hold
-    if (amounts === null) return
+    if (hold.amounts === null) return
     hold.amounts = null
-    const all = debt === NOTHING ? amounts : sum(amounts, debt)
+    const { on, held, marks } = hold
     let at = 0
-    for (const { level, amounts: accounts } of on) {
-      for (const account of accounts) {
-        const held = amountOf(account.whenOut === 'deny_next' ? amounts : all, account.unit)
-        account.settle(held, amountOf(used ?? NOTHING, account.unit), now, marks[at++])
+    for (const { level, amounts } of on) {
+      for (const account of amounts) {
+        account.settle(held[at], amountOf(used ?? NOTHING, account.unit), now, marks[at])
+        at++
       }
       level.holders--
       this.#levels.changed(level)
@@ -408,17 +413,17 @@ function shortfall(
   }
 }
 
-/** `held`: what it holds already, its debt not among it. */
-function take({ on, marks, debt }: Hold, more: Amounts, held: Amounts, now: number, except?: 'deny_next'): void {
-  const all = debt === NOTHING ? held : sum(held, debt)
+function take({ on, held, marks }: Hold, more: Amounts, now: number, except?: 'deny_next'): void {
   let at = 0
-  for (const { amounts: accounts } of on)
-    for (const account of accounts) {
-      const mark = at++
-      const { unit, whenOut } = account
-      if (whenOut === except) continue
-      const before = amountOf(whenOut === 'deny_next' ? held : all, unit)
-      marks[mark] = account.hold(amountOf(more, unit), now, before, marks[mark])
+  for (const { amounts } of on)
+    for (const account of amounts) {
+      if (account.whenOut !== except) {
+        const amount = amountOf(more, account.unit)
+        const before = held[at] ?? 0
+        marks[at] = account.hold(amount, now, before, marks[at])
+        held[at] = before + amount
+      }
+      at++
     }
 }
 

@@ -16,6 +16,8 @@ const NOTHING = 1e-6
 const ALL = 64
 /** After a restart. */
 const ADOPTED_WITHIN_MS = 60_000
+/** In which one is forgotten that was restored, and is not limited. */
+const UNLIMITED_FOR_S = 3_600
 
 export class Rate implements Account {
   #limit: RateLimit
@@ -31,9 +33,19 @@ export class Rate implements Account {
   #atMono = -Infinity
   /** As restored, with what was adopted since; null once anything else was counted. */
   #found: { used: number; readonly atMono: number; readonly sinceMono: number } | null = null
+  /** Nobody knows how fast it leaks, until it is limited again. */
+  #isUnlimited = false
 
   constructor(limit: RateLimit) {
     this.#limit = limit
+  }
+
+  /** To be restored though the settings leave it out: they may put it back. */
+  static unlimited(unit: RateLimit['unit'], used: number): Rate {
+    const perSecond = Math.max(0, used) / UNLIMITED_FOR_S
+    const rate = new Rate({ unit, burst: 0, perSecond, whenOut: 'debt', oversize: 'refuse' })
+    rate.#isUnlimited = true
+    return rate
   }
 
   get unit(): RateLimit['unit'] {
@@ -52,6 +64,8 @@ export class Rate implements Account {
   change(limit: RateLimit, now: number): void {
     this.#leak(now)
     this.#limit = limit
+    if (this.#isUnlimited && this.#found !== null) this.#countFound(now)
+    this.#isUnlimited = false
   }
 
   waitMs(amount: number, now: number): number {
