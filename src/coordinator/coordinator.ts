@@ -239,6 +239,7 @@ class PureCoordinator implements Coordinator {
   limitsChanged(now: number): void {
     this.tick(now)
     this.#scheduler.limitsChanged(now)
+    this.#sharing.limitsChanged(now)
     // Also who waits for what all tenants share
     this.#leasing.wake()
     this.#collect()

@@ -1,4 +1,5 @@
 /** Who starts now, on which worker, with what claim: in fair order, as far as slots, room and deployments go. */
+import type { JobId } from '../core/job.ts'
 import type { ScheduledJob, WorkerSeat } from '../core/ports/coordinator.ts'
 import { FROM_CACHE } from '../core/ports/work.ts'
 import type { Plan } from './plan/plan.ts'
@@ -89,12 +90,18 @@ export class Leasing {
   }
 
   #leaseTo({ id: worker, pools }: WorkerSeat, max: number, now: number): number {
-    const headroom: Headroom = (job, notes) =>
-      notes.repeats ? this.#repeat(job, notes, now) : this.#generate(job, notes, now)
+    const headroom: Headroom = (job, notes) => {
+      if (notes.repeats) {
+        const source = this.#sharing.sourceOf(job.id)
+        return typeof source === 'string' ? this.#repeat(notes, source, now) : source
+      }
+      const source = this.#sharing.startedBefore(job)
+      return source === null ? this.#generate(job, notes, now) : this.#join(job, notes, source, now)
+    }
     const leased = this.#scheduler.lease(worker, pools, max, headroom, now)
     for (const { id, attempt, crashes } of leased) {
       const { job, claim, ranMs, ttftMs } = this.#scheduler.notes(id)!
-      this.#sharing.leased(job)
+      this.#sharing.leased(job, now)
       this.#seats.take(worker)
       const sinceAcceptedMs = now - job.acceptedMono
       const times = { sinceAcceptedMs, queuedMs: Math.max(0, sinceAcceptedMs - ranMs), ttftMs }
@@ -112,18 +119,25 @@ export class Leasing {
       this.#spending.unstart(notes, before, now)
       return found
     }
+    this.#sharing.starts(job)
     notes.claim = { deployment: found, reservation: amountsOf(notes.hold) }
     notes.streamed = 0
     return null
   }
 
-  #repeat(job: ScheduledJob, notes: Notes, now: number): HeadroomRefusal | null {
-    const source = this.#sharing.sourceOf(job.id)
-    if (typeof source !== 'string') return source
+  #repeat(notes: Notes, source: JobId, now: number): HeadroomRefusal | null {
     const short = this.#spending.start(notes, now)
     if (short !== null) return short
     notes.claim = { deployment: FROM_CACHE, source, reservation: amountsOf(notes.hold) }
     notes.streamed = 0
     return null
+  }
+
+  #join(job: ScheduledJob, notes: Notes, source: JobId, now: number): HeadroomRefusal | null {
+    notes.repeats = true
+    const short = this.#repeat(notes, source, now)
+    if (short === null) this.#sharing.join(job)
+    else notes.repeats = false
+    return short
   }
 }

@@ -193,6 +193,21 @@ describe('submit', () => {
     expect(of.lease()).toEqual(['2'])
   })
 
+  it('policy reject with a delay: refused where there is no room, but it holds nothing until its time', () => {
+    const of = new Stage({ tenant: tokens(450) })
+    const later = { policy: 'reject', notBeforeMono: 1_000 } as const
+    expect(of.decide('1', later)).toMatchObject({ kind: 'accepted', reservation: null })
+    expect(of.submit('heavy', { ...later, promptTokens: 500 })).toBe('request_exceeds_limit')
+    expect([of.submit('2', { policy: 'reject' }), of.submit('3', { policy: 'reject' })]).toEqual([
+      'accepted',
+      'accepted',
+    ])
+    expect(of.submit('4', later)).toBe('rate_limit_exceeded')
+    expect(of.lease()).toEqual(['2', '3'])
+    for (const id of ['2', '3']) of.finish(id, done(0, 0))
+    expect(of.lease(1_000)).toEqual(['1'])
+  })
+
   it('what the queue refuses, and what joins, holds nothing', () => {
     const of = new Stage({ tenant: requests(5) }, { maxQueuedPerTenant: 1 })
     expect(of.submit('1', { policy: 'reject', joinKey: 'k' })).toBe('accepted')
@@ -461,6 +476,14 @@ describe('what an attempt came to', () => {
     expect(of.lease()).toEqual([])
     of.do(end)
     expect([of.used(), of.lease(1_000)]).toEqual([[], ['2']])
+  })
+
+  it('an answer of which its provider counts no tokens is a request all the same', () => {
+    const of = new Stage({ tenant: requests(2) })
+    of.submit('1')
+    of.lease()
+    of.finish('1', done(0, 0))
+    expect(of.left('tenant')).toBe(1)
   })
 
   it('each attempt is billed once, also where another deployment is tried', () => {

@@ -21,15 +21,19 @@ export interface SharingOptions {
 const NOBODY: readonly string[] = []
 
 export class Sharing {
-  readonly #shares: Shares
+  readonly #shares: Shares<ScheduledJob>
   readonly #scheduler: Scheduler
   readonly #spending: Spending
   readonly #wake: (accounts: readonly string[]) => void
   /** Makers of answers that nobody waits for any more. */
   readonly #forsaken: JobId[] = []
+  readonly #inLine = (id: JobId): ScheduledJob | null => {
+    const notes = this.#scheduler.notes(id)
+    return notes === null || notes.lease !== null ? null : notes.job
+  }
 
   constructor({ rules, scheduler, spending, wake }: SharingOptions) {
-    this.#shares = new Shares(rules)
+    this.#shares = new Shares(rules, (job) => spending.accountsOf(job))
     this.#scheduler = scheduler
     this.#spending = spending
     this.#wake = wake
@@ -56,11 +60,36 @@ export class Sharing {
   /** Whose answer it repeats. It needs no deployment, but the answer: until that is there, or comes, it waits. */
   sourceOf(id: JobId): JobId | HeadroomRefusal {
     const { maker, state, account } = this.#shares.answerFor(id)!
-    return maker === null || state === 'waits' ? { scope: 'job', blocked: { account, untilMono: Infinity } } : maker
+    // Its maker may be under the same limits, and must not wait with it
+    const blocked = { account, untilMono: Infinity, alone: true } as const
+    return maker === null || state === 'waits' ? { scope: 'job', blocked } : maker
   }
 
-  leased(job: ScheduledJob): void {
-    if (job.share !== undefined) this.#tell(this.#shares.leased(job.id))
+  /** It was to make its own answer: who makes it by now. */
+  startedBefore(job: ScheduledJob): JobId | null {
+    return job.share === undefined ? null : this.#shares.startedBefore(job.id)
+  }
+
+  /** It repeats that one's, after all. */
+  join(job: ScheduledJob): void {
+    this.#shares.join(job)
+  }
+
+  /** It is given to a worker, to make its own answer. */
+  starts(job: ScheduledJob): void {
+    const forsaken = job.share === undefined ? null : this.#shares.starts(job)
+    if (forsaken !== null) this.#forsaken.push(forsaken)
+  }
+
+  leased({ id, share }: ScheduledJob, now: number): void {
+    if (share === undefined) return
+    this.#tell(this.#shares.leased(id))
+    for (const other of this.#shares.gather(id)) {
+      // It has expired, which is about to be told
+      if (this.#inLine(other) === null) continue
+      this.#scheduler.notes(other)!.repeats = true
+      this.#scheduler.regroup(other, now)
+    }
   }
 
   /** A repeat's end. One that failed, and may be tried again, makes its own answer, or repeats another. */
@@ -84,13 +113,18 @@ export class Sharing {
 
   /** It is in line again. */
   returned(job: ScheduledJob, now: number): void {
-    if (job.share !== undefined && this.#shares.returned(job)) this.#generate(job.id, now)
+    if (job.share !== undefined) this.#generate(this.#shares.returned(job, this.#inLine), now)
+  }
+
+  /** There may be other limits: nobody waits for those of others. */
+  limitsChanged(now: number): void {
+    this.#generate(this.#shares.limitsChanged(this.#inLine), now)
   }
 
   /** It leaves no answer to those that share it: the oldest of them in line makes it now. */
   ended(id: JobId, now: number): void {
-    const { promoted, canceled } = this.#shares.ended(id, (other) => this.#jobInLine(other))
-    if (promoted !== null) this.#generate(promoted, now)
+    const { promoted, canceled } = this.#shares.ended(id, this.#inLine)
+    this.#generate(promoted, now)
     if (canceled !== null) this.#forsaken.push(canceled)
   }
 
@@ -104,18 +138,15 @@ export class Sharing {
     return this.#forsaken.pop()
   }
 
-  #jobInLine(id: JobId): ScheduledJob | null {
-    const notes = this.#scheduler.notes(id)
-    return notes === null || notes.lease !== null ? null : notes.job
-  }
-
-  /** One in line was to repeat an answer, and makes it itself: it holds the weight of that when it is leased. */
-  #generate(id: JobId, now: number): void {
-    const notes = this.#scheduler.notes(id)!
-    notes.repeats = false
-    this.#spending.letGo(notes, now)
-    this.#scheduler.regroup(id, now)
-    this.#wake(NOBODY)
+  /** In line, they were to repeat an answer, and make it themselves: they hold its weight when they are leased. */
+  #generate(ids: readonly JobId[], now: number): void {
+    for (const id of ids) {
+      const notes = this.#scheduler.notes(id)!
+      notes.repeats = false
+      this.#spending.letGo(notes, now)
+      this.#scheduler.regroup(id, now)
+    }
+    if (ids.length > 0) this.#wake(NOBODY)
   }
 
   #tell(account: string | null): void {

@@ -76,7 +76,8 @@ export class Spending {
   /** See Admit. `isFirst`: who is before it in its lane must not wait for what it holds. */
   admit(job: ScheduledJob, repeats: boolean, isFirst: boolean, now: number): Hold | SluiceError | null {
     const weighed = repeats ? asRepeat(job) : job
-    const holds = job.policy === 'reject' && isFirst
+    // A delay would be a way to hold what others could use
+    const holds = job.policy === 'reject' && isFirst && job.notBeforeMono <= now
     const held = holds ? this.#limits.reserve(weighed, false, now) : this.#limits.lacks(weighed, false, now)
     if (held === null || 'amounts' in held) return held
     // It waits, unless there will be no room for it in time, or only more money helps
@@ -97,6 +98,11 @@ export class Spending {
   /** The accounts that may block it alone. */
   narrow(job: ScheduledJob, { hold }: Notes): readonly string[] {
     return hold === null ? this.#limits.narrow(job) : this.#limits.narrow(job, true).map(placesOf)
+  }
+
+  /** As a name: who has the same waits for the same. */
+  accountsOf(job: ScheduledJob): string {
+    return this.#limits.narrow(job).join('\n')
   }
 
   /** It expired in line. */
@@ -171,7 +177,7 @@ export class Spending {
     const { end, usage, cost = guessOf(job, usage) } = isRepeat ? ofRepeat(ended) : ended
     if (hold !== null) {
       notes.hold = null
-      const used = usage === undefined ? null : isRepeat ? ONE_REQUEST : amountsUsed(job, usage, cost)
+      const used = usage === undefined ? null : isRepeat ? ONE_REQUEST : amountsUsed(job, end, usage, cost)
       this.#limits.settle(hold, used, now)
       if (end === 'done' && usage !== undefined && !isRepeat) this.#limits.answered(hold, usage.completionTokens)
       this.#free(hold)
@@ -184,7 +190,7 @@ export class Spending {
   died({ job, attempt }: Notes, deployment: string | null, outputTokens: number, now: number): void {
     const usage = seenOf(job, outputTokens)
     const cost = guessOf(job, usage)
-    this.#limits.spend(job, amountsUsed(job, usage, cost), now)
+    this.#limits.spend(job, amountsUsed(job, 'lost', usage, cost), now)
     this.#record(job, attempt, { deployment }, 'lost', usage, cost)
   }
 
@@ -225,13 +231,18 @@ const guessOf = ({ price }: ScheduledJob, usage: Usage | undefined): Cost => ({
   priceVersion: null,
 })
 
-/** Of the limits. An attempt that came to nothing and costs nothing (refused, unreachable) is no request either. */
+/**
+ * Of the limits. An attempt without an answer that came to nothing and costs nothing (refused, unreachable) is no
+ * request either.
+ */
 function amountsUsed(
   { price }: ScheduledJob,
+  end: AttemptEnd,
   { promptTokens, completionTokens }: Usage,
   { nanoDollars }: Cost,
 ): Amounts | null {
-  if (promptTokens === 0 && completionTokens === 0 && !nanoDollars) return null
+  const isAnswer = end === 'done' || end === 'cut'
+  if (!isAnswer && promptTokens === 0 && completionTokens === 0 && !nanoDollars) return null
   return {
     inputTokens: promptTokens,
     outputTokens: completionTokens,

@@ -3,6 +3,8 @@ import { expect, it } from 'vitest'
 import { createCoordinator } from '../../src/coordinator/coordinator.ts'
 import { SharedAnswer } from '../../src/coordinator/shares/answer.ts'
 import { Shares } from '../../src/coordinator/shares/shares.ts'
+import { Spending } from '../../src/coordinator/spending.ts'
+import { NO_LIMITS } from '../../src/core/limits.ts'
 import { CASES, LIMITED, SharingStage } from './shares.ts'
 
 it.each(CASES)('%s', (_name, run) => run(new SharingStage(createCoordinator)))
@@ -18,15 +20,19 @@ const instead =
       verbs[name] = real
     }
   }
-const nothing = { freed: null, promoted: null, canceled: null }
+const nothing = { promoted: [], canceled: null }
 
 const PLANTS: ReadonlyArray<readonly [name: string, plant: () => () => void]> = [
   ['nobody takes over from a maker that failed', instead(Shares.prototype, 'ended', () => () => nothing)],
   ['a maker that runs is not told of', instead(Shares.prototype, 'leased', () => () => null)],
-  ['a maker that is in line again counts as running', instead(Shares.prototype, 'returned', () => () => false)],
+  ['a maker that is in line again counts as running', instead(Shares.prototype, 'returned', () => () => [])],
   ['a source that is gone is repeated again', instead(Shares.prototype, 'broken', () => () => true)],
   ['a job with readers is canceled all the same', instead(Shares.prototype, 'abandon', () => () => false)],
   ['what runs is not adopted', instead(Shares.prototype, 'adopt', () => () => {})],
+  ["who waits for another's limit", instead(Spending.prototype, 'accountsOf', () => () => '')],
+  ['those that stood apart make their own answer', instead(Shares.prototype, 'gather', () => () => [])],
+  ['those that are leased together all ask', instead(Shares.prototype, 'startedBefore', () => () => null)],
+  ['limits that come later are not looked at', instead(Shares.prototype, 'limitsChanged', () => () => [])],
   [
     'all that was ever answered is kept',
     instead(
@@ -51,9 +57,10 @@ const PLANTS: ReadonlyArray<readonly [name: string, plant: () => () => void]> = 
 it.each(PLANTS)('finds a planted bug: %s', (_name, plant) => {
   const repair = plant()
   try {
-    const red = CASES.filter(([, run]) => {
+    const cases = [...CASES.map(([name, run]) => [name, NO_LIMITS, run] as const), ...LIMITED]
+    const red = cases.filter(([, limits, run]) => {
       try {
-        run(new SharingStage(createCoordinator))
+        run(new SharingStage(createCoordinator, limits))
         return false
       } catch {
         return true

@@ -23,8 +23,17 @@ export class SharingStage extends Stage {
   /** What is given back of the limits is seen here. */
   readonly records: UsageRecord[] = []
 
+  readonly #inForce: { limits: LimitSettings }
+
   constructor(make: Make, limits: LimitSettings = NO_LIMITS, rules = { ttlMs: TTL_MS, maxEntries: 2, coalesce: true }) {
-    super(make, { limits: () => limits, shares: () => rules })
+    const inForce = { limits }
+    super(make, { limits: () => inForce.limits, shares: () => rules })
+    this.#inForce = inForce
+  }
+
+  reload(limits: LimitSettings): void {
+    this.#inForce.limits = limits
+    this.it.limitsChanged(this.now)
   }
 
   /** How it is to get its answer, or why it is refused. */
@@ -323,7 +332,13 @@ const rate = (unit: 'tokens' | 'requests', burst: number) =>
   ({ unit, burst, perSecond: 0.001, whenOut: 'debt', oversize: 'refuse' }) as const
 const WEIGHT = { policy: 'reject', promptTokens: 80, maxOutputTokens: 20, route: 'r' } as const
 
-/** `limits`: of the tenant. */
+const ONE_EACH: LimitSettings = {
+  ...NO_LIMITS,
+  eachTenant: { all: null, eachUser: level({ concurrent: 1 }), eachRun: null, eachKey: null, models: {} },
+}
+const ANN = { user: 'ann' }
+const BEN = { user: 'ben' }
+
 export const LIMITED: ReadonlyArray<readonly [name: string, limits: LimitSettings, run: Case[1]]> = [
   [
     'a bucket for one: the others of the same question are let in, another question is not',
@@ -365,6 +380,105 @@ export const LIMITED: ReadonlyArray<readonly [name: string, limits: LimitSetting
       equal(stage.leased(), ['3 a'])
       equal(stage.finish('2', failed('elsewhere')), 'again')
       equal([stage.leased(), stage.it.state('2')], [[], 'waiting'])
+    },
+  ],
+  [
+    "nobody waits for another user's limit: who has room makes the answer, and the one that waited repeats it",
+    ONE_EACH,
+    (stage) => {
+      stage.asked('1', { user: 'ann', share: { key: 'other' } })
+      equal(stage.leased(), ['1 a'])
+      equal([stage.asked('2', ANN), stage.leased()], ['miss', []])
+      equal([stage.asked('3', ANN), stage.asked('4', BEN)], ['joined', 'miss'])
+      equal(stage.leased(), ['4 b'])
+      // Ann has room for one at once, also of repeats
+      stage.finish('1')
+      equal(stage.leased(), ['3 4'])
+      stage.finish('3')
+      equal(stage.leased(), ['2 4'])
+      for (const id of ['2', '4']) equal(stage.finish(id), 'done')
+      equal(
+        stage.records.map(({ job: id, source }) => [id, source]),
+        [
+          ['1', undefined],
+          ['3', '4'],
+          ['2', '4'],
+          ['4', undefined],
+        ],
+      )
+    },
+  ],
+  [
+    'of users with limits of their own that ask at the same time one asks a deployment',
+    ONE_EACH,
+    (stage) => {
+      stage.asked('1', ANN)
+      stage.asked('2', BEN)
+      stage.asked('3', { user: 'cem' })
+      equal(stage.leased(), ['1 a', '2 1', '3 1'])
+      equal(stage.calls(), [1, 0])
+    },
+  ],
+  [
+    'it ran, comes back, and then its own limit holds it back: another that has room makes the answer',
+    ONE_EACH,
+    (stage) => {
+      stage.asked('1', { user: 'ben', share: { key: 'other' } })
+      stage.asked('2', ANN)
+      equal(stage.leased(), ['1 a', '2 b'])
+      equal([stage.asked('3', BEN), stage.leased()], ['joined', []])
+      equal(stage.finish('2', failed()), 'again')
+      stage.asked('4', { user: 'ann', share: { key: 'third' } })
+      equal(stage.leased(), ['4 b'])
+      stage.now = 30
+      stage.finish('1')
+      equal(stage.leased(), ['3 a'])
+    },
+  ],
+  [
+    'it comes back, and its reader, under the same limit, is before it: it does not wait for the one that waits for it',
+    ONE_EACH,
+    (stage) => {
+      stage.asked('1', ANN)
+      stage.leased()
+      equal([stage.asked('2', ANN), stage.leased()], ['joined', []])
+      stage.it.pause({ tenant: 't', model: 'm' }, 0)
+      stage.asked('3', { user: 'cem', share: { key: 'other' } })
+      equal(stage.finish('1', RELEASED), 'again')
+      stage.it.resume({ tenant: 't', model: 'm' }, 0)
+      equal(stage.leased(), ['3 a', '1 b'])
+      stage.finish('1', DONE, 2)
+      equal(stage.leased(), ['2 1'])
+    },
+  ],
+  [
+    'a limit, or a switch, that comes later: who waited for one that it holds back makes the answer',
+    NO_LIMITS,
+    (stage) => {
+      stage.it.pause({ tenant: 't', model: 'm' }, 0)
+      equal([stage.asked('1', { keyId: 'k1' }), stage.asked('2', { keyId: 'k2' })], ['miss', 'joined'])
+      stage.reload({ ...NO_LIMITS, keys: { k1: level({ concurrent: 0 }) } })
+      stage.it.resume({ tenant: 't', model: 'm' }, 0)
+      equal(stage.leased(), ['2 a'])
+      stage.finish('2')
+      stage.reload(NO_LIMITS)
+      equal(stage.leased(), ['1 2'])
+    },
+  ],
+  [
+    'a maker that nobody reads, and that another overtakes, is canceled',
+    ONE_EACH,
+    (stage) => {
+      stage.asked('1', ANN)
+      equal([stage.leased(), stage.asked('2', ANN)], [['1 a'], 'joined'])
+      equal(stage.it.abandon('1', 0), 'kept')
+      stage.asked('3', { user: 'ann', share: { key: 'other' }, priority: 'high' })
+      equal(stage.finish('1', RELEASED), 'again')
+      equal(stage.leased(), ['3 a'])
+      equal([stage.asked('4', BEN), stage.leased()], ['miss', ['4 b']])
+      equal([stage.it.state('1'), stage.it.state('2')], [null, 'waiting'])
+      stage.finish('3')
+      equal(stage.leased(), ['2 4'])
     },
   ],
 ]

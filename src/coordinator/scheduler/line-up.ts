@@ -168,7 +168,7 @@ export class LineUp {
       const from = entry.outOf === null ? null : this.#takeBack(entry)
       this.#park(entry, line, block, from !== null)
       if (from !== null && from !== block) {
-        block.takeOver(from, this.#narrowOf(entry))
+        if (blocked!.alone !== true) block.takeOver(from, this.#narrowOf(entry))
         this.#letOut(from, now)
       }
     } else if (scope === 'tenant') {

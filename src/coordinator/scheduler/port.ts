@@ -68,9 +68,9 @@ export interface HeadroomRefusal {
   /**
    * The account that is used up, where it is the tenant's (`tenant`, `line`) or one of the job's `narrow` ones (`job`):
    * nothing of the scope is asked about again before that time, or before something is `freed` there. Absent: it is
-   * asked about in the next call.
+   * asked about in the next call. `alone`: who shares its narrow accounts does not wait with it.
    */
-  readonly blocked?: { readonly account: string; readonly untilMono: number }
+  readonly blocked?: { readonly account: string; readonly untilMono: number; readonly alone?: true }
 }
 
 export type SchedulerSubmit =

@@ -12,17 +12,25 @@ export class SharedAnswer {
   maker: JobId | null
   priority: Priority
   state: AnswerState
+  /** Its maker's limits that may hold it back alone. */
+  accounts: string
+  /** Some readers may have others. */
+  isMixed = false
+  /** It is given to a worker in this call. */
+  isStarting = false
   madeMono = 0
   /** Its maker is read by nobody, and runs for its readers alone. */
   isLeft = false
   #readers: Readers | null = null
+  #apart: Readers | null = null
 
-  constructor(key: string, tenant: TenantId, maker: JobId, priority: Priority, state: AnswerState) {
+  constructor(key: string, tenant: TenantId, maker: JobId, priority: Priority, state: AnswerState, accounts: string) {
     this.key = key
     this.tenant = tenant
     this.maker = maker
     this.priority = priority
     this.state = state
+    this.accounts = accounts
   }
 
   /** Readers wait for it under this name: see HeadroomRefusal. */
@@ -36,10 +44,35 @@ export class SharedAnswer {
     return this.#readers
   }
 
+  /** In line, under other limits than the maker: they make it themselves, unless one of them all runs before. */
+  get apart(): Readers {
+    this.#apart ??= new Readers()
+    return this.#apart
+  }
+
+  isApart(id: JobId): boolean {
+    return this.#apart !== null && this.#apart.has(id)
+  }
+
+  /** Those that were. */
+  takeApart(): readonly JobId[] {
+    if (this.#apart === null) return NOBODY
+    const ids = this.#apart.ids()
+    this.#apart = null
+    return ids
+  }
+
+  /** The oldest reader in line; where there is none, of those that stand apart. */
+  next<T>(inLine: (id: JobId) => T | null): T | null {
+    return this.#readers?.next(inLine) ?? this.#apart?.next(inLine) ?? null
+  }
+
   get isRead(): boolean {
     return this.#readers !== null && this.#readers.size > 0
   }
 }
+
+const NOBODY: readonly JobId[] = []
 
 /** Thousands may ask the same at once: nothing here looks at all of them twice. */
 class Readers {
@@ -50,6 +83,15 @@ class Readers {
 
   get size(): number {
     return this.#ids.size
+  }
+
+  has(id: JobId): boolean {
+    return this.#ids.has(id)
+  }
+
+  /** In the order they came. */
+  ids(): readonly JobId[] {
+    return [...this.#ids.keys()]
   }
 
   add(id: JobId): void {
