@@ -51,7 +51,7 @@ export class SharedAnswer {
   }
 
   isApart(id: JobId): boolean {
-    return this.#apart !== null && this.#apart.has(id)
+    return this.#apart?.has(id) === true
   }
 
   /** Those that were. */
