@@ -12,21 +12,22 @@ export const calendar: Calendar = (window, now) => {
   return { index, endsMono: (index + 1) * WINDOWS_MS[window] }
 }
 
-export function limitsOf(draw: Random): LimitSettings {
-  const level = (share: number): LevelLimits | null => (draw.chance(share) ? levelOf(draw) : null)
+/** `hasSwitches`: some let nothing run; what waits then waits for other limits. */
+export function limitsOf(draw: Random, hasSwitches = false): LimitSettings {
+  const level = (share: number): LevelLimits | null => (draw.chance(share) ? levelOf(draw, hasSwitches) : null)
   return {
     ...NO_LIMITS,
     global: level(0.15),
-    models: draw.chance(0.2) ? { m1: levelOf(draw) } : {},
+    models: draw.chance(0.2) ? { m1: levelOf(draw, hasSwitches) } : {},
     tenants: {
-      b: { all: level(0.7), eachUser: null, eachRun: null, eachKey: null, models: { m2: levelOf(draw) } },
+      b: { all: level(0.7), eachUser: null, eachRun: null, eachKey: null, models: { m2: levelOf(draw, hasSwitches) } },
     },
     eachTenant: { all: level(0.6), eachUser: level(0.5), eachRun: level(0.3), eachKey: level(0.3), models: {} },
-    keys: draw.chance(0.2) ? { key_2: levelOf(draw) } : {},
+    keys: draw.chance(0.2) ? { key_2: levelOf(draw, hasSwitches) } : {},
   }
 }
 
-function levelOf(draw: Random): LevelLimits {
+function levelOf(draw: Random, hasSwitches: boolean): LevelLimits {
   const whenOut = () => draw.of(['debt', 'debt', 'deny_next', 'cut'] as const)
   const rate = (unit: RateLimit['unit'], burst: number, perSecond: number): RateLimit[] =>
     draw.chance(0.4) ? [{ unit, burst, perSecond, whenOut: whenOut(), oversize: draw.of(['refuse', 'debt']) }] : []
@@ -39,7 +40,7 @@ function levelOf(draw: Random): LevelLimits {
     budgets: draw.chance(0.4)
       ? [{ window: draw.of(['hour', 'day'] as const), nanoDollars: draw.of([4_000, 20_000]), whenOut: whenOut() }]
       : [],
-    concurrent: draw.chance(0.4) ? draw.of([1, 2, 3]) : null,
+    concurrent: draw.chance(0.4) ? draw.of(hasSwitches ? [0, 1, 2] : [1, 2, 3]) : null,
   }
 }
 

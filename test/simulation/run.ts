@@ -65,7 +65,7 @@ function drive(world: World, draw: Random, reloads: boolean): void {
     [2, () => world.pause(draw.of(SELECTORS), draw.chance(0.4))],
     [1, () => void world.call('purge', () => world.coordinator.purge(draw.of(SELECTORS), world.now, draw.of([1, 99])))],
     [2, () => world.configure(modelsOf(draw))],
-    [reloads ? 2 : 0, () => world.reload(limitsOf(draw))],
+    [reloads ? 2 : 0, () => world.reload(limitsOf(draw, true))],
     [1, () => world.sleep(draw.of([150, 5_000, 86_400_000]))],
     [6, () => charge(world, draw)],
     [2, () => crash(world, draw)],
